@@ -1,0 +1,107 @@
+import type { CallResult, JsonObject, ObjectManifest, Page, ValueDescription, ViewQuery } from '@beds/sdk';
+
+/**
+ * What an adapter knows of one named object, read from the database's own catalogue. Immutable and plain data: it is
+ * sent to other threads and kept by the generation that was checked against it.
+ */
+export type NamedObject =
+  | {
+      readonly kind: 'procedure' | 'function';
+      readonly name: string;
+      /** In the order the database wants them. */
+      readonly args: readonly NamedValue[];
+      /** What only this adapter understands. */
+      readonly native: JsonObject;
+    }
+  | {
+      readonly kind: 'view';
+      readonly name: string;
+      readonly columns: readonly NamedValue[];
+      readonly native: JsonObject;
+    };
+
+export interface NamedValue extends ValueDescription {
+  readonly name: string;
+  /** The database's own name of the type, for messages. */
+  readonly nativeType: string;
+}
+
+/** Why a template's use of an object does not fit the database. */
+export interface ObjectFinding {
+  readonly code:
+    | 'BEDS_PREFLIGHT_OBJECT_MISSING'
+    | 'BEDS_PREFLIGHT_KIND_MISMATCH'
+    | 'BEDS_PREFLIGHT_ARGUMENT_UNKNOWN'
+    | 'BEDS_PREFLIGHT_ARGUMENT_MISSING'
+    | 'BEDS_PREFLIGHT_TYPE_MISMATCH'
+    | 'BEDS_PREFLIGHT_COLUMN_MISSING'
+    | 'BEDS_PREFLIGHT_GRANT_MISSING'
+    | 'BEDS_PREFLIGHT_NOT_SUPPORTED';
+  readonly object: string;
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** What the server behind a store can do, found by trying, once, when the adapter opens. */
+export interface StoreCapabilities {
+  readonly transactions: boolean;
+  readonly readOnlyReads: boolean;
+  readonly statementDeadline: boolean;
+  readonly nativeViews: boolean;
+  readonly accessControl: boolean;
+}
+
+export interface CallOptions {
+  /** Milliseconds the work may take, inclusive of waiting for a connection. The server stops working when it is over. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+  /** Whether the operation may change data. Reads run in READ ONLY transactions where the server has them. */
+  readonly mode: 'read' | 'write';
+}
+
+export interface StoreStatus {
+  readonly store: string;
+  readonly kind: string;
+  readonly server: string;
+  readonly up: boolean;
+  readonly capabilities: StoreCapabilities;
+  readonly connections: {
+    readonly inUse: number;
+    readonly idle: number;
+    readonly waiting: number;
+    readonly limit: number;
+  };
+  /** Code of the last failure to reach the server, if it is down. */
+  readonly lastError?: string;
+}
+
+/**
+ * One configured database, seen from one thread. Errors are `BEDS_STORE_*`; none carries data of the request.
+ * Implementations: mysql/, mongodb/. All pass test/support/adapter-conformance.ts.
+ */
+export interface StoreAdapter {
+  readonly store: string;
+  /** Connects far enough to know the capabilities. Rejects with BEDS_STORE_UNAVAILABLE after `connectTimeoutMs`. */
+  open(): Promise<void>;
+  /** Reads the catalogue afresh. Names that do not exist (or are not granted, which looks the same) are absent from the result. */
+  describe(names: readonly string[]): Promise<ReadonlyMap<string, NamedObject>>;
+  /** Compares what a template needs with what the catalogue says; pure. */
+  check(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[];
+  call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<CallResult>;
+  view(object: NamedObject, query: KeyedQuery, options: CallOptions): Promise<Page>;
+  /** BEDS_STORE_NOT_SUPPORTED where `capabilities.transactions` is false. Any error rolls back. */
+  transaction<T>(work: (scope: AdapterScope) => Promise<T>, options: CallOptions): Promise<T>;
+  status(): StoreStatus;
+  /** Waits for running work, at most `timeoutMs`, then ends connections. */
+  close(timeoutMs: number): Promise<void>;
+}
+
+/** A view query with the column that makes its order total, so that a cursor never skips or repeats a row. */
+export interface KeyedQuery extends ViewQuery {
+  readonly key: string;
+}
+
+export interface AdapterScope {
+  call(object: NamedObject, args: JsonObject): Promise<CallResult>;
+  view(object: NamedObject, query: KeyedQuery): Promise<Page>;
+}

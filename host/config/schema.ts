@@ -1,0 +1,198 @@
+import { z } from 'zod';
+
+/**
+ * The one declaration of the configuration: type, default, unit (in the name) and a sentence. The TypeScript type, the
+ * JSON Schema in config/beds.schema.json and the messages about wrong values are all derived from it.
+ */
+
+const name = z.string().regex(/^[A-Za-z][A-Za-z0-9_-]{0,62}$/, 'must be a letter followed by letters, digits, _ or -');
+const milliseconds = z.int().min(1).max(86_400_000);
+const count = z.int().min(0).max(1_024);
+const url = z.string();
+
+const node = z.strictObject({
+  name: z
+    .string()
+    .default('')
+    .describe('Name of this node in replies, logs and metrics. Empty: host name and process id.'),
+  role: name.default('appServer').describe('The [roles.*] entry this node plays.'),
+});
+
+const broker = z.strictObject({
+  url: url.default('').describe('AMQP URL of RabbitMQ. Empty: a private server of this checkout.'),
+  prefix: name.default('beds').describe('First word of every exchange and queue name.'),
+  connectTimeoutMs: milliseconds.default(10_000).describe('Longest wait for one connection attempt.'),
+  heartbeatSeconds: z
+    .int()
+    .min(5)
+    .max(60)
+    .default(10)
+    .describe('AMQP heartbeat; a dead peer is noticed after two to three.'),
+  reconnectMinMs: milliseconds
+    .default(100)
+    .describe('First wait before a new connection attempt; doubles, with full jitter.'),
+  reconnectMaxMs: milliseconds.default(5_000).describe('Longest wait between connection attempts.'),
+});
+
+const queueType = z.enum(['classic', 'quorum']);
+
+const topology = z.strictObject({
+  declare: z
+    .boolean()
+    .default(true)
+    .describe('Declare exchanges and queues. false: only check that they exist; operations own them.'),
+  readQueueType: queueType.default('classic').describe('Type of the queues that carry reads.'),
+  writeQueueType: queueType.default('quorum').describe('Type of the queues that carry writes.'),
+  deliveryLimit: z
+    .int()
+    .min(1)
+    .max(1_000)
+    .default(20)
+    .describe('Deliveries of one message before a quorum queue dead-letters it.'),
+  checkIntervalMs: milliseconds
+    .default(5_000)
+    .describe('How often the queues and bindings of live domains are asserted again.'),
+});
+
+const limits = z.strictObject({
+  maxBodyBytes: z.int().min(1_024).max(16_777_216).default(1_048_576).describe('Largest request body.'),
+  maxReplyBytes: z.int().min(1_024).max(16_777_216).default(8_388_608).describe('Largest reply body.'),
+  maxDepth: z.int().min(4).max(256).default(32).describe('Deepest nesting of a request body or header table.'),
+  maxKeys: z
+    .int()
+    .min(10)
+    .max(1_000_000)
+    .default(20_000)
+    .describe('Most object keys and array elements in one request body.'),
+  maxBatch: z.int().min(1).max(10_000).default(500).describe('Most requests in one message.'),
+  maxPageRows: z.int().min(1).max(100_000).default(1_000).describe('Most rows in one page.'),
+  defaultDeadlineMs: milliseconds.default(10_000).describe('Time a request has when it names none.'),
+  maxDeadlineMs: milliseconds.default(60_000).describe('Most time a request may ask for.'),
+});
+
+const plugins = z.strictObject({
+  directory: z.string().default('plugins').describe('The directory that bundles are dropped into.'),
+  scanIntervalMs: milliseconds.default(1_000).describe('How often the directory is read again besides file events.'),
+  incompleteMs: milliseconds
+    .default(3_000)
+    .describe('How long a drop may stay incomplete without any change before it is refused.'),
+  maxBundleBytes: z
+    .int()
+    .min(1_024)
+    .max(67_108_864)
+    .default(8_388_608)
+    .describe('Largest bundle, all its files together.'),
+  maxFiles: z.int().min(2).max(1_024).default(64).describe('Most files in a bundle folder.'),
+  probeTimeoutMs: milliseconds
+    .default(5_000)
+    .describe('Time a new version has to load and pass its self-test in the probe.'),
+  probeMemoryMb: z.int().min(16).max(4_096).default(128).describe('Heap a new version may use in the probe.'),
+  prepareTimeoutMs: milliseconds.default(10_000).describe('Time each broker thread has to prepare a new version.'),
+  keepVersions: z.int().min(1).max(100).default(5).describe('Staged versions of a domain that are kept.'),
+});
+
+const threadGroup = z.strictObject({
+  count: count.default(0).describe('Broker threads. 0: one for each core but one, at least one.'),
+  domains: z
+    .array(z.string())
+    .default(['*'])
+    .describe('Domains whose queues these threads consume; * is every domain no other group names.'),
+  heapMb: z.int().min(32).max(65_536).default(512).describe('JavaScript heap of one thread.'),
+});
+
+const brokerKind = z.strictObject({
+  mode: z.enum(['read', 'write']).describe('Which queues of a domain this broker consumes.'),
+  count: count.default(1).describe('Brokers of this kind in each broker thread.'),
+  prefetch: z.int().min(1).max(2_000).default(200).describe('Unacknowledged messages for each broker and domain.'),
+});
+
+const role = z.strictObject({
+  domains: z.array(z.string()).default(['*']).describe('Domains that a node of this role serves; * is every domain.'),
+  brokers: z
+    .array(name)
+    .default(['rBroker', 'wBroker'])
+    .describe('The [brokers.*] entries that run on a node of this role.'),
+});
+
+const store = z.strictObject({
+  kind: z.enum(['mysql', 'mongodb']).describe('Which adapter serves this store. mysql serves MariaDB too.'),
+  url: url.default('').describe('URL with the runtime account. Empty: a private server of this checkout.'),
+  poolSize: z.int().min(1).max(1_000).default(16).describe('Most connections of one broker thread.'),
+  queueLimit: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(1_000)
+    .describe('Most calls of one thread that wait for a connection.'),
+  acquireTimeoutMs: milliseconds.default(2_000).describe('Longest wait for a connection.'),
+  connectTimeoutMs: milliseconds.default(5_000).describe('Longest wait for one connection attempt.'),
+});
+
+const supervisor = z.strictObject({
+  restartIntensity: z
+    .int()
+    .min(1)
+    .max(1_000)
+    .default(5)
+    .describe('Restarts of threads within restartPeriodMs before the host gives up.'),
+  restartPeriodMs: milliseconds.default(30_000).describe('The period that restartIntensity counts in.'),
+  heartbeatMs: milliseconds.default(250).describe('How often a broker thread shows that it is alive.'),
+  stallTimeoutMs: milliseconds
+    .default(5_000)
+    .describe('Silence after which a broker thread is terminated and replaced.'),
+  drainTimeoutMs: milliseconds
+    .default(30_000)
+    .describe('Time an old version or a stopping thread has to finish its requests.'),
+  startTimeoutMs: milliseconds.default(30_000).describe('Time a broker thread has to connect to everything.'),
+});
+
+const log = z.strictObject({
+  level: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
+    .default('info')
+    .describe('Least level that is written.'),
+});
+
+const services = z.strictObject({
+  directory: z
+    .string()
+    .default('.beds')
+    .describe('Where private servers, staged bundles and the history of this checkout live.'),
+});
+
+export const configSchema = z.strictObject({
+  node: node.prefault({}).describe('This process.'),
+  broker: broker.prefault({}).describe('The connection to RabbitMQ.'),
+  topology: topology.prefault({}).describe('Exchanges and queues.'),
+  limits: limits.prefault({}).describe('Bounds of a request.'),
+  plugins: plugins.prefault({}).describe('Where bundles come from and what they may cost.'),
+  threads: z
+    .record(name, threadGroup)
+    .default({ default: { count: 0, domains: ['*'], heapMb: 512 } })
+    .describe('Thread groups.'),
+  brokers: z
+    .record(name, brokerKind)
+    .default({
+      rBroker: { mode: 'read', count: 1, prefetch: 200 },
+      wBroker: { mode: 'write', count: 1, prefetch: 100 },
+    })
+    .describe('Kinds of brokers.'),
+  roles: z
+    .record(name, role)
+    .default({ appServer: { domains: ['*'], brokers: ['rBroker', 'wBroker'] } })
+    .describe('What a node does, by role.'),
+  stores: z.record(name, store).default({}).describe('Databases, by the name that templates use.'),
+  supervisor: supervisor.prefault({}).describe('How threads are watched, replaced and stopped.'),
+  log: log.prefault({}).describe('The log.'),
+  services: services.prefault({}).describe('Private servers for development and tests.'),
+});
+
+type DeepReadonly<T> = T extends readonly (infer E)[]
+  ? readonly DeepReadonly<E>[]
+  : T extends object
+    ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
+    : T;
+
+/** The whole configuration, validated, with defaults, deep-frozen. */
+export type Config = DeepReadonly<z.output<typeof configSchema>>;
+export type StoreConfig = Config['stores'][string];

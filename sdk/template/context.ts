@@ -1,0 +1,62 @@
+import type { Json, JsonObject } from './json.js';
+import type { Page, Scalar, ViewQuery } from './query.js';
+
+/** What a routine gave back. */
+export interface CallResult<Row = JsonObject> {
+  /** Rows of the first result set; for a function one row `{ value }`. */
+  readonly rows: readonly Row[];
+  /** All result sets, in order. */
+  readonly sets: readonly (readonly Row[])[];
+  /** Rows that the routine says it changed. */
+  readonly affected: number;
+}
+
+/** Structured log lines that carry domain, version and request id by themselves. */
+export interface TemplateLog {
+  debug(message: string, fields?: JsonObject): void;
+  info(message: string, fields?: JsonObject): void;
+  warn(message: string, fields?: JsonObject): void;
+  error(message: string, fields?: JsonObject): void;
+}
+
+/** Calls into another domain on the same host, under the same deadline. */
+export interface DomainCaller {
+  create(payload: JsonObject): Promise<JsonObject>;
+  fetch(query: ViewQuery): Promise<Page>;
+  update(payload: JsonObject): Promise<JsonObject>;
+  delete(id: Scalar): Promise<JsonObject>;
+  /** A custom operation. */
+  call(operation: string, input?: JsonObject): Promise<Json>;
+}
+
+/** Calls that belong to one transaction of the template's store. */
+export interface TransactionScope {
+  call(alias: string, args?: JsonObject): Promise<CallResult>;
+  view(alias: string, query?: ViewQuery): Promise<Page>;
+}
+
+/**
+ * What template code may do. `alias` is a name of the template's own `objects`. Dozens of these calls may run at once.
+ * All of them end at the request's deadline with `BEDS_REQUEST_DEADLINE_EXCEEDED`.
+ */
+export interface TemplateContext extends TransactionScope {
+  /** What is running: the domain, version and generation of this code, and the operation asked for. */
+  readonly self: {
+    readonly domain: string;
+    readonly version: string;
+    readonly generation: number;
+    readonly operation: string;
+  };
+  readonly requestId: string;
+  /** The caller's name for itself; not proof of identity. */
+  readonly client: string | undefined;
+  readonly session: string | undefined;
+  /** Aborted at the deadline. */
+  readonly signal: AbortSignal;
+  /** Milliseconds left before the deadline; at most 0 when it has passed. */
+  readonly deadline: { readonly remainingMs: number };
+  readonly log: TemplateLog;
+  domain(name: string): DomainCaller;
+  /** Commits when `work` resolves, rolls back when it rejects. `BEDS_STORE_NOT_SUPPORTED` where the store cannot. */
+  transaction<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T>;
+}

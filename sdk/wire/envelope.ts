@@ -1,0 +1,66 @@
+import type { Json, JsonObject } from '../template/json.js';
+import type { Scalar, ViewQuery } from '../template/query.js';
+
+/** The four operations of NamasteCore as they are named on the wire. */
+export const CORE_OPERATIONS = ['create', 'fetch', 'update', 'delete'] as const;
+
+export type CoreOperation = (typeof CORE_OPERATIONS)[number];
+
+/** Who asks, and under which terms. */
+export interface RequestMeta {
+  /** The caller's name for itself. */
+  readonly client: string;
+  readonly session?: string;
+  /** Milliseconds from the host's receipt until the caller gives up. */
+  readonly deadlineMs?: number;
+  /** Two requests with the same key have one effect. */
+  readonly idempotencyKey?: string;
+  /** W3C trace context. */
+  readonly traceparent?: string;
+}
+
+/** One request: the body of an AMQP message, alone or in an array of requests of the same domain and operation. */
+export interface RequestEnvelope {
+  readonly v: 1;
+  readonly id: string;
+  readonly domain: string;
+  readonly op: string;
+  /** create, update: the record. Custom operations: their arguments. */
+  readonly payload?: JsonObject;
+  /** fetch: which rows. */
+  readonly query?: ViewQuery;
+  /** fetch, update, delete: one record by its key. */
+  readonly key?: Scalar;
+  readonly meta?: RequestMeta;
+}
+
+/** Which version served a request. */
+export interface ServedBy {
+  readonly node: string;
+  readonly domain: string;
+  /** Absent where no version was reached. */
+  readonly version?: string;
+  readonly generation?: number;
+}
+
+export interface ReplyError {
+  readonly code: string;
+  readonly message: string;
+  readonly retryable: boolean;
+  readonly field?: string;
+  readonly hint?: string;
+}
+
+export type ReplyEnvelope =
+  | {
+      readonly v: 1;
+      readonly id: string;
+      readonly ok: true;
+      readonly data: Json;
+      readonly page?: { readonly cursor: string };
+      readonly by: ServedBy;
+    }
+  | { readonly v: 1; readonly id: string; readonly ok: false; readonly error: ReplyError; readonly by: ServedBy };
+
+/** The exchange that requests are published to, with routing key `<domain>.<operation>`. */
+export const REQUEST_EXCHANGE = 'beds.request';
