@@ -1,0 +1,54 @@
+import type { Channel, ConsumeMessage } from 'amqplib';
+import type { Verdict } from '@beds/sdk';
+
+/** One message, with the right to settle it exactly once, on the channel that it came from. */
+export class Delivery {
+  readonly #channel: Channel;
+  readonly #message: ConsumeMessage;
+  readonly #onSettled: () => void;
+  #settled = false;
+
+  constructor(channel: Channel, message: ConsumeMessage, onSettled: () => void) {
+    this.#channel = channel;
+    this.#message = message;
+    this.#onSettled = onSettled;
+  }
+
+  get body(): Buffer {
+    return this.#message.content;
+  }
+
+  get properties(): ConsumeMessage['properties'] {
+    return this.#message.properties;
+  }
+
+  get exchange(): string {
+    return this.#message.fields.exchange;
+  }
+
+  get routingKey(): string {
+    return this.#message.fields.routingKey;
+  }
+
+  /** A hint: true whenever an earlier delivery of this message may have been worked on. */
+  get redelivered(): boolean {
+    return this.#message.fields.redelivered;
+  }
+
+  /** Settles the message; later calls do nothing. A message of a channel that is gone was already given back by RabbitMQ. */
+  settle(verdict: Verdict): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    try {
+      // n.b. reject counts against a quorum queue's delivery-limit, nack with requeue does not from RabbitMQ 4.3 on:
+      // "requeue" is for work that was never begun. https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling
+      if (verdict === 'ack') this.#channel.ack(this.#message);
+      else if (verdict === 'requeue') this.#channel.nack(this.#message, false, true);
+      else this.#channel.reject(this.#message, false);
+    } catch {
+      // amqplib throws IllegalOperationError on a closed channel; the tag died with it.
+    } finally {
+      this.#onSettled();
+    }
+  }
+}

@@ -1,0 +1,96 @@
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { amqpErrors } from '../errors/amqp.js';
+
+/**
+ * amqplib decodes header tables by recursion: one 30 KB message whose tables nest about 5,000 deep overflows the stack,
+ * closes the connection, is redelivered and does so again. It also sets the prototype of the decoded object from a header
+ * named `__proto__`. This guard looks at the bytes first, without recursion, and replaces such tables by a mark.
+ * Same class as CVE-2026-69220 in RabbitMQ's Java client, which limits the depth to 32.
+ */
+
+/** The deepest table that is decoded. */
+export const MAX_HEADER_DEPTH = 32;
+
+/** Stands in for the headers of a message whose tables are nested too deeply or name a prototype. */
+export const MALFORMED_HEADERS = 'beds-malformed-headers';
+
+interface Codec {
+  decodeFields(slice: Buffer): Record<string, unknown>;
+  encodeTable(buffer: Buffer, table: Record<string, unknown>, offset: number): number;
+}
+
+const FIXED_SIZES: Readonly<Record<string, number>> = {
+  b: 1,
+  B: 1,
+  t: 1,
+  s: 2,
+  u: 2,
+  I: 4,
+  i: 4,
+  f: 4,
+  D: 5,
+  d: 8,
+  l: 8,
+  T: 8,
+  V: 0,
+};
+
+const PROTO = Buffer.from('__proto__');
+
+/** Whether the bytes of a field table may be handed to the decoder. Malformed bytes may: it throws on them by itself. */
+export function isHarmlessTable(slice: Buffer): boolean {
+  const ends: { until: number; isTable: boolean }[] = [{ until: slice.length, isTable: true }];
+  let offset = 0;
+  for (;;) {
+    let current = ends.at(-1);
+    while (current !== undefined && offset >= current.until) {
+      ends.pop();
+      current = ends.at(-1);
+    }
+    if (current === undefined) return true;
+    if (current.isTable) {
+      const keyLength = slice[offset] ?? 0;
+      if (keyLength === PROTO.length && slice.subarray(offset + 1, offset + 1 + keyLength).equals(PROTO)) return false;
+      offset += 1 + keyLength;
+    }
+    if (offset >= slice.length) return true;
+    const tag = String.fromCharCode(slice[offset] ?? 0);
+    offset += 1;
+    const fixed = FIXED_SIZES[tag];
+    if (fixed !== undefined) {
+      offset += fixed;
+      continue;
+    }
+    if (offset + 4 > slice.length) return true;
+    const length = slice.readUInt32BE(offset);
+    offset += 4;
+    if (tag === 'F' || tag === 'A') {
+      if (ends.length >= MAX_HEADER_DEPTH) return false;
+      ends.push({ until: offset + length, isTable: tag === 'F' });
+    } else if (tag === 'S' || tag === 'x') {
+      offset += length;
+    } else {
+      return true;
+    }
+  }
+}
+
+/** Puts the guard in front of amqplib's decoder and proves that it took effect. Must run before amqplib is imported. */
+export function installHeaderGuard(): void {
+  const require = createRequire(import.meta.url);
+  const codecPath = join(dirname(require.resolve('amqplib')), 'lib', 'codec.js');
+  const codec = require(codecPath) as Codec;
+  const decode = codec.decodeFields;
+  codec.decodeFields = (slice) => (isHarmlessTable(slice) ? decode(slice) : { [MALFORMED_HEADERS]: true });
+  assertGuarded(codec);
+}
+
+function assertGuarded(codec: Codec): void {
+  let table: Record<string, unknown> = {};
+  for (let depth = 0; depth < MAX_HEADER_DEPTH + 8; depth++) table = { t: table };
+  const buffer = Buffer.alloc(4_096);
+  const length = codec.encodeTable(buffer, table, 0);
+  const decoded = codec.decodeFields(buffer.subarray(4, length));
+  if (decoded[MALFORMED_HEADERS] !== true) throw amqpErrors.make('BEDS_AMQP_GUARD_MISSING');
+}

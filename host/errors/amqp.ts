@@ -1,0 +1,27 @@
+import { defineErrors } from '@beds/sdk';
+
+export const amqpErrors = defineErrors({
+  BEDS_AMQP_UNAVAILABLE: {
+    message: 'RabbitMQ cannot be reached.',
+    status: 'unavailable',
+    retryable: true,
+    action: 'Check that RabbitMQ runs and that broker.url names its host, port, virtual host and account.',
+  },
+  BEDS_AMQP_SETUP_TIMEOUT: {
+    message: 'RabbitMQ accepted the connection but did not finish its setup in time.',
+    status: 'unavailable',
+    retryable: true,
+    action: 'Look at the load and the alarms of RabbitMQ; raise broker.connectTimeoutMs if it is only slow.',
+  },
+  BEDS_AMQP_GUARD_MISSING: {
+    message: 'The guard against deeply nested header tables did not take effect.',
+    status: 'fault',
+    action:
+      'The installed amqplib differs from the one this host was tested with; install the version of the lock file.',
+  },
+  BEDS_AMQP_TOPOLOGY_MISMATCH: {
+    message: 'A queue or exchange exists with other properties than the configuration asks for.',
+    status: 'fault',
+    action: 'Delete the queue or exchange when it is empty, or make [topology] agree with it, then start again.',
+  },
+});

@@ -1,0 +1,99 @@
+import { defineErrors } from '@beds/sdk';
+
+/** What a caller may be answered, besides the store's errors and the template's own. */
+export const requestErrors = defineErrors({
+  BEDS_REQUEST_MALFORMED: {
+    message: 'The message is not a valid BEDS envelope.',
+    status: 'invalid',
+    verdict: 'reject',
+    action: 'Send a JSON object (or an array of them) as the envelope is documented; the field names what is wrong.',
+  },
+  BEDS_REQUEST_TOO_LARGE: {
+    message: 'The message body is larger than the host accepts.',
+    status: 'invalid',
+    verdict: 'reject',
+    action: 'Send less in one message; limits.maxBodyBytes is the bound.',
+  },
+  BEDS_REQUEST_TOO_COMPLEX: {
+    message: 'The message nests too deeply or has too many elements.',
+    status: 'invalid',
+    verdict: 'reject',
+    action: 'Send flatter or smaller data; limits.maxDepth, limits.maxKeys and limits.maxBatch are the bounds.',
+  },
+  BEDS_REQUEST_CONTENT_TYPE: {
+    message: 'The content type or encoding is not accepted.',
+    status: 'invalid',
+    verdict: 'reject',
+    action: 'Send content-type application/json in UTF-8 without content-encoding.',
+  },
+  BEDS_REQUEST_FORBIDDEN_KEY: {
+    message: 'The message contains a key that is never allowed.',
+    status: 'invalid',
+    verdict: 'reject',
+    action: 'Remove keys named __proto__, constructor or prototype.',
+  },
+  BEDS_REQUEST_ROUTE_MISMATCH: {
+    message: 'The envelope asks for another operation than the routing key names.',
+    status: 'forbidden',
+    verdict: 'reject',
+    action: 'Publish to the request exchange with routing key <domain>.<operation> of the envelope.',
+  },
+  BEDS_REQUEST_INVALID: {
+    message: 'The request is not valid.',
+    status: 'invalid',
+    action: 'Correct the named field.',
+  },
+  BEDS_REQUEST_UNKNOWN_DOMAIN: {
+    message: 'No such domain is served here.',
+    status: 'not-found',
+    action: 'Check the name; `beds status` lists the domains and `beds plugins` says why one is not live.',
+  },
+  BEDS_REQUEST_UNKNOWN_OPERATION: {
+    message: 'The domain has no such operation.',
+    status: 'not-found',
+    action: 'Check the name; `beds plugins <domain>` lists the operations of the live version.',
+  },
+  BEDS_REQUEST_DEADLINE_EXCEEDED: {
+    message: 'The deadline passed before the request was done.',
+    status: 'timeout',
+    retryable: true,
+    action:
+      'Allow more time with meta.deadlineMs, or ask for less. A write may have been carried out: read before you repeat it.',
+  },
+  BEDS_REQUEST_INDETERMINATE: {
+    message: 'An earlier delivery of this write may have been carried out; it was not run again.',
+    status: 'indeterminate',
+    action: 'Read the record to learn what happened. Operations declared idempotent are run again instead.',
+  },
+  BEDS_REQUEST_STOPPING: {
+    message: 'The host is stopping and did not start the request.',
+    status: 'unavailable',
+    retryable: true,
+    action: 'Send it again; another host or the restarted one serves it.',
+  },
+  BEDS_REQUEST_CALL_DEPTH: {
+    message: 'Domains call each other too deeply.',
+    status: 'fault',
+    action: 'Look for two templates that call each other through ctx.domain.',
+  },
+  BEDS_REQUEST_UNDECLARED: {
+    message: 'The template uses something that its definition does not declare.',
+    status: 'fault',
+    action: 'Declare the object under `objects` or the domain under `domains` of the template.',
+  },
+  BEDS_REQUEST_BAD_RESULT: {
+    message: 'The template returned something that is not a valid result.',
+    status: 'fault',
+    action: 'Return plain JSON: an object from create, update and delete, a page with rows from fetch.',
+  },
+  BEDS_REQUEST_RESULT_TOO_LARGE: {
+    message: 'The result is larger than the host sends.',
+    status: 'fault',
+    action: 'Ask for fewer rows with query.limit and follow the cursor; limits.maxReplyBytes is the bound.',
+  },
+  BEDS_REQUEST_TEMPLATE_FAULT: {
+    message: 'The template failed.',
+    status: 'fault',
+    action: "The host's log has the cause under the request's id, with the line of the template.",
+  },
+});

@@ -1,0 +1,73 @@
+import { channel } from 'node:diagnostics_channel';
+
+/**
+ * Everything the host says about itself. Low layers publish here; the log, the metrics and the status subscribe. A channel
+ * without a subscriber costs one check.
+ */
+
+export interface ConnectionEvent {
+  readonly connection: string;
+  readonly state: 'connecting' | 'setting-up' | 'up' | 'waiting' | 'blocked' | 'unblocked' | 'closed';
+  /** Wait before the next attempt, in state 'waiting'. */
+  readonly waitMs?: number;
+  readonly error?: unknown;
+}
+
+export interface BrokerEvent {
+  readonly broker: string;
+  readonly event: 'channel-lost' | 'consumer-cancelled' | 'queue-missing' | 'consuming';
+  readonly queue?: string;
+  readonly error?: unknown;
+}
+
+export interface RequestEvent {
+  readonly domain: string;
+  readonly operation: string;
+  readonly ok: boolean;
+  readonly code?: string;
+  readonly ms: number;
+}
+
+/** A fault of the host or of a template, with what is needed to find it. */
+export interface FaultEvent {
+  readonly where: string;
+  readonly error: unknown;
+  readonly domain?: string;
+  readonly version?: string;
+  readonly requestId?: string;
+}
+
+export interface TemplateLogEvent {
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly domain: string;
+  readonly version: string;
+  readonly requestId: string;
+  readonly message: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+export const connectionChannel = channel('beds:connection');
+export const brokerChannel = channel('beds:broker');
+export const requestChannel = channel('beds:request');
+export const faultChannel = channel('beds:fault');
+export const templateLogChannel = channel('beds:template.log');
+
+export function publishConnection(event: ConnectionEvent): void {
+  if (connectionChannel.hasSubscribers) connectionChannel.publish(event);
+}
+
+export function publishBroker(event: BrokerEvent): void {
+  if (brokerChannel.hasSubscribers) brokerChannel.publish(event);
+}
+
+export function publishRequest(event: RequestEvent): void {
+  if (requestChannel.hasSubscribers) requestChannel.publish(event);
+}
+
+export function publishFault(event: FaultEvent): void {
+  if (faultChannel.hasSubscribers) faultChannel.publish(event);
+}
+
+export function publishTemplateLog(event: TemplateLogEvent): void {
+  if (templateLogChannel.hasSubscribers) templateLogChannel.publish(event);
+}
