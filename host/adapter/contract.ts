@@ -24,6 +24,8 @@ export interface NamedValue extends ValueDescription {
   readonly name: string;
   /** The database's own name of the type, for messages. */
   readonly nativeType: string;
+  /** Whether the database takes or gives null here; it still has to be named unless it is `optional`. */
+  readonly nullable?: boolean;
 }
 
 /** Why a template's use of an object does not fit the database. */

@@ -1,0 +1,142 @@
+import type { ObjectManifest, ValueDescription, ValueType } from '@beds/sdk';
+import type { NamedObject, NamedValue, ObjectFinding } from './contract.js';
+
+type Values = Readonly<Record<string, ValueDescription>>;
+
+/** Which types of the database take a value that the template declares as the key. */
+const GOES_INTO: Readonly<Record<ValueType, readonly ValueType[]>> = {
+  string: ['string'],
+  integer: ['integer', 'number', 'decimal'],
+  number: ['number', 'decimal'],
+  decimal: ['decimal'],
+  boolean: ['boolean'],
+  date: ['date'],
+  datetime: ['datetime'],
+  json: ['json'],
+};
+
+/** Which types of the database give a value that the template may call the key. */
+const COMES_FROM: Readonly<Record<ValueType, readonly ValueType[]>> = {
+  ...GOES_INTO,
+  integer: ['integer'],
+  number: ['number', 'integer'],
+};
+
+/** Compares what a template needs with what the catalogue says. */
+export function checkUse(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {
+  if (found === undefined) {
+    return [
+      finding('OBJECT_MISSING', use, {
+        message: `There is no ${use.kind} ${use.name}, or the runtime account may not see it.`,
+        hint: `Create ${use.name} and grant it to the runtime account; the template activates itself then.`,
+      }),
+    ];
+  }
+  if ((use.kind === 'view') !== (found.kind === 'view')) {
+    return [
+      finding('KIND_MISMATCH', use, {
+        message: `${use.name} is a ${found.kind}; the template uses it as a ${use.kind}.`,
+        hint: `Use ${use.name} as a ${found.kind === 'view' ? 'view' : 'routine'}.`,
+      }),
+    ];
+  }
+  if (use.kind === 'view') return found.kind === 'view' ? checkColumns(use, found.columns) : [];
+  return found.kind === 'view' ? [] : checkArguments(use, use.args, found.args);
+}
+
+function checkArguments(use: ObjectManifest, args: Values, found: readonly NamedValue[]): readonly ObjectFinding[] {
+  const unknown = Object.keys(args)
+    .filter((name) => !found.some((value) => value.name === name))
+    .map((name) =>
+      finding('ARGUMENT_UNKNOWN', use, {
+        message: `${use.name} takes no argument ${name}.`,
+        hint: `It takes: ${found.map((value) => value.name).join(', ') || 'none'}.`,
+      }),
+    );
+  return [...unknown, ...found.flatMap((value) => checkArgument(use, value, args))];
+}
+
+function checkArgument(use: ObjectManifest, value: NamedValue, args: Values): readonly ObjectFinding[] {
+  const declared = Object.hasOwn(args, value.name) ? args[value.name] : undefined;
+  const mayBeAbsent = value.optional === true || value.default !== undefined;
+  if (declared === undefined) {
+    if (mayBeAbsent) return [];
+    return [
+      finding('ARGUMENT_MISSING', use, {
+        message: `${use.name} needs the argument ${value.name} (${value.nativeType}), which the template does not name.`,
+        hint: `Add ${value.name}: '${value.type}' to the arguments of ${use.name} in the template.`,
+      }),
+    ];
+  }
+  if (!GOES_INTO[declared.type].includes(value.type)) return [typeMismatch(use, value, declared)];
+  if (declared.optional === true && declared.default === undefined && !mayBeAbsent && value.nullable !== true) {
+    return [
+      finding('ARGUMENT_MISSING', use, {
+        message: `${use.name} always needs the argument ${value.name}; the template says it may be left out.`,
+        hint: `Declare ${value.name} as '${value.type}', without the question mark, or with a default.`,
+      }),
+    ];
+  }
+  return [];
+}
+
+function checkColumns(use: Extract<ObjectManifest, { kind: 'view' }>, found: readonly NamedValue[]): ObjectFinding[] {
+  return Object.entries(use.columns).flatMap(([name, declared]) => {
+    const column = found.find((value) => value.name === name);
+    if (column === undefined) {
+      return [
+        finding('COLUMN_MISSING', use, {
+          message: `The view ${use.name} has no column ${name}.`,
+          hint: `It has: ${found.map((value) => value.name).join(', ')}.`,
+        }),
+      ];
+    }
+    return COMES_FROM[declared.type].includes(column.type) ? [] : [typeMismatch(use, column, declared)];
+  });
+}
+
+function typeMismatch(use: ObjectManifest, value: NamedValue, declared: ValueDescription): ObjectFinding {
+  return finding('TYPE_MISMATCH', use, {
+    message: `${value.name} of ${use.name} is ${value.nativeType} in the database, '${declared.type}' in the template.`,
+    hint: `Declare ${value.name} as '${value.type}'.`,
+  });
+}
+
+type Reason<Code> = Code extends `BEDS_PREFLIGHT_${infer Name}` ? Name : never;
+
+function finding(
+  reason: Reason<ObjectFinding['code']>,
+  use: ObjectManifest,
+  text: { readonly message: string; readonly hint: string },
+): ObjectFinding {
+  return { code: `BEDS_PREFLIGHT_${reason}`, object: use.name, ...text };
+}
+
+/**
+ * The object as this template may use it: what the database says, narrowed by what the template declared. Arguments
+ * that the template calls optional may be left out; a view gives the declared columns only. `use` fits `found`.
+ */
+export function narrowObject(use: ObjectManifest, found: NamedObject): NamedObject {
+  if (found.kind === 'view') {
+    const columns = use.kind === 'view' ? use.columns : {};
+    return { ...found, columns: found.columns.filter((column) => Object.hasOwn(columns, column.name)) };
+  }
+  const args = use.kind === 'routine' ? use.args : {};
+  return { ...found, args: found.args.map((value) => narrowValue(value, args[value.name])) };
+}
+
+function narrowValue(value: NamedValue, declared: ValueDescription | undefined): NamedValue {
+  if (declared === undefined) return value;
+  const { maxLength, min, max } = { ...value, ...declared };
+  return {
+    name: value.name,
+    type: value.type,
+    nativeType: value.nativeType,
+    optional: declared.optional ?? false,
+    nullable: declared.optional ?? false,
+    ...(declared.default === undefined ? {} : { default: declared.default }),
+    ...(maxLength === undefined ? {} : { maxLength: Math.min(maxLength, value.maxLength ?? maxLength) }),
+    ...(min === undefined ? {} : { min: Math.max(min, value.min ?? min) }),
+    ...(max === undefined ? {} : { max: Math.min(max, value.max ?? max) }),
+  };
+}
