@@ -19,6 +19,8 @@ export interface Reply {
 interface Pending {
   readonly reply: Reply;
   readonly messageId: string;
+  /** Whether it is on the way on the present channel. */
+  sent: boolean;
   returned: boolean;
   readonly settle: (outcome: ReplyOutcome) => void;
 }
@@ -68,6 +70,7 @@ export class ReplyPublisher {
       const pending: Pending = {
         reply,
         messageId,
+        sent: false,
         returned: false,
         settle: (outcome) => {
           if (!this.#pending.delete(messageId)) return;
@@ -76,13 +79,14 @@ export class ReplyPublisher {
         },
       };
       this.#pending.set(messageId, pending);
-      if (this.#channel === undefined) this.#sweepLater();
-      else this.#send(this.#channel, pending);
+      if (this.#channel !== undefined) this.#send(this.#channel, pending);
+      this.#sweepLater();
     });
   }
 
   #send(channel: ConfirmChannel, pending: Pending): void {
     const { address, body, correlationId } = pending.reply;
+    pending.sent = true;
     try {
       channel.publish(
         '',
@@ -96,24 +100,28 @@ export class ReplyPublisher {
           ...(correlationId === undefined ? {} : { correlationId }),
         },
         (error) => {
-          // A nack, or the channel closed first: the next channel or the deadline decides.
+          // A nack, or the channel closed first: the next sweep or channel sends it again, until the deadline.
           if (error === null) pending.settle(pending.returned ? 'unroutable' : 'confirmed');
-          else this.#sweepLater();
+          else pending.sent = false;
         },
       );
     } catch {
-      this.#sweepLater();
+      pending.sent = false;
     }
   }
 
   #sweepLater(): void {
     this.#sweeper ??= setTimeout(() => {
       this.#sweeper = undefined;
-      const nowMs = performance.now();
-      for (const pending of this.#pending.values()) {
-        if (pending.reply.expiresAtMs <= nowMs) pending.settle('expired');
-      }
-      if (this.#pending.size > 0 && this.#channel === undefined) this.#sweepLater();
+      this.#sweep(performance.now());
+      if (this.#pending.size > 0) this.#sweepLater();
     }, SWEEP_MS);
+  }
+
+  #sweep(nowMs: number): void {
+    for (const pending of this.#pending.values()) {
+      if (pending.reply.expiresAtMs <= nowMs) pending.settle('expired');
+      else if (!pending.sent && this.#channel !== undefined) this.#send(this.#channel, pending);
+    }
   }
 }

@@ -1,0 +1,115 @@
+import type { RequestEnvelope } from '@beds/sdk';
+import { requestErrors } from '../errors/request.js';
+import { type BodyLimits, refuseForbiddenKeys, scanBody } from './scan.js';
+
+export interface EnvelopeLimits extends BodyLimits {
+  /** Most requests in one message. */
+  readonly maxBatch: number;
+}
+
+/** What the properties of a message must say before its body is looked at. */
+export interface ContentProperties {
+  readonly contentType?: unknown;
+  readonly contentEncoding?: unknown;
+}
+
+export interface DecodedMessage {
+  readonly requests: readonly RequestEnvelope[];
+  /** Whether the body was an array, and so wants an array for an answer. */
+  readonly isBatch: boolean;
+}
+
+/** Bytes to envelopes. Throws BEDS_REQUEST_* naming the field; nothing of the input appears in an error. */
+export function decodeMessage(body: Buffer, properties: ContentProperties, limits: EnvelopeLimits): DecodedMessage {
+  checkContent(properties);
+  scanBody(body, limits);
+  const parsed = parse(body);
+  refuseForbiddenKeys(body, parsed);
+  if (!Array.isArray(parsed)) return { requests: [checkEnvelope(parsed, '')], isBatch: false };
+  if (parsed.length === 0 || parsed.length > limits.maxBatch) {
+    throw requestErrors.make(
+      'BEDS_REQUEST_TOO_COMPLEX',
+      'A batch must hold at least one and at most limits.maxBatch requests.',
+    );
+  }
+  return { requests: parsed.map((entry, index) => checkEnvelope(entry, `[${String(index)}].`)), isBatch: true };
+}
+
+function checkContent({ contentType, contentEncoding }: ContentProperties): void {
+  const typeIsFine =
+    contentType === undefined || (typeof contentType === 'string' && /^application\/json(;.*)?$/i.test(contentType));
+  const encodingIsFine =
+    contentEncoding === undefined ||
+    (typeof contentEncoding === 'string' && /^(utf-?8|identity|)$/i.test(contentEncoding));
+  if (!typeIsFine || !encodingIsFine) throw requestErrors.make('BEDS_REQUEST_CONTENT_TYPE');
+}
+
+function parse(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch {
+    throw requestErrors.make('BEDS_REQUEST_MALFORMED', 'The body is not JSON.');
+  }
+}
+
+type Check = (value: unknown) => boolean;
+
+const isText: Check = (value) => typeof value === 'string' && value.length > 0 && value.length <= 255;
+const isObject: Check = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isScalar: Check = (value) => value === null || ['string', 'number', 'boolean'].includes(typeof value);
+const isDuration: Check = (value) => typeof value === 'number' && Number.isFinite(value) && value > 0;
+
+const REQUIRED: Readonly<Record<string, Check>> = {
+  v: (value) => value === 1,
+  id: isText,
+  domain: isText,
+  op: isText,
+};
+
+const OPTIONAL: Readonly<Record<string, Check>> = {
+  payload: isObject,
+  query: isObject,
+  key: isScalar,
+  meta: isObject,
+};
+
+const META: Readonly<Record<string, Check>> = {
+  client: isText,
+  session: isText,
+  deadlineMs: isDuration,
+  idempotencyKey: isText,
+  traceparent: isText,
+};
+
+function checkEnvelope(value: unknown, path: string): RequestEnvelope {
+  if (!isObject(value)) throw requestErrors.make('BEDS_REQUEST_MALFORMED', 'An envelope must be a JSON object.');
+  const envelope = value as Record<string, unknown>;
+  for (const name in REQUIRED) {
+    if (!Object.hasOwn(envelope, name)) throw malformed(`${path}${name}`, 'is missing');
+  }
+  for (const name in envelope) {
+    const check = REQUIRED[name] ?? OPTIONAL[name];
+    if (check === undefined) throw malformed(path, 'has an unknown field');
+    if (!check(envelope[name])) throw malformed(`${path}${name}`, 'has the wrong type or value');
+  }
+  if (envelope['meta'] !== undefined) checkMeta(envelope['meta'] as Record<string, unknown>, `${path}meta`);
+  return value as RequestEnvelope;
+}
+
+function checkMeta(meta: Readonly<Record<string, unknown>>, path: string): void {
+  for (const name in meta) {
+    const check = Object.hasOwn(META, name) ? META[name] : undefined;
+    if (check === undefined) throw malformed(path, 'has an unknown field');
+    if (!check(meta[name])) throw malformed(`${path}.${name}`, 'has the wrong type or value');
+  }
+  if (!Object.hasOwn(meta, 'client')) throw malformed(`${path}.client`, 'is missing');
+}
+
+function malformed(field: string, problem: string): Error {
+  const where = field === '' ? 'The envelope' : field.replace(/\.$/, '');
+  return requestErrors.make(
+    'BEDS_REQUEST_MALFORMED',
+    `${where} ${problem}.`,
+    field === '' ? {} : { field: field.replace(/\.$/, '') },
+  );
+}

@@ -1,0 +1,37 @@
+import { type BedsError, isBedsError, type Json, type ServedBy } from '@beds/sdk';
+import { requestErrors } from '../errors/request.js';
+
+/** The answer to one request as JSON text; texts are joined when a batch is answered. */
+export function encodeSuccess(id: string, result: { data: Json; cursor?: string | undefined }, byJson: string): string {
+  const page = result.cursor === undefined ? '' : `,"page":{"cursor":${JSON.stringify(result.cursor)}}`;
+  return `{"v":1,"id":${JSON.stringify(id)},"ok":true,"data":${encodeData(result.data)}${page},"by":${byJson}}`;
+}
+
+export function encodeFailure(id: string, error: BedsError, byJson: string): string {
+  const { code, message, retryable, field, hint } = error;
+  return `{"v":1,"id":${JSON.stringify(id)},"ok":false,"error":${JSON.stringify({ code, message, retryable, field, hint })},"by":${byJson}}`;
+}
+
+/** The `by` of a reply, which is the same for every request that a generation serves. */
+export function encodeServedBy(by: ServedBy): string {
+  return JSON.stringify(by);
+}
+
+function encodeData(data: Json): string {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(data);
+  } catch (cause) {
+    // Cycles and BigInt.
+    throw requestErrors.make('BEDS_REQUEST_BAD_RESULT', undefined, { cause });
+  }
+  // n.b. typed as string, yet undefined for undefined and functions.
+  if ((text as string | undefined) === undefined) throw requestErrors.make('BEDS_REQUEST_BAD_RESULT');
+  return text;
+}
+
+/** What a caller may be told of an error: a BEDS error as it is, anything else as a fault of the template. */
+export function toReplyError(error: unknown): BedsError {
+  if (isBedsError(error)) return error;
+  return requestErrors.make('BEDS_REQUEST_TEMPLATE_FAULT', undefined, { cause: error });
+}

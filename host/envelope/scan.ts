@@ -1,0 +1,81 @@
+import { isUtf8 } from 'node:buffer';
+import { requestErrors } from '../errors/request.js';
+
+/** Bounds that hold before a body is parsed. */
+export interface BodyLimits {
+  readonly maxBodyBytes: number;
+  readonly maxDepth: number;
+  /** Object keys and array elements together. */
+  readonly maxKeys: number;
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+
+/**
+ * Judges a body in one pass over its bytes, without recursion. `JSON.parse` takes 200,000 levels without complaint, and
+ * then whatever walks the result overflows the stack.
+ */
+export function scanBody(body: Buffer, limits: BodyLimits): void {
+  if (body.length > limits.maxBodyBytes) throw requestErrors.make('BEDS_REQUEST_TOO_LARGE');
+  if (!isUtf8(body)) throw requestErrors.make('BEDS_REQUEST_CONTENT_TYPE', 'The body is not valid UTF-8.');
+  let depth = 0;
+  let elements = 0;
+  for (let at = 0; at < body.length; at++) {
+    const byte = body[at];
+    if (byte === QUOTE) {
+      at = endOfString(body, at + 1);
+    } else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+      depth += 1;
+      elements += 1;
+      if (depth > limits.maxDepth) throw requestErrors.make('BEDS_REQUEST_TOO_COMPLEX', 'The body nests too deeply.');
+    } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
+      depth -= 1;
+    } else if (byte === COMMA) {
+      elements += 1;
+    }
+  }
+  if (elements > limits.maxKeys)
+    throw requestErrors.make('BEDS_REQUEST_TOO_COMPLEX', 'The body has too many elements.');
+}
+
+/** Position of the quote that ends the string which begins at `from`; the end of the body if there is none. */
+function endOfString(body: Buffer, from: number): number {
+  let quote = body.indexOf(QUOTE, from);
+  while (quote !== -1) {
+    let backslashes = 0;
+    while (body[quote - 1 - backslashes] === BACKSLASH) backslashes += 1;
+    if (backslashes % 2 === 0) return quote;
+    quote = body.indexOf(QUOTE, quote + 1);
+  }
+  return body.length;
+}
+
+const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
+
+/**
+ * Refuses keys that could reach a prototype, at any depth. The walk happens only when the bytes may contain such a key:
+ * literally, or written with escapes.
+ */
+export function refuseForbiddenKeys(body: Buffer, parsed: unknown): void {
+  const suspicious =
+    body.includes('__proto__') || body.includes('constructor') || body.includes('prototype') || body.includes('\\u');
+  if (suspicious) walk(parsed);
+}
+
+function walk(value: unknown): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (Array.isArray(value)) {
+    value.forEach(walk);
+    return;
+  }
+  for (const [key, inner] of Object.entries(value)) {
+    if (FORBIDDEN_KEYS.has(key)) throw requestErrors.make('BEDS_REQUEST_FORBIDDEN_KEY');
+    walk(inner);
+  }
+}
