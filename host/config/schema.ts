@@ -6,6 +6,9 @@ import { z } from 'zod';
  */
 
 const name = z.string().regex(/^[A-Za-z][A-Za-z0-9_-]{0,62}$/, 'must be a letter followed by letters, digits, _ or -');
+const domain = z
+  .string()
+  .regex(/^(\*|[A-Za-z][A-Za-z0-9_-]{0,62})$/, 'must be * or a letter followed by letters, digits, _ or -');
 const milliseconds = z.int().min(1).max(86_400_000);
 const count = z.int().min(0).max(1_024);
 const url = z.string();
@@ -94,7 +97,7 @@ const plugins = z.strictObject({
 const threadGroup = z.strictObject({
   count: count.default(0).describe('Broker threads. 0: one for each core but one, at least one.'),
   domains: z
-    .array(z.string())
+    .array(domain)
     .default(['*'])
     .describe('Domains whose queues these threads consume; * is every domain no other group names.'),
   heapMb: z.int().min(32).max(65_536).default(512).describe('JavaScript heap of one thread.'),
@@ -107,7 +110,7 @@ const brokerKind = z.strictObject({
 });
 
 const role = z.strictObject({
-  domains: z.array(z.string()).default(['*']).describe('Domains that a node of this role serves; * is every domain.'),
+  domains: z.array(domain).default(['*']).describe('Domains that a node of this role serves; * is every domain.'),
   brokers: z
     .array(name)
     .default(['rBroker', 'wBroker'])

@@ -1,0 +1,134 @@
+import { join, relative, resolve } from 'node:path';
+import { statSync } from 'node:fs';
+import { crossCheck } from './cross-checks.js';
+import { deepFreeze } from './deep-freeze.js';
+import { environmentLayer, type Environment } from './environment.js';
+import { sections } from './fields.js';
+import { issueProblems } from './issues.js';
+import { mergeLayers, sourceOf, type Layer, type Merged } from './layers.js';
+import { configInvalid, type ConfigProblem } from './problem.js';
+import { withoutFaults } from './repair.js';
+import { configSchema, type Config } from './schema.js';
+import { expandSecrets, type Expanded } from './secrets.js';
+import { readTomlFile } from './toml-file.js';
+
+export interface ConfigOrigin {
+  /** The checkout. Names of files in messages are relative to it. */
+  readonly projectRoot: string;
+  /** Directory of beds.toml and env.toml. Default: the variable BEDS_CONFIG, then `config` of the project. */
+  readonly directory?: string;
+  /** Default `process.env`. */
+  readonly env?: Environment;
+}
+
+/** A configuration and where it comes from, or everything that is wrong with it. */
+export interface ConfigReading {
+  /** Undefined when there are problems. */
+  readonly config: Config | undefined;
+  readonly problems: readonly ConfigProblem[];
+  /** Dotted path to the file or variable that had the last word; a path that is absent has its default. */
+  readonly sources: ReadonlyMap<string, string>;
+  /** Dotted path to the text as written, for values that hold a `${NAME}`: print this, not the value. */
+  readonly written: ReadonlyMap<string, string>;
+}
+
+/**
+ * The configuration of this node, deep-frozen: beds.toml, then env.toml, then `BEDS_*` variables, later ones winning.
+ * Throws BEDS_CONFIG_INVALID with every problem in its message, and no secret.
+ */
+export function loadConfig(origin: ConfigOrigin): Config {
+  const { config, problems } = readConfig(origin);
+  if (config === undefined) throw configInvalid(problems);
+  return config;
+}
+
+/** As `loadConfig`, but gives back the problems, and says where each value comes from. */
+export function readConfig(origin: ConfigOrigin): ConfigReading {
+  const env = origin.env ?? process.env;
+  const directory = resolve(origin.projectRoot, origin.directory ?? env['BEDS_CONFIG'] ?? 'config');
+  const files = ['beds.toml', 'env.toml'].map((name) => readFileLayer(join(directory, name), origin.projectRoot, env));
+  const named = new Set(files.flatMap((file) => [...file.expanded.names]));
+  const below = mergeLayers([defaultLayer(files), ...files]);
+  const environment = environmentLayer(env, below.values, named);
+  const merged = mergeLayers([defaultLayer(files), ...files, environment]);
+
+  const { config, problems } = validate(merged);
+  const all = [
+    ...missingDirectory(directory, origin.projectRoot, env),
+    ...files.flatMap((file) => file.problems),
+    ...environment.problems,
+    ...problems,
+  ];
+  return {
+    config: all.length === 0 ? config : undefined,
+    problems: all,
+    sources: merged.sources,
+    written: writtenTexts(files, merged),
+  };
+}
+
+interface FileLayer extends Layer {
+  readonly expanded: Expanded;
+  readonly problems: readonly ConfigProblem[];
+}
+
+function readFileLayer(path: string, projectRoot: string, env: Environment): FileLayer {
+  const source = nameOf(path, projectRoot);
+  const file = readTomlFile(path, source);
+  const expanded = expandSecrets(file.values, source, env);
+  return {
+    values: expanded.values,
+    expanded,
+    source: () => source,
+    problems: [...file.problems, ...expanded.problems],
+  };
+}
+
+/** Named tables (`[brokers.rBroker]`) that no file speaks of, so that a variable can change them too. */
+function defaultLayer(files: readonly Layer[]): Layer {
+  const unsaid = sections.filter(({ key, named }) => named && !files.some(({ values }) => Object.hasOwn(values, key)));
+  return {
+    values: Object.fromEntries(unsaid.map((section) => [section.key, section.default])),
+    source: () => 'default',
+  };
+}
+
+function validate(merged: Merged): Pick<ConfigReading, 'config' | 'problems'> {
+  const parsed = configSchema.safeParse(merged.values);
+  if (parsed.success) {
+    const problems = crossProblems(parsed.data, merged, []);
+    return { config: problems.length === 0 ? deepFreeze(parsed.data) : undefined, problems };
+  }
+  const problems = issueProblems(parsed.error.issues, merged);
+  const mended = configSchema.safeParse(withoutFaults(merged.values, parsed.error.issues));
+  const faulty = problems.map(({ path }) => path);
+  return {
+    config: undefined,
+    problems: [...problems, ...(mended.success ? crossProblems(mended.data, merged, faulty) : [])],
+  };
+}
+
+/** What is wrong between keys, leaving out what rests on a key that is wrong by itself. */
+function crossProblems(config: Config, merged: Merged, faulty: readonly string[]): readonly ConfigProblem[] {
+  return crossCheck(config)
+    .filter(({ paths }) => !paths.some((path) => faulty.some((fault) => `${fault}.`.startsWith(`${path}.`))))
+    .map(({ paths: [path], message }) => ({ source: sourceOf(merged.sources, path.split('.')), path, message }));
+}
+
+function missingDirectory(directory: string, projectRoot: string, env: Environment): readonly ConfigProblem[] {
+  if (env['BEDS_CONFIG'] === undefined || statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true)
+    return [];
+  return [{ source: 'BEDS_CONFIG', path: '', message: `there is no directory ${nameOf(directory, projectRoot)}.` }];
+}
+
+function writtenTexts(files: readonly FileLayer[], merged: Merged): ReadonlyMap<string, string> {
+  const texts = files.flatMap(({ expanded, source }) =>
+    [...expanded.written].filter(([path]) => merged.sources.get(path) === source([])),
+  );
+  return new Map(texts);
+}
+
+function nameOf(path: string, projectRoot: string): string {
+  const name = relative(projectRoot, path);
+  return name.startsWith('..') ? path : name;
+}
