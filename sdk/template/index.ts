@@ -1,8 +1,16 @@
+export * from './allowed-imports.js';
+export * from './check-values.js';
 export * from './context.js';
+export { defineTemplate, isTemplate, type TypedTemplate, type TypesOf } from './define-template.js';
+export type { OperationDefinition, TemplateDefinition } from './definition.js';
 export * from './errors.js';
 export * from './json.js';
 export * from './manifest.js';
 export * from './namaste-core.js';
+export { routine, view, type Routine, type TemplateObjects, type View } from './objects.js';
 export * from './query.js';
+export { SDK_VERSION } from './sdk-version.js';
+export * from './template-errors.js';
+export type { TypedContext, TypedScope } from './typed-context.js';
 export * from './values.js';
 export * from '../wire/envelope.js';

@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from './json.js';
+import type { Json } from './json.js';
 
 /**
  * The types a value may have on its way to and from a named object. `integer` is a whole number (a decimal string beyond
@@ -76,11 +76,17 @@ export type InputOf<S extends ValuesSpec> = Flatten<
 >;
 
 /** A row of a view with these columns. Any column may be null in a database. */
-export type RowOf<S extends ValuesSpec> = Flatten<{ readonly [K in keyof S]: TypeOf<S[K]> | null }> & JsonObject;
+export type RowOf<S extends ValuesSpec> = Flatten<{ readonly [K in keyof S]: TypeOf<S[K]> | null }>;
 
 /** The long form of a value spec. */
 export function describeValue(spec: ValueSpec): ValueDescription {
   if (typeof spec !== 'string') return spec;
   if (!spec.endsWith('?')) return { type: spec as ValueType };
   return { type: spec.slice(0, -1) as ValueType, optional: true };
+}
+
+/** The long form of named value specs. What is not a spec stays as it is, for the check of the whole definition to name. */
+export function describeValues(specs: ValuesSpec): Readonly<Record<string, ValueDescription>> {
+  if (typeof specs !== 'object' || specs === null) return specs;
+  return Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, describeValue(spec)]));
 }

@@ -1,0 +1,315 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import test from 'node:test';
+import {
+  checkValues,
+  compileChecker,
+  conflict,
+  defineTemplate,
+  invalid,
+  isBedsError,
+  isTemplate,
+  notFound,
+  notSupported,
+  refused,
+  routine,
+  SDK_VERSION,
+  view,
+  type BedsError,
+  type CallResult,
+  type JsonObject,
+  type TemplateContext,
+  type ValueDescription,
+} from '@beds/sdk';
+
+const identity = { domain: 'cities', version: '1.0.0', store: 'main', key: 'id' } as const;
+
+const objects = {
+  create: routine('city_create', { name: 'string', population: 'integer?' }),
+  fetch: view('city_list', { id: 'integer', name: 'string', population: 'integer' }),
+  update: routine('city_update', { id: 'integer', name: 'string?' }),
+  delete: routine('city_delete', { id: 'integer' }),
+};
+
+type Call = readonly [alias: string, args: unknown];
+
+function contextAnswering(result: Partial<CallResult>): { readonly ctx: TemplateContext; readonly calls: Call[] } {
+  const calls: Call[] = [];
+  const ctx = {
+    call: async (alias: string, args: unknown) => {
+      calls.push([alias, args]);
+      return { rows: [], sets: [], affected: 0, ...result };
+    },
+    view: async (alias: string, query: unknown) => {
+      calls.push([alias, query]);
+      return { rows: [{ id: 1 }], cursor: 'next' };
+    },
+  };
+  return { ctx: ctx as unknown as TemplateContext, calls };
+}
+
+function codeOf(error: unknown): string {
+  assert.ok(isBedsError(error), String(error));
+  return error.code;
+}
+
+test('a declared template says what it is and is recognised', () => {
+  const template = defineTemplate({
+    ...identity,
+    objects: { ...objects, totals: routine('city_totals', { country: 'string' }) },
+    domains: ['countries'],
+    idempotent: ['delete'],
+    notes: { team: 'geo' },
+    operations: { totals: { mode: 'read', args: { country: 'string' }, run: async () => 1 } },
+  });
+  assert.ok(isTemplate(template));
+  assert.ok((template as unknown as Record<symbol, unknown>)[Symbol.for('beds.template')]);
+  assert.deepEqual(template.definition, {
+    manifestVersion: 1,
+    contract: 1,
+    domain: 'cities',
+    version: '1.0.0',
+    store: 'main',
+    key: 'id',
+    operations: {
+      create: { mode: 'write', idempotent: false },
+      update: { mode: 'write', idempotent: false },
+      delete: { mode: 'write', idempotent: true },
+      fetch: { mode: 'read', idempotent: true },
+      totals: { mode: 'read', args: { country: { type: 'string' } }, idempotent: true },
+    },
+    objects: {
+      create: {
+        kind: 'routine',
+        name: 'city_create',
+        args: { name: { type: 'string' }, population: { type: 'integer', optional: true } },
+      },
+      fetch: {
+        kind: 'view',
+        name: 'city_list',
+        columns: { id: { type: 'integer' }, name: { type: 'string' }, population: { type: 'integer' } },
+      },
+      update: {
+        kind: 'routine',
+        name: 'city_update',
+        args: { id: { type: 'integer' }, name: { type: 'string', optional: true } },
+      },
+      delete: { kind: 'routine', name: 'city_delete', args: { id: { type: 'integer' } } },
+      totals: { kind: 'routine', name: 'city_totals', args: { country: { type: 'string' } } },
+    },
+    domains: ['countries'],
+    sdk: SDK_VERSION,
+    notes: { team: 'geo' },
+  });
+});
+
+test('the SDK version in manifests is that of the package', () => {
+  const manifest = JSON.parse(readFileSync(new URL('../../sdk/package.json', import.meta.url), 'utf8')) as JsonObject;
+  assert.equal(SDK_VERSION, manifest['version']);
+});
+
+test('create and update answer the first row, or how many rows were affected', async () => {
+  const template = defineTemplate({ ...identity, objects });
+  const withRow = contextAnswering({ rows: [{ id: 7 }], affected: 1 });
+  assert.deepEqual(await template.createRecord({ name: 'Zug' }, withRow.ctx), { id: 7 });
+  assert.deepEqual(withRow.calls, [['create', { name: 'Zug' }]]);
+  const without = contextAnswering({ affected: 1 });
+  assert.deepEqual(await template.updateRecord({ id: 7, name: 'Zug' }, without.ctx), { affected: 1 });
+});
+
+test('delete passes the key under its own name', async () => {
+  const template = defineTemplate({ ...identity, objects });
+  const { ctx, calls } = contextAnswering({ affected: 1 });
+  assert.deepEqual(await template.deleteRecord(7, ctx), { affected: 1 });
+  assert.deepEqual(calls, [['delete', { id: 7 }]]);
+});
+
+test('an update or delete that met nothing is not found', async () => {
+  const template = defineTemplate({ ...identity, objects });
+  const { ctx } = contextAnswering({ affected: 0 });
+  await assert.rejects(template.updateRecord({ id: 7 }, ctx), { code: 'BEDS_TEMPLATE_NOT_FOUND', status: 'not-found' });
+  await assert.rejects(template.deleteRecord(7, ctx), { code: 'BEDS_TEMPLATE_NOT_FOUND' });
+});
+
+test('wrong input is refused with its field before anything is called', async () => {
+  const template = defineTemplate({ ...identity, objects });
+  const { ctx, calls } = contextAnswering({});
+  const rejected = (work: Promise<unknown>, field: string): Promise<void> =>
+    assert.rejects(work, { code: 'BEDS_TEMPLATE_INPUT_INVALID', status: 'invalid', field });
+  await rejected(template.createRecord({}, ctx), 'payload.name');
+  await rejected(template.createRecord({ name: 'Zug', mayor: 'x' }, ctx), 'payload.mayor');
+  await rejected(template.updateRecord({ id: 'x' }, ctx), 'payload.id');
+  await rejected(template.deleteRecord('x', ctx), 'key');
+  assert.deepEqual(calls, []);
+});
+
+test('fetch reads the view with the query as it came', async () => {
+  const template = defineTemplate({ ...identity, objects });
+  const { ctx, calls } = contextAnswering({});
+  const query = { where: { name: { prefix: 'Z' } }, limit: 2 };
+  assert.deepEqual(await template.fetchRecords(query, ctx), { rows: [{ id: 1 }], cursor: 'next' });
+  assert.deepEqual(calls, [['fetch', query]]);
+});
+
+test('fetch by a routine takes equalities only', async () => {
+  const fetch = routine('city_find', { name: 'string', population: 'integer?' });
+  const template = defineTemplate({ ...identity, objects: { ...objects, fetch } });
+  const { ctx, calls } = contextAnswering({ rows: [{ id: 1 }] });
+  const query = { where: { name: 'Zug', population: { eq: 3 } } };
+  assert.deepEqual(await template.fetchRecords(query, ctx), { rows: [{ id: 1 }] });
+  assert.deepEqual(calls, [['fetch', { name: 'Zug', population: 3 }]]);
+  for (const [wrong, field] of [
+    [{ where: { name: { prefix: 'Z' } } }, 'query.where.name'],
+    [{ where: { name: 'Zug', mayor: 'x' } }, 'query.where.mayor'],
+    [{ where: { name: 'Zug' }, order: [] }, 'query.order'],
+    [{ where: { name: 'Zug' }, cursor: 'x' }, 'query.cursor'],
+  ] as const) {
+    await assert.rejects(template.fetchRecords(wrong, ctx), { code: 'BEDS_TEMPLATE_INPUT_INVALID', field });
+  }
+});
+
+test('code overrides an object', async () => {
+  const template = defineTemplate({
+    ...identity,
+    objects,
+    async deleteRecord(id, ctx) {
+      await ctx.call('delete', { id: Number(id) });
+      return { deleted: id };
+    },
+  });
+  const { ctx, calls } = contextAnswering({});
+  assert.deepEqual(await template.deleteRecord('7', ctx), { deleted: '7' });
+  assert.deepEqual(calls, [['delete', { id: 7 }]]);
+});
+
+test('all that is wrong with a definition is said at once', () => {
+  const wrong = {
+    domain: 'Cities',
+    version: '1.0',
+    store: '',
+    key: 'id',
+    objects: {
+      create: view('city_list', { id: 'integer' }),
+      fetch: view('city_list', { name: 'text' as 'string' }),
+      delete: routine('DROP TABLE x', { id: 'integer', why: 'string' }),
+      'bad alias': 7,
+    },
+    domains: ['Other'],
+    idempotent: ['fetch'],
+    operations: {
+      update: { mode: 'read', args: {}, run: async () => 1 },
+      now: { mode: 'reed', args: { n: { type: 'integer', default: 'x', colour: 1 } } },
+    },
+    setup: 7,
+    fetchRecord: () => undefined,
+  };
+  const define = defineTemplate as unknown as (definition: unknown) => unknown;
+  let thrown: unknown;
+  try {
+    define(wrong);
+  } catch (error) {
+    thrown = error;
+  }
+  assert.equal(codeOf(thrown), 'BEDS_TEMPLATE_INVALID');
+  const lines = (thrown as BedsError).message.split('\n').slice(1);
+  const fields = lines.map((line) => line.slice(2).split(' ')[0]);
+  assert.deepEqual(fields.toSorted(), [
+    'domain',
+    'domains.0',
+    'fetchRecord',
+    'idempotent',
+    'objects.bad',
+    'objects.bad',
+    'objects.create',
+    'objects.delete.args.why',
+    'objects.delete.name',
+    'objects.fetch.columns',
+    'objects.fetch.columns.name',
+    'operations.now.args.n.colour',
+    'operations.now.args.n.default',
+    'operations.now.mode',
+    'operations.now.run',
+    'operations.update',
+    'setup',
+    'store',
+    'updateRecord',
+    'version',
+  ]);
+  for (const nonsense of [undefined, null, 7, 'x', [], { operations: 7 }, { objects: null, operations: { a: null } }]) {
+    assert.throws(() => define(nonsense), { code: 'BEDS_TEMPLATE_INVALID' });
+  }
+});
+
+test('domain errors carry their message, class and field', () => {
+  assert.deepEqual(
+    [notFound('No city 7.'), conflict(), refused(), notSupported()].map(({ code, status }) => [code, status]),
+    [
+      ['BEDS_TEMPLATE_NOT_FOUND', 'not-found'],
+      ['BEDS_TEMPLATE_CONFLICT', 'conflict'],
+      ['BEDS_TEMPLATE_REFUSED', 'forbidden'],
+      ['BEDS_TEMPLATE_NOT_SUPPORTED', 'invalid'],
+    ],
+  );
+  assert.equal(notFound('No city 7.').message, 'No city 7.');
+  assert.equal(invalid('payload.name', 'must not be empty').field, 'payload.name');
+});
+
+test('every value type takes what it names and refuses the rest', () => {
+  const samples: Readonly<Record<string, readonly [good: readonly unknown[], bad: readonly unknown[]]>> = {
+    string: [
+      ['', 'x'],
+      [1, true, {}],
+    ],
+    integer: [
+      [0, -3, 9007199254740991, '9223372036854775807'],
+      [1.5, 9007199254740993, '1.5', 'x', '01', true],
+    ],
+    number: [
+      [0, 1.5],
+      ['1', true, null],
+    ],
+    decimal: [
+      ['12.50', '-3'],
+      [12.5, '1e3', ''],
+    ],
+    boolean: [
+      [true, false],
+      [0, 'true'],
+    ],
+    date: [['2024-02-29'], ['2023-02-29', '2024-2-9', '2024-13-01', 7]],
+    datetime: [
+      ['2024-02-29T23:59:59Z', '2024-02-29T00:00:00.123456Z'],
+      ['2024-02-29T24:00:00Z', '2024-02-29T23:59:59', '2023-02-29T00:00:00Z', '2024-02-29T23:59:59+02:00'],
+    ],
+    json: [[1, 'x', [1], { a: null }], [null]],
+  };
+  for (const [type, [good, bad]] of Object.entries(samples)) {
+    const check = compileChecker({ v: { type } as ValueDescription });
+    for (const v of good) assert.ok(check({ v } as JsonObject).ok, `${type} takes ${JSON.stringify(v)}`);
+    for (const v of bad) assert.ok(!check({ v } as JsonObject).ok, `${type} refuses ${JSON.stringify(v)}`);
+  }
+});
+
+test('bounds, defaults and unknown names are checked, and no value is repeated', () => {
+  const spec = {
+    name: { type: 'string', maxLength: 3 },
+    top: { type: 'integer', default: 5, min: 1, max: 10 },
+    note: { type: 'string', optional: true },
+  } as const;
+  const problem = (values: JsonObject): unknown => {
+    const checked = checkValues(spec, values);
+    return checked.ok ? checked.value : `${checked.problem.field} ${checked.problem.message}`;
+  };
+  assert.deepEqual(problem({ name: 'abc' }), { name: 'abc', top: 5 });
+  assert.deepEqual(problem({ name: 'abc', top: null, note: null }), { name: 'abc', top: 5, note: null });
+  assert.equal(problem({ name: 'secret' }), 'name must have at most 3 characters');
+  assert.deepEqual(problem({ name: '🏙🏙🏙' }), { name: '🏙🏙🏙', top: 5 });
+  assert.equal(problem({ name: 'a', top: 0 }), 'top must be at least 1');
+  assert.equal(problem({ name: 'a', top: 11 }), 'top must be at most 10');
+  assert.equal(problem({ top: 3 }), 'name is required');
+  assert.equal(problem({ name: null }), 'name must not be null');
+  assert.equal(problem({ name: 'a', mayor: 1 }), 'mayor is unknown; known are name, top, note');
+  assert.equal(problem({ name: 'a', toString: 'x' }), 'toString is unknown; known are name, top, note');
+  const complete = { name: 'a', top: 3 };
+  assert.equal(problem(complete), complete);
+});
