@@ -1,0 +1,44 @@
+import { defineErrors } from '@beds/sdk';
+
+/** What can go wrong with the private servers of development and tests. */
+export const servicesErrors = defineErrors({
+  BEDS_SERVICES_UNAVAILABLE: {
+    message: 'A server that BEDS needs is not on this machine and could not be provided.',
+    status: 'unavailable',
+    action: 'Run the command that the message names, or set the BEDS_*_URL variable to a server that you run.',
+  },
+  BEDS_SERVICES_START_FAILED: {
+    message: 'A private server did not start.',
+    status: 'unavailable',
+    retryable: true,
+    action: 'Read the last lines of its log in the message; the whole log is beside its data under .beds/.',
+  },
+  BEDS_SERVICES_BUSY: {
+    message: 'Another command is starting the private servers of this directory and has not finished.',
+    status: 'unavailable',
+    retryable: true,
+    action: 'Wait for the other command, or stop it and try again.',
+  },
+  BEDS_SERVICES_NOT_OWNED: {
+    message: 'This server was not started by this command, so this command may not stop or restart it.',
+    status: 'forbidden',
+    action: 'Stop it where it was started.',
+  },
+  BEDS_SERVICES_COMMAND_FAILED: {
+    message: 'A helper program of the private servers failed.',
+    status: 'unavailable',
+    retryable: true,
+    action: 'The message names the program and what it printed; run it by hand to see more.',
+  },
+  BEDS_SERVICES_URL_INVALID: {
+    message: 'A configured address of a server cannot be used.',
+    status: 'invalid',
+    action: 'Correct the BEDS_*_URL variable that the message names.',
+  },
+  BEDS_SERVICES_ABORTED: {
+    message: 'Starting the private servers was called off.',
+    status: 'unavailable',
+    retryable: true,
+    action: 'Start again.',
+  },
+});

@@ -1,0 +1,100 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ServiceContext } from '../contract.js';
+import { readJson, writePrivateFile } from '../private-file.js';
+import { cacheFolder } from '../provision/package-cache.js';
+
+/** Without a byte for this long the download counts as impossible here. */
+const STALL_TIMEOUT_MS = 15_000;
+const TOTAL_TIMEOUT_MS = 600_000;
+const ASK_AGAIN_AFTER_MS = 24 * 60 * 60 * 1000;
+
+/** Prints the program's path as its last line; downloads it first when it is not there. */
+const SCRIPT = `
+const { MongoBinary } = require(process.argv[1]);
+MongoBinary.getPath({ downloadDir: process.argv[2] }).then(
+  (path) => console.log('\\nmongod=' + path),
+  (error) => { console.error(error.message); process.exit(1); },
+);`;
+
+/**
+ * The real server by way of mongodb-memory-server-core; undefined where its archive cannot be reached, which is
+ * remembered for a day.
+ */
+export async function downloadMongod(context: ServiceContext): Promise<string | undefined> {
+  const library = locateLibrary();
+  if (library === undefined || context.provision.downloads === false) return undefined;
+  const cache = cacheFolder(context);
+  const note = join(cache, 'mongod-download-failed.json');
+  const failedAt = (readJson(note) as { readonly at?: string } | undefined)?.at;
+  if (failedAt !== undefined && Date.now() - Date.parse(failedAt) < ASK_AGAIN_AFTER_MS) return undefined;
+  const folder = join(cache, 'mongod');
+  mkdirSync(folder, { recursive: true });
+  const program = await ask({ library, folder, context });
+  if (program === undefined) {
+    const at = new Date().toISOString();
+    writePrivateFile(note, JSON.stringify({ at, why: 'MongoDB’s archive could not be reached' }));
+    context.progress('fallback', "MongoDB's own archive cannot be reached from here; asking again in a day");
+  } else rmSync(note, { force: true });
+  return program;
+}
+
+function locateLibrary(): string | undefined {
+  try {
+    return createRequire(import.meta.url).resolve('mongodb-memory-server-core/lib/util/MongoBinary');
+  } catch {
+    return undefined;
+  }
+}
+
+interface Question {
+  readonly library: string;
+  readonly folder: string;
+  readonly context: ServiceContext;
+}
+
+// In a process of its own because the library has no way to stop a download, and writes to the console.
+async function ask({ library, folder, context }: Question): Promise<string | undefined> {
+  // n.b. without this variable the library does not check the certificate of the server it downloads from.
+  const env = { ...process.env, npm_config_strict_ssl: 'true' };
+  const child = spawn(process.execPath, ['-e', SCRIPT, library, folder], { env, stdio: ['ignore', 'pipe', 'ignore'] });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+  const ended = once(child, 'close').catch(() => undefined);
+  const done = new AbortController();
+  const watched = watch(folder, AbortSignal.any([done.signal, context.signal]), context);
+  await Promise.race([ended, watched]);
+  done.abort();
+  child.kill('SIGKILL');
+  await ended;
+  return /^mongod=(.+)$/m.exec(output)?.[1];
+}
+
+/** Resolves when nothing has arrived for too long. */
+async function watch(folder: string, signal: AbortSignal, context: ServiceContext): Promise<void> {
+  const startedAt = Date.now();
+  let lastChangeAt = startedAt;
+  let bytes = folderBytes(folder);
+  let told = false;
+  while (Date.now() - lastChangeAt < STALL_TIMEOUT_MS && Date.now() - startedAt < TOTAL_TIMEOUT_MS) {
+    await delay(500, undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) return;
+    const now = folderBytes(folder);
+    if (now !== bytes) lastChangeAt = Date.now();
+    // A lock file of some bytes is no download.
+    if (now > 100_000 && !told) {
+      context.progress('downloading', 'downloading MongoDB (first time only, about 100 MB)');
+      told = true;
+    }
+    bytes = now;
+  }
+}
+
+function folderBytes(folder: string): number {
+  const sizes = readdirSync(folder).map((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0);
+  return sizes.reduce((sum, size) => sum + size, 0);
+}

@@ -1,0 +1,100 @@
+import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { runChecked } from './run-command.js';
+
+const UPDATE_TIMEOUT_MS = 180_000;
+const RESOLVE_TIMEOUT_MS = 60_000;
+const DOWNLOAD_TIMEOUT_MS = 900_000;
+const SYSTEM_LISTS = '/var/lib/apt/lists';
+
+/**
+ * apt with its state in a private folder: nothing of the system is written, no lock of it is taken, no root is needed
+ * and no package is installed (so no postinst starts a daemon).
+ * The options are those of https://manpages.debian.org/bookworm/apt/apt.conf.5.en.html
+ */
+export class PrivateApt {
+  readonly archives: string;
+  readonly #folder: string;
+  readonly #signal: AbortSignal;
+  #lists = SYSTEM_LISTS;
+
+  /** `ignoreInstalled`: packages whose names match count as not installed, so that a set comes from one place. */
+  constructor(folder: string, ignoreInstalled: RegExp, signal: AbortSignal) {
+    this.#folder = folder;
+    this.#signal = signal;
+    this.archives = join(folder, 'cache', 'archives');
+    for (const each of ['lists/partial', 'cache/archives/partial', 'parts']) {
+      mkdirSync(join(folder, each), { recursive: true });
+    }
+    writeFileSync(join(folder, 'status'), statusWithout(ignoreInstalled));
+    this.#copyConfiguration();
+  }
+
+  /** Whether the package lists in use are those of the system, which may be absent or old. */
+  get usesSystemLists(): boolean {
+    return this.#lists === SYSTEM_LISTS;
+  }
+
+  /** Fetches package lists into the private folder. A source that fails is no error if the others suffice. */
+  async update(): Promise<void> {
+    this.#lists = join(this.#folder, 'lists');
+    await this.#run(['update', '-qq'], UPDATE_TIMEOUT_MS).catch((error: unknown) => {
+      if (!readdirSync(this.#lists).some((name) => name.includes('_Packages'))) throw error;
+    });
+  }
+
+  /** How many bytes the package and its missing dependencies have to download; throws when it cannot be found. */
+  async downloadSize(name: string): Promise<number> {
+    const text = await this.#run(['install', '--print-uris', ...INSTALL, name], RESOLVE_TIMEOUT_MS);
+    const sizes = text.split('\n').map((line) => Number(/^'[^']+' \S+ (\d+)/.exec(line)?.[1] ?? 0));
+    return sizes.reduce((sum, size) => sum + size, 0);
+  }
+
+  /** Downloads (and verifies, as apt does) the package and its missing dependencies; resolves to their files. */
+  async download(name: string): Promise<readonly string[]> {
+    await this.#run(['install', '--download-only', ...INSTALL, name], DOWNLOAD_TIMEOUT_MS);
+    const names = readdirSync(this.archives).filter((file) => file.endsWith('.deb'));
+    return names.map((file) => join(this.archives, file));
+  }
+
+  #run(args: readonly string[], timeoutMs: number): Promise<string> {
+    const options = {
+      'Debug::NoLocking': '1',
+      'Dir::State::status': join(this.#folder, 'status'),
+      'Dir::State::lists': this.#lists,
+      'Dir::Cache': join(this.#folder, 'cache'),
+      'APT::Sandbox::User': 'root',
+      'APT::Get::AllowUnauthenticated': 'false',
+    };
+    const flags = Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
+    const env = {
+      ...process.env,
+      LC_ALL: 'C',
+      DEBIAN_FRONTEND: 'noninteractive',
+      APT_CONFIG: join(this.#folder, 'apt.conf'),
+    };
+    return runChecked('apt-get', { args: [...flags, ...args], timeoutMs, env, signal: this.#signal });
+  }
+
+  // The system's settings (proxies, mirrors) hold, its hooks do not: they clean and index the system's own folders.
+  // Lists of hooks can only be cleared from a file, and that file must be read last.
+  #copyConfiguration(): void {
+    const parts = join(this.#folder, 'parts');
+    const system = '/etc/apt/apt.conf.d';
+    for (const name of existsSync(system) ? readdirSync(system) : []) {
+      symlinkSync(join(system, name), join(parts, name));
+    }
+    const hooks = ['APT::Update::Pre-Invoke', 'APT::Update::Post-Invoke', 'APT::Update::Post-Invoke-Success'];
+    writeFileSync(join(parts, 'zzzz-private'), hooks.map((hook) => `#clear ${hook};\n`).join(''));
+    writeFileSync(join(this.#folder, 'apt.conf'), `Dir::Etc::Parts "${parts}";\n`);
+  }
+}
+
+const INSTALL = ['-y', '-qq', '--no-install-recommends', '--no-remove'];
+
+function statusWithout(names: RegExp): string {
+  const file = '/var/lib/dpkg/status';
+  if (!existsSync(file)) return '';
+  const paragraphs = readFileSync(file, 'utf8').split('\n\n');
+  return paragraphs.filter((each) => !names.test(/^Package: (.+)$/m.exec(each)?.[1] ?? '')).join('\n\n');
+}

@@ -1,0 +1,43 @@
+import { accessSync, constants, readdirSync, statSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import type { ProvisionOptions } from '../contract.js';
+
+/** Servers are often installed where the PATH of a plain user does not look. */
+const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/bin', '/usr/bin', '/bin', '/usr/libexec'];
+const BREW_FOLDERS = ['/opt/homebrew/sbin', '/opt/homebrew/bin', '/home/linuxbrew/.linuxbrew/sbin'];
+
+export function searchPath(options: ProvisionOptions): readonly string[] {
+  if (options.searchPath !== undefined) return options.searchPath;
+  const path = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
+  return [...new Set([...path, ...SYSTEM_FOLDERS, ...BREW_FOLDERS])];
+}
+
+/** The first of `names` (in this order) that is an executable file in one of `folders`. */
+export function findProgram(names: readonly string[], folders: readonly string[]): string | undefined {
+  for (const name of names) {
+    for (const folder of folders) {
+      const file = join(folder, name);
+      if (isExecutable(file)) return file;
+    }
+  }
+  return undefined;
+}
+
+/** Folders `<parent>/<child matching pattern>`, newest version last; empty when the parent is absent. */
+export function subfolders(parent: string, pattern: RegExp): readonly string[] {
+  try {
+    const names = readdirSync(parent).filter((name) => pattern.test(name));
+    return names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).map((name) => join(parent, name));
+  } catch {
+    return [];
+  }
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}

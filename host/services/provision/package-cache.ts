@@ -1,0 +1,100 @@
+import { randomBytes } from 'node:crypto';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ServiceContext } from '../contract.js';
+
+/** Its presence says that everything else in the folder is there. It is written last and renamed along. */
+const MARKER = 'complete.json';
+
+/**
+ * A folder of the user's cache that is either whole or absent. `fill` writes into a draft which then takes the name in
+ * one step, so an interrupted fill is never used and two checkouts may fill at once: the first to finish wins.
+ */
+export async function cachedFolder(
+  cache: string,
+  key: string,
+  fill: (draft: string) => Promise<void>,
+): Promise<string> {
+  const folder = join(cache, key);
+  if (existsSync(join(folder, MARKER))) return folder;
+  const draft = `${folder}.draft-${randomBytes(6).toString('hex')}`;
+  mkdirSync(draft, { recursive: true, mode: 0o755 });
+  try {
+    await fill(draft);
+    writeFileSync(join(draft, MARKER), JSON.stringify({ key, at: new Date().toISOString() }));
+    publish(draft, folder);
+  } finally {
+    rmSync(draft, { recursive: true, force: true });
+  }
+  return folder;
+}
+
+export function hasCachedFolder(cache: string, key: string): boolean {
+  return existsSync(join(cache, key, MARKER));
+}
+
+export function dropCachedFolder(cache: string, key: string): void {
+  rmSync(join(cache, key), { recursive: true, force: true });
+}
+
+function publish(draft: string, folder: string): void {
+  try {
+    renameSync(draft, folder);
+  } catch (error) {
+    // Another process was first (rename does not replace a folder with files in it); its copy is as good.
+    if (existsSync(join(folder, MARKER))) return;
+    rmSync(folder, { recursive: true, force: true });
+    if (existsSync(draft)) renameSync(draft, folder);
+    else throw error;
+  }
+}
+
+/** Per user and outside the checkout, so that a second checkout downloads nothing; by distribution, because of libraries. */
+export function cacheFolder(context: ServiceContext): string {
+  const configured = context.provision.cacheDirectory;
+  const system = `${distribution()}-${process.arch}`;
+  if (configured !== undefined) return join(configured, system);
+  const base = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
+  for (const parent of [join(base, 'beds'), sharedTemporary(), join(context.folder, 'packages')]) {
+    if (isUsable(parent)) return join(parent, system);
+  }
+  return join(context.folder, 'packages', system);
+}
+
+function sharedTemporary(): string {
+  return join(tmpdir(), `beds-${String(process.getuid?.() ?? 0)}`);
+}
+
+// n.b. RabbitMQ's shell scripts do not quote their own path: a folder with a space in it cannot hold them.
+function isUsable(folder: string): boolean {
+  if (/\s/.test(folder)) return false;
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    const stat = lstatSync(folder);
+    return stat.isDirectory() && (process.getuid === undefined || stat.uid === process.getuid());
+  } catch {
+    return false;
+  }
+}
+
+function distribution(): string {
+  try {
+    const text = readFileSync('/etc/os-release', 'utf8');
+    const field = (name: string): string => new RegExp(`^${name}="?([^"\n]*)"?$`, 'm').exec(text)?.[1] ?? '';
+    return `${field('ID')}-${field('VERSION_ID')}`.replaceAll(/[^\w.-]/g, '');
+  } catch {
+    return process.platform;
+  }
+}

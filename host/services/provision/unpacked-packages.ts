@@ -1,0 +1,101 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import type { ServiceContext } from '../contract.js';
+import { PrivateApt } from './apt.js';
+import { findProgram, searchPath, subfolders } from './find-program.js';
+import { cacheFolder, cachedFolder, dropCachedFolder, hasCachedFolder } from './package-cache.js';
+import { runChecked } from './run-command.js';
+
+const UNPACK_TIMEOUT_MS = 120_000;
+/** Of another release than the system's own, these would break every program that finds them in LD_LIBRARY_PATH. */
+const NEVER_UNPACKED = /^(libc6|libc-bin|libgcc-s1|libstdc\+\+6)_/;
+
+export interface PackageRequest {
+  readonly title: string;
+  /** Tried in this order: names differ between releases. */
+  readonly names: readonly string[];
+  /** Packages that must come from the same place as these, installed or not. */
+  readonly together: RegExp;
+  /** Makes the unpacked files usable where they are. */
+  readonly finish?: (root: string) => void;
+  /** Throws when the programs do not run, for instance because a library went away. */
+  readonly check: (root: string) => Promise<void>;
+}
+
+/** Whether this system has packages of the kind we can unpack. */
+export function canUnpack(context: ServiceContext): boolean {
+  const folders = searchPath({});
+  const tools = ['apt-get', 'dpkg-deb'].map((name) => findProgram([name], folders));
+  return context.provision.downloads !== false && !tools.includes(undefined);
+}
+
+/**
+ * Unpacks a package of the distribution, and those it needs that are not installed, into the user's cache.
+ * The same for root and for a plain user. Resolves to the root of the unpacked files.
+ */
+export async function unpackedPackages(context: ServiceContext, request: PackageRequest): Promise<string> {
+  const cache = cacheFolder(context);
+  if (hasCachedFolder(cache, context.name)) {
+    const root = join(cache, context.name, 'root');
+    const works = await request.check(root).then(
+      () => true,
+      () => false,
+    );
+    if (works) return root;
+    dropCachedFolder(cache, context.name);
+  }
+  const folder = await cachedFolder(cache, context.name, (draft) => fill(draft, context, request));
+  return join(folder, 'root');
+}
+
+async function fill(draft: string, context: ServiceContext, request: PackageRequest): Promise<void> {
+  const work = mkdtempSync(join(draft, 'apt-'));
+  const apt = new PrivateApt(work, request.together, context.signal);
+  const files = await download(apt, context, request);
+  context.progress('unpacking', `unpacking ${request.title}`);
+  const root = join(draft, 'root');
+  for (const file of files) {
+    if (NEVER_UNPACKED.test(basename(file))) continue;
+    await runChecked('dpkg-deb', { args: ['-x', file, root], timeoutMs: UNPACK_TIMEOUT_MS, signal: context.signal });
+  }
+  request.finish?.(root);
+  await request.check(root);
+  rmSync(work, { recursive: true, force: true });
+}
+
+async function download(apt: PrivateApt, context: ServiceContext, request: PackageRequest): Promise<readonly string[]> {
+  try {
+    return await downloadFirst(apt, context, request);
+  } catch (error) {
+    if (!apt.usesSystemLists || context.signal.aborted) throw error;
+  }
+  // The system's lists are empty (a fresh container) or older than the archive: fetch our own.
+  context.progress('downloading', `downloading the package lists for ${request.title}`);
+  await apt.update();
+  return downloadFirst(apt, context, request);
+}
+
+async function downloadFirst(
+  apt: PrivateApt,
+  context: ServiceContext,
+  request: PackageRequest,
+): Promise<readonly string[]> {
+  let problem: unknown;
+  for (const name of request.names) {
+    const size = await apt.downloadSize(name).catch((error: unknown) => {
+      problem = error;
+      return undefined;
+    });
+    if (size === undefined) continue;
+    const megabytes = Math.max(1, Math.round(size / 1e6));
+    context.progress('downloading', `downloading ${request.title} (first time only, ${String(megabytes)} MB)`);
+    return apt.download(name);
+  }
+  throw problem;
+}
+
+/** Folders of shared libraries among unpacked files, for LD_LIBRARY_PATH. */
+export function libraryPath(root: string): string {
+  const parents = [join(root, 'usr', 'lib'), join(root, 'lib')];
+  return parents.flatMap((parent) => subfolders(parent, /-linux-(gnu|musl)/)).join(':');
+}
