@@ -1,0 +1,35 @@
+import { templateErrors, type ErrorSpec } from '@beds/sdk';
+import { admissionErrors } from './admission.js';
+import { amqpErrors } from './amqp.js';
+import { cliErrors } from './cli.js';
+import { configErrors } from './config.js';
+import { preflightErrors } from './preflight.js';
+import { requestErrors } from './request.js';
+import { servicesErrors } from './services.js';
+import { storeErrors } from './store.js';
+import { threadErrors } from './thread.js';
+
+/** One table of the catalogue, with the heading it has in ERRORS.md. */
+export interface CatalogueArea {
+  readonly title: string;
+  readonly specs: Readonly<Record<string, ErrorSpec>>;
+}
+
+/** Every table of the host and the SDK. A test fails when one is left out. */
+export const catalogueAreas: readonly CatalogueArea[] = [
+  { title: 'Requests', specs: requestErrors.specs },
+  { title: 'Databases', specs: storeErrors.specs },
+  { title: 'Templates', specs: templateErrors.specs },
+  { title: 'Admission of a bundle', specs: admissionErrors.specs },
+  { title: 'What a template asks of its database', specs: preflightErrors.specs },
+  { title: 'Broker threads', specs: threadErrors.specs },
+  { title: 'RabbitMQ', specs: amqpErrors.specs },
+  { title: 'Configuration', specs: configErrors.specs },
+  { title: 'Command line', specs: cliErrors.specs },
+  { title: 'Private servers', specs: servicesErrors.specs },
+];
+
+/** Every code with its row. */
+export const catalogue: ReadonlyMap<string, ErrorSpec> = new Map(
+  catalogueAreas.flatMap(({ specs }) => Object.entries(specs)),
+);
