@@ -59,57 +59,58 @@ const isObject: Check = (value) => typeof value === 'object' && value !== null &
 const isScalar: Check = (value) => value === null || ['string', 'number', 'boolean'].includes(typeof value);
 const isDuration: Check = (value) => typeof value === 'number' && Number.isFinite(value) && value > 0;
 
-const REQUIRED: Readonly<Record<string, Check>> = {
-  v: (value) => value === 1,
-  id: isText,
-  domain: isText,
-  op: isText,
-};
+const REQUIRED: ReadonlyMap<string, Check> = new Map<string, Check>([
+  ['v', (value) => value === 1],
+  ['id', isText],
+  ['domain', isText],
+  ['op', isText],
+]);
 
-const OPTIONAL: Readonly<Record<string, Check>> = {
-  payload: isObject,
-  query: isObject,
-  key: isScalar,
-  meta: isObject,
-};
+const ENVELOPE: ReadonlyMap<string, Check> = new Map<string, Check>([
+  ...REQUIRED,
+  ['payload', isObject],
+  ['query', isObject],
+  ['key', isScalar],
+  ['meta', isObject],
+]);
 
-const META: Readonly<Record<string, Check>> = {
-  client: isText,
-  session: isText,
-  deadlineMs: isDuration,
-  idempotencyKey: isText,
-  traceparent: isText,
-};
+const META: ReadonlyMap<string, Check> = new Map<string, Check>([
+  ['client', isText],
+  ['session', isText],
+  ['deadlineMs', isDuration],
+  ['idempotencyKey', isText],
+  ['traceparent', isText],
+]);
 
 function checkEnvelope(value: unknown, path: string): RequestEnvelope {
   if (!isObject(value)) throw requestErrors.make('BEDS_REQUEST_MALFORMED', 'An envelope must be a JSON object.');
   const envelope = value as Record<string, unknown>;
-  for (const name in REQUIRED) {
+  for (const name of REQUIRED.keys()) {
     if (!Object.hasOwn(envelope, name)) throw malformed(`${path}${name}`, 'is missing');
   }
-  for (const name in envelope) {
-    const check = REQUIRED[name] ?? OPTIONAL[name];
-    if (check === undefined) throw malformed(path, 'has an unknown field');
-    if (!check(envelope[name])) throw malformed(`${path}${name}`, 'has the wrong type or value');
+  checkFields(envelope, ENVELOPE, path);
+  const meta = envelope['meta'] as Record<string, unknown> | undefined;
+  if (meta !== undefined) {
+    if (!Object.hasOwn(meta, 'client')) throw malformed(`${path}meta.client`, 'is missing');
+    checkFields(meta, META, `${path}meta.`);
   }
-  if (envelope['meta'] !== undefined) checkMeta(envelope['meta'] as Record<string, unknown>, `${path}meta`);
   return value as RequestEnvelope;
 }
 
-function checkMeta(meta: Readonly<Record<string, unknown>>, path: string): void {
-  for (const name in meta) {
-    const check = Object.hasOwn(META, name) ? META[name] : undefined;
+function checkFields(
+  fields: Readonly<Record<string, unknown>>,
+  checks: ReadonlyMap<string, Check>,
+  path: string,
+): void {
+  for (const name in fields) {
+    const check = checks.get(name);
     if (check === undefined) throw malformed(path, 'has an unknown field');
-    if (!check(meta[name])) throw malformed(`${path}.${name}`, 'has the wrong type or value');
+    if (!check(fields[name])) throw malformed(`${path}${name}`, 'has the wrong type or value');
   }
-  if (!Object.hasOwn(meta, 'client')) throw malformed(`${path}.client`, 'is missing');
 }
 
-function malformed(field: string, problem: string): Error {
-  const where = field === '' ? 'The envelope' : field.replace(/\.$/, '');
-  return requestErrors.make(
-    'BEDS_REQUEST_MALFORMED',
-    `${where} ${problem}.`,
-    field === '' ? {} : { field: field.replace(/\.$/, '') },
-  );
+function malformed(path: string, problem: string): Error {
+  const field = path.replace(/\.$/, '');
+  if (field === '') return requestErrors.make('BEDS_REQUEST_MALFORMED', `The envelope ${problem}.`);
+  return requestErrors.make('BEDS_REQUEST_MALFORMED', `${field} ${problem}.`, { field });
 }

@@ -43,6 +43,12 @@ export const requestErrors = defineErrors({
     status: 'invalid',
     action: 'Correct the named field.',
   },
+  BEDS_REQUEST_REPLY_TO: {
+    message: 'The reply-to address is not one that the host may publish to; the request was not carried out.',
+    status: 'forbidden',
+    verdict: 'reject',
+    action: 'Use direct reply-to (amq.rabbitmq.reply-to), a server-named queue, or a queue named beds.reply.<name>.',
+  },
   BEDS_REQUEST_UNKNOWN_DOMAIN: {
     message: 'No such domain is served here.',
     status: 'not-found',
@@ -64,12 +70,6 @@ export const requestErrors = defineErrors({
     message: 'An earlier delivery of this write may have been carried out; it was not run again.',
     status: 'indeterminate',
     action: 'Read the record to learn what happened. Operations declared idempotent are run again instead.',
-  },
-  BEDS_REQUEST_STOPPING: {
-    message: 'The host is stopping and did not start the request.',
-    status: 'unavailable',
-    retryable: true,
-    action: 'Send it again; another host or the restarted one serves it.',
   },
   BEDS_REQUEST_CALL_DEPTH: {
     message: 'Domains call each other too deeply.',

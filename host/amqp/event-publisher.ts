@@ -1,0 +1,67 @@
+import type { Channel, ChannelModel } from 'amqplib';
+
+const MAX_WAITING = 1_000;
+
+/** Something that others may want to know; published as `<topic>` on the event exchange, at most once. */
+export interface HostEvent {
+  readonly topic: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Publishes events on a connection of its own, best effort: when RabbitMQ is slow or away, events are dropped and counted
+ * before anything else suffers.
+ */
+export class EventPublisher {
+  readonly #options: { readonly exchange: string; readonly node: string };
+  #channel: Channel | undefined;
+  #waiting: HostEvent[] = [];
+  #full = false;
+  #dropped = 0;
+
+  constructor(options: { readonly exchange: string; readonly node: string }) {
+    this.#options = options;
+  }
+
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  async attach(model: ChannelModel): Promise<void> {
+    const channel = await model.createChannel();
+    channel.on('error', () => undefined);
+    channel.on('drain', () => {
+      this.#full = false;
+    });
+    channel.on('close', () => {
+      if (this.#channel === channel) this.#channel = undefined;
+    });
+    this.#channel = channel;
+    this.#full = false;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const event of waiting) this.publish(event);
+  }
+
+  publish(event: HostEvent): void {
+    if (this.#channel === undefined && this.#waiting.length < MAX_WAITING) {
+      this.#waiting.push(event);
+    } else if (this.#channel === undefined || this.#full) {
+      this.#dropped += 1;
+    } else {
+      this.#send(this.#channel, event);
+    }
+  }
+
+  #send(channel: Channel, event: HostEvent): void {
+    const body = JSON.stringify({ v: 1, at: new Date().toISOString(), node: this.#options.node, ...event });
+    try {
+      this.#full = !channel.publish(this.#options.exchange, event.topic, Buffer.from(body), {
+        contentType: 'application/json',
+        type: 'beds.event',
+      });
+    } catch {
+      this.#dropped += 1;
+    }
+  }
+}

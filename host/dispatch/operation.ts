@@ -1,0 +1,107 @@
+import {
+  compileChecker,
+  CORE_OPERATIONS,
+  type Json,
+  type JsonObject,
+  type Manifest,
+  type OperationMode,
+  type RequestEnvelope,
+  type Template,
+  type TemplateContext,
+} from '@beds/sdk';
+import { requestErrors } from '../errors/request.js';
+import { checkPage, checkRecord } from './check-result.js';
+
+/** The part of an envelope that an operation reads. */
+export type OperationInput = Pick<RequestEnvelope, 'payload' | 'query' | 'key'>;
+
+export interface OperationResult {
+  readonly data: Json;
+  readonly cursor?: string | undefined;
+}
+
+/** One operation of one generation, with everything that can be prepared once already done. */
+export interface Operation {
+  readonly name: string;
+  readonly mode: OperationMode;
+  /** Whether a message that may have been worked on already is run again. */
+  readonly repeatable: boolean;
+  run(input: OperationInput, ctx: TemplateContext): Promise<OperationResult>;
+}
+
+/** The operations of a template by the name they have on the wire. */
+export function compileOperations(template: Template, manifest: Manifest): ReadonlyMap<string, Operation> {
+  const core = coreOperations(template, manifest.key);
+  const operations = new Map<string, Operation>();
+  for (const name of CORE_OPERATIONS) {
+    const mode = name === 'fetch' ? 'read' : 'write';
+    const repeatable = mode === 'read' || manifest.operations[name]?.idempotent === true;
+    operations.set(name, { name, mode, repeatable, run: core[name] });
+  }
+  for (const [name, custom] of Object.entries(template.operations)) {
+    const check = compileChecker(custom.args);
+    operations.set(name, {
+      name,
+      mode: custom.mode,
+      repeatable: custom.mode === 'read' || custom.idempotent,
+      run: async (input, ctx) => {
+        refuse(input, ['query', 'key']);
+        const checked = check(input.payload ?? {});
+        if (!checked.ok) throw invalid(`payload.${checked.problem.field}`, checked.problem.message);
+        return { data: await custom.run(checked.value, ctx) };
+      },
+    });
+  }
+  return operations;
+}
+
+function coreOperations(
+  template: Template,
+  key: string,
+): Readonly<Record<(typeof CORE_OPERATIONS)[number], Operation['run']>> {
+  return {
+    create: async (input, ctx) => {
+      refuse(input, ['query', 'key']);
+      return { data: checkRecord(await template.createRecord(required(input.payload, 'payload'), ctx)) };
+    },
+    fetch: async (input, ctx) => {
+      refuse(input, ['payload']);
+      if (input.key !== undefined && input.query !== undefined) throw invalid('key', 'excludes query');
+      const query = input.key === undefined ? (input.query ?? {}) : { where: { [key]: input.key }, limit: 1 };
+      return checkPage(await template.fetchRecords(query, ctx));
+    },
+    update: async (input, ctx) => {
+      refuse(input, ['query']);
+      const payload = required(input.payload, 'payload');
+      return { data: checkRecord(await template.updateRecord(withKey(payload, key, input.key), ctx)) };
+    },
+    delete: async (input, ctx) => {
+      refuse(input, ['query', 'payload']);
+      return { data: checkRecord(await template.deleteRecord(required(input.key, 'key'), ctx)) };
+    },
+  };
+}
+
+function withKey(payload: JsonObject, column: string, key: OperationInput['key']): JsonObject {
+  if (key === undefined) {
+    if (Object.hasOwn(payload, column)) return payload;
+    throw invalid('key', 'is required');
+  }
+  if (Object.hasOwn(payload, column) && payload[column] !== key) throw invalid('key', `differs from payload.${column}`);
+  return { ...payload, [column]: key };
+}
+
+function required<T>(value: T | undefined, field: string): T {
+  if (value === undefined) throw invalid(field, 'is required');
+  return value;
+}
+
+function refuse(input: OperationInput, fields: readonly (keyof OperationInput)[]): void {
+  for (const field of fields) {
+    if (input[field] !== undefined) throw invalid(field, 'is not accepted by this operation');
+  }
+}
+
+function invalid(field: string, problem: string): Error {
+  return requestErrors.make('BEDS_REQUEST_INVALID', `${field} ${problem}.`, { field });
+}

@@ -1,0 +1,252 @@
+import { type BedsError, isBedsError, type RequestEnvelope, type Verdict } from '@beds/sdk';
+import type { Delivery } from '../amqp/delivery.js';
+import { parseReplyAddress, type ReplyAddress } from '../amqp/reply-address.js';
+import type { ReplyPublisher } from '../amqp/reply-publisher.js';
+import { MALFORMED_HEADERS } from '../amqp/header-guard.js';
+import type { Config } from '../config/schema.js';
+import { encodeFailure, encodeServedBy, encodeSuccess, toReplyError } from '../envelope/encode.js';
+import { decodeMessage, type DecodedMessage } from '../envelope/decode.js';
+import { requestErrors } from '../errors/request.js';
+import { mapStack } from '../generation/map-stack.js';
+import type { GenerationRegistry } from '../generation/registry.js';
+import { publishFault, publishRequest, requestChannel } from '../observe/channels.js';
+import type { Deadlines } from './deadlines.js';
+import type { Operation, OperationResult } from './operation.js';
+import { RequestScope } from './request-scope.js';
+import type { ServingGeneration } from './serving-generation.js';
+import { type ContextHost, type DomainCall, RequestContext } from './template-context.js';
+
+/** Domains may call each other this many times in a row within one request. */
+const MAX_CALL_DEPTH = 8;
+
+/** A reply is worth sending a little after the deadline: it says that the deadline passed. */
+const REPLY_GRACE_MS = 1_000;
+
+export interface RequestPathOptions {
+  readonly node: string;
+  readonly config: Pick<Config, 'limits' | 'broker'>;
+  readonly registry: GenerationRegistry<ServingGeneration>;
+  readonly replies: ReplyPublisher;
+  readonly deadlines: Deadlines;
+  readonly entering: (generation: ServingGeneration) => void;
+}
+
+/** The answer to one request of a message. */
+interface Answer {
+  readonly text: string;
+  readonly verdict: Verdict;
+}
+
+/** From a delivered message to its acknowledgement. */
+export class RequestPath implements ContextHost {
+  readonly #options: RequestPathOptions;
+  #served = 0;
+  #failed = 0;
+
+  constructor(options: RequestPathOptions) {
+    this.#options = options;
+  }
+
+  get counts(): { readonly served: number; readonly failed: number } {
+    return { served: this.#served, failed: this.#failed };
+  }
+
+  /** Takes a message; never throws, and settles the message exactly once. */
+  handle(delivery: Delivery): void {
+    this.#serve(delivery).catch((error: unknown) => {
+      publishFault({ where: 'request path', error });
+      delivery.settle('reject');
+    });
+  }
+
+  /**
+   * gate → decode → (for each request: authorise → deadline → resolve → lease → template → check → encode) → reply →
+   * acknowledge. Every step leaves by an error of the catalogue, whose row says how the message is settled.
+   */
+  async #serve(delivery: Delivery): Promise<void> {
+    const receivedAtMs = performance.now();
+    const address = this.#replyAddress(delivery);
+    if (address === 'refused') {
+      delivery.settle('reject');
+      return;
+    }
+    let message: DecodedMessage;
+    try {
+      if (MALFORMED_HEADERS in (delivery.properties.headers ?? {})) {
+        throw requestErrors.make('BEDS_REQUEST_MALFORMED', 'The headers are nested too deeply or name a prototype.');
+      }
+      message = decodeMessage(delivery.body, delivery.properties, this.#options.config.limits);
+    } catch (error) {
+      const failure = toReplyError(error);
+      await this.#reply(delivery, address, this.#refusal(delivery, failure), this.#expiry([], receivedAtMs));
+      delivery.settle(failure.verdict);
+      return;
+    }
+    const answers = await Promise.all(message.requests.map((request) => this.#answer(request, delivery, receivedAtMs)));
+    const texts = answers.map((answer) => answer.text);
+    const body = message.isBatch ? `[${texts.join(',')}]` : (texts[0] ?? '');
+    await this.#reply(delivery, address, body, this.#expiry(message.requests, receivedAtMs));
+    delivery.settle(answers.find((answer) => answer.verdict !== 'ack')?.verdict ?? 'ack');
+  }
+
+  /** Carries out one request; never rejects. */
+  async #answer(request: RequestEnvelope, delivery: Delivery, receivedAtMs: number): Promise<Answer> {
+    const startedAtMs = requestChannel.hasSubscribers ? performance.now() : 0;
+    const generation = this.#options.registry.active(request.domain);
+    let failure: BedsError | undefined;
+    let text: string;
+    try {
+      authorise(request, delivery, this.#options.config.broker.prefix);
+      const scope = new RequestScope({
+        requestId: request.id,
+        client: request.meta?.client,
+        session: request.meta?.session,
+        expiresAtMs: this.#expiry([request], receivedAtMs),
+      });
+      const target = resolve(generation, request.op);
+      if (delivery.redelivered && !target.operation.repeatable) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
+      const result = await this.#run(target, { input: request, scope, depth: 0 });
+      text = encodeSuccess(request.id, result, target.generation.byJson);
+      checkSize(text, this.#options.config.limits.maxReplyBytes);
+      this.#served += 1;
+    } catch (error) {
+      failure = toReplyError(error);
+      this.#failed += 1;
+      if (failure.status === 'fault') this.#report(error, request, generation);
+      text = encodeFailure(request.id, failure, generation?.byJson ?? this.#unservedBy(request.domain));
+    }
+    if (requestChannel.hasSubscribers) {
+      publishRequest({
+        domain: request.domain,
+        operation: request.op,
+        ok: failure === undefined,
+        ...(failure === undefined ? {} : { code: failure.code }),
+        ms: performance.now() - startedAtMs,
+      });
+    }
+    return { text, verdict: failure?.verdict ?? 'ack' };
+  }
+
+  /** Runs an operation for template code of another domain, in this thread. */
+  async invoke(call: DomainCall): Promise<OperationResult> {
+    if (call.depth > MAX_CALL_DEPTH) throw requestErrors.make('BEDS_REQUEST_CALL_DEPTH');
+    return this.#run(resolve(this.#options.registry.active(call.domain), call.op), call);
+  }
+
+  entering(generation: ServingGeneration): void {
+    this.#options.entering(generation);
+  }
+
+  /** Leases the generation, runs its code and lets go when the code has really ended, be it after the deadline. */
+  #run(target: Target, call: Pick<DomainCall, 'input' | 'scope' | 'depth'>): Promise<OperationResult> {
+    const { generation, operation } = target;
+    const { scope } = call;
+    scope.requireTime();
+    return new Promise((resolvePromise, rejectPromise) => {
+      const deadline = this.#options.deadlines.add(scope.expiresAtMs, () => {
+        scope.expire();
+        rejectPromise(requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED'));
+      });
+      generation.lease();
+      this.#options.entering(generation);
+      const ctx = new RequestContext({ host: this, generation, operation, scope, depth: call.depth });
+      operation.run(call.input, ctx).then(
+        (result) => {
+          this.#options.deadlines.remove(deadline);
+          generation.release(true);
+          resolvePromise(result);
+        },
+        (error: unknown) => {
+          this.#options.deadlines.remove(deadline);
+          generation.release(false);
+          rejectPromise(error as Error);
+        },
+      );
+    });
+  }
+
+  #replyAddress(delivery: Delivery): ReplyAddress | 'refused' | undefined {
+    const replyTo: unknown = delivery.properties.replyTo;
+    if (typeof replyTo !== 'string' || replyTo === '') return undefined;
+    const address = parseReplyAddress(replyTo, this.#options.config.broker.prefix);
+    if (address !== undefined) return address;
+    publishFault({ where: 'reply address', error: requestErrors.make('BEDS_REQUEST_REPLY_TO') });
+    return 'refused';
+  }
+
+  async #reply(
+    delivery: Delivery,
+    address: ReplyAddress | undefined,
+    body: string,
+    expiresAtMs: number,
+  ): Promise<void> {
+    if (address === undefined) return;
+    const correlationId: unknown = delivery.properties.correlationId;
+    await this.#options.replies.publish({
+      address,
+      correlationId: typeof correlationId === 'string' ? correlationId : undefined,
+      body: Buffer.from(body),
+      expiresAtMs: expiresAtMs + REPLY_GRACE_MS,
+    });
+  }
+
+  #expiry(requests: readonly RequestEnvelope[], receivedAtMs: number): number {
+    const { defaultDeadlineMs, maxDeadlineMs } = this.#options.config.limits;
+    let latestMs = requests.length === 0 ? defaultDeadlineMs : 0;
+    for (const { meta } of requests) {
+      latestMs = Math.max(latestMs, Math.min(meta?.deadlineMs ?? defaultDeadlineMs, maxDeadlineMs));
+    }
+    return receivedAtMs + latestMs;
+  }
+
+  /** A message that could not be decoded has no id: its correlation id stands in. */
+  #refusal(delivery: Delivery, error: BedsError): string {
+    const id: unknown = delivery.properties.correlationId;
+    return encodeFailure(typeof id === 'string' ? id : '', error, this.#unservedBy(''));
+  }
+
+  #unservedBy(domain: string): string {
+    return encodeServedBy({ node: this.#options.node, domain });
+  }
+
+  #report(error: unknown, request: RequestEnvelope, generation: ServingGeneration | undefined): void {
+    const original = isBedsError(error) ? (error.cause ?? error) : error;
+    publishFault({
+      where: `${request.domain}.${request.op}`,
+      error: generation === undefined ? original : mapStack(original, generation.source),
+      domain: request.domain,
+      requestId: request.id,
+      ...(generation === undefined ? {} : { version: generation.version }),
+    });
+  }
+}
+
+interface Target {
+  readonly generation: ServingGeneration;
+  readonly operation: Operation;
+}
+
+function resolve(generation: ServingGeneration | undefined, op: string): Target {
+  if (generation === undefined) throw requestErrors.make('BEDS_REQUEST_UNKNOWN_DOMAIN');
+  const operation = generation.operations.get(op);
+  if (operation === undefined) throw requestErrors.make('BEDS_REQUEST_UNKNOWN_OPERATION');
+  return { generation, operation };
+}
+
+function checkSize(text: string, maxBytes: number): void {
+  // A character has at most three bytes in UTF-8, so most replies need no counting.
+  if (text.length * 3 > maxBytes && Buffer.byteLength(text) > maxBytes) {
+    throw requestErrors.make('BEDS_REQUEST_RESULT_TOO_LARGE');
+  }
+}
+
+/**
+ * The broker checked the caller's right to the routing key (topic permissions), so the envelope must ask for what the
+ * routing key says, and the message must have come through the request exchange and not straight into the queue.
+ */
+function authorise(request: RequestEnvelope, delivery: Delivery, prefix: string): void {
+  const exchangeIsRight = delivery.exchange === `${prefix}.request`;
+  if (!exchangeIsRight || delivery.routingKey !== `${request.domain}.${request.op}`) {
+    throw requestErrors.make('BEDS_REQUEST_ROUTE_MISMATCH');
+  }
+}

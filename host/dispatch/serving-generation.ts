@@ -1,0 +1,29 @@
+import { compileChecker, type ServedBy, type Template, type ValuesChecker } from '@beds/sdk';
+import type { StoreAdapter } from '../adapter/contract.js';
+import { encodeServedBy } from '../envelope/encode.js';
+import type { GenerationSource } from '../generation/contract.js';
+import { LoadedGeneration } from '../generation/loaded-generation.js';
+import { compileOperations, type Operation } from './operation.js';
+
+/** A loaded generation with what the request path needs of it, prepared once. */
+export class ServingGeneration extends LoadedGeneration {
+  readonly operations: ReadonlyMap<string, Operation>;
+  readonly adapter: StoreAdapter;
+  readonly by: ServedBy;
+  readonly byJson: string;
+  /** Checkers of routine arguments, by alias. */
+  readonly checkers: ReadonlyMap<string, ValuesChecker>;
+
+  constructor(source: GenerationSource, template: Template, serving: { node: string; adapter: StoreAdapter }) {
+    super(source, template);
+    this.operations = compileOperations(template, source.manifest);
+    this.adapter = serving.adapter;
+    this.by = { node: serving.node, domain: this.domain, version: this.version, generation: this.id };
+    this.byJson = encodeServedBy(this.by);
+    this.checkers = new Map(
+      Object.entries(source.manifest.objects).flatMap(([alias, object]) =>
+        object.kind === 'routine' ? [[alias, compileChecker(object.args)] as const] : [],
+      ),
+    );
+  }
+}

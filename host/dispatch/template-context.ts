@@ -1,0 +1,173 @@
+import type {
+  CallResult,
+  DomainCaller,
+  Json,
+  JsonObject,
+  Page,
+  TemplateContext,
+  TemplateLog,
+  TransactionScope,
+  ViewQuery,
+} from '@beds/sdk';
+import type { CallOptions, NamedObject } from '../adapter/contract.js';
+import { requestErrors } from '../errors/request.js';
+import { publishTemplateLog, type TemplateLogEvent } from '../observe/channels.js';
+import type { Operation, OperationInput, OperationResult } from './operation.js';
+import type { RequestScope } from './request-scope.js';
+import type { ServingGeneration } from './serving-generation.js';
+
+/** What a context needs from the request path. */
+export interface ContextHost {
+  /** Runs an operation of another domain in this thread, under the same scope. */
+  invoke(call: DomainCall): Promise<OperationResult>;
+  /** Notes whose code is about to run, so that a thread that stops answering can be blamed on it. */
+  entering(generation: ServingGeneration): void;
+}
+
+export interface DomainCall {
+  readonly domain: string;
+  readonly op: string;
+  readonly input: OperationInput;
+  readonly scope: RequestScope;
+  readonly depth: number;
+}
+
+export interface ContextOptions {
+  readonly host: ContextHost;
+  readonly generation: ServingGeneration;
+  readonly operation: Pick<Operation, 'name' | 'mode'>;
+  readonly scope: RequestScope;
+  /** How many domains called each other to get here. */
+  readonly depth: number;
+}
+
+/** The capabilities handed to template code for one request. */
+export class RequestContext implements TemplateContext {
+  readonly #options: ContextOptions;
+
+  constructor(options: ContextOptions) {
+    this.#options = options;
+  }
+
+  get self(): TemplateContext['self'] {
+    const { generation, operation } = this.#options;
+    return {
+      domain: generation.domain,
+      version: generation.version,
+      generation: generation.id,
+      operation: operation.name,
+    };
+  }
+
+  get requestId(): string {
+    return this.#options.scope.requestId;
+  }
+
+  get client(): string | undefined {
+    return this.#options.scope.client;
+  }
+
+  get session(): string | undefined {
+    return this.#options.scope.session;
+  }
+
+  get signal(): AbortSignal {
+    return this.#options.scope.signal;
+  }
+
+  get deadline(): { readonly remainingMs: number } {
+    return this.#options.scope;
+  }
+
+  get log(): TemplateLog {
+    const write =
+      (level: TemplateLogEvent['level']) =>
+      (message: string, fields: JsonObject = {}): void => {
+        const { domain, version } = this.#options.generation;
+        publishTemplateLog({ level, domain, version, requestId: this.requestId, message, fields });
+      };
+    return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
+  }
+
+  async call(alias: string, args: JsonObject = {}): Promise<CallResult> {
+    const object = this.#object(alias);
+    return this.#returning(
+      this.#options.generation.adapter.call(object, this.#checkArgs(alias, args), this.#callOptions()),
+    );
+  }
+
+  async view(alias: string, query: ViewQuery = {}): Promise<Page> {
+    const object = this.#object(alias);
+    const keyed = { ...query, key: this.#options.generation.source.manifest.key };
+    return this.#returning(this.#options.generation.adapter.view(object, keyed, this.#callOptions()));
+  }
+
+  async transaction<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T> {
+    const { key } = this.#options.generation.source.manifest;
+    return this.#returning(
+      this.#options.generation.adapter.transaction(
+        (scope) =>
+          work({
+            call: async (alias, args = {}) =>
+              this.#returning(scope.call(this.#object(alias), this.#checkArgs(alias, args))),
+            view: async (alias, query = {}) => this.#returning(scope.view(this.#object(alias), { ...query, key })),
+          }),
+        this.#callOptions(),
+      ),
+    );
+  }
+
+  domain(name: string): DomainCaller {
+    const { generation, host, scope, depth } = this.#options;
+    if (!generation.source.manifest.domains.includes(name)) {
+      throw requestErrors.make(
+        'BEDS_REQUEST_UNDECLARED',
+        `The template does not declare that it calls domain ${name}.`,
+      );
+    }
+    const invoke = (op: string, input: OperationInput): Promise<OperationResult> =>
+      this.#returning(host.invoke({ domain: name, op, input, scope, depth: depth + 1 }));
+    const record = async (op: string, input: OperationInput): Promise<JsonObject> =>
+      (await invoke(op, input)).data as JsonObject;
+    return {
+      create: (payload) => record('create', { payload }),
+      fetch: async (query) => {
+        const { data, cursor } = await invoke('fetch', { query });
+        return { rows: data as unknown as JsonObject[], ...(cursor === undefined ? {} : { cursor }) };
+      },
+      update: (payload) => record('update', { payload }),
+      delete: (key) => record('delete', { key }),
+      call: async (operation, input): Promise<Json> =>
+        (await invoke(operation, input === undefined ? {} : { payload: input })).data,
+    };
+  }
+
+  #object(alias: string): NamedObject {
+    const { objects } = this.#options.generation.source;
+    const object = Object.hasOwn(objects, alias) ? objects[alias] : undefined;
+    if (object === undefined) {
+      throw requestErrors.make('BEDS_REQUEST_UNDECLARED', `The template does not declare an object named ${alias}.`);
+    }
+    return object;
+  }
+
+  #checkArgs(alias: string, args: JsonObject): JsonObject {
+    const checked = this.#options.generation.checkers.get(alias)?.(args);
+    if (checked === undefined || checked.ok) return checked?.value ?? args;
+    const { field, message } = checked.problem;
+    throw requestErrors.make('BEDS_REQUEST_INVALID', `${field} ${message}.`, { field });
+  }
+
+  #callOptions(): CallOptions {
+    return { timeoutMs: this.#options.scope.requireTime(), mode: this.#options.operation.mode };
+  }
+
+  /** Template code goes on right after this promise settles. */
+  async #returning<T>(promise: Promise<T>): Promise<T> {
+    try {
+      return await promise;
+    } finally {
+      this.#options.host.entering(this.#options.generation);
+    }
+  }
+}

@@ -1,0 +1,68 @@
+import type { Template } from '@beds/sdk';
+import type { GenerationSource } from './contract.js';
+
+/** One version of a template, loaded in this thread. It never changes; it ends when the last request has let go of it. */
+export class LoadedGeneration {
+  readonly source: GenerationSource;
+  readonly template: Template;
+  #leases = 0;
+  #served = 0;
+  #failed = 0;
+  #onIdle: (() => void)[] = [];
+
+  constructor(source: GenerationSource, template: Template) {
+    this.source = source;
+    this.template = template;
+  }
+
+  get id(): number {
+    return this.source.id;
+  }
+
+  get domain(): string {
+    return this.source.manifest.domain;
+  }
+
+  get version(): string {
+    return this.source.manifest.version;
+  }
+
+  get inFlight(): number {
+    return this.#leases;
+  }
+
+  get served(): number {
+    return this.#served;
+  }
+
+  get failed(): number {
+    return this.#failed;
+  }
+
+  /** Keeps the generation until `release`; every request holds one from before its template code until after it. */
+  lease(): void {
+    this.#leases += 1;
+  }
+
+  release(ok: boolean): void {
+    this.#leases -= 1;
+    this.#served += 1;
+    if (!ok) this.#failed += 1;
+    if (this.#leases > 0) return;
+    const waiting = this.#onIdle;
+    this.#onIdle = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  /** Resolves with true when no request holds the generation, with false after `timeoutMs`. */
+  async drained(timeoutMs: number): Promise<boolean> {
+    if (this.#leases === 0) return true;
+    return await new Promise<boolean>((resolve) => {
+      const timer = setTimeout(resolve, timeoutMs, false);
+      this.#onIdle.push(() => {
+        clearTimeout(timer);
+        resolve(true);
+      });
+    });
+  }
+}

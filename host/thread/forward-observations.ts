@@ -1,0 +1,46 @@
+import { isBedsError } from '@beds/sdk';
+import type { EventPublisher } from '../amqp/event-publisher.js';
+import {
+  type BrokerEvent,
+  brokerChannel,
+  type ConnectionEvent,
+  connectionChannel,
+  type FaultEvent,
+  faultChannel,
+  type TemplateLogEvent,
+  templateLogChannel,
+} from '../observe/channels.js';
+import type { LogLevel, ThreadMessage } from './protocol.js';
+
+type LogMessage = Extract<ThreadMessage, { kind: 'log' }>;
+
+/** Subscribes to what happens in this thread and sends it to the supervisor's log; faults become events as well. */
+export function forwardObservations(send: (message: LogMessage) => void, events: EventPublisher): void {
+  const log = (level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>): void => {
+    send({ kind: 'log', level, message, fields });
+  };
+  connectionChannel.subscribe((message) => {
+    const { connection, state, waitMs, error } = message as ConnectionEvent;
+    const level = state === 'waiting' || state === 'blocked' ? 'warn' : 'debug';
+    log(level, `connection ${state}`, { connection, waitMs, error: describe(error) });
+  });
+  brokerChannel.subscribe((message) => {
+    const { broker, event, queue, error } = message as BrokerEvent;
+    log(event === 'consuming' ? 'debug' : 'warn', `broker ${event}`, { broker, queue, error: describe(error) });
+  });
+  faultChannel.subscribe((message) => {
+    const { where, error, domain, version, requestId } = message as FaultEvent;
+    log('error', `fault in ${where}`, { domain, version, requestId, error: describe(error) });
+    events.publish({ topic: `fault.${domain ?? 'host'}`, data: { where, domain, version, requestId } });
+  });
+  templateLogChannel.subscribe((message) => {
+    const { level, fields, message: text, ...rest } = message as TemplateLogEvent;
+    log(level, text, { ...rest, fields });
+  });
+}
+
+function describe(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const code = isBedsError(error) ? error.code : (error as { code?: unknown }).code;
+  return { message: error.message, ...(code === undefined ? {} : { code }), stack: error.stack };
+}

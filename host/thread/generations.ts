@@ -1,0 +1,146 @@
+import type { StoreAdapter } from '../adapter/contract.js';
+import type { Deadlines } from '../dispatch/deadlines.js';
+import { RequestScope } from '../dispatch/request-scope.js';
+import { ServingGeneration } from '../dispatch/serving-generation.js';
+import { type ContextHost, RequestContext } from '../dispatch/template-context.js';
+import { threadErrors } from '../errors/thread.js';
+import { compileTemplate } from '../generation/compile.js';
+import type { GenerationSource } from '../generation/contract.js';
+import { mapStack } from '../generation/map-stack.js';
+import type { GenerationRegistry } from '../generation/registry.js';
+import { publishFault } from '../observe/channels.js';
+
+export interface GenerationsOptions {
+  readonly node: string;
+  readonly registry: GenerationRegistry<ServingGeneration>;
+  readonly adapters: ReadonlyMap<string, StoreAdapter>;
+  readonly host: ContextHost;
+  readonly deadlines: Deadlines;
+  readonly prepareTimeoutMs: number;
+  readonly drainTimeoutMs: number;
+  readonly onDrained: (generation: number, complete: boolean) => void;
+}
+
+/** Loads, activates and ends generations in this thread. */
+export class Generations {
+  readonly #options: GenerationsOptions;
+  readonly #ending = new Set<Promise<void>>();
+
+  constructor(options: GenerationsOptions) {
+    this.#options = options;
+  }
+
+  /** Compiles a version and runs its `setup`; it takes no traffic yet. */
+  async prepare(source: GenerationSource): Promise<void> {
+    const adapter = this.#options.adapters.get(source.manifest.store);
+    if (adapter === undefined) {
+      throw threadErrors.make('BEDS_THREAD_PREPARE_FAILED', `No store named ${source.manifest.store} is configured.`);
+    }
+    const generation = new ServingGeneration(source, compileTemplate(source), { node: this.#options.node, adapter });
+    try {
+      await this.#setUp(generation);
+    } catch (error) {
+      throw threadErrors.make('BEDS_THREAD_PREPARE_FAILED', `setup() failed: ${mapStack(error, source)}`, {
+        cause: error,
+      });
+    }
+    this.#options.registry.prepare(generation);
+  }
+
+  /** Forgets a prepared version. */
+  async discard(id: number): Promise<void> {
+    const generation = this.#options.registry.discard(id);
+    if (generation !== undefined) await this.#tearDown(generation);
+  }
+
+  /** From the next delivery on the prepared version serves; the one before ends when its requests have. */
+  activate(id: number): void {
+    const flipped = this.#options.registry.activate(id);
+    if (flipped === undefined) {
+      throw threadErrors.make('BEDS_THREAD_PREPARE_FAILED', 'The version was not prepared in this thread.');
+    }
+    if (flipped.previous !== undefined) this.#end(flipped.previous);
+  }
+
+  retire(domain: string): void {
+    const generation = this.#options.registry.retire(domain);
+    if (generation !== undefined) this.#end(generation);
+  }
+
+  /** Resolves when every version that is ending has ended. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#ending);
+  }
+
+  #end(generation: ServingGeneration): void {
+    const ending = generation.drained(this.#options.drainTimeoutMs).then(async (complete) => {
+      await this.#tearDown(generation);
+      this.#options.onDrained(generation.id, complete);
+    });
+    this.#ending.add(ending);
+    void ending.finally(() => this.#ending.delete(ending));
+  }
+
+  async #setUp(generation: ServingGeneration): Promise<void> {
+    if (generation.template.setup === undefined) return;
+    const scope = new RequestScope({
+      requestId: 'setup',
+      expiresAtMs: performance.now() + this.#options.prepareTimeoutMs,
+    });
+    const ctx = new RequestContext({
+      host: this.#options.host,
+      generation,
+      operation: { name: 'setup', mode: 'write' },
+      scope,
+      depth: 0,
+    });
+    this.#options.host.entering(generation);
+    const timeout = this.#timeout(scope);
+    try {
+      await Promise.race([generation.template.setup(ctx), timeout.expired]);
+    } finally {
+      timeout.cancel();
+    }
+  }
+
+  /** A failing teardown is reported and otherwise without consequence: the version serves no longer. */
+  async #tearDown(generation: ServingGeneration): Promise<void> {
+    if (generation.template.teardown === undefined) return;
+    const scope = new RequestScope({
+      requestId: 'teardown',
+      expiresAtMs: performance.now() + this.#options.prepareTimeoutMs,
+    });
+    const timeout = this.#timeout(scope);
+    try {
+      this.#options.host.entering(generation);
+      await Promise.race([generation.template.teardown(), timeout.expired]);
+    } catch (error) {
+      const { domain, version } = generation;
+      publishFault({ where: 'teardown', error: mapStack(error, generation.source), domain, version });
+    } finally {
+      timeout.cancel();
+    }
+  }
+
+  #timeout(scope: RequestScope): { readonly expired: Promise<never>; readonly cancel: () => void } {
+    const { promise, reject } = withReject();
+    const deadline = this.#options.deadlines.add(scope.expiresAtMs, () => {
+      scope.expire();
+      reject(threadErrors.make('BEDS_THREAD_PREPARE_FAILED', 'It did not finish within plugins.prepareTimeoutMs.'));
+    });
+    return {
+      expired: promise,
+      cancel: () => {
+        this.#options.deadlines.remove(deadline);
+      },
+    };
+  }
+}
+
+function withReject(): { readonly promise: Promise<never>; readonly reject: (error: Error) => void } {
+  let reject: (error: Error) => void = () => undefined;
+  const promise = new Promise<never>((_resolve, rejectPromise) => {
+    reject = rejectPromise;
+  });
+  return { promise, reject };
+}

@@ -1,0 +1,35 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { isBedsError } from '@beds/sdk';
+import { threadErrors } from '../errors/thread.js';
+import type { PlainError, ThreadData, ThreadMessage, ThreadRequest } from './protocol.js';
+import { BrokerThread } from './thread.js';
+
+/** Entry of a broker thread: connects the supervisor's port to the thread's composition root. */
+async function main(): Promise<void> {
+  const port = parentPort;
+  if (port === null) throw threadErrors.make('BEDS_THREAD_START_FAILED', 'This file must be started as a worker.');
+  const thread = new BrokerThread(workerData as ThreadData, port);
+  const answer = (message: ThreadMessage): void => {
+    port.postMessage(message);
+  };
+  port.on('message', ({ seq, command }: ThreadRequest) => {
+    thread.command(command).then(
+      (value) => {
+        answer({ kind: 'answer', seq, ok: true, value });
+        if (command.kind === 'stop') port.close();
+      },
+      (error: unknown) => {
+        answer({ kind: 'answer', seq, ok: false, error: toPlain(error) });
+      },
+    );
+  });
+  await thread.start();
+}
+
+function toPlain(error: unknown): PlainError {
+  if (!(error instanceof Error)) return { code: 'BEDS_THREAD_PREPARE_FAILED', message: String(error) };
+  const code = isBedsError(error) ? error.code : 'BEDS_THREAD_PREPARE_FAILED';
+  return { code, message: error.message, ...(error.stack === undefined ? {} : { stack: error.stack }) };
+}
+
+await main();

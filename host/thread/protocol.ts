@@ -1,0 +1,77 @@
+import type { StoreStatus } from '../adapter/contract.js';
+import type { ConnectionState } from '../amqp/connection.js';
+import type { Config } from '../config/schema.js';
+import type { GenerationSource } from '../generation/contract.js';
+
+/** Version of this protocol; both sides are of one build, so it only guards against a stale file. */
+export const THREAD_PROTOCOL = 1;
+
+/** What a broker thread is started with (`workerData`). */
+export interface ThreadData {
+  readonly protocol: typeof THREAD_PROTOCOL;
+  readonly thread: string;
+  readonly node: string;
+  readonly config: Config;
+  /** Brokers of this node's role. */
+  readonly brokers: readonly string[];
+  /** Signs of life, see `SharedNotes`. */
+  readonly notes: SharedArrayBuffer;
+}
+
+/** A request of the supervisor, answered by a ThreadAnswer of the same `seq`. */
+export type ThreadCommand =
+  | { readonly kind: 'prepare'; readonly source: GenerationSource }
+  | { readonly kind: 'discard'; readonly generation: number }
+  | { readonly kind: 'activate'; readonly generation: number }
+  | { readonly kind: 'retire'; readonly domain: string }
+  | { readonly kind: 'consume'; readonly mode: 'read' | 'write'; readonly queue: string }
+  | { readonly kind: 'cancel'; readonly queue: string }
+  | { readonly kind: 'status' }
+  /** Finish what is in flight, then close connections and end. */
+  | { readonly kind: 'stop'; readonly timeoutMs: number };
+
+export interface ThreadRequest {
+  readonly seq: number;
+  readonly command: ThreadCommand;
+}
+
+/** What the thread tells the supervisor. */
+export type ThreadMessage =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'answer'; readonly seq: number; readonly ok: true; readonly value: unknown }
+  | { readonly kind: 'answer'; readonly seq: number; readonly ok: false; readonly error: PlainError }
+  | { readonly kind: 'drained'; readonly generation: number; readonly complete: boolean }
+  | {
+      readonly kind: 'log';
+      readonly level: LogLevel;
+      readonly message: string;
+      readonly fields: Readonly<Record<string, unknown>>;
+    };
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+/** An error as it travels between threads. */
+export interface PlainError {
+  readonly code: string;
+  readonly message: string;
+  readonly stack?: string;
+}
+
+export interface ThreadStatus {
+  readonly connections: Readonly<Record<string, ConnectionState>>;
+  readonly brokers: readonly { readonly name: string; readonly queues: readonly string[]; readonly inFlight: number }[];
+  readonly generations: readonly {
+    readonly id: number;
+    readonly domain: string;
+    readonly version: string;
+    readonly inFlight: number;
+    readonly served: number;
+    readonly failed: number;
+  }[];
+  readonly stores: readonly StoreStatus[];
+  readonly served: number;
+  readonly failed: number;
+  readonly repliesPending: number;
+  readonly repliesUnroutable: number;
+  readonly heapBytes: number;
+}

@@ -1,0 +1,189 @@
+import type { MessagePort } from 'node:worker_threads';
+import type { StoreAdapter } from '../adapter/contract.js';
+import { createAdapter } from '../adapter/factory.js';
+import { Broker } from '../amqp/broker.js';
+import { AmqpConnection } from '../amqp/connection.js';
+import { ReplyPublisher } from '../amqp/reply-publisher.js';
+import { Deadlines } from '../dispatch/deadlines.js';
+import { RequestPath } from '../dispatch/request-path.js';
+import type { ServingGeneration } from '../dispatch/serving-generation.js';
+import { GenerationRegistry } from '../generation/registry.js';
+import { EventPublisher } from '../amqp/event-publisher.js';
+import { forwardObservations } from './forward-observations.js';
+import { Generations } from './generations.js';
+import type { ThreadCommand, ThreadData, ThreadMessage, ThreadStatus } from './protocol.js';
+import { SharedNotes } from './shared-notes.js';
+
+interface NamedBroker {
+  readonly mode: 'read' | 'write';
+  readonly broker: Broker;
+}
+
+/** The composition root of one broker thread: connections, brokers, adapters, generations, request path. */
+export class BrokerThread {
+  readonly #data: ThreadData;
+  readonly #port: MessagePort;
+  readonly #notes: SharedNotes;
+  readonly #registry = new GenerationRegistry<ServingGeneration>();
+  readonly #replies = new ReplyPublisher();
+  readonly #events: EventPublisher;
+  readonly #adapters: ReadonlyMap<string, StoreAdapter>;
+  readonly #path: RequestPath;
+  readonly #generations: Generations;
+  readonly #brokers: readonly NamedBroker[];
+  readonly #connections: readonly AmqpConnection[];
+  #heartbeat: NodeJS.Timeout | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(data: ThreadData, port: MessagePort) {
+    const { config, node, thread } = data;
+    this.#data = data;
+    this.#port = port;
+    this.#notes = new SharedNotes(data.notes);
+    this.#events = new EventPublisher({ exchange: `${config.broker.prefix}.event`, node });
+    this.#adapters = new Map(
+      Object.entries(config.stores).map(([store, entry]) => [store, createAdapter(store, entry)]),
+    );
+    const deadlines = new Deadlines();
+    this.#path = new RequestPath({
+      node,
+      config,
+      registry: this.#registry,
+      replies: this.#replies,
+      deadlines,
+      entering: (generation) => {
+        this.#notes.enter(generation.id);
+      },
+    });
+    this.#generations = new Generations({
+      node,
+      registry: this.#registry,
+      adapters: this.#adapters,
+      host: this.#path,
+      deadlines,
+      prepareTimeoutMs: config.plugins.prepareTimeoutMs,
+      drainTimeoutMs: config.supervisor.drainTimeoutMs,
+      onDrained: (generation, complete) => {
+        this.#send({ kind: 'drained', generation, complete });
+      },
+    });
+    this.#brokers = this.#makeBrokers();
+    const options = (role: string): ConstructorParameters<typeof AmqpConnection>[0] => ({
+      ...config.broker,
+      name: `${node}/${thread}/${role}`,
+    });
+    this.#connections = [
+      new AmqpConnection(options('reply'), (model) => this.#replies.attach(model)),
+      new AmqpConnection(options('events'), (model) => this.#events.attach(model)),
+      new AmqpConnection(options('consume'), async (model) => {
+        await Promise.all(this.#brokers.map(({ broker }) => broker.attach(model)));
+      }),
+    ];
+  }
+
+  /** Connects to everything; databases that are down do not keep the thread from starting. */
+  async start(): Promise<void> {
+    forwardObservations((message) => {
+      this.#send(message);
+    }, this.#events);
+    this.#heartbeat = setInterval(() => {
+      this.#notes.beat();
+    }, this.#data.config.supervisor.heartbeatMs);
+    for (const connection of this.#connections) connection.start();
+    const { startTimeoutMs } = this.#data.config.supervisor;
+    await Promise.all([
+      ...this.#connections.map((connection) => connection.ready(startTimeoutMs)),
+      ...[...this.#adapters.values()].map((adapter) => adapter.open().catch(() => undefined)),
+    ]);
+    this.#send({ kind: 'ready' });
+  }
+
+  /** Carries out a command; what it resolves with is the answer. */
+  async command(command: ThreadCommand): Promise<unknown> {
+    switch (command.kind) {
+      case 'prepare':
+        return this.#generations.prepare(command.source);
+      case 'discard':
+        return this.#generations.discard(command.generation);
+      case 'activate':
+        this.#generations.activate(command.generation);
+        return undefined;
+      case 'retire':
+        this.#generations.retire(command.domain);
+        return undefined;
+      case 'consume':
+        return this.#each(command.mode, (broker) => broker.consume(command.queue));
+      case 'cancel':
+        return this.#each(undefined, (broker) => broker.cancel(command.queue));
+      case 'status':
+        return this.#status();
+      case 'stop':
+        this.#stopping ??= this.#stop(command.timeoutMs);
+        return this.#stopping;
+    }
+  }
+
+  /** Stop intake → let what is in flight settle, bounded → close connections. */
+  async #stop(timeoutMs: number): Promise<void> {
+    const startedAtMs = performance.now();
+    const leftMs = (): number => Math.max(1, timeoutMs - (performance.now() - startedAtMs));
+    await Promise.all(this.#brokers.map(({ broker }) => broker.stop()));
+    const settled = Promise.all(this.#brokers.map(({ broker }) => broker.idle())).then(() =>
+      this.#generations.settled(),
+    );
+    await Promise.race([settled, new Promise((resolve) => setTimeout(resolve, leftMs()).unref())]);
+    await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(leftMs())));
+    await Promise.all(this.#connections.map((connection) => connection.close(leftMs())));
+    clearInterval(this.#heartbeat);
+  }
+
+  #makeBrokers(): readonly NamedBroker[] {
+    return this.#data.brokers.flatMap((kind) => {
+      const settings = this.#data.config.brokers[kind];
+      if (settings === undefined) return [];
+      return Array.from({ length: settings.count }, (_, index) => ({
+        mode: settings.mode,
+        broker: new Broker({
+          name: `${kind}-${String(index + 1)}`,
+          prefetch: settings.prefetch,
+          onDelivery: (delivery) => {
+            this.#path.handle(delivery);
+          },
+        }),
+      }));
+    });
+  }
+
+  async #each(mode: 'read' | 'write' | undefined, act: (broker: Broker) => Promise<void>): Promise<void> {
+    const chosen = this.#brokers.filter((entry) => mode === undefined || entry.mode === mode);
+    await Promise.all(chosen.map(({ broker }) => act(broker)));
+  }
+
+  #status(): ThreadStatus {
+    return {
+      connections: Object.fromEntries(
+        this.#connections.map(({ name, state }) => [name.split('/').at(-1) ?? name, state]),
+      ),
+      brokers: this.#brokers.map(({ broker: { name, queues, inFlight } }) => ({ name, queues, inFlight })),
+      generations: this.#registry
+        .all()
+        .map(({ id, domain, version, inFlight, served, failed }) => ({
+          id,
+          domain,
+          version,
+          inFlight,
+          served,
+          failed,
+        })),
+      stores: [...this.#adapters.values()].map((adapter) => adapter.status()),
+      ...this.#path.counts,
+      repliesPending: this.#replies.pending,
+      repliesUnroutable: this.#replies.unroutable,
+      heapBytes: process.memoryUsage().heapUsed,
+    };
+  }
+
+  #send(message: ThreadMessage): void {
+    this.#port.postMessage(message);
+  }
+}
