@@ -1,7 +1,9 @@
 export * from './allowed-imports.js';
+export { checkManifest, parseManifest, type ParsedManifest } from './check-manifest.js';
 export * from './check-values.js';
 export * from './context.js';
 export { defineTemplate, isTemplate, type TypedTemplate, type TypesOf } from './define-template.js';
+export type { DefinitionProblem } from './definition-rules.js';
 export type { OperationDefinition, TemplateDefinition } from './definition.js';
 export * from './errors.js';
 export * from './json.js';
@@ -10,6 +12,7 @@ export * from './namaste-core.js';
 export { routine, view, type Routine, type TemplateObjects, type View } from './objects.js';
 export * from './query.js';
 export { SDK_VERSION } from './sdk-version.js';
+export { describeFile, readSingleFile, splitSourceMap, writeSingleFile, type SingleFile } from './single-file.js';
 export * from './template-errors.js';
 export type { TypedContext, TypedScope } from './typed-context.js';
 export * from './values.js';
