@@ -1,0 +1,54 @@
+import { transform, type TransformFailure } from 'esbuild';
+import { admissionErrors } from '../errors/admission.js';
+
+/** A bundle as the body of a CommonJS function. */
+export interface ConvertedBundle {
+  readonly code: string;
+  /** Source map (JSON) from `code` to the author's files, without their text. */
+  readonly sourceMap: string;
+}
+
+const MAP_COMMENT = /^\/\/# sourceMappingURL=.*$/gm;
+
+/**
+ * Turns an ES module into the body of a CommonJS function, because code compiled from a function body can be reclaimed and
+ * an imported module cannot. `map` is the bundle's source map (JSON); without it an inline map of `esm` is used. Throws
+ * `BEDS_ADMISSION_TOP_LEVEL_AWAIT`, `BEDS_ADMISSION_IMPORT_META` or `BEDS_ADMISSION_SYNTAX`.
+ */
+export async function convertBundle(esm: string, map?: string): Promise<ConvertedBundle> {
+  try {
+    const result = await transform(map === undefined ? esm : withInlineMap(esm, map), {
+      format: 'cjs',
+      platform: 'node',
+      target: 'node20',
+      // n.b. ES modules are strict, function bodies are not; a banner is accounted for in the map.
+      banner: '"use strict";',
+      sourcemap: 'external',
+      sourcesContent: false,
+      sourcefile: 'index.mjs',
+      logLevel: 'silent',
+      logOverride: { 'empty-import-meta': 'error' },
+    });
+    return { code: result.code, sourceMap: result.map };
+  } catch (error) {
+    throw explain(error);
+  }
+}
+
+function withInlineMap(esm: string, map: string): string {
+  const encoded = Buffer.from(map).toString('base64');
+  return `${esm.replace(MAP_COMMENT, '')}\n//# sourceMappingURL=data:application/json;base64,${encoded}\n`;
+}
+
+function explain(error: unknown): unknown {
+  const first = (error as Partial<TransformFailure>).errors?.[0];
+  if (first === undefined) return error;
+  const place = first.location === null ? '' : ` (index.mjs:${first.location.line})`;
+  if (first.id === 'empty-import-meta') {
+    return admissionErrors.make('BEDS_ADMISSION_IMPORT_META', `The bundle uses import.meta${place}.`);
+  }
+  if (/top-level await/i.test(first.text)) {
+    return admissionErrors.make('BEDS_ADMISSION_TOP_LEVEL_AWAIT', `The bundle awaits while it loads${place}.`);
+  }
+  return admissionErrors.make('BEDS_ADMISSION_SYNTAX', `The bundle is not valid JavaScript: ${first.text}${place}.`);
+}

@@ -1,0 +1,62 @@
+import { SourceMap, type SourceMapPayload } from 'node:module';
+import type { GenerationSource } from './contract.js';
+import { generationFile } from './compile.js';
+
+/** Which file name in a stack belongs to which source map. */
+export interface MappedFile {
+  readonly file: string;
+  /** JSON; empty where there is none. */
+  readonly sourceMap: string;
+}
+
+const FRAME = /((?:beds|file):\/\/[^\s()]+?):(\d+):(\d+)/g;
+
+/**
+ * The stack of an error with the author's file and line in place of the bundle's. Parses the map each time: called only when
+ * an error is reported, so that a generation that never fails never pays for it.
+ */
+export function mapStack(error: unknown, source: Pick<GenerationSource, 'manifest' | 'sourceMap'>): string {
+  return mapFrames(stackOf(error), [{ file: generationFile(source.manifest), sourceMap: source.sourceMap }]);
+}
+
+export function mapFrames(stack: string, files: readonly MappedFile[]): string {
+  const maps = new Map<string, SourceMap | undefined>();
+  return stack.replace(FRAME, (frame: string, file: string, line: string, column: string) => {
+    const known = files.find((candidate) => candidate.file === file);
+    if (known === undefined) return frame;
+    if (!maps.has(file)) maps.set(file, parseMap(known.sourceMap));
+    return place(maps.get(file), Number(line), Number(column)) ?? frame;
+  });
+}
+
+/** `template.ts:12` of the innermost frame that is the author's; undefined when none is. */
+export function firstPlace(stack: string, files: readonly MappedFile[]): string | undefined {
+  for (const [, file, line, column] of stack.matchAll(FRAME)) {
+    const known = files.find((candidate) => candidate.file === file);
+    if (known === undefined) continue;
+    const exact = place(parseMap(known.sourceMap), Number(line), Number(column));
+    return (exact ?? `index.mjs:${line}:${column}`).replace(/:\d+$/, '');
+  }
+  return undefined;
+}
+
+export function stackOf(error: unknown): string {
+  if (typeof error !== 'object' || error === null) return String(error);
+  const stack = (error as { readonly stack?: unknown }).stack;
+  return typeof stack === 'string' ? stack : 'an object without a stack';
+}
+
+function place(map: SourceMap | undefined, line: number, column: number): string | undefined {
+  const entry = map?.findEntry(line - 1, column - 1);
+  if (entry === undefined || !('originalSource' in entry) || entry.originalSource === undefined) return undefined;
+  return `${entry.originalSource}:${entry.originalLine + 1}:${entry.originalColumn + 1}`;
+}
+
+function parseMap(json: string): SourceMap | undefined {
+  try {
+    return json === '' ? undefined : new SourceMap(JSON.parse(json) as SourceMapPayload);
+  } catch {
+    // A broken map must not hide the error that is being reported.
+    return undefined;
+  }
+}
