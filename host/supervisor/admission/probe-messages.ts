@@ -1,0 +1,26 @@
+import type { Manifest } from '@beds/sdk';
+import type { Finding } from '../../generation/contract.js';
+
+/** What a probe thread is asked to try, once in its life. */
+export interface ProbeTask {
+  /** `file:` URL of the staged entry: imported as the ES module that the author shipped. */
+  readonly entryUrl: string;
+  /** Source map (JSON) of the entry; empty where there is none. */
+  readonly entryMap: string;
+  /** The same bundle as broker threads will run it. */
+  readonly code: string;
+  readonly sourceMap: string;
+  readonly manifest: Manifest;
+  /** Megabytes that the thread's buffers may hold; its heap is limited from outside. */
+  readonly memoryMb: number;
+}
+
+export type ToProbe = { readonly type: 'probe'; readonly v: 1; readonly task: ProbeTask };
+
+export type ProbePhase = 'load' | 'self-test';
+
+export type FromProbe =
+  | { readonly type: 'ready'; readonly v: 1 }
+  | { readonly type: 'phase'; readonly v: 1; readonly phase: ProbePhase }
+  /** Empty findings: the version may go on. */
+  | { readonly type: 'done'; readonly v: 1; readonly findings: readonly Finding[] };

@@ -1,0 +1,98 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { parentPort } from 'node:worker_threads';
+import { checkTemplate } from '../../generation/check-contract.js';
+import { generationFile, loadConverted } from '../../generation/compile.js';
+import type { Finding } from '../../generation/contract.js';
+import { makeFinding } from '../../generation/make-finding.js';
+import { firstPlace, stackOf, type MappedFile } from '../../generation/map-stack.js';
+import { HIDDEN_GLOBALS } from '../../generation/template-globals.js';
+import { admissionErrors, type AdmissionCode } from '../../errors/admission.js';
+import type { FromProbe, ProbePhase, ProbeTask, ToProbe } from './probe-messages.js';
+
+/*
+ * Entry of the probe thread: code that nobody has run before runs here first, and the thread is thrown away afterwards.
+ * Time and heap are limited from outside.
+ */
+
+let files: readonly MappedFile[] = [];
+let phase: ProbePhase = 'load';
+
+const failureOf = { load: 'BEDS_ADMISSION_LOAD_THROWS', 'self-test': 'BEDS_ADMISSION_SELF_TEST_THROWS' } as const;
+
+function send(message: FromProbe): void {
+  parentPort?.postMessage(message);
+}
+
+function finish(findings: readonly Finding[]): void {
+  send({ type: 'done', v: 1, findings });
+}
+
+/** The catalogue's sentence, what was thrown, and where in the author's own file. */
+function describe(code: AdmissionCode, error: unknown): Finding {
+  const sentence = admissionErrors.specs[code].message.replace(/\.$/, '');
+  const place = firstPlace(stackOf(error), files);
+  return makeFinding(code, `${sentence}: ${messageOf(error)}${place === undefined ? '' : ` (${place})`}.`);
+}
+
+function messageOf(error: unknown): string {
+  try {
+    const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    return text.slice(0, 300).replace(/\.$/, '');
+  } catch {
+    return 'a value that cannot be shown';
+  }
+}
+
+/** n.b. process.kill() from a thread reaches the whole process, host included. A guard against mistakes, not against intent. */
+function guardProcess(): void {
+  const exit = process.exit.bind(process);
+  const refuse = (name: string) => (): never => {
+    throw admissionErrors.make('BEDS_ADMISSION_PROCESS_FORBIDDEN', `Templates may not call process.${name}().`);
+  };
+  for (const name of ['kill', 'abort', 'chdir', 'dlopen', 'setuid', 'setgid', 'umask']) {
+    Object.defineProperty(process, name, { value: refuse(name) });
+  }
+  const leave = (): never => {
+    finish([describe('BEDS_ADMISSION_EXITED', admissionErrors.make('BEDS_ADMISSION_EXITED', 'process.exit()'))]);
+    return exit(1);
+  };
+  Object.defineProperty(process, 'exit', { value: leave });
+  Object.defineProperty(process, 'reallyExit', { value: leave });
+  for (const name of HIDDEN_GLOBALS) Object.defineProperty(globalThis, name, { value: undefined });
+}
+
+async function probe(task: ProbeTask): Promise<readonly Finding[]> {
+  const shipped = (await import(task.entryUrl)) as Record<string, unknown>;
+  const findings = checkTemplate(shipped['default'], task.manifest);
+  if (findings.length > 0) return findings;
+  const converted = loadConverted(task)['default'];
+  const differences = checkTemplate(converted, task.manifest);
+  if (differences.length > 0) return differences;
+  phase = 'self-test';
+  send({ type: 'phase', v: 1, phase });
+  await (converted as { selfTest?(): unknown }).selfTest?.();
+  // Rejections that nobody handles are announced at the end of a turn.
+  await nextTurn();
+  return checkBuffers(task.memoryMb);
+}
+
+/** Buffers live outside the heap and outside its limit. */
+function checkBuffers(limitMb: number): readonly Finding[] {
+  const usedMb = Math.round(process.memoryUsage().arrayBuffers / 1_048_576);
+  if (usedMb <= limitMb) return [];
+  const message = `The code holds ${usedMb} MB in buffers; plugins.probeMemoryMb is ${limitMb}.`;
+  return [makeFinding('BEDS_ADMISSION_MEMORY', message)];
+}
+
+guardProcess();
+process.on('unhandledRejection', (reason) => finish([describe('BEDS_ADMISSION_UNHANDLED_REJECTION', reason)]));
+process.on('uncaughtException', (error) => finish([describe(failureOf[phase], error)]));
+parentPort?.on('message', ({ task }: ToProbe) => {
+  files = [
+    { file: task.entryUrl, sourceMap: task.entryMap },
+    { file: generationFile(task.manifest), sourceMap: task.sourceMap },
+  ];
+  send({ type: 'phase', v: 1, phase });
+  probe(task).then(finish, (error: unknown) => finish([describe(failureOf[phase], error)]));
+});
+send({ type: 'ready', v: 1 });

@@ -1,0 +1,153 @@
+import { Worker } from 'node:worker_threads';
+import type { Finding } from '../../generation/contract.js';
+import { makeFinding } from '../../generation/make-finding.js';
+import type { FromProbe, ProbePhase, ProbeTask, ToProbe } from './probe-messages.js';
+
+export interface ProbeOptions {
+  /** Time to load and pass the self-test, in milliseconds. */
+  readonly timeoutMs: number;
+  /** Heap of the thread in megabytes; its buffers may hold as much again. */
+  readonly memoryMb: number;
+}
+
+export interface Prober {
+  /** Runs the bundle in a thread of its own. Empty: it loads, keeps the contract and passes its self-test. Does not throw. */
+  probe(task: Omit<ProbeTask, 'memoryMb'>, signal?: AbortSignal): Promise<readonly Finding[]>;
+  /** Ends running probes and the thread that was kept ready. */
+  close(): Promise<void>;
+}
+
+/** The next thread is started when the swap that used the last one is likely over. */
+const SPARE_DELAY_MS = 250;
+/** Buffers are not in a thread's heap limit; the memory of the whole process is the only sign while a thread is busy. */
+const RESIDENT_CHECK_MS = 20;
+const RESIDENT_MARGIN_MB = 64;
+const MEGABYTE = 1_048_576;
+
+/** Keeps one thread started and waiting, because starting it takes longer than the whole probe of an ordinary template. */
+export function openProber(options: ProbeOptions): Prober {
+  return new ThreadProber(options);
+}
+
+class ThreadProber implements Prober {
+  readonly #options: ProbeOptions;
+  readonly #running = new Set<Worker>();
+  #spare: Worker | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(options: ProbeOptions) {
+    this.#options = options;
+    this.#spare = startThread(options);
+  }
+
+  async probe(task: Omit<ProbeTask, 'memoryMb'>, signal?: AbortSignal): Promise<readonly Finding[]> {
+    if (signal?.aborted === true || this.#closed !== undefined) return [makeFinding('BEDS_ADMISSION_SUPERSEDED')];
+    const thread = this.#spare ?? startThread(this.#options);
+    this.#spare = undefined;
+    this.#running.add(thread);
+    try {
+      return await new Attempt(thread, this.#options).run({ ...task, memoryMb: this.#options.memoryMb }, signal);
+    } finally {
+      await thread.terminate();
+      this.#running.delete(thread);
+      this.#keepSpare();
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    clearTimeout(this.#timer);
+    await Promise.all([...this.#running, ...(this.#spare ? [this.#spare] : [])].map((thread) => thread.terminate()));
+  }
+
+  #keepSpare(): void {
+    clearTimeout(this.#timer);
+    if (this.#closed !== undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#spare ??= startThread(this.#options);
+    }, SPARE_DELAY_MS).unref();
+  }
+}
+
+function startThread({ memoryMb }: ProbeOptions): Worker {
+  const thread = new Worker(new URL('./probe-thread.js', import.meta.url), {
+    name: 'beds-probe',
+    env: {},
+    execArgv: [],
+    stdin: false,
+    // Captured and dropped: what a template prints must not mix with what the host prints.
+    stdout: true,
+    stderr: true,
+    resourceLimits: { maxOldGenerationSizeMb: memoryMb, maxYoungGenerationSizeMb: 32, stackSizeMb: 4 },
+  });
+  thread.stdout.resume();
+  thread.stderr.resume();
+  // n.b. an 'error' without a listener would be thrown in the supervisor.
+  thread.on('error', () => undefined);
+  thread.unref();
+  return thread;
+}
+
+/** One probe of one bundle: whichever sign comes first decides. */
+class Attempt {
+  readonly #thread: Worker;
+  readonly #options: ProbeOptions;
+  #phase: ProbePhase = 'load';
+  #decide: (findings: readonly Finding[]) => void = () => undefined;
+
+  constructor(thread: Worker, options: ProbeOptions) {
+    this.#thread = thread;
+    this.#options = options;
+  }
+
+  async run(task: ProbeTask, signal: AbortSignal | undefined): Promise<readonly Finding[]> {
+    const decided = new Promise<readonly Finding[]>((decide) => {
+      this.#decide = decide;
+    });
+    const thread = this.#thread;
+    thread.ref();
+    thread.on('message', (message: FromProbe) => this.#hear(message));
+    thread.on('error', (error) => this.#decide([this.#explainError(error)]));
+    thread.on('exit', () => this.#decide([makeFinding('BEDS_ADMISSION_PROBE_FAILED')]));
+    const timer = setTimeout(() => this.#decide([this.#explainTimeout()]), this.#options.timeoutMs);
+    const resident = this.#watchResident();
+    const abort = (): void => this.#decide([makeFinding('BEDS_ADMISSION_SUPERSEDED')]);
+    signal?.addEventListener('abort', abort, { once: true });
+    thread.postMessage({ type: 'probe', v: 1, task } satisfies ToProbe);
+    try {
+      return await decided;
+    } finally {
+      clearTimeout(timer);
+      clearInterval(resident);
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  #hear(message: FromProbe): void {
+    if (message.type === 'phase') this.#phase = message.phase;
+    if (message.type === 'done') this.#decide(message.findings);
+  }
+
+  #watchResident(): NodeJS.Timeout {
+    const limit = process.memoryUsage.rss() + (2 * this.#options.memoryMb + RESIDENT_MARGIN_MB) * MEGABYTE;
+    return setInterval(() => {
+      if (process.memoryUsage.rss() > limit) this.#decide([makeFinding('BEDS_ADMISSION_MEMORY')]);
+    }, RESIDENT_CHECK_MS);
+  }
+
+  #explainError(error: unknown): Finding {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ERR_WORKER_OUT_OF_MEMORY') return makeFinding('BEDS_ADMISSION_MEMORY');
+    return makeFinding('BEDS_ADMISSION_PROBE_FAILED');
+  }
+
+  #explainTimeout(): Finding {
+    const code = this.#phase === 'load' ? 'BEDS_ADMISSION_LOAD_TIMEOUT' : 'BEDS_ADMISSION_SELF_TEST_TIMEOUT';
+    return makeFinding(code);
+  }
+}

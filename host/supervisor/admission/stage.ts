@@ -1,0 +1,94 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { admissionErrors } from '../../errors/admission.js';
+import type { Drop } from './contract.js';
+import { checkHashes } from './read-drop.js';
+import { readManifest } from './read-manifest.js';
+
+/** The bytes of a bundle, wherever they came from: a drop or the stage. */
+export type BundleBytes = Pick<Drop, 'hash' | 'manifest' | 'manifestText' | 'files'>;
+
+/** A private copy of a bundle, named by its hash, that nothing in the plugin directory can change any more. */
+export interface StagedBundle extends BundleBytes {
+  /** Absolute path of the folder. */
+  readonly directory: string;
+}
+
+export interface PruneOptions {
+  readonly stageDirectory: string;
+  /** Versions of each domain that stay, newest first. */
+  readonly keepVersions: number;
+  /** Hashes that stay whatever their age: what serves, drains or waits. */
+  readonly inUse: ReadonlySet<string>;
+}
+
+const HASH = /^[0-9a-f]{64}$/;
+
+/** Copies the bytes to `<stageDirectory>/<hash>`, whole or not at all. A copy that is there and intact is used again. */
+export async function stageBundle(bytes: BundleBytes, stageDirectory: string): Promise<StagedBundle> {
+  const directory = join(stageDirectory, bytes.hash);
+  const existing = await loadStaged(bytes.hash, stageDirectory).catch(() => undefined);
+  if (existing !== undefined) {
+    const now = new Date();
+    await utimes(directory, now, now);
+    return existing;
+  }
+  const draft = join(stageDirectory, `.draft-${randomUUID()}`);
+  await mkdir(draft, { recursive: true, mode: 0o700 });
+  try {
+    await writeFile(join(draft, 'manifest.json'), bytes.manifestText, { mode: 0o400 });
+    for (const [name, content] of bytes.files) await writeFile(join(draft, name), content, { mode: 0o400 });
+    await rm(directory, { recursive: true, force: true });
+    await rename(draft, directory);
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+  const { hash, manifest, manifestText, files } = bytes;
+  return { hash, manifest, manifestText, files, directory };
+}
+
+/** Reads a staged bundle and checks every byte. Throws `BEDS_ADMISSION_STAGE_DAMAGED`. */
+export async function loadStaged(hash: string, stageDirectory: string): Promise<StagedBundle> {
+  const damaged = (): Error => admissionErrors.make('BEDS_ADMISSION_STAGE_DAMAGED');
+  if (!HASH.test(hash)) throw damaged();
+  const directory = join(stageDirectory, hash);
+  const manifestText = await readFile(join(directory, 'manifest.json'), 'utf8').catch(() => '');
+  const reading = readManifest(manifestText);
+  if (reading.state !== 'valid' || reading.names.hash !== hash) throw damaged();
+  const { manifest } = reading;
+  const files = new Map<string, Buffer>();
+  for (const name of Object.keys(manifest.files)) {
+    const content = await readFile(join(directory, name)).catch(() => undefined);
+    if (content !== undefined) files.set(name, content);
+  }
+  if (checkHashes(manifest, files).length > 0) throw damaged();
+  return { hash, manifest, manifestText, files, directory };
+}
+
+/** Removes the oldest copies of each domain beyond `keepVersions`. */
+export async function pruneStage({ stageDirectory, keepVersions, inUse }: PruneOptions): Promise<void> {
+  const kept = new Map<string, number>();
+  for (const { hash, domain } of await listStaged(stageDirectory)) {
+    const count = (kept.get(domain) ?? 0) + 1;
+    kept.set(domain, count);
+    if (count > keepVersions && !inUse.has(hash)) {
+      await rm(join(stageDirectory, hash), { recursive: true, force: true });
+    }
+  }
+}
+
+async function listStaged(stageDirectory: string): Promise<{ hash: string; domain: string }[]> {
+  const names = await readdir(stageDirectory).catch((): string[] => []);
+  const staged = await Promise.all(
+    names
+      .filter((name) => HASH.test(name))
+      .map(async (hash) => {
+        const text = await readFile(join(stageDirectory, hash, 'manifest.json'), 'utf8').catch(() => '');
+        const { mtimeMs } = await stat(join(stageDirectory, hash));
+        const reading = readManifest(text);
+        return { hash, domain: reading.state === 'valid' ? reading.manifest.domain : 'unknown', mtimeMs };
+      }),
+  );
+  return staged.sort((a, b) => b.mtimeMs - a.mtimeMs);
+}

@@ -1,0 +1,56 @@
+import { CONTRACT_VERSION, isBedsError, splitSourceMap, type Manifest } from '@beds/sdk';
+import type { AdmissionCode } from '../../errors/admission.js';
+import { contractMessage } from '../../generation/check-contract.js';
+import type { Finding } from '../../generation/contract.js';
+import { convertBundle, type ConvertedBundle } from '../../generation/convert.js';
+import { makeFinding } from '../../generation/make-finding.js';
+import { checkHashes } from './read-drop.js';
+import { scanImports } from './scan-imports.js';
+import type { BundleBytes } from './stage.js';
+
+export type Verification =
+  | {
+      readonly ok: true;
+      readonly converted: ConvertedBundle;
+      /** Source map (JSON) of the entry as it was shipped; empty where there is none. */
+      readonly entryMap: string;
+    }
+  | { readonly ok: false; readonly findings: readonly Finding[] };
+
+/** Judges the bytes without running any of them, and reports everything that is wrong at once. */
+export async function verifyBundle(bundle: BundleBytes): Promise<Verification> {
+  const { manifest, files } = bundle;
+  const hashes = checkHashes(manifest, files);
+  if (hashes.length > 0) return { ok: false, findings: hashes };
+  const { code, sourceMap } = splitSourceMap(files.get(manifest.entry)?.toString('utf8') ?? '');
+  const entryMap = files.get(`${manifest.entry}.map`)?.toString('utf8') ?? sourceMap;
+  const [imports, conversion] = await Promise.all([scanImports(code), convert(code, entryMap)]);
+  const findings = [...checkContract(manifest), ...imports];
+  if (conversion.ok && findings.length === 0) return { ok: true, converted: conversion.converted, entryMap };
+  // n.b. a syntax error stops both; the scan names all of them, so it is not said again.
+  const isKnown = imports.some((finding) => !conversion.ok && finding.code === conversion.finding.code);
+  return { ok: false, findings: conversion.ok || isKnown ? findings : [...findings, conversion.finding] };
+}
+
+type Conversion =
+  { readonly ok: true; readonly converted: ConvertedBundle } | { readonly ok: false; readonly finding: Finding };
+
+async function convert(code: string, entryMap: string): Promise<Conversion> {
+  try {
+    return { ok: true, converted: await convertBundle(code, entryMap === '' ? undefined : entryMap) };
+  } catch (error) {
+    if (!isBedsError(error)) throw error;
+    return { ok: false, finding: makeFinding(error.code as AdmissionCode, error.message) };
+  }
+}
+
+function checkContract({ contract, entry }: Manifest): Finding[] {
+  const findings: Finding[] = [];
+  if (contract !== CONTRACT_VERSION) {
+    findings.push(makeFinding('BEDS_ADMISSION_CONTRACT_UNSUPPORTED', contractMessage(contract)));
+  }
+  if (!entry.endsWith('.mjs')) {
+    findings.push(makeFinding('BEDS_ADMISSION_MANIFEST_INVALID', 'Manifest: entry must be an .mjs file.'));
+  }
+  return findings;
+}
