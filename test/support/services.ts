@@ -1,0 +1,62 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after } from 'node:test';
+import { startServices } from '../../host/services/index.js';
+import type { ServiceName, Services, StartOptions } from '../../host/services/index.js';
+
+/** Where the test runner keeps the servers that it starts once for the whole run. */
+const SHARED_DIRECTORY_VARIABLE = 'BEDS_TEST_SERVICES_DIR';
+
+/** A test's context, or `{ after }` of node:test for a whole file. */
+export interface Teardown {
+  after(work: () => Promise<void> | void): void;
+}
+
+/**
+ * The servers of the whole test run, or, for a file that is run alone, servers of its own that end with the file.
+ * Call it at the top level of a test file. Do not stop these: other files use them.
+ */
+export async function sharedServices(need: readonly ServiceName[]): Promise<Services> {
+  const file: Teardown = { after };
+  const shared = process.env[SHARED_DIRECTORY_VARIABLE];
+  const directory = shared === undefined || shared === '' ? temporaryDirectory(file) : shared;
+  const services = await startServices({ directory, need });
+  lastFirst(file, () => services.close());
+  return services;
+}
+
+/** Servers for one test (or file) alone, which it may stop, kill and start. Configured URLs are not used for these. */
+export async function privateServices(
+  teardown: Teardown,
+  need: readonly ServiceName[],
+  options: Partial<StartOptions> = {},
+): Promise<Services> {
+  const directory = options.directory ?? temporaryDirectory(teardown);
+  const services = await startServices({ directory, need, environment: {}, ...options });
+  lastFirst(teardown, () => services.close());
+  return services;
+}
+
+/** An empty folder that goes with the test, after the servers in it. */
+export function temporaryDirectory(teardown: Teardown): string {
+  const directory = mkdtempSync(join(tmpdir(), 'beds-test-'));
+  lastFirst(teardown, () => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+const stacks = new WeakMap<Teardown, (() => Promise<void> | void)[]>();
+
+// n.b. node:test runs its `after` hooks in the order in which they were registered: a folder would go before its server.
+function lastFirst(teardown: Teardown, work: () => Promise<void> | void): void {
+  const known = stacks.get(teardown);
+  if (known !== undefined) {
+    known.push(work);
+    return;
+  }
+  const stack = [work];
+  stacks.set(teardown, stack);
+  teardown.after(async () => {
+    for (const each of stack.toReversed()) await each();
+  });
+}
