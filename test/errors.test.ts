@@ -59,7 +59,7 @@ function isTable(value: unknown): value is Pick<ExportedTable, 'specs'> {
 /** The tables of every source that calls `defineErrors`, loaded from what was compiled of it. */
 async function exportedTables(): Promise<readonly ExportedTable[]> {
   const declaring = sources.filter(
-    ({ path, text }) => /= defineErrors\(/.test(text) && path !== 'sdk/template/errors.ts',
+    ({ path, text }) => text.includes('= defineErrors(') && path !== 'sdk/template/errors.ts',
   );
   const tables = declaring.map(async ({ path }) => {
     const compiled = path.startsWith('sdk/') ? path.replace(/^sdk\//, 'sdk/dist/') : `dist/${path}`;

@@ -17,20 +17,32 @@ const STORES: Table = { main: { kind: 'mysql' }, documents: { kind: 'mongodb' } 
 
 /** The text of config/beds.toml. */
 export function defaultFileText(): string {
-  return `${[HEADER, ...sections.map(sectionText)].join('\n')}`;
+  return [HEADER, ...sections.map(sectionText)].join('\n');
 }
 
 function sectionText(section: Section): string {
   const rule = `# ${'-'.repeat(100)}\n# ${section.description}\n`;
-  if (!section.named) return `${rule}\n${tableText([section.key], section.fields, {}, true)}`;
+  if (!section.named)
+    return `${rule}\n${tableText(section.fields, { path: [section.key], values: {}, explained: true })}`;
   const entries = Object.entries(section.key === 'stores' ? STORES : section.default);
   const tables = entries.map(([name, values], index) =>
-    tableText([section.key, name], section.fields, isTable(values) ? values : {}, index === 0),
+    tableText(section.fields, {
+      path: [section.key, name],
+      values: isTable(values) ? values : {},
+      explained: index === 0,
+    }),
   );
   return `${rule}\n${tables.join('\n')}`;
 }
 
-function tableText(path: readonly string[], fields: readonly Field[], values: Table, explained: boolean): string {
+interface Header {
+  readonly path: readonly string[];
+  /** Values that differ from the defaults of the fields. */
+  readonly values: Table;
+  readonly explained: boolean;
+}
+
+function tableText(fields: readonly Field[], { path, values, explained }: Header): string {
   const lines = fields.flatMap((field) => {
     const value = stringify({ [field.key]: values[field.key] ?? field.default });
     return explained ? ['', ...explanation(path, field), value.trimEnd()] : [value.trimEnd()];

@@ -1,13 +1,11 @@
 /** Values as a file or the environment gives them: tables within tables. */
-export interface Table {
-  readonly [key: string]: unknown;
-}
+export type Table = Readonly<Record<string, unknown>>;
 
 /** One origin of values, named as a reader knows it: `config/env.toml`. */
 export interface Layer {
   readonly values: Table;
   /** The origin of the value at a path of keys; undefined where the tables around it know better. */
-  source(path: readonly string[]): string | undefined;
+  readonly source: (path: readonly string[]) => string | undefined;
 }
 
 /** Layers laid over one another. */

@@ -19,7 +19,7 @@ export function readTomlFile(path: string, source: string): TomlFile {
     return code === 'ENOENT' ? { values: {}, problems: [] } : failed(source, `the file cannot be read (${code}).`);
   }
   try {
-    return { values: parse(text) as Table, problems: [] };
+    return { values: parse(text), problems: [] };
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
     const place = `line ${String(error.line)}, column ${String(error.column)}`;

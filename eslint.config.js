@@ -1,0 +1,96 @@
+import js from '@eslint/js';
+import { defineConfig } from 'eslint/config';
+import { createNodeResolver, importX } from 'eslint-plugin-import-x';
+import n from 'eslint-plugin-n';
+import tseslint from 'typescript-eslint';
+
+const sizes = {
+  'max-lines': ['error', { max: 400 }],
+  'max-lines-per-function': ['error', { max: 60, skipBlankLines: true, skipComments: true }],
+  'max-depth': ['error', 3],
+  'max-params': ['error', 3],
+  complexity: ['error', 15],
+};
+
+const noDefaultExport = {
+  'no-restricted-syntax': [
+    'error',
+    { selector: 'ExportDefaultDeclaration', message: 'Named exports only: a name is found by searching for it.' },
+  ],
+};
+
+/** Which imports a folder may not use. The layers within host/ are guarded by test/layers.test.ts. */
+const refused = (...patterns) => ({ 'no-restricted-imports': ['error', { patterns }] });
+const sdkInsides = {
+  regex: '(^|/)sdk/|^@beds/sdk/(?!(build|client|testing)$)',
+  message: 'Import a door of @beds/sdk.',
+};
+const host = { regex: '(^|/)host/', message: 'Only the host, its tests and its benchmarks import the host.' };
+const outside = {
+  regex: '^\\.\\./\\.\\./(?!\\.)(?!sdk/)',
+  message: 'A domain imports its own folder and @beds/sdk only.',
+};
+const foreign = {
+  regex: '^(?!\\.|@beds/sdk$|@beds/sdk/(build|client|testing)$|node:(test|assert)(/|$))',
+  message: 'A domain imports its own folder and @beds/sdk only.',
+};
+
+export default defineConfig(
+  {
+    ignores: ['**/dist/', '**/node_modules/', '**/.beds/', 'plugins/*.mjs', 'bench/results/', 'test/fixtures/'],
+  },
+  { linterOptions: { reportUnusedDisableDirectives: 'error' } },
+  js.configs.recommended,
+  { rules: { ...sizes, 'n/no-process-exit': 'error' }, plugins: { n } },
+  {
+    files: ['**/*.ts'],
+    extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
+    plugins: { 'import-x': importX },
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    settings: {
+      'import-x/extensions': ['.ts'],
+      'import-x/parsers': { '@typescript-eslint/parser': ['.ts'] },
+      'import-x/resolver-next': [createNodeResolver({ extensionAlias: { '.js': ['.ts', '.js'] } })],
+    },
+    rules: {
+      ...noDefaultExport,
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/explicit-module-boundary-types': 'error',
+      '@typescript-eslint/prefer-readonly': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      // A contract may ask for a promise where one implementation has nothing to wait for.
+      '@typescript-eslint/require-await': 'off',
+      // A hook that `may return a promise or nothing` is written `Promise<void> | void`.
+      '@typescript-eslint/no-invalid-void-type': 'off',
+      'import-x/no-cycle': ['error', { ignoreExternal: true }],
+      'no-console': 'error',
+    },
+  },
+  { files: ['host/**/*.ts'], rules: refused(sdkInsides) },
+  { files: ['sdk/**/*.ts'], rules: refused(host) },
+  { files: ['plugins/**/*.ts'], rules: refused(sdkInsides, host, outside, foreign) },
+  { files: ['host/main.ts', 'host/cli/main.ts', 'host/bootstrap.mjs'], rules: { 'n/no-process-exit': 'off' } },
+  { files: ['host/cli/**/*.ts', 'bench/**/*.ts'], rules: { 'no-console': 'off' } },
+  { files: ['plugins/*/template.ts'], rules: { 'no-restricted-syntax': 'off' } },
+  {
+    files: ['test/**/*.ts', 'plugins/**/*.test.ts'],
+    rules: {
+      // A suite is one function; and what `it` and `describe` promise is for the runner to wait for.
+      'max-lines-per-function': 'off',
+      '@typescript-eslint/no-floating-promises': [
+        'error',
+        {
+          allowForKnownSafeCalls: [
+            { from: 'package', package: 'node:test', name: ['it', 'test', 'describe', 'suite'] },
+          ],
+        },
+      ],
+    },
+  },
+  {
+    files: ['**/*.js', '**/*.mjs'],
+    languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly', setTimeout: 'readonly' } },
+  },
+);

@@ -1,0 +1,217 @@
+#!/usr/bin/env node
+/**
+ * The door of every command: `node host/bootstrap.mjs <command>`. Plain JavaScript, because it runs before anything is
+ * installed or compiled: it does both when they are missing or stale, then hands over to dist/ in this process, so that
+ * signals and the exit code need no forwarding.
+ */
+import { spawn } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+const LEAST_NODE = [20, 19];
+const LOCK = join(ROOT, '.beds', 'setup.lock');
+const LOCK_WAIT_MS = 15 * 60_000;
+const STAMP = join(ROOT, 'dist', '.built');
+const PLUGINS = join(ROOT, 'plugins');
+const EXIT_GRACE_MS = 5_000;
+
+/** A failure whose text is all that the user needs. */
+class SetupError extends Error {}
+
+const say = (text) => process.stderr.write(`beds: ${text}\n`);
+
+function checkNode() {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const [leastMajor, leastMinor] = LEAST_NODE;
+  if (major > leastMajor || (major === leastMajor && minor >= leastMinor)) return;
+  throw new SetupError(
+    `Node ${LEAST_NODE.join('.')} or newer is needed, this is ${process.versions.node} (${process.execPath}).`,
+  );
+}
+
+/** Why packages must be installed, or undefined. Compares what is installed with the lock file, not times. */
+function whyInstall() {
+  const installed = readJson(join(ROOT, 'node_modules', '.package-lock.json'));
+  if (installed === undefined) return 'the packages are not installed yet';
+  const wanted = readJson(join(ROOT, 'package-lock.json'))?.packages ?? {};
+  const stale = Object.entries(wanted).find(
+    ([path, entry]) =>
+      path.startsWith('node_modules/') &&
+      !entry.link &&
+      !entry.optional &&
+      installed.packages?.[path]?.version !== entry.version,
+  );
+  if (stale === undefined) return undefined;
+  return `package-lock.json wants ${stale[0].replace('node_modules/', '')} ${stale[1].version}, which is not installed`;
+}
+
+/** Why the sources must be compiled, or undefined. */
+function whyCompile() {
+  const built = statSync(STAMP, { throwIfNoEntry: false })?.mtimeMs;
+  if (built === undefined) return 'the sources are not compiled yet';
+  const newer = ['host', 'sdk', 'plugins', 'bench', 'test'].flatMap((folder) =>
+    newerThan(built, join(ROOT, folder)),
+  )[0];
+  const settings = ['tsconfig.json', 'tsconfig.base.json', 'package-lock.json'].map((name) => join(ROOT, name));
+  const changed = newer ?? settings.find((path) => statSync(path).mtimeMs > built);
+  return changed === undefined ? undefined : `${changed.slice(ROOT.length + 1)} has changed`;
+}
+
+/** The first file or folder below that is newer; a removed file makes its folder newer. Bundles are not sources. */
+function newerThan(time, folder) {
+  const entries = readdirSync(folder, { withFileTypes: true });
+  const ours = entries.filter(
+    ({ name }) => !['node_modules', 'dist', '.beds', 'fixtures', 'peers', 'results'].includes(name),
+  );
+  const changed = ours
+    .filter((entry) => entry.isFile() && /\.(ts|json)$/.test(entry.name) && entry.name !== 'manifest.json')
+    .map((entry) => join(folder, entry.name))
+    .find((path) => statSync(path).mtimeMs > time);
+  if (changed !== undefined) return [changed];
+  if (folder !== PLUGINS && statSync(folder).mtimeMs > time) return [folder];
+  return ours.filter((entry) => entry.isDirectory()).flatMap((entry) => newerThan(time, join(folder, entry.name)));
+}
+
+function readJson(path) {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+async function install(reason) {
+  say(`${reason}: installing them with \`npm ci\` (once, a minute or so)`);
+  const npm = process.env['npm_execpath'];
+  const args = ['ci', '--include=dev', '--no-audit', '--no-fund'];
+  const byNpm = npm !== undefined && /npm-cli\.c?js$/.test(npm);
+  const code = byNpm ? await run(process.execPath, [npm, ...args]) : await run('npm', args);
+  if (code === 0) return;
+  throw new SetupError(
+    '`npm ci` failed; what it printed is above. It needs the network (or a filled npm cache) once: check the connection, ' +
+      `the proxy and the registry of \`npm config get registry\`, then run \`npm ci\` in ${ROOT} by hand.`,
+  );
+}
+
+async function compile(reason) {
+  say(`${reason}: compiling with \`tsc -b\``);
+  // Made before the time is taken: a folder that appears below sdk/ would make sdk/ look changed.
+  mkdirSync(join(ROOT, 'sdk', 'dist'), { recursive: true });
+  const startedAt = new Date();
+  const code = await run(process.execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']);
+  if (code !== 0) throw new SetupError('the sources do not compile; the compiler names the lines above.');
+  mkdirSync(dirname(STAMP), { recursive: true });
+  writeFileSync(STAMP, '');
+  // n.b. the time before compiling: a file saved meanwhile counts as newer.
+  utimesSync(STAMP, startedAt, startedAt);
+}
+
+/** Runs a program to its end with our terminal; its output goes to stderr, so that stdout is the command's alone. */
+function run(command, args) {
+  return new Promise((done, failed) => {
+    const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 2, 2] });
+    child.once('error', (error) => failed(new SetupError(`${command} cannot be run: ${error.message}`)));
+    child.once('exit', (code, signal) => {
+      if (signal !== null) failed(new SetupError(`${command} was ended by ${signal}.`));
+      else done(code ?? 1);
+    });
+  });
+}
+
+/** Installs and compiles what is missing; only one process of a checkout does at a time. */
+async function setUp() {
+  if (whyInstall() === undefined && whyCompile() === undefined) return;
+  await takeLock();
+  try {
+    const missing = whyInstall();
+    if (missing !== undefined) await install(missing);
+    const stale = whyCompile();
+    if (stale !== undefined) await compile(stale);
+  } finally {
+    rmSync(LOCK, { force: true });
+  }
+}
+
+async function takeLock() {
+  mkdirSync(dirname(LOCK), { recursive: true });
+  const deadline = Date.now() + LOCK_WAIT_MS;
+  for (let told = false; ; told = true) {
+    try {
+      writeFileSync(LOCK, String(process.pid), { flag: 'wx' });
+      return;
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error;
+    }
+    if (dropStaleLock()) continue;
+    if (!told) say('another command is setting up this checkout; waiting for it');
+    if (Date.now() > deadline) throw new SetupError(`${LOCK} is still held; delete it if no command runs.`);
+    await delay(200);
+  }
+}
+
+/** Removes the lock of a process that is gone. */
+function dropStaleLock() {
+  const owner = readLock(LOCK);
+  if (owner === undefined || isAlive(owner)) return false;
+  const aside = `${LOCK}.${process.pid}`;
+  try {
+    renameSync(LOCK, aside);
+  } catch {
+    return true;
+  }
+  // Between reading and renaming, another process may have replaced the stale lock with its own.
+  if (readLock(aside) === owner) rmSync(aside, { force: true });
+  else renameSync(aside, LOCK);
+  return true;
+}
+
+function readLock(path) {
+  try {
+    return Number(readFileSync(path, 'utf8')) || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
+}
+
+async function main() {
+  checkNode();
+  await setUp();
+  const [command, ...rest] = process.argv.slice(2);
+  process.setSourceMapsEnabled(true);
+  const entry = command === 'test' ? ['test', 'run.js'] : ['host', 'cli', 'main.js'];
+  const program = await import(pathToFileURL(join(ROOT, 'dist', ...entry)).href);
+  const args = command === 'test' ? rest : process.argv.slice(2);
+  process.exitCode = await program.main({ args, projectRoot: ROOT, cwd: startedIn(), env: process.env });
+  // Whatever a command forgot to close must not keep the terminal.
+  setTimeout(() => process.exit(), EXIT_GRACE_MS).unref();
+}
+
+/** npm runs scripts in the project's root; paths are meant from where the user is. */
+function startedIn() {
+  const { INIT_CWD, npm_lifecycle_event: script } = process.env;
+  return script !== undefined && INIT_CWD !== undefined && process.cwd() === ROOT ? INIT_CWD : process.cwd();
+}
+
+function failed(error) {
+  const notWritable = ['EACCES', 'EPERM', 'EROFS'].includes(error.code) && error.path !== undefined;
+  if (error instanceof SetupError) say(error.message);
+  else if (notWritable) {
+    say(`${error.path} cannot be written by ${userInfo().username}; run the command once as the owner of ${ROOT}.`);
+  } else process.stderr.write(`${error.stack ?? error}\n`);
+  process.exit(1);
+}
+
+await main().catch(failed);

@@ -1,0 +1,34 @@
+import { spawn } from 'node:child_process';
+
+/** Test files that run at the same time. */
+export const TEST_CONCURRENCY = 2;
+
+/** Longest a test file may take. */
+const FILE_TIMEOUT_MS = 300_000;
+
+const OPTIONS = [
+  '--enable-source-maps',
+  '--test',
+  `--test-concurrency=${TEST_CONCURRENCY}`,
+  `--test-timeout=${FILE_TIMEOUT_MS}`,
+  '--test-reporter=spec',
+];
+
+export interface TestFilesOptions {
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** Runs compiled test files, and further options, under the test runner of Node. Resolves to its exit code. */
+export function runTestFiles(args: readonly string[], { cwd, env }: TestFilesOptions): Promise<number> {
+  const child = spawn(process.execPath, [...OPTIONS, ...args], { cwd, env, stdio: ['ignore', 'inherit', 'inherit'] });
+  const forward = (signal: NodeJS.Signals): boolean => child.kill(signal);
+  process.on('SIGTERM', forward).on('SIGINT', forward);
+  return new Promise((done, failed) => {
+    child.once('error', failed);
+    child.once('exit', (code) => {
+      process.off('SIGTERM', forward).off('SIGINT', forward);
+      done(code ?? 1);
+    });
+  });
+}

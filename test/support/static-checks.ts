@@ -1,0 +1,42 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+
+export type CheckName = 'format' | 'lint' | 'types';
+
+export interface CheckResult {
+  readonly ok: boolean;
+  readonly output: string;
+}
+
+export type CheckResults = Readonly<Record<CheckName, CheckResult>>;
+
+/** The variable by which the test command tells the tests where the results of the checks are. */
+export const CHECKS_VARIABLE = 'BEDS_TEST_CHECKS';
+
+const TIMEOUT_MS = 300_000;
+
+/** Each check as a package's program and its arguments; the npm scripts of the same names do the same. */
+const CHECKS: Readonly<Record<CheckName, readonly string[]>> = {
+  format: ['prettier/bin/prettier.cjs', '--check', '--log-level=warn', '.'],
+  lint: ['eslint/bin/eslint.js', '--max-warnings=0', '.'],
+  types: ['typescript/bin/tsc', '-b'],
+};
+
+/** Runs one check over the whole project. */
+export function runCheck(root: string, name: CheckName): Promise<CheckResult> {
+  const [program = '', ...args] = CHECKS[name];
+  const path = join(root, 'node_modules', program);
+  const options = { cwd: root, timeout: TIMEOUT_MS, maxBuffer: 64 * 1_048_576 };
+  return new Promise((done) => {
+    execFile(process.execPath, [path, ...args], options, (error, stdout, stderr) => {
+      done({ ok: error === null, output: `${stdout}${stderr}`.trim() || (error?.message ?? '') });
+    });
+  });
+}
+
+/** Runs all checks. Types come first: the compiler writes files that the other two must not meet half written. */
+export async function runChecks(root: string): Promise<CheckResults> {
+  const types = await runCheck(root, 'types');
+  const [format, lint] = await Promise.all([runCheck(root, 'format'), runCheck(root, 'lint')]);
+  return { types, format, lint };
+}
