@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { promisify } from 'node:util';
+import { parseManifest, type JsonObject, type Manifest, type Template, type TemplateContext } from '@beds/sdk';
+import { buildTemplate } from '@beds/sdk/build';
+import { checkTemplate } from '../host/generation/check-contract.js';
+import { compileTemplate } from '../host/generation/compile.js';
+import { convertBundle } from '../host/generation/convert.js';
+import { firstPlace, mapStack } from '../host/generation/map-stack.js';
+import { describeBundle, type BundleOptions } from './support/bundles.js';
+
+const ctx = {} as TemplateContext;
+
+interface Compiled {
+  readonly template: Template;
+  readonly manifest: Manifest;
+  readonly code: string;
+  readonly sourceMap: string;
+}
+
+async function compile(options: BundleOptions = {}): Promise<Compiled> {
+  const { files } = describeBundle(options);
+  const parsed = parseManifest(files.get('manifest.json') ?? '');
+  assert.ok(parsed.ok, JSON.stringify(parsed));
+  const converted = await convertBundle(files.get('index.mjs') ?? '', files.get('index.mjs.map'));
+  const source = { ...converted, manifest: parsed.manifest };
+  return { ...source, template: compileTemplate(source) };
+}
+
+async function temporaryDirectory(t: TestContext): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'beds-generation-'));
+  t.after(() => rm(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+describe('a compiled bundle', () => {
+  it('answers like the module it was made from', async () => {
+    const { template } = await compile({ body: { createRecord: 'return { ...payload, VERSION };' } });
+    assert.deepEqual(await template.createRecord({ a: 1 }, ctx), { a: 1, VERSION: '1.0.0' });
+  });
+
+  it('is strict code, as the module was', async () => {
+    const { template } = await compile({
+      body: { createRecord: 'return { isSloppy: (function () { return this })() !== undefined };' },
+    });
+    assert.deepEqual(await template.createRecord({}, ctx), { isSloppy: false });
+  });
+
+  it('may use the modules of the allow-list, and no others', async () => {
+    const head = `import { createHash } from 'node:crypto';`;
+    const body = { createRecord: `return { hash: createHash('sha256').update('a').digest('hex').slice(0, 4) };` };
+    const { template } = await compile({ head, body });
+    assert.deepEqual(await template.createRecord({}, ctx), { hash: 'ca97' });
+    await assert.rejects(compile({ head: `import 'node:fs';` }), { code: 'BEDS_ADMISSION_IMPORT_FORBIDDEN' });
+  });
+
+  it('cannot end the process, import while it runs, or reach the network by mistake', async () => {
+    const calls = {
+      createRecord: 'process.exit(3);',
+      updateRecord: `return import('node:fs');`,
+      deleteRecord: 'return { fetch: typeof fetch, socket: typeof WebSocket, env: Object.keys(process.env).length };',
+    };
+    const { template } = await compile({ body: calls });
+    await assert.rejects(template.createRecord({}, ctx), { code: 'BEDS_ADMISSION_PROCESS_FORBIDDEN' });
+    await assert.rejects(template.updateRecord({}, ctx), { code: 'ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING' });
+    assert.deepEqual(await template.deleteRecord(1, ctx), { fetch: 'undefined', socket: 'undefined', env: 0 });
+  });
+
+  it('is refused when it awaits while it loads, asks for import.meta, or is no JavaScript', async () => {
+    const refused = { 'await 1;': 'TOP_LEVEL_AWAIT', 'import.meta.url;': 'IMPORT_META', 'let 1;': 'SYNTAX' };
+    for (const [code, reason] of Object.entries(refused)) {
+      await assert.rejects(convertBundle(`${code}\nexport default 1;`), { code: `BEDS_ADMISSION_${reason}` });
+    }
+  });
+});
+
+describe('a stack of a bundle that the SDK built', () => {
+  const author = [
+    `import { defineTemplate, view } from '@beds/sdk';`,
+    `interface Unused { readonly text: string }`,
+    ``,
+    `function fail(what: string): never {`,
+    `  throw new RangeError(what);`,
+    `}`,
+    `export default defineTemplate({`,
+    `  domain: 'notes', version: '1.0.0', store: 'main', key: 'id',`,
+    `  objects: { fetch: view('notes_all', { id: 'integer' }) },`,
+    `  async createRecord(): Promise<never> { return fail('too far'); },`,
+    `  async updateRecord() { return {}; },`,
+    `  async deleteRecord() { return {}; },`,
+    `});`,
+  ].join('\n');
+
+  for (const form of ['folder', 'file'] as const) {
+    it(`names the author's file and line (${form})`, async (t) => {
+      const directory = await temporaryDirectory(t);
+      const entry = join(directory, 'template.ts');
+      await writeFile(entry, author);
+      const { path, manifest } = await buildTemplate({ entry, outDir: join(directory, 'out'), form });
+      const text = await readFile(form === 'file' ? path : join(path, 'index.mjs'), 'utf8');
+      const map = form === 'file' ? undefined : await readFile(join(path, 'index.mjs.map'), 'utf8');
+      const converted = await convertBundle(text, map);
+      const template = compileTemplate({ ...converted, manifest });
+      const error: unknown = await template.createRecord({}, ctx).catch((thrown: unknown) => thrown);
+      const stack = mapStack(error, { manifest, sourceMap: converted.sourceMap });
+      assert.match(stack, /^RangeError: too far\n/);
+      assert.match(stack, /template\.ts:5:\d+/);
+      assert.match(stack, /template\.ts:10:\d+/);
+      assert.doesNotMatch(stack, /beds:\/\//);
+      const files = [{ file: 'beds://notes@1.0.0/index.js', sourceMap: converted.sourceMap }];
+      assert.match(firstPlace((error as Error).stack ?? '', files) ?? '', /template\.ts:5$/);
+    });
+  }
+
+  it('is left as it is where there is no map, a broken one, or no stack', async () => {
+    const { template, manifest } = await compile({ body: { createRecord: 'throw new Error("x");' } });
+    const error: unknown = await template.createRecord({}, ctx).catch((thrown: unknown) => thrown);
+    for (const sourceMap of ['', '{', '{"version":3,"sources":[],"names":[],"mappings":""}']) {
+      assert.match(mapStack(error, { manifest, sourceMap }), /beds:\/\/notes@1\.0\.0\/index\.js:\d+/);
+    }
+    assert.equal(mapStack('text', { manifest, sourceMap: '' }), 'text');
+  });
+});
+
+describe('the contract of a template', () => {
+  const codesOf = (value: unknown, manifest: Manifest): string[] =>
+    checkTemplate(value, manifest).map(({ code }) => code.replace('BEDS_ADMISSION_', ''));
+
+  it('is kept by a bundle whose code and manifest agree', async () => {
+    const { template, manifest } = await compile({ operations: { count: { mode: 'read', run: 'return 1;' } } });
+    assert.deepEqual(checkTemplate(template, manifest), []);
+  });
+
+  it('names everything that is missing or differs, at once', async () => {
+    const { template, manifest } = await compile({ operations: { count: { mode: 'read', run: 'return 1;' } } });
+    const rest = { ...template, fetchRecords: undefined, deleteRecord: undefined };
+    const operations = { other: template.operations['count'] };
+    const definition = { ...template.definition, version: '2.0.0', contract: 2 };
+    const codes = codesOf({ ...rest, operations, definition }, manifest);
+    const expected = ['METHOD_MISSING', 'METHOD_MISSING', 'OPERATION_MISMATCH', 'OPERATION_MISMATCH'];
+    assert.deepEqual(codes, [...expected, 'CONTRACT_UNSUPPORTED', 'DEFINITION_MISMATCH']);
+  });
+
+  it('tells no export from a wrong one', async () => {
+    const { template, manifest } = await compile();
+    assert.deepEqual(codesOf(undefined, manifest), ['EXPORT_MISSING']);
+    for (const value of [null, 1, {}, () => template]) assert.deepEqual(codesOf(value, manifest), ['EXPORT_INVALID']);
+  });
+
+  it('covers the mode and arguments of every operation', async () => {
+    const { template, manifest } = await compile({ operations: { count: { mode: 'read', run: 'return 1;' } } });
+    const operations: JsonObject = {
+      ...(manifest.operations as unknown as JsonObject),
+      count: { mode: 'write', args: {} },
+    };
+    assert.deepEqual(codesOf(template, { ...manifest, operations } as unknown as Manifest), ['DEFINITION_MISMATCH']);
+  });
+});
+
+describe('memory', () => {
+  it('is given back by 600 swaps of a 60 KB bundle inside a 64 MB heap', { timeout: 60_000 }, async () => {
+    const child = new URL('./support/swap-many.js', import.meta.url).pathname;
+    const flags = ['--expose-gc', '--max-old-space-size=64', child, '600'];
+    const { stdout } = await promisify(execFile)(process.execPath, flags, { timeout: 55_000 });
+    const { swaps, grownBytes } = JSON.parse(stdout) as { readonly swaps: number; readonly grownBytes: number };
+    assert.equal(swaps, 600);
+    assert.ok(grownBytes < 4_000_000, `the heap grew by ${grownBytes} bytes over ${swaps} swaps`);
+  });
+});

@@ -1,0 +1,168 @@
+import { createHash } from 'node:crypto';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/**
+ * Writes bundles by hand, good and bad, in a millisecond: no compiler, no SDK inside. The hashes in the manifest are always
+ * those of the bytes, unless `manifest.files` says otherwise.
+ *
+ *   await writeBundle(directory, { domain: 'notes', version: '1.0.0' })            a template that answers every operation
+ *   await writeBundle(directory, { form: 'file' })                                 the same as a single file
+ *   await writeBundle(directory, { code: 'export default 1' })                     other code; see `templateCode`
+ *   await writeBundle(directory, { body: { selfTest: 'throw new Error("no")' } })  one method other than usual
+ *   await writeBundle(directory, { manifest: { contract: 99 } })                   one field of the manifest other than usual
+ *   await writeBundle(directory, { objects: { fetch: { … } }, store: 'main' })     what it asks of its database
+ *
+ * `describeBundle` gives the same files as text, for tests that write them in their own way (slowly, in part, twice).
+ */
+export interface BundleOptions {
+  /** Default 'notes'. */
+  readonly domain?: string;
+  /** Default '1.0.0'. */
+  readonly version?: string;
+  /** Default 'folder'. */
+  readonly form?: 'folder' | 'file';
+  /** Default 'main'. */
+  readonly store?: string;
+  /** Default: one view `notes_all` with columns `id` and `text` as `fetch`. */
+  readonly objects?: Readonly<Record<string, unknown>>;
+  /** Custom operations: manifest and code agree. `run` is the body of `async run(input, ctx)`. */
+  readonly operations?: Readonly<Record<string, { readonly mode: 'read' | 'write'; readonly run: string }>>;
+  /** Bodies of methods that differ from the usual ones: createRecord, fetchRecords, updateRecord, deleteRecord, setup, … */
+  readonly body?: Readonly<Record<string, string>>;
+  /** Text before the default export. */
+  readonly head?: string;
+  /** The whole code in place of `templateCode(options)`. */
+  readonly code?: string;
+  /** Source map (JSON); a folder gets it as a file, a single file inline. */
+  readonly sourceMap?: string;
+  /** Fields of the manifest that differ from what fits the code. */
+  readonly manifest?: Readonly<Record<string, unknown>>;
+  /** Name in the directory. Default `<domain>-<version>`, with `.mjs` for a single file. */
+  readonly name?: string;
+}
+
+export interface BundleText {
+  /** Name in the plugin directory. */
+  readonly name: string;
+  /** Content by file name; the manifest comes last. A single file has one, under `name`. */
+  readonly files: ReadonlyMap<string, string>;
+  readonly manifest: Readonly<Record<string, unknown>>;
+  /** What the host calls the hash of this bundle. */
+  readonly hash: string;
+}
+
+const MARK = '//! beds-manifest ';
+const CORE = ['create', 'update', 'delete'] as const;
+const NOTES = {
+  fetch: { kind: 'view', name: 'notes_all', columns: { id: { type: 'integer' }, text: { type: 'string' } } },
+};
+const METHODS: Readonly<Record<string, readonly [parameters: string, body: string]>> = {
+  createRecord: ['payload, ctx', 'return payload;'],
+  fetchRecords: ['query, ctx', 'return { rows: [{ id: 1, text: VERSION }] };'],
+  updateRecord: ['payload, ctx', 'return payload;'],
+  deleteRecord: ['id, ctx', 'return { id };'],
+  setup: ['ctx', ''],
+  teardown: ['', ''],
+  selfTest: ['', ''],
+};
+
+/** Writes a bundle so that it appears complete, by one rename. Returns its path and what is in it. */
+export async function writeBundle(
+  directory: string,
+  options: BundleOptions = {},
+): Promise<BundleText & { readonly path: string }> {
+  const bundle = describeBundle(options);
+  const path = join(directory, bundle.name);
+  const draft = join(directory, `.draft-${process.pid}-${drafts++}`);
+  const aside = `${draft}.old`;
+  if (options.form === 'file') {
+    await writeFile(draft, bundle.files.get(bundle.name) ?? '');
+  } else {
+    await mkdir(draft, { recursive: true });
+    for (const [name, text] of bundle.files) await writeFile(join(draft, name), text);
+    // A folder cannot be renamed over another.
+    await rename(path, aside).catch(() => undefined);
+  }
+  await rename(draft, path);
+  await rm(aside, { recursive: true, force: true });
+  return { ...bundle, path };
+}
+
+let drafts = 0;
+
+/** The files of a bundle as text. */
+export function describeBundle(options: BundleOptions = {}): BundleText {
+  const { domain = 'notes', version = '1.0.0', form = 'folder' } = options;
+  const code = options.code ?? templateCode(options);
+  const isFile = form === 'file';
+  const inline =
+    options.sourceMap === undefined
+      ? ''
+      : `\n//# sourceMappingURL=data:application/json;base64,${Buffer.from(options.sourceMap).toString('base64')}\n`;
+  const files = new Map([['index.mjs', isFile ? `\n${code}${inline}` : code]]);
+  if (!isFile && options.sourceMap !== undefined) files.set('index.mjs.map', options.sourceMap);
+  const described = [...files].map(([name, text]) => [name, { sha256: sha256(text), bytes: Buffer.byteLength(text) }]);
+  const manifest = {
+    ...definitionOf(options),
+    entry: 'index.mjs',
+    files: Object.fromEntries(described),
+    ...options.manifest,
+  };
+  const name = options.name ?? `${domain}-${version}${isFile ? '.mjs' : ''}`;
+  const text = JSON.stringify(manifest);
+  const hash = sha256(text);
+  if (!isFile) return { name, files: files.set('manifest.json', text), manifest, hash };
+  return { name, files: new Map([[name, `${MARK}${text}${files.get('index.mjs')}`]]), manifest, hash };
+}
+
+/** The code of a template that keeps the contract; `VERSION` and `DOMAIN` are in scope of every body. */
+export function templateCode(options: BundleOptions = {}): string {
+  const { domain = 'notes', version = '1.0.0', operations = {}, body = {}, head = '' } = options;
+  const methods = Object.entries(METHODS).map(
+    ([name, [parameters, usual]]) => `  async ${name}(${parameters}) { ${body[name] ?? usual} },`,
+  );
+  const custom = Object.entries(operations).map(
+    ([name, { mode, run }]) =>
+      `    ${name}: { mode: '${mode}', idempotent: ${mode === 'read'}, args: {}, async run(input, ctx) { ${run} } },`,
+  );
+  return [
+    `const DOMAIN = '${domain}';`,
+    `const VERSION = '${version}';`,
+    head,
+    'export default {',
+    `  [Symbol.for('beds.template')]: true,`,
+    `  definition: ${JSON.stringify(definitionOf(options))},`,
+    '  operations: {',
+    ...custom,
+    '  },',
+    ...methods,
+    '};',
+    '',
+  ].join('\n');
+}
+
+function definitionOf(options: BundleOptions): Record<string, unknown> {
+  const { domain = 'notes', version = '1.0.0', store = 'main', objects = NOTES, operations = {} } = options;
+  const core = CORE.map((name) => [name, { mode: 'write', idempotent: false }]);
+  const custom = Object.entries(operations).map(([name, { mode }]) => [
+    name,
+    { mode, args: {}, idempotent: mode === 'read' },
+  ]);
+  return {
+    manifestVersion: 1,
+    contract: 1,
+    domain,
+    version,
+    store,
+    key: 'id',
+    operations: Object.fromEntries([...core, ['fetch', { mode: 'read', idempotent: true }], ...custom]),
+    objects,
+    domains: [],
+    sdk: '0.1.0',
+  };
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
