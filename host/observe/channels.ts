@@ -46,11 +46,30 @@ export interface TemplateLogEvent {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
+/** A version of a domain changed its state. */
+export interface LifecycleEvent {
+  readonly domain: string;
+  readonly version: string;
+  /** Names the bytes; empty where they could not be read. */
+  readonly hash: string;
+  readonly state: string;
+  readonly generation?: number;
+  readonly findings?: readonly { readonly code: string; readonly message: string; readonly hint?: string }[];
+  /** Milliseconds since the bytes were complete in the plugin directory. */
+  readonly ms?: number;
+}
+
 export const connectionChannel = channel('beds:connection');
 export const brokerChannel = channel('beds:broker');
 export const requestChannel = channel('beds:request');
 export const faultChannel = channel('beds:fault');
 export const templateLogChannel = channel('beds:template.log');
+
+export const lifecycleChannel = channel('beds:lifecycle');
+
+export function publishLifecycle(event: LifecycleEvent): void {
+  if (lifecycleChannel.hasSubscribers) lifecycleChannel.publish(event);
+}
 
 export function publishConnection(event: ConnectionEvent): void {
   if (connectionChannel.hasSubscribers) connectionChannel.publish(event);

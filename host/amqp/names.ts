@@ -1,0 +1,27 @@
+import type { OperationMode } from '@beds/sdk';
+
+/** Every exchange and queue name of a host, from its configured prefix. */
+export interface Names {
+  /** Topic exchange; routing key `<domain>.<operation>`. */
+  readonly requests: string;
+  /** Alternate exchange of `requests`, and the queue behind it: requests that no domain is bound for. */
+  readonly unrouted: string;
+  /** Exchange and queue of rejected messages. */
+  readonly dead: string;
+  /** Topic exchange of events. */
+  readonly events: string;
+  /** Fanout exchange that reaches every host with a question of the command line. */
+  readonly admin: string;
+  queue(domain: string, mode: OperationMode): string;
+}
+
+export function makeNames(prefix: string): Names {
+  return {
+    requests: `${prefix}.request`,
+    unrouted: `${prefix}.unrouted`,
+    dead: `${prefix}.dead`,
+    events: `${prefix}.event`,
+    admin: `${prefix}.admin`,
+    queue: (domain, mode) => `${prefix}.req.${domain}.${mode}`,
+  };
+}

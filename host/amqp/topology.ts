@@ -1,0 +1,143 @@
+import type { Channel, ChannelModel } from 'amqplib';
+import type { Manifest, OperationMode } from '@beds/sdk';
+import type { Config } from '../config/schema.js';
+import { amqpErrors } from '../errors/amqp.js';
+import type { Names } from './names.js';
+
+/** How long a request that no domain is bound for may wait for a host to answer that. */
+const UNROUTED_TTL_MS = 60_000;
+
+/** Messages that are kept for inspection after they were rejected. */
+const MAX_DEAD = 100_000;
+
+export interface TopologyOptions {
+  readonly names: Names;
+  readonly settings: Config['topology'];
+}
+
+/** Depth of a domain's queues. */
+export interface QueueStatus {
+  readonly queue: string;
+  readonly ready: number;
+  readonly consumers: number;
+}
+
+const MODES: readonly OperationMode[] = ['read', 'write'];
+
+/**
+ * Declares (or, where operations own the topology, only checks) exchanges, queues and bindings. Every call is idempotent
+ * and runs on a channel of its own, because a refused declaration closes its channel.
+ */
+export class Topology {
+  readonly #options: TopologyOptions;
+  readonly #model: () => ChannelModel | undefined;
+
+  /** `model` gives the present control connection. */
+  constructor(options: TopologyOptions, model: () => ChannelModel | undefined) {
+    this.#options = options;
+    this.#model = model;
+  }
+
+  /** What every host needs. Rejects with BEDS_AMQP_TOPOLOGY_MISMATCH where something exists with other properties. */
+  async assertBase(): Promise<void> {
+    const { names, settings } = this.#options;
+    await this.#withChannel(async (channel) => {
+      if (!settings.declare) {
+        for (const exchange of [names.requests, names.events, names.admin]) await channel.checkExchange(exchange);
+        return;
+      }
+      await channel.assertExchange(names.dead, 'fanout', { durable: true });
+      await channel.assertQueue(names.dead, { durable: true, maxLength: MAX_DEAD });
+      await channel.bindQueue(names.dead, names.dead, '');
+      await channel.assertExchange(names.unrouted, 'fanout', { durable: true });
+      await channel.assertQueue(names.unrouted, { durable: true, messageTtl: UNROUTED_TTL_MS });
+      await channel.bindQueue(names.unrouted, names.unrouted, '');
+      await channel.assertExchange(names.requests, 'topic', { durable: true, alternateExchange: names.unrouted });
+      await channel.assertExchange(names.events, 'topic', { durable: true });
+      await channel.assertExchange(names.admin, 'fanout', { durable: true });
+    });
+  }
+
+  /** The queues of a domain and a binding for each of its operations. */
+  async assertDomain(manifest: Pick<Manifest, 'domain' | 'operations'>): Promise<void> {
+    const { names, settings } = this.#options;
+    await this.#withChannel(async (channel) => {
+      for (const mode of MODES) {
+        const queue = names.queue(manifest.domain, mode);
+        if (settings.declare) await channel.assertQueue(queue, this.#queueOptions(mode));
+        else await channel.checkQueue(queue);
+      }
+      if (!settings.declare) return;
+      for (const [operation, { mode }] of Object.entries(manifest.operations)) {
+        await channel.bindQueue(names.queue(manifest.domain, mode), names.requests, `${manifest.domain}.${operation}`);
+      }
+    });
+  }
+
+  /** Ends the bindings of operations, so that requests for them are answered as unknown. */
+  async unbind(domain: string, operations: Manifest['operations']): Promise<void> {
+    const { names, settings } = this.#options;
+    if (!settings.declare) return;
+    await this.#withChannel(async (channel) => {
+      for (const [operation, { mode }] of Object.entries(operations)) {
+        await channel.unbindQueue(names.queue(domain, mode), names.requests, `${domain}.${operation}`);
+      }
+    });
+  }
+
+  /** Deletes the queues of a domain that nobody consumes and that hold nothing. */
+  async deleteIdle(domain: string): Promise<void> {
+    if (!this.#options.settings.declare) return;
+    for (const { queue, ready, consumers } of await this.status(domain)) {
+      // n.b. quorum queues refuse if-empty and if-unused with a connection error, so the check comes first.
+      if (ready === 0 && consumers === 0) await this.#withChannel((channel) => channel.deleteQueue(queue));
+    }
+  }
+
+  /** Depth and consumers of the domain's queues; a queue that does not exist is left out. */
+  async status(domain: string): Promise<readonly QueueStatus[]> {
+    const found = await Promise.all(
+      MODES.map(async (mode) => {
+        try {
+          return await this.#withChannel((channel) => channel.checkQueue(this.#options.names.queue(domain, mode)));
+        } catch {
+          return undefined;
+        }
+      }),
+    );
+    return found.flatMap((entry) =>
+      entry === undefined ? [] : [{ queue: entry.queue, ready: entry.messageCount, consumers: entry.consumerCount }],
+    );
+  }
+
+  #queueOptions(mode: OperationMode): Parameters<Channel['assertQueue']>[1] {
+    const { names, settings } = this.#options;
+    const type = mode === 'read' ? settings.readQueueType : settings.writeQueueType;
+    return {
+      durable: true,
+      deadLetterExchange: names.dead,
+      arguments: {
+        'x-queue-type': type,
+        ...(type === 'quorum' ? { 'x-delivery-limit': settings.deliveryLimit } : {}),
+      },
+    };
+  }
+
+  async #withChannel<T>(work: (channel: Channel) => Promise<T>): Promise<T> {
+    const model = this.#model();
+    if (model === undefined) throw amqpErrors.make('BEDS_AMQP_UNAVAILABLE');
+    const channel = await model.createChannel();
+    channel.on('error', () => undefined);
+    try {
+      const result = await work(channel);
+      await channel.close();
+      return result;
+    } catch (error) {
+      const code = (error as { code?: unknown }).code;
+      if (code === 406 || code === 404) {
+        throw amqpErrors.make('BEDS_AMQP_TOPOLOGY_MISMATCH', (error as Error).message, { cause: error });
+      }
+      throw amqpErrors.make('BEDS_AMQP_UNAVAILABLE', undefined, { cause: error });
+    }
+  }
+}

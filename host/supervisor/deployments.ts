@@ -1,0 +1,197 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { isBedsError } from '@beds/sdk';
+import type { Finding, GenerationSource } from '../generation/contract.js';
+import type { LifecycleState } from '../generation/lifecycle.js';
+import { publishFault } from '../observe/channels.js';
+import { admit, type AdmissionDeps, type AdmissionResult, type ProbedSource } from './admission/admit.js';
+import type { Drop, DropHandlers, RefusedDrop, RemovedDrop } from './admission/contract.js';
+import { preflight } from './admission/preflight.js';
+import { readManifest } from './admission/read-manifest.js';
+import { type BundleBytes, loadStaged } from './admission/stage.js';
+import type { Rollouts } from './rollout/rollouts.js';
+
+/** A version changed its state. */
+export interface Transition {
+  readonly domain: string;
+  readonly version: string;
+  readonly hash: string;
+  readonly state: LifecycleState;
+  readonly generation?: number;
+  readonly findings?: readonly Finding[];
+  readonly ms?: number;
+}
+
+export interface DeploymentsOptions {
+  readonly admission: AdmissionDeps;
+  readonly rollouts: Rollouts;
+  /** Whether a node of this role serves a domain. */
+  readonly serves: (domain: string) => boolean;
+  readonly onTransition: (transition: Transition) => void;
+}
+
+/** One version on its way. */
+interface Deployment {
+  readonly bytes: BundleBytes;
+  readonly domain: string;
+  readonly version: string;
+  readonly completeAt: number;
+  readonly aborter: AbortController;
+}
+
+/** What is under way for a domain; a retirement has no deployment. */
+interface Work {
+  readonly deployment: Deployment | undefined;
+  readonly done: Promise<void>;
+}
+
+const DATABASE_RETRY_MS = 1_000;
+
+/** Takes what happens in the plugin directory and sees it through: one rollout a domain at a time, the latest wins. */
+export class Deployments implements DropHandlers {
+  readonly #options: DeploymentsOptions;
+  readonly #current = new Map<string, Work>();
+  readonly #entries = new Map<string, string>();
+  #nextGeneration = 1;
+  #closed = false;
+
+  constructor(options: DeploymentsOptions) {
+    this.#options = options;
+  }
+
+  complete(drop: Drop): void {
+    this.#entries.set(drop.entry, drop.hash);
+    this.#begin(drop, drop.completeAt);
+  }
+
+  refused(drop: RefusedDrop, findings: readonly Finding[]): void {
+    this.#options.onTransition({
+      domain: drop.domain ?? drop.entry,
+      version: drop.version ?? 'unknown',
+      hash: drop.hash ?? '',
+      state: 'rejected',
+      findings,
+    });
+  }
+
+  removed({ entry, domain, hash, others }: RemovedDrop): void {
+    this.#entries.delete(entry);
+    const current = this.#current.get(domain);
+    if (current?.deployment?.bytes.hash === hash) current.deployment.aborter.abort();
+    const live = this.#options.rollouts.live.get(domain);
+    if (live !== undefined && live.source.hash !== hash) return;
+    const fallback = this.#entries.get(others.at(-1) ?? '');
+    if (fallback === undefined) this.#afterCurrent(domain, () => this.#options.rollouts.retire(domain));
+    else this.#afterCurrent(domain, () => this.#restore(fallback));
+  }
+
+  error(error: unknown): void {
+    publishFault({ where: 'plugin directory', error });
+  }
+
+  /** Resolves when nothing is on its way. */
+  async settled(): Promise<void> {
+    while (this.#current.size > 0) await Promise.all([...this.#current.values()].map(({ done }) => done));
+  }
+
+  /** Abandons what is on its way. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const { deployment } of this.#current.values()) deployment?.aborter.abort();
+    await this.settled();
+  }
+
+  async #restore(hash: string): Promise<void> {
+    const bytes = await loadStaged(hash, this.#options.admission.stageDirectory);
+    this.#begin(bytes, Date.now());
+  }
+
+  #begin(bytes: BundleBytes, completeAt: number): void {
+    const reading = readManifest(bytes.manifestText);
+    const { domain = 'unknown', version = 'unknown' } = reading.state === 'unfinished' ? {} : reading.names;
+    const deployment: Deployment = {
+      bytes,
+      domain,
+      version,
+      completeAt,
+      aborter: new AbortController(),
+    };
+    this.#current.get(domain)?.deployment?.aborter.abort();
+    this.#afterCurrent(domain, () => this.#deploy(deployment), deployment);
+  }
+
+  /** Runs work for a domain after what is under way for it. Work never overlaps within a domain. */
+  #afterCurrent(domain: string, work: () => Promise<void>, deployment?: Deployment): void {
+    if (this.#closed) return;
+    const before = this.#current.get(domain);
+    const done = (before?.done ?? Promise.resolve())
+      .then(work)
+      .catch((error: unknown) => {
+        publishFault({ where: `rollout of ${domain}`, error, domain });
+      })
+      .finally(() => {
+        if (this.#current.get(domain)?.done === done) this.#current.delete(domain);
+      });
+    this.#current.set(domain, { deployment, done });
+  }
+
+  async #deploy(deployment: Deployment): Promise<void> {
+    const { signal } = deployment.aborter;
+    if (signal.aborted) return;
+    if (!this.#options.serves(deployment.domain)) return;
+    const result = await this.#admit(deployment);
+    if (!result.ok) {
+      if (!signal.aborted) this.#note(deployment, 'rejected', { findings: result.findings });
+      return;
+    }
+    const source: GenerationSource = { ...result.source, id: this.#nextGeneration++ };
+    try {
+      await this.#options.rollouts.activate(source, signal, deployment.completeAt);
+    } catch (error) {
+      if (!signal.aborted) this.#note(deployment, 'rejected', { findings: [toFinding(error)], generation: source.id });
+    }
+  }
+
+  /** A database that is away is waited for; anything else that the preflight finds refuses the version. */
+  async #admit(deployment: Deployment): Promise<AdmissionResult> {
+    const { signal } = deployment.aborter;
+    const { admission } = this.#options;
+    let result = await admit(deployment.bytes, admission, {
+      signal,
+      onProgress: (state) => {
+        this.#note(deployment, state);
+      },
+    });
+    let isNoted = false;
+    while (!result.ok && result.step === 'preflight' && isDatabaseAway(result.findings) && !signal.aborted) {
+      if (!isNoted) this.#note(deployment, 'waiting', { findings: result.findings });
+      isNoted = true;
+      await delay(DATABASE_RETRY_MS, undefined, { signal }).catch(() => undefined);
+      result = await this.#askDatabaseAgain(result.probed);
+    }
+    return result;
+  }
+
+  async #askDatabaseAgain(probed: ProbedSource): Promise<AdmissionResult> {
+    const { objects, findings } = await preflight(probed.manifest, this.#options.admission.stores);
+    if (findings.length > 0) return { ok: false, step: 'preflight', findings, probed };
+    return { ok: true, source: { ...probed, objects } };
+  }
+
+  #note(
+    deployment: Deployment,
+    state: LifecycleState,
+    more: { findings?: readonly Finding[]; generation?: number } = {},
+  ): void {
+    const { domain, version, bytes, completeAt } = deployment;
+    this.#options.onTransition({ domain, version, hash: bytes.hash, state, ms: Date.now() - completeAt, ...more });
+  }
+}
+
+function isDatabaseAway(findings: readonly Finding[]): boolean {
+  return findings.length > 0 && findings.every(({ code }) => code === 'BEDS_ADMISSION_STORE_UNAVAILABLE');
+}
+
+function toFinding(error: unknown): Finding {
+  const message = error instanceof Error ? error.message : String(error);
+  return { code: isBedsError(error) ? error.code : 'BEDS_THREAD_PREPARE_FAILED', message };
+}

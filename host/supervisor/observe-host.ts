@@ -1,0 +1,41 @@
+import {
+  type ConnectionEvent,
+  connectionChannel,
+  type FaultEvent,
+  faultChannel,
+  publishLifecycle,
+} from '../observe/channels.js';
+import type { Log } from '../observe/log.js';
+import type { Transition } from './deployments.js';
+import type { DomainBoard } from './domain-board.js';
+import type { History } from './history.js';
+
+/** Brings what happens on the supervisor's own thread into the log. */
+export function observeHost(log: Log): void {
+  connectionChannel.subscribe((message) => {
+    const { connection, state, waitMs, error } = message as ConnectionEvent;
+    const level = state === 'waiting' || state === 'blocked' ? 'warn' : 'debug';
+    log[level]({ connection, waitMs, err: error }, `connection ${state}`);
+  });
+  faultChannel.subscribe((message) => {
+    const { where, error, ...rest } = message as FaultEvent;
+    log.error({ ...rest, err: error }, `fault in ${where}`);
+  });
+}
+
+export interface TransitionSinks {
+  readonly log: Log;
+  readonly board: DomainBoard;
+  readonly history: History | undefined;
+}
+
+/** One change of state: on the board, in the durable history, in the log, on the diagnostics channel. */
+export function recordTransitions(transition: Transition, { log, board, history }: TransitionSinks): void {
+  const { domain, generation, ...view } = transition;
+  board.note(domain, { ...view, ...(generation === undefined ? {} : { generation }) });
+  publishLifecycle(transition);
+  log[transition.state === 'rejected' ? 'error' : 'info'](transition, `${domain} ${view.version} ${view.state}`);
+  history?.append({ domain, ...view }).catch((error: unknown) => {
+    log.error({ err: error }, 'the history could not be written');
+  });
+}

@@ -1,0 +1,197 @@
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { ChannelModel } from 'amqplib';
+import type { StoreAdapter } from '../adapter/contract.js';
+import { createAdapter } from '../adapter/factory.js';
+import { AmqpConnection } from '../amqp/connection.js';
+import { makeNames, type Names } from '../amqp/names.js';
+import { Topology } from '../amqp/topology.js';
+import type { Config } from '../config/schema.js';
+import type { Log } from '../observe/log.js';
+import { Admin } from './admin.js';
+import type { DropWatcher } from './admission/contract.js';
+import { watchDrops } from './admission/watch-drops.js';
+import { openProber, type Prober } from './admission/probe.js';
+import { Deployments } from './deployments.js';
+import { DomainBoard } from './domain-board.js';
+import { type History, openHistory } from './history.js';
+import { Mutex } from './mutex.js';
+import { observeHost, recordTransitions } from './observe-host.js';
+import { Rollouts } from './rollout/rollouts.js';
+import { answerAdmin } from './answer-admin.js';
+import { serveMatcher } from './serve-matcher.js';
+import { ThreadPool } from './threads/thread-pool.js';
+
+export interface SupervisorOptions {
+  readonly config: Config;
+  /** Directories of the configuration are relative to it. */
+  readonly projectRoot: string;
+  readonly log: Log;
+  /** The host cannot go on; the process should stop it and end with a failure. */
+  readonly onFatal: (error: Error) => void;
+}
+
+/** The composition root of the control plane. It owns the threads, and no template code ever runs on its own. */
+export class Supervisor {
+  readonly node: string;
+  readonly #options: SupervisorOptions;
+  readonly #names: Names;
+  readonly #startedAt = new Date();
+  readonly #board = new DomainBoard();
+  readonly #adapters: ReadonlyMap<string, StoreAdapter>;
+  readonly #control: AmqpConnection;
+  readonly #topology: Topology;
+  readonly #prober: Prober;
+  readonly #pool: ThreadPool;
+  readonly #rollouts: Rollouts;
+  #model: ChannelModel | undefined;
+  #history: History | undefined;
+  #deployments: Deployments | undefined;
+  #watcher: DropWatcher | undefined;
+  #reassert: NodeJS.Timeout | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: SupervisorOptions) {
+    const { config, log } = options;
+    this.#options = options;
+    this.node = nodeName(config);
+    this.#names = makeNames(config.broker.prefix);
+    this.#adapters = new Map(
+      Object.entries(config.stores).map(([name, store]) => [name, createAdapter(name, { ...store, poolSize: 2 })]),
+    );
+    this.#control = new AmqpConnection({ ...config.broker, name: `${this.node}/control` }, (model) =>
+      this.#setUp(model),
+    );
+    this.#topology = new Topology({ names: this.#names, settings: config.topology }, () => this.#model);
+    this.#prober = openProber({ timeoutMs: config.plugins.probeTimeoutMs, memoryMb: config.plugins.probeMemoryMb });
+    const brokers = config.roles[config.node.role]?.brokers ?? [];
+    this.#rollouts = new Rollouts({
+      pool: () => this.#pool,
+      topology: this.#topology,
+      names: this.#names,
+      config,
+      brokers,
+      lock: new Mutex(),
+      onState: (source, state, ms) => {
+        const { manifest, hash, id } = source;
+        const { domain, version } = manifest;
+        this.#transition({ domain, version, hash, state, generation: id, ...(ms === undefined ? {} : { ms }) });
+      },
+    });
+    this.#pool = new ThreadPool({
+      config,
+      node: this.node,
+      brokers,
+      onMessage: (thread, message) => {
+        if (message.kind === 'drained') this.#rollouts.onDrained(message.generation);
+        else log[message.level]({ thread: thread.name, ...message.fields }, message.message);
+      },
+      onJoin: (thread, group) => this.#rollouts.join(thread, group),
+      onLost: (loss) => {
+        this.#rollouts.onThreadLost();
+        log.error({ ...loss, ...this.#blame(loss.generation) }, 'broker thread ended; it is replaced');
+      },
+      onGiveUp: options.onFatal,
+    });
+  }
+
+  /** Resolves when the host serves what the plugin directory holds. Rejects with what keeps it from starting. */
+  async start(): Promise<void> {
+    const { config, projectRoot, log } = this.#options;
+    const directory = join(projectRoot, config.services.directory);
+    observeHost(log);
+    this.#history = await openHistory({ directory });
+    this.#control.start();
+    await this.#control.ready(config.supervisor.startTimeoutMs);
+    await this.#topology.assertBase();
+    await Promise.all([...this.#adapters.values()].map((adapter) => adapter.open().catch(() => undefined)));
+    await this.#pool.start();
+    this.#deployments = new Deployments({
+      admission: {
+        stageDirectory: join(directory, 'stage'),
+        keepVersions: config.plugins.keepVersions,
+        inUse: () => new Set([...this.#rollouts.live.values()].map(({ source }) => source.hash)),
+        prober: this.#prober,
+        stores: { names: [...this.#adapters.keys()], find: (store) => this.#adapters.get(store) },
+      },
+      rollouts: this.#rollouts,
+      serves: serveMatcher(config),
+      onTransition: (transition) => {
+        this.#transition(transition);
+      },
+    });
+    const pluginsDirectory = join(projectRoot, config.plugins.directory);
+    this.#watcher = await watchDrops({ ...config.plugins, directory: pluginsDirectory }, this.#deployments);
+    await this.#watcher.scan();
+    await this.#deployments.settled();
+    this.#reassert = setInterval(() => {
+      this.#rollouts.reassert().catch((error: unknown) => {
+        log.warn({ error: error instanceof Error ? error.message : error }, 'queues could not be asserted');
+      });
+    }, config.topology.checkIntervalMs);
+    log.info({ role: config.node.role, domains: [...this.#rollouts.live.keys()] }, 'serving');
+  }
+
+  /** No more swaps → threads finish, bounded → connections close. A second call joins the first. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    const { drainTimeoutMs } = this.#options.config.supervisor;
+    clearInterval(this.#reassert);
+    await this.#watcher?.close();
+    await this.#deployments?.close();
+    await this.#pool.stop(drainTimeoutMs);
+    await this.#prober.close();
+    await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(1_000)));
+    await this.#control.close(2_000);
+    await this.#history?.close();
+    this.#options.log.info('stopped');
+  }
+
+  async #setUp(model: ChannelModel): Promise<void> {
+    this.#model = model;
+    model.once('close', () => {
+      if (this.#model === model) this.#model = undefined;
+    });
+    await this.#topology.assertBase().catch((error: unknown) => {
+      this.#options.log.error(
+        { error: error instanceof Error ? error.message : error },
+        'topology could not be asserted',
+      );
+    });
+    await new Admin({
+      exchange: this.#names.admin,
+      prefix: this.#options.config.broker.prefix,
+      answer: (question) =>
+        answerAdmin(question, {
+          node: this.node,
+          config: this.#options.config,
+          startedAt: this.#startedAt,
+          pool: this.#pool,
+          stores: [...this.#adapters.values()],
+          board: this.#board,
+          topology: this.#topology,
+          history: () => this.#history?.entries ?? [],
+        }),
+    }).attach(model);
+  }
+
+  #transition(transition: Parameters<typeof recordTransitions>[0]): void {
+    recordTransitions(transition, { log: this.#options.log, board: this.#board, history: this.#history });
+  }
+
+  #blame(generation: number): { domain?: string; version?: string; hash?: string } {
+    const suspect = [...this.#rollouts.live.values()].find(({ source }) => source.id === generation)?.source;
+    if (suspect === undefined) return {};
+    return { domain: suspect.manifest.domain, version: suspect.manifest.version, hash: suspect.hash };
+  }
+}
+
+function nodeName(config: Config): string {
+  return config.node.name === ''
+    ? `${hostname().replaceAll(/[^A-Za-z0-9_-]/g, '-')}-${String(process.pid)}`
+    : config.node.name;
+}

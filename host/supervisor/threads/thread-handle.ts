@@ -1,0 +1,164 @@
+import { Worker } from 'node:worker_threads';
+import { threadErrors } from '../../errors/thread.js';
+import {
+  type PlainError,
+  THREAD_PROTOCOL,
+  type ThreadCommand,
+  type ThreadData,
+  type ThreadMessage,
+  type ThreadStatus,
+} from '../../thread/protocol.js';
+import { SharedNotes } from '../../thread/shared-notes.js';
+
+/**
+ * - `starting`: the thread loads and connects
+ * - `ready`: it answers commands
+ * - `stopping`: it finishes what is in flight
+ * - `ended`: it is gone
+ */
+export type ThreadState = 'starting' | 'ready' | 'stopping' | 'ended';
+
+export interface ThreadHandleOptions {
+  readonly data: Omit<ThreadData, 'notes' | 'protocol'>;
+  readonly heapMb: number;
+  readonly onMessage: (message: Exclude<ThreadMessage, { kind: 'answer' } | { kind: 'ready' }>) => void;
+  /** Once, when the thread is gone; `reason` is for a person. */
+  readonly onEnd: (handle: ThreadHandle, reason: string) => void;
+}
+
+interface Waiting {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** The supervisor's side of one broker thread. */
+export class ThreadHandle {
+  readonly name: string;
+  readonly #worker: Worker;
+  readonly #notes = new SharedNotes();
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #ready: Promise<void>;
+  #state: ThreadState = 'starting';
+  #sequence = 0;
+  #endReason: string | undefined;
+
+  constructor(options: ThreadHandleOptions) {
+    this.name = options.data.thread;
+    const data: ThreadData = { ...options.data, protocol: THREAD_PROTOCOL, notes: this.#notes.buffer };
+    this.#worker = new Worker(new URL('../../thread/main.js', import.meta.url), {
+      workerData: data,
+      name: `beds ${this.name}`,
+      env: {},
+      resourceLimits: { maxOldGenerationSizeMb: options.heapMb },
+    });
+    this.#ready = new Promise((resolve, reject) => {
+      this.#worker.on('message', (message: ThreadMessage) => {
+        if (message.kind === 'answer') this.#onAnswer(message);
+        else if (message.kind === 'ready') resolve(this.#setReady());
+        else options.onMessage(message);
+      });
+      this.#worker.on('error', (error) => {
+        this.#endReason ??= error instanceof Error ? (error.stack ?? error.message) : String(error);
+      });
+      this.#worker.on('exit', (code) => {
+        this.#state = 'ended';
+        const reason = this.#endReason ?? `exit code ${String(code)}`;
+        reject(threadErrors.make('BEDS_THREAD_START_FAILED', `Broker thread ${this.name} ended: ${reason}`));
+        this.#rejectWaiting();
+        options.onEnd(this, reason);
+      });
+    });
+    this.#ready.catch(() => undefined);
+  }
+
+  get state(): ThreadState {
+    return this.#state;
+  }
+
+  /** Signs of life so far; see `SharedNotes`. */
+  get beats(): number {
+    return this.#notes.beats;
+  }
+
+  /** The generation whose code the thread entered last. */
+  get lastEntered(): number {
+    return this.#notes.lastEntered;
+  }
+
+  /** Resolves when the thread serves; rejects with BEDS_THREAD_START_FAILED when it ended or `timeoutMs` passed. */
+  async ready(timeoutMs: number): Promise<void> {
+    await this.#within(this.#ready, timeoutMs, 'BEDS_THREAD_START_FAILED');
+  }
+
+  /** Sends a command; rejects with BEDS_THREAD_NO_ANSWER after `timeoutMs`, with BEDS_THREAD_LOST when the thread ends. */
+  async request(command: ThreadCommand, timeoutMs: number): Promise<unknown> {
+    if (this.#state === 'ended') throw threadErrors.make('BEDS_THREAD_LOST');
+    this.#sequence += 1;
+    const seq = this.#sequence;
+    const answer = new Promise<unknown>((resolve, reject) => this.#waiting.set(seq, { resolve, reject }));
+    this.#worker.postMessage({ seq, command });
+    try {
+      return await this.#within(answer, timeoutMs, 'BEDS_THREAD_NO_ANSWER');
+    } finally {
+      this.#waiting.delete(seq);
+    }
+  }
+
+  async status(timeoutMs: number): Promise<ThreadStatus> {
+    return (await this.request({ kind: 'status' }, timeoutMs)) as ThreadStatus;
+  }
+
+  /** Lets the thread finish, at most `timeoutMs`, then ends it. Never rejects. */
+  async stop(timeoutMs: number): Promise<void> {
+    if (this.#state === 'ended') return;
+    this.#state = 'stopping';
+    this.#endReason ??= 'stopped';
+    await this.request({ kind: 'stop', timeoutMs }, timeoutMs + 1_000).catch(() => undefined);
+    await this.#worker.terminate();
+  }
+
+  /** Ends the thread at once, whatever it does. RabbitMQ redelivers what it had not acknowledged. */
+  async terminate(reason: string): Promise<void> {
+    this.#endReason ??= reason;
+    await this.#worker.terminate();
+  }
+
+  #setReady(): void {
+    if (this.#state === 'starting') this.#state = 'ready';
+  }
+
+  #onAnswer(message: Extract<ThreadMessage, { kind: 'answer' }>): void {
+    const waiting = this.#waiting.get(message.seq);
+    if (message.ok) waiting?.resolve(message.value);
+    else waiting?.reject(fromPlain(message.error));
+  }
+
+  #rejectWaiting(): void {
+    for (const { reject } of this.#waiting.values()) reject(threadErrors.make('BEDS_THREAD_LOST'));
+    this.#waiting.clear();
+  }
+
+  async #within<T>(
+    promise: Promise<T>,
+    timeoutMs: number,
+    code: 'BEDS_THREAD_NO_ANSWER' | 'BEDS_THREAD_START_FAILED',
+  ): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        reject(threadErrors.make(code));
+      }, timeoutMs);
+    });
+    try {
+      return await Promise.race([promise, timeout]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+function fromPlain({ code, message, stack }: PlainError): Error {
+  const error = threadErrors.make('BEDS_THREAD_PREPARE_FAILED', message, { hint: code });
+  if (stack !== undefined) error.stack = stack;
+  return error;
+}

@@ -1,0 +1,157 @@
+import { availableParallelism } from 'node:os';
+import type { Config } from '../../config/schema.js';
+import { threadErrors } from '../../errors/thread.js';
+import type { ThreadCommand } from '../../thread/protocol.js';
+import { RestartLimit } from './restart-limit.js';
+import { ThreadHandle, type ThreadHandleOptions } from './thread-handle.js';
+import { Watchdog } from './watchdog.js';
+
+export interface ThreadPoolOptions {
+  readonly config: Config;
+  readonly node: string;
+  readonly brokers: readonly string[];
+  readonly onMessage: (thread: ThreadHandle, message: Parameters<ThreadHandleOptions['onMessage']>[0]) => void;
+  /** Brings a thread that has just become ready up to what the others serve. It takes part in commands only afterwards. */
+  readonly onJoin: (thread: ThreadHandle, group: string) => Promise<void>;
+  /** A thread ended that was not asked to; `generation` is the code it entered last. */
+  readonly onLost: (loss: { thread: string; group: string; reason: string; generation: number }) => void;
+  /** Threads end faster than restarting helps. */
+  readonly onGiveUp: (error: Error) => void;
+}
+
+interface Member {
+  readonly group: string;
+  readonly handle: ThreadHandle;
+  joined: boolean;
+}
+
+/** All broker threads of the host, by group; a thread that ends is replaced. */
+export class ThreadPool {
+  readonly #options: ThreadPoolOptions;
+  readonly #members = new Set<Member>();
+  readonly #restarts: RestartLimit;
+  readonly #watchdog: Watchdog;
+  #sequence = 0;
+  #stopping = false;
+
+  constructor(options: ThreadPoolOptions) {
+    this.#options = options;
+    const { restartIntensity, restartPeriodMs, heartbeatMs, stallTimeoutMs } = options.config.supervisor;
+    this.#restarts = new RestartLimit({ intensity: restartIntensity, periodMs: restartPeriodMs });
+    this.#watchdog = new Watchdog({
+      intervalMs: heartbeatMs,
+      stallTimeoutMs,
+      threads: () => [...this.#members].map((member) => member.handle),
+      onStall: (thread) => void thread.terminate(`no sign of life for ${String(stallTimeoutMs)} ms`),
+    });
+  }
+
+  /** Threads that serve, with their group. */
+  get serving(): readonly { readonly group: string; readonly handle: ThreadHandle }[] {
+    return [...this.#members].filter((member) => member.joined);
+  }
+
+  /** Every thread, also one that is starting. */
+  get all(): readonly { readonly group: string; readonly handle: ThreadHandle }[] {
+    return [...this.#members];
+  }
+
+  /** The group that consumes a domain's queues. */
+  groupOf(domain: string): string {
+    const groups = Object.entries(this.#options.config.threads);
+    const named = groups.find(([, { domains }]) => domains.includes(domain));
+    return (named ?? groups.find(([, { domains }]) => domains.includes('*')))?.[0] ?? 'default';
+  }
+
+  /** Starts every thread of every group; rejects when one of them cannot serve. */
+  async start(): Promise<void> {
+    const starts = Object.entries(this.#options.config.threads).flatMap(([group, { count }]) =>
+      Array.from({ length: count === 0 ? defaultThreads() : count }, () => this.#startMember(group)),
+    );
+    await Promise.all(starts);
+  }
+
+  /**
+   * Sends a command to every serving thread (of one group). A thread that ends meanwhile does not count: its replacement
+   * joins with what is current then. Rejects with the first error of a thread that goes on.
+   */
+  async broadcast(command: ThreadCommand, options: { timeoutMs: number; group?: string }): Promise<void> {
+    const targets = this.serving.filter(({ group }) => options.group === undefined || group === options.group);
+    const results = await Promise.allSettled(targets.map(({ handle }) => handle.request(command, options.timeoutMs)));
+    results.forEach((result, index) => {
+      if (result.status === 'rejected' && targets[index]?.handle.state !== 'ended') throw result.reason;
+    });
+  }
+
+  /**
+   * Sends a command that must not be undone any more. A thread that does not carry it out is ended: its replacement joins
+   * with what is current, so that no thread serves what the others do not.
+   */
+  async commit(command: ThreadCommand, timeoutMs: number): Promise<void> {
+    await Promise.all(
+      this.serving.map(async ({ handle }) => {
+        try {
+          await handle.request(command, timeoutMs);
+        } catch {
+          await handle.terminate(`it did not carry out '${command.kind}'`);
+        }
+      }),
+    );
+  }
+
+  /** Lets every thread finish, at most `timeoutMs`. */
+  async stop(timeoutMs: number): Promise<void> {
+    this.#stopping = true;
+    this.#watchdog.close();
+    await Promise.all([...this.#members].map(({ handle }) => handle.stop(timeoutMs)));
+  }
+
+  async #startMember(group: string): Promise<void> {
+    const { config, node, brokers } = this.#options;
+    this.#sequence += 1;
+    const thread = `${group}-${String(this.#sequence)}`;
+    const handle: ThreadHandle = new ThreadHandle({
+      data: { thread, node, config, brokers },
+      heapMb: config.threads[group]?.heapMb ?? 512,
+      onMessage: (message) => {
+        this.#options.onMessage(handle, message);
+      },
+      onEnd: (_handle, reason) => {
+        this.#onEnd(member, reason);
+      },
+    });
+    const member: Member = { group, handle, joined: false };
+    this.#members.add(member);
+    try {
+      await handle.ready(config.supervisor.startTimeoutMs + 1_000);
+      await this.#options.onJoin(handle, group);
+      member.joined = true;
+    } catch (error) {
+      await handle.terminate('it could not join');
+      throw error;
+    }
+  }
+
+  #onEnd(member: Member, reason: string): void {
+    this.#members.delete(member);
+    if (this.#stopping) return;
+    const { handle, group } = member;
+    this.#options.onLost({ thread: handle.name, group, reason, generation: handle.lastEntered });
+    if (!member.joined) return;
+    this.#replace(group);
+  }
+
+  #replace(group: string): void {
+    if (!this.#restarts.allows(performance.now())) {
+      this.#options.onGiveUp(threadErrors.make('BEDS_THREAD_RESTARTS_EXCEEDED'));
+      return;
+    }
+    this.#startMember(group).catch(() => {
+      if (!this.#stopping) this.#replace(group);
+    });
+  }
+}
+
+function defaultThreads(): number {
+  return Math.max(1, availableParallelism() - 1);
+}
