@@ -1,0 +1,224 @@
+import type { ClientSession } from 'mongodb';
+import { MongoError } from 'mongodb';
+import type { BedsError, CallResult, JsonObject, Page } from '@beds/sdk';
+import type { StoreConfig } from '../../config/schema.js';
+import { storeErrors } from '../../errors/store.js';
+import type {
+  AdapterScope,
+  CallOptions,
+  KeyedQuery,
+  NamedObject,
+  StoreAdapter,
+  StoreCapabilities,
+  StoreStatus,
+} from '../contract.js';
+import { planQuery } from '../query-plan.js';
+import { bindBody, partsOf, runBody, toResult } from './calls.js';
+import { NO_CAPABILITIES, tryCapabilities } from './capabilities.js';
+import { nativeOf } from './catalogue.js';
+import { checkObject } from './check.js';
+import type { StoreClient } from './client.js';
+import { createClient } from './client.js';
+import { Deadline } from './deadline.js';
+import { describeObjects, listViews } from './describe.js';
+import { operationOf } from './operations.js';
+import type { Attempt } from './server-error.js';
+import { toStoreError } from './server-error.js';
+import { Slots } from './slots.js';
+import { runTransaction } from './transaction.js';
+import { queryStages, toPage } from './views.js';
+
+const READ: Attempt = { write: false, many: false };
+const DESCRIBE_TIMEOUT_MS = 10_000;
+
+/** An operation that is checked and bound, and lacks only where to run. */
+interface Prepared<T> {
+  readonly attempt: Attempt;
+  run(deadline: Deadline, session?: ClientSession): Promise<T>;
+  /** Whether it may throw errors that are the caller's own. */
+  readonly runsForeignCode?: true;
+}
+
+/** An adapter for one MongoDB database; not yet open. BEDS_STORE_URL_INVALID. */
+export function createMongodbAdapter(options: { readonly store: string; readonly config: StoreConfig }): StoreAdapter {
+  return new MongodbAdapter(options.store, options.config);
+}
+
+class MongodbAdapter implements StoreAdapter {
+  readonly store: string;
+  readonly check = checkObject;
+  readonly #config: StoreConfig;
+  readonly #connection: StoreClient;
+  readonly #slots: Slots;
+  #capabilities: StoreCapabilities = NO_CAPABILITIES;
+  #server = 'MongoDB';
+  #closing: Promise<void> | undefined;
+
+  constructor(store: string, config: StoreConfig) {
+    this.store = store;
+    this.#config = config;
+    this.#connection = createClient(store, config);
+    this.#slots = new Slots({ ...config, limit: config.poolSize });
+  }
+
+  async open(): Promise<void> {
+    const { client, db } = this.#connection;
+    await this.#run({ timeoutMs: this.#config.connectTimeoutMs }, { attempt: READ, run: () => client.connect() });
+    const tried = await this.#run(
+      { timeoutMs: this.#config.connectTimeoutMs },
+      {
+        attempt: READ,
+        run: async (deadline) => {
+          const build = await db.command({ buildInfo: 1 }, { signal: deadline.signal });
+          const views = await listViews(db, deadline.signal);
+          const rest = await tryCapabilities(client, db);
+          return {
+            server: `MongoDB ${String(build['version'])}`,
+            capabilities: { ...rest, nativeViews: views.size > 0 },
+          };
+        },
+      },
+    );
+    this.#server = tried.server;
+    this.#capabilities = tried.capabilities;
+  }
+
+  async describe(names: readonly string[]): Promise<ReadonlyMap<string, NamedObject>> {
+    const { db } = this.#connection;
+    const run = (deadline: Deadline): Promise<ReadonlyMap<string, NamedObject>> => describeObjects(db, names, deadline);
+    const objects = await this.#run({ timeoutMs: DESCRIBE_TIMEOUT_MS }, { attempt: READ, run });
+    // The DBA may have made the first view since the store was opened.
+    if ([...objects.values()].some((object) => nativeOf(object).servedBy === 'view')) {
+      this.#capabilities = { ...this.#capabilities, nativeViews: true };
+    }
+    return objects;
+  }
+
+  async call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<CallResult> {
+    return this.#run(options, this.#prepareCall(object, args, options.mode));
+  }
+
+  async view(object: NamedObject, query: KeyedQuery, options: CallOptions): Promise<Page> {
+    return this.#run(options, this.#prepareView(object, query));
+  }
+
+  async transaction<T>(work: (scope: AdapterScope) => Promise<T>, options: CallOptions): Promise<T> {
+    if (!this.#capabilities.transactions) throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED');
+    const { client } = this.#connection;
+    const attempt = { write: false, many: false };
+    const onCommit = (): void => {
+      attempt.write = true;
+    };
+    const run = (deadline: Deadline): Promise<T> => {
+      const scopeOf = (session: ClientSession): AdapterScope =>
+        this.#scopeOf({ session, deadline, mode: options.mode });
+      return runTransaction({ client, deadline, work, scopeOf, onCommit });
+    };
+    return this.#run(options, { attempt, run, runsForeignCode: true });
+  }
+
+  status(): StoreStatus {
+    const up = this.#connection.downSince() === undefined;
+    const counts = this.#slots.counts;
+    return {
+      store: this.store,
+      kind: 'mongodb',
+      server: this.#server,
+      up,
+      capabilities: this.#capabilities,
+      connections: { ...counts, idle: Math.max(0, this.#connection.connections() - counts.inUse) },
+      ...(up ? {} : { lastError: 'BEDS_STORE_UNAVAILABLE' }),
+    };
+  }
+
+  close(timeoutMs: number): Promise<void> {
+    this.#closing ??= this.#slots.idle(timeoutMs).then(() => this.#connection.client.close(true));
+    return this.#closing;
+  }
+
+  #prepareCall(object: NamedObject, args: JsonObject, mode: 'read' | 'write'): Prepared<CallResult> {
+    if (object.kind === 'view') throw storeErrors.make('BEDS_STORE_OBJECT_CHANGED');
+    const native = nativeOf(object);
+    const operation = operationOf(native.op);
+    const write = operation.mode === 'write';
+    if (write && mode === 'read') throw storeErrors.make('BEDS_STORE_DENIED');
+    const body = bindBody(object, native, args);
+    return {
+      attempt: { write, many: operation.many === true },
+      run: async (deadline, session) =>
+        toResult(object, native, await runBody(native, body, { db: this.#connection.db, deadline, session })),
+    };
+  }
+
+  #prepareView(object: NamedObject, query: KeyedQuery): Prepared<Page> {
+    if (object.kind !== 'view') throw storeErrors.make('BEDS_STORE_OBJECT_CHANGED');
+    const native = nativeOf(object);
+    const plan = planQuery(object, query);
+    const own = partsOf(native)['pipeline']?.(new Map()) as readonly object[];
+    const pipeline = [...own, ...queryStages(object, native, plan)];
+    return {
+      attempt: READ,
+      run: async (deadline, session) => {
+        const documents = await this.#connection.db
+          .collection(native.on)
+          .aggregate(pipeline, {
+            signal: deadline.signal,
+            maxTimeMS: deadline.serverMs,
+            batchSize: plan.limit + 1,
+            ...(session === undefined ? {} : { session }),
+          })
+          .toArray();
+        return toPage(object, plan, documents);
+      },
+    };
+  }
+
+  #scopeOf({ session, deadline, mode }: ScopeOptions): AdapterScope {
+    // n.b. of a transaction nothing is kept before its commit, so no operation in it can be in doubt.
+    const inSession = async <T>(prepare: () => Prepared<T>): Promise<T> => {
+      try {
+        return await deadline.race(prepare().run(deadline, session));
+      } catch (error) {
+        throw toStoreError(error, READ);
+      }
+    };
+    return {
+      call: (object, args) => inSession(() => this.#prepareCall(object, args, mode)),
+      view: (object, query) => inSession(() => this.#prepareView(object, query)),
+    };
+  }
+
+  async #run<T>(options: Pick<CallOptions, 'timeoutMs' | 'signal'>, prepared: Prepared<T>): Promise<T> {
+    if (this.#closing !== undefined) throw storeErrors.make('BEDS_STORE_CLOSED');
+    const startedAt = performance.now();
+    const deadline = new Deadline(options.timeoutMs, options.signal);
+    let sent = false;
+    try {
+      const release = await this.#slots.acquire(deadline);
+      sent = true;
+      const running = prepared.run(deadline);
+      // What outlives its deadline still holds a connection: the slot stays taken until it ends.
+      running.then(release, release);
+      return await deadline.race(running);
+    } catch (error) {
+      if (error === deadline.signal.reason) throw this.#expired(startedAt, sent && prepared.attempt.write);
+      if (prepared.runsForeignCode === true && !(error instanceof MongoError)) throw error;
+      throw toStoreError(error, prepared.attempt);
+    } finally {
+      deadline.end();
+    }
+  }
+
+  /** Why the time ran out. What had no server from beginning to end was not done. */
+  #expired(startedAt: number, mayBeKept: boolean): BedsError {
+    const downSince = this.#connection.downSince();
+    if (downSince !== undefined && downSince <= startedAt) return storeErrors.make('BEDS_STORE_UNAVAILABLE');
+    return storeErrors.make(mayBeKept ? 'BEDS_STORE_INDETERMINATE' : 'BEDS_STORE_TIMEOUT');
+  }
+}
+
+interface ScopeOptions {
+  readonly session: ClientSession;
+  readonly deadline: Deadline;
+  readonly mode: 'read' | 'write';
+}

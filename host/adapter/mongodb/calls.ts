@@ -1,0 +1,162 @@
+import { BSON } from 'mongodb';
+import type { AbstractCursor, ClientSession, Collection, Db, Document } from 'mongodb';
+import type { CallResult, JsonObject } from '@beds/sdk';
+import { storeErrors } from '../../errors/store.js';
+import { bindValues } from '../bind-values.js';
+import type { NamedObject } from '../contract.js';
+import { ABSENT } from './body.js';
+import type { NativeObject } from './catalogue.js';
+import type { CompiledBody } from './compile.js';
+import { compileBody } from './compile.js';
+import type { Deadline } from './deadline.js';
+import { toRow } from './fields.js';
+import type { OperationName } from './operations.js';
+import { toBson } from './values.js';
+
+/** Where and for how long an operation runs. */
+export interface Execution {
+  readonly db: Db;
+  readonly deadline: Deadline;
+  readonly session: ClientSession | undefined;
+}
+
+type Routine = Exclude<NamedObject, { kind: 'view' }>;
+type BoundBody = Readonly<Record<string, unknown>>;
+
+/** Documents it gave, if it is one that gives documents, and how many it changed. */
+interface Outcome {
+  readonly documents?: readonly Document[];
+  readonly affected: number;
+}
+
+const BATCH_DOCUMENTS = 5_000;
+
+const compiled = new WeakMap<NativeObject, CompiledBody>();
+
+/** The parts of an object's body; compiled once for each copy of the object. */
+export function partsOf(native: NativeObject): CompiledBody {
+  const known = compiled.get(native);
+  if (known !== undefined) return known;
+  const body: unknown = BSON.deserialize(Buffer.from(native.body, 'base64'));
+  const args = new Map(Object.keys(native.args).map((name) => [name, { optional: true }]));
+  const { parts } = compileBody({ op: native.op, body, args });
+  compiled.set(native, parts);
+  return parts;
+}
+
+/** Fills in the body. Throws BEDS_STORE_INVALID_VALUE. */
+export function bindBody(object: Routine, native: NativeObject, args: JsonObject): BoundBody {
+  const values = bindValues(object.args, args);
+  const bound = new Map(
+    object.args.map(({ name }, index) => {
+      const field = native.args[name];
+      if (field === undefined) throw storeErrors.make('BEDS_STORE_OBJECT_CHANGED');
+      return [name, toBson(values[index] ?? null, field, name)];
+    }),
+  );
+  const parts = Object.entries(partsOf(native)).map(([name, part]) => [name, part(bound)] as const);
+  return Object.fromEntries(parts.map(([name, value]) => [name, value === ABSENT ? absentPart(name) : value]));
+}
+
+function absentPart(name: string): unknown {
+  if (name === 'filter') return {};
+  throw storeErrors.make('BEDS_STORE_INVALID_VALUE', 'No argument was given, so there is nothing to change.');
+}
+
+/** Runs a bound body. */
+export async function runBody(native: NativeObject, body: BoundBody, execution: Execution): Promise<Outcome> {
+  const { db, deadline, session } = execution;
+  const { filter: _filter, update: _update, pipeline: _pipeline, ...rest } = body;
+  const { document: _document, documents: _documents, replacement: _replacement, ...options } = rest;
+  return runners[native.op]({
+    collection: db.collection(native.on),
+    body,
+    options: { ...options, maxTimeMS: deadline.serverMs, ...(session === undefined ? {} : { session }) },
+    signal: deadline.signal,
+  });
+}
+
+interface Run {
+  readonly collection: Collection;
+  readonly body: BoundBody;
+  readonly options: Readonly<Record<string, unknown>>;
+  /** Reads only: the driver takes none for writes. */
+  readonly signal: AbortSignal;
+}
+
+const all = async (cursor: AbstractCursor<Document>): Promise<Outcome> => ({
+  documents: await cursor.batchSize(BATCH_DOCUMENTS).toArray(),
+  affected: 0,
+});
+
+const found = (document: Document | null): Outcome => ({
+  documents: document === null ? [] : [document],
+  affected: document === null ? 0 : 1,
+});
+
+const filterOf = (body: BoundBody): Document => body['filter'] as Document;
+
+const runners: Readonly<Record<OperationName, (run: Run) => Promise<Outcome>>> = {
+  aggregate: ({ collection, body, options, signal }) =>
+    all(collection.aggregate(body['pipeline'] as Document[], { ...options, signal })),
+  find: ({ collection, body, options, signal }) => all(collection.find(filterOf(body), { ...options, signal })),
+  count: async ({ collection, body, options, signal }) => ({
+    documents: [{ count: await collection.countDocuments(filterOf(body), { ...options, signal }) }],
+    affected: 0,
+  }),
+  insertOne: async ({ collection, body, options }) => {
+    // n.b. the driver adds _id to the document it is given.
+    const document = { ...(body['document'] as Document) };
+    await collection.insertOne(document, options);
+    return { documents: [document], affected: 1 };
+  },
+  insertMany: async ({ collection, body, options }) => {
+    const documents = body['documents'];
+    if (!Array.isArray(documents) || documents.length === 0) {
+      throw storeErrors.make('BEDS_STORE_INVALID_VALUE', 'The documents must be a list with at least one.');
+    }
+    const result = await collection.insertMany(
+      documents.map((document: Document) => ({ ...document })),
+      options,
+    );
+    return { affected: result.insertedCount };
+  },
+  updateOne: async ({ collection, body, options }) =>
+    changed(await collection.updateOne(filterOf(body), body['update'] as Document, options)),
+  updateMany: async ({ collection, body, options }) =>
+    changed(await collection.updateMany(filterOf(body), body['update'] as Document, options)),
+  replaceOne: async ({ collection, body, options }) =>
+    changed(await collection.replaceOne(filterOf(body), body['replacement'] as Document, options)),
+  deleteOne: async ({ collection, body, options }) => ({
+    affected: (await collection.deleteOne(filterOf(body), options)).deletedCount,
+  }),
+  deleteMany: async ({ collection, body, options }) => ({
+    affected: (await collection.deleteMany(filterOf(body), options)).deletedCount,
+  }),
+  findOneAndUpdate: async ({ collection, body, options }) =>
+    found(
+      await collection.findOneAndUpdate(filterOf(body), body['update'] as Document, {
+        returnDocument: 'after',
+        ...options,
+      }),
+    ),
+  findOneAndDelete: async ({ collection, body, options }) =>
+    found(await collection.findOneAndDelete(filterOf(body), options)),
+};
+
+/** Documents that the change met, whether or not they had these values already: running it again counts the same. */
+function changed(result: { readonly matchedCount: number; readonly upsertedCount: number } | Document): Outcome {
+  return { affected: Number(result['matchedCount']) + Number(result['upsertedCount']) };
+}
+
+/** What the caller of a routine gets. */
+export function toResult(object: Routine, native: NativeObject, outcome: Outcome): CallResult {
+  const { documents, affected } = outcome;
+  if (documents === undefined) return { rows: [], sets: [], affected };
+  const own = native.op === 'count' ? undefined : (native.fields ?? undefined);
+  const rows = documents.map((document) => toRow(document, own));
+  if (object.kind === 'procedure') return { rows, sets: [rows], affected };
+  const [first] = rows;
+  const value = first === undefined ? null : (first['value'] ?? Object.values(first)[0] ?? null);
+  return { rows: [{ value }], sets: [[{ value }]], affected };
+}

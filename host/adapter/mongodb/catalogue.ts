@@ -1,0 +1,154 @@
+import { BSON } from 'mongodb';
+import type { JsonObject } from '@beds/sdk';
+import type { NamedObject } from '../contract.js';
+import { isDocument } from './body.js';
+import { compileBody } from './compile.js';
+import type { Field, ParsedValue } from './fields.js';
+import { parseValues } from './fields.js';
+import type { OperationName } from './operations.js';
+import { isOperation, OPERATIONS, operationOf } from './operations.js';
+
+/** The collection that the DBA describes the named objects of a database in. */
+export const CATALOGUE = 'beds_objects';
+
+/** What only this adapter knows of a named object. Plain data: the body travels as base64 of its BSON. */
+export interface NativeObject extends JsonObject {
+  readonly op: OperationName;
+  readonly on: string;
+  readonly body: string;
+  readonly args: Readonly<Record<string, Field>>;
+  /** Columns of a view, or what a routine returns; null where it returns whole documents. */
+  readonly fields: Readonly<Record<string, Field>> | null;
+  /** 'view' where the server itself serves the view. */
+  readonly servedBy: 'catalogue' | 'view';
+  readonly problems: readonly string[];
+  /** Grants it needs, `action collection`, that the account does not have. */
+  readonly missingGrants: readonly string[];
+}
+
+/** What the server says beside the catalogue. */
+export interface ServerKnowledge {
+  /** Names that the server lists as views. */
+  readonly views: ReadonlySet<string>;
+  readonly may: (action: string, collection: string) => boolean;
+}
+
+const KEYS = ['_id', 'kind', 'on', 'op', 'args', 'columns', 'body', 'returns', 'native', 'notes'];
+const KINDS = ['view', 'procedure', 'function'] as const;
+const COLLECTION = /^(?!system\.)[^$\0]{1,120}$/;
+
+export function nativeOf(object: NamedObject): NativeObject {
+  return object.native as NativeObject;
+}
+
+/** A catalogue entry as a named object. A wrong entry is one too: it carries its problems, and `check` reports them. */
+export function parseEntry(entry: Readonly<Record<string, unknown>>, server: ServerKnowledge): NamedObject {
+  const problems = Object.keys(entry)
+    .filter((key) => !KEYS.includes(key))
+    .map(() => `knows only ${KEYS.join(', ')}`)
+    .slice(0, 1);
+  const kind = KINDS.find((known) => known === entry['kind']);
+  if (kind === undefined) problems.push(`kind: must be one of ${KINDS.join(', ')}`);
+  return kind === 'view'
+    ? viewOf(entry, server, problems)
+    : routineOf(kind ?? 'procedure', entry, { server, problems });
+}
+
+function viewOf(entry: Readonly<Record<string, unknown>>, server: ServerKnowledge, problems: string[]): NamedObject {
+  const name = String(entry['_id']);
+  for (const key of ['op', 'args', 'returns']) {
+    if (entry[key] !== undefined) problems.push(`${key}: does not belong to a view`);
+  }
+  const columns = parseValues(entry['columns'], 'columns', problems);
+  if (columns.length === 0) problems.push('columns: a view needs at least one');
+  const served = servedView(name, entry, { server, problems });
+  const native = nativeObject({ ...served, op: 'aggregate', args: [], fields: columns }, { server, problems });
+  return { kind: 'view', name, columns: columns.map(({ value }) => value), native };
+}
+
+/** A native view where the server has it; the catalogued pipeline of the same entry where it does not. */
+function servedView(
+  name: string,
+  entry: Readonly<Record<string, unknown>>,
+  { server, problems }: Findings,
+): Pick<Source, 'on' | 'body' | 'servedBy'> {
+  if (entry['native'] !== undefined && typeof entry['native'] !== 'boolean') problems.push('native: must be a boolean');
+  if (entry['native'] === true) {
+    if (server.views.has(name)) return { on: name, body: { pipeline: [] }, servedBy: 'view' };
+    if (entry['body'] === undefined) {
+      problems.push('native: this server has no such view; create it, or add on and body to serve it from here');
+      return { on: name, body: { pipeline: [] }, servedBy: 'view' };
+    }
+  }
+  return { on: entry['on'], body: entry['body'], servedBy: 'catalogue' };
+}
+
+function routineOf(
+  kind: 'procedure' | 'function',
+  entry: Readonly<Record<string, unknown>>,
+  findings: Findings,
+): NamedObject {
+  const { problems } = findings;
+  for (const key of ['columns', 'native']) {
+    if (entry[key] !== undefined) problems.push(`${key}: belongs to a view only`);
+  }
+  const op = entry['op'];
+  if (!isOperation(op)) problems.push(`op: must be one of ${Object.keys(OPERATIONS).join(', ')}`);
+  else if (kind === 'function' && operationOf(op).mode === 'write') problems.push(`op: a function cannot ${op}`);
+  const args = parseValues(entry['args'], 'args', problems);
+  const returns = entry['returns'] === undefined ? null : parseValues(entry['returns'], 'returns', problems);
+  const source: Source = {
+    op: isOperation(op) ? op : 'find',
+    on: entry['on'],
+    body: isOperation(op) ? entry['body'] : { filter: {} },
+    args,
+    fields: returns,
+    servedBy: 'catalogue',
+  };
+  const native = nativeObject(source, findings);
+  return { kind, name: String(entry['_id']), args: args.map(({ value }) => value), native };
+}
+
+interface Source {
+  readonly op: OperationName;
+  readonly on: unknown;
+  readonly body: unknown;
+  readonly args: readonly ParsedValue[];
+  readonly fields: readonly ParsedValue[] | null;
+  readonly servedBy: 'catalogue' | 'view';
+}
+
+interface Findings {
+  readonly server: ServerKnowledge;
+  readonly problems: string[];
+}
+
+function nativeObject(source: Source, { server, problems }: Findings): NativeObject {
+  const { op, body, servedBy } = source;
+  const on = typeof source.on === 'string' && COLLECTION.test(source.on) ? source.on : '';
+  if (on === '') problems.push('on: must be the name of a collection');
+  const args = new Map(source.args.map(({ value }) => [value.name, { optional: value.optional === true }]));
+  const compiled = compileBody({ op, body, args });
+  problems.push(...compiled.problems);
+  const needed = [
+    ...operationOf(op).actions.map((action) => [action, on] as const),
+    ...compiled.reads.map((collection) => ['find', collection] as const),
+    ...(isDocument(body) && body['upsert'] === true ? [['insert', on] as const] : []),
+  ];
+  return {
+    op,
+    on,
+    body: Buffer.from(BSON.serialize(isDocument(body) ? body : {})).toString('base64'),
+    args: fieldsOf(source.args),
+    fields: source.fields === null ? null : fieldsOf(source.fields),
+    servedBy,
+    problems,
+    missingGrants: needed
+      .filter(([action, collection]) => !server.may(action, collection))
+      .map(([action, collection]) => `${action} ${collection}`),
+  };
+}
+
+function fieldsOf(values: readonly ParsedValue[]): Readonly<Record<string, Field>> {
+  return Object.fromEntries(values.map(({ value, field }) => [value.name, field]));
+}

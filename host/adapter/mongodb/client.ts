@@ -1,0 +1,67 @@
+import { MongoClient } from 'mongodb';
+import type { Db, TopologyDescriptionChangedEvent } from 'mongodb';
+import type { StoreConfig } from '../../config/schema.js';
+import { storeErrors } from '../../errors/store.js';
+
+/** A belt for what no deadline ended; the server's monitor notices a dead connection long before. */
+const SOCKET_TIMEOUT_MS = 300_000;
+const HEARTBEAT_MS = 5_000;
+const MAX_CONNECTING = 4;
+const NAMES_DATABASE = /^mongodb(\+srv)?:\/\/[^/]+\/[^?/]+/;
+
+/** The driver's client of a store, and whether it has a server to work with. */
+export interface StoreClient {
+  readonly client: MongoClient;
+  readonly db: Db;
+  /** Milliseconds of performance.now() since when there is no usable server; undefined while there is one. */
+  downSince(): number | undefined;
+  /** Connections that are open, used or not; those of the driver's monitor not counted. */
+  connections(): number;
+}
+
+/** Makes the client; nothing is connected yet. BEDS_STORE_URL_INVALID. */
+export function createClient(store: string, config: StoreConfig): StoreClient {
+  const client = parse(store, config);
+  const db = client.db();
+  // n.b. without a name in the URL the driver takes 'test'.
+  if (!NAMES_DATABASE.test(config.url)) throw refuse(store, 'names no database: mongodb://host/database');
+  let downSince: number | undefined = performance.now();
+  client.on('topologyDescriptionChanged', (event) => {
+    downSince = isUsable(event) ? undefined : (downSince ?? performance.now());
+  });
+  let connections = 0;
+  client.on('connectionCreated', () => (connections += 1));
+  client.on('connectionClosed', () => (connections -= 1));
+  return { client, db, downSince: () => downSince, connections: () => connections };
+}
+
+function parse(store: string, config: StoreConfig): MongoClient {
+  try {
+    // n.b. timeoutMS has no effect in this driver. Its own queue is only a belt: the adapter has one with a bound.
+    return new MongoClient(config.url, {
+      appName: 'beds',
+      maxPoolSize: config.poolSize,
+      maxConnecting: MAX_CONNECTING,
+      waitQueueTimeoutMS: config.acquireTimeoutMs,
+      serverSelectionTimeoutMS: config.connectTimeoutMs,
+      connectTimeoutMS: config.connectTimeoutMs,
+      socketTimeoutMS: SOCKET_TIMEOUT_MS,
+      heartbeatFrequencyMS: HEARTBEAT_MS,
+      retryReads: true,
+      retryWrites: true,
+    });
+  } catch {
+    // The cause would repeat the URL, and the password in it.
+    throw refuse(store, 'cannot be read: mongodb://user:password@host:port/database');
+  }
+}
+
+function refuse(store: string, problem: string): Error {
+  return storeErrors.make('BEDS_STORE_URL_INVALID', `The URL of store ${store} ${problem}.`);
+}
+
+function isUsable({ newDescription }: TopologyDescriptionChangedEvent): boolean {
+  const { type, servers } = newDescription;
+  if (type === 'Unknown' || type === 'ReplicaSetNoPrimary') return false;
+  return [...servers.values()].some((server) => server.type !== 'Unknown');
+}

@@ -1,0 +1,117 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import type { ClientSession, MongoClient } from 'mongodb';
+import { MongoError } from 'mongodb';
+import { storeErrors } from '../../errors/store.js';
+import type { AdapterScope } from '../contract.js';
+import type { Deadline } from './deadline.js';
+import { toStoreError } from './server-error.js';
+
+const ROLLBACK_TIMEOUT_MS = 2_000;
+const COMMIT_AGAIN_MS = 50;
+/** Inside a transaction nothing is kept before the commit: a lost connection leaves no doubt. */
+const UNCOMMITTED = { write: false, many: false };
+
+export interface TransactionOptions<T> {
+  readonly client: MongoClient;
+  readonly deadline: Deadline;
+  /** Makes the operations of the scope run in the session. */
+  readonly scopeOf: (session: ClientSession) => AdapterScope;
+  readonly work: (scope: AdapterScope) => Promise<T>;
+  /** Told just before the commit: from then on a failure leaves the outcome open. */
+  readonly onCommit: () => void;
+}
+
+/**
+ * Commits what `work` did through the scope, or nothing of it.
+ * https://www.mongodb.com/docs/manual/core/transactions-in-applications/
+ */
+export async function runTransaction<T>(options: TransactionOptions<T>): Promise<T> {
+  const { client, deadline, scopeOf, work, onCommit } = options;
+  const session = client.startSession();
+  try {
+    session.startTransaction({
+      readConcern: { level: 'snapshot' },
+      writeConcern: { w: 'majority' },
+      readPreference: 'primary',
+      maxCommitTimeMS: deadline.serverMs,
+    });
+    const queue = new ScopeQueue(scopeOf(session));
+    try {
+      const result = await deadline.race(work(queue));
+      await deadline.race(queue.finish());
+      onCommit();
+      await commit(session, deadline);
+      return result;
+    } finally {
+      await rollBack(session, queue);
+    }
+  } finally {
+    // n.b. this too ends a transaction that is still open.
+    await within(session.endSession());
+  }
+}
+
+/** A session takes one operation at a time, and any failed one spoils the transaction. */
+class ScopeQueue implements AdapterScope {
+  readonly #scope: AdapterScope;
+  #tail: Promise<unknown> = Promise.resolve();
+  #failure: unknown;
+  #over = false;
+
+  constructor(scope: AdapterScope) {
+    this.#scope = scope;
+  }
+
+  readonly call: AdapterScope['call'] = (object, args) => this.#next(() => this.#scope.call(object, args));
+
+  readonly view: AdapterScope['view'] = (object, query) => this.#next(() => this.#scope.view(object, query));
+
+  /** Refuses further operations and waits for those that run. Rejects if one failed, even if the work ignored it. */
+  async finish(): Promise<void> {
+    this.#over = true;
+    await this.#tail;
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #next<R>(operation: () => Promise<R>): Promise<R> {
+    const run = async (): Promise<R> => {
+      if (this.#failure !== undefined) throw this.#failure;
+      return operation();
+    };
+    if (this.#over) return Promise.reject(storeErrors.make('BEDS_STORE_CLOSED', 'The transaction is over.'));
+    const result = this.#tail.then(run);
+    this.#tail = result.catch((error: unknown) => {
+      this.#failure ??= error;
+    });
+    return result;
+  }
+}
+
+async function commit(session: ClientSession, deadline: Deadline): Promise<void> {
+  for (;;) {
+    try {
+      await deadline.race(session.commitTransaction());
+      return;
+    } catch (error) {
+      const unknown = error instanceof MongoError && error.hasErrorLabel('UnknownTransactionCommitResult');
+      if (deadline.signal.aborted) throw storeErrors.make('BEDS_STORE_INDETERMINATE');
+      // Committing twice is safe: the server knows the transaction by its number.
+      if (!unknown) throw toStoreError(error, UNCOMMITTED);
+      await wait(COMMIT_AGAIN_MS);
+    }
+  }
+}
+
+async function rollBack(session: ClientSession, queue: ScopeQueue): Promise<void> {
+  if (!session.inTransaction()) return;
+  await within(queue.finish());
+  await within(session.abortTransaction());
+}
+
+/** n.b. a transaction that cannot be rolled back in time is ended by the server, transactionLifetimeLimitSeconds later. */
+async function within(work: Promise<unknown>): Promise<void> {
+  const late = new AbortController();
+  const limit = wait(ROLLBACK_TIMEOUT_MS, undefined, { signal: late.signal, ref: false }).catch(() => undefined);
+  await Promise.race([work.catch(() => undefined), limit]);
+  late.abort();
+}
