@@ -26,7 +26,7 @@ export interface HistoryOptions {
 }
 
 export interface History {
-  /** Oldest first. */
+  /** What is on disk, oldest first. */
   readonly entries: readonly HistoryEntry[];
   /** Resolves when the line is on disk. Throws `BEDS_ADMISSION_HISTORY_UNWRITABLE`. */
   append(entry: Omit<HistoryEntry, 'at'>): Promise<HistoryEntry>;
@@ -90,7 +90,6 @@ class HistoryLog implements History {
 
   append(entry: Omit<HistoryEntry, 'at'>): Promise<HistoryEntry> {
     const line: HistoryEntry = { at: new Date().toISOString(), ...entry };
-    this.#entries.push(line);
     const written = this.#last.then(() => this.#write(line));
     this.#last = written.catch(() => undefined);
     return written.then(() => line);
@@ -105,6 +104,8 @@ class HistoryLog implements History {
     try {
       await this.#file.appendFile(`${JSON.stringify(line)}\n`);
       await this.#file.datasync();
+      // n.b. not before: compaction writes what is here, and a line must not be written twice.
+      this.#entries.push(line);
       if (this.#entries.length > this.#limit) await this.compact();
     } catch (error) {
       throw unwritable(error);

@@ -19,6 +19,8 @@ export interface Prober {
 
 /** The next thread is started when the swap that used the last one is likely over. */
 const SPARE_DELAY_MS = 250;
+/** Longest wait for a new thread to take its task. */
+const START_TIMEOUT_MS = 10_000;
 /** Buffers are not in a thread's heap limit; the memory of the whole process is the only sign while a thread is busy. */
 const RESIDENT_CHECK_MS = 20;
 const RESIDENT_MARGIN_MB = 64;
@@ -43,8 +45,7 @@ class ThreadProber implements Prober {
 
   async probe(task: Omit<ProbeTask, 'memoryMb'>, signal?: AbortSignal): Promise<readonly Finding[]> {
     if (signal?.aborted === true || this.#closed !== undefined) return [makeFinding('BEDS_ADMISSION_SUPERSEDED')];
-    const thread = this.#spare ?? startThread(this.#options);
-    this.#spare = undefined;
+    const thread = this.#takeThread();
     this.#running.add(thread);
     try {
       return await new Attempt(thread, this.#options).run({ ...task, memoryMb: this.#options.memoryMb }, signal);
@@ -63,6 +64,13 @@ class ThreadProber implements Prober {
   async #close(): Promise<void> {
     clearTimeout(this.#timer);
     await Promise.all([...this.#running, ...(this.#spare ? [this.#spare] : [])].map((thread) => thread.terminate()));
+  }
+
+  /** n.b. the number of a thread that ended is -1. */
+  #takeThread(): Worker {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    return spare !== undefined && spare.threadId !== -1 ? spare : startThread(this.#options);
   }
 
   #keepSpare(): void {
@@ -98,6 +106,7 @@ class Attempt {
   readonly #thread: Worker;
   readonly #options: ProbeOptions;
   #phase: ProbePhase = 'load';
+  #timer: NodeJS.Timeout | undefined;
   #decide: (findings: readonly Finding[]) => void = () => undefined;
 
   constructor(thread: Worker, options: ProbeOptions) {
@@ -114,7 +123,7 @@ class Attempt {
     thread.on('message', (message: FromProbe) => this.#hear(message));
     thread.on('error', (error) => this.#decide([this.#explainError(error)]));
     thread.on('exit', () => this.#decide([makeFinding('BEDS_ADMISSION_PROBE_FAILED')]));
-    const timer = setTimeout(() => this.#decide([this.#explainTimeout()]), this.#options.timeoutMs);
+    this.#timer = setTimeout(() => this.#decide([makeFinding('BEDS_ADMISSION_PROBE_FAILED')]), START_TIMEOUT_MS);
     const resident = this.#watchResident();
     const abort = (): void => this.#decide([makeFinding('BEDS_ADMISSION_SUPERSEDED')]);
     signal?.addEventListener('abort', abort, { once: true });
@@ -122,15 +131,23 @@ class Attempt {
     try {
       return await decided;
     } finally {
-      clearTimeout(timer);
+      clearTimeout(this.#timer);
       clearInterval(resident);
       signal?.removeEventListener('abort', abort);
     }
   }
 
   #hear(message: FromProbe): void {
-    if (message.type === 'phase') this.#phase = message.phase;
+    if (message.type === 'phase') this.#enter(message.phase);
     if (message.type === 'done') this.#decide(message.findings);
+  }
+
+  /** The bundle's time begins when the thread has it, not when a busy machine starts the thread. */
+  #enter(phase: ProbePhase): void {
+    this.#phase = phase;
+    if (phase !== 'load') return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#decide([this.#explainTimeout()]), this.#options.timeoutMs);
   }
 
   #watchResident(): NodeJS.Timeout {
