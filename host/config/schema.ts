@@ -8,7 +8,7 @@ import { z } from 'zod';
 const name = z.string().regex(/^[A-Za-z][A-Za-z0-9_-]{0,62}$/, 'must be a letter followed by letters, digits, _ or -');
 const domain = z
   .string()
-  .regex(/^(\*|[A-Za-z][A-Za-z0-9_-]{0,62})$/, 'must be * or a letter followed by letters, digits, _ or -');
+  .regex(/^(\*|[a-z][a-z0-9-]{0,62})$/, 'must be * or lower-case letters, digits and -, a letter first');
 const milliseconds = z.int().min(1).max(86_400_000);
 const count = z.int().min(0).max(1_024);
 const url = z.string();

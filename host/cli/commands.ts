@@ -1,0 +1,9 @@
+import type { Command, CommandRegistry } from './command.js';
+
+/** One line for each file of commands/. */
+export const COMMANDS: CommandRegistry = new Map([
+  ['build', async (): Promise<Command> => (await import('./commands/build.js')).buildCommand],
+  ['config', async (): Promise<Command> => (await import('./commands/config.js')).configCommand],
+  ['errors', async (): Promise<Command> => (await import('./commands/errors.js')).errorsCommand],
+  ['help', async (): Promise<Command> => (await import('./commands/help.js')).helpCommand],
+]);

@@ -1,0 +1,40 @@
+import { readConfig } from '../../config/load.js';
+import { configInvalid } from '../../config/problem.js';
+import { redactUrl } from '../../config/redact-url.js';
+import { EXIT, type Command } from '../command.js';
+
+interface Setting {
+  readonly path: string;
+  /** As written where it holds a `${NAME}`; URLs without their passwords. */
+  readonly value: string;
+  /** File, variable, or `default`. */
+  readonly source: string;
+}
+
+export const configCommand: Command = {
+  name: 'config',
+  summary: 'Print the configuration in effect, and where each value comes from; no secrets.',
+  usage: 'config [part of a key]',
+  options: {},
+  run: ({ projectRoot, env, args: [part = ''], out, json }) => {
+    const { config, problems, sources, written } = readConfig({ projectRoot, env });
+    if (config === undefined) throw configInvalid(problems);
+    const settings = leavesOf(config, [])
+      .map(([path, value]): Setting => {
+        const shown = written.get(path) ?? (typeof value === 'string' ? value : JSON.stringify(value));
+        return { path, value: redactUrl(shown), source: sources.get(path) ?? 'default' };
+      })
+      .filter(({ path }) => path.includes(part));
+    if (json) out.value(settings);
+    else {
+      const rows = settings.map(({ path, value, source }) => [path, value, source]);
+      out.table({ head: ['key', 'value', 'from'], rows });
+    }
+    return Promise.resolve(EXIT.ok);
+  },
+};
+
+function leavesOf(value: unknown, path: readonly string[]): readonly (readonly [path: string, value: unknown])[] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[path.join('.'), value]];
+  return Object.entries(value).flatMap(([key, inner]) => leavesOf(inner, [...path, key]));
+}

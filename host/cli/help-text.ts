@@ -1,0 +1,42 @@
+import { GLOBAL_OPTIONS } from './parse-options.js';
+import type { Command, CommandOption } from './command.js';
+import type { Output } from './output.js';
+
+/** The list of commands. */
+export function overviewText(commands: readonly Command[], { paint }: Output): string {
+  const width = Math.max(...commands.map(({ name }) => name.length));
+  const lines = commands.map(({ name, summary }) => `  ${paint('bold', name.padEnd(width))}  ${summary}`);
+  return [
+    'BEDS: a data backend reached only through RabbitMQ, with data domains that are swapped in at runtime.',
+    '',
+    `Usage: ${paint('bold', 'beds <command>')}, from a checkout: npm run beds -- <command>`,
+    '',
+    ...lines,
+    '',
+    'beds help <command> says more. Every command takes --json. The tests: npm test [-- <part of a file name>]',
+  ].join('\n');
+}
+
+/** All about one command. */
+export function commandText(command: Command, { paint }: Output): string {
+  const options = { ...command.options, ...GLOBAL_OPTIONS };
+  const labels = Object.entries(options).map(([name, option]) => optionLabel(name, option));
+  const width = Math.max(...labels.map((label) => label.length));
+  const lines = Object.values(options).map(
+    ({ description }, index) => `  ${paint('bold', (labels[index] ?? '').padEnd(width))}  ${description}`,
+  );
+  return [
+    command.summary,
+    '',
+    `Usage: ${paint('bold', `beds ${command.usage}`)}`,
+    ...(command.details === undefined ? [] : ['', command.details]),
+    '',
+    'Options:',
+    ...lines,
+  ].join('\n');
+}
+
+function optionLabel(name: string, { short, value, type }: CommandOption): string {
+  const long = `--${name}${type === 'string' ? ` ${value ?? '<value>'}` : ''}`;
+  return short === undefined ? `    ${long}` : `-${short}, ${long}`;
+}

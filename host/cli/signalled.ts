@@ -1,0 +1,27 @@
+/** What a process got from outside while a command ran. */
+export interface Signalled {
+  readonly signal: AbortSignal;
+  /** The exit code that a shell expects after the signal; undefined when there was none. */
+  readonly exitCode: () => number | undefined;
+  readonly release: () => void;
+}
+
+const CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+const NAMES = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** Aborts the signal at the first SIGINT, SIGTERM or SIGHUP, for an orderly end; a second one ends the process. */
+export function signalled(): Signalled {
+  const abort = new AbortController();
+  let exitCode: number | undefined;
+  const release = (): void => {
+    for (const name of NAMES) process.off(name, onSignal);
+  };
+  const onSignal = (name: NodeJS.Signals): void => {
+    exitCode = CODES[name as keyof typeof CODES];
+    // n.b. without a listener the next signal has its usual effect: it ends the process.
+    release();
+    abort.abort();
+  };
+  for (const name of NAMES) process.on(name, onSignal);
+  return { signal: abort.signal, exitCode: () => exitCode, release };
+}

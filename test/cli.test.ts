@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { EXIT } from '../host/cli/command.js';
+import { COMMANDS } from '../host/cli/commands.js';
+import { main } from '../host/cli/main.js';
+import { formatTable } from '../host/cli/table.js';
+import { catalogue } from '../host/errors/catalogue.js';
+
+interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+interface Given {
+  readonly projectRoot?: string;
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly tty?: boolean;
+}
+
+async function beds(
+  args: readonly string[],
+  { projectRoot = resolve('.'), cwd, env = {}, tty }: Given = {},
+): Promise<Ran> {
+  const written = { stdout: '', stderr: '' };
+  const stream = (name: keyof typeof written): { isTTY: boolean; columns: number; write: (text: string) => void } => ({
+    isTTY: tty === true,
+    columns: 100,
+    write: (text) => {
+      written[name] += text;
+    },
+  });
+  const streams = { stdout: stream('stdout'), stderr: stream('stderr') };
+  const code = await main({ args, projectRoot, cwd: cwd ?? projectRoot, env, streams });
+  return { code, ...written };
+}
+
+function temporaryFolder(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'beds-cli-'));
+  t.after(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return folder;
+}
+
+describe('the command line', () => {
+  it('without a command lists all of them', async () => {
+    const { code, stdout } = await beds([]);
+    assert.equal(code, EXIT.ok);
+    for (const name of COMMANDS.keys()) assert.match(stdout, new RegExp(`^ {2}${name} `, 'm'));
+    assert.deepEqual(await beds(['--help']), await beds([]));
+  });
+
+  for (const [name, load] of COMMANDS) {
+    it(`explains ${name}, which is registered under its own name`, async () => {
+      const command = await load();
+      assert.equal(command.name, name);
+      assert.ok(command.usage.startsWith(name));
+      assert.match(command.summary, /^[A-Z].*\.$/);
+      const { code, stdout } = await beds([name, '--help']);
+      assert.equal(code, EXIT.ok);
+      for (const option of [...Object.keys(command.options), 'json', 'help']) assert.ok(stdout.includes(`--${option}`));
+      assert.equal((await beds(['help', name])).stdout, stdout);
+    });
+  }
+
+  it('refuses an unknown command with the nearest one, and status 64', async () => {
+    const { code, stdout, stderr } = await beds(['confg']);
+    assert.deepEqual([code, stdout], [EXIT.usage, '']);
+    assert.match(stderr, /^BEDS_CLI_COMMAND_UNKNOWN: There is no command "confg"\. Did you mean config\?$/m);
+    assert.match(stderr, /what to do: Run `beds help`/);
+  });
+
+  it('refuses an unknown option with the nearest one, and status 64', async () => {
+    const { code, stderr } = await beds(['config', '--jsn']);
+    assert.equal(code, EXIT.usage);
+    assert.match(stderr, /^BEDS_CLI_OPTION_INVALID: .*--jsn.* Did you mean --json\?$/m);
+    assert.ok(!stderr.includes('    at '), 'a stack trace was printed');
+  });
+
+  it('prints an error as JSON when asked, and its stack under BEDS_DEBUG', async () => {
+    const { stdout } = await beds(['confg', '--json']);
+    assert.equal((JSON.parse(stdout) as { error: { code: string } }).error.code, 'BEDS_CLI_COMMAND_UNKNOWN');
+    assert.match((await beds(['confg'], { env: { BEDS_DEBUG: '1' } })).stderr, /\n {4}at /);
+  });
+
+  it('shows colours to a person only, and not when NO_COLOR is set', async () => {
+    const escape = '\u001b[';
+    assert.ok((await beds(['help'], { tty: true })).stdout.includes(escape));
+    assert.ok(!(await beds(['help'], { tty: true, env: { NO_COLOR: '1' } })).stdout.includes(escape));
+    assert.ok(!(await beds(['help'])).stdout.includes(escape));
+  });
+});
+
+describe('beds config', () => {
+  it('prints every value with its origin and no secret', async (t) => {
+    const projectRoot = temporaryFolder(t);
+    mkdirSync(join(projectRoot, 'config'));
+    writeFileSync(join(projectRoot, 'config', 'beds.toml'), '[broker]\nurl = "amqp://u:${PW}@h"');
+    const env = { PW: 'hunter2', BEDS_STORES_MAIN_URL: 'mysql://u:hunter2@h' };
+    writeFileSync(join(projectRoot, 'config', 'env.toml'), '[stores.main]\nkind = "mysql"');
+    const { code, stdout } = await beds(['config'], { projectRoot, env });
+    assert.equal(code, EXIT.ok);
+    assert.match(stdout, /^broker\.url +amqp:\/\/u:\*\*\*@h +config\/beds\.toml$/m);
+    assert.match(stdout, /^stores\.main\.url +mysql:\/\/u:\*\*\*@h +BEDS_STORES_MAIN_URL$/m);
+    assert.match(stdout, /^limits\.maxDepth +32 +default$/m);
+    assert.ok(!stdout.includes('hunter2'));
+  });
+
+  it('exits with 78 and all problems when the configuration is wrong', async () => {
+    const { code, stderr } = await beds(['config'], { env: { BEDS_NONSENSE: '1', BEDS_LIMITS_MAX_DEPTH: 'x' } });
+    assert.equal(code, EXIT.config);
+    assert.match(stderr, /^BEDS_CONFIG_INVALID: 2 problems/);
+  });
+});
+
+describe('beds errors', () => {
+  it('lists the whole catalogue', async () => {
+    const { stdout } = await beds(['errors', '--json']);
+    assert.equal((JSON.parse(stdout) as unknown[]).length, catalogue.size);
+  });
+
+  it('explains one code, in any case, and refuses one that is not there', async () => {
+    const { stdout } = await beds(['errors', 'beds_config_invalid']);
+    assert.match(stdout, /^BEDS_CONFIG_INVALID: .*\n {2}what to do {2}/);
+    assert.match((await beds(['errors', 'BEDS_CONFIG_INVALD'])).stderr, /Did you mean BEDS_CONFIG_INVALID\?/);
+  });
+});
+
+describe('a table', () => {
+  const data = {
+    head: ['name', 'rows'],
+    rows: [
+      ['cities', 138_000],
+      ['a\u001b[31m\nb', undefined],
+    ],
+    numeric: [1],
+  };
+  const paint = (_: unknown, text: string): string => text;
+
+  it('is plain columns, numbers to the right, without what would steer the terminal', () => {
+    assert.equal(formatTable(data, { width: Infinity, paint }), 'name      rows\ncities  138000\na b');
+  });
+
+  it('is cut in its widest column to fit the terminal', () => {
+    const wide = { head: ['name', 'text'], rows: [['a', 'x'.repeat(200)]] };
+    for (const line of formatTable(wide, { width: 80, paint }).split('\n')) assert.ok(line.length <= 80);
+  });
+
+  it('becomes a block for each row on a narrow terminal', () => {
+    const wide = {
+      head: ['name', 'text'],
+      rows: [
+        ['a', 'x'.repeat(50)],
+        ['b', 'y'],
+      ],
+    };
+    const blocks = `name  a\ntext  ${'x'.repeat(50)}\n\nname  b\ntext  y`;
+    assert.equal(formatTable(wide, { width: 40, paint }), blocks);
+  });
+});
