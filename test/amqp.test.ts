@@ -1,0 +1,272 @@
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ChannelModel } from 'amqplib';
+import { Broker } from '../host/amqp/broker.js';
+import { AmqpConnection } from '../host/amqp/connection.js';
+import { connect } from '../host/amqp/driver.js';
+import { parseReplyAddress } from '../host/amqp/reply-address.js';
+import { ReplyPublisher } from '../host/amqp/reply-publisher.js';
+import { ChaosProxy } from './support/chaos-proxy.js';
+import { privateServices, sharedServices } from './support/services.js';
+
+const { rabbitmq } = await sharedServices(['rabbitmq']);
+assert.ok(rabbitmq);
+const server = rabbitmq;
+
+const SETTINGS = { connectTimeoutMs: 3_000, heartbeatSeconds: 5, reconnectMinMs: 10, reconnectMaxMs: 100 } as const;
+
+function supervised(t: TestContext, url: string, setup: (model: ChannelModel) => Promise<void>): AmqpConnection {
+  const connection = new AmqpConnection({ ...SETTINGS, url, name: 'test' }, setup);
+  t.after(() => connection.close(2_000));
+  connection.start();
+  return connection;
+}
+
+async function eventually(what: string, holds: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+  const untilMs = performance.now() + withinMs;
+  while (!(await holds())) {
+    assert.ok(performance.now() < untilMs, `not within ${String(withinMs)} ms: ${what}`);
+    await delay(10);
+  }
+}
+
+async function plainChannel(t: TestContext): Promise<Awaited<ReturnType<ChannelModel['createConfirmChannel']>>> {
+  const model = await connect(server.url, { noDelay: true, timeout: 5_000 });
+  t.after(() => model.close());
+  return model.createConfirmChannel();
+}
+
+void describe('a supervised connection', () => {
+  void it('survives being cut at every point of its set-up', async (t) => {
+    const proxy = await ChaosProxy.start(server);
+    t.after(() => proxy.close());
+    for (let bytes = 0; bytes < 1_500; bytes += 100) {
+      proxy.misbehave({ cutAfterBytes: bytes });
+      const connection = supervised(t, proxy.through(server.url), async (model) => {
+        const channel = await model.createChannel();
+        channel.on('error', () => undefined);
+        await channel.assertQueue('', { exclusive: true });
+        await channel.prefetch(10);
+      });
+      const before = proxy.connections;
+      await eventually(
+        'a second attempt or success',
+        () => proxy.connections > before + 1 || connection.state === 'up',
+      );
+      proxy.misbehave({});
+      await connection.ready(10_000);
+      await connection.close(2_000);
+    }
+  });
+
+  void it('comes back after the connection is cut while it serves', async (t) => {
+    const proxy = await ChaosProxy.start(server);
+    t.after(() => proxy.close());
+    let setups = 0;
+    const connection = supervised(t, proxy.through(server.url), () => {
+      setups += 1;
+      return Promise.resolve();
+    });
+    await connection.ready(5_000);
+    for (let round = 2; round <= 4; round++) {
+      proxy.cut();
+      await eventually('set up again', () => setups === round && connection.state === 'up');
+    }
+  });
+
+  void it('gives up an attempt at a server that accepts and says nothing', async (t) => {
+    const proxy = await ChaosProxy.start(server);
+    t.after(() => proxy.close());
+    proxy.misbehave({ blackhole: true });
+    const connection = supervised(t, proxy.through(server.url), () => Promise.resolve());
+    await assert.rejects(connection.ready(500), { code: 'BEDS_AMQP_UNAVAILABLE' });
+    proxy.misbehave({});
+    await connection.ready(10_000);
+  });
+
+  void it('ends a set-up that does not finish', async (t) => {
+    let setups = 0;
+    const connection = new AmqpConnection({ ...SETTINGS, connectTimeoutMs: 200, url: server.url, name: 'test' }, () => {
+      setups += 1;
+      return setups === 1 ? new Promise(() => undefined) : Promise.resolve();
+    });
+    t.after(() => connection.close(2_000));
+    connection.start();
+    await connection.ready(5_000);
+    assert.equal(setups, 2);
+  });
+
+  void it('closes once, however often it is asked to, and stays closed', async (t) => {
+    const connection = supervised(t, server.url, () => Promise.resolve());
+    await connection.ready(5_000);
+    await Promise.all([connection.close(2_000), connection.close(2_000)]);
+    assert.equal(connection.state, 'closed');
+    await assert.rejects(connection.ready(100), { code: 'BEDS_AMQP_UNAVAILABLE' });
+  });
+
+  void it('comes back after RabbitMQ itself was killed', { timeout: 90_000 }, async (t) => {
+    const own = (await privateServices(t, ['rabbitmq'])).rabbitmq;
+    assert.ok(own);
+    const connection = supervised(t, own.url, () => Promise.resolve());
+    await connection.ready(5_000);
+    await own.kill();
+    await eventually('the loss is noticed', () => connection.state !== 'up');
+    await own.start();
+    await connection.ready(15_000);
+  });
+});
+
+void describe('a broker', () => {
+  void it('consumes a queue that appears later, and again after it was deleted', async (t) => {
+    const channel = await plainChannel(t);
+    const queue = `test.later.${String(process.pid)}`;
+    const bodies: string[] = [];
+    const broker = new Broker({
+      name: 'test',
+      prefetch: 10,
+      onDelivery: (delivery) => {
+        bodies.push(delivery.body.toString());
+        delivery.settle('ack');
+      },
+    });
+    const connection = supervised(t, server.url, (model) => broker.attach(model));
+    await connection.ready(5_000);
+    await broker.consume(queue);
+    assert.deepEqual(broker.queues, []);
+    for (const round of ['one', 'two']) {
+      await channel.assertQueue(queue, { durable: true, expires: 60_000 });
+      await eventually('it consumes', () => broker.queues.includes(queue));
+      channel.sendToQueue(queue, Buffer.from(round));
+      await eventually('the message arrives', () => bodies.includes(round));
+      await channel.deleteQueue(queue);
+      await eventually('the loss is noticed', () => !broker.queues.includes(queue));
+    }
+  });
+
+  void it('settles a message once, and drops what belongs to a dead channel', async (t) => {
+    const channel = await plainChannel(t);
+    const proxy = await ChaosProxy.start(server);
+    t.after(() => proxy.close());
+    const held: { settle(verdict: 'ack'): void; redelivered: boolean }[] = [];
+    const broker = new Broker({ name: 'test', prefetch: 10, onDelivery: (delivery) => held.push(delivery) });
+    const connection = supervised(t, proxy.through(server.url), (model) => broker.attach(model));
+    await connection.ready(5_000);
+    const kept = `test.settle.${String(process.pid)}`;
+    await channel.assertQueue(kept, { expires: 60_000 });
+    await broker.consume(kept);
+    channel.sendToQueue(kept, Buffer.from('x'));
+    await eventually('delivered', () => held.length === 1);
+    proxy.cut();
+    await eventually('redelivered', () => held.length === 2);
+    held[0]?.settle('ack');
+    held[1]?.settle('ack');
+    held[1]?.settle('ack');
+    assert.equal(held[1]?.redelivered, true);
+    await eventually('the queue is empty', async () => (await channel.checkQueue(kept)).messageCount === 0);
+    await broker.idle();
+    assert.equal(connection.state, 'up');
+  });
+
+  void it('keeps its connection when another queue is missing', async (t) => {
+    const broker = new Broker({ name: 'test', prefetch: 10, onDelivery: () => undefined });
+    let setups = 0;
+    const connection = supervised(t, server.url, (model) => {
+      setups += 1;
+      return broker.attach(model);
+    });
+    await connection.ready(5_000);
+    await broker.consume('test.never.there');
+    await delay(300);
+    assert.equal(setups, 1);
+    assert.equal(connection.state, 'up');
+    await broker.stop();
+  });
+});
+
+void describe('the reply publisher', () => {
+  async function publisher(
+    t: TestContext,
+    url: string,
+  ): Promise<{ replies: ReplyPublisher; connection: AmqpConnection }> {
+    const replies = new ReplyPublisher();
+    const connection = supervised(t, url, (model) => replies.attach(model));
+    await connection.ready(5_000);
+    return { replies, connection };
+  }
+  const soon = (): number => performance.now() + 5_000;
+
+  void it('confirms what reached a queue and says what reached none', async (t) => {
+    const channel = await plainChannel(t);
+    const { queue } = await channel.assertQueue('', { exclusive: true });
+    const { replies } = await publisher(t, server.url);
+    const reply = { correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon() };
+    const reached = replies.publish({ ...reply, address: { queue, mandatory: true } });
+    const lost = replies.publish({ ...reply, address: { queue: 'amq.gen-gone-gone-gone-gone', mandatory: true } });
+    assert.deepEqual(await Promise.all([reached, lost]), ['confirmed', 'unroutable']);
+    assert.equal(replies.unroutable, 1);
+    assert.equal(replies.pending, 0);
+    assert.equal((await channel.checkQueue(queue)).messageCount, 1);
+  });
+
+  void it('sends again what a lost connection left unconfirmed', async (t) => {
+    const channel = await plainChannel(t);
+    const { queue } = await channel.assertQueue('', { exclusive: true });
+    const proxy = await ChaosProxy.start(server);
+    t.after(() => proxy.close());
+    const { replies } = await publisher(t, proxy.through(server.url));
+    const outcomes = Array.from({ length: 50 }, (_, index) => {
+      if (index === 25) proxy.cut();
+      const body = Buffer.from(String(index));
+      return replies.publish({
+        correlationId: undefined,
+        body,
+        expiresAtMs: soon(),
+        address: { queue, mandatory: false },
+      });
+    });
+    assert.deepEqual(new Set(await Promise.all(outcomes)), new Set(['confirmed']));
+    const seen = new Set<string>();
+    for (
+      let message = await channel.get(queue, { noAck: true });
+      message !== false;
+      message = await channel.get(queue, { noAck: true })
+    ) {
+      seen.add(message.content.toString());
+    }
+    assert.equal(seen.size, 50);
+  });
+
+  void it('lets go of a reply at its deadline when there is no connection', async () => {
+    const replies = new ReplyPublisher();
+    const outcome = await replies.publish({
+      correlationId: undefined,
+      body: Buffer.alloc(0),
+      expiresAtMs: performance.now() + 50,
+      address: { queue: 'x', mandatory: false },
+    });
+    assert.equal(outcome, 'expired');
+  });
+});
+
+void describe('reply addresses', () => {
+  const good = [
+    'amq.rabbitmq.reply-to.g1h2AA5yZXBseUAx.MTIz+/==',
+    'amq.gen-JzTY20BRgKO-HjmUJj0wLg',
+    'beds.reply.billing',
+  ];
+  const bad = [
+    'beds.req.cities.write',
+    'amq.rabbitmq.reply-to',
+    'amq.rabbitmq.reply-to.x y',
+    'beds.reply.',
+    'beds.reply.a/b',
+    'x',
+  ];
+  void it('are direct reply-to, server-named queues and reply queues of our own', () => {
+    for (const address of good) assert.ok(parseReplyAddress(address, 'beds'), address);
+  });
+  void it('are never a request queue or anything else', () => {
+    for (const address of bad) assert.equal(parseReplyAddress(address, 'beds'), undefined, address);
+  });
+});

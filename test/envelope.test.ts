@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type BedsError, isBedsError } from '@beds/sdk';
+import { decodeMessage } from '../host/envelope/decode.js';
+
+const LIMITS = { maxBodyBytes: 10_000, maxDepth: 8, maxKeys: 100, maxBatch: 3 } as const;
+const JSON_TYPE = { contentType: 'application/json' } as const;
+const valid = { v: 1, id: 'a', domain: 'cities', op: 'fetch', query: { limit: 1 }, meta: { client: 'test' } } as const;
+
+function decode(
+  body: unknown,
+  properties: Parameters<typeof decodeMessage>[1] = JSON_TYPE,
+): ReturnType<typeof decodeMessage> {
+  return decodeMessage(Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)), properties, LIMITS);
+}
+
+function refusal(work: () => unknown): BedsError {
+  try {
+    work();
+  } catch (error) {
+    assert.ok(isBedsError(error), String(error));
+    return error;
+  }
+  throw new assert.AssertionError({ message: 'it was accepted' });
+}
+
+void describe('decoding a message', () => {
+  void it('accepts one envelope and an array of them', () => {
+    assert.deepEqual(decode(valid), { requests: [valid], isBatch: false });
+    assert.deepEqual(decode([valid, valid]), { requests: [valid, valid], isBatch: true });
+  });
+
+  void it('accepts a message without content type, as plain clients send it', () => {
+    assert.equal(decode(valid, {}).requests.length, 1);
+  });
+
+  const wrong: readonly [what: string, body: unknown, code: string, field?: string][] = [
+    ['no JSON', '{', 'BEDS_REQUEST_MALFORMED'],
+    ['a number', '7', 'BEDS_REQUEST_MALFORMED'],
+    ['null in a batch', '[null]', 'BEDS_REQUEST_MALFORMED'],
+    ['an empty batch', '[]', 'BEDS_REQUEST_TOO_COMPLEX'],
+    ['a batch that is too long', [valid, valid, valid, valid], 'BEDS_REQUEST_TOO_COMPLEX'],
+    ['another version', { ...valid, v: 2 }, 'BEDS_REQUEST_MALFORMED', 'v'],
+    ['a missing id', { ...valid, id: undefined }, 'BEDS_REQUEST_MALFORMED', 'id'],
+    ['an empty domain', { ...valid, domain: '' }, 'BEDS_REQUEST_MALFORMED', 'domain'],
+    ['an id that is too long', { ...valid, id: 'x'.repeat(256) }, 'BEDS_REQUEST_MALFORMED', 'id'],
+    ['an unknown field', { ...valid, extra: 1 }, 'BEDS_REQUEST_MALFORMED'],
+    ['a field named like a method of objects', { ...valid, toString: 1 }, 'BEDS_REQUEST_MALFORMED'],
+    ['an array as payload', { ...valid, payload: [] }, 'BEDS_REQUEST_MALFORMED', 'payload'],
+    ['an object as key', { ...valid, key: {} }, 'BEDS_REQUEST_MALFORMED', 'key'],
+    ['meta without client', { ...valid, meta: {} }, 'BEDS_REQUEST_MALFORMED', 'meta.client'],
+    ['unknown meta', { ...valid, meta: { client: 'x', y: 1 } }, 'BEDS_REQUEST_MALFORMED', 'meta'],
+    [
+      'a deadline in the past',
+      { ...valid, meta: { client: 'x', deadlineMs: 0 } },
+      'BEDS_REQUEST_MALFORMED',
+      'meta.deadlineMs',
+    ],
+    ['a wrong field in a batch', [valid, { ...valid, op: 3 }], 'BEDS_REQUEST_MALFORMED', '[1].op'],
+    ['deep nesting', `${'['.repeat(9)}${']'.repeat(9)}`, 'BEDS_REQUEST_TOO_COMPLEX'],
+    ['many elements', JSON.stringify(Array.from({ length: 200 }, () => 0)), 'BEDS_REQUEST_TOO_COMPLEX'],
+    ['a large body', `"${'x'.repeat(10_001)}"`, 'BEDS_REQUEST_TOO_LARGE'],
+    [
+      '__proto__ as a key',
+      '{"v":1,"id":"a","domain":"d","op":"create","payload":{"__proto__":{"x":1}}}',
+      'BEDS_REQUEST_FORBIDDEN_KEY',
+    ],
+    ['constructor deep inside', { ...valid, payload: { a: [{ constructor: 1 }] } }, 'BEDS_REQUEST_FORBIDDEN_KEY'],
+    [
+      'prototype written with escapes',
+      '{"v":1,"id":"a","domain":"d","op":"create","payload":{"pr\\u006ftotype":1}}',
+      'BEDS_REQUEST_FORBIDDEN_KEY',
+    ],
+  ];
+  for (const [what, body, code, field] of wrong) {
+    void it(`refuses ${what} with ${code}`, () => {
+      const error = refusal(() => decode(body));
+      assert.equal(error.code, code);
+      assert.equal(error.field, field);
+      assert.equal(error.verdict, 'reject');
+    });
+  }
+
+  void it('accepts forbidden names as values', () => {
+    assert.equal(decode({ ...valid, payload: { name: '__proto__' } }).requests.length, 1);
+  });
+
+  void it('is not misled by brackets and quotes inside strings', () => {
+    assert.equal(decode({ ...valid, payload: { text: `${'['.repeat(50)}"\\"{` } }).requests.length, 1);
+  });
+
+  void it('refuses other content types, encodings and bytes that are not UTF-8', () => {
+    assert.equal(refusal(() => decode(valid, { contentType: 'text/plain' })).code, 'BEDS_REQUEST_CONTENT_TYPE');
+    assert.equal(refusal(() => decode(valid, { contentEncoding: 'gzip' })).code, 'BEDS_REQUEST_CONTENT_TYPE');
+    const latin1 = Buffer.from('{"v":1,"id":"\xe9"}', 'latin1');
+    assert.equal(refusal(() => decodeMessage(latin1, JSON_TYPE, LIMITS)).code, 'BEDS_REQUEST_CONTENT_TYPE');
+  });
+
+  void it('never repeats the input in an error', () => {
+    const error = refusal(() => decode({ ...valid, 'secret-name': 'secret-value' }));
+    assert.doesNotMatch(JSON.stringify({ ...error, message: error.message }), /secret/);
+  });
+
+  void it('survives 10,000 random bodies with nothing but typed errors', () => {
+    const pieces = [
+      '{',
+      '}',
+      '[',
+      ']',
+      '"',
+      '\\',
+      ',',
+      ':',
+      'v',
+      '1',
+      'null',
+      '"id"',
+      '"a"',
+      '\\u005f',
+      '__proto__',
+      ' ',
+    ];
+    let seed = 20_261_123;
+    const random = (below: number): number => {
+      seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
+      return seed % below;
+    };
+    let refused = 0;
+    for (let round = 0; round < 10_000; round++) {
+      const body = Array.from({ length: random(30) }, () => pieces[random(pieces.length)]).join('');
+      refusal(() => decode(body));
+      refused += 1;
+    }
+    assert.equal(refused, 10_000);
+  });
+});
