@@ -29,7 +29,7 @@ describe('private servers', () => {
     const services = await started;
     for (const name of ALL) {
       assert.equal(services[name]?.host, '127.0.0.1');
-      assert.match(words.join('\n'), new RegExp(` is up on port ${String(services[name]?.port)} after [0-9.]+ s`));
+      assert.match(words.join('\n'), new RegExp(` is up on port ${String(services[name].port)} after [0-9.]+ s`));
     }
   });
 
@@ -80,9 +80,9 @@ describe('private servers', () => {
       const services = await started;
       for (const name of ALL) await writeMark(services[name], how);
       const before = ALL.map((name) => [services[name]?.url, services[name]?.pid] as const);
-      await Promise.all(ALL.map((name) => services[name]?.[how]()));
+      await Promise.all(ALL.map(async (name) => services[name]?.[how]()));
       assert.equal(readServices(directory), undefined);
-      await Promise.all(ALL.map((name) => services[name]?.start()));
+      await Promise.all(ALL.map(async (name) => services[name]?.start()));
       for (const [index, name] of ALL.entries()) {
         assert.equal(services[name]?.url, before[index]?.[0]);
         assert.notEqual(services[name]?.pid, before[index]?.[1]);

@@ -14,7 +14,7 @@ import type { FromGuard, ToGuard } from './guard-messages.js';
 import { identify } from './process-identity.js';
 
 class Guard {
-  #children: ChildProcess[] = [];
+  readonly #children: ChildProcess[] = [];
   #stopTimeoutMs = 10_000;
   #stopping = false;
 

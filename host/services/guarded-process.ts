@@ -18,7 +18,7 @@ const GUARD_START_TIMEOUT_MS = 15_000;
 const STOP_TIMEOUT_MS = 15_000;
 
 /** Not for the guard: options and reporters of the command it serves. */
-const PRIVATE_VARIABLES = ['NODE_OPTIONS', 'NODE_TEST_CONTEXT', 'NODE_V8_COVERAGE', 'NODE_CHANNEL_FD'];
+const PRIVATE_VARIABLES = new Set(['NODE_OPTIONS', 'NODE_TEST_CONTEXT', 'NODE_V8_COVERAGE', 'NODE_CHANNEL_FD']);
 
 /** A server (and its helper processes) under a guard: gone when this process is gone, however it ends. */
 export class GuardedProcess {
@@ -71,8 +71,7 @@ export class GuardedProcess {
 
 /** Starts the programs under a guard. Throws BEDS_SERVICES_START_FAILED when one cannot be run at all. */
 export function launchGuarded(commands: readonly ServerCommand[], logFile: string): Promise<GuardedProcess> {
-  const env = { ...process.env };
-  for (const name of PRIVATE_VARIABLES) delete env[name];
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !PRIVATE_VARIABLES.has(name)));
   const child = spawn(process.execPath, [GUARD_FILE], { detached: true, stdio: ['pipe', 'pipe', 'ignore'], env });
   child.stdin.on('error', () => undefined);
   return new Promise((resolve, reject) => {

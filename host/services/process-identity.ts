@@ -15,8 +15,7 @@ export function identify(pid: number): ProcessIdentity | undefined {
 }
 
 export function isSameProcessAlive(identity: ProcessIdentity): boolean {
-  const now = identify(identity.pid);
-  return now !== undefined && now.startedAt === identity.startedAt;
+  return identify(identity.pid)?.startedAt === identity.startedAt;
 }
 
 /** Sends a signal only if the process is still the one meant. Resolves false when it was not there. */

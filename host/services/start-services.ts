@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { servicesErrors } from '../errors/services.js';
 import type {
   ServerDefinition,
   Service,
@@ -33,25 +34,22 @@ export async function startServices(options: StartOptions): Promise<Services> {
       try {
         return await startOne(name, options, signal);
       } catch (error) {
-        // The others need not go on: the call fails as a whole.
-        abort.abort();
+        // The others need not go on: the call fails as a whole, with this problem.
+        abort.abort(error);
         throw error;
       }
     }),
   );
   const started = outcomes.filter((each) => each.status === 'fulfilled').map((each) => each.value);
-  const failures = outcomes.filter((each) => each.status === 'rejected').map((each): unknown => each.reason);
-  if (failures.length > 0) {
+  if (started.length < names.length) {
     await stopAll(started, options);
-    throw failures.find((each) => !isCalledOff(each)) ?? failures[0];
+    throw options.signal?.aborted === true ? calledOff(options.signal) : abort.signal.reason;
   }
   return collect(started, options);
 }
 
-function isCalledOff(error: unknown): boolean {
-  return (
-    error instanceof Error && (error.name === 'AbortError' || Reflect.get(error, 'code') === 'BEDS_SERVICES_ABORTED')
-  );
+function calledOff(signal: AbortSignal): Error {
+  return servicesErrors.make('BEDS_SERVICES_ABORTED', undefined, { cause: signal.reason });
 }
 
 async function startOne(name: ServiceName, options: StartOptions, signal: AbortSignal): Promise<Service> {

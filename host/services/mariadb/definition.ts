@@ -29,7 +29,7 @@ export const mariadb: ServerDefinition = {
       title: 'MariaDB',
       // Older releases have the version in the name of the core package; `mariadb-server` needs the right one.
       names: ['mariadb-server-core', 'mariadb-server'],
-      together: /^(mariadb|mysql|default-mysql)/,
+      together: /^(mariadb|mysql)-server/,
       check: async (unpacked) => {
         const { server, env } = inUnpacked(unpacked);
         const environment = { ...process.env, ...env };

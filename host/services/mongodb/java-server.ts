@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { LaunchPlan, ServerPlace, ServiceContext } from '../contract.js';
 import { makePrivateFolder } from '../private-file.js';
 import { findProgram, searchPath } from '../provision/find-program.js';
-import { cacheFolder, cachedFolder } from '../provision/package-cache.js';
+import { cacheFolder, cachedFolder, hasCachedFolder } from '../provision/package-cache.js';
 import { runChecked } from '../provision/run-command.js';
 import { mongodbUrl } from './mongod.js';
 import { probeMongodb } from './probe.js';
@@ -31,11 +31,11 @@ export async function findJavaServer(context: ServiceContext): Promise<JavaServe
   const cache = cacheFolder(context);
   const maven = findProgram(['mvn'], path);
   const compiler = findProgram(['javac'], path);
-  const isCached = existsSync(join(cache, key, 'complete.json'));
+  const isCached = hasCachedFolder(cache, key);
   if (!isCached && (maven === undefined || compiler === undefined || context.provision.downloads === false)) {
     return undefined;
   }
-  const folder = await cachedFolder(cache, key, async (draft) => {
+  const folder = await cachedFolder({ cache, key, context }, async (draft) => {
     context.progress('downloading', 'downloading a MongoDB-speaking server (first time only, 6 MB)');
     writeFileSync(join(draft, 'pom.xml'), POM);
     const goal = ['-q', '-B', 'dependency:copy-dependencies', '-DoutputDirectory=lib', '-DincludeScope=runtime'];

@@ -1,11 +1,24 @@
-import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { withLock } from '../directory-lock.js';
+import { installedWithout } from './dpkg-status.js';
 import { runChecked } from './run-command.js';
 
 const UPDATE_TIMEOUT_MS = 180_000;
 const RESOLVE_TIMEOUT_MS = 60_000;
 const DOWNLOAD_TIMEOUT_MS = 900_000;
+const LISTS_FRESH_MS = 60 * 60 * 1000;
 const SYSTEM_LISTS = '/var/lib/apt/lists';
+
+export interface PrivateAptOptions {
+  /** For one use; removed by the caller. */
+  readonly folder: string;
+  /** Package lists of our own, shared by all uses. */
+  readonly lists: string;
+  /** Packages whose names match count as not installed, so that a set comes from one place. */
+  readonly ignoreInstalled: RegExp;
+  readonly signal: AbortSignal;
+}
 
 /**
  * apt with its state in a private folder: nothing of the system is written, no lock of it is taken, no root is needed
@@ -15,18 +28,17 @@ const SYSTEM_LISTS = '/var/lib/apt/lists';
 export class PrivateApt {
   readonly archives: string;
   readonly #folder: string;
+  readonly #ownLists: string;
   readonly #signal: AbortSignal;
   #lists = SYSTEM_LISTS;
 
-  /** `ignoreInstalled`: packages whose names match count as not installed, so that a set comes from one place. */
-  constructor(folder: string, ignoreInstalled: RegExp, signal: AbortSignal) {
+  constructor({ folder, lists, ignoreInstalled, signal }: PrivateAptOptions) {
     this.#folder = folder;
+    this.#ownLists = lists;
     this.#signal = signal;
     this.archives = join(folder, 'cache', 'archives');
-    for (const each of ['lists/partial', 'cache/archives/partial', 'parts']) {
-      mkdirSync(join(folder, each), { recursive: true });
-    }
-    writeFileSync(join(folder, 'status'), statusWithout(ignoreInstalled));
+    for (const each of ['cache/archives/partial', 'parts']) mkdirSync(join(folder, each), { recursive: true });
+    writeFileSync(join(folder, 'status'), installedWithout(ignoreInstalled));
     this.#copyConfiguration();
   }
 
@@ -35,11 +47,19 @@ export class PrivateApt {
     return this.#lists === SYSTEM_LISTS;
   }
 
-  /** Fetches package lists into the private folder. A source that fails is no error if the others suffice. */
-  async update(): Promise<void> {
-    this.#lists = join(this.#folder, 'lists');
-    await this.#run(['update', '-qq'], UPDATE_TIMEOUT_MS).catch((error: unknown) => {
-      if (!readdirSync(this.#lists).some((name) => name.includes('_Packages'))) throw error;
+  /** Changes to package lists of our own, fetched at most once an hour. A source that fails is no error if others do not. */
+  async update(onWait: (pid: number) => void): Promise<void> {
+    this.#lists = this.#ownLists;
+    const lock = { waitMs: UPDATE_TIMEOUT_MS, signal: this.#signal, onWait };
+    await withLock(`${this.#lists}.lock`, lock, async () => {
+      mkdirSync(join(this.#lists, 'partial'), { recursive: true });
+      const stamp = `${this.#lists}.fetched`;
+      const fetchedAt = statSync(stamp, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+      if (Date.now() - fetchedAt < LISTS_FRESH_MS) return;
+      await this.#run(['update', '-qq'], UPDATE_TIMEOUT_MS).catch((error: unknown) => {
+        if (!readdirSync(this.#lists).some((name) => name.includes('_Packages'))) throw error;
+      });
+      writeFileSync(stamp, '');
     });
   }
 
@@ -91,10 +111,3 @@ export class PrivateApt {
 }
 
 const INSTALL = ['-y', '-qq', '--no-install-recommends', '--no-remove'];
-
-function statusWithout(names: RegExp): string {
-  const file = '/var/lib/dpkg/status';
-  if (!existsSync(file)) return '';
-  const paragraphs = readFileSync(file, 'utf8').split('\n\n');
-  return paragraphs.filter((each) => !names.test(/^Package: (.+)$/m.exec(each)?.[1] ?? '')).join('\n\n');
-}

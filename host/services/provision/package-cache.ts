@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import {
   accessSync,
   constants,
@@ -13,30 +12,41 @@ import {
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ServiceContext } from '../contract.js';
+import { withLock } from '../directory-lock.js';
 
 /** Its presence says that everything else in the folder is there. It is written last and renamed along. */
 const MARKER = 'complete.json';
+const FILL_WAIT_MS = 900_000;
+
+export interface CacheEntry {
+  readonly cache: string;
+  readonly key: string;
+  readonly context: ServiceContext;
+}
 
 /**
  * A folder of the user's cache that is either whole or absent. `fill` writes into a draft which then takes the name in
- * one step, so an interrupted fill is never used and two checkouts may fill at once: the first to finish wins.
+ * one step, so an interrupted fill is never used; of two checkouts that need it at once, one fills and one waits.
  */
 export async function cachedFolder(
-  cache: string,
-  key: string,
+  { cache, key, context }: CacheEntry,
   fill: (draft: string) => Promise<void>,
 ): Promise<string> {
   const folder = join(cache, key);
-  if (existsSync(join(folder, MARKER))) return folder;
-  const draft = `${folder}.draft-${randomBytes(6).toString('hex')}`;
-  mkdirSync(draft, { recursive: true, mode: 0o755 });
-  try {
+  if (hasCachedFolder(cache, key)) return folder;
+  const onWait = (pid: number): void => {
+    context.progress('waiting', `process ${String(pid)} is downloading the same; waiting for it`);
+  };
+  await withLock(`${folder}.lock`, { waitMs: FILL_WAIT_MS, signal: context.signal, onWait }, async () => {
+    if (hasCachedFolder(cache, key)) return;
+    // Left by a command that was killed: whoever has the lock is the only one at work here.
+    const draft = `${folder}.draft`;
+    for (const left of [draft, folder]) rmSync(left, { recursive: true, force: true });
+    mkdirSync(draft, { recursive: true, mode: 0o755 });
     await fill(draft);
     writeFileSync(join(draft, MARKER), JSON.stringify({ key, at: new Date().toISOString() }));
-    publish(draft, folder);
-  } finally {
-    rmSync(draft, { recursive: true, force: true });
-  }
+    renameSync(draft, folder);
+  });
   return folder;
 }
 
@@ -46,18 +56,6 @@ export function hasCachedFolder(cache: string, key: string): boolean {
 
 export function dropCachedFolder(cache: string, key: string): void {
   rmSync(join(cache, key), { recursive: true, force: true });
-}
-
-function publish(draft: string, folder: string): void {
-  try {
-    renameSync(draft, folder);
-  } catch (error) {
-    // Another process was first (rename does not replace a folder with files in it); its copy is as good.
-    if (existsSync(join(folder, MARKER))) return;
-    rmSync(folder, { recursive: true, force: true });
-    if (existsSync(draft)) renameSync(draft, folder);
-    else throw error;
-  }
 }
 
 /** Per user and outside the checkout, so that a second checkout downloads nothing; by distribution, because of libraries. */

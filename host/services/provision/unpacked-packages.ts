@@ -44,19 +44,21 @@ export async function unpackedPackages(context: ServiceContext, request: Package
     if (works) return root;
     dropCachedFolder(cache, context.name);
   }
-  const folder = await cachedFolder(cache, context.name, (draft) => fill(draft, context, request));
+  const folder = await cachedFolder({ cache, key: context.name, context }, (draft) => fill(draft, context, request));
   return join(folder, 'root');
 }
 
 async function fill(draft: string, context: ServiceContext, request: PackageRequest): Promise<void> {
   const work = mkdtempSync(join(draft, 'apt-'));
-  const apt = new PrivateApt(work, request.together, context.signal);
+  const lists = join(cacheFolder(context), 'apt-lists');
+  const { signal } = context;
+  const apt = new PrivateApt({ folder: work, lists, ignoreInstalled: request.together, signal });
   const files = await download(apt, context, request);
   context.progress('unpacking', `unpacking ${request.title}`);
   const root = join(draft, 'root');
   for (const file of files) {
     if (NEVER_UNPACKED.test(basename(file))) continue;
-    await runChecked('dpkg-deb', { args: ['-x', file, root], timeoutMs: UNPACK_TIMEOUT_MS, signal: context.signal });
+    await runChecked('dpkg-deb', { args: ['-x', file, root], timeoutMs: UNPACK_TIMEOUT_MS, signal });
   }
   request.finish?.(root);
   await request.check(root);
@@ -71,7 +73,10 @@ async function download(apt: PrivateApt, context: ServiceContext, request: Packa
   }
   // The system's lists are empty (a fresh container) or older than the archive: fetch our own.
   context.progress('downloading', `downloading the package lists for ${request.title}`);
-  await apt.update();
+  await apt.update((pid) => {
+    // Two servers of one command may need them at once.
+    if (pid !== process.pid) context.progress('waiting', `process ${String(pid)} is downloading them; waiting for it`);
+  });
   return downloadFirst(apt, context, request);
 }
 
