@@ -4,11 +4,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { parseManifest, type JsonObject, type Manifest, type Template, type TemplateContext } from '@beds/sdk';
 import { buildTemplate } from '@beds/sdk/build';
 import { checkTemplate } from '../host/generation/check-contract.js';
-import { compileTemplate } from '../host/generation/compile.js';
+import { compileTemplate, disposeTemplate } from '../host/generation/compile.js';
 import { convertBundle } from '../host/generation/convert.js';
 import { firstPlace, mapStack } from '../host/generation/map-stack.js';
 import { describeBundle, type BundleOptions } from './support/bundles.js';
@@ -76,6 +77,46 @@ describe('a compiled bundle', () => {
       await assert.rejects(convertBundle(`${code}\nexport default 1;`), { code: `BEDS_ADMISSION_${reason}` });
     }
   });
+});
+
+describe('a version that has ended', () => {
+  it('does nothing any more, even if its author forgot an interval', async () => {
+    const head = 'let ticks = 0; const start = () => setInterval((by) => { ticks += by; }, 5, 1); start();';
+    const body = { createRecord: 'start(); return { ticks };', deleteRecord: 'clearInterval(start()); return {};' };
+    const { template } = await compile({ head, body });
+    await template.deleteRecord(1, ctx);
+    const ticks = async (): Promise<number> => Number((await template.createRecord({}, ctx))['ticks']);
+    while ((await ticks()) < 2) await sleep(5);
+    disposeTemplate(template);
+    const atEnd = await ticks();
+    await sleep(40);
+    assert.equal(await ticks(), atEnd);
+  });
+});
+
+describe('the conversion', () => {
+  it(
+    'goes on when the helper process of esbuild is killed',
+    { skip: process.platform !== 'linux' && 'needs /proc' },
+    async () => {
+      await compile();
+      for (let time = 0; time < 2; time += 1) {
+        process.kill(await esbuildPid(), 'SIGKILL');
+        await sleep(50);
+        await Promise.all([compile(), compile()]);
+      }
+    },
+  );
+
+  /** The child of this process that runs esbuild. */
+  async function esbuildPid(): Promise<number> {
+    const children = await readFile(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8');
+    for (const pid of children.trim().split(' ')) {
+      const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+      if (command.includes('esbuild') && command.includes('--service')) return Number(pid);
+    }
+    assert.fail('esbuild does not run');
+  }
 });
 
 describe('a stack of a bundle that the SDK built', () => {

@@ -193,6 +193,12 @@ export const admissionErrors = defineErrors({
     status: 'fault',
     action: 'Drop the bundle again; the host makes a new copy.',
   },
+  BEDS_ADMISSION_STAGE_UNWRITABLE: {
+    message: 'The bundle could not be copied to the stage.',
+    status: 'fault',
+    retryable: true,
+    action: 'Check that services.directory exists, belongs to the account of the host, and has space.',
+  },
   BEDS_ADMISSION_HISTORY_UNWRITABLE: {
     message: 'The history of the domains cannot be written.',
     status: 'fault',

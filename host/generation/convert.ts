@@ -1,5 +1,6 @@
-import { transform, type TransformFailure } from 'esbuild';
+import { transform, type TransformFailure, type TransformOptions } from 'esbuild';
 import { admissionErrors } from '../errors/admission.js';
+import { withEsbuild } from './with-esbuild.js';
 
 /** A bundle as the body of a CommonJS function. */
 export interface ConvertedBundle {
@@ -7,6 +8,19 @@ export interface ConvertedBundle {
   /** Source map (JSON) from `code` to the author's files, without their text. */
   readonly sourceMap: string;
 }
+
+const OPTIONS = {
+  format: 'cjs',
+  platform: 'node',
+  target: 'node20',
+  // n.b. ES modules are strict, function bodies are not; a banner is accounted for in the map.
+  banner: '"use strict";',
+  sourcemap: 'external',
+  sourcesContent: false,
+  sourcefile: 'index.mjs',
+  logLevel: 'silent',
+  logOverride: { 'empty-import-meta': 'error' },
+} as const satisfies TransformOptions;
 
 const MAP_COMMENT = /^\/\/# sourceMappingURL=.*$/gm;
 
@@ -17,18 +31,8 @@ const MAP_COMMENT = /^\/\/# sourceMappingURL=.*$/gm;
  */
 export async function convertBundle(esm: string, map?: string): Promise<ConvertedBundle> {
   try {
-    const result = await transform(map === undefined ? esm : withInlineMap(esm, map), {
-      format: 'cjs',
-      platform: 'node',
-      target: 'node20',
-      // n.b. ES modules are strict, function bodies are not; a banner is accounted for in the map.
-      banner: '"use strict";',
-      sourcemap: 'external',
-      sourcesContent: false,
-      sourcefile: 'index.mjs',
-      logLevel: 'silent',
-      logOverride: { 'empty-import-meta': 'error' },
-    });
+    const input = map === undefined ? esm : withInlineMap(esm, map);
+    const result = await withEsbuild(() => transform(input, OPTIONS));
     return { code: result.code, sourceMap: result.map };
   } catch (error) {
     throw explain(error);

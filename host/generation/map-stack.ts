@@ -1,4 +1,4 @@
-import { SourceMap, type SourceMapPayload } from 'node:module';
+import { SourceMap, type SourceMapPayload, type SourceMapping } from 'node:module';
 import type { GenerationSource } from './contract.js';
 import { generationFile } from './compile.js';
 
@@ -21,7 +21,7 @@ export function mapStack(error: unknown, source: Pick<GenerationSource, 'manifes
 
 export function mapFrames(stack: string, files: readonly MappedFile[]): string {
   const maps = new Map<string, SourceMap | undefined>();
-  return stack.replace(FRAME, (frame: string, file: string, line: string, column: string) => {
+  return stack.replace(FRAME, (frame: string, ...[file, line, column]: [string, string, string]) => {
     const known = files.find((candidate) => candidate.file === file);
     if (known === undefined) return frame;
     if (!maps.has(file)) maps.set(file, parseMap(known.sourceMap));
@@ -47,9 +47,10 @@ export function stackOf(error: unknown): string {
 }
 
 function place(map: SourceMap | undefined, line: number, column: number): string | undefined {
-  const entry = map?.findEntry(line - 1, column - 1);
-  if (entry === undefined || !('originalSource' in entry) || entry.originalSource === undefined) return undefined;
-  return `${entry.originalSource}:${entry.originalLine + 1}:${entry.originalColumn + 1}`;
+  // n.b. typed as always complete; it is empty where nothing is mapped, and has no source where code was made up.
+  const entry: Partial<SourceMapping> | undefined = map?.findEntry(line - 1, column - 1);
+  if (entry?.originalSource === undefined) return undefined;
+  return `${entry.originalSource}:${(entry.originalLine ?? 0) + 1}:${(entry.originalColumn ?? 0) + 1}`;
 }
 
 function parseMap(json: string): SourceMap | undefined {

@@ -106,7 +106,7 @@ export function describeBundle(options: BundleOptions = {}): BundleText {
   const manifest = {
     ...definitionOf(options),
     entry: 'index.mjs',
-    files: Object.fromEntries(described),
+    files: Object.fromEntries(described) as Record<string, unknown>,
     ...options.manifest,
   };
   const name = options.name ?? `${domain}-${version}${isFile ? '.mjs' : ''}`;

@@ -131,7 +131,10 @@ function newEntry(now: number): Entry {
   };
 }
 
-type Seen = { readonly name: string; readonly print: Fingerprint | undefined };
+interface Seen {
+  readonly name: string;
+  readonly print: Fingerprint | undefined;
+}
 
 function byAge(a: Seen, b: Seen): number {
   const age = (a.print?.changedAt ?? 0) - (b.print?.changedAt ?? 0);

@@ -15,7 +15,11 @@ export interface ProbeTask {
   readonly memoryMb: number;
 }
 
-export type ToProbe = { readonly type: 'probe'; readonly v: 1; readonly task: ProbeTask };
+export interface ToProbe {
+  readonly type: 'probe';
+  readonly v: 1;
+  readonly task: ProbeTask;
+}
 
 export type ProbePhase = 'load' | 'self-test';
 

@@ -3,6 +3,7 @@ import { build, type BuildFailure, type BuildOptions, type BuildResult, type Mes
 import { ALLOWED_IMPORTS } from '@beds/sdk';
 import type { Finding } from '../../generation/contract.js';
 import { makeFinding } from '../../generation/make-finding.js';
+import { withEsbuild } from '../../generation/with-esbuild.js';
 
 /** Most findings of one kind that are reported; a bundle of the wrong kind has hundreds. */
 const MAX_FINDINGS = 20;
@@ -43,7 +44,7 @@ export async function scanImports(code: string): Promise<readonly Finding[]> {
   };
   try {
     const stdin = { contents: code, sourcefile: 'index.mjs', loader: 'js' } as const;
-    const result: BuildResult = await build({ ...OPTIONS, stdin, plugins: [collect] });
+    const result: BuildResult = await withEsbuild(() => build({ ...OPTIONS, stdin, plugins: [collect] }));
     return [...judgeImports(imports), ...judgeWarnings(result.warnings)].slice(0, MAX_FINDINGS);
   } catch (error) {
     const { errors } = error as Partial<BuildFailure>;

@@ -23,10 +23,23 @@ export interface PruneOptions {
   readonly inUse: ReadonlySet<string>;
 }
 
+/** A draft is renamed within moments of being made. */
+const DRAFT_MAX_AGE_MS = 3_600_000;
 const HASH = /^[0-9a-f]{64}$/;
 
-/** Copies the bytes to `<stageDirectory>/<hash>`, whole or not at all. A copy that is there and intact is used again. */
+/**
+ * Copies the bytes to `<stageDirectory>/<hash>`, whole or not at all. A copy that is there and intact is used again. Throws
+ * `BEDS_ADMISSION_STAGE_UNWRITABLE`.
+ */
 export async function stageBundle(bytes: BundleBytes, stageDirectory: string): Promise<StagedBundle> {
+  try {
+    return await stage(bytes, stageDirectory);
+  } catch (cause) {
+    throw admissionErrors.make('BEDS_ADMISSION_STAGE_UNWRITABLE', undefined, { cause });
+  }
+}
+
+async function stage(bytes: BundleBytes, stageDirectory: string): Promise<StagedBundle> {
   const directory = join(stageDirectory, bytes.hash);
   const existing = await loadStaged(bytes.hash, stageDirectory).catch(() => undefined);
   if (existing !== undefined) {
@@ -66,8 +79,9 @@ export async function loadStaged(hash: string, stageDirectory: string): Promise<
   return { hash, manifest, manifestText, files, directory };
 }
 
-/** Removes the oldest copies of each domain beyond `keepVersions`. */
+/** Removes the oldest copies of each domain beyond `keepVersions`, and drafts that a killed host left behind. */
 export async function pruneStage({ stageDirectory, keepVersions, inUse }: PruneOptions): Promise<void> {
+  await removeOldDrafts(stageDirectory);
   const kept = new Map<string, number>();
   for (const { hash, domain } of await listStaged(stageDirectory)) {
     const count = (kept.get(domain) ?? 0) + 1;
@@ -75,6 +89,18 @@ export async function pruneStage({ stageDirectory, keepVersions, inUse }: PruneO
     if (count > keepVersions && !inUse.has(hash)) {
       await rm(join(stageDirectory, hash), { recursive: true, force: true });
     }
+  }
+}
+
+async function removeOldDrafts(stageDirectory: string): Promise<void> {
+  const names = await readdir(stageDirectory).catch((): string[] => []);
+  for (const name of names.filter((candidate) => candidate.startsWith('.draft-'))) {
+    const path = join(stageDirectory, name);
+    const ageMs = await stat(path).then(
+      ({ mtimeMs }) => Date.now() - mtimeMs,
+      () => 0,
+    );
+    if (ageMs > DRAFT_MAX_AGE_MS) await rm(path, { recursive: true, force: true });
   }
 }
 
