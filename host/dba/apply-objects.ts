@@ -1,0 +1,108 @@
+import { dbaErrors } from '../errors/dba.js';
+import type { AdministeredStore, DbaProgress, DomainObjects, StoreAdministrator, StoreKind } from './contract.js';
+import { administerMongodb } from './mongodb/administrator.js';
+import { administerMysql } from './mysql/administrator.js';
+import { readDomains } from './read-domains.js';
+import {
+  makeRuntimeAccount,
+  readRuntimeAccounts,
+  runtimeUrl,
+  writeRuntimeAccounts,
+  type RuntimeAccounts,
+} from './runtime-accounts.js';
+
+export interface ApplyOptions {
+  /** The databases by the name that templates use. */
+  readonly stores: Readonly<Record<string, AdministeredStore>>;
+  /** Holds `<domain>/db/`. */
+  readonly folder: string;
+  /** `services.directory`: the runtime accounts are kept there. */
+  readonly directory: string;
+  /** Default: every domain that has objects. */
+  readonly domains?: readonly string[];
+  /** Whether files are put in again that are there unchanged. Default false. */
+  readonly force?: boolean;
+  readonly onProgress?: (event: DbaProgress) => void;
+}
+
+export interface AppliedObjects {
+  readonly applied: number;
+  readonly unchanged: number;
+  /** URLs with the runtime accounts, by store: secrets. */
+  readonly urls: Readonly<Record<string, string>>;
+}
+
+const administrators: Readonly<Record<StoreKind, (adminUrl: string) => Promise<StoreAdministrator>>> = {
+  mysql: administerMysql,
+  mongodb: administerMongodb,
+};
+
+/**
+ * Does the DBA's work: puts the objects of `db/` folders into their databases, in the order of the file names, and gives
+ * them to the runtime account of each store. Running it again changes nothing. The host never does any of this.
+ * Throws BEDS_DBA_*.
+ */
+export async function applyObjects(options: ApplyOptions): Promise<AppliedObjects> {
+  const domains = readDomains(options.folder, options.domains);
+  const byStore = new Map<string, DomainObjects[]>();
+  for (const domain of domains) {
+    const store = storeOf(domain, options.stores);
+    byStore.set(store, [...(byStore.get(store) ?? []), domain]);
+  }
+  const outcomes: StoreOutcome[] = [];
+  for (const [store, own] of byStore) outcomes.push(await applyToStore(store, own, options));
+  return {
+    applied: outcomes.reduce((sum, { applied }) => sum + applied, 0),
+    unchanged: outcomes.reduce((sum, { unchanged }) => sum + unchanged, 0),
+    urls: Object.fromEntries(outcomes.map(({ store, url }) => [store, url])),
+  };
+}
+
+interface StoreOutcome {
+  readonly store: string;
+  readonly applied: number;
+  readonly unchanged: number;
+  readonly url: string;
+}
+
+/** The store that package.json names, or the only one that takes such files. */
+function storeOf({ domain, store, kind }: DomainObjects, stores: ApplyOptions['stores']): string {
+  const fitting = Object.keys(stores).filter((name) => stores[name]?.kind === kind);
+  if (store === undefined ? fitting.length === 1 : fitting.includes(store)) return store ?? fitting[0] ?? '';
+  const problem =
+    store === undefined
+      ? `${domain} names no store and ${fitting.length} stores are of kind ${kind}`
+      : `${domain} names the store ${store}, which is no store of kind ${kind}`;
+  throw dbaErrors.make('BEDS_DBA_STORE_UNKNOWN', `${problem}. Known: ${fitting.join(', ') || 'none'}.`);
+}
+
+async function applyToStore(
+  store: string,
+  domains: readonly DomainObjects[],
+  options: ApplyOptions,
+): Promise<StoreOutcome> {
+  const { kind, adminUrl } = options.stores[store] ?? { kind: 'mysql', adminUrl: '' };
+  const administrator = await administrators[kind](adminUrl);
+  try {
+    const counts = { applied: 0, unchanged: 0 };
+    for (const file of domains.flatMap(({ files }) => files)) {
+      const outcome = await administrator.apply(file, { force: options.force === true });
+      counts[outcome] += 1;
+      options.onProgress?.({ type: outcome, store, file: file.name });
+    }
+    const accounts = readRuntimeAccounts(options.directory);
+    const account = accounts[store] ?? makeRuntimeAccount(store);
+    // Kept before it is made: an account whose password is lost would stay behind in the server.
+    writeRuntimeAccounts(options.directory, { ...accounts, [store]: account });
+    const granted = await administrator.grant(domains, account);
+    if (!granted.account) writeRuntimeAccounts(options.directory, without(accounts, store));
+    options.onProgress?.({ type: 'granted', store, words: granted.words });
+    return { store, ...counts, url: granted.account ? runtimeUrl(adminUrl, account) : adminUrl };
+  } finally {
+    await administrator.close();
+  }
+}
+
+function without(accounts: RuntimeAccounts, store: string): RuntimeAccounts {
+  return Object.fromEntries(Object.entries(accounts).filter(([name]) => name !== store));
+}

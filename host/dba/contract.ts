@@ -1,0 +1,55 @@
+import type { StoreConfig } from '../config/schema.js';
+
+export type StoreKind = StoreConfig['kind'];
+
+/** A database, as its administrator reaches it. */
+export interface AdministeredStore {
+  readonly kind: StoreKind;
+  /** URL with the account of the DBA and the name of the database: a secret. */
+  readonly adminUrl: string;
+}
+
+/** One file of a domain's `db/` folder. */
+export interface ObjectFile {
+  /** `cities/db/10-table-city.sql` */
+  readonly name: string;
+  readonly text: string;
+  readonly sha256: string;
+}
+
+/** What the DBA has written for one domain. */
+export interface DomainObjects {
+  readonly domain: string;
+  /** As package.json names it; undefined where it does not. */
+  readonly store: string | undefined;
+  readonly kind: StoreKind;
+  /** In the order of their names, numbers by value. */
+  readonly files: readonly ObjectFile[];
+}
+
+/** The account that the host uses. */
+export interface RuntimeAccount {
+  readonly user: string;
+  readonly password: string;
+}
+
+export type DbaProgress =
+  | { readonly type: 'applied'; readonly store: string; readonly file: string }
+  | { readonly type: 'unchanged'; readonly store: string; readonly file: string }
+  | { readonly type: 'granted'; readonly store: string; readonly words: string };
+
+/** The administrator's connection to one database. Errors are BEDS_DBA_*. */
+export interface StoreAdministrator {
+  /** Puts a file into the database, unless exactly this was put there before and `force` is not given. */
+  apply(file: ObjectFile, options: { readonly force: boolean }): Promise<'applied' | 'unchanged'>;
+  /** Makes the runtime account and gives it the objects of these domains, nothing else. */
+  grant(domains: readonly DomainObjects[], account: RuntimeAccount): Promise<Granted>;
+  close(): Promise<void>;
+}
+
+export interface Granted {
+  /** Whether the account exists; a server without access control has none, and its own URL is used. */
+  readonly account: boolean;
+  /** For a person. */
+  readonly words: string;
+}
