@@ -2,6 +2,7 @@ import type { Command, CommandRegistry } from './command.js';
 
 /** One line for each file of commands/. */
 export const COMMANDS: CommandRegistry = new Map([
+  ['create', async (): Promise<Command> => (await import('./commands/create.js')).createCommand],
   ['build', async (): Promise<Command> => (await import('./commands/build.js')).buildCommand],
   ['config', async (): Promise<Command> => (await import('./commands/config.js')).configCommand],
   ['errors', async (): Promise<Command> => (await import('./commands/errors.js')).errorsCommand],

@@ -1,4 +1,6 @@
 import { templateErrors, type ErrorSpec } from '@beds/sdk';
+import { buildErrors } from '@beds/sdk/build';
+import { clientErrors } from '@beds/sdk/client';
 import { admissionErrors } from './admission.js';
 import { amqpErrors } from './amqp.js';
 import { cliErrors } from './cli.js';
@@ -20,11 +22,13 @@ export const catalogueAreas: readonly CatalogueArea[] = [
   { title: 'Requests', specs: requestErrors.specs },
   { title: 'Databases', specs: storeErrors.specs },
   { title: 'Templates', specs: templateErrors.specs },
+  { title: 'Building a bundle', specs: buildErrors.specs },
   { title: 'Admission of a bundle', specs: admissionErrors.specs },
   { title: 'What a template asks of its database', specs: preflightErrors.specs },
   { title: 'Broker threads', specs: threadErrors.specs },
   { title: 'RabbitMQ', specs: amqpErrors.specs },
   { title: 'Configuration', specs: configErrors.specs },
+  { title: 'Client', specs: clientErrors.specs },
   { title: 'Command line', specs: cliErrors.specs },
   { title: 'Private servers', specs: servicesErrors.specs },
 ];

@@ -1,0 +1,105 @@
+import { mongodbObjects } from './mongodb-objects.js';
+import { mysqlObjects } from './mysql-objects.js';
+
+export interface NewDomain {
+  readonly domain: string;
+  readonly store: string;
+  readonly kind: 'mysql' | 'mongodb';
+}
+
+/** File names, with `/`, and what they hold. */
+export type DomainFiles = Readonly<Record<string, string>>;
+
+/** What differs between the kinds of databases in a new domain. */
+interface Starter {
+  /** Type of the key. */
+  readonly keyType: 'integer' | 'string';
+  /** Whether the caller of `create` gives the key, or the database makes it. */
+  readonly keyIsGiven: boolean;
+  readonly objects: (name: string) => DomainFiles;
+}
+
+const STARTERS: Readonly<Record<NewDomain['kind'], Starter>> = {
+  mysql: { keyType: 'integer', keyIsGiven: false, objects: mysqlObjects },
+  mongodb: { keyType: 'string', keyIsGiven: true, objects: mongodbObjects },
+};
+
+/** All files of a new domain that keeps records of an `id` and a `name`: it builds, and passes its test, as it is. */
+export function domainFiles(asked: NewDomain): DomainFiles {
+  const starter = STARTERS[asked.kind];
+  return {
+    'package.json': packageText(asked),
+    'template.ts': templateText(asked, starter),
+    [`${asked.domain}.test.ts`]: testText(starter),
+    ...starter.objects(objectPrefix(asked.domain)),
+  };
+}
+
+/** Databases do not like `-` in names. */
+function objectPrefix(domain: string): string {
+  return domain.replaceAll('-', '_');
+}
+
+function packageText({ domain, store }: NewDomain): string {
+  const content = {
+    name: `@beds-plugins/${domain}`,
+    version: '1.0.0',
+    private: true,
+    description: `The domain ${domain}.`,
+    type: 'module',
+    dependencies: { '@beds/sdk': '*' },
+    beds: { store },
+  };
+  return `${JSON.stringify(content, undefined, 2)}\n`;
+}
+
+function templateText({ domain, store }: NewDomain, { keyType, keyIsGiven }: Starter): string {
+  const name = objectPrefix(domain);
+  const created = keyIsGiven ? `id: '${keyType}', name: 'string'` : `name: 'string'`;
+  return `import { defineTemplate, routine, view } from '@beds/sdk';
+
+/** The DBA's objects are in db/; they are the only way to the data. */
+export default defineTemplate({
+  domain: '${domain}',
+  version: '1.0.0',
+  store: '${store}',
+  key: 'id',
+  objects: {
+    create: routine('${name}_create', { ${created} }),
+    fetch: view('${name}_list', { id: '${keyType}', name: 'string' }),
+    update: routine('${name}_update', { id: '${keyType}', name: 'string?' }),
+    delete: routine('${name}_delete', { id: '${keyType}' }),
+  },
+});
+`;
+}
+
+function testText({ keyType, keyIsGiven }: Starter): string {
+  const id = keyType === 'integer' ? '1' : `'one'`;
+  const record = `{ id: ${id}, name: 'First' }`;
+  return `import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import type { CallResult, JsonObject, TemplateContext } from '@beds/sdk';
+import template from './template.js';
+
+const record = ${record};
+
+/** Stands in for the database: answers every call with these rows. */
+function answering(rows: readonly JsonObject[]): TemplateContext {
+  const call = (): Promise<CallResult> => Promise.resolve({ rows, sets: [rows], affected: rows.length });
+  return { call } as unknown as TemplateContext;
+}
+
+it('create gives back the record that the database made', async () => {
+  assert.deepEqual(await template.createRecord(${keyIsGiven ? 'record' : `{ name: 'First' }`}, answering([record])), record);
+});
+
+it('create refuses a record without a name, before the database is asked', async () => {
+  await assert.rejects(template.createRecord({${keyIsGiven ? ` id: ${id} ` : ''}}, answering([])), { field: 'payload.name' });
+});
+
+it('update says when there is no such record', async () => {
+  await assert.rejects(template.updateRecord(record, answering([])), { code: 'BEDS_TEMPLATE_NOT_FOUND' });
+});
+`;
+}

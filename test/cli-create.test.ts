@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { promisify } from 'node:util';
+import { defaultFileText } from '../host/config/default-file.js';
+import { EXIT } from '../host/cli/command.js';
+import { main } from '../host/cli/main.js';
+
+const run = promisify(execFile);
+
+/** A checkout without domains, with the packages and settings of this one. */
+function checkout(t: TestContext): string {
+  const root = mkdtempSync(join(tmpdir(), 'beds-create-'));
+  t.after(() => {
+    rmSync(root, { recursive: true, force: true });
+  });
+  mkdirSync(join(root, 'config'));
+  writeFileSync(join(root, 'config', 'beds.toml'), defaultFileText());
+  writeFileSync(join(root, 'package.json'), '{ "type": "module" }');
+  symlinkSync(resolve('node_modules'), join(root, 'node_modules'));
+  const compilerOptions = {
+    composite: false,
+    rootDir: '.',
+    outDir: 'dist',
+    typeRoots: [resolve('node_modules/@types')],
+  };
+  const settings = { extends: resolve('tsconfig.base.json'), compilerOptions, include: ['plugins'] };
+  writeFileSync(join(root, 'tsconfig.json'), JSON.stringify(settings));
+  return root;
+}
+
+interface Ran {
+  readonly code: number;
+  readonly text: string;
+}
+
+async function beds(root: string, ...args: readonly string[]): Promise<Ran> {
+  let text = '';
+  const stream = {
+    write: (part: string): void => {
+      text += part;
+    },
+  };
+  const code = await main({ args, projectRoot: root, cwd: root, env: {}, streams: { stdout: stream, stderr: stream } });
+  return { code, text };
+}
+
+/** Runs a program of the installed packages; rejects with its output when it fails. */
+function tool(root: string, program: string, ...args: readonly string[]): Promise<unknown> {
+  return run(process.execPath, [resolve('node_modules', program), ...args], { cwd: root, timeout: 120_000 });
+}
+
+describe('beds create', () => {
+  for (const store of ['main', 'documents']) {
+    it(`starts a domain in store ${store} that compiles, is formatted, passes its test and builds`, async (t) => {
+      const root = checkout(t);
+      const created = await beds(root, 'create', 'sea-notes', '--store', store);
+      assert.equal(created.code, EXIT.ok, created.text);
+      assert.match(created.text, /^plugins\/sea-notes\/template\.ts$/m);
+      assert.ok(readdirSync(join(root, 'plugins', 'sea-notes', 'db')).length >= 5);
+
+      await tool(root, 'prettier/bin/prettier.cjs', '--config', resolve('.prettierrc.json'), '--check', 'plugins');
+      await tool(root, 'typescript/bin/tsc', '-p', '.');
+      await run(process.execPath, ['--test', 'dist/plugins/sea-notes/sea-notes.test.js'], {
+        cwd: root,
+        timeout: 60_000,
+        env: { PATH: process.env['PATH'] },
+      });
+      const built = await beds(root, 'build', 'sea-notes', '--file', '--out', 'out');
+      assert.equal(built.code, EXIT.ok, built.text);
+      assert.ok(existsSync(join(root, 'out', 'sea-notes-1.0.0.mjs')));
+    });
+  }
+
+  it('refuses a name that is taken, a name that cannot be one, and a store that is not there', async (t) => {
+    const root = checkout(t);
+    assert.equal((await beds(root, 'create', 'notes')).code, EXIT.ok);
+    const taken = await beds(root, 'create', 'notes');
+    assert.equal(taken.code, EXIT.failed);
+    assert.match(taken.text, /BEDS_CLI_TARGET_EXISTS: There is a plugins\/notes already/);
+    for (const name of ['Notes', '../up', 'a_b', '9'])
+      assert.equal((await beds(root, 'create', name)).code, EXIT.usage);
+    const nowhere = await beds(root, 'create', 'more', '--store', 'mian');
+    assert.match(nowhere.text, /The configuration has no store mian\. Did you mean main\?/);
+    assert.ok(!existsSync(join(root, 'plugins', 'more')));
+  });
+});
+
+describe('beds build', () => {
+  it('refuses a folder without a template, with the reason', async (t) => {
+    const { code, text } = await beds(checkout(t), 'build', 'nowhere');
+    assert.equal(code, EXIT.usage);
+    assert.match(text, /BEDS_CLI_ARGUMENT_INVALID: There is no template\.ts in .*nowhere/);
+  });
+});
