@@ -294,6 +294,20 @@ describe('the plugin directory', () => {
     assert.deepEqual(record.errors, []);
   });
 
+  it('may go away and come back: nothing is taken for removed meanwhile, and it is said once', async (t) => {
+    const { directory, record, watcher } = await startWatching(t, { scanIntervalMs: 30 });
+    await writeBundle(directory, { version: '1.0.0' });
+    await record.at(0);
+    await rename(directory, `${directory}.away`);
+    await sleep(400);
+    assert.equal(record.errors.length, 1);
+    await rename(`${directory}.away`, directory);
+    await writeBundle(directory, { version: '1.1.0' });
+    await record.at(1);
+    await Promise.all([watcher.close(), watcher.close()]);
+    assert.deepEqual(record.summary, ['complete notes-1.0.0', 'complete notes-1.1.0']);
+  });
+
   it('must not be a link, nor open to everyone', async (t) => {
     const parent = await temporaryDirectory(t);
     await mkdir(join(parent, 'open'));

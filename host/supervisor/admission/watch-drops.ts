@@ -40,6 +40,7 @@ class DirectoryWatcher implements DropWatcher {
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
   #isWanted = false;
+  #isFailing = false;
   #closed: Promise<void> | undefined;
 
   constructor(options: WatchOptions, handlers: DropHandlers) {
@@ -111,8 +112,11 @@ class DirectoryWatcher implements DropWatcher {
     clearTimeout(this.#timer);
     try {
       await this.#ledger.look(await readdir(this.#options.directory));
+      this.#isFailing = false;
     } catch (error) {
-      this.#handlers.error(error);
+      // Said once, not at every look, until it is over.
+      if (!this.#isFailing) this.#handlers.error(error);
+      this.#isFailing = true;
     }
   }
 }
