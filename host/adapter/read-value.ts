@@ -67,8 +67,11 @@ function readDatetime(value: Json): ReadValue {
   if (Number.isNaN(instant.getTime()) || 'problem' in readDate(value.slice(0, 10))) {
     return wrong('must be an instant that exists');
   }
-  const iso = instant.toISOString();
-  return /^\d{4}-/.test(iso) ? { value: iso } : wrong('must lie in the years 0000 to 9999');
+  const seconds = instant.toISOString().slice(0, 19);
+  if (!/^\d{4}-/.test(seconds)) return wrong('must lie in the years 0000 to 9999');
+  // Databases keep more digits than Date: a cursor that lost them would skip or repeat rows.
+  const fraction = (/\.(\d+)/.exec(value)?.[1] ?? '').replace(/0+$/, '').padEnd(3, '0');
+  return { value: `${seconds}.${fraction}Z` };
 }
 
 function isJson(value: unknown, depth: number): value is Json {
@@ -94,7 +97,7 @@ const readers: Readonly<Record<ValueDescription['type'], Reader>> = {
 
 /**
  * Checks one value that is not null against its description. Integers come back as numbers, beyond 2^53 as decimal
- * strings; decimals as decimal strings; instants in UTC with milliseconds.
+ * strings; decimals as decimal strings; instants in UTC with milliseconds or, where given, more digits.
  */
 export function readValue(value: Json, description: ValueDescription): ReadValue {
   return readers[description.type](value, description);

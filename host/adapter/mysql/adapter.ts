@@ -1,0 +1,158 @@
+import { isBedsError } from '@beds/sdk';
+import type { CallResult, JsonObject, ObjectManifest, Page } from '@beds/sdk';
+import type { StoreConfig } from '../../config/schema.js';
+import { checkUse } from '../check-use.js';
+import type {
+  AdapterScope,
+  CallOptions,
+  KeyedQuery,
+  NamedObject,
+  ObjectFinding,
+  StoreAdapter,
+  StoreCapabilities,
+  StoreStatus,
+} from '../contract.js';
+import { readCatalogue } from './catalogue.js';
+import { Connector } from './connector.js';
+import { Deadline } from './deadline.js';
+import { readEndpoint } from './driver.js';
+import type { DriverRow, Endpoint } from './driver.js';
+import { Killer } from './killer.js';
+import { Pool } from './pool.js';
+import { callWork, viewWork } from './run.js';
+import type { Work } from './run.js';
+import { sendAlone } from './send.js';
+import type { Progress } from './send.js';
+import { SessionRunner } from './session-runner.js';
+import { runTransaction } from './transaction.js';
+
+const MAX_ATTEMPTS = 4;
+const RETRY_PAUSE_MS = 20;
+const DESCRIBE_TIMEOUT_MS = 10_000;
+const UNKNOWN: StoreCapabilities = {
+  transactions: false,
+  readOnlyReads: false,
+  statementDeadline: false,
+  nativeViews: false,
+  accessControl: false,
+};
+
+/** Serves a store on MySQL or MariaDB. Throws BEDS_STORE_URL_INVALID. */
+export function createMysqlAdapter(options: { readonly store: string; readonly config: StoreConfig }): StoreAdapter {
+  return new MysqlAdapter(options.store, options.config, readEndpoint(options.store, options.config));
+}
+
+class MysqlAdapter implements StoreAdapter {
+  readonly store: string;
+  readonly #config: StoreConfig;
+  readonly #database: string;
+  readonly #connector: Connector;
+  readonly #pool: Pool;
+  readonly #killer: Killer;
+  readonly #sessions: SessionRunner;
+
+  constructor(store: string, config: StoreConfig, { database, connect }: Endpoint) {
+    this.store = store;
+    this.#config = config;
+    this.#database = database;
+    this.#connector = new Connector(connect, config.connectTimeoutMs);
+    this.#killer = new Killer(connect);
+    this.#pool = new Pool({
+      connector: this.#connector,
+      poolSize: config.poolSize,
+      queueLimit: config.queueLimit,
+      acquireTimeoutMs: config.acquireTimeoutMs,
+    });
+    this.#sessions = new SessionRunner(this.#pool, this.#killer);
+  }
+
+  async open(): Promise<void> {
+    await this.#pool.open();
+  }
+
+  describe(names: readonly string[]): Promise<ReadonlyMap<string, NamedObject>> {
+    const deadline = new Deadline({ mode: 'read', timeoutMs: DESCRIBE_TIMEOUT_MS });
+    return this.#sessions.use(deadline, {
+      progress: { mayHaveCommitted: false },
+      run: (session) =>
+        readCatalogue(
+          async (sql, values) => (await session.execute(sql, values)).result as DriverRow[],
+          this.#database,
+          names,
+        ),
+    });
+  }
+
+  check(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {
+    const notSupported = found?.native['notSupported'];
+    if (typeof notSupported !== 'string') return checkUse(use, found);
+    return [
+      {
+        code: 'BEDS_PREFLIGHT_NOT_SUPPORTED',
+        object: use.name,
+        message: `${use.name} cannot be served: ${notSupported}.`,
+        hint: 'Ask the DBA to change the object.',
+      },
+    ];
+  }
+
+  async call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<CallResult> {
+    return this.#attempt(callWork(object, args), new Deadline(options));
+  }
+
+  async view(object: NamedObject, query: KeyedQuery, options: CallOptions): Promise<Page> {
+    return this.#attempt(viewWork(object, query), new Deadline(options));
+  }
+
+  /** Not tried again after a deadlock: the work may have done what no database undoes. It is told BEDS_STORE_DEADLOCK. */
+  transaction<T>(work: (scope: AdapterScope) => Promise<T>, options: CallOptions): Promise<T> {
+    const progress: Progress = { mayHaveCommitted: false };
+    return this.#sessions.use(new Deadline(options), {
+      progress,
+      run: (session) => runTransaction(session, work, progress),
+    });
+  }
+
+  status(): StoreStatus {
+    const { profile, lastError } = this.#connector;
+    return {
+      store: this.store,
+      kind: this.#config.kind,
+      server: profile?.version ?? 'unknown',
+      up: profile !== undefined && lastError === undefined,
+      capabilities: profile?.capabilities ?? UNKNOWN,
+      connections: this.#pool.counts,
+      ...(lastError === undefined ? {} : { lastError }),
+    };
+  }
+
+  async close(timeoutMs: number): Promise<void> {
+    await this.#pool.close(timeoutMs);
+    this.#killer.close();
+  }
+
+  /** Runs a single call, again after a deadlock; a read also once more on another connection if its own was dead. */
+  async #attempt<T>(work: Work<T>, deadline: Deadline): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#once(work, deadline);
+      } catch (error) {
+        const code = isBedsError(error) ? error.code : '';
+        const lostRead = code === 'BEDS_STORE_UNAVAILABLE' && deadline.mode === 'read' && attempt === 1;
+        const gaveWay = code === 'BEDS_STORE_DEADLOCK' && attempt < MAX_ATTEMPTS;
+        if (!lostRead && !gaveWay) throw error;
+        if (gaveWay) await deadline.pause(Math.random() * RETRY_PAUSE_MS * 2 ** attempt);
+      }
+    }
+  }
+
+  #once<T>(work: Work<T>, deadline: Deadline): Promise<T> {
+    const progress: Progress = { mayHaveCommitted: false };
+    const send = sendAlone({ kind: work.kind, mode: deadline.mode, progress });
+    return this.#sessions.use(deadline, {
+      progress,
+      args: work.args,
+      run: (session) => work.run(session, send),
+    });
+  }
+}

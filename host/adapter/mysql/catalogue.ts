@@ -1,0 +1,123 @@
+import type { JsonObject } from '@beds/sdk';
+import type { NamedObject, NamedValue } from '../contract.js';
+import type { DriverRow } from './driver.js';
+import { namedValue, valueType } from './value-types.js';
+import type { CatalogueType } from './value-types.js';
+
+/** Objects with other names are not offered: names go into statements, where only these need no thought. */
+const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
+
+/** Runs a catalogue query with values. */
+export type ReadCatalogue = (sql: string, values: readonly unknown[]) => Promise<readonly DriverRow[]>;
+
+type Fields = Readonly<Record<string, string | number | null>>;
+
+/**
+ * Reads the named objects of one database that the runtime account may see. Base tables are never among them, granted or
+ * not. A name that is given to several objects, or that uses what BEDS cannot serve, says so in `native.notSupported`.
+ */
+export async function readCatalogue(
+  read: ReadCatalogue,
+  database: string,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, NamedObject>> {
+  const wanted = [...new Set(names)].filter((name) => IDENTIFIER.test(name));
+  if (wanted.length === 0) return new Map();
+  const marks = wanted.map(() => '?').join(',');
+  const values = [database, ...wanted];
+  // n.b. one after the other: they share a connection.
+  const views = await read(`${COLUMNS} AND c.TABLE_NAME IN (${marks}) ORDER BY c.ORDINAL_POSITION`, values);
+  const routines = await read(`${ROUTINES} AND ROUTINE_NAME IN (${marks})`, values);
+  const parameters = await read(`${PARAMETERS} AND SPECIFIC_NAME IN (${marks}) ORDER BY ORDINAL_POSITION`, values);
+  const found = [
+    ...groupBy(views as readonly Fields[], 'object').map(([name, columns]) => readView(database, name, columns)),
+    ...(routines as readonly Fields[]).map((routine) =>
+      readRoutine(database, routine, parameters as readonly Fields[]),
+    ),
+  ];
+  return unambiguous(found.filter(({ name }) => wanted.includes(name)));
+}
+
+const COLUMNS = `SELECT c.TABLE_NAME AS object, c.COLUMN_NAME AS name, c.DATA_TYPE AS dataType,
+  c.COLUMN_TYPE AS fullType, c.IS_NULLABLE AS nullable, c.CHARACTER_MAXIMUM_LENGTH AS maxLength,
+  c.COLLATION_NAME AS collation
+  FROM INFORMATION_SCHEMA.COLUMNS c JOIN INFORMATION_SCHEMA.TABLES t
+    ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME AND t.TABLE_TYPE = 'VIEW'
+  WHERE c.TABLE_SCHEMA = ?`;
+const ROUTINES = `SELECT SPECIFIC_NAME AS object, ROUTINE_TYPE AS kind
+  FROM INFORMATION_SCHEMA.ROUTINES WHERE ROUTINE_SCHEMA = ? AND ROUTINE_TYPE IN ('PROCEDURE', 'FUNCTION')`;
+const PARAMETERS = `SELECT SPECIFIC_NAME AS object, ROUTINE_TYPE AS kind, ORDINAL_POSITION AS position,
+  PARAMETER_MODE AS mode, PARAMETER_NAME AS name, DATA_TYPE AS dataType, DTD_IDENTIFIER AS fullType,
+  CHARACTER_MAXIMUM_LENGTH AS maxLength, COLLATION_NAME AS collation
+  FROM INFORMATION_SCHEMA.PARAMETERS WHERE SPECIFIC_SCHEMA = ?`;
+
+function readView(database: string, name: string, rows: readonly Fields[]): NamedObject {
+  const usable = rows.filter((row) => IDENTIFIER.test(String(row['name'])) && carries(row));
+  const columns = usable.map((row): NamedValue => ({
+    ...namedValue(typeOf(row)),
+    nullable: row['nullable'] === 'YES',
+  }));
+  return { kind: 'view', name, columns, native: { database } };
+}
+
+function readRoutine(database: string, routine: Fields, parameters: readonly Fields[]): NamedObject {
+  const name = String(routine['object']);
+  const kind = routine['kind'] === 'FUNCTION' ? 'function' : 'procedure';
+  const own = parameters.filter((row) => row['object'] === name && row['kind'] === routine['kind']);
+  // Position 0 is what a function returns.
+  const rows = own.filter((row) => Number(row['position']) > 0);
+  const returned = own.find((row) => Number(row['position']) === 0);
+  // A routine cannot say that a parameter may be left out; it always takes null.
+  const args = rows.map((row): NamedValue => ({ ...namedValue(typeOf(row)), nullable: true }));
+  const returns = returned === undefined ? {} : { returns: valueType(typeOf(returned)) ?? 'string' };
+  const native: JsonObject = { database, ...returns, ...problem(rows) };
+  return { kind, name, args, native };
+}
+
+function problem(rows: readonly Fields[]): JsonObject {
+  const out = rows.find((row) => row['mode'] !== 'IN');
+  if (out !== undefined) {
+    return { notSupported: `its parameter ${out['name']} is ${out['mode']}; give results back by SELECT instead` };
+  }
+  const unnamed = rows.find((row) => !IDENTIFIER.test(String(row['name'])));
+  if (unnamed !== undefined)
+    return { notSupported: `parameter ${unnamed['position']} has a name that is no identifier` };
+  const foreign = rows.find((row) => !carries(row));
+  if (foreign === undefined) return {};
+  return { notSupported: `its parameter ${foreign['name']} is ${foreign['fullType']}, which BEDS cannot carry` };
+}
+
+function carries(row: Fields): boolean {
+  return valueType(typeOf(row)) !== undefined;
+}
+
+function typeOf(row: Fields): CatalogueType {
+  return {
+    name: String(row['name']),
+    dataType: String(row['dataType']),
+    fullType: String(row['fullType']),
+    maxLength: row['maxLength'] ?? null,
+    collation: row['collation'] === null ? null : String(row['collation']),
+  };
+}
+
+function unambiguous(found: readonly NamedObject[]): ReadonlyMap<string, NamedObject> {
+  const objects = new Map<string, NamedObject>();
+  for (const object of found) {
+    const other = objects.get(object.name);
+    const native = { ...object.native, notSupported: `its name is that of a ${other?.kind} as well; rename one` };
+    objects.set(object.name, other === undefined ? object : { ...object, native });
+  }
+  return objects;
+}
+
+function groupBy(rows: readonly Fields[], column: string): readonly (readonly [string, readonly Fields[]])[] {
+  const groups = new Map<string, Fields[]>();
+  for (const row of rows) {
+    const name = String(row[column]);
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [row]);
+    else group.push(row);
+  }
+  return [...groups];
+}

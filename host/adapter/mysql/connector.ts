@@ -1,0 +1,60 @@
+import { storeErrors } from '../../errors/store.js';
+import type { Connect, DriverConnection } from './driver.js';
+import { profileServer } from './server-profile.js';
+import type { ServerProfile } from './server-profile.js';
+import { Session } from './session.js';
+import { toStoreError } from './store-error.js';
+
+/** Opens sessions, and remembers what the server can do and whether it could be reached. */
+export class Connector {
+  readonly #connect: Connect;
+  readonly #timeoutMs: number;
+  #profile: ServerProfile | undefined;
+  #lastError: string | undefined;
+
+  constructor(connect: Connect, timeoutMs: number) {
+    this.#connect = connect;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  get profile(): ServerProfile | undefined {
+    return this.#profile;
+  }
+
+  get lastError(): string | undefined {
+    return this.#lastError;
+  }
+
+  /** Bounded by `connectTimeoutMs`, the finding out of the server's capabilities included. */
+  async open(): Promise<Session> {
+    const connection = this.#connect();
+    // mysql2 throws what nobody listens to; the session's owner learns of a loss by its own listener.
+    connection.on('error', () => undefined);
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(storeErrors.make('BEDS_STORE_UNAVAILABLE')), this.#timeoutMs);
+    });
+    try {
+      const session = await Promise.race([this.#greet(connection), timeout]);
+      this.#lastError = undefined;
+      return session;
+    } catch (error) {
+      connection.destroy();
+      connection.stream.destroy();
+      const failure = 'verdict' in (error as object) ? (error as Error & { code: string }) : toStoreError(error);
+      this.#lastError = failure.code;
+      throw failure;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #greet(connection: DriverConnection): Promise<Session> {
+    await new Promise<void>((resolve, reject) => {
+      connection.once('connect', resolve);
+      connection.once('error', (error) => reject(error as Error));
+    });
+    this.#profile ??= await profileServer(connection);
+    return new Session(connection, this.#profile);
+  }
+}

@@ -1,0 +1,232 @@
+import { storeErrors } from '../../errors/store.js';
+import type { Connector } from './connector.js';
+import type { Session, SessionMode } from './session.js';
+
+export interface PoolOptions {
+  readonly connector: Connector;
+  readonly poolSize: number;
+  readonly queueLimit: number;
+  readonly acquireTimeoutMs: number;
+}
+
+interface Waiter {
+  readonly mode: SessionMode;
+  readonly resolve: (session: Session) => void;
+  readonly reject: (error: Error) => void;
+}
+
+const RESET_TIMEOUT_MS = 1_000;
+const IDLE_CHECK_MS = 1_000;
+
+/**
+ * Connections of one thread. mysql2's own pool knows no longest wait, keeps waiters that have given up, and resets after
+ * every use; this one resets what the server says is dirty before the next borrower gets it (0.22 ms saved a call).
+ */
+export class Pool {
+  readonly #options: PoolOptions;
+  readonly #idle: Session[] = [];
+  readonly #all = new Set<Session>();
+  readonly #waiters = new Set<Waiter>();
+  readonly #sweeper: NodeJS.Timeout;
+  #connecting = 0;
+  #closing: Promise<void> | undefined;
+  #drained: (() => void) | undefined;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+    this.#sweeper = setInterval(() => this.#resetIdle(), IDLE_CHECK_MS);
+    this.#sweeper.unref();
+  }
+
+  get counts(): { readonly inUse: number; readonly idle: number; readonly waiting: number; readonly limit: number } {
+    const idle = this.#idle.length;
+    return { inUse: this.#all.size - idle, idle, waiting: this.#waiters.size, limit: this.#options.poolSize };
+  }
+
+  /** Opens one connection, unless there is one. */
+  async open(): Promise<void> {
+    if (this.#closing !== undefined) throw storeErrors.make('BEDS_STORE_CLOSED');
+    if (this.#all.size > 0) return;
+    this.#connecting += 1;
+    try {
+      this.#adopt(await this.#options.connector.open());
+    } finally {
+      this.#connecting -= 1;
+    }
+  }
+
+  /** A clean session, best one that was last used in this mode. BEDS_STORE_OVERLOADED, _TIMEOUT, _UNAVAILABLE, _CLOSED. */
+  async borrow(mode: SessionMode, timeoutMs: number): Promise<Session> {
+    if (this.#closing !== undefined) throw storeErrors.make('BEDS_STORE_CLOSED');
+    const session = this.#takeIdle(mode);
+    if (session !== undefined) return session;
+    if (this.#waiters.size >= this.#options.queueLimit) throw storeErrors.make('BEDS_STORE_OVERLOADED');
+    const wait = this.#wait(mode, timeoutMs);
+    this.#grow();
+    return wait;
+  }
+
+  /** Takes the session back; the caller does not wait for its cleaning. */
+  release(session: Session): void {
+    if (!session.alive || this.#closing !== undefined) {
+      this.#drop(session);
+      return;
+    }
+    if (!session.needsReset) {
+      this.#hand(session);
+      return;
+    }
+    void this.clean(session).then(
+      () => this.#hand(session),
+      () => this.#drop(session),
+    );
+  }
+
+  /** Waits for borrowed sessions, at most `timeoutMs`, then ends all. Later calls join the first. */
+  close(timeoutMs: number): Promise<void> {
+    this.#closing ??= this.#close(timeoutMs);
+    return this.#closing;
+  }
+
+  #takeIdle(mode: SessionMode): Session | undefined {
+    const same = this.#idle.findLastIndex((session) => session.mode === mode);
+    if (same >= 0) return this.#idle.splice(same, 1)[0];
+    // Opening another keeps both kinds of sessions ready; at the limit a session changes its kind.
+    return this.#all.size + this.#connecting < this.#options.poolSize ? undefined : this.#idle.pop();
+  }
+
+  #wait(mode: SessionMode, timeoutMs: number): Promise<Session> {
+    const { acquireTimeoutMs } = this.#options;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => {
+          this.#waiters.delete(waiter);
+          reject(this.#waitedInVain(timeoutMs < acquireTimeoutMs));
+        },
+        Math.min(timeoutMs, acquireTimeoutMs),
+      );
+      const waiter: Waiter = {
+        mode,
+        resolve: (session) => (clearTimeout(timer), resolve(session)),
+        reject: (error) => (clearTimeout(timer), reject(error)),
+      };
+      this.#waiters.add(waiter);
+    });
+  }
+
+  #waitedInVain(untilDeadline: boolean): Error {
+    if (untilDeadline) return storeErrors.make('BEDS_STORE_TIMEOUT');
+    return storeErrors.make(this.#all.size === 0 ? 'BEDS_STORE_UNAVAILABLE' : 'BEDS_STORE_OVERLOADED');
+  }
+
+  #grow(): void {
+    const { connector, poolSize } = this.#options;
+    if (this.#all.size + this.#connecting >= poolSize || this.#connecting >= this.#waiters.size) return;
+    this.#connecting += 1;
+    connector.open().then(
+      (session) => {
+        this.#connecting -= 1;
+        this.#adopt(session);
+      },
+      (error: Error) => {
+        this.#connecting -= 1;
+        // Whoever waits longest is told; the others' attempts are under way, or follow.
+        this.#nextWaiter()?.reject(error);
+        this.#grow();
+      },
+    );
+  }
+
+  #adopt(session: Session): void {
+    if (this.#closing !== undefined) {
+      session.destroy();
+      return;
+    }
+    this.#all.add(session);
+    const lost = (): void => {
+      session.markLost();
+      const at = this.#idle.indexOf(session);
+      if (at < 0) return;
+      this.#idle.splice(at, 1);
+      this.#drop(session);
+    };
+    session.connection.on('error', lost);
+    session.connection.on('end', lost);
+    this.#hand(session);
+  }
+
+  #hand(session: Session): void {
+    if (!session.alive || this.#closing !== undefined) {
+      this.#drop(session);
+      return;
+    }
+    session.lastUsedAt = Date.now();
+    const waiter = this.#nextWaiter();
+    if (waiter === undefined) this.#idle.push(session);
+    else waiter.resolve(session);
+  }
+
+  #nextWaiter(): Waiter | undefined {
+    const [waiter] = this.#waiters;
+    if (waiter !== undefined) this.#waiters.delete(waiter);
+    return waiter;
+  }
+
+  #drop(session: Session): void {
+    session.destroy();
+    this.#all.delete(session);
+    if (this.#closing === undefined) this.#grow();
+    else if (this.#all.size === this.#idle.length) this.#drained?.();
+  }
+
+  /** Rolls back and forgets all that the session holds, within a second; else it is gone. */
+  async clean(session: Session): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(storeErrors.make('BEDS_STORE_UNAVAILABLE')), RESET_TIMEOUT_MS);
+    });
+    try {
+      await Promise.race([session.reset(), timeout]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** What a routine may have left behind without the server saying so goes as soon as nobody waits for the session. */
+  #resetIdle(): void {
+    const before = Date.now() - IDLE_CHECK_MS;
+    for (const session of this.#idle.filter(({ used, lastUsedAt }) => used && lastUsedAt < before)) {
+      this.#idle.splice(this.#idle.indexOf(session), 1);
+      session.markDirty();
+      this.release(session);
+    }
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    clearInterval(this.#sweeper);
+    for (const waiter of this.#waiters) waiter.reject(storeErrors.make('BEDS_STORE_CLOSED'));
+    this.#waiters.clear();
+    if (this.#all.size > this.#idle.length) {
+      const drained = new Promise<void>((resolve) => (this.#drained = resolve));
+      let timer: NodeJS.Timeout | undefined;
+      const timeout = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeoutMs)));
+      await Promise.race([drained, timeout]);
+      clearTimeout(timer);
+    }
+    await Promise.all(this.#idle.splice(0).map((session) => end(session)));
+    for (const session of this.#all) session.destroy();
+    this.#all.clear();
+  }
+}
+
+/** Says goodbye, so that the server does not count an aborted connection; at most RESET_TIMEOUT_MS. */
+async function end(session: Session): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const bound = new Promise<void>((resolve) => (timer = setTimeout(resolve, RESET_TIMEOUT_MS)));
+  const goodbye = new Promise<void>((resolve) => {
+    session.connection.end(() => resolve());
+  });
+  await Promise.race([goodbye, bound]);
+  clearTimeout(timer);
+  session.destroy();
+}

@@ -1,0 +1,51 @@
+import type { NamedObject } from '../contract.js';
+import type { Send } from './run.js';
+import type { Executed, Session, SessionMode } from './session.js';
+
+/** How far a transaction has come. */
+export interface Progress {
+  /** Whether a COMMIT may have reached the server: then a lost connection leaves the outcome open. */
+  mayHaveCommitted: boolean;
+}
+
+export interface Sending {
+  readonly kind: NamedObject['kind'];
+  readonly mode: SessionMode;
+  readonly progress: Progress;
+}
+
+/** Sends a statement inside a transaction that is open already. */
+export function sendInside(session: Session, sql: string, values: readonly unknown[]): Promise<Executed> {
+  return session.execute(sql, values);
+}
+
+/**
+ * Makes the sender of one statement as a transaction of its own. A procedure needs one: under autocommit each of its
+ * statements would be kept by itself, so one that fails in the middle would leave half of its work. In a block that
+ * takes one round trip, as bare CALL does; elsewhere three. A view or a function is a single statement, which is a
+ * transaction anyway, READ ONLY by its session for reads.
+ */
+export function sendAlone({ kind, mode, progress }: Sending): Send {
+  return async (session: Session, sql: string, values: readonly unknown[]): Promise<Executed> => {
+    const { blocks } = session.profile;
+    if (kind === 'view') return session.execute(sql, values);
+    if (kind === 'function' || blocks || mode === 'read') {
+      progress.mayHaveCommitted = mode === 'write';
+      if (blocks) return session.execute(inBlock(kind, sql), values);
+      // Only a block's (or a CALL's) last answer tells whether the session was left changed.
+      if (kind === 'function') session.markDirty();
+      return session.execute(sql, values);
+    }
+    await session.text('START TRANSACTION');
+    const executed = await session.execute(sql, values);
+    progress.mayHaveCommitted = true;
+    await session.text('COMMIT');
+    return executed;
+  };
+}
+
+function inBlock(kind: NamedObject['kind'], sql: string): string {
+  return kind === 'function'
+    ? `BEGIN NOT ATOMIC ${sql}; END`
+    : `BEGIN NOT ATOMIC START TRANSACTION; ${sql}; COMMIT; END`;
+}

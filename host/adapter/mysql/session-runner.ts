@@ -1,0 +1,65 @@
+import { isBedsError } from '@beds/sdk';
+import type { BedsError } from '@beds/sdk';
+import { storeErrors } from '../../errors/store.js';
+import { withinDeadline } from './deadline.js';
+import type { Deadline } from './deadline.js';
+import type { Killer } from './killer.js';
+import type { Pool } from './pool.js';
+import type { Progress } from './send.js';
+import type { Session } from './session.js';
+import { isConnectionLoss, toStoreError } from './store-error.js';
+
+export interface SessionWork<T> {
+  readonly progress: Progress;
+  /** Names that an error may point at. */
+  readonly args?: readonly string[];
+  readonly run: (session: Session) => Promise<T>;
+}
+
+/** Lends a session to a piece of work: bounded, rolled back if it fails, and clean when it goes back. */
+export class SessionRunner {
+  readonly #pool: Pool;
+  readonly #killer: Killer;
+
+  constructor(pool: Pool, killer: Killer) {
+    this.#pool = pool;
+    this.#killer = killer;
+  }
+
+  async use<T>(deadline: Deadline, { progress, args, run }: SessionWork<T>): Promise<T> {
+    const { mode } = deadline;
+    const session = await this.#pool.borrow(mode, deadline.remainingMs());
+    try {
+      return await withinDeadline({
+        session,
+        killer: this.#killer,
+        deadline,
+        mayHaveCommitted: () => progress.mayHaveCommitted,
+        run: async () => {
+          await session.prepare(mode, deadline.remainingMs());
+          return run(session);
+        },
+      });
+    } catch (error) {
+      const failure = toFailure(error, progress, args);
+      // A failed write is rolled back before its caller learns of it: its locks are gone when the caller tries again.
+      if (mode === 'write' && session.alive) await this.#pool.clean(session).catch(() => session.destroy());
+      throw failure;
+    } finally {
+      this.#pool.release(session);
+    }
+  }
+}
+
+function toFailure(error: unknown, { mayHaveCommitted }: Progress, args: readonly string[] = []): unknown {
+  const known = isBedsError(error) ? (error as BedsError) : undefined;
+  const lost =
+    known === undefined ? isServerError(error) && isConnectionLoss(error) : known.code === 'BEDS_STORE_UNAVAILABLE';
+  if (mayHaveCommitted && lost) return storeErrors.make('BEDS_STORE_INDETERMINATE');
+  return known === undefined && isServerError(error) ? toStoreError(error, args) : error;
+}
+
+/** The driver's errors; what a template's own code threw inside a transaction passes as it is. */
+function isServerError(error: unknown): boolean {
+  return error instanceof Error && ('errno' in error || 'fatal' in error || 'code' in error);
+}

@@ -1,0 +1,147 @@
+import { storeErrors } from '../../errors/store.js';
+import { query } from './driver.js';
+import type { DriverConnection, DriverFields, DriverHeader, DriverResult } from './driver.js';
+import type { ServerProfile } from './server-profile.js';
+
+export type SessionMode = 'read' | 'write';
+
+export interface Executed {
+  readonly result: DriverResult;
+  readonly fields: DriverFields;
+}
+
+// Bits of the OK packet: https://mariadb.com/kb/en/ok_packet/#server-status-flag
+const IN_TRANSACTION = 1;
+const STATE_CHANGED = 1 << 14;
+
+// GET_LOCK is the one thing a routine can leave behind that the server does not report.
+const MAX_USES_BETWEEN_RESETS = 1_000;
+
+/** The server's own bound is a safety net for a host that dies: a few sizes, so that sessions need not be set again. */
+const LIMITS_SECONDS = [1, 10, 60, 600, 86_400] as const;
+
+/** One connection and what we know of its state in the server. */
+export class Session {
+  readonly connection: DriverConnection;
+  readonly profile: ServerProfile;
+  #mode: SessionMode | undefined;
+  #limitSeconds: number | undefined;
+  #dirty = false;
+  #uses = 0;
+  #alive = true;
+  readonly #pending = new Set<(error: Error) => void>();
+  lastUsedAt = Date.now();
+
+  constructor(connection: DriverConnection, profile: ServerProfile) {
+    this.connection = connection;
+    this.profile = profile;
+  }
+
+  get alive(): boolean {
+    return this.#alive;
+  }
+
+  get mode(): SessionMode | undefined {
+    return this.#mode;
+  }
+
+  /** Whether the next borrower must not get it as it is. */
+  get needsReset(): boolean {
+    return this.#dirty || this.#uses >= MAX_USES_BETWEEN_RESETS;
+  }
+
+  get used(): boolean {
+    return this.#uses > 0;
+  }
+
+  /**
+   * Makes the session read-only or not, in at most one round trip and mostly none. With autocommit on, a session that
+   * is READ ONLY runs every single statement in a read-only transaction, so reads need no START TRANSACTION.
+   */
+  async prepare(mode: SessionMode, timeoutMs: number): Promise<void> {
+    const seconds = LIMITS_SECONDS.find((limit) => limit * 1_000 >= timeoutMs) ?? LIMITS_SECONDS[4];
+    if (this.#mode === mode && this.#limitSeconds === seconds) return;
+    const { readOnlyVariable, limitVariable, tracksState } = this.profile;
+    const settings = [
+      ...(this.#mode === undefined ? [`time_zone='+00:00'`] : []),
+      ...(this.#mode === undefined && tracksState ? ['session_track_state_change=1'] : []),
+      ...(readOnlyVariable === undefined ? [] : [`${readOnlyVariable}=${mode === 'read' ? 1 : 0}`]),
+      ...(limitVariable === undefined ? [] : [`${limitVariable.name}=${seconds * limitVariable.unitsPerSecond}`]),
+    ];
+    await this.text(`SET SESSION ${settings.join(', ')}`);
+    this.#mode = mode;
+    this.#limitSeconds = seconds;
+  }
+
+  /** Runs a prepared statement. Any error leaves the session dirty: a transaction may be open. */
+  async execute(sql: string, values: readonly unknown[]): Promise<Executed> {
+    this.#uses += 1;
+    const executed = await this.#answer<Executed>((resolve, reject) => {
+      this.connection.execute(sql, values, (error, result, fields) => {
+        if (error) reject(error as Error);
+        else resolve({ result, fields });
+      });
+    });
+    this.#noteState(executed.result);
+    return executed;
+  }
+
+  /** Runs text of our own, without values. */
+  async text(sql: string): Promise<void> {
+    await this.#answer((resolve, reject) => query(this.connection, sql).then(resolve, reject));
+  }
+
+  /** Rolls back, drops temporary tables, locks, variables and prepared statements: COM_RESET_CONNECTION. */
+  async reset(): Promise<void> {
+    await this.#answer<void>((resolve, reject) => {
+      this.connection.reset((error) => {
+        if (error) reject(error as Error);
+        else resolve();
+      });
+    });
+    this.#mode = undefined;
+    this.#limitSeconds = undefined;
+    this.#dirty = false;
+    this.#uses = 0;
+  }
+
+  markDirty(): void {
+    this.#dirty = true;
+  }
+
+  destroy(): void {
+    this.#alive = false;
+    this.connection.destroy();
+    // n.b. mysql2's destroy() only half-closes, which leaves the socket of a frozen server open for ever.
+    this.connection.stream.destroy();
+    // n.b. mysql2 forgets the callbacks of a destroyed connection.
+    for (const reject of this.#pending) reject(storeErrors.make('BEDS_STORE_UNAVAILABLE'));
+  }
+
+  markLost(): void {
+    this.#alive = false;
+  }
+
+  #answer<T>(send: (resolve: (value: T) => void, reject: (error: Error) => void) => void): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const fail = (error: Error): void => {
+        this.#pending.delete(fail);
+        this.#dirty = true;
+        reject(error);
+      };
+      this.#pending.add(fail);
+      send((value) => {
+        this.#pending.delete(fail);
+        resolve(value);
+      }, fail);
+    });
+  }
+
+  // A plain SELECT ends in rows, whose status mysql2 does not give.
+  #noteState(result: DriverResult): void {
+    const last: unknown = Array.isArray(result) ? result.at(-1) : result;
+    if (typeof last !== 'object' || last === null || !('serverStatus' in last)) return;
+    const { serverStatus } = last as DriverHeader;
+    if (!this.profile.tracksState || (serverStatus & (STATE_CHANGED | IN_TRANSACTION)) !== 0) this.#dirty = true;
+  }
+}

@@ -1,0 +1,81 @@
+import type { Scalar } from '@beds/sdk';
+import type { NamedObject, NamedValue } from '../contract.js';
+import type { Condition, QueryPlan } from '../query-plan.js';
+import { toDriver } from './bind.js';
+
+export interface Statement {
+  readonly sql: string;
+  readonly values: readonly (string | number | boolean | null)[];
+}
+
+type View = Extract<NamedObject, { kind: 'view' }>;
+type Part = Statement;
+
+const OPERATORS = { lt: '<', lte: '<=', gt: '>', gte: '>=' } as const;
+
+/** The SELECT of one page (and one row more). Identifiers come from the catalogue alone; values are bound. */
+export function viewStatement(view: View, plan: QueryPlan): Statement {
+  const columns = view.columns.map(quote).join(', ');
+  const parts = [...plan.conditions.map(condition), ...(plan.after === undefined ? [] : [position(plan.after)])];
+  const where = parts.length === 0 ? '' : ` WHERE ${parts.map(({ sql }) => sql).join(' AND ')}`;
+  const order = plan.order.map(({ column, direction }) => `${quote(column)} ${direction === 'asc' ? 'ASC' : 'DESC'}`);
+  return {
+    sql: `SELECT ${columns} FROM ${quote({ name: String(view.native['database']) })}.${quote(view)}${where} ORDER BY ${order.join(', ')} LIMIT ?`,
+    // n.b. MySQL 8 refuses a LIMIT that is bound as a DOUBLE, which is how the driver sends numbers.
+    values: [...parts.flatMap(({ values }) => values), String(plan.limit + 1)],
+  };
+}
+
+export function quote({ name }: { readonly name: string }): string {
+  return `\`${name.replaceAll('`', '``')}\``;
+}
+
+function position(groups: readonly (readonly Condition[])[]): Part {
+  const alternatives = groups.map((group) => all(group.map(condition)));
+  if (alternatives.length === 0) return { sql: 'FALSE', values: [] };
+  return {
+    sql: `(${alternatives.map(({ sql }) => sql).join(' OR ')})`,
+    values: alternatives.flatMap(({ values }) => values),
+  };
+}
+
+function all(parts: readonly Part[]): Part {
+  return { sql: `(${parts.map(({ sql }) => sql).join(' AND ')})`, values: parts.flatMap(({ values }) => values) };
+}
+
+function condition(test: Condition): Part {
+  const name = quote(test.column);
+  if (test.op === 'in') return anyOf(name, test.column, test.value);
+  const { column, op, value } = test;
+  if (value === null) return { sql: `${name} IS ${op === 'eq' ? '' : 'NOT '}NULL`, values: [] };
+  if (op === 'prefix') return { sql: `${name} LIKE ? ESCAPE '!'`, values: [`${escapeLike(String(value))}%`] };
+  const mark = placeholder(column, value);
+  const values = [toDriver(value, column.type)];
+  if (op === 'eq') return { sql: `${name} = ${mark}`, values };
+  if (op === 'ne') return { sql: `NOT (${name} <=> ${mark})`, values };
+  return { sql: `${name} ${OPERATORS[op]} ${mark}`, values };
+}
+
+function anyOf(name: string, column: NamedValue, list: readonly Scalar[]): Part {
+  const some = list.filter((value) => value !== null);
+  const isNull = some.length < list.length ? [{ sql: `${name} IS NULL`, values: [] }] : [];
+  if (some.length === 0) return isNull[0] ?? { sql: 'FALSE', values: [] };
+  // Rounded up to a power of two, so that lists of every length share few prepared statements.
+  const padded = Array.from({ length: 2 ** Math.ceil(Math.log2(some.length)) }, (_, i) => some[i] ?? some[0] ?? null);
+  const marks = padded.map((value) => placeholder(column, value)).join(', ');
+  const within = { sql: `${name} IN (${marks})`, values: padded.map((value) => toDriver(value, column.type)) };
+  return isNull[0] === undefined ? within : { sql: `(${within.sql} OR ${isNull[0].sql})`, values: within.values };
+}
+
+/** MySQL compares a number with text as floating point: exact types need an exact partner. */
+function placeholder(column: NamedValue, value: Scalar): string {
+  if (column.type === 'decimal') return 'CAST(? AS DECIMAL(65,30))';
+  if (column.type === 'integer' && typeof value === 'string') {
+    return value.startsWith('-') ? 'CAST(? AS SIGNED)' : 'CAST(? AS UNSIGNED)';
+  }
+  return '?';
+}
+
+function escapeLike(text: string): string {
+  return text.replace(/[!%_]/g, '!$&');
+}
