@@ -63,7 +63,6 @@ class MongodbAdapter implements StoreAdapter {
 
   async open(): Promise<void> {
     const { client, db } = this.#connection;
-    await this.#run({ timeoutMs: this.#config.connectTimeoutMs }, { attempt: READ, run: () => client.connect() });
     const tried = await this.#run(
       { timeoutMs: this.#config.connectTimeoutMs },
       {
@@ -196,7 +195,7 @@ class MongodbAdapter implements StoreAdapter {
     try {
       const release = await this.#slots.acquire(deadline);
       sent = true;
-      const running = prepared.run(deadline);
+      const running = this.#connection.connect().then(() => prepared.run(deadline));
       // What outlives its deadline still holds a connection: the slot stays taken until it ends.
       running.then(release, release);
       return await deadline.race(running);

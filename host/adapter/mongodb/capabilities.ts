@@ -20,11 +20,9 @@ export const NO_CAPABILITIES: StoreCapabilities = {
 
 /** Finds out what the server does by making it do it. What it says of itself is not asked: servers say much. */
 export async function tryCapabilities(client: MongoClient, db: Db): Promise<Omit<StoreCapabilities, 'nativeViews'>> {
-  const [transactions, statementDeadline, accessControl] = await Promise.all([
-    canCommit(client, db),
-    keepsDeadlines(db),
-    refusesReads(db),
-  ]);
+  const transactions = await canCommit(client, db);
+  const statementDeadline = await keepsDeadlines(db);
+  const accessControl = await refusesReads(db);
   // MongoDB has no read-only transactions: the adapter itself keeps writes out of reads.
   return { transactions, statementDeadline, accessControl, readOnlyReads: false };
 }

@@ -13,6 +13,8 @@ const NAMES_DATABASE = /^mongodb(\+srv)?:\/\/[^/]+\/[^?/]+/;
 export interface StoreClient {
   readonly client: MongoClient;
   readonly db: Db;
+  /** Connects if that never succeeded before; afterwards the driver itself comes back to a server that was gone. */
+  connect(): Promise<void>;
   /** Milliseconds of performance.now() since when there is no usable server; undefined while there is one. */
   downSince(): number | undefined;
   /** Connections that are open, used or not; those of the driver's monitor not counted. */
@@ -29,20 +31,28 @@ export function createClient(store: string, config: StoreConfig): StoreClient {
   client.on('topologyDescriptionChanged', (event) => {
     downSince = isUsable(event) ? undefined : (downSince ?? performance.now());
   });
+  let connected = false;
+  const connect = async (): Promise<void> => {
+    // n.b. calling it while the driver is reconnecting would start a second set of connections.
+    if (connected) return;
+    await client.connect();
+    connected = true;
+  };
   let connections = 0;
   client.on('connectionCreated', () => (connections += 1));
   client.on('connectionClosed', () => (connections -= 1));
-  return { client, db, downSince: () => downSince, connections: () => connections };
+  return { client, db, connect, downSince: () => downSince, connections: () => connections };
 }
 
 function parse(store: string, config: StoreConfig): MongoClient {
   try {
-    // n.b. timeoutMS has no effect in this driver. Its own queue is only a belt: the adapter has one with a bound.
+    // n.b. timeoutMS has no effect in this driver. Its queue waits for connections to be made;
+    // waiting for one to become free is the adapter's own, which has a bound.
     return new MongoClient(config.url, {
       appName: 'beds',
       maxPoolSize: config.poolSize,
       maxConnecting: MAX_CONNECTING,
-      waitQueueTimeoutMS: config.acquireTimeoutMs,
+      waitQueueTimeoutMS: config.connectTimeoutMs,
       serverSelectionTimeoutMS: config.connectTimeoutMs,
       connectTimeoutMS: config.connectTimeoutMs,
       socketTimeoutMS: SOCKET_TIMEOUT_MS,

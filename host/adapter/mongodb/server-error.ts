@@ -65,10 +65,11 @@ export function toStoreError(error: unknown, attempt: Attempt): BedsError {
 
 function codeOf(error: unknown, attempt: Attempt): Code {
   if (!(error instanceof MongoError)) return 'BEDS_STORE_FAULT';
-  if (error.hasErrorLabel('SystemOverloadedError') || error.name === 'MongoWaitQueueTimeoutError') {
-    return 'BEDS_STORE_OVERLOADED';
+  if (error.hasErrorLabel('SystemOverloadedError')) return 'BEDS_STORE_OVERLOADED';
+  // Slots keep the driver's queue empty but for connections that the server does not let be made.
+  if (error instanceof MongoServerSelectionError || error.name === 'MongoWaitQueueTimeoutError') {
+    return 'BEDS_STORE_UNAVAILABLE';
   }
-  if (error instanceof MongoServerSelectionError) return 'BEDS_STORE_UNAVAILABLE';
   const lost = attempt.write ? 'BEDS_STORE_INDETERMINATE' : 'BEDS_STORE_UNAVAILABLE';
   if (error instanceof MongoWriteConcernError) return lost;
   if (error instanceof MongoNetworkError) return isHarmless(error) ? 'BEDS_STORE_UNAVAILABLE' : lost;
