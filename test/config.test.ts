@@ -274,12 +274,12 @@ describe('where values come from', () => {
 });
 
 describe('the files of config/', () => {
-  it('beds.schema.json is what the schema generates (npm run config:schema)', () => {
-    assert.equal(readFileSync('config/beds.schema.json', 'utf8'), jsonSchemaText());
+  it('beds.schema.json is what the schema generates', () => {
+    assert.ok(readFileSync('config/beds.schema.json', 'utf8') === jsonSchemaText(), 'run npm run config:schema');
   });
 
-  it('beds.toml is what the schema generates (npm run config:schema)', () => {
-    assert.equal(readFileSync('config/beds.toml', 'utf8'), defaultFileText());
+  it('beds.toml is what the schema generates', () => {
+    assert.ok(readFileSync('config/beds.toml', 'utf8') === defaultFileText(), 'run npm run config:schema');
   });
 
   it('beds.toml says the defaults of the schema, and the two private stores', (t) => {

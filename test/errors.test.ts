@@ -111,7 +111,7 @@ describe('the catalogue of errors', () => {
     });
   }
 
-  it('is what host/ERRORS.md says (npm run docs:errors)', () => {
-    assert.equal(readFileSync('host/ERRORS.md', 'utf8'), errorsMarkdown());
+  it('is what host/ERRORS.md says', () => {
+    assert.ok(readFileSync('host/ERRORS.md', 'utf8') === errorsMarkdown(), 'run npm run docs:errors');
   });
 });

@@ -5,6 +5,7 @@ import { admissionErrors } from './admission.js';
 import { amqpErrors } from './amqp.js';
 import { cliErrors } from './cli.js';
 import { configErrors } from './config.js';
+import { dbaErrors } from './dba.js';
 import { preflightErrors } from './preflight.js';
 import { requestErrors } from './request.js';
 import { servicesErrors } from './services.js';
@@ -30,6 +31,7 @@ export const catalogueAreas: readonly CatalogueArea[] = [
   { title: 'Configuration', specs: configErrors.specs },
   { title: 'Client', specs: clientErrors.specs },
   { title: 'Command line', specs: cliErrors.specs },
+  { title: 'Database objects of the DBA', specs: dbaErrors.specs },
   { title: 'Private servers', specs: servicesErrors.specs },
 ];
 

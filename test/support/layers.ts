@@ -8,7 +8,7 @@ import type { SourceFile } from './source-files.js';
 export const LAYERS: readonly (readonly string[])[] = [
   ['test', 'bench'],
   ['host/main.ts', 'host/cli'],
-  ['host/supervisor', 'host/services'],
+  ['host/supervisor', 'host/services', 'host/dba'],
   ['host/thread'],
   ['host/dispatch'],
   ['host/generation'],
