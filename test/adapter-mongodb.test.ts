@@ -5,14 +5,26 @@ import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
-import { Binary, Decimal128, Long, MongoClient, ObjectId } from 'mongodb';
+import {
+  Binary,
+  Decimal128,
+  Long,
+  MongoClient,
+  MongoError,
+  MongoNetworkError,
+  MongoServerError,
+  ObjectId,
+} from 'mongodb';
 import type { Document } from 'mongodb';
 import { isBedsError } from '@beds/sdk';
 import type { CallResult, Json, JsonObject, ObjectManifest, ViewQuery } from '@beds/sdk';
 import { storeErrors } from '../host/errors/store.js';
 import type { AdapterScope, CallOptions, NamedObject, StoreAdapter } from '../host/adapter/contract.js';
 import { createMongodbAdapter } from '../host/adapter/mongodb/adapter.js';
+import { Deadline } from '../host/adapter/mongodb/deadline.js';
 import { privilegeTest } from '../host/adapter/mongodb/privileges.js';
+import { toStoreError } from '../host/adapter/mongodb/server-error.js';
+import { runTransaction } from '../host/adapter/mongodb/transaction.js';
 import { sharedServices } from './support/services.js';
 
 const READ: CallOptions = { timeoutMs: 5_000, mode: 'read' };
@@ -197,6 +209,16 @@ describe('the MongoDB catalogue', () => {
       'a deletion that an absent argument widens',
       { op: 'deleteMany', args: { name: 'string?' }, body: { filter: { a: { $arg: 'name', absent: 'omit' } } } },
       /must not be omitted here/,
+    ],
+    [
+      'an argument that names a field',
+      aggregate({ $addFields: { a: { $getField: { $arg: 'name' } } } }),
+      /cannot stand here/,
+    ],
+    [
+      'a new name by argument',
+      { op: 'updateOne', body: { filter: {}, update: { $rename: { a: { $arg: 'name' } } } } },
+      /cannot st/,
     ],
     ...['$out', '$merge', '$currentOp', '$changeStream', '$collStats'].map(
       (stage) =>
@@ -793,4 +815,150 @@ describe('transactions of MongoDB', () => {
     );
     assert.equal(await total(), before + 2);
   });
+
+  // No server here has sessions, and none loses a commit on demand: the driver's part is played.
+  class PlayedSession {
+    readonly walk: string[] = [];
+    readonly #commits: (Error | undefined)[];
+    #open = false;
+
+    constructor(...commits: (Error | undefined)[]) {
+      this.#commits = commits;
+    }
+
+    inTransaction(): boolean {
+      return this.#open;
+    }
+
+    startTransaction(): void {
+      this.#open = true;
+      this.walk.push('start');
+    }
+
+    async commitTransaction(): Promise<void> {
+      this.#open = false;
+      this.walk.push('commit');
+      const error = this.#commits.length > 1 ? this.#commits.shift() : this.#commits[0];
+      if (error !== undefined) throw error;
+    }
+
+    async abortTransaction(): Promise<void> {
+      this.#open = false;
+      this.walk.push('abort');
+    }
+
+    async endSession(): Promise<void> {
+      this.walk.push('end');
+    }
+  }
+
+  function play<T>(session: PlayedSession, work: (scope: AdapterScope) => Promise<T>, timeoutMs = 1_000): Promise<T> {
+    const deadline = new Deadline(timeoutMs);
+    const client = { startSession: () => session } as unknown as MongoClient;
+    const empty: CallResult = { rows: [], sets: [], affected: 0 };
+    let running = 0;
+    const run = async (): Promise<void> => {
+      running += 1;
+      assert.equal(running, 1, 'a session takes one operation at a time');
+      await new Promise(setImmediate);
+      running -= 1;
+    };
+    const scopeOf = (): AdapterScope => ({
+      call: async (_object, args) => {
+        await run();
+        if (args['fail'] === true) throw storeErrors.make('BEDS_STORE_CONFLICT');
+        return empty;
+      },
+      view: async () => ({ rows: [] }),
+    });
+    return runTransaction({ client, deadline, work, scopeOf, onCommit: () => undefined }).finally(() => deadline.end());
+  }
+
+  const unknownCommit = new MongoError('lost');
+  unknownCommit.addErrorLabel('UnknownTransactionCommitResult');
+
+  it('commit again while the outcome of a commit is unknown', async () => {
+    const session = new PlayedSession(unknownCommit, undefined);
+    assert.equal(await play(session, async () => 7), 7);
+    assert.deepEqual(session.walk, ['start', 'commit', 'commit', 'end']);
+  });
+
+  it('are in doubt when the outcome stays unknown until the deadline', async () => {
+    const session = new PlayedSession(unknownCommit);
+    await rejects(
+      play(session, async () => 7, 200),
+      'BEDS_STORE_INDETERMINATE',
+    );
+    assert.equal(session.walk.at(-1), 'end');
+    assert.ok(!session.walk.includes('abort'));
+  });
+
+  it('roll back what failed, what the work did not notice, and what took too long', async () => {
+    const found = await object('make');
+    const session = new PlayedSession();
+    const own = new Error('mine');
+    await assert.rejects(
+      play(session, () => Promise.reject(own)),
+      (error: unknown) => error === own,
+    );
+    await rejects(
+      play(session, async (scope) => {
+        await scope.call(found, { fail: true }).catch(() => undefined);
+      }),
+      'BEDS_STORE_CONFLICT',
+    );
+    await rejects(
+      play(session, () => new Promise(() => undefined), 50),
+      'BEDS_STORE_TIMEOUT',
+    );
+    assert.deepEqual(session.walk, ['start', 'abort', 'end', 'start', 'abort', 'end', 'start', 'abort', 'end']);
+  });
+
+  it('run one operation at a time, and none after the end', async () => {
+    const found = await object('make');
+    let kept: AdapterScope | undefined;
+    await play(new PlayedSession(undefined), async (scope) => {
+      kept = scope;
+      await Promise.all([1, 2, 3].map(() => scope.call(found, {})));
+    });
+    assert.ok(kept);
+    await rejects(kept.call(found, {}), 'BEDS_STORE_CLOSED');
+  });
+});
+
+describe('errors of MongoDB', () => {
+  const read = { write: false, many: false };
+  const write = { write: true, many: false };
+  const many = { write: true, many: true };
+  const server = (code: number): Error => new MongoServerError({ message: 'secret', code });
+  const labelled = (label: string): Error => {
+    const error = new MongoNetworkError('secret');
+    error.addErrorLabel(label);
+    return error;
+  };
+
+  const cases: readonly (readonly [string, Error, typeof read, keyof typeof storeErrors.specs])[] = [
+    ['a duplicate', server(11000), write, 'BEDS_STORE_CONFLICT'],
+    ['a missing grant', server(13), read, 'BEDS_STORE_DENIED'],
+    ['maxTimeMS on one document', server(50), write, 'BEDS_STORE_TIMEOUT'],
+    ['maxTimeMS on many documents', server(50), many, 'BEDS_STORE_INDETERMINATE'],
+    ['a write conflict', server(112), write, 'BEDS_STORE_DEADLOCK'],
+    ['a validator', server(121), write, 'BEDS_STORE_INVALID_VALUE'],
+    ['a server that is no longer primary', server(10107), write, 'BEDS_STORE_UNAVAILABLE'],
+    ['a shutdown during a write', server(91), write, 'BEDS_STORE_INDETERMINATE'],
+    ['a shutdown during a read', server(91), read, 'BEDS_STORE_UNAVAILABLE'],
+    ['a connection lost during a write', new MongoNetworkError('secret'), write, 'BEDS_STORE_INDETERMINATE'],
+    ['a connection lost during a read', new MongoNetworkError('secret'), read, 'BEDS_STORE_UNAVAILABLE'],
+    ['a connection that was never made', labelled('HandshakeError'), write, 'BEDS_STORE_UNAVAILABLE'],
+    ['an unknown number', server(424242), read, 'BEDS_STORE_FAULT'],
+    ['something else', new TypeError('secret'), read, 'BEDS_STORE_FAULT'],
+  ];
+
+  for (const [what, error, attempt, code] of cases) {
+    it(`make ${what} ${code}, without its text`, () => {
+      const made = toStoreError(error, attempt);
+      assert.equal(made.code, code);
+      assert.doesNotMatch(`${made.message} ${JSON.stringify(made.cause)}`, /secret/);
+    });
+  }
 });

@@ -1,7 +1,9 @@
 import type { Context, Part } from './body.js';
-import { argument, constant, documentOf, inside, isArgument, isDocument, listOf, value } from './body.js';
+import { argument, constant, documentOf, fixed, inside, isArgument, isDocument, listOf, value } from './body.js';
 import { pattern } from './pattern.js';
 
+/** Their operand, or its `field`, is the name of a field. */
+const FIELD_NAMES = ['$getField', '$setField', '$unsetField'];
 const PATTERNS = ['$regexMatch', '$regexFind', '$regexFindAll'];
 
 /**
@@ -18,12 +20,23 @@ export function expression(node: unknown, context: Context): Part {
 
 function operand(key: string, node: unknown, context: Context): Part {
   if (key === '$literal') return value(node, context);
-  if (!PATTERNS.includes(key) || !isDocument(node)) return expression(node, context);
+  if (FIELD_NAMES.includes(key))
+    return isArgument(node) ? fixed(node, context) : operands(node, context, { field: fixed });
+  return PATTERNS.includes(key) ? operands(node, context, { regex: literalPattern }) : expression(node, context);
+}
+
+/** Expressions all, but for the operands named. */
+function operands(
+  node: unknown,
+  context: Context,
+  special: Readonly<Record<string, (node: unknown, context: Context) => Part>>,
+): Part {
+  if (!isDocument(node)) return expression(node, context);
   return documentOf(
-    Object.entries(node).map(([name, child]) => [
-      name,
-      name === 'regex' ? literalPattern(child, inside(context, name)) : expression(child, inside(context, name)),
-    ]),
+    Object.entries(node).map(([name, child]) => {
+      const compile = Object.hasOwn(special, name) ? special[name] : undefined;
+      return [name, (compile ?? expression)(child, inside(context, name))];
+    }),
   );
 }
 

@@ -45,6 +45,7 @@ function change(operator: string, node: unknown, context: Context): Part {
   if (!operator.startsWith('$')) return problem(context, 'is not an update operator; replaceOne replaces a document');
   // The caller would choose which fields to change.
   if (!isDocument(node) || isArgument(node)) return problem(context, 'must name the fields that it changes');
+  if (operator === '$rename') return fixed(node, context);
   return value(node, context);
 }
 
