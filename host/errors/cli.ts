@@ -22,6 +22,31 @@ export const cliErrors = defineErrors({
     status: 'conflict',
     action: 'Choose another name, or move what is there out of the way.',
   },
+  BEDS_CLI_NO_NODES: {
+    message: 'No host answered.',
+    status: 'unavailable',
+    action: 'Start one with `npm start` or `beds start`; --timeout allows more time for an answer.',
+  },
+  BEDS_CLI_BROKER_UNKNOWN: {
+    message: 'It is not known where RabbitMQ is.',
+    status: 'invalid',
+    action: 'Start the private servers with `npm start` or `beds start`, or set broker.url (BEDS_BROKER_URL).',
+  },
+  BEDS_CLI_SERVER_MISSING: {
+    message: 'A server that the configuration leaves to this checkout does not run, or is not prepared.',
+    status: 'unavailable',
+    action: 'Run `npm start`, which prepares everything; or set the url of the broker and of the stores.',
+  },
+  BEDS_CLI_HOST_RUNNING: {
+    message: 'A host of this checkout is running already.',
+    status: 'conflict',
+    action: 'Stop the other one first; or use it: `npm run beds -- status`.',
+  },
+  BEDS_CLI_DEMO_FAILED: {
+    message: 'The demonstration could not go on.',
+    status: 'fault',
+    action: 'Read the message; the log of the host is beside its data under .beds/.',
+  },
   BEDS_CLI_FAULT: {
     message: 'The command failed in a way that it does not expect.',
     status: 'fault',

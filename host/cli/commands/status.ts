@@ -1,0 +1,118 @@
+import type { NodeStatus } from '../../supervisor/status.js';
+import { askNodes } from '../ask-nodes.js';
+import { EXIT, type Command } from '../command.js';
+import { brokerOf } from '../live-config.js';
+import { ago, megabytes } from '../human.js';
+import type { Output } from '../output.js';
+import { timeoutOf, TIMEOUT_OPTION } from '../timeout-option.js';
+
+export const statusCommand: Command = {
+  name: 'status',
+  summary: 'Show nodes, threads, domains with their versions, stores and queues.',
+  usage: 'status [--timeout <ms>]',
+  options: { timeout: TIMEOUT_OPTION },
+  details: 'Asks every running node over AMQP. Exits with 1 when a thread, a store or a domain is not in service.',
+  run: async (context) => {
+    const answers = await askNodes(
+      { v: 1, op: 'status' },
+      { ...brokerOf(context), timeoutMs: timeoutOf(context), signal: context.signal },
+    );
+    const nodes = answers.map(({ status }) => status).sort((a, b) => a.node.localeCompare(b.node));
+    if (context.json) context.out.value(nodes);
+    else printStatus(nodes, context.out);
+    return nodes.every(isHealthy) ? EXIT.ok : EXIT.failed;
+  },
+};
+
+function isHealthy(node: NodeStatus): boolean {
+  return (
+    node.threads.every(({ state, status }) => state === 'ready' && status !== undefined) &&
+    node.stores.every(({ up }) => up) &&
+    node.domains.every(({ candidate }) => candidate === undefined)
+  );
+}
+
+function printStatus(nodes: readonly NodeStatus[], out: Output): void {
+  out.table({
+    head: ['node', 'role', 'up', 'threads', 'memory', 'served', 'failed', 'node.js', 'pid'],
+    rows: nodes.map((node) => [
+      node.node,
+      node.role,
+      ago(node.startedAt),
+      `${String(node.threads.filter(({ state }) => state === 'ready').length)}/${String(node.threads.length)}`,
+      megabytes(node.residentBytes),
+      sum(node, 'served'),
+      sum(node, 'failed'),
+      node.nodeVersion,
+      node.pid,
+    ]),
+    numeric: [5, 6],
+  });
+  out.line();
+  printDomains(nodes, out);
+  out.line();
+  printThreads(nodes, out);
+  out.line();
+  printStores(nodes, out);
+}
+
+function sum(node: NodeStatus, field: 'served' | 'failed'): number {
+  return node.threads.reduce((total, { status }) => total + (status?.[field] ?? 0), 0);
+}
+
+function printDomains(nodes: readonly NodeStatus[], out: Output): void {
+  const rows = nodes.flatMap(({ node, domains }) =>
+    domains.flatMap(({ domain, live, candidate, queues }) => {
+      const waiting = queues.map(({ ready }) => ready).join(' / ');
+      const liveRow = [
+        node,
+        domain,
+        live?.version,
+        live?.state,
+        waiting,
+        live && ago(live.since),
+        live?.hash.slice(0, 12),
+      ];
+      const candidateRow = candidate && [
+        ...[node, domain, candidate.version, candidate.state],
+        ...['', ago(candidate.since), candidate.findings?.[0]?.code ?? candidate.hash.slice(0, 12)],
+      ];
+      return [...(live === undefined ? [] : [liveRow]), ...(candidateRow === undefined ? [] : [candidateRow])];
+    }),
+  );
+  if (rows.length === 0) out.line('No domain is served: drop a bundle into the plugins directory.');
+  else out.table({ head: ['node', 'domain', 'version', 'state', 'waiting r / w', 'since', 'bundle'], rows });
+}
+
+function printThreads(nodes: readonly NodeStatus[], out: Output): void {
+  out.table({
+    head: ['node', 'thread', 'state', 'consume', 'reply', 'events', 'in flight', 'served', 'failed', 'heap'],
+    rows: nodes.flatMap(({ node, threads }) =>
+      threads.map(({ thread, state, status }) => [
+        node,
+        thread,
+        status === undefined && state === 'ready' ? 'silent' : state,
+        status?.connections['consume'],
+        status?.connections['reply'],
+        status?.connections['events'],
+        status?.brokers.reduce((total, { inFlight }) => total + inFlight, 0),
+        status?.served,
+        status?.failed,
+        status && megabytes(status.heapBytes),
+      ]),
+    ),
+    numeric: [6, 7, 8],
+  });
+}
+
+function printStores(nodes: readonly NodeStatus[], out: Output): void {
+  out.table({
+    head: ['node', 'store', 'server', 'state', 'cannot'],
+    rows: nodes.flatMap(({ node, stores }) =>
+      stores.map(({ store, server, up, lastError, capabilities }) => {
+        const missing = Object.entries(capabilities).flatMap(([name, can]) => (can === true ? [] : [name]));
+        return [node, store, server, up ? 'up' : `down ${lastError ?? ''}`, missing.join(', ')];
+      }),
+    ),
+  });
+}

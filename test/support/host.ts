@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import { connectBeds, type BedsClient } from '@beds/sdk/client';
+import mysql from 'mysql2/promise';
+import { pino } from 'pino';
+import { configSchema, type Config } from '../../host/config/schema.js';
+import { type Host, startHost } from '../../host/main.js';
+import type { Services } from '../../host/services/index.js';
+import { NOTES_GRANTS, NOTES_SCHEMA } from './notes-domain.js';
+import { temporaryDirectory, type Teardown } from './services.js';
+
+/** A line of the host's log. */
+export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string; readonly level: string };
+
+/** A whole host in this process, on real servers, alone under its own prefix and database. */
+export interface TestHost {
+  readonly host: Host;
+  readonly config: Config;
+  /** First word of its exchanges and queues. */
+  readonly prefix: string;
+  readonly pluginsDirectory: string;
+  readonly log: readonly LogLine[];
+  /** The DBA's connection to the host's own database. */
+  readonly dba: mysql.Connection;
+  connectClient(name?: string): Promise<BedsClient>;
+  /** Resolves with the first log line that fits, also one from before; fails after `withinMs` (default 10 s). */
+  logged(what: string, fits: (line: LogLine) => boolean, withinMs?: number): Promise<LogLine>;
+  /** Resolves when the version serves. */
+  active(domain: string, version: string): Promise<LogLine>;
+}
+
+export interface TestHostOptions {
+  readonly services: Services;
+  /** Parts of the configuration that differ. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  /** URLs in place of the services', e.g. of a proxy. */
+  readonly brokerUrl?: string;
+  readonly databaseUrl?: (runtimeUrl: string) => string;
+}
+
+/** Waits, with a bound, until something holds. */
+export async function eventually(what: string, holds: () => unknown, withinMs = 10_000): Promise<void> {
+  const untilMs = performance.now() + withinMs;
+  while (!(await holds())) {
+    assert.ok(performance.now() < untilMs, `not within ${String(withinMs)} ms: ${what}`);
+    await delay(10);
+  }
+}
+
+/** Starts a host with the `notes` objects in a database of its own. Everything ends with the test. */
+export async function startTestHost(teardown: Teardown, options: TestHostOptions): Promise<TestHost> {
+  const { rabbitmq, mariadb } = options.services;
+  assert.ok(rabbitmq && mariadb, 'RabbitMQ and MariaDB are needed');
+  const name = `t${randomBytes(5).toString('hex')}`;
+  const projectRoot = temporaryDirectory(teardown);
+  const pluginsDirectory = join(projectRoot, 'plugins');
+  mkdirSync(pluginsDirectory);
+  const ending: (() => Promise<unknown>)[] = [];
+  teardown.after(async () => {
+    for (const end of ending.toReversed()) await end();
+  });
+  const { dba, runtimeUrl } = await makeDatabase(mariadb.adminUrl, name);
+  ending.push(async () => {
+    await dba.query(`DROP DATABASE ${name}`);
+    await dba.query(`DROP USER '${name}'@'%'`);
+    await dba.end();
+  });
+  const config = configSchema.parse({
+    node: { name },
+    broker: { url: options.brokerUrl ?? rabbitmq.url, prefix: name, reconnectMaxMs: 500 },
+    threads: { default: { count: 2 } },
+    stores: { main: { kind: 'mysql', url: options.databaseUrl?.(runtimeUrl) ?? runtimeUrl, poolSize: 8 } },
+    log: { level: 'debug' },
+    supervisor: { drainTimeoutMs: 5_000 },
+    ...options.config,
+  });
+  const log: LogLine[] = [];
+  const host = await startHost({
+    config,
+    projectRoot,
+    log: pino({ level: 'debug', formatters: { level: (label) => ({ level: label }) } }, collect(log)),
+  });
+  ending.push(() => host.stop());
+  const logged: TestHost['logged'] = async (what, fits, withinMs) => {
+    await eventually(`log line: ${what}`, () => log.some(fits), withinMs);
+    return log.find(fits) as LogLine;
+  };
+  return {
+    ...{ host, config, prefix: name, pluginsDirectory, log, dba, logged },
+    active: (domain, version) =>
+      logged(`${domain} ${version} active`, ({ msg }) => msg === `${domain} ${version} active`),
+    connectClient: async (clientName = 'test') => {
+      const client = await connectBeds({ url: config.broker.url, name: clientName, exchange: `${name}.request` });
+      ending.push(() => client.close());
+      return client;
+    },
+  };
+}
+
+async function makeDatabase(adminUrl: string, name: string): Promise<{ dba: mysql.Connection; runtimeUrl: string }> {
+  const dba = await mysql.createConnection(adminUrl);
+  await dba.query(`CREATE DATABASE ${name}`);
+  await dba.query(`CREATE USER '${name}'@'%' IDENTIFIED BY '${name}'`);
+  await dba.query(`USE ${name}`);
+  for (const statement of NOTES_SCHEMA) await dba.query(statement);
+  for (const grant of NOTES_GRANTS) {
+    const [privilege = '', object = ''] = grant.split(' ON ');
+    const target = object.startsWith('PROCEDURE')
+      ? object.replace('PROCEDURE ', `PROCEDURE ${name}.`)
+      : `${name}.${object}`;
+    await dba.query(`GRANT ${privilege} ON ${target} TO '${name}'@'%'`);
+  }
+  const url = new URL(adminUrl);
+  url.username = name;
+  url.password = name;
+  url.pathname = `/${name}`;
+  return { dba, runtimeUrl: url.href };
+}
+
+function collect(log: LogLine[]): Writable {
+  return new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      for (const line of chunk.toString().split('\n')) {
+        if (line !== '') log.push(JSON.parse(line) as LogLine);
+      }
+      done();
+    },
+  });
+}
