@@ -1,6 +1,6 @@
 import { assertDefinition } from './check-definition.js';
 import { declareOperations } from './core-operations.js';
-import type { ArgumentsByOperation, Complete, ResultsByOperation, TemplateDefinition } from './definition.js';
+import type { ArgumentsByOperation, Complete, KeyOf, ResultsByOperation, TemplateDefinition } from './definition.js';
 import { CONTRACT_VERSION, type OperationManifest } from './manifest.js';
 import { TEMPLATE_MARK, type CustomOperation, type NamasteCore, type Template } from './namaste-core.js';
 import type { TemplateObjects } from './objects.js';
@@ -11,8 +11,8 @@ import { describeValues, type ValuesSpec } from './values.js';
 declare const TYPES: unique symbol;
 
 /** A template that remembers, in its type, its objects and the arguments and results of its operations. */
-export type TypedTemplate<O, Args, Results> = Template & {
-  readonly [TYPES]?: { readonly objects: O; readonly args: Args; readonly results: Results };
+export type TypedTemplate<O, Args, Results, Key extends string = string> = Template & {
+  readonly [TYPES]?: { readonly objects: O; readonly args: Args; readonly results: Results; readonly key: Key };
 };
 
 /** What `TypedTemplate` remembers. */
@@ -110,7 +110,10 @@ export function defineTemplate<
   const Args extends ArgumentsByOperation = Readonly<Record<never, never>>,
   Results extends ResultsByOperation = Readonly<Record<never, never>>,
   const Domain extends string = never,
->(definition: TemplateDefinition<O, Domain, Args, Results> & Complete<O>): TypedTemplate<O, Args, Results> {
+  Key extends KeyOf<O> = KeyOf<O>,
+>(
+  definition: TemplateDefinition<O, Domain, Args, Results> & { readonly key: Key } & Complete<O>,
+): TypedTemplate<O, Args, Results, Key> {
   // The typed context is the plain one with narrower parameters, which no type can say of methods that receive it.
   const loose = describeOperations(definition as unknown as LooseDefinition);
   assertDefinition(loose);
@@ -121,7 +124,7 @@ export function defineTemplate<
     operations,
     ...declareOperations(loose.objects, loose.key),
     ...codeOf(loose),
-  }) as unknown as TypedTemplate<O, Args, Results>;
+  }) as unknown as TypedTemplate<O, Args, Results, Key>;
 }
 
 /** Recognises a template of any copy of the SDK. */

@@ -23,7 +23,11 @@ interface ResultInference<Result> {
 }
 
 /** Where `fetch` is a view, the key is one of its columns. */
-type KeyOf<O> = O extends { readonly fetch: infer F } ? (F extends View ? keyof SpecOf<F> & string : string) : string;
+export type KeyOf<O> = O extends { readonly fetch: infer F }
+  ? F extends View
+    ? keyof SpecOf<F> & string
+    : string
+  : string;
 
 /** `objects` has no `create`: add one, or write `createRecord`. */
 export interface NoObjectNamedCreate {

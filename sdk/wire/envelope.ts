@@ -1,3 +1,4 @@
+import type { ErrorStatus } from '../template/errors.js';
 import type { Json, JsonObject } from '../template/json.js';
 import type { Scalar, ViewQuery } from '../template/query.js';
 
@@ -47,6 +48,8 @@ export interface ReplyError {
   readonly code: string;
   readonly message: string;
   readonly retryable: boolean;
+  /** The class of the error, for callers that treat classes alike. */
+  readonly status?: ErrorStatus;
   readonly field?: string;
   readonly hint?: string;
 }

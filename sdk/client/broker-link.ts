@@ -1,0 +1,218 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { connect, type ChannelModel, type ConfirmChannel, type ConsumeMessage, type Options } from 'amqplib';
+import { clientErrors } from './client-errors.js';
+
+/** RabbitMQ's pseudo queue; replies come back on the channel that consumes it. https://www.rabbitmq.com/docs/direct-reply-to */
+const REPLY_QUEUE = 'amq.rabbitmq.reply-to';
+
+const RECONNECT_MIN_MS = 100;
+const RECONNECT_MAX_MS = 5_000;
+const CLOSE_TIMEOUT_MS = 2_000;
+const HEARTBEAT_SECONDS = '10';
+
+export interface BrokerLinkOptions {
+  readonly url: string;
+  /** Shown by RabbitMQ. */
+  readonly name: string;
+  readonly exchange: string;
+  readonly connectTimeoutMs: number;
+}
+
+/** What happens on the link. None of these may throw. */
+export interface BrokerLinkEvents {
+  up(): void;
+  /** Whatever was published and not answered may or may not have arrived. `code` is RabbitMQ's, where it gave one. */
+  down(code: number | undefined): void;
+  reply(content: Buffer, correlationId: unknown): void;
+  /** RabbitMQ had no queue for the message. */
+  returned(messageId: unknown): void;
+}
+
+export interface OutgoingMessage {
+  readonly routingKey: string;
+  readonly body: Buffer;
+  readonly properties: Options.Publish;
+  /** RabbitMQ has taken (`true`) or refused (`false`) the message. Never called where the link was lost before. */
+  readonly confirmed: (accepted: boolean) => void;
+}
+
+/** The socket under amqplib's connection, which has no public way to be given up when a handshake hangs. */
+function destroySocket(model: ChannelModel): void {
+  const { stream } = model.connection as { readonly stream?: { destroy?: (error: Error) => void } };
+  // n.b. amqplib hears of an error, but not of a plain end by our side.
+  stream?.destroy?.(clientErrors.make('BEDS_CLIENT_UNAVAILABLE', 'The connection was given up.'));
+}
+
+/** Whether `work` settled in time. Never rejects. */
+async function settlesWithin(timeoutMs: number, work: Promise<unknown>): Promise<boolean> {
+  const timer = new AbortController();
+  const late = delay(timeoutMs, false, { signal: timer.signal }).catch(() => false);
+  const settled = await Promise.race([work.then(() => true).catch(() => true), late]);
+  timer.abort();
+  return settled;
+}
+
+/** n.b. amqplib's `close()` never settles when the socket ends before the broker has answered it; the event comes. */
+async function endModel(model: ChannelModel): Promise<void> {
+  const ended = new Promise<void>((resolve) => {
+    model.on('close', () => resolve());
+  });
+  await settlesWithin(CLOSE_TIMEOUT_MS, Promise.race([model.close(), ended]));
+  destroySocket(model);
+}
+
+/**
+ * One connection with one channel that publishes requests and receives replies, and that comes back by itself.
+ * amqplib's own recovery is not used: a connection that is lost during its setup leaves it dead for good.
+ */
+export class BrokerLink {
+  readonly #options: BrokerLinkOptions;
+  readonly #events: BrokerLinkEvents;
+  readonly #stop = new AbortController();
+  #model: ChannelModel | undefined;
+  #channel: ConfirmChannel | undefined;
+  #running: Promise<void> | undefined;
+  #lastError: unknown;
+  #settleFirst: ((isUp: boolean) => void) | undefined;
+
+  constructor(options: BrokerLinkOptions, events: BrokerLinkEvents) {
+    this.#options = options;
+    this.#events = events;
+  }
+
+  get isUp(): boolean {
+    return this.#channel !== undefined;
+  }
+
+  /** Resolves when the link is up for the first time; BEDS_CLIENT_UNAVAILABLE after `connectTimeoutMs`. */
+  async open(): Promise<void> {
+    let isUp = false;
+    const first = new Promise<void>((resolve) => {
+      this.#settleFirst = (up) => {
+        isUp = up;
+        resolve();
+      };
+    });
+    this.#running = this.#run();
+    await settlesWithin(this.#options.connectTimeoutMs, first);
+    if (isUp) return;
+    await this.close();
+    const { message } = this.#lastError instanceof Error ? this.#lastError : { message: 'no answer' };
+    throw clientErrors.make('BEDS_CLIENT_UNAVAILABLE', `RabbitMQ cannot be used: ${message}`, {
+      cause: this.#lastError,
+    });
+  }
+
+  /** Whether the message was handed over. */
+  publish({ routingKey, body, properties, confirmed }: OutgoingMessage): boolean {
+    try {
+      this.#channel?.publish(
+        this.#options.exchange,
+        routingKey,
+        body,
+        { ...properties, mandatory: true, replyTo: REPLY_QUEUE },
+        (error: unknown) => {
+          // n.b. amqplib calls back with an error for each unconfirmed message when a channel closes, too; `down` handles those.
+          const isRefusal = error instanceof Error && error.message === 'message nacked';
+          if (error === null || isRefusal) confirmed(!isRefusal);
+        },
+      );
+      return this.#channel !== undefined;
+    } catch {
+      // The channel is closing, which its event is about to say.
+      return false;
+    }
+  }
+
+  /** Idempotent; ends within seconds whatever the broker does. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    const model = this.#model;
+    if (model !== undefined) await endModel(model);
+    // An attempt under way ends by its own timeout, and is then thrown away.
+    if (this.#running !== undefined) await settlesWithin(CLOSE_TIMEOUT_MS, this.#running);
+  }
+
+  async #run(): Promise<void> {
+    let attempt = 0;
+    while (!this.#stop.signal.aborted) {
+      try {
+        const { lost } = await this.#connect();
+        attempt = 0;
+        this.#settleFirst?.(true);
+        this.#events.up();
+        const code = await lost;
+        this.#channel = undefined;
+        this.#events.down(code);
+      } catch (error) {
+        this.#lastError = error;
+        // Waiting does not mend a wrong password; once connected before, it may be being changed.
+        if (error instanceof Error && /ACCESS[-_]REFUSED|NOT[-_]ALLOWED/.test(error.message))
+          this.#settleFirst?.(false);
+      }
+      this.#channel = undefined;
+      await this.#discard();
+      await this.#pause(attempt);
+      attempt += 1;
+    }
+  }
+
+  async #discard(): Promise<void> {
+    const model = this.#model;
+    this.#model = undefined;
+    if (model !== undefined) await endModel(model);
+  }
+
+  /** Full jitter: clients of a restarted broker spread out. https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ */
+  async #pause(attempt: number): Promise<void> {
+    const ceilingMs = Math.min(RECONNECT_MAX_MS, RECONNECT_MIN_MS * 2 ** Math.min(attempt, 16));
+    await delay(Math.random() * ceilingMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+  }
+
+  /** Resolves when all is set up; `lost` does when it is lost, and is wrapped because promises of promises flatten. */
+  async #connect(): Promise<{ readonly lost: Promise<number | undefined> }> {
+    const { url, name, connectTimeoutMs } = this.#options;
+    const target = new URL(url);
+    if (!target.searchParams.has('heartbeat')) target.searchParams.set('heartbeat', HEARTBEAT_SECONDS);
+    const model = await connect(target.href, {
+      noDelay: true,
+      keepAlive: true,
+      timeout: connectTimeoutMs,
+      clientProperties: { connection_name: name },
+    });
+    this.#model = model;
+    let lose: (code: number | undefined) => void = () => undefined;
+    const lost = new Promise<number | undefined>((resolve) => {
+      lose = resolve;
+    });
+    model.on('error', (error: Error & { readonly code?: number }) => lose(error.code));
+    model.on('close', () => lose(undefined));
+    // Wherever the setup hangs, ending the socket ends it: the model's rejections come from there.
+    const guard = setTimeout(() => destroySocket(model), connectTimeoutMs);
+    try {
+      this.#channel = await Promise.race([this.#setUp(model, lose), lost.then(() => Promise.reject(this.#gone()))]);
+    } finally {
+      clearTimeout(guard);
+    }
+    if (this.#stop.signal.aborted) throw this.#gone();
+    return { lost };
+  }
+
+  #gone(): Error {
+    return clientErrors.make('BEDS_CLIENT_UNAVAILABLE', 'The connection was lost while it was set up.');
+  }
+
+  async #setUp(model: ChannelModel, lose: (code: number | undefined) => void): Promise<ConfirmChannel> {
+    const channel = await model.createConfirmChannel();
+    channel.on('error', (error: Error & { readonly code?: number }) => lose(error.code));
+    channel.on('close', () => lose(undefined));
+    channel.on('return', (message) => this.#events.returned(message.properties.messageId));
+    await channel.checkExchange(this.#options.exchange);
+    const receive = (message: ConsumeMessage | null): void => {
+      if (message === null) lose(undefined);
+      else this.#events.reply(message.content, message.properties.correlationId);
+    };
+    await channel.consume(REPLY_QUEUE, receive, { noAck: true });
+    return channel;
+  }
+}

@@ -1,0 +1,58 @@
+import type { BedsError } from '../template/errors.js';
+import type { ReplyEnvelope } from '../wire/envelope.js';
+
+/** What a call needs besides its place in the pipeline. */
+export interface CallRequest {
+  readonly id: string;
+  readonly routingKey: string;
+  /** The envelope as JSON up to, without, `meta`. Written when the call is made, so that later changes of its input are harmless. */
+  readonly head: string;
+  /** Members of `meta` besides the deadline, as JSON with a leading comma. */
+  readonly meta: string;
+  readonly deadlineMs: number;
+  readonly isRead: boolean;
+  /** Whether sending it twice has the effect of sending it once. */
+  readonly mayResend: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** A message that was handed to RabbitMQ, and those of its calls that still wait. */
+export interface SentMessage {
+  readonly id: string;
+  readonly calls: Set<PendingCall>;
+  isConfirmed: boolean;
+}
+
+/** A reply that comes this much after the deadline is still taken: it says that the deadline passed. */
+const GRACE_MS = 250;
+
+/** One call between being made and being settled. */
+export class PendingCall {
+  readonly request: CallRequest;
+  readonly expiresAtMs: number;
+  readonly resolve: (reply: ReplyEnvelope) => void;
+  readonly reject: (error: BedsError) => void;
+  isSettled = false;
+  /** Times it was handed to RabbitMQ. */
+  sends = 0;
+  message: SentMessage | undefined;
+  onAbort: (() => void) | undefined;
+
+  constructor(request: CallRequest, resolve: PendingCall['resolve'], reject: PendingCall['reject']) {
+    this.request = request;
+    this.expiresAtMs = performance.now() + request.deadlineMs + GRACE_MS;
+    this.resolve = resolve;
+    this.reject = reject;
+  }
+
+  /** Milliseconds the host may still take; at least 1. */
+  remainingMs(nowMs: number): number {
+    return Math.max(1, Math.ceil(this.expiresAtMs - GRACE_MS - nowMs));
+  }
+
+  /** The whole envelope as JSON. */
+  encode(nowMs: number): string {
+    const { head, meta } = this.request;
+    return `${head},"meta":{"deadlineMs":${this.remainingMs(nowMs)}${meta}}}`;
+  }
+}
