@@ -1,8 +1,7 @@
 import { styleText } from 'node:util';
 import type { Environment } from '../config/environment.js';
+import type { Style } from './style.js';
 import { formatTable, type TableData } from './table.js';
-
-export type Style = Parameters<typeof styleText>[0];
 
 /** Where a command writes: lines for people, or one JSON value for scripts. */
 export interface Output {

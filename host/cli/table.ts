@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
 import CliTable from 'cli-table3';
-import type { Style } from './output.js';
+import type { Style } from './style.js';
 
 export interface TableData {
   readonly head: readonly string[];

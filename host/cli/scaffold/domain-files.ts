@@ -1,14 +1,6 @@
+import type { DomainFiles, NewDomain } from './contract.js';
 import { mongodbObjects } from './mongodb-objects.js';
 import { mysqlObjects } from './mysql-objects.js';
-
-export interface NewDomain {
-  readonly domain: string;
-  readonly store: string;
-  readonly kind: 'mysql' | 'mongodb';
-}
-
-/** File names, with `/`, and what they hold. */
-export type DomainFiles = Readonly<Record<string, string>>;
 
 /** What differs between the kinds of databases in a new domain. */
 interface Starter {

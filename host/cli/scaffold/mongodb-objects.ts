@@ -1,4 +1,4 @@
-import type { DomainFiles } from './domain-files.js';
+import type { DomainFiles } from './contract.js';
 
 const ID = { type: 'string', maxLength: 100 };
 const NAME = { type: 'string', maxLength: 100 };

@@ -1,4 +1,4 @@
-import type { DomainFiles } from './domain-files.js';
+import type { DomainFiles } from './contract.js';
 
 /** The DBA's side of a new domain in MySQL or MariaDB; files are applied in the order of their names. */
 export function mysqlObjects(name: string): DomainFiles {
