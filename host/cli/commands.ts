@@ -2,6 +2,10 @@ import type { Command, CommandRegistry } from './command.js';
 
 /** One line for each file of commands/. */
 export const COMMANDS: CommandRegistry = new Map([
+  ['start', async (): Promise<Command> => (await import('./commands/start.js')).startCommand],
+  ['status', async (): Promise<Command> => (await import('./commands/status.js')).statusCommand],
+  ['plugins', async (): Promise<Command> => (await import('./commands/plugins.js')).pluginsCommand],
+  ['call', async (): Promise<Command> => (await import('./commands/call.js')).callCommand],
   ['create', async (): Promise<Command> => (await import('./commands/create.js')).createCommand],
   ['build', async (): Promise<Command> => (await import('./commands/build.js')).buildCommand],
   ['config', async (): Promise<Command> => (await import('./commands/config.js')).configCommand],

@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isBedsError } from '@beds/sdk';
 import type { Finding, GenerationSource } from '../generation/contract.js';
@@ -6,7 +7,6 @@ import { publishFault } from '../observe/channels.js';
 import { admit, type AdmissionDeps, type AdmissionResult, type ProbedSource } from './admission/admit.js';
 import type { Drop, DropHandlers, RefusedDrop, RemovedDrop } from './admission/contract.js';
 import { preflight } from './admission/preflight.js';
-import { readManifest } from './admission/read-manifest.js';
 import { type BundleBytes, loadStaged } from './admission/stage.js';
 import type { Rollouts } from './rollout/rollouts.js';
 
@@ -36,11 +36,15 @@ interface Deployment {
   readonly version: string;
   readonly completeAt: number;
   readonly aborter: AbortController;
+  /** Emits 'waiting' when the database is away. */
+  readonly events: EventEmitter<{ waiting: [] }>;
 }
 
 /** What is under way for a domain; a retirement has no deployment. */
 interface Work {
   readonly deployment: Deployment | undefined;
+  /** Over, or waiting for the database. */
+  readonly decided: Promise<void>;
   readonly done: Promise<void>;
 }
 
@@ -75,6 +79,8 @@ export class Deployments implements DropHandlers {
 
   removed({ entry, domain, hash, others }: RemovedDrop): void {
     this.#entries.delete(entry);
+    // Renamed, or there twice: the same bytes are still in the directory.
+    if (others.some((other) => this.#entries.get(other) === hash)) return;
     const current = this.#current.get(domain);
     if (current?.deployment?.bytes.hash === hash) current.deployment.aborter.abort();
     const live = this.#options.rollouts.live.get(domain);
@@ -86,6 +92,16 @@ export class Deployments implements DropHandlers {
 
   error(error: unknown): void {
     publishFault({ where: 'plugin directory', error });
+  }
+
+  /** Bundles that are in the plugin directory, whether they serve or not. */
+  get present(): readonly string[] {
+    return [...this.#entries.values()];
+  }
+
+  /** Resolves when every version that is on its way serves, is refused or waits for its database. */
+  async decided(): Promise<void> {
+    await Promise.all([...this.#current.values()].map(({ decided }) => decided));
   }
 
   /** Resolves when nothing is on its way. */
@@ -106,14 +122,12 @@ export class Deployments implements DropHandlers {
   }
 
   #begin(bytes: BundleBytes, completeAt: number): void {
-    const reading = readManifest(bytes.manifestText);
-    const { domain = 'unknown', version = 'unknown' } = reading.state === 'unfinished' ? {} : reading.names;
+    const { domain, version } = bytes.manifest;
+    if (this.#options.rollouts.live.get(domain)?.source.hash === bytes.hash && !this.#current.has(domain)) return;
     const deployment: Deployment = {
-      bytes,
-      domain,
-      version,
-      completeAt,
+      ...{ bytes, domain, version, completeAt },
       aborter: new AbortController(),
+      events: new EventEmitter(),
     };
     this.#current.get(domain)?.deployment?.aborter.abort();
     this.#afterCurrent(domain, () => this.#deploy(deployment), deployment);
@@ -131,7 +145,8 @@ export class Deployments implements DropHandlers {
       .finally(() => {
         if (this.#current.get(domain)?.done === done) this.#current.delete(domain);
       });
-    this.#current.set(domain, { deployment, done });
+    const waiting = deployment === undefined ? [] : [once(deployment.events, 'waiting')];
+    this.#current.set(domain, { deployment, done, decided: Promise.race([done, ...waiting]).then(() => undefined) });
   }
 
   async #deploy(deployment: Deployment): Promise<void> {
@@ -165,6 +180,7 @@ export class Deployments implements DropHandlers {
     while (!result.ok && result.step === 'preflight' && isDatabaseAway(result.findings) && !signal.aborted) {
       if (!isNoted) this.#note(deployment, 'waiting', { findings: result.findings });
       isNoted = true;
+      deployment.events.emit('waiting');
       await delay(DATABASE_RETRY_MS, undefined, { signal }).catch(() => undefined);
       result = await this.#askDatabaseAgain(result.probed);
     }

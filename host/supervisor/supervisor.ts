@@ -110,7 +110,10 @@ export class Supervisor {
       admission: {
         stageDirectory: join(directory, 'stage'),
         keepVersions: config.plugins.keepVersions,
-        inUse: () => new Set([...this.#rollouts.live.values()].map(({ source }) => source.hash)),
+        inUse: () =>
+          new Set(
+            [...this.#rollouts.live.values()].map(({ source }) => source.hash).concat(this.#deployments?.present ?? []),
+          ),
         prober: this.#prober,
         stores: { names: [...this.#adapters.keys()], find: (store) => this.#adapters.get(store) },
       },
@@ -122,8 +125,7 @@ export class Supervisor {
     });
     const pluginsDirectory = join(projectRoot, config.plugins.directory);
     this.#watcher = await watchDrops({ ...config.plugins, directory: pluginsDirectory }, this.#deployments);
-    await this.#watcher.scan();
-    await this.#deployments.settled();
+    await this.#deployments.decided();
     this.#reassert = setInterval(() => {
       this.#rollouts.reassert().catch((error: unknown) => {
         log.warn({ error: error instanceof Error ? error.message : error }, 'queues could not be asserted');

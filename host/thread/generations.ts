@@ -4,7 +4,7 @@ import { RequestScope } from '../dispatch/request-scope.js';
 import { ServingGeneration } from '../dispatch/serving-generation.js';
 import { type ContextHost, RequestContext } from '../dispatch/template-context.js';
 import { threadErrors } from '../errors/thread.js';
-import { compileTemplate } from '../generation/compile.js';
+import { compileTemplate, disposeTemplate } from '../generation/compile.js';
 import type { GenerationSource } from '../generation/contract.js';
 import { mapStack } from '../generation/map-stack.js';
 import type { GenerationRegistry } from '../generation/registry.js';
@@ -103,8 +103,13 @@ export class Generations {
     }
   }
 
-  /** A failing teardown is reported and otherwise without consequence: the version serves no longer. */
   async #tearDown(generation: ServingGeneration): Promise<void> {
+    await this.#runTeardown(generation);
+    disposeTemplate(generation.template);
+  }
+
+  /** A failing teardown is reported and otherwise without consequence: the version serves no longer. */
+  async #runTeardown(generation: ServingGeneration): Promise<void> {
     if (generation.template.teardown === undefined) return;
     const scope = new RequestScope({
       requestId: 'teardown',
