@@ -7,7 +7,8 @@ import type { SourceFile } from './source-files.js';
  */
 export const LAYERS: readonly (readonly string[])[] = [
   ['test', 'bench'],
-  ['host/main.ts', 'host/cli'],
+  ['host/cli'],
+  ['host/main.ts'],
   ['host/supervisor', 'host/services', 'host/dba'],
   ['host/thread'],
   ['host/dispatch'],
