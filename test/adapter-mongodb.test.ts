@@ -4,9 +4,67 @@ import { Binary, Decimal128, Long, ObjectId } from 'mongodb';
 import type { Document } from 'mongodb';
 import { isBedsError } from '@beds/sdk';
 import type { CallResult, Json, JsonObject, ObjectManifest } from '@beds/sdk';
+import { adapterConformance } from './support/adapter-conformance.js';
 import { mongodbStore, READ, rejects, WRITE } from './support/mongodb-store.js';
 
-const { dba, adapter, deliver, object, call, rows } = await mongodbStore();
+const { dba, adapter, open, deliver, object, call, rows } = await mongodbStore();
+
+await deliverNotes();
+adapterConformance({
+  name: 'mongodb',
+  open: (bounds = {}) => Promise.resolve({ adapter: open(bounds), teardown: () => Promise.resolve() }),
+  running: async () => {
+    const aggregating = { active: true, appName: 'beds', 'command.aggregate': { $exists: true } };
+    const answer = await dba.db('admin').command({ currentOp: true, ...aggregating });
+    return (answer['inprog'] as readonly unknown[]).length;
+  },
+  unable: unable(),
+});
+
+/** What the DBA delivers for the notes of the conformance suite. */
+async function deliverNotes(): Promise<void> {
+  const on = 'notes';
+  const id = { _id: { $arg: 'id' } };
+  const note = { title: { $arg: 'title' }, body: { $arg: 'body' }, stars: { $arg: 'stars' } };
+  const notes = { id: { type: 'string', from: '_id' }, title: 'string', body: 'string', stars: 'integer' };
+  const range = { $range: [0, 5_000] };
+  // 25 million documents out of one.
+  const slow = [
+    { $limit: 1 },
+    { $project: { a: range } },
+    { $unwind: '$a' },
+    { $project: { a: range } },
+    { $unwind: '$a' },
+  ];
+  await dba.db().collection('one').insertOne({ one: 1 });
+  const args = { id: 'string', title: 'string', body: 'string?', stars: 'integer' };
+  const update = { $set: { title: { $arg: 'title' } } };
+  const count = { filter: { title: { $arg: 'title' } } };
+  await deliver(
+    { _id: 'note_create', kind: 'procedure', on, op: 'insertOne', args, body: { document: { ...id, ...note } } },
+    {
+      _id: 'note_update',
+      kind: 'procedure',
+      on,
+      op: 'updateOne',
+      args: { id: 'string', title: 'string' },
+      body: { filter: id, update },
+    },
+    { _id: 'note_delete', kind: 'procedure', on, op: 'deleteOne', args: { id: 'string' }, body: { filter: id } },
+    { _id: 'note_count', kind: 'function', on, op: 'count', args: { title: 'string' }, body: count },
+    { _id: 'note_slow', kind: 'procedure', on: 'one', op: 'aggregate', body: { pipeline: [...slow, { $count: 'n' }] } },
+    { _id: 'note_list', kind: 'view', on, columns: notes, body: { pipeline: [] } },
+  );
+}
+
+function unable(): Readonly<Partial<Record<'slow' | 'hidden' | 'deadline', string>>> {
+  const { accessControl, statementDeadline } = adapter.status().capabilities;
+  const goesOn = 'the server in use does not stop work at its deadline: it would be busy for minutes';
+  return {
+    ...(statementDeadline ? {} : { slow: goesOn, deadline: goesOn }),
+    ...(accessControl ? {} : { hidden: 'the account in use may read every collection' }),
+  };
+}
 
 describe('writes through catalogued procedures', () => {
   const returns = { id: { type: 'string', from: '_id' }, n: 'integer', tag: 'string' };

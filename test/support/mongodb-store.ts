@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { after, before } from 'node:test';
+import { after } from 'node:test';
 import { MongoClient } from 'mongodb';
 import type { Document } from 'mongodb';
 import { isBedsError } from '@beds/sdk';
@@ -42,15 +42,13 @@ export async function mongodbStore(): Promise<MongodbStore> {
     return createMongodbAdapter({ store: 'test', config: { kind: 'mongodb', url, ...limits, ...changes } });
   };
   const adapter = open({});
-  before(async () => {
-    await dba.connect();
-    await adapter.open();
-  });
   after(async () => {
     await adapter.close(1_000);
     await dba.db().dropDatabase();
     await dba.close();
   });
+  await dba.connect();
+  await adapter.open();
   const object = async (name: string): Promise<NamedObject> => {
     const found = (await adapter.describe([name])).get(name);
     assert.ok(found, `${name} is in the catalogue`);

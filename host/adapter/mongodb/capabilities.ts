@@ -23,8 +23,8 @@ export async function tryCapabilities(client: MongoClient, db: Db): Promise<Omit
   const transactions = await canCommit(client, db);
   const statementDeadline = await keepsDeadlines(db);
   const accessControl = await refusesReads(db);
-  // MongoDB has no read-only transactions: the adapter itself keeps writes out of reads.
-  return { transactions, statementDeadline, accessControl, readOnlyReads: false };
+  // Of every operation it is known whether it writes before it is sent: no help of the server is needed.
+  return { transactions, statementDeadline, accessControl, readOnlyReads: true };
 }
 
 async function canCommit(client: MongoClient, db: Db): Promise<boolean> {

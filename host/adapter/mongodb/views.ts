@@ -43,11 +43,8 @@ function predicate({ column, op, value }: Condition, native: NativeObject): Stag
   };
   if (op === 'in') return { [field.from]: { $in: value.map(bson) } };
   if (op !== 'prefix') return { [field.from]: { [`$${op}`]: bson(value) } };
-  const prefix = String(value);
-  if (prefix.includes('\0') || field.as !== 'string') {
-    throw storeErrors.make('BEDS_STORE_QUERY_INVALID', undefined, { field: where });
-  }
-  return { [field.from]: { $regex: `^${quotePattern(prefix)}` } };
+  if (field.as !== 'string') throw storeErrors.make('BEDS_STORE_QUERY_INVALID', undefined, { field: where });
+  return { [field.from]: { $regex: `^${quotePattern(String(value))}` } };
 }
 
 function fieldOf(native: NativeObject, column: string): Field {
