@@ -2,6 +2,8 @@ import type { Command, CommandRegistry } from './command.js';
 
 /** One line for each file of commands/. */
 export const COMMANDS: CommandRegistry = new Map([
+  ['demo', async (): Promise<Command> => (await import('./commands/demo.js')).demoCommand],
+  ['db', async (): Promise<Command> => (await import('./commands/db.js')).dbCommand],
   ['start', async (): Promise<Command> => (await import('./commands/start.js')).startCommand],
   ['status', async (): Promise<Command> => (await import('./commands/status.js')).statusCommand],
   ['plugins', async (): Promise<Command> => (await import('./commands/plugins.js')).pluginsCommand],

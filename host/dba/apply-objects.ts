@@ -1,5 +1,12 @@
 import { dbaErrors } from '../errors/dba.js';
-import type { AdministeredStore, DbaProgress, DomainObjects, StoreAdministrator, StoreKind } from './contract.js';
+import type {
+  AdministeredStore,
+  DbaProgress,
+  DomainObjects,
+  RuntimeAccount,
+  StoreAdministrator,
+  StoreKind,
+} from './contract.js';
 import { administerMongodb } from './mongodb/administrator.js';
 import { administerMysql } from './mysql/administrator.js';
 import { readDomains } from './read-domains.js';
@@ -28,7 +35,7 @@ export interface ApplyOptions {
 export interface AppliedObjects {
   readonly applied: number;
   readonly unchanged: number;
-  /** URLs with the runtime accounts, by store: secrets. */
+  /** URLs with the runtime accounts (the administrator's where there is none), by store: secrets. */
   readonly urls: Readonly<Record<string, string>>;
 }
 
@@ -81,7 +88,7 @@ async function applyToStore(
   domains: readonly DomainObjects[],
   options: ApplyOptions,
 ): Promise<StoreOutcome> {
-  const { kind, adminUrl } = options.stores[store] ?? { kind: 'mysql', adminUrl: '' };
+  const { kind, adminUrl, ownAccount } = options.stores[store] ?? { kind: 'mysql', adminUrl: '' };
   const administrator = await administrators[kind](adminUrl);
   try {
     const counts = { applied: 0, unchanged: 0 };
@@ -90,17 +97,30 @@ async function applyToStore(
       counts[outcome] += 1;
       options.onProgress?.({ type: outcome, store, file: file.name });
     }
-    const accounts = readRuntimeAccounts(options.directory);
-    const account = accounts[store] ?? makeRuntimeAccount(store);
-    // Kept before it is made: an account whose password is lost would stay behind in the server.
-    writeRuntimeAccounts(options.directory, { ...accounts, [store]: account });
-    const granted = await administrator.grant(domains, account);
-    if (!granted.account) writeRuntimeAccounts(options.directory, without(accounts, store));
-    options.onProgress?.({ type: 'granted', store, words: granted.words });
-    return { store, ...counts, url: granted.account ? runtimeUrl(adminUrl, account) : adminUrl };
+    const account = ownAccount === true ? undefined : await grantAccount(store, { administrator, domains, options });
+    return { store, ...counts, url: account === undefined ? adminUrl : runtimeUrl(adminUrl, account) };
   } finally {
     await administrator.close();
   }
+}
+
+interface GrantWork {
+  readonly administrator: StoreAdministrator;
+  readonly domains: readonly DomainObjects[];
+  readonly options: ApplyOptions;
+}
+
+/** Undefined where the server has no accounts. */
+async function grantAccount(store: string, work: GrantWork): Promise<RuntimeAccount | undefined> {
+  const { directory, onProgress } = work.options;
+  const accounts = readRuntimeAccounts(directory);
+  const account = accounts[store] ?? makeRuntimeAccount(store);
+  // Kept before it is made: an account whose password is lost would stay behind in the server.
+  writeRuntimeAccounts(directory, { ...accounts, [store]: account });
+  const granted = await work.administrator.grant(work.domains, account);
+  if (!granted.account) writeRuntimeAccounts(directory, without(accounts, store));
+  onProgress?.({ type: 'granted', store, words: granted.words });
+  return granted.account ? account : undefined;
 }
 
 function without(accounts: RuntimeAccounts, store: string): RuntimeAccounts {

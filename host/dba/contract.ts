@@ -7,6 +7,8 @@ export interface AdministeredStore {
   readonly kind: StoreKind;
   /** URL with the account of the DBA and the name of the database: a secret. */
   readonly adminUrl: string;
+  /** The configuration names the account of this store: it is not touched, and its grants are the DBA's. Default false. */
+  readonly ownAccount?: boolean;
 }
 
 /** One file of a domain's `db/` folder. */

@@ -1,0 +1,52 @@
+import type { JsonObject } from '@beds/sdk';
+import type { BedsClient } from '@beds/sdk/client';
+import type { Narrator } from './narrator.js';
+
+export interface DataSet {
+  readonly domain: string;
+  /** What its records are called. */
+  readonly unit: string;
+  readonly records: readonly JsonObject[];
+  /** Records in one request. */
+  readonly perRequest: number;
+}
+
+const REQUESTS_AT_ONCE = 6;
+const DEADLINE_MS = 30_000;
+
+/** Loads a data set through `<domain>.import`, unless all of it is there. Resolves to words for a person. */
+export async function loadData(
+  client: BedsClient,
+  set: DataSet,
+  { narrator, signal }: { readonly narrator: Narrator; readonly signal: AbortSignal },
+): Promise<string> {
+  const total = set.records.length;
+  const present = await countOf(client, set.domain, signal);
+  if (present >= total) return `${present.toLocaleString('en')} ${set.unit} are there already`;
+  const progress = narrator.progress(total, set.unit);
+  const requests = chunks(set);
+  try {
+    const lane = async (): Promise<void> => {
+      for (let records = requests.pop(); records !== undefined; records = requests.pop()) {
+        const terms = { deadlineMs: DEADLINE_MS, signal };
+        await client.domain(set.domain).call('import', { [set.domain]: records }, terms);
+        progress.advance(records.length);
+      }
+    };
+    await Promise.all(Array.from({ length: REQUESTS_AT_ONCE }, lane));
+  } finally {
+    progress.end();
+  }
+  return `${(await countOf(client, set.domain, signal)).toLocaleString('en')} ${set.unit}`;
+}
+
+export async function countOf(client: BedsClient, domain: string, signal: AbortSignal): Promise<number> {
+  const { count } = (await client.domain(domain).call('count', {}, { mode: 'read', signal })) as JsonObject;
+  return Number(count);
+}
+
+function chunks({ records, perRequest }: DataSet): JsonObject[][] {
+  return Array.from({ length: Math.ceil(records.length / perRequest) }, (_, index) =>
+    records.slice(index * perRequest, (index + 1) * perRequest),
+  ).reverse();
+}

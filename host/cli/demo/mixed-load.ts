@@ -1,0 +1,106 @@
+import { randomUUID } from 'node:crypto';
+import { isBedsError, type JsonObject, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk';
+import type { BedsClient } from '@beds/sdk/client';
+import { Tally, type RequestKind } from './tally.js';
+
+export interface LoadOptions {
+  /** Where reads look: codes of countries. */
+  readonly countries: readonly string[];
+  /** Requests under way at once. */
+  readonly inFlight: number;
+  readonly signal: AbortSignal;
+}
+
+type Ask = Pick<RequestEnvelope, 'domain' | 'op' | 'query' | 'payload' | 'key'>;
+
+/** Of this many lanes one writes. */
+const WRITER_EVERY = 4;
+
+/** Reads and writes without a pause until it is ended. Each lane has one request under way. */
+export class MixedLoad {
+  readonly tally = new Tally();
+  readonly #client: BedsClient;
+  readonly #options: LoadOptions;
+  readonly #startedAt = performance.now();
+  readonly #lanes: readonly Promise<void>[];
+  #isEnding = false;
+  #elapsedMs = 0;
+
+  constructor(client: BedsClient, options: LoadOptions) {
+    this.#client = client;
+    this.#options = options;
+    this.#lanes = Array.from({ length: options.inFlight }, (_, lane) => this.#run(lane));
+  }
+
+  get elapsedMs(): number {
+    return this.#elapsedMs === 0 ? performance.now() - this.#startedAt : this.#elapsedMs;
+  }
+
+  /** Lets every lane finish what it has begun. */
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    await Promise.all(this.#lanes);
+    this.#elapsedMs = performance.now() - this.#startedAt;
+  }
+
+  async #run(lane: number): Promise<void> {
+    for (let turn = lane; !this.#isEnding && !this.#options.signal.aborted; turn += 1) {
+      if (lane === 0) await this.#ask('profile', this.#profile(turn));
+      else if (lane % WRITER_EVERY === 0) await this.#write(turn);
+      else await this.#ask('read', this.#read(turn));
+    }
+  }
+
+  /** A city comes, grows and goes: whatever happens on the way, as many cities are there in the end as before. */
+  async #write(turn: number): Promise<void> {
+    const city = { name: `Demo ${randomUUID().slice(0, 8)}`, country: this.#country(turn), latitude: 0, longitude: 0 };
+    const created = await this.#ask('write', { domain: 'cities', op: 'create', payload: city });
+    if (created?.ok !== true) return;
+    const key = Number((created.data as JsonObject)['id']);
+    await this.#ask('write', { domain: 'cities', op: 'update', key, payload: { population: turn } });
+    await this.#ask('write', { domain: 'cities', op: 'delete', key });
+  }
+
+  #read(turn: number): Ask {
+    const country = this.#country(turn);
+    switch (turn % 5) {
+      case 0:
+        return { domain: 'cities', op: 'totals', payload: { country } };
+      case 1:
+        return { domain: 'countries', op: 'fetch', key: country };
+      case 2:
+        return { domain: 'cities', op: 'count', payload: { country } };
+      default: {
+        const order = [
+          { column: 'population', direction: 'desc' } as const,
+          { column: 'id', direction: 'desc' } as const,
+        ];
+        return { domain: 'cities', op: 'fetch', query: { where: { country }, order, limit: 10 } };
+      }
+    }
+  }
+
+  #profile(turn: number): Ask {
+    return { domain: 'countries', op: 'profile', payload: { code: this.#country(turn) } };
+  }
+
+  #country(turn: number): string {
+    const { countries } = this.#options;
+    // A prime step: neighbours in the list are not asked one after the other.
+    return countries[(turn * 37) % countries.length] ?? 'DE';
+  }
+
+  async #ask(kind: RequestKind, ask: Ask): Promise<ReplyEnvelope | undefined> {
+    const { tally } = this;
+    const startedAt = performance.now();
+    tally.begin();
+    try {
+      const reply = await this.#client.request({ v: 1, id: randomUUID(), ...ask });
+      tally.answer(kind, reply, performance.now() - startedAt);
+      return reply;
+    } catch (error) {
+      tally.fail(isBedsError(error) ? error.code : String(error));
+      return undefined;
+    }
+  }
+}

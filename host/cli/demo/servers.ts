@@ -1,0 +1,53 @@
+import type { Config } from '../../config/schema.js';
+import { cliErrors } from '../../errors/cli.js';
+import { startServices, type ServiceName, type Services } from '../../services/index.js';
+import { askNodes } from '../ask-nodes.js';
+import type { CommandContext } from '../command.js';
+import type { Narrator } from './narrator.js';
+import type { Endings } from './run-demo.js';
+
+const ANSWER_TIMEOUT_MS = 500;
+
+export interface ServersStage {
+  readonly context: CommandContext;
+  readonly narrator: Narrator;
+  readonly endings: Endings;
+  readonly directory: string;
+}
+
+/** The servers that the configuration leaves to this checkout. Throws BEDS_SERVICES_*, BEDS_CLI_HOST_RUNNING. */
+export async function startServers(settings: Config, stage: ServersStage): Promise<Services> {
+  const { context, narrator, endings, directory } = stage;
+  const { env: environment, signal } = context;
+  let services: Services | undefined;
+  await narrator.step('Servers: RabbitMQ, MariaDB and MongoDB, private to this checkout', async () => {
+    const need = neededServers(settings);
+    if (need.length === 0) return 'all of them are configured by URL';
+    const onProgress = ({ words }: { readonly words: string }): void => narrator.say(words);
+    services = await startServices({ directory, need, environment, signal, onProgress });
+    const { close } = services;
+    endings.push(close);
+    await refuseSecondHost(settings, services, signal);
+    return need.length === 3 ? 'all three are up' : `${need.join(' and ')} up`;
+  });
+  return services ?? { close: () => Promise.resolve() };
+}
+
+function neededServers({ broker, stores }: Config): readonly ServiceName[] {
+  const kinds = Object.values(stores).flatMap(({ url, kind }) => (url === '' ? [kind] : []));
+  return [
+    ...(broker.url === '' ? (['rabbitmq'] as const) : []),
+    ...(kinds.includes('mysql') ? (['mariadb'] as const) : []),
+    ...(kinds.includes('mongodb') ? (['mongodb'] as const) : []),
+  ];
+}
+
+/** Two hosts of one checkout would take the bundles away from under each other. */
+async function refuseSecondHost({ broker }: Config, { rabbitmq }: Services, signal: AbortSignal): Promise<void> {
+  if (rabbitmq === undefined || rabbitmq.owned || rabbitmq.source === 'configured') return;
+  const asking = { url: rabbitmq.url, prefix: broker.prefix, timeoutMs: ANSWER_TIMEOUT_MS, signal };
+  const answers = await askNodes({ v: 1, op: 'status' }, asking).catch(() => []);
+  const [node] = answers.map(({ status }) => status.node);
+  if (node === undefined) return;
+  throw cliErrors.make('BEDS_CLI_HOST_RUNNING', `A host of this checkout is running already: ${node}.`);
+}

@@ -1,0 +1,62 @@
+import { deepFreeze } from '../config/deep-freeze.js';
+import type { Config, StoreConfig } from '../config/schema.js';
+import { runtimeUrl, type AdministeredStore, type RuntimeAccounts } from '../dba/index.js';
+import { cliErrors } from '../errors/cli.js';
+
+/** Servers in use, with the credentials of administrators; `Services` and `ServicesState` of host/services are this. */
+export interface ServerUrls {
+  readonly rabbitmq?: { readonly url: string } | undefined;
+  readonly mariadb?: { readonly url: string } | undefined;
+  readonly mongodb?: { readonly url: string } | undefined;
+}
+
+const SERVER_OF_KIND: Readonly<Record<StoreConfig['kind'], 'mariadb' | 'mongodb'>> = {
+  mysql: 'mariadb',
+  mongodb: 'mongodb',
+};
+
+/**
+ * The configuration with every URL that it leaves empty filled in: RabbitMQ's, and for each store the running server's
+ * with the runtime account that `beds db apply` made. Throws BEDS_CLI_SERVER_MISSING with everything that is lacking.
+ */
+export function resolveConfig(config: Config, servers: ServerUrls, accounts: RuntimeAccounts): Config {
+  const missing: string[] = [];
+  const brokerUrl = config.broker.url === '' ? servers.rabbitmq?.url : config.broker.url;
+  if (brokerUrl === undefined) missing.push('RabbitMQ does not run');
+  const stores = Object.entries(config.stores).map(([name, store]): [string, StoreConfig] => {
+    const url = store.url === '' ? storeUrl(name, store, { servers, accounts }) : store.url;
+    if (url === undefined) missing.push(`the store ${name} has no running server, or no runtime account in it`);
+    return [name, { ...store, url: url ?? '' }];
+  });
+  if (missing.length > 0) throw cliErrors.make('BEDS_CLI_SERVER_MISSING', `${sentence(missing)}.`);
+  const broker = { ...config.broker, url: brokerUrl ?? '' };
+  return deepFreeze({ ...config, broker, stores: Object.fromEntries(stores) });
+}
+
+/** The databases that the configuration leaves to this checkout, as their administrator reaches them. */
+export function administeredStores(config: Config, servers: ServerUrls): Readonly<Record<string, AdministeredStore>> {
+  return Object.fromEntries(
+    Object.entries(config.stores).flatMap(([name, { kind, url }]) => {
+      const adminUrl = servers[SERVER_OF_KIND[kind]]?.url;
+      return adminUrl === undefined ? [] : [[name, { kind, adminUrl, ownAccount: url !== '' }]];
+    }),
+  );
+}
+
+function storeUrl(
+  name: string,
+  { kind }: StoreConfig,
+  { servers, accounts }: { readonly servers: ServerUrls; readonly accounts: RuntimeAccounts },
+): string | undefined {
+  const adminUrl = servers[SERVER_OF_KIND[kind]]?.url;
+  const account = accounts[name];
+  if (adminUrl === undefined) return undefined;
+  if (account !== undefined) return runtimeUrl(adminUrl, account);
+  // A MongoDB-speaking server without access control has no accounts; MySQL always has.
+  return kind === 'mongodb' ? adminUrl : undefined;
+}
+
+function sentence(parts: readonly string[]): string {
+  const text = parts.join('; ');
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+}
