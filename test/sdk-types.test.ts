@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { defineTemplate, routine, view, type Json, type JsonObject, type TypesOf } from '@beds/sdk';
+import { defineTemplate, routine, view, type Json, type JsonObject, type Page, type TypesOf } from '@beds/sdk';
+import type { BedsClient } from '@beds/sdk/client';
+import { testTemplate } from '@beds/sdk/testing';
 
 // What this file proves, it proves when tsc compiles it: every @ts-expect-error is an error, everything else is not.
 
@@ -157,4 +159,59 @@ export function mistakes(): void {
       await ctx.view('views');
     },
   });
+}
+
+const typed = defineTemplate({
+  ...identity,
+  objects: { ...objects, totals: routine('city_totals', { country: 'string' }) },
+  operations: {
+    totals: { mode: 'read', args: { country: 'string', top: 'integer?' }, run: async (): Promise<number> => 1 },
+  },
+});
+
+/** Never run: only compiled. */
+export async function callers(client: BedsClient): Promise<void> {
+  const cities = client.domain<typeof typed>('cities');
+  await cities.create({ name: 'Zug' });
+  await cities.update(7, { name: 'Zug' });
+  await cities.fetch({ key: 7 });
+  const page = await cities.fetch({ where: { name: { prefix: 'Z' } }, order: [{ column: 'population' }] });
+  sameType<(typeof page.rows)[number]['name'], string | null>(true);
+  for await (const each of cities.fetchAll({})) sameType<(typeof each.rows)[number]['id'], number | null>(true);
+  const total = await cities.call('totals', { country: 'CH' });
+  sameType<typeof total, number>(true);
+
+  // @ts-expect-error name is required
+  await cities.create({});
+  // @ts-expect-error no such argument
+  await cities.create({ name: 'Zug', mayor: 'x' });
+  // @ts-expect-error the key is passed apart
+  await cities.update(7, { id: 7 });
+  // @ts-expect-error no such column
+  await cities.fetch({ where: { mayor: 'x' } });
+  // @ts-expect-error no such operation
+  await cities.call('total', {});
+  // @ts-expect-error country is required
+  await cities.call('totals', {});
+  // @ts-expect-error country is a string
+  await cities.call('totals', { country: 1 });
+
+  const untyped = client.domain('cities');
+  sameType<Awaited<ReturnType<typeof untyped.fetch>>, Page<JsonObject>>(true);
+  const anything = await untyped.call('whatever', { a: 1 });
+  sameType<typeof anything, Json>(true);
+  await untyped.create({ a: 1 });
+  await untyped.update(1, { a: 1 });
+  await untyped.fetch({ where: { a: 1 } });
+
+  testTemplate(typed, {
+    objects: { create: ({ name }) => [{ name: name.toUpperCase() }], totals: () => 1 },
+    views: { fetch: [{ id: 1, name: 'Zug' }] },
+  });
+  // @ts-expect-error no such alias
+  testTemplate(typed, { objects: { insert: () => [] } });
+  // @ts-expect-error a view is not answered by code
+  testTemplate(typed, { objects: { fetch: () => [] } });
+  // @ts-expect-error no such column
+  testTemplate(typed, { views: { fetch: [{ mayor: 'x' }] } });
 }

@@ -1,0 +1,3 @@
+export { testTemplate, type TestedTemplate, type TestOptions } from './test-template.js';
+export type { FakeResult, LogLine, RecordedCall } from './test-context.js';
+export { testingErrors } from './testing-errors.js';

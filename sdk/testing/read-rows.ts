@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto';
+import type { Json, JsonObject } from '../template/json.js';
+import type { ObjectManifest } from '../template/manifest.js';
+import type { Comparison, OrderBy, Page, Scalar, ViewQuery } from '../template/query.js';
+import { hostError } from './host-errors.js';
+
+type Columns = Extract<ObjectManifest, { kind: 'view' }>['columns'];
+
+/** A view in memory. */
+export interface RowSource {
+  readonly columns: Columns;
+  readonly key: string;
+  readonly rows: readonly JsonObject[];
+}
+
+const DEFAULT_LIMIT = 100;
+
+function refuse(field: string, problem: string): Error {
+  return hostError('BEDS_STORE_QUERY_INVALID', `Query: ${field} ${problem}.`, { field });
+}
+
+/** Null before every value, as the databases have it; text by code units, where a database has its collation. */
+function compare(a: Json, b: Json): number {
+  if (a === b) return 0;
+  if (a === null) return -1;
+  if (b === null) return 1;
+  if (typeof a === 'string' && typeof b === 'string') return a < b ? -1 : 1;
+  return Number(a) - Number(b);
+}
+
+const TESTS: Readonly<Record<string, (value: Json, against: Json) => boolean>> = {
+  eq: (value, against) => compare(value, against) === 0,
+  ne: (value, against) => compare(value, against) !== 0,
+  lt: (value, against) => value !== null && compare(value, against) < 0,
+  lte: (value, against) => value !== null && compare(value, against) <= 0,
+  gt: (value, against) => value !== null && compare(value, against) > 0,
+  gte: (value, against) => value !== null && compare(value, against) >= 0,
+  in: (value, against) => Array.isArray(against) && against.some((item: Json) => compare(value, item) === 0),
+  prefix: (value, against) => typeof value === 'string' && value.startsWith(String(against)),
+};
+
+function holds(row: JsonObject, column: string, condition: Scalar | Comparison): boolean {
+  const value = row[column] ?? null;
+  const comparison = typeof condition === 'object' && condition !== null ? condition : { eq: condition };
+  return Object.entries(comparison).every(([operator, against]) => {
+    const test = Object.hasOwn(TESTS, operator) ? TESTS[operator] : undefined;
+    if (test === undefined) throw refuse(`where.${column}`, `knows only ${Object.keys(TESTS).join(', ')}`);
+    return test(value, against as Json);
+  });
+}
+
+function checkQuery(query: ViewQuery, columns: Columns): void {
+  for (const column of Object.keys(query.where ?? {})) {
+    if (!Object.hasOwn(columns, column)) throw refuse(`where.${column}`, 'is not a column of the view');
+  }
+  for (const { column, direction = 'asc' } of query.order ?? []) {
+    if (!Object.hasOwn(columns, column)) throw refuse('order', 'names a column that the view does not have');
+    if (direction !== 'asc' && direction !== 'desc') throw refuse('order', 'knows only asc and desc');
+  }
+  const { limit = DEFAULT_LIMIT } = query;
+  if (!Number.isSafeInteger(limit) || limit < 1) throw refuse('limit', 'must be a whole number from 1');
+}
+
+function sorted(rows: readonly JsonObject[], order: readonly OrderBy[]): readonly JsonObject[] {
+  return rows.toSorted((a, b) => {
+    for (const { column, direction } of order) {
+      const difference = compare(a[column] ?? null, b[column] ?? null);
+      if (difference !== 0) return direction === 'desc' ? -difference : difference;
+    }
+    return 0;
+  });
+}
+
+function readCursor(cursor: string | undefined, print: string): number {
+  if (cursor === undefined) return 0;
+  const [of, offset] = Buffer.from(cursor, 'base64url').toString().split(' ');
+  if (of === print && offset !== undefined) return Number(offset);
+  throw hostError('BEDS_STORE_CURSOR_INVALID', 'The cursor does not belong to this query.');
+}
+
+/** Reads a page of given rows as an adapter would read it from a view. */
+export function readRows({ columns, key, rows }: RowSource, query: ViewQuery): Page {
+  checkQuery(query, columns);
+  const where = Object.entries(query.where ?? {}).filter(([, condition]) => condition !== undefined);
+  const order = [...(query.order ?? []), { column: key }];
+  const print = createHash('sha256')
+    .update(JSON.stringify([where, order]))
+    .digest('base64url')
+    .slice(0, 16);
+  const start = readCursor(query.cursor, print);
+  const end = start + (query.limit ?? DEFAULT_LIMIT);
+  const matching = rows.filter((row) => where.every(([column, condition]) => holds(row, column, condition ?? null)));
+  const page = sorted(matching, order).slice(start, end);
+  const names = Object.keys(columns);
+  const shown = page.map((row) => Object.fromEntries(names.map((name) => [name, row[name] ?? null])));
+  if (matching.length <= end) return { rows: shown };
+  return { rows: shown, cursor: Buffer.from(`${print} ${end}`).toString('base64url') };
+}

@@ -1,0 +1,10 @@
+import { defineErrors } from '../template/errors.js';
+
+/** Errors of tests themselves. */
+export const testingErrors = defineErrors({
+  BEDS_TESTING_NO_FAKE: {
+    message: 'The template used something that the test does not stand in for.',
+    status: 'fault',
+    action: 'Give testTemplate the named object, view or domain.',
+  },
+});
