@@ -98,7 +98,7 @@ void describe('decoding a message', () => {
 
   void it('never repeats the input in an error', () => {
     const error = refusal(() => decode({ ...valid, 'secret-name': 'secret-value' }));
-    assert.doesNotMatch(JSON.stringify({ ...error, message: error.message }), /secret/);
+    assert.doesNotMatch(JSON.stringify([error.code, error.message, error.field, error.hint]), /secret/);
   });
 
   void it('survives 10,000 random bodies with nothing but typed errors', () => {

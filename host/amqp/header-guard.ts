@@ -16,7 +16,7 @@ export const MAX_HEADER_DEPTH = 32;
 export const MALFORMED_HEADERS = 'beds-malformed-headers';
 
 interface Codec {
-  decodeFields(slice: Buffer): Record<string, unknown>;
+  decodeFields: (this: void, slice: Buffer) => Record<string, unknown>;
   encodeTable(buffer: Buffer, table: Record<string, unknown>, offset: number): number;
 }
 

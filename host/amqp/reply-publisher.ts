@@ -35,7 +35,7 @@ export class ReplyPublisher {
   readonly #pending = new Map<string, Pending>();
   #channel: ConfirmChannel | undefined;
   #sequence = 0;
-  #sweeper: NodeJS.Timeout | undefined;
+  #isSweeping = false;
   #unroutable = 0;
 
   /** Replies that wait for their confirmation. */
@@ -111,8 +111,10 @@ export class ReplyPublisher {
   }
 
   #sweepLater(): void {
-    this.#sweeper ??= setTimeout(() => {
-      this.#sweeper = undefined;
+    if (this.#isSweeping) return;
+    this.#isSweeping = true;
+    setTimeout(() => {
+      this.#isSweeping = false;
       this.#sweep(performance.now());
       if (this.#pending.size > 0) this.#sweepLater();
     }, SWEEP_MS);

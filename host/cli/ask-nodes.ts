@@ -61,7 +61,7 @@ async function gather(channel: Channel, question: AdminQuestion, options: AskOpt
       await channel.consume(
         'amq.rabbitmq.reply-to',
         (message) => {
-          if (message === null || message.properties.correlationId !== correlationId) return;
+          if (message?.properties.correlationId !== correlationId) return;
           answers.push(JSON.parse(message.content.toString('utf8')) as AdminAnswer);
           clearTimeout(timer);
           timer = setTimeout(resolve, QUIET_MS);

@@ -37,6 +37,13 @@ interface Answer {
   readonly verdict: Verdict;
 }
 
+interface OutgoingReply {
+  /** Undefined: the caller wants none. */
+  readonly address: ReplyAddress | undefined;
+  readonly body: string;
+  readonly expiresAtMs: number;
+}
+
 /** From a delivered message to its acknowledgement. */
 export class RequestPath implements ContextHost {
   readonly #options: RequestPathOptions;
@@ -78,14 +85,15 @@ export class RequestPath implements ContextHost {
       message = decodeMessage(delivery.body, delivery.properties, this.#options.config.limits);
     } catch (error) {
       const failure = toReplyError(error);
-      await this.#reply(delivery, address, this.#refusal(delivery, failure), this.#expiry([], receivedAtMs));
+      const expiresAtMs = this.#expiry([], receivedAtMs);
+      await this.#reply(delivery, { address, body: this.#refusal(delivery, failure), expiresAtMs });
       delivery.settle(failure.verdict);
       return;
     }
     const answers = await Promise.all(message.requests.map((request) => this.#answer(request, delivery, receivedAtMs)));
     const texts = answers.map((answer) => answer.text);
     const body = message.isBatch ? `[${texts.join(',')}]` : (texts[0] ?? '');
-    await this.#reply(delivery, address, body, this.#expiry(message.requests, receivedAtMs));
+    await this.#reply(delivery, { address, body, expiresAtMs: this.#expiry(message.requests, receivedAtMs) });
     delivery.settle(answers.find((answer) => answer.verdict !== 'ack')?.verdict ?? 'ack');
   }
 
@@ -159,7 +167,7 @@ export class RequestPath implements ContextHost {
         (error: unknown) => {
           this.#options.deadlines.remove(deadline);
           generation.release(false);
-          rejectPromise(error as Error);
+          rejectPromise(error);
         },
       );
     });
@@ -174,19 +182,14 @@ export class RequestPath implements ContextHost {
     return 'refused';
   }
 
-  async #reply(
-    delivery: Delivery,
-    address: ReplyAddress | undefined,
-    body: string,
-    expiresAtMs: number,
-  ): Promise<void> {
-    if (address === undefined) return;
+  async #reply(delivery: Delivery, reply: OutgoingReply): Promise<void> {
+    if (reply.address === undefined) return;
     const correlationId: unknown = delivery.properties.correlationId;
     await this.#options.replies.publish({
-      address,
+      address: reply.address,
       correlationId: typeof correlationId === 'string' ? correlationId : undefined,
-      body: Buffer.from(body),
-      expiresAtMs: expiresAtMs + REPLY_GRACE_MS,
+      body: Buffer.from(reply.body),
+      expiresAtMs: reply.expiresAtMs + REPLY_GRACE_MS,
     });
   }
 

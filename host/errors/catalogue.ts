@@ -1,6 +1,7 @@
 import { templateErrors, type ErrorSpec } from '@beds/sdk';
 import { buildErrors } from '@beds/sdk/build';
 import { clientErrors } from '@beds/sdk/client';
+import { testingErrors } from '@beds/sdk/testing';
 import { admissionErrors } from './admission.js';
 import { amqpErrors } from './amqp.js';
 import { cliErrors } from './cli.js';
@@ -30,6 +31,7 @@ export const catalogueAreas: readonly CatalogueArea[] = [
   { title: 'RabbitMQ', specs: amqpErrors.specs },
   { title: 'Configuration', specs: configErrors.specs },
   { title: 'Client', specs: clientErrors.specs },
+  { title: 'Tests of templates', specs: testingErrors.specs },
   { title: 'Command line', specs: cliErrors.specs },
   { title: 'Database objects of the DBA', specs: dbaErrors.specs },
   { title: 'Private servers', specs: servicesErrors.specs },

@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import {
   type ConnectionEvent,
   connectionChannel,
@@ -10,17 +11,23 @@ import type { Transition } from './deployments.js';
 import type { DomainBoard } from './domain-board.js';
 import type { History } from './history.js';
 
-/** Brings what happens on the supervisor's own thread into the log. */
-export function observeHost(log: Log): void {
-  connectionChannel.subscribe((message) => {
+/** Brings what happens on the supervisor's own thread into the log, until the returned function is called. */
+export function observeHost(log: Log): () => void {
+  const onConnection = (message: unknown): void => {
     const { connection, state, waitMs, error } = message as ConnectionEvent;
     const level = state === 'waiting' || state === 'blocked' ? 'warn' : 'debug';
     log[level]({ connection, waitMs, err: error }, `connection ${state}`);
-  });
-  faultChannel.subscribe((message) => {
+  };
+  const onFault = (message: unknown): void => {
     const { where, error, ...rest } = message as FaultEvent;
     log.error({ ...rest, err: error }, `fault in ${where}`);
-  });
+  };
+  subscribe(connectionChannel.name, onConnection);
+  subscribe(faultChannel.name, onFault);
+  return () => {
+    unsubscribe(connectionChannel.name, onConnection);
+    unsubscribe(faultChannel.name, onFault);
+  };
 }
 
 export interface TransitionSinks {

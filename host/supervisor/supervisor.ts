@@ -49,6 +49,7 @@ export class Supervisor {
   #deployments: Deployments | undefined;
   #watcher: DropWatcher | undefined;
   #reassert: NodeJS.Timeout | undefined;
+  #unobserve: () => void = () => undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(options: SupervisorOptions) {
@@ -99,7 +100,7 @@ export class Supervisor {
   async start(): Promise<void> {
     const { config, projectRoot, log } = this.#options;
     const directory = join(projectRoot, config.services.directory);
-    observeHost(log);
+    this.#unobserve = observeHost(log);
     this.#history = await openHistory({ directory });
     this.#control.start();
     await this.#control.ready(config.supervisor.startTimeoutMs);
@@ -150,6 +151,7 @@ export class Supervisor {
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(1_000)));
     await this.#control.close(2_000);
     await this.#history?.close();
+    this.#unobserve();
     this.#options.log.info('stopped');
   }
 

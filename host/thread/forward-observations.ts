@@ -1,3 +1,4 @@
+import { subscribe } from 'node:diagnostics_channel';
 import { isBedsError } from '@beds/sdk';
 import type { EventPublisher } from '../amqp/event-publisher.js';
 import {
@@ -19,21 +20,21 @@ export function forwardObservations(send: (message: LogMessage) => void, events:
   const log = (level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>): void => {
     send({ kind: 'log', level, message, fields });
   };
-  connectionChannel.subscribe((message) => {
+  subscribe(connectionChannel.name, (message) => {
     const { connection, state, waitMs, error } = message as ConnectionEvent;
     const level = state === 'waiting' || state === 'blocked' ? 'warn' : 'debug';
     log(level, `connection ${state}`, { connection, waitMs, error: describe(error) });
   });
-  brokerChannel.subscribe((message) => {
+  subscribe(brokerChannel.name, (message) => {
     const { broker, event, queue, error } = message as BrokerEvent;
     log(event === 'consuming' ? 'debug' : 'warn', `broker ${event}`, { broker, queue, error: describe(error) });
   });
-  faultChannel.subscribe((message) => {
+  subscribe(faultChannel.name, (message) => {
     const { where, error, domain, version, requestId } = message as FaultEvent;
     log('error', `fault in ${where}`, { domain, version, requestId, error: describe(error) });
     events.publish({ topic: `fault.${domain ?? 'host'}`, data: { where, domain, version, requestId } });
   });
-  templateLogChannel.subscribe((message) => {
+  subscribe(templateLogChannel.name, (message) => {
     const { level, fields, message: text, ...rest } = message as TemplateLogEvent;
     log(level, text, { ...rest, fields });
   });

@@ -165,16 +165,14 @@ export class BrokerThread {
         this.#connections.map(({ name, state }) => [name.split('/').at(-1) ?? name, state]),
       ),
       brokers: this.#brokers.map(({ broker: { name, queues, inFlight } }) => ({ name, queues, inFlight })),
-      generations: this.#registry
-        .all()
-        .map(({ id, domain, version, inFlight, served, failed }) => ({
-          id,
-          domain,
-          version,
-          inFlight,
-          served,
-          failed,
-        })),
+      generations: this.#registry.all().map(({ id, domain, version, inFlight, served, failed }) => ({
+        id,
+        domain,
+        version,
+        inFlight,
+        served,
+        failed,
+      })),
       stores: [...this.#adapters.values()].map((adapter) => adapter.status()),
       ...this.#path.counts,
       repliesPending: this.#replies.pending,

@@ -2,8 +2,10 @@ import { defineTemplate, invalid, type ArgumentsOf, type Json } from '@beds/sdk'
 import { country, objects } from './definition.js';
 import { profileOf } from './profile.js';
 
-/** As many as one request may bring: each is a call of the database, and all of them run at once. */
+/** As many as one request may bring. */
 const MAX_COUNTRIES = 100;
+/** Each is a call of the database; as many run at once, which leaves connections to others. */
+const SAVES_AT_ONCE = 10;
 
 function listOfCountries(value: Json): readonly ArgumentsOf<typeof country>[] {
   if (!Array.isArray(value) || value.length === 0 || value.length > MAX_COUNTRIES) {
@@ -31,8 +33,11 @@ export default defineTemplate({
       idempotent: true,
       args: { countries: 'json' },
       run: async (input, ctx) => {
-        const saved = await Promise.all(listOfCountries(input.countries).map((each) => ctx.call('save', each)));
-        return { imported: saved.length };
+        const countries = listOfCountries(input.countries);
+        for (let start = 0; start < countries.length; start += SAVES_AT_ONCE) {
+          await Promise.all(countries.slice(start, start + SAVES_AT_ONCE).map((each) => ctx.call('save', each)));
+        }
+        return { imported: countries.length };
       },
     },
     /** How many countries there are in a subregion, or in the world. */

@@ -4,7 +4,8 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { connectBeds, type BedsClient } from '@beds/sdk/client';
+import { connectBeds, type BedsClient, type ConnectOptions } from '@beds/sdk/client';
+import { connect, type Channel } from 'amqplib';
 import mysql from 'mysql2/promise';
 import { pino } from 'pino';
 import { configSchema, type Config } from '../../host/config/schema.js';
@@ -16,6 +17,18 @@ import { temporaryDirectory, type Teardown } from './services.js';
 /** A line of the host's log. */
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string; readonly level: string };
 
+/** A line about a change of state of a version. */
+export interface TransitionLine extends LogLine {
+  readonly time: number;
+  readonly domain: string;
+  readonly version: string;
+  readonly state: string;
+  readonly hash: string;
+  readonly ms: number;
+  readonly generation?: number;
+  readonly findings?: readonly { readonly code: string; readonly message: string }[];
+}
+
 /** A whole host in this process, on real servers, alone under its own prefix and database. */
 export interface TestHost {
   readonly host: Host;
@@ -24,9 +37,15 @@ export interface TestHost {
   readonly prefix: string;
   readonly pluginsDirectory: string;
   readonly log: readonly LogLine[];
-  /** The DBA's connection to the host's own database. */
-  readonly dba: mysql.Connection;
-  connectClient(name?: string): Promise<BedsClient>;
+  /** The DBA's connections to the host's own database; they come back after the server was down. */
+  readonly dba: mysql.Pool;
+  /** The host's own account: what a thread's adapter connects with. */
+  readonly runtimeUrl: string;
+  connectClient(options?: Partial<ConnectOptions>): Promise<BedsClient>;
+  /** A channel of an AMQP program that knows nothing of BEDS. */
+  plainChannel(): Promise<Channel>;
+  /** A line of every change of state of every version, in order. */
+  readonly transitions: () => readonly TransitionLine[];
   /** Resolves with the first log line that fits, also one from before; fails after `withinMs` (default 10 s). */
   logged(what: string, fits: (line: LogLine) => boolean, withinMs?: number): Promise<LogLine>;
   /** Resolves when the version serves. */
@@ -68,6 +87,7 @@ export async function startTestHost(teardown: Teardown, options: TestHostOptions
     await dba.query(`DROP DATABASE ${name}`);
     await dba.query(`DROP USER '${name}'@'%'`);
     await dba.end();
+    await deleteTopology(rabbitmq.url, name);
   });
   const config = configSchema.parse({
     node: { name },
@@ -90,22 +110,32 @@ export async function startTestHost(teardown: Teardown, options: TestHostOptions
     return log.find(fits) as LogLine;
   };
   return {
-    ...{ host, config, prefix: name, pluginsDirectory, log, dba, logged },
+    ...{ host, config, prefix: name, pluginsDirectory, log, dba, runtimeUrl, logged },
+    transitions: () => log.filter((line): line is TransitionLine => 'state' in line && 'hash' in line),
     active: (domain, version) =>
       logged(`${domain} ${version} active`, ({ msg }) => msg === `${domain} ${version} active`),
-    connectClient: async (clientName = 'test') => {
-      const client = await connectBeds({ url: config.broker.url, name: clientName, exchange: `${name}.request` });
+    connectClient: async (clientOptions) => {
+      const { url } = config.broker;
+      const client = await connectBeds({ url, name: 'test', exchange: `${name}.request`, ...clientOptions });
       ending.push(() => client.close());
       return client;
+    },
+    plainChannel: async () => {
+      const model = await connect(config.broker.url, { noDelay: true });
+      ending.push(() => model.close());
+      return model.createChannel();
     },
   };
 }
 
-async function makeDatabase(adminUrl: string, name: string): Promise<{ dba: mysql.Connection; runtimeUrl: string }> {
-  const dba = await mysql.createConnection(adminUrl);
-  await dba.query(`CREATE DATABASE ${name}`);
-  await dba.query(`CREATE USER '${name}'@'%' IDENTIFIED BY '${name}'`);
-  await dba.query(`USE ${name}`);
+async function makeDatabase(adminUrl: string, name: string): Promise<{ dba: mysql.Pool; runtimeUrl: string }> {
+  const admin = await mysql.createConnection(adminUrl);
+  await admin.query(`CREATE DATABASE ${name}`);
+  await admin.query(`CREATE USER '${name}'@'%' IDENTIFIED BY '${name}'`);
+  await admin.end();
+  const own = new URL(adminUrl);
+  own.pathname = `/${name}`;
+  const dba = mysql.createPool({ uri: own.href, connectionLimit: 2 });
   for (const statement of NOTES_SCHEMA) await dba.query(statement);
   for (const grant of NOTES_GRANTS) {
     const [privilege = '', object = ''] = grant.split(' ON ');
@@ -119,6 +149,18 @@ async function makeDatabase(adminUrl: string, name: string): Promise<{ dba: mysq
   url.password = name;
   url.pathname = `/${name}`;
   return { dba, runtimeUrl: url.href };
+}
+
+/** Queues and exchanges of a host outlive it, as they should; those of a test need not. */
+async function deleteTopology(url: string, prefix: string): Promise<void> {
+  const model = await connect(url);
+  const channel = await model.createChannel();
+  const queues = ['unrouted', 'dead', ...['read', 'write'].map((mode) => `req.notes.${mode}`)];
+  for (const queue of queues) await channel.deleteQueue(`${prefix}.${queue}`);
+  for (const exchange of ['request', 'unrouted', 'dead', 'event', 'admin']) {
+    await channel.deleteExchange(`${prefix}.${exchange}`);
+  }
+  await model.close();
 }
 
 function collect(log: LogLine[]): Writable {

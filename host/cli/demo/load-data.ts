@@ -1,4 +1,5 @@
-import type { JsonObject } from '@beds/sdk';
+import { setTimeout as delay } from 'node:timers/promises';
+import { isBedsError, type JsonObject } from '@beds/sdk';
 import type { BedsClient } from '@beds/sdk/client';
 import type { Narrator } from './narrator.js';
 
@@ -13,6 +14,8 @@ export interface DataSet {
 
 const REQUESTS_AT_ONCE = 6;
 const DEADLINE_MS = 30_000;
+const TRIES = 5;
+const PAUSE_MS = 500;
 
 /** Loads a data set through `<domain>.import`, unless all of it is there. Resolves to words for a person. */
 export async function loadData(
@@ -28,8 +31,7 @@ export async function loadData(
   try {
     const lane = async (): Promise<void> => {
       for (let records = requests.pop(); records !== undefined; records = requests.pop()) {
-        const terms = { deadlineMs: DEADLINE_MS, signal };
-        await client.domain(set.domain).call('import', { [set.domain]: records }, terms);
+        await importRecords(client, { domain: set.domain, records, signal });
         progress.advance(records.length);
       }
     };
@@ -38,6 +40,26 @@ export async function loadData(
     progress.end();
   }
   return `${(await countOf(client, set.domain, signal)).toLocaleString('en')} ${set.unit}`;
+}
+
+/** An import may be sent again: a database that is still warming up is given time. */
+async function importRecords(
+  client: BedsClient,
+  {
+    domain,
+    records,
+    signal,
+  }: { readonly domain: string; readonly records: JsonObject[]; readonly signal: AbortSignal },
+): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await client.domain(domain).call('import', { [domain]: records }, { deadlineMs: DEADLINE_MS, signal });
+      return;
+    } catch (error) {
+      if (tries === TRIES || !isBedsError(error) || !error.retryable || signal.aborted) throw error;
+      await delay(PAUSE_MS * tries, undefined, { signal });
+    }
+  }
 }
 
 export async function countOf(client: BedsClient, domain: string, signal: AbortSignal): Promise<number> {

@@ -71,27 +71,24 @@ function testText({ keyType, keyIsGiven }: Starter): string {
   const record = `{ id: ${id}, name: 'First' }`;
   return `import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import type { CallResult, JsonObject, TemplateContext } from '@beds/sdk';
+import { testTemplate } from '@beds/sdk/testing';
 import template from './template.js';
 
 const record = ${record};
 
-/** Stands in for the database: answers every call with these rows. */
-function answering(rows: readonly JsonObject[]): TemplateContext {
-  const call = (): Promise<CallResult> => Promise.resolve({ rows, sets: [rows], affected: rows.length });
-  return { call } as unknown as TemplateContext;
-}
-
 it('create gives back the record that the database made', async () => {
-  assert.deepEqual(await template.createRecord(${keyIsGiven ? 'record' : `{ name: 'First' }`}, answering([record])), record);
+  const domain = testTemplate(template, { objects: { create: () => [record] } });
+  assert.deepEqual(await domain.create(${keyIsGiven ? 'record' : `{ name: 'First' }`}), record);
 });
 
-it('create refuses a record without a name, before the database is asked', async () => {
-  await assert.rejects(template.createRecord({${keyIsGiven ? ` id: ${id} ` : ''}}, answering([])), { field: 'payload.name' });
+it('fetch finds a record by its id', async () => {
+  const domain = testTemplate(template, { views: { fetch: [record] } });
+  assert.deepEqual((await domain.fetch({ where: { id: ${id} } })).rows, [record]);
 });
 
 it('update says when there is no such record', async () => {
-  await assert.rejects(template.updateRecord(record, answering([])), { code: 'BEDS_TEMPLATE_NOT_FOUND' });
+  const domain = testTemplate(template, { objects: { update: () => [] } });
+  await assert.rejects(domain.update(${id}, { name: 'Second' }), { code: 'BEDS_TEMPLATE_NOT_FOUND' });
 });
 `;
 }

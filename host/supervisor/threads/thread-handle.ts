@@ -54,8 +54,10 @@ export class ThreadHandle {
     this.#ready = new Promise((resolve, reject) => {
       this.#worker.on('message', (message: ThreadMessage) => {
         if (message.kind === 'answer') this.#onAnswer(message);
-        else if (message.kind === 'ready') resolve(this.#setReady());
-        else options.onMessage(message);
+        else if (message.kind === 'ready') {
+          this.#setReady();
+          resolve();
+        } else options.onMessage(message);
       });
       this.#worker.on('error', (error) => {
         this.#endReason ??= error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -34,7 +34,7 @@ export class Watchdog {
       if (thread.state !== 'ready') continue;
       const { beats } = thread;
       const seen = this.#seen.get(thread);
-      if (seen === undefined || seen.beats !== beats || overslept) {
+      if (seen?.beats !== beats || overslept) {
         this.#seen.set(thread, { beats, sinceMs: nowMs });
       } else if (nowMs - seen.sinceMs > this.#options.stallTimeoutMs) {
         this.#seen.delete(thread);
