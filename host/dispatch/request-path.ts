@@ -164,7 +164,7 @@ export class RequestPath implements ContextHost {
           generation.release(true);
           resolvePromise(result);
         },
-        (error: unknown) => {
+        (error: Error) => {
           this.#options.deadlines.remove(deadline);
           generation.release(false);
           rejectPromise(error);
