@@ -164,10 +164,10 @@ export class RequestPath implements ContextHost {
           generation.release(true);
           resolvePromise(result);
         },
-        (error: Error) => {
+        (error: unknown) => {
           this.#options.deadlines.remove(deadline);
           generation.release(false);
-          rejectPromise(error);
+          rejectPromise(error instanceof Error ? error : toReplyError(error));
         },
       );
     });
