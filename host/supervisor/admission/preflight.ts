@@ -1,4 +1,5 @@
 import { isBedsError, type Manifest } from '@beds/sdk';
+import { narrowObject } from '../../adapter/check-use.js';
 import type { NamedObject, StoreAdapter } from '../../adapter/contract.js';
 import { didYouMean } from '../../config/nearest.js';
 import type { Finding } from '../../generation/contract.js';
@@ -31,7 +32,7 @@ export async function preflight(manifest: Manifest, stores: StoreLookup): Promis
   const findings: Finding[] = [];
   for (const [alias, use] of uses) {
     const object = found.get(use.name);
-    if (object !== undefined) objects[alias] = object;
+    if (object !== undefined) objects[alias] = narrowObject(use, object);
     findings.push(...adapter.check(use, object).map(({ code, message, hint }) => ({ code, message, hint })));
   }
   return { objects, findings };
