@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { isBedsError, type JsonObject, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk';
 import type { BedsClient } from '@beds/sdk/client';
 import { Tally, type RequestKind } from './tally.js';
@@ -15,6 +16,7 @@ type Ask = Pick<RequestEnvelope, 'domain' | 'op' | 'query' | 'payload' | 'key'>;
 
 /** Of this many lanes one writes. */
 const WRITER_EVERY = 4;
+const PROFILE_PAUSE_MS = 250;
 
 /** Reads and writes without a pause until it is ended. Each lane has one request under way. */
 export class MixedLoad {
@@ -45,7 +47,7 @@ export class MixedLoad {
 
   async #run(lane: number): Promise<void> {
     for (let turn = lane; !this.#isEnding && !this.#options.signal.aborted; turn += 1) {
-      if (lane === 0) await this.#ask('profile', this.#profile(turn));
+      if (lane === 0) await this.#askProfile(turn);
       else if (lane % WRITER_EVERY === 0) await this.#write(turn);
       else await this.#ask('read', this.#read(turn));
     }
@@ -80,8 +82,10 @@ export class MixedLoad {
     }
   }
 
-  #profile(turn: number): Ask {
-    return { domain: 'countries', op: 'profile', payload: { code: this.#country(turn) } };
+  /** A few in a second: each is the work of a hundred other requests. */
+  async #askProfile(turn: number): Promise<void> {
+    await this.#ask('profile', { domain: 'countries', op: 'profile', payload: { code: this.#country(turn) } });
+    await delay(PROFILE_PAUSE_MS);
   }
 
   #country(turn: number): string {
