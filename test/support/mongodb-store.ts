@@ -33,6 +33,9 @@ export interface MongodbStore {
 
 /** Call it at the top level of a test file: what it makes ends with the file. */
 export async function mongodbStore(): Promise<MongodbStore> {
+  let end = (): Promise<void> => Promise.resolve();
+  // n.b. these hooks run in the order in which they are registered: this one before the server's own.
+  after(() => end());
   const { mongodb } = await sharedServices(['mongodb']);
   assert.ok(mongodb);
   const url = databaseUrl(mongodb.url, `beds_adapter_${randomUUID().slice(0, 8)}`);
@@ -42,11 +45,11 @@ export async function mongodbStore(): Promise<MongodbStore> {
     return createMongodbAdapter({ store: 'test', config: { kind: 'mongodb', url, ...limits, ...changes } });
   };
   const adapter = open({});
-  after(async () => {
+  end = async () => {
     await adapter.close(1_000);
     await dba.db().dropDatabase();
     await dba.close();
-  });
+  };
   await dba.connect();
   await adapter.open();
   const object = async (name: string): Promise<NamedObject> => {

@@ -17,13 +17,13 @@ export interface Compilation {
   readonly reads: Set<string>;
 }
 
-export type Context = {
+export interface Context {
   readonly into: Compilation;
   /** Where in the body, for messages. */
   readonly at: string;
   /** Whether `absent: 'omit'` may be used here. */
   readonly mayOmit: boolean;
-};
+}
 
 export type PlainObject = Readonly<Record<string, unknown>>;
 

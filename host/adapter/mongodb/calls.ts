@@ -1,5 +1,5 @@
 import { BSON } from 'mongodb';
-import type { AbstractCursor, ClientSession, Collection, Db, Document } from 'mongodb';
+import type { AbstractCursor, ClientSession, Collection, Db, Document, UpdateResult } from 'mongodb';
 import type { CallResult, JsonObject } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import { bindValues } from '../bind-values.js';
@@ -28,6 +28,9 @@ interface Outcome {
   readonly documents?: readonly Document[];
   readonly affected: number;
 }
+
+/** What update results have in common; the driver types that of `replaceOne` as any document. */
+type Changes = Pick<UpdateResult, 'matchedCount' | 'upsertedCount'>;
 
 const BATCH_DOCUMENTS = 5_000;
 
@@ -145,8 +148,8 @@ const runners: Readonly<Record<OperationName, (run: Run) => Promise<Outcome>>> =
 };
 
 /** Documents that the change met, whether or not they had these values already: running it again counts the same. */
-function changed(result: { readonly matchedCount: number; readonly upsertedCount: number } | Document): Outcome {
-  return { affected: Number(result['matchedCount']) + Number(result['upsertedCount']) };
+function changed({ matchedCount, upsertedCount }: Changes): Outcome {
+  return { affected: matchedCount + upsertedCount };
 }
 
 /** What the caller of a routine gets. */

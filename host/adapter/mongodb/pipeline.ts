@@ -1,4 +1,4 @@
-import type { Context, Part, PlainObject } from './body.js';
+import type { Context, Part } from './body.js';
 import { ABSENT, documentOf, fixed, inside, isArgument, isDocument, listOf, problem, value } from './body.js';
 import { expression } from './expression.js';
 import { query } from './query.js';
@@ -98,7 +98,7 @@ function pipelineWithin(node: unknown, context: Context, known: Readonly<Record<
 }
 
 function stage(node: unknown, context: Context, known: Readonly<Record<string, Stage>>): Part {
-  const entries = isDocument(node) ? Object.entries(node as PlainObject) : [];
+  const entries = isDocument(node) ? Object.entries(node) : [];
   const [first] = entries;
   if (first === undefined || entries.length !== 1) return problem(context, 'must be a document with one stage');
   const [name, child] = first;

@@ -54,7 +54,7 @@ function comparison(key: string, node: unknown, context: Context): Part {
 function list(node: unknown, context: Context): Part {
   if (!isArgument(node)) return value(node, context);
   return argument(node, context, (bound, name) => {
-    if (Array.isArray(bound)) return bound;
+    if (Array.isArray(bound)) return bound as readonly unknown[];
     throw storeErrors.make('BEDS_STORE_INVALID_VALUE', 'A value must be a list.', { field: name });
   });
 }

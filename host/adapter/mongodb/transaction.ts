@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { ClientSession, MongoClient } from 'mongodb';
-import { MongoError } from 'mongodb';
+import { MongoError, WriteConcern } from 'mongodb';
+import type { BedsError } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import type { AdapterScope } from '../contract.js';
 import type { Deadline } from './deadline.js';
@@ -31,7 +32,7 @@ export async function runTransaction<T>(options: TransactionOptions<T>): Promise
   try {
     session.startTransaction({
       readConcern: { level: 'snapshot' },
-      writeConcern: { w: 'majority' },
+      writeConcern: new WriteConcern('majority'),
       readPreference: 'primary',
       maxCommitTimeMS: deadline.serverMs,
     });
@@ -55,7 +56,7 @@ export async function runTransaction<T>(options: TransactionOptions<T>): Promise
 class ScopeQueue implements AdapterScope {
   readonly #scope: AdapterScope;
   #tail: Promise<unknown> = Promise.resolve();
-  #failure: unknown;
+  #failure: BedsError | undefined;
   #over = false;
 
   constructor(scope: AdapterScope) {
@@ -81,7 +82,7 @@ class ScopeQueue implements AdapterScope {
     if (this.#over) return Promise.reject(storeErrors.make('BEDS_STORE_CLOSED', 'The transaction is over.'));
     const result = this.#tail.then(run);
     this.#tail = result.catch((error: unknown) => {
-      this.#failure ??= error;
+      this.#failure ??= toStoreError(error, UNCOMMITTED);
     });
     return result;
   }
