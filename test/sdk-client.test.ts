@@ -174,7 +174,9 @@ test('messages carry the properties that a host needs', async (t) => {
   await cities.fetch({});
   const [write, read] = host.received.map(({ message }) => message);
   assert.equal(write?.fields.routingKey, 'cities.create');
-  const { contentType, type, correlationId, messageId, deliveryMode, expiration, replyTo } = write.properties;
+  const { contentType, type, correlationId, messageId, deliveryMode, expiration, replyTo } = {
+    ...write.properties,
+  } as Readonly<Record<string, unknown>>;
   assert.deepEqual([contentType, type, deliveryMode], ['application/json', 'beds.request', 2]);
   assert.equal(correlationId, messageId);
   assert.equal(correlationId, host.received[0]?.envelopes[0]?.id);

@@ -197,7 +197,7 @@ export async function callers(client: BedsClient): Promise<void> {
   await cities.call('totals', { country: 1 });
 
   const untyped = client.domain('cities');
-  sameType<Awaited<ReturnType<typeof untyped.fetch>>, Page<JsonObject>>(true);
+  sameType<Awaited<ReturnType<typeof untyped.fetch>>, Page>(true);
   const anything = await untyped.call('whatever', { a: 1 });
   sameType<typeof anything, Json>(true);
   await untyped.create({ a: 1 });

@@ -32,8 +32,9 @@ const MAP = 'index.mjs.map';
 type BundleFiles = Readonly<Record<string, Uint8Array>>;
 
 function manifestFor(definition: Template['definition'], files: BundleFiles): Manifest {
-  const described = Object.entries(files).map(([name, bytes]) => [name, describeFile(bytes)]);
-  return { ...definition, entry: ENTRY, files: Object.fromEntries(described) };
+  const described: Record<string, ReturnType<typeof describeFile>> = {};
+  for (const [name, bytes] of Object.entries(files)) described[name] = describeFile(bytes);
+  return { ...definition, entry: ENTRY, files: described };
 }
 
 function folderFiles({ code, sourceMap }: BundledCode): BundleFiles {

@@ -12,6 +12,7 @@ export const CORE_METHODS = {
   delete: 'deleteRecord',
 } as const satisfies Record<CoreOperation, string>;
 
+const WRITES = ['create', 'update', 'delete'];
 const HOOKS = ['setup', 'teardown', 'selfTest'];
 const VALUES = ['domain', 'version', 'store', 'key', 'objects', 'domains', 'idempotent', 'operations', 'notes'];
 
@@ -43,7 +44,8 @@ function checkServed(problems: DefinitionProblems, definition: Fields): void {
 }
 
 function checkIdempotent(problems: DefinitionProblems, idempotent: unknown): void {
-  const isList = Array.isArray(idempotent) && idempotent.every((name) => ['create', 'update', 'delete'].includes(name));
+  const isList =
+    Array.isArray(idempotent) && idempotent.every((name: unknown) => WRITES.some((write) => write === name));
   if (!isList) problems.add('idempotent', 'must list some of create, update, delete');
 }
 

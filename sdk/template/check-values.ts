@@ -84,19 +84,17 @@ export function compileChecker(spec: Readonly<Record<string, ValueDescription>>)
     let value = values;
     let present = 0;
     for (const [name, description] of fields) {
-      const given = Object.hasOwn(values, name) ? values[name] : undefined;
-      if (Object.hasOwn(values, name)) present += 1;
-      if (given === undefined || given === null) {
-        if (description.default !== undefined) {
-          if (value === values) value = { ...values };
-          (value as Record<string, Json>)[name] = description.default;
-        } else if (description.optional !== true) {
-          return refuse(name, given === null ? 'must not be null' : 'is required');
-        }
-        continue;
+      const isPresent = Object.hasOwn(values, name);
+      if (isPresent) present += 1;
+      const given = isPresent ? values[name] : undefined;
+      if (given !== undefined && given !== null) {
+        const message = checkValue(description, given);
+        if (message !== undefined) return refuse(name, message);
+      } else if (description.default !== undefined) {
+        value = { ...value, [name]: description.default };
+      } else if (description.optional !== true) {
+        return refuse(name, given === null ? 'must not be null' : 'is required');
       }
-      const message = checkValue(description, given);
-      if (message !== undefined) return refuse(name, message);
     }
     if (Object.keys(values).length !== present) return unknownName(values, spec);
     return { ok: true, value };

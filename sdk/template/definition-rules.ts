@@ -1,6 +1,5 @@
 import { CORE_OPERATIONS } from '../wire/envelope.js';
 import { checkValue } from './check-values.js';
-import type { Json } from './json.js';
 import type { ValueDescription, ValueType } from './values.js';
 import { VALUE_TYPES } from './values.js';
 
@@ -66,7 +65,7 @@ function checkBound(problems: DefinitionProblems, field: string, value: unknown)
 
 function checkDefault(problems: DefinitionProblems, field: string, description: ValueDescription): void {
   if (description.default === undefined) return;
-  const message = checkValue(description, description.default as Json);
+  const message = checkValue(description, description.default);
   if (message !== undefined) problems.add(`${field}.default`, message);
 }
 

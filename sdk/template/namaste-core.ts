@@ -10,7 +10,7 @@ export type Response = JsonObject;
 /** The four operations every template implements; on the wire `create | fetch | update | delete`. */
 export interface NamasteCore<Context = TemplateContext> {
   createRecord(payload: JsonObject, ctx: Context): Promise<Response>;
-  fetchRecords(query: ViewQuery, ctx: Context): Promise<Page<Response>>;
+  fetchRecords(query: ViewQuery, ctx: Context): Promise<Page>;
   /** `payload` carries the record's key in the template's `key` column. */
   updateRecord(payload: JsonObject, ctx: Context): Promise<Response>;
   deleteRecord(id: Scalar, ctx: Context): Promise<Response>;

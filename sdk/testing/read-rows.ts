@@ -36,7 +36,7 @@ const TESTS: Readonly<Record<string, (value: Json, against: Json) => boolean>> =
   gt: (value, against) => value !== null && compare(value, against) > 0,
   gte: (value, against) => value !== null && compare(value, against) >= 0,
   in: (value, against) => Array.isArray(against) && against.some((item: Json) => compare(value, item) === 0),
-  prefix: (value, against) => typeof value === 'string' && value.startsWith(String(against)),
+  prefix: (value, against) => typeof value === 'string' && typeof against === 'string' && value.startsWith(against),
 };
 
 function holds(row: JsonObject, column: string, condition: Scalar | Comparison): boolean {

@@ -139,7 +139,7 @@ export function testTemplate<const T extends Template>(template: T, options: Tes
   if (!isTemplate(template))
     throw templateErrors.make('BEDS_TEMPLATE_INVALID', 'The first argument must be made by defineTemplate.');
   const { objects = {}, views = {}, domains = {} } = options;
-  const runner = new Runner(template, { objects, views, domains } as unknown as Fakes);
+  const runner = new Runner(template, { objects, views, domains });
   const { create, fetch, update, delete: remove, call, recording } = runner;
   const tested = {
     ...{ create, fetch, update, delete: remove, call },
