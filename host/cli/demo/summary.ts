@@ -14,6 +14,20 @@ export interface DemoReport {
   readonly profileMs: number;
 }
 
+interface Named {
+  readonly name: string;
+}
+
+/** What is shown of an answer of `countries.profile`. */
+interface Profile {
+  readonly country: Named;
+  readonly capital: (Named & { readonly population: number }) | null;
+  readonly cities: { readonly cities: number; readonly population: number; readonly largest: readonly Named[] };
+  readonly neighbours: readonly Named[];
+  readonly region: Named & { readonly countries: number; readonly rank: number };
+  readonly calls: number;
+}
+
 const WORDS: Readonly<Record<RequestKind, string>> = {
   read: 'reads',
   write: 'writes',
@@ -27,7 +41,7 @@ export function isFlawless({ load, citiesBefore, citiesAfter }: DemoReport): boo
 
 /** What happened, for a person. */
 export function printSummary(report: DemoReport, out: Output): void {
-  const { load, swap } = report;
+  const { load } = report;
   const { tally } = load;
   const seconds = load.elapsedMs / 1_000;
   out.line();
@@ -48,7 +62,7 @@ export function printSummary(report: DemoReport, out: Output): void {
   out.table({ head: ['and', ''], rows: verdictRows(report) });
   for (const [code, count] of tally.failures) out.line(`${out.paint('red', '✗')} ${String(count)} × ${code}`);
   out.line();
-  out.line(profileText(report, swap));
+  out.line(profileText(report));
 }
 
 /** The same for a script. */
@@ -91,19 +105,18 @@ function verdictRows({ load, swap, citiesBefore, citiesAfter }: DemoReport): rea
   ];
 }
 
-function profileText({ profile, profileMs }: DemoReport, _swap: SwapReport): string {
-  const part = (name: string): JsonObject => (profile[name] ?? {}) as JsonObject;
-  const country = part('country');
-  const cities = part('cities');
-  const region = part('region');
-  const names = (list: unknown): string =>
-    (Array.isArray(list) ? (list as readonly JsonObject[]) : []).map(({ name }) => String(name)).join(', ');
-  const number = (value: unknown): string => Number(value).toLocaleString('en');
+function profileText({ profile, profileMs }: DemoReport): string {
+  const { country, capital, cities, neighbours, region, calls } = profile as unknown as Profile;
+  const inhabitants = capital === null ? '' : `, ${capital.population.toLocaleString('en')} inhabitants`;
   return [
-    `countries.profile of ${String(country['name'])}: ${number(profile['calls'])} calls to both databases in ${profileMs.toFixed(0)} ms`,
-    `  capital     ${String(part('capital')['name'])}, ${number(part('capital')['population'])} inhabitants`,
-    `  cities      ${number(cities['cities'])} with ${number(cities['population'])} inhabitants: ${names(cities['largest'])}, …`,
-    `  neighbours  ${names(profile['neighbours'])}`,
-    `  in ${String(region['name'])}   number ${number(region['rank'])} of ${number(region['countries'])} by inhabitants of its cities`,
+    `countries.profile of ${country.name}: ${String(calls)} calls to both databases in ${profileMs.toFixed(0)} ms`,
+    `  capital     ${capital?.name ?? 'none'}${inhabitants}`,
+    `  cities      ${cities.cities.toLocaleString('en')} with ${cities.population.toLocaleString('en')} inhabitants: ${names(cities.largest)}, …`,
+    `  neighbours  ${names(neighbours)}`,
+    `  region      number ${String(region.rank)} of ${String(region.countries)} in ${region.name} by inhabitants of its cities`,
   ].join('\n');
+}
+
+function names(list: readonly Named[]): string {
+  return list.map(({ name }) => name).join(', ');
 }
