@@ -14,7 +14,7 @@ const populations: Readonly<Record<string, number>> = { AT: 1_600_000, SK: 400_0
 function fakeCities(asked: string[] = []): Partial<DomainCaller> {
   return {
     call: (operation, input = {}) => {
-      const country = String(input['country'] as string);
+      const country = input['country'] as string;
       asked.push(`${operation} ${country}`);
       if (operation === 'capitals') return Promise.resolve([{ name: `Capital of ${country}`, population: 1 }]);
       return Promise.resolve([{ country, cities: 2, population: populations[country] ?? 0 }]);
@@ -34,7 +34,7 @@ describe('countries', () => {
       objects: { areas: () => [{ subregion: 'Central Europe', countries: 2, area_km2: 160_000 }] },
       domains: { cities: fakeCities() },
     });
-    const profile = (await countries.call('profile', { code: 'AT' })) as JsonObject;
+    const profile = await countries.call('profile', { code: 'AT' });
     assert.equal((profile['country'] as JsonObject)['name'], 'Austria');
     assert.equal((profile['capital'] as JsonObject)['name'], 'Capital of AT');
     assert.deepEqual(profile['cities'], {
@@ -57,7 +57,7 @@ describe('countries', () => {
       objects: { areas: () => [] },
       domains: { cities: fakeCities(asked) },
     });
-    const { calls } = (await countries.call('profile', { code: 'SK' })) as JsonObject;
+    const { calls } = await countries.call('profile', { code: 'SK' });
     // Its own document, the list of the region, a neighbour's document, and the areas besides what cities was asked.
     assert.equal(calls, asked.length + 4);
   });

@@ -8,6 +8,34 @@ BEGIN
   IF JSON_VALID(cities) = 0 OR JSON_TYPE(cities) <> 'ARRAY' THEN
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'The cities must be a JSON array.';
   END IF;
+  -- Wider types than the table's: what does not fit would be cut, or read as 0, instead of being refused.
+  IF EXISTS (
+    SELECT 1
+    FROM
+      JSON_TABLE(
+        cities,
+        '$[*]' COLUMNS (
+          id BIGINT PATH '$.id',
+          name VARCHAR(400) PATH '$.name',
+          country VARCHAR(8) PATH '$.country',
+          population BIGINT PATH '$.population',
+          latitude DOUBLE PATH '$.latitude',
+          longitude DOUBLE PATH '$.longitude'
+        )
+      ) AS incoming
+    WHERE
+      (
+        incoming.id BETWEEN 1 AND 4294967295
+        AND CHAR_LENGTH(incoming.name) BETWEEN 1 AND 100
+        AND CHAR_LENGTH(incoming.country) = 2
+        AND incoming.population BETWEEN 0 AND 4294967295
+        AND incoming.latitude BETWEEN -90 AND 90
+        AND incoming.longitude BETWEEN -180 AND 180
+      ) IS NOT TRUE
+  ) THEN
+    SIGNAL SQLSTATE '45000'
+    SET MESSAGE_TEXT = 'Every city needs id, name (at most 100 characters), country, population from 0, latitude, longitude.';
+  END IF;
   INSERT INTO city (id, name, country, admin_code, feature_code, population, latitude, longitude)
   SELECT
     incoming.id,
