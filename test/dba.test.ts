@@ -281,7 +281,7 @@ test('the procedures of cities keep the rules of the business', async (t) => {
 
   const cities = [
     {
-      id: 1,
+      id: 101,
       name: 'Wien',
       country: 'AT',
       feature_code: 'PPLC',
@@ -289,8 +289,8 @@ test('the procedures of cities keep the rules of the business', async (t) => {
       latitude: 48.2,
       longitude: 16.37,
     },
-    { id: 2, name: 'Suva', country: 'FJ', admin_code: 'C', population: 77_000, latitude: -18.1, longitude: 178.4 },
-    { id: 3, name: 'Apia', country: 'WS', population: 40_000, latitude: -13.8, longitude: -171.8 },
+    { id: 102, name: 'Suva', country: 'FJ', admin_code: 'C', population: 77_000, latitude: -18.1, longitude: 178.4 },
+    { id: 103, name: 'Apia', country: 'WS', population: 40_000, latitude: -13.8, longitude: -171.8 },
   ];
   for (const round of [1, 2]) {
     assert.deepEqual(await call('CALL city_import(?)', [JSON.stringify(cities)]), [{ imported: 3 }], String(round));
@@ -319,7 +319,7 @@ test('the procedures of cities keep the rules of the business', async (t) => {
   assert.deepEqual([far?.['name'], far?.['distance_km']], ['Wien', 0]);
 
   const remove = async (): Promise<number> => {
-    const [result] = await runtime.query<ResultSetHeader>('CALL city_delete(2)');
+    const [result] = await runtime.query<ResultSetHeader>('CALL city_delete(102)');
     return result.affectedRows;
   };
   assert.deepEqual([await remove(), await remove()], [1, 0]);
