@@ -6,7 +6,8 @@ const IDLE_MS = 10_000;
 
 /**
  * Stops statements in the server. It has a connection of its own, outside the pool, opened when first needed, because
- * the pool may be full of the very statements that are to be stopped. A user may always kill its own threads.
+ * the pool may be full of the very statements that are to be stopped. A user may kill its own threads, but not while they
+ * run a routine with its definer's rights: those end by the session's own bound.
  */
 export class Killer {
   readonly #connect: Connect;

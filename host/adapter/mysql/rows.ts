@@ -11,7 +11,7 @@ const BINARY = new Set([16, 249, 250, 251, 252, 253, 254, 255]);
 
 type Convert = (value: unknown) => Json;
 
-const asBoolean: Convert = (value) => value !== 0 && value !== '0';
+const asBoolean: Convert = (value) => value !== 0 && value !== false;
 // n.b. the zero date is MySQL's way to write no date.
 const asDay: Convert = (value) => (String(value).startsWith('0000-00-00') ? null : String(value));
 const asBase64: Convert = (value) => (Buffer.isBuffer(value) ? value.toString('base64') : (value as Json));

@@ -9,7 +9,7 @@ export interface ServerProfile {
   /** The session variable that makes transactions READ ONLY. */
   readonly readOnlyVariable: string | undefined;
   /** Sets the server's own bound on statements. */
-  readonly limitVariable: { readonly name: string; readonly unitsPerSecond: number } | undefined;
+  readonly limitVariable: { readonly name: string; readonly unitMs: number } | undefined;
   /** The server says after each statement whether it left something behind in the session. */
   readonly tracksState: boolean;
   /** BEGIN NOT ATOMIC: a transaction in one round trip. https://mariadb.com/kb/en/begin-end/ */
@@ -18,8 +18,8 @@ export interface ServerProfile {
 
 const READ_ONLY_VARIABLES = ['transaction_read_only', 'tx_read_only'] as const;
 const LIMIT_VARIABLES = [
-  { name: 'max_statement_time', unitsPerSecond: 1 },
-  { name: 'max_execution_time', unitsPerSecond: 1_000 },
+  { name: 'max_statement_time', unitMs: 1_000 },
+  { name: 'max_execution_time', unitMs: 1 },
 ] as const;
 
 export async function profileServer(connection: DriverConnection): Promise<ServerProfile> {
@@ -46,8 +46,8 @@ export async function profileServer(connection: DriverConnection): Promise<Serve
     capabilities: {
       transactions,
       readOnlyReads: readOnlyVariable !== undefined,
-      // KILL QUERY of one's own statements needs no privilege.
-      statementDeadline: true,
+      // MySQL's max_execution_time bounds SELECT only, and KILL is refused while a routine runs as its definer.
+      statementDeadline: limitVariable?.name === 'max_statement_time',
       nativeViews: true,
       // A server started with --skip-grant-tables refuses this one.
       accessControl: await works('SHOW GRANTS'),

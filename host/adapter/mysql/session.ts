@@ -17,15 +17,15 @@ const STATE_CHANGED = 1 << 14;
 // GET_LOCK is the one thing a routine can leave behind that the server does not report.
 const MAX_USES_BETWEEN_RESETS = 1_000;
 
-/** The server's own bound is a safety net for a host that dies: a few sizes, so that sessions need not be set again. */
-const LIMITS_SECONDS = [1, 10, 60, 600, 86_400] as const;
+/** How far the server's bound may lie behind the deadline before it costs a round trip to move it. */
+const LIMIT_SLACK = { write: () => 400, read: (timeoutMs: number) => Math.max(400, timeoutMs / 5) } as const;
 
 /** One connection and what we know of its state in the server. */
 export class Session {
   readonly connection: DriverConnection;
   readonly profile: ServerProfile;
   #mode: SessionMode | undefined;
-  #limitSeconds: number | undefined;
+  #limitMs: number | undefined;
   #dirty = false;
   #uses = 0;
   #alive = true;
@@ -55,22 +55,24 @@ export class Session {
   }
 
   /**
-   * Makes the session read-only or not, in at most one round trip and mostly none. With autocommit on, a session that
-   * is READ ONLY runs every single statement in a read-only transaction, so reads need no START TRANSACTION.
+   * Makes the session read-only or not and bounds its statements, in at most one round trip and mostly none. With
+   * autocommit on, a session that is READ ONLY runs every single statement in a read-only transaction, so reads need no
+   * START TRANSACTION. The bound matters: while a routine runs with its definer's rights the server holds its statement
+   * to be the definer's, and refuses the runtime account's KILL.
    */
   async prepare(mode: SessionMode, timeoutMs: number): Promise<void> {
-    const seconds = LIMITS_SECONDS.find((limit) => limit * 1_000 >= timeoutMs) ?? LIMITS_SECONDS[4];
-    if (this.#mode === mode && this.#limitSeconds === seconds) return;
+    if (this.#mode === mode && this.#isBound(mode, timeoutMs)) return;
     const { readOnlyVariable, limitVariable, tracksState } = this.profile;
+    const limitMs = roundUp(timeoutMs);
     const settings = [
       ...(this.#mode === undefined ? [`time_zone='+00:00'`] : []),
       ...(this.#mode === undefined && tracksState ? ['session_track_state_change=1'] : []),
       ...(readOnlyVariable === undefined ? [] : [`${readOnlyVariable}=${mode === 'read' ? 1 : 0}`]),
-      ...(limitVariable === undefined ? [] : [`${limitVariable.name}=${seconds * limitVariable.unitsPerSecond}`]),
+      ...(limitVariable === undefined ? [] : [`${limitVariable.name}=${limitMs / limitVariable.unitMs}`]),
     ];
-    await this.text(`SET SESSION ${settings.join(', ')}`);
+    if (settings.length > 0) await this.text(`SET SESSION ${settings.join(', ')}`);
     this.#mode = mode;
-    this.#limitSeconds = seconds;
+    this.#limitMs = limitMs;
   }
 
   /** Runs a prepared statement. Any error leaves the session dirty: a transaction may be open. */
@@ -100,7 +102,7 @@ export class Session {
       });
     });
     this.#mode = undefined;
-    this.#limitSeconds = undefined;
+    this.#limitMs = undefined;
     this.#dirty = false;
     this.#uses = 0;
   }
@@ -120,6 +122,11 @@ export class Session {
 
   markLost(): void {
     this.#alive = false;
+  }
+
+  #isBound(mode: SessionMode, timeoutMs: number): boolean {
+    const limitMs = this.#limitMs ?? 0;
+    return limitMs >= timeoutMs && limitMs <= timeoutMs + LIMIT_SLACK[mode](timeoutMs);
   }
 
   #answer<T>(send: (resolve: (value: T) => void, reject: (error: Error) => void) => void): Promise<T> {
@@ -144,4 +151,10 @@ export class Session {
     const { serverStatus } = last as DriverHeader;
     if (!this.profile.tracksState || (serverStatus & (STATE_CHANGED | IN_TRANSACTION)) !== 0) this.#dirty = true;
   }
+}
+
+/** To two digits: what is left of equal deadlines differs by little, and shall not move the bound each time. */
+function roundUp(timeoutMs: number): number {
+  const step = 10 ** Math.max(0, Math.floor(Math.log10(timeoutMs)) - 1);
+  return Math.ceil(timeoutMs / step) * step;
 }

@@ -1,0 +1,268 @@
+import assert from 'node:assert/strict';
+import { createServer, connect } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { once } from 'node:events';
+import { after, test } from 'node:test';
+import type { TestContext } from 'node:test';
+import type { CallResult, JsonObject } from '@beds/sdk';
+import type { CallOptions, NamedObject, StoreAdapter } from '../host/adapter/contract.js';
+import { mysqlStore } from './support/mysql-store.js';
+
+const store = await mysqlStore();
+const read: CallOptions = { mode: 'read', timeoutMs: 5_000 };
+const write: CallOptions = { mode: 'write', timeoutMs: 5_000 };
+
+const routines = 'half_work swap note_set amount_set leave_all leave_open leave_lock look take gone'.split(' ');
+
+await store.dba.query(`
+  CREATE TABLE accounts (id INT PRIMARY KEY, amount INT NOT NULL CHECK (amount < 1000), note VARCHAR(5));
+  CREATE TABLE marks (id INT);
+  CREATE VIEW account_list AS SELECT id, amount FROM accounts;
+  CREATE PROCEDURE half_work (IN id INT) BEGIN
+    INSERT INTO accounts VALUES (id, 1, NULL); SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no money for secrets'; END;
+  CREATE PROCEDURE swap (IN a INT, IN b INT) BEGIN
+    UPDATE accounts SET amount = amount + 1 WHERE id = a; DO SLEEP(0.3); UPDATE accounts SET amount = amount + 1 WHERE id = b;
+  END;
+  CREATE PROCEDURE note_set (IN id INT, IN note VARCHAR(100)) UPDATE accounts SET accounts.note = note WHERE accounts.id = id;
+  CREATE PROCEDURE amount_set (IN id INT, IN amount INT) UPDATE accounts SET accounts.amount = amount WHERE accounts.id = id;
+  CREATE PROCEDURE leave_all () BEGIN
+    SET @left = 1; SET SESSION sql_mode = 'ANSI'; CREATE TEMPORARY TABLE left_over (a INT); END;
+  CREATE PROCEDURE leave_open () BEGIN SET autocommit = 0; INSERT INTO marks VALUES (1); END;
+  CREATE PROCEDURE leave_lock () SELECT GET_LOCK('${store.database}', 0) AS taken;
+  CREATE PROCEDURE look () SELECT @left AS variable, @@SESSION.sql_mode LIKE '%ANSI%' AS ansi, @@SESSION.autocommit AS autocommit,
+    @@in_transaction AS open;
+  CREATE PROCEDURE take (IN id INT, IN seconds INT) BEGIN INSERT INTO accounts VALUES (id, 1, NULL); DO SLEEP(seconds); END;
+  CREATE PROCEDURE gone (IN id INT) SELECT id;
+  INSERT INTO accounts VALUES (1, 0, NULL), (2, 0, NULL);
+  ${routines.map((name) => `GRANT EXECUTE ON PROCEDURE ${name} TO ${store.account};`).join('\n')}
+  GRANT SELECT ON account_list TO ${store.account}`);
+
+const adapter = store.adapter({ poolSize: 4 });
+after(() => adapter.close(1_000));
+await adapter.open();
+const objects = await adapter.describe([...routines, 'account_list']);
+const object = (name: string): NamedObject => {
+  const found = objects.get(name);
+  assert.ok(found, name);
+  return found;
+};
+const call = (name: string, args: JsonObject = {}, options = write, on = adapter): Promise<CallResult> =>
+  on.call(object(name), args, options);
+const amounts = async (): Promise<readonly unknown[]> => {
+  const [rows] = await store.dba.query('SELECT amount FROM accounts WHERE id IN (1, 2) ORDER BY id');
+  return (rows as { amount: number }[]).map(({ amount }) => amount);
+};
+const has = async (id: number): Promise<boolean> => {
+  const [rows] = await store.dba.query('SELECT 1 FROM accounts WHERE id = ?', [id]);
+  return (rows as unknown[]).length > 0;
+};
+const own = (t: TestContext, changes: Parameters<typeof store.adapter>[0]): StoreAdapter => {
+  const made = store.adapter(changes);
+  t.after(() => made.close(1_000));
+  return made;
+};
+
+test('a procedure that fails in the middle leaves nothing, and its message reaches the caller', async () => {
+  await assert.rejects(call('half_work', { id: 10 }), { code: 'BEDS_STORE_REFUSED', message: 'no money for secrets' });
+  assert.equal(await has(10), false);
+});
+
+test('two calls that deadlock both succeed', async () => {
+  const before = await amounts();
+  await Promise.all([call('swap', { a: 1, b: 2 }), call('swap', { a: 2, b: 1 })]);
+  assert.deepEqual(
+    await amounts(),
+    before.map((amount) => Number(amount) + 2),
+  );
+});
+
+test('a deadlock inside a transaction block is told as retryable, with nothing kept', async () => {
+  const before = await amounts();
+  const both = (a: number, b: number): Promise<unknown> =>
+    adapter.transaction(async (scope) => {
+      await scope.call(object('swap'), { a, b });
+    }, write);
+  const results = await Promise.allSettled([both(1, 2), both(2, 1)]);
+  const failed = results.filter((result) => result.status === 'rejected');
+  assert.equal(failed.length, 1);
+  const { code, retryable } = failed[0]?.reason as { code: string; retryable: boolean };
+  assert.deepEqual({ code, retryable }, { code: 'BEDS_STORE_DEADLOCK', retryable: true });
+  assert.deepEqual(
+    await amounts(),
+    before.map((amount) => Number(amount) + 1),
+  );
+});
+
+test('values that the database refuses are told without the value', async () => {
+  for (const [name, args] of [
+    ['note_set', { id: 1, note: 'much too long: secret' }],
+    ['amount_set', { id: 1, amount: 5000 }],
+  ] as const) {
+    await assert.rejects(call(name, args), (error: Error & { code: string }) => {
+      assert.equal(error.code, 'BEDS_STORE_INVALID_VALUE');
+      assert.doesNotMatch(JSON.stringify([error.message, error]), /secret|5000/);
+      return true;
+    });
+  }
+});
+
+test('what a routine leaves in its session is not there for the next', async (t) => {
+  const single = own(t, { poolSize: 1 });
+  for (const name of ['leave_all', 'leave_open']) {
+    await call(name, {}, write, single);
+    const { rows } = await call('look', {}, read, single);
+    assert.deepEqual(rows, [{ variable: null, ansi: 0, autocommit: 1, open: rows[0]?.['open'] }]);
+    await call('leave_all', {}, write, single);
+  }
+});
+
+test('a lock that a routine forgets is given back within seconds', async (t) => {
+  const single = own(t, { poolSize: 1 });
+  await call('leave_lock', {}, write, single);
+  const [rows] = await store.dba.query(`SELECT GET_LOCK('${store.database}', 5) AS taken`);
+  assert.equal((rows as { taken: number }[])[0]?.taken, 1);
+  await store.dba.query(`SELECT RELEASE_LOCK('${store.database}')`);
+});
+
+test('a routine that was dropped or changed is told as such', async () => {
+  await store.dba.query('DROP PROCEDURE gone');
+  await assert.rejects(call('gone', { id: 1 }, read), { code: 'BEDS_STORE_OBJECT_CHANGED' });
+  await store.dba.query(`CREATE PROCEDURE gone (IN id INT, IN more INT) SELECT id;
+    GRANT EXECUTE ON PROCEDURE gone TO ${store.account}`);
+  await assert.rejects(call('gone', { id: 1 }, read), { code: 'BEDS_STORE_OBJECT_CHANGED' });
+});
+
+test('a grant that was taken away is told as such', async () => {
+  const right = 'EXECUTE ON PROCEDURE look';
+  await store.dba.query(`REVOKE ${right} FROM ${store.account}`);
+  await assert.rejects(call('look', {}, read), { code: 'BEDS_STORE_DENIED' });
+  await store.dba.query(`GRANT ${right} TO ${store.account}`);
+  await call('look', {}, read);
+});
+
+test('the runtime account cannot read a table through anything', async () => {
+  const table = { ...object('account_list'), name: 'accounts' };
+  await assert.rejects(adapter.view(table, { key: 'id' }, read), { code: 'BEDS_STORE_DENIED' });
+});
+
+/** A server in front of the database that can go silent or cut connections. */
+async function proxy(t: TestContext): Promise<{ url: string; cut(): void; silence(): void; refuse(): void }> {
+  const target = new URL(store.url);
+  const sockets = new Set<Socket>();
+  let silent = false;
+  const server = createServer((client) => {
+    const upstream = connect(Number(target.port === '' ? 3306 : target.port), target.hostname);
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      sockets.add(from);
+      from.on('error', () => undefined);
+      from.on('data', (data) => {
+        if (!silent) to.write(data);
+      });
+      from.on('close', () => to.destroy());
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const cut = (): void => {
+    for (const socket of sockets) socket.destroy();
+    sockets.clear();
+  };
+  t.after(() => {
+    cut();
+    server.close();
+  });
+  const url = new URL(store.url);
+  url.hostname = '127.0.0.1';
+  url.port = String((server.address() as AddressInfo).port);
+  return { url: url.href, cut, silence: () => (silent = true), refuse: () => server.close() };
+}
+
+test('a connection lost during a write leaves the outcome open, during a read it is tried again', async (t) => {
+  const { url, cut } = await proxy(t);
+  const far = own(t, { url, poolSize: 2 });
+  await far.open();
+  const taking = call('take', { id: 20, seconds: 2 }, write, far);
+  setTimeout(cut, 300);
+  await assert.rejects(taking, { code: 'BEDS_STORE_INDETERMINATE', retryable: false });
+  // The pool is well again by itself.
+  await call('look', {}, read, far);
+  cut();
+  await call('look', {}, read, far);
+  await call('amount_set', { id: 1, amount: 7 }, write, far);
+});
+
+test('a connection lost inside a transaction block before its commit is retryable', async (t) => {
+  const { url, cut } = await proxy(t);
+  const far = own(t, { url, poolSize: 1 });
+  const work = far.transaction(async (scope) => {
+    await scope.call(object('take'), { id: 21, seconds: 0 });
+    cut();
+    await scope.call(object('look'), {});
+  }, write);
+  await assert.rejects(work, { code: 'BEDS_STORE_UNAVAILABLE', retryable: true });
+  assert.equal(await has(21), false);
+});
+
+test('a frozen server costs a call its deadline and no more', async (t) => {
+  const { url, silence } = await proxy(t);
+  const far = own(t, { url, poolSize: 2, acquireTimeoutMs: 400, connectTimeoutMs: 400 });
+  await far.open();
+  silence();
+  const started = performance.now();
+  const answers = await Promise.allSettled([
+    call('look', {}, { mode: 'read', timeoutMs: 300 }, far),
+    call('amount_set', { id: 1, amount: 8 }, { mode: 'write', timeoutMs: 300 }, far),
+    far.view(object('account_list'), { key: 'id' }, { mode: 'read', timeoutMs: 300 }),
+  ]);
+  assert.ok(performance.now() - started < 1_500);
+  assert.ok(answers.every(({ status }) => status === 'rejected'));
+  await far.close(100);
+});
+
+test('a server that is away is told, and found again', async (t) => {
+  const { url, refuse, cut } = await proxy(t);
+  const far = own(t, { url });
+  refuse();
+  await assert.rejects(far.open(), { code: 'BEDS_STORE_UNAVAILABLE' });
+  assert.equal(far.status().up, false);
+  assert.equal(far.status().lastError, 'BEDS_STORE_UNAVAILABLE');
+  await assert.rejects(call('look', {}, read, far), { code: 'BEDS_STORE_UNAVAILABLE' });
+  cut();
+  const back = createServer((client) => {
+    const target = new URL(store.url);
+    const upstream = connect(Number(target.port === '' ? 3306 : target.port), target.hostname);
+    client.pipe(upstream).pipe(client);
+    client.on('error', () => upstream.destroy());
+    upstream.on('error', () => client.destroy());
+  });
+  t.after(async () => {
+    await far.close(1_000);
+    back.close();
+  });
+  back.listen(Number(new URL(url).port), '127.0.0.1');
+  await once(back, 'listening');
+  await call('look', {}, read, far);
+  assert.equal(far.status().up, true);
+});
+
+test('a URL that cannot be used is refused without repeating it', () => {
+  for (const url of [
+    '',
+    'nonsense',
+    'http://u:secret@h/db',
+    'mysql://u:secret@h/',
+    'mysql://u:secret@h/db?tls=maybe',
+  ]) {
+    assert.throws(
+      () => store.adapter({ url }),
+      (error: Error & { code: string }) => {
+        assert.equal(error.code, 'BEDS_STORE_URL_INVALID');
+        assert.doesNotMatch(error.message, /secret/);
+        return true;
+      },
+    );
+  }
+});

@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import type { JsonObject } from '@beds/sdk';
+import { narrowObject } from '../host/adapter/check-use.js';
+import type { NamedObject } from '../host/adapter/contract.js';
+import { mysqlStore } from './support/mysql-store.js';
+
+const store = await mysqlStore();
+const read = { mode: 'read', timeoutMs: 5_000 } as const;
+const write = { mode: 'write', timeoutMs: 5_000 } as const;
+
+await store.dba.query(`
+  CREATE TABLE samples (
+    id BIGINT UNSIGNED PRIMARY KEY, small TINYINT, flag BOOLEAN, ratio DOUBLE, single FLOAT, price DECIMAL(38,10),
+    day DATE, at DATETIME(6), stamp TIMESTAMP(3) NULL, clock TIME, doc JSON, kind ENUM('a','b'), picture BLOB
+  );
+  CREATE VIEW sample_list AS SELECT * FROM samples;
+  CREATE PROCEDURE sample_create (IN id BIGINT UNSIGNED, IN small TINYINT, IN flag BOOLEAN, IN ratio DOUBLE,
+    IN single FLOAT, IN price DECIMAL(38,10), IN day DATE, IN at DATETIME(6), IN stamp TIMESTAMP(3), IN clock TIME,
+    IN doc JSON, IN kind VARCHAR(1))
+    INSERT INTO samples VALUES (id, small, flag, ratio, single, price, day, at, stamp, clock, doc, kind, 'bytes');
+  CREATE PROCEDURE sample_out (OUT total INT) SELECT 1 INTO total;
+  CREATE PROCEDURE sample_blob (IN picture BLOB) SELECT 1;
+  CREATE PROCEDURE sample_sets () BEGIN SELECT 1 AS one; SELECT 2 AS two UNION SELECT 3; END;
+  CREATE PROCEDURE sample_picture () SELECT picture, flag, at FROM samples LIMIT 1;
+  CREATE FUNCTION sample_flag (flag BOOLEAN) RETURNS BOOLEAN RETURN NOT flag;
+  CREATE FUNCTION sample_twice () RETURNS INT RETURN 1;
+  CREATE PROCEDURE sample_twice () SELECT 1;
+  GRANT EXECUTE ON ${store.database}.* TO ${store.account};
+  GRANT SELECT ON ${store.database}.sample_list TO ${store.account};
+  GRANT SELECT ON ${store.database}.samples TO ${store.account}`);
+
+const adapter = store.adapter();
+after(() => adapter.close(1_000));
+await adapter.open();
+const names = 'create out blob sets picture flag twice list'.split(' ').map((name) => `sample_${name}`);
+const found = await adapter.describe([...names, 'samples']);
+const object = (name: string): NamedObject => {
+  const named = found.get(`sample_${name}`);
+  assert.ok(named);
+  return named;
+};
+
+const full: JsonObject = {
+  id: '18446744073709551615',
+  small: -7,
+  flag: true,
+  ratio: 0.1,
+  single: 0.5,
+  price: '1234567890123456789012345678.0123456789',
+  day: '2024-02-29',
+  at: '2026-01-02T03:04:05.123456Z',
+  stamp: '2026-01-02T03:04:05.120Z',
+  clock: '12:34:56',
+  doc: { list: [1, 'two', null], deep: { yes: true } },
+  kind: 'b',
+};
+const row = async (where: JsonObject): Promise<JsonObject | undefined> =>
+  (await adapter.view(object('list'), { key: 'id', where: where as never }, read)).rows[0];
+
+test('a base table is no object, even if it is granted', () => {
+  assert.equal(found.has('samples'), false);
+});
+
+test('values of every type come back as they went in', async () => {
+  await adapter.call(object('create'), full, write);
+  assert.deepEqual(await row({ id: '18446744073709551615' }), full);
+  const empty = Object.fromEntries(Object.keys(full).map((name) => [name, name === 'id' ? 1 : null]));
+  await adapter.call(object('create'), empty, write);
+  assert.deepEqual(await row({ id: 1 }), empty);
+});
+
+test('an instant with an offset is kept in UTC', async () => {
+  await adapter.call(object('create'), { ...full, id: 2, at: '2026-06-01T02:00:00+05:30' }, write);
+  assert.equal((await row({ id: 2 }))?.['at'], '2026-05-31T20:30:00.000Z');
+});
+
+test('exact numbers are compared exactly, beyond what a double holds', async () => {
+  for (const [id, price] of [
+    ['9007199254740993', '9007199254740993.0000000001'],
+    ['9007199254740994', '9007199254740993.0000000002'],
+  ] as const) {
+    await adapter.call(object('create'), { ...full, id, price }, write);
+  }
+  assert.equal((await row({ id: '9007199254740993' }))?.['price'], '9007199254740993.0000000001');
+  assert.equal((await row({ price: '9007199254740993.0000000002' }))?.['id'], '9007199254740994');
+  assert.equal((await row({ id: { gt: '9007199254740993', lt: '9007199254740995' } }))?.['id'], '9007199254740994');
+  assert.equal((await row({ at: full['at'] ?? null, id: '9007199254740993' }))?.['small'], -7);
+});
+
+test('a cursor over microseconds and big numbers neither skips nor repeats', async () => {
+  for (let i = 0; i < 9; i += 1) {
+    const at = `2020-01-01T00:00:00.00000${Math.floor(i / 2)}Z`;
+    await adapter.call(object('create'), { ...full, id: 100 + i, at, single: 0.1 * (i % 3) }, write);
+  }
+  for (const order of [[{ column: 'at' }], [{ column: 'single', direction: 'desc' }], [{ column: 'price' }]] as const) {
+    const seen: unknown[] = [];
+    let cursor: string | undefined;
+    for (let page = 0; page < 12; page += 1) {
+      const where = { id: { gte: 100, lt: 200 } };
+      const query = { key: 'id', where, order, limit: 2, ...(cursor === undefined ? {} : { cursor }) };
+      const answer = await adapter.view(object('list'), query, read);
+      seen.push(...answer.rows.map(({ id }) => id));
+      cursor = answer.cursor;
+      if (cursor === undefined) break;
+    }
+    assert.deepEqual(
+      seen.map(Number).sort((a, b) => a - b),
+      [100, 101, 102, 103, 104, 105, 106, 107, 108],
+    );
+  }
+});
+
+test('values beyond their type are refused by name', async () => {
+  const refused = (change: JsonObject, field: string): Promise<void> =>
+    assert.rejects(adapter.call(object('create'), { ...full, id: 3, ...change }, write), {
+      code: 'BEDS_STORE_INVALID_VALUE',
+      field,
+    });
+  await refused({ small: 128 }, 'small');
+  await refused({ day: '2023-02-29' }, 'day');
+  await refused({ at: '2026-01-02 03:04:05' }, 'at');
+  await refused({ price: '1e5' }, 'price');
+  await refused({ kind: 'ab' }, 'kind');
+  assert.equal(await row({ id: 3 }), undefined);
+});
+
+test('all result sets of a procedure come back, bytes as base64', async () => {
+  const { rows, sets } = await adapter.call(object('sets'), {}, read);
+  assert.deepEqual(rows, [{ one: 1 }]);
+  assert.deepEqual(sets, [[{ one: 1 }], [{ two: 2 }, { two: 3 }]]);
+  const picture = (await adapter.call(object('picture'), {}, read)).rows[0];
+  assert.equal(picture?.['picture'], Buffer.from('bytes').toString('base64'));
+});
+
+test('a function gives the type it declares', async () => {
+  assert.deepEqual((await adapter.call(object('flag'), { flag: true }, read)).rows, [{ value: false }]);
+  assert.deepEqual((await adapter.call(object('flag'), { flag: null }, read)).rows, [{ value: null }]);
+});
+
+test('what BEDS cannot serve is a finding, and is not called', async () => {
+  for (const name of ['out', 'blob', 'twice']) {
+    const use = { kind: 'routine', name: `sample_${name}`, args: {} } as const;
+    const [finding, ...more] = adapter.check(use, object(name));
+    assert.equal(finding?.code, 'BEDS_PREFLIGHT_NOT_SUPPORTED');
+    assert.deepEqual(more, []);
+    if (object(name).kind === 'view') continue;
+    await assert.rejects(adapter.call(object(name), {}, write), { code: 'BEDS_STORE_NOT_SUPPORTED' });
+  }
+});
+
+test('a template sees the columns that it declares, and may leave out what it calls optional', async () => {
+  const columns = { id: { type: 'integer' }, small: { type: 'integer' } } as const;
+  const narrow = narrowObject({ kind: 'view', name: 'sample_list', columns }, object('list'));
+  const page = await adapter.view(narrow, { key: 'id', where: { id: 1 } }, read);
+  assert.deepEqual(page.rows, [{ id: 1, small: null }]);
+});

@@ -1,0 +1,33 @@
+import { adapterConformance } from './support/adapter-conformance.js';
+import { mysqlStore } from './support/mysql-store.js';
+
+const store = await mysqlStore();
+
+// What a DBA delivers: the runtime account gets EXECUTE and SELECT on these objects and nothing else.
+await store.dba.query(`
+  CREATE TABLE notes (
+    id VARCHAR(40) PRIMARY KEY, title VARCHAR(200) NOT NULL, body TEXT, stars INT NOT NULL, KEY (title)
+  );
+  CREATE TABLE notes_hidden (id INT PRIMARY KEY);
+  CREATE VIEW note_list AS SELECT id, title, body, stars FROM notes;
+  CREATE PROCEDURE note_create (IN id VARCHAR(40), IN title VARCHAR(200), IN body TEXT, IN stars INT)
+    MODIFIES SQL DATA INSERT INTO notes VALUES (id, title, body, stars);
+  CREATE PROCEDURE note_update (IN id VARCHAR(40), IN title VARCHAR(200))
+    MODIFIES SQL DATA UPDATE notes n SET n.title = title WHERE n.id = id;
+  CREATE PROCEDURE note_delete (IN id VARCHAR(40)) MODIFIES SQL DATA DELETE FROM notes WHERE notes.id = id;
+  CREATE FUNCTION note_count (title VARCHAR(200)) RETURNS INT READS SQL DATA
+    RETURN (SELECT COUNT(*) FROM notes n WHERE n.title = title);
+  CREATE PROCEDURE note_slow () NO SQL
+    BEGIN DECLARE i BIGINT DEFAULT 0; WHILE i < 1000000000 DO SET i = i + 1; END WHILE; END;
+  GRANT SELECT ON note_list TO ${store.account};
+  ${['create', 'update', 'delete', 'slow'].map((name) => `GRANT EXECUTE ON PROCEDURE note_${name} TO ${store.account};`).join('\n')}
+  GRANT EXECUTE ON FUNCTION note_count TO ${store.account}`);
+
+adapterConformance({
+  name: 'MySQL',
+  running: store.running,
+  open: async (bounds = {}) => {
+    await store.dba.query('DELETE FROM notes');
+    return { adapter: store.adapter(bounds), teardown: () => Promise.resolve() };
+  },
+});

@@ -1,0 +1,478 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { isBedsError } from '@beds/sdk';
+import type { JsonObject, ObjectManifest, OrderBy, ViewQuery } from '@beds/sdk';
+import { narrowObject } from '../../host/adapter/check-use.js';
+import type { NamedObject, StoreAdapter } from '../../host/adapter/contract.js';
+
+/** Bounds of a store that a test narrows. */
+export interface StoreBounds {
+  readonly poolSize?: number;
+  readonly queueLimit?: number;
+  readonly acquireTimeoutMs?: number;
+}
+
+export interface OpenedStore {
+  readonly adapter: StoreAdapter;
+  /** Ends what `open` made; called once, after the adapter was closed. */
+  teardown(): Promise<void>;
+}
+
+/**
+ * What a store's test file brings: the notes objects, made by its DBA (see `noteUses`), and ways to look from outside.
+ * `note_list` is a view of id (key), title, body (may be null), stars; `note_slow` keeps the server busy for seconds;
+ * `notes_hidden` exists in the database but is not granted to the runtime account.
+ */
+export interface ConformanceStore {
+  readonly name: string;
+  open(bounds?: StoreBounds): Promise<OpenedStore>;
+  /** Statements of the runtime account that the server is working on now; absent where a server cannot tell. */
+  readonly running?: () => Promise<number>;
+  /** Why a part cannot be tried on the server in use. */
+  readonly unable?: Readonly<Partial<Record<'slow' | 'hidden' | 'deadline', string>>>;
+}
+
+const text = { type: 'string' } as const;
+
+/** The objects as a template uses them. */
+export const noteUses = {
+  create: {
+    kind: 'routine',
+    name: 'note_create',
+    args: { id: text, title: text, body: { type: 'string', optional: true }, stars: { type: 'integer' } },
+  },
+  update: { kind: 'routine', name: 'note_update', args: { id: text, title: text } },
+  delete: { kind: 'routine', name: 'note_delete', args: { id: text } },
+  count: { kind: 'routine', name: 'note_count', args: { title: text } },
+  slow: { kind: 'routine', name: 'note_slow', args: {} },
+  list: {
+    kind: 'view',
+    name: 'note_list',
+    columns: { id: text, title: text, body: text, stars: { type: 'integer' } },
+  },
+} as const satisfies Readonly<Record<string, ObjectManifest>>;
+
+type Alias = keyof typeof noteUses;
+type Objects = Readonly<Record<Alias, NamedObject>>;
+
+const read = { mode: 'read', timeoutMs: 10_000 } as const;
+const write = { mode: 'write', timeoutMs: 10_000 } as const;
+const INJECTIONS = [
+  `'`,
+  `"`,
+  '`',
+  `1 OR 1=1`,
+  `' OR '1'='1`,
+  `'; DROP TABLE notes; --`,
+  `\\' OR 1=1 --`,
+  `%`,
+  `_`,
+  `{"$ne":null}`,
+  `$where`,
+  `$$ROOT`,
+  `.*`,
+  `\u0000`,
+  `$title`,
+  `😀 ${'x'.repeat(40)}`,
+];
+
+interface Shared {
+  adapter: StoreAdapter;
+  objects: Objects;
+}
+
+async function opened(store: ConformanceStore, bounds?: StoreBounds): Promise<OpenedStore & Shared> {
+  const { adapter, teardown } = await store.open(bounds);
+  await adapter.open();
+  return { adapter, teardown, objects: await describeNotes(adapter) };
+}
+
+async function describeNotes(adapter: StoreAdapter): Promise<Objects> {
+  const found = await adapter.describe(Object.values(noteUses).map(({ name }) => name));
+  const entries = Object.entries(noteUses).map(([alias, use]) => {
+    const object = found.get(use.name);
+    assert.ok(object, `${use.name} is not there`);
+    assert.deepEqual(adapter.check(use, object), []);
+    return [alias, narrowObject(use, object)] as const;
+  });
+  return Object.fromEntries(entries) as Objects;
+}
+
+async function refused(work: Promise<unknown>, code: string, field?: string): Promise<void> {
+  await assert.rejects(work, (error: unknown) => {
+    assert.ok(isBedsError(error), String(error));
+    assert.equal(error.code, code, error.message);
+    if (field !== undefined) assert.equal(error.field, field);
+    return true;
+  });
+}
+
+/** Registers the tests that every adapter has to pass. Call it at the top level of the store's test file. */
+export function adapterConformance(store: ConformanceStore): void {
+  describe(`${store.name}: the adapter contract`, () => {
+    const shared = {} as Shared;
+    let end: () => Promise<void> = () => Promise.resolve();
+    before(async () => {
+      const { adapter, objects, teardown } = await opened(store);
+      Object.assign(shared, { adapter, objects });
+      end = async () => {
+        await adapter.close(1_000);
+        await teardown();
+      };
+    });
+    after(() => end());
+    catalogueTests(shared, store);
+    callTests(shared);
+    viewTests(shared);
+    modeTests(shared);
+    boundTests(store);
+  });
+}
+
+function catalogueTests(shared: Shared, { unable }: ConformanceStore): void {
+  test('objects are described by name and kind, absent ones are absent', async () => {
+    const found = await shared.adapter.describe(['note_create', 'note_list', 'note_none', 'note`; --', '$where']);
+    assert.deepEqual([...found.keys()].sort(), ['note_create', 'note_list']);
+    assert.equal(found.get('note_list')?.kind, 'view');
+    assert.notEqual(found.get('note_create')?.kind, 'view');
+  });
+
+  test('what is not granted to the runtime account is not there', async (t) => {
+    if (unable?.hidden !== undefined) return t.skip(unable.hidden);
+    assert.equal((await shared.adapter.describe(['notes_hidden'])).size, 0);
+  });
+
+  test('a use that does not fit is found with all its reasons', () => {
+    const { adapter, objects } = shared;
+    const codes = (use: ObjectManifest, found?: NamedObject): readonly string[] =>
+      adapter.check(use, found).map(({ code }) => code.replace('BEDS_PREFLIGHT_', ''));
+    assert.deepEqual(codes(noteUses.create, undefined), ['OBJECT_MISSING']);
+    assert.deepEqual(codes({ kind: 'view', name: 'note_create', columns: {} }, objects.create), ['KIND_MISMATCH']);
+    assert.deepEqual(codes({ ...noteUses.list, kind: 'routine', args: {} } as ObjectManifest, objects.list), [
+      'KIND_MISMATCH',
+    ]);
+    const wrong: ObjectManifest = {
+      ...noteUses.create,
+      args: { id: text, titel: text, body: { type: 'string', optional: true }, stars: { type: 'datetime' } },
+    };
+    assert.deepEqual(codes(wrong, objects.create).toSorted(), [
+      'ARGUMENT_MISSING',
+      'ARGUMENT_UNKNOWN',
+      'TYPE_MISMATCH',
+    ]);
+    const columns = { ...noteUses.list, columns: { id: text, colour: text, stars: { type: 'json' } } } as const;
+    assert.deepEqual(codes(columns, objects.list).toSorted(), ['COLUMN_MISSING', 'TYPE_MISMATCH']);
+  });
+
+  test('the status names the store and what its server can do', () => {
+    const status = shared.adapter.status();
+    assert.equal(status.up, true);
+    assert.equal(status.store, shared.adapter.store);
+    assert.notEqual(status.server, '');
+    assert.ok(status.connections.limit > 0);
+  });
+}
+
+function callTests(shared: Shared): void {
+  const create = (args: JsonObject): Promise<unknown> => shared.adapter.call(shared.objects.create, args, write);
+  const find = async (id: string): Promise<readonly JsonObject[]> =>
+    (await shared.adapter.view(shared.objects.list, { key: 'id', where: { id } }, read)).rows;
+
+  test('arguments are named: their order does not matter, optional ones may be left out', async () => {
+    await create({ stars: 3, title: 'named', id: 'call-1' });
+    assert.deepEqual(await find('call-1'), [{ id: 'call-1', title: 'named', body: null, stars: 3 }]);
+    await create({ id: 'call-2', title: 'named', body: 'text', stars: 4 });
+    assert.equal((await find('call-2'))[0]?.['body'], 'text');
+  });
+
+  test('a record is changed and deleted', async () => {
+    const { adapter, objects } = shared;
+    await create({ id: 'call-3', title: 'before', stars: 0 });
+    await adapter.call(objects.update, { id: 'call-3', title: 'after' }, write);
+    assert.equal((await find('call-3'))[0]?.['title'], 'after');
+    await adapter.call(objects.delete, { id: 'call-3' }, write);
+    assert.deepEqual(await find('call-3'), []);
+  });
+
+  test('a function gives its value', async () => {
+    await create({ id: 'call-4', title: 'counted', stars: 0 });
+    await create({ id: 'call-5', title: 'counted', stars: 0 });
+    const { rows } = await shared.adapter.call(shared.objects.count, { title: 'counted' }, read);
+    assert.deepEqual(rows, [{ value: 2 }]);
+  });
+
+  test('missing, unknown and ill-typed arguments are refused by name before the database sees them', async () => {
+    const good = { id: 'call-6', title: 'never', stars: 1 };
+    await refused(create({ id: 'call-6', stars: 1 }), 'BEDS_STORE_INVALID_VALUE', 'title');
+    await refused(create({ ...good, colour: 'red' }), 'BEDS_STORE_INVALID_VALUE', 'colour');
+    await refused(create({ ...good, title: null }), 'BEDS_STORE_INVALID_VALUE', 'title');
+    for (const stars of ['1 OR 1=1', 1.5, true, Number.NaN, Infinity, [], { $ne: null }]) {
+      await refused(create({ ...good, stars } as JsonObject), 'BEDS_STORE_INVALID_VALUE', 'stars');
+    }
+    for (const title of [7, false, ['a'], { $gt: '' }]) {
+      await refused(create({ ...good, title }), 'BEDS_STORE_INVALID_VALUE', 'title');
+    }
+    assert.deepEqual(await find('call-6'), []);
+  });
+
+  test('a second record with the same key is a conflict', async () => {
+    await create({ id: 'call-7', title: 'first', stars: 1 });
+    await refused(create({ id: 'call-7', title: 'second', stars: 1 }), 'BEDS_STORE_CONFLICT');
+    assert.equal((await find('call-7'))[0]?.['title'], 'first');
+  });
+
+  test('what looks like code is only ever data', async () => {
+    for (const [index, title] of INJECTIONS.entries()) {
+      const id = `inject-${index}`;
+      await create({ id, title, body: title, stars: index });
+      assert.deepEqual(await find(id), [{ id, title, body: title, stars: index }]);
+      const where = { id: { prefix: 'inject-' }, title };
+      const { rows } = await shared.adapter.view(shared.objects.list, { key: 'id', where }, read);
+      assert.deepEqual(
+        rows.map((row) => row['id']),
+        [id],
+      );
+      const starting = { id: { prefix: 'inject-' }, body: { prefix: title } };
+      const prefixed = await shared.adapter.view(shared.objects.list, { key: 'id', where: starting }, read);
+      assert.ok(prefixed.rows.every((row) => String(row['body']).startsWith(title)));
+      assert.ok(prefixed.rows.length >= 1);
+    }
+  });
+}
+
+function viewTests(shared: Shared): void {
+  const ROWS = 23;
+  const view = (query: ViewQuery): Promise<{ rows: readonly JsonObject[]; cursor?: string }> =>
+    shared.adapter.view(
+      shared.objects.list,
+      { key: 'id', ...query, where: { id: { prefix: 'view-' }, ...query.where } },
+      read,
+    );
+  const ids = async (where: NonNullable<ViewQuery['where']>): Promise<readonly unknown[]> =>
+    (await view({ where })).rows.map((row) => Number(String(row['id']).slice(5)));
+
+  before(async () => {
+    const made = Array.from({ length: ROWS }, (_, i) =>
+      shared.adapter.call(
+        shared.objects.create,
+        {
+          id: `view-${String(i).padStart(2, '0')}`,
+          title: `title ${i % 3}`,
+          body: i % 4 === 0 ? null : `b${i % 2}`,
+          stars: i % 5,
+        },
+        write,
+      ),
+    );
+    await Promise.all(made);
+  });
+
+  test('conditions: equality, ranges, lists, prefixes and null', async () => {
+    assert.deepEqual(await ids({ stars: 4 }), [4, 9, 14, 19]);
+    assert.deepEqual(await ids({ stars: { gte: 1, lt: 2 } }), [1, 6, 11, 16, 21]);
+    assert.deepEqual(await ids({ stars: { gt: 3 }, title: 'title 1' }), [4, 19]);
+    assert.deepEqual(await ids({ stars: { in: [3, 4] }, title: { ne: 'title 0' } }), [4, 8, 13, 14, 19]);
+    assert.deepEqual(await ids({ stars: { in: [] } }), []);
+    assert.deepEqual(await ids({ body: null }), [0, 4, 8, 12, 16, 20]);
+    assert.deepEqual(await ids({ body: { ne: null }, stars: { lte: 0 } }), [5, 10, 15]);
+    assert.deepEqual(await ids({ body: { ne: 'b1' }, stars: 0 }), [0, 10, 20]);
+    assert.deepEqual(await ids({ body: { in: [null, 'b0'] }, stars: 1 }), [6, 16]);
+    assert.deepEqual(await ids({ body: { prefix: 'b1' }, stars: 1 }), [1, 11, 21]);
+  });
+
+  const orders: readonly (readonly OrderBy[])[] = [
+    [],
+    [{ column: 'stars' }],
+    [{ column: 'stars', direction: 'desc' }, { column: 'title' }],
+    [{ column: 'body' }, { column: 'stars', direction: 'desc' }],
+    [{ column: 'body', direction: 'desc' }],
+    [{ column: 'title' }, { column: 'id', direction: 'desc' }],
+  ];
+  for (const order of orders) {
+    const name = order.map(({ column, direction }) => `${column} ${direction ?? 'asc'}`).join(', ') || 'the key';
+    test(`a cursor walks all pages ordered by ${name}, ties and nulls included`, async () => {
+      const all = (await view({ order, limit: 100 })).rows;
+      assert.equal(all.length, ROWS);
+      for (const limit of [1, 4, ROWS]) {
+        const walked: JsonObject[] = [];
+        let cursor: string | undefined;
+        for (let pages = 0; pages <= ROWS; pages += 1) {
+          const page = await view({ order, limit, ...(cursor === undefined ? {} : { cursor }) });
+          assert.ok(page.rows.length <= limit);
+          walked.push(...page.rows);
+          cursor = page.cursor;
+          if (cursor === undefined) break;
+        }
+        assert.deepEqual(walked, all);
+      }
+    });
+  }
+
+  test('a query that does not fit the view is refused', async () => {
+    await refused(view({ where: { colour: 1 } }), 'BEDS_STORE_QUERY_INVALID', 'where.colour');
+    await refused(view({ where: { stars: 'many' } }), 'BEDS_STORE_QUERY_INVALID', 'where.stars');
+    await refused(view({ where: { stars: { $ne: 1 } as never } }), 'BEDS_STORE_QUERY_INVALID', 'where.stars');
+    await refused(view({ where: { title: { eq: { $gt: '' } as never } } }), 'BEDS_STORE_QUERY_INVALID', 'where.title');
+    await refused(view({ where: { stars: { prefix: '1' } } }), 'BEDS_STORE_QUERY_INVALID', 'where.stars');
+    await refused(view({ order: [{ column: 'stars; DROP' }] }), 'BEDS_STORE_QUERY_INVALID', 'order');
+    await refused(
+      view({ order: [{ column: 'stars', direction: 'up' as 'asc' }] }),
+      'BEDS_STORE_QUERY_INVALID',
+      'order',
+    );
+    for (const limit of [0, -1, 1.5, 1e9, '1' as never]) {
+      await refused(view({ limit }), 'BEDS_STORE_QUERY_INVALID', 'limit');
+    }
+  });
+
+  test('a cursor is good for the query it came from only', async () => {
+    const { cursor } = await view({ limit: 3 });
+    assert.ok(cursor !== undefined);
+    await refused(view({ cursor, where: { stars: 1 } }), 'BEDS_STORE_CURSOR_INVALID', 'cursor');
+    await refused(view({ cursor, order: [{ column: 'stars' }] }), 'BEDS_STORE_CURSOR_INVALID', 'cursor');
+    for (const forged of ['', 'x', cursor.slice(0, -4), Buffer.from('[1,"x",[{"$ne":1}]]').toString('base64url')]) {
+      await refused(view({ cursor: forged }), 'BEDS_STORE_CURSOR_INVALID', 'cursor');
+    }
+  });
+}
+
+function modeTests(shared: Shared): void {
+  const create = (id: string): JsonObject => ({ id, title: 'mode', stars: 1 });
+  const exists = async (id: string): Promise<boolean> =>
+    (await shared.adapter.view(shared.objects.list, { key: 'id', where: { id } }, read)).rows.length > 0;
+
+  test('a read cannot write', async (t: TestContext) => {
+    const { adapter, objects } = shared;
+    if (!adapter.status().capabilities.readOnlyReads) return t.skip('the server has no READ ONLY reads');
+    await refused(adapter.call(objects.create, create('mode-1'), read), 'BEDS_STORE_DENIED');
+    assert.equal(await exists('mode-1'), false);
+  });
+
+  test('a transaction keeps all of its calls or none', async (t: TestContext) => {
+    const { adapter, objects } = shared;
+    if (!adapter.status().capabilities.transactions) {
+      await refused(
+        adapter.transaction(() => Promise.resolve(), write),
+        'BEDS_STORE_NOT_SUPPORTED',
+      );
+      return t.skip('the server has no transactions');
+    }
+    const both = await adapter.transaction(async (scope) => {
+      await scope.call(objects.create, create('mode-2'));
+      await scope.call(objects.create, create('mode-3'));
+      return (await scope.view(objects.list, { key: 'id', where: { id: { prefix: 'mode-' } } })).rows.length;
+    }, write);
+    assert.equal(both, 2);
+    const reason = new TypeError('the work changed its mind');
+    const failing = adapter.transaction(async (scope) => {
+      await scope.call(objects.create, create('mode-4'));
+      throw reason;
+    }, write);
+    await assert.rejects(failing, reason);
+    assert.equal(await exists('mode-4'), false);
+    const conflicting = adapter.transaction(async (scope) => {
+      await scope.call(objects.create, create('mode-5'));
+      // Going on after a failure does not save the transaction.
+      await scope.call(objects.create, create('mode-2')).catch(() => undefined);
+    }, write);
+    await refused(conflicting, 'BEDS_STORE_CONFLICT');
+    assert.equal(await exists('mode-5'), false);
+  });
+}
+
+function boundTests(store: ConformanceStore): void {
+  const slow = async (t: TestContext, bounds: StoreBounds): Promise<(OpenedStore & Shared) | undefined> => {
+    if (store.unable?.slow !== undefined) {
+      t.skip(store.unable.slow);
+      return undefined;
+    }
+    const made = await opened(store, bounds);
+    t.after(async () => {
+      await made.adapter.close(1_000);
+      await made.teardown();
+    });
+    return made;
+  };
+  const quiet = async (): Promise<number> => {
+    const until = performance.now() + 3_000;
+    for (;;) {
+      const count = (await store.running?.()) ?? 0;
+      if (count === 0 || performance.now() > until) return count;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+
+  for (const mode of ['read', 'write'] as const) {
+    test(`the deadline stops a ${mode} in the server`, async (t) => {
+      if (store.unable?.deadline !== undefined) return t.skip(store.unable.deadline);
+      const made = await slow(t, { poolSize: 2 });
+      if (made === undefined) return;
+      const started = performance.now();
+      await refused(made.adapter.call(made.objects.slow, {}, { mode, timeoutMs: 300 }), 'BEDS_STORE_TIMEOUT');
+      assert.ok(performance.now() - started < 2_000, 'it took too long to notice');
+      assert.equal(await quiet(), 0);
+      await made.adapter.call(made.objects.count, { title: 'x' }, read);
+    });
+  }
+
+  test('a caller that gives up stops the statement in the server', async (t) => {
+    if (store.unable?.deadline !== undefined) return t.skip(store.unable.deadline);
+    const made = await slow(t, { poolSize: 2 });
+    if (made === undefined) return;
+    const signal = AbortSignal.timeout(200);
+    // A server may be able to stop it only when its time is over.
+    const options = { mode: 'read', timeoutMs: 1_500, signal } as const;
+    const started = performance.now();
+    await refused(made.adapter.call(made.objects.slow, {}, options), 'BEDS_STORE_TIMEOUT');
+    assert.ok(performance.now() - started < 1_000, 'it did not give up with its caller');
+    assert.equal(await quiet(), 0);
+  });
+
+  test('fifty calls at once over four connections are all answered', async (t) => {
+    const made = await opened(store, { poolSize: 4 });
+    t.after(async () => {
+      await made.adapter.close(1_000);
+      await made.teardown();
+    });
+    const calls = Array.from({ length: 50 }, (_, i) =>
+      i % 2 === 0
+        ? made.adapter.call(made.objects.count, { title: 'none' }, read)
+        : made.adapter.call(made.objects.create, { id: `many-${i}`, title: 'many', stars: i }, write),
+    );
+    await Promise.all(calls);
+    assert.equal((await made.adapter.call(made.objects.count, { title: 'many' }, read)).rows[0]?.['value'], 25);
+    const { inUse, waiting, limit } = made.adapter.status().connections;
+    assert.deepEqual({ waiting, limit }, { waiting: 0, limit: 4 });
+    assert.ok(inUse <= 4);
+  });
+
+  test('calls beyond the queue are refused at once as overload', async (t) => {
+    const made = await slow(t, { poolSize: 1, queueLimit: 2, acquireTimeoutMs: 5_000 });
+    if (made === undefined) return;
+    const options = { mode: 'read', timeoutMs: 700 } as const;
+    const results = await Promise.allSettled(
+      Array.from({ length: 8 }, () => made.adapter.call(made.objects.slow, {}, options)),
+    );
+    const codes = results.map((result) =>
+      result.status === 'rejected' ? (result.reason as { code?: string }).code : '',
+    );
+    assert.ok(codes.filter((code) => code === 'BEDS_STORE_OVERLOADED').length >= 5, codes.join(' '));
+    assert.ok(codes.every((code) => code === 'BEDS_STORE_OVERLOADED' || code === 'BEDS_STORE_TIMEOUT'));
+  });
+
+  test('close is bounded, can be called twice, and refuses what comes after', async (t) => {
+    const made = await slow(t, { poolSize: 2 });
+    if (made === undefined) return;
+    const running = made.adapter.call(made.objects.slow, {}, read).then(
+      () => 'done',
+      (error: unknown) => (isBedsError(error) ? 'ended' : String(error)),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const started = performance.now();
+    await Promise.all([made.adapter.close(300), made.adapter.close(300)]);
+    assert.ok(performance.now() - started < 2_500);
+    assert.equal(await running, 'ended');
+    await refused(made.adapter.call(made.objects.count, { title: 'x' }, read), 'BEDS_STORE_CLOSED');
+  });
+}
