@@ -18,6 +18,8 @@ const LOCK_WAIT_MS = 15 * 60_000;
 const STAMP = join(ROOT, 'dist', '.built');
 const PLUGINS = join(ROOT, 'plugins');
 const EXIT_GRACE_MS = 5_000;
+/** Commands for those who work on the project; every other one belongs to the command line of the host. */
+const OWN_PROGRAMS = { __proto__: null, test: ['test', 'run.js'], bench: ['bench', 'main.js'] };
 
 /** A failure whose text is all that the user needs. */
 class SetupError extends Error {}
@@ -191,9 +193,9 @@ async function main() {
   await setUp();
   const [command, ...rest] = process.argv.slice(2);
   process.setSourceMapsEnabled(true);
-  const entry = command === 'test' ? ['test', 'run.js'] : ['host', 'cli', 'main.js'];
-  const program = await import(pathToFileURL(join(ROOT, 'dist', ...entry)).href);
-  const args = command === 'test' ? rest : process.argv.slice(2);
+  const own = OWN_PROGRAMS[command];
+  const program = await import(pathToFileURL(join(ROOT, 'dist', ...(own ?? ['host', 'cli', 'main.js']))).href);
+  const args = own === undefined ? process.argv.slice(2) : rest;
   process.exitCode = await program.main({ args, projectRoot: ROOT, cwd: startedIn(), env: process.env });
   // Whatever a command forgot to close must not keep the terminal.
   setTimeout(() => process.exit(), EXIT_GRACE_MS).unref();

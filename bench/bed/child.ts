@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { fork, type ChildProcess } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Answer } from './protocol.js';
+
+export interface ChildOptions {
+  /** A file of processes/, without extension. */
+  readonly program: string;
+  /** Everything that it prints goes there. */
+  readonly logFile: string;
+  readonly nodeOptions?: readonly string[];
+}
+
+const CALL_TIMEOUT_MS = 45_000;
+const STOP_TIMEOUT_MS = 10_000;
+const TAIL_CHARACTERS = 2_000;
+
+interface Waiter {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (reason: Error) => void;
+}
+
+/** A process of the benchmark, asked over its IPC channel. It ends with us, whatever way that happens. */
+export class Child {
+  readonly #options: ChildOptions;
+  readonly #process: ChildProcess;
+  readonly #waiters = new Map<number, Waiter>();
+  readonly #ended: Promise<void>;
+  #seq = 0;
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: ChildOptions) {
+    this.#options = options;
+    const file = fileURLToPath(new URL(`../processes/${options.program}.js`, import.meta.url));
+    mkdirSync(dirname(options.logFile), { recursive: true });
+    const log = openSync(options.logFile, 'a');
+    this.#process = fork(file, { stdio: ['ignore', log, log, 'ipc'], execArgv: [...(options.nodeOptions ?? [])] });
+    closeSync(log);
+    this.#process.on('message', (answer: Answer) => {
+      this.#settle(answer);
+    });
+    this.#ended = new Promise((resolve) => {
+      const end = (): void => {
+        for (const { reject } of this.#waiters.values()) reject(this.#failure('ended before it answered'));
+        this.#waiters.clear();
+        resolve();
+      };
+      this.#process.once('error', end).once('exit', end);
+    });
+  }
+
+  /** Calls a function of the process; bounded. */
+  async call<T>(name: string, input?: unknown): Promise<T> {
+    const seq = ++this.#seq;
+    const answered = new Promise<unknown>((resolve, reject) => this.#waiters.set(seq, { resolve, reject }));
+    if (!this.#process.connected) throw this.#failure('has ended');
+    this.#process.send({ seq, name, input });
+    const timer = setTimeout(() => {
+      this.#waiters.get(seq)?.reject(this.#failure(`did not answer '${name}' in time`));
+    }, CALL_TIMEOUT_MS);
+    return (await answered.finally(() => {
+      clearTimeout(timer);
+      this.#waiters.delete(seq);
+    })) as T;
+  }
+
+  /** Ends it in order, by force after a while; a second call joins the first. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    // The other side takes the end of the channel for the end of its work.
+    if (this.#process.connected) this.#process.disconnect();
+    const timer = new AbortController();
+    const late = delay(STOP_TIMEOUT_MS, true, { signal: timer.signal }).catch(() => false);
+    if (await Promise.race([this.#ended.then(() => false), late])) this.#process.kill('SIGKILL');
+    timer.abort();
+    await this.#ended;
+  }
+
+  #settle(answer: Answer): void {
+    const waiter = this.#waiters.get(answer.seq);
+    if (answer.ok) waiter?.resolve(answer.value);
+    else waiter?.reject(this.#failure(`failed: ${answer.message}`));
+  }
+
+  #failure(what: string): Error {
+    const { program, logFile } = this.#options;
+    const printed = readFileSync(logFile, 'utf8').slice(-TAIL_CHARACTERS);
+    return new assert.AssertionError({ message: `the process ${program} ${what}\n${printed}` });
+  }
+}

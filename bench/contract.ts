@@ -1,0 +1,64 @@
+import type { ServiceName, Services } from '../host/services/index.js';
+
+/** What one slice of load, by one contender, came to. */
+export interface Sample {
+  readonly perSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+/** What is promised; every bound that is named must hold. */
+export interface Target {
+  readonly ratioAtLeast?: number;
+  readonly ratioAtMost?: number;
+  readonly valueAtLeast?: number;
+  readonly valueAtMost?: number;
+}
+
+/** One figure: `subject` side by side with `against`, from interleaved rounds of one run. */
+export interface Row {
+  readonly question: string;
+  readonly case: string;
+  readonly subject: string;
+  readonly against: string;
+  readonly unit: string;
+  /** Median of the rounds. */
+  readonly value: number;
+  readonly againstValue: number;
+  /** Median of the rounds' ratios, each of two neighbouring slices. */
+  readonly ratio: number;
+  /** Lowest and highest ratio of a round. */
+  readonly spread: readonly [lowest: number, highest: number];
+  readonly target?: Target;
+  readonly met?: boolean;
+}
+
+/** How much is measured. */
+export interface Effort {
+  /** Measured rounds of each pair, after one that is not. */
+  readonly rounds: number;
+  /** Length of one contender's slice of a round, in milliseconds. */
+  readonly sliceMs: number;
+}
+
+/** What a question may use. */
+export interface Bed {
+  readonly services: Services;
+  readonly effort: Effort;
+  /** An empty folder of this question's own. */
+  readonly folder: string;
+  /** Where hosts write their CPU profiles; undefined: they write none. */
+  readonly profiles: string | undefined;
+  readonly signal: AbortSignal;
+  readonly say: (words: string) => void;
+  /** Registers what must be undone; the last comes first. */
+  readonly atEnd: (undo: () => Promise<unknown>) => void;
+}
+
+/** One question about speed, answered by a file of questions/. */
+export interface Question {
+  readonly name: string;
+  readonly words: string;
+  readonly need: readonly ServiceName[];
+  run(bed: Bed): Promise<readonly Row[]>;
+}

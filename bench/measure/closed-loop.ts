@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Sample } from '../contract.js';
+
+export interface Load {
+  /** Operations under way at any time; the next begins when one ends. */
+  readonly inFlight: number;
+  readonly durationMs: number;
+}
+
+/** Beyond the slice itself; whoever answers nothing for so long has stopped. */
+const DRAIN_TIMEOUT_MS = 15_000;
+
+/** Runs an operation over and over, with a fixed number under way. Rejects with the first failure, or when answers stop. */
+export async function closedLoop(operation: () => Promise<unknown>, load: Load): Promise<Sample> {
+  const { inFlight, durationMs } = load;
+  const latenciesMs: number[] = [];
+  const startedAt = performance.now();
+  const until = startedAt + durationMs;
+  const lane = async (): Promise<void> => {
+    for (let askedAt = performance.now(); askedAt < until;) {
+      await operation();
+      const now = performance.now();
+      latenciesMs.push(now - askedAt);
+      askedAt = now;
+    }
+  };
+  await bounded(Promise.all(Array.from({ length: inFlight }, lane)), durationMs + DRAIN_TIMEOUT_MS);
+  const seconds = (performance.now() - startedAt) / 1_000;
+  latenciesMs.sort((a, b) => a - b);
+  const at = (share: number): number => latenciesMs[Math.floor((latenciesMs.length - 1) * share)] ?? 0;
+  return { perSecond: latenciesMs.length / seconds, p50Ms: at(0.5), p99Ms: at(0.99) };
+}
+
+async function bounded(work: Promise<unknown>, timeoutMs: number): Promise<void> {
+  const timer = new AbortController();
+  const late = delay(timeoutMs, true, { signal: timer.signal }).catch(() => false);
+  const isLate = await Promise.race([work.then(() => false), late]).finally(() => {
+    timer.abort();
+  });
+  assert.ok(!isLate, `operations were still unanswered ${DRAIN_TIMEOUT_MS} ms after their slice`);
+}

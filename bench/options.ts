@@ -1,0 +1,76 @@
+import { parseArgs } from 'node:util';
+import type { Effort, Question } from './contract.js';
+import { QUESTIONS } from './questions.js';
+
+export interface BenchOptions extends Effort {
+  readonly questions: readonly Question[];
+  /** Write CPU profiles of the hosts, and print where their broker threads spent the time. Nothing is recorded then. */
+  readonly profile: boolean;
+  /** The file that is written; undefined: `fileName` in bench/results. */
+  readonly output: string | undefined;
+  readonly fileName: string;
+  /** Where servers run already; undefined: new ones. */
+  readonly services: string | undefined;
+}
+
+const DEFAULT_ROUNDS = '5';
+const DEFAULT_SLICE_MS = '700';
+
+export const USAGE = [
+  'npm run bench [-- question…] [--rounds 5] [--slice-ms 700] [--profile] [--output file] [--services directory]',
+  '',
+  ...QUESTIONS.map(({ name, words }) => `  ${name.padEnd(10)} ${words}`),
+].join('\n');
+
+/** What the command line asks for, or what is wrong with it. */
+export function readOptions(args: readonly string[]): BenchOptions | string {
+  const read = parse(args);
+  if (typeof read === 'string') return read;
+  const { values, positionals } = read;
+  if (values.help === true) return 'ratios of two contenders, measured side by side';
+  const unknown = positionals.find((name) => !QUESTIONS.some((question) => question.name === name));
+  if (unknown !== undefined) return `there is no question named ${unknown}`;
+  const rounds = Number(values.rounds ?? DEFAULT_ROUNDS);
+  const sliceMs = Number(values['slice-ms'] ?? DEFAULT_SLICE_MS);
+  if (!isWithin(rounds, 1, 100) || !isWithin(sliceMs, 10, 10_000)) {
+    return '--rounds must be a number from 1 to 100, --slice-ms from 10 to 10000';
+  }
+  return {
+    ...{ rounds, sliceMs },
+    questions: QUESTIONS.filter(({ name }) => positionals.length === 0 || positionals.includes(name)),
+    profile: values.profile === true,
+    output: values.output,
+    // A part does not take the place of the whole.
+    fileName: positionals.length === 0 ? 'latest.json' : `${[...new Set(positionals)].sort().join('-')}.json`,
+    services: values.services,
+  };
+}
+
+type Parsed = ReturnType<typeof parseLine>;
+
+function parse(args: readonly string[]): Parsed | string {
+  try {
+    return parseLine(args);
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+function parseLine(args: readonly string[]) {
+  return parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      rounds: { type: 'string' },
+      'slice-ms': { type: 'string' },
+      profile: { type: 'boolean' },
+      output: { type: 'string' },
+      services: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+}
+
+function isWithin(value: number, least: number, most: number): boolean {
+  return Number.isInteger(value) && value >= least && value <= most;
+}

@@ -1,0 +1,7 @@
+import type { Question } from './contract.js';
+import { dispatchQuestion } from './questions/dispatch.js';
+import { echoQuestion } from './questions/echo.js';
+import { storeQuestion } from './questions/store.js';
+
+/** Every question, in the order in which they are asked. */
+export const QUESTIONS: readonly Question[] = [echoQuestion, storeQuestion, dispatchQuestion];

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { after, describe, it, type TestContext } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import mysql from 'mysql2/promise';
+import { startServices } from '../host/services/index.js';
+import { temporaryDirectory } from './support/services.js';
+
+const LONGEST_MS = 120_000;
+
+interface Result {
+  readonly machine: { readonly cores: number };
+  readonly versions: Readonly<Record<string, string>>;
+  readonly commit: string;
+  readonly rows: readonly {
+    readonly question: string;
+    readonly value: number;
+    readonly againstValue: number;
+    readonly ratio: number;
+    readonly spread: readonly number[];
+    readonly target?: unknown;
+    readonly met?: unknown;
+  }[];
+}
+
+const temporaryFiles = temporaryDirectory({ after });
+
+/** `npm run bench -- …` without the compiler in front of it. */
+async function bench(
+  t: TestContext,
+  args: readonly string[],
+): Promise<{ code: number | null; out: string; err: string }> {
+  const url = pathToFileURL(resolve('dist/bench/main.js')).href;
+  const run = { args, projectRoot: process.cwd(), cwd: process.cwd(), env: {} };
+  const code = `const { main } = await import(${JSON.stringify(url)}); process.exitCode = await main(${JSON.stringify(run)});`;
+  const env = { ...process.env, TMPDIR: temporaryFiles };
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', code], { env, timeout: LONGEST_MS });
+  t.after(() => child.kill('SIGKILL'));
+  const printed = Promise.all([text(child.stdout), text(child.stderr)]);
+  const [exitCode] = (await once(child, 'exit')) as [number | null];
+  const [out, err] = await printed;
+  return { code: exitCode, out, err };
+}
+
+function readResult(file: string): Result {
+  return JSON.parse(readFileSync(file, 'utf8')) as Result;
+}
+
+describe('the benchmark', () => {
+  it('answers every question with a table and a file, and lets go of everything', async (t) => {
+    const folder = temporaryDirectory(t);
+    const shared = process.env['BEDS_TEST_SERVICES_DIR'];
+    const services = await startServices({
+      directory: shared === undefined || shared === '' ? join(folder, 'services') : shared,
+      need: ['rabbitmq', 'mariadb', 'mongodb'],
+    });
+    t.after(() => services.close());
+    if (services.rabbitmq?.source === 'configured') {
+      t.skip('it measures private servers only, and RabbitMQ is configured by URL');
+      return;
+    }
+    const file = join(folder, 'result.json');
+    const directory = shared === undefined || shared === '' ? join(folder, 'services') : shared;
+    const { code, out, err } = await bench(t, [
+      ...['--rounds', '1', '--slice-ms', '50', '--services', directory, '--output', file],
+    ]);
+    assert.equal(code, 0, err);
+    const { rows, machine, versions, commit } = readResult(file);
+    assert.deepEqual([...new Set(rows.map(({ question }) => question))], ['echo', 'store', 'dispatch']);
+    for (const row of rows) {
+      const figures = [row.value, row.againstValue, row.ratio, ...row.spread];
+      assert.ok(
+        figures.every((figure) => figure > 0 && Number.isFinite(figure)),
+        JSON.stringify(row),
+      );
+      assert.equal(typeof row.met, row.target === undefined ? 'undefined' : 'boolean');
+      assert.ok(out.includes(row.question));
+    }
+    assert.ok(machine.cores > 0);
+    assert.ok(['node', 'amqplib', 'mysql2', 'rabbitmq'].every((name) => versions[name] !== undefined));
+    assert.match(commit, /^([0-9a-f]{12}\+?)?$/);
+    assert.deepEqual(readdirSync(temporaryFiles), []);
+    const dba = await mysql.createConnection(services.mariadb?.adminUrl ?? '');
+    const [databases] = await dba.query("SHOW DATABASES LIKE 'bench\\_%'").finally(() => dba.end());
+    assert.deepEqual(databases, []);
+  });
+
+  it('asks one question alone, without servers where it needs none', async (t) => {
+    const file = join(temporaryDirectory(t), 'result.json');
+    const { code, err } = await bench(t, ['dispatch', '--rounds', '1', '--slice-ms', '50', '--output', file]);
+    assert.equal(code, 0, err);
+    assert.deepEqual(
+      readResult(file).rows.map(({ question }) => question),
+      ['dispatch'],
+    );
+  });
+
+  it('names the questions when asked for one that it does not know', async (t) => {
+    const file = join(temporaryDirectory(t), 'result.json');
+    const { code, err } = await bench(t, ['speed', '--output', file]);
+    assert.equal(code, 1);
+    assert.match(err, /there is no question named speed/);
+    assert.match(err, /echo .*\n.*store .*\n.*dispatch /);
+    assert.ok(!existsSync(file));
+  });
+});
