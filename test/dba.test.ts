@@ -7,6 +7,8 @@ import { MongoClient, type Document } from 'mongodb';
 import mysql, { type ResultSetHeader, type RowDataPacket } from 'mysql2/promise';
 import { createdObjects } from '../host/dba/mysql/created-objects.js';
 import { applyObjects, type ApplyOptions, type DbaProgress } from '../host/dba/index.js';
+import { resolveConfig } from '../host/cli/resolve-config.js';
+import { configSchema } from '../host/config/schema.js';
 import { sharedServices, temporaryDirectory } from './support/services.js';
 
 const { mariadb, mongodb } = await sharedServices(['mariadb', 'mongodb']);
@@ -72,7 +74,7 @@ async function workplace(t: TestContext, folder?: string): Promise<Workplace> {
 }
 
 interface AccountsFile {
-  readonly stores: Readonly<Record<string, { readonly user: string; readonly password: string } | undefined>>;
+  readonly stores: Readonly<Record<string, { readonly user: string; readonly password: string } | null>>;
 }
 
 function readAccounts(directory: string): AccountsFile | undefined {
@@ -238,13 +240,36 @@ test('entries of the catalogue and indexes go into MongoDB, and a wrong entry is
   assert.ok(granted?.type === 'granted');
   if (granted.words.includes('no access control')) {
     assert.equal(urls['documents'], place.options.stores['documents']?.adminUrl);
-    assert.equal(readAccounts(place.options.directory)?.stores['documents'], undefined);
+    assert.equal(readAccounts(place.options.directory)?.stores['documents'], null);
   }
   place.write('things/db/thing_list.json', JSON.stringify({ ...entry, body: { pipeline: [{ $out: 'other' }] } }));
   await assert.rejects(applyObjects(place.options), {
     code: 'BEDS_DBA_FILE_INVALID',
     message: /thing_list\.json is wrong at .*\$out/,
   });
+});
+
+test('a configuration that leaves its URLs empty gets those of the servers, with the runtime accounts', () => {
+  const config = configSchema.parse({
+    stores: { main: { kind: 'mysql' }, documents: { kind: 'mongodb' }, own: { kind: 'mysql', url: 'mysql://a:b@c/d' } },
+  });
+  const servers = {
+    rabbitmq: { url: 'amqp://r' },
+    mariadb: { url: 'mysql://admin:secret@127.0.0.1:3306/beds' },
+    mongodb: { url: 'mongodb://127.0.0.1:27017/beds' },
+  };
+  const accounts = { main: { user: 'app', password: 'p/w' }, documents: null };
+  const { broker, stores } = resolveConfig(config, servers, accounts);
+  assert.equal(broker.url, 'amqp://r');
+  assert.deepEqual(
+    Object.values(stores).map(({ url }) => url),
+    ['mysql://app:p%2Fw@127.0.0.1:3306/beds', 'mongodb://127.0.0.1:27017/beds', 'mysql://a:b@c/d'],
+  );
+  assert.throws(() => resolveConfig(config, {}, accounts), {
+    code: 'BEDS_CLI_SERVER_MISSING',
+    message: /RabbitMQ does not run; the store main .*; the store documents/,
+  });
+  assert.throws(() => resolveConfig(config, servers, {}), { code: 'BEDS_CLI_SERVER_MISSING', message: /store main/ });
 });
 
 test('what a file creates is read from its statements, not from its comments and texts', () => {

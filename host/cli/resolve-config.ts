@@ -10,6 +10,11 @@ export interface ServerUrls {
   readonly mongodb?: { readonly url: string } | undefined;
 }
 
+interface Resources {
+  readonly servers: ServerUrls;
+  readonly accounts: RuntimeAccounts;
+}
+
 const SERVER_OF_KIND: Readonly<Record<StoreConfig['kind'], 'mariadb' | 'mongodb'>> = {
   mysql: 'mariadb',
   mongodb: 'mongodb',
@@ -24,8 +29,9 @@ export function resolveConfig(config: Config, servers: ServerUrls, accounts: Run
   const brokerUrl = config.broker.url === '' ? servers.rabbitmq?.url : config.broker.url;
   if (brokerUrl === undefined) missing.push('RabbitMQ does not run');
   const stores = Object.entries(config.stores).map(([name, store]): [string, StoreConfig] => {
-    const url = store.url === '' ? storeUrl(name, store, { servers, accounts }) : store.url;
-    if (url === undefined) missing.push(`the store ${name} has no running server, or no runtime account in it`);
+    const url = store.url === '' ? storeUrl(name, store.kind, { servers, accounts }) : store.url;
+    if (url === undefined)
+      missing.push(`the store ${name} has no running server, or \`beds db apply\` has not prepared it`);
     return [name, { ...store, url: url ?? '' }];
   });
   if (missing.length > 0) throw cliErrors.make('BEDS_CLI_SERVER_MISSING', `${sentence(missing)}.`);
@@ -43,17 +49,11 @@ export function administeredStores(config: Config, servers: ServerUrls): Readonl
   );
 }
 
-function storeUrl(
-  name: string,
-  { kind }: StoreConfig,
-  { servers, accounts }: { readonly servers: ServerUrls; readonly accounts: RuntimeAccounts },
-): string | undefined {
+/** Undefined where there is no server, or nothing has been prepared in it. */
+function storeUrl(name: string, kind: StoreConfig['kind'], { servers, accounts }: Resources): string | undefined {
   const adminUrl = servers[SERVER_OF_KIND[kind]]?.url;
   const account = accounts[name];
-  if (adminUrl === undefined) return undefined;
-  if (account !== undefined) return runtimeUrl(adminUrl, account);
-  // A MongoDB-speaking server without access control has no accounts; MySQL always has.
-  return kind === 'mongodb' ? adminUrl : undefined;
+  return adminUrl === undefined || account === undefined ? undefined : runtimeUrl(adminUrl, account);
 }
 
 function sentence(parts: readonly string[]): string {

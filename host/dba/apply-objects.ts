@@ -10,13 +10,7 @@ import type {
 import { administerMongodb } from './mongodb/administrator.js';
 import { administerMysql } from './mysql/administrator.js';
 import { readDomains } from './read-domains.js';
-import {
-  makeRuntimeAccount,
-  readRuntimeAccounts,
-  runtimeUrl,
-  writeRuntimeAccounts,
-  type RuntimeAccounts,
-} from './runtime-accounts.js';
+import { makeRuntimeAccount, readRuntimeAccounts, runtimeUrl, writeRuntimeAccounts } from './runtime-accounts.js';
 
 export interface ApplyOptions {
   /** The databases by the name that templates use. */
@@ -97,8 +91,8 @@ async function applyToStore(
       counts[outcome] += 1;
       options.onProgress?.({ type: outcome, store, file: file.name });
     }
-    const account = ownAccount === true ? undefined : await grantAccount(store, { administrator, domains, options });
-    return { store, ...counts, url: account === undefined ? adminUrl : runtimeUrl(adminUrl, account) };
+    const account = ownAccount === true ? null : await grantAccount(store, { administrator, domains, options });
+    return { store, ...counts, url: runtimeUrl(adminUrl, account) };
   } finally {
     await administrator.close();
   }
@@ -110,19 +104,15 @@ interface GrantWork {
   readonly options: ApplyOptions;
 }
 
-/** Undefined where the server has no accounts. */
-async function grantAccount(store: string, work: GrantWork): Promise<RuntimeAccount | undefined> {
+/** Null where the server has no accounts. */
+async function grantAccount(store: string, work: GrantWork): Promise<RuntimeAccount | null> {
   const { directory, onProgress } = work.options;
   const accounts = readRuntimeAccounts(directory);
   const account = accounts[store] ?? makeRuntimeAccount(store);
   // Kept before it is made: an account whose password is lost would stay behind in the server.
   writeRuntimeAccounts(directory, { ...accounts, [store]: account });
   const granted = await work.administrator.grant(work.domains, account);
-  if (!granted.account) writeRuntimeAccounts(directory, without(accounts, store));
+  if (!granted.account) writeRuntimeAccounts(directory, { ...accounts, [store]: null });
   onProgress?.({ type: 'granted', store, words: granted.words });
-  return granted.account ? account : undefined;
-}
-
-function without(accounts: RuntimeAccounts, store: string): RuntimeAccounts {
-  return Object.fromEntries(Object.entries(accounts).filter(([name]) => name !== store));
+  return granted.account ? account : null;
 }

@@ -3,8 +3,8 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { RuntimeAccount } from './contract.js';
 
-/** The accounts that `beds db apply` made for this checkout, by store. */
-export type RuntimeAccounts = Readonly<Record<string, RuntimeAccount>>;
+/** The accounts that `beds db apply` made for this checkout, by store; null where the server has no access control. */
+export type RuntimeAccounts = Readonly<Record<string, RuntimeAccount | null>>;
 
 const FILE = 'runtime-accounts.json';
 /** MySQL's limit is 32: https://dev.mysql.com/doc/refman/8.0/en/user-names.html */
@@ -35,8 +35,9 @@ export function makeRuntimeAccount(store: string): RuntimeAccount {
   return { user: `beds_${name}_${randomBytes(3).toString('hex')}`, password: randomBytes(24).toString('base64url') };
 }
 
-/** The administrator's URL with the runtime account in it. */
-export function runtimeUrl(adminUrl: string, account: RuntimeAccount): string {
+/** The administrator's URL with the runtime account in it, or as it is where the server has no accounts. */
+export function runtimeUrl(adminUrl: string, account: RuntimeAccount | null): string {
+  if (account === null) return adminUrl;
   const url = new URL(adminUrl);
   url.username = account.user;
   url.password = account.password;

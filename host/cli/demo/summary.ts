@@ -59,7 +59,7 @@ export function printSummary(report: DemoReport, out: Output): void {
     numeric: [1],
   });
   out.line();
-  out.table({ head: ['and', ''], rows: verdictRows(report) });
+  out.table({ head: ['whether all went well', ''], rows: verdictRows(report) });
   for (const [code, count] of tally.failures) out.line(`${out.paint('red', '✗')} ${String(count)} × ${code}`);
   out.line();
   out.line(profileText(report));
@@ -94,8 +94,8 @@ function verdictRows({ load, swap, citiesBefore, citiesAfter }: DemoReport): rea
   const { failed, unanswered } = load.tally;
   const active = swap.activeMs === undefined ? '?' : `${String(Math.round(swap.activeMs))} ms`;
   return [
-    ['failed', String(failed)],
-    ['without an answer', String(unanswered)],
+    ['requests that failed', String(failed)],
+    ['requests without an answer', String(unanswered)],
     [
       'cities before and after the writes',
       `${citiesBefore.toLocaleString('en')} and ${citiesAfter.toLocaleString('en')}`,
