@@ -46,8 +46,8 @@ const object = (name: string): NamedObject => {
   assert.ok(found, name);
   return found;
 };
-const call = (name: string, args: JsonObject = {}, options = write, on = adapter): Promise<CallResult> =>
-  on.call(object(name), args, options);
+const call = (name: string, args: JsonObject = {}, options = write): Promise<CallResult> =>
+  adapter.call(object(name), args, options);
 const amounts = async (): Promise<readonly unknown[]> => {
   const [rows] = await store.dba.query('SELECT amount FROM accounts WHERE id IN (1, 2) ORDER BY id');
   return (rows as { amount: number }[]).map(({ amount }) => amount);
@@ -109,24 +109,24 @@ test('values that the database refuses are told without the value', async () => 
 test('what a routine leaves in its session is not there for the next', async (t) => {
   const single = own(t, { poolSize: 1 });
   for (const name of ['leave_all', 'leave_open']) {
-    await call(name, {}, write, single);
-    const { rows } = await call('look', {}, read, single);
+    await single.call(object(name), {}, write);
+    const { rows } = await single.call(object('look'), {}, read);
     assert.deepEqual(rows, [{ variable: null, ansi: 0, autocommit: 1, open: rows[0]?.['open'] }]);
-    await call('leave_all', {}, write, single);
+    await single.call(object('leave_all'), {}, write);
   }
 });
 
 test('a lock that a routine forgets is given back within seconds', async (t) => {
   const single = own(t, { poolSize: 1 });
-  await call('leave_lock', {}, write, single);
+  await single.call(object('leave_lock'), {}, write);
   const [rows] = await store.dba.query(`SELECT GET_LOCK('${store.database}', 5) AS taken`);
   assert.equal((rows as { taken: number }[])[0]?.taken, 1);
   await store.dba.query(`SELECT RELEASE_LOCK('${store.database}')`);
 });
 
-test('a routine that was dropped or changed is told as such', async () => {
+test('a routine that was dropped looks like one that is not granted, one that was changed is told', async () => {
   await store.dba.query('DROP PROCEDURE gone');
-  await assert.rejects(call('gone', { id: 1 }, read), { code: 'BEDS_STORE_OBJECT_CHANGED' });
+  await assert.rejects(call('gone', { id: 1 }, read), { code: 'BEDS_STORE_DENIED' });
   await store.dba.query(`CREATE PROCEDURE gone (IN id INT, IN more INT) SELECT id;
     GRANT EXECUTE ON PROCEDURE gone TO ${store.account}`);
   await assert.rejects(call('gone', { id: 1 }, read), { code: 'BEDS_STORE_OBJECT_CHANGED' });
@@ -184,14 +184,14 @@ test('a connection lost during a write leaves the outcome open, during a read it
   const { url, cut } = await proxy(t);
   const far = own(t, { url, poolSize: 2 });
   await far.open();
-  const taking = call('take', { id: 20, seconds: 2 }, write, far);
+  const taking = far.call(object('take'), { id: 20, seconds: 2 }, write);
   setTimeout(cut, 300);
   await assert.rejects(taking, { code: 'BEDS_STORE_INDETERMINATE', retryable: false });
   // The pool is well again by itself.
-  await call('look', {}, read, far);
+  await far.call(object('look'), {}, read);
   cut();
-  await call('look', {}, read, far);
-  await call('amount_set', { id: 1, amount: 7 }, write, far);
+  await far.call(object('look'), {}, read);
+  await far.call(object('amount_set'), { id: 1, amount: 7 }, write);
 });
 
 test('a connection lost inside a transaction block before its commit is retryable', async (t) => {
@@ -213,8 +213,8 @@ test('a frozen server costs a call its deadline and no more', async (t) => {
   silence();
   const started = performance.now();
   const answers = await Promise.allSettled([
-    call('look', {}, { mode: 'read', timeoutMs: 300 }, far),
-    call('amount_set', { id: 1, amount: 8 }, { mode: 'write', timeoutMs: 300 }, far),
+    far.call(object('look'), {}, { mode: 'read', timeoutMs: 300 }),
+    far.call(object('amount_set'), { id: 1, amount: 8 }, { mode: 'write', timeoutMs: 300 }),
     far.view(object('account_list'), { key: 'id' }, { mode: 'read', timeoutMs: 300 }),
   ]);
   assert.ok(performance.now() - started < 1_500);
@@ -229,7 +229,7 @@ test('a server that is away is told, and found again', async (t) => {
   await assert.rejects(far.open(), { code: 'BEDS_STORE_UNAVAILABLE' });
   assert.equal(far.status().up, false);
   assert.equal(far.status().lastError, 'BEDS_STORE_UNAVAILABLE');
-  await assert.rejects(call('look', {}, read, far), { code: 'BEDS_STORE_UNAVAILABLE' });
+  await assert.rejects(far.call(object('look'), {}, read), { code: 'BEDS_STORE_UNAVAILABLE' });
   cut();
   const back = createServer((client) => {
     const target = new URL(store.url);
@@ -244,8 +244,16 @@ test('a server that is away is told, and found again', async (t) => {
   });
   back.listen(Number(new URL(url).port), '127.0.0.1');
   await once(back, 'listening');
-  await call('look', {}, read, far);
+  await far.call(object('look'), {}, read);
   assert.equal(far.status().up, true);
+});
+
+test('what the work of a transaction throws comes out as it is', async () => {
+  const own = Object.assign(new RangeError('mine'), { code: 'ERR_OUT_OF_RANGE' });
+  await assert.rejects(
+    adapter.transaction(() => Promise.reject(own), write),
+    own,
+  );
 });
 
 test('a URL that cannot be used is refused without repeating it', () => {

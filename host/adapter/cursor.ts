@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Json, Scalar } from '@beds/sdk';
 import { storeErrors } from '../errors/store.js';
 import type { NamedValue } from './contract.js';
@@ -10,7 +10,7 @@ const MAX_CURSOR_CHARACTERS = 8_192;
 
 /** Names a query without its cursor and limit: a cursor is only good for the query it came from. */
 export function fingerprint(query: Json): string {
-  return createHash('sha256').update(JSON.stringify(query)).digest('base64url').slice(0, 16);
+  return hash('sha256', JSON.stringify(query), 'base64url').slice(0, 16);
 }
 
 /** The position after a row, as opaque text: the values of the order columns, the key last. */
@@ -35,7 +35,7 @@ function readPosition(value: Json, column: NamedValue): Scalar {
   if (value === null || typeof value === 'object') throw refuse();
   const read = readValue(value, { type: column.type });
   if ('problem' in read || typeof read.value === 'object') throw refuse();
-  return read.value as Scalar;
+  return read.value;
 }
 
 function parse(cursor: string): unknown {

@@ -48,14 +48,16 @@ type View = Extract<NamedObject, { kind: 'view' }>;
 
 /** Throws BEDS_STORE_QUERY_INVALID (with `field`: `where.<column>`, `order`, `limit`, `key`) or BEDS_STORE_CURSOR_INVALID. */
 export function planQuery(view: View, query: KeyedQuery): QueryPlan {
-  const columns = new Map(view.columns.map((column) => [column.name, column]));
+  const columns = columnsOf(view);
   const conditions = planWhere(columns, query.where ?? {});
   const order = planOrder(columns, query.order ?? [], query.key);
-  const print = fingerprint([
-    view.name,
-    conditions.map(({ column, op, value }) => [column.name, op, value]),
-    order.map(({ column, direction }) => [column.name, direction]),
-  ]);
+  // Only a query that has a cursor, or a page that gets one, needs it.
+  const print = (): string =>
+    fingerprint([
+      view.name,
+      conditions.map(({ column, op, value }) => [column.name, op, value]),
+      order.map(({ column, direction }) => [column.name, direction]),
+    ]);
   const orderColumns = order.map(({ column }) => column);
   const plan = {
     conditions,
@@ -63,12 +65,22 @@ export function planQuery(view: View, query: KeyedQuery): QueryPlan {
     limit: planLimit(query.limit),
     cursorAfter: (row: Readonly<Record<string, Json>>): string =>
       encodeCursor(
-        print,
+        print(),
         orderColumns.map(({ name }) => (row[name] ?? null) as Scalar),
       ),
   };
   if (query.cursor === undefined) return plan;
-  return { ...plan, after: planPosition(order, decodeCursor(query.cursor, print, orderColumns)) };
+  return { ...plan, after: planPosition(order, decodeCursor(query.cursor, print(), orderColumns)) };
+}
+
+const columnsByName = new WeakMap<View, ReadonlyMap<string, NamedValue>>();
+
+function columnsOf(view: View): ReadonlyMap<string, NamedValue> {
+  const known = columnsByName.get(view);
+  if (known !== undefined) return known;
+  const columns = new Map(view.columns.map((column) => [column.name, column]));
+  columnsByName.set(view, columns);
+  return columns;
 }
 
 function planWhere(columns: ReadonlyMap<string, NamedValue>, where: NonNullable<KeyedQuery['where']>): Condition[] {
@@ -79,7 +91,7 @@ function planWhere(columns: ReadonlyMap<string, NamedValue>, where: NonNullable<
       if (test === undefined) return [];
       const column = columns.get(name);
       if (column === undefined) throw refuse(`where.${fieldName(name)}`, 'is not a column of the view');
-      return planColumn(column, test as Scalar | Comparison);
+      return planColumn(column, test);
     });
 }
 

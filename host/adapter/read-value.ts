@@ -24,7 +24,7 @@ function withinRange(value: number, description: ValueDescription): ReadValue | 
 function readString(value: Json, { maxLength }: ValueDescription): ReadValue {
   if (typeof value !== 'string') return wrong('must be a string');
   // Databases count code points, JavaScript UTF-16 units: count only where the difference could matter.
-  if (maxLength !== undefined && value.length > maxLength && [...value].length > maxLength) {
+  if (maxLength !== undefined && value.length > maxLength && Array.from(value).length > maxLength) {
     return wrong(`must have at most ${maxLength} characters`);
   }
   return LONE_SURROGATE.test(value) ? wrong('must be well-formed Unicode') : { value };

@@ -27,7 +27,7 @@ export const storeErrors = defineErrors({
     action: 'Ask for less or allow more time; DBAs: see how the object uses its indexes.',
   },
   BEDS_STORE_DENIED: {
-    message: 'The database account may not do this.',
+    message: 'The runtime account may not use this object, or the object is gone: the database does not say which.',
     status: 'forbidden',
     action: 'Ask the DBA to grant the runtime account the object; reads may not call objects that write.',
   },

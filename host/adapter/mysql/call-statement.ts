@@ -3,7 +3,7 @@ import { storeErrors } from '../../errors/store.js';
 import { bindValues } from '../bind-values.js';
 import type { NamedObject } from '../contract.js';
 import { toDriver } from './bind.js';
-import { quote } from './view-statement.js';
+import { qualified } from './names.js';
 import type { Statement } from './view-statement.js';
 
 export type Routine = Extract<NamedObject, { args: unknown }>;
@@ -26,8 +26,7 @@ const texts = new WeakMap<Routine, string>();
 function statementText(routine: Routine): string {
   const known = texts.get(routine);
   if (known !== undefined) return known;
-  const name = `${quote({ name: String(routine.native['database']) })}.${quote(routine)}`;
-  const call = `${name}(${routine.args.map(() => '?').join(', ')})`;
+  const call = `${qualified(routine)}(${routine.args.map(() => '?').join(', ')})`;
   const text = routine.kind === 'function' ? `SELECT ${call} AS value` : `CALL ${call}`;
   texts.set(routine, text);
   return text;

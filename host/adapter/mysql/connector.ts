@@ -52,7 +52,7 @@ export class Connector {
   async #greet(connection: DriverConnection): Promise<Session> {
     await new Promise<void>((resolve, reject) => {
       connection.once('connect', resolve);
-      connection.once('error', (error) => reject(error as Error));
+      connection.once('error', reject);
     });
     this.#profile ??= await profileServer(connection);
     return new Session(connection, this.#profile);

@@ -20,7 +20,7 @@ export interface DriverHeader {
 export type DriverRow = Record<string, unknown>;
 export type DriverResult = DriverHeader | DriverRow[] | (DriverHeader | DriverRow[])[];
 export type DriverFields = readonly DriverField[] | readonly (readonly DriverField[] | undefined)[] | undefined;
-type Answer = (error: unknown, result: DriverResult, fields: DriverFields) => void;
+type Answer = (error: Error | null, result: DriverResult, fields: DriverFields) => void;
 
 /** The part of a mysql2 connection that we use. */
 export interface DriverConnection {
@@ -28,19 +28,19 @@ export interface DriverConnection {
   readonly stream: { destroy(): void };
   execute(sql: string, values: readonly unknown[], done: Answer): unknown;
   query(sql: string, done: Answer): unknown;
-  reset(done: (error: unknown) => void): unknown;
-  end(done: (error: unknown) => void): unknown;
+  reset(done: (error: Error | null) => void): unknown;
+  end(done: (error: Error | null) => void): unknown;
   destroy(): void;
   on(event: 'error' | 'end', listener: () => void): unknown;
   once(event: 'connect', listener: () => void): unknown;
-  once(event: 'error', listener: (error: unknown) => void): unknown;
+  once(event: 'error', listener: (error: Error) => void): unknown;
 }
 
 /** Runs text of our own, without values. */
 export function query(connection: DriverConnection, sql: string): Promise<DriverResult> {
   return new Promise((resolve, reject) => {
     connection.query(sql, (error, result) => {
-      if (error) reject(error as Error);
+      if (error) reject(error);
       else resolve(result);
     });
   });
@@ -56,7 +56,7 @@ const TLS: Readonly<Record<string, NonNullable<ConnectionOptions['ssl']> | undef
   required: { rejectUnauthorized: false },
   // https://sidorares.github.io/node-mysql2/docs/examples/connections/create-connection#ssl
   'verify-ca': { rejectUnauthorized: true },
-  'verify-identity': { rejectUnauthorized: true, verifyIdentity: true } as NonNullable<ConnectionOptions['ssl']>,
+  'verify-identity': { rejectUnauthorized: true, verifyIdentity: true },
 };
 
 export interface Endpoint {

@@ -107,8 +107,14 @@ export class Pool {
       );
       const waiter: Waiter = {
         mode,
-        resolve: (session) => (clearTimeout(timer), resolve(session)),
-        reject: (error) => (clearTimeout(timer), reject(error)),
+        resolve: (session) => {
+          clearTimeout(timer);
+          resolve(session);
+        },
+        reject: (error) => {
+          clearTimeout(timer);
+          reject(error);
+        },
       };
       this.#waiters.add(waiter);
     });
@@ -128,10 +134,10 @@ export class Pool {
         this.#connecting -= 1;
         this.#adopt(session);
       },
-      (error: Error) => {
+      (error: unknown) => {
         this.#connecting -= 1;
         // Whoever waits longest is told; the others' attempts are under way, or follow.
-        this.#nextWaiter()?.reject(error);
+        this.#nextWaiter()?.reject(error as Error);
         this.#grow();
       },
     );

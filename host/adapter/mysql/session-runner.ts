@@ -1,11 +1,11 @@
 import { isBedsError } from '@beds/sdk';
-import type { BedsError } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import { withinDeadline } from './deadline.js';
 import type { Deadline } from './deadline.js';
 import type { Killer } from './killer.js';
 import type { Pool } from './pool.js';
 import type { Progress } from './send.js';
+import { isDriverError } from './session.js';
 import type { Session } from './session.js';
 import { isConnectionLoss, toStoreError } from './store-error.js';
 
@@ -52,14 +52,9 @@ export class SessionRunner {
 }
 
 function toFailure(error: unknown, { mayHaveCommitted }: Progress, args: readonly string[] = []): unknown {
-  const known = isBedsError(error) ? (error as BedsError) : undefined;
+  const known = isBedsError(error) ? error : undefined;
   const lost =
-    known === undefined ? isServerError(error) && isConnectionLoss(error) : known.code === 'BEDS_STORE_UNAVAILABLE';
+    known === undefined ? isDriverError(error) && isConnectionLoss(error) : known.code === 'BEDS_STORE_UNAVAILABLE';
   if (mayHaveCommitted && lost) return storeErrors.make('BEDS_STORE_INDETERMINATE');
-  return known === undefined && isServerError(error) ? toStoreError(error, args) : error;
-}
-
-/** The driver's errors; what a template's own code threw inside a transaction passes as it is. */
-function isServerError(error: unknown): boolean {
-  return error instanceof Error && ('errno' in error || 'fatal' in error || 'code' in error);
+  return known === undefined && isDriverError(error) ? toStoreError(error, args) : error;
 }

@@ -17,6 +17,13 @@ const STATE_CHANGED = 1 << 14;
 // GET_LOCK is the one thing a routine can leave behind that the server does not report.
 const MAX_USES_BETWEEN_RESETS = 1_000;
 
+const fromDriver = new WeakSet<object>();
+
+/** Whether a session threw it, and not the code of a template that ran in between. */
+export function isDriverError(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && fromDriver.has(error);
+}
+
 /** How far the server's bound may lie behind the deadline before it costs a round trip to move it. */
 const LIMIT_SLACK = { write: () => 400, read: (timeoutMs: number) => Math.max(400, timeoutMs / 5) } as const;
 
@@ -80,7 +87,7 @@ export class Session {
     this.#uses += 1;
     const executed = await this.#answer<Executed>((resolve, reject) => {
       this.connection.execute(sql, values, (error, result, fields) => {
-        if (error) reject(error as Error);
+        if (error) reject(error);
         else resolve({ result, fields });
       });
     });
@@ -90,14 +97,16 @@ export class Session {
 
   /** Runs text of our own, without values. */
   async text(sql: string): Promise<void> {
-    await this.#answer((resolve, reject) => query(this.connection, sql).then(resolve, reject));
+    await this.#answer((resolve, reject) => {
+      query(this.connection, sql).then(resolve, reject);
+    });
   }
 
   /** Rolls back, drops temporary tables, locks, variables and prepared statements: COM_RESET_CONNECTION. */
   async reset(): Promise<void> {
     await this.#answer<void>((resolve, reject) => {
       this.connection.reset((error) => {
-        if (error) reject(error as Error);
+        if (error) reject(error);
         else resolve();
       });
     });
@@ -134,6 +143,7 @@ export class Session {
       const fail = (error: Error): void => {
         this.#pending.delete(fail);
         this.#dirty = true;
+        fromDriver.add(error);
         reject(error);
       };
       this.#pending.add(fail);

@@ -2,6 +2,7 @@ import type { Scalar } from '@beds/sdk';
 import type { NamedObject, NamedValue } from '../contract.js';
 import type { Condition, QueryPlan } from '../query-plan.js';
 import { toDriver } from './bind.js';
+import { qualified, quote } from './names.js';
 
 export interface Statement {
   readonly sql: string;
@@ -15,19 +16,24 @@ const OPERATORS = { lt: '<', lte: '<=', gt: '>', gte: '>=' } as const;
 
 /** The SELECT of one page (and one row more). Identifiers come from the catalogue alone; values are bound. */
 export function viewStatement(view: View, plan: QueryPlan): Statement {
-  const columns = view.columns.map(quote).join(', ');
   const parts = [...plan.conditions.map(condition), ...(plan.after === undefined ? [] : [position(plan.after)])];
   const where = parts.length === 0 ? '' : ` WHERE ${parts.map(({ sql }) => sql).join(' AND ')}`;
   const order = plan.order.map(({ column, direction }) => `${quote(column)} ${direction === 'asc' ? 'ASC' : 'DESC'}`);
   return {
-    sql: `SELECT ${columns} FROM ${quote({ name: String(view.native['database']) })}.${quote(view)}${where} ORDER BY ${order.join(', ')} LIMIT ?`,
+    sql: `${selectFrom(view)}${where} ORDER BY ${order.join(', ')} LIMIT ?`,
     // n.b. MySQL 8 refuses a LIMIT that is bound as a DOUBLE, which is how the driver sends numbers.
     values: [...parts.flatMap(({ values }) => values), String(plan.limit + 1)],
   };
 }
 
-export function quote({ name }: { readonly name: string }): string {
-  return `\`${name.replaceAll('`', '``')}\``;
+const heads = new WeakMap<View, string>();
+
+function selectFrom(view: View): string {
+  const known = heads.get(view);
+  if (known !== undefined) return known;
+  const head = `SELECT ${view.columns.map(quote).join(', ')} FROM ${qualified(view)}`;
+  heads.set(view, head);
+  return head;
 }
 
 function position(groups: readonly (readonly Condition[])[]): Part {
