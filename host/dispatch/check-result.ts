@@ -1,6 +1,11 @@
 import type { Json } from '@beds/sdk';
 import { requestErrors } from '../errors/request.js';
-import type { OperationResult } from './operation.js';
+
+/** What an operation gives back: a record, rows with the cursor of the next page, or any JSON. */
+export interface OperationResult {
+  readonly data: Json;
+  readonly cursor?: string | undefined;
+}
 
 /** What create, update and delete must return. */
 export function checkRecord(value: unknown): Json {

@@ -1,7 +1,6 @@
 import {
   compileChecker,
   CORE_OPERATIONS,
-  type Json,
   type JsonObject,
   type Manifest,
   type OperationMode,
@@ -10,15 +9,10 @@ import {
   type TemplateContext,
 } from '@beds/sdk';
 import { requestErrors } from '../errors/request.js';
-import { checkPage, checkRecord } from './check-result.js';
+import { checkPage, checkRecord, type OperationResult } from './check-result.js';
 
 /** The part of an envelope that an operation reads. */
 export type OperationInput = Pick<RequestEnvelope, 'payload' | 'query' | 'key'>;
-
-export interface OperationResult {
-  readonly data: Json;
-  readonly cursor?: string | undefined;
-}
 
 /** One operation of one generation, with everything that can be prepared once already done. */
 export interface Operation {

@@ -12,7 +12,8 @@ import type {
 import type { CallOptions, NamedObject } from '../adapter/contract.js';
 import { requestErrors } from '../errors/request.js';
 import { publishTemplateLog, type TemplateLogEvent } from '../observe/channels.js';
-import type { Operation, OperationInput, OperationResult } from './operation.js';
+import type { OperationResult } from './check-result.js';
+import type { Operation, OperationInput } from './operation.js';
 import type { RequestScope } from './request-scope.js';
 import type { ServingGeneration } from './serving-generation.js';
 

@@ -1,4 +1,3 @@
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { ChannelModel } from 'amqplib';
 import type { StoreAdapter } from '../adapter/contract.js';
@@ -16,6 +15,7 @@ import { Deployments } from './deployments.js';
 import { DomainBoard } from './domain-board.js';
 import { type History, openHistory } from './history.js';
 import { Mutex } from './mutex.js';
+import { nodeName } from './node-name.js';
 import { observeHost, recordTransitions } from './observe-host.js';
 import { Rollouts } from './rollout/rollouts.js';
 import { answerAdmin } from './answer-admin.js';
@@ -74,9 +74,9 @@ export class Supervisor {
       brokers,
       lock: new Mutex(),
       onState: (source, state, ms) => {
-        const { manifest, hash, id } = source;
-        const { domain, version } = manifest;
-        this.#transition({ domain, version, hash, state, generation: id, ...(ms === undefined ? {} : { ms }) });
+        const { domain, version } = source.manifest;
+        const { hash, id: generation } = source;
+        this.#transition({ domain, version, hash, state, generation, ...(ms === undefined ? {} : { ms }) });
       },
     });
     this.#pool = new ThreadPool({
@@ -192,10 +192,4 @@ export class Supervisor {
     if (suspect === undefined) return {};
     return { domain: suspect.manifest.domain, version: suspect.manifest.version, hash: suspect.hash };
   }
-}
-
-function nodeName(config: Config): string {
-  return config.node.name === ''
-    ? `${hostname().replaceAll(/[^A-Za-z0-9_-]/g, '-')}-${String(process.pid)}`
-    : config.node.name;
 }

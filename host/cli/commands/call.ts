@@ -4,7 +4,7 @@ import { CORE_OPERATIONS, type JsonObject, type RequestEnvelope } from '@beds/sd
 import { makeNames } from '../../amqp/names.js';
 import { cliErrors } from '../../errors/cli.js';
 import { EXIT, type Command, type CommandContext } from '../command.js';
-import { brokerOf } from '../live-config.js';
+import { brokerOf } from '../broker-of.js';
 import { timeoutOf, TIMEOUT_OPTION } from '../timeout-option.js';
 
 const MEMBERS = ['payload', 'query', 'key'] as const;

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { EXIT, type Command, type CommandContext } from '../command.js';
+import type { Endings } from '../demo/endings.js';
 import { Narrator } from '../demo/narrator.js';
-import { runDemo, type Demo, type Endings } from '../demo/run-demo.js';
+import { runDemo, type Demo } from '../demo/run-demo.js';
 import { isFlawless, printSummary, summaryValue } from '../demo/summary.js';
 import type { Output } from '../output.js';
 

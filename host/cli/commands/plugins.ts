@@ -1,7 +1,7 @@
 import type { HistoryEntry } from '../../supervisor/history.js';
 import { askNodes } from '../ask-nodes.js';
 import { EXIT, type Command } from '../command.js';
-import { brokerOf } from '../live-config.js';
+import { brokerOf } from '../broker-of.js';
 import type { Output } from '../output.js';
 import { timeoutOf, TIMEOUT_OPTION } from '../timeout-option.js';
 

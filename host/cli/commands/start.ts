@@ -1,9 +1,11 @@
 import { once } from 'node:events';
-import type { Config } from '../../config/schema.js';
+import { readRuntimeAccounts } from '../../dba/index.js';
 import { startHost } from '../../main.js';
-import { type ServiceName, startServices } from '../../services/index.js';
+import { type Services, startServices } from '../../services/index.js';
 import { EXIT, type Command, type CommandContext } from '../command.js';
-import { liveConfig, servicesDirectory } from '../live-config.js';
+import { servicesDirectory } from '../broker-of.js';
+import { neededServers } from '../needed-servers.js';
+import { resolveConfig } from '../resolve-config.js';
 
 export const startCommand: Command = {
   name: 'start',
@@ -16,7 +18,7 @@ export const startCommand: Command = {
   run: async (context) => {
     const services = await startServices({
       directory: servicesDirectory(context),
-      need: needed(context.config()),
+      need: neededServers(context.config()),
       onProgress: ({ words }) => {
         context.out.note(words);
       },
@@ -24,29 +26,21 @@ export const startCommand: Command = {
       environment: context.env,
     });
     try {
-      return await serve(context);
+      return await serve(context, services);
     } finally {
       await services.close();
     }
   },
 };
 
-async function serve(context: CommandContext): Promise<number> {
-  const host = await startHost({ config: liveConfig(context), projectRoot: context.projectRoot });
+async function serve(context: CommandContext, services: Services): Promise<number> {
+  const accounts = readRuntimeAccounts(servicesDirectory(context));
+  const config = resolveConfig(context.config(), services, accounts);
+  const host = await startHost({ config, projectRoot: context.projectRoot });
   try {
     if (!context.signal.aborted) await Promise.race([once(context.signal, 'abort'), host.failed]);
     return EXIT.ok;
   } finally {
     await host.stop();
   }
-}
-
-/** The private servers that stand in for URLs that are empty. */
-function needed(config: Config): readonly ServiceName[] {
-  const kinds = new Set(Object.values(config.stores).flatMap(({ kind, url }) => (url === '' ? [kind] : [])));
-  return [
-    ...(config.broker.url === '' ? (['rabbitmq'] as const) : []),
-    ...(kinds.has('mysql') ? (['mariadb'] as const) : []),
-    ...(kinds.has('mongodb') ? (['mongodb'] as const) : []),
-  ];
 }

@@ -14,6 +14,7 @@ import { buildBundles, clearBundles, dropBundle, type DemoBundles } from './bund
 import { readCities, readCountries } from './data.js';
 import { countOf, loadData } from './load-data.js';
 import { MixedLoad } from './mixed-load.js';
+import type { Endings } from './endings.js';
 import type { Narrator } from './narrator.js';
 import { startServers } from './servers.js';
 import type { DemoReport } from './summary.js';
@@ -23,9 +24,6 @@ const IN_FLIGHT = 32;
 const BEFORE_SWAP_MS = 2_500;
 const AFTER_SWAP_MS = 3_000;
 const SHOWN_COUNTRY = 'DE';
-
-/** What is running and has to be ended, the last first. */
-export type Endings = (() => Promise<unknown>)[];
 
 export interface Demo {
   readonly host: Host;

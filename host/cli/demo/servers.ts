@@ -1,10 +1,11 @@
 import type { Config } from '../../config/schema.js';
 import { cliErrors } from '../../errors/cli.js';
-import { startServices, type ServiceName, type Services } from '../../services/index.js';
+import { startServices, type Services } from '../../services/index.js';
 import { askNodes } from '../ask-nodes.js';
 import type { CommandContext } from '../command.js';
+import { neededServers } from '../needed-servers.js';
+import type { Endings } from './endings.js';
 import type { Narrator } from './narrator.js';
-import type { Endings } from './run-demo.js';
 
 const ANSWER_TIMEOUT_MS = 500;
 
@@ -31,15 +32,6 @@ export async function startServers(settings: Config, stage: ServersStage): Promi
     return need.length === 3 ? 'all three are up' : `${need.join(' and ')} up`;
   });
   return services ?? { close: () => Promise.resolve() };
-}
-
-function neededServers({ broker, stores }: Config): readonly ServiceName[] {
-  const kinds = Object.values(stores).flatMap(({ url, kind }) => (url === '' ? [kind] : []));
-  return [
-    ...(broker.url === '' ? (['rabbitmq'] as const) : []),
-    ...(kinds.includes('mysql') ? (['mariadb'] as const) : []),
-    ...(kinds.includes('mongodb') ? (['mongodb'] as const) : []),
-  ];
 }
 
 /** Two hosts of one checkout would take the bundles away from under each other. */

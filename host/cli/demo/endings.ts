@@ -1,0 +1,2 @@
+/** What is running and has to be ended, the last first. */
+export type Endings = (() => Promise<unknown>)[];
