@@ -15,6 +15,7 @@ import type { OperationResult } from './check-result.js';
 import type { Operation } from './operation.js';
 import { RequestScope } from './request-scope.js';
 import type { ServingGeneration } from './serving-generation.js';
+import type { Suspects } from './suspects.js';
 import { type ContextHost, type DomainCall, RequestContext } from './template-context.js';
 
 /** Domains may call each other this many times in a row within one request. */
@@ -29,6 +30,7 @@ export interface RequestPathOptions {
   readonly registry: GenerationRegistry<ServingGeneration>;
   readonly replies: ReplyPublisher;
   readonly deadlines: Deadlines;
+  readonly suspects: Suspects;
   readonly entering: (generation: ServingGeneration) => void;
 }
 
@@ -110,11 +112,13 @@ export class RequestPath implements ContextHost {
         requestId: request.id,
         client: request.meta?.client,
         session: request.meta?.session,
+        idempotencyKey: request.meta?.idempotencyKey,
         expiresAtMs: this.#expiry([request], receivedAtMs),
       });
       const target = resolve(generation, request.op);
       if (delivery.redelivered && !target.operation.repeatable) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
-      const result = await this.#run(target, { input: request, scope, depth: 0 });
+      const run = (): Promise<OperationResult> => this.#run(target, { input: request, scope, depth: 0 });
+      const result = await (delivery.redelivered ? this.#options.suspects.run(request.id, run) : run());
       text = encodeSuccess(request.id, result, target.generation.byJson);
       checkSize(text, this.#options.config.limits.maxReplyBytes);
       this.#served += 1;

@@ -5,6 +5,7 @@ export class RequestScope {
   readonly requestId: string;
   readonly client: string | undefined;
   readonly session: string | undefined;
+  readonly idempotencyKey: string | undefined;
   /** In terms of performance.now(). */
   readonly expiresAtMs: number;
   #aborter: AbortController | undefined;
@@ -14,11 +15,13 @@ export class RequestScope {
     readonly requestId: string;
     readonly client?: string | undefined;
     readonly session?: string | undefined;
+    readonly idempotencyKey?: string | undefined;
     readonly expiresAtMs: number;
   }) {
     this.requestId = request.requestId;
     this.client = request.client;
     this.session = request.session;
+    this.idempotencyKey = request.idempotencyKey;
     this.expiresAtMs = request.expiresAtMs;
   }
 

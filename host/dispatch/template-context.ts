@@ -72,6 +72,10 @@ export class RequestContext implements TemplateContext {
     return this.#options.scope.session;
   }
 
+  get idempotencyKey(): string | undefined {
+    return this.#options.scope.idempotencyKey;
+  }
+
   get signal(): AbortSignal {
     return this.#options.scope.signal;
   }

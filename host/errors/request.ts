@@ -71,6 +71,12 @@ export const requestErrors = defineErrors({
     status: 'indeterminate',
     action: 'Read the record to learn what happened. Operations declared idempotent are run again instead.',
   },
+  BEDS_REQUEST_POISON: {
+    message: 'The request ended the thread that ran it, twice; it is not run again.',
+    status: 'fault',
+    action:
+      "Look for code of the template that blocks its thread, crashes it or takes all its memory; the host's log names version and hash.",
+  },
   BEDS_REQUEST_CALL_DEPTH: {
     message: 'Domains call each other too deeply.',
     status: 'fault',

@@ -36,19 +36,19 @@ interface Deployment {
   readonly version: string;
   readonly completeAt: number;
   readonly aborter: AbortController;
-  /** Emits 'waiting' when the database is away. */
+  /** Emits 'waiting' when the database or RabbitMQ is away. */
   readonly events: EventEmitter<{ waiting: [] }>;
 }
 
 /** What is under way for a domain; a retirement has no deployment. */
 interface Work {
   readonly deployment: Deployment | undefined;
-  /** Over, or waiting for the database. */
+  /** Over, or waiting for a server. */
   readonly decided: Promise<void>;
   readonly done: Promise<void>;
 }
 
-const DATABASE_RETRY_MS = 1_000;
+const RETRY_MS = 1_000;
 
 /** Takes what happens in the plugin directory and sees it through: one rollout a domain at a time, the latest wins. */
 export class Deployments implements DropHandlers {
@@ -160,9 +160,25 @@ export class Deployments implements DropHandlers {
     }
     const source: GenerationSource = { ...result.source, id: this.#nextGeneration++ };
     try {
-      await this.#options.rollouts.activate(source, signal, deployment.completeAt);
+      await this.#activate(source, deployment);
     } catch (error) {
       if (!signal.aborted) this.#note(deployment, 'rejected', { findings: [toFinding(error)], generation: source.id });
+    }
+  }
+
+  /** A RabbitMQ that is away is waited for: nothing of the version has run then. */
+  async #activate(source: GenerationSource, deployment: Deployment): Promise<void> {
+    const { signal } = deployment.aborter;
+    for (let isNoted = false; ; isNoted = true) {
+      try {
+        await this.#options.rollouts.activate(source, signal, deployment.completeAt);
+        return;
+      } catch (error) {
+        if (signal.aborted || !isBedsError(error) || error.code !== 'BEDS_AMQP_UNAVAILABLE') throw error;
+        if (!isNoted) this.#note(deployment, 'waiting', { findings: [toFinding(error)], generation: source.id });
+        deployment.events.emit('waiting');
+        await delay(RETRY_MS, undefined, { signal });
+      }
     }
   }
 
@@ -181,7 +197,7 @@ export class Deployments implements DropHandlers {
       if (!isNoted) this.#note(deployment, 'waiting', { findings: result.findings });
       isNoted = true;
       deployment.events.emit('waiting');
-      await delay(DATABASE_RETRY_MS, undefined, { signal }).catch(() => undefined);
+      await delay(RETRY_MS, undefined, { signal }).catch(() => undefined);
       result = await this.#askDatabaseAgain(result.probed);
     }
     return result;

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { ChannelModel } from 'amqplib';
 import type { StoreAdapter } from '../adapter/contract.js';
 import { createAdapter } from '../adapter/factory.js';
+import { keepOpen } from '../adapter/keep-open.js';
 import { AmqpConnection } from '../amqp/connection.js';
 import { makeNames, type Names } from '../amqp/names.js';
 import { Topology } from '../amqp/topology.js';
@@ -44,6 +45,7 @@ export class Supervisor {
   readonly #prober: Prober;
   readonly #pool: ThreadPool;
   readonly #rollouts: Rollouts;
+  readonly #ending = new AbortController();
   #model: ChannelModel | undefined;
   #history: History | undefined;
   #deployments: Deployments | undefined;
@@ -105,7 +107,7 @@ export class Supervisor {
     this.#control.start();
     await this.#control.ready(config.supervisor.startTimeoutMs);
     await this.#topology.assertBase();
-    await Promise.all([...this.#adapters.values()].map((adapter) => adapter.open().catch(() => undefined)));
+    await Promise.all([...this.#adapters.values()].map((adapter) => keepOpen(adapter, this.#ending.signal)));
     await this.#pool.start();
     this.#deployments = new Deployments({
       admission: {
@@ -143,6 +145,7 @@ export class Supervisor {
 
   async #stop(): Promise<void> {
     const { drainTimeoutMs } = this.#options.config.supervisor;
+    this.#ending.abort();
     clearInterval(this.#reassert);
     await this.#watcher?.close();
     await this.#deployments?.close();

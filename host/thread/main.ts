@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { isBedsError } from '@beds/sdk';
 import { threadErrors } from '../errors/thread.js';
+import { publishFault } from '../observe/channels.js';
 import type { PlainError, ThreadData, ThreadMessage, ThreadRequest } from './protocol.js';
 import { BrokerThread } from './thread.js';
 
@@ -8,6 +9,10 @@ import { BrokerThread } from './thread.js';
 async function main(): Promise<void> {
   const port = parentPort;
   if (port === null) throw threadErrors.make('BEDS_THREAD_START_FAILED', 'This file must be started as a worker.');
+  // A template that forgot to await must not cost the requests of others: by default Node would end the thread.
+  process.on('unhandledRejection', (error) => {
+    publishFault({ where: 'unhandled rejection', error });
+  });
   const thread = new BrokerThread(workerData as ThreadData, port);
   const answer = (message: ThreadMessage): void => {
     port.postMessage(message);

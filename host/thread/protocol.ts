@@ -1,6 +1,7 @@
 import type { StoreStatus } from '../adapter/contract.js';
 import type { ConnectionState } from '../amqp/connection.js';
 import type { Config } from '../config/schema.js';
+import type { Suspicion } from '../dispatch/suspects.js';
 import type { GenerationSource } from '../generation/contract.js';
 
 /** Version of this protocol; both sides are of one build, so it only guards against a stale file. */
@@ -26,6 +27,8 @@ export type ThreadCommand =
   | { readonly kind: 'retire'; readonly domain: string }
   | { readonly kind: 'consume'; readonly mode: 'read' | 'write'; readonly queue: string }
   | { readonly kind: 'cancel'; readonly queue: string }
+  /** A thread ended; see `Suspects`. */
+  | ({ readonly kind: 'suspect' } & Suspicion)
   | { readonly kind: 'status' }
   /** Finish what is in flight, then close connections and end. */
   | { readonly kind: 'stop'; readonly timeoutMs: number };

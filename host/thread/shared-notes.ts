@@ -1,10 +1,11 @@
 const BEAT = 0;
 const GENERATION = 1;
-const LENGTH = 2;
+const SUSPECT = 2;
+const LENGTH = 3;
 
 /**
  * What a broker thread leaves in shared memory for the supervisor, which reads it when the thread no longer answers:
- * whether it is alive, and whose code it was about to run last.
+ * whether it is alive, whose code it was about to run last, and which suspect it was trying.
  */
 export class SharedNotes {
   readonly #cells: Int32Array;
@@ -34,5 +35,15 @@ export class SharedNotes {
   /** The generation whose code ran last; 0 before the first request. */
   get lastEntered(): number {
     return Atomics.load(this.#cells, GENERATION);
+  }
+
+  /** Notes the digest of the suspect that runs now; 0: none does. */
+  trying(suspect: number): void {
+    Atomics.store(this.#cells, SUSPECT, suspect);
+  }
+
+  /** Digest of the suspect that runs, or ran when the thread ended. */
+  get suspect(): number {
+    return Atomics.load(this.#cells, SUSPECT);
   }
 }

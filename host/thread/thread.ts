@@ -1,11 +1,13 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { StoreAdapter } from '../adapter/contract.js';
 import { createAdapter } from '../adapter/factory.js';
+import { keepOpen } from '../adapter/keep-open.js';
 import { Broker } from '../amqp/broker.js';
 import { AmqpConnection } from '../amqp/connection.js';
 import { ReplyPublisher } from '../amqp/reply-publisher.js';
 import { Deadlines } from '../dispatch/deadlines.js';
 import { RequestPath } from '../dispatch/request-path.js';
+import { Suspects } from '../dispatch/suspects.js';
 import type { ServingGeneration } from '../dispatch/serving-generation.js';
 import { GenerationRegistry } from '../generation/registry.js';
 import { EventPublisher } from '../amqp/event-publisher.js';
@@ -28,10 +30,12 @@ export class BrokerThread {
   readonly #replies = new ReplyPublisher();
   readonly #events: EventPublisher;
   readonly #adapters: ReadonlyMap<string, StoreAdapter>;
+  readonly #suspects: Suspects;
   readonly #path: RequestPath;
   readonly #generations: Generations;
   readonly #brokers: readonly NamedBroker[];
   readonly #connections: readonly AmqpConnection[];
+  readonly #ending = new AbortController();
   #heartbeat: NodeJS.Timeout | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -45,12 +49,16 @@ export class BrokerThread {
       Object.entries(config.stores).map(([store, entry]) => [store, createAdapter(store, entry)]),
     );
     const deadlines = new Deadlines();
+    this.#suspects = new Suspects((digest) => {
+      this.#notes.trying(digest);
+    });
     this.#path = new RequestPath({
       node,
       config,
       registry: this.#registry,
       replies: this.#replies,
       deadlines,
+      suspects: this.#suspects,
       entering: (generation) => {
         this.#notes.enter(generation.id);
       },
@@ -93,7 +101,7 @@ export class BrokerThread {
     const { startTimeoutMs } = this.#data.config.supervisor;
     await Promise.all([
       ...this.#connections.map((connection) => connection.ready(startTimeoutMs)),
-      ...[...this.#adapters.values()].map((adapter) => adapter.open().catch(() => undefined)),
+      ...[...this.#adapters.values()].map((adapter) => keepOpen(adapter, this.#ending.signal)),
     ]);
     this.#send({ kind: 'ready' });
   }
@@ -115,6 +123,9 @@ export class BrokerThread {
         return this.#each(command.mode, (broker) => broker.consume(command.queue));
       case 'cancel':
         return this.#each(undefined, (broker) => broker.cancel(command.queue));
+      case 'suspect':
+        this.#suspects.suspect(command);
+        return undefined;
       case 'status':
         return this.#status();
       case 'stop':
@@ -125,6 +136,7 @@ export class BrokerThread {
 
   /** Stop intake → let what is in flight settle, bounded → close connections. */
   async #stop(timeoutMs: number): Promise<void> {
+    this.#ending.abort();
     const startedAtMs = performance.now();
     const leftMs = (): number => Math.max(1, timeoutMs - (performance.now() - startedAtMs));
     await Promise.all(this.#brokers.map(({ broker }) => broker.stop()));

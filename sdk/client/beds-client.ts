@@ -21,7 +21,7 @@ export interface ConnectOptions {
   readonly connectTimeoutMs?: number;
   /** Bounds of a message that carries calls made in one event-loop turn. Default 100 calls, 262_144 bytes; false: one call each. */
   readonly batching?: { readonly maxCount?: number; readonly maxBytes?: number } | false;
-  /** Most times that a read, or a write with a key of the caller's, is sent again after a lost connection. Default 3. */
+  /** Most times that a read, or a write that the caller calls idempotent, is sent again after a lost connection. Default 3. */
   readonly retries?: number;
 }
 
@@ -136,7 +136,7 @@ export class BedsClient {
         deadlineMs: meta?.deadlineMs ?? this.#options.defaultDeadlineMs ?? DEFAULT_DEADLINE_MS,
         meta: { client: this.#options.name, ...meta, deadlineMs: undefined },
         isRead,
-        mayResend: isRead || meta?.idempotencyKey !== undefined,
+        mayResend: isRead,
         signal,
       },
     );
@@ -159,7 +159,7 @@ export class BedsClient {
     readonly body: Ask;
     readonly options: CustomCallOptions | undefined;
   }): Promise<ReplyEnvelope> {
-    const { deadlineMs, signal, idempotencyKey, session, traceparent, mode } = call.options ?? {};
+    const { deadlineMs, signal, idempotencyKey, idempotent, session, traceparent, mode } = call.options ?? {};
     const isRead = mode === 'read';
     this.#nextId += 1;
     return this.#submit(call, {
@@ -169,10 +169,10 @@ export class BedsClient {
         client: this.#options.name,
         session,
         traceparent,
-        idempotencyKey: idempotencyKey ?? (isRead ? undefined : randomUUID()),
+        idempotencyKey,
       },
       isRead,
-      mayResend: isRead || idempotencyKey !== undefined,
+      mayResend: isRead || idempotent === true,
       signal,
     });
   }

@@ -32,7 +32,8 @@ export const clientErrors = defineErrors({
   BEDS_CLIENT_INDETERMINATE: {
     message: 'The connection was lost after the request was sent; whether it was carried out is not known.',
     status: 'indeterminate',
-    action: 'Read the record to learn what happened, or give writes an idempotencyKey so that they can be sent again.',
+    action:
+      'Read the record to learn what happened, or call with `idempotent: true` where running it twice has the effect of once.',
   },
   BEDS_CLIENT_ABORTED: {
     message: 'The caller aborted the request; it may still be carried out.',

@@ -9,8 +9,13 @@ export interface CallOptions {
   /** Milliseconds until the caller gives up. Default: the client's `defaultDeadlineMs`. */
   readonly deadlineMs?: number;
   readonly signal?: AbortSignal;
-  /** Names the effect of a write, so that it can be sent again. Default: a fresh one for each write. */
+  /** Handed to the template as `ctx.idempotencyKey`, for a routine that keeps keys. The host itself does not compare keys. */
   readonly idempotencyKey?: string;
+  /**
+   * This write has the effect of once however often it runs, so it may be sent again after a lost connection. Default false:
+   * a write that may have been carried out rejects with BEDS_CLIENT_INDETERMINATE.
+   */
+  readonly idempotent?: boolean;
   readonly session?: string;
   /** W3C trace context. */
   readonly traceparent?: string;

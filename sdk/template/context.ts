@@ -51,6 +51,8 @@ export interface TemplateContext extends TransactionScope {
   /** The caller's name for itself; not proof of identity. */
   readonly client: string | undefined;
   readonly session: string | undefined;
+  /** The caller's name for the effect it wants, for a routine that keeps such keys. */
+  readonly idempotencyKey: string | undefined;
   /** Aborted at the deadline. */
   readonly signal: AbortSignal;
   /** Milliseconds left before the deadline; at most 0 when it has passed. */

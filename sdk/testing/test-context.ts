@@ -106,7 +106,12 @@ export function testContext(
   options: CallOptions = {},
 ): TemplateContext {
   const { domain, version } = template.definition;
-  const { deadlineMs = DEFAULT_DEADLINE_MS, session, signal = AbortSignal.timeout(deadlineMs) } = options;
+  const {
+    deadlineMs = DEFAULT_DEADLINE_MS,
+    idempotencyKey,
+    session,
+    signal = AbortSignal.timeout(deadlineMs),
+  } = options;
   const expiresAtMs = performance.now() + deadlineMs;
   const scope = scopeOf(template, fakes, recording);
   const write =
@@ -120,6 +125,7 @@ export function testContext(
     requestId: randomUUID(),
     client: 'test',
     session,
+    idempotencyKey,
     signal,
     deadline: {
       get remainingMs() {

@@ -14,7 +14,7 @@ export interface RequestMeta {
   readonly session?: string;
   /** Milliseconds from the host's receipt until the caller gives up. */
   readonly deadlineMs?: number;
-  /** Two requests with the same key have one effect. */
+  /** Handed to the template as `ctx.idempotencyKey`; the host itself does not compare keys. */
   readonly idempotencyKey?: string;
   /** W3C trace context. */
   readonly traceparent?: string;

@@ -155,7 +155,11 @@ async function makeDatabase(adminUrl: string, name: string): Promise<{ dba: mysq
 async function deleteTopology(url: string, prefix: string): Promise<void> {
   const model = await connect(url);
   const channel = await model.createChannel();
-  const queues = ['unrouted', 'dead', ...['read', 'write'].map((mode) => `req.notes.${mode}`)];
+  const queues = [
+    'unrouted',
+    'dead',
+    ...['notes', 'tasks'].flatMap((domain) => [`req.${domain}.read`, `req.${domain}.write`]),
+  ];
   for (const queue of queues) await channel.deleteQueue(`${prefix}.${queue}`);
   for (const exchange of ['request', 'unrouted', 'dead', 'event', 'admin']) {
     await channel.deleteExchange(`${prefix}.${exchange}`);

@@ -20,8 +20,10 @@ export interface Asked {
 export interface LoadOptions {
   /** Callers at a time in each of the clients (one batches, one does not). Default 4. */
   readonly callers?: number;
-  /** Pause of a caller between two requests. Default 5. */
+  /** Pause of a caller between two turns. Default 5. */
   readonly pauseMs?: number;
+  /** Requests at once in each turn of the client that batches. Default 3. */
+  readonly burst?: number;
   readonly deadlineMs?: number;
 }
 
@@ -49,19 +51,16 @@ export class Load {
 
   private constructor(host: TestHost, options: LoadOptions) {
     this.#host = host;
-    this.#options = { callers: 4, pauseMs: 5, deadlineMs: 10_000, ...options };
+    this.#options = { callers: 4, pauseMs: 5, burst: 3, deadlineMs: 10_000, ...options };
   }
 
   /** Connects and begins to ask; every caller has had its first answer when this resolves. */
   static async start(host: TestHost, options: LoadOptions = {}): Promise<Load> {
     const load = new Load(host, options);
-    const clients = await Promise.all([
-      host.connectClient({ name: 'batching' }),
-      host.connectClient({ name: 'single', batching: false }),
-      host.connectClient({ name: 'resending', retries: 10 }),
-    ]);
-    for (const client of clients) {
-      for (let caller = 0; caller < load.#options.callers; caller += 1) load.#callers.push(load.#call(client, caller));
+    const batching = await host.connectClient({ name: 'batching' });
+    const single = await host.connectClient({ name: 'single', batching: false });
+    for (let caller = 0; caller < load.#options.callers; caller += 1) {
+      load.#callers.push(load.#call(batching, caller, load.#options.burst), load.#call(single, caller, 1));
     }
     await load.more(load.#callers.length);
     return load;
@@ -148,10 +147,11 @@ export class Load {
     return this.#asked.length - this.failures.length;
   }
 
-  async #call(client: BedsClient, offset: number): Promise<void> {
+  async #call(client: BedsClient, offset: number, burst: number): Promise<void> {
     for (let turn = offset; !this.#isOver; turn += 1) {
-      const op = OPERATIONS[turn % OPERATIONS.length] ?? 'fetch';
-      await this.#ask(client, op === 'fetch' && this.#known.length === 0 ? 'create' : op);
+      const next = OPERATIONS[turn % OPERATIONS.length] ?? 'fetch';
+      const op = next === 'fetch' && this.#known.length === 0 ? 'create' : next;
+      await Promise.all(Array.from({ length: burst }, () => this.#ask(client, op)));
       await delay(this.#options.pauseMs);
     }
   }

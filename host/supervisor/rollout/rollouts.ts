@@ -3,6 +3,7 @@ import type { Names } from '../../amqp/names.js';
 import type { Config } from '../../config/schema.js';
 import type { GenerationSource } from '../../generation/contract.js';
 import type { LifecycleState } from '../../generation/lifecycle.js';
+import { publishFault } from '../../observe/channels.js';
 import type { Mutex } from '../mutex.js';
 import type { ThreadHandle } from '../threads/thread-handle.js';
 import type { ThreadPool } from '../threads/thread-pool.js';
@@ -62,7 +63,11 @@ export class Rollouts {
       this.#live.set(source.manifest.domain, { source, since: Date.now() });
       if (previous === undefined) await this.#consume(source.manifest.domain);
       this.#options.onState(source, 'active', Date.now() - completeAt);
-      if (previous !== undefined) await this.#unbindGone(previous.source, source);
+      if (previous === undefined) return;
+      // It serves: what is left over is asked for in vain, and no reason to call the version refused.
+      await this.#unbindGone(previous.source, source).catch((error: unknown) => {
+        publishFault({ where: 'bindings of the version before', error, domain: source.manifest.domain });
+      });
     });
   }
 

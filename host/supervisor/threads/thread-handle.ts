@@ -87,6 +87,11 @@ export class ThreadHandle {
     return this.#notes.lastEntered;
   }
 
+  /** Digest of the request that the thread tried as a suspect; 0: none. */
+  get suspect(): number {
+    return this.#notes.suspect;
+  }
+
   /** Resolves when the thread serves; rejects with BEDS_THREAD_START_FAILED when it ended or `timeoutMs` passed. */
   async ready(timeoutMs: number): Promise<void> {
     await this.#within(this.#ready, timeoutMs, 'BEDS_THREAD_START_FAILED');

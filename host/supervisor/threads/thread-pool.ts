@@ -1,10 +1,15 @@
 import { availableParallelism } from 'node:os';
 import type { Config } from '../../config/schema.js';
+import type { Suspicion } from '../../dispatch/suspects.js';
 import { threadErrors } from '../../errors/thread.js';
 import type { ThreadCommand } from '../../thread/protocol.js';
 import { RestartLimit } from './restart-limit.js';
+import { Suspicions } from './suspicions.js';
 import { ThreadHandle, type ThreadHandleOptions } from './thread-handle.js';
 import { Watchdog } from './watchdog.js';
+
+/** Another thread that does not answer within it is itself in trouble. */
+const SUSPICION_TIMEOUT_MS = 500;
 
 export interface ThreadPoolOptions {
   readonly config: Config;
@@ -31,6 +36,7 @@ export class ThreadPool {
   readonly #members = new Set<Member>();
   readonly #restarts: RestartLimit;
   readonly #watchdog: Watchdog;
+  readonly #suspicions = new Suspicions();
   #sequence = 0;
   #stopping = false;
 
@@ -42,7 +48,10 @@ export class ThreadPool {
       intervalMs: heartbeatMs,
       stallTimeoutMs,
       threads: () => [...this.#members].map((member) => member.handle),
-      onStall: (thread) => void thread.terminate(`no sign of life for ${String(stallTimeoutMs)} ms`),
+      onStall: (thread) => {
+        // The others must know before RabbitMQ gives them what the thread had not finished.
+        void this.#suspect(thread).then(() => thread.terminate(`no sign of life for ${String(stallTimeoutMs)} ms`));
+      },
     });
   }
 
@@ -124,6 +133,9 @@ export class ThreadPool {
     this.#members.add(member);
     try {
       await handle.ready(config.supervisor.startTimeoutMs + 1_000);
+      for (const suspicion of this.#suspicions.current(performance.now())) {
+        await handle.request({ kind: 'suspect', ...suspicion }, config.supervisor.startTimeoutMs);
+      }
       await this.#options.onJoin(handle, group);
       member.joined = true;
     } catch (error) {
@@ -132,10 +144,21 @@ export class ThreadPool {
     }
   }
 
+  /** Tells the threads that go on of one that did not; resolves when they know, or soon. */
+  async #suspect(lost: ThreadHandle): Promise<void> {
+    const suspicion: Suspicion = { convicted: lost.suspect };
+    this.#suspicions.add(suspicion, performance.now());
+    const others = [...this.#members].filter(({ handle }) => handle !== lost && handle.state === 'ready');
+    await Promise.allSettled(
+      others.map(({ handle }) => handle.request({ kind: 'suspect', ...suspicion }, SUSPICION_TIMEOUT_MS)),
+    );
+  }
+
   #onEnd(member: Member, reason: string): void {
     this.#members.delete(member);
     if (this.#stopping) return;
     const { handle, group } = member;
+    void this.#suspect(handle);
     this.#options.onLost({ thread: handle.name, group, reason, generation: handle.lastEntered });
     if (!member.joined) return;
     this.#replace(group);

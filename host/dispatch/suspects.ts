@@ -1,0 +1,60 @@
+import { requestErrors } from '../errors/request.js';
+
+/** How long redelivered requests stay suspects after a thread ended under them. */
+const SUSPICION_MS = 60_000;
+
+/** A finding of the supervisor, for every thread of the host. */
+export interface Suspicion {
+  /** Digest of the request that ran as the only suspect when its thread ended; 0: there was none. */
+  readonly convicted: number;
+}
+
+/**
+ * Requests that may have ended the thread they ran in. RabbitMQ delivers what a thread had not acknowledged to the next
+ * thread, and a classic queue does so without limit: a request that blocks or crashes its thread would end one after the
+ * other. So, for a while after a thread ended, what is delivered again runs one at a time, with a note of which one;
+ * the one that is noted when the thread ends again is not run a third time.
+ */
+export class Suspects {
+  readonly #note: (digest: number) => void;
+  readonly #convicted = new Set<number>();
+  #suspiciousUntilMs = 0;
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** `note` leaves the running suspect where the supervisor finds it when this thread is gone; 0: none runs. */
+  constructor(note: (digest: number) => void) {
+    this.#note = note;
+  }
+
+  suspect({ convicted }: Suspicion): void {
+    this.#suspiciousUntilMs = performance.now() + SUSPICION_MS;
+    if (convicted !== 0) this.#convicted.add(convicted);
+  }
+
+  /** Runs a request that was delivered before. Rejects with BEDS_REQUEST_POISON if it ended its thread then. */
+  async run<T>(id: string, work: () => Promise<T>): Promise<T> {
+    const digest = digestOf(id);
+    if (this.#convicted.has(digest)) throw requestErrors.make('BEDS_REQUEST_POISON');
+    if (performance.now() >= this.#suspiciousUntilMs) return work();
+    const before = this.#last;
+    const running = before.then(() => {
+      this.#note(digest);
+      return work();
+    });
+    this.#last = running
+      .catch(() => undefined)
+      .then(() => {
+        this.#note(0);
+      });
+    return running;
+  }
+}
+
+/** FNV-1a; never 0. A collision costs a request that was redelivered as well, no other. */
+function digestOf(id: string): number {
+  let digest = 0x811c9dc5;
+  for (let index = 0; index < id.length; index += 1) {
+    digest = Math.imul(digest ^ id.charCodeAt(index), 0x01000193);
+  }
+  return digest === 0 ? 1 : digest;
+}

@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { isBedsError } from '@beds/sdk';
+import { type BundleOptions, describeBundle, writeBundle } from './support/bundles.js';
+import { eventually, startTestHost, type TestHost } from './support/host.js';
+import { Load, median } from './support/load.js';
+import { notesBundle } from './support/notes-domain.js';
+import { sharedServices } from './support/services.js';
+
+const services = await sharedServices(['rabbitmq', 'mariadb']);
+
+const SWAPS = 20;
+/** Requests that are served between two swaps. */
+const REQUESTS_EACH = 60;
+/** A drop must be noticed this soon after it is complete; the rest is probe, preflight and preparation. */
+const NOTICE_MS = 300;
+
+type Way = (host: TestHost, version: string) => Promise<unknown>;
+
+/** How versions come in: by atomic rename, by overwriting in place, as a folder that replaces a folder. */
+const WAYS: readonly Way[] = [
+  ({ pluginsDirectory }, version) => writeBundle(pluginsDirectory, notesBundle({ version })),
+  ({ pluginsDirectory }, version) => {
+    const { name, files } = describeBundle(notesBundle({ version }));
+    return writeFile(join(pluginsDirectory, name), files.get(name) ?? '');
+  },
+  ({ pluginsDirectory }, version) => writeBundle(pluginsDirectory, asFolder({ version })),
+];
+
+function asFolder(options: BundleOptions): BundleOptions {
+  return notesBundle({ ...options, form: 'folder', name: 'notes' });
+}
+
+void describe('a version that is dropped in', () => {
+  void it('takes over under a constant load, 20 times, and nothing fails, is lost or is done twice', async (t) => {
+    const host = await startTestHost(t, { services });
+    await writeBundle(host.pluginsDirectory, notesBundle({ version: '1.0.0' }));
+    await host.active('notes', '1.0.0');
+    const load = await Load.start(host);
+    const noticedMs: number[] = [];
+    for (let swap = 1; swap <= SWAPS; swap += 1) {
+      const version = `1.${swap % 2}.${swap}`;
+      await load.more(REQUESTS_EACH);
+      await WAYS[swap % WAYS.length]?.(host, version);
+      const droppedAt = Date.now();
+      await host.active('notes', version);
+      const received = host.transitions().find((line) => line.version === version && line.state === 'received');
+      noticedMs.push((received?.time ?? Infinity) - droppedAt);
+    }
+    await load.more(REQUESTS_EACH);
+    const asked = await load.stop();
+
+    assert.deepEqual(load.codes, { ok: asked.length });
+    await load.assertWrites();
+    load.assertVersionsWereLive();
+    assert.equal(new Set(asked.map(({ reply }) => reply?.by.generation)).size, SWAPS + 1);
+    const active = host.transitions().filter(({ state }) => state === 'active');
+    assert.equal(active.length, SWAPS + 1);
+    assert.ok(median(noticedMs) < NOTICE_MS, `noticed after ${noticedMs.join(', ')} ms`);
+    await eventually('every old version is retired', () => retired(host) === SWAPS);
+    const swapMs = active.slice(1).map(({ ms }) => ms);
+    t.diagnostic(`${asked.length} requests, ${asked.filter(({ op }) => op === 'create').length} of them writes`);
+    t.diagnostic(`swap: median ${median(swapMs)} ms, longest ${Math.max(...swapMs)} ms`);
+    t.diagnostic(`noticed: median ${median(noticedMs)} ms, longest ${Math.max(...noticedMs)} ms`);
+  });
+
+  void it('leaves a request that is under way to the version that began it', async (t) => {
+    const host = await startTestHost(t, { services });
+    await writeBundle(host.pluginsDirectory, notesBundle({ version: '1.0.0' }));
+    await host.active('notes', '1.0.0');
+    const client = await host.connectClient({ batching: false });
+    const slow = client.request({ v: 1, id: 'slow', domain: 'notes', op: 'slow', payload: { ms: 1_500 } });
+    await writeBundle(host.pluginsDirectory, notesBundle({ version: '1.1.0' }));
+    await host.active('notes', '1.1.0');
+    assert.equal(await client.domain('notes').call('version', {}), '1.1.0');
+    assert.equal(retired(host), 0);
+    const reply = await slow;
+    assert.ok(reply.ok);
+    assert.equal(reply.by.version, '1.0.0');
+    await eventually('1.0.0 is retired', () => retired(host) === 1);
+  });
+
+  void it('is the one that serves in the end when three come within a second', async (t) => {
+    const host = await startTestHost(t, { services });
+    const client = await host.connectClient();
+    await writeBundle(host.pluginsDirectory, notesBundle({ version: '0.9.0' }));
+    await host.active('notes', '0.9.0');
+    for (const pauseMs of [0, 40, 250]) {
+      for (const version of ['1.0.0', '1.1.0', '1.0.0']) {
+        await writeBundle(host.pluginsDirectory, notesBundle({ version }));
+        await delay(pauseMs);
+      }
+      await settled(host);
+      assert.equal(host.transitions().findLast(({ state }) => state === 'active')?.version, '1.0.0');
+      assert.equal(await client.domain('notes').call('version', {}), '1.0.0');
+    }
+    const refused = host.transitions().filter(({ state }) => state === 'rejected');
+    assert.deepEqual(refused, []);
+  });
+
+  void it('serves a domain that the host never heard of, within a second', async (t) => {
+    const host = await startTestHost(t, { services });
+    await writeBundle(host.pluginsDirectory, notesBundle());
+    await host.active('notes', '1.0.0');
+    const client = await host.connectClient();
+    const tasks = notesBundle({
+      ...{ domain: 'tasks', version: '3.2.1', form: 'folder', name: 'tasks' },
+      operations: {
+        count: { mode: 'read', run: `return { rows: (await ctx.view('fetch', {})).rows.length };` },
+      },
+    });
+    const droppedAt = performance.now();
+    await writeBundle(host.pluginsDirectory, tasks);
+    await host.active('tasks', '3.2.1');
+    const created = (await client.domain('tasks').create({ text: 'third' })) as { text: string };
+    const servedMs = performance.now() - droppedAt;
+    assert.equal(created.text, 'third');
+    assert.ok(servedMs < 1_000, `${servedMs} ms`);
+    assert.deepEqual(await client.domain('tasks').call('count', {}, { mode: 'read' }), { rows: 1 });
+    assert.equal(await client.domain('notes').call('version', {}), '1.0.0');
+    t.diagnostic(`first write served ${servedMs.toFixed(0)} ms after the drop began`);
+  });
+});
+
+void describe('a domain whose bundle is removed', () => {
+  void it('ends after the requests that are in flight, and then is answered as unknown', async (t) => {
+    const host = await startTestHost(t, { services });
+    const { path } = await writeBundle(host.pluginsDirectory, notesBundle());
+    await host.active('notes', '1.0.0');
+    const load = await Load.start(host);
+    const client = await host.connectClient({ batching: false });
+    const slow = client.domain('notes').call('slow', { ms: 1_500 });
+    await load.more(20);
+    await rm(path);
+    await host.logged('notes retired', ({ msg }) => msg === 'notes 1.0.0 retired');
+    assert.deepEqual(await slow, { waited: 1_500 });
+    await assert.rejects(
+      client.domain('notes').create({ text: 'too late' }),
+      (error) => isBedsError(error) && error.code === 'BEDS_REQUEST_UNKNOWN_DOMAIN',
+    );
+    await load.stop();
+    const { ok, BEDS_REQUEST_UNKNOWN_DOMAIN: unknown, ...others } = load.codes;
+    assert.deepEqual(others, {});
+    assert.ok((ok ?? 0) > 0 && (unknown ?? 0) > 0, JSON.stringify(load.codes));
+    await load.assertWrites();
+    assert.equal(host.log.filter(({ level }) => level === 'error').length, 0);
+
+    await writeBundle(host.pluginsDirectory, notesBundle({ version: '2.0.0' }));
+    await host.active('notes', '2.0.0');
+    assert.equal(await client.domain('notes').call('version', {}), '2.0.0');
+  });
+});
+
+function retired(host: TestHost): number {
+  return host.transitions().filter(({ state }) => state === 'retired').length;
+}
+
+/** Resolves when no version has changed its state for a while: there is no event for "nothing more comes". */
+async function settled(host: TestHost): Promise<void> {
+  const quietMs = 700;
+  await eventually('nothing is on its way', () => Date.now() - (host.transitions().at(-1)?.time ?? 0) > quietMs);
+}
