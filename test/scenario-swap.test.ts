@@ -39,7 +39,7 @@ void describe('a version that is dropped in', () => {
     const host = await startTestHost(t, { services });
     await writeBundle(host.pluginsDirectory, notesBundle({ version: '1.0.0' }));
     await host.active('notes', '1.0.0');
-    const load = await Load.start(host);
+    const load = await Load.start(t, host);
     const noticedMs: number[] = [];
     for (let swap = 1; swap <= SWAPS; swap += 1) {
       const version = `1.${swap % 2}.${swap}`;
@@ -130,7 +130,7 @@ void describe('a domain whose bundle is removed', () => {
     const host = await startTestHost(t, { services });
     const { path } = await writeBundle(host.pluginsDirectory, notesBundle());
     await host.active('notes', '1.0.0');
-    const load = await Load.start(host);
+    const load = await Load.start(t, host);
     const client = await host.connectClient({ batching: false });
     const slow = client.domain('notes').call('slow', { ms: 1_500 });
     await load.more(20);

@@ -27,7 +27,7 @@ export interface BundleOptions {
   /** Default: one view `notes_all` with columns `id` and `text` as `fetch`. */
   readonly objects?: Readonly<Record<string, unknown>>;
   /** Custom operations: manifest and code agree. `run` is the body of `async run(input, ctx)`. */
-  readonly operations?: Readonly<Record<string, { readonly mode: 'read' | 'write'; readonly run: string }>>;
+  readonly operations?: Readonly<Record<string, BundleOperation>>;
   /** Bodies of methods that differ from the usual ones: createRecord, fetchRecords, updateRecord, deleteRecord, setup, … */
   readonly body?: Readonly<Record<string, string>>;
   /** Text before the default export. */
@@ -40,6 +40,13 @@ export interface BundleOptions {
   readonly manifest?: Readonly<Record<string, unknown>>;
   /** Name in the directory. Default `<domain>-<version>`, with `.mjs` for a single file. */
   readonly name?: string;
+}
+
+export interface BundleOperation {
+  readonly mode: 'read' | 'write';
+  /** Values that its payload may have, as a template declares them. Default none. */
+  readonly args?: Readonly<Record<string, unknown>>;
+  readonly run: string;
 }
 
 export interface BundleText {
@@ -123,8 +130,8 @@ export function templateCode(options: BundleOptions = {}): string {
     ([name, [parameters, usual]]) => `  async ${name}(${parameters}) { ${body[name] ?? usual} },`,
   );
   const custom = Object.entries(operations).map(
-    ([name, { mode, run }]) =>
-      `    ${name}: { mode: '${mode}', idempotent: ${mode === 'read'}, args: {}, async run(input, ctx) { ${run} } },`,
+    ([name, { mode, args = {}, run }]) =>
+      `    ${name}: { mode: '${mode}', idempotent: ${mode === 'read'}, args: ${JSON.stringify(args)}, async run(input, ctx) { ${run} } },`,
   );
   return [
     `const DOMAIN = '${domain}';`,
@@ -145,9 +152,9 @@ export function templateCode(options: BundleOptions = {}): string {
 function definitionOf(options: BundleOptions): Record<string, unknown> {
   const { domain = 'notes', version = '1.0.0', store = 'main', objects = NOTES, operations = {} } = options;
   const core = CORE.map((name) => [name, { mode: 'write', idempotent: false }]);
-  const custom = Object.entries(operations).map(([name, { mode }]) => [
+  const custom = Object.entries(operations).map(([name, { mode, args = {} }]) => [
     name,
-    { mode, args: {}, idempotent: mode === 'read' },
+    { mode, args, idempotent: mode === 'read' },
   ]);
   return {
     manifestVersion: 1,

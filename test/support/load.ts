@@ -4,6 +4,7 @@ import { isBedsError, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk
 import type { BedsClient } from '@beds/sdk/client';
 import type { RowDataPacket } from 'mysql2';
 import type { TestHost } from './host.js';
+import type { Teardown } from './services.js';
 
 /** One request of a load and what became of it. Instants are milliseconds since 1970. */
 export interface Asked {
@@ -55,8 +56,11 @@ export class Load {
   }
 
   /** Connects and begins to ask; every caller has had its first answer when this resolves. */
-  static async start(host: TestHost, options: LoadOptions = {}): Promise<Load> {
+  static async start(teardown: Teardown, host: TestHost, options: LoadOptions = {}): Promise<Load> {
     const load = new Load(host, options);
+    teardown.after(() => {
+      load.#isOver = true;
+    });
     const batching = await host.connectClient({ name: 'batching' });
     const single = await host.connectClient({ name: 'single', batching: false });
     for (let caller = 0; caller < load.#options.callers; caller += 1) {

@@ -58,7 +58,11 @@ export function notesBundle(options: BundleOptions = {}): BundleOptions {
     objects: NOTES_OBJECTS,
     ...options,
     operations: {
-      slow: { mode: 'read', run: `return (await ctx.call('slow', { ms: input.ms ?? 100 })).rows[0];` },
+      slow: {
+        mode: 'read',
+        args: { ms: { type: 'integer', optional: true } },
+        run: `return (await ctx.call('slow', { ms: input.ms ?? 100 })).rows[0];`,
+      },
       version: { mode: 'read', run: 'return VERSION;' },
       ...options.operations,
     },
