@@ -7,6 +7,7 @@ import { type Reply, ReplyPublisher, type ReplyOutcome } from '../../host/amqp/r
 import { configSchema } from '../../host/config/schema.js';
 import { Deadlines } from '../../host/dispatch/deadlines.js';
 import { RequestPath } from '../../host/dispatch/request-path.js';
+import { Suspects } from '../../host/dispatch/suspects.js';
 import { ServingGeneration } from '../../host/dispatch/serving-generation.js';
 import { GenerationRegistry } from '../../host/generation/registry.js';
 import template from '../domains/echo/template.js';
@@ -40,6 +41,7 @@ export async function makeDispatchProbe(): Promise<DispatchProbe> {
   const path = new RequestPath({
     ...{ node: 'bench', config, registry, replies },
     deadlines: new Deadlines(),
+    suspects: new Suspects(() => undefined),
     entering: () => undefined,
   });
   const message = makeMessage(config.broker.prefix);
