@@ -82,13 +82,21 @@ export class ThreadPool {
 
   /**
    * Sends a command to every serving thread (of one group). A thread that ends meanwhile does not count: its replacement
-   * joins with what is current then. Rejects with the first error of a thread that goes on.
+   * joins with what is current then; unless it ended in the code that it should prepare. Rejects with the first error.
    */
   async broadcast(command: ThreadCommand, options: { timeoutMs: number; group?: string }): Promise<void> {
     const targets = this.serving.filter(({ group }) => options.group === undefined || group === options.group);
     const results = await Promise.allSettled(targets.map(({ handle }) => handle.request(command, options.timeoutMs)));
     results.forEach((result, index) => {
-      if (result.status === 'rejected' && targets[index]?.handle.state !== 'ended') throw result.reason;
+      const handle = targets[index]?.handle;
+      if (result.status === 'fulfilled' || handle === undefined) return;
+      if (handle.state !== 'ended') throw result.reason;
+      if (command.kind === 'prepare' && handle.lastEntered === command.source.id) {
+        throw threadErrors.make(
+          'BEDS_THREAD_PREPARE_FAILED',
+          'setup() ended its thread, or blocked it until it was ended.',
+        );
+      }
     });
   }
 
