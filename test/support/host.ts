@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
 import { connectBeds, type BedsClient, type ConnectOptions } from '@beds/sdk/client';
 import { connect, type Channel } from 'amqplib';
 import mysql from 'mysql2/promise';
@@ -11,8 +10,11 @@ import { pino } from 'pino';
 import { configSchema, type Config } from '../../host/config/schema.js';
 import { type Host, startHost } from '../../host/main.js';
 import type { Services } from '../../host/services/index.js';
+import { eventually } from './eventually.js';
 import { NOTES_GRANTS, NOTES_SCHEMA } from './notes-domain.js';
 import { temporaryDirectory, type Teardown } from './services.js';
+
+export { eventually } from './eventually.js';
 
 /** A line of the host's log. */
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string; readonly level: string };
@@ -59,15 +61,6 @@ export interface TestHostOptions {
   /** URLs in place of the services', e.g. of a proxy. */
   readonly brokerUrl?: string;
   readonly databaseUrl?: (runtimeUrl: string) => string;
-}
-
-/** Waits, with a bound, until something holds. */
-export async function eventually(what: string, holds: () => unknown, withinMs = 10_000): Promise<void> {
-  const untilMs = performance.now() + withinMs;
-  while (!(await holds())) {
-    assert.ok(performance.now() < untilMs, `not within ${String(withinMs)} ms: ${what}`);
-    await delay(10);
-  }
 }
 
 /** Starts a host with the `notes` objects in a database of its own. Everything ends with the test. */

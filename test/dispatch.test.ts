@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Deadlines } from '../host/dispatch/deadlines.js';
+import { Suspects } from '../host/dispatch/suspects.js';
+import { GenerationRegistry } from '../host/generation/registry.js';
+import { eventually } from './support/eventually.js';
+
+void describe('deadlines', () => {
+  void it('expire once, in order, never early and soon after they are due', async () => {
+    const deadlines = new Deadlines();
+    const startMs = performance.now();
+    const fired: { readonly name: string; readonly lateMs: number }[] = [];
+    const add = (name: string, afterMs: number): void => {
+      deadlines.add(startMs + afterMs, () => {
+        fired.push({ name, lateMs: performance.now() - startMs - afterMs });
+      });
+    };
+    add('second', 80);
+    add('first', 20);
+    add('past', -1_000);
+    await eventually('all expired', () => fired.length >= 3);
+    await delay(50);
+    assert.deepEqual(
+      fired.map(({ name }) => name),
+      ['past', 'first', 'second'],
+    );
+    for (const { name, lateMs } of fired) assert.ok(lateMs >= 0, `${name} was ${-lateMs} ms early`);
+  });
+
+  void it('do not expire when they were removed, also by one that expires in the same tick', async () => {
+    const deadlines = new Deadlines();
+    const fired: string[] = [];
+    const atMs = performance.now() + 20;
+    const removed = deadlines.add(atMs, () => fired.push('removed'));
+    deadlines.add(atMs, () => fired.push('kept'));
+    deadlines.remove(removed);
+    deadlines.remove(removed);
+    await eventually('the other expired', () => fired.length > 0);
+    await delay(50);
+    assert.deepEqual(fired, ['kept']);
+  });
+
+  void it('work again after a while without any', async () => {
+    const deadlines = new Deadlines();
+    for (let round = 1; round <= 2; round += 1) {
+      let isExpired = false;
+      deadlines.add(performance.now() + 10, () => (isExpired = true));
+      await eventually(`round ${round} expired`, () => isExpired);
+      await delay(40);
+    }
+  });
+});
+
+void describe('the registry of generations', () => {
+  void it('serves the prepared version from its activation on, and gives back the one before', () => {
+    const registry = new GenerationRegistry();
+    const [first, second] = [1, 2].map((id) => ({ id, domain: 'notes' })) as [Notes, Notes];
+    registry.prepare(first);
+    assert.equal(registry.active('notes'), undefined);
+    assert.deepEqual(registry.activate(1), { active: first, previous: undefined });
+    registry.prepare(second);
+    assert.equal(registry.active('notes'), first);
+    assert.deepEqual(registry.activate(2), { active: second, previous: first });
+    assert.deepEqual(registry.all(), [second]);
+    assert.equal(registry.retire('notes'), second);
+    assert.equal(registry.active('notes'), undefined);
+  });
+
+  void it('activates nothing that was not prepared, was discarded, or is active already', () => {
+    const registry = new GenerationRegistry();
+    const generation = { id: 1, domain: 'notes' };
+    assert.equal(registry.activate(1), undefined);
+    registry.prepare(generation);
+    assert.equal(registry.discard(1), generation);
+    assert.equal(registry.activate(1), undefined);
+    registry.prepare(generation);
+    registry.activate(1);
+    assert.equal(registry.activate(1), undefined);
+    assert.equal(registry.active('notes'), generation);
+  });
+});
+
+interface Notes {
+  readonly id: number;
+  readonly domain: string;
+}
+
+void describe('requests that were delivered before', () => {
+  void it('run at once while no thread has ended', async () => {
+    const noted: number[] = [];
+    const suspects = new Suspects((digest) => noted.push(digest));
+    let isBothRunning = false;
+    const first = suspects.run('a', () => eventually('the other runs', () => isBothRunning));
+    await suspects.run('b', () => Promise.resolve((isBothRunning = true)));
+    await first;
+    assert.deepEqual(noted, []);
+  });
+
+  void it('run one at a time after a thread ended, each with a note, a failure among them', async () => {
+    const noted: number[] = [];
+    const suspects = new Suspects((digest) => noted.push(digest));
+    suspects.suspect({ convicted: 0 });
+    let running = 0;
+    const work = async (): Promise<void> => {
+      running += 1;
+      assert.equal(running, 1);
+      await delay(5);
+      running -= 1;
+    };
+    const fails = suspects.run('b', () => Promise.reject(new RangeError('no')));
+    await Promise.all([suspects.run('a', work), assert.rejects(fails, RangeError), suspects.run('c', work)]);
+    await eventually('the last note is taken back', () => noted.at(-1) === 0);
+    assert.equal(noted.filter((digest) => digest !== 0).length, 3);
+    assert.equal(new Set(noted).size, 4);
+  });
+
+  void it('are refused when they ran as the only suspect of a thread that ended, and no others are', async () => {
+    const noted: number[] = [];
+    const before = new Suspects((digest) => noted.push(digest));
+    before.suspect({ convicted: 0 });
+    await before.run('poison', () => Promise.resolve());
+    const after = new Suspects(() => undefined);
+    after.suspect({ convicted: noted[0] ?? 0 });
+    await assert.rejects(
+      after.run('poison', () => Promise.resolve()),
+      { code: 'BEDS_REQUEST_POISON' },
+    );
+    assert.equal(await after.run('other', () => Promise.resolve('served')), 'served');
+  });
+});

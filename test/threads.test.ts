@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { RestartLimit } from '../host/supervisor/threads/restart-limit.js';
+import { Suspicions } from '../host/supervisor/threads/suspicions.js';
+import type { ThreadHandle } from '../host/supervisor/threads/thread-handle.js';
+import { Watchdog } from '../host/supervisor/threads/watchdog.js';
+import { SharedNotes } from '../host/thread/shared-notes.js';
+import { eventually } from './support/eventually.js';
+
+void describe('the limit of restarts', () => {
+  void it('allows as many within the period as it says, and no more', () => {
+    const limit = new RestartLimit({ intensity: 2, periodMs: 1_000 });
+    assert.deepEqual([limit.allows(0), limit.allows(1), limit.allows(2)], [true, true, false]);
+  });
+
+  void it('forgets those that are longer ago than the period', () => {
+    const limit = new RestartLimit({ intensity: 1, periodMs: 1_000 });
+    assert.deepEqual([limit.allows(0), limit.allows(1_000), limit.allows(1_999)], [true, true, false]);
+  });
+});
+
+void describe('what threads that join are told', () => {
+  void it('is every recent end of a thread, and no old one', () => {
+    const suspicions = new Suspicions();
+    suspicions.add({ convicted: 1 }, 0);
+    suspicions.add({ convicted: 2 }, 30_000);
+    assert.deepEqual(suspicions.current(59_999), [{ convicted: 1 }, { convicted: 2 }]);
+    assert.deepEqual(suspicions.current(60_000), [{ convicted: 2 }]);
+  });
+});
+
+void describe('the notes in shared memory', () => {
+  void it('are seen on the other side', () => {
+    const own = new SharedNotes();
+    const other = new SharedNotes(own.buffer);
+    assert.deepEqual([other.beats, other.lastEntered, other.suspect], [0, 0, 0]);
+    own.beat();
+    own.enter(7);
+    own.trying(-5);
+    assert.deepEqual([other.beats, other.lastEntered, other.suspect], [1, 7, -5]);
+    own.trying(0);
+    assert.equal(other.suspect, 0);
+  });
+});
+
+interface FakeThread {
+  state: string;
+  beats: number;
+}
+
+void describe('the watchdog', () => {
+  void it('notices the thread that is ready and silent, and no other', async (t) => {
+    const alive: FakeThread = { state: 'ready', beats: 0 };
+    const silent: FakeThread = { state: 'ready', beats: 3 };
+    const starting: FakeThread = { state: 'starting', beats: 0 };
+    const stalled: unknown[] = [];
+    const beating = setInterval(() => (alive.beats += 1), 5);
+    const watchdog = new Watchdog({
+      intervalMs: 20,
+      stallTimeoutMs: 200,
+      threads: () => [alive, silent, starting] as unknown as readonly ThreadHandle[],
+      onStall: (thread) => {
+        silent.state = 'ended';
+        stalled.push(thread);
+      },
+    });
+    t.after(() => {
+      clearInterval(beating);
+      watchdog.close();
+    });
+    await eventually('a thread is noticed', () => stalled.length > 0);
+    const beats = alive.beats;
+    await eventually('more time than the timeout passed', () => alive.beats > beats + 60);
+    assert.deepEqual(stalled, [silent]);
+  });
+});
