@@ -103,6 +103,43 @@ void describe('a host whose servers fail', () => {
     await load.assertWrites();
   });
 
+  void it('serves again when the exchange that requests go to is deleted', async (t) => {
+    const host = await serveNotes(t);
+    const load = await Load.start(t, host, { deadlineMs: DEADLINE_MS });
+    const channel = await host.plainChannel();
+    const deletedAtMs = performance.now();
+    await channel.deleteExchange(`${host.prefix}.request`);
+    await eventually('callers have met it', () => load.failures.length > 0);
+    await load.more(40, RECOVERY_MS);
+    t.diagnostic(`served again after ${(performance.now() - deletedAtMs).toFixed(0)} ms`);
+    await assertAllAnswered(load);
+    await load.assertWrites();
+    const lost = host.log.filter(({ msg }) => msg === 'connection waiting');
+    assert.deepEqual(lost, [], 'the host lost no connection');
+  });
+
+  void it('answers at the deadline while its database stands still, and serves when it goes on', async (t) => {
+    const host = await serveNotes(t);
+    const client = await host.connectClient();
+    const load = await Load.start(t, host, { deadlineMs: 1_500 });
+    const { pid } = mariadb;
+    assert.ok(pid !== undefined);
+    process.kill(pid, 'SIGSTOP');
+    try {
+      const query = client.domain('notes').fetch({ limit: 1 }, { deadlineMs: 1_500 });
+      await assert.rejects(query, { code: /^BEDS_(STORE_TIMEOUT|REQUEST_DEADLINE_EXCEEDED|CLIENT_TIMEOUT)$/ });
+      assert.equal(await client.domain('notes').call('version', {}, { mode: 'read' }), '1.0.0');
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    const backAtMs = performance.now();
+    await load.more(40, RECOVERY_MS);
+    t.diagnostic(`served again after ${(performance.now() - backAtMs).toFixed(0)} ms`);
+    await assertAllAnswered(load);
+    t.diagnostic(JSON.stringify(load.codes));
+    await load.assertWrites();
+  });
+
   for (const server of [mariadb, rabbitmq]) {
     void it(`activates a version that is dropped while ${server.name} is away when it is back`, async (t) => {
       const host = await serveNotes(t);
