@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { dirname } from 'node:path';
+import { rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
@@ -158,6 +159,18 @@ void describe('a host whose servers fail', () => {
       assert.ok(!host.log.some(({ msg }) => msg === 'notes 1.1.0 rejected'));
     });
   }
+
+  void it('takes a domain that is removed while RabbitMQ is away out of service when it is back', async (t) => {
+    const host = await serveNotes(t);
+    await delay(2_000);
+    await rabbitmq.stop();
+    await rm(join(host.pluginsDirectory, 'notes.mjs'));
+    await host.logged('the removal is seen', ({ msg }) => msg.startsWith('fault in retirement of notes'));
+    await rabbitmq.start();
+    await host.logged('the domain is retired', ({ msg }) => msg === 'notes 1.0.0 retired', RECOVERY_MS);
+    const client = await host.connectClient();
+    await assert.rejects(client.domain('notes').fetch({}), { code: UNKNOWN });
+  });
 
   void it('starts without its database, says so, and serves when the database is there', async (t) => {
     const before = await serveNotes(t);

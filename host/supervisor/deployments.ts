@@ -86,7 +86,7 @@ export class Deployments implements DropHandlers {
     const live = this.#options.rollouts.live.get(domain);
     if (live !== undefined && live.source.hash !== hash) return;
     const fallback = this.#entries.get(others.at(-1) ?? '');
-    if (fallback === undefined) this.#afterCurrent(domain, () => this.#options.rollouts.retire(domain));
+    if (fallback === undefined) this.#afterCurrent(domain, () => this.#retire(domain));
     else this.#afterCurrent(domain, () => this.#restore(fallback));
   }
 
@@ -114,6 +114,20 @@ export class Deployments implements DropHandlers {
     this.#closed = true;
     for (const { deployment } of this.#current.values()) deployment?.aborter.abort();
     await this.settled();
+  }
+
+  /** Waits for a RabbitMQ that is away; until then the domain is served as before. */
+  async #retire(domain: string): Promise<void> {
+    for (let isNoted = false; !this.#closed; isNoted = true) {
+      try {
+        await this.#options.rollouts.retire(domain);
+        return;
+      } catch (error) {
+        if (!isRabbitAway(error)) throw error;
+        if (!isNoted) publishFault({ where: `retirement of ${domain}, which waits for RabbitMQ`, error, domain });
+        await delay(RETRY_MS);
+      }
+    }
   }
 
   async #restore(hash: string): Promise<void> {
@@ -174,7 +188,7 @@ export class Deployments implements DropHandlers {
         await this.#options.rollouts.activate(source, signal, deployment.completeAt);
         return;
       } catch (error) {
-        if (signal.aborted || !isBedsError(error) || error.code !== 'BEDS_AMQP_UNAVAILABLE') throw error;
+        if (signal.aborted || !isRabbitAway(error)) throw error;
         if (!isNoted) this.#note(deployment, 'waiting', { findings: [toFinding(error)], generation: source.id });
         deployment.events.emit('waiting');
         await delay(RETRY_MS, undefined, { signal });
@@ -221,6 +235,10 @@ export class Deployments implements DropHandlers {
 
 function isDatabaseAway(findings: readonly Finding[]): boolean {
   return findings.length > 0 && findings.every(({ code }) => code === 'BEDS_ADMISSION_STORE_UNAVAILABLE');
+}
+
+function isRabbitAway(error: unknown): boolean {
+  return isBedsError(error) && error.code === 'BEDS_AMQP_UNAVAILABLE';
 }
 
 function toFinding(error: unknown): Finding {
