@@ -86,9 +86,17 @@ export class ThreadPool {
    */
   async broadcast(command: ThreadCommand, options: { timeoutMs: number; group?: string }): Promise<void> {
     const targets = this.serving.filter(({ group }) => options.group === undefined || group === options.group);
-    const results = await Promise.allSettled(targets.map(({ handle }) => handle.request(command, options.timeoutMs)));
+    const handles = targets.map(({ handle }) => handle);
+    // The first code that a version runs beside others may block or end its thread: let it be one thread.
+    const first = command.kind === 'prepare' ? handles.splice(0, 1) : [];
+    await this.#sendAll(first, command, options.timeoutMs);
+    await this.#sendAll(handles, command, options.timeoutMs);
+  }
+
+  async #sendAll(handles: readonly ThreadHandle[], command: ThreadCommand, timeoutMs: number): Promise<void> {
+    const results = await Promise.allSettled(handles.map((handle) => handle.request(command, timeoutMs)));
     results.forEach((result, index) => {
-      const handle = targets[index]?.handle;
+      const handle = handles[index];
       if (result.status === 'fulfilled' || handle === undefined) return;
       if (handle.state !== 'ended') throw result.reason;
       if (command.kind === 'prepare' && handle.lastEntered === command.source.id) {
