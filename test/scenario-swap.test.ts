@@ -7,7 +7,7 @@ import { isBedsError } from '@beds/sdk';
 import { type BundleOptions, describeBundle, writeBundle } from './support/bundles.js';
 import { eventually, startTestHost, type TestHost } from './support/host.js';
 import { Load, median } from './support/load.js';
-import { notesBundle } from './support/notes-domain.js';
+import { notesBundle, NOTES_OBJECTS } from './support/notes-domain.js';
 import { sharedServices } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb']);
@@ -151,6 +151,41 @@ void describe('a domain whose bundle is removed', () => {
     await writeBundle(host.pluginsDirectory, notesBundle({ version: '2.0.0' }));
     await host.active('notes', '2.0.0');
     assert.equal(await client.domain('notes').call('version', {}), '2.0.0');
+  });
+});
+
+void describe('a domain with several bundles in the directory', () => {
+  void it('serves the older one again when the newer is removed, waits for no refused one, and ends with the last', async (t) => {
+    const host = await startTestHost(t, { services });
+    const drop = (version: string, more = {}): ReturnType<typeof writeBundle> =>
+      writeBundle(host.pluginsDirectory, notesBundle({ version, name: `notes-${version}.mjs`, ...more }));
+    const client = await host.connectClient();
+    const serves = (): Promise<unknown> => client.domain('notes').call('version', {}, { mode: 'read' });
+    const first = await drop('1.0.0');
+    await host.active('notes', '1.0.0');
+    const second = await drop('1.1.0');
+    await host.active('notes', '1.1.0');
+    await rm(second.path);
+    await eventually('1.0.0 serves again', async () => (await serves()) === '1.0.0');
+    const bad = await drop('1.2.0', { code: 'export const a = 1;' });
+    await host.logged('1.2.0 refused', ({ msg }) => msg === 'notes 1.2.0 rejected');
+    await Promise.all([rm(bad.path), rm(first.path)]);
+    await eventually('the domain has ended', async () => {
+      const code = await serves().catch((error: unknown) => isBedsError(error) && error.code);
+      return code === 'BEDS_REQUEST_UNKNOWN_DOMAIN';
+    });
+  });
+
+  void it('goes on by itself when the DBA delivers what a version waits for', async (t) => {
+    const host = await startTestHost(t, { services });
+    const user = new URL(host.config.stores['main']?.url ?? '').username;
+    const objects = { ...NOTES_OBJECTS, later: { kind: 'routine', name: 'note_later', args: {} } };
+    await writeBundle(host.pluginsDirectory, notesBundle({ objects }));
+    const waiting = await host.logged('it waits', ({ msg }) => msg === 'notes 1.0.0 waiting');
+    assert.match(JSON.stringify(waiting['findings']), /BEDS_PREFLIGHT_OBJECT_MISSING.*note_later/);
+    await host.dba.query('CREATE PROCEDURE note_later() SELECT 1 AS one');
+    await host.dba.query(`GRANT EXECUTE ON PROCEDURE note_later TO '${user}'@'%'`);
+    await host.active('notes', '1.0.0');
   });
 });
 

@@ -27,6 +27,8 @@ export interface DeploymentsOptions {
   /** Whether a node of this role serves a domain. */
   readonly serves: (domain: string) => boolean;
   readonly onTransition: (transition: Transition) => void;
+  /** What did not serve is no longer in the plugin directory; `domain` is the entry's name where the bundle named none. */
+  readonly onWithdrawn: (domain: string) => void;
 }
 
 /** One version on its way. */
@@ -55,6 +57,7 @@ export class Deployments implements DropHandlers {
   readonly #options: DeploymentsOptions;
   readonly #current = new Map<string, Work>();
   readonly #entries = new Map<string, string>();
+  readonly #refused = new Set<string>();
   #nextGeneration = 1;
   #closed = false;
 
@@ -64,6 +67,7 @@ export class Deployments implements DropHandlers {
 
   complete(drop: Drop): void {
     this.#entries.set(drop.entry, drop.hash);
+    this.#refused.delete(drop.hash);
     this.#begin(drop, drop.completeAt);
   }
 
@@ -83,11 +87,18 @@ export class Deployments implements DropHandlers {
     if (others.some((other) => this.#entries.get(other) === hash)) return;
     const current = this.#current.get(domain);
     if (current?.deployment?.bytes.hash === hash) current.deployment.aborter.abort();
-    const live = this.#options.rollouts.live.get(domain);
-    if (live !== undefined && live.source.hash !== hash) return;
-    const fallback = this.#entries.get(others.at(-1) ?? '');
-    if (fallback === undefined) this.#afterCurrent(domain, () => this.#retire(domain));
-    else this.#afterCurrent(domain, () => this.#restore(fallback));
+    const live = this.#options.rollouts.live.get(domain)?.source.hash;
+    if (live !== hash) this.#options.onWithdrawn(domain);
+    const remaining = others.flatMap((other) => this.#entries.get(other) ?? []);
+    // A version that was refused does not serve instead; nor does it keep a domain without any bundle alive.
+    const fallback = remaining.findLast((other) => !this.#refused.has(other));
+    if (remaining.length === 0) this.#afterCurrent(domain, () => this.#retire(domain));
+    else if (fallback !== undefined && (live === undefined || !remaining.includes(live)))
+      this.#afterCurrent(domain, () => this.#restore(fallback));
+  }
+
+  withdrawn({ domain, entry }: RefusedDrop): void {
+    this.#options.onWithdrawn(domain ?? entry);
   }
 
   error(error: unknown): void {
@@ -196,7 +207,7 @@ export class Deployments implements DropHandlers {
     }
   }
 
-  /** A database that is away is waited for; anything else that the preflight finds refuses the version. */
+  /** What the DBA can still deliver is waited for, line by line; anything else that the preflight finds refuses the version. */
   async #admit(deployment: Deployment): Promise<AdmissionResult> {
     const { signal } = deployment.aborter;
     const { admission } = this.#options;
@@ -206,10 +217,11 @@ export class Deployments implements DropHandlers {
         this.#note(deployment, state);
       },
     });
-    let isNoted = false;
-    while (!result.ok && result.step === 'preflight' && isDatabaseAway(result.findings) && !signal.aborted) {
-      if (!isNoted) this.#note(deployment, 'waiting', { findings: result.findings });
-      isNoted = true;
+    let noted = '';
+    while (!result.ok && result.step === 'preflight' && isDeliverable(result.findings) && !signal.aborted) {
+      const { findings } = result;
+      if (noted !== JSON.stringify(findings)) this.#note(deployment, 'waiting', { findings });
+      noted = JSON.stringify(findings);
       deployment.events.emit('waiting');
       await delay(RETRY_MS, undefined, { signal }).catch(() => undefined);
       result = await this.#askDatabaseAgain(result.probed);
@@ -229,12 +241,21 @@ export class Deployments implements DropHandlers {
     more: { findings?: readonly Finding[]; generation?: number } = {},
   ): void {
     const { domain, version, bytes, completeAt } = deployment;
+    if (state === 'rejected') this.#refused.add(bytes.hash);
     this.#options.onTransition({ domain, version, hash: bytes.hash, state, ms: Date.now() - completeAt, ...more });
   }
 }
 
-function isDatabaseAway(findings: readonly Finding[]): boolean {
-  return findings.length > 0 && findings.every(({ code }) => code === 'BEDS_ADMISSION_STORE_UNAVAILABLE');
+/** What needs no change of the bundle: a database that is away, an object, a column or a grant that is missing. */
+const DELIVERABLE: ReadonlySet<string> = new Set([
+  'BEDS_ADMISSION_STORE_UNAVAILABLE',
+  'BEDS_PREFLIGHT_OBJECT_MISSING',
+  'BEDS_PREFLIGHT_COLUMN_MISSING',
+  'BEDS_PREFLIGHT_GRANT_MISSING',
+]);
+
+function isDeliverable(findings: readonly Finding[]): boolean {
+  return findings.length > 0 && findings.every(({ code }) => DELIVERABLE.has(code));
 }
 
 function isRabbitAway(error: unknown): boolean {

@@ -41,8 +41,13 @@ export function recordTransitions(transition: Transition, { log, board, history 
   const { domain, generation, ...view } = transition;
   board.note(domain, { ...view, ...(generation === undefined ? {} : { generation }) });
   publishLifecycle(transition);
-  log[transition.state === 'rejected' ? 'error' : 'info'](transition, `${domain} ${view.version} ${view.state}`);
+  log[levelOf(transition.state)](transition, `${domain} ${view.version} ${view.state}`);
   history?.append({ domain, ...view }).catch((error: unknown) => {
     log.error({ err: error }, 'the history could not be written');
   });
+}
+
+function levelOf(state: Transition['state']): 'info' | 'warn' | 'error' {
+  if (state === 'waiting') return 'warn';
+  return state === 'rejected' || state === 'quarantined' ? 'error' : 'info';
 }

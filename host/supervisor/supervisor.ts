@@ -122,9 +122,8 @@ export class Supervisor {
       },
       rollouts: this.#rollouts,
       serves: serveMatcher(config),
-      onTransition: (transition) => {
-        this.#transition(transition);
-      },
+      onTransition: (transition) => this.#transition(transition),
+      onWithdrawn: (domain) => this.#board.forgetCandidate(domain),
     });
     const pluginsDirectory = join(projectRoot, config.plugins.directory);
     this.#watcher = await watchDrops({ ...config.plugins, directory: pluginsDirectory }, this.#deployments);

@@ -23,7 +23,8 @@ export async function temporaryDirectory(t: TestContext): Promise<string> {
 export type Seen =
   | { readonly what: 'complete'; readonly at: number; readonly drop: Drop }
   | { readonly what: 'refused'; readonly at: number; readonly drop: RefusedDrop; readonly findings: readonly Finding[] }
-  | { readonly what: 'removed'; readonly at: number; readonly drop: RemovedDrop };
+  | { readonly what: 'removed'; readonly at: number; readonly drop: RemovedDrop }
+  | { readonly what: 'withdrawn'; readonly at: number; readonly drop: RefusedDrop };
 
 /** Everything a watcher reported, in order, and a way to wait for what comes next. */
 export class DropRecord {
@@ -83,6 +84,7 @@ export async function startWatching(t: TestContext, options: Partial<WatchOption
       complete: (drop) => record.add({ what: 'complete', at: performance.now(), drop }),
       refused: (drop, findings) => record.add({ what: 'refused', at: performance.now(), drop, findings }),
       removed: (drop) => record.add({ what: 'removed', at: performance.now(), drop }),
+      withdrawn: (drop) => record.add({ what: 'withdrawn', at: performance.now(), drop }),
       error: (error) => record.errors.push(error),
     },
   );

@@ -42,6 +42,8 @@ export interface DropHandlers {
   refused(drop: RefusedDrop, findings: readonly Finding[]): void;
   /** A complete entry disappeared and was not replaced. */
   removed(drop: RemovedDrop): void;
+  /** An entry that was refused disappeared. */
+  withdrawn(drop: RefusedDrop): void;
   /** The directory could not be read, or watching failed; the interval scan goes on. */
   error(error: unknown): void;
 }

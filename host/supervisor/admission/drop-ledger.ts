@@ -1,4 +1,4 @@
-import type { DropHandlers, WatchOptions } from './contract.js';
+import type { DropHandlers, RefusedDrop, WatchOptions } from './contract.js';
 import { takeFingerprint, type Fingerprint } from './fingerprint.js';
 import { readDrop, type Reading } from './read-drop.js';
 
@@ -17,7 +17,7 @@ interface Entry {
   isYoung: boolean;
   goneSince: number | undefined;
   pending: Exclude<Reading, { state: 'complete' }> | undefined;
-  refusal: string | undefined;
+  refusal: { readonly text: string; readonly drop: RefusedDrop } | undefined;
   served: { readonly hash: string; readonly domain: string; readonly order: number } | undefined;
 }
 
@@ -88,9 +88,9 @@ export class DropLedger {
 
   #refuse(entry: Entry, { drop, findings }: NonNullable<Entry['pending']>): void {
     entry.pending = undefined;
-    const refusal = JSON.stringify([drop.hash, findings]);
-    if (refusal === entry.refusal) return;
-    entry.refusal = refusal;
+    const text = JSON.stringify([drop.hash, findings]);
+    if (text === entry.refusal?.text) return;
+    entry.refusal = { text, drop };
     this.#handlers.refused(drop, findings);
   }
 
@@ -105,6 +105,7 @@ export class DropLedger {
     entry.goneSince ??= now;
     if (served !== undefined && now - entry.goneSince < (isPresent ? this.#options.incompleteMs : REMOVAL_MS)) return;
     this.#entries.delete(name);
+    if (entry.refusal !== undefined) this.#handlers.withdrawn(entry.refusal.drop);
     if (served !== undefined) {
       const { hash, domain } = served;
       this.#handlers.removed({ entry: name, hash, domain, others: this.#servedBy(domain) });
