@@ -80,6 +80,16 @@ export class Broker {
     await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
+  /**
+   * Closes the channel of a stopped broker. n.b. amqplib sends what channels have buffered in turns, so `close` of the
+   * connection can overtake acknowledgements, and RabbitMQ delivers finished work again. `close` of the channel cannot.
+   */
+  async close(): Promise<void> {
+    const channel = this.#channel;
+    this.#forgetChannel();
+    await channel?.close().catch(() => undefined);
+  }
+
   async #open(model: ChannelModel): Promise<void> {
     const channel = await model.createChannel();
     // n.b. a channel error without listener closes the whole connection.

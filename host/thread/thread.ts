@@ -16,6 +16,9 @@ import { Generations } from './generations.js';
 import type { ThreadCommand, ThreadData, ThreadMessage, ThreadStatus } from './protocol.js';
 import { SharedNotes } from './shared-notes.js';
 
+/** What each step of closing may take when nothing is left of the drain timeout: less would cut off acknowledgements. */
+const CLOSE_MS = 250;
+
 interface NamedBroker {
   readonly mode: 'read' | 'write';
   readonly broker: Broker;
@@ -138,12 +141,13 @@ export class BrokerThread {
   async #stop(timeoutMs: number): Promise<void> {
     this.#ending.abort();
     const startedAtMs = performance.now();
-    const leftMs = (): number => Math.max(1, timeoutMs - (performance.now() - startedAtMs));
+    const leftMs = (): number => Math.max(CLOSE_MS, timeoutMs - (performance.now() - startedAtMs));
     await Promise.all(this.#brokers.map(({ broker }) => broker.stop()));
     const settled = Promise.all(this.#brokers.map(({ broker }) => broker.idle())).then(() =>
       this.#generations.settled(),
     );
-    await Promise.race([settled, new Promise((resolve) => setTimeout(resolve, leftMs()).unref())]);
+    await Promise.race([settled, sleep(leftMs())]);
+    await Promise.race([Promise.all(this.#brokers.map(({ broker }) => broker.close())), sleep(CLOSE_MS)]);
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(leftMs())));
     await Promise.all(this.#connections.map((connection) => connection.close(leftMs())));
     clearInterval(this.#heartbeat);
@@ -196,4 +200,10 @@ export class BrokerThread {
   #send(message: ThreadMessage): void {
     this.#port.postMessage(message);
   }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms).unref();
+  });
 }
