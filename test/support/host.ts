@@ -46,6 +46,8 @@ export interface TestHost {
   connectClient(options?: Partial<ConnectOptions>): Promise<BedsClient>;
   /** A channel of an AMQP program that knows nothing of BEDS. */
   plainChannel(): Promise<Channel>;
+  /** Starts the same host once more, after it was stopped. */
+  startAgain(): Promise<Host>;
   /** A line of every change of state of every version, in order. */
   readonly transitions: () => readonly TransitionLine[];
   /** Resolves with the first log line that fits, also one from before; fails after `withinMs` (default 10 s). */
@@ -92,18 +94,19 @@ export async function startTestHost(teardown: Teardown, options: TestHostOptions
     ...options.config,
   });
   const log: LogLine[] = [];
-  const host = await startHost({
-    config,
-    projectRoot,
-    log: pino({ level: 'debug', formatters: { level: (label) => ({ level: label }) } }, collect(log)),
-  });
-  ending.push(() => host.stop());
+  const start = async (): Promise<Host> => {
+    const formatters = { level: (level: string): object => ({ level }) };
+    const started = await startHost({ config, projectRoot, log: pino({ level: 'debug', formatters }, collect(log)) });
+    ending.push(() => started.stop());
+    return started;
+  };
+  const host = await start();
   const logged: TestHost['logged'] = async (what, fits, withinMs) => {
     await eventually(`log line: ${what}`, () => log.some(fits), withinMs);
     return log.find(fits) as LogLine;
   };
   return {
-    ...{ host, config, prefix: name, pluginsDirectory, log, dba, runtimeUrl, logged },
+    ...{ host, config, prefix: name, pluginsDirectory, log, dba, runtimeUrl, logged, startAgain: start },
     transitions: () => log.filter((line): line is TransitionLine => 'state' in line && 'hash' in line),
     active: (domain, version) =>
       logged(`${domain} ${version} active`, ({ msg }) => msg === `${domain} ${version} active`),
