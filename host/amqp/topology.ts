@@ -1,5 +1,5 @@
 import type { Channel, ChannelModel } from 'amqplib';
-import type { Manifest, OperationMode } from '@beds/sdk';
+import { isBedsError, type Manifest, type OperationMode } from '@beds/sdk';
 import type { Config } from '../config/schema.js';
 import { amqpErrors } from '../errors/amqp.js';
 import type { Names } from './names.js';
@@ -100,8 +100,9 @@ export class Topology {
       MODES.map(async (mode) => {
         try {
           return await this.#withChannel((channel) => channel.checkQueue(this.#options.names.queue(domain, mode)));
-        } catch {
-          return undefined;
+        } catch (error) {
+          if (isBedsError(error) && error.code === 'BEDS_AMQP_TOPOLOGY_MISMATCH') return undefined;
+          throw error;
         }
       }),
     );

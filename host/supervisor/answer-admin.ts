@@ -50,7 +50,7 @@ async function nodeStatus(sources: AdminSources): Promise<NodeStatus> {
     domains: await Promise.all(
       board.views().map(async (view) => ({
         ...view,
-        queues: view.live === undefined ? [] : await topology.status(view.domain),
+        queues: view.live === undefined ? [] : await topology.status(view.domain).catch(() => []),
       })),
     ),
   };

@@ -86,12 +86,12 @@ export class Supervisor {
       node: this.node,
       brokers,
       onMessage: (thread, message) => {
-        if (message.kind === 'drained') this.#rollouts.onDrained(message.generation);
+        if (message.kind === 'drained') this.#rollouts.onDrained(message.generation, thread.name);
         else log[message.level]({ thread: thread.name, ...message.fields }, message.message);
       },
       onJoin: (thread, group) => this.#rollouts.join(thread, group),
       onLost: (loss) => {
-        this.#rollouts.onThreadLost();
+        this.#rollouts.onThreadLost(loss.thread);
         log.error({ ...loss, ...this.#blame(loss.generation) }, 'broker thread ended; it is replaced');
       },
       onGiveUp: options.onFatal,

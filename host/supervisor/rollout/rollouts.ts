@@ -34,7 +34,7 @@ const POLL_MS = 25;
 export class Rollouts {
   readonly #options: RolloutsOptions;
   readonly #live = new Map<string, LiveVersion>();
-  readonly #draining = new Map<number, { source: GenerationSource; threads: number }>();
+  readonly #draining = new Map<number, { source: GenerationSource; threads: Set<string> }>();
 
   constructor(options: RolloutsOptions) {
     this.#options = options;
@@ -113,17 +113,15 @@ export class Rollouts {
   }
 
   /** A thread has finished with an old version, or is gone: both end its part. */
-  onDrained(generation: number): void {
+  onDrained(generation: number, thread: string): void {
     const draining = this.#draining.get(generation);
-    if (draining === undefined) return;
-    draining.threads -= 1;
-    if (draining.threads > 0) return;
+    if (draining?.threads.delete(thread) !== true || draining.threads.size > 0) return;
     this.#draining.delete(generation);
     this.#options.onState(draining.source, 'retired');
   }
 
-  onThreadLost(): void {
-    for (const generation of this.#draining.keys()) this.onDrained(generation);
+  onThreadLost(thread: string): void {
+    for (const generation of this.#draining.keys()) this.onDrained(generation, thread);
   }
 
   /** Asserts queues and bindings of live domains again, in case somebody deleted them. */
@@ -152,7 +150,8 @@ export class Rollouts {
 
   #drain(source: GenerationSource): void {
     this.#options.onState(source, 'draining');
-    this.#draining.set(source.id, { source, threads: this.#options.pool().serving.length });
+    const threads = new Set(this.#options.pool().serving.map(({ handle }) => handle.name));
+    this.#draining.set(source.id, { source, threads });
   }
 
   async #consume(domain: string): Promise<void> {
