@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 import { amqpErrors } from '../errors/amqp.js';
 
 /**
@@ -17,7 +17,6 @@ export const MALFORMED_HEADERS = 'beds-malformed-headers';
 
 interface Codec {
   decodeFields: (this: void, slice: Buffer) => Record<string, unknown>;
-  encodeTable(buffer: Buffer, table: Record<string, unknown>, offset: number): number;
 }
 
 const FIXED_SIZES: Readonly<Record<string, number>> = {
@@ -76,21 +75,35 @@ export function isHarmlessTable(slice: Buffer): boolean {
   }
 }
 
-/** Puts the guard in front of amqplib's decoder and proves that it took effect. Must run before amqplib is imported. */
-export function installHeaderGuard(): void {
-  const require = createRequire(import.meta.url);
-  const codecPath = join(dirname(require.resolve('amqplib')), 'lib', 'codec.js');
-  const codec = require(codecPath) as Codec;
-  const decode = codec.decodeFields;
-  codec.decodeFields = (slice) => (isHarmlessTable(slice) ? decode(slice) : { [MALFORMED_HEADERS]: true });
-  assertGuarded(codec);
+interface Definitions {
+  encodeProperties(classId: number, channel: number, size: number, fields: Record<string, unknown>): Buffer;
+  decode(classId: number, buffer: Buffer): { readonly headers?: Record<string, unknown> };
 }
 
-function assertGuarded(codec: Codec): void {
-  let table: Record<string, unknown> = {};
-  for (let depth = 0; depth < MAX_HEADER_DEPTH + 8; depth++) table = { t: table };
-  const buffer = Buffer.alloc(4_096);
-  const length = codec.encodeTable(buffer, table, 0);
-  const decoded = codec.decodeFields(buffer.subarray(4, length));
-  if (decoded[MALFORMED_HEADERS] !== true) throw amqpErrors.make('BEDS_AMQP_GUARD_MISSING');
+/** Class id of basic.*, and what precedes the properties in a content header frame: https://www.rabbitmq.com/amqp-0-9-1-reference */
+const BASIC = 60;
+const FRAME_HEADER_BYTES = 7 + 12;
+
+/** Puts the guard in front of amqplib's decoder and proves that it took effect. Must run before amqplib is required. */
+export function installHeaderGuard(): void {
+  const require = createRequire(import.meta.url);
+  const directory = dirname(require.resolve('amqplib'));
+  // n.b. whoever loaded amqplib before (the SDK's client, say) has a decoder that was bound without the guard, so the
+  // modules that are loaded from here on are the host's own.
+  for (const path of Object.keys(require.cache)) {
+    if (path.startsWith(directory + sep)) Reflect.deleteProperty(require.cache, path);
+  }
+  const codec = require(join(directory, 'lib', 'codec.js')) as Codec;
+  const decode = codec.decodeFields;
+  codec.decodeFields = (slice) => (isHarmlessTable(slice) ? decode(slice) : { [MALFORMED_HEADERS]: true });
+  assertGuarded(require(join(directory, 'lib', 'defs.js')) as Definitions);
+}
+
+/** Decodes a message's properties as a connection does. */
+function assertGuarded(definitions: Definitions): void {
+  let headers: Record<string, unknown> = {};
+  for (let depth = 0; depth < MAX_HEADER_DEPTH + 8; depth++) headers = { t: headers };
+  const frame = definitions.encodeProperties(BASIC, 1, 0, { headers });
+  const decoded = definitions.decode(BASIC, frame.subarray(FRAME_HEADER_BYTES));
+  if (decoded.headers?.[MALFORMED_HEADERS] !== true) throw amqpErrors.make('BEDS_AMQP_GUARD_MISSING');
 }
