@@ -152,6 +152,24 @@ void describe('a domain whose bundle is removed', () => {
     await host.active('notes', '2.0.0');
     assert.equal(await client.domain('notes').call('version', {}), '2.0.0');
   });
+
+  void it('ends after the requests that still wait in its queue, too', async (t) => {
+    const rBroker = { mode: 'read', prefetch: 1 };
+    const config = { brokers: { rBroker, wBroker: { mode: 'write' } } };
+    const host = await startTestHost(t, { services, config });
+    const { path } = await writeBundle(host.pluginsDirectory, notesBundle());
+    await host.active('notes', '1.0.0');
+    const notes = (await host.connectClient({ batching: false })).domain('notes');
+    const channel = await host.plainChannel();
+    const waited = Promise.all(Array.from({ length: 8 }, () => notes.call('slow', { ms: 200 }, { mode: 'read' })));
+    await eventually('requests wait in the queue', async () => {
+      return (await channel.checkQueue(`${host.prefix}.req.notes.read`)).messageCount >= 4;
+    });
+    await rm(path);
+    assert.deepEqual(await waited, new Array(8).fill({ waited: 200 }));
+    await host.logged('notes retired', ({ msg }) => msg === 'notes 1.0.0 retired');
+    await assert.rejects(notes.fetch({}), { code: 'BEDS_REQUEST_UNKNOWN_DOMAIN' });
+  });
 });
 
 void describe('a domain with several bundles in the directory', () => {
