@@ -2,7 +2,6 @@ import type { MessagePort } from 'node:worker_threads';
 import type { StoreAdapter } from '../adapter/contract.js';
 import { createAdapter } from '../adapter/factory.js';
 import { keepOpen } from '../adapter/keep-open.js';
-import { Broker } from '../amqp/broker.js';
 import { AmqpConnection } from '../amqp/connection.js';
 import { ReplyPublisher } from '../amqp/reply-publisher.js';
 import { Deadlines } from '../dispatch/deadlines.js';
@@ -11,6 +10,7 @@ import { Suspects } from '../dispatch/suspects.js';
 import type { ServingGeneration } from '../dispatch/serving-generation.js';
 import { GenerationRegistry } from '../generation/registry.js';
 import { EventPublisher } from '../amqp/event-publisher.js';
+import { Brokers } from './brokers.js';
 import { forwardObservations } from './forward-observations.js';
 import { Generations } from './generations.js';
 import type { ThreadCommand, ThreadData, ThreadMessage, ThreadStatus } from './protocol.js';
@@ -18,11 +18,6 @@ import { SharedNotes } from './shared-notes.js';
 
 /** What each step of closing may take when nothing is left of the drain timeout: less would cut off acknowledgements. */
 const CLOSE_MS = 250;
-
-interface NamedBroker {
-  readonly mode: 'read' | 'write';
-  readonly broker: Broker;
-}
 
 /** The composition root of one broker thread: connections, brokers, adapters, generations, request path. */
 export class BrokerThread {
@@ -36,7 +31,7 @@ export class BrokerThread {
   readonly #suspects: Suspects;
   readonly #path: RequestPath;
   readonly #generations: Generations;
-  readonly #brokers: readonly NamedBroker[];
+  readonly #brokers: Brokers;
   readonly #connections: readonly AmqpConnection[];
   readonly #ending = new AbortController();
   #heartbeat: NodeJS.Timeout | undefined;
@@ -78,7 +73,11 @@ export class BrokerThread {
         this.#send({ kind: 'drained', generation, complete });
       },
     });
-    this.#brokers = this.#makeBrokers();
+    this.#brokers = new Brokers({
+      kinds: data.brokers,
+      settings: config.brokers,
+      onDelivery: (delivery) => this.#path.handle(delivery),
+    });
     const options = (role: string): ConstructorParameters<typeof AmqpConnection>[0] => ({
       ...config.broker,
       name: `${node}/${thread}/${role}`,
@@ -86,9 +85,7 @@ export class BrokerThread {
     this.#connections = [
       new AmqpConnection(options('reply'), (model) => this.#replies.attach(model)),
       new AmqpConnection(options('events'), (model) => this.#events.attach(model)),
-      new AmqpConnection(options('consume'), async (model) => {
-        await Promise.all(this.#brokers.map(({ broker }) => broker.attach(model)));
-      }),
+      new AmqpConnection(options('consume'), (model) => this.#brokers.attach(model)),
     ];
   }
 
@@ -123,9 +120,9 @@ export class BrokerThread {
         this.#generations.retire(command.domain);
         return undefined;
       case 'consume':
-        return this.#each(command.mode, (broker) => broker.consume(command.queue));
+        return this.#brokers.consume(command.mode, command.queue);
       case 'cancel':
-        return this.#each(undefined, (broker) => broker.cancel(command.queue));
+        return this.#brokers.cancel(command.queue);
       case 'suspect':
         this.#suspects.suspect(command);
         return undefined;
@@ -142,37 +139,13 @@ export class BrokerThread {
     this.#ending.abort();
     const startedAtMs = performance.now();
     const leftMs = (): number => Math.max(CLOSE_MS, timeoutMs - (performance.now() - startedAtMs));
-    await Promise.all(this.#brokers.map(({ broker }) => broker.stop()));
-    const settled = Promise.all(this.#brokers.map(({ broker }) => broker.idle())).then(() =>
-      this.#generations.settled(),
-    );
+    await this.#brokers.stop();
+    const settled = this.#brokers.idle().then(() => this.#generations.settled());
     await Promise.race([settled, sleep(leftMs())]);
-    await Promise.race([Promise.all(this.#brokers.map(({ broker }) => broker.close())), sleep(CLOSE_MS)]);
+    await Promise.race([this.#brokers.close(), sleep(CLOSE_MS)]);
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(leftMs())));
     await Promise.all(this.#connections.map((connection) => connection.close(leftMs())));
     clearInterval(this.#heartbeat);
-  }
-
-  #makeBrokers(): readonly NamedBroker[] {
-    return this.#data.brokers.flatMap((kind) => {
-      const settings = this.#data.config.brokers[kind];
-      if (settings === undefined) return [];
-      return Array.from({ length: settings.count }, (_, index) => ({
-        mode: settings.mode,
-        broker: new Broker({
-          name: `${kind}-${String(index + 1)}`,
-          prefetch: settings.prefetch,
-          onDelivery: (delivery) => {
-            this.#path.handle(delivery);
-          },
-        }),
-      }));
-    });
-  }
-
-  async #each(mode: 'read' | 'write' | undefined, act: (broker: Broker) => Promise<void>): Promise<void> {
-    const chosen = this.#brokers.filter((entry) => mode === undefined || entry.mode === mode);
-    await Promise.all(chosen.map(({ broker }) => act(broker)));
   }
 
   #status(): ThreadStatus {
@@ -180,7 +153,7 @@ export class BrokerThread {
       connections: Object.fromEntries(
         this.#connections.map(({ name, state }) => [name.split('/').at(-1) ?? name, state]),
       ),
-      brokers: this.#brokers.map(({ broker: { name, queues, inFlight } }) => ({ name, queues, inFlight })),
+      brokers: this.#brokers.status,
       generations: this.#registry.all().map(({ id, domain, version, inFlight, served, failed }) => ({
         id,
         domain,
