@@ -45,10 +45,13 @@ void describe('a running host', () => {
       const { id } = created.data as { id: number };
       const { generation, ...by } = created.by;
       assert.ok(Number.isInteger(generation));
-      assert.deepEqual({ ...created, by }, {
-        ...{ v: 1, id: 'plain-create', ok: true, data: { id, text: 'é', mark: replies } },
-        by: { node: host.host.node, domain: 'notes', version: '1.0.0' },
-      } as ReplyEnvelope);
+      assert.deepEqual(
+        { ...created, by },
+        {
+          ...{ v: 1, id: 'plain-create', ok: true, data: { id, text: 'é', mark: replies } },
+          by: { node: host.host.node, domain: 'notes', version: '1.0.0' },
+        },
+      );
       const fetched = await caller.ask({ routingKey: 'notes.fetch', body: envelope('fetch', { key: id }) });
       assert.deepEqual(fetched.ok && fetched.data, [{ id, text: 'é', mark: replies, version: 1 }]);
     }
