@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { dirname, join, sep } from 'node:path';
+import type * as Amqplib from 'amqplib';
 import { amqpErrors } from '../errors/amqp.js';
 
 /**
@@ -84,19 +85,25 @@ interface Definitions {
 const BASIC = 60;
 const FRAME_HEADER_BYTES = 7 + 12;
 
-/** Puts the guard in front of amqplib's decoder and proves that it took effect. Must run before amqplib is required. */
-export function installHeaderGuard(): void {
+/**
+ * Loads amqplib with the guard in front of its decoder, proves that it took effect, and gives the module. It is a copy of
+ * the host's own, because amqplib binds its decoder when it is loaded: whoever loaded it before (the SDK's client, say)
+ * has one without the guard.
+ */
+export function requireGuarded(): typeof Amqplib {
   const require = createRequire(import.meta.url);
-  const directory = dirname(require.resolve('amqplib'));
-  // n.b. whoever loaded amqplib before (the SDK's client, say) has a decoder that was bound without the guard, so the
-  // modules that are loaded from here on are the host's own.
-  for (const path of Object.keys(require.cache)) {
-    if (path.startsWith(directory + sep)) Reflect.deleteProperty(require.cache, path);
-  }
+  const entry = require.resolve('amqplib');
+  const directory = dirname(entry);
+  const loadedBefore = Object.entries(require.cache).filter(([path]) => path.startsWith(directory + sep));
+  for (const [path] of loadedBefore) Reflect.deleteProperty(require.cache, path);
   const codec = require(join(directory, 'lib', 'codec.js')) as Codec;
   const decode = codec.decodeFields;
   codec.decodeFields = (slice) => (isHarmlessTable(slice) ? decode(slice) : { [MALFORMED_HEADERS]: true });
   assertGuarded(require(join(directory, 'lib', 'defs.js')) as Definitions);
+  const amqplib = require(entry) as typeof Amqplib;
+  // n.b. Node insists on finding what an `import` has parsed and not yet run.
+  for (const [path, module] of loadedBefore) require.cache[path] = module;
+  return amqplib;
 }
 
 /** Decodes a message's properties as a connection does. */
