@@ -23,8 +23,9 @@ export interface DecodedMessage {
 export function decodeMessage(body: Buffer, properties: ContentProperties, limits: EnvelopeLimits): DecodedMessage {
   checkContent(properties);
   scanBody(body, limits);
-  const parsed = parse(body);
-  refuseForbiddenKeys(body, parsed);
+  const text = body.toString('utf8');
+  const parsed = parse(text);
+  refuseForbiddenKeys(text, parsed);
   if (!Array.isArray(parsed)) return { requests: [checkEnvelope(parsed, '')], isBatch: false };
   if (parsed.length === 0 || parsed.length > limits.maxBatch) {
     throw requestErrors.make(
@@ -37,16 +38,18 @@ export function decodeMessage(body: Buffer, properties: ContentProperties, limit
 
 function checkContent({ contentType, contentEncoding }: ContentProperties): void {
   const typeIsFine =
-    contentType === undefined || (typeof contentType === 'string' && /^application\/json(;.*)?$/i.test(contentType));
+    contentType === undefined ||
+    contentType === 'application/json' ||
+    (typeof contentType === 'string' && /^application\/json(;.*)?$/i.test(contentType));
   const encodingIsFine =
     contentEncoding === undefined ||
     (typeof contentEncoding === 'string' && /^(utf-?8|identity|)$/i.test(contentEncoding));
   if (!typeIsFine || !encodingIsFine) throw requestErrors.make('BEDS_REQUEST_CONTENT_TYPE');
 }
 
-function parse(body: Buffer): unknown {
+function parse(text: string): unknown {
   try {
-    return JSON.parse(body.toString('utf8'));
+    return JSON.parse(text);
   } catch {
     throw requestErrors.make('BEDS_REQUEST_MALFORMED', 'The body is not JSON.');
   }
