@@ -6,7 +6,7 @@ import { Broker } from '../host/amqp/broker.js';
 import { AmqpConnection } from '../host/amqp/connection.js';
 import { connect } from '../host/amqp/driver.js';
 import { parseReplyAddress } from '../host/amqp/reply-address.js';
-import { ReplyPublisher } from '../host/amqp/reply-publisher.js';
+import { type Reply, type ReplyOutcome, ReplyPublisher } from '../host/amqp/reply-publisher.js';
 import { ChaosProxy } from './support/chaos-proxy.js';
 import { privateServices, sharedServices } from './support/services.js';
 
@@ -195,14 +195,18 @@ void describe('the reply publisher', () => {
     return { replies, connection };
   }
   const soon = (): number => performance.now() + 5_000;
+  const publish = (replies: ReplyPublisher, reply: Reply): Promise<ReplyOutcome> =>
+    new Promise((resolve) => {
+      replies.publish(reply, resolve);
+    });
 
   void it('confirms what reached a queue and says what reached none', async (t) => {
     const channel = await plainChannel(t);
     const { queue } = await channel.assertQueue('', { exclusive: true });
     const { replies } = await publisher(t, server.url);
     const reply = { correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon() };
-    const reached = replies.publish({ ...reply, address: { queue, mandatory: true } });
-    const lost = replies.publish({ ...reply, address: { queue: 'amq.gen-gone-gone-gone-gone', mandatory: true } });
+    const reached = publish(replies, { ...reply, address: { queue, mandatory: true } });
+    const lost = publish(replies, { ...reply, address: { queue: 'amq.gen-gone-gone-gone-gone', mandatory: true } });
     assert.deepEqual(await Promise.all([reached, lost]), ['confirmed', 'unroutable']);
     assert.equal(replies.unroutable, 1);
     assert.equal(replies.pending, 0);
@@ -218,7 +222,7 @@ void describe('the reply publisher', () => {
     const outcomes = Array.from({ length: 50 }, (_, index) => {
       if (index === 25) proxy.cut();
       const body = Buffer.from(String(index));
-      return replies.publish({
+      return publish(replies, {
         correlationId: undefined,
         body,
         expiresAtMs: soon(),
@@ -239,7 +243,7 @@ void describe('the reply publisher', () => {
 
   void it('lets go of a reply at its deadline when there is no connection', async () => {
     const replies = new ReplyPublisher();
-    const outcome = await replies.publish({
+    const outcome = await publish(replies, {
       correlationId: undefined,
       body: Buffer.alloc(0),
       expiresAtMs: performance.now() + 50,

@@ -3,7 +3,7 @@ import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Manifest } from '@beds/sdk';
 import type { StoreAdapter } from '../../host/adapter/contract.js';
 import { Delivery } from '../../host/amqp/delivery.js';
-import { type Reply, ReplyPublisher, type ReplyOutcome } from '../../host/amqp/reply-publisher.js';
+import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
 import { Deadlines } from '../../host/dispatch/deadlines.js';
 import { RequestPath } from '../../host/dispatch/request-path.js';
@@ -24,9 +24,9 @@ export interface DispatchProbe {
 class NoReplies extends ReplyPublisher {
   last: Reply | undefined;
 
-  override publish(reply: Reply): Promise<ReplyOutcome> {
+  override publish(reply: Reply, onSettled: ReplySettled): void {
     this.last = reply;
-    return Promise.resolve('confirmed');
+    onSettled('confirmed');
   }
 }
 

@@ -28,3 +28,26 @@ export function parseReplyAddress(replyTo: string, prefix: string): ReplyAddress
   }
   return undefined;
 }
+
+const MAX_KNOWN = 1_000;
+
+/** Reply addresses, each parsed once: a caller sends the same one with every request. */
+export class ReplyAddresses {
+  readonly #prefix: string;
+  readonly #known = new Map<string, ReplyAddress>();
+
+  constructor(prefix: string) {
+    this.#prefix = prefix;
+  }
+
+  /** As `parseReplyAddress`. */
+  parse(replyTo: string): ReplyAddress | undefined {
+    const known = this.#known.get(replyTo);
+    if (known !== undefined) return known;
+    const address = parseReplyAddress(replyTo, this.#prefix);
+    if (address === undefined) return undefined;
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
+    this.#known.set(replyTo, address);
+    return address;
+  }
+}

@@ -1,4 +1,4 @@
-import type { ChannelModel, ConfirmChannel } from 'amqplib';
+import type { ChannelModel, ConfirmChannel, Options } from 'amqplib';
 import type { ReplyAddress } from './reply-address.js';
 
 /**
@@ -16,13 +16,18 @@ export interface Reply {
   readonly expiresAtMs: number;
 }
 
+/** Called once, with what became of the reply. */
+export type ReplySettled = (outcome: ReplyOutcome) => void;
+
+/** One record for each reply, and no promise: there are as many of them as there are requests. */
 interface Pending {
   readonly reply: Reply;
-  readonly messageId: string;
+  readonly onSettled: ReplySettled;
+  /** How RabbitMQ's return names it; undefined where the reply cannot be returned. */
+  readonly messageId: string | undefined;
   /** Whether it is on the way on the present channel. */
   sent: boolean;
   returned: boolean;
-  readonly settle: (outcome: ReplyOutcome) => void;
 }
 
 const SWEEP_MS = 100;
@@ -32,7 +37,8 @@ const SWEEP_MS = 100;
  * connection. A reply counts as sent when RabbitMQ confirmed it; unconfirmed ones are sent again on the next connection.
  */
 export class ReplyPublisher {
-  readonly #pending = new Map<string, Pending>();
+  readonly #pending = new Set<Pending>();
+  readonly #returnable = new Map<unknown, Pending>();
   #channel: ConfirmChannel | undefined;
   #sequence = 0;
   #isSweeping = false;
@@ -52,62 +58,57 @@ export class ReplyPublisher {
     channel.on('error', () => undefined);
     channel.on('return', (message) => {
       // n.b. basic.return arrives before the confirm of the same message.
-      const pending = this.#pending.get(String(message.properties.messageId));
+      const pending = this.#returnable.get(message.properties.messageId);
       if (pending !== undefined) pending.returned = true;
     });
     channel.on('close', () => {
       if (this.#channel === channel) this.#channel = undefined;
     });
     this.#channel = channel;
-    for (const pending of this.#pending.values()) this.#send(channel, pending);
+    for (const pending of this.#pending) this.#send(channel, pending);
   }
 
-  /** Never rejects. */
-  publish(reply: Reply): Promise<ReplyOutcome> {
-    return new Promise((resolve) => {
+  /** Never throws; `onSettled` must not throw either. */
+  publish(reply: Reply, onSettled: ReplySettled): void {
+    let messageId: string | undefined;
+    if (reply.address.mandatory) {
       this.#sequence += 1;
-      const messageId = String(this.#sequence);
-      const pending: Pending = {
-        reply,
-        messageId,
-        sent: false,
-        returned: false,
-        settle: (outcome) => {
-          if (!this.#pending.delete(messageId)) return;
-          if (outcome === 'unroutable') this.#unroutable += 1;
-          resolve(outcome);
-        },
-      };
-      this.#pending.set(messageId, pending);
-      if (this.#channel !== undefined) this.#send(this.#channel, pending);
-      this.#sweepLater();
-    });
+      messageId = String(this.#sequence);
+    }
+    const pending: Pending = { reply, onSettled, messageId, sent: false, returned: false };
+    this.#pending.add(pending);
+    if (messageId !== undefined) this.#returnable.set(messageId, pending);
+    if (this.#channel !== undefined) this.#send(this.#channel, pending);
+    this.#sweepLater();
   }
 
   #send(channel: ConfirmChannel, pending: Pending): void {
     const { address, body, correlationId } = pending.reply;
+    const { messageId } = pending;
+    const options: Options.Publish = {
+      contentType: 'application/json',
+      type: 'beds.reply',
+      mandatory: address.mandatory,
+    };
+    if (correlationId !== undefined) options.correlationId = correlationId;
+    if (messageId !== undefined) options.messageId = messageId;
     pending.sent = true;
     try {
-      channel.publish(
-        '',
-        address.queue,
-        body,
-        {
-          contentType: 'application/json',
-          type: 'beds.reply',
-          messageId: pending.messageId,
-          mandatory: address.mandatory,
-          ...(correlationId === undefined ? {} : { correlationId }),
-        },
-        (error) => {
-          // A nack, or the channel closed first: the next sweep or channel sends it again, until the deadline.
-          if (error === null) pending.settle(pending.returned ? 'unroutable' : 'confirmed');
-          else pending.sent = false;
-        },
-      );
+      channel.publish('', address.queue, body, options, (error) => {
+        // A nack, or the channel closed first: the next sweep or channel sends it again, until the deadline.
+        if (error === null) this.#settle(pending, pending.returned ? 'unroutable' : 'confirmed');
+        else pending.sent = false;
+      });
     } catch {
       pending.sent = false;
     }
+  }
+
+  #settle(pending: Pending, outcome: ReplyOutcome): void {
+    if (!this.#pending.delete(pending)) return;
+    if (pending.messageId !== undefined) this.#returnable.delete(pending.messageId);
+    if (outcome === 'unroutable') this.#unroutable += 1;
+    pending.onSettled(outcome);
   }
 
   #sweepLater(): void {
@@ -121,8 +122,8 @@ export class ReplyPublisher {
   }
 
   #sweep(nowMs: number): void {
-    for (const pending of this.#pending.values()) {
-      if (pending.reply.expiresAtMs <= nowMs) pending.settle('expired');
+    for (const pending of this.#pending) {
+      if (pending.reply.expiresAtMs <= nowMs) this.#settle(pending, 'expired');
       else if (!pending.sent && this.#channel !== undefined) this.#send(this.#channel, pending);
     }
   }

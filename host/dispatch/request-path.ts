@@ -1,6 +1,6 @@
 import { type BedsError, isBedsError, type RequestEnvelope, type Verdict } from '@beds/sdk';
 import type { Delivery } from '../amqp/delivery.js';
-import { parseReplyAddress, type ReplyAddress } from '../amqp/reply-address.js';
+import { type ReplyAddress, ReplyAddresses } from '../amqp/reply-address.js';
 import type { ReplyPublisher } from '../amqp/reply-publisher.js';
 import { MALFORMED_HEADERS } from '../amqp/header-guard.js';
 import type { Config } from '../config/schema.js';
@@ -34,27 +34,27 @@ export interface RequestPathOptions {
   readonly entering: (generation: ServingGeneration) => void;
 }
 
-/** The answer to one request of a message. */
+/** The answer to one request, or to all requests of a message. */
 interface Answer {
   readonly text: string;
   readonly verdict: Verdict;
-}
-
-interface OutgoingReply {
-  /** Undefined: the caller wants none. */
-  readonly address: ReplyAddress | undefined;
-  readonly body: string;
+  /** Deadline of what was asked, in terms of performance.now(). */
   readonly expiresAtMs: number;
 }
 
 /** From a delivered message to its acknowledgement. */
 export class RequestPath implements ContextHost {
   readonly #options: RequestPathOptions;
+  readonly #exchange: string;
+  readonly #addresses: ReplyAddresses;
   #served = 0;
   #failed = 0;
 
   constructor(options: RequestPathOptions) {
     this.#options = options;
+    const { prefix } = options.config.broker;
+    this.#exchange = `${prefix}.request`;
+    this.#addresses = new ReplyAddresses(prefix);
   }
 
   get counts(): { readonly served: number; readonly failed: number } {
@@ -87,33 +87,42 @@ export class RequestPath implements ContextHost {
       }
       message = decodeMessage(delivery.body, delivery.properties, this.#options.config.limits);
     } catch (error) {
-      const failure = toReplyError(error);
-      const expiresAtMs = this.#expiry([], receivedAtMs);
-      await this.#reply(delivery, { address, body: this.#refusal(delivery, failure), expiresAtMs });
-      delivery.settle(failure.verdict);
+      this.#conclude(delivery, address, this.#refusal(delivery, toReplyError(error), receivedAtMs));
       return;
     }
-    const answers = await Promise.all(message.requests.map((request) => this.#answer(request, delivery, receivedAtMs)));
-    const texts = answers.map((answer) => answer.text);
-    const body = message.isBatch ? `[${texts.join(',')}]` : (texts[0] ?? '');
-    await this.#reply(delivery, { address, body, expiresAtMs: this.#expiry(message.requests, receivedAtMs) });
-    delivery.settle(answers.find((answer) => answer.verdict !== 'ack')?.verdict ?? 'ack');
+    const { requests, isBatch } = message;
+    const [first] = requests;
+    const answer =
+      isBatch || first === undefined
+        ? await this.#answerBatch(requests, delivery, receivedAtMs)
+        : await this.#answer(first, delivery, receivedAtMs);
+    this.#conclude(delivery, address, answer);
+  }
+
+  async #answerBatch(requests: readonly RequestEnvelope[], delivery: Delivery, receivedAtMs: number): Promise<Answer> {
+    const answers = await Promise.all(requests.map((request) => this.#answer(request, delivery, receivedAtMs)));
+    return {
+      text: `[${answers.map(({ text }) => text).join(',')}]`,
+      verdict: answers.find(({ verdict }) => verdict !== 'ack')?.verdict ?? 'ack',
+      expiresAtMs: answers.reduce((latestMs, { expiresAtMs }) => Math.max(latestMs, expiresAtMs), receivedAtMs),
+    };
   }
 
   /** Carries out one request; never rejects. */
   async #answer(request: RequestEnvelope, delivery: Delivery, receivedAtMs: number): Promise<Answer> {
     const startedAtMs = requestChannel.hasSubscribers ? performance.now() : 0;
     const generation = this.#options.registry.active(request.domain);
+    const expiresAtMs = this.#expiry(request.meta?.deadlineMs, receivedAtMs);
     let failure: BedsError | undefined;
     let text: string;
     try {
-      authorise(request, delivery, this.#options.config.broker.prefix);
+      authorise(request, delivery, this.#exchange);
       const scope = new RequestScope({
         requestId: request.id,
         client: request.meta?.client,
         session: request.meta?.session,
         idempotencyKey: request.meta?.idempotencyKey,
-        expiresAtMs: this.#expiry([request], receivedAtMs),
+        expiresAtMs,
       });
       const target = resolve(generation, request.op);
       if (delivery.redelivered && !target.operation.repeatable) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
@@ -137,13 +146,19 @@ export class RequestPath implements ContextHost {
         ms: performance.now() - startedAtMs,
       });
     }
-    return { text, verdict: failure?.verdict ?? 'ack' };
+    return { text, verdict: failure?.verdict ?? 'ack', expiresAtMs };
   }
 
   /** Runs an operation for template code of another domain, in this thread. */
   async invoke(call: DomainCall): Promise<OperationResult> {
     if (call.depth > MAX_CALL_DEPTH) throw requestErrors.make('BEDS_REQUEST_CALL_DEPTH');
-    return this.#run(resolve(this.#options.registry.active(call.domain), call.op), call);
+    const target = resolve(this.#options.registry.active(call.domain), call.op);
+    if (call.mode === 'read' && target.operation.mode === 'write') throw requestErrors.make('BEDS_REQUEST_READ_ONLY');
+    return this.#run(target, call);
+  }
+
+  get maxPageRows(): number {
+    return this.#options.config.limits.maxPageRows;
   }
 
   entering(generation: ServingGeneration): void {
@@ -181,36 +196,44 @@ export class RequestPath implements ContextHost {
   #replyAddress(delivery: Delivery): ReplyAddress | 'refused' | undefined {
     const replyTo: unknown = delivery.properties.replyTo;
     if (typeof replyTo !== 'string' || replyTo === '') return undefined;
-    const address = parseReplyAddress(replyTo, this.#options.config.broker.prefix);
+    const address = this.#addresses.parse(replyTo);
     if (address !== undefined) return address;
     publishFault({ where: 'reply address', error: requestErrors.make('BEDS_REQUEST_REPLY_TO') });
     return 'refused';
   }
 
-  async #reply(delivery: Delivery, reply: OutgoingReply): Promise<void> {
-    if (reply.address === undefined) return;
+  /** Replies, and settles the message when RabbitMQ has taken responsibility for the reply. */
+  #conclude(delivery: Delivery, address: ReplyAddress | undefined, answer: Answer): void {
+    const { text, verdict, expiresAtMs } = answer;
+    if (address === undefined) {
+      delivery.settle(verdict);
+      return;
+    }
     const correlationId: unknown = delivery.properties.correlationId;
-    await this.#options.replies.publish({
-      address: reply.address,
-      correlationId: typeof correlationId === 'string' ? correlationId : undefined,
-      body: Buffer.from(reply.body),
-      expiresAtMs: reply.expiresAtMs + REPLY_GRACE_MS,
-    });
+    this.#options.replies.publish(
+      {
+        address,
+        correlationId: typeof correlationId === 'string' ? correlationId : undefined,
+        body: Buffer.from(text),
+        expiresAtMs: expiresAtMs + REPLY_GRACE_MS,
+      },
+      () => {
+        delivery.settle(verdict);
+      },
+    );
   }
 
-  #expiry(requests: readonly RequestEnvelope[], receivedAtMs: number): number {
+  #expiry(deadlineMs: number | undefined, receivedAtMs: number): number {
     const { defaultDeadlineMs, maxDeadlineMs } = this.#options.config.limits;
-    let latestMs = requests.length === 0 ? defaultDeadlineMs : 0;
-    for (const { meta } of requests) {
-      latestMs = Math.max(latestMs, Math.min(meta?.deadlineMs ?? defaultDeadlineMs, maxDeadlineMs));
-    }
-    return receivedAtMs + latestMs;
+    return receivedAtMs + Math.min(deadlineMs ?? defaultDeadlineMs, maxDeadlineMs);
   }
 
   /** A message that could not be decoded has no id: its correlation id stands in. */
-  #refusal(delivery: Delivery, error: BedsError): string {
+  #refusal(delivery: Delivery, error: BedsError, receivedAtMs: number): Answer {
     const id: unknown = delivery.properties.correlationId;
-    return encodeFailure(typeof id === 'string' ? id : '', error, this.#unservedBy(''));
+    const text = encodeFailure(typeof id === 'string' ? id : '', error, this.#unservedBy(''));
+    const expiresAtMs = receivedAtMs + this.#options.config.limits.defaultDeadlineMs;
+    return { text, verdict: error.verdict, expiresAtMs };
   }
 
   #unservedBy(domain: string): string {
@@ -252,9 +275,8 @@ function checkSize(text: string, maxBytes: number): void {
  * The broker checked the caller's right to the routing key (topic permissions), so the envelope must ask for what the
  * routing key says, and the message must have come through the request exchange and not straight into the queue.
  */
-function authorise(request: RequestEnvelope, delivery: Delivery, prefix: string): void {
-  const exchangeIsRight = delivery.exchange === `${prefix}.request`;
-  if (!exchangeIsRight || delivery.routingKey !== `${request.domain}.${request.op}`) {
+function authorise(request: RequestEnvelope, delivery: Delivery, exchange: string): void {
+  if (delivery.exchange !== exchange || delivery.routingKey !== `${request.domain}.${request.op}`) {
     throw requestErrors.make('BEDS_REQUEST_ROUTE_MISMATCH');
   }
 }
