@@ -32,6 +32,29 @@ void describe('a running host', () => {
     assert.equal(await notes.call('version', {}), '1.0.0');
   });
 
+  void it('refuses a page that is longer than the configuration allows, naming the field', async (t) => {
+    const { connectClient, config } = await serveNotes(t);
+    const notes = (await connectClient()).domain('notes');
+    const { maxPageRows } = config.limits;
+    assert.deepEqual(await notes.fetch({ limit: maxPageRows }), { rows: [] });
+    const refusal = { code: 'BEDS_REQUEST_INVALID', field: 'query.limit' };
+    await assert.rejects(notes.fetch({ limit: maxPageRows + 1 }), refusal);
+  });
+
+  void it('keeps a read from writing through another domain, because reads may be run again', async (t) => {
+    const { connectClient, pluginsDirectory, active } = await serveNotes(t);
+    const erase = `return ctx.domain('notes').delete(1);`;
+    const operations = { peek: { mode: 'read', run: erase }, erase: { mode: 'write', run: erase } } as const;
+    await writeBundle(
+      pluginsDirectory,
+      notesBundle({ domain: 'tasks', name: 'tasks.mjs', domains: ['notes'], operations }),
+    );
+    await active('tasks', '1.0.0');
+    const tasks = (await connectClient()).domain('tasks');
+    await assert.rejects(tasks.call('peek', {}), { code: 'BEDS_REQUEST_READ_ONLY' });
+    assert.deepEqual(await tasks.call('erase', {}), { affected: 0 });
+  });
+
   void it('serves an AMQP program without SDK, by direct reply-to and into a queue that the server named', async (t) => {
     const host = await serveNotes(t);
     for (const replies of ['direct', 'queue'] as const) {

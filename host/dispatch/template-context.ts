@@ -3,13 +3,14 @@ import type {
   DomainCaller,
   Json,
   JsonObject,
+  OperationMode,
   Page,
   TemplateContext,
   TemplateLog,
   TransactionScope,
   ViewQuery,
 } from '@beds/sdk';
-import type { CallOptions, NamedObject } from '../adapter/contract.js';
+import type { CallOptions, KeyedQuery, NamedObject } from '../adapter/contract.js';
 import { requestErrors } from '../errors/request.js';
 import { publishTemplateLog, type TemplateLogEvent } from '../observe/channels.js';
 import type { OperationResult } from './check-result.js';
@@ -21,6 +22,8 @@ import type { ServingGeneration } from './serving-generation.js';
 export interface ContextHost {
   /** Runs an operation of another domain in this thread, under the same scope. */
   invoke(call: DomainCall): Promise<OperationResult>;
+  /** Most rows in one page: `limits.maxPageRows`. */
+  readonly maxPageRows: number;
   /** Notes whose code is about to run, so that a thread that stops answering can be blamed on it. */
   entering(generation: ServingGeneration): void;
 }
@@ -30,6 +33,8 @@ export interface DomainCall {
   readonly op: string;
   readonly input: OperationInput;
   readonly scope: RequestScope;
+  /** Of the operation that calls: a read may be repeated, so it must not lead to a write. */
+  readonly mode: OperationMode;
   readonly depth: number;
 }
 
@@ -103,19 +108,18 @@ export class RequestContext implements TemplateContext {
 
   async view(alias: string, query: ViewQuery = {}): Promise<Page> {
     const object = this.#object(alias);
-    const keyed = { ...query, key: this.#options.generation.source.manifest.key };
+    const keyed = this.#keyed(query);
     return this.#returning(this.#options.generation.adapter.view(object, keyed, this.#callOptions()));
   }
 
   async transaction<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T> {
-    const { key } = this.#options.generation.source.manifest;
     return this.#returning(
       this.#options.generation.adapter.transaction(
         (scope) =>
           work({
             call: async (alias, args = {}) =>
               this.#returning(scope.call(this.#object(alias), this.#checkArgs(alias, args))),
-            view: async (alias, query = {}) => this.#returning(scope.view(this.#object(alias), { ...query, key })),
+            view: async (alias, query = {}) => this.#returning(scope.view(this.#object(alias), this.#keyed(query))),
           }),
         this.#callOptions(),
       ),
@@ -123,7 +127,7 @@ export class RequestContext implements TemplateContext {
   }
 
   domain(name: string): DomainCaller {
-    const { generation, host, scope, depth } = this.#options;
+    const { generation, host, operation, scope, depth } = this.#options;
     if (!generation.source.manifest.domains.includes(name)) {
       throw requestErrors.make(
         'BEDS_REQUEST_UNDECLARED',
@@ -131,7 +135,7 @@ export class RequestContext implements TemplateContext {
       );
     }
     const invoke = (op: string, input: OperationInput): Promise<OperationResult> =>
-      this.#returning(host.invoke({ domain: name, op, input, scope, depth: depth + 1 }));
+      this.#returning(host.invoke({ domain: name, op, input, scope, mode: operation.mode, depth: depth + 1 }));
     const record = async (op: string, input: OperationInput): Promise<JsonObject> =>
       (await invoke(op, input)).data as JsonObject;
     return {
@@ -154,6 +158,15 @@ export class RequestContext implements TemplateContext {
       throw requestErrors.make('BEDS_REQUEST_UNDECLARED', `The template does not declare an object named ${alias}.`);
     }
     return object;
+  }
+
+  #keyed(query: ViewQuery): KeyedQuery {
+    const { maxPageRows } = this.#options.host;
+    if (query.limit !== undefined && query.limit > maxPageRows) {
+      const message = `query.limit must be at most ${String(maxPageRows)}; follow the cursor for more rows.`;
+      throw requestErrors.make('BEDS_REQUEST_INVALID', message, { field: 'query.limit' });
+    }
+    return { ...query, key: this.#options.generation.source.manifest.key };
   }
 
   #checkArgs(alias: string, args: JsonObject): JsonObject {

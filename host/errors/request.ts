@@ -57,7 +57,7 @@ export const requestErrors = defineErrors({
   BEDS_REQUEST_UNKNOWN_OPERATION: {
     message: 'The domain has no such operation.',
     status: 'not-found',
-    action: 'Check the name; `beds plugins <domain>` lists the operations of the live version.',
+    action: 'Check the name against the template; `by` and `beds status` say which version is live.',
   },
   BEDS_REQUEST_DEADLINE_EXCEEDED: {
     message: 'The deadline passed before the request was done.',
@@ -81,6 +81,11 @@ export const requestErrors = defineErrors({
     message: 'Domains call each other too deeply.',
     status: 'fault',
     action: 'Look for two templates that call each other through ctx.domain.',
+  },
+  BEDS_REQUEST_READ_ONLY: {
+    message: 'A read called an operation of another domain that writes.',
+    status: 'fault',
+    action: "Declare the calling operation with mode 'write': a read may be run again at any time.",
   },
   BEDS_REQUEST_UNDECLARED: {
     message: 'The template uses something that its definition does not declare.',

@@ -4,9 +4,9 @@ import { RequestScope } from '../dispatch/request-scope.js';
 import { ServingGeneration } from '../dispatch/serving-generation.js';
 import { type ContextHost, RequestContext } from '../dispatch/template-context.js';
 import { threadErrors } from '../errors/thread.js';
-import { compileTemplate, disposeTemplate } from '../generation/compile.js';
+import { compileTemplate, disposeTemplate, generationFile } from '../generation/compile.js';
 import type { GenerationSource } from '../generation/contract.js';
-import { mapStack } from '../generation/map-stack.js';
+import { firstPlace, mapStack, stackOf } from '../generation/map-stack.js';
 import type { GenerationRegistry } from '../generation/registry.js';
 import { publishFault } from '../observe/channels.js';
 
@@ -40,7 +40,7 @@ export class Generations {
     try {
       await this.#setUp(generation);
     } catch (error) {
-      throw threadErrors.make('BEDS_THREAD_PREPARE_FAILED', `setup() failed: ${mapStack(error, source)}`, {
+      throw threadErrors.make('BEDS_THREAD_PREPARE_FAILED', `setup() failed: ${reasonOf(error, source)}`, {
         cause: error,
       });
     }
@@ -140,6 +140,14 @@ export class Generations {
       },
     };
   }
+}
+
+/** The message, and the author's line where the stack has one. */
+function reasonOf(error: unknown, source: GenerationSource): string {
+  const files = [{ file: generationFile(source.manifest), sourceMap: source.sourceMap }];
+  const place = firstPlace(stackOf(error), files);
+  const message = error instanceof Error ? error.message : String(error);
+  return place === undefined ? message : `${message} (${place})`;
 }
 
 function withReject(): { readonly promise: Promise<never>; readonly reject: (error: Error) => void } {

@@ -1,7 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { isBedsError } from '@beds/sdk';
 import { threadErrors } from '../errors/thread.js';
-import { publishFault } from '../observe/channels.js';
 import type { PlainError, ThreadData, ThreadMessage, ThreadRequest } from './protocol.js';
 import { BrokerThread } from './thread.js';
 
@@ -9,11 +8,11 @@ import { BrokerThread } from './thread.js';
 async function main(): Promise<void> {
   const port = parentPort;
   if (port === null) throw threadErrors.make('BEDS_THREAD_START_FAILED', 'This file must be started as a worker.');
+  const thread = new BrokerThread(workerData as ThreadData, port);
   // A template that forgot to await must not cost the requests of others: by default Node would end the thread.
   process.on('unhandledRejection', (error) => {
-    publishFault({ where: 'unhandled rejection', error });
+    thread.report('unhandled rejection', error);
   });
-  const thread = new BrokerThread(workerData as ThreadData, port);
   const answer = (message: ThreadMessage): void => {
     port.postMessage(message);
   };

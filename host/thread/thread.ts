@@ -8,8 +8,11 @@ import { Deadlines } from '../dispatch/deadlines.js';
 import { RequestPath } from '../dispatch/request-path.js';
 import { Suspects } from '../dispatch/suspects.js';
 import type { ServingGeneration } from '../dispatch/serving-generation.js';
+import { generationFile } from '../generation/compile.js';
+import { mapStack } from '../generation/map-stack.js';
 import { GenerationRegistry } from '../generation/registry.js';
 import { EventPublisher } from '../amqp/event-publisher.js';
+import { publishFault } from '../observe/channels.js';
 import { Brokers } from './brokers.js';
 import { forwardObservations } from './forward-observations.js';
 import { Generations } from './generations.js';
@@ -131,6 +134,17 @@ export class BrokerThread {
       case 'stop':
         this.#stopping ??= this.#stop(command.timeoutMs);
         return this.#stopping;
+    }
+  }
+
+  /** Makes a fault known that no request ended with, with the author's line where the code is a live template's. */
+  report(where: string, error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? '') : '';
+    const generation = this.#registry.all().find(({ source }) => text.includes(generationFile(source.manifest)));
+    if (generation === undefined) publishFault({ where, error });
+    else {
+      const { domain, version, source } = generation;
+      publishFault({ where, error: mapStack(error, source), domain, version });
     }
   }
 

@@ -26,6 +26,8 @@ export interface BundleOptions {
   readonly store?: string;
   /** Default: one view `notes_all` with columns `id` and `text` as `fetch`. */
   readonly objects?: Readonly<Record<string, unknown>>;
+  /** Other domains that the code calls. */
+  readonly domains?: readonly string[];
   /** Custom operations: manifest and code agree. `run` is the body of `async run(input, ctx)`. */
   readonly operations?: Readonly<Record<string, BundleOperation>>;
   /** Bodies of methods that differ from the usual ones: createRecord, fetchRecords, updateRecord, deleteRecord, setup, … */
@@ -165,7 +167,7 @@ function definitionOf(options: BundleOptions): Record<string, unknown> {
     key: 'id',
     operations: Object.fromEntries([...core, ['fetch', { mode: 'read', idempotent: true }], ...custom]),
     objects,
-    domains: [],
+    domains: options.domains ?? [],
     sdk: '0.1.0',
   };
 }
