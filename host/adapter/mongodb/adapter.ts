@@ -26,7 +26,7 @@ import type { Attempt } from './server-error.js';
 import { toStoreError } from './server-error.js';
 import { Slots } from './slots.js';
 import { runTransaction } from './transaction.js';
-import { queryStages, toPage } from './views.js';
+import { prepareRead } from './views.js';
 
 const READ: Attempt = { write: false, many: false };
 const DESCRIBE_TIMEOUT_MS = 10_000;
@@ -153,22 +153,16 @@ class MongodbAdapter implements StoreAdapter {
     if (object.kind !== 'view') throw storeErrors.make('BEDS_STORE_OBJECT_CHANGED');
     const native = nativeOf(object);
     const plan = planQuery(object, query);
-    const own = partsOf(native)['pipeline']?.(new Map()) as readonly object[];
-    const pipeline = [...own, ...queryStages(object, native, plan)];
+    const own = partsOf(native)['pipeline']?.(new Map()) as readonly Record<string, unknown>[];
+    const read = prepareRead(object, plan, own);
     return {
       attempt: READ,
-      run: async (deadline, session) => {
-        const documents = await this.#connection.db
-          .collection(native.on)
-          .aggregate(pipeline, {
-            signal: deadline.signal,
-            maxTimeMS: deadline.serverMs,
-            batchSize: plan.limit + 1,
-            ...(session === undefined ? {} : { session }),
-          })
-          .toArray();
-        return toPage(object, plan, documents);
-      },
+      run: (deadline, session) =>
+        read(this.#connection.db.collection(native.on), {
+          signal: deadline.signal,
+          maxTimeMS: deadline.serverMs,
+          ...(session === undefined ? {} : { session }),
+        }),
     };
   }
 
