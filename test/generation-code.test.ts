@@ -203,12 +203,17 @@ describe('the contract of a template', () => {
 });
 
 describe('memory', () => {
-  it('is given back by 600 swaps of a 60 KB bundle inside a 64 MB heap', { timeout: 60_000 }, async () => {
-    const child = new URL('./support/swap-many.js', import.meta.url).pathname;
-    const flags = ['--expose-gc', '--max-old-space-size=64', child, '600'];
-    const { stdout } = await promisify(execFile)(process.execPath, flags, { timeout: 55_000 });
-    const { swaps, grownBytes } = JSON.parse(stdout) as { readonly swaps: number; readonly grownBytes: number };
-    assert.equal(swaps, 600);
-    assert.ok(grownBytes < 4_000_000, `the heap grew by ${grownBytes} bytes over ${swaps} swaps`);
-  });
+  it(
+    'is given back: 2,000 swaps of a 70 KB bundle, twice as much text as the heap holds, end inside a 64 MB heap',
+    { timeout: 60_000 },
+    async () => {
+      const child = new URL('./support/swap-many.js', import.meta.url).pathname;
+      const flags = ['--expose-gc', '--max-old-space-size=64', child, '2000'];
+      const { stdout } = await promisify(execFile)(process.execPath, flags, { timeout: 55_000 });
+      const { swaps, grownBytes } = JSON.parse(stdout) as { readonly swaps: number; readonly grownBytes: number };
+      assert.equal(swaps, 2_000);
+      // n.b. from Node 24 on, code is given back under memory pressure and not at once: what counts is that the heap sufficed.
+      assert.ok(grownBytes < 48_000_000, `the heap grew by ${grownBytes} bytes over ${swaps} swaps`);
+    },
+  );
 });
