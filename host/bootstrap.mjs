@@ -5,7 +5,18 @@
  * signals and the exit code need no forwarding.
  */
 import { spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -16,6 +27,9 @@ const LEAST_NODE = [20, 19];
 const LOCK = join(ROOT, '.beds', 'setup.lock');
 const LOCK_WAIT_MS = 15 * 60_000;
 const STAMP = join(ROOT, 'dist', '.built');
+/** What is compiled, and its copy while the compiler runs: it writes out sources with errors too. */
+const BUILT = ['dist', join('sdk', 'dist')];
+const LAST_BUILD = join(ROOT, '.beds', 'last-build');
 const PLUGINS = join(ROOT, 'plugins');
 const EXIT_GRACE_MS = 5_000;
 /** Commands for those who work on the project; every other one belongs to the command line of the host. */
@@ -99,17 +113,50 @@ async function install(reason) {
   );
 }
 
-async function compile(reason) {
+/** Throws where an own program asks, or nothing was built before; else a failure leaves the last build as it was. */
+async function compile(reason, isOwn) {
   say(`${reason}: compiling with \`tsc -b\``);
   // Made before the time is taken: a folder that appears below sdk/ would make sdk/ look changed.
   mkdirSync(join(ROOT, 'sdk', 'dist'), { recursive: true });
+  saveBuild();
   const startedAt = new Date();
   const code = await run(process.execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']);
-  if (code !== 0) throw new SetupError('the sources do not compile; the compiler names the lines above.');
+  if (code !== 0) {
+    const builtAt = restoreBuild();
+    if (isOwn || builtAt === undefined) {
+      throw new SetupError('the sources do not compile; the compiler names the lines above.');
+    }
+    say(`the sources do not compile (see above); going on with the last build, of ${builtAt.toLocaleString('sv')}`);
+    return;
+  }
+  rmSync(LAST_BUILD, { recursive: true, force: true });
   mkdirSync(dirname(STAMP), { recursive: true });
   writeFileSync(STAMP, '');
   // n.b. the time before compiling: a file saved meanwhile counts as newer.
   utimesSync(STAMP, startedAt, startedAt);
+}
+
+/** A copy that is there already is of the last good build: the compiler that followed it was interrupted. */
+function saveBuild() {
+  if (!existsSync(STAMP) || existsSync(LAST_BUILD)) return;
+  const draft = `${LAST_BUILD}.draft`;
+  rmSync(draft, { recursive: true, force: true });
+  copyBuild(ROOT, draft);
+  renameSync(draft, LAST_BUILD);
+}
+
+/** Puts the last good build back and gives its time; undefined when there is none. */
+function restoreBuild() {
+  if (!existsSync(LAST_BUILD)) return undefined;
+  copyBuild(LAST_BUILD, ROOT);
+  rmSync(LAST_BUILD, { recursive: true, force: true });
+  return statSync(STAMP).mtime;
+}
+
+/** With the times: the compiler and the stamp go by them. */
+function copyBuild(from, to) {
+  for (const folder of BUILT)
+    cpSync(join(from, folder), join(to, folder), { recursive: true, preserveTimestamps: true });
 }
 
 /** Runs a program to its end with our terminal; its output goes to stderr, so that stdout is the command's alone. */
@@ -125,14 +172,14 @@ function run(command, args) {
 }
 
 /** Installs and compiles what is missing; only one process of a checkout does at a time. */
-async function setUp() {
+async function setUp(isOwn) {
   if (whyInstall() === undefined && whyCompile() === undefined) return;
   await takeLock();
   try {
     const missing = whyInstall();
     if (missing !== undefined) await install(missing);
     const stale = whyCompile();
-    if (stale !== undefined) await compile(stale);
+    if (stale !== undefined) await compile(stale, isOwn);
   } finally {
     rmSync(LOCK, { force: true });
   }
@@ -190,10 +237,10 @@ function isAlive(pid) {
 
 async function main() {
   checkNode();
-  await setUp();
   const [command, ...rest] = process.argv.slice(2);
-  process.setSourceMapsEnabled(true);
   const own = OWN_PROGRAMS[command];
+  await setUp(own !== undefined);
+  process.setSourceMapsEnabled(true);
   const program = await import(pathToFileURL(join(ROOT, 'dist', ...(own ?? ['host', 'cli', 'main.js']))).href);
   const args = own === undefined ? process.argv.slice(2) : rest;
   process.exitCode = await program.main({ args, projectRoot: ROOT, cwd: startedIn(), env: process.env });

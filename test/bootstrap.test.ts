@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -19,7 +20,12 @@ import { describe, it, type TestContext } from 'node:test';
 const COMPILER = `
 const { appendFileSync, mkdirSync, readFileSync, writeFileSync } = require('node:fs');
 appendFileSync('compiled.log', 'x');
-if (readFileSync('host/main.ts', 'utf8') === 'broken') { console.error('host/main.ts(1,1): broken'); process.exit(2); }
+if (readFileSync('host/main.ts', 'utf8') === 'broken') {
+  // As the real one, it writes out what has errors.
+  for (const folder of ['dist/host/cli', 'dist/test']) mkdirSync(folder, { recursive: true });
+  for (const file of ['dist/host/cli/main.js', 'dist/test/run.js']) writeFileSync(file, 'broken(');
+  console.error('host/main.ts(1,1): broken'); process.exit(2);
+}
 for (const [folder, file] of [['dist/host/cli', 'main.js'], ['dist/test', 'run.js']]) {
   mkdirSync(folder, { recursive: true });
   writeFileSync(folder + '/' + file, 'export const main = async ({ args, cwd }) => { ' +
@@ -177,6 +183,32 @@ describe('the door of every command', { concurrency: 2 }, () => {
     assert.deepEqual([code, stdout], [1, '']);
     assert.match(stderr, /broken\nbeds: the sources do not compile/);
     assert.equal((await checkout.run(['a'])).code, 1);
+  });
+
+  it('goes on with the last good build when the sources no longer compile, but tests nothing', async (t) => {
+    const checkout = new Checkout(t);
+    await checkout.run(['a']);
+    checkout.touch('host/main.ts', 'broken');
+    for (const args of [['test'], ['status'], ['status']]) {
+      const { code, stdout, stderr } = await checkout.run(args);
+      const goesOn = args[0] !== 'test';
+      assert.deepEqual([code, stdout === ''], goesOn ? [0, false] : [1, true], stderr);
+      assert.match(stderr, /broken\nbeds: the sources do not compile/);
+      assert.equal(/\(see above\); going on with the last build, of \d{4}-\d\d-\d\d /.test(stderr), goesOn);
+    }
+    checkout.touch('host/main.ts');
+    assert.match((await checkout.run(['test'])).stdout, /run\.js/);
+    assert.ok(!existsSync(checkout.path('.beds/last-build')));
+  });
+
+  it('keeps the last good build when the compiler was interrupted', async (t) => {
+    const checkout = new Checkout(t);
+    await checkout.run(['a']);
+    cpSync(checkout.path('dist'), checkout.path('.beds/last-build/dist'), { recursive: true });
+    mkdirSync(checkout.path('.beds/last-build/sdk/dist'), { recursive: true });
+    checkout.write('dist/host/cli/main.js', 'half a fi');
+    checkout.touch('host/main.ts', 'broken');
+    assert.equal((await checkout.run(['a'])).code, 0);
   });
 
   it('says what to do when the packages cannot be fetched', async (t) => {
