@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { appendFile, chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -7,6 +8,7 @@ import { parseManifest } from '@beds/sdk';
 import { loadStaged, pruneStage, stageBundle, type BundleBytes } from '../host/supervisor/admission/stage.js';
 import { openHistory, readHistory, type HistoryEntry } from '../host/supervisor/history.js';
 import { temporaryDirectory } from './support/admission.js';
+import { claimState } from '../host/supervisor/state-claim.js';
 import { describeBundle } from './support/bundles.js';
 
 const received = { domain: 'notes', version: '1.0.0', hash: 'a', state: 'received' } as const;
@@ -15,6 +17,27 @@ const finding = { code: 'BEDS_ADMISSION_SYNTAX', message: 'No.' };
 function statesOf(entries: readonly HistoryEntry[]): string[] {
   return entries.map(({ domain, state }) => `${domain} ${state}`);
 }
+
+describe('the directory of stage and history', () => {
+  it('belongs to one live process at a time', async (t) => {
+    const directory = join(await temporaryDirectory(t), '.beds');
+    const release = claimState(directory);
+    const path = join(directory, 'host.pid');
+    assert.equal(await readFile(path, 'utf8'), String(process.pid));
+    await writeFile(path, String(process.ppid));
+    assert.throws(() => claimState(directory), { code: 'BEDS_ADMISSION_STATE_IN_USE' });
+    release();
+    assert.equal(await readFile(path, 'utf8'), String(process.ppid));
+  });
+
+  it('is taken over from a process that is gone', async (t) => {
+    const directory = await temporaryDirectory(t);
+    const gone = spawnSync(process.execPath, ['-e', '']);
+    await writeFile(join(directory, 'host.pid'), String(gone.pid));
+    claimState(directory)();
+    await assert.rejects(stat(join(directory, 'host.pid')), { code: 'ENOENT' });
+  });
+});
 
 describe('the history', () => {
   it('survives the process that wrote it, and is read by others meanwhile', async (t) => {

@@ -199,6 +199,11 @@ export const admissionErrors = defineErrors({
     retryable: true,
     action: 'Check that services.directory exists, belongs to the account of the host, and has space.',
   },
+  BEDS_ADMISSION_STATE_IN_USE: {
+    message: 'Another host keeps its stage and its history in this directory.',
+    status: 'conflict',
+    action: 'Stop the other host, or give each host of a checkout its own services.directory.',
+  },
   BEDS_ADMISSION_HISTORY_UNWRITABLE: {
     message: 'The history of the domains cannot be written.',
     status: 'fault',

@@ -20,6 +20,7 @@ import { nodeName } from './node-name.js';
 import { observeHost, recordTransitions } from './observe-host.js';
 import { Rollouts } from './rollout/rollouts.js';
 import { answerAdmin } from './answer-admin.js';
+import { claimState } from './state-claim.js';
 import { serveMatcher } from './serve-matcher.js';
 import { ThreadPool } from './threads/thread-pool.js';
 
@@ -51,7 +52,7 @@ export class Supervisor {
   #deployments: Deployments | undefined;
   #watcher: DropWatcher | undefined;
   #reassert: NodeJS.Timeout | undefined;
-  #unobserve: () => void = () => undefined;
+  readonly #cleanUps: (() => void)[] = [];
   #stopping: Promise<void> | undefined;
 
   constructor(options: SupervisorOptions) {
@@ -102,7 +103,7 @@ export class Supervisor {
   async start(): Promise<void> {
     const { config, projectRoot, log } = this.#options;
     const directory = join(projectRoot, config.services.directory);
-    this.#unobserve = observeHost(log);
+    this.#cleanUps.push(claimState(directory), observeHost(log));
     this.#history = await openHistory({ directory });
     this.#control.start();
     await this.#control.ready(config.supervisor.startTimeoutMs);
@@ -153,7 +154,7 @@ export class Supervisor {
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(1_000)));
     await this.#control.close(2_000);
     await this.#history?.close();
-    this.#unobserve();
+    for (const cleanUp of this.#cleanUps) cleanUp();
     this.#options.log.info('stopped');
   }
 
