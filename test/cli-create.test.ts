@@ -60,6 +60,8 @@ describe('beds create', () => {
       const created = await beds(root, 'create', 'sea-notes', '--store', store);
       assert.equal(created.code, EXIT.ok, created.text);
       assert.match(created.text, /^plugins\/sea-notes\/template\.ts$/m);
+      for (const step of ['npm test -- sea-notes', 'db apply sea-notes', 'build sea-notes --file --out plugins'])
+        assert.ok(created.text.includes(step), step);
       assert.ok(readdirSync(join(root, 'plugins', 'sea-notes', 'db')).length >= 5);
 
       await tool(root, 'prettier/bin/prettier.cjs', '--config', resolve('.prettierrc.json'), '--check', 'plugins');

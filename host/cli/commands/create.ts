@@ -38,11 +38,18 @@ export const createCommand: Command = {
     if (json) out.value({ domain, store, folder, files: Object.keys(files) });
     else {
       for (const name of Object.keys(files)) out.line(join(shown, name));
-      out.line(`\nNext: npm test -- ${domain}, then npm run beds -- build ${domain}`);
+      out.line('\nNext:');
+      for (const step of nextSteps(domain)) out.line(`  ${step}`);
     }
     return Promise.resolve(EXIT.ok);
   },
 };
+
+/** From the template to a served domain. */
+function nextSteps(domain: string): readonly string[] {
+  const beds = 'npm run beds --';
+  return [`npm test -- ${domain}`, `${beds} db apply ${domain}`, `${beds} build ${domain} --file --out plugins`];
+}
 
 function kindOf(config: Config, store: string): 'mysql' | 'mongodb' {
   const kind = config.stores[store]?.kind;
