@@ -16,7 +16,8 @@ export const callCommand: Command = {
   options: { timeout: TIMEOUT_OPTION },
   details:
     'The JSON holds what the envelope takes: {"query": …}, {"key": …}, {"payload": …}. For a custom operation the arguments ' +
-    'alone are enough. Example: beds call cities.fetch \'{"query":{"where":{"country":"AD"},"limit":3}}\'',
+    'alone are enough; if one of them is itself named payload, query or key, wrap them: {"payload":{"payload":…}}. ' +
+    '"meta" may stand beside these members: {"payload":…,"meta":{"idempotencyKey":"…"}}. Example: beds call cities.fetch \'{"query":{"where":{"country":"AD"},"limit":3}}\'',
   run: async (context) => {
     const request = requestOf(context);
     const { url, prefix } = brokerOf(context);
@@ -31,30 +32,41 @@ export const callCommand: Command = {
   },
 };
 
-function requestOf(context: CommandContext): RequestEnvelope {
+/** What the command line asks for. Throws BEDS_CLI_ARGUMENT_INVALID. */
+export function requestOf(context: Pick<CommandContext, 'args' | 'options'>): RequestEnvelope {
   const [target = '', json = '{}'] = context.args;
   const [domain, op, ...rest] = target.split('.');
   if (domain === undefined || op === undefined || domain === '' || op === '' || rest.length > 0) {
     throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'The first argument must read <domain>.<operation>.');
   }
   const given = parseObject(json);
-  const isEnvelopePart = Object.keys(given).every((name) => (MEMBERS as readonly string[]).includes(name));
   const isCore = (CORE_OPERATIONS as readonly string[]).includes(op);
-  const asked = isCore || (isEnvelopePart && Object.keys(given).length > 0) ? given : { payload: given };
+  const { meta = {}, ...asked } = isCore || isEnvelopePart(given) ? given : { payload: given };
+  if (!isObject(meta)) throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'The member meta must be a JSON object.');
   return {
     v: 1,
     id: randomUUID(),
     domain,
     op,
     ...asked,
-    meta: { client: 'beds call', deadlineMs: timeoutOf(context) },
+    meta: { client: 'beds call', deadlineMs: timeoutOf(context), ...meta },
   };
+}
+
+/** Without another member, `meta` is an argument. */
+function isEnvelopePart(given: JsonObject): boolean {
+  const names = Object.keys(given).filter((name) => name !== 'meta');
+  return names.length > 0 && names.every((name) => (MEMBERS as readonly string[]).includes(name));
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function parseObject(json: string): JsonObject {
   try {
     const value = JSON.parse(json) as unknown;
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
+    if (isObject(value)) return value;
   } catch {
     // Reported below, together with JSON that is no object.
   }
