@@ -8,6 +8,7 @@ export const COMMANDS: CommandRegistry = new Map([
   ['status', async (): Promise<Command> => (await import('./commands/status.js')).statusCommand],
   ['plugins', async (): Promise<Command> => (await import('./commands/plugins.js')).pluginsCommand],
   ['call', async (): Promise<Command> => (await import('./commands/call.js')).callCommand],
+  ['url', async (): Promise<Command> => (await import('./commands/url.js')).urlCommand],
   ['create', async (): Promise<Command> => (await import('./commands/create.js')).createCommand],
   ['build', async (): Promise<Command> => (await import('./commands/build.js')).buildCommand],
   ['config', async (): Promise<Command> => (await import('./commands/config.js')).configCommand],
