@@ -1,13 +1,19 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { EXIT } from '../host/cli/command.js';
 import { COMMANDS } from '../host/cli/commands.js';
+import { requestOf } from '../host/cli/commands/call.js';
+import { printHistories } from '../host/cli/commands/plugins.js';
 import { main } from '../host/cli/main.js';
+import { createOutput } from '../host/cli/output.js';
 import { formatTable } from '../host/cli/table.js';
 import { catalogue } from '../host/errors/catalogue.js';
+import type { HistoryEntry } from '../host/supervisor/history.js';
 
 interface Ran {
   readonly code: number;
@@ -116,6 +122,74 @@ describe('beds config', () => {
     assert.equal(code, EXIT.config);
     assert.match(stderr, /^BEDS_CONFIG_INVALID: 2 problems/);
   });
+});
+
+describe('beds url', () => {
+  const env = { BEDS_BROKER_URL: 'amqp://u:hunter2@h', BEDS_BROKER_PREFIX: 'mine' };
+
+  it('prints the URL with its password to stdout, and the exchange with --json', async () => {
+    assert.deepEqual(await beds(['url'], { env }), { code: EXIT.ok, stdout: 'amqp://u:hunter2@h\n', stderr: '' });
+    const { stdout } = await beds(['url', '--json'], { env });
+    assert.deepEqual(JSON.parse(stdout), { url: 'amqp://u:hunter2@h', exchange: 'mine.request' });
+    assert.match((await beds(['help', 'url'])).stdout, /secret/);
+  });
+});
+
+describe('beds call', () => {
+  const asked = (op: string, value: unknown): unknown => {
+    const { payload, query, key, meta } = requestOf({ args: [`d.${op}`, JSON.stringify(value)], options: {} });
+    return { ...{ payload, query, key }, meta };
+  };
+  const none = { payload: undefined, query: undefined, key: undefined };
+  const meta = { client: 'beds call', deadlineMs: 3_000 };
+
+  it('takes the members of the envelope, with meta beside them, or the arguments alone', () => {
+    assert.deepEqual(asked('near', { a: 1 }), { ...none, payload: { a: 1 }, meta });
+    assert.deepEqual(asked('near', { meta: 1 }), { ...none, payload: { meta: 1 }, meta });
+    assert.deepEqual(asked('near', { payload: { payload: 1 } }), { ...none, payload: { payload: 1 }, meta });
+    const given = { session: 's', deadlineMs: 9 };
+    const expected = { ...none, payload: { a: 1 }, meta: { ...meta, ...given } };
+    assert.deepEqual(asked('near', { payload: { a: 1 }, meta: given }), expected);
+    assert.deepEqual(asked('fetch', { key: 1, meta: given }), { ...none, key: 1, meta: { ...meta, ...given } });
+    assert.throws(() => asked('fetch', { key: 1, meta: 2 }), { code: 'BEDS_CLI_ARGUMENT_INVALID' });
+  });
+});
+
+describe('beds plugins', () => {
+  it('prints why versions are not live, each once, of each domain the last five', () => {
+    const change = (version: string, state: HistoryEntry['state'], domain = 'notes'): HistoryEntry => {
+      const entry = { at: '2026-01-01T00:00:00.000Z', domain, version, hash: `${domain}${version}`, state };
+      return state === 'active' ? entry : { ...entry, findings: [{ code: 'BEDS_X', message: `why ${version}` }] };
+    };
+    const entries = [
+      ...['0', '1', '2', '3', '4', '5', '6'].map((version) => change(version, 'rejected')),
+      ...[change('4', 'active'), change('0', 'waiting'), change('9', 'active'), change('7', 'quarantined', 'other')],
+    ];
+    let text = '';
+    const stream = { write: (part: string) => (text += part) };
+    printHistories([{ node: 'n', entries }], createOutput({ stdout: stream, stderr: stream, env: {} }));
+    assert.deepEqual(text.match(/(?<=why )\d/g), ['2', '3', '5', '6', '0', '7']);
+    assert.match(text, /1 older of notes: `beds plugins notes --json` shows all\./);
+  });
+});
+
+describe('a pipe whose reader has gone', () => {
+  for (const [index, name] of (['stdout', 'stderr'] as const).entries()) {
+    it(`ends the command quietly: ${name}`, async () => {
+      const script = `
+        import { main } from ${JSON.stringify(new URL('../host/cli/main.js', import.meta.url).href)};
+        await new Promise((go) => process.stdin.once('end', go).resume());
+        const args = ${JSON.stringify([['errors'], ['confg']][index])};
+        process.exitCode = await main({ args, projectRoot: '.', cwd: '.', env: {} });`;
+      const child = spawn(process.execPath, ['--input-type=module', '-e', script], { timeout: 30_000 });
+      const other = name === 'stdout' ? child.stderr : child.stdout;
+      let text = '';
+      other.setEncoding('utf8').on('data', (part: string) => (text += part));
+      child[name].once('close', () => child.stdin.end()).destroy();
+      const [code] = (await once(child, 'close')) as [number | null];
+      assert.deepEqual([code, text], [name === 'stdout' ? EXIT.ok : EXIT.usage, '']);
+    });
+  }
 });
 
 describe('beds errors', () => {

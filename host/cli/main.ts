@@ -9,6 +9,7 @@ import { createOutput, type Output, type OutputOptions } from './output.js';
 import { parseOptions } from './parse-options.js';
 import { printError } from './print-error.js';
 import { signalled } from './signalled.js';
+import { watchPipes } from './watch-pipes.js';
 
 export interface Invocation {
   /** The command line after `beds`. */
@@ -25,6 +26,7 @@ export async function main(invocation: Invocation): Promise<number> {
   const { args, env, streams = process } = invocation;
   const out = createOutput({ stdout: streams.stdout, stderr: streams.stderr, env });
   const stop = signalled();
+  watchPipes(streams.stdout, streams.stderr, stop.unread);
   try {
     return await runCommand(invocation, out, stop.signal);
   } catch (error) {

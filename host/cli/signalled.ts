@@ -3,10 +3,14 @@ export interface Signalled {
   readonly signal: AbortSignal;
   /** The exit code that a shell expects after the signal; undefined when there was none. */
   readonly exitCode: () => number | undefined;
+  /** Aborts as SIGPIPE would have ended the process, which Node ignores. */
+  readonly unread: () => void;
   readonly release: () => void;
 }
 
 const CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+/** 128 and the number of SIGPIPE. */
+const UNREAD_CODE = 141;
 const NAMES = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Aborts the signal at the first SIGINT, SIGTERM or SIGHUP, for an orderly end; a second one ends the process. */
@@ -22,6 +26,10 @@ export function signalled(): Signalled {
     release();
     abort.abort();
   };
+  const unread = (): void => {
+    exitCode ??= UNREAD_CODE;
+    abort.abort();
+  };
   for (const name of NAMES) process.on(name, onSignal);
-  return { signal: abort.signal, exitCode: () => exitCode, release };
+  return { signal: abort.signal, exitCode: () => exitCode, unread, release };
 }
