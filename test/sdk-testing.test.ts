@@ -117,6 +117,8 @@ test('where, order, limit and cursor apply to the given rows', async () => {
   const loose = cities as unknown as { fetch(query: object): Promise<unknown> };
   await assert.rejects(loose.fetch({ where: { mayor: 1 } }), failure('BEDS_STORE_QUERY_INVALID', 'where.mayor'));
   await assert.rejects(loose.fetch({ where: { id: { like: 1 } } }), failure('BEDS_STORE_QUERY_INVALID', 'where.id'));
+  const listed = { order: ['name' as never] };
+  await assert.rejects(loose.fetch(listed), { message: 'Query: order must be a list of { column, direction }.' });
   await assert.rejects(loose.fetch({ limit: 0 }), failure('BEDS_STORE_QUERY_INVALID', 'limit'));
 });
 

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { defineTemplate, routine, view, type Json, type JsonObject, type Page, type TypesOf } from '@beds/sdk';
+import {
+  defineTemplate,
+  routine,
+  view,
+  type Json,
+  type JsonObject,
+  type Page,
+  type TypesOf,
+  type ViewQuery,
+} from '@beds/sdk';
 import type { BedsClient } from '@beds/sdk/client';
 import { testTemplate } from '@beds/sdk/testing';
 
@@ -71,6 +80,32 @@ test('code that overrides sees the typed context', () => {
   assert.equal(template.definition.domain, 'cities');
 });
 
+test('a fetch of its own hands the query on to the view and its page back', () => {
+  defineTemplate({
+    ...identity,
+    objects,
+    async fetchRecords(query, ctx) {
+      const page = await ctx.view('fetch', query);
+      return { rows: page.rows, cursor: page.cursor };
+    },
+  });
+  defineTemplate({
+    ...identity,
+    objects,
+    fetchRecords: (query, ctx) => ctx.view('fetch', { order: [{ column: 'name' }], ...query }),
+  });
+  const template = defineTemplate({
+    ...identity,
+    objects: { ...objects, fetch: routine('city_find', { country: 'string' }) },
+    async fetchRecords(query, ctx) {
+      sameType<typeof query, ViewQuery>(true);
+      const { rows } = await ctx.call('fetch', { country: 'CH' });
+      return { rows };
+    },
+  });
+  assert.equal(template.definition.key, 'id');
+});
+
 /** Never run: only compiled. */
 export function mistakes(): void {
   // @ts-expect-error no object serves delete, and there is no deleteRecord
@@ -103,6 +138,15 @@ export function mistakes(): void {
 
   // @ts-expect-error the mode is read or write
   defineTemplate({ ...identity, objects, operations: { now: { mode: 'reed', args: {}, run: async () => 1 } } });
+
+  defineTemplate({
+    ...identity,
+    objects,
+    async fetchRecords(query) {
+      // @ts-expect-error no such column in the query of an override
+      return { rows: [{ mayor: String(query.where?.mayor) }] };
+    },
+  });
 
   // @ts-expect-error page without rows
   defineTemplate({ ...identity, objects, fetchRecords: async () => ({ row: [] }) });

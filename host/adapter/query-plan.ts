@@ -147,12 +147,13 @@ function planOrder(
   }
   const planned: PlannedOrder[] = [];
   for (const entry of order as readonly OrderBy[]) {
-    const column = columns.get(entry?.column);
-    const direction = entry?.direction ?? 'asc';
-    if (column === undefined) throw refuse('order', 'names a column that the view does not have');
-    if (column.type === 'json') throw refuse('order', 'names a JSON column');
+    if (!isOrderBy(entry)) throw refuse('order', 'must be a list of { column, direction }');
+    const column = columns.get(entry.column);
+    const direction = entry.direction ?? 'asc';
+    if (column === undefined) throw refuse('order', `names ${fieldName(entry.column)}, not a column of the view`);
+    if (column.type === 'json') throw refuse('order', `names ${column.name}, which is JSON`);
     if (direction !== 'asc' && direction !== 'desc') throw refuse('order', 'knows only asc and desc');
-    if (planned.some((other) => other.column === column)) throw refuse('order', 'names a column twice');
+    if (planned.some((other) => other.column === column)) throw refuse('order', `names ${column.name} twice`);
     planned.push({ column, direction });
     // The key identifies a row: whatever follows it cannot matter.
     if (column.name === key) return planned;
@@ -160,6 +161,11 @@ function planOrder(
   const keyColumn = columns.get(key);
   if (keyColumn === undefined || keyColumn.type === 'json') throw refuse('key', 'is not a column of the view');
   return [...planned, { column: keyColumn, direction: 'asc' }];
+}
+
+/** What a caller sends as JSON may be anything. */
+function isOrderBy(entry: unknown): entry is OrderBy {
+  return typeof entry === 'object' && entry !== null && typeof (entry as Partial<OrderBy>).column === 'string';
 }
 
 function planLimit(limit: number | undefined): number {
@@ -188,5 +194,5 @@ function beyond({ column, direction }: PlannedOrder, value: Scalar): readonly Co
 }
 
 function refuse(field: string, problem: string): Error {
-  return storeErrors.make('BEDS_STORE_QUERY_INVALID', `Query: ${field.split('.')[0]} ${problem}.`, { field });
+  return storeErrors.make('BEDS_STORE_QUERY_INVALID', `Query: ${field} ${problem}.`, { field });
 }

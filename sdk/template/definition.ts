@@ -22,7 +22,7 @@ interface ResultInference<Result> {
   run(...args: never): Promise<Result>;
 }
 
-/** Where `fetch` is a view, the key is one of its columns. */
+/** Where `fetch` is a view: its columns. The key is one of them. */
 export type KeyOf<O> = O extends { readonly fetch: infer F }
   ? F extends View
     ? keyof SpecOf<F> & string
@@ -83,7 +83,8 @@ export interface TemplateDefinition<
   /** Free text for people: who, why, from which commit. */
   readonly notes?: Json;
   createRecord?(payload: JsonObject, ctx: TypedContext<O, Domain>): Promise<JsonObject>;
-  fetchRecords?(query: ViewQuery, ctx: TypedContext<O, Domain>): Promise<Page>;
+  /** Where `fetch` is a view, `query` speaks of its columns, so it can be handed to `ctx.view('fetch', query)`. */
+  fetchRecords?(query: ViewQuery<KeyOf<O>>, ctx: TypedContext<O, Domain>): Promise<Page>;
   /** `payload` carries the record's key in the `key` column. */
   updateRecord?(payload: JsonObject, ctx: TypedContext<O, Domain>): Promise<JsonObject>;
   deleteRecord?(id: Scalar, ctx: TypedContext<O, Domain>): Promise<JsonObject>;

@@ -33,5 +33,5 @@ export interface ViewQuery<Column extends string = string> {
 /** One page of rows. `cursor` is there when more rows follow. */
 export interface Page<Row = JsonObject> {
   readonly rows: readonly Row[];
-  readonly cursor?: string;
+  readonly cursor?: string | undefined;
 }

@@ -53,8 +53,10 @@ function checkQuery(query: ViewQuery, columns: Columns): void {
   for (const column of Object.keys(query.where ?? {})) {
     if (!Object.hasOwn(columns, column)) throw refuse(`where.${column}`, 'is not a column of the view');
   }
-  for (const { column, direction = 'asc' } of query.order ?? []) {
-    if (!Object.hasOwn(columns, column)) throw refuse('order', 'names a column that the view does not have');
+  for (const entry of query.order ?? []) {
+    if (typeof entry?.column !== 'string') throw refuse('order', 'must be a list of { column, direction }');
+    const { column, direction = 'asc' } = entry;
+    if (!Object.hasOwn(columns, column)) throw refuse('order', `names ${column}, not a column of the view`);
     if (direction !== 'asc' && direction !== 'desc') throw refuse('order', 'knows only asc and desc');
   }
   const { limit = DEFAULT_LIMIT } = query;

@@ -241,7 +241,7 @@ function callTests(shared: Shared): void {
 
 function viewTests(shared: Shared): void {
   const ROWS = 23;
-  const view = (query: ViewQuery): Promise<{ rows: readonly JsonObject[]; cursor?: string }> =>
+  const view = (query: ViewQuery): Promise<{ rows: readonly JsonObject[]; cursor?: string | undefined }> =>
     shared.adapter.view(
       shared.objects.list,
       { key: 'id', ...query, where: { id: { prefix: 'view-' }, ...query.where } },
@@ -322,6 +322,17 @@ function viewTests(shared: Shared): void {
     for (const limit of [0, -1, 1.5, 1e9, '1' as never]) {
       await refused(view({ limit }), 'BEDS_STORE_QUERY_INVALID', 'limit');
     }
+  });
+
+  test('the refusal of a query names the column and what is wrong with it', async () => {
+    const mistakes: readonly [ViewQuery, RegExp][] = [
+      [{ where: { colour: 1 } }, /where\.colour is not a column of the view\.$/],
+      [{ where: { stars: 'many' } }, /where\.stars must be a whole number/],
+      [{ order: [{ column: 'colour' }] }, /order names colour, not a column of the view\.$/],
+      [{ order: ['title' as never] }, /order must be a list of \{ column, direction \}\.$/],
+      [{ order: [null as never] }, /order must be a list of \{ column, direction \}\.$/],
+    ];
+    for (const [query, message] of mistakes) await assert.rejects(view(query), { message });
   });
 
   test('a cursor is good for the query it came from only', async () => {
