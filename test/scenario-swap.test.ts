@@ -194,6 +194,25 @@ void describe('a domain with several bundles in the directory', () => {
     });
   });
 
+  void it('ends when the version that serves and the one that waits are removed at once, and the host stops', async (t) => {
+    const host = await startTestHost(t, { services });
+    const client = await host.connectClient();
+    const live = await writeBundle(host.pluginsDirectory, notesBundle());
+    await host.active('notes', '1.0.0');
+    const objects = { ...NOTES_OBJECTS, never: { kind: 'routine', name: 'note_never', args: {} } };
+    const later = await writeBundle(
+      host.pluginsDirectory,
+      notesBundle({ version: '1.1.0', name: 'later.mjs', objects }),
+    );
+    await host.logged('it waits', ({ msg }) => msg === 'notes 1.1.0 waiting');
+    await Promise.all([rm(live.path), rm(later.path)]);
+    await host.logged('notes retired', ({ msg }) => msg === 'notes 1.0.0 retired');
+    await assert.rejects(client.domain('notes').call('version', {}), { code: 'BEDS_REQUEST_UNKNOWN_DOMAIN' });
+    await writeBundle(host.pluginsDirectory, notesBundle({ version: '1.2.0', objects }));
+    await host.logged('the next waits', ({ msg }) => msg === 'notes 1.2.0 waiting');
+    await host.host.stop();
+  });
+
   void it('goes on by itself when the DBA delivers what a version waits for', async (t) => {
     const host = await startTestHost(t, { services });
     const user = new URL(host.config.stores['main']?.url ?? '').username;

@@ -42,9 +42,8 @@ interface Deployment {
   readonly events: EventEmitter<{ waiting: [] }>;
 }
 
-/** What is under way for a domain; a retirement has no deployment. */
+/** What is under way for a domain, one after the other. */
 interface Work {
-  readonly deployment: Deployment | undefined;
   /** Over, or waiting for a server. */
   readonly decided: Promise<void>;
   readonly done: Promise<void>;
@@ -58,6 +57,8 @@ export class Deployments implements DropHandlers {
   readonly #current = new Map<string, Work>();
   readonly #entries = new Map<string, string>();
   readonly #refused = new Set<string>();
+  /** Begun, queued or waiting; every one of them can be abandoned. */
+  readonly #unfinished = new Set<Deployment>();
   #nextGeneration = 1;
   #closed = false;
 
@@ -85,15 +86,14 @@ export class Deployments implements DropHandlers {
     this.#entries.delete(entry);
     // Renamed, or there twice: the same bytes are still in the directory.
     if (others.some((other) => this.#entries.get(other) === hash)) return;
-    const current = this.#current.get(domain);
-    if (current?.deployment?.bytes.hash === hash) current.deployment.aborter.abort();
+    this.#abandon((deployment) => deployment.domain === domain && deployment.bytes.hash === hash);
     const live = this.#options.rollouts.live.get(domain)?.source.hash;
     if (live !== hash) this.#options.onWithdrawn(domain);
     const remaining = others.flatMap((other) => this.#entries.get(other) ?? []);
     // A version that was refused does not serve instead; nor does it keep a domain without any bundle alive.
     const fallback = remaining.findLast((other) => !this.#refused.has(other));
     if (remaining.length === 0) this.#afterCurrent(domain, () => this.#retire(domain));
-    else if (fallback !== undefined && (live === undefined || !remaining.includes(live)))
+    else if (fallback !== undefined && !this.#isOnItsWay(fallback) && (live === undefined || !remaining.includes(live)))
       this.#afterCurrent(domain, () => this.#restore(fallback));
   }
 
@@ -123,7 +123,7 @@ export class Deployments implements DropHandlers {
   /** Abandons what is on its way. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const { deployment } of this.#current.values()) deployment?.aborter.abort();
+    this.#abandon(() => true);
     await this.settled();
   }
 
@@ -154,8 +154,19 @@ export class Deployments implements DropHandlers {
       aborter: new AbortController(),
       events: new EventEmitter(),
     };
-    this.#current.get(domain)?.deployment?.aborter.abort();
+    this.#abandon((older) => older.domain === domain);
+    this.#unfinished.add(deployment);
     this.#afterCurrent(domain, () => this.#deploy(deployment), deployment);
+  }
+
+  #abandon(which: (deployment: Deployment) => boolean): void {
+    for (const deployment of this.#unfinished) {
+      if (which(deployment)) deployment.aborter.abort();
+    }
+  }
+
+  #isOnItsWay(hash: string): boolean {
+    return [...this.#unfinished].some(({ bytes, aborter }) => bytes.hash === hash && !aborter.signal.aborted);
   }
 
   /** Runs work for a domain after what is under way for it. Work never overlaps within a domain. */
@@ -168,10 +179,11 @@ export class Deployments implements DropHandlers {
         publishFault({ where: `rollout of ${domain}`, error, domain });
       })
       .finally(() => {
+        if (deployment !== undefined) this.#unfinished.delete(deployment);
         if (this.#current.get(domain)?.done === done) this.#current.delete(domain);
       });
     const waiting = deployment === undefined ? [] : [once(deployment.events, 'waiting')];
-    this.#current.set(domain, { deployment, done, decided: Promise.race([done, ...waiting]).then(() => undefined) });
+    this.#current.set(domain, { done, decided: Promise.race([done, ...waiting]).then(() => undefined) });
   }
 
   async #deploy(deployment: Deployment): Promise<void> {
