@@ -110,7 +110,7 @@ void describe('a host whose servers fail', () => {
     const channel = await host.plainChannel();
     const deletedAtMs = performance.now();
     await channel.deleteExchange(`${host.prefix}.request`);
-    await eventually('callers have met it', () => load.failures.length > 0);
+    // Whether a caller meets the gap is chance: the host may close it before the next request. Answers need the exchange.
     await load.more(40, RECOVERY_MS);
     t.diagnostic(`served again after ${(performance.now() - deletedAtMs).toFixed(0)} ms`);
     await assertAllAnswered(load);
