@@ -90,6 +90,7 @@ function isOther(variable: string, named: ReadonlySet<string>): boolean {
 
 /** The text as the field's type. What does not fit stays a text, for the schema to refuse. */
 function parse(text: string, { type }: Field): unknown {
+  if (type === 'number') return /^-?\d+(\.\d+)?$/.test(text.trim()) ? Number(text) : text;
   if (type === 'integer') return /^-?\d+$/.test(text.trim()) ? Number(text) : text;
   if (type === 'boolean') return text === 'true' || text === 'false' ? text === 'true' : text;
   if (type === 'list') return text.split(',').flatMap((item) => (item.trim() === '' ? [] : [item.trim()]));

@@ -5,7 +5,7 @@ import { configSchema } from './schema.js';
 export interface Field {
   readonly key: string;
   readonly description: string;
-  readonly type: 'string' | 'integer' | 'boolean' | 'list';
+  readonly type: 'string' | 'integer' | 'number' | 'boolean' | 'list';
   readonly choices: readonly string[];
   readonly minimum: number | undefined;
   readonly maximum: number | undefined;
@@ -53,6 +53,7 @@ export function fieldAt(path: readonly string[]): Field | undefined {
 export function expectation(field: Field): string {
   if (field.choices.length > 0) return `one of ${field.choices.join(', ')}`;
   if (field.type === 'integer') return `a whole number ${bounds(field)}${unitOf(field.key)}`;
+  if (field.type === 'number') return `a number ${bounds(field)}${unitOf(field.key)}`;
   if (field.type === 'boolean') return 'true or false';
   return field.type === 'list' ? 'a list of texts' : 'a text';
 }
@@ -86,7 +87,12 @@ function toSection(key: string, node: SchemaNode): Section {
 }
 
 function toField(key: string, node: SchemaNode): Field {
-  const types: Readonly<Record<string, Field['type']>> = { integer: 'integer', boolean: 'boolean', array: 'list' };
+  const types: Readonly<Record<string, Field['type']>> = {
+    integer: 'integer',
+    number: 'number',
+    boolean: 'boolean',
+    array: 'list',
+  };
   return {
     key,
     description: node.description ?? '',

@@ -94,6 +94,52 @@ const plugins = z.strictObject({
   keepVersions: z.int().min(1).max(100).default(5).describe('Staged versions of a domain that are kept.'),
 });
 
+const percent = z.number().min(0).max(100);
+
+const rollout = z.strictObject({
+  canaryPercent: percent
+    .default(0)
+    .describe('Share of the callers that a new version answers at first, percent. 0: it takes over at once.'),
+  canaryForMs: milliseconds.default(60_000).describe('How long it must hold before it takes over.'),
+  shadowPercent: percent
+    .default(0)
+    .describe('Share of the reads that a new version gets a copy of while it is a canary, percent.'),
+  breaking: z
+    .enum(['refuse', 'allow'])
+    .default('refuse')
+    .describe('What happens to a version that breaks the contract of the one that serves.'),
+  guardMinRequests: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(20)
+    .describe('Requests that a canary must have answered before it is judged.'),
+  guardErrorPercent: percent
+    .default(5)
+    .describe('How many more of its requests than of the serving version may fail, percentage points.'),
+  guardMaxErrorPercent: percent
+    .default(50)
+    .describe('How many of its requests may fail whatever the serving version does, percent.'),
+  guardP95Ratio: z
+    .number()
+    .min(1)
+    .max(1_000)
+    .default(3)
+    .describe('How much longer than the serving version 95 % of its requests may take.'),
+  guardMaxP95Ms: milliseconds.default(10_000).describe('How long 95 % of its requests may take at most.'),
+  maxStrikes: z
+    .int()
+    .min(1)
+    .max(1_000)
+    .default(3)
+    .describe('Broker threads that a version may end within strikePeriodMs before it is quarantined.'),
+  strikePeriodMs: milliseconds.default(3_600_000).describe('The period that maxStrikes counts in.'),
+  schemaCheckMs: milliseconds
+    .default(5_000)
+    .describe('How often the database objects of live versions are compared with what was admitted.'),
+  callerDays: z.int().min(1).max(366).default(14).describe('Days for which it is kept who called which operation.'),
+});
+
 const threadGroup = z.strictObject({
   count: count.default(0).describe('Broker threads. 0: one for each core but one, at least one.'),
   domains: z
@@ -169,6 +215,7 @@ export const configSchema = z.strictObject({
   topology: topology.prefault({}).describe('Exchanges and queues.'),
   limits: limits.prefault({}).describe('Bounds of a request.'),
   plugins: plugins.prefault({}).describe('Where bundles come from and what they may cost.'),
+  rollout: rollout.prefault({}).describe('How a new version takes over, and what ends it.'),
   threads: z
     .record(name, threadGroup)
     .default({ default: { count: 0, domains: ['*'], heapMb: 512 } })

@@ -9,6 +9,7 @@ import { configErrors } from './config.js';
 import { dbaErrors } from './dba.js';
 import { preflightErrors } from './preflight.js';
 import { requestErrors } from './request.js';
+import { rolloutErrors } from './rollout.js';
 import { servicesErrors } from './services.js';
 import { storeErrors } from './store.js';
 import { threadErrors } from './thread.js';
@@ -27,6 +28,7 @@ export const catalogueAreas: readonly CatalogueArea[] = [
   { title: 'Building a bundle', specs: buildErrors.specs },
   { title: 'Admission of a bundle', specs: admissionErrors.specs },
   { title: 'What a template asks of its database', specs: preflightErrors.specs },
+  { title: 'Rollout of a version', specs: rolloutErrors.specs },
   { title: 'Broker threads', specs: threadErrors.specs },
   { title: 'RabbitMQ', specs: amqpErrors.specs },
   { title: 'Configuration', specs: configErrors.specs },

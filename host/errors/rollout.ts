@@ -1,0 +1,83 @@
+import { defineErrors } from '@beds/sdk';
+
+/** Why a version that was admitted does not serve, or no longer; and what an operator may ask in vain. */
+export const rolloutErrors = defineErrors({
+  BEDS_ROLLOUT_BREAKING: {
+    message: 'The version breaks the contract of the one that serves.',
+    status: 'conflict',
+    action:
+      'Keep what callers use, or tell them first and deploy it with `beds deploy --allow-breaking`; ' +
+      'where nobody calls yet, rollout.breaking = "allow" lets every drop do so.',
+  },
+  BEDS_ROLLOUT_GUARD_ERRORS: {
+    message: 'The canary failed more requests than the version that serves.',
+    status: 'fault',
+    action: 'Read the faults in the log of the same time, mend the template and deploy it under a new version.',
+  },
+  BEDS_ROLLOUT_GUARD_LATENCY: {
+    message: 'The canary answered more slowly than the version that serves.',
+    status: 'fault',
+    action: 'Compare what both ask of the database; `rollout.guardP95Ratio` is the bound.',
+  },
+  BEDS_ROLLOUT_GUARD_THREAD: {
+    message: 'The canary ended a broker thread.',
+    status: 'fault',
+    action: 'Find the loop, the memory or the exit that the log names, mend it and deploy it under a new version.',
+  },
+  BEDS_ROLLOUT_QUARANTINED: {
+    message: 'These bytes did harm while they served; they are refused.',
+    status: 'conflict',
+    action:
+      'Mend the template and drop a new version; `beds quarantine` says why, `beds quarantine lift` allows it again.',
+  },
+  BEDS_ROLLOUT_STRIKES: {
+    message: 'The version ended broker threads again and again.',
+    status: 'fault',
+    action: 'Read the reasons named, mend the template and deploy it under a new version.',
+  },
+  BEDS_ROLLOUT_ROLLED_BACK: {
+    message: 'An operator ended the rollout; the version before serves.',
+    status: 'conflict',
+    action: 'Deploy it again when what spoke against it is mended.',
+  },
+  BEDS_ROLLOUT_TOGETHER: {
+    message: 'Another domain of the same rollout was refused.',
+    status: 'conflict',
+    action: 'Mend the other bundle and deploy all of them again.',
+  },
+  BEDS_ROLLOUT_PAUSED: {
+    message: 'An operator paused the rollouts of this domain.',
+    status: 'unavailable',
+    action: '`beds promote <domain>` lets the version that waits take over, `beds rollback <domain>` abandons it.',
+  },
+  BEDS_ROLLOUT_UNKNOWN_VERSION: {
+    message: 'There is no such version to go to.',
+    status: 'not-found',
+    action: '`beds plugins <domain>` lists the versions that are kept.',
+  },
+  BEDS_ROLLOUT_UNKNOWN_DOMAIN: {
+    message: 'This host serves no such domain and none is on its way.',
+    status: 'not-found',
+    action: '`beds status` lists the domains.',
+  },
+  BEDS_ROLLOUT_NOTHING_PENDING: {
+    message: 'No version of this domain is under observation or waits.',
+    status: 'conflict',
+    action: '`beds status` shows what serves and what is on its way.',
+  },
+  BEDS_ROLLOUT_BUNDLE_INVALID: {
+    message: 'What was deployed is not a complete bundle.',
+    status: 'invalid',
+    action: 'Build it with `beds build` and deploy the file or folder that the build wrote.',
+  },
+  BEDS_ROLLOUT_NOT_SERVED: {
+    message: 'A node of this role does not serve that domain.',
+    status: 'conflict',
+    action: 'Other nodes may; [roles.<role>] domains says which.',
+  },
+  BEDS_ROLLOUT_STATE_UNWRITABLE: {
+    message: 'What the host must remember over a restart could not be written.',
+    status: 'fault',
+    action: 'Give the account of the host write permission on services.directory, and space.',
+  },
+});

@@ -1,0 +1,28 @@
+import type { Config } from '../../config/schema.js';
+
+/** How a version is to take over. */
+export interface RolloutPlan {
+  /** Percent of the callers that it answers at first; 0: none. */
+  readonly canaryPercent: number;
+  /** Percent of the reads that it gets a copy of; 0: none. With either of them it is a canary first. */
+  readonly shadowPercent: number;
+  /** How long it must hold as a canary. */
+  readonly forMs: number;
+  readonly allowBreaking: boolean;
+  /** Stay a canary until an operator promotes it. */
+  readonly hold: boolean;
+}
+
+/** What an operator asked for; the configuration says the rest. */
+export type RolloutWish = Partial<RolloutPlan>;
+
+export function makePlan(settings: Config['rollout'], wish: RolloutWish = {}): RolloutPlan {
+  return {
+    canaryPercent: settings.canaryPercent,
+    shadowPercent: settings.shadowPercent,
+    forMs: settings.canaryForMs,
+    allowBreaking: settings.breaking === 'allow',
+    hold: false,
+    ...wish,
+  };
+}
