@@ -81,3 +81,5 @@ export const rolloutErrors = defineErrors({
     action: 'Give the account of the host write permission on services.directory, and space.',
   },
 });
+
+export type RolloutCode = keyof typeof rolloutErrors.specs;
