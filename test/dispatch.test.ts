@@ -3,7 +3,6 @@ import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Deadlines } from '../host/dispatch/deadlines.js';
 import { Suspects } from '../host/dispatch/suspects.js';
-import { GenerationRegistry } from '../host/generation/registry.js';
 import { eventually } from './support/eventually.js';
 
 void describe('deadlines', () => {
@@ -51,40 +50,6 @@ void describe('deadlines', () => {
     }
   });
 });
-
-void describe('the registry of generations', () => {
-  void it('serves the prepared version from its activation on, and gives back the one before', () => {
-    const registry = new GenerationRegistry();
-    const [first, second] = [1, 2].map((id) => ({ id, domain: 'notes' })) as [Notes, Notes];
-    registry.prepare(first);
-    assert.equal(registry.active('notes'), undefined);
-    assert.deepEqual(registry.activate(1), { active: first, previous: undefined });
-    registry.prepare(second);
-    assert.equal(registry.active('notes'), first);
-    assert.deepEqual(registry.activate(2), { active: second, previous: first });
-    assert.deepEqual(registry.all(), [second]);
-    assert.equal(registry.retire('notes'), second);
-    assert.equal(registry.active('notes'), undefined);
-  });
-
-  void it('activates nothing that was not prepared, was discarded, or is active already', () => {
-    const registry = new GenerationRegistry();
-    const generation = { id: 1, domain: 'notes' };
-    assert.equal(registry.activate(1), undefined);
-    registry.prepare(generation);
-    assert.equal(registry.discard(1), generation);
-    assert.equal(registry.activate(1), undefined);
-    registry.prepare(generation);
-    registry.activate(1);
-    assert.equal(registry.activate(1), undefined);
-    assert.equal(registry.active('notes'), generation);
-  });
-});
-
-interface Notes {
-  readonly id: number;
-  readonly domain: string;
-}
 
 void describe('requests that were delivered before', () => {
   void it('run at once while no thread has ended', async () => {

@@ -36,7 +36,7 @@ export async function makeDispatchProbe(): Promise<DispatchProbe> {
   const manifest: Manifest = { ...template.definition, entry: 'index.mjs', files: {} };
   const source = { id: 1, hash: '', manifest, code: '', sourceMap: '', objects: {} };
   registry.prepare(new ServingGeneration(source, template, { node: 'bench', adapter: {} as StoreAdapter }));
-  registry.activate(1);
+  registry.apply([{ domain: manifest.domain, active: 1 }]);
   const replies = new NoReplies();
   const path = new RequestPath({
     ...{ node: 'bench', config, registry, replies },

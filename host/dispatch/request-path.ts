@@ -8,7 +8,7 @@ import { encodeFailure, encodeServedBy, encodeSuccess, toReplyError } from '../e
 import { decodeMessage, type DecodedMessage } from '../envelope/decode.js';
 import { requestErrors } from '../errors/request.js';
 import { mapStack } from '../generation/map-stack.js';
-import type { GenerationRegistry } from '../generation/registry.js';
+import type { DomainRoute, GenerationRegistry } from '../generation/registry.js';
 import { publishFault, publishRequest, requestChannel } from '../observe/channels.js';
 import type { Deadlines } from './deadlines.js';
 import type { OperationResult } from './check-result.js';
@@ -111,20 +111,21 @@ export class RequestPath implements ContextHost {
   /** Carries out one request; never rejects. */
   async #answer(request: RequestEnvelope, delivery: Delivery, receivedAtMs: number): Promise<Answer> {
     const startedAtMs = requestChannel.hasSubscribers ? performance.now() : 0;
-    const generation = this.#options.registry.active(request.domain);
     const expiresAtMs = this.#expiry(request.meta?.deadlineMs, receivedAtMs);
+    const scope = new RequestScope({
+      requestId: request.id,
+      client: request.meta?.client,
+      session: request.meta?.session,
+      idempotencyKey: request.meta?.idempotencyKey,
+      expiresAtMs,
+    });
+    const route = this.#options.registry.route(request.domain);
+    const generation = route?.choose(scope);
     let failure: BedsError | undefined;
     let text: string;
     try {
       authorise(request, delivery, this.#exchange);
-      const scope = new RequestScope({
-        requestId: request.id,
-        client: request.meta?.client,
-        session: request.meta?.session,
-        idempotencyKey: request.meta?.idempotencyKey,
-        expiresAtMs,
-      });
-      const target = resolve(generation, request.op);
+      const target = resolve(route, generation, request.op);
       if (delivery.redelivered && !target.operation.repeatable) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
       const run = (): Promise<OperationResult> => this.#run(target, { input: request, scope, depth: 0 });
       const result = await (delivery.redelivered ? this.#options.suspects.run(request.id, run) : run());
@@ -152,7 +153,8 @@ export class RequestPath implements ContextHost {
   /** Runs an operation for template code of another domain, in this thread. */
   async invoke(call: DomainCall): Promise<OperationResult> {
     if (call.depth > MAX_CALL_DEPTH) throw requestErrors.make('BEDS_REQUEST_CALL_DEPTH');
-    const target = resolve(this.#options.registry.active(call.domain), call.op);
+    const route = this.#options.registry.route(call.domain);
+    const target = resolve(route, route?.choose(call.scope), call.op);
     if (call.mode === 'read' && target.operation.mode === 'write') throw requestErrors.make('BEDS_REQUEST_READ_ONLY');
     return this.#run(target, call);
   }
@@ -257,8 +259,14 @@ interface Target {
   readonly operation: Operation;
 }
 
-function resolve(generation: ServingGeneration | undefined, op: string): Target {
-  if (generation === undefined) throw requestErrors.make('BEDS_REQUEST_UNKNOWN_DOMAIN');
+function resolve(
+  route: DomainRoute<ServingGeneration> | undefined,
+  generation: ServingGeneration | undefined,
+  op: string,
+): Target {
+  if (generation === undefined) {
+    throw requestErrors.make(route?.withheld === true ? 'BEDS_REQUEST_WITHHELD' : 'BEDS_REQUEST_UNKNOWN_DOMAIN');
+  }
   const operation = generation.operations.get(op);
   if (operation === undefined) throw requestErrors.make('BEDS_REQUEST_UNKNOWN_OPERATION');
   return { generation, operation };

@@ -1,4 +1,5 @@
 import { requestErrors } from '../errors/request.js';
+import { fnv1a } from './fnv1a.js';
 
 /** Who asks and until when; shared by a request and the calls it makes into other domains. */
 export class RequestScope {
@@ -10,6 +11,7 @@ export class RequestScope {
   readonly expiresAtMs: number;
   #aborter: AbortController | undefined;
   #expired = false;
+  #bucket: number | undefined;
 
   constructor(request: {
     readonly requestId: string;
@@ -23,6 +25,12 @@ export class RequestScope {
     this.session = request.session;
     this.idempotencyKey = request.idempotencyKey;
     this.expiresAtMs = request.expiresAtMs;
+  }
+
+  /** Which side of a canary the caller is on, see `Sharer`; on demand, as most domains have no canary. */
+  get bucket(): number {
+    this.#bucket ??= bucketOf(this);
+    return this.#bucket;
   }
 
   get remainingMs(): number {
@@ -47,4 +55,13 @@ export class RequestScope {
     this.#expired = true;
     this.#aborter?.abort(requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED'));
   }
+}
+
+/** In hundredths of a percent; a caller that does not say who it is gets a side for each request. */
+function bucketOf({ client, session, requestId }: RequestScope): number {
+  const digest =
+    client === undefined && session === undefined
+      ? fnv1a(requestId)
+      : fnv1a(session ?? '', fnv1a('\0', fnv1a(client ?? '')));
+  return ((digest >>> 0) % 10_000) / 100;
 }

@@ -1,4 +1,5 @@
 import { requestErrors } from '../errors/request.js';
+import { fnv1a } from './fnv1a.js';
 
 /** How long redelivered requests stay suspects after a thread ended under them. */
 const SUSPICION_MS = 60_000;
@@ -50,11 +51,7 @@ export class Suspects {
   }
 }
 
-/** FNV-1a; never 0. A collision costs a request that was redelivered as well, no other. */
+/** Never 0. A collision costs a request that was redelivered as well, no other. */
 function digestOf(id: string): number {
-  let digest = 0x811c9dc5;
-  for (let index = 0; index < id.length; index += 1) {
-    digest = Math.imul(digest ^ id.charCodeAt(index), 0x01000193);
-  }
-  return digest === 0 ? 1 : digest;
+  return fnv1a(id) || 1;
 }

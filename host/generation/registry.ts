@@ -1,52 +1,117 @@
+import type { Route } from './route.js';
+
 /** What the registry needs to know of a generation. */
 export interface Registered {
   readonly id: number;
   readonly domain: string;
 }
 
+/** Where a caller stands when callers are shared out: in [0, 100), the same for all requests of one caller. */
+export interface Sharer {
+  readonly bucket: number;
+}
+
+/** The route of a domain with its generations in place of their ids. It never changes; a new one takes its place. */
+export class DomainRoute<G extends Registered> {
+  readonly active: G | undefined;
+  readonly candidate: G | undefined;
+  readonly percent: number;
+  readonly shadowPercent: number;
+  readonly withheld: boolean;
+
+  constructor(route: Route, find: (id: number) => G | undefined) {
+    this.active = route.active === undefined ? undefined : find(route.active);
+    this.candidate = route.candidate === undefined ? undefined : find(route.candidate.generation);
+    this.percent = route.candidate?.percent ?? 0;
+    this.shadowPercent = route.candidate?.shadowPercent ?? 0;
+    this.withheld = route.withheld === true;
+  }
+
+  /** The generation that answers this caller. */
+  choose(caller: Sharer): G | undefined {
+    if (this.candidate === undefined || caller.bucket >= this.percent) return this.active;
+    return this.candidate;
+  }
+
+  get generations(): readonly G[] {
+    return [this.active, this.candidate].filter((generation) => generation !== undefined);
+  }
+}
+
 /**
- * Where the request path and the swap path meet: which generation serves a domain in this thread. Activation is one write
- * of a map entry between two deliveries; a request keeps the generation it looked up.
+ * Where the request path and the swap path meet: which generations answer a domain in this thread. Routes change between
+ * two deliveries; a request keeps the generation it looked up.
  */
 export class GenerationRegistry<G extends Registered> {
-  readonly #active = new Map<string, G>();
-  readonly #prepared = new Map<number, G>();
+  readonly #routes = new Map<string, DomainRoute<G>>();
+  /** Prepared or named by a route. */
+  readonly #loaded = new Map<number, G>();
+  readonly #draining = new Set<G>();
 
-  /** The generation that serves a domain now. */
-  active(domain: string): G | undefined {
-    return this.#active.get(domain);
+  /** The route of a domain; undefined when it is not served. */
+  route(domain: string): DomainRoute<G> | undefined {
+    return this.#routes.get(domain);
   }
 
-  all(): readonly G[] {
-    return [...this.#active.values()];
+  /** The generation that answers this caller in this domain now. */
+  choose(domain: string, caller: Sharer): G | undefined {
+    return this.#routes.get(domain)?.choose(caller);
   }
 
-  /** Keeps a loaded generation ready for `activate`. */
+  /** Everything whose code may still run: prepared, routed and draining. */
+  get all(): readonly G[] {
+    return [...this.#loaded.values(), ...this.#draining];
+  }
+
+  /** Keeps a loaded generation ready for a route. */
   prepare(generation: G): void {
-    this.#prepared.set(generation.id, generation);
+    this.#loaded.set(generation.id, generation);
   }
 
-  /** Forgets a generation that was prepared and is not wanted after all. */
+  isLoaded(id: number): boolean {
+    return this.#loaded.has(id);
+  }
+
+  /** Forgets a generation that was prepared and is not wanted after all; not one that a route names. */
   discard(id: number): G | undefined {
-    const generation = this.#prepared.get(id);
-    this.#prepared.delete(id);
+    const generation = this.#loaded.get(id);
+    if (generation === undefined || this.#named().has(generation)) return undefined;
+    this.#loaded.delete(id);
     return generation;
   }
 
-  /** Makes a prepared generation serve its domain; returns the one that served it before. */
-  activate(id: number): { readonly active: G; readonly previous: G | undefined } | undefined {
-    const active = this.#prepared.get(id);
-    if (active === undefined) return undefined;
-    this.#prepared.delete(id);
-    const previous = this.#active.get(active.domain);
-    this.#active.set(active.domain, active);
-    return { active, previous };
+  /**
+   * Puts these routes in place of those of the same domains, all at once, and gives back the generations that no route
+   * names any more. Undefined, with nothing changed, when a route names one that is not loaded for its domain.
+   */
+  apply(routes: readonly Route[]): readonly G[] | undefined {
+    if (!routes.every((route) => this.#isLoadedFor(route))) return undefined;
+    const before = this.#named();
+    for (const route of routes) {
+      const isServed = route.active !== undefined || route.candidate !== undefined || route.withheld === true;
+      if (isServed) this.#routes.set(route.domain, new DomainRoute(route, (id) => this.#loaded.get(id)));
+      else this.#routes.delete(route.domain);
+    }
+    const now = this.#named();
+    const ended = [...before].filter((generation) => !now.has(generation));
+    for (const generation of ended) {
+      this.#loaded.delete(generation.id);
+      this.#draining.add(generation);
+    }
+    return ended;
   }
 
-  /** Stops serving a domain; returns the generation that served it. */
-  retire(domain: string): G | undefined {
-    const generation = this.#active.get(domain);
-    this.#active.delete(domain);
-    return generation;
+  /** A draining generation has ended. */
+  forget(generation: G): void {
+    this.#draining.delete(generation);
+  }
+
+  #isLoadedFor({ domain, active, candidate }: Route): boolean {
+    const ids = [active, candidate?.generation].filter((id) => id !== undefined);
+    return ids.every((id) => this.#loaded.get(id)?.domain === domain);
+  }
+
+  #named(): ReadonlySet<G> {
+    return new Set([...this.#routes.values()].flatMap(({ generations }) => generations));
   }
 }

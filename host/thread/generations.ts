@@ -8,6 +8,7 @@ import { compileTemplate, disposeTemplate, generationFile } from '../generation/
 import type { GenerationSource } from '../generation/contract.js';
 import { firstPlace, mapStack, stackOf } from '../generation/map-stack.js';
 import type { GenerationRegistry } from '../generation/registry.js';
+import type { Route } from '../generation/route.js';
 import { publishFault } from '../observe/channels.js';
 
 export interface GenerationsOptions {
@@ -21,7 +22,7 @@ export interface GenerationsOptions {
   readonly onDrained: (generation: number, complete: boolean) => void;
 }
 
-/** Loads, activates and ends generations in this thread. */
+/** Loads, routes and ends generations in this thread. */
 export class Generations {
   readonly #options: GenerationsOptions;
   readonly #ending = new Set<Promise<void>>();
@@ -30,8 +31,9 @@ export class Generations {
     this.#options = options;
   }
 
-  /** Compiles a version and runs its `setup`; it takes no traffic yet. */
+  /** Compiles a version and runs its `setup`; it takes no traffic yet. One that is loaded already stays as it is. */
   async prepare(source: GenerationSource): Promise<void> {
+    if (this.#options.registry.isLoaded(source.id)) return;
     const adapter = this.#options.adapters.get(source.manifest.store);
     if (adapter === undefined) {
       throw threadErrors.make('BEDS_THREAD_PREPARE_FAILED', `No store named ${source.manifest.store} is configured.`);
@@ -53,18 +55,13 @@ export class Generations {
     if (generation !== undefined) await this.#tearDown(generation);
   }
 
-  /** From the next delivery on the prepared version serves; the one before ends when its requests have. */
-  activate(id: number): void {
-    const flipped = this.#options.registry.activate(id);
-    if (flipped === undefined) {
-      throw threadErrors.make('BEDS_THREAD_PREPARE_FAILED', 'The version was not prepared in this thread.');
+  /** The routes hold from the next delivery on; a version that none names any more ends when its requests have. */
+  route(routes: readonly Route[]): void {
+    const ended = this.#options.registry.apply(routes);
+    if (ended === undefined) {
+      throw threadErrors.make('BEDS_THREAD_PREPARE_FAILED', 'A version was not prepared in this thread.');
     }
-    if (flipped.previous !== undefined) this.#end(flipped.previous);
-  }
-
-  retire(domain: string): void {
-    const generation = this.#options.registry.retire(domain);
-    if (generation !== undefined) this.#end(generation);
+    for (const generation of ended) this.#end(generation);
   }
 
   /** Resolves when every version that is ending has ended. */
@@ -75,6 +72,7 @@ export class Generations {
   #end(generation: ServingGeneration): void {
     const ending = generation.drained(this.#options.drainTimeoutMs).then(async (complete) => {
       await this.#tearDown(generation);
+      this.#options.registry.forget(generation);
       this.#options.onDrained(generation.id, complete);
     });
     this.#ending.add(ending);

@@ -3,6 +3,7 @@ import type { ConnectionState } from '../amqp/connection.js';
 import type { Config } from '../config/schema.js';
 import type { Suspicion } from '../dispatch/suspects.js';
 import type { GenerationSource } from '../generation/contract.js';
+import type { Route } from '../generation/route.js';
 
 /** Version of this protocol; both sides are of one build, so it only guards against a stale file. */
 export const THREAD_PROTOCOL = 1;
@@ -23,8 +24,8 @@ export interface ThreadData {
 export type ThreadCommand =
   | { readonly kind: 'prepare'; readonly source: GenerationSource }
   | { readonly kind: 'discard'; readonly generation: number }
-  | { readonly kind: 'activate'; readonly generation: number }
-  | { readonly kind: 'retire'; readonly domain: string }
+  /** Which generations answer these domains from the next delivery on; what no route names any more drains. */
+  | { readonly kind: 'route'; readonly routes: readonly Route[] }
   | { readonly kind: 'consume'; readonly mode: 'read' | 'write'; readonly queue: string }
   | { readonly kind: 'cancel'; readonly queue: string }
   /** A thread ended; see `Suspects`. */

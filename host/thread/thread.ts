@@ -116,11 +116,8 @@ export class BrokerThread {
         return this.#generations.prepare(command.source);
       case 'discard':
         return this.#generations.discard(command.generation);
-      case 'activate':
-        this.#generations.activate(command.generation);
-        return undefined;
-      case 'retire':
-        this.#generations.retire(command.domain);
+      case 'route':
+        this.#generations.route(command.routes);
         return undefined;
       case 'consume':
         return this.#brokers.consume(command.mode, command.queue);
@@ -140,7 +137,7 @@ export class BrokerThread {
   /** Makes a fault known that no request ended with, with the author's line where the code is a live template's. */
   report(where: string, error: unknown): void {
     const text = error instanceof Error ? (error.stack ?? '') : '';
-    const generation = this.#registry.all().find(({ source }) => text.includes(generationFile(source.manifest)));
+    const generation = this.#registry.all.find(({ source }) => text.includes(generationFile(source.manifest)));
     if (generation === undefined) publishFault({ where, error });
     else {
       const { domain, version, source } = generation;
@@ -168,7 +165,7 @@ export class BrokerThread {
         this.#connections.map(({ name, state }) => [name.split('/').at(-1) ?? name, state]),
       ),
       brokers: this.#brokers.status,
-      generations: this.#registry.all().map(({ id, domain, version, inFlight, served, failed }) => ({
+      generations: this.#registry.all.map(({ id, domain, version, inFlight, served, failed }) => ({
         id,
         domain,
         version,

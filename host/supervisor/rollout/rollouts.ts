@@ -59,7 +59,8 @@ export class Rollouts {
       const previous = this.#live.get(source.manifest.domain);
       // Before the flip: a thread without requests reports the old version drained together with its answer.
       if (previous !== undefined) this.#drain(previous.source);
-      await pool.commit({ kind: 'activate', generation: source.id }, config.plugins.prepareTimeoutMs);
+      const route = { domain: source.manifest.domain, active: source.id };
+      await pool.commit({ kind: 'route', routes: [route] }, config.plugins.prepareTimeoutMs);
       this.#live.set(source.manifest.domain, { source, since: Date.now() });
       if (previous === undefined) await this.#consume(source.manifest.domain);
       this.#options.onState(source, 'active', Date.now() - completeAt);
@@ -87,7 +88,7 @@ export class Rollouts {
       for (const queue of this.#queues(domain)) await pool.broadcast({ kind: 'cancel', queue }, { timeoutMs, group });
       this.#live.delete(domain);
       this.#drain(live.source);
-      await pool.commit({ kind: 'retire', domain }, timeoutMs);
+      await pool.commit({ kind: 'route', routes: [{ domain }] }, timeoutMs);
       await topology.deleteIdle(domain);
     });
   }
@@ -98,10 +99,10 @@ export class Rollouts {
       const { names, config } = this.#options;
       const pool = this.#options.pool();
       const timeoutMs = config.plugins.prepareTimeoutMs;
-      for (const { source } of this.#live.values()) {
-        await thread.request({ kind: 'prepare', source }, timeoutMs);
-        await thread.request({ kind: 'activate', generation: source.id }, timeoutMs);
-      }
+      const sources = [...this.#live.values()].map(({ source }) => source);
+      for (const source of sources) await thread.request({ kind: 'prepare', source }, timeoutMs);
+      const routes = sources.map(({ id, manifest }) => ({ domain: manifest.domain, active: id }));
+      await thread.request({ kind: 'route', routes }, timeoutMs);
       const domains = [...this.#live.keys()].filter((domain) => pool.groupOf(domain) === group);
       for (const mode of MODES) {
         for (const domain of domains) {
