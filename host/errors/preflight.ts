@@ -42,4 +42,9 @@ export const preflightErrors = defineErrors({
     status: 'invalid',
     action: 'Change the object as the message says.',
   },
+  BEDS_SCHEMA_CHANGED: {
+    message: 'An object that a live version uses is not as it was when the version was admitted; it still fits.',
+    status: 'conflict',
+    action: 'Nothing, if the change was meant: the version goes on with the object as it is now.',
+  },
 });

@@ -27,13 +27,14 @@ export async function readCatalogue(
   const values = [database, ...wanted];
   // n.b. one after the other: they share a connection.
   const views = await read(`${COLUMNS} AND c.TABLE_NAME IN (${marks}) ORDER BY c.ORDINAL_POSITION`, values);
-  const routines = await read(`${ROUTINES} AND ROUTINE_NAME IN (${marks})`, values);
-  const parameters = await read(`${PARAMETERS} AND SPECIFIC_NAME IN (${marks}) ORDER BY ORDINAL_POSITION`, values);
+  // In one statement, so that a routine that is replaced meanwhile is not seen with the parameters of another moment.
+  const routines = await read(
+    `${ROUTINES} AND ROUTINE_NAME IN (${marks}) UNION ALL ${PARAMETERS} AND SPECIFIC_NAME IN (${marks}) ORDER BY position`,
+    [...values, ...values],
+  );
   const found = [
     ...groupBy(views as readonly Fields[], 'object').map(([name, columns]) => readView(database, name, columns)),
-    ...(routines as readonly Fields[]).map((routine) =>
-      readRoutine(database, routine, parameters as readonly Fields[]),
-    ),
+    ...groupBy(routines as readonly Fields[], 'object').flatMap(([, rows]) => readRoutines(database, rows)),
   ];
   return unambiguous(found.filter(({ name }) => wanted.includes(name)));
 }
@@ -44,7 +45,8 @@ const COLUMNS = `SELECT c.TABLE_NAME AS object, c.COLUMN_NAME AS name, c.DATA_TY
   FROM INFORMATION_SCHEMA.COLUMNS c JOIN INFORMATION_SCHEMA.TABLES t
     ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME AND t.TABLE_TYPE = 'VIEW'
   WHERE c.TABLE_SCHEMA = ?`;
-const ROUTINES = `SELECT SPECIFIC_NAME AS object, ROUTINE_TYPE AS kind
+const ROUTINES = `SELECT SPECIFIC_NAME AS object, ROUTINE_TYPE AS kind, -1 AS position, NULL AS mode, NULL AS name,
+  NULL AS dataType, NULL AS fullType, NULL AS maxLength, NULL AS collation
   FROM INFORMATION_SCHEMA.ROUTINES WHERE ROUTINE_SCHEMA = ? AND ROUTINE_TYPE IN ('PROCEDURE', 'FUNCTION')`;
 const PARAMETERS = `SELECT SPECIFIC_NAME AS object, ROUTINE_TYPE AS kind, ORDINAL_POSITION AS position,
   PARAMETER_MODE AS mode, PARAMETER_NAME AS name, DATA_TYPE AS dataType, DTD_IDENTIFIER AS fullType,
@@ -60,10 +62,22 @@ function readView(database: string, name: string, rows: readonly Fields[]): Name
   return { kind: 'view', name, columns, native: { database } };
 }
 
-function readRoutine(database: string, routine: Fields, parameters: readonly Fields[]): NamedObject {
+/** Of the rows of one name: a function and a procedure may both have it. */
+function readRoutines(database: string, rows: readonly Fields[]): readonly NamedObject[] {
+  return rows
+    .filter((row) => Number(row['position']) < 0)
+    .map((routine) =>
+      readRoutine(
+        database,
+        routine,
+        rows.filter((row) => row['kind'] === routine['kind']),
+      ),
+    );
+}
+
+function readRoutine(database: string, routine: Fields, own: readonly Fields[]): NamedObject {
   const name = String(routine['object']);
   const kind = routine['kind'] === 'FUNCTION' ? 'function' : 'procedure';
-  const own = parameters.filter((row) => row['object'] === name && row['kind'] === routine['kind']);
   // Position 0 is what a function returns.
   const rows = own.filter((row) => Number(row['position']) > 0);
   const returned = own.find((row) => Number(row['position']) === 0);
