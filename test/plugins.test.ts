@@ -83,7 +83,7 @@ async function deleteTopology(): Promise<void> {
   const channel = await model.createChannel();
   const ofDomains = ['cities', 'countries'].flatMap((domain) => [`req.${domain}.read`, `req.${domain}.write`]);
   for (const queue of ['unrouted', 'dead', ...ofDomains]) await channel.deleteQueue(`${name}.${queue}`);
-  for (const exchange of ['request', 'unrouted', 'dead', 'event', 'admin']) {
+  for (const exchange of ['request', 'unrouted', 'dead', 'event', 'admin', 'operate']) {
     await channel.deleteExchange(`${name}.${exchange}`);
   }
   await model.close();

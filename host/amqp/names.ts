@@ -12,6 +12,8 @@ export interface Names {
   readonly events: string;
   /** Fanout exchange that reaches every host with a question of the command line. */
   readonly admin: string;
+  /** Fanout exchange that reaches every host with an order of an operator. */
+  readonly operate: string;
   queue(domain: string, mode: OperationMode): string;
 }
 
@@ -22,6 +24,7 @@ export function makeNames(prefix: string): Names {
     dead: `${prefix}.dead`,
     events: `${prefix}.event`,
     admin: `${prefix}.admin`,
+    operate: `${prefix}.operate`,
     queue: (domain, mode) => `${prefix}.req.${domain}.${mode}`,
   };
 }

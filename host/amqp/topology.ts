@@ -43,7 +43,9 @@ export class Topology {
     const { names, settings } = this.#options;
     await this.#withChannel(async (channel) => {
       if (!settings.declare) {
-        for (const exchange of [names.requests, names.events, names.admin]) await channel.checkExchange(exchange);
+        for (const exchange of [names.requests, names.events, names.admin, names.operate]) {
+          await channel.checkExchange(exchange);
+        }
         return;
       }
       await channel.assertExchange(names.dead, 'fanout', { durable: true });
@@ -55,6 +57,7 @@ export class Topology {
       await channel.assertExchange(names.requests, 'topic', { durable: true, alternateExchange: names.unrouted });
       await channel.assertExchange(names.events, 'topic', { durable: true });
       await channel.assertExchange(names.admin, 'fanout', { durable: true });
+      await channel.assertExchange(names.operate, 'fanout', { durable: true });
     });
   }
 

@@ -1,9 +1,6 @@
-import { randomUUID } from 'node:crypto';
-import type { Channel, ChannelModel } from 'amqplib';
-import { connect } from '../amqp/driver.js';
-import { makeNames } from '../amqp/names.js';
+import type { AdminAnswer, AdminQuestion } from '../supervisor/operate/protocol.js';
 import { cliErrors } from '../errors/cli.js';
-import type { AdminAnswer, AdminQuestion } from '../supervisor/status.js';
+import { openNodes, requireOneAnswer } from './node-session.js';
 
 export interface AskOptions {
   readonly url: string;
@@ -11,71 +8,38 @@ export interface AskOptions {
   /** Longest wait for the first answer. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
+  /** Only what this node says. */
+  readonly node?: string;
 }
 
-/** Nodes answer within milliseconds of each other; after this much silence no more is expected. */
-const QUIET_MS = 300;
-const CONNECT_TIMEOUT_MS = 5_000;
+type AnswerTo<Q extends AdminQuestion> = Extract<AdminAnswer, { op: Q['op'] }>;
 
-/** Asks every node over AMQP. Throws BEDS_CLI_NO_NODES when none answers, BEDS_AMQP_UNAVAILABLE without RabbitMQ. */
+/**
+ * Asks every node over AMQP. Throws BEDS_CLI_NO_NODES when none answers, or without RabbitMQ; BEDS_CLI_NODE_UNKNOWN when
+ * the one named does not; and what the nodes refuse with when all of them refuse.
+ */
 export async function askNodes<Q extends AdminQuestion>(
   question: Q,
   options: AskOptions,
-): Promise<readonly Extract<AdminAnswer, { op: Q['op'] }>[]> {
-  const model = await openModel(options.url);
+): Promise<readonly AnswerTo<Q>[]> {
+  const session = await openNodes(options);
   try {
-    const channel = await model.createChannel();
-    channel.on('error', () => undefined);
-    const answers = await gather(channel, question, options);
-    if (answers.length === 0) throw cliErrors.make('BEDS_CLI_NO_NODES');
-    return answers as readonly Extract<AdminAnswer, { op: Q['op'] }>[];
+    const answers = await session.ask<AnswerTo<Q>>(question, options.timeoutMs);
+    const { node } = options;
+    const asked = node === undefined ? answers : answers.filter((answer) => nodeOf(answer) === node);
+    if (answers.length > 0 && asked.length === 0) throw nodeUnknown(node ?? '', answers.map(nodeOf));
+    return requireOneAnswer(asked);
   } finally {
-    await model.close().catch(() => undefined);
+    await session.close();
   }
 }
 
-async function openModel(url: string): Promise<ChannelModel> {
-  try {
-    const model = await connect(url, { noDelay: true, timeout: CONNECT_TIMEOUT_MS });
-    model.on('error', () => undefined);
-    return model;
-  } catch (cause) {
-    throw cliErrors.make('BEDS_CLI_NO_NODES', 'RabbitMQ could not be reached.', { cause });
-  }
+/** The name of the node that answered. */
+function nodeOf(answer: { readonly node: string } | { readonly status: { readonly node: string } }): string {
+  return 'node' in answer ? answer.node : answer.status.node;
 }
 
-async function gather(channel: Channel, question: AdminQuestion, options: AskOptions): Promise<readonly AdminAnswer[]> {
-  const correlationId = randomUUID();
-  const answers: AdminAnswer[] = [];
-  await new Promise<void>((resolve, reject) => {
-    let timer = setTimeout(resolve, options.timeoutMs);
-    options.signal.addEventListener('abort', () => {
-      resolve();
-    });
-    channel.on('close', resolve);
-    // Nobody is bound to the exchange: no host runs.
-    channel.on('return', () => {
-      resolve();
-    });
-    const ask = async (): Promise<void> => {
-      await channel.consume(
-        'amq.rabbitmq.reply-to',
-        (message) => {
-          if (message?.properties.correlationId !== correlationId) return;
-          answers.push(JSON.parse(message.content.toString('utf8')) as AdminAnswer);
-          clearTimeout(timer);
-          timer = setTimeout(resolve, QUIET_MS);
-        },
-        { noAck: true },
-      );
-      channel.publish(makeNames(options.prefix).admin, '', Buffer.from(JSON.stringify(question)), {
-        contentType: 'application/json',
-        replyTo: 'amq.rabbitmq.reply-to',
-        correlationId,
-        mandatory: true,
-      });
-    };
-    ask().catch(reject);
-  });
-  return answers;
+function nodeUnknown(node: string, others: readonly string[]): Error {
+  const message = `No node ${JSON.stringify(node)} answered; those that did: ${others.join(', ')}.`;
+  return cliErrors.make('BEDS_CLI_NODE_UNKNOWN', message);
 }

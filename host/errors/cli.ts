@@ -27,6 +27,11 @@ export const cliErrors = defineErrors({
     status: 'unavailable',
     action: 'Start one with `npm start` or `beds start`; --timeout allows more time for an answer.',
   },
+  BEDS_CLI_NODE_UNKNOWN: {
+    message: 'No node of that name answered.',
+    status: 'not-found',
+    action: '`beds status` lists the nodes.',
+  },
   BEDS_CLI_BROKER_UNKNOWN: {
     message: 'It is not known where RabbitMQ is.',
     status: 'invalid',

@@ -1,24 +1,4 @@
-import type { Finding } from '../generation/contract.js';
-import type { LifecycleState } from '../generation/lifecycle.js';
-
-/** A version as a person wants to see it. */
-export interface VersionView {
-  readonly version: string;
-  readonly hash: string;
-  readonly state: LifecycleState;
-  /** ISO 8601 instant of the last change of state. */
-  readonly since: string;
-  readonly generation?: number;
-  /** Why it was refused, or what it waits for. */
-  readonly findings?: readonly Finding[];
-}
-
-/** What is known of one domain: the version that serves, and the newest one that does not (yet). */
-export interface DomainView {
-  readonly domain: string;
-  readonly live?: VersionView;
-  readonly candidate?: VersionView;
-}
+import type { DomainView, VersionView } from './operate/views.js';
 
 /** Which version of which domain is live, and why one is not. */
 export class DomainBoard {

@@ -8,7 +8,6 @@ import { makeNames, type Names } from '../amqp/names.js';
 import { Topology } from '../amqp/topology.js';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../observe/log.js';
-import { Admin } from './admin.js';
 import type { DropWatcher } from './admission/contract.js';
 import { watchDrops } from './admission/watch-drops.js';
 import { openProber, type Prober } from './admission/probe.js';
@@ -18,8 +17,8 @@ import { type History, openHistory } from './history.js';
 import { Mutex } from './mutex.js';
 import { nodeName } from './node-name.js';
 import { observeHost, recordTransitions } from './observe-host.js';
+import { OperatorDesk } from './operate/operator-desk.js';
 import { Rollouts } from './rollout/rollouts.js';
-import { answerAdmin } from './answer-admin.js';
 import { claimState } from './state-claim.js';
 import { serveMatcher } from './serve-matcher.js';
 import { ThreadPool } from './threads/thread-pool.js';
@@ -47,6 +46,7 @@ export class Supervisor {
   readonly #pool: ThreadPool;
   readonly #rollouts: Rollouts;
   readonly #ending = new AbortController();
+  readonly #desk: OperatorDesk;
   #model: ChannelModel | undefined;
   #history: History | undefined;
   #deployments: Deployments | undefined;
@@ -96,6 +96,15 @@ export class Supervisor {
         log.error({ ...loss, ...this.#blame(loss.generation) }, 'broker thread ended; it is replaced');
       },
       onGiveUp: options.onFatal,
+    });
+    this.#desk = new OperatorDesk({
+      ...{ node: this.node, config, log, operations: () => undefined },
+      questions: {
+        ...{ startedAt: this.#startedAt, pool: this.#pool, topology: this.#topology },
+        stores: [...this.#adapters.values()],
+        domains: () => this.#board.views(),
+        history: () => this.#history?.entries ?? [],
+      },
     });
   }
 
@@ -169,21 +178,7 @@ export class Supervisor {
         'topology could not be asserted',
       );
     });
-    await new Admin({
-      exchange: this.#names.admin,
-      prefix: this.#options.config.broker.prefix,
-      answer: (question) =>
-        answerAdmin(question, {
-          node: this.node,
-          config: this.#options.config,
-          startedAt: this.#startedAt,
-          pool: this.#pool,
-          stores: [...this.#adapters.values()],
-          board: this.#board,
-          topology: this.#topology,
-          history: () => this.#history?.entries ?? [],
-        }),
-    }).attach(model);
+    await this.#desk.attach(model);
   }
 
   #transition(transition: Parameters<typeof recordTransitions>[0]): void {

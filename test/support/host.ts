@@ -157,7 +157,7 @@ async function deleteTopology(url: string, prefix: string): Promise<void> {
     ...['notes', 'tasks'].flatMap((domain) => [`req.${domain}.read`, `req.${domain}.write`]),
   ];
   for (const queue of queues) await channel.deleteQueue(`${prefix}.${queue}`);
-  for (const exchange of ['request', 'unrouted', 'dead', 'event', 'admin']) {
+  for (const exchange of ['request', 'unrouted', 'dead', 'event', 'admin', 'operate']) {
     await channel.deleteExchange(`${prefix}.${exchange}`);
   }
   await model.close();

@@ -1,4 +1,4 @@
-import type { NodeStatus } from '../../supervisor/status.js';
+import type { NodeStatus } from '../../supervisor/operate/views.js';
 import { askNodes } from '../ask-nodes.js';
 import { EXIT, type Command } from '../command.js';
 import { brokerOf } from '../broker-of.js';

@@ -17,7 +17,8 @@ export interface Fingerprint {
 }
 
 const ENTRY_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
-const FILE_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
+/** What a file of a bundle may be called. */
+export const FILE_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 const OTHERS_MAY_WRITE = 0o002n;
 
 /** Undefined when there is no such entry, or when it is none of ours: a source folder, a text file, a hidden name. */
