@@ -80,6 +80,11 @@ export const rolloutErrors = defineErrors({
     status: 'fault',
     action: 'Give the account of the host write permission on services.directory, and space.',
   },
+  BEDS_ROLLOUT_CALLERS_FULL: {
+    message: 'So many operations are called that it is no longer counted who calls further ones.',
+    status: 'overloaded',
+    action: 'Find the caller that makes up names of operations; days that go out of rollout.callerDays make room.',
+  },
 });
 
 export type RolloutCode = keyof typeof rolloutErrors.specs;
