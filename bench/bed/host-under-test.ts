@@ -9,6 +9,7 @@ import { makeNames } from '../../host/amqp/names.js';
 import { configSchema } from '../../host/config/schema.js';
 import type { Bed } from '../contract.js';
 import { Child } from './child.js';
+import type { Step } from './protocol.js';
 
 export interface HostSettings {
   /** Folders of domains/ that it serves. */
@@ -17,19 +18,28 @@ export interface HostSettings {
   readonly stores: Readonly<Record<string, { readonly kind: 'mysql' | 'mongodb'; readonly url: string }>>;
   /** Connections to each store. */
   readonly poolSize: number;
+  /** Broker threads. Default 1: as many as whoever it is compared with. */
+  readonly threads?: number;
 }
 
-/** A whole host in a process of its own, with one broker thread: as many as whoever it is compared with. */
+/** A whole host in a process of its own. */
 export interface HostUnderTest {
   readonly exchange: string;
   /** Unacknowledged messages of the read broker. */
   readonly prefetch: number;
   /** Calls the host as everybody does, with the client's defaults. */
   readonly client: BedsClient;
+  /** Another client, with an envelope per message where `batching` is false. */
+  readonly connect: (options: { readonly batching?: false }) => Promise<BedsClient>;
+  readonly pluginsDirectory: string;
+  /** Resolves when a version serves or is refused, to every change of state since the last time. */
+  readonly served: (version: string) => Promise<readonly Step[]>;
 }
 
 /** The sources stay where they are when the rest is compiled. */
 const DOMAINS = fileURLToPath(new URL('../../../bench/domains/', import.meta.url));
+/** Longest wait for a version that was dropped. */
+const SERVED_TIMEOUT_MS = 20_000;
 const PROFILE_INTERVAL_US = 200;
 
 export async function startHostUnderTest(bed: Bed, settings: HostSettings): Promise<HostUnderTest> {
@@ -41,11 +51,11 @@ export async function startHostUnderTest(bed: Bed, settings: HostSettings): Prom
   for (const domain of settings.domains) {
     await buildTemplate({ entry: join(DOMAINS, domain, 'template.ts'), outDir: plugins, form: 'file' });
   }
-  const { poolSize } = settings;
+  const { poolSize, threads = 1 } = settings;
   const config = configSchema.parse({
     node: { name: 'bench' },
     broker: { url: rabbitmq.url, prefix },
-    threads: { default: { count: 1 } },
+    threads: { default: { count: threads } },
     stores: Object.fromEntries(Object.entries(settings.stores).map(([name, store]) => [name, { ...store, poolSize }])),
     log: { level: 'warn' },
   });
@@ -57,9 +67,16 @@ export async function startHostUnderTest(bed: Bed, settings: HostSettings): Prom
   bed.atEnd(() => host.stop());
   await host.call('start', { config, projectRoot: bed.folder });
   const exchange = makeNames(prefix).requests;
-  const client = await connectBeds({ url: rabbitmq.url, name: 'bench', exchange });
-  bed.atEnd(() => client.close());
-  return { exchange, prefetch: config.brokers['rBroker']?.prefetch ?? 1, client };
+  const connect: HostUnderTest['connect'] = async (options) => {
+    const client = await connectBeds({ url: rabbitmq.url, name: 'bench', exchange, ...options });
+    bed.atEnd(() => client.close());
+    return client;
+  };
+  return {
+    ...{ exchange, connect, pluginsDirectory: plugins, client: await connect({}) },
+    prefetch: config.brokers['rBroker']?.prefetch ?? 1,
+    served: (version) => host.call('served', { version, timeoutMs: SERVED_TIMEOUT_MS }),
+  };
 }
 
 function profiling(folder: string): readonly string[] {

@@ -20,8 +20,13 @@ export interface BenchStore {
   readonly runtimeUrl: string;
 }
 
+export interface MysqlBenchStore extends BenchStore {
+  /** How often each name that begins so is in the table. */
+  readonly namesLike: (prefix: string) => Promise<ReadonlyMap<string, number>>;
+}
+
 /** A database of the question's own on MariaDB, with records in it. */
-export async function makeMysqlStore(bed: Bed): Promise<BenchStore> {
+export async function makeMysqlStore(bed: Bed): Promise<MysqlBenchStore> {
   const { mariadb } = bed.services;
   assert.ok(mariadb, 'MariaDB is needed');
   const name = `bench_${randomBytes(4).toString('hex')}`;
@@ -44,5 +49,12 @@ export async function makeMysqlStore(bed: Bed): Promise<BenchStore> {
   url.username = name;
   url.password = password;
   url.pathname = `/${name}`;
-  return { runtimeUrl: url.href };
+  const namesLike = async (prefix: string): Promise<ReadonlyMap<string, number>> => {
+    const [found] = await dba.query<mysql.RowDataPacket[]>(
+      'SELECT name, COUNT(*) AS count FROM record WHERE name LIKE ? GROUP BY name',
+      [`${prefix}-%`],
+    );
+    return new Map(found.map((row) => [String(row['name']), Number(row['count'])]));
+  };
+  return { runtimeUrl: url.href, namesLike };
 }

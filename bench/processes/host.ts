@@ -1,14 +1,34 @@
+import { subscribe } from 'node:diagnostics_channel';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../../host/config/schema.js';
 import { startHost, type Host } from '../../host/main.js';
+import { lifecycleChannel } from '../../host/observe/channels.js';
+import type { Step } from '../bed/protocol.js';
 import { serveParent } from '../bed/serve-parent.js';
 
 /** The host under test, alone in its process as in production. */
 let host: Host | undefined;
+let steps: Step[] = [];
+const POLL_MS = 2;
+
+subscribe(lifecycleChannel.name, (message) => {
+  steps.push({ ...(message as Omit<Step, 'at'>), at: performance.now() });
+});
 
 serveParent({
   calls: {
     start: async (options: { readonly config: Config; readonly projectRoot: string }) => {
       host = await startHost(options);
+    },
+    /** Resolves to what was seen since the last time, when a version serves or is refused. */
+    served: async ({ version, timeoutMs }: { readonly version: string; readonly timeoutMs: number }) => {
+      const untilMs = performance.now() + timeoutMs;
+      const isOver = (step: Step): boolean =>
+        step.version === version && (step.state === 'active' || step.state === 'rejected');
+      while (!steps.some(isOver) && performance.now() < untilMs) await delay(POLL_MS);
+      const seen = steps;
+      steps = [];
+      return seen;
     },
   },
   stop: async () => host?.stop(),

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import type { Finding, GenerationSource } from '../../generation/contract.js';
 import type { LifecycleState } from '../../generation/lifecycle.js';
 import { makeFinding } from '../../generation/make-finding.js';
-import { preflight, type StoreLookup } from './preflight.js';
+import { preflight, type PreflightResult, type StoreLookup } from './preflight.js';
 import type { Prober } from './probe.js';
 import { pruneStage, stageBundle, type BundleBytes } from './stage.js';
 import { verifyBundle } from './verify.js';
@@ -38,32 +39,64 @@ export type AdmissionResult =
     };
 
 /**
- * The first half of the swap path: stage, verify, probe, preflight. Stops after the first step with findings and reports all
- * of that step. A superseded one ends with `BEDS_ADMISSION_SUPERSEDED`. Rejects only for faults of the host itself.
+ * The first half of the swap path: stage and verify, then probe; meanwhile the database is asked. Stops after the first step
+ * with findings and reports all of that step, and what the database lacks besides. No code runs before it is verified. A
+ * superseded one ends with `BEDS_ADMISSION_SUPERSEDED`. Rejects only for faults of the host itself.
  */
 export async function admit(
   bytes: BundleBytes,
   deps: AdmissionDeps,
   { signal, onProgress }: AdmissionWatch = {},
 ): Promise<AdmissionResult> {
-  const superseded = [makeFinding('BEDS_ADMISSION_SUPERSEDED')];
-  const staged = await stageBundle(bytes, deps.stageDirectory);
+  deps.prober.expect();
+  const staging = stageBundle(bytes, deps.stageDirectory);
+  const verifying = verifyBundle(bytes);
+  const asking = preflight(bytes.manifest, deps.stores);
+  // Each is waited for in its turn; until then its failure is nobody's.
+  for (const work of [staging, verifying, asking]) work.catch(() => undefined);
+  const { directory } = await staging;
   onProgress?.('received');
-  if (isAborted(signal)) return { ok: false, step: 'stage', findings: superseded };
-  const verified = await verifyBundle(staged);
-  if (!verified.ok) return { ok: false, step: 'verify', findings: verified.findings };
+  if (isAborted(signal)) return { ok: false, step: 'stage', findings: superseded() };
+  const verified = await verifying;
+  if (!verified.ok) return refuse('verify', verified.findings, asking);
   onProgress?.('verified');
-  const { manifest, hash } = staged;
+  const { hash, manifest } = bytes;
   const probed: ProbedSource = { hash, manifest, ...verified.converted };
-  const entryUrl = pathToFileURL(join(staged.directory, manifest.entry)).href;
-  const findings = await deps.prober.probe({ ...probed, entryUrl, entryMap: verified.entryMap }, signal);
-  if (findings.length > 0) return { ok: false, step: 'probe', findings };
+  const entryUrl = pathToFileURL(join(directory, manifest.entry)).href;
+  const [findings] = await Promise.all([
+    deps.prober.probe({ ...probed, entryUrl, entryMap: verified.entryMap }, signal),
+    pruneStage({ ...deps, inUse: new Set([...deps.inUse(), hash]) }),
+  ]);
+  if (findings.length > 0)
+    return isAborted(signal) ? { ok: false, step: 'probe', findings } : refuse('probe', findings, asking);
   onProgress?.('probed');
-  const flight = await preflight(manifest, deps.stores);
-  const open = isAborted(signal) ? superseded : flight.findings;
+  const flight = await asking;
+  const open = isAborted(signal) ? superseded() : flight.findings;
   if (open.length > 0) return { ok: false, step: 'preflight', findings: open, probed };
-  await pruneStage({ ...deps, inUse: new Set([...deps.inUse(), hash]) });
   return { ok: true, source: { ...probed, objects: flight.objects } };
+}
+
+/** A version that is refused anyway waits this long for what its database lacks, so that the author learns of it too. */
+const ALSO_WAITS_MS = 250;
+
+async function refuse(
+  step: 'verify' | 'probe',
+  findings: readonly Finding[],
+  asking: Promise<PreflightResult>,
+): Promise<AdmissionResult> {
+  const late = new AbortController();
+  const also = await Promise.race([
+    asking.then((flight) => flight.findings).catch(() => []),
+    delay(ALSO_WAITS_MS, [], { signal: late.signal }).catch(() => []),
+  ]);
+  late.abort();
+  // A database that is away is no fault of the bundle.
+  const known = also.filter(({ code }) => code !== 'BEDS_ADMISSION_STORE_UNAVAILABLE');
+  return { ok: false, step, findings: [...findings, ...known] };
+}
+
+function superseded(): readonly Finding[] {
+  return [makeFinding('BEDS_ADMISSION_SUPERSEDED')];
 }
 
 /** Asked again after every wait. */

@@ -13,12 +13,14 @@ export interface ProbeOptions {
 export interface Prober {
   /** Runs the bundle in a thread of its own. Empty: it loads, keeps the contract and passes its self-test. Does not throw. */
   probe(task: Omit<ProbeTask, 'memoryMb'>, signal?: AbortSignal): Promise<readonly Finding[]>;
+  /** A probe will be asked for soon: starts a thread now where none is ready. */
+  expect(): void;
   /** Ends running probes and the thread that was kept ready. */
   close(): Promise<void>;
 }
 
-/** The next thread is started when the swap that used the last one is likely over. */
-const SPARE_DELAY_MS = 250;
+/** The next thread is started when the swap that used the last one is likely over: it would take a core from it. */
+const SPARE_DELAY_MS = 50;
 /** Longest wait for a new thread to take its task. */
 const START_TIMEOUT_MS = 10_000;
 /** Buffers are not in a thread's heap limit; the memory of the whole process is the only sign while a thread is busy. */
@@ -50,10 +52,15 @@ class ThreadProber implements Prober {
     try {
       return await new Attempt(thread, this.#options).run({ ...task, memoryMb: this.#options.memoryMb }, signal);
     } finally {
-      await thread.terminate();
-      this.#running.delete(thread);
+      // Nobody waits for its end but close().
+      void thread.terminate().finally(() => this.#running.delete(thread));
       this.#keepSpare();
     }
+  }
+
+  expect(): void {
+    clearTimeout(this.#timer);
+    if (this.#closed === undefined) this.#spare ??= startThread(this.#options);
   }
 
   close(): Promise<void> {
@@ -76,9 +83,7 @@ class ThreadProber implements Prober {
   #keepSpare(): void {
     clearTimeout(this.#timer);
     if (this.#closed !== undefined) return;
-    this.#timer = setTimeout(() => {
-      this.#spare ??= startThread(this.#options);
-    }, SPARE_DELAY_MS).unref();
+    this.#timer = setTimeout(() => this.expect(), SPARE_DELAY_MS).unref();
   }
 }
 

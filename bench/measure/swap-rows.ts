@@ -1,0 +1,117 @@
+import type { Step } from '../bed/protocol.js';
+import type { Row, Target } from '../contract.js';
+import type { LoadSample } from './steady-load.js';
+import { toRow } from './to-row.js';
+
+export type SwapLoad = Omit<LoadSample, 'written'> & {
+  /** Writes that were answered with success and are not in the table. */
+  readonly lost: number;
+  /** Marks that are there more than once. */
+  readonly duplicated: number;
+};
+
+/** One round: a load with swaps, the same load without, and swaps without load. */
+export interface SwapSlice {
+  readonly swapping: SwapLoad;
+  readonly calm: SwapLoad;
+  readonly steps: readonly Step[];
+  readonly idleSteps: readonly Step[];
+}
+
+const LOADS = [
+  { unit: 'ms p50', of: ({ p50Ms }: SwapLoad): number => p50Ms },
+  { unit: 'ms p99', of: ({ p99Ms }: SwapLoad): number => p99Ms, target: { ratioAtMost: 2 } },
+  { unit: 'ms longest without an answer', of: ({ pauseMs }: SwapLoad): number => pauseMs },
+] as const;
+
+const COUNTS = ['failed', 'lost', 'duplicated'] as const;
+
+const SWAPS = [
+  { unit: 'ms complete → active, median', of: (swaps: Swaps): number => at(swaps.totalsMs, 0.5), below: 150 },
+  { unit: 'ms complete → active, p95', of: (swaps: Swaps): number => at(swaps.totalsMs, 0.95) },
+  { unit: 'ms activation on all threads, median', of: (swaps: Swaps): number => at(swaps.flipsMs, 0.5), below: 5 },
+] as const;
+
+interface Swaps {
+  readonly totalsMs: readonly number[];
+  readonly flipsMs: readonly number[];
+}
+
+/** The rows of the question, and where the time of a swap goes, in words. */
+export function toSwapRows(slices: readonly SwapSlice[]): { readonly rows: readonly Row[]; readonly words: string[] } {
+  const swaps = slices.flatMap(({ steps }) => activeOf(steps)).length;
+  const load = { question: 'swap', case: `${String(swaps)} swaps`, subject: 'load with swaps', against: 'without' };
+  const loads = { subject: slices.map(({ swapping }) => swapping), against: slices.map(({ calm }) => calm) };
+  const each = { ...load, subject: 'swap under load', against: 'swap without load' };
+  const swapped = {
+    subject: slices.map(({ steps }) => timesOf(steps)),
+    against: slices.map(({ idleSteps }) => timesOf(idleSteps)),
+  };
+  const rows = [
+    ...LOADS.map((figure) => toRow(loads, { ...load, ...figure })),
+    ...COUNTS.map((unit) => countRow(load, unit, slices)),
+    ...SWAPS.map(({ below, ...figure }: SwapFigure) =>
+      toRow(swapped, { ...each, ...figure, ...(below === undefined ? {} : { target: { valueAtMost: below } }) }),
+    ),
+  ];
+  const words = [
+    `under load: ${stagesOf(slices.flatMap(({ steps }) => steps))}`,
+    `without load: ${stagesOf(slices.flatMap(({ idleSteps }) => idleSteps))}`,
+  ];
+  return { rows, words };
+}
+
+interface SwapFigure {
+  readonly unit: string;
+  readonly of: (swaps: Swaps) => number;
+  readonly below?: number;
+}
+
+type Names = Pick<Row, 'question' | 'case' | 'subject' | 'against'>;
+
+/** Of all rounds together; equal counts, also of nothing, are a ratio of 1. */
+function countRow(names: Names, unit: (typeof COUNTS)[number], slices: readonly SwapSlice[]): Row {
+  const value = slices.reduce((sum, { swapping }) => sum + swapping[unit], 0);
+  const againstValue = slices.reduce((sum, { calm }) => sum + calm[unit], 0);
+  const ratio = value === againstValue ? 1 : value / Math.max(1, againstValue);
+  const target: Target = { valueAtMost: 0 };
+  return { ...names, unit, value, againstValue, ratio, spread: [ratio, ratio], target, met: value === 0 };
+}
+
+function timesOf(steps: readonly Step[]): Swaps {
+  const active = activeOf(steps);
+  return { totalsMs: active.map(({ ms = NaN }) => ms), flipsMs: active.map((step) => flipOf(step, steps)) };
+}
+
+function activeOf(steps: readonly Step[]): readonly Step[] {
+  return steps.filter(({ state }) => state === 'active');
+}
+
+/** What the host says; otherwise from the moment at which all threads were prepared. */
+function flipOf({ flipMs, version, at: activeAt }: Step, steps: readonly Step[]): number {
+  const prepared = steps.find((step) => step.version === version && step.state === 'prepared');
+  return flipMs ?? activeAt - (prepared?.at ?? NaN);
+}
+
+/** Medians of the way from one state to the next. */
+function stagesOf(steps: readonly Step[]): string {
+  const last = new Map<string, Step>();
+  const spent = new Map<string, number[]>();
+  for (const step of steps.filter(({ state }) => ON_THE_WAY.has(state))) {
+    const before = last.get(step.version);
+    const tookMs = before === undefined ? (step.ms ?? NaN) : step.at - before.at;
+    spent.set(step.state, [...(spent.get(step.state) ?? []), tookMs]);
+    last.set(step.version, step);
+  }
+  return [...spent]
+    .map(([state, tookMs]) => `${state} ${at(tookMs, 0.5).toFixed(1)}`)
+    .join(', ')
+    .concat(' ms');
+}
+
+const ON_THE_WAY: ReadonlySet<string> = new Set(['received', 'verified', 'probed', 'prepared', 'active']);
+
+function at(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor((sorted.length - 1) * share)] ?? Number.NaN;
+}
