@@ -11,8 +11,8 @@ const FILE = 'callers.json';
 const WRITE_EVERY_MS = 30_000;
 const MAX_OPERATIONS = 10_000;
 const MAX_CLIENTS_PER_OPERATION = 1_000;
-/** Of all operations: bounds the file, which is written whole. */
-const MAX_CLIENTS = 100_000;
+/** Of all operations: bounds the file, which is written whole, and the time for which that holds up the supervisor. */
+const MAX_CLIENTS = 20_000;
 
 export interface CallerLedgerOptions extends Partial<Omit<TallyBounds, 'days'>> {
   /** `services.directory`. */

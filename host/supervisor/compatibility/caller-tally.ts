@@ -61,13 +61,14 @@ export class CallerTally {
   /** What `restore` reads. */
   toJSON(): unknown {
     this.#prune();
+    const names = new Map<number, string>();
     const operations = [...this.#operations.values()].map(({ domain, operation, clients }) => ({
       domain,
       operation,
       clients: Object.fromEntries(
         [...clients].map(([client, days]) => [
           client,
-          Object.fromEntries([...days].map(([day, calls]) => [nameOfDay(day), calls])),
+          Object.fromEntries([...days].map(([day, calls]) => [nameOfDay(day, names), calls])),
         ]),
       ),
     }));
@@ -151,8 +152,13 @@ function keyOf(domain: string, operation: string): string {
   return JSON.stringify([domain, operation]);
 }
 
-function nameOfDay(day: number): string {
-  return new Date(day * DAY_MS).toISOString().slice(0, 10);
+/** ISO 8601; `names` holds what was made before, of which there are few. */
+function nameOfDay(day: number, names: Map<number, string>): string {
+  const known = names.get(day);
+  if (known !== undefined) return known;
+  const name = new Date(day * DAY_MS).toISOString().slice(0, 10);
+  names.set(day, name);
+  return name;
 }
 
 function firstDayOf({ clients }: CalledOperation): number {
