@@ -10,12 +10,12 @@ type Code = ObjectFinding['code'];
 export function diffObjects(was: NamedObject, is: NamedObject | undefined): readonly ObjectDifference[] {
   const title = `${was.kind === 'view' ? 'view' : 'routine'} ${was.name}`;
   if (is === undefined) return [difference(`${title} ${goneWords(was)}`, 'BEDS_PREFLIGHT_OBJECT_MISSING')];
-  if (was.kind !== is.kind) {
-    return [difference(`${title} is a ${is.kind}, was a ${was.kind}`, 'BEDS_PREFLIGHT_KIND_MISMATCH')];
-  }
   const broken = diffUsability(title, was.native, is.native);
   // What is said of an object that cannot be served at all is not worth comparing.
   if (broken.length > 0) return broken;
+  if (was.kind !== is.kind) {
+    return [difference(`${title} is a ${is.kind}, was a ${was.kind}`, 'BEDS_PREFLIGHT_KIND_MISMATCH')];
+  }
   return [...diffValues(title, valuesOf(was), valuesOf(is)), ...diffNative(title, was, is)];
 }
 
