@@ -9,18 +9,19 @@ export interface ConvertedBundle {
   readonly sourceMap: string;
 }
 
-const OPTIONS = {
+/** What makes an ES module the body of a CommonJS function, whichever way esbuild is asked. */
+export const CONVERSION = {
   format: 'cjs',
   platform: 'node',
   target: 'node20',
-  // n.b. ES modules are strict, function bodies are not; a banner is accounted for in the map.
-  banner: '"use strict";',
   sourcemap: 'external',
   sourcesContent: false,
-  sourcefile: 'index.mjs',
   logLevel: 'silent',
   logOverride: { 'empty-import-meta': 'error' },
 } as const satisfies TransformOptions;
+
+// n.b. ES modules are strict, function bodies are not; a banner is accounted for in the map.
+export const STRICT = '"use strict";';
 
 const MAP_COMMENT = /^\/\/# sourceMappingURL=.*$/gm;
 
@@ -32,14 +33,17 @@ const MAP_COMMENT = /^\/\/# sourceMappingURL=.*$/gm;
 export async function convertBundle(esm: string, map?: string): Promise<ConvertedBundle> {
   try {
     const input = map === undefined ? esm : withInlineMap(esm, map);
-    const result = await withEsbuild(() => transform(input, OPTIONS));
+    const result = await withEsbuild(() =>
+      transform(input, { ...CONVERSION, banner: STRICT, sourcefile: 'index.mjs' }),
+    );
     return { code: result.code, sourceMap: result.map };
   } catch (error) {
     throw explain(error);
   }
 }
 
-function withInlineMap(esm: string, map: string): string {
+/** The code with its source map at the end, as esbuild takes both. */
+export function withInlineMap(esm: string, map: string): string {
   const encoded = Buffer.from(map).toString('base64');
   return `${esm.replace(MAP_COMMENT, '')}\n//# sourceMappingURL=data:application/json;base64,${encoded}\n`;
 }

@@ -2,6 +2,7 @@ import { isBuiltin } from 'node:module';
 import { build, type BuildFailure, type BuildOptions, type BuildResult, type Message, type Plugin } from 'esbuild';
 import { ALLOWED_IMPORTS } from '@beds/sdk';
 import type { Finding } from '../../generation/contract.js';
+import { CONVERSION, type ConvertedBundle, STRICT, withInlineMap } from '../../generation/convert.js';
 import { makeFinding } from '../../generation/make-finding.js';
 import { withEsbuild } from '../../generation/with-esbuild.js';
 
@@ -32,7 +33,51 @@ const OPTIONS = {
  */
 export async function scanImports(code: string): Promise<readonly Finding[]> {
   const imports = new Map<string, string>();
-  const collect: Plugin = {
+  try {
+    const stdin = { contents: code, sourcefile: 'index.mjs', loader: 'js' } as const;
+    const plugins = [collectInto(imports)];
+    const result: BuildResult = await withEsbuild(() => build({ ...OPTIONS, stdin, plugins }));
+    return judge(imports, result);
+  } catch (error) {
+    const { errors } = error as Partial<BuildFailure>;
+    if (errors === undefined) throw error;
+    return errors.slice(0, MAX_FINDINGS).map((message) => {
+      const text = `The bundle is not valid JavaScript: ${message.text}${placeOf(message)}.`;
+      return makeFinding('BEDS_ADMISSION_SYNTAX', text);
+    });
+  }
+}
+
+export interface Scanned {
+  readonly findings: readonly Finding[];
+  readonly converted: ConvertedBundle;
+}
+
+/**
+ * Scans and converts a sound bundle in one go, because reading it twice takes twice as long. Undefined when esbuild refuses
+ * it: then `scanImports` and `convertBundle` say all that is wrong. `map`: source map (JSON), empty where there is none.
+ */
+export async function scanAndConvert(code: string, map: string): Promise<Scanned | undefined> {
+  const imports = new Map<string, string>();
+  const contents = map === '' ? code : withInlineMap(code, map);
+  const options = {
+    ...{ ...OPTIONS, ...CONVERSION, platform: OPTIONS.platform, banner: { js: STRICT }, outfile: 'index.js' },
+    logOverride: { ...OPTIONS.logOverride, ...CONVERSION.logOverride },
+    stdin: { contents, sourcefile: 'index.mjs', loader: 'js' },
+    plugins: [collectInto(imports)],
+  } as const satisfies BuildOptions;
+  try {
+    const result = await withEsbuild(() => build(options));
+    const textOf = (end: string): string => result.outputFiles.find(({ path }) => path.endsWith(end))?.text ?? '';
+    return { findings: judge(imports, result), converted: { code: textOf('.js'), sourceMap: textOf('.js.map') } };
+  } catch (error) {
+    if ((error as Partial<BuildFailure>).errors === undefined) throw error;
+    return undefined;
+  }
+}
+
+function collectInto(imports: Map<string, string>): Plugin {
+  return {
     name: 'collect-imports',
     setup(builder) {
       builder.onResolve({ filter: /.*/ }, ({ path, kind }) => {
@@ -42,18 +87,10 @@ export async function scanImports(code: string): Promise<readonly Finding[]> {
       });
     },
   };
-  try {
-    const stdin = { contents: code, sourcefile: 'index.mjs', loader: 'js' } as const;
-    const result: BuildResult = await withEsbuild(() => build({ ...OPTIONS, stdin, plugins: [collect] }));
-    return [...judgeImports(imports), ...judgeWarnings(result.warnings)].slice(0, MAX_FINDINGS);
-  } catch (error) {
-    const { errors } = error as Partial<BuildFailure>;
-    if (errors === undefined) throw error;
-    return errors.slice(0, MAX_FINDINGS).map((message) => {
-      const text = `The bundle is not valid JavaScript: ${message.text}${placeOf(message)}.`;
-      return makeFinding('BEDS_ADMISSION_SYNTAX', text);
-    });
-  }
+}
+
+function judge(imports: ReadonlyMap<string, string>, { warnings }: Pick<BuildResult, 'warnings'>): readonly Finding[] {
+  return [...judgeImports(imports), ...judgeWarnings(warnings)].slice(0, MAX_FINDINGS);
 }
 
 function judgeImports(imports: ReadonlyMap<string, string>): Finding[] {

@@ -5,7 +5,7 @@ import type { Finding } from '../../generation/contract.js';
 import { convertBundle, type ConvertedBundle } from '../../generation/convert.js';
 import { makeFinding } from '../../generation/make-finding.js';
 import { checkHashes } from './read-drop.js';
-import { scanImports } from './scan-imports.js';
+import { scanAndConvert, scanImports } from './scan-imports.js';
 import type { BundleBytes } from './stage.js';
 
 export type Verification =
@@ -24,6 +24,17 @@ export async function verifyBundle(bundle: BundleBytes): Promise<Verification> {
   if (hashes.length > 0) return { ok: false, findings: hashes };
   const { code, sourceMap } = splitSourceMap(files.get(manifest.entry)?.toString('utf8') ?? '');
   const entryMap = files.get(`${manifest.entry}.map`)?.toString('utf8') ?? sourceMap;
+  const scanned = await scanAndConvert(code, entryMap);
+  if (scanned !== undefined) {
+    const { converted } = scanned;
+    const found = [...checkContract(manifest), ...scanned.findings];
+    return found.length === 0 ? { ok: true, converted, entryMap } : { ok: false, findings: found };
+  }
+  return explain(manifest, code, entryMap);
+}
+
+/** Everything that is wrong with code that esbuild refuses to scan or to convert. */
+async function explain(manifest: Manifest, code: string, entryMap: string): Promise<Verification> {
   const [imports, conversion] = await Promise.all([scanImports(code), convert(code, entryMap)]);
   const findings = [...checkContract(manifest), ...imports];
   if (conversion.ok && findings.length === 0) return { ok: true, converted: conversion.converted, entryMap };
