@@ -3,47 +3,18 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { EXIT } from '../host/cli/command.js';
 import { COMMANDS } from '../host/cli/commands.js';
 import { requestOf } from '../host/cli/commands/call.js';
-import { printHistories } from '../host/cli/commands/plugins.js';
-import { main } from '../host/cli/main.js';
+import { printPlugins } from '../host/cli/commands/plugins.js';
 import { createOutput } from '../host/cli/output.js';
 import { formatTable } from '../host/cli/table.js';
 import { catalogue } from '../host/errors/catalogue.js';
 import type { HistoryEntry } from '../host/supervisor/history.js';
-
-interface Ran {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-interface Given {
-  readonly projectRoot?: string;
-  readonly cwd?: string;
-  readonly env?: Readonly<Record<string, string>>;
-  readonly tty?: boolean;
-}
-
-async function beds(
-  args: readonly string[],
-  { projectRoot = resolve('.'), cwd, env = {}, tty }: Given = {},
-): Promise<Ran> {
-  const written = { stdout: '', stderr: '' };
-  const stream = (name: keyof typeof written): { isTTY: boolean; columns: number; write: (text: string) => void } => ({
-    isTTY: tty === true,
-    columns: 100,
-    write: (text) => {
-      written[name] += text;
-    },
-  });
-  const streams = { stdout: stream('stdout'), stderr: stream('stderr') };
-  const code = await main({ args, projectRoot, cwd: cwd ?? projectRoot, env, streams });
-  return { code, ...written };
-}
+import { refusalsOf } from '../host/supervisor/operate/refusals.js';
+import { beds } from './support/beds.js';
 
 function temporaryFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'beds-cli-'));
@@ -167,7 +138,8 @@ describe('beds plugins', () => {
     ];
     let text = '';
     const stream = { write: (part: string) => (text += part) };
-    printHistories([{ node: 'n', entries }], createOutput({ stdout: stream, stderr: stream, env: {} }));
+    const node = { node: 'n', domains: [], quarantined: [], refusals: refusalsOf(entries) };
+    printPlugins([node], createOutput({ stdout: stream, stderr: stream, env: {} }));
     assert.deepEqual(text.match(/(?<=why )\d/g), ['2', '3', '5', '6', '0', '7']);
     assert.match(text, /1 older of notes: `beds plugins notes --json` shows all\./);
   });

@@ -4,7 +4,7 @@ import { BedsError } from '@beds/sdk';
 import { connect } from '../amqp/driver.js';
 import { makeNames, type Names } from '../amqp/names.js';
 import { cliErrors } from '../errors/cli.js';
-import type { AdminQuestion, RefusedAnswer } from '../supervisor/operate/protocol.js';
+import type { AdminQuestion, OrderAnswer, OrderName, RefusedAnswer } from '../supervisor/operate/protocol.js';
 
 export interface SessionOptions {
   readonly url: string;
@@ -12,18 +12,11 @@ export interface SessionOptions {
   readonly signal: AbortSignal;
 }
 
+/** An order as JSON; a deploy has its bundles in base64. */
 export interface OrderMessage {
   readonly v: 1;
-  readonly op: string;
-  readonly node?: string;
-}
-
-/** How long to wait for answers, milliseconds. */
-export interface Patience {
-  /** For the first one. */
-  readonly timeoutMs: number;
-  /** After this much silence no more is expected. */
-  readonly quietMs: number;
+  readonly op: OrderName;
+  readonly [member: string]: unknown;
 }
 
 /** Nodes answer a question within milliseconds of each other. */
@@ -47,23 +40,27 @@ export class NodeSession {
   readonly #model: ChannelModel;
   readonly #names: Names;
   readonly #signal: AbortSignal;
+  readonly #userId: string | undefined;
 
-  constructor(model: ChannelModel, { prefix, signal }: SessionOptions) {
+  constructor(model: ChannelModel, { url, prefix, signal }: SessionOptions) {
     this.#model = model;
     this.#names = makeNames(prefix);
     this.#signal = signal;
+    this.#userId = userOf(url);
   }
 
-  /** What the nodes answer to a question, refusals among it; empty when none answers. `expected`: nodes that are known. */
+  /**
+   * What the nodes answer to a question, refusals among it; empty when none answers. `expected`: how many are known; without
+   * it, as many as answer within moments of each other.
+   */
   ask<A>(question: AdminQuestion, timeoutMs: number, expected?: number): Promise<readonly (A | RefusedAnswer)[]> {
-    const patience = { timeoutMs, quietMs: expected === undefined ? QUIET_MS : timeoutMs };
-    return this.#gather(this.#names.admin, question, { ...patience, expected: expected ?? Infinity });
+    const quietMs = expected === undefined ? QUIET_MS : timeoutMs;
+    return this.#gather(this.#names.admin, question, { timeoutMs, quietMs, expected: expected ?? Infinity });
   }
 
-  /** What the nodes answer to an order. */
-  order<A>(order: OrderMessage, patience: Patience): Promise<readonly (A | RefusedAnswer)[]> {
-    const expected = order.node === undefined ? Infinity : 1;
-    return this.#gather(this.#names.operate, order, { ...patience, expected });
+  /** What the nodes answer to an order; `expected`: how many shall. */
+  order(order: OrderMessage, timeoutMs: number, expected: number): Promise<readonly OrderAnswer[]> {
+    return this.#gather(this.#names.operate, order, { timeoutMs, quietMs: timeoutMs, expected });
   }
 
   async close(): Promise<void> {
@@ -73,26 +70,38 @@ export class NodeSession {
   async #gather<A>(
     exchange: string,
     message: object,
-    patience: Patience & { readonly expected: number },
+    patience: Pick<Gathering, 'timeoutMs' | 'quietMs' | 'expected'>,
   ): Promise<readonly A[]> {
     const channel = await this.#model.createChannel();
     try {
-      return await gather<A>(channel, { ...patience, exchange, message, signal: this.#signal });
+      return await gather<A>(channel, { ...patience, exchange, message, userId: this.#userId, signal: this.#signal });
     } finally {
       await channel.close().catch(() => undefined);
     }
   }
 }
 
-interface Gathering extends Patience {
+/** Undefined where the URL leaves it to the client. */
+function userOf(url: string): string | undefined {
+  const name = URL.canParse(url) ? new URL(url).username : '';
+  return name === '' ? undefined : decodeURIComponent(name);
+}
+
+interface Gathering {
+  /** Longest wait for the first answer. */
+  readonly timeoutMs: number;
+  /** After this much silence no more is expected. */
+  readonly quietMs: number;
   readonly exchange: string;
   readonly message: object;
   readonly expected: number;
+  /** The account; RabbitMQ vouches for it to the nodes. */
+  readonly userId: string | undefined;
   readonly signal: AbortSignal;
 }
 
 async function gather<A>(channel: Channel, options: Gathering): Promise<readonly A[]> {
-  const { exchange, message, expected, signal, timeoutMs, quietMs } = options;
+  const { exchange, message, expected, userId, signal, timeoutMs, quietMs } = options;
   const correlationId = randomUUID();
   const answers: A[] = [];
   let timer: NodeJS.Timeout | undefined;
@@ -118,7 +127,7 @@ async function gather<A>(channel: Channel, options: Gathering): Promise<readonly
     );
     channel.publish(exchange, '', Buffer.from(JSON.stringify(message)), {
       ...{ contentType: 'application/json', replyTo: DIRECT, correlationId, mandatory: true },
-      expiration: timeoutMs,
+      ...{ expiration: timeoutMs, ...(userId === undefined ? {} : { userId }) },
     });
     if (signal.aborted) end();
     await ended;

@@ -32,6 +32,11 @@ export const cliErrors = defineErrors({
     status: 'not-found',
     action: '`beds status` lists the nodes.',
   },
+  BEDS_CLI_ROLLOUT_UNFINISHED: {
+    message: 'The rollout was not over in the time that the command waits.',
+    status: 'timeout',
+    action: 'It goes on in the hosts: `beds status` and `beds history` show it; --timeout waits longer.',
+  },
   BEDS_CLI_BROKER_UNKNOWN: {
     message: 'It is not known where RabbitMQ is.',
     status: 'invalid',

@@ -1,88 +1,115 @@
 import type { HistoryEntry } from '../../supervisor/history.js';
+import type { QuarantineView } from '../../supervisor/operate/contract.js';
+import type { DomainView, LeftView, StrikeView } from '../../supervisor/operate/views.js';
+import { argumentsOf, askOptions, NODE_OPTION } from '../ask-context.js';
 import { askNodes } from '../ask-nodes.js';
 import { EXIT, type Command } from '../command.js';
-import { brokerOf } from '../broker-of.js';
 import type { Output } from '../output.js';
-import { timeoutOf, TIMEOUT_OPTION } from '../timeout-option.js';
+import { printReasons } from '../print-findings.js';
+import { canaryText } from '../rollout/canary-text.js';
+import { TIMEOUT_OPTION } from '../timeout-option.js';
 
-/** What one host says of its domains, oldest first. */
-export interface NodeHistory {
+/** What one host says of its domains. */
+export interface NodePlugins {
   readonly node: string;
-  readonly entries: readonly HistoryEntry[];
+  readonly domains: readonly DomainView[];
+  readonly quarantined: readonly QuarantineView[];
+  /** The newest last. */
+  readonly refusals: readonly HistoryEntry[];
 }
 
 /** Of each domain, so that the newest stays on the screen. */
 const SHOWN_REFUSALS = 5;
-const REFUSALS: ReadonlySet<string> = new Set(['rejected', 'waiting', 'quarantined']);
 
 export const pluginsCommand: Command = {
   name: 'plugins',
-  summary: 'Show the history of each domain, and why a version was refused.',
-  usage: 'plugins [domain] [--timeout <ms>]',
-  options: { timeout: TIMEOUT_OPTION },
+  summary: 'Show the state of each domain, its versions, and why one was refused.',
+  usage: 'plugins [domain] [--node <name>] [--timeout <time>]',
+  options: { node: NODE_OPTION, timeout: TIMEOUT_OPTION },
   details:
-    'Asks every running node over AMQP. The newest change comes last; below the table, the reasons of the last ' +
-    `${String(SHOWN_REFUSALS)} refused or waiting versions of each domain. --json has the reasons of all.`,
+    'Asks every running node over AMQP. Below the table: what differs in the database, the versions one may roll back to, ' +
+    'strikes, what retired versions left behind, and the reasons of the last ' +
+    `${SHOWN_REFUSALS} refused or waiting versions of each domain. --json has all of it.`,
   run: async (context) => {
-    const [domain] = context.args;
-    const answers = await askNodes(
-      { v: 1, op: 'history', ...(domain === undefined ? {} : { domain }) },
-      { ...brokerOf(context), timeoutMs: timeoutOf(context), signal: context.signal },
-    );
-    const histories = answers.map(({ node, entries }) => ({ node, entries }));
-    if (context.json) context.out.value(histories);
-    else printHistories(histories, context.out);
+    const [domain] = argumentsOf(context, 'domain?');
+    const question = { v: 1, op: 'plugins', ...(domain === undefined ? {} : { domain }) } as const;
+    const answers = await askNodes(question, askOptions(context));
+    const nodes = answers.map(({ node, domains, quarantined, refusals }) => ({ node, domains, quarantined, refusals }));
+    if (context.json) context.out.value(nodes);
+    else printPlugins(nodes, context.out);
     return EXIT.ok;
   },
 };
 
-/** The table of all changes, and below it why versions are not live. */
-export function printHistories(histories: readonly NodeHistory[], out: Output): void {
-  out.table({
-    head: ['at', 'node', 'domain', 'version', 'state', 'after', 'bundle'],
-    rows: histories.flatMap(({ node, entries }) =>
-      entries.map(({ at, domain, version, state, ms, hash }) => [
-        ...[at, node, domain, version, state],
-        ...[ms === undefined ? '' : `${String(ms)} ms`, hash.slice(0, 12)],
-      ]),
-    ),
-    numeric: [5],
-  });
-  for (const { entries } of histories) printFindings(entries, out);
+export function printPlugins(nodes: readonly NodePlugins[], out: Output): void {
+  const rows = nodes.flatMap(({ node, domains }) =>
+    domains.map((view) => [
+      ...[node, view.domain, view.live?.version ?? '-', wordsOf(view)],
+      ...[view.live?.since, view.live?.hash.slice(0, 12), beside(view)],
+    ]),
+  );
+  if (rows.length === 0) out.line('No domain is known.');
+  else out.table({ head: ['node', 'domain', 'live', 'state', 'since', 'bundle', 'beside it'], rows });
+  for (const each of nodes) printDetails(each, out);
 }
 
-/** The reasons why versions were refused or wait, those that went live since excepted; the newest last. */
-function printFindings(entries: readonly HistoryEntry[], out: Output): void {
-  const refusals = refusalsOf(entries);
+/** Everything that is to be said of the version that serves, in a few words. */
+function wordsOf({ live, degraded = [], paused, withheld }: DomainView): string {
+  const state = live?.state ?? (withheld === true ? 'withheld' : 'not served');
+  return [state, ...(degraded.length > 0 ? ['degraded'] : []), ...(paused === true ? ['paused'] : [])].join(', ');
+}
+
+function beside({ candidate, canary }: DomainView): string {
+  const [version, state] = [canary?.version ?? candidate?.version, canary === undefined ? candidate?.state : 'canary'];
+  return version === undefined ? '' : `${version} ${state ?? ''}`;
+}
+
+function printDetails({ node, domains, quarantined, refusals }: NodePlugins, out: Output): void {
+  for (const view of domains) {
+    const { domain, live, degraded = [], canary } = view;
+    if (canary !== undefined) out.line(`\n${node}: ${domain} ${canary.version} ${canaryText(canary)}`);
+    if (degraded.length > 0) printReasons(`${domain} ${live?.version ?? ''} is degraded on ${node}:`, degraded, out);
+    for (const line of remarks(view)) out.line(`${node}: ${domain} ${line}`);
+  }
+  printRefusals(refusals, out);
+  for (const { domain, version, hash, since, code, message } of quarantined) {
+    printReasons(
+      `${domain} ${version} (${hash.slice(0, 12)}) is quarantined on ${node}, since ${since}:`,
+      [{ code, message, hint: `\`beds quarantine lift ${hash.slice(0, 12)}\` allows it again.` }],
+      out,
+    );
+  }
+}
+
+function remarks({ kept = [], strikes = [], left = [] }: DomainView): readonly string[] {
+  const versions = kept.map(({ version, hash }) => `${version} (${hash.slice(0, 12)})`);
+  return [
+    ...(versions.length === 0 ? [] : [`may be rolled back to ${versions.join(', ')}`]),
+    ...strikes.map(strikeText),
+    ...left.map(leftText),
+  ];
+}
+
+function strikeText({ version, hash, count, last }: StrikeView): string {
+  return `${version} (${hash.slice(0, 12)}) ended ${count} broker thread${count === 1 ? '' : 's'}, last at ${last}`;
+}
+
+function leftText({ version, generation, kinds }: LeftView): string {
+  const things = Object.entries(kinds).map(([kind, count]) => `${count} ${kind}`);
+  return `${version} (generation ${generation}) left behind when it retired: ${things.join(', ')}`;
+}
+
+/** The reasons why versions were refused or wait; the newest last. */
+function printRefusals(refusals: readonly HistoryEntry[], out: Output): void {
   for (const name of new Set(refusals.map(({ domain }) => domain))) {
     const ofDomain = refusals.filter(({ domain }) => domain === name);
     const shown = ofDomain.slice(-SHOWN_REFUSALS);
-    for (const refusal of shown) printRefusal(refusal, out);
+    for (const { domain, version, state, at, findings = [] } of shown) {
+      printReasons(`${domain} ${version} is ${state}, since ${at}:`, findings, out);
+    }
     const hidden = ofDomain.length - shown.length;
     if (hidden === 0) continue;
     out.line();
-    out.line(`${String(hidden)} older of ${name}: \`beds plugins ${name} --json\` shows all.`);
-  }
-}
-
-/** Where each refused or waiting version stands, by its bytes. */
-function refusalsOf(entries: readonly HistoryEntry[]): readonly HistoryEntry[] {
-  const refusals = new Map<string, HistoryEntry>();
-  for (const entry of entries) {
-    const version = `${entry.domain} ${entry.hash === '' ? entry.version : entry.hash}`;
-    const isRefusal = REFUSALS.has(entry.state) && entry.findings !== undefined && entry.findings.length > 0;
-    // n.b. deleted first: a key that is set again would keep its old place.
-    if (isRefusal || entry.state === 'active') refusals.delete(version);
-    if (isRefusal) refusals.set(version, entry);
-  }
-  return [...refusals.values()];
-}
-
-function printRefusal({ domain, version, state, at, findings = [] }: HistoryEntry, out: Output): void {
-  out.line();
-  out.line(out.paint('bold', `${domain} ${version} is ${state}, since ${at}:`));
-  for (const { code, message, hint } of findings) {
-    out.line(`  ${code}: ${message}`);
-    if (hint !== undefined) out.line(`    ${hint}`);
+    out.line(`${hidden} older of ${name}: \`beds plugins ${name} --json\` shows all.`);
   }
 }

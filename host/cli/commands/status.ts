@@ -1,22 +1,22 @@
-import type { NodeStatus } from '../../supervisor/operate/views.js';
+import type { DomainView, NodeStatus } from '../../supervisor/operate/views.js';
 import { askNodes } from '../ask-nodes.js';
 import { EXIT, type Command } from '../command.js';
-import { brokerOf } from '../broker-of.js';
+import { askOptions, NODE_OPTION } from '../ask-context.js';
+import { percentText } from '../rollout/canary-text.js';
 import { ago, megabytes } from '../human.js';
 import type { Output } from '../output.js';
-import { timeoutOf, TIMEOUT_OPTION } from '../timeout-option.js';
+import { TIMEOUT_OPTION } from '../timeout-option.js';
 
 export const statusCommand: Command = {
   name: 'status',
   summary: 'Show nodes, threads, domains with their versions, stores and queues.',
-  usage: 'status [--timeout <ms>]',
-  options: { timeout: TIMEOUT_OPTION },
-  details: 'Asks every running node over AMQP. Exits with 1 when a thread, a store or a domain is not in service.',
+  usage: 'status [--node <name>] [--timeout <time>]',
+  options: { node: NODE_OPTION, timeout: TIMEOUT_OPTION },
+  details:
+    'Asks every running node over AMQP. Exits with 1 when a thread, a store or a domain is not in service, a version is ' +
+    'refused or waits, or the database objects of a domain are no longer as they were admitted (degraded).',
   run: async (context) => {
-    const answers = await askNodes(
-      { v: 1, op: 'status' },
-      { ...brokerOf(context), timeoutMs: timeoutOf(context), signal: context.signal },
-    );
+    const answers = await askNodes({ v: 1, op: 'status' }, askOptions(context));
     const nodes = answers.map(({ status }) => status).sort((a, b) => a.node.localeCompare(b.node));
     if (context.json) context.out.value(nodes);
     else printStatus(nodes, context.out);
@@ -28,7 +28,7 @@ function isHealthy(node: NodeStatus): boolean {
   return (
     node.threads.every(({ state, status }) => state === 'ready' && status !== undefined) &&
     node.stores.every(({ up }) => up) &&
-    node.domains.every(({ candidate }) => candidate === undefined)
+    node.domains.every(isServed)
   );
 }
 
@@ -60,28 +60,38 @@ function sum(node: NodeStatus, field: 'served' | 'failed'): number {
   return node.threads.reduce((total, { status }) => total + (status?.[field] ?? 0), 0);
 }
 
+function isServed({ candidate, degraded = [], withheld }: DomainView): boolean {
+  const isOnItsWay = candidate === undefined || candidate.state === 'canary';
+  return isOnItsWay && degraded.length === 0 && withheld !== true;
+}
+
+type DomainStatus = NodeStatus['domains'][number];
+
 function printDomains(nodes: readonly NodeStatus[], out: Output): void {
   const rows = nodes.flatMap(({ node, domains }) =>
-    domains.flatMap(({ domain, live, candidate, queues }) => {
-      const waiting = queues.map(({ ready }) => ready).join(' / ');
-      const liveRow = [
-        node,
-        domain,
-        live?.version,
-        live?.state,
-        waiting,
-        live && ago(live.since),
-        live?.hash.slice(0, 12),
-      ];
-      const candidateRow = candidate && [
-        ...[node, domain, candidate.version, candidate.state],
-        ...['', ago(candidate.since), candidate.findings?.[0]?.code ?? candidate.hash.slice(0, 12)],
-      ];
-      return [...(live === undefined ? [] : [liveRow]), ...(candidateRow === undefined ? [] : [candidateRow])];
-    }),
+    domains.flatMap((view) => [...liveRow(view), ...candidateRow(view)].map((row) => [node, view.domain, ...row])),
   );
-  if (rows.length === 0) out.line('No domain is served: drop a bundle into the plugins directory.');
+  if (rows.length === 0)
+    out.line('No domain is served: `beds deploy` a bundle, or drop one into the plugins directory.');
   else out.table({ head: ['node', 'domain', 'version', 'state', 'waiting r / w', 'since', 'bundle'], rows });
+}
+
+function liveRow({ live, queues, degraded = [], paused, withheld }: DomainStatus): string[][] {
+  if (live === undefined) return withheld === true ? [['', 'withheld', '', '', '']] : [];
+  const marks = [...(degraded.length > 0 ? ['degraded'] : []), ...(paused === true ? ['paused'] : [])];
+  const waiting = queues.map(({ ready }) => ready).join(' / ');
+  return [[live.version, [live.state, ...marks].join(', '), waiting, ago(live.since), live.hash.slice(0, 12)]];
+}
+
+function candidateRow({ candidate, canary }: DomainStatus): string[][] {
+  if (canary !== undefined) {
+    const share = canary.percent > 0 ? percentText(canary.percent) : `shadow ${percentText(canary.shadowPercent)}`;
+    const failed = `${percentText(canary.candidate.errorPercent)} of its requests failed, of the active ${percentText(canary.active.errorPercent)}`;
+    return [[canary.version, `canary ${share}`, '', `${Math.round(canary.elapsedMs / 1_000)} s`, failed]];
+  }
+  if (candidate === undefined) return [];
+  const { version, state, since, findings, hash } = candidate;
+  return [[version, state, '', ago(since), findings?.[0]?.code ?? hash.slice(0, 12)]];
 }
 
 function printThreads(nodes: readonly NodeStatus[], out: Output): void {

@@ -1,0 +1,62 @@
+import type { Caller, JoinedChange } from '../../supervisor/compatibility/contract.js';
+import type { DiffView } from '../../supervisor/operate/views.js';
+import { argumentsOf, askOptions, NODE_OPTION } from '../ask-context.js';
+import { askNodes } from '../ask-nodes.js';
+import { EXIT, type Command } from '../command.js';
+import type { Output } from '../output.js';
+import { TIMEOUT_OPTION } from '../timeout-option.js';
+
+/** What one node says of the change. */
+export interface NodeDiff {
+  readonly node: string;
+  readonly diff: DiffView;
+}
+
+const SHOWN_CALLERS = 5;
+
+export const diffCommand: Command = {
+  name: 'diff',
+  summary: 'Show what changes for callers from one version of a domain to another.',
+  usage: 'diff <domain> [from] [to] [--node <name>]',
+  options: { node: NODE_OPTION, timeout: TIMEOUT_OPTION },
+  details:
+    'From the version that serves to the newest other one that is kept, unless versions (or the beginnings of hashes) are ' +
+    'named. With each change, who called that operation in the last days. Exits with 1 when a change is breaking.',
+  run: async (context) => {
+    const [domain = '', from, to] = argumentsOf(context, 'domain', 'from?', 'to?');
+    const versions = { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
+    const answers = await askNodes({ v: 1, op: 'diff', domain, ...versions }, askOptions(context));
+    const diffs = answers.map(({ node, diff }) => ({ node, diff }));
+    if (context.json) context.out.value(diffs);
+    else for (const each of diffs) printDiff(each, context.out);
+    const isBreaking = diffs.some(({ diff }) => diff.changes.some(({ breaking }) => breaking));
+    return isBreaking ? EXIT.failed : EXIT.ok;
+  },
+};
+
+export function printDiff({ node, diff }: NodeDiff, out: Output): void {
+  const { domain, from, to, changes } = diff;
+  const name = ({ version, hash }: DiffView['from']): string => `${version} (${hash.slice(0, 12)})`;
+  out.line(`${node}: ${domain} ${name(from)} → ${name(to)}`);
+  if (changes.length === 0) out.line('Nothing changes for callers.');
+  else out.table({ head: ['', 'operation', 'change', 'calls a day'], rows: [...changes].sort(worstFirst).map(row) });
+  out.line();
+}
+
+function row({ breaking, operation, message, callers }: JoinedChange): readonly string[] {
+  return [breaking ? 'breaking' : 'compatible', operation, message, callersText(callers)];
+}
+
+function worstFirst(a: JoinedChange, b: JoinedChange): number {
+  return Number(b.breaking) - Number(a.breaking);
+}
+
+/** `billing 1,204, (no name) 3`. */
+export function callersText(callers: readonly Caller[]): string {
+  const shown = callers.slice(0, SHOWN_CALLERS).map(({ client, callsPerDay }) => {
+    const calls = callsPerDay < 1 ? '< 1' : Math.round(callsPerDay).toLocaleString('en');
+    return `${client === '' ? '(no name)' : client} ${calls}`;
+  });
+  const hidden = callers.length - shown.length;
+  return [...shown, ...(hidden > 0 ? [`${hidden} more`] : [])].join(', ');
+}

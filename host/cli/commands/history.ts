@@ -1,0 +1,62 @@
+import { cliErrors } from '../../errors/cli.js';
+import type { HistoryEntry } from '../../supervisor/history.js';
+import { argumentsOf, askOptions, NODE_OPTION } from '../ask-context.js';
+import { askNodes } from '../ask-nodes.js';
+import { EXIT, type Command, type CommandContext } from '../command.js';
+import type { Output } from '../output.js';
+import { TIMEOUT_OPTION } from '../timeout-option.js';
+
+/** What happened to the versions of one host, oldest first. */
+export interface NodeHistory {
+  readonly node: string;
+  readonly entries: readonly HistoryEntry[];
+}
+
+const DEFAULT_LIMIT = 50;
+const MAX_LIMIT = 200;
+
+export const historyCommand: Command = {
+  name: 'history',
+  summary: 'Show every change of state of the versions of each domain.',
+  usage: 'history [domain] [--limit <count>] [--node <name>]',
+  options: {
+    limit: {
+      type: 'string',
+      value: '<count>',
+      description: `The newest of each node, at most ${MAX_LIMIT}. Default ${DEFAULT_LIMIT}.`,
+    },
+    node: NODE_OPTION,
+    timeout: TIMEOUT_OPTION,
+  },
+  details:
+    'The newest change comes last. `cause` is the first reason; `beds plugins <domain>` has all of them, --json too.',
+  run: async (context) => {
+    const limit = limitOf(context);
+    const [domain] = argumentsOf(context, 'domain?');
+    const question = { v: 1, op: 'history', ...(domain === undefined ? {} : { domain }) } as const;
+    const answers = await askNodes(question, askOptions(context));
+    const histories = answers.map(({ node, entries }) => ({ node, entries: entries.slice(-limit) }));
+    if (context.json) context.out.value(histories);
+    else printHistories(histories, context.out);
+    return EXIT.ok;
+  },
+};
+
+function limitOf({ options }: Pick<CommandContext, 'options'>): number {
+  const given = options['limit'] ?? String(DEFAULT_LIMIT);
+  const limit = Number(given);
+  if (Number.isInteger(limit) && limit > 0 && limit <= MAX_LIMIT) return limit;
+  throw cliErrors.make('BEDS_CLI_OPTION_INVALID', `--limit must be a whole number, at most ${MAX_LIMIT}.`);
+}
+
+export function printHistories(histories: readonly NodeHistory[], out: Output): void {
+  const rows = histories.flatMap(({ node, entries }) =>
+    entries.map(({ at, domain, version, state, findings, ms, hash }) => [
+      ...[at, node, domain, version, state],
+      ...[findings?.[0]?.code, ms === undefined ? '' : `${ms} ms`, hash.slice(0, 12)],
+    ]),
+  );
+  if (rows.length === 0) out.line('Nothing has happened yet.');
+  else
+    out.table({ head: ['at', 'node', 'domain', 'version', 'state', 'cause', 'after', 'bundle'], rows, numeric: [6] });
+}

@@ -1,0 +1,23 @@
+import { stripVTControlCharacters } from 'node:util';
+import type { Finding } from '../generation/contract.js';
+import type { Output } from './output.js';
+
+/** Every finding with what to do about it, indented. */
+export function printFindings(findings: readonly Finding[], write: (text: string) => void): void {
+  for (const { code, message, hint } of findings) {
+    write(`  ${code}: ${printable(message)}`);
+    if (hint !== undefined) write(`    ${printable(hint)}`);
+  }
+}
+
+/** A bold heading with the findings below it, after an empty line. */
+export function printReasons(heading: string, findings: readonly Finding[], out: Output): void {
+  out.line();
+  out.line(out.paint('bold', heading));
+  printFindings(findings, out.line);
+}
+
+/** What comes from elsewhere must not steer the terminal. */
+function printable(text: string): string {
+  return stripVTControlCharacters(text).replaceAll(/[\p{Cc}\p{Cf}]+/gu, ' ');
+}

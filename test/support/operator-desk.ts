@@ -1,0 +1,160 @@
+import { randomBytes } from 'node:crypto';
+import { connect, type ChannelModel } from 'amqplib';
+import { pino } from 'pino';
+import { makeNames } from '../../host/amqp/names.js';
+import { Topology } from '../../host/amqp/topology.js';
+import { configSchema } from '../../host/config/schema.js';
+import type { HistoryEntry } from '../../host/supervisor/history.js';
+import { readManifest } from '../../host/supervisor/admission/read-manifest.js';
+import type { BundleFiles, Operations, QuarantineView, Receipt } from '../../host/supervisor/operate/contract.js';
+import { OperatorDesk } from '../../host/supervisor/operate/operator-desk.js';
+import type { DiffView, DomainView, Inspections } from '../../host/supervisor/operate/views.js';
+import type { RolloutWish } from '../../host/supervisor/rollout/plan.js';
+import { ThreadPool } from '../../host/supervisor/threads/thread-pool.js';
+import type { Teardown } from './services.js';
+
+/** A control plane that only remembers what it was told, and does what a test says. */
+export class ScriptedControl implements Operations, Inspections {
+  readonly orders: { readonly op: string; readonly about: unknown }[] = [];
+  readonly wishes: RolloutWish[] = [];
+  readonly entries: HistoryEntry[] = [];
+  readonly views = new Map<string, DomainView>();
+  quarantined: readonly QuarantineView[] = [];
+  /** Called with every order; may throw, or take its time. */
+  onOrder: (receipt: Receipt) => Promise<void> | void = () => undefined;
+  diffView: DiffView | undefined;
+
+  async deploy(bundles: readonly BundleFiles[], wish: RolloutWish): Promise<readonly Receipt[]> {
+    this.wishes.push(wish);
+    const receipts: Receipt[] = [];
+    for (const files of bundles) {
+      const reading = readManifest(files.get('manifest.json')?.toString() ?? '');
+      if (reading.state !== 'valid') throw new TypeError('no manifest');
+      const { domain, version } = reading.manifest;
+      receipts.push(await this.#take('deploy', { domain, version, hash: reading.names.hash }));
+    }
+    return receipts;
+  }
+
+  rollback(domain: string, version = '1.0.0'): Promise<Receipt> {
+    return this.#take('rollback', { domain, version, hash: 'b'.repeat(64) });
+  }
+
+  promote(domain: string): Promise<Receipt> {
+    return this.#take('promote', { domain, version: '1.1.0', hash: 'c'.repeat(64) });
+  }
+
+  pause(domain: string): Promise<Receipt> {
+    return this.#take('pause', { domain, version: '1.1.0', hash: 'c'.repeat(64) });
+  }
+
+  retire(domain: string): Promise<Receipt> {
+    return this.#take('retire', { domain, version: '1.1.0', hash: 'c'.repeat(64) });
+  }
+
+  async lift(name: string): Promise<readonly Receipt[]> {
+    return [await this.#take('lift', { domain: 'notes', version: '1.0.0', hash: name })];
+  }
+
+  async domains(domain?: string): Promise<readonly DomainView[]> {
+    return [...this.views.values()].filter((view) => domain === undefined || view.domain === domain);
+  }
+
+  async diff(domain: string): Promise<DiffView> {
+    if (this.diffView?.domain !== domain) throw new TypeError('no diff is scripted');
+    return this.diffView;
+  }
+
+  /** A change of state, on the board and in the history. */
+  note(
+    receipt: Pick<Receipt, 'domain' | 'version' | 'hash'>,
+    change: Pick<HistoryEntry, 'state' | 'findings' | 'ms'>,
+  ): void {
+    const { domain, version, hash } = receipt;
+    const at = new Date().toISOString();
+    this.entries.push({ at, domain, version, hash, ...change });
+    const { live, candidate } = this.views.get(domain) ?? {};
+    const { state, findings } = change;
+    const changed = { version, hash, state, since: at, ...(findings === undefined ? {} : { findings }) };
+    const next =
+      state === 'active' ? { live: changed } : { candidate: changed, ...(live === undefined ? {} : { live }) };
+    this.views.set(domain, {
+      domain,
+      ...(candidate === undefined || state === 'active' ? {} : { candidate }),
+      ...next,
+    });
+  }
+
+  async #take(op: string, named: Pick<Receipt, 'domain' | 'version' | 'hash'>): Promise<Receipt> {
+    this.orders.push({ op, about: op === 'lift' ? named.hash : named.domain });
+    const receipt = { ...named, words: `${op} of ${named.domain} ${named.version} accepted.` };
+    await this.onOrder(receipt);
+    return receipt;
+  }
+}
+
+export interface TestDesk {
+  readonly node: string;
+  readonly control: ScriptedControl;
+  readonly log: readonly Readonly<Record<string, unknown>>[];
+}
+
+export interface TestDesks {
+  readonly url: string;
+  readonly prefix: string;
+  /** What a command needs to reach them. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly model: ChannelModel;
+  add(node: string, options?: DeskOptions): Promise<TestDesk>;
+}
+
+export interface DeskOptions {
+  readonly orderTimeoutMs?: number;
+  readonly maxBundleBytes?: number;
+  /** The host has not started yet. */
+  readonly isStarting?: true;
+}
+
+/** Nodes that are nothing but their operator's desk, on a real RabbitMQ, under a prefix of their own. */
+export async function openDesks(teardown: Teardown, url: string): Promise<TestDesks> {
+  const prefix = `d${randomBytes(5).toString('hex')}`;
+  const model = await connect(url);
+  const names = makeNames(prefix);
+  const config = configSchema.parse({ broker: { url, prefix } });
+  const topology = new Topology({ names, settings: config.topology }, () => model);
+  await topology.assertBase();
+  teardown.after(async () => {
+    const channel = await model.createChannel();
+    for (const queue of [names.unrouted, names.dead]) await channel.deleteQueue(queue);
+    const { requests, unrouted, dead, events, admin, operate } = names;
+    for (const exchange of [requests, unrouted, dead, events, admin, operate]) await channel.deleteExchange(exchange);
+    await model.close();
+  });
+  const add: TestDesks['add'] = async (node, options = {}) => {
+    const control = new ScriptedControl();
+    const log: Readonly<Record<string, unknown>>[] = [];
+    const write = (line: string): void => void log.push(JSON.parse(line) as Readonly<Record<string, unknown>>);
+    const { maxBundleBytes = config.plugins.maxBundleBytes, orderTimeoutMs, isStarting } = options;
+    const settings = { ...config, plugins: { ...config.plugins, maxBundleBytes } };
+    const desk = new OperatorDesk({
+      ...{ node, config: settings, log: pino({}, { write }) },
+      operations: () => (isStarting === true ? undefined : control),
+      ...(orderTimeoutMs === undefined ? {} : { orderTimeoutMs }),
+      questions: {
+        ...{ startedAt: new Date(), topology, stores: [] },
+        pool: new ThreadPool({
+          ...{ config, node, brokers: [] },
+          onMessage: () => undefined,
+          onJoin: async () => undefined,
+          onLost: () => undefined,
+          onGiveUp: () => undefined,
+        }),
+        domains: () => [...control.views.values()],
+        history: () => control.entries,
+      },
+    });
+    await desk.attach(model);
+    return { node, control, log };
+  };
+  return { url, prefix, env: { BEDS_BROKER_URL: url, BEDS_BROKER_PREFIX: prefix }, model, add };
+}
