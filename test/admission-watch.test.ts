@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { link, mkdir, open, rename, rm, symlink, writeFile, chmod, cp, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { watchDrops } from '../host/supervisor/admission/watch-drops.js';
 import { startWatching, temporaryDirectory, type DropRecord } from './support/admission.js';
 import { describeBundle, writeBundle, type BundleOptions } from './support/bundles.js';
@@ -306,6 +307,23 @@ describe('the plugin directory', () => {
     await record.at(1);
     await Promise.all([watcher.close(), watcher.close()]);
     assert.deepEqual(record.summary, ['complete notes-1.0.0', 'complete notes-1.1.0']);
+  });
+
+  it('is left alone after close(), also when its bundles vanish at that moment', async (t) => {
+    const watches = (): number => process.getActiveResourcesInfo().filter((name) => name === 'FSEventWrap').length;
+    const before = watches();
+    // How many turns of the event loop later the system's reports are under way differs.
+    for (const turns of [1, 2, 3]) {
+      const { directory, watcher } = await startWatching(t);
+      const names = ['notes.mjs', 'tasks.mjs', 'cities.mjs'];
+      for (const name of names) await writeBundle(directory, { form: 'file', name });
+      await sleep(100);
+      for (const name of names) rmSync(join(directory, name));
+      for (let turn = 0; turn < turns; turn += 1) await nextTurn();
+      await watcher.close();
+      await sleep(200);
+      assert.equal(watches(), before, `closed ${turns} turns later`);
+    }
   });
 
   it('must not be a link, nor open to everyone', async (t) => {

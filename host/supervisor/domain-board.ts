@@ -13,8 +13,10 @@ export class DomainBoard {
       this.#live.set(domain, entry);
       if (this.#candidates.get(domain)?.hash === view.hash) this.#candidates.delete(domain);
     } else if (view.state === 'draining' || view.state === 'retired') {
-      if (live?.hash === view.hash && view.state === 'retired') this.#live.delete(domain);
-      else if (live?.hash === view.hash) this.#live.set(domain, { ...live, state: view.state });
+      // The same bytes may have taken over again meanwhile, as another generation.
+      if (live?.generation !== view.generation) return;
+      if (view.state === 'retired') this.#live.delete(domain);
+      else if (live !== undefined) this.#live.set(domain, { ...live, state: view.state });
     } else {
       this.#candidates.set(domain, entry);
     }

@@ -2,6 +2,7 @@ import { mkdir, open, readFile, rename, writeFile, type FileHandle } from 'node:
 import { join } from 'node:path';
 import { admissionErrors } from '../errors/admission.js';
 import type { Finding } from '../generation/contract.js';
+import type { Cause } from './rollout/plan.js';
 import { LIFECYCLE_STATES, type LifecycleState } from '../generation/lifecycle.js';
 
 /** One change of state of one version of a domain. */
@@ -13,6 +14,7 @@ export interface HistoryEntry {
   /** Names the bytes; empty where they could not be read. */
   readonly hash: string;
   readonly state: LifecycleState;
+  readonly cause?: Cause;
   readonly findings?: readonly Finding[];
   /** Milliseconds since the bytes were complete. */
   readonly ms?: number;

@@ -7,7 +7,7 @@ import {
   publishLifecycle,
 } from '../observe/channels.js';
 import type { Log } from '../observe/log.js';
-import type { Transition } from './deployments.js';
+import type { Transition } from './deployment/transition.js';
 import type { DomainBoard } from './domain-board.js';
 import type { History } from './history.js';
 
@@ -38,11 +38,11 @@ export interface TransitionSinks {
 
 /** One change of state: on the board, in the durable history, in the log, on the diagnostics channel. */
 export function recordTransitions(transition: Transition, { log, board, history }: TransitionSinks): void {
-  const { domain, generation, ...view } = transition;
+  const { domain, generation, cause, flipMs, ...view } = transition;
   board.note(domain, { ...view, ...(generation === undefined ? {} : { generation }) });
   publishLifecycle(transition);
   log[levelOf(transition.state)](transition, `${domain} ${view.version} ${view.state}`);
-  history?.append({ domain, ...view }).catch((error: unknown) => {
+  history?.append({ domain, ...view, ...(cause === undefined ? {} : { cause }) }).catch((error: unknown) => {
     log.error({ err: error }, 'the history could not be written');
   });
 }

@@ -8,19 +8,17 @@ import { makeNames, type Names } from '../amqp/names.js';
 import { Topology } from '../amqp/topology.js';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../observe/log.js';
-import type { DropWatcher } from './admission/contract.js';
-import { watchDrops } from './admission/watch-drops.js';
 import { openProber, type Prober } from './admission/probe.js';
-import { Deployments } from './deployments.js';
+import { VersionControl } from './deployment/version-control.js';
 import { DomainBoard } from './domain-board.js';
 import { type History, openHistory } from './history.js';
 import { Mutex } from './mutex.js';
 import { nodeName } from './node-name.js';
 import { observeHost, recordTransitions } from './observe-host.js';
 import { OperatorDesk } from './operate/operator-desk.js';
+import { Drains } from './rollout/drains.js';
 import { Rollouts } from './rollout/rollouts.js';
 import { claimState } from './state-claim.js';
-import { serveMatcher } from './serve-matcher.js';
 import { ThreadPool } from './threads/thread-pool.js';
 
 export interface SupervisorOptions {
@@ -45,12 +43,12 @@ export class Supervisor {
   readonly #prober: Prober;
   readonly #pool: ThreadPool;
   readonly #rollouts: Rollouts;
+  readonly #drains: Drains;
   readonly #ending = new AbortController();
   readonly #desk: OperatorDesk;
   #model: ChannelModel | undefined;
   #history: History | undefined;
-  #deployments: Deployments | undefined;
-  #watcher: DropWatcher | undefined;
+  #versions: VersionControl | undefined;
   #reassert: NodeJS.Timeout | undefined;
   readonly #cleanUps: (() => void)[] = [];
   #stopping: Promise<void> | undefined;
@@ -69,31 +67,27 @@ export class Supervisor {
     this.#topology = new Topology({ names: this.#names, settings: config.topology }, () => this.#model);
     this.#prober = openProber({ timeoutMs: config.plugins.probeTimeoutMs, memoryMb: config.plugins.probeMemoryMb });
     const brokers = config.roles[config.node.role]?.brokers ?? [];
+    this.#drains = new Drains(({ id: generation, hash, manifest: { domain, version } }, state) => {
+      this.#transition({ domain, version, hash, state, generation });
+    });
     this.#rollouts = new Rollouts({
-      pool: () => this.#pool,
-      topology: this.#topology,
-      names: this.#names,
-      config,
-      brokers,
-      lock: new Mutex(),
-      onState: (source, state, ms) => {
-        const { domain, version } = source.manifest;
-        const { hash, id: generation } = source;
-        this.#transition({ domain, version, hash, state, generation, ...(ms === undefined ? {} : { ms }) });
-      },
+      ...{ pool: () => this.#pool, topology: this.#topology, names: this.#names, config, brokers },
+      ...{ lock: new Mutex(), drains: this.#drains },
     });
     this.#pool = new ThreadPool({
       config,
       node: this.node,
       brokers,
       onMessage: (thread, message) => {
-        if (message.kind === 'drained') this.#rollouts.onDrained(message.generation, thread.name);
+        if (message.kind === 'drained') this.#drains.onDrained(message.generation, thread.name);
         else log[message.level]({ thread: thread.name, ...message.fields }, message.message);
       },
       onJoin: (thread, group) => this.#rollouts.join(thread, group),
       onLost: (loss) => {
-        this.#rollouts.onThreadLost(loss.thread);
-        log.error({ ...loss, ...this.#blame(loss.generation) }, 'broker thread ended; it is replaced');
+        // Before its part of a drain ends: the version that drains may be the one to blame.
+        const blamed = this.#versions?.threadLost(loss);
+        this.#drains.onThreadLost(loss.thread);
+        log.error({ ...loss, ...blamed }, 'broker thread ended; it is replaced');
       },
       onGiveUp: options.onFatal,
     });
@@ -119,31 +113,20 @@ export class Supervisor {
     await this.#topology.assertBase();
     await Promise.all([...this.#adapters.values()].map((adapter) => keepOpen(adapter, this.#ending.signal)));
     await this.#pool.start();
-    this.#deployments = new Deployments({
-      admission: {
-        stageDirectory: join(directory, 'stage'),
-        keepVersions: config.plugins.keepVersions,
-        inUse: () =>
-          new Set(
-            [...this.#rollouts.live.values()].map(({ source }) => source.hash).concat(this.#deployments?.present ?? []),
-          ),
-        prober: this.#prober,
-        stores: { names: [...this.#adapters.keys()], find: (store) => this.#adapters.get(store) },
-      },
-      rollouts: this.#rollouts,
-      serves: serveMatcher(config),
+    this.#versions = await VersionControl.open({
+      ...{ config, directory, adapters: this.#adapters, prober: this.#prober, pool: this.#pool },
+      ...{ rollouts: this.#rollouts, drains: this.#drains },
+      pluginsDirectory: join(projectRoot, config.plugins.directory),
       onTransition: (transition) => this.#transition(transition),
       onWithdrawn: (domain) => this.#board.forgetCandidate(domain),
     });
-    const pluginsDirectory = join(projectRoot, config.plugins.directory);
-    this.#watcher = await watchDrops({ ...config.plugins, directory: pluginsDirectory }, this.#deployments);
-    await this.#deployments.decided();
+    await this.#versions.start();
     this.#reassert = setInterval(() => {
       this.#rollouts.reassert().catch((error: unknown) => {
         log.warn({ error: error instanceof Error ? error.message : error }, 'queues could not be asserted');
       });
     }, config.topology.checkIntervalMs);
-    log.info({ role: config.node.role, domains: [...this.#rollouts.live.keys()] }, 'serving');
+    log.info({ role: config.node.role, domains: [...this.#rollouts.table.live.keys()] }, 'serving');
   }
 
   /** No more swaps → threads finish, bounded → connections close. A second call joins the first. */
@@ -156,8 +139,7 @@ export class Supervisor {
     const { drainTimeoutMs } = this.#options.config.supervisor;
     this.#ending.abort();
     clearInterval(this.#reassert);
-    await this.#watcher?.close();
-    await this.#deployments?.close();
+    await this.#versions?.close();
     await this.#pool.stop(drainTimeoutMs);
     await this.#prober.close();
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(1_000)));
@@ -183,11 +165,5 @@ export class Supervisor {
 
   #transition(transition: Parameters<typeof recordTransitions>[0]): void {
     recordTransitions(transition, { log: this.#options.log, board: this.#board, history: this.#history });
-  }
-
-  #blame(generation: number): { domain?: string; version?: string; hash?: string } {
-    const suspect = [...this.#rollouts.live.values()].find(({ source }) => source.id === generation)?.source;
-    if (suspect === undefined) return {};
-    return { domain: suspect.manifest.domain, version: suspect.manifest.version, hash: suspect.hash };
   }
 }

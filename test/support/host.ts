@@ -12,7 +12,7 @@ import { type Host, startHost } from '../../host/main.js';
 import type { Services } from '../../host/services/index.js';
 import { eventually } from './eventually.js';
 import { NOTES_GRANTS, NOTES_SCHEMA } from './notes-domain.js';
-import { temporaryDirectory, type Teardown } from './services.js';
+import { lastFirst, temporaryDirectory, type Teardown } from './services.js';
 
 export { eventually } from './eventually.js';
 
@@ -74,7 +74,7 @@ export async function startTestHost(teardown: Teardown, options: TestHostOptions
   const pluginsDirectory = join(projectRoot, 'plugins');
   mkdirSync(pluginsDirectory);
   const ending: (() => Promise<unknown>)[] = [];
-  teardown.after(async () => {
+  lastFirst(teardown, async () => {
     for (const end of ending.toReversed()) await end();
   });
   const { dba, runtimeUrl } = await makeDatabase(mariadb.adminUrl, name);

@@ -8,6 +8,7 @@ const FILE_TIMEOUT_MS = 300_000;
 
 const OPTIONS = [
   '--enable-source-maps',
+  `--import=${new URL('./expect-end.js', import.meta.url).href}`,
   '--test',
   `--test-concurrency=${TEST_CONCURRENCY}`,
   `--test-timeout=${FILE_TIMEOUT_MS}`,

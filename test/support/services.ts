@@ -47,8 +47,11 @@ export function temporaryDirectory(teardown: Teardown): string {
 
 const stacks = new WeakMap<Teardown, (() => Promise<void> | void)[]>();
 
-// n.b. node:test runs its `after` hooks in the order in which they were registered: a folder would go before its server.
-function lastFirst(teardown: Teardown, work: () => Promise<void> | void): void {
+/**
+ * Registers work for the end of a test (or file), of which the last registered is done first. n.b. node:test runs its
+ * `after` hooks in the order in which they were registered: a folder would go before the server or host that uses it.
+ */
+export function lastFirst(teardown: Teardown, work: () => Promise<void> | void): void {
   const known = stacks.get(teardown);
   if (known !== undefined) {
     known.push(work);

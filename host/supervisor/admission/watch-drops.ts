@@ -1,7 +1,7 @@
 import { lstat, mkdir, readdir } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
-import { watch, type FSWatcher } from 'chokidar';
 import { admissionErrors } from '../../errors/admission.js';
+import { ClosableWatcher } from './closable-watcher.js';
 import type { DropHandlers, DropWatcher, WatchOptions } from './contract.js';
 import { DropLedger } from './drop-ledger.js';
 
@@ -36,7 +36,7 @@ class DirectoryWatcher implements DropWatcher {
   readonly #options: WatchOptions;
   readonly #handlers: DropHandlers;
   readonly #ledger: DropLedger;
-  #events: FSWatcher | undefined;
+  #events: ClosableWatcher | undefined;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
   #isWanted = false;
@@ -50,7 +50,7 @@ class DirectoryWatcher implements DropWatcher {
   }
 
   async start(): Promise<void> {
-    this.#events = watch(this.#options.directory, {
+    this.#events = new ClosableWatcher({
       depth: 1,
       followSymlinks: false,
       atomic: false,
@@ -59,6 +59,7 @@ class DirectoryWatcher implements DropWatcher {
     // n.b. 'all' is throttled to one event per file in 50 ms; 'raw' is what the system says.
     this.#events.on('all', () => this.#lookSoon()).on('raw', () => this.#lookSoon());
     this.#events.on('error', (error) => this.#handlers.error(error));
+    this.#events.add(this.#options.directory);
     await new Promise<void>((done) => {
       const timer = setTimeout(done, READY_TIMEOUT_MS);
       this.#events?.once('ready', () => {

@@ -26,3 +26,14 @@ export function makePlan(settings: Config['rollout'], wish: RolloutWish = {}): R
     ...wish,
   };
 }
+
+/**
+ * Why a version is on its way:
+ * - `drop`: it came into the plugin directory
+ * - `deploy`, `rollback`: an operator ordered it
+ * - `restore`: the bundle that had taken its place is gone from the plugin directory
+ * - `boot`: it served when the host was stopped
+ * - `quarantine`: the version that had taken its place is in quarantine
+ * - `refresh`: the DBA changed an object that it uses
+ */
+export type Cause = 'drop' | 'deploy' | 'rollback' | 'restore' | 'boot' | 'quarantine' | 'refresh';

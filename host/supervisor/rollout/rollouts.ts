@@ -1,19 +1,17 @@
-import type { Topology } from '../../amqp/topology.js';
+import { performance } from 'node:perf_hooks';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Manifest } from '@beds/sdk';
 import type { Names } from '../../amqp/names.js';
+import type { Topology } from '../../amqp/topology.js';
 import type { Config } from '../../config/schema.js';
 import type { GenerationSource } from '../../generation/contract.js';
-import type { LifecycleState } from '../../generation/lifecycle.js';
+import type { Route } from '../../generation/route.js';
 import { publishFault } from '../../observe/channels.js';
 import type { Mutex } from '../mutex.js';
 import type { ThreadHandle } from '../threads/thread-handle.js';
 import type { ThreadPool } from '../threads/thread-pool.js';
-
-/** The version that serves a domain on this host. */
-export interface LiveVersion {
-  readonly source: GenerationSource;
-  /** Milliseconds since 1970. */
-  readonly since: number;
-}
+import { Drains } from './drains.js';
+import { RoutingTable } from './routing-table.js';
 
 export interface RolloutsOptions {
   readonly pool: () => ThreadPool;
@@ -22,88 +20,124 @@ export interface RolloutsOptions {
   readonly config: Pick<Config, 'plugins' | 'supervisor' | 'brokers'>;
   /** Brokers of this node's role. */
   readonly brokers: readonly string[];
-  /** Serialises rollouts with each other and with threads that join. */
+  /** Serialises changes with each other and with threads that join. */
   readonly lock: Mutex;
-  readonly onState: (source: GenerationSource, state: LifecycleState, ms?: number) => void;
+  readonly drains: Drains;
 }
 
 const MODES = ['read', 'write'] as const;
 const POLL_MS = 25;
 
-/** Second half of the swap path: prepare on every thread → activate on all → the old version drains. Or nothing changes. */
+/**
+ * What the broker threads serve, all of them the same: versions are prepared on every thread, and then one command routes
+ * requests to them on every thread, or nothing changes. A thread that does not follow is replaced.
+ */
 export class Rollouts {
   readonly #options: RolloutsOptions;
-  readonly #live = new Map<string, LiveVersion>();
-  readonly #draining = new Map<number, { source: GenerationSource; threads: Set<string> }>();
+  readonly #table = new RoutingTable();
+  /** Domains whose queues the threads were told to consume. */
+  readonly #consumed = new Set<string>();
 
   constructor(options: RolloutsOptions) {
     this.#options = options;
   }
 
-  get live(): ReadonlyMap<string, LiveVersion> {
-    return this.#live;
+  get table(): RoutingTable {
+    return this.#table;
   }
 
   /**
-   * Makes a version serve its domain on every thread. Rejects, with the old version serving as before, when a thread cannot
-   * prepare it or when `signal` says that a newer one came. `completeAt`: when the bytes were complete, ms since 1970.
+   * Loads versions on every thread; they take no requests yet. Rejects when a thread cannot prepare one of them, or when
+   * `signal` says that a newer one came: then all of them are discarded.
    */
-  activate(source: GenerationSource, signal: AbortSignal, completeAt: number): Promise<void> {
+  prepare(sources: readonly GenerationSource[], signal: AbortSignal): Promise<void> {
     return this.#options.lock.run(async () => {
       signal.throwIfAborted();
-      const { topology, config } = this.#options;
-      const pool = this.#options.pool();
-      await topology.assertDomain(source.manifest);
-      await this.#prepare(source, signal);
-      this.#options.onState(source, 'prepared', Date.now() - completeAt);
-      const previous = this.#live.get(source.manifest.domain);
+      for (const { manifest } of sources) await this.#options.topology.assertDomain(manifest);
+      try {
+        for (const source of sources) {
+          // Before the threads: one of them may end in its code, and then is to be blamed.
+          this.#table.addPrepared(source);
+          await this.#options.pool().broadcast({ kind: 'prepare', source }, { timeoutMs: this.#prepareMs });
+          signal.throwIfAborted();
+        }
+      } catch (error) {
+        await this.#discard(sources);
+        throw error;
+      }
+    });
+  }
+
+  /** Forgets prepared versions that are not wanted after all. */
+  discard(sources: readonly GenerationSource[]): Promise<void> {
+    return this.#options.lock.run(() => this.#discard(sources));
+  }
+
+  /** Gives prepared versions a share of the callers and copies of reads; or another share, when they have one. */
+  routeCandidates(
+    sources: readonly GenerationSource[],
+    share: { readonly percent: number; readonly shadowPercent: number },
+  ): Promise<void> {
+    return this.#options.lock.run(async () => {
+      for (const source of sources) this.#table.setCandidate(source, share);
+      await this.#route(domainsOf(sources));
+      await this.#consumeAll();
+    });
+  }
+
+  /** Takes candidates out again; callers are back on the version that serves, a domain that had none is out of service. */
+  withdrawCandidates(sources: readonly GenerationSource[]): Promise<void> {
+    return this.#options.lock.run(async () => {
+      const isNew = ({ manifest }: GenerationSource): boolean => !this.#table.live.has(manifest.domain);
+      const routed = sources.filter((source) => !isNew(source) && this.#table.deleteCandidate(source));
+      for (const source of routed) this.#drain(source);
+      await this.#route(domainsOf(routed));
+      for (const { manifest } of sources.filter(isNew)) await this.#retire(manifest.domain);
+    });
+  }
+
+  /** Makes prepared versions or candidates serve their domains, together. Resolves with how long the flip took. */
+  activate(sources: readonly GenerationSource[]): Promise<{ readonly flipMs: number }> {
+    return this.#options.lock.run(async () => {
+      const previous = sources.flatMap(({ manifest }) => this.#table.live.get(manifest.domain)?.source ?? []);
+      for (const source of sources) this.#table.setLive(source);
       // Before the flip: a thread without requests reports the old version drained together with its answer.
-      if (previous !== undefined) this.#drain(previous.source);
-      const route = { domain: source.manifest.domain, active: source.id };
-      await pool.commit({ kind: 'route', routes: [route] }, config.plugins.prepareTimeoutMs);
-      this.#live.set(source.manifest.domain, { source, since: Date.now() });
-      if (previous === undefined) await this.#consume(source.manifest.domain);
-      this.#options.onState(source, 'active', Date.now() - completeAt);
-      if (previous === undefined) return;
-      // It serves: what is left over is asked for in vain, and no reason to call the version refused.
-      await this.#unbindGone(previous.source, source).catch((error: unknown) => {
-        publishFault({ where: 'bindings of the version before', error, domain: source.manifest.domain });
-      });
+      for (const source of previous) this.#drain(source);
+      const startedAtMs = performance.now();
+      await this.#route(domainsOf(sources));
+      const flipMs = performance.now() - startedAtMs;
+      // It serves: a RabbitMQ that went away just now is asked again by `reassert`, and no reason to call the version refused.
+      await this.#consumeAll()
+        .then(() => this.#unbindGone(previous))
+        .catch((error: unknown) => {
+          publishFault({ where: 'queues of a version that took over', error });
+        });
+      return { flipMs };
+    });
+  }
+
+  /** Ends what must not go on though nothing can take its place: callers are told to come back. */
+  withhold(manifest: Manifest): Promise<void> {
+    return this.#options.lock.run(async () => {
+      for (const source of this.#table.withhold(manifest)) this.#drain(source);
+      await this.#route([manifest.domain]);
+      await this.#consumeAll();
     });
   }
 
   /** Takes a domain out of service after everything that was asked of it is answered. */
   retire(domain: string): Promise<void> {
-    return this.#options.lock.run(async () => {
-      const live = this.#live.get(domain);
-      if (live === undefined) return;
-      const { topology, config } = this.#options;
-      const pool = this.#options.pool();
-      const group = pool.groupOf(domain);
-      if (await this.#isOnlyHost(domain, group)) {
-        await topology.unbind(domain, live.source.manifest.operations);
-        await this.#emptied(domain);
-      }
-      const timeoutMs = config.plugins.prepareTimeoutMs;
-      for (const queue of this.#queues(domain)) await pool.broadcast({ kind: 'cancel', queue }, { timeoutMs, group });
-      this.#live.delete(domain);
-      this.#drain(live.source);
-      await pool.commit({ kind: 'route', routes: [{ domain }] }, timeoutMs);
-      await topology.deleteIdle(domain);
-    });
+    return this.#options.lock.run(() => this.#retire(domain));
   }
 
   /** Brings a new thread up to what the others serve. */
   join(thread: ThreadHandle, group: string): Promise<void> {
     return this.#options.lock.run(async () => {
       const { names, config } = this.#options;
-      const pool = this.#options.pool();
       const timeoutMs = config.plugins.prepareTimeoutMs;
-      const sources = [...this.#live.values()].map(({ source }) => source);
-      for (const source of sources) await thread.request({ kind: 'prepare', source }, timeoutMs);
-      const routes = sources.map(({ id, manifest }) => ({ domain: manifest.domain, active: id }));
-      await thread.request({ kind: 'route', routes }, timeoutMs);
-      const domains = [...this.#live.keys()].filter((domain) => pool.groupOf(domain) === group);
+      for (const source of this.#table.loaded) await thread.request({ kind: 'prepare', source }, timeoutMs);
+      await thread.request({ kind: 'route', routes: this.#table.routes() }, timeoutMs);
+      const domains = [...this.#consumed].filter((domain) => this.#options.pool().groupOf(domain) === group);
       for (const mode of MODES) {
         for (const domain of domains) {
           await thread.request({ kind: 'consume', mode, queue: names.queue(domain, mode) }, timeoutMs);
@@ -113,57 +147,88 @@ export class Rollouts {
     });
   }
 
-  /** A thread has finished with an old version, or is gone: both end its part. */
-  onDrained(generation: number, thread: string): void {
-    const draining = this.#draining.get(generation);
-    if (draining?.threads.delete(thread) !== true || draining.threads.size > 0) return;
-    this.#draining.delete(generation);
-    this.#options.onState(draining.source, 'retired');
-  }
-
-  onThreadLost(thread: string): void {
-    for (const generation of this.#draining.keys()) this.onDrained(generation, thread);
-  }
-
   /** Asserts queues and bindings of live domains again, in case somebody deleted them. */
   async reassert(): Promise<void> {
     await this.#options.topology.assertBase();
-    for (const { source } of this.#live.values()) await this.#options.topology.assertDomain(source.manifest);
+    for (const domain of this.#table.domains) {
+      // One at a time, so that no rollout waits for all of them; and not one that was retired meanwhile.
+      await this.#options.lock.run(async () => {
+        const manifest = this.#table.manifestOf(domain);
+        if (manifest !== undefined) await this.#options.topology.assertDomain(manifest);
+      });
+    }
+    await this.#options.lock.run(() => this.#consumeAll());
   }
 
-  async #prepare(source: GenerationSource, signal: AbortSignal): Promise<void> {
-    const pool = this.#options.pool();
-    const timeoutMs = this.#options.config.plugins.prepareTimeoutMs + 1_000;
-    try {
-      await pool.broadcast({ kind: 'prepare', source }, { timeoutMs });
-      signal.throwIfAborted();
-    } catch (error) {
-      await pool.broadcast({ kind: 'discard', generation: source.id }, { timeoutMs }).catch(() => undefined);
-      throw error;
+  get #prepareMs(): number {
+    return this.#options.config.plugins.prepareTimeoutMs + 1_000;
+  }
+
+  async #discard(sources: readonly GenerationSource[]): Promise<void> {
+    for (const { id } of sources.filter((source) => this.#table.deletePrepared(source))) {
+      const command = { kind: 'discard', generation: id } as const;
+      await this.#options
+        .pool()
+        .broadcast(command, { timeoutMs: this.#prepareMs })
+        .catch(() => undefined);
     }
   }
 
-  async #unbindGone(previous: GenerationSource, next: GenerationSource): Promise<void> {
-    const gone = Object.entries(previous.manifest.operations).filter(([name]) => !(name in next.manifest.operations));
-    if (gone.length === 0) return;
-    await this.#options.topology.unbind(previous.manifest.domain, Object.fromEntries(gone));
+  async #retire(domain: string): Promise<void> {
+    const manifest = this.#table.manifestOf(domain);
+    if (manifest === undefined) return;
+    const { topology, config } = this.#options;
+    const pool = this.#options.pool();
+    const group = pool.groupOf(domain);
+    if (await this.#isOnlyHost(domain, group)) {
+      await topology.unbind(domain, manifest.operations);
+      await this.#emptied(domain);
+    }
+    const timeoutMs = config.plugins.prepareTimeoutMs;
+    for (const queue of this.#queues(domain)) await pool.broadcast({ kind: 'cancel', queue }, { timeoutMs, group });
+    this.#consumed.delete(domain);
+    for (const source of this.#table.deleteDomain(domain)) this.#drain(source);
+    await this.#route([domain]);
+    await topology.deleteIdle(domain);
+  }
+
+  async #route(domains: readonly string[]): Promise<void> {
+    if (domains.length === 0) return;
+    const routes: readonly Route[] = domains.map((domain) => this.#table.route(domain));
+    await this.#options.pool().commit({ kind: 'route', routes }, this.#options.config.plugins.prepareTimeoutMs);
   }
 
   #drain(source: GenerationSource): void {
-    this.#options.onState(source, 'draining');
-    const threads = new Set(this.#options.pool().serving.map(({ handle }) => handle.name));
-    this.#draining.set(source.id, { source, threads });
+    this.#options.drains.begin(
+      source,
+      this.#options.pool().serving.map(({ handle }) => handle.name),
+    );
   }
 
-  async #consume(domain: string): Promise<void> {
+  async #unbindGone(previous: readonly GenerationSource[]): Promise<void> {
+    for (const { manifest } of previous) {
+      const next = this.#table.manifestOf(manifest.domain);
+      const gone = Object.entries(manifest.operations).filter(([name]) => next && !(name in next.operations));
+      if (gone.length > 0) await this.#options.topology.unbind(manifest.domain, Object.fromEntries(gone));
+    }
+  }
+
+  async #consumeAll(): Promise<void> {
     const pool = this.#options.pool();
     const timeoutMs = this.#options.config.plugins.prepareTimeoutMs;
-    const group = pool.groupOf(domain);
-    await Promise.all(
-      MODES.map((mode) =>
-        pool.broadcast({ kind: 'consume', mode, queue: this.#options.names.queue(domain, mode) }, { timeoutMs, group }),
-      ),
-    );
+    const missing = this.#table.domains.filter((domain) => !this.#consumed.has(domain));
+    for (const domain of missing) {
+      const group = pool.groupOf(domain);
+      await Promise.all(
+        MODES.map((mode) =>
+          pool.broadcast(
+            { kind: 'consume', mode, queue: this.#options.names.queue(domain, mode) },
+            { timeoutMs, group },
+          ),
+        ),
+      );
+      this.#consumed.add(domain);
+    }
   }
 
   #queues(domain: string): readonly string[] {
@@ -190,7 +255,11 @@ export class Rollouts {
     while (performance.now() < untilMs) {
       const status = await this.#options.topology.status(domain);
       if (status.every(({ ready }) => ready === 0)) return;
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      await delay(POLL_MS);
     }
   }
+}
+
+function domainsOf(sources: readonly GenerationSource[]): readonly string[] {
+  return sources.map(({ manifest }) => manifest.domain);
 }

@@ -1,0 +1,60 @@
+import { generationFile } from '../../generation/compile.js';
+import type { GenerationSource } from '../../generation/contract.js';
+import type { Quarantine } from '../record/quarantine.js';
+import type { Drains } from '../rollout/drains.js';
+import type { Rollouts } from '../rollout/rollouts.js';
+import type { Deployments } from './deployments.js';
+import type { Transition } from './transition.js';
+
+/** A broker thread that ended without being asked to. */
+export interface ThreadLoss {
+  readonly reason: string;
+  /** The generation whose code the thread entered last. */
+  readonly generation: number;
+}
+
+export interface BlameOptions {
+  readonly rollouts: Rollouts;
+  readonly drains: Drains;
+  readonly deployments: Deployments;
+  readonly quarantine: Quarantine;
+  readonly onTransition: (transition: Transition) => void;
+}
+
+/** Ends that name no culprit by themselves: whose code was entered last did it. */
+const BY_LAST_ENTERED = /no sign of life|ERR_WORKER_OUT_OF_MEMORY|memory limit|exit code/;
+
+/** Finds whose code ended a thread, counts it against the bytes, and takes those that do it again and again out of service. */
+export class Blame {
+  readonly #options: BlameOptions;
+
+  constructor(options: BlameOptions) {
+    this.#options = options;
+  }
+
+  /** Returns whom it blames, for the log. */
+  threadLost(loss: ThreadLoss): { domain: string; version: string; hash: string } | undefined {
+    const source = this.#culprit(loss);
+    if (source === undefined) return undefined;
+    const { domain, version } = source.manifest;
+    const accused = { domain, version, hash: source.hash };
+    const verdict = this.#options.quarantine.strike(accused, loss.reason);
+    const { rollouts, deployments, quarantine } = this.#options;
+    if (rollouts.table.candidates.get(domain)?.source === source) {
+      deployments.find(domain)?.canary?.threadEnded(source.id, loss.reason);
+    } else if (verdict !== undefined) {
+      quarantine.add(accused, verdict);
+      this.#options.onTransition({ ...accused, state: 'quarantined', generation: source.id, findings: [verdict] });
+      if (rollouts.table.live.get(domain)?.source.hash === source.hash) deployments.goBack(domain, 'quarantine');
+    }
+    return accused;
+  }
+
+  #culprit({ reason, generation }: ThreadLoss): GenerationSource | undefined {
+    const { rollouts, drains } = this.#options;
+    const known = [...rollouts.table.loaded, ...drains.sources];
+    const inStack = known.find(({ manifest }) => reason.includes(generationFile(manifest)));
+    if (inStack !== undefined || !BY_LAST_ENTERED.test(reason)) return inStack;
+    return known.find(({ id }) => id === generation);
+  }
+}

@@ -1,0 +1,148 @@
+import { rolloutErrors } from '../../errors/rollout.js';
+import { makeFinding } from '../../generation/make-finding.js';
+import type { BundleBytes } from '../admission/stage.js';
+import type { BundleFiles, Operations, QuarantineView, Receipt } from '../operate/contract.js';
+import type { Quarantine } from '../record/quarantine.js';
+import type { ServedVersion, ServiceRecord } from '../record/service-record.js';
+import type { RolloutPlan, RolloutWish } from '../rollout/plan.js';
+import type { Rollouts } from '../rollout/rollouts.js';
+import type { Deployments } from './deployments.js';
+
+export interface OperatorOptions {
+  readonly deployments: Deployments;
+  readonly rollouts: Rollouts;
+  readonly record: ServiceRecord;
+  readonly quarantine: Quarantine;
+  readonly receive: (files: BundleFiles) => Promise<BundleBytes>;
+  readonly plan: (wish: RolloutWish) => RolloutPlan;
+  readonly serves: (domain: string) => boolean;
+}
+
+/** What a person may order of this host. */
+export class Operator implements Operations {
+  readonly #options: OperatorOptions;
+
+  constructor(options: OperatorOptions) {
+    this.#options = options;
+  }
+
+  get quarantined(): readonly QuarantineView[] {
+    return this.#options.quarantine.views;
+  }
+
+  async deploy(bundles: readonly BundleFiles[], wish: RolloutWish): Promise<readonly Receipt[]> {
+    const { deployments, receive, plan, serves } = this.#options;
+    const received: BundleBytes[] = [];
+    for (const files of bundles) received.push(await receive(files));
+    const twice = received.find(({ manifest }, index) =>
+      received.slice(0, index).some((other) => other.manifest.domain === manifest.domain),
+    );
+    if (twice !== undefined) {
+      const words = `Domain ${twice.manifest.domain} is in this deploy twice; it can have one version.`;
+      throw rolloutErrors.make('BEDS_ROLLOUT_BUNDLE_INVALID', words);
+    }
+    const served = received.filter(({ manifest }) => serves(manifest.domain));
+    if (served.length === 0) throw rolloutErrors.make('BEDS_ROLLOUT_NOT_SERVED');
+    deployments.begin(served, 'deploy', { plan: plan(wish) });
+    return served.map((bytes) => receipt(bytes, 'is on its way'));
+  }
+
+  rollback(domain: string, version?: string): Promise<Receipt> {
+    return this.#answer(domain, () => {
+      const { deployments, record } = this.#options;
+      const deployment = deployments.find(domain);
+      const bundle = deployment?.order.bundles.find(({ manifest }) => manifest.domain === domain);
+      if (deployment !== undefined && bundle !== undefined && version === undefined) {
+        deployment.end(makeFinding('BEDS_ROLLOUT_ROLLED_BACK'));
+        record.setPaused(domain, false);
+        return receipt(bundle, 'is taken out again');
+      }
+      const target = this.#target(domain, version);
+      deployments.restore(domain, [target.hash], 'rollback');
+      return { domain, version: target.version, hash: target.hash, words: 'is on its way back' };
+    });
+  }
+
+  promote(domain: string): Promise<Receipt> {
+    return this.#answer(domain, () => {
+      const { deployments, record } = this.#options;
+      const wasPaused = record.of(domain).paused;
+      record.setPaused(domain, false);
+      const deployment = deployments.find(domain);
+      const bundle = deployment?.order.bundles.find(({ manifest }) => manifest.domain === domain);
+      if (deployment === undefined || bundle === undefined) {
+        if (!wasPaused) throw rolloutErrors.make('BEDS_ROLLOUT_NOTHING_PENDING');
+        return this.#live(domain, 'serves; new versions take over again');
+      }
+      deployment.promote();
+      return receipt(bundle, 'takes over');
+    });
+  }
+
+  pause(domain: string): Promise<Receipt> {
+    return this.#answer(domain, () => {
+      const { deployments, record } = this.#options;
+      record.setPaused(domain, true);
+      const deployment = deployments.find(domain);
+      const bundle = deployment?.order.bundles.find(({ manifest }) => manifest.domain === domain);
+      deployment?.canary?.pause();
+      if (bundle !== undefined && deployment?.canary !== undefined)
+        return receipt(bundle, 'stays a canary until `promote`');
+      return this.#live(domain, 'stays; new versions wait until `promote`');
+    });
+  }
+
+  retire(domain: string): Promise<Receipt> {
+    return this.#answer(domain, () => {
+      const answer = this.#live(domain, 'ends with the requests that it has');
+      void this.#options.deployments.retire(domain);
+      return answer;
+    });
+  }
+
+  lift(name: string): Promise<readonly Receipt[]> {
+    const lifted = this.#options.quarantine.lift(name);
+    if (lifted.length === 0) {
+      const words = `Nothing in quarantine is named ${name}: give a hash, its first six digits or more, or a domain.`;
+      return Promise.reject(rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_VERSION', words));
+    }
+    return Promise.resolve(
+      lifted.map(({ domain, version, hash }) => ({ domain, version, hash, words: 'may be deployed again' })),
+    );
+  }
+
+  async #answer(domain: string, order: () => Receipt): Promise<Receipt> {
+    await Promise.resolve();
+    const { deployments, rollouts, record } = this.#options;
+    const isKnown =
+      rollouts.table.manifestOf(domain) !== undefined ||
+      record.of(domain).served.length > 0 ||
+      deployments.find(domain) !== undefined;
+    if (!isKnown) throw rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_DOMAIN');
+    return order();
+  }
+
+  /** The version that an operator means: by its number or hash, or the newest that served before and may serve. */
+  #target(domain: string, version: string | undefined): ServedVersion {
+    const { record, quarantine, rollouts } = this.#options;
+    const live = rollouts.table.live.get(domain)?.source.hash;
+    const others = record.of(domain).served.filter(({ hash }) => hash !== live);
+    const named = others.find((served) => served.version === version || (version && served.hash.startsWith(version)));
+    const target = version === undefined ? others.find(({ hash }) => quarantine.reason(hash) === undefined) : named;
+    if (target !== undefined) return target;
+    const kept = others.map((served) => served.version).join(', ');
+    const words = kept === '' ? `No other version of ${domain} is kept.` : `Kept versions of ${domain}: ${kept}.`;
+    throw rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_VERSION', words);
+  }
+
+  #live(domain: string, words: string): Receipt {
+    const live = this.#options.rollouts.table.live.get(domain)?.source;
+    if (live !== undefined) return receipt(live, words);
+    const [newest] = this.#options.record.of(domain).served;
+    return { domain, version: newest?.version ?? '', hash: newest?.hash ?? '', words };
+  }
+}
+
+function receipt({ manifest, hash }: Pick<BundleBytes, 'manifest' | 'hash'>, words: string): Receipt {
+  return { domain: manifest.domain, version: manifest.version, hash, words };
+}

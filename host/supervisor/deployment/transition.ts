@@ -1,0 +1,18 @@
+import type { Finding } from '../../generation/contract.js';
+import type { LifecycleState } from '../../generation/lifecycle.js';
+import type { Cause } from '../rollout/plan.js';
+
+/** A version changed its state. */
+export interface Transition {
+  readonly domain: string;
+  readonly version: string;
+  readonly hash: string;
+  readonly state: LifecycleState;
+  readonly cause?: Cause;
+  readonly generation?: number;
+  readonly findings?: readonly Finding[];
+  /** Milliseconds since the bytes were complete. */
+  readonly ms?: number;
+  /** Milliseconds that the change of the routes took on all threads; of `canary` and `active`. */
+  readonly flipMs?: number;
+}

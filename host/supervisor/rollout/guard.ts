@@ -1,0 +1,120 @@
+import type { ErrorStatus } from '@beds/sdk';
+import type { Config } from '../../config/schema.js';
+import { LATENCY_BOUNDS_MS } from '../../dispatch/observations.js';
+import type { Finding } from '../../generation/contract.js';
+import { makeFinding } from '../../generation/make-finding.js';
+
+/** How the requests of one version ended over some time, on all threads. */
+export interface Outcome {
+  readonly requests: number;
+  readonly failures: Readonly<Partial<Record<ErrorStatus, number>>>;
+  /** Requests by latency, see LATENCY_BOUNDS_MS. */
+  readonly latency: readonly number[];
+}
+
+export type GuardSettings = Pick<
+  Config['rollout'],
+  'guardMinRequests' | 'guardErrorPercent' | 'guardMaxErrorPercent' | 'guardP95Ratio' | 'guardMaxP95Ms'
+>;
+
+/** Normal quantile of a two-sided 95 % interval. */
+const Z = 1.96;
+/** A 95th percentile needs a longer sample than a rate. */
+const LATENCY_SAMPLE_FACTOR = 5;
+/** Two fast versions differ by noise: a slower one must be slower by this much besides the ratio. */
+const P95_FLOOR_MS = 10;
+/** Failures that callers make themselves, as far as one request can tell; a version may still refuse what it should take. */
+const OF_CALLERS: ReadonlySet<string> = new Set([
+  'invalid',
+  'forbidden',
+  'not-found',
+  'conflict',
+] satisfies ErrorStatus[]);
+
+/**
+ * What speaks against a candidate, compared with the version that serves over the same time; undefined: nothing (yet).
+ * A rate counts by the lower bound of its Wilson interval, so that a few failures among few requests are no verdict.
+ * https://en.wikipedia.org/wiki/Binomial_proportion_confidence_interval#Wilson_score_interval
+ */
+export function judge(candidate: Outcome, active: Outcome, settings: GuardSettings): Finding | undefined {
+  if (candidate.requests < settings.guardMinRequests) return undefined;
+  return judgeErrors(candidate, active, settings) ?? judgeLatency(candidate, active, settings);
+}
+
+function judgeErrors(candidate: Outcome, active: Outcome, settings: GuardSettings): Finding | undefined {
+  const worse = (what: string, failed: number, before: number): Finding | undefined => {
+    const least = lowerBound(failed, candidate.requests);
+    if (least - rate(before, active.requests) <= settings.guardErrorPercent / 100) return undefined;
+    const words =
+      `${share(failed, candidate.requests)} of its requests ${what}, against ` +
+      `${share(before, active.requests)} of the serving version.`;
+    return makeFinding('BEDS_ROLLOUT_GUARD_ERRORS', words);
+  };
+  const own = ownFailures(candidate);
+  if (lowerBound(own, candidate.requests) > settings.guardMaxErrorPercent / 100) {
+    const words = `${share(own, candidate.requests)} of its requests failed.`;
+    return makeFinding('BEDS_ROLLOUT_GUARD_ERRORS', words);
+  }
+  const classes = Object.entries(candidate.failures).map(([status, failed]) =>
+    worse(`ended as '${status}'`, failed, active.failures[status as ErrorStatus] ?? 0),
+  );
+  return worse('failed', own, ownFailures(active)) ?? classes.find((finding) => finding !== undefined);
+}
+
+function judgeLatency(candidate: Outcome, active: Outcome, settings: GuardSettings): Finding | undefined {
+  const least = settings.guardMinRequests * LATENCY_SAMPLE_FACTOR;
+  const measured = sum(candidate.latency);
+  if (measured < least) return undefined;
+  const p95 = percentile95Ms(candidate.latency);
+  const before = percentile95Ms(active.latency);
+  if (p95 > settings.guardMaxP95Ms) {
+    const words = `95 % of its requests took up to ${ms(p95)}; ${ms(settings.guardMaxP95Ms)} are allowed.`;
+    return makeFinding('BEDS_ROLLOUT_GUARD_LATENCY', words);
+  }
+  if (sum(active.latency) < least || p95 <= before * settings.guardP95Ratio || p95 <= before + P95_FLOOR_MS)
+    return undefined;
+  const words = `95 % of its requests took up to ${ms(p95)}, against ${ms(before)} of the serving version.`;
+  return makeFinding('BEDS_ROLLOUT_GUARD_LATENCY', words);
+}
+
+/** Failures that are not the callers' own. */
+export function ownFailures({ failures }: Outcome): number {
+  return sum(Object.entries(failures).map(([status, count]) => (OF_CALLERS.has(status) ? 0 : count)));
+}
+
+/** Upper bound of the bucket that holds the 95th percentile; 0 without a sample. */
+export function percentile95Ms(latency: readonly number[]): number {
+  const wanted = sum(latency) * 0.95;
+  let seen = 0;
+  for (const [index, count] of latency.entries()) {
+    seen += count;
+    if (seen >= wanted && seen > 0) return LATENCY_BOUNDS_MS[index] ?? Infinity;
+  }
+  return 0;
+}
+
+/** Lower bound of the 95 % Wilson interval of a rate. */
+export function lowerBound(failed: number, requests: number): number {
+  if (requests === 0) return 0;
+  const measured = failed / requests;
+  const square = Z * Z;
+  const middle = measured + square / (2 * requests);
+  const width = Z * Math.sqrt((measured * (1 - measured) + square / (4 * requests)) / requests);
+  return Math.max(0, (middle - width) / (1 + square / requests));
+}
+
+function rate(failed: number, requests: number): number {
+  return requests === 0 ? 0 : failed / requests;
+}
+
+function share(failed: number, requests: number): string {
+  return `${(rate(failed, requests) * 100).toFixed(1)} % (${String(failed)} of ${String(requests)})`;
+}
+
+function ms(value: number): string {
+  return `${String(Math.round(value))} ms`;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
