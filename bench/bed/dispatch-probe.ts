@@ -5,6 +5,7 @@ import type { StoreAdapter } from '../../host/adapter/contract.js';
 import { Delivery } from '../../host/amqp/delivery.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
+import { CallerBook } from '../../host/dispatch/callers.js';
 import { Deadlines } from '../../host/dispatch/deadlines.js';
 import { RequestPath } from '../../host/dispatch/request-path.js';
 import { Suspects } from '../../host/dispatch/suspects.js';
@@ -35,11 +36,13 @@ export async function makeDispatchProbe(): Promise<DispatchProbe> {
   const registry = new GenerationRegistry<ServingGeneration>();
   const manifest: Manifest = { ...template.definition, entry: 'index.mjs', files: {} };
   const source = { id: 1, hash: '', manifest, code: '', sourceMap: '', objects: {} };
-  registry.prepare(new ServingGeneration(source, template, { node: 'bench', adapter: {} as StoreAdapter }));
+  const callers = new CallerBook();
+  const adapter = {} as StoreAdapter;
+  registry.prepare(new ServingGeneration(source, template, { node: 'bench', adapter, callers }));
   registry.apply([{ domain: manifest.domain, active: 1 }]);
   const replies = new NoReplies();
   const path = new RequestPath({
-    ...{ node: 'bench', config, registry, replies },
+    ...{ node: 'bench', config, registry, replies, callers },
     deadlines: new Deadlines(),
     suspects: new Suspects(() => undefined),
     entering: () => undefined,

@@ -21,6 +21,14 @@ export function checkPage(value: unknown): OperationResult {
   return { data: rows as Json, cursor };
 }
 
+/** Throws BEDS_REQUEST_RESULT_TOO_LARGE. */
+export function checkSize(text: string, maxBytes: number): void {
+  // A character has at most three bytes in UTF-8, so most replies need no counting.
+  if (text.length * 3 > maxBytes && Buffer.byteLength(text) > maxBytes) {
+    throw requestErrors.make('BEDS_REQUEST_RESULT_TOO_LARGE');
+  }
+}
+
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

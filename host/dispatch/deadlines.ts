@@ -26,9 +26,12 @@ export class Deadlines {
     return deadline;
   }
 
-  remove(deadline: WatchedDeadline): void {
+  /** False when it was not watched any more, because it expired or was removed before. */
+  remove(deadline: WatchedDeadline): boolean {
     const entries = this.#ticks.get(deadline.tick);
-    if (entries?.delete(deadline) === true && entries.size === 0) this.#ticks.delete(deadline.tick);
+    if (entries?.delete(deadline) !== true) return false;
+    if (entries.size === 0) this.#ticks.delete(deadline.tick);
+    return true;
   }
 
   #start(): void {

@@ -9,6 +9,7 @@ import {
   type TemplateContext,
 } from '@beds/sdk';
 import { requestErrors } from '../errors/request.js';
+import type { CallerBook, Callers } from './callers.js';
 import { checkPage, checkRecord, type OperationResult } from './check-result.js';
 
 /** The part of an envelope that an operation reads. */
@@ -20,17 +21,24 @@ export interface Operation {
   readonly mode: OperationMode;
   /** Whether a message that may have been worked on already is run again. */
   readonly repeatable: boolean;
+  /** Who calls it. */
+  readonly callers: Callers;
   run(input: OperationInput, ctx: TemplateContext): Promise<OperationResult>;
 }
 
 /** The operations of a template by the name they have on the wire. */
-export function compileOperations(template: Template, manifest: Manifest): ReadonlyMap<string, Operation> {
+export function compileOperations(
+  template: Template,
+  manifest: Manifest,
+  book: CallerBook,
+): ReadonlyMap<string, Operation> {
   const core = coreOperations(template, manifest.key);
   const operations = new Map<string, Operation>();
   for (const name of CORE_OPERATIONS) {
     const mode = name === 'fetch' ? 'read' : 'write';
     const repeatable = mode === 'read' || manifest.operations[name]?.idempotent === true;
-    operations.set(name, { name, mode, repeatable, run: core[name] });
+    const callers = book.of(manifest.domain, name);
+    operations.set(name, { name, mode, repeatable, callers, run: core[name] });
   }
   for (const [name, custom] of Object.entries(template.operations)) {
     const check = compileChecker(custom.args);
@@ -38,6 +46,7 @@ export function compileOperations(template: Template, manifest: Manifest): Reado
       name,
       mode: custom.mode,
       repeatable: custom.mode === 'read' || custom.idempotent,
+      callers: book.of(manifest.domain, name),
       run: async (input, ctx) => {
         refuse(input, ['query', 'key']);
         const checked = check(input.payload ?? {});

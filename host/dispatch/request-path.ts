@@ -8,14 +8,17 @@ import { encodeFailure, encodeServedBy, encodeSuccess, toReplyError } from '../e
 import { decodeMessage, type DecodedMessage } from '../envelope/decode.js';
 import { requestErrors } from '../errors/request.js';
 import { mapStack } from '../generation/map-stack.js';
-import type { DomainRoute, GenerationRegistry } from '../generation/registry.js';
+import type { GenerationRegistry } from '../generation/registry.js';
 import { publishFault, publishRequest, requestChannel } from '../observe/channels.js';
-import type { Deadlines } from './deadlines.js';
-import type { OperationResult } from './check-result.js';
-import type { Operation } from './operation.js';
+import type { Deadlines, WatchedDeadline } from './deadlines.js';
+import type { CallerBook } from './callers.js';
+import { checkSize, type OperationResult } from './check-result.js';
+import type { Observations } from './observations.js';
 import { RequestScope } from './request-scope.js';
 import type { ServingGeneration } from './serving-generation.js';
+import { type ShadowCopy, Shadows } from './shadows.js';
 import type { Suspects } from './suspects.js';
+import { resolve, type Target } from './target.js';
 import { type ContextHost, type DomainCall, RequestContext } from './template-context.js';
 
 /** Domains may call each other this many times in a row within one request. */
@@ -31,6 +34,7 @@ export interface RequestPathOptions {
   readonly replies: ReplyPublisher;
   readonly deadlines: Deadlines;
   readonly suspects: Suspects;
+  readonly callers: CallerBook;
   readonly entering: (generation: ServingGeneration) => void;
 }
 
@@ -40,6 +44,16 @@ interface Answer {
   readonly verdict: Verdict;
   /** Deadline of what was asked, in terms of performance.now(). */
   readonly expiresAtMs: number;
+  /** Requests that a candidate gets a copy of after the answer. */
+  readonly copies: readonly ShadowCopy[];
+}
+
+const NO_COPIES: readonly ShadowCopy[] = [];
+
+/** What `#run` needs of a call. */
+interface Running extends Pick<DomainCall, 'input' | 'scope' | 'depth'> {
+  /** When the code has really ended, be it after the deadline. */
+  readonly onEnded?: () => void;
 }
 
 /** From a delivered message to its acknowledgement. */
@@ -47,6 +61,7 @@ export class RequestPath implements ContextHost {
   readonly #options: RequestPathOptions;
   readonly #exchange: string;
   readonly #addresses: ReplyAddresses;
+  readonly #shadows: Shadows;
   #served = 0;
   #failed = 0;
 
@@ -55,10 +70,24 @@ export class RequestPath implements ContextHost {
     const { prefix } = options.config.broker;
     this.#exchange = `${prefix}.request`;
     this.#addresses = new ReplyAddresses(prefix);
+    this.#shadows = new Shadows({
+      run: (target, call) => this.#run(target, call),
+      candidateOf: (domain) => options.registry.route(domain)?.candidate,
+      maxReplyBytes: options.config.limits.maxReplyBytes,
+    });
   }
 
   get counts(): { readonly served: number; readonly failed: number } {
     return { served: this.#served, failed: this.#failed };
+  }
+
+  /** What was seen of requests; callers and shadows since the last time. */
+  observe(): Observations {
+    return {
+      tallies: this.#options.registry.all.map(({ id, counts }) => counts.tally(id)),
+      callers: this.#options.callers.take(),
+      shadows: this.#shadows.take(),
+    };
   }
 
   /** Takes a message; never throws, and settles the message exactly once. */
@@ -97,6 +126,7 @@ export class RequestPath implements ContextHost {
         ? await this.#answerBatch(requests, delivery, receivedAtMs)
         : await this.#answer(first, delivery, receivedAtMs);
     this.#conclude(delivery, address, answer);
+    for (const copy of answer.copies) this.#shadows.launch(copy);
   }
 
   async #answerBatch(requests: readonly RequestEnvelope[], delivery: Delivery, receivedAtMs: number): Promise<Answer> {
@@ -105,49 +135,65 @@ export class RequestPath implements ContextHost {
       text: `[${answers.map(({ text }) => text).join(',')}]`,
       verdict: answers.find(({ verdict }) => verdict !== 'ack')?.verdict ?? 'ack',
       expiresAtMs: answers.reduce((latestMs, { expiresAtMs }) => Math.max(latestMs, expiresAtMs), receivedAtMs),
+      copies: answers.flatMap(({ copies }) => copies),
     };
   }
 
   /** Carries out one request; never rejects. */
   async #answer(request: RequestEnvelope, delivery: Delivery, receivedAtMs: number): Promise<Answer> {
     const startedAtMs = requestChannel.hasSubscribers ? performance.now() : 0;
-    const expiresAtMs = this.#expiry(request.meta?.deadlineMs, receivedAtMs);
-    const scope = new RequestScope({
-      requestId: request.id,
-      client: request.meta?.client,
-      session: request.meta?.session,
-      idempotencyKey: request.meta?.idempotencyKey,
-      expiresAtMs,
-    });
+    const scope = this.#scopeOf(request, receivedAtMs);
     const route = this.#options.registry.route(request.domain);
     const generation = route?.choose(scope);
+    const isObserved = route?.candidate !== undefined;
+    let copy: ShadowCopy | undefined;
     let failure: BedsError | undefined;
     let text: string;
     try {
       authorise(request, delivery, this.#exchange);
       const target = resolve(route, generation, request.op);
+      target.operation.callers.count(scope.client ?? '');
       if (delivery.redelivered && !target.operation.repeatable) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
+      // n.b. what was delivered before may have ended a thread.
+      if (isObserved && !delivery.redelivered) {
+        copy = this.#shadows.draw(route, target, { request, timeMs: scope.expiresAtMs - receivedAtMs });
+      }
       const run = (): Promise<OperationResult> => this.#run(target, { input: request, scope, depth: 0 });
       const result = await (delivery.redelivered ? this.#options.suspects.run(request.id, run) : run());
       text = encodeSuccess(request.id, result, target.generation.byJson);
       checkSize(text, this.#options.config.limits.maxReplyBytes);
+      this.#shadows.answered(copy, result);
       this.#served += 1;
+      target.generation.counts.succeeded();
     } catch (error) {
-      failure = toReplyError(error);
-      this.#failed += 1;
-      if (failure.status === 'fault') this.#report(error, request, generation);
+      failure = this.#fail(error, request, generation);
+      this.#shadows.failed(copy, failure);
       text = encodeFailure(request.id, failure, generation?.byJson ?? this.#unservedBy(request.domain));
     }
-    if (requestChannel.hasSubscribers) {
-      publishRequest({
-        domain: request.domain,
-        operation: request.op,
-        ok: failure === undefined,
-        ...(failure === undefined ? {} : { code: failure.code }),
-        ms: performance.now() - startedAtMs,
-      });
-    }
-    return { text, verdict: failure?.verdict ?? 'ack', expiresAtMs };
+    if (isObserved) generation?.counts.took(performance.now() - receivedAtMs);
+    if (requestChannel.hasSubscribers) publishEnd(request, failure, performance.now() - startedAtMs);
+    const copies = copy === undefined ? NO_COPIES : [copy];
+    return { text, verdict: failure?.verdict ?? 'ack', expiresAtMs: scope.expiresAtMs, copies };
+  }
+
+  #scopeOf(request: RequestEnvelope, receivedAtMs: number): RequestScope {
+    return new RequestScope({
+      requestId: request.id,
+      client: request.meta?.client,
+      session: request.meta?.session,
+      idempotencyKey: request.meta?.idempotencyKey,
+      expiresAtMs: this.#expiry(request.meta?.deadlineMs, receivedAtMs),
+    });
+  }
+
+  /** Counts and reports a failure; gives what the caller is told. */
+  #fail(error: unknown, request: RequestEnvelope, generation: ServingGeneration | undefined): BedsError {
+    const failure = toReplyError(error);
+    this.#failed += 1;
+    // A message that never should have come this way says nothing about the version.
+    if (failure.code !== 'BEDS_REQUEST_ROUTE_MISMATCH') generation?.counts.failedWith(failure.status);
+    if (failure.status === 'fault') this.#report(error, request, generation);
+    return failure;
   }
 
   /** Runs an operation for template code of another domain, in this thread. */
@@ -168,12 +214,13 @@ export class RequestPath implements ContextHost {
   }
 
   /** Leases the generation, runs its code and lets go when the code has really ended, be it after the deadline. */
-  #run(target: Target, call: Pick<DomainCall, 'input' | 'scope' | 'depth'>): Promise<OperationResult> {
+  #run(target: Target, call: Running): Promise<OperationResult> {
     const { generation, operation } = target;
     const { scope } = call;
     scope.requireTime();
     return new Promise((resolvePromise, rejectPromise) => {
       const deadline = this.#options.deadlines.add(scope.expiresAtMs, () => {
+        if (!scope.isCopy) generation.counts.overran();
         scope.expire();
         rejectPromise(requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED'));
       });
@@ -182,17 +229,22 @@ export class RequestPath implements ContextHost {
       const ctx = new RequestContext({ host: this, generation, operation, scope, depth: call.depth });
       operation.run(call.input, ctx).then(
         (result) => {
-          this.#options.deadlines.remove(deadline);
-          generation.release(true);
+          this.#ended(generation, call, deadline);
           resolvePromise(result);
         },
         (error: unknown) => {
-          this.#options.deadlines.remove(deadline);
-          generation.release(false);
+          this.#ended(generation, call, deadline);
           rejectPromise(error instanceof Error ? error : toReplyError(error));
         },
       );
     });
+  }
+
+  #ended(generation: ServingGeneration, call: Running, deadline: WatchedDeadline): void {
+    const isInTime = this.#options.deadlines.remove(deadline);
+    generation.release();
+    if (!isInTime && !call.scope.isCopy) generation.counts.settled();
+    call.onEnded?.();
   }
 
   #replyAddress(delivery: Delivery): ReplyAddress | 'refused' | undefined {
@@ -235,7 +287,7 @@ export class RequestPath implements ContextHost {
     const id: unknown = delivery.properties.correlationId;
     const text = encodeFailure(typeof id === 'string' ? id : '', error, this.#unservedBy(''));
     const expiresAtMs = receivedAtMs + this.#options.config.limits.defaultDeadlineMs;
-    return { text, verdict: error.verdict, expiresAtMs };
+    return { text, verdict: error.verdict, expiresAtMs, copies: NO_COPIES };
   }
 
   #unservedBy(domain: string): string {
@@ -249,34 +301,15 @@ export class RequestPath implements ContextHost {
       error: generation === undefined ? original : mapStack(original, generation.source),
       domain: request.domain,
       requestId: request.id,
-      ...(generation === undefined ? {} : { version: generation.version }),
+      ...(generation === undefined ? {} : { version: generation.version, hash: generation.source.hash }),
     });
   }
 }
 
-interface Target {
-  readonly generation: ServingGeneration;
-  readonly operation: Operation;
-}
-
-function resolve(
-  route: DomainRoute<ServingGeneration> | undefined,
-  generation: ServingGeneration | undefined,
-  op: string,
-): Target {
-  if (generation === undefined) {
-    throw requestErrors.make(route?.withheld === true ? 'BEDS_REQUEST_WITHHELD' : 'BEDS_REQUEST_UNKNOWN_DOMAIN');
-  }
-  const operation = generation.operations.get(op);
-  if (operation === undefined) throw requestErrors.make('BEDS_REQUEST_UNKNOWN_OPERATION');
-  return { generation, operation };
-}
-
-function checkSize(text: string, maxBytes: number): void {
-  // A character has at most three bytes in UTF-8, so most replies need no counting.
-  if (text.length * 3 > maxBytes && Buffer.byteLength(text) > maxBytes) {
-    throw requestErrors.make('BEDS_REQUEST_RESULT_TOO_LARGE');
-  }
+function publishEnd(request: RequestEnvelope, failure: BedsError | undefined, ms: number): void {
+  const { domain, op: operation } = request;
+  const code = failure === undefined ? {} : { code: failure.code };
+  publishRequest({ domain, operation, ok: failure === undefined, ...code, ms });
 }
 
 /**

@@ -9,9 +9,10 @@ export class RequestScope {
   readonly idempotencyKey: string | undefined;
   /** In terms of performance.now(). */
   readonly expiresAtMs: number;
+  /** A copy for a shadow: it leaves no trace in the counts. */
+  readonly isCopy: boolean;
   #aborter: AbortController | undefined;
   #expired = false;
-  #bucket: number | undefined;
 
   constructor(request: {
     readonly requestId: string;
@@ -19,18 +20,19 @@ export class RequestScope {
     readonly session?: string | undefined;
     readonly idempotencyKey?: string | undefined;
     readonly expiresAtMs: number;
+    readonly isCopy?: boolean;
   }) {
     this.requestId = request.requestId;
     this.client = request.client;
     this.session = request.session;
     this.idempotencyKey = request.idempotencyKey;
     this.expiresAtMs = request.expiresAtMs;
+    this.isCopy = request.isCopy === true;
   }
 
   /** Which side of a canary the caller is on, see `Sharer`; on demand, as most domains have no canary. */
   get bucket(): number {
-    this.#bucket ??= bucketOf(this);
-    return this.#bucket;
+    return bucketOf(this);
   }
 
   get remainingMs(): number {

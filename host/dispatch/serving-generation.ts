@@ -3,7 +3,15 @@ import type { StoreAdapter } from '../adapter/contract.js';
 import { encodeServedBy } from '../envelope/encode.js';
 import type { GenerationSource } from '../generation/contract.js';
 import { LoadedGeneration } from '../generation/loaded-generation.js';
+import type { CallerBook } from './callers.js';
 import { compileOperations, type Operation } from './operation.js';
+import { RequestCounts } from './request-counts.js';
+
+export interface Serving {
+  readonly node: string;
+  readonly adapter: StoreAdapter;
+  readonly callers: CallerBook;
+}
 
 /** A loaded generation with what the request path needs of it, prepared once. */
 export class ServingGeneration extends LoadedGeneration {
@@ -11,12 +19,13 @@ export class ServingGeneration extends LoadedGeneration {
   readonly adapter: StoreAdapter;
   readonly by: ServedBy;
   readonly byJson: string;
+  readonly counts = new RequestCounts();
   /** Checkers of routine arguments, by alias. */
   readonly checkers: ReadonlyMap<string, ValuesChecker>;
 
-  constructor(source: GenerationSource, template: Template, serving: { node: string; adapter: StoreAdapter }) {
+  constructor(source: GenerationSource, template: Template, serving: Serving) {
     super(source, template);
-    this.operations = compileOperations(template, source.manifest);
+    this.operations = compileOperations(template, source.manifest, serving.callers);
     this.adapter = serving.adapter;
     this.by = { node: serving.node, domain: this.domain, version: this.version, generation: this.id };
     this.byJson = encodeServedBy(this.by);

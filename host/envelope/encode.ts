@@ -17,7 +17,8 @@ export function encodeServedBy(by: ServedBy): string {
   return JSON.stringify(by);
 }
 
-function encodeData(data: Json): string {
+/** Throws BEDS_REQUEST_BAD_RESULT for what is not JSON. */
+export function encodeData(data: Json): string {
   let text: string | undefined;
   try {
     text = JSON.stringify(data);

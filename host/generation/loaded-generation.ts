@@ -6,8 +6,6 @@ export class LoadedGeneration {
   readonly source: GenerationSource;
   readonly template: Template;
   #leases = 0;
-  #served = 0;
-  #failed = 0;
   #onIdle: (() => void)[] = [];
 
   constructor(source: GenerationSource, template: Template) {
@@ -31,23 +29,13 @@ export class LoadedGeneration {
     return this.#leases;
   }
 
-  get served(): number {
-    return this.#served;
-  }
-
-  get failed(): number {
-    return this.#failed;
-  }
-
   /** Keeps the generation until `release`; every request holds one from before its template code until after it. */
   lease(): void {
     this.#leases += 1;
   }
 
-  release(ok: boolean): void {
+  release(): void {
     this.#leases -= 1;
-    this.#served += 1;
-    if (!ok) this.#failed += 1;
     if (this.#leases > 0) return;
     const waiting = this.#onIdle;
     this.#onIdle = [];

@@ -34,6 +34,8 @@ export interface FaultEvent {
   readonly error: unknown;
   readonly domain?: string;
   readonly version?: string;
+  /** Names the bytes of that version. */
+  readonly hash?: string;
   readonly requestId?: string;
 }
 

@@ -30,9 +30,9 @@ export function forwardObservations(send: (message: LogMessage) => void, events:
     log(event === 'consuming' ? 'debug' : 'warn', `broker ${event}`, { broker, queue, error: describe(error) });
   });
   subscribe(faultChannel.name, (message) => {
-    const { where, error, domain, version, requestId } = message as FaultEvent;
-    log('error', `fault in ${where}`, { domain, version, requestId, error: describe(error) });
-    events.publish({ topic: `fault.${domain ?? 'host'}`, data: { where, domain, version, requestId } });
+    const { where, error, domain, version, hash, requestId } = message as FaultEvent;
+    log('error', `fault in ${where}`, { domain, version, hash, requestId, error: describe(error) });
+    events.publish({ topic: `fault.${domain ?? 'host'}`, data: { where, domain, version, hash, requestId } });
   });
   subscribe(templateLogChannel.name, (message) => {
     const { level, fields, message: text, ...rest } = message as TemplateLogEvent;

@@ -1,4 +1,5 @@
 import type { StoreAdapter } from '../adapter/contract.js';
+import type { CallerBook } from '../dispatch/callers.js';
 import type { Deadlines } from '../dispatch/deadlines.js';
 import { RequestScope } from '../dispatch/request-scope.js';
 import { ServingGeneration } from '../dispatch/serving-generation.js';
@@ -16,6 +17,7 @@ export interface GenerationsOptions {
   readonly registry: GenerationRegistry<ServingGeneration>;
   readonly adapters: ReadonlyMap<string, StoreAdapter>;
   readonly host: ContextHost;
+  readonly callers: CallerBook;
   readonly deadlines: Deadlines;
   readonly prepareTimeoutMs: number;
   readonly drainTimeoutMs: number;
@@ -38,7 +40,8 @@ export class Generations {
     if (adapter === undefined) {
       throw threadErrors.make('BEDS_THREAD_PREPARE_FAILED', `No store named ${source.manifest.store} is configured.`);
     }
-    const generation = new ServingGeneration(source, compileTemplate(source), { node: this.#options.node, adapter });
+    const { node, callers } = this.#options;
+    const generation = new ServingGeneration(source, compileTemplate(source), { node, adapter, callers });
     try {
       await this.#setUp(generation);
     } catch (error) {
@@ -118,8 +121,8 @@ export class Generations {
       this.#options.host.entering(generation);
       await Promise.race([generation.template.teardown(), timeout.expired]);
     } catch (error) {
-      const { domain, version } = generation;
-      publishFault({ where: 'teardown', error: mapStack(error, generation.source), domain, version });
+      const { domain, version, source } = generation;
+      publishFault({ where: 'teardown', error: mapStack(error, source), domain, version, hash: source.hash });
     } finally {
       timeout.cancel();
     }

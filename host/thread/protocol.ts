@@ -31,6 +31,8 @@ export type ThreadCommand =
   /** A thread ended; see `Suspects`. */
   | ({ readonly kind: 'suspect' } & Suspicion)
   | { readonly kind: 'status' }
+  /** What was seen of requests: answers `Observations`, whose callers and shadows are those since the last time. */
+  | { readonly kind: 'observe' }
   /** Finish what is in flight, then close connections and end. */
   | { readonly kind: 'stop'; readonly timeoutMs: number };
 
@@ -69,6 +71,7 @@ export interface ThreadStatus {
     readonly domain: string;
     readonly version: string;
     readonly inFlight: number;
+    /** Requests that callers sent, not calls of other domains; `failed` of them failed. */
     readonly served: number;
     readonly failed: number;
   }[];
@@ -77,5 +80,7 @@ export interface ThreadStatus {
   readonly failed: number;
   readonly repliesPending: number;
   readonly repliesUnroutable: number;
+  /** Events that were not published, because RabbitMQ was away or slow. */
+  readonly eventsDropped: number;
   readonly heapBytes: number;
 }

@@ -4,6 +4,7 @@ import { createAdapter } from '../adapter/factory.js';
 import { keepOpen } from '../adapter/keep-open.js';
 import { AmqpConnection } from '../amqp/connection.js';
 import { ReplyPublisher } from '../amqp/reply-publisher.js';
+import { CallerBook } from '../dispatch/callers.js';
 import { Deadlines } from '../dispatch/deadlines.js';
 import { RequestPath } from '../dispatch/request-path.js';
 import { Suspects } from '../dispatch/suspects.js';
@@ -13,6 +14,7 @@ import { mapStack } from '../generation/map-stack.js';
 import { GenerationRegistry } from '../generation/registry.js';
 import { EventPublisher } from '../amqp/event-publisher.js';
 import { publishFault } from '../observe/channels.js';
+import { atMost } from './at-most.js';
 import { Brokers } from './brokers.js';
 import { forwardObservations } from './forward-observations.js';
 import { Generations } from './generations.js';
@@ -50,6 +52,7 @@ export class BrokerThread {
       Object.entries(config.stores).map(([store, entry]) => [store, createAdapter(store, entry)]),
     );
     const deadlines = new Deadlines();
+    const callers = new CallerBook();
     this.#suspects = new Suspects((digest) => {
       this.#notes.trying(digest);
     });
@@ -60,6 +63,7 @@ export class BrokerThread {
       replies: this.#replies,
       deadlines,
       suspects: this.#suspects,
+      callers,
       entering: (generation) => {
         this.#notes.enter(generation.id);
       },
@@ -69,6 +73,7 @@ export class BrokerThread {
       registry: this.#registry,
       adapters: this.#adapters,
       host: this.#path,
+      callers,
       deadlines,
       prepareTimeoutMs: config.plugins.prepareTimeoutMs,
       drainTimeoutMs: config.supervisor.drainTimeoutMs,
@@ -128,6 +133,8 @@ export class BrokerThread {
         return undefined;
       case 'status':
         return this.#status();
+      case 'observe':
+        return this.#path.observe();
       case 'stop':
         this.#stopping ??= this.#stop(command.timeoutMs);
         return this.#stopping;
@@ -141,7 +148,7 @@ export class BrokerThread {
     if (generation === undefined) publishFault({ where, error });
     else {
       const { domain, version, source } = generation;
-      publishFault({ where, error: mapStack(error, source), domain, version });
+      publishFault({ where, error: mapStack(error, source), domain, version, hash: source.hash });
     }
   }
 
@@ -152,8 +159,8 @@ export class BrokerThread {
     const leftMs = (): number => Math.max(CLOSE_MS, timeoutMs - (performance.now() - startedAtMs));
     await this.#brokers.stop();
     const settled = this.#brokers.idle().then(() => this.#generations.settled());
-    await Promise.race([settled, sleep(leftMs())]);
-    await Promise.race([this.#brokers.close(), sleep(CLOSE_MS)]);
+    await atMost(settled, leftMs());
+    await atMost(this.#brokers.close(), CLOSE_MS);
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(leftMs())));
     await Promise.all(this.#connections.map((connection) => connection.close(leftMs())));
     clearInterval(this.#heartbeat);
@@ -165,18 +172,15 @@ export class BrokerThread {
         this.#connections.map(({ name, state }) => [name.split('/').at(-1) ?? name, state]),
       ),
       brokers: this.#brokers.status,
-      generations: this.#registry.all.map(({ id, domain, version, inFlight, served, failed }) => ({
-        id,
-        domain,
-        version,
-        inFlight,
-        served,
-        failed,
+      generations: this.#registry.all.map(({ id, domain, version, inFlight, counts }) => ({
+        ...{ id, domain, version, inFlight },
+        ...{ served: counts.requests, failed: counts.failed },
       })),
       stores: [...this.#adapters.values()].map((adapter) => adapter.status()),
       ...this.#path.counts,
       repliesPending: this.#replies.pending,
       repliesUnroutable: this.#replies.unroutable,
+      eventsDropped: this.#events.dropped,
       heapBytes: process.memoryUsage().heapUsed,
     };
   }
@@ -184,10 +188,4 @@ export class BrokerThread {
   #send(message: ThreadMessage): void {
     this.#port.postMessage(message);
   }
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms).unref();
-  });
 }

@@ -104,7 +104,8 @@ function printThreads(nodes: readonly NodeStatus[], out: Output): void {
         status === undefined && state === 'ready' ? 'silent' : state,
         status?.connections['consume'],
         status?.connections['reply'],
-        status?.connections['events'],
+        status &&
+          `${status.connections['events'] ?? ''}${status.eventsDropped > 0 ? `, ${String(status.eventsDropped)} dropped` : ''}`,
         status?.brokers.reduce((total, { inFlight }) => total + inFlight, 0),
         status?.served,
         status?.failed,

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import type { Channel, ConsumeMessage } from 'amqplib';
+import { parseManifest, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk';
+import type { StoreAdapter } from '../../host/adapter/contract.js';
+import { Delivery } from '../../host/amqp/delivery.js';
+import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
+import { configSchema } from '../../host/config/schema.js';
+import { CallerBook } from '../../host/dispatch/callers.js';
+import { Deadlines } from '../../host/dispatch/deadlines.js';
+import { RequestPath } from '../../host/dispatch/request-path.js';
+import type { ServingGeneration } from '../../host/dispatch/serving-generation.js';
+import { Suspects } from '../../host/dispatch/suspects.js';
+import type { GenerationSource } from '../../host/generation/contract.js';
+import { convertBundle } from '../../host/generation/convert.js';
+import { GenerationRegistry } from '../../host/generation/registry.js';
+import { Generations } from '../../host/thread/generations.js';
+import { type BundleOptions, describeBundle } from './bundles.js';
+
+/** A bundle as the supervisor would send it to a thread, without objects of a database. */
+export async function sourceOf(id: number, options: BundleOptions): Promise<GenerationSource> {
+  const { files, hash } = describeBundle({ version: `${String(id)}.0.0`, ...options });
+  const manifest = parseManifest(files.get('manifest.json') ?? '');
+  assert.ok(manifest.ok, JSON.stringify(manifest));
+  return { id, hash, manifest: manifest.manifest, objects: {}, ...(await convertBundle(files.get('index.mjs') ?? '')) };
+}
+
+/** What is sent, as far as it is not the same for all. */
+export type Asked = Pick<RequestEnvelope, 'op'> & Partial<RequestEnvelope> & { readonly redelivered?: boolean };
+
+/** The request path and the generations of one thread, in this process, without servers. */
+export interface DataPlane {
+  readonly path: RequestPath;
+  readonly registry: GenerationRegistry<ServingGeneration>;
+  readonly generations: Generations;
+  /** Generations that drained, and those whose code was entered since `prepare`, in order. */
+  readonly drained: readonly number[];
+  readonly entered: readonly number[];
+  /** Prepares generations 1, 2, … of these bundles. */
+  prepare(...bundles: readonly BundleOptions[]): Promise<void>;
+  /** Sends a request to `notes`, unless it says otherwise. */
+  ask(request: Asked): Promise<ReplyEnvelope>;
+}
+
+class KeptReplies extends ReplyPublisher {
+  onReply: (reply: Reply) => void = () => undefined;
+
+  override publish(reply: Reply, onSettled: ReplySettled): void {
+    this.onReply(reply);
+    onSettled('confirmed');
+  }
+}
+
+export function makeDataPlane(): DataPlane {
+  const config = configSchema.parse({});
+  const registry = new GenerationRegistry<ServingGeneration>();
+  const [drained, entered]: [number[], number[]] = [[], []];
+  const common = { node: 'test', registry, callers: new CallerBook(), deadlines: new Deadlines() };
+  const waiting = new Map<string, (text: string) => void>();
+  const replies = new KeptReplies();
+  replies.onReply = ({ correlationId = '', body }) => waiting.get(correlationId)?.(body.toString());
+  const path = new RequestPath({
+    ...{ ...common, config, replies },
+    suspects: new Suspects(() => undefined),
+    entering: ({ id }) => entered.push(id),
+  });
+  const generations = new Generations({
+    ...{ ...common, host: path, prepareTimeoutMs: 1_000, drainTimeoutMs: 5_000 },
+    adapters: new Map([['main', {} as StoreAdapter]]),
+    onDrained: (generation) => drained.push(generation),
+  });
+  let asked = 0;
+  const ask = ({ redelivered = false, ...request }: Asked): Promise<ReplyEnvelope> => {
+    asked += 1;
+    const correlationId = String(asked);
+    const envelope = { v: 1, id: `r-${correlationId}`, domain: 'notes', ...request };
+    const answer = new Promise<string>((resolve) => waiting.set(correlationId, resolve));
+    path.handle(deliver(envelope, { correlationId, redelivered, prefix: config.broker.prefix }));
+    return answer.then((text) => JSON.parse(text) as ReplyEnvelope);
+  };
+  const prepare = async (...bundles: readonly BundleOptions[]): Promise<void> => {
+    for (const [index, bundle] of bundles.entries()) await generations.prepare(await sourceOf(index + 1, bundle));
+    entered.length = 0;
+  };
+  return { path, registry, generations, drained, entered, prepare, ask };
+}
+
+function deliver(
+  envelope: { readonly domain: string; readonly op: string },
+  { correlationId, redelivered, prefix }: { correlationId: string; redelivered: boolean; prefix: string },
+): Delivery {
+  const routingKey = `${envelope.domain}.${envelope.op}`;
+  const fields = { exchange: `${prefix}.request`, routingKey, redelivered, deliveryTag: 1 };
+  const replyTo = 'amq.rabbitmq.reply-to.g1h2AA5yZXBseUA4OTU2MDI0NgAAFAAAAAAAZQ.Jx5u8J2jv0Xb';
+  const properties = { contentType: 'application/json', correlationId, replyTo, headers: {} };
+  const message = { content: Buffer.from(JSON.stringify(envelope)), fields, properties };
+  const channel = { ack: () => undefined, nack: () => undefined, reject: () => undefined };
+  return new Delivery(channel as unknown as Channel, message as unknown as ConsumeMessage, () => undefined);
+}
