@@ -1,9 +1,11 @@
+import type { Finding } from '../generation/contract.js';
 import type { DomainView, VersionView } from './operate/views.js';
 
 /** Which version of which domain is live, and why one is not. */
 export class DomainBoard {
   readonly #live = new Map<string, VersionView>();
   readonly #candidates = new Map<string, VersionView>();
+  readonly #degraded = new Map<string, readonly Finding[]>();
 
   /** Takes note of a change of state of a version. */
   note(domain: string, view: Omit<VersionView, 'since'>): void {
@@ -15,8 +17,10 @@ export class DomainBoard {
     } else if (view.state === 'draining' || view.state === 'retired') {
       // The same bytes may have taken over again meanwhile, as another generation.
       if (live?.generation !== view.generation) return;
-      if (view.state === 'retired') this.#live.delete(domain);
-      else if (live !== undefined) this.#live.set(domain, { ...live, state: view.state });
+      if (view.state === 'retired') {
+        this.#live.delete(domain);
+        this.#degraded.delete(domain);
+      } else if (live !== undefined) this.#live.set(domain, { ...live, state: view.state });
     } else {
       this.#candidates.set(domain, entry);
     }
@@ -27,15 +31,23 @@ export class DomainBoard {
     this.#candidates.delete(domain);
   }
 
+  /** What of its database does not fit the version that serves any more; none when all of it does. */
+  noteDegraded(domain: string, findings: readonly Finding[]): void {
+    if (findings.length === 0) this.#degraded.delete(domain);
+    else this.#degraded.set(domain, findings);
+  }
+
   views(): readonly DomainView[] {
     const names = [...new Set([...this.#live.keys(), ...this.#candidates.keys()])].sort();
     return names.map((domain) => {
       const live = this.#live.get(domain);
       const candidate = this.#candidates.get(domain);
+      const degraded = this.#degraded.get(domain);
       return {
         domain,
         ...(live === undefined ? {} : { live }),
         ...(candidate === undefined ? {} : { candidate }),
+        ...(degraded === undefined ? {} : { degraded }),
       };
     });
   }
