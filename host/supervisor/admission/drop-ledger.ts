@@ -1,3 +1,4 @@
+import type { Finding } from '../../generation/contract.js';
 import type { DropHandlers, RefusedDrop, WatchOptions } from './contract.js';
 import { takeFingerprint, type Fingerprint } from './fingerprint.js';
 import { readDrop, type Reading } from './read-drop.js';
@@ -17,6 +18,8 @@ interface Entry {
   isYoung: boolean;
   goneSince: number | undefined;
   pending: Exclude<Reading, { state: 'complete' }> | undefined;
+  /** Monotonic, milliseconds: since when it has been malformed without a rest. */
+  malformedSince: number | undefined;
   refusal: { readonly text: string; readonly drop: RefusedDrop } | undefined;
   served: { readonly hash: string; readonly domain: string; readonly order: number } | undefined;
 }
@@ -66,9 +69,16 @@ export class DropLedger {
     if (isChanged || entry.isYoung) await this.#read(name, entry, print);
     const { pending } = entry;
     if (pending === undefined) return;
-    const patienceMs =
-      pending.state === 'malformed' ? Math.min(SETTLE_MS, this.#options.incompleteMs) : this.#options.incompleteMs;
-    if (now - entry.restsSince >= patienceMs) this.#refuse(entry, pending);
+    if (this.#isOver(entry, pending, now)) this.#refuse(entry, pending);
+  }
+
+  /** Whether to believe what a reading says: it rests, or it has been wrong all the time and may never rest. */
+  #isOver(entry: Entry, { state }: NonNullable<Entry['pending']>, now: number): boolean {
+    const { incompleteMs } = this.#options;
+    const isMalformed = state === 'malformed';
+    entry.malformedSince = isMalformed ? (entry.malformedSince ?? now) : undefined;
+    if (now - (entry.malformedSince ?? now) >= incompleteMs) return true;
+    return now - entry.restsSince >= (isMalformed ? Math.min(SETTLE_MS, incompleteMs) : incompleteMs);
   }
 
   async #read(name: string, entry: Entry, seen: Fingerprint): Promise<void> {
@@ -80,6 +90,7 @@ export class DropLedger {
     }
     const { drop } = reading;
     entry.pending = undefined;
+    entry.malformedSince = undefined;
     entry.refusal = undefined;
     if (entry.served?.hash === drop.hash) return;
     entry.served = { hash: drop.hash, domain: drop.manifest.domain, order: ++this.#order };
@@ -88,7 +99,7 @@ export class DropLedger {
 
   #refuse(entry: Entry, { drop, findings }: NonNullable<Entry['pending']>): void {
     entry.pending = undefined;
-    const text = JSON.stringify([drop.hash, findings]);
+    const text = JSON.stringify([drop.hash, findings.map(sameAs)]);
     if (text === entry.refusal?.text) return;
     entry.refusal = { text, drop };
     this.#handlers.refused(drop, findings);
@@ -127,9 +138,15 @@ function newEntry(now: number): Entry {
     isYoung: false,
     goneSince: undefined,
     pending: undefined,
+    malformedSince: undefined,
     refusal: undefined,
     served: undefined,
   };
+}
+
+/** What makes a finding another one. What grows is too large by another size at each look. */
+function sameAs({ code, message }: Finding): string {
+  return code === 'BEDS_ADMISSION_TOO_LARGE' ? code : `${code} ${message}`;
 }
 
 interface Seen {
