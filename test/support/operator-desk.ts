@@ -6,9 +6,10 @@ import { Topology } from '../../host/amqp/topology.js';
 import { configSchema } from '../../host/config/schema.js';
 import type { HistoryEntry } from '../../host/supervisor/history.js';
 import { readManifest } from '../../host/supervisor/admission/read-manifest.js';
+import type { VersionDiff } from '../../host/supervisor/compatibility/diff-versions.js';
 import type { BundleFiles, Operations, QuarantineView, Receipt } from '../../host/supervisor/operate/contract.js';
 import { OperatorDesk } from '../../host/supervisor/operate/operator-desk.js';
-import type { DiffView, DomainView, Inspections } from '../../host/supervisor/operate/views.js';
+import type { DomainView, Inspections } from '../../host/supervisor/operate/views.js';
 import type { RolloutWish } from '../../host/supervisor/rollout/plan.js';
 import { ThreadPool } from '../../host/supervisor/threads/thread-pool.js';
 import type { Teardown } from './services.js';
@@ -22,7 +23,7 @@ export class ScriptedControl implements Operations, Inspections {
   quarantined: readonly QuarantineView[] = [];
   /** Called with every order; may throw, or take its time. */
   onOrder: (receipt: Receipt) => Promise<void> | void = () => undefined;
-  diffView: DiffView | undefined;
+  diffView: VersionDiff | undefined;
 
   async deploy(bundles: readonly BundleFiles[], wish: RolloutWish): Promise<readonly Receipt[]> {
     this.wishes.push(wish);
@@ -60,7 +61,7 @@ export class ScriptedControl implements Operations, Inspections {
     return [...this.views.values()].filter((view) => domain === undefined || view.domain === domain);
   }
 
-  async diff(domain: string): Promise<DiffView> {
+  async diff(domain: string): Promise<VersionDiff> {
     if (this.diffView?.domain !== domain) throw new TypeError('no diff is scripted');
     return this.diffView;
   }

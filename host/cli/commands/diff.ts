@@ -1,5 +1,5 @@
-import type { Caller, JoinedChange } from '../../supervisor/compatibility/contract.js';
-import type { DiffView } from '../../supervisor/operate/views.js';
+import { type Caller, type JoinedChange, WHOLE_DOMAIN } from '../../supervisor/compatibility/contract.js';
+import type { VersionDiff } from '../../supervisor/compatibility/diff-versions.js';
 import { argumentsOf, askOptions, NODE_OPTION } from '../ask-context.js';
 import { askNodes } from '../ask-nodes.js';
 import { EXIT, type Command } from '../command.js';
@@ -9,7 +9,7 @@ import { TIMEOUT_OPTION } from '../timeout-option.js';
 /** What one node says of the change. */
 export interface NodeDiff {
   readonly node: string;
-  readonly diff: DiffView;
+  readonly diff: VersionDiff;
 }
 
 const SHOWN_CALLERS = 5;
@@ -34,28 +34,29 @@ export const diffCommand: Command = {
   },
 };
 
-export function printDiff({ node, diff }: NodeDiff, out: Output): void {
-  const { domain, from, to, changes } = diff;
-  const name = ({ version, hash }: DiffView['from']): string => `${version} (${hash.slice(0, 12)})`;
+function printDiff({ node, diff }: NodeDiff, out: Output): void {
+  const { domain, from, to, changes, files } = diff;
+  const name = ({ version, hash }: VersionDiff['from']): string => `${version} (${hash.slice(0, 12)})`;
   out.line(`${node}: ${domain} ${name(from)} → ${name(to)}`);
   if (changes.length === 0) out.line('Nothing changes for callers.');
-  else out.table({ head: ['', 'operation', 'change', 'calls a day'], rows: [...changes].sort(worstFirst).map(row) });
+  else out.table({ head: ['', 'operation', 'change', 'calls a day'], rows: changes.map(row) });
+  if (files.length > 0) out.line(`Files: ${files.map((file) => `${file.name} ${file.change}`).join(', ')}`);
   out.line();
 }
 
-function row({ breaking, operation, message, callers }: JoinedChange): readonly string[] {
-  return [breaking ? 'breaking' : 'compatible', operation, message, callersText(callers)];
+function row({ breaking, operation, message, callers, countedDays }: JoinedChange): readonly string[] {
+  const isWhole = operation === WHOLE_DOMAIN;
+  const calls = isWhole ? '' : callersText(callers, countedDays);
+  return [breaking ? 'breaking' : 'compatible', isWhole ? '(domain)' : operation, message, calls];
 }
 
-function worstFirst(a: JoinedChange, b: JoinedChange): number {
-  return Number(b.breaking) - Number(a.breaking);
-}
-
-/** `billing 1,204, (no name) 3`. */
-export function callersText(callers: readonly Caller[]): string {
+/** `billing 1,204, (no name) 3`; a young count does not pass for a long silence. */
+function callersText(callers: readonly Caller[], countedDays: number): string {
+  if (callers.length === 0)
+    return countedDays < 1 ? 'none yet, counted for less than a day' : `none in ${Math.floor(countedDays)} d`;
   const shown = callers.slice(0, SHOWN_CALLERS).map(({ client, callsPerDay }) => {
     const calls = callsPerDay < 1 ? '< 1' : Math.round(callsPerDay).toLocaleString('en');
-    return `${client === '' ? '(no name)' : client} ${calls}`;
+    return `${client === '' ? '(no name)' : client === '*' ? '(others)' : client} ${calls}`;
   });
   const hidden = callers.length - shown.length;
   return [...shown, ...(hidden > 0 ? [`${hidden} more`] : [])].join(', ');

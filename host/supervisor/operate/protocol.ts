@@ -1,8 +1,9 @@
 import type { RolloutWish } from '../rollout/plan.js';
 import type { HistoryEntry } from '../history.js';
 import type { Finding } from '../../generation/contract.js';
+import type { VersionDiff } from '../compatibility/diff-versions.js';
 import type { BundleFiles, QuarantineView, Receipt } from './contract.js';
-import type { DiffView, DomainView, NodeStatus } from './views.js';
+import type { DomainView, NodeStatus } from './views.js';
 
 /** A question that the command line asks all nodes, over `<prefix>.admin`. It changes nothing. */
 export type AdminQuestion =
@@ -28,7 +29,7 @@ export type AdminAnswer =
       readonly refusals: readonly HistoryEntry[];
     }
   | { readonly v: 1; readonly op: 'quarantine'; readonly node: string; readonly quarantined: readonly QuarantineView[] }
-  | { readonly v: 1; readonly op: 'diff'; readonly node: string; readonly diff: DiffView }
+  | { readonly v: 1; readonly op: 'diff'; readonly node: string; readonly diff: VersionDiff }
   | {
       readonly v: 1;
       readonly op: 'progress';

@@ -3,7 +3,7 @@ import type { QueueStatus } from '../../amqp/topology.js';
 import type { Finding } from '../../generation/contract.js';
 import type { LifecycleState } from '../../generation/lifecycle.js';
 import type { ThreadStatus } from '../../thread/protocol.js';
-import type { JoinedChange } from '../compatibility/contract.js';
+import type { VersionDiff } from '../compatibility/diff-versions.js';
 
 /** A version as a person wants to see it. */
 export interface VersionView {
@@ -110,20 +110,6 @@ export interface NodeStatus {
   readonly domains: readonly (DomainView & { readonly queues: readonly QueueStatus[] })[];
 }
 
-/** One side of a comparison. */
-export interface ComparedVersion {
-  readonly version: string;
-  readonly hash: string;
-}
-
-/** What changes for callers from one version to another. */
-export interface DiffView {
-  readonly domain: string;
-  readonly from: ComparedVersion;
-  readonly to: ComparedVersion;
-  readonly changes: readonly JoinedChange[];
-}
-
 /** What the control plane answers when it is asked, beside the state that the board keeps. */
 export interface Inspections {
   /** The domains with everything that is known of them; `domain`: only that one. */
@@ -132,5 +118,5 @@ export interface Inspections {
    * `from` and `to`: a version, or a hash or its beginning; default the live one, and the newest other that is kept.
    * Rejects with `BEDS_ROLLOUT_UNKNOWN_DOMAIN` or `BEDS_ROLLOUT_UNKNOWN_VERSION`.
    */
-  diff(domain: string, from?: string, to?: string): Promise<DiffView>;
+  diff(domain: string, from?: string, to?: string): Promise<VersionDiff>;
 }
