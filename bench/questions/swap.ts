@@ -17,7 +17,7 @@ const BUNDLE_BYTES = 60_000;
 const SWAPS_PER_MS = 40 / 700;
 const IDLE_SHARE = 1 / 5;
 /** Between a version that serves and the next drop. */
-const REST_MS = 50;
+const REST_MS = 100;
 
 interface Stand {
   readonly bed: Bed;

@@ -86,10 +86,15 @@ export async function pruneStage({ stageDirectory, keepVersions, inUse }: PruneO
   for (const { hash, domain } of await listStaged(stageDirectory)) {
     const count = (kept.get(domain) ?? 0) + 1;
     kept.set(domain, count);
-    if (count > keepVersions && !inUse.has(hash)) {
-      await rm(join(stageDirectory, hash), { recursive: true, force: true });
-    }
+    if (count > keepVersions && !inUse.has(hash)) await removeStaged(hash, stageDirectory);
   }
+}
+
+/** Out of the way first: the same bytes may be dropped again while the files go one by one. */
+async function removeStaged(hash: string, stageDirectory: string): Promise<void> {
+  const aside = join(stageDirectory, `.draft-${randomUUID()}`);
+  await rename(join(stageDirectory, hash), aside).catch(() => undefined);
+  await rm(aside, { recursive: true, force: true });
 }
 
 async function removeOldDrafts(stageDirectory: string): Promise<void> {
@@ -111,7 +116,11 @@ async function listStaged(stageDirectory: string): Promise<{ hash: string; domai
       .filter((name) => HASH.test(name))
       .map(async (hash) => {
         const text = await readFile(join(stageDirectory, hash, 'manifest.json'), 'utf8').catch(() => '');
-        const { mtimeMs } = await stat(join(stageDirectory, hash));
+        // Another domain's pruning may have taken it meanwhile.
+        const mtimeMs = await stat(join(stageDirectory, hash)).then(
+          (stats) => stats.mtimeMs,
+          () => 0,
+        );
         const reading = readManifest(text);
         return { hash, domain: reading.state === 'valid' ? reading.manifest.domain : 'unknown', mtimeMs };
       }),
