@@ -25,7 +25,8 @@ export interface QuarantineView {
 
 /**
  * What an operator may order. Every order resolves as soon as it is accepted; the rollout that follows is seen in the
- * history. Rejects with a `BEDS_ROLLOUT_*` error that says what to do instead.
+ * history. Rejects with a `BEDS_ROLLOUT_*` error that says what to do instead; an error with a member `findings` has them
+ * answered to the operator. The receipt of `rollback` names the version that shall serve.
  */
 export interface Operations {
   /** Several bundles take over together or not at all. */
