@@ -74,7 +74,10 @@ describe('the benchmark', () => {
     ]);
     assert.equal(code, 0, err);
     const { rows, machine, versions, commit } = readResult(file);
-    assert.deepEqual([...new Set(rows.map(({ question }) => question))], ['echo', 'store', 'dispatch', 'swap']);
+    assert.deepEqual(
+      [...new Set(rows.map(({ question }) => question))],
+      ['echo', 'store', 'dispatch', 'swap', 'memory'],
+    );
     for (const row of rows) {
       const figures = [row.value, row.againstValue, row.ratio, ...row.spread];
       assert.ok(

@@ -1,8 +1,8 @@
 import { compileFunction } from 'node:vm';
 import type { Template } from '@beds/sdk';
 import type { GenerationSource } from './contract.js';
-import { HIDDEN_GLOBALS, templateGlobals } from './template-globals.js';
-import { TemplateIntervals } from './template-intervals.js';
+import { type Leftovers, NO_LEFTOVERS } from './leftovers.js';
+import { TemplateGlobals } from './template-globals.js';
 
 type CompilableSource = Pick<GenerationSource, 'code'> & {
   readonly manifest: Pick<GenerationSource['manifest'], 'domain' | 'version'>;
@@ -13,7 +13,7 @@ export function generationFile(manifest: { readonly domain: string; readonly ver
   return `beds://${manifest.domain}@${manifest.version}/index.js`;
 }
 
-const intervals = new WeakMap<object, TemplateIntervals>();
+const globalsOf = new WeakMap<object, TemplateGlobals>();
 
 /**
  * Runs the top level of a converted bundle and returns its default export, unchecked: `checkTemplate` does that once, in the
@@ -24,20 +24,27 @@ export function compileTemplate(source: CompilableSource): Template {
   return loadConverted(source)['default'] as Template;
 }
 
-/** Ends the intervals that the bundle of this template still runs. Call it when the version has ended, after `teardown`. */
-export function disposeTemplate(template: Template): void {
-  intervals.get(template)?.end();
+/**
+ * Ends the timers that the bundle of this template still runs, and tells what there was. Call it when the version has
+ * ended, after `teardown`; a second call finds nothing.
+ */
+export function disposeTemplate(template: Template): Leftovers {
+  return globalsOf.get(template)?.end() ?? NO_LEFTOVERS;
 }
 
 /** The whole exports object, for the probe. */
 export function loadConverted(source: CompilableSource): Record<string, unknown> {
-  const names = ['exports', 'require', 'module', 'process', 'setInterval', 'clearInterval', ...HIDDEN_GLOBALS];
-  const body = compileFunction(source.code, names, { filename: generationFile(source.manifest) });
+  const globals = new TemplateGlobals();
   const module = { exports: {} as Record<string, unknown> };
-  const own = new TemplateIntervals();
-  const { require, process } = templateGlobals;
-  body.call(undefined, module.exports, require, module, process, own.set, own.clear);
+  const seen = { exports: module.exports, module, ...globals.byName };
+  const body = compileFunction(source.code, Object.keys(seen), { filename: generationFile(source.manifest) });
+  try {
+    Reflect.apply(body, undefined, Object.values(seen));
+  } catch (error) {
+    globals.end();
+    throw error;
+  }
   const template = module.exports['default'];
-  if (typeof template === 'object' && template !== null) intervals.set(template, own);
+  if (typeof template === 'object' && template !== null) globalsOf.set(template, globals);
   return module.exports;
 }

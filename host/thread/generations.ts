@@ -7,8 +7,10 @@ import { type ContextHost, RequestContext } from '../dispatch/template-context.j
 import { threadErrors } from '../errors/thread.js';
 import { compileTemplate, disposeTemplate, generationFile } from '../generation/compile.js';
 import type { GenerationSource } from '../generation/contract.js';
+import type { Leftovers } from '../generation/leftovers.js';
 import { firstPlace, mapStack, stackOf } from '../generation/map-stack.js';
 import type { GenerationRegistry } from '../generation/registry.js';
+import { type RetiredInMemory, RetiredTemplates } from '../generation/retired-templates.js';
 import type { Route } from '../generation/route.js';
 import { publishFault } from '../observe/channels.js';
 
@@ -21,13 +23,14 @@ export interface GenerationsOptions {
   readonly deadlines: Deadlines;
   readonly prepareTimeoutMs: number;
   readonly drainTimeoutMs: number;
-  readonly onDrained: (generation: number, complete: boolean) => void;
+  readonly onDrained: (generation: number, complete: boolean, left: Leftovers) => void;
 }
 
 /** Loads, routes and ends generations in this thread. */
 export class Generations {
   readonly #options: GenerationsOptions;
   readonly #ending = new Set<Promise<void>>();
+  readonly #retired = new RetiredTemplates();
 
   constructor(options: GenerationsOptions) {
     this.#options = options;
@@ -45,6 +48,7 @@ export class Generations {
     try {
       await this.#setUp(generation);
     } catch (error) {
+      this.#dispose(generation);
       throw threadErrors.make('BEDS_THREAD_PREPARE_FAILED', `setup() failed: ${reasonOf(error, source)}`, {
         cause: error,
       });
@@ -72,11 +76,16 @@ export class Generations {
     await Promise.all(this.#ending);
   }
 
+  /** Versions that ended and whose memory was not given back yet. */
+  get retiredInMemory(): readonly RetiredInMemory[] {
+    return this.#retired.inMemory;
+  }
+
   #end(generation: ServingGeneration): void {
     const ending = generation.drained(this.#options.drainTimeoutMs).then(async (complete) => {
-      await this.#tearDown(generation);
+      const left = await this.#tearDown(generation);
       this.#options.registry.forget(generation);
-      this.#options.onDrained(generation.id, complete);
+      this.#options.onDrained(generation.id, complete, left);
     });
     this.#ending.add(ending);
     void ending.finally(() => this.#ending.delete(ending));
@@ -104,9 +113,14 @@ export class Generations {
     }
   }
 
-  async #tearDown(generation: ServingGeneration): Promise<void> {
+  async #tearDown(generation: ServingGeneration): Promise<Leftovers> {
     await this.#runTeardown(generation);
-    disposeTemplate(generation.template);
+    return this.#dispose(generation);
+  }
+
+  #dispose({ id, domain, version, template }: ServingGeneration): Leftovers {
+    this.#retired.add({ generation: id, domain, version }, template);
+    return disposeTemplate(template);
   }
 
   /** A failing teardown is reported and otherwise without consequence: the version serves no longer. */

@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { isBedsError } from '@beds/sdk';
 import { threadErrors } from '../errors/thread.js';
+import { refuseObjectUrls } from '../generation/template-globals.js';
 import type { PlainError, ThreadData, ThreadMessage, ThreadRequest } from './protocol.js';
 import { BrokerThread } from './thread.js';
 
@@ -8,6 +9,7 @@ import { BrokerThread } from './thread.js';
 async function main(): Promise<void> {
   const port = parentPort;
   if (port === null) throw threadErrors.make('BEDS_THREAD_START_FAILED', 'This file must be started as a worker.');
+  refuseObjectUrls();
   const thread = new BrokerThread(workerData as ThreadData, port);
   // A template that forgot to await must not cost the requests of others: by default Node would end the thread.
   process.on('unhandledRejection', (error) => {

@@ -3,6 +3,8 @@ import type { ConnectionState } from '../amqp/connection.js';
 import type { Config } from '../config/schema.js';
 import type { Suspicion } from '../dispatch/suspects.js';
 import type { GenerationSource } from '../generation/contract.js';
+import type { Leftovers } from '../generation/leftovers.js';
+import type { RetiredInMemory } from '../generation/retired-templates.js';
 import type { Route } from '../generation/route.js';
 
 /** Version of this protocol; both sides are of one build, so it only guards against a stale file. */
@@ -46,7 +48,13 @@ export type ThreadMessage =
   | { readonly kind: 'ready' }
   | { readonly kind: 'answer'; readonly seq: number; readonly ok: true; readonly value: unknown }
   | { readonly kind: 'answer'; readonly seq: number; readonly ok: false; readonly error: PlainError }
-  | { readonly kind: 'drained'; readonly generation: number; readonly complete: boolean }
+  /** `left`: what the version had not ended by itself; it is ended. */
+  | {
+      readonly kind: 'drained';
+      readonly generation: number;
+      readonly complete: boolean;
+      readonly left: Leftovers;
+    }
   | {
       readonly kind: 'log';
       readonly level: LogLevel;
@@ -83,4 +91,5 @@ export interface ThreadStatus {
   /** Events that were not published, because RabbitMQ was away or slow. */
   readonly eventsDropped: number;
   readonly heapBytes: number;
+  readonly retiredInMemory: readonly RetiredInMemory[];
 }

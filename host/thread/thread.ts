@@ -77,8 +77,8 @@ export class BrokerThread {
       deadlines,
       prepareTimeoutMs: config.plugins.prepareTimeoutMs,
       drainTimeoutMs: config.supervisor.drainTimeoutMs,
-      onDrained: (generation, complete) => {
-        this.#send({ kind: 'drained', generation, complete });
+      onDrained: (generation, complete, left) => {
+        this.#send({ kind: 'drained', generation, complete, left });
       },
     });
     this.#brokers = new Brokers({
@@ -182,6 +182,7 @@ export class BrokerThread {
       repliesUnroutable: this.#replies.unroutable,
       eventsDropped: this.#events.dropped,
       heapBytes: process.memoryUsage().heapUsed,
+      retiredInMemory: this.#generations.retiredInMemory,
     };
   }
 

@@ -5,7 +5,7 @@ import { generationFile, loadConverted } from '../../generation/compile.js';
 import type { Finding } from '../../generation/contract.js';
 import { makeFinding } from '../../generation/make-finding.js';
 import { firstPlace, stackOf, type MappedFile } from '../../generation/map-stack.js';
-import { HIDDEN_GLOBALS } from '../../generation/template-globals.js';
+import { HIDDEN_GLOBALS, refuseObjectUrls } from '../../generation/template-globals.js';
 import { admissionErrors, type AdmissionCode } from '../../errors/admission.js';
 import type { FromProbe, ProbePhase, ProbeTask, ToProbe } from './probe-messages.js';
 
@@ -58,6 +58,7 @@ function guardProcess(): void {
   };
   Object.defineProperty(process, 'exit', { value: leave });
   Object.defineProperty(process, 'reallyExit', { value: leave });
+  refuseObjectUrls();
   for (const name of HIDDEN_GLOBALS) Object.defineProperty(globalThis, name, { value: undefined });
 }
 

@@ -1,0 +1,186 @@
+import * as promised from 'node:timers/promises';
+import type { TimerOptions } from 'node:timers';
+import { promisify } from 'node:util';
+import type { Leftovers } from './leftovers.js';
+
+type Work = (...args: unknown[]) => void;
+
+interface Held {
+  /** Undefined: nobody could have ended it, so it is no one's fault that it is there. */
+  readonly kind: keyof Leftovers | undefined;
+  readonly stop: () => void;
+}
+
+/**
+ * The timers of one loaded bundle. A forgotten one would keep its version in memory, and at work, for ever: the host counts
+ * and ends them when the version has ended. None of them keeps a thread from ending.
+ */
+export class TemplateTimers {
+  readonly #held = new Map<object, Held>();
+  #isEnded = false;
+
+  readonly setTimeout = Object.assign(
+    (work: Work, ms?: number, ...args: unknown[]): NodeJS.Timeout => {
+      requireFunction(work);
+      const timer = setTimeout(() => {
+        this.#held.delete(timer);
+        Reflect.apply(work, timer, args);
+      }, ms).unref();
+      return this.#watchTimer('timers', timer);
+    },
+    { [promisify.custom]: (ms?: number, value?: unknown, options?: TimerOptions) => this.#sleep(ms, value, options) },
+  );
+
+  readonly setInterval = (work: Work, ms?: number, ...args: unknown[]): NodeJS.Timeout => {
+    requireFunction(work);
+    return this.#watchTimer('intervals', setInterval(work, ms, ...args).unref());
+  };
+
+  readonly setImmediate = Object.assign(
+    (work: Work, ...args: unknown[]): NodeJS.Immediate => {
+      requireFunction(work);
+      const immediate = setImmediate(() => {
+        this.#held.delete(immediate);
+        work(...args);
+      });
+      this.#hold(immediate, { kind: 'immediates', stop: () => clearImmediate(immediate) });
+      return immediate;
+    },
+    { [promisify.custom]: (value?: unknown, options?: TimerOptions) => this.#nextTurn(value, options) },
+  );
+
+  /** Serves as clearTimeout, clearInterval and clearImmediate; what is not held has ended already. */
+  readonly clear = (handle: unknown): void => {
+    const isName = typeof handle === 'number' || typeof handle === 'string';
+    const key = isName ? this.#named(Number(handle)) : (handle as object);
+    this.#held.get(key)?.stop();
+    this.#held.delete(key);
+  };
+
+  /** What `node:timers/promises` is to the bundle. */
+  readonly promises: typeof promised = Object.freeze({
+    setTimeout: <T>(ms?: number, value?: T, options?: TimerOptions) => this.#sleep(ms, value, options),
+    setImmediate: <T>(value?: T, options?: TimerOptions) => this.#nextTurn(value, options),
+    setInterval: <T>(ms?: number, value?: T, options?: TimerOptions) => this.#ticks(ms, value, options),
+    scheduler: Object.freeze({
+      wait: (ms?: number, options?: TimerOptions) => this.#sleep(ms, undefined, options),
+      yield: () => this.#nextTurn(undefined),
+    }),
+  });
+
+  /** AbortSignal.timeout: it cannot be cancelled, and what listens to it would be kept until its time has come. */
+  readonly abortAfter = (ms: number): AbortSignal => {
+    const controller = new AbortController();
+    const timer = setTimeout(() => {
+      this.#held.delete(timer);
+      controller.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError'));
+    }, ms).unref();
+    this.#hold(timer, { kind: undefined, stop: () => clearTimeout(timer) });
+    return controller.signal;
+  };
+
+  /** Stops everything; what is started afterwards never runs. Code that waits here waits for ever, and is reclaimed. */
+  end(): Leftovers {
+    this.#isEnded = true;
+    const left = { timers: 0, intervals: 0, immediates: 0 };
+    for (const { kind, stop } of this.#held.values()) {
+      if (kind !== undefined) left[kind] += 1;
+      stop();
+    }
+    this.#held.clear();
+    return left;
+  }
+
+  #hold(key: object, held: Held): void {
+    if (this.#isEnded) held.stop();
+    else this.#held.set(key, held);
+  }
+
+  #watchTimer(kind: keyof Leftovers, timer: NodeJS.Timeout): NodeJS.Timeout {
+    const held: Held = { kind, stop: () => clearTimeout(timer) };
+    const restart = timer.refresh.bind(timer);
+    const clear = (): NodeJS.Timeout => {
+      this.clear(timer);
+      return timer;
+    };
+    const refresh = (): NodeJS.Timeout => {
+      restart();
+      // It may have fired before: then it is held again.
+      this.#hold(timer, held);
+      return timer;
+    };
+    this.#hold(timer, held);
+    return Object.assign(timer, { refresh, close: clear, [Symbol.dispose]: clear });
+  }
+
+  /** Node lets timers be named by a number. */
+  #named(id: number): object {
+    for (const key of this.#held.keys()) {
+      if (Symbol.toPrimitive in key && Number(key) === id) return key;
+    }
+    return this;
+  }
+
+  #sleep<T>(ms?: number, value?: T, options?: TimerOptions): Promise<T> {
+    return this.#waiting('timers', options, (bounded) => promised.setTimeout(ms, value as T, bounded));
+  }
+
+  #nextTurn<T>(value?: T, options?: TimerOptions): Promise<T> {
+    return this.#waiting('immediates', options, (bounded) => promised.setImmediate(value as T, bounded));
+  }
+
+  async #waiting<T>(
+    kind: keyof Leftovers,
+    options: TimerOptions | undefined,
+    begin: (bounded: TimerOptions) => Promise<T>,
+  ): Promise<T> {
+    const { bounded, release } = this.#stoppable(kind, options);
+    try {
+      return await begin(bounded);
+    } catch (error) {
+      if (this.#isEnded) return await forEver();
+      throw error;
+    } finally {
+      release();
+    }
+  }
+
+  async *#ticks<T>(ms?: number, value?: T, options?: TimerOptions): AsyncGenerator<T> {
+    const { bounded, release } = this.#stoppable('intervals', options);
+    try {
+      yield* promised.setInterval(ms, value, bounded);
+    } catch (error) {
+      if (this.#isEnded) await forEver();
+      throw error;
+    } finally {
+      release();
+    }
+  }
+
+  /** n.b. AbortSignal.any would do, but leaks on some versions of Node 20. */
+  #stoppable(kind: keyof Leftovers, options: TimerOptions = {}): { bounded: TimerOptions; release: () => void } {
+    const { signal } = options;
+    const own = new AbortController();
+    // What is no signal is Node's to complain about.
+    if (signal !== undefined && !(signal instanceof AbortSignal)) return { bounded: options, release: () => undefined };
+    const pass = (): void => own.abort(signal?.reason);
+    if (signal?.aborted === true) pass();
+    signal?.addEventListener('abort', pass, { once: true });
+    this.#hold(own, { kind, stop: () => own.abort() });
+    const release = (): void => {
+      this.#held.delete(own);
+      signal?.removeEventListener('abort', pass);
+    };
+    return { bounded: { ...options, ref: false, signal: own.signal }, release };
+  }
+}
+
+/** An error instead would make a loop that goes on after errors run without end. */
+function forEver(): Promise<never> {
+  return new Promise<never>(() => undefined);
+}
+
+/** n.b. Node finds it out at once, not when the time has come. */
+function requireFunction(work: unknown): void {
+  if (typeof work !== 'function') setTimeout(work as Work);
+}

@@ -1,0 +1,249 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, describe, it, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { Worker } from 'node:worker_threads';
+import { parseManifest, type Json, type Template, type TemplateContext } from '@beds/sdk';
+import { compileTemplate, disposeTemplate } from '../host/generation/compile.js';
+import { convertBundle } from '../host/generation/convert.js';
+import { addLeftovers, describeLeftovers, NO_LEFTOVERS } from '../host/generation/leftovers.js';
+import { openProber } from '../host/supervisor/admission/probe.js';
+import { describeBundle } from './support/bundles.js';
+
+const ctx = {} as TemplateContext;
+
+// What templates wait for keeps no process alive.
+const alive = setInterval(() => undefined, 60_000);
+after(() => clearInterval(alive));
+
+/** A template whose operation create runs `body` with `note`, which appends to what fetch returns. */
+async function compile(body: string, head = ''): Promise<Template> {
+  const { files } = describeBundle({
+    head: `
+      import { setTimeout as sleep, setInterval as ticks, setImmediate as turn, scheduler } from 'node:timers/promises';
+      import { promisify } from 'node:util';
+      const notes = [];
+      const note = (word) => { notes.push(word); };
+      ${head}
+    `,
+    body: {
+      createRecord: `return await (async () => { ${body} })() ?? {};`,
+      fetchRecords: 'return { rows: [...notes] };',
+    },
+  });
+  const parsed = parseManifest(files.get('manifest.json') ?? '');
+  assert.ok(parsed.ok);
+  const converted = await convertBundle(files.get('index.mjs') ?? '');
+  return compileTemplate({ ...converted, manifest: parsed.manifest });
+}
+
+const run = (template: Template): Promise<Json> => template.createRecord({}, ctx);
+const notes = async (template: Template): Promise<unknown> => (await template.fetchRecords({}, ctx)).rows;
+
+describe('a version that has ended', () => {
+  const forgotten: readonly (readonly [string, string, string])[] = [
+    ['a timer', `setTimeout(note, 20, 'late');`, '1 timer'],
+    ['intervals', `setInterval(note, 20, 'late'); setInterval(note, 20, 'late');`, '2 intervals'],
+    [
+      'a timer that is started again',
+      `const t = setTimeout(note, 1, 'x'); await sleep(10); notes.pop(); t.refresh();`,
+      '1 timer',
+    ],
+    ['a loop of immediates', `(function again() { setImmediate(again); })();`, '1 immediate'],
+    ['a loop that waits', `(async () => { for (;;) { await sleep(15); note('late'); } })();`, '1 timer'],
+    [
+      'a loop that goes on after errors',
+      `(async () => { for (;;) try { await sleep(15); note('late'); } catch {} })();`,
+      '1 timer',
+    ],
+    ['a wait of the scheduler', `scheduler.wait(20).then(() => note('late'));`, '1 timer'],
+    ['a wait made of setTimeout', `promisify(setTimeout)(20).then(() => note('late'));`, '1 timer'],
+    ['ticks that nobody stops', `(async () => { for await (const _ of ticks(15)) note('late'); })();`, '1 interval'],
+    [
+      'timers found by way of globalThis',
+      `globalThis.setTimeout(note, 20, 'late'); global.setInterval(note, 20, 'late');`,
+      '1 interval, 1 timer',
+    ],
+    ['a signal that aborts in time', `AbortSignal.timeout(20).addEventListener('abort', () => note('late'));`, ''],
+  ];
+  for (const [what, body, expected] of forgotten) {
+    it(`does nothing any more, and the host knows what it held: ${what}`, async () => {
+      const template = await compile(body);
+      await run(template);
+      assert.equal(describeLeftovers(disposeTemplate(template)), expected);
+      await sleep(40);
+      assert.deepEqual(await notes(template), []);
+      assert.deepEqual(disposeTemplate(template), NO_LEFTOVERS);
+    });
+  }
+
+  it('leaves nothing when everything ended by itself or was ended', async () => {
+    const template = await compile(`
+      const all = [setTimeout(note, 9e4), setInterval(note, 9e4), setImmediate(note)];
+      clearInterval(all[0]); clearTimeout(all[1]); clearImmediate(all[2]);
+      clearTimeout(+setTimeout(note, 9e4)); setTimeout(note, 9e4).close();
+      clearTimeout(undefined); clearTimeout(null); clearTimeout(12345678);
+      await sleep(1, 'x'); await turn(); await scheduler.yield(); await promisify(setImmediate)();
+      await new Promise((done) => setTimeout(done, 1)); await new Promise((done) => setImmediate(done));
+      for await (const _ of ticks(1)) break;
+      const aborter = new AbortController();
+      const waits = sleep(9e4, 'x', { signal: aborter.signal }).catch(({ name }) => note(name));
+      aborter.abort(); await waits;
+      await sleep(1, 'x', { signal: AbortSignal.abort() }).catch(({ name }) => note(name));
+    `);
+    await run(template);
+    assert.deepEqual(await notes(template), ['AbortError', 'AbortError']);
+    assert.deepEqual(disposeTemplate(template), NO_LEFTOVERS);
+  });
+
+  it('cannot start anything any more', async () => {
+    const template = await compile(`
+      setTimeout(note, 1, 'late'); setInterval(note, 1, 'late'); setImmediate(note, 'late');
+      sleep(1).then(() => note('late')); (async () => { for await (const _ of ticks(1)) note('late'); })();
+    `);
+    disposeTemplate(template);
+    await run(template);
+    await sleep(20);
+    assert.deepEqual(await notes(template), []);
+    assert.deepEqual(disposeTemplate(template), NO_LEFTOVERS);
+  });
+
+  it('has its timers ended also when it throws while it loads', async () => {
+    const counted = 'globalThis.process.version; setInterval(() => { throw new Error("late"); }, 1);';
+    await assert.rejects(compile('', `${counted} throw new Error('no');`), { message: 'no' });
+    await sleep(20);
+  });
+
+  it('is told apart by number and kind, and summed up over threads', () => {
+    const sum = addLeftovers({ timers: 1, intervals: 0, immediates: 2 }, { timers: 1, intervals: 3, immediates: 0 });
+    assert.equal(describeLeftovers(sum), '3 intervals, 2 timers, 2 immediates');
+  });
+});
+
+describe('the timers of a template', () => {
+  it('behave as those of Node', async () => {
+    const template = await compile(`
+      const told = [];
+      await new Promise((done) => setTimeout(function (...args) { told.push(args.join(), typeof this.refresh); done(); }, 1, 1, 2));
+      const timer = setTimeout(() => {}, 1);
+      told.push(typeof timer[Symbol.toPrimitive](), timer.hasRef(), timer.ref() === timer);
+      clearTimeout(timer);
+      told.push(await sleep(1, 'value'), await turn('turn'));
+      const signal = AbortSignal.timeout(1);
+      told.push(signal instanceof AbortSignal, AbortSignal.any([signal]) instanceof AbortSignal);
+      await new Promise((done) => signal.addEventListener('abort', done));
+      told.push(signal.reason.name);
+      for (const wrong of [() => setTimeout('x'), () => setInterval(), () => setImmediate(1)]) {
+        try { wrong(); } catch (error) { told.push(error.code); }
+      }
+      await sleep(1, 0, { signal: 1 }).catch((error) => told.push(error.code));
+      return { told };
+    `);
+    const invalid = 'ERR_INVALID_ARG_TYPE';
+    assert.deepEqual(await run(template), {
+      told: [
+        ...['1,2', 'function', 'number', false, true, 'value', 'turn', true, true, 'TimeoutError'],
+        ...[invalid, invalid, invalid, invalid],
+      ],
+    });
+    assert.deepEqual(disposeTemplate(template), NO_LEFTOVERS);
+  });
+});
+
+describe('what a template finds around it', () => {
+  it('is its own: what it stores globally, others do not see', async () => {
+    const store = await compile(
+      `globalThis.kept = 1; global.URL = 2; return { kept: globalThis.kept, own: globalThis.URL };`,
+    );
+    const look = await compile(
+      `return { kept: typeof globalThis.kept, url: typeof globalThis.URL, self: globalThis === globalThis.globalThis };`,
+    );
+    assert.deepEqual(await run(store), { kept: 1, own: 2 });
+    assert.deepEqual(await run(look), { kept: 'undefined', url: 'function', self: true });
+    assert.ok(!('kept' in globalThis));
+  });
+
+  it('holds what computes and nothing that reaches out, by whatever name', async () => {
+    const template = await compile(`
+      const names = ['fetch', 'MessageChannel', 'BroadcastChannel', 'PerformanceObserver', 'localStorage'];
+      const usual = [new URL('a:b').href, Buffer.from('a').length, typeof globalThis.crypto.subtle, structuredClone(1), atob('YQ==')];
+      return { hidden: names.filter((name) => globalThis[name] !== undefined), usual, env: Object.keys(globalThis.process.env),
+        later: performance.now() >= 0, log: typeof console.log, stream: typeof console._stdout };
+    `);
+    assert.deepEqual(await run(template), {
+      ...{ hidden: [], usual: ['a:b', 1, 'object', 1, 'a'], env: [] },
+      ...{ later: true, log: 'function', stream: 'undefined' },
+    });
+  });
+
+  it('cannot be changed for everybody', async () => {
+    for (const change of [
+      `console.log = note`,
+      `performance.now = note`,
+      `process.nextTick = note`,
+      `AbortSignal.any = note`,
+    ]) {
+      await assert.rejects(run(await compile(`${change};`)), TypeError, change);
+    }
+    await assert.rejects(run(await compile('util.format = note;', `import util from 'node:util';`)), TypeError);
+    const named = await compile(
+      `return { ok: createHash('md5').update('').digest('hex').length, own: webcrypto === crypto.webcrypto };`,
+      `import crypto, { createHash, webcrypto } from 'node:crypto';`,
+    );
+    assert.deepEqual(await run(named), { ok: 32, own: true });
+  });
+
+  it('has no object URLs, which the process would keep for ever', async (t) => {
+    const { files } = describeBundle({ head: `URL.createObjectURL(new Blob(['a']));` });
+    const parsed = parseManifest(files.get('manifest.json') ?? '');
+    assert.ok(parsed.ok);
+    const prober = openProber({ timeoutMs: 5_000, memoryMb: 64 });
+    t.after(() => prober.close());
+    const code = files.get('index.mjs') ?? '';
+    const entryUrl = `data:text/javascript,${encodeURIComponent(code)}`;
+    const converted = await convertBundle(code);
+    const [finding] = await prober.probe({ ...converted, manifest: parsed.manifest, entryUrl, entryMap: '' });
+    assert.equal(finding?.code, 'BEDS_ADMISSION_LOAD_THROWS');
+    assert.match(finding.message, /createObjectURL/);
+  });
+});
+
+interface MemorySample {
+  readonly swaps: number;
+  readonly left: Readonly<Record<string, number>>;
+  readonly inMemory: readonly Readonly<Record<string, unknown>>[];
+}
+
+/** Prepares, routes, asks and retires so many versions, one after the other, in a thread with a heap of 32 MB. */
+async function swapInThread(t: TestContext, count: number, head?: string): Promise<MemorySample> {
+  // Threads that are started from now on may ask for a collection.
+  setFlagsFromString('--expose-gc');
+  const file = new URL('../bench/processes/memory-thread.js', import.meta.url);
+  const thread = new Worker(file, { workerData: { head }, resourceLimits: { maxOldGenerationSizeMb: 32 } });
+  t.after(() => thread.terminate());
+  thread.postMessage(count);
+  const [sample] = (await once(thread, 'message')) as [MemorySample];
+  return sample;
+}
+
+describe('the memory of versions that have ended', () => {
+  it('is given back: 500 swaps of more text than the heap holds', { timeout: 120_000 }, async (t) => {
+    const { swaps, left, inMemory } = await swapInThread(t, 500);
+    assert.equal(swaps, 500);
+    // Each forgot an interval, a timer and a loop that waits; the last one serves.
+    assert.deepEqual(left, { timers: 2 * 499, intervals: 499, immediates: 0 });
+    assert.deepEqual(inMemory, []);
+  });
+
+  it('is missed, by name, where something that all share holds them', { timeout: 60_000 }, async (t) => {
+    const head = `(Array.prototype[Symbol.for('shared')] ??= []).push(() => f3);`;
+    const { inMemory } = await swapInThread(t, 61, head);
+    assert.equal(inMemory.length, 50, 'as many as are remembered');
+    assert.equal(inMemory.at(-1)?.['generation'], 60);
+    for (const { domain, version, generation, sinceMs, collections } of inMemory) {
+      assert.equal(`${String(domain)}@${String(version)}`, `swapped@1.0.${String(generation)}`);
+      assert.ok(Number(sinceMs) >= 0 && Number(collections) >= 2, `${String(sinceMs)} ${String(collections)}`);
+    }
+  });
+});
