@@ -125,7 +125,7 @@ void describe('a template that harms its thread', () => {
   void it('does not end the host with process.exit', async (t) => {
     const { host, client } = await serve(t, {
       exit: { mode: 'read', run: 'process.exit(3);' },
-      forced: { mode: 'read', run: 'globalThis.process.exit(3);' },
+      forced: { mode: 'read', run: '(() => 0).constructor("return process")().exit(3);' },
     });
     await assert.rejects(read(client, 'exit'), { code: 'BEDS_ADMISSION_PROCESS_FORBIDDEN' });
     assert.deepEqual(endings(host), []);
