@@ -19,6 +19,11 @@ export const rolloutErrors = defineErrors({
     status: 'fault',
     action: 'Compare what both ask of the database; `rollout.guardP95Ratio` is the bound.',
   },
+  BEDS_ROLLOUT_SHADOW_DIFFERENT: {
+    message: 'Copies of reads were answered otherwise than by the version before.',
+    status: 'conflict',
+    action: 'Compare the two shapes; where the difference is meant, nothing need be done.',
+  },
   BEDS_ROLLOUT_GUARD_THREAD: {
     message: 'The canary ended a broker thread.',
     status: 'fault',
@@ -74,6 +79,12 @@ export const rolloutErrors = defineErrors({
     message: 'A node of this role does not serve that domain.',
     status: 'conflict',
     action: 'Other nodes may; [roles.<role>] domains says which.',
+  },
+  BEDS_ROLLOUT_STATE_UNREADABLE: {
+    message: 'What the host remembers of the run before is damaged or may not be read.',
+    status: 'fault',
+    action:
+      'Give the account of the host the right to read it; look at what was set aside for what served and was quarantined.',
   },
   BEDS_ROLLOUT_STATE_UNWRITABLE: {
     message: 'What the host must remember over a restart could not be written.',

@@ -92,7 +92,7 @@ export class Supervisor {
       onGiveUp: options.onFatal,
     });
     this.#desk = new OperatorDesk({
-      ...{ node: this.node, config, log, operations: () => undefined },
+      ...{ node: this.node, config, log, operations: () => this.#versions?.operations },
       questions: {
         ...{ startedAt: this.#startedAt, pool: this.#pool, topology: this.#topology },
         stores: [...this.#adapters.values()],
@@ -115,10 +115,9 @@ export class Supervisor {
     await this.#pool.start();
     this.#versions = await VersionControl.open({
       ...{ config, directory, adapters: this.#adapters, prober: this.#prober, pool: this.#pool },
-      ...{ rollouts: this.#rollouts, drains: this.#drains },
+      ...{ rollouts: this.#rollouts, drains: this.#drains, board: this.#board, log },
       pluginsDirectory: join(projectRoot, config.plugins.directory),
       onTransition: (transition) => this.#transition(transition),
-      onWithdrawn: (domain) => this.#board.forgetCandidate(domain),
     });
     await this.#versions.start();
     this.#reassert = setInterval(() => {

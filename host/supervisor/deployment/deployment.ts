@@ -12,6 +12,7 @@ import { Canary, type Objection } from '../rollout/canary.js';
 import type { Cause, RolloutPlan } from '../rollout/plan.js';
 import type { RequestObserver } from '../rollout/request-observer.js';
 import type { Rollouts } from '../rollout/rollouts.js';
+import type { ShadowBoard } from '../rollout/shadow-board.js';
 import { isDeliverable, isRabbitAway, toFinding } from './findings.js';
 import type { Transition } from './transition.js';
 
@@ -20,6 +21,7 @@ export interface DeploymentDeps {
   readonly admission: AdmissionDeps;
   readonly rollouts: Rollouts;
   readonly observer: RequestObserver;
+  readonly shadows: ShadowBoard;
   readonly quarantine: Quarantine;
   /** What callers of the serving version lose; empty: nothing. */
   readonly breaks: (next: GenerationSource) => readonly Finding[];
@@ -200,7 +202,11 @@ export class Deployment {
     }
     const { flipMs } = await rollouts.activate(sources);
     for (const source of sources) {
-      this.#noteSource(source, 'active', { flipMs: Math.round(flipMs * 100) / 100 });
+      const findings = this.#deps.shadows.findings(source.id);
+      this.#noteSource(source, 'active', {
+        flipMs: Math.round(flipMs * 100) / 100,
+        ...(findings.length === 0 ? {} : { findings }),
+      });
       this.#deps.onActive(source, this.order.cause);
     }
   }
@@ -244,10 +250,10 @@ export class Deployment {
   }
 
   #makeCanary(sources: readonly GenerationSource[]): Canary {
-    const { settings, observer, rollouts } = this.#deps;
+    const { settings, observer, shadows, rollouts } = this.#deps;
     const { plan } = this.order;
     return new Canary({
-      ...{ plan, settings, observer },
+      ...{ plan, settings, observer, shadows },
       pairs: sources.map(({ id, manifest: { domain } }) => ({
         domain,
         candidate: id,

@@ -2,6 +2,7 @@ import { rolloutErrors } from '../../errors/rollout.js';
 import { makeFinding } from '../../generation/make-finding.js';
 import type { BundleBytes } from '../admission/stage.js';
 import type { BundleFiles, Operations, QuarantineView, Receipt } from '../operate/contract.js';
+import type { DiffView, DomainView, Inspections } from '../operate/views.js';
 import type { Quarantine } from '../record/quarantine.js';
 import type { ServedVersion, ServiceRecord } from '../record/service-record.js';
 import type { RolloutPlan, RolloutWish } from '../rollout/plan.js';
@@ -13,13 +14,14 @@ export interface OperatorOptions {
   readonly rollouts: Rollouts;
   readonly record: ServiceRecord;
   readonly quarantine: Quarantine;
+  readonly inspector: Inspections;
   readonly receive: (files: BundleFiles) => Promise<BundleBytes>;
   readonly plan: (wish: RolloutWish) => RolloutPlan;
   readonly serves: (domain: string) => boolean;
 }
 
-/** What a person may order of this host. */
-export class Operator implements Operations {
+/** What a person may order of this host, and ask it. */
+export class Operator implements Operations, Inspections {
   readonly #options: OperatorOptions;
 
   constructor(options: OperatorOptions) {
@@ -28,6 +30,14 @@ export class Operator implements Operations {
 
   get quarantined(): readonly QuarantineView[] {
     return this.#options.quarantine.views;
+  }
+
+  domains(domain?: string): Promise<readonly DomainView[]> {
+    return this.#options.inspector.domains(domain);
+  }
+
+  diff(domain: string, from?: string, to?: string): Promise<DiffView> {
+    return this.#options.inspector.diff(domain, from, to);
   }
 
   async deploy(bundles: readonly BundleFiles[], wish: RolloutWish): Promise<readonly Receipt[]> {

@@ -1,19 +1,32 @@
 import { join } from 'node:path';
 import type { StoreAdapter } from '../../adapter/contract.js';
 import type { Config } from '../../config/schema.js';
+import type { Log } from '../../observe/log.js';
 import type { DropWatcher } from '../admission/contract.js';
 import type { Prober } from '../admission/probe.js';
+import type { StoreLookup } from '../admission/preflight.js';
 import { watchDrops } from '../admission/watch-drops.js';
+import { openCallerLedger } from '../compatibility/caller-ledger.js';
+import { compareManifests } from '../compatibility/compare-manifests.js';
+import type { CallerLedger } from '../compatibility/contract.js';
+import { breakingFindings, joinCallers } from '../compatibility/gate.js';
+import type { DomainBoard } from '../domain-board.js';
+import type { Operations } from '../operate/contract.js';
+import type { Inspections } from '../operate/views.js';
 import { Quarantine } from '../record/quarantine.js';
 import { ServiceRecord } from '../record/service-record.js';
 import type { Drains } from '../rollout/drains.js';
 import { makePlan } from '../rollout/plan.js';
 import { RequestObserver } from '../rollout/request-observer.js';
 import type { Rollouts } from '../rollout/rollouts.js';
+import { ShadowBoard } from '../rollout/shadow-board.js';
+import { openSchemaWatch } from '../schema/open-schema-watch.js';
+import type { SchemaWatch } from '../schema/schema-watch.js';
 import { serveMatcher } from '../serve-matcher.js';
 import type { ThreadPool } from '../threads/thread-pool.js';
 import { Blame, type ThreadLoss } from './blame.js';
 import { Deployments } from './deployments.js';
+import { Inspector } from './inspector.js';
 import { Operator } from './operator.js';
 import { receiveBundle } from './receive-bundle.js';
 import type { Transition } from './transition.js';
@@ -28,67 +41,104 @@ export interface VersionControlOptions {
   readonly pool: ThreadPool;
   readonly rollouts: Rollouts;
   readonly drains: Drains;
+  readonly board: DomainBoard;
+  readonly log: Log;
   readonly onTransition: (transition: Transition) => void;
-  readonly onWithdrawn: (domain: string) => void;
+}
+
+/** What is remembered over a restart. */
+interface Memory {
+  readonly record: ServiceRecord;
+  readonly quarantine: Quarantine;
+  readonly ledger: CallerLedger;
 }
 
 /** Which version of which domain serves, and everything that may change it: what lies in the plugin directory, operators, harm. */
 export class VersionControl {
-  readonly operator: Operator;
+  readonly operations: Operations & Inspections;
   readonly #options: VersionControlOptions;
-  readonly #record: ServiceRecord;
-  readonly #quarantine: Quarantine;
+  readonly #memory: Memory;
   readonly #observer: RequestObserver;
   readonly #deployments: Deployments;
   readonly #blame: Blame;
+  readonly #schema: SchemaWatch;
   #watcher: DropWatcher | undefined;
 
-  private constructor(options: VersionControlOptions, memory: { record: ServiceRecord; quarantine: Quarantine }) {
-    const { config, directory, adapters, rollouts, onTransition } = options;
-    const { record, quarantine } = memory;
+  private constructor(options: VersionControlOptions, memory: Memory) {
+    const { config, directory, adapters, rollouts, board, onTransition } = options;
+    const { record, quarantine, ledger } = memory;
     this.#options = options;
-    this.#record = record;
-    this.#quarantine = quarantine;
+    this.#memory = memory;
+    const shadows = new ShadowBoard();
     this.#observer = new RequestObserver({
       pool: () => options.pool,
-      onCallers: () => undefined,
-      onShadows: () => undefined,
+      onCallers: (counts) => {
+        ledger.add(counts);
+      },
+      onShadows: (reports) => {
+        shadows.add(reports);
+      },
     });
+    const stageDirectory = join(directory, 'stage');
+    const stores: StoreLookup = { names: [...adapters.keys()], find: (store) => adapters.get(store) };
     const serves = serveMatcher(config);
     this.#deployments = new Deployments({
-      ...{ settings: config.rollout, rollouts, observer: this.#observer, quarantine, record, serves, onTransition },
+      ...{ settings: config.rollout, rollouts, observer: this.#observer, shadows, quarantine, record, serves },
+      onTransition,
       admission: {
-        stageDirectory: join(directory, 'stage'),
+        stageDirectory,
         keepVersions: config.plugins.keepVersions,
         inUse: () => this.#deployments.inUse,
         prober: options.prober,
-        stores: { names: [...adapters.keys()], find: (store) => adapters.get(store) },
+        stores,
       },
-      breaks: () => [],
+      breaks: ({ manifest }) => {
+        const live = rollouts.table.live.get(manifest.domain)?.source.manifest;
+        if (live === undefined) return [];
+        return breakingFindings(joinCallers(compareManifests(live, manifest), manifest.domain, ledger));
+      },
       onActive: ({ manifest: { domain, version }, hash }, cause) => {
         const origin = cause === 'drop' ? 'directory' : cause === 'deploy' ? 'deploy' : undefined;
         record.confirm(domain, { hash, version }, origin);
       },
-      onWithdrawn: options.onWithdrawn,
+      onWithdrawn: (domain) => {
+        board.forgetCandidate(domain);
+      },
     });
     this.#blame = new Blame({
       ...{ rollouts, drains: options.drains, deployments: this.#deployments, quarantine, onTransition },
     });
-    this.operator = new Operator({
-      ...{ deployments: this.#deployments, rollouts, record, quarantine, serves },
+    const deployments = this.#deployments;
+    const inspector = new Inspector({
+      ...{ deployments, rollouts, record, quarantine, ledger, stageDirectory },
+      views: () => board.views(),
+    });
+    this.operations = new Operator({
+      ...{ deployments, rollouts, record, quarantine, serves, inspector },
       receive: (files) => receiveBundle(files, { directory, limits: config.plugins }),
       plan: (wish) => makePlan(config.rollout, wish),
+    });
+    this.#schema = openSchemaWatch({
+      ...{ intervalMs: config.rollout.schemaCheckMs, stores, log: options.log },
+      live: () => [...rollouts.table.live.values()].map(({ source }) => source),
+      onDegraded: (domain, findings) => {
+        board.noteDegraded(domain, findings);
+      },
+      adopt: ({ hash, manifest }) => {
+        deployments.restore(manifest.domain, [hash], 'refresh');
+      },
     });
   }
 
   /** Reads what a run before has left. */
   static async open(options: VersionControlOptions): Promise<VersionControl> {
     const { config, directory } = options;
-    const [record, quarantine] = await Promise.all([
+    const [record, quarantine, ledger] = await Promise.all([
       ServiceRecord.open(directory, config.plugins.keepVersions),
       Quarantine.open(directory, config.rollout),
+      openCallerLedger({ directory, days: config.rollout.callerDays }),
     ]);
-    return new VersionControl(options, { record, quarantine });
+    return new VersionControl(options, { record, quarantine, ledger });
   }
 
   /** Resolves when what served before serves again, and what the plugin directory holds besides is decided. */
@@ -109,9 +159,11 @@ export class VersionControl {
 
   /** No more swaps: what is on its way is abandoned. The threads must still answer. */
   async close(): Promise<void> {
+    const { record, quarantine, ledger } = this.#memory;
+    this.#schema.close();
     await this.#watcher?.close();
     await this.#deployments.close();
     await this.#observer.close();
-    await Promise.all([this.#record.close(), this.#quarantine.close()]);
+    await Promise.all([record.close(), quarantine.close(), ledger.close()]);
   }
 }

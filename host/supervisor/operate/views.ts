@@ -4,6 +4,7 @@ import type { Finding } from '../../generation/contract.js';
 import type { LifecycleState } from '../../generation/lifecycle.js';
 import type { ThreadStatus } from '../../thread/protocol.js';
 import type { VersionDiff } from '../compatibility/diff-versions.js';
+import type { ShadowView } from '../rollout/shadow-board.js';
 
 /** A version as a person wants to see it. */
 export interface VersionView {
@@ -43,7 +44,7 @@ export interface CanaryView {
   /** The version that serves, over the same time. */
   readonly active: SideView;
   /** What shadowing found. */
-  readonly shadow?: { readonly compared: number; readonly skipped: number; readonly different: number };
+  readonly shadow?: ShadowView;
 }
 
 /** A version whose bytes are in the stage, so that one may go back to it. */

@@ -17,15 +17,19 @@ export class StateFile<T> {
     this.#value = value;
   }
 
-  /** Reads the value. What `parse` refuses is set aside under another name, and `empty` is where the host starts. */
+  /** Reads the value; throws BEDS_ROLLOUT_STATE_UNREADABLE when it is there and may not be read. What `parse` refuses is set aside under another name, and `empty` is where the host starts. */
   static async open<T>(path: string, parse: (value: unknown) => T | undefined, empty: T): Promise<StateFile<T>> {
-    const text = await readFile(path, 'utf8').catch(() => undefined);
+    const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw rolloutErrors.make('BEDS_ROLLOUT_STATE_UNREADABLE', `${path} could not be read.`, { cause });
+    });
     if (text === undefined) return new StateFile(path, empty);
     const value = parseText(text, parse);
     if (value !== undefined) return new StateFile(path, value);
     const aside = `${path}.damaged-${String(Date.now())}`;
     await rename(path, aside).catch(() => undefined);
-    publishFault({ where: `state file, set aside as ${aside}`, error: unwritable() });
+    const words = `It is kept as ${aside}; the host starts without it.`;
+    publishFault({ where: 'state file', error: rolloutErrors.make('BEDS_ROLLOUT_STATE_UNREADABLE', words) });
     return new StateFile(path, empty);
   }
 
@@ -77,6 +81,6 @@ function parseText<T>(text: string, parse: (value: unknown) => T | undefined): T
   }
 }
 
-function unwritable(cause?: unknown): Error {
+function unwritable(cause: unknown): Error {
   return rolloutErrors.make('BEDS_ROLLOUT_STATE_UNWRITABLE', undefined, { cause });
 }

@@ -3,9 +3,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../../config/schema.js';
 import type { Finding } from '../../generation/contract.js';
 import { makeFinding } from '../../generation/make-finding.js';
-import { judge, type Outcome } from './guard.js';
+import { judge, judgeCopies, type Outcome } from './guard.js';
 import type { RolloutPlan } from './plan.js';
 import type { RequestObserver } from './request-observer.js';
+import type { ShadowBoard, ShadowView } from './shadow-board.js';
 import { TallyWindow } from './tally-window.js';
 
 /** A candidate and the version beside it. */
@@ -21,6 +22,7 @@ export interface CanaryOptions {
   readonly plan: Pick<RolloutPlan, 'canaryPercent' | 'shadowPercent' | 'forMs' | 'hold'>;
   readonly settings: Config['rollout'];
   readonly observer: RequestObserver;
+  readonly shadows: ShadowBoard;
   /** Gives the candidates another share of the callers. */
   readonly widen: (percent: number) => Promise<void>;
 }
@@ -42,9 +44,10 @@ export interface CanaryProgress {
   /** Time that counts: a pause does not. */
   readonly elapsedMs: number;
   readonly paused: boolean;
-  readonly pairs: readonly (Pair & { readonly of: Outcome; readonly beside: Outcome })[];
+  readonly pairs: readonly (Pair & { readonly of: Outcome; readonly beside: Outcome; readonly shadow: ShadowView })[];
 }
 
+const NOTHING: Outcome = { requests: 0, failures: {}, latency: [] };
 const POLL_MS = 250;
 /** A canary that too few callers met is widened this much, for the same time again. */
 const WIDEN_FACTOR = 4;
@@ -100,17 +103,21 @@ export class Canary {
   }
 
   get progress(): CanaryProgress {
-    const { pairs, plan } = this.#options;
-    const none: Outcome = { requests: 0, failures: {}, latency: [] };
+    const { pairs, plan, shadows } = this.#options;
     const outcome = (generation: number | undefined): Outcome =>
-      generation === undefined ? none : (this.#window?.outcome(generation) ?? none);
+      generation === undefined ? NOTHING : (this.#window?.outcome(generation) ?? NOTHING);
     return {
       percent: this.#percent,
       shadowPercent: plan.shadowPercent,
       forMs: plan.forMs,
       elapsedMs: Math.round(this.#elapsedMs),
       paused: this.#paused,
-      pairs: pairs.map((pair) => ({ ...pair, of: outcome(pair.candidate), beside: outcome(pair.active) })),
+      pairs: pairs.map((pair) => ({
+        ...pair,
+        of: outcome(pair.candidate),
+        beside: outcome(pair.active),
+        shadow: shadows.of(pair.candidate),
+      })),
     };
   }
 
@@ -135,13 +142,11 @@ export class Canary {
 
   /** A reason must be there in two looks in a row. */
   #judgeAll(window: TallyWindow): readonly Objection[] {
+    const { settings, shadows } = this.#options;
     return this.#options.pairs.flatMap(({ domain, candidate, active }) => {
-      const beside = active === undefined ? undefined : window.outcome(active);
-      const finding = judge(
-        window.outcome(candidate),
-        beside ?? { requests: 0, failures: {}, latency: [] },
-        this.#options.settings,
-      );
+      const beside = active === undefined ? NOTHING : window.outcome(active);
+      const finding =
+        judge(window.outcome(candidate), beside, settings) ?? judgeCopies(shadows.of(candidate), settings);
       const seen = finding === undefined ? 0 : (this.#against.get(domain) ?? 0) + 1;
       this.#against.set(domain, seen);
       return finding === undefined || seen < LOOKS_TO_TRIP ? [] : [{ domain, finding }];

@@ -77,6 +77,17 @@ function judgeLatency(candidate: Outcome, active: Outcome, settings: GuardSettin
   return makeFinding('BEDS_ROLLOUT_GUARD_LATENCY', words);
 }
 
+/** What speaks against a candidate by the copies that failed where the serving version answered. */
+export function judgeCopies(
+  { compared, failed }: { readonly compared: number; readonly failed: number },
+  settings: GuardSettings,
+): Finding | undefined {
+  if (compared < settings.guardMinRequests || lowerBound(failed, compared) <= settings.guardErrorPercent / 100)
+    return undefined;
+  const words = `${share(failed, compared)} of the copies of reads failed where the serving version answered.`;
+  return makeFinding('BEDS_ROLLOUT_GUARD_ERRORS', words);
+}
+
 /** Failures that are not the callers' own. */
 export function ownFailures({ failures }: Outcome): number {
   return sum(Object.entries(failures).map(([status, count]) => (OF_CALLERS.has(status) ? 0 : count)));

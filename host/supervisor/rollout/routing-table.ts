@@ -43,6 +43,10 @@ export class RoutingTable {
     return [...new Set([...this.#live.keys(), ...this.#candidates.keys(), ...this.#withheld.keys()])];
   }
 
+  isWithheld(domain: string): boolean {
+    return this.#withheld.has(domain);
+  }
+
   manifestOf(domain: string): Manifest | undefined {
     const served = this.#live.get(domain) ?? this.#candidates.get(domain);
     return served?.source.manifest ?? this.#withheld.get(domain);
