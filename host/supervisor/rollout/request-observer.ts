@@ -55,7 +55,7 @@ export class RequestObserver {
     const tallies = new Map<string, readonly Tally[]>();
     await Promise.all(
       threads.map(async ({ handle }) => {
-        const seen = await handle.request({ kind: 'observe' as 'status' }, TIMEOUT_MS).catch(() => undefined);
+        const seen = await handle.request({ kind: 'observe' }, TIMEOUT_MS).catch(() => undefined);
         if (seen === undefined) {
           const last = this.#tallies.get(handle.name);
           if (last !== undefined) tallies.set(handle.name, last);
