@@ -45,7 +45,6 @@ async function replaceCreate(host: TestHost, statement: string): Promise<void> {
   await host.dba.query(`GRANT EXECUTE ON PROCEDURE ${host.prefix}.note_create TO '${host.prefix}'@'%'`);
 }
 
-// Until the supervisor opens the watch.
 void describe('a version that serves while its database objects change', () => {
   void it('is degraded, line by line and once, when they no longer fit, and sound when they are restored', async (t) => {
     const host = await servingHost(t);

@@ -131,8 +131,10 @@ const rollout = z.strictObject({
     .int()
     .min(1)
     .max(1_000)
-    .default(3)
-    .describe('Broker threads that a version may end within strikePeriodMs before it is quarantined.'),
+    .default(4)
+    .describe(
+      'Broker threads that a version ends within strikePeriodMs until it is quarantined; one bad request ends up to three.',
+    ),
   strikePeriodMs: milliseconds.default(3_600_000).describe('The period that maxStrikes counts in.'),
   schemaCheckMs: milliseconds
     .default(5_000)
