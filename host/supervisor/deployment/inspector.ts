@@ -1,8 +1,8 @@
 import { rolloutErrors } from '../../errors/rollout.js';
 import { loadStaged, type StagedBundle } from '../admission/stage.js';
 import type { CallerLedger } from '../compatibility/contract.js';
-import { diffVersions } from '../compatibility/diff-versions.js';
-import type { CanaryView, DiffView, DomainView, Inspections, SideView, StrikeView } from '../operate/views.js';
+import { diffVersions, type VersionDiff } from '../compatibility/diff-versions.js';
+import type { CanaryView, DomainView, Inspections, SideView, StrikeView } from '../operate/views.js';
 import type { Quarantine } from '../record/quarantine.js';
 import type { ServedVersion, ServiceRecord } from '../record/service-record.js';
 import type { CanaryProgress } from '../rollout/canary.js';
@@ -36,7 +36,7 @@ export class Inspector implements Inspections {
     return Promise.resolve(views.map((view) => this.#complete(view)));
   }
 
-  async diff(domain: string, from?: string, to?: string): Promise<DiffView> {
+  async diff(domain: string, from?: string, to?: string): Promise<VersionDiff> {
     const kept = this.#versions(domain);
     const live = this.#options.rollouts.table.live.get(domain)?.source.hash ?? kept[0]?.hash;
     const before = find(kept, from ?? live);
@@ -45,8 +45,7 @@ export class Inspector implements Inspections {
       to,
     );
     const { ledger } = this.#options;
-    const { changes, ...sides } = diffVersions(await this.#load(before), await this.#load(after), ledger);
-    return { domain, from: sides.from, to: sides.to, changes };
+    return diffVersions(await this.#load(before), await this.#load(after), ledger);
   }
 
   #complete(view: DomainView): DomainView {

@@ -1,8 +1,9 @@
 import { rolloutErrors } from '../../errors/rollout.js';
 import { makeFinding } from '../../generation/make-finding.js';
 import type { BundleBytes } from '../admission/stage.js';
+import type { VersionDiff } from '../compatibility/diff-versions.js';
 import type { BundleFiles, Operations, QuarantineView, Receipt } from '../operate/contract.js';
-import type { DiffView, DomainView, Inspections } from '../operate/views.js';
+import type { DomainView, Inspections } from '../operate/views.js';
 import type { Quarantine } from '../record/quarantine.js';
 import type { ServedVersion, ServiceRecord } from '../record/service-record.js';
 import type { RolloutPlan, RolloutWish } from '../rollout/plan.js';
@@ -36,7 +37,7 @@ export class Operator implements Operations, Inspections {
     return this.#options.inspector.domains(domain);
   }
 
-  diff(domain: string, from?: string, to?: string): Promise<DiffView> {
+  diff(domain: string, from?: string, to?: string): Promise<VersionDiff> {
     return this.#options.inspector.diff(domain, from, to);
   }
 
