@@ -137,19 +137,21 @@ export async function openDesks(teardown: Teardown, url: string): Promise<TestDe
     const write = (line: string): void => void log.push(JSON.parse(line) as Readonly<Record<string, unknown>>);
     const { maxBundleBytes = config.plugins.maxBundleBytes, orderTimeoutMs, isStarting } = options;
     const settings = { ...config, plugins: { ...config.plugins, maxBundleBytes } };
+    const pool = new ThreadPool({
+      ...{ config, node, brokers: [] },
+      onMessage: () => undefined,
+      onJoin: async () => undefined,
+      onLost: () => undefined,
+      onGiveUp: () => undefined,
+    });
+    teardown.after(() => pool.stop(0));
     const desk = new OperatorDesk({
       ...{ node, config: settings, log: pino({}, { write }) },
       operations: () => (isStarting === true ? undefined : control),
       ...(orderTimeoutMs === undefined ? {} : { orderTimeoutMs }),
       questions: {
         ...{ startedAt: new Date(), topology, stores: [] },
-        pool: new ThreadPool({
-          ...{ config, node, brokers: [] },
-          onMessage: () => undefined,
-          onJoin: async () => undefined,
-          onLost: () => undefined,
-          onGiveUp: () => undefined,
-        }),
+        pool,
         domains: () => [...control.views.values()],
         history: () => control.entries,
       },
