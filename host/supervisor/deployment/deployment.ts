@@ -185,7 +185,7 @@ export class Deployment {
     const isPaused = (): boolean => this.domains.some((domain) => this.#deps.isPaused(domain));
     if (this.#isHurried || !PAUSABLE.has(this.order.cause) || !isPaused()) return;
     const resumed = once(this.#events, 'resumed', { signal });
-    for (const bundle of this.order.bundles) this.#wait(bundle, [makeFinding('BEDS_ROLLOUT_PAUSED')]);
+    this.#waitAll(makeFinding('BEDS_ROLLOUT_PAUSED'));
     await resumed;
   }
 
@@ -221,7 +221,7 @@ export class Deployment {
         return;
       } catch (error) {
         if (signal.aborted || !isRabbitAway(error)) throw error;
-        if (!isNoted) for (const bundle of this.order.bundles) this.#wait(bundle, [toFinding(error)]);
+        if (!isNoted) this.#waitAll(toFinding(error));
         await delay(RETRY_MS, undefined, { signal });
       }
     }
@@ -283,6 +283,10 @@ export class Deployment {
       const isBanned = own.some(({ code }) => code === 'BEDS_ROLLOUT_QUARANTINED');
       this.#note(bundle, isBanned ? 'quarantined' : 'rejected', { findings: own });
     }
+  }
+
+  #waitAll(finding: Finding): void {
+    for (const bundle of this.order.bundles) this.#wait(bundle, [finding]);
   }
 
   #wait(bundle: BundleBytes, findings: readonly Finding[]): void {

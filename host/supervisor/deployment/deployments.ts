@@ -154,17 +154,12 @@ export class Deployments implements DropHandlers {
   /** Sends the first of these that the stage still has whole on its way. */
   restore(domain: string, hashes: readonly string[], cause: Cause): void {
     const number = this.#supersede([domain]);
-    const waiting = new EventEmitter<{ waiting: [] }>();
-    const work = async (): Promise<void> => {
-      const bytes = await this.#firstStaged(domain, hashes);
-      if (bytes === undefined || this.#numbers.get(domain) !== number || this.#ending.signal.aborted) return;
-      const order: Order = { bundles: [bytes], plan: this.#planOf(cause), cause, completeAt: Date.now() };
-      const deployment = new Deployment(order, this.#deps);
-      this.#unfinished.add(deployment);
-      void deployment.waiting.then(() => waiting.emit('waiting'));
-      await this.#run(deployment);
-    };
-    void this.#queue.add([domain], work, once(waiting, 'waiting'));
+    this.#addStaged(domain, hashes, { cause, isWanted: () => this.#numbers.get(domain) === number });
+  }
+
+  /** Admits the version that serves once more, after what is on its way: the database objects that it uses are others now. */
+  refresh(domain: string, hash: string): void {
+    this.#addStaged(domain, [hash], { cause: 'refresh', isWanted: () => this.#liveHash(domain) === hash });
   }
 
   /** Serves the newest version that served before and is not quarantined; where there is none, callers are told to come back. */
@@ -209,6 +204,24 @@ export class Deployments implements DropHandlers {
     this.#ending.abort();
     this.#abandon(() => true);
     await this.#queue.settled();
+  }
+
+  #addStaged(
+    domain: string,
+    hashes: readonly string[],
+    { cause, isWanted }: { readonly cause: Cause; readonly isWanted: () => boolean },
+  ): void {
+    const waiting = new EventEmitter<{ waiting: [] }>();
+    const work = async (): Promise<void> => {
+      const bytes = await this.#firstStaged(domain, hashes);
+      if (bytes === undefined || !isWanted() || this.#ending.signal.aborted) return;
+      const order: Order = { bundles: [bytes], plan: this.#planOf(cause), cause, completeAt: Date.now() };
+      const deployment = new Deployment(order, this.#deps);
+      this.#unfinished.add(deployment);
+      void deployment.waiting.then(() => waiting.emit('waiting'));
+      await this.#run(deployment);
+    };
+    void this.#queue.add([domain], work, once(waiting, 'waiting'));
   }
 
   async #run(deployment: Deployment): Promise<void> {

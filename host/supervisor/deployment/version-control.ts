@@ -14,9 +14,9 @@ import type { DomainBoard } from '../domain-board.js';
 import type { Operations } from '../operate/contract.js';
 import type { Inspections } from '../operate/views.js';
 import { Quarantine } from '../record/quarantine.js';
-import { ServiceRecord } from '../record/service-record.js';
+import { type Origin, ServiceRecord } from '../record/service-record.js';
 import type { Drains } from '../rollout/drains.js';
-import { makePlan } from '../rollout/plan.js';
+import { type Cause, makePlan } from '../rollout/plan.js';
 import { RequestObserver } from '../rollout/request-observer.js';
 import type { Rollouts } from '../rollout/rollouts.js';
 import { ShadowBoard } from '../rollout/shadow-board.js';
@@ -53,6 +53,9 @@ interface Memory {
   readonly ledger: CallerLedger;
 }
 
+/** Who decides about a domain from then on; the other causes leave that as it was. */
+const ORIGINS: Partial<Record<Cause, Origin>> = { drop: 'directory', deploy: 'deploy' };
+
 /** Which version of which domain serves, and everything that may change it: what lies in the plugin directory, operators, harm. */
 export class VersionControl {
   readonly operations: Operations & Inspections;
@@ -62,70 +65,37 @@ export class VersionControl {
   readonly #deployments: Deployments;
   readonly #blame: Blame;
   readonly #schema: SchemaWatch;
+  readonly #stores: StoreLookup;
   #watcher: DropWatcher | undefined;
 
   private constructor(options: VersionControlOptions, memory: Memory) {
-    const { config, directory, adapters, rollouts, board, onTransition } = options;
-    const { record, quarantine, ledger } = memory;
+    const { config, adapters, rollouts, drains, board, log, onTransition } = options;
     this.#options = options;
     this.#memory = memory;
     const shadows = new ShadowBoard();
     this.#observer = new RequestObserver({
       pool: () => options.pool,
       onCallers: (counts) => {
-        ledger.add(counts);
+        memory.ledger.add(counts);
       },
       onShadows: (reports) => {
         shadows.add(reports);
       },
     });
-    const stageDirectory = join(directory, 'stage');
-    const stores: StoreLookup = { names: [...adapters.keys()], find: (store) => adapters.get(store) };
-    const serves = serveMatcher(config);
-    this.#deployments = new Deployments({
-      ...{ settings: config.rollout, rollouts, observer: this.#observer, shadows, quarantine, record, serves },
-      onTransition,
-      admission: {
-        stageDirectory,
-        keepVersions: config.plugins.keepVersions,
-        inUse: () => this.#deployments.inUse,
-        prober: options.prober,
-        stores,
-      },
-      breaks: ({ manifest }) => {
-        const live = rollouts.table.live.get(manifest.domain)?.source.manifest;
-        if (live === undefined) return [];
-        return breakingFindings(joinCallers(compareManifests(live, manifest), manifest.domain, ledger));
-      },
-      onActive: ({ manifest: { domain, version }, hash }, cause) => {
-        const origin = cause === 'drop' ? 'directory' : cause === 'deploy' ? 'deploy' : undefined;
-        record.confirm(domain, { hash, version }, origin);
-      },
-      onWithdrawn: (domain) => {
-        board.forgetCandidate(domain);
-      },
-    });
+    this.#stores = { names: [...adapters.keys()], find: (store) => adapters.get(store) };
+    this.#deployments = this.#openDeployments(shadows);
     this.#blame = new Blame({
-      ...{ rollouts, drains: options.drains, deployments: this.#deployments, quarantine, onTransition },
+      ...{ rollouts, drains, deployments: this.#deployments, quarantine: memory.quarantine, onTransition },
     });
-    const deployments = this.#deployments;
-    const inspector = new Inspector({
-      ...{ deployments, rollouts, record, quarantine, ledger, stageDirectory },
-      views: () => board.views(),
-    });
-    this.operations = new Operator({
-      ...{ deployments, rollouts, record, quarantine, serves, inspector },
-      receive: (files) => receiveBundle(files, { directory, limits: config.plugins }),
-      plan: (wish) => makePlan(config.rollout, wish),
-    });
+    this.operations = this.#openOperations();
     this.#schema = openSchemaWatch({
-      ...{ intervalMs: config.rollout.schemaCheckMs, stores, log: options.log },
+      ...{ intervalMs: config.rollout.schemaCheckMs, stores: this.#stores, log },
       live: () => [...rollouts.table.live.values()].map(({ source }) => source),
       onDegraded: (domain, findings) => {
         board.noteDegraded(domain, findings);
       },
       adopt: ({ hash, manifest }) => {
-        deployments.restore(manifest.domain, [hash], 'refresh');
+        this.#deployments.refresh(manifest.domain, hash);
       },
     });
   }
@@ -165,5 +135,51 @@ export class VersionControl {
     await this.#deployments.close();
     await this.#observer.close();
     await Promise.all([record.close(), quarantine.close(), ledger.close()]);
+  }
+
+  get #stageDirectory(): string {
+    return join(this.#options.directory, 'stage');
+  }
+
+  #openDeployments(shadows: ShadowBoard): Deployments {
+    const { config, prober, rollouts, board, onTransition } = this.#options;
+    const { record, quarantine, ledger } = this.#memory;
+    return new Deployments({
+      ...{ settings: config.rollout, rollouts, observer: this.#observer, shadows, quarantine, record, onTransition },
+      serves: serveMatcher(config),
+      admission: {
+        stageDirectory: this.#stageDirectory,
+        keepVersions: config.plugins.keepVersions,
+        inUse: () => this.#deployments.inUse,
+        prober,
+        stores: this.#stores,
+      },
+      breaks: ({ manifest }) => {
+        const live = rollouts.table.live.get(manifest.domain)?.source.manifest;
+        if (live === undefined) return [];
+        return breakingFindings(joinCallers(compareManifests(live, manifest), manifest.domain, ledger));
+      },
+      onActive: ({ manifest: { domain, version }, hash }, cause) => {
+        record.confirm(domain, { hash, version }, ORIGINS[cause]);
+      },
+      onWithdrawn: (domain) => {
+        board.forgetCandidate(domain);
+      },
+    });
+  }
+
+  #openOperations(): Operations & Inspections {
+    const { config, directory, rollouts, board } = this.#options;
+    const { record, quarantine, ledger } = this.#memory;
+    const common = { deployments: this.#deployments, rollouts, record, quarantine };
+    const inspector = new Inspector({
+      ...{ ...common, ledger, stageDirectory: this.#stageDirectory },
+      views: () => board.views(),
+    });
+    return new Operator({
+      ...{ ...common, serves: serveMatcher(config), inspector },
+      receive: (files) => receiveBundle(files, { directory, limits: config.plugins }),
+      plan: (wish) => makePlan(config.rollout, wish),
+    });
   }
 }

@@ -10,7 +10,7 @@ import { publishFault } from '../../observe/channels.js';
 import type { Mutex } from '../mutex.js';
 import type { ThreadHandle } from '../threads/thread-handle.js';
 import type { ThreadPool } from '../threads/thread-pool.js';
-import { Drains } from './drains.js';
+import type { Drains } from './drains.js';
 import { RoutingTable } from './routing-table.js';
 
 export interface RolloutsOptions {
