@@ -10,7 +10,7 @@ import { eventually } from './support/eventually.js';
 const VERSION = { version: { mode: 'read', run: 'return VERSION;' } } as const;
 
 function canary(percent: number, shadowPercent = 0, domain = 'notes'): Route {
-  return { domain, active: 1, candidate: { generation: 2, percent, shadowPercent } };
+  return { domain, active: 1, candidate: { generation: 2, percent, salt: 1, shadowPercent } };
 }
 
 async function planeWith(route: Route, ...bundles: readonly BundleOptions[]): Promise<DataPlane> {
@@ -35,7 +35,7 @@ void describe('a canary', () => {
     await plane.prepare({ operations: VERSION }, { operations: VERSION }, tasks, tasks);
     plane.generations.route([
       canary(50),
-      { domain: 'tasks', active: 3, candidate: { generation: 4, percent: 50, shadowPercent: 0 } },
+      { domain: 'tasks', active: 3, candidate: { generation: 4, percent: 50, salt: 1, shadowPercent: 0 } },
     ]);
     const sides = new Set<string>();
     for (let index = 0; index < 40; index += 1) {

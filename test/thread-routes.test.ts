@@ -66,7 +66,7 @@ void describe('a broker thread with routes', () => {
       ...peek(`await ctx.domain('notes').create({ text: 'by a shadow' }); return {};`),
       domains: ['notes'],
     });
-    const candidate = { generation: 2, percent: 0, shadowPercent: 100 };
+    const candidate = { generation: 2, percent: 0, salt: 1, shadowPercent: 100 };
     await own.command({ kind: 'route', routes: [{ domain: 'notes', active: 1, candidate }] });
     const notes = (await own.host.connectClient({ name: 'web' })).domain('notes');
     for (let index = 0; index < 5; index += 1) assert.deepEqual(await notes.call('peek', {}), { from: '1.0.0' });

@@ -11,6 +11,7 @@ export class RequestScope {
   readonly expiresAtMs: number;
   /** A copy for a shadow: it leaves no trace in the counts. */
   readonly isCopy: boolean;
+  #sides: Map<number, boolean> | undefined;
   #aborter: AbortController | undefined;
   #expired = false;
 
@@ -30,9 +31,14 @@ export class RequestScope {
     this.isCopy = request.isCopy === true;
   }
 
-  /** Which side of a canary the caller is on, see `Sharer`; on demand, as most domains have no canary. */
-  get bucket(): number {
-    return bucketOf(this);
+  /** Which side of a canary the request is on, see `Sharer`; on demand, as most domains have no canary. */
+  side(salt: number, decide: (bucket: number) => boolean): boolean {
+    const known = this.#sides?.get(salt);
+    if (known !== undefined) return known;
+    const isCandidate = decide(bucketOf(this, salt));
+    this.#sides ??= new Map();
+    this.#sides.set(salt, isCandidate);
+    return isCandidate;
   }
 
   get remainingMs(): number {
@@ -60,10 +66,18 @@ export class RequestScope {
 }
 
 /** In hundredths of a percent; a caller that does not say who it is gets a side for each request. */
-function bucketOf({ client, session, requestId }: RequestScope): number {
+function bucketOf({ client, session, requestId }: RequestScope, salt: number): number {
   const digest =
     client === undefined && session === undefined
       ? fnv1a(requestId)
       : fnv1a(session ?? '', fnv1a('\0', fnv1a(client ?? '')));
-  return ((digest >>> 0) % 10_000) / 100;
+  return (mix(digest, salt) % 10_000) / 100;
+}
+
+/** Spreads a digest so that it says nothing about the one of another salt: the finalizer of MurmurHash3. */
+function mix(digest: number, salt: number): number {
+  let mixed = digest ^ Math.imul(salt, 0x9e3779b1);
+  mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  return (mixed ^ (mixed >>> 16)) >>> 0;
 }

@@ -1,3 +1,4 @@
+import { CandidateShare, type Sharer } from './candidate-share.js';
 import type { Route } from './route.js';
 
 /** What the registry needs to know of a generation. */
@@ -6,31 +7,30 @@ export interface Registered {
   readonly domain: string;
 }
 
-/** Where a caller stands when callers are shared out: in [0, 100), the same for all requests of one caller. */
-export interface Sharer {
-  readonly bucket: number;
-}
-
 /** The route of a domain with its generations in place of their ids. It never changes; a new one takes its place. */
 export class DomainRoute<G extends Registered> {
   readonly active: G | undefined;
   readonly candidate: G | undefined;
-  readonly percent: number;
   readonly shadowPercent: number;
   readonly withheld: boolean;
+  readonly #share: CandidateShare | undefined;
 
-  constructor(route: Route, find: (id: number) => G | undefined) {
+  /** `before`: the route whose place it takes; what its candidate answered counts on while the share stays. */
+  constructor(route: Route, find: (id: number) => G | undefined, before?: DomainRoute<G>) {
     this.active = route.active === undefined ? undefined : find(route.active);
     this.candidate = route.candidate === undefined ? undefined : find(route.candidate.generation);
-    this.percent = route.candidate?.percent ?? 0;
     this.shadowPercent = route.candidate?.shadowPercent ?? 0;
     this.withheld = route.withheld === true;
+    if (route.candidate === undefined) return;
+    const isSame =
+      before !== undefined && before.candidate === this.candidate && before.#share?.isSame(route.candidate);
+    this.#share = isSame === true ? before.#share : new CandidateShare(route.candidate);
   }
 
-  /** The generation that answers this caller. */
+  /** The generation that answers this request; to be asked once for each, because it is counted. */
   choose(caller: Sharer): G | undefined {
-    if (this.candidate === undefined || caller.bucket >= this.percent) return this.active;
-    return this.candidate;
+    if (this.#share === undefined) return this.active;
+    return this.#share.takes(caller) ? this.candidate : this.active;
   }
 
   get generations(): readonly G[] {
@@ -53,7 +53,7 @@ export class GenerationRegistry<G extends Registered> {
     return this.#routes.get(domain);
   }
 
-  /** The generation that answers this caller in this domain now. */
+  /** The generation that answers this request in this domain now, see `DomainRoute.choose`. */
   choose(domain: string, caller: Sharer): G | undefined {
     return this.#routes.get(domain)?.choose(caller);
   }
@@ -86,14 +86,15 @@ export class GenerationRegistry<G extends Registered> {
    */
   apply(routes: readonly Route[]): readonly G[] | undefined {
     if (!routes.every((route) => this.#isLoadedFor(route))) return undefined;
-    const before = this.#named();
+    const named = this.#named();
     for (const route of routes) {
       const isServed = route.active !== undefined || route.candidate !== undefined || route.withheld === true;
-      if (isServed) this.#routes.set(route.domain, new DomainRoute(route, (id) => this.#loaded.get(id)));
+      const before = this.#routes.get(route.domain);
+      if (isServed) this.#routes.set(route.domain, new DomainRoute(route, (id) => this.#loaded.get(id), before));
       else this.#routes.delete(route.domain);
     }
     const now = this.#named();
-    const ended = [...before].filter((generation) => !now.has(generation));
+    const ended = [...named].filter((generation) => !now.has(generation));
     for (const generation of ended) {
       this.#loaded.delete(generation.id);
       this.#draining.add(generation);

@@ -237,6 +237,7 @@ export class Deployment {
     try {
       const { shadowPercent, canaryPercent: percent } = plan;
       await rollouts.routeCandidates(sources, { percent, shadowPercent });
+      this.#aborter.signal.throwIfAborted();
       for (const source of sources) this.#noteSource(source, 'canary');
       this.#events.emit('waiting');
       const verdict = await this.#canary.watch(this.#aborter.signal);

@@ -58,6 +58,8 @@ const LOOKS_TO_TRIP = 2;
 export class Canary {
   readonly #options: CanaryOptions;
   readonly #orders = new EventEmitter<{ order: [CanaryVerdict] }>();
+  /** Listens from the beginning: an operator, or a thread that ended, may be faster than `watch`. */
+  readonly #ordered: Promise<CanaryVerdict>;
   readonly #against = new Map<string, number>();
   #window: TallyWindow | undefined;
   #percent: number;
@@ -68,14 +70,14 @@ export class Canary {
     this.#options = options;
     this.#percent = options.plan.canaryPercent;
     this.#paused = options.plan.hold;
+    this.#ordered = new Promise((resolve) => this.#orders.once('order', resolve));
   }
 
   /** Resolves with the verdict of the guards or of an operator; rejects when `signal` says that a newer version came. */
   async watch(signal: AbortSignal): Promise<CanaryVerdict> {
     const over = new AbortController();
-    const ordered = new Promise<CanaryVerdict>((resolve) => this.#orders.once('order', resolve));
     try {
-      return await Promise.race([ordered, this.#judgeOnAndOn(AbortSignal.any([signal, over.signal]))]);
+      return await Promise.race([this.#ordered, this.#judgeOnAndOn(AbortSignal.any([signal, over.signal]))]);
     } finally {
       over.abort();
     }
@@ -129,15 +131,22 @@ export class Canary {
     for (;;) {
       await delay(Math.min(POLL_MS, plan.forMs), undefined, { signal });
       window.add(await observer.observe());
+      // It was ended meanwhile, and must not be widened any more.
+      signal.throwIfAborted();
       const nowMs = performance.now();
       if (!this.#paused) this.#elapsedMs += nowMs - lookedAtMs;
       lookedAtMs = nowMs;
       const objections = this.#judgeAll(window);
       if (objections.length > 0) return { kind: 'end', objections };
-      if (this.#elapsedMs < plan.forMs) continue;
+      if (this.#paused || this.#elapsedMs < plan.forMs || this.#isDoubted) continue;
       if (this.#isJudged(window)) return { kind: 'promote' };
       await this.#widen();
     }
+  }
+
+  /** The last look found a reason; the next one will tell. */
+  get #isDoubted(): boolean {
+    return [...this.#against.values()].some((looks) => looks > 0);
   }
 
   /** A reason must be there in two looks in a row. */

@@ -79,7 +79,9 @@ export class Rollouts {
     share: { readonly percent: number; readonly shadowPercent: number },
   ): Promise<void> {
     return this.#options.lock.run(async () => {
-      for (const source of sources) this.#table.setCandidate(source, share);
+      // One for all of them, so that a caller is on one side in all their domains.
+      const salt = Math.min(...sources.map(({ id }) => id));
+      for (const source of sources) this.#table.setCandidate(source, { ...share, salt });
       await this.#route(domainsOf(sources));
       await this.#consumeAll();
     });
@@ -88,11 +90,16 @@ export class Rollouts {
   /** Takes candidates out again; callers are back on the version that serves, a domain that had none is out of service. */
   withdrawCandidates(sources: readonly GenerationSource[]): Promise<void> {
     return this.#options.lock.run(async () => {
-      const isNew = ({ manifest }: GenerationSource): boolean => !this.#table.live.has(manifest.domain);
-      const routed = sources.filter((source) => !isNew(source) && this.#table.deleteCandidate(source));
-      for (const source of routed) this.#drain(source);
-      await this.#route(domainsOf(routed));
-      for (const { manifest } of sources.filter(isNew)) await this.#retire(manifest.domain);
+      const routed = sources.filter((source) => this.#table.isCandidate(source));
+      const isServed = ({ manifest: { domain } }: GenerationSource): boolean =>
+        this.#table.live.has(domain) || this.#table.isWithheld(domain);
+      const beside = routed.filter(isServed);
+      for (const source of beside) {
+        this.#table.deleteCandidate(source);
+        this.#drain(source);
+      }
+      await this.#route(domainsOf(beside));
+      for (const { manifest } of routed.filter((source) => !isServed(source))) await this.#retire(manifest.domain);
     });
   }
 

@@ -12,7 +12,7 @@ export interface LiveVersion {
 /** A version that is observed beside the one that serves. */
 export interface Candidate {
   readonly source: GenerationSource;
-  readonly share: Pick<CandidateRoute, 'percent' | 'shadowPercent'>;
+  readonly share: Omit<CandidateRoute, 'generation'>;
 }
 
 /** What every broker thread has loaded and whom it lets answer. The one copy on the supervisor's side. */
@@ -80,8 +80,12 @@ export class RoutingTable {
     this.#candidates.set(source.manifest.domain, { source, share });
   }
 
-  deleteCandidate({ id, manifest }: GenerationSource): boolean {
-    return this.#candidates.get(manifest.domain)?.source.id === id && this.#candidates.delete(manifest.domain);
+  isCandidate({ id, manifest }: GenerationSource): boolean {
+    return this.#candidates.get(manifest.domain)?.source.id === id;
+  }
+
+  deleteCandidate(source: GenerationSource): void {
+    if (this.isCandidate(source)) this.#candidates.delete(source.manifest.domain);
   }
 
   setLive(source: GenerationSource): void {
