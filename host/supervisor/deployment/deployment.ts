@@ -39,6 +39,8 @@ export interface Order {
   readonly cause: Cause;
   /** When the bytes were complete, milliseconds since 1970. */
   readonly completeAt: number;
+  /** Versions that were tried before it for the same reason, in vain. */
+  readonly tried?: readonly string[];
 }
 
 const RETRY_MS = 1_000;
@@ -89,6 +91,16 @@ export class Deployment {
   /** A newer version came, or its bundle is gone. */
   abandon(): void {
     this.#aborter.abort();
+  }
+
+  /** Newer versions came of these domains; its versions of other domains cannot take over without them. */
+  supersede(domains: readonly string[]): void {
+    if (this.isAbandoned) return;
+    const others = this.order.bundles.filter(({ manifest }) => !domains.includes(manifest.domain));
+    this.abandon();
+    const words = `Something newer was asked of ${domains.join(', ')}, and they were to take over together.`;
+    const findings = [makeFinding('BEDS_ADMISSION_SUPERSEDED', words)];
+    for (const bundle of others) this.#note(bundle, 'rejected', { findings });
   }
 
   /** What waits for an operator, or is observed, takes over now. */
@@ -192,15 +204,12 @@ export class Deployment {
   async #takeOver(sources: readonly GenerationSource[]): Promise<void> {
     const { rollouts } = this.#deps;
     await this.#prepare(sources);
-    try {
-      if (!(await this.#holds(sources))) return;
-      this.#aborter.signal.throwIfAborted();
-    } catch (error) {
+    const flipMs = await this.#flip(sources).catch(async (error: unknown) => {
       await rollouts.discard(sources);
       await rollouts.withdrawCandidates(sources);
       throw error;
-    }
-    const { flipMs } = await rollouts.activate(sources);
+    });
+    if (flipMs === undefined) return;
     for (const source of sources) {
       const findings = this.#deps.shadows.findings(source.id);
       this.#noteSource(source, 'active', {
@@ -209,6 +218,15 @@ export class Deployment {
       });
       this.#deps.onActive(source, this.order.cause);
     }
+  }
+
+  /** Undefined: they did not hold. */
+  async #flip(sources: readonly GenerationSource[]): Promise<number | undefined> {
+    // Once more: they may have been paused while the threads prepared them.
+    await this.#untilResumed();
+    if (!(await this.#holds(sources))) return undefined;
+    const { flipMs } = await this.#deps.rollouts.activate(sources, this.#aborter.signal);
+    return flipMs;
   }
 
   /** A RabbitMQ that is away is waited for: nothing of the versions has run then. */

@@ -16,9 +16,13 @@ export interface DeploymentsOptions extends Omit<DeploymentDeps, 'isPaused' | 'n
   readonly serves: (domain: string) => boolean;
   /** What did not serve is no longer in the plugin directory; `domain` is the entry's name where the bundle named none. */
   readonly onWithdrawn: (domain: string) => void;
+  /** A domain serves from the stage though its bundle went from the plugin directory while the host was down. */
+  readonly onUnseen: (domain: string) => void;
 }
 
 const RETRY_MS = 1_000;
+/** They bring back what was decided before; what lies in the plugin directory besides is still to be decided. */
+const REPEATED: ReadonlySet<Cause> = new Set(['boot', 'refresh', 'quarantine']);
 
 /**
  * Takes what happens in the plugin directory, what an operator orders and what served before a restart, and sees it
@@ -28,8 +32,10 @@ export class Deployments implements DropHandlers {
   readonly #options: DeploymentsOptions;
   readonly #deps: DeploymentDeps;
   readonly #queue = new DomainQueue();
-  /** Complete bundles of the plugin directory: hash by entry. */
-  readonly #entries = new Map<string, string>();
+  /** Complete bundles of the plugin directory, by entry. */
+  readonly #entries = new Map<string, { readonly hash: string; readonly domain: string }>();
+  /** Bytes that were in the plugin directory during this run. */
+  readonly #seen = new Set<string>();
   readonly #refused = new Set<string>();
   /** Begun, queued or waiting; every one of them can be abandoned. */
   readonly #unfinished = new Set<Deployment>();
@@ -49,6 +55,10 @@ export class Deployments implements DropHandlers {
         if (transition.state === 'rejected' || transition.state === 'quarantined') this.#refused.add(transition.hash);
         options.onTransition(transition);
       },
+      onActive: (source, cause) => {
+        options.onActive(source, cause);
+        if (!REPEATED.has(cause)) this.#settleEntries(source.manifest.domain, source.hash);
+      },
     };
   }
 
@@ -61,14 +71,14 @@ export class Deployments implements DropHandlers {
 
   complete(drop: Drop): void {
     const { domain } = drop.manifest;
-    const { record } = this.#options;
-    const isUnchanged = record.entry(drop.entry) === drop.hash;
-    this.#entries.set(drop.entry, drop.hash);
-    record.setEntry(drop.entry, drop.hash);
-    // It lay there already when the host was stopped, and something else was ordered after it: that counts.
-    if (isUnchanged && this.#isSuperseded(domain, drop.hash)) return;
+    const isSettled = this.#options.record.entry(drop.entry) === drop.hash;
+    this.#entries.set(drop.entry, { hash: drop.hash, domain });
+    this.#seen.add(drop.hash);
+    // It lay there already when the host was stopped, and something took over after it: that counts.
+    if (isSettled && !this.#isConfirmed(domain, drop.hash)) return;
     this.#refused.delete(drop.hash);
-    if (!this.isServing(domain, drop.hash)) this.begin([drop], 'drop', { completeAt: drop.completeAt });
+    if (this.isServing(domain, drop.hash) || this.find(domain)?.has(drop.hash) === true) return;
+    this.begin([drop], 'drop', { completeAt: drop.completeAt });
   }
 
   refused(drop: RefusedDrop, findings: readonly Finding[]): void {
@@ -86,16 +96,16 @@ export class Deployments implements DropHandlers {
     this.#entries.delete(entry);
     this.#options.record.keepEntries(new Set(this.#entries.keys()));
     // Renamed, or there twice: the same bytes are still in the directory.
-    if (others.some((other) => this.#entries.get(other) === hash)) return;
+    if (others.some((other) => this.#entries.get(other)?.hash === hash)) return;
     this.#abandon((deployment) => deployment.has(hash) && deployment.order.cause === 'drop');
     const live = this.#liveHash(domain);
     if (live !== hash) this.#options.onWithdrawn(domain);
     // What an operator deployed does not hang on the directory.
     if (this.#options.record.of(domain).origin === 'deploy') return;
-    const remaining = others.flatMap((other) => this.#entries.get(other) ?? []);
+    const remaining = others.flatMap((other) => this.#entries.get(other)?.hash ?? []);
     // A version that was refused does not serve instead; nor does it keep a domain without any bundle alive.
     const fallback = remaining.findLast((other) => !this.#refused.has(other));
-    if (remaining.length === 0) void this.retire(domain);
+    if (remaining.length === 0) this.#withoutBundle(domain);
     else if (fallback !== undefined && !this.isOnItsWay(fallback) && (live === undefined || !remaining.includes(live)))
       this.restore(domain, [fallback], 'restore');
   }
@@ -110,14 +120,20 @@ export class Deployments implements DropHandlers {
 
   /** The directory was read for the first time: entries that are gone since the last run are forgotten. */
   reconcile(): void {
-    this.#options.record.keepEntries(new Set(this.#entries.keys()));
+    const { record, serves, onUnseen } = this.#options;
+    record.keepEntries(new Set(this.#entries.keys()));
+    const present = new Set([...this.#entries.values()].map(({ domain }) => domain));
+    for (const [domain, { isServed, origin }] of record.domains) {
+      if (isServed && origin === 'directory' && serves(domain) && !present.has(domain)) onUnseen(domain);
+    }
   }
 
   /** Bytes that must stay in the stage. */
   get inUse(): ReadonlySet<string> {
     const unfinished = [...this.#unfinished].flatMap(({ order }) => order.bundles.map(({ hash }) => hash));
     const live = [...this.#options.rollouts.table.live.values()].map(({ source }) => source.hash);
-    return new Set([...this.#entries.values(), ...unfinished, ...live, ...this.#options.record.hashes]);
+    const entries = [...this.#entries.values()].map(({ hash }) => hash);
+    return new Set([...entries, ...unfinished, ...live, ...this.#options.record.hashes]);
   }
 
   isServing(domain: string, hash: string): boolean {
@@ -154,25 +170,17 @@ export class Deployments implements DropHandlers {
   /** Sends the first of these that the stage still has whole on its way. */
   restore(domain: string, hashes: readonly string[], cause: Cause): void {
     const number = this.#supersede([domain]);
-    this.#addStaged(domain, hashes, { cause, isWanted: () => this.#numbers.get(domain) === number });
+    void this.#addStaged(domain, hashes, { cause, isWanted: () => this.#numbers.get(domain) === number });
   }
 
   /** Admits the version that serves once more, after what is on its way: the database objects that it uses are others now. */
   refresh(domain: string, hash: string): void {
-    this.#addStaged(domain, [hash], { cause: 'refresh', isWanted: () => this.#liveHash(domain) === hash });
+    void this.#addStaged(domain, [hash], { cause: 'refresh', isWanted: () => this.#liveHash(domain) === hash });
   }
 
   /** Serves the newest version that served before and is not quarantined; where there is none, callers are told to come back. */
   goBack(domain: string, cause: Cause): void {
-    const { record, quarantine, rollouts } = this.#options;
-    const hashes = record.of(domain).served.map(({ hash }) => hash);
-    const sound = hashes.filter((hash) => quarantine.reason(hash) === undefined);
-    if (sound.length > 0) this.restore(domain, sound, cause);
-    else
-      void this.#queue.add([domain], async () => {
-        const manifest = rollouts.table.manifestOf(domain) ?? (await this.#firstStaged(domain, hashes))?.manifest;
-        if (manifest !== undefined) await rollouts.withhold(manifest);
-      });
+    this.#goBack(domain, cause, []);
   }
 
   /** Takes a domain out of service after what is on its way; waits for a RabbitMQ that is away. */
@@ -180,6 +188,8 @@ export class Deployments implements DropHandlers {
     this.#supersede([domain]);
     return this.#queue.add([domain], async () => {
       this.#options.record.retire(domain);
+      this.#settleEntries(domain);
+      this.#options.onWithdrawn(domain);
       const { signal } = this.#ending;
       for (let isNoted = false; !signal.aborted; isNoted = true) {
         try {
@@ -206,33 +216,58 @@ export class Deployments implements DropHandlers {
     await this.#queue.settled();
   }
 
+  /** The last bundle of a domain is gone. What was never in the directory does not end with it. */
+  #withoutBundle(domain: string): void {
+    const live = this.#liveHash(domain);
+    const { served, isServed } = this.#options.record.of(domain);
+    const current = live ?? (isServed ? served[0]?.hash : undefined);
+    if (current === undefined || this.#seen.has(current)) void this.retire(domain);
+    else if (live === undefined) this.goBack(domain, 'boot');
+  }
+
   #addStaged(
     domain: string,
     hashes: readonly string[],
-    { cause, isWanted }: { readonly cause: Cause; readonly isWanted: () => boolean },
-  ): void {
+    {
+      cause,
+      tried = [],
+      isWanted,
+    }: { readonly cause: Cause; readonly tried?: readonly string[]; readonly isWanted: () => boolean },
+  ): Promise<void> {
     const waiting = new EventEmitter<{ waiting: [] }>();
     const work = async (): Promise<void> => {
       const bytes = await this.#firstStaged(domain, hashes);
-      if (bytes === undefined || !isWanted() || this.#ending.signal.aborted) return;
-      const order: Order = { bundles: [bytes], plan: this.#planOf(cause), cause, completeAt: Date.now() };
+      if (!isWanted() || this.#ending.signal.aborted) return;
+      if (bytes === undefined) {
+        if (cause === 'quarantine') this.#goBack(domain, cause, [...tried, ...hashes]);
+        return;
+      }
+      const order: Order = { bundles: [bytes], plan: this.#planOf(cause), cause, completeAt: Date.now(), tried };
       const deployment = new Deployment(order, this.#deps);
       this.#unfinished.add(deployment);
-      void deployment.waiting.then(() => waiting.emit('waiting'));
+      void deployment.waiting.then(() => {
+        waiting.emit('waiting');
+        // What did harm must not go on until somebody delivers.
+        if (cause === 'quarantine') deployment.abandon();
+      });
       await this.#run(deployment);
     };
-    void this.#queue.add([domain], work, once(waiting, 'waiting'));
+    return this.#queue.add([domain], work, once(waiting, 'waiting'));
   }
 
   async #run(deployment: Deployment): Promise<void> {
     await deployment.run();
     this.#unfinished.delete(deployment);
-    if (deployment.isRefused) this.#fallBack(deployment);
+    if (deployment.isRefused || deployment.order.cause === 'quarantine') this.#fallBack(deployment);
   }
 
   /** What is on its way for these domains is abandoned; what is still to be loaded for them sees another number. */
   #supersede(domains: readonly string[]): number {
-    this.#abandon((older) => older.domains.some((domain) => domains.includes(domain)));
+    for (const older of this.#unfinished) {
+      // Going back from what did harm is short, and what comes next begins from there.
+      const isOfThese = older.domains.some((domain) => domains.includes(domain));
+      if (isOfThese && older.order.cause !== 'quarantine') older.supersede(domains);
+    }
     this.#lastNumber += 1;
     for (const domain of domains) this.#numbers.set(domain, this.#lastNumber);
     return this.#lastNumber;
@@ -255,13 +290,75 @@ export class Deployments implements DropHandlers {
     }
   }
 
-  /** A refused version must not keep what served before the start from serving again. */
+  /** A refused version must not keep what served before from serving again. */
   #fallBack({ domains, order }: Deployment): void {
-    if (order.cause === 'boot' || order.cause === 'quarantine') return;
+    if (this.#ending.signal.aborted) return;
+    const { cause, bundles, tried = [] } = order;
+    const isGoingBack = cause === 'boot' || cause === 'quarantine';
+    const failed = isGoingBack ? [...tried, ...bundles.map(({ hash }) => hash)] : [];
     for (const domain of domains) {
-      const { isServed } = this.#options.record.of(domain);
-      if (isServed && this.#liveHash(domain) === undefined && this.find(domain) === undefined)
-        this.goBack(domain, 'boot');
+      if (!this.#options.record.of(domain).isServed) continue;
+      if (this.#isHarmed(domain)) this.#goBack(domain, 'quarantine', failed);
+      else if (this.#liveHash(domain) === undefined && this.find(domain) === undefined)
+        this.#goBack(domain, 'boot', failed);
+    }
+  }
+
+  #goBack(domain: string, cause: Cause, tried: readonly string[]): void {
+    const { record, quarantine } = this.#options;
+    const isAllowed = (hash: string): boolean => quarantine.reason(hash) === undefined;
+    const hashes = record.of(domain).served.map(({ hash }) => hash);
+    const sound = hashes.filter((hash) => isAllowed(hash) && !tried.includes(hash));
+    if (sound.length === 0) {
+      // Refused is not harmful: such a domain is unknown, as it was before.
+      if (this.#isHarmed(domain) || !hashes.some(isAllowed)) this.#withhold(domain, hashes);
+      return;
+    }
+    const pending = cause === 'boot' ? undefined : this.find(domain);
+    const number = this.#supersede([domain]);
+    const isHarm = cause === 'quarantine';
+    if (isHarm) this.#hold(domain);
+    const isWanted = isHarm
+      ? (): boolean => this.#isHarmed(domain)
+      : (): boolean => this.#numbers.get(domain) === number;
+    const back = this.#addStaged(domain, sound, { cause, tried, isWanted });
+    if (pending !== undefined) void back.then(() => this.#resume(pending, number));
+  }
+
+  /** What was on its way when the version before it did harm goes on after that. */
+  #resume({ order, domains, isRefused }: Deployment, number: number): void {
+    const isNew = order.cause === 'drop' || order.cause === 'deploy';
+    const isLatest = domains.every((domain) => (this.#numbers.get(domain) ?? 0) <= number);
+    if (isNew && isLatest && !isRefused) this.begin(order.bundles, order.cause, order);
+  }
+
+  #hold(domain: string): void {
+    const live = this.#options.rollouts.table.live.get(domain);
+    if (live === undefined) return;
+    this.#options.rollouts.hold(live.source).catch((error: unknown) => {
+      publishFault({ where: `queues of ${domain}, whose version did harm`, error, domain });
+    });
+  }
+
+  #withhold(domain: string, hashes: readonly string[]): void {
+    const { rollouts } = this.#options;
+    void this.#queue.add([domain], async () => {
+      const manifest = rollouts.table.manifestOf(domain) ?? (await this.#firstStaged(domain, hashes))?.manifest;
+      if (manifest !== undefined) await rollouts.withhold(manifest);
+    });
+  }
+
+  /** Whether bytes that are in quarantine serve it. */
+  #isHarmed(domain: string): boolean {
+    const live = this.#liveHash(domain);
+    return live !== undefined && this.#options.quarantine.reason(live) !== undefined;
+  }
+
+  /** Something took over, or the domain was retired: what lies in the directory by then is done with. */
+  #settleEntries(domain: string, hash?: string): void {
+    for (const [entry, bundle] of this.#entries) {
+      if (bundle.domain === domain && (bundle.hash === hash || !this.isOnItsWay(bundle.hash)))
+        this.#options.record.setEntry(entry, bundle.hash);
     }
   }
 
@@ -275,9 +372,9 @@ export class Deployments implements DropHandlers {
     return this.#options.rollouts.table.live.get(domain)?.source.hash;
   }
 
-  #isSuperseded(domain: string, hash: string): boolean {
+  /** Whether it is what should serve. */
+  #isConfirmed(domain: string, hash: string): boolean {
     const { served, isServed } = this.#options.record.of(domain);
-    const index = served.findIndex((version) => version.hash === hash);
-    return index > 0 || (index === 0 && !isServed);
+    return isServed && served[0]?.hash === hash;
   }
 }

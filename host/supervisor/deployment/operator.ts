@@ -6,7 +6,7 @@ import type { BundleFiles, Operations, QuarantineView, Receipt } from '../operat
 import type { DomainView, Inspections } from '../operate/views.js';
 import type { Quarantine } from '../record/quarantine.js';
 import type { ServedVersion, ServiceRecord } from '../record/service-record.js';
-import type { RolloutPlan, RolloutWish } from '../rollout/plan.js';
+import type { Cause, RolloutPlan, RolloutWish } from '../rollout/plan.js';
 import type { Rollouts } from '../rollout/rollouts.js';
 import type { Deployments } from './deployments.js';
 
@@ -20,6 +20,9 @@ export interface OperatorOptions {
   readonly plan: (wish: RolloutWish) => RolloutPlan;
   readonly serves: (domain: string) => boolean;
 }
+
+/** What the host does by itself is no rollout that an operator could end. */
+const REPEATED: ReadonlySet<Cause> = new Set(['boot', 'refresh', 'quarantine']);
 
 /** What a person may order of this host, and ask it. */
 export class Operator implements Operations, Inspections {
@@ -63,7 +66,8 @@ export class Operator implements Operations, Inspections {
       const { deployments, record } = this.#options;
       const deployment = deployments.find(domain);
       const bundle = deployment?.order.bundles.find(({ manifest }) => manifest.domain === domain);
-      if (deployment !== undefined && bundle !== undefined && version === undefined) {
+      const isNew = deployment !== undefined && !REPEATED.has(deployment.order.cause);
+      if (isNew && bundle !== undefined && version === undefined) {
         deployment.end(makeFinding('BEDS_ROLLOUT_ROLLED_BACK'));
         record.setPaused(domain, false);
         return receipt(bundle, 'is taken out again');
@@ -117,8 +121,15 @@ export class Operator implements Operations, Inspections {
       const words = `Nothing in quarantine is named ${name}: give a hash, its first six digits or more, or a domain.`;
       return Promise.reject(rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_VERSION', words));
     }
+    const { deployments, rollouts } = this.#options;
+    const withheld = new Set(lifted.map(({ domain }) => domain).filter((domain) => rollouts.table.isWithheld(domain)));
+    // Nothing else may serve there: whoever lifts it wants it back.
+    for (const domain of withheld) deployments.goBack(domain, 'rollback');
     return Promise.resolve(
-      lifted.map(({ domain, version, hash }) => ({ domain, version, hash, words: 'may be deployed again' })),
+      lifted.map(({ domain, version, hash }) => {
+        const words = withheld.has(domain) ? 'is allowed again; its domain serves again' : 'may be deployed again';
+        return { domain, version, hash, words };
+      }),
     );
   }
 

@@ -54,7 +54,13 @@ interface Memory {
 }
 
 /** Who decides about a domain from then on; the other causes leave that as it was. */
-const ORIGINS: Partial<Record<Cause, Origin>> = { drop: 'directory', deploy: 'deploy' };
+const ORIGINS: Partial<Record<Cause, Origin>> = {
+  drop: 'directory',
+  deploy: 'deploy',
+  // What was gone back to is not what lies in the directory; whoever tidies up there must not end it.
+  rollback: 'deploy',
+  quarantine: 'deploy',
+};
 
 /** Which version of which domain serves, and everything that may change it: what lies in the plugin directory, operators, harm. */
 export class VersionControl {
@@ -142,7 +148,7 @@ export class VersionControl {
   }
 
   #openDeployments(shadows: ShadowBoard): Deployments {
-    const { config, prober, rollouts, board, onTransition } = this.#options;
+    const { config, prober, rollouts, board, log, onTransition } = this.#options;
     const { record, quarantine, ledger } = this.#memory;
     return new Deployments({
       ...{ settings: config.rollout, rollouts, observer: this.#observer, shadows, quarantine, record, onTransition },
@@ -160,10 +166,14 @@ export class VersionControl {
         return breakingFindings(joinCallers(compareManifests(live, manifest), manifest.domain, ledger));
       },
       onActive: ({ manifest: { domain, version }, hash }, cause) => {
-        record.confirm(domain, { hash, version }, ORIGINS[cause]);
+        // What a start serves was confirmed before, or stands in for what was.
+        if (cause !== 'boot') record.confirm(domain, { hash, version }, ORIGINS[cause]);
       },
       onWithdrawn: (domain) => {
         board.forgetCandidate(domain);
+      },
+      onUnseen: (domain) => {
+        log.warn({ domain }, `${domain} serves from the stage; its bundle is no longer in the plugin directory`);
       },
     });
   }

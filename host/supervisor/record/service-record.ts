@@ -10,7 +10,7 @@ export interface ServedVersion {
   readonly at: string;
 }
 
-/** Who decides about a domain: what lies in the plugin directory, or what an operator deployed. */
+/** Who decided about a domain: what lies in the plugin directory, or what was ordered, by an operator or after harm. */
 export type Origin = 'directory' | 'deploy';
 
 export interface DomainRecord {
@@ -39,7 +39,7 @@ type State = z.output<typeof schema>;
 
 const EMPTY: DomainRecord = { served: [], isServed: false, origin: 'directory', paused: false };
 
-/** What a host remembers over a restart: which versions served, and what it last saw in the plugin directory. */
+/** What a host remembers over a restart: which versions served, and what of the plugin directory is done with. */
 export class ServiceRecord {
   readonly #file: StateFile<State>;
   readonly #keepVersions: number;
@@ -88,7 +88,7 @@ export class ServiceRecord {
     if (this.of(domain).paused !== paused) this.#put(domain, { ...this.of(domain), paused });
   }
 
-  /** The bytes that an entry of the plugin directory had when it was last seen, by this host or the one before it. */
+  /** The bytes that an entry of the plugin directory had when its domain was last decided, by this host or the one before it. */
   entry(name: string): string | undefined {
     const { entries } = this.#file.value;
     return Object.hasOwn(entries, name) ? entries[name] : undefined;

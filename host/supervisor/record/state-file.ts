@@ -41,9 +41,7 @@ export class StateFile<T> {
   set(value: T): void {
     this.#value = value;
     this.#isDirty = true;
-    this.#writing ??= this.#writeAll().finally(() => {
-      this.#writing = undefined;
-    });
+    this.#writing ??= this.#writeAll();
   }
 
   /** Resolves when nothing waits to be written. */
@@ -58,6 +56,8 @@ export class StateFile<T> {
         publishFault({ where: 'state file', error: unwritable(cause) });
       });
     }
+    // n.b. in the same turn as the last look at the mark: what is set in between would never be written.
+    this.#writing = undefined;
   }
 
   async #write(text: string): Promise<void> {

@@ -103,9 +103,13 @@ export class Rollouts {
     });
   }
 
-  /** Makes prepared versions or candidates serve their domains, together. Resolves with how long the flip took. */
-  activate(sources: readonly GenerationSource[]): Promise<{ readonly flipMs: number }> {
+  /**
+   * Makes prepared versions or candidates serve their domains, together. Resolves with how long the flip took; rejects, and
+   * nothing has changed, when `signal` said before it that a newer version came.
+   */
+  activate(sources: readonly GenerationSource[], signal: AbortSignal): Promise<{ readonly flipMs: number }> {
     return this.#options.lock.run(async () => {
+      signal.throwIfAborted();
       const previous = sources.flatMap(({ manifest }) => this.#table.live.get(manifest.domain)?.source ?? []);
       for (const source of sources) this.#table.setLive(source);
       // Before the flip: a thread without requests reports the old version drained together with its answer.
@@ -120,6 +124,16 @@ export class Rollouts {
           publishFault({ where: 'queues of a version that took over', error });
         });
       return { flipMs };
+    });
+  }
+
+  /** Lets the requests of a domain wait in its queues, where `source` serves it, until another takes over or it is withheld. */
+  hold({ id, manifest: { domain } }: GenerationSource): Promise<void> {
+    return this.#options.lock.run(async () => {
+      if (this.#table.live.get(domain)?.source.id !== id || !this.#consumed.delete(domain)) return;
+      const pool = this.#options.pool();
+      const options = { timeoutMs: this.#options.config.plugins.prepareTimeoutMs, group: pool.groupOf(domain) };
+      for (const queue of this.#queues(domain)) await pool.broadcast({ kind: 'cancel', queue }, options);
     });
   }
 
