@@ -258,6 +258,10 @@ export class Deployments implements DropHandlers {
   async #run(deployment: Deployment): Promise<void> {
     await deployment.run();
     this.#unfinished.delete(deployment);
+    // It is neither on its way any more nor observed, and nothing more is to come of it.
+    if (deployment.isAbandoned && !deployment.isRefused) {
+      for (const domain of deployment.domains) this.#options.onWithdrawn(domain);
+    }
     if (deployment.isRefused || deployment.order.cause === 'quarantine') this.#fallBack(deployment);
   }
 

@@ -55,10 +55,13 @@ function judgeErrors(candidate: Outcome, active: Outcome, settings: GuardSetting
     const words = `${share(own, candidate.requests)} of its requests failed.`;
     return makeFinding('BEDS_ROLLOUT_GUARD_ERRORS', words);
   }
-  const classes = Object.entries(candidate.failures).map(([status, failed]) =>
-    worse(`ended as '${status}'`, failed, active.failures[status as ErrorStatus] ?? 0),
+  const failed = worse('failed', own, ownFailures(active));
+  // How many mistakes of callers are usual only the serving version can tell.
+  if (failed !== undefined || active.requests < settings.guardMinRequests) return failed;
+  const classes = Object.entries(candidate.failures).map(([status, count]) =>
+    worse(`ended as '${status}'`, count, active.failures[status as ErrorStatus] ?? 0),
   );
-  return worse('failed', own, ownFailures(active)) ?? classes.find((finding) => finding !== undefined);
+  return classes.find((finding) => finding !== undefined);
 }
 
 function judgeLatency(candidate: Outcome, active: Outcome, settings: GuardSettings): Finding | undefined {
