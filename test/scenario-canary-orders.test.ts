@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { writeBundle } from './support/bundles.js';
+import { type CanaryHost, FAILS, noteVersion, startCanaryHost } from './support/canary.js';
+import { Crowd, type CrowdRequest } from './support/crowd.js';
+import { eventually } from './support/host.js';
+import { notesBundle } from './support/notes-domain.js';
+import { sharedServices } from './support/services.js';
+
+const services = await sharedServices(['rabbitmq', 'mariadb']);
+const TEST_MS = 60_000;
+const OBSERVED = { canaryPercent: 50, forMs: 60_000 };
+const OBSERVED_BY_DEFAULT = { canaryPercent: 50, canaryForMs: 60_000 };
+
+const failuresOf = (crowd: Crowd): readonly CrowdRequest[] => crowd.seen.filter(({ failure }) => failure !== undefined);
+
+/** States that a version went through, in order. */
+function statesOf({ host }: CanaryHost, version: string): readonly string[] {
+  return host.transitions().flatMap((line) => (line.version === version ? [line.state] : []));
+}
+
+async function onlyAnswers(crowd: Crowd, version: string): Promise<void> {
+  const count = crowd.seen.length;
+  await crowd.more(150);
+  const since = crowd.seen.slice(count).filter(({ askedAt }) => askedAt > (crowd.seen[count]?.answeredAt ?? 0));
+  assert.deepEqual([...new Set(since.map(({ reply }) => reply?.by.version))], [version]);
+}
+
+void describe('a canary under orders', { timeout: TEST_MS * 10 }, () => {
+  void it('takes over at once when it is promoted', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, bed.host);
+    await bed.operate.deploy([noteVersion('1.1.0')], OBSERVED);
+    await bed.observed('1.1.0');
+    await bed.operate.accepted('promote');
+    await bed.reached('1.1.0', 'active', 3_000);
+    await onlyAnswers(crowd, '1.1.0');
+    await crowd.stop();
+    assert.deepEqual(failuresOf(crowd), []);
+    crowd.assertVersionsWereRouted(bed.host.transitions());
+  });
+
+  void it('is out again, and not quarantined, when it is rolled back; and may come again', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, bed.host);
+    const next = noteVersion('1.1.0');
+    await bed.operate.deploy([next], OBSERVED);
+    await bed.observed('1.1.0');
+    await bed.operate.accepted('rollback');
+    const { findings = [] } = await bed.reached('1.1.0', 'rejected', 3_000);
+    assert.deepEqual(
+      findings.map(({ code }) => code),
+      ['BEDS_ROLLOUT_ROLLED_BACK'],
+    );
+    await onlyAnswers(crowd, '1.0.0');
+    assert.equal(await bed.operate.canary(), undefined);
+    await bed.operate.deploy([next]);
+    await bed.reached('1.1.0', 'active');
+    await crowd.stop();
+    assert.deepEqual(failuresOf(crowd), []);
+    crowd.assertVersionsWereRouted(bed.host.transitions());
+  });
+
+  void it('keeps its share while it is paused, and the guards still act', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, bed.host, { asks: [{ domain: 'notes', op: 'version', payload: {} }] });
+    const later = `if (globalThis.isBroken ??= false) throw new Error('broken'); return VERSION;`;
+    const breaks = { mode: 'read', run: 'globalThis.isBroken = true; return null;' } as const;
+    await bed.operate.deploy([noteVersion('1.1.0', later, { operations: { breaks } })], {
+      ...OBSERVED,
+      forMs: 1_500,
+    });
+    await bed.observed('1.1.0');
+    await bed.operate.accepted('pause');
+    await delay(2_500);
+    const paused = await bed.operate.view();
+    assert.deepEqual([paused.canary?.hold, paused.canary?.percent, paused.paused], [true, 50, true]);
+    const client = await bed.host.connectClient({ name: 'breaker' });
+    const broken = async (session: number): Promise<unknown> =>
+      client.request({
+        ...({ v: 1, id: `b-${String(session)}`, domain: 'notes', op: 'breaks', payload: {} } as const),
+        meta: { client: 'breaker', session: String(session) },
+      });
+    for (let session = 0; session < 60; session += 1) await broken(session);
+    const { findings = [] } = await bed.reached('1.1.0', 'quarantined');
+    assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
+    await crowd.stop();
+  });
+
+  void it('waits for its promotion when it was deployed to hold', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, bed.host);
+    await bed.operate.deploy([noteVersion('1.1.0')], { canaryPercent: 50, forMs: 300, hold: true });
+    await bed.observed('1.1.0');
+    await delay(1_500);
+    const canary = await bed.operate.canary();
+    assert.deepEqual([canary?.hold, canary?.percent, canary?.elapsedMs], [true, 50, 0]);
+    await bed.operate.accepted('promote');
+    await bed.reached('1.1.0', 'active', 3_000);
+    await crowd.stop();
+    assert.deepEqual(failuresOf(crowd), []);
+  });
+
+  void it('gives way to a newer drop, and ends when its own file is removed', async (t) => {
+    const bed = await startCanaryHost(t, { services, rollout: OBSERVED_BY_DEFAULT });
+    const { pluginsDirectory } = bed.host;
+    const crowd = await Crowd.start(t, bed.host);
+    await writeBundle(pluginsDirectory, noteVersion('1.1.0', undefined, { name: 'first.mjs' }));
+    await bed.observed('1.1.0');
+    await writeBundle(pluginsDirectory, noteVersion('1.2.0', undefined, { name: 'second.mjs' }));
+    await bed.observed('1.2.0');
+    assert.equal((await bed.operate.canary())?.version, '1.2.0');
+    await bed.reached('1.1.0', 'retired');
+    await rm(join(pluginsDirectory, 'second.mjs'));
+    await bed.reached('1.2.0', 'retired');
+    await onlyAnswers(crowd, '1.0.0');
+    const view = await bed.operate.view();
+    assert.deepEqual([view.live?.version, view.canary, view.candidate], ['1.0.0', undefined, undefined]);
+    for (const version of ['1.1.0', '1.2.0']) assert.equal(statesOf(bed, version).includes('active'), false);
+    await crowd.stop();
+    assert.deepEqual(failuresOf(crowd), []);
+    crowd.assertVersionsWereRouted(bed.host.transitions());
+  });
+
+  void it('is served by a thread that joins meanwhile', async (t) => {
+    const spin = { mode: 'write', run: 'for (;;);' } as const;
+    const tasks = notesBundle({ domain: 'tasks', name: 'tasks.mjs', operations: { spin } });
+    const config = { supervisor: { drainTimeoutMs: 5_000, stallTimeoutMs: 1_000 } };
+    const bed = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0'), tasks], config });
+    const crowd = await Crowd.start(t, bed.host, { clients: 20, pauseMs: 20 });
+    await bed.operate.deploy([noteVersion('1.1.0')], OBSERVED);
+    await bed.observed('1.1.0');
+    const client = await bed.host.connectClient({ name: 'spinner' });
+    const channel = await bed.host.plainChannel();
+    await assert.rejects(client.domain('tasks').call('spin', {}, { deadlineMs: 5_000 }));
+    await bed.host.logged('a thread ended', ({ msg }) => msg === 'broker thread ended; it is replaced');
+    await eventually('two threads consume', async () => {
+      const queue = await channel.checkQueue(`${bed.host.prefix}.req.notes.read`);
+      return queue.consumerCount === 2;
+    });
+    const before = crowd.seen.length;
+    await crowd.more(300);
+    const versions = new Set(crowd.seen.slice(before).map(({ reply }) => reply?.by.version));
+    assert.deepEqual([...versions].sort(), ['1.0.0', '1.1.0']);
+    assert.equal((await bed.operate.canary())?.version, '1.1.0');
+    await bed.operate.accepted('promote');
+    await bed.reached('1.1.0', 'active');
+    await onlyAnswers(crowd, '1.1.0');
+    await crowd.stop();
+    assert.deepEqual(failuresOf(crowd), []);
+  });
+
+  void it('ends cleanly with its host, which serves what was confirmed when it starts again', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, bed.host);
+    await bed.operate.deploy([noteVersion('1.1.0', FAILS)], { canaryPercent: 1, forMs: 60_000 });
+    await bed.observed('1.1.0');
+    await crowd.more(50);
+    await crowd.stop();
+    const stoppingAtMs = performance.now();
+    await bed.host.host.stop();
+    assert.ok(performance.now() - stoppingAtMs < 8_000);
+    assert.deepEqual(
+      bed.host.log.filter(({ level }) => level === 'error'),
+      [],
+    );
+    await bed.host.startAgain();
+    await eventually('it serves', async () => (await bed.operate.view()).live?.version === '1.0.0');
+    const view = await bed.operate.view();
+    assert.deepEqual([view.canary, view.candidate], [undefined, undefined]);
+  });
+});
