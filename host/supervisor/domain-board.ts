@@ -31,6 +31,13 @@ export class DomainBoard {
     this.#candidates.delete(domain);
   }
 
+  /** The version is on its way no more; that one was refused is still of interest. */
+  forgetUnfinished(domain: string, hash: string): void {
+    const candidate = this.#candidates.get(domain);
+    const isRefused = candidate?.state === 'rejected' || candidate?.state === 'quarantined';
+    if (candidate?.hash === hash && !isRefused) this.#candidates.delete(domain);
+  }
+
   /** What of its database does not fit the version that serves any more; none when all of it does. */
   noteDegraded(domain: string, findings: readonly Finding[]): void {
     if (findings.length === 0) this.#degraded.delete(domain);

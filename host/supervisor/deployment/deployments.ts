@@ -16,6 +16,8 @@ export interface DeploymentsOptions extends Omit<DeploymentDeps, 'isPaused' | 'n
   readonly serves: (domain: string) => boolean;
   /** What did not serve is no longer in the plugin directory; `domain` is the entry's name where the bundle named none. */
   readonly onWithdrawn: (domain: string) => void;
+  /** Something newer came before it served or was refused. */
+  readonly onAbandoned: (domain: string, hash: string) => void;
   /** A domain serves from the stage though its bundle went from the plugin directory while the host was down. */
   readonly onUnseen: (domain: string) => void;
 }
@@ -260,7 +262,7 @@ export class Deployments implements DropHandlers {
     this.#unfinished.delete(deployment);
     // It is neither on its way any more nor observed, and nothing more is to come of it.
     if (deployment.isAbandoned && !deployment.isRefused) {
-      for (const domain of deployment.domains) this.#options.onWithdrawn(domain);
+      for (const { manifest, hash } of deployment.order.bundles) this.#options.onAbandoned(manifest.domain, hash);
     }
     if (deployment.isRefused || deployment.order.cause === 'quarantine') this.#fallBack(deployment);
   }

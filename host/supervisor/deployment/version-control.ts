@@ -172,6 +172,9 @@ export class VersionControl {
       onWithdrawn: (domain) => {
         board.forgetCandidate(domain);
       },
+      onAbandoned: (domain, hash) => {
+        board.forgetUnfinished(domain, hash);
+      },
       onUnseen: (domain) => {
         log.warn({ domain }, `${domain} serves from the stage; its bundle is no longer in the plugin directory`);
       },

@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { RowDataPacket } from 'mysql2/promise';
+import { type CanaryHost, FAILS, noteVersion, startCanaryHost } from './support/canary.js';
+import { Crowd, type CrowdRequest } from './support/crowd.js';
+import { eventually } from './support/host.js';
+import { median } from './support/load.js';
+import { sharedServices } from './support/services.js';
+
+const services = await sharedServices(['rabbitmq', 'mariadb']);
+const TEST_MS = 60_000;
+
+const failuresOf = (crowd: Crowd): readonly CrowdRequest[] => crowd.seen.filter(({ failure }) => failure !== undefined);
+const tookMs = ({ askedAt, answeredAt }: CrowdRequest): number => answeredAt - askedAt;
+
+async function rowCount({ host }: CanaryHost): Promise<number> {
+  const [rows] = await host.dba.query<RowDataPacket[]>('SELECT COUNT(*) AS n FROM note');
+  return Number(rows[0]?.['n']);
+}
+
+void describe('a shadow', { timeout: TEST_MS * 4 }, () => {
+  void it('answers copies that callers never notice, and its differences are in the history', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, bed.host);
+    await crowd.more(300);
+    const alone = crowd.seen.length;
+    const other = 'await new Promise((go) => setTimeout(go, 200)); return { version: VERSION };';
+    await bed.operate.deploy([noteVersion('1.1.0', other)], { canaryPercent: 0, shadowPercent: 100, forMs: 3_000 });
+    const { time: beganAt } = await bed.observed('1.1.0');
+    await eventually('copies are compared', async () => ((await bed.operate.canary())?.shadow?.compared ?? 0) > 20);
+    const { time: activeAt, findings = [] } = await bed.reached('1.1.0', 'active', 20_000);
+    await crowd.stop();
+    const beside = crowd.seen.filter(({ askedAt, answeredAt }) => askedAt > beganAt && answeredAt < activeAt - 100);
+    assert.ok(beside.length > 50);
+    assert.deepEqual([...new Set(beside.map(({ reply }) => reply?.by.version))], ['1.0.0']);
+    const [beforeMs, besideMs] = [crowd.seen.slice(0, alone), beside].map((some) => median(some.map(tookMs)));
+    t.diagnostic(`median ${String(beforeMs)} ms without and ${String(besideMs)} ms with copies`);
+    assert.ok((besideMs ?? Infinity) < (beforeMs ?? 0) + 50, 'nobody waits for the copy');
+    assert.deepEqual(failuresOf(crowd), []);
+    const [finding] = findings;
+    assert.equal(finding?.code, 'BEDS_ROLLOUT_SHADOW_DIFFERENT');
+    assert.match(finding.message, /^version answered \{version: string\} where the version before answered string \(/);
+    const entry = (await bed.operate.history()).find(({ version, state }) => version === '1.1.0' && state === 'active');
+    assert.deepEqual(entry?.findings, findings);
+  });
+
+  void it('whose copies fail goes into quarantine, though no caller met it', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, bed.host);
+    await bed.operate.deploy([noteVersion('1.1.0', FAILS)], { shadowPercent: 100, forMs: 60_000 });
+    const { findings = [] } = await bed.reached('1.1.0', 'quarantined', 20_000);
+    assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
+    assert.match(findings[0].message, /copies of reads failed/);
+    await crowd.stop();
+    assert.deepEqual(failuresOf(crowd), []);
+    assert.deepEqual(crowd.by('1.1.0'), []);
+  });
+
+  void it('gets no writes', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const create = { domain: 'notes', op: 'create', payload: { text: 'once' } };
+    const crowd = await Crowd.start(t, bed.host, { asks: [create, { domain: 'notes', op: 'version', payload: {} }] });
+    await bed.operate.deploy([noteVersion('1.1.0')], { shadowPercent: 100, forMs: 1_500 });
+    await bed.observed('1.1.0');
+    await eventually('copies are compared', async () => ((await bed.operate.canary())?.shadow?.compared ?? 0) > 0);
+    await bed.reached('1.1.0', 'active');
+    await crowd.stop();
+    await delay(300);
+    assert.deepEqual(failuresOf(crowd), []);
+    const created = crowd.seen.filter(({ reply }) => reply?.ok === true && typeof reply.data === 'object');
+    assert.equal(await rowCount(bed), created.length);
+  });
+});
+
+void describe('two domains of one deploy', { timeout: TEST_MS * 4 }, () => {
+  const task = (version: string, run?: string): ReturnType<typeof noteVersion> =>
+    noteVersion(version, run, { domain: 'tasks', name: 'tasks.mjs' });
+  const BOTH = ['notes', 'tasks'].map((domain) => ({ domain, op: 'version', payload: {} }));
+  const serve = (t: Parameters<typeof startCanaryHost>[0]): Promise<CanaryHost> =>
+    startCanaryHost(t, { services, serving: [noteVersion('1.0.0'), task('1.0.1')] });
+
+  void it('take over together, in one flip', async (t) => {
+    const bed = await serve(t);
+    const crowd = await Crowd.start(t, bed.host, { asks: BOTH });
+    await bed.operate.deploy([noteVersion('1.1.0'), task('1.1.1')]);
+    const [notes, tasks] = [await bed.reached('1.1.0', 'active'), await bed.reached('1.1.1', 'active')];
+    assert.ok(notes['flipMs'] !== undefined && notes['flipMs'] === tasks['flipMs'], 'one flip');
+    await crowd.more(100);
+    await crowd.stop();
+    assert.deepEqual(failuresOf(crowd), []);
+    crowd.assertVersionsWereRouted(bed.host.transitions());
+  });
+
+  void it('stay as they are when one of them is refused', async (t) => {
+    const bed = await serve(t);
+    const crowd = await Crowd.start(t, bed.host, { asks: BOTH });
+    await bed.operate.deploy([
+      noteVersion('1.1.0'),
+      noteVersion('1.1.1', undefined, { domain: 'tasks', body: { selfTest: `throw new Error('no');` } }),
+    ]);
+    const [notes, tasks] = [await bed.reached('1.1.0', 'rejected'), await bed.reached('1.1.1', 'rejected')];
+    assert.deepEqual(
+      notes.findings?.map(({ code }) => code),
+      ['BEDS_ROLLOUT_TOGETHER'],
+    );
+    assert.notEqual(tasks.findings?.[0]?.code, 'BEDS_ROLLOUT_TOGETHER');
+    await crowd.more(100);
+    await crowd.stop();
+    assert.deepEqual(crowd.by('1.1.0').concat(crowd.by('1.1.1')), []);
+    assert.deepEqual(failuresOf(crowd), []);
+  });
+
+  void it('are canaries together: a caller is on the same side of both', async (t) => {
+    const bed = await serve(t);
+    const crowd = await Crowd.start(t, bed.host, { asks: BOTH, clients: 30, pauseMs: 60 });
+    await bed.operate.deploy([noteVersion('1.1.0'), task('1.1.1')], { canaryPercent: 40, forMs: 60_000, hold: true });
+    await bed.observed('1.1.0');
+    const { time } = await bed.observed('1.1.1');
+    await crowd.more(400);
+    for (const domain of ['notes', 'tasks']) assert.equal((await bed.operate.canary(domain))?.percent, 40);
+    await bed.operate.accepted('promote', 'tasks');
+    const { time: activeAt } = await bed.reached('1.1.1', 'active');
+    await bed.reached('1.1.0', 'active');
+    await crowd.stop();
+    const observed = crowd.seen.filter(({ askedAt, answeredAt }) => askedAt > time && answeredAt < activeAt - 200);
+    const sides = new Map<string, Set<boolean>>();
+    for (const { client, reply } of observed) {
+      const isCandidate = reply?.by.version?.startsWith('1.1.') === true;
+      sides.set(client, (sides.get(client) ?? new Set()).add(isCandidate));
+    }
+    const mixed = [...sides].filter(([, seen]) => seen.size > 1);
+    const inside = [...sides.values()].filter((seen) => seen.has(true)).length;
+    t.diagnostic(`${String(inside)} of ${String(sides.size)} callers were on the side of the canaries`);
+    assert.deepEqual(mixed, []);
+    assert.ok(inside > 0 && inside < sides.size);
+    assert.deepEqual(failuresOf(crowd), []);
+    crowd.assertVersionsWereRouted(bed.host.transitions());
+  });
+
+  void it('go together when one of the canaries does harm', async (t) => {
+    const bed = await serve(t);
+    const crowd = await Crowd.start(t, bed.host, { asks: BOTH });
+    await bed.operate.deploy([noteVersion('1.1.0'), task('1.1.1', FAILS)], { canaryPercent: 50, forMs: 60_000 });
+    const harmful = await bed.reached('1.1.1', 'quarantined', 20_000);
+    const other = await bed.reached('1.1.0', 'rejected');
+    assert.equal(harmful.findings?.[0]?.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
+    assert.equal(other.findings?.[0]?.code, 'BEDS_ROLLOUT_TOGETHER');
+    await crowd.stop();
+    assert.ok(failuresOf(crowd).every(({ domain }) => domain === 'tasks'));
+    crowd.assertVersionsWereRouted(bed.host.transitions());
+  });
+});
