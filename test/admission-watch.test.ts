@@ -238,7 +238,8 @@ describe('a drop is refused', () => {
     await writeFile(join(path, 'extra.txt'), '');
     assert.deepEqual(await record.codesAt(1), ['FILE_EXTRA']);
     for (const name of ['a', 'b', 'c']) await writeFile(join(path, name), '');
-    assert.deepEqual(await record.codesAt(2), ['TOO_MANY_FILES']);
+    // n.b. in between, what was refused by the name of its domain is withdrawn: too many files are not read.
+    assert.deepEqual(await record.codesAt(3), ['TOO_MANY_FILES']);
   });
 
   it('when it is a link, a pipe, has a second name, an odd name, or is open to everyone', async (t) => {

@@ -57,7 +57,7 @@ const NOTES: DomainView = {
   paused: true,
   kept: [{ version: '0.9.0', hash: HASH.old, at: SINCE }],
   strikes: [{ version: '1.0.0', hash: HASH.live, count: 2, last: SINCE }],
-  left: [{ version: '0.9.0', generation: 1, kinds: { Timeout: 2, TCPSocketWrap: 1 } }],
+  left: [{ version: '0.9.0', generation: 1, left: { timers: 2, intervals: 0, immediates: 1 } }],
 };
 
 describe('a quantity on the command line', () => {
@@ -319,7 +319,7 @@ describe('what operators are shown', () => {
       /^notes 1\.0\.0 is degraded on a:\n {2}BEDS_X_COLUMN: notes_all\.text is gone\n {4}Ask the DBA\.$/m,
       /^a: notes may be rolled back to 0\.9\.0 \(aaaaaaaaaaaa\)$/m,
       /^a: notes 1\.0\.0 \(bbbbbbbbbbbb\) ended 2 broker threads, last at 2026/m,
-      /^a: notes 0\.9\.0 \(generation 1\) left behind when it retired: 2 Timeout, 1 TCPSocketWrap$/m,
+      /^a: notes 0\.9\.0 \(generation 1\) left behind when it retired: 2 timers, 1 immediate$/m,
       /^notes 0\.7\.0 is rejected, since .*:\n {2}BEDS_X_REFUSED: refused$/m,
       /^notes 0\.8\.0 \(dddddddddddd\) is quarantined on a, .*\n {2}BEDS_ROLLOUT_STRIKES: why\n.*lift dddddddddddd/m,
     ];

@@ -13,6 +13,7 @@ export const COMMANDS: CommandRegistry = new Map([
   ['pause', async (): Promise<Command> => (await import('./commands/pause.js')).pauseCommand],
   ['retire', async (): Promise<Command> => (await import('./commands/retire.js')).retireCommand],
   ['history', async (): Promise<Command> => (await import('./commands/history.js')).historyCommand],
+  ['metrics', async (): Promise<Command> => (await import('./commands/metrics.js')).metricsCommand],
   ['diff', async (): Promise<Command> => (await import('./commands/diff.js')).diffCommand],
   ['quarantine', async (): Promise<Command> => (await import('./commands/quarantine.js')).quarantineCommand],
   ['call', async (): Promise<Command> => (await import('./commands/call.js')).callCommand],

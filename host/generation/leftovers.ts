@@ -17,6 +17,10 @@ export function addLeftovers(a: Leftovers, b: Leftovers): Leftovers {
   };
 }
 
+export function isNothing({ timers, intervals, immediates }: Leftovers): boolean {
+  return timers + intervals + immediates === 0;
+}
+
 /** `2 intervals, 1 timer`; empty where nothing was left. */
 export function describeLeftovers(left: Leftovers): string {
   const words = { intervals: 'interval', timers: 'timer', immediates: 'immediate' } as const;

@@ -1,14 +1,20 @@
 import type { Finding } from '../generation/contract.js';
-import type { DomainView, VersionView } from './operate/views.js';
+import type { Leftovers } from '../generation/leftovers.js';
+import type { DomainView, LeftView, VersionView } from './operate/views.js';
+
+/** Retired generations that left something behind, of each domain: enough to see that it goes on. */
+const MOST_LEFT = 5;
 
 /** Which version of which domain is live, and why one is not. */
 export class DomainBoard {
   readonly #live = new Map<string, VersionView>();
   readonly #candidates = new Map<string, VersionView>();
+  readonly #left = new Map<string, readonly LeftView[]>();
   readonly #degraded = new Map<string, readonly Finding[]>();
 
   /** Takes note of a change of state of a version. */
-  note(domain: string, view: Omit<VersionView, 'since'>): void {
+  note(domain: string, { left, ...view }: Omit<VersionView, 'since'> & { readonly left?: Leftovers }): void {
+    if (left !== undefined) this.#noteLeft(domain, { version: view.version, generation: view.generation ?? 0, left });
     const entry: VersionView = { ...view, since: new Date().toISOString() };
     const live = this.#live.get(domain);
     if (view.state === 'active') {
@@ -24,6 +30,10 @@ export class DomainBoard {
     } else {
       this.#candidates.set(domain, entry);
     }
+  }
+
+  #noteLeft(domain: string, view: LeftView): void {
+    this.#left.set(domain, [...(this.#left.get(domain) ?? []), view].slice(-MOST_LEFT));
   }
 
   /** The refused or unfinished version is of no interest any more. */
@@ -45,16 +55,18 @@ export class DomainBoard {
   }
 
   views(): readonly DomainView[] {
-    const names = [...new Set([...this.#live.keys(), ...this.#candidates.keys()])].sort();
+    const names = [...new Set([...this.#live.keys(), ...this.#candidates.keys(), ...this.#left.keys()])].sort();
     return names.map((domain) => {
       const live = this.#live.get(domain);
       const candidate = this.#candidates.get(domain);
       const degraded = this.#degraded.get(domain);
+      const left = this.#left.get(domain);
       return {
         domain,
         ...(live === undefined ? {} : { live }),
         ...(candidate === undefined ? {} : { candidate }),
         ...(degraded === undefined ? {} : { degraded }),
+        ...(left === undefined ? {} : { left }),
       };
     });
   }

@@ -2,6 +2,7 @@ import { mkdir, open, readFile, rename, writeFile, type FileHandle } from 'node:
 import { join } from 'node:path';
 import { admissionErrors } from '../errors/admission.js';
 import type { Finding } from '../generation/contract.js';
+import type { Leftovers } from '../generation/leftovers.js';
 import type { Cause } from './rollout/plan.js';
 import { LIFECYCLE_STATES, type LifecycleState } from '../generation/lifecycle.js';
 
@@ -16,6 +17,8 @@ export interface HistoryEntry {
   readonly state: LifecycleState;
   readonly cause?: Cause;
   readonly findings?: readonly Finding[];
+  /** Of `retired`: what the version had not ended by itself, on all threads. */
+  readonly left?: Leftovers;
   /** Milliseconds since the bytes were complete. */
   readonly ms?: number;
 }
@@ -37,6 +40,8 @@ export interface History {
 
 const FILE = 'history.jsonl';
 const KEEP_PER_DOMAIN = 200;
+/** What is refused may be named after any file: many names must not fill memory. */
+const KEEP_IN_ALL = 20_000;
 /** Compaction waits until this many more lines than are kept have come together. */
 const SLACK = 200;
 
@@ -134,7 +139,7 @@ function newestOf(entries: readonly HistoryEntry[], count: number): HistoryEntry
     seen.set(domain, rank);
     return rank <= count;
   });
-  return newestFirst.reverse();
+  return newestFirst.slice(0, KEEP_IN_ALL).reverse();
 }
 
 function parseLine(line: string): HistoryEntry[] {

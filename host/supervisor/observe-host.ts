@@ -10,6 +10,7 @@ import type { Log } from '../observe/log.js';
 import type { Transition } from './deployment/transition.js';
 import type { DomainBoard } from './domain-board.js';
 import type { History } from './history.js';
+import type { HostMetrics } from './metrics/host-metrics.js';
 
 /** Brings what happens on the supervisor's own thread into the log, until the returned function is called. */
 export function observeHost(log: Log): () => void {
@@ -34,20 +35,22 @@ export interface TransitionSinks {
   readonly log: Log;
   readonly board: DomainBoard;
   readonly history: History | undefined;
+  readonly metrics: HostMetrics;
 }
 
 /** One change of state: on the board, in the durable history, in the log, on the diagnostics channel. */
-export function recordTransitions(transition: Transition, { log, board, history }: TransitionSinks): void {
+export function recordTransitions(transition: Transition, { log, board, history, metrics }: TransitionSinks): void {
   const { domain, generation, cause, flipMs, ...view } = transition;
   board.note(domain, { ...view, ...(generation === undefined ? {} : { generation }) });
   publishLifecycle(transition);
-  log[levelOf(transition.state)](transition, `${domain} ${view.version} ${view.state}`);
+  metrics.transition(transition);
+  log[levelOf(transition)](transition, `${domain} ${view.version} ${view.state}`);
   history?.append({ domain, ...view, ...(cause === undefined ? {} : { cause }) }).catch((error: unknown) => {
     log.error({ err: error }, 'the history could not be written');
   });
 }
 
-function levelOf(state: Transition['state']): 'info' | 'warn' | 'error' {
-  if (state === 'waiting') return 'warn';
+function levelOf({ state, left }: Transition): 'info' | 'warn' | 'error' {
+  if (state === 'waiting' || left !== undefined) return 'warn';
   return state === 'rejected' || state === 'quarantined' ? 'error' : 'info';
 }

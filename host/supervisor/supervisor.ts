@@ -6,12 +6,15 @@ import { keepOpen } from '../adapter/keep-open.js';
 import { AmqpConnection } from '../amqp/connection.js';
 import { makeNames, type Names } from '../amqp/names.js';
 import { Topology } from '../amqp/topology.js';
+import { isNothing } from '../generation/leftovers.js';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../observe/log.js';
 import { openProber, type Prober } from './admission/probe.js';
 import { VersionControl } from './deployment/version-control.js';
 import { DomainBoard } from './domain-board.js';
 import { type History, openHistory } from './history.js';
+import type { HostMetrics } from './metrics/host-metrics.js';
+import { openMetrics } from './metrics/open-metrics.js';
 import { Mutex } from './mutex.js';
 import { nodeName } from './node-name.js';
 import { observeHost, recordTransitions } from './observe-host.js';
@@ -46,6 +49,7 @@ export class Supervisor {
   readonly #drains: Drains;
   readonly #ending = new AbortController();
   readonly #desk: OperatorDesk;
+  readonly #metrics: HostMetrics;
   #model: ChannelModel | undefined;
   #history: History | undefined;
   #versions: VersionControl | undefined;
@@ -67,8 +71,12 @@ export class Supervisor {
     this.#topology = new Topology({ names: this.#names, settings: config.topology }, () => this.#model);
     this.#prober = openProber({ timeoutMs: config.plugins.probeTimeoutMs, memoryMb: config.plugins.probeMemoryMb });
     const brokers = config.roles[config.node.role]?.brokers ?? [];
-    this.#drains = new Drains(({ id: generation, hash, manifest: { domain, version } }, state) => {
-      this.#transition({ domain, version, hash, state, generation });
+    this.#drains = new Drains(({ id: generation, hash, manifest: { domain, version } }, state, left) => {
+      this.#transition({ domain, version, hash, state, generation, ...(isNothing(left) ? {} : { left }) });
+    });
+    this.#metrics = openMetrics({
+      ...{ node: this.node, drains: this.#drains, stores: this.#adapters, board: this.#board },
+      ...{ pool: () => this.#pool, table: () => this.#rollouts.table, versions: () => this.#versions },
     });
     this.#rollouts = new Rollouts({
       ...{ pool: () => this.#pool, topology: this.#topology, names: this.#names, config, brokers },
@@ -79,11 +87,14 @@ export class Supervisor {
       node: this.node,
       brokers,
       onMessage: (thread, message) => {
-        if (message.kind === 'drained') this.#drains.onDrained(message.generation, thread.name);
-        else log[message.level]({ thread: thread.name, ...message.fields }, message.message);
+        if (message.kind === 'drained') {
+          this.#metrics.drained(thread.name, message.tally);
+          this.#drains.onDrained(message.generation, thread.name, message.left);
+        } else log[message.level]({ thread: thread.name, ...message.fields }, message.message);
       },
       onJoin: (thread, group) => this.#rollouts.join(thread, group),
       onLost: (loss) => {
+        this.#metrics.threadEnded(loss.thread, loss.reason);
         // Before its part of a drain ends: the version that drains may be the one to blame.
         const blamed = this.#versions?.threadLost(loss);
         this.#drains.onThreadLost(loss.thread);
@@ -98,6 +109,7 @@ export class Supervisor {
         stores: [...this.#adapters.values()],
         domains: () => this.#board.views(),
         history: () => this.#history?.entries ?? [],
+        metrics: () => this.#metrics.text(),
       },
     });
   }
@@ -118,6 +130,7 @@ export class Supervisor {
       ...{ rollouts: this.#rollouts, drains: this.#drains, board: this.#board, log },
       pluginsDirectory: join(projectRoot, config.plugins.directory),
       onTransition: (transition) => this.#transition(transition),
+      onTallies: (thread, tallies) => this.#metrics.tallies(thread, tallies),
     });
     await this.#versions.start();
     this.#reassert = setInterval(() => {
@@ -144,6 +157,7 @@ export class Supervisor {
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(1_000)));
     await this.#control.close(2_000);
     await this.#history?.close();
+    this.#metrics.close();
     for (const cleanUp of this.#cleanUps) cleanUp();
     this.#options.log.info('stopped');
   }
@@ -163,6 +177,7 @@ export class Supervisor {
   }
 
   #transition(transition: Parameters<typeof recordTransitions>[0]): void {
-    recordTransitions(transition, { log: this.#options.log, board: this.#board, history: this.#history });
+    const { log } = this.#options;
+    recordTransitions(transition, { log, board: this.#board, history: this.#history, metrics: this.#metrics });
   }
 }

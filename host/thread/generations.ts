@@ -23,7 +23,7 @@ export interface GenerationsOptions {
   readonly deadlines: Deadlines;
   readonly prepareTimeoutMs: number;
   readonly drainTimeoutMs: number;
-  readonly onDrained: (generation: number, complete: boolean, left: Leftovers) => void;
+  readonly onDrained: (generation: ServingGeneration, complete: boolean, left: Leftovers) => void;
 }
 
 /** Loads, routes and ends generations in this thread. */
@@ -85,7 +85,7 @@ export class Generations {
     const ending = generation.drained(this.#options.drainTimeoutMs).then(async (complete) => {
       const left = await this.#tearDown(generation);
       this.#options.registry.forget(generation);
-      this.#options.onDrained(generation.id, complete, left);
+      this.#options.onDrained(generation, complete, left);
     });
     this.#ending.add(ending);
     void ending.finally(() => this.#ending.delete(ending));

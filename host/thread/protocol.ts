@@ -1,6 +1,7 @@
 import type { StoreStatus } from '../adapter/contract.js';
 import type { ConnectionState } from '../amqp/connection.js';
 import type { Config } from '../config/schema.js';
+import type { Tally } from '../dispatch/observations.js';
 import type { Suspicion } from '../dispatch/suspects.js';
 import type { GenerationSource } from '../generation/contract.js';
 import type { Leftovers } from '../generation/leftovers.js';
@@ -48,12 +49,13 @@ export type ThreadMessage =
   | { readonly kind: 'ready' }
   | { readonly kind: 'answer'; readonly seq: number; readonly ok: true; readonly value: unknown }
   | { readonly kind: 'answer'; readonly seq: number; readonly ok: false; readonly error: PlainError }
-  /** `left`: what the version had not ended by itself; it is ended. */
+  /** `left`: what the version had not ended by itself; it is ended. `tally`: all that its requests came to. */
   | {
       readonly kind: 'drained';
       readonly generation: number;
       readonly complete: boolean;
       readonly left: Leftovers;
+      readonly tally: Tally;
     }
   | {
       readonly kind: 'log';

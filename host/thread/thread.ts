@@ -78,7 +78,8 @@ export class BrokerThread {
       prepareTimeoutMs: config.plugins.prepareTimeoutMs,
       drainTimeoutMs: config.supervisor.drainTimeoutMs,
       onDrained: (generation, complete, left) => {
-        this.#send({ kind: 'drained', generation, complete, left });
+        const { id, counts } = generation;
+        this.#send({ kind: 'drained', generation: id, complete, left, tally: counts.tally(id) });
       },
     });
     this.#brokers = new Brokers({

@@ -66,7 +66,7 @@ export function makeDataPlane(): DataPlane {
   const generations = new Generations({
     ...{ ...common, host: path, prepareTimeoutMs: 1_000, drainTimeoutMs: 5_000 },
     adapters: new Map([['main', {} as StoreAdapter]]),
-    onDrained: (generation) => drained.push(generation),
+    onDrained: ({ id }) => drained.push(id),
   });
   let asked = 0;
   const ask = ({ redelivered = false, ...request }: Asked): Promise<ReplyEnvelope> => {

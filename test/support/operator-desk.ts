@@ -154,6 +154,7 @@ export async function openDesks(teardown: Teardown, url: string): Promise<TestDe
         pool,
         domains: () => [...control.views.values()],
         history: () => control.entries,
+        metrics: () => Promise.resolve('# TYPE beds_quarantined gauge\nbeds_quarantined{node="' + node + '"} 0\n'),
       },
     });
     await desk.attach(model);

@@ -1,4 +1,5 @@
 import { cliErrors } from '../../errors/cli.js';
+import { describeLeftovers } from '../../generation/leftovers.js';
 import type { HistoryEntry } from '../../supervisor/history.js';
 import { argumentsOf, askOptions, NODE_OPTION } from '../ask-context.js';
 import { askNodes } from '../ask-nodes.js';
@@ -51,9 +52,13 @@ function limitOf({ options }: Pick<CommandContext, 'options'>): number {
 
 export function printHistories(histories: readonly NodeHistory[], out: Output): void {
   const rows = histories.flatMap(({ node, entries }) =>
-    entries.map(({ at, domain, version, state, findings, ms, hash }) => [
+    entries.map(({ at, domain, version, state, findings, left, ms, hash }) => [
       ...[at, node, domain, version, state],
-      ...[findings?.[0]?.code, ms === undefined ? '' : `${ms} ms`, hash.slice(0, 12)],
+      ...[
+        findings?.[0]?.code ?? (left && `left ${describeLeftovers(left)}`),
+        ms === undefined ? '' : `${ms} ms`,
+        hash.slice(0, 12),
+      ],
     ]),
   );
   if (rows.length === 0) out.line('Nothing has happened yet.');

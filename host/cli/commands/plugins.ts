@@ -1,6 +1,7 @@
+import { describeLeftovers } from '../../generation/leftovers.js';
 import type { HistoryEntry } from '../../supervisor/history.js';
 import type { QuarantineView } from '../../supervisor/operate/contract.js';
-import type { DomainView, LeftView, StrikeView } from '../../supervisor/operate/views.js';
+import type { DomainView, HeldView, LeftView, StrikeView } from '../../supervisor/operate/views.js';
 import { argumentsOf, askOptions, NODE_OPTION } from '../ask-context.js';
 import { askNodes } from '../ask-nodes.js';
 import { EXIT, type Command } from '../command.js';
@@ -81,12 +82,13 @@ function printDetails({ node, domains, quarantined, refusals }: NodePlugins, out
   }
 }
 
-function remarks({ kept = [], strikes = [], left = [] }: DomainView): readonly string[] {
+function remarks({ kept = [], strikes = [], left = [], held = [] }: DomainView): readonly string[] {
   const versions = kept.map(({ version, hash }) => `${version} (${hash.slice(0, 12)})`);
   return [
     ...(versions.length === 0 ? [] : [`may be rolled back to ${versions.join(', ')}`]),
     ...strikes.map(strikeText),
     ...left.map(leftText),
+    ...held.map(heldText),
   ];
 }
 
@@ -94,9 +96,14 @@ function strikeText({ version, hash, count, last }: StrikeView): string {
   return `${version} (${hash.slice(0, 12)}) ended ${count} broker thread${count === 1 ? '' : 's'}, last at ${last}`;
 }
 
-function leftText({ version, generation, kinds }: LeftView): string {
-  const things = Object.entries(kinds).map(([kind, count]) => `${count} ${kind}`);
-  return `${version} (generation ${generation}) left behind when it retired: ${things.join(', ')}`;
+function leftText({ version, generation, left }: LeftView): string {
+  return `${version} (generation ${generation}) left behind when it retired: ${describeLeftovers(left)}`;
+}
+
+function heldText({ version, generation, threads, sinceMs }: HeldView): string {
+  const where = `${threads} broker thread${threads === 1 ? '' : 's'}`;
+  const since = `it retired ${Math.round(sinceMs / 1_000)} s ago`;
+  return `${version} (generation ${generation}) is still held in memory by something, in ${where}; ${since}`;
 }
 
 /** The reasons why versions were refused or wait; the newest last. */

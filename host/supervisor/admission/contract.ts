@@ -42,7 +42,7 @@ export interface DropHandlers {
   refused(drop: RefusedDrop, findings: readonly Finding[]): void;
   /** A complete entry disappeared and was not replaced. */
   removed(drop: RemovedDrop): void;
-  /** An entry that was refused disappeared. */
+  /** An entry that was refused disappeared, is complete, or is refused under another name now. */
   withdrawn(drop: RefusedDrop): void;
   /** The directory could not be read, or watching failed; the interval scan goes on. */
   error(error: unknown): void;

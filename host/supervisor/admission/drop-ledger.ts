@@ -91,7 +91,7 @@ export class DropLedger {
     const { drop } = reading;
     entry.pending = undefined;
     entry.malformedSince = undefined;
-    entry.refusal = undefined;
+    this.#withdraw(entry, drop.manifest.domain);
     if (entry.served?.hash === drop.hash) return;
     entry.served = { hash: drop.hash, domain: drop.manifest.domain, order: ++this.#order };
     this.#handlers.complete(drop);
@@ -101,8 +101,16 @@ export class DropLedger {
     entry.pending = undefined;
     const text = JSON.stringify([drop.hash, findings.map(sameAs)]);
     if (text === entry.refusal?.text) return;
+    this.#withdraw(entry, drop.domain ?? drop.entry);
     entry.refusal = { text, drop };
     this.#handlers.refused(drop, findings);
+  }
+
+  /** What the entry was refused as, under another name than it has now, is nowhere any more. */
+  #withdraw(entry: Entry, domain: string): void {
+    const refused = entry.refusal?.drop;
+    entry.refusal = undefined;
+    if (refused !== undefined && (refused.domain ?? refused.entry) !== domain) this.#handlers.withdrawn(refused);
   }
 
   /** A folder that is still there, but empty, may be about to be filled again: that gets the longer patience. */

@@ -36,8 +36,9 @@ export class Deployments implements DropHandlers {
   readonly #queue = new DomainQueue();
   /** Complete bundles of the plugin directory, by entry. */
   readonly #entries = new Map<string, { readonly hash: string; readonly domain: string }>();
-  /** Bytes that were in the plugin directory during this run. */
+  /** Bytes that were in the plugin directory during this run, as far as they may serve. */
   readonly #seen = new Set<string>();
+  /** Those of the plugin directory that were refused. */
   readonly #refused = new Set<string>();
   /** Begun, queued or waiting; every one of them can be abandoned. */
   readonly #unfinished = new Set<Deployment>();
@@ -54,7 +55,8 @@ export class Deployments implements DropHandlers {
       isPaused: (domain) => options.record.of(domain).paused,
       nextGeneration: () => this.#nextGeneration++,
       onTransition: (transition) => {
-        if (transition.state === 'rejected' || transition.state === 'quarantined') this.#refused.add(transition.hash);
+        const { state, hash } = transition;
+        if ((state === 'rejected' || state === 'quarantined') && this.#isDropped(hash)) this.#refused.add(hash);
         options.onTransition(transition);
       },
       onActive: (source, cause) => {
@@ -74,8 +76,9 @@ export class Deployments implements DropHandlers {
   complete(drop: Drop): void {
     const { domain } = drop.manifest;
     const isSettled = this.#options.record.entry(drop.entry) === drop.hash;
+    this.#forgetEntry(drop.entry);
     this.#entries.set(drop.entry, { hash: drop.hash, domain });
-    this.#seen.add(drop.hash);
+    this.#see(drop.hash);
     // It lay there already when the host was stopped, and something took over after it: that counts.
     if (isSettled && !this.#isConfirmed(domain, drop.hash)) return;
     this.#refused.delete(drop.hash);
@@ -95,7 +98,7 @@ export class Deployments implements DropHandlers {
   }
 
   removed({ entry, domain, hash, others }: RemovedDrop): void {
-    this.#entries.delete(entry);
+    this.#forgetEntry(entry);
     this.#options.record.keepEntries(new Set(this.#entries.keys()));
     // Renamed, or there twice: the same bytes are still in the directory.
     if (others.some((other) => this.#entries.get(other)?.hash === hash)) return;
@@ -255,6 +258,23 @@ export class Deployments implements DropHandlers {
       await this.#run(deployment);
     };
     return this.#queue.add([domain], work, once(waiting, 'waiting'));
+  }
+
+  #forgetEntry(entry: string): void {
+    const hash = this.#entries.get(entry)?.hash;
+    this.#entries.delete(entry);
+    if (hash !== undefined && !this.#isDropped(hash)) this.#refused.delete(hash);
+  }
+
+  #isDropped(hash: string): boolean {
+    return [...this.#entries.values()].some((bundle) => bundle.hash === hash);
+  }
+
+  /** Thousands of versions may be seen; those that nothing knows any more cannot serve. */
+  #see(hash: string): void {
+    const { inUse } = this;
+    for (const old of this.#seen) if (!inUse.has(old)) this.#seen.delete(old);
+    this.#seen.add(hash);
   }
 
   async #run(deployment: Deployment): Promise<void> {

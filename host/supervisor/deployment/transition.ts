@@ -1,4 +1,5 @@
 import type { Finding } from '../../generation/contract.js';
+import type { Leftovers } from '../../generation/leftovers.js';
 import type { LifecycleState } from '../../generation/lifecycle.js';
 import type { Cause } from '../rollout/plan.js';
 
@@ -15,4 +16,6 @@ export interface Transition {
   readonly ms?: number;
   /** Milliseconds that the change of the routes took on all threads; of `canary` and `active`. */
   readonly flipMs?: number;
+  /** Of `retired`: what the version had not ended by itself, on all threads; absent where it left nothing. */
+  readonly left?: Leftovers;
 }

@@ -17,7 +17,7 @@ import { Quarantine } from '../record/quarantine.js';
 import { type Origin, ServiceRecord } from '../record/service-record.js';
 import type { Drains } from '../rollout/drains.js';
 import { type Cause, makePlan } from '../rollout/plan.js';
-import { RequestObserver } from '../rollout/request-observer.js';
+import { RequestObserver, type RequestObserverOptions } from '../rollout/request-observer.js';
 import type { Rollouts } from '../rollout/rollouts.js';
 import { ShadowBoard } from '../rollout/shadow-board.js';
 import { openSchemaWatch } from '../schema/open-schema-watch.js';
@@ -44,6 +44,7 @@ export interface VersionControlOptions {
   readonly board: DomainBoard;
   readonly log: Log;
   readonly onTransition: (transition: Transition) => void;
+  readonly onTallies: RequestObserverOptions['onTallies'];
 }
 
 /** What is remembered over a restart. */
@@ -80,7 +81,7 @@ export class VersionControl {
     this.#memory = memory;
     const shadows = new ShadowBoard();
     this.#observer = new RequestObserver({
-      pool: () => options.pool,
+      ...{ pool: () => options.pool, onTallies: options.onTallies },
       onCallers: (counts) => {
         memory.ledger.add(counts);
       },
@@ -126,6 +127,11 @@ export class VersionControl {
     this.#watcher = await watchDrops({ ...config.plugins, directory: pluginsDirectory }, this.#deployments);
     this.#deployments.reconcile();
     await this.#deployments.decided();
+  }
+
+  /** Asks the threads what they saw of their requests. Never rejects. */
+  async observe(): Promise<void> {
+    await this.#observer.observe();
   }
 
   /** A broker thread ended. Returns whom it is blamed on, for the log. */

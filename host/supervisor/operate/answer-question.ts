@@ -8,9 +8,10 @@ import type { ThreadPool } from '../threads/thread-pool.js';
 import type { Operations, QuarantineView } from './contract.js';
 import type { AdminAnswer, AdminQuestion } from './protocol.js';
 import { refusalsOf } from './refusals.js';
+import { heldInMemory } from './held-versions.js';
+import { threadViews } from './thread-views.js';
 import type { DomainView, Inspections, NodeStatus } from './views.js';
 
-const STATUS_TIMEOUT_MS = 1_000;
 /** As much history as fits one answer in comfort. */
 const MAX_HISTORY = 200;
 /** What a rollout leaves in the history is a few lines. */
@@ -26,6 +27,8 @@ export interface QuestionSources {
   readonly domains: () => readonly DomainView[];
   readonly topology: Topology;
   readonly history: () => readonly HistoryEntry[];
+  /** In Prometheus' text format. */
+  readonly metrics: () => Promise<string>;
   /** Absent while the host starts. */
   readonly operations: () => (Pick<Operations, 'quarantined'> & Inspections) | undefined;
 }
@@ -39,13 +42,15 @@ export async function answerQuestion(question: AdminQuestion, sources: QuestionS
     case 'history':
       return { v: 1, op: 'history', node, entries: entriesOf(question.domain, sources).slice(-MAX_HISTORY) };
     case 'plugins': {
-      const domains = await domainsOf(question.domain, sources);
+      const domains = await withHeld(await domainsOf(question.domain, sources), sources);
       const quarantined = quarantinedOf(question.domain, sources);
       const refusals = refusalsOf(entriesOf(question.domain, sources)).slice(-MAX_HISTORY);
       return { v: 1, op: 'plugins', node, domains, quarantined, refusals };
     }
     case 'quarantine':
       return { v: 1, op: 'quarantine', node, quarantined: quarantinedOf(undefined, sources) };
+    case 'metrics':
+      return { v: 1, op: 'metrics', node, text: await sources.metrics() };
     case 'diff': {
       const control = sources.operations();
       if (control === undefined) throw operateErrors.make('BEDS_OPERATE_NOT_READY');
@@ -74,6 +79,17 @@ async function domainsOf(domain: string | undefined, sources: QuestionSources): 
   return (known ?? sources.domains()).filter((view) => domain === undefined || view.domain === domain);
 }
 
+async function withHeld(
+  domains: readonly DomainView[],
+  { pool }: Pick<QuestionSources, 'pool'>,
+): Promise<readonly DomainView[]> {
+  const held = heldInMemory(await threadViews(pool));
+  return domains.map((view) => {
+    const ofDomain = held.get(view.domain);
+    return ofDomain === undefined ? view : { ...view, held: ofDomain };
+  });
+}
+
 async function nodeStatus(sources: QuestionSources): Promise<NodeStatus> {
   const { config, pool, topology } = sources;
   const domains = await domainsOf(undefined, sources);
@@ -86,12 +102,7 @@ async function nodeStatus(sources: QuestionSources): Promise<NodeStatus> {
     startedAt: sources.startedAt.toISOString(),
     residentBytes: process.memoryUsage.rss(),
     pluginsDirectory: config.plugins.directory,
-    threads: await Promise.all(
-      pool.all.map(async ({ group, handle }) => {
-        const status = await handle.status(STATUS_TIMEOUT_MS).catch(() => undefined);
-        return { thread: handle.name, group, state: handle.state, ...(status === undefined ? {} : { status }) };
-      }),
-    ),
+    threads: await threadViews(pool),
     stores: sources.stores.map((adapter) => adapter.status()),
     domains: await Promise.all(
       domains.map(async (view) => ({

@@ -23,6 +23,7 @@ const question = z.discriminatedUnion('op', [
   z.strictObject({ v, op: z.literal('history'), domain: domain.optional() }),
   z.strictObject({ v, op: z.literal('plugins'), domain: domain.optional() }),
   z.strictObject({ v, op: z.literal('quarantine') }),
+  z.strictObject({ v, op: z.literal('metrics') }),
   z.strictObject({ v, op: z.literal('diff'), domain, from: version.optional(), to: version.optional() }),
   z.strictObject({ v, op: z.literal('progress'), domains: z.array(domain).min(1).max(MAX_BUNDLES) }),
 ]);

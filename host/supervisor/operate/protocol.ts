@@ -13,6 +13,8 @@ export type AdminQuestion =
   | { readonly v: 1; readonly op: 'plugins'; readonly domain?: string }
   | { readonly v: 1; readonly op: 'quarantine' }
   | { readonly v: 1; readonly op: 'diff'; readonly domain: string; readonly from?: string; readonly to?: string }
+  /** What is counted and measured, in Prometheus' text format. */
+  | { readonly v: 1; readonly op: 'metrics' }
   /** How rollouts are getting on: short, because it is asked again and again. */
   | { readonly v: 1; readonly op: 'progress'; readonly domains: readonly string[] };
 
@@ -30,6 +32,7 @@ export type AdminAnswer =
     }
   | { readonly v: 1; readonly op: 'quarantine'; readonly node: string; readonly quarantined: readonly QuarantineView[] }
   | { readonly v: 1; readonly op: 'diff'; readonly node: string; readonly diff: VersionDiff }
+  | { readonly v: 1; readonly op: 'metrics'; readonly node: string; readonly text: string }
   | {
       readonly v: 1;
       readonly op: 'progress';

@@ -1,6 +1,7 @@
 import type { StoreStatus } from '../../adapter/contract.js';
 import type { QueueStatus } from '../../amqp/topology.js';
 import type { Finding } from '../../generation/contract.js';
+import type { Leftovers } from '../../generation/leftovers.js';
 import type { LifecycleState } from '../../generation/lifecycle.js';
 import type { ThreadStatus } from '../../thread/protocol.js';
 import type { VersionDiff } from '../compatibility/diff-versions.js';
@@ -64,11 +65,21 @@ export interface StrikeView {
   readonly last: string;
 }
 
-/** What a retired generation still held when it ended, counted by kind: `{ Timeout: 2 }`. */
+/** What a retired generation still held when it ended, on all threads; it was ended for it. */
 export interface LeftView {
   readonly version: string;
   readonly generation: number;
-  readonly kinds: Readonly<Record<string, number>>;
+  readonly left: Leftovers;
+}
+
+/** A retired generation that something keeps in memory though garbage was collected. */
+export interface HeldView {
+  readonly version: string;
+  readonly generation: number;
+  /** Broker threads that have it. */
+  readonly threads: number;
+  /** Milliseconds since it ended. */
+  readonly sinceMs: number;
 }
 
 /** What is known of one domain: the version that serves, and the newest one that does not (yet). */
@@ -86,7 +97,10 @@ export interface DomainView {
   /** Newest first; without the live one. */
   readonly kept?: readonly KeptVersion[];
   readonly strikes?: readonly StrikeView[];
+  /** Retired generations that left something behind; the last few, newest last. */
   readonly left?: readonly LeftView[];
+  /** Oldest first. */
+  readonly held?: readonly HeldView[];
 }
 
 /** What a node says of itself when it is asked. */

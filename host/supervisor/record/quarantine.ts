@@ -33,6 +33,8 @@ const schema = z.object({
 });
 type State = z.output<typeof schema>;
 
+/** The oldest go: nobody drops them again, and the file is written whole. */
+const MAX_QUARANTINED = 1_000;
 /** Whole stack traces are in the log. */
 const MAX_REASON_LENGTH = 200;
 
@@ -86,7 +88,8 @@ export class Quarantine {
     const state = this.#file.value;
     const others = state.quarantined.filter((entry) => entry.hash !== hash);
     const since = new Date().toISOString();
-    this.#file.set({ ...state, quarantined: [...others, { domain, version, hash, since, code, message }] });
+    const quarantined = [...others, { domain, version, hash, since, code, message }].slice(-MAX_QUARANTINED);
+    this.#file.set({ ...state, quarantined });
   }
 
   /** Allows bytes again: by their hash or its beginning, or all of a domain. Returns what was lifted. */

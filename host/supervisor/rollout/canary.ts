@@ -124,8 +124,12 @@ export class Canary {
   }
 
   async #judgeOnAndOn(signal: AbortSignal): Promise<CanaryVerdict> {
-    const { observer, plan } = this.#options;
-    const window = new TallyWindow(await observer.observe());
+    const { observer, plan, pairs } = this.#options;
+    const generations = pairs.flatMap(({ candidate, active }) => [
+      candidate,
+      ...(active === undefined ? [] : [active]),
+    ]);
+    const window = new TallyWindow(await observer.observe(), generations);
     this.#window = window;
     let lookedAtMs = performance.now();
     for (;;) {

@@ -1,11 +1,21 @@
 import type { GenerationSource } from '../../generation/contract.js';
+import { addLeftovers, type Leftovers, NO_LEFTOVERS } from '../../generation/leftovers.js';
+
+/** `left`: what the threads had to end for it; nothing while it drains. */
+export type OnDrainState = (source: GenerationSource, state: 'draining' | 'retired', left: Leftovers) => void;
+
+interface Draining {
+  readonly source: GenerationSource;
+  readonly threads: Set<string>;
+  left: Leftovers;
+}
 
 /** Which threads still finish requests of which old version. */
 export class Drains {
-  readonly #draining = new Map<number, { readonly source: GenerationSource; readonly threads: Set<string> }>();
-  readonly #onState: (source: GenerationSource, state: 'draining' | 'retired') => void;
+  readonly #draining = new Map<number, Draining>();
+  readonly #onState: OnDrainState;
 
-  constructor(onState: (source: GenerationSource, state: 'draining' | 'retired') => void) {
+  constructor(onState: OnDrainState) {
     this.#onState = onState;
   }
 
@@ -14,19 +24,27 @@ export class Drains {
   }
 
   begin(source: GenerationSource, threads: readonly string[]): void {
-    this.#onState(source, 'draining');
-    this.#draining.set(source.id, { source, threads: new Set(threads) });
+    this.#onState(source, 'draining', NO_LEFTOVERS);
+    this.#draining.set(source.id, { source, threads: new Set(threads), left: NO_LEFTOVERS });
+    // Every thread is being replaced: none has it.
+    if (threads.length === 0) this.#end(source.id);
   }
 
-  /** A thread has finished with an old version, or is gone: both end its part. */
-  onDrained(generation: number, thread: string): void {
+  /** A thread has finished with an old version, or is gone: both end its part. What a lost thread left went with it. */
+  onDrained(generation: number, thread: string, left: Leftovers = NO_LEFTOVERS): void {
     const draining = this.#draining.get(generation);
-    if (draining?.threads.delete(thread) !== true || draining.threads.size > 0) return;
-    this.#draining.delete(generation);
-    this.#onState(draining.source, 'retired');
+    if (draining?.threads.delete(thread) !== true) return;
+    draining.left = addLeftovers(draining.left, left);
+    if (draining.threads.size === 0) this.#end(generation);
   }
 
   onThreadLost(thread: string): void {
     for (const generation of [...this.#draining.keys()]) this.onDrained(generation, thread);
+  }
+
+  #end(generation: number): void {
+    const draining = this.#draining.get(generation);
+    this.#draining.delete(generation);
+    if (draining !== undefined) this.#onState(draining.source, 'retired', draining.left);
   }
 }

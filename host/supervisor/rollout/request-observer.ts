@@ -5,6 +5,8 @@ import type { ThreadTallies } from './tally-window.js';
 
 export interface RequestObserverOptions {
   readonly pool: () => ThreadPool;
+  /** The present tallies of a thread, as soon as it answers: what ends later in the thread is told later. */
+  readonly onTallies: (thread: string, tallies: readonly Tally[]) => void;
   readonly onCallers: (counts: readonly CallerCount[]) => void;
   readonly onShadows: (reports: readonly ShadowReport[]) => void;
 }
@@ -63,6 +65,7 @@ export class RequestObserver {
         }
         const observations = seen as Observations;
         tallies.set(handle.name, observations.tallies);
+        this.#options.onTallies(handle.name, observations.tallies);
         this.#options.onCallers(observations.callers);
         this.#options.onShadows(observations.shadows);
       }),

@@ -7,18 +7,25 @@ export type ThreadTallies = ReadonlyMap<string, readonly Tally[]>;
 
 /** What happened to generations since the window was opened, on all threads. A thread that ended keeps what it was seen to do. */
 export class TallyWindow {
+  readonly #generations: ReadonlySet<number>;
   readonly #before = new Map<string, Tally>();
   readonly #latest = new Map<string, Tally>();
 
-  constructor(now: ThreadTallies) {
-    for (const [thread, tallies] of now) {
-      for (const tally of tallies) this.#before.set(keyOf(thread, tally.generation), tally);
-    }
+  /** Others than these generations come and go while a canary is held for days. */
+  constructor(now: ThreadTallies, generations: Iterable<number>) {
+    this.#generations = new Set(generations);
+    this.#note(now, this.#before);
   }
 
   add(now: ThreadTallies): void {
+    this.#note(now, this.#latest);
+  }
+
+  #note(now: ThreadTallies, into: Map<string, Tally>): void {
     for (const [thread, tallies] of now) {
-      for (const tally of tallies) this.#latest.set(keyOf(thread, tally.generation), tally);
+      for (const tally of tallies) {
+        if (this.#generations.has(tally.generation)) into.set(keyOf(thread, tally.generation), tally);
+      }
     }
   }
 

@@ -1,0 +1,37 @@
+import type { StoreAdapter } from '../../adapter/contract.js';
+import type { VersionControl } from '../deployment/version-control.js';
+import type { DomainBoard } from '../domain-board.js';
+import { threadViews } from '../operate/thread-views.js';
+import type { Drains } from '../rollout/drains.js';
+import type { RoutingTable } from '../rollout/routing-table.js';
+import type { ThreadPool } from '../threads/thread-pool.js';
+import { HostMetrics } from './host-metrics.js';
+
+export interface MetricsSources {
+  readonly node: string;
+  readonly drains: Drains;
+  readonly stores: ReadonlyMap<string, StoreAdapter>;
+  readonly board: DomainBoard;
+  readonly pool: () => ThreadPool;
+  readonly table: () => RoutingTable;
+  /** Absent while the host starts. */
+  readonly versions: () => VersionControl | undefined;
+}
+
+/** The metrics of a whole host, fed from what its parts know. */
+export function openMetrics({ node, drains, stores, board, pool, table, versions }: MetricsSources): HostMetrics {
+  return new HostMetrics({
+    node,
+    sources: () => [...table().loaded, ...drains.sources],
+    state: async () => {
+      const [threads] = await Promise.all([threadViews(pool()), versions()?.observe()]);
+      return {
+        threads,
+        domains: board.views(),
+        stores: [...stores.values()],
+        quarantined: versions()?.operations.quarantined.length ?? 0,
+        canaries: new Map([...table().candidates].map(([domain, { share }]) => [domain, share.percent])),
+      };
+    },
+  });
+}
