@@ -187,7 +187,7 @@ void describe('the window of a canary', () => {
   });
 
   void it('counts what happened since it was opened, on all threads, and keeps what an ended thread did', () => {
-    const window = new TallyWindow(new Map([['t-1', [tally(1, 100, 10)]]]));
+    const window = new TallyWindow(new Map([['t-1', [tally(1, 100, 10)]]]), [1, 2]);
     assert.equal(window.outcome(1).requests, 0);
     window.add(
       new Map([
