@@ -109,7 +109,10 @@ async function gather<A>(channel: Channel, options: Gathering): Promise<readonly
   const ended = new Promise<void>((resolve) => (end = resolve));
   timer = setTimeout(end, timeoutMs);
   signal.addEventListener('abort', end);
-  channel.on('error', () => undefined);
+  let refusal: unknown;
+  channel.on('error', (error: unknown) => {
+    refusal = error;
+  });
   channel.on('close', end);
   // Nobody is bound to the exchange: no host runs.
   channel.on('return', end);
@@ -131,11 +134,18 @@ async function gather<A>(channel: Channel, options: Gathering): Promise<readonly
     });
     if (signal.aborted) end();
     await ended;
+    if (isForbidden(refusal)) throw cliErrors.make('BEDS_CLI_FORBIDDEN', undefined, { cause: refusal });
     return answers;
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', end);
   }
+}
+
+const ACCESS_REFUSED = 403;
+
+function isForbidden(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === ACCESS_REFUSED;
 }
 
 export function isRefused(answer: object): answer is RefusedAnswer {

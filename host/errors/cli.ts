@@ -27,6 +27,11 @@ export const cliErrors = defineErrors({
     status: 'unavailable',
     action: 'Start one with `npm start` or `beds start`; --timeout allows more time for an answer.',
   },
+  BEDS_CLI_FORBIDDEN: {
+    message: 'RabbitMQ does not let this account do that.',
+    status: 'forbidden',
+    action: 'Questions need write permission on the exchange `<prefix>.admin`, orders also on `<prefix>.operate`.',
+  },
   BEDS_CLI_NODE_UNKNOWN: {
     message: 'No node of that name answered.',
     status: 'not-found',

@@ -30,7 +30,7 @@ export const pluginsCommand: Command = {
   details:
     'Asks every running node over AMQP. Below the table: what differs in the database, the versions one may roll back to, ' +
     'strikes, what retired versions left behind, and the reasons of the last ' +
-    `${SHOWN_REFUSALS} refused or waiting versions of each domain. --json has all of it.`,
+    `${SHOWN_REFUSALS} refused or waiting versions of each domain. --json has all of it. Exits with 1 when no node knows the domain.`,
   run: async (context) => {
     const [domain] = argumentsOf(context, 'domain?');
     const question = { v: 1, op: 'plugins', ...(domain === undefined ? {} : { domain }) } as const;
@@ -38,7 +38,8 @@ export const pluginsCommand: Command = {
     const nodes = answers.map(({ node, domains, quarantined, refusals }) => ({ node, domains, quarantined, refusals }));
     if (context.json) context.out.value(nodes);
     else printPlugins(nodes, context.out);
-    return EXIT.ok;
+    const isKnown = nodes.some((each) => each.domains.length + each.quarantined.length + each.refusals.length > 0);
+    return domain === undefined || isKnown ? EXIT.ok : EXIT.failed;
   },
 };
 

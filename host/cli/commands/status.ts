@@ -61,7 +61,9 @@ function sum(node: NodeStatus, field: 'served' | 'failed'): number {
 }
 
 function isServed({ candidate, degraded = [], withheld }: DomainView): boolean {
-  const isOnItsWay = candidate === undefined || candidate.state === 'canary';
+  // What an operator took out on purpose is no fault.
+  const isTakenOut = candidate?.findings?.[0]?.code === 'BEDS_ROLLOUT_ROLLED_BACK';
+  const isOnItsWay = candidate === undefined || candidate.state === 'canary' || isTakenOut;
   return isOnItsWay && degraded.length === 0 && withheld !== true;
 }
 
@@ -73,25 +75,36 @@ function printDomains(nodes: readonly NodeStatus[], out: Output): void {
   );
   if (rows.length === 0)
     out.line('No domain is served: `beds deploy` a bundle, or drop one into the plugins directory.');
-  else out.table({ head: ['node', 'domain', 'version', 'state', 'waiting r / w', 'since', 'bundle'], rows });
+  else out.table({ head: ['node', 'domain', 'version', 'state', 'waiting r / w', 'since', 'bundle', 'remark'], rows });
 }
 
 function liveRow({ live, queues, degraded = [], paused, withheld }: DomainStatus): string[][] {
-  if (live === undefined) return withheld === true ? [['', 'withheld', '', '', '']] : [];
+  if (live === undefined)
+    return withheld === true ? [['', 'withheld', '', '', '', 'every kept version is in quarantine']] : [];
   const marks = [...(degraded.length > 0 ? ['degraded'] : []), ...(paused === true ? ['paused'] : [])];
   const waiting = queues.map(({ ready }) => ready).join(' / ');
-  return [[live.version, [live.state, ...marks].join(', '), waiting, ago(live.since), live.hash.slice(0, 12)]];
+  const remark = degraded[0]?.code ?? '';
+  return [[live.version, [live.state, ...marks].join(', '), waiting, ago(live.since), live.hash.slice(0, 12), remark]];
 }
 
 function candidateRow({ candidate, canary }: DomainStatus): string[][] {
   if (canary !== undefined) {
     const share = canary.percent > 0 ? percentText(canary.percent) : `shadow ${percentText(canary.shadowPercent)}`;
     const failed = `${percentText(canary.candidate.errorPercent)} of its requests failed, of the active ${percentText(canary.active.errorPercent)}`;
-    return [[canary.version, `canary ${share}`, '', `${Math.round(canary.elapsedMs / 1_000)} s`, failed]];
+    return [
+      [
+        canary.version,
+        `canary ${share}`,
+        '',
+        `${Math.round(canary.elapsedMs / 1_000)} s`,
+        canary.hash.slice(0, 12),
+        failed,
+      ],
+    ];
   }
   if (candidate === undefined) return [];
   const { version, state, since, findings, hash } = candidate;
-  return [[version, state, '', ago(since), findings?.[0]?.code ?? hash.slice(0, 12)]];
+  return [[version, state, '', ago(since), hash.slice(0, 12), findings?.[0]?.code ?? '']];
 }
 
 function printThreads(nodes: readonly NodeStatus[], out: Output): void {

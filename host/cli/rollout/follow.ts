@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isRefused, type NodeSession } from '../node-session.js';
 import type { Sent } from './send-order.js';
-import { type Accepted, isDecided, type ProgressAnswer, type Stand, standOf } from './stand.js';
+import { type Accepted, isDecided, isTold, type ProgressAnswer, type Stand, standOf } from './stand.js';
 
 export interface FollowOptions {
   readonly signal: AbortSignal;
@@ -13,6 +13,8 @@ export interface FollowOptions {
 
 const LOOK_EVERY_MS = 250;
 const ANSWER_TIMEOUT_MS = 2_000;
+/** Looks after the outcome, until the history tells it. */
+const LAST_LOOKS = 4;
 
 /**
  * Watches what nodes accepted until every version is decided on every node, or the time is over. Resolves to where they
@@ -26,6 +28,7 @@ export async function follow(
   const domains = [...new Set(accepted.flatMap(({ receipts }) => receipts.map(({ domain }) => domain)))];
   const known = new Map<string, ProgressAnswer>();
   let untilMs = performance.now() + options.timeoutMs;
+  let lastLooks = LAST_LOOKS;
   for (;;) {
     const answers = await session.ask<ProgressAnswer>({ v: 1, op: 'progress', domains }, ANSWER_TIMEOUT_MS, nodeCount);
     for (const answer of answers) if (!isRefused(answer)) known.set(answer.node, answer);
@@ -33,7 +36,8 @@ export async function follow(
       each.receipts.map((receipt) => standOf(receipt, each, lookUp(known, each))),
     );
     options.onLook(stands);
-    if (stands.every(isDecided) || options.signal.aborted) return stands;
+    if (options.signal.aborted) return stands;
+    if (stands.every((stand) => isDecided(stand, stands)) && (stands.every(isTold) || lastLooks-- === 0)) return stands;
     const canaryMs = stands.map(({ canary }) => (canary === undefined ? 0 : canary.forMs - canary.elapsedMs));
     if (Math.max(...canaryMs) > 0)
       untilMs = Math.max(untilMs, performance.now() + Math.max(...canaryMs) + options.timeoutMs);

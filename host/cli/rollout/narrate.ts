@@ -2,6 +2,10 @@ import { canaryText } from './canary-text.js';
 import type { Stand } from './stand.js';
 
 const CANARY_EVERY_MS = 5_000;
+/** A short canary is reported this often in its time. */
+const REPORTS = 5;
+/** Before this much of its time there is little to say. */
+const FIRST_MS = 1_000;
 
 /** Says every change of state once, and how canaries fare now and then. */
 export function narrator(
@@ -23,9 +27,14 @@ export function narrator(
         said.add(key);
         say(stand, ms === undefined ? state : `${state} after ${ms} ms`);
       }
+      if (stand.servedBefore === true && !said.has(name)) {
+        said.add(name);
+        say(stand, 'serves already');
+      }
       const { canary } = stand;
       if (canary === undefined || performance.now() < (canarySaidAt.get(name) ?? 0)) continue;
-      canarySaidAt.set(name, performance.now() + CANARY_EVERY_MS);
+      if (canary.elapsedMs < FIRST_MS && canary.candidate.requests === 0 && !canary.hold) continue;
+      canarySaidAt.set(name, performance.now() + Math.min(CANARY_EVERY_MS, Math.max(FIRST_MS, canary.forMs / REPORTS)));
       say(stand, canaryText(canary));
     }
   };

@@ -9,7 +9,7 @@ import { parseDuration } from '../quantities.js';
 import { follow } from './follow.js';
 import { narrator } from './narrate.js';
 import { type Sent, sendOrder } from './send-order.js';
-import { isDecided, type Stand } from './stand.js';
+import { isDecided, isHeldUp, type Stand } from './stand.js';
 
 export const FOLLOW_OPTIONS: Readonly<Record<string, CommandOption>> = {
   'no-wait': { type: 'boolean', description: 'Do not wait for the outcome: it is enough that the nodes accept.' },
@@ -64,10 +64,12 @@ async function obey(session: NodeSession, run: OrderRun, { context, options }: S
     : [];
   const isOk = isAccepted && stands.every(run.isReached);
   if (json) out.value({ ok: isOk, ...summary(sent, stands) });
-  for (const stand of stands) if (!run.isReached(stand)) printStand(stand, write);
-  if (!signal.aborted && stands.some((stand) => !isDecided(stand))) {
-    if (!json) throw cliErrors.make('BEDS_CLI_ROLLOUT_UNFINISHED');
-  }
+  const isUnfinished = stands.some((stand) => !isDecided(stand, stands));
+  if (signal.aborted && isUnfinished)
+    out.note('The rollout goes on in the hosts: `beds status` and `beds history` show it.');
+  signal.throwIfAborted();
+  for (const stand of stands) if (!run.isReached(stand)) printStand(stand, stands, write);
+  if (isUnfinished && !json) throw cliErrors.make('BEDS_CLI_ROLLOUT_UNFINISHED');
   return isOk ? EXIT.ok : EXIT.failed;
 }
 
@@ -88,8 +90,10 @@ function printRefusal({ node, error }: RefusedAnswer, write: (text: string) => v
   printFindings([error, ...(error.findings ?? [])], write);
 }
 
-function printStand({ node, domain, version, state, findings }: Stand, write: (text: string) => void): void {
+function printStand(stand: Stand, all: readonly Stand[], write: (text: string) => void): void {
+  const { node, domain, version, state, findings } = stand;
+  const words = isHeldUp(stand, all) ? `${state} and takes over together with what waits` : state;
   write('');
-  write(`${node}: ${domain} ${version} is ${state}${findings.length === 0 ? '.' : ':'}`);
+  write(`${node}: ${domain} ${version} is ${words}${findings.length === 0 ? '.' : ':'}`);
   printFindings(findings, write);
 }

@@ -28,6 +28,8 @@ export interface Stand {
   readonly canary?: CanaryView;
   /** What happened to it since the order, oldest first. */
   readonly changes: readonly HistoryEntry[];
+  /** It served before the order and goes on: there is nothing to do. */
+  readonly servedBefore?: boolean;
 }
 
 /** Reads from a node's answer how far a version has come. */
@@ -36,7 +38,10 @@ export function standOf(receipt: Receipt, accepted: Accepted, answer: ProgressAn
   const view = answer.domains.find((each) => each.domain === domain);
   const changes = answer.entries.filter((entry) => entry.hash === hash && entry.at >= accepted.at);
   const base = { node: accepted.node, domain, version, hash, changes };
-  if (view?.live?.hash === hash && view.live.state === 'active') return { ...base, state: 'active', findings: [] };
+  if (view?.live?.hash === hash && view.live.state === 'active') {
+    const servedBefore = view.live.since < accepted.at ? { servedBefore: true } : {};
+    return { ...base, state: 'active', findings: [], ...servedBefore };
+  }
   const newest = newestOf(view, { ...base, at: accepted.at });
   const canary = view?.canary?.hash === hash ? { canary: view.canary } : {};
   return { ...base, state: stateOf(newest?.state), findings: newest?.findings ?? [], ...canary };
@@ -60,7 +65,18 @@ function stateOf(state: LifecycleState | undefined): Stand['state'] {
 
 const FINAL: ReadonlySet<Stand['state']> = new Set(['active', 'rejected', 'quarantined', 'waiting', 'replaced']);
 
-/** Whether nothing more comes of it without an operator or a DBA. */
-export function isDecided({ state, canary }: Stand): boolean {
-  return FINAL.has(state) || (state === 'canary' && canary?.hold === true);
+/** Whether nothing more comes of it without an operator or a DBA; `all` are the stands of the same order. */
+export function isDecided(stand: Stand, all: readonly Stand[]): boolean {
+  const { state, canary } = stand;
+  return FINAL.has(state) || (state === 'canary' && canary?.hold === true) || isHeldUp(stand, all);
+}
+
+/** Whether it is ready, and another domain of the same order, without which it does not take over, waits for somebody. */
+export function isHeldUp({ state, node }: Stand, all: readonly Stand[]): boolean {
+  return state === 'probed' && all.some((other) => other.node === node && other.state === 'waiting');
+}
+
+/** Whether the history, which is written to disk first, tells how it came to stand there. */
+export function isTold({ state, changes, servedBefore }: Stand): boolean {
+  return servedBefore === true || state === 'replaced' || changes.some((change) => change.state === state);
 }

@@ -9,6 +9,7 @@ import type { CanaryProgress } from '../rollout/canary.js';
 import { type Outcome, ownFailures, percentile95Ms } from '../rollout/guard.js';
 import type { Rollouts } from '../rollout/rollouts.js';
 import type { Deployments } from './deployments.js';
+import { isNamed } from './is-named.js';
 
 export interface InspectorOptions {
   readonly stageDirectory: string;
@@ -38,6 +39,7 @@ export class Inspector implements Inspections {
 
   async diff(domain: string, from?: string, to?: string): Promise<VersionDiff> {
     const kept = this.#versions(domain);
+    if (kept.length === 0) throw rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_DOMAIN');
     const live = this.#options.rollouts.table.live.get(domain)?.source.hash ?? kept[0]?.hash;
     const before = find(kept, from ?? live);
     const after = find(
@@ -49,14 +51,17 @@ export class Inspector implements Inspections {
   }
 
   #complete(view: DomainView): DomainView {
-    const { record, rollouts, deployments } = this.#options;
+    const { record, rollouts, deployments, quarantine } = this.#options;
     const { domain } = view;
     const canary = deployments.find(domain)?.canary?.progress;
     const strikes = this.#strikes(domain);
     const live = rollouts.table.live.get(domain)?.source.hash;
     const kept = record.of(domain).served.filter(({ hash }) => hash !== live);
+    const { candidate, ...rest } = view;
+    // What was lifted out of quarantine counts as never tried.
+    const isLifted = candidate?.state === 'quarantined' && quarantine.reason(candidate.hash) === undefined;
     return {
-      ...view,
+      ...(isLifted ? rest : view),
       ...(canary === undefined ? {} : { canary: this.#canaryView(domain, canary) }),
       ...(record.of(domain).paused ? { paused: true } : {}),
       ...(rollouts.table.isWithheld(domain) ? { withheld: true } : {}),
@@ -118,10 +123,12 @@ function find(
   kept: readonly Pick<ServedVersion, 'hash' | 'version'>[],
   name: string | undefined,
 ): Pick<ServedVersion, 'hash' | 'version'> {
-  const found = kept.find(({ hash, version }) => name === undefined || version === name || hash.startsWith(name));
+  const found = kept.find((bytes) => name === undefined || isNamed(bytes, name));
   if (found !== undefined) return found;
   const names = [...new Set(kept.map(({ version }) => version))].join(', ');
-  const words = names === '' ? 'No other version is kept.' : `Kept versions: ${names}.`;
+  const rest = names === '' ? 'No other version is kept.' : `Kept versions: ${names}.`;
+  const words =
+    name === undefined ? rest : `No other version ${name} is kept. ${rest}`.replace(' No other version is kept.', '');
   throw rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_VERSION', words);
 }
 

@@ -9,6 +9,7 @@ import type { ServedVersion, ServiceRecord } from '../record/service-record.js';
 import type { Cause, RolloutPlan, RolloutWish } from '../rollout/plan.js';
 import type { Rollouts } from '../rollout/rollouts.js';
 import type { Deployments } from './deployments.js';
+import { isNamed } from './is-named.js';
 
 export interface OperatorOptions {
   readonly deployments: Deployments;
@@ -58,7 +59,7 @@ export class Operator implements Operations, Inspections {
     const served = received.filter(({ manifest }) => serves(manifest.domain));
     if (served.length === 0) throw rolloutErrors.make('BEDS_ROLLOUT_NOT_SERVED');
     deployments.begin(served, 'deploy', { plan: plan(wish) });
-    return served.map((bytes) => receipt(bytes, 'is on its way'));
+    return served.map((bytes) => receipt(bytes, 'is on its way.'));
   }
 
   rollback(domain: string, version?: string): Promise<Receipt> {
@@ -70,11 +71,11 @@ export class Operator implements Operations, Inspections {
       if (isNew && bundle !== undefined && version === undefined) {
         deployment.end(makeFinding('BEDS_ROLLOUT_ROLLED_BACK'));
         record.setPaused(domain, false);
-        return receipt(bundle, 'is taken out again');
+        return receipt(bundle, 'is taken out again; what served before goes on.');
       }
       const target = this.#target(domain, version);
       deployments.restore(domain, [target.hash], 'rollback');
-      return { domain, version: target.version, hash: target.hash, words: 'is on its way back' };
+      return receiptOf(target, domain, 'is on its way back.');
     });
   }
 
@@ -87,10 +88,10 @@ export class Operator implements Operations, Inspections {
       const bundle = deployment?.order.bundles.find(({ manifest }) => manifest.domain === domain);
       if (deployment === undefined || bundle === undefined) {
         if (!wasPaused) throw rolloutErrors.make('BEDS_ROLLOUT_NOTHING_PENDING');
-        return this.#live(domain, 'serves; new versions take over again');
+        return this.#live(domain, 'serves; new versions take over again.');
       }
       deployment.promote();
-      return receipt(bundle, 'takes over');
+      return receipt(bundle, 'takes over.');
     });
   }
 
@@ -102,14 +103,14 @@ export class Operator implements Operations, Inspections {
       const bundle = deployment?.order.bundles.find(({ manifest }) => manifest.domain === domain);
       deployment?.canary?.pause();
       if (bundle !== undefined && deployment?.canary !== undefined)
-        return receipt(bundle, 'stays a canary until `promote`');
-      return this.#live(domain, 'stays; new versions wait until `promote`');
+        return receipt(bundle, 'stays a canary until `beds promote`.');
+      return this.#live(domain, 'stays; new versions wait until `beds promote`.');
     });
   }
 
   retire(domain: string): Promise<Receipt> {
     return this.#answer(domain, () => {
-      const answer = this.#live(domain, 'ends with the requests that it has');
+      const answer = this.#live(domain, 'ends when the requests that it has are answered.');
       void this.#options.deployments.retire(domain);
       return answer;
     });
@@ -119,16 +120,17 @@ export class Operator implements Operations, Inspections {
     const lifted = this.#options.quarantine.lift(name);
     if (lifted.length === 0) {
       const words = `Nothing in quarantine is named ${name}: give a hash, its first six digits or more, or a domain.`;
-      return Promise.reject(rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_VERSION', words));
+      const hint = '`beds quarantine` lists what is in quarantine.';
+      return Promise.reject(rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_VERSION', words, { hint }));
     }
     const { deployments, rollouts } = this.#options;
     const withheld = new Set(lifted.map(({ domain }) => domain).filter((domain) => rollouts.table.isWithheld(domain)));
     // Nothing else may serve there: whoever lifts it wants it back.
     for (const domain of withheld) deployments.goBack(domain, 'rollback');
     return Promise.resolve(
-      lifted.map(({ domain, version, hash }) => {
-        const words = withheld.has(domain) ? 'is allowed again; its domain serves again' : 'may be deployed again';
-        return { domain, version, hash, words };
+      lifted.map((view) => {
+        const words = withheld.has(view.domain) ? 'is allowed again and serves again.' : 'may be deployed again.';
+        return receiptOf(view, view.domain, words);
       }),
     );
   }
@@ -149,22 +151,30 @@ export class Operator implements Operations, Inspections {
     const { record, quarantine, rollouts } = this.#options;
     const live = rollouts.table.live.get(domain)?.source.hash;
     const others = record.of(domain).served.filter(({ hash }) => hash !== live);
-    const named = others.find((served) => served.version === version || (version && served.hash.startsWith(version)));
+    const named = others.find((served) => version !== undefined && isNamed(served, version));
     const target = version === undefined ? others.find(({ hash }) => quarantine.reason(hash) === undefined) : named;
     if (target !== undefined) return target;
-    const kept = others.map((served) => served.version).join(', ');
-    const words = kept === '' ? `No other version of ${domain} is kept.` : `Kept versions of ${domain}: ${kept}.`;
-    throw rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_VERSION', words);
+    const serving = record.of(domain).served.find(({ hash }) => hash === live);
+    const isLive = version !== undefined && serving !== undefined && isNamed(serving, version);
+    const why = isLive ? [`${domain} ${serving.version} serves already.`] : [];
+    const missing = version === undefined || isLive ? [] : [`No version ${version} of ${domain} is kept.`];
+    const kept = [...new Set(others.map((served) => served.version))].join(', ');
+    const rest = kept === '' ? `No other version of ${domain} is kept.` : `It may go back to ${kept}.`;
+    throw rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_VERSION', [...why, ...missing, rest].join(' '));
   }
 
   #live(domain: string, words: string): Receipt {
     const live = this.#options.rollouts.table.live.get(domain)?.source;
     if (live !== undefined) return receipt(live, words);
     const [newest] = this.#options.record.of(domain).served;
-    return { domain, version: newest?.version ?? '', hash: newest?.hash ?? '', words };
+    return receiptOf({ version: newest?.version ?? '', hash: newest?.hash ?? '' }, domain, words);
   }
 }
 
 function receipt({ manifest, hash }: Pick<BundleBytes, 'manifest' | 'hash'>, words: string): Receipt {
-  return { domain: manifest.domain, version: manifest.version, hash, words };
+  return receiptOf({ version: manifest.version, hash }, manifest.domain, words);
+}
+
+function receiptOf({ version, hash }: Pick<ServedVersion, 'version' | 'hash'>, domain: string, words: string): Receipt {
+  return { domain, version, hash, words: version === '' ? `${domain} ${words}` : `${domain} ${version} ${words}` };
 }
