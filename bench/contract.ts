@@ -39,6 +39,8 @@ export interface Effort {
   readonly rounds: number;
   /** Length of one contender's slice of a round, in milliseconds. */
   readonly sliceMs: number;
+  /** Messages that wait when `backlog` begins to take them. */
+  readonly backlog: number;
 }
 
 /** What a question may use. */
@@ -49,8 +51,13 @@ export interface Bed {
   readonly folder: string;
   /** Where hosts write their CPU profiles; undefined: they write none. */
   readonly profiles: string | undefined;
+  /** Whether packages may be installed for it. */
+  readonly install: boolean;
+  /** Ends with the bound of the question. */
   readonly signal: AbortSignal;
   readonly say: (words: string) => void;
+  /** Says, in the result too, what is missing and why. */
+  readonly leave: (what: string, why: string) => void;
   /** Registers what must be undone; the last comes first. */
   readonly atEnd: (undo: () => Promise<unknown>) => void;
 }
@@ -60,5 +67,14 @@ export interface Question {
   readonly name: string;
   readonly words: string;
   readonly need: readonly ServiceName[];
+  /** No step begins after so many milliseconds; for the default effort, and more for more. Every step has its own bound. */
+  readonly longestMs: number;
   run(bed: Bed): Promise<readonly Row[]>;
+}
+
+/** Something that was not measured. */
+export interface Left {
+  readonly question: string;
+  readonly what: string;
+  readonly why: string;
 }

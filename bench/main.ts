@@ -4,8 +4,8 @@ import { dirname, join, resolve } from 'node:path';
 import { createOutput, type Output } from '../host/cli/output.js';
 import { signalled } from '../host/cli/signalled.js';
 import { startServices, type Services } from '../host/services/index.js';
-import type { Bed, Question, Row } from './contract.js';
-import { type BenchOptions, readOptions, USAGE } from './options.js';
+import type { Bed, Left, Question, Row } from './contract.js';
+import { type BenchOptions, DEFAULT_LOAD_MS, readOptions, USAGE } from './options.js';
 import { describeCommit, describeMachine, describeVersions } from './report/environment.js';
 import { selfTimes } from './report/self-time.js';
 import { toTable } from './report/table.js';
@@ -17,15 +17,15 @@ export interface BenchRun {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** The whole run: every step has its own bound, and no step begins after this. */
-const LONGEST_MS = 400_000;
-
 interface Stage {
   readonly options: BenchOptions;
   readonly out: Output;
   readonly workplace: string;
   readonly signal: AbortSignal;
 }
+
+/** What is missing when a question failed or took too long. */
+const WHOLE = 'its answer';
 
 /** `npm run bench`: asks the questions one after the other. Targets that are not met do not fail it. */
 export async function main({ args, projectRoot, cwd, env }: BenchRun): Promise<number> {
@@ -37,21 +37,21 @@ export async function main({ args, projectRoot, cwd, env }: BenchRun): Promise<n
   }
   const stop = signalled();
   const workplace = mkdtempSync(join(tmpdir(), 'beds-bench-'));
-  const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(LONGEST_MS)]);
   try {
-    const { rows, versions } = await measure({ options, out, workplace, signal });
+    const { rows, left, versions } = await measure({ options, out, workplace, signal: stop.signal });
     out.table(toTable(rows));
+    for (const { question, what, why } of left) out.note(`beds bench: ${question}: without ${what}: ${why}`);
     if (options.profile) for (const table of selfTimes(profilesOf(workplace))) out.table(table);
     const file = resolve(cwd, options.output ?? join(projectRoot, 'bench', 'results', options.fileName));
     if (!options.profile) {
       mkdirSync(dirname(file), { recursive: true });
-      const result = { machine: describeMachine(), versions, commit: await describeCommit(projectRoot), rows };
+      const result = { machine: describeMachine(), versions, commit: await describeCommit(projectRoot), left, rows };
       writeFileSync(file, `${JSON.stringify(result, undefined, 2)}\n`);
       out.note(`beds bench: written to ${file}`);
     }
-    return 0;
+    return left.some(({ what }) => what === WHOLE) ? 1 : 0;
   } catch (error) {
-    out.note(`beds bench: ${signal.aborted ? 'called off' : describe(error)}`);
+    out.note(`beds bench: ${stop.signal.aborted ? 'called off' : describe(error)}`);
     return stop.exitCode() ?? 1;
   } finally {
     stop.release();
@@ -61,6 +61,7 @@ export async function main({ args, projectRoot, cwd, env }: BenchRun): Promise<n
 
 interface Measured {
   readonly rows: readonly Row[];
+  readonly left: readonly Left[];
   readonly versions: Readonly<Record<string, string>>;
 }
 
@@ -74,33 +75,58 @@ async function measure(stage: Stage): Promise<Measured> {
     onProgress: ({ words }) => out.note(`beds bench: ${words}`),
   });
   try {
-    const rows: Row[] = [];
-    for (const question of options.questions) rows.push(...(await ask(question, services, stage)));
-    return { rows, versions: describeVersions(services) };
+    const answers: Answer[] = [];
+    for (const question of options.questions) answers.push(await ask(question, services, stage));
+    return {
+      rows: answers.flatMap(({ rows }) => rows),
+      left: answers.flatMap(({ left }) => left),
+      versions: describeVersions(services),
+    };
   } finally {
     await services.close();
   }
 }
 
-async function ask(question: Question, services: Services, stage: Stage): Promise<readonly Row[]> {
+interface Answer {
+  readonly rows: readonly Row[];
+  readonly left: readonly Left[];
+}
+
+/** One question within its bound. What goes wrong there is told, and does not keep the others from being asked. */
+async function ask(question: Question, services: Services, stage: Stage): Promise<Answer> {
   const { options, out, workplace, signal } = stage;
+  const left: Left[] = [];
   const undone: (() => Promise<unknown>)[] = [];
   const folder = join(workplace, question.name);
   mkdirSync(folder);
+  const boundMs = question.longestMs * Math.max(1, (options.rounds * options.sliceMs) / DEFAULT_LOAD_MS);
+  const startedAtMs = performance.now();
+  const used = (): string => `${seconds(performance.now() - startedAtMs)} of at most ${seconds(boundMs)} s`;
   out.note(`beds bench: ${question.name}: ${question.words}`);
+  const bound = AbortSignal.timeout(boundMs);
   const bed: Bed = {
-    ...{ services, folder, signal, effort: options },
+    ...{ services, folder, effort: options, install: options.install },
+    signal: AbortSignal.any([signal, bound]),
     profiles: options.profile ? profilesOf(workplace) : undefined,
-    say: (words) => out.note(`beds bench:   ${words}`),
+    say: (words) => out.note(`beds bench:   [${used()}] ${words}`),
+    leave: (what, why) => left.push({ question: question.name, what, why }),
     atEnd: (undo) => undone.push(undo),
   };
   try {
-    return await question.run(bed);
+    return { rows: await question.run(bed), left };
+  } catch (error) {
+    signal.throwIfAborted();
+    bed.leave(WHOLE, bound.aborted ? `it was called off after ${seconds(boundMs)} s` : describe(error));
+    return { rows: [], left };
   } finally {
     for (const undo of undone.toReversed()) {
       await undo().catch((error: unknown) => out.note(`beds bench: ${describe(error)}`));
     }
   }
+}
+
+function seconds(ms: number): string {
+  return (ms / 1_000).toFixed(0);
 }
 
 function profilesOf(workplace: string): string {

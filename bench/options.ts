@@ -6,6 +6,8 @@ export interface BenchOptions extends Effort {
   readonly questions: readonly Question[];
   /** Write CPU profiles of the hosts, and print where their broker threads spent the time. Nothing is recorded then. */
   readonly profile: boolean;
+  /** Whether the peers of `echo` may be installed into bench/peers. */
+  readonly install: boolean;
   /** The file that is written; undefined: `fileName` in bench/results. */
   readonly output: string | undefined;
   readonly fileName: string;
@@ -15,9 +17,13 @@ export interface BenchOptions extends Effort {
 
 const DEFAULT_ROUNDS = '5';
 const DEFAULT_SLICE_MS = '700';
+const DEFAULT_BACKLOG = '200000';
+/** What the bounds of the questions are meant for. */
+export const DEFAULT_LOAD_MS = Number(DEFAULT_ROUNDS) * Number(DEFAULT_SLICE_MS);
 
 export const USAGE = [
-  'npm run bench [-- question…] [--rounds 5] [--slice-ms 700] [--profile] [--output file] [--services directory]',
+  'npm run bench [-- question…] [--rounds 5] [--slice-ms 700] [--backlog 200000] [--no-install] [--profile]',
+  '              [--output file] [--services directory]',
   '',
   ...QUESTIONS.map(({ name, words }) => `  ${name.padEnd(10)} ${words}`),
 ].join('\n');
@@ -35,8 +41,11 @@ export function readOptions(args: readonly string[]): BenchOptions | string {
   if (!isWithin(rounds, 1, 100) || !isWithin(sliceMs, 10, 10_000)) {
     return '--rounds must be a number from 1 to 100, --slice-ms from 10 to 10000';
   }
+  const backlog = Number(values.backlog ?? DEFAULT_BACKLOG);
+  if (!isWithin(backlog, 100, 10_000_000)) return '--backlog must be a number from 100 to 10000000';
   return {
-    ...{ rounds, sliceMs },
+    ...{ rounds, sliceMs, backlog },
+    install: values['no-install'] !== true,
     questions: QUESTIONS.filter(({ name }) => positionals.length === 0 || positionals.includes(name)),
     profile: values.profile === true,
     output: values.output,
@@ -63,6 +72,8 @@ function parseLine(args: readonly string[]) {
     options: {
       rounds: { type: 'string' },
       'slice-ms': { type: 'string' },
+      backlog: { type: 'string' },
+      'no-install': { type: 'boolean' },
       profile: { type: 'boolean' },
       output: { type: 'string' },
       services: { type: 'string' },

@@ -70,7 +70,7 @@ describe('the benchmark', () => {
     const file = join(folder, 'result.json');
     const directory = shared === undefined || shared === '' ? join(folder, 'services') : shared;
     const { code, out, err } = await bench(t, [
-      ...['--rounds', '1', '--slice-ms', '50', '--services', directory, '--output', file],
+      ...['--rounds', '1', '--slice-ms', '50', '--no-install', '--services', directory, '--output', file],
     ]);
     assert.equal(code, 0, err);
     const { rows, machine, versions, commit } = readResult(file);

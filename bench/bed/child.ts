@@ -12,6 +12,7 @@ export interface ChildOptions {
   /** Everything that it prints goes there. */
   readonly logFile: string;
   readonly nodeOptions?: readonly string[];
+  readonly args?: readonly string[];
 }
 
 const CALL_TIMEOUT_MS = 45_000;
@@ -37,7 +38,8 @@ export class Child {
     const file = fileURLToPath(new URL(`../processes/${options.program}.js`, import.meta.url));
     mkdirSync(dirname(options.logFile), { recursive: true });
     const log = openSync(options.logFile, 'a');
-    this.#process = fork(file, { stdio: ['ignore', log, log, 'ipc'], execArgv: [...(options.nodeOptions ?? [])] });
+    const { args = [], nodeOptions = [] } = options;
+    this.#process = fork(file, args, { stdio: ['ignore', log, log, 'ipc'], execArgv: [...nodeOptions] });
     closeSync(log);
     this.#process.on('message', (answer: Answer) => {
       this.#settle(answer);
@@ -65,6 +67,12 @@ export class Child {
       clearTimeout(timer);
       this.#waiters.delete(seq);
     })) as T;
+  }
+
+  /** Microseconds of processor time that all threads of the process took so far. */
+  async cpuUs(): Promise<number> {
+    const { user, system } = await this.call<NodeJS.CpuUsage>('cpu');
+    return user + system;
   }
 
   /** Ends it in order, by force after a while; a second call joins the first. */

@@ -24,6 +24,7 @@ export interface HostSettings {
 
 /** A whole host in a process of its own. */
 export interface HostUnderTest {
+  readonly process: Child;
   readonly exchange: string;
   /** Unacknowledged messages of the read broker. */
   readonly prefetch: number;
@@ -73,6 +74,7 @@ export async function startHostUnderTest(bed: Bed, settings: HostSettings): Prom
     return client;
   };
   return {
+    process: host,
     ...{ exchange, connect, pluginsDirectory: plugins, client: await connect({}) },
     prefetch: config.brokers['rBroker']?.prefetch ?? 1,
     served: (version) => host.call('served', { version, timeoutMs: SERVED_TIMEOUT_MS }),

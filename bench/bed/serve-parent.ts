@@ -7,13 +7,17 @@ export interface Served {
   readonly stop: () => Promise<unknown>;
 }
 
+/** Of all threads of the process; every program answers it. */
+const cpu = (): Promise<NodeJS.CpuUsage> => Promise.resolve(process.cpuUsage());
+
 /** Answers the parent's calls until it goes or says so; then the process ends by itself. */
 export function serveParent({ calls, stop }: Served): void {
   const answer = (message: Answer): void => {
     if (process.connected) process.send?.(message);
   };
   process.on('message', ({ seq, name, input }: Call) => {
-    const work = calls[name]?.(input as never) ?? Promise.resolve(undefined);
+    const call = name === 'cpu' ? cpu : calls[name];
+    const work = call?.(input as never) ?? Promise.resolve(undefined);
     work.then(
       (value) => {
         answer({ seq, ok: true, value: value ?? null });

@@ -8,11 +8,16 @@ export interface Load {
   readonly durationMs: number;
 }
 
+/** What a closed loop came to. */
+export interface LoopSample extends Sample {
+  readonly operations: number;
+}
+
 /** Beyond the slice itself; whoever answers nothing for so long has stopped. */
 const DRAIN_TIMEOUT_MS = 15_000;
 
 /** Runs an operation over and over, with a fixed number under way. Rejects with the first failure, or when answers stop. */
-export async function closedLoop(operation: () => Promise<unknown>, load: Load): Promise<Sample> {
+export async function closedLoop(operation: () => Promise<unknown>, load: Load): Promise<LoopSample> {
   const { inFlight, durationMs } = load;
   const latenciesMs: number[] = [];
   const startedAt = performance.now();
@@ -29,7 +34,8 @@ export async function closedLoop(operation: () => Promise<unknown>, load: Load):
   const seconds = (performance.now() - startedAt) / 1_000;
   latenciesMs.sort((a, b) => a - b);
   const at = (share: number): number => latenciesMs[Math.floor((latenciesMs.length - 1) * share)] ?? 0;
-  return { perSecond: latenciesMs.length / seconds, p50Ms: at(0.5), p99Ms: at(0.99) };
+  const operations = latenciesMs.length;
+  return { operations, perSecond: operations / seconds, p50Ms: at(0.5), p99Ms: at(0.99) };
 }
 
 async function bounded(work: Promise<unknown>, timeoutMs: number): Promise<void> {

@@ -13,6 +13,7 @@ export const dispatchQuestion: Question = {
   name: 'dispatch',
   words: 'decode, dispatch and encode of one operation without I/O, against JSON.parse and JSON.stringify of its body',
   need: [],
+  longestMs: 90_000,
   run: async (bed) => {
     const child = new Child({ program: 'dispatch', logFile: join(bed.folder, 'dispatch.log') });
     bed.atEnd(() => child.stop());

@@ -1,117 +1,85 @@
-import assert from 'node:assert/strict';
-import { join } from 'node:path';
-import type { Bed, Question, Row, Sample, Target } from '../contract.js';
-import { Child } from '../bed/child.js';
-import { type HostUnderTest, startHostUnderTest } from '../bed/host-under-test.js';
-import { makeMysqlStore } from '../bed/mysql-store.js';
-import { PlainCaller } from '../bed/plain-caller.js';
-import { closedLoop } from '../measure/closed-loop.js';
-import { type Contender, interleave, type Pair } from '../measure/interleave.js';
+import { BARE, BEDS_TITLES, type EchoContender, type EchoSample, startEchoContenders } from '../bed/echo-contenders.js';
+import type { Question, Row, Target } from '../contract.js';
+import { pairOf, takeTurns, type Turns } from '../measure/take-turns.js';
 import { toRow } from '../measure/to-row.js';
 
-const QUEUE = 'bench.bare-echo';
-const PAYLOAD = { text: 'a text that is as long as what people send, give or take', number: 42, flag: true };
-/** About 200 bytes. The bare server gets the same and sends it back. */
-const BODY = Buffer.from(
-  JSON.stringify({ v: 1, id: 'b-1', domain: 'echo', op: 'echo', payload: PAYLOAD, meta: { client: 'bench' } }),
-);
-
-type Make = (inFlight: number) => Contender<Sample>;
-
-interface Sides {
-  /** The host, asked with one message for each request. */
-  readonly single: Make;
-  /** The host, asked by the client with its defaults. */
-  readonly client: Make;
-  readonly bare: Make;
-}
-
-interface Case {
-  readonly by: 'single' | 'client';
-  readonly inFlight: number;
-  readonly figures: readonly (keyof typeof FIGURES)[];
-  readonly targets?: Readonly<Partial<Record<keyof typeof FIGURES, Target>>>;
-}
+const IN_FLIGHT = [1, 50, 500, 2_000] as const;
 
 const FIGURES = {
-  rate: { unit: 'ops/s', of: (sample: Sample): number => sample.perSecond },
-  p50: { unit: 'ms p50', of: (sample: Sample): number => sample.p50Ms },
-  p99: { unit: 'ms p99', of: (sample: Sample): number => sample.p99Ms },
+  rate: { unit: 'ops/s', of: (sample: EchoSample): number => sample.perSecond },
+  p50: { unit: 'ms p50', of: (sample: EchoSample): number => sample.p50Ms },
+  p99: { unit: 'ms p99', of: (sample: EchoSample): number => sample.p99Ms },
+  cpu: { unit: 'µs CPU', of: (sample: EchoSample): number => sample.cpuUs },
 } as const;
 
-const CASES: readonly Case[] = [
-  { by: 'single', inFlight: 1, figures: ['rate', 'p50'] },
-  { by: 'single', inFlight: 50, figures: ['rate', 'p50', 'p99'] },
-  { by: 'single', inFlight: 500, figures: ['rate', 'p50', 'p99'], targets: { rate: { ratioAtLeast: 0.95 } } },
-  { by: 'client', inFlight: 1, figures: ['p50'], targets: { p50: { ratioAtMost: 1.15 } } },
-  {
-    by: 'client',
-    inFlight: 500,
-    figures: ['rate', 'p50', 'p99'],
-    targets: { rate: { ratioAtLeast: 5, valueAtLeast: 40_000 }, p50: { ratioAtMost: 1 }, p99: { ratioAtMost: 1 } },
-  },
-];
+type FigureName = keyof typeof FIGURES;
+type Targets = Readonly<Partial<Record<FigureName, Target>>>;
 
-const SUBJECTS = { single: 'BEDS, one envelope per message', client: 'BEDS, client default' } as const;
+interface Comparison {
+  readonly inFlight: number;
+  readonly subject: string;
+  readonly against: string;
+}
 
-/** What the whole host adds to an echo: gate, decode, dispatch, template, reply, acknowledge. */
+/** What the whole host adds to an echo (gate, decode, dispatch, template, reply, acknowledge), and what others add. */
 export const echoQuestion: Question = {
   name: 'echo',
-  words: 'an echo through the whole host, against a bare amqplib server',
+  words: 'an echo through the whole host, against a bare amqplib server, Moleculer, NestJS and rabbitmq-client',
   need: ['rabbitmq', 'mariadb'],
+  longestMs: 420_000,
   run: async (bed) => {
-    const sides = await prepare(bed);
+    const contenders = await startEchoContenders(bed);
+    const peers = contenders.map(({ title }) => title).filter((title) => !isBeds(title) && title !== BARE);
     const rows: Row[] = [];
-    for (const each of CASES) {
-      bed.say(`${SUBJECTS[each.by]}, ${each.inFlight} in flight`);
-      const pair: Pair<Sample> = { subject: sides[each.by](each.inFlight), against: sides.bare(each.inFlight) };
-      const rounds = await interleave(pair, bed);
-      const names = {
-        question: 'echo',
-        case: `${each.inFlight} in flight`,
-        subject: SUBJECTS[each.by],
-        against: 'bare amqplib',
-      };
-      for (const name of each.figures) {
-        const target = each.targets?.[name];
-        rows.push(toRow(rounds, { ...names, ...FIGURES[name], ...(target === undefined ? {} : { target }) }));
-      }
+    for (const inFlight of IN_FLIGHT) {
+      bed.say(`${contenders.length} contenders, ${inFlight} in flight`);
+      const turns = await takeTurns(new Map(contenders.map((each) => [each.title, each.with(inFlight)])), bed);
+      rows.push(...compare(turns, inFlight, peers));
     }
     return rows;
   },
 };
 
-async function prepare(bed: Bed): Promise<Sides> {
-  const { rabbitmq } = bed.services;
-  assert.ok(rabbitmq, 'RabbitMQ is needed');
-  // The echo calls no object; its host is one with a store all the same, as every host is.
-  const main = await makeMysqlStore(bed);
-  const host = await startHostUnderTest(bed, {
-    domains: ['echo'],
-    stores: { main: { kind: 'mysql', url: main.runtimeUrl } },
-    poolSize: 16,
-  });
-  const bare = new Child({ program: 'bare-echo', logFile: join(bed.folder, 'bare-echo.log') });
-  bed.atEnd(() => bare.stop());
-  await bare.call('start', { url: rabbitmq.url, queue: QUEUE, prefetch: host.prefetch });
-  const caller = await PlainCaller.connect(rabbitmq.url);
-  bed.atEnd(() => caller.close());
-  const askHost = (): Promise<Buffer> => caller.ask({ exchange: host.exchange, routingKey: 'echo.echo' }, BODY);
-  const askBare = (): Promise<Buffer> => caller.ask({ exchange: '', routingKey: QUEUE }, BODY);
-  const askByClient = callByClient(host);
-  const reply = JSON.parse((await askHost()).toString()) as { readonly data?: unknown };
-  assert.deepEqual(reply.data, PAYLOAD, 'the host echoes');
-  assert.deepEqual(await askBare(), BODY, 'the bare server echoes');
-  assert.deepEqual(await askByClient(), PAYLOAD, 'the host echoes to the client');
-  const loop =
-    (operation: () => Promise<unknown>): Make =>
-    (inFlight) =>
-    (durationMs) =>
-      closedLoop(operation, { inFlight, durationMs });
-  return { single: loop(askHost), client: loop(askByClient), bare: loop(askBare) };
+function isBeds(title: EchoContender['title']): boolean {
+  return Object.values(BEDS_TITLES).includes(title);
 }
 
-function callByClient({ client }: HostUnderTest): () => Promise<unknown> {
-  const echo = client.domain('echo');
-  return () => echo.call('echo', PAYLOAD, { mode: 'read' });
+/**
+ * The plain caller asks the host and the bare server alike, so that only what answers differs. The peers bring clients of
+ * their own, and are compared with BEDS' own client.
+ */
+function compare(turns: Turns<EchoSample>, inFlight: number, peers: readonly string[]): readonly Row[] {
+  const pairs = [
+    [BEDS_TITLES.plain, BARE],
+    ...[BEDS_TITLES.unbatched, BEDS_TITLES.default].flatMap((subject) =>
+      [BARE, ...peers].map((against) => [subject, against] as const),
+    ),
+    ...peers.map((peer) => [peer, BARE] as const),
+  ] as const;
+  return pairs.flatMap(([subject, against]) => toRows(turns, { inFlight, subject, against }));
+}
+
+function toRows(turns: Turns<EchoSample>, comparison: Comparison): readonly Row[] {
+  const { inFlight, subject, against } = comparison;
+  const rounds = pairOf(turns, subject, against);
+  const targets = targetsOf(comparison);
+  const names = { question: 'echo', case: `${inFlight.toLocaleString('en')} in flight`, subject, against };
+  return (Object.keys(FIGURES) as FigureName[]).map((name) => {
+    const target = targets[name];
+    return toRow(rounds, { ...names, ...FIGURES[name], ...(target === undefined ? {} : { target }) });
+  });
+}
+
+/** What is promised of a comparison. */
+function targetsOf({ inFlight, subject, against }: Comparison): Targets {
+  if (subject === BEDS_TITLES.plain && inFlight === 500) return { rate: { ratioAtLeast: 0.95 } };
+  if (subject === BEDS_TITLES.unbatched && inFlight === 500 && against !== BARE) return { rate: { ratioAtLeast: 1 } };
+  if (subject !== BEDS_TITLES.default) return {};
+  if (inFlight === 1 && against === BARE) return { p50: { ratioAtMost: 1.15 } };
+  if (inFlight !== 500) return {};
+  return {
+    rate: { ratioAtLeast: 5, valueAtLeast: 40_000 },
+    p50: { ratioAtMost: 1 },
+    p99: { ratioAtMost: 1 },
+  };
 }

@@ -14,6 +14,7 @@ export const memoryQuestion: Question = {
   name: 'memory',
   words: 'memory of a broker thread after many swaps of a 60 KB bundle that forgets its timers',
   need: [],
+  longestMs: 240_000,
   run: async (bed) => {
     const child = new Child({
       ...{ program: 'memory', logFile: join(bed.folder, 'memory.log') },

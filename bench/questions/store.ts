@@ -31,6 +31,7 @@ export const storeQuestion: Question = {
   name: 'store',
   words: 'fetch by key and create through the host, against the bare drivers',
   need: ['rabbitmq', 'mariadb', 'mongodb'],
+  longestMs: 180_000,
   run: async (bed) => {
     const rows: Row[] = [];
     for (const side of await prepare(bed)) {

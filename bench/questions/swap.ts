@@ -32,6 +32,7 @@ export const swapQuestion: Question = {
   name: 'swap',
   words: 'a new version of a busy domain, again and again, against the same load without',
   need: ['rabbitmq', 'mariadb'],
+  longestMs: 240_000,
   run: async (bed) => {
     const stand = await prepare(bed);
     const swaps = Math.max(2, Math.round(bed.effort.sliceMs * SWAPS_PER_MS));

@@ -1,16 +1,19 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { arch, cpus, platform, totalmem } from 'node:os';
+import { arch, cpus, loadavg, platform, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Services } from '../../host/services/index.js';
+import { peerVersions } from '../bed/peers.js';
 
 export interface Machine {
   readonly processor: string;
   readonly cores: number;
   readonly memoryGb: number;
   readonly platform: string;
+  /** Of the last 1, 5 and 15 minutes when the run ended: what the machine did, the run itself included. */
+  readonly loadAverage: readonly number[];
 }
 
 const PACKAGES = ['amqplib', 'mysql2', 'mongodb', 'tinybench'];
@@ -22,6 +25,7 @@ export function describeMachine(): Machine {
     cores: processors.length,
     memoryGb: Math.round(totalmem() / 2 ** 30),
     platform: `${platform()} ${arch()}`,
+    loadAverage: loadavg().map((load) => Number(load.toFixed(2))),
   };
 }
 
@@ -34,6 +38,7 @@ export function describeVersions({ rabbitmq, mariadb, mongodb }: Services): Read
     node: process.versions.node,
     ...Object.fromEntries(servers),
     ...Object.fromEntries(PACKAGES.map((name): [string, string] => [name, versionOf(name)])),
+    ...peerVersions(),
   };
 }
 

@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import type { Bed, Sample } from '../contract.js';
+import type { Contender } from '../measure/interleave.js';
+import type { Load, LoopSample } from '../measure/closed-loop.js';
+import type { BedsCaller } from '../processes/beds-echo.js';
+import { Child } from './child.js';
+import { startHostUnderTest } from './host-under-test.js';
+import { makeMysqlStore } from './mysql-store.js';
+import { installPeers, PEERS } from './peers.js';
+import type { EchoPlace } from './serve-echo.js';
+
+export const BARE = 'bare amqplib';
+
+/** Titles of the ways to ask a host. */
+export const BEDS_TITLES: Readonly<Record<BedsCaller, string>> = {
+  plain: 'BEDS, one envelope per message',
+  unbatched: 'BEDS, client without batching',
+  default: 'BEDS, client default',
+};
+
+export interface EchoSample extends Sample {
+  /** Microseconds of processor time of server and client, for one operation. RabbitMQ's own is not in it. */
+  readonly cpuUs: number;
+}
+
+/** A server and a client, each in a process of its own. */
+export class EchoContender {
+  readonly title: string;
+  readonly #server: Child;
+  readonly #client: Child;
+
+  constructor(title: string, { server, client }: { readonly server: Child; readonly client: Child }) {
+    this.title = title;
+    this.#server = server;
+    this.#client = client;
+  }
+
+  with(inFlight: number): Contender<EchoSample> {
+    return async (durationMs) => {
+      const before = await this.#cpuUs();
+      const load: Load = { inFlight, durationMs };
+      const { operations, ...sample } = await this.#client.call<LoopSample>('run', load);
+      return { ...sample, cpuUs: ((await this.#cpuUs()) - before) / operations };
+    };
+  }
+
+  async #cpuUs(): Promise<number> {
+    return (await this.#server.cpuUs()) + (await this.#client.cpuUs());
+  }
+}
+
+/** BEDS in three ways, the bare client, and every peer that is there. */
+export async function startEchoContenders(bed: Bed): Promise<readonly EchoContender[]> {
+  const { rabbitmq } = bed.services;
+  assert.ok(rabbitmq, 'RabbitMQ is needed');
+  // The echo calls no object; its host is one with a store all the same, as every host is.
+  const main = await makeMysqlStore(bed);
+  const host = await startHostUnderTest(bed, {
+    domains: ['echo'],
+    stores: { main: { kind: 'mysql', url: main.runtimeUrl } },
+    poolSize: 16,
+  });
+  const { prefetch, exchange } = host;
+  const contenders: EchoContender[] = [];
+  for (const [kind, title] of Object.entries(BEDS_TITLES)) {
+    const client = start(bed, { program: 'beds-echo', part: kind, args: [kind] });
+    await client.call('connect', { url: rabbitmq.url, name: exchange, prefetch } satisfies EchoPlace);
+    contenders.push(new EchoContender(title, { server: host.process, client }));
+  }
+  const why = await installPeers(bed);
+  if (why !== undefined) bed.leave('peers', why);
+  const others = [{ title: BARE, program: 'bare-echo' }, ...(why === undefined ? PEERS : [])];
+  for (const other of others) {
+    const contender = await startOther(bed, other, { url: rabbitmq.url, prefetch });
+    if (contender !== undefined) contenders.push(contender);
+  }
+  return contenders;
+}
+
+interface Other {
+  readonly title: string;
+  readonly program: string;
+}
+
+/** A peer that does not start is left out with its reason; the bare client must start. */
+async function startOther(
+  bed: Bed,
+  { title, program }: Other,
+  at: Omit<EchoPlace, 'name'>,
+): Promise<EchoContender | undefined> {
+  const place: EchoPlace = { ...at, name: `bench-${program}-${randomBytes(4).toString('hex')}` };
+  const server = start(bed, { program, part: 'server' });
+  const client = start(bed, { program, part: 'client' });
+  try {
+    await server.call('serve', place);
+    await client.call('connect', place);
+    return new EchoContender(title, { server, client });
+  } catch (error) {
+    if (title === BARE) throw error;
+    bed.leave(title, error instanceof Error ? error.message : String(error));
+    return undefined;
+  }
+}
+
+interface Part {
+  readonly program: string;
+  readonly part: string;
+  readonly args?: readonly string[];
+}
+
+function start(bed: Bed, { program, part, args = [] }: Part): Child {
+  const child = new Child({ program, args, logFile: join(bed.folder, `${program}-${part}.log`) });
+  bed.atEnd(() => child.stop());
+  return child;
+}

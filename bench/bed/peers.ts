@@ -1,0 +1,71 @@
+import { execFile } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Bed } from '../contract.js';
+
+/** The sources stay where they are when the rest is compiled; the libraries are installed beside them. */
+export const PEERS_FOLDER = fileURLToPath(new URL('../../../bench/peers/', import.meta.url));
+const INSTALL_TIMEOUT_MS = 180_000;
+const TAIL_CHARACTERS = 300;
+
+interface Lock {
+  readonly packages?: Readonly<Record<string, { readonly version?: string; readonly optional?: boolean }>>;
+}
+
+/** A program of processes/ that serves and asks with a library of others. */
+export interface Peer {
+  readonly title: string;
+  readonly program: string;
+  /** The package whose version is told. */
+  readonly packageName: string;
+}
+
+export const PEERS: readonly Peer[] = [
+  { title: 'Moleculer', program: 'moleculer-echo', packageName: 'moleculer' },
+  { title: 'NestJS', program: 'nest-echo', packageName: '@nestjs/microservices' },
+  { title: 'rabbitmq-client', program: 'rabbitmq-client-echo', packageName: 'rabbitmq-client' },
+];
+
+/** Installs the libraries where that is allowed and needed. Resolves to why there are none, or to undefined. */
+export async function installPeers({ install, say, signal }: Bed): Promise<string | undefined> {
+  if (isInstalled()) return undefined;
+  if (!install) return 'they are not installed, and --no-install was given';
+  say('installing the peers with `npm ci` in bench/peers (once)');
+  const npm = process.env['npm_execpath'];
+  const args = ['ci', '--no-audit', '--no-fund', '--ignore-scripts'];
+  const byNpm = npm !== undefined && /npm-cli\.c?js$/.test(npm);
+  const [file, all] = byNpm ? [process.execPath, [npm, ...args]] : ['npm', args];
+  try {
+    await promisify(execFile)(file, all, { cwd: PEERS_FOLDER, timeout: INSTALL_TIMEOUT_MS, signal });
+    return undefined;
+  } catch (error) {
+    signal.throwIfAborted();
+    const { stderr = '', message } = error as { readonly stderr?: string; readonly message: string };
+    return `they could not be installed: ${(stderr.trim() || message).slice(-TAIL_CHARACTERS)}`;
+  }
+}
+
+/** Names and versions as they are installed. */
+export function peerVersions(): Readonly<Record<string, string>> {
+  const installed = Object.entries(readLock(join('node_modules', '.package-lock.json')).packages ?? {});
+  const versions = PEERS.flatMap(({ packageName }): [string, string][] => {
+    const version = installed.find(([path]) => path.endsWith(`node_modules/${packageName}`))?.[1].version;
+    return version === undefined ? [] : [[packageName, version]];
+  });
+  return Object.fromEntries(versions);
+}
+
+function isInstalled(): boolean {
+  const { packages: installed = {} } = readLock(join('node_modules', '.package-lock.json'));
+  const wanted = Object.entries(readLock('package-lock.json').packages ?? {});
+  return wanted.every(
+    ([path, { version, optional }]) => path === '' || optional === true || installed[path]?.version === version,
+  );
+}
+
+function readLock(path: string): Lock {
+  const file = join(PEERS_FOLDER, path);
+  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Lock) : {};
+}
