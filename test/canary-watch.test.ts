@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { configSchema } from '../host/config/schema.js';
+import { LATENCY_BOUNDS_MS, type Tally } from '../host/dispatch/observations.js';
+import { makeFinding } from '../host/generation/make-finding.js';
+import { Canary, type CanaryOptions } from '../host/supervisor/rollout/canary.js';
+import { RequestObserver } from '../host/supervisor/rollout/request-observer.js';
+import { ShadowBoard } from '../host/supervisor/rollout/shadow-board.js';
+import type { ThreadTallies } from '../host/supervisor/rollout/tally-window.js';
+
+const TEST_MS = 10_000;
+
+/** Says what a test wants it to have seen, look by look; the last one again and again. */
+class ScriptedObserver extends RequestObserver {
+  looks = 0;
+  onLook: () => Promise<void> = () => Promise.resolve();
+  readonly #script: readonly (readonly Tally[])[];
+
+  constructor(script: readonly (readonly Tally[])[]) {
+    const never = (): never => assert.fail('no thread is asked');
+    super({ pool: never, onCallers: never, onShadows: never });
+    this.#script = script;
+  }
+
+  override async observe(): Promise<ThreadTallies> {
+    const tallies = this.#script[Math.min(this.looks, this.#script.length - 1)] ?? [];
+    this.looks += 1;
+    await this.onLook();
+    return new Map([['t-1', tallies]]);
+  }
+}
+
+function tally(generation: number, requests: number, fault = 0): Tally {
+  const latency = new Array<number>(LATENCY_BOUNDS_MS.length + 1).fill(0);
+  return { generation, requests, failures: { fault }, latency, unsettled: 0 };
+}
+
+interface Watched {
+  readonly canary: Canary;
+  readonly observer: ScriptedObserver;
+  readonly widened: readonly number[];
+}
+
+function makeCanary(plan: Partial<CanaryOptions['plan']>, ...script: readonly (readonly Tally[])[]): Watched {
+  const observer = new ScriptedObserver(script);
+  const widened: number[] = [];
+  const canary = new Canary({
+    pairs: [{ domain: 'notes', candidate: 2, active: 1 }],
+    plan: { canaryPercent: 5, shadowPercent: 0, forMs: 20, hold: false, ...plan },
+    settings: configSchema.parse({}).rollout,
+    shadows: new ShadowBoard(),
+    observer,
+    widen: async (percent) => void widened.push(percent),
+  });
+  return { canary, observer, widened };
+}
+
+const NOTHING: readonly Tally[] = [];
+const GOOD = [tally(1, 400), tally(2, 40)];
+const BAD = [tally(1, 400), tally(2, 40, 10)];
+
+void describe('the watch over a canary', { timeout: TEST_MS }, () => {
+  const { signal } = new AbortController();
+
+  void it('promotes what held its time', async () => {
+    const { canary } = makeCanary({}, NOTHING, GOOD);
+    assert.deepEqual(await canary.watch(signal), { kind: 'promote' });
+  });
+
+  void it('promotes nothing while a reason against it stands, though its time is over', async () => {
+    const { canary } = makeCanary({}, NOTHING, BAD);
+    const verdict = await canary.watch(signal);
+    assert.ok(verdict.kind === 'end');
+    assert.equal(verdict.objections[0]?.finding.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
+  });
+
+  void it('forgives what only one look found', async () => {
+    const { canary, observer } = makeCanary({}, NOTHING, BAD, [tally(1, 800, 200), tally(2, 80, 10)]);
+    assert.deepEqual(await canary.watch(signal), { kind: 'promote' });
+    assert.equal(observer.looks, 3);
+  });
+
+  void it('obeys an order that came before it began', async () => {
+    const ended = makeCanary({ forMs: 60_000 }, NOTHING);
+    const objections = [{ finding: makeFinding('BEDS_ROLLOUT_ROLLED_BACK') }];
+    ended.canary.end(objections);
+    assert.deepEqual(await ended.canary.watch(signal), { kind: 'end', objections });
+    const promoted = makeCanary({ forMs: 60_000 }, NOTHING);
+    promoted.canary.promote();
+    assert.deepEqual(await promoted.canary.watch(signal), { kind: 'promote' });
+  });
+
+  void it('holds what is to hold, though no time is asked for', async () => {
+    const { canary, observer } = makeCanary({ forMs: 0, hold: true }, NOTHING, GOOD);
+    const verdict = canary.watch(signal);
+    observer.onLook = async () => {
+      if (observer.looks === 5) canary.promote();
+    };
+    assert.deepEqual(await verdict, { kind: 'promote' });
+    assert.ok(observer.looks >= 5);
+  });
+
+  void it('widens what nobody called, until everybody could', async () => {
+    const { canary, widened } = makeCanary({}, NOTHING);
+    assert.deepEqual(await canary.watch(signal), { kind: 'promote' });
+    assert.deepEqual(widened, [20, 80, 100]);
+  });
+
+  void it('widens nothing any more after an order, also when it was looking just then', async () => {
+    const { canary, observer, widened } = makeCanary({}, NOTHING);
+    let goOn: () => void = () => undefined;
+    observer.onLook = () => (observer.looks < 2 ? Promise.resolve() : new Promise((resolve) => (goOn = resolve)));
+    const verdict = canary.watch(signal);
+    while (observer.looks < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+    canary.end([]);
+    assert.equal((await verdict).kind, 'end');
+    goOn();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.deepEqual(widened, []);
+  });
+});
