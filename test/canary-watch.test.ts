@@ -18,7 +18,7 @@ class ScriptedObserver extends RequestObserver {
 
   constructor(script: readonly (readonly Tally[])[]) {
     const never = (): never => assert.fail('no thread is asked');
-    super({ pool: never, onCallers: never, onShadows: never });
+    super({ pool: never, onCallers: never, onShadows: never, onTallies: never });
     this.#script = script;
   }
 
