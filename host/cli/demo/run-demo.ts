@@ -12,6 +12,7 @@ import { administeredStores, resolveConfig, type ServerUrls } from '../resolve-c
 import { requireServed } from './ask-history.js';
 import { buildBundles, clearBundles, dropBundle, type DemoBundles } from './bundles.js';
 import { readCities, readCountries } from './data.js';
+import { begin, goBack } from './go-back.js';
 import { countOf, loadData } from './load-data.js';
 import { MixedLoad } from './mixed-load.js';
 import type { Endings } from './endings.js';
@@ -22,7 +23,8 @@ import { watchSwap } from './watch-swap.js';
 
 const IN_FLIGHT = 32;
 const BEFORE_SWAP_MS = 2_500;
-const AFTER_SWAP_MS = 3_000;
+const AFTER_SWAP_MS = 2_000;
+const BETWEEN_MS = 500;
 const SHOWN_COUNTRY = 'DE';
 
 export interface Demo {
@@ -52,7 +54,7 @@ export async function runDemo(context: CommandContext, narrator: Narrator, endin
   await applyStep(settings, servers, stage);
   const config = resolveConfig(settings, servers, readRuntimeAccounts(stage.directory));
   const bundles = await bundleStep(stage);
-  const host = await hostStep(config, stage);
+  const host = await hostStep(config, bundles, stage);
   const client = await connectBeds({
     url: config.broker.url,
     name: 'beds demo',
@@ -98,7 +100,11 @@ async function bundleStep({ context, narrator, directory, pluginsDirectory }: St
   return built as DemoBundles;
 }
 
-async function hostStep(config: Config, { context, narrator, endings, directory }: Stage): Promise<Host> {
+async function hostStep(
+  config: Config,
+  bundles: DemoBundles,
+  { context, narrator, endings, directory }: Stage,
+): Promise<Host> {
   let started: Host | undefined;
   await narrator.step('The host', async () => {
     const file = join(directory, 'demo-host.log');
@@ -110,6 +116,13 @@ async function hostStep(config: Config, { context, narrator, endings, directory 
     context.signal.throwIfAborted();
     const status = await requireServed(['cities', 'countries'], { config, signal: context.signal });
     narrator.say(`its log: ${file}`);
+    const before = status.domains.find(({ domain }) => domain === 'cities')?.live?.version;
+    if (before !== bundles.cities.version) {
+      narrator.say(
+        `cities ${before ?? '?'} served last and serves again; ${bundles.cities.version} takes over to begin with`,
+      );
+      await begin(bundles.cities, { config, signal: context.signal });
+    }
     return `node ${host.node} serves with ${String(status.threads.length)} broker thread(s)`;
   });
   return started as Host;
@@ -141,18 +154,28 @@ async function loadStep({ client, config, bundles }: LoadStep, stage: Stage): Pr
   const countries = rows.flatMap(({ code }) => (typeof code === 'string' ? [code] : []));
   const load = new MixedLoad(client, { countries, inFlight: IN_FLIGHT, signal });
   let swap: DemoReport['swap'] | undefined;
-  await narrator.step(`A load of reads and writes, ${String(IN_FLIGHT)} at once, while cities is swapped`, async () => {
-    try {
-      await delay(BEFORE_SWAP_MS, undefined, { signal });
-      narrator.say(`dropping cities ${bundles.citiesNext.version} into ${directory}`);
-      swap = await watchSwap({ bundle: bundles.citiesNext, directory, load, config, signal });
-      narrator.say(`cities ${bundles.citiesNext.version} answers; the load goes on`);
-      await delay(AFTER_SWAP_MS, undefined, { signal });
-    } finally {
-      await load.end();
-    }
-    return `${load.tally.answered.toLocaleString('en')} requests answered, ${String(load.tally.failed)} failed`;
-  });
+  await narrator.step(
+    `A load of reads and writes, ${String(IN_FLIGHT)} at once, while cities is swapped, taken back and forward`,
+    async () => {
+      try {
+        await delay(BEFORE_SWAP_MS, undefined, { signal });
+        narrator.say(`dropping cities ${bundles.citiesNext.version} into ${directory}`);
+        swap = await watchSwap({ bundle: bundles.citiesNext, directory, load, config, signal });
+        narrator.say(`cities ${bundles.citiesNext.version} answers; the load goes on`);
+        await delay(AFTER_SWAP_MS, undefined, { signal });
+        for (const { version } of [bundles.cities, bundles.citiesNext]) {
+          const backMs = await goBack(version, { config, signal });
+          narrator.say(
+            `beds rollback cities ${version}: on all threads after ${String(backMs)} ms, from the host's copy`,
+          );
+          await delay(BETWEEN_MS, undefined, { signal });
+        }
+      } finally {
+        await load.end();
+      }
+      return `${load.tally.answered.toLocaleString('en')} requests answered, ${String(load.tally.failed)} failed`;
+    },
+  );
   const askedAt = performance.now();
   const profile = await client.domain('countries').call('profile', { code: SHOWN_COUNTRY }, { mode: 'read', signal });
   const profileMs = performance.now() - askedAt;
