@@ -159,7 +159,9 @@ export class RequestPath implements ContextHost {
         copy = this.#shadows.draw(route, target, { request, timeMs: scope.expiresAtMs - receivedAtMs });
       }
       const run = (): Promise<OperationResult> => this.#run(target, { input: request, scope, depth: 0 });
-      const result = await (delivery.redelivered ? this.#options.suspects.run(request.id, run) : run());
+      const result = await (delivery.redelivered
+        ? this.#options.suspects.run(request.id, run, target.generation.id)
+        : run());
       text = encodeSuccess(request.id, result, target.generation.byJson);
       checkSize(text, this.#options.config.limits.maxReplyBytes);
       this.#shadows.answered(copy, result);

@@ -17,13 +17,13 @@ export interface Suspicion {
  * the one that is noted when the thread ends again is not run a third time.
  */
 export class Suspects {
-  readonly #note: (digest: number) => void;
+  readonly #note: (digest: number, generation: number) => void;
   readonly #convicted = new Set<number>();
   #suspiciousUntilMs = 0;
   #last: Promise<unknown> = Promise.resolve();
 
   /** `note` leaves the running suspect where the supervisor finds it when this thread is gone; 0: none runs. */
-  constructor(note: (digest: number) => void) {
+  constructor(note: (digest: number, generation: number) => void) {
     this.#note = note;
   }
 
@@ -33,19 +33,19 @@ export class Suspects {
   }
 
   /** Runs a request that was delivered before. Rejects with BEDS_REQUEST_POISON if it ended its thread then. */
-  async run<T>(id: string, work: () => Promise<T>): Promise<T> {
+  async run<T>(id: string, work: () => Promise<T>, generation = 0): Promise<T> {
     const digest = digestOf(id);
     if (this.#convicted.has(digest)) throw requestErrors.make('BEDS_REQUEST_POISON');
     if (performance.now() >= this.#suspiciousUntilMs) return work();
     const before = this.#last;
     const running = before.then(() => {
-      this.#note(digest);
+      this.#note(digest, generation);
       return work();
     });
     this.#last = running
       .catch(() => undefined)
       .then(() => {
-        this.#note(0);
+        this.#note(0, 0);
       });
     return running;
   }

@@ -1,7 +1,8 @@
 const BEAT = 0;
 const GENERATION = 1;
 const SUSPECT = 2;
-const LENGTH = 3;
+const SUSPECT_GENERATION = 3;
+const LENGTH = 4;
 
 /**
  * What a broker thread leaves in shared memory for the supervisor, which reads it when the thread no longer answers:
@@ -37,13 +38,19 @@ export class SharedNotes {
     return Atomics.load(this.#cells, GENERATION);
   }
 
-  /** Notes the digest of the suspect that runs now; 0: none does. */
-  trying(suspect: number): void {
+  /** Notes the digest of the suspect that runs now, and in which generation; 0: none does. */
+  trying(suspect: number, generation = 0): void {
+    Atomics.store(this.#cells, SUSPECT_GENERATION, generation);
     Atomics.store(this.#cells, SUSPECT, suspect);
   }
 
   /** Digest of the suspect that runs, or ran when the thread ended. */
   get suspect(): number {
     return Atomics.load(this.#cells, SUSPECT);
+  }
+
+  /** Whether the suspect's own code ran last: other requests run beside it, and one of those may have ended the thread. */
+  get isSuspectLast(): boolean {
+    return Atomics.load(this.#cells, SUSPECT_GENERATION) === this.lastEntered;
   }
 }

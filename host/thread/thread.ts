@@ -53,8 +53,8 @@ export class BrokerThread {
     );
     const deadlines = new Deadlines();
     const callers = new CallerBook();
-    this.#suspects = new Suspects((digest) => {
-      this.#notes.trying(digest);
+    this.#suspects = new Suspects((digest, generation) => {
+      this.#notes.trying(digest, generation);
     });
     this.#path = new RequestPath({
       node,

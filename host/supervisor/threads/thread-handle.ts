@@ -92,6 +92,11 @@ export class ThreadHandle {
     return this.#notes.suspect;
   }
 
+  /** Whether the suspect's own code was entered last. */
+  get isSuspectLast(): boolean {
+    return this.#notes.isSuspectLast;
+  }
+
   /** Resolves when the thread serves; rejects with BEDS_THREAD_START_FAILED when it ended or `timeoutMs` passed. */
   async ready(timeoutMs: number): Promise<void> {
     await this.#within(this.#ready, timeoutMs, 'BEDS_THREAD_START_FAILED');

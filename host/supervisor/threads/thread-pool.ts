@@ -162,7 +162,7 @@ export class ThreadPool {
 
   /** Tells the threads that go on of one that did not; resolves when they know, or soon. */
   async #suspect(lost: ThreadHandle): Promise<void> {
-    const suspicion: Suspicion = { convicted: lost.suspect };
+    const suspicion: Suspicion = { convicted: this.#suspicions.convict(lost) };
     this.#suspicions.add(suspicion, performance.now());
     const others = [...this.#members].filter(({ handle }) => handle !== lost && handle.state === 'ready');
     await Promise.allSettled(
