@@ -183,11 +183,6 @@ export class Deployments implements DropHandlers {
     void this.#addStaged(domain, [hash], { cause: 'refresh', isWanted: () => this.#liveHash(domain) === hash });
   }
 
-  /** Serves the newest version that served before and is not quarantined; where there is none, callers are told to come back. */
-  goBack(domain: string, cause: Cause): void {
-    this.#goBack(domain, cause, []);
-  }
-
   /** Takes a domain out of service after what is on its way; waits for a RabbitMQ that is away. */
   retire(domain: string): Promise<void> {
     this.#supersede([domain]);
@@ -244,7 +239,7 @@ export class Deployments implements DropHandlers {
       const bytes = await this.#firstStaged(domain, hashes);
       if (!isWanted() || this.#ending.signal.aborted) return;
       if (bytes === undefined) {
-        if (cause === 'quarantine') this.#goBack(domain, cause, [...tried, ...hashes]);
+        if (cause === 'quarantine') this.goBack(domain, cause, [...tried, ...hashes]);
         return;
       }
       const order: Order = { bundles: [bytes], plan: this.#planOf(cause), cause, completeAt: Date.now(), tried };
@@ -324,13 +319,14 @@ export class Deployments implements DropHandlers {
     const failed = isGoingBack ? [...tried, ...bundles.map(({ hash }) => hash)] : [];
     for (const domain of domains) {
       if (!this.#options.record.of(domain).isServed) continue;
-      if (this.#isHarmed(domain)) this.#goBack(domain, 'quarantine', failed);
+      if (this.#isHarmed(domain)) this.goBack(domain, 'quarantine', failed);
       else if (this.#liveHash(domain) === undefined && this.find(domain) === undefined)
-        this.#goBack(domain, 'boot', failed);
+        this.goBack(domain, 'boot', failed);
     }
   }
 
-  #goBack(domain: string, cause: Cause, tried: readonly string[]): void {
+  /** Serves the newest version that served before and is not quarantined; where there is none, callers are told to come back. */
+  goBack(domain: string, cause: Cause, tried: readonly string[] = []): void {
     const { record, quarantine } = this.#options;
     const isAllowed = (hash: string): boolean => quarantine.reason(hash) === undefined;
     const hashes = record.of(domain).served.map(({ hash }) => hash);
@@ -344,9 +340,7 @@ export class Deployments implements DropHandlers {
     const number = this.#supersede([domain]);
     const isHarm = cause === 'quarantine';
     if (isHarm) this.#hold(domain);
-    const isWanted = isHarm
-      ? (): boolean => this.#isHarmed(domain)
-      : (): boolean => this.#numbers.get(domain) === number;
+    const isWanted = (): boolean => (isHarm ? this.#isHarmed(domain) : this.#numbers.get(domain) === number);
     const back = this.#addStaged(domain, sound, { cause, tried, isWanted });
     if (pending !== undefined) void back.then(() => this.#resume(pending, number));
   }
