@@ -277,6 +277,7 @@ describe('a good bundle', () => {
     const text = { name: 'text', type: 'string', nativeType: 'text', nullable: false, optional: false };
     assert.deepEqual(result.source.objects, { create: { ...notesAdd, args: [text] }, fetch: notesAll });
     assert.equal(result.source.hash, bytes.hash);
+    assert.ok(result.source.codeCache !== undefined, 'broker threads need not read it again');
     const template = compileTemplate(structuredClone(result.source));
     assert.deepEqual(await template.deleteRecord(1, {} as never), { id: 1 });
   });

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseManifest, type JsonObject, type Manifest, type Template, type TemplateContext } from '@beds/sdk';
 import { buildTemplate } from '@beds/sdk/build';
 import { checkTemplate } from '../host/generation/check-contract.js';
-import { compileTemplate, disposeTemplate } from '../host/generation/compile.js';
+import { compileTemplate, disposeTemplate, makeCodeCache } from '../host/generation/compile.js';
 import { convertBundle } from '../host/generation/convert.js';
 import { firstPlace, mapStack } from '../host/generation/map-stack.js';
 import { describeBundle, type BundleOptions } from './support/bundles.js';
@@ -67,6 +67,24 @@ describe('a compiled bundle', () => {
     await assert.rejects(template.createRecord({}, ctx), { code: 'BEDS_ADMISSION_PROCESS_FORBIDDEN' });
     await assert.rejects(template.updateRecord({}, ctx), { code: 'ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING' });
     assert.deepEqual(await template.deleteRecord(1, ctx), { fetch: 'undefined', socket: 'undefined', env: 0 });
+  });
+
+  it('behaves the same when another thread has read its code before', async () => {
+    const calls = { createRecord: 'throw new RangeError("x");', updateRecord: `return import('node:fs');` };
+    const { manifest, code, sourceMap } = await compile({ body: calls });
+    const codeCache = makeCodeCache({ manifest, code });
+    assert.ok(codeCache !== undefined && codeCache.length > 0);
+    const template = compileTemplate(structuredClone({ manifest, code, codeCache }));
+    const error: unknown = await template.createRecord({}, ctx).catch((thrown: unknown) => thrown);
+    assert.match(mapStack(error, { manifest, sourceMap }), /^RangeError: x\n/);
+    await assert.rejects(template.updateRecord({}, ctx), { code: 'ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING' });
+    assert.deepEqual(await template.deleteRecord(1, ctx), { id: 1 });
+  });
+
+  it('is read anew where what another thread made of it does not fit', async () => {
+    const { manifest, code } = await compile();
+    const template = compileTemplate({ manifest, code, codeCache: new Uint8Array(64) });
+    assert.deepEqual(await template.deleteRecord(1, ctx), { id: 1 });
   });
 
   it('is refused when it awaits while it loads, asks for import.meta, or is no JavaScript', async () => {

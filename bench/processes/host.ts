@@ -1,5 +1,5 @@
 import { subscribe } from 'node:diagnostics_channel';
-import { setTimeout as delay } from 'node:timers/promises';
+import { EventEmitter, once } from 'node:events';
 import type { Config } from '../../host/config/schema.js';
 import { startHost, type Host } from '../../host/main.js';
 import { lifecycleChannel } from '../../host/observe/channels.js';
@@ -9,10 +9,11 @@ import { serveParent } from '../bed/serve-parent.js';
 /** The host under test, alone in its process as in production. */
 let host: Host | undefined;
 let steps: Step[] = [];
-const POLL_MS = 2;
+const events = new EventEmitter<{ step: [] }>();
 
 subscribe(lifecycleChannel.name, (message) => {
   steps.push({ ...(message as Omit<Step, 'at'>), at: performance.now() });
+  events.emit('step');
 });
 
 serveParent({
@@ -22,10 +23,10 @@ serveParent({
     },
     /** Resolves to what was seen since the last time, when a version serves or is refused. */
     served: async ({ version, timeoutMs }: { readonly version: string; readonly timeoutMs: number }) => {
-      const untilMs = performance.now() + timeoutMs;
+      const signal = AbortSignal.timeout(timeoutMs);
       const isOver = (step: Step): boolean =>
         step.version === version && (step.state === 'active' || step.state === 'rejected');
-      while (!steps.some(isOver) && performance.now() < untilMs) await delay(POLL_MS);
+      while (!steps.some(isOver) && !signal.aborted) await once(events, 'step', { signal }).catch(() => undefined);
       const seen = steps;
       steps = [];
       return seen;

@@ -4,7 +4,7 @@ import type { GenerationSource } from './contract.js';
 import { type Leftovers, NO_LEFTOVERS } from './leftovers.js';
 import { TemplateGlobals } from './template-globals.js';
 
-type CompilableSource = Pick<GenerationSource, 'code'> & {
+type CompilableSource = Pick<GenerationSource, 'code' | 'codeCache'> & {
   readonly manifest: Pick<GenerationSource['manifest'], 'domain' | 'version'>;
 };
 
@@ -32,12 +32,25 @@ export function disposeTemplate(template: Template): Leftovers {
   return globalsOf.get(template)?.end() ?? NO_LEFTOVERS;
 }
 
+/** Reads the code without running any of it, for `codeCache`. Throws what V8 says of code that it does not understand. */
+export function makeCodeCache(source: CompilableSource): Uint8Array | undefined {
+  const { byName } = new TemplateGlobals();
+  const names = Object.keys(scopeOf(byName, { exports: {} }));
+  const filename = generationFile(source.manifest);
+  const { cachedData } = compileFunction(source.code, names, { filename, produceCachedData: true });
+  // n.b. not the Buffer, which arrives in another thread as something else than here.
+  return cachedData === undefined ? undefined : new Uint8Array(cachedData);
+}
+
 /** The whole exports object, for the probe. */
 export function loadConverted(source: CompilableSource): Record<string, unknown> {
   const globals = new TemplateGlobals();
   const module = { exports: {} as Record<string, unknown> };
-  const seen = { exports: module.exports, module, ...globals.byName };
-  const body = compileFunction(source.code, Object.keys(seen), { filename: generationFile(source.manifest) });
+  const seen = scopeOf(globals.byName, module);
+  const body = compileFunction(source.code, Object.keys(seen), {
+    filename: generationFile(source.manifest),
+    ...(source.codeCache === undefined ? {} : { cachedData: source.codeCache }),
+  });
   try {
     Reflect.apply(body, undefined, Object.values(seen));
   } catch (error) {
@@ -47,4 +60,8 @@ export function loadConverted(source: CompilableSource): Record<string, unknown>
   const template = module.exports['default'];
   if (typeof template === 'object' && template !== null) globalsOf.set(template, globals);
   return module.exports;
+}
+
+function scopeOf(byName: TemplateGlobals['byName'], module: { readonly exports: object }): Record<string, unknown> {
+  return { exports: module.exports, module, ...byName };
 }

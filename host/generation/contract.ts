@@ -13,6 +13,11 @@ export interface GenerationSource {
   readonly manifest: Manifest;
   /** The bundle as the body of a CommonJS function. */
   readonly code: string;
+  /**
+   * What V8 made of exactly this `code` in this process, so that no other thread reads all of it again; it is ignored where
+   * it does not fit. n.b. V8 compares lengths only: it must never meet other code.
+   */
+  readonly codeCache?: Uint8Array;
   /** Source map (JSON) from `code` to the author's files; empty where the bundle has none. */
   readonly sourceMap: string;
   /** The named objects by the template's alias, as the preflight found them. */

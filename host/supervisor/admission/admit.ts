@@ -61,12 +61,15 @@ export async function admit(
   if (!verified.ok) return refuse('verify', verified.findings, asking);
   onProgress?.('verified');
   const { hash, manifest } = bytes;
-  const probed: ProbedSource = { hash, manifest, ...verified.converted };
+  const sound: ProbedSource = { hash, manifest, ...verified.converted };
   const entryUrl = pathToFileURL(join(directory, manifest.entry)).href;
+  let codeCache: Uint8Array | undefined;
+  const onCompiled = (made: Uint8Array): void => void (codeCache = made);
   const [findings] = await Promise.all([
-    deps.prober.probe({ ...probed, entryUrl, entryMap: verified.entryMap }, signal),
+    deps.prober.probe({ ...sound, entryUrl, entryMap: verified.entryMap }, { signal, onCompiled }),
     pruneStage({ ...deps, inUse: new Set([...deps.inUse(), hash]) }),
   ]);
+  const probed: ProbedSource = codeCache === undefined ? sound : { ...sound, codeCache };
   if (findings.length > 0)
     return isAborted(signal) ? { ok: false, step: 'probe', findings } : refuse('probe', findings, asking);
   onProgress?.('probed');

@@ -9,6 +9,7 @@ export interface ProbeTask {
   readonly entryMap: string;
   /** The same bundle as broker threads will run it. */
   readonly code: string;
+  readonly codeCache?: Uint8Array;
   readonly sourceMap: string;
   readonly manifest: Manifest;
   /** Megabytes that the thread's buffers may hold; its heap is limited from outside. */
@@ -26,5 +27,7 @@ export type ProbePhase = 'load' | 'self-test';
 export type FromProbe =
   | { readonly type: 'ready'; readonly v: 1 }
   | { readonly type: 'phase'; readonly v: 1; readonly phase: ProbePhase }
+  /** Said once, before any of the bundle's code ran. */
+  | { readonly type: 'compiled'; readonly v: 1; readonly codeCache: Uint8Array }
   /** Empty findings: the version may go on. */
   | { readonly type: 'done'; readonly v: 1; readonly findings: readonly Finding[] };

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parentPort } from 'node:worker_threads';
 import { checkTemplate } from '../../generation/check-contract.js';
-import { generationFile, loadConverted } from '../../generation/compile.js';
+import { generationFile, loadConverted, makeCodeCache } from '../../generation/compile.js';
 import type { Finding } from '../../generation/contract.js';
 import { makeFinding } from '../../generation/make-finding.js';
 import { firstPlace, stackOf, type MappedFile } from '../../generation/map-stack.js';
@@ -62,7 +62,20 @@ function guardProcess(): void {
   for (const name of HIDDEN_GLOBALS) Object.defineProperty(globalThis, name, { value: undefined });
 }
 
-async function probe(task: ProbeTask): Promise<readonly Finding[]> {
+/** Broker threads start from it, so that none of them stands still to read the code. What is wrong with the code shows later. */
+function compile(task: ProbeTask): ProbeTask {
+  try {
+    const codeCache = makeCodeCache(task);
+    if (codeCache === undefined) return task;
+    send({ type: 'compiled', v: 1, codeCache });
+    return { ...task, codeCache };
+  } catch {
+    return task;
+  }
+}
+
+async function probe(given: ProbeTask): Promise<readonly Finding[]> {
+  const task = compile(given);
   const shipped = (await import(task.entryUrl)) as Record<string, unknown>;
   const findings = checkTemplate(shipped['default'], task.manifest);
   if (findings.length > 0) return findings;

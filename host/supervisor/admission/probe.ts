@@ -1,7 +1,9 @@
 import { Worker } from 'node:worker_threads';
 import type { Finding } from '../../generation/contract.js';
+import { startBehindRequests } from '../../generation/behind-requests.js';
 import { makeFinding } from '../../generation/make-finding.js';
 import type { FromProbe, ProbePhase, ProbeTask, ToProbe } from './probe-messages.js';
+import { makeProbeScript, PROBE_FILE } from './probe-script.js';
 
 export interface ProbeOptions {
   /** Time to load and pass the self-test, in milliseconds. */
@@ -10,9 +12,15 @@ export interface ProbeOptions {
   readonly memoryMb: number;
 }
 
+export interface ProbeWatch {
+  readonly signal?: AbortSignal | undefined;
+  /** Called at most once, before any of the bundle's code ran. */
+  readonly onCompiled?: (codeCache: Uint8Array) => void;
+}
+
 export interface Prober {
   /** Runs the bundle in a thread of its own. Empty: it loads, keeps the contract and passes its self-test. Does not throw. */
-  probe(task: Omit<ProbeTask, 'memoryMb'>, signal?: AbortSignal): Promise<readonly Finding[]>;
+  probe(task: Omit<ProbeTask, 'memoryMb'>, watch?: ProbeWatch): Promise<readonly Finding[]>;
   /** A probe will be asked for soon: starts a thread now where none is ready. */
   expect(): void;
   /** Ends running probes and the thread that was kept ready. */
@@ -36,21 +44,23 @@ export function openProber(options: ProbeOptions): Prober {
 class ThreadProber implements Prober {
   readonly #options: ProbeOptions;
   readonly #running = new Set<Worker>();
+  #script = PROBE_FILE;
+  #isScriptMade = false;
   #spare: Worker | undefined;
   #timer: NodeJS.Timeout | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(options: ProbeOptions) {
     this.#options = options;
-    this.#spare = startThread(options);
+    this.#spare = this.#startThread();
   }
 
-  async probe(task: Omit<ProbeTask, 'memoryMb'>, signal?: AbortSignal): Promise<readonly Finding[]> {
-    if (signal?.aborted === true || this.#closed !== undefined) return [makeFinding('BEDS_ADMISSION_SUPERSEDED')];
+  async probe(task: Omit<ProbeTask, 'memoryMb'>, watch: ProbeWatch = {}): Promise<readonly Finding[]> {
+    if (watch.signal?.aborted === true || this.#closed !== undefined) return [makeFinding('BEDS_ADMISSION_SUPERSEDED')];
     const thread = this.#takeThread();
     this.#running.add(thread);
     try {
-      return await new Attempt(thread, this.#options).run({ ...task, memoryMb: this.#options.memoryMb }, signal);
+      return await new Attempt(thread, this.#options).run({ ...task, memoryMb: this.#options.memoryMb }, watch);
     } finally {
       // Nobody waits for its end but close().
       void thread.terminate().finally(() => this.#running.delete(thread));
@@ -60,7 +70,7 @@ class ThreadProber implements Prober {
 
   expect(): void {
     clearTimeout(this.#timer);
-    if (this.#closed === undefined) this.#spare ??= startThread(this.#options);
+    if (this.#closed === undefined) this.#spare ??= this.#startThread();
   }
 
   close(): Promise<void> {
@@ -77,18 +87,29 @@ class ThreadProber implements Prober {
   #takeThread(): Worker {
     const spare = this.#spare;
     this.#spare = undefined;
-    return spare !== undefined && spare.threadId !== -1 ? spare : startThread(this.#options);
+    return spare !== undefined && spare.threadId !== -1 ? spare : this.#startThread();
   }
 
   #keepSpare(): void {
     clearTimeout(this.#timer);
     if (this.#closed !== undefined) return;
+    // Not before the first probe: a host that starts has other things to do.
+    if (!this.#isScriptMade) void this.#makeScript();
     this.#timer = setTimeout(() => this.expect(), SPARE_DELAY_MS).unref();
+  }
+
+  async #makeScript(): Promise<void> {
+    this.#isScriptMade = true;
+    this.#script = await makeProbeScript();
+  }
+
+  #startThread(): Worker {
+    return startBehindRequests(() => startThread(this.#script, this.#options));
   }
 }
 
-function startThread({ memoryMb }: ProbeOptions): Worker {
-  const thread = new Worker(new URL('./probe-thread.js', import.meta.url), {
+function startThread(script: URL, { memoryMb }: ProbeOptions): Worker {
+  const thread = new Worker(script, {
     name: 'beds-probe',
     env: {},
     execArgv: [],
@@ -113,13 +134,15 @@ class Attempt {
   #phase: ProbePhase = 'load';
   #timer: NodeJS.Timeout | undefined;
   #decide: (findings: readonly Finding[]) => void = () => undefined;
+  #onCompiled: ProbeWatch['onCompiled'];
 
   constructor(thread: Worker, options: ProbeOptions) {
     this.#thread = thread;
     this.#options = options;
   }
 
-  async run(task: ProbeTask, signal: AbortSignal | undefined): Promise<readonly Finding[]> {
+  async run(task: ProbeTask, { signal, onCompiled }: ProbeWatch): Promise<readonly Finding[]> {
+    this.#onCompiled = onCompiled;
     const decided = new Promise<readonly Finding[]>((decide) => {
       this.#decide = decide;
     });
@@ -144,6 +167,11 @@ class Attempt {
 
   #hear(message: FromProbe): void {
     if (message.type === 'phase') this.#enter(message.phase);
+    if (message.type === 'compiled') {
+      this.#onCompiled?.(message.codeCache);
+      // n.b. what the bundle's code may say later counts for nothing.
+      this.#onCompiled = undefined;
+    }
     if (message.type === 'done') this.#decide(message.findings);
   }
 

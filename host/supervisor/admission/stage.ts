@@ -109,21 +109,35 @@ async function removeOldDrafts(stageDirectory: string): Promise<void> {
   }
 }
 
+/** Bytes of one hash are of one domain for ever: each manifest is read for it once. */
+const domainsByHash = new Map<string, string>();
+/** Far more than are ever staged; then all of them are read again. */
+const MOST_REMEMBERED = 10_000;
+
 async function listStaged(stageDirectory: string): Promise<{ hash: string; domain: string }[]> {
   const names = await readdir(stageDirectory).catch((): string[] => []);
+  if (domainsByHash.size > MOST_REMEMBERED) domainsByHash.clear();
   const staged = await Promise.all(
     names
       .filter((name) => HASH.test(name))
       .map(async (hash) => {
-        const text = await readFile(join(stageDirectory, hash, 'manifest.json'), 'utf8').catch(() => '');
+        const domain = domainsByHash.get(hash) ?? (await readDomain(hash, stageDirectory));
         // Another domain's pruning may have taken it meanwhile.
         const mtimeMs = await stat(join(stageDirectory, hash)).then(
           (stats) => stats.mtimeMs,
           () => 0,
         );
-        const reading = readManifest(text);
-        return { hash, domain: reading.state === 'valid' ? reading.manifest.domain : 'unknown', mtimeMs };
+        return { hash, domain, mtimeMs };
       }),
   );
   return staged.sort((a, b) => b.mtimeMs - a.mtimeMs);
+}
+
+async function readDomain(hash: string, stageDirectory: string): Promise<string> {
+  const text = await readFile(join(stageDirectory, hash, 'manifest.json'), 'utf8').catch(() => '');
+  const reading = readManifest(text);
+  if (reading.state !== 'valid' || reading.names.hash !== hash) return 'unknown';
+  const { domain } = reading.manifest;
+  domainsByHash.set(hash, domain);
+  return domain;
 }
