@@ -53,7 +53,7 @@ export const swapQuestion: Question = {
   name: 'swap',
   words: 'a new version of a busy domain, again and again, against the same load without',
   need: ['rabbitmq', 'mariadb'],
-  longestMs: 240_000,
+  longestMs: 360_000,
   run: async (bed) => {
     const stand = await prepare(bed);
     return [...(await runPace(stand, STATED, 'm')), ...(await runPace(stand, HURRIED, 'h'))];
