@@ -75,6 +75,11 @@ export class Child {
     return user + system;
   }
 
+  /** Bytes of resident memory of the process. */
+  memoryBytes(): Promise<number> {
+    return this.call<number>('memory');
+  }
+
   /** Ends it in order, by force after a while; a second call joins the first. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();

@@ -6,7 +6,7 @@ import type { Contender } from '../measure/interleave.js';
 import type { Load, LoopSample } from '../measure/closed-loop.js';
 import type { BedsCaller } from '../processes/beds-echo.js';
 import { Child } from './child.js';
-import { startHostUnderTest } from './host-under-test.js';
+import { type HostUnderTest, startHostUnderTest } from './host-under-test.js';
 import { makeMysqlStore } from './mysql-store.js';
 import { installPeers, PEERS } from './peers.js';
 import type { EchoPlace } from './serve-echo.js';
@@ -23,17 +23,19 @@ export const BEDS_TITLES: Readonly<Record<BedsCaller, string>> = {
 export interface EchoSample extends Sample {
   /** Microseconds of processor time of server and client, for one operation. RabbitMQ's own is not in it. */
   readonly cpuUs: number;
+  /** Of the server alone. */
+  readonly serverCpuUs: number;
 }
 
-/** A server and a client, each in a process of its own. */
+/** Servers and a client, each in a process of its own. */
 export class EchoContender {
   readonly title: string;
-  readonly #server: Child;
+  readonly #servers: readonly Child[];
   readonly #client: Child;
 
-  constructor(title: string, { server, client }: { readonly server: Child; readonly client: Child }) {
+  constructor(title: string, { servers, client }: { readonly servers: readonly Child[]; readonly client: Child }) {
     this.title = title;
-    this.#server = server;
+    this.#servers = servers;
     this.#client = client;
   }
 
@@ -42,13 +44,41 @@ export class EchoContender {
       const before = await this.#cpuUs();
       const load: Load = { inFlight, durationMs };
       const { operations, ...sample } = await this.#client.call<LoopSample>('run', load);
-      return { ...sample, cpuUs: ((await this.#cpuUs()) - before) / operations };
+      const after = await this.#cpuUs();
+      const serverCpuUs = (after.servers - before.servers) / operations;
+      return { ...sample, serverCpuUs, cpuUs: serverCpuUs + (after.client - before.client) / operations };
     };
   }
 
-  async #cpuUs(): Promise<number> {
-    return (await this.#server.cpuUs()) + (await this.#client.cpuUs());
+  async #cpuUs(): Promise<{ readonly servers: number; readonly client: number }> {
+    let servers = 0;
+    for (const server of this.#servers) servers += await server.cpuUs();
+    return { servers, client: await this.#client.cpuUs() };
   }
+}
+
+/** Asks hosts in one of the ways; they share a prefix. */
+export async function startBedsContender(
+  bed: Bed,
+  {
+    title,
+    kind,
+    hosts,
+    domains = ['echo'],
+  }: {
+    readonly title: string;
+    readonly kind: BedsCaller;
+    readonly hosts: readonly HostUnderTest[];
+    readonly domains?: readonly string[];
+  },
+): Promise<EchoContender> {
+  const [first] = hosts;
+  assert.ok(first && bed.services.rabbitmq, 'a host, and RabbitMQ, are needed');
+  const client = start(bed, { program: 'beds-echo', part: `${first.prefix}-${kind}`, args: [kind] });
+  const { prefetch, exchange } = first;
+  const place: EchoPlace = { url: bed.services.rabbitmq.url, name: exchange, prefetch, domains };
+  await client.call('connect', place);
+  return new EchoContender(title, { servers: hosts.map((host) => host.process), client });
 }
 
 /** BEDS in three ways, the bare client, and every peer that is there. */
@@ -62,18 +92,15 @@ export async function startEchoContenders(bed: Bed): Promise<readonly EchoConten
     stores: { main: { kind: 'mysql', url: main.runtimeUrl } },
     poolSize: 16,
   });
-  const { prefetch, exchange } = host;
   const contenders: EchoContender[] = [];
   for (const [kind, title] of Object.entries(BEDS_TITLES)) {
-    const client = start(bed, { program: 'beds-echo', part: kind, args: [kind] });
-    await client.call('connect', { url: rabbitmq.url, name: exchange, prefetch } satisfies EchoPlace);
-    contenders.push(new EchoContender(title, { server: host.process, client }));
+    contenders.push(await startBedsContender(bed, { title, kind: kind as BedsCaller, hosts: [host] }));
   }
   const why = await installPeers(bed);
   if (why !== undefined) bed.leave('peers', why);
   const others = [{ title: BARE, program: 'bare-echo' }, ...(why === undefined ? PEERS : [])];
   for (const other of others) {
-    const contender = await startOther(bed, other, { url: rabbitmq.url, prefetch });
+    const contender = await startOther(bed, other, { url: rabbitmq.url, prefetch: host.prefetch });
     if (contender !== undefined) contenders.push(contender);
   }
   return contenders;
@@ -96,7 +123,7 @@ async function startOther(
   try {
     await server.call('serve', place);
     await client.call('connect', place);
-    return new EchoContender(title, { server, client });
+    return new EchoContender(title, { servers: [server], client });
   } catch (error) {
     if (title === BARE) throw error;
     bed.leave(title, error instanceof Error ? error.message : String(error));

@@ -9,6 +9,7 @@ import { makeNames } from '../../host/amqp/names.js';
 import { configSchema } from '../../host/config/schema.js';
 import type { Bed } from '../contract.js';
 import { Child } from './child.js';
+import { copyDomain } from './copy-domain.js';
 import type { Step } from './protocol.js';
 
 export interface HostSettings {
@@ -20,11 +21,20 @@ export interface HostSettings {
   readonly poolSize: number;
   /** Broker threads. Default 1: as many as whoever it is compared with. */
   readonly threads?: number;
+  /** Copies of the domain `many` that it serves as well, as many1, many2, … Default 0. */
+  readonly copies?: number;
+  /** Of the names in RabbitMQ: hosts with one prefix share the work. Default: one of its own. */
+  readonly prefix?: string;
+  /** Its name; two hosts of a question have two. Default 'bench'. */
+  readonly node?: string;
 }
 
 /** A whole host in a process of its own. */
 export interface HostUnderTest {
   readonly process: Child;
+  /** Milliseconds from the start of the process until it serves. */
+  readonly startMs: number;
+  readonly prefix: string;
   readonly exchange: string;
   /** Unacknowledged messages of the read broker. */
   readonly prefetch: number;
@@ -46,27 +56,26 @@ const PROFILE_INTERVAL_US = 200;
 export async function startHostUnderTest(bed: Bed, settings: HostSettings): Promise<HostUnderTest> {
   const { rabbitmq } = bed.services;
   assert.ok(rabbitmq, 'RabbitMQ is needed');
-  const prefix = `bench${randomBytes(4).toString('hex')}`;
-  const plugins = join(bed.folder, 'plugins');
-  mkdirSync(plugins, { recursive: true });
-  for (const domain of settings.domains) {
-    await buildTemplate({ entry: join(DOMAINS, domain, 'template.ts'), outDir: plugins, form: 'file' });
-  }
-  const { poolSize, threads = 1 } = settings;
+  const { poolSize, threads = 1, node = 'bench', prefix = newPrefix() } = settings;
+  const folder = join(bed.folder, node);
+  const plugins = join(folder, 'plugins');
+  await putPlugins(plugins, settings);
   const config = configSchema.parse({
-    node: { name: 'bench' },
+    node: { name: node },
     broker: { url: rabbitmq.url, prefix },
     threads: { default: { count: threads } },
     stores: Object.fromEntries(Object.entries(settings.stores).map(([name, store]) => [name, { ...store, poolSize }])),
     log: { level: 'warn' },
   });
+  const startedAtMs = performance.now();
   const host = new Child({
     program: 'host',
-    logFile: join(bed.folder, 'host.log'),
+    logFile: join(bed.folder, `${node}.log`),
     nodeOptions: bed.profiles === undefined ? [] : profiling(bed.profiles),
   });
   bed.atEnd(() => host.stop());
-  await host.call('start', { config, projectRoot: bed.folder });
+  await host.call('start', { config, projectRoot: folder });
+  const startMs = performance.now() - startedAtMs;
   const exchange = makeNames(prefix).requests;
   const connect: HostUnderTest['connect'] = async (options) => {
     const client = await connectBeds({ url: rabbitmq.url, name: 'bench', exchange, ...options });
@@ -74,11 +83,23 @@ export async function startHostUnderTest(bed: Bed, settings: HostSettings): Prom
     return client;
   };
   return {
-    process: host,
-    ...{ exchange, connect, pluginsDirectory: plugins, client: await connect({}) },
+    ...{ process: host, startMs, prefix, exchange, connect, pluginsDirectory: plugins, client: await connect({}) },
     prefetch: config.brokers['rBroker']?.prefetch ?? 1,
     served: (version) => host.call('served', { version, timeoutMs: SERVED_TIMEOUT_MS }),
   };
+}
+
+/** A name in RabbitMQ that nobody has. */
+export function newPrefix(): string {
+  return `bench${randomBytes(4).toString('hex')}`;
+}
+
+async function putPlugins(plugins: string, { domains, copies = 0 }: HostSettings): Promise<void> {
+  mkdirSync(plugins, { recursive: true });
+  const build = (domain: string): ReturnType<typeof buildTemplate> =>
+    buildTemplate({ entry: join(DOMAINS, domain, 'template.ts'), outDir: plugins, form: 'file' });
+  for (const domain of domains) await build(domain);
+  if (copies > 0) copyDomain((await build('many')).path, 'many', copies);
 }
 
 function profiling(folder: string): readonly string[] {

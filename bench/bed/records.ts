@@ -13,3 +13,11 @@ export function keyOf(n: number): number {
 export function fieldsOf(n: number): { readonly name: string; readonly amount: number; readonly note: string } {
   return { name: `record ${n}`, amount: n % 1_000, note: 'a note of a length that notes often have, give or take' };
 }
+
+/** Calls of a fan-out to each of the two databases; 48 in all. */
+export const FANOUT_KEYS = 24;
+
+/** Keys that the n-th fan-out asks both databases for. */
+export function nextKeys(n: number): readonly number[] {
+  return Array.from({ length: FANOUT_KEYS }, (_, index) => keyOf(n * FANOUT_KEYS + index));
+}

@@ -21,6 +21,8 @@ export interface EchoPlace {
   readonly name: string;
   /** Unacknowledged messages of the server. */
   readonly prefetch: number;
+  /** Domains of a host that are asked in turn. Default: echo. */
+  readonly domains?: readonly string[];
 }
 
 /** A client that is connected. */

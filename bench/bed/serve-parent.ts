@@ -7,8 +7,11 @@ export interface Served {
   readonly stop: () => Promise<unknown>;
 }
 
-/** Of all threads of the process; every program answers it. */
-const cpu = (): Promise<NodeJS.CpuUsage> => Promise.resolve(process.cpuUsage());
+/** Of all threads of the process; every program answers them. */
+const USAGE: Served['calls'] = {
+  cpu: () => Promise.resolve(process.cpuUsage()),
+  memory: () => Promise.resolve(process.memoryUsage.rss()),
+};
 
 /** Answers the parent's calls until it goes or says so; then the process ends by itself. */
 export function serveParent({ calls, stop }: Served): void {
@@ -16,7 +19,7 @@ export function serveParent({ calls, stop }: Served): void {
     if (process.connected) process.send?.(message);
   };
   process.on('message', ({ seq, name, input }: Call) => {
-    const call = name === 'cpu' ? cpu : calls[name];
+    const call = USAGE[name] ?? calls[name];
     const work = call?.(input as never) ?? Promise.resolve(undefined);
     work.then(
       (value) => {

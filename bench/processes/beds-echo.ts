@@ -9,12 +9,21 @@ const caller = process.argv[2] as BedsCaller;
 let client: BedsClient | PlainCaller | undefined;
 
 serveEcho({
-  connect: async ({ url, name }) => {
+  connect: async ({ url, name, domains = ['echo'] }) => {
+    let turn = 0;
+    const next = <T>(all: readonly T[]): T => all[(turn = (turn + 1) % all.length)] as T;
     if (caller === 'plain') {
       const plain = await PlainCaller.connect(url);
       client = plain;
+      const requests = domains.map((domain) => ({
+        route: { exchange: name, routingKey: `${domain}.echo` },
+        body: Buffer.from(JSON.stringify({ ...(JSON.parse(BODY.toString()) as object), domain })),
+      }));
       return {
-        ask: () => plain.ask({ exchange: name, routingKey: 'echo.echo' }, BODY),
+        ask: () => {
+          const { route, body } = next(requests);
+          return plain.ask(route, body);
+        },
         read: (reply: Buffer) => (JSON.parse(reply.toString()) as { readonly data?: unknown }).data,
       };
     }
@@ -23,8 +32,8 @@ serveEcho({
       ...(caller === 'unbatched' ? { batching: false } : {}),
     });
     client = beds;
-    const echo = beds.domain('echo');
-    return { ask: () => echo.call('echo', PAYLOAD, { mode: 'read' }) };
+    const echoes = domains.map((domain) => beds.domain(domain));
+    return { ask: () => next(echoes).call('echo', PAYLOAD, { mode: 'read' }) };
   },
   stop: async () => client?.close(),
 });

@@ -1,35 +1,54 @@
 import { join } from 'node:path';
 import { Child } from '../bed/child.js';
-import type { Question } from '../contract.js';
+import type { Question, Row, Target } from '../contract.js';
 import type { Rounds } from '../measure/interleave.js';
 import { toRow } from '../measure/to-row.js';
 import type { DispatchSample } from '../processes/dispatch.js';
 
 /** The least time a round needs to say anything. */
 const LEAST_MS = 50;
+const TARGET: Target = { valueAtMost: 3_000 };
 
-/** What the host itself does for an operation, without any I/O. */
+type Timed = (sample: DispatchSample) => readonly [ns: number, jsonNs: number];
+
+/** What the host itself does for an operation, without any I/O; and what the client does. */
 export const dispatchQuestion: Question = {
   name: 'dispatch',
-  words: 'decode, dispatch and encode of one operation without I/O, against JSON.parse and JSON.stringify of its body',
+  words: 'decode, dispatch and encode without I/O; the client alone; the gate by body size: against JSON alone',
   need: [],
   longestMs: 90_000,
   run: async (bed) => {
     const child = new Child({ program: 'dispatch', logFile: join(bed.folder, 'dispatch.log') });
     bed.atEnd(() => child.stop());
-    bed.say('the request path alone');
+    bed.say('the request path, the client and the gate, each alone');
     const samples: DispatchSample[] = [];
     for (let round = 0; round <= bed.effort.rounds; round++) {
       bed.signal.throwIfAborted();
       const sample = await child.call<DispatchSample>('run', { durationMs: Math.max(LEAST_MS, bed.effort.sliceMs) });
       if (round > 0) samples.push(sample);
     }
-    const rounds: Rounds<number> = {
-      subject: samples.map(({ dispatchNs }) => dispatchNs),
-      against: samples.map(({ jsonNs }) => jsonNs),
-    };
-    const names = { question: 'dispatch', case: 'one operation', subject: 'BEDS, request path', unit: 'ns' };
-    const of = (nanoseconds: number): number => nanoseconds;
-    return [toRow(rounds, { ...names, against: 'JSON alone', of, target: { valueAtMost: 3_000 } })];
+    const row = toRows(samples);
+    const sizes = Object.keys(samples[0]?.gate ?? {}).map(Number);
+    return [
+      row('one operation', 'BEDS, request path', { of: ({ dispatch }) => dispatch, target: TARGET }),
+      row('one operation of a batch', 'BEDS, client', { of: ({ client }) => client }),
+      ...sizes.map((bytes) =>
+        row(`a body of ${bytes.toLocaleString('en')} bytes`, 'BEDS, gate', {
+          of: ({ gate }) => gate[bytes] ?? [Number.NaN, Number.NaN],
+        }),
+      ),
+    ];
   },
 };
+
+/** Makes the row of one thing that was timed beside JSON alone. */
+function toRows(samples: readonly DispatchSample[]) {
+  return (what: string, subject: string, { of, target }: { readonly of: Timed; readonly target?: Target }): Row => {
+    const rounds: Rounds<number> = {
+      subject: samples.map((sample) => of(sample)[0]),
+      against: samples.map((sample) => of(sample)[1]),
+    };
+    const names = { question: 'dispatch', case: what, subject, against: 'JSON alone', unit: 'ns' };
+    return toRow(rounds, { ...names, of: (nanoseconds) => nanoseconds, ...(target && { target }) });
+  };
+}
