@@ -123,10 +123,7 @@ describe('the benchmark', () => {
     const file = join(temporaryDirectory(t), 'result.json');
     const { code, err } = await bench(t, ['dispatch', '--rounds', '1', '--slice-ms', '50', '--output', file]);
     assert.equal(code, 0, err);
-    assert.deepEqual(
-      readResult(file).rows.map(({ question }) => question),
-      ['dispatch'],
-    );
+    assert.deepEqual([...new Set(readResult(file).rows.map(({ question }) => question))], ['dispatch']);
   });
 
   it('names the questions when asked for one that it does not know', async (t) => {
@@ -134,7 +131,7 @@ describe('the benchmark', () => {
     const { code, err } = await bench(t, ['speed', '--output', file]);
     assert.equal(code, 1);
     assert.match(err, /there is no question named speed/);
-    assert.match(err, /echo .*\n.*store .*\n.*dispatch /);
+    assert.match(err, /echo .*\n.*store .*\n.*fanout .*\n.*dispatch /);
     assert.ok(!existsSync(file));
   });
 });
