@@ -8,7 +8,7 @@ import type { Bed } from '../contract.js';
 /** The sources stay where they are when the rest is compiled; the libraries are installed beside them. */
 export const PEERS_FOLDER = fileURLToPath(new URL('../../../bench/peers/', import.meta.url));
 const INSTALL_TIMEOUT_MS = 180_000;
-const TAIL_CHARACTERS = 300;
+const WHY_CHARACTERS = 300;
 
 interface Lock {
   readonly packages?: Readonly<Record<string, { readonly version?: string; readonly optional?: boolean }>>;
@@ -43,7 +43,8 @@ export async function installPeers({ install, say, signal }: Bed): Promise<strin
   } catch (error) {
     signal.throwIfAborted();
     const { stderr = '', message } = error as { readonly stderr?: string; readonly message: string };
-    return `they could not be installed: ${(stderr.trim() || message).slice(-TAIL_CHARACTERS)}`;
+    const lines = stderr.split('\n').filter((line) => line.startsWith('npm error'));
+    return `they could not be installed: ${(lines.join('; ') || message).slice(0, WHY_CHARACTERS)}`;
   }
 }
 

@@ -4,6 +4,9 @@ import { pairOf, takeTurns, type Turns } from '../measure/take-turns.js';
 import { toRow } from '../measure/to-row.js';
 
 const IN_FLIGHT = [1, 50, 500, 2_000] as const;
+/** With one in flight the compiler of V8 would see too few operations to get ready. */
+const WARM_UP_IN_FLIGHT = 500;
+const WARM_UP_SLICES = 3;
 
 const FIGURES = {
   rate: { unit: 'ops/s', of: (sample: EchoSample): number => sample.perSecond },
@@ -30,6 +33,12 @@ export const echoQuestion: Question = {
   run: async (bed) => {
     const contenders = await startEchoContenders(bed);
     const peers = contenders.map(({ title }) => title).filter((title) => !isBeds(title) && title !== BARE);
+    bed.say('everybody warms up');
+    const warmUp = { ...bed.effort, rounds: 0, sliceMs: bed.effort.sliceMs * WARM_UP_SLICES };
+    await takeTurns(new Map(contenders.map((each) => [each.title, each.with(WARM_UP_IN_FLIGHT)])), {
+      effort: warmUp,
+      signal: bed.signal,
+    });
     const rows: Row[] = [];
     for (const inFlight of IN_FLIGHT) {
       bed.say(`${contenders.length} contenders, ${inFlight} in flight`);
