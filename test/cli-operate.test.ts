@@ -337,7 +337,10 @@ describe('what operators are shown', () => {
     const { code, stdout } = await run('status');
     assert.equal(code, EXIT.failed);
     assert.match(stdout, /^a +notes +1\.0\.0 +active, degraded, paused .* bbbbbbbbbbbb +BEDS_X_COLUMN$/m);
-    assert.match(stdout, /^a +notes +1\.1\.0 +canary 5 % +18 s +cccccccccccc +0\.8 % of its requests failed, of the active 0\.1 %$/m);
+    assert.match(
+      stdout,
+      /^a +notes +1\.1\.0 +canary 5 % +18 s +cccccccccccc +0\.8 % of its requests failed, of the active 0\.1 %$/m,
+    );
     const { degraded: _, ...healthy } = NOTES;
     a.control.views.set('notes', healthy);
     assert.equal((await run('status', '--json')).code, EXIT.ok);

@@ -37,6 +37,7 @@ function codeOf(candidate: Outcome, active: Outcome, settings: Partial<GuardSett
 }
 
 const ERRORS = 'BEDS_ROLLOUT_GUARD_ERRORS';
+const REFUSALS = 'BEDS_ROLLOUT_GUARD_REFUSALS';
 const LATENCY = 'BEDS_ROLLOUT_GUARD_LATENCY';
 
 void describe('the lower bound of a rate', () => {
@@ -124,12 +125,12 @@ void describe('the guard', () => {
       ERRORS,
     ],
     ['mistakes of callers that are usual', outcome(200, { invalid: 60 }), outcome(1_000, { invalid: 300 }), undefined],
-    ['mistakes of callers that only it finds', outcome(200, { invalid: 60 }), outcome(1_000), ERRORS],
+    ['mistakes of callers that only it finds', outcome(200, { invalid: 60 }), outcome(1_000), REFUSALS],
     [
       'one class of mistakes in place of another',
       outcome(200, { conflict: 60 }),
       outcome(1_000, { invalid: 300 }),
-      ERRORS,
+      REFUSALS,
     ],
     ['mistakes of callers with nothing to compare', outcome(200, { 'not-found': 60 }), outcome(19), undefined],
     ['faults with nothing to compare', outcome(200, { fault: 60 }), outcome(0), ERRORS],

@@ -129,13 +129,13 @@ void describe('a canary', { timeout: TEST_MS * 8 }, () => {
     assert.ok(mine.length > 50 && mine.some(({ failure }) => failure !== undefined));
   });
 
-  void it('that alone finds mistakes of its callers trips by their class', async (t) => {
+  void it('that alone finds mistakes of its callers is taken out for it, and not quarantined', async (t) => {
     const { host, operate, reached } = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, host);
     const refuses = noteVersion('1.1.0', `if (asked % 3 === 0) ${REFUSES} return VERSION;`);
     await operate.deploy([refuses], { canaryPercent: 30, forMs: 60_000 });
-    const { findings = [] } = await reached('1.1.0', 'quarantined', 30_000);
-    assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
+    const { findings = [] } = await reached('1.1.0', 'rejected', 30_000);
+    assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_REFUSALS');
     assert.match(findings[0].message, /'invalid'/);
     await crowd.stop();
   });

@@ -145,7 +145,8 @@ void describe('a template that harms its thread', () => {
 
   void it('makes the host give up when threads end faster than restarting helps', async (t) => {
     const supervisor = { stallTimeoutMs: 1_000, drainTimeoutMs: 1_000, restartIntensity: 1 };
-    const { host, client } = await serve(t, { poison: { mode: 'read', run: 'for (;;);' } }, { supervisor });
+    const config = { supervisor, threads: { default: { count: 1 } } };
+    const { host, client } = await serve(t, { poison: { mode: 'read', run: 'for (;;);' } }, config);
     const asked = outcomes([client.domain('notes').call('poison', {}, { mode: 'read', deadlineMs: 5_000 })]);
     await assert.rejects(host.host.failed, { code: 'BEDS_THREAD_RESTARTS_EXCEEDED' });
     const startedAtMs = performance.now();

@@ -185,7 +185,7 @@ const supervisor = z.strictObject({
     .min(1)
     .max(1_000)
     .default(5)
-    .describe('Restarts of threads within restartPeriodMs before the host gives up.'),
+    .describe('Restarts for each thread within restartPeriodMs before the host gives up.'),
   restartPeriodMs: milliseconds.default(30_000).describe('The period that restartIntensity counts in.'),
   heartbeatMs: milliseconds.default(250).describe('How often a broker thread shows that it is alive.'),
   stallTimeoutMs: milliseconds

@@ -204,7 +204,20 @@ export class RequestPath implements ContextHost {
     const route = this.#options.registry.route(call.domain);
     const target = resolve(route, route?.choose(call.scope), call.op);
     if (call.mode === 'read' && target.operation.mode === 'write') throw requestErrors.make('BEDS_REQUEST_READ_ONLY');
-    return this.#run(target, call);
+    if (route?.candidate === undefined || call.scope.isCopy) return this.#run(target, call);
+    return this.#countCalled(target, this.#run(target, call));
+  }
+
+  /** A canary that only other domains call must be judged by something. */
+  async #countCalled({ generation }: Target, running: Promise<OperationResult>): Promise<OperationResult> {
+    try {
+      const result = await running;
+      generation.counts.succeeded();
+      return result;
+    } catch (error) {
+      generation.counts.failedWith(toReplyError(error).status);
+      throw error;
+    }
   }
 
   get maxPageRows(): number {

@@ -14,6 +14,13 @@ export const rolloutErrors = defineErrors({
     status: 'fault',
     action: 'Read the faults in the log of the same time, mend the template and deploy it under a new version.',
   },
+  BEDS_ROLLOUT_GUARD_REFUSALS: {
+    message: 'The canary refused more requests than the version that serves.',
+    status: 'conflict',
+    action:
+      'Look whether it refuses what it should take, or whether callers on its side ask for what is not there; ' +
+      'the same bytes may be deployed again.',
+  },
   BEDS_ROLLOUT_GUARD_LATENCY: {
     message: 'The canary answered more slowly than the version that serves.',
     status: 'fault',

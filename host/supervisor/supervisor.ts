@@ -81,6 +81,7 @@ export class Supervisor {
     this.#rollouts = new Rollouts({
       ...{ pool: () => this.#pool, topology: this.#topology, names: this.#names, config, brokers },
       ...{ lock: new Mutex(), drains: this.#drains },
+      onUnprepared: (source) => this.#versions?.unprepared(source),
     });
     this.#pool = new ThreadPool({
       config,
@@ -98,12 +99,18 @@ export class Supervisor {
         // Before its part of a drain ends: the version that drains may be the one to blame.
         const blamed = this.#versions?.threadLost(loss);
         this.#drains.onThreadLost(loss.thread);
+        this.#rollouts.forget(loss.thread);
         log.error({ ...loss, ...blamed }, 'broker thread ended; it is replaced');
       },
       onGiveUp: options.onFatal,
     });
     this.#desk = new OperatorDesk({
-      ...{ node: this.node, config, log, operations: () => this.#versions?.operations },
+      ...{
+        node: this.node,
+        config,
+        log,
+        operations: () => (this.#stopping === undefined ? this.#versions?.operations : undefined),
+      },
       questions: {
         ...{ startedAt: this.#startedAt, pool: this.#pool, topology: this.#topology },
         stores: [...this.#adapters.values()],

@@ -76,7 +76,8 @@ export class BrokerThread {
       callers,
       deadlines,
       prepareTimeoutMs: config.plugins.prepareTimeoutMs,
-      drainTimeoutMs: config.supervisor.drainTimeoutMs,
+      // A request that is under way keeps its version until its deadline, whatever a host that stops would wait.
+      drainTimeoutMs: Math.max(config.supervisor.drainTimeoutMs, config.limits.maxDeadlineMs),
       onDrained: (generation, complete, left) => {
         const { id, counts } = generation;
         this.#send({ kind: 'drained', generation: id, complete, left, tally: counts.tally(id) });

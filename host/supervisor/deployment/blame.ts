@@ -53,7 +53,9 @@ export class Blame {
   #culprit({ reason, generation }: ThreadLoss): GenerationSource | undefined {
     const { rollouts, drains } = this.#options;
     const known = [...rollouts.table.loaded, ...drains.sources];
-    const inStack = known.find(({ manifest }) => reason.includes(generationFile(manifest)));
+    // Two generations of one version have the same name in a stack: the one that was entered last, then.
+    const named = known.filter(({ manifest }) => reason.includes(generationFile(manifest)));
+    const inStack = named.find(({ id }) => id === generation) ?? named[0];
     if (inStack !== undefined || !BY_LAST_ENTERED.test(reason)) return inStack;
     return known.find(({ id }) => id === generation);
   }

@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../../config/schema.js';
+import type { RolloutCode } from '../../errors/rollout.js';
 import type { Finding, GenerationSource } from '../../generation/contract.js';
 import type { LifecycleState } from '../../generation/lifecycle.js';
 import { makeFinding } from '../../generation/make-finding.js';
@@ -41,11 +42,19 @@ export interface Order {
   readonly completeAt: number;
   /** Versions that were tried before it for the same reason, in vain. */
   readonly tried?: readonly string[];
+  /** Asked when it could take over: whether it still should. Default: it should. */
+  readonly isWanted?: () => boolean;
 }
 
 const RETRY_MS = 1_000;
 /** An operator, or the host itself, knows what it does: these go back to what was served before. */
 const UNGATED: ReadonlySet<Cause> = new Set(['rollback', 'restore', 'boot', 'quarantine', 'refresh']);
+/** What quarantines the bytes; anything else only ends their rollout. */
+const HARM: ReadonlySet<string> = new Set<RolloutCode>([
+  'BEDS_ROLLOUT_GUARD_ERRORS',
+  'BEDS_ROLLOUT_GUARD_LATENCY',
+  'BEDS_ROLLOUT_GUARD_THREAD',
+]);
 const PAUSABLE: ReadonlySet<Cause> = new Set(['drop', 'deploy', 'restore']);
 
 /** The way of one order from its bytes to the requests: admit → gate → prepare → canary → active; or refused, or abandoned. */
@@ -58,6 +67,7 @@ export class Deployment {
   #canary: Canary | undefined;
   #isHurried = false;
   #isRefused = false;
+  #isTakingOver = false;
 
   constructor(order: Order, deps: DeploymentDeps) {
     this.order = order;
@@ -105,19 +115,22 @@ export class Deployment {
 
   /** What waits for an operator, or is observed, takes over now. */
   promote(): void {
-    this.#isHurried = true;
     this.#events.emit('resumed');
+    if (this.domains.some((domain) => this.#deps.isPaused(domain))) return;
+    this.#isHurried = true;
     this.#canary?.promote();
   }
 
-  /** Ends it for a reason, which is noted. */
-  end(finding: Finding): void {
-    if (this.isAbandoned) return;
+  /** Ends it for a reason, which is noted. False: it is too late, it takes over. */
+  end(finding: Finding): boolean {
+    if (this.isAbandoned) return true;
+    if (this.#isTakingOver) return false;
     if (this.#canary !== undefined) this.#canary.end([{ finding }]);
     else {
       this.#refuse(new Map(), finding);
       this.abandon();
     }
+    return true;
   }
 
   /** Never rejects for what is wrong with the versions: that is noted. */
@@ -192,13 +205,16 @@ export class Deployment {
     return broken.length === 0;
   }
 
+  /** `promote` of one domain does not speak for another of the same rollout that is paused. */
   async #untilResumed(): Promise<void> {
     const { signal } = this.#aborter;
     const isPaused = (): boolean => this.domains.some((domain) => this.#deps.isPaused(domain));
-    if (this.#isHurried || !PAUSABLE.has(this.order.cause) || !isPaused()) return;
-    const resumed = once(this.#events, 'resumed', { signal });
-    this.#waitAll(makeFinding('BEDS_ROLLOUT_PAUSED'));
-    await resumed;
+    if (!PAUSABLE.has(this.order.cause)) return;
+    for (let isNoted = false; isPaused(); isNoted = true) {
+      const resumed = once(this.#events, 'resumed', { signal });
+      if (!isNoted) this.#waitAll(makeFinding('BEDS_ROLLOUT_PAUSED'));
+      await resumed;
+    }
   }
 
   async #takeOver(sources: readonly GenerationSource[]): Promise<void> {
@@ -225,7 +241,11 @@ export class Deployment {
     // Once more: they may have been paused while the threads prepared them.
     await this.#untilResumed();
     if (!(await this.#holds(sources))) return undefined;
-    const { flipMs } = await this.#deps.rollouts.activate(sources, this.#aborter.signal);
+    const { flipMs } = await this.#deps.rollouts.activate(sources, () => {
+      if (this.order.isWanted?.() === false) this.abandon();
+      this.#aborter.signal.throwIfAborted();
+      this.#isTakingOver = true;
+    });
     return flipMs;
   }
 
@@ -289,7 +309,7 @@ export class Deployment {
       const { hash, manifest } = source;
       const own = objections.filter(({ domain }) => domain === undefined || domain === manifest.domain);
       const findings = own.length === 0 ? [makeFinding('BEDS_ROLLOUT_TOGETHER')] : own.map(({ finding }) => finding);
-      const harm = own.find(({ finding }) => finding.code !== 'BEDS_ROLLOUT_ROLLED_BACK')?.finding;
+      const harm = own.find(({ finding }) => HARM.has(finding.code))?.finding;
       if (harm !== undefined) this.#deps.quarantine.add({ ...manifest, hash }, harm);
       this.#noteSource(source, harm === undefined ? 'rejected' : 'quarantined', { findings });
     }

@@ -1,45 +1,40 @@
 import { EventEmitter, once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Finding } from '../../generation/contract.js';
 import { publishFault } from '../../observe/channels.js';
-import type { Drop, DropHandlers, RefusedDrop, RemovedDrop } from '../admission/contract.js';
 import { type BundleBytes, loadStaged } from '../admission/stage.js';
 import type { ServiceRecord } from '../record/service-record.js';
 import { type Cause, makePlan, type RolloutPlan } from '../rollout/plan.js';
 import { Deployment, type DeploymentDeps, type Order } from './deployment.js';
 import { DomainQueue } from './domain-queue.js';
 import { isRabbitAway } from './findings.js';
+import type { PluginEntries } from './plugin-entries.js';
 
 export interface DeploymentsOptions extends Omit<DeploymentDeps, 'isPaused' | 'nextGeneration'> {
   readonly record: ServiceRecord;
+  readonly entries: PluginEntries;
   /** Whether a node of this role serves a domain. */
   readonly serves: (domain: string) => boolean;
-  /** What did not serve is no longer in the plugin directory; `domain` is the entry's name where the bundle named none. */
-  readonly onWithdrawn: (domain: string) => void;
   /** Something newer came before it served or was refused. */
   readonly onAbandoned: (domain: string, hash: string) => void;
-  /** A domain serves from the stage though its bundle went from the plugin directory while the host was down. */
-  readonly onUnseen: (domain: string) => void;
+  /** A domain is out of service. */
+  readonly onRetired: (domain: string) => void;
 }
 
 const RETRY_MS = 1_000;
 /** They bring back what was decided before; what lies in the plugin directory besides is still to be decided. */
 const REPEATED: ReadonlySet<Cause> = new Set(['boot', 'refresh', 'quarantine']);
 
+/** They run beside what is on its way, which may wait for long, and give way to it when it takes over first. */
+const BESIDE: ReadonlySet<Cause> = new Set(['boot', 'refresh']);
+
 /**
  * Takes what happens in the plugin directory, what an operator orders and what served before a restart, and sees it
  * through: one deployment of a domain at a time, the latest wins.
  */
-export class Deployments implements DropHandlers {
+export class Deployments {
   readonly #options: DeploymentsOptions;
   readonly #deps: DeploymentDeps;
   readonly #queue = new DomainQueue();
-  /** Complete bundles of the plugin directory, by entry. */
-  readonly #entries = new Map<string, { readonly hash: string; readonly domain: string }>();
-  /** Bytes that were in the plugin directory during this run, as far as they may serve. */
-  readonly #seen = new Set<string>();
-  /** Those of the plugin directory that were refused. */
-  readonly #refused = new Set<string>();
   /** Begun, queued or waiting; every one of them can be abandoned. */
   readonly #unfinished = new Set<Deployment>();
   readonly #ending = new AbortController();
@@ -56,12 +51,14 @@ export class Deployments implements DropHandlers {
       nextGeneration: () => this.#nextGeneration++,
       onTransition: (transition) => {
         const { state, hash } = transition;
-        if ((state === 'rejected' || state === 'quarantined') && this.#isDropped(hash)) this.#refused.add(hash);
+        if (state === 'rejected' || state === 'quarantined') options.entries.setRefused(hash, true);
         options.onTransition(transition);
       },
       onActive: (source, cause) => {
         options.onActive(source, cause);
-        if (!REPEATED.has(cause)) this.#settleEntries(source.manifest.domain, source.hash);
+        const { domain } = source.manifest;
+        if (!REPEATED.has(cause)) this.#settleEntries(domain, source.hash);
+        this.#abandon(({ order, domains }) => order.cause === 'boot' && cause !== 'boot' && domains.includes(domain));
       },
     };
   }
@@ -73,85 +70,35 @@ export class Deployments implements DropHandlers {
     }
   }
 
-  complete(drop: Drop): void {
-    const { domain } = drop.manifest;
-    const isSettled = this.#options.record.entry(drop.entry) === drop.hash;
-    this.#forgetEntry(drop.entry);
-    this.#entries.set(drop.entry, { hash: drop.hash, domain });
-    this.#see(drop.hash);
-    // It lay there already when the host was stopped, and something took over after it: that counts.
-    if (isSettled && !this.#isConfirmed(domain, drop.hash)) return;
-    this.#refused.delete(drop.hash);
-    if (this.isServing(domain, drop.hash) || this.find(domain)?.has(drop.hash) === true) return;
-    this.begin([drop], 'drop', { completeAt: drop.completeAt });
-  }
-
-  refused(drop: RefusedDrop, findings: readonly Finding[]): void {
-    this.#options.onTransition({
-      domain: drop.domain ?? drop.entry,
-      version: drop.version ?? 'unknown',
-      hash: drop.hash ?? '',
-      state: 'rejected',
-      cause: 'drop',
-      findings,
-    });
-  }
-
-  removed({ entry, domain, hash, others }: RemovedDrop): void {
-    this.#forgetEntry(entry);
-    this.#options.record.keepEntries(new Set(this.#entries.keys()));
-    // Renamed, or there twice: the same bytes are still in the directory.
-    if (others.some((other) => this.#entries.get(other)?.hash === hash)) return;
-    this.#abandon((deployment) => deployment.has(hash) && deployment.order.cause === 'drop');
-    const live = this.#liveHash(domain);
-    if (live !== hash) this.#options.onWithdrawn(domain);
-    // What an operator deployed does not hang on the directory.
-    if (this.#options.record.of(domain).origin === 'deploy') return;
-    const remaining = others.flatMap((other) => this.#entries.get(other)?.hash ?? []);
-    // A version that was refused does not serve instead; nor does it keep a domain without any bundle alive.
-    const fallback = remaining.findLast((other) => !this.#refused.has(other));
-    if (remaining.length === 0) this.#withoutBundle(domain);
-    else if (fallback !== undefined && !this.isOnItsWay(fallback) && (live === undefined || !remaining.includes(live)))
-      this.restore(domain, [fallback], 'restore');
-  }
-
-  withdrawn({ domain, entry }: RefusedDrop): void {
-    this.#options.onWithdrawn(domain ?? entry);
-  }
-
-  error(error: unknown): void {
-    publishFault({ where: 'plugin directory', error });
-  }
-
-  /** The directory was read for the first time: entries that are gone since the last run are forgotten. */
-  reconcile(): void {
-    const { record, serves, onUnseen } = this.#options;
-    record.keepEntries(new Set(this.#entries.keys()));
-    const present = new Set([...this.#entries.values()].map(({ domain }) => domain));
-    for (const [domain, { isServed, origin }] of record.domains) {
-      if (isServed && origin === 'directory' && serves(domain) && !present.has(domain)) onUnseen(domain);
-    }
-  }
-
   /** Bytes that must stay in the stage. */
   get inUse(): ReadonlySet<string> {
     const unfinished = [...this.#unfinished].flatMap(({ order }) => order.bundles.map(({ hash }) => hash));
     const live = [...this.#options.rollouts.table.live.values()].map(({ source }) => source.hash);
-    const entries = [...this.#entries.values()].map(({ hash }) => hash);
-    return new Set([...entries, ...unfinished, ...live, ...this.#options.record.hashes]);
+    return new Set([...this.#options.entries.hashes, ...unfinished, ...live, ...this.#options.record.hashes]);
+  }
+
+  liveHash(domain: string): string | undefined {
+    return this.#options.rollouts.table.live.get(domain)?.source.hash;
   }
 
   isServing(domain: string, hash: string): boolean {
-    return this.#liveHash(domain) === hash && !this.#queue.has(domain);
+    return this.liveHash(domain) === hash && !this.#queue.has(domain);
   }
 
   isOnItsWay(hash: string): boolean {
     return [...this.#unfinished].some((deployment) => deployment.has(hash) && !deployment.isAbandoned);
   }
 
-  /** The newest deployment of a domain that is not over. */
+  /** The newest deployment of a domain that is not over, without what the host repeats by itself beside it. */
   find(domain: string): Deployment | undefined {
-    return [...this.#unfinished].findLast(({ domains, isAbandoned }) => !isAbandoned && domains.includes(domain));
+    return [...this.#unfinished].findLast(
+      ({ order, domains, isAbandoned }) => !isAbandoned && !BESIDE.has(order.cause) && domains.includes(domain),
+    );
+  }
+
+  /** The bundle is gone from the plugin directory. */
+  abandonDrop(hash: string): void {
+    this.#abandon((deployment) => deployment.has(hash) && deployment.order.cause === 'drop');
   }
 
   /** Sends versions on their way, together; older ones of their domains that are still on theirs are abandoned. */
@@ -167,29 +114,29 @@ export class Deployments implements DropHandlers {
       { bundles: wanted, plan: plan ?? this.#planOf(cause), cause, completeAt },
       this.#deps,
     );
-    this.#supersede(deployment.domains);
+    this.#supersede(deployment.domains, cause);
     this.#unfinished.add(deployment);
     void this.#queue.add(deployment.domains, () => this.#run(deployment), deployment.waiting);
   }
 
   /** Sends the first of these that the stage still has whole on its way. */
   restore(domain: string, hashes: readonly string[], cause: Cause): void {
-    const number = this.#supersede([domain]);
+    const number = this.#supersede([domain], cause);
     void this.#addStaged(domain, hashes, { cause, isWanted: () => this.#numbers.get(domain) === number });
   }
 
-  /** Admits the version that serves once more, after what is on its way: the database objects that it uses are others now. */
+  /** Admits the version that serves once more: the database objects that it uses are others now. */
   refresh(domain: string, hash: string): void {
-    void this.#addStaged(domain, [hash], { cause: 'refresh', isWanted: () => this.#liveHash(domain) === hash });
+    void this.#addStaged(domain, [hash], { cause: 'refresh', isWanted: () => this.liveHash(domain) === hash });
   }
 
   /** Takes a domain out of service after what is on its way; waits for a RabbitMQ that is away. */
   retire(domain: string): Promise<void> {
-    this.#supersede([domain]);
+    this.#supersede([domain], 'retire');
     return this.#queue.add([domain], async () => {
       this.#options.record.retire(domain);
       this.#settleEntries(domain);
-      this.#options.onWithdrawn(domain);
+      this.#options.onRetired(domain);
       const { signal } = this.#ending;
       for (let isNoted = false; !signal.aborted; isNoted = true) {
         try {
@@ -216,15 +163,6 @@ export class Deployments implements DropHandlers {
     await this.#queue.settled();
   }
 
-  /** The last bundle of a domain is gone. What was never in the directory does not end with it. */
-  #withoutBundle(domain: string): void {
-    const live = this.#liveHash(domain);
-    const { served, isServed } = this.#options.record.of(domain);
-    const current = live ?? (isServed ? served[0]?.hash : undefined);
-    if (current === undefined || this.#seen.has(current)) void this.retire(domain);
-    else if (live === undefined) this.goBack(domain, 'boot');
-  }
-
   #addStaged(
     domain: string,
     hashes: readonly string[],
@@ -242,7 +180,14 @@ export class Deployments implements DropHandlers {
         if (cause === 'quarantine') this.goBack(domain, cause, [...tried, ...hashes]);
         return;
       }
-      const order: Order = { bundles: [bytes], plan: this.#planOf(cause), cause, completeAt: Date.now(), tried };
+      const order: Order = {
+        bundles: [bytes],
+        plan: this.#planOf(cause),
+        cause,
+        completeAt: Date.now(),
+        tried,
+        isWanted,
+      };
       const deployment = new Deployment(order, this.#deps);
       this.#unfinished.add(deployment);
       void deployment.waiting.then(() => {
@@ -252,24 +197,8 @@ export class Deployments implements DropHandlers {
       });
       await this.#run(deployment);
     };
-    return this.#queue.add([domain], work, once(waiting, 'waiting'));
-  }
-
-  #forgetEntry(entry: string): void {
-    const hash = this.#entries.get(entry)?.hash;
-    this.#entries.delete(entry);
-    if (hash !== undefined && !this.#isDropped(hash)) this.#refused.delete(hash);
-  }
-
-  #isDropped(hash: string): boolean {
-    return [...this.#entries.values()].some((bundle) => bundle.hash === hash);
-  }
-
-  /** Thousands of versions may be seen; those that nothing knows any more cannot serve. */
-  #see(hash: string): void {
-    const { inUse } = this;
-    for (const old of this.#seen) if (!inUse.has(old)) this.#seen.delete(old);
-    this.#seen.add(hash);
+    const place = BESIDE.has(cause) ? `${cause} of ${domain}` : domain;
+    return this.#queue.add([place], work, once(waiting, 'waiting'));
   }
 
   async #run(deployment: Deployment): Promise<void> {
@@ -283,11 +212,12 @@ export class Deployments implements DropHandlers {
   }
 
   /** What is on its way for these domains is abandoned; what is still to be loaded for them sees another number. */
-  #supersede(domains: readonly string[]): number {
+  #supersede(domains: readonly string[], cause: Cause | 'retire'): number {
     for (const older of this.#unfinished) {
-      // Going back from what did harm is short, and what comes next begins from there.
-      const isOfThese = older.domains.some((domain) => domains.includes(domain));
-      if (isOfThese && older.order.cause !== 'quarantine') older.supersede(domains);
+      // Going back from what did harm is short, and what comes next begins from there; what served before a restart must
+      // serve again until what was dropped since then does.
+      const goesOn = older.order.cause === 'quarantine' || (older.order.cause === 'boot' && cause === 'drop');
+      if (!goesOn && older.domains.some((domain) => domains.includes(domain))) older.supersede(domains);
     }
     this.#lastNumber += 1;
     for (const domain of domains) this.#numbers.set(domain, this.#lastNumber);
@@ -320,7 +250,7 @@ export class Deployments implements DropHandlers {
     for (const domain of domains) {
       if (!this.#options.record.of(domain).isServed) continue;
       if (this.#isHarmed(domain)) this.goBack(domain, 'quarantine', failed);
-      else if (this.#liveHash(domain) === undefined && this.find(domain) === undefined)
+      else if (this.liveHash(domain) === undefined && this.find(domain) === undefined)
         this.goBack(domain, 'boot', failed);
     }
   }
@@ -337,10 +267,13 @@ export class Deployments implements DropHandlers {
       return;
     }
     const pending = cause === 'boot' ? undefined : this.find(domain);
-    const number = this.#supersede([domain]);
+    const number = this.#supersede([domain], cause);
     const isHarm = cause === 'quarantine';
     if (isHarm) this.#hold(domain);
-    const isWanted = (): boolean => (isHarm ? this.#isHarmed(domain) : this.#numbers.get(domain) === number);
+    const isWanted = (): boolean => {
+      if (isHarm) return this.#isHarmed(domain);
+      return cause === 'boot' ? this.liveHash(domain) === undefined : this.#numbers.get(domain) === number;
+    };
     const back = this.#addStaged(domain, sound, { cause, tried, isWanted });
     if (pending !== undefined) void back.then(() => this.#resume(pending, number));
   }
@@ -349,7 +282,8 @@ export class Deployments implements DropHandlers {
   #resume({ order, domains, isRefused }: Deployment, number: number): void {
     const isNew = order.cause === 'drop' || order.cause === 'deploy';
     const isLatest = domains.every((domain) => (this.#numbers.get(domain) ?? 0) <= number);
-    if (isNew && isLatest && !isRefused) this.begin(order.bundles, order.cause, order);
+    const isThere = order.cause === 'deploy' || order.bundles.every(({ hash }) => this.#options.entries.has(hash));
+    if (isNew && isLatest && isThere && !isRefused) this.begin(order.bundles, order.cause, order);
   }
 
   #hold(domain: string): void {
@@ -360,41 +294,32 @@ export class Deployments implements DropHandlers {
     });
   }
 
+  /** At once: what is on its way for the domain may wait for long. */
   #withhold(domain: string, hashes: readonly string[]): void {
     const { rollouts } = this.#options;
-    void this.#queue.add([domain], async () => {
+    void this.#queue.add([`withholding of ${domain}`], async () => {
       const manifest = rollouts.table.manifestOf(domain) ?? (await this.#firstStaged(domain, hashes))?.manifest;
-      if (manifest !== undefined) await rollouts.withhold(manifest);
+      const isStill = this.#isHarmed(domain) || this.liveHash(domain) === undefined;
+      if (manifest !== undefined && isStill) await rollouts.withhold(manifest);
     });
   }
 
   /** Whether bytes that are in quarantine serve it. */
   #isHarmed(domain: string): boolean {
-    const live = this.#liveHash(domain);
+    const live = this.liveHash(domain);
     return live !== undefined && this.#options.quarantine.reason(live) !== undefined;
   }
 
   /** Something took over, or the domain was retired: what lies in the directory by then is done with. */
-  #settleEntries(domain: string, hash?: string): void {
-    for (const [entry, bundle] of this.#entries) {
-      if (bundle.domain === domain && (bundle.hash === hash || !this.isOnItsWay(bundle.hash)))
-        this.#options.record.setEntry(entry, bundle.hash);
-    }
+  #settleEntries(ofDomain: string, active?: string): void {
+    this.#options.entries.settle(
+      ({ domain, hash }) => domain === ofDomain && (hash === active || !this.isOnItsWay(hash)),
+    );
   }
 
   #planOf(cause: Cause): RolloutPlan {
     const { settings } = this.#options;
     const isNew = cause === 'drop' || cause === 'deploy';
     return isNew ? makePlan(settings) : makePlan(settings, { canaryPercent: 0, shadowPercent: 0 });
-  }
-
-  #liveHash(domain: string): string | undefined {
-    return this.#options.rollouts.table.live.get(domain)?.source.hash;
-  }
-
-  /** Whether it is what should serve. */
-  #isConfirmed(domain: string, hash: string): boolean {
-    const { served, isServed } = this.#options.record.of(domain);
-    return isServed && served[0]?.hash === hash;
   }
 }

@@ -10,9 +10,11 @@ import type { Cause, RolloutPlan, RolloutWish } from '../rollout/plan.js';
 import type { Rollouts } from '../rollout/rollouts.js';
 import type { Deployments } from './deployments.js';
 import { isNamed } from './is-named.js';
+import type { PluginEntries } from './plugin-entries.js';
 
 export interface OperatorOptions {
   readonly deployments: Deployments;
+  readonly entries: PluginEntries;
   readonly rollouts: Rollouts;
   readonly record: ServiceRecord;
   readonly quarantine: Quarantine;
@@ -22,8 +24,8 @@ export interface OperatorOptions {
   readonly serves: (domain: string) => boolean;
 }
 
-/** What the host does by itself is no rollout that an operator could end. */
-const REPEATED: ReadonlySet<Cause> = new Set(['boot', 'refresh', 'quarantine']);
+/** What goes back is no rollout that `rollback` ends. */
+const GOING_BACK: ReadonlySet<Cause> = new Set(['boot', 'refresh', 'quarantine', 'rollback', 'restore']);
 
 /** What a person may order of this host, and ask it. */
 export class Operator implements Operations, Inspections {
@@ -64,12 +66,14 @@ export class Operator implements Operations, Inspections {
 
   rollback(domain: string, version?: string): Promise<Receipt> {
     return this.#answer(domain, () => {
-      const { deployments, record } = this.#options;
+      const { deployments, entries, record } = this.#options;
       const deployment = deployments.find(domain);
       const bundle = deployment?.order.bundles.find(({ manifest }) => manifest.domain === domain);
-      const isNew = deployment !== undefined && !REPEATED.has(deployment.order.cause);
-      if (isNew && bundle !== undefined && version === undefined) {
-        deployment.end(makeFinding('BEDS_ROLLOUT_ROLLED_BACK'));
+      const isNew = deployment !== undefined && !GOING_BACK.has(deployment.order.cause);
+      const isEnded = (): boolean => deployment?.end(makeFinding('BEDS_ROLLOUT_ROLLED_BACK')) === true;
+      if (isNew && bundle !== undefined && version === undefined && isEnded()) {
+        // Where it lies in the plugin directory, a restart must not begin it again.
+        entries.settle(({ hash }) => deployment.has(hash));
         record.setPaused(domain, false);
         return receipt(bundle, 'is taken out again; what served before goes on.');
       }

@@ -4,13 +4,10 @@ import { join } from 'node:path';
 import { rolloutErrors } from '../../errors/rollout.js';
 import type { Finding } from '../../generation/contract.js';
 import type { WatchOptions } from '../admission/contract.js';
-import { takeFingerprint } from '../admission/fingerprint.js';
+import { FILE_NAME, takeFingerprint } from '../admission/fingerprint.js';
 import { readDrop } from '../admission/read-drop.js';
 import type { BundleBytes } from '../admission/stage.js';
 import type { BundleFiles } from '../operate/contract.js';
-
-/** The names that a drop may have; nothing else may become a path. */
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 
 /**
  * Makes a bundle of the files that an operator sent, checked as one that was dropped: they are laid down in a folder of the
@@ -24,7 +21,7 @@ export async function receiveBundle(
   }: { readonly directory: string; readonly limits: Pick<WatchOptions, 'maxBundleBytes' | 'maxFiles'> },
 ): Promise<BundleBytes> {
   const names = [...files.keys()];
-  const wrong = names.filter((name) => !NAME.test(name));
+  const wrong = names.filter((name) => !FILE_NAME.test(name));
   if (wrong.length > 0 || names.length === 0)
     throw invalid(`${String(wrong.length)} of its file names are not allowed.`);
   const incoming = join(directory, 'incoming', randomUUID());

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { StoreAdapter } from '../../adapter/contract.js';
 import type { Config } from '../../config/schema.js';
+import type { GenerationSource } from '../../generation/contract.js';
 import type { Log } from '../../observe/log.js';
 import type { DropWatcher } from '../admission/contract.js';
 import type { Prober } from '../admission/probe.js';
@@ -28,6 +29,8 @@ import { Blame, type ThreadLoss } from './blame.js';
 import { Deployments } from './deployments.js';
 import { Inspector } from './inspector.js';
 import { Operator } from './operator.js';
+import { PluginDirectory } from './plugin-directory.js';
+import { PluginEntries } from './plugin-entries.js';
 import { receiveBundle } from './receive-bundle.js';
 import type { Transition } from './transition.js';
 
@@ -69,7 +72,9 @@ export class VersionControl {
   readonly #options: VersionControlOptions;
   readonly #memory: Memory;
   readonly #observer: RequestObserver;
+  readonly #entries: PluginEntries;
   readonly #deployments: Deployments;
+  readonly #directory: PluginDirectory;
   readonly #blame: Blame;
   readonly #schema: SchemaWatch;
   readonly #stores: StoreLookup;
@@ -90,7 +95,9 @@ export class VersionControl {
       },
     });
     this.#stores = { names: [...adapters.keys()], find: (store) => adapters.get(store) };
+    this.#entries = new PluginEntries(memory.record);
     this.#deployments = this.#openDeployments(shadows);
+    this.#directory = this.#openDirectory();
     this.#blame = new Blame({
       ...{ rollouts, drains, deployments: this.#deployments, quarantine: memory.quarantine, onTransition },
     });
@@ -124,8 +131,8 @@ export class VersionControl {
     this.#observer.start();
     this.#deployments.boot();
     await this.#deployments.decided();
-    this.#watcher = await watchDrops({ ...config.plugins, directory: pluginsDirectory }, this.#deployments);
-    this.#deployments.reconcile();
+    this.#watcher = await watchDrops({ ...config.plugins, directory: pluginsDirectory }, this.#directory);
+    this.#directory.reconcile();
     await this.#deployments.decided();
   }
 
@@ -137,6 +144,12 @@ export class VersionControl {
   /** A broker thread ended. Returns whom it is blamed on, for the log. */
   threadLost(loss: ThreadLoss): ReturnType<Blame['threadLost']> {
     return this.#blame.threadLost(loss);
+  }
+
+  /** A thread that joined could not prepare a version that does not serve yet. */
+  unprepared({ manifest: { domain } }: GenerationSource): void {
+    const words = 'A broker thread that joined could not prepare it; the log of the same time says why.';
+    this.#deployments.find(domain)?.end({ code: 'BEDS_THREAD_PREPARE_FAILED', message: words });
   }
 
   /** No more swaps: what is on its way is abandoned. The threads must still answer. */
@@ -154,11 +167,11 @@ export class VersionControl {
   }
 
   #openDeployments(shadows: ShadowBoard): Deployments {
-    const { config, prober, rollouts, board, log, onTransition } = this.#options;
+    const { config, prober, rollouts, board, onTransition } = this.#options;
     const { record, quarantine, ledger } = this.#memory;
     return new Deployments({
       ...{ settings: config.rollout, rollouts, observer: this.#observer, shadows, quarantine, record, onTransition },
-      serves: serveMatcher(config),
+      ...{ entries: this.#entries, serves: serveMatcher(config) },
       admission: {
         stageDirectory: this.#stageDirectory,
         keepVersions: config.plugins.keepVersions,
@@ -175,11 +188,22 @@ export class VersionControl {
         // What a start serves was confirmed before, or stands in for what was.
         if (cause !== 'boot') record.confirm(domain, { hash, version }, ORIGINS[cause]);
       },
-      onWithdrawn: (domain) => {
-        board.forgetCandidate(domain);
-      },
       onAbandoned: (domain, hash) => {
         board.forgetUnfinished(domain, hash);
+      },
+      onRetired: (domain) => {
+        board.forgetCandidate(domain);
+      },
+    });
+  }
+
+  #openDirectory(): PluginDirectory {
+    const { config, board, log, onTransition } = this.#options;
+    return new PluginDirectory({
+      ...{ deployments: this.#deployments, entries: this.#entries, record: this.#memory.record, onTransition },
+      serves: serveMatcher(config),
+      onWithdrawn: (domain) => {
+        board.forgetCandidate(domain);
       },
       onUnseen: (domain) => {
         log.warn({ domain }, `${domain} serves from the stage; its bundle is no longer in the plugin directory`);
@@ -190,7 +214,7 @@ export class VersionControl {
   #openOperations(): Operations & Inspections {
     const { config, directory, rollouts, board } = this.#options;
     const { record, quarantine, ledger } = this.#memory;
-    const common = { deployments: this.#deployments, rollouts, record, quarantine };
+    const common = { deployments: this.#deployments, entries: this.#entries, rollouts, record, quarantine };
     const inspector = new Inspector({
       ...{ ...common, ledger, stageDirectory: this.#stageDirectory },
       views: () => board.views(),

@@ -17,6 +17,13 @@ export type GuardSettings = Pick<
   'guardMinRequests' | 'guardErrorPercent' | 'guardMaxErrorPercent' | 'guardP95Ratio' | 'guardMaxP95Ms'
 >;
 
+/** Refusals may be the callers' doing: they end a canary and condemn no bytes. */
+interface Offence {
+  /** What the requests did: a verb. */
+  readonly what: string;
+  readonly code: 'BEDS_ROLLOUT_GUARD_ERRORS' | 'BEDS_ROLLOUT_GUARD_REFUSALS';
+}
+
 /** Normal quantile of a two-sided 95 % interval. */
 const Z = 1.96;
 /** A 95th percentile needs a longer sample than a rate. */
@@ -42,24 +49,31 @@ export function judge(candidate: Outcome, active: Outcome, settings: GuardSettin
 }
 
 function judgeErrors(candidate: Outcome, active: Outcome, settings: GuardSettings): Finding | undefined {
-  const worse = (what: string, failed: number, before: number): Finding | undefined => {
+  const worse = ({ what, code }: Offence, failed: number, before: number): Finding | undefined => {
     const least = lowerBound(failed, candidate.requests);
     if (least - rate(before, active.requests) <= settings.guardErrorPercent / 100) return undefined;
     const words =
       `${share(failed, candidate.requests)} of its requests ${what}, against ` +
       `${share(before, active.requests)} of the serving version.`;
-    return makeFinding('BEDS_ROLLOUT_GUARD_ERRORS', words);
+    return makeFinding(code, words);
   };
   const own = ownFailures(candidate);
   if (lowerBound(own, candidate.requests) > settings.guardMaxErrorPercent / 100) {
     const words = `${share(own, candidate.requests)} of its requests failed.`;
     return makeFinding('BEDS_ROLLOUT_GUARD_ERRORS', words);
   }
-  const failed = worse('failed', own, ownFailures(active));
+  const failed = worse({ what: 'failed', code: 'BEDS_ROLLOUT_GUARD_ERRORS' }, own, ownFailures(active));
   // How many mistakes of callers are usual only the serving version can tell.
   if (failed !== undefined || active.requests < settings.guardMinRequests) return failed;
   const classes = Object.entries(candidate.failures).map(([status, count]) =>
-    worse(`ended as '${status}'`, count, active.failures[status as ErrorStatus] ?? 0),
+    worse(
+      {
+        what: `ended as '${status}'`,
+        code: OF_CALLERS.has(status) ? 'BEDS_ROLLOUT_GUARD_REFUSALS' : 'BEDS_ROLLOUT_GUARD_ERRORS',
+      },
+      count,
+      active.failures[status as ErrorStatus] ?? 0,
+    ),
   );
   return classes.find((finding) => finding !== undefined);
 }

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CallerCount, Observations, ShadowReport, Tally } from '../../dispatch/observations.js';
+import type { ThreadHandle } from '../threads/thread-handle.js';
 import type { ThreadPool } from '../threads/thread-pool.js';
 import type { ThreadTallies } from './tally-window.js';
 
@@ -12,14 +13,17 @@ export interface RequestObserverOptions {
 }
 
 const INTERVAL_MS = 5_000;
-/** A thread that does not answer within it is looked at again the next time. */
-const TIMEOUT_MS = 1_000;
+/** A look does not wait longer for a thread; what it answers later still counts. */
+const LOOK_MS = 1_000;
+/** A thread that is silent for so long has ended, or is about to be. */
+const TIMEOUT_MS = 60_000;
 
 /** Asks the threads what they saw of their requests; it is the only one that does, because asking resets what it counts. */
 export class RequestObserver {
   readonly #options: RequestObserverOptions;
   readonly #ending = new AbortController();
-  #tallies = new Map<string, readonly Tally[]>();
+  readonly #tallies = new Map<string, readonly Tally[]>();
+  readonly #pending = new Map<ThreadHandle, Promise<void>>();
   #asking: Promise<ThreadTallies> | undefined;
 
   constructor(options: RequestObserverOptions) {
@@ -53,24 +57,36 @@ export class RequestObserver {
   }
 
   async #ask(): Promise<ThreadTallies> {
-    const threads = this.#options.pool().serving;
-    const tallies = new Map<string, readonly Tally[]>();
-    await Promise.all(
-      threads.map(async ({ handle }) => {
-        const seen = await handle.request({ kind: 'observe' }, TIMEOUT_MS).catch(() => undefined);
-        if (seen === undefined) {
-          const last = this.#tallies.get(handle.name);
-          if (last !== undefined) tallies.set(handle.name, last);
-          return;
-        }
-        const observations = seen as Observations;
-        tallies.set(handle.name, observations.tallies);
-        this.#options.onTallies(handle.name, observations.tallies);
-        this.#options.onCallers(observations.callers);
-        this.#options.onShadows(observations.shadows);
-      }),
-    );
-    this.#tallies = tallies;
-    return tallies;
+    const threads = this.#options.pool().serving.map(({ handle }) => handle);
+    await Promise.race([Promise.all(threads.map((handle) => this.#askThread(handle))), this.#lookOver()]);
+    const names = new Set(threads.map(({ name }) => name));
+    for (const name of this.#tallies.keys()) if (!names.has(name)) this.#tallies.delete(name);
+    return new Map(this.#tallies);
+  }
+
+  async #lookOver(): Promise<void> {
+    await delay(LOOK_MS, undefined, { ref: false });
+  }
+
+  /** One question at a time: its answer takes with it what the thread has counted. */
+  #askThread(handle: ThreadHandle): Promise<void> {
+    const pending = this.#pending.get(handle);
+    if (pending !== undefined) return pending;
+    const asked = handle
+      .request({ kind: 'observe' }, TIMEOUT_MS)
+      .then((seen) => {
+        this.#take(handle.name, seen as Observations);
+      })
+      .catch(() => undefined)
+      .finally(() => this.#pending.delete(handle));
+    this.#pending.set(handle, asked);
+    return asked;
+  }
+
+  #take(thread: string, { tallies, callers, shadows }: Observations): void {
+    this.#tallies.set(thread, tallies);
+    this.#options.onTallies(thread, tallies);
+    this.#options.onCallers(callers);
+    this.#options.onShadows(shadows);
   }
 }

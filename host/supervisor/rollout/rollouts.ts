@@ -1,32 +1,21 @@
 import { performance } from 'node:perf_hooks';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Manifest } from '@beds/sdk';
-import type { Names } from '../../amqp/names.js';
-import type { Topology } from '../../amqp/topology.js';
-import type { Config } from '../../config/schema.js';
 import type { GenerationSource } from '../../generation/contract.js';
 import type { Route } from '../../generation/route.js';
 import { publishFault } from '../../observe/channels.js';
 import type { Mutex } from '../mutex.js';
 import type { ThreadHandle } from '../threads/thread-handle.js';
-import type { ThreadPool } from '../threads/thread-pool.js';
+import { Consumption, type ConsumptionOptions } from './consumption.js';
 import type { Drains } from './drains.js';
 import { RoutingTable } from './routing-table.js';
 
-export interface RolloutsOptions {
-  readonly pool: () => ThreadPool;
-  readonly topology: Topology;
-  readonly names: Names;
-  readonly config: Pick<Config, 'plugins' | 'supervisor' | 'brokers'>;
-  /** Brokers of this node's role. */
-  readonly brokers: readonly string[];
+export interface RolloutsOptions extends ConsumptionOptions {
   /** Serialises changes with each other and with threads that join. */
   readonly lock: Mutex;
   readonly drains: Drains;
+  /** A thread that joined could not prepare a version that does not serve yet. */
+  readonly onUnprepared: (source: GenerationSource) => void;
 }
-
-const MODES = ['read', 'write'] as const;
-const POLL_MS = 25;
 
 /**
  * What the broker threads serve, all of them the same: versions are prepared on every thread, and then one command routes
@@ -35,11 +24,16 @@ const POLL_MS = 25;
 export class Rollouts {
   readonly #options: RolloutsOptions;
   readonly #table = new RoutingTable();
-  /** Domains whose queues the threads were told to consume. */
-  readonly #consumed = new Set<string>();
+  /** Domains that are being retired. */
+  readonly #ending = new Set<string>();
+  /** Live versions that a thread which joined could not prepare: it serves all the others. */
+  readonly #lacking = new Map<ThreadHandle, Set<string>>();
+
+  readonly #queues: Consumption;
 
   constructor(options: RolloutsOptions) {
     this.#options = options;
+    this.#queues = new Consumption(options);
   }
 
   get table(): RoutingTable {
@@ -48,29 +42,33 @@ export class Rollouts {
 
   /**
    * Loads versions on every thread; they take no requests yet. Rejects when a thread cannot prepare one of them, or when
-   * `signal` says that a newer one came: then all of them are discarded.
+   * `signal` says that a newer one came: then all of them are discarded. It holds nobody else up: a `setup` may take long.
    */
-  prepare(sources: readonly GenerationSource[], signal: AbortSignal): Promise<void> {
-    return this.#options.lock.run(async () => {
-      signal.throwIfAborted();
-      for (const { manifest } of sources) await this.#options.topology.assertDomain(manifest);
-      try {
-        for (const source of sources) {
-          // Before the threads: one of them may end in its code, and then is to be blamed.
-          this.#table.addPrepared(source);
-          await this.#options.pool().broadcast({ kind: 'prepare', source }, { timeoutMs: this.#prepareMs });
-          signal.throwIfAborted();
-        }
-      } catch (error) {
-        await this.#discard(sources);
-        throw error;
+  async prepare(sources: readonly GenerationSource[], signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    for (const { manifest } of sources) await this.#options.topology.assertDomain(manifest);
+    try {
+      for (const source of sources) {
+        // Before the threads: one of them may end in its code, and then is to be blamed.
+        this.#table.addPrepared(source);
+        await this.#options.pool().prepare(source, this.#prepareMs);
+        signal.throwIfAborted();
       }
-    });
+    } catch (error) {
+      await this.discard(sources);
+      throw error;
+    }
   }
 
   /** Forgets prepared versions that are not wanted after all. */
-  discard(sources: readonly GenerationSource[]): Promise<void> {
-    return this.#options.lock.run(() => this.#discard(sources));
+  async discard(sources: readonly GenerationSource[]): Promise<void> {
+    for (const { id } of sources.filter((source) => this.#table.deletePrepared(source))) {
+      const command = { kind: 'discard', generation: id } as const;
+      await this.#options
+        .pool()
+        .broadcast(command, { timeoutMs: this.#prepareMs })
+        .catch(() => undefined);
+    }
   }
 
   /** Gives prepared versions a share of the callers and copies of reads; or another share, when they have one. */
@@ -81,35 +79,46 @@ export class Rollouts {
     return this.#options.lock.run(async () => {
       // One for all of them, so that a caller is on one side in all their domains.
       const salt = Math.min(...sources.map(({ id }) => id));
+      await this.#prepareJoined(sources);
       for (const source of sources) this.#table.setCandidate(source, { ...share, salt });
       await this.#route(domainsOf(sources));
-      await this.#consumeAll();
+      await this.#queues.addMissing(this.#table.domains);
     });
   }
 
   /** Takes candidates out again; callers are back on the version that serves, a domain that had none is out of service. */
-  withdrawCandidates(sources: readonly GenerationSource[]): Promise<void> {
-    return this.#options.lock.run(async () => {
+  async withdrawCandidates(sources: readonly GenerationSource[]): Promise<void> {
+    const withdrawn = await this.#options.lock.run(async () => {
       const routed = sources.filter((source) => this.#table.isCandidate(source));
-      const isServed = ({ manifest: { domain } }: GenerationSource): boolean =>
-        this.#table.live.has(domain) || this.#table.isWithheld(domain);
-      const beside = routed.filter(isServed);
-      for (const source of beside) {
+      for (const source of routed) {
         this.#table.deleteCandidate(source);
         this.#drain(source);
       }
-      await this.#route(domainsOf(beside));
-      for (const { manifest } of routed.filter((source) => !isServed(source))) await this.#retire(manifest.domain);
+      await this.#route(domainsOf(routed));
+      return routed;
     });
+    for (const { manifest } of withdrawn.filter(
+      (source) => this.#table.manifestOf(source.manifest.domain) === undefined,
+    )) {
+      // No thread answers it any more: what RabbitMQ still has of it does no harm.
+      await this.#endQueues(manifest).catch((error: unknown) => {
+        publishFault({
+          where: `queues of ${manifest.domain}, which is out of service`,
+          error,
+          domain: manifest.domain,
+        });
+      });
+    }
   }
 
   /**
    * Makes prepared versions or candidates serve their domains, together. Resolves with how long the flip took; rejects, and
-   * nothing has changed, when `signal` said before it that a newer version came.
+   * nothing has changed, when `assertWanted` throws: it is asked right before the flip.
    */
-  activate(sources: readonly GenerationSource[], signal: AbortSignal): Promise<{ readonly flipMs: number }> {
+  activate(sources: readonly GenerationSource[], assertWanted: () => void): Promise<{ readonly flipMs: number }> {
     return this.#options.lock.run(async () => {
-      signal.throwIfAborted();
+      await this.#prepareJoined(sources);
+      assertWanted();
       const previous = sources.flatMap(({ manifest }) => this.#table.live.get(manifest.domain)?.source ?? []);
       for (const source of sources) this.#table.setLive(source);
       // Before the flip: a thread without requests reports the old version drained together with its answer.
@@ -117,8 +126,10 @@ export class Rollouts {
       const startedAtMs = performance.now();
       await this.#route(domainsOf(sources));
       const flipMs = performance.now() - startedAtMs;
+      for (const domain of domainsOf(sources)) this.#queues.release(domain);
       // It serves: a RabbitMQ that went away just now is asked again by `reassert`, and no reason to call the version refused.
-      await this.#consumeAll()
+      await this.#queues
+        .addMissing(this.#table.domains)
         .then(() => this.#unbindGone(previous))
         .catch((error: unknown) => {
           publishFault({ where: 'queues of a version that took over', error });
@@ -130,10 +141,7 @@ export class Rollouts {
   /** Lets the requests of a domain wait in its queues, where `source` serves it, until another takes over or it is withheld. */
   hold({ id, manifest: { domain } }: GenerationSource): Promise<void> {
     return this.#options.lock.run(async () => {
-      if (this.#table.live.get(domain)?.source.id !== id || !this.#consumed.delete(domain)) return;
-      const pool = this.#options.pool();
-      const options = { timeoutMs: this.#options.config.plugins.prepareTimeoutMs, group: pool.groupOf(domain) };
-      for (const queue of this.#queues(domain)) await pool.broadcast({ kind: 'cancel', queue }, options);
+      if (this.#table.live.get(domain)?.source.id === id) await this.#queues.hold(domain);
     });
   }
 
@@ -141,76 +149,121 @@ export class Rollouts {
   withhold(manifest: Manifest): Promise<void> {
     return this.#options.lock.run(async () => {
       for (const source of this.#table.withhold(manifest)) this.#drain(source);
+      this.#queues.release(manifest.domain);
       await this.#route([manifest.domain]);
-      await this.#consumeAll();
+      await this.#queues.addMissing(this.#table.domains);
     });
   }
 
-  /** Takes a domain out of service after everything that was asked of it is answered. */
-  retire(domain: string): Promise<void> {
-    return this.#options.lock.run(() => this.#retire(domain));
+  /** Takes a domain out of service after everything that was asked of it is answered; others do not wait meanwhile. */
+  async retire(domain: string): Promise<void> {
+    const manifest = this.#table.manifestOf(domain);
+    if (manifest === undefined) return;
+    this.#ending.add(domain);
+    try {
+      if (await this.#queues.isOnlyHere(domain)) {
+        await this.#options.topology.unbind(domain, manifest.operations);
+        await this.#queues.emptied(domain);
+      }
+      await this.#options.lock.run(async () => {
+        await this.#queues.cancel(domain);
+        for (const source of this.#table.deleteDomain(domain)) this.#drain(source);
+        await this.#route([domain]);
+      });
+      await this.#options.topology.deleteIdle(domain);
+    } finally {
+      this.#ending.delete(domain);
+    }
   }
 
-  /** Brings a new thread up to what the others serve. */
+  /**
+   * Brings a new thread up to what the others serve. A version that this thread cannot prepare costs it that version, and no
+   * other: the thread serves the rest, and tries again with `reassert`.
+   */
   join(thread: ThreadHandle, group: string): Promise<void> {
     return this.#options.lock.run(async () => {
       const { names, config } = this.#options;
       const timeoutMs = config.plugins.prepareTimeoutMs;
-      for (const source of this.#table.loaded) await thread.request({ kind: 'prepare', source }, timeoutMs);
-      await thread.request({ kind: 'route', routes: this.#table.routes() }, timeoutMs);
-      const domains = [...this.#consumed].filter((domain) => this.#options.pool().groupOf(domain) === group);
-      for (const mode of MODES) {
-        for (const domain of domains) {
-          await thread.request({ kind: 'consume', mode, queue: names.queue(domain, mode) }, timeoutMs);
-        }
-      }
+      const failed = await this.#prepareOn(thread, this.#table.loaded);
+      const routes = this.#table.routes().map((route) => withoutGenerations(route, failed));
+      await thread.request({ kind: 'route', routes }, timeoutMs);
+      const domains = this.#table.domains.filter((domain) => !this.#isLacking(thread, domain));
+      await this.#queues.addOn(thread, { domains, group });
       await thread.request({ kind: 'consume', mode: 'read', queue: names.unrouted }, timeoutMs);
     });
+  }
+
+  /** A thread is gone. */
+  forget(thread: string): void {
+    for (const handle of this.#lacking.keys()) if (handle.name === thread) this.#lacking.delete(handle);
   }
 
   /** Asserts queues and bindings of live domains again, in case somebody deleted them. */
   async reassert(): Promise<void> {
     await this.#options.topology.assertBase();
     for (const domain of this.#table.domains) {
-      // One at a time, so that no rollout waits for all of them; and not one that was retired meanwhile.
+      // One at a time, so that no rollout waits for all of them; and not one that is being retired.
       await this.#options.lock.run(async () => {
         const manifest = this.#table.manifestOf(domain);
-        if (manifest !== undefined) await this.#options.topology.assertDomain(manifest);
+        if (manifest !== undefined && !this.#ending.has(domain)) await this.#options.topology.assertDomain(manifest);
       });
     }
-    await this.#options.lock.run(() => this.#consumeAll());
+    await this.#options.lock.run(async () => {
+      await this.#queues.addMissing(this.#table.domains);
+      for (const thread of this.#lacking.keys()) await this.#catchUp(thread);
+    });
   }
 
   get #prepareMs(): number {
     return this.#options.config.plugins.prepareTimeoutMs + 1_000;
   }
 
-  async #discard(sources: readonly GenerationSource[]): Promise<void> {
-    for (const { id } of sources.filter((source) => this.#table.deletePrepared(source))) {
-      const command = { kind: 'discard', generation: id } as const;
-      await this.#options
-        .pool()
-        .broadcast(command, { timeoutMs: this.#prepareMs })
-        .catch(() => undefined);
-    }
+  /** Threads that joined while the others prepared may lack it. */
+  async #prepareJoined(sources: readonly GenerationSource[]): Promise<void> {
+    for (const source of sources) await this.#options.pool().prepare(source, this.#prepareMs);
   }
 
-  async #retire(domain: string): Promise<void> {
-    const manifest = this.#table.manifestOf(domain);
-    if (manifest === undefined) return;
-    const { topology, config } = this.#options;
-    const pool = this.#options.pool();
-    const group = pool.groupOf(domain);
-    if (await this.#isOnlyHost(domain, group)) {
-      await topology.unbind(domain, manifest.operations);
-      await this.#emptied(domain);
+  /** Returns the generations that the thread could not prepare; rejects when it is gone. */
+  async #prepareOn(thread: ThreadHandle, sources: readonly GenerationSource[]): Promise<ReadonlySet<number>> {
+    const failed = new Set<number>();
+    for (const source of sources) {
+      try {
+        await thread.prepare(source, this.#options.config.plugins.prepareTimeoutMs);
+      } catch (error) {
+        if (thread.state === 'ended') throw error;
+        const { domain, version } = source.manifest;
+        publishFault({ where: `preparation in thread ${thread.name}, which joined`, error, domain, version });
+        failed.add(source.id);
+        if (this.#table.live.get(domain)?.source === source) {
+          this.#lacking.set(thread, (this.#lacking.get(thread) ?? new Set()).add(domain));
+        } else this.#options.onUnprepared(source);
+      }
     }
-    const timeoutMs = config.plugins.prepareTimeoutMs;
-    for (const queue of this.#queues(domain)) await pool.broadcast({ kind: 'cancel', queue }, { timeoutMs, group });
-    this.#consumed.delete(domain);
-    for (const source of this.#table.deleteDomain(domain)) this.#drain(source);
-    await this.#route([domain]);
-    await topology.deleteIdle(domain);
+    return failed;
+  }
+
+  #isLacking(thread: ThreadHandle, domain: string): boolean {
+    return this.#lacking.get(thread)?.has(domain) === true;
+  }
+
+  /** Tries once more what a thread could not prepare when it joined. */
+  async #catchUp(thread: ThreadHandle): Promise<void> {
+    const domains = [...(this.#lacking.get(thread) ?? [])];
+    this.#lacking.delete(thread);
+    const sources = domains.flatMap((domain) => this.#table.live.get(domain)?.source ?? []);
+    const failed = await this.#prepareOn(thread, sources).catch(() => undefined);
+    if (failed === undefined) return;
+    const ready = domains.filter((domain) => !this.#isLacking(thread, domain));
+    const routes = ready.map((domain) => this.#table.route(domain));
+    await thread.request({ kind: 'route', routes }, this.#options.config.plugins.prepareTimeoutMs);
+    const group = this.#options.pool().serving.find(({ handle }) => handle === thread)?.group;
+    if (group !== undefined) await this.#queues.addOn(thread, { domains: ready, group });
+  }
+
+  async #endQueues({ domain, operations }: Manifest): Promise<void> {
+    if (await this.#queues.isOnlyHere(domain)) await this.#options.topology.unbind(domain, operations);
+    await this.#options.lock.run(() => this.#queues.cancel(domain));
+    await this.#options.topology.deleteIdle(domain);
   }
 
   async #route(domains: readonly string[]): Promise<void> {
@@ -233,54 +286,18 @@ export class Rollouts {
       if (gone.length > 0) await this.#options.topology.unbind(manifest.domain, Object.fromEntries(gone));
     }
   }
-
-  async #consumeAll(): Promise<void> {
-    const pool = this.#options.pool();
-    const timeoutMs = this.#options.config.plugins.prepareTimeoutMs;
-    const missing = this.#table.domains.filter((domain) => !this.#consumed.has(domain));
-    for (const domain of missing) {
-      const group = pool.groupOf(domain);
-      await Promise.all(
-        MODES.map((mode) =>
-          pool.broadcast(
-            { kind: 'consume', mode, queue: this.#options.names.queue(domain, mode) },
-            { timeoutMs, group },
-          ),
-        ),
-      );
-      this.#consumed.add(domain);
-    }
-  }
-
-  #queues(domain: string): readonly string[] {
-    return MODES.map((mode) => this.#options.names.queue(domain, mode));
-  }
-
-  /** Whether all consumers of the domain's queues are this host's own. */
-  async #isOnlyHost(domain: string, group: string): Promise<boolean> {
-    const threads = this.#options.pool().serving.filter((member) => member.group === group).length;
-    const own = (mode: 'read' | 'write'): number =>
-      this.#options.brokers
-        .map((kind) => this.#options.config.brokers[kind])
-        .reduce((sum, kind) => sum + (kind?.mode === mode ? kind.count * threads : 0), 0);
-    const status = await this.#options.topology.status(domain);
-    return MODES.every((mode) => {
-      const queue = status.find((entry) => entry.queue === this.#options.names.queue(domain, mode));
-      return queue === undefined || queue.consumers <= own(mode);
-    });
-  }
-
-  /** Waits until the queues hold nothing that was asked before the bindings ended, at most the drain timeout. */
-  async #emptied(domain: string): Promise<void> {
-    const untilMs = performance.now() + this.#options.config.supervisor.drainTimeoutMs;
-    while (performance.now() < untilMs) {
-      const status = await this.#options.topology.status(domain);
-      if (status.every(({ ready }) => ready === 0)) return;
-      await delay(POLL_MS);
-    }
-  }
 }
 
 function domainsOf(sources: readonly GenerationSource[]): readonly string[] {
   return sources.map(({ manifest }) => manifest.domain);
+}
+
+/** The route as a thread can follow it that could not prepare these. */
+function withoutGenerations(route: Route, missing: ReadonlySet<number>): Route {
+  const { active, candidate, ...rest } = route;
+  return {
+    ...rest,
+    ...(active === undefined || missing.has(active) ? {} : { active }),
+    ...(candidate === undefined || missing.has(candidate.generation) ? {} : { candidate }),
+  };
 }

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { threadErrors } from '../../errors/thread.js';
+import type { GenerationSource } from '../../generation/contract.js';
 import {
   type PlainError,
   THREAD_PROTOCOL,
@@ -37,6 +38,8 @@ export class ThreadHandle {
   readonly #worker: Worker;
   readonly #notes = new SharedNotes();
   readonly #waiting = new Map<number, Waiting>();
+  /** Versions that the thread has loaded or is loading, by generation. */
+  readonly #prepared = new Map<number, Promise<void>>();
   readonly #ready: Promise<void>;
   #state: ThreadState = 'starting';
   #sequence = 0;
@@ -57,7 +60,10 @@ export class ThreadHandle {
         else if (message.kind === 'ready') {
           this.#setReady();
           resolve();
-        } else options.onMessage(message);
+        } else {
+          if (message.kind === 'drained') this.#prepared.delete(message.generation);
+          options.onMessage(message);
+        }
       });
       this.#worker.on('error', (error) => {
         this.#endReason ??= error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -105,6 +111,7 @@ export class ThreadHandle {
   /** Sends a command; rejects with BEDS_THREAD_NO_ANSWER after `timeoutMs`, with BEDS_THREAD_LOST when the thread ends. */
   async request(command: ThreadCommand, timeoutMs: number): Promise<unknown> {
     if (this.#state === 'ended') throw threadErrors.make('BEDS_THREAD_LOST');
+    if (command.kind === 'discard') this.#prepared.delete(command.generation);
     this.#sequence += 1;
     const seq = this.#sequence;
     const answer = new Promise<unknown>((resolve, reject) => this.#waiting.set(seq, { resolve, reject }));
@@ -114,6 +121,16 @@ export class ThreadHandle {
     } finally {
       this.#waiting.delete(seq);
     }
+  }
+
+  /** Loads a version in the thread, once however often it is asked for; a failure may be tried again. */
+  prepare(source: GenerationSource, timeoutMs: number): Promise<void> {
+    const before = this.#prepared.get(source.id);
+    if (before !== undefined) return before;
+    const prepared = this.request({ kind: 'prepare', source }, timeoutMs).then(() => undefined);
+    this.#prepared.set(source.id, prepared);
+    prepared.catch(() => this.#prepared.delete(source.id));
+    return prepared;
   }
 
   async status(timeoutMs: number): Promise<ThreadStatus> {

@@ -1,7 +1,9 @@
 import { availableParallelism } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../../config/schema.js';
 import type { Suspicion } from '../../dispatch/suspects.js';
 import { threadErrors } from '../../errors/thread.js';
+import type { GenerationSource } from '../../generation/contract.js';
 import type { ThreadCommand } from '../../thread/protocol.js';
 import { RestartLimit } from './restart-limit.js';
 import { Suspicions } from './suspicions.js';
@@ -10,6 +12,8 @@ import { Watchdog } from './watchdog.js';
 
 /** Another thread that does not answer within it is itself in trouble. */
 const SUSPICION_TIMEOUT_MS = 500;
+const POLL_MS = 25;
+const ENDED_IN_SETUP = 'setup() ended its thread, or blocked it until it was ended.';
 
 export interface ThreadPoolOptions {
   readonly config: Config;
@@ -43,7 +47,9 @@ export class ThreadPool {
   constructor(options: ThreadPoolOptions) {
     this.#options = options;
     const { restartIntensity, restartPeriodMs, heartbeatMs, stallTimeoutMs } = options.config.supervisor;
-    this.#restarts = new RestartLimit({ intensity: restartIntensity, periodMs: restartPeriodMs });
+    // One bad request may end every thread at once: what is too much is so for each of them.
+    const threads = Object.values(options.config.threads).reduce((sum, { count }) => sum + threadsOf(count), 0);
+    this.#restarts = new RestartLimit({ intensity: restartIntensity * threads, periodMs: restartPeriodMs });
     this.#watchdog = new Watchdog({
       intervalMs: heartbeatMs,
       stallTimeoutMs,
@@ -75,37 +81,43 @@ export class ThreadPool {
   /** Starts every thread of every group; rejects when one of them cannot serve. */
   async start(): Promise<void> {
     const starts = Object.entries(this.#options.config.threads).flatMap(([group, { count }]) =>
-      Array.from({ length: count === 0 ? defaultThreads() : count }, () => this.#startMember(group)),
+      Array.from({ length: threadsOf(count) }, () => this.#startMember(group)),
     );
     await Promise.all(starts);
   }
 
   /**
+   * Loads a version on every serving thread that has not loaded it yet. The first code that it runs beside others may block
+   * or end its thread: that is one thread, and the others follow. With none at all it waits for one. Rejects with the first
+   * error of a thread that goes on, or when a thread ended in the version's own code.
+   */
+  async prepare(source: GenerationSource, timeoutMs: number): Promise<void> {
+    await this.#someServing(timeoutMs);
+    const [first, ...others] = this.serving.map(({ handle }) => handle);
+    for (const handles of [first === undefined ? [] : [first], others]) {
+      await this.#all(handles, async (handle) => {
+        await handle.prepare(source, timeoutMs).catch((error: unknown) => {
+          if (handle.state !== 'ended') throw error;
+          if (handle.lastEntered === source.id) throw threadErrors.make('BEDS_THREAD_PREPARE_FAILED', ENDED_IN_SETUP);
+        });
+      });
+    }
+  }
+
+  /**
    * Sends a command to every serving thread (of one group). A thread that ends meanwhile does not count: its replacement
-   * joins with what is current then; unless it ended in the code that it should prepare. Rejects with the first error.
+   * joins with what is current then. Rejects with the first error.
    */
   async broadcast(command: ThreadCommand, options: { timeoutMs: number; group?: string }): Promise<void> {
     const targets = this.serving.filter(({ group }) => options.group === undefined || group === options.group);
-    const handles = targets.map(({ handle }) => handle);
-    // The first code that a version runs beside others may block or end its thread: let it be one thread.
-    const first = command.kind === 'prepare' ? handles.splice(0, 1) : [];
-    await this.#sendAll(first, command, options.timeoutMs);
-    await this.#sendAll(handles, command, options.timeoutMs);
-  }
-
-  async #sendAll(handles: readonly ThreadHandle[], command: ThreadCommand, timeoutMs: number): Promise<void> {
-    const results = await Promise.allSettled(handles.map((handle) => handle.request(command, timeoutMs)));
-    results.forEach((result, index) => {
-      const handle = handles[index];
-      if (result.status === 'fulfilled' || handle === undefined) return;
-      if (handle.state !== 'ended') throw result.reason;
-      if (command.kind === 'prepare' && handle.lastEntered === command.source.id) {
-        throw threadErrors.make(
-          'BEDS_THREAD_PREPARE_FAILED',
-          'setup() ended its thread, or blocked it until it was ended.',
-        );
-      }
-    });
+    await this.#all(
+      targets.map(({ handle }) => handle),
+      async (handle) => {
+        await handle.request(command, options.timeoutMs).catch((error: unknown) => {
+          if (handle.state !== 'ended') throw error;
+        });
+      },
+    );
   }
 
   /**
@@ -160,6 +172,22 @@ export class ThreadPool {
     }
   }
 
+  /** Waits for all of them, also when one rejects. */
+  async #all(handles: readonly ThreadHandle[], work: (handle: ThreadHandle) => Promise<void>): Promise<void> {
+    const results = await Promise.allSettled(handles.map(work));
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  /** What no thread has loaded is not known to load. */
+  async #someServing(timeoutMs: number): Promise<void> {
+    const untilMs = performance.now() + timeoutMs;
+    while (this.serving.length === 0) {
+      if (this.#stopping || performance.now() > untilMs) throw threadErrors.make('BEDS_THREAD_LOST');
+      await delay(POLL_MS);
+    }
+  }
+
   /** Tells the threads that go on of one that did not; resolves when they know, or soon. */
   async #suspect(lost: ThreadHandle): Promise<void> {
     const suspicion: Suspicion = { convicted: this.#suspicions.convict(lost) };
@@ -191,6 +219,6 @@ export class ThreadPool {
   }
 }
 
-function defaultThreads(): number {
-  return Math.max(1, availableParallelism() - 1);
+function threadsOf(count: number): number {
+  return count === 0 ? Math.max(1, availableParallelism() - 1) : count;
 }

@@ -1,0 +1,99 @@
+import type { Finding } from '../../generation/contract.js';
+import { publishFault } from '../../observe/channels.js';
+import type { Drop, DropHandlers, RefusedDrop, RemovedDrop } from '../admission/contract.js';
+import type { ServiceRecord } from '../record/service-record.js';
+import type { Deployments } from './deployments.js';
+import type { PluginEntries } from './plugin-entries.js';
+import type { Transition } from './transition.js';
+
+export interface PluginDirectoryOptions {
+  readonly deployments: Deployments;
+  readonly entries: PluginEntries;
+  readonly record: ServiceRecord;
+  /** Whether a node of this role serves a domain. */
+  readonly serves: (domain: string) => boolean;
+  readonly onTransition: (transition: Transition) => void;
+  /** What did not serve is no longer in the plugin directory; `domain` is the entry's name where the bundle named none. */
+  readonly onWithdrawn: (domain: string) => void;
+  /** A domain serves from the stage though its bundle went from the plugin directory while the host was down. */
+  readonly onUnseen: (domain: string) => void;
+}
+
+/** What follows from what happens in the plugin directory. */
+export class PluginDirectory implements DropHandlers {
+  readonly #options: PluginDirectoryOptions;
+
+  constructor(options: PluginDirectoryOptions) {
+    this.#options = options;
+  }
+
+  complete(drop: Drop): void {
+    const { deployments, entries, record } = this.#options;
+    const { domain } = drop.manifest;
+    const { served, isServed } = record.of(domain);
+    const isSettled = record.entry(drop.entry) === drop.hash;
+    const isConfirmed = isServed && served[0]?.hash === drop.hash;
+    entries.set(drop.entry, { hash: drop.hash, domain }, deployments.inUse);
+    // It lay there already when the host was stopped, and something was decided after it: that counts.
+    if (isSettled && !isConfirmed) return;
+    entries.setRefused(drop.hash, false);
+    if (deployments.isServing(domain, drop.hash) || deployments.isOnItsWay(drop.hash)) return;
+    deployments.begin([drop], 'drop', { completeAt: drop.completeAt });
+  }
+
+  refused(drop: RefusedDrop, findings: readonly Finding[]): void {
+    this.#options.onTransition({
+      domain: drop.domain ?? drop.entry,
+      version: drop.version ?? 'unknown',
+      hash: drop.hash ?? '',
+      state: 'rejected',
+      cause: 'drop',
+      findings,
+    });
+  }
+
+  removed({ entry, domain, hash, others }: RemovedDrop): void {
+    const { deployments, entries, record, onWithdrawn } = this.#options;
+    entries.delete(entry);
+    // Renamed, or there twice: the same bytes are still in the directory.
+    if (others.some((other) => entries.hashOf(other) === hash)) return;
+    deployments.abandonDrop(hash);
+    const live = deployments.liveHash(domain);
+    if (live !== hash) onWithdrawn(domain);
+    // What an operator deployed does not hang on the directory.
+    if (record.of(domain).origin === 'deploy') return;
+    const remaining = others.flatMap((other) => entries.hashOf(other) ?? []);
+    // A version that was refused does not serve instead; nor does it keep a domain without any bundle alive.
+    const fallback = remaining.findLast((other) => !entries.isRefused(other));
+    if (remaining.length === 0) this.#withoutBundle(domain);
+    else if (fallback !== undefined && !deployments.isOnItsWay(fallback) && !(live && remaining.includes(live)))
+      deployments.restore(domain, [fallback], 'restore');
+  }
+
+  withdrawn({ domain, entry }: RefusedDrop): void {
+    this.#options.onWithdrawn(domain ?? entry);
+  }
+
+  error(error: unknown): void {
+    publishFault({ where: 'plugin directory', error });
+  }
+
+  /** The directory was read for the first time: entries that are gone since the last run are forgotten. */
+  reconcile(): void {
+    const { entries, record, serves, onUnseen } = this.#options;
+    entries.keepRecorded();
+    for (const [domain, { isServed, origin }] of record.domains) {
+      if (isServed && origin === 'directory' && serves(domain) && !entries.domains.has(domain)) onUnseen(domain);
+    }
+  }
+
+  /** The last bundle of a domain is gone. What was never in the directory does not end with it. */
+  #withoutBundle(domain: string): void {
+    const { deployments, entries, record } = this.#options;
+    const live = deployments.liveHash(domain);
+    const { served, isServed } = record.of(domain);
+    const current = live ?? (isServed ? served[0]?.hash : undefined);
+    if (current === undefined || entries.wasSeen(current)) void deployments.retire(domain);
+    else if (live === undefined) deployments.goBack(domain, 'boot');
+  }
+}
