@@ -22,7 +22,7 @@ import { OperatorDesk } from './operate/operator-desk.js';
 import { Drains } from './rollout/drains.js';
 import { Rollouts } from './rollout/rollouts.js';
 import { claimState } from './state-claim.js';
-import { ThreadPool } from './threads/thread-pool.js';
+import { ThreadPool, type ThreadPoolOptions } from './threads/thread-pool.js';
 
 export interface SupervisorOptions {
   readonly config: Config;
@@ -88,19 +88,11 @@ export class Supervisor {
       node: this.node,
       brokers,
       onMessage: (thread, message) => {
-        if (message.kind === 'drained') {
-          this.#metrics.drained(thread.name, message.tally);
-          this.#drains.onDrained(message.generation, thread.name, message.left);
-        } else log[message.level]({ thread: thread.name, ...message.fields }, message.message);
+        this.#onMessage(thread.name, message);
       },
       onJoin: (thread, group) => this.#rollouts.join(thread, group),
       onLost: (loss) => {
-        this.#metrics.threadEnded(loss.thread, loss.reason);
-        // Before its part of a drain ends: the version that drains may be the one to blame.
-        const blamed = this.#versions?.threadLost(loss);
-        this.#drains.onThreadLost(loss.thread);
-        this.#rollouts.forget(loss.thread);
-        log.error({ ...loss, ...blamed }, 'broker thread ended; it is replaced');
+        this.#onLost(loss);
       },
       onGiveUp: options.onFatal,
     });
@@ -181,6 +173,22 @@ export class Supervisor {
       );
     });
     await this.#desk.attach(model);
+  }
+
+  #onMessage(thread: string, message: Parameters<ThreadPoolOptions['onMessage']>[1]): void {
+    if (message.kind === 'drained') {
+      this.#metrics.drained(thread, message.tally);
+      this.#drains.onDrained(message.generation, thread, message.left);
+    } else this.#options.log[message.level]({ thread, ...message.fields }, message.message);
+  }
+
+  #onLost(loss: Parameters<ThreadPoolOptions['onLost']>[0]): void {
+    this.#metrics.threadEnded(loss.thread, loss.reason);
+    // Before its part of a drain ends: the version that drains may be the one to blame.
+    const blamed = this.#versions?.threadLost(loss);
+    this.#drains.onThreadLost(loss.thread);
+    this.#rollouts.forget(loss.thread);
+    this.#options.log.error({ ...loss, ...blamed }, 'broker thread ended; it is replaced');
   }
 
   #transition(transition: Parameters<typeof recordTransitions>[0]): void {
