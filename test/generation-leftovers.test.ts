@@ -18,7 +18,7 @@ const alive = setInterval(() => undefined, 60_000);
 after(() => clearInterval(alive));
 
 /** A template whose operation create runs `body` with `note`, which appends to what fetch returns. */
-async function compile(body: string, head = ''): Promise<Template> {
+async function compile(body: string, head = '', onEnter?: () => void): Promise<Template> {
   const { files } = describeBundle({
     head: `
       import { setTimeout as sleep, setInterval as ticks, setImmediate as turn, scheduler } from 'node:timers/promises';
@@ -35,11 +35,40 @@ async function compile(body: string, head = ''): Promise<Template> {
   const parsed = parseManifest(files.get('manifest.json') ?? '');
   assert.ok(parsed.ok);
   const converted = await convertBundle(files.get('index.mjs') ?? '');
-  return compileTemplate({ ...converted, manifest: parsed.manifest });
+  return compileTemplate({ ...converted, manifest: parsed.manifest }, onEnter);
 }
 
 const run = (template: Template): Promise<Json> => template.createRecord({}, ctx);
 const notes = async (template: Template): Promise<unknown> => (await template.fetchRecords({}, ctx)).rows;
+
+describe('a version whose code goes on after a timer', () => {
+  const ways: readonly (readonly [string, string])[] = [
+    ['a timer', `await new Promise((resolve) => { setTimeout(() => { note('on'); resolve(); }, 5); });`],
+    [
+      'an interval',
+      `await new Promise((resolve) => { const t = setInterval(() => { note('on'); clearInterval(t); resolve(); }, 5); });`,
+    ],
+    ['an immediate', `await new Promise((resolve) => { setImmediate(() => { note('on'); resolve(); }); });`],
+    ['a wait', `await sleep(5); note('on');`],
+    ['a turn', `await turn(); note('on');`],
+    ['a tick', `for await (const _ of ticks(5)) { note('on'); break; }`],
+  ];
+  for (const [what, body] of ways) {
+    it(`is noted before it does, so that a thread which it blocks is blamed on it: ${what}`, async () => {
+      const entered: number[] = [];
+      let seen: unknown;
+      const template = await compile(body, '', () => {
+        entered.push(performance.now());
+        seen ??= template.fetchRecords({}, ctx).then(({ rows }) => rows.length);
+      });
+      await run(template);
+      assert.ok(entered.length > 0);
+      assert.deepEqual(await notes(template), ['on']);
+      assert.equal(await seen, 0, 'before the code');
+      disposeTemplate(template);
+    });
+  }
+});
 
 describe('a version that has ended', () => {
   const forgotten: readonly (readonly [string, string, string])[] = [

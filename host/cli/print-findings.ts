@@ -13,7 +13,7 @@ export function printFindings(findings: readonly Finding[], write: (text: string
 /** A bold heading with the findings below it, after an empty line. */
 export function printReasons(heading: string, findings: readonly Finding[], out: Output): void {
   out.line();
-  out.line(out.paint('bold', heading));
+  out.line(out.paint('bold', printable(heading)));
   printFindings(findings, out.line);
 }
 

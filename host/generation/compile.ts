@@ -18,10 +18,11 @@ const globalsOf = new WeakMap<object, TemplateGlobals>();
 /**
  * Runs the top level of a converted bundle and returns its default export, unchecked: `checkTemplate` does that once, in the
  * probe. Nothing outside the result refers to the compiled function, so dropping the result frees it. Throws what the
- * bundle throws; `import()` inside it rejects, because no callback for it is given.
+ * bundle throws; `import()` inside it rejects, because no callback for it is given. `onEnter` is called before its code goes
+ * on after a timer.
  */
-export function compileTemplate(source: CompilableSource): Template {
-  return loadConverted(source)['default'] as Template;
+export function compileTemplate(source: CompilableSource, onEnter?: () => void): Template {
+  return loadConverted(source, onEnter)['default'] as Template;
 }
 
 /**
@@ -43,8 +44,8 @@ export function makeCodeCache(source: CompilableSource): Uint8Array | undefined 
 }
 
 /** The whole exports object, for the probe. */
-export function loadConverted(source: CompilableSource): Record<string, unknown> {
-  const globals = new TemplateGlobals();
+export function loadConverted(source: CompilableSource, onEnter?: () => void): Record<string, unknown> {
+  const globals = new TemplateGlobals(onEnter);
   const module = { exports: {} as Record<string, unknown> };
   const seen = scopeOf(globals.byName, module);
   const body = compileFunction(source.code, Object.keys(seen), {

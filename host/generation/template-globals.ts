@@ -20,11 +20,13 @@ export const HIDDEN_GLOBALS = [
  * keeps mistakes from doing harm; it is no security boundary: code that wants out gets out (https://nodejs.org/api/vm.html).
  */
 export class TemplateGlobals {
-  readonly #timers = new TemplateTimers();
+  readonly #timers: TemplateTimers;
   /** Parameters of the function that the bundle becomes. */
   readonly byName: Readonly<Record<string, unknown>>;
 
-  constructor() {
+  /** `onEnter` is called before code of the bundle goes on after a timer. */
+  constructor(onEnter?: () => void) {
+    this.#timers = new TemplateTimers(onEnter);
     const { setTimeout, setInterval, setImmediate, clear, promises, abortAfter } = this.#timers;
     const own: Readonly<Record<string, unknown>> = {
       ...Object.fromEntries(HIDDEN_GLOBALS.map((name) => [name, undefined])),

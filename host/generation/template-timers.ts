@@ -17,13 +17,20 @@ interface Held {
  */
 export class TemplateTimers {
   readonly #held = new Map<object, Held>();
+  readonly #onEnter: () => void;
   #isEnded = false;
+
+  /** `onEnter` is called before code of the bundle goes on after a timer. */
+  constructor(onEnter: () => void = () => undefined) {
+    this.#onEnter = onEnter;
+  }
 
   readonly setTimeout = Object.assign(
     (work: Work, ms?: number, ...args: unknown[]): NodeJS.Timeout => {
       requireFunction(work);
       const timer = setTimeout(() => {
         this.#held.delete(timer);
+        this.#onEnter();
         Reflect.apply(work, timer, args);
       }, ms).unref();
       return this.#watchTimer('timers', timer);
@@ -33,7 +40,11 @@ export class TemplateTimers {
 
   readonly setInterval = (work: Work, ms?: number, ...args: unknown[]): NodeJS.Timeout => {
     requireFunction(work);
-    return this.#watchTimer('intervals', setInterval(work, ms, ...args).unref());
+    const timer = setInterval(() => {
+      this.#onEnter();
+      Reflect.apply(work, timer, args);
+    }, ms).unref();
+    return this.#watchTimer('intervals', timer);
   };
 
   readonly setImmediate = Object.assign(
@@ -41,6 +52,7 @@ export class TemplateTimers {
       requireFunction(work);
       const immediate = setImmediate(() => {
         this.#held.delete(immediate);
+        this.#onEnter();
         work(...args);
       });
       this.#hold(immediate, { kind: 'immediates', stop: () => clearImmediate(immediate) });
@@ -142,13 +154,17 @@ export class TemplateTimers {
       throw error;
     } finally {
       release();
+      this.#onEnter();
     }
   }
 
   async *#ticks<T>(ms?: number, value?: T, options?: TimerOptions): AsyncGenerator<T> {
     const { bounded, release } = this.#stoppable('intervals', options);
     try {
-      yield* promised.setInterval(ms, value, bounded);
+      for await (const tick of promised.setInterval(ms, value, bounded)) {
+        this.#onEnter();
+        yield tick;
+      }
     } catch (error) {
       if (this.#isEnded) await forEver();
       throw error;

@@ -44,7 +44,10 @@ export class Generations {
       throw threadErrors.make('BEDS_THREAD_PREPARE_FAILED', `No store named ${source.manifest.store} is configured.`);
     }
     const { node, callers } = this.#options;
-    const generation = new ServingGeneration(source, compileTemplate(source), { node, adapter, callers });
+    const template = compileTemplate(source, () => {
+      this.#options.host.entering(generation);
+    });
+    const generation = new ServingGeneration(source, template, { node, adapter, callers });
     try {
       await this.#setUp(generation);
     } catch (error) {
