@@ -134,13 +134,16 @@ describe('beds plugins', () => {
     };
     const entries = [
       ...['0', '1', '2', '3', '4', '5', '6'].map((version) => change(version, 'rejected')),
-      ...[change('4', 'active'), change('0', 'waiting'), change('9', 'active'), change('7', 'quarantined', 'other')],
+      ...[change('4', 'active'), change('0', 'waiting'), change('9', 'active'), change('7', 'rejected', 'other')],
     ];
     let text = '';
     const stream = { write: (part: string) => (text += part) };
-    const node = { node: 'n', domains: [], quarantined: [], refusals: refusalsOf(entries) };
+    const { at: since, ...bytes } = change('8', 'quarantined', 'other');
+    const quarantined = [{ ...bytes, since, code: 'BEDS_X', message: 'why 8' }];
+    const refusals = refusalsOf([...entries, change('8', 'quarantined', 'other')]);
+    const node = { node: 'n', domains: [], quarantined, refusals };
     printPlugins([node], createOutput({ stdout: stream, stderr: stream, env: {} }));
-    assert.deepEqual(text.match(/(?<=why )\d/g), ['2', '3', '5', '6', '0', '7']);
+    assert.deepEqual(text.match(/(?<=why )\d/g)?.toSorted(), ['0', '2', '3', '5', '6', '7', '8']);
     assert.match(text, /1 older of notes: `beds plugins notes --json` shows all\./);
   });
 });

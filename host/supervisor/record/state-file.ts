@@ -20,7 +20,8 @@ export class StateFile<T> {
   /** Reads the value; throws BEDS_ROLLOUT_STATE_UNREADABLE when it is there and may not be read. What `parse` refuses is set aside under another name, and `empty` is where the host starts. */
   static async open<T>(path: string, parse: (value: unknown) => T | undefined, empty: T): Promise<StateFile<T>> {
     const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      const { code } = cause as NodeJS.ErrnoException;
+      if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
       throw rolloutErrors.make('BEDS_ROLLOUT_STATE_UNREADABLE', `${path} could not be read.`, { cause });
     });
     if (text === undefined) return new StateFile(path, empty);
