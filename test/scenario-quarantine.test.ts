@@ -67,11 +67,18 @@ async function serves(client: BedsClient, version: string, domain = 'notes'): Pr
 }
 
 /** Asks a domain all the time; the returned function ends it and gives what was answered. */
-function keepAsking(client: BedsClient, domain: string): () => Promise<ReadonlySet<string>> {
+function keepAsking(t: Teardown, client: BedsClient, domain: string): () => Promise<ReadonlySet<string>> {
   let isOver = false;
+  // A test that fails in between closes the client: what rejects at once must not be asked for ever.
+  t.after(() => {
+    isOver = true;
+  });
   const seen = new Set<string>();
   const asking = Array.from({ length: 4 }, async () => {
-    while (!isOver) seen.add(await codeOf(client.domain(domain).call('slow', { ms: 20 }, { mode: 'read' })));
+    while (!isOver) {
+      seen.add(await codeOf(client.domain(domain).call('slow', { ms: 20 }, { mode: 'read' })));
+      await delay(1);
+    }
   });
   return async () => {
     isOver = true;
@@ -90,7 +97,7 @@ void describe('a version that ends threads again and again', () => {
       await Promise.all([host.active('notes', '1.0.0'), host.active('tasks', '1.0.0')]);
       const { hash } = await writeBundle(host.pluginsDirectory, harmful('1.1.0', run));
       await host.active('notes', '1.1.0');
-      const stop = keepAsking(client, 'tasks');
+      const stop = keepAsking(t, client, 'tasks');
       const line = await harm(host, client);
       await serves(client, '1.0.0');
       assert.deepEqual([...(await stop())], ['answered {"waited":20}']);
@@ -194,7 +201,7 @@ void describe('the blame for a thread that ended', () => {
     await writeBundle(host.pluginsDirectory, notesBundle({ domain: 'tasks', name: 'tasks.mjs' }));
     await Promise.all([host.active('notes', '1.0.0'), host.active('tasks', '1.0.0')]);
     assert.equal(await read(client, 'poison'), 'set');
-    const stop = keepAsking(client, 'tasks');
+    const stop = keepAsking(t, client, 'tasks');
     const line = await host.logged('the end of the thread', ({ msg }) => msg === ENDED);
     assert.deepEqual([...(await stop())], ['answered {"waited":20}']);
     assert.deepEqual([line['domain'], line['hash']], ['notes', hash]);
