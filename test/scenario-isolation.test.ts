@@ -73,7 +73,7 @@ void describe('a version that misbehaves', () => {
     const client = await connect(host);
     await host.dba.query('RENAME TABLE note TO note_away');
     const asked = answer(client, 'poison', 'tasks');
-    await host.logged('a thread goes on without it', ({ msg }) => /preparation in thread/.test(msg), 20_000);
+    await host.logged('a thread goes on without it', ({ msg }) => msg.includes('preparation in thread'), 20_000);
     assert.equal(await asked, 'BEDS_REQUEST_POISON');
     assert.equal(await answer(client, 'version', 'tasks'), '"1.0.0"');
     await host.dba.query('RENAME TABLE note_away TO note');
