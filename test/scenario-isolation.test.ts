@@ -101,7 +101,7 @@ void describe('a version that misbehaves', () => {
     await writeBundle(host.pluginsDirectory, notesBundle());
     await Promise.all([host.active('notes', '1.0.0'), host.active('tasks', '1.0.0')]);
     const client = await connect(host);
-    const slow = Array.from({ length: 24 }, () => client.domain('tasks').call('slow', { ms: 500 }, { mode: 'read' }));
+    const slow = Array.from({ length: 20 }, () => client.domain('tasks').call('slow', { ms: 300 }, { mode: 'read' }));
     await delay(200);
     await rm(path);
     const bad = { mode: 'read', run: 'throw new Error("bad");' } as const;
@@ -114,7 +114,7 @@ void describe('a version that misbehaves', () => {
     const isEnding = !host.transitions().some(({ domain, state }) => domain === 'tasks' && state === 'retired');
     assert.ok(isOut() && outMs < 5_000, `${String(outMs)} ms`);
     assert.ok(isEnding, 'tasks still ends');
-    await Promise.all(slow);
+    await Promise.allSettled(slow);
   });
 
   void it('is found out when only other domains call it', async (t) => {
