@@ -14,7 +14,6 @@ import {
   renameSync,
   rmSync,
   statSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { userInfo } from 'node:os';
@@ -27,6 +26,7 @@ const LEAST_NODE = [20, 19];
 const LOCK = join(ROOT, '.beds', 'setup.lock');
 const LOCK_WAIT_MS = 15 * 60_000;
 const STAMP = join(ROOT, 'dist', '.built');
+const STARTED = join(ROOT, '.beds', 'compiling');
 /** What is compiled, and its copy while the compiler runs: it writes out sources with errors too. */
 const BUILT = ['dist', join('sdk', 'dist')];
 const LAST_BUILD = join(ROOT, '.beds', 'last-build');
@@ -119,7 +119,8 @@ async function compile(reason, isOwn) {
   // Made before the time is taken: a folder that appears below sdk/ would make sdk/ look changed.
   mkdirSync(join(ROOT, 'sdk', 'dist'), { recursive: true });
   saveBuild();
-  const startedAt = new Date();
+  // n.b. its time is the file system's, whose clock the sources are compared by: another one may be a few milliseconds off.
+  writeFileSync(STARTED, '');
   const code = await run(process.execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']);
   if (code !== 0) {
     const builtAt = restoreBuild();
@@ -131,9 +132,8 @@ async function compile(reason, isOwn) {
   }
   rmSync(LAST_BUILD, { recursive: true, force: true });
   mkdirSync(dirname(STAMP), { recursive: true });
-  writeFileSync(STAMP, '');
-  // n.b. the time before compiling: a file saved meanwhile counts as newer.
-  utimesSync(STAMP, startedAt, startedAt);
+  // n.b. with the time before compiling: a file saved meanwhile counts as newer.
+  renameSync(STARTED, STAMP);
 }
 
 /** A copy that is there already is of the last good build: the compiler that followed it was interrupted. */
