@@ -11,7 +11,7 @@ void describe('deadlines', () => {
     const startMs = performance.now();
     const fired: { readonly name: string; readonly lateMs: number }[] = [];
     const add = (name: string, afterMs: number): void => {
-      deadlines.add(startMs + afterMs, () => {
+      deadlines.watch(startMs + afterMs, () => {
         fired.push({ name, lateMs: performance.now() - startMs - afterMs });
       });
     };
@@ -31,8 +31,8 @@ void describe('deadlines', () => {
     const deadlines = new Deadlines();
     const fired: string[] = [];
     const atMs = performance.now() + 20;
-    const removed = deadlines.add(atMs, () => fired.push('removed'));
-    deadlines.add(atMs, () => fired.push('kept'));
+    const removed = deadlines.watch(atMs, () => fired.push('removed'));
+    deadlines.watch(atMs, () => fired.push('kept'));
     deadlines.remove(removed);
     deadlines.remove(removed);
     await eventually('the other expired', () => fired.length > 0);
@@ -44,7 +44,7 @@ void describe('deadlines', () => {
     const deadlines = new Deadlines();
     for (let round = 1; round <= 2; round += 1) {
       let isExpired = false;
-      deadlines.add(performance.now() + 10, () => (isExpired = true));
+      deadlines.watch(performance.now() + 10, () => (isExpired = true));
       await eventually(`round ${round} expired`, () => isExpired);
       await delay(40);
     }

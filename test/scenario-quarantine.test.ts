@@ -100,7 +100,8 @@ void describe('a version that ends threads again and again', () => {
       const stop = keepAsking(t, client, 'tasks');
       const line = await harm(host, client);
       await serves(client, '1.0.0');
-      assert.deepEqual([...(await stop())], ['answered {"waited":20}']);
+      const ends = JSON.stringify(host.log.filter(({ msg }) => msg === ENDED));
+      assert.deepEqual([...(await stop())], ['answered {"waited":20}'], ends);
       assert.match(JSON.stringify(line['findings']), /BEDS_ROLLOUT_STRIKES/);
       const after = host.transitions().slice(host.transitions().indexOf(line as never));
       const back = after.find(({ state, version }) => state === 'active' && version === '1.0.0');

@@ -33,9 +33,15 @@ export async function makeClientProbe(): Promise<ClientProbe> {
   const pipeline = new Pipeline({ isUp: true, publish }, BOUNDS);
   const call = (id: string): Promise<unknown> =>
     pipeline.submit({
-      ...{ id, routingKey: 'echo.echo', meta: ',"client":"bench"', deadlineMs: DEADLINE_MS },
-      head: `{"v":1,"id":"${id}","domain":"echo","op":"echo","payload":${JSON.stringify(PAYLOAD)}`,
-      ...{ isRead: true, mayResend: true, signal: undefined },
+      id,
+      routingKey: 'echo.echo',
+      head: `{"v":1,"domain":"echo","op":"echo","id":"${id}","payload":${JSON.stringify(PAYLOAD)}`,
+      meta: ',"client":"bench"',
+      deadlineMs: DEADLINE_MS,
+      isRead: true,
+      mayResend: true,
+      signal: undefined,
+      take: (reply) => reply,
     });
   return { burst: () => Promise.all(ids.map(call)), stop: () => pipeline.drain(0) };
 }

@@ -68,6 +68,9 @@ const limits = z.strictObject({
     .default(20_000)
     .describe('Most object keys and array elements in one request body.'),
   maxBatch: z.int().min(1).max(10_000).default(500).describe('Most requests in one message.'),
+  batchHoldMs: milliseconds
+    .default(5)
+    .describe('Longest that the reply to a request waits for those to other requests of its message.'),
   maxPageRows: z.int().min(1).max(100_000).default(1_000).describe('Most rows in one page.'),
   defaultDeadlineMs: milliseconds.default(10_000).describe('Time a request has when it names none.'),
   maxDeadlineMs: milliseconds.default(60_000).describe('Most time a request may ask for.'),

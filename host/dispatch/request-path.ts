@@ -1,4 +1,4 @@
-import { type BedsError, isBedsError, type RequestEnvelope, type Verdict } from '@beds/sdk';
+import { type BedsError, isBedsError, type RequestEnvelope } from '@beds/sdk';
 import type { Delivery } from '../amqp/delivery.js';
 import { type ReplyAddress, ReplyAddresses } from '../amqp/reply-address.js';
 import type { ReplyPublisher } from '../amqp/reply-publisher.js';
@@ -10,16 +10,19 @@ import { requestErrors } from '../errors/request.js';
 import { mapStack } from '../generation/map-stack.js';
 import type { GenerationRegistry } from '../generation/registry.js';
 import { publishFault, publishRequest, requestChannel } from '../observe/channels.js';
-import type { Deadlines, WatchedDeadline } from './deadlines.js';
+import type { Answer } from './answer.js';
+import { BatchReplies } from './batch-replies.js';
 import type { CallerBook } from './callers.js';
 import { checkSize, type OperationResult } from './check-result.js';
+import type { Deadlines } from './deadlines.js';
 import type { Observations } from './observations.js';
 import { RequestScope } from './request-scope.js';
+import { Running, type Run, type Waiting } from './running.js';
 import type { ServingGeneration } from './serving-generation.js';
 import { type ShadowCopy, Shadows } from './shadows.js';
 import type { Suspects } from './suspects.js';
 import { resolve, type Target } from './target.js';
-import { type ContextHost, type DomainCall, RequestContext } from './template-context.js';
+import type { ContextHost, DomainCall } from './template-context.js';
 
 /** Domains may call each other this many times in a row within one request. */
 const MAX_CALL_DEPTH = 8;
@@ -38,22 +41,34 @@ export interface RequestPathOptions {
   readonly entering: (generation: ServingGeneration) => void;
 }
 
-/** The answer to one request, or to all requests of a message. */
-interface Answer {
-  readonly text: string;
-  readonly verdict: Verdict;
-  /** Deadline of what was asked, in terms of performance.now(). */
-  readonly expiresAtMs: number;
-  /** Requests that a candidate gets a copy of after the answer. */
-  readonly copies: readonly ShadowCopy[];
+/** AMQP `type` of a batch whose caller takes the replies in several messages. */
+const PARTS_WANTED = 'beds.batch';
+
+/** A request of a message, and who takes its answer. */
+interface Asked {
+  readonly request: RequestEnvelope;
+  readonly delivery: Delivery;
+  readonly receivedAtMs: number;
+  /** Called once, also in this turn; must not throw. */
+  readonly onAnswer: (answer: Answer) => void;
 }
 
-const NO_COPIES: readonly ShadowCopy[] = [];
+/** A request that found its target. */
+interface Begun {
+  readonly target: Target;
+  readonly scope: RequestScope;
+  readonly copy: ShadowCopy | undefined;
+  /** Whether its domain has a candidate. */
+  readonly isObserved: boolean;
+}
 
-/** What `#run` needs of a call. */
-interface Running extends Pick<DomainCall, 'input' | 'scope' | 'depth'> {
-  /** When the code has really ended, be it after the deadline. */
-  readonly onEnded?: () => void;
+interface Failed extends Omit<Begun, 'target'> {
+  readonly error: unknown;
+  readonly generation: ServingGeneration | undefined;
+}
+
+interface Outgoing extends Pick<Answer, 'text' | 'expiresAtMs'> {
+  readonly address: ReplyAddress | undefined;
 }
 
 /** From a delivered message to its acknowledgement. */
@@ -63,7 +78,7 @@ export class RequestPath implements ContextHost {
   readonly #addresses: ReplyAddresses;
   readonly #shadows: Shadows;
   #served = 0;
-  #failed = 0;
+  #failures = 0;
 
   constructor(options: RequestPathOptions) {
     this.#options = options;
@@ -78,7 +93,7 @@ export class RequestPath implements ContextHost {
   }
 
   get counts(): { readonly served: number; readonly failed: number } {
-    return { served: this.#served, failed: this.#failed };
+    return { served: this.#served, failed: this.#failures };
   }
 
   /** What was seen of requests; callers and shadows since the last time. */
@@ -92,17 +107,19 @@ export class RequestPath implements ContextHost {
 
   /** Takes a message; never throws, and settles the message exactly once. */
   handle(delivery: Delivery): void {
-    this.#serve(delivery).catch((error: unknown) => {
+    try {
+      this.#serve(delivery);
+    } catch (error) {
       publishFault({ where: 'request path', error });
       delivery.settle('reject');
-    });
+    }
   }
 
   /**
    * gate → decode → (for each request: authorise → deadline → resolve → lease → template → check → encode) → reply →
    * acknowledge. Every step leaves by an error of the catalogue, whose row says how the message is settled.
    */
-  async #serve(delivery: Delivery): Promise<void> {
+  #serve(delivery: Delivery): void {
     const receivedAtMs = performance.now();
     const address = this.#replyAddress(delivery);
     if (address === 'refused') {
@@ -111,7 +128,7 @@ export class RequestPath implements ContextHost {
     }
     let message: DecodedMessage;
     try {
-      if (MALFORMED_HEADERS in (delivery.properties.headers ?? {})) {
+      if (delivery.properties.headers !== undefined && MALFORMED_HEADERS in delivery.properties.headers) {
         throw requestErrors.make('BEDS_REQUEST_MALFORMED', 'The headers are nested too deeply or name a prototype.');
       }
       message = decodeMessage(delivery.body, delivery.properties, this.#options.config.limits);
@@ -121,61 +138,100 @@ export class RequestPath implements ContextHost {
     }
     const { requests, isBatch } = message;
     const [first] = requests;
-    const answer =
-      isBatch || first === undefined
-        ? await this.#answerBatch(requests, delivery, receivedAtMs)
-        : await this.#answer(first, delivery, receivedAtMs);
-    this.#conclude(delivery, address, answer);
-    for (const copy of answer.copies) this.#shadows.launch(copy);
+    if (isBatch || first === undefined) this.#answerBatch(requests, { delivery, receivedAtMs, address });
+    else {
+      const onAnswer = (answer: Answer): void => this.#conclude(delivery, address, answer);
+      this.#answer({ request: first, delivery, receivedAtMs, onAnswer });
+    }
   }
 
-  async #answerBatch(requests: readonly RequestEnvelope[], delivery: Delivery, receivedAtMs: number): Promise<Answer> {
-    const answers = await Promise.all(requests.map((request) => this.#answer(request, delivery, receivedAtMs)));
-    return {
-      text: `[${answers.map(({ text }) => text).join(',')}]`,
-      verdict: answers.find(({ verdict }) => verdict !== 'ack')?.verdict ?? 'ack',
-      expiresAtMs: answers.reduce((latestMs, { expiresAtMs }) => Math.max(latestMs, expiresAtMs), receivedAtMs),
-      copies: answers.flatMap(({ copies }) => copies),
-    };
+  #answerBatch(
+    requests: readonly RequestEnvelope[],
+    { delivery, receivedAtMs, address }: Omit<Asked, 'request' | 'onAnswer'> & { address: ReplyAddress | undefined },
+  ): void {
+    const wantsParts = delivery.properties.type === PARTS_WANTED;
+    const replies = new BatchReplies({
+      count: requests.length,
+      holdMs: wantsParts ? this.#options.config.limits.batchHoldMs : undefined,
+      send: (text, expiresAtMs, onSent) => this.#send(delivery, { address, text, expiresAtMs }, onSent),
+      onSettled: (verdict) => delivery.settle(verdict),
+    });
+    requests.forEach((request, place) => {
+      this.#answer({ request, delivery, receivedAtMs, onAnswer: (answer) => replies.add(place, answer) });
+    });
   }
 
-  /** Carries out one request; never rejects. */
-  async #answer(request: RequestEnvelope, delivery: Delivery, receivedAtMs: number): Promise<Answer> {
-    const startedAtMs = requestChannel.hasSubscribers ? performance.now() : 0;
+  /** Carries out one request; never throws. */
+  #answer(asked: Asked): void {
+    const { request, delivery, receivedAtMs } = asked;
     const scope = this.#scopeOf(request, receivedAtMs);
     const route = this.#options.registry.route(request.domain);
     const generation = route?.choose(scope);
-    const isObserved = route?.candidate !== undefined;
     let copy: ShadowCopy | undefined;
-    let failure: BedsError | undefined;
-    let text: string;
     try {
       authorise(request, delivery, this.#exchange);
       const target = resolve(route, generation, request.op);
       target.operation.callers.count(scope.client ?? '');
       if (delivery.redelivered && !target.operation.repeatable) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
       // n.b. what was delivered before may have ended a thread.
-      if (isObserved && !delivery.redelivered) {
+      if (route?.candidate !== undefined && !delivery.redelivered) {
         copy = this.#shadows.draw(route, target, { request, timeMs: scope.expiresAtMs - receivedAtMs });
       }
-      const run = (): Promise<OperationResult> => this.#run(target, { input: request, scope, depth: 0 });
-      const result = await (delivery.redelivered
-        ? this.#options.suspects.run(request.id, run, target.generation.id)
-        : run());
-      text = encodeSuccess(request.id, result, target.generation.byJson);
-      checkSize(text, this.#options.config.limits.maxReplyBytes);
-      this.#shadows.answered(copy, result);
-      this.#served += 1;
-      target.generation.counts.succeeded();
+      const waiting = this.#waiting(asked, { target, scope, copy, isObserved: route?.candidate !== undefined });
+      const run: Run = { input: request, scope, depth: 0 };
+      if (delivery.redelivered) this.#tryAgain(target, run, waiting);
+      else this.#start(target, run, waiting);
     } catch (error) {
-      failure = this.#fail(error, request, generation);
-      this.#shadows.failed(copy, failure);
-      text = encodeFailure(request.id, failure, generation?.byJson ?? this.#unservedBy(request.domain));
+      this.#failed(asked, { error, scope, generation, copy, isObserved: route?.candidate !== undefined });
     }
+  }
+
+  /** What happens when the template is done with a request. */
+  #waiting(asked: Asked, { target, scope, copy, isObserved }: Begun): Waiting {
+    const { generation } = target;
+    const failed = (error: unknown): void => this.#failed(asked, { error, scope, generation, copy, isObserved });
+    return {
+      succeeded: (result) => {
+        let text: string;
+        try {
+          text = encodeSuccess(asked.request.id, result, generation.byJson);
+          checkSize(text, this.#options.config.limits.maxReplyBytes);
+          this.#shadows.answered(copy, result);
+        } catch (error) {
+          failed(error);
+          return;
+        }
+        this.#served += 1;
+        generation.counts.succeeded();
+        if (isObserved) generation.counts.took(performance.now() - asked.receivedAtMs);
+        if (requestChannel.hasSubscribers) publishEnd(asked, undefined);
+        asked.onAnswer({ text, verdict: 'ack', expiresAtMs: scope.expiresAtMs });
+        if (copy !== undefined) this.#shadows.launch(copy);
+      },
+      failed,
+    };
+  }
+
+  /** Counts, reports and answers a failure. */
+  #failed(asked: Asked, { error, scope, generation, copy, isObserved }: Failed): void {
+    const { request, receivedAtMs } = asked;
+    const failure = this.#fail(error, request, generation);
+    this.#shadows.failed(copy, failure);
     if (isObserved) generation?.counts.took(performance.now() - receivedAtMs);
-    if (requestChannel.hasSubscribers) publishEnd(request, failure, performance.now() - startedAtMs);
-    const copies = copy === undefined ? NO_COPIES : [copy];
-    return { text, verdict: failure?.verdict ?? 'ack', expiresAtMs: scope.expiresAtMs, copies };
+    if (requestChannel.hasSubscribers) publishEnd(asked, failure);
+    const text = encodeFailure(request.id, failure, generation?.byJson ?? this.#unservedBy(request.domain));
+    asked.onAnswer({ text, verdict: failure.verdict, expiresAtMs: scope.expiresAtMs });
+    if (copy !== undefined) this.#shadows.launch(copy);
+  }
+
+  /** What was delivered before may have ended its thread: it runs when nothing like it does. */
+  #tryAgain(target: Target, run: Run, waiting: Waiting): void {
+    this.#options.suspects
+      .run(run.scope.requestId, () => this.#run(target, run), target.generation.id)
+      .then(
+        (result) => waiting.succeeded(result),
+        (error: unknown) => waiting.failed(error),
+      );
   }
 
   #scopeOf(request: RequestEnvelope, receivedAtMs: number): RequestScope {
@@ -191,7 +247,7 @@ export class RequestPath implements ContextHost {
   /** Counts and reports a failure; gives what the caller is told. */
   #fail(error: unknown, request: RequestEnvelope, generation: ServingGeneration | undefined): BedsError {
     const failure = toReplyError(error);
-    this.#failed += 1;
+    this.#failures += 1;
     // A message that never should have come this way says nothing about the version.
     if (failure.code !== 'BEDS_REQUEST_ROUTE_MISMATCH') generation?.counts.failedWith(failure.status);
     if (failure.status === 'fault') this.#report(error, request, generation);
@@ -228,38 +284,14 @@ export class RequestPath implements ContextHost {
     this.#options.entering(generation);
   }
 
-  /** Leases the generation, runs its code and lets go when the code has really ended, be it after the deadline. */
-  #run(target: Target, call: Running): Promise<OperationResult> {
-    const { generation, operation } = target;
-    const { scope } = call;
-    scope.requireTime();
-    return new Promise((resolvePromise, rejectPromise) => {
-      const deadline = this.#options.deadlines.add(scope.expiresAtMs, () => {
-        if (!scope.isCopy) generation.counts.overran();
-        scope.expire();
-        rejectPromise(requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED'));
-      });
-      generation.lease();
-      this.#options.entering(generation);
-      const ctx = new RequestContext({ host: this, generation, operation, scope, depth: call.depth });
-      operation.run(call.input, ctx).then(
-        (result) => {
-          this.#ended(generation, call, deadline);
-          resolvePromise(result);
-        },
-        (error: unknown) => {
-          this.#ended(generation, call, deadline);
-          rejectPromise(error instanceof Error ? error : toReplyError(error));
-        },
-      );
+  #run(target: Target, run: Run): Promise<OperationResult> {
+    return new Promise((succeeded, failed) => {
+      this.#start(target, run, { succeeded, failed });
     });
   }
 
-  #ended(generation: ServingGeneration, call: Running, deadline: WatchedDeadline): void {
-    const isInTime = this.#options.deadlines.remove(deadline);
-    generation.release();
-    if (!isInTime && !call.scope.isCopy) generation.counts.settled();
-    call.onEnded?.();
+  #start(target: Target, run: Run, waiting: Waiting): void {
+    new Running(target, run, { waiting, deadlines: this.#options.deadlines }).start(this);
   }
 
   #replyAddress(delivery: Delivery): ReplyAddress | 'refused' | undefined {
@@ -272,10 +304,14 @@ export class RequestPath implements ContextHost {
   }
 
   /** Replies, and settles the message when RabbitMQ has taken responsibility for the reply. */
-  #conclude(delivery: Delivery, address: ReplyAddress | undefined, answer: Answer): void {
-    const { text, verdict, expiresAtMs } = answer;
+  #conclude(delivery: Delivery, address: ReplyAddress | undefined, { text, verdict, expiresAtMs }: Answer): void {
+    this.#send(delivery, { address, text, expiresAtMs }, () => delivery.settle(verdict));
+  }
+
+  /** `onSent`: RabbitMQ has taken responsibility for the reply, or nobody takes it. */
+  #send(delivery: Delivery, { address, text, expiresAtMs }: Outgoing, onSent: () => void): void {
     if (address === undefined) {
-      delivery.settle(verdict);
+      onSent();
       return;
     }
     const correlationId: unknown = delivery.properties.correlationId;
@@ -286,9 +322,7 @@ export class RequestPath implements ContextHost {
         body: Buffer.from(text),
         expiresAtMs: expiresAtMs + REPLY_GRACE_MS,
       },
-      () => {
-        delivery.settle(verdict);
-      },
+      onSent,
     );
   }
 
@@ -302,7 +336,7 @@ export class RequestPath implements ContextHost {
     const id: unknown = delivery.properties.correlationId;
     const text = encodeFailure(typeof id === 'string' ? id : '', error, this.#unservedBy(''));
     const expiresAtMs = receivedAtMs + this.#options.config.limits.defaultDeadlineMs;
-    return { text, verdict: error.verdict, expiresAtMs, copies: NO_COPIES };
+    return { text, verdict: error.verdict, expiresAtMs };
   }
 
   #unservedBy(domain: string): string {
@@ -321,10 +355,10 @@ export class RequestPath implements ContextHost {
   }
 }
 
-function publishEnd(request: RequestEnvelope, failure: BedsError | undefined, ms: number): void {
+function publishEnd({ request, receivedAtMs }: Asked, failure: BedsError | undefined): void {
   const { domain, op: operation } = request;
   const code = failure === undefined ? {} : { code: failure.code };
-  publishRequest({ domain, operation, ok: failure === undefined, ...code, ms });
+  publishRequest({ domain, operation, ok: failure === undefined, ...code, ms: performance.now() - receivedAtMs });
 }
 
 /**

@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
 import { requestErrors } from '../errors/request.js';
 
 /** Bounds that hold before a body is parsed. */
@@ -18,12 +18,15 @@ const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
 /**
- * Judges a body in one pass over its bytes, without recursion. `JSON.parse` takes 200,000 levels without complaint, and
- * then whatever walks the result overflows the stack.
+ * Judges a body in one pass over its bytes, without recursion, and gives its text. `JSON.parse` takes 200,000 levels without
+ * complaint, and then whatever walks the result overflows the stack.
  */
-export function scanBody(body: Buffer, limits: BodyLimits): void {
+export function scanBody(body: Buffer, limits: BodyLimits): string {
   if (body.length > limits.maxBodyBytes) throw requestErrors.make('BEDS_REQUEST_TOO_LARGE');
-  if (!isUtf8(body)) throw requestErrors.make('BEDS_REQUEST_CONTENT_TYPE', 'The body is not valid UTF-8.');
+  const isPlain = isAscii(body);
+  if (!isPlain && !isUtf8(body)) {
+    throw requestErrors.make('BEDS_REQUEST_CONTENT_TYPE', 'The body is not valid UTF-8.');
+  }
   let depth = 0;
   let elements = 0;
   for (let at = 0; at < body.length; at++) {
@@ -42,6 +45,8 @@ export function scanBody(body: Buffer, limits: BodyLimits): void {
   }
   if (elements > limits.maxKeys)
     throw requestErrors.make('BEDS_REQUEST_TOO_COMPLEX', 'The body has too many elements.');
+  // Nothing has to be decoded then: copying bytes takes a third of the time.
+  return isPlain ? body.toString('latin1') : body.toString('utf8');
 }
 
 /** Up to this length a loop finds the end of a string before a call into native code has begun to look for it. */

@@ -147,7 +147,7 @@ export class Generations {
 
   #timeout(scope: RequestScope): { readonly expired: Promise<never>; readonly cancel: () => void } {
     const { promise, reject } = withReject();
-    const deadline = this.#options.deadlines.add(scope.expiresAtMs, () => {
+    const deadline = this.#options.deadlines.watch(scope.expiresAtMs, () => {
       scope.expire();
       reject(threadErrors.make('BEDS_THREAD_PREPARE_FAILED', 'It did not finish within plugins.prepareTimeoutMs.'));
     });

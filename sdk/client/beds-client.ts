@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import type { Json, JsonObject } from '../template/json.js';
-import type { Page, Scalar, ViewQuery } from '../template/query.js';
+import { isBedsError } from '../template/errors.js';
 import { REQUEST_EXCHANGE, type ReplyEnvelope, type RequestEnvelope } from '../wire/envelope.js';
 import { BrokerLink } from './broker-link.js';
-import { clientErrors, fromReply } from './client-errors.js';
-import type { CallOptions, CustomCallOptions, DomainClient } from './domain-client.js';
+import { clientErrors } from './client-errors.js';
+import { type Ask, type Body, domainCalls, headOf, targetOf } from './domain-calls.js';
+import type { CustomCallOptions, DomainClient } from './domain-client.js';
+import { members } from './members.js';
 import type { CallRequest } from './pending-call.js';
 import { RequestPipeline } from './request-pipeline.js';
 
@@ -25,47 +26,33 @@ export interface ConnectOptions {
   readonly retries?: number;
 }
 
-/** The members of an envelope that say what is asked. */
-type Ask = Pick<RequestEnvelope, 'payload' | 'query' | 'key'>;
-
 const DEFAULT_DEADLINE_MS = 10_000;
 const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
 const DEFAULT_DRAIN_TIMEOUT_MS = 5_000;
 const DEFAULT_RETRIES = 3;
 const DEFAULT_BATCH = { maxCount: 100, maxBytes: 262_144 };
 
-/** `,"name":value` for every member that is there. */
-function members(values: Readonly<Record<string, unknown>>): string {
-  let text = '';
-  for (const name in values) {
-    const value = values[name];
-    if (value !== undefined) text += `,${JSON.stringify(name)}:${JSON.stringify(value)}`;
-  }
-  return text;
-}
-
-function unwrap(reply: ReplyEnvelope): Extract<ReplyEnvelope, { ok: true }> {
-  if (reply.ok) return reply;
-  throw fromReply(reply.error);
-}
-
 /** Calls BEDS domains over one connection, which comes back by itself. Made by `connectBeds`. */
 export class BedsClient {
   readonly #options: ConnectOptions;
+  readonly #defaultDeadlineMs: number;
   readonly #link: BrokerLink;
   readonly #pipeline: RequestPipeline;
   readonly #idPrefix = randomUUID().slice(0, 13);
+  readonly #clientMember: string;
   #nextId = 0;
   #closing: Promise<void> | undefined;
 
   constructor(options: ConnectOptions) {
     this.#options = options;
+    this.#defaultDeadlineMs = options.defaultDeadlineMs ?? DEFAULT_DEADLINE_MS;
+    this.#clientMember = members({ client: options.name });
     const { url, name, exchange = REQUEST_EXCHANGE, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
     this.#link = new BrokerLink(
       { url, name, exchange, connectTimeoutMs },
       {
         up: () => this.#pipeline.up(),
-        down: (code) => this.#pipeline.down(code),
+        down: (loss) => this.#pipeline.down(loss),
         reply: (content, correlationId) => this.#pipeline.reply(content, correlationId),
         returned: (messageId) => this.#pipeline.returned(messageId),
       },
@@ -92,54 +79,26 @@ export class BedsClient {
 
   /** Calls into one domain; `client.domain<typeof template>('cities')` types them. */
   domain<T = undefined>(domain: string): DomainClient<T> {
-    const ask = async (
-      op: string,
-      body: Ask,
-      options?: CustomCallOptions,
-    ): Promise<Extract<ReplyEnvelope, { ok: true }>> => unwrap(await this.#ask({ domain, op, body, options }));
-    const fetch = async (query: ViewQuery | { readonly key: Scalar }, options?: CallOptions): Promise<Page> => {
-      const { data, page } = await ask('fetch', 'key' in query ? { key: query.key } : { query }, {
-        ...options,
-        mode: 'read',
-      });
-      return { rows: data as readonly JsonObject[], ...(page !== undefined && { cursor: page.cursor }) };
-    };
-    const client = {
-      create: async (payload: JsonObject, options?: CallOptions) => (await ask('create', { payload }, options)).data,
-      fetch,
-      async *fetchAll(query: ViewQuery, options?: CallOptions) {
-        let { cursor } = query;
-        do {
-          const page: Page = await fetch(cursor === undefined ? query : { ...query, cursor }, options);
-          yield page;
-          ({ cursor } = page);
-        } while (cursor !== undefined);
-      },
-      update: async (key: Scalar, payload: JsonObject, options?: CallOptions) =>
-        (await ask('update', { key, payload }, options)).data,
-      delete: async (key: Scalar, options?: CallOptions) => (await ask('delete', { key }, options)).data,
-      call: async (operation: string, input: JsonObject, options?: CustomCallOptions) =>
-        (await ask(operation, { payload: input }, options)).data,
-    };
-    // The types of a template narrow what is JSON here.
-    return client as unknown as DomainClient<T>;
+    // The types of a template narrow what is JSON there.
+    return domainCalls(domain, (ask) => this.#ask(ask)) as unknown as DomainClient<T>;
   }
 
   /** Sends an envelope as it is (with `meta.client` and a deadline where it has none); resolves to the reply, be it a failure. */
-  async request(envelope: RequestEnvelope, signal?: AbortSignal): Promise<ReplyEnvelope> {
+  request(envelope: RequestEnvelope, signal?: AbortSignal): Promise<ReplyEnvelope> {
     const { id, domain, op, meta, payload, query, key } = envelope;
+    const target = targetOf(domain, op);
     const isRead = op === 'fetch';
-    return this.#submit(
-      { domain, op, body: { payload, query, key } as Ask },
-      {
-        id,
-        deadlineMs: meta?.deadlineMs ?? this.#options.defaultDeadlineMs ?? DEFAULT_DEADLINE_MS,
-        meta: { client: this.#options.name, ...meta, deadlineMs: undefined },
-        isRead,
-        mayResend: isRead,
-        signal,
-      },
-    );
+    return this.#submit(() => ({
+      id,
+      routingKey: target.routingKey,
+      head: headOf(target, id, { payload, query, key } as Body),
+      meta: members({ client: this.#options.name, ...meta, deadlineMs: undefined }),
+      deadlineMs: meta?.deadlineMs ?? this.#defaultDeadlineMs,
+      isRead,
+      mayResend: isRead,
+      signal,
+      take: (reply) => reply,
+    }));
   }
 
   /** Takes no more calls, waits for those under way, at most `drainTimeoutMs` (default 5_000), and disconnects. */
@@ -153,47 +112,40 @@ export class BedsClient {
     await this.#link.close();
   }
 
-  #ask(call: {
-    readonly domain: string;
-    readonly op: string;
-    readonly body: Ask;
-    readonly options: CustomCallOptions | undefined;
-  }): Promise<ReplyEnvelope> {
-    const { deadlineMs, signal, idempotencyKey, idempotent, session, traceparent, mode } = call.options ?? {};
-    const isRead = mode === 'read';
+  #ask<R>({ target, body, options, take }: Ask<R>): Promise<R> {
+    const isRead = options?.mode === 'read';
     this.#nextId += 1;
-    return this.#submit(call, {
-      id: `${this.#idPrefix}-${this.#nextId.toString(36)}`,
-      deadlineMs: deadlineMs ?? this.#options.defaultDeadlineMs ?? DEFAULT_DEADLINE_MS,
-      meta: {
-        client: this.#options.name,
-        session,
-        traceparent,
-        idempotencyKey,
-      },
+    const id = `${this.#idPrefix}-${this.#nextId.toString(36)}`;
+    return this.#submit(() => ({
+      id,
+      routingKey: target.routingKey,
+      head: headOf(target, id, body),
+      meta: options === undefined ? this.#clientMember : this.#metaOf(options),
+      deadlineMs: options?.deadlineMs ?? this.#defaultDeadlineMs,
       isRead,
-      mayResend: isRead || idempotent === true,
-      signal,
-    });
+      mayResend: isRead || options?.idempotent === true,
+      signal: options?.signal,
+      take,
+    }));
   }
 
-  async #submit(
-    { domain, op, body }: { readonly domain: string; readonly op: string; readonly body: Ask },
-    terms: Omit<CallRequest, 'routingKey' | 'head' | 'meta'> & {
-      readonly meta: Readonly<Record<string, Json | undefined>>;
-    },
-  ): Promise<ReplyEnvelope> {
-    if (this.#closing !== undefined) throw clientErrors.make('BEDS_CLIENT_CLOSED');
-    if (!(terms.deadlineMs > 0)) {
-      throw clientErrors.make('BEDS_CLIENT_REQUEST_INVALID', 'deadlineMs must be above 0.', { field: 'deadlineMs' });
-    }
-    let head: string;
+  #metaOf({ session, traceparent, idempotencyKey }: CustomCallOptions): string {
+    if (session === undefined && traceparent === undefined && idempotencyKey === undefined) return this.#clientMember;
+    return this.#clientMember + members({ session, traceparent, idempotencyKey });
+  }
+
+  #submit<R>(write: () => CallRequest<R>): Promise<R> {
     try {
-      head = `{"v":1${members({ id: terms.id, domain, op, ...body })}`;
-    } catch (cause) {
-      throw clientErrors.make('BEDS_CLIENT_REQUEST_INVALID', undefined, { cause });
+      if (this.#closing !== undefined) throw clientErrors.make('BEDS_CLIENT_CLOSED');
+      const request = write();
+      if (request.deadlineMs > 0) return this.#pipeline.submit(request);
+      const field = 'deadlineMs';
+      throw clientErrors.make('BEDS_CLIENT_REQUEST_INVALID', 'deadlineMs must be above 0.', { field });
+    } catch (error) {
+      return Promise.reject(
+        isBedsError(error) ? error : clientErrors.make('BEDS_CLIENT_REQUEST_INVALID', undefined, { cause: error }),
+      );
     }
-    return this.#pipeline.submit({ ...terms, routingKey: `${domain}.${op}`, head, meta: members(terms.meta) });
   }
 }
 

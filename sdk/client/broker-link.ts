@@ -1,5 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { connect, type ChannelModel, type ConfirmChannel, type ConsumeMessage, type Options } from 'amqplib';
+import {
+  connect,
+  type Channel,
+  type ChannelModel,
+  type ConfirmChannel,
+  type ConsumeMessage,
+  type Options,
+} from 'amqplib';
 import { clientErrors } from './client-errors.js';
 
 /** RabbitMQ's pseudo queue; replies come back on the channel that consumes it. https://www.rabbitmq.com/docs/direct-reply-to */
@@ -18,11 +25,18 @@ export interface BrokerLinkOptions {
   readonly connectTimeoutMs: number;
 }
 
+/** Why the link was lost, where RabbitMQ said so. */
+export interface LinkLoss {
+  readonly code: number | undefined;
+  /** The routing key that this account may not publish with. */
+  readonly topic: string | undefined;
+}
+
 /** What happens on the link. None of these may throw. */
 export interface BrokerLinkEvents {
   up(): void;
-  /** Whatever was published and not answered may or may not have arrived. `code` is RabbitMQ's, where it gave one. */
-  down(code: number | undefined): void;
+  /** Whatever was published and not answered may or may not have arrived. */
+  down(loss: LinkLoss): void;
   reply(content: Buffer, correlationId: unknown): void;
   /** RabbitMQ had no queue for the message. */
   returned(messageId: unknown): void;
@@ -30,9 +44,11 @@ export interface BrokerLinkEvents {
 
 export interface OutgoingMessage {
   readonly routingKey: string;
+  /** Of a read it is not asked whether RabbitMQ has it: who waits for the answer learns that. */
+  readonly isRead: boolean;
   readonly body: Buffer;
   readonly properties: Options.Publish;
-  /** RabbitMQ has taken (`true`) or refused (`false`) the message. Never called where the link was lost before. */
+  /** RabbitMQ has taken (`true`) or refused (`false`) a write. Never called where the link was lost before. */
   readonly confirmed: (accepted: boolean) => void;
 }
 
@@ -61,16 +77,31 @@ async function endModel(model: ChannelModel): Promise<void> {
   destroySocket(model);
 }
 
+interface Channels {
+  /** Without confirms: one for each message costs a read a fifth of its time. */
+  readonly reads: Channel;
+  readonly writes: ConfirmChannel;
+}
+
+type Lose = (loss: LinkLoss) => void;
+
+const NO_REASON: LinkLoss = { code: undefined, topic: undefined };
+
+/** RabbitMQ names the routing key in the text only. */
+function lossOf({ code, message }: Error & { readonly code?: number }): LinkLoss {
+  return { code, topic: /access to topic '([^']*)'/.exec(message)?.[1] };
+}
+
 /**
- * One connection with one channel that publishes requests and receives replies, and that comes back by itself.
- * amqplib's own recovery is not used: a connection that is lost during its setup leaves it dead for good.
+ * One connection with a channel for reads and one for writes, which publish requests and receive replies, and that comes
+ * back by itself. amqplib's own recovery is not used: a connection that is lost during its setup leaves it dead for good.
  */
 export class BrokerLink {
   readonly #options: BrokerLinkOptions;
   readonly #events: BrokerLinkEvents;
   readonly #stop = new AbortController();
   #model: ChannelModel | undefined;
-  #channel: ConfirmChannel | undefined;
+  #channels: Channels | undefined;
   #running: Promise<void> | undefined;
   #lastError: unknown;
   #settleFirst: ((isUp: boolean) => void) | undefined;
@@ -81,7 +112,7 @@ export class BrokerLink {
   }
 
   get isUp(): boolean {
-    return this.#channel !== undefined;
+    return this.#channels !== undefined;
   }
 
   /** Resolves when the link is up for the first time; BEDS_CLIENT_UNAVAILABLE after `connectTimeoutMs`. */
@@ -104,20 +135,20 @@ export class BrokerLink {
   }
 
   /** Whether the message was handed over. */
-  publish({ routingKey, body, properties, confirmed }: OutgoingMessage): boolean {
+  publish({ routingKey, isRead, body, properties, confirmed }: OutgoingMessage): boolean {
+    const channels = this.#channels;
+    if (channels === undefined) return false;
+    const { exchange } = this.#options;
+    const options = { ...properties, mandatory: true, replyTo: REPLY_QUEUE };
     try {
-      this.#channel?.publish(
-        this.#options.exchange,
-        routingKey,
-        body,
-        { ...properties, mandatory: true, replyTo: REPLY_QUEUE },
-        (error: unknown) => {
+      if (isRead) channels.reads.publish(exchange, routingKey, body, options);
+      else
+        channels.writes.publish(exchange, routingKey, body, options, (error: unknown) => {
           // n.b. amqplib calls back with an error for each unconfirmed message when a channel closes, too; `down` handles those.
           const isRefusal = error instanceof Error && error.message === 'message nacked';
           if (error === null || isRefusal) confirmed(!isRefusal);
-        },
-      );
-      return this.#channel !== undefined;
+        });
+      return true;
     } catch {
       // The channel is closing, which its event is about to say.
       return false;
@@ -141,16 +172,16 @@ export class BrokerLink {
         attempt = 0;
         this.#settleFirst?.(true);
         this.#events.up();
-        const code = await lost;
-        this.#channel = undefined;
-        this.#events.down(code);
+        const loss = await lost;
+        this.#channels = undefined;
+        this.#events.down(loss);
       } catch (error) {
         this.#lastError = error;
         // Waiting does not mend a wrong password; once connected before, it may be being changed.
         if (error instanceof Error && /ACCESS[-_]REFUSED|NOT[-_]ALLOWED/.test(error.message))
           this.#settleFirst?.(false);
       }
-      this.#channel = undefined;
+      this.#channels = undefined;
       await this.#discard();
       await this.#pause(attempt);
       attempt += 1;
@@ -170,7 +201,7 @@ export class BrokerLink {
   }
 
   /** Resolves when all is set up; `lost` does when it is lost, and is wrapped because promises of promises flatten. */
-  async #connect(): Promise<{ readonly lost: Promise<number | undefined> }> {
+  async #connect(): Promise<{ readonly lost: Promise<LinkLoss> }> {
     const { url, name, connectTimeoutMs } = this.#options;
     const target = new URL(url);
     if (!target.searchParams.has('heartbeat')) target.searchParams.set('heartbeat', HEARTBEAT_SECONDS);
@@ -181,16 +212,16 @@ export class BrokerLink {
       clientProperties: { connection_name: name },
     });
     this.#model = model;
-    let lose: (code: number | undefined) => void = () => undefined;
-    const lost = new Promise<number | undefined>((resolve) => {
+    let lose: Lose = () => undefined;
+    const lost = new Promise<LinkLoss>((resolve) => {
       lose = resolve;
     });
-    model.on('error', (error: Error & { readonly code?: number }) => lose(error.code));
-    model.on('close', () => lose(undefined));
+    model.on('error', (error: Error) => lose(lossOf(error)));
+    model.on('close', () => lose(NO_REASON));
     // Wherever the setup hangs, ending the socket ends it: the model's rejections come from there.
     const guard = setTimeout(() => destroySocket(model), connectTimeoutMs);
     try {
-      this.#channel = await Promise.race([this.#setUp(model, lose), lost.then(() => Promise.reject(this.#gone()))]);
+      this.#channels = await Promise.race([this.#setUp(model, lose), lost.then(() => Promise.reject(this.#gone()))]);
     } finally {
       clearTimeout(guard);
     }
@@ -202,17 +233,28 @@ export class BrokerLink {
     return clientErrors.make('BEDS_CLIENT_UNAVAILABLE', 'The connection was lost while it was set up.');
   }
 
-  async #setUp(model: ChannelModel, lose: (code: number | undefined) => void): Promise<ConfirmChannel> {
-    const channel = await model.createConfirmChannel();
-    channel.on('error', (error: Error & { readonly code?: number }) => lose(error.code));
-    channel.on('close', () => lose(undefined));
+  async #setUp(model: ChannelModel, lose: Lose): Promise<Channels> {
+    const reads = await model.createChannel();
+    this.#watch(reads, lose);
+    await reads.checkExchange(this.#options.exchange);
+    const writes = await model.createConfirmChannel();
+    this.#watch(writes, lose);
+    // n.b. a direct reply comes on the channel that the request was published on.
+    for (const channel of [reads, writes]) await this.#receive(channel, lose);
+    return { reads, writes };
+  }
+
+  #watch(channel: Channel, lose: Lose): void {
+    channel.on('error', (error: Error) => lose(lossOf(error)));
+    channel.on('close', () => lose(NO_REASON));
     channel.on('return', (message) => this.#events.returned(message.properties.messageId));
-    await channel.checkExchange(this.#options.exchange);
+  }
+
+  async #receive(channel: Channel, lose: Lose): Promise<void> {
     const receive = (message: ConsumeMessage | null): void => {
-      if (message === null) lose(undefined);
+      if (message === null) lose(NO_REASON);
       else this.#events.reply(message.content, message.properties.correlationId);
     };
     await channel.consume(REPLY_QUEUE, receive, { noAck: true });
-    return channel;
   }
 }

@@ -1,8 +1,7 @@
-import type { BedsError } from '../template/errors.js';
 import type { ReplyEnvelope } from '../wire/envelope.js';
 
 /** What a call needs besides its place in the pipeline. */
-export interface CallRequest {
+export interface CallRequest<T = unknown> {
   readonly id: string;
   readonly routingKey: string;
   /** The envelope as JSON up to, without, `meta`. Written when the call is made, so that later changes of its input are harmless. */
@@ -14,12 +13,19 @@ export interface CallRequest {
   /** Whether sending it twice has the effect of sending it once. */
   readonly mayResend: boolean;
   readonly signal: AbortSignal | undefined;
+  /** Makes of the reply what the caller gets; what it throws is what the caller gets then. */
+  readonly take: (reply: ReplyEnvelope) => T;
 }
 
-/** A message that was handed to RabbitMQ, and those of its calls that still wait. */
+/** A message that was handed to RabbitMQ. */
 export interface SentMessage {
   readonly id: string;
-  readonly calls: Set<PendingCall>;
+  readonly routingKey: string;
+  readonly isRead: boolean;
+  readonly calls: readonly PendingCall[];
+  /** Calls that still wait. */
+  waiting: number;
+  /** Whether RabbitMQ has said that it has the message; it says so of writes only. */
   isConfirmed: boolean;
 }
 
@@ -30,8 +36,8 @@ const GRACE_MS = 250;
 export class PendingCall {
   readonly request: CallRequest;
   readonly expiresAtMs: number;
-  readonly resolve: (reply: ReplyEnvelope) => void;
-  readonly reject: (error: BedsError) => void;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
   isSettled = false;
   /** Times it was handed to RabbitMQ. */
   sends = 0;
@@ -43,6 +49,14 @@ export class PendingCall {
     this.expiresAtMs = performance.now() + request.deadlineMs + GRACE_MS;
     this.resolve = resolve;
     this.reject = reject;
+  }
+
+  answer(reply: ReplyEnvelope): void {
+    try {
+      this.resolve(this.request.take(reply));
+    } catch (error) {
+      this.reject(error);
+    }
   }
 
   /** Milliseconds the host may still take; at least 1. */

@@ -1,8 +1,8 @@
 import type { BedsError } from '../template/errors.js';
 import type { ReplyEnvelope } from '../wire/envelope.js';
-import type { OutgoingMessage } from './broker-link.js';
+import type { LinkLoss, OutgoingMessage } from './broker-link.js';
 import { clientErrors } from './client-errors.js';
-import { DeadlineWheel } from './deadline-wheel.js';
+import { Draft } from './draft.js';
 import { PendingCall, type CallRequest, type SentMessage } from './pending-call.js';
 
 /** Where messages go. */
@@ -21,11 +21,8 @@ export interface PipelineOptions {
   readonly retries: number;
 }
 
-interface Draft {
-  readonly calls: PendingCall[];
-  readonly texts: string[];
-  bytes: number;
-}
+/** How often deadlines are looked at: calls fail at most so much late. A timer for each would cost more than the call. */
+const SWEEP_MS = 25;
 
 /**
  * Every call from being made to being settled: calls of one event-loop turn and routing key travel in one message, replies
@@ -36,8 +33,10 @@ export class RequestPipeline {
   readonly #options: PipelineOptions;
   readonly #calls = new Map<string, PendingCall>();
   readonly #messages = new Map<string, SentMessage>();
-  readonly #waiting = new Map<string, PendingCall[]>();
-  readonly #wheel = new DeadlineWheel<PendingCall>((call) => this.#expire(call));
+  /** By routing key; an operation that one caller takes for a read and another for a write is in both. */
+  readonly #reads = new Map<string, PendingCall[]>();
+  readonly #writes = new Map<string, PendingCall[]>();
+  #sweeper: NodeJS.Timeout | undefined;
   #isFlushScheduled = false;
   #idle: (() => void) | undefined;
 
@@ -51,26 +50,16 @@ export class RequestPipeline {
     return this.#calls.size;
   }
 
-  submit(request: CallRequest): Promise<ReplyEnvelope> {
+  submit<T>(request: CallRequest<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#calls.has(request.id)) {
         reject(clientErrors.make('BEDS_CLIENT_REQUEST_INVALID', undefined, { field: 'id' }));
         return;
       }
-      const { signal } = request;
-      const call = new PendingCall(request, resolve, reject);
-      if (signal !== undefined) {
-        const abort = (): void =>
-          this.#fail(call, clientErrors.make('BEDS_CLIENT_ABORTED', undefined, { cause: signal.reason }));
-        if (signal.aborted) {
-          abort();
-          return;
-        }
-        call.onAbort = abort;
-        signal.addEventListener('abort', abort, { once: true });
-      }
+      const call = new PendingCall(request, resolve as PendingCall['resolve'], reject);
+      if (request.signal !== undefined && this.#isAborted(call, request.signal)) return;
       this.#calls.set(request.id, call);
-      this.#wheel.add(call);
+      this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS);
       this.#enqueue(call);
     });
   }
@@ -81,14 +70,16 @@ export class RequestPipeline {
   }
 
   /** The sink is lost: replies to what was sent can never come, as their address went with it. */
-  down(code: number | undefined): void {
+  down(loss: LinkLoss): void {
     const messages = [...this.#messages.values()];
-    const unconfirmed = messages.filter((message) => !message.isConfirmed);
+    const unconfirmed = messages.filter(({ isConfirmed }) => !isConfirmed);
+    this.#messages.clear();
     for (const message of messages) {
-      // n.b. RabbitMQ closes the channel over one message; only where there was just one is it known to be that one.
-      const culprit = unconfirmed.length === 1 && unconfirmed[0] === message ? refusalOf(code) : undefined;
-      for (const call of [...message.calls]) this.#afterLoss(call, culprit);
-      this.#messages.delete(message.id);
+      const isRefused = loss.topic === undefined ? message.isRead : message.routingKey === loss.topic;
+      // n.b. RabbitMQ closes the channel over one message; of a write that is known only where it says which, or there was one.
+      const isCulprit = isRefused || (unconfirmed.length === 1 && unconfirmed[0] === message);
+      const refusal = isCulprit ? refusalOf(loss.code) : undefined;
+      for (const call of message.calls) if (!call.isSettled) this.#afterLoss(call, refusal);
     }
   }
 
@@ -123,62 +114,77 @@ export class RequestPipeline {
       });
     }
     for (const call of [...this.#calls.values()]) this.#fail(call, this.#lossError(call, 'BEDS_CLIENT_CLOSED'));
+    this.#stopSweeping();
+  }
+
+  /** Listens for the caller's signal; true when it was given up before it was made. */
+  #isAborted(call: PendingCall, signal: AbortSignal): boolean {
+    const abort = (): void =>
+      this.#fail(call, clientErrors.make('BEDS_CLIENT_ABORTED', undefined, { cause: signal.reason }));
+    if (signal.aborted) {
+      abort();
+      return true;
+    }
+    call.onAbort = abort;
+    signal.addEventListener('abort', abort, { once: true });
+    return false;
   }
 
   #enqueue(call: PendingCall): void {
-    const { routingKey } = call.request;
-    const waiting = this.#waiting.get(routingKey);
-    if (waiting === undefined) this.#waiting.set(routingKey, [call]);
+    const { routingKey, isRead } = call.request;
+    const queues = isRead ? this.#reads : this.#writes;
+    const waiting = queues.get(routingKey);
+    if (waiting === undefined) queues.set(routingKey, [call]);
     else waiting.push(call);
     if (this.#isFlushScheduled || !this.#sink.isUp) return;
     this.#isFlushScheduled = true;
-    // The end of this turn: replies that came together have by then made their callers ask again.
-    setImmediate(() => this.#flush());
+    const flush = (): void => this.#flush();
+    // Where replies are under way, the end of this turn of the event loop is worth waiting for: those that come together
+    // have by then made their callers ask again. Otherwise all that is asked now is here when this code has ended.
+    if (this.#messages.size > 0) setImmediate(flush);
+    else process.nextTick(flush);
   }
 
   #flush(): void {
     this.#isFlushScheduled = false;
     if (!this.#sink.isUp) return;
-    const queues = [...this.#waiting];
-    this.#waiting.clear();
+    const queues = [...this.#reads, ...this.#writes];
+    this.#reads.clear();
+    this.#writes.clear();
     for (const [routingKey, calls] of queues) this.#flushQueue(routingKey, calls);
   }
 
   #flushQueue(routingKey: string, calls: readonly PendingCall[]): void {
     const nowMs = performance.now();
-    const { maxCount, maxBytes } = this.#options;
-    let draft: Draft = { calls: [], texts: [], bytes: 0 };
+    let draft = new Draft(this.#options);
     for (const call of calls) {
       if (call.isSettled) continue;
       const text = call.encode(nowMs);
-      const bytes = Buffer.byteLength(text) + 1;
-      const isFull = draft.calls.length >= maxCount || draft.bytes + bytes > maxBytes;
-      if (isFull && draft.calls.length > 0) {
+      if (!draft.takes(text)) {
         this.#send(routingKey, draft, nowMs);
-        draft = { calls: [], texts: [], bytes: 0 };
+        draft = new Draft(this.#options);
       }
-      draft.calls.push(call);
-      draft.texts.push(text);
-      draft.bytes += bytes;
+      draft.add(call, text);
     }
     if (draft.calls.length > 0) this.#send(routingKey, draft, nowMs);
   }
 
-  #send(routingKey: string, { calls, texts }: Draft, nowMs: number): void {
+  #send(routingKey: string, draft: Draft, nowMs: number): void {
+    const { calls } = draft;
     const [first] = calls;
     if (first === undefined) return;
     const { isRead } = first.request;
     // A message that cannot be read is refused under its own id, which must not be that of one of its calls.
     const id = calls.length === 1 ? first.request.id : `${first.request.id}+`;
-    const message: SentMessage = { id, calls: new Set(calls), isConfirmed: false };
+    const message: SentMessage = { id, routingKey, isRead, calls, waiting: calls.length, isConfirmed: false };
     let expirationMs = 0;
     for (const call of calls) expirationMs = Math.max(expirationMs, call.remainingMs(nowMs));
     const isHanded = this.#sink.publish({
-      routingKey,
-      body: Buffer.from(calls.length === 1 ? (texts[0] ?? '') : `[${texts.join(',')}]`),
+      ...{ routingKey, isRead, body: draft.body() },
       properties: {
         contentType: 'application/json',
-        type: 'beds.request',
+        // n.b. says that the replies may come in several messages: host/PROTOCOL.md.
+        type: calls.length === 1 ? 'beds.request' : 'beds.batch',
         messageId: id,
         correlationId: id,
         persistent: !isRead,
@@ -205,16 +211,28 @@ export class RequestPipeline {
     const call = this.#calls.get(reply.id);
     if (call !== undefined) {
       this.#forget(call);
-      call.resolve(reply);
+      call.answer(reply);
       return;
     }
     // A message that could not be read as envelopes is refused as a whole, under its correlation id.
     const message = typeof correlationId === 'string' ? this.#messages.get(correlationId) : undefined;
     if (message === undefined || reply.ok || (reply.id !== correlationId && reply.id !== '')) return;
-    for (const each of [...message.calls]) {
+    for (const each of message.calls) {
+      if (each.isSettled) continue;
       this.#forget(each);
-      each.resolve({ ...reply, id: each.request.id });
+      each.answer({ ...reply, id: each.request.id });
     }
+  }
+
+  #sweep(): void {
+    const nowMs = performance.now();
+    for (const call of this.#calls.values()) if (call.expiresAtMs <= nowMs) this.#expire(call);
+    if (this.#calls.size === 0) this.#stopSweeping();
+  }
+
+  #stopSweeping(): void {
+    clearInterval(this.#sweeper);
+    this.#sweeper = undefined;
   }
 
   #expire(call: PendingCall): void {
@@ -242,7 +260,7 @@ export class RequestPipeline {
 
   #failMessage(messageId: unknown, error: () => BedsError): void {
     const message = typeof messageId === 'string' ? this.#messages.get(messageId) : undefined;
-    for (const call of [...(message?.calls ?? [])]) this.#fail(call, error());
+    for (const call of message?.calls ?? []) this.#fail(call, error());
   }
 
   #fail(call: PendingCall, error: BedsError): void {
@@ -254,11 +272,12 @@ export class RequestPipeline {
   #forget(call: PendingCall): void {
     call.isSettled = true;
     this.#calls.delete(call.request.id);
-    this.#wheel.delete(call);
     if (call.onAbort !== undefined) call.request.signal?.removeEventListener('abort', call.onAbort);
     const { message } = call;
-    if (message !== undefined && message.calls.delete(call) && message.calls.size === 0)
-      this.#messages.delete(message.id);
+    if (message !== undefined) {
+      message.waiting -= 1;
+      if (message.waiting === 0) this.#messages.delete(message.id);
+    }
     if (this.#calls.size === 0) this.#idle?.();
   }
 }

@@ -53,7 +53,7 @@ export class ChaosProxy {
 
   /** Resets every open connection. */
   cut(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    this.#sockets.forEach(reset);
   }
 
   async close(): Promise<void> {
@@ -77,9 +77,15 @@ export class ChaosProxy {
       from.on('data', (bytes: Buffer) => {
         if (blackhole) return;
         if (from === server) passed += bytes.length;
-        if (passed > cutAfterBytes) client.resetAndDestroy();
+        if (passed > cutAfterBytes) reset(client);
         else to.write(bytes);
       });
     }
   }
+}
+
+/** n.b. Node lets go of a socket that is being shut down without closing it, and the process then spins instead of ending. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }

@@ -41,6 +41,8 @@ export class ThreadPool {
   readonly #restarts: RestartLimit;
   readonly #watchdog: Watchdog;
   readonly #suspicions = new Suspicions();
+  /** Threads that the host ended for its own reasons: what ran in them is not to blame. */
+  readonly #dismissed = new WeakSet<ThreadHandle>();
   #sequence = 0;
   #stopping = false;
 
@@ -130,7 +132,7 @@ export class ThreadPool {
         try {
           await handle.request(command, timeoutMs);
         } catch {
-          await handle.terminate(`it did not carry out '${command.kind}'`);
+          await this.#dismiss(handle, `it did not carry out '${command.kind}'`);
         }
       }),
     );
@@ -167,9 +169,14 @@ export class ThreadPool {
       await this.#options.onJoin(handle, group);
       member.joined = true;
     } catch (error) {
-      await handle.terminate('it could not join');
+      await this.#dismiss(handle, 'it could not join');
       throw error;
     }
+  }
+
+  async #dismiss(handle: ThreadHandle, reason: string): Promise<void> {
+    this.#dismissed.add(handle);
+    await handle.terminate(reason);
   }
 
   /** Waits for all of them, also when one rejects. */
@@ -190,7 +197,7 @@ export class ThreadPool {
 
   /** Tells the threads that go on of one that did not; resolves when they know, or soon. */
   async #suspect(lost: ThreadHandle): Promise<void> {
-    const suspicion: Suspicion = { convicted: this.#suspicions.convict(lost) };
+    const suspicion: Suspicion = { convicted: this.#dismissed.has(lost) ? 0 : this.#suspicions.convict(lost) };
     this.#suspicions.add(suspicion, performance.now());
     const others = [...this.#members].filter(({ handle }) => handle !== lost && handle.state === 'ready');
     await Promise.allSettled(

@@ -11,7 +11,7 @@ export interface WatchdogOptions {
 /** Notices threads whose event loop no longer turns. It runs on the supervisor's thread, where no template code runs. */
 export class Watchdog {
   readonly #options: WatchdogOptions;
-  readonly #seen = new WeakMap<ThreadHandle, { beats: number; sinceMs: number }>();
+  readonly #seen = new WeakMap<ThreadHandle, { beats: number; silentMs: number }>();
   readonly #timer: NodeJS.Timeout;
   #lastLookMs = performance.now();
 
@@ -27,19 +27,22 @@ export class Watchdog {
   }
 
   #look(nowMs: number): void {
-    // A machine that was suspended, or a starved supervisor, must not be taken for threads that stand still.
-    const overslept = nowMs - this.#lastLookMs > this.#options.intervalMs * 4;
+    const { intervalMs, stallTimeoutMs, threads, onStall } = this.#options;
+    // Time in which this thread did not run either says nothing: the machine was suspended, or is too busy.
+    const passedMs = Math.min(nowMs - this.#lastLookMs, 2 * intervalMs);
     this.#lastLookMs = nowMs;
-    for (const thread of this.#options.threads()) {
+    for (const thread of threads()) {
       if (thread.state !== 'ready') continue;
       const { beats } = thread;
       const seen = this.#seen.get(thread);
-      if (seen?.beats !== beats || overslept) {
-        this.#seen.set(thread, { beats, sinceMs: nowMs });
-      } else if (nowMs - seen.sinceMs > this.#options.stallTimeoutMs) {
-        this.#seen.delete(thread);
-        this.#options.onStall(thread);
+      if (seen?.beats !== beats) {
+        this.#seen.set(thread, { beats, silentMs: 0 });
+        continue;
       }
+      seen.silentMs += passedMs;
+      if (seen.silentMs <= stallTimeoutMs) continue;
+      this.#seen.delete(thread);
+      onStall(thread);
     }
   }
 }

@@ -1,0 +1,65 @@
+import type { Verdict } from '@beds/sdk';
+import type { Answer } from './answer.js';
+
+/** Characters from which on a part goes out at once: one message with everything may become too large. */
+const PART_CHARACTERS = 262_144;
+
+export interface BatchRepliesOptions {
+  readonly count: number;
+  /** Longest that an answer waits for others; undefined: the caller wants all of them in one message. */
+  readonly holdMs: number | undefined;
+  /** Sends an array of answers; calls back when RabbitMQ has it. */
+  readonly send: (text: string, expiresAtMs: number, onSent: () => void) => void;
+  /** All requests are answered and all answers are sent. */
+  readonly onSettled: (verdict: Verdict) => void;
+}
+
+/**
+ * The answers to the requests of one message. They travel together, but one that is ready does not wait longer for the others
+ * than `holdMs`. The message is settled when the last one is on its way.
+ */
+export class BatchReplies {
+  readonly #options: BatchRepliesOptions;
+  /** Those that are ready and not sent, at the places of their requests. */
+  #texts: (string | undefined)[];
+  #characters = 0;
+  #expiresAtMs = 0;
+  #verdict: Verdict = 'ack';
+  #unanswered: number;
+  #unsent = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: BatchRepliesOptions) {
+    this.#options = options;
+    this.#unanswered = options.count;
+    this.#texts = new Array<string | undefined>(options.count);
+  }
+
+  add(place: number, { text, verdict, expiresAtMs }: Answer): void {
+    this.#texts[place] = text;
+    this.#characters += text.length;
+    if (expiresAtMs > this.#expiresAtMs) this.#expiresAtMs = expiresAtMs;
+    if (verdict !== 'ack') this.#verdict = verdict;
+    this.#unanswered -= 1;
+    const { holdMs } = this.#options;
+    if (this.#unanswered === 0) this.#flush();
+    else if (holdMs === undefined) return;
+    else if (this.#characters > PART_CHARACTERS) this.#flush();
+    else this.#timer ??= setTimeout(() => this.#flush(), holdMs);
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const text = `[${this.#texts.filter((each) => each !== undefined).join(',')}]`;
+    const expiresAtMs = this.#expiresAtMs;
+    this.#texts = new Array<string | undefined>(this.#unanswered === 0 ? 0 : this.#options.count);
+    this.#characters = 0;
+    this.#expiresAtMs = 0;
+    this.#unsent += 1;
+    this.#options.send(text, expiresAtMs, () => {
+      this.#unsent -= 1;
+      if (this.#unanswered === 0 && this.#unsent === 0) this.#options.onSettled(this.#verdict);
+    });
+  }
+}

@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { isBedsError, type ReplyEnvelope, type Verdict } from '@beds/sdk';
+import { BatchReplies } from '../host/dispatch/batch-replies.js';
+import { writeBundle } from './support/bundles.js';
+import { eventually, startTestHost, type TestHost } from './support/host.js';
+import { notesBundle } from './support/notes-domain.js';
+import { sharedServices, type Teardown } from './support/services.js';
+
+const services = await sharedServices(['rabbitmq', 'mariadb']);
+
+interface Part {
+  readonly text: string;
+  readonly expiresAtMs: number;
+  readonly onSent: () => void;
+}
+
+/** Answers of a message of `count` requests, and what becomes of them. */
+function collect(count: number, holdMs: number | undefined) {
+  const parts: Part[] = [];
+  const settled: Verdict[] = [];
+  const replies = new BatchReplies({
+    ...{ count, holdMs },
+    send: (text, expiresAtMs, onSent) => parts.push({ text, expiresAtMs, onSent }),
+    onSettled: (verdict) => settled.push(verdict),
+  });
+  const add = (place: number, text = String(place), verdict: Verdict = 'ack'): void =>
+    replies.add(place, { text, verdict, expiresAtMs: place });
+  return { parts, settled, add, texts: () => parts.map(({ text }) => text) };
+}
+
+void describe('the answers to a batch', () => {
+  void it('travel together, at the places of their requests, when they come together', () => {
+    const { parts, settled, add, texts } = collect(3, 5);
+    for (const place of [2, 0, 1]) add(place);
+    assert.deepEqual(texts(), ['[0,1,2]']);
+    assert.equal(parts[0]?.expiresAtMs, 2);
+    assert.deepEqual(settled, []);
+    parts[0]?.onSent();
+    assert.deepEqual(settled, ['ack']);
+  });
+
+  void it('do not wait for one that takes long; the message is settled after the last of them is sent', async () => {
+    const { parts, settled, add, texts } = collect(4, 5);
+    add(3);
+    add(1);
+    await eventually('those that are ready go out', () => parts.length === 1);
+    add(0, '0', 'reject');
+    add(2);
+    assert.deepEqual(texts(), ['[1,3]', '[0,2]']);
+    parts[1]?.onSent();
+    assert.deepEqual(settled, [], 'the first part is not confirmed yet');
+    parts[0]?.onSent();
+    assert.deepEqual(settled, ['reject']);
+  });
+
+  void it('go out before they are too much for one message', () => {
+    const { add, parts } = collect(3, 60_000);
+    add(0, 'x'.repeat(300_000));
+    assert.equal(parts.length, 1);
+    add(1);
+    add(2);
+    assert.equal(parts.length, 2);
+  });
+
+  void it('wait for all where the caller wants one message', async () => {
+    const { add, texts } = collect(2, undefined);
+    add(1);
+    await delay(20);
+    assert.deepEqual(texts(), []);
+    add(0);
+    assert.deepEqual(texts(), ['[0,1]']);
+  });
+});
+
+async function serveNotes(teardown: Teardown): Promise<TestHost> {
+  const host = await startTestHost(teardown, { services, config: { threads: { default: { count: 1 } } } });
+  const task = {
+    mode: 'read',
+    args: { ms: { type: 'integer' } },
+    run: `
+      if (input.ms < 0) throw new Error('it fails');
+      await new Promise((resolve) => setTimeout(resolve, input.ms));
+      return input.ms;`,
+  } as const;
+  await writeBundle(host.pluginsDirectory, notesBundle({ operations: { task } }));
+  await host.active('notes', '1.0.0');
+  return host;
+}
+
+void describe('calls that travel in one message', () => {
+  void it('are neither delayed nor failed by one that is slow and one that fails', async (t) => {
+    const host = await serveNotes(t);
+    const client = await host.connectClient();
+    const notes = client.domain('notes');
+    await notes.call('task', { ms: 0 }, { mode: 'read' });
+    const startedAtMs = performance.now();
+    const ended: { readonly ms: number; readonly atMs: number; readonly outcome: unknown }[] = [];
+    const calls = [1_000, -1, ...Array.from({ length: 30 }, (_, n) => n % 3)].map(async (ms) => {
+      const outcome: unknown = await notes
+        .call('task', { ms }, { mode: 'read' })
+        .catch((error: unknown) => (isBedsError(error) ? error.code : error));
+      ended.push({ ms, atMs: performance.now() - startedAtMs, outcome });
+    });
+    await Promise.all(calls);
+    assert.deepEqual(
+      ended.filter(({ ms, outcome }) => outcome !== ms),
+      [{ ...ended.find(({ ms }) => ms === -1), outcome: 'BEDS_REQUEST_TEMPLATE_FAULT' }],
+    );
+    assert.equal(ended.at(-1)?.ms, 1_000);
+    const others = ended.slice(0, -1).map(({ atMs }) => atMs);
+    assert.ok(Math.max(...others) < 500, `the others took up to ${Math.max(...others).toFixed(0)} ms`);
+    t.diagnostic(`the others took up to ${Math.max(...others).toFixed(0)} ms`);
+  });
+
+  void it('are answered at their own deadlines, and a write that is settled is not given back', async (t) => {
+    const host = await serveNotes(t);
+    const notes = (await host.connectClient()).domain('notes');
+    const late = notes.call('task', { ms: 5_000 }, { mode: 'read', deadlineMs: 200 });
+    const calls = [late, notes.call('task', { ms: 1 }, { mode: 'read', deadlineMs: 5_000 })];
+    const [first, second] = await Promise.allSettled(calls);
+    assert.equal(
+      first?.status === 'rejected' && (first.reason as { code?: unknown }).code,
+      'BEDS_REQUEST_DEADLINE_EXCEEDED',
+    );
+    assert.equal(second?.status === 'fulfilled' && second.value, 1);
+    await eventually('nothing is left in the queue', async () => {
+      const channel = await host.plainChannel();
+      const { messageCount } = await channel.checkQueue(`${host.prefix}.req.notes.read`);
+      await channel.close();
+      return messageCount === 0;
+    });
+  });
+
+  void it('get one array in their order where the program does not take parts', async (t) => {
+    const host = await serveNotes(t);
+    const channel = await host.plainChannel();
+    const replies: ReplyEnvelope[][] = [];
+    await channel.consume(
+      'amq.rabbitmq.reply-to',
+      (message) => {
+        if (message !== null) replies.push(JSON.parse(message.content.toString()) as ReplyEnvelope[]);
+      },
+      { noAck: true },
+    );
+    const ids = ['a', 'b', 'c'];
+    const body = ids.map((id, at) => ({ v: 1, id, domain: 'notes', op: 'task', payload: { ms: at === 0 ? 100 : 0 } }));
+    channel.publish(`${host.prefix}.request`, 'notes.task', Buffer.from(JSON.stringify(body)), {
+      replyTo: 'amq.rabbitmq.reply-to',
+      contentType: 'application/json',
+    });
+    await eventually('the answer', () => replies.length > 0);
+    await delay(50);
+    assert.deepEqual(
+      replies.map((reply) => reply.map(({ id, ok }) => [id, ok])),
+      [ids.map((id) => [id, true])],
+    );
+  });
+});
