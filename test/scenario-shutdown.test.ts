@@ -48,6 +48,7 @@ void describe('a host that is told to stop', () => {
     assert.deepEqual(
       marks.filter((mark) => finished.has(mark)),
       [],
+      'what was answered waits again',
     );
     await load.stop();
     const { ok, ...others } = load.codes;
@@ -56,6 +57,7 @@ void describe('a host that is told to stop', () => {
     assert.deepEqual(
       Object.keys(others).filter((code) => code !== 'BEDS_CLIENT_TIMEOUT'),
       [],
+      JSON.stringify(load.codes),
     );
     await assertCounts(host, load);
     assert.deepEqual(trouble(host), []);

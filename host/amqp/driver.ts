@@ -1,12 +1,12 @@
 import type { ChannelModel } from 'amqplib';
-import { corkWrites } from './cork-writes.js';
 import { requireGuarded } from './header-guard.js';
+import { joinWrites } from './joined-writes.js';
 
 const amqplib = requireGuarded();
 
 /** amqplib's promise API, with the header guard in front of its decoder and the frames of a turn written together. */
 export async function connect(...target: Parameters<typeof amqplib.connect>): Promise<ChannelModel> {
   const model = await amqplib.connect(...target);
-  corkWrites(model);
+  joinWrites(model);
   return model;
 }
