@@ -1,7 +1,8 @@
-import type { Channel, ChannelModel } from 'amqplib';
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { publishBroker } from '../observe/channels.js';
 import { backoffMs } from './backoff.js';
 import { Delivery } from './delivery.js';
+import { JoinedAcks } from './joined-acks.js';
 
 const RETRY = { minMs: 100, maxMs: 5_000 } as const;
 
@@ -23,6 +24,7 @@ export class Broker {
   readonly #retries = new Map<string, NodeJS.Timeout>();
   #model: ChannelModel | undefined;
   #channel: Channel | undefined;
+  #acks: JoinedAcks | undefined;
   #inFlight = 0;
   #stopped = false;
   #idle: (() => void)[] = [];
@@ -86,6 +88,7 @@ export class Broker {
    */
   async close(): Promise<void> {
     const channel = this.#channel;
+    this.#acks?.flush();
     this.#forgetChannel();
     await channel?.close().catch(() => undefined);
   }
@@ -103,6 +106,7 @@ export class Broker {
     });
     await channel.prefetch(this.#options.prefetch);
     this.#channel = channel;
+    this.#acks = new JoinedAcks(channel);
     await Promise.all([...this.#wanted.keys()].map((queue) => this.#subscribe(queue, 0)));
   }
 
@@ -120,8 +124,10 @@ export class Broker {
 
   async #subscribe(queue: string, attempt: number): Promise<void> {
     const channel = this.#channel;
+    const acks = this.#acks;
     const model = this.#model;
-    if (channel === undefined || model === undefined || this.#wanted.get(queue) !== undefined) return;
+    if (channel === undefined || acks === undefined || model === undefined || this.#wanted.get(queue) !== undefined)
+      return;
     try {
       // Consuming a missing queue would close the channel under all the others, so ask on a channel that may die.
       if (!(await queueExists(model, queue))) {
@@ -131,7 +137,7 @@ export class Broker {
       }
       const { consumerTag } = await channel.consume(queue, (message) => {
         if (message === null) this.#onCancelled(queue);
-        else this.#onMessage(channel, message);
+        else this.#onMessage(acks, message);
       });
       if (this.#channel !== channel) return;
       if (this.#wanted.has(queue)) this.#wanted.set(queue, consumerTag);
@@ -142,10 +148,10 @@ export class Broker {
     }
   }
 
-  #onMessage(channel: Channel, message: Parameters<Parameters<Channel['consume']>[1]>[0] & object): void {
+  #onMessage(acks: JoinedAcks, message: ConsumeMessage): void {
     this.#inFlight += 1;
     this.#options.onDelivery(
-      new Delivery(channel, message, () => {
+      new Delivery(acks, message, () => {
         this.#inFlight -= 1;
         if (this.#inFlight > 0) return;
         const idle = this.#idle;
@@ -183,6 +189,7 @@ export class Broker {
 
   #forgetChannel(): void {
     this.#channel = undefined;
+    this.#acks = undefined;
     for (const queue of this.#wanted.keys()) {
       this.#wanted.set(queue, undefined);
       this.#clearRetry(queue);

@@ -1,14 +1,15 @@
-import type { Channel, ConsumeMessage } from 'amqplib';
+import type { ConsumeMessage } from 'amqplib';
 import type { Verdict } from '@beds/sdk';
+import type { Settler } from './joined-acks.js';
 
 /** One message, with the right to settle it exactly once, on the channel that it came from. */
 export class Delivery {
-  readonly #channel: Channel;
+  readonly #channel: Settler;
   readonly #message: ConsumeMessage;
   readonly #onSettled: () => void;
   #settled = false;
 
-  constructor(channel: Channel, message: ConsumeMessage, onSettled: () => void) {
+  constructor(channel: Settler, message: ConsumeMessage, onSettled: () => void) {
     this.#channel = channel;
     this.#message = message;
     this.#onSettled = onSettled;
