@@ -5,6 +5,7 @@ import { createOutput, type Output } from '../host/cli/output.js';
 import { signalled } from '../host/cli/signalled.js';
 import { startServices, type Services } from '../host/services/index.js';
 import type { Bed, Left, Question, Row } from './contract.js';
+import { guard } from './guard/guard.js';
 import { type BenchOptions, DEFAULT_LOAD_MS, readOptions, USAGE } from './options.js';
 import { describeCommit, describeMachine, describeVersions } from './report/environment.js';
 import { selfTimes } from './report/self-time.js';
@@ -27,36 +28,47 @@ interface Stage {
 /** What is missing when a question failed or took too long. */
 const WHOLE = 'its answer';
 
-/** `npm run bench`: asks the questions one after the other. Targets that are not met do not fail it. */
+/** `npm run bench`: asks the questions one after the other. Targets that are not met do not fail it; `guard` does. */
 export async function main({ args, projectRoot, cwd, env }: BenchRun): Promise<number> {
   const out = createOutput({ stdout: process.stdout, stderr: process.stderr, env });
-  const options = readOptions(args);
+  const options = args[0] === 'guard' ? undefined : readOptions(args);
   if (typeof options === 'string') {
     out.note(`beds bench: ${options}\n\n${USAGE}`);
     return 1;
   }
   const stop = signalled();
   const workplace = mkdtempSync(join(tmpdir(), 'beds-bench-'));
+  const { signal } = stop;
   try {
-    const { rows, left, versions } = await measure({ options, out, workplace, signal: stop.signal });
-    out.table(toTable(rows));
-    for (const { question, what, why } of left) out.note(`beds bench: ${question}: without ${what}: ${why}`);
-    if (options.profile) for (const table of selfTimes(profilesOf(workplace))) out.table(table);
+    if (options === undefined) return await guard({ args: args.slice(1), projectRoot, out, workplace, signal });
     const file = resolve(cwd, options.output ?? join(projectRoot, 'bench', 'results', options.fileName));
-    if (!options.profile) {
-      mkdirSync(dirname(file), { recursive: true });
-      const result = { machine: describeMachine(), versions, commit: await describeCommit(projectRoot), left, rows };
-      writeFileSync(file, `${JSON.stringify(result, undefined, 2)}\n`);
-      out.note(`beds bench: written to ${file}`);
-    }
-    return left.some(({ what }) => what === WHOLE) ? 1 : 0;
+    return await answer({ options, out, workplace, signal }, { projectRoot, file });
   } catch (error) {
-    out.note(`beds bench: ${stop.signal.aborted ? 'called off' : describe(error)}`);
+    out.note(`beds bench: ${signal.aborted ? 'called off' : describe(error)}`);
     return stop.exitCode() ?? 1;
   } finally {
     stop.release();
     rmSync(workplace, { recursive: true, force: true });
   }
+}
+
+/** Asks, prints, and writes the file. */
+async function answer(
+  stage: Stage,
+  { projectRoot, file }: { readonly projectRoot: string; readonly file: string },
+): Promise<number> {
+  const { options, out, workplace } = stage;
+  const { rows, left, versions } = await measure(stage);
+  out.table(toTable(rows));
+  for (const { question, what, why } of left) out.note(`beds bench: ${question}: without ${what}: ${why}`);
+  if (options.profile) for (const table of selfTimes(profilesOf(workplace))) out.table(table);
+  if (!options.profile) {
+    mkdirSync(dirname(file), { recursive: true });
+    const result = { machine: describeMachine(), versions, commit: await describeCommit(projectRoot), left, rows };
+    writeFileSync(file, `${JSON.stringify(result, undefined, 2)}\n`);
+    out.note(`beds bench: written to ${file}`);
+  }
+  return left.some(({ what }) => what === WHOLE) ? 1 : 0;
 }
 
 interface Measured {

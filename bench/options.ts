@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import type { Effort, Question } from './contract.js';
+import { GUARD_USAGE } from './guard/guard.js';
 import { QUESTIONS } from './questions.js';
 
 export interface BenchOptions extends Effort {
@@ -24,6 +25,7 @@ export const DEFAULT_LOAD_MS = Number(DEFAULT_ROUNDS) * Number(DEFAULT_SLICE_MS)
 export const USAGE = [
   'npm run bench [-- question…] [--rounds 5] [--slice-ms 700] [--backlog 200000] [--no-install] [--profile]',
   '              [--output file] [--services directory]',
+  GUARD_USAGE,
   '',
   ...QUESTIONS.map(({ name, words }) => `  ${name.padEnd(10)} ${words}`),
 ].join('\n');

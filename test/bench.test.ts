@@ -1,16 +1,11 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { text } from 'node:stream/consumers';
+import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
-import { pathToFileURL } from 'node:url';
 import mysql from 'mysql2/promise';
 import { startServices } from '../host/services/index.js';
+import { type BenchEnd, runBench } from './support/run-bench.js';
 import { temporaryDirectory } from './support/services.js';
-
-const LONGEST_MS = 400_000;
 
 const QUESTIONS = ['echo', 'store', 'fanout', 'dispatch', 'swap', 'memory', 'scale', 'start', 'backlog'];
 
@@ -39,21 +34,8 @@ interface Result {
 
 const temporaryFiles = temporaryDirectory({ after });
 
-/** `npm run bench -- …` without the compiler in front of it. */
-async function bench(
-  t: TestContext,
-  args: readonly string[],
-): Promise<{ code: number | null; out: string; err: string }> {
-  const url = pathToFileURL(resolve('dist/bench/main.js')).href;
-  const run = { args, projectRoot: process.cwd(), cwd: process.cwd(), env: {} };
-  const code = `const { main } = await import(${JSON.stringify(url)}); process.exitCode = await main(${JSON.stringify(run)});`;
-  const env = { ...process.env, TMPDIR: temporaryFiles };
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', code], { env, timeout: LONGEST_MS });
-  t.after(() => child.kill('SIGKILL'));
-  const printed = Promise.all([text(child.stdout), text(child.stderr)]);
-  const [exitCode] = (await once(child, 'exit')) as [number | null];
-  const [out, err] = await printed;
-  return { code: exitCode, out, err };
+function bench(t: TestContext, args: readonly string[]): Promise<BenchEnd> {
+  return runBench(t, args, { temporaryFiles });
 }
 
 function readResult(file: string): Result {

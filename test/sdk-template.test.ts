@@ -20,6 +20,7 @@ import {
   type JsonObject,
   type TemplateContext,
   type ValueDescription,
+  type ViewOptions,
 } from '@beds/sdk';
 
 const identity = { domain: 'cities', version: '1.0.0', store: 'main', key: 'id' } as const;
@@ -101,6 +102,14 @@ test('a declared template says what it is and is recognised', () => {
     sdk: SDK_VERSION,
     notes: { team: 'geo' },
   });
+});
+
+test('a view says in the manifest that its reads may be shared, and nothing otherwise', () => {
+  const fetch = view('city_list', { id: 'integer' }, { share: true });
+  const shared = defineTemplate({ ...identity, objects: { ...objects, fetch } });
+  const columns = { id: { type: 'integer' } };
+  assert.deepEqual(shared.definition.objects['fetch'], { kind: 'view', name: 'city_list', columns, share: true });
+  assert.ok(!('share' in (defineTemplate({ ...identity, objects }).definition.objects['fetch'] ?? {})));
 });
 
 test('the SDK version in manifests is that of the package', () => {
@@ -192,6 +201,7 @@ test('all that is wrong with a definition is said at once', () => {
       create: view('city_list', { id: 'integer' }),
       fetch: view('city_list', { name: 'text' as 'string' }),
       delete: routine('DROP TABLE x', { id: 'integer', why: 'string' }),
+      shared: view('city_list', {}, { share: 'yes' as never, shares: true } as ViewOptions),
       'bad alias': 7,
     },
     domains: ['Other'],
@@ -225,6 +235,8 @@ test('all that is wrong with a definition is said at once', () => {
     'objects.delete.name',
     'objects.fetch.columns',
     'objects.fetch.columns.name',
+    'objects.shared.share',
+    'objects.shared.shares',
     'operations.now.args.n.colour',
     'operations.now.args.n.default',
     'operations.now.mode',

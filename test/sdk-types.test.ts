@@ -117,6 +117,9 @@ export function mistakes(): void {
   // @ts-expect-error a view cannot create
   defineTemplate({ ...identity, objects: { ...objects, create: view('city_list', { id: 'integer' }) } });
 
+  // @ts-expect-error a view has no such option
+  view('city_list', { id: 'integer' }, { shares: true });
+
   // @ts-expect-error the key is not a column of the fetch view
   defineTemplate({ ...identity, key: 'code', objects });
 

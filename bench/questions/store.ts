@@ -26,6 +26,9 @@ interface Side {
   readonly operations: Readonly<Record<Operation, () => Promise<unknown>>>;
 }
 
+/** Records that everybody asks for at the same time, where reads are shared. */
+const SHARED_COUNTS = [1, 100];
+
 /** What the way over RabbitMQ and the host costs a program that could have asked its database itself. */
 export const storeQuestion: Question = {
   name: 'store',
@@ -34,15 +37,33 @@ export const storeQuestion: Question = {
   longestMs: 180_000,
   run: async (bed) => {
     const rows: Row[] = [];
-    for (const side of await prepare(bed)) {
+    const { sides, client } = await prepare(bed);
+    for (const side of sides) {
       for (const operation of ['fetch', 'create'] as const) {
         bed.say(`${operation} on ${side.title}, ${IN_FLIGHT} in flight`);
         rows.push(await compare(side, operation, bed));
       }
     }
+    for (const count of SHARED_COUNTS) rows.push(await compareShared(client, count, bed));
     return rows;
   },
 };
+
+/** What a view gains that says that identical reads may share one. */
+async function compareShared(client: BedsClient, count: number, bed: Bed): Promise<Row> {
+  bed.say(`the same ${count} records for all, ${IN_FLIGHT} in flight`);
+  const records = client.domain('records');
+  const read = (operation: string) => (durationMs: number) =>
+    closedLoop(() => records.call(operation, { count }, { mode: 'read' }), { inFlight: IN_FLIGHT, durationMs });
+  return toRow(await interleave({ subject: read('firstShared'), against: read('first') }, bed), {
+    question: 'store',
+    case: `the same ${count} records, mariadb`,
+    subject: 'BEDS, shared view',
+    against: 'BEDS, view',
+    unit: 'ops/s',
+    of: ({ perSecond }) => perSecond,
+  });
+}
 
 async function compare(side: Side, operation: Operation, bed: Bed): Promise<Row> {
   const pair: Pair<Sample> = {
@@ -63,7 +84,7 @@ async function compare(side: Side, operation: Operation, bed: Bed): Promise<Row>
   });
 }
 
-async function prepare(bed: Bed): Promise<readonly Side[]> {
+async function prepare(bed: Bed): Promise<{ readonly sides: readonly Side[]; readonly client: BedsClient }> {
   const main = await makeMysqlStore(bed);
   const documents = await makeMongodbStore(bed);
   const { client } = await startHostUnderTest(bed, {
@@ -75,7 +96,7 @@ async function prepare(bed: Bed): Promise<readonly Side[]> {
     poolSize: POOL_SIZE,
   });
   const { mariadb, mongodb } = bed.services;
-  return [
+  const sides = [
     {
       title: mariadb?.kind ?? 'mariadb',
       bareTitle: 'bare mysql2',
@@ -89,6 +110,7 @@ async function prepare(bed: Bed): Promise<readonly Side[]> {
       operations: await checked(documentOperations(client)),
     },
   ];
+  return { sides, client };
 }
 
 async function startBare(bed: Bed, program: string, url: string): Promise<Child> {

@@ -14,6 +14,7 @@ export class RequestScope {
   #sides: Map<number, boolean> | undefined;
   #aborter: AbortController | undefined;
   #expired = false;
+  #isWrite = false;
 
   constructor(request: {
     readonly requestId: string;
@@ -39,6 +40,16 @@ export class RequestScope {
     this.#sides ??= new Map();
     this.#sides.set(salt, isCandidate);
     return isCandidate;
+  }
+
+  /** Said by every operation that may change data, before its code runs. */
+  mayHaveWritten(): void {
+    this.#isWrite = true;
+  }
+
+  /** Whether it may take what another request reads: not where it must see what it wrote, nor where it is to leave no trace. */
+  get mayShare(): boolean {
+    return !this.#isWrite && !this.isCopy;
   }
 
   get remainingMs(): number {

@@ -6,6 +6,7 @@ import { LoadedGeneration } from '../generation/loaded-generation.js';
 import type { CallerBook } from './callers.js';
 import { compileOperations, type Operation } from './operation.js';
 import { RequestCounts } from './request-counts.js';
+import { SharedReads } from './shared-reads.js';
 
 export interface Serving {
   readonly node: string;
@@ -22,6 +23,9 @@ export class ServingGeneration extends LoadedGeneration {
   readonly counts = new RequestCounts();
   /** Checkers of routine arguments, by alias. */
   readonly checkers: ReadonlyMap<string, ValuesChecker>;
+  /** Aliases of views whose reads may be shared. */
+  readonly sharedViews: ReadonlySet<string>;
+  readonly sharedReads = new SharedReads();
 
   constructor(source: GenerationSource, template: Template, serving: Serving) {
     super(source, template);
@@ -32,6 +36,11 @@ export class ServingGeneration extends LoadedGeneration {
     this.checkers = new Map(
       Object.entries(source.manifest.objects).flatMap(([alias, object]) =>
         object.kind === 'routine' ? [[alias, compileChecker(object.args)] as const] : [],
+      ),
+    );
+    this.sharedViews = new Set(
+      Object.entries(source.manifest.objects).flatMap(([alias, object]) =>
+        object.kind === 'view' && object.share === true ? [alias] : [],
       ),
     );
   }

@@ -53,6 +53,7 @@ export class RequestContext implements TemplateContext {
 
   constructor(options: ContextOptions) {
     this.#options = options;
+    if (options.operation.mode === 'write') options.scope.mayHaveWritten();
   }
 
   get self(): TemplateContext['self'] {
@@ -109,7 +110,13 @@ export class RequestContext implements TemplateContext {
   async view(alias: string, query: ViewQuery = {}): Promise<Page> {
     const object = this.#object(alias);
     const keyed = this.#keyed(query);
-    return this.#returning(this.#options.generation.adapter.view(object, keyed, this.#callOptions()));
+    const { generation, operation, scope } = this.#options;
+    if (!generation.sharedViews.has(alias) || !scope.mayShare) {
+      return this.#returning(generation.adapter.view(object, keyed, this.#callOptions()));
+    }
+    const begin = (timeoutMs: number): Promise<Page> =>
+      generation.adapter.view(object, keyed, { timeoutMs, mode: operation.mode });
+    return this.#returning(generation.sharedReads.read({ alias, query, scope, begin }));
   }
 
   async transaction<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T> {

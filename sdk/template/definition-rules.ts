@@ -99,8 +99,10 @@ function checkObject(problems: DefinitionProblems, field: string, object: unknow
     problems.unknownKeys(field, object, ['kind', 'name', 'args']);
     checkDescriptions(problems, `${field}.args`, object['args']);
   } else if (object['kind'] === 'view') {
-    problems.unknownKeys(field, object, ['kind', 'name', 'columns']);
+    problems.unknownKeys(field, object, ['kind', 'name', 'columns', 'share']);
     checkDescriptions(problems, `${field}.columns`, object['columns']);
+    const { share } = object as { readonly share?: unknown };
+    if (share !== undefined && typeof share !== 'boolean') problems.add(`${field}.share`, 'must be true or false');
   } else {
     problems.add(field, 'must be made with routine(…) or view(…)');
   }

@@ -9,7 +9,7 @@ export * from './errors.js';
 export * from './json.js';
 export * from './manifest.js';
 export * from './namaste-core.js';
-export { routine, view, type Routine, type TemplateObjects, type View } from './objects.js';
+export { routine, view, type Routine, type TemplateObjects, type View, type ViewOptions } from './objects.js';
 export * from './query.js';
 export { SDK_VERSION } from './sdk-version.js';
 export { describeFile, readSingleFile, splitSourceMap, writeSingleFile, type SingleFile } from './single-file.js';

@@ -17,7 +17,13 @@ export interface OperationManifest {
 /** A named object as the template uses it: `alias` is the name in code, `name` the name in the database. */
 export type ObjectManifest =
   | { readonly kind: 'routine'; readonly name: string; readonly args: Readonly<Record<string, ValueDescription>> }
-  | { readonly kind: 'view'; readonly name: string; readonly columns: Readonly<Record<string, ValueDescription>> };
+  | {
+      readonly kind: 'view';
+      readonly name: string;
+      readonly columns: Readonly<Record<string, ValueDescription>>;
+      /** Whether requests that read the same at the same time may share one read. Default false. */
+      readonly share?: boolean;
+    };
 
 /** What a bundle says of itself; `manifest.json` of a folder, the first line of a single-file bundle. */
 export interface Manifest {

@@ -33,7 +33,19 @@ export function routine<const Args extends ValuesSpec>(name: string, args: Args)
   return { kind: 'routine', name, args: describeValues(args) };
 }
 
+export interface ViewOptions {
+  /**
+   * Whether a read that begins while another one with the same query is under way may take the rows of that one, which
+   * may be as old as its start. Default false.
+   */
+  readonly share?: boolean;
+}
+
 /** Names a view of the store and the columns that the template uses: `view('city_list', { id: 'integer' })`. */
-export function view<const Columns extends ValuesSpec>(name: string, columns: Columns): View<Columns> {
-  return { kind: 'view', name, columns: describeValues(columns) };
+export function view<const Columns extends ValuesSpec>(
+  name: string,
+  columns: Columns,
+  options: ViewOptions = {},
+): View<Columns> {
+  return { kind: 'view', name, columns: describeValues(columns), ...options };
 }

@@ -290,6 +290,13 @@ const coreCases: readonly ContractCase[] = [
     back: [],
   },
   {
+    what: 'whether reads are shared, which changes nothing that was promised',
+    live: fetching({}),
+    next: manifest({ objects: { fetch: view('city_list', { id: 'integer' }, { share: true }) } }),
+    there: [],
+    back: [],
+  },
+  {
     what: 'the kind of the object behind fetch',
     live: fetching({}),
     next: manifest({ objects: { fetch: routine('city_list', { id: 'integer?' }) } }),

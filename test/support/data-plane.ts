@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import { parseManifest, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk';
-import type { StoreAdapter } from '../../host/adapter/contract.js';
+import type { NamedObject, StoreAdapter } from '../../host/adapter/contract.js';
 import { Delivery } from '../../host/amqp/delivery.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
@@ -16,12 +16,16 @@ import { GenerationRegistry } from '../../host/generation/registry.js';
 import { Generations } from '../../host/thread/generations.js';
 import { type BundleOptions, describeBundle } from './bundles.js';
 
-/** A bundle as the supervisor would send it to a thread, without objects of a database. */
+/** A bundle as the supervisor would send it to a thread. Its views are there, as far as a store that is none can tell. */
 export async function sourceOf(id: number, options: BundleOptions): Promise<GenerationSource> {
   const { files, hash } = describeBundle({ version: `${String(id)}.0.0`, ...options });
   const manifest = parseManifest(files.get('manifest.json') ?? '');
   assert.ok(manifest.ok, JSON.stringify(manifest));
-  return { id, hash, manifest: manifest.manifest, objects: {}, ...(await convertBundle(files.get('index.mjs') ?? '')) };
+  const views = Object.entries(manifest.manifest.objects).filter(([, { kind }]) => kind === 'view');
+  const objects = Object.fromEntries(
+    views.map(([alias, { name }]): [string, NamedObject] => [alias, { kind: 'view', name, columns: [], native: {} }]),
+  );
+  return { id, hash, manifest: manifest.manifest, objects, ...(await convertBundle(files.get('index.mjs') ?? '')) };
 }
 
 /** What is sent, as far as it is not the same for all. */
@@ -50,7 +54,7 @@ class KeptReplies extends ReplyPublisher {
   }
 }
 
-export function makeDataPlane(): DataPlane {
+export function makeDataPlane(adapter = {} as StoreAdapter): DataPlane {
   const config = configSchema.parse({});
   const registry = new GenerationRegistry<ServingGeneration>();
   const [drained, entered]: [number[], number[]] = [[], []];
@@ -65,7 +69,7 @@ export function makeDataPlane(): DataPlane {
   });
   const generations = new Generations({
     ...{ ...common, host: path, prepareTimeoutMs: 1_000, drainTimeoutMs: 5_000 },
-    adapters: new Map([['main', {} as StoreAdapter]]),
+    adapters: new Map([['main', adapter]]),
     onDrained: ({ id }) => drained.push(id),
   });
   let asked = 0;
