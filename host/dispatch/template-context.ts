@@ -101,15 +101,24 @@ export class RequestContext implements TemplateContext {
 
   async call(alias: string, args: JsonObject = {}): Promise<CallResult> {
     const object = this.#object(alias);
-    return this.#returning(
-      this.#options.generation.adapter.call(object, this.#checkArgs(alias, args), this.#callOptions()),
-    );
+    const checked = this.#checkArgs(alias, args);
+    const options = this.#callOptions();
+    try {
+      return await this.#options.generation.adapter.call(object, checked, options);
+    } finally {
+      this.#entering();
+    }
   }
 
   async view(alias: string, query: ViewQuery = {}): Promise<Page> {
     const object = this.#object(alias);
     const keyed = this.#keyed(query);
-    return this.#returning(this.#options.generation.adapter.view(object, keyed, this.#callOptions()));
+    const options = this.#callOptions();
+    try {
+      return await this.#options.generation.adapter.view(object, keyed, options);
+    } finally {
+      this.#entering();
+    }
   }
 
   async transaction<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T> {
@@ -180,12 +189,16 @@ export class RequestContext implements TemplateContext {
     return { timeoutMs: this.#options.scope.requireTime(), mode: this.#options.operation.mode };
   }
 
-  /** Template code goes on right after this promise settles. */
   async #returning<T>(promise: Promise<T>): Promise<T> {
     try {
       return await promise;
     } finally {
-      this.#options.host.entering(this.#options.generation);
+      this.#entering();
     }
+  }
+
+  /** Template code goes on right after the promise that it was given settles. */
+  #entering(): void {
+    this.#options.host.entering(this.#options.generation);
   }
 }
