@@ -33,17 +33,18 @@ export class Deadline implements Ticking {
   /** Settles as `work` does, or with `reason` when the time is over. `onEnded` is told when the work has really ended. */
   race<T>(work: Promise<T>, onEnded?: () => void): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.onOver(reject);
+      const lose: Lose = reject;
+      this.onOver(lose);
       work.then(
         (value) => {
-          this.#forget(reject);
+          this.#forget(lose);
           onEnded?.();
           resolve(value);
         },
         (error: unknown) => {
-          this.#forget(reject);
+          this.#forget(lose);
           onEnded?.();
-          reject(error as Error);
+          lose(error as Error);
         },
       );
     });

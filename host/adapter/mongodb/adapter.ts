@@ -61,7 +61,7 @@ class MongodbAdapter implements StoreAdapter {
     this.store = store;
     this.#config = config;
     this.#connection = createClient(store, config);
-    this.#slots = new Slots({ ...config, limit: config.poolSize });
+    this.#slots = new Slots(config);
   }
 
   async open(): Promise<void> {
@@ -185,7 +185,10 @@ class MongodbAdapter implements StoreAdapter {
       // What outlives its deadline still holds a connection: the slot stays taken until it ends.
       return await deadline.race(this.#send(prepared, deadline), this.#release);
     } catch (error) {
-      if (error === deadline.reason) throw this.#expired(startedAt, sent && prepared.attempt.write);
+      if (error === deadline.reason) {
+        if (sent) this.#slots.timedOut();
+        throw this.#expired(startedAt, sent && prepared.attempt.write);
+      }
       if (prepared.runsForeignCode === true && !(error instanceof MongoError)) throw error;
       throw toStoreError(error, prepared.attempt);
     } finally {

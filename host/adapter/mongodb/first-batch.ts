@@ -25,7 +25,7 @@ export async function firstBatch(db: Db, command: Document, deadline: Deadline):
   try {
     const { cursor } = (await db.command(command, options)) as Answer;
     if (cursor.id === 0) return cursor.firstBatch;
-    const kill = { killCursors: command['find'] ?? command['aggregate'], cursors: [cursor.id] };
+    const kill = { killCursors: (command['find'] ?? command['aggregate']) as string, cursors: [cursor.id] };
     db.command(kill).catch(() => undefined);
     return undefined;
   } catch (error) {

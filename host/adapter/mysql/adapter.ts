@@ -40,6 +40,8 @@ const UNKNOWN: StoreCapabilities = {
   accessControl: false,
 };
 
+type TimeLimits = Pick<CallOptions, 'timeoutMs' | 'signal'>;
+
 /** Serves a store on MySQL or MariaDB. Throws BEDS_STORE_URL_INVALID. */
 export function createMysqlAdapter(options: { readonly store: string; readonly config: StoreConfig }): StoreAdapter {
   return new MysqlAdapter(options.store, options.config, readEndpoint(options.store, options.config));
@@ -74,19 +76,17 @@ class MysqlAdapter implements StoreAdapter {
   }
 
   describe(names: readonly string[]): Promise<ReadonlyMap<string, NamedObject>> {
-    return this.#within(
-      { timeoutMs: DESCRIBE_TIMEOUT_MS },
-      {
-        mode: 'read',
-        progress: { mayHaveCommitted: false },
-        run: (session) =>
-          readCatalogue(
-            async (sql, values) => (await session.execute(sql, values)).result as DriverRow[],
-            this.#database,
-            names,
-          ),
-      },
-    );
+    const work: SessionWork<ReadonlyMap<string, NamedObject>> = {
+      mode: 'read',
+      progress: { mayHaveCommitted: false },
+      run: (session) =>
+        readCatalogue(
+          async (sql, values) => (await session.execute(sql, values)).result as DriverRow[],
+          this.#database,
+          names,
+        ),
+    };
+    return this.#within({ timeoutMs: DESCRIBE_TIMEOUT_MS }, (deadline) => this.#sessions.use(deadline, work));
   }
 
   check(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {
@@ -114,7 +114,7 @@ class MysqlAdapter implements StoreAdapter {
   transaction<T>(work: (scope: AdapterScope) => Promise<T>, options: CallOptions): Promise<T> {
     const progress: Progress = { mayHaveCommitted: false };
     const run = (session: Session): Promise<T> => runTransaction(session, work, progress);
-    return this.#within(options, { mode: options.mode, progress, run });
+    return this.#within(options, (deadline) => this.#sessions.use(deadline, { mode: options.mode, progress, run }));
   }
 
   status(): StoreStatus {
@@ -135,33 +135,32 @@ class MysqlAdapter implements StoreAdapter {
     this.#killer.close();
   }
 
-  async #within<T>(options: Pick<CallOptions, 'timeoutMs' | 'signal'>, work: SessionWork<T>): Promise<T> {
+  async #within<T>(options: TimeLimits, work: (deadline: Deadline) => Promise<T>): Promise<T> {
     const deadline = new Deadline(options);
     try {
-      return await this.#sessions.use(deadline, work);
+      return await work(deadline);
     } finally {
       deadline.end();
     }
   }
 
-  /** Runs a single call, again after a deadlock; a read also once more on another connection if its own was dead. */
   async #attempt<T>(make: () => Work<T>, options: CallOptions): Promise<T> {
     const work = make();
-    const deadline = new Deadline(options);
-    try {
-      for (let attempt = 1; ; attempt += 1) {
-        try {
-          return await this.#once(work, options.mode, deadline);
-        } catch (error) {
-          const code = isBedsError(error) ? error.code : '';
-          const lostRead = code === 'BEDS_STORE_UNAVAILABLE' && options.mode === 'read' && attempt === 1;
-          const gaveWay = code === 'BEDS_STORE_DEADLOCK' && attempt < MAX_ATTEMPTS;
-          if (!lostRead && !gaveWay) throw error;
-          if (gaveWay) await delay(Math.min(Math.random() * RETRY_PAUSE_MS * 2 ** attempt, deadline.remainingMs()));
-        }
+    return this.#within(options, (deadline) => this.#repeat(work, options.mode, deadline));
+  }
+
+  /** Runs a single call, again after a deadlock; a read also once more on another connection if its own was dead. */
+  async #repeat<T>(work: Work<T>, mode: CallOptions['mode'], deadline: Deadline): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#once(work, mode, deadline);
+      } catch (error) {
+        const code = isBedsError(error) ? error.code : '';
+        const lostRead = code === 'BEDS_STORE_UNAVAILABLE' && mode === 'read' && attempt === 1;
+        const gaveWay = code === 'BEDS_STORE_DEADLOCK' && attempt < MAX_ATTEMPTS;
+        if (!lostRead && !gaveWay) throw error;
+        if (gaveWay) await delay(Math.min(Math.random() * RETRY_PAUSE_MS * 2 ** attempt, deadline.remainingMs()));
       }
-    } finally {
-      deadline.end();
     }
   }
 

@@ -38,6 +38,7 @@ export class SessionRunner {
       return await withinDeadline({ session, killer: this.#killer, deadline, mode, progress, work });
     } catch (error) {
       const failure = toFailure(error, progress, args);
+      if (isBedsError(failure) && failure.code === 'BEDS_STORE_TIMEOUT') this.#pool.timedOut();
       // A failed write is rolled back before its caller learns of it: its locks are gone when the caller tries again.
       if (mode === 'write' && session.alive) await this.#pool.clean(session).catch(() => session.destroy());
       throw failure;
