@@ -6,7 +6,7 @@ import type { MongoClient } from 'mongodb';
 import { isBedsError } from '@beds/sdk';
 import type { CallResult, Json } from '@beds/sdk';
 import type { AdapterScope, CallOptions } from '../host/adapter/contract.js';
-import { Deadline } from '../host/adapter/mongodb/deadline.js';
+import { Deadline } from '../host/adapter/deadline.js';
 import { toStoreError } from '../host/adapter/mongodb/server-error.js';
 import { runTransaction } from '../host/adapter/mongodb/transaction.js';
 import { storeErrors } from '../host/errors/store.js';
@@ -178,7 +178,7 @@ describe('transactions of MongoDB', () => {
   }
 
   function play<T>(session: PlayedSession, work: (scope: AdapterScope) => Promise<T>, timeoutMs = 1_000): Promise<T> {
-    const deadline = new Deadline(timeoutMs);
+    const deadline = new Deadline({ timeoutMs });
     const client = { startSession: () => session } as unknown as MongoClient;
     const empty: CallResult = { rows: [], sets: [], affected: 0 };
     let running = 0;

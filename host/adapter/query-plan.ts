@@ -85,20 +85,23 @@ function columnsOf(view: View): ReadonlyMap<string, NamedValue> {
 
 function planWhere(columns: ReadonlyMap<string, NamedValue>, where: NonNullable<KeyedQuery['where']>): Condition[] {
   if (typeof where !== 'object' || where === null || Array.isArray(where)) throw refuse('where', 'must be an object');
-  return Object.entries(where)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .flatMap(([name, test]) => {
-      if (test === undefined) return [];
-      const column = columns.get(name);
-      if (column === undefined) throw refuse(`where.${fieldName(name)}`, 'is not a column of the view');
-      return planColumn(column, test);
-    });
+  const conditions: Condition[] = [];
+  for (const name of Object.keys(where).sort()) {
+    const test = where[name];
+    if (test === undefined) continue;
+    const column = columns.get(name);
+    if (column === undefined) throw refuse(`where.${fieldName(name)}`, 'is not a column of the view');
+    if (test === null || typeof test !== 'object') conditions.push(planComparison(column, 'eq', test));
+    else conditions.push(...planColumn(column, test));
+  }
+  return conditions;
 }
 
-function planColumn(column: NamedValue, test: Scalar | Comparison): Condition[] {
-  if (test === null || typeof test !== 'object') return [planComparison(column, 'eq', test)];
+function planColumn(column: NamedValue, test: Comparison): Condition[] {
   if (Array.isArray(test)) throw refuse(`where.${column.name}`, 'must be a value or an object of comparisons');
-  const entries = Object.entries(test as Record<string, Json | undefined>).filter(([, value]) => value !== undefined);
+  const entries = Object.entries(test as Readonly<Record<string, Json | undefined>>).filter(
+    ([, value]) => value !== undefined,
+  );
   if (entries.length === 0) throw refuse(`where.${column.name}`, 'compares with nothing');
   return entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([op, value]) => planComparison(column, op, value as Json));
 }

@@ -102,21 +102,30 @@ export class RequestContext implements TemplateContext {
 
   async call(alias: string, args: JsonObject = {}): Promise<CallResult> {
     const object = this.#object(alias);
-    return this.#returning(
-      this.#options.generation.adapter.call(object, this.#checkArgs(alias, args), this.#callOptions()),
-    );
+    const checked = this.#checkArgs(alias, args);
+    const options = this.#callOptions();
+    try {
+      return await this.#options.generation.adapter.call(object, checked, options);
+    } finally {
+      this.#entering();
+    }
   }
 
   async view(alias: string, query: ViewQuery = {}): Promise<Page> {
     const object = this.#object(alias);
     const keyed = this.#keyed(query);
-    const { generation, operation, scope } = this.#options;
-    if (!generation.sharedViews.has(alias) || !scope.mayShare) {
-      return this.#returning(generation.adapter.view(object, keyed, this.#callOptions()));
-    }
+    const options = this.#callOptions();
+    const { generation, scope } = this.#options;
     const begin = (timeoutMs: number): Promise<Page> =>
-      generation.adapter.view(object, keyed, { timeoutMs, mode: operation.mode });
-    return this.#returning(generation.sharedReads.read({ alias, query, scope, begin }));
+      generation.adapter.view(object, keyed, { timeoutMs, mode: options.mode });
+    const isShared = generation.sharedViews.has(alias) && scope.mayShare;
+    try {
+      return await (isShared
+        ? generation.sharedReads.read({ alias, query, scope, begin })
+        : generation.adapter.view(object, keyed, options));
+    } finally {
+      this.#entering();
+    }
   }
 
   async transaction<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T> {
@@ -187,12 +196,16 @@ export class RequestContext implements TemplateContext {
     return { timeoutMs: this.#options.scope.requireTime(), mode: this.#options.operation.mode };
   }
 
-  /** Template code goes on right after this promise settles. */
   async #returning<T>(promise: Promise<T>): Promise<T> {
     try {
       return await promise;
     } finally {
-      this.#options.host.entering(this.#options.generation);
+      this.#entering();
     }
+  }
+
+  /** Template code goes on right after the promise that it was given settles. */
+  #entering(): void {
+    this.#options.host.entering(this.#options.generation);
   }
 }

@@ -23,7 +23,7 @@ export class StallingProxy {
     const proxy = new StallingProxy(new URL(url), (server.address() as AddressInfo).port);
     server.on('connection', (near) => proxy.#join(near));
     t.after(() => {
-      for (const socket of [...proxy.#pairs].flat()) socket.destroy();
+      proxy.cut();
       server.close();
     });
     return proxy;
@@ -47,6 +47,11 @@ export class StallingProxy {
   stall(): void {
     this.#stalled = true;
     for (const socket of [...this.#pairs].flat()) socket.unpipe().pause();
+  }
+
+  /** Ends the connections that there are. */
+  cut(): void {
+    for (const socket of [...this.#pairs].flat()) socket.destroy();
   }
 
   resume(): void {

@@ -12,14 +12,16 @@ import type {
   StoreCapabilities,
   StoreStatus,
 } from '../contract.js';
+import { Deadline } from '../deadline.js';
 import { planQuery } from '../query-plan.js';
-import { bindBody, partsOf, runBody, toResult } from './calls.js';
+import { signalOf } from './call-signal.js';
+import { bindBody, runBody, toResult } from './calls.js';
 import { NO_CAPABILITIES, tryCapabilities } from './capabilities.js';
 import { nativeOf } from './catalogue.js';
 import { checkObject } from './check.js';
 import type { StoreClient } from './client.js';
 import { createClient } from './client.js';
-import { Deadline } from './deadline.js';
+
 import { describeObjects, listViews } from './describe.js';
 import { operationOf } from './operations.js';
 import type { Attempt } from './server-error.js';
@@ -53,12 +55,13 @@ class MongodbAdapter implements StoreAdapter {
   #capabilities: StoreCapabilities = NO_CAPABILITIES;
   #server = 'MongoDB';
   #closing: Promise<void> | undefined;
+  readonly #release = (): void => this.#slots.release();
 
   constructor(store: string, config: StoreConfig) {
     this.store = store;
     this.#config = config;
     this.#connection = createClient(store, config);
-    this.#slots = new Slots({ ...config, limit: config.poolSize });
+    this.#slots = new Slots(config);
   }
 
   async open(): Promise<void> {
@@ -68,8 +71,8 @@ class MongodbAdapter implements StoreAdapter {
       {
         attempt: READ,
         run: async (deadline) => {
-          const build = await db.command({ buildInfo: 1 }, { signal: deadline.signal });
-          const views = await listViews(db, deadline.signal);
+          const build = await db.command({ buildInfo: 1 }, { signal: signalOf(deadline) });
+          const views = await listViews(db, signalOf(deadline));
           const rest = await tryCapabilities(client, db);
           return {
             server: `MongoDB ${String(build['version'])}`,
@@ -151,19 +154,9 @@ class MongodbAdapter implements StoreAdapter {
 
   #prepareView(object: NamedObject, query: KeyedQuery): Prepared<Page> {
     if (object.kind !== 'view') throw storeErrors.make('BEDS_STORE_OBJECT_CHANGED');
-    const native = nativeOf(object);
-    const plan = planQuery(object, query);
-    const own = partsOf(native)['pipeline']?.(new Map()) as readonly Record<string, unknown>[];
-    const read = prepareRead(object, plan, own);
-    return {
-      attempt: READ,
-      run: (deadline, session) =>
-        read(this.#connection.db.collection(native.on), {
-          signal: deadline.signal,
-          maxTimeMS: deadline.serverMs,
-          ...(session === undefined ? {} : { session }),
-        }),
-    };
+    const read = prepareRead(object, planQuery(object, query));
+    const { db } = this.#connection;
+    return { attempt: READ, run: (deadline, session) => read({ db, deadline, session }) };
   }
 
   #scopeOf({ session, deadline, mode }: ScopeOptions): AdapterScope {
@@ -184,22 +177,28 @@ class MongodbAdapter implements StoreAdapter {
   async #run<T>(options: Pick<CallOptions, 'timeoutMs' | 'signal'>, prepared: Prepared<T>): Promise<T> {
     if (this.#closing !== undefined) throw storeErrors.make('BEDS_STORE_CLOSED');
     const startedAt = performance.now();
-    const deadline = new Deadline(options.timeoutMs, options.signal);
+    const deadline = new Deadline(options);
     let sent = false;
     try {
-      const release = await this.#slots.acquire(deadline);
+      if (!this.#slots.take()) await this.#slots.wait(deadline);
       sent = true;
-      const running = this.#connection.connect().then(() => prepared.run(deadline));
       // What outlives its deadline still holds a connection: the slot stays taken until it ends.
-      running.then(release, release);
-      return await deadline.race(running);
+      return await deadline.race(this.#send(prepared, deadline), this.#release);
     } catch (error) {
-      if (error === deadline.signal.reason) throw this.#expired(startedAt, sent && prepared.attempt.write);
+      if (error === deadline.reason) {
+        if (sent) this.#slots.timedOut();
+        throw this.#expired(startedAt, sent && prepared.attempt.write);
+      }
       if (prepared.runsForeignCode === true && !(error instanceof MongoError)) throw error;
       throw toStoreError(error, prepared.attempt);
     } finally {
       deadline.end();
     }
+  }
+
+  #send<T>(prepared: Prepared<T>, deadline: Deadline): Promise<T> {
+    if (this.#connection.isConnected()) return prepared.run(deadline);
+    return this.#connection.connect().then(() => prepared.run(deadline));
   }
 
   /** Why the time ran out. What had no server from beginning to end was not done. */

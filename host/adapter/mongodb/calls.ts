@@ -6,11 +6,13 @@ import { bindValues } from '../bind-values.js';
 import type { NamedObject } from '../contract.js';
 import { ABSENT } from './body.js';
 import type { NativeObject } from './catalogue.js';
+import { signalOf } from './call-signal.js';
 import type { CompiledBody } from './compile.js';
 import { compileBody } from './compile.js';
-import type { Deadline } from './deadline.js';
+import type { Deadline } from '../deadline.js';
 import { toRow } from './fields.js';
 import type { OperationName } from './operations.js';
+import { serverMs } from './server-time.js';
 import { toBson } from './values.js';
 
 /** Where and for how long an operation runs. */
@@ -74,8 +76,8 @@ export async function runBody(native: NativeObject, body: BoundBody, execution: 
   return runners[native.op]({
     collection: db.collection(native.on),
     body,
-    options: { ...options, maxTimeMS: deadline.serverMs, ...(session === undefined ? {} : { session }) },
-    signal: deadline.signal,
+    options: { ...options, maxTimeMS: serverMs(deadline), ...(session === undefined ? {} : { session }) },
+    deadline,
   });
 }
 
@@ -83,8 +85,7 @@ interface Run {
   readonly collection: Collection;
   readonly body: BoundBody;
   readonly options: Readonly<Record<string, unknown>>;
-  /** Reads only: the driver takes none for writes. */
-  readonly signal: AbortSignal;
+  readonly deadline: Deadline;
 }
 
 const all = async (cursor: AbstractCursor<Document>): Promise<Outcome> => ({
@@ -100,11 +101,12 @@ const found = (document: Document | null): Outcome => ({
 const filterOf = (body: BoundBody): Document => body['filter'] as Document;
 
 const runners: Readonly<Record<OperationName, (run: Run) => Promise<Outcome>>> = {
-  aggregate: ({ collection, body, options, signal }) =>
-    all(collection.aggregate(body['pipeline'] as Document[], { ...options, signal })),
-  find: ({ collection, body, options, signal }) => all(collection.find(filterOf(body), { ...options, signal })),
-  count: async ({ collection, body, options, signal }) => ({
-    documents: [{ count: await collection.countDocuments(filterOf(body), { ...options, signal }) }],
+  aggregate: ({ collection, body, options, deadline }) =>
+    all(collection.aggregate(body['pipeline'] as Document[], { ...options, signal: signalOf(deadline) })),
+  find: ({ collection, body, options, deadline }) =>
+    all(collection.find(filterOf(body), { ...options, signal: signalOf(deadline) })),
+  count: async ({ collection, body, options, deadline }) => ({
+    documents: [{ count: await collection.countDocuments(filterOf(body), { ...options, signal: signalOf(deadline) }) }],
     affected: 0,
   }),
   insertOne: async ({ collection, body, options }) => {

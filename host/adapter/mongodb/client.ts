@@ -15,6 +15,8 @@ export interface StoreClient {
   readonly db: Db;
   /** Connects if that never succeeded before; afterwards the driver itself comes back to a server that was gone. */
   connect(): Promise<void>;
+  /** Whether `connect` has nothing to do. */
+  isConnected(): boolean;
   /** Milliseconds of performance.now() since when there is no usable server; undefined while there is one. */
   downSince(): number | undefined;
   /** Connections that are open, used or not; those of the driver's monitor not counted. */
@@ -41,7 +43,14 @@ export function createClient(store: string, config: StoreConfig): StoreClient {
   let connections = 0;
   client.on('connectionCreated', () => (connections += 1));
   client.on('connectionClosed', () => (connections -= 1));
-  return { client, db, connect, downSince: () => downSince, connections: () => connections };
+  return {
+    client,
+    db,
+    connect,
+    isConnected: () => connected,
+    downSince: () => downSince,
+    connections: () => connections,
+  };
 }
 
 function parse(store: string, config: StoreConfig): MongoClient {

@@ -1,9 +1,11 @@
 import type { Db, Document } from 'mongodb';
 import { MongoServerError } from 'mongodb';
 import type { NamedObject } from '../contract.js';
+import { signalOf } from './call-signal.js';
 import { CATALOGUE, parseEntry } from './catalogue.js';
-import type { Deadline } from './deadline.js';
+import type { Deadline } from '../deadline.js';
 import { readPrivileges } from './privileges.js';
+import { serverMs } from './server-time.js';
 
 const UNAUTHORIZED = 13;
 
@@ -13,7 +15,7 @@ export async function describeObjects(
   names: readonly string[],
   deadline: Deadline,
 ): Promise<ReadonlyMap<string, NamedObject>> {
-  const limits = { signal: deadline.signal, maxTimeMS: deadline.serverMs };
+  const limits = { signal: signalOf(deadline), maxTimeMS: serverMs(deadline) };
   const entries = await unlessDenied<Document[]>(
     db
       .collection<{ readonly _id: string }>(CATALOGUE)
@@ -22,7 +24,7 @@ export async function describeObjects(
     [],
   );
   if (entries.length === 0) return new Map();
-  const [views, may] = await Promise.all([listViews(db, deadline.signal), readPrivileges(db)]);
+  const [views, may] = await Promise.all([listViews(db, signalOf(deadline)), readPrivileges(db)]);
   return new Map(
     entries.map((entry) => {
       const object = parseEntry(entry, { views, may });

@@ -45,7 +45,7 @@ export function parseValues(node: unknown, at: Place, problems: string[]): reado
 }
 
 function parseValue(name: string, spec: unknown, at: Place): ParsedValue | string {
-  if (!NAME.test(name)) return 'is not a name of letters, digits and _';
+  if (!NAME.test(name) || name === '__proto__') return 'is not a name of letters, digits and _';
   const long = typeof spec === 'string' ? longForm(spec) : spec;
   if (!isDocument(long)) return 'must be a type or a document with a type';
   const keys: readonly string[] = at === 'args' && typeof spec !== 'string' ? KEYS.args : [...KEYS[at], 'optional'];

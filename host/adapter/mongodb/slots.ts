@@ -1,48 +1,64 @@
 import { storeErrors } from '../../errors/store.js';
-import type { Deadline } from './deadline.js';
+import { AdaptiveLimit } from '../adaptive-limit.js';
+import type { StoreStatus } from '../contract.js';
+import type { Deadline } from '../deadline.js';
+import { type LineLimits, WaitingLine } from '../waiting-line.js';
 
-interface Waiter {
-  grant(): void;
+export interface SlotLimits extends LineLimits {
+  readonly poolSize: number;
 }
 
-export interface SlotLimits {
-  readonly limit: number;
-  readonly queueLimit: number;
-  readonly acquireTimeoutMs: number;
-}
+const inVain = (): Error => storeErrors.make('BEDS_STORE_OVERLOADED', 'No database connection became free in time.');
 
 /**
- * As many operations at once as the pool has connections, the rest in a bounded queue. The driver's own queue has no
+ * At most as many operations at once as the pool has connections, the rest in a bounded queue. The driver's own queue has no
  * bound, only a time: https://www.mongodb.com/docs/drivers/node/current/connect/connection-options/connection-pools/
  */
 export class Slots {
-  readonly #limits: SlotLimits;
-  readonly #waiters = new Set<Waiter>();
+  readonly #limit: AdaptiveLimit;
+  readonly #line: WaitingLine<void>;
   readonly #idleListeners = new Set<() => void>();
   #inUse = 0;
 
   constructor(limits: SlotLimits) {
-    this.#limits = limits;
+    const line = new WaitingLine<void>(limits);
+    this.#line = line;
+    this.#limit = new AdaptiveLimit(limits.poolSize, line, () => this.#serve());
   }
 
-  get counts(): { readonly inUse: number; readonly waiting: number; readonly limit: number } {
-    return { inUse: this.#inUse, waiting: this.#waiters.size, limit: this.#limits.limit };
+  get counts(): Omit<StoreStatus['connections'], 'idle'> {
+    const { current, most } = this.#limit;
+    return { inUse: this.#inUse, waiting: this.#line.size, limit: current, most };
   }
 
-  /** Waits for a slot; call what it gives once, when the operation has really ended. BEDS_STORE_OVERLOADED or _TIMEOUT. */
-  async acquire(deadline: Deadline): Promise<() => void> {
-    if (this.#inUse < this.#limits.limit && this.#waiters.size === 0) {
-      this.#inUse += 1;
-    } else {
-      if (this.#waiters.size >= this.#limits.queueLimit) throw storeErrors.make('BEDS_STORE_OVERLOADED');
-      await this.#wait(deadline);
-    }
-    let held = true;
-    return () => {
-      if (!held) return;
-      held = false;
-      this.#release();
-    };
+  /** Takes a slot that is free; false where one has to be waited for. */
+  take(): boolean {
+    if (this.#inUse >= this.#limit.current) return false;
+    this.#inUse += 1;
+    return true;
+  }
+
+  /** BEDS_STORE_OVERLOADED or the deadline's reason. */
+  wait(deadline: Deadline): Promise<void> {
+    this.#limit.watch();
+    return this.#line.wait(deadline, inVain);
+  }
+
+  /** Its operation takes too long. */
+  timedOut(): void {
+    this.#limit.timedOut();
+  }
+
+  /** Once for each slot, when its operation has really ended. */
+  release(): void {
+    this.#limit.ended();
+    this.#inUse -= 1;
+    this.#serve();
+    if (this.#inUse === 0) for (const listener of this.#idleListeners) listener();
+  }
+
+  #serve(): void {
+    while (this.#inUse < this.#limit.current && this.#line.serve()) this.#inUse += 1;
   }
 
   /** Resolves when nothing runs, or after `timeoutMs`. */
@@ -57,43 +73,5 @@ export class Slots {
       const timer = setTimeout(done, timeoutMs);
       this.#idleListeners.add(done);
     });
-  }
-
-  #wait(deadline: Deadline): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const leave = (): void => {
-        clearTimeout(timer);
-        deadline.signal.removeEventListener('abort', expired);
-        this.#waiters.delete(waiter);
-      };
-      const expired = (): void => {
-        leave();
-        reject(deadline.signal.reason as Error);
-      };
-      const waiter: Waiter = {
-        grant: () => {
-          leave();
-          resolve();
-        },
-      };
-      const timer = setTimeout(() => {
-        leave();
-        reject(storeErrors.make('BEDS_STORE_OVERLOADED', 'No database connection became free in time.'));
-      }, this.#limits.acquireTimeoutMs);
-      this.#waiters.add(waiter);
-      if (deadline.signal.aborted) expired();
-      else deadline.signal.addEventListener('abort', expired, { once: true });
-    });
-  }
-
-  #release(): void {
-    const [next] = this.#waiters;
-    // The slot goes from hand to hand: a newcomer cannot slip in between.
-    if (next !== undefined) {
-      next.grant();
-      return;
-    }
-    this.#inUse -= 1;
-    if (this.#inUse === 0) for (const listener of this.#idleListeners) listener();
   }
 }

@@ -4,8 +4,9 @@ import { MongoError, WriteConcern } from 'mongodb';
 import type { BedsError } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import type { AdapterScope } from '../contract.js';
-import type { Deadline } from './deadline.js';
+import type { Deadline } from '../deadline.js';
 import { toStoreError } from './server-error.js';
+import { serverMs } from './server-time.js';
 
 const ROLLBACK_TIMEOUT_MS = 2_000;
 const COMMIT_AGAIN_MS = 50;
@@ -34,7 +35,7 @@ export async function runTransaction<T>(options: TransactionOptions<T>): Promise
       readConcern: { level: 'snapshot' },
       writeConcern: new WriteConcern('majority'),
       readPreference: 'primary',
-      maxCommitTimeMS: deadline.serverMs,
+      maxCommitTimeMS: serverMs(deadline),
     });
     const queue = new ScopeQueue(scopeOf(session));
     try {
@@ -95,7 +96,7 @@ async function commit(session: ClientSession, deadline: Deadline): Promise<void>
       return;
     } catch (error) {
       const unknown = error instanceof MongoError && error.hasErrorLabel('UnknownTransactionCommitResult');
-      if (deadline.signal.aborted) throw storeErrors.make('BEDS_STORE_INDETERMINATE');
+      if (deadline.reason !== undefined) throw storeErrors.make('BEDS_STORE_INDETERMINATE');
       // Committing twice is safe: the server knows the transaction by its number.
       if (!unknown) throw toStoreError(error, UNCOMMITTED);
       await wait(COMMIT_AGAIN_MS);

@@ -1,50 +1,124 @@
-import type { Collection } from 'mongodb';
+import type { Document } from 'mongodb';
 import type { Json, Page } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
-import type { NamedObject } from '../contract.js';
+import type { NamedObject, NamedValue } from '../contract.js';
 import type { Condition, QueryPlan } from '../query-plan.js';
+import { signalOf } from './call-signal.js';
+import { partsOf } from './calls.js';
+import type { Execution } from './calls.js';
 import { nativeOf, type NativeObject } from './catalogue.js';
 import type { Field } from './fields.js';
+import { firstBatch } from './first-batch.js';
 import { quotePattern } from './pattern.js';
+import { serverMs } from './server-time.js';
 import { toBson, toColumn } from './values.js';
 
 type View = Extract<NamedObject, { kind: 'view' }>;
 type Stage = Record<string, unknown>;
 
-/** Reads one page. `limits` are what the driver takes with every operation. */
-export type PageReader = (collection: Collection, limits: Readonly<Record<string, unknown>>) => Promise<Page>;
+/** What is the same for all reads of a view. */
+interface Shape {
+  readonly columns: readonly Column[];
+  readonly projection: Stage;
+  /** Stages of the view itself. */
+  readonly own: readonly Stage[];
+  /**
+   * A view without stages of its own is a plain query, which servers answer with less work. n.b. a path into a document
+   * means something else in the projection of a query than in a pipeline.
+   */
+  readonly isPlain: boolean;
+}
 
-/** The structured query, ready to be sent; `own` are the stages of the view itself. */
-export function prepareRead(view: View, plan: QueryPlan, own: readonly Stage[]): PageReader {
+interface Column extends Pick<NamedValue, 'name' | 'type'> {
+  /** What it is called in the documents that the server gives. */
+  readonly as: string;
+}
+
+const shapes = new WeakMap<View, Shape>();
+
+function shapeOf(view: View): Shape {
+  const known = shapes.get(view);
+  if (known !== undefined) return known;
   const native = nativeOf(view);
+  const own = partsOf(native)['pipeline']?.(new Map()) as readonly Stage[];
+  const fields = view.columns.map(({ name, type }) => ({ name, type, from: fieldOf(native, name).from }));
+  const isPlain = own.length === 0 && fields.every(({ from }) => !from.includes('.'));
+  const shape: Shape = {
+    own,
+    isPlain,
+    columns: fields.map(({ name, type, from }) => ({ name, type, as: isPlain ? from : name })),
+    // n.b. the server gives _id unless it is told not to.
+    projection: Object.fromEntries([
+      ['_id', 0],
+      ...fields.map(({ name, from }): [string, unknown] => (isPlain ? [from, 1] : [name, `$${from}`])),
+    ]),
+  };
+  shapes.set(view, shape);
+  return shape;
+}
+
+/** The structured query, checked and translated, ready to be sent. */
+export function prepareRead(view: View, plan: QueryPlan): (execution: Execution) => Promise<Page> {
+  const native = nativeOf(view);
+  const shape = shapeOf(view);
   const filter = filterOf(native, plan);
   const sort: Record<string, 1 | -1> = {};
   for (const { column, direction } of plan.order) {
     sort[fieldOf(native, column.name).from] = direction === 'asc' ? 1 : -1;
   }
   const limit = plan.limit + 1;
-  const columns = view.columns.map(({ name }) => [name, fieldOf(native, name).from] as const);
-  // A view without stages of its own is a plain query, which servers answer with less work. n.b. a path into a document
-  // means something else in the projection of a query than in a pipeline.
-  if (own.length === 0 && columns.every(([, from]) => !from.includes('.'))) {
-    const projection = { _id: 0, ...Object.fromEntries(columns.map(([, from]) => [from, 1])) };
-    const fields = new Map(columns);
-    return async (collection, limits) => {
-      const options = { ...limits, sort, limit, projection, batchSize: limit };
-      return toPage(view, plan, { documents: await collection.find(filter, options).toArray(), fields });
-    };
-  }
-  const pipeline = [
-    ...own,
-    ...(Object.keys(filter).length === 0 ? [] : [{ $match: filter }]),
-    { $sort: sort },
-    { $limit: limit },
-    { $project: { _id: 0, ...Object.fromEntries(columns.map(([name, from]) => [name, `$${from}`])) } },
-  ];
-  return async (collection, limits) => {
-    const options = { ...limits, batchSize: limit };
-    return toPage(view, plan, { documents: await collection.aggregate(pipeline, options).toArray() });
+  const read = shape.isPlain
+    ? readPlain({ on: native.on, filter, sort, limit, projection: shape.projection })
+    : readStages(
+        native.on,
+        [
+          ...shape.own,
+          ...(Object.keys(filter).length === 0 ? [] : [{ $match: filter }]),
+          { $sort: sort },
+          { $limit: limit },
+          { $project: shape.projection },
+        ],
+        limit,
+      );
+  return async (execution) => toPage(shape.columns, plan, await read(execution));
+}
+
+type Read = (execution: Execution) => Promise<readonly Document[]>;
+
+interface PlainQuery {
+  readonly on: string;
+  readonly filter: Stage;
+  readonly sort: Record<string, 1 | -1>;
+  readonly limit: number;
+  readonly projection: Stage;
+}
+
+function readPlain({ on, filter, sort, limit, projection }: PlainQuery): Read {
+  return async ({ db, deadline, session }) => {
+    if (session === undefined) {
+      // n.b. with a batch of `limit` documents servers leave the cursor open.
+      const command = { find: on, filter, sort, limit, projection, batchSize: limit + 1 };
+      const found = await firstBatch(db, command, deadline);
+      if (found !== undefined) return found;
+    }
+    const options = { sort, limit, projection, ...boundsOf({ db, deadline, session }, limit) };
+    return db.collection(on).find(filter, options).toArray();
   };
+}
+
+function readStages(on: string, pipeline: Stage[], limit: number): Read {
+  return async ({ db, deadline, session }) => {
+    if (session === undefined) {
+      const command = { aggregate: on, pipeline, cursor: { batchSize: limit + 1 } };
+      const found = await firstBatch(db, command, deadline);
+      if (found !== undefined) return found;
+    }
+    return db.collection(on).aggregate(pipeline, boundsOf({ db, deadline, session }, limit)).toArray();
+  };
+}
+
+function boundsOf({ deadline, session }: Execution, batchSize: number): Stage {
+  return { batchSize, signal: signalOf(deadline), maxTimeMS: serverMs(deadline), ...(session && { session }) };
 }
 
 function filterOf(native: NativeObject, plan: QueryPlan): Stage {
@@ -82,21 +156,13 @@ function fieldOf(native: NativeObject, column: string): Field {
   return field;
 }
 
-interface Found {
-  readonly documents: readonly Readonly<Record<string, unknown>>[];
-  /** What columns are called in the documents; absent: what they are called in the view. */
-  readonly fields?: ReadonlyMap<string, string>;
-}
-
 /** The documents as rows of the view, and the cursor when there are more of them than the page holds. */
-function toPage(view: View, plan: QueryPlan, { documents, fields }: Found): Page {
-  const rows = documents
-    .slice(0, plan.limit)
-    .map((document) =>
-      Object.fromEntries(
-        view.columns.map(({ name, type }) => [name, toColumn(document[fields?.get(name) ?? name], type)]),
-      ),
-    );
+function toPage(columns: readonly Column[], plan: QueryPlan, documents: readonly Document[]): Page {
+  const rows = documents.slice(0, plan.limit).map((document) => {
+    const row: Record<string, Json> = {};
+    for (const { name, type, as } of columns) row[name] = toColumn(document[as], type);
+    return row;
+  });
   const last = rows.at(-1);
   return documents.length > plan.limit && last !== undefined ? { rows, cursor: plan.cursorAfter(last) } : { rows };
 }

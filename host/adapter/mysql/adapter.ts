@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { isBedsError } from '@beds/sdk';
 import type { CallResult, JsonObject, ObjectManifest, Page } from '@beds/sdk';
 import type { StoreConfig } from '../../config/schema.js';
@@ -12,9 +13,9 @@ import type {
   StoreCapabilities,
   StoreStatus,
 } from '../contract.js';
+import { Deadline } from '../deadline.js';
 import { readCatalogue } from './catalogue.js';
 import { Connector } from './connector.js';
-import { Deadline } from './deadline.js';
 import { readEndpoint } from './driver.js';
 import type { DriverRow, Endpoint } from './driver.js';
 import { Killer } from './killer.js';
@@ -23,7 +24,9 @@ import { callWork, viewWork } from './run.js';
 import type { Work } from './run.js';
 import { sendAlone } from './send.js';
 import type { Progress } from './send.js';
+import type { Session } from './session.js';
 import { SessionRunner } from './session-runner.js';
+import type { SessionWork } from './session-runner.js';
 import { runTransaction } from './transaction.js';
 
 const MAX_ATTEMPTS = 4;
@@ -36,6 +39,8 @@ const UNKNOWN: StoreCapabilities = {
   nativeViews: false,
   accessControl: false,
 };
+
+type TimeLimits = Pick<CallOptions, 'timeoutMs' | 'signal'>;
 
 /** Serves a store on MySQL or MariaDB. Throws BEDS_STORE_URL_INVALID. */
 export function createMysqlAdapter(options: { readonly store: string; readonly config: StoreConfig }): StoreAdapter {
@@ -71,8 +76,8 @@ class MysqlAdapter implements StoreAdapter {
   }
 
   describe(names: readonly string[]): Promise<ReadonlyMap<string, NamedObject>> {
-    const deadline = new Deadline({ mode: 'read', timeoutMs: DESCRIBE_TIMEOUT_MS });
-    return this.#sessions.use(deadline, {
+    const work: SessionWork<ReadonlyMap<string, NamedObject>> = {
+      mode: 'read',
       progress: { mayHaveCommitted: false },
       run: (session) =>
         readCatalogue(
@@ -80,7 +85,8 @@ class MysqlAdapter implements StoreAdapter {
           this.#database,
           names,
         ),
-    });
+    };
+    return this.#within({ timeoutMs: DESCRIBE_TIMEOUT_MS }, (deadline) => this.#sessions.use(deadline, work));
   }
 
   check(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {
@@ -96,21 +102,19 @@ class MysqlAdapter implements StoreAdapter {
     ];
   }
 
-  async call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<CallResult> {
-    return this.#attempt(callWork(object, args), new Deadline(options));
+  call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<CallResult> {
+    return this.#attempt(() => callWork(object, args), options);
   }
 
-  async view(object: NamedObject, query: KeyedQuery, options: CallOptions): Promise<Page> {
-    return this.#attempt(viewWork(object, query), new Deadline(options));
+  view(object: NamedObject, query: KeyedQuery, options: CallOptions): Promise<Page> {
+    return this.#attempt(() => viewWork(object, query), options);
   }
 
   /** Not tried again after a deadlock: the work may have done what no database undoes. It is told BEDS_STORE_DEADLOCK. */
   transaction<T>(work: (scope: AdapterScope) => Promise<T>, options: CallOptions): Promise<T> {
     const progress: Progress = { mayHaveCommitted: false };
-    return this.#sessions.use(new Deadline(options), {
-      progress,
-      run: (session) => runTransaction(session, work, progress),
-    });
+    const run = (session: Session): Promise<T> => runTransaction(session, work, progress);
+    return this.#within(options, (deadline) => this.#sessions.use(deadline, { mode: options.mode, progress, run }));
   }
 
   status(): StoreStatus {
@@ -131,28 +135,38 @@ class MysqlAdapter implements StoreAdapter {
     this.#killer.close();
   }
 
+  async #within<T>(options: TimeLimits, work: (deadline: Deadline) => Promise<T>): Promise<T> {
+    const deadline = new Deadline(options);
+    try {
+      return await work(deadline);
+    } finally {
+      deadline.end();
+    }
+  }
+
+  async #attempt<T>(make: () => Work<T>, options: CallOptions): Promise<T> {
+    const work = make();
+    return this.#within(options, (deadline) => this.#repeat(work, options.mode, deadline));
+  }
+
   /** Runs a single call, again after a deadlock; a read also once more on another connection if its own was dead. */
-  async #attempt<T>(work: Work<T>, deadline: Deadline): Promise<T> {
+  async #repeat<T>(work: Work<T>, mode: CallOptions['mode'], deadline: Deadline): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.#once(work, deadline);
+        return await this.#once(work, mode, deadline);
       } catch (error) {
         const code = isBedsError(error) ? error.code : '';
-        const lostRead = code === 'BEDS_STORE_UNAVAILABLE' && deadline.mode === 'read' && attempt === 1;
+        const lostRead = code === 'BEDS_STORE_UNAVAILABLE' && mode === 'read' && attempt === 1;
         const gaveWay = code === 'BEDS_STORE_DEADLOCK' && attempt < MAX_ATTEMPTS;
         if (!lostRead && !gaveWay) throw error;
-        if (gaveWay) await deadline.pause(Math.random() * RETRY_PAUSE_MS * 2 ** attempt);
+        if (gaveWay) await delay(Math.min(Math.random() * RETRY_PAUSE_MS * 2 ** attempt, deadline.remainingMs()));
       }
     }
   }
 
-  #once<T>(work: Work<T>, deadline: Deadline): Promise<T> {
+  #once<T>(work: Work<T>, mode: CallOptions['mode'], deadline: Deadline): Promise<T> {
     const progress: Progress = { mayHaveCommitted: false };
-    const send = sendAlone({ kind: work.kind, mode: deadline.mode, progress });
-    return this.#sessions.use(deadline, {
-      progress,
-      args: work.args,
-      run: (session) => work.run(session, send),
-    });
+    const send = sendAlone({ kind: work.kind, mode, progress });
+    return this.#sessions.use(deadline, { mode, progress, args: work.args, run: (session) => work.run(session, send) });
   }
 }

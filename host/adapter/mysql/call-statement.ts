@@ -4,7 +4,7 @@ import { bindValues } from '../bind-values.js';
 import type { NamedObject } from '../contract.js';
 import { toDriver } from './bind.js';
 import { qualified } from './names.js';
-import type { Statement } from './view-statement.js';
+import type { Statement } from './statement.js';
 
 export type Routine = Extract<NamedObject, { args: unknown }>;
 
@@ -18,16 +18,23 @@ export function callStatement(routine: Routine, args: JsonObject): Statement {
     const { type } = routine.args[index] ?? { type: 'string' };
     return toDriver(value, type);
   });
-  return { sql: statementText(routine), values };
+  return { ...textsOf(routine), values };
 }
 
-const texts = new WeakMap<Routine, string>();
+type Texts = Required<Pick<Statement, 'sql' | 'block'>>;
 
-function statementText(routine: Routine): string {
+const texts = new WeakMap<Routine, Texts>();
+
+function textsOf(routine: Routine): Texts {
   const known = texts.get(routine);
   if (known !== undefined) return known;
   const call = `${qualified(routine)}(${routine.args.map(() => '?').join(', ')})`;
-  const text = routine.kind === 'function' ? `SELECT ${call} AS value` : `CALL ${call}`;
-  texts.set(routine, text);
-  return text;
+  const sql = routine.kind === 'function' ? `SELECT ${call} AS value` : `CALL ${call}`;
+  const block =
+    routine.kind === 'function'
+      ? `BEGIN NOT ATOMIC ${sql}; END`
+      : `BEGIN NOT ATOMIC START TRANSACTION; ${sql}; COMMIT; END`;
+  const both = { sql, block };
+  texts.set(routine, both);
+  return both;
 }

@@ -1,88 +1,47 @@
 import { storeErrors } from '../../errors/store.js';
 import type { CallOptions } from '../contract.js';
+import type { Deadline } from '../deadline.js';
 import type { Killer } from './killer.js';
+import type { Progress } from './send.js';
 import type { Session } from './session.js';
-
-const EXPIRED = Symbol('expired');
 
 /** How long a write may still answer after it was told to stop; then nobody knows whether it was committed. */
 const STOP_GRACE_MS = 500;
-
-/** When the work has to be over. */
-export class Deadline {
-  readonly mode: CallOptions['mode'];
-  readonly signal: AbortSignal | undefined;
-  readonly #expiresAt: number;
-
-  constructor({ timeoutMs, signal, mode }: CallOptions) {
-    this.mode = mode;
-    this.signal = signal;
-    this.#expiresAt = performance.now() + timeoutMs;
-  }
-
-  /** Milliseconds left, at least 1. Throws BEDS_STORE_TIMEOUT when none are, or the caller has given up. */
-  remainingMs(): number {
-    const left = this.#expiresAt - performance.now();
-    if (left <= 0 || this.signal?.aborted === true) throw storeErrors.make('BEDS_STORE_TIMEOUT');
-    return Math.max(1, left);
-  }
-
-  /** Waits a little, at most until the deadline. */
-  pause(ms: number): Promise<void> {
-    return new Promise((resolve) => setTimeout(resolve, Math.min(ms, this.remainingMs())));
-  }
-}
 
 export interface Bounded<T> {
   readonly session: Session;
   readonly killer: Killer;
   readonly deadline: Deadline;
-  /** Whether the session may have been told to commit. */
-  readonly mayHaveCommitted: () => boolean;
-  readonly run: () => Promise<T>;
+  readonly mode: CallOptions['mode'];
+  readonly progress: Progress;
+  readonly work: Promise<T>;
 }
 
 /**
- * Runs work on a session until the deadline or the caller's signal; then stops it in the server and gives the session
- * up. A read fails at once with BEDS_STORE_TIMEOUT. A write first waits for how it ended: done after all, stopped
- * (BEDS_STORE_TIMEOUT), or not known (BEDS_STORE_INDETERMINATE).
+ * Waits for work on a session until the deadline; then stops it in the server and gives the session up. A read fails at
+ * once with BEDS_STORE_TIMEOUT. A write first waits for how it ended: done after all, stopped (BEDS_STORE_TIMEOUT), or
+ * not known (BEDS_STORE_INDETERMINATE).
  */
 export async function withinDeadline<T>(bounded: Bounded<T>): Promise<T> {
-  const { session, killer, deadline, run } = bounded;
-  const { signal } = deadline;
-  let expire: (() => void) | undefined;
-  const expired = new Promise<typeof EXPIRED>((resolve) => (expire = () => resolve(EXPIRED)));
-  const timer = setTimeout(() => expire?.(), deadline.remainingMs());
-  const onAbort = (): void => expire?.();
-  signal?.addEventListener('abort', onAbort, { once: true });
+  const { session, killer, deadline, work } = bounded;
   try {
-    const work = run();
-    const outcome = await Promise.race([work, expired]);
-    if (outcome !== EXPIRED) return outcome;
+    return await deadline.race(work);
+  } catch (error) {
+    const { reason } = deadline;
+    if (reason === undefined || error !== reason) throw error;
     void killer.stop(session.connection.threadId);
-    return await settle(bounded, work);
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', onAbort);
+    return await settle(bounded, reason);
   }
 }
 
-async function settle<T>(bounded: Bounded<T>, work: Promise<T>): Promise<T> {
-  const { session, deadline, mayHaveCommitted } = bounded;
-  if (deadline.mode === 'read' || !mayHaveCommitted()) {
-    work.catch(() => undefined);
-    session.destroy();
-    throw storeErrors.make('BEDS_STORE_TIMEOUT');
-  }
+async function settle<T>({ session, mode, progress, work }: Bounded<T>, reason: Error): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  const grace = new Promise<typeof EXPIRED>((resolve) => {
-    timer = setTimeout(() => resolve(EXPIRED), STOP_GRACE_MS);
-  });
   try {
-    const outcome = await Promise.race([work, grace]);
-    if (outcome !== EXPIRED) return outcome;
-    work.catch(() => undefined);
-    throw storeErrors.make('BEDS_STORE_INDETERMINATE');
+    if (mode === 'read' || !progress.mayHaveCommitted) throw reason;
+    const grace = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(storeErrors.make('BEDS_STORE_INDETERMINATE')), STOP_GRACE_MS);
+    });
+    return await Promise.race([work, grace]);
   } finally {
     clearTimeout(timer);
     session.destroy();

@@ -1,8 +1,14 @@
 import type { NamedObject } from '../contract.js';
 
+const quoted = new WeakMap<{ readonly name: string }, string>();
+
 /** An identifier of the catalogue, for a statement. */
-export function quote({ name }: { readonly name: string }): string {
-  return `\`${name.replaceAll('`', '``')}\``;
+export function quote(named: { readonly name: string }): string {
+  const known = quoted.get(named);
+  if (known !== undefined) return known;
+  const text = `\`${named.name.replaceAll('`', '``')}\``;
+  quoted.set(named, text);
+  return text;
 }
 
 /** The object with its database, whatever database the session is in. */

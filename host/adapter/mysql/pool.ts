@@ -1,18 +1,14 @@
 import { storeErrors } from '../../errors/store.js';
+import { AdaptiveLimit } from '../adaptive-limit.js';
+import type { StoreStatus } from '../contract.js';
+import type { Deadline } from '../deadline.js';
+import { type LineLimits, WaitingLine } from '../waiting-line.js';
 import type { Connector } from './connector.js';
 import type { Session, SessionMode } from './session.js';
 
-export interface PoolOptions {
+export interface PoolOptions extends LineLimits {
   readonly connector: Connector;
   readonly poolSize: number;
-  readonly queueLimit: number;
-  readonly acquireTimeoutMs: number;
-}
-
-interface Waiter {
-  readonly mode: SessionMode;
-  readonly resolve: (session: Session) => void;
-  readonly reject: (error: Error) => void;
 }
 
 const RESET_TIMEOUT_MS = 1_000;
@@ -26,7 +22,8 @@ export class Pool {
   readonly #options: PoolOptions;
   readonly #idle: Session[] = [];
   readonly #all = new Set<Session>();
-  readonly #waiters = new Set<Waiter>();
+  readonly #line: WaitingLine<Session>;
+  readonly #limit: AdaptiveLimit;
   readonly #sweeper: NodeJS.Timeout;
   #connecting = 0;
   #closing: Promise<void> | undefined;
@@ -34,13 +31,19 @@ export class Pool {
 
   constructor(options: PoolOptions) {
     this.#options = options;
+    this.#line = new WaitingLine(options);
+    this.#limit = new AdaptiveLimit(options.poolSize, this.#line, () => this.#serve());
     this.#sweeper = setInterval(() => this.#resetIdle(), IDLE_CHECK_MS);
     this.#sweeper.unref();
   }
 
-  get counts(): { readonly inUse: number; readonly idle: number; readonly waiting: number; readonly limit: number } {
-    const idle = this.#idle.length;
-    return { inUse: this.#all.size - idle, idle, waiting: this.#waiters.size, limit: this.#options.poolSize };
+  get counts(): StoreStatus['connections'] {
+    const { current, most } = this.#limit;
+    return { inUse: this.#inUse, idle: this.#idle.length, waiting: this.#line.size, limit: current, most };
+  }
+
+  get #inUse(): number {
+    return this.#all.size - this.#idle.length;
   }
 
   /** Opens one connection, unless there is one. */
@@ -55,19 +58,36 @@ export class Pool {
     }
   }
 
-  /** A clean session, best one that was last used in this mode. BEDS_STORE_OVERLOADED, _TIMEOUT, _UNAVAILABLE, _CLOSED. */
-  async borrow(mode: SessionMode, timeoutMs: number): Promise<Session> {
+  /** A clean session, best one that was last used in this mode; undefined where one has to be waited for. */
+  take(mode: SessionMode): Session | undefined {
     if (this.#closing !== undefined) throw storeErrors.make('BEDS_STORE_CLOSED');
-    const session = this.#takeIdle(mode);
-    if (session !== undefined) return session;
-    if (this.#waiters.size >= this.#options.queueLimit) throw storeErrors.make('BEDS_STORE_OVERLOADED');
-    const wait = this.#wait(mode, timeoutMs);
+    if (this.#inUse >= this.#limit.current) return undefined;
+    const same = this.#idle.findLastIndex((session) => session.mode === mode);
+    if (same >= 0) return this.#idle.splice(same, 1)[0];
+    // Opening another keeps both kinds of sessions ready; at the limit a session changes its kind.
+    return this.#all.size + this.#connecting < this.#options.poolSize ? undefined : this.#idle.pop();
+  }
+
+  /** BEDS_STORE_OVERLOADED, _UNAVAILABLE, _CLOSED or the deadline's reason. */
+  wait(deadline: Deadline): Promise<Session> {
+    this.#limit.watch();
+    const session = this.#line.wait(deadline, this.#inVain);
     this.#grow();
-    return wait;
+    return session;
+  }
+
+  /** What runs in a session takes too long. */
+  timedOut(): void {
+    this.#limit.timedOut();
   }
 
   /** Takes the session back; the caller does not wait for its cleaning. */
   release(session: Session): void {
+    this.#limit.ended();
+    this.#takeBack(session);
+  }
+
+  #takeBack(session: Session): void {
     if (!session.alive || this.#closing !== undefined) {
       this.#drop(session);
       return;
@@ -88,46 +108,14 @@ export class Pool {
     return this.#closing;
   }
 
-  #takeIdle(mode: SessionMode): Session | undefined {
-    const same = this.#idle.findLastIndex((session) => session.mode === mode);
-    if (same >= 0) return this.#idle.splice(same, 1)[0];
-    // Opening another keeps both kinds of sessions ready; at the limit a session changes its kind.
-    return this.#all.size + this.#connecting < this.#options.poolSize ? undefined : this.#idle.pop();
-  }
+  readonly #inVain = (): Error =>
+    storeErrors.make(this.#all.size === 0 ? 'BEDS_STORE_UNAVAILABLE' : 'BEDS_STORE_OVERLOADED');
 
-  #wait(mode: SessionMode, timeoutMs: number): Promise<Session> {
-    const { acquireTimeoutMs } = this.#options;
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => {
-          this.#waiters.delete(waiter);
-          reject(this.#waitedInVain(timeoutMs < acquireTimeoutMs));
-        },
-        Math.min(timeoutMs, acquireTimeoutMs),
-      );
-      const waiter: Waiter = {
-        mode,
-        resolve: (session) => {
-          clearTimeout(timer);
-          resolve(session);
-        },
-        reject: (error) => {
-          clearTimeout(timer);
-          reject(error);
-        },
-      };
-      this.#waiters.add(waiter);
-    });
-  }
-
-  #waitedInVain(untilDeadline: boolean): Error {
-    if (untilDeadline) return storeErrors.make('BEDS_STORE_TIMEOUT');
-    return storeErrors.make(this.#all.size === 0 ? 'BEDS_STORE_UNAVAILABLE' : 'BEDS_STORE_OVERLOADED');
-  }
-
-  #grow(): void {
+  /** Opens another connection for those who wait; false where none is needed or allowed. */
+  #grow(): boolean {
     const { connector, poolSize } = this.#options;
-    if (this.#all.size + this.#connecting >= poolSize || this.#connecting >= this.#waiters.size) return;
+    if (this.#all.size + this.#connecting >= poolSize || this.#connecting >= this.#line.size) return false;
+    if (this.#inUse + this.#connecting >= this.#limit.current) return false;
     this.#connecting += 1;
     connector.open().then(
       (session) => {
@@ -137,10 +125,11 @@ export class Pool {
       (error: unknown) => {
         this.#connecting -= 1;
         // Whoever waits longest is told; the others' attempts are under way, or follow.
-        this.#nextWaiter()?.reject(error as Error);
+        this.#line.refuse(error as Error);
         this.#grow();
       },
     );
+    return true;
   }
 
   #adopt(session: Session): void {
@@ -167,21 +156,23 @@ export class Pool {
       return;
     }
     session.lastUsedAt = Date.now();
-    const waiter = this.#nextWaiter();
-    if (waiter === undefined) this.#idle.push(session);
-    else waiter.resolve(session);
+    if (this.#inUse > this.#limit.current || !this.#line.serve(session)) this.#idle.push(session);
   }
 
-  #nextWaiter(): Waiter | undefined {
-    const [waiter] = this.#waiters;
-    if (waiter !== undefined) this.#waiters.delete(waiter);
-    return waiter;
+  /** More may go than a moment ago. */
+  #serve(): void {
+    while (this.#line.size > 0 && this.#inUse < this.#limit.current) {
+      const session = this.#idle.pop();
+      if (session === undefined) break;
+      this.#line.serve(session);
+    }
+    while (this.#grow());
   }
 
   #drop(session: Session): void {
     session.destroy();
     this.#all.delete(session);
-    if (this.#closing === undefined) this.#grow();
+    if (this.#closing === undefined) this.#serve();
     else if (this.#all.size === this.#idle.length) this.#drained?.();
   }
 
@@ -204,14 +195,13 @@ export class Pool {
     for (const session of this.#idle.filter(({ used, lastUsedAt }) => used && lastUsedAt < before)) {
       this.#idle.splice(this.#idle.indexOf(session), 1);
       session.markDirty();
-      this.release(session);
+      this.#takeBack(session);
     }
   }
 
   async #close(timeoutMs: number): Promise<void> {
     clearInterval(this.#sweeper);
-    for (const waiter of this.#waiters) waiter.reject(storeErrors.make('BEDS_STORE_CLOSED'));
-    this.#waiters.clear();
+    this.#line.dismiss(storeErrors.make('BEDS_STORE_CLOSED'));
     if (this.#all.size > this.#idle.length) {
       const drained = new Promise<void>((resolve) => (this.#drained = resolve));
       let timer: NodeJS.Timeout | undefined;

@@ -7,10 +7,11 @@ import { callStatement } from './call-statement.js';
 import type { Routine } from './call-statement.js';
 import { callResult, convertRows, functionResult } from './rows.js';
 import type { Executed, Session } from './session.js';
+import type { Statement } from './statement.js';
 import { viewStatement } from './view-statement.js';
 
 /** How a CALL or SELECT is sent: alone, or as a transaction of its own. */
-export type Send = (session: Session, sql: string, values: readonly unknown[]) => Promise<Executed>;
+export type Send = (session: Session, statement: Statement) => Promise<Executed>;
 
 /** A checked piece of work, to be run on a session; making it throws what is wrong with the request. */
 export interface Work<T> {
@@ -22,12 +23,12 @@ export interface Work<T> {
 export function callWork(object: NamedObject, args: JsonObject): Work<CallResult> {
   if (object.kind === 'view') throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED', `${object.name} is a view: read it.`);
   const routine: Routine = object;
-  const { sql, values } = callStatement(routine, args);
+  const statement = callStatement(routine, args);
   return {
     kind: routine.kind,
     args: routine.args.map(({ name }) => name),
     run: async (session, send) => {
-      const result = callResult(await send(session, sql, values));
+      const result = callResult(await send(session, statement));
       if (routine.kind === 'procedure') return result;
       return functionResult(result, routine.native['returns'] as ValueType | undefined);
     },
@@ -39,12 +40,12 @@ export function viewWork(object: NamedObject, query: KeyedQuery): Work<Page> {
     throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED', `${object.name} is a ${object.kind}: call it.`);
   }
   const plan = planQuery(object, query);
-  const { sql, values } = viewStatement(object, plan);
+  const statement = viewStatement(object, plan);
   return {
     kind: 'view',
     args: [],
     run: async (session, send) => {
-      const { result, fields } = await send(session, sql, values);
+      const { result, fields } = await send(session, statement);
       const found = convertRows(result as DriverRow[], (fields ?? []) as readonly DriverField[]);
       const rows = found.slice(0, plan.limit);
       const last = rows.at(-1);

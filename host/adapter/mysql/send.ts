@@ -1,6 +1,7 @@
 import type { NamedObject } from '../contract.js';
 import type { Send } from './run.js';
 import type { Executed, Session, SessionMode } from './session.js';
+import type { Statement } from './statement.js';
 
 /** How far a transaction has come. */
 export interface Progress {
@@ -15,7 +16,7 @@ export interface Sending {
 }
 
 /** Sends a statement inside a transaction that is open already. */
-export function sendInside(session: Session, sql: string, values: readonly unknown[]): Promise<Executed> {
+export function sendInside(session: Session, { sql, values }: Statement): Promise<Executed> {
   return session.execute(sql, values);
 }
 
@@ -26,26 +27,22 @@ export function sendInside(session: Session, sql: string, values: readonly unkno
  * transaction anyway, READ ONLY by its session for reads.
  */
 export function sendAlone({ kind, mode, progress }: Sending): Send {
-  return async (session: Session, sql: string, values: readonly unknown[]): Promise<Executed> => {
+  if (kind === 'view') return sendInside;
+  return (session, statement) => {
     const { blocks } = session.profile;
-    if (kind === 'view') return session.execute(sql, values);
-    if (kind === 'function' || blocks || mode === 'read') {
-      progress.mayHaveCommitted = mode === 'write';
-      if (blocks) return session.execute(inBlock(kind, sql), values);
-      // Only a block's (or a CALL's) last answer tells whether the session was left changed.
-      if (kind === 'function') session.markDirty();
-      return session.execute(sql, values);
-    }
-    await session.text('START TRANSACTION');
-    const executed = await session.execute(sql, values);
-    progress.mayHaveCommitted = true;
-    await session.text('COMMIT');
-    return executed;
+    if (kind === 'procedure' && !blocks && mode === 'write') return sendInThree(session, statement, progress);
+    progress.mayHaveCommitted = mode === 'write';
+    if (blocks) return session.execute(statement.block ?? statement.sql, statement.values);
+    // Only a block's (or a CALL's) last answer tells whether the session was left changed.
+    if (kind === 'function') session.markDirty();
+    return session.execute(statement.sql, statement.values);
   };
 }
 
-function inBlock(kind: NamedObject['kind'], sql: string): string {
-  return kind === 'function'
-    ? `BEGIN NOT ATOMIC ${sql}; END`
-    : `BEGIN NOT ATOMIC START TRANSACTION; ${sql}; COMMIT; END`;
+async function sendInThree(session: Session, { sql, values }: Statement, progress: Progress): Promise<Executed> {
+  await session.text('START TRANSACTION');
+  const executed = await session.execute(sql, values);
+  progress.mayHaveCommitted = true;
+  await session.text('COMMIT');
+  return executed;
 }

@@ -1,7 +1,8 @@
 import { isBedsError } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
+import type { CallOptions } from '../contract.js';
+import type { Deadline } from '../deadline.js';
 import { withinDeadline } from './deadline.js';
-import type { Deadline } from './deadline.js';
 import type { Killer } from './killer.js';
 import type { Pool } from './pool.js';
 import type { Progress } from './send.js';
@@ -10,6 +11,7 @@ import type { Session } from './session.js';
 import { isConnectionLoss, toStoreError } from './store-error.js';
 
 export interface SessionWork<T> {
+  readonly mode: CallOptions['mode'];
   readonly progress: Progress;
   /** Names that an error may point at. */
   readonly args?: readonly string[];
@@ -26,22 +28,17 @@ export class SessionRunner {
     this.#killer = killer;
   }
 
-  async use<T>(deadline: Deadline, { progress, args, run }: SessionWork<T>): Promise<T> {
-    const { mode } = deadline;
-    const session = await this.#pool.borrow(mode, deadline.remainingMs());
+  async use<T>(deadline: Deadline, { mode, progress, args, run }: SessionWork<T>): Promise<T> {
+    const session = this.#pool.take(mode) ?? (await this.#pool.wait(deadline));
     try {
-      return await withinDeadline({
-        session,
-        killer: this.#killer,
-        deadline,
-        mayHaveCommitted: () => progress.mayHaveCommitted,
-        run: async () => {
-          await session.prepare(mode, deadline.remainingMs());
-          return run(session);
-        },
-      });
+      const remainingMs = deadline.remainingMs();
+      const work = session.isPrepared(mode, remainingMs)
+        ? run(session)
+        : session.prepare(mode, remainingMs).then(() => run(session));
+      return await withinDeadline({ session, killer: this.#killer, deadline, mode, progress, work });
     } catch (error) {
       const failure = toFailure(error, progress, args);
+      if (isBedsError(failure) && failure.code === 'BEDS_STORE_TIMEOUT') this.#pool.timedOut();
       // A failed write is rolled back before its caller learns of it: its locks are gone when the caller tries again.
       if (mode === 'write' && session.alive) await this.#pool.clean(session).catch(() => session.destroy());
       throw failure;

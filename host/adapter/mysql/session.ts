@@ -62,13 +62,12 @@ export class Session {
   }
 
   /**
-   * Makes the session read-only or not and bounds its statements, in at most one round trip and mostly none. With
+   * Makes the session read-only or not and bounds its statements, in one round trip; mostly it is so already. With
    * autocommit on, a session that is READ ONLY runs every single statement in a read-only transaction, so reads need no
    * START TRANSACTION. The bound matters: while a routine runs with its definer's rights the server holds its statement
    * to be the definer's, and refuses the runtime account's KILL.
    */
   async prepare(mode: SessionMode, timeoutMs: number): Promise<void> {
-    if (this.#mode === mode && this.#isBound(mode, timeoutMs)) return;
     const { readOnlyVariable, limitVariable, tracksState } = this.profile;
     const limitMs = roundUp(timeoutMs);
     const settings = [
@@ -82,17 +81,26 @@ export class Session {
     this.#limitMs = limitMs;
   }
 
+  /** Whether `prepare` has nothing to do. */
+  isPrepared(mode: SessionMode, timeoutMs: number): boolean {
+    if (this.#mode !== mode) return false;
+    const limitMs = this.#limitMs ?? 0;
+    return limitMs >= timeoutMs && limitMs <= timeoutMs + LIMIT_SLACK[mode](timeoutMs);
+  }
+
   /** Runs a prepared statement. Any error leaves the session dirty: a transaction may be open. */
-  async execute(sql: string, values: readonly unknown[]): Promise<Executed> {
+  execute(sql: string, values: readonly unknown[]): Promise<Executed> {
     this.#uses += 1;
-    const executed = await this.#answer<Executed>((resolve, reject) => {
+    return this.#answer((resolve, reject) => {
       this.connection.execute(sql, values, (error, result, fields) => {
-        if (error) reject(error);
-        else resolve({ result, fields });
+        if (error) {
+          reject(error);
+          return;
+        }
+        this.#noteState(result);
+        resolve({ result, fields });
       });
     });
-    this.#noteState(executed.result);
-    return executed;
   }
 
   /** Runs text of our own, without values. */
@@ -131,11 +139,6 @@ export class Session {
 
   markLost(): void {
     this.#alive = false;
-  }
-
-  #isBound(mode: SessionMode, timeoutMs: number): boolean {
-    const limitMs = this.#limitMs ?? 0;
-    return limitMs >= timeoutMs && limitMs <= timeoutMs + LIMIT_SLACK[mode](timeoutMs);
   }
 
   #answer<T>(send: (resolve: (value: T) => void, reject: (error: Error) => void) => void): Promise<T> {

@@ -3,11 +3,7 @@ import type { NamedObject, NamedValue } from '../contract.js';
 import type { Condition, QueryPlan } from '../query-plan.js';
 import { toDriver } from './bind.js';
 import { qualified, quote } from './names.js';
-
-export interface Statement {
-  readonly sql: string;
-  readonly values: readonly (string | number | boolean | null)[];
-}
+import type { Statement } from './statement.js';
 
 type View = Extract<NamedObject, { kind: 'view' }>;
 type Part = Statement;

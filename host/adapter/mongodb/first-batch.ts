@@ -1,0 +1,40 @@
+import { MongoError, MongoServerSelectionError } from 'mongodb';
+import type { Db, Document } from 'mongodb';
+import type { Deadline } from '../deadline.js';
+import { signalOf } from './call-signal.js';
+import { toStoreError } from './server-error.js';
+import { serverMs } from './server-time.js';
+
+/** The part of an answer that matters: https://www.mongodb.com/docs/manual/reference/command/find/#output */
+interface Answer {
+  readonly cursor: { readonly id: unknown; readonly firstBatch: Document[] };
+}
+
+/**
+ * All documents of a `find` or `aggregate` by the bare command, which takes the driver a third less time than a cursor.
+ * Undefined where only a cursor will do: the answer needs more than one message, or was lost and is to be asked for
+ * again, which the driver does for cursors only.
+ */
+export async function firstBatch(db: Db, command: Document, deadline: Deadline): Promise<Document[] | undefined> {
+  // n.b. `command` takes nothing over from the URL by itself.
+  const { readConcern, readPreference } = db;
+  if (readConcern !== undefined) command['readConcern'] = readConcern;
+  command['maxTimeMS'] = serverMs(deadline);
+  const signal = signalOf(deadline);
+  const options = readPreference?.mode === 'primary' ? { signal } : { signal, readPreference };
+  try {
+    const { cursor } = (await db.command(command, options)) as Answer;
+    if (cursor.id === 0) return cursor.firstBatch;
+    const kill = { killCursors: (command['find'] ?? command['aggregate']) as string, cursors: [cursor.id] };
+    db.command(kill).catch(() => undefined);
+    return undefined;
+  } catch (error) {
+    if (isWorthRepeating(error)) return undefined;
+    throw error;
+  }
+}
+
+function isWorthRepeating(error: unknown): boolean {
+  if (!(error instanceof MongoError) || error instanceof MongoServerSelectionError) return false;
+  return toStoreError(error, { write: false, many: false }).code === 'BEDS_STORE_UNAVAILABLE';
+}
