@@ -23,10 +23,9 @@ export async function makeClientProbe(): Promise<ClientProbe> {
   };
   const ids = Array.from({ length: BATCH }, (_, n) => `bench-${String(n)}`);
   const replies = Buffer.from(JSON.stringify(ids.map((id) => ({ v: 1, id, ok: true, data: PAYLOAD }))));
-  const publish = ({ properties, confirmed }: OutgoingMessage): boolean => {
+  const publish = ({ id }: OutgoingMessage): boolean => {
     queueMicrotask(() => {
-      confirmed(true);
-      pipeline.reply(replies, properties.correlationId);
+      pipeline.reply(replies, id);
     });
     return true;
   };

@@ -12,6 +12,8 @@ import { installPeers, PEERS } from './peers.js';
 import type { EchoPlace } from './serve-echo.js';
 
 export const BARE = 'bare amqplib';
+/** With the exchange, the connections and the confirmations that BEDS' promises rest on, and nothing else of it. */
+export const PROMISED = 'bare amqplib, as safe';
 
 /** Titles of the ways to ask a host. */
 export const BEDS_TITLES: Readonly<Record<BedsCaller, string>> = {
@@ -98,7 +100,11 @@ export async function startEchoContenders(bed: Bed): Promise<readonly EchoConten
   }
   const why = await installPeers(bed);
   if (why !== undefined) bed.leave('peers', why);
-  const others = [{ title: BARE, program: 'bare-echo' }, ...(why === undefined ? PEERS : [])];
+  const bare = [
+    { title: BARE, program: 'bare-echo' },
+    { title: PROMISED, program: 'bare-echo', args: ['promised'] },
+  ];
+  const others: readonly Other[] = [...bare, ...(why === undefined ? PEERS : [])];
   for (const other of others) {
     const contender = await startOther(bed, other, { url: rabbitmq.url, prefetch: host.prefetch });
     if (contender !== undefined) contenders.push(contender);
@@ -109,23 +115,24 @@ export async function startEchoContenders(bed: Bed): Promise<readonly EchoConten
 interface Other {
   readonly title: string;
   readonly program: string;
+  readonly args?: readonly string[];
 }
 
 /** A peer that does not start is left out with its reason; the bare client must start. */
 async function startOther(
   bed: Bed,
-  { title, program }: Other,
+  { title, program, args = [] }: Other,
   at: Omit<EchoPlace, 'name'>,
 ): Promise<EchoContender | undefined> {
   const place: EchoPlace = { ...at, name: `bench-${program}-${randomBytes(4).toString('hex')}` };
-  const server = start(bed, { program, part: 'server' });
-  const client = start(bed, { program, part: 'client' });
+  const server = start(bed, { program, part: `server${args.join('')}`, args });
+  const client = start(bed, { program, part: `client${args.join('')}`, args });
   try {
     await server.call('serve', place);
     await client.call('connect', place);
     return new EchoContender(title, { servers: [server], client });
   } catch (error) {
-    if (title === BARE) throw error;
+    if (title === BARE || title === PROMISED) throw error;
     bed.leave(title, error instanceof Error ? error.message : String(error));
     return undefined;
   }

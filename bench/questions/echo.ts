@@ -1,4 +1,11 @@
-import { BARE, BEDS_TITLES, type EchoContender, type EchoSample, startEchoContenders } from '../bed/echo-contenders.js';
+import {
+  BARE,
+  BEDS_TITLES,
+  PROMISED,
+  type EchoContender,
+  type EchoSample,
+  startEchoContenders,
+} from '../bed/echo-contenders.js';
 import type { Question, Row, Target } from '../contract.js';
 import { pairOf, takeTurns, type Turns } from '../measure/take-turns.js';
 import { toRow } from '../measure/to-row.js';
@@ -32,7 +39,9 @@ export const echoQuestion: Question = {
   longestMs: 420_000,
   run: async (bed) => {
     const contenders = await startEchoContenders(bed);
-    const peers = contenders.map(({ title }) => title).filter((title) => !isBeds(title) && title !== BARE);
+    const peers = contenders
+      .map(({ title }) => title)
+      .filter((title) => !isBeds(title) && title !== BARE && title !== PROMISED);
     bed.say('everybody warms up');
     const warmUp = { ...bed.effort, rounds: 0, sliceMs: bed.effort.sliceMs * WARM_UP_SLICES };
     await takeTurns(new Map(contenders.map((each) => [each.title, each.with(WARM_UP_IN_FLIGHT)])), {
@@ -60,6 +69,9 @@ function isBeds(title: EchoContender['title']): boolean {
 function compare(turns: Turns<EchoSample>, inFlight: number, peers: readonly string[]): readonly Row[] {
   const pairs = [
     [BEDS_TITLES.plain, BARE],
+    [BEDS_TITLES.plain, PROMISED],
+    [BEDS_TITLES.default, PROMISED],
+    [PROMISED, BARE],
     ...[BEDS_TITLES.unbatched, BEDS_TITLES.default].flatMap((subject) =>
       [BARE, ...peers].map((against) => [subject, against] as const),
     ),

@@ -1,6 +1,6 @@
+import { joinWrites } from '@beds/sdk/client';
 import type { ChannelModel } from 'amqplib';
 import { requireGuarded } from './header-guard.js';
-import { joinWrites } from './joined-writes.js';
 
 const amqplib = requireGuarded();
 

@@ -156,8 +156,11 @@ export class RequestPath implements ContextHost {
       send: (text, expiresAtMs, onSent) => this.#send(delivery, { address, text, expiresAtMs }, onSent),
       onSettled: (verdict) => delivery.settle(verdict),
     });
-    requests.forEach((request, place) => {
-      this.#answer({ request, delivery, receivedAtMs, onAnswer: (answer) => replies.add(place, answer) });
+    // n.b. messages that were read together get a turn each, so that the first is answered before the last is begun.
+    setImmediate(() => {
+      requests.forEach((request, place) => {
+        this.#answer({ request, delivery, receivedAtMs, onAnswer: (answer) => replies.add(place, answer) });
+      });
     });
   }
 

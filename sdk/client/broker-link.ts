@@ -8,6 +8,7 @@ import {
   type Options,
 } from 'amqplib';
 import { clientErrors } from './client-errors.js';
+import { joinWrites } from './joined-writes.js';
 
 /** RabbitMQ's pseudo queue; replies come back on the channel that consumes it. https://www.rabbitmq.com/docs/direct-reply-to */
 const REPLY_QUEUE = 'amq.rabbitmq.reply-to';
@@ -43,11 +44,14 @@ export interface BrokerLinkEvents {
 }
 
 export interface OutgoingMessage {
+  readonly id: string;
   readonly routingKey: string;
   /** Of a read it is not asked whether RabbitMQ has it: who waits for the answer learns that. */
   readonly isRead: boolean;
+  readonly isBatch: boolean;
   readonly body: Buffer;
-  readonly properties: Options.Publish;
+  /** RabbitMQ drops it when it waited so long. */
+  readonly expirationMs: number;
   /** RabbitMQ has taken (`true`) or refused (`false`) a write. Never called where the link was lost before. */
   readonly confirmed: (accepted: boolean) => void;
 }
@@ -135,11 +139,21 @@ export class BrokerLink {
   }
 
   /** Whether the message was handed over. */
-  publish({ routingKey, isRead, body, properties, confirmed }: OutgoingMessage): boolean {
+  publish({ id, routingKey, isRead, isBatch, body, expirationMs, confirmed }: OutgoingMessage): boolean {
     const channels = this.#channels;
     if (channels === undefined) return false;
     const { exchange } = this.#options;
-    const options = { ...properties, mandatory: true, replyTo: REPLY_QUEUE };
+    const options: Options.Publish = {
+      contentType: 'application/json',
+      // n.b. of a batch it says that the replies may come in several messages: host/PROTOCOL.md.
+      type: isBatch ? 'beds.batch' : 'beds.request',
+      messageId: id,
+      correlationId: id,
+      persistent: !isRead,
+      expiration: String(expirationMs),
+      mandatory: true,
+      replyTo: REPLY_QUEUE,
+    };
     try {
       if (isRead) channels.reads.publish(exchange, routingKey, body, options);
       else
@@ -211,6 +225,7 @@ export class BrokerLink {
       timeout: connectTimeoutMs,
       clientProperties: { connection_name: name },
     });
+    joinWrites(model);
     this.#model = model;
     let lose: Lose = () => undefined;
     const lost = new Promise<LinkLoss>((resolve) => {

@@ -180,16 +180,12 @@ export class RequestPipeline {
     let expirationMs = 0;
     for (const call of calls) expirationMs = Math.max(expirationMs, call.remainingMs(nowMs));
     const isHanded = this.#sink.publish({
-      ...{ routingKey, isRead, body: draft.body() },
-      properties: {
-        contentType: 'application/json',
-        // n.b. says that the replies may come in several messages: host/PROTOCOL.md.
-        type: calls.length === 1 ? 'beds.request' : 'beds.batch',
-        messageId: id,
-        correlationId: id,
-        persistent: !isRead,
-        expiration: String(expirationMs),
-      },
+      id,
+      routingKey,
+      isRead,
+      isBatch: calls.length > 1,
+      body: draft.body(),
+      expirationMs,
       confirmed: (accepted) => {
         message.isConfirmed = true;
         if (!accepted)

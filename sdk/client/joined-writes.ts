@@ -22,12 +22,15 @@ interface Connection {
 
 /** Frames of at least so many bytes are handed over as they are: copying them costs more than a system call. */
 const LARGE_BYTES = 16_384;
+/** So many are not held back to the end of the turn: whoever gets them can begin meanwhile. */
+const ENOUGH_BYTES = 16_384;
 
 /** The frames of a connection's channels, handed to the kernel together at the end of each turn of the event loop. */
 class JoinedWrites {
   readonly #out: Writable;
   readonly #held = new Set<Channel>();
   #frames: Buffer[] = [];
+  #bytes = 0;
   #isScheduled = false;
   #isBlocked = false;
 
@@ -40,10 +43,9 @@ class JoinedWrites {
     return {
       write: (frame) => {
         this.#frames.push(frame);
-        if (!this.#isScheduled) {
-          this.#isScheduled = true;
-          setImmediate(() => this.#flush());
-        }
+        this.#bytes += frame.length;
+        if (this.#bytes >= ENOUGH_BYTES) this.#flush();
+        else this.#schedule();
         if (this.#isBlocked) this.#held.add(channel);
         return !this.#isBlocked;
       },
@@ -51,11 +53,20 @@ class JoinedWrites {
     };
   }
 
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      this.#flush();
+    });
+  }
+
   #flush(): void {
-    this.#isScheduled = false;
-    if (this.#isBlocked) return;
+    if (this.#isBlocked || this.#bytes === 0) return;
     const frames = this.#frames;
     this.#frames = [];
+    this.#bytes = 0;
     // What a lost connection did not take is lost with it.
     if (!this.#out.writable) return;
     this.#out.cork();
