@@ -114,6 +114,17 @@ void describe('calls that travel in one message', () => {
     t.diagnostic(`the others took up to ${Math.max(...others).toFixed(0)} ms`);
   });
 
+  void it('are not failed by one that the gate refuses', async (t) => {
+    const host = await serveNotes(t);
+    const notes = (await host.connectClient()).domain('notes');
+    const wrong = notes.create({ text: 'x', constructor: 'hidden' });
+    const right = [1, 2, 3].map((n) => notes.create({ text: `note ${n}`, mark: `m${n}` }));
+    await assert.rejects(wrong, { code: 'BEDS_REQUEST_FORBIDDEN_KEY' });
+    await Promise.all(right);
+    const [rows] = await host.dba.query('SELECT mark FROM note ORDER BY mark');
+    assert.deepEqual(rows, [{ mark: 'm1' }, { mark: 'm2' }, { mark: 'm3' }]);
+  });
+
   void it('are answered at their own deadlines, and a write that is settled is not given back', async (t) => {
     const host = await serveNotes(t);
     const notes = (await host.connectClient()).domain('notes');

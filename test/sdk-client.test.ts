@@ -253,14 +253,23 @@ test('the replies to a batch may come in any order and in several messages', asy
   );
 });
 
-test('a batch that is refused as a whole fails each of its calls', async (t) => {
-  const error = { code: 'BEDS_REQUEST_MALFORMED', message: 'No.', retryable: false };
-  const host = await responder(t, ({ message }, reply) => {
-    reply({ v: 1, id: message.properties.correlationId as string, ok: false, error, by: { node: 'n', domain: '' } });
+test('of a batch that is refused as a whole each call is sent alone, once, and only the wrong one fails', async (t) => {
+  const error = { code: 'BEDS_REQUEST_FORBIDDEN_KEY', message: 'No.', retryable: false };
+  const host = await responder(t, (received, reply) => {
+    const { message, envelopes } = received;
+    if (envelopes.every(({ payload }) => payload?.['n'] !== 2)) echo(received, reply);
+    else
+      reply({ v: 1, id: message.properties.correlationId as string, ok: false, error, by: { node: 'n', domain: '' } });
   });
-  const cities = (await client(t, { exchange: host.exchange })).domain('cities');
+  const beds = await client(t, { exchange: host.exchange });
+  const cities = beds.domain('cities');
   const calls = [cities.create({ n: 1 }), cities.create({ n: 2 }), cities.create({ n: 3 })];
-  assert.deepEqual(await Promise.all(calls.map(code)), Array(3).fill('BEDS_REQUEST_MALFORMED'));
+  assert.deepEqual(await Promise.all(calls.map(code)), ['resolved', 'BEDS_REQUEST_FORBIDDEN_KEY', 'resolved']);
+  assert.deepEqual(
+    host.received.map(({ envelopes }) => envelopes.map(({ payload }) => payload?.['n'])),
+    [[1, 2, 3], [1], [2], [3]],
+  );
+  assert.equal(beds.pending, 0);
 });
 
 test('a domain that no queue takes is unroutable, at once', async (t) => {

@@ -107,8 +107,13 @@ export class RequestPath implements ContextHost {
 
   /** Takes a message; never throws, and settles the message exactly once. */
   handle(delivery: Delivery): void {
+    this.#guard(delivery, () => this.#serve(delivery));
+  }
+
+  /** Whatever goes wrong in the host itself costs one message, not the thread. */
+  #guard(delivery: Delivery, work: () => void): void {
     try {
-      this.#serve(delivery);
+      work();
     } catch (error) {
       publishFault({ where: 'request path', error });
       delivery.settle('reject');
@@ -158,8 +163,10 @@ export class RequestPath implements ContextHost {
     });
     // n.b. messages that were read together get a turn each, so that the first is answered before the last is begun.
     setImmediate(() => {
-      requests.forEach((request, place) => {
-        this.#answer({ request, delivery, receivedAtMs, onAnswer: (answer) => replies.add(place, answer) });
+      this.#guard(delivery, () => {
+        requests.forEach((request, place) => {
+          this.#answer({ request, delivery, receivedAtMs, onAnswer: (answer) => replies.add(place, answer) });
+        });
       });
     });
   }

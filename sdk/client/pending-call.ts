@@ -39,6 +39,8 @@ export class PendingCall {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
   isSettled = false;
+  /** It travels with no other: a message that it was in was refused. */
+  isAlone = false;
   /** Times it was handed to RabbitMQ. */
   sends = 0;
   message: SentMessage | undefined;

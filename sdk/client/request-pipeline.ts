@@ -160,6 +160,12 @@ export class RequestPipeline {
     for (const call of calls) {
       if (call.isSettled) continue;
       const text = call.encode(nowMs);
+      if (call.isAlone) {
+        const own = new Draft(this.#options);
+        own.add(call, text);
+        this.#send(routingKey, own, nowMs);
+        continue;
+      }
       if (!draft.takes(text)) {
         this.#send(routingKey, draft, nowMs);
         draft = new Draft(this.#options);
@@ -215,9 +221,21 @@ export class RequestPipeline {
     if (message === undefined || reply.ok || (reply.id !== correlationId && reply.id !== '')) return;
     for (const each of message.calls) {
       if (each.isSettled) continue;
-      this.#forget(each);
-      each.answer({ ...reply, id: each.request.id });
+      if (message.calls.length > 1) this.#sendAlone(each);
+      else {
+        this.#forget(each);
+        each.answer({ ...reply, id: each.request.id });
+      }
     }
+    this.#messages.delete(message.id);
+  }
+
+  /** Nothing of a message that is refused as a whole was run: each call learns by itself whether it was the one. */
+  #sendAlone(call: PendingCall): void {
+    call.message = undefined;
+    call.sends -= 1;
+    call.isAlone = true;
+    this.#enqueue(call);
   }
 
   #sweep(): void {

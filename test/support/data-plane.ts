@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Channel, ConsumeMessage } from 'amqplib';
+import type { ConsumeMessage } from 'amqplib';
 import { parseManifest, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk';
 import type { NamedObject, StoreAdapter } from '../../host/adapter/contract.js';
 import { Delivery } from '../../host/amqp/delivery.js';
@@ -98,5 +98,5 @@ function deliver(
   const properties = { contentType: 'application/json', correlationId, replyTo, headers: {} };
   const message = { content: Buffer.from(JSON.stringify(envelope)), fields, properties };
   const channel = { ack: () => undefined, nack: () => undefined, reject: () => undefined };
-  return new Delivery(channel as unknown as Channel, message as unknown as ConsumeMessage, () => undefined);
+  return new Delivery(channel, message as unknown as ConsumeMessage, () => undefined);
 }

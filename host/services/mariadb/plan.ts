@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LaunchPlan, ServerPlace } from '../contract.js';
 import { LOOPBACK } from '../free-port.js';
-import { writePrivateFile } from '../private-file.js';
+import { makePrivateFolder, writePrivateFile } from '../private-file.js';
 import { makeFirstData } from './first-data.js';
 import type { FirstData } from './first-data.js';
 import { probeMariadb } from './probe.js';
@@ -14,7 +14,9 @@ const MAX_SOCKET_PATH_BYTES = 100;
 export async function planMariadb(programs: FirstData['programs'], place: ServerPlace): Promise<LaunchPlan> {
   const [port = 0] = place.ports;
   const data = join(place.folder, 'data');
-  const base = baseOptions(programs);
+  // n.b. a server that starts deletes what it takes for leftovers in its temporary folder: the tables of another one that runs.
+  const temporary = makePrivateFolder(join(place.folder, 'tmp'));
+  const base = [...baseOptions(programs), `--tmpdir=${temporary}`];
   await makeFirstData({ programs, data, options: base });
   const startFile = join(place.folder, 'start.sql');
   writePrivateFile(startFile, startSql(place.password, programs.kind));
