@@ -1,10 +1,6 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
-import { ReadConcern, ReadPreference } from 'mongodb';
-import type { Db, Document } from 'mongodb';
-import { Deadline } from '../host/adapter/deadline.js';
-import { firstBatch } from '../host/adapter/mongodb/first-batch.js';
 import { mongodbStore, READ } from './support/mongodb-store.js';
 import { StallingProxy } from './support/stalling-proxy.js';
 
@@ -56,24 +52,4 @@ describe('reads of MongoDB', () => {
       assert.equal(adapter.status().connections.inUse, 0);
     });
   }
-
-  // The server here answers in one message, however long.
-  it('end a cursor that one message did not finish, and keep to what the URL asks for', async () => {
-    const sent: { readonly command: Document; readonly readPreference: unknown }[] = [];
-    const db = {
-      readConcern: new ReadConcern('majority'),
-      readPreference: ReadPreference.secondary,
-      command: async (command: Document, options?: { readonly readPreference?: unknown }) => {
-        sent.push({ command, readPreference: options?.readPreference });
-        return { cursor: { id: 5, firstBatch: [] } };
-      },
-    } as unknown as Db;
-    const deadline = new Deadline({ timeoutMs: 1_000 });
-    assert.equal(await firstBatch(db, { find: 'large' }, deadline), undefined);
-    deadline.end();
-    const [read, kill] = sent;
-    assert.deepEqual(read?.command['readConcern'], db.readConcern);
-    assert.equal(read?.readPreference, ReadPreference.secondary);
-    assert.deepEqual(kill?.command, { killCursors: 'large', cursors: [5] });
-  });
 });

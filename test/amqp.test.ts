@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ChannelModel } from 'amqplib';
+import type { ChannelModel, ConfirmChannel } from 'amqplib';
 import { Broker } from '../host/amqp/broker.js';
 import { AmqpConnection } from '../host/amqp/connection.js';
 import { connect } from '../host/amqp/driver.js';
@@ -239,6 +239,29 @@ void describe('the reply publisher', () => {
       seen.add(message.content.toString());
     }
     assert.equal(seen.size, 50);
+  });
+
+  void it('goes on with another channel when RabbitMQ closed the one it had', async (t) => {
+    const channel = await plainChannel(t);
+    const { queue } = await channel.assertQueue('', { exclusive: true });
+    const replies = new ReplyPublisher();
+    const channels: ConfirmChannel[] = [];
+    const connection = supervised(t, server.url, async (model) => {
+      const make = model.createConfirmChannel.bind(model);
+      model.createConfirmChannel = async () => {
+        const made = await make();
+        channels.push(made);
+        return made;
+      };
+      await replies.attach(model);
+    });
+    await connection.ready(5_000);
+    channels[0]?.publish('no.such.exchange', 'x', Buffer.alloc(0));
+    await eventually('RabbitMQ closed the channel', () => channels.length === 2);
+    const address = { queue, mandatory: false };
+    const reply = { correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon(), address };
+    assert.equal(await publish(replies, reply), 'confirmed');
+    assert.equal(connection.state, 'up');
   });
 
   void it('lets go of a reply at its deadline when there is no connection', async () => {

@@ -22,11 +22,11 @@ function collect(count: number, holdMs: number | undefined) {
   const settled: Verdict[] = [];
   const replies = new BatchReplies({
     ...{ count, holdMs },
-    send: (text, expiresAtMs, onSent) => parts.push({ text, expiresAtMs, onSent }),
+    send: ({ text, expiresAtMs }, onSent) => parts.push({ text, expiresAtMs, onSent }),
     onSettled: (verdict) => settled.push(verdict),
   });
   const add = (place: number, text = String(place), verdict: Verdict = 'ack'): void =>
-    replies.add(place, { text, verdict, expiresAtMs: place });
+    replies.add(place, { text, verdict, expiresAtMs: place, copy: undefined });
   return { parts, settled, add, texts: () => parts.map(({ text }) => text) };
 }
 

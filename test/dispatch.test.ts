@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Deadlines } from '../host/dispatch/deadlines.js';
 import { Suspects } from '../host/dispatch/suspects.js';
+import { makeDataPlane } from './support/data-plane.js';
 import { eventually } from './support/eventually.js';
 
 void describe('deadlines', () => {
@@ -92,5 +93,18 @@ void describe('requests that were delivered before', () => {
       { code: 'BEDS_REQUEST_POISON' },
     );
     assert.equal(await after.run('other', () => Promise.resolve('served')), 'served');
+  });
+});
+
+void describe('an error of a template that JSON cannot write', () => {
+  void it('is answered as a fault, and the message is settled', async () => {
+    const plane = makeDataPlane();
+    const run = `
+      const error = Object.assign(new Error('no'), { code: 'BEDS_TEMPLATE_CONFLICT', status: 'conflict', verdict: 'ack', hint: 5n });
+      throw Object.defineProperty(error, Symbol.for('beds.error'), { value: true });`;
+    await plane.prepare({ operations: { fail: { mode: 'read', run } } });
+    plane.registry.apply([{ domain: 'notes', active: 1 }]);
+    const reply = await plane.ask({ op: 'fail', payload: {} });
+    assert.equal(!reply.ok && reply.error.code, 'BEDS_REQUEST_TEMPLATE_FAULT');
   });
 });

@@ -20,7 +20,9 @@ function record(): { acks: JoinedAcks; frames: string[] } {
     nack: (each) => frames.push(`nack ${tag(each)}`),
     reject: (each) => frames.push(`reject ${tag(each)}`),
   };
-  return { acks: new JoinedAcks(channel), frames };
+  const acks = new JoinedAcks(channel);
+  for (let deliveryTag = 1; deliveryTag <= 5; deliveryTag++) acks.open(message(deliveryTag));
+  return { acks, frames };
 }
 
 void describe('acknowledgements of one turn', () => {
@@ -70,7 +72,9 @@ void describe('acknowledgements on RabbitMQ', () => {
     const acks = new JoinedAcks(channel);
     const taken: ConsumeMessage[] = [];
     const { consumerTag } = await channel.consume(queue, (each) => {
-      if (each !== null) taken.push(each);
+      if (each === null) return;
+      acks.open(each);
+      taken.push(each);
     });
     for (let n = 0; n < 500; n++) channel.sendToQueue(queue, Buffer.from(String(n)));
     await eventually('all are there', () => taken.length === 500);

@@ -272,6 +272,26 @@ test('of a batch that is refused as a whole each call is sent alone, once, and o
   assert.equal(beds.pending, 0);
 });
 
+test('what AMQP cannot carry fails at once, and holds nothing up', { timeout: 10_000 }, async (t) => {
+  const host = await responder(t, echo);
+  const beds = await client(t, { exchange: host.exchange });
+  const long = 'x'.repeat(300);
+  const envelope = { v: 1, id: long, domain: 'cities', op: 'fetch', query: {} } as const;
+  const calls = [beds.domain(long).fetch({}), beds.domain(long).create({}), beds.request(envelope)];
+  assert.deepEqual(await Promise.all(calls.map(code)), Array(3).fill('BEDS_CLIENT_REQUEST_INVALID'));
+  assert.deepEqual(await beds.domain('cities').create({ n: 1 }), { n: 1 });
+  assert.equal(beds.pending, 0);
+});
+
+test('names in meta are data, whatever they look like', async (t) => {
+  const host = await responder(t, echo);
+  const beds = await client(t, { exchange: host.exchange });
+  const meta = { client: 'me', 'session":"victim","traceparent': 'x' };
+  await beds.request({ v: 1, id: 'a', domain: 'cities', op: 'create', payload: {}, meta });
+  const sent = host.received[0]?.envelopes[0]?.meta as unknown as Record<string, unknown>;
+  assert.deepEqual([sent['session'], sent['session":"victim","traceparent']], [undefined, 'x']);
+});
+
 test('a domain that no queue takes is unroutable, at once', async (t) => {
   const host = await responder(t, echo);
   const beds = await client(t, { exchange: host.exchange });

@@ -71,9 +71,7 @@ export interface StoreStatus {
     readonly inUse: number;
     readonly idle: number;
     readonly waiting: number;
-    /** Calls that may be in the server now, and the most there ever may be: `poolSize`. */
     readonly limit: number;
-    readonly most: number;
   };
   /** Code of the last failure to reach the server, if it is down. */
   readonly lastError?: string;

@@ -22,6 +22,11 @@ export class Deadline implements Ticking {
     return this.#reason;
   }
 
+  get isOver(): boolean {
+    this.tick(performance.now());
+    return this.#reason !== undefined;
+  }
+
   /** Milliseconds left, at least 1. Throws BEDS_STORE_TIMEOUT when none are. */
   remainingMs(): number {
     const nowMs = performance.now();

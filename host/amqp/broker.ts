@@ -150,6 +150,7 @@ export class Broker {
 
   #onMessage(acks: JoinedAcks, message: ConsumeMessage): void {
     this.#inFlight += 1;
+    acks.open(message);
     this.#options.onDelivery(
       new Delivery(acks, message, () => {
         this.#inFlight -= 1;

@@ -6,18 +6,21 @@ export type Settler = Pick<Channel, 'ack' | 'nack' | 'reject'>;
 /**
  * Settles the messages of one channel with few frames: what is acknowledged in one turn and has nothing open before it goes
  * into one `basic.ack` with `multiple`. RabbitMQ handles that as one acknowledgement, which costs it a fraction.
- * Tags of a channel are counted from 1. https://www.rabbitmq.com/docs/confirms#consumer-acks-multiple-parameter
+ * https://www.rabbitmq.com/docs/confirms#consumer-acks-multiple-parameter
  */
 export class JoinedAcks implements Settler {
   readonly #channel: Settler;
-  /** The lowest tag that is not settled. */
-  #open = 1;
-  /** Settled tags above it. */
-  readonly #settled = new Set<number>();
+  /** Tags of what was delivered and is not settled, in their order: at most as many as are prefetched. */
+  readonly #open = new Set<number>();
   #acks: ConsumeMessage[] = [];
 
   constructor(channel: Settler) {
     this.#channel = channel;
+  }
+
+  /** A message was delivered. */
+  open(message: ConsumeMessage): void {
+    this.#open.add(message.fields.deliveryTag);
   }
 
   ack(message: ConsumeMessage): void {
@@ -46,9 +49,10 @@ export class JoinedAcks implements Settler {
     // n.b. RabbitMQ closes the channel over a tag that it does not know any more, so the last one must be acknowledged here.
     let last: ConsumeMessage | undefined;
     let count = 0;
+    const [lowestOpen = Infinity] = this.#open;
     for (const message of acks) {
       const { deliveryTag } = message.fields;
-      if (deliveryTag >= this.#open) this.#tryAck(message, false);
+      if (deliveryTag > lowestOpen) this.#tryAck(message, false);
       else {
         count += 1;
         if (last === undefined || deliveryTag > last.fields.deliveryTag) last = message;
@@ -58,8 +62,7 @@ export class JoinedAcks implements Settler {
   }
 
   #settle(message: ConsumeMessage): void {
-    this.#settled.add(message.fields.deliveryTag);
-    while (this.#settled.delete(this.#open)) this.#open += 1;
+    this.#open.delete(message.fields.deliveryTag);
   }
 
   #tryAck(message: ConsumeMessage, allUpTo: boolean): void {

@@ -1,10 +1,12 @@
 import type { ChannelModel, ConfirmChannel, Options } from 'amqplib';
+import { publishFault } from '../observe/channels.js';
+import { backoffMs } from './backoff.js';
 import type { ReplyAddress } from './reply-address.js';
 
 /**
  * - `confirmed`: RabbitMQ took responsibility for the reply
  * - `unroutable`: the caller's reply queue is gone
- * - `expired`: the deadline passed while there was no connection
+ * - `expired`: the deadline passed while there was no connection, or RabbitMQ does not take it
  */
 export type ReplyOutcome = 'confirmed' | 'unroutable' | 'expired';
 
@@ -28,9 +30,14 @@ interface Pending {
   /** Whether it is on the way on the present channel. */
   sent: boolean;
   returned: boolean;
+  sends: number;
 }
 
 const SWEEP_MS = 100;
+const RETRY = { minMs: 100, maxMs: 1_000 } as const;
+const MAX_REOPENS = 5;
+/** Times that one reply is handed over; it is unconfirmed as often as that only where the channel is closed over it, or all are lost. */
+const MAX_SENDS = 10;
 
 /**
  * Publishes replies on a connection of its own, because a hostile reply address can cost RabbitMQ's older versions the
@@ -55,17 +62,33 @@ export class ReplyPublisher {
 
   async attach(model: ChannelModel): Promise<void> {
     const channel = await model.createConfirmChannel();
-    channel.on('error', () => undefined);
+    channel.on('error', (error) => {
+      publishFault({ where: 'reply channel', error });
+    });
     channel.on('return', (message) => {
       // n.b. basic.return arrives before the confirm of the same message.
       const pending = this.#returnable.get(message.properties.messageId);
       if (pending !== undefined) pending.returned = true;
     });
     channel.on('close', () => {
-      if (this.#channel === channel) this.#channel = undefined;
+      if (this.#channel !== channel) return;
+      this.#channel = undefined;
+      this.#reopenLater(model, 0);
     });
     this.#channel = channel;
     for (const pending of this.#pending) this.#send(channel, pending);
+  }
+
+  /** RabbitMQ closes a channel over one message, for instance one that is larger than it takes; the others need another one. */
+  #reopenLater(model: ChannelModel, attempt: number): void {
+    setTimeout(
+      () => {
+        // n.b. a connection that is lost fails this once and for all; the next one calls `attach`.
+        if (this.#channel !== undefined || attempt === MAX_REOPENS) return;
+        this.attach(model).catch(() => this.#reopenLater(model, attempt + 1));
+      },
+      backoffMs(attempt, RETRY),
+    ).unref();
   }
 
   /** Never throws; `onSettled` must not throw either. */
@@ -75,7 +98,7 @@ export class ReplyPublisher {
       this.#sequence += 1;
       messageId = String(this.#sequence);
     }
-    const pending: Pending = { reply, onSettled, messageId, sent: false, returned: false };
+    const pending: Pending = { reply, onSettled, messageId, sent: false, returned: false, sends: 0 };
     this.#pending.add(pending);
     if (messageId !== undefined) this.#returnable.set(messageId, pending);
     if (this.#channel !== undefined) this.#send(this.#channel, pending);
@@ -92,6 +115,12 @@ export class ReplyPublisher {
     };
     if (correlationId !== undefined) options.correlationId = correlationId;
     if (messageId !== undefined) options.messageId = messageId;
+    // The one that RabbitMQ closes the channel over must not close the next one too, and so on.
+    pending.sends += 1;
+    if (pending.sends > MAX_SENDS) {
+      this.#settle(pending, 'expired');
+      return;
+    }
     pending.sent = true;
     try {
       channel.publish('', address.queue, body, options, (error) => {

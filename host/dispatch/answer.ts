@@ -1,4 +1,5 @@
 import type { Verdict } from '@beds/sdk';
+import type { ShadowCopy } from './shadows.js';
 
 /** The answer to one request. */
 export interface Answer {
@@ -6,4 +7,6 @@ export interface Answer {
   readonly verdict: Verdict;
   /** Deadline of what was asked, in terms of performance.now(). */
   readonly expiresAtMs: number;
+  /** To be run by a candidate once the answer is on its way. */
+  readonly copy: ShadowCopy | undefined;
 }

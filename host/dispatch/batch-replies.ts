@@ -1,15 +1,23 @@
 import type { Verdict } from '@beds/sdk';
 import type { Answer } from './answer.js';
+import type { ShadowCopy } from './shadows.js';
 
 /** Characters from which on a part goes out at once: one message with everything may become too large. */
 const PART_CHARACTERS = 262_144;
+
+/** Answers that travel together. */
+export interface BatchPart {
+  readonly text: string;
+  readonly expiresAtMs: number;
+  readonly copies: readonly ShadowCopy[];
+}
 
 export interface BatchRepliesOptions {
   readonly count: number;
   /** Longest that an answer waits for others; undefined: the caller wants all of them in one message. */
   readonly holdMs: number | undefined;
   /** Sends an array of answers; calls back when RabbitMQ has it. */
-  readonly send: (text: string, expiresAtMs: number, onSent: () => void) => void;
+  readonly send: (part: BatchPart, onSent: () => void) => void;
   /** All requests are answered and all answers are sent. */
   readonly onSettled: (verdict: Verdict) => void;
 }
@@ -22,6 +30,7 @@ export class BatchReplies {
   readonly #options: BatchRepliesOptions;
   /** Those that are ready and not sent, at the places of their requests. */
   #texts: (string | undefined)[];
+  #copies: ShadowCopy[] = [];
   #characters = 0;
   #expiresAtMs = 0;
   #verdict: Verdict = 'ack';
@@ -35,8 +44,9 @@ export class BatchReplies {
     this.#texts = new Array<string | undefined>(options.count);
   }
 
-  add(place: number, { text, verdict, expiresAtMs }: Answer): void {
+  add(place: number, { text, verdict, expiresAtMs, copy }: Answer): void {
     this.#texts[place] = text;
+    if (copy !== undefined) this.#copies.push(copy);
     this.#characters += text.length;
     if (expiresAtMs > this.#expiresAtMs) this.#expiresAtMs = expiresAtMs;
     if (verdict !== 'ack') this.#verdict = verdict;
@@ -52,12 +62,13 @@ export class BatchReplies {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const text = `[${this.#texts.filter((each) => each !== undefined).join(',')}]`;
-    const expiresAtMs = this.#expiresAtMs;
+    const part: BatchPart = { text, expiresAtMs: this.#expiresAtMs, copies: this.#copies };
+    this.#copies = [];
     this.#texts = new Array<string | undefined>(this.#unanswered === 0 ? 0 : this.#options.count);
     this.#characters = 0;
     this.#expiresAtMs = 0;
     this.#unsent += 1;
-    this.#options.send(text, expiresAtMs, () => {
+    this.#options.send(part, () => {
       this.#unsent -= 1;
       if (this.#unanswered === 0 && this.#unsent === 0) this.#options.onSettled(this.#verdict);
     });

@@ -11,6 +11,7 @@ import { mapStack } from '../generation/map-stack.js';
 import type { GenerationRegistry } from '../generation/registry.js';
 import { publishFault, publishRequest, requestChannel } from '../observe/channels.js';
 import type { Answer } from './answer.js';
+import { authorise } from './authorise.js';
 import { BatchReplies } from './batch-replies.js';
 import type { CallerBook } from './callers.js';
 import { checkSize, type OperationResult } from './check-result.js';
@@ -145,7 +146,10 @@ export class RequestPath implements ContextHost {
     const [first] = requests;
     if (isBatch || first === undefined) this.#answerBatch(requests, { delivery, receivedAtMs, address });
     else {
-      const onAnswer = (answer: Answer): void => this.#conclude(delivery, address, answer);
+      const onAnswer = (answer: Answer): void => {
+        this.#conclude(delivery, address, answer);
+        if (answer.copy !== undefined) this.#shadows.launch(answer.copy);
+      };
       this.#answer({ request: first, delivery, receivedAtMs, onAnswer });
     }
   }
@@ -158,7 +162,10 @@ export class RequestPath implements ContextHost {
     const replies = new BatchReplies({
       count: requests.length,
       holdMs: wantsParts ? this.#options.config.limits.batchHoldMs : undefined,
-      send: (text, expiresAtMs, onSent) => this.#send(delivery, { address, text, expiresAtMs }, onSent),
+      send: ({ text, expiresAtMs, copies }, onSent) => {
+        this.#send(delivery, { address, text, expiresAtMs }, onSent);
+        for (const copy of copies) this.#shadows.launch(copy);
+      },
       onSettled: (verdict) => delivery.settle(verdict),
     });
     // n.b. messages that were read together get a turn each, so that the first is answered before the last is begun.
@@ -215,8 +222,7 @@ export class RequestPath implements ContextHost {
         generation.counts.succeeded();
         if (isObserved) generation.counts.took(performance.now() - asked.receivedAtMs);
         if (requestChannel.hasSubscribers) publishEnd(asked, undefined);
-        asked.onAnswer({ text, verdict: 'ack', expiresAtMs: scope.expiresAtMs });
-        if (copy !== undefined) this.#shadows.launch(copy);
+        asked.onAnswer({ text, verdict: 'ack', expiresAtMs: scope.expiresAtMs, copy });
       },
       failed,
     };
@@ -229,9 +235,8 @@ export class RequestPath implements ContextHost {
     this.#shadows.failed(copy, failure);
     if (isObserved) generation?.counts.took(performance.now() - receivedAtMs);
     if (requestChannel.hasSubscribers) publishEnd(asked, failure);
-    const text = encodeFailure(request.id, failure, generation?.byJson ?? this.#unservedBy(request.domain));
-    asked.onAnswer({ text, verdict: failure.verdict, expiresAtMs: scope.expiresAtMs });
-    if (copy !== undefined) this.#shadows.launch(copy);
+    const text = failureText(request.id, failure, generation?.byJson ?? this.#unservedBy(request.domain));
+    asked.onAnswer({ text, verdict: failure.verdict, expiresAtMs: scope.expiresAtMs, copy });
   }
 
   /** What was delivered before may have ended its thread: it runs when nothing like it does. */
@@ -294,7 +299,9 @@ export class RequestPath implements ContextHost {
     this.#options.entering(generation);
   }
 
+  /** Throws, with nothing begun, where the deadline has passed. */
   #run(target: Target, run: Run): Promise<OperationResult> {
+    run.scope.requireTime();
     return new Promise((succeeded, failed) => {
       this.#start(target, run, { succeeded, failed });
     });
@@ -346,7 +353,7 @@ export class RequestPath implements ContextHost {
     const id: unknown = delivery.properties.correlationId;
     const text = encodeFailure(typeof id === 'string' ? id : '', error, this.#unservedBy(''));
     const expiresAtMs = receivedAtMs + this.#options.config.limits.defaultDeadlineMs;
-    return { text, verdict: error.verdict, expiresAtMs };
+    return { text, verdict: error.verdict, expiresAtMs, copy: undefined };
   }
 
   #unservedBy(domain: string): string {
@@ -365,18 +372,17 @@ export class RequestPath implements ContextHost {
   }
 }
 
+/** n.b. what a template throws as an error of BEDS may carry what JSON cannot write, and somebody waits for an answer. */
+function failureText(id: string, failure: BedsError, byJson: string): string {
+  try {
+    return encodeFailure(id, failure, byJson);
+  } catch {
+    return encodeFailure(id, requestErrors.make('BEDS_REQUEST_TEMPLATE_FAULT'), byJson);
+  }
+}
+
 function publishEnd({ request, receivedAtMs }: Asked, failure: BedsError | undefined): void {
   const { domain, op: operation } = request;
   const code = failure === undefined ? {} : { code: failure.code };
   publishRequest({ domain, operation, ok: failure === undefined, ...code, ms: performance.now() - receivedAtMs });
-}
-
-/**
- * The broker checked the caller's right to the routing key (topic permissions), so the envelope must ask for what the
- * routing key says, and the message must have come through the request exchange and not straight into the queue.
- */
-function authorise(request: RequestEnvelope, delivery: Delivery, exchange: string): void {
-  if (delivery.exchange !== exchange || delivery.routingKey !== `${request.domain}.${request.op}`) {
-    throw requestErrors.make('BEDS_REQUEST_ROUTE_MISMATCH');
-  }
 }

@@ -25,10 +25,11 @@ export class SharedReads {
   readonly #underWay = new Map<string, UnderWay>();
 
   async read({ alias, query, scope, begin }: SharedRead): Promise<Page> {
-    const key = queryKey([alias, query]);
-    if (key === undefined) return begin(scope.requireTime());
     for (;;) {
       const timeoutMs = scope.requireTime();
+      // n.b. in the turn in which it may begin: code may change what it asked with while it waits.
+      const key = queryKey([alias, query]);
+      if (key === undefined) return begin(timeoutMs);
       const running = this.#underWay.get(key);
       if (running === undefined) return this.#begin(key, begin(timeoutMs));
       running.isJoined = true;

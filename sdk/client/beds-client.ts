@@ -92,7 +92,7 @@ export class BedsClient {
       id,
       routingKey: target.routingKey,
       head: headOf(target, id, { payload, query, key } as Body),
-      meta: members({ client: this.#options.name, ...meta, deadlineMs: undefined }),
+      meta: `,${JSON.stringify({ client: this.#options.name, ...meta, deadlineMs: undefined }).slice(1, -1)}`,
       deadlineMs: meta?.deadlineMs ?? this.#defaultDeadlineMs,
       isRead,
       mayResend: isRead,

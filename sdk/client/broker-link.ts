@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   connect,
+  IllegalOperationError,
   type Channel,
   type ChannelModel,
   type ConfirmChannel,
@@ -138,7 +139,7 @@ export class BrokerLink {
     });
   }
 
-  /** Whether the message was handed over. */
+  /** Whether the message was handed over. Throws where AMQP cannot carry it, as with a name of more than 255 bytes. */
   publish({ id, routingKey, isRead, isBatch, body, expirationMs, confirmed }: OutgoingMessage): boolean {
     const channels = this.#channels;
     if (channels === undefined) return false;
@@ -163,9 +164,10 @@ export class BrokerLink {
           if (error === null || isRefusal) confirmed(!isRefusal);
         });
       return true;
-    } catch {
-      // The channel is closing, which its event is about to say.
-      return false;
+    } catch (error) {
+      // The channel is closing, which its event is about to say. Anything else is about the message.
+      if (error instanceof IllegalOperationError) return false;
+      throw error;
     }
   }
 

@@ -3,13 +3,16 @@ import type { PendingCall } from './pending-call.js';
 /** No character has more bytes in UTF-8, counted per UTF-16 unit. */
 const MAX_BYTES_OF_UNIT = 3;
 
+/** Of the array, beyond a comma for each text. */
+const BRACKET_BYTES = 1;
+
 /** The calls of a message that is being made, within its bounds. */
 export class Draft {
   readonly calls: PendingCall[] = [];
   readonly #texts: string[] = [];
   readonly #bounds: { readonly maxCount: number; readonly maxBytes: number };
   /** At least as many as there are: counted only where that might be too many. */
-  #bytes = 0;
+  #bytes = BRACKET_BYTES;
   #isExact = false;
 
   constructor(bounds: { readonly maxCount: number; readonly maxBytes: number }) {
@@ -24,7 +27,7 @@ export class Draft {
     if (this.#bytes + this.#bytesOf(text) <= maxBytes) return true;
     if (this.#isExact) return false;
     this.#isExact = true;
-    this.#bytes = this.#texts.reduce((sum, each) => sum + this.#bytesOf(each), 0);
+    this.#bytes = this.#texts.reduce((sum, each) => sum + this.#bytesOf(each), BRACKET_BYTES);
     return this.#bytes + this.#bytesOf(text) <= maxBytes;
   }
 

@@ -22,6 +22,8 @@ interface Connection {
 
 /** Frames of at least so many bytes are handed over as they are: copying them costs more than a system call. */
 const LARGE_BYTES = 16_384;
+/** So many may wait for a socket that takes no more before a channel is told. */
+const MOST_BYTES = 1_048_576;
 /** So many are not held back to the end of the turn: whoever gets them can begin meanwhile. */
 const ENOUGH_BYTES = 16_384;
 
@@ -46,8 +48,9 @@ class JoinedWrites {
         this.#bytes += frame.length;
         if (this.#bytes >= ENOUGH_BYTES) this.#flush();
         else this.#schedule();
-        if (this.#isBlocked) this.#held.add(channel);
-        return !this.#isBlocked;
+        const isTooMuch = this.#isBlocked && this.#bytes > MOST_BYTES;
+        if (isTooMuch) this.#held.add(channel);
+        return !isTooMuch;
       },
       end: () => this.#held.delete(channel),
     };
@@ -111,7 +114,7 @@ class JoinedWrites {
  */
 export function joinWrites(model: ChannelModel): void {
   const connection = model.connection as unknown as Connection & { readonly muxer?: Partial<Connection['muxer']> };
-  if (connection.freshChannel === undefined || connection.muxer.unpipeFrom === undefined) return;
+  if (connection.freshChannel === undefined || connection.muxer?.unpipeFrom === undefined) return;
   const joined = new JoinedWrites(connection.stream);
   const freshChannel = connection.freshChannel.bind(connection);
   connection.freshChannel = (channel, options) => {

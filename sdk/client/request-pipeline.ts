@@ -37,6 +37,7 @@ export class RequestPipeline {
   readonly #reads = new Map<string, PendingCall[]>();
   readonly #writes = new Map<string, PendingCall[]>();
   #sweeper: NodeJS.Timeout | undefined;
+  #batches = 0;
   #isFlushScheduled = false;
   #idle: (() => void) | undefined;
 
@@ -75,10 +76,10 @@ export class RequestPipeline {
     const unconfirmed = messages.filter(({ isConfirmed }) => !isConfirmed);
     this.#messages.clear();
     for (const message of messages) {
-      const isRefused = loss.topic === undefined ? message.isRead : message.routingKey === loss.topic;
       // n.b. RabbitMQ closes the channel over one message; of a write that is known only where it says which, or there was one.
-      const isCulprit = isRefused || (unconfirmed.length === 1 && unconfirmed[0] === message);
-      const refusal = isCulprit ? refusalOf(loss.code) : undefined;
+      const isMeant =
+        loss.topic === undefined ? message.isRead || unconfirmed.length === 1 : message.routingKey === loss.topic;
+      const refusal = isMeant && !message.isConfirmed ? refusalOf(loss.code) : undefined;
       for (const call of message.calls) if (!call.isSettled) this.#afterLoss(call, refusal);
     }
   }
@@ -131,11 +132,7 @@ export class RequestPipeline {
   }
 
   #enqueue(call: PendingCall): void {
-    const { routingKey, isRead } = call.request;
-    const queues = isRead ? this.#reads : this.#writes;
-    const waiting = queues.get(routingKey);
-    if (waiting === undefined) queues.set(routingKey, [call]);
-    else waiting.push(call);
+    this.#putBack(call);
     if (this.#isFlushScheduled || !this.#sink.isUp) return;
     this.#isFlushScheduled = true;
     const flush = (): void => this.#flush();
@@ -143,6 +140,15 @@ export class RequestPipeline {
     // have by then made their callers ask again. Otherwise all that is asked now is here when this code has ended.
     if (this.#messages.size > 0) setImmediate(flush);
     else process.nextTick(flush);
+  }
+
+  /** It is sent with the next flush. */
+  #putBack(call: PendingCall): void {
+    const { routingKey, isRead } = call.request;
+    const queues = isRead ? this.#reads : this.#writes;
+    const waiting = queues.get(routingKey);
+    if (waiting === undefined) queues.set(routingKey, [call]);
+    else waiting.push(call);
   }
 
   #flush(): void {
@@ -181,11 +187,11 @@ export class RequestPipeline {
     if (first === undefined) return;
     const { isRead } = first.request;
     // A message that cannot be read is refused under its own id, which must not be that of one of its calls.
-    const id = calls.length === 1 ? first.request.id : `${first.request.id}+`;
+    const id = calls.length === 1 ? first.request.id : `+${(this.#batches += 1).toString(36)}`;
     const message: SentMessage = { id, routingKey, isRead, calls, waiting: calls.length, isConfirmed: false };
     let expirationMs = 0;
     for (const call of calls) expirationMs = Math.max(expirationMs, call.remainingMs(nowMs));
-    const isHanded = this.#sink.publish({
+    const isHanded = this.#tryPublish(calls, {
       id,
       routingKey,
       isRead,
@@ -198,14 +204,24 @@ export class RequestPipeline {
           this.#failMessage(id, () => clientErrors.make('BEDS_CLIENT_UNAVAILABLE', 'RabbitMQ refused the message.'));
       },
     });
-    if (!isHanded) {
-      for (const call of calls) this.#enqueue(call);
-      return;
-    }
+    if (!isHanded) return;
     this.#messages.set(id, message);
     for (const call of calls) {
       call.message = message;
       call.sends += 1;
+    }
+  }
+
+  /** Whether RabbitMQ was handed the message. A link that is going is about to say so, and to come back: the calls wait for that. */
+  #tryPublish(calls: readonly PendingCall[], message: OutgoingMessage): boolean {
+    try {
+      const isHanded = this.#sink.publish(message);
+      if (!isHanded) for (const call of calls) this.#putBack(call);
+      return isHanded;
+    } catch (cause) {
+      for (const call of calls)
+        this.#fail(call, clientErrors.make('BEDS_CLIENT_REQUEST_INVALID', undefined, { cause }));
+      return false;
     }
   }
 
@@ -241,6 +257,7 @@ export class RequestPipeline {
   #sweep(): void {
     const nowMs = performance.now();
     for (const call of this.#calls.values()) if (call.expiresAtMs <= nowMs) this.#expire(call);
+    if (!this.#sink.isUp) for (const queues of [this.#reads, this.#writes]) dropSettled(queues);
     if (this.#calls.size === 0) this.#stopSweeping();
   }
 
@@ -293,6 +310,15 @@ export class RequestPipeline {
       if (message.waiting === 0) this.#messages.delete(message.id);
     }
     if (this.#calls.size === 0) this.#idle?.();
+  }
+}
+
+/** While there is no link nothing else takes calls out of their queues. */
+function dropSettled(queues: Map<string, PendingCall[]>): void {
+  for (const [routingKey, calls] of queues) {
+    const waiting = calls.filter(({ isSettled }) => !isSettled);
+    if (waiting.length === 0) queues.delete(routingKey);
+    else queues.set(routingKey, waiting);
   }
 }
 

@@ -61,7 +61,7 @@ class MongodbAdapter implements StoreAdapter {
     this.store = store;
     this.#config = config;
     this.#connection = createClient(store, config);
-    this.#slots = new Slots(config);
+    this.#slots = new Slots({ ...config, limit: config.poolSize });
   }
 
   async open(): Promise<void> {
@@ -181,14 +181,11 @@ class MongodbAdapter implements StoreAdapter {
     let sent = false;
     try {
       if (!this.#slots.take()) await this.#slots.wait(deadline);
-      sent = true;
+      sent = !deadline.isOver;
       // What outlives its deadline still holds a connection: the slot stays taken until it ends.
       return await deadline.race(this.#send(prepared, deadline), this.#release);
     } catch (error) {
-      if (error === deadline.reason) {
-        if (sent) this.#slots.timedOut();
-        throw this.#expired(startedAt, sent && prepared.attempt.write);
-      }
+      if (error === deadline.reason) throw this.#expired(startedAt, sent && prepared.attempt.write);
       if (prepared.runsForeignCode === true && !(error instanceof MongoError)) throw error;
       throw toStoreError(error, prepared.attempt);
     } finally {
@@ -196,9 +193,10 @@ class MongodbAdapter implements StoreAdapter {
     }
   }
 
-  #send<T>(prepared: Prepared<T>, deadline: Deadline): Promise<T> {
-    if (this.#connection.isConnected()) return prepared.run(deadline);
-    return this.#connection.connect().then(() => prepared.run(deadline));
+  async #send<T>(prepared: Prepared<T>, deadline: Deadline): Promise<T> {
+    if (deadline.reason !== undefined) throw deadline.reason;
+    if (!this.#connection.isConnected()) await this.#connection.connect();
+    return prepared.run(deadline);
   }
 
   /** Why the time ran out. What had no server from beginning to end was not done. */

@@ -1,4 +1,4 @@
-import { MongoError, MongoServerSelectionError } from 'mongodb';
+import { Long, MongoError, MongoServerSelectionError } from 'mongodb';
 import type { Db, Document } from 'mongodb';
 import type { Deadline } from '../deadline.js';
 import { signalOf } from './call-signal.js';
@@ -25,8 +25,10 @@ export async function firstBatch(db: Db, command: Document, deadline: Deadline):
   try {
     const { cursor } = (await db.command(command, options)) as Answer;
     if (cursor.id === 0) return cursor.firstBatch;
-    const kill = { killCursors: (command['find'] ?? command['aggregate']) as string, cursors: [cursor.id] };
-    db.command(kill).catch(() => undefined);
+    const id = typeof cursor.id === 'number' ? Long.fromNumber(cursor.id) : cursor.id;
+    const kill = { killCursors: (command['find'] ?? command['aggregate']) as string, cursors: [id] };
+    // n.b. it belongs to the server that answered.
+    db.command(kill, readPreference === undefined ? {} : { readPreference }).catch(() => undefined);
     return undefined;
   } catch (error) {
     if (isWorthRepeating(error)) return undefined;
@@ -34,7 +36,11 @@ export async function firstBatch(db: Db, command: Document, deadline: Deadline):
   }
 }
 
+/** ReadConcernMajorityNotAvailableYet and ExceededTimeLimit, which the driver repeats a read after. */
+const REPEATED_CODES: readonly unknown[] = [134, 262];
+
 function isWorthRepeating(error: unknown): boolean {
+  if (error instanceof MongoError && REPEATED_CODES.includes(error.code)) return true;
   if (!(error instanceof MongoError) || error instanceof MongoServerSelectionError) return false;
   return toStoreError(error, { write: false, many: false }).code === 'BEDS_STORE_UNAVAILABLE';
 }

@@ -1,6 +1,4 @@
 import { storeErrors } from '../../errors/store.js';
-import { AdaptiveLimit } from '../adaptive-limit.js';
-import type { StoreStatus } from '../contract.js';
 import type { Deadline } from '../deadline.js';
 import { type LineLimits, WaitingLine } from '../waiting-line.js';
 import type { Connector } from './connector.js';
@@ -23,7 +21,6 @@ export class Pool {
   readonly #idle: Session[] = [];
   readonly #all = new Set<Session>();
   readonly #line: WaitingLine<Session>;
-  readonly #limit: AdaptiveLimit;
   readonly #sweeper: NodeJS.Timeout;
   #connecting = 0;
   #closing: Promise<void> | undefined;
@@ -32,18 +29,13 @@ export class Pool {
   constructor(options: PoolOptions) {
     this.#options = options;
     this.#line = new WaitingLine(options);
-    this.#limit = new AdaptiveLimit(options.poolSize, this.#line, () => this.#serve());
     this.#sweeper = setInterval(() => this.#resetIdle(), IDLE_CHECK_MS);
     this.#sweeper.unref();
   }
 
-  get counts(): StoreStatus['connections'] {
-    const { current, most } = this.#limit;
-    return { inUse: this.#inUse, idle: this.#idle.length, waiting: this.#line.size, limit: current, most };
-  }
-
-  get #inUse(): number {
-    return this.#all.size - this.#idle.length;
+  get counts(): { readonly inUse: number; readonly idle: number; readonly waiting: number; readonly limit: number } {
+    const idle = this.#idle.length;
+    return { inUse: this.#all.size - idle, idle, waiting: this.#line.size, limit: this.#options.poolSize };
   }
 
   /** Opens one connection, unless there is one. */
@@ -61,7 +53,6 @@ export class Pool {
   /** A clean session, best one that was last used in this mode; undefined where one has to be waited for. */
   take(mode: SessionMode): Session | undefined {
     if (this.#closing !== undefined) throw storeErrors.make('BEDS_STORE_CLOSED');
-    if (this.#inUse >= this.#limit.current) return undefined;
     const same = this.#idle.findLastIndex((session) => session.mode === mode);
     if (same >= 0) return this.#idle.splice(same, 1)[0];
     // Opening another keeps both kinds of sessions ready; at the limit a session changes its kind.
@@ -70,24 +61,13 @@ export class Pool {
 
   /** BEDS_STORE_OVERLOADED, _UNAVAILABLE, _CLOSED or the deadline's reason. */
   wait(deadline: Deadline): Promise<Session> {
-    this.#limit.watch();
     const session = this.#line.wait(deadline, this.#inVain);
     this.#grow();
     return session;
   }
 
-  /** What runs in a session takes too long. */
-  timedOut(): void {
-    this.#limit.timedOut();
-  }
-
   /** Takes the session back; the caller does not wait for its cleaning. */
   release(session: Session): void {
-    this.#limit.ended();
-    this.#takeBack(session);
-  }
-
-  #takeBack(session: Session): void {
     if (!session.alive || this.#closing !== undefined) {
       this.#drop(session);
       return;
@@ -111,11 +91,9 @@ export class Pool {
   readonly #inVain = (): Error =>
     storeErrors.make(this.#all.size === 0 ? 'BEDS_STORE_UNAVAILABLE' : 'BEDS_STORE_OVERLOADED');
 
-  /** Opens another connection for those who wait; false where none is needed or allowed. */
-  #grow(): boolean {
+  #grow(): void {
     const { connector, poolSize } = this.#options;
-    if (this.#all.size + this.#connecting >= poolSize || this.#connecting >= this.#line.size) return false;
-    if (this.#inUse + this.#connecting >= this.#limit.current) return false;
+    if (this.#all.size + this.#connecting >= poolSize || this.#connecting >= this.#line.size) return;
     this.#connecting += 1;
     connector.open().then(
       (session) => {
@@ -129,7 +107,6 @@ export class Pool {
         this.#grow();
       },
     );
-    return true;
   }
 
   #adopt(session: Session): void {
@@ -156,23 +133,13 @@ export class Pool {
       return;
     }
     session.lastUsedAt = Date.now();
-    if (this.#inUse > this.#limit.current || !this.#line.serve(session)) this.#idle.push(session);
-  }
-
-  /** More may go than a moment ago. */
-  #serve(): void {
-    while (this.#line.size > 0 && this.#inUse < this.#limit.current) {
-      const session = this.#idle.pop();
-      if (session === undefined) break;
-      this.#line.serve(session);
-    }
-    while (this.#grow());
+    if (!this.#line.serve(session)) this.#idle.push(session);
   }
 
   #drop(session: Session): void {
     session.destroy();
     this.#all.delete(session);
-    if (this.#closing === undefined) this.#serve();
+    if (this.#closing === undefined) this.#grow();
     else if (this.#all.size === this.#idle.length) this.#drained?.();
   }
 
@@ -195,7 +162,7 @@ export class Pool {
     for (const session of this.#idle.filter(({ used, lastUsedAt }) => used && lastUsedAt < before)) {
       this.#idle.splice(this.#idle.indexOf(session), 1);
       session.markDirty();
-      this.#takeBack(session);
+      this.release(session);
     }
   }
 

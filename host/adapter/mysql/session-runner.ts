@@ -30,6 +30,11 @@ export class SessionRunner {
 
   async use<T>(deadline: Deadline, { mode, progress, args, run }: SessionWork<T>): Promise<T> {
     const session = this.#pool.take(mode) ?? (await this.#pool.wait(deadline));
+    if (deadline.isOver) {
+      // Nothing was sent: there is nothing to clean.
+      this.#pool.release(session);
+      throw deadline.reason ?? storeErrors.make('BEDS_STORE_TIMEOUT');
+    }
     try {
       const remainingMs = deadline.remainingMs();
       const work = session.isPrepared(mode, remainingMs)
@@ -38,7 +43,6 @@ export class SessionRunner {
       return await withinDeadline({ session, killer: this.#killer, deadline, mode, progress, work });
     } catch (error) {
       const failure = toFailure(error, progress, args);
-      if (isBedsError(failure) && failure.code === 'BEDS_STORE_TIMEOUT') this.#pool.timedOut();
       // A failed write is rolled back before its caller learns of it: its locks are gone when the caller tries again.
       if (mode === 'write' && session.alive) await this.#pool.clean(session).catch(() => session.destroy());
       throw failure;

@@ -129,23 +129,13 @@ function printThreads(nodes: readonly NodeStatus[], out: Output): void {
   });
 }
 
-/** In the server now, of how many at once; and how many wait for their turn. Of all threads. */
-function callsOf(store: string, threads: NodeStatus['threads']): readonly [string, number] {
-  const all = threads.flatMap(({ status }) => status?.stores ?? []).filter((seen) => seen.store === store);
-  const sum = (field: 'inUse' | 'limit' | 'most' | 'waiting'): number =>
-    all.reduce((total, { connections }) => total + connections[field], 0);
-  const lowered = sum('limit') < sum('most') ? ` (most ${String(sum('most'))})` : '';
-  return [`${String(sum('inUse'))} of ${String(sum('limit'))}${lowered}`, sum('waiting')];
-}
-
 function printStores(nodes: readonly NodeStatus[], out: Output): void {
   out.table({
-    head: ['node', 'store', 'server', 'state', 'calls', 'waiting', 'cannot'],
-    rows: nodes.flatMap(({ node, stores, threads }) =>
+    head: ['node', 'store', 'server', 'state', 'cannot'],
+    rows: nodes.flatMap(({ node, stores }) =>
       stores.map(({ store, server, up, lastError, capabilities }) => {
         const missing = Object.entries(capabilities).flatMap(([name, can]) => (can === true ? [] : [name]));
-        const state = up ? 'up' : `down ${lastError ?? ''}`;
-        return [node, store, server, state, ...callsOf(store, threads), missing.join(', ')];
+        return [node, store, server, up ? 'up' : `down ${lastError ?? ''}`, missing.join(', ')];
       }),
     ),
   });
