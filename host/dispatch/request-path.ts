@@ -1,4 +1,4 @@
-import { type BedsError, isBedsError, type RequestEnvelope } from '@beds/sdk';
+import { BATCH_IN_PARTS, type BedsError, isBedsError, type RequestEnvelope } from '@beds/sdk';
 import type { Delivery } from '../amqp/delivery.js';
 import { type ReplyAddress, ReplyAddresses } from '../amqp/reply-address.js';
 import type { ReplyPublisher } from '../amqp/reply-publisher.js';
@@ -41,9 +41,6 @@ export interface RequestPathOptions {
   readonly callers: CallerBook;
   readonly entering: (generation: ServingGeneration) => void;
 }
-
-/** AMQP `type` of a batch whose caller takes the replies in several messages. */
-const PARTS_WANTED = 'beds.batch';
 
 /** A request of a message, and who takes its answer. */
 interface Asked {
@@ -158,7 +155,7 @@ export class RequestPath implements ContextHost {
     requests: readonly RequestEnvelope[],
     { delivery, receivedAtMs, address }: Omit<Asked, 'request' | 'onAnswer'> & { address: ReplyAddress | undefined },
   ): void {
-    const wantsParts = delivery.properties.type === PARTS_WANTED;
+    const wantsParts = delivery.properties.type === BATCH_IN_PARTS;
     const replies = new BatchReplies({
       count: requests.length,
       holdMs: wantsParts ? this.#options.config.limits.batchHoldMs : undefined,

@@ -8,6 +8,7 @@ import {
   type ConsumeMessage,
   type Options,
 } from 'amqplib';
+import { BATCH_IN_PARTS } from '../wire/envelope.js';
 import { clientErrors } from './client-errors.js';
 import { joinWrites } from './joined-writes.js';
 
@@ -146,8 +147,7 @@ export class BrokerLink {
     const { exchange } = this.#options;
     const options: Options.Publish = {
       contentType: 'application/json',
-      // n.b. of a batch it says that the replies may come in several messages: host/PROTOCOL.md.
-      type: isBatch ? 'beds.batch' : 'beds.request',
+      type: isBatch ? BATCH_IN_PARTS : 'beds.request',
       messageId: id,
       correlationId: id,
       persistent: !isRead,

@@ -67,3 +67,6 @@ export type ReplyEnvelope =
 
 /** The exchange that requests are published to, with routing key `<domain>.<operation>`. */
 export const REQUEST_EXCHANGE = 'beds.request';
+
+/** AMQP `type` of a batch whose caller takes the replies in several messages. */
+export const BATCH_IN_PARTS = 'beds.batch';
