@@ -1,6 +1,7 @@
 import type { Config } from './config/schema.js';
 import { createLog, type Log } from './observe/log.js';
 import { Supervisor } from './supervisor/supervisor.js';
+import { letHeapsGrow } from './supervisor/threads/heap-growth.js';
 
 export interface HostOptions {
   /** Validated and complete: every URL is known. */
@@ -27,6 +28,7 @@ export async function startHost({ config, projectRoot, log }: HostOptions): Prom
     fail = reject;
   });
   failed.catch(() => undefined);
+  letHeapsGrow();
   const supervisor = new Supervisor({
     config,
     projectRoot,

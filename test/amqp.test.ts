@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ChannelModel, ConfirmChannel } from 'amqplib';
+import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
 import { Broker } from '../host/amqp/broker.js';
 import { AmqpConnection } from '../host/amqp/connection.js';
 import { connect } from '../host/amqp/driver.js';
@@ -35,6 +35,16 @@ async function plainChannel(t: TestContext): Promise<Awaited<ReturnType<ChannelM
   const model = await connect(server.url, { noDelay: true, timeout: 5_000 });
   t.after(() => model.close());
   return model.createConfirmChannel();
+}
+
+/** The different bodies that wait in a queue. */
+async function bodiesIn(channel: Channel, queue: string): Promise<ReadonlySet<string>> {
+  const bodies = new Set<string>();
+  for (;;) {
+    const message = await channel.get(queue, { noAck: true });
+    if (message === false) return bodies;
+    bodies.add(message.content.toString());
+  }
 }
 
 void describe('a supervised connection', () => {
@@ -204,7 +214,7 @@ void describe('the reply publisher', () => {
     const channel = await plainChannel(t);
     const { queue } = await channel.assertQueue('', { exclusive: true });
     const { replies } = await publisher(t, server.url);
-    const reply = { correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon() };
+    const reply = { correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon(), isUrgent: false };
     const reached = publish(replies, { ...reply, address: { queue, mandatory: true } });
     const lost = publish(replies, { ...reply, address: { queue: 'amq.gen-gone-gone-gone-gone', mandatory: true } });
     assert.deepEqual(await Promise.all([reached, lost]), ['confirmed', 'unroutable']);
@@ -226,19 +236,12 @@ void describe('the reply publisher', () => {
         correlationId: undefined,
         body,
         expiresAtMs: soon(),
+        isUrgent: index % 2 === 0,
         address: { queue, mandatory: false },
       });
     });
     assert.deepEqual(new Set(await Promise.all(outcomes)), new Set(['confirmed']));
-    const seen = new Set<string>();
-    for (
-      let message = await channel.get(queue, { noAck: true });
-      message !== false;
-      message = await channel.get(queue, { noAck: true })
-    ) {
-      seen.add(message.content.toString());
-    }
-    assert.equal(seen.size, 50);
+    assert.equal((await bodiesIn(channel, queue)).size, 50);
   });
 
   void it('goes on with another channel when RabbitMQ closed the one it had', async (t) => {
@@ -259,8 +262,36 @@ void describe('the reply publisher', () => {
     channels[0]?.publish('no.such.exchange', 'x', Buffer.alloc(0));
     await eventually('RabbitMQ closed the channel', () => channels.length === 2);
     const address = { queue, mandatory: false };
-    const reply = { correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon(), address };
+    const reply = { correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon(), isUrgent: false, address };
     assert.equal(await publish(replies, reply), 'confirmed');
+    assert.equal(connection.state, 'up');
+  });
+
+  void it('sends again, one by one confirmed, what was under way on a channel without confirms that RabbitMQ closed', async (t) => {
+    const channel = await plainChannel(t);
+    const { queue } = await channel.assertQueue('', { exclusive: true });
+    const replies = new ReplyPublisher();
+    const direct: Channel[] = [];
+    const connection = supervised(t, server.url, async (model) => {
+      const make = model.createChannel.bind(model);
+      model.createChannel = async () => {
+        const made = await make();
+        direct.push(made);
+        return made;
+      };
+      await replies.attach(model);
+    });
+    await connection.ready(5_000);
+    const outcomes = Array.from({ length: 20 }, (_, index) => {
+      // RabbitMQ closes the channel over this, with half of the replies behind it.
+      if (index === 10) direct[0]?.publish('no.such.exchange', 'x', Buffer.alloc(0));
+      const address = { queue, mandatory: false };
+      const body = Buffer.from(String(index));
+      return publish(replies, { correlationId: 'c', body, expiresAtMs: soon(), isUrgent: false, address });
+    });
+    assert.deepEqual(new Set(await Promise.all(outcomes)), new Set(['confirmed']));
+    assert.equal((await bodiesIn(channel, queue)).size, 20);
+    await eventually('there is such a channel again', () => direct.length === 2);
     assert.equal(connection.state, 'up');
   });
 
@@ -270,6 +301,7 @@ void describe('the reply publisher', () => {
       correlationId: undefined,
       body: Buffer.alloc(0),
       expiresAtMs: performance.now() + 50,
+      isUrgent: false,
       address: { queue: 'x', mandatory: false },
     });
     assert.equal(outcome, 'expired');

@@ -52,11 +52,14 @@ export async function makeDispatchProbe(): Promise<DispatchProbe> {
   const burst = (count: number): Promise<void> =>
     new Promise((resolve) => {
       let left = count;
-      const settled = (): void => {
-        left -= 1;
-        if (left === 0) resolve();
+      const intake = {
+        isNarrow: false,
+        settled: (): void => {
+          left -= 1;
+          if (left === 0) resolve();
+        },
       };
-      for (let n = 0; n < count; n++) path.handle(new Delivery(channel, message, settled));
+      for (let n = 0; n < count; n++) path.handle(new Delivery(channel, message, intake));
     });
   await burst(1);
   assert.match(String(replies.last?.body), /"ok":true/, 'the probe answers');

@@ -1,7 +1,7 @@
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { publishBroker } from '../observe/channels.js';
 import { backoffMs } from './backoff.js';
-import { Delivery } from './delivery.js';
+import { Delivery, type Intake } from './delivery.js';
 import { JoinedAcks } from './joined-acks.js';
 
 const RETRY = { minMs: 100, maxMs: 5_000 } as const;
@@ -18,7 +18,7 @@ export interface BrokerOptions {
  * One supervised consumer: a channel and its subscriptions, made again on every new connection and after every channel
  * error. A queue that is missing is tried again with growing waits; the other queues never notice.
  */
-export class Broker {
+export class Broker implements Intake {
   readonly #options: BrokerOptions;
   readonly #wanted = new Map<string, string | undefined>();
   readonly #retries = new Map<string, NodeJS.Timeout>();
@@ -39,6 +39,19 @@ export class Broker {
 
   get inFlight(): number {
     return this.#inFlight;
+  }
+
+  /** n.b. `prefetch` counts for each queue; with several this is on the safe side. */
+  get isNarrow(): boolean {
+    return this.#inFlight * 2 >= this.#options.prefetch;
+  }
+
+  settled(): void {
+    this.#inFlight -= 1;
+    if (this.#inFlight > 0) return;
+    const idle = this.#idle;
+    this.#idle = [];
+    for (const resolve of idle) resolve();
   }
 
   /** The queues that are consumed right now. */
@@ -151,15 +164,7 @@ export class Broker {
   #onMessage(acks: JoinedAcks, message: ConsumeMessage): void {
     this.#inFlight += 1;
     acks.open(message);
-    this.#options.onDelivery(
-      new Delivery(acks, message, () => {
-        this.#inFlight -= 1;
-        if (this.#inFlight > 0) return;
-        const idle = this.#idle;
-        this.#idle = [];
-        for (const resolve of idle) resolve();
-      }),
-    );
+    this.#options.onDelivery(new Delivery(acks, message, this));
   }
 
   /** The queue was deleted under the consumer. https://www.rabbitmq.com/docs/consumer-cancel */

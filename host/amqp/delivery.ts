@@ -2,17 +2,25 @@ import type { ConsumeMessage } from 'amqplib';
 import type { Verdict } from '@beds/sdk';
 import type { Settler } from './joined-acks.js';
 
+/** What a message came through. */
+export interface Intake {
+  /** Whether much of what may be unsettled is: soon RabbitMQ delivers no more. */
+  readonly isNarrow: boolean;
+  /** A message was settled. */
+  settled(): void;
+}
+
 /** One message, with the right to settle it exactly once, on the channel that it came from. */
 export class Delivery {
   readonly #channel: Settler;
   readonly #message: ConsumeMessage;
-  readonly #onSettled: () => void;
+  readonly #intake: Intake;
   #settled = false;
 
-  constructor(channel: Settler, message: ConsumeMessage, onSettled: () => void) {
+  constructor(channel: Settler, message: ConsumeMessage, intake: Intake) {
     this.#channel = channel;
     this.#message = message;
-    this.#onSettled = onSettled;
+    this.#intake = intake;
   }
 
   get body(): Buffer {
@@ -36,6 +44,11 @@ export class Delivery {
     return this.#message.fields.redelivered;
   }
 
+  /** Whether others are not delivered until this one is settled, or soon will not be. */
+  get isUrgent(): boolean {
+    return this.#intake.isNarrow;
+  }
+
   /** Settles the message; later calls do nothing. A message of a channel that is gone was already given back by RabbitMQ. */
   settle(verdict: Verdict): void {
     if (this.#settled) return;
@@ -49,7 +62,7 @@ export class Delivery {
     } catch {
       // amqplib throws IllegalOperationError on a closed channel; the tag died with it.
     } finally {
-      this.#onSettled();
+      this.#intake.settled();
     }
   }
 }

@@ -1,6 +1,7 @@
 import {
   compileChecker,
   CORE_OPERATIONS,
+  type Json,
   type JsonObject,
   type Manifest,
   type OperationMode,
@@ -23,7 +24,10 @@ export interface Operation {
   readonly repeatable: boolean;
   /** Who calls it. */
   readonly callers: Callers;
-  run(input: OperationInput, ctx: TemplateContext): Promise<OperationResult>;
+  /** Starts the template's code; what it gives, or promises, goes through `resultOf`. Throws for input that does not fit. */
+  run(input: OperationInput, ctx: TemplateContext): unknown;
+  /** Throws BEDS_REQUEST_BAD_RESULT for what the operation must not give. */
+  resultOf(value: unknown): OperationResult;
 }
 
 /** The operations of a template by the name they have on the wire. */
@@ -38,7 +42,8 @@ export function compileOperations(
     const mode = name === 'fetch' ? 'read' : 'write';
     const repeatable = mode === 'read' || manifest.operations[name]?.idempotent === true;
     const callers = book.of(manifest.domain, name);
-    operations.set(name, { name, mode, repeatable, callers, run: core[name] });
+    const resultOf = name === 'fetch' ? checkPage : resultOfRecord;
+    operations.set(name, { name, mode, repeatable, callers, run: core[name], resultOf });
   }
   for (const [name, custom] of Object.entries(template.operations)) {
     const check = compileChecker(custom.args);
@@ -47,12 +52,13 @@ export function compileOperations(
       mode: custom.mode,
       repeatable: custom.mode === 'read' || custom.idempotent,
       callers: book.of(manifest.domain, name),
-      run: async (input, ctx) => {
+      run: (input, ctx) => {
         refuse(input, ['query', 'key']);
         const checked = check(input.payload ?? {});
         if (!checked.ok) throw invalid(`payload.${checked.problem.field}`, checked.problem.message);
-        return { data: await custom.run(checked.value, ctx) };
+        return custom.run(checked.value, ctx);
       },
+      resultOf: (value) => ({ data: value as Json }),
     });
   }
   return operations;
@@ -63,26 +69,30 @@ function coreOperations(
   key: string,
 ): Readonly<Record<(typeof CORE_OPERATIONS)[number], Operation['run']>> {
   return {
-    create: async (input, ctx) => {
+    create: (input, ctx) => {
       refuse(input, ['query', 'key']);
-      return { data: checkRecord(await template.createRecord(required(input.payload, 'payload'), ctx)) };
+      return template.createRecord(required(input.payload, 'payload'), ctx);
     },
-    fetch: async (input, ctx) => {
+    fetch: (input, ctx) => {
       refuse(input, ['payload']);
       if (input.key !== undefined && input.query !== undefined) throw invalid('key', 'excludes query');
       const query = input.key === undefined ? (input.query ?? {}) : { where: { [key]: input.key }, limit: 1 };
-      return checkPage(await template.fetchRecords(query, ctx));
+      return template.fetchRecords(query, ctx);
     },
-    update: async (input, ctx) => {
+    update: (input, ctx) => {
       refuse(input, ['query']);
       const payload = required(input.payload, 'payload');
-      return { data: checkRecord(await template.updateRecord(withKey(payload, key, input.key), ctx)) };
+      return template.updateRecord(withKey(payload, key, input.key), ctx);
     },
-    delete: async (input, ctx) => {
+    delete: (input, ctx) => {
       refuse(input, ['query', 'payload']);
-      return { data: checkRecord(await template.deleteRecord(required(input.key, 'key'), ctx)) };
+      return template.deleteRecord(required(input.key, 'key'), ctx);
     },
   };
+}
+
+function resultOfRecord(value: unknown): OperationResult {
+  return { data: checkRecord(value) };
 }
 
 function withKey(payload: JsonObject, column: string, key: OperationInput['key']): JsonObject {

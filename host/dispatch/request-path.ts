@@ -335,6 +335,7 @@ export class RequestPath implements ContextHost {
         correlationId: typeof correlationId === 'string' ? correlationId : undefined,
         body: Buffer.from(text),
         expiresAtMs: expiresAtMs + REPLY_GRACE_MS,
+        isUrgent: delivery.isUrgent,
       },
       onSent,
     );

@@ -44,19 +44,43 @@ export class Running extends Watched {
   /** Throws, with nothing begun, where the deadline has passed. */
   start(host: ContextHost): void {
     const { generation, operation } = this.#target;
-    const { scope, depth, input } = this.#run;
+    const { scope, depth } = this.#run;
     scope.requireTime();
     this.#deadlines.add(scope.expiresAtMs, this);
     generation.lease();
     host.entering(generation);
-    operation.run(input, new RequestContext({ host, generation, operation, scope, depth })).then(
-      (result) => {
-        if (this.#ended()) this.#waiting.succeeded(result);
+    this.#begin(new RequestContext({ host, generation, operation, scope, depth })).then(
+      (value) => {
+        if (this.#ended()) this.#succeeded(value);
       },
       (error: unknown) => {
-        if (this.#ended()) this.#waiting.failed(error instanceof Error ? error : toReplyError(error));
+        if (this.#ended()) this.#failed(error);
       },
     );
+  }
+
+  /** n.b. of what a template gives that is not a promise one is made; a promise stays the one it is. */
+  #begin(context: RequestContext): Promise<unknown> {
+    try {
+      return Promise.resolve(this.#target.operation.run(this.#run.input, context));
+    } catch (error) {
+      return Promise.reject(error instanceof Error ? error : toReplyError(error));
+    }
+  }
+
+  #succeeded(value: unknown): void {
+    let result: OperationResult;
+    try {
+      result = this.#target.operation.resultOf(value);
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    this.#waiting.succeeded(result);
+  }
+
+  #failed(error: unknown): void {
+    this.#waiting.failed(error instanceof Error ? error : toReplyError(error));
   }
 
   override expire(): void {

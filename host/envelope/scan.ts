@@ -17,16 +17,40 @@ const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
-/**
- * Judges a body in one pass over its bytes, without recursion, and gives its text. `JSON.parse` takes 200,000 levels without
- * complaint, and then whatever walks the result overflows the stack.
- */
+/** Judges a body before it is parsed, without recursion, and gives its text. */
 export function scanBody(body: Buffer, limits: BodyLimits): string {
   if (body.length > limits.maxBodyBytes) throw requestErrors.make('BEDS_REQUEST_TOO_LARGE');
   const isPlain = isAscii(body);
   if (!isPlain && !isUtf8(body)) {
     throw requestErrors.make('BEDS_REQUEST_CONTENT_TYPE', 'The body is not valid UTF-8.');
   }
+  // Nothing has to be decoded then: copying bytes takes a third of the time.
+  const text = isPlain ? body.toString('latin1') : body.toString('utf8');
+  if (mayBeTooComplex(text, limits)) refuseTooComplex(body, limits);
+  return text;
+}
+
+/**
+ * Whether it is worth counting. What is not longer than so many elements has no more of them, and what has few opening
+ * brackets, be they in strings, nests no deeper: that is said of most requests in a fraction of the time.
+ */
+function mayBeTooComplex(text: string, { maxDepth, maxKeys }: BodyLimits): boolean {
+  if (text.length > maxKeys) return true;
+  let opened = 0;
+  for (const bracket of ['{', '[']) {
+    for (let at = text.indexOf(bracket); at !== -1; at = text.indexOf(bracket, at + 1)) {
+      opened += 1;
+      if (opened > maxDepth) return true;
+    }
+  }
+  return false;
+}
+
+/**
+ * Counts in one pass over the bytes. `JSON.parse` takes 200,000 levels without complaint, and then whatever walks the result
+ * overflows the stack.
+ */
+function refuseTooComplex(body: Buffer, limits: BodyLimits): void {
   let depth = 0;
   let elements = 0;
   for (let at = 0; at < body.length; at++) {
@@ -45,8 +69,6 @@ export function scanBody(body: Buffer, limits: BodyLimits): string {
   }
   if (elements > limits.maxKeys)
     throw requestErrors.make('BEDS_REQUEST_TOO_COMPLEX', 'The body has too many elements.');
-  // Nothing has to be decoded then: copying bytes takes a third of the time.
-  return isPlain ? body.toString('latin1') : body.toString('utf8');
 }
 
 /** Up to this length a loop finds the end of a string before a call into native code has begun to look for it. */

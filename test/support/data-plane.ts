@@ -98,5 +98,5 @@ function deliver(
   const properties = { contentType: 'application/json', correlationId, replyTo, headers: {} };
   const message = { content: Buffer.from(JSON.stringify(envelope)), fields, properties };
   const channel = { ack: () => undefined, nack: () => undefined, reject: () => undefined };
-  return new Delivery(channel, message as unknown as ConsumeMessage, () => undefined);
+  return new Delivery(channel, message as unknown as ConsumeMessage, { isNarrow: false, settled: () => undefined });
 }

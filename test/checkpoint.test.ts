@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
+import { Checkpoint } from '../host/amqp/checkpoint.js';
+
+/** A channel whose answers are given by hand. */
+function makeChannel() {
+  const questions: { answer: () => void; fail: (error: Error) => void }[] = [];
+  const prefetch = (): Promise<Record<string, never>> =>
+    new Promise((resolve, reject) => questions.push({ answer: () => resolve({}), fail: reject }));
+  return { prefetch, questions };
+}
+
+void describe('a checkpoint of a channel without confirms', () => {
+  void it('asks once for all that is published in a turn, and tells of each when it is answered', async () => {
+    const { questions, ...channel } = makeChannel();
+    const passed: number[] = [];
+    const checkpoint = new Checkpoint<number>(channel, (item) => passed.push(item));
+    for (const item of [1, 2, 3]) checkpoint.add(item, true);
+    await turn();
+    assert.equal(questions.length, 1);
+    assert.deepEqual(passed, []);
+    questions[0]?.answer();
+    await turn();
+    assert.deepEqual(passed, [1, 2, 3]);
+  });
+
+  void it('does not tell of what was published after the question', async () => {
+    const { questions, ...channel } = makeChannel();
+    const passed: number[] = [];
+    const checkpoint = new Checkpoint<number>(channel, (item) => passed.push(item));
+    checkpoint.add(1, true);
+    await turn();
+    checkpoint.add(2, true);
+    checkpoint.add(3, false);
+    await turn();
+    assert.equal(questions.length, 1, 'one question at a time');
+    questions[0]?.answer();
+    await turn();
+    assert.deepEqual(passed, [1]);
+    assert.equal(questions.length, 2, 'what waited is asked for at once');
+    questions[1]?.answer();
+    await turn();
+    assert.deepEqual(passed, [1, 2, 3]);
+  });
+
+  void it('asks by itself within milliseconds where nothing is urgent, also after a question was under way', async () => {
+    const { questions, ...channel } = makeChannel();
+    const passed: number[] = [];
+    const checkpoint = new Checkpoint<number>(channel, (item) => passed.push(item));
+    checkpoint.add(1, false);
+    await turn();
+    assert.equal(questions.length, 0, 'others may come');
+    while (questions.length < 1) await delay(1);
+    checkpoint.add(2, false);
+    // Longer than it holds things back: the question that is under way must not swallow this one.
+    await delay(30);
+    assert.equal(questions.length, 1);
+    questions[0]?.answer();
+    while (questions.length < 2) await delay(1);
+    questions[1]?.answer();
+    await turn();
+    assert.deepEqual(passed, [1, 2]);
+  });
+
+  void it('tells nothing of a channel that closed', async () => {
+    const { questions, ...channel } = makeChannel();
+    const passed: number[] = [];
+    const checkpoint = new Checkpoint<number>(channel, (item) => passed.push(item));
+    checkpoint.add(1, true);
+    await turn();
+    questions[0]?.fail(new Error('Channel closed'));
+    await turn();
+    checkpoint.add(2, true);
+    await delay(30);
+    assert.deepEqual(passed, []);
+    assert.equal(questions.length, 1, 'nor asks it again');
+  });
+});
