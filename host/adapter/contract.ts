@@ -71,7 +71,10 @@ export interface StoreStatus {
     readonly inUse: number;
     readonly idle: number;
     readonly waiting: number;
+    /** Calls at once, as found: `most`, unless fewer get as much done. Transactions do not count. */
     readonly limit: number;
+    /** `poolSize`: connections, and calls at once, that there may be. */
+    readonly most: number;
   };
   /** Code of the last failure to reach the server, if it is down. */
   readonly lastError?: string;

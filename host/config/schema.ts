@@ -171,7 +171,16 @@ const role = z.strictObject({
 const store = z.strictObject({
   kind: z.enum(['mysql', 'mongodb']).describe('Which adapter serves this store. mysql serves MariaDB too.'),
   url: url.default('').describe('URL with the runtime account. Empty: a private server of this checkout.'),
-  poolSize: z.int().min(1).max(1_000).default(16).describe('Most connections of one broker thread.'),
+  poolSize: z
+    .int()
+    .min(1)
+    .max(1_000)
+    .default(16)
+    .describe('Most connections of one broker thread, and most calls at once.'),
+  adaptive: z
+    .boolean()
+    .default(true)
+    .describe('Make fewer calls at once than poolSize while calls wait and fewer get as much done.'),
   queueLimit: z
     .int()
     .min(1)

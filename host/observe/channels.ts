@@ -61,11 +61,20 @@ export interface LifecycleEvent {
   readonly ms?: number;
 }
 
+/** How many calls a thread lets a store work on at once has changed. */
+export interface StoreLimitEvent {
+  readonly store: string;
+  readonly limit: number;
+  readonly most: number;
+  readonly reason: string;
+}
+
 export const connectionChannel = channel('beds:connection');
 export const brokerChannel = channel('beds:broker');
 export const requestChannel = channel('beds:request');
 export const faultChannel = channel('beds:fault');
 export const templateLogChannel = channel('beds:template.log');
+export const storeLimitChannel = channel('beds:store.limit');
 
 export const lifecycleChannel = channel('beds:lifecycle');
 
@@ -75,6 +84,10 @@ export function publishLifecycle(event: LifecycleEvent): void {
 
 export function publishConnection(event: ConnectionEvent): void {
   if (connectionChannel.hasSubscribers) connectionChannel.publish(event);
+}
+
+export function publishStoreLimit(event: StoreLimitEvent): void {
+  if (storeLimitChannel.hasSubscribers) storeLimitChannel.publish(event);
 }
 
 export function publishBroker(event: BrokerEvent): void {

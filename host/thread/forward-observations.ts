@@ -8,6 +8,8 @@ import {
   connectionChannel,
   type FaultEvent,
   faultChannel,
+  type StoreLimitEvent,
+  storeLimitChannel,
   type TemplateLogEvent,
   templateLogChannel,
 } from '../observe/channels.js';
@@ -33,6 +35,10 @@ export function forwardObservations(send: (message: LogMessage) => void, events:
     const { where, error, domain, version, hash, requestId } = message as FaultEvent;
     log('error', `fault in ${where}`, { domain, version, hash, requestId, error: describe(error) });
     events.publish({ topic: `fault.${domain ?? 'host'}`, data: { where, domain, version, hash, requestId } });
+  });
+  subscribe(storeLimitChannel.name, (message) => {
+    const { reason, ...fields } = message as StoreLimitEvent;
+    log('debug', `calls at once: ${reason}`, fields);
   });
   subscribe(templateLogChannel.name, (message) => {
     const { level, fields, message: text, ...rest } = message as TemplateLogEvent;

@@ -41,7 +41,7 @@ export async function mongodbStore(): Promise<MongodbStore> {
   const url = databaseUrl(mongodb.url, `beds_adapter_${randomUUID().slice(0, 8)}`);
   const dba = new MongoClient(url, { serverSelectionTimeoutMS: 5_000 });
   const open = (changes: Partial<StoreConfig>): StoreAdapter => {
-    const limits = { poolSize: 8, queueLimit: 100, acquireTimeoutMs: 2_000, connectTimeoutMs: 5_000 };
+    const limits = { poolSize: 8, adaptive: true, queueLimit: 100, acquireTimeoutMs: 2_000, connectTimeoutMs: 5_000 };
     return createMongodbAdapter({ store: 'test', config: { kind: 'mongodb', url, ...limits, ...changes } });
   };
   const adapter = open({});

@@ -45,7 +45,7 @@ export async function mysqlStore(): Promise<MysqlStore> {
   url.username = user;
   url.password = password;
   url.search = '';
-  const limits = { poolSize: 8, queueLimit: 100, acquireTimeoutMs: 2_000, connectTimeoutMs: 5_000 };
+  const limits = { poolSize: 8, adaptive: true, queueLimit: 100, acquireTimeoutMs: 2_000, connectTimeoutMs: 5_000 };
   return {
     dba,
     database,

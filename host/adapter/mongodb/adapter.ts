@@ -3,6 +3,7 @@ import { MongoError } from 'mongodb';
 import type { BedsError, CallResult, JsonObject, Page } from '@beds/sdk';
 import type { StoreConfig } from '../../config/schema.js';
 import { storeErrors } from '../../errors/store.js';
+import { publishStoreLimit } from '../../observe/channels.js';
 import type {
   AdapterScope,
   CallOptions,
@@ -13,6 +14,7 @@ import type {
   StoreStatus,
 } from '../contract.js';
 import { Deadline } from '../deadline.js';
+import { endingOf } from '../ending.js';
 import { planQuery } from '../query-plan.js';
 import { signalOf } from './call-signal.js';
 import { bindBody, runBody, toResult } from './calls.js';
@@ -55,13 +57,20 @@ class MongodbAdapter implements StoreAdapter {
   #capabilities: StoreCapabilities = NO_CAPABILITIES;
   #server = 'MongoDB';
   #closing: Promise<void> | undefined;
-  readonly #release = (): void => this.#slots.release();
+  readonly #callEnded = (deadline: Deadline, error?: unknown): void => {
+    const ending = endingOf(deadline, error === undefined ? undefined : toStoreError(error, READ));
+    this.#slots.release('call', ending);
+  };
+  readonly #transactionEnded = (): void => this.#slots.release('transaction', 'unknown');
 
   constructor(store: string, config: StoreConfig) {
     this.store = store;
     this.#config = config;
     this.#connection = createClient(store, config);
-    this.#slots = new Slots({ ...config, limit: config.poolSize });
+    this.#slots = new Slots({
+      ...config,
+      onLimit: (limit, reason) => publishStoreLimit({ store, limit, most: config.poolSize, reason }),
+    });
   }
 
   async open(): Promise<void> {
@@ -178,12 +187,14 @@ class MongodbAdapter implements StoreAdapter {
     if (this.#closing !== undefined) throw storeErrors.make('BEDS_STORE_CLOSED');
     const startedAt = performance.now();
     const deadline = new Deadline(options);
+    const use = prepared.runsForeignCode === true ? 'transaction' : 'call';
     let sent = false;
     try {
-      if (!this.#slots.take()) await this.#slots.wait(deadline);
-      sent = !deadline.isOver;
+      if (!this.#slots.take(use)) await this.#slots.wait(deadline, use);
+      sent = deadline.mayStart();
+      const onEnded = use === 'call' ? this.#callEnded : this.#transactionEnded;
       // What outlives its deadline still holds a connection: the slot stays taken until it ends.
-      return await deadline.race(this.#send(prepared, deadline), this.#release);
+      return await deadline.race(this.#send(prepared, deadline), onEnded);
     } catch (error) {
       if (error === deadline.reason) throw this.#expired(startedAt, sent && prepared.attempt.write);
       if (prepared.runsForeignCode === true && !(error instanceof MongoError)) throw error;

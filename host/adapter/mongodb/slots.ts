@@ -1,9 +1,14 @@
 import { storeErrors } from '../../errors/store.js';
+import { ConcurrencyLimit, type LimitOptions } from '../concurrency-limit.js';
+import type { StoreStatus } from '../contract.js';
 import type { Deadline } from '../deadline.js';
-import { type LineLimits, WaitingLine } from '../waiting-line.js';
+import type { Ending } from '../ending.js';
+import { type LineLimits, type Use, WaitingLine } from '../waiting-line.js';
 
-export interface SlotLimits extends LineLimits {
-  readonly limit: number;
+export interface SlotOptions extends LineLimits {
+  readonly poolSize: number;
+  readonly adaptive: boolean;
+  readonly onLimit: LimitOptions['onChanged'];
 }
 
 const inVain = (): Error => storeErrors.make('BEDS_STORE_OVERLOADED', 'No database connection became free in time.');
@@ -13,38 +18,57 @@ const inVain = (): Error => storeErrors.make('BEDS_STORE_OVERLOADED', 'No databa
  * bound, only a time: https://www.mongodb.com/docs/drivers/node/current/connect/connection-options/connection-pools/
  */
 export class Slots {
-  readonly #limit: number;
+  readonly #most: number;
+  readonly #limit: ConcurrencyLimit;
   readonly #line: WaitingLine<void>;
   readonly #idleListeners = new Set<() => void>();
   #inUse = 0;
 
-  constructor(limits: SlotLimits) {
-    this.#limit = limits.limit;
-    this.#line = new WaitingLine(limits);
+  constructor(options: SlotOptions) {
+    this.#most = options.poolSize;
+    this.#line = new WaitingLine(options);
+    this.#limit = new ConcurrencyLimit({
+      most: options.poolSize,
+      adaptive: options.adaptive,
+      line: this.#line,
+      onRaised: () => this.#serve(),
+      onChanged: options.onLimit,
+    });
   }
 
-  get counts(): { readonly inUse: number; readonly waiting: number; readonly limit: number } {
-    return { inUse: this.#inUse, waiting: this.#line.size, limit: this.#limit };
+  get counts(): Omit<StoreStatus['connections'], 'idle'> {
+    return { inUse: this.#inUse, waiting: this.#line.size, limit: this.#limit.held, most: this.#most };
   }
 
   /** Takes a slot that is free; false where one has to be waited for. */
-  take(): boolean {
-    if (this.#inUse >= this.#limit) return false;
+  take(use: Use): boolean {
+    if (!this.#isFree(use)) return false;
     this.#inUse += 1;
+    if (use === 'call') this.#limit.began();
     return true;
   }
 
   /** BEDS_STORE_OVERLOADED or the deadline's reason. */
-  wait(deadline: Deadline): Promise<void> {
-    return this.#line.wait(deadline, inVain);
+  wait(deadline: Deadline, use: Use): Promise<void> {
+    this.#limit.watch();
+    return this.#line.wait(deadline, use, inVain);
   }
 
   /** Once for each slot, when its operation has really ended. */
-  release(): void {
-    // The slot goes from hand to hand: a newcomer cannot slip in between.
-    if (this.#line.serve()) return;
+  release(use: Use, ending: Ending): void {
     this.#inUse -= 1;
+    if (use === 'call') this.#limit.ended(ending);
+    // n.b. at once: a newcomer cannot slip in between.
+    this.#serve();
     if (this.#inUse === 0) for (const listener of this.#idleListeners) listener();
+  }
+
+  #isFree(use: Use): boolean {
+    return this.#inUse < this.#most && (use === 'transaction' || this.#limit.room > 0);
+  }
+
+  #serve(): void {
+    for (let use = this.#line.next; use !== undefined && this.take(use); use = this.#line.next) this.#line.serve();
   }
 
   /** Resolves when nothing runs, or after `timeoutMs`. */

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isBedsError } from '@beds/sdk';
 import type { CallResult, JsonObject, ObjectManifest, Page } from '@beds/sdk';
 import type { StoreConfig } from '../../config/schema.js';
+import { publishStoreLimit } from '../../observe/channels.js';
 import { checkUse } from '../check-use.js';
 import type {
   AdapterScope,
@@ -67,6 +68,8 @@ class MysqlAdapter implements StoreAdapter {
       poolSize: config.poolSize,
       queueLimit: config.queueLimit,
       acquireTimeoutMs: config.acquireTimeoutMs,
+      adaptive: config.adaptive,
+      onLimit: (limit, reason) => publishStoreLimit({ store, limit, most: config.poolSize, reason }),
     });
     this.#sessions = new SessionRunner(this.#pool, this.#killer);
   }
@@ -78,6 +81,7 @@ class MysqlAdapter implements StoreAdapter {
   describe(names: readonly string[]): Promise<ReadonlyMap<string, NamedObject>> {
     const work: SessionWork<ReadonlyMap<string, NamedObject>> = {
       mode: 'read',
+      use: 'call',
       progress: { mayHaveCommitted: false },
       run: (session) =>
         readCatalogue(
@@ -114,7 +118,8 @@ class MysqlAdapter implements StoreAdapter {
   transaction<T>(work: (scope: AdapterScope) => Promise<T>, options: CallOptions): Promise<T> {
     const progress: Progress = { mayHaveCommitted: false };
     const run = (session: Session): Promise<T> => runTransaction(session, work, progress);
-    return this.#within(options, (deadline) => this.#sessions.use(deadline, { mode: options.mode, progress, run }));
+    const borrowing: SessionWork<T> = { mode: options.mode, use: 'transaction', progress, run };
+    return this.#within(options, (deadline) => this.#sessions.use(deadline, borrowing));
   }
 
   status(): StoreStatus {
@@ -167,6 +172,7 @@ class MysqlAdapter implements StoreAdapter {
   #once<T>(work: Work<T>, mode: CallOptions['mode'], deadline: Deadline): Promise<T> {
     const progress: Progress = { mayHaveCommitted: false };
     const send = sendAlone({ kind: work.kind, mode, progress });
-    return this.#sessions.use(deadline, { mode, progress, args: work.args, run: (session) => work.run(session, send) });
+    const run = (session: Session): Promise<T> => work.run(session, send);
+    return this.#sessions.use(deadline, { mode, use: 'call', progress, args: work.args, run });
   }
 }

@@ -2,6 +2,8 @@ import { isBedsError } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import type { CallOptions } from '../contract.js';
 import type { Deadline } from '../deadline.js';
+import { endingOf } from '../ending.js';
+import type { Use } from '../waiting-line.js';
 import { withinDeadline } from './deadline.js';
 import type { Killer } from './killer.js';
 import type { Pool } from './pool.js';
@@ -12,6 +14,7 @@ import { isConnectionLoss, toStoreError } from './store-error.js';
 
 export interface SessionWork<T> {
   readonly mode: CallOptions['mode'];
+  readonly use: Use;
   readonly progress: Progress;
   /** Names that an error may point at. */
   readonly args?: readonly string[];
@@ -28,13 +31,14 @@ export class SessionRunner {
     this.#killer = killer;
   }
 
-  async use<T>(deadline: Deadline, { mode, progress, args, run }: SessionWork<T>): Promise<T> {
-    const session = this.#pool.take(mode) ?? (await this.#pool.wait(deadline));
-    if (deadline.isOver) {
+  async use<T>(deadline: Deadline, { mode, use, progress, args, run }: SessionWork<T>): Promise<T> {
+    const session = this.#pool.take(mode, use) ?? (await this.#pool.wait(deadline, use));
+    if (!deadline.mayStart()) {
       // Nothing was sent: there is nothing to clean.
-      this.#pool.release(session);
+      this.#pool.release(session, 'unknown');
       throw deadline.reason ?? storeErrors.make('BEDS_STORE_TIMEOUT');
     }
+    let failure: unknown;
     try {
       const remainingMs = deadline.remainingMs();
       const work = session.isPrepared(mode, remainingMs)
@@ -42,12 +46,12 @@ export class SessionRunner {
         : session.prepare(mode, remainingMs).then(() => run(session));
       return await withinDeadline({ session, killer: this.#killer, deadline, mode, progress, work });
     } catch (error) {
-      const failure = toFailure(error, progress, args);
+      failure = toFailure(error, progress, args);
       // A failed write is rolled back before its caller learns of it: its locks are gone when the caller tries again.
       if (mode === 'write' && session.alive) await this.#pool.clean(session).catch(() => session.destroy());
       throw failure;
     } finally {
-      this.#pool.release(session);
+      this.#pool.release(session, endingOf(deadline, failure));
     }
   }
 }

@@ -1,4 +1,5 @@
 import { storeErrors } from '../../errors/store.js';
+import type { Use } from '../waiting-line.js';
 import { query } from './driver.js';
 import type { DriverConnection, DriverFields, DriverHeader, DriverResult } from './driver.js';
 import type { ServerProfile } from './server-profile.js';
@@ -38,6 +39,8 @@ export class Session {
   #alive = true;
   readonly #pending = new Set<(error: Error) => void>();
   lastUsedAt = Date.now();
+  /** What it is lent for. */
+  use: Use | undefined;
 
   constructor(connection: DriverConnection, profile: ServerProfile) {
     this.connection = connection;

@@ -129,14 +129,24 @@ function printThreads(nodes: readonly NodeStatus[], out: Output): void {
   });
 }
 
+/** Calls at once that there may be, and how many wait for their turn; of all threads. */
+function callsOf(store: string, threads: NodeStatus['threads']): readonly [string, number] {
+  const all = threads.flatMap(({ status }) => status?.stores ?? []).filter((seen) => seen.store === store);
+  const sum = (field: 'limit' | 'most' | 'waiting'): number =>
+    all.reduce((total, { connections }) => total + connections[field], 0);
+  return [`${String(sum('limit'))} of ${String(sum('most'))}`, sum('waiting')];
+}
+
 function printStores(nodes: readonly NodeStatus[], out: Output): void {
   out.table({
-    head: ['node', 'store', 'server', 'state', 'cannot'],
-    rows: nodes.flatMap(({ node, stores }) =>
+    head: ['node', 'store', 'server', 'state', 'calls', 'waiting', 'cannot'],
+    rows: nodes.flatMap(({ node, stores, threads }) =>
       stores.map(({ store, server, up, lastError, capabilities }) => {
         const missing = Object.entries(capabilities).flatMap(([name, can]) => (can === true ? [] : [name]));
-        return [node, store, server, up ? 'up' : `down ${lastError ?? ''}`, missing.join(', ')];
+        const state = up ? 'up' : `down ${lastError ?? ''}`;
+        return [node, store, server, state, ...callsOf(store, threads), missing.join(', ')];
       }),
     ),
+    numeric: [5],
   });
 }

@@ -27,6 +27,7 @@ export class StateGauges {
   readonly #inFlight;
   readonly #retired;
   readonly #stores;
+  readonly #limit;
 
   constructor(registry: Registry) {
     const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[]): Gauge<L> =>
@@ -46,6 +47,9 @@ export class StateGauges {
       'domain',
     ]);
     this.#stores = gauge('beds_store_up', '1: the control plane reaches the store.', ['store']);
+    this.#limit = gauge('beds_store_calls_limit', 'Calls that a broker thread lets a store work on at once.', [
+      ...(['store', 'thread'] as const),
+    ]);
   }
 
   set(state: HostState): void {
@@ -70,7 +74,7 @@ export class StateGauges {
   }
 
   #setThreads(threads: HostState['threads']): void {
-    for (const gauge of [this.#heap, this.#inFlight]) gauge.reset();
+    for (const gauge of [this.#heap, this.#inFlight, this.#limit]) gauge.reset();
     for (const state of THREAD_STATES) {
       this.#threads.set({ state }, threads.filter((thread) => thread.state === state).length);
     }
@@ -81,6 +85,7 @@ export class StateGauges {
         { thread },
         status.brokers.reduce((sum, { inFlight }) => sum + inFlight, 0),
       );
+      for (const { store, connections } of status.stores) this.#limit.set({ store, thread }, connections.limit);
     }
   }
 }
