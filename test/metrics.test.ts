@@ -16,7 +16,7 @@ import { sharedServices } from './support/services.js';
 const services = await sharedServices(['rabbitmq', 'mariadb']);
 
 const OPERATIONS = {
-  late: { mode: 'read', run: `setTimeout(() => { throw new Error('thrown late'); }, 5); return 'set';` },
+  late: { mode: 'read', run: `setTimeout(() => { throw new Error('thrown late'); }, 500); return 'set';` },
   fails: { mode: 'read', run: `throw new Error('it fails');` },
 } as const;
 /** Two threads. */

@@ -101,7 +101,7 @@ void describe('a template that harms its thread', () => {
   });
 
   void it('is replaced with its thread when it throws in a timer', async (t) => {
-    const run = `setTimeout(() => { throw new Error('thrown late'); }, 5); return 'set';`;
+    const run = `setTimeout(() => { throw new Error('thrown late'); }, 500); return 'set';`;
     const { host, client, hash } = await serve(t, { late: { mode: 'read', run } });
     assert.equal(await read(client, 'late'), 'set');
     const line = await host.logged('the end of the thread', ({ msg }) => msg === ENDED);
