@@ -111,7 +111,7 @@ async function ask(question: Question, services: Services, stage: Stage): Promis
   const undone: (() => Promise<unknown>)[] = [];
   const folder = join(workplace, question.name);
   mkdirSync(folder);
-  const boundMs = question.longestMs * Math.max(1, (options.rounds * options.sliceMs) / DEFAULT_LOAD_MS);
+  const boundMs = Math.ceil(question.longestMs * Math.max(1, (options.rounds * options.sliceMs) / DEFAULT_LOAD_MS));
   const startedAtMs = performance.now();
   const used = (): string => `${seconds(performance.now() - startedAtMs)} of at most ${seconds(boundMs)} s`;
   out.note(`beds bench: ${question.name}: ${question.words}`);
