@@ -25,6 +25,15 @@ export async function takeTurns<S>(
   return turns;
 }
 
+/** Keeps everybody busy for so many slices, until V8 has compiled what they run. */
+export async function warmUp<S>(
+  contenders: ReadonlyMap<string, Contender<S>>,
+  { effort, signal }: Pick<Bed, 'effort' | 'signal'>,
+  slices: number,
+): Promise<void> {
+  await takeTurns(contenders, { effort: { ...effort, rounds: 0, sliceMs: effort.sliceMs * slices }, signal });
+}
+
 /** Two of them side by side. */
 export function pairOf<S>(turns: Turns<S>, subject: string, against: string): Rounds<S> {
   return { subject: turns.get(subject) ?? [], against: turns.get(against) ?? [] };

@@ -7,7 +7,7 @@ import {
   startEchoContenders,
 } from '../bed/echo-contenders.js';
 import type { Question, Row, Target } from '../contract.js';
-import { pairOf, takeTurns, type Turns } from '../measure/take-turns.js';
+import { pairOf, takeTurns, type Turns, warmUp } from '../measure/take-turns.js';
 import { toRow } from '../measure/to-row.js';
 
 const IN_FLIGHT = [1, 50, 500, 2_000] as const;
@@ -43,11 +43,8 @@ export const echoQuestion: Question = {
       .map(({ title }) => title)
       .filter((title) => !isBeds(title) && title !== BARE && title !== PROMISED);
     bed.say('everybody warms up');
-    const warmUp = { ...bed.effort, rounds: 0, sliceMs: bed.effort.sliceMs * WARM_UP_SLICES };
-    await takeTurns(new Map(contenders.map((each) => [each.title, each.with(WARM_UP_IN_FLIGHT)])), {
-      effort: warmUp,
-      signal: bed.signal,
-    });
+    const busy = new Map(contenders.map((each) => [each.title, each.with(WARM_UP_IN_FLIGHT)]));
+    await warmUp(busy, bed, WARM_UP_SLICES);
     const rows: Row[] = [];
     for (const inFlight of IN_FLIGHT) {
       bed.say(`${contenders.length} contenders, ${inFlight} in flight`);

@@ -2,11 +2,14 @@ import { type EchoContender, type EchoSample, startBedsContender } from '../bed/
 import { type HostSettings, type HostUnderTest, newPrefix, startHostUnderTest } from '../bed/host-under-test.js';
 import { makeMysqlStore } from '../bed/mysql-store.js';
 import type { Bed, Question, Row, Target } from '../contract.js';
-import { pairOf, takeTurns } from '../measure/take-turns.js';
+import { pairOf, takeTurns, warmUp } from '../measure/take-turns.js';
 import { toRow } from '../measure/to-row.js';
 
 const IN_FLIGHT = 500;
 const FEW = 1;
+const WARM_UP_SLICES = 3;
+/** Each domain has code of its own, which V8 compiles when that was run some thousand times. */
+const WARM_UP_SLICES_OF_MANY = 30;
 const MANY_DOMAINS = 50;
 const THREADS = [2, 4] as const;
 const HOSTS = [2, 4] as const;
@@ -18,6 +21,7 @@ interface Comparison {
   /** The first one is what the others are compared with. */
   readonly contenders: readonly EchoContender[];
   readonly cpuTarget?: Target;
+  readonly warmUpSlices?: number;
 }
 
 /** What more threads, more domains and more hosts bring, and what they cost. */
@@ -52,8 +56,11 @@ async function compare(bed: Bed, prepare: Prepare, settings: Settings): Promise<
   }
 }
 
-async function measure(bed: Bed, { contenders, cpuTarget, ...named }: Comparison): Promise<readonly Row[]> {
-  const turns = await takeTurns(new Map(contenders.map((each) => [each.title, each.with(IN_FLIGHT)])), bed);
+async function measure(bed: Bed, comparison: Comparison): Promise<readonly Row[]> {
+  const { contenders, cpuTarget, warmUpSlices = WARM_UP_SLICES, ...named } = comparison;
+  const loaded = new Map(contenders.map((each) => [each.title, each.with(IN_FLIGHT)]));
+  await warmUp(loaded, bed, warmUpSlices);
+  const turns = await takeTurns(loaded, bed);
   const [first, ...others] = contenders;
   return others.flatMap(({ title }) => {
     const rounds = pairOf(turns, title, first?.title ?? '');
@@ -86,7 +93,7 @@ async function domains(bed: Bed, settings: Settings): Promise<Comparison> {
     const title = plural(count, 'domain');
     contenders.push(await startBedsContender(bed, { title, kind: 'plain', hosts: [host], domains: names }));
   }
-  return { case: 'domains', contenders, cpuTarget: { ratioAtMost: 1.05 } };
+  return { case: 'domains', contenders, cpuTarget: { ratioAtMost: 1.05 }, warmUpSlices: WARM_UP_SLICES_OF_MANY };
 }
 
 async function hosts(bed: Bed, settings: Settings): Promise<Comparison> {
