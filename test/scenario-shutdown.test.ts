@@ -53,16 +53,14 @@ void describe('a host that is told to stop', () => {
     await load.stop();
     const { ok, ...others } = load.codes;
     assert.ok((ok ?? 0) >= 100);
-    // Callers that nobody serves any more learn it by their own deadline.
-    assert.deepEqual(
-      Object.keys(others).filter((code) => code !== 'BEDS_CLIENT_TIMEOUT'),
-      [],
-      JSON.stringify(load.codes),
-    );
+    // Callers that nobody serves any more learn it by their own deadline. n.b. one thread cancels before the other: see below.
+    const { BEDS_CLIENT_TIMEOUT: late, BEDS_REQUEST_INDETERMINATE: unsure = 0, ...wrong } = others;
+    assert.deepEqual(wrong, {}, JSON.stringify(load.codes));
+    assert.ok(unsure <= PREFETCH, `${unsure} writes are in doubt`);
     await assertCounts(host, load);
     assert.deepEqual(trouble(host), []);
     t.diagnostic(
-      `${marks.length} writes wait, ${waiting.filter(({ redelivered }) => redelivered).length} messages of them redelivered`,
+      `${marks.length} writes wait, ${waiting.filter(({ redelivered }) => redelivered).length} messages of them redelivered; ${late ?? 0} late, ${unsure} in doubt`,
     );
     assert.equal(host.log.at(-1)?.msg, 'stopped');
   });
