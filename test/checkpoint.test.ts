@@ -44,20 +44,24 @@ void describe('a checkpoint of a channel without confirms', () => {
     assert.deepEqual(passed, [1, 2, 3]);
   });
 
-  void it('asks by itself within milliseconds where nothing is urgent, also after a question was under way', async () => {
+  void it('asks by itself after 5 ms where nothing is urgent, also after a question was under way', async (t) => {
+    const { timers } = t.mock;
+    timers.enable({ apis: ['setTimeout'] });
     const { questions, ...channel } = makeChannel();
     const passed: number[] = [];
     const checkpoint = new Checkpoint<number>(channel, (item) => passed.push(item));
     checkpoint.add(1, false);
-    await turn();
+    timers.tick(4);
     assert.equal(questions.length, 0, 'others may come');
-    while (questions.length < 1) await delay(1);
-    checkpoint.add(2, false);
-    // Longer than it holds things back: the question that is under way must not swallow this one.
-    await delay(30);
+    timers.tick(1);
     assert.equal(questions.length, 1);
+    checkpoint.add(2, false);
+    timers.tick(30);
+    assert.equal(questions.length, 1, 'one question at a time');
     questions[0]?.answer();
-    while (questions.length < 2) await delay(1);
+    await turn();
+    timers.tick(5);
+    assert.equal(questions.length, 2, 'the question that was under way has not swallowed this one');
     questions[1]?.answer();
     await turn();
     assert.deepEqual(passed, [1, 2]);
