@@ -95,13 +95,13 @@ describe('a limit that a crowded MariaDB has lowered', () => {
       assert.ok(isBedsError(error));
       return error.code === 'BEDS_STORE_TIMEOUT';
     });
-    assert.ok(performance.now() - startedMs < 1_000);
+    assert.ok(performance.now() - startedMs < 3_000);
   });
 
   it('is the most again when the load ends', async () => {
     isOver = true;
     await load;
-    await until('the limit is the most', () => limit() === MOST, 1_000);
+    await until('the limit is the most', () => limit() === MOST, 5_000);
     const { inUse, waiting, idle } = adapter.status().connections;
     assert.deepEqual({ inUse, waiting }, { inUse: 0, waiting: 0 });
     assert.ok(idle <= MOST);
