@@ -16,11 +16,15 @@ export type Costs = Readonly<Record<Guarded, Cost>>;
 /** How much may be measured, as a multiple of the reference. */
 export const BOUNDS: Readonly<Record<keyof Cost, number>> = { time: 1.5, heapBytes: 1.25 };
 
-/** The lower cost of each: what else the machine does only ever adds. */
-export function least(one: Costs, other: Costs | undefined): Costs {
+/** The middle cost of each: what else the machine does adds to some, and to the yardsticks of others. */
+export function middle(all: readonly Costs[]): Costs {
   const of = (name: Guarded): Cost => ({
-    time: Math.min(one[name].time, other?.[name].time ?? Infinity),
-    heapBytes: Math.min(one[name].heapBytes, other?.[name].heapBytes ?? Infinity),
+    time: median(all.map((costs) => costs[name].time)),
+    heapBytes: median(all.map((costs) => costs[name].heapBytes)),
   });
   return { dispatch: of('dispatch'), client: of('client') };
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }
