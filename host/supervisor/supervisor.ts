@@ -156,7 +156,7 @@ export class Supervisor {
     await this.#pool.stop(drainTimeoutMs);
     await this.#prober.close();
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(1_000)));
-    await this.#control.close(2_000);
+    await Promise.all([this.#desk, this.#control].map((open) => open.close(2_000)));
     await this.#history?.close();
     this.#metrics.close();
     for (const cleanUp of this.#cleanUps) cleanUp();
