@@ -1,14 +1,20 @@
 import type { Config } from './config/schema.js';
 import { createLog, type Log } from './observe/log.js';
+import { type LogOutput, type LogState, stdoutOutput } from './observe/log-output.js';
 import { Supervisor } from './supervisor/supervisor.js';
 import { letHeapsGrow } from './supervisor/threads/heap-growth.js';
+
+/** What a host that has ended waits for whoever reads its log. */
+const LOG_CLOSE_MS = 500;
 
 export interface HostOptions {
   /** Validated and complete: every URL is known. */
   readonly config: Config;
   /** Directories of the configuration are relative to it. */
   readonly projectRoot: string;
-  /** Default: JSON lines on standard output. */
+  /** Where the JSON lines of the log go; it is closed with the host. Default: standard output. */
+  readonly logOutput?: LogOutput;
+  /** A log that is opened already, in place of `logOutput`. */
   readonly log?: Log;
 }
 
@@ -22,7 +28,9 @@ export interface Host {
 }
 
 /** Starts a host in this process; resolves when it serves what its plugin directory holds. */
-export async function startHost({ config, projectRoot, log }: HostOptions): Promise<Host> {
+export async function startHost(options: HostOptions): Promise<Host> {
+  const { config, projectRoot } = options;
+  const { log, logState, closeLog } = openLog(options);
   let fail: (error: Error) => void = () => undefined;
   const failed = new Promise<never>((_resolve, reject) => {
     fail = reject;
@@ -32,16 +40,36 @@ export async function startHost({ config, projectRoot, log }: HostOptions): Prom
   const supervisor = new Supervisor({
     config,
     projectRoot,
-    log: log ?? createLog({ node: config.node.name, level: config.log.level }),
+    log,
+    logState,
     onFatal: (error) => {
       fail(error);
     },
   });
+  let stopping: Promise<void> | undefined;
+  const stop = (): Promise<void> => (stopping ??= supervisor.stop().finally(closeLog));
   try {
     await supervisor.start();
   } catch (error) {
-    await supervisor.stop();
+    await stop();
     throw error;
   }
-  return { node: supervisor.node, failed, stop: () => supervisor.stop() };
+  return { node: supervisor.node, failed, stop };
+}
+
+interface OpenLog {
+  readonly log: Log;
+  readonly logState: () => LogState;
+  readonly closeLog: () => Promise<void>;
+}
+
+function openLog({ config, log, logOutput }: HostOptions): OpenLog {
+  if (log !== undefined)
+    return { log, logState: () => ({ droppedLines: 0, waitingLines: 0 }), closeLog: () => Promise.resolve() };
+  const output = logOutput ?? stdoutOutput();
+  return {
+    log: createLog({ node: config.node.name, level: config.log.level, output }),
+    logState: () => output.state,
+    closeLog: () => output.close(LOG_CLOSE_MS),
+  };
 }

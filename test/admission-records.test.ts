@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { appendFile, chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,6 +13,35 @@ import { describeBundle } from './support/bundles.js';
 
 const received = { domain: 'notes', version: '1.0.0', hash: 'a', state: 'received' } as const;
 const finding = { code: 'BEDS_ADMISSION_SYNTAX', message: 'No.' };
+
+async function fillAndMend(directory: string): Promise<void> {
+  const filler = join(directory, 'filler');
+  const history = await openHistory({ directory });
+  await history.append(received);
+  // Less is left than a line takes.
+  await fillDisk(filler);
+  const long = { ...received, state: 'rejected', findings: [{ ...finding, message: 'x'.repeat(8_000) }] } as const;
+  await assert.rejects(history.append(long), { code: 'BEDS_ADMISSION_HISTORY_UNWRITABLE' });
+  assert.deepEqual(statesOf(history.entries), ['notes received', 'notes rejected'], 'it is known all the same');
+  await history.close();
+  await appendFile(join(directory, 'history.jsonl'), '{"torn').catch(() => undefined);
+
+  const again = await openHistory({ directory });
+  assert.deepEqual(statesOf(again.entries), ['notes received']);
+  await rm(filler);
+  await again.append({ ...received, state: 'active' });
+  assert.deepEqual(statesOf(await readHistory(directory)), ['notes received', 'notes active']);
+  await again.close();
+}
+
+async function fillDisk(path: string): Promise<void> {
+  for (let free = true; free;) {
+    free = await appendFile(path, 'x'.repeat(4_096)).then(
+      () => true,
+      () => false,
+    );
+  }
+}
 
 function statesOf(entries: readonly HistoryEntry[]): string[] {
   return entries.map(({ domain, state }) => `${domain} ${state}`);
@@ -40,6 +69,20 @@ describe('the directory of stage and history', () => {
 });
 
 describe('the history', () => {
+  it('is known and mended after the disk was full, which does not keep a host from starting', async (t) => {
+    const directory = await temporaryDirectory(t);
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'beds-test', directory]);
+    if (mounted.status !== 0) {
+      t.skip('only root may mount a disk that is small enough to be full');
+      return;
+    }
+    try {
+      await fillAndMend(directory);
+    } finally {
+      spawnSync('umount', [directory]);
+    }
+  });
+
   it('survives the process that wrote it, and is read by others meanwhile', async (t) => {
     const directory = join(await temporaryDirectory(t), 'new', '.beds');
     assert.deepEqual(await readHistory(directory), []);

@@ -8,7 +8,8 @@ import { connect } from '../host/amqp/driver.js';
 import { parseReplyAddress } from '../host/amqp/reply-address.js';
 import { type Reply, type ReplyOutcome, ReplyPublisher } from '../host/amqp/reply-publisher.js';
 import { ChaosProxy } from './support/chaos-proxy.js';
-import { privateServices, sharedServices } from './support/services.js';
+import { directReplyTo, poisonAddresses } from './support/poison-addresses.js';
+import { lastFirst, privateServices, sharedServices } from './support/services.js';
 
 const { rabbitmq } = await sharedServices(['rabbitmq']);
 assert.ok(rabbitmq);
@@ -199,11 +200,20 @@ void describe('the reply publisher', () => {
     t: TestContext,
     url: string,
   ): Promise<{ replies: ReplyPublisher; connection: AmqpConnection }> {
-    const replies = new ReplyPublisher();
+    const replies = publisherOn(url);
+    lastFirst(t, () => replies.close(2_000));
     const connection = supervised(t, url, (model) => replies.attach(model));
     await connection.ready(5_000);
     return { replies, connection };
   }
+  const publisherOn = (url: string, onTrial: () => void = () => undefined): ReplyPublisher =>
+    new ReplyPublisher(
+      (setUp) =>
+        new AmqpConnection({ ...SETTINGS, url, name: 'trial' }, (model) => {
+          onTrial();
+          return setUp(model);
+        }),
+    );
   const soon = (): number => performance.now() + 5_000;
   const publish = (replies: ReplyPublisher, reply: Reply): Promise<ReplyOutcome> =>
     new Promise((resolve) => {
@@ -247,7 +257,7 @@ void describe('the reply publisher', () => {
   void it('goes on with another channel when RabbitMQ closed the one it had', async (t) => {
     const channel = await plainChannel(t);
     const { queue } = await channel.assertQueue('', { exclusive: true });
-    const replies = new ReplyPublisher();
+    const replies = publisherOn(server.url);
     const channels: ConfirmChannel[] = [];
     const connection = supervised(t, server.url, async (model) => {
       const make = model.createConfirmChannel.bind(model);
@@ -270,7 +280,8 @@ void describe('the reply publisher', () => {
   void it('sends again, one by one confirmed, what was under way on a channel without confirms that RabbitMQ closed', async (t) => {
     const channel = await plainChannel(t);
     const { queue } = await channel.assertQueue('', { exclusive: true });
-    const replies = new ReplyPublisher();
+    const replies = publisherOn(server.url);
+    lastFirst(t, () => replies.close(2_000));
     const direct: Channel[] = [];
     const connection = supervised(t, server.url, async (model) => {
       const make = model.createChannel.bind(model);
@@ -295,8 +306,48 @@ void describe('the reply publisher', () => {
     assert.equal(connection.state, 'up');
   });
 
+  void it('spends one connection of its own on each address that RabbitMQ closes it over, and loses no other reply', async (t) => {
+    const channel = await plainChannel(t);
+    const good = await directReplyTo(channel);
+    const trials: number[] = [];
+    const replies = publisherOn(server.url, () => trials.push(performance.now()));
+    lastFirst(t, () => replies.close(2_000));
+    const states: string[] = [];
+    const connection = supervised(t, server.url, async (model) => {
+      states.push('up');
+      await replies.attach(model);
+    });
+    await connection.ready(5_000);
+    const to = (replyTo: string): Promise<ReplyOutcome> => {
+      const address = parseReplyAddress(replyTo, 'beds');
+      assert.ok(address, replyTo);
+      const body = Buffer.from('{}');
+      return publish(replies, {
+        ...{ address, body, correlationId: 'c', expiresAtMs: performance.now() + 20_000, isUrgent: false },
+      });
+    };
+    const forged = poisonAddresses(good.replyTo);
+    const outcomes = await Promise.all(
+      forged.flatMap((replyTo) => [to(good.replyTo), to(replyTo), to(good.replyTo), to(good.replyTo)]),
+    );
+    assert.deepEqual(
+      outcomes.filter((_, index) => index % 4 !== 1),
+      forged.flatMap(() => ['confirmed', 'confirmed', 'confirmed']),
+    );
+    await eventually('every good reply has arrived', () => good.received() === forged.length * 3);
+    const refused = outcomes.filter((outcome) => outcome === 'refused').length;
+    assert.ok(trials.length <= refused + 1, `${trials.length} connections for ${refused} refused replies`);
+    assert.deepEqual(states, ['up'], 'the connection of the others was never lost');
+
+    const again = await Promise.all([...forged.map(to), to(good.replyTo)]);
+    assert.deepEqual(again, [...outcomes.filter((_, index) => index % 4 === 1), 'confirmed']);
+    assert.ok(trials.length <= refused + 1, 'what is known to be bad costs nothing more');
+    // From 4.2 on RabbitMQ survives them all.
+    if (server.version.startsWith('3.')) assert.ok(refused >= 10, `${refused} of ${forged.length} were refused`);
+  });
+
   void it('lets go of a reply at its deadline when there is no connection', async () => {
-    const replies = new ReplyPublisher();
+    const replies = publisherOn(server.url);
     const outcome = await publish(replies, {
       correlationId: undefined,
       body: Buffer.alloc(0),
@@ -311,6 +362,7 @@ void describe('the reply publisher', () => {
 void describe('reply addresses', () => {
   const good = [
     'amq.rabbitmq.reply-to.g1h2AA5yZXBseUAx.MTIz+/==',
+    'amq.rabbitmq.reply-to.g1h2AA5yZXBseUA0NzU1NTQ0NAAAAroAAAAAawvzJw==.LqYSXPqgNTd6Y4J26jEK8g==',
     'amq.gen-JzTY20BRgKO-HjmUJj0wLg',
     'beds.reply.billing',
   ];
@@ -324,6 +376,11 @@ void describe('reply addresses', () => {
   ];
   void it('are direct reply-to, server-named queues and reply queues of our own', () => {
     for (const address of good) assert.ok(parseReplyAddress(address, 'beds'), address);
+  });
+  void it('of direct reply-to are told apart by the process that they name', () => {
+    const [form, known] = good.map((address) => parseReplyAddress(address, 'beds')?.direct);
+    assert.deepEqual(form, { node: undefined, isOrdinary: false });
+    assert.deepEqual(known, { node: 'reply@47555444', isOrdinary: true });
   });
   void it('are never a request queue or anything else', () => {
     for (const address of bad) assert.equal(parseReplyAddress(address, 'beds'), undefined, address);

@@ -1,20 +1,26 @@
 import type { Channel, ChannelModel, ConfirmChannel, Options } from 'amqplib';
+import { amqpErrors } from '../errors/amqp.js';
 import { publishFault } from '../observe/channels.js';
 import { backoffMs } from './backoff.js';
 import { Checkpoint } from './checkpoint.js';
 import type { ReplyAddress } from './reply-address.js';
+import { type OpenConnection, type RefusedScope, ReplyTrials } from './reply-trials.js';
+import { ReplyTrust } from './reply-trust.js';
 
 /**
  * - `confirmed`: RabbitMQ has handled the reply
  * - `unroutable`: the caller's reply queue is gone
- * - `expired`: the deadline passed while there was no connection, or RabbitMQ does not take it
+ * - `expired`: the deadline passed while there was no connection
+ * - `refused`: RabbitMQ closes the channel or the connection over it
  */
-export type ReplyOutcome = 'confirmed' | 'unroutable' | 'expired';
+export type ReplyOutcome = 'confirmed' | 'unroutable' | 'expired' | 'refused';
 
 export interface Reply {
   readonly address: ReplyAddress;
   readonly correlationId: string | undefined;
   readonly body: Buffer;
+  /** AMQP `type`. Default `beds.reply`. */
+  readonly type?: string;
   /** In terms of performance.now(). */
   readonly expiresAtMs: number;
   /** Whether something waits for the outcome, beyond the message that is answered. */
@@ -33,55 +39,87 @@ interface Pending {
   /** Where it is on the way. */
   channel: Channel | undefined;
   returned: boolean;
-  sends: number;
+  /** Whether it was on its way before. */
+  wasLost: boolean;
+  /** It waits for its turn on the connection for trials, or is on its way there. */
+  isOnTrial: boolean;
 }
 
 const SWEEP_MS = 100;
 const RETRY = { minMs: 100, maxMs: 1_000 } as const;
 const MAX_REOPENS = 5;
-/** Times that one reply is handed over; it is unconfirmed as often as that only where the channel is closed over it, or all are lost. */
-const MAX_SENDS = 10;
 
 /**
  * Publishes replies on a connection of its own, because a hostile reply address can cost RabbitMQ's older versions the
  * connection. A reply counts as sent when RabbitMQ is known to have handled it; the others are sent again.
  *
  * Direct replies go on a channel without confirms, and a checkpoint tells when RabbitMQ has handled them. What may be returned,
- * and what was lost once, goes on a channel with confirms, which tell of each by itself: there RabbitMQ closes the channel
- * over one message without the others being sent again and again with it.
+ * and what was lost once, goes on a channel with confirms, which tell of each by itself.
+ *
+ * RabbitMQ closes the channel over a reply that is larger than it takes, and releases before 4.2 close the whole connection over a
+ * direct reply-to address that somebody made up. So an address that is not trusted yet, and whatever was under way when RabbitMQ closed something,
+ * goes on trial: alone, on a connection of its own.
  */
 export class ReplyPublisher {
   readonly #pending = new Set<Pending>();
   readonly #returnable = new Map<unknown, Pending>();
   #confirmed: ConfirmChannel | undefined;
   #direct: { readonly channel: Channel; readonly checkpoint: Checkpoint<Pending> } | undefined;
+  /** Connections and channels that RabbitMQ closed over something that was sent. */
+  readonly #faulty = new WeakSet<ChannelModel | Channel>();
   #sequence = 0;
   #isSweeping = false;
   #unroutable = 0;
+  readonly #trust = new ReplyTrust();
+  readonly #trials: ReplyTrials<Pending> | undefined;
+
+  /** `openTrials`: makes the connection for what may cost the connection. Without it such replies are refused. */
+  constructor(openTrials?: OpenConnection) {
+    if (openTrials === undefined) return;
+    this.#trials = new ReplyTrials({
+      open: openTrials,
+      onChannel: (channel) => this.#noteReturns(channel),
+      publish: (channel, pending, onConfirm) => {
+        channel.publish('', pending.reply.address.queue, pending.reply.body, propertiesOf(pending), onConfirm);
+      },
+      isWanted: (pending) => this.#pending.has(pending),
+      onHandled: (pending) => {
+        this.#trust.trust(pending.reply.address);
+        this.#settle(pending, pending.returned ? 'unroutable' : 'confirmed');
+      },
+      onNacked: (pending) => {
+        pending.isOnTrial = false;
+      },
+      onRefused: (pending, scope, cause) => this.#refused(pending, scope, cause),
+    });
+  }
 
   /** Replies that RabbitMQ is not known to have. */
   get pending(): number {
     return this.#pending.size;
   }
 
+  /** Replies that nobody got, because their address leads nowhere or RabbitMQ does not take them. */
   get unroutable(): number {
     return this.#unroutable;
   }
 
+  /** Closes the connection for trials, at most `timeoutMs`; the one of `attach` is its owner's. */
+  async close(timeoutMs: number): Promise<void> {
+    await this.#trials?.close(timeoutMs);
+  }
+
   async attach(model: ChannelModel): Promise<void> {
+    model.on('error', () => this.#faulty.add(model));
     await Promise.all([this.#openConfirmed(model), this.#openDirect(model)]);
     this.#sendAll();
   }
 
   async #openConfirmed(model: ChannelModel): Promise<void> {
     const channel = await model.createConfirmChannel();
-    channel.on('return', (message) => {
-      // n.b. basic.return arrives before the confirm of the same message.
-      const pending = this.#returnable.get(message.properties.messageId);
-      if (pending !== undefined) pending.returned = true;
-    });
+    this.#noteReturns(channel);
     this.#confirmed = channel;
-    this.#onClose(channel, () => {
+    this.#onClose(model, channel, () => {
       if (this.#confirmed !== channel) return;
       this.#confirmed = undefined;
       this.#reopenLater(() => this.#confirmed ?? this.#openConfirmed(model), 0);
@@ -92,21 +130,55 @@ export class ReplyPublisher {
     const channel = await model.createChannel();
     const checkpoint = new Checkpoint<Pending>(channel, (pending) => this.#settle(pending, 'confirmed'));
     this.#direct = { channel, checkpoint };
-    this.#onClose(channel, () => {
+    this.#onClose(model, channel, () => {
       if (this.#direct?.channel !== channel) return;
       this.#direct = undefined;
       this.#reopenLater(() => this.#direct ?? this.#openDirect(model), 0);
     });
   }
 
-  #onClose(channel: Channel, forget: () => void): void {
+  #noteReturns(channel: ConfirmChannel): void {
+    channel.on('return', (message) => {
+      // n.b. basic.return arrives before the confirm of the same message.
+      const pending = this.#returnable.get(message.properties.messageId);
+      if (pending !== undefined) pending.returned = true;
+    });
+  }
+
+  /** n.b. amqplib says that the connection has an error before it says of its channels that they closed. */
+  #onClose(model: ChannelModel, channel: Channel, forget: () => void): void {
     channel.on('error', (error) => {
+      this.#faulty.add(channel);
       publishFault({ where: 'reply channel', error });
     });
     channel.on('close', () => {
-      for (const pending of this.#pending) if (pending.channel === channel) pending.channel = undefined;
       forget();
+      const isFaulty = this.#faulty.has(channel) || this.#faulty.has(model);
+      for (const pending of this.#pending) {
+        if (pending.channel !== channel) continue;
+        pending.channel = undefined;
+        if (isFaulty) this.#try(pending);
+      }
     });
+  }
+
+  /** One of them is to blame; each is sent alone, and only that one is not sent again. */
+  #try(pending: Pending): void {
+    const { address } = pending.reply;
+    if (this.#trials === undefined || this.#trust.isBanned(address, performance.now())) {
+      this.#settle(pending, 'refused');
+      return;
+    }
+    pending.isOnTrial = true;
+    if (!this.#trials.offer(pending, address.direct === undefined || address.direct.node !== undefined)) {
+      this.#settle(pending, 'refused');
+    }
+  }
+
+  #refused(pending: Pending, scope: RefusedScope, cause: unknown): void {
+    if (scope === 'connection') this.#trust.ban(pending.reply.address, performance.now());
+    publishFault({ where: 'reply', error: amqpErrors.make('BEDS_AMQP_REPLY_REFUSED', undefined, { cause }) });
+    this.#settle(pending, 'refused');
   }
 
   /** RabbitMQ closes a channel over one message, for instance one that is larger than it takes; the others need another one. */
@@ -130,7 +202,15 @@ export class ReplyPublisher {
       this.#sequence += 1;
       messageId = String(this.#sequence);
     }
-    const pending: Pending = { reply, onSettled, messageId, channel: undefined, returned: false, sends: 0 };
+    const pending: Pending = {
+      reply,
+      onSettled,
+      messageId,
+      channel: undefined,
+      returned: false,
+      wasLost: false,
+      isOnTrial: false,
+    };
     this.#pending.add(pending);
     if (messageId !== undefined) this.#returnable.set(messageId, pending);
     this.#send(pending);
@@ -144,15 +224,15 @@ export class ReplyPublisher {
   /** Sends it on the channel that is meant for it, if that is open. */
   #send(pending: Pending): void {
     const { address, isUrgent } = pending.reply;
-    const direct = address.mandatory || pending.sends > 0 ? undefined : this.#direct;
-    const confirmed = this.#confirmed;
-    if (direct === undefined && confirmed === undefined) return;
-    // The one that RabbitMQ closes the channel over must not close the next one too, and so on.
-    pending.sends += 1;
-    if (pending.sends > MAX_SENDS) {
-      this.#settle(pending, 'expired');
+    if (pending.isOnTrial) return;
+    if (!this.#trust.isTrusted(address)) {
+      this.#try(pending);
       return;
     }
+    const direct = address.mandatory || pending.wasLost ? undefined : this.#direct;
+    const confirmed = this.#confirmed;
+    if (direct === undefined && confirmed === undefined) return;
+    pending.wasLost = true;
     try {
       if (direct === undefined) {
         if (confirmed !== undefined) this.#publishConfirmed(confirmed, pending);
@@ -179,7 +259,7 @@ export class ReplyPublisher {
   #settle(pending: Pending, outcome: ReplyOutcome): void {
     if (!this.#pending.delete(pending)) return;
     if (pending.messageId !== undefined) this.#returnable.delete(pending.messageId);
-    if (outcome === 'unroutable') this.#unroutable += 1;
+    if (outcome === 'unroutable' || outcome === 'refused') this.#unroutable += 1;
     pending.onSettled(outcome);
   }
 
@@ -201,10 +281,10 @@ export class ReplyPublisher {
   }
 }
 
-function propertiesOf({ reply: { address, correlationId }, messageId }: Pending): Options.Publish {
+function propertiesOf({ reply: { address, correlationId, type = 'beds.reply' }, messageId }: Pending): Options.Publish {
   const options: Options.Publish = {
     contentType: 'application/json',
-    type: 'beds.reply',
+    type,
     mandatory: address.mandatory,
   };
   if (correlationId !== undefined) options.correlationId = correlationId;

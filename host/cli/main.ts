@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { loadConfig } from '../config/load.js';
 import type { Environment } from '../config/environment.js';
 import type { Config } from '../config/schema.js';
@@ -26,9 +27,12 @@ export async function main(invocation: Invocation): Promise<number> {
   const { args, env, streams = process } = invocation;
   const out = createOutput({ stdout: streams.stdout, stderr: streams.stderr, env });
   const stop = signalled();
-  watchPipes(streams.stdout, streams.stderr, stop.unread);
+  watchPipes(streams.stdout, streams.stderr, stop.unwritten);
   try {
-    return await runCommand(invocation, out, stop.signal);
+    const code = await runCommand(invocation, out, stop.signal);
+    // n.b. what a stream could not write it tells in the next turn.
+    await nextTurn();
+    return stop.hasLostOutput() ? EXIT.failed : code;
   } catch (error) {
     return stop.exitCode() ?? printError(error, { out, env, json: args.includes('--json') });
   } finally {

@@ -1,10 +1,14 @@
+import { EXIT } from './command.js';
+
 /** What a process got from outside while a command ran. */
 export interface Signalled {
   readonly signal: AbortSignal;
   /** The exit code that a shell expects after the signal; undefined when there was none. */
   readonly exitCode: () => number | undefined;
-  /** Aborts as SIGPIPE would have ended the process, which Node ignores. */
-  readonly unread: () => void;
+  /** Aborts because stdout took no more: `EPIPE` as SIGPIPE would have ended the process, which Node ignores; others as a failure. */
+  readonly unwritten: (code: string | undefined) => void;
+  /** Whether stdout lost something that somebody waits for: on a full disk, not where nobody reads on. */
+  readonly hasLostOutput: () => boolean;
   readonly release: () => void;
 }
 
@@ -17,6 +21,7 @@ const NAMES = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 export function signalled(): Signalled {
   const abort = new AbortController();
   let exitCode: number | undefined;
+  let hasLostOutput = false;
   const release = (): void => {
     for (const name of NAMES) process.off(name, onSignal);
   };
@@ -26,10 +31,11 @@ export function signalled(): Signalled {
     release();
     abort.abort();
   };
-  const unread = (): void => {
-    exitCode ??= UNREAD_CODE;
+  const unwritten = (code: string | undefined): void => {
+    hasLostOutput ||= code !== 'EPIPE';
+    exitCode ??= hasLostOutput ? EXIT.failed : UNREAD_CODE;
     abort.abort();
   };
   for (const name of NAMES) process.on(name, onSignal);
-  return { signal: abort.signal, exitCode: () => exitCode, unread, release };
+  return { signal: abort.signal, exitCode: () => exitCode, unwritten, hasLostOutput: () => hasLostOutput, release };
 }

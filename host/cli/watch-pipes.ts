@@ -5,16 +5,11 @@ interface Pipe {
 }
 
 /**
- * Without a reader of stdout (`beds status | head -3`) the command ends early, and without one of stderr it goes on in
- * silence. The listeners stay: what was written last can fail after the command has ended.
- * https://nodejs.org/api/process.html#a-note-on-process-io
+ * What stdout does not take ends the command early: without a reader (`beds status | head -3`) as a shell expects it, on a full disk as a
+ * failure. What stderr does not take is nothing that a command depends on. The listeners stay: what was written last can fail after the
+ * command has ended. https://nodejs.org/api/process.html#a-note-on-process-io
  */
-export function watchPipes(stdout: Pipe, stderr: Pipe, onUnread: () => void): void {
-  stdout.on?.('error', (error) => {
-    if (error.code !== 'EPIPE') throw error;
-    onUnread();
-  });
-  stderr.on?.('error', (error) => {
-    if (error.code !== 'EPIPE') throw error;
-  });
+export function watchPipes(stdout: Pipe, stderr: Pipe, onUnwritten: (code: string | undefined) => void): void {
+  stdout.on?.('error', ({ code }) => onUnwritten(code));
+  stderr.on?.('error', () => undefined);
 }

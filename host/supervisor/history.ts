@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { admissionErrors } from '../errors/admission.js';
 import type { Finding } from '../generation/contract.js';
 import type { Leftovers } from '../generation/leftovers.js';
-import type { Cause } from './rollout/plan.js';
 import { LIFECYCLE_STATES, type LifecycleState } from '../generation/lifecycle.js';
+import { publishFault } from '../observe/channels.js';
+import type { Cause } from './rollout/plan.js';
 
 /** One change of state of one version of a domain. */
 export interface HistoryEntry {
@@ -31,7 +32,7 @@ export interface HistoryOptions {
 }
 
 export interface History {
-  /** What is on disk, oldest first. */
+  /** Oldest first; also what the disk did not take. */
   readonly entries: readonly HistoryEntry[];
   /** Resolves when the line is on disk. Throws `BEDS_ADMISSION_HISTORY_UNWRITABLE`. */
   append(entry: Omit<HistoryEntry, 'at'>): Promise<HistoryEntry>;
@@ -51,7 +52,7 @@ export async function readHistory(directory: string): Promise<readonly HistoryEn
   return text.split('\n').flatMap(parseLine);
 }
 
-/** Opens the history for writing; there is one writer. Mends a last line that an interrupted write left torn. */
+/** Opens the history for writing; there is one writer. Mends a last line that an interrupted write left torn, now or when the disk has room. */
 export async function openHistory(options: HistoryOptions): Promise<History> {
   try {
     await mkdir(options.directory, { recursive: true });
@@ -60,7 +61,7 @@ export async function openHistory(options: HistoryOptions): Promise<History> {
     const entries = text.split('\n').flatMap(parseLine);
     const file = await open(path, 'a', 0o600);
     const log = new HistoryLog({ path, file, entries, keepPerDomain: options.keepPerDomain ?? KEEP_PER_DOMAIN });
-    if (text !== '' && !text.endsWith('\n')) await log.compact();
+    if (text !== '' && !text.endsWith('\n')) await log.mend();
     return log;
   } catch (error) {
     throw unwritable(error);
@@ -80,6 +81,8 @@ class HistoryLog implements History {
   #file: FileHandle;
   #entries: HistoryEntry[];
   #limit: number;
+  /** The file may end in a part of a line, or lack lines. */
+  #isTorn = false;
   #last: Promise<unknown> = Promise.resolve();
   #closed: Promise<void> | undefined;
 
@@ -108,19 +111,28 @@ class HistoryLog implements History {
   }
 
   async #write(line: HistoryEntry): Promise<void> {
+    // n.b. what the disk does not take is known all the same: operators follow their orders by it.
+    this.#entries.push(line);
     try {
-      await this.#file.appendFile(`${JSON.stringify(line)}\n`);
-      await this.#file.datasync();
-      // n.b. not before: compaction writes what is here, and a line must not be written twice.
-      this.#entries.push(line);
-      if (this.#entries.length > this.#limit) await this.compact();
+      if (this.#isTorn || this.#entries.length > this.#limit) await this.#compact();
+      else {
+        await this.#file.appendFile(`${JSON.stringify(line)}\n`);
+        await this.#file.datasync();
+      }
     } catch (error) {
+      this.#isTorn = true;
       throw unwritable(error);
     }
   }
 
+  /** Writes the file anew without its torn line. A full disk does not keep a host from starting: the next entry tries again. */
+  async mend(): Promise<void> {
+    this.#isTorn = true;
+    await this.#compact().catch((error: unknown) => publishFault({ where: 'history', error: unwritable(error) }));
+  }
+
   /** Writes the newest entries of each domain to a new file and puts it in place of the old one. */
-  async compact(): Promise<void> {
+  async #compact(): Promise<void> {
     const kept = newestOf(this.#entries, this.#keepPerDomain);
     const draft = `${this.#path}.draft`;
     await writeFile(draft, kept.map((entry) => `${JSON.stringify(entry)}\n`).join(''), { mode: 0o600, flush: true });
@@ -129,6 +141,7 @@ class HistoryLog implements History {
     this.#file = await open(this.#path, 'a', 0o600);
     this.#entries = kept;
     this.#limit = kept.length + SLACK;
+    this.#isTorn = false;
   }
 }
 

@@ -9,6 +9,7 @@ import { Topology } from '../amqp/topology.js';
 import { isNothing } from '../generation/leftovers.js';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../observe/log.js';
+import type { LogState } from '../observe/log-output.js';
 import { openProber, type Prober } from './admission/probe.js';
 import { VersionControl } from './deployment/version-control.js';
 import { DomainBoard } from './domain-board.js';
@@ -29,6 +30,7 @@ export interface SupervisorOptions {
   /** Directories of the configuration are relative to it. */
   readonly projectRoot: string;
   readonly log: Log;
+  readonly logState: () => LogState;
   /** The host cannot go on; the process should stop it and end with a failure. */
   readonly onFatal: (error: Error) => void;
 }
@@ -58,7 +60,7 @@ export class Supervisor {
   #stopping: Promise<void> | undefined;
 
   constructor(options: SupervisorOptions) {
-    const { config, log } = options;
+    const { config, log, logState } = options;
     this.#options = options;
     this.node = nodeName(config);
     this.#names = makeNames(config.broker.prefix);
@@ -75,7 +77,7 @@ export class Supervisor {
       this.#transition({ domain, version, hash, state, generation, ...(isNothing(left) ? {} : { left }) });
     });
     this.#metrics = openMetrics({
-      ...{ node: this.node, drains: this.#drains, stores: this.#adapters, board: this.#board },
+      ...{ node: this.node, drains: this.#drains, stores: this.#adapters, board: this.#board, logState },
       ...{ pool: () => this.#pool, table: () => this.#rollouts.table, versions: () => this.#versions },
     });
     this.#rollouts = new Rollouts({
@@ -108,7 +110,7 @@ export class Supervisor {
         stores: [...this.#adapters.values()],
         domains: () => this.#board.views(),
         history: () => this.#history?.entries ?? [],
-        metrics: () => this.#metrics.text(),
+        ...{ metrics: () => this.#metrics.text(), logState },
       },
     });
   }
@@ -154,7 +156,7 @@ export class Supervisor {
     await this.#pool.stop(drainTimeoutMs);
     await this.#prober.close();
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(1_000)));
-    await this.#control.close(2_000);
+    await Promise.all([this.#desk, this.#control].map((open) => open.close(2_000)));
     await this.#history?.close();
     this.#metrics.close();
     for (const cleanUp of this.#cleanUps) cleanUp();

@@ -30,7 +30,7 @@ export class BrokerThread {
   readonly #port: MessagePort;
   readonly #notes: SharedNotes;
   readonly #registry = new GenerationRegistry<ServingGeneration>();
-  readonly #replies = new ReplyPublisher();
+  readonly #replies: ReplyPublisher;
   readonly #events: EventPublisher;
   readonly #adapters: ReadonlyMap<string, StoreAdapter>;
   readonly #suspects: Suspects;
@@ -47,6 +47,11 @@ export class BrokerThread {
     this.#data = data;
     this.#port = port;
     this.#notes = new SharedNotes(data.notes);
+    const options = (role: string): ConstructorParameters<typeof AmqpConnection>[0] => ({
+      ...config.broker,
+      name: `${node}/${thread}/${role}`,
+    });
+    this.#replies = new ReplyPublisher((setUp) => new AmqpConnection(options('reply-trial'), setUp));
     this.#events = new EventPublisher({ exchange: `${config.broker.prefix}.event`, node });
     this.#adapters = new Map(
       Object.entries(config.stores).map(([store, entry]) => [store, createAdapter(store, entry)]),
@@ -87,10 +92,6 @@ export class BrokerThread {
       kinds: data.brokers,
       settings: config.brokers,
       onDelivery: (delivery) => this.#path.handle(delivery),
-    });
-    const options = (role: string): ConstructorParameters<typeof AmqpConnection>[0] => ({
-      ...config.broker,
-      name: `${node}/${thread}/${role}`,
     });
     this.#connections = [
       new AmqpConnection(options('reply'), (model) => this.#replies.attach(model)),
@@ -164,7 +165,7 @@ export class BrokerThread {
     await atMost(settled, leftMs());
     await atMost(this.#brokers.close(), CLOSE_MS);
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(leftMs())));
-    await Promise.all(this.#connections.map((connection) => connection.close(leftMs())));
+    await Promise.all([...this.#connections, this.#replies].map((connection) => connection.close(leftMs())));
     clearInterval(this.#heartbeat);
   }
 

@@ -150,7 +150,7 @@ export async function openDesks(teardown: Teardown, url: string): Promise<TestDe
       operations: () => (isStarting === true ? undefined : control),
       ...(orderTimeoutMs === undefined ? {} : { orderTimeoutMs }),
       questions: {
-        ...{ startedAt: new Date(), topology, stores: [] },
+        ...{ startedAt: new Date(), topology, stores: [], logState: () => ({ droppedLines: 0, waitingLines: 0 }) },
         pool,
         domains: () => [...control.views.values()],
         history: () => control.entries,

@@ -48,12 +48,20 @@ function printStatus(nodes: readonly NodeStatus[], out: Output): void {
     ]),
     numeric: [5, 6],
   });
+  for (const { node, log } of nodes) {
+    if (log.waitingLines + log.droppedLines > 0) out.line(`${node}: ${logText(log)}`);
+  }
   out.line();
   printDomains(nodes, out);
   out.line();
   printThreads(nodes, out);
   out.line();
   printStores(nodes, out);
+}
+
+function logText({ droppedLines, waitingLines, code }: NodeStatus['log']): string {
+  const dropped = `${String(droppedLines)} lines of its log were dropped`;
+  return code === undefined ? dropped : `${dropped}, ${String(waitingLines)} wait for its output (${code})`;
 }
 
 function sum(node: NodeStatus, field: 'served' | 'failed'): number {

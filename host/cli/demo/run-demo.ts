@@ -2,11 +2,11 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connectBeds, type BedsClient } from '@beds/sdk/client';
 import type { JsonObject } from '@beds/sdk';
-import { pino } from 'pino';
 import { makeNames } from '../../amqp/names.js';
 import type { Config } from '../../config/schema.js';
 import { applyObjects, readRuntimeAccounts } from '../../dba/index.js';
 import { startHost, type Host } from '../../main.js';
+import { fileOutput } from '../../observe/log-output.js';
 import type { CommandContext } from '../command.js';
 import { administeredStores, resolveConfig, type ServerUrls } from '../resolve-config.js';
 import { requireServed } from './ask-history.js';
@@ -108,9 +108,7 @@ async function hostStep(
   let started: Host | undefined;
   await narrator.step('The host', async () => {
     const file = join(directory, 'demo-host.log');
-    const destination = pino.destination({ dest: file, mkdir: true, append: false, sync: true, mode: 0o600 });
-    const log = pino({ level: config.log.level, timestamp: pino.stdTimeFunctions.isoTime }, destination);
-    const host = await startHost({ config, projectRoot: context.projectRoot, log });
+    const host = await startHost({ config, projectRoot: context.projectRoot, logOutput: fileOutput(file) });
     endings.push(() => host.stop());
     started = host;
     context.signal.throwIfAborted();

@@ -1,6 +1,7 @@
 import { Counter, Histogram, Registry } from 'prom-client';
 import type { Tally } from '../../dispatch/observations.js';
 import type { GenerationSource } from '../../generation/contract.js';
+import type { LogState } from '../../observe/log-output.js';
 import type { Transition } from '../deployment/transition.js';
 import { ProcessMetrics } from './process-metrics.js';
 import { type OutcomeCount, RequestTotals } from './request-totals.js';
@@ -9,6 +10,7 @@ import { VersionSeries } from './version-series.js';
 
 export interface HostMetricsOptions {
   readonly node: string;
+  readonly logState: () => LogState;
   /** Versions whose requests may still be counted. */
   readonly sources: () => readonly GenerationSource[];
   /** How things are now; what threads counted is up to date afterwards. */
@@ -105,7 +107,7 @@ export class HostMetrics {
 
   async #collect(): Promise<string> {
     this.#gauges.set(await this.#options.state());
-    this.#process.collect();
+    this.#process.collect(this.#options.logState());
     return this.#registry.metrics();
   }
 

@@ -1,4 +1,5 @@
 import type { StoreAdapter } from '../../adapter/contract.js';
+import type { LogState } from '../../observe/log-output.js';
 import type { VersionControl } from '../deployment/version-control.js';
 import type { DomainBoard } from '../domain-board.js';
 import { threadViews } from '../operate/thread-views.js';
@@ -12,6 +13,7 @@ export interface MetricsSources {
   readonly drains: Drains;
   readonly stores: ReadonlyMap<string, StoreAdapter>;
   readonly board: DomainBoard;
+  readonly logState: () => LogState;
   readonly pool: () => ThreadPool;
   readonly table: () => RoutingTable;
   /** Absent while the host starts. */
@@ -19,9 +21,10 @@ export interface MetricsSources {
 }
 
 /** The metrics of a whole host, fed from what its parts know. */
-export function openMetrics({ node, drains, stores, board, pool, table, versions }: MetricsSources): HostMetrics {
+export function openMetrics(sources: MetricsSources): HostMetrics {
+  const { node, drains, stores, board, logState, pool, table, versions } = sources;
   return new HostMetrics({
-    node,
+    ...{ node, logState },
     sources: () => [...table().loaded, ...drains.sources],
     state: async () => {
       const [threads] = await Promise.all([threadViews(pool()), versions()?.observe()]);

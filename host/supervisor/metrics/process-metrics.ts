@@ -1,5 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, Gauge, type Registry } from 'prom-client';
+import type { LogState } from '../../observe/log-output.js';
 
 const NANOSECONDS = 1e9;
 const MICROSECONDS = 1e6;
@@ -12,7 +13,8 @@ export class ProcessMetrics {
   readonly #resident: Gauge;
   readonly #heap: Gauge;
   readonly #lag: Gauge<'quantile'>;
-  #counted = { user: 0, system: 0 };
+  readonly #droppedLines: Counter;
+  #counted = { user: 0, system: 0, droppedLines: 0 };
 
   constructor(registry: Registry) {
     const registers = [registry];
@@ -28,6 +30,9 @@ export class ProcessMetrics {
       help: 'Delay of the event loop of the control plane since the metrics were asked for last.',
       ...{ labelNames: ['quantile'], registers },
     });
+    this.#droppedLines = new Counter({
+      ...{ name: 'beds_log_lines_dropped_total', help: 'Lines that the output of the log did not take.', registers },
+    });
     const start = new Gauge({
       ...{ name: 'process_start_time_seconds', help: 'When the process started, seconds since 1970.', registers },
     });
@@ -35,11 +40,12 @@ export class ProcessMetrics {
     this.#delay.enable();
   }
 
-  collect(): void {
+  collect({ droppedLines }: LogState): void {
     const { user, system } = process.cpuUsage();
     this.#cpu.inc({ mode: 'user' }, Math.max(0, user - this.#counted.user) / MICROSECONDS);
     this.#cpu.inc({ mode: 'system' }, Math.max(0, system - this.#counted.system) / MICROSECONDS);
-    this.#counted = { user, system };
+    this.#droppedLines.inc(droppedLines - this.#counted.droppedLines);
+    this.#counted = { user, system, droppedLines };
     const { rss, heapUsed } = process.memoryUsage();
     this.#resident.set(rss);
     this.#heap.set(heapUsed);

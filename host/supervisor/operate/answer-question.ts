@@ -3,6 +3,7 @@ import type { StoreAdapter } from '../../adapter/contract.js';
 import type { Topology } from '../../amqp/topology.js';
 import type { Config } from '../../config/schema.js';
 import { operateErrors } from '../../errors/operate.js';
+import type { LogState } from '../../observe/log-output.js';
 import type { HistoryEntry } from '../history.js';
 import type { ThreadPool } from '../threads/thread-pool.js';
 import type { Operations, QuarantineView } from './contract.js';
@@ -29,6 +30,7 @@ export interface QuestionSources {
   readonly history: () => readonly HistoryEntry[];
   /** In Prometheus' text format. */
   readonly metrics: () => Promise<string>;
+  readonly logState: () => LogState;
   /** Absent while the host starts. */
   readonly operations: () => (Pick<Operations, 'quarantined'> & Inspections) | undefined;
 }
@@ -101,6 +103,7 @@ async function nodeStatus(sources: QuestionSources): Promise<NodeStatus> {
     bedsVersion: SDK_VERSION,
     startedAt: sources.startedAt.toISOString(),
     residentBytes: process.memoryUsage.rss(),
+    log: sources.logState(),
     pluginsDirectory: config.plugins.directory,
     threads: await threadViews(pool),
     stores: sources.stores.map((adapter) => adapter.status()),

@@ -1,6 +1,7 @@
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { isBedsError, type BedsError } from '@beds/sdk';
 import { parseReplyAddress } from '../../amqp/reply-address.js';
+import type { ReplyPublisher } from '../../amqp/reply-publisher.js';
 import { operateErrors } from '../../errors/operate.js';
 import type { Finding } from '../../generation/contract.js';
 import { publishFault } from '../../observe/channels.js';
@@ -15,6 +16,7 @@ export interface Asker {
 export interface InboxOptions {
   readonly node: string;
   readonly prefix: string;
+  readonly replies: ReplyPublisher;
   /** The fanout exchange that is answered. */
   readonly exchange: string;
   /** Messages that are worked on or wait at once; more are refused. */
@@ -25,6 +27,9 @@ export interface InboxOptions {
   /** Undefined: the message is for another node, and not answered. */
   readonly answer: (message: Readonly<Record<string, unknown>>, asker: Asker) => Promise<object | undefined>;
 }
+
+/** An asker has long gone when its answer is not sent by then. */
+const ANSWER_TIMEOUT_MS = 10_000;
 
 /** Takes what comes over a fanout exchange. Every node has a queue of its own there, so one message reaches all of them. */
 export class Inbox {
@@ -50,7 +55,7 @@ export class Inbox {
     await channel.bindQueue(queue, exchange, '');
     await channel.consume(queue, (message) => {
       if (message === null) return;
-      this.#serve(channel, message)
+      this.#serve(message)
         .catch((error: unknown) => {
           publishFault({ where: exchange, error });
         })
@@ -60,7 +65,7 @@ export class Inbox {
     });
   }
 
-  async #serve(channel: Channel, { content, properties }: ConsumeMessage): Promise<void> {
+  async #serve({ content, properties }: ConsumeMessage): Promise<void> {
     const { replyTo, correlationId, userId } = properties as Readonly<
       Record<'replyTo' | 'correlationId' | 'userId', unknown>
     >;
@@ -70,11 +75,14 @@ export class Inbox {
     }
     const answer = await this.#answer(content, typeof userId === 'string' ? { user: userId } : {});
     if (answer === undefined) return;
-    channel.sendToQueue(address.queue, Buffer.from(JSON.stringify(answer)), {
-      contentType: 'application/json',
-      type: this.#options.exchange.replace(`${this.#options.prefix}.`, 'beds.'),
-      ...(typeof correlationId === 'string' ? { correlationId } : {}),
-    });
+    const { replies, exchange, prefix } = this.#options;
+    const reply = {
+      ...{ address, body: Buffer.from(JSON.stringify(answer)), isUrgent: false },
+      correlationId: typeof correlationId === 'string' ? correlationId : undefined,
+      type: exchange.replace(`${prefix}.`, 'beds.'),
+      expiresAtMs: performance.now() + ANSWER_TIMEOUT_MS,
+    };
+    replies.publish(reply, () => undefined);
   }
 
   async #answer(content: Buffer, asker: Asker): Promise<object | undefined> {

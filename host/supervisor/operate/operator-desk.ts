@@ -1,5 +1,7 @@
 import type { ChannelModel } from 'amqplib';
+import { AmqpConnection } from '../../amqp/connection.js';
 import { makeNames } from '../../amqp/names.js';
+import { ReplyPublisher } from '../../amqp/reply-publisher.js';
 import type { Config } from '../../config/schema.js';
 import { operateErrors } from '../../errors/operate.js';
 import type { Log } from '../../observe/log.js';
@@ -31,6 +33,7 @@ const MAX_ORDERS = 4;
 export class OperatorDesk {
   readonly #options: OperatorDeskOptions;
   readonly #inboxes: readonly Inbox[];
+  readonly #replies: ReplyPublisher;
   readonly #orders = new Mutex();
 
   constructor(options: OperatorDeskOptions) {
@@ -38,7 +41,9 @@ export class OperatorDesk {
     const { node, config, operations } = options;
     const sources: QuestionSources = { ...options.questions, node, config, operations };
     const names = makeNames(config.broker.prefix);
-    const common = { node, prefix: config.broker.prefix, expireMs: ORDER_TIMEOUT_MS };
+    const trial = { ...config.broker, name: `${node}/control-reply-trial` };
+    this.#replies = new ReplyPublisher((setUp) => new AmqpConnection(trial, setUp));
+    const common = { node, prefix: config.broker.prefix, replies: this.#replies, expireMs: ORDER_TIMEOUT_MS };
     this.#inboxes = [
       new Inbox({
         ...common,
@@ -59,7 +64,13 @@ export class OperatorDesk {
 
   /** Begins to answer on a new control connection. */
   async attach(model: ChannelModel): Promise<void> {
+    await this.#replies.attach(model);
     for (const inbox of this.#inboxes) await inbox.attach(model);
+  }
+
+  /** Closes the connection of its own, at most `timeoutMs`. */
+  async close(timeoutMs: number): Promise<void> {
+    await this.#replies.close(timeoutMs);
   }
 
   #take(order: Order, { user }: Asker): Promise<OrderAnswer> {

@@ -3,6 +3,7 @@ import type { QueueStatus } from '../../amqp/topology.js';
 import type { Finding } from '../../generation/contract.js';
 import type { Leftovers } from '../../generation/leftovers.js';
 import type { LifecycleState } from '../../generation/lifecycle.js';
+import type { LogState } from '../../observe/log-output.js';
 import type { ThreadStatus } from '../../thread/protocol.js';
 import type { VersionDiff } from '../compatibility/diff-versions.js';
 import type { ShadowView } from '../rollout/shadow-board.js';
@@ -112,6 +113,7 @@ export interface NodeStatus {
   readonly bedsVersion: string;
   readonly startedAt: string;
   readonly residentBytes: number;
+  readonly log: LogState;
   readonly pluginsDirectory: string;
   readonly threads: readonly {
     readonly thread: string;

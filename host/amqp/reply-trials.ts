@@ -1,0 +1,149 @@
+import type { ChannelModel, ConfirmChannel } from 'amqplib';
+import type { AmqpConnection, ConnectionSetup } from './connection.js';
+
+/** Makes a connection that is not started yet. */
+export type OpenConnection = (setup: ConnectionSetup) => Pick<AmqpConnection, 'start' | 'close'>;
+
+/** What RabbitMQ closed over a message. */
+export type RefusedScope = 'channel' | 'connection';
+
+export interface ReplyTrialsOptions<T> {
+  readonly open: OpenConnection;
+  /** Called with each channel that is made. */
+  readonly onChannel: (channel: ConfirmChannel) => void;
+  /** Publishes it; `onConfirm` gets null when RabbitMQ has handled it. Throws what cannot be published at all. */
+  readonly publish: (channel: ConfirmChannel, item: T, onConfirm: (error: unknown) => void) => void;
+  /** Whether it still must be sent. */
+  readonly isWanted: (item: T) => boolean;
+  readonly onHandled: (item: T) => void;
+  /** RabbitMQ does not take it now, and goes on. */
+  readonly onNacked: (item: T) => void;
+  readonly onRefused: (item: T, scope: RefusedScope, cause: unknown) => void;
+}
+
+/** Most that wait for their turn. */
+const MAX_WAITING = 1_000;
+/** A connection that nobody needs is closed: each thread has enough of them. */
+const IDLE_MS = 10_000;
+const CLOSE_MS = 1_000;
+/** Times that one message may be lost with its connection without RabbitMQ saying why. */
+const MAX_LOSSES = 3;
+
+/**
+ * Sends what RabbitMQ may close the connection over: on a connection of its own, made when it is needed, and one at a time. So
+ * RabbitMQ's answer belongs to one message, and a connection that is lost takes no other message with it.
+ */
+export class ReplyTrials<T> {
+  readonly #options: ReplyTrialsOptions<T>;
+  readonly #likely: T[] = [];
+  readonly #unlikely: T[] = [];
+  #connection: ReturnType<OpenConnection> | undefined;
+  #channel: ConfirmChannel | undefined;
+  #current: T | undefined;
+  #losses = 0;
+  #fault: { readonly scope: RefusedScope; readonly error: unknown } | undefined;
+  #idle: NodeJS.Timeout | undefined;
+
+  constructor(options: ReplyTrialsOptions<T>) {
+    this.#options = options;
+  }
+
+  /** Takes it, after all that are likely to be harmless where it is not; false when too many wait already. */
+  offer(item: T, isLikely: boolean): boolean {
+    if (this.#likely.length + this.#unlikely.length >= MAX_WAITING) return false;
+    (isLikely ? this.#likely : this.#unlikely).push(item);
+    clearTimeout(this.#idle);
+    if (this.#connection === undefined) {
+      this.#connection = this.#options.open((model) => this.#attach(model));
+      this.#connection.start();
+    }
+    this.#next();
+    return true;
+  }
+
+  /** Closes the connection, at most `timeoutMs`. */
+  async close(timeoutMs: number): Promise<void> {
+    clearTimeout(this.#idle);
+    const connection = this.#connection;
+    this.#connection = undefined;
+    this.#channel = undefined;
+    await connection?.close(timeoutMs);
+  }
+
+  async #attach(model: ChannelModel): Promise<void> {
+    model.on('error', (error) => {
+      this.#fault = { scope: 'connection', error };
+    });
+    await this.#openChannel(model);
+  }
+
+  async #openChannel(model: ChannelModel): Promise<void> {
+    const channel = await model.createConfirmChannel();
+    this.#options.onChannel(channel);
+    channel.on('error', (error) => {
+      this.#fault = { scope: 'channel', error };
+    });
+    channel.on('close', () => {
+      if (this.#channel !== channel) return;
+      this.#channel = undefined;
+      const fault = this.#fault;
+      this.#fault = undefined;
+      this.#lost(fault);
+      // n.b. where the connection is lost too this fails, and the next one calls `attach`.
+      if (fault?.scope === 'channel') this.#openChannel(model).catch(() => undefined);
+    });
+    this.#channel = channel;
+    this.#next();
+  }
+
+  /** The message that was under way alone is the one that RabbitMQ closed the channel or the connection over, where it says that it did. */
+  #lost(fault: { readonly scope: RefusedScope; readonly error: unknown } | undefined): void {
+    const item = this.#current;
+    this.#current = undefined;
+    if (item === undefined) return;
+    this.#losses += 1;
+    if (fault === undefined && this.#losses < MAX_LOSSES) {
+      this.#likely.unshift(item);
+      return;
+    }
+    this.#losses = 0;
+    this.#options.onRefused(item, fault?.scope ?? 'connection', fault?.error);
+  }
+
+  #next(): void {
+    const channel = this.#channel;
+    if (channel === undefined || this.#current !== undefined) return;
+    const item = this.#take();
+    if (item === undefined) {
+      this.#idle = setTimeout(() => void this.close(CLOSE_MS), IDLE_MS).unref();
+      return;
+    }
+    this.#current = item;
+    try {
+      this.#options.publish(channel, item, (error) => this.#onConfirm(channel, item, error));
+    } catch (error) {
+      this.#current = undefined;
+      this.#options.onRefused(item, 'channel', error);
+      setImmediate(() => this.#next());
+    }
+  }
+
+  #take(): T | undefined {
+    for (;;) {
+      const item = this.#likely.shift() ?? this.#unlikely.shift();
+      if (item === undefined || this.#options.isWanted(item)) return item;
+    }
+  }
+
+  #onConfirm(channel: ConfirmChannel, item: T, error: unknown): void {
+    // n.b. amqplib calls this with an error also where the channel closes, right before it says that it did.
+    process.nextTick(() => {
+      if (this.#current !== item || this.#channel !== channel) return;
+      this.#current = undefined;
+      this.#losses = 0;
+      if (error === null) this.#options.onHandled(item);
+      else this.#options.onNacked(item);
+      this.#next();
+    });
+  }
+}

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { beds } from './support/beds.js';
+import { writeBundle } from './support/bundles.js';
+import { startTestHost } from './support/host.js';
+import { notesBundle } from './support/notes-domain.js';
+import { PlainCaller } from './support/plain-caller.js';
+import { directReplyTo, poisonAddresses } from './support/poison-addresses.js';
+import { sharedServices } from './support/services.js';
+
+const services = await sharedServices(['rabbitmq', 'mariadb']);
+
+const CALLERS = 10;
+const ROUNDS = 30;
+const PAUSE_MS = 100;
+
+const body = { v: 1, id: 'a', domain: 'notes', op: 'version' } as const;
+
+void describe('reply addresses that RabbitMQ closes the connection over', () => {
+  void it('cost no caller an answer, and no operator', async (t) => {
+    const host = await startTestHost(t, { services });
+    await writeBundle(host.pluginsDirectory, notesBundle());
+    await host.active('notes', '1.0.0');
+    const env = { BEDS_BROKER_URL: host.config.broker.url, BEDS_BROKER_PREFIX: host.prefix };
+    const channel = await host.plainChannel();
+    const { replyTo } = await directReplyTo(await host.plainChannel());
+    const poison = poisonAddresses(replyTo);
+    const callers = await Promise.all(Array.from({ length: CALLERS }, () => PlainCaller.open(host)));
+
+    for (let round = 0; round < ROUNDS; round += 1) {
+      for (const replyTo of poison) {
+        const properties = { contentType: 'application/json', correlationId: randomUUID(), replyTo };
+        channel.publish(`${host.prefix}.request`, 'notes.version', Buffer.from(JSON.stringify(body)), properties);
+        if (round % 10 === 0) {
+          const question = Buffer.from(JSON.stringify({ v: 1, op: 'history' }));
+          channel.publish(`${host.prefix}.admin`, '', question, properties);
+        }
+      }
+      // n.b. somebody who came just now is not known to be good either.
+      const latest = await PlainCaller.open(host);
+      const replies = await Promise.all(
+        [...callers, latest].map((caller) => caller.ask({ routingKey: 'notes.version', body })),
+      );
+      assert.deepEqual(
+        replies.map(({ ok }) => ok),
+        replies.map(() => true),
+        `round ${round}`,
+      );
+      await delay(PAUSE_MS);
+    }
+    const { code, stderr } = await beds(['status', '--json'], { env });
+    assert.equal(code, 0, stderr);
+    const lost = host.log.filter(
+      ({ msg, connection }) => msg === 'connection waiting' && !String(connection).endsWith('reply-trial'),
+    );
+    assert.deepEqual(lost, [], 'no other connection was lost');
+  });
+});
