@@ -10,7 +10,8 @@ import type {
   TransactionScope,
   ViewQuery,
 } from '@beds/sdk';
-import type { CallOptions, KeyedQuery, NamedObject } from '../adapter/contract.js';
+import type { AdapterScope, CallOptions, KeyedQuery, NamedObject } from '../adapter/contract.js';
+import { callKeptNothing, transactionKeptNothing } from '../adapter/kept-nothing.js';
 import { requestErrors } from '../errors/request.js';
 import { publishTemplateLog, type TemplateLogEvent } from '../observe/channels.js';
 import type { OperationResult } from './check-result.js';
@@ -104,8 +105,14 @@ export class RequestContext implements TemplateContext {
     const object = this.#object(alias);
     const checked = this.#checkArgs(alias, args);
     const options = this.#callOptions();
+    const { scope, generation } = this.#options;
+    const isWrite = options.mode === 'write';
+    if (isWrite) scope.beginsWrite();
     try {
-      return await this.#options.generation.adapter.call(object, checked, options);
+      return await generation.adapter.call(object, checked, options);
+    } catch (error) {
+      if (isWrite && callKeptNothing(error, object)) scope.keptNothing();
+      throw error;
     } finally {
       this.#entering();
     }
@@ -129,17 +136,26 @@ export class RequestContext implements TemplateContext {
   }
 
   async transaction<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T> {
-    return this.#returning(
-      this.#options.generation.adapter.transaction(
-        (scope) =>
-          work({
-            call: async (alias, args = {}) =>
-              this.#returning(scope.call(this.#object(alias), this.#checkArgs(alias, args))),
-            view: async (alias, query = {}) => this.#returning(scope.view(this.#object(alias), this.#keyed(query))),
-          }),
-        this.#callOptions(),
-      ),
-    );
+    const options = this.#callOptions();
+    const { scope, generation } = this.#options;
+    const isWrite = options.mode === 'write';
+    if (isWrite) scope.beginsWrite();
+    try {
+      return await generation.adapter.transaction((calls) => work(this.#inside(calls)), options);
+    } catch (error) {
+      if (isWrite && transactionKeptNothing(error)) scope.keptNothing();
+      throw error;
+    } finally {
+      this.#entering();
+    }
+  }
+
+  /** The calls of a transaction, by alias. */
+  #inside(calls: AdapterScope): TransactionScope {
+    return {
+      call: async (alias, args = {}) => this.#returning(calls.call(this.#object(alias), this.#checkArgs(alias, args))),
+      view: async (alias, query = {}) => this.#returning(calls.view(this.#object(alias), this.#keyed(query))),
+    };
   }
 
   domain(name: string): DomainCaller {
