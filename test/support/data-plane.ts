@@ -65,6 +65,7 @@ export function makeDataPlane(adapter = {} as StoreAdapter): DataPlane {
   const path = new RequestPath({
     ...{ ...common, config, replies },
     suspects: new Suspects(() => undefined),
+    gaps: { readSince: (nowMs) => nowMs },
     entering: ({ id }) => entered.push(id),
   });
   const generations = new Generations({
