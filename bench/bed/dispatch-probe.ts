@@ -45,6 +45,7 @@ export async function makeDispatchProbe(): Promise<DispatchProbe> {
     ...{ node: 'bench', config, registry, replies, callers },
     deadlines: new Deadlines(),
     suspects: new Suspects(() => undefined),
+    gaps: { readSince: (nowMs) => nowMs },
     entering: () => undefined,
   });
   const message = makeMessage(config.broker.prefix);

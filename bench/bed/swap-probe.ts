@@ -58,6 +58,7 @@ export async function makeSwapProbe(head = ''): Promise<SwapProbe> {
   const path = new RequestPath({
     ...{ node: 'bench', config, registry, replies, deadlines, callers },
     suspects: new Suspects(() => undefined),
+    gaps: { readSince: (nowMs) => nowMs },
     entering: () => undefined,
   });
   const left = { timers: 0, intervals: 0, immediates: 0 };

@@ -10,6 +10,8 @@ export type NamedObject =
       readonly name: string;
       /** In the order the database wants them. */
       readonly args: readonly NamedValue[];
+      /** Whether a call that fails may have kept a part of its work. Default false. */
+      readonly inParts?: true;
       /** What only this adapter understands. */
       readonly native: JsonObject;
     }

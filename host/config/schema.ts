@@ -74,6 +74,12 @@ const limits = z.strictObject({
   maxPageRows: z.int().min(1).max(100_000).default(1_000).describe('Most rows in one page.'),
   defaultDeadlineMs: milliseconds.default(10_000).describe('Time a request has when it names none.'),
   maxDeadlineMs: milliseconds.default(60_000).describe('Most time a request may ask for.'),
+  clockSkewMs: z
+    .int()
+    .min(0)
+    .max(86_400_000)
+    .default(0)
+    .describe("How far a caller's clock may be behind this host's without that its requests count as older for it."),
 });
 
 const plugins = z.strictObject({

@@ -10,12 +10,15 @@ import { requestErrors } from '../errors/request.js';
 import { mapStack } from '../generation/map-stack.js';
 import type { GenerationRegistry } from '../generation/registry.js';
 import { publishFault, publishRequest, requestChannel } from '../observe/channels.js';
-import type { Answer } from './answer.js';
+import { expiryOf, type Receipt, tooLate } from './age.js';
+import { type Answer, failureText } from './answer.js';
 import { authorise } from './authorise.js';
 import { BatchReplies } from './batch-replies.js';
+import { afterBegunWrite } from './begun-write.js';
 import type { CallerBook } from './callers.js';
 import { checkSize, type OperationResult } from './check-result.js';
 import type { Deadlines } from './deadlines.js';
+import type { LoopGaps } from './loop-gaps.js';
 import type { Observations } from './observations.js';
 import { RequestScope } from './request-scope.js';
 import { Running, type Run, type Waiting } from './running.js';
@@ -39,14 +42,12 @@ export interface RequestPathOptions {
   readonly deadlines: Deadlines;
   readonly suspects: Suspects;
   readonly callers: CallerBook;
+  readonly gaps: Pick<LoopGaps, 'readSince'>;
   readonly entering: (generation: ServingGeneration) => void;
 }
 
 /** A request of a message, and who takes its answer. */
-interface Asked {
-  readonly request: RequestEnvelope;
-  readonly delivery: Delivery;
-  readonly receivedAtMs: number;
+interface Asked extends Receipt {
   /** Called once, also in this turn; must not throw. */
   readonly onAnswer: (answer: Answer) => void;
 }
@@ -62,6 +63,8 @@ interface Begun {
 
 interface Failed extends Omit<Begun, 'target'> {
   readonly error: unknown;
+  /** Whether it may be run twice. */
+  readonly repeatable: boolean;
   readonly generation: ServingGeneration | undefined;
 }
 
@@ -141,20 +144,22 @@ export class RequestPath implements ContextHost {
     }
     const { requests, isBatch } = message;
     const [first] = requests;
-    if (isBatch || first === undefined) this.#answerBatch(requests, { delivery, receivedAtMs, address });
+    const readSinceMs = this.#options.gaps.readSince(receivedAtMs);
+    if (isBatch || first === undefined) this.#answerBatch(requests, { delivery, receivedAtMs, readSinceMs, address });
     else {
       const onAnswer = (answer: Answer): void => {
         this.#conclude(delivery, address, answer);
         if (answer.copy !== undefined) this.#shadows.launch(answer.copy);
       };
-      this.#answer({ request: first, delivery, receivedAtMs, onAnswer });
+      this.#answer({ request: first, delivery, receivedAtMs, readSinceMs, onAnswer });
     }
   }
 
   #answerBatch(
     requests: readonly RequestEnvelope[],
-    { delivery, receivedAtMs, address }: Omit<Asked, 'request' | 'onAnswer'> & { address: ReplyAddress | undefined },
+    { address, ...message }: Omit<Asked, 'request' | 'onAnswer'> & { address: ReplyAddress | undefined },
   ): void {
+    const { delivery } = message;
     const wantsParts = delivery.properties.type === BATCH_IN_PARTS;
     const replies = new BatchReplies({
       count: requests.length,
@@ -169,7 +174,7 @@ export class RequestPath implements ContextHost {
     setImmediate(() => {
       this.#guard(delivery, () => {
         requests.forEach((request, place) => {
-          this.#answer({ request, delivery, receivedAtMs, onAnswer: (answer) => replies.add(place, answer) });
+          this.#answer({ request, ...message, onAnswer: (answer) => replies.add(place, answer) });
         });
       });
     });
@@ -178,7 +183,12 @@ export class RequestPath implements ContextHost {
   /** Carries out one request; never throws. */
   #answer(asked: Asked): void {
     const { request, delivery, receivedAtMs } = asked;
-    const scope = this.#scopeOf(request, receivedAtMs);
+    const scope = this.#scopeOf(asked);
+    // n.b. of one that was delivered before it is not certain that nothing was done.
+    if (scope.expiresAtMs <= receivedAtMs && !delivery.redelivered) {
+      this.#failed(asked, { error: tooLate(), scope, ...NOBODY });
+      return;
+    }
     const route = this.#options.registry.route(request.domain);
     const generation = route?.choose(scope);
     let copy: ShadowCopy | undefined;
@@ -196,14 +206,17 @@ export class RequestPath implements ContextHost {
       if (delivery.redelivered) this.#tryAgain(target, run, waiting);
       else this.#start(target, run, waiting);
     } catch (error) {
-      this.#failed(asked, { error, scope, generation, copy, isObserved: route?.candidate !== undefined });
+      const isObserved = route?.candidate !== undefined;
+      this.#failed(asked, { error, scope, generation, repeatable: true, copy, isObserved });
     }
   }
 
   /** What happens when the template is done with a request. */
   #waiting(asked: Asked, { target, scope, copy, isObserved }: Begun): Waiting {
-    const { generation } = target;
-    const failed = (error: unknown): void => this.#failed(asked, { error, scope, generation, copy, isObserved });
+    const { generation, operation } = target;
+    const { repeatable } = operation;
+    const failed = (error: unknown): void =>
+      this.#failed(asked, { error, scope, generation, repeatable, copy, isObserved });
     return {
       succeeded: (result) => {
         let text: string;
@@ -226,14 +239,16 @@ export class RequestPath implements ContextHost {
   }
 
   /** Counts, reports and answers a failure. */
-  #failed(asked: Asked, { error, scope, generation, copy, isObserved }: Failed): void {
+  #failed(asked: Asked, { error, scope, generation, repeatable, copy, isObserved }: Failed): void {
     const { request, receivedAtMs } = asked;
     const failure = this.#fail(error, request, generation);
     this.#shadows.failed(copy, failure);
     if (isObserved) generation?.counts.took(performance.now() - receivedAtMs);
     if (requestChannel.hasSubscribers) publishEnd(asked, failure);
-    const text = failureText(request.id, failure, generation?.byJson ?? this.#unservedBy(request.domain));
-    asked.onAnswer({ text, verdict: failure.verdict, expiresAtMs: scope.expiresAtMs, copy });
+    const told = repeatable || !scope.hasBegunWrite ? failure : afterBegunWrite(failure);
+    const text = failureText(request.id, told, generation?.byJson ?? this.#unservedBy(request.domain));
+    // n.b. of a request that came too late the caller may have gone, or have another clock.
+    asked.onAnswer({ text, verdict: told.verdict, expiresAtMs: Math.max(scope.expiresAtMs, receivedAtMs), copy });
   }
 
   /** What was delivered before may have ended its thread: it runs when nothing like it does. */
@@ -246,13 +261,14 @@ export class RequestPath implements ContextHost {
       );
   }
 
-  #scopeOf(request: RequestEnvelope, receivedAtMs: number): RequestScope {
+  #scopeOf(asked: Asked): RequestScope {
+    const { request } = asked;
     return new RequestScope({
       requestId: request.id,
       client: request.meta?.client,
       session: request.meta?.session,
       idempotencyKey: request.meta?.idempotencyKey,
-      expiresAtMs: this.#expiry(request.meta?.deadlineMs, receivedAtMs),
+      expiresAtMs: expiryOf(asked, this.#options.config.limits),
     });
   }
 
@@ -341,11 +357,6 @@ export class RequestPath implements ContextHost {
     );
   }
 
-  #expiry(deadlineMs: number | undefined, receivedAtMs: number): number {
-    const { defaultDeadlineMs, maxDeadlineMs } = this.#options.config.limits;
-    return receivedAtMs + Math.min(deadlineMs ?? defaultDeadlineMs, maxDeadlineMs);
-  }
-
   /** A message that could not be decoded has no id: its correlation id stands in. */
   #refusal(delivery: Delivery, error: BedsError, receivedAtMs: number): Answer {
     const id: unknown = delivery.properties.correlationId;
@@ -370,14 +381,8 @@ export class RequestPath implements ContextHost {
   }
 }
 
-/** n.b. what a template throws as an error of BEDS may carry what JSON cannot write, and somebody waits for an answer. */
-function failureText(id: string, failure: BedsError, byJson: string): string {
-  try {
-    return encodeFailure(id, failure, byJson);
-  } catch {
-    return encodeFailure(id, requestErrors.make('BEDS_REQUEST_TEMPLATE_FAULT'), byJson);
-  }
-}
+/** No version is to be judged by it. */
+const NOBODY = { generation: undefined, repeatable: true, copy: undefined, isObserved: false } as const;
 
 function publishEnd({ request, receivedAtMs }: Asked, failure: BedsError | undefined): void {
   const { domain, op: operation } = request;

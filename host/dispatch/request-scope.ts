@@ -15,6 +15,7 @@ export class RequestScope {
   #aborter: AbortController | undefined;
   #expired = false;
   #isWrite = false;
+  #writes = 0;
 
   constructor(request: {
     readonly requestId: string;
@@ -50,6 +51,21 @@ export class RequestScope {
   /** Whether it may take what another request reads: not where it must see what it wrote, nor where it is to leave no trace. */
   get mayShare(): boolean {
     return !this.#isWrite && !this.isCopy;
+  }
+
+  /** Said right before a statement that may change data is handed to a store. */
+  beginsWrite(): void {
+    this.#writes += 1;
+  }
+
+  /** Of one of those statements nothing was kept, for sure. */
+  keptNothing(): void {
+    this.#writes -= 1;
+  }
+
+  /** Whether something may have been kept, now or later, by this request or by what it called. */
+  get hasBegunWrite(): boolean {
+    return this.#writes > 0;
   }
 
   get remainingMs(): number {

@@ -1,16 +1,21 @@
-import type {
-  CallResult,
-  DomainCaller,
-  Json,
-  JsonObject,
-  OperationMode,
-  Page,
-  TemplateContext,
-  TemplateLog,
-  TransactionScope,
-  ViewQuery,
+import {
+  type CallResult,
+  type DomainCaller,
+  isKnownQuery,
+  type Json,
+  type JsonObject,
+  type OperationMode,
+  type Page,
+  partsOfQuery,
+  type TemplateContext,
+  type TemplateLog,
+  type TransactionScope,
+  unknownNames,
+  type ViewQuery,
 } from '@beds/sdk';
-import type { CallOptions, KeyedQuery, NamedObject } from '../adapter/contract.js';
+import type { AdapterScope, CallOptions, KeyedQuery, NamedObject } from '../adapter/contract.js';
+import { callKeptNothing, transactionKeptNothing } from '../adapter/kept-nothing.js';
+import { unknownError } from '../envelope/unknown-error.js';
 import { requestErrors } from '../errors/request.js';
 import { publishTemplateLog, type TemplateLogEvent } from '../observe/channels.js';
 import type { OperationResult } from './check-result.js';
@@ -104,8 +109,14 @@ export class RequestContext implements TemplateContext {
     const object = this.#object(alias);
     const checked = this.#checkArgs(alias, args);
     const options = this.#callOptions();
+    const { scope, generation } = this.#options;
+    const isWrite = options.mode === 'write';
+    if (isWrite) scope.beginsWrite();
     try {
-      return await this.#options.generation.adapter.call(object, checked, options);
+      return await generation.adapter.call(object, checked, options);
+    } catch (error) {
+      if (isWrite && callKeptNothing(error, object)) scope.keptNothing();
+      throw error;
     } finally {
       this.#entering();
     }
@@ -129,17 +140,26 @@ export class RequestContext implements TemplateContext {
   }
 
   async transaction<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T> {
-    return this.#returning(
-      this.#options.generation.adapter.transaction(
-        (scope) =>
-          work({
-            call: async (alias, args = {}) =>
-              this.#returning(scope.call(this.#object(alias), this.#checkArgs(alias, args))),
-            view: async (alias, query = {}) => this.#returning(scope.view(this.#object(alias), this.#keyed(query))),
-          }),
-        this.#callOptions(),
-      ),
-    );
+    const options = this.#callOptions();
+    const { scope, generation } = this.#options;
+    const isWrite = options.mode === 'write';
+    if (isWrite) scope.beginsWrite();
+    try {
+      return await generation.adapter.transaction((calls) => work(this.#inside(calls)), options);
+    } catch (error) {
+      if (isWrite && transactionKeptNothing(error)) scope.keptNothing();
+      throw error;
+    } finally {
+      this.#entering();
+    }
+  }
+
+  /** The calls of a transaction, by alias. */
+  #inside(calls: AdapterScope): TransactionScope {
+    return {
+      call: async (alias, args = {}) => this.#returning(calls.call(this.#object(alias), this.#checkArgs(alias, args))),
+      view: async (alias, query = {}) => this.#returning(calls.view(this.#object(alias), this.#keyed(query))),
+    };
   }
 
   domain(name: string): DomainCaller {
@@ -157,6 +177,7 @@ export class RequestContext implements TemplateContext {
     return {
       create: (payload) => record('create', { payload }),
       fetch: async (query) => {
+        requireKnownQuery(query);
         const { data, cursor } = await invoke('fetch', { query });
         return { rows: data as unknown as JsonObject[], ...(cursor === undefined ? {} : { cursor }) };
       },
@@ -177,6 +198,7 @@ export class RequestContext implements TemplateContext {
   }
 
   #keyed(query: ViewQuery): KeyedQuery {
+    requireKnownQuery(query);
     const { maxPageRows } = this.#options.host;
     if (query.limit !== undefined && query.limit > maxPageRows) {
       const message = `query.limit must be at most ${String(maxPageRows)}; follow the cursor for more rows.`;
@@ -208,4 +230,9 @@ export class RequestContext implements TemplateContext {
   #entering(): void {
     this.#options.host.entering(this.#options.generation);
   }
+}
+
+/** What callers sent was looked at when it came; this is for what code asks. */
+function requireKnownQuery(query: ViewQuery): void {
+  if (!isKnownQuery(query)) throw unknownError('BEDS_REQUEST_INVALID', unknownNames(partsOfQuery(query, 'query')));
 }

@@ -6,6 +6,7 @@ import { AmqpConnection } from '../amqp/connection.js';
 import { ReplyPublisher } from '../amqp/reply-publisher.js';
 import { CallerBook } from '../dispatch/callers.js';
 import { Deadlines } from '../dispatch/deadlines.js';
+import { LoopGaps } from '../dispatch/loop-gaps.js';
 import { RequestPath } from '../dispatch/request-path.js';
 import { Suspects } from '../dispatch/suspects.js';
 import type { ServingGeneration } from '../dispatch/serving-generation.js';
@@ -34,6 +35,7 @@ export class BrokerThread {
   readonly #events: EventPublisher;
   readonly #adapters: ReadonlyMap<string, StoreAdapter>;
   readonly #suspects: Suspects;
+  readonly #gaps = new LoopGaps(() => this.#brokers.roundTrip());
   readonly #path: RequestPath;
   readonly #generations: Generations;
   readonly #brokers: Brokers;
@@ -69,6 +71,7 @@ export class BrokerThread {
       deadlines,
       suspects: this.#suspects,
       callers,
+      gaps: this.#gaps,
       entering: (generation) => {
         this.#notes.enter(generation.id);
       },
@@ -108,6 +111,7 @@ export class BrokerThread {
     this.#heartbeat = setInterval(() => {
       this.#notes.beat();
     }, this.#data.config.supervisor.heartbeatMs);
+    this.#gaps.start();
     for (const connection of this.#connections) connection.start();
     const { startTimeoutMs } = this.#data.config.supervisor;
     await Promise.all([
@@ -167,6 +171,7 @@ export class BrokerThread {
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(leftMs())));
     await Promise.all([...this.#connections, this.#replies].map((connection) => connection.close(leftMs())));
     clearInterval(this.#heartbeat);
+    this.#gaps.stop();
   }
 
   #status(): ThreadStatus {

@@ -106,7 +106,8 @@ function routineOf(
     servedBy: 'catalogue',
   };
   const native = nativeObject(source, findings);
-  return { kind, name: String(entry['_id']), args: args.map(({ value }) => value), native };
+  const inParts = isOperation(op) && operationOf(op).many === true ? ({ inParts: true } as const) : {};
+  return { kind, name: String(entry['_id']), args: args.map(({ value }) => value), ...inParts, native };
 }
 
 interface Source {

@@ -84,7 +84,8 @@ function serverCode(error: MongoServerError, { many, lost, write }: Attempt & { 
   if (INTERRUPTED.has(code)) return isHarmless(error) ? 'BEDS_STORE_UNAVAILABLE' : lost;
   const known = CODES.get(code) ?? 'BEDS_STORE_FAULT';
   // One document changes as a whole or not at all; of many, some may have been changed already.
-  return known === 'BEDS_STORE_TIMEOUT' && write && many ? 'BEDS_STORE_INDETERMINATE' : known;
+  const isCutShort = known === 'BEDS_STORE_TIMEOUT' || known === 'BEDS_STORE_DEADLOCK';
+  return isCutShort && write && many && !isHarmless(error) ? 'BEDS_STORE_INDETERMINATE' : known;
 }
 
 function isHarmless(error: MongoError): boolean {
