@@ -4,6 +4,7 @@ import type { Channel, ConsumeMessage } from 'amqplib';
 import { parseManifest } from '@beds/sdk';
 import type { StoreAdapter } from '../../host/adapter/contract.js';
 import { Delivery } from '../../host/amqp/delivery.js';
+import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
 import { CallerBook } from '../../host/dispatch/callers.js';
@@ -59,6 +60,8 @@ export async function makeSwapProbe(head = ''): Promise<SwapProbe> {
     ...{ node: 'bench', config, registry, replies, deadlines, callers },
     suspects: new Suspects(() => undefined),
     entering: () => undefined,
+    handOver: new HandOver(),
+    adapters: new Map(),
   });
   const left = { timers: 0, intervals: 0, immediates: 0 };
   const generations = new Generations({

@@ -3,6 +3,7 @@ import type { ConsumeMessage } from 'amqplib';
 import { parseManifest, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk';
 import type { NamedObject, StoreAdapter } from '../../host/adapter/contract.js';
 import { Delivery } from '../../host/amqp/delivery.js';
+import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
 import { CallerBook } from '../../host/dispatch/callers.js';
@@ -63,7 +64,7 @@ export function makeDataPlane(adapter = {} as StoreAdapter): DataPlane {
   const replies = new KeptReplies();
   replies.onReply = ({ correlationId = '', body }) => waiting.get(correlationId)?.(body.toString());
   const path = new RequestPath({
-    ...{ ...common, config, replies },
+    ...{ ...common, config, replies, handOver: new HandOver(), adapters: new Map([['main', adapter]]) },
     suspects: new Suspects(() => undefined),
     entering: ({ id }) => entered.push(id),
   });
