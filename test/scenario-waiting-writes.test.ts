@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
+import type { ReplyEnvelope } from '@beds/sdk';
 import type { ConsumeMessage } from 'amqplib';
 import type { RowDataPacket } from 'mysql2';
 import { askNodes } from '../host/cli/ask-nodes.js';
 import type { NodeStatus } from '../host/supervisor/operate/views.js';
+import { beds } from './support/beds.js';
 import { writeBundle } from './support/bundles.js';
 import { eventually, startTestHost, type TestHost, type TestHostOptions } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';
@@ -70,6 +72,25 @@ async function deadLetters(host: TestHost): Promise<readonly ConsumeMessage[]> {
   }
 }
 
+async function eventuallyDead(host: TestHost, count: number): Promise<readonly ConsumeMessage[]> {
+  const taken: ConsumeMessage[] = [];
+  await eventually(`${count} dead letters`, async () => {
+    taken.push(...(await deadLetters(host)));
+    return taken.length >= count;
+  });
+  return taken;
+}
+
+/** Ends the connections of the host's account. */
+async function killSessions(host: TestHost): Promise<void> {
+  await host.dba.query(`KILL HARD CONNECTION USER '${host.prefix}'`).catch(() => undefined);
+}
+
+/** Needs no database for the mark `quick`. */
+const MAYBE_CREATE = `
+  if (payload.mark === 'quick') return { mark: 'quick' };
+  return (await ctx.call('create', { text: payload.text, mark: payload.mark ?? null })).rows[0];`;
+
 void describe('writes whose store is away', () => {
   void it('are kept while the database is down, said so, and all there once when it is back', async (t) => {
     const host = await serveNotes(t);
@@ -86,6 +107,170 @@ void describe('writes whose store is away', () => {
     await assertOnce(host, marks);
     await host.logged('the end of the wait', ({ msg }) => msg === 'writes of notes go on');
     await eventually('none is held', async () => (await held(host, t)) === 0);
+    assert.deepEqual(await deadLetters(host), []);
+  });
+
+  void it('are shown by `beds status` and counted by the metrics, and reads are answered at once meanwhile', async (t) => {
+    const host = await serveNotes(t);
+    const caller = await PlainCaller.open(host);
+    await mariadb.stop();
+    writes(caller, marksOf('shown', 3));
+    await eventually('all are held', async () => (await held(host, t)) === 3);
+    const env = { BEDS_BROKER_URL: host.config.broker.url, BEDS_BROKER_PREFIX: host.prefix };
+    const shown = await beds(['status'], { env });
+    assert.equal(shown.code, 1);
+    assert.match(shown.stdout, /3 writes wait for store main, BEDS_STORE_UNAVAILABLE/);
+    const metrics = await beds(['metrics'], { env });
+    assert.match(metrics.stdout, /beds_writes_waiting\{[^}]*domain="notes"[^}]*\} 3/);
+    const askedAtMs = performance.now();
+    const reply = await caller.ask({ routingKey: 'notes.fetch', body: envelope('fetch') });
+    assert.equal(reply.ok ? '' : reply.error.code, 'BEDS_STORE_UNAVAILABLE');
+    assert.ok(performance.now() - askedAtMs < 2_000);
+    await mariadb.start();
+    await assertOnce(host, marksOf('shown', 3));
+  });
+
+  void it('are answered before their deadline, and without reply-to kept with the reason when it has passed', async (t) => {
+    const host = await serveNotes(t);
+    const caller = await PlainCaller.open(host);
+    await mariadb.stop();
+    const meta = { client: 'test', deadlineMs: 1_500 };
+    const body = envelope('create', { payload: { text: 'late', mark: 'late' }, meta });
+    const askedAtMs = performance.now();
+    const [byMeta, byExpiration] = await Promise.all([
+      caller.ask({ routingKey: 'notes.create', body }),
+      caller.ask({ routingKey: 'notes.create', body: { ...body, meta: undefined }, properties: { expiration: 1_500 } }),
+    ]);
+    const tookMs = performance.now() - askedAtMs;
+    for (const reply of [byMeta, byExpiration]) {
+      assert.ok(!reply.ok);
+      assert.deepEqual([reply.error.code, reply.error.retryable], ['BEDS_STORE_UNAVAILABLE', true]);
+    }
+    assert.ok(tookMs > 800 && tookMs < 3_000, `answered after ${tookMs} ms`);
+    caller.send({
+      routingKey: 'notes.create',
+      body,
+      properties: { persistent: true, messageId: 'm1', headers: { own: 'kept' } },
+    });
+    const letters = await eventuallyDead(host, 1);
+    const { content, properties } = letters[0] ?? assert.fail();
+    assert.deepEqual(JSON.parse(content.toString()), body);
+    assert.equal(properties.messageId, 'm1');
+    const {
+      'beds-reason': reason,
+      'beds-domain': domain,
+      'beds-operation': operation,
+      ...more
+    } = properties.headers ?? {};
+    assert.deepEqual([reason, domain, operation], ['BEDS_STORE_UNAVAILABLE', 'notes', 'create']);
+    assert.equal(more['own'], 'kept');
+    assert.ok(Date.parse(String(more['beds-since'])) > Date.now() - 10_000);
+    await mariadb.start();
+    await host.logged('the end of the wait', ({ msg }) => msg === 'writes of notes go on');
+    assert.deepEqual([...(await rowsOf(host)).keys()], [], 'what was answered or kept is not carried out');
+  });
+
+  void it('of a batch hold up no other request of it, and are carried out or kept one by one', async (t) => {
+    const host = await startTestHost(t, { services });
+    await writeBundle(host.pluginsDirectory, notesBundle({ body: { createRecord: MAYBE_CREATE } }));
+    await host.active('notes', '1.0.0');
+    const caller = await PlainCaller.open(host);
+    await mariadb.stop();
+    const request = (mark: string, deadlineMs: number): object =>
+      envelope('create', { id: mark, payload: { text: 'batch', mark }, meta: { client: 'test', deadlineMs } });
+    const answered = caller.ask<readonly ReplyEnvelope[]>(
+      {
+        routingKey: 'notes.create',
+        body: [request('quick', 30_000), request('short', 1_000), request('long', 30_000)],
+      },
+      30_000,
+    );
+    caller.send({
+      routingKey: 'notes.create',
+      body: [request('quick', 30_000), request('dies', 1_000), request('lives', 30_000)],
+      properties: { persistent: true },
+    });
+    await eventually('the short ones are given up', async () => (await held(host, t)) === 2);
+    await mariadb.start();
+    const replies = await answered;
+    assert.deepEqual(
+      replies.map((reply) => [reply.id, reply.ok ? '' : reply.error.code]),
+      [
+        ['quick', ''],
+        ['short', 'BEDS_STORE_UNAVAILABLE'],
+        ['long', ''],
+      ],
+    );
+    await assertOnce(host, ['long', 'lives']);
+    const [letter] = await eventuallyDead(host, 1);
+    const left = JSON.parse(String(letter?.content)) as readonly { readonly id: string }[];
+    assert.deepEqual(
+      left.map(({ id }) => id),
+      ['dies'],
+    );
+  });
+
+  void it('go back into their queue when the host stops, and the next start carries them out', async (t) => {
+    const host = await serveNotes(t);
+    const caller = await PlainCaller.open(host, 'queue');
+    await mariadb.stop();
+    const marks = marksOf('stopped', 40);
+    writes(caller, marks.slice(0, 20));
+    const batch = marks.slice(20, 39).map((mark) => envelope('create', { id: mark, payload: { text: 'batch', mark } }));
+    caller.send({ routingKey: 'notes.create', body: batch, properties: { persistent: true } });
+    const body = envelope('create', { id: 'stopped-39', payload: { text: 'asked', mark: 'stopped-39' } });
+    const asked = caller.ask({ routingKey: 'notes.create', body }, 40_000);
+    await eventually('all are held', async () => (await held(host, t)) === 40);
+    const stoppedAtMs = performance.now();
+    await host.host.stop();
+    assert.ok(performance.now() - stoppedAtMs < 5_000, 'the stop waits for no store');
+    await mariadb.start();
+    await host.startAgain();
+    await assertOnce(host, marks);
+    assert.equal((await asked).ok, true);
+    assert.deepEqual(await deadLetters(host), []);
+  });
+
+  void it('go back into their queue before RabbitMQ loses patience, and are carried out once', async (t) => {
+    const host = await serveNotes(t, { limits: { holdWritesMs: 700 } });
+    const caller = await PlainCaller.open(host);
+    await mariadb.stop();
+    const marks = marksOf('given-back', 20);
+    writes(caller, marks);
+    const body = envelope('create', {
+      id: 'x',
+      payload: { text: 'asked', mark: 'bounded' },
+      meta: { client: 'test', deadlineMs: 2_500 },
+    });
+    const askedAtMs = performance.now();
+    const reply = await caller.ask({ routingKey: 'notes.create', body });
+    assert.equal(reply.ok ? '' : reply.error.code, 'BEDS_STORE_UNAVAILABLE');
+    const tookMs = performance.now() - askedAtMs;
+    assert.ok(tookMs > 1_500 && tookMs < 4_000, `a deadline runs on while its write goes back: ${tookMs} ms`);
+    await mariadb.start();
+    await assertOnce(host, marks);
+    assert.deepEqual(await deadLetters(host), []);
+  });
+
+  void it('wait as well while the account is not let in, or the server takes no writes', async (t) => {
+    const host = await serveNotes(t);
+    const caller = await PlainCaller.open(host);
+    const out = marksOf('locked-out', 20);
+    await host.dba.query(`ALTER USER '${host.prefix}'@'%' ACCOUNT LOCK`);
+    await killSessions(host);
+    writes(caller, out);
+    await eventually('all are held', async () => (await held(host, t)) === 20);
+    await host.dba.query(`ALTER USER '${host.prefix}'@'%' ACCOUNT UNLOCK`);
+    await assertOnce(host, out);
+    const readOnly = marksOf('read-only', 20);
+    await host.dba.query('SET GLOBAL read_only = 1');
+    try {
+      writes(caller, readOnly);
+      await eventually('all are held', async () => (await held(host, t)) === 20);
+    } finally {
+      await host.dba.query('SET GLOBAL read_only = 0');
+    }
+    await assertOnce(host, [...out, ...readOnly]);
     assert.deepEqual(await deadLetters(host), []);
   });
 });
