@@ -2,7 +2,7 @@ import type { BedsError } from '@beds/sdk';
 import type { StoreAdapter } from '../adapter/contract.js';
 import { backoffMs } from '../amqp/backoff.js';
 import { publishWrites } from '../observe/channels.js';
-import type { WaitingWrite } from './waiting-write.js';
+import type { WaitingWrite } from './asked.js';
 
 /** Waits between two attempts to reach the store. */
 const RETRY = { minMs: 100, maxMs: 2_000 } as const;

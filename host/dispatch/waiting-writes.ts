@@ -1,12 +1,11 @@
 import { type BedsError, type ErrorStatus, isBedsError, type OperationMode } from '@beds/sdk';
 import type { StoreAdapter } from '../adapter/contract.js';
 import type { HandOver } from '../amqp/hand-over.js';
-import type { Asked } from './asked.js';
+import { type Asked, WaitingWrite } from './asked.js';
 import { AwayStore } from './away-store.js';
 import { copyOf, SINCE, sinceOf } from './copy-properties.js';
 import type { Deadlines } from './deadlines.js';
 import type { RequestScope } from './request-scope.js';
-import { WaitingWrite } from './waiting-write.js';
 
 export interface WaitingWritesOptions {
   readonly stores: ReadonlyMap<string, StoreAdapter>;
