@@ -29,7 +29,7 @@ export async function makeClientProbe(): Promise<ClientProbe> {
     });
     return true;
   };
-  const pipeline = new Pipeline({ isUp: true, publish }, BOUNDS);
+  const pipeline = new Pipeline({ isReady: true, publish }, BOUNDS);
   const call = (id: string): Promise<unknown> =>
     pipeline.submit({
       id,

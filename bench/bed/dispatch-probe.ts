@@ -46,6 +46,7 @@ export async function makeDispatchProbe(): Promise<DispatchProbe> {
     ...{ node: 'bench', config, registry, replies, callers },
     deadlines: new Deadlines(),
     suspects: new Suspects(() => undefined),
+    gaps: { readSince: (nowMs) => nowMs },
     entering: () => undefined,
     handOver: new HandOver(),
     adapters: new Map(),

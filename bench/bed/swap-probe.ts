@@ -59,6 +59,7 @@ export async function makeSwapProbe(head = ''): Promise<SwapProbe> {
   const path = new RequestPath({
     ...{ node: 'bench', config, registry, replies, deadlines, callers },
     suspects: new Suspects(() => undefined),
+    gaps: { readSince: (nowMs) => nowMs },
     entering: () => undefined,
     handOver: new HandOver(),
     adapters: new Map(),

@@ -1,4 +1,5 @@
 import type { Comparison, Json, OrderBy, Scalar } from '@beds/sdk';
+import { didYouMean } from '../config/nearest.js';
 import { storeErrors } from '../errors/store.js';
 import { takesNull } from './bind-values.js';
 import type { KeyedQuery, NamedObject, NamedValue } from './contract.js';
@@ -90,7 +91,9 @@ function planWhere(columns: ReadonlyMap<string, NamedValue>, where: NonNullable<
     const test = where[name];
     if (test === undefined) continue;
     const column = columns.get(name);
-    if (column === undefined) throw refuse(`where.${fieldName(name)}`, 'is not a column of the view');
+    if (column === undefined) {
+      throw refuse(`where.${fieldName(name)}`, 'is not a column of the view', didYouMean(name, columns.keys()));
+    }
     if (test === null || typeof test !== 'object') conditions.push(planComparison(column, 'eq', test));
     else conditions.push(...planColumn(column, test));
   }
@@ -196,6 +199,6 @@ function beyond({ column, direction }: PlannedOrder, value: Scalar): readonly Co
   return takesNull(column) ? [lower, { column, op: 'eq', value: null }] : [lower];
 }
 
-function refuse(field: string, problem: string): Error {
-  return storeErrors.make('BEDS_STORE_QUERY_INVALID', `Query: ${field} ${problem}.`, { field });
+function refuse(field: string, problem: string, hint = ''): Error {
+  return storeErrors.make('BEDS_STORE_QUERY_INVALID', `Query: ${field} ${problem}.${hint}`, { field });
 }

@@ -89,6 +89,14 @@ export class Broker implements Intake {
     await Promise.all([...this.#wanted.keys()].map((queue) => this.cancel(queue)));
   }
 
+  /**
+   * Resolves when all has been read that RabbitMQ had sent before. n.b. it is told anew what it knows, which changes nothing
+   * for the consumers that are there.
+   */
+  async roundTrip(): Promise<void> {
+    await this.#channel?.prefetch(this.#options.prefetch);
+  }
+
   /** Resolves when no message is in flight. */
   async idle(): Promise<void> {
     if (this.#inFlight === 0) return;

@@ -79,6 +79,12 @@ const limits = z.strictObject({
     .describe(
       "Longest that a host holds a write whose store is away, until it goes back to the end of its queue; less than RabbitMQ's consumer_timeout (30 min by default).",
     ),
+  clockSkewMs: z
+    .int()
+    .min(0)
+    .max(86_400_000)
+    .default(0)
+    .describe("How far a caller's clock may be behind this host's without that its requests count as older for it."),
 });
 
 const plugins = z.strictObject({

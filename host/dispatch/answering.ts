@@ -1,8 +1,6 @@
-import type { BedsError } from '@beds/sdk';
 import type { Delivery } from '../amqp/delivery.js';
 import { type ReplyAddress, ReplyAddresses } from '../amqp/reply-address.js';
 import type { ReplyPublisher } from '../amqp/reply-publisher.js';
-import { encodeFailure } from '../envelope/encode.js';
 import { requestErrors } from '../errors/request.js';
 import { publishFault } from '../observe/channels.js';
 import type { Answer } from './answer.js';
@@ -74,14 +72,5 @@ export class Answering {
       },
       onSent,
     );
-  }
-}
-
-/** n.b. what a template throws as an error of BEDS may carry what JSON cannot write, and somebody waits for an answer. */
-export function failureText(id: string, failure: BedsError, byJson: string): string {
-  try {
-    return encodeFailure(id, failure, byJson);
-  } catch {
-    return encodeFailure(id, requestErrors.make('BEDS_REQUEST_TEMPLATE_FAULT'), byJson);
   }
 }

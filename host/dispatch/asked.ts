@@ -1,13 +1,10 @@
-import type { BedsError, RequestEnvelope } from '@beds/sdk';
-import type { Delivery } from '../amqp/delivery.js';
+import type { BedsError } from '@beds/sdk';
+import type { Receipt } from './age.js';
 import type { Answer } from './answer.js';
 import { Watched } from './deadlines.js';
 
 /** A request of a message, and who takes its answer. */
-export interface Asked {
-  readonly request: RequestEnvelope;
-  readonly delivery: Delivery;
-  readonly receivedAtMs: number;
+export interface Asked extends Receipt {
   /** Called once, also in this turn; must not throw. */
   readonly onAnswer: (answer: Answer) => void;
   /** Whether its message holds an array of requests. */

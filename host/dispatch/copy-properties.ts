@@ -42,6 +42,11 @@ export function copyOf(delivery: Delivery, headers: Readonly<Record<string, unkn
   return { ...Object.fromEntries(known), deliveryMode: 2, headers: { ...Object.fromEntries(own), ...headers } };
 }
 
+/** Whether a host gave the message back before it began with it. */
+export function isCopy(delivery: Delivery): boolean {
+  return delivery.properties.headers?.[SINCE] !== undefined;
+}
+
 /** When a message was first delivered, whatever copies were made of it since. */
 export function sinceOf(delivery: Delivery): string {
   const known: unknown = delivery.properties.headers?.[SINCE];

@@ -1,4 +1,4 @@
-import { BATCH_IN_PARTS, type BedsError, isBedsError, type RequestEnvelope } from '@beds/sdk';
+import { BATCH_IN_PARTS, type BedsError, type RequestEnvelope } from '@beds/sdk';
 import type { StoreAdapter } from '../adapter/contract.js';
 import type { Delivery } from '../amqp/delivery.js';
 import type { HandOver } from '../amqp/hand-over.js';
@@ -9,19 +9,22 @@ import type { Config } from '../config/schema.js';
 import { encodeFailure, encodeServedBy, encodeSuccess, toReplyError } from '../envelope/encode.js';
 import { decodeMessage, type DecodedMessage } from '../envelope/decode.js';
 import { requestErrors } from '../errors/request.js';
-import { mapStack } from '../generation/map-stack.js';
 import type { GenerationRegistry } from '../generation/registry.js';
 import { publishFault, publishRequest, requestChannel } from '../observe/channels.js';
-import type { Answer } from './answer.js';
-import { Answering, failureText } from './answering.js';
+import { expiryOf, tooLate } from './age.js';
+import { type Answer, failureText } from './answer.js';
+import { Answering } from './answering.js';
 import type { Asked } from './asked.js';
 import { authorise } from './authorise.js';
 import { BatchReplies } from './batch-replies.js';
+import { afterBegunWrite } from './begun-write.js';
 import type { CallerBook } from './callers.js';
 import { checkSize, type OperationResult } from './check-result.js';
 import { DeadLetters, type Lost } from './dead-letters.js';
 import type { Deadlines } from './deadlines.js';
+import type { LoopGaps } from './loop-gaps.js';
 import type { Observations } from './observations.js';
+import { reportFault } from './report-fault.js';
 import { RequestScope } from './request-scope.js';
 import { Running, type Run, type Waiting } from './running.js';
 import type { ServingGeneration } from './serving-generation.js';
@@ -44,11 +47,12 @@ export interface RequestPathOptions {
   readonly deadlines: Deadlines;
   readonly suspects: Suspects;
   readonly callers: CallerBook;
+  readonly gaps: Pick<LoopGaps, 'readSince'>;
   readonly entering: (generation: ServingGeneration) => void;
 }
 
 /** A message as it came. */
-interface Received extends Pick<Asked, 'delivery' | 'receivedAtMs'> {
+interface Received extends Pick<Asked, 'delivery' | 'receivedAtMs' | 'readSinceMs'> {
   readonly address: ReplyAddress | undefined;
 }
 
@@ -63,6 +67,8 @@ interface Begun {
 
 interface Failed extends Omit<Begun, 'target'> {
   readonly error: unknown;
+  /** Whether it may be run twice. */
+  readonly repeatable: boolean;
   readonly generation: ServingGeneration | undefined;
 }
 
@@ -155,17 +161,27 @@ export class RequestPath implements ContextHost {
     }
     const { requests, isBatch } = message;
     const [first] = requests;
-    if (isBatch || first === undefined) this.#answerBatch(requests, { delivery, receivedAtMs, address });
+    const readSinceMs = this.#options.gaps.readSince(receivedAtMs);
+    if (isBatch || first === undefined) this.#answerBatch(requests, { delivery, receivedAtMs, readSinceMs, address });
     else {
       const onAnswer = (answer: Answer): void => {
         this.#answering.conclude(delivery, address, answer);
         if (answer.copy !== undefined) this.#shadows.launch(answer.copy);
       };
-      this.#answer({ request: first, delivery, receivedAtMs, onAnswer, isOfBatch: false, waited: undefined });
+      this.#answer({
+        request: first,
+        delivery,
+        receivedAtMs,
+        readSinceMs,
+        onAnswer,
+        isOfBatch: false,
+        waited: undefined,
+      });
     }
   }
 
-  #answerBatch(requests: readonly RequestEnvelope[], { delivery, receivedAtMs, address }: Received): void {
+  #answerBatch(requests: readonly RequestEnvelope[], { address, ...message }: Received): void {
+    const { delivery } = message;
     const wantsParts = delivery.properties.type === BATCH_IN_PARTS;
     const lost: Lost[] = [];
     const replies = new BatchReplies({
@@ -188,7 +204,7 @@ export class RequestPath implements ContextHost {
             if (answer.lost !== undefined && address === undefined) lost.push({ request, failure: answer.lost });
             replies.add(place, answer);
           };
-          this.#answer({ request, delivery, receivedAtMs, onAnswer, isOfBatch: true, waited: undefined });
+          this.#answer({ request, ...message, onAnswer, isOfBatch: true, waited: undefined });
         });
       });
     });
@@ -197,7 +213,12 @@ export class RequestPath implements ContextHost {
   /** Carries out one request; never throws. */
   #answer(asked: Asked): void {
     const { request, delivery, receivedAtMs } = asked;
-    const scope = this.#scopeOf(request, receivedAtMs);
+    const scope = this.#scopeOf(asked);
+    // n.b. of one that was delivered before it is not certain that nothing was done.
+    if (scope.expiresAtMs <= receivedAtMs && !delivery.redelivered) {
+      this.#failed(asked, { error: tooLate(), scope, ...NOBODY });
+      return;
+    }
     const route = this.#options.registry.route(request.domain);
     const generation = route?.choose(scope);
     let copy: ShadowCopy | undefined;
@@ -217,14 +238,17 @@ export class RequestPath implements ContextHost {
       if (delivery.redelivered) this.#tryAgain(target, run, waiting);
       else this.#start(target, run, waiting);
     } catch (error) {
-      this.#failed(asked, { error, scope, generation, copy, isObserved: route?.candidate !== undefined });
+      const isObserved = route?.candidate !== undefined;
+      this.#failed(asked, { error, scope, generation, repeatable: true, copy, isObserved });
     }
   }
 
   /** What happens when the template is done with a request. */
   #waiting(asked: Asked, { target, scope, copy, isObserved }: Begun): Waiting {
-    const { generation } = target;
-    const failed = (error: unknown): void => this.#failed(asked, { error, scope, generation, copy, isObserved });
+    const { generation, operation } = target;
+    const { repeatable } = operation;
+    const failed = (error: unknown): void =>
+      this.#failed(asked, { error, scope, generation, repeatable, copy, isObserved });
     return {
       succeeded: (result) => {
         let text: string;
@@ -248,25 +272,28 @@ export class RequestPath implements ContextHost {
 
   /** Counts, reports and answers a failure. */
   #failed(asked: Asked, failed: Failed): void {
-    const { error, scope, generation, copy, isObserved } = failed;
+    const { error, scope, generation, repeatable, copy, isObserved } = failed;
     const { request, receivedAtMs } = asked;
     const mode = generation?.operations.get(request.op)?.mode;
-    if (this.#waitingWrites.takes(asked, { error, scope, mode, again: () => this.#failed(asked, failed) })) return;
+    const again = (): void => this.#failed(asked, failed);
+    if (this.#waitingWrites.takes(asked, { error, scope, mode, repeatable, again })) return;
     const failure = this.#fail(error, request, generation);
     this.#shadows.failed(copy, failure);
     if (isObserved) generation?.counts.took(performance.now() - receivedAtMs);
     if (requestChannel.hasSubscribers) publishEnd(asked, failure);
-    const text = failureText(request.id, failure, generation?.byJson ?? this.#unservedBy(request.domain));
+    const told = repeatable || !scope.hasBegunWrite ? failure : afterBegunWrite(failure);
+    const text = failureText(request.id, told, generation?.byJson ?? this.#unservedBy(request.domain));
+    // n.b. of a request that came too late the caller may have gone, or have another clock.
+    const expiresAtMs = Math.max(scope.expiresAtMs, receivedAtMs);
     // n.b. a read that was not answered is no loss.
-    const lost = mode === 'read' ? undefined : failure;
-    asked.onAnswer({ text, verdict: failure.verdict, expiresAtMs: scope.expiresAtMs, copy, lost });
+    asked.onAnswer({ text, verdict: told.verdict, expiresAtMs, copy, lost: mode === 'read' ? undefined : told });
   }
 
   /** Answers a request that waited in vain, as the version does that would answer it now. */
   #refuse(asked: Asked, error: BedsError): void {
-    const scope = this.#scopeOf(asked.request, asked.receivedAtMs);
+    const scope = this.#scopeOf(asked);
     const generation = this.#options.registry.choose(asked.request.domain, scope);
-    this.#failed(asked, { error, scope, generation, copy: undefined, isObserved: false });
+    this.#failed(asked, { ...NOBODY, error, scope, generation });
   }
 
   /** What was delivered before may have ended its thread: it runs when nothing like it does. */
@@ -279,13 +306,14 @@ export class RequestPath implements ContextHost {
       );
   }
 
-  #scopeOf(request: RequestEnvelope, receivedAtMs: number): RequestScope {
+  #scopeOf(asked: Asked): RequestScope {
+    const { request } = asked;
     return new RequestScope({
       requestId: request.id,
       client: request.meta?.client,
       session: request.meta?.session,
       idempotencyKey: request.meta?.idempotencyKey,
-      expiresAtMs: this.#expiry(request.meta?.deadlineMs, receivedAtMs),
+      expiresAtMs: expiryOf(asked, this.#options.config.limits),
     });
   }
 
@@ -295,7 +323,7 @@ export class RequestPath implements ContextHost {
     this.#failures += 1;
     // A message that never should have come this way says nothing about the version.
     if (failure.code !== 'BEDS_REQUEST_ROUTE_MISMATCH') generation?.counts.failedWith(failure.status);
-    if (failure.status === 'fault') this.#report(error, request, generation);
+    if (failure.status === 'fault') reportFault(error, request, generation);
     return failure;
   }
 
@@ -341,11 +369,6 @@ export class RequestPath implements ContextHost {
     new Running(target, run, { waiting, deadlines: this.#options.deadlines }).start(this);
   }
 
-  #expiry(deadlineMs: number | undefined, receivedAtMs: number): number {
-    const { defaultDeadlineMs, maxDeadlineMs } = this.#options.config.limits;
-    return receivedAtMs + Math.min(deadlineMs ?? defaultDeadlineMs, maxDeadlineMs);
-  }
-
   /** A message that could not be decoded has no id: its correlation id stands in. */
   #refusal(delivery: Delivery, error: BedsError, receivedAtMs: number): Answer {
     const id: unknown = delivery.properties.correlationId;
@@ -357,18 +380,10 @@ export class RequestPath implements ContextHost {
   #unservedBy(domain: string): string {
     return encodeServedBy({ node: this.#options.node, domain });
   }
-
-  #report(error: unknown, request: RequestEnvelope, generation: ServingGeneration | undefined): void {
-    const original = isBedsError(error) ? (error.cause ?? error) : error;
-    publishFault({
-      where: `${request.domain}.${request.op}`,
-      error: generation === undefined ? original : mapStack(original, generation.source),
-      domain: request.domain,
-      requestId: request.id,
-      ...(generation === undefined ? {} : { version: generation.version, hash: generation.source.hash }),
-    });
-  }
 }
+
+/** No version is to be judged by it. */
+const NOBODY = { generation: undefined, repeatable: true, copy: undefined, isObserved: false } as const;
 
 function publishEnd({ request, receivedAtMs }: Asked, failure: BedsError | undefined): void {
   const { domain, op: operation } = request;

@@ -1,17 +1,21 @@
-import type {
-  CallResult,
-  DomainCaller,
-  Json,
-  JsonObject,
-  OperationMode,
-  Page,
-  TemplateContext,
-  TemplateLog,
-  TransactionScope,
-  ViewQuery,
+import {
+  type CallResult,
+  type DomainCaller,
+  isKnownQuery,
+  type Json,
+  type JsonObject,
+  type OperationMode,
+  type Page,
+  partsOfQuery,
+  type TemplateContext,
+  type TemplateLog,
+  type TransactionScope,
+  unknownNames,
+  type ViewQuery,
 } from '@beds/sdk';
 import type { AdapterScope, CallOptions, KeyedQuery, NamedObject } from '../adapter/contract.js';
 import { callKeptNothing, transactionKeptNothing } from '../adapter/kept-nothing.js';
+import { unknownError } from '../envelope/unknown-error.js';
 import { requestErrors } from '../errors/request.js';
 import { publishTemplateLog, type TemplateLogEvent } from '../observe/channels.js';
 import type { OperationResult } from './check-result.js';
@@ -180,6 +184,7 @@ export class RequestContext implements TemplateContext {
     return {
       create: (payload) => record('create', { payload }),
       fetch: async (query) => {
+        requireKnownQuery(query);
         const { data, cursor } = await invoke('fetch', { query });
         return { rows: data as unknown as JsonObject[], ...(cursor === undefined ? {} : { cursor }) };
       },
@@ -200,6 +205,7 @@ export class RequestContext implements TemplateContext {
   }
 
   #keyed(query: ViewQuery): KeyedQuery {
+    requireKnownQuery(query);
     const { maxPageRows } = this.#options.host;
     if (query.limit !== undefined && query.limit > maxPageRows) {
       const message = `query.limit must be at most ${String(maxPageRows)}; follow the cursor for more rows.`;
@@ -231,4 +237,9 @@ export class RequestContext implements TemplateContext {
   #entering(): void {
     this.#options.host.entering(this.#options.generation);
   }
+}
+
+/** What callers sent was looked at when it came; this is for what code asks. */
+function requireKnownQuery(query: ViewQuery): void {
+  if (!isKnownQuery(query)) throw unknownError('BEDS_REQUEST_INVALID', unknownNames(partsOfQuery(query, 'query')));
 }

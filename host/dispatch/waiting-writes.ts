@@ -4,6 +4,7 @@ import type { HandOver } from '../amqp/hand-over.js';
 import { type Asked, WaitingWrite } from './asked.js';
 import { AwayStore } from './away-store.js';
 import { copyOf, SINCE, sinceOf } from './copy-properties.js';
+import { hasReplyTo } from './age.js';
 import type { Deadlines } from './deadlines.js';
 import type { RequestScope } from './request-scope.js';
 
@@ -37,6 +38,7 @@ export interface Missed {
   readonly error: unknown;
   readonly scope: RequestScope;
   readonly mode: OperationMode | undefined;
+  readonly repeatable: boolean;
   /** Decides once more when the calls that are under way have ended. */
   readonly again: () => void;
 }
@@ -94,8 +96,8 @@ export class WaitingWrites {
   }
 
   /** Takes a request that failed and may wait: a write for which nothing was begun, and whose store is away. */
-  takes(asked: Asked, { error, scope, mode, again }: Missed): boolean {
-    if (mode !== 'write' || asked.waited?.isOver === true || !isAway(error, asked)) return false;
+  takes(asked: Asked, { error, scope, mode, repeatable, again }: Missed): boolean {
+    if (mode !== 'write' || asked.waited?.isOver === true || !mayWait(error, asked, repeatable)) return false;
     const adapter = this.#options.stores.get(scope.failedStore ?? '');
     if (adapter === undefined || !asked.delivery.isLive) return false;
     // n.b. code that still runs begins nothing more, and what it has begun is waited for.
@@ -104,7 +106,7 @@ export class WaitingWrites {
       scope.whenQuiet(again);
       return true;
     }
-    if (scope.hasBegunWrite) return false;
+    if (scope.hasBegunWrite && !repeatable) return false;
     const away = this.#awayStore(adapter);
     const { waited } = asked;
     if (waited === undefined) this.#wait(this.#writeOf(asked, scope, error), away);
@@ -177,8 +179,7 @@ export class WaitingWrites {
       return;
     }
     this.#options.run({
-      ...asked,
-      receivedAtMs: beginMs(asked),
+      ...begunNow(asked),
       onAnswer: (answer) => {
         write.isOver = true;
         asked.onAnswer(answer);
@@ -193,7 +194,7 @@ export class WaitingWrites {
     else if (performance.now() < write.untilMs) this.#giveBack(write);
     else {
       this.#end(write);
-      this.#options.refuse({ ...write.asked, receivedAtMs: beginMs(write.asked) }, write.failure);
+      this.#options.refuse(begunNow(write.asked), write.failure);
     }
   }
 
@@ -250,16 +251,15 @@ const DOUBTFUL: ReadonlySet<ErrorStatus> = new Set(['unavailable', 'overloaded',
 
 const NO_ANSWER = { text: undefined, expiresAtMs: Infinity, copy: undefined, lost: undefined } as const;
 
-/** n.b. who waits for an answer learns of an overload, so that it slows down; who does not would lose the write. */
-function isAway(error: unknown, { delivery }: Asked): error is BedsError {
+/**
+ * Whether a write that failed so may wait. n.b. who waits for an answer learns of an overload, so that it slows down, and of a doubt;
+ * who does not would lose the write.
+ */
+function mayWait(error: unknown, { delivery }: Asked, repeatable: boolean): error is BedsError {
   if (!isBedsError(error)) return false;
   if (error.code === 'BEDS_STORE_UNAVAILABLE') return true;
-  return error.code === 'BEDS_STORE_OVERLOADED' && !hasReplyTo(delivery);
-}
-
-function hasReplyTo({ properties }: Asked['delivery']): boolean {
-  const replyTo: unknown = properties.replyTo;
-  return typeof replyTo === 'string' && replyTo !== '';
+  if (hasReplyTo(delivery)) return false;
+  return error.code === 'BEDS_STORE_OVERLOADED' || (error.code === 'BEDS_STORE_INDETERMINATE' && repeatable);
 }
 
 /** When the caller gives up: by the deadline and the expiration that it named itself; the host's default bounds the execution. */
@@ -272,9 +272,11 @@ function untilMs({ request, delivery }: Asked, scope: RequestScope): number {
   return endsAtMs - Math.min(MARGIN.mostMs, givenMs * MARGIN.share);
 }
 
-/** A deadline that the caller named runs from the receipt; the time to carry it out begins when that does. */
-function beginMs({ request, receivedAtMs }: Asked): number {
-  return request.meta?.deadlineMs === undefined ? performance.now() : receivedAtMs;
+/** A deadline that the caller named runs from when it was made or received; the host's own begins with the work. */
+function begunNow(asked: Asked): Asked {
+  if (asked.request.meta?.deadlineMs !== undefined) return asked;
+  const nowMs = performance.now();
+  return { ...asked, receivedAtMs: nowMs, readSinceMs: nowMs };
 }
 
 function remainingMs({ untilMs: endsAtMs }: WaitingWrite): number {
@@ -285,7 +287,8 @@ function bodyOf(write: WaitingWrite): Buffer {
   const { request, delivery, isOfBatch } = write.asked;
   const { meta } = request;
   const isBounded = meta?.deadlineMs !== undefined;
-  const copy = isBounded ? { ...request, meta: { ...meta, deadlineMs: remainingMs(write) } } : request;
+  const left = { deadlineMs: remainingMs(write), sentAt: Date.now() };
+  const copy = isBounded ? { ...request, meta: { ...meta, ...left } } : request;
   if (!isOfBatch && !isBounded) return delivery.body;
   return Buffer.from(JSON.stringify(isOfBatch ? [copy] : copy));
 }

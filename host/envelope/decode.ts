@@ -1,6 +1,7 @@
-import type { RequestEnvelope } from '@beds/sdk';
+import { isKnownQuery, partsOfQuery, type RequestEnvelope, unknownNames } from '@beds/sdk';
 import { requestErrors } from '../errors/request.js';
 import { type BodyLimits, refuseForbiddenKeys, scanBody } from './scan.js';
+import { unknownError } from './unknown-error.js';
 
 export interface EnvelopeLimits extends BodyLimits {
   /** Most requests in one message. */
@@ -70,6 +71,11 @@ function isDuration(value: unknown): boolean {
   return typeof value === 'number' && Number.isFinite(value) && value > 0;
 }
 
+/** From 2001 to 5138. n.b. seconds would be decades ago, and nanoseconds always in the future. */
+function isInstant(value: unknown): boolean {
+  return typeof value === 'number' && value >= 1e12 && value < 1e14;
+}
+
 /** Whether a field is right; undefined where there is no such field. n.b. a `switch` over names is a third of a look-up. */
 type Check = (name: string, value: unknown) => boolean | undefined;
 
@@ -82,9 +88,10 @@ const checkField: Check = (name, value) => {
     case 'op':
       return isText(value);
     case 'payload':
-    case 'query':
     case 'meta':
       return isObject(value);
+    case 'query':
+      return isObject(value) ? isKnownQuery(value as object) || undefined : false;
     case 'key':
       return isScalar(value);
     default:
@@ -101,45 +108,80 @@ const checkMetaField: Check = (name, value) => {
       return isText(value);
     case 'deadlineMs':
       return isDuration(value);
+    case 'sentAt':
+      return isInstant(value);
     default:
       return undefined;
   }
 };
 
+/** What a field must be, for whoever sent something else. */
+const EXPECTED: Readonly<Record<string, string>> = {
+  v: 'it must be 1',
+  ...Object.fromEntries(
+    ['id', 'domain', 'op', 'client', 'session', 'idempotencyKey', 'traceparent'].map((name) => [
+      name,
+      'it must be a text of 1 to 255 characters',
+    ]),
+  ),
+  ...Object.fromEntries(['payload', 'query', 'meta'].map((name) => [name, 'it must be a JSON object'])),
+  key: 'it must be a text, a number, true, false or null',
+  deadlineMs: 'it must be a number of milliseconds above 0',
+  sentAt: 'it must be milliseconds since 1970',
+};
+
+const META_NAMES = ['client', 'session', 'deadlineMs', 'sentAt', 'idempotencyKey', 'traceparent'] as const;
 const META_REQUIRED = ['client'] as const;
+const NAMES = ['v', 'id', 'domain', 'op', 'payload', 'query', 'key', 'meta'] as const;
 const REQUIRED = ['v', 'id', 'domain', 'op'] as const;
 
 /** `place`: of the request in a batch. */
 function checkEnvelope(value: unknown, place?: number): RequestEnvelope {
-  if (!isObject(value)) throw requestErrors.make('BEDS_REQUEST_MALFORMED', 'An envelope must be a JSON object.');
+  if (!isObject(value)) throw malformed(place, { name: '', problem: 'must be a JSON object' });
   const envelope = value as Record<string, unknown>;
   const wrong = wrongField(envelope, REQUIRED, checkField);
+  if (wrong === 'unknown') throw unknownIn(envelope, place);
   if (wrong !== undefined) throw malformed(place, wrong);
   if (envelope['meta'] === undefined) return value as RequestEnvelope;
   const wrongInMeta = wrongField(envelope['meta'] as Record<string, unknown>, META_REQUIRED, checkMetaField);
   if (wrongInMeta === undefined) return value as RequestEnvelope;
-  const { name, problem } = wrongInMeta;
-  throw malformed(place, { name: name === '' ? 'meta' : `meta.${name}`, problem });
+  if (wrongInMeta === 'unknown') throw unknownIn(envelope, place);
+  throw malformed(place, { ...wrongInMeta, name: `meta.${wrongInMeta.name}` });
 }
 
 interface WrongField {
-  /** Empty: of the object itself. A name that nobody knows is the sender's, and not repeated. */
+  /** Empty: the envelope itself. */
   readonly name: string;
   readonly problem: string;
 }
 
+/** What is wrong first; a name that nobody knows is said before what is missing, as it mostly is the same mistake. */
 function wrongField(
   fields: Readonly<Record<string, unknown>>,
   required: readonly string[],
   check: Check,
-): WrongField | undefined {
-  for (const name of required) if (!Object.hasOwn(fields, name)) return { name, problem: 'is missing' };
+): WrongField | 'unknown' | undefined {
+  let wrong: WrongField | undefined;
+  for (const name of required) if (!Object.hasOwn(fields, name)) wrong ??= { name, problem: 'is missing' };
   for (const name in fields) {
     const isRight = check(name, fields[name]);
-    if (isRight === undefined) return { name: '', problem: 'has an unknown field' };
-    if (!isRight) return { name, problem: 'has the wrong type or value' };
+    if (isRight === undefined) return 'unknown';
+    if (!isRight)
+      wrong ??= { name, problem: `has the wrong type or value: ${EXPECTED[name] ?? 'see host/PROTOCOL.md'}` };
   }
-  return undefined;
+  return wrong;
+}
+
+/** Names all that is unknown in the envelope at once. */
+function unknownIn(envelope: Readonly<Record<string, unknown>>, place: number | undefined): Error {
+  const prefix = place === undefined ? '' : `[${String(place)}]`;
+  const below = (name: string): string => (prefix === '' ? name : `${prefix}.${name}`);
+  const unknown = unknownNames([
+    { path: prefix, value: envelope, known: NAMES },
+    { path: below('meta'), value: envelope['meta'], known: META_NAMES },
+    ...partsOfQuery(envelope['query'], below('query')),
+  ]);
+  return unknownError('BEDS_REQUEST_MALFORMED', unknown);
 }
 
 function malformed(place: number | undefined, { name, problem }: WrongField): Error {

@@ -65,16 +65,16 @@ export const requestErrors = defineErrors({
     action: 'Check the name against the template; `by` and `beds status` say which version is live.',
   },
   BEDS_REQUEST_DEADLINE_EXCEEDED: {
-    message: 'The deadline passed before the request was done.',
+    message: 'The deadline passed before the request was done; no write of it has begun, or it may be run again.',
     status: 'timeout',
     retryable: true,
-    action:
-      'Allow more time with meta.deadlineMs, or ask for less. A write may have been carried out: read before you repeat it.',
+    action: 'Allow more time with meta.deadlineMs, or ask for less.',
   },
   BEDS_REQUEST_INDETERMINATE: {
-    message: 'An earlier delivery of this write may have been carried out; it was not run again.',
+    message: 'The write had begun, here or in an earlier delivery; it may have been carried out.',
     status: 'indeterminate',
-    action: 'Read the record to learn what happened. Operations declared idempotent are run again instead.',
+    action:
+      'Read the record to learn what happened before you repeat it. Operations declared idempotent may be repeated at once.',
   },
   BEDS_REQUEST_POISON: {
     message: 'The request ended the thread that ran it, twice; it is not run again.',

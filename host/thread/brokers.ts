@@ -53,6 +53,11 @@ export class Brokers {
     await this.#each((broker) => broker.stop());
   }
 
+  /** Resolves when all has been read that RabbitMQ had sent before. */
+  async roundTrip(): Promise<void> {
+    await this.#each((broker) => broker.roundTrip());
+  }
+
   /** Resolves when no message is in flight. */
   async idle(): Promise<void> {
     await this.#each((broker) => broker.idle());

@@ -7,6 +7,7 @@ import { HandOver } from '../amqp/hand-over.js';
 import { ReplyPublisher } from '../amqp/reply-publisher.js';
 import { CallerBook } from '../dispatch/callers.js';
 import { Deadlines } from '../dispatch/deadlines.js';
+import { LoopGaps } from '../dispatch/loop-gaps.js';
 import { RequestPath } from '../dispatch/request-path.js';
 import { Suspects } from '../dispatch/suspects.js';
 import type { ServingGeneration } from '../dispatch/serving-generation.js';
@@ -36,6 +37,7 @@ export class BrokerThread {
   readonly #events: EventPublisher;
   readonly #adapters: ReadonlyMap<string, StoreAdapter>;
   readonly #suspects: Suspects;
+  readonly #gaps = new LoopGaps(() => this.#brokers.roundTrip());
   readonly #path: RequestPath;
   readonly #generations: Generations;
   readonly #brokers: Brokers;
@@ -59,15 +61,8 @@ export class BrokerThread {
       this.#notes.trying(digest, generation);
     });
     this.#path = new RequestPath({
-      node,
-      config,
-      registry: this.#registry,
-      replies: this.#replies,
-      handOver: this.#handOver,
-      adapters: this.#adapters,
-      deadlines,
-      suspects: this.#suspects,
-      callers,
+      ...{ node, config, deadlines, callers, registry: this.#registry, adapters: this.#adapters },
+      ...{ replies: this.#replies, handOver: this.#handOver, suspects: this.#suspects, gaps: this.#gaps },
       entering: (generation) => {
         this.#notes.enter(generation.id);
       },
@@ -113,6 +108,7 @@ export class BrokerThread {
     this.#heartbeat = setInterval(() => {
       this.#notes.beat();
     }, this.#data.config.supervisor.heartbeatMs);
+    this.#gaps.start();
     for (const connection of this.#connections) connection.start();
     const { startTimeoutMs } = this.#data.config.supervisor;
     await Promise.all([
@@ -173,6 +169,7 @@ export class BrokerThread {
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(leftMs())));
     await Promise.all(this.#connections.map((connection) => connection.close(leftMs())));
     clearInterval(this.#heartbeat);
+    this.#gaps.stop();
   }
 
   #status(): ThreadStatus {

@@ -85,15 +85,21 @@ export class BedsClient {
 
   /** Sends an envelope as it is (with `meta.client` and a deadline where it has none); resolves to the reply, be it a failure. */
   request(envelope: RequestEnvelope, signal?: AbortSignal): Promise<ReplyEnvelope> {
-    const { id, domain, op, meta, payload, query, key } = envelope;
+    const { v = 1, id, domain, op, meta, payload, query, key, ...unknown } = envelope;
+    const [field = v === 1 ? undefined : 'v'] = Object.keys(unknown);
+    if (field !== undefined) {
+      const message = 'The envelope has a member that is unknown, or another version than 1.';
+      return Promise.reject(clientErrors.make('BEDS_CLIENT_REQUEST_INVALID', message, { field }));
+    }
     const target = targetOf(domain, op);
     const isRead = op === 'fetch';
     return this.#submit(() => ({
       id,
       routingKey: target.routingKey,
       head: headOf(target, id, { payload, query, key } as Body),
-      meta: `,${JSON.stringify({ client: this.#options.name, ...meta, deadlineMs: undefined }).slice(1, -1)}`,
+      meta: `,${JSON.stringify({ client: this.#options.name, ...meta, deadlineMs: undefined, sentAt: undefined }).slice(1, -1)}`,
       deadlineMs: meta?.deadlineMs ?? this.#defaultDeadlineMs,
+      sentAt: meta?.sentAt,
       isRead,
       mayResend: isRead,
       signal,
@@ -138,9 +144,9 @@ export class BedsClient {
     try {
       if (this.#closing !== undefined) throw clientErrors.make('BEDS_CLIENT_CLOSED');
       const request = write();
-      if (request.deadlineMs > 0) return this.#pipeline.submit(request);
-      const field = 'deadlineMs';
-      throw clientErrors.make('BEDS_CLIENT_REQUEST_INVALID', 'deadlineMs must be above 0.', { field });
+      if (isDeadline(request.deadlineMs)) return this.#pipeline.submit(request);
+      const message = `deadlineMs must be ${DEADLINE_BOUNDS}.`;
+      throw clientErrors.make('BEDS_CLIENT_REQUEST_INVALID', message, { field: 'deadlineMs' });
     } catch (error) {
       return Promise.reject(
         isBedsError(error) ? error : clientErrors.make('BEDS_CLIENT_REQUEST_INVALID', undefined, { cause: error }),
@@ -149,7 +155,19 @@ export class BedsClient {
   }
 }
 
-function checkOptions({ url, name }: ConnectOptions): void {
+/** RabbitMQ closes the channel over an expiration that 32 bits do not hold. https://www.rabbitmq.com/docs/ttl */
+const MAX_DEADLINE_MS = 4_294_967_295;
+const DEADLINE_BOUNDS = `a number of milliseconds above 0, at most ${String(MAX_DEADLINE_MS)}`;
+
+function isDeadline(value: unknown): boolean {
+  return typeof value === 'number' && value > 0 && value <= MAX_DEADLINE_MS;
+}
+
+function checkOptions({ url, name, defaultDeadlineMs }: ConnectOptions): void {
+  if (defaultDeadlineMs !== undefined && !isDeadline(defaultDeadlineMs)) {
+    const field = 'defaultDeadlineMs';
+    throw clientErrors.make('BEDS_CLIENT_OPTIONS_INVALID', `${field} must be ${DEADLINE_BOUNDS}.`, { field });
+  }
   const protocol = URL.canParse(url) ? new URL(url).protocol : '';
   if (protocol !== 'amqp:' && protocol !== 'amqps:') {
     throw clientErrors.make('BEDS_CLIENT_OPTIONS_INVALID', 'url must be an amqp:// or amqps:// URL.', { field: 'url' });

@@ -10,7 +10,7 @@ import {
 } from 'amqplib';
 import { BATCH_IN_PARTS } from '../wire/envelope.js';
 import { clientErrors } from './client-errors.js';
-import { joinWrites } from './joined-writes.js';
+import { joinWrites, type WaitingWrites } from './joined-writes.js';
 
 /** RabbitMQ's pseudo queue; replies come back on the channel that consumes it. https://www.rabbitmq.com/docs/direct-reply-to */
 const REPLY_QUEUE = 'amq.rabbitmq.reply-to';
@@ -19,6 +19,8 @@ const RECONNECT_MIN_MS = 100;
 const RECONNECT_MAX_MS = 5_000;
 const CLOSE_TIMEOUT_MS = 2_000;
 const HEARTBEAT_SECONDS = '10';
+/** So much may wait for a socket that takes nothing; more of it could be sent when nobody wants it any more. */
+const MOST_WAITING_BYTES = 262_144;
 
 export interface BrokerLinkOptions {
   readonly url: string;
@@ -37,6 +39,7 @@ export interface LinkLoss {
 
 /** What happens on the link. None of these may throw. */
 export interface BrokerLinkEvents {
+  /** Messages are taken, for the first time or again. */
   up(): void;
   /** Whatever was published and not answered may or may not have arrived. */
   down(loss: LinkLoss): void;
@@ -108,6 +111,8 @@ export class BrokerLink {
   readonly #stop = new AbortController();
   #model: ChannelModel | undefined;
   #channels: Channels | undefined;
+  #writes: WaitingWrites | undefined;
+  #isBlocked = false;
   #running: Promise<void> | undefined;
   #lastError: unknown;
   #settleFirst: ((isUp: boolean) => void) | undefined;
@@ -119,6 +124,11 @@ export class BrokerLink {
 
   get isUp(): boolean {
     return this.#channels !== undefined;
+  }
+
+  /** Up, not blocked by an alarm of RabbitMQ, and with a socket that takes what it is given. */
+  get isReady(): boolean {
+    return this.#channels !== undefined && !this.#isBlocked && (this.#writes?.waitingBytes ?? 0) < MOST_WAITING_BYTES;
   }
 
   /** Resolves when the link is up for the first time; BEDS_CLIENT_UNAVAILABLE after `connectTimeoutMs`. */
@@ -143,7 +153,7 @@ export class BrokerLink {
   /** Whether the message was handed over. Throws where AMQP cannot carry it, as with a name of more than 255 bytes. */
   publish({ id, routingKey, isRead, isBatch, body, expirationMs, confirmed }: OutgoingMessage): boolean {
     const channels = this.#channels;
-    if (channels === undefined) return false;
+    if (channels === undefined || !this.isReady) return false;
     const { exchange } = this.#options;
     const options: Options.Publish = {
       contentType: 'application/json',
@@ -227,8 +237,9 @@ export class BrokerLink {
       timeout: connectTimeoutMs,
       clientProperties: { connection_name: name },
     });
-    joinWrites(model);
+    this.#writes = joinWrites(model);
     this.#model = model;
+    this.#watchFlow(model);
     let lose: Lose = () => undefined;
     const lost = new Promise<LinkLoss>((resolve) => {
       lose = resolve;
@@ -244,6 +255,21 @@ export class BrokerLink {
     }
     if (this.#stop.signal.aborted) throw this.#gone();
     return { lost };
+  }
+
+  /** What is not taken now waits where it can still be given up: not in the socket. https://www.rabbitmq.com/docs/alarms */
+  #watchFlow(model: ChannelModel): void {
+    this.#isBlocked = false;
+    model.on('blocked', () => {
+      this.#isBlocked = true;
+    });
+    model.on('unblocked', () => {
+      this.#isBlocked = false;
+      if (this.isReady) this.#events.up();
+    });
+    this.#writes?.onDrain(() => {
+      if (this.isReady) this.#events.up();
+    });
   }
 
   #gone(): Error {

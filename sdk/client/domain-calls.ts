@@ -1,7 +1,7 @@
 import type { Json, JsonObject } from '../template/json.js';
 import type { Page, Scalar, ViewQuery } from '../template/query.js';
 import type { ReplyEnvelope, RequestEnvelope } from '../wire/envelope.js';
-import { fromReply } from './client-errors.js';
+import { clientErrors, fromReply } from './client-errors.js';
 import type { CallOptions, CustomCallOptions, DomainClient } from './domain-client.js';
 import { members } from './members.js';
 
@@ -48,7 +48,7 @@ export function domainCalls(domain: string, ask: <R>(call: Ask<R>) => Promise<R>
     return target;
   };
   const fetch = async (query: ViewQuery | { readonly key: Scalar }, options?: CallOptions): Promise<Page> => {
-    const body = 'key' in query ? { key: query.key } : { query };
+    const body = 'key' in query ? bodyOfKey(query) : { query };
     return ask({ target: to('fetch'), body, options: { ...options, mode: 'read' }, take: pageOf });
   };
   return {
@@ -66,6 +66,14 @@ export function domainCalls(domain: string, ask: <R>(call: Ask<R>) => Promise<R>
     delete: (key, options) => ask({ target: to('delete'), body: { key }, options, take: recordOf }),
     call: (operation, payload, options) => ask({ target: to(operation), body: { payload }, options, take: dataOf }),
   };
+}
+
+/** n.b. without a key it would ask for everything; what stands beside it is sent along, for the host to refuse. */
+function bodyOfKey({ key, ...rest }: { readonly key: Scalar | undefined }): Body {
+  if (key === undefined) {
+    throw clientErrors.make('BEDS_CLIENT_REQUEST_INVALID', 'key must be given.', { field: 'key' });
+  }
+  return Object.keys(rest).length === 0 ? { key } : { key, query: rest };
 }
 
 function answered(reply: ReplyEnvelope): Extract<ReplyEnvelope, { ok: true }> {

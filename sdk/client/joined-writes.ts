@@ -27,8 +27,15 @@ const MOST_BYTES = 1_048_576;
 /** So many are not held back to the end of the turn: whoever gets them can begin meanwhile. */
 const ENOUGH_BYTES = 16_384;
 
+/** What was written and is not yet in the hands of the kernel. */
+export interface WaitingWrites {
+  readonly waitingBytes: number;
+  /** Calls back whenever the socket takes bytes again. */
+  onDrain(listener: () => void): void;
+}
+
 /** The frames of a connection's channels, handed to the kernel together at the end of each turn of the event loop. */
-class JoinedWrites {
+class JoinedWrites implements WaitingWrites {
   readonly #out: Writable;
   readonly #held = new Set<Channel>();
   #frames: Buffer[] = [];
@@ -39,6 +46,14 @@ class JoinedWrites {
   constructor(out: Writable) {
     this.#out = out;
     out.on('drain', () => this.#onDrain());
+  }
+
+  get waitingBytes(): number {
+    return this.#bytes + this.#out.writableLength;
+  }
+
+  onDrain(listener: () => void): void {
+    this.#out.on('drain', listener);
   }
 
   bufferOf(channel: Channel): FrameBuffer {
@@ -112,9 +127,9 @@ class JoinedWrites {
  * An amqplib that is made otherwise is left as it is, because a slower host is better than none; the test of this file
  * fails when it replaces the one we know.
  */
-export function joinWrites(model: ChannelModel): void {
+export function joinWrites(model: ChannelModel): WaitingWrites | undefined {
   const connection = model.connection as unknown as Connection & { readonly muxer?: Partial<Connection['muxer']> };
-  if (connection.freshChannel === undefined || connection.muxer?.unpipeFrom === undefined) return;
+  if (connection.freshChannel === undefined || connection.muxer?.unpipeFrom === undefined) return undefined;
   const joined = new JoinedWrites(connection.stream);
   const freshChannel = connection.freshChannel.bind(connection);
   connection.freshChannel = (channel, options) => {
@@ -125,4 +140,5 @@ export function joinWrites(model: ChannelModel): void {
     entry.buffer = joined.bufferOf(channel);
     return number;
   };
+  return joined;
 }

@@ -9,6 +9,8 @@ export interface CallRequest<T = unknown> {
   /** Members of `meta` besides the deadline, as JSON with a leading comma. */
   readonly meta: string;
   readonly deadlineMs: number;
+  /** When it was made, milliseconds since 1970; undefined: now. */
+  readonly sentAt?: number | undefined;
   readonly isRead: boolean;
   /** Whether sending it twice has the effect of sending it once. */
   readonly mayResend: boolean;
@@ -36,6 +38,7 @@ const GRACE_MS = 250;
 export class PendingCall {
   readonly request: CallRequest;
   readonly expiresAtMs: number;
+  readonly sentAt: number;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
   isSettled = false;
@@ -49,6 +52,7 @@ export class PendingCall {
   constructor(request: CallRequest, resolve: PendingCall['resolve'], reject: PendingCall['reject']) {
     this.request = request;
     this.expiresAtMs = performance.now() + request.deadlineMs + GRACE_MS;
+    this.sentAt = request.sentAt ?? Date.now();
     this.resolve = resolve;
     this.reject = reject;
   }
@@ -61,14 +65,14 @@ export class PendingCall {
     }
   }
 
-  /** Milliseconds the host may still take; at least 1. */
+  /** Milliseconds the host may still take; below 1 when there is no more use in sending it. */
   remainingMs(nowMs: number): number {
-    return Math.max(1, Math.ceil(this.expiresAtMs - GRACE_MS - nowMs));
+    return Math.ceil(this.expiresAtMs - GRACE_MS - nowMs);
   }
 
-  /** The whole envelope as JSON. */
-  encode(nowMs: number): string {
-    const { head, meta } = this.request;
-    return `${head},"meta":{"deadlineMs":${this.remainingMs(nowMs)}${meta}}}`;
+  /** The whole envelope as JSON, the same whenever it is sent: its deadline is counted from when it was made. */
+  encode(): string {
+    const { head, meta, deadlineMs } = this.request;
+    return `${head},"meta":{"deadlineMs":${deadlineMs},"sentAt":${this.sentAt}${meta}}}`;
   }
 }

@@ -7,7 +7,8 @@ import { PendingCall, type CallRequest, type SentMessage } from './pending-call.
 
 /** Where messages go. */
 export interface MessageSink {
-  readonly isUp: boolean;
+  /** Whether it takes messages now. */
+  readonly isReady: boolean;
   /** Whether the message was handed over. */
   publish(message: OutgoingMessage): boolean;
 }
@@ -23,6 +24,8 @@ export interface PipelineOptions {
 
 /** How often deadlines are looked at: calls fail at most so much late. A timer for each would cost more than the call. */
 const SWEEP_MS = 25;
+/** A look so much late says that this program did not read its socket meanwhile. */
+const LATE_MS = 100;
 
 /**
  * Every call from being made to being settled: calls of one event-loop turn and routing key travel in one message, replies
@@ -37,6 +40,7 @@ export class RequestPipeline {
   readonly #reads = new Map<string, PendingCall[]>();
   readonly #writes = new Map<string, PendingCall[]>();
   #sweeper: NodeJS.Timeout | undefined;
+  #sweptAtMs = 0;
   #batches = 0;
   #isFlushScheduled = false;
   #idle: (() => void) | undefined;
@@ -60,12 +64,12 @@ export class RequestPipeline {
       const call = new PendingCall(request, resolve as PendingCall['resolve'], reject);
       if (request.signal !== undefined && this.#isAborted(call, request.signal)) return;
       this.#calls.set(request.id, call);
-      this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS);
+      if (this.#sweeper === undefined) this.#startSweeping();
       this.#enqueue(call);
     });
   }
 
-  /** The sink is up: whatever waited is sent. */
+  /** The sink takes messages again: whatever waited is sent. */
   up(): void {
     this.#flush();
   }
@@ -133,7 +137,7 @@ export class RequestPipeline {
 
   #enqueue(call: PendingCall): void {
     this.#putBack(call);
-    if (this.#isFlushScheduled || !this.#sink.isUp) return;
+    if (this.#isFlushScheduled || !this.#sink.isReady) return;
     this.#isFlushScheduled = true;
     const flush = (): void => this.#flush();
     // Where replies are under way, the end of this turn of the event loop is worth waiting for: those that come together
@@ -153,7 +157,7 @@ export class RequestPipeline {
 
   #flush(): void {
     this.#isFlushScheduled = false;
-    if (!this.#sink.isUp) return;
+    if (!this.#sink.isReady) return;
     const queues = [...this.#reads, ...this.#writes];
     this.#reads.clear();
     this.#writes.clear();
@@ -165,7 +169,15 @@ export class RequestPipeline {
     let draft = new Draft(this.#options);
     for (const call of calls) {
       if (call.isSettled) continue;
-      const text = call.encode(nowMs);
+      if (!this.#sink.isReady) {
+        this.#putBack(call);
+        continue;
+      }
+      if (call.remainingMs(nowMs) < 1) {
+        this.#expire(call);
+        continue;
+      }
+      const text = call.encode();
       if (call.isAlone) {
         const own = new Draft(this.#options);
         own.add(call, text);
@@ -212,7 +224,7 @@ export class RequestPipeline {
     }
   }
 
-  /** Whether RabbitMQ was handed the message. A link that is going is about to say so, and to come back: the calls wait for that. */
+  /** Whether RabbitMQ was handed the message. A link that takes none now says when it does again: the calls wait for that. */
   #tryPublish(calls: readonly PendingCall[], message: OutgoingMessage): boolean {
     try {
       const isHanded = this.#sink.publish(message);
@@ -254,11 +266,24 @@ export class RequestPipeline {
     this.#enqueue(call);
   }
 
+  /** n.b. where this program was busy itself, replies that came in time are still in the socket: they are read first. */
   #sweep(): void {
     const nowMs = performance.now();
+    const isLate = nowMs - this.#sweptAtMs > LATE_MS;
+    this.#sweptAtMs = nowMs;
+    if (isLate) setImmediate(() => setImmediate(() => this.#judge(nowMs)));
+    else this.#judge(nowMs);
+  }
+
+  #judge(nowMs: number): void {
     for (const call of this.#calls.values()) if (call.expiresAtMs <= nowMs) this.#expire(call);
-    if (!this.#sink.isUp) for (const queues of [this.#reads, this.#writes]) dropSettled(queues);
+    if (!this.#sink.isReady) for (const queues of [this.#reads, this.#writes]) dropSettled(queues);
     if (this.#calls.size === 0) this.#stopSweeping();
+  }
+
+  #startSweeping(): void {
+    this.#sweptAtMs = performance.now();
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
   }
 
   #stopSweeping(): void {
@@ -267,9 +292,12 @@ export class RequestPipeline {
   }
 
   #expire(call: PendingCall): void {
-    const wasSent = call.sends > 0;
-    const code = wasSent ? 'BEDS_CLIENT_TIMEOUT' : 'BEDS_CLIENT_UNAVAILABLE';
-    this.#fail(call, clientErrors.make(code, undefined, { retryable: call.request.isRead || !wasSent }));
+    if (call.sends > 0) {
+      this.#fail(call, clientErrors.make('BEDS_CLIENT_TIMEOUT', undefined, { retryable: call.request.mayResend }));
+      return;
+    }
+    const message = 'RabbitMQ was not there, or took no messages, until the deadline; the request was not sent.';
+    this.#fail(call, clientErrors.make('BEDS_CLIENT_UNAVAILABLE', message));
   }
 
   #afterLoss(call: PendingCall, refusal: BedsError | undefined): void {
@@ -285,8 +313,11 @@ export class RequestPipeline {
 
   /** A write that was sent may have been carried out; everything else was not, or does not matter. */
   #lossError(call: PendingCall, otherwise: 'BEDS_CLIENT_UNAVAILABLE' | 'BEDS_CLIENT_CLOSED'): BedsError {
-    const isUnknown = call.sends > 0 && !call.request.isRead;
-    return clientErrors.make(isUnknown ? 'BEDS_CLIENT_INDETERMINATE' : otherwise);
+    const { isRead, mayResend } = call.request;
+    const isUnknown = call.sends > 0 && !isRead;
+    return clientErrors.make(isUnknown ? 'BEDS_CLIENT_INDETERMINATE' : otherwise, undefined, {
+      retryable: mayResend || !isUnknown,
+    });
   }
 
   #failMessage(messageId: unknown, error: () => BedsError): void {

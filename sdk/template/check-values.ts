@@ -1,4 +1,5 @@
 import type { Json, JsonObject } from './json.js';
+import { isPlainName } from './unknown-names.js';
 import type { ValueDescription, ValueType } from './values.js';
 
 /** What is wrong with the first wrong value: `field` is its name, `message` reads on from it (`must be a string`). */
@@ -13,6 +14,9 @@ export type CheckedValues =
 
 /** Checks named values; pure, and never repeats a value in a message. */
 export type ValuesChecker = (values: JsonObject) => CheckedValues;
+
+/** Unknown names that are written out in one message. */
+const MOST_NAMES = 8;
 
 const WHOLE_NUMBER = /^-?(?:0|[1-9]\d{0,38})$/;
 const DECIMAL = /^-?\d{1,65}(?:\.\d{1,30})?$/;
@@ -67,14 +71,28 @@ export function checkValue(description: ValueDescription, value: Json): string |
   return undefined;
 }
 
-function refuse(field: string, message: string): CheckedValues {
+function refuse(field: string, message: string): Extract<CheckedValues, { ok: false }> {
   return { ok: false, problem: { field, message } };
 }
 
-function unknownName(values: JsonObject, spec: Readonly<Record<string, ValueDescription>>): CheckedValues {
-  const field = Object.keys(values).find((name) => !Object.hasOwn(spec, name)) ?? '';
-  const known = Object.keys(spec).join(', ');
-  return refuse(field, known === '' ? 'is unknown: no values are accepted' : `is unknown; known are ${known}`);
+/** Undefined where every name is known. Of a name that is no identifier only that is said. */
+function unknownName(
+  values: JsonObject,
+  spec: Readonly<Record<string, ValueDescription>>,
+): Extract<CheckedValues, { ok: false }> | undefined {
+  const unknown = Object.keys(values).filter((name) => !Object.hasOwn(spec, name));
+  if (unknown.length === 0) return undefined;
+  const known = Object.keys(spec);
+  const plain = unknown.filter(isPlainName);
+  const [field = '?', ...others] = plain.slice(0, MOST_NAMES);
+  const beside = others.length === 0 ? '' : `, as are ${others.join(', ')}`;
+  const is = plain.length === 0 ? 'is a name that is no identifier' : `is unknown${beside}`;
+  const meant = known.filter((name) => unknown.some((given) => given.toLowerCase() === name.toLowerCase()));
+  const hint = meant.length === 0 ? '' : `; did you mean ${meant.join(', ')}`;
+  return refuse(
+    field,
+    known.length === 0 ? `${is}: no values are accepted` : `${is}${hint}; known are ${known.join(', ')}`,
+  );
 }
 
 /** Prepares a checker once, for use on every request. */
@@ -93,11 +111,12 @@ export function compileChecker(spec: Readonly<Record<string, ValueDescription>>)
       } else if (description.default !== undefined) {
         value = { ...value, [name]: description.default };
       } else if (description.optional !== true) {
-        return refuse(name, given === null ? 'must not be null' : 'is required');
+        // n.b. what is missing was mostly given under another name.
+        return unknownName(values, spec) ?? refuse(name, given === null ? 'must not be null' : 'is required');
       }
     }
-    if (Object.keys(values).length !== present) return unknownName(values, spec);
-    return { ok: true, value };
+    const unknown = Object.keys(values).length === present ? undefined : unknownName(values, spec);
+    return unknown ?? { ok: true, value };
   };
 }
 

@@ -15,5 +15,6 @@ export { SDK_VERSION } from './sdk-version.js';
 export { describeFile, readSingleFile, splitSourceMap, writeSingleFile, type SingleFile } from './single-file.js';
 export * from './template-errors.js';
 export type { TypedContext, TypedScope } from './typed-context.js';
+export * from './unknown-names.js';
 export * from './values.js';
 export * from '../wire/envelope.js';

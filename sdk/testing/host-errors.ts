@@ -3,6 +3,7 @@ import { BedsError, type ErrorDetails, type ErrorStatus } from '../template/erro
 /** The errors that a host answers with where a test would meet the same mistake. The host owns their catalogue. */
 const STATUS = {
   BEDS_REQUEST_INVALID: 'invalid',
+  BEDS_REQUEST_MALFORMED: 'invalid',
   BEDS_REQUEST_UNDECLARED: 'fault',
   BEDS_REQUEST_UNKNOWN_OPERATION: 'not-found',
   BEDS_REQUEST_BAD_RESULT: 'fault',

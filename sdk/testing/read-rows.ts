@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Json, JsonObject } from '../template/json.js';
 import type { ObjectManifest } from '../template/manifest.js';
 import type { Comparison, OrderBy, Page, Scalar, ViewQuery } from '../template/query.js';
+import { isKnownQuery, partsOfQuery, placeOf, unknownNames, unknownText } from '../template/unknown-names.js';
 import { hostError } from './host-errors.js';
 
 type Columns = Extract<ObjectManifest, { kind: 'view' }>['columns'];
@@ -49,7 +50,16 @@ function holds(row: JsonObject, column: string, condition: Scalar | Comparison):
   });
 }
 
+/** Refuses a query with names that nobody knows. */
+export function requireKnownQuery(query: ViewQuery, code: 'BEDS_REQUEST_INVALID' | 'BEDS_REQUEST_MALFORMED'): void {
+  if (isKnownQuery(query)) return;
+  const unknown = unknownNames(partsOfQuery(query, 'query'));
+  const field = unknown[0] === undefined ? 'query' : placeOf(unknown[0]);
+  throw hostError(code, unknownText(unknown), { field });
+}
+
 function checkQuery(query: ViewQuery, columns: Columns): void {
+  requireKnownQuery(query, 'BEDS_REQUEST_INVALID');
   for (const column of Object.keys(query.where ?? {})) {
     if (!Object.hasOwn(columns, column)) throw refuse(`where.${column}`, 'is not a column of the view');
   }

@@ -10,6 +10,7 @@ import type { Page, Scalar, ViewQuery } from '../template/query.js';
 import { templateErrors } from '../template/template-errors.js';
 import type { InputOf, RowOf } from '../template/values.js';
 import { hostError } from './host-errors.js';
+import { requireKnownQuery } from './read-rows.js';
 import {
   testContext,
   type FakeResult,
@@ -94,6 +95,7 @@ class Runner {
     run(async () => {
       const { key } = this.#template.definition;
       const asked = 'key' in query ? { where: { [key]: query.key }, limit: 1 } : query;
+      requireKnownQuery(asked, 'BEDS_REQUEST_MALFORMED');
       return page(await this.#template.fetchRecords(throughJson(asked), this.context('fetch', options)));
     });
 

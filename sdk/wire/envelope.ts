@@ -12,8 +12,10 @@ export interface RequestMeta {
   /** The caller's name for itself. */
   readonly client: string;
   readonly session?: string;
-  /** Milliseconds from the host's receipt until the caller gives up. */
+  /** Milliseconds until the caller gives up: from `sentAt` where it is given, or else from the host's receipt. */
   readonly deadlineMs?: number;
+  /** When the caller made the request: milliseconds since 1970 by its clock. */
+  readonly sentAt?: number;
   /** Handed to the template as `ctx.idempotencyKey`; the host itself does not compare keys. */
   readonly idempotencyKey?: string;
   /** W3C trace context. */

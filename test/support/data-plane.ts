@@ -66,6 +66,7 @@ export function makeDataPlane(adapter = {} as StoreAdapter): DataPlane {
   const path = new RequestPath({
     ...{ ...common, config, replies, handOver: new HandOver(), adapters: new Map([['main', adapter]]) },
     suspects: new Suspects(() => undefined),
+    gaps: { readSince: (nowMs) => nowMs },
     entering: ({ id }) => entered.push(id),
   });
   const generations = new Generations({

@@ -172,7 +172,9 @@ class MongodbAdapter implements StoreAdapter {
     // n.b. of a transaction nothing is kept before its commit, so no operation in it can be in doubt.
     const inSession = async <T>(prepare: () => Prepared<T>): Promise<T> => {
       try {
-        return await deadline.race(prepare().run(deadline, session));
+        const prepared = prepare();
+        deadline.remainingMs();
+        return await deadline.race(prepared.run(deadline, session));
       } catch (error) {
         throw toStoreError(error, READ);
       }
@@ -209,7 +211,10 @@ class MongodbAdapter implements StoreAdapter {
 
   async #send<T>(prepared: Prepared<T>, deadline: Deadline): Promise<T> {
     if (deadline.reason !== undefined) throw deadline.reason;
-    if (!this.#connection.isConnected()) await this.#connection.connect();
+    if (!this.#connection.isConnected()) {
+      await this.#connection.connect();
+      deadline.remainingMs();
+    }
     return prepared.run(deadline);
   }
 

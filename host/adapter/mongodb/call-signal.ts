@@ -26,7 +26,7 @@ class CallSignal {
   }
 
   throwIfAborted(): void {
-    if (this.reason !== undefined) throw this.reason;
+    this.#deadline.remainingMs();
   }
 
   addEventListener(_type: 'abort', listener: Listener): void {
@@ -42,4 +42,41 @@ class CallSignal {
 /** For reads: the driver takes none for writes. Ends what waits for an answer, and the connection with it. */
 export function signalOf(deadline: Deadline): AbortSignal {
   return new CallSignal(deadline) as unknown as AbortSignal;
+}
+
+/**
+ * For writes: looked at when the driver has a server and a connection and is about to send, also for the second time. What
+ * was sent is left alone, as nobody would know how it ended.
+ */
+class SendSignal {
+  readonly #deadline: Deadline;
+
+  constructor(deadline: Deadline) {
+    this.#deadline = deadline;
+  }
+
+  get aborted(): boolean {
+    return this.reason !== undefined;
+  }
+
+  get reason(): Error | undefined {
+    this.#deadline.tick(performance.now());
+    return this.#deadline.reason;
+  }
+
+  throwIfAborted(): void {
+    this.#deadline.remainingMs();
+  }
+
+  addEventListener(): void {
+    // Nothing is interrupted.
+  }
+
+  removeEventListener(): void {
+    // There is no listener.
+  }
+}
+
+export function sendSignalOf(deadline: Deadline): AbortSignal {
+  return new SendSignal(deadline) as unknown as AbortSignal;
 }

@@ -6,7 +6,7 @@ import { bindValues } from '../bind-values.js';
 import type { NamedObject } from '../contract.js';
 import { ABSENT } from './body.js';
 import type { NativeObject } from './catalogue.js';
-import { signalOf } from './call-signal.js';
+import { sendSignalOf, signalOf } from './call-signal.js';
 import type { CompiledBody } from './compile.js';
 import { compileBody } from './compile.js';
 import type { Deadline } from '../deadline.js';
@@ -76,7 +76,13 @@ export async function runBody(native: NativeObject, body: BoundBody, execution: 
   return runners[native.op]({
     collection: db.collection(native.on),
     body,
-    options: { ...options, maxTimeMS: serverMs(deadline), ...(session === undefined ? {} : { session }) },
+    options: {
+      ...options,
+      maxTimeMS: serverMs(deadline),
+      // n.b. the driver's types know no signal of writes, and its code asks the one that it is given.
+      signal: sendSignalOf(deadline),
+      ...(session === undefined ? {} : { session }),
+    },
     deadline,
   });
 }

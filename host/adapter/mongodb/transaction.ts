@@ -41,6 +41,7 @@ export async function runTransaction<T>(options: TransactionOptions<T>): Promise
     try {
       const result = await deadline.race(work(queue));
       await deadline.race(queue.finish());
+      deadline.remainingMs();
       onCommit();
       await commit(session, deadline);
       return result;

@@ -117,9 +117,11 @@ class MysqlAdapter implements StoreAdapter {
   /** Not tried again after a deadlock: the work may have done what no database undoes. It is told BEDS_STORE_DEADLOCK. */
   transaction<T>(work: (scope: AdapterScope) => Promise<T>, options: CallOptions): Promise<T> {
     const progress: Progress = { mayHaveCommitted: false };
-    const run = (session: Session): Promise<T> => runTransaction(session, work, progress);
-    const borrowing: SessionWork<T> = { mode: options.mode, use: 'transaction', progress, run };
-    return this.#within(options, (deadline) => this.#sessions.use(deadline, borrowing));
+    const { mode } = options;
+    return this.#within(options, (deadline) => {
+      const run = (session: Session): Promise<T> => runTransaction(session, work, { progress, deadline });
+      return this.#sessions.use(deadline, { mode, use: 'transaction', progress, run });
+    });
   }
 
   status(): StoreStatus {
@@ -171,7 +173,7 @@ class MysqlAdapter implements StoreAdapter {
 
   #once<T>(work: Work<T>, mode: CallOptions['mode'], deadline: Deadline): Promise<T> {
     const progress: Progress = { mayHaveCommitted: false };
-    const send = sendAlone({ kind: work.kind, mode, progress });
+    const send = sendAlone({ kind: work.kind, mode, progress, deadline });
     const run = (session: Session): Promise<T> => work.run(session, send);
     return this.#sessions.use(deadline, { mode, use: 'call', progress, args: work.args, run });
   }

@@ -1,4 +1,5 @@
 import type { NamedObject } from '../contract.js';
+import type { Deadline } from '../deadline.js';
 import type { Send } from './run.js';
 import type { Executed, Session, SessionMode } from './session.js';
 import type { Statement } from './statement.js';
@@ -13,6 +14,7 @@ export interface Sending {
   readonly kind: NamedObject['kind'];
   readonly mode: SessionMode;
   readonly progress: Progress;
+  readonly deadline: Deadline;
 }
 
 /** Sends a statement inside a transaction that is open already. */
@@ -26,11 +28,12 @@ export function sendInside(session: Session, { sql, values }: Statement): Promis
  * takes one round trip, as bare CALL does; elsewhere three. A view or a function is a single statement, which is a
  * transaction anyway, READ ONLY by its session for reads.
  */
-export function sendAlone({ kind, mode, progress }: Sending): Send {
+export function sendAlone({ kind, mode, progress, deadline }: Sending): Send {
   if (kind === 'view') return sendInside;
   return (session, statement) => {
     const { blocks } = session.profile;
-    if (kind === 'procedure' && !blocks && mode === 'write') return sendInThree(session, statement, progress);
+    if (kind === 'procedure' && !blocks && mode === 'write')
+      return sendInThree(session, statement, { progress, deadline });
     progress.mayHaveCommitted = mode === 'write';
     if (blocks) return session.execute(statement.block ?? statement.sql, statement.values);
     // Only a block's (or a CALL's) last answer tells whether the session was left changed.
@@ -39,9 +42,15 @@ export function sendAlone({ kind, mode, progress }: Sending): Send {
   };
 }
 
-async function sendInThree(session: Session, { sql, values }: Statement, progress: Progress): Promise<Executed> {
+async function sendInThree(
+  session: Session,
+  { sql, values }: Statement,
+  { progress, deadline }: Pick<Sending, 'progress' | 'deadline'>,
+): Promise<Executed> {
   await session.text('START TRANSACTION');
+  deadline.remainingMs();
   const executed = await session.execute(sql, values);
+  deadline.remainingMs();
   progress.mayHaveCommitted = true;
   await session.text('COMMIT');
   return executed;

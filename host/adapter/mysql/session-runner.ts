@@ -43,7 +43,10 @@ export class SessionRunner {
       const remainingMs = deadline.remainingMs();
       const work = session.isPrepared(mode, remainingMs)
         ? run(session)
-        : session.prepare(mode, remainingMs).then(() => run(session));
+        : session.prepare(mode, remainingMs).then(() => {
+            deadline.remainingMs();
+            return run(session);
+          });
       return await withinDeadline({ session, killer: this.#killer, deadline, mode, progress, work });
     } catch (error) {
       failure = toFailure(error, progress, args);

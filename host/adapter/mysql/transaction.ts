@@ -1,6 +1,7 @@
 import type { CallResult, JsonObject, Page } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import type { AdapterScope, KeyedQuery, NamedObject } from '../contract.js';
+import type { Deadline } from '../deadline.js';
 import { callWork, viewWork } from './run.js';
 import type { Work } from './run.js';
 import { sendInside } from './send.js';
@@ -15,12 +16,14 @@ import { toStoreError } from './store-error.js';
  */
 class TransactionCalls implements AdapterScope {
   readonly #session: Session;
+  readonly #deadline: Deadline;
   readonly #running = new Set<Promise<unknown>>();
   #failure: Error | undefined;
   #over = false;
 
-  constructor(session: Session) {
+  constructor(session: Session, deadline: Deadline) {
     this.#session = session;
+    this.#deadline = deadline;
   }
 
   call(object: NamedObject, args: JsonObject): Promise<CallResult> {
@@ -41,6 +44,7 @@ class TransactionCalls implements AdapterScope {
   async #run<T>(make: () => Work<T>): Promise<T> {
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#over) throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED', 'The transaction is over.');
+    this.#deadline.remainingMs();
     const work = make();
     const running = work.run(this.#session, sendInside);
     this.#running.add(running);
@@ -59,13 +63,15 @@ class TransactionCalls implements AdapterScope {
 export async function runTransaction<T>(
   session: Session,
   work: (scope: AdapterScope) => Promise<T>,
-  progress: Progress,
+  { progress, deadline }: { readonly progress: Progress; readonly deadline: Deadline },
 ): Promise<T> {
-  const calls = new TransactionCalls(session);
+  const calls = new TransactionCalls(session, deadline);
   await session.text('START TRANSACTION');
+  deadline.remainingMs();
   try {
     const result = await work(calls);
     await calls.finish();
+    deadline.remainingMs();
     progress.mayHaveCommitted = true;
     await session.text('COMMIT');
     return result;

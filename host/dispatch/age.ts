@@ -1,0 +1,74 @@
+import type { RequestEnvelope } from '@beds/sdk';
+import type { Delivery } from '../amqp/delivery.js';
+import type { Config } from '../config/schema.js';
+import { isCopy } from './copy-properties.js';
+import { requestErrors } from '../errors/request.js';
+
+/** A request as it came. */
+export interface Receipt {
+  readonly request: RequestEnvelope;
+  readonly delivery: Delivery;
+  readonly receivedAtMs: number;
+  /** Since when the message may have been in this process. */
+  readonly readSinceMs: number;
+  /** Set where it waited for a store before. */
+  readonly waited: object | undefined;
+}
+
+/** Set by RabbitMQ where its interceptor is on: https://www.rabbitmq.com/docs/message-interceptors */
+const BROKER_TIMESTAMP = 'timestamp_in_ms';
+
+/**
+ * When the request was made, in milliseconds since 1970, as far as anybody says so: the caller in the envelope, RabbitMQ in a
+ * header, or the caller's library in a property of whole seconds, of which the last millisecond counts.
+ */
+function sentAtOf({ meta }: RequestEnvelope, { properties }: Delivery): number | undefined {
+  if (meta?.sentAt !== undefined) return meta.sentAt;
+  const byBroker: unknown = properties.headers?.[BROKER_TIMESTAMP];
+  if (typeof byBroker === 'number' && byBroker > 0) return byBroker;
+  const seconds: unknown = properties.timestamp;
+  return typeof seconds === 'number' && seconds > 0 ? seconds * 1_000 + 999 : undefined;
+}
+
+/** Whether somebody is to be told. */
+export function hasReplyTo({ properties }: Delivery): boolean {
+  const replyTo: unknown = properties.replyTo;
+  return typeof replyTo === 'string' && replyTo !== '';
+}
+
+/**
+ * Whether only the execution is bounded, and not the wait for it: its caller named no deadline, and is told nothing, or
+ * knows that the request waits for a store.
+ */
+function waitsAsLongAsItTakes({ request, delivery, waited }: Receipt): boolean {
+  if (request.meta?.deadlineMs !== undefined) return false;
+  return waited !== undefined || !hasReplyTo(delivery) || isCopy(delivery);
+}
+
+/**
+ * When its deadline passes, in terms of performance.now(): counted from when it was made where somebody says that, or else from
+ * when it may have been here.
+ */
+export function expiryOf(receipt: Receipt, limits: Config['limits']): number {
+  const { request, delivery, receivedAtMs, readSinceMs } = receipt;
+  const timeMs = Math.min(request.meta?.deadlineMs ?? limits.defaultDeadlineMs, limits.maxDeadlineMs);
+  if (waitsAsLongAsItTakes(receipt)) return receivedAtMs + timeMs;
+  const sentAt = sentAtOf(request, delivery);
+  const ageMs = sentAt === undefined ? -1 : Date.now() - sentAt;
+  // n.b. a clock that is ahead of ours says nothing of the age.
+  if (ageMs < 0) return readSinceMs + timeMs;
+  return performance.now() - Math.max(0, ageMs - limits.clockSkewMs) + timeMs;
+}
+
+/** Of a request whose deadline had passed before the host began with it. */
+export function tooLate(): Error {
+  return requestErrors.make(
+    'BEDS_REQUEST_DEADLINE_EXCEEDED',
+    'The deadline had passed before the host began with the request; nothing was done.',
+    {
+      hint:
+        'Allow more time with meta.deadlineMs. If every request ends so at once, compare the clocks of caller and host: ' +
+        'the age is counted from meta.sentAt, and limits.clockSkewMs forgives a difference.',
+    },
+  );
+}
