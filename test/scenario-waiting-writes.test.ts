@@ -1,19 +1,22 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ReplyEnvelope } from '@beds/sdk';
 import type { ConsumeMessage } from 'amqplib';
+import { MongoClient } from 'mongodb';
 import type { RowDataPacket } from 'mysql2';
 import { askNodes } from '../host/cli/ask-nodes.js';
 import type { NodeStatus } from '../host/supervisor/operate/views.js';
 import { beds } from './support/beds.js';
 import { writeBundle } from './support/bundles.js';
 import { eventually, startTestHost, type TestHost, type TestHostOptions } from './support/host.js';
+import type { Entry } from './support/mongodb-store.js';
 import { notesBundle } from './support/notes-domain.js';
-import { envelope, PlainCaller } from './support/plain-caller.js';
+import { envelope, PlainCaller, type PlainMessage } from './support/plain-caller.js';
 import { privateServices, type Teardown } from './support/services.js';
 
-const services = await privateServices({ after }, ['rabbitmq', 'mariadb']);
-const { rabbitmq, mariadb } = services;
+const services = await privateServices({ after }, ['rabbitmq', 'mariadb', 'mongodb']);
+const { rabbitmq, mariadb, mongodb } = services;
 assert.ok(rabbitmq && mariadb);
 
 async function serveNotes(t: Teardown, config: TestHostOptions['config'] = {}): Promise<TestHost> {
@@ -273,4 +276,184 @@ void describe('writes whose store is away', () => {
     await assertOnce(host, [...out, ...readOnly]);
     assert.deepEqual(await deadLetters(host), []);
   });
+
+  void it('lie in their queue while a host starts without its database', async (t) => {
+    const host = await serveNotes(t);
+    const caller = await PlainCaller.open(host);
+    await host.host.stop();
+    await mariadb.stop();
+    const marks = marksOf('early', 20);
+    writes(caller, marks);
+    await host.startAgain();
+    await mariadb.start();
+    await assertOnce(host, marks);
+    assert.deepEqual(await deadLetters(host), []);
+  });
+
+  void it('are there once, or are kept as in doubt, when the database stands still under them', async (t) => {
+    const host = await serveNotes(t, { limits: { defaultDeadlineMs: 4_000 } });
+    const caller = await PlainCaller.open(host);
+    await assertOnce(host, warmUp(caller));
+    const { pid } = mariadb;
+    assert.ok(pid !== undefined);
+    const marks = marksOf('frozen', 60);
+    process.kill(pid, 'SIGSTOP');
+    try {
+      writes(caller, marks);
+      await eventually('most are held', async () => (await held(host, t)) > 30, 15_000);
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    const letters = await assertNoneLost(host, t, marks);
+    for (const reason of letters.values()) assert.match(reason, /INDETERMINATE|DEADLINE_EXCEEDED|TIMEOUT/);
+  });
+
+  void it('are there once, or are kept as in doubt, when RabbitMQ restarts while they wait', async (t) => {
+    const host = await serveNotes(t);
+    const caller = await PlainCaller.open(host);
+    // RabbitMQ 3.10 can lose a quorum queue that was declared just before it ends.
+    await delay(2_000);
+    await mariadb.stop();
+    const marks = marksOf('both', 20);
+    writes(caller, marks);
+    await eventually('all are held', async () => (await held(host, t)) === 20);
+    await rabbitmq.stop();
+    await rabbitmq.start();
+    await mariadb.start();
+    const letters = await assertNoneLost(host, t, marks);
+    for (const reason of letters.values()) assert.equal(reason, 'BEDS_REQUEST_INDETERMINATE');
+    await eventually('no message is in flight', async () => {
+      const { threads } = await status(host, t);
+      return threads.every((thread) => thread.status?.brokers.every(({ inFlight }) => inFlight === 0) === true);
+    });
+  });
 });
+
+void describe('writes whose MongoDB is away', { skip: mongodb === undefined }, () => {
+  void it('are kept while it is down, and all there once when it is back', async (t) => {
+    assert.ok(mongodb);
+    const url = new URL(mongodb.url);
+    url.pathname = '/waiting_writes';
+    if (url.username !== '' && !url.searchParams.has('authSource')) url.searchParams.set('authSource', 'admin');
+    const dba = new MongoClient(url.href);
+    t.after(() => dba.close());
+    for (const entry of TASK_OBJECTS) await dba.db().collection<Entry>('beds_objects').insertOne(entry);
+    const stores = { documents: { kind: 'mongodb', url: url.href, connectTimeoutMs: 1_000 } };
+    const host = await startTestHost(t, { services, config: { stores } });
+    await writeBundle(host.pluginsDirectory, {
+      ...{ domain: 'tasks', store: 'documents', form: 'file', name: 'tasks.mjs' },
+      objects: {
+        create: { kind: 'routine', name: 'task_create', args: { text: { type: 'string' } } },
+        fetch: { kind: 'view', name: 'task_list', columns: { id: { type: 'string' }, text: { type: 'string' } } },
+      },
+      body: { createRecord: `await ctx.call('create', { text: payload.text }); return { text: payload.text };` },
+    });
+    await host.active('tasks', '1.0.0');
+    const caller = await PlainCaller.open(host);
+    await mongodb.kill();
+    const texts = marksOf('document', 40);
+    for (const text of texts) {
+      const body = envelope('create', { id: text, domain: 'tasks', payload: { text } });
+      caller.send({ routingKey: 'tasks.create', body, properties: { persistent: true } });
+    }
+    await eventually('all are held', async () => (await held(host, t)) === 40, 20_000);
+    await mongodb.start();
+    const stored = async (): Promise<readonly string[]> =>
+      (await dba.db().collection('task').find().toArray()).map(({ text }) => String(text));
+    await eventually('all are there', async () => (await stored().catch(() => [])).length >= 40, 20_000);
+    await eventually('none is held', async () => (await held(host, t)) === 0);
+    assert.deepEqual([...(await stored())].sort(), [...texts].sort());
+    assert.deepEqual(await deadLetters(host), []);
+  });
+});
+
+const TASK_OBJECTS: readonly Entry[] = [
+  {
+    ...{ _id: 'task_create', kind: 'procedure', on: 'task', op: 'insertOne', args: { text: 'string' } },
+    body: { document: { text: { $arg: 'text' } } },
+  },
+  {
+    ...{ _id: 'task_list', kind: 'view', on: 'task', body: { pipeline: [] } },
+    columns: { id: { type: 'string', as: 'objectId', from: '_id' }, text: 'string' },
+  },
+];
+
+void describe('a message that is not carried out and has nobody to be told', () => {
+  const CASES: readonly (readonly [what: string, reason: string, message: PlainMessage])[] = [
+    [
+      'for a domain that is not there',
+      'UNKNOWN_DOMAIN',
+      { routingKey: 'no.create', body: envelope('create', { domain: 'no' }) },
+    ],
+    [
+      'for an operation that is not there',
+      'UNKNOWN_OPERATION',
+      { routingKey: 'notes.nothing', body: envelope('nothing') },
+    ],
+    ['with wrong input', 'INVALID', { routingKey: 'notes.create', body: envelope('create', { payload: {} }) }],
+    ['that is no envelope', 'MALFORMED', { routingKey: 'notes.create', body: 'no JSON' }],
+    [
+      'with an address that is refused',
+      'REPLY_TO',
+      { routingKey: 'notes.create', body: envelope('create'), properties: { replyTo: 'my-replies' } },
+    ],
+  ];
+  for (const [what, reason, message] of CASES) {
+    void it(`is kept with the reason when it is one ${what}`, async (t) => {
+      const host = await serveNotes(t);
+      const caller = await PlainCaller.open(host);
+      caller.send(message);
+      const [letter] = await eventuallyDead(host, 1);
+      assert.match(String(letter?.properties.headers?.['beds-reason']), new RegExp(`^BEDS_REQUEST_${reason}$`));
+      assert.equal(letter?.fields.routingKey, message.routingKey);
+    });
+  }
+
+  void it('is not kept when it is a read', async (t) => {
+    const host = await serveNotes(t);
+    const caller = await PlainCaller.open(host);
+    caller.send({ routingKey: 'notes.fetch', body: envelope('fetch', { query: { limit: 1_000_000 } }) });
+    caller.send({ routingKey: 'notes.create', body: envelope('create', { payload: {} }) });
+    const letters = await eventuallyDead(host, 1);
+    assert.deepEqual(
+      letters.map(({ fields }) => fields.routingKey),
+      ['notes.create'],
+    );
+  });
+});
+
+/** Opens connections of every thread to the database. */
+function warmUp(caller: PlainCaller): readonly string[] {
+  const marks = marksOf('warm', 40);
+  writes(caller, marks);
+  return marks;
+}
+
+/** Every write has one row, or is a dead letter; resolves to the reasons of those, by mark. */
+async function assertNoneLost(
+  host: TestHost,
+  t: { readonly signal: AbortSignal },
+  marks: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  const letters = new Map<string, string>();
+  let rows: ReadonlyMap<string, number> = new Map();
+  await eventually(
+    'every write has a row or is a dead letter',
+    async () => {
+      for (const { content, properties } of await deadLetters(host)) {
+        const { id } = JSON.parse(content.toString()) as { readonly id: string };
+        letters.set(id, String(properties.headers?.['beds-reason']));
+      }
+      rows = await rowsOf(host);
+      return marks.every((mark) => rows.has(mark) || letters.has(mark));
+    },
+    30_000,
+  );
+  await eventually('none is held', async () => (await held(host, t)) === 0);
+  rows = await rowsOf(host);
+  assert.deepEqual(
+    [...rows].filter(([, count]) => count !== 1),
+    [],
+  );
+  return letters;
+}

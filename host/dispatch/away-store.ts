@@ -4,6 +4,8 @@ import { backoffMs } from '../amqp/backoff.js';
 import { publishWrites } from '../observe/channels.js';
 import type { WaitingWrite } from './asked.js';
 
+/** What is over sooner than this is not worth a line in the log, and may come many times a second. */
+const SAY_AFTER_MS = 500;
 /** Waits between two attempts to reach the store. */
 const RETRY = { minMs: 100, maxMs: 2_000 } as const;
 
@@ -26,7 +28,10 @@ export class AwayStore {
   readonly #line: WaitingWrite[] = [];
   /** Operations whose writes wait, as they are routed. */
   readonly #operations = new Set<string>();
-  readonly #domains = new Set<string>();
+  /** Domains whose writes wait, and what the store said of the first. */
+  readonly #domains = new Map<string, BedsError>();
+  #isSaid = false;
+  readonly #sayTimer: NodeJS.Timeout;
   /** Writes that may run at once; 0 while the store is away. */
   #room = 0;
   #running = 0;
@@ -39,6 +44,10 @@ export class AwayStore {
 
   constructor(options: AwayStoreOptions) {
     this.#options = options;
+    this.#sayTimer = setTimeout(() => {
+      this.#isSaid = true;
+      for (const [domain, failure] of this.#domains) this.#publish('waiting', domain, failure);
+    }, SAY_AFTER_MS).unref();
   }
 
   get store(): string {
@@ -62,8 +71,8 @@ export class AwayStore {
     const { delivery, request } = write.asked;
     this.#operations.add(delivery.routingKey);
     if (!this.#domains.has(request.domain)) {
-      this.#domains.add(request.domain);
-      this.#publish('waiting', request.domain, write);
+      this.#domains.set(request.domain, write.failure);
+      if (this.#isSaid) this.#publish('waiting', request.domain, write.failure);
     }
     if (this.#room === 0) this.#probeLater();
     else this.#pump();
@@ -141,12 +150,12 @@ export class AwayStore {
   }
 
   #back(): void {
-    for (const domain of this.#domains) this.#publish('going-on', domain);
+    clearTimeout(this.#sayTimer);
+    if (this.#isSaid) for (const [domain, failure] of this.#domains) this.#publish('going-on', domain, failure);
     this.#options.onBack();
   }
 
-  #publish(event: 'waiting' | 'going-on', domain: string, write?: WaitingWrite): void {
-    const { code = '', message = '' } = write?.failure ?? {};
+  #publish(event: 'waiting' | 'going-on', domain: string, { code, message }: BedsError): void {
     publishWrites({ event, domain, store: this.store, code, error: message });
   }
 }

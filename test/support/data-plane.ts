@@ -55,7 +55,9 @@ class KeptReplies extends ReplyPublisher {
   }
 }
 
-export function makeDataPlane(adapter = {} as StoreAdapter): DataPlane {
+/** `adapter`: of the store `main`; `others`: stores by their own names. */
+export function makeDataPlane(adapter = {} as StoreAdapter, others: readonly StoreAdapter[] = []): DataPlane {
+  const adapters = new Map([['main', adapter], ...others.map((other) => [other.store, other] as const)]);
   const config = configSchema.parse({});
   const registry = new GenerationRegistry<ServingGeneration>();
   const [drained, entered]: [number[], number[]] = [[], []];
@@ -64,14 +66,14 @@ export function makeDataPlane(adapter = {} as StoreAdapter): DataPlane {
   const replies = new KeptReplies();
   replies.onReply = ({ correlationId = '', body }) => waiting.get(correlationId)?.(body.toString());
   const path = new RequestPath({
-    ...{ ...common, config, replies, handOver: new HandOver(), adapters: new Map([['main', adapter]]) },
+    ...{ ...common, config, replies, handOver: new HandOver(), adapters },
     suspects: new Suspects(() => undefined),
     gaps: { readSince: (nowMs) => nowMs },
     entering: ({ id }) => entered.push(id),
   });
   const generations = new Generations({
     ...{ ...common, host: path, prepareTimeoutMs: 1_000, drainTimeoutMs: 5_000 },
-    adapters: new Map([['main', adapter]]),
+    adapters,
     onDrained: ({ id }) => drained.push(id),
   });
   let asked = 0;
