@@ -37,19 +37,51 @@ void describe('decoding a message', () => {
   const wrong: readonly [what: string, body: unknown, code: string, field?: string][] = [
     ['no JSON', '{', 'BEDS_REQUEST_MALFORMED'],
     ['a number', '7', 'BEDS_REQUEST_MALFORMED'],
-    ['null in a batch', '[null]', 'BEDS_REQUEST_MALFORMED'],
+    ['null in a batch', '[null]', 'BEDS_REQUEST_MALFORMED', '[0]'],
     ['an empty batch', '[]', 'BEDS_REQUEST_TOO_COMPLEX'],
     ['a batch that is too long', [valid, valid, valid, valid], 'BEDS_REQUEST_TOO_COMPLEX'],
     ['another version', { ...valid, v: 2 }, 'BEDS_REQUEST_MALFORMED', 'v'],
     ['a missing id', { ...valid, id: undefined }, 'BEDS_REQUEST_MALFORMED', 'id'],
     ['an empty domain', { ...valid, domain: '' }, 'BEDS_REQUEST_MALFORMED', 'domain'],
     ['an id that is too long', { ...valid, id: 'x'.repeat(256) }, 'BEDS_REQUEST_MALFORMED', 'id'],
-    ['an unknown field', { ...valid, extra: 1 }, 'BEDS_REQUEST_MALFORMED'],
-    ['a field named like a method of objects', { ...valid, toString: 1 }, 'BEDS_REQUEST_MALFORMED'],
+    ['an unknown field', { ...valid, extra: 1 }, 'BEDS_REQUEST_MALFORMED', 'extra'],
+    ['a field whose name is none', { ...valid, 'no name': 1 }, 'BEDS_REQUEST_MALFORMED'],
+    ['a field named like a method of objects', { ...valid, toString: 1 }, 'BEDS_REQUEST_MALFORMED', 'toString'],
+    ['a capital letter in a query', { ...valid, query: { Where: {} } }, 'BEDS_REQUEST_MALFORMED', 'query.Where'],
+    [
+      'an unknown field of an order',
+      { ...valid, query: { order: [{ column: 'id' }, { column: 'name', Direction: 'desc' }] } },
+      'BEDS_REQUEST_MALFORMED',
+      'query.order[1].Direction',
+    ],
+    [
+      'an unknown comparison',
+      { ...valid, query: { where: { id: { eq: 1, EQ: 2 } } } },
+      'BEDS_REQUEST_MALFORMED',
+      'query.where.id.EQ',
+    ],
+    [
+      'an unknown field in the query of a batch',
+      [valid, valid, { ...valid, query: { Limit: 1 } }],
+      'BEDS_REQUEST_MALFORMED',
+      '[2].query.Limit',
+    ],
+    [
+      'a time of sending in seconds',
+      { ...valid, meta: { client: 'x', sentAt: 1_764_000_000 } },
+      'BEDS_REQUEST_MALFORMED',
+      'meta.sentAt',
+    ],
+    [
+      'a time of sending as text',
+      { ...valid, meta: { client: 'x', sentAt: '2026-01-01T00:00:00Z' } },
+      'BEDS_REQUEST_MALFORMED',
+      'meta.sentAt',
+    ],
     ['an array as payload', { ...valid, payload: [] }, 'BEDS_REQUEST_MALFORMED', 'payload'],
     ['an object as key', { ...valid, key: {} }, 'BEDS_REQUEST_MALFORMED', 'key'],
     ['meta without client', { ...valid, meta: {} }, 'BEDS_REQUEST_MALFORMED', 'meta.client'],
-    ['unknown meta', { ...valid, meta: { client: 'x', y: 1 } }, 'BEDS_REQUEST_MALFORMED', 'meta'],
+    ['unknown meta', { ...valid, meta: { client: 'x', y: 1 } }, 'BEDS_REQUEST_MALFORMED', 'meta.y'],
     [
       'a deadline in the past',
       { ...valid, meta: { client: 'x', deadlineMs: 0 } },
@@ -96,9 +128,34 @@ void describe('decoding a message', () => {
     assert.equal(refusal(() => decodeMessage(latin1, JSON_TYPE, LIMITS)).code, 'BEDS_REQUEST_CONTENT_TYPE');
   });
 
-  void it('never repeats the input in an error', () => {
-    const error = refusal(() => decode({ ...valid, 'secret-name': 'secret-value' }));
-    assert.doesNotMatch(JSON.stringify([error.code, error.message, error.field, error.hint]), /secret/);
+  void it('never repeats a value in an error, nor a name that may be one', () => {
+    const names = ['secret name', 'secret@example.org', 'x'.repeat(65), '7secret', 'sécret', ''];
+    const odd = Object.fromEntries(names.map((name) => [name, 'secret-value']));
+    for (const body of [
+      { ...valid, extra: 'secret-value' },
+      { ...valid, ...odd },
+      { ...valid, query: { ...odd, where: { 'secret name': odd }, order: [odd] } },
+      { ...valid, meta: { client: 'secret-value', ...odd } },
+    ]) {
+      const error = refusal(() => decode(body));
+      assert.doesNotMatch(JSON.stringify([error.code, error.message, error.field, error.hint]), /s[eé]cret|xxx/);
+    }
+  });
+
+  void it('names all unknown fields at once, with what was meant and what there is', () => {
+    const query = { Where: {}, Limit: 1, order: [{ Column: 'id' }] };
+    const { message } = refusal(() => decode({ ...valid, querry: {}, query, meta: { client: 'x', Session: 's' } }));
+    for (const named of ['querry (did you mean query?)', 'meta.Session (did you mean session?)']) {
+      assert.ok(message.includes(named), message);
+    }
+    for (const named of ['query.Where (did you mean where?)', 'query.Limit', 'query.order[0].Column', 'cursor']) {
+      assert.ok(message.includes(named), message);
+    }
+  });
+
+  void it('says what is unknown before what is missing, which mostly is the same mistake', () => {
+    assert.equal(refusal(() => decode({ V: 1, Id: 'a', Domain: 'cities', Op: 'fetch' })).field, 'V');
+    assert.equal(refusal(() => decode({ ...valid, meta: { Client: 'x' } })).field, 'meta.Client');
   });
 
   void it('survives 10,000 random bodies with nothing but typed errors', () => {

@@ -153,13 +153,14 @@ test('every method sends its envelope and gives back the data', async (t) => {
     ],
   );
   assert.deepEqual(
-    { ...sent[0]?.meta, deadlineMs: 0 },
+    { ...sent[0]?.meta, deadlineMs: 0, sentAt: 0 },
     {
       client: 'test',
       session: 's',
       traceparent: 't',
       idempotencyKey: 'k',
       deadlineMs: 0,
+      sentAt: 0,
     },
   );
   assert.equal(sent[4]?.meta?.idempotencyKey, undefined);

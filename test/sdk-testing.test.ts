@@ -116,7 +116,13 @@ test('where, order, limit and cursor apply to the given rows', async () => {
   await assert.rejects(cities.fetch({ limit: 3, cursor }), failure('BEDS_STORE_CURSOR_INVALID'));
   const loose = cities as unknown as { fetch(query: object): Promise<unknown> };
   await assert.rejects(loose.fetch({ where: { mayor: 1 } }), failure('BEDS_STORE_QUERY_INVALID', 'where.mayor'));
-  await assert.rejects(loose.fetch({ where: { id: { like: 1 } } }), failure('BEDS_STORE_QUERY_INVALID', 'where.id'));
+  const unknown = (field: string): ReturnType<typeof failure> => failure('BEDS_REQUEST_MALFORMED', field);
+  await assert.rejects(loose.fetch({ where: { id: { like: 1 } } }), unknown('query.where.id.like'));
+  await assert.rejects(loose.fetch({ Where: { id: 1 } }), unknown('query.Where'));
+  await assert.rejects(
+    loose.fetch({ order: [{ column: 'id', Direction: 'desc' }] }),
+    unknown('query.order[0].Direction'),
+  );
   const listed = { order: ['name' as never] };
   await assert.rejects(loose.fetch(listed), { message: 'Query: order must be a list of { column, direction }.' });
   await assert.rejects(loose.fetch({ limit: 0 }), failure('BEDS_STORE_QUERY_INVALID', 'limit'));

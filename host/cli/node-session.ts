@@ -5,6 +5,7 @@ import { connect } from '../amqp/driver.js';
 import { makeNames, type Names } from '../amqp/names.js';
 import { cliErrors } from '../errors/cli.js';
 import type { AdminQuestion, OrderAnswer, OrderName, RefusedAnswer } from '../supervisor/operate/protocol.js';
+import { within } from './within.js';
 
 export interface SessionOptions {
   readonly url: string;
@@ -22,6 +23,8 @@ export interface OrderMessage {
 /** Nodes answer a question within milliseconds of each other. */
 const QUIET_MS = 300;
 const CONNECT_TIMEOUT_MS = 5_000;
+/** RabbitMQ reads nothing from a connection that it blocks, not even that it is closed. */
+const CLOSE_TIMEOUT_MS = 500;
 const DIRECT = 'amq.rabbitmq.reply-to';
 
 /** Connects to RabbitMQ. Throws BEDS_CLI_NO_NODES when it cannot be reached. */
@@ -41,12 +44,14 @@ export class NodeSession {
   readonly #names: Names;
   readonly #signal: AbortSignal;
   readonly #userId: string | undefined;
+  readonly #blocked = new AbortController();
 
   constructor(model: ChannelModel, { url, prefix, signal }: SessionOptions) {
     this.#model = model;
     this.#names = makeNames(prefix);
     this.#signal = signal;
     this.#userId = userOf(url);
+    model.on('blocked', () => this.#blocked.abort());
   }
 
   /**
@@ -63,8 +68,11 @@ export class NodeSession {
     return this.#gather(this.#names.operate, order, { timeoutMs, quietMs: timeoutMs, expected });
   }
 
+  /** Ends within moments, whatever RabbitMQ does. */
   async close(): Promise<void> {
-    await this.#model.close().catch(() => undefined);
+    await within(CLOSE_TIMEOUT_MS, this.#model.close(), () => undefined).catch(() => undefined);
+    // n.b. amqplib has no other way to let go of the socket.
+    (this.#model.connection as unknown as { stream?: { destroy(): void } }).stream?.destroy();
   }
 
   async #gather<A>(
@@ -72,13 +80,19 @@ export class NodeSession {
     message: object,
     patience: Pick<Gathering, 'timeoutMs' | 'quietMs' | 'expected'>,
   ): Promise<readonly A[]> {
-    const channel = await this.#model.createChannel();
+    const channel = await within(patience.timeoutMs, this.#model.createChannel(), noAnswer);
+    const blocked = this.#blocked.signal;
+    const asking = { ...patience, exchange, message, userId: this.#userId, signal: this.#signal, blocked };
     try {
-      return await gather<A>(channel, { ...patience, exchange, message, userId: this.#userId, signal: this.#signal });
+      return await gather<A>(channel, asking);
     } finally {
-      await channel.close().catch(() => undefined);
+      await within(CLOSE_TIMEOUT_MS, channel.close(), () => undefined).catch(() => undefined);
     }
   }
+}
+
+function noAnswer(): never {
+  throw cliErrors.make('BEDS_CLI_NO_NODES', 'RabbitMQ did not answer in time.');
 }
 
 /** Undefined where the URL leaves it to the client. */
@@ -98,17 +112,19 @@ interface Gathering {
   /** The account; RabbitMQ vouches for it to the nodes. */
   readonly userId: string | undefined;
   readonly signal: AbortSignal;
+  /** Aborted when RabbitMQ takes nothing from this connection any more. */
+  readonly blocked: AbortSignal;
 }
 
 async function gather<A>(channel: Channel, options: Gathering): Promise<readonly A[]> {
-  const { exchange, message, expected, userId, signal, timeoutMs, quietMs } = options;
+  const { exchange, message, expected, userId, signal, blocked, timeoutMs, quietMs } = options;
   const correlationId = randomUUID();
   const answers: A[] = [];
   let timer: NodeJS.Timeout | undefined;
   let end: () => void = () => undefined;
   const ended = new Promise<void>((resolve) => (end = resolve));
   timer = setTimeout(end, timeoutMs);
-  signal.addEventListener('abort', end);
+  for (const each of [signal, blocked]) each.addEventListener('abort', end);
   let refusal: unknown;
   channel.on('error', (error: unknown) => {
     refusal = error;
@@ -117,7 +133,7 @@ async function gather<A>(channel: Channel, options: Gathering): Promise<readonly
   // Nobody is bound to the exchange: no host runs.
   channel.on('return', end);
   try {
-    await channel.consume(
+    const consuming = channel.consume(
       DIRECT,
       (reply) => {
         if (reply?.properties.correlationId !== correlationId) return;
@@ -128,17 +144,19 @@ async function gather<A>(channel: Channel, options: Gathering): Promise<readonly
       },
       { noAck: true },
     );
+    await within(timeoutMs, consuming, noAnswer);
     channel.publish(exchange, '', Buffer.from(JSON.stringify(message)), {
       ...{ contentType: 'application/json', replyTo: DIRECT, correlationId, mandatory: true },
       ...{ expiration: timeoutMs, ...(userId === undefined ? {} : { userId }) },
     });
-    if (signal.aborted) end();
+    if (signal.aborted || blocked.aborted) end();
     await ended;
+    if (blocked.aborted && answers.length === 0) throw cliErrors.make('BEDS_CLI_BROKER_BLOCKED');
     if (isForbidden(refusal)) throw cliErrors.make('BEDS_CLI_FORBIDDEN', undefined, { cause: refusal });
     return answers;
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener('abort', end);
+    for (const each of [signal, blocked]) each.removeEventListener('abort', end);
   }
 }
 

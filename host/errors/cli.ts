@@ -27,6 +27,13 @@ export const cliErrors = defineErrors({
     status: 'unavailable',
     action: 'Start one with `npm start` or `beds start`; --timeout allows more time for an answer.',
   },
+  BEDS_CLI_BROKER_BLOCKED: {
+    message: 'RabbitMQ takes no messages now: it is short of memory or of disk space.',
+    status: 'unavailable',
+    retryable: true,
+    action:
+      'See `rabbitmqctl status` for its alarms and end what causes them. Of an order look at `beds history` before you repeat it.',
+  },
   BEDS_CLI_FORBIDDEN: {
     message: 'RabbitMQ does not let this account do that.',
     status: 'forbidden',

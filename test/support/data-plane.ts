@@ -17,14 +17,16 @@ import { GenerationRegistry } from '../../host/generation/registry.js';
 import { Generations } from '../../host/thread/generations.js';
 import { type BundleOptions, describeBundle } from './bundles.js';
 
-/** A bundle as the supervisor would send it to a thread. Its views are there, as far as a store that is none can tell. */
+/** A bundle as the supervisor would send it to a thread. Its objects are there, as far as a store that is none can tell. */
 export async function sourceOf(id: number, options: BundleOptions): Promise<GenerationSource> {
   const { files, hash } = describeBundle({ version: `${String(id)}.0.0`, ...options });
   const manifest = parseManifest(files.get('manifest.json') ?? '');
   assert.ok(manifest.ok, JSON.stringify(manifest));
-  const views = Object.entries(manifest.manifest.objects).filter(([, { kind }]) => kind === 'view');
   const objects = Object.fromEntries(
-    views.map(([alias, { name }]): [string, NamedObject] => [alias, { kind: 'view', name, columns: [], native: {} }]),
+    Object.entries(manifest.manifest.objects).map(([alias, { kind, name }]): [string, NamedObject] => [
+      alias,
+      kind === 'view' ? { kind, name, columns: [], native: {} } : { kind: 'procedure', name, args: [], native: {} },
+    ]),
   );
   return { id, hash, manifest: manifest.manifest, objects, ...(await convertBundle(files.get('index.mjs') ?? '')) };
 }
