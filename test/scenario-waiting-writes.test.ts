@@ -193,6 +193,7 @@ void describe('writes whose store is away', () => {
       body: [request('quick', 30_000), request('dies', 1_000), request('lives', 30_000)],
       properties: { persistent: true },
     });
+    const [letter] = await eventuallyDead(host, 1);
     await eventually('the short ones are given up', async () => (await held(host, t)) === 2);
     await mariadb.start();
     const replies = await answered;
@@ -205,7 +206,6 @@ void describe('writes whose store is away', () => {
       ],
     );
     await assertOnce(host, ['long', 'lives']);
-    const [letter] = await eventuallyDead(host, 1);
     const left = JSON.parse(String(letter?.content)) as readonly { readonly id: string }[];
     assert.deepEqual(
       left.map(({ id }) => id),
