@@ -26,7 +26,7 @@ function collect(count: number, holdMs: number | undefined) {
     onSettled: (verdict) => settled.push(verdict),
   });
   const add = (place: number, text = String(place), verdict: Verdict = 'ack'): void =>
-    replies.add(place, { text, verdict, expiresAtMs: place, copy: undefined });
+    replies.add(place, { text, verdict, expiresAtMs: place, copy: undefined, lost: undefined });
   return { parts, settled, add, texts: () => parts.map(({ text }) => text) };
 }
 

@@ -3,6 +3,7 @@ import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Manifest } from '@beds/sdk';
 import type { StoreAdapter } from '../../host/adapter/contract.js';
 import { Delivery } from '../../host/amqp/delivery.js';
+import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
 import { CallerBook } from '../../host/dispatch/callers.js';
@@ -47,6 +48,8 @@ export async function makeDispatchProbe(): Promise<DispatchProbe> {
     suspects: new Suspects(() => undefined),
     gaps: { readSince: (nowMs) => nowMs },
     entering: () => undefined,
+    handOver: new HandOver(),
+    adapters: new Map(),
   });
   const message = makeMessage(config.broker.prefix);
   const channel = { ack: () => undefined, nack: () => undefined, reject: () => undefined } as unknown as Channel;

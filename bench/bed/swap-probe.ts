@@ -4,6 +4,7 @@ import type { Channel, ConsumeMessage } from 'amqplib';
 import { parseManifest } from '@beds/sdk';
 import type { StoreAdapter } from '../../host/adapter/contract.js';
 import { Delivery } from '../../host/amqp/delivery.js';
+import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
 import { CallerBook } from '../../host/dispatch/callers.js';
@@ -60,6 +61,8 @@ export async function makeSwapProbe(head = ''): Promise<SwapProbe> {
     suspects: new Suspects(() => undefined),
     gaps: { readSince: (nowMs) => nowMs },
     entering: () => undefined,
+    handOver: new HandOver(),
+    adapters: new Map(),
   });
   const left = { timers: 0, intervals: 0, immediates: 0 };
   const generations = new Generations({

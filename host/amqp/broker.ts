@@ -203,6 +203,7 @@ export class Broker implements Intake {
 
   #forgetChannel(): void {
     this.#channel = undefined;
+    this.#acks?.close();
     this.#acks = undefined;
     for (const queue of this.#wanted.keys()) {
       this.#wanted.set(queue, undefined);

@@ -25,7 +25,7 @@ export interface ConnectionOptions {
 }
 
 /** Makes everything that lives on a new connection. A rejection closes it; the next attempt follows. */
-export type ConnectionSetup = (model: ChannelModel) => Promise<void>;
+export type ConnectionSetup = (model: ChannelModel) => Promise<unknown>;
 
 /**
  * One AMQP connection that comes back by itself. amqplib's own `recovery` is not used: a connection that is lost during

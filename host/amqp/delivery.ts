@@ -15,6 +15,8 @@ export class Delivery {
   readonly #channel: Settler;
   readonly #message: ConsumeMessage;
   readonly #intake: Intake;
+  /** In terms of performance.now(). */
+  readonly receivedAtMs = performance.now();
   #settled = false;
 
   constructor(channel: Settler, message: ConsumeMessage, intake: Intake) {
@@ -42,6 +44,11 @@ export class Delivery {
   /** A hint: true whenever an earlier delivery of this message may have been worked on. */
   get redelivered(): boolean {
     return this.#message.fields.redelivered;
+  }
+
+  /** Whether it may still be settled; of one that may not, RabbitMQ delivers the message again. */
+  get isLive(): boolean {
+    return !this.#settled && this.#channel.isClosed !== true;
   }
 
   /** Whether others are not delivered until this one is settled, or soon will not be. */

@@ -1,7 +1,10 @@
 import type { Channel, ConsumeMessage } from 'amqplib';
 
 /** The part of a channel that settles messages. */
-export type Settler = Pick<Channel, 'ack' | 'nack' | 'reject'>;
+export type Settler = Pick<Channel, 'ack' | 'nack' | 'reject'> & {
+  /** Whether the channel is gone: RabbitMQ has given its messages back. */
+  readonly isClosed?: boolean;
+};
 
 /**
  * Settles the messages of one channel with few frames: what is acknowledged in one turn and has nothing open before it goes
@@ -13,9 +16,19 @@ export class JoinedAcks implements Settler {
   /** Tags of what was delivered and is not settled, in their order: at most as many as are prefetched. */
   readonly #open = new Set<number>();
   #acks: ConsumeMessage[] = [];
+  #isClosed = false;
 
   constructor(channel: Settler) {
     this.#channel = channel;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** The channel is gone. */
+  close(): void {
+    this.#isClosed = true;
   }
 
   /** A message was delivered. */

@@ -74,6 +74,11 @@ const limits = z.strictObject({
   maxPageRows: z.int().min(1).max(100_000).default(1_000).describe('Most rows in one page.'),
   defaultDeadlineMs: milliseconds.default(10_000).describe('Time a request has when it names none.'),
   maxDeadlineMs: milliseconds.default(60_000).describe('Most time a request may ask for.'),
+  holdWritesMs: milliseconds
+    .default(300_000)
+    .describe(
+      "Longest that a host holds a write whose store is away, until it goes back to the end of its queue; less than RabbitMQ's consumer_timeout (30 min by default).",
+    ),
   clockSkewMs: z
     .int()
     .min(0)

@@ -1,6 +1,7 @@
 import type { RequestEnvelope } from '@beds/sdk';
 import type { Delivery } from '../amqp/delivery.js';
 import type { Config } from '../config/schema.js';
+import { isCopy } from './copy-properties.js';
 import { requestErrors } from '../errors/request.js';
 
 /** A request as it came. */
@@ -10,6 +11,8 @@ export interface Receipt {
   readonly receivedAtMs: number;
   /** Since when the message may have been in this process. */
   readonly readSinceMs: number;
+  /** Set where it waited for a store before. */
+  readonly waited: object | undefined;
 }
 
 /** Set by RabbitMQ where its interceptor is on: https://www.rabbitmq.com/docs/message-interceptors */
@@ -27,13 +30,29 @@ function sentAtOf({ meta }: RequestEnvelope, { properties }: Delivery): number |
   return typeof seconds === 'number' && seconds > 0 ? seconds * 1_000 + 999 : undefined;
 }
 
+/** Whether somebody is to be told. */
+export function hasReplyTo({ properties }: Delivery): boolean {
+  const replyTo: unknown = properties.replyTo;
+  return typeof replyTo === 'string' && replyTo !== '';
+}
+
+/**
+ * Whether only the execution is bounded, and not the wait for it: its caller named no deadline, and is told nothing, or
+ * knows that the request waits for a store.
+ */
+function waitsAsLongAsItTakes({ request, delivery, waited }: Receipt): boolean {
+  if (request.meta?.deadlineMs !== undefined) return false;
+  return waited !== undefined || !hasReplyTo(delivery) || isCopy(delivery);
+}
+
 /**
  * When its deadline passes, in terms of performance.now(): counted from when it was made where somebody says that, or else from
  * when it may have been here.
  */
 export function expiryOf(receipt: Receipt, limits: Config['limits']): number {
-  const { request, delivery, readSinceMs } = receipt;
+  const { request, delivery, receivedAtMs, readSinceMs } = receipt;
   const timeMs = Math.min(request.meta?.deadlineMs ?? limits.defaultDeadlineMs, limits.maxDeadlineMs);
+  if (waitsAsLongAsItTakes(receipt)) return receivedAtMs + timeMs;
   const sentAt = sentAtOf(request, delivery);
   const ageMs = sentAt === undefined ? -1 : Date.now() - sentAt;
   // n.b. a clock that is ahead of ours says nothing of the age.

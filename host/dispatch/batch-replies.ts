@@ -44,11 +44,12 @@ export class BatchReplies {
     this.#texts = new Array<string | undefined>(options.count);
   }
 
-  add(place: number, { text, verdict, expiresAtMs, copy }: Answer): void {
-    this.#texts[place] = text;
+  add(place: number, { text = '', verdict, expiresAtMs, copy }: Answer): void {
+    // n.b. what is answered by another message has no text.
+    this.#texts[place] = text === '' ? undefined : text;
     if (copy !== undefined) this.#copies.push(copy);
     this.#characters += text.length;
-    if (expiresAtMs > this.#expiresAtMs) this.#expiresAtMs = expiresAtMs;
+    if (text !== '' && expiresAtMs > this.#expiresAtMs) this.#expiresAtMs = expiresAtMs;
     if (verdict !== 'ack') this.#verdict = verdict;
     this.#unanswered -= 1;
     const { holdMs } = this.#options;
@@ -61,16 +62,20 @@ export class BatchReplies {
   #flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const text = `[${this.#texts.filter((each) => each !== undefined).join(',')}]`;
+    const texts = this.#texts.filter((each) => each !== undefined);
+    const text = `[${texts.join(',')}]`;
     const part: BatchPart = { text, expiresAtMs: this.#expiresAtMs, copies: this.#copies };
     this.#copies = [];
     this.#texts = new Array<string | undefined>(this.#unanswered === 0 ? 0 : this.#options.count);
     this.#characters = 0;
     this.#expiresAtMs = 0;
     this.#unsent += 1;
-    this.#options.send(part, () => {
-      this.#unsent -= 1;
-      if (this.#unanswered === 0 && this.#unsent === 0) this.#options.onSettled(this.#verdict);
-    });
+    if (texts.length === 0) this.#sent();
+    else this.#options.send(part, () => this.#sent());
+  }
+
+  #sent(): void {
+    this.#unsent -= 1;
+    if (this.#unanswered === 0 && this.#unsent === 0) this.#options.onSettled(this.#verdict);
   }
 }

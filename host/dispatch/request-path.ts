@@ -1,25 +1,30 @@
-import { BATCH_IN_PARTS, type BedsError, isBedsError, type RequestEnvelope } from '@beds/sdk';
+import { BATCH_IN_PARTS, type BedsError, type RequestEnvelope } from '@beds/sdk';
+import type { StoreAdapter } from '../adapter/contract.js';
 import type { Delivery } from '../amqp/delivery.js';
-import { type ReplyAddress, ReplyAddresses } from '../amqp/reply-address.js';
+import type { HandOver } from '../amqp/hand-over.js';
+import type { ReplyAddress } from '../amqp/reply-address.js';
 import type { ReplyPublisher } from '../amqp/reply-publisher.js';
 import { MALFORMED_HEADERS } from '../amqp/header-guard.js';
 import type { Config } from '../config/schema.js';
 import { encodeFailure, encodeServedBy, encodeSuccess, toReplyError } from '../envelope/encode.js';
 import { decodeMessage, type DecodedMessage } from '../envelope/decode.js';
 import { requestErrors } from '../errors/request.js';
-import { mapStack } from '../generation/map-stack.js';
 import type { GenerationRegistry } from '../generation/registry.js';
 import { publishFault, publishRequest, requestChannel } from '../observe/channels.js';
-import { expiryOf, type Receipt, tooLate } from './age.js';
+import { expiryOf, tooLate } from './age.js';
 import { type Answer, failureText } from './answer.js';
+import { Answering } from './answering.js';
+import type { Asked } from './asked.js';
 import { authorise } from './authorise.js';
 import { BatchReplies } from './batch-replies.js';
 import { afterBegunWrite } from './begun-write.js';
 import type { CallerBook } from './callers.js';
 import { checkSize, type OperationResult } from './check-result.js';
+import { DeadLetters, type Lost } from './dead-letters.js';
 import type { Deadlines } from './deadlines.js';
 import type { LoopGaps } from './loop-gaps.js';
 import type { Observations } from './observations.js';
+import { reportFault } from './report-fault.js';
 import { RequestScope } from './request-scope.js';
 import { Running, type Run, type Waiting } from './running.js';
 import type { ServingGeneration } from './serving-generation.js';
@@ -27,18 +32,18 @@ import { type ShadowCopy, Shadows } from './shadows.js';
 import type { Suspects } from './suspects.js';
 import { resolve, type Target } from './target.js';
 import type { ContextHost, DomainCall } from './template-context.js';
+import { type WaitingCount, WaitingWrites } from './waiting-writes.js';
 
 /** Domains may call each other this many times in a row within one request. */
 const MAX_CALL_DEPTH = 8;
-
-/** A reply is worth sending a little after the deadline: it says that the deadline passed. */
-const REPLY_GRACE_MS = 1_000;
 
 export interface RequestPathOptions {
   readonly node: string;
   readonly config: Pick<Config, 'limits' | 'broker'>;
   readonly registry: GenerationRegistry<ServingGeneration>;
   readonly replies: ReplyPublisher;
+  readonly handOver: HandOver;
+  readonly adapters: ReadonlyMap<string, StoreAdapter>;
   readonly deadlines: Deadlines;
   readonly suspects: Suspects;
   readonly callers: CallerBook;
@@ -46,10 +51,9 @@ export interface RequestPathOptions {
   readonly entering: (generation: ServingGeneration) => void;
 }
 
-/** A request of a message, and who takes its answer. */
-interface Asked extends Receipt {
-  /** Called once, also in this turn; must not throw. */
-  readonly onAnswer: (answer: Answer) => void;
+/** A message as it came. */
+interface Received extends Pick<Asked, 'delivery' | 'receivedAtMs' | 'readSinceMs'> {
+  readonly address: ReplyAddress | undefined;
 }
 
 /** A request that found its target. */
@@ -68,24 +72,30 @@ interface Failed extends Omit<Begun, 'target'> {
   readonly generation: ServingGeneration | undefined;
 }
 
-interface Outgoing extends Pick<Answer, 'text' | 'expiresAtMs'> {
-  readonly address: ReplyAddress | undefined;
-}
-
 /** From a delivered message to its acknowledgement. */
 export class RequestPath implements ContextHost {
   readonly #options: RequestPathOptions;
   readonly #exchange: string;
-  readonly #addresses: ReplyAddresses;
+  readonly #answering: Answering;
+  readonly #waitingWrites: WaitingWrites;
+  readonly #dead: DeadLetters;
   readonly #shadows: Shadows;
   #served = 0;
   #failures = 0;
 
   constructor(options: RequestPathOptions) {
     this.#options = options;
-    const { prefix } = options.config.broker;
+    const { config, replies, handOver, deadlines, adapters } = options;
+    const { prefix } = config.broker;
     this.#exchange = `${prefix}.request`;
-    this.#addresses = new ReplyAddresses(prefix);
+    const dead = new DeadLetters(handOver, `${prefix}.dead`);
+    this.#answering = new Answering({ replies, dead, prefix });
+    this.#dead = dead;
+    this.#waitingWrites = new WaitingWrites({
+      ...{ stores: adapters, deadlines, handOver, exchange: this.#exchange, holdMs: config.limits.holdWritesMs },
+      run: (asked) => this.#answer(asked),
+      refuse: (asked, failure) => this.#refuse(asked, failure),
+    });
     this.#shadows = new Shadows({
       run: (target, call) => this.#run(target, call),
       candidateOf: (domain) => options.registry.route(domain)?.candidate,
@@ -104,6 +114,16 @@ export class RequestPath implements ContextHost {
       callers: this.#options.callers.take(),
       shadows: this.#shadows.take(),
     };
+  }
+
+  /** Writes that wait for a store that is away. */
+  get waitingWrites(): readonly WaitingCount[] {
+    return this.#waitingWrites.counts;
+  }
+
+  /** No more messages come: what was not begun goes back. */
+  stop(): void {
+    this.#waitingWrites.stop();
   }
 
   /** Takes a message; never throws, and settles the message exactly once. */
@@ -126,12 +146,9 @@ export class RequestPath implements ContextHost {
    * acknowledge. Every step leaves by an error of the catalogue, whose row says how the message is settled.
    */
   #serve(delivery: Delivery): void {
-    const receivedAtMs = performance.now();
-    const address = this.#replyAddress(delivery);
-    if (address === 'refused') {
-      delivery.settle('reject');
-      return;
-    }
+    const { receivedAtMs } = delivery;
+    const address = this.#answering.addressOf(delivery);
+    if (address === 'refused') return;
     let message: DecodedMessage;
     try {
       if (delivery.properties.headers !== undefined && MALFORMED_HEADERS in delivery.properties.headers) {
@@ -139,7 +156,7 @@ export class RequestPath implements ContextHost {
       }
       message = decodeMessage(delivery.body, delivery.properties, this.#options.config.limits);
     } catch (error) {
-      this.#conclude(delivery, address, this.#refusal(delivery, toReplyError(error), receivedAtMs));
+      this.#answering.conclude(delivery, address, this.#refusal(delivery, toReplyError(error), receivedAtMs));
       return;
     }
     const { requests, isBatch } = message;
@@ -148,33 +165,46 @@ export class RequestPath implements ContextHost {
     if (isBatch || first === undefined) this.#answerBatch(requests, { delivery, receivedAtMs, readSinceMs, address });
     else {
       const onAnswer = (answer: Answer): void => {
-        this.#conclude(delivery, address, answer);
+        this.#answering.conclude(delivery, address, answer);
         if (answer.copy !== undefined) this.#shadows.launch(answer.copy);
       };
-      this.#answer({ request: first, delivery, receivedAtMs, readSinceMs, onAnswer });
+      this.#answer({
+        request: first,
+        delivery,
+        receivedAtMs,
+        readSinceMs,
+        onAnswer,
+        isOfBatch: false,
+        waited: undefined,
+      });
     }
   }
 
-  #answerBatch(
-    requests: readonly RequestEnvelope[],
-    { address, ...message }: Omit<Asked, 'request' | 'onAnswer'> & { address: ReplyAddress | undefined },
-  ): void {
+  #answerBatch(requests: readonly RequestEnvelope[], { address, ...message }: Received): void {
     const { delivery } = message;
     const wantsParts = delivery.properties.type === BATCH_IN_PARTS;
+    const lost: Lost[] = [];
     const replies = new BatchReplies({
       count: requests.length,
       holdMs: wantsParts ? this.#options.config.limits.batchHoldMs : undefined,
       send: ({ text, expiresAtMs, copies }, onSent) => {
-        this.#send(delivery, { address, text, expiresAtMs }, onSent);
+        this.#answering.send(delivery, { address, text, expiresAtMs }, onSent);
         for (const copy of copies) this.#shadows.launch(copy);
       },
-      onSettled: (verdict) => delivery.settle(verdict),
+      onSettled: (verdict) => {
+        if (lost.length > 0 && verdict !== 'requeue') this.#dead.buryParts(delivery, lost);
+        else delivery.settle(verdict);
+      },
     });
     // n.b. messages that were read together get a turn each, so that the first is answered before the last is begun.
     setImmediate(() => {
       this.#guard(delivery, () => {
         requests.forEach((request, place) => {
-          this.#answer({ request, ...message, onAnswer: (answer) => replies.add(place, answer) });
+          const onAnswer = (answer: Answer): void => {
+            if (answer.lost !== undefined && address === undefined) lost.push({ request, failure: answer.lost });
+            replies.add(place, answer);
+          };
+          this.#answer({ request, ...message, onAnswer, isOfBatch: true, waited: undefined });
         });
       });
     });
@@ -195,8 +225,10 @@ export class RequestPath implements ContextHost {
     try {
       authorise(request, delivery, this.#exchange);
       const target = resolve(route, generation, request.op);
-      target.operation.callers.count(scope.client ?? '');
+      if (asked.waited === undefined) target.operation.callers.count(scope.client ?? '');
       if (delivery.redelivered && !target.operation.repeatable) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
+      if (!this.#waitingWrites.isIdle && target.operation.mode === 'write' && this.#waitingWrites.holds(asked, scope))
+        return;
       // n.b. what was delivered before may have ended a thread.
       if (route?.candidate !== undefined && !delivery.redelivered) {
         copy = this.#shadows.draw(route, target, { request, timeMs: scope.expiresAtMs - receivedAtMs });
@@ -232,15 +264,19 @@ export class RequestPath implements ContextHost {
         generation.counts.succeeded();
         if (isObserved) generation.counts.took(performance.now() - asked.receivedAtMs);
         if (requestChannel.hasSubscribers) publishEnd(asked, undefined);
-        asked.onAnswer({ text, verdict: 'ack', expiresAtMs: scope.expiresAtMs, copy });
+        asked.onAnswer({ text, verdict: 'ack', expiresAtMs: scope.expiresAtMs, copy, lost: undefined });
       },
       failed,
     };
   }
 
   /** Counts, reports and answers a failure. */
-  #failed(asked: Asked, { error, scope, generation, repeatable, copy, isObserved }: Failed): void {
+  #failed(asked: Asked, failed: Failed): void {
+    const { error, scope, generation, repeatable, copy, isObserved } = failed;
     const { request, receivedAtMs } = asked;
+    const mode = generation?.operations.get(request.op)?.mode;
+    const again = (): void => this.#failed(asked, failed);
+    if (this.#waitingWrites.takes(asked, { error, scope, mode, repeatable, again })) return;
     const failure = this.#fail(error, request, generation);
     this.#shadows.failed(copy, failure);
     if (isObserved) generation?.counts.took(performance.now() - receivedAtMs);
@@ -248,7 +284,16 @@ export class RequestPath implements ContextHost {
     const told = repeatable || !scope.hasBegunWrite ? failure : afterBegunWrite(failure);
     const text = failureText(request.id, told, generation?.byJson ?? this.#unservedBy(request.domain));
     // n.b. of a request that came too late the caller may have gone, or have another clock.
-    asked.onAnswer({ text, verdict: told.verdict, expiresAtMs: Math.max(scope.expiresAtMs, receivedAtMs), copy });
+    const expiresAtMs = Math.max(scope.expiresAtMs, receivedAtMs);
+    // n.b. a read that was not answered is no loss.
+    asked.onAnswer({ text, verdict: told.verdict, expiresAtMs, copy, lost: mode === 'read' ? undefined : told });
+  }
+
+  /** Answers a request that waited in vain, as the version does that would answer it now. */
+  #refuse(asked: Asked, error: BedsError): void {
+    const scope = this.#scopeOf(asked);
+    const generation = this.#options.registry.choose(asked.request.domain, scope);
+    this.#failed(asked, { ...NOBODY, error, scope, generation });
   }
 
   /** What was delivered before may have ended its thread: it runs when nothing like it does. */
@@ -278,7 +323,7 @@ export class RequestPath implements ContextHost {
     this.#failures += 1;
     // A message that never should have come this way says nothing about the version.
     if (failure.code !== 'BEDS_REQUEST_ROUTE_MISMATCH') generation?.counts.failedWith(failure.status);
-    if (failure.status === 'fault') this.#report(error, request, generation);
+    if (failure.status === 'fault') reportFault(error, request, generation);
     return failure;
   }
 
@@ -324,60 +369,16 @@ export class RequestPath implements ContextHost {
     new Running(target, run, { waiting, deadlines: this.#options.deadlines }).start(this);
   }
 
-  #replyAddress(delivery: Delivery): ReplyAddress | 'refused' | undefined {
-    const replyTo: unknown = delivery.properties.replyTo;
-    if (typeof replyTo !== 'string' || replyTo === '') return undefined;
-    const address = this.#addresses.parse(replyTo);
-    if (address !== undefined) return address;
-    publishFault({ where: 'reply address', error: requestErrors.make('BEDS_REQUEST_REPLY_TO') });
-    return 'refused';
-  }
-
-  /** Replies, and settles the message when RabbitMQ has taken responsibility for the reply. */
-  #conclude(delivery: Delivery, address: ReplyAddress | undefined, { text, verdict, expiresAtMs }: Answer): void {
-    this.#send(delivery, { address, text, expiresAtMs }, () => delivery.settle(verdict));
-  }
-
-  /** `onSent`: RabbitMQ has taken responsibility for the reply, or nobody takes it. */
-  #send(delivery: Delivery, { address, text, expiresAtMs }: Outgoing, onSent: () => void): void {
-    if (address === undefined) {
-      onSent();
-      return;
-    }
-    const correlationId: unknown = delivery.properties.correlationId;
-    this.#options.replies.publish(
-      {
-        address,
-        correlationId: typeof correlationId === 'string' ? correlationId : undefined,
-        body: Buffer.from(text),
-        expiresAtMs: expiresAtMs + REPLY_GRACE_MS,
-        isUrgent: delivery.isUrgent,
-      },
-      onSent,
-    );
-  }
-
   /** A message that could not be decoded has no id: its correlation id stands in. */
   #refusal(delivery: Delivery, error: BedsError, receivedAtMs: number): Answer {
     const id: unknown = delivery.properties.correlationId;
     const text = encodeFailure(typeof id === 'string' ? id : '', error, this.#unservedBy(''));
     const expiresAtMs = receivedAtMs + this.#options.config.limits.defaultDeadlineMs;
-    return { text, verdict: error.verdict, expiresAtMs, copy: undefined };
+    return { text, verdict: error.verdict, expiresAtMs, copy: undefined, lost: error };
   }
 
   #unservedBy(domain: string): string {
     return encodeServedBy({ node: this.#options.node, domain });
-  }
-
-  #report(error: unknown, request: RequestEnvelope, generation: ServingGeneration | undefined): void {
-    const original = isBedsError(error) ? (error.cause ?? error) : error;
-    publishFault({
-      where: `${request.domain}.${request.op}`,
-      error: generation === undefined ? original : mapStack(original, generation.source),
-      domain: request.domain,
-      requestId: request.id,
-      ...(generation === undefined ? {} : { version: generation.version, hash: generation.source.hash }),
-    });
   }
 }
 

@@ -16,6 +16,9 @@ export class RequestScope {
   #expired = false;
   #isWrite = false;
   #writes = 0;
+  #openWrites = 0;
+  #onQuiet: (() => void) | undefined;
+  #failedStore: string | undefined;
 
   constructor(request: {
     readonly requestId: string;
@@ -56,11 +59,38 @@ export class RequestScope {
   /** Said right before a statement that may change data is handed to a store. */
   beginsWrite(): void {
     this.#writes += 1;
+    this.#openWrites += 1;
   }
 
   /** Of one of those statements nothing was kept, for sure. */
   keptNothing(): void {
     this.#writes -= 1;
+  }
+
+  /** One of those statements has ended, whatever came of it. */
+  writeEnded(): void {
+    this.#openWrites -= 1;
+    if (this.#openWrites === 0) this.#onQuiet?.();
+  }
+
+  /** Whether one of those statements is still under way. */
+  get isWriting(): boolean {
+    return this.#openWrites > 0;
+  }
+
+  /** Calls back once none of them is. */
+  whenQuiet(onQuiet: () => void): void {
+    this.#onQuiet = onQuiet;
+  }
+
+  /** Said of every call that failed. */
+  failedAt(store: string): void {
+    this.#failedStore = store;
+  }
+
+  /** The store that failed last. */
+  get failedStore(): string | undefined {
+    return this.#failedStore;
   }
 
   /** Whether something may have been kept, now or later, by this request or by what it called. */

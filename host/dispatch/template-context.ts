@@ -116,8 +116,10 @@ export class RequestContext implements TemplateContext {
       return await generation.adapter.call(object, checked, options);
     } catch (error) {
       if (isWrite && callKeptNothing(error, object)) scope.keptNothing();
+      scope.failedAt(generation.adapter.store);
       throw error;
     } finally {
+      if (isWrite) scope.writeEnded();
       this.#entering();
     }
   }
@@ -134,6 +136,9 @@ export class RequestContext implements TemplateContext {
       return await (isShared
         ? generation.sharedReads.read({ alias, query, scope, begin })
         : generation.adapter.view(object, keyed, options));
+    } catch (error) {
+      scope.failedAt(generation.adapter.store);
+      throw error;
     } finally {
       this.#entering();
     }
@@ -148,8 +153,10 @@ export class RequestContext implements TemplateContext {
       return await generation.adapter.transaction((calls) => work(this.#inside(calls)), options);
     } catch (error) {
       if (isWrite && transactionKeptNothing(error)) scope.keptNothing();
+      scope.failedAt(generation.adapter.store);
       throw error;
     } finally {
+      if (isWrite) scope.writeEnded();
       this.#entering();
     }
   }

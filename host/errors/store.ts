@@ -6,7 +6,8 @@ export const storeErrors = defineErrors({
     message: 'The database cannot be reached.',
     status: 'unavailable',
     retryable: true,
-    action: 'Try again later; operators: see that the server of the store runs and accepts connections.',
+    action:
+      'Try again later; a write waits for the database as long as its deadline allows. Operators: see that the server of the store runs, accepts the account and takes writes.',
   },
   BEDS_STORE_CLOSED: {
     message: 'The connection to the database has been closed because the host is stopping.',

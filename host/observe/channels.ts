@@ -69,12 +69,23 @@ export interface StoreLimitEvent {
   readonly reason: string;
 }
 
+/** Writes of a domain wait for a store that is away, or no longer do. */
+export interface WritesEvent {
+  readonly event: 'waiting' | 'going-on';
+  readonly domain: string;
+  readonly store: string;
+  /** What the store said. */
+  readonly code: string;
+  readonly error: string;
+}
+
 export const connectionChannel = channel('beds:connection');
 export const brokerChannel = channel('beds:broker');
 export const requestChannel = channel('beds:request');
 export const faultChannel = channel('beds:fault');
 export const templateLogChannel = channel('beds:template.log');
 export const storeLimitChannel = channel('beds:store.limit');
+export const writesChannel = channel('beds:writes');
 
 export const lifecycleChannel = channel('beds:lifecycle');
 
@@ -88,6 +99,10 @@ export function publishConnection(event: ConnectionEvent): void {
 
 export function publishStoreLimit(event: StoreLimitEvent): void {
   if (storeLimitChannel.hasSubscribers) storeLimitChannel.publish(event);
+}
+
+export function publishWrites(event: WritesEvent): void {
+  if (writesChannel.hasSubscribers) writesChannel.publish(event);
 }
 
 export function publishBroker(event: BrokerEvent): void {

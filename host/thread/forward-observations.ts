@@ -12,6 +12,8 @@ import {
   storeLimitChannel,
   type TemplateLogEvent,
   templateLogChannel,
+  type WritesEvent,
+  writesChannel,
 } from '../observe/channels.js';
 import type { LogLevel, ThreadMessage } from './protocol.js';
 
@@ -39,6 +41,11 @@ export function forwardObservations(send: (message: LogMessage) => void, events:
   subscribe(storeLimitChannel.name, (message) => {
     const { reason, ...fields } = message as StoreLimitEvent;
     log('debug', `calls at once: ${reason}`, fields);
+  });
+  subscribe(writesChannel.name, (message) => {
+    const { event, domain, store, code, error } = message as WritesEvent;
+    if (event === 'waiting') log('warn', `writes of ${domain} wait for store ${store}`, { domain, store, code, error });
+    else log('info', `writes of ${domain} go on`, { domain, store });
   });
   subscribe(templateLogChannel.name, (message) => {
     const { level, fields, message: text, ...rest } = message as TemplateLogEvent;

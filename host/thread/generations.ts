@@ -13,6 +13,7 @@ import type { GenerationRegistry } from '../generation/registry.js';
 import { type RetiredInMemory, RetiredTemplates } from '../generation/retired-templates.js';
 import type { Route } from '../generation/route.js';
 import { publishFault } from '../observe/channels.js';
+import type { ThreadStatus } from './protocol.js';
 
 export interface GenerationsOptions {
   readonly node: string;
@@ -77,6 +78,13 @@ export class Generations {
   /** Resolves when every version that is ending has ended. */
   async settled(): Promise<void> {
     await Promise.all(this.#ending);
+  }
+
+  get status(): ThreadStatus['generations'] {
+    return this.#options.registry.all.map(({ id, domain, version, inFlight, counts }) => ({
+      ...{ id, domain, version, inFlight },
+      ...{ served: counts.requests, failed: counts.failed },
+    }));
   }
 
   /** Versions that ended and whose memory was not given back yet. */

@@ -3,6 +3,7 @@ import type { ConnectionState } from '../amqp/connection.js';
 import type { Config } from '../config/schema.js';
 import type { Tally } from '../dispatch/observations.js';
 import type { Suspicion } from '../dispatch/suspects.js';
+import type { WaitingCount } from '../dispatch/waiting-writes.js';
 import type { GenerationSource } from '../generation/contract.js';
 import type { Leftovers } from '../generation/leftovers.js';
 import type { RetiredInMemory } from '../generation/retired-templates.js';
@@ -88,6 +89,8 @@ export interface ThreadStatus {
   readonly stores: readonly StoreStatus[];
   readonly served: number;
   readonly failed: number;
+  /** Writes that wait here for a store that is away. */
+  readonly waitingWrites: readonly WaitingCount[];
   readonly repliesPending: number;
   readonly repliesUnroutable: number;
   /** Events that were not published, because RabbitMQ was away or slow. */

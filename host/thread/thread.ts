@@ -3,6 +3,7 @@ import type { StoreAdapter } from '../adapter/contract.js';
 import { createAdapter } from '../adapter/factory.js';
 import { keepOpen } from '../adapter/keep-open.js';
 import { AmqpConnection } from '../amqp/connection.js';
+import { HandOver } from '../amqp/hand-over.js';
 import { ReplyPublisher } from '../amqp/reply-publisher.js';
 import { CallerBook } from '../dispatch/callers.js';
 import { Deadlines } from '../dispatch/deadlines.js';
@@ -32,6 +33,7 @@ export class BrokerThread {
   readonly #notes: SharedNotes;
   readonly #registry = new GenerationRegistry<ServingGeneration>();
   readonly #replies: ReplyPublisher;
+  readonly #handOver = new HandOver();
   readonly #events: EventPublisher;
   readonly #adapters: ReadonlyMap<string, StoreAdapter>;
   readonly #suspects: Suspects;
@@ -64,14 +66,8 @@ export class BrokerThread {
       this.#notes.trying(digest, generation);
     });
     this.#path = new RequestPath({
-      node,
-      config,
-      registry: this.#registry,
-      replies: this.#replies,
-      deadlines,
-      suspects: this.#suspects,
-      callers,
-      gaps: this.#gaps,
+      ...{ node, config, deadlines, callers, registry: this.#registry, adapters: this.#adapters },
+      ...{ replies: this.#replies, handOver: this.#handOver, suspects: this.#suspects, gaps: this.#gaps },
       entering: (generation) => {
         this.#notes.enter(generation.id);
       },
@@ -98,7 +94,9 @@ export class BrokerThread {
     });
     this.#connections = [
       new AmqpConnection(options('reply'), (model) => this.#replies.attach(model)),
-      new AmqpConnection(options('events'), (model) => this.#events.attach(model)),
+      new AmqpConnection(options('events'), (model) =>
+        Promise.all([this.#events.attach(model), this.#handOver.attach(model)]),
+      ),
       new AmqpConnection(options('consume'), (model) => this.#brokers.attach(model)),
     ];
   }
@@ -165,6 +163,7 @@ export class BrokerThread {
     const startedAtMs = performance.now();
     const leftMs = (): number => Math.max(CLOSE_MS, timeoutMs - (performance.now() - startedAtMs));
     await this.#brokers.stop();
+    this.#path.stop();
     const settled = this.#brokers.idle().then(() => this.#generations.settled());
     await atMost(settled, leftMs());
     await atMost(this.#brokers.close(), CLOSE_MS);
@@ -180,12 +179,10 @@ export class BrokerThread {
         this.#connections.map(({ name, state }) => [name.split('/').at(-1) ?? name, state]),
       ),
       brokers: this.#brokers.status,
-      generations: this.#registry.all.map(({ id, domain, version, inFlight, counts }) => ({
-        ...{ id, domain, version, inFlight },
-        ...{ served: counts.requests, failed: counts.failed },
-      })),
+      generations: this.#generations.status,
       stores: [...this.#adapters.values()].map((adapter) => adapter.status()),
       ...this.#path.counts,
+      waitingWrites: this.#path.waitingWrites,
       repliesPending: this.#replies.pending,
       repliesUnroutable: this.#replies.unroutable,
       eventsDropped: this.#events.dropped,

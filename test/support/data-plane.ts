@@ -3,6 +3,7 @@ import type { ConsumeMessage } from 'amqplib';
 import { parseManifest, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk';
 import type { NamedObject, StoreAdapter } from '../../host/adapter/contract.js';
 import { Delivery } from '../../host/amqp/delivery.js';
+import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
 import { CallerBook } from '../../host/dispatch/callers.js';
@@ -56,7 +57,9 @@ class KeptReplies extends ReplyPublisher {
   }
 }
 
-export function makeDataPlane(adapter = {} as StoreAdapter): DataPlane {
+/** `adapter`: of the store `main`; `others`: stores by their own names. */
+export function makeDataPlane(adapter = {} as StoreAdapter, others: readonly StoreAdapter[] = []): DataPlane {
+  const adapters = new Map([['main', adapter], ...others.map((other) => [other.store, other] as const)]);
   const config = configSchema.parse({});
   const registry = new GenerationRegistry<ServingGeneration>();
   const [drained, entered]: [number[], number[]] = [[], []];
@@ -65,14 +68,14 @@ export function makeDataPlane(adapter = {} as StoreAdapter): DataPlane {
   const replies = new KeptReplies();
   replies.onReply = ({ correlationId = '', body }) => waiting.get(correlationId)?.(body.toString());
   const path = new RequestPath({
-    ...{ ...common, config, replies },
+    ...{ ...common, config, replies, handOver: new HandOver(), adapters },
     suspects: new Suspects(() => undefined),
     gaps: { readSince: (nowMs) => nowMs },
     entering: ({ id }) => entered.push(id),
   });
   const generations = new Generations({
     ...{ ...common, host: path, prepareTimeoutMs: 1_000, drainTimeoutMs: 5_000 },
-    adapters: new Map([['main', adapter]]),
+    adapters,
     onDrained: ({ id }) => drained.push(id),
   });
   let asked = 0;

@@ -118,7 +118,8 @@ export async function startTestHost(teardown: Teardown, options: TestHostOptions
     },
     plainChannel: async () => {
       const model = await connect(config.broker.url, { noDelay: true });
-      ending.push(() => model.close());
+      // It may have gone with RabbitMQ.
+      ending.push(() => model.close().catch(() => undefined));
       return model.createChannel();
     },
   };

@@ -200,7 +200,10 @@ class MongodbAdapter implements StoreAdapter {
     } catch (error) {
       if (error === deadline.reason) throw this.#expired(startedAt, sent && prepared.attempt.write);
       if (prepared.runsForeignCode === true && !(error instanceof MongoError)) throw error;
-      throw toStoreError(error, prepared.attempt);
+      const failure = toStoreError(error, prepared.attempt);
+      throw this.#mayHaveBeenSent(failure, prepared.attempt, startedAt)
+        ? storeErrors.make('BEDS_STORE_INDETERMINATE')
+        : failure;
     } finally {
       deadline.end();
     }
@@ -215,10 +218,23 @@ class MongodbAdapter implements StoreAdapter {
     return prepared.run(deadline);
   }
 
+  /**
+   * Where the server knows a repeated write, the driver sends one again whose answer was lost, and tells only what became of the
+   * second attempt: that one may have met no server after the first one was carried out.
+   */
+  #mayHaveBeenSent({ code }: BedsError, { write }: Attempt, startedAt: number): boolean {
+    if (!write || code !== 'BEDS_STORE_UNAVAILABLE' || !this.#capabilities.transactions) return false;
+    return !this.#wasDownSince(startedAt);
+  }
+
+  #wasDownSince(startedAt: number): boolean {
+    const downSince = this.#connection.downSince();
+    return downSince !== undefined && downSince <= startedAt;
+  }
+
   /** Why the time ran out. What had no server from beginning to end was not done. */
   #expired(startedAt: number, mayBeKept: boolean): BedsError {
-    const downSince = this.#connection.downSince();
-    if (downSince !== undefined && downSince <= startedAt) return storeErrors.make('BEDS_STORE_UNAVAILABLE');
+    if (this.#wasDownSince(startedAt)) return storeErrors.make('BEDS_STORE_UNAVAILABLE');
     return storeErrors.make(mayBeKept ? 'BEDS_STORE_INDETERMINATE' : 'BEDS_STORE_TIMEOUT');
   }
 }

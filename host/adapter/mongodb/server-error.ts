@@ -26,7 +26,8 @@ export interface Attempt {
 // https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
 const CODES = new Map<number, Code>([
   [13, 'BEDS_STORE_DENIED'],
-  [18, 'BEDS_STORE_DENIED'],
+  // The account is not let in: that says nothing about an object.
+  [18, 'BEDS_STORE_UNAVAILABLE'],
   [11000, 'BEDS_STORE_CONFLICT'],
   [11001, 'BEDS_STORE_CONFLICT'],
   [12582, 'BEDS_STORE_CONFLICT'],

@@ -1,3 +1,4 @@
+import { isBedsError } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import { ConcurrencyLimit, type LimitOptions } from '../concurrency-limit.js';
 import type { StoreStatus } from '../contract.js';
@@ -140,7 +141,7 @@ export class Pool {
       (error: unknown) => {
         this.#connecting -= 1;
         // Whoever waits longest is told; the others' attempts are under way, or follow.
-        this.#line.refuse(error as Error);
+        this.#line.refuse(notLetIn(error));
         this.#grow();
       },
     );
@@ -241,6 +242,13 @@ export class Pool {
     for (const session of this.#all) session.destroy();
     this.#all.clear();
   }
+}
+
+/** An account that is not let in says nothing about an object: as long as that lasts the store is away. */
+function notLetIn(error: unknown): Error {
+  if (isBedsError(error) && error.code === 'BEDS_STORE_UNAVAILABLE') return error;
+  const message = 'The database does not let the runtime account in.';
+  return storeErrors.make('BEDS_STORE_UNAVAILABLE', message, { cause: error });
 }
 
 /** Says goodbye, so that the server does not count an aborted connection; at most RESET_TIMEOUT_MS. */

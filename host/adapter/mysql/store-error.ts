@@ -31,15 +31,19 @@ const BY_NUMBER: readonly (readonly [Code, readonly number[]])[] = [
 ];
 const CODES = new Map<number, Code>(BY_NUMBER.flatMap(([code, numbers]) => numbers.map((n) => [n, code] as const)));
 const CANNOT_WRITE_IN_READ_ONLY = 1792;
+const SHUTDOWN = 1053;
 const KILLED = 1927;
 const MAX_REFUSAL_CHARACTERS = 256;
 
-/** The connection is gone and with it the answer: what was sent may or may not have been done. */
+/**
+ * The connection is gone and with it the answer: what was sent may or may not have been done. n.b. a server that shuts down says
+ * so of a statement that it kills, be it after its COMMIT.
+ */
 export function isConnectionLoss(error: unknown): boolean {
   const { errno, message } = error as ServerError;
   // A command that mysql2 refused to send was certainly not done.
   if (message?.startsWith("Can't add new command") === true) return false;
-  return errno === undefined || errno < 1000 || errno === KILLED;
+  return errno === undefined || errno < 1000 || errno === KILLED || errno === SHUTDOWN;
 }
 
 /** The catalogued error for what the driver reported, without anything of the request in it. */

@@ -13,8 +13,8 @@ export const statusCommand: Command = {
   usage: 'status [--node <name>] [--timeout <time>]',
   options: { node: NODE_OPTION, timeout: TIMEOUT_OPTION },
   details:
-    'Asks every running node over AMQP. Exits with 1 when a thread, a store or a domain is not in service, a version is ' +
-    'refused or waits, or the database objects of a domain are no longer as they were admitted (degraded).',
+    'Asks every running node over AMQP. Exits with 1 when a thread, a store or a domain is not in service, writes wait for ' +
+    'a store, a version is refused or waits, or the database objects of a domain are no longer as they were admitted (degraded).',
   run: async (context) => {
     const answers = await askNodes({ v: 1, op: 'status' }, askOptions(context));
     const nodes = answers.map(({ status }) => status).sort((a, b) => a.node.localeCompare(b.node));
@@ -28,7 +28,8 @@ function isHealthy(node: NodeStatus): boolean {
   return (
     node.threads.every(({ state, status }) => state === 'ready' && status !== undefined) &&
     node.stores.every(({ up }) => up) &&
-    node.domains.every(isServed)
+    node.domains.every(isServed) &&
+    node.threads.every(({ status }) => status?.waitingWrites.length === 0)
   );
 }
 
@@ -78,20 +79,34 @@ function isServed({ candidate, degraded = [], withheld }: DomainView): boolean {
 type DomainStatus = NodeStatus['domains'][number];
 
 function printDomains(nodes: readonly NodeStatus[], out: Output): void {
-  const rows = nodes.flatMap(({ node, domains }) =>
-    domains.flatMap((view) => [...liveRow(view), ...candidateRow(view)].map((row) => [node, view.domain, ...row])),
+  const rows = nodes.flatMap(({ node, domains, threads }) =>
+    domains.flatMap((view) =>
+      [...liveRow(view, waitOf(view.domain, threads)), ...candidateRow(view)].map((row) => [node, view.domain, ...row]),
+    ),
   );
   if (rows.length === 0)
     out.line('No domain is served: `beds deploy` a bundle, or drop one into the plugins directory.');
   else out.table({ head: ['node', 'domain', 'version', 'state', 'waiting r / w', 'since', 'bundle', 'remark'], rows });
 }
 
-function liveRow({ live, queues, degraded = [], paused, withheld }: DomainStatus): string[][] {
+/** What writes of a domain wait for: `12 writes wait for store main, BEDS_STORE_UNAVAILABLE`; of all threads. Empty: none does. */
+function waitOf(domain: string, threads: NodeStatus['threads']): string {
+  const own = threads.flatMap(({ status }) => status?.waitingWrites ?? []).filter((each) => each.domain === domain);
+  return [...new Set(own.map(({ store }) => store))]
+    .map((store) => {
+      const here = own.filter((each) => each.store === store);
+      const count = here.reduce((total, each) => total + each.count, 0);
+      return `${String(count)} ${count === 1 ? 'write waits' : 'writes wait'} for store ${store}, ${here[0]?.code ?? ''}`;
+    })
+    .join('; ');
+}
+
+function liveRow({ live, queues, degraded = [], paused, withheld }: DomainStatus, wait: string): string[][] {
   if (live === undefined)
     return withheld === true ? [['', 'withheld', '', '', '', 'every kept version is in quarantine']] : [];
   const marks = [...(degraded.length > 0 ? ['degraded'] : []), ...(paused === true ? ['paused'] : [])];
   const waiting = queues.map(({ ready }) => ready).join(' / ');
-  const remark = degraded[0]?.code ?? '';
+  const remark = [degraded[0]?.code ?? '', wait].filter((part) => part !== '').join('; ');
   return [[live.version, [live.state, ...marks].join(', '), waiting, ago(live.since), live.hash.slice(0, 12), remark]];
 }
 

@@ -28,6 +28,7 @@ export class StateGauges {
   readonly #retired;
   readonly #stores;
   readonly #limit;
+  readonly #waiting;
 
   constructor(registry: Registry) {
     const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[]): Gauge<L> =>
@@ -47,6 +48,9 @@ export class StateGauges {
       'domain',
     ]);
     this.#stores = gauge('beds_store_up', '1: the control plane reaches the store.', ['store']);
+    this.#waiting = gauge('beds_writes_waiting', 'Writes that broker threads hold until a store is back.', [
+      ...(['domain', 'store'] as const),
+    ]);
     this.#limit = gauge('beds_store_calls_limit', 'Calls that a broker thread lets a store work on at once.', [
       ...(['store', 'thread'] as const),
     ]);
@@ -74,7 +78,7 @@ export class StateGauges {
   }
 
   #setThreads(threads: HostState['threads']): void {
-    for (const gauge of [this.#heap, this.#inFlight, this.#limit]) gauge.reset();
+    for (const gauge of [this.#heap, this.#inFlight, this.#limit, this.#waiting]) gauge.reset();
     for (const state of THREAD_STATES) {
       this.#threads.set({ state }, threads.filter((thread) => thread.state === state).length);
     }
@@ -85,6 +89,7 @@ export class StateGauges {
         { thread },
         status.brokers.reduce((sum, { inFlight }) => sum + inFlight, 0),
       );
+      for (const { domain, store, count } of status.waitingWrites) this.#waiting.inc({ domain, store }, count);
       for (const { store, connections } of status.stores) this.#limit.set({ store, thread }, connections.limit);
     }
   }

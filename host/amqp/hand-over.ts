@@ -1,0 +1,79 @@
+import type { ChannelModel, ConfirmChannel, Options } from 'amqplib';
+import { publishFault } from '../observe/channels.js';
+
+/** A message that takes the place of one that was delivered. */
+export interface HandedOver {
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly body: Buffer;
+  readonly properties: Options.Publish;
+}
+
+/**
+ * - `confirmed`: RabbitMQ has it in a queue
+ * - `refused`: RabbitMQ surely does not have it
+ * - `unknown`: the channel was lost before RabbitMQ said anything
+ */
+export type HandOverOutcome = 'confirmed' | 'refused' | 'unknown';
+
+export type HandOverSettled = (outcome: HandOverOutcome) => void;
+
+/** Names a message in RabbitMQ's return of it. */
+const MARK = 'beds-hand-over';
+/** How amqplib tells that RabbitMQ did not take a message, and not that the channel is gone. */
+const NACKED = 'message nacked';
+const REOPEN_MS = 200;
+
+/** Publishes messages whose originals are acknowledged only when RabbitMQ has the copies. Each is sent once. */
+export class HandOver {
+  #channel: ConfirmChannel | undefined;
+  #sequence = 0;
+  readonly #returned = new Set<number>();
+
+  async attach(model: ChannelModel): Promise<void> {
+    const channel = await model.createConfirmChannel();
+    channel.on('error', (error) => {
+      publishFault({ where: 'hand-over channel', error });
+    });
+    channel.on('return', ({ properties: { headers } }) => {
+      // n.b. basic.return arrives before the confirm of the same message.
+      this.#returned.add(Number(headers?.[MARK]));
+    });
+    channel.on('close', () => {
+      if (this.#channel !== channel) return;
+      this.#channel = undefined;
+      this.#reopenLater(model);
+    });
+    this.#channel = channel;
+  }
+
+  /** Never throws; `onSettled` is called once, also in this turn, and must not throw. */
+  publish({ exchange, routingKey, body, properties }: HandedOver, onSettled: HandOverSettled): void {
+    const channel = this.#channel;
+    if (channel === undefined) {
+      onSettled('refused');
+      return;
+    }
+    this.#sequence += 1;
+    const sequence = this.#sequence;
+    const headers: unknown = { ...(properties.headers as object | undefined), [MARK]: sequence };
+    try {
+      channel.publish(exchange, routingKey, body, { ...properties, headers, mandatory: true }, (error: unknown) => {
+        const isReturned = this.#returned.delete(sequence);
+        if (error === null) onSettled(isReturned ? 'refused' : 'confirmed');
+        else onSettled((error as Error).message === NACKED ? 'refused' : 'unknown');
+      });
+    } catch {
+      // What cannot be encoded, or a channel that is just being closed: nothing was sent.
+      onSettled('refused');
+    }
+  }
+
+  /** RabbitMQ closes a channel over one message, for instance for an exchange that does not exist. */
+  #reopenLater(model: ChannelModel): void {
+    setTimeout(() => {
+      // n.b. a connection that is lost fails this; the next one calls `attach`.
+      if (this.#channel === undefined) this.attach(model).catch(() => undefined);
+    }, REOPEN_MS).unref();
+  }
+}

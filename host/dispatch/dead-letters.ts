@@ -1,0 +1,86 @@
+import type { BedsError, RequestEnvelope } from '@beds/sdk';
+import type { Delivery } from '../amqp/delivery.js';
+import type { HandOver } from '../amqp/hand-over.js';
+import { publishFault } from '../observe/channels.js';
+import { copyOf, SINCE, sinceOf } from './copy-properties.js';
+
+/** A request that nobody is told about, and why it was not carried out. */
+export interface Lost {
+  readonly request: RequestEnvelope;
+  readonly failure: BedsError;
+}
+
+const RETRY_MS = 1_000;
+const MAX_ATTEMPTS = 10;
+const MAX_MESSAGE_CHARACTERS = 1_000;
+
+/**
+ * Keeps what was not carried out and has nobody to be told, with the reason in its headers. RabbitMQ's own dead-lettering knows
+ * no reason, so a copy is published and the original acknowledged; where no copy is taken, it is rejected.
+ */
+export class DeadLetters {
+  readonly #handOver: HandOver;
+  readonly #exchange: string;
+
+  constructor(handOver: HandOver, exchange: string) {
+    this.#handOver = handOver;
+    this.#exchange = exchange;
+  }
+
+  /** The whole message; settles it. */
+  bury(delivery: Delivery, failure: BedsError): void {
+    this.#publish({ delivery, body: delivery.body, failure }, (isKept) => delivery.settle(isKept ? 'ack' : 'reject'));
+  }
+
+  /** Requests of a message whose others were carried out: one message for each reason. Settles the message. */
+  buryParts(delivery: Delivery, lost: readonly Lost[]): void {
+    const reasons = new Map<string, Lost[]>();
+    for (const each of lost) reasons.set(each.failure.code, [...(reasons.get(each.failure.code) ?? []), each]);
+    let open = reasons.size;
+    let isAllKept = true;
+    for (const parts of reasons.values()) {
+      const [first] = parts;
+      if (first === undefined) continue;
+      const body = Buffer.from(JSON.stringify(parts.map(({ request }) => request)));
+      this.#publish({ delivery, body, failure: first.failure }, (isKept) => {
+        open -= 1;
+        isAllKept &&= isKept;
+        if (open === 0) delivery.settle(isAllKept ? 'ack' : 'reject');
+      });
+    }
+  }
+
+  #publish(letter: Letter, onDone: (isKept: boolean) => void, attempt = 1): void {
+    const { delivery, body, failure } = letter;
+    const { exchange, routingKey } = { exchange: this.#exchange, routingKey: delivery.routingKey };
+    this.#handOver.publish({ exchange, routingKey, body, properties: propertiesOf(delivery, failure) }, (outcome) => {
+      // n.b. a letter that is there twice does no harm.
+      if (outcome === 'confirmed') onDone(true);
+      else if (attempt < MAX_ATTEMPTS && delivery.isLive) {
+        setTimeout(() => this.#publish(letter, onDone, attempt + 1), RETRY_MS);
+      } else {
+        publishFault({ where: 'dead letters', error: failure });
+        onDone(false);
+      }
+    });
+  }
+}
+
+interface Letter {
+  readonly delivery: Delivery;
+  readonly body: Buffer;
+  readonly failure: BedsError;
+}
+
+function propertiesOf(delivery: Delivery, { code, message }: BedsError): ReturnType<typeof copyOf> {
+  const [domain = '', operation = ''] = delivery.routingKey.split('.');
+  const properties = copyOf(delivery, {
+    'beds-reason': code,
+    'beds-message': message.slice(0, MAX_MESSAGE_CHARACTERS),
+    'beds-domain': domain,
+    'beds-operation': operation,
+    [SINCE]: sinceOf(delivery),
+  });
+  delete properties.expiration;
+  return properties;
+}
