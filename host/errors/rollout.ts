@@ -52,6 +52,16 @@ export const rolloutErrors = defineErrors({
     status: 'conflict',
     action: 'Deploy it again when what spoke against it is mended.',
   },
+  BEDS_ROLLOUT_RETIRED: {
+    message: 'An operator retired the domain.',
+    status: 'conflict',
+    action: '`beds rollback <domain>` or another bundle brings it back.',
+  },
+  BEDS_ROLLOUT_REMOVED: {
+    message: 'The last bundle of the domain was removed from the plugin directory.',
+    status: 'conflict',
+    action: '`beds rollback <domain>` brings it back from the stage; so does another bundle in the directory.',
+  },
   BEDS_ROLLOUT_TOGETHER: {
     message: 'Another domain of the same rollout was refused.',
     status: 'conflict',

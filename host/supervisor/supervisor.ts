@@ -71,8 +71,9 @@ export class Supervisor {
     this.#topology = new Topology({ names: this.#names, settings: config.topology }, () => this.#model);
     this.#prober = openProber({ timeoutMs: config.plugins.probeTimeoutMs, memoryMb: config.plugins.probeMemoryMb });
     const brokers = config.roles[config.node.role]?.brokers ?? [];
-    this.#drains = new Drains(({ id: generation, hash, manifest: { domain, version } }, state, left) => {
-      this.#transition({ domain, version, hash, state, generation, ...(isNothing(left) ? {} : { left }) });
+    this.#drains = new Drains(({ id: generation, hash, manifest: { domain, version } }, state, { left, why }) => {
+      const findings = why === undefined ? {} : { findings: [why] };
+      this.#transition({ domain, version, hash, state, generation, ...(isNothing(left) ? {} : { left }), ...findings });
     });
     this.#metrics = openMetrics({
       ...{ node: this.node, drains: this.#drains, stores: this.#adapters, board: this.#board },

@@ -44,8 +44,12 @@ export interface DropHandlers {
   removed(drop: RemovedDrop): void;
   /** An entry that was refused disappeared, is complete, or is refused under another name now. */
   withdrawn(drop: RefusedDrop): void;
-  /** The directory could not be read, or watching failed; the interval scan goes on. */
+  /** The directory could not be read or lacks what it had, or watching failed: said once; the interval scan goes on. */
   error(error: unknown): void;
+  /** What `error` said is over. */
+  recovered?(message: string): void;
+  /** A look is over. `isWhole`: everything in the directory could be looked at. */
+  looked?(look: { readonly isWhole: boolean }): void;
 }
 
 export interface WatchOptions {
@@ -54,6 +58,8 @@ export interface WatchOptions {
   readonly incompleteMs: number;
   readonly maxBundleBytes: number;
   readonly maxFiles: number;
+  /** What serves does not hang on the directory: one that cannot be used is reported and watched, and no error at the start. */
+  readonly isOptional?: boolean;
 }
 
 export interface DropWatcher {

@@ -1,5 +1,6 @@
 import { EventEmitter, once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Finding } from '../../generation/contract.js';
 import { publishFault } from '../../observe/channels.js';
 import { type BundleBytes, loadStaged } from '../admission/stage.js';
 import type { ServiceRecord } from '../record/service-record.js';
@@ -130,8 +131,8 @@ export class Deployments {
     void this.#addStaged(domain, [hash], { cause: 'refresh', isWanted: () => this.liveHash(domain) === hash });
   }
 
-  /** Takes a domain out of service after what is on its way; waits for a RabbitMQ that is away. */
-  retire(domain: string): Promise<void> {
+  /** Takes a domain out of service after what is on its way, for a reason that is noted; waits for a RabbitMQ that is away. */
+  retire(domain: string, why: Finding): Promise<void> {
     this.#supersede([domain], 'retire');
     return this.#queue.add([domain], async () => {
       this.#options.record.retire(domain);
@@ -140,7 +141,7 @@ export class Deployments {
       const { signal } = this.#ending;
       for (let isNoted = false; !signal.aborted; isNoted = true) {
         try {
-          await this.#options.rollouts.retire(domain);
+          await this.#options.rollouts.retire(domain, why);
           return;
         } catch (error) {
           if (!isRabbitAway(error)) throw error;

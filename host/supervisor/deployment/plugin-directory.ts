@@ -1,4 +1,5 @@
 import type { Finding } from '../../generation/contract.js';
+import { makeFinding } from '../../generation/make-finding.js';
 import { publishFault } from '../../observe/channels.js';
 import type { Drop, DropHandlers, RefusedDrop, RemovedDrop } from '../admission/contract.js';
 import type { ServiceRecord } from '../record/service-record.js';
@@ -15,6 +16,8 @@ export interface PluginDirectoryOptions {
   readonly onTransition: (transition: Transition) => void;
   /** What did not serve is no longer in the plugin directory; `domain` is the entry's name where the bundle named none. */
   readonly onWithdrawn: (domain: string) => void;
+  /** What was wrong with the directory is over. */
+  readonly onRecovered: (message: string) => void;
   /** A domain serves from the stage though its bundle went from the plugin directory while the host was down. */
   readonly onUnseen: (domain: string) => void;
 }
@@ -22,6 +25,7 @@ export interface PluginDirectoryOptions {
 /** What follows from what happens in the plugin directory. */
 export class PluginDirectory implements DropHandlers {
   readonly #options: PluginDirectoryOptions;
+  #isReconciled = false;
 
   constructor(options: PluginDirectoryOptions) {
     this.#options = options;
@@ -65,7 +69,7 @@ export class PluginDirectory implements DropHandlers {
     const remaining = others.flatMap((other) => entries.hashOf(other) ?? []);
     // A version that was refused does not serve instead; nor does it keep a domain without any bundle alive.
     const fallback = remaining.findLast((other) => !entries.isRefused(other));
-    if (remaining.length === 0) this.#withoutBundle(domain);
+    if (remaining.length === 0) this.#withoutBundle(domain, entry);
     else if (fallback !== undefined && !deployments.isOnItsWay(fallback) && !(live && remaining.includes(live)))
       deployments.restore(domain, [fallback], 'restore');
   }
@@ -78,8 +82,18 @@ export class PluginDirectory implements DropHandlers {
     publishFault({ where: 'plugin directory', error });
   }
 
-  /** The directory was read for the first time: entries that are gone since the last run are forgotten. */
-  reconcile(): void {
+  recovered(message: string): void {
+    this.#options.onRecovered(message);
+  }
+
+  looked({ isWhole }: { readonly isWhole: boolean }): void {
+    if (!isWhole || this.#isReconciled) return;
+    this.#isReconciled = true;
+    this.#reconcile();
+  }
+
+  /** All of the directory was seen for the first time: entries that are gone since the last run are forgotten. */
+  #reconcile(): void {
     const { entries, record, serves, onUnseen } = this.#options;
     entries.keepRecorded();
     for (const [domain, { isServed, origin }] of record.domains) {
@@ -88,12 +102,14 @@ export class PluginDirectory implements DropHandlers {
   }
 
   /** The last bundle of a domain is gone. What was never in the directory does not end with it. */
-  #withoutBundle(domain: string): void {
+  #withoutBundle(domain: string, entry: string): void {
     const { deployments, entries, record } = this.#options;
     const live = deployments.liveHash(domain);
     const { served, isServed } = record.of(domain);
     const current = live ?? (isServed ? served[0]?.hash : undefined);
-    if (current === undefined || entries.wasSeen(current)) void deployments.retire(domain);
+    const words = `${entry}, the last bundle of ${domain}, was removed from the plugin directory.`;
+    if (current === undefined || entries.wasSeen(current))
+      void deployments.retire(domain, makeFinding('BEDS_ROLLOUT_REMOVED', words));
     else if (live === undefined) deployments.goBack(domain, 'boot');
   }
 }

@@ -39,12 +39,15 @@ export class PluginEntries {
 
   delete(name: string): void {
     this.#forget(name);
-    this.keepRecorded();
+    this.#record.keepEntries((recorded) => recorded !== name);
   }
 
-  /** Entries that are gone are forgotten over a restart, too. */
+  /**
+   * Entries that went while the host was down are forgotten. All of them at once is an accident, such as a volume that is
+   * not mounted: they must not be taken for new ones when they are back.
+   */
   keepRecorded(): void {
-    this.#record.keepEntries(new Set(this.#entries.keys()));
+    if (this.#entries.size > 0) this.#record.keepEntries((recorded) => this.#entries.has(recorded));
   }
 
   has(hash: string): boolean {

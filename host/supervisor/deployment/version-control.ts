@@ -131,8 +131,9 @@ export class VersionControl {
     this.#observer.start();
     this.#deployments.boot();
     await this.#deployments.decided();
-    this.#watcher = await watchDrops({ ...config.plugins, directory: pluginsDirectory }, this.#directory);
-    this.#directory.reconcile();
+    const isOptional = this.#memory.record.domains.some(([, { isServed }]) => isServed);
+    const options = { ...config.plugins, directory: pluginsDirectory, isOptional };
+    this.#watcher = await watchDrops(options, this.#directory);
     await this.#deployments.decided();
   }
 
@@ -204,6 +205,9 @@ export class VersionControl {
       serves: serveMatcher(config),
       onWithdrawn: (domain) => {
         board.forgetCandidate(domain);
+      },
+      onRecovered: (message) => {
+        log.info(message);
       },
       onUnseen: (domain) => {
         log.warn({ domain }, `${domain} serves from the stage; its bundle is no longer in the plugin directory`);
