@@ -12,6 +12,8 @@ import { identifyDirectory } from './identify-directory.js';
 const BURST_MS = 15;
 /** How often to look while something is incomplete or just gone. */
 const UNSETTLED_MS = 50;
+/** How long there may be no directory before that is said. */
+const MISSING_MS = 250;
 /** Longest wait for the file system to start reporting; the interval scan works without it. */
 const READY_TIMEOUT_MS = 2_000;
 
@@ -57,6 +59,8 @@ class DirectoryWatcher implements DropWatcher {
   #watched: string | undefined;
   /** One more with each time that the directory went: a new one may get the number of the old one. */
   #times = 0;
+  /** Monotonic, milliseconds: since when there has been no directory. */
+  #missingSince: number | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(options: WatchOptions, handlers: DropHandlers) {
@@ -132,7 +136,9 @@ class DirectoryWatcher implements DropWatcher {
   #look(): Promise<void> {
     this.#looking ??= this.#lookNow().finally(() => {
       this.#looking = undefined;
-      const unsettledMs = this.#ledger.isUnsettled ? UNSETTLED_MS : this.#options.scanIntervalMs;
+      const isJustMissing = performance.now() - (this.#missingSince ?? -Infinity) < MISSING_MS;
+      const isUnsettled = this.#ledger.isUnsettled || isJustMissing;
+      const unsettledMs = isUnsettled ? UNSETTLED_MS : this.#options.scanIntervalMs;
       this.#lookIn(this.#isWanted ? BURST_MS : Math.min(unsettledMs, this.#options.scanIntervalMs));
     });
     return this.#looking;
@@ -144,13 +150,24 @@ class DirectoryWatcher implements DropWatcher {
     try {
       const view = await this.#readDirectory();
       const result = await this.#ledger.look(view, async () => (await this.#identify()) === view.identity);
+      this.#missingSince = undefined;
       this.#troubles.looked(result);
       this.#handlers.looked?.({ isWhole: result.unreadable.size === 0 });
     } catch (error) {
       this.#watched = '';
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') this.#times += 1;
-      this.#troubles.failed(error);
+      if (!this.#isJustMissing(error)) this.#troubles.failed(error);
     }
+  }
+
+  /** Whoever puts another directory in the place of this one takes this one away first. */
+  #isJustMissing(error: unknown): boolean {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      this.#missingSince = undefined;
+      return false;
+    }
+    this.#times += 1;
+    this.#missingSince ??= performance.now();
+    return performance.now() - this.#missingSince < MISSING_MS;
   }
 
   /** n.b. the system reports what happens in the directory that was there, also when the path leads to another one now. */
