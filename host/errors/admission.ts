@@ -206,9 +206,9 @@ export const admissionErrors = defineErrors({
     action: 'Nothing is wrong with the bundle; it is checked again when the database answers.',
   },
   BEDS_ADMISSION_SUPERSEDED: {
-    message: 'A newer drop of the same domain took the place of this one.',
+    message: 'Another version of the same domain took the place of this one.',
     status: 'conflict',
-    action: 'Nothing needs doing; drop it again if it should have won.',
+    action: 'Nothing need be done; where this one should serve, `beds deploy` it.',
   },
   BEDS_ADMISSION_STAGE_DAMAGED: {
     message: 'The staged copy of a bundle is gone or was changed.',

@@ -52,6 +52,16 @@ export const rolloutErrors = defineErrors({
     status: 'conflict',
     action: 'Deploy it again when what spoke against it is mended.',
   },
+  BEDS_ROLLOUT_DOWNGRADE: {
+    message: 'The version is lower than the one whose place it took.',
+    status: 'conflict',
+    action: '`beds rollback <domain>` goes back to the higher one where this was not meant.',
+  },
+  BEDS_ROLLOUT_SAME_VERSION: {
+    message: 'Other bytes served under the same version number before.',
+    status: 'conflict',
+    action: 'Give each build a version of its own: people, logs and replies tell versions apart by it.',
+  },
   BEDS_ROLLOUT_RETIRED: {
     message: 'An operator retired the domain.',
     status: 'conflict',

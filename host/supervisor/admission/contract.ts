@@ -15,6 +15,12 @@ export interface Drop {
   readonly files: ReadonlyMap<string, Buffer>;
   /** Wall clock, milliseconds since 1970, when the bytes were found complete. */
   readonly completeAt: number;
+  /** When the file or folder was made, here or where it was moved from. */
+  readonly bornAt?: number;
+  /** Its last change. */
+  readonly changedAt?: number;
+  /** When it, or other bytes under its name than before, was first seen. */
+  readonly seenAt?: number;
 }
 
 /** A drop that cannot become one, with every reason that shows. */

@@ -16,6 +16,8 @@ interface Entry {
   mark: string;
   /** Monotonic, milliseconds: when the mark was last seen to differ. */
   restsSince: number;
+  /** Wall clock, milliseconds: when it was first seen, or began to change. */
+  seenAt: number;
   /** The stamp is too young to rely on: read once more. */
   isYoung: boolean;
   goneSince: number | undefined;
@@ -118,6 +120,7 @@ export class DropLedger {
     Object.assign(entry, { ...THERE, directory });
     const isChanged = entry.mark !== print.mark;
     if (isChanged) {
+      if (entry.pending === undefined) entry.seenAt = Date.now();
       entry.mark = print.mark;
       entry.restsSince = now;
     }
@@ -149,7 +152,7 @@ export class DropLedger {
     this.#withdraw(entry, drop.manifest.domain);
     if (entry.served?.hash === drop.hash) return;
     entry.served = { hash: drop.hash, domain: drop.manifest.domain, order: ++this.#order };
-    this.#handlers.complete(drop);
+    this.#handlers.complete({ ...drop, bornAt: seen.bornAt, changedAt: seen.changedAt, seenAt: entry.seenAt });
   }
 
   #refuse(entry: Entry, { drop, findings }: NonNullable<Entry['pending']>): void {
@@ -241,6 +244,7 @@ function newEntry(now: number): Entry {
   return {
     mark: '',
     restsSince: now,
+    seenAt: 0,
     isYoung: false,
     goneSince: undefined,
     hollowSince: undefined,

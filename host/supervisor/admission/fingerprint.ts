@@ -10,6 +10,8 @@ export interface Fingerprint {
   readonly mark: string;
   /** Latest change of any part, milliseconds since 1970. */
   readonly changedAt: number;
+  /** When the entry was made, milliseconds since 1970. */
+  readonly bornAt: number;
   /** Files of a folder, or the entry itself, with their sizes. */
   readonly sizes: ReadonlyMap<string, number>;
   /** What is wrong with the entry whatever its bytes are. */
@@ -36,6 +38,7 @@ export async function takeFingerprint(directory: string, entry: string): Promise
     form: 'file',
     mark: markOf(stats),
     changedAt: changedAt(stats),
+    bornAt: Number(stats.birthtimeMs),
     sizes: new Map([[entry, Number(stats.size)]]),
     findings,
   };
@@ -62,7 +65,10 @@ async function folderFingerprint(
     findings.push(...checkName(name, FILE_NAME), ...checkFile(name, stats));
     latest = Math.max(latest, changedAt(stats));
   }
-  return { form: 'folder', mark: marks.join('|'), changedAt: latest, sizes, findings };
+  return {
+    ...{ form: 'folder', mark: marks.join('|'), changedAt: latest, sizes, findings },
+    bornAt: Number(folder.birthtimeMs),
+  };
 }
 
 function checkName(name: string, allowed: RegExp): Finding[] {

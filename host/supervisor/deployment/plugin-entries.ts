@@ -1,8 +1,10 @@
 import type { ServiceRecord } from '../record/service-record.js';
+import { compareVersions } from './compare-versions.js';
 
 interface Entry {
   readonly hash: string;
   readonly domain: string;
+  readonly version: string;
 }
 
 /** The complete bundles that lie in the plugin directory, and what is known of their bytes. */
@@ -27,6 +29,17 @@ export class PluginEntries {
 
   hashOf(name: string): string | undefined {
     return this.#entries.get(name)?.hash;
+  }
+
+  /** Of those that were not refused, the highest version; of two that are the same the later name. */
+  highestOf(names: readonly string[]): string | undefined {
+    const candidates = names
+      .flatMap((name) => this.#entries.get(name) ?? [])
+      .filter(({ hash }) => !this.isRefused(hash));
+    return candidates.reduce<Entry | undefined>(
+      (best, entry) => (best !== undefined && compareVersions(best.version, entry.version) > 0 ? best : entry),
+      undefined,
+    )?.hash;
   }
 
   /** `inUse`: thousands of versions may be seen; those that nothing knows any more cannot serve. */

@@ -32,6 +32,7 @@ import { Operator } from './operator.js';
 import { PluginDirectory } from './plugin-directory.js';
 import { PluginEntries } from './plugin-entries.js';
 import { receiveBundle } from './receive-bundle.js';
+import { remarksOn } from './remarks.js';
 import type { Transition } from './transition.js';
 
 export interface VersionControlOptions {
@@ -171,7 +172,19 @@ export class VersionControl {
     const { config, prober, rollouts, board, onTransition } = this.#options;
     const { record, quarantine, ledger } = this.#memory;
     return new Deployments({
-      ...{ settings: config.rollout, rollouts, observer: this.#observer, shadows, quarantine, record, onTransition },
+      ...{ settings: config.rollout, rollouts, observer: this.#observer, shadows, quarantine, record },
+      onTransition: (transition) => {
+        onTransition(transition);
+        this.#directory.note(transition);
+      },
+      onUnserved: (domain, hashes) => {
+        this.#directory.unserved(domain, hashes);
+      },
+      remarks: (next, cause) =>
+        remarksOn(next, cause, {
+          live: rollouts.table.live.get(next.manifest.domain)?.source,
+          served: record.of(next.manifest.domain).served,
+        }),
       ...{ entries: this.#entries, serves: serveMatcher(config) },
       admission: {
         stageDirectory: this.#stageDirectory,
