@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { ChannelModel } from 'amqplib';
 import type { StoreAdapter } from '../adapter/contract.js';
 import { createAdapter } from '../adapter/factory.js';
@@ -7,6 +6,7 @@ import { AmqpConnection } from '../amqp/connection.js';
 import { makeNames, type Names } from '../amqp/names.js';
 import { Topology } from '../amqp/topology.js';
 import { isNothing } from '../generation/leftovers.js';
+import { directoriesOf } from '../config/directories.js';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../observe/log.js';
 import { openProber, type Prober } from './admission/probe.js';
@@ -117,7 +117,7 @@ export class Supervisor {
   /** Resolves when the host serves what the plugin directory holds. Rejects with what keeps it from starting. */
   async start(): Promise<void> {
     const { config, projectRoot, log } = this.#options;
-    const directory = join(projectRoot, config.services.directory);
+    const { services: directory, plugins: pluginsDirectory } = directoriesOf(projectRoot, config);
     this.#cleanUps.push(claimState(directory), observeHost(log));
     this.#history = await openHistory({ directory });
     this.#control.start();
@@ -127,8 +127,7 @@ export class Supervisor {
     await this.#pool.start();
     this.#versions = await VersionControl.open({
       ...{ config, directory, adapters: this.#adapters, prober: this.#prober, pool: this.#pool },
-      ...{ rollouts: this.#rollouts, drains: this.#drains, board: this.#board, log },
-      pluginsDirectory: join(projectRoot, config.plugins.directory),
+      ...{ rollouts: this.#rollouts, drains: this.#drains, board: this.#board, log, pluginsDirectory },
       onTransition: (transition) => this.#transition(transition),
       onTallies: (thread, tallies) => this.#metrics.tallies(thread, tallies),
     });
