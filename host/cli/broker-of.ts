@@ -1,11 +1,11 @@
-import { resolve } from 'node:path';
+import { directoriesOf } from '../config/directories.js';
 import { cliErrors } from '../errors/cli.js';
 import { readServices } from '../services/index.js';
 import type { CommandContext } from './command.js';
 
 /** Where private servers, staged bundles and the history of this checkout live. */
 export function servicesDirectory(context: Pick<CommandContext, 'projectRoot' | 'config'>): string {
-  return resolve(context.projectRoot, context.config().services.directory);
+  return directoriesOf(context.projectRoot, context.config()).services;
 }
 
 /** Where to reach the hosts. Throws BEDS_CLI_BROKER_UNKNOWN when neither the configuration nor a running server says. */

@@ -88,7 +88,12 @@ const limits = z.strictObject({
 });
 
 const plugins = z.strictObject({
-  directory: z.string().default('plugins').describe('The directory that bundles are dropped into.'),
+  directory: z
+    .string()
+    .default('plugins')
+    .describe(
+      'The directory that bundles are dropped into; sources of domains are looked for there, too. From the checkout, or absolute.',
+    ),
   scanIntervalMs: milliseconds.default(1_000).describe('How often the directory is read again besides file events.'),
   incompleteMs: milliseconds
     .default(3_000)
@@ -231,7 +236,7 @@ const services = z.strictObject({
   directory: z
     .string()
     .default('.beds')
-    .describe('Where private servers, staged bundles and the history of this checkout live.'),
+    .describe('Where private servers, staged bundles and the history live. From the checkout, or absolute.'),
 });
 
 export const configSchema = z.strictObject({

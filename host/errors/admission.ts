@@ -7,6 +7,28 @@ export const admissionErrors = defineErrors({
     status: 'fault',
     action: 'Make plugins.directory a real directory (no symbolic link) that only its owner and group may write to.',
   },
+  BEDS_ADMISSION_DIRECTORY_UNREADABLE: {
+    message: 'The plugin directory, or something in it, cannot be looked at; what serves goes on.',
+    status: 'fault',
+    action:
+      'Give the account of the host the right to read and search plugins.directory and all that is in it, or mount it ' +
+      'again. Nothing is taken for removed meanwhile; `beds retire <domain>` ends a domain.',
+  },
+  BEDS_ADMISSION_DIRECTORY_REPLACED: {
+    message: 'The plugin directory is another one than before and lacks bundles that serve; they go on.',
+    status: 'fault',
+    action: 'Mount it again or put the bundles into the new one; `beds retire <domain>` ends a domain for good.',
+  },
+  BEDS_ADMISSION_DIRECTORY_EMPTIED: {
+    message: 'The bundles of all domains went from the plugin directory at once; what serves goes on.',
+    status: 'fault',
+    action: 'Put them back where that was an accident; `beds retire <domain>` ends a domain for good.',
+  },
+  BEDS_ADMISSION_FOLDER_EMPTIED: {
+    message: 'A folder whose bundle serves holds no bundle any more; the domain goes on.',
+    status: 'fault',
+    action: 'Put the bundle back, or remove the whole folder; `beds retire <domain>` ends a domain for good.',
+  },
   BEDS_ADMISSION_NAME_INVALID: {
     message: 'The name of the drop is not allowed.',
     status: 'invalid',
@@ -184,9 +206,9 @@ export const admissionErrors = defineErrors({
     action: 'Nothing is wrong with the bundle; it is checked again when the database answers.',
   },
   BEDS_ADMISSION_SUPERSEDED: {
-    message: 'A newer drop of the same domain took the place of this one.',
+    message: 'Another version of the same domain took the place of this one.',
     status: 'conflict',
-    action: 'Nothing needs doing; drop it again if it should have won.',
+    action: 'Nothing need be done; where this one should serve, `beds deploy` it.',
   },
   BEDS_ADMISSION_STAGE_DAMAGED: {
     message: 'The staged copy of a bundle is gone or was changed.',

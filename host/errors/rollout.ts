@@ -52,6 +52,26 @@ export const rolloutErrors = defineErrors({
     status: 'conflict',
     action: 'Deploy it again when what spoke against it is mended.',
   },
+  BEDS_ROLLOUT_DOWNGRADE: {
+    message: 'The version is lower than the one whose place it took.',
+    status: 'conflict',
+    action: '`beds rollback <domain>` goes back to the higher one where this was not meant.',
+  },
+  BEDS_ROLLOUT_SAME_VERSION: {
+    message: 'Other bytes served under the same version number before.',
+    status: 'conflict',
+    action: 'Give each build a version of its own: people, logs and replies tell versions apart by it.',
+  },
+  BEDS_ROLLOUT_RETIRED: {
+    message: 'An operator retired the domain.',
+    status: 'conflict',
+    action: '`beds rollback <domain>` or another bundle brings it back.',
+  },
+  BEDS_ROLLOUT_REMOVED: {
+    message: 'The last bundle of the domain was removed from the plugin directory.',
+    status: 'conflict',
+    action: '`beds rollback <domain>` brings it back from the stage; so does another bundle in the directory.',
+  },
   BEDS_ROLLOUT_TOGETHER: {
     message: 'Another domain of the same rollout was refused.',
     status: 'conflict',

@@ -30,6 +30,12 @@ export const servicesErrors = defineErrors({
     retryable: true,
     action: 'The message names the program and what it printed; run it by hand to see more.',
   },
+  BEDS_SERVICES_DOWNLOAD_MISMATCH: {
+    message: 'A downloaded file of a private server does not have the bytes that BEDS expects.',
+    status: 'unavailable',
+    action:
+      'Find out what changed it (a mirror, a proxy); then remove the folder that the message names and start again.',
+  },
   BEDS_SERVICES_URL_INVALID: {
     message: 'A configured address of a server cannot be used.',
     status: 'invalid',

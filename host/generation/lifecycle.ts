@@ -18,6 +18,8 @@ export const LIFECYCLE_STATES = [
   'draining',
   /** Its last request is answered and its teardown is done. */
   'retired',
+  /** A higher version of its domain was dropped together with it. */
+  'superseded',
   /** It was refused, for the findings named. */
   'rejected',
   /** It did harm while it served; the same bytes are refused until an operator lifts that. */

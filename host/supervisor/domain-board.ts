@@ -9,6 +9,8 @@ const MOST_LEFT = 5;
 export class DomainBoard {
   readonly #live = new Map<string, VersionView>();
   readonly #candidates = new Map<string, VersionView>();
+  /** Versions that lie in the plugin directory beside a higher one; shown where nothing is on its way. */
+  readonly #superseded = new Map<string, VersionView>();
   readonly #left = new Map<string, readonly LeftView[]>();
   readonly #degraded = new Map<string, readonly Finding[]>();
 
@@ -19,7 +21,9 @@ export class DomainBoard {
     const live = this.#live.get(domain);
     if (view.state === 'active') {
       this.#live.set(domain, entry);
-      if (this.#candidates.get(domain)?.hash === view.hash) this.#candidates.delete(domain);
+      for (const views of [this.#candidates, this.#superseded]) {
+        if (views.get(domain)?.hash === view.hash) views.delete(domain);
+      }
     } else if (view.state === 'draining' || view.state === 'retired') {
       // The same bytes may have taken over again meanwhile, as another generation.
       if (live?.generation !== view.generation) return;
@@ -27,6 +31,8 @@ export class DomainBoard {
         this.#live.delete(domain);
         this.#degraded.delete(domain);
       } else if (live !== undefined) this.#live.set(domain, { ...live, state: view.state });
+    } else if (view.state === 'superseded') {
+      this.#superseded.set(domain, entry);
     } else {
       this.#candidates.set(domain, entry);
     }
@@ -38,6 +44,7 @@ export class DomainBoard {
 
   /** The refused or unfinished version is of no interest any more. */
   forgetCandidate(domain: string): void {
+    this.#superseded.delete(domain);
     this.#candidates.delete(domain);
   }
 
@@ -58,7 +65,7 @@ export class DomainBoard {
     const names = [...new Set([...this.#live.keys(), ...this.#candidates.keys(), ...this.#left.keys()])].sort();
     return names.map((domain) => {
       const live = this.#live.get(domain);
-      const candidate = this.#candidates.get(domain);
+      const candidate = this.#candidates.get(domain) ?? this.#superseded.get(domain);
       const degraded = this.#degraded.get(domain);
       const left = this.#left.get(domain);
       return {

@@ -50,7 +50,7 @@ export function recordTransitions(transition: Transition, { log, board, history,
   });
 }
 
-function levelOf({ state, left }: Transition): 'info' | 'warn' | 'error' {
-  if (state === 'waiting' || left !== undefined) return 'warn';
-  return state === 'rejected' || state === 'quarantined' ? 'error' : 'info';
+function levelOf({ state, left, findings = [] }: Transition): 'info' | 'warn' | 'error' {
+  if (state === 'rejected' || state === 'quarantined') return 'error';
+  return state === 'waiting' || left !== undefined || findings.length > 0 ? 'warn' : 'info';
 }

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { ChannelModel } from 'amqplib';
 import type { StoreAdapter } from '../adapter/contract.js';
 import { createAdapter } from '../adapter/factory.js';
@@ -7,6 +6,7 @@ import { AmqpConnection } from '../amqp/connection.js';
 import { makeNames, type Names } from '../amqp/names.js';
 import { Topology } from '../amqp/topology.js';
 import { isNothing } from '../generation/leftovers.js';
+import { directoriesOf } from '../config/directories.js';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../observe/log.js';
 import type { LogState } from '../observe/log-output.js';
@@ -73,8 +73,9 @@ export class Supervisor {
     this.#topology = new Topology({ names: this.#names, settings: config.topology }, () => this.#model);
     this.#prober = openProber({ timeoutMs: config.plugins.probeTimeoutMs, memoryMb: config.plugins.probeMemoryMb });
     const brokers = config.roles[config.node.role]?.brokers ?? [];
-    this.#drains = new Drains(({ id: generation, hash, manifest: { domain, version } }, state, left) => {
-      this.#transition({ domain, version, hash, state, generation, ...(isNothing(left) ? {} : { left }) });
+    this.#drains = new Drains(({ id: generation, hash, manifest: { domain, version } }, state, { left, why }) => {
+      const findings = why === undefined ? {} : { findings: [why] };
+      this.#transition({ domain, version, hash, state, generation, ...(isNothing(left) ? {} : { left }), ...findings });
     });
     this.#metrics = openMetrics({
       ...{ node: this.node, drains: this.#drains, stores: this.#adapters, board: this.#board, logState },
@@ -118,7 +119,7 @@ export class Supervisor {
   /** Resolves when the host serves what the plugin directory holds. Rejects with what keeps it from starting. */
   async start(): Promise<void> {
     const { config, projectRoot, log } = this.#options;
-    const directory = join(projectRoot, config.services.directory);
+    const { services: directory, plugins: pluginsDirectory } = directoriesOf(projectRoot, config);
     this.#cleanUps.push(claimState(directory), observeHost(log));
     this.#history = await openHistory({ directory });
     this.#control.start();
@@ -128,8 +129,7 @@ export class Supervisor {
     await this.#pool.start();
     this.#versions = await VersionControl.open({
       ...{ config, directory, adapters: this.#adapters, prober: this.#prober, pool: this.#pool },
-      ...{ rollouts: this.#rollouts, drains: this.#drains, board: this.#board, log },
-      pluginsDirectory: join(projectRoot, config.plugins.directory),
+      ...{ rollouts: this.#rollouts, drains: this.#drains, board: this.#board, log, pluginsDirectory },
       onTransition: (transition) => this.#transition(transition),
       onTallies: (thread, tallies) => this.#metrics.tallies(thread, tallies),
     });

@@ -30,6 +30,7 @@ export type Seen =
 export class DropRecord {
   readonly seen: Seen[] = [];
   readonly errors: unknown[] = [];
+  readonly recovered: string[] = [];
   #wake: () => void = () => undefined;
 
   add(event: Seen): void {
@@ -40,6 +41,11 @@ export class DropRecord {
   /** `complete notes-1.0.0`, and so on. */
   get summary(): string[] {
     return this.seen.map(({ what, drop }) => `${what} ${drop.entry}`);
+  }
+
+  /** Codes of what was said of the directory as a whole, in order. */
+  get troubles(): string[] {
+    return this.errors.map((error) => String((error as { code?: unknown }).code).replace('BEDS_ADMISSION_', ''));
   }
 
   /** Resolves with event number `index` (from 0); rejects when it has not come within `timeoutMs`. */
@@ -73,6 +79,27 @@ export interface Watching {
   readonly watcher: DropWatcher;
 }
 
+const NOBODY = 65_534;
+
+/**
+ * Runs `work` as nobody where the test runs as root, whom no permission stops; it may become the owner again. The threads
+ * that read files change their user with the process, and so does everything else that happens meanwhile.
+ */
+export async function asPlainUser(work: (becomeOwner: () => void) => Promise<void>): Promise<void> {
+  const owner = process.geteuid?.() ?? NOBODY;
+  const become = (user: number): void => {
+    if (owner === 0) process.seteuid?.(user);
+  };
+  become(NOBODY);
+  try {
+    await work(() => {
+      become(owner);
+    });
+  } finally {
+    become(owner);
+  }
+}
+
 /** A watcher over a directory of its own, with short waits. */
 export async function startWatching(t: TestContext, options: Partial<WatchOptions> = {}): Promise<Watching> {
   const directory = options.directory ?? join(await temporaryDirectory(t), 'plugins');
@@ -86,6 +113,7 @@ export async function startWatching(t: TestContext, options: Partial<WatchOption
       removed: (drop) => record.add({ what: 'removed', at: performance.now(), drop }),
       withdrawn: (drop) => record.add({ what: 'withdrawn', at: performance.now(), drop }),
       error: (error) => record.errors.push(error),
+      recovered: (message) => record.recovered.push(message),
     },
   );
   t.after(() => watcher.close());

@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { buildTemplate } from '@beds/sdk/build';
+import { directoriesOf } from '../../config/directories.js';
 import { cliErrors } from '../../errors/cli.js';
 import { EXIT, type Command } from '../command.js';
 
@@ -17,12 +18,14 @@ export const buildCommand: Command = {
     },
     file: { type: 'boolean', description: 'One .mjs file with the manifest inside, instead of a folder.' },
   },
-  details: 'The folder is a path, or the name of a domain below plugins/; it holds template.ts (or .js).',
-  run: async ({ projectRoot, cwd, args: [folder, ...more], options, out, json }) => {
+  details: 'The folder is a path, or the name of a domain in plugins.directory; it holds template.ts (or .js).',
+  run: async ({ projectRoot, cwd, args: [folder, ...more], options, config, out, json }) => {
     if (folder === undefined || more.length > 0) {
       throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'Name the one folder that holds template.ts.');
     }
-    const entry = findEntry([resolve(cwd, folder), join(projectRoot, 'plugins', folder)]);
+    // n.b. a path needs no configuration: a template is built where there is none, too.
+    const entry =
+      findEntry(resolve(cwd, folder)) ?? findEntry(join(directoriesOf(projectRoot, config()).plugins, folder));
     if (entry === undefined) {
       throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', `There is no template.ts in ${resolve(cwd, folder)}.`);
     }
@@ -35,7 +38,7 @@ export const buildCommand: Command = {
   },
 };
 
-function findEntry(folders: readonly string[]): string | undefined {
-  const entries = folders.flatMap((folder) => [join(folder, 'template.ts'), join(folder, 'template.js'), folder]);
+function findEntry(folder: string): string | undefined {
+  const entries = [join(folder, 'template.ts'), join(folder, 'template.js'), folder];
   return entries.find((path) => existsSync(path) && statSync(path).isFile());
 }

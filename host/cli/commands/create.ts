@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import { directoriesOf } from '../../config/directories.js';
 import { didYouMean } from '../../config/nearest.js';
 import type { Config } from '../../config/schema.js';
 import { cliErrors } from '../../errors/cli.js';
@@ -26,7 +27,8 @@ export const createCommand: Command = {
       const message = 'Give the domain one name of lower-case letters, digits and -, a letter first.';
       throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', message);
     }
-    const folder = join(projectRoot, 'plugins', domain);
+    const { plugins } = directoriesOf(projectRoot, config());
+    const folder = join(plugins, domain);
     const shown = relative(cwd, folder);
     if (existsSync(folder)) throw cliErrors.make('BEDS_CLI_TARGET_EXISTS', `There is a ${shown} already.`);
     const store = typeof options['store'] === 'string' ? options['store'] : 'main';
@@ -39,16 +41,23 @@ export const createCommand: Command = {
     else {
       for (const name of Object.keys(files)) out.line(join(shown, name));
       out.line('\nNext:');
-      for (const step of nextSteps(domain)) out.line(`  ${step}`);
+      for (const step of nextSteps(domain, { plugins, projectRoot, cwd })) out.line(`  ${step}`);
     }
     return Promise.resolve(EXIT.ok);
   },
 };
 
 /** From the template to a served domain. */
-function nextSteps(domain: string): readonly string[] {
+function nextSteps(
+  domain: string,
+  { plugins, projectRoot, cwd }: { readonly plugins: string; readonly projectRoot: string; readonly cwd: string },
+): readonly string[] {
   const beds = 'npm run beds --';
-  return [`npm test -- ${domain}`, `${beds} db apply ${domain}`, `${beds} build ${domain} --file --out plugins`];
+  // The tests that `npm test` knows are those of the checkout.
+  const isInside = plugins === join(projectRoot, 'plugins');
+  const out = isInside ? relative(cwd, plugins) || '.' : plugins;
+  const test = isInside ? [`npm test -- ${domain}`] : [];
+  return [...test, `${beds} db apply ${domain}`, `${beds} build ${domain} --file --out ${out}`];
 }
 
 function kindOf(config: Config, store: string): 'mysql' | 'mongodb' {

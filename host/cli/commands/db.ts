@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { directoriesOf } from '../../config/directories.js';
 import { applyObjects } from '../../dba/index.js';
 import { cliErrors } from '../../errors/cli.js';
 import { startServices } from '../../services/index.js';
@@ -7,7 +7,7 @@ import { administeredStores } from '../resolve-config.js';
 
 export const dbCommand: Command = {
   name: 'db',
-  summary: "Put the DBA's objects (plugins/<domain>/db) into their databases and grant them to the host.",
+  summary: "Put the DBA's objects (<domain>/db in plugins.directory) into their databases and grant them to the host.",
   usage: 'db apply [domain…] [--force]',
   options: { force: { type: 'boolean', description: 'Apply files again that are in place unchanged.' } },
   details:
@@ -18,7 +18,7 @@ export const dbCommand: Command = {
   run: async ({ projectRoot, env, args: [verb, ...domains], options, out, json, config, signal }) => {
     if (verb !== 'apply') throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'What db can do is: db apply [domain…].');
     const settings = config();
-    const directory = join(projectRoot, settings.services.directory);
+    const { services: directory, plugins: folder } = directoriesOf(projectRoot, settings);
     const services = await startServices({
       directory,
       need: ['mariadb', 'mongodb'],
@@ -29,8 +29,7 @@ export const dbCommand: Command = {
     try {
       const { applied, unchanged } = await applyObjects({
         stores: administeredStores(settings, services),
-        folder: join(projectRoot, settings.plugins.directory),
-        directory,
+        ...{ folder, directory },
         domains,
         force: options['force'] === true,
         onProgress: (event) => {

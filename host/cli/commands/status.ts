@@ -72,7 +72,8 @@ function sum(node: NodeStatus, field: 'served' | 'failed'): number {
 function isServed({ candidate, degraded = [], withheld }: DomainView): boolean {
   // What an operator took out on purpose is no fault.
   const isTakenOut = candidate?.findings?.[0]?.code === 'BEDS_ROLLOUT_ROLLED_BACK';
-  const isOnItsWay = candidate === undefined || candidate.state === 'canary' || isTakenOut;
+  const isAside = candidate?.state === 'canary' || candidate?.state === 'superseded';
+  const isOnItsWay = candidate === undefined || isAside || isTakenOut;
   return isOnItsWay && degraded.length === 0 && withheld !== true;
 }
 

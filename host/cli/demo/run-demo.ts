@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { connectBeds, type BedsClient } from '@beds/sdk/client';
 import type { JsonObject } from '@beds/sdk';
 import { makeNames } from '../../amqp/names.js';
+import { directoriesOf } from '../../config/directories.js';
 import type { Config } from '../../config/schema.js';
 import { applyObjects, readRuntimeAccounts } from '../../dba/index.js';
 import { startHost, type Host } from '../../main.js';
@@ -43,12 +44,13 @@ interface Stage {
 /** The whole demonstration, step by step. What it starts it puts on `endings`, also when it does not come to its end. */
 export async function runDemo(context: CommandContext, narrator: Narrator, endings: Endings): Promise<Demo> {
   const settings = context.config();
+  const directories = directoriesOf(context.projectRoot, settings);
   const stage: Stage = {
     context,
     narrator,
     endings,
-    directory: join(context.projectRoot, settings.services.directory),
-    pluginsDirectory: join(context.projectRoot, settings.plugins.directory),
+    directory: directories.services,
+    pluginsDirectory: directories.plugins,
   };
   const servers = await startServers(settings, stage);
   await applyStep(settings, servers, stage);
@@ -67,13 +69,14 @@ export async function runDemo(context: CommandContext, narrator: Narrator, endin
 }
 
 async function applyStep(settings: Config, servers: ServerUrls, stage: Stage): Promise<void> {
-  const { context, narrator, directory, pluginsDirectory } = stage;
+  const { context, narrator, directory } = stage;
   const stores = administeredStores(settings, servers);
   await narrator.step("The DBA's objects: tables, views, procedures, grants", async () => {
     if (Object.keys(stores).length === 0) return 'the stores are configured, so they are their DBA’s: `beds db apply`';
     const { applied, unchanged } = await applyObjects({
       stores,
-      folder: pluginsDirectory,
+      // The domains of the demonstration are those of the checkout, wherever bundles are dropped.
+      folder: join(context.projectRoot, 'plugins'),
       directory,
       domains: ['cities', 'countries'],
       onProgress: (event) => {

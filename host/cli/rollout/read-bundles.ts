@@ -49,7 +49,10 @@ async function readOne(path: string, cwd: string, limits: Limits): Promise<Drop>
   const full = resolve(cwd, path);
   if (!existsSync(full)) throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', `There is no file or folder ${full}.`);
   const place = { directory: dirname(full), entry: basename(full) };
-  const seen = await takeFingerprint(place.directory, place.entry);
+  const seen = await takeFingerprint(place.directory, place.entry).catch((cause: unknown) => {
+    const { code = 'unknown' } = cause as NodeJS.ErrnoException;
+    throw rolloutErrors.make('BEDS_ROLLOUT_BUNDLE_INVALID', `${path} cannot be read (${code}).`, { cause });
+  });
   if (seen === undefined) throw noBundle(full, cwd);
   const reading = await readDrop({ ...place, seen }, limits);
   if (reading.state === 'complete') return reading.drop;

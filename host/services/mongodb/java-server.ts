@@ -8,6 +8,7 @@ import { findProgram, searchPath } from '../provision/find-program.js';
 import { cacheFolder, cachedFolder, hasCachedFolder } from '../provision/package-cache.js';
 import { runChecked } from '../provision/run-command.js';
 import { mongodbUrl } from './mongod.js';
+import { checkJars } from './jars.js';
 import { probeMongodb } from './probe.js';
 
 const VERSION = '1.47.0';
@@ -41,10 +42,12 @@ export async function findJavaServer(context: ServiceContext): Promise<JavaServe
     const goal = ['-q', '-B', 'dependency:copy-dependencies', '-DoutputDirectory=lib', '-DincludeScope=runtime'];
     const { signal } = context;
     await runChecked(maven ?? 'mvn', { args: goal, cwd: draft, timeoutMs: MAVEN_TIMEOUT_MS, signal });
+    checkJars(join(draft, 'lib'));
     mkdirSync(join(draft, 'classes'));
     const args = ['-cp', join(draft, 'lib', '*'), '-d', join(draft, 'classes'), launcher];
     await runChecked(compiler ?? 'javac', { args, timeoutMs: COMPILE_TIMEOUT_MS, signal });
   });
+  checkJars(join(folder, 'lib'));
   return { java, folder };
 }
 

@@ -59,8 +59,9 @@ interface Question {
 
 // In a process of its own because the library has no way to stop a download, and writes to the console.
 async function ask({ library, folder, context }: Question): Promise<string | undefined> {
-  // n.b. without this variable the library does not check the certificate of the server it downloads from.
-  const env = { ...process.env, npm_config_strict_ssl: 'true' };
+  // n.b. without the first variable the library does not check the certificate of the server it downloads from; with the
+  // second it compares the archive with the checksum that MongoDB publishes beside it, whatever the environment says.
+  const env = { ...process.env, npm_config_strict_ssl: 'true', MONGOMS_MD5_CHECK: 'true' };
   const child = spawn(process.execPath, ['-e', SCRIPT, library, folder], { env, stdio: ['ignore', 'pipe', 'ignore'] });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));

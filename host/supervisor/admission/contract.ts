@@ -15,6 +15,12 @@ export interface Drop {
   readonly files: ReadonlyMap<string, Buffer>;
   /** Wall clock, milliseconds since 1970, when the bytes were found complete. */
   readonly completeAt: number;
+  /** When the file or folder was made, here or where it was moved from. */
+  readonly bornAt?: number;
+  /** Its last change. */
+  readonly changedAt?: number;
+  /** When it, or other bytes under its name than before, was first seen. */
+  readonly seenAt?: number;
 }
 
 /** A drop that cannot become one, with every reason that shows. */
@@ -44,8 +50,12 @@ export interface DropHandlers {
   removed(drop: RemovedDrop): void;
   /** An entry that was refused disappeared, is complete, or is refused under another name now. */
   withdrawn(drop: RefusedDrop): void;
-  /** The directory could not be read, or watching failed; the interval scan goes on. */
+  /** The directory could not be read or lacks what it had, or watching failed: said once; the interval scan goes on. */
   error(error: unknown): void;
+  /** What `error` said is over. */
+  recovered?(message: string): void;
+  /** A look is over. `isWhole`: everything in the directory could be looked at. */
+  looked?(look: { readonly isWhole: boolean }): void;
 }
 
 export interface WatchOptions {
@@ -54,6 +64,8 @@ export interface WatchOptions {
   readonly incompleteMs: number;
   readonly maxBundleBytes: number;
   readonly maxFiles: number;
+  /** What serves does not hang on the directory: one that cannot be used is reported and watched, and no error at the start. */
+  readonly isOptional?: boolean;
 }
 
 export interface DropWatcher {

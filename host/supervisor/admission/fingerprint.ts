@@ -10,6 +10,8 @@ export interface Fingerprint {
   readonly mark: string;
   /** Latest change of any part, milliseconds since 1970. */
   readonly changedAt: number;
+  /** When the entry was made, milliseconds since 1970. */
+  readonly bornAt: number;
   /** Files of a folder, or the entry itself, with their sizes. */
   readonly sizes: ReadonlyMap<string, number>;
   /** What is wrong with the entry whatever its bytes are. */
@@ -21,7 +23,10 @@ const ENTRY_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 export const FILE_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 const OTHERS_MAY_WRITE = 0o002n;
 
-/** Undefined when there is no such entry, or when it is none of ours: a source folder, a text file, a hidden name. */
+/**
+ * Undefined when there is no such entry, or when it is none of ours: a source folder, a text file, a hidden name. Rejects
+ * with the system's error when that could not be found out: what cannot be looked at is not gone.
+ */
 export async function takeFingerprint(directory: string, entry: string): Promise<Fingerprint | undefined> {
   if (entry.startsWith('.')) return undefined;
   const stats = await lstatOrUndefined(join(directory, entry));
@@ -33,6 +38,7 @@ export async function takeFingerprint(directory: string, entry: string): Promise
     form: 'file',
     mark: markOf(stats),
     changedAt: changedAt(stats),
+    bornAt: Number(stats.birthtimeMs),
     sizes: new Map([[entry, Number(stats.size)]]),
     findings,
   };
@@ -43,7 +49,8 @@ async function folderFingerprint(
   entry: string,
   folder: BigIntStats,
 ): Promise<Fingerprint | undefined> {
-  const names = await readdir(join(directory, entry)).catch((): string[] => []);
+  const names = await readdir(join(directory, entry)).catch(absent);
+  if (names === undefined) return undefined;
   const isSource = names.includes('template.ts') && !names.includes('manifest.json');
   if (isSource || !(names.includes('manifest.json') || names.includes('index.mjs'))) return undefined;
   const marks = [`${folder.dev}:${folder.ino}:${folder.mode}`];
@@ -58,7 +65,10 @@ async function folderFingerprint(
     findings.push(...checkName(name, FILE_NAME), ...checkFile(name, stats));
     latest = Math.max(latest, changedAt(stats));
   }
-  return { form: 'folder', mark: marks.join('|'), changedAt: latest, sizes, findings };
+  return {
+    ...{ form: 'folder', mark: marks.join('|'), changedAt: latest, sizes, findings },
+    bornAt: Number(folder.birthtimeMs),
+  };
 }
 
 function checkName(name: string, allowed: RegExp): Finding[] {
@@ -93,5 +103,10 @@ function changedAt(stats: BigIntStats): number {
 }
 
 async function lstatOrUndefined(path: string): Promise<BigIntStats | undefined> {
-  return lstat(path, { bigint: true }).catch(() => undefined);
+  return lstat(path, { bigint: true }).catch(absent);
+}
+
+/** Nothing has that name. Any other error says nothing of what is there. */
+function absent(error: unknown): undefined {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
 }

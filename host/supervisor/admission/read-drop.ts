@@ -28,7 +28,10 @@ const NEW_LINE = 0x0a;
 
 type Limits = Pick<WatchOptions, 'maxBundleBytes' | 'maxFiles'>;
 
-/** Reads the bytes once, and only when their sizes promise that they are complete. Does not throw. */
+/**
+ * Reads the bytes once, and only when their sizes promise that they are complete. Rejects with the system's error only,
+ * where nothing could be found out.
+ */
 export async function readDrop(place: DropPlace, limits: Limits): Promise<Reading> {
   const findings = [...place.seen.findings, ...checkLimits(place.seen, limits)];
   if (findings.length > 0) return refuse(place, 'malformed', findings);

@@ -7,7 +7,8 @@ const FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /**
  * The bytes of a plain file with one name, at most `maxBytes`. Throws `BEDS_ADMISSION_NOT_REGULAR`, `_HARD_LINK`,
- * `_TOO_LARGE`, `_UNREADABLE`, or `_INCOMPLETE` when the file changed or went away meanwhile.
+ * `_TOO_LARGE`, `_UNREADABLE`, or `_INCOMPLETE` when the file changed or went away meanwhile; the system's error where
+ * nothing could be found out.
  */
 export async function readRegularFile(path: string, name: string, maxBytes: number): Promise<Buffer> {
   const file = await open(path, FLAGS).catch((error: unknown) => {
@@ -36,5 +37,9 @@ function openError(error: unknown, name: string): unknown {
   if (code === 'ELOOP' || code === 'EMLINK') {
     return admissionErrors.make('BEDS_ADMISSION_NOT_REGULAR', `${name} is a symbolic link.`);
   }
-  return admissionErrors.make('BEDS_ADMISSION_UNREADABLE', `${name} cannot be read (${code ?? 'unknown'}).`);
+  if (code === 'EACCES' || code === 'EPERM') {
+    return admissionErrors.make('BEDS_ADMISSION_UNREADABLE', `${name} cannot be read (${code}).`);
+  }
+  // It says nothing of the file: no descriptor is left, the volume does not answer.
+  return error;
 }

@@ -1,73 +1,107 @@
-import { lstat, mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
+import { isBedsError } from '@beds/sdk';
 import { admissionErrors } from '../../errors/admission.js';
 import { ClosableWatcher } from './closable-watcher.js';
 import type { DropHandlers, DropWatcher, WatchOptions } from './contract.js';
-import { DropLedger } from './drop-ledger.js';
+import { DirectoryTroubles } from './directory-troubles.js';
+import { type DirectoryView, DropLedger } from './drop-ledger.js';
+import { identifyDirectory } from './identify-directory.js';
 
 /** Events come in bursts; one look answers a burst. */
 const BURST_MS = 15;
 /** How often to look while something is incomplete or just gone. */
 const UNSETTLED_MS = 50;
+/** How long there may be no directory before that is said. */
+const MISSING_MS = 250;
 /** Longest wait for the file system to start reporting; the interval scan works without it. */
 const READY_TIMEOUT_MS = 2_000;
 
 /**
  * Watches the plugin directory and reports each drop once its bytes are complete, whichever way they came. Resolves after
- * the first look, when what was there has been reported. Makes the directory where it is missing. Throws
- * `BEDS_ADMISSION_DIRECTORY_UNSAFE`.
+ * the first look, when what was there has been reported. Makes the directory where it is missing. One that cannot be used
+ * is reported as such, at any time; without `isOptional` the first look throws `BEDS_ADMISSION_DIRECTORY_UNSAFE` or
+ * `_UNREADABLE` instead.
  */
 export async function watchDrops(options: WatchOptions, handlers: DropHandlers): Promise<DropWatcher> {
   const directory = resolve(options.directory);
-  await mkdir(directory, { recursive: true });
-  await checkDirectory(directory);
+  try {
+    await mkdir(directory, { recursive: true });
+    await identifyDirectory(directory);
+    await readdir(directory);
+  } catch (error) {
+    if (options.isOptional !== true) throw unusable(error);
+  }
   const watcher = new DirectoryWatcher({ ...options, directory }, handlers);
   await watcher.start();
   return watcher;
 }
 
-async function checkDirectory(directory: string): Promise<void> {
-  const stats = await lstat(directory);
-  const isSafe = stats.isDirectory() && (stats.mode & 0o002) === 0;
-  if (!isSafe) throw admissionErrors.make('BEDS_ADMISSION_DIRECTORY_UNSAFE');
+function unusable(error: unknown): unknown {
+  if (isBedsError(error)) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  const isFile = code === 'EEXIST' || code === 'ENOTDIR';
+  if (isFile) return admissionErrors.make('BEDS_ADMISSION_DIRECTORY_UNSAFE', undefined, { cause: error });
+  const message = `The plugin directory cannot be read (${code ?? 'unknown'}).`;
+  return admissionErrors.make('BEDS_ADMISSION_DIRECTORY_UNREADABLE', message, { cause: error });
 }
 
 class DirectoryWatcher implements DropWatcher {
   readonly #options: WatchOptions;
   readonly #handlers: DropHandlers;
   readonly #ledger: DropLedger;
+  readonly #troubles: DirectoryTroubles;
   #events: ClosableWatcher | undefined;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
   #isWanted = false;
-  #isFailing = false;
+  /** The directory that is watched: undefined before the first look, empty while there is none to be watched. */
+  #watched: string | undefined;
+  /** One more with each time that the directory went: a new one may get the number of the old one. */
+  #times = 0;
+  /** Monotonic, milliseconds: since when there has been no directory. */
+  #missingSince: number | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(options: WatchOptions, handlers: DropHandlers) {
     this.#options = options;
     this.#handlers = handlers;
     this.#ledger = new DropLedger(options, handlers);
+    this.#troubles = new DirectoryTroubles(handlers);
   }
 
   async start(): Promise<void> {
-    this.#events = new ClosableWatcher({
-      depth: 1,
-      followSymlinks: false,
-      atomic: false,
-      ignored: (path) => path !== this.#options.directory && /^\.|^node_modules$/.test(basename(path)),
-    });
-    // n.b. 'all' is throttled to one event per file in 50 ms; 'raw' is what the system says.
-    this.#events.on('all', () => this.#lookSoon()).on('raw', () => this.#lookSoon());
-    this.#events.on('error', (error) => this.#handlers.error(error));
-    this.#events.add(this.#options.directory);
+    const events = this.#watch();
     await new Promise<void>((done) => {
       const timer = setTimeout(done, READY_TIMEOUT_MS);
-      this.#events?.once('ready', () => {
+      events.once('ready', () => {
         clearTimeout(timer);
         done();
       });
     });
     await this.scan();
+  }
+
+  #watch(): ClosableWatcher {
+    const { directory } = this.#options;
+    const events = new ClosableWatcher({
+      depth: 1,
+      followSymlinks: false,
+      atomic: false,
+      // The looks say what may not be read, once.
+      ignorePermissionErrors: true,
+      ignored: (path) => path !== directory && /^\.|^node_modules$/.test(basename(path)),
+    });
+    // n.b. 'all' is throttled to one event per file in 50 ms; 'raw' is what the system says.
+    events.on('all', (event, path) => {
+      if (event === 'unlinkDir' && path === directory) this.#times += 1;
+      this.#lookSoon();
+    });
+    events.on('raw', () => this.#lookSoon()).on('ready', () => this.#lookSoon());
+    events.on('error', (error) => this.#handlers.error(error));
+    events.add(directory);
+    this.#events = events;
+    return events;
   }
 
   async scan(): Promise<void> {
@@ -102,7 +136,9 @@ class DirectoryWatcher implements DropWatcher {
   #look(): Promise<void> {
     this.#looking ??= this.#lookNow().finally(() => {
       this.#looking = undefined;
-      const unsettledMs = this.#ledger.isUnsettled ? UNSETTLED_MS : this.#options.scanIntervalMs;
+      const isJustMissing = performance.now() - (this.#missingSince ?? -Infinity) < MISSING_MS;
+      const isUnsettled = this.#ledger.isUnsettled || isJustMissing;
+      const unsettledMs = isUnsettled ? UNSETTLED_MS : this.#options.scanIntervalMs;
       this.#lookIn(this.#isWanted ? BURST_MS : Math.min(unsettledMs, this.#options.scanIntervalMs));
     });
     return this.#looking;
@@ -112,12 +148,40 @@ class DirectoryWatcher implements DropWatcher {
     this.#isWanted = false;
     clearTimeout(this.#timer);
     try {
-      await this.#ledger.look(await readdir(this.#options.directory));
-      this.#isFailing = false;
+      const view = await this.#readDirectory();
+      const result = await this.#ledger.look(view, async () => (await this.#identify()) === view.identity);
+      this.#missingSince = undefined;
+      this.#troubles.looked(result);
+      this.#handlers.looked?.({ isWhole: result.unreadable.size === 0 });
     } catch (error) {
-      // Said once, not at every look, until it is over.
-      if (!this.#isFailing) this.#handlers.error(error);
-      this.#isFailing = true;
+      this.#watched = '';
+      if (!this.#isJustMissing(error)) this.#troubles.failed(error);
     }
+  }
+
+  /** Whoever puts another directory in the place of this one takes this one away first. */
+  #isJustMissing(error: unknown): boolean {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      this.#missingSince = undefined;
+      return false;
+    }
+    this.#times += 1;
+    this.#missingSince ??= performance.now();
+    return performance.now() - this.#missingSince < MISSING_MS;
+  }
+
+  /** n.b. the system reports what happens in the directory that was there, also when the path leads to another one now. */
+  async #readDirectory(): Promise<DirectoryView> {
+    const identity = await this.#identify();
+    if (this.#watched !== undefined && this.#watched !== identity) {
+      await this.#events?.close();
+      if (this.#closed === undefined) this.#watch();
+    }
+    this.#watched = identity;
+    return { identity, names: await readdir(this.#options.directory) };
+  }
+
+  async #identify(): Promise<string> {
+    return `${await identifyDirectory(this.#options.directory)}:${this.#times}`;
   }
 }

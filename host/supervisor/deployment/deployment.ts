@@ -26,6 +26,8 @@ export interface DeploymentDeps {
   readonly quarantine: Quarantine;
   /** What callers of the serving version lose; empty: nothing. */
   readonly breaks: (next: GenerationSource) => readonly Finding[];
+  /** What is to be said of a version that is about to take over. */
+  readonly remarks: (next: GenerationSource, cause: Cause) => readonly Finding[];
   readonly isPaused: (domain: string) => boolean;
   readonly nextGeneration: () => number;
   readonly onTransition: (transition: Transition) => void;
@@ -220,6 +222,7 @@ export class Deployment {
   async #takeOver(sources: readonly GenerationSource[]): Promise<void> {
     const { rollouts } = this.#deps;
     await this.#prepare(sources);
+    const remarks = new Map(sources.map((source) => [source.id, this.#deps.remarks(source, this.order.cause)]));
     const flipMs = await this.#flip(sources).catch(async (error: unknown) => {
       await rollouts.discard(sources);
       await rollouts.withdrawCandidates(sources);
@@ -227,7 +230,7 @@ export class Deployment {
     });
     if (flipMs === undefined) return;
     for (const source of sources) {
-      const findings = this.#deps.shadows.findings(source.id);
+      const findings = [...(remarks.get(source.id) ?? []), ...this.#deps.shadows.findings(source.id)];
       this.#noteSource(source, 'active', {
         flipMs: Math.round(flipMs * 100) / 100,
         ...(findings.length === 0 ? {} : { findings }),

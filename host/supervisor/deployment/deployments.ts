@@ -1,7 +1,8 @@
 import { EventEmitter, once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Finding } from '../../generation/contract.js';
 import { publishFault } from '../../observe/channels.js';
-import { type BundleBytes, loadStaged } from '../admission/stage.js';
+import { type BundleBytes, loadStaged, stageBundle } from '../admission/stage.js';
 import type { ServiceRecord } from '../record/service-record.js';
 import { type Cause, makePlan, type RolloutPlan } from '../rollout/plan.js';
 import { Deployment, type DeploymentDeps, type Order } from './deployment.js';
@@ -16,6 +17,8 @@ export interface DeploymentsOptions extends Omit<DeploymentDeps, 'isPaused' | 'n
   readonly serves: (domain: string) => boolean;
   /** Something newer came before it served or was refused. */
   readonly onAbandoned: (domain: string, hash: string) => void;
+  /** What was dropped was refused, and nothing serves the domain. */
+  readonly onUnserved: (domain: string, hashes: readonly string[]) => void;
   /** A domain is out of service. */
   readonly onRetired: (domain: string) => void;
 }
@@ -40,6 +43,7 @@ export class Deployments {
   readonly #ending = new AbortController();
   /** The number of what was asked for last, by domain. */
   readonly #numbers = new Map<string, number>();
+  #kept: Promise<unknown> = Promise.resolve();
   #lastNumber = 0;
   #nextGeneration = 1;
 
@@ -119,6 +123,16 @@ export class Deployments {
     void this.#queue.add(deployment.domains, () => this.#run(deployment), deployment.waiting);
   }
 
+  /** Copies a version to the stage that does not serve now, but may when what took its place is gone. */
+  keep(bytes: BundleBytes): void {
+    const { stageDirectory } = this.#options.admission;
+    this.#kept = this.#kept
+      .then(() => stageBundle(bytes, stageDirectory))
+      .catch((error: unknown) => {
+        publishFault({ where: 'stage of a superseded version', error, domain: bytes.manifest.domain });
+      });
+  }
+
   /** Sends the first of these that the stage still has whole on its way. */
   restore(domain: string, hashes: readonly string[], cause: Cause): void {
     const number = this.#supersede([domain], cause);
@@ -130,8 +144,8 @@ export class Deployments {
     void this.#addStaged(domain, [hash], { cause: 'refresh', isWanted: () => this.liveHash(domain) === hash });
   }
 
-  /** Takes a domain out of service after what is on its way; waits for a RabbitMQ that is away. */
-  retire(domain: string): Promise<void> {
+  /** Takes a domain out of service after what is on its way, for a reason that is noted; waits for a RabbitMQ that is away. */
+  retire(domain: string, why: Finding): Promise<void> {
     this.#supersede([domain], 'retire');
     return this.#queue.add([domain], async () => {
       this.#options.record.retire(domain);
@@ -140,7 +154,7 @@ export class Deployments {
       const { signal } = this.#ending;
       for (let isNoted = false; !signal.aborted; isNoted = true) {
         try {
-          await this.#options.rollouts.retire(domain);
+          await this.#options.rollouts.retire(domain, why);
           return;
         } catch (error) {
           if (!isRabbitAway(error)) throw error;
@@ -161,6 +175,7 @@ export class Deployments {
     this.#ending.abort();
     this.#abandon(() => true);
     await this.#queue.settled();
+    await this.#kept;
   }
 
   #addStaged(
@@ -225,6 +240,7 @@ export class Deployments {
   }
 
   async #firstStaged(domain: string, hashes: readonly string[]): Promise<BundleBytes | undefined> {
+    await this.#kept;
     for (const hash of hashes) {
       try {
         return await loadStaged(hash, this.#options.admission.stageDirectory);
@@ -242,13 +258,17 @@ export class Deployments {
   }
 
   /** A refused version must not keep what served before from serving again. */
-  #fallBack({ domains, order }: Deployment): void {
+  #fallBack({ domains, order, isAbandoned }: Deployment): void {
     if (this.#ending.signal.aborted) return;
     const { cause, bundles, tried = [] } = order;
     const isGoingBack = cause === 'boot' || cause === 'quarantine';
     const failed = isGoingBack ? [...tried, ...bundles.map(({ hash }) => hash)] : [];
     for (const domain of domains) {
-      if (!this.#options.record.of(domain).isServed) continue;
+      if (!this.#options.record.of(domain).isServed) {
+        const hashes = bundles.map(({ hash }) => hash);
+        if (!isAbandoned && this.find(domain) === undefined) this.#options.onUnserved(domain, hashes);
+        continue;
+      }
       if (this.#isHarmed(domain)) this.goBack(domain, 'quarantine', failed);
       else if (this.liveHash(domain) === undefined && this.find(domain) === undefined)
         this.goBack(domain, 'boot', failed);

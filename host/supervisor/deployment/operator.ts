@@ -115,7 +115,7 @@ export class Operator implements Operations, Inspections {
   retire(domain: string): Promise<Receipt> {
     return this.#answer(domain, () => {
       const answer = this.#live(domain, 'ends when the requests that it has are answered.');
-      void this.#options.deployments.retire(domain);
+      void this.#options.deployments.retire(domain, makeFinding('BEDS_ROLLOUT_RETIRED'));
       return answer;
     });
   }

@@ -1,8 +1,10 @@
 import type { Finding } from '../../generation/contract.js';
+import { makeFinding } from '../../generation/make-finding.js';
 import { publishFault } from '../../observe/channels.js';
 import type { Drop, DropHandlers, RefusedDrop, RemovedDrop } from '../admission/contract.js';
 import type { ServiceRecord } from '../record/service-record.js';
 import type { Deployments } from './deployments.js';
+import { DropSelection } from './drop-selection.js';
 import type { PluginEntries } from './plugin-entries.js';
 import type { Transition } from './transition.js';
 
@@ -15,6 +17,8 @@ export interface PluginDirectoryOptions {
   readonly onTransition: (transition: Transition) => void;
   /** What did not serve is no longer in the plugin directory; `domain` is the entry's name where the bundle named none. */
   readonly onWithdrawn: (domain: string) => void;
+  /** What was wrong with the directory is over. */
+  readonly onRecovered: (message: string) => void;
   /** A domain serves from the stage though its bundle went from the plugin directory while the host was down. */
   readonly onUnseen: (domain: string) => void;
 }
@@ -22,23 +26,26 @@ export interface PluginDirectoryOptions {
 /** What follows from what happens in the plugin directory. */
 export class PluginDirectory implements DropHandlers {
   readonly #options: PluginDirectoryOptions;
+  readonly #selection: DropSelection;
+  #isReconciled = false;
 
   constructor(options: PluginDirectoryOptions) {
     this.#options = options;
+    this.#selection = new DropSelection(options);
   }
 
   complete(drop: Drop): void {
     const { deployments, entries, record } = this.#options;
-    const { domain } = drop.manifest;
+    const { domain, version } = drop.manifest;
     const { served, isServed } = record.of(domain);
     const isSettled = record.entry(drop.entry) === drop.hash;
     const isConfirmed = isServed && served[0]?.hash === drop.hash;
-    entries.set(drop.entry, { hash: drop.hash, domain }, deployments.inUse);
+    entries.set(drop.entry, { hash: drop.hash, domain, version }, deployments.inUse);
     // It lay there already when the host was stopped, and something was decided after it: that counts.
     if (isSettled && !isConfirmed) return;
     entries.setRefused(drop.hash, false);
-    if (deployments.isServing(domain, drop.hash) || deployments.isOnItsWay(drop.hash)) return;
-    deployments.begin([drop], 'drop', { completeAt: drop.completeAt });
+    const isThere = deployments.isServing(domain, drop.hash) || deployments.isOnItsWay(drop.hash);
+    if (!isThere || !isSettled) this.#selection.add(drop, isThere);
   }
 
   refused(drop: RefusedDrop, findings: readonly Finding[]): void {
@@ -59,13 +66,16 @@ export class PluginDirectory implements DropHandlers {
     if (others.some((other) => entries.hashOf(other) === hash)) return;
     deployments.abandonDrop(hash);
     const live = deployments.liveHash(domain);
-    if (live !== hash) onWithdrawn(domain);
+    if (live !== hash) {
+      onWithdrawn(domain);
+      this.#selection.removed(domain, hash);
+    }
     // What an operator deployed does not hang on the directory.
     if (record.of(domain).origin === 'deploy') return;
     const remaining = others.flatMap((other) => entries.hashOf(other) ?? []);
     // A version that was refused does not serve instead; nor does it keep a domain without any bundle alive.
-    const fallback = remaining.findLast((other) => !entries.isRefused(other));
-    if (remaining.length === 0) this.#withoutBundle(domain);
+    const fallback = entries.highestOf(others);
+    if (remaining.length === 0) this.#withoutBundle(domain, entry);
     else if (fallback !== undefined && !deployments.isOnItsWay(fallback) && !(live && remaining.includes(live)))
       deployments.restore(domain, [fallback], 'restore');
   }
@@ -78,8 +88,29 @@ export class PluginDirectory implements DropHandlers {
     publishFault({ where: 'plugin directory', error });
   }
 
-  /** The directory was read for the first time: entries that are gone since the last run are forgotten. */
-  reconcile(): void {
+  recovered(message: string): void {
+    this.#options.onRecovered(message);
+  }
+
+  looked({ isWhole }: { readonly isWhole: boolean }): void {
+    this.#selection.decide();
+    if (!isWhole || this.#isReconciled) return;
+    this.#isReconciled = true;
+    this.#reconcile();
+  }
+
+  /** Takes note of what became of a version. */
+  note(transition: Transition): void {
+    this.#selection.note(transition);
+  }
+
+  /** A version was refused, and nothing serves its domain. */
+  unserved(domain: string, hashes: readonly string[]): void {
+    this.#selection.refused(domain, hashes);
+  }
+
+  /** All of the directory was seen for the first time: entries that are gone since the last run are forgotten. */
+  #reconcile(): void {
     const { entries, record, serves, onUnseen } = this.#options;
     entries.keepRecorded();
     for (const [domain, { isServed, origin }] of record.domains) {
@@ -88,12 +119,14 @@ export class PluginDirectory implements DropHandlers {
   }
 
   /** The last bundle of a domain is gone. What was never in the directory does not end with it. */
-  #withoutBundle(domain: string): void {
+  #withoutBundle(domain: string, entry: string): void {
     const { deployments, entries, record } = this.#options;
     const live = deployments.liveHash(domain);
     const { served, isServed } = record.of(domain);
     const current = live ?? (isServed ? served[0]?.hash : undefined);
-    if (current === undefined || entries.wasSeen(current)) void deployments.retire(domain);
+    const words = `${entry}, the last bundle of ${domain}, was removed from the plugin directory.`;
+    if (current === undefined || entries.wasSeen(current))
+      void deployments.retire(domain, makeFinding('BEDS_ROLLOUT_REMOVED', words));
     else if (live === undefined) deployments.goBack(domain, 'boot');
   }
 }

@@ -1,8 +1,10 @@
 import type { ServiceRecord } from '../record/service-record.js';
+import { compareVersions } from './compare-versions.js';
 
 interface Entry {
   readonly hash: string;
   readonly domain: string;
+  readonly version: string;
 }
 
 /** The complete bundles that lie in the plugin directory, and what is known of their bytes. */
@@ -29,6 +31,17 @@ export class PluginEntries {
     return this.#entries.get(name)?.hash;
   }
 
+  /** Of those that were not refused, the highest version; of two that are the same the later name. */
+  highestOf(names: readonly string[]): string | undefined {
+    const candidates = names
+      .flatMap((name) => this.#entries.get(name) ?? [])
+      .filter(({ hash }) => !this.isRefused(hash));
+    return candidates.reduce<Entry | undefined>(
+      (best, entry) => (best !== undefined && compareVersions(best.version, entry.version) > 0 ? best : entry),
+      undefined,
+    )?.hash;
+  }
+
   /** `inUse`: thousands of versions may be seen; those that nothing knows any more cannot serve. */
   set(name: string, entry: Entry, inUse: ReadonlySet<string>): void {
     this.#forget(name);
@@ -39,12 +52,15 @@ export class PluginEntries {
 
   delete(name: string): void {
     this.#forget(name);
-    this.keepRecorded();
+    this.#record.keepEntries((recorded) => recorded !== name);
   }
 
-  /** Entries that are gone are forgotten over a restart, too. */
+  /**
+   * Entries that went while the host was down are forgotten. All of them at once is an accident, such as a volume that is
+   * not mounted: they must not be taken for new ones when they are back.
+   */
   keepRecorded(): void {
-    this.#record.keepEntries(new Set(this.#entries.keys()));
+    if (this.#entries.size > 0) this.#record.keepEntries((recorded) => this.#entries.has(recorded));
   }
 
   has(hash: string): boolean {

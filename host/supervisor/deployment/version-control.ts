@@ -32,6 +32,7 @@ import { Operator } from './operator.js';
 import { PluginDirectory } from './plugin-directory.js';
 import { PluginEntries } from './plugin-entries.js';
 import { receiveBundle } from './receive-bundle.js';
+import { remarksOn } from './remarks.js';
 import type { Transition } from './transition.js';
 
 export interface VersionControlOptions {
@@ -131,8 +132,9 @@ export class VersionControl {
     this.#observer.start();
     this.#deployments.boot();
     await this.#deployments.decided();
-    this.#watcher = await watchDrops({ ...config.plugins, directory: pluginsDirectory }, this.#directory);
-    this.#directory.reconcile();
+    const isOptional = this.#memory.record.domains.some(([, { isServed }]) => isServed);
+    const options = { ...config.plugins, directory: pluginsDirectory, isOptional };
+    this.#watcher = await watchDrops(options, this.#directory);
     await this.#deployments.decided();
   }
 
@@ -170,7 +172,19 @@ export class VersionControl {
     const { config, prober, rollouts, board, onTransition } = this.#options;
     const { record, quarantine, ledger } = this.#memory;
     return new Deployments({
-      ...{ settings: config.rollout, rollouts, observer: this.#observer, shadows, quarantine, record, onTransition },
+      ...{ settings: config.rollout, rollouts, observer: this.#observer, shadows, quarantine, record },
+      onTransition: (transition) => {
+        onTransition(transition);
+        this.#directory.note(transition);
+      },
+      onUnserved: (domain, hashes) => {
+        this.#directory.unserved(domain, hashes);
+      },
+      remarks: (next, cause) =>
+        remarksOn(next, cause, {
+          live: rollouts.table.live.get(next.manifest.domain)?.source,
+          served: record.of(next.manifest.domain).served,
+        }),
       ...{ entries: this.#entries, serves: serveMatcher(config) },
       admission: {
         stageDirectory: this.#stageDirectory,
@@ -204,6 +218,9 @@ export class VersionControl {
       serves: serveMatcher(config),
       onWithdrawn: (domain) => {
         board.forgetCandidate(domain);
+      },
+      onRecovered: (message) => {
+        log.info(message);
       },
       onUnseen: (domain) => {
         log.warn({ domain }, `${domain} serves from the stage; its bundle is no longer in the plugin directory`);

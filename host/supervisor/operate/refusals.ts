@@ -1,7 +1,7 @@
 import type { LifecycleState } from '../../generation/lifecycle.js';
 import type { HistoryEntry } from '../history.js';
 
-const REFUSALS: ReadonlySet<LifecycleState> = new Set(['rejected', 'waiting']);
+const REFUSALS: ReadonlySet<LifecycleState> = new Set(['rejected', 'waiting', 'superseded']);
 /** What ends a wait: the version goes on, or is in quarantine, which is a list of its own and may be lifted. */
 const ENDINGS: ReadonlySet<LifecycleState> = new Set(['active', 'quarantined']);
 

@@ -99,10 +99,10 @@ export class ServiceRecord {
     if (this.entry(name) !== hash) this.#file.set({ ...state, entries: { ...state.entries, [name]: hash } });
   }
 
-  /** Forgets the entries that are not among these. */
-  keepEntries(names: ReadonlySet<string>): void {
+  /** Forgets the entries that this is not said of. */
+  keepEntries(isKept: (name: string) => boolean): void {
     const state = this.#file.value;
-    const entries = Object.fromEntries(Object.entries(state.entries).filter(([name]) => names.has(name)));
+    const entries = Object.fromEntries(Object.entries(state.entries).filter(([name]) => isKept(name)));
     if (Object.keys(entries).length < Object.keys(state.entries).length) this.#file.set({ ...state, entries });
   }
 

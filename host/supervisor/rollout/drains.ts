@@ -1,12 +1,19 @@
-import type { GenerationSource } from '../../generation/contract.js';
+import type { Finding, GenerationSource } from '../../generation/contract.js';
 import { addLeftovers, type Leftovers, NO_LEFTOVERS } from '../../generation/leftovers.js';
 
-/** `left`: what the threads had to end for it; nothing while it drains. */
-export type OnDrainState = (source: GenerationSource, state: 'draining' | 'retired', left: Leftovers) => void;
+export interface DrainNote {
+  /** What the threads had to end for it; nothing while it drains. */
+  readonly left: Leftovers;
+  /** Why nothing takes its place; absent where something does. */
+  readonly why?: Finding;
+}
+
+export type OnDrainState = (source: GenerationSource, state: 'draining' | 'retired', note: DrainNote) => void;
 
 interface Draining {
   readonly source: GenerationSource;
   readonly threads: Set<string>;
+  readonly why: { readonly why?: Finding };
   left: Leftovers;
 }
 
@@ -23,9 +30,10 @@ export class Drains {
     return [...this.#draining.values()].map(({ source }) => source);
   }
 
-  begin(source: GenerationSource, threads: readonly string[]): void {
-    this.#onState(source, 'draining', NO_LEFTOVERS);
-    this.#draining.set(source.id, { source, threads: new Set(threads), left: NO_LEFTOVERS });
+  begin(source: GenerationSource, threads: readonly string[], reason?: Finding): void {
+    const why = reason === undefined ? {} : { why: reason };
+    this.#onState(source, 'draining', { left: NO_LEFTOVERS, ...why });
+    this.#draining.set(source.id, { source, threads: new Set(threads), left: NO_LEFTOVERS, why });
     // Every thread is being replaced: none has it.
     if (threads.length === 0) this.#end(source.id);
   }
@@ -45,6 +53,6 @@ export class Drains {
   #end(generation: number): void {
     const draining = this.#draining.get(generation);
     this.#draining.delete(generation);
-    if (draining !== undefined) this.#onState(draining.source, 'retired', draining.left);
+    if (draining !== undefined) this.#onState(draining.source, 'retired', { left: draining.left, ...draining.why });
   }
 }

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import type { Manifest } from '@beds/sdk';
-import type { GenerationSource } from '../../generation/contract.js';
+import type { Finding, GenerationSource } from '../../generation/contract.js';
 import type { Route } from '../../generation/route.js';
 import { publishFault } from '../../observe/channels.js';
 import type { Mutex } from '../mutex.js';
@@ -156,7 +156,7 @@ export class Rollouts {
   }
 
   /** Takes a domain out of service after everything that was asked of it is answered; others do not wait meanwhile. */
-  async retire(domain: string): Promise<void> {
+  async retire(domain: string, why: Finding): Promise<void> {
     const manifest = this.#table.manifestOf(domain);
     if (manifest === undefined) return;
     this.#ending.add(domain);
@@ -167,7 +167,7 @@ export class Rollouts {
       }
       await this.#options.lock.run(async () => {
         await this.#queues.cancel(domain);
-        for (const source of this.#table.deleteDomain(domain)) this.#drain(source);
+        for (const source of this.#table.deleteDomain(domain)) this.#drain(source, why);
         await this.#route([domain]);
       });
       await this.#options.topology.deleteIdle(domain);
@@ -272,11 +272,9 @@ export class Rollouts {
     await this.#options.pool().commit({ kind: 'route', routes }, this.#options.config.plugins.prepareTimeoutMs);
   }
 
-  #drain(source: GenerationSource): void {
-    this.#options.drains.begin(
-      source,
-      this.#options.pool().serving.map(({ handle }) => handle.name),
-    );
+  #drain(source: GenerationSource, why?: Finding): void {
+    const threads = this.#options.pool().serving.map(({ handle }) => handle.name);
+    this.#options.drains.begin(source, threads, why);
   }
 
   async #unbindGone(previous: readonly GenerationSource[]): Promise<void> {
