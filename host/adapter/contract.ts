@@ -1,4 +1,4 @@
-import type { CallResult, JsonObject, ObjectManifest, Page, ValueDescription, ViewQuery } from '@beds/sdk';
+import type { CallResult, JsonObject, ObjectManifest, Page, ValueDescription, ValueType, ViewQuery } from '@beds/sdk';
 
 /**
  * What an adapter knows of one named object, read from the database's own catalogue. Immutable and plain data: it is
@@ -26,6 +26,10 @@ export interface NamedValue extends ValueDescription {
   readonly nativeType: string;
   /** Whether the database takes or gives null here; it still has to be named unless it is `optional`. */
   readonly nullable?: boolean;
+  /** Types that a template may declare it as instead, where the database's own type does not tell. */
+  readonly alternatives?: readonly ValueType[];
+  /** What the database compares text by, where its adapter has to name it. */
+  readonly collation?: string;
 }
 
 /** Why a template's use of an object does not fit the database. */

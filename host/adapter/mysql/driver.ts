@@ -9,6 +9,8 @@ export interface DriverField {
   readonly columnType?: number;
   readonly columnLength?: number;
   readonly characterSet?: number;
+  /** `json`, where MariaDB says that the text is JSON. */
+  readonly extendedFormat?: string;
 }
 
 /** What a statement without rows answers. */
@@ -88,6 +90,8 @@ export function readEndpoint(store: string, config: StoreConfig): Endpoint {
     timezone: 'Z',
     dateStrings: true,
     supportBigNumbers: true,
+    // n.b. what the driver cannot parse ends its connection.
+    jsonStrings: true,
     maxPreparedStatements: MAX_PREPARED_STATEMENTS,
     // n.b. without it mysql2 offers the server to read local files, which BEDS never does.
     flags: ['-LOCAL_FILES'],

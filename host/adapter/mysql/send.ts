@@ -40,9 +40,9 @@ export function sendAlone({ kind, mode, progress }: Sending): Send {
 }
 
 async function sendInThree(session: Session, { sql, values }: Statement, progress: Progress): Promise<Executed> {
-  await session.text('START TRANSACTION');
+  await session.begin();
   const executed = await session.execute(sql, values);
   progress.mayHaveCommitted = true;
-  await session.text('COMMIT');
+  await session.commit();
   return executed;
 }

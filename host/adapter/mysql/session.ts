@@ -25,6 +25,19 @@ export function isDriverError(error: unknown): boolean {
   return typeof error === 'object' && error !== null && fromDriver.has(error);
 }
 
+/** n.b. texts that are the same so far are sorted as equal, and compared as different. */
+const MAX_SORT_BYTES = 16_384;
+
+/** What a server may have otherwise for all sessions, and a borrower must not meet: writes that are not kept, rows that are cut off. */
+const ALWAYS = [
+  `time_zone='+00:00'`,
+  'autocommit=1',
+  'completion_type=0',
+  'sql_auto_is_null=0',
+  'sql_select_limit=18446744073709551615',
+  `max_sort_length=${String(MAX_SORT_BYTES)}`,
+] as const;
+
 /** How far the server's bound may lie behind the deadline before it costs a round trip to move it. */
 const LIMIT_SLACK = { write: () => 400, read: (timeoutMs: number) => Math.max(400, timeoutMs / 5) } as const;
 
@@ -35,6 +48,8 @@ export class Session {
   #mode: SessionMode | undefined;
   #limitMs: number | undefined;
   #dirty = false;
+  /** Between our own START TRANSACTION and COMMIT: there the server's flag says nothing of what a routine left behind. */
+  #isInTransaction = false;
   #uses = 0;
   #alive = true;
   readonly #pending = new Set<(error: Error) => void>();
@@ -74,7 +89,7 @@ export class Session {
     const { readOnlyVariable, limitVariable, tracksState } = this.profile;
     const limitMs = roundUp(timeoutMs);
     const settings = [
-      ...(this.#mode === undefined ? [`time_zone='+00:00'`] : []),
+      ...(this.#mode === undefined ? ALWAYS : []),
       ...(this.#mode === undefined && tracksState ? ['session_track_state_change=1'] : []),
       ...(readOnlyVariable === undefined ? [] : [`${readOnlyVariable}=${mode === 'read' ? 1 : 0}`]),
       ...(limitVariable === undefined ? [] : [`${limitVariable.name}=${limitMs / limitVariable.unitMs}`]),
@@ -100,7 +115,7 @@ export class Session {
           reject(error);
           return;
         }
-        this.#noteState(result);
+        this.#noteState(result, this.#isInTransaction ? STATE_CHANGED : STATE_CHANGED | IN_TRANSACTION);
         resolve({ result, fields });
       });
     });
@@ -110,6 +125,22 @@ export class Session {
   async text(sql: string): Promise<void> {
     await this.#answer((resolve, reject) => {
       query(this.connection, sql).then(resolve, reject);
+    });
+  }
+
+  async begin(): Promise<void> {
+    await this.text('START TRANSACTION');
+    this.#isInTransaction = true;
+  }
+
+  /** n.b. a session that is still in a transaction afterwards is dirty: it would go on with the snapshot of this one. */
+  async commit(): Promise<void> {
+    this.#isInTransaction = false;
+    await this.#answer<void>((resolve, reject) => {
+      query(this.connection, 'COMMIT').then((result) => {
+        this.#noteState(result, IN_TRANSACTION);
+        resolve();
+      }, reject);
     });
   }
 
@@ -124,6 +155,7 @@ export class Session {
     this.#mode = undefined;
     this.#limitMs = undefined;
     this.#dirty = false;
+    this.#isInTransaction = false;
     this.#uses = 0;
   }
 
@@ -161,11 +193,11 @@ export class Session {
   }
 
   // A plain SELECT ends in rows, whose status mysql2 does not give.
-  #noteState(result: DriverResult): void {
+  #noteState(result: DriverResult, dirtyBits: number): void {
     const last: unknown = Array.isArray(result) ? result.at(-1) : result;
     if (typeof last !== 'object' || last === null || !('serverStatus' in last)) return;
     const { serverStatus } = last as DriverHeader;
-    if (!this.profile.tracksState || (serverStatus & (STATE_CHANGED | IN_TRANSACTION)) !== 0) this.#dirty = true;
+    if (!this.profile.tracksState || (serverStatus & dirtyBits) !== 0) this.#dirty = true;
   }
 }
 
