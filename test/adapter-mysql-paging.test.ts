@@ -221,7 +221,7 @@ async function checkFilters(view: NamedObject, rows: readonly JsonObject[]): Pro
   for (const value of new Set(rows.map(({ v }) => v as Scalar))) {
     if (value === null) continue;
     const found = async (where: JsonObject): Promise<readonly unknown[]> =>
-      ids((await adapter.view(view, { key: 'id', where: { v: where as never }, order: [{ column: 'v' }] }, read)).rows);
+      ids((await adapter.view(view, { key: 'id', where: { v: where }, order: [{ column: 'v' }] }, read)).rows);
     const same = await found({ eq: value });
     const [first, last] = [
       rows.findIndex(({ id }) => same.includes(id)),

@@ -6,6 +6,7 @@ import type { CallOptions, NamedObject } from '../host/adapter/contract.js';
 import { createMysqlAdapter } from '../host/adapter/mysql/adapter.js';
 import { mysqlStore } from './support/mysql-store.js';
 import { privateServices } from './support/services.js';
+import { storeLimits } from './support/store-limits.js';
 
 const store = await mysqlStore();
 const read: CallOptions = { mode: 'read', timeoutMs: 5_000 };
@@ -143,7 +144,7 @@ test('a server that has its sessions otherwise neither loses writes nor hides ro
     CREATE FUNCTION kept_put (id INT) RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO kept VALUES (id); RETURN id; END;
     CREATE PROCEDURE kept_add (IN id INT) INSERT INTO kept VALUES (id);
     SET GLOBAL autocommit = 0, GLOBAL completion_type = 1, GLOBAL sql_select_limit = 1, GLOBAL sql_auto_is_null = 1`);
-  const limits = { poolSize: 1, adaptive: true, queueLimit: 10, acquireTimeoutMs: 2_000, connectTimeoutMs: 5_000 };
+  const limits = { ...storeLimits, poolSize: 1 };
   const there = createMysqlAdapter({ store: 'there', config: { kind: 'mysql', url: mariadb.adminUrl, ...limits } });
   t.after(() => there.close(1_000));
   await there.open();

@@ -47,6 +47,12 @@ export const storeErrors = defineErrors({
     status: 'invalid',
     action: 'Correct the named field.',
   },
+  BEDS_STORE_RESULT_TOO_LARGE: {
+    message: 'The database gave more for one call than the host takes.',
+    status: 'invalid',
+    action:
+      'Ask for fewer rows with query.limit and follow the cursor; DBAs: let the routine return less. maxResultRows and maxResultBytes of the store are the bounds.',
+  },
   BEDS_STORE_VALUE_UNFIT: {
     message: 'The database holds a value that its type in the template cannot say.',
     status: 'fault',

@@ -24,11 +24,17 @@ export type DriverResult = DriverHeader | DriverRow[] | (DriverHeader | DriverRo
 export type DriverFields = readonly DriverField[] | readonly (readonly DriverField[] | undefined)[] | undefined;
 type Answer = (error: Error | null, result: DriverResult, fields: DriverFields) => void;
 
+/** n.b. what a statement has brought so far, which the driver's interface does not show. */
+export interface DriverCommand {
+  readonly _rows: readonly (DriverRow[] | DriverHeader)[];
+  readonly _fields: readonly (readonly DriverField[] | undefined)[];
+}
+
 /** The part of a mysql2 connection that we use. */
 export interface DriverConnection {
   readonly threadId: number;
-  readonly stream: { destroy(): void };
-  execute(sql: string, values: readonly unknown[], done: Answer): unknown;
+  readonly stream: { destroy(): void; on(event: 'data', listener: (chunk: Buffer) => void): unknown };
+  execute(sql: string, values: readonly unknown[], done: Answer): DriverCommand;
   query(sql: string, done: Answer): unknown;
   reset(done: (error: Error | null) => void): unknown;
   end(done: (error: Error | null) => void): unknown;

@@ -4,7 +4,7 @@ import { storeErrors } from '../../errors/store.js';
 /** Whole numbers of so many digits may not be exact in JavaScript. */
 const BIG = /\d{16}/;
 
-type Reviver = (this: unknown, key: string, value: unknown, context?: { readonly source?: string }) => unknown;
+type Reviver = (key: string, value: unknown, context?: { readonly source?: string }) => unknown;
 
 /** Where the engine shows the source of a number (Node 22 does, Node 20 does not), a whole one that it cannot hold becomes text. */
 const reviveBig: Reviver = (_key, value, context) =>

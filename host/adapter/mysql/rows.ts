@@ -39,15 +39,19 @@ const asInstant: Convert = (value) => {
   return `${text.slice(0, 10)}T${text.slice(11, 19)}.${fraction}Z`;
 };
 
+export function isJsonField({ columnType, extendedFormat }: DriverField): boolean {
+  return columnType === JSON_TEXT || extendedFormat === 'json';
+}
+
 /** By the type that the value was declared with; undefined where nobody declared one, as in the result sets of a procedure. */
 function converterOf(field: DriverField, type: ValueType | undefined): Convert | undefined {
-  const { columnType, characterSet, extendedFormat } = field;
+  const { columnType, characterSet } = field;
   if (type === 'boolean') return asBoolean;
   if (type === 'json') return asJson;
   if (columnType === undefined) return undefined;
   if (INSTANTS.has(columnType)) return asInstant;
   if (columnType === DAY) return asDay;
-  if (type === undefined && (columnType === JSON_TEXT || extendedFormat === 'json')) return asJson;
+  if (type === undefined && isJsonField(field)) return asJson;
   return characterSet === BINARY_CHARSET && BINARY.has(columnType) ? asBase64 : undefined;
 }
 
@@ -78,7 +82,7 @@ function isFlag({ name, columnType, columnLength }: DriverField, rows: readonly 
 
 /** A column of a row that is not converted yet, for a cursor: what the database orders by, so the zero date stays one. */
 export function positionOf(row: DriverRow, { name, type }: NamedValue): Scalar {
-  const value = row[name] ?? null;
+  const value = (row[name] ?? null) as Scalar;
   if (value === null) return null;
   if (type === 'boolean') return asBoolean(value, name) as Scalar;
   if (type === 'date') return String(value);
@@ -87,7 +91,7 @@ export function positionOf(row: DriverRow, { name, type }: NamedValue): Scalar {
     const message = `Query: order names ${name}, whose texts are too long to go on from.`;
     throw storeErrors.make('BEDS_STORE_QUERY_INVALID', message, { field: 'order' });
   }
-  return value as Scalar;
+  return value;
 }
 
 /** All result sets of a CALL; its last answer is a header without rows. */

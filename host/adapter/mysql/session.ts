@@ -1,10 +1,16 @@
+import type { BedsError } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import type { Use } from '../waiting-line.js';
 import { query } from './driver.js';
 import type { DriverConnection, DriverFields, DriverHeader, DriverResult } from './driver.js';
+import { ResultMeter } from './result-meter.js';
+import type { ResultBounds } from './result-meter.js';
 import type { ServerProfile } from './server-profile.js';
 
 export type SessionMode = 'read' | 'write';
+
+/** Whether a statement was carried out, or undone by an error. */
+export type StatementEnd = 'done' | 'undone';
 
 export interface Executed {
   readonly result: DriverResult;
@@ -52,14 +58,22 @@ export class Session {
   #isInTransaction = false;
   #uses = 0;
   #alive = true;
+  readonly #meter: ResultMeter;
+  #reject: ((error: Error) => void) | undefined;
+  #isDrained = false;
+  #refusal: BedsError | undefined;
+  #end: StatementEnd | undefined;
+  #onEnd: ((end: StatementEnd | undefined) => void) | undefined;
   readonly #pending = new Set<(error: Error) => void>();
   lastUsedAt = Date.now();
   /** What it is lent for. */
   use: Use | undefined;
 
-  constructor(connection: DriverConnection, profile: ServerProfile) {
+  constructor(connection: DriverConnection, profile: ServerProfile, bounds: ResultBounds) {
     this.connection = connection;
     this.profile = profile;
+    this.#meter = new ResultMeter(bounds, (error) => this.#refuse(error));
+    connection.stream.on('data', (chunk) => this.#meter.arrived(chunk.length));
   }
 
   get alive(): boolean {
@@ -106,19 +120,54 @@ export class Session {
     return limitMs >= timeoutMs && limitMs <= timeoutMs + LIMIT_SLACK[mode](timeoutMs);
   }
 
-  /** Runs a prepared statement. Any error leaves the session dirty: a transaction may be open. */
-  execute(sql: string, values: readonly unknown[]): Promise<Executed> {
+  /**
+   * Runs a prepared statement. Any error leaves the session dirty: a transaction may be open. A result that is too large ends the
+   * connection; one that `isDrained` is read to its end instead, unkept, so that `howItEnded` can be told.
+   */
+  execute(sql: string, values: readonly unknown[], isDrained = false): Promise<Executed> {
     this.#uses += 1;
+    this.#isDrained = isDrained;
     return this.#answer((resolve, reject) => {
-      this.connection.execute(sql, values, (error, result, fields) => {
-        if (error) {
+      this.#reject = reject;
+      const command = this.connection.execute(sql, values, (error, result, fields) => {
+        const problem = this.#meter.ended();
+        if (this.#refusal !== undefined) {
+          this.#ended(error === null ? 'done' : 'undone');
+        } else if (error !== null) {
           reject(error);
-          return;
+        } else if (problem !== undefined) {
+          this.#refusal = problem;
+          this.#ended('done');
+          reject(problem);
+        } else {
+          this.#noteState(result, this.#isInTransaction ? STATE_CHANGED : STATE_CHANGED | IN_TRANSACTION);
+          resolve({ result, fields });
         }
-        this.#noteState(result, this.#isInTransaction ? STATE_CHANGED : STATE_CHANGED | IN_TRANSACTION);
-        resolve({ result, fields });
       });
+      this.#meter.begin(command);
     });
+  }
+
+  /** Why the last result was not taken; undefined: it was. */
+  get refusal(): BedsError | undefined {
+    return this.#refusal;
+  }
+
+  /** How a statement ended in the server whose result was refused; undefined where that is not known within `graceMs`. */
+  async howItEnded(graceMs: number): Promise<StatementEnd | undefined> {
+    if (this.#end !== undefined || !this.#alive) return this.#end;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(undefined), graceMs);
+      this.#onEnd = (end) => {
+        clearTimeout(timer);
+        resolve(end);
+      };
+    });
+  }
+
+  /** Bytes of results that were taken from the thread's budget and are the caller's from now on. */
+  handOver(): number {
+    return this.#meter.handOver();
   }
 
   /** Runs text of our own, without values. */
@@ -170,10 +219,24 @@ export class Session {
     this.connection.stream.destroy();
     // n.b. mysql2 forgets the callbacks of a destroyed connection.
     for (const reject of this.#pending) reject(storeErrors.make('BEDS_STORE_UNAVAILABLE'));
+    this.#onEnd?.(undefined);
   }
 
   markLost(): void {
     this.#alive = false;
+  }
+
+  /** n.b. told again where it does not end: then nobody waits for it any longer. */
+  #refuse(error: BedsError): void {
+    const isTold = this.#refusal !== undefined;
+    this.#refusal ??= error;
+    if (!isTold) this.#reject?.(error);
+    if (isTold || !this.#isDrained) this.destroy();
+  }
+
+  #ended(end: StatementEnd): void {
+    this.#end = end;
+    this.#onEnd?.(end);
   }
 
   #answer<T>(send: (resolve: (value: T) => void, reject: (error: Error) => void) => void): Promise<T> {
