@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { isBedsError, type CallResult } from '@beds/sdk';
 import type { CallOptions, NamedObject } from '../host/adapter/contract.js';
 import { resultBudget, ResultBudget } from '../host/adapter/result-budget.js';
+import { RequestScope } from '../host/dispatch/request-scope.js';
 import { eventually } from './support/eventually.js';
 import type { HeavyReading } from './support/heavy-reader.js';
 import { mysqlStore } from './support/mysql-store.js';
@@ -146,4 +147,16 @@ test('a budget gives no more than it has', () => {
   assert.deepEqual([budget.take(60), budget.take(41), budget.take(40), budget.take(1)], [true, false, true, false]);
   budget.giveBack(60);
   assert.deepEqual([budget.takenBytes, budget.take(60)], [40, true]);
+});
+
+test('what a request holds is given back when its code has ended, and what comes later at once', () => {
+  const scope = new RequestScope({ requestId: 'r', expiresAtMs: 0 });
+  assert.ok(resultBudget.take(30));
+  scope.hold(10);
+  scope.hold(15);
+  assert.equal(resultBudget.takenBytes, 30);
+  scope.done();
+  assert.equal(resultBudget.takenBytes, 5);
+  scope.hold(5);
+  nothingIsTaken();
 });

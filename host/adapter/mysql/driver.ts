@@ -13,6 +13,13 @@ export interface DriverField {
   readonly extendedFormat?: string;
 }
 
+const JSON_TEXT = 245;
+
+/** Whether the server says that the text is JSON. */
+export function isJsonField({ columnType, extendedFormat }: DriverField): boolean {
+  return columnType === JSON_TEXT || extendedFormat === 'json';
+}
+
 /** What a statement without rows answers. */
 export interface DriverHeader {
   readonly affectedRows: number;

@@ -1,8 +1,8 @@
 import type { BedsError } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import { resultBudget } from '../result-budget.js';
+import { isJsonField } from './driver.js';
 import type { DriverCommand, DriverRow } from './driver.js';
-import { isJsonField } from './rows.js';
 
 export interface ResultBounds {
   readonly maxResultRows: number;

@@ -1,6 +1,7 @@
 import type { CallResult, Json, JsonObject, Scalar, ValueType } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import type { NamedValue } from '../contract.js';
+import { isJsonField } from './driver.js';
 import type { DriverField, DriverHeader, DriverRow } from './driver.js';
 import { parseJson } from './parse-json.js';
 import type { Executed } from './session.js';
@@ -9,7 +10,6 @@ import type { Executed } from './session.js';
 const TINY = 1;
 const INSTANTS = new Set([7, 12]);
 const DAY = 10;
-const JSON_TEXT = 245;
 const BINARY_CHARSET = 63;
 const BINARY = new Set([16, 249, 250, 251, 252, 253, 254, 255]);
 const NO_DATE = '0000-00-00';
@@ -38,10 +38,6 @@ const asInstant: Convert = (value) => {
   const fraction = text.slice(20).replace(/0+$/, '').padEnd(3, '0');
   return `${text.slice(0, 10)}T${text.slice(11, 19)}.${fraction}Z`;
 };
-
-export function isJsonField({ columnType, extendedFormat }: DriverField): boolean {
-  return columnType === JSON_TEXT || extendedFormat === 'json';
-}
 
 /** By the type that the value was declared with; undefined where nobody declared one, as in the result sets of a procedure. */
 function converterOf(field: DriverField, type: ValueType | undefined): Convert | undefined {
