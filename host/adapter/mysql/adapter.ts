@@ -95,15 +95,7 @@ class MysqlAdapter implements StoreAdapter {
 
   check(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {
     const notSupported = found?.native['notSupported'];
-    if (typeof notSupported !== 'string') return checkUse(use, found);
-    return [
-      {
-        code: 'BEDS_PREFLIGHT_NOT_SUPPORTED',
-        object: use.name,
-        message: `${use.name} cannot be served: ${notSupported}.`,
-        hint: 'Ask the DBA to change the object.',
-      },
-    ];
+    return typeof notSupported === 'string' ? [unserved(use.name, notSupported)] : checkCarried(use, found);
   }
 
   call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<CallResult> {
@@ -175,4 +167,29 @@ class MysqlAdapter implements StoreAdapter {
     const run = (session: Session): Promise<T> => work.run(session, send);
     return this.#sessions.use(deadline, { mode, use: 'call', progress, args: work.args, holder, run });
   }
+}
+
+/** A column that is there and cannot be carried is not a column that is missing, for which a version would wait. */
+function checkCarried(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {
+  const uncarried = found?.native['uncarried'];
+  if (use.kind !== 'view' || typeof uncarried !== 'object' || uncarried === null) return checkUse(use, found);
+  const types = new Map(Object.entries(uncarried));
+  const columns = Object.entries(use.columns);
+  const reasons = columns.flatMap(([name]) => {
+    const type = types.get(name);
+    return typeof type === 'string'
+      ? [unserved(use.name, `its column ${name} is ${type}, which BEDS cannot carry`)]
+      : [];
+  });
+  const carried = Object.fromEntries(columns.filter(([name]) => !types.has(name)));
+  return [...reasons, ...checkUse({ ...use, columns: carried }, found)];
+}
+
+function unserved(object: string, reason: string): ObjectFinding {
+  return {
+    code: 'BEDS_PREFLIGHT_NOT_SUPPORTED',
+    object,
+    message: `${object} cannot be served: ${reason}.`,
+    hint: 'Ask the DBA to change the object.',
+  };
 }
