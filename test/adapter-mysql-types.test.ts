@@ -155,3 +155,42 @@ test('a template sees the columns that it declares, and may leave out what it ca
   const page = await adapter.view(narrow, { key: 'id', where: { id: 1 } }, read);
   assert.deepEqual(page.rows, [{ id: 1, small: null }]);
 });
+
+test('a column that BEDS cannot carry is a finding with its type, and no hindrance to the others', () => {
+  const columns = { id: { type: 'integer' }, picture: { type: 'string' }, none: { type: 'string' } } as const;
+  const findings = adapter.check({ kind: 'view', name: 'sample_list', columns }, object('list'));
+  assert.deepEqual(
+    findings.map(({ code, message }) => [code, message.split(/[.;]/)[0]]),
+    [
+      [
+        'BEDS_PREFLIGHT_NOT_SUPPORTED',
+        'sample_list cannot be served: its column picture is blob, which BEDS cannot carry',
+      ],
+      ['BEDS_PREFLIGHT_COLUMN_MISSING', 'The view sample_list has no column none'],
+    ],
+  );
+  assert.deepEqual(
+    adapter.check({ kind: 'view', name: 'sample_list', columns: { id: columns.id } }, object('list')),
+    [],
+  );
+});
+
+test('a small number and a text are what the template calls them', async () => {
+  const found = object('list');
+  const columns = { id: { type: 'integer' }, flag: { type: 'integer' } } as const;
+  const numbers = narrowObject({ kind: 'view', name: 'sample_list', columns }, found);
+  await store.dba.query('INSERT INTO samples (id, flag) VALUES (500, 5), (501, 1)');
+  const { rows } = await adapter.view(numbers, { key: 'id', where: { id: { gte: 500 }, flag: { gte: 1 } } }, read);
+  assert.deepEqual(
+    rows.filter(({ id }) => Number(id) < 502),
+    [
+      { id: 500, flag: 5 },
+      { id: 501, flag: 1 },
+    ],
+  );
+  const use = { kind: 'routine', name: 'sample_flag', args: { flag: { type: 'integer' } } } as const;
+  assert.deepEqual(adapter.check(use, object('flag')), []);
+  const flag = narrowObject(use, object('flag'));
+  assert.deepEqual((await adapter.call(flag, { flag: 5 }, read)).rows, [{ value: false }]);
+  await assert.rejects(adapter.call(flag, { flag: 128 }, read), { code: 'BEDS_STORE_INVALID_VALUE', field: 'flag' });
+});

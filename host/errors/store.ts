@@ -48,6 +48,17 @@ export const storeErrors = defineErrors({
     status: 'invalid',
     action: 'Correct the named field.',
   },
+  BEDS_STORE_RESULT_TOO_LARGE: {
+    message: 'The database gave more for one call than the host takes.',
+    status: 'invalid',
+    action:
+      'Ask for fewer rows with query.limit and follow the cursor; DBAs: let the routine return less. maxResultRows and maxResultBytes of the store are the bounds.',
+  },
+  BEDS_STORE_VALUE_UNFIT: {
+    message: 'The database holds a value that its type in the template cannot say.',
+    status: 'fault',
+    action: 'Declare the column with a type that holds what is in it, or have the DBA correct the rows.',
+  },
   BEDS_STORE_QUERY_INVALID: {
     message: 'The query does not fit the view.',
     status: 'invalid',
@@ -57,6 +68,12 @@ export const storeErrors = defineErrors({
     message: 'The cursor does not belong to this query.',
     status: 'invalid',
     action: 'Start again without a cursor; pass a cursor only with the where and order it came from.',
+  },
+  BEDS_STORE_CURSOR_STUCK: {
+    message: 'The rows of this view cannot be paged in this order: a page begins again where the page before it ended.',
+    status: 'fault',
+    action:
+      'Order by other columns. DBAs: see that the key names one row, and that no order column holds what its type in the template cannot say.',
   },
   BEDS_STORE_DEADLOCK: {
     message: 'The database gave way to another transaction; nothing of this one was kept.',

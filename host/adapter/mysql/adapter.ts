@@ -61,7 +61,7 @@ class MysqlAdapter implements StoreAdapter {
     this.store = store;
     this.#config = config;
     this.#database = database;
-    this.#connector = new Connector(connect, config.connectTimeoutMs);
+    this.#connector = new Connector(connect, config);
     this.#killer = new Killer(connect);
     this.#pool = new Pool({
       connector: this.#connector,
@@ -95,15 +95,7 @@ class MysqlAdapter implements StoreAdapter {
 
   check(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {
     const notSupported = found?.native['notSupported'];
-    if (typeof notSupported !== 'string') return checkUse(use, found);
-    return [
-      {
-        code: 'BEDS_PREFLIGHT_NOT_SUPPORTED',
-        object: use.name,
-        message: `${use.name} cannot be served: ${notSupported}.`,
-        hint: 'Ask the DBA to change the object.',
-      },
-    ];
+    return typeof notSupported === 'string' ? [unserved(use.name, notSupported)] : checkCarried(use, found);
   }
 
   call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<CallResult> {
@@ -117,10 +109,10 @@ class MysqlAdapter implements StoreAdapter {
   /** Not tried again after a deadlock: the work may have done what no database undoes. It is told BEDS_STORE_DEADLOCK. */
   transaction<T>(work: (scope: AdapterScope) => Promise<T>, options: CallOptions): Promise<T> {
     const progress: Progress = { mayHaveCommitted: false };
-    const { mode } = options;
+    const { mode, holder } = options;
     return this.#within(options, (deadline) => {
       const run = (session: Session): Promise<T> => runTransaction(session, work, { progress, deadline });
-      return this.#sessions.use(deadline, { mode, use: 'transaction', progress, run });
+      return this.#sessions.use(deadline, { mode, use: 'transaction', progress, holder, run });
     });
   }
 
@@ -153,17 +145,17 @@ class MysqlAdapter implements StoreAdapter {
 
   async #attempt<T>(make: () => Work<T>, options: CallOptions): Promise<T> {
     const work = make();
-    return this.#within(options, (deadline) => this.#repeat(work, options.mode, deadline));
+    return this.#within(options, (deadline) => this.#repeat(work, options, deadline));
   }
 
   /** Runs a single call, again after a deadlock; a read also once more on another connection if its own was dead. */
-  async #repeat<T>(work: Work<T>, mode: CallOptions['mode'], deadline: Deadline): Promise<T> {
+  async #repeat<T>(work: Work<T>, options: CallOptions, deadline: Deadline): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.#once(work, mode, deadline);
+        return await this.#once(work, options, deadline);
       } catch (error) {
         const code = isBedsError(error) ? error.code : '';
-        const lostRead = code === 'BEDS_STORE_UNAVAILABLE' && mode === 'read' && attempt === 1;
+        const lostRead = code === 'BEDS_STORE_UNAVAILABLE' && options.mode === 'read' && attempt === 1;
         const gaveWay = code === 'BEDS_STORE_DEADLOCK' && attempt < MAX_ATTEMPTS;
         if (!lostRead && !gaveWay) throw error;
         if (gaveWay) await delay(Math.min(Math.random() * RETRY_PAUSE_MS * 2 ** attempt, deadline.remainingMs()));
@@ -171,10 +163,35 @@ class MysqlAdapter implements StoreAdapter {
     }
   }
 
-  #once<T>(work: Work<T>, mode: CallOptions['mode'], deadline: Deadline): Promise<T> {
+  #once<T>(work: Work<T>, { mode, holder }: CallOptions, deadline: Deadline): Promise<T> {
     const progress: Progress = { mayHaveCommitted: false };
     const send = sendAlone({ kind: work.kind, mode, progress, deadline });
     const run = (session: Session): Promise<T> => work.run(session, send);
-    return this.#sessions.use(deadline, { mode, use: 'call', progress, args: work.args, run });
+    return this.#sessions.use(deadline, { mode, use: 'call', progress, args: work.args, holder, run });
   }
+}
+
+/** A column that is there and cannot be carried is not a column that is missing, for which a version would wait. */
+function checkCarried(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {
+  const uncarried = found?.native['uncarried'];
+  if (use.kind !== 'view' || typeof uncarried !== 'object' || uncarried === null) return checkUse(use, found);
+  const types = new Map(Object.entries(uncarried));
+  const columns = Object.entries(use.columns);
+  const reasons = columns.flatMap(([name]) => {
+    const type = types.get(name);
+    return typeof type === 'string'
+      ? [unserved(use.name, `its column ${name} is ${type}, which BEDS cannot carry`)]
+      : [];
+  });
+  const carried = Object.fromEntries(columns.filter(([name]) => !types.has(name)));
+  return [...reasons, ...checkUse({ ...use, columns: carried }, found)];
+}
+
+function unserved(object: string, reason: string): ObjectFinding {
+  return {
+    code: 'BEDS_PREFLIGHT_NOT_SUPPORTED',
+    object,
+    message: `${object} cannot be served: ${reason}.`,
+    hint: 'Ask the DBA to change the object.',
+  };
 }

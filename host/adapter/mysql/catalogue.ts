@@ -59,7 +59,11 @@ function readView(database: string, name: string, rows: readonly Fields[]): Name
     ...namedValue(typeOf(row)),
     nullable: row['nullable'] === 'YES',
   }));
-  return { kind: 'view', name, columns, native: { database } };
+  const others = rows
+    .filter((row) => !usable.includes(row))
+    .map((row) => [String(row['name']), String(row['fullType'])]);
+  const uncarried = others.length === 0 ? {} : { uncarried: Object.fromEntries(others) as JsonObject };
+  return { kind: 'view', name, columns, native: { database, ...uncarried } };
 }
 
 /** Of the rows of one name: a function and a procedure may both have it. */

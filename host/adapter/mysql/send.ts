@@ -35,10 +35,12 @@ export function sendAlone({ kind, mode, progress, deadline }: Sending): Send {
     if (kind === 'procedure' && !blocks && mode === 'write')
       return sendInThree(session, statement, { progress, deadline });
     progress.mayHaveCommitted = mode === 'write';
-    if (blocks) return session.execute(statement.block ?? statement.sql, statement.values);
+    // n.b. of a write whose result is too large it shall be known whether it was kept.
+    const isDrained = mode === 'write';
+    if (blocks) return session.execute(statement.block ?? statement.sql, statement.values, isDrained);
     // Only a block's (or a CALL's) last answer tells whether the session was left changed.
     if (kind === 'function') session.markDirty();
-    return session.execute(statement.sql, statement.values);
+    return session.execute(statement.sql, statement.values, isDrained);
   };
 }
 
@@ -47,11 +49,11 @@ async function sendInThree(
   { sql, values }: Statement,
   { progress, deadline }: Pick<Sending, 'progress' | 'deadline'>,
 ): Promise<Executed> {
-  await session.text('START TRANSACTION');
+  await session.begin();
   deadline.remainingMs();
   const executed = await session.execute(sql, values);
   deadline.remainingMs();
   progress.mayHaveCommitted = true;
-  await session.text('COMMIT');
+  await session.commit();
   return executed;
 }

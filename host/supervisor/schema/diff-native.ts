@@ -4,7 +4,7 @@ import type { NamedObject } from '../../adapter/contract.js';
 import { newTexts, type ObjectDifference } from './difference.js';
 
 /** What is said in words elsewhere, or is in the parameters and columns already. */
-const KNOWN = new Set(['notSupported', 'problems', 'missingGrants', 'args', 'fields']);
+const KNOWN = new Set(['notSupported', 'uncarried', 'problems', 'missingGrants', 'args', 'fields']);
 const WORDS: Readonly<Record<string, (is: Json | undefined, was: Json | undefined) => string>> = {
   database: (is, was) => `is in database ${text(is)}, was in ${text(was)}`,
   returns: (is, was) => `its result is ${text(is)}, was ${text(was)}`,
