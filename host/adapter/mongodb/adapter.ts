@@ -67,9 +67,11 @@ class MongodbAdapter implements StoreAdapter {
     this.store = store;
     this.#config = config;
     this.#connection = createClient(store, config);
+    const { poolSize } = this.#connection;
     this.#slots = new Slots({
       ...config,
-      onLimit: (limit, reason) => publishStoreLimit({ store, limit, most: config.poolSize, reason }),
+      poolSize,
+      onLimit: (limit, reason) => publishStoreLimit({ store, limit, most: poolSize, reason }),
     });
   }
 
