@@ -40,8 +40,10 @@ export interface QueryPlan {
   readonly order: readonly PlannedOrder[];
   /** Rows of a page. Read one more to learn whether another page follows. */
   readonly limit: number;
-  /** The cursor of a page that ends with this row (a row as the caller sees it). */
-  cursorAfter(row: Readonly<Record<string, Json>>): string;
+  /** Where the cursor says that the page before ended: the values of the order columns. Absent on the first page. */
+  readonly start?: readonly Scalar[];
+  /** The cursor of a page whose last row has these values in the order columns. */
+  cursorAt(position: readonly Scalar[]): string;
 }
 
 type View = Extract<NamedObject, { kind: 'view' }>;
@@ -63,14 +65,11 @@ export function planQuery(view: View, query: KeyedQuery): QueryPlan {
     conditions,
     order,
     limit: planLimit(query.limit),
-    cursorAfter: (row: Readonly<Record<string, Json>>): string =>
-      encodeCursor(
-        print(),
-        orderColumns.map(({ name }) => (row[name] ?? null) as Scalar),
-      ),
+    cursorAt: (position: readonly Scalar[]): string => encodeCursor(print(), position),
   };
   if (query.cursor === undefined) return plan;
-  return { ...plan, after: planPosition(order, decodeCursor(query.cursor, print(), orderColumns)) };
+  const start = decodeCursor(query.cursor, print(), orderColumns);
+  return { ...plan, start, after: planPosition(order, start) };
 }
 
 const columnsByName = new WeakMap<View, ReadonlyMap<string, NamedValue>>();

@@ -57,6 +57,12 @@ export const storeErrors = defineErrors({
     status: 'invalid',
     action: 'Start again without a cursor; pass a cursor only with the where and order it came from.',
   },
+  BEDS_STORE_CURSOR_STUCK: {
+    message: 'The rows of this view cannot be paged in this order: a page begins again where the page before it ended.',
+    status: 'fault',
+    action:
+      'Order by other columns. DBAs: see that the key names one row, and that no order column holds what its type in the template cannot say.',
+  },
   BEDS_STORE_DEADLOCK: {
     message: 'The database gave way to another transaction; nothing of this one was kept.',
     status: 'conflict',

@@ -1,7 +1,8 @@
 import type { Document } from 'mongodb';
-import type { Json, Page } from '@beds/sdk';
+import type { Json, Page, Scalar } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import type { NamedObject, NamedValue } from '../contract.js';
+import { cursorOf } from '../page-cursor.js';
 import type { Condition, QueryPlan } from '../query-plan.js';
 import { signalOf } from './call-signal.js';
 import { partsOf } from './calls.js';
@@ -158,11 +159,11 @@ function fieldOf(native: NativeObject, column: string): Field {
 
 /** The documents as rows of the view, and the cursor when there are more of them than the page holds. */
 function toPage(columns: readonly Column[], plan: QueryPlan, documents: readonly Document[]): Page {
-  const rows = documents.slice(0, plan.limit).map((document) => {
+  const found = documents.map((document) => {
     const row: Record<string, Json> = {};
     for (const { name, type, as } of columns) row[name] = toColumn(document[as], type);
     return row;
   });
-  const last = rows.at(-1);
-  return documents.length > plan.limit && last !== undefined ? { rows, cursor: plan.cursorAfter(last) } : { rows };
+  const cursor = cursorOf(plan, found, (row, { name }) => (row[name] ?? null) as Scalar);
+  return cursor === undefined ? { rows: found } : { rows: found.slice(0, plan.limit), cursor };
 }

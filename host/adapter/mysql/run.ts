@@ -1,5 +1,6 @@
-import type { CallResult, JsonObject, Page, ValueType } from '@beds/sdk';
+import type { CallResult, JsonObject, Page, Scalar, ValueType } from '@beds/sdk';
 import type { KeyedQuery, NamedObject } from '../contract.js';
+import { cursorOf } from '../page-cursor.js';
 import { planQuery } from '../query-plan.js';
 import { storeErrors } from '../../errors/store.js';
 import type { DriverField, DriverRow } from './driver.js';
@@ -47,9 +48,8 @@ export function viewWork(object: NamedObject, query: KeyedQuery): Work<Page> {
     run: async (session, send) => {
       const { result, fields } = await send(session, statement);
       const found = convertRows(result as DriverRow[], (fields ?? []) as readonly DriverField[]);
-      const rows = found.slice(0, plan.limit);
-      const last = rows.at(-1);
-      return found.length > plan.limit && last !== undefined ? { rows, cursor: plan.cursorAfter(last) } : { rows };
+      const cursor = cursorOf(plan, found, (row, { name }) => (row[name] ?? null) as Scalar);
+      return cursor === undefined ? { rows: found } : { rows: found.slice(0, plan.limit), cursor };
     },
   };
 }
