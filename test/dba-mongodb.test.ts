@@ -92,7 +92,7 @@ describe(
       const { urls, words } = await place.apply({ 'list.json': RIGHT });
       const user = place.proxy.commands.find((command) => 'createUser' in command);
       assert.equal(user?.['$db'], place.database);
-      assert.deepEqual(user['roles'], [{ role: user['createUser'], db: place.database }]);
+      assert.deepEqual(user['roles'], [{ role: String(user?.['createUser']), db: place.database }]);
       const { options } = new MongoClient(urls['documents'] ?? '');
       assert.equal(options.credentials?.source, place.database);
       assert.equal(options.credentials.username, user['createUser']);

@@ -165,7 +165,7 @@ class MongodbAdapter implements StoreAdapter {
 
   #prepareView(object: NamedObject, query: KeyedQuery): Prepared<Page> {
     if (object.kind !== 'view') throw storeErrors.make('BEDS_STORE_OBJECT_CHANGED');
-    const read = prepareRead(object, planQuery(object, query));
+    const read = prepareRead(object, planQuery(object, query, 'stored'));
     const { db } = this.#connection;
     return { attempt: READ, run: (deadline, session) => read({ db, deadline, session }) };
   }
