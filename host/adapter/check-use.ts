@@ -68,7 +68,8 @@ function checkArgument(use: ObjectManifest, value: NamedValue, args: Values): re
       }),
     ];
   }
-  if (!GOES_INTO[declared.type].includes(value.type)) return [typeMismatch(use, value, declared)];
+  if (!GOES_INTO[declared.type].includes(value.type) && !isAlternative(value, declared))
+    return [typeMismatch(use, value, declared)];
   if (declared.optional === true && declared.default === undefined && !mayBeAbsent && value.nullable !== true) {
     return [
       finding('ARGUMENT_MISSING', use, {
@@ -91,7 +92,8 @@ function checkColumns(use: Extract<ObjectManifest, { kind: 'view' }>, found: rea
         }),
       ];
     }
-    return COMES_FROM[declared.type].includes(column.type) ? [] : [typeMismatch(use, column, declared)];
+    const fits = COMES_FROM[declared.type].includes(column.type) || isAlternative(column, declared);
+    return fits ? [] : [typeMismatch(use, column, declared)];
   });
 }
 
@@ -100,6 +102,15 @@ function typeMismatch(use: ObjectManifest, value: NamedValue, declared: ValueDes
     message: `${value.name} of ${use.name} is ${value.nativeType} in the database, '${declared.type}' in the template.`,
     hint: `Declare ${value.name} as '${value.type}'.`,
   });
+}
+
+function isAlternative({ alternatives }: NamedValue, { type }: ValueDescription): boolean {
+  return alternatives?.includes(type) === true;
+}
+
+/** The type that a template chose of those that the database leaves open. */
+function chosenType(value: NamedValue, declared: ValueDescription | undefined): ValueType {
+  return declared !== undefined && isAlternative(value, declared) ? declared.type : value.type;
 }
 
 type Reason<Code> = Code extends `BEDS_PREFLIGHT_${infer Name}` ? Name : never;
@@ -119,7 +130,8 @@ function finding(
 export function narrowObject(use: ObjectManifest, found: NamedObject): NamedObject {
   if (found.kind === 'view') {
     const columns = use.kind === 'view' ? use.columns : {};
-    return { ...found, columns: found.columns.filter((column) => Object.hasOwn(columns, column.name)) };
+    const used = found.columns.filter((column) => Object.hasOwn(columns, column.name));
+    return { ...found, columns: used.map((column) => ({ ...column, type: chosenType(column, columns[column.name]) })) };
   }
   const args = use.kind === 'routine' ? use.args : {};
   return { ...found, args: found.args.map((value) => narrowValue(value, args[value.name])) };
@@ -130,7 +142,7 @@ function narrowValue(value: NamedValue, declared: ValueDescription | undefined):
   const { maxLength, min, max } = { ...value, ...declared };
   return {
     name: value.name,
-    type: value.type,
+    type: chosenType(value, declared),
     nativeType: value.nativeType,
     optional: declared.optional ?? false,
     nullable: declared.optional ?? false,

@@ -1,4 +1,5 @@
-import type { CallResult, JsonObject, ObjectManifest, Page, ValueDescription, ViewQuery } from '@beds/sdk';
+import type { CallResult, JsonObject, ObjectManifest, Page, ValueDescription, ValueType, ViewQuery } from '@beds/sdk';
+import type { ResultHolder } from './result-budget.js';
 
 /**
  * What an adapter knows of one named object, read from the database's own catalogue. Immutable and plain data: it is
@@ -26,6 +27,10 @@ export interface NamedValue extends ValueDescription {
   readonly nativeType: string;
   /** Whether the database takes or gives null here; it still has to be named unless it is `optional`. */
   readonly nullable?: boolean;
+  /** Types that a template may declare it as instead, where the database's own type does not tell. */
+  readonly alternatives?: readonly ValueType[];
+  /** What the database compares text by, where its adapter has to name it. */
+  readonly collation?: string;
 }
 
 /** Why a template's use of an object does not fit the database. */
@@ -57,6 +62,8 @@ export interface CallOptions {
   /** Milliseconds the work may take, inclusive of waiting for a connection. The server stops working when it is over. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  /** Whoever keeps the result while it works with it. Absent: nobody does after the call. */
+  readonly holder?: ResultHolder;
   /** Whether the operation may change data. Reads run in READ ONLY transactions where the server has them. */
   readonly mode: 'read' | 'write';
 }

@@ -7,15 +7,19 @@ import { readValue } from './read-value.js';
 
 const VERSION = 1;
 const MAX_CURSOR_CHARACTERS = 8_192;
+const STORED_DAY = /^\d{4}-\d{2}-\d{2}$/;
 
 /** Names a query without its cursor and limit: a cursor is only good for the query it came from. */
 export function fingerprint(query: Json): string {
   return hash('sha256', JSON.stringify(query), 'base64url').slice(0, 16);
 }
 
-/** The position after a row, as opaque text: the values of the order columns, the key last. */
+/** The position after a row, as opaque text: the values of the order columns, the key last. Throws BEDS_STORE_QUERY_INVALID. */
 export function encodeCursor(print: string, position: readonly Scalar[]): string {
-  return Buffer.from(JSON.stringify([VERSION, print, position])).toString('base64url');
+  const cursor = Buffer.from(JSON.stringify([VERSION, print, position])).toString('base64url');
+  if (cursor.length <= MAX_CURSOR_CHARACTERS) return cursor;
+  const message = 'Query: order names columns whose values are too long to go on from.';
+  throw storeErrors.make('BEDS_STORE_QUERY_INVALID', message, { field: 'order' });
 }
 
 /**
@@ -34,8 +38,15 @@ function readPosition(value: Json, column: NamedValue): Scalar {
   if (value === null && takesNull(column)) return null;
   if (value === null || typeof value === 'object') throw refuse();
   const read = readValue(value, { type: column.type });
-  if ('problem' in read || typeof read.value === 'object') throw refuse();
+  if ('problem' in read) return readStoredDay(value, column);
+  if (typeof read.value === 'object') throw refuse();
   return read.value;
+}
+
+/** n.b. a database may keep, and order by, days that no calendar has: 0000-00-00. */
+function readStoredDay(value: Scalar, { type }: NamedValue): Scalar {
+  if ((type === 'date' || type === 'datetime') && typeof value === 'string' && STORED_DAY.test(value)) return value;
+  throw refuse();
 }
 
 function parse(cursor: string): unknown {

@@ -189,6 +189,18 @@ const store = z.strictObject({
     .describe('Most calls of one thread that wait for a connection.'),
   acquireTimeoutMs: milliseconds.default(2_000).describe('Longest wait for a connection.'),
   connectTimeoutMs: milliseconds.default(5_000).describe('Longest wait for one connection attempt.'),
+  maxResultRows: z
+    .int()
+    .min(1)
+    .max(10_000_000)
+    .default(100_000)
+    .describe('Most rows that one call may give, all its result sets together.'),
+  maxResultBytes: z
+    .int()
+    .min(65_536)
+    .max(1_073_741_824)
+    .default(33_554_432)
+    .describe('Most memory that the result of one call may take.'),
 });
 
 const supervisor = z.strictObject({

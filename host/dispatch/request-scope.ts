@@ -1,8 +1,10 @@
+import { resultBudget } from '../adapter/result-budget.js';
+import type { ResultHolder } from '../adapter/result-budget.js';
 import { requestErrors } from '../errors/request.js';
 import { fnv1a } from './fnv1a.js';
 
 /** Who asks and until when; shared by a request and the calls it makes into other domains. */
-export class RequestScope {
+export class RequestScope implements ResultHolder {
   readonly requestId: string;
   readonly client: string | undefined;
   readonly session: string | undefined;
@@ -15,6 +17,8 @@ export class RequestScope {
   #aborter: AbortController | undefined;
   #expired = false;
   #isWrite = false;
+  #heldBytes = 0;
+  #isDone = false;
 
   constructor(request: {
     readonly requestId: string;
@@ -68,6 +72,20 @@ export class RequestScope {
     const remainingMs = this.remainingMs;
     if (this.#expired || remainingMs <= 0) throw requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED');
     return remainingMs;
+  }
+
+  /** Counts what the results that its code was given take of the thread's memory. */
+  hold(bytes: number): void {
+    if (this.#isDone) resultBudget.giveBack(bytes);
+    else this.#heldBytes += bytes;
+  }
+
+  /** Its code has really ended, and holds nothing any more. */
+  done(): void {
+    this.#isDone = true;
+    if (this.#heldBytes === 0) return;
+    resultBudget.giveBack(this.#heldBytes);
+    this.#heldBytes = 0;
   }
 
   expire(): void {

@@ -96,6 +96,8 @@ export class Running extends Watched {
     const isInTime = this.#deadlines.remove(this);
     generation.release();
     if (!isInTime && !this.#run.scope.isCopy) generation.counts.settled();
+    // n.b. domains that a request calls share its scope, and what they got may have been handed on.
+    if (this.#run.depth === 0) this.#run.scope.done();
     this.#run.onEnded?.();
     return isInTime;
   }

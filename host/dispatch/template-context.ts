@@ -117,7 +117,7 @@ export class RequestContext implements TemplateContext {
     const options = this.#callOptions();
     const { generation, scope } = this.#options;
     const begin = (timeoutMs: number): Promise<Page> =>
-      generation.adapter.view(object, keyed, { timeoutMs, mode: options.mode });
+      generation.adapter.view(object, keyed, { timeoutMs, mode: options.mode, holder: scope });
     const isShared = generation.sharedViews.has(alias) && scope.mayShare;
     try {
       return await (isShared
@@ -193,7 +193,8 @@ export class RequestContext implements TemplateContext {
   }
 
   #callOptions(): CallOptions {
-    return { timeoutMs: this.#options.scope.requireTime(), mode: this.#options.operation.mode };
+    const { scope, operation } = this.#options;
+    return { timeoutMs: scope.requireTime(), mode: operation.mode, holder: scope };
   }
 
   async #returning<T>(promise: Promise<T>): Promise<T> {

@@ -104,7 +104,7 @@ export const requestErrors = defineErrors({
   },
   BEDS_REQUEST_RESULT_TOO_LARGE: {
     message: 'The result is larger than the host sends.',
-    status: 'fault',
+    status: 'invalid',
     action: 'Ask for fewer rows with query.limit and follow the cursor; limits.maxReplyBytes is the bound.',
   },
   BEDS_REQUEST_TEMPLATE_FAULT: {

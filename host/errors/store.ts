@@ -47,6 +47,17 @@ export const storeErrors = defineErrors({
     status: 'invalid',
     action: 'Correct the named field.',
   },
+  BEDS_STORE_RESULT_TOO_LARGE: {
+    message: 'The database gave more for one call than the host takes.',
+    status: 'invalid',
+    action:
+      'Ask for fewer rows with query.limit and follow the cursor; DBAs: let the routine return less. maxResultRows and maxResultBytes of the store are the bounds.',
+  },
+  BEDS_STORE_VALUE_UNFIT: {
+    message: 'The database holds a value that its type in the template cannot say.',
+    status: 'fault',
+    action: 'Declare the column with a type that holds what is in it, or have the DBA correct the rows.',
+  },
   BEDS_STORE_QUERY_INVALID: {
     message: 'The query does not fit the view.',
     status: 'invalid',

@@ -11,6 +11,7 @@ import type { StoreConfig } from '../../host/config/schema.js';
 import type { storeErrors } from '../../host/errors/store.js';
 import { databaseUrl } from './mongodb-url.js';
 import { sharedServices } from './services.js';
+import { storeLimits } from './store-limits.js';
 
 export const READ: CallOptions = { timeoutMs: 5_000, mode: 'read' };
 export const WRITE: CallOptions = { timeoutMs: 5_000, mode: 'write' };
@@ -42,8 +43,7 @@ export async function mongodbStore(): Promise<MongodbStore> {
   const url = databaseUrl(mongodb.url, `beds_adapter_${randomUUID().slice(0, 8)}`);
   const dba = new MongoClient(url, { serverSelectionTimeoutMS: 5_000 });
   const open = (changes: Partial<StoreConfig>): StoreAdapter => {
-    const limits = { poolSize: 8, adaptive: true, queueLimit: 100, acquireTimeoutMs: 2_000, connectTimeoutMs: 5_000 };
-    return createMongodbAdapter({ store: 'test', config: { kind: 'mongodb', url, ...limits, ...changes } });
+    return createMongodbAdapter({ store: 'test', config: { kind: 'mongodb', url, ...storeLimits, ...changes } });
   };
   const adapter = open({});
   end = async () => {

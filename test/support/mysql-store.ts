@@ -7,6 +7,7 @@ import type { StoreAdapter } from '../../host/adapter/contract.js';
 import { createMysqlAdapter } from '../../host/adapter/mysql/adapter.js';
 import type { StoreConfig } from '../../host/config/schema.js';
 import { sharedServices } from './services.js';
+import { storeLimits } from './store-limits.js';
 
 /** A database of this test file's own, with the DBA's connection and a runtime account that has no rights yet. */
 export interface MysqlStore {
@@ -45,14 +46,13 @@ export async function mysqlStore(): Promise<MysqlStore> {
   url.username = user;
   url.password = password;
   url.search = '';
-  const limits = { poolSize: 8, adaptive: true, queueLimit: 100, acquireTimeoutMs: 2_000, connectTimeoutMs: 5_000 };
   return {
     dba,
     database,
     url: url.href,
     account,
     adapter: (changes = {}) =>
-      createMysqlAdapter({ store: 'test', config: { kind: 'mysql', url: url.href, ...limits, ...changes } }),
+      createMysqlAdapter({ store: 'test', config: { kind: 'mysql', url: url.href, ...storeLimits, ...changes } }),
     running: async () => {
       const [rows] = await dba.query(
         `SELECT COUNT(*) AS running FROM INFORMATION_SCHEMA.PROCESSLIST WHERE DB = ? AND COMMAND <> 'Sleep' AND ID <> CONNECTION_ID()`,

@@ -61,7 +61,7 @@ class MysqlAdapter implements StoreAdapter {
     this.store = store;
     this.#config = config;
     this.#database = database;
-    this.#connector = new Connector(connect, config.connectTimeoutMs);
+    this.#connector = new Connector(connect, config);
     this.#killer = new Killer(connect);
     this.#pool = new Pool({
       connector: this.#connector,
@@ -118,7 +118,7 @@ class MysqlAdapter implements StoreAdapter {
   transaction<T>(work: (scope: AdapterScope) => Promise<T>, options: CallOptions): Promise<T> {
     const progress: Progress = { mayHaveCommitted: false };
     const run = (session: Session): Promise<T> => runTransaction(session, work, progress);
-    const borrowing: SessionWork<T> = { mode: options.mode, use: 'transaction', progress, run };
+    const borrowing: SessionWork<T> = { mode: options.mode, use: 'transaction', progress, holder: options.holder, run };
     return this.#within(options, (deadline) => this.#sessions.use(deadline, borrowing));
   }
 
@@ -151,17 +151,17 @@ class MysqlAdapter implements StoreAdapter {
 
   async #attempt<T>(make: () => Work<T>, options: CallOptions): Promise<T> {
     const work = make();
-    return this.#within(options, (deadline) => this.#repeat(work, options.mode, deadline));
+    return this.#within(options, (deadline) => this.#repeat(work, options, deadline));
   }
 
   /** Runs a single call, again after a deadlock; a read also once more on another connection if its own was dead. */
-  async #repeat<T>(work: Work<T>, mode: CallOptions['mode'], deadline: Deadline): Promise<T> {
+  async #repeat<T>(work: Work<T>, options: CallOptions, deadline: Deadline): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.#once(work, mode, deadline);
+        return await this.#once(work, options, deadline);
       } catch (error) {
         const code = isBedsError(error) ? error.code : '';
-        const lostRead = code === 'BEDS_STORE_UNAVAILABLE' && mode === 'read' && attempt === 1;
+        const lostRead = code === 'BEDS_STORE_UNAVAILABLE' && options.mode === 'read' && attempt === 1;
         const gaveWay = code === 'BEDS_STORE_DEADLOCK' && attempt < MAX_ATTEMPTS;
         if (!lostRead && !gaveWay) throw error;
         if (gaveWay) await delay(Math.min(Math.random() * RETRY_PAUSE_MS * 2 ** attempt, deadline.remainingMs()));
@@ -169,10 +169,10 @@ class MysqlAdapter implements StoreAdapter {
     }
   }
 
-  #once<T>(work: Work<T>, mode: CallOptions['mode'], deadline: Deadline): Promise<T> {
+  #once<T>(work: Work<T>, { mode, holder }: CallOptions, deadline: Deadline): Promise<T> {
     const progress: Progress = { mayHaveCommitted: false };
     const send = sendAlone({ kind: work.kind, mode, progress });
     const run = (session: Session): Promise<T> => work.run(session, send);
-    return this.#sessions.use(deadline, { mode, use: 'call', progress, args: work.args, run });
+    return this.#sessions.use(deadline, { mode, use: 'call', progress, args: work.args, holder, run });
   }
 }

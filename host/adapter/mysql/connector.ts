@@ -1,20 +1,23 @@
 import { storeErrors } from '../../errors/store.js';
 import type { Connect, DriverConnection } from './driver.js';
+import type { ResultBounds } from './result-meter.js';
 import { profileServer } from './server-profile.js';
 import type { ServerProfile } from './server-profile.js';
 import { Session } from './session.js';
 import { toStoreError } from './store-error.js';
 
+type ConnectorConfig = ResultBounds & { readonly connectTimeoutMs: number };
+
 /** Opens sessions, and remembers what the server can do and whether it could be reached. */
 export class Connector {
   readonly #connect: Connect;
-  readonly #timeoutMs: number;
+  readonly #config: ConnectorConfig;
   #profile: ServerProfile | undefined;
   #lastError: string | undefined;
 
-  constructor(connect: Connect, timeoutMs: number) {
+  constructor(connect: Connect, config: ConnectorConfig) {
     this.#connect = connect;
-    this.#timeoutMs = timeoutMs;
+    this.#config = config;
   }
 
   get profile(): ServerProfile | undefined {
@@ -32,7 +35,7 @@ export class Connector {
     connection.on('error', () => undefined);
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(storeErrors.make('BEDS_STORE_UNAVAILABLE')), this.#timeoutMs);
+      timer = setTimeout(() => reject(storeErrors.make('BEDS_STORE_UNAVAILABLE')), this.#config.connectTimeoutMs);
     });
     try {
       const session = await Promise.race([this.#greet(connection), timeout]);
@@ -55,6 +58,6 @@ export class Connector {
       connection.once('error', reject);
     });
     this.#profile ??= await profileServer(connection);
-    return new Session(connection, this.#profile);
+    return new Session(connection, this.#profile, this.#config);
   }
 }

@@ -6,7 +6,7 @@ import type { Progress } from './send.js';
 import type { Session } from './session.js';
 
 /** How long a write may still answer after it was told to stop; then nobody knows whether it was committed. */
-const STOP_GRACE_MS = 500;
+export const STOP_GRACE_MS = 500;
 
 export interface Bounded<T> {
   readonly session: Session;

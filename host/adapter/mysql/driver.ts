@@ -9,6 +9,8 @@ export interface DriverField {
   readonly columnType?: number;
   readonly columnLength?: number;
   readonly characterSet?: number;
+  /** `json`, where MariaDB says that the text is JSON. */
+  readonly extendedFormat?: string;
 }
 
 /** What a statement without rows answers. */
@@ -22,11 +24,17 @@ export type DriverResult = DriverHeader | DriverRow[] | (DriverHeader | DriverRo
 export type DriverFields = readonly DriverField[] | readonly (readonly DriverField[] | undefined)[] | undefined;
 type Answer = (error: Error | null, result: DriverResult, fields: DriverFields) => void;
 
+/** n.b. what a statement has brought so far, which the driver's interface does not show. */
+export interface DriverCommand {
+  readonly _rows: readonly (DriverRow[] | DriverHeader)[];
+  readonly _fields: readonly (readonly DriverField[] | undefined)[];
+}
+
 /** The part of a mysql2 connection that we use. */
 export interface DriverConnection {
   readonly threadId: number;
-  readonly stream: { destroy(): void };
-  execute(sql: string, values: readonly unknown[], done: Answer): unknown;
+  readonly stream: { destroy(): void; on(event: 'data', listener: (chunk: Buffer) => void): unknown };
+  execute(sql: string, values: readonly unknown[], done: Answer): DriverCommand;
   query(sql: string, done: Answer): unknown;
   reset(done: (error: Error | null) => void): unknown;
   end(done: (error: Error | null) => void): unknown;
@@ -88,6 +96,8 @@ export function readEndpoint(store: string, config: StoreConfig): Endpoint {
     timezone: 'Z',
     dateStrings: true,
     supportBigNumbers: true,
+    // n.b. what the driver cannot parse ends its connection.
+    jsonStrings: true,
     maxPreparedStatements: MAX_PREPARED_STATEMENTS,
     // n.b. without it mysql2 offers the server to read local files, which BEDS never does.
     flags: ['-LOCAL_FILES'],

@@ -1,4 +1,4 @@
-import type { CallResult, JsonObject, Page, Scalar, ValueType } from '@beds/sdk';
+import type { CallResult, JsonObject, Page, ValueType } from '@beds/sdk';
 import type { KeyedQuery, NamedObject } from '../contract.js';
 import { cursorOf } from '../page-cursor.js';
 import { planQuery } from '../query-plan.js';
@@ -6,7 +6,7 @@ import { storeErrors } from '../../errors/store.js';
 import type { DriverField, DriverRow } from './driver.js';
 import { callStatement } from './call-statement.js';
 import type { Routine } from './call-statement.js';
-import { callResult, convertRows, functionResult } from './rows.js';
+import { callResult, convertRows, functionResult, positionOf } from './rows.js';
 import type { Executed, Session } from './session.js';
 import type { Statement } from './statement.js';
 import { viewStatement } from './view-statement.js';
@@ -29,9 +29,9 @@ export function callWork(object: NamedObject, args: JsonObject): Work<CallResult
     kind: routine.kind,
     args: routine.args.map(({ name }) => name),
     run: async (session, send) => {
-      const result = callResult(await send(session, statement));
-      if (routine.kind === 'procedure') return result;
-      return functionResult(result, routine.native['returns'] as ValueType | undefined);
+      const executed = await send(session, statement);
+      if (routine.kind === 'procedure') return callResult(executed);
+      return functionResult(executed, routine.native['returns'] as ValueType | undefined);
     },
   };
 }
@@ -47,9 +47,12 @@ export function viewWork(object: NamedObject, query: KeyedQuery): Work<Page> {
     args: [],
     run: async (session, send) => {
       const { result, fields } = await send(session, statement);
-      const found = convertRows(result as DriverRow[], (fields ?? []) as readonly DriverField[]);
-      const cursor = cursorOf(plan, found, (row, { name }) => (row[name] ?? null) as Scalar);
-      return cursor === undefined ? { rows: found } : { rows: found.slice(0, plan.limit), cursor };
+      const found = result as DriverRow[];
+      // n.b. before the rows are converted: the next page is found by what is stored.
+      const cursor = cursorOf(plan, found, positionOf);
+      if (cursor !== undefined) found.length = plan.limit;
+      const rows = convertRows(found, (fields ?? []) as readonly DriverField[], object.columns);
+      return cursor === undefined ? { rows } : { rows, cursor };
     },
   };
 }

@@ -32,17 +32,19 @@ export function sendAlone({ kind, mode, progress }: Sending): Send {
     const { blocks } = session.profile;
     if (kind === 'procedure' && !blocks && mode === 'write') return sendInThree(session, statement, progress);
     progress.mayHaveCommitted = mode === 'write';
-    if (blocks) return session.execute(statement.block ?? statement.sql, statement.values);
+    // n.b. of a write whose result is too large it shall be known whether it was kept.
+    const isDrained = mode === 'write';
+    if (blocks) return session.execute(statement.block ?? statement.sql, statement.values, isDrained);
     // Only a block's (or a CALL's) last answer tells whether the session was left changed.
     if (kind === 'function') session.markDirty();
-    return session.execute(statement.sql, statement.values);
+    return session.execute(statement.sql, statement.values, isDrained);
   };
 }
 
 async function sendInThree(session: Session, { sql, values }: Statement, progress: Progress): Promise<Executed> {
-  await session.text('START TRANSACTION');
+  await session.begin();
   const executed = await session.execute(sql, values);
   progress.mayHaveCommitted = true;
-  await session.text('COMMIT');
+  await session.commit();
   return executed;
 }

@@ -37,6 +37,8 @@ export async function profileServer(connection: DriverConnection): Promise<Serve
   const readOnlyVariable = await first(READ_ONLY_VARIABLES, (name) => works(`SET SESSION ${name}=0`));
   const limitVariable = await first(LIMIT_VARIABLES, ({ name }) => works(`SET SESSION ${name}=0`));
   const transactions = await works('START TRANSACTION');
+  // n.b. a server that refuses the block below would leave the session in this transaction, and its snapshot to its first borrowers.
+  await works('ROLLBACK');
   return {
     version: String(rows[0]?.['version']),
     readOnlyVariable,

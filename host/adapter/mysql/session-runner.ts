@@ -3,8 +3,10 @@ import { storeErrors } from '../../errors/store.js';
 import type { CallOptions } from '../contract.js';
 import type { Deadline } from '../deadline.js';
 import { endingOf } from '../ending.js';
+import { resultBudget } from '../result-budget.js';
+import type { ResultHolder } from '../result-budget.js';
 import type { Use } from '../waiting-line.js';
-import { withinDeadline } from './deadline.js';
+import { STOP_GRACE_MS, withinDeadline } from './deadline.js';
 import type { Killer } from './killer.js';
 import type { Pool } from './pool.js';
 import type { Progress } from './send.js';
@@ -18,6 +20,7 @@ export interface SessionWork<T> {
   readonly progress: Progress;
   /** Names that an error may point at. */
   readonly args?: readonly string[];
+  readonly holder?: ResultHolder | undefined;
   readonly run: (session: Session) => Promise<T>;
 }
 
@@ -31,7 +34,7 @@ export class SessionRunner {
     this.#killer = killer;
   }
 
-  async use<T>(deadline: Deadline, { mode, use, progress, args, run }: SessionWork<T>): Promise<T> {
+  async use<T>(deadline: Deadline, { mode, use, progress, args, holder, run }: SessionWork<T>): Promise<T> {
     const session = this.#pool.take(mode, use) ?? (await this.#pool.wait(deadline, use));
     if (!deadline.mayStart()) {
       // Nothing was sent: there is nothing to clean.
@@ -47,12 +50,30 @@ export class SessionRunner {
       return await withinDeadline({ session, killer: this.#killer, deadline, mode, progress, work });
     } catch (error) {
       failure = toFailure(error, progress, args);
+      if (session.refusal !== undefined)
+        failure = await this.#giveUp(session, failure, mode === 'write' && progress.mayHaveCommitted);
       // A failed write is rolled back before its caller learns of it: its locks are gone when the caller tries again.
       if (mode === 'write' && session.alive) await this.#pool.clean(session).catch(() => session.destroy());
       throw failure;
     } finally {
+      const heldBytes = session.handOver();
+      if (heldBytes > 0) {
+        if (holder !== undefined && failure === undefined) holder.hold(heldBytes);
+        else resultBudget.giveBack(heldBytes);
+      }
       this.#pool.release(session, endingOf(deadline, failure));
     }
+  }
+
+  /** Stops in the server what gave a result that is too large; of a write that may have been kept, says whether it was. */
+  async #giveUp(session: Session, failure: unknown, mayBeKept: boolean): Promise<unknown> {
+    void this.#killer.stop(session.connection.threadId);
+    const end = mayBeKept ? await session.howItEnded(STOP_GRACE_MS) : 'undone';
+    session.destroy();
+    if (end === undefined) return storeErrors.make('BEDS_STORE_INDETERMINATE');
+    if (end === 'undone') return failure;
+    const message = 'The database gave more for one call than the host takes; what the call wrote was kept.';
+    return storeErrors.make('BEDS_STORE_RESULT_TOO_LARGE', message);
   }
 }
 

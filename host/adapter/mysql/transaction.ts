@@ -1,3 +1,4 @@
+import { isBedsError } from '@beds/sdk';
 import type { CallResult, JsonObject, Page } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import type { AdapterScope, KeyedQuery, NamedObject } from '../contract.js';
@@ -47,7 +48,7 @@ class TransactionCalls implements AdapterScope {
     try {
       return await running;
     } catch (error) {
-      this.#failure ??= toStoreError(error, work.args);
+      this.#failure ??= isBedsError(error) ? error : toStoreError(error, work.args);
       throw this.#failure;
     } finally {
       this.#running.delete(running);
@@ -62,12 +63,12 @@ export async function runTransaction<T>(
   progress: Progress,
 ): Promise<T> {
   const calls = new TransactionCalls(session);
-  await session.text('START TRANSACTION');
+  await session.begin();
   try {
     const result = await work(calls);
     await calls.finish();
     progress.mayHaveCommitted = true;
-    await session.text('COMMIT');
+    await session.commit();
     return result;
   } catch (error) {
     session.markDirty();

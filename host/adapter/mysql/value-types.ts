@@ -53,10 +53,22 @@ export function valueType({ dataType, fullType, collation }: CatalogueType): Val
   return TYPES[type];
 }
 
+/** TINYINT(1) and text of that collation are also what they are called. */
+const ALTERNATIVES: Readonly<Partial<Record<string, ValueType>>> = { tinyint: 'integer', longtext: 'string' };
+
 /** The named value; a type that BEDS cannot carry is a string here and reported by `unsupported`. */
 export function namedValue(source: CatalogueType): NamedValue {
   const type = valueType(source) ?? 'string';
-  return { name: source.name, type, nativeType: source.fullType, ...bounds(source, type) };
+  const other = ALTERNATIVES[source.dataType.toLowerCase()];
+  const { collation } = source;
+  return {
+    name: source.name,
+    type,
+    nativeType: source.fullType,
+    ...bounds(source, other ?? type),
+    ...(other === undefined || other === type ? {} : { alternatives: [other] }),
+    ...(collation?.startsWith('utf8mb4_') === true && type === 'string' ? { collation } : {}),
+  };
 }
 
 function bounds(source: CatalogueType, type: ValueType): { maxLength?: number; min?: number; max?: number } {

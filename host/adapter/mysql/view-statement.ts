@@ -2,6 +2,7 @@ import type { Scalar } from '@beds/sdk';
 import type { NamedObject, NamedValue } from '../contract.js';
 import type { Condition, QueryPlan } from '../query-plan.js';
 import { toDriver } from './bind.js';
+import { membersOf, numberOf } from './members.js';
 import { qualified, quote } from './names.js';
 import type { Statement } from './statement.js';
 
@@ -14,7 +15,7 @@ const OPERATORS = { lt: '<', lte: '<=', gt: '>', gte: '>=' } as const;
 export function viewStatement(view: View, plan: QueryPlan): Statement {
   const parts = [...plan.conditions.map(condition), ...(plan.after === undefined ? [] : [position(plan.after)])];
   const where = parts.length === 0 ? '' : ` WHERE ${parts.map(({ sql }) => sql).join(' AND ')}`;
-  const order = plan.order.map(({ column, direction }) => `${quote(column)} ${direction === 'asc' ? 'ASC' : 'DESC'}`);
+  const order = plan.order.map(({ column, direction }) => `${sortKey(column)} ${direction === 'asc' ? 'ASC' : 'DESC'}`);
   return {
     sql: `${selectFrom(view)}${where} ORDER BY ${order.join(', ')} LIMIT ?`,
     // n.b. MySQL 8 refuses a LIMIT that is bound as a DOUBLE, which is how the driver sends numbers.
@@ -45,17 +46,30 @@ function all(parts: readonly Part[]): Part {
   return { sql: `(${parts.map(({ sql }) => sql).join(' AND ')})`, values: parts.flatMap(({ values }) => values) };
 }
 
+/** n.b. MySQL sorts the last member of a SET of 64 as a sign. */
+function sortKey(column: NamedValue): string {
+  const members = membersOf(column);
+  const isWide = members?.kind === 'set' && members.texts.length === 64;
+  return isWide ? `CAST(${quote(column)} AS UNSIGNED)` : quote(column);
+}
+
 function condition(test: Condition): Part {
   const name = quote(test.column);
   if (test.op === 'in') return anyOf(name, test.column, test.value);
   const { column, op, value } = test;
   if (value === null) return { sql: `${name} IS ${op === 'eq' ? '' : 'NOT '}NULL`, values: [] };
-  if (op === 'prefix') return { sql: `${name} LIKE ? ESCAPE '!'`, values: [`${escapeLike(String(value))}%`] };
   const mark = placeholder(column, value);
+  if (op === 'prefix') return { sql: `${name} LIKE ${mark} ESCAPE '!'`, values: [`${escapeLike(String(value))}%`] };
   const values = [toDriver(value, column.type)];
   if (op === 'eq') return { sql: `${name} = ${mark}`, values };
   if (op === 'ne') return { sql: `NOT (${name} <=> ${mark})`, values };
-  return { sql: `${name} ${OPERATORS[op]} ${mark}`, values };
+  const members = membersOf(column);
+  if (members === undefined) return { sql: `${name} ${OPERATORS[op]} ${mark}`, values };
+  // n.b. the server orders ENUM and SET by the numbers of their members, and compares them with text as text.
+  return {
+    sql: `CAST(${name} AS UNSIGNED) ${OPERATORS[op]} CAST(? AS DECIMAL(20,0))`,
+    values: [numberOf(column, members, value)],
+  };
 }
 
 function anyOf(name: string, column: NamedValue, list: readonly Scalar[]): Part {
@@ -69,13 +83,26 @@ function anyOf(name: string, column: NamedValue, list: readonly Scalar[]): Part 
   return isNull[0] === undefined ? within : { sql: `(${within.sql} OR ${isNull[0].sql})`, values: within.values };
 }
 
-/** MySQL compares a number with text as floating point: exact types need an exact partner. */
-function placeholder(column: NamedValue, value: Scalar): string {
-  if (column.type === 'decimal') return 'CAST(? AS DECIMAL(65,30))';
-  if (column.type === 'integer' && typeof value === 'string') {
-    return value.startsWith('-') ? 'CAST(? AS SIGNED)' : 'CAST(? AS UNSIGNED)';
-  }
-  return '?';
+/**
+ * MySQL compares a number with text as floating point: exact types need an exact partner, in which every value fits, since the
+ * server takes the nearest where it does not. A column of a view that is an expression has no collation that wins over that
+ * of a bound value.
+ */
+function placeholder({ type, nativeType, collation }: NamedValue, value: Scalar): string {
+  if (type === 'decimal') return `CAST(? AS DECIMAL(65,${String(scaleFor(nativeType, String(value)))}))`;
+  if (type === 'integer' && typeof value === 'string') return 'CAST(? AS DECIMAL(20,0))';
+  return collation === undefined ? '?' : `? COLLATE ${collation}`;
+}
+
+const MOST_DIGITS = 65;
+const MOST_DECIMALS = 30;
+
+/** Decimals to compare with: those of the column or, where the value has more, as many as leave room for its whole digits. */
+function scaleFor(nativeType: string, value: string): number {
+  const own = Number(/^decimal\(\d+,(\d+)\)/i.exec(nativeType)?.[1] ?? 0);
+  const [whole = '', decimals = ''] = value.replace(/^[+-]?0*/, '').split('.');
+  if (decimals.length <= own) return own;
+  return Math.max(own, Math.min(MOST_DECIMALS, MOST_DIGITS - whole.length));
 }
 
 function escapeLike(text: string): string {

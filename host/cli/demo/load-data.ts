@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isBedsError, type JsonObject } from '@beds/sdk';
 import type { BedsClient } from '@beds/sdk/client';
+import { cliErrors } from '../../errors/cli.js';
 import type { Narrator } from './narrator.js';
 
 export interface DataSet {
@@ -17,7 +18,10 @@ const DEADLINE_MS = 30_000;
 const TRIES = 5;
 const PAUSE_MS = 500;
 
-/** Loads a data set through `<domain>.import`, unless all of it is there. Resolves to words for a person. */
+/**
+ * Loads a data set through `<domain>.import`, unless all of it is there. Resolves to words for a person. Throws
+ * BEDS_CLI_DEMO_FAILED where fewer records are counted than were loaded.
+ */
 export async function loadData(
   client: BedsClient,
   set: DataSet,
@@ -39,7 +43,10 @@ export async function loadData(
   } finally {
     progress.end();
   }
-  return `${(await countOf(client, set.domain, signal)).toLocaleString('en')} ${set.unit}`;
+  const counted = await countOf(client, set.domain, signal);
+  if (counted >= total) return `${counted.toLocaleString('en')} ${set.unit}`;
+  const message = `All ${total.toLocaleString('en')} ${set.unit} were loaded, and ${set.domain}.count says ${counted.toLocaleString('en')}.`;
+  throw cliErrors.make('BEDS_CLI_DEMO_FAILED', message);
 }
 
 /** An import may be sent again: a database that is still warming up is given time. */

@@ -1,3 +1,4 @@
+import { isBedsError } from '@beds/sdk';
 import cliProgress from 'cli-progress';
 import type { Output } from '../output.js';
 
@@ -26,7 +27,10 @@ export class Narrator {
     this.#out.line();
     this.#out.line(this.#out.paint('bold', `${String(this.#step)}/${String(this.#steps)}  ${title}`));
     const startedAt = performance.now();
-    const words = await work();
+    const words = await work().catch((error: unknown) => {
+      if (isBedsError(error)) this.#out.line(`     ${this.#out.paint('red', '✗')} ${error.message}`);
+      throw error;
+    });
     const took = ((performance.now() - startedAt) / 1_000).toFixed(1);
     this.#out.line(`     ${this.#out.paint('green', '✓')} ${words} ${this.#out.paint('dim', `(${took} s)`)}`);
   }

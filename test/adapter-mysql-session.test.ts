@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { createConnection } from 'mysql2/promise';
+import type { CallResult, Json, JsonObject } from '@beds/sdk';
+import type { CallOptions, NamedObject } from '../host/adapter/contract.js';
+import { createMysqlAdapter } from '../host/adapter/mysql/adapter.js';
+import { mysqlStore } from './support/mysql-store.js';
+import { privateServices } from './support/services.js';
+import { storeLimits } from './support/store-limits.js';
+
+const store = await mysqlStore();
+const read: CallOptions = { mode: 'read', timeoutMs: 5_000 };
+const write: CallOptions = { mode: 'write', timeoutMs: 5_000 };
+
+/** What each function is declared to return, what its body gives, and what a template gets. */
+const returned: readonly (readonly [type: string, body: string, value: Json])[] = [
+  ['INT', '42', 42],
+  ['INT', '0', 0],
+  ['INT', 'NULL', null],
+  ['BIGINT UNSIGNED', '18446744073709551615', '18446744073709551615'],
+  ['DECIMAL(30,10)', '12345678901234567890.0123456789', '12345678901234567890.0123456789'],
+  ['DOUBLE', '0.1', 0.1],
+  ['VARCHAR(20)', "'text'", 'text'],
+  ['VARCHAR(20)', "''", ''],
+  ['DATE', "'2024-02-29'", '2024-02-29'],
+  ['DATETIME(6)', "'2026-01-02 03:04:05.000006'", '2026-01-02T03:04:05.000006Z'],
+  ['TIME', "'-12:34:56'", '-12:34:56'],
+  ['BOOLEAN', 'TRUE', true],
+  ['BOOLEAN', 'FALSE', false],
+  ['BOOLEAN', 'NULL', null],
+  ['TINYINT(1)', '5', 5],
+  ['TINYINT UNSIGNED', '5', 5],
+  ['JSON', `'{"list": [1, "two", null]}'`, { list: [1, 'two', null] }],
+  ['JSON', `'"text"'`, 'text'],
+  ["ENUM('a','b')", "'b'", 'b'],
+];
+
+await store.dba.query(`
+  CREATE TABLE entries (id BIGINT UNSIGNED PRIMARY KEY, amount INT NOT NULL);
+  CREATE VIEW entry_list AS SELECT id, amount FROM entries;
+  CREATE PROCEDURE entry_add (IN id BIGINT UNSIGNED, IN amount INT) INSERT INTO entries VALUES (id, amount);
+  CREATE FUNCTION entry_put (id BIGINT UNSIGNED, amount INT) RETURNS INT MODIFIES SQL DATA
+    BEGIN INSERT INTO entries VALUES (id, amount); RETURN amount * 2; END;
+  CREATE PROCEDURE entry_flags () BEGIN
+    CREATE TEMPORARY TABLE flags (yes TINYINT(1), many TINYINT(1)); INSERT INTO flags VALUES (0, 1), (1, 9), (NULL, NULL);
+    SELECT * FROM flags; DROP TEMPORARY TABLE flags; END;
+  ${returned.map(([type, body], i) => `CREATE FUNCTION give_${String(i)} () RETURNS ${type} NO SQL RETURN ${body};`).join('\n')}
+  GRANT EXECUTE ON ${store.database}.* TO ${store.account};
+  GRANT SELECT ON ${store.database}.entry_list TO ${store.account}`);
+
+const adapter = store.adapter({ poolSize: 2 });
+after(() => adapter.close(1_000));
+await adapter.open();
+const objects = await adapter.describe([
+  ...['entry_list', 'entry_add', 'entry_put', 'entry_flags'],
+  ...returned.map((_, index) => `give_${String(index)}`),
+]);
+const object = (name: string): NamedObject => {
+  const found = objects.get(name);
+  assert.ok(found, name);
+  return found;
+};
+const call = (name: string, args: JsonObject, options = write): Promise<CallResult> =>
+  adapter.call(object(name), args, options);
+
+async function count(): Promise<number> {
+  const [rows] = await store.dba.query('SELECT COUNT(*) AS n FROM entries');
+  return Number((rows as { n: number }[])[0]?.n);
+}
+
+test('a function answers its value wherever it is called, whatever its type', async () => {
+  for (const [index, [type, , value]] of returned.entries()) {
+    const expected = { rows: [{ value }], sets: [[{ value }]], affected: 0 };
+    const name = `give_${String(index)}`;
+    for (const options of [read, write]) {
+      assert.deepEqual(await call(name, {}, options), expected, `${type}, ${options.mode}`);
+      const inside = await adapter.transaction((scope) => scope.call(object(name), {}), options);
+      assert.deepEqual(inside, expected, `${type}, in a transaction, ${options.mode}`);
+    }
+  }
+});
+
+test('a function that writes keeps what it wrote, alone and in a transaction, and nothing where that fails', async () => {
+  const before = await count();
+  assert.deepEqual((await call('entry_put', { id: 1, amount: 4 })).rows, [{ value: 8 }]);
+  const both = await adapter.transaction(async (scope) => {
+    const { rows } = await scope.call(object('entry_put'), { id: 2, amount: 5 });
+    await scope.call(object('entry_add'), { id: 3, amount: 6 });
+    return rows;
+  }, write);
+  assert.deepEqual(both, [{ value: 10 }]);
+  const failing = adapter.transaction(async (scope) => {
+    await scope.call(object('entry_put'), { id: 4, amount: 7 });
+    throw new RangeError('the work changed its mind');
+  }, write);
+  await assert.rejects(failing, RangeError);
+  assert.equal(await count(), before + 3);
+});
+
+test('no connection starts in a transaction: what others commit is seen, and a read keeps nothing', async (t) => {
+  const first = store.adapter({ poolSize: 1 });
+  t.after(() => first.close(1_000));
+  await first.open();
+  for (const id of [101, 102, 103]) {
+    await store.dba.query(`INSERT INTO entries VALUES (${String(id)}, 0)`);
+    const { rows } = await first.view(object('entry_list'), { key: 'id', where: { id } }, read);
+    assert.equal(rows.length, 1);
+  }
+  await assert.rejects(first.call(object('entry_add'), { id: 104, amount: 0 }, read), { code: 'BEDS_STORE_DENIED' });
+});
+
+test('whole numbers beyond 2^63 are themselves, and beyond their type nothing', async () => {
+  const big = ['9223372036854775807', '9223372036854775808', '18446744073709551615'];
+  for (const id of big) await call('entry_add', { id, amount: 1 });
+  const found = async (id: Json): Promise<readonly unknown[]> =>
+    (await adapter.view(object('entry_list'), { key: 'id', where: { amount: 1, id: id as never } }, read)).rows.map(
+      (row) => row['id'],
+    );
+  for (const id of big) assert.deepEqual(await found(id), [id]);
+  for (const id of ['99999999999999999999', '18446744073709551616', '-9223372036854775808', '-99999999999999999999']) {
+    assert.deepEqual(await found(id), [], id);
+    await assert.rejects(call('entry_add', { id, amount: 1 }), { code: 'BEDS_STORE_INVALID_VALUE', field: 'id' });
+  }
+  assert.deepEqual(await found({ in: ['99999999999999999999', '9223372036854775808'] }), ['9223372036854775808']);
+  assert.deepEqual(await found({ gt: '9223372036854775808', lt: '99999999999999999999' }), ['18446744073709551615']);
+  assert.deepEqual(await found({ gte: '-99999999999999999999' }), big);
+});
+
+test('a TINYINT(1) of a result set that no template declares is a boolean where it can be, else the number it is', async () => {
+  const rows = [
+    { yes: false, many: 1 },
+    { yes: true, many: 9 },
+    { yes: null, many: null },
+  ];
+  assert.deepEqual((await call('entry_flags', {})).rows, rows);
+});
+
+test('a server that has its sessions otherwise neither loses writes nor hides rows', async (t) => {
+  const { mariadb } = await privateServices(t, ['mariadb']);
+  assert.ok(mariadb);
+  const dba = await createConnection({ uri: mariadb.adminUrl, multipleStatements: true });
+  t.after(() => dba.end());
+  await dba.query(`CREATE TABLE kept (id INT PRIMARY KEY) ENGINE=InnoDB; CREATE VIEW kept_list AS SELECT id FROM kept;
+    CREATE FUNCTION kept_put (id INT) RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO kept VALUES (id); RETURN id; END;
+    CREATE PROCEDURE kept_add (IN id INT) INSERT INTO kept VALUES (id);
+    SET GLOBAL autocommit = 0, GLOBAL completion_type = 1, GLOBAL sql_select_limit = 1, GLOBAL sql_auto_is_null = 1`);
+  const limits = { ...storeLimits, poolSize: 1 };
+  const there = createMysqlAdapter({ store: 'there', config: { kind: 'mysql', url: mariadb.adminUrl, ...limits } });
+  t.after(() => there.close(1_000));
+  await there.open();
+  const known = await there.describe(['kept_list', 'kept_put', 'kept_add']);
+  const seen = async (): Promise<readonly unknown[]> => {
+    const view = known.get('kept_list');
+    assert.ok(view);
+    return (await there.view(view, { key: 'id' }, read)).rows.map(({ id }) => id);
+  };
+  const [put, add] = [known.get('kept_put'), known.get('kept_add')];
+  assert.ok(put && add);
+  await there.call(put, { id: 1 }, write);
+  await there.call(add, { id: 2 }, write);
+  await there.transaction((scope) => scope.call(add, { id: 3 }), write);
+  assert.deepEqual(await seen(), [1, 2, 3]);
+  await dba.query('INSERT INTO kept VALUES (4); COMMIT');
+  assert.deepEqual(await seen(), [1, 2, 3, 4]);
+
+  const prepared = async (): Promise<number> => {
+    const [rows] = await dba.query(`SHOW GLOBAL STATUS LIKE 'Com_stmt_prepare'`);
+    return Number((rows as { Value: string }[])[0]?.Value);
+  };
+  await there.transaction((scope) => scope.call(add, { id: 10 }), write);
+  const before = await prepared();
+  for (let id = 11; id < 21; id += 1) await there.transaction((scope) => scope.call(add, { id }), write);
+  assert.ok((await prepared()) - before <= 2, 'a transaction that leaves nothing behind costs no reset');
+});
