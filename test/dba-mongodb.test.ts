@@ -11,6 +11,7 @@ import { applyObjects, runtimeUrl, type AppliedObjects, type DbaProgress } from 
 import { AccountingProxy } from './support/accounting-proxy.js';
 import { databaseUrl } from './support/mongodb-url.js';
 import { sharedServices, temporaryDirectory } from './support/services.js';
+import { storeLimits } from './support/store-limits.js';
 
 const { mongodb } = await sharedServices(['mongodb']);
 assert.ok(mongodb);
@@ -279,11 +280,9 @@ describe('the URL of a runtime account on MongoDB', () => {
 });
 
 describe('a URL of MongoDB in the configuration', () => {
-  const limits = { poolSize: 8, adaptive: true, queueLimit: 100, acquireTimeoutMs: 2_000, connectTimeoutMs: 5_000 };
-
   it('holds where it says more than the configuration', async (t) => {
     const url = 'mongodb://a.invalid,b.invalid/app?replicaSet=rs&maxPoolSize=3&retryWrites=false';
-    const adapter = createMongodbAdapter({ store: 's', config: { kind: 'mongodb', url, ...limits } });
+    const adapter = createMongodbAdapter({ store: 's', config: { kind: 'mongodb', url, ...storeLimits } });
     t.after(() => adapter.close(100));
     assert.equal(adapter.status().connections.most, 3);
   });

@@ -138,7 +138,9 @@ function nativeObject(source: Source, { server, problems }: Findings): NativeObj
   const problem = collectionProblem(source.on);
   if (problem !== undefined) problems.push(`${servedBy === 'view' ? '_id' : 'on'}: ${problem}`);
   const on = problem === undefined ? String(source.on) : '';
-  const args = new Map(source.args.map(({ value }) => [value.name, { optional: value.optional === true }]));
+  const args = new Map(
+    source.args.map(({ value }) => [value.name, { optional: value.optional === true, type: value.type }]),
+  );
   const compiled = compileBody({ op, body, args });
   problems.push(...compiled.problems);
   const needed = [

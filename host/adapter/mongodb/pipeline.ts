@@ -1,5 +1,16 @@
 import type { Context, Part } from './body.js';
-import { ABSENT, documentOf, fixed, inside, isArgument, isDocument, listOf, problem, value } from './body.js';
+import {
+  ABSENT,
+  documentOf,
+  fixed,
+  inside,
+  isArgument,
+  isDocument,
+  listOf,
+  problem,
+  value,
+  wholeNumber,
+} from './body.js';
 import { collectionProblem } from './collection-name.js';
 import { expression } from './expression.js';
 import { query } from './query.js';
@@ -27,9 +38,9 @@ const strictValue: Stage = (node, context) => value(node, { ...context, mayOmit:
 /** What a pipeline may hold, and what arguments mean in it. A stage that is not here is refused. */
 const stages: Readonly<Record<string, Stage>> = {
   $match: query,
-  $limit: strictValue,
-  $skip: strictValue,
-  $sample: fields({ size: strictValue }, fixed),
+  $limit: wholeNumber(1),
+  $skip: wholeNumber(0, 0),
+  $sample: fields({ size: wholeNumber(1) }, fixed),
   $sort: fixed,
   $count: fixed,
   $unset: fixed,

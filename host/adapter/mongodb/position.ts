@@ -64,10 +64,10 @@ const makers: Readonly<Record<string, (text: string) => unknown>> = {
   t: (text) => (/^-?\d{1,15}$/.test(text) ? new Date(Number(text)) : undefined),
   o: (text) => (/^[0-9a-f]{24}$/.test(text) ? ObjectId.createFromHexString(text) : undefined),
   d: (text) => {
-    // n.b. of more than 34 digits the driver makes no number.
-    const [, whole = '', fraction = ''] = /^-?(\d+)(?:\.(\d+))?(?:E[+-]?\d{1,4})?$/.exec(text) ?? [];
-    const digits = whole.length + fraction.length;
-    return digits > 0 && digits <= 34 ? Decimal128.fromString(text) : undefined;
+    // n.b. of more than 34 digits, zeros before them not counted, the driver makes no number.
+    const [match, whole = '', fraction = ''] = /^-?(\d{1,40})(?:\.(\d{1,40}))?(?:E[+-]?\d{1,4})?$/.exec(text) ?? [];
+    const isExact = match !== undefined && `${whole}${fraction}`.replace(/^0+/, '').length <= 34;
+    return isExact ? Decimal128.fromString(text) : undefined;
   },
   l: (text) => {
     if (!/^-?\d{1,19}$/.test(text)) return undefined;

@@ -7,9 +7,10 @@ import { signalOf } from './call-signal.js';
 import { partsOf } from './calls.js';
 import type { Execution } from './calls.js';
 import { nativeOf, type NativeObject } from './catalogue.js';
+import { collect } from './collect.js';
 import { compareStored } from './compare-stored.js';
 import type { Field } from './fields.js';
-import { firstBatch } from './first-batch.js';
+import { firstBatch, SPARE_ROWS } from './first-batch.js';
 import { quotePattern } from './pattern.js';
 import { after, positionOf, storedValue } from './position.js';
 import { serverMs } from './server-time.js';
@@ -102,26 +103,28 @@ interface PlainQuery {
 }
 
 function readPlain({ on, filter, sort, limit, projection }: PlainQuery): Read {
-  return async ({ db, deadline, session }) => {
+  return async (execution) => {
+    const { db, session, meter } = execution;
     if (session === undefined) {
       // n.b. with a batch of `limit` documents servers leave the cursor open.
       const command = { find: on, filter, sort, limit, projection, batchSize: limit + 1 };
-      const found = await firstBatch(db, command, deadline);
+      const found = await firstBatch(command, execution);
       if (found !== undefined) return found;
     }
-    const options = { sort, limit, projection, ...boundsOf({ db, deadline, session }, limit) };
-    return db.collection(on).find(filter, options).toArray();
+    const options = { sort, limit, projection, ...boundsOf(execution, limit) };
+    return collect(db.collection(on).find(filter, options), meter, SPARE_ROWS);
   };
 }
 
 function readStages(on: string, pipeline: Stage[], limit: number): Read {
-  return async ({ db, deadline, session }) => {
+  return async (execution) => {
+    const { db, session, meter } = execution;
     if (session === undefined) {
       const command = { aggregate: on, pipeline, cursor: { batchSize: limit + 1 } };
-      const found = await firstBatch(db, command, deadline);
+      const found = await firstBatch(command, execution);
       if (found !== undefined) return found;
     }
-    return db.collection(on).aggregate(pipeline, boundsOf({ db, deadline, session }, limit)).toArray();
+    return collect(db.collection(on).aggregate(pipeline, boundsOf(execution, limit)), meter, SPARE_ROWS);
   };
 }
 
