@@ -43,7 +43,7 @@ const VALUES: readonly (readonly [Declared, readonly unknown[]])[] = [
     ['0', '-0.1', '0.1', '1E+3', '9.999999999999999999999999999999999E+6144', '12345678901234567890.10', '1E-300']
       .concat(['-9.999999999999999999999999999999999E+6144'])
       .map((text): unknown => Decimal128.fromString(text))
-      .concat([7, Long.fromString('9007199254740993')]),
+      .concat([7]),
   ],
   [{ type: 'decimal', as: 'double' }, [0, 0.1, 0.1 + 0.2, 0.3, -0.1, 1e21, 1e-7, 123456789.125, 3]],
   [{ type: 'boolean' }, [true, false]],
@@ -149,7 +149,7 @@ describe('pages of MongoDB', () => {
         }
         for (const { id = null, n } of await walk(name, [], 1_000)) {
           // n.b. callers cannot write a decimal number of more than 65 digits before or after its point.
-          if (declared.type === 'decimal' && String(id).length > 65) continue;
+          if (declared.type === 'decimal' && JSON.stringify(id).length > 67) continue;
           const { rows } = await adapter.view(await object(name), { key: 'id', where: { id: id as string } }, READ);
           assert.deepEqual(rows, [{ id, n }]);
         }
