@@ -306,6 +306,10 @@ describe('a URL is printed without its secrets', () => {
     ['amqp://u@h', 'amqp://u@h'],
     ['mysql://u:p@ss/w:o@rd@h/db', 'mysql://u:***@h/db'],
     [
+      'mongodb://a,b/db?authMechanism=MONGODB-AWS&authMechanismProperties=AWS_SESSION_TOKEN:p',
+      'mongodb://a,b/db?authMechanism=MONGODB-AWS&authMechanismProperties=***',
+    ],
+    [
       'mongodb+srv://u:p@a,b:27017/db?authSource=x&password=p',
       'mongodb+srv://u:***@a,b:27017/db?authSource=x&password=***',
     ],

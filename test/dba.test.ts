@@ -9,6 +9,7 @@ import { createdObjects } from '../host/dba/mysql/created-objects.js';
 import { applyObjects, type ApplyOptions, type DbaProgress } from '../host/dba/index.js';
 import { resolveConfig } from '../host/cli/resolve-config.js';
 import { configSchema } from '../host/config/schema.js';
+import { databaseUrl } from './support/mongodb-url.js';
 import { sharedServices, temporaryDirectory } from './support/services.js';
 
 const { mariadb, mongodb } = await sharedServices(['mariadb', 'mongodb']);
@@ -32,7 +33,7 @@ async function workplace(t: TestContext, folder?: string): Promise<Workplace> {
   const urlOf = (url: string): string => Object.assign(new URL(url), { pathname: `/${name}` }).href;
   const admin = await mysql.createConnection(serverUrls.mysql);
   await admin.query(`CREATE DATABASE ${name}`);
-  const mongo = new MongoClient(urlOf(serverUrls.mongodb));
+  const mongo = new MongoClient(databaseUrl(serverUrls.mongodb, name));
   const directory = temporaryDirectory(t);
   const domains = folder ?? join(directory, 'plugins');
   const connections: mysql.Connection[] = [];
@@ -50,7 +51,7 @@ async function workplace(t: TestContext, folder?: string): Promise<Workplace> {
     await mongo.close();
   });
   const main = { kind: 'mysql', adminUrl: urlOf(serverUrls.mysql) } as const;
-  const documents = { kind: 'mongodb', adminUrl: urlOf(serverUrls.mongodb) } as const;
+  const documents = { kind: 'mongodb', adminUrl: databaseUrl(serverUrls.mongodb, name) } as const;
   return {
     events,
     mongo,

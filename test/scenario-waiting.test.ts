@@ -6,6 +6,7 @@ import { type Collection, MongoClient } from 'mongodb';
 import { type BundleOptions, writeBundle } from './support/bundles.js';
 import type { Entry } from './support/mongodb-store.js';
 import { eventually, startTestHost, type TestHost, type TransitionLine } from './support/host.js';
+import { databaseUrl } from './support/mongodb-url.js';
 import { sharedServices } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb', 'mongodb']);
@@ -272,13 +273,11 @@ interface DocumentStore {
 
 async function documentStore(t: TestContext): Promise<DocumentStore> {
   assert.ok(services.mongodb);
-  const own = new URL(services.mongodb.url);
-  own.pathname = `/t${randomBytes(5).toString('hex')}`;
-  if (own.username !== '' && !own.searchParams.has('authSource')) own.searchParams.set('authSource', 'admin');
-  const client = new MongoClient(own.href);
+  const url = databaseUrl(services.mongodb.url, `t${randomBytes(5).toString('hex')}`);
+  const client = new MongoClient(url);
   t.after(async () => {
     await client.db().dropDatabase();
     await client.close();
   });
-  return { url: own.href, entries: client.db().collection<Entry>('beds_objects') };
+  return { url, entries: client.db().collection<Entry>('beds_objects') };
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { MongoClient } from 'mongodb';
+import { ConnectionString } from 'mongodb-connection-string-url';
 import type { Bed } from '../contract.js';
 import type { BenchStore } from './mysql-store.js';
 import { fieldsOf, RECORD_COUNT } from './records.js';
@@ -26,7 +27,7 @@ const OBJECTS = [
 export async function makeMongodbStore(bed: Bed): Promise<BenchStore> {
   const { mongodb } = bed.services;
   assert.ok(mongodb, 'MongoDB is needed');
-  const url = new URL(mongodb.url);
+  const url = new ConnectionString(mongodb.url);
   url.pathname = `/bench_${randomBytes(4).toString('hex')}`;
   if (url.username !== '' && !url.searchParams.has('authSource')) url.searchParams.set('authSource', 'admin');
   const dba = new MongoClient(url.href, { serverSelectionTimeoutMS: 5_000 });

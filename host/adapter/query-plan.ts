@@ -49,8 +49,11 @@ export interface QueryPlan {
 
 type View = Extract<NamedObject, { kind: 'view' }>;
 
+/** What cursors of a store hold: the values as callers see them, or texts that only its adapter reads, without `after`. */
+export type Positions = 'shown' | 'stored';
+
 /** Throws BEDS_STORE_QUERY_INVALID (with `field`: `where.<column>`, `order`, `limit`, `key`) or BEDS_STORE_CURSOR_INVALID. */
-export function planQuery(view: View, query: KeyedQuery): QueryPlan {
+export function planQuery(view: View, query: KeyedQuery, positions: Positions = 'shown'): QueryPlan {
   const columns = columnsOf(view);
   const conditions = planWhere(columns, query.where ?? {});
   const order = planOrder(columns, query.order ?? [], query.key);
@@ -60,6 +63,7 @@ export function planQuery(view: View, query: KeyedQuery): QueryPlan {
       view.name,
       conditions.map(({ column, op, value }) => [column.name, op, value]),
       order.map(({ column, direction }) => [column.name, direction]),
+      ...(positions === 'stored' ? [positions] : []),
     ]);
   const orderColumns = order.map(({ column }) => column);
   const plan = {
@@ -69,8 +73,13 @@ export function planQuery(view: View, query: KeyedQuery): QueryPlan {
     cursorAt: (position: readonly Scalar[]): string => encodeCursor(print(), position),
   };
   if (query.cursor === undefined) return plan;
+  if (positions === 'stored') return { ...plan, start: decodeCursor(query.cursor, print(), orderColumns.map(asText)) };
   const start = decodeCursor(query.cursor, print(), orderColumns);
   return { ...plan, start, after: planPosition(order, start) };
+}
+
+function asText(column: NamedValue): NamedValue {
+  return { ...column, type: 'string', nullable: true };
 }
 
 const columnsByName = new WeakMap<View, ReadonlyMap<string, NamedValue>>();

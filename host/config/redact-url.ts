@@ -17,5 +17,5 @@ function redactAccount(account: string | undefined): string {
 }
 
 function redactQuery(text: string): string {
-  return text.replaceAll(/([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&]*/gi, `$1${HIDDEN}`);
+  return text.replaceAll(/([?&][^=&]*(?:pass|secret|token|key|mechanismproperties)[^=&]*=)[^&]*/gi, `$1${HIDDEN}`);
 }

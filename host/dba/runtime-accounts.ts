@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { RuntimeAccount } from './contract.js';
+import { isMongodbUrl, mongodbRuntimeUrl } from './mongodb/runtime-url.js';
 
 /** The accounts that `beds db apply` made for this checkout, by store; null where the server has no access control. */
 export type RuntimeAccounts = Readonly<Record<string, RuntimeAccount | null>>;
@@ -38,6 +39,7 @@ export function makeRuntimeAccount(store: string): RuntimeAccount {
 /** The administrator's URL with the runtime account in it, or as it is where the server has no accounts. */
 export function runtimeUrl(adminUrl: string, account: RuntimeAccount | null): string {
   if (account === null) return adminUrl;
+  if (isMongodbUrl(adminUrl)) return mongodbRuntimeUrl(adminUrl, account);
   const url = new URL(adminUrl);
   url.username = account.user;
   url.password = account.password;

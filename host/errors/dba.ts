@@ -27,6 +27,11 @@ export const dbaErrors = defineErrors({
     status: 'fault',
     action: 'Give the administrator account the right to create accounts and to grant what it owns.',
   },
+  BEDS_DBA_URL_INVALID: {
+    message: 'The URL of the administrator of a store cannot be used.',
+    status: 'invalid',
+    action: 'Write it with an account and a database: mongodb://admin:…@host/database?authSource=admin.',
+  },
   BEDS_DBA_SERVER_UNAVAILABLE: {
     message: 'The database of a store cannot be reached as administrator.',
     status: 'unavailable',

@@ -9,6 +9,7 @@ import type { CallOptions, NamedObject, StoreAdapter } from '../../host/adapter/
 import { createMongodbAdapter } from '../../host/adapter/mongodb/adapter.js';
 import type { StoreConfig } from '../../host/config/schema.js';
 import type { storeErrors } from '../../host/errors/store.js';
+import { databaseUrl } from './mongodb-url.js';
 import { sharedServices } from './services.js';
 import { storeLimits } from './store-limits.js';
 
@@ -70,13 +71,6 @@ export async function mongodbStore(): Promise<MongodbStore> {
     call: async (name, args, options = WRITE) => adapter.call(await object(name), args, options),
     rows: async (name, query = {}) => (await adapter.view(await object(name), { key: 'id', ...query }, READ)).rows,
   };
-}
-
-function databaseUrl(server: string, database: string): string {
-  const parsed = new URL(server);
-  parsed.pathname = `/${database}`;
-  if (parsed.username !== '' && !parsed.searchParams.has('authSource')) parsed.searchParams.set('authSource', 'admin');
-  return parsed.href;
 }
 
 /** Asserts that `work` fails with this code, about this field. */

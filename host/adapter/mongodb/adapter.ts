@@ -16,6 +16,7 @@ import type {
 import { Deadline } from '../deadline.js';
 import { endingOf } from '../ending.js';
 import { planQuery } from '../query-plan.js';
+import { resultBudget } from '../result-budget.js';
 import { signalOf } from './call-signal.js';
 import { bindBody, runBody, toResult } from './calls.js';
 import { NO_CAPABILITIES, tryCapabilities } from './capabilities.js';
@@ -26,6 +27,7 @@ import { createClient } from './client.js';
 
 import { describeObjects, listViews } from './describe.js';
 import { operationOf } from './operations.js';
+import { ResultMeter } from './result-meter.js';
 import type { Attempt } from './server-error.js';
 import { toStoreError } from './server-error.js';
 import { Slots } from './slots.js';
@@ -38,7 +40,7 @@ const DESCRIBE_TIMEOUT_MS = 10_000;
 /** An operation that is checked and bound, and lacks only where to run. */
 interface Prepared<T> {
   readonly attempt: Attempt;
-  run(deadline: Deadline, session?: ClientSession): Promise<T>;
+  run(deadline: Deadline, meter: ResultMeter, session?: ClientSession): Promise<T>;
   /** Whether it may throw errors that are the caller's own. */
   readonly runsForeignCode?: true;
 }
@@ -67,9 +69,11 @@ class MongodbAdapter implements StoreAdapter {
     this.store = store;
     this.#config = config;
     this.#connection = createClient(store, config);
+    const { poolSize } = this.#connection;
     this.#slots = new Slots({
       ...config,
-      onLimit: (limit, reason) => publishStoreLimit({ store, limit, most: config.poolSize, reason }),
+      poolSize,
+      onLimit: (limit, reason) => publishStoreLimit({ store, limit, most: poolSize, reason }),
     });
   }
 
@@ -120,9 +124,9 @@ class MongodbAdapter implements StoreAdapter {
     const onCommit = (): void => {
       attempt.write = true;
     };
-    const run = (deadline: Deadline): Promise<T> => {
+    const run = (deadline: Deadline, meter: ResultMeter): Promise<T> => {
       const scopeOf = (session: ClientSession): AdapterScope =>
-        this.#scopeOf({ session, deadline, mode: options.mode });
+        this.#scopeOf({ session, deadline, meter, mode: options.mode });
       return runTransaction({ client, deadline, work, scopeOf, onCommit });
     };
     return this.#run(options, { attempt, run, runsForeignCode: true });
@@ -156,25 +160,26 @@ class MongodbAdapter implements StoreAdapter {
     const body = bindBody(object, native, args);
     return {
       attempt: { write, many: operation.many === true },
-      run: async (deadline, session) =>
-        toResult(object, native, await runBody(native, body, { db: this.#connection.db, deadline, session })),
+      run: async (deadline, meter, session) =>
+        toResult(object, native, await runBody(native, body, { db: this.#connection.db, deadline, session, meter })),
     };
   }
 
   #prepareView(object: NamedObject, query: KeyedQuery): Prepared<Page> {
     if (object.kind !== 'view') throw storeErrors.make('BEDS_STORE_OBJECT_CHANGED');
-    const read = prepareRead(object, planQuery(object, query));
+    const read = prepareRead(object, planQuery(object, query, 'stored'));
     const { db } = this.#connection;
-    return { attempt: READ, run: (deadline, session) => read({ db, deadline, session }) };
+    return { attempt: READ, run: (deadline, meter, session) => read({ db, deadline, session, meter }) };
   }
 
-  #scopeOf({ session, deadline, mode }: ScopeOptions): AdapterScope {
+  #scopeOf({ session, deadline, meter, mode }: ScopeOptions): AdapterScope {
     // n.b. of a transaction nothing is kept before its commit, so no operation in it can be in doubt.
     const inSession = async <T>(prepare: () => Prepared<T>): Promise<T> => {
       try {
         const prepared = prepare();
         deadline.remainingMs();
-        return await deadline.race(prepared.run(deadline, session));
+        meter.begin();
+        return await deadline.race(prepared.run(deadline, meter, session));
       } catch (error) {
         throw toStoreError(error, READ);
       }
@@ -185,18 +190,22 @@ class MongodbAdapter implements StoreAdapter {
     };
   }
 
-  async #run<T>(options: Pick<CallOptions, 'timeoutMs' | 'signal'>, prepared: Prepared<T>): Promise<T> {
+  async #run<T>(options: RunOptions, prepared: Prepared<T>): Promise<T> {
     if (this.#closing !== undefined) throw storeErrors.make('BEDS_STORE_CLOSED');
     const startedAt = performance.now();
     const deadline = new Deadline(options);
     const use = prepared.runsForeignCode === true ? 'transaction' : 'call';
+    const meter = new ResultMeter(this.#config);
     let sent = false;
+    let isGiven = false;
     try {
       if (!this.#slots.take(use)) await this.#slots.wait(deadline, use);
       sent = deadline.mayStart();
       const onEnded = use === 'call' ? this.#callEnded : this.#transactionEnded;
       // What outlives its deadline still holds a connection: the slot stays taken until it ends.
-      return await deadline.race(this.#send(prepared, deadline), onEnded);
+      const result = await deadline.race(this.#send(prepared, deadline, meter), onEnded);
+      isGiven = true;
+      return result;
     } catch (error) {
       if (error === deadline.reason) throw this.#expired(startedAt, sent && prepared.attempt.write);
       if (prepared.runsForeignCode === true && !(error instanceof MongoError)) throw error;
@@ -206,16 +215,21 @@ class MongodbAdapter implements StoreAdapter {
         : failure;
     } finally {
       deadline.end();
+      const heldBytes = meter.handOver();
+      if (heldBytes > 0) {
+        if (isGiven && options.holder !== undefined) options.holder.hold(heldBytes);
+        else resultBudget.giveBack(heldBytes);
+      }
     }
   }
 
-  async #send<T>(prepared: Prepared<T>, deadline: Deadline): Promise<T> {
+  async #send<T>(prepared: Prepared<T>, deadline: Deadline, meter: ResultMeter): Promise<T> {
     if (deadline.reason !== undefined) throw deadline.reason;
     if (!this.#connection.isConnected()) {
       await this.#connection.connect();
       deadline.remainingMs();
     }
-    return prepared.run(deadline);
+    return prepared.run(deadline, meter);
   }
 
   /**
@@ -239,8 +253,11 @@ class MongodbAdapter implements StoreAdapter {
   }
 }
 
+type RunOptions = Pick<CallOptions, 'timeoutMs' | 'signal' | 'holder'>;
+
 interface ScopeOptions {
   readonly session: ClientSession;
   readonly deadline: Deadline;
+  readonly meter: ResultMeter;
   readonly mode: 'read' | 'write';
 }

@@ -1,3 +1,5 @@
+import { storeErrors } from '../../errors/store.js';
+
 /** What a bound argument gives: its BSON value, or nothing where the DBA lets it fall away. */
 export type Arguments = ReadonlyMap<string, unknown>;
 
@@ -11,6 +13,8 @@ export const ABSENT: unique symbol = Symbol('absent');
 export interface Compilation {
   readonly declared: ReadonlySet<string>;
   readonly optional: ReadonlySet<string>;
+  /** Arguments that are whole numbers. */
+  readonly whole: ReadonlySet<string>;
   readonly used: Set<string>;
   readonly problems: string[];
   /** Collections that a pipeline reads besides its own. */
@@ -96,4 +100,27 @@ export function value(node: unknown, context: Context): Part {
   if (Array.isArray(node)) return listOf(node.map((item, index) => value(item, inside(context, index))));
   if (!isDocument(node)) return constant(node);
   return documentOf(Object.entries(node).map(([key, child]) => [key, value(child, inside(context, key))]));
+}
+
+const INT32_MAX = 2_147_483_647;
+
+/** A whole number from `least`, such as a limit, or what stands for one that was left out. */
+export function wholeNumber(least: number, otherwise?: unknown): (node: unknown, context: Context) => Part {
+  const isWhole = (node: unknown): boolean =>
+    Number.isInteger(node) && Number(node) >= least && Number(node) <= INT32_MAX;
+  return (node, context) => {
+    if (!isArgument(node))
+      return isWhole(node) ? constant(node) : problem(context, `must be a whole number from ${least}`);
+    const { whole } = context.into;
+    if (typeof node['$arg'] === 'string' && context.into.declared.has(node['$arg']) && !whole.has(node['$arg'])) {
+      return problem(context, `$arg ${node['$arg']} must be declared as integer here`);
+    }
+    return argument(node, { ...context, mayOmit: false }, (bound, name) => {
+      if (bound === null && otherwise !== undefined) return otherwise;
+      if (isWhole(bound)) return bound;
+      throw storeErrors.make('BEDS_STORE_INVALID_VALUE', `A value must be a whole number from ${least}.`, {
+        field: name,
+      });
+    });
+  };
 }

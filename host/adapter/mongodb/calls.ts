@@ -7,11 +7,13 @@ import type { NamedObject } from '../contract.js';
 import { ABSENT } from './body.js';
 import type { NativeObject } from './catalogue.js';
 import { sendSignalOf, signalOf } from './call-signal.js';
+import { collect } from './collect.js';
 import type { CompiledBody } from './compile.js';
 import { compileBody } from './compile.js';
 import type { Deadline } from '../deadline.js';
 import { toRow } from './fields.js';
 import type { OperationName } from './operations.js';
+import type { ResultMeter } from './result-meter.js';
 import { serverMs } from './server-time.js';
 import { toBson } from './values.js';
 
@@ -20,6 +22,7 @@ export interface Execution {
   readonly db: Db;
   readonly deadline: Deadline;
   readonly session: ClientSession | undefined;
+  readonly meter: ResultMeter;
 }
 
 type Routine = Exclude<NamedObject, { kind: 'view' }>;
@@ -43,7 +46,7 @@ export function partsOf(native: NativeObject): CompiledBody {
   const known = compiled.get(native);
   if (known !== undefined) return known;
   const body: unknown = BSON.deserialize(Buffer.from(native.body, 'base64'));
-  const args = new Map(Object.keys(native.args).map((name) => [name, { optional: true }]));
+  const args = new Map(Object.entries(native.args).map(([name, { type }]) => [name, { optional: true, type }]));
   const { parts } = compileBody({ op: native.op, body, args });
   compiled.set(native, parts);
   return parts;
@@ -60,8 +63,16 @@ export function bindBody(object: Routine, native: NativeObject, args: JsonObject
     }),
   );
   const parts = Object.entries(partsOf(native)).map(([name, part]) => [name, part(bound)] as const);
-  return Object.fromEntries(parts.map(([name, value]) => [name, value === ABSENT ? absentPart(name) : value]));
+  return Object.fromEntries(
+    parts.flatMap(([name, value]) => {
+      if (value !== ABSENT) return [[name, value] as const];
+      return MAY_BE_ABSENT.includes(name) ? [] : [[name, absentPart(name)] as const];
+    }),
+  );
 }
+
+/** Options without which the operation is the same. */
+const MAY_BE_ABSENT = ['limit', 'skip'];
 
 function absentPart(name: string): unknown {
   if (name === 'filter') return {};
@@ -70,7 +81,7 @@ function absentPart(name: string): unknown {
 
 /** Runs a bound body. */
 export async function runBody(native: NativeObject, body: BoundBody, execution: Execution): Promise<Outcome> {
-  const { db, deadline, session } = execution;
+  const { db, deadline, session, meter } = execution;
   const { filter: _filter, update: _update, pipeline: _pipeline, ...rest } = body;
   const { document: _document, documents: _documents, replacement: _replacement, ...options } = rest;
   return runners[native.op]({
@@ -84,6 +95,8 @@ export async function runBody(native: NativeObject, body: BoundBody, execution: 
       ...(session === undefined ? {} : { session }),
     },
     deadline,
+    meter,
+    isKept: session === undefined,
   });
 }
 
@@ -92,25 +105,29 @@ interface Run {
   readonly body: BoundBody;
   readonly options: Readonly<Record<string, unknown>>;
   readonly deadline: Deadline;
+  readonly meter: ResultMeter;
+  /** Whether what it writes is kept although it fails afterwards. */
+  readonly isKept: boolean;
 }
 
-const all = async (cursor: AbstractCursor<Document>): Promise<Outcome> => ({
-  documents: await cursor.batchSize(BATCH_DOCUMENTS).toArray(),
+const all = async (cursor: AbstractCursor<Document>, meter: ResultMeter): Promise<Outcome> => ({
+  documents: await collect(cursor.batchSize(BATCH_DOCUMENTS), meter),
   affected: 0,
 });
 
-const found = (document: Document | null): Outcome => ({
-  documents: document === null ? [] : [document],
-  affected: document === null ? 0 : 1,
-});
+const found = (document: Document | null, { meter, isKept }: Run): Outcome => {
+  if (document === null) return { documents: [], affected: 0 };
+  meter.addWritten(document, isKept);
+  return { documents: [document], affected: 1 };
+};
 
 const filterOf = (body: BoundBody): Document => body['filter'] as Document;
 
 const runners: Readonly<Record<OperationName, (run: Run) => Promise<Outcome>>> = {
-  aggregate: ({ collection, body, options, deadline }) =>
-    all(collection.aggregate(body['pipeline'] as Document[], { ...options, signal: signalOf(deadline) })),
-  find: ({ collection, body, options, deadline }) =>
-    all(collection.find(filterOf(body), { ...options, signal: signalOf(deadline) })),
+  aggregate: ({ collection, body, options, deadline, meter }) =>
+    all(collection.aggregate(body['pipeline'] as Document[], { ...options, signal: signalOf(deadline) }), meter),
+  find: ({ collection, body, options, deadline, meter }) =>
+    all(collection.find(filterOf(body), { ...options, signal: signalOf(deadline) }), meter),
   count: async ({ collection, body, options, deadline }) => ({
     documents: [{ count: await collection.countDocuments(filterOf(body), { ...options, signal: signalOf(deadline) }) }],
     affected: 0,
@@ -144,15 +161,14 @@ const runners: Readonly<Record<OperationName, (run: Run) => Promise<Outcome>>> =
   deleteMany: async ({ collection, body, options }) => ({
     affected: (await collection.deleteMany(filterOf(body), options)).deletedCount,
   }),
-  findOneAndUpdate: async ({ collection, body, options }) =>
-    found(
-      await collection.findOneAndUpdate(filterOf(body), body['update'] as Document, {
-        returnDocument: 'after',
-        ...options,
-      }),
-    ),
-  findOneAndDelete: async ({ collection, body, options }) =>
-    found(await collection.findOneAndDelete(filterOf(body), options)),
+  findOneAndUpdate: async (run) => {
+    const options = { returnDocument: 'after', ...run.options } as const;
+    return found(
+      await run.collection.findOneAndUpdate(filterOf(run.body), run.body['update'] as Document, options),
+      run,
+    );
+  },
+  findOneAndDelete: async (run) => found(await run.collection.findOneAndDelete(filterOf(run.body), run.options), run),
 };
 
 /** Documents that the change met, whether or not they had these values already: running it again counts the same. */

@@ -1,7 +1,7 @@
 import type { Db, MongoClient } from 'mongodb';
 import { MongoNetworkError, MongoServerError, MongoServerSelectionError } from 'mongodb';
 import type { StoreCapabilities } from '../contract.js';
-import { CATALOGUE } from './catalogue.js';
+import { CATALOGUE } from './collection-name.js';
 
 /** A collection that no role grants: a server that lets it be read controls nothing. */
 const NOT_GRANTED = 'beds_not_granted';

@@ -2,14 +2,12 @@ import { BSON } from 'mongodb';
 import type { JsonObject } from '@beds/sdk';
 import type { NamedObject } from '../contract.js';
 import { isDocument } from './body.js';
+import { collectionProblem } from './collection-name.js';
 import { compileBody } from './compile.js';
 import type { Field, ParsedValue } from './fields.js';
 import { parseValues } from './fields.js';
 import type { OperationName } from './operations.js';
 import { isOperation, OPERATIONS, operationOf } from './operations.js';
-
-/** The collection that the DBA describes the named objects of a database in. */
-export const CATALOGUE = 'beds_objects';
 
 /** What only this adapter knows of a named object. Plain data: the body travels as base64 of its BSON. */
 export interface NativeObject extends JsonObject {
@@ -22,20 +20,19 @@ export interface NativeObject extends JsonObject {
   /** 'view' where the server itself serves the view. */
   readonly servedBy: 'catalogue' | 'view';
   readonly problems: readonly string[];
-  /** Grants it needs, `action collection`, that the account does not have. */
+  /** Grants it needs, `action collection`, that the account does not have. An entry with problems needs none. */
   readonly missingGrants: readonly string[];
 }
 
 /** What the server says beside the catalogue. */
 export interface ServerKnowledge {
-  /** Names that the server lists as views. */
+  /** Names that the server lists as views: on a server with access control, those that the account may use. */
   readonly views: ReadonlySet<string>;
   readonly may: (action: string, collection: string) => boolean;
 }
 
 const KEYS = ['_id', 'kind', 'on', 'op', 'args', 'columns', 'body', 'returns', 'native', 'notes'];
 const KINDS = ['view', 'procedure', 'function'] as const;
-const COLLECTION = /^(?!system\.)[^$\0]{1,120}$/;
 
 export function nativeOf(object: NamedObject): NativeObject {
   return object.native as NativeObject;
@@ -49,6 +46,7 @@ export function parseEntry(entry: Readonly<Record<string, unknown>>, server: Ser
     .slice(0, 1);
   const kind = KINDS.find((known) => known === entry['kind']);
   if (kind === undefined) problems.push(`kind: must be one of ${KINDS.join(', ')}`);
+  if (typeof entry['_id'] !== 'string' || entry['_id'] === '') problems.push('_id: must be a name');
   return kind === 'view'
     ? viewOf(entry, server, problems)
     : routineOf(kind ?? 'procedure', entry, { server, problems });
@@ -72,15 +70,27 @@ function servedView(
   entry: Readonly<Record<string, unknown>>,
   { server, problems }: Findings,
 ): Pick<Source, 'on' | 'body' | 'servedBy'> {
-  if (entry['native'] !== undefined && typeof entry['native'] !== 'boolean') problems.push('native: must be a boolean');
-  if (entry['native'] === true) {
-    if (server.views.has(name)) return { on: name, body: { pipeline: [] }, servedBy: 'view' };
-    if (entry['body'] === undefined) {
-      problems.push('native: this server has no such view; create it, or add on and body to serve it from here');
-      return { on: name, body: { pipeline: [] }, servedBy: 'view' };
-    }
+  const { on, body, native } = entry;
+  const pipeline = { on, body, servedBy: 'catalogue' } as const;
+  if (native !== undefined && typeof native !== 'boolean') problems.push('native: must be a boolean');
+  if (native !== true) return pipeline;
+  const view = { on: name, body: { pipeline: [] }, servedBy: 'view' } as const;
+  const hasPipeline = body !== undefined;
+  if (hasPipeline) problems.push(...pipelineProblems(on, body));
+  if (server.views.has(name)) return view;
+  if (hasPipeline && (typeof on !== 'string' || server.may('find', on))) return pipeline;
+  // n.b. a view that is not granted is not listed either: then the grant is what is missing.
+  if (server.may('find', name)) {
+    problems.push('native: this server has no such view; create it, or add on and body to serve it from here');
   }
-  return { on: entry['on'], body: entry['body'], servedBy: 'catalogue' };
+  return view;
+}
+
+/** What is wrong with the pipeline of a native view is wrong even while nobody reads it. */
+function pipelineProblems(on: unknown, body: unknown): readonly string[] {
+  const problem = collectionProblem(on);
+  const { problems } = compileBody({ op: 'aggregate', body, args: new Map() });
+  return [...(problem === undefined ? [] : [`on: ${problem}`]), ...problems];
 }
 
 function routineOf(
@@ -126,9 +136,12 @@ interface Findings {
 
 function nativeObject(source: Source, { server, problems }: Findings): NativeObject {
   const { op, body, servedBy } = source;
-  const on = typeof source.on === 'string' && COLLECTION.test(source.on) ? source.on : '';
-  if (on === '') problems.push('on: must be the name of a collection');
-  const args = new Map(source.args.map(({ value }) => [value.name, { optional: value.optional === true }]));
+  const problem = collectionProblem(source.on);
+  if (problem !== undefined) problems.push(`${servedBy === 'view' ? '_id' : 'on'}: ${problem}`);
+  const on = problem === undefined ? String(source.on) : '';
+  const args = new Map(
+    source.args.map(({ value }) => [value.name, { optional: value.optional === true, type: value.type }]),
+  );
   const compiled = compileBody({ op, body, args });
   problems.push(...compiled.problems);
   const needed = [
@@ -143,8 +156,9 @@ function nativeObject(source: Source, { server, problems }: Findings): NativeObj
     args: fieldsOf(source.args),
     fields: source.fields === null ? null : fieldsOf(source.fields),
     servedBy,
-    problems,
-    missingGrants: needed
+    problems: [...new Set(problems)],
+    // n.b. a grant on the collection '' is one on all of the database.
+    missingGrants: (problems.length > 0 ? [] : needed)
       .filter(([action, collection]) => !server.may(action, collection))
       .map(([action, collection]) => `${action} ${collection}`),
   };

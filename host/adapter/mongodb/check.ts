@@ -1,7 +1,8 @@
 import type { ObjectManifest } from '@beds/sdk';
 import { checkUse } from '../check-use.js';
 import type { NamedObject, ObjectFinding } from '../contract.js';
-import { CATALOGUE, nativeOf } from './catalogue.js';
+import { nativeOf } from './catalogue.js';
+import { CATALOGUE } from './collection-name.js';
 
 /** What is wrong with the catalogue entry itself and with its grants, else what the template gets wrong about it. */
 export function checkObject(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {

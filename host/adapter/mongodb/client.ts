@@ -1,5 +1,6 @@
 import { MongoClient } from 'mongodb';
-import type { Db, TopologyDescriptionChangedEvent } from 'mongodb';
+import type { Db, MongoClientOptions, TopologyDescriptionChangedEvent } from 'mongodb';
+import { ConnectionString } from 'mongodb-connection-string-url';
 import type { StoreConfig } from '../../config/schema.js';
 import { storeErrors } from '../../errors/store.js';
 
@@ -13,6 +14,8 @@ const NAMES_DATABASE = /^mongodb(\+srv)?:\/\/[^/]+\/[^?/]+/;
 export interface StoreClient {
   readonly client: MongoClient;
   readonly db: Db;
+  /** Operations at once: `poolSize`, or maxPoolSize of the URL where that is less. */
+  readonly poolSize: number;
   /** Connects if that never succeeded before; afterwards the driver itself comes back to a server that was gone. */
   connect(): Promise<void>;
   /** Whether `connect` has nothing to do. */
@@ -43,9 +46,13 @@ export function createClient(store: string, config: StoreConfig): StoreClient {
   let connections = 0;
   client.on('connectionCreated', () => (connections += 1));
   client.on('connectionClosed', () => (connections -= 1));
+  // n.b. the driver takes 0 for no bound.
+  const { maxPoolSize } = client.options;
+  const poolSize = maxPoolSize > 0 ? Math.min(config.poolSize, maxPoolSize) : config.poolSize;
   return {
     client,
     db,
+    poolSize,
     connect,
     isConnected: () => connected,
     downSince: () => downSince,
@@ -57,7 +64,7 @@ function parse(store: string, config: StoreConfig): MongoClient {
   try {
     // n.b. timeoutMS has no effect in this driver. Its queue waits for connections to be made;
     // waiting for one to become free is the adapter's own, which has a bound.
-    return new MongoClient(config.url, {
+    const usual: MongoClientOptions = {
       appName: 'beds',
       maxPoolSize: config.poolSize,
       maxConnecting: MAX_CONNECTING,
@@ -68,7 +75,11 @@ function parse(store: string, config: StoreConfig): MongoClient {
       heartbeatFrequencyMS: HEARTBEAT_MS,
       retryReads: true,
       retryWrites: true,
-    });
+    };
+    // n.b. an option given here would win over the same one in the URL: what the URL says, such as retryWrites=false, holds.
+    const { searchParams } = new ConnectionString(config.url);
+    const unsaid = Object.entries(usual).filter(([name]) => !searchParams.has(name));
+    return new MongoClient(config.url, Object.fromEntries(unsaid));
   } catch {
     // The cause would repeat the URL, and the password in it.
     throw refuse(store, 'cannot be read: mongodb://user:password@host:port/database');

@@ -1,3 +1,4 @@
+import type { ValueType } from '@beds/sdk';
 import type { Compilation, Context, Part, PlainObject } from './body.js';
 import { inside, isDocument, problem } from './body.js';
 import type { OperationName } from './operations.js';
@@ -19,8 +20,8 @@ const FORBIDDEN = new Set(['$out', '$merge', '$function', '$accumulator', '$wher
 export interface BodySource {
   readonly op: OperationName;
   readonly body: unknown;
-  /** Names of the arguments, and which of them may be left out. */
-  readonly args: ReadonlyMap<string, { readonly optional: boolean }>;
+  /** The arguments, and which of them may be left out. */
+  readonly args: ReadonlyMap<string, { readonly optional: boolean; readonly type: ValueType }>;
 }
 
 /** Reads a body once: what arguments mean in it, and everything that is wrong with it. */
@@ -28,6 +29,7 @@ export function compileBody({ op, body, args }: BodySource): CompileResult {
   const into: Compilation = {
     declared: new Set(args.keys()),
     optional: new Set([...args].filter(([, arg]) => arg.optional).map(([name]) => name)),
+    whole: new Set([...args].filter(([, arg]) => arg.type === 'integer').map(([name]) => name)),
     used: new Set(),
     problems: [],
     reads: new Set(),

@@ -3,8 +3,9 @@ import { VALUE_TYPES } from '@beds/sdk';
 import type { NamedValue } from '../contract.js';
 import { readValue } from '../read-value.js';
 import { isDocument } from './body.js';
+import { toColumn, toUndeclared } from './stored-value.js';
 import type { BsonType, StoredType } from './values.js';
-import { BSON_TYPES, toColumn, toPlain } from './values.js';
+import { BSON_TYPES } from './values.js';
 
 /** Where a column comes from in a stored document. Plain data: it travels to other threads. */
 export interface Field {
@@ -57,7 +58,8 @@ function parseValue(name: string, spec: unknown, at: Place): ParsedValue | strin
   const from = long['from'] ?? name;
   if (typeof from !== 'string' || !PATH.test(from)) return 'from must be the path of a field';
   const limits = ['maxLength', 'min', 'max'].filter((key) => long[key] !== undefined);
-  if (limits.some((key) => typeof long[key] !== 'number')) return 'maxLength, min and max must be numbers';
+  if (limits.some((key) => !Number.isFinite(long[key]))) return 'maxLength, min and max must be numbers';
+  if (long['default'] !== undefined && plainDefault(long['default']) === undefined) return 'the default does not fit';
   // A document need not have a field, except for the one that identifies it.
   const value = namedValue(name, { ...long, type, as }, at === 'args' ? long['optional'] === true : from !== '_id');
   if (value.default !== undefined && 'problem' in readValue(value.default, value)) return 'the default does not fit';
@@ -69,19 +71,27 @@ function longForm(spec: string): Readonly<Record<string, unknown>> {
 }
 
 function namedValue(name: string, long: StoredType & Readonly<Record<string, unknown>>, nullable: boolean): NamedValue {
-  const number = (key: string): Record<string, number> =>
-    long[key] === undefined ? {} : { [key]: Number(toPlain(long[key])) };
+  const number = (key: string): Record<string, number> => (long[key] === undefined ? {} : { [key]: Number(long[key]) });
   return {
     name,
     type: long.type,
     nativeType: long.as,
     optional: long['optional'] === true,
     nullable,
-    ...(long['default'] === undefined ? {} : { default: toPlain(long['default']) }),
+    ...(long['default'] === undefined ? {} : { default: plainDefault(long['default']) ?? null }),
     ...number('maxLength'),
     ...number('min'),
     ...number('max'),
   };
+}
+
+/** Undefined where JSON cannot carry it. */
+function plainDefault(value: unknown): Json | undefined {
+  try {
+    return toUndeclared(value, 'default');
+  } catch {
+    return undefined;
+  }
 }
 
 /** The value at a path, as the aggregation path `$a.b` finds it: through lists too. */
@@ -98,10 +108,13 @@ export function toRow(document: object, returns: Readonly<Record<string, Field>>
     return Object.fromEntries(
       Object.entries(document)
         .filter(([key]) => key !== '_id')
-        .map(([key, value]) => [key, toPlain(value)]),
+        .map(([key, value]) => [key, toUndeclared(value, key)]),
     );
   }
   return Object.fromEntries(
-    Object.entries(returns).map(([name, { from, type }]) => [name, toColumn(valueAt(document, from.split('.')), type)]),
+    Object.entries(returns).map(([name, field]) => [
+      name,
+      toColumn(valueAt(document, field.from.split('.')), field, name),
+    ]),
   );
 }

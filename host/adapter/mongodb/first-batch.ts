@@ -1,9 +1,12 @@
 import { Long, MongoError, MongoServerSelectionError } from 'mongodb';
-import type { Db, Document } from 'mongodb';
-import type { Deadline } from '../deadline.js';
+import type { Document } from 'mongodb';
 import { signalOf } from './call-signal.js';
+import type { Execution } from './calls.js';
 import { toStoreError } from './server-error.js';
 import { serverMs } from './server-time.js';
+
+/** A page is read with one row more, to learn whether others follow. */
+export const SPARE_ROWS = 1;
 
 /** The part of an answer that matters: https://www.mongodb.com/docs/manual/reference/command/find/#output */
 interface Answer {
@@ -15,7 +18,10 @@ interface Answer {
  * Undefined where only a cursor will do: the answer needs more than one message, or was lost and is to be asked for
  * again, which the driver does for cursors only.
  */
-export async function firstBatch(db: Db, command: Document, deadline: Deadline): Promise<Document[] | undefined> {
+export async function firstBatch(
+  command: Document,
+  { db, deadline, meter }: Pick<Execution, 'db' | 'deadline' | 'meter'>,
+): Promise<Document[] | undefined> {
   // n.b. `command` takes nothing over from the URL by itself.
   const { readConcern, readPreference } = db;
   if (readConcern !== undefined) command['readConcern'] = readConcern;
@@ -24,11 +30,16 @@ export async function firstBatch(db: Db, command: Document, deadline: Deadline):
   const options = readPreference?.mode === 'primary' ? { signal } : { signal, readPreference };
   try {
     const { cursor } = (await db.command(command, options)) as Answer;
-    if (cursor.id === 0) return cursor.firstBatch;
+    if (cursor.id === 0) {
+      meter.add(cursor.firstBatch, SPARE_ROWS);
+      return cursor.firstBatch;
+    }
     const id = typeof cursor.id === 'number' ? Long.fromNumber(cursor.id) : cursor.id;
     const kill = { killCursors: (command['find'] ?? command['aggregate']) as string, cursors: [id] };
     // n.b. it belongs to the server that answered.
     db.command(kill, readPreference === undefined ? {} : { readPreference }).catch(() => undefined);
+    meter.add(cursor.firstBatch, SPARE_ROWS);
+    meter.begin(true);
     return undefined;
   } catch (error) {
     if (isWorthRepeating(error)) return undefined;

@@ -1,5 +1,17 @@
 import type { Context, Part } from './body.js';
-import { constant, documentOf, fixed, inside, isArgument, isDocument, listOf, problem, value } from './body.js';
+import {
+  ABSENT,
+  constant,
+  documentOf,
+  fixed,
+  inside,
+  isArgument,
+  isDocument,
+  listOf,
+  problem,
+  value,
+  wholeNumber,
+} from './body.js';
 import { pipeline, updatePipeline } from './pipeline.js';
 import { query } from './query.js';
 
@@ -19,8 +31,6 @@ const filter: Compile = query;
 
 /** A filter of a write: one that an absent argument widens would change documents that nobody meant. */
 const strictFilter: Compile = (node, context) => query(node, { ...context, mayOmit: false });
-
-const number: Compile = (node, context) => value(node, { ...context, mayOmit: false });
 
 const document: Compile = (node, context) =>
   isDocument(node) ? value(node, context) : problem(context, 'must be a document or an argument');
@@ -64,7 +74,13 @@ export const OPERATIONS = {
     mode: 'read',
     actions: ['find'],
     required: { filter },
-    optional: { ...common, projection: fixed, sort: fixed, limit: number, skip: number },
+    optional: {
+      ...common,
+      projection: fixed,
+      sort: fixed,
+      limit: wholeNumber(1, ABSENT),
+      skip: wholeNumber(0, ABSENT),
+    },
   },
   count: { mode: 'read', actions: ['find'], required: { filter }, optional: common },
   insertOne: { mode: 'write', actions: ['insert'], required: { document }, optional: {} },

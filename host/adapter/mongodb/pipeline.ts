@@ -1,5 +1,17 @@
 import type { Context, Part } from './body.js';
-import { ABSENT, documentOf, fixed, inside, isArgument, isDocument, listOf, problem, value } from './body.js';
+import {
+  ABSENT,
+  documentOf,
+  fixed,
+  inside,
+  isArgument,
+  isDocument,
+  listOf,
+  problem,
+  value,
+  wholeNumber,
+} from './body.js';
+import { collectionProblem } from './collection-name.js';
 import { expression } from './expression.js';
 import { query } from './query.js';
 
@@ -26,9 +38,9 @@ const strictValue: Stage = (node, context) => value(node, { ...context, mayOmit:
 /** What a pipeline may hold, and what arguments mean in it. A stage that is not here is refused. */
 const stages: Readonly<Record<string, Stage>> = {
   $match: query,
-  $limit: strictValue,
-  $skip: strictValue,
-  $sample: fields({ size: strictValue }, fixed),
+  $limit: wholeNumber(1),
+  $skip: wholeNumber(0, 0),
+  $sample: fields({ size: wholeNumber(1) }, fixed),
   $sort: fixed,
   $count: fixed,
   $unset: fixed,
@@ -58,8 +70,7 @@ const stages: Readonly<Record<string, Stage>> = {
     return fields({ let: shaped, pipeline: (child, at) => pipelineWithin(child, at, stages) }, fixed)(node, context);
   },
   $unionWith: (node, context) => {
-    if (typeof node === 'string') context.into.reads.add(node);
-    readsFrom(node, 'coll', context);
+    readsFrom(typeof node === 'string' ? { coll: node } : node, 'coll', context);
     return fields({ pipeline: (child, at) => pipelineWithin(child, at, stages) }, fixed)(node, context);
   },
   $graphLookup: (node, context) => {
@@ -73,9 +84,13 @@ const UPDATE_STAGES = ['$addFields', '$set', '$project', '$unset', '$replaceRoot
 
 const updateStages = Object.fromEntries(Object.entries(stages).filter(([name]) => UPDATE_STAGES.includes(name)));
 
+/** n.b. some servers take `{ db, coll }` for a collection elsewhere. */
 function readsFrom(node: unknown, key: string, context: Context): void {
   const from = isDocument(node) ? node[key] : undefined;
-  if (typeof from === 'string') context.into.reads.add(from);
+  const wrong = collectionProblem(from);
+  if (wrong !== undefined) problem(inside(context, key), wrong);
+  else context.into.reads.add(String(from));
+  if (isDocument(node) && node['db'] !== undefined) problem(inside(context, 'db'), 'is not allowed');
 }
 
 /** The pipeline of a view or of the operation `aggregate`. */

@@ -1,4 +1,4 @@
-import { Binary, BSON, Decimal128, Double, Long, ObjectId } from 'mongodb';
+import { Binary, BSON, Decimal128, Double, Long, ObjectId, UUID } from 'mongodb';
 import type { Json, JsonObject, ValueType } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 
@@ -8,11 +8,12 @@ export interface StoredType {
   readonly as: BsonType;
 }
 
-export type BsonType = 'string' | 'objectId' | 'binary' | 'long' | 'double' | 'decimal128' | 'bool' | 'date' | 'any';
+export type BsonType =
+  'string' | 'objectId' | 'binary' | 'uuid' | 'long' | 'double' | 'decimal128' | 'bool' | 'date' | 'any';
 
 /** The BSON types each BEDS type may be stored as; the first is the usual one. */
 export const BSON_TYPES: Readonly<Record<ValueType, readonly [BsonType, ...BsonType[]]>> = {
-  string: ['string', 'objectId', 'binary'],
+  string: ['string', 'objectId', 'binary', 'uuid'],
   integer: ['long'],
   number: ['double'],
   decimal: ['decimal128', 'double'],
@@ -23,7 +24,9 @@ export const BSON_TYPES: Readonly<Record<ValueType, readonly [BsonType, ...BsonT
 };
 
 const HEX_24 = /^[0-9a-f]{24}$/i;
+const UUID_TEXT = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
+const UUID_BYTES = 16;
 const INT64_MAX = 2n ** 63n;
 const INT32_MAX = 2 ** 31;
 
@@ -54,7 +57,10 @@ function text(value: string, as: BsonType, field: string): unknown {
     if (!HEX_24.test(value)) throw refuse(field, 'must be 24 hexadecimal digits');
     return ObjectId.createFromHexString(value);
   }
-  if (as === 'binary') {
+  if (as === 'uuid' && !UUID_TEXT.test(value)) throw refuse(field, 'must be a UUID');
+  if (as === 'binary' || as === 'uuid') {
+    // n.b. no base64 has a hyphen: a UUID is given back as the text that it is shown as.
+    if (UUID_TEXT.test(value)) return new UUID(value).toBinary();
     if (!BASE64.test(value) || value.length % 4 !== 0) throw refuse(field, 'must be base64');
     return new Binary(Buffer.from(value, 'base64'));
   }
@@ -97,46 +103,74 @@ function refuse(field: string, problem: string): Error {
   return storeErrors.make('BEDS_STORE_INVALID_VALUE', `A value ${problem}.`, { field });
 }
 
-/** Any BSON value as plain JSON; identifiers as hex, instants as ISO 8601, exact numbers as decimal strings, bytes as base64. */
-export function toPlain(value: unknown): Json {
+/** Says what a stored value is that cannot be given as it is. */
+export type Complain = (what: string) => Error;
+
+/**
+ * Any BSON value as plain JSON; identifiers as hex, UUIDs as such, instants as ISO 8601, exact numbers as decimal strings,
+ * bytes as base64. What JSON cannot carry is complained of, and never changed.
+ */
+export function toPlain(value: unknown, complain: Complain): Json {
   if (value === undefined || value === null) return null;
   switch (typeof value) {
     case 'string':
     case 'boolean':
       return value;
     case 'number':
-      return Number.isFinite(value) ? value : null;
+      if (!Number.isFinite(value)) throw complain(`${String(value)}, which JSON cannot carry`);
+      return value;
     case 'bigint':
       return shortest(value);
     case 'object':
-      return plainObject(value);
+      return plainObject(value, complain);
     default:
-      return null;
+      throw complain(`a ${typeof value}`);
   }
 }
 
-function plainObject(value: object): Json {
-  if (Array.isArray(value)) return value.map(toPlain);
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
+function plainObject(value: object, complain: Complain): Json {
+  if (Array.isArray(value)) return value.map((item) => toPlain(item, complain));
+  if (value instanceof Date) return plainInstant(value, complain);
   if (value instanceof ObjectId) return value.toHexString();
-  if (value instanceof Decimal128) return plainDecimal(value.toString());
-  if (value instanceof Double) return toPlain(value.value);
-  if (value instanceof Binary) return Buffer.from(value.value()).toString('base64');
+  if (value instanceof Decimal128) return plainDecimal(value, complain);
+  if (value instanceof Double) return toPlain(value.value, complain);
+  if (value instanceof Binary) return plainBytes(value);
   if (Long.isLong(value)) return shortest(value.toBigInt());
   if (value instanceof RegExp) return value.source;
   if ('_bsontype' in value) return BSON.EJSON.serialize({ value }, { relaxed: true })['value'] as Json;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, toPlain(item)]));
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, toPlain(item, complain)]));
 }
 
-function shortest(value: bigint): Json {
+export function plainInstant(value: Date, complain: Complain): string {
+  const year = value.getUTCFullYear();
+  if (!(year >= 0 && year <= 9_999)) throw complain('an instant that lies outside of the years 0000 to 9999');
+  return value.toISOString();
+}
+
+export function plainBytes(value: Binary): string {
+  return isUuid(value) ? value.toUUID().toHexString(true) : Buffer.from(value.value()).toString('base64');
+}
+
+export function isUuid(value: Binary): boolean {
+  return value.sub_type === Binary.SUBTYPE_UUID && value.position === UUID_BYTES;
+}
+
+export function shortest(value: bigint): number | string {
   const short = Number(value);
   return Number.isSafeInteger(short) ? short : value.toString();
 }
 
-/** Writes out what Decimal128 shortens with an exponent: `1.2E+3` is `1200`. */
-function plainDecimal(text: string): string | null {
+export function plainDecimal(value: Decimal128 | number, complain: Complain): string {
+  const text = String(value).toUpperCase();
+  const written = writtenOut(text);
+  if (written === undefined) throw complain(`${String(value)}, which JSON cannot carry`);
+  return written;
+}
+
+/** Writes out what a number shortens with an exponent: `1.2E+3` is `1200`. Undefined for what is no finite number. */
+function writtenOut(text: string): string | undefined {
   const match = /^(-?)(\d+)(?:\.(\d+))?(?:E([+-]?\d+))?$/.exec(text);
-  if (match === null) return null;
+  if (match === null) return undefined;
   const [, sign = '', whole = '', fraction = '', exponent = '0'] = match;
   const point = whole.length + Number(exponent);
   const digits = `${'0'.repeat(Math.max(0, 1 - point))}${whole}${fraction}`;
@@ -144,17 +178,4 @@ function plainDecimal(text: string): string | null {
   const padded = digits.padEnd(at, '0');
   const rest = padded.slice(at);
   return `${sign}${padded.slice(0, at)}${rest === '' ? '' : `.${rest}`}`;
-}
-
-/** A stored value as the column says. What does not fit the column comes as plain JSON. */
-export function toColumn(value: unknown, type: ValueType | undefined): Json {
-  const plain = toPlain(value);
-  if (type === 'date' && value instanceof Date && typeof plain === 'string') return plain.slice(0, 10);
-  if (type === 'decimal' && typeof plain === 'number') return plainNumber(plain);
-  if (type === 'number' && typeof plain === 'string' && value instanceof Decimal128) return Number(plain);
-  return plain;
-}
-
-function plainNumber(value: number): Json {
-  return plainDecimal(String(value).toUpperCase()) ?? value;
 }

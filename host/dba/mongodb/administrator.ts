@@ -1,11 +1,12 @@
 import { MongoClient, MongoServerError, type Db, type Document } from 'mongodb';
-import { CATALOGUE, nativeOf, parseEntry } from '../../adapter/mongodb/catalogue.js';
+import { nativeOf, parseEntry } from '../../adapter/mongodb/catalogue.js';
+import { APPLIED, CATALOGUE } from '../../adapter/mongodb/collection-name.js';
 import { dbaErrors } from '../../errors/dba.js';
 import type { DomainObjects, Granted, ObjectFile, RuntimeAccount, StoreAdministrator } from '../contract.js';
 import { parseObjectFile, type MongodbObject } from './object-file.js';
+import { databaseOf } from './runtime-url.js';
 
 const CONNECT_TIMEOUT_MS = 10_000;
-const APPLIED = 'beds_applied';
 /** https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml */
 const NAMESPACE_EXISTS = 48;
 const ROLE_EXISTS = 51_002;
@@ -17,9 +18,9 @@ interface Applied {
   readonly appliedAt: Date;
 }
 
-/** MongoDB. Throws BEDS_DBA_SERVER_UNAVAILABLE. */
+/** MongoDB. Throws BEDS_DBA_URL_INVALID, BEDS_DBA_SERVER_UNAVAILABLE. */
 export async function administerMongodb(adminUrl: string): Promise<StoreAdministrator> {
-  const client = new MongoClient(adminUrl, { serverSelectionTimeoutMS: CONNECT_TIMEOUT_MS });
+  const client = clientOf(adminUrl);
   try {
     await client.db().command({ ping: 1 });
     return new MongodbAdministrator(client);
@@ -27,6 +28,20 @@ export async function administerMongodb(adminUrl: string): Promise<StoreAdminist
     await client.close().catch(() => undefined);
     throw dbaErrors.make('BEDS_DBA_SERVER_UNAVAILABLE', undefined, { cause });
   }
+}
+
+function clientOf(adminUrl: string): MongoClient {
+  let database: string | undefined;
+  let client: MongoClient;
+  try {
+    client = new MongoClient(adminUrl, { serverSelectionTimeoutMS: CONNECT_TIMEOUT_MS });
+    database = databaseOf(adminUrl);
+  } catch {
+    // The cause may repeat the URL, and the password in it.
+    throw dbaErrors.make('BEDS_DBA_URL_INVALID', 'The URL of the MongoDB administrator cannot be read.');
+  }
+  if (database !== undefined) return client;
+  throw dbaErrors.make('BEDS_DBA_URL_INVALID', 'The URL of the MongoDB administrator names no database.');
 }
 
 class MongodbAdministrator implements StoreAdministrator {
@@ -54,24 +69,33 @@ class MongodbAdministrator implements StoreAdministrator {
     return 'applied';
   }
 
-  /** The actions that the catalogued objects need on their collections, and reading the catalogue: nothing else. */
+  /**
+   * The actions that the catalogued objects need on their collections, and reading the catalogue: nothing else. A wrong
+   * entry gets nothing. Of the whole catalogue, whoever applied it: a role is replaced as a whole.
+   */
   async grant(_domains: readonly DomainObjects[], account: RuntimeAccount): Promise<Granted> {
+    const needs = needsOf(await this.#db.collection(CATALOGUE).find().toArray());
+    const wrong = needs.wrong.length === 0 ? '' : `; wrong entries, which get nothing: ${needs.wrong.join(', ')}`;
     if (!(await this.#hasAccessControl())) {
       const words =
         'this MongoDB-speaking server has no access control, so its own URL is used; MongoDB would get a role';
-      return { account: false, words };
+      return { account: false, words: `${words}${wrong}` };
     }
-    const privileges = await this.#neededPrivileges();
     const role = account.user;
+    const db = this.#db.databaseName;
+    const privileges = [...needs.actions].map(([collection, actions]) => ({
+      resource: { db, collection },
+      actions: [...actions],
+    }));
     try {
       await this.#upsert({ createRole: role, privileges, roles: [] }, ROLE_EXISTS, { updateRole: role, privileges });
-      const roles = [{ role, db: this.#db.databaseName }];
-      const user = { pwd: account.password, roles };
+      const user = { pwd: account.password, roles: [{ role, db }] };
       await this.#upsert({ createUser: account.user, ...user }, USER_EXISTS, { updateUser: account.user, ...user });
     } catch (cause) {
       throw dbaErrors.make('BEDS_DBA_ACCOUNT_FAILED', undefined, { cause });
     }
-    return { account: true, words: `account ${account.user}: ${privileges.length} collections, by a role of its own` };
+    const words = `account ${account.user}: ${privileges.length} collections, by a role of its own${wrong}`;
+    return { account: true, words };
   }
 
   async close(): Promise<void> {
@@ -97,18 +121,6 @@ class MongodbAdministrator implements StoreAdministrator {
     return (info?.authenticatedUsers ?? []).length > 0;
   }
 
-  /** Of the whole catalogue, whoever applied it: a role is replaced as a whole. */
-  async #neededPrivileges(): Promise<readonly Document[]> {
-    const entries = await this.#db.collection(CATALOGUE).find().toArray();
-    const needed = entries.flatMap((entry) => requirements(entry));
-    const actions = new Map<string, Set<string>>([[CATALOGUE, new Set(['find'])]]);
-    for (const { action, collection } of needed) {
-      actions.set(collection, (actions.get(collection) ?? new Set()).add(action));
-    }
-    const db = this.#db.databaseName;
-    return [...actions].map(([collection, names]) => ({ resource: { db, collection }, actions: [...names] }));
-  }
-
   async #upsert(create: Document, exists: number, update: Document): Promise<void> {
     await this.#db.command(create).catch((error: unknown) => {
       if (!hasCode(error, exists)) throw error;
@@ -117,6 +129,10 @@ class MongodbAdministrator implements StoreAdministrator {
   }
 }
 
+/**
+ * n.b. a native view is granted itself, never what its pipeline reads for servers without views: a server with roles
+ * has views. Whether it is there already is not asked: a grant may come first.
+ */
 const NOTHING_GRANTED = { views: new Set<string>(), may: () => false };
 
 function checkEntry(file: string, entry: Document): void {
@@ -125,11 +141,30 @@ function checkEntry(file: string, entry: Document): void {
   throw dbaErrors.make('BEDS_DBA_FILE_INVALID', `${file} is wrong at ${problems.join('; at ')}.`);
 }
 
-function requirements(entry: Document): readonly { readonly action: string; readonly collection: string }[] {
-  return nativeOf(parseEntry(entry, NOTHING_GRANTED)).missingGrants.map((grant) => {
-    const space = grant.indexOf(' ');
-    return { action: grant.slice(0, space), collection: grant.slice(space + 1) };
-  });
+interface Needs {
+  /** Actions by collection. */
+  readonly actions: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Names of the entries that have problems, and the problems. */
+  readonly wrong: readonly string[];
+}
+
+function needsOf(entries: readonly Document[]): Needs {
+  const actions = new Map<string, Set<string>>([[CATALOGUE, new Set(['find'])]]);
+  const wrong: string[] = [];
+  for (const entry of entries) {
+    const { problems, missingGrants } = nativeOf(parseEntry(entry, NOTHING_GRANTED));
+    if (problems.length > 0) wrong.push(`${nameOf(entry)} (${problems.join('; ')})`);
+    for (const grant of missingGrants) {
+      const space = grant.indexOf(' ');
+      const collection = grant.slice(space + 1);
+      actions.set(collection, (actions.get(collection) ?? new Set()).add(grant.slice(0, space)));
+    }
+  }
+  return { actions, wrong };
+}
+
+function nameOf({ _id }: Document): string {
+  return typeof _id === 'string' ? _id : JSON.stringify(_id);
 }
 
 function hasCode(error: unknown, code: number): boolean {

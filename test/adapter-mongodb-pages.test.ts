@@ -1,0 +1,369 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Binary, Decimal128, Double, Long, MaxKey, MinKey, ObjectId, Timestamp, UUID } from 'mongodb';
+import type { Document } from 'mongodb';
+import type { Json, JsonObject } from '@beds/sdk';
+import { isBedsError } from '@beds/sdk';
+import { compareStored } from '../host/adapter/mongodb/compare-stored.js';
+import { toColumn } from '../host/adapter/mongodb/stored-value.js';
+import { mongodbStore, READ, rejects } from './support/mongodb-store.js';
+
+const { dba, adapter, deliver, object, call } = await mongodbStore();
+
+const LIMITS = [1, 2, 3];
+const DIRECTIONS = ['asc', 'desc'] as const;
+
+interface Declared {
+  readonly type: string;
+  readonly as?: string;
+}
+
+/** Stored values of a type, the extremes among them; no two the same. */
+const VALUES: readonly (readonly [Declared, readonly unknown[]])[] = [
+  [{ type: 'string' }, ['', 'a', 'aa', 'A', 'ä', '😀', '\u{ffff}', '~', ' ', '0', '$a', 'x'.repeat(500), 's', 'n1']],
+  [{ type: 'string', as: 'objectId' }, ['0', '7', 'f'].map((digit) => ObjectId.createFromHexString(digit.repeat(24)))],
+  [
+    { type: 'string', as: 'binary' },
+    [[], [0], [255], [0, 0], [127, 1], [...Buffer.alloc(15, 9)]].map((bytes) => new Binary(Buffer.from(bytes))),
+  ],
+  [{ type: 'string', as: 'binary' }, uuids()],
+  [{ type: 'string', as: 'uuid' }, uuids()],
+  [
+    { type: 'integer' },
+    [0, -1, 1, 2 ** 31, new Double(5), new Double(2 ** 53 - 1), Long.MIN_VALUE, Long.MAX_VALUE].concat(
+      ['9007199254740992', '9007199254740993', '-9007199254740993'].map((text) => Long.fromString(text) as never),
+    ),
+  ],
+  [
+    { type: 'number' },
+    [0, -1, 1, 0.1, 0.1 + 0.2, 0.3, 5e-324, -5e-324, 1.7976931348623157e308, -1.7976931348623157e308, 2 ** 53, 1e21],
+  ],
+  [
+    { type: 'decimal' },
+    ['0', '-0.1', '0.1', '1E+3', '9.999999999999999999999999999999999E+6144', '12345678901234567890.10', '1E-300']
+      .concat(['-9.999999999999999999999999999999999E+6144'])
+      .map((text): unknown => Decimal128.fromString(text))
+      .concat([7]),
+  ],
+  [{ type: 'decimal', as: 'double' }, [0, 0.1, 0.1 + 0.2, 0.3, -0.1, 1e21, 1e-7, 123456789.125, 3]],
+  [{ type: 'boolean' }, [true, false]],
+  [
+    { type: 'date' },
+    ['0000-01-01', '1969-12-31', '1970-01-01', '2024-02-29', '9999-12-31'].map((day) => new Date(`${day}T00:00:00Z`)),
+  ],
+  [{ type: 'date', as: 'string' }, ['0000-01-01', '1969-12-31', '2024-02-29', '9999-12-31']],
+  [
+    { type: 'datetime' },
+    [
+      '0000-01-01T00:00:00.000Z',
+      '1969-12-31T23:59:59.999Z',
+      '2024-02-29T12:00:00.001Z',
+      '9999-12-31T23:59:59.999Z',
+    ].map((instant) => new Date(instant)),
+  ],
+  [
+    { type: 'datetime', as: 'string' },
+    ['0000-01-01T00:00:00.000Z', '2024-02-29T12:00:00.000001Z', '2024-02-29T12:00:00.000Z', '9999-12-31T23:59:59.999Z'],
+  ],
+];
+
+function uuids(): readonly unknown[] {
+  const texts = ['00000000-0000-4000-8000-000000000000', '7fffffff-ffff-4fff-bfff-ffffffffffff'];
+  return [
+    ...texts,
+    'ffffffff-ffff-4fff-bfff-ffffffffffff',
+    ...Array.from({ length: 4 }, () => new UUID().toString()),
+  ].map((text) => new UUID(text));
+}
+
+let made = 0;
+
+/** A view of these documents, through a plain query and through stages. */
+async function viewsOf(documents: readonly Document[], columns: Document): Promise<readonly string[]> {
+  made += 1;
+  const on = `pages_${made}`;
+  if (documents.length > 0)
+    await dba
+      .db()
+      .collection(on)
+      .insertMany(documents.map((document) => ({ ...document })));
+  const common = { kind: 'view', on, columns };
+  await deliver(
+    { _id: `${on}_plain`, ...common, body: { pipeline: [] } },
+    { _id: `${on}_by_stages`, ...common, body: { pipeline: [{ $match: {} }] } },
+  );
+  return [`${on}_plain`, `${on}_by_stages`];
+}
+
+interface Order {
+  readonly column: string;
+  readonly direction: 'asc' | 'desc';
+}
+
+async function walk(name: string, order: readonly Order[], limit: number): Promise<readonly JsonObject[]> {
+  const view = await object(name);
+  const rows: JsonObject[] = [];
+  let cursor: string | undefined;
+  // n.b. no walk here is longer: one that is would go on for ever.
+  for (let pages = 0; pages < 200; pages += 1) {
+    const page = await adapter.view(
+      view,
+      { key: 'id', order, limit, ...(cursor === undefined ? {} : { cursor }) },
+      READ,
+    );
+    assert.ok(page.rows.length <= limit);
+    rows.push(...page.rows);
+    cursor = page.cursor;
+    if (cursor === undefined) return rows;
+  }
+  return assert.fail(`pages of ${limit} by ${JSON.stringify(order)} do not end`);
+}
+
+const shownAs = ({ type, as }: Declared): string => (as === undefined ? type : `${type} stored as ${as}`);
+
+describe('pages of MongoDB', () => {
+  for (const [declared, values] of VALUES) {
+    it(`by a ${shownAs(declared)} give what one read gives, with null, nothing, and the same twice`, async () => {
+      const stored: Document[] = [...values, ...values.slice(0, 3), null, null].map((v) => ({ v }));
+      const documents = [...stored, {}, {}].map((document, n) => ({ _id: n * 7 - 3, ...document }));
+      const columns = { id: { type: 'integer', from: '_id' }, v: declared };
+      for (const name of await viewsOf(documents, columns)) {
+        for (const direction of DIRECTIONS) {
+          const order = [{ column: 'v', direction }];
+          const whole = await walk(name, order, 1_000);
+          assert.equal(whole.length, documents.length);
+          for (const limit of LIMITS) assert.deepEqual(await walk(name, order, limit), whole);
+        }
+      }
+    });
+
+    it(`by a key that is a ${shownAs(declared)} give what one read gives, and each key finds its record`, async () => {
+      const documents = values.map((value, n) => ({ _id: value, n }));
+      const columns = { id: { ...declared, from: '_id' }, n: 'integer' };
+      for (const name of await viewsOf(documents, columns)) {
+        for (const direction of DIRECTIONS) {
+          const order = [{ column: 'id', direction }];
+          const whole = await walk(name, order, 1_000);
+          assert.equal(whole.length, documents.length);
+          for (const limit of LIMITS) assert.deepEqual(await walk(name, order, limit), whole);
+        }
+        for (const { id = null, n } of await walk(name, [], 1_000)) {
+          // n.b. callers cannot write a decimal number of more than 65 digits before or after its point.
+          if (declared.type === 'decimal' && JSON.stringify(id).length > 67) continue;
+          const { rows } = await adapter.view(await object(name), { key: 'id', where: { id: id as string } }, READ);
+          assert.deepEqual(rows, [{ id, n }]);
+        }
+      }
+    });
+  }
+});
+
+const NAN = Decimal128.fromString('NaN');
+
+/** What each declaration does not allow, and the words for it. */
+const FOREIGN: readonly (readonly [Declared, readonly unknown[], unknown, RegExp])[] = [
+  [{ type: 'number' }, [1, 2, 3], Number.NaN, /NaN, which JSON cannot carry/],
+  [{ type: 'number' }, [1, 2, 3], Infinity, /Infinity, which JSON cannot carry/],
+  [{ type: 'number' }, [1, 2, 3], -Infinity, /-Infinity, which JSON cannot carry/],
+  [{ type: 'number' }, [1, 2, 3], Long.fromString('9007199254740993'), /BSON Long/],
+  [{ type: 'number' }, [1, 2, 3], Decimal128.fromString('1.5'), /BSON Decimal128/],
+  [{ type: 'decimal' }, [1, 2, 3], NAN, /NaN, which JSON cannot carry/],
+  [{ type: 'decimal' }, [1, 2, 3], 0.1, /a double; it is declared decimal, stored as decimal128/],
+  [{ type: 'integer' }, [1, 2, 3], 1.5, /a double/],
+  [{ type: 'integer' }, [1, 2, 3], '2', /a string/],
+  [{ type: 'string' }, ['a', 'b', 'c'], new ObjectId(), /BSON ObjectId; it is declared string, stored as string/],
+  [{ type: 'string' }, ['a', 'b', 'c'], new UUID(), /a UUID/],
+  [{ type: 'string' }, ['a', 'b', 'c'], 7, /a whole number/],
+  [{ type: 'string' }, ['a', 'b', 'c'], true, /a bool/],
+  [{ type: 'string' }, ['a', 'b', 'c'], { a: 1 }, /a document/],
+  [{ type: 'string' }, ['a', 'b', 'c'], ['b', 'x'], /an array/],
+  [{ type: 'string' }, ['a', 'b', 'c'], [], /an array/],
+  [{ type: 'string' }, ['a', 'b', 'c'], new Date(0), /a date/],
+  [{ type: 'string' }, ['a', 'b', 'c'], new Timestamp({ t: 1, i: 1 }), /BSON Timestamp/],
+  [{ type: 'string' }, ['a', 'b', 'c'], new MinKey(), /BSON MinKey/],
+  [{ type: 'string' }, ['a', 'b', 'c'], new MaxKey(), /BSON MaxKey/],
+  [{ type: 'string', as: 'objectId' }, [new ObjectId(), new ObjectId()], 'text', /a string/],
+  [{ type: 'string', as: 'uuid' }, [new UUID(), new UUID()], 'text', /a string/],
+  [{ type: 'string', as: 'binary' }, [new Binary(Buffer.from('a'))], new ObjectId(), /BSON ObjectId/],
+  [{ type: 'boolean' }, [true, false], 1, /a whole number/],
+  [{ type: 'date' }, [new Date(0)], new Date(1), /an instant that is not midnight UTC/],
+  [{ type: 'date' }, [new Date(0)], new Date('+010000-01-01T00:00:00Z'), /outside of the years/],
+  [{ type: 'date', as: 'string' }, ['2024-01-01'], '1 May 2024', /text that is not written as a date/],
+  [{ type: 'datetime' }, [new Date(0)], '2024-01-01T00:00:00.000Z', /a string/],
+  [{ type: 'datetime' }, [new Date(0)], new Date(-8.64e15), /outside of the years/],
+  [
+    { type: 'datetime', as: 'string' },
+    ['2024-01-01T00:00:00.000Z'],
+    '2024-01-01T00:00:00Z',
+    /text that is not written/,
+  ],
+];
+
+/** mongo-java-server calls two decimal numbers the same where they are the same double; MongoDB does not. */
+describe('pages of MongoDB by numbers that are the same double', () => {
+  it('end with every row, or with an error where the server takes them for one', async () => {
+    const texts = ['0', '1E-6176', '-1E-6176', '0.1', '0.1000000000000000000000000000000001', '0.10'];
+    const documents = texts.map((text, _id) => ({ _id, v: Decimal128.fromString(text) }));
+    for (const name of await viewsOf(documents, { id: { type: 'integer', from: '_id' }, v: 'decimal' })) {
+      for (const direction of DIRECTIONS) {
+        const order = [{ column: 'v', direction }];
+        const whole = await walk(name, order, 100);
+        for (const limit of LIMITS) {
+          const rows = await walk(name, order, limit).catch((error: unknown) => {
+            assert.equal((error as { code?: string }).code, 'BEDS_STORE_CURSOR_STUCK');
+            return whole;
+          });
+          assert.deepEqual(rows, whole);
+        }
+      }
+    }
+  });
+
+  it('are told apart exactly', () => {
+    const decimal = (text: string): Decimal128 => Decimal128.fromString(text);
+    const ascending: readonly (readonly [unknown, unknown])[] = [
+      [decimal('0.1'), 0.1],
+      [decimal('0.1'), decimal('0.1000000000000000000000000000000001')],
+      [decimal('-1E-6176'), decimal('0')],
+      [0, decimal('1E-6176')],
+      [Long.fromString('9007199254740992'), Long.fromString('9007199254740993')],
+      [new Double(2 ** 53), Long.fromString('9007199254740993')],
+      [decimal('-9E+6144'), decimal('-8E+6144')],
+      [5e-324, decimal('4.940656458412465441765687928682214E-324')],
+      [undefined, -1],
+      [false, true],
+      [new Date(0), new Date(1)],
+    ];
+    for (const [a, b] of ascending) {
+      assert.ok((compareStored(a, b) ?? 0) < 0, `${String(a)} < ${String(b)}`);
+      assert.ok((compareStored(b, a) ?? 0) > 0, `${String(b)} > ${String(a)}`);
+      assert.equal(compareStored(a, a), 0);
+    }
+    assert.equal(compareStored(decimal('1E+3'), 1_000), 0);
+    assert.equal(compareStored('a', 'b'), undefined);
+  });
+});
+
+describe('a stored value that is not what its column is declared to hold', () => {
+  for (const [declared, values, foreign, words] of FOREIGN) {
+    it(`is named and never left out: ${shownAs(declared)}, ${words.source}`, async () => {
+      for (const n of [0, Math.ceil(values.length / 2), values.length]) {
+        const documents = [...values.slice(0, n), foreign, ...values.slice(n), null].map((v, _id) => ({ _id, v }));
+        const [name = ''] = await viewsOf(documents, { id: { type: 'integer', from: '_id' }, v: declared });
+        for (const direction of DIRECTIONS) {
+          for (const limit of [...LIMITS, 100]) {
+            const walking = walk(name, [{ column: 'v', direction }], limit);
+            await rejects(walking, 'BEDS_STORE_VALUE_UNFIT', 'v');
+            await assert.rejects(walking, { message: words });
+          }
+        }
+      }
+    });
+  }
+
+  it('is named where it is a binary of another subtype', () => {
+    const read = (subtype: number, as: 'binary' | 'uuid') => (): Json =>
+      toColumn(new Binary(Buffer.alloc(16), subtype), { type: 'string', as }, 'v');
+    for (const subtype of [2, 3, 5, 128]) {
+      for (const as of ['binary', 'uuid'] as const) {
+        const message = new RegExp(`a binary of subtype ${subtype};`);
+        assert.throws(read(subtype, as), { code: 'BEDS_STORE_VALUE_UNFIT', message });
+      }
+    }
+    assert.throws(read(0, 'uuid'), { code: 'BEDS_STORE_VALUE_UNFIT' });
+    assert.equal(read(4, 'uuid')(), '00000000-0000-0000-0000-000000000000');
+  });
+
+  it('is named where it is the key', async () => {
+    const documents = ['a', 'b', new ObjectId(), new ObjectId(), 5].map((_id) => ({ _id }));
+    const [name = ''] = await viewsOf(documents, { id: { type: 'string', from: '_id' } });
+    for (const direction of DIRECTIONS) {
+      for (const limit of LIMITS) {
+        await rejects(walk(name, [{ column: 'id', direction }], limit), 'BEDS_STORE_VALUE_UNFIT', 'id');
+      }
+    }
+  });
+
+  it('is named in what a routine gives, at any depth', async () => {
+    await dba
+      .db()
+      .collection('odd')
+      .insertOne({ size: { least: [1, Number.NaN] }, at: new Date(Number.NaN) });
+    const find = { kind: 'procedure', on: 'odd', op: 'find', body: { filter: {} } };
+    await deliver({ _id: 'odd_whole', ...find }, { _id: 'odd_size', ...find, returns: { size: 'json' } });
+    await rejects(call('odd_whole', {}, READ), 'BEDS_STORE_VALUE_UNFIT', 'size');
+    await rejects(call('odd_size', {}, READ), 'BEDS_STORE_VALUE_UNFIT', 'size');
+  });
+});
+
+describe('UUIDs of MongoDB', () => {
+  for (const as of ['binary', 'uuid']) {
+    it(`are stored and found as what they are shown as, declared ${as}`, async () => {
+      const id = { type: 'string', as };
+      const on = `uuids_${as}`;
+      await deliver({
+        ...{ _id: `${on}_add`, kind: 'procedure', on, op: 'insertOne', args: { id } },
+        ...{ returns: { id: { ...id, from: '_id' } }, body: { document: { _id: { $arg: 'id' } } } },
+      });
+      const text = new UUID().toString();
+      assert.deepEqual((await call(`${on}_add`, { id: text })).rows, [{ id: text }]);
+      const stored = await dba.db().collection(on).findOne();
+      assert.equal((stored?._id as unknown as Binary).sub_type, Binary.SUBTYPE_UUID);
+    });
+  }
+
+  it('are not taken for one where they are none', async () => {
+    const args = { id: { type: 'string', as: 'uuid' } };
+    const body = { document: { _id: { $arg: 'id' } } };
+    await deliver({ _id: 'uuid_add', kind: 'procedure', on: 'uuids', op: 'insertOne', args, body });
+    for (const id of ['YmVkcw==', 'x', '00000000-0000-4000-8000-00000000000']) {
+      await rejects(call('uuid_add', { id }), 'BEDS_STORE_INVALID_VALUE', 'id');
+    }
+  });
+});
+
+describe('a cursor of MongoDB', () => {
+  const columns = { id: { type: 'string', from: '_id' }, n: 'integer', group: 'integer' };
+  const documents = ['a', 'b', 'c', 'd'].map((_id, n) => ({ _id, n, group: Math.floor(n / 2) }));
+
+  it('is refused where another one than ours was made up', async () => {
+    const [name = ''] = await viewsOf(documents, columns);
+    const view = await object(name);
+    const { cursor = '' } = await adapter.view(view, { key: 'id', limit: 1 }, READ);
+    const [version, print] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as Json[];
+    const forged = [{ $gt: '' }, ['sa'], 'a', 'n1', 't1', 'oabc', 'x0:YQ==', 'sa\ud800', 7, true, '', 'constructor'];
+    for (const position of forged) {
+      const made = Buffer.from(JSON.stringify([version, print, [position]])).toString('base64url');
+      const work = adapter.view(view, { key: 'id', limit: 1, cursor: made }, READ);
+      await rejects(work, 'BEDS_STORE_CURSOR_INVALID', 'cursor');
+    }
+  });
+
+  it('is an error where the key does not tell two records apart', async () => {
+    const [name = ''] = await viewsOf(documents, { ...columns, id: { type: 'integer', from: 'group' } });
+    const view = await object(name);
+    await rejects(adapter.view(view, { key: 'id', limit: 1 }, READ), 'BEDS_STORE_CURSOR_STUCK');
+    assert.equal((await adapter.view(view, { key: 'id', limit: 2 }, READ)).rows.length, 2);
+    await rejects(walk(name, [], 3), 'BEDS_STORE_CURSOR_STUCK');
+  });
+
+  it('is not given where it would be too long to be taken back', async () => {
+    const long = ['a', 'b', 'c'].map((_id) => ({ _id, v: `${_id}${'x'.repeat(10_000)}` }));
+    const [name = ''] = await viewsOf(long, { id: { type: 'string', from: '_id' }, v: 'string' });
+    await rejects(walk(name, [{ column: 'v', direction: 'asc' }], 1), 'BEDS_STORE_QUERY_INVALID', 'order');
+    assert.equal((await walk(name, [{ column: 'v', direction: 'asc' }], 3)).length, 3);
+  });
+
+  it('goes on from what is stored while other records come and go', async () => {
+    const [name = ''] = await viewsOf(documents, columns);
+    const view = await object(name);
+    const first = await adapter.view(view, { key: 'id', limit: 2 }, READ);
+    await dba.db().collection<{ _id: string }>(name.replace('_plain', '')).deleteOne({ _id: 'b' });
+    const second = await adapter.view(view, { key: 'id', limit: 2, cursor: first.cursor ?? '' }, READ);
+    assert.deepEqual(
+      second.rows.map(({ id }) => id),
+      ['c', 'd'],
+    );
+    assert.ok(!isBedsError(second));
+  });
+});
