@@ -184,6 +184,7 @@ export class RequestPath implements ContextHost {
     let copy: ShadowCopy | undefined;
     try {
       authorise(request, delivery, this.#exchange);
+      if (delivery.redelivered) this.#options.suspects.refuse(request.id);
       const target = resolve(route, generation, request.op);
       target.operation.callers.count(scope.client ?? '');
       if (delivery.redelivered && !target.operation.repeatable) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');

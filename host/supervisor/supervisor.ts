@@ -22,6 +22,8 @@ import { OperatorDesk } from './operate/operator-desk.js';
 import { Drains } from './rollout/drains.js';
 import { Rollouts } from './rollout/rollouts.js';
 import { claimState } from './state-claim.js';
+import { trailDirectoryOf } from './trials/last-run.js';
+import { Trials } from './trials/trials.js';
 import { ThreadPool, type ThreadPoolOptions } from './threads/thread-pool.js';
 
 export interface SupervisorOptions {
@@ -53,6 +55,7 @@ export class Supervisor {
   #model: ChannelModel | undefined;
   #history: History | undefined;
   #versions: VersionControl | undefined;
+  #trials: Trials | undefined;
   #reassert: NodeJS.Timeout | undefined;
   readonly #cleanUps: (() => void)[] = [];
   #stopping: Promise<void> | undefined;
@@ -82,6 +85,7 @@ export class Supervisor {
       ...{ pool: () => this.#pool, topology: this.#topology, names: this.#names, config, brokers },
       ...{ lock: new Mutex(), drains: this.#drains },
       onUnprepared: (source) => this.#versions?.unprepared(source),
+      isRefused: (hash) => this.#versions?.isRefused(hash) === true,
     });
     this.#pool = new ThreadPool({
       config,
@@ -94,7 +98,9 @@ export class Supervisor {
       onLost: (loss) => {
         this.#onLost(loss);
       },
+      onReleased: (thread) => this.#forget(thread),
       onGiveUp: options.onFatal,
+      trailDirectory: trailDirectoryOf(this.#directory),
     });
     this.#desk = new OperatorDesk({
       ...{
@@ -116,16 +122,20 @@ export class Supervisor {
   /** Resolves when the host serves what the plugin directory holds. Rejects with what keeps it from starting. */
   async start(): Promise<void> {
     const { config, projectRoot, log } = this.#options;
-    const directory = join(projectRoot, config.services.directory);
+    const directory = this.#directory;
     this.#cleanUps.push(claimState(directory), observeHost(log));
+    this.#trials = await Trials.open({ directory, config, log });
     this.#history = await openHistory({ directory });
     this.#control.start();
     await this.#control.ready(config.supervisor.startTimeoutMs);
     await this.#topology.assertBase();
     await Promise.all([...this.#adapters.values()].map((adapter) => keepOpen(adapter, this.#ending.signal)));
+    this.#pool.cells.set(await this.#trials.cells());
     await this.#pool.start();
+    this.#trials.watch({ pool: this.#pool, rollouts: this.#rollouts });
     this.#versions = await VersionControl.open({
-      ...{ config, directory, adapters: this.#adapters, prober: this.#prober, pool: this.#pool },
+      ...{ config, directory, adapters: this.#adapters, pool: this.#pool },
+      prober: this.#trials.prober(this.#prober),
       ...{ rollouts: this.#rollouts, drains: this.#drains, board: this.#board, log },
       pluginsDirectory: join(projectRoot, config.plugins.directory),
       onTransition: (transition) => this.#transition(transition),
@@ -150,12 +160,14 @@ export class Supervisor {
     const { drainTimeoutMs } = this.#options.config.supervisor;
     this.#ending.abort();
     clearInterval(this.#reassert);
+    this.#trials?.stopWatching();
     await this.#versions?.close();
     await this.#pool.stop(drainTimeoutMs);
     await this.#prober.close();
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(1_000)));
     await this.#control.close(2_000);
     await this.#history?.close();
+    await this.#trials?.close();
     this.#metrics.close();
     for (const cleanUp of this.#cleanUps) cleanUp();
     this.#options.log.info('stopped');
@@ -186,9 +198,17 @@ export class Supervisor {
     this.#metrics.threadEnded(loss.thread, loss.reason);
     // Before its part of a drain ends: the version that drains may be the one to blame.
     const blamed = this.#versions?.threadLost(loss);
-    this.#drains.onThreadLost(loss.thread);
-    this.#rollouts.forget(loss.thread);
+    this.#forget(loss.thread);
     this.#options.log.error({ ...loss, ...blamed }, 'broker thread ended; it is replaced');
+  }
+
+  #forget(thread: string): void {
+    this.#drains.onThreadLost(thread);
+    this.#rollouts.forget(thread);
+  }
+
+  get #directory(): string {
+    return join(this.#options.projectRoot, this.#options.config.services.directory);
   }
 
   #transition(transition: Parameters<typeof recordTransitions>[0]): void {

@@ -146,6 +146,11 @@ export class VersionControl {
     return this.#blame.threadLost(loss);
   }
 
+  /** Whether these bytes are in quarantine. */
+  isRefused(hash: string): boolean {
+    return this.#memory.quarantine.reason(hash) !== undefined;
+  }
+
   /** A thread that joined could not prepare a version that does not serve yet. */
   unprepared({ manifest: { domain } }: GenerationSource): void {
     const words = 'A broker thread that joined could not prepare it; the log of the same time says why.';
