@@ -88,33 +88,20 @@ export class Supervisor {
       isRefused: (hash) => this.#versions?.isRefused(hash) === true,
     });
     this.#pool = new ThreadPool({
-      config,
-      node: this.node,
-      brokers,
-      onMessage: (thread, message) => {
-        this.#onMessage(thread.name, message);
-      },
+      ...{ config, node: this.node, brokers, trailDirectory: trailDirectoryOf(this.#directory) },
+      onMessage: ({ name }, message) => this.#onMessage(name, message),
       onJoin: (thread, group) => this.#rollouts.join(thread, group),
-      onLost: (loss) => {
-        this.#onLost(loss);
-      },
-      onReleased: (thread) => this.#forget(thread),
+      onLost: (loss) => this.#onLost(loss),
+      onReleased: (thread) => this.#drains.onThreadLost(thread),
       onGiveUp: options.onFatal,
-      trailDirectory: trailDirectoryOf(this.#directory),
     });
     this.#desk = new OperatorDesk({
-      ...{
-        node: this.node,
-        config,
-        log,
-        operations: () => (this.#stopping === undefined ? this.#versions?.operations : undefined),
-      },
+      ...{ node: this.node, config, log },
+      operations: () => (this.#stopping === undefined ? this.#versions?.operations : undefined),
       questions: {
         ...{ startedAt: this.#startedAt, pool: this.#pool, topology: this.#topology },
-        stores: [...this.#adapters.values()],
-        domains: () => this.#board.views(),
-        history: () => this.#history?.entries ?? [],
-        metrics: () => this.#metrics.text(),
+        ...{ stores: [...this.#adapters.values()], metrics: () => this.#metrics.text() },
+        ...{ domains: () => this.#board.views(), history: () => this.#history?.entries ?? [] },
       },
     });
   }
@@ -132,21 +119,18 @@ export class Supervisor {
     await Promise.all([...this.#adapters.values()].map((adapter) => keepOpen(adapter, this.#ending.signal)));
     this.#pool.cells.set(await this.#trials.cells());
     await this.#pool.start();
-    this.#trials.watch({ pool: this.#pool, rollouts: this.#rollouts });
     this.#versions = await VersionControl.open({
-      ...{ config, directory, adapters: this.#adapters, pool: this.#pool },
-      prober: this.#trials.prober(this.#prober),
-      ...{ rollouts: this.#rollouts, drains: this.#drains, board: this.#board, log },
+      ...{ config, directory, log, adapters: this.#adapters, pool: this.#pool, rollouts: this.#rollouts },
+      ...{ drains: this.#drains, board: this.#board, prober: this.#trials.prober(this.#prober) },
       pluginsDirectory: join(projectRoot, config.plugins.directory),
       onTransition: (transition) => this.#transition(transition),
       onTallies: (thread, tallies) => this.#metrics.tallies(thread, tallies),
     });
     await this.#versions.start();
-    this.#reassert = setInterval(() => {
-      this.#rollouts.reassert().catch((error: unknown) => {
-        log.warn({ error: error instanceof Error ? error.message : error }, 'queues could not be asserted');
-      });
-    }, config.topology.checkIntervalMs);
+    this.#trials.watch({ pool: this.#pool, rollouts: this.#rollouts, versions: this.#versions });
+    const onUnasserted = (error: unknown): void => log.warn({ error: wordsOf(error) }, 'queues could not be asserted');
+    const reassert = (): void => void this.#rollouts.reassert().catch(onUnasserted);
+    this.#reassert = setInterval(reassert, config.topology.checkIntervalMs);
     log.info({ role: config.node.role, domains: [...this.#rollouts.table.live.keys()] }, 'serving');
   }
 
@@ -179,10 +163,7 @@ export class Supervisor {
       if (this.#model === model) this.#model = undefined;
     });
     await this.#topology.assertBase().catch((error: unknown) => {
-      this.#options.log.error(
-        { error: error instanceof Error ? error.message : error },
-        'topology could not be asserted',
-      );
+      this.#options.log.error({ error: wordsOf(error) }, 'topology could not be asserted');
     });
     await this.#desk.attach(model);
   }
@@ -198,13 +179,9 @@ export class Supervisor {
     this.#metrics.threadEnded(loss.thread, loss.reason);
     // Before its part of a drain ends: the version that drains may be the one to blame.
     const blamed = this.#versions?.threadLost(loss);
-    this.#forget(loss.thread);
+    this.#drains.onThreadLost(loss.thread);
+    this.#rollouts.forget(loss.thread);
     this.#options.log.error({ ...loss, ...blamed }, 'broker thread ended; it is replaced');
-  }
-
-  #forget(thread: string): void {
-    this.#drains.onThreadLost(thread);
-    this.#rollouts.forget(thread);
   }
 
   get #directory(): string {
@@ -215,4 +192,8 @@ export class Supervisor {
     const { log } = this.#options;
     recordTransitions(transition, { log, board: this.#board, history: this.#history, metrics: this.#metrics });
   }
+}
+
+function wordsOf(error: unknown): unknown {
+  return error instanceof Error ? error.message : error;
 }

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -27,7 +28,9 @@ export function startHostProcess(
   host: TestHost,
   config: Readonly<Record<string, unknown>> = {},
 ): HostProcess {
-  const child = fork(new URL('./host-process-main.js', import.meta.url), [], { stdio: ['ignore', 'pipe', 'ignore', 'ipc'] });
+  const child = fork(new URL('./host-process-main.js', import.meta.url), [], {
+    stdio: ['ignore', 'pipe', 'ignore', 'ipc'],
+  });
   const ended = once(child, 'exit').then(([, signal]) => signal as string | null);
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     child.kill(signal);
@@ -36,8 +39,8 @@ export function startHostProcess(
   teardown.after(() => end('SIGKILL'));
   const log: LogLine[] = [];
   readLog(child, log);
-  const serving = once(child, 'message').then(([word]) => {
-    if (word !== 'serving') throw new Error(String(word));
+  const serving = Promise.race([once(child, 'message'), ended.then(() => ['it ended'])]).then(([word]) => {
+    assert.equal(word, 'serving');
   });
   serving.catch(() => undefined);
   child.send({ config: { ...host.config, ...config }, projectRoot: dirname(host.pluginsDirectory) });

@@ -78,10 +78,11 @@ function printDomains(nodes: readonly NodeStatus[], out: Output): void {
   else out.table({ head: ['node', 'domain', 'version', 'state', 'waiting r / w', 'since', 'bundle', 'remark'], rows });
 }
 
-function liveRow({ live, queues, degraded = [], paused, withheld }: DomainStatus): string[][] {
+function liveRow({ live, queues, degraded = [], paused, withheld, apart }: DomainStatus): string[][] {
   if (live === undefined)
     return withheld === true ? [['', 'withheld', '', '', '', 'every kept version is in quarantine']] : [];
-  const marks = [...(degraded.length > 0 ? ['degraded'] : []), ...(paused === true ? ['paused'] : [])];
+  const named = [degraded.length > 0 && 'degraded', paused === true && 'paused', apart === true && 'tried apart'];
+  const marks = named.filter((mark) => mark !== false);
   const waiting = queues.map(({ ready }) => ready).join(' / ');
   const remark = degraded[0]?.code ?? '';
   return [[live.version, [live.state, ...marks].join(', '), waiting, ago(live.since), live.hash.slice(0, 12), remark]];

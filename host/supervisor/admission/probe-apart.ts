@@ -35,7 +35,7 @@ export async function probeApart(
   signal?.addEventListener('abort', end, { once: true });
   try {
     return await new Promise<readonly Finding[]>((resolve) => {
-      child.once('message', (findings: readonly Finding[]) => resolve(findings));
+      child.once('message', (findings: readonly Finding[]) => resolve(withProof(findings)));
       onceGone(child, (reason) => resolve([isEnded ? makeFinding('BEDS_ADMISSION_PROBE_FAILED') : explain(reason)]));
       const options: ProbeOptions = { timeoutMs, memoryMb: task.memoryMb };
       child.send({ task, options } satisfies ApartTask, () => undefined);
@@ -45,6 +45,13 @@ export async function probeApart(
     signal?.removeEventListener('abort', end);
     end();
   }
+}
+
+/** What takes so much memory that the probe ends it in time here has ended the host there. */
+function withProof(findings: readonly Finding[]): readonly Finding[] {
+  if (!findings.some(({ code }) => code === 'BEDS_ADMISSION_MEMORY')) return findings;
+  const words = 'The host ended while it was probed, and it took too much memory when it was tried apart.';
+  return [makeFinding('BEDS_ADMISSION_ENDED_PROCESS', words), ...findings];
 }
 
 function explain(reason: string): Finding {

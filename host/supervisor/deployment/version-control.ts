@@ -151,6 +151,10 @@ export class VersionControl {
     return this.#memory.quarantine.reason(hash) !== undefined;
   }
 
+  isOnItsWay(hash: string): boolean {
+    return this.#deployments.isOnItsWay(hash);
+  }
+
   /** A thread that joined could not prepare a version that does not serve yet. */
   unprepared({ manifest: { domain } }: GenerationSource): void {
     const words = 'A broker thread that joined could not prepare it; the log of the same time says why.';

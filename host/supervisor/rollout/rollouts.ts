@@ -199,6 +199,11 @@ export class Rollouts {
     });
   }
 
+  /** Whether a process of its own serves the domain, because its code may have ended the host. */
+  isApart(domain: string): boolean {
+    return this.#options.pool().cells.groupOf(domain) !== undefined;
+  }
+
   /** A domain that was kept apart in a process of its own is served by the threads again. */
   rejoin(domain: string): Promise<void> {
     return this.#options.lock.run(async () => {
@@ -208,7 +213,9 @@ export class Rollouts {
       const members = pool.serving.filter(({ group }) => pool.cells.get(group) === undefined);
       const missing = new Map<ThreadHandle, ReadonlySet<number>>();
       await Promise.all(
-        members.map(async ({ handle }) => missing.set(handle, await this.#prepareOn(handle, sources).catch(allOf(sources)))),
+        members.map(async ({ handle }) =>
+          missing.set(handle, await this.#prepareOn(handle, sources).catch(allOf(sources))),
+        ),
       );
       await this.#queues.cancel(domain);
       pool.rejoin(domain);
@@ -304,7 +311,10 @@ export class Rollouts {
       const routes = domains
         .filter((domain) => pool.cells.loads(group, domain) || pool.cells.get(group) === undefined)
         .map((domain) =>
-          withoutGenerations(this.#routeFor(this.#table.route(domain), group), this.#notOn(handle, { domain, missing })),
+          withoutGenerations(
+            this.#routeFor(this.#table.route(domain), group),
+            this.#notOn(handle, { domain, missing }),
+          ),
         );
       return routes.length === 0 ? undefined : { kind: 'route', routes };
     };

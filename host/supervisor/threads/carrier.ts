@@ -38,7 +38,9 @@ export function startThreadCarrier(data: CarrierData, heapMb: number, events: Ca
   return {
     notes,
     post: (request) => worker.postMessage(request),
-    terminate: async () => void (await worker.terminate()),
+    terminate: async () => {
+      await worker.terminate();
+    },
   };
 }
 

@@ -48,7 +48,7 @@ export function clearTrails(stateDirectory: string): void {
   const directory = trailDirectoryOf(stateDirectory);
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    for (const name of trailNames(directory)) rmSync(join(directory, name), { force: true });
+    for (const name of trailNames(directory)) rmSync(join(directory, name), { recursive: true, force: true });
   } catch (error) {
     const words = threadErrors.make('BEDS_THREAD_TRAIL_UNWRITABLE', undefined, { cause: error });
     publishFault({ where: 'trail', error: words });

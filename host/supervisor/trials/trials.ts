@@ -26,6 +26,8 @@ export interface TrialsOptions {
 export interface TrialSubjects {
   readonly pool: ThreadPool;
   readonly rollouts: Rollouts;
+  /** Knows what is on its way to serve, or waits. */
+  readonly versions: { isOnItsWay(hash: string): boolean };
 }
 
 interface Quiet {
@@ -64,7 +66,10 @@ export class Trials {
     this.#trail = new Trail({
       path: ownTrailOf(options.directory),
       onFault: (cause) =>
-        publishFault({ where: 'trail', error: threadErrors.make('BEDS_THREAD_TRAIL_UNWRITABLE', undefined, { cause }) }),
+        publishFault({
+          where: 'trail',
+          error: threadErrors.make('BEDS_THREAD_TRAIL_UNWRITABLE', undefined, { cause }),
+        }),
     });
     this.#lives = setTimeout(() => record.lives(), SHORT_LIFE_MS).unref();
   }
@@ -135,10 +140,11 @@ export class Trials {
     return this.#record.open.length === 0 && this.#record.shortLives >= MANY_SHORT_LIVES;
   }
 
-  async #look({ pool, rollouts }: TrialSubjects): Promise<void> {
+  async #look(subjects: TrialSubjects): Promise<void> {
+    const { pool, rollouts } = subjects;
     const domains = pool.cells.groups.flatMap((group) => [...(pool.cells.get(group)?.domains ?? [])]);
     for (const domain of domains) {
-      if (!this.#hasHeld(domain, { pool, rollouts })) continue;
+      if (!this.#hasHeld(domain, subjects)) continue;
       await rollouts.rejoin(domain).catch((error: unknown) => {
         publishFault({ where: `return of ${domain} to the threads`, error, domain });
       });
@@ -149,12 +155,15 @@ export class Trials {
     if (pool.cells.groups.length === 0) this.stopWatching();
   }
 
-  #hasHeld(domain: string, { pool, rollouts }: TrialSubjects): boolean {
+  #hasHeld(domain: string, { pool, rollouts, versions }: TrialSubjects): boolean {
     const nowMs = performance.now();
     const trialMs = this.#trialMs(domain);
     const group = pool.cells.groupOf(domain);
     const handle = pool.serving.find((member) => member.group === group)?.handle;
-    const isServed = rollouts.table.live.has(domain) || rollouts.table.isWithheld(domain);
+    const isUntried = this.#record.open.some(
+      (suspect) => suspect.domain === domain && versions.isOnItsWay(suspect.hash),
+    );
+    const isServed = !isUntried && (rollouts.table.live.has(domain) || rollouts.table.isWithheld(domain));
     if (handle === undefined || !isServed) {
       this.#quiet.delete(domain);
       return !isServed && nowMs - this.#startedAtMs > PATIENCE * trialMs;
@@ -174,7 +183,15 @@ export class Trials {
   async #servedManifests(): Promise<readonly Manifest[]> {
     const { directory, config } = this.#options;
     const record = await ServiceRecord.open(directory, config.plugins.keepVersions);
-    const served = record.domains.flatMap(([, { served: [newest], isServed }]) => (isServed ? (newest ?? []) : []));
+    const served = record.domains.flatMap(
+      ([
+        ,
+        {
+          served: [newest],
+          isServed,
+        },
+      ]) => (isServed ? (newest ?? []) : []),
+    );
     const staged = await Promise.all(
       served.map(({ hash }) => loadStaged(hash, join(directory, 'stage')).catch(() => undefined)),
     );
