@@ -18,7 +18,11 @@ export class RunningCode {
     this.#notes = new SharedNotes(notes);
     // Where memory is not shared, the supervisor reads the trail.
     const isPrecise = notes === undefined;
-    const onFault = (error: unknown): void => publishFault({ where: 'trail', error: threadErrors.make('BEDS_THREAD_TRAIL_UNWRITABLE', undefined, { cause: error }) });
+    const onFault = (error: unknown): void =>
+      publishFault({
+        where: 'trail',
+        error: threadErrors.make('BEDS_THREAD_TRAIL_UNWRITABLE', undefined, { cause: error }),
+      });
     if (trail !== undefined) this.#trail = new Trail({ path: trail, isPrecise, onFault });
   }
 

@@ -251,7 +251,12 @@ export class Rollouts {
 
   /** Threads that joined while the others prepared may lack it. */
   async #prepareJoined(sources: readonly GenerationSource[]): Promise<void> {
-    for (const source of sources) await this.#options.pool().prepare(source, this.#prepareMs);
+    const pool = this.#options.pool();
+    for (const source of sources) {
+      // n.b. a process that takes the place of another joins under the lock that is held here.
+      if (this.isApart(source.manifest.domain)) await pool.prepareServing(source, this.#prepareMs);
+      else await pool.prepare(source, this.#prepareMs);
+    }
   }
 
   /** Returns the generations that the thread could not prepare; rejects when it is gone. */

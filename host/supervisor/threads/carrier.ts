@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { Worker } from 'node:worker_threads';
 import type { ProcessMessage, ThreadData, ThreadMessage, ThreadRequest } from '../../thread/protocol.js';
 import { SharedNotes } from '../../thread/shared-notes.js';
-import { readTrail } from '../../thread/trail-format.js';
+import { readTrail, type TrailView } from '../../thread/trail-format.js';
 
 /** What a thread leaves for the supervisor, see `SharedNotes`. */
 export type LeftNotes = Pick<SharedNotes, 'beats' | 'lastEntered' | 'suspect' | 'isSuspectLast'>;
@@ -65,6 +65,7 @@ export function startProcessCarrier(data: CarrierData, heapMb: number, events: C
   });
   const gone = new Promise<void>((resolve) => {
     onceGone(child, (reason) => {
+      notes.keep();
       resolve();
       events.onExit(reason);
     });
@@ -108,10 +109,16 @@ export function onceGone(child: ChildProcess, onGone: (reason: string) => void):
 /** Nobody shares the memory of a process: what it noted is in its trail. */
 class ProcessNotes implements LeftNotes {
   readonly #trail: string | undefined;
+  #kept: TrailView | undefined;
   beats = 0;
 
   constructor(trail: string | undefined) {
     this.#trail = trail;
+  }
+
+  /** What it noted last outlives the file. */
+  keep(): void {
+    this.#kept = this.#read();
   }
 
   get lastEntered(): number {
@@ -127,7 +134,7 @@ class ProcessNotes implements LeftNotes {
     return view !== undefined && view.suspectGeneration === view.last;
   }
 
-  #read(): ReturnType<typeof readTrail> {
-    return this.#trail === undefined ? undefined : readTrail(this.#trail);
+  #read(): TrailView | undefined {
+    return this.#kept ?? (this.#trail === undefined ? undefined : readTrail(this.#trail));
   }
 }

@@ -150,6 +150,12 @@ export class ThreadPool {
   async prepare(source: GenerationSource, timeoutMs: number): Promise<void> {
     const { domain } = source.manifest;
     await this.#someServing(domain, timeoutMs);
+    await this.prepareServing(source, timeoutMs);
+  }
+
+  /** The same, without waiting for a thread where there is none: one that joins loads it then. */
+  async prepareServing(source: GenerationSource, timeoutMs: number): Promise<void> {
+    const { domain } = source.manifest;
     const [first, ...others] = this.serving.filter(({ group }) => this.cells.serves(group, domain));
     for (const members of [first === undefined ? [] : [first], others]) {
       await this.#all(members, async ({ handle }) => {
@@ -256,7 +262,10 @@ export class ThreadPool {
 
   /** What no thread has loaded is not known to load. */
   async #someServing(domain: string, timeoutMs: number): Promise<void> {
-    const untilMs = performance.now() + timeoutMs;
+    const { startTimeoutMs } = this.#options.config.supervisor;
+    // A process that is being replaced takes longer than a thread.
+    const isApart = this.cells.groupOf(domain) !== undefined;
+    const untilMs = performance.now() + (isApart ? timeoutMs + startTimeoutMs : timeoutMs);
     while (!this.serving.some(({ group }) => this.cells.serves(group, domain))) {
       if (this.#stopping || performance.now() > untilMs) throw threadErrors.make('BEDS_THREAD_LOST');
       await delay(POLL_MS);
@@ -289,7 +298,7 @@ export class ThreadPool {
   #onLost({ handle, group }: Member, reason: string): void {
     const cell = this.cells.get(group);
     const isKilled = cell !== undefined && KILLED_PROCESS.test(reason);
-    const killed = isKilled ? { killed: cell.isSole ? 'sole' : 'shared' } as const : {};
+    const killed = isKilled ? ({ killed: cell.isSole ? 'sole' : 'shared' } as const) : {};
     void this.#suspect(handle);
     this.#options.onLost({ thread: handle.name, group, reason, generation: handle.lastEntered, ...killed });
   }
@@ -298,10 +307,13 @@ export class ThreadPool {
   #replaceApart(group: string): void {
     const ends = this.#apartEnds.get(group) ?? 0;
     this.#apartEnds.set(group, ends + 1);
-    setTimeout(() => {
-      if (this.#stopping || this.cells.get(group) === undefined) return;
-      this.#startMember(group).catch(() => this.#replaceApart(group));
-    }, backoffMs(ends, APART_BACKOFF)).unref();
+    setTimeout(
+      () => {
+        if (this.#stopping || this.cells.get(group) === undefined) return;
+        this.#startMember(group).catch(() => this.#replaceApart(group));
+      },
+      backoffMs(ends, APART_BACKOFF),
+    ).unref();
   }
 
   #heapGroup(group: string, cell: Cell | undefined): string {

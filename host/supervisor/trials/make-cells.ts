@@ -27,7 +27,7 @@ export function makeCells(suspects: ReadonlySet<string>, manifests: readonly Man
 
 function withCallers(domain: string, manifests: readonly Manifest[]): ReadonlySet<string> {
   const found = new Set([domain]);
-  for (let size = 0; size !== found.size; ) {
+  for (let size = 0; size !== found.size;) {
     size = found.size;
     for (const caller of manifests) if (caller.domains.some((called) => found.has(called))) found.add(caller.domain);
   }
@@ -37,7 +37,7 @@ function withCallers(domain: string, manifests: readonly Manifest[]): ReadonlySe
 /** What the code of these domains calls, be it through others. */
 function reach(domains: ReadonlySet<string>, manifests: readonly Manifest[]): ReadonlySet<string> {
   const found = new Set(domains);
-  for (let size = 0; size !== found.size; ) {
+  for (let size = 0; size !== found.size;) {
     size = found.size;
     for (const { domain, domains: called } of manifests) if (found.has(domain)) called.forEach((one) => found.add(one));
   }

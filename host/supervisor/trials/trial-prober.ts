@@ -10,6 +10,9 @@ export interface TrialProberOptions extends ProbeOptions {
   readonly isSuspect: (hash: string) => boolean;
 }
 
+/** A thread that is ended in the middle of a long call is there until that returns. */
+const ENDING_MS = 5_000;
+
 /** Writes down what it probes, and probes in a process of its own what may have ended the host. */
 export class TrialProber implements Prober {
   readonly #prober: Prober;
@@ -28,12 +31,13 @@ export class TrialProber implements Prober {
     this.#lastId += 1;
     const id = this.#lastId;
     trail.load({ id, hash, manifest });
-    try {
-      if (!isSuspect(hash)) return await this.#prober.probe(task, watch);
-      return await probeApart({ ...task, memoryMb }, { timeoutMs, signal: watch.signal });
-    } finally {
-      trail.forget(id);
-    }
+    const findings = isSuspect(hash)
+      ? await probeApart({ ...task, memoryMb }, { timeoutMs, signal: watch.signal })
+      : await this.#prober.probe(task, watch);
+    // What is refused for the time or memory it takes goes on with both until its thread has ended.
+    if (findings.length === 0) trail.forget(id);
+    else setTimeout(() => trail.forget(id), ENDING_MS).unref();
+    return findings;
   }
 
   expect(): void {
