@@ -15,7 +15,7 @@ void describe('a version that ends the whole host', () => {
     async (t) => {
       const { host, client, next, oom } = await begin(
         t,
-        services,
+        { services },
         notesBundle(),
         notesBundle({ domain: 'tasks', name: 'tasks.mjs' }),
       );
@@ -55,7 +55,7 @@ void describe('a host that somebody kills', () => {
     async (t) => {
       const { client, next } = await begin(
         t,
-        services,
+        { services },
         notesBundle(),
         notesBundle({ domain: 'tasks', name: 'tasks.mjs' }),
       );
@@ -115,7 +115,7 @@ void describe('two suspects at once', () => {
     async (t) => {
       const { host, client, next, oom } = await begin(
         t,
-        services,
+        { services },
         notesBundle({ operations: { hog: { mode: 'read', run: HOG } } }),
         notesBundle({
           domain: 'tasks',
@@ -145,6 +145,54 @@ void describe('two suspects at once', () => {
       const channel = await host.plainChannel();
       const dead = await channel.get(`${host.prefix}.dead`);
       assert.ok(dead !== false && dead.content.includes('"hog"'));
+    },
+  );
+});
+
+void describe('a message of many requests of which one ends the host, on a quorum queue', () => {
+  void it(
+    'costs that one; the others are answered, and a write that was under way is not run twice',
+    { timeout: 90_000 },
+    async (t) => {
+      const hog = { mode: 'read', run: HOG } as const;
+      const { host, next, oom } = await begin(
+        t,
+        { services, topology: { readQueueType: 'quorum' } },
+        notesBundle({
+          operations: { hog },
+          body: {
+            createRecord: `const made = await ctx.call('create', { text: payload.text, mark: 'once' });
+              await ctx.call('slow', { ms: 1500 });
+              return made.rows[0];`,
+          },
+        }),
+      );
+      const first = next();
+      await first.serving;
+      const client = await host.connectClient({ defaultDeadlineMs: 60_000 });
+      const write = codeOf(client.domain('notes').create({ text: 'under way' }));
+      const isWritten = async (): Promise<boolean> => {
+        const [rows] = await host.dba.query(`SELECT id FROM note WHERE mark = 'once'`);
+        return Array.isArray(rows) && rows.length > 0;
+      };
+      await eventually('it is written', isWritten);
+      const asked = Array.from({ length: 21 }, (_, index) => codeOf(read(client, index === 10 ? 'hog' : 'version')));
+      assert.equal(await first.ended, 'SIGKILL');
+      const second = next();
+      await second.serving;
+      const answers = await Promise.all(asked);
+      assert.equal(answers[10], 'BEDS_REQUEST_POISON');
+      const others = new Set(answers.filter((_, index) => index !== 10));
+      // Nothing of the domain is left to serve once that is known.
+      assert.ok(
+        [...others].every((code) => code === 'answered "1.0.0"' || code === 'BEDS_REQUEST_WITHHELD'),
+        [...others].join(),
+      );
+      assert.ok(others.has('answered "1.0.0"') || others.has('BEDS_REQUEST_WITHHELD'));
+      assert.equal(await write, 'BEDS_REQUEST_INDETERMINATE');
+      const [rows] = await host.dba.query(`SELECT id FROM note WHERE mark = 'once'`);
+      assert.equal((rows as readonly unknown[]).length, 1);
+      assert.ok(!oom.killed.includes(second.pid));
     },
   );
 });

@@ -6,6 +6,8 @@ import type { Settler } from './joined-acks.js';
 export interface Intake {
   /** Whether much of what may be unsettled is: soon RabbitMQ delivers no more. */
   readonly isNarrow: boolean;
+  /** Whether it consumes queues of writes. */
+  readonly carriesWrites?: boolean;
   /** A message was settled. */
   settled(): void;
 }
@@ -42,6 +44,11 @@ export class Delivery {
   /** A hint: true whenever an earlier delivery of this message may have been worked on. */
   get redelivered(): boolean {
     return this.#message.fields.redelivered;
+  }
+
+  /** Whether it came by a queue of writes. */
+  get isWrite(): boolean {
+    return this.#intake.carriesWrites === true;
   }
 
   /** Whether others are not delivered until this one is settled, or soon will not be. */

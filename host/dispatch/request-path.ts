@@ -184,7 +184,7 @@ export class RequestPath implements ContextHost {
     let copy: ShadowCopy | undefined;
     try {
       authorise(request, delivery, this.#exchange);
-      if (delivery.redelivered) this.#options.suspects.refuse(request.id);
+      if (delivery.redelivered) this.#refuseAgain(delivery, request, route?.withheld === true);
       const target = resolve(route, generation, request.op);
       target.operation.callers.count(scope.client ?? '');
       if (delivery.redelivered && !target.operation.repeatable) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
@@ -235,6 +235,12 @@ export class RequestPath implements ContextHost {
     if (requestChannel.hasSubscribers) publishEnd(asked, failure);
     const text = failureText(request.id, failure, generation?.byJson ?? this.#unservedBy(request.domain));
     asked.onAnswer({ text, verdict: failure.verdict, expiresAtMs: scope.expiresAtMs, copy });
+  }
+
+  /** n.b. that nobody serves it now must not hide that a write may have been carried out. */
+  #refuseAgain({ isWrite }: Delivery, { id }: RequestEnvelope, isWithheld: boolean): void {
+    this.#options.suspects.refuse(id);
+    if (isWrite && isWithheld) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
   }
 
   /** What was delivered before may have ended its thread: it runs when nothing like it does. */

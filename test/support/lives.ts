@@ -23,11 +23,15 @@ export interface Lives {
 }
 
 /** A host on these servers whose lives are processes, with these bundles in its directory. */
-export async function begin(t: Teardown, services: Services, ...bundles: readonly BundleOptions[]): Promise<Lives> {
+export async function begin(
+  t: Teardown,
+  { services, topology = {} }: { readonly services: Services; readonly topology?: object },
+  ...bundles: readonly BundleOptions[]
+): Promise<Lives> {
   const supervisor = { drainTimeoutMs: 2_000, trialMs: 1_500 };
   const host = await startTestHost(t, {
     services,
-    config: { supervisor, threads: { default: { count: 2, heapMb: 128 } } },
+    config: { supervisor, topology, threads: { default: { count: 2, heapMb: 128 } } },
   });
   for (const bundle of bundles) await writeBundle(host.pluginsDirectory, bundle);
   await host.host.stop();
@@ -63,7 +67,7 @@ export interface Harm {
 
 /** Serves one version that ends its host in this way, after one that does not, and waits for the end of the host. */
 export async function loseHost(t: Teardown, services: Services, { bundle, ask }: Harm): Promise<Lives> {
-  const lives = await begin(t, services, notesBundle(), notesBundle({ domain: 'tasks', name: 'tasks.mjs' }));
+  const lives = await begin(t, { services }, notesBundle(), notesBundle({ domain: 'tasks', name: 'tasks.mjs' }));
   const first = lives.next();
   await first.serving;
   await writeBundle(lives.host.pluginsDirectory, bundle);
