@@ -10,6 +10,8 @@ export interface BrokerOptions {
   readonly name: string;
   /** Unacknowledged messages for each queue. */
   readonly prefetch: number;
+  /** Whether it consumes queues of writes. */
+  readonly carriesWrites?: boolean;
   /** Called for each message, synchronously; must not throw. */
   readonly onDelivery: (delivery: Delivery) => void;
 }
@@ -35,6 +37,10 @@ export class Broker implements Intake {
 
   get name(): string {
     return this.#options.name;
+  }
+
+  get carriesWrites(): boolean {
+    return this.#options.carriesWrites === true;
   }
 
   get inFlight(): number {

@@ -6,6 +6,8 @@ import type { Settler } from './joined-acks.js';
 export interface Intake {
   /** Whether much of what may be unsettled is: soon RabbitMQ delivers no more. */
   readonly isNarrow: boolean;
+  /** Whether it consumes queues of writes. */
+  readonly carriesWrites?: boolean;
   /** A message was settled. */
   settled(): void;
 }
@@ -49,6 +51,11 @@ export class Delivery {
   /** Whether it may still be settled; of one that may not, RabbitMQ delivers the message again. */
   get isLive(): boolean {
     return !this.#settled && this.#channel.isClosed !== true;
+  }
+
+  /** Whether it came by a queue of writes. */
+  get isWrite(): boolean {
+    return this.#intake.carriesWrites === true;
   }
 
   /** Whether others are not delivered until this one is settled, or soon will not be. */

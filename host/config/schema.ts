@@ -235,6 +235,9 @@ const supervisor = z.strictObject({
     .default(30_000)
     .describe('Time an old version or a stopping thread has to finish its requests.'),
   startTimeoutMs: milliseconds.default(30_000).describe('Time a broker thread has to connect to everything.'),
+  trialMs: milliseconds
+    .default(30_000)
+    .describe('How long a process of its own must hold, after the host was killed, under the code that ran then.'),
 });
 
 const log = z.strictObject({

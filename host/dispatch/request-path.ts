@@ -224,6 +224,7 @@ export class RequestPath implements ContextHost {
     let copy: ShadowCopy | undefined;
     try {
       authorise(request, delivery, this.#exchange);
+      if (delivery.redelivered) this.#refuseAgain(delivery, request, route?.withheld === true);
       const target = resolve(route, generation, request.op);
       if (asked.waited === undefined) target.operation.callers.count(scope.client ?? '');
       if (delivery.redelivered && !target.operation.repeatable) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
@@ -294,6 +295,12 @@ export class RequestPath implements ContextHost {
     const scope = this.#scopeOf(asked);
     const generation = this.#options.registry.choose(asked.request.domain, scope);
     this.#failed(asked, { ...NOBODY, error, scope, generation });
+  }
+
+  /** n.b. that nobody serves it now must not hide that a write may have been carried out. */
+  #refuseAgain({ isWrite }: Delivery, { id }: RequestEnvelope, isWithheld: boolean): void {
+    this.#options.suspects.refuse(id);
+    if (isWrite && isWithheld) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
   }
 
   /** What was delivered before may have ended its thread: it runs when nothing like it does. */

@@ -32,6 +32,11 @@ export class Suspects {
     if (convicted !== 0) this.#convicted.add(convicted);
   }
 
+  /** Throws BEDS_REQUEST_POISON if this request, which was delivered before, ended what ran it then. */
+  refuse(id: string): void {
+    if (this.#convicted.size > 0 && this.#convicted.has(digestOf(id))) throw requestErrors.make('BEDS_REQUEST_POISON');
+  }
+
   /** Runs a request that was delivered before. Rejects with BEDS_REQUEST_POISON if it ended its thread then. */
   async run<T>(id: string, work: () => Promise<T>, generation = 0): Promise<T> {
     const digest = digestOf(id);

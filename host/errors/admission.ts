@@ -164,6 +164,12 @@ export const admissionErrors = defineErrors({
     status: 'invalid',
     action: 'Load less, or raise plugins.probeMemoryMb.',
   },
+  BEDS_ADMISSION_ENDED_PROCESS: {
+    message: 'The bundle ended the process that tried it.',
+    status: 'fault',
+    action:
+      'Find what crashes the process or takes all its memory while the bundle loads or tests itself, mend it and drop it under a new version.',
+  },
   BEDS_ADMISSION_PROBE_FAILED: {
     message: 'The probe thread ended without an answer.',
     status: 'fault',

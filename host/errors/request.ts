@@ -77,8 +77,9 @@ export const requestErrors = defineErrors({
       'Read the record to learn what happened before you repeat it. Operations declared idempotent may be repeated at once.',
   },
   BEDS_REQUEST_POISON: {
-    message: 'The request ended the thread that ran it, twice; it is not run again.',
+    message: 'The request ended what ran it, a thread or the whole process, twice; it is not run again.',
     status: 'fault',
+    verdict: 'reject',
     action:
       "Look for code of the template that blocks its thread, crashes it or takes all its memory; the host's log names version and hash.",
   },

@@ -47,6 +47,13 @@ export const rolloutErrors = defineErrors({
     status: 'fault',
     action: 'Read the reasons named, mend the template and deploy it under a new version.',
   },
+  BEDS_ROLLOUT_ENDED_PROCESS: {
+    message: 'The version ended the process that it ran in.',
+    status: 'fault',
+    action:
+      'Find what crashes the process or takes all its memory, mend the template and deploy it under a new version; ' +
+      'if somebody else killed the process, `beds quarantine lift` allows it again.',
+  },
   BEDS_ROLLOUT_ROLLED_BACK: {
     message: 'An operator ended the rollout; the version before serves.',
     status: 'conflict',

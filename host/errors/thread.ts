@@ -30,4 +30,22 @@ export const threadErrors = defineErrors({
     status: 'fault',
     action: 'Read the cause: most often setup() of the template failed.',
   },
+  BEDS_THREAD_TRAIL_UNWRITABLE: {
+    message: 'What runs could not be written down: if the process is killed, the next start will not know what did it.',
+    status: 'fault',
+    action:
+      'Give the account of the host write permission on services.directory, and space. The host serves without it.',
+  },
+  BEDS_THREAD_TRAIL_UNREADABLE: {
+    message: 'What ran when the host ended could not be read; the host starts without knowing.',
+    status: 'fault',
+    action: 'Nothing need be done, unless the host ends again: then look at the log for what it did last.',
+  },
+  BEDS_THREAD_ENDED_AGAIN: {
+    message: 'The host ended without being stopped, several times in a row, each time soon after its start.',
+    status: 'fault',
+    action:
+      'Look for what kills it: the log of the system (out of memory), the limits of the container, a template that the line names. ' +
+      'What template code ran then is tried in a process of its own.',
+  },
 });

@@ -23,6 +23,8 @@ import { OperatorDesk } from './operate/operator-desk.js';
 import { Drains } from './rollout/drains.js';
 import { Rollouts } from './rollout/rollouts.js';
 import { claimState } from './state-claim.js';
+import { trailDirectoryOf } from './trials/last-run.js';
+import { Trials } from './trials/trials.js';
 import { ThreadPool, type ThreadPoolOptions } from './threads/thread-pool.js';
 
 export interface SupervisorOptions {
@@ -55,6 +57,7 @@ export class Supervisor {
   #model: ChannelModel | undefined;
   #history: History | undefined;
   #versions: VersionControl | undefined;
+  #trials: Trials | undefined;
   #reassert: NodeJS.Timeout | undefined;
   readonly #cleanUps: (() => void)[] = [];
   #stopping: Promise<void> | undefined;
@@ -85,33 +88,23 @@ export class Supervisor {
       ...{ pool: () => this.#pool, topology: this.#topology, names: this.#names, config, brokers },
       ...{ lock: new Mutex(), drains: this.#drains },
       onUnprepared: (source) => this.#versions?.unprepared(source),
+      isRefused: (hash) => this.#versions?.isRefused(hash) === true,
     });
     this.#pool = new ThreadPool({
-      config,
-      node: this.node,
-      brokers,
-      onMessage: (thread, message) => {
-        this.#onMessage(thread.name, message);
-      },
+      ...{ config, node: this.node, brokers, trailDirectory: trailDirectoryOf(this.#directory) },
+      onMessage: ({ name }, message) => this.#onMessage(name, message),
       onJoin: (thread, group) => this.#rollouts.join(thread, group),
-      onLost: (loss) => {
-        this.#onLost(loss);
-      },
+      onLost: (loss) => this.#onLost(loss),
+      onReleased: (thread) => this.#drains.onThreadLost(thread),
       onGiveUp: options.onFatal,
     });
     this.#desk = new OperatorDesk({
-      ...{
-        node: this.node,
-        config,
-        log,
-        operations: () => (this.#stopping === undefined ? this.#versions?.operations : undefined),
-      },
+      ...{ node: this.node, config, log },
+      operations: () => (this.#stopping === undefined ? this.#versions?.operations : undefined),
       questions: {
         ...{ startedAt: this.#startedAt, pool: this.#pool, topology: this.#topology },
-        stores: [...this.#adapters.values()],
-        domains: () => this.#board.views(),
-        history: () => this.#history?.entries ?? [],
-        ...{ metrics: () => this.#metrics.text(), logState },
+        ...{ stores: [...this.#adapters.values()], metrics: () => this.#metrics.text(), logState },
+        ...{ domains: () => this.#board.views(), history: () => this.#history?.entries ?? [] },
       },
     });
   }
@@ -121,24 +114,25 @@ export class Supervisor {
     const { config, projectRoot, log } = this.#options;
     const { services: directory, plugins: pluginsDirectory } = directoriesOf(projectRoot, config);
     this.#cleanUps.push(claimState(directory), observeHost(log));
+    this.#trials = await Trials.open({ directory, config, log });
     this.#history = await openHistory({ directory });
     this.#control.start();
     await this.#control.ready(config.supervisor.startTimeoutMs);
     await this.#topology.assertBase();
     await Promise.all([...this.#adapters.values()].map((adapter) => keepOpen(adapter, this.#ending.signal)));
+    this.#pool.cells.set(await this.#trials.cells());
     await this.#pool.start();
     this.#versions = await VersionControl.open({
-      ...{ config, directory, adapters: this.#adapters, prober: this.#prober, pool: this.#pool },
-      ...{ rollouts: this.#rollouts, drains: this.#drains, board: this.#board, log, pluginsDirectory },
+      ...{ config, directory, log, adapters: this.#adapters, pool: this.#pool, rollouts: this.#rollouts },
+      ...{ drains: this.#drains, board: this.#board, prober: this.#trials.prober(this.#prober), pluginsDirectory },
       onTransition: (transition) => this.#transition(transition),
       onTallies: (thread, tallies) => this.#metrics.tallies(thread, tallies),
     });
     await this.#versions.start();
-    this.#reassert = setInterval(() => {
-      this.#rollouts.reassert().catch((error: unknown) => {
-        log.warn({ error: error instanceof Error ? error.message : error }, 'queues could not be asserted');
-      });
-    }, config.topology.checkIntervalMs);
+    this.#trials.watch({ pool: this.#pool, rollouts: this.#rollouts, versions: this.#versions });
+    const onUnasserted = (error: unknown): void => log.warn({ error: wordsOf(error) }, 'queues could not be asserted');
+    const reassert = (): void => void this.#rollouts.reassert().catch(onUnasserted);
+    this.#reassert = setInterval(reassert, config.topology.checkIntervalMs);
     log.info({ role: config.node.role, domains: [...this.#rollouts.table.live.keys()] }, 'serving');
   }
 
@@ -152,12 +146,14 @@ export class Supervisor {
     const { drainTimeoutMs } = this.#options.config.supervisor;
     this.#ending.abort();
     clearInterval(this.#reassert);
+    this.#trials?.stopWatching();
     await this.#versions?.close();
     await this.#pool.stop(drainTimeoutMs);
     await this.#prober.close();
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(1_000)));
     await Promise.all([this.#desk, this.#control].map((open) => open.close(2_000)));
     await this.#history?.close();
+    await this.#trials?.close();
     this.#metrics.close();
     for (const cleanUp of this.#cleanUps) cleanUp();
     this.#options.log.info('stopped');
@@ -169,10 +165,7 @@ export class Supervisor {
       if (this.#model === model) this.#model = undefined;
     });
     await this.#topology.assertBase().catch((error: unknown) => {
-      this.#options.log.error(
-        { error: error instanceof Error ? error.message : error },
-        'topology could not be asserted',
-      );
+      this.#options.log.error({ error: wordsOf(error) }, 'topology could not be asserted');
     });
     await this.#desk.attach(model);
   }
@@ -193,8 +186,16 @@ export class Supervisor {
     this.#options.log.error({ ...loss, ...blamed }, 'broker thread ended; it is replaced');
   }
 
+  get #directory(): string {
+    return directoriesOf(this.#options.projectRoot, this.#options.config).services;
+  }
+
   #transition(transition: Parameters<typeof recordTransitions>[0]): void {
     const { log } = this.#options;
     recordTransitions(transition, { log, board: this.#board, history: this.#history, metrics: this.#metrics });
   }
+}
+
+function wordsOf(error: unknown): unknown {
+  return error instanceof Error ? error.message : error;
 }

@@ -25,7 +25,10 @@ export class Brokers {
       const { mode, count, prefetch } = settings[kind] ?? { mode: 'read', count: 0, prefetch: 1 };
       return Array.from({ length: count }, (_, index) => ({
         mode,
-        broker: new Broker({ name: `${kind}-${String(index + 1)}`, prefetch, onDelivery }),
+        broker: new Broker({
+          ...{ name: `${kind}-${String(index + 1)}`, prefetch, onDelivery },
+          carriesWrites: mode === 'write',
+        }),
       }));
     });
   }

@@ -1,41 +1,17 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { isBedsError } from '@beds/sdk';
 import { threadErrors } from '../errors/thread.js';
-import { refuseObjectUrls } from '../generation/template-globals.js';
-import type { PlainError, ThreadData, ThreadMessage, ThreadRequest } from './protocol.js';
-import { BrokerThread } from './thread.js';
+import type { ThreadData, ThreadMessage, ThreadRequest } from './protocol.js';
+import { serveCommands } from './serve-commands.js';
 
 /** Entry of a broker thread: connects the supervisor's port to the thread's composition root. */
 async function main(): Promise<void> {
   const port = parentPort;
   if (port === null) throw threadErrors.make('BEDS_THREAD_START_FAILED', 'This file must be started as a worker.');
-  refuseObjectUrls();
-  const thread = new BrokerThread(workerData as ThreadData, port);
-  // A template that forgot to await must not cost the requests of others: by default Node would end the thread.
-  process.on('unhandledRejection', (error) => {
-    thread.report('unhandled rejection', error);
+  await serveCommands(workerData as ThreadData, {
+    postMessage: (message: ThreadMessage) => port.postMessage(message),
+    onRequest: (take) => port.on('message', (request: ThreadRequest) => take(request)),
+    close: () => port.close(),
   });
-  const answer = (message: ThreadMessage): void => {
-    port.postMessage(message);
-  };
-  port.on('message', ({ seq, command }: ThreadRequest) => {
-    thread.command(command).then(
-      (value) => {
-        answer({ kind: 'answer', seq, ok: true, value });
-        if (command.kind === 'stop') port.close();
-      },
-      (error: unknown) => {
-        answer({ kind: 'answer', seq, ok: false, error: toPlain(error) });
-      },
-    );
-  });
-  await thread.start();
-}
-
-function toPlain(error: unknown): PlainError {
-  if (!(error instanceof Error)) return { code: 'BEDS_THREAD_PREPARE_FAILED', message: String(error) };
-  const code = isBedsError(error) ? error.code : 'BEDS_THREAD_PREPARE_FAILED';
-  return { code, message: error.message, ...(error.stack === undefined ? {} : { stack: error.stack }) };
 }
 
 await main();

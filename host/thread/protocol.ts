@@ -20,8 +20,10 @@ export interface ThreadData {
   readonly config: Config;
   /** Brokers of this node's role. */
   readonly brokers: readonly string[];
-  /** Signs of life, see `SharedNotes`. */
-  readonly notes: SharedArrayBuffer;
+  /** Signs of life, see `SharedNotes`; undefined for a process of its own, whose memory nobody shares. */
+  readonly notes: SharedArrayBuffer | undefined;
+  /** The file in which it writes down whose code runs, see `Trail`; absent: nowhere. */
+  readonly trail?: string;
 }
 
 /** A request of the supervisor, answered by a ThreadAnswer of the same `seq`. */
@@ -64,6 +66,14 @@ export type ThreadMessage =
       readonly message: string;
       readonly fields: Readonly<Record<string, unknown>>;
     };
+
+/** What a broker thread that has a process of its own tells besides. */
+export type ProcessMessage =
+  | ThreadMessage
+  /** A sign of life. */
+  | { readonly kind: 'beat' }
+  /** Its process ends, for a reason that is an error. */
+  | { readonly kind: 'fatal'; readonly reason: string };
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 

@@ -11,7 +11,7 @@ const LENGTH = 4;
 export class SharedNotes {
   readonly #cells: Int32Array;
 
-  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(LENGTH * Int32Array.BYTES_PER_ELEMENT)) {
+  constructor(buffer: SharedArrayBuffer | undefined = new SharedArrayBuffer(LENGTH * Int32Array.BYTES_PER_ELEMENT)) {
     this.#cells = new Int32Array(buffer);
   }
 

@@ -1,4 +1,3 @@
-import type { MessagePort } from 'node:worker_threads';
 import type { StoreAdapter } from '../adapter/contract.js';
 import { createAdapter } from '../adapter/factory.js';
 import { keepOpen } from '../adapter/keep-open.js';
@@ -21,7 +20,7 @@ import { Brokers } from './brokers.js';
 import { forwardObservations } from './forward-observations.js';
 import { Generations } from './generations.js';
 import type { ThreadCommand, ThreadData, ThreadMessage, ThreadStatus } from './protocol.js';
-import { SharedNotes } from './shared-notes.js';
+import { RunningCode } from './running-code.js';
 
 /** What each step of closing may take when nothing is left of the drain timeout: less would cut off acknowledgements. */
 const CLOSE_MS = 250;
@@ -29,8 +28,8 @@ const CLOSE_MS = 250;
 /** The composition root of one broker thread: connections, brokers, adapters, generations, request path. */
 export class BrokerThread {
   readonly #data: ThreadData;
-  readonly #port: MessagePort;
-  readonly #notes: SharedNotes;
+  readonly #port: { postMessage(message: ThreadMessage): void };
+  readonly #code: RunningCode;
   readonly #registry = new GenerationRegistry<ServingGeneration>();
   readonly #replies: ReplyPublisher;
   readonly #handOver = new HandOver();
@@ -46,15 +45,15 @@ export class BrokerThread {
   #heartbeat: NodeJS.Timeout | undefined;
   #stopping: Promise<void> | undefined;
 
-  constructor(data: ThreadData, port: MessagePort) {
+  constructor(data: ThreadData, port: { postMessage(message: ThreadMessage): void }) {
     const { config, node, thread } = data;
     this.#data = data;
     this.#port = port;
-    this.#notes = new SharedNotes(data.notes);
     const options = (role: string): ConstructorParameters<typeof AmqpConnection>[0] => ({
       ...config.broker,
       name: `${node}/${thread}/${role}`,
     });
+    this.#code = new RunningCode(data, this.#registry);
     this.#replies = new ReplyPublisher((setUp) => new AmqpConnection(options('reply-trial'), setUp));
     this.#events = new EventPublisher({ exchange: `${config.broker.prefix}.event`, node });
     this.#adapters = new Map(
@@ -62,15 +61,11 @@ export class BrokerThread {
     );
     const deadlines = new Deadlines();
     const callers = new CallerBook();
-    this.#suspects = new Suspects((digest, generation) => {
-      this.#notes.trying(digest, generation);
-    });
+    this.#suspects = new Suspects((digest, generation) => this.#code.trying(digest, generation));
     this.#path = new RequestPath({
       ...{ node, config, deadlines, callers, registry: this.#registry, adapters: this.#adapters },
       ...{ replies: this.#replies, handOver: this.#handOver, suspects: this.#suspects, gaps: this.#gaps },
-      entering: (generation) => {
-        this.#notes.enter(generation.id);
-      },
+      entering: ({ id }) => this.#code.enter(id),
     });
     this.#generations = new Generations({
       node,
@@ -84,6 +79,7 @@ export class BrokerThread {
       drainTimeoutMs: Math.max(config.supervisor.drainTimeoutMs, config.limits.maxDeadlineMs),
       onDrained: (generation, complete, left) => {
         const { id, counts } = generation;
+        this.#code.forget(id);
         this.#send({ kind: 'drained', generation: id, complete, left, tally: counts.tally(id) });
       },
     });
@@ -106,9 +102,7 @@ export class BrokerThread {
     forwardObservations((message) => {
       this.#send(message);
     }, this.#events);
-    this.#heartbeat = setInterval(() => {
-      this.#notes.beat();
-    }, this.#data.config.supervisor.heartbeatMs);
+    this.#heartbeat = setInterval(() => this.#code.beat(), this.#data.config.supervisor.heartbeatMs);
     this.#gaps.start();
     for (const connection of this.#connections) connection.start();
     const { startTimeoutMs } = this.#data.config.supervisor;
@@ -123,9 +117,9 @@ export class BrokerThread {
   async command(command: ThreadCommand): Promise<unknown> {
     switch (command.kind) {
       case 'prepare':
-        return this.#generations.prepare(command.source);
+        return this.#code.loading(command.source, () => this.#generations.prepare(command.source));
       case 'discard':
-        return this.#generations.discard(command.generation);
+        return this.#generations.discard(command.generation).finally(() => this.#code.forget(command.generation));
       case 'route':
         this.#generations.route(command.routes);
         return undefined;
@@ -171,6 +165,7 @@ export class BrokerThread {
     await Promise.all([...this.#connections, this.#replies].map((connection) => connection.close(leftMs())));
     clearInterval(this.#heartbeat);
     this.#gaps.stop();
+    this.#code.close();
   }
 
   #status(): ThreadStatus {

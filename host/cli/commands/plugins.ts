@@ -56,9 +56,10 @@ export function printPlugins(nodes: readonly NodePlugins[], out: Output): void {
 }
 
 /** Everything that is to be said of the version that serves, in a few words. */
-function wordsOf({ live, degraded = [], paused, withheld }: DomainView): string {
+function wordsOf({ live, degraded = [], paused, withheld, apart }: DomainView): string {
   const state = live?.state ?? (withheld === true ? 'withheld' : 'not served');
-  return [state, ...(degraded.length > 0 ? ['degraded'] : []), ...(paused === true ? ['paused'] : [])].join(', ');
+  const marks = [degraded.length > 0 && 'degraded', paused === true && 'paused', apart === true && 'tried apart'];
+  return [state, ...marks.filter((mark) => mark !== false)].join(', ');
 }
 
 function beside({ candidate, canary }: DomainView): string {

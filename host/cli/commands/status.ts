@@ -102,10 +102,11 @@ function waitOf(domain: string, threads: NodeStatus['threads']): string {
     .join('; ');
 }
 
-function liveRow({ live, queues, degraded = [], paused, withheld }: DomainStatus, wait: string): string[][] {
+function liveRow({ live, queues, degraded = [], paused, withheld, apart }: DomainStatus, wait: string): string[][] {
   if (live === undefined)
     return withheld === true ? [['', 'withheld', '', '', '', 'every kept version is in quarantine']] : [];
-  const marks = [...(degraded.length > 0 ? ['degraded'] : []), ...(paused === true ? ['paused'] : [])];
+  const named = [degraded.length > 0 && 'degraded', paused === true && 'paused', apart === true && 'tried apart'];
+  const marks = named.filter((mark) => mark !== false);
   const waiting = queues.map(({ ready }) => ready).join(' / ');
   const remark = [degraded[0]?.code ?? '', wait].filter((part) => part !== '').join('; ');
   return [[live.version, [live.state, ...marks].join(', '), waiting, ago(live.since), live.hash.slice(0, 12), remark]];

@@ -3,6 +3,8 @@ import type { Finding } from '../../generation/contract.js';
 
 /** What a probe thread is asked to try, once in its life. */
 export interface ProbeTask {
+  /** Names the bytes, for whoever writes down what runs. */
+  readonly hash?: string;
   /** `file:` URL of the staged entry: imported as the ES module that the author shipped. */
   readonly entryUrl: string;
   /** Source map (JSON) of the entry; empty where there is none. */

@@ -1,6 +1,7 @@
 import { generationFile } from '../../generation/compile.js';
-import type { GenerationSource } from '../../generation/contract.js';
-import type { Quarantine } from '../record/quarantine.js';
+import type { Finding, GenerationSource } from '../../generation/contract.js';
+import { makeFinding } from '../../generation/make-finding.js';
+import type { Accused, Quarantine } from '../record/quarantine.js';
 import type { Drains } from '../rollout/drains.js';
 import type { Rollouts } from '../rollout/rollouts.js';
 import type { Deployments } from './deployments.js';
@@ -11,6 +12,8 @@ export interface ThreadLoss {
   readonly reason: string;
   /** The generation whose code the thread entered last. */
   readonly generation: number;
+  /** It was a process of its own that was killed; `sole`: one domain and its callers were all that it served. */
+  readonly killed?: 'sole' | 'shared';
 }
 
 export interface BlameOptions {
@@ -22,7 +25,7 @@ export interface BlameOptions {
 }
 
 /** Ends that name no culprit by themselves: whose code was entered last did it. */
-const BY_LAST_ENTERED = /no sign of life|ERR_WORKER_OUT_OF_MEMORY|memory limit|exit code/;
+const BY_LAST_ENTERED = /no sign of life|ERR_WORKER_OUT_OF_MEMORY|memory limit|exit code|process was ended/;
 
 /** Finds whose code ended a thread, counts it against the bytes, and takes those that do it again and again out of service. */
 export class Blame {
@@ -38,7 +41,7 @@ export class Blame {
     if (source === undefined) return undefined;
     const { domain, version } = source.manifest;
     const accused = { domain, version, hash: source.hash };
-    const verdict = this.#options.quarantine.strike(accused, loss.reason);
+    const verdict = this.#judge(accused, loss);
     const { rollouts, deployments, quarantine } = this.#options;
     if (rollouts.table.candidates.get(domain)?.source === source) {
       deployments.find(domain)?.canary?.threadEnded(source.id, loss.reason);
@@ -48,6 +51,16 @@ export class Blame {
       if (rollouts.table.live.get(domain)?.source.hash === source.hash) deployments.goBack(domain, 'quarantine');
     }
     return accused;
+  }
+
+  /** A thread may end by accident. A process that was made for suspects proves it, if nobody else ran in it. */
+  #judge(accused: Accused, { reason, killed }: ThreadLoss): Finding | undefined {
+    const { quarantine } = this.#options;
+    const verdict = quarantine.strike(accused, reason);
+    if (verdict !== undefined || killed === undefined || quarantine.reason(accused.hash) !== undefined) return verdict;
+    const isProven = killed === 'sole' || quarantine.strikes(accused.hash).length > 1;
+    const words = `It was tried apart after the host had ended under it, and ${reason}.`;
+    return isProven ? makeFinding('BEDS_ROLLOUT_ENDED_PROCESS', words) : undefined;
   }
 
   #culprit({ reason, generation }: ThreadLoss): GenerationSource | undefined {

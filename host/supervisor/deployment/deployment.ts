@@ -57,6 +57,8 @@ const HARM: ReadonlySet<string> = new Set<RolloutCode>([
   'BEDS_ROLLOUT_GUARD_LATENCY',
   'BEDS_ROLLOUT_GUARD_THREAD',
 ]);
+/** What quarantines the bytes before they ever served. */
+const FATAL = 'BEDS_ADMISSION_ENDED_PROCESS';
 const PAUSABLE: ReadonlySet<Cause> = new Set(['drop', 'deploy', 'restore']);
 
 /** The way of one order from its bytes to the requests: admit → gate → prepare → canary → active; or refused, or abandoned. */
@@ -322,7 +324,11 @@ export class Deployment {
     this.#isRefused = true;
     for (const bundle of this.order.bundles) {
       const own = findings.get(bundle.hash) ?? [otherwise];
-      const isBanned = own.some(({ code }) => code === 'BEDS_ROLLOUT_QUARANTINED');
+      const { quarantine } = this.#deps;
+      const fatal = own.find(({ code }) => code === FATAL);
+      if (fatal !== undefined) quarantine.add({ ...bundle.manifest, hash: bundle.hash }, fatal);
+      // It may have been blamed meanwhile for what ended its rollout.
+      const isBanned = quarantine.reason(bundle.hash) !== undefined;
       this.#note(bundle, isBanned ? 'quarantined' : 'rejected', { findings: own });
     }
   }

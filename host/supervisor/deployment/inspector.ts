@@ -65,6 +65,7 @@ export class Inspector implements Inspections {
       ...(canary === undefined ? {} : { canary: this.#canaryView(domain, canary) }),
       ...(record.of(domain).paused ? { paused: true } : {}),
       ...(rollouts.table.isWithheld(domain) ? { withheld: true } : {}),
+      ...(rollouts.isApart(domain) ? { apart: true } : {}),
       ...(kept.length === 0 ? {} : { kept }),
       ...(strikes.length === 0 ? {} : { strikes }),
     };

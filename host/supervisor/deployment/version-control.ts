@@ -148,6 +148,15 @@ export class VersionControl {
     return this.#blame.threadLost(loss);
   }
 
+  /** Whether these bytes are in quarantine. */
+  isRefused(hash: string): boolean {
+    return this.#memory.quarantine.reason(hash) !== undefined;
+  }
+
+  isOnItsWay(hash: string): boolean {
+    return this.#deployments.isOnItsWay(hash);
+  }
+
   /** A thread that joined could not prepare a version that does not serve yet. */
   unprepared({ manifest: { domain } }: GenerationSource): void {
     const words = 'A broker thread that joined could not prepare it; the log of the same time says why.';

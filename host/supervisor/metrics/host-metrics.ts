@@ -132,6 +132,7 @@ function reasonClass(reason: string): string {
   if (reason.startsWith('no sign of life')) return 'stalled';
   if (/ERR_WORKER_OUT_OF_MEMORY|memory limit/.test(reason)) return 'memory';
   if (reason.startsWith('exit code')) return 'exit';
+  if (reason.startsWith('its process was ended')) return 'killed';
   if (reason.startsWith('it could not join')) return 'join';
   return reason.startsWith('it did not carry out') ? 'disobedient' : 'error';
 }

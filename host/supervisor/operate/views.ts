@@ -95,6 +95,8 @@ export interface DomainView {
   readonly paused?: boolean;
   /** Nothing answers: the only version is quarantined. */
   readonly withheld?: boolean;
+  /** A process of its own serves it, because its code ran when the host was killed. */
+  readonly apart?: boolean;
   /** Newest first; without the live one. */
   readonly kept?: readonly KeptVersion[];
   readonly strikes?: readonly StrikeView[];

@@ -2,9 +2,11 @@ import { performance } from 'node:perf_hooks';
 import type { Manifest } from '@beds/sdk';
 import type { Finding, GenerationSource } from '../../generation/contract.js';
 import type { Route } from '../../generation/route.js';
+import type { ThreadCommand } from '../../thread/protocol.js';
 import { publishFault } from '../../observe/channels.js';
 import type { Mutex } from '../mutex.js';
 import type { ThreadHandle } from '../threads/thread-handle.js';
+import type { Member } from '../threads/thread-pool.js';
 import { Consumption, type ConsumptionOptions } from './consumption.js';
 import type { Drains } from './drains.js';
 import { RoutingTable } from './routing-table.js';
@@ -15,6 +17,8 @@ export interface RolloutsOptions extends ConsumptionOptions {
   readonly drains: Drains;
   /** A thread that joined could not prepare a version that does not serve yet. */
   readonly onUnprepared: (source: GenerationSource) => void;
+  /** Whether these bytes are in quarantine: a thread that joins need not run them. */
+  readonly isRefused?: (hash: string) => boolean;
 }
 
 /**
@@ -184,12 +188,39 @@ export class Rollouts {
     return this.#options.lock.run(async () => {
       const { names, config } = this.#options;
       const timeoutMs = config.plugins.prepareTimeoutMs;
-      const failed = await this.#prepareOn(thread, this.#table.loaded);
-      const routes = this.#table.routes().map((route) => withoutGenerations(route, failed));
+      const { cells } = this.#options.pool();
+      const loaded = this.#table.loaded.filter(({ manifest }) => cells.loads(group, manifest.domain));
+      const failed = await this.#prepareOn(thread, loaded);
+      const routes = this.#table.routes().map((route) => withoutGenerations(this.#routeFor(route, group), failed));
       await thread.request({ kind: 'route', routes }, timeoutMs);
       const domains = this.#table.domains.filter((domain) => !this.#isLacking(thread, domain));
       await this.#queues.addOn(thread, { domains, group });
       await thread.request({ kind: 'consume', mode: 'read', queue: names.unrouted }, timeoutMs);
+    });
+  }
+
+  /** Whether a process of its own serves the domain, because its code may have ended the host. */
+  isApart(domain: string): boolean {
+    return this.#options.pool().cells.groupOf(domain) !== undefined;
+  }
+
+  /** A domain that was kept apart in a process of its own is served by the threads again. */
+  rejoin(domain: string): Promise<void> {
+    return this.#options.lock.run(async () => {
+      const pool = this.#options.pool();
+      const isConsumed = this.#queues.has(domain);
+      const sources = this.#table.loaded.filter(({ manifest }) => manifest.domain === domain);
+      const members = pool.serving.filter(({ group }) => pool.cells.get(group) === undefined);
+      const missing = new Map<ThreadHandle, ReadonlySet<number>>();
+      await Promise.all(
+        members.map(async ({ handle }) =>
+          missing.set(handle, await this.#prepareOn(handle, sources).catch(allOf(sources))),
+        ),
+      );
+      await this.#queues.cancel(domain);
+      pool.rejoin(domain);
+      await this.#route([domain], missing);
+      if (isConsumed) await this.#queues.addMissing([domain]);
     });
   }
 
@@ -220,13 +251,22 @@ export class Rollouts {
 
   /** Threads that joined while the others prepared may lack it. */
   async #prepareJoined(sources: readonly GenerationSource[]): Promise<void> {
-    for (const source of sources) await this.#options.pool().prepare(source, this.#prepareMs);
+    const pool = this.#options.pool();
+    for (const source of sources) {
+      // n.b. a process that takes the place of another joins under the lock that is held here.
+      if (this.isApart(source.manifest.domain)) await pool.prepareServing(source, this.#prepareMs);
+      else await pool.prepare(source, this.#prepareMs);
+    }
   }
 
   /** Returns the generations that the thread could not prepare; rejects when it is gone. */
   async #prepareOn(thread: ThreadHandle, sources: readonly GenerationSource[]): Promise<ReadonlySet<number>> {
     const failed = new Set<number>();
     for (const source of sources) {
+      if (this.#options.isRefused?.(source.hash) === true) {
+        failed.add(source.id);
+        continue;
+      }
       try {
         await thread.prepare(source, this.#options.config.plugins.prepareTimeoutMs);
       } catch (error) {
@@ -266,14 +306,47 @@ export class Rollouts {
     await this.#options.topology.deleteIdle(domain);
   }
 
-  async #route(domains: readonly string[]): Promise<void> {
+  async #route(
+    domains: readonly string[],
+    missing: ReadonlyMap<ThreadHandle, ReadonlySet<number>> = new Map(),
+  ): Promise<void> {
     if (domains.length === 0) return;
-    const routes: readonly Route[] = domains.map((domain) => this.#table.route(domain));
-    await this.#options.pool().commit({ kind: 'route', routes }, this.#options.config.plugins.prepareTimeoutMs);
+    const pool = this.#options.pool();
+    const commandFor = ({ group, handle }: Member): ThreadCommand | undefined => {
+      const routes = domains
+        .filter((domain) => pool.cells.loads(group, domain) || pool.cells.get(group) === undefined)
+        .map((domain) =>
+          withoutGenerations(
+            this.#routeFor(this.#table.route(domain), group),
+            this.#notOn(handle, { domain, missing }),
+          ),
+        );
+      return routes.length === 0 ? undefined : { kind: 'route', routes };
+    };
+    await pool.commit(commandFor, this.#options.config.plugins.prepareTimeoutMs);
+  }
+
+  /** What code that only others call could not load there, they do without. */
+  #notOn(
+    handle: ThreadHandle,
+    { domain, missing }: { domain: string; missing: ReadonlyMap<ThreadHandle, ReadonlySet<number>> },
+  ): ReadonlySet<number> {
+    const pool = this.#options.pool();
+    const group = pool.serving.find((member) => member.handle === handle)?.group ?? '';
+    if (pool.cells.serves(group, domain)) return missing.get(handle) ?? NONE;
+    return new Set(this.#table.loaded.filter(({ id }) => !handle.has(id)).map(({ id }) => id));
+  }
+
+  /** What is kept apart is out of reach for the code of others meanwhile. */
+  #routeFor(route: Route, group: string): Route {
+    const isServed = route.active !== undefined || route.candidate !== undefined || route.withheld === true;
+    if (!isServed || this.#options.pool().cells.loads(group, route.domain)) return route;
+    return { domain: route.domain, withheld: true };
   }
 
   #drain(source: GenerationSource, why?: Finding): void {
-    const threads = this.#options.pool().serving.map(({ handle }) => handle.name);
+    const members = this.#options.pool().loading(source.manifest.domain);
+    const threads = members.map(({ handle }) => handle.name);
     this.#options.drains.begin(source, threads, why);
   }
 
@@ -284,6 +357,12 @@ export class Rollouts {
       if (gone.length > 0) await this.#options.topology.unbind(manifest.domain, Object.fromEntries(gone));
     }
   }
+}
+
+const NONE: ReadonlySet<number> = new Set();
+
+function allOf(sources: readonly GenerationSource[]): () => ReadonlySet<number> {
+  return () => new Set(sources.map(({ id }) => id));
 }
 
 function domainsOf(sources: readonly GenerationSource[]): readonly string[] {

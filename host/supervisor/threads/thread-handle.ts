@@ -1,15 +1,13 @@
-import { Worker } from 'node:worker_threads';
 import { threadErrors } from '../../errors/thread.js';
 import type { GenerationSource } from '../../generation/contract.js';
 import {
   type PlainError,
   THREAD_PROTOCOL,
   type ThreadCommand,
-  type ThreadData,
   type ThreadMessage,
   type ThreadStatus,
 } from '../../thread/protocol.js';
-import { SharedNotes } from '../../thread/shared-notes.js';
+import { type Carrier, type CarrierData, startProcessCarrier, startThreadCarrier } from './carrier.js';
 
 /**
  * - `starting`: the thread loads and connects
@@ -20,8 +18,10 @@ import { SharedNotes } from '../../thread/shared-notes.js';
 export type ThreadState = 'starting' | 'ready' | 'stopping' | 'ended';
 
 export interface ThreadHandleOptions {
-  readonly data: Omit<ThreadData, 'notes' | 'protocol'>;
+  readonly data: Omit<CarrierData, 'protocol'>;
   readonly heapMb: number;
+  /** Whether it has a process of its own. */
+  readonly isApart?: boolean;
   readonly onMessage: (message: Exclude<ThreadMessage, { kind: 'answer' } | { kind: 'ready' }>) => void;
   /** Once, when the thread is gone; `reason` is for a person. */
   readonly onEnd: (handle: ThreadHandle, reason: string) => void;
@@ -35,8 +35,7 @@ interface Waiting {
 /** The supervisor's side of one broker thread. */
 export class ThreadHandle {
   readonly name: string;
-  readonly #worker: Worker;
-  readonly #notes = new SharedNotes();
+  readonly #carrier: Carrier;
   readonly #waiting = new Map<number, Waiting>();
   /** Versions that the thread has loaded or is loading, by generation. */
   readonly #prepared = new Map<number, Promise<void>>();
@@ -47,34 +46,34 @@ export class ThreadHandle {
 
   constructor(options: ThreadHandleOptions) {
     this.name = options.data.thread;
-    const data: ThreadData = { ...options.data, protocol: THREAD_PROTOCOL, notes: this.#notes.buffer };
-    this.#worker = new Worker(new URL('../../thread/main.js', import.meta.url), {
-      workerData: data,
-      name: `beds ${this.name}`,
-      env: {},
-      resourceLimits: { maxOldGenerationSizeMb: options.heapMb },
-    });
+    const data: CarrierData = { ...options.data, protocol: THREAD_PROTOCOL };
+    let setReady: () => void = () => undefined;
+    let refuse: (error: Error) => void = () => undefined;
     this.#ready = new Promise((resolve, reject) => {
-      this.#worker.on('message', (message: ThreadMessage) => {
+      [setReady, refuse] = [resolve, reject];
+    });
+    const start = options.isApart === true ? startProcessCarrier : startThreadCarrier;
+    this.#carrier = start(data, options.heapMb, {
+      onMessage: (message) => {
         if (message.kind === 'answer') this.#onAnswer(message);
         else if (message.kind === 'ready') {
           this.#setReady();
-          resolve();
+          setReady();
         } else {
           if (message.kind === 'drained') this.#prepared.delete(message.generation);
           options.onMessage(message);
         }
-      });
-      this.#worker.on('error', (error) => {
+      },
+      onError: (error) => {
         this.#endReason ??= error instanceof Error ? (error.stack ?? error.message) : String(error);
-      });
-      this.#worker.on('exit', (code) => {
+      },
+      onExit: (words) => {
         this.#state = 'ended';
-        const reason = this.#endReason ?? `exit code ${String(code)}`;
-        reject(threadErrors.make('BEDS_THREAD_START_FAILED', `Broker thread ${this.name} ended: ${reason}`));
+        const reason = this.#endReason ?? words;
+        refuse(threadErrors.make('BEDS_THREAD_START_FAILED', `Broker thread ${this.name} ended: ${reason}`));
         this.#rejectWaiting();
         options.onEnd(this, reason);
-      });
+      },
     });
     this.#ready.catch(() => undefined);
   }
@@ -85,22 +84,22 @@ export class ThreadHandle {
 
   /** Signs of life so far; see `SharedNotes`. */
   get beats(): number {
-    return this.#notes.beats;
+    return this.#carrier.notes.beats;
   }
 
   /** The generation whose code the thread entered last. */
   get lastEntered(): number {
-    return this.#notes.lastEntered;
+    return this.#carrier.notes.lastEntered;
   }
 
   /** Digest of the request that the thread tried as a suspect; 0: none. */
   get suspect(): number {
-    return this.#notes.suspect;
+    return this.#carrier.notes.suspect;
   }
 
   /** Whether the suspect's own code was entered last. */
   get isSuspectLast(): boolean {
-    return this.#notes.isSuspectLast;
+    return this.#carrier.notes.isSuspectLast;
   }
 
   /** Resolves when the thread serves; rejects with BEDS_THREAD_START_FAILED when it ended or `timeoutMs` passed. */
@@ -115,7 +114,7 @@ export class ThreadHandle {
     this.#sequence += 1;
     const seq = this.#sequence;
     const answer = new Promise<unknown>((resolve, reject) => this.#waiting.set(seq, { resolve, reject }));
-    this.#worker.postMessage({ seq, command });
+    this.#carrier.post({ seq, command });
     try {
       return await this.#within(answer, timeoutMs, 'BEDS_THREAD_NO_ANSWER');
     } finally {
@@ -133,6 +132,11 @@ export class ThreadHandle {
     return prepared;
   }
 
+  /** Whether it has loaded this version, or is loading it. */
+  has(generation: number): boolean {
+    return this.#prepared.has(generation);
+  }
+
   async status(timeoutMs: number): Promise<ThreadStatus> {
     return (await this.request({ kind: 'status' }, timeoutMs)) as ThreadStatus;
   }
@@ -143,13 +147,13 @@ export class ThreadHandle {
     this.#state = 'stopping';
     this.#endReason ??= 'stopped';
     await this.request({ kind: 'stop', timeoutMs }, timeoutMs + 1_000).catch(() => undefined);
-    await this.#worker.terminate();
+    await this.#carrier.terminate();
   }
 
   /** Ends the thread at once, whatever it does. RabbitMQ redelivers what it had not acknowledged. */
   async terminate(reason: string): Promise<void> {
     this.#endReason ??= reason;
-    await this.#worker.terminate();
+    await this.#carrier.terminate();
   }
 
   #setReady(): void {

@@ -1,0 +1,38 @@
+import { Worker } from 'node:worker_threads';
+import type { ProcessMessage, ThreadData, ThreadRequest } from './protocol.js';
+import { serveCommands } from './serve-commands.js';
+
+/*
+ * Entry of a broker thread that has a process of its own, because it runs code that may end its process. It must not outlive
+ * the supervisor, even if that is killed while this process is busy: so another thread looks after it.
+ */
+
+const WATCH_PARENT = `
+  const { workerData } = require('node:worker_threads');
+  setInterval(() => { if (process.ppid !== workerData) process.kill(process.pid, 'SIGKILL'); }, 500);
+`;
+
+/** n.b. a supervisor that is gone is noticed by the watch; `send` must not throw for it. */
+function tell(message: ProcessMessage, onSent: () => void = () => undefined): void {
+  if (process.connected) process.send?.(message, undefined, undefined, onSent);
+}
+
+function endFor(error: unknown): void {
+  const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  tell({ kind: 'fatal', reason }, () => process.kill(process.pid, 'SIGTERM'));
+}
+
+function begin(data: ThreadData): void {
+  process.on('uncaughtException', endFor);
+  setInterval(() => tell({ kind: 'beat' }), data.config.supervisor.heartbeatMs).unref();
+  serveCommands(data, {
+    postMessage: tell,
+    onRequest: (take) => process.on('message', (request: ThreadRequest) => take(request)),
+    // The supervisor ends this process.
+    close: () => undefined,
+  }).catch(endFor);
+}
+
+new Worker(WATCH_PARENT, { eval: true, workerData: process.ppid, env: {} }).unref();
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+process.once('message', (data: ThreadData) => begin(data));
