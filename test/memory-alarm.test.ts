@@ -54,7 +54,7 @@ void describe('while RabbitMQ is short of memory', () => {
       await alarm(false);
       await patient;
       await notes.create({ text: 'after', mark: 'after' });
-    const [rows] = await host.dba.query('SELECT DISTINCT mark FROM note ORDER BY mark');
+      const [rows] = await host.dba.query('SELECT DISTINCT mark FROM note ORDER BY mark');
       assert.deepEqual(rows, [{ mark: 'after' }, { mark: 'before' }, { mark: 'patient' }]);
     },
   );
