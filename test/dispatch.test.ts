@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { RequestEnvelope } from '@beds/sdk';
+import type { StoreAdapter } from '../host/adapter/contract.js';
 import { Deadlines } from '../host/dispatch/deadlines.js';
 import { Suspects } from '../host/dispatch/suspects.js';
 import { makeDataPlane } from './support/data-plane.js';
@@ -107,4 +109,37 @@ void describe('an error of a template that JSON cannot write', () => {
     const reply = await plane.ask({ op: 'fail', payload: {} });
     assert.equal(!reply.ok && reply.error.code, 'BEDS_REQUEST_TEMPLATE_FAULT');
   });
+});
+
+void describe('a name that nobody knows', () => {
+  const run = (query: string): string => `return (await ctx.view('fetch', ${query})).rows;`;
+  const operations = {
+    view: { mode: 'read', run: run(`{ Where: { country: 'AD' } }`) },
+    order: { mode: 'read', run: run(`{ order: [{ column: 'id', Direction: 'desc' }] }`) },
+    key: { mode: 'read', run: run(`{ key: 7 }`) },
+    domain: { mode: 'read', run: `return (await ctx.domain('notes').fetch({ Limit: 1 })).rows;` },
+    args: { mode: 'read', args: { limit: { type: 'integer' } }, run: 'return input;' },
+  } as const;
+  const wrong: readonly [op: string, asked: Partial<RequestEnvelope>, field: string, message: RegExp][] = [
+    ['view', { payload: {} }, 'query.Where', /query\.Where \(did you mean where\?\)/],
+    ['order', { payload: {} }, 'query.order[0].Direction', /did you mean direction/],
+    ['key', { payload: {} }, 'query.key', /where, order, limit, cursor/],
+    ['domain', { payload: {} }, 'query.Limit', /did you mean limit/],
+    ['args', { payload: { Limit: 1, page: 2 } }, 'payload.Limit', /as are page; did you mean limit; known are limit/],
+    ['args', { payload: { limit: 1, 'a name': 2 } }, 'payload.?', /a name that is no identifier/],
+    ['fetch', { query: { where: {}, Limit: 1 } as object }, 'query.Limit', /did you mean limit/],
+  ];
+  for (const [op, asked, field, message] of wrong) {
+    void it(`is refused as ${field} of ${op}, also where code asks with it or answers by itself`, async () => {
+      const plane = makeDataPlane({
+        view: () => Promise.resolve({ rows: [{ id: 1 }] }),
+      } as Partial<StoreAdapter> as StoreAdapter);
+      await plane.prepare({ operations, domains: ['notes'], body: { fetchRecords: 'return { rows: [{ id: 1 }] };' } });
+      plane.registry.apply([{ domain: 'notes', active: 1 }]);
+      const reply = await plane.ask({ op, ...asked });
+      assert.ok(!reply.ok, 'it was answered');
+      assert.equal(reply.error.field, field);
+      assert.match(reply.error.message, message);
+    });
+  }
 });

@@ -85,8 +85,9 @@ export class BedsClient {
 
   /** Sends an envelope as it is (with `meta.client` and a deadline where it has none); resolves to the reply, be it a failure. */
   request(envelope: RequestEnvelope, signal?: AbortSignal): Promise<ReplyEnvelope> {
-    const { v = 1, id, domain, op, meta, payload, query, key, ...unknown } = envelope;
-    const [field = v === 1 ? undefined : 'v'] = Object.keys(unknown);
+    const { v, id, domain, op, meta, payload, query, key, ...unknown } = envelope;
+    const version: unknown = v;
+    const [field = version === undefined || version === 1 ? undefined : 'v'] = Object.keys(unknown);
     if (field !== undefined) {
       const message = 'The envelope has a member that is unknown, or another version than 1.';
       return Promise.reject(clientErrors.make('BEDS_CLIENT_REQUEST_INVALID', message, { field }));

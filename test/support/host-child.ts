@@ -7,6 +7,6 @@ const [, , given = '{}'] = process.argv;
 const { config, projectRoot } = JSON.parse(given) as { readonly config: Config; readonly projectRoot: string };
 const host = await startHost({ config, projectRoot, log: pino({ level: 'silent' }) });
 process.once('disconnect', () => {
-  void host.stop().then(() => process.exit(0));
+  void host.stop();
 });
 process.send?.('started');
