@@ -154,11 +154,13 @@ void describe('a write that waits for its store', () => {
   void it('that the store always refuses keeps no other one waiting for ever', async () => {
     const { plane, main } = await serve();
     main.isUp = false;
-    const meta = { client: 'test', deadlineMs: 3_000 };
+    const meta = { client: 'test', deadlineMs: 6_000 };
     const cursed = plane.ask({ op: 'keep', payload: { text: 'cursed' }, meta });
     const others = ['a', 'b', 'c'].map((value) => ask(plane, value));
     await eventually('all wait', () => waiting(plane) === 4);
     main.isUp = true;
+    const first = await Promise.race([cursed.then(() => 'cursed'), Promise.all(others).then(() => 'others')]);
+    assert.equal(first, 'others');
     for (const reply of await Promise.all(others)) assert.ok(reply.ok);
     assert.deepEqual([...main.kept].sort(), ['a', 'b', 'c']);
     const reply = await cursed;
