@@ -1,7 +1,10 @@
-import { parentPort, workerData } from 'node:worker_threads';
-import { isBedsError } from '@beds/sdk';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { BedsError, isBedsError } from '@beds/sdk';
+import type { SecretUrls } from '../config/take-urls.js';
+import { RequestScope } from '../dispatch/request-scope.js';
+import { RequestContext } from '../dispatch/template-context.js';
 import { threadErrors } from '../errors/thread.js';
-import { refuseObjectUrls } from '../generation/template-globals.js';
+import { sealRealm } from '../generation/seal-realm.js';
 import type { PlainError, ThreadData, ThreadMessage, ThreadRequest } from './protocol.js';
 import { BrokerThread } from './thread.js';
 
@@ -9,8 +12,9 @@ import { BrokerThread } from './thread.js';
 async function main(): Promise<void> {
   const port = parentPort;
   if (port === null) throw threadErrors.make('BEDS_THREAD_START_FAILED', 'This file must be started as a worker.');
-  refuseObjectUrls();
-  const thread = new BrokerThread(workerData as ThreadData, port);
+  sealRealm([BedsError, RequestContext, RequestScope]);
+  const data = workerData as ThreadData;
+  const thread = new BrokerThread(data, takeSecrets(data), port);
   // A template that forgot to await must not cost the requests of others: by default Node would end the thread.
   process.on('unhandledRejection', (error) => {
     thread.report('unhandled rejection', error);
@@ -30,6 +34,13 @@ async function main(): Promise<void> {
     );
   });
   await thread.start();
+}
+
+/** n.b. `workerData` stays in sight of the whole thread for as long as it lives. */
+function takeSecrets({ secrets }: ThreadData): SecretUrls {
+  const { message } = receiveMessageOnPort(secrets) as { readonly message: SecretUrls };
+  secrets.close();
+  return message;
 }
 
 function toPlain(error: unknown): PlainError {

@@ -1,3 +1,4 @@
+import type { MessagePort } from 'node:worker_threads';
 import type { StoreStatus } from '../adapter/contract.js';
 import type { ConnectionState } from '../amqp/connection.js';
 import type { Config } from '../config/schema.js';
@@ -16,7 +17,10 @@ export interface ThreadData {
   readonly protocol: typeof THREAD_PROTOCOL;
   readonly thread: string;
   readonly node: string;
+  /** Without its URLs: whoever finds this object finds no password. */
   readonly config: Config;
+  /** Holds one message, `SecretUrls`; the thread takes it before any template's code is there. */
+  readonly secrets: MessagePort;
   /** Brokers of this node's role. */
   readonly brokers: readonly string[];
   /** Signs of life, see `SharedNotes`. */

@@ -4,6 +4,7 @@ import { createAdapter } from '../adapter/factory.js';
 import { keepOpen } from '../adapter/keep-open.js';
 import { AmqpConnection } from '../amqp/connection.js';
 import { ReplyPublisher } from '../amqp/reply-publisher.js';
+import type { SecretUrls } from '../config/take-urls.js';
 import { CallerBook } from '../dispatch/callers.js';
 import { Deadlines } from '../dispatch/deadlines.js';
 import { RequestPath } from '../dispatch/request-path.js';
@@ -42,14 +43,17 @@ export class BrokerThread {
   #heartbeat: NodeJS.Timeout | undefined;
   #stopping: Promise<void> | undefined;
 
-  constructor(data: ThreadData, port: MessagePort) {
+  constructor(data: ThreadData, urls: SecretUrls, port: MessagePort) {
     const { config, node, thread } = data;
     this.#data = data;
     this.#port = port;
     this.#notes = new SharedNotes(data.notes);
     this.#events = new EventPublisher({ exchange: `${config.broker.prefix}.event`, node });
     this.#adapters = new Map(
-      Object.entries(config.stores).map(([store, entry]) => [store, createAdapter(store, entry)]),
+      Object.entries(config.stores).map(([store, entry]) => [
+        store,
+        createAdapter(store, { ...entry, url: urls.stores[store] ?? '' }),
+      ]),
     );
     const deadlines = new Deadlines();
     const callers = new CallerBook();
@@ -90,6 +94,7 @@ export class BrokerThread {
     });
     const options = (role: string): ConstructorParameters<typeof AmqpConnection>[0] => ({
       ...config.broker,
+      url: urls.broker,
       name: `${node}/${thread}/${role}`,
     });
     this.#connections = [

@@ -3,11 +3,7 @@ import type { Finding } from '../../generation/contract.js';
 
 /** What a probe thread is asked to try, once in its life. */
 export interface ProbeTask {
-  /** `file:` URL of the staged entry: imported as the ES module that the author shipped. */
-  readonly entryUrl: string;
-  /** Source map (JSON) of the entry; empty where there is none. */
-  readonly entryMap: string;
-  /** The same bundle as broker threads will run it. */
+  /** The bundle as broker threads will run it: as a module, it would be given what Node gives to modules. */
   readonly code: string;
   readonly codeCache?: Uint8Array;
   readonly sourceMap: string;

@@ -1,5 +1,7 @@
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, Worker } from 'node:worker_threads';
+import { takeUrls } from '../../config/take-urls.js';
 import { threadErrors } from '../../errors/thread.js';
+import { denyCodeFromText } from '../../generation/code-from-text.js';
 import type { GenerationSource } from '../../generation/contract.js';
 import {
   type PlainError,
@@ -20,7 +22,7 @@ import { SharedNotes } from '../../thread/shared-notes.js';
 export type ThreadState = 'starting' | 'ready' | 'stopping' | 'ended';
 
 export interface ThreadHandleOptions {
-  readonly data: Omit<ThreadData, 'notes' | 'protocol'>;
+  readonly data: Omit<ThreadData, 'notes' | 'protocol' | 'secrets'>;
   readonly heapMb: number;
   readonly onMessage: (message: Exclude<ThreadMessage, { kind: 'answer' } | { kind: 'ready' }>) => void;
   /** Once, when the thread is gone; `reason` is for a person. */
@@ -47,13 +49,7 @@ export class ThreadHandle {
 
   constructor(options: ThreadHandleOptions) {
     this.name = options.data.thread;
-    const data: ThreadData = { ...options.data, protocol: THREAD_PROTOCOL, notes: this.#notes.buffer };
-    this.#worker = new Worker(new URL('../../thread/main.js', import.meta.url), {
-      workerData: data,
-      name: `beds ${this.name}`,
-      env: {},
-      resourceLimits: { maxOldGenerationSizeMb: options.heapMb },
-    });
+    this.#worker = startThread(options, this.#notes.buffer);
     this.#ready = new Promise((resolve, reject) => {
       this.#worker.on('message', (message: ThreadMessage) => {
         if (message.kind === 'answer') this.#onAnswer(message);
@@ -184,6 +180,19 @@ export class ThreadHandle {
       clearTimeout(timer);
     }
   }
+}
+
+function startThread({ data, heapMb }: ThreadHandleOptions, notes: SharedArrayBuffer): Worker {
+  denyCodeFromText();
+  const { config, urls } = takeUrls(data.config);
+  const { port1: ours, port2: secrets } = new MessageChannel();
+  ours.postMessage(urls);
+  ours.unref();
+  const workerData: ThreadData = { ...data, protocol: THREAD_PROTOCOL, notes, config, secrets };
+  return new Worker(new URL('../../thread/main.js', import.meta.url), {
+    ...{ workerData, transferList: [secrets], name: `beds ${data.thread}`, env: {} },
+    resourceLimits: { maxOldGenerationSizeMb: heapMb },
+  });
 }
 
 function fromPlain({ code, message, stack }: PlainError): Error {
