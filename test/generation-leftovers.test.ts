@@ -229,10 +229,8 @@ describe('what a template finds around it', () => {
     assert.ok(parsed.ok);
     const prober = openProber({ timeoutMs: 5_000, memoryMb: 64 });
     t.after(() => prober.close());
-    const code = files.get('index.mjs') ?? '';
-    const entryUrl = `data:text/javascript,${encodeURIComponent(code)}`;
-    const converted = await convertBundle(code);
-    const [finding] = await prober.probe({ ...converted, manifest: parsed.manifest, entryUrl, entryMap: '' });
+    const converted = await convertBundle(files.get('index.mjs') ?? '');
+    const [finding] = await prober.probe({ ...converted, manifest: parsed.manifest });
     assert.equal(finding?.code, 'BEDS_ADMISSION_LOAD_THROWS');
     assert.match(finding.message, /createObjectURL/);
   });

@@ -248,6 +248,18 @@ test('a template that hangs or fills memory while loading is ended', async (t) =
   assert.match(hanging.message, /did not finish within 10000 ms/);
 });
 
+test('ways out of a domain are refused, each with its file and line', async (t) => {
+  const error = await buildError(t, {
+    'template.ts': `import './later.js';\nexport const found = () => process.getBuiltinModule('fs');\nexport default 1;`,
+    'later.ts': `\nconsole.log(globalThis.process?.binding);\nexport {};`,
+  });
+  assert.equal(error.code, 'BEDS_BUILD_REFUSED');
+  assert.match(error.message, /template\.ts:2 process\.getBuiltinModule is not there for a template/);
+  assert.match(error.message, /later\.ts:2 process\.binding is not there/);
+  const evaluated = await buildError(t, { 'template.ts': `export default eval('1');` });
+  assert.match(evaluated.message, /template\.ts:1:\d+ .*eval/);
+});
+
 test('a missing entry and an output directory that cannot be made are said', async (t) => {
   const { entry, outDir } = await project(t, good);
   await assert.rejects(buildTemplate({ entry: `${entry}x`, outDir }), { code: 'BEDS_BUILD_REFUSED' });

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { ALLOWED_IMPORTS } from '@beds/sdk';
 import { admissionErrors } from '../errors/admission.js';
+import { makeFunction } from './code-from-text.js';
 import type { Leftovers } from './leftovers.js';
 import { TemplateTimers } from './template-timers.js';
 
@@ -16,8 +17,9 @@ export const HIDDEN_GLOBALS = [
 
 /**
  * What one loaded bundle sees beside the globals of the language. Templates get capabilities through `ctx`, not the network
- * and not the process. What it is given here that lives on by itself is its own, so that it ends with the version. This
- * keeps mistakes from doing harm; it is no security boundary: code that wants out gets out (https://nodejs.org/api/vm.html).
+ * and not the process. What it is given here that lives on by itself is its own, so that it ends with the version. What it
+ * shares with others, `sealRealm` has made unchangeable. It is no security boundary all the same
+ * (https://nodejs.org/api/vm.html).
  */
 export class TemplateGlobals {
   readonly #timers: TemplateTimers;
@@ -33,8 +35,11 @@ export class TemplateGlobals {
       ...{ setTimeout, setInterval, setImmediate, clearTimeout: clear, clearInterval: clear, clearImmediate: clear },
       ...{ process: harmlessProcess, console: harmlessConsole, performance: harmlessPerformance },
       AbortSignal: withOwnTimeout(abortAfter),
+      Function: makeFunction(() => this.byName),
+      // Libraries that note types of classes keep them here.
+      Reflect: Object.create(Object.prototype, Object.getOwnPropertyDescriptors(Reflect)) as unknown,
     };
-    // What a bundle stores here is reclaimed with it.
+    // What a bundle stores here is reclaimed with it. n.b. nothing behind it may have what it hides.
     const global: object = Object.create(realm, describeValues(own)) as object;
     Object.defineProperties(global, describeValues({ globalThis: global, global }));
     const require = (name: string): unknown => (isTimers(name) ? promises : requireAllowed(name));
@@ -49,6 +54,10 @@ export class TemplateGlobals {
 
 const hostRequire = createRequire(import.meta.url);
 const allowed = new Set<string>(ALLOWED_IMPORTS);
+/** What an allowed module has beside computation: it loads native code, changes the process, or shows memory of others. */
+const WITHHELD = new Set(['setEngine', 'setFips', 'fips', 'SlowBuffer', 'resolveObjectURL']);
+/** Names that lead from the globals of Node to what a template has in a form of its own. */
+const OWN_NAMES = new Set(['globalThis', 'global', 'process', 'console', 'performance', 'Function', 'eval']);
 const handedOut = new Map<string, unknown>();
 const realm = nodeGlobals();
 const harmlessProcess = makeProcess();
@@ -77,12 +86,17 @@ function requireAllowed(name: string): unknown {
 /** n.b. events and assert are functions, of which there is no copy. Descriptors, because reading some members warns. */
 function frozenCopy(module: unknown): unknown {
   if (typeof module !== 'object' || module === null) return module;
-  return Object.freeze(Object.create(Object.prototype, Object.getOwnPropertyDescriptors(module)));
+  const members = Object.entries(Object.getOwnPropertyDescriptors(module))
+    .filter(([name]) => !WITHHELD.has(name))
+    // A setter would change what is behind the copy.
+    .map(([name, member]) => [name, member.set === undefined ? member : { ...member, set: undefined }]);
+  return Object.freeze(Object.create(Object.prototype, Object.fromEntries(members) as PropertyDescriptorMap));
 }
 
 /** Every global of Node by name, read when it is asked for; writing one makes it the writer's own. */
 function nodeGlobals(): object {
-  const names = Object.getOwnPropertyNames(globalThis);
+  const hidden = new Set<string>([...HIDDEN_GLOBALS, ...OWN_NAMES]);
+  const names = Object.getOwnPropertyNames(globalThis).filter((name) => !hidden.has(name));
   const describe = (name: string): PropertyDescriptor => ({
     configurable: true,
     get: () => (globalThis as Record<string, unknown>)[name],
@@ -98,12 +112,13 @@ function describeValues(values: Readonly<Record<string, unknown>>): PropertyDesc
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, { value, ...rest }]));
 }
 
-function withOwnTimeout(timeout: (ms: number) => AbortSignal): typeof AbortSignal {
-  return new Proxy(AbortSignal, {
-    get: (target, key) => (key === 'timeout' ? timeout : (Reflect.get(target, key) as unknown)),
-    set: () => false,
-    defineProperty: () => false,
-  });
+/** n.b. no proxy: it may not say other than what it stands for where that is frozen. */
+function withOwnTimeout(timeout: (ms: number) => AbortSignal): object {
+  const make = function AbortSignal(): never {
+    throw new TypeError('Illegal constructor');
+  };
+  const { prototype, abort, any } = Object.getOwnPropertyDescriptors(AbortSignal);
+  return Object.freeze(Object.defineProperties(make, { prototype, abort, any, timeout: { value: timeout } }));
 }
 
 function makeProcess(): object {
@@ -124,15 +139,4 @@ function makeProcess(): object {
     uptime: () => process.uptime(),
     nextTick: (work: (...args: unknown[]) => void, ...args: unknown[]) => process.nextTick(work, ...args),
   });
-}
-
-/** An object URL is kept by the process until somebody revokes it; nothing tells which version made it. */
-export function refuseObjectUrls(): void {
-  const value = (): never => {
-    throw admissionErrors.make(
-      'BEDS_ADMISSION_PROCESS_FORBIDDEN',
-      'Templates may not call URL.createObjectURL(): the process would keep the object for ever.',
-    );
-  };
-  Object.defineProperty(URL, 'createObjectURL', { value });
 }

@@ -11,6 +11,17 @@ interface Held {
   readonly stop: () => void;
 }
 
+/** What a template holds of a timer: all that Node's own can do. */
+interface TemplateTimer {
+  ref(): TemplateTimer;
+  unref(): TemplateTimer;
+  hasRef(): boolean;
+  refresh(): TemplateTimer;
+  close(): TemplateTimer;
+  [Symbol.toPrimitive](): number;
+  [Symbol.dispose](): void;
+}
+
 /**
  * The timers of one loaded bundle. A forgotten one would keep its version in memory, and at work, for ever: the host counts
  * and ends them when the version has ended. None of them keeps a thread from ending.
@@ -26,37 +37,45 @@ export class TemplateTimers {
   }
 
   readonly setTimeout = Object.assign(
-    (work: Work, ms?: number, ...args: unknown[]): NodeJS.Timeout => {
+    (work: Work, ms?: number, ...args: unknown[]): TemplateTimer => {
       requireFunction(work);
       const timer = setTimeout(() => {
-        this.#held.delete(timer);
+        this.#held.delete(handle);
         this.#onEnter();
-        Reflect.apply(work, timer, args);
+        Reflect.apply(work, handle, args);
       }, ms).unref();
-      return this.#watchTimer('timers', timer);
+      const handle = this.#watchTimer('timers', timer);
+      return handle;
     },
     { [promisify.custom]: (ms?: number, value?: unknown, options?: TimerOptions) => this.#sleep(ms, value, options) },
   );
 
-  readonly setInterval = (work: Work, ms?: number, ...args: unknown[]): NodeJS.Timeout => {
+  readonly setInterval = (work: Work, ms?: number, ...args: unknown[]): TemplateTimer => {
     requireFunction(work);
     const timer = setInterval(() => {
       this.#onEnter();
-      Reflect.apply(work, timer, args);
+      Reflect.apply(work, handle, args);
     }, ms).unref();
-    return this.#watchTimer('intervals', timer);
+    const handle = this.#watchTimer('intervals', timer);
+    return handle;
   };
 
   readonly setImmediate = Object.assign(
-    (work: Work, ...args: unknown[]): NodeJS.Immediate => {
+    (work: Work, ...args: unknown[]): object => {
       requireFunction(work);
       const immediate = setImmediate(() => {
-        this.#held.delete(immediate);
+        this.#held.delete(handle);
         this.#onEnter();
         work(...args);
       });
-      this.#hold(immediate, { kind: 'immediates', stop: () => clearImmediate(immediate) });
-      return immediate;
+      const handle = {
+        ref: () => handle,
+        unref: () => handle,
+        hasRef: () => immediate.hasRef(),
+        [Symbol.dispose]: () => this.clear(handle),
+      };
+      this.#hold(handle, { kind: 'immediates', stop: () => clearImmediate(immediate) });
+      return handle;
     },
     { [promisify.custom]: (value?: unknown, options?: TimerOptions) => this.#nextTurn(value, options) },
   );
@@ -108,21 +127,29 @@ export class TemplateTimers {
     else this.#held.set(key, held);
   }
 
-  #watchTimer(kind: keyof Leftovers, timer: NodeJS.Timeout): NodeJS.Timeout {
+  /** n.b. Node's own object is linked with the timers of everybody else. */
+  #watchTimer(kind: keyof Leftovers, timer: NodeJS.Timeout): TemplateTimer {
     const held: Held = { kind, stop: () => clearTimeout(timer) };
-    const restart = timer.refresh.bind(timer);
-    const clear = (): NodeJS.Timeout => {
-      this.clear(timer);
-      return timer;
+    const clear = (): TemplateTimer => {
+      this.clear(handle);
+      return handle;
     };
-    const refresh = (): NodeJS.Timeout => {
-      restart();
-      // It may have fired before: then it is held again.
-      this.#hold(timer, held);
-      return timer;
+    const handle: TemplateTimer = {
+      ref: () => (timer.ref(), handle),
+      unref: () => (timer.unref(), handle),
+      hasRef: () => timer.hasRef(),
+      refresh: () => {
+        timer.refresh();
+        // It may have fired before: then it is held again.
+        this.#hold(handle, held);
+        return handle;
+      },
+      close: clear,
+      [Symbol.toPrimitive]: () => timer[Symbol.toPrimitive](),
+      [Symbol.dispose]: clear,
     };
-    this.#hold(timer, held);
-    return Object.assign(timer, { refresh, close: clear, [Symbol.dispose]: clear });
+    this.#hold(handle, held);
+    return handle;
   }
 
   /** Node lets timers be named by a number. */

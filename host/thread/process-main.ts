@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { ProcessMessage, ThreadData, ThreadRequest } from './protocol.js';
+import type { ProcessMessage, ProcessStart, ThreadRequest } from './protocol.js';
 import { serveCommands } from './serve-commands.js';
 
 /*
@@ -12,6 +12,9 @@ const WATCH_PARENT = `
   setInterval(() => { if (process.ppid !== workerData) process.kill(process.pid, 'SIGKILL'); }, 500);
 `;
 
+/** n.b. what is loaded with templates can reach the process, and is left without this. */
+const kill = process.kill.bind(process);
+
 /** n.b. a supervisor that is gone is noticed by the watch; `send` must not throw for it. */
 function tell(message: ProcessMessage, onSent: () => void = () => undefined): void {
   if (process.connected) process.send?.(message, undefined, undefined, onSent);
@@ -19,13 +22,13 @@ function tell(message: ProcessMessage, onSent: () => void = () => undefined): vo
 
 function endFor(error: unknown): void {
   const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  tell({ kind: 'fatal', reason }, () => process.kill(process.pid, 'SIGTERM'));
+  tell({ kind: 'fatal', reason }, () => kill(process.pid, 'SIGTERM'));
 }
 
-function begin(data: ThreadData): void {
+function begin({ data, urls }: ProcessStart): void {
   process.on('uncaughtException', endFor);
   setInterval(() => tell({ kind: 'beat' }), data.config.supervisor.heartbeatMs).unref();
-  serveCommands(data, {
+  serveCommands(data, urls, {
     postMessage: tell,
     onRequest: (take) => process.on('message', (request: ThreadRequest) => take(request)),
     // The supervisor ends this process.
@@ -34,5 +37,5 @@ function begin(data: ThreadData): void {
 }
 
 new Worker(WATCH_PARENT, { eval: true, workerData: process.ppid, env: {} }).unref();
-process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
-process.once('message', (data: ThreadData) => begin(data));
+process.on('disconnect', () => kill(process.pid, 'SIGKILL'));
+process.once('message', (start: ProcessStart) => begin(start));

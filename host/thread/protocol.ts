@@ -1,6 +1,8 @@
+import type { MessagePort } from 'node:worker_threads';
 import type { StoreStatus } from '../adapter/contract.js';
 import type { ConnectionState } from '../amqp/connection.js';
 import type { Config } from '../config/schema.js';
+import type { SecretUrls } from '../config/take-urls.js';
 import type { Tally } from '../dispatch/observations.js';
 import type { Suspicion } from '../dispatch/suspects.js';
 import type { WaitingCount } from '../dispatch/waiting-writes.js';
@@ -17,13 +19,25 @@ export interface ThreadData {
   readonly protocol: typeof THREAD_PROTOCOL;
   readonly thread: string;
   readonly node: string;
+  /** Without its URLs: whoever finds this object finds no password. */
   readonly config: Config;
+  /**
+   * Holds one message, `SecretUrls`; the thread takes it before any template's code is there. Undefined for a process of its own, which gets
+   * them beside this.
+   */
+  readonly secrets: MessagePort | undefined;
   /** Brokers of this node's role. */
   readonly brokers: readonly string[];
   /** Signs of life, see `SharedNotes`; undefined for a process of its own, whose memory nobody shares. */
   readonly notes: SharedArrayBuffer | undefined;
   /** The file in which it writes down whose code runs, see `Trail`; absent: nowhere. */
   readonly trail?: string;
+}
+
+/** What a broker thread in a process of its own is started with: the first message that it gets. */
+export interface ProcessStart {
+  readonly data: ThreadData;
+  readonly urls: SecretUrls;
 }
 
 /** A request of the supervisor, answered by a ThreadAnswer of the same `seq`. */

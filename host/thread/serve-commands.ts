@@ -1,5 +1,8 @@
-import { isBedsError } from '@beds/sdk';
-import { refuseObjectUrls } from '../generation/template-globals.js';
+import { BedsError, isBedsError } from '@beds/sdk';
+import type { SecretUrls } from '../config/take-urls.js';
+import { RequestScope } from '../dispatch/request-scope.js';
+import { RequestContext } from '../dispatch/template-context.js';
+import { sealRealm } from '../generation/seal-realm.js';
 import type { PlainError, ThreadData, ThreadMessage, ThreadRequest } from './protocol.js';
 import { BrokerThread } from './thread.js';
 
@@ -12,9 +15,9 @@ export interface SupervisorPort {
 }
 
 /** Starts a broker thread and lets the supervisor's commands reach it. Rejects when it cannot connect. */
-export async function serveCommands(data: ThreadData, port: SupervisorPort): Promise<void> {
-  refuseObjectUrls();
-  const thread = new BrokerThread(data, port);
+export async function serveCommands(data: ThreadData, urls: SecretUrls, port: SupervisorPort): Promise<void> {
+  sealRealm([BedsError, RequestContext, RequestScope]);
+  const thread = new BrokerThread(data, urls, port);
   // A template that forgot to await must not cost the requests of others: by default Node would end the thread.
   process.on('unhandledRejection', (error) => {
     thread.report('unhandled rejection', error);

@@ -4,6 +4,7 @@ import { keepOpen } from '../adapter/keep-open.js';
 import { AmqpConnection } from '../amqp/connection.js';
 import { HandOver } from '../amqp/hand-over.js';
 import { ReplyPublisher } from '../amqp/reply-publisher.js';
+import type { SecretUrls } from '../config/take-urls.js';
 import { CallerBook } from '../dispatch/callers.js';
 import { Deadlines } from '../dispatch/deadlines.js';
 import { LoopGaps } from '../dispatch/loop-gaps.js';
@@ -45,19 +46,23 @@ export class BrokerThread {
   #heartbeat: NodeJS.Timeout | undefined;
   #stopping: Promise<void> | undefined;
 
-  constructor(data: ThreadData, port: { postMessage(message: ThreadMessage): void }) {
+  constructor(data: ThreadData, urls: SecretUrls, port: { postMessage(message: ThreadMessage): void }) {
     const { config, node, thread } = data;
     this.#data = data;
     this.#port = port;
     const options = (role: string): ConstructorParameters<typeof AmqpConnection>[0] => ({
       ...config.broker,
+      url: urls.broker,
       name: `${node}/${thread}/${role}`,
     });
     this.#code = new RunningCode(data, this.#registry);
     this.#replies = new ReplyPublisher((setUp) => new AmqpConnection(options('reply-trial'), setUp));
     this.#events = new EventPublisher({ exchange: `${config.broker.prefix}.event`, node });
     this.#adapters = new Map(
-      Object.entries(config.stores).map(([store, entry]) => [store, createAdapter(store, entry)]),
+      Object.entries(config.stores).map(([store, entry]) => [
+        store,
+        createAdapter(store, { ...entry, url: urls.stores[store] ?? '' }),
+      ]),
     );
     const deadlines = new Deadlines();
     const callers = new CallerBook();

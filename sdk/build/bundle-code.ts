@@ -1,9 +1,10 @@
 import { access } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { build, type BuildFailure, type BuildOptions, type Message } from 'esbuild';
-import type { BedsError } from '../template/errors.js';
+import { type BedsError, isBedsError } from '../template/errors.js';
 import { buildErrors } from './build-errors.js';
 import { importGuard } from './import-guard.js';
+import { findWaysOut, type WayOut, WAYS_OUT } from './ways-out.js';
 
 /** One module, and the map from it to the author's files. */
 export interface BundledCode {
@@ -19,6 +20,7 @@ const REFUSED_FORMS: NonNullable<BuildOptions['logOverride']> = {
   'indirect-require': 'error',
   'empty-import-meta': 'error',
   'commonjs-variable-in-esm': 'error',
+  'direct-eval': 'error',
 };
 
 /** The file is never written under this name: it only makes paths in comments and source map relative to the entry. */
@@ -44,6 +46,7 @@ function optionsFor(entry: string): BuildOptions & { readonly write: false } {
     logLevel: 'silent',
     logLimit: 0,
     logOverride: REFUSED_FORMS,
+    define: WAYS_OUT,
     plugins: [importGuard],
   };
 }
@@ -54,10 +57,13 @@ function describeMessage({ text, location, notes }: Message): string {
   return `- ${place}${text}${hints.length > 0 ? ` (${hints.join(' ')})` : ''}`;
 }
 
-/** Throws BEDS_BUILD_REFUSED with all findings in the message. */
-function refuse(messages: readonly Message[], cause: unknown): BedsError {
-  const lines = messages.map(describeMessage);
+/** Makes BEDS_BUILD_REFUSED with all findings in the message. */
+function refuse(lines: readonly string[], cause?: unknown): BedsError {
   return buildErrors.make('BEDS_BUILD_REFUSED', `The template cannot be built:\n${lines.join('\n')}`, { cause });
+}
+
+function describeWayOut({ name, place }: WayOut): string {
+  return `- ${place} ${name} is not there for a template (It leads out of its domain; use what ctx offers.)`;
 }
 
 function isBuildFailure(error: unknown): error is BuildFailure {
@@ -76,9 +82,13 @@ export async function bundleCode(entry: string): Promise<BundledCode> {
     await build({ ...optionsFor(path), format: 'cjs', sourcemap: false });
     const { outputFiles } = await build(optionsFor(path));
     const text = (suffix: string): string => outputFiles.find((file) => file.path.endsWith(suffix))?.text ?? '';
-    return { code: text(OUTPUT_NAME), sourceMap: text('.map') };
+    const built = { code: text(OUTPUT_NAME), sourceMap: text('.map') };
+    const ways = findWaysOut(built.code, built.sourceMap);
+    if (ways.length > 0) throw refuse(ways.map(describeWayOut));
+    return built;
   } catch (error) {
-    if (isBuildFailure(error)) throw refuse(error.errors, error);
+    if (isBedsError(error)) throw error;
+    if (isBuildFailure(error)) throw refuse(error.errors.map(describeMessage), error);
     throw buildErrors.make('BEDS_BUILD_REFUSED', undefined, { cause: error });
   }
 }

@@ -1,6 +1,4 @@
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { pathToFileURL } from 'node:url';
 import type { Finding, GenerationSource } from '../../generation/contract.js';
 import type { LifecycleState } from '../../generation/lifecycle.js';
 import { makeFinding } from '../../generation/make-finding.js';
@@ -54,7 +52,7 @@ export async function admit(
   const asking = preflight(bytes.manifest, deps.stores);
   // Each is waited for in its turn; until then its failure is nobody's.
   for (const work of [staging, verifying, asking]) work.catch(() => undefined);
-  const { directory } = await staging;
+  await staging;
   onProgress?.('received');
   if (isAborted(signal)) return { ok: false, step: 'stage', findings: superseded() };
   const verified = await verifying;
@@ -62,11 +60,10 @@ export async function admit(
   onProgress?.('verified');
   const { hash, manifest } = bytes;
   const sound: ProbedSource = { hash, manifest, ...verified.converted };
-  const entryUrl = pathToFileURL(join(directory, manifest.entry)).href;
   let codeCache: Uint8Array | undefined;
   const onCompiled = (made: Uint8Array): void => void (codeCache = made);
   const [findings] = await Promise.all([
-    deps.prober.probe({ ...sound, entryUrl, entryMap: verified.entryMap }, { signal, onCompiled }),
+    deps.prober.probe(sound, { signal, onCompiled }),
     pruneStage({ ...deps, inUse: new Set([...deps.inUse(), hash]) }),
   ]);
   const probed: ProbedSource = codeCache === undefined ? sound : { ...sound, codeCache };

@@ -5,11 +5,7 @@ import type { Finding } from '../../generation/contract.js';
 export interface ProbeTask {
   /** Names the bytes, for whoever writes down what runs. */
   readonly hash?: string;
-  /** `file:` URL of the staged entry: imported as the ES module that the author shipped. */
-  readonly entryUrl: string;
-  /** Source map (JSON) of the entry; empty where there is none. */
-  readonly entryMap: string;
-  /** The same bundle as broker threads will run it. */
+  /** The bundle as broker threads will run it: as a module, it would be given what Node gives to modules. */
   readonly code: string;
   readonly codeCache?: Uint8Array;
   readonly sourceMap: string;

@@ -1,11 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parentPort } from 'node:worker_threads';
+import { BedsError, isBedsError } from '@beds/sdk';
 import { checkTemplate } from '../../generation/check-contract.js';
 import { generationFile, loadConverted, makeCodeCache } from '../../generation/compile.js';
 import type { Finding } from '../../generation/contract.js';
 import { makeFinding } from '../../generation/make-finding.js';
 import { firstPlace, stackOf, type MappedFile } from '../../generation/map-stack.js';
-import { HIDDEN_GLOBALS, refuseObjectUrls } from '../../generation/template-globals.js';
+import { sealRealm } from '../../generation/seal-realm.js';
 import { admissionErrors, type AdmissionCode } from '../../errors/admission.js';
 import type { FromProbe, ProbePhase, ProbeTask, ToProbe } from './probe-messages.js';
 
@@ -27,6 +28,12 @@ function finish(findings: readonly Finding[]): void {
   send({ type: 'done', v: 1, findings });
 }
 
+/** What it means for the version that its code threw this. */
+function judge(error: unknown): Finding {
+  const hasExited = isBedsError(error) && error.message.includes('process.exit()');
+  return describe(hasExited ? 'BEDS_ADMISSION_EXITED' : failureOf[phase], error);
+}
+
 /** The catalogue's sentence, what was thrown, and where in the author's own file. */
 function describe(code: AdmissionCode, error: unknown): Finding {
   const sentence = admissionErrors.specs[code].message.replace(/\.$/, '');
@@ -43,25 +50,6 @@ function messageOf(error: unknown): string {
   }
 }
 
-/** n.b. process.kill() from a thread reaches the whole process, host included. A guard against mistakes, not against intent. */
-function guardProcess(): void {
-  const exit = process.exit.bind(process);
-  const refuse = (name: string) => (): never => {
-    throw admissionErrors.make('BEDS_ADMISSION_PROCESS_FORBIDDEN', `Templates may not call process.${name}().`);
-  };
-  for (const name of ['kill', 'abort', 'chdir', 'dlopen', 'setuid', 'setgid', 'umask']) {
-    Object.defineProperty(process, name, { value: refuse(name) });
-  }
-  const leave = (): never => {
-    finish([describe('BEDS_ADMISSION_EXITED', admissionErrors.make('BEDS_ADMISSION_EXITED', 'process.exit()'))]);
-    return exit(1);
-  };
-  Object.defineProperty(process, 'exit', { value: leave });
-  Object.defineProperty(process, 'reallyExit', { value: leave });
-  refuseObjectUrls();
-  for (const name of HIDDEN_GLOBALS) Object.defineProperty(globalThis, name, { value: undefined });
-}
-
 /** Broker threads start from it, so that none of them stands still to read the code. What is wrong with the code shows later. */
 function compile(task: ProbeTask): ProbeTask {
   try {
@@ -76,15 +64,12 @@ function compile(task: ProbeTask): ProbeTask {
 
 async function probe(given: ProbeTask): Promise<readonly Finding[]> {
   const task = compile(given);
-  const shipped = (await import(task.entryUrl)) as Record<string, unknown>;
-  const findings = checkTemplate(shipped['default'], task.manifest);
+  const template = loadConverted(task)['default'];
+  const findings = checkTemplate(template, task.manifest);
   if (findings.length > 0) return findings;
-  const converted = loadConverted(task)['default'];
-  const differences = checkTemplate(converted, task.manifest);
-  if (differences.length > 0) return differences;
   phase = 'self-test';
   send({ type: 'phase', v: 1, phase });
-  await (converted as { selfTest?(): unknown }).selfTest?.();
+  await (template as { selfTest?(): unknown }).selfTest?.();
   // Rejections that nobody handles are announced at the end of a turn.
   await nextTurn();
   return checkBuffers(task.memoryMb);
@@ -98,15 +83,12 @@ function checkBuffers(limitMb: number): readonly Finding[] {
   return [makeFinding('BEDS_ADMISSION_MEMORY', message)];
 }
 
-guardProcess();
+sealRealm([BedsError]);
 process.on('unhandledRejection', (reason) => finish([describe('BEDS_ADMISSION_UNHANDLED_REJECTION', reason)]));
-process.on('uncaughtException', (error) => finish([describe(failureOf[phase], error)]));
+process.on('uncaughtException', (error) => finish([judge(error)]));
 parentPort?.on('message', ({ task }: ToProbe) => {
-  files = [
-    { file: task.entryUrl, sourceMap: task.entryMap },
-    { file: generationFile(task.manifest), sourceMap: task.sourceMap },
-  ];
+  files = [{ file: generationFile(task.manifest), sourceMap: task.sourceMap }];
   send({ type: 'phase', v: 1, phase });
-  probe(task).then(finish, (error: unknown) => finish([describe(failureOf[phase], error)]));
+  probe(task).then(finish, (error: unknown) => finish([judge(error)]));
 });
 send({ type: 'ready', v: 1 });

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { Finding } from '../../generation/contract.js';
+import { denyCodeFromText } from '../../generation/code-from-text.js';
 import { startBehindRequests } from '../../generation/behind-requests.js';
 import { makeFinding } from '../../generation/make-finding.js';
 import type { FromProbe, ProbePhase, ProbeTask, ToProbe } from './probe-messages.js';
@@ -109,6 +110,7 @@ class ThreadProber implements Prober {
 }
 
 function startThread(script: URL, { memoryMb }: ProbeOptions): Worker {
+  denyCodeFromText();
   const thread = new Worker(script, {
     name: 'beds-probe',
     env: {},

@@ -1,6 +1,7 @@
 import { isBuiltin } from 'node:module';
 import { build, type BuildFailure, type BuildOptions, type BuildResult, type Message, type Plugin } from 'esbuild';
 import { ALLOWED_IMPORTS } from '@beds/sdk';
+import { findWaysOut, WAYS_OUT } from '@beds/sdk/build';
 import type { Finding } from '../../generation/contract.js';
 import { CONVERSION, type ConvertedBundle, STRICT, withInlineMap } from '../../generation/convert.js';
 import { makeFinding } from '../../generation/make-finding.js';
@@ -65,11 +66,13 @@ export async function scanAndConvert(code: string, map: string): Promise<Scanned
     logOverride: { ...OPTIONS.logOverride, ...CONVERSION.logOverride },
     stdin: { contents, sourcefile: 'index.mjs', loader: 'js' },
     plugins: [collectInto(imports)],
+    define: WAYS_OUT,
   } as const satisfies BuildOptions;
   try {
     const result = await withEsbuild(() => build(options));
     const textOf = (end: string): string => result.outputFiles.find(({ path }) => path.endsWith(end))?.text ?? '';
-    return { findings: judge(imports, result), converted: { code: textOf('.js'), sourceMap: textOf('.js.map') } };
+    const converted = { code: textOf('.js'), sourceMap: textOf('.js.map') };
+    return { findings: [...judge(imports, result), ...judgeWaysOut(converted)], converted };
   } catch (error) {
     if ((error as Partial<BuildFailure>).errors === undefined) throw error;
     return undefined;
@@ -125,6 +128,19 @@ function judgeWarnings(warnings: readonly Message[]): Finding[] {
     const find = WARNINGS[warning.id];
     return find === undefined ? [] : [find(placeOf(warning))];
   });
+}
+
+function judgeWaysOut({ code, sourceMap }: ConvertedBundle): readonly Finding[] {
+  return findWaysOut(code, sourceMap)
+    .slice(0, MAX_FINDINGS)
+    .map(({ name, place }) => {
+      const message = `The bundle uses ${name}${place === '' ? '' : ` (${place})`}.`;
+      return makeFinding(
+        'BEDS_ADMISSION_PROCESS_FORBIDDEN',
+        message,
+        'It is not there for templates: use what ctx offers.',
+      );
+    });
 }
 
 function placeOf({ location }: Message): string {

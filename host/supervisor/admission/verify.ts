@@ -9,12 +9,7 @@ import { scanAndConvert, scanImports } from './scan-imports.js';
 import type { BundleBytes } from './stage.js';
 
 export type Verification =
-  | {
-      readonly ok: true;
-      readonly converted: ConvertedBundle;
-      /** Source map (JSON) of the entry as it was shipped; empty where there is none. */
-      readonly entryMap: string;
-    }
+  | { readonly ok: true; readonly converted: ConvertedBundle }
   | { readonly ok: false; readonly findings: readonly Finding[] };
 
 /** Judges the bytes without running any of them, and reports everything that is wrong at once. */
@@ -28,7 +23,7 @@ export async function verifyBundle(bundle: BundleBytes): Promise<Verification> {
   if (scanned !== undefined) {
     const { converted } = scanned;
     const found = [...checkContract(manifest), ...scanned.findings];
-    return found.length === 0 ? { ok: true, converted, entryMap } : { ok: false, findings: found };
+    return found.length === 0 ? { ok: true, converted } : { ok: false, findings: found };
   }
   return explain(manifest, code, entryMap);
 }
@@ -37,7 +32,7 @@ export async function verifyBundle(bundle: BundleBytes): Promise<Verification> {
 async function explain(manifest: Manifest, code: string, entryMap: string): Promise<Verification> {
   const [imports, conversion] = await Promise.all([scanImports(code), convert(code, entryMap)]);
   const findings = [...checkContract(manifest), ...imports];
-  if (conversion.ok && findings.length === 0) return { ok: true, converted: conversion.converted, entryMap };
+  if (conversion.ok && findings.length === 0) return { ok: true, converted: conversion.converted };
   // n.b. a syntax error stops both; the scan names all of them, so it is not said again.
   const isKnown = imports.some((finding) => !conversion.ok && finding.code === conversion.finding.code);
   return { ok: false, findings: conversion.ok || isKnown ? findings : [...findings, conversion.finding] };

@@ -1,6 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { Worker } from 'node:worker_threads';
-import type { ProcessMessage, ThreadData, ThreadMessage, ThreadRequest } from '../../thread/protocol.js';
+import { MessageChannel, Worker } from 'node:worker_threads';
+import { takeUrls } from '../../config/take-urls.js';
+import { CODE_FROM_TEXT_FLAG, denyCodeFromText } from '../../generation/code-from-text.js';
+import type { ProcessMessage, ProcessStart, ThreadData, ThreadMessage, ThreadRequest } from '../../thread/protocol.js';
 import { SharedNotes } from '../../thread/shared-notes.js';
 import { readTrail, type TrailView } from '../../thread/trail-format.js';
 
@@ -22,12 +24,19 @@ export interface Carrier {
   terminate(): Promise<void>;
 }
 
-export type CarrierData = Omit<ThreadData, 'notes'>;
+/** With the URLs in the configuration; what runs templates gets them apart from it. */
+export type CarrierData = Omit<ThreadData, 'notes' | 'secrets'>;
 
 export function startThreadCarrier(data: CarrierData, heapMb: number, events: CarrierEvents): Carrier {
+  denyCodeFromText();
   const notes = new SharedNotes();
+  const { config, urls } = takeUrls(data.config);
+  const { port1: ours, port2: secrets } = new MessageChannel();
+  ours.postMessage(urls);
+  ours.unref();
   const worker = new Worker(new URL('../../thread/main.js', import.meta.url), {
-    workerData: { ...data, notes: notes.buffer } satisfies ThreadData,
+    workerData: { ...data, config, secrets, notes: notes.buffer } satisfies ThreadData,
+    transferList: [secrets],
     name: `beds ${data.thread}`,
     env: {},
     resourceLimits: { maxOldGenerationSizeMb: heapMb },
@@ -54,7 +63,7 @@ export function startProcessCarrier(data: CarrierData, heapMb: number, events: C
   const child = fork(new URL('../../thread/process-main.js', import.meta.url), [], {
     serialization: 'advanced',
     env: essentialEnvironment(),
-    execArgv: [`--max-old-space-size=${String(heapMb)}`],
+    execArgv: [`--max-old-space-size=${String(heapMb)}`, CODE_FROM_TEXT_FLAG],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   const notes = new ProcessNotes(data.trail);
@@ -70,11 +79,12 @@ export function startProcessCarrier(data: CarrierData, heapMb: number, events: C
       events.onExit(reason);
     });
   });
-  const post = (message: ThreadData | ThreadRequest): void => {
+  const post = (message: ProcessStart | ThreadRequest): void => {
     // n.b. that the process is gone is said by its end.
     if (child.connected) child.send(message, () => undefined);
   };
-  post({ ...data, notes: undefined });
+  const { config, urls } = takeUrls(data.config);
+  post({ data: { ...data, config, secrets: undefined, notes: undefined }, urls });
   return {
     notes,
     post,

@@ -1,0 +1,29 @@
+import { setFlagsFromString } from 'node:v8';
+import { compileFunction } from 'node:vm';
+
+/** As an option of Node, for a process. */
+export const CODE_FROM_TEXT_FLAG = '--disallow-code-generation-from-strings';
+
+/**
+ * Lets no thread that is started afterwards make code from text: no `eval`, no constructor of functions, however it was
+ * reached. What `makeFunction` returns still works there. Threads that run already keep what they had.
+ */
+export function denyCodeFromText(): void {
+  setFlagsFromString(CODE_FROM_TEXT_FLAG);
+}
+
+/**
+ * A stand-in for `Function` whose functions are strict and see `scope` in place of the globals of the same names. Libraries
+ * that compile schemas, parsers or pages go on working, and find nothing that their own text would not find.
+ */
+export function makeFunction(scope: () => Readonly<Record<string, unknown>>): FunctionConstructor {
+  const make = function Function(...texts: unknown[]): unknown {
+    const body = texts.length === 0 ? '' : String(texts.at(-1));
+    const parameters = texts.slice(0, -1).map(String).join(',');
+    const seen = scope();
+    const text = `"use strict";return function anonymous(${parameters}\n) {\n${body}\n}`;
+    return Reflect.apply(compileFunction(text, Object.keys(seen)), undefined, Object.values(seen));
+  };
+  Object.defineProperty(make, 'prototype', { value: Function.prototype, writable: false });
+  return make as FunctionConstructor;
+}

@@ -1,0 +1,134 @@
+import { Buffer } from 'node:buffer';
+import { createRequire } from 'node:module';
+import process from 'node:process';
+import { ALLOWED_IMPORTS } from '@beds/sdk';
+import { admissionErrors } from '../errors/admission.js';
+import { makeFunction } from './code-from-text.js';
+import { freezeShared } from './freeze-shared.js';
+import { HIDDEN_GLOBALS } from './template-globals.js';
+
+/**
+ * Leads to modules, to native code, to sockets or to the process itself; neither the host nor a driver uses it in a thread.
+ * Templates have a `process` of their own: this is for code that finds the real one after all.
+ */
+const STRIPPED = [
+  ...['getBuiltinModule', 'binding', '_linkedBinding', 'dlopen', 'mainModule', 'moduleLoadList', 'report', 'execve'],
+  ...['_getActiveHandles', '_getActiveRequests', '_debugProcess', '_debugEnd', 'loadEnvFile', 'permission'],
+  ...['kill', '_kill', 'abort', 'chdir', 'umask', 'setuid', 'setgid', 'seteuid', 'setegid', 'setgroups', 'initgroups'],
+] as const;
+
+/** What a regular expression matched last, whoever's it was. */
+const LAST_MATCH = [
+  ...['input', '$_', 'lastMatch', '$&', 'lastParen', '$+', 'leftContext', '$`', 'rightContext', "$'"],
+  ...['$1', '$2', '$3', '$4', '$5', '$6', '$7', '$8', '$9'],
+] as const;
+
+/** Global names that templates have in another form than the thread, or not at all. */
+const NOT_SHARED = new Set<string>([...HIDDEN_GLOBALS, 'process', 'console', 'global', 'globalThis']);
+
+/**
+ * Makes this thread fit for templates, once, when all that it runs by itself is loaded and before it holds a secret. From then
+ * on nothing that templates share, with each other and with the drivers, can be changed, and what would lead out is gone.
+ * `classes`: those of objects that templates are handed. It is no boundary against who knows a hole in V8.
+ */
+export function sealRealm(classes: readonly { readonly prototype: object }[] = []): void {
+  ownMemoryForBuffers();
+  refuseOddities();
+  for (const name of STRIPPED) Reflect.deleteProperty(process, name);
+  // The drivers' own way to make code from text: they compile a reader for the rows of each query.
+  globalThis.Function = makeFunction(() => ({}));
+  for (const shared of classes) {
+    Object.freeze(shared);
+    Object.freeze(shared.prototype);
+  }
+  const names = Object.getOwnPropertyNames(globalThis);
+  freezeShared([...names.flatMap(valueOfGlobal), ...allowedModules(), ...samples()], spared());
+  names.forEach(fixGlobal);
+}
+
+/**
+ * Small buffers are cut from one that all code of a thread shares, and memory that is not cleared holds what was in it before:
+ * requests of others, passwords. Here every buffer has memory of its own, and it is empty.
+ */
+function ownMemoryForBuffers(): void {
+  Buffer.poolSize = 0;
+  const allocate = (size: number): Buffer<ArrayBuffer> => Buffer.alloc(size);
+  Object.assign(Buffer, { allocUnsafe: allocate, allocUnsafeSlow: allocate });
+}
+
+/** What is older than the care that is taken here, or stops a thread without using it. */
+function refuseOddities(): void {
+  const refuse = (message: string) => (): never => {
+    throw admissionErrors.make('BEDS_ADMISSION_PROCESS_FORBIDDEN', message);
+  };
+  for (const name of LAST_MATCH) {
+    const get = refuse(`Templates may not read RegExp['${name}'], which other code sets too: use what exec() returns.`);
+    Object.defineProperty(RegExp, name, { get, set: () => undefined });
+  }
+  // It would be handed the functions and objects of every caller. Libraries that set it go on without.
+  Object.defineProperty(Error, 'prepareStackTrace', { get: () => undefined, set: () => undefined });
+  Object.defineProperty(Atomics, 'wait', {
+    value: refuse('Templates may not call Atomics.wait(): it stops the thread.'),
+  });
+  // The process keeps the object until somebody revokes it; nothing tells which version made it.
+  Object.defineProperty(URL, 'createObjectURL', { value: refuse('Templates may not call URL.createObjectURL().') });
+}
+
+function valueOfGlobal(name: string): readonly unknown[] {
+  return NOT_SHARED.has(name) ? [] : [Object.getOwnPropertyDescriptor(globalThis, name)?.value];
+}
+
+/** n.b. their values only: reading accessors warns, or loads more. */
+function allowedModules(): readonly unknown[] {
+  const require = createRequire(import.meta.url);
+  return ALLOWED_IMPORTS.flatMap((name) => {
+    const module: unknown = require(name);
+    const values = Object.values(Object.getOwnPropertyDescriptors(module)).map(({ value }) => value as unknown);
+    return typeof module === 'function' ? [module, ...values] : values;
+  });
+}
+
+/** Prototypes that no name leads to. */
+function samples(): readonly unknown[] {
+  const iterators = [[].values(), new Map().values(), new Set().values(), ''[Symbol.iterator](), ''.matchAll(/x/g)];
+  const functions = [async () => Promise.resolve(), ...Object.values(SAMPLE)];
+  // Iterators that are made of iterators, where there are such.
+  const { Iterator } = globalThis as { readonly Iterator?: { from(of: object): { map(by: () => void): unknown } } };
+  const wrapped = Iterator?.from({ next: () => ({ done: true }) });
+  return [Buffer, ...iterators, ...functions, wrapped, wrapped?.map(() => undefined)];
+}
+
+const SAMPLE = {
+  *values(): Generator<number> {
+    yield 1;
+  },
+  async *ticks(): AsyncGenerator<number> {
+    yield Promise.resolve(1);
+  },
+};
+
+function spared(): readonly unknown[] {
+  // n.b. with any change of this prototype V8 leaves its fast path: `replace` and `split` then take ten times as long.
+  return [globalThis, process, console, RegExp.prototype];
+}
+
+/** Code that sets a global by its bare name sets everybody's. */
+function fixGlobal(name: string): void {
+  const global = Object.getOwnPropertyDescriptor(globalThis, name);
+  if (global?.configurable !== true) return;
+  const make = global.get?.bind(globalThis);
+  if (make === undefined || name === 'process' || name === 'Buffer') {
+    const value: unknown = (globalThis as Record<string, unknown>)[name];
+    Object.defineProperty(globalThis, name, { value, writable: false, configurable: false });
+    return;
+  }
+  // Node makes most of its classes when they are asked for: then they are frozen, too.
+  const first = (): unknown => {
+    const value: unknown = make();
+    if (!NOT_SHARED.has(name)) freezeShared([value], spared());
+    Object.defineProperty(globalThis, name, { get: () => value, configurable: false });
+    return value;
+  };
+  Reflect.deleteProperty(globalThis, name);
+  Object.defineProperty(globalThis, name, { get: first, enumerable: global.enumerable === true, configurable: true });
+}
