@@ -1,4 +1,4 @@
-import { BATCH_IN_PARTS, type BedsError, isBedsError, type RequestEnvelope } from '@beds/sdk';
+import { BATCH_IN_PARTS, type BedsError, type RequestEnvelope } from '@beds/sdk';
 import type { Delivery } from '../amqp/delivery.js';
 import { type ReplyAddress, ReplyAddresses } from '../amqp/reply-address.js';
 import type { ReplyPublisher } from '../amqp/reply-publisher.js';
@@ -7,6 +7,7 @@ import type { Config } from '../config/schema.js';
 import { encodeFailure, encodeServedBy, encodeSuccess, toReplyError } from '../envelope/encode.js';
 import { decodeMessage, type DecodedMessage } from '../envelope/decode.js';
 import { requestErrors } from '../errors/request.js';
+import { causeOf } from '../errors/thrown.js';
 import { mapStack } from '../generation/map-stack.js';
 import type { GenerationRegistry } from '../generation/registry.js';
 import { publishFault, publishRequest, requestChannel } from '../observe/channels.js';
@@ -262,7 +263,7 @@ export class RequestPath implements ContextHost {
     this.#failures += 1;
     // A message that never should have come this way says nothing about the version.
     if (failure.code !== 'BEDS_REQUEST_ROUTE_MISMATCH') generation?.counts.failedWith(failure.status);
-    if (failure.status === 'fault') this.#report(error, request, generation);
+    if (failure.status === 'fault') this.#report(causeOf(failure) ?? failure, request, generation);
     return failure;
   }
 
@@ -359,10 +360,9 @@ export class RequestPath implements ContextHost {
   }
 
   #report(error: unknown, request: RequestEnvelope, generation: ServingGeneration | undefined): void {
-    const original = isBedsError(error) ? (error.cause ?? error) : error;
     publishFault({
       where: `${request.domain}.${request.op}`,
-      error: generation === undefined ? original : mapStack(original, generation.source),
+      error: generation === undefined ? error : mapStack(error, generation.source),
       domain: request.domain,
       requestId: request.id,
       ...(generation === undefined ? {} : { version: generation.version, hash: generation.source.hash }),

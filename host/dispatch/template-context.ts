@@ -14,6 +14,7 @@ import type { CallOptions, KeyedQuery, NamedObject } from '../adapter/contract.j
 import { requestErrors } from '../errors/request.js';
 import { publishTemplateLog, type TemplateLogEvent } from '../observe/channels.js';
 import type { OperationResult } from './check-result.js';
+import { noteHanded } from './handed-errors.js';
 import type { Operation, OperationInput } from './operation.js';
 import type { RequestScope } from './request-scope.js';
 import type { ServingGeneration } from './serving-generation.js';
@@ -106,6 +107,9 @@ export class RequestContext implements TemplateContext {
     const options = this.#callOptions();
     try {
       return await this.#options.generation.adapter.call(object, checked, options);
+    } catch (error) {
+      this.#handed(error);
+      throw error;
     } finally {
       this.#entering();
     }
@@ -123,6 +127,9 @@ export class RequestContext implements TemplateContext {
       return await (isShared
         ? generation.sharedReads.read({ alias, query, scope, begin })
         : generation.adapter.view(object, keyed, options));
+    } catch (error) {
+      this.#handed(error);
+      throw error;
     } finally {
       this.#entering();
     }
@@ -199,9 +206,17 @@ export class RequestContext implements TemplateContext {
   async #returning<T>(promise: Promise<T>): Promise<T> {
     try {
       return await promise;
+    } catch (error) {
+      this.#handed(error);
+      throw error;
     } finally {
       this.#entering();
     }
+  }
+
+  /** Where the template does not wait for the promise, nothing else tells whose fault that is: the stack is the host's. */
+  #handed(error: unknown): void {
+    noteHanded(error, this.#options.generation);
   }
 
   /** Template code goes on right after the promise that it was given settles. */

@@ -22,6 +22,7 @@ import { OperatorDesk } from './operate/operator-desk.js';
 import { Drains } from './rollout/drains.js';
 import { Rollouts } from './rollout/rollouts.js';
 import { claimState } from './state-claim.js';
+import { ThreadLog } from './threads/thread-log.js';
 import { ThreadPool, type ThreadPoolOptions } from './threads/thread-pool.js';
 
 export interface SupervisorOptions {
@@ -50,6 +51,7 @@ export class Supervisor {
   readonly #ending = new AbortController();
   readonly #desk: OperatorDesk;
   readonly #metrics: HostMetrics;
+  readonly #threadLog: ThreadLog;
   #model: ChannelModel | undefined;
   #history: History | undefined;
   #versions: VersionControl | undefined;
@@ -61,6 +63,7 @@ export class Supervisor {
     const { config, log } = options;
     this.#options = options;
     this.node = nodeName(config);
+    this.#threadLog = new ThreadLog(log);
     this.#names = makeNames(config.broker.prefix);
     this.#adapters = new Map(
       Object.entries(config.stores).map(([name, store]) => [name, createAdapter(name, { ...store, poolSize: 2 })]),
@@ -87,9 +90,7 @@ export class Supervisor {
       config,
       node: this.node,
       brokers,
-      onMessage: (thread, message) => {
-        this.#onMessage(thread.name, message);
-      },
+      onMessage: (thread, message) => this.#onMessage(thread.name, message),
       onJoin: (thread, group) => this.#rollouts.join(thread, group),
       onLost: (loss) => {
         this.#onLost(loss);
@@ -117,7 +118,7 @@ export class Supervisor {
   async start(): Promise<void> {
     const { config, projectRoot, log } = this.#options;
     const directory = join(projectRoot, config.services.directory);
-    this.#cleanUps.push(claimState(directory), observeHost(log));
+    this.#cleanUps.push(claimState(directory), observeHost(log), () => this.#threadLog.close());
     this.#history = await openHistory({ directory });
     this.#control.start();
     await this.#control.ready(config.supervisor.startTimeoutMs);
@@ -127,6 +128,7 @@ export class Supervisor {
     this.#versions = await VersionControl.open({
       ...{ config, directory, adapters: this.#adapters, prober: this.#prober, pool: this.#pool },
       ...{ rollouts: this.#rollouts, drains: this.#drains, board: this.#board, log },
+      isRabbitUp: () => this.#control.state === 'up',
       pluginsDirectory: join(projectRoot, config.plugins.directory),
       onTransition: (transition) => this.#transition(transition),
       onTallies: (thread, tallies) => this.#metrics.tallies(thread, tallies),
@@ -179,7 +181,7 @@ export class Supervisor {
     if (message.kind === 'drained') {
       this.#metrics.drained(thread, message.tally);
       this.#drains.onDrained(message.generation, thread, message.left);
-    } else this.#options.log[message.level]({ thread, ...message.fields }, message.message);
+    } else this.#threadLog.write(thread, message);
   }
 
   #onLost(loss: Parameters<ThreadPoolOptions['onLost']>[0]): void {
@@ -192,7 +194,7 @@ export class Supervisor {
   }
 
   #transition(transition: Parameters<typeof recordTransitions>[0]): void {
-    const { log } = this.#options;
-    recordTransitions(transition, { log, board: this.#board, history: this.#history, metrics: this.#metrics });
+    const sinks = { log: this.#options.log, board: this.#board, history: this.#history, metrics: this.#metrics };
+    recordTransitions(transition, sinks);
   }
 }

@@ -1,19 +1,26 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { isBedsError } from '@beds/sdk';
 import { threadErrors } from '../errors/thread.js';
+import { textOf, wordsFor } from '../errors/thrown.js';
 import { refuseObjectUrls } from '../generation/template-globals.js';
 import type { PlainError, ThreadData, ThreadMessage, ThreadRequest } from './protocol.js';
 import { BrokerThread } from './thread.js';
+
+const FAILED = 'BEDS_THREAD_PREPARE_FAILED';
 
 /** Entry of a broker thread: connects the supervisor's port to the thread's composition root. */
 async function main(): Promise<void> {
   const port = parentPort;
   if (port === null) throw threadErrors.make('BEDS_THREAD_START_FAILED', 'This file must be started as a worker.');
-  refuseObjectUrls();
+  refuseObjectUrls(true);
   const thread = new BrokerThread(workerData as ThreadData, port);
   // A template that forgot to await must not cost the requests of others: by default Node would end the thread.
   process.on('unhandledRejection', (error) => {
-    thread.report('unhandled rejection', error);
+    thread.strays.report('unhandled rejection', error);
+  });
+  // Ends the thread as without it; what was thrown may be anything, and must not be the supervisor's to make sense of.
+  process.on('uncaughtException', (error) => {
+    throw thread.strays.lastWords(error);
   });
   const answer = (message: ThreadMessage): void => {
     port.postMessage(message);
@@ -33,9 +40,9 @@ async function main(): Promise<void> {
 }
 
 function toPlain(error: unknown): PlainError {
-  if (!(error instanceof Error)) return { code: 'BEDS_THREAD_PREPARE_FAILED', message: String(error) };
-  const code = isBedsError(error) ? error.code : 'BEDS_THREAD_PREPARE_FAILED';
-  return { code, message: error.message, ...(error.stack === undefined ? {} : { stack: error.stack }) };
+  const code = isBedsError(error) ? (textOf(error, 'code') ?? FAILED) : FAILED;
+  const stack = textOf(error, 'stack');
+  return { code, message: wordsFor(error), ...(stack === undefined ? {} : { stack }) };
 }
 
 await main();

@@ -9,23 +9,22 @@ import { Deadlines } from '../dispatch/deadlines.js';
 import { RequestPath } from '../dispatch/request-path.js';
 import { Suspects } from '../dispatch/suspects.js';
 import type { ServingGeneration } from '../dispatch/serving-generation.js';
-import { generationFile } from '../generation/compile.js';
-import { mapStack } from '../generation/map-stack.js';
 import { GenerationRegistry } from '../generation/registry.js';
 import { EventPublisher } from '../amqp/event-publisher.js';
-import { publishFault } from '../observe/channels.js';
 import { atMost } from './at-most.js';
 import { Brokers } from './brokers.js';
 import { forwardObservations } from './forward-observations.js';
 import { Generations } from './generations.js';
 import type { ThreadCommand, ThreadData, ThreadMessage, ThreadStatus } from './protocol.js';
 import { SharedNotes } from './shared-notes.js';
+import { StrayFaults } from './stray-faults.js';
 
 /** What each step of closing may take when nothing is left of the drain timeout: less would cut off acknowledgements. */
 const CLOSE_MS = 250;
 
 /** The composition root of one broker thread: connections, brokers, adapters, generations, request path. */
 export class BrokerThread {
+  readonly strays: StrayFaults;
   readonly #data: ThreadData;
   readonly #port: MessagePort;
   readonly #notes: SharedNotes;
@@ -40,6 +39,7 @@ export class BrokerThread {
   readonly #connections: readonly AmqpConnection[];
   readonly #ending = new AbortController();
   #heartbeat: NodeJS.Timeout | undefined;
+  #sayCounts: () => void = () => undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(data: ThreadData, port: MessagePort) {
@@ -83,6 +83,10 @@ export class BrokerThread {
         this.#send({ kind: 'drained', generation: id, complete, left, tally: counts.tally(id) });
       },
     });
+    this.strays = new StrayFaults({
+      generations: () => this.#generations.all,
+      lastEntered: () => this.#notes.lastEntered,
+    });
     this.#brokers = new Brokers({
       kinds: data.brokers,
       settings: config.brokers,
@@ -101,7 +105,7 @@ export class BrokerThread {
 
   /** Connects to everything; databases that are down do not keep the thread from starting. */
   async start(): Promise<void> {
-    forwardObservations((message) => {
+    this.#sayCounts = forwardObservations((message) => {
       this.#send(message);
     }, this.#events);
     this.#heartbeat = setInterval(() => {
@@ -143,17 +147,6 @@ export class BrokerThread {
     }
   }
 
-  /** Makes a fault known that no request ended with, with the author's line where the code is a live template's. */
-  report(where: string, error: unknown): void {
-    const text = error instanceof Error ? (error.stack ?? '') : '';
-    const generation = this.#registry.all.find(({ source }) => text.includes(generationFile(source.manifest)));
-    if (generation === undefined) publishFault({ where, error });
-    else {
-      const { domain, version, source } = generation;
-      publishFault({ where, error: mapStack(error, source), domain, version, hash: source.hash });
-    }
-  }
-
   /** Stop intake → let what is in flight settle, bounded → close connections. */
   async #stop(timeoutMs: number): Promise<void> {
     this.#ending.abort();
@@ -165,6 +158,7 @@ export class BrokerThread {
     await atMost(this.#brokers.close(), CLOSE_MS);
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(leftMs())));
     await Promise.all(this.#connections.map((connection) => connection.close(leftMs())));
+    this.#sayCounts();
     clearInterval(this.#heartbeat);
   }
 
@@ -176,7 +170,7 @@ export class BrokerThread {
       brokers: this.#brokers.status,
       generations: this.#registry.all.map(({ id, domain, version, inFlight, counts }) => ({
         ...{ id, domain, version, inFlight },
-        ...{ served: counts.requests, failed: counts.failed },
+        ...{ served: counts.requests, failed: counts.failed, strays: counts.strays },
       })),
       stores: [...this.#adapters.values()].map((adapter) => adapter.status()),
       ...this.#path.counts,

@@ -93,8 +93,13 @@ function remarks({ kept = [], strikes = [], left = [], held = [] }: DomainView):
   ];
 }
 
-function strikeText({ version, hash, count, last }: StrikeView): string {
-  return `${version} (${hash.slice(0, 12)}) ended ${count} broker thread${count === 1 ? '' : 's'}, last at ${last}`;
+function strikeText({ version, hash, count, last, strays = 0 }: StrikeView): string {
+  const threads = count - strays;
+  const harm = [
+    ...(threads === 0 ? [] : [`ended ${threads} broker thread${threads === 1 ? '' : 's'}`]),
+    ...(strays === 0 ? [] : [`left stray faults in ${strays} look${strays === 1 ? '' : 's'}`]),
+  ];
+  return `${version} (${hash.slice(0, 12)}) ${harm.join(' and ')}, last at ${last}`;
 }
 
 function leftText({ version, generation, left }: LeftView): string {

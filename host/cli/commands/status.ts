@@ -2,7 +2,7 @@ import type { DomainView, NodeStatus } from '../../supervisor/operate/views.js';
 import { askNodes } from '../ask-nodes.js';
 import { EXIT, type Command } from '../command.js';
 import { askOptions, NODE_OPTION } from '../ask-context.js';
-import { percentText } from '../rollout/canary-text.js';
+import { percentText, strayText } from '../rollout/canary-text.js';
 import { ago, megabytes } from '../human.js';
 import type { Output } from '../output.js';
 import { TIMEOUT_OPTION } from '../timeout-option.js';
@@ -70,27 +70,40 @@ function isServed({ candidate, degraded = [], withheld }: DomainView): boolean {
 type DomainStatus = NodeStatus['domains'][number];
 
 function printDomains(nodes: readonly NodeStatus[], out: Output): void {
-  const rows = nodes.flatMap(({ node, domains }) =>
-    domains.flatMap((view) => [...liveRow(view), ...candidateRow(view)].map((row) => [node, view.domain, ...row])),
+  const rows = nodes.flatMap(({ node, domains, threads }) =>
+    domains.flatMap((view) =>
+      [...liveRow(view, straysOf(view, threads)), ...candidateRow(view)].map((row) => [node, view.domain, ...row]),
+    ),
   );
   if (rows.length === 0)
     out.line('No domain is served: `beds deploy` a bundle, or drop one into the plugins directory.');
   else out.table({ head: ['node', 'domain', 'version', 'state', 'waiting r / w', 'since', 'bundle', 'remark'], rows });
 }
 
-function liveRow({ live, queues, degraded = [], paused, withheld }: DomainStatus): string[][] {
+/** Faults that no request ended with, of the version that serves, on all threads. */
+function straysOf({ live }: DomainStatus, threads: NodeStatus['threads']): number {
+  const all = threads.flatMap(({ status }) => status?.generations ?? []);
+  return all.reduce((total, { id, strays }) => total + (id === live?.generation ? strays : 0), 0);
+}
+
+function liveRow({ live, queues, degraded = [], paused, withheld }: DomainStatus, strays: number): string[][] {
   if (live === undefined)
     return withheld === true ? [['', 'withheld', '', '', '', 'every kept version is in quarantine']] : [];
   const marks = [...(degraded.length > 0 ? ['degraded'] : []), ...(paused === true ? ['paused'] : [])];
   const waiting = queues.map(({ ready }) => ready).join(' / ');
-  const remark = degraded[0]?.code ?? '';
+  const remark = [...degraded.slice(0, 1).map(({ code }) => code), ...(strays === 0 ? [] : [strayText(strays)])].join(
+    ', ',
+  );
   return [[live.version, [live.state, ...marks].join(', '), waiting, ago(live.since), live.hash.slice(0, 12), remark]];
 }
 
 function candidateRow({ candidate, canary }: DomainStatus): string[][] {
   if (canary !== undefined) {
     const share = canary.percent > 0 ? percentText(canary.percent) : `shadow ${percentText(canary.shadowPercent)}`;
-    const failed = `${percentText(canary.candidate.errorPercent)} of its requests failed, of the active ${percentText(canary.active.errorPercent)}`;
+    const { candidate: own, active, waits } = canary;
+    const failed = `${percentText(own.errorPercent)} of its requests failed, of the active ${percentText(active.errorPercent)}`;
+    const strays = own.strays === undefined ? [] : [strayText(own.strays)];
+    const remark = [...(waits === undefined ? [] : [`waits: ${waits}`]), failed, ...strays].join('; ');
     return [
       [
         canary.version,
@@ -98,7 +111,7 @@ function candidateRow({ candidate, canary }: DomainStatus): string[][] {
         '',
         `${Math.round(canary.elapsedMs / 1_000)} s`,
         canary.hash.slice(0, 12),
-        failed,
+        remark,
       ],
     ];
   }

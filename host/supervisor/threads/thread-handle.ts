@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { threadErrors } from '../../errors/thread.js';
+import { textOf, wordsFor } from '../../errors/thrown.js';
 import type { GenerationSource } from '../../generation/contract.js';
 import {
   type PlainError,
@@ -66,7 +67,7 @@ export class ThreadHandle {
         }
       });
       this.#worker.on('error', (error) => {
-        this.#endReason ??= error instanceof Error ? (error.stack ?? error.message) : String(error);
+        this.#endReason ??= textOf(error, 'stack') ?? wordsFor(error);
       });
       this.#worker.on('exit', (code) => {
         this.#state = 'ended';
