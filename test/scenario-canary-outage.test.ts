@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { writeBundle } from './support/bundles.js';
 import { type CanaryHost, noteVersion, startCanaryHost } from './support/canary.js';
 import { Crowd } from './support/crowd.js';
 import { eventually } from './support/host.js';
-import { privateServices } from './support/services.js';
+import { RolloutOrders } from './support/rollout-orders.js';
+import { privateServices, temporaryDirectory } from './support/services.js';
 
 const services = await privateServices({ after }, ['rabbitmq', 'mariadb']);
 const { mariadb } = services;
@@ -128,5 +130,22 @@ void describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () 
     await bed.reached('1.1.0', 'active', SOON_MS);
     await crowd.stop();
     assert.deepEqual(refusals(bed), []);
+  });
+
+  void it('lets the command that follows it say that it waits, and end in time', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const orders = new RolloutOrders(t, bed.host);
+    const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
+    const { path } = await writeBundle(temporaryDirectory(t), noteVersion('1.1.0'));
+    const running = orders.run('deploy', path, '--canary', '50%', '--for', '4s', '--timeout', '3s');
+    await bed.observed('1.1.0');
+    await mariadb.stop();
+    const ran = await running;
+    assert.notEqual(ran.code, 0);
+    assert.match(ran.stdout, /waits, and judges nothing: Store main does not answer/);
+    assert.deepEqual(refusals(bed), []);
+    await mariadb.start();
+    await bed.reached('1.1.0', 'active', SOON_MS);
+    await crowd.stop();
   });
 });
