@@ -44,8 +44,7 @@ interface Watched {
 }
 
 interface Outside {
-  /** What is known without asking, and what comes out when somebody asks. */
-  glance: string | undefined;
+  /** What comes out when somebody asks. */
   ask: string | undefined;
   asked: number;
 }
@@ -53,7 +52,7 @@ interface Outside {
 function makeCanary(plan: Partial<CanaryOptions['plan']>, ...script: readonly (readonly Tally[])[]): Watched {
   const observer = new ScriptedObserver(script);
   const widened: number[] = [];
-  const outside: Outside = { glance: undefined, ask: undefined, asked: 0 };
+  const outside: Outside = { ask: undefined, asked: 0 };
   const said: (string | undefined)[] = [];
   const canary = new Canary({
     pairs: [{ domain: 'notes', candidate: 2, active: 1 }],
@@ -63,10 +62,10 @@ function makeCanary(plan: Partial<CanaryOptions['plan']>, ...script: readonly (r
     observer,
     widen: async (percent) => void widened.push(percent),
     surroundings: {
-      glance: () => outside.glance,
+      seemAway: false,
       ask: async () => {
         outside.asked += 1;
-        return outside.ask ?? outside.glance;
+        return outside.ask;
       },
     },
     onWait: (reason) => said.push(reason),
@@ -159,15 +158,15 @@ void describe('the watch over a canary', { timeout: TEST_MS }, () => {
   });
 
   void it('asks nobody as long as nothing fails, and once more before it promotes', async () => {
-    const { canary, observer, outside } = makeCanary({ forMs: 60 }, NOTHING, GOOD);
+    const { canary, observer, outside } = makeCanary({ forMs: 400 }, NOTHING, GOOD);
     outside.ask = 'Store main does not answer.';
     const verdict = canary.watch(signal);
     observer.onLook = async () => {
-      if (observer.looks === 5) outside.ask = undefined;
+      if (observer.looks === 2) assert.equal(outside.asked, 0);
+      if (observer.looks === 6) outside.ask = undefined;
     };
     assert.deepEqual(await verdict, { kind: 'promote' });
-    assert.ok(observer.looks >= 5);
-    assert.ok(outside.asked < observer.looks);
+    assert.ok(observer.looks >= 6 && outside.asked > 0);
   });
 
   void it('stands still where both versions fail alike, and judges the one that fails alone', async () => {

@@ -7,7 +7,7 @@ import { askNodes } from '../ask-nodes.js';
 import { EXIT, type Command } from '../command.js';
 import type { Output } from '../output.js';
 import { printReasons } from '../print-findings.js';
-import { canaryText } from '../rollout/canary-text.js';
+import { canaryText, strayText } from '../rollout/canary-text.js';
 import { TIMEOUT_OPTION } from '../timeout-option.js';
 
 /** What one host says of its domains. */
@@ -83,10 +83,11 @@ function printDetails({ node, domains, quarantined, refusals }: NodePlugins, out
   }
 }
 
-function remarks({ kept = [], strikes = [], left = [], held = [] }: DomainView): readonly string[] {
+function remarks({ live, kept = [], strikes = [], left = [], held = [], strays = 0 }: DomainView): readonly string[] {
   const versions = kept.map(({ version, hash }) => `${version} (${hash.slice(0, 12)})`);
   return [
     ...(versions.length === 0 ? [] : [`may be rolled back to ${versions.join(', ')}`]),
+    ...(strays === 0 ? [] : [`${live?.version ?? ''} left ${strayText(strays)}, with which no request ended`]),
     ...strikes.map(strikeText),
     ...left.map(leftText),
     ...held.map(heldText),

@@ -1,3 +1,4 @@
+import { straysOf } from '../../supervisor/operate/thread-views.js';
 import type { DomainView, NodeStatus } from '../../supervisor/operate/views.js';
 import { askNodes } from '../ask-nodes.js';
 import { EXIT, type Command } from '../command.js';
@@ -72,18 +73,16 @@ type DomainStatus = NodeStatus['domains'][number];
 function printDomains(nodes: readonly NodeStatus[], out: Output): void {
   const rows = nodes.flatMap(({ node, domains, threads }) =>
     domains.flatMap((view) =>
-      [...liveRow(view, straysOf(view, threads)), ...candidateRow(view)].map((row) => [node, view.domain, ...row]),
+      [...liveRow(view, straysOf(threads, view.live?.generation)), ...candidateRow(view)].map((row) => [
+        node,
+        view.domain,
+        ...row,
+      ]),
     ),
   );
   if (rows.length === 0)
     out.line('No domain is served: `beds deploy` a bundle, or drop one into the plugins directory.');
   else out.table({ head: ['node', 'domain', 'version', 'state', 'waiting r / w', 'since', 'bundle', 'remark'], rows });
-}
-
-/** Faults that no request ended with, of the version that serves, on all threads. */
-function straysOf({ live }: DomainStatus, threads: NodeStatus['threads']): number {
-  const all = threads.flatMap(({ status }) => status?.generations ?? []);
-  return all.reduce((total, { id, strays }) => total + (id === live?.generation ? strays : 0), 0);
 }
 
 function liveRow({ live, queues, degraded = [], paused, withheld }: DomainStatus, strays: number): string[][] {

@@ -105,6 +105,8 @@ export interface DomainView {
   readonly strikes?: readonly StrikeView[];
   /** Retired generations that left something behind; the last few, newest last. */
   readonly left?: readonly LeftView[];
+  /** Faults that no request of the live generation ended with. Absent: none. */
+  readonly strays?: number;
   /** Oldest first. */
   readonly held?: readonly HeldView[];
 }

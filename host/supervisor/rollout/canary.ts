@@ -27,7 +27,7 @@ export interface CanaryOptions {
   /** Gives the candidates another share of the callers. */
   readonly widen: (percent: number) => Promise<void>;
   /** Default: nothing outside of the versions ever fails. */
-  readonly surroundings?: Pick<Surroundings, 'glance' | 'ask'>;
+  readonly surroundings?: Pick<Surroundings, 'seemAway' | 'ask'>;
   /** It waits for what is not in the versions, and for what; undefined: it goes on. */
   readonly onWait?: (reason: string | undefined) => void;
 }
@@ -204,7 +204,7 @@ export class Canary {
   /** Whether something that the versions need is away. */
   async #isTroubled(mustAsk: boolean): Promise<boolean> {
     const { surroundings } = this.#options;
-    const reason = mustAsk ? await surroundings?.ask() : surroundings?.glance();
+    const reason = mustAsk || surroundings?.seemAway === true ? await surroundings?.ask() : undefined;
     if (reason === undefined) return false;
     this.#troubledAtMs = performance.now();
     this.#waitFor(reason);
