@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, describe, it } from 'node:test';
+import { after, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { writeBundle } from './support/bundles.js';
 import { type CanaryHost, noteVersion, startCanaryHost } from './support/canary.js';
@@ -26,6 +26,9 @@ async function waits(bed: CanaryHost, what: RegExp): Promise<void> {
 }
 
 void describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () => {
+  // A test that failed may have left it stopped.
+  beforeEach(() => mariadb.start());
+
   void it('is not judged for it, stands still until it is back, and takes over then', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
@@ -44,7 +47,7 @@ void describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () 
     await bed.reached('1.1.0', 'active', SOON_MS);
     await crowd.stop();
     assert.deepEqual(refusals(bed), []);
-    assert.ok(bed.host.log.some(({ msg }) => msg.startsWith("notes 1.1.0 canary waits: Store main")));
+    assert.ok(bed.host.log.some(({ msg }) => msg.startsWith('notes 1.1.0 canary waits: Store main')));
     assert.ok(bed.host.log.some(({ msg }) => msg === 'notes 1.1.0 canary goes on'));
     assert.ok(
       crowd.by('1.1.0').some(({ failure }) => failure !== undefined),
