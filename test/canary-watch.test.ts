@@ -39,11 +39,21 @@ interface Watched {
   readonly canary: Canary;
   readonly observer: ScriptedObserver;
   readonly widened: readonly number[];
+  readonly outside: Outside;
+  readonly said: readonly (string | undefined)[];
+}
+
+interface Outside {
+  /** What comes out when somebody asks. */
+  ask: string | undefined;
+  asked: number;
 }
 
 function makeCanary(plan: Partial<CanaryOptions['plan']>, ...script: readonly (readonly Tally[])[]): Watched {
   const observer = new ScriptedObserver(script);
   const widened: number[] = [];
+  const outside: Outside = { ask: undefined, asked: 0 };
+  const said: (string | undefined)[] = [];
   const canary = new Canary({
     pairs: [{ domain: 'notes', candidate: 2, active: 1 }],
     plan: { canaryPercent: 5, shadowPercent: 0, forMs: 20, hold: false, ...plan },
@@ -51,8 +61,16 @@ function makeCanary(plan: Partial<CanaryOptions['plan']>, ...script: readonly (r
     shadows: new ShadowBoard(),
     observer,
     widen: async (percent) => void widened.push(percent),
+    surroundings: {
+      seemAway: false,
+      ask: async () => {
+        outside.asked += 1;
+        return outside.ask;
+      },
+    },
+    onWait: (reason) => said.push(reason),
   });
-  return { canary, observer, widened };
+  return { canary, observer, widened, outside, said };
 }
 
 const NOTHING: readonly Tally[] = [];
@@ -117,5 +135,54 @@ void describe('the watch over a canary', { timeout: TEST_MS }, () => {
     goOn();
     await new Promise((resolve) => setTimeout(resolve, 50));
     assert.deepEqual(widened, []);
+  });
+
+  void it('judges nothing while something outside is away, nor what came of that', async () => {
+    const { canary, observer, outside, said } = makeCanary({}, NOTHING, BAD, BAD, BAD, BAD, [
+      tally(1, 800),
+      tally(2, 80, 10),
+    ]);
+    outside.ask = 'Store main does not answer.';
+    const verdict = canary.watch(signal);
+    observer.onLook = async () => {
+      if (observer.looks === 5) {
+        assert.equal(canary.progress.waits, 'Store main does not answer.');
+        assert.equal(canary.progress.elapsedMs, 0);
+        outside.ask = undefined;
+      }
+    };
+    assert.deepEqual(await verdict, { kind: 'promote' });
+    assert.deepEqual(said, ['Store main does not answer.', undefined]);
+    assert.equal(canary.progress.pairs[0]?.of.failures.fault ?? 0, 0);
+    assert.equal(canary.progress.waits, undefined);
+  });
+
+  void it('asks nobody as long as nothing fails, and once more before it promotes', async () => {
+    const { canary, observer, outside } = makeCanary({ forMs: 400 }, NOTHING, GOOD);
+    outside.ask = 'Store main does not answer.';
+    const verdict = canary.watch(signal);
+    observer.onLook = async () => {
+      if (observer.looks === 2) assert.equal(outside.asked, 0);
+      if (observer.looks === 6) outside.ask = undefined;
+    };
+    assert.deepEqual(await verdict, { kind: 'promote' });
+    assert.ok(observer.looks >= 6 && outside.asked > 0);
+  });
+
+  void it('stands still where both versions fail alike, and judges the one that fails alone', async () => {
+    const failing = (generation: number, requests: number, timeout: number): Tally => ({
+      ...tally(generation, requests),
+      failures: { timeout },
+    });
+    const alike = makeCanary(
+      { forMs: 300 },
+      NOTHING,
+      [failing(1, 100, 90), failing(2, 100, 90)],
+      [failing(1, 500, 90), failing(2, 500, 90)],
+    );
+    assert.deepEqual(await alike.canary.watch(signal), { kind: 'promote' });
+    assert.equal(alike.canary.progress.pairs[0]?.of.failures.timeout ?? 0, 0);
+    const alone = makeCanary({}, NOTHING, [failing(1, 100, 0), failing(2, 100, 90)]);
+    assert.equal((await alone.canary.watch(signal)).kind, 'end');
   });
 });

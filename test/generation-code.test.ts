@@ -64,7 +64,7 @@ describe('a compiled bundle', () => {
       deleteRecord: 'return { fetch: typeof fetch, socket: typeof WebSocket, env: Object.keys(process.env).length };',
     };
     const { template } = await compile({ body: calls });
-    await assert.rejects(template.createRecord({}, ctx), { code: 'BEDS_ADMISSION_PROCESS_FORBIDDEN' });
+    await assert.rejects(template.createRecord({}, ctx), { code: 'BEDS_REQUEST_PROCESS_FORBIDDEN' });
     await assert.rejects(template.updateRecord({}, ctx), { code: 'ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING' });
     assert.deepEqual(await template.deleteRecord(1, ctx), { fetch: 'undefined', socket: 'undefined', env: 0 });
   });

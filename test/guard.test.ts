@@ -7,6 +7,7 @@ import {
   type GuardSettings,
   judge,
   judgeCopies,
+  judgeStrays,
   lowerBound,
   type Outcome,
   ownFailures,
@@ -140,6 +141,26 @@ void describe('the guard', () => {
     ['a slower version beside one that hardly answered', outcome(100, {}, 100), outcome(99, {}, 20), undefined],
     ['a few milliseconds that are many times more', outcome(100, {}, 6), outcome(400, {}, 1), undefined],
     ['a version that is slow whatever the other does', outcome(100, {}, 12_000), outcome(0), LATENCY],
+    [
+      'a database that fails both',
+      outcome(98, { unavailable: 63 }),
+      outcome(100, { unavailable: 60, timeout: 2 }),
+      undefined,
+    ],
+    [
+      'faults of its own while a database fails both',
+      outcome(100, { unavailable: 30, fault: 70 }),
+      outcome(100, { unavailable: 90 }),
+      ERRORS,
+    ],
+    ['deadlines that it alone overruns', outcome(100, { timeout: 60 }), outcome(100), ERRORS],
+    ['deadlines that it overruns with nothing to compare', outcome(100, { timeout: 60 }), outcome(0), ERRORS],
+    [
+      'a version that is slow beside one that is as slow',
+      outcome(100, {}, 12_000),
+      outcome(400, {}, 12_000),
+      undefined,
+    ],
     ['a good version', outcome(1_000, { fault: 3 }), outcome(9_000, { fault: 20 }), undefined],
   ];
   for (const [what, candidate, active, code] of trips) {
@@ -147,6 +168,24 @@ void describe('the guard', () => {
       assert.equal(codeOf(candidate, active), code);
     });
   }
+
+  void it('objects to faults that no request ended with, at most one for each request or copy', () => {
+    const code = (
+      candidate: Outcome & { readonly copies?: number },
+      active: Outcome = outcome(400),
+    ): string | undefined => judgeStrays({ copies: 0, ...candidate }, active, SETTINGS)?.code;
+    const leaving = (requests: number, fault: number): Outcome => ({ ...outcome(requests), strays: { fault } });
+    assert.equal(code(leaving(100, 100)), ERRORS);
+    assert.equal(code(leaving(100, 100), leaving(400, 400)), ERRORS, 'as with failed requests');
+    assert.equal(code(leaving(100, 20), leaving(400, 80)), undefined);
+    assert.equal(code(leaving(100, 20)), ERRORS);
+    assert.equal(code(leaving(1_000, 20)), undefined);
+    assert.equal(code(leaving(0, 19)), undefined);
+    assert.equal(code(leaving(0, 20)), ERRORS, 'though nobody asks');
+    assert.equal(code({ ...leaving(0, 50), copies: 1_000 }), undefined);
+    assert.equal(code({ ...leaving(0, 500), copies: 1_000 }), ERRORS);
+    assert.equal(code({ ...outcome(100), strays: { unavailable: 100 } }), undefined, 'they are of a database');
+  });
 
   void it('names both rates, and both times', () => {
     const rates = judge(outcome(40, { fault: 8 }), outcome(400, { fault: 2 }), SETTINGS);
@@ -185,6 +224,20 @@ void describe('the window of a canary', () => {
   const tally = (generation: number, requests: number, fault = 0): Tally => ({
     ...{ generation, requests, unsettled: 0 },
     ...{ failures: fault === 0 ? {} : { fault }, latency: latencies([2, requests]) },
+  });
+
+  void it('drops what came last, and only that', () => {
+    const window = new TallyWindow(new Map([['t-1', [tally(1, 100, 10)]]]), [1]);
+    window.add(new Map([['t-1', [tally(1, 130, 12)]]]));
+    assert.deepEqual([window.latest(1).requests, window.latest(1).failures], [30, { fault: 2 }]);
+    window.keep();
+    assert.equal(window.latest(1).requests, 0);
+    window.add(new Map([['t-1', [tally(1, 180, 60)]]]));
+    assert.equal(window.outcome(1).requests, 80);
+    window.drop();
+    window.add(new Map([['t-1', [tally(1, 190, 61)]]]));
+    assert.deepEqual([window.outcome(1).requests, window.outcome(1).failures], [40, { fault: 3 }]);
+    assert.equal(percentile95Ms(window.outcome(1).latency), LATENCY_BOUNDS_MS[latencyBucket(2)]);
   });
 
   void it('counts what happened since it was opened, on all threads, and keeps what an ended thread did', () => {

@@ -127,7 +127,7 @@ void describe('a template that harms its thread', () => {
       exit: { mode: 'read', run: 'process.exit(3);' },
       forced: { mode: 'read', run: '(() => 0).constructor("return process")().exit(3);' },
     });
-    await assert.rejects(read(client, 'exit'), { code: 'BEDS_ADMISSION_PROCESS_FORBIDDEN' });
+    await assert.rejects(read(client, 'exit'), { code: 'BEDS_REQUEST_PROCESS_FORBIDDEN' });
     await assert.rejects(read(client, 'forced'), { code: 'BEDS_REQUEST_TEMPLATE_FAULT' });
     assert.deepEqual(endings(host), []);
     await assertServes(host, client);

@@ -9,6 +9,8 @@ export interface Tally {
   readonly requests: number;
   /** Requests that failed, by the class of the error. */
   readonly failures: Readonly<Partial<Record<ErrorStatus, number>>>;
+  /** Faults that no request ended with, such as rejections that nobody handled, by the class of the error. Absent: none. */
+  readonly strays?: Readonly<Partial<Record<ErrorStatus, number>>>;
   /** Requests by latency, see LATENCY_BOUNDS_MS; counted only while a candidate is under observation beside it. */
   readonly latency: readonly number[];
   /** Requests whose deadline passed and whose code still runs. */

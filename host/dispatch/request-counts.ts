@@ -13,10 +13,12 @@ export function latencyBucket(ms: number): number {
 /** Counts how the requests of one generation end; a `Tally` in the making. On the path of every request. */
 export class RequestCounts {
   readonly #failures: Partial<Record<ErrorStatus, number>> = {};
+  readonly #strays: Partial<Record<ErrorStatus, number>> = {};
   readonly #latency: number[] = Array.from({ length: LATENCY_BOUNDS_MS.length + 1 }, () => 0);
   #requests = 0;
   #failed = 0;
   #unsettled = 0;
+  #strayed = 0;
 
   get requests(): number {
     return this.#requests;
@@ -24,6 +26,11 @@ export class RequestCounts {
 
   get failed(): number {
     return this.#failed;
+  }
+
+  /** Faults that no request ended with. */
+  get strays(): number {
+    return this.#strayed;
   }
 
   succeeded(): void {
@@ -34,6 +41,12 @@ export class RequestCounts {
     this.#requests += 1;
     this.#failed += 1;
     this.#failures[status] = (this.#failures[status] ?? 0) + 1;
+  }
+
+  /** The code left a fault behind that no request ended with. */
+  strayed(status: ErrorStatus): void {
+    this.#strayed += 1;
+    this.#strays[status] = (this.#strays[status] ?? 0) + 1;
   }
 
   took(ms: number): void {
@@ -56,6 +69,7 @@ export class RequestCounts {
       generation,
       requests: this.#requests,
       failures: { ...this.#failures },
+      ...(this.#strayed === 0 ? {} : { strays: { ...this.#strays } }),
       latency: [...this.#latency],
       unsettled: this.#unsettled,
     };

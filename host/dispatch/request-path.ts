@@ -9,6 +9,7 @@ import type { Config } from '../config/schema.js';
 import { encodeFailure, encodeServedBy, encodeSuccess, toReplyError } from '../envelope/encode.js';
 import { decodeMessage, type DecodedMessage } from '../envelope/decode.js';
 import { requestErrors } from '../errors/request.js';
+import { causeOf } from '../errors/thrown.js';
 import type { GenerationRegistry } from '../generation/registry.js';
 import { publishFault, publishRequest, requestChannel } from '../observe/channels.js';
 import { expiryOf, tooLate } from './age.js';
@@ -330,7 +331,7 @@ export class RequestPath implements ContextHost {
     this.#failures += 1;
     // A message that never should have come this way says nothing about the version.
     if (failure.code !== 'BEDS_REQUEST_ROUTE_MISMATCH') generation?.counts.failedWith(failure.status);
-    if (failure.status === 'fault') reportFault(error, request, generation);
+    if (failure.status === 'fault') reportFault(causeOf(failure) ?? failure, request, generation);
     return failure;
   }
 

@@ -1,4 +1,5 @@
 import { requestErrors } from '../errors/request.js';
+import { isError } from '../errors/thrown.js';
 import { toReplyError } from '../envelope/encode.js';
 import type { OperationResult } from './check-result.js';
 import { type Deadlines, Watched } from './deadlines.js';
@@ -64,7 +65,7 @@ export class Running extends Watched {
     try {
       return Promise.resolve(this.#target.operation.run(this.#run.input, context));
     } catch (error) {
-      return Promise.reject(error instanceof Error ? error : toReplyError(error));
+      return Promise.reject(isError(error) ? error : toReplyError(error));
     }
   }
 
@@ -80,7 +81,7 @@ export class Running extends Watched {
   }
 
   #failed(error: unknown): void {
-    this.#waiting.failed(error instanceof Error ? error : toReplyError(error));
+    this.#waiting.failed(isError(error) ? error : toReplyError(error));
   }
 
   override expire(): void {

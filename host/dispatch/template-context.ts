@@ -19,6 +19,7 @@ import { unknownError } from '../envelope/unknown-error.js';
 import { requestErrors } from '../errors/request.js';
 import { publishTemplateLog, type TemplateLogEvent } from '../observe/channels.js';
 import type { OperationResult } from './check-result.js';
+import { noteHanded } from './handed-errors.js';
 import type { Operation, OperationInput } from './operation.js';
 import type { RequestScope } from './request-scope.js';
 import type { ServingGeneration } from './serving-generation.js';
@@ -117,6 +118,7 @@ export class RequestContext implements TemplateContext {
     } catch (error) {
       if (isWrite && callKeptNothing(error, object)) scope.keptNothing();
       scope.failedAt(generation.adapter.store);
+      this.#handed(error);
       throw error;
     } finally {
       if (isWrite) scope.writeEnded();
@@ -138,6 +140,7 @@ export class RequestContext implements TemplateContext {
         : generation.adapter.view(object, keyed, options));
     } catch (error) {
       scope.failedAt(generation.adapter.store);
+      this.#handed(error);
       throw error;
     } finally {
       this.#entering();
@@ -229,9 +232,17 @@ export class RequestContext implements TemplateContext {
   async #returning<T>(promise: Promise<T>): Promise<T> {
     try {
       return await promise;
+    } catch (error) {
+      this.#handed(error);
+      throw error;
     } finally {
       this.#entering();
     }
+  }
+
+  /** Where the template does not wait for the promise, nothing else tells whose fault that is: the stack is the host's. */
+  #handed(error: unknown): void {
+    noteHanded(error, this.#options.generation);
   }
 
   /** Template code goes on right after the promise that it was given settles. */

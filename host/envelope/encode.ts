@@ -1,4 +1,4 @@
-import { type BedsError, isBedsError, type Json, type ServedBy } from '@beds/sdk';
+import { type BedsError, type ErrorStatus, isBedsError, type Json, type ServedBy } from '@beds/sdk';
 import { requestErrors } from '../errors/request.js';
 
 /** The answer to one request as JSON text; texts are joined when a batch is answered. */
@@ -31,8 +31,24 @@ export function encodeData(data: Json): string {
   return text;
 }
 
+/** n.b. complete, or it does not compile. */
+const STATUSES: Readonly<Record<ErrorStatus, true>> = {
+  ...{ invalid: true, forbidden: true, 'not-found': true, conflict: true },
+  ...{ timeout: true, overloaded: true, unavailable: true, indeterminate: true, fault: true },
+};
+
 /** What a caller may be told of an error: a BEDS error as it is, anything else as a fault of the template. */
 export function toReplyError(error: unknown): BedsError {
-  if (isBedsError(error)) return error;
+  if (isBedsError(error) && isWhole(error)) return error;
   return requestErrors.make('BEDS_REQUEST_TEMPLATE_FAULT', undefined, { cause: error });
+}
+
+/** Templates make errors of BEDS as well: one that lacks what is counted by, or throws when it is read, is none. */
+function isWhole(error: BedsError): boolean {
+  try {
+    const { code, status, message } = error;
+    return typeof code === 'string' && typeof message === 'string' && Object.hasOwn(STATUSES, status);
+  } catch {
+    return false;
+  }
 }

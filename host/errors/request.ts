@@ -108,6 +108,16 @@ export const requestErrors = defineErrors({
     status: 'invalid',
     action: 'Ask for fewer rows with query.limit and follow the cursor; limits.maxReplyBytes is the bound.',
   },
+  BEDS_REQUEST_PROCESS_FORBIDDEN: {
+    message: 'The template tried to act on the process that it shares with every other domain.',
+    status: 'fault',
+    action: 'Throw an error to end a request; the host decides about the process.',
+  },
+  BEDS_REQUEST_IMPORT_FORBIDDEN: {
+    message: 'The template loaded a module that templates may not use.',
+    status: 'fault',
+    action: 'Use what ctx offers instead; the SDK lists the modules that are allowed.',
+  },
   BEDS_REQUEST_TEMPLATE_FAULT: {
     message: 'The template failed.',
     status: 'fault',

@@ -43,7 +43,7 @@ export const rolloutErrors = defineErrors({
       'Mend the template and drop a new version; `beds quarantine` says why, `beds quarantine lift` allows it again.',
   },
   BEDS_ROLLOUT_STRIKES: {
-    message: 'The version ended broker threads again and again.',
+    message: 'The version ended broker threads, or left faults that no request ended with, again and again.',
     status: 'fault',
     action: 'Read the reasons named, mend the template and deploy it under a new version.',
   },

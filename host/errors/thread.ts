@@ -25,6 +25,11 @@ export const threadErrors = defineErrors({
     action:
       'Read the reasons in the log above, mend the cause, start again. An external supervisor should restart the host.',
   },
+  BEDS_THREAD_UNCAUGHT: {
+    message: 'Code threw what is no error, and nobody caught it.',
+    status: 'fault',
+    action: 'Look in the template that is named for what throws in a timer, a listener or a callback; throw errors.',
+  },
   BEDS_THREAD_PREPARE_FAILED: {
     message: 'A broker thread could not prepare the version.',
     status: 'fault',

@@ -2,7 +2,7 @@ import { compileFunction } from 'node:vm';
 import type { Template } from '@beds/sdk';
 import type { GenerationSource } from './contract.js';
 import { type Leftovers, NO_LEFTOVERS } from './leftovers.js';
-import { TemplateGlobals } from './template-globals.js';
+import { TemplateGlobals, type TemplateHooks } from './template-globals.js';
 
 type CompilableSource = Pick<GenerationSource, 'code' | 'codeCache'> & {
   readonly manifest: Pick<GenerationSource['manifest'], 'domain' | 'version'>;
@@ -19,10 +19,14 @@ const globalsOf = new WeakMap<object, TemplateGlobals>();
  * Runs the top level of a converted bundle and returns its default export, unchecked: `checkTemplate` does that once, in the
  * probe. Nothing outside the result refers to the compiled function, so dropping the result frees it. Throws what the
  * bundle throws; `import()` inside it rejects, because no callback for it is given. `onEnter` is called before its code goes
- * on after a timer.
+ * on after a timer, `onPrint` with what it prints.
  */
-export function compileTemplate(source: CompilableSource, onEnter?: () => void): Template {
-  return loadConverted(source, onEnter)['default'] as Template;
+export function compileTemplate(
+  source: CompilableSource,
+  onEnter?: TemplateHooks['onEnter'],
+  onPrint?: TemplateHooks['onPrint'],
+): Template {
+  return loadConverted(source, { onEnter, onPrint })['default'] as Template;
 }
 
 /**
@@ -44,8 +48,8 @@ export function makeCodeCache(source: CompilableSource): Uint8Array | undefined 
 }
 
 /** The whole exports object, for the probe. */
-export function loadConverted(source: CompilableSource, onEnter?: () => void): Record<string, unknown> {
-  const globals = new TemplateGlobals(onEnter);
+export function loadConverted(source: CompilableSource, hooks?: TemplateHooks): Record<string, unknown> {
+  const globals = new TemplateGlobals(hooks);
   const module = { exports: {} as Record<string, unknown> };
   const seen = scopeOf(globals.byName, module);
   const body = compileFunction(source.code, Object.keys(seen), {
@@ -58,6 +62,7 @@ export function loadConverted(source: CompilableSource, onEnter?: () => void): R
     globals.end();
     throw error;
   }
+  globals.loaded();
   const template = module.exports['default'];
   if (typeof template === 'object' && template !== null) globalsOf.set(template, globals);
   return module.exports;

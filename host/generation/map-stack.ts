@@ -1,4 +1,5 @@
 import { SourceMap, type SourceMapPayload, type SourceMapping } from 'node:module';
+import { textOf, wordsFor } from '../errors/thrown.js';
 import type { GenerationSource } from './contract.js';
 import { generationFile } from './compile.js';
 
@@ -42,8 +43,19 @@ export function firstPlace(stack: string, files: readonly MappedFile[]): string 
 
 export function stackOf(error: unknown): string {
   if (typeof error !== 'object' || error === null) return String(error);
-  const stack = (error as { readonly stack?: unknown }).stack;
-  return typeof stack === 'string' ? stack : 'an object without a stack';
+  return textOf(error, 'stack') ?? 'an object without a stack';
+}
+
+/** The frames of a stack without the message above them, which may quote another stack. */
+export function framesOf(error: unknown): string {
+  const stack = textOf(error, 'stack') ?? '';
+  const message = wordsFor(error);
+  const at = message === '' ? -1 : stack.indexOf(message);
+  const rest = at < 0 ? stack : stack.slice(at + message.length);
+  return rest
+    .split('\n')
+    .filter((line) => /^\s+at /.test(line))
+    .join('\n');
 }
 
 function place(map: SourceMap | undefined, line: number, column: number): string | undefined {

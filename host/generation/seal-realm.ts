@@ -2,10 +2,9 @@ import { Buffer } from 'node:buffer';
 import { createRequire } from 'node:module';
 import process from 'node:process';
 import { ALLOWED_IMPORTS } from '@beds/sdk';
-import { admissionErrors } from '../errors/admission.js';
 import { makeFunction } from './code-from-text.js';
 import { freezeShared } from './freeze-shared.js';
-import { HIDDEN_GLOBALS } from './template-globals.js';
+import { HIDDEN_GLOBALS, processForbidden } from './template-globals.js';
 
 /**
  * Leads to modules, to native code, to sockets or to the process itself; neither the host nor a driver uses it in a thread.
@@ -26,14 +25,20 @@ const LAST_MATCH = [
 /** Global names that templates have in another form than the thread, or not at all. */
 const NOT_SHARED = new Set<string>([...HIDDEN_GLOBALS, 'process', 'console', 'global', 'globalThis']);
 
+export interface SealOptions {
+  /** Those of objects that templates are handed. */
+  readonly classes: readonly { readonly prototype: object }[];
+  /** Whether the code that will run has been admitted: what it must not do is a fault then, and no reason to refuse it. */
+  readonly isAdmitted: boolean;
+}
+
 /**
  * Makes this thread fit for templates, once, when all that it runs by itself is loaded and before it holds a secret. From then
- * on nothing that templates share, with each other and with the drivers, can be changed, and what would lead out is gone.
- * `classes`: those of objects that templates are handed. It is no boundary against who knows a hole in V8.
+ * on nothing that templates share, with each other and with the drivers, can be changed, and what would lead out is gone. It is no boundary against who knows a hole in V8.
  */
-export function sealRealm(classes: readonly { readonly prototype: object }[] = []): void {
+export function sealRealm({ classes, isAdmitted }: SealOptions): void {
   ownMemoryForBuffers();
-  refuseOddities();
+  refuseOddities(isAdmitted);
   for (const name of STRIPPED) Reflect.deleteProperty(process, name);
   // The drivers' own way to make code from text: they compile a reader for the rows of each query.
   globalThis.Function = makeFunction(() => ({}));
@@ -57,9 +62,9 @@ function ownMemoryForBuffers(): void {
 }
 
 /** What is older than the care that is taken here, or stops a thread without using it. */
-function refuseOddities(): void {
+function refuseOddities(isAdmitted: boolean): void {
   const refuse = (message: string) => (): never => {
-    throw admissionErrors.make('BEDS_ADMISSION_PROCESS_FORBIDDEN', message);
+    throw processForbidden(message, isAdmitted);
   };
   for (const name of LAST_MATCH) {
     const get = refuse(`Templates may not read RegExp['${name}'], which other code sets too: use what exec() returns.`);

@@ -2,8 +2,18 @@ import { createRequire } from 'node:module';
 import { ALLOWED_IMPORTS } from '@beds/sdk';
 import { admissionErrors } from '../errors/admission.js';
 import { makeFunction } from './code-from-text.js';
+import { requestErrors } from '../errors/request.js';
 import type { Leftovers } from './leftovers.js';
+import { type ConsoleLevel, makeTemplateConsole } from './template-console.js';
 import { TemplateTimers } from './template-timers.js';
+
+/** What the host is told by the code of a bundle. */
+export interface TemplateHooks {
+  /** Its code goes on after a timer. */
+  readonly onEnter?: (() => void) | undefined;
+  /** It printed something. */
+  readonly onPrint?: ((level: ConsoleLevel, text: string) => void) | undefined;
+}
 
 /**
  * Names that exist in Node and are undefined inside a template: the network, and what would keep a version in memory
@@ -25,15 +35,16 @@ export class TemplateGlobals {
   readonly #timers: TemplateTimers;
   /** Parameters of the function that the bundle becomes. */
   readonly byName: Readonly<Record<string, unknown>>;
+  #isLoaded = false;
 
-  /** `onEnter` is called before code of the bundle goes on after a timer. */
-  constructor(onEnter?: () => void) {
+  constructor({ onEnter, onPrint = () => undefined }: TemplateHooks = {}) {
     this.#timers = new TemplateTimers(onEnter);
     const { setTimeout, setInterval, setImmediate, clear, promises, abortAfter } = this.#timers;
     const own: Readonly<Record<string, unknown>> = {
       ...Object.fromEntries(HIDDEN_GLOBALS.map((name) => [name, undefined])),
       ...{ setTimeout, setInterval, setImmediate, clearTimeout: clear, clearInterval: clear, clearImmediate: clear },
-      ...{ process: harmlessProcess, console: harmlessConsole, performance: harmlessPerformance },
+      ...{ process: makeProcess(() => this.#isLoaded), console: makeTemplateConsole(onPrint) },
+      performance: harmlessPerformance,
       AbortSignal: withOwnTimeout(abortAfter),
       Function: makeFunction(() => this.byName),
       // Libraries that note types of classes keep them here.
@@ -42,8 +53,13 @@ export class TemplateGlobals {
     // What a bundle stores here is reclaimed with it. n.b. nothing behind it may have what it hides.
     const global: object = Object.create(realm, describeValues(own)) as object;
     Object.defineProperties(global, describeValues({ globalThis: global, global }));
-    const require = (name: string): unknown => (isTimers(name) ? promises : requireAllowed(name));
+    const require = (name: string): unknown => (isTimers(name) ? promises : requireAllowed(name, this.#isLoaded));
     this.byName = { ...own, globalThis: global, global, require };
+  }
+
+  /** Its top level is done: what it does from now on is no reason to refuse it, but a fault. */
+  loaded(): void {
+    this.#isLoaded = true;
   }
 
   /** Ends what the bundle still runs. */
@@ -60,24 +76,20 @@ const WITHHELD = new Set(['setEngine', 'setFips', 'fips', 'SlowBuffer', 'resolve
 const OWN_NAMES = new Set(['globalThis', 'global', 'process', 'console', 'performance', 'Function', 'eval']);
 const handedOut = new Map<string, unknown>();
 const realm = nodeGlobals();
-const harmlessProcess = makeProcess();
 const harmlessPerformance = Object.freeze({ now: () => performance.now(), timeOrigin: performance.timeOrigin });
-/** n.b. the methods are bound already; what is left out leads to the streams of the process. */
-const harmlessConsole = Object.freeze(
-  Object.fromEntries(
-    Object.entries(console).filter(([name, value]) => typeof value === 'function' && name !== 'Console'),
-  ),
-);
 
 function isTimers(name: string): boolean {
   return name === 'timers/promises' || name === 'node:timers/promises';
 }
 
 /** Modules are copies that cannot be changed: a change would be everybody's, and outlive the version that made it. */
-function requireAllowed(name: string): unknown {
+function requireAllowed(name: string, isLoaded: boolean): unknown {
   const full = name.startsWith('node:') ? name : `node:${name}`;
   if (!allowed.has(full)) {
-    throw admissionErrors.make('BEDS_ADMISSION_IMPORT_FORBIDDEN', `Templates may not import '${name.slice(0, 100)}'.`);
+    const words = `Templates may not import '${name.slice(0, 100)}'.`;
+    throw isLoaded
+      ? requestErrors.make('BEDS_REQUEST_IMPORT_FORBIDDEN', words)
+      : admissionErrors.make('BEDS_ADMISSION_IMPORT_FORBIDDEN', words);
   }
   if (!handedOut.has(full)) handedOut.set(full, frozenCopy(hostRequire(full)));
   return handedOut.get(full);
@@ -121,9 +133,9 @@ function withOwnTimeout(timeout: (ms: number) => AbortSignal): object {
   return Object.freeze(Object.defineProperties(make, { prototype, abort, any, timeout: { value: timeout } }));
 }
 
-function makeProcess(): object {
+function makeProcess(isLoaded: () => boolean): object {
   const refuse = (name: string) => (): never => {
-    throw admissionErrors.make('BEDS_ADMISSION_PROCESS_FORBIDDEN', `Templates may not call process.${name}().`);
+    throw processForbidden(`Templates may not call process.${name}().`, isLoaded());
   };
   const refused = ['exit', 'reallyExit', 'kill', 'abort', 'chdir', 'dlopen', 'binding', 'on', 'once', 'off', 'emit'];
   return Object.freeze({
@@ -139,4 +151,11 @@ function makeProcess(): object {
     uptime: () => process.uptime(),
     nextTick: (work: (...args: unknown[]) => void, ...args: unknown[]) => process.nextTick(work, ...args),
   });
+}
+
+/** `isLoaded`: the code has been admitted. */
+export function processForbidden(words: string, isLoaded: boolean): Error {
+  return isLoaded
+    ? requestErrors.make('BEDS_REQUEST_PROCESS_FORBIDDEN', words)
+    : admissionErrors.make('BEDS_ADMISSION_PROCESS_FORBIDDEN', words);
 }

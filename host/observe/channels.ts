@@ -43,7 +43,8 @@ export interface TemplateLogEvent {
   readonly level: 'debug' | 'info' | 'warn' | 'error';
   readonly domain: string;
   readonly version: string;
-  readonly requestId: string;
+  /** Absent where the code printed it: what runs beside requests belongs to none. */
+  readonly requestId?: string;
   readonly message: string;
   readonly fields: Readonly<Record<string, unknown>>;
 }

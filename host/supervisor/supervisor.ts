@@ -23,6 +23,7 @@ import { OperatorDesk } from './operate/operator-desk.js';
 import { Drains } from './rollout/drains.js';
 import { Rollouts } from './rollout/rollouts.js';
 import { claimState } from './state-claim.js';
+import { ThreadLog } from './threads/thread-log.js';
 import { trailDirectoryOf } from './trials/last-run.js';
 import { Trials } from './trials/trials.js';
 import { ThreadPool, type ThreadPoolOptions } from './threads/thread-pool.js';
@@ -54,6 +55,7 @@ export class Supervisor {
   readonly #ending = new AbortController();
   readonly #desk: OperatorDesk;
   readonly #metrics: HostMetrics;
+  readonly #threadLog: ThreadLog;
   #model: ChannelModel | undefined;
   #history: History | undefined;
   #versions: VersionControl | undefined;
@@ -66,6 +68,7 @@ export class Supervisor {
     const { config, log, logState } = options;
     this.#options = options;
     this.node = nodeName(config);
+    this.#threadLog = new ThreadLog(log);
     this.#names = makeNames(config.broker.prefix);
     this.#adapters = new Map(
       Object.entries(config.stores).map(([name, store]) => [name, createAdapter(name, { ...store, poolSize: 2 })]),
@@ -113,7 +116,7 @@ export class Supervisor {
   async start(): Promise<void> {
     const { config, projectRoot, log } = this.#options;
     const { services: directory, plugins: pluginsDirectory } = directoriesOf(projectRoot, config);
-    this.#cleanUps.push(claimState(directory), observeHost(log));
+    this.#cleanUps.push(claimState(directory), observeHost(log), () => this.#threadLog.close());
     this.#trials = await Trials.open({ directory, config, log });
     this.#history = await openHistory({ directory });
     this.#control.start();
@@ -125,6 +128,7 @@ export class Supervisor {
     this.#versions = await VersionControl.open({
       ...{ config, directory, log, adapters: this.#adapters, pool: this.#pool, rollouts: this.#rollouts },
       ...{ drains: this.#drains, board: this.#board, prober: this.#trials.prober(this.#prober), pluginsDirectory },
+      isRabbitUp: () => this.#control.state === 'up',
       onTransition: (transition) => this.#transition(transition),
       onTallies: (thread, tallies) => this.#metrics.tallies(thread, tallies),
     });
@@ -174,7 +178,7 @@ export class Supervisor {
     if (message.kind === 'drained') {
       this.#metrics.drained(thread, message.tally);
       this.#drains.onDrained(message.generation, thread, message.left);
-    } else this.#options.log[message.level]({ thread, ...message.fields }, message.message);
+    } else this.#threadLog.write(thread, message);
   }
 
   #onLost(loss: Parameters<ThreadPoolOptions['onLost']>[0]): void {
@@ -191,8 +195,8 @@ export class Supervisor {
   }
 
   #transition(transition: Parameters<typeof recordTransitions>[0]): void {
-    const { log } = this.#options;
-    recordTransitions(transition, { log, board: this.#board, history: this.#history, metrics: this.#metrics });
+    const sinks = { log: this.#options.log, board: this.#board, history: this.#history, metrics: this.#metrics };
+    recordTransitions(transition, sinks);
   }
 }
 

@@ -1,6 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel';
 import { isBedsError } from '@beds/sdk';
 import type { EventPublisher } from '../amqp/event-publisher.js';
+import { isError, textOf, wordsFor } from '../errors/thrown.js';
 import {
   type BrokerEvent,
   brokerChannel,
@@ -15,15 +16,30 @@ import {
   type WritesEvent,
   writesChannel,
 } from '../observe/channels.js';
+import { JoinedLines } from '../observe/joined-lines.js';
 import type { LogLevel, ThreadMessage } from './protocol.js';
 
 type LogMessage = Extract<ThreadMessage, { kind: 'log' }>;
+type Fields = LogMessage['fields'];
 
-/** Subscribes to what happens in this thread and sends it to the supervisor's log; faults become events as well. */
-export function forwardObservations(send: (message: LogMessage) => void, events: EventPublisher): void {
-  const log = (level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>): void => {
+/** The supervisor joins the lines of all threads for longer; this keeps a flood away from it. */
+const JOIN_MS = 1_000;
+const FRAME = /^\s+at .*$/m;
+
+/**
+ * Subscribes to what happens in this thread and sends it to the supervisor's log; faults become events as well. What it
+ * returns sends what was counted and not said yet.
+ */
+export function forwardObservations(send: (message: LogMessage) => void, events: EventPublisher): () => void {
+  const log = (level: LogLevel, message: string, fields: Fields): void => {
     send({ kind: 'log', level, message, fields });
   };
+  const joined = new JoinedLines({
+    intervalMs: JOIN_MS,
+    write: (line, kind, { count }) => {
+      sendLine(send, { kind: 'log', ...line, joined: { ...kind, count } });
+    },
+  });
   subscribe(connectionChannel.name, (message) => {
     const { connection, state, waitMs, error } = message as ConnectionEvent;
     const level = state === 'waiting' || state === 'blocked' ? 'warn' : 'debug';
@@ -35,7 +51,10 @@ export function forwardObservations(send: (message: LogMessage) => void, events:
   });
   subscribe(faultChannel.name, (message) => {
     const { where, error, domain, version, hash, requestId } = message as FaultEvent;
-    log('error', `fault in ${where}`, { domain, version, hash, requestId, error: describe(error) });
+    const line = { level: 'error', message: `fault in ${where}` } as const;
+    const key = ['fault', where, domain, version, hash, ...causeOfFault(error)].join(' ');
+    const fields = { domain, version, hash, requestId, error: describe(error) };
+    joined.add({ ...line, fields }, { key, writer: writerOf(domain, version) });
     events.publish({ topic: `fault.${domain ?? 'host'}`, data: { where, domain, version, hash, requestId } });
   });
   subscribe(storeLimitChannel.name, (message) => {
@@ -48,13 +67,54 @@ export function forwardObservations(send: (message: LogMessage) => void, events:
     else log('info', `writes of ${domain} go on`, { domain, store });
   });
   subscribe(templateLogChannel.name, (message) => {
-    const { level, fields, message: text, ...rest } = message as TemplateLogEvent;
-    log(level, text, { ...rest, fields });
+    const { level, fields, message: given, ...rest } = message as TemplateLogEvent;
+    // n.b. typed as text, and given by code that need not be.
+    const text = typeof given === 'string' ? given : wordsFor(given);
+    const key = ['log', level, rest.domain, rest.version, text, jsonOf(fields)].join(' ');
+    joined.add(
+      { level, message: text, fields: { ...rest, fields } },
+      { key, writer: writerOf(rest.domain, rest.version) },
+    );
   });
+  return () => joined.flush();
+}
+
+function writerOf(domain = 'the host', version = ''): string {
+  return `${domain} ${version}`.trim();
+}
+
+/** Which faults are the same: not what they say, which may be of the request, but their code and where they were made. */
+function causeOfFault(error: unknown): readonly string[] {
+  const stack = typeof error === 'string' ? error : (textOf(error, 'stack') ?? '');
+  return [textOf(error, 'code') ?? '', FRAME.exec(stack)?.[0] ?? ''];
+}
+
+/** n.b. what a template logs may be what no other thread can be sent, and its request must not end for that. */
+function sendLine(send: (message: LogMessage) => void, message: LogMessage): void {
+  try {
+    send(message);
+  } catch {
+    const { domain, version, requestId } = message.fields;
+    const fields = 'it holds what cannot be written';
+    send({ ...message, fields: { domain, version, requestId, fields } });
+  }
+}
+
+function jsonOf(fields: unknown): string {
+  try {
+    return JSON.stringify(fields);
+  } catch {
+    return '';
+  }
 }
 
 function describe(error: unknown): unknown {
-  if (!(error instanceof Error)) return error;
-  const code = isBedsError(error) ? error.code : (error as { code?: unknown }).code;
-  return { message: error.message, ...(code === undefined ? {} : { code }), stack: error.stack };
+  if (!isError(error)) return typeof error === 'object' || typeof error === 'function' ? wordsFor(error) : error;
+  const code = isBedsError(error) ? error.code : textOf(error, 'code');
+  const stack = textOf(error, 'stack');
+  return {
+    message: wordsFor(error),
+    ...(code === undefined ? {} : { code }),
+    ...(stack === undefined ? {} : { stack }),
+  };
 }

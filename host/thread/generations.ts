@@ -5,6 +5,7 @@ import { RequestScope } from '../dispatch/request-scope.js';
 import { ServingGeneration } from '../dispatch/serving-generation.js';
 import { type ContextHost, RequestContext } from '../dispatch/template-context.js';
 import { threadErrors } from '../errors/thread.js';
+import { wordsFor } from '../errors/thrown.js';
 import { compileTemplate, disposeTemplate, generationFile } from '../generation/compile.js';
 import type { GenerationSource } from '../generation/contract.js';
 import type { Leftovers } from '../generation/leftovers.js';
@@ -12,7 +13,7 @@ import { firstPlace, mapStack, stackOf } from '../generation/map-stack.js';
 import type { GenerationRegistry } from '../generation/registry.js';
 import { type RetiredInMemory, RetiredTemplates } from '../generation/retired-templates.js';
 import type { Route } from '../generation/route.js';
-import { publishFault } from '../observe/channels.js';
+import { publishFault, publishTemplateLog } from '../observe/channels.js';
 import type { ThreadStatus } from './protocol.js';
 
 export interface GenerationsOptions {
@@ -32,6 +33,8 @@ export class Generations {
   readonly #options: GenerationsOptions;
   readonly #ending = new Set<Promise<void>>();
   readonly #retired = new RetiredTemplates();
+  /** In setup, or in teardown without ever having been routed. */
+  readonly #beside = new Set<ServingGeneration>();
 
   constructor(options: GenerationsOptions) {
     this.#options = options;
@@ -45,10 +48,18 @@ export class Generations {
       throw threadErrors.make('BEDS_THREAD_PREPARE_FAILED', `No store named ${source.manifest.store} is configured.`);
     }
     const { node, callers } = this.#options;
-    const template = compileTemplate(source, () => {
-      this.#options.host.entering(generation);
-    });
+    const { domain, version } = source.manifest;
+    const template = compileTemplate(
+      source,
+      () => {
+        this.#options.host.entering(generation);
+      },
+      (level, message) => {
+        publishTemplateLog({ level, domain, version, message, fields: {} });
+      },
+    );
     const generation = new ServingGeneration(source, template, { node, adapter, callers });
+    this.#beside.add(generation);
     try {
       await this.#setUp(generation);
     } catch (error) {
@@ -56,6 +67,8 @@ export class Generations {
       throw threadErrors.make('BEDS_THREAD_PREPARE_FAILED', `setup() failed: ${reasonOf(error, source)}`, {
         cause: error,
       });
+    } finally {
+      this.#beside.delete(generation);
     }
     this.#options.registry.prepare(generation);
   }
@@ -63,7 +76,10 @@ export class Generations {
   /** Forgets a prepared version. */
   async discard(id: number): Promise<void> {
     const generation = this.#options.registry.discard(id);
-    if (generation !== undefined) await this.#tearDown(generation);
+    if (generation === undefined) return;
+    this.#beside.add(generation);
+    await this.#tearDown(generation);
+    this.#beside.delete(generation);
   }
 
   /** The routes hold from the next delivery on; a version that none names any more ends when its requests have. */
@@ -75,6 +91,11 @@ export class Generations {
     for (const generation of ended) this.#end(generation);
   }
 
+  /** Everything whose code may still run. */
+  get all(): readonly ServingGeneration[] {
+    return [...this.#options.registry.all, ...this.#beside];
+  }
+
   /** Resolves when every version that is ending has ended. */
   async settled(): Promise<void> {
     await Promise.all(this.#ending);
@@ -83,7 +104,7 @@ export class Generations {
   get status(): ThreadStatus['generations'] {
     return this.#options.registry.all.map(({ id, domain, version, inFlight, counts }) => ({
       ...{ id, domain, version, inFlight },
-      ...{ served: counts.requests, failed: counts.failed },
+      ...{ served: counts.requests, failed: counts.failed, strays: counts.strays },
     }));
   }
 
@@ -172,7 +193,7 @@ export class Generations {
 function reasonOf(error: unknown, source: GenerationSource): string {
   const files = [{ file: generationFile(source.manifest), sourceMap: source.sourceMap }];
   const place = firstPlace(stackOf(error), files);
-  const message = error instanceof Error ? error.message : String(error);
+  const message = wordsFor(error);
   return place === undefined ? message : `${message} (${place})`;
 }
 

@@ -12,6 +12,9 @@ async function main(): Promise<void> {
   await serveCommands(data, takeSecrets(data), {
     postMessage: (message: ThreadMessage) => port.postMessage(message),
     onRequest: (take) => port.on('message', (request: ThreadRequest) => take(request)),
+    endFor: (error) => {
+      throw error;
+    },
     close: () => port.close(),
   });
 }

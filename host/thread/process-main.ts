@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import { textOf, wordsFor } from '../errors/thrown.js';
 import type { ProcessMessage, ProcessStart, ThreadRequest } from './protocol.js';
 import { serveCommands } from './serve-commands.js';
 
@@ -21,16 +22,16 @@ function tell(message: ProcessMessage, onSent: () => void = () => undefined): vo
 }
 
 function endFor(error: unknown): void {
-  const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const reason = textOf(error, 'stack') ?? wordsFor(error);
   tell({ kind: 'fatal', reason }, () => kill(process.pid, 'SIGTERM'));
 }
 
 function begin({ data, urls }: ProcessStart): void {
-  process.on('uncaughtException', endFor);
   setInterval(() => tell({ kind: 'beat' }), data.config.supervisor.heartbeatMs).unref();
   serveCommands(data, urls, {
     postMessage: tell,
     onRequest: (take) => process.on('message', (request: ThreadRequest) => take(request)),
+    endFor,
     // The supervisor ends this process.
     close: () => undefined,
   }).catch(endFor);

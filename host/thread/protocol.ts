@@ -10,6 +10,7 @@ import type { GenerationSource } from '../generation/contract.js';
 import type { Leftovers } from '../generation/leftovers.js';
 import type { RetiredInMemory } from '../generation/retired-templates.js';
 import type { Route } from '../generation/route.js';
+import type { LineKind } from '../observe/joined-lines.js';
 
 /** Version of this protocol; both sides are of one build, so it only guards against a stale file. */
 export const THREAD_PROTOCOL = 1;
@@ -79,6 +80,8 @@ export type ThreadMessage =
       readonly level: LogLevel;
       readonly message: string;
       readonly fields: Readonly<Record<string, unknown>>;
+      /** Absent: the line is never joined with others. */
+      readonly joined?: LineKind & { readonly count: number };
     };
 
 /** What a broker thread that has a process of its own tells besides. */
@@ -109,6 +112,8 @@ export interface ThreadStatus {
     /** Requests that callers sent, not calls of other domains; `failed` of them failed. */
     readonly served: number;
     readonly failed: number;
+    /** Faults that no request ended with. */
+    readonly strays: number;
   }[];
   readonly stores: readonly StoreStatus[];
   readonly served: number;

@@ -32,6 +32,11 @@ export class RunningCode {
     this.#trail?.enter(generation);
   }
 
+  /** The generation whose code was entered last; 0: none. */
+  get lastEntered(): number {
+    return this.#notes.lastEntered;
+  }
+
   trying(suspect: number, generation: number): void {
     this.#notes.trying(suspect, generation);
     this.#trail?.trying(suspect, generation);

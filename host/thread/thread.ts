@@ -11,23 +11,22 @@ import { LoopGaps } from '../dispatch/loop-gaps.js';
 import { RequestPath } from '../dispatch/request-path.js';
 import { Suspects } from '../dispatch/suspects.js';
 import type { ServingGeneration } from '../dispatch/serving-generation.js';
-import { generationFile } from '../generation/compile.js';
-import { mapStack } from '../generation/map-stack.js';
 import { GenerationRegistry } from '../generation/registry.js';
 import { EventPublisher } from '../amqp/event-publisher.js';
-import { publishFault } from '../observe/channels.js';
 import { atMost } from './at-most.js';
 import { Brokers } from './brokers.js';
 import { forwardObservations } from './forward-observations.js';
 import { Generations } from './generations.js';
 import type { ThreadCommand, ThreadData, ThreadMessage, ThreadStatus } from './protocol.js';
 import { RunningCode } from './running-code.js';
+import { StrayFaults } from './stray-faults.js';
 
 /** What each step of closing may take when nothing is left of the drain timeout: less would cut off acknowledgements. */
 const CLOSE_MS = 250;
 
 /** The composition root of one broker thread: connections, brokers, adapters, generations, request path. */
 export class BrokerThread {
+  readonly strays: StrayFaults;
   readonly #data: ThreadData;
   readonly #port: { postMessage(message: ThreadMessage): void };
   readonly #code: RunningCode;
@@ -44,6 +43,7 @@ export class BrokerThread {
   readonly #connections: readonly AmqpConnection[];
   readonly #ending = new AbortController();
   #heartbeat: NodeJS.Timeout | undefined;
+  #sayCounts: () => void = () => undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(data: ThreadData, urls: SecretUrls, port: { postMessage(message: ThreadMessage): void }) {
@@ -88,6 +88,10 @@ export class BrokerThread {
         this.#send({ kind: 'drained', generation: id, complete, left, tally: counts.tally(id) });
       },
     });
+    this.strays = new StrayFaults({
+      generations: () => this.#generations.all,
+      lastEntered: () => this.#code.lastEntered,
+    });
     this.#brokers = new Brokers({
       kinds: data.brokers,
       settings: config.brokers,
@@ -104,7 +108,7 @@ export class BrokerThread {
 
   /** Connects to everything; databases that are down do not keep the thread from starting. */
   async start(): Promise<void> {
-    forwardObservations((message) => {
+    this.#sayCounts = forwardObservations((message) => {
       this.#send(message);
     }, this.#events);
     this.#heartbeat = setInterval(() => this.#code.beat(), this.#data.config.supervisor.heartbeatMs);
@@ -145,17 +149,6 @@ export class BrokerThread {
     }
   }
 
-  /** Makes a fault known that no request ended with, with the author's line where the code is a live template's. */
-  report(where: string, error: unknown): void {
-    const text = error instanceof Error ? (error.stack ?? '') : '';
-    const generation = this.#registry.all.find(({ source }) => text.includes(generationFile(source.manifest)));
-    if (generation === undefined) publishFault({ where, error });
-    else {
-      const { domain, version, source } = generation;
-      publishFault({ where, error: mapStack(error, source), domain, version, hash: source.hash });
-    }
-  }
-
   /** Stop intake → let what is in flight settle, bounded → close connections. */
   async #stop(timeoutMs: number): Promise<void> {
     this.#ending.abort();
@@ -168,6 +161,7 @@ export class BrokerThread {
     await atMost(this.#brokers.close(), CLOSE_MS);
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(leftMs())));
     await Promise.all([...this.#connections, this.#replies].map((connection) => connection.close(leftMs())));
+    this.#sayCounts();
     clearInterval(this.#heartbeat);
     this.#gaps.stop();
     this.#code.close();

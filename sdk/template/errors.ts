@@ -60,9 +60,13 @@ export class BedsError extends Error {
   }
 }
 
-/** Recognises a BEDS error of any copy of the SDK. */
+/** Recognises a BEDS error of any copy of the SDK. Never throws: what was thrown may be a proxy. */
 export function isBedsError(value: unknown): value is BedsError {
-  return typeof value === 'object' && value !== null && (value as Record<symbol, unknown>)[MARK] === true;
+  try {
+    return typeof value === 'object' && value !== null && (value as Record<symbol, unknown>)[MARK] === true;
+  } catch {
+    return false;
+  }
 }
 
 /** A part of the catalogue, with a maker that accepts only its codes. */

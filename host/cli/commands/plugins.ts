@@ -7,7 +7,7 @@ import { askNodes } from '../ask-nodes.js';
 import { EXIT, type Command } from '../command.js';
 import type { Output } from '../output.js';
 import { printReasons } from '../print-findings.js';
-import { canaryText } from '../rollout/canary-text.js';
+import { canaryText, strayText } from '../rollout/canary-text.js';
 import { TIMEOUT_OPTION } from '../timeout-option.js';
 
 /** What one host says of its domains. */
@@ -84,18 +84,24 @@ function printDetails({ node, domains, quarantined, refusals }: NodePlugins, out
   }
 }
 
-function remarks({ kept = [], strikes = [], left = [], held = [] }: DomainView): readonly string[] {
+function remarks({ live, kept = [], strikes = [], left = [], held = [], strays = 0 }: DomainView): readonly string[] {
   const versions = kept.map(({ version, hash }) => `${version} (${hash.slice(0, 12)})`);
   return [
     ...(versions.length === 0 ? [] : [`may be rolled back to ${versions.join(', ')}`]),
+    ...(strays === 0 ? [] : [`${live?.version ?? ''} left ${strayText(strays)}, with which no request ended`]),
     ...strikes.map(strikeText),
     ...left.map(leftText),
     ...held.map(heldText),
   ];
 }
 
-function strikeText({ version, hash, count, last }: StrikeView): string {
-  return `${version} (${hash.slice(0, 12)}) ended ${count} broker thread${count === 1 ? '' : 's'}, last at ${last}`;
+function strikeText({ version, hash, count, last, strays = 0 }: StrikeView): string {
+  const threads = count - strays;
+  const harm = [
+    ...(threads === 0 ? [] : [`ended ${threads} broker thread${threads === 1 ? '' : 's'}`]),
+    ...(strays === 0 ? [] : [`left stray faults in ${strays} look${strays === 1 ? '' : 's'}`]),
+  ];
+  return `${version} (${hash.slice(0, 12)}) ${harm.join(' and ')}, last at ${last}`;
 }
 
 function leftText({ version, generation, left }: LeftView): string {

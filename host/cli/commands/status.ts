@@ -1,8 +1,9 @@
+import { straysOf } from '../../supervisor/operate/thread-views.js';
 import type { DomainView, NodeStatus } from '../../supervisor/operate/views.js';
 import { askNodes } from '../ask-nodes.js';
 import { EXIT, type Command } from '../command.js';
 import { askOptions, NODE_OPTION } from '../ask-context.js';
-import { percentText } from '../rollout/canary-text.js';
+import { percentText, strayText } from '../rollout/canary-text.js';
 import { ago, megabytes } from '../human.js';
 import type { Output } from '../output.js';
 import { TIMEOUT_OPTION } from '../timeout-option.js';
@@ -82,7 +83,7 @@ type DomainStatus = NodeStatus['domains'][number];
 function printDomains(nodes: readonly NodeStatus[], out: Output): void {
   const rows = nodes.flatMap(({ node, domains, threads }) =>
     domains.flatMap((view) =>
-      [...liveRow(view, waitOf(view.domain, threads)), ...candidateRow(view)].map((row) => [node, view.domain, ...row]),
+      [...liveRow(view, threads), ...candidateRow(view)].map((row) => [node, view.domain, ...row]),
     ),
   );
   if (rows.length === 0)
@@ -102,20 +103,26 @@ function waitOf(domain: string, threads: NodeStatus['threads']): string {
     .join('; ');
 }
 
-function liveRow({ live, queues, degraded = [], paused, withheld, apart }: DomainStatus, wait: string): string[][] {
+function liveRow(view: DomainStatus, threads: NodeStatus['threads']): string[][] {
+  const { domain, live, queues, degraded = [], paused, withheld, apart } = view;
   if (live === undefined)
     return withheld === true ? [['', 'withheld', '', '', '', 'every kept version is in quarantine']] : [];
   const named = [degraded.length > 0 && 'degraded', paused === true && 'paused', apart === true && 'tried apart'];
   const marks = named.filter((mark) => mark !== false);
   const waiting = queues.map(({ ready }) => ready).join(' / ');
-  const remark = [degraded[0]?.code ?? '', wait].filter((part) => part !== '').join('; ');
+  const strays = straysOf(threads, live.generation);
+  const remarks = [degraded[0]?.code ?? '', waitOf(domain, threads), strays === 0 ? '' : strayText(strays)];
+  const remark = remarks.filter((part) => part !== '').join('; ');
   return [[live.version, [live.state, ...marks].join(', '), waiting, ago(live.since), live.hash.slice(0, 12), remark]];
 }
 
 function candidateRow({ candidate, canary }: DomainStatus): string[][] {
   if (canary !== undefined) {
     const share = canary.percent > 0 ? percentText(canary.percent) : `shadow ${percentText(canary.shadowPercent)}`;
-    const failed = `${percentText(canary.candidate.errorPercent)} of its requests failed, of the active ${percentText(canary.active.errorPercent)}`;
+    const { candidate: own, active, waits } = canary;
+    const failed = `${percentText(own.errorPercent)} of its requests failed, of the active ${percentText(active.errorPercent)}`;
+    const strays = own.strays === undefined ? [] : [strayText(own.strays)];
+    const remark = [...(waits === undefined ? [] : [`waits: ${waits}`]), failed, ...strays].join('; ');
     return [
       [
         canary.version,
@@ -123,7 +130,7 @@ function candidateRow({ candidate, canary }: DomainStatus): string[][] {
         '',
         `${Math.round(canary.elapsedMs / 1_000)} s`,
         canary.hash.slice(0, 12),
-        failed,
+        remark,
       ],
     ];
   }

@@ -38,7 +38,10 @@ export async function follow(
     options.onLook(stands);
     if (options.signal.aborted) return stands;
     if (stands.every((stand) => isDecided(stand, stands)) && (stands.every(isTold) || lastLooks-- === 0)) return stands;
-    const canaryMs = stands.map(({ canary }) => (canary === undefined ? 0 : canary.forMs - canary.elapsedMs));
+    // One that waits for a database may do so for ever: its time stands still, this command's does not.
+    const canaryMs = stands.map(({ canary }) =>
+      canary === undefined || canary.waits !== undefined ? 0 : canary.forMs - canary.elapsedMs,
+    );
     if (Math.max(...canaryMs) > 0)
       untilMs = Math.max(untilMs, performance.now() + Math.max(...canaryMs) + options.timeoutMs);
     if (performance.now() >= untilMs) return stands;

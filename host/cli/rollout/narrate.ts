@@ -33,7 +33,8 @@ export function narrator(
       }
       const { canary } = stand;
       if (canary === undefined || performance.now() < (canarySaidAt.get(name) ?? 0)) continue;
-      if (canary.elapsedMs < FIRST_MS && canary.candidate.requests === 0 && !canary.hold) continue;
+      const isYoung = canary.elapsedMs < FIRST_MS && canary.candidate.requests === 0;
+      if (isYoung && !canary.hold && canary.waits === undefined) continue;
       canarySaidAt.set(name, performance.now() + Math.min(CANARY_EVERY_MS, Math.max(FIRST_MS, canary.forMs / REPORTS)));
       say(stand, canaryText(canary));
     }

@@ -83,7 +83,7 @@ function checkBuffers(limitMb: number): readonly Finding[] {
   return [makeFinding('BEDS_ADMISSION_MEMORY', message)];
 }
 
-sealRealm([BedsError]);
+sealRealm({ classes: [BedsError], isAdmitted: false });
 process.on('unhandledRejection', (reason) => finish([describe('BEDS_ADMISSION_UNHANDLED_REJECTION', reason)]));
 process.on('uncaughtException', (error) => finish([judge(error)]));
 parentPort?.on('message', ({ task }: ToProbe) => {

@@ -1,7 +1,8 @@
 import { generationFile } from '../../generation/compile.js';
 import type { Finding, GenerationSource } from '../../generation/contract.js';
 import { makeFinding } from '../../generation/make-finding.js';
-import type { Accused, Quarantine } from '../record/quarantine.js';
+import { publishFault } from '../../observe/channels.js';
+import { type Accused, type Quarantine, STRAYS } from '../record/quarantine.js';
 import type { Drains } from '../rollout/drains.js';
 import type { Rollouts } from '../rollout/rollouts.js';
 import type { Deployments } from './deployments.js';
@@ -61,6 +62,26 @@ export class Blame {
     const isProven = killed === 'sole' || quarantine.strikes(accused.hash).length > 1;
     const words = `It was tried apart after the host had ended under it, and ${reason}.`;
     return isProven ? makeFinding('BEDS_ROLLOUT_ENDED_PROCESS', words) : undefined;
+  }
+
+  /**
+   * A version that serves goes on leaving faults that no request ended with. Its callers have their answers: so it gives way to
+   * a version before it, and stays where there is none.
+   */
+  strayed(generation: number, { strays, requests }: { readonly strays: number; readonly requests: number }): void {
+    const { rollouts, deployments, quarantine } = this.#options;
+    const source = [...rollouts.table.live.values()].find((live) => live.source.id === generation)?.source;
+    if (source === undefined) return;
+    const { domain, version } = source.manifest;
+    const accused = { domain, version, hash: source.hash };
+    const words = `${String(strays)} faults that no request ended with, beside ${String(requests)} requests`;
+    publishFault({ where: `code that ${domain} ${version} leaves running`, error: words, ...accused });
+    if (!deployments.mayGoBack(domain)) return;
+    const verdict = quarantine.strike(accused, `${STRAYS}: ${words}`);
+    if (verdict === undefined) return;
+    quarantine.add(accused, verdict);
+    this.#options.onTransition({ ...accused, state: 'quarantined', generation: source.id, findings: [verdict] });
+    deployments.goBack(domain, 'quarantine');
   }
 
   #culprit({ reason, generation }: ThreadLoss): GenerationSource | undefined {

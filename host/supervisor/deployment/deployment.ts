@@ -14,6 +14,7 @@ import type { Cause, RolloutPlan } from '../rollout/plan.js';
 import type { RequestObserver } from '../rollout/request-observer.js';
 import type { Rollouts } from '../rollout/rollouts.js';
 import type { ShadowBoard } from '../rollout/shadow-board.js';
+import { Surroundings, type SurroundingsOptions } from '../rollout/surroundings.js';
 import { isDeliverable, isRabbitAway, toFinding } from './findings.js';
 import type { Transition } from './transition.js';
 
@@ -29,6 +30,9 @@ export interface DeploymentDeps {
   /** What is to be said of a version that is about to take over. */
   readonly remarks: (next: GenerationSource, cause: Cause) => readonly Finding[];
   readonly isPaused: (domain: string) => boolean;
+  readonly isRabbitUp: SurroundingsOptions['isRabbitUp'];
+  /** A canary waits for what is not in its version, and for what; undefined: it goes on. */
+  readonly onCanaryWaits: (source: GenerationSource, reason: string | undefined) => void;
   readonly nextGeneration: () => number;
   readonly onTransition: (transition: Transition) => void;
   /** A version took over. */
@@ -294,10 +298,14 @@ export class Deployment {
   }
 
   #makeCanary(sources: readonly GenerationSource[]): Canary {
-    const { settings, observer, shadows, rollouts } = this.#deps;
+    const { settings, observer, shadows, rollouts, admission, isRabbitUp, onCanaryWaits } = this.#deps;
     const { plan } = this.order;
     return new Canary({
       ...{ plan, settings, observer, shadows },
+      surroundings: new Surroundings({ sources: this.#needed(sources), stores: admission.stores, isRabbitUp }),
+      onWait: (reason) => {
+        for (const source of sources) onCanaryWaits(source, reason);
+      },
       pairs: sources.map(({ id, manifest: { domain } }) => ({
         domain,
         candidate: id,
@@ -305,6 +313,19 @@ export class Deployment {
       })),
       widen: (percent) => rollouts.routeCandidates(sources, { percent, shadowPercent: plan.shadowPercent }),
     });
+  }
+
+  /** These and what they call, and so on. */
+  #needed(sources: readonly GenerationSource[]): readonly GenerationSource[] {
+    const needed = new Map(sources.map((source) => [source.manifest.domain, source]));
+    // n.b. a map gives what is added to it meanwhile as well.
+    for (const { manifest } of needed.values()) {
+      for (const domain of manifest.domains) {
+        const called = this.#deps.rollouts.table.live.get(domain)?.source;
+        if (called !== undefined && !needed.has(domain)) needed.set(domain, called);
+      }
+    }
+    return [...needed.values()];
   }
 
   /** What did harm is quarantined; what an operator ended, or what came with it, is only refused. */

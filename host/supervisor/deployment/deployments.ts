@@ -44,6 +44,8 @@ export class Deployments {
   /** The number of what was asked for last, by domain. */
   readonly #numbers = new Map<string, number>();
   #kept: Promise<unknown> = Promise.resolve();
+  /** Hashes of versions that serve because the one after them did harm. */
+  readonly #restored = new Set<string>();
   #lastNumber = 0;
   #nextGeneration = 1;
 
@@ -60,6 +62,8 @@ export class Deployments {
       },
       onActive: (source, cause) => {
         options.onActive(source, cause);
+        if (cause === 'quarantine') this.#restored.add(source.hash);
+        else this.#restored.delete(source.hash);
         const { domain } = source.manifest;
         if (!REPEATED.has(cause)) this.#settleEntries(domain, source.hash);
         this.#abandon(({ order, domains }) => order.cause === 'boot' && cause !== 'boot' && domains.includes(domain));
@@ -296,6 +300,14 @@ export class Deployments {
     };
     const back = this.#addStaged(domain, sound, { cause, tried, isWanted });
     if (pending !== undefined) void back.then(() => this.#resume(pending, number));
+  }
+
+  /** Whether a version is kept that served before the one that serves, and did no harm. One that was gone back to stays. */
+  mayGoBack(domain: string): boolean {
+    const { record, quarantine } = this.#options;
+    const live = this.liveHash(domain);
+    if (live === undefined || this.#restored.has(live)) return false;
+    return record.of(domain).served.some(({ hash }) => hash !== live && quarantine.reason(hash) === undefined);
   }
 
   /** What was on its way when the version before it did harm goes on after that. */

@@ -3,10 +3,10 @@ import { loadStaged, type StagedBundle } from '../admission/stage.js';
 import type { CallerLedger } from '../compatibility/contract.js';
 import { diffVersions, type VersionDiff } from '../compatibility/diff-versions.js';
 import type { CanaryView, DomainView, Inspections, SideView, StrikeView } from '../operate/views.js';
-import type { Quarantine } from '../record/quarantine.js';
+import { type Quarantine, STRAYS } from '../record/quarantine.js';
 import type { ServedVersion, ServiceRecord } from '../record/service-record.js';
 import type { CanaryProgress } from '../rollout/canary.js';
-import { type Outcome, ownFailures, percentile95Ms } from '../rollout/guard.js';
+import { type Outcome, ownFailures, percentile95Ms, strayFaults } from '../rollout/guard.js';
 import type { Rollouts } from '../rollout/rollouts.js';
 import type { Deployments } from './deployments.js';
 import { isNamed } from './is-named.js';
@@ -74,10 +74,11 @@ export class Inspector implements Inspections {
   #canaryView(domain: string, progress: CanaryProgress): CanaryView {
     const pair = progress.pairs.find((candidate) => candidate.domain === domain);
     const source = this.#options.rollouts.table.candidates.get(domain)?.source;
-    const { percent, shadowPercent, forMs, elapsedMs, paused } = progress;
+    const { percent, shadowPercent, forMs, elapsedMs, paused, waits } = progress;
     return {
       ...{ version: source?.manifest.version ?? '', hash: source?.hash ?? '' },
       ...{ percent, shadowPercent, forMs, elapsedMs, hold: paused },
+      ...(waits === undefined ? {} : { waits }),
       candidate: sideOf(pair?.of),
       active: sideOf(pair?.beside),
       ...(shadowPercent === 0 || pair === undefined ? {} : { shadow: pair.shadow }),
@@ -95,7 +96,9 @@ export class Inspector implements Inspections {
       const strikes = quarantine.strikes(hash);
       const last = strikes.at(-1);
       if (last === undefined) return [];
-      return [{ version, hash, count: strikes.length, last: new Date(last.atMs).toISOString() }];
+      const strays = strikes.filter(({ reason }) => reason.startsWith(STRAYS)).length;
+      const left = strays === 0 ? {} : { strays };
+      return [{ version, hash, count: strikes.length, ...left, last: new Date(last.atMs).toISOString() }];
     });
   }
 
@@ -134,9 +137,11 @@ function find(
 }
 
 function sideOf(outcome: Outcome | undefined): SideView {
-  if (outcome === undefined || outcome.requests === 0) return { requests: 0, errorPercent: 0 };
+  const strays = outcome === undefined ? 0 : strayFaults(outcome);
+  const left = strays === 0 ? {} : { strays };
+  if (outcome === undefined || outcome.requests === 0) return { requests: 0, errorPercent: 0, ...left };
   const p95Ms = percentile95Ms(outcome.latency);
   const errorPercent = (ownFailures(outcome) / outcome.requests) * 100;
   const measured = Number.isFinite(p95Ms) && p95Ms > 0 ? { p95Ms: Math.round(p95Ms * 10) / 10 } : {};
-  return { requests: outcome.requests, errorPercent: Math.round(errorPercent * 10) / 10, ...measured };
+  return { requests: outcome.requests, errorPercent: Math.round(errorPercent * 10) / 10, ...measured, ...left };
 }

@@ -33,6 +33,7 @@ import { PluginDirectory } from './plugin-directory.js';
 import { PluginEntries } from './plugin-entries.js';
 import { receiveBundle } from './receive-bundle.js';
 import { remarksOn } from './remarks.js';
+import { StrayWatch } from './stray-watch.js';
 import type { Transition } from './transition.js';
 
 export interface VersionControlOptions {
@@ -47,6 +48,7 @@ export interface VersionControlOptions {
   readonly drains: Drains;
   readonly board: DomainBoard;
   readonly log: Log;
+  readonly isRabbitUp: () => boolean;
   readonly onTransition: (transition: Transition) => void;
   readonly onTallies: RequestObserverOptions['onTallies'];
 }
@@ -77,6 +79,7 @@ export class VersionControl {
   readonly #deployments: Deployments;
   readonly #directory: PluginDirectory;
   readonly #blame: Blame;
+  readonly #strays: StrayWatch;
   readonly #schema: SchemaWatch;
   readonly #stores: StoreLookup;
   #watcher: DropWatcher | undefined;
@@ -87,7 +90,11 @@ export class VersionControl {
     this.#memory = memory;
     const shadows = new ShadowBoard();
     this.#observer = new RequestObserver({
-      ...{ pool: () => options.pool, onTallies: options.onTallies },
+      pool: () => options.pool,
+      onTallies: (thread, tallies) => {
+        options.onTallies(thread, tallies);
+        this.#strays.add(thread, tallies);
+      },
       onCallers: (counts) => {
         memory.ledger.add(counts);
       },
@@ -101,6 +108,10 @@ export class VersionControl {
     this.#directory = this.#openDirectory();
     this.#blame = new Blame({
       ...{ rollouts, drains, deployments: this.#deployments, quarantine: memory.quarantine, onTransition },
+    });
+    this.#strays = new StrayWatch({
+      settings: config.rollout,
+      onTooMany: (generation, seen) => this.#blame.strayed(generation, seen),
     });
     this.operations = this.#openOperations();
     this.#schema = openSchemaWatch({
@@ -144,7 +155,8 @@ export class VersionControl {
   }
 
   /** A broker thread ended. Returns whom it is blamed on, for the log. */
-  threadLost(loss: ThreadLoss): ReturnType<Blame['threadLost']> {
+  threadLost(loss: ThreadLoss & { readonly thread: string }): ReturnType<Blame['threadLost']> {
+    this.#strays.forget(loss.thread);
     return this.#blame.threadLost(loss);
   }
 
@@ -178,7 +190,7 @@ export class VersionControl {
   }
 
   #openDeployments(shadows: ShadowBoard): Deployments {
-    const { config, prober, rollouts, board, onTransition } = this.#options;
+    const { config, prober, rollouts, board, log, isRabbitUp, onTransition } = this.#options;
     const { record, quarantine, ledger } = this.#memory;
     return new Deployments({
       ...{ settings: config.rollout, rollouts, observer: this.#observer, shadows, quarantine, record },
@@ -194,7 +206,12 @@ export class VersionControl {
           live: rollouts.table.live.get(next.manifest.domain)?.source,
           served: record.of(next.manifest.domain).served,
         }),
-      ...{ entries: this.#entries, serves: serveMatcher(config) },
+      ...{ entries: this.#entries, serves: serveMatcher(config), isRabbitUp },
+      onCanaryWaits: ({ manifest: { domain, version }, hash }, reason) => {
+        const fields = { domain, version, hash, reason };
+        if (reason === undefined) log.info(fields, `${domain} ${version} canary goes on`);
+        else log.warn(fields, `${domain} ${version} canary waits: ${reason}`);
+      },
       admission: {
         stageDirectory: this.#stageDirectory,
         keepVersions: config.plugins.keepVersions,

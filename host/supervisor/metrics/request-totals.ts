@@ -1,8 +1,8 @@
 import type { ErrorStatus } from '@beds/sdk';
 import type { Tally } from '../../dispatch/observations.js';
 
-/** How a request ended: `ok`, or the class of its error. */
-export type RequestOutcome = 'ok' | ErrorStatus;
+/** How a request ended: `ok`, or the class of its error. `stray`: a fault that no request ended with. */
+export type RequestOutcome = 'ok' | ErrorStatus | 'stray';
 
 export interface OutcomeCount {
   readonly generation: number;
@@ -48,8 +48,9 @@ export class RequestTotals {
   }
 }
 
-function outcomesOf({ requests, failures }: Tally): Seen {
+function outcomesOf({ requests, failures, strays = {} }: Tally): Seen {
   const failed = Object.entries(failures) as [ErrorStatus, number][];
   const ok = failed.reduce((left, [, count]) => left - count, requests);
-  return new Map<RequestOutcome, number>([['ok', ok], ...failed]);
+  const stray = Object.values(strays).reduce((sum, count) => sum + count, 0);
+  return new Map<RequestOutcome, number>([['ok', ok], ...failed, ...(stray === 0 ? [] : [['stray', stray] as const])]);
 }

@@ -12,6 +12,7 @@ const MAX_VERSIONS = 8;
 /** Requests by version: the newest versions of each domain, so that thousands of swaps leave no more. */
 export class VersionSeries {
   readonly #counter: Counter<'domain' | 'version' | 'outcome'>;
+  readonly #strays: Counter<'domain' | 'version'>;
   /** Outcomes by version by domain; the version that was counted last comes last. */
   readonly #known = new Map<string, Map<string, Set<RequestOutcome>>>();
 
@@ -22,6 +23,12 @@ export class VersionSeries {
       labelNames: ['domain', 'version', 'outcome'],
       registers: [registry],
     });
+    this.#strays = new Counter({
+      name: 'beds_stray_faults_total',
+      help: 'Faults that no request ended with, by the version whose code left them.',
+      labelNames: ['domain', 'version'],
+      registers: [registry],
+    });
   }
 
   add({ domain, version }: Version, outcome: RequestOutcome, count: number): void {
@@ -30,7 +37,8 @@ export class VersionSeries {
     const outcomes = versions.get(version) ?? new Set();
     versions.delete(version);
     versions.set(version, outcomes.add(outcome));
-    this.#counter.inc({ domain, version, outcome }, count);
+    if (outcome === 'stray') this.#strays.inc({ domain, version }, count);
+    else this.#counter.inc({ domain, version, outcome }, count);
     const [oldest] = versions;
     if (versions.size > MAX_VERSIONS && oldest !== undefined) this.#forget(domain, versions, oldest);
   }
@@ -41,6 +49,9 @@ export class VersionSeries {
     [version, outcomes]: readonly [string, ReadonlySet<RequestOutcome>],
   ): void {
     versions.delete(version);
-    for (const outcome of outcomes) this.#counter.remove({ domain, version, outcome });
+    for (const outcome of outcomes) {
+      if (outcome === 'stray') this.#strays.remove({ domain, version });
+      else this.#counter.remove({ domain, version, outcome });
+    }
   }
 }

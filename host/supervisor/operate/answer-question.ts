@@ -10,7 +10,7 @@ import type { Operations, QuarantineView } from './contract.js';
 import type { AdminAnswer, AdminQuestion } from './protocol.js';
 import { refusalsOf } from './refusals.js';
 import { heldInMemory } from './held-versions.js';
-import { threadViews } from './thread-views.js';
+import { straysOf, threadViews } from './thread-views.js';
 import type { DomainView, Inspections, NodeStatus } from './views.js';
 
 /** As much history as fits one answer in comfort. */
@@ -44,7 +44,7 @@ export async function answerQuestion(question: AdminQuestion, sources: QuestionS
     case 'history':
       return { v: 1, op: 'history', node, entries: entriesOf(question.domain, sources).slice(-MAX_HISTORY) };
     case 'plugins': {
-      const domains = await withHeld(await domainsOf(question.domain, sources), sources);
+      const domains = await withThreads(await domainsOf(question.domain, sources), sources);
       const quarantined = quarantinedOf(question.domain, sources);
       const refusals = refusalsOf(entriesOf(question.domain, sources)).slice(-MAX_HISTORY);
       return { v: 1, op: 'plugins', node, domains, quarantined, refusals };
@@ -81,14 +81,17 @@ async function domainsOf(domain: string | undefined, sources: QuestionSources): 
   return (known ?? sources.domains()).filter((view) => domain === undefined || view.domain === domain);
 }
 
-async function withHeld(
+/** With what only the threads know. */
+async function withThreads(
   domains: readonly DomainView[],
   { pool }: Pick<QuestionSources, 'pool'>,
 ): Promise<readonly DomainView[]> {
-  const held = heldInMemory(await threadViews(pool));
+  const threads = await threadViews(pool);
+  const held = heldInMemory(threads);
   return domains.map((view) => {
     const ofDomain = held.get(view.domain);
-    return ofDomain === undefined ? view : { ...view, held: ofDomain };
+    const strays = straysOf(threads, view.live?.generation);
+    return { ...view, ...(ofDomain === undefined ? {} : { held: ofDomain }), ...(strays === 0 ? {} : { strays }) };
   });
 }
 

@@ -5,6 +5,12 @@ export type ThreadView = NodeStatus['threads'][number];
 
 const TIMEOUT_MS = 1_000;
 
+/** Faults that no request of a generation ended with, on all threads. */
+export function straysOf(threads: readonly ThreadView[], generation: number | undefined): number {
+  const all = threads.flatMap(({ status }) => status?.generations ?? []);
+  return all.reduce((total, { id, strays }) => total + (id === generation ? strays : 0), 0);
+}
+
 /** Every thread with what it says of itself, as far as it answers within a second. Never rejects. */
 export function threadViews(pool: ThreadPool): Promise<readonly ThreadView[]> {
   return Promise.all(

@@ -27,6 +27,8 @@ export interface SideView {
   readonly errorPercent: number;
   /** 95 % of the requests took at most this long; absent without requests. */
   readonly p95Ms?: number;
+  /** Faults that no request ended with; absent: none. */
+  readonly strays?: number;
 }
 
 /** A version under observation, beside the one that answers its domain. */
@@ -42,6 +44,8 @@ export interface CanaryView {
   readonly elapsedMs: number;
   /** It stays a canary until an operator promotes it: `--hold`, or `beds pause`. */
   readonly hold: boolean;
+  /** What it waits for that is not in the version; its time stands still, and nothing is judged. */
+  readonly waits?: string;
   readonly candidate: SideView;
   /** The version that serves, over the same time. */
   readonly active: SideView;
@@ -57,11 +61,13 @@ export interface KeptVersion {
   readonly at: string;
 }
 
-/** Broker threads that a bundle ended within `rollout.strikePeriodMs`. */
+/** Harm that a bundle did within `rollout.strikePeriodMs`: broker threads that it ended, or faults that it left behind. */
 export interface StrikeView {
   readonly version: string;
   readonly hash: string;
   readonly count: number;
+  /** So many of them for faults that no request ended with; the others ended threads. Absent: none. */
+  readonly strays?: number;
   /** ISO 8601 instant of the last one. */
   readonly last: string;
 }
@@ -102,6 +108,8 @@ export interface DomainView {
   readonly strikes?: readonly StrikeView[];
   /** Retired generations that left something behind; the last few, newest last. */
   readonly left?: readonly LeftView[];
+  /** Faults that no request of the live generation ended with. Absent: none. */
+  readonly strays?: number;
   /** Oldest first. */
   readonly held?: readonly HeldView[];
 }

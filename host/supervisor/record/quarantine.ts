@@ -38,6 +38,9 @@ const MAX_QUARANTINED = 1_000;
 /** Whole stack traces are in the log. */
 const MAX_REASON_LENGTH = 200;
 
+/** How the reason of a strike begins that is for faults which no request ended with. */
+export const STRAYS = 'stray faults';
+
 /** Which bytes did harm, over restarts: strikes against them, and those that are refused for it. */
 export class Quarantine {
   readonly #file: StateFile<State>;
@@ -73,7 +76,7 @@ export class Quarantine {
     return all.filter(({ atMs }) => nowMs - atMs < this.#limit.strikePeriodMs);
   }
 
-  /** Counts a thread that these bytes ended. Returns the finding that quarantines them when it was one too many. */
+  /** Counts a harm that these bytes did. Returns the finding that quarantines them when it was one too many. */
   strike({ hash }: Accused, reason: string, nowMs = Date.now()): Finding | undefined {
     const [firstLine = ''] = reason.split('\n');
     const counted = [...this.strikes(hash, nowMs), { atMs: nowMs, reason: firstLine.slice(0, MAX_REASON_LENGTH) }];
@@ -81,7 +84,7 @@ export class Quarantine {
     this.#file.set({ ...state, strikes: { ...this.#current(nowMs), [hash]: counted } });
     if (counted.length < this.#limit.maxStrikes || this.reason(hash) !== undefined) return undefined;
     const reasons = [...new Set(counted.map((one) => one.reason))].join('; ');
-    return makeFinding('BEDS_ROLLOUT_STRIKES', `It ended ${String(counted.length)} broker threads: ${reasons}`);
+    return makeFinding('BEDS_ROLLOUT_STRIKES', `It did harm ${String(counted.length)} times: ${reasons}`);
   }
 
   add({ domain, version, hash }: Accused, { code, message }: Finding): void {

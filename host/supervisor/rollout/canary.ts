@@ -3,10 +3,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../../config/schema.js';
 import type { Finding } from '../../generation/contract.js';
 import { makeFinding } from '../../generation/make-finding.js';
-import { judge, judgeCopies, type Outcome } from './guard.js';
+import { hasDoubtful, isBothFailing, judge, judgeCopies, judgeStrays, type Outcome } from './guard.js';
 import type { RolloutPlan } from './plan.js';
 import type { RequestObserver } from './request-observer.js';
 import type { ShadowBoard, ShadowView } from './shadow-board.js';
+import type { Surroundings } from './surroundings.js';
 import { TallyWindow } from './tally-window.js';
 
 /** A candidate and the version beside it. */
@@ -25,6 +26,10 @@ export interface CanaryOptions {
   readonly shadows: ShadowBoard;
   /** Gives the candidates another share of the callers. */
   readonly widen: (percent: number) => Promise<void>;
+  /** Default: nothing outside of the versions ever fails. */
+  readonly surroundings?: Pick<Surroundings, 'seemAway' | 'ask'>;
+  /** It waits for what is not in the versions, and for what; undefined: it goes on. */
+  readonly onWait?: (reason: string | undefined) => void;
 }
 
 /** A reason to end a canary; without a domain it goes for all of them. */
@@ -44,6 +49,8 @@ export interface CanaryProgress {
   /** Time that counts: a pause does not. */
   readonly elapsedMs: number;
   readonly paused: boolean;
+  /** What it waits for, that is not in the versions: its time stands still, and nothing is judged. */
+  readonly waits?: string;
   readonly pairs: readonly (Pair & { readonly of: Outcome; readonly beside: Outcome; readonly shadow: ShadowView })[];
 }
 
@@ -53,6 +60,18 @@ const POLL_MS = 250;
 const WIDEN_FACTOR = 4;
 /** One slow look may be a pause of the whole machine. */
 const LOOKS_TO_TRIP = 2;
+/** A wait that is shorter is not worth a line. */
+const LOOKS_TO_WAIT = 2;
+/** What began while a store was away ends some time after it is back, and pools of threads connect again. */
+const RECOVERY_MS = 5_000;
+const FAILS_ALIKE = 'The serving version fails as well, in the same way.';
+
+interface Copies {
+  readonly compared: number;
+  readonly failed: number;
+}
+
+const NO_COPIES: Copies = { compared: 0, failed: 0 };
 
 /** Watches candidates that answer a share of the callers, until they may take over or must go. */
 export class Canary {
@@ -65,6 +84,12 @@ export class Canary {
   #percent: number;
   #elapsedMs = 0;
   #paused: boolean;
+  #waits: string | undefined;
+  #looksWaited = 0;
+  #troubledAtMs = -Infinity;
+  /** Copies of each candidate that were compared while nothing outside failed, and those that count for nothing. */
+  readonly #keptCopies = new Map<number, Copies>();
+  readonly #droppedCopies = new Map<number, Copies>();
 
   constructor(options: CanaryOptions) {
     this.#options = options;
@@ -114,6 +139,7 @@ export class Canary {
       forMs: plan.forMs,
       elapsedMs: Math.round(this.#elapsedMs),
       paused: this.#paused,
+      ...(this.#waits === undefined ? {} : { waits: this.#waits }),
       pairs: pairs.map((pair) => ({
         ...pair,
         of: outcome(pair.candidate),
@@ -138,14 +164,82 @@ export class Canary {
       // It was ended meanwhile, and must not be widened any more.
       signal.throwIfAborted();
       const nowMs = performance.now();
+      if (await this.#isDisturbed(window)) {
+        this.#drop(window);
+        lookedAtMs = performance.now();
+        continue;
+      }
+      this.#keep(window);
       if (!this.#paused) this.#elapsedMs += nowMs - lookedAtMs;
       lookedAtMs = nowMs;
       const objections = this.#judgeAll(window);
       if (objections.length > 0) return { kind: 'end', objections };
       if (this.#paused || this.#elapsedMs < plan.forMs || this.#isDoubted) continue;
+      // Nobody may have noticed yet that a database stands still: who waits for it has no answer to be counted.
+      if (await this.#isTroubled(true)) continue;
+      signal.throwIfAborted();
       if (this.#isJudged(window)) return { kind: 'promote' };
       await this.#widen();
     }
+  }
+
+  /** Whether what was seen since the last look may be the doing of what is not in the versions. */
+  async #isDisturbed(window: TallyWindow): Promise<boolean> {
+    const latest = this.#options.pairs.map(({ candidate, active }) => ({
+      of: window.latest(candidate),
+      beside: active === undefined ? NOTHING : window.latest(active),
+      copies: this.#copiesOf(candidate).failed - (this.#keptCopies.get(candidate) ?? NO_COPIES).failed,
+    }));
+    const isDoubtful = latest.some(({ of, beside, copies }) => hasDoubtful(of) || hasDoubtful(beside) || copies > 0);
+    if (await this.#isTroubled(isDoubtful || this.#waits !== undefined)) return true;
+    if (isDoubtful && latest.some(({ of, beside }) => isBothFailing(of, beside))) {
+      this.#waitFor(FAILS_ALIKE);
+      return true;
+    }
+    if (isDoubtful && performance.now() - this.#troubledAtMs < RECOVERY_MS) return true;
+    this.#waitFor(undefined);
+    return false;
+  }
+
+  /** Whether something that the versions need is away. */
+  async #isTroubled(mustAsk: boolean): Promise<boolean> {
+    const { surroundings } = this.#options;
+    const reason = mustAsk || surroundings?.seemAway === true ? await surroundings?.ask() : undefined;
+    if (reason === undefined) return false;
+    this.#troubledAtMs = performance.now();
+    this.#waitFor(reason);
+    return true;
+  }
+
+  #waitFor(reason: string | undefined): void {
+    const wasSaid = this.#looksWaited >= LOOKS_TO_WAIT;
+    this.#waits = reason;
+    this.#looksWaited = reason === undefined ? 0 : this.#looksWaited + 1;
+    const isSaid = this.#looksWaited >= LOOKS_TO_WAIT;
+    if (isSaid !== wasSaid) this.#options.onWait?.(reason);
+  }
+
+  #keep(window: TallyWindow): void {
+    window.keep();
+    for (const { candidate } of this.#options.pairs) this.#keptCopies.set(candidate, this.#copiesOf(candidate));
+  }
+
+  /** Neither side is judged by it, and what was against a version before must be there again. */
+  #drop(window: TallyWindow): void {
+    window.drop();
+    this.#against.clear();
+    for (const { candidate } of this.#options.pairs) {
+      const all = this.#options.shadows.of(candidate);
+      const kept = this.#keptCopies.get(candidate) ?? NO_COPIES;
+      const dropped = { compared: all.compared - kept.compared, failed: all.failed - kept.failed };
+      this.#droppedCopies.set(candidate, dropped);
+    }
+  }
+
+  #copiesOf(candidate: number): Copies {
+    const { compared, failed } = this.#options.shadows.of(candidate);
+    const dropped = this.#droppedCopies.get(candidate) ?? NO_COPIES;
+    return { compared: compared - dropped.compared, failed: failed - dropped.failed };
   }
 
   /** The last look found a reason; the next one will tell. */
@@ -155,11 +249,15 @@ export class Canary {
 
   /** A reason must be there in two looks in a row. */
   #judgeAll(window: TallyWindow): readonly Objection[] {
-    const { settings, shadows } = this.#options;
+    const { settings } = this.#options;
     return this.#options.pairs.flatMap(({ domain, candidate, active }) => {
+      const of = window.outcome(candidate);
       const beside = active === undefined ? NOTHING : window.outcome(active);
+      const copies = this.#copiesOf(candidate);
       const finding =
-        judge(window.outcome(candidate), beside, settings) ?? judgeCopies(shadows.of(candidate), settings);
+        judgeStrays({ ...of, copies: copies.compared }, beside, settings) ??
+        judge(of, beside, settings) ??
+        judgeCopies(copies, settings);
       const seen = finding === undefined ? 0 : (this.#against.get(domain) ?? 0) + 1;
       this.#against.set(domain, seen);
       return finding === undefined || seen < LOOKS_TO_TRIP ? [] : [{ domain, finding }];

@@ -8,6 +8,8 @@ import { makeFinding } from '../../generation/make-finding.js';
 export interface Outcome {
   readonly requests: number;
   readonly failures: Readonly<Partial<Record<ErrorStatus, number>>>;
+  /** Faults that no request ended with, see `Tally`. */
+  readonly strays?: Readonly<Partial<Record<ErrorStatus, number>>>;
   /** Requests by latency, see LATENCY_BOUNDS_MS. */
   readonly latency: readonly number[];
 }
@@ -37,6 +39,13 @@ const OF_CALLERS: ReadonlySet<string> = new Set([
   'not-found',
   'conflict',
 ] satisfies ErrorStatus[]);
+/** Failures that a database which is slow or gone causes too: what they say of code only the version beside it can tell. */
+const IN_DOUBT: ReadonlySet<string> = new Set([
+  'timeout',
+  'overloaded',
+  'unavailable',
+  'indeterminate',
+] satisfies ErrorStatus[]);
 
 /**
  * What speaks against a candidate, compared with the version that serves over the same time; undefined: nothing (yet).
@@ -58,8 +67,10 @@ function judgeErrors(candidate: Outcome, active: Outcome, settings: GuardSetting
     return makeFinding(code, words);
   };
   const own = ownFailures(candidate);
-  if (lowerBound(own, candidate.requests) > settings.guardMaxErrorPercent / 100) {
-    const words = `${share(own, candidate.requests)} of its requests failed.`;
+  // Both may fail because of what they share: then only the difference counts.
+  const certain = isAlike(candidate, active) ? own - failuresInDoubt(candidate) : own;
+  if (lowerBound(certain, candidate.requests) > settings.guardMaxErrorPercent / 100) {
+    const words = `${share(certain, candidate.requests)} of its requests failed.`;
     return makeFinding('BEDS_ROLLOUT_GUARD_ERRORS', words);
   }
   const failed = worse({ what: 'failed', code: 'BEDS_ROLLOUT_GUARD_ERRORS' }, own, ownFailures(active));
@@ -84,7 +95,8 @@ function judgeLatency(candidate: Outcome, active: Outcome, settings: GuardSettin
   if (measured < least) return undefined;
   const p95 = percentile95Ms(candidate.latency);
   const before = percentile95Ms(active.latency);
-  if (p95 > settings.guardMaxP95Ms) {
+  const isBothSlow = sum(active.latency) >= settings.guardMinRequests && before > settings.guardMaxP95Ms;
+  if (p95 > settings.guardMaxP95Ms && !isBothSlow) {
     const words = `95 % of its requests took up to ${ms(p95)}; ${ms(settings.guardMaxP95Ms)} are allowed.`;
     return makeFinding('BEDS_ROLLOUT_GUARD_LATENCY', words);
   }
@@ -92,6 +104,28 @@ function judgeLatency(candidate: Outcome, active: Outcome, settings: GuardSettin
     return undefined;
   const words = `95 % of its requests took up to ${ms(p95)}, against ${ms(before)} of the serving version.`;
   return makeFinding('BEDS_ROLLOUT_GUARD_LATENCY', words);
+}
+
+/**
+ * What speaks against a candidate by the faults that no request ended with, such as rejections that nobody handled. They are
+ * judged like failed requests, at most one for each request or copy; where nobody asks, each stands for itself.
+ */
+export function judgeStrays(
+  candidate: Outcome & { readonly copies: number },
+  active: Outcome,
+  settings: GuardSettings,
+): Finding | undefined {
+  const strays = strayFaults(candidate);
+  const sample = Math.max(candidate.requests + candidate.copies, strays);
+  if (sample < settings.guardMinRequests) return undefined;
+  const before = strayFaults(active);
+  const least = lowerBound(strays, sample);
+  const isWorse = least - rate(before, Math.max(active.requests, before)) > settings.guardErrorPercent / 100;
+  if (!isWorse && least <= settings.guardMaxErrorPercent / 100) return undefined;
+  const count = (faults: number, requests: number): string =>
+    `${String(faults)} faults that no request ended with, beside ${String(requests)} requests`;
+  const words = `It left ${count(strays, candidate.requests + candidate.copies)}; the serving version left ${count(before, active.requests)}.`;
+  return makeFinding('BEDS_ROLLOUT_GUARD_ERRORS', words);
 }
 
 /** What speaks against a candidate by the copies that failed where the serving version answered. */
@@ -108,6 +142,33 @@ export function judgeCopies(
 /** Failures that are not the callers' own. */
 export function ownFailures({ failures }: Outcome): number {
   return sum(Object.entries(failures).map(([status, count]) => (OF_CALLERS.has(status) ? 0 : count)));
+}
+
+/** Failures that may be those of a database, of RabbitMQ or of the machine. */
+export function failuresInDoubt({ failures }: Outcome): number {
+  return sum(Object.entries(failures).map(([status, count]) => (IN_DOUBT.has(status) ? count : 0)));
+}
+
+/** Faults that no request ended with, without those that were a database's. */
+export function strayFaults({ strays = {} }: Outcome): number {
+  return sum(Object.entries(strays).map(([status, count]) => (IN_DOUBT.has(status) ? 0 : count)));
+}
+
+/** Whether anything failed that may have reasons outside of the code. Code may make any fault of a database that is away. */
+export function hasDoubtful(outcome: Outcome): boolean {
+  return ownFailures(outcome) + (outcome.failures.forbidden ?? 0) + sum(Object.values(outcome.strays ?? {})) > 0;
+}
+
+/** Whether the serving version fails for reasons that may lie outside of the code about as often: at least half as often. */
+function isAlike(candidate: Outcome, active: Outcome): boolean {
+  const before = rate(failuresInDoubt(active), active.requests);
+  return before > 0 && before * 2 >= rate(failuresInDoubt(candidate), candidate.requests);
+}
+
+/** Whether at least half of the requests of a moment failed on both sides, for reasons that may lie outside of the code. */
+export function isBothFailing(candidate: Outcome, active: Outcome): boolean {
+  const isFailing = (side: Outcome): boolean => failuresInDoubt(side) * 2 >= side.requests;
+  return failuresInDoubt(active) > 0 && isFailing(active) && isFailing(candidate);
 }
 
 /** Upper bound of the bucket that holds the 95th percentile; 0 without a sample. */

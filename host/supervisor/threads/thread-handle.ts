@@ -1,4 +1,5 @@
 import { threadErrors } from '../../errors/thread.js';
+import { textOf, wordsFor } from '../../errors/thrown.js';
 import type { GenerationSource } from '../../generation/contract.js';
 import {
   type PlainError,
@@ -65,7 +66,7 @@ export class ThreadHandle {
         }
       },
       onError: (error) => {
-        this.#endReason ??= error instanceof Error ? (error.stack ?? error.message) : String(error);
+        this.#endReason ??= textOf(error, 'stack') ?? wordsFor(error);
       },
       onExit: (words) => {
         this.#state = 'ended';

@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { after, beforeEach, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { writeBundle } from './support/bundles.js';
+import { type CanaryHost, noteVersion, startCanaryHost } from './support/canary.js';
+import { Crowd } from './support/crowd.js';
+import { eventually } from './support/host.js';
+import { RolloutOrders } from './support/rollout-orders.js';
+import { privateServices, temporaryDirectory } from './support/services.js';
+
+const services = await privateServices({ after }, ['rabbitmq', 'mariadb']);
+const { mariadb } = services;
+assert.ok(mariadb);
+
+const TEST_MS = 90_000;
+const SOON_MS = 40_000;
+const FETCH = [{ domain: 'notes', op: 'fetch' }] as const;
+const refusals = ({ host }: CanaryHost): readonly string[] =>
+  host
+    .transitions()
+    .filter(({ state }) => state === 'quarantined' || state === 'rejected')
+    .map(({ msg }) => msg);
+
+async function waits(bed: CanaryHost, what: RegExp): Promise<void> {
+  await eventually('the canary waits', async () => what.test((await bed.operate.canary())?.waits ?? ''), SOON_MS);
+}
+
+void describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () => {
+  // A test that failed may have left it stopped.
+  beforeEach(() => mariadb.start());
+
+  void it('is not judged for it, stands still until it is back, and takes over then', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
+    await bed.operate.deploy([noteVersion('1.1.0')], { canaryPercent: 50, forMs: 4_000 });
+    await bed.observed('1.1.0');
+    await delay(1_500);
+    await mariadb.stop();
+    await waits(bed, /Store main/);
+    const stoodAt = (await bed.operate.canary())?.elapsedMs;
+    await crowd.more(200);
+    const canary = await bed.operate.canary();
+    assert.ok(canary && stoodAt !== undefined);
+    assert.ok(canary.elapsedMs === stoodAt, `${String(stoodAt)} ms, then ${String(canary.elapsedMs)} ms`);
+    assert.deepEqual(refusals(bed), []);
+    await mariadb.start();
+    await bed.reached('1.1.0', 'active', SOON_MS);
+    await crowd.stop();
+    assert.deepEqual(refusals(bed), []);
+    assert.ok(bed.host.log.some(({ msg }) => msg.startsWith('notes 1.1.0 canary waits: Store main')));
+    assert.ok(bed.host.log.some(({ msg }) => msg === 'notes 1.1.0 canary goes on'));
+    assert.ok(
+      crowd.by('1.1.0').some(({ failure }) => failure !== undefined),
+      'it did fail',
+    );
+  });
+
+  void it('is not judged for the promises that its code forgot to wait for meanwhile', async (t) => {
+    const forgets = { body: { fetchRecords: `void ctx.view('fetch', query); return ctx.view('fetch', query);` } };
+    const bed = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0', undefined, forgets)] });
+    const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
+    await bed.operate.deploy([noteVersion('1.1.0', undefined, forgets)], { canaryPercent: 50, forMs: 3_000 });
+    await bed.observed('1.1.0');
+    await delay(1_000);
+    await mariadb.kill();
+    await waits(bed, /Store main/);
+    await crowd.more(200);
+    await mariadb.start();
+    await bed.reached('1.1.0', 'active', SOON_MS);
+    await crowd.stop();
+    assert.deepEqual(refusals(bed), []);
+  });
+
+  void it('is not judged, nor does it take over, while the database stands still', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
+    const { pid } = mariadb;
+    assert.ok(pid !== undefined);
+    await bed.operate.deploy([noteVersion('1.1.0')], { canaryPercent: 50, shadowPercent: 50, forMs: 3_000 });
+    await bed.observed('1.1.0');
+    await delay(1_000);
+    process.kill(pid, 'SIGSTOP');
+    try {
+      await waits(bed, /does not answer/);
+      await delay(10_000);
+      assert.equal((await bed.operate.view()).live?.version, '1.0.0');
+      assert.deepEqual(refusals(bed), []);
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    await bed.reached('1.1.0', 'active', SOON_MS);
+    await crowd.stop();
+    assert.deepEqual(refusals(bed), []);
+  });
+
+  void it('is judged by what is its own when the database is back', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
+    const broken = { body: { fetchRecords: `await ctx.view('fetch', query); throw new Error('broken');` } };
+    await bed.operate.deploy([noteVersion('1.1.0', undefined, broken)], { canaryPercent: 5, forMs: 60_000 });
+    await bed.observed('1.1.0');
+    await mariadb.stop();
+    await waits(bed, /Store main/);
+    await crowd.more(100);
+    assert.deepEqual(refusals(bed), []);
+    await mariadb.start();
+    const { findings = [] } = await bed.reached('1.1.0', 'quarantined', SOON_MS);
+    await crowd.stop();
+    assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
+  });
+
+  void it('is judged for overrunning deadlines alone, while the version beside it does not', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, bed.host, { asks: [{ domain: 'notes', op: 'version', payload: {} }] });
+    const overruns = `throw Object.assign(new Error('late'), { [Symbol.for('beds.error')]: true,
+      code: 'BEDS_STORE_TIMEOUT', status: 'timeout', verdict: 'ack', retryable: true });`;
+    await bed.operate.deploy([noteVersion('1.1.0', overruns)], { canaryPercent: 50, forMs: 60_000 });
+    const { findings = [] } = await bed.reached('1.1.0', 'quarantined', SOON_MS);
+    await crowd.stop();
+    assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
+  });
+
+  void it('waits for an object that a DBA takes away, and goes on when it is restored', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
+    await bed.operate.deploy([noteVersion('1.1.0')], { canaryPercent: 50, forMs: 3_000 });
+    await bed.observed('1.1.0');
+    const { dba, prefix } = bed.host;
+    await dba.query(`REVOKE SELECT ON ${prefix}.note_list FROM '${prefix}'@'%'`);
+    await waits(bed, /note_list/);
+    await crowd.more(200);
+    await dba.query(`GRANT SELECT ON ${prefix}.note_list TO '${prefix}'@'%'`);
+    await bed.reached('1.1.0', 'active', SOON_MS);
+    await crowd.stop();
+    assert.deepEqual(refusals(bed), []);
+  });
+
+  void it('lets the command that follows it say that it waits, and end in time', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const orders = new RolloutOrders(t, bed.host);
+    const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
+    const { path } = await writeBundle(temporaryDirectory(t), noteVersion('1.1.0'));
+    const running = orders.run('deploy', path, '--canary', '50%', '--for', '4s', '--timeout', '3s');
+    await bed.observed('1.1.0');
+    await mariadb.stop();
+    const ran = await running;
+    assert.notEqual(ran.code, 0);
+    assert.match(ran.stdout, /waits, and judges nothing: Store main does not answer/);
+    assert.deepEqual(refusals(bed), []);
+    await mariadb.start();
+    await bed.reached('1.1.0', 'active', SOON_MS);
+    await crowd.stop();
+  });
+});

@@ -1,0 +1,206 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { askNodes } from '../host/cli/ask-nodes.js';
+import { type BundleOperation, writeBundle } from './support/bundles.js';
+import { type CanaryHost, noteVersion, startCanaryHost } from './support/canary.js';
+import { Crowd } from './support/crowd.js';
+import { eventually, type LogLine } from './support/host.js';
+import { sharedServices } from './support/services.js';
+
+const services = await sharedServices(['rabbitmq', 'mariadb']);
+const TEST_MS = 60_000;
+const SOON_MS = 40_000;
+const ENDED = 'broker thread ended; it is replaced';
+
+const REJECTS = `void Promise.reject(new Error('forgotten')); return VERSION;`;
+const VERSION_OF = { domain: 'notes', op: 'version', payload: {} } as const;
+
+const told = ({ host }: CanaryHost, text: string): readonly LogLine[] =>
+  host.log.filter(({ msg }) => msg.startsWith(text));
+const sumOf = (lines: readonly LogLine[]): number =>
+  lines.reduce((sum, { more = 0, msg }) => sum + Number(more) + (msg.includes(' more like it in ') ? 0 : 1), 0);
+
+async function metrics({ host }: CanaryHost, signal: AbortSignal): Promise<string> {
+  const [answer] = await askNodes({ v: 1, op: 'metrics' }, { ...host.config.broker, timeoutMs: 5_000, signal });
+  return answer?.text ?? '';
+}
+
+async function straysIn({ host }: CanaryHost, version: string, signal: AbortSignal): Promise<number> {
+  const [answer] = await askNodes({ v: 1, op: 'status' }, { ...host.config.broker, timeoutMs: 5_000, signal });
+  const generations = answer?.status.threads.flatMap(({ status }) => status?.generations ?? []) ?? [];
+  return generations.reduce((sum, seen) => sum + (seen.version === version ? seen.strays : 0), 0);
+}
+
+void describe('what code leaves behind that no request ends with', { timeout: TEST_MS * 12 }, () => {
+  void it('keeps a canary from taking over, and its bytes go into quarantine', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, bed.host);
+    await bed.operate.deploy([noteVersion('1.1.0', REJECTS)], { canaryPercent: 30, forMs: 5_000 });
+    const { findings = [] } = await bed.reached('1.1.0', 'quarantined', SOON_MS);
+    await crowd.stop();
+    assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
+    assert.match(findings[0].message, /It left \d+ faults that no request ended with, beside \d+ requests/);
+    assert.deepEqual(told(bed, ENDED), []);
+  });
+
+  void it('keeps one from taking over that only gets copies', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, bed.host);
+    await bed.operate.deploy([noteVersion('1.1.0', REJECTS)], { canaryPercent: 0, shadowPercent: 100, forMs: 5_000 });
+    const { findings = [] } = await bed.reached('1.1.0', 'quarantined', SOON_MS);
+    await crowd.stop();
+    assert.match(findings[0]?.message ?? '', /faults that no request ended with/);
+  });
+
+  void it('fills no log, is counted, and takes a version out that goes on with it', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, bed.host);
+    await writeBundle(bed.host.pluginsDirectory, noteVersion('1.1.0', REJECTS));
+    await bed.host.active('notes', '1.1.0');
+    await eventually('the status counts them', async () => (await straysIn(bed, '1.1.0', t.signal)) > 20, SOON_MS);
+    await eventually('the metrics count them', async () =>
+      /beds_stray_faults_total\{.*version="1\.1\.0".*\} \d+/.test(await metrics(bed, t.signal)),
+    );
+    const { findings = [] } = await bed.reached('1.1.0', 'quarantined', SOON_MS);
+    assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_STRIKES');
+    assert.match(findings[0].message, /stray faults/);
+    await eventually('1.0.0 serves again', async () => (await bed.operate.view()).live?.version === '1.0.0', SOON_MS);
+    await crowd.stop();
+    const asked = crowd.by('1.1.0').length;
+    assert.ok(crowd.seen.every(({ failure }) => failure === undefined));
+    await bed.host.host.stop();
+    const lines = told(bed, 'fault in unhandled rejection');
+    assert.ok(lines.length <= 10, `${String(lines.length)} lines for ${String(asked)} requests`);
+    assert.equal(sumOf(lines), asked, 'nothing is lost');
+    assert.match(String(lines[0]?.['error']), /forgotten.*index\.mjs:\d+/s);
+    assert.deepEqual(told(bed, ENDED), []);
+  });
+
+  void it('takes nothing out of service where no other version is kept', async (t) => {
+    const serving = [noteVersion('1.0.0', REJECTS)];
+    const bed = await startCanaryHost(t, { services, serving, rollout: { maxStrikes: 1 } });
+    const crowd = await Crowd.start(t, bed.host);
+    await eventually('it is loud', () => told(bed, 'fault in code that notes 1.0.0').length > 0, SOON_MS);
+    await crowd.more(100);
+    await crowd.stop();
+    assert.ok(crowd.seen.every(({ failure }) => failure === undefined));
+    assert.equal((await bed.operate.view()).live?.version, '1.0.0');
+  });
+
+  const thrown: readonly (readonly [what: string, expression: string])[] = [
+    ['nothing', 'undefined'],
+    ['null', 'null'],
+    ['a text', `'no'`],
+    [
+      'a proxy whose every trap throws',
+      `new Proxy({}, new Proxy({}, { get: () => () => { throw new Error('trap'); } }))`,
+    ],
+    [
+      'an object whose members throw',
+      `Object.defineProperties({}, Object.fromEntries(['message', 'stack', 'code', 'name', 'cause'].map((name) => [name, { get() { throw new Error('getter'); } }])))`,
+    ],
+    [
+      'an error whose members throw',
+      `(() => { const error = new Error('x'); void error.stack; const fail = { get() { throw new Error('getter'); } };
+        return Object.defineProperties(error, { message: fail, stack: fail, cause: fail }); })()`,
+    ],
+    [
+      'an error of BEDS that lacks everything',
+      `{ [Symbol.for('beds.error')]: true, get status() { throw new Error('getter'); } }`,
+    ],
+    ['an object without a prototype', 'Object.create(null)'],
+    ['a symbol', `Symbol('no')`],
+  ];
+  void it('may be anything: it is counted, and every request that ends with it is answered', async (t) => {
+    const operations: Record<string, BundleOperation> = {};
+    for (const [index, [, expression]] of thrown.entries()) {
+      operations[`leave${index}`] = { mode: 'read', run: `void Promise.reject(${expression}); return VERSION;` };
+      operations[`throw${index}`] = { mode: 'read', run: `throw ${expression};` };
+      operations[`later${index}`] = { mode: 'read', run: `await null; throw ${expression};` };
+    }
+    const bed = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0', undefined, { operations })] });
+    const client = await bed.host.connectClient();
+    const ask = (op: string): Promise<unknown> =>
+      client.domain('notes').call(op, {}, { mode: 'read', deadlineMs: 5_000 });
+    for (const [index, [what]] of thrown.entries()) {
+      assert.equal(await ask(`leave${index}`), '1.0.0', what);
+      for (const op of ['throw', 'later']) {
+        await assert.rejects(ask(`${op}${index}`), { code: 'BEDS_REQUEST_TEMPLATE_FAULT' }, `${op} ${what}`);
+      }
+    }
+    await eventually('all are counted', async () => (await straysIn(bed, '1.0.0', t.signal)) === thrown.length);
+    assert.deepEqual(told(bed, ENDED), []);
+  });
+
+  void it('ends its thread and nothing else where it is thrown in a callback, whatever it is', async (t) => {
+    const late = thrown.map(
+      ([, expression], index) =>
+        [
+          `late${index}`,
+          { mode: 'read', run: `setTimeout(() => { throw ${expression}; }, 100); return VERSION;` } as const,
+        ] as const,
+    );
+    const config = { supervisor: { restartIntensity: 100, drainTimeoutMs: 5_000 } };
+    const serving = [noteVersion('1.0.0', undefined, { operations: Object.fromEntries(late) })];
+    const bed = await startCanaryHost(t, { services, serving, config, rollout: { maxStrikes: 1_000 } });
+    const client = await bed.host.connectClient();
+    for (const [index, [what]] of thrown.entries()) {
+      await client.domain('notes').call(`late${index}`, {}, { mode: 'read' });
+      await eventually(`a thread ended with ${what}`, () => told(bed, ENDED).length > index, SOON_MS);
+      const line = told(bed, ENDED)[index];
+      assert.equal(line?.['domain'], 'notes', `${what}: ${JSON.stringify(line)}`);
+      assert.equal(await client.domain('notes').call('version', {}, { mode: 'read' }), '1.0.0');
+    }
+  });
+
+  void it('is the fault of who was given the promise, not of the domain that was called', async (t) => {
+    const inner = noteVersion('1.0.0', `throw new Error('inner');`);
+    const outer = noteVersion('2.0.0', `void ctx.domain('notes').call('version', {}); return VERSION;`, {
+      ...{ domain: 'tasks', domains: ['notes'], name: 'tasks.mjs' },
+    });
+    const bed = await startCanaryHost(t, { services, serving: [inner, outer] });
+    const client = await bed.host.connectClient();
+    assert.equal(await client.domain('tasks').call('version', {}, { mode: 'read' }), '2.0.0');
+    await eventually('it is counted', async () => (await straysIn(bed, '2.0.0', t.signal)) === 1);
+    assert.equal(await straysIn(bed, '1.0.0', t.signal), 0);
+    const [line] = told(bed, 'fault in unhandled rejection');
+    assert.equal(line?.['domain'], 'tasks');
+  });
+});
+
+void describe('a template that acts on its process', { timeout: TEST_MS * 2 }, () => {
+  void it('has failed, with its line in the log, and is out again as a canary', async (t) => {
+    const bed = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, bed.host, { asks: [VERSION_OF] });
+    await bed.operate.deploy([noteVersion('1.1.0', 'process.exit(1); return VERSION;')], {
+      canaryPercent: 30,
+      forMs: 60_000,
+    });
+    const { findings = [] } = await bed.reached('1.1.0', 'quarantined', SOON_MS);
+    await crowd.stop();
+    assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
+    const failed = new Set(crowd.by('1.1.0').map(({ failure }) => failure));
+    assert.deepEqual([...failed], ['BEDS_REQUEST_PROCESS_FORBIDDEN']);
+    const [line] = told(bed, 'fault in notes.version');
+    assert.match(String(line?.['error']), /process\.exit\(\).*index\.mjs:\d+/s);
+  });
+});
+
+void describe('what a template prints', { timeout: TEST_MS }, () => {
+  void it('is a line of the log, of that template', async (t) => {
+    const prints = `console.log('seen %s', 'it', { a: 1 }); console.error('bad'); console.table([{ a: 1 }]);
+      console.log({ get a() { throw new Error('no'); }, [Symbol.for('nodejs.util.inspect.custom')]() { throw new Error('no'); } });
+      ctx.log.info('given', { f() {} }); ctx.log.info(Symbol('no')); return VERSION;`;
+    const bed = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0', prints)] });
+    const client = await bed.host.connectClient();
+    assert.equal(await client.domain('notes').call('version', {}, { mode: 'read' }), '1.0.0');
+    const line = await bed.host.logged('the text', ({ msg }) => msg === 'seen it { a: 1 }');
+    assert.deepEqual([line.level, line['domain'], line['version']], ['info', 'notes', '1.0.0']);
+    const bad = await bed.host.logged('the error', ({ msg }) => msg === 'bad');
+    assert.equal(bad.level, 'error');
+    await bed.host.logged('the table', ({ msg }) => msg.includes('(index)'));
+    await bed.host.logged('what cannot be shown', ({ msg }) => msg === 'a value that cannot be shown');
+    await bed.host.logged('what cannot be written', ({ msg, fields }) => msg === 'given' && typeof fields === 'string');
+    assert.deepEqual(told(bed, ENDED), []);
+  });
+});
