@@ -20,10 +20,10 @@ const REMOVAL_MS = 800;
 const HARMS: Readonly<Record<string, string>> = {
   loop: 'for (;;);',
   memory: 'const all = []; for (;;) all.push(new Array(1000).fill(all.length));',
-  exit: '(() => 0).constructor("return process")().exit(3);',
+  throw: `setImmediate(() => { throw new Error('nobody catches this'); }); await new Promise(() => undefined);`,
 };
 
-function harmful(version: string, run = HARMS['exit'] ?? ''): BundleOptions {
+function harmful(version: string, run = HARMS['throw'] ?? ''): BundleOptions {
   return notesBundle({ version, operations: { poison: { mode: 'read', run } } });
 }
 
