@@ -172,6 +172,24 @@ void describe('a host that starts serves what was confirmed', () => {
   });
 });
 
+void describe('many domains at once', () => {
+  void it('are all admitted: none is refused for the memory that the others take', async (t) => {
+    const { host, restart } = await open(t);
+    const names = Array.from({ length: 50 }, (_, index) => `notes${String(index)}`);
+    const log = await restart(async () => {
+      for (const domain of names) {
+        await writeBundle(host.pluginsDirectory, notesBundle({ domain, name: `${domain}.mjs` }));
+      }
+    });
+    const ended = (state: string): readonly LogLine[] => log.filter(({ msg }) => msg.endsWith(` ${state}`));
+    assert.deepEqual(
+      ended('rejected').map(({ msg }) => msg),
+      [],
+    );
+    assert.equal(ended('active').length, names.length);
+  });
+});
+
 void describe('orders and the plugin directory', () => {
   void it('a domain that was retired stays so though its file lies there, until it is rolled back or dropped', async (t) => {
     const place = await open(t);

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { Finding } from '../../generation/contract.js';
 import { denyCodeFromText } from '../../generation/code-from-text.js';
@@ -30,6 +31,11 @@ export interface Prober {
 
 /** The next thread is started when the swap that used the last one is likely over: it would take a core from it. */
 const SPARE_DELAY_MS = 50;
+/**
+ * More than there are cores take longer each, and the memory that they take together would be held against each of them: of fifty
+ * domains that came at once some were refused for it.
+ */
+const MAX_AT_ONCE = Math.min(4, Math.max(2, availableParallelism()));
 /** Longest wait for a new thread to take its task. */
 const START_TIMEOUT_MS = 10_000;
 /** Buffers are not in a thread's heap limit; the memory of the whole process is the only sign while a thread is busy. */
@@ -45,6 +51,8 @@ export function openProber(options: ProbeOptions): Prober {
 class ThreadProber implements Prober {
   readonly #options: ProbeOptions;
   readonly #running = new Set<Worker>();
+  readonly #waiting: (() => void)[] = [];
+  #atWork = 0;
   #script = PROBE_FILE;
   #isScriptMade = false;
   #spare: Worker | undefined;
@@ -57,6 +65,19 @@ class ThreadProber implements Prober {
   }
 
   async probe(task: Omit<ProbeTask, 'memoryMb'>, watch: ProbeWatch = {}): Promise<readonly Finding[]> {
+    if (this.#atWork >= MAX_AT_ONCE) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#atWork += 1;
+    try {
+      return await this.#probeNow(task, watch);
+    } finally {
+      // n.b. the next one takes this one's place, so that nobody who comes now overtakes it.
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#atWork -= 1;
+      else next();
+    }
+  }
+
+  async #probeNow(task: Omit<ProbeTask, 'memoryMb'>, watch: ProbeWatch): Promise<readonly Finding[]> {
     if (watch.signal?.aborted === true || this.#closed !== undefined) return [makeFinding('BEDS_ADMISSION_SUPERSEDED')];
     const thread = this.#takeThread();
     this.#running.add(thread);
