@@ -66,6 +66,11 @@ void describe('decoding a message', () => {
       'BEDS_REQUEST_MALFORMED',
       '[2].query.Limit',
     ],
+    ['a list as where', { ...valid, query: { where: [{ id: 1 }] } }, 'BEDS_REQUEST_MALFORMED', 'query.where'],
+    ['a name as order', { ...valid, query: { order: 'id' } }, 'BEDS_REQUEST_MALFORMED', 'query.order'],
+    ['names as order', { ...valid, query: { order: ['id'] } }, 'BEDS_REQUEST_MALFORMED', 'query.order'],
+    ['a text as limit', { ...valid, query: { limit: '1' } }, 'BEDS_REQUEST_MALFORMED', 'query.limit'],
+    ['a number as cursor', [{ ...valid, query: { cursor: 1 } }], 'BEDS_REQUEST_MALFORMED', '[0].query.cursor'],
     [
       'a time of sending in seconds',
       { ...valid, meta: { client: 'x', sentAt: 1_764_000_000 } },

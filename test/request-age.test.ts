@@ -58,6 +58,7 @@ void describe('a request that is older than its deadline', () => {
       create('beyond-the-most', { client: 'c', sentAt: Date.now() - 61_000, deadlineMs: 1e9 }),
       create('header', undefined, { headers: { timestamp_in_ms: agoMs } }),
       create('property', { client: 'c', deadlineMs: 5_000 }, { timestamp: Math.floor(agoMs / 1_000) }),
+      create('ahead', { client: 'c', sentAt: Date.now() + 3_600_000 }, { headers: { timestamp_in_ms: agoMs } }),
     ];
     for (const message of old) {
       const { code, retryable, hint } = refusalOf(await caller.ask(message));
@@ -150,6 +151,11 @@ void describe('a host that was stopped', () => {
     await eventually('it serves', () => isServed('before'), 20_000);
     child.kill('SIGSTOP');
     const waiting = Array.from({ length: 40 }, (_, n) => caller.ask(create(`late-${n}`), 20_000));
+    // n.b. none of these has another bound than its expiration.
+    const short = { expiration: 500 };
+    const patient = { client: 'c', deadlineMs: 60_000 };
+    waiting.push(...[1, 2].map((n) => caller.ask(create(`late-short-${n}`, patient, short), 20_000)));
+    caller.send(create('late-untold', undefined, { ...short, persistent: true }));
     const own = client.domain('notes').create({ text: 'own', mark: 'late-own' }, { deadlineMs: 1_000 });
     await assert.rejects(own, { code: 'BEDS_CLIENT_TIMEOUT', retryable: false });
     await delay(1_000);

@@ -13,6 +13,9 @@ class FakeStore {
   isUp = true;
   /** Transactions that it takes before it goes away by itself. */
   takes = Infinity;
+  /** Whether it gives no connection in time, as a server does that has just come back. */
+  isFull = false;
+  refusals = 0;
   /** How long a transaction takes. */
   takesMs = 0;
 
@@ -24,6 +27,10 @@ class FakeStore {
       status: () => status,
       transaction: async (work) => {
         await delay(this.takesMs);
+        if (this.isFull) {
+          this.refusals += 1;
+          throw storeErrors.make('BEDS_STORE_OVERLOADED');
+        }
         const result = await work({ call: () => assert.fail(), view: () => assert.fail() });
         if (!this.isUp || this.takes <= 0 || result === 'cursed') throw storeErrors.make('BEDS_STORE_UNAVAILABLE');
         this.takes -= 1;
@@ -149,6 +156,22 @@ void describe('a write that waits for its store', () => {
     main.isUp = true;
     assert.ok((await answer).ok);
     assert.deepEqual([main.kept, other.kept], [['a'], ['a']]);
+  });
+
+  void it('waits on where a store that comes back gives no connection in time', async () => {
+    const { plane, main } = await serve();
+    main.isUp = false;
+    const answer = ask(plane, 'a');
+    await eventually('it waits', () => waiting(plane) === 1);
+    main.isFull = true;
+    main.isUp = true;
+    await eventually('it was refused twice', () => main.refusals > 1);
+    main.isFull = false;
+    assert.ok((await answer).ok);
+    assert.deepEqual(main.kept, ['a']);
+    main.isFull = true;
+    const reply = await ask(plane, 'b');
+    assert.equal(reply.ok ? '' : reply.error.code, 'BEDS_STORE_OVERLOADED', 'of a store that was there it is told');
   });
 
   void it('that the store always refuses keeps no other one waiting for ever', async () => {

@@ -22,8 +22,9 @@ const BROKER_TIMESTAMP = 'timestamp_in_ms';
  * When the request was made, in milliseconds since 1970, as far as anybody says so: the caller in the envelope, RabbitMQ in a
  * header, or the caller's library in a property of whole seconds, of which the last millisecond counts.
  */
-function sentAtOf({ meta }: RequestEnvelope, { properties }: Delivery): number | undefined {
-  if (meta?.sentAt !== undefined) return meta.sentAt;
+function sentAtOf({ meta }: RequestEnvelope, { properties }: Delivery, nowMs: number): number | undefined {
+  // n.b. a clock that is ahead of ours says nothing of the age; another one may.
+  if (meta?.sentAt !== undefined && meta.sentAt <= nowMs) return meta.sentAt;
   const byBroker: unknown = properties.headers?.[BROKER_TIMESTAMP];
   if (typeof byBroker === 'number' && byBroker > 0) return byBroker;
   const seconds: unknown = properties.timestamp;
@@ -52,10 +53,13 @@ function waitsAsLongAsItTakes({ request, delivery, waited }: Receipt): boolean {
 export function expiryOf(receipt: Receipt, limits: Config['limits']): number {
   const { request, delivery, receivedAtMs, readSinceMs } = receipt;
   const timeMs = Math.min(request.meta?.deadlineMs ?? limits.defaultDeadlineMs, limits.maxDeadlineMs);
+  const { expiration } = delivery.properties as { readonly expiration?: string };
+  // n.b. RabbitMQ drops nothing that lies in a socket already. What began in time is not bounded by it.
+  if (expiration !== undefined && readSinceMs + Number(expiration) < receivedAtMs) return readSinceMs;
   if (waitsAsLongAsItTakes(receipt)) return receivedAtMs + timeMs;
-  const sentAt = sentAtOf(request, delivery);
-  const ageMs = sentAt === undefined ? -1 : Date.now() - sentAt;
-  // n.b. a clock that is ahead of ours says nothing of the age.
+  const nowMs = Date.now();
+  const sentAt = sentAtOf(request, delivery, nowMs);
+  const ageMs = sentAt === undefined ? -1 : nowMs - sentAt;
   if (ageMs < 0) return readSinceMs + timeMs;
   return performance.now() - Math.max(0, ageMs - limits.clockSkewMs) + timeMs;
 }

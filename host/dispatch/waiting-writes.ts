@@ -97,8 +97,10 @@ export class WaitingWrites {
 
   /** Takes a request that failed and may wait: a write for which nothing was begun, and whose store is away. */
   takes(asked: Asked, { error, scope, mode, repeatable, again }: Missed): boolean {
-    if (mode !== 'write' || asked.waited?.isOver === true || !mayWait(error, asked, repeatable)) return false;
-    const adapter = this.#options.stores.get(scope.failedStore ?? '');
+    if (mode !== 'write' || asked.waited?.isOver === true) return false;
+    const store = scope.failedStore ?? '';
+    if (!mayWait(error, asked, { repeatable, isAway: this.#away.has(store) })) return false;
+    const adapter = this.#options.stores.get(store);
     if (adapter === undefined || !asked.delivery.isLive) return false;
     // n.b. code that still runs begins nothing more, and what it has begun is waited for.
     scope.expire();
@@ -253,12 +255,16 @@ const NO_ANSWER = { text: undefined, expiresAtMs: Infinity, copy: undefined, los
 
 /**
  * Whether a write that failed so may wait. n.b. who waits for an answer learns of an overload, so that it slows down, and of a doubt;
- * who does not would lose the write.
+ * who does not would lose the write. A store that is away, or just comes back, may have connections and give none in time.
  */
-function mayWait(error: unknown, { delivery }: Asked, repeatable: boolean): error is BedsError {
+function mayWait(
+  error: unknown,
+  { delivery }: Asked,
+  { repeatable, isAway }: { readonly repeatable: boolean; readonly isAway: boolean },
+): error is BedsError {
   if (!isBedsError(error)) return false;
   if (error.code === 'BEDS_STORE_UNAVAILABLE') return true;
-  if (hasReplyTo(delivery)) return false;
+  if (hasReplyTo(delivery)) return isAway && error.code === 'BEDS_STORE_OVERLOADED';
   return error.code === 'BEDS_STORE_OVERLOADED' || (error.code === 'BEDS_STORE_INDETERMINATE' && repeatable);
 }
 

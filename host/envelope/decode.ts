@@ -91,7 +91,8 @@ const checkField: Check = (name, value) => {
     case 'meta':
       return isObject(value);
     case 'query':
-      return isObject(value) ? isKnownQuery(value as object) || undefined : false;
+      if (!isObject(value)) return false;
+      return isKnownQuery(value as object) ? wrongInQuery(value as Query) === undefined : undefined;
     case 'key':
       return isScalar(value);
     default:
@@ -114,6 +115,25 @@ const checkMetaField: Check = (name, value) => {
       return undefined;
   }
 };
+
+type Query = Readonly<Record<'where' | 'order' | 'limit' | 'cursor', unknown>>;
+
+/** n.b. a template that answers by itself would see nothing in `where: [{ … }]`, and so give every row. */
+function wrongInQuery({ where, order, limit, cursor }: Query): WrongField | undefined {
+  if (where !== undefined && where !== null && !isObject(where)) {
+    return { name: 'query.where', problem: 'has the wrong type or value: it must be a JSON object' };
+  }
+  if (order !== undefined && order !== null && !(Array.isArray(order) && order.every(isObject))) {
+    return { name: 'query.order', problem: 'has the wrong type or value: it must be a list of JSON objects' };
+  }
+  if (limit !== undefined && limit !== null && typeof limit !== 'number') {
+    return { name: 'query.limit', problem: 'has the wrong type or value: it must be a number' };
+  }
+  if (cursor !== undefined && cursor !== null && typeof cursor !== 'string') {
+    return { name: 'query.cursor', problem: 'has the wrong type or value: it must be a text' };
+  }
+  return undefined;
+}
 
 /** What a field must be, for whoever sent something else. */
 const EXPECTED: Readonly<Record<string, string>> = {
@@ -141,6 +161,9 @@ function checkEnvelope(value: unknown, place?: number): RequestEnvelope {
   const envelope = value as Record<string, unknown>;
   const wrong = wrongField(envelope, REQUIRED, checkField);
   if (wrong === 'unknown') throw unknownIn(envelope, place);
+  if (wrong?.name === 'query' && isObject(envelope['query'])) {
+    throw malformed(place, wrongInQuery(envelope['query'] as Query) ?? wrong);
+  }
   if (wrong !== undefined) throw malformed(place, wrong);
   if (envelope['meta'] === undefined) return value as RequestEnvelope;
   const wrongInMeta = wrongField(envelope['meta'] as Record<string, unknown>, META_REQUIRED, checkMetaField);
