@@ -370,6 +370,28 @@ void describe('the reply publisher', () => {
     assert.equal(connection.state, 'up');
   });
 
+  void it('drops the reply that is larger than RabbitMQ takes, and none beside it', { timeout: 60_000 }, async (t) => {
+    const { rabbitmq } = await privateServices(t, ['rabbitmq']);
+    assert.ok(rabbitmq);
+    await rabbitmq.control(['eval', 'application:set_env(rabbit, max_message_size, 100000).']);
+    const model = await connect(rabbitmq.url);
+    lastFirst(t, () => model.close());
+    const { queue } = await (await model.createChannel()).assertQueue('', { exclusive: true });
+    const { replyTo } = await directReplyTo(await model.createChannel());
+    const { replies } = await publisher(t, rabbitmq.url);
+    for (const address of [
+      { queue, mandatory: true },
+      { queue: replyTo, mandatory: false },
+    ]) {
+      const outcomes = Array.from({ length: 100 }, (_, index) => {
+        const body = Buffer.alloc(index % 50 === 20 ? 200_000 : 2);
+        return publish(replies, { address, correlationId: 'c', body, expiresAtMs: soon(), isUrgent: false });
+      });
+      const expected = outcomes.map((_, index) => (index % 50 === 20 ? 'refused' : 'confirmed'));
+      assert.deepEqual(await Promise.all(outcomes), expected);
+    }
+  });
+
   void it('spends one connection of its own on each address that RabbitMQ closes it over, and loses no other reply', async (t) => {
     const channel = await plainChannel(t);
     const good = await directReplyTo(channel);

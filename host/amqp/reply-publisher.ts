@@ -4,7 +4,7 @@ import { publishFault } from '../observe/channels.js';
 import { backoffMs } from './backoff.js';
 import { Checkpoint } from './checkpoint.js';
 import { askNode } from './ask-node.js';
-import { isRefusal } from './refusal.js';
+import { isNack, isRefusal } from './refusal.js';
 import type { ReplyAddress } from './reply-address.js';
 import { type OpenConnection, type RefusedScope, ReplyTrials } from './reply-trials.js';
 import { ReplyTrust } from './reply-trust.js';
@@ -288,9 +288,9 @@ export class ReplyPublisher {
     const { address, body } = pending.reply;
     pending.channel = channel;
     channel.publish('', address.queue, body, propertiesOf(pending), (error) => {
-      // A nack, or the channel closed first: the next sweep or channel sends it again, until the deadline.
       if (error === null) this.#settle(pending, pending.returned ? 'unroutable' : 'confirmed');
-      else if (pending.channel === channel) pending.channel = undefined;
+      // The next sweep sends it again, until the deadline. n.b. where the channel closed, `onClose` looks for what was on it.
+      else if (isNack(error) && pending.channel === channel) pending.channel = undefined;
     });
   }
 
