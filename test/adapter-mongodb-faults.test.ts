@@ -96,6 +96,16 @@ describe('limits of a MongoDB store', () => {
     }
   });
 
+  it('refuse a URL by which MongoDB would say of no write what became of it', () => {
+    for (const wrong of ['mongodb://127.0.0.1:1/y?w=0', 'mongodb://127.0.0.1:1/y?retryWrites=false&W=0']) {
+      assert.throws(
+        () => open({ url: wrong }),
+        (error: unknown) =>
+          isBedsError(error) && error.code === 'BEDS_STORE_URL_INVALID' && error.message.includes('w=0'),
+      );
+    }
+  });
+
   it('take nothing after they were closed', async () => {
     const closed = open({});
     await closed.open();

@@ -5,6 +5,7 @@ import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
 import { Broker } from '../host/amqp/broker.js';
 import { AmqpConnection } from '../host/amqp/connection.js';
 import { connect } from '../host/amqp/driver.js';
+import { askNode } from '../host/amqp/ask-node.js';
 import { parseReplyAddress } from '../host/amqp/reply-address.js';
 import { type Reply, type ReplyOutcome, ReplyPublisher } from '../host/amqp/reply-publisher.js';
 import { ChaosProxy } from './support/chaos-proxy.js';
@@ -206,11 +207,11 @@ void describe('the reply publisher', () => {
     await connection.ready(5_000);
     return { replies, connection };
   }
-  const publisherOn = (url: string, onTrial: () => void = () => undefined): ReplyPublisher =>
+  const publisherOn = (url: string, onTrial: (model: ChannelModel) => void = () => undefined): ReplyPublisher =>
     new ReplyPublisher(
       (setUp) =>
         new AmqpConnection({ ...SETTINGS, url, name: 'trial' }, (model) => {
-          onTrial();
+          onTrial(model);
           return setUp(model);
         }),
     );
@@ -252,6 +253,69 @@ void describe('the reply publisher', () => {
     });
     assert.deepEqual(new Set(await Promise.all(outcomes)), new Set(['confirmed']));
     assert.equal((await bodiesIn(channel, queue)).size, 50);
+  });
+
+  void it('blames no reply for a lost connection, however many were under way', async (t) => {
+    const channel = await plainChannel(t);
+    const { queue } = await channel.assertQueue('', { exclusive: true });
+    const proxy = await ChaosProxy.start(server);
+    t.after(() => proxy.close());
+    const { replies } = await publisher(t, proxy.through(server.url));
+    const address = { queue, mandatory: true };
+    const outcomes = Array.from({ length: 1_500 }, () =>
+      publish(replies, { correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon(), isUrgent: false, address }),
+    );
+    proxy.cut();
+    assert.deepEqual(new Set(await Promise.all(outcomes)), new Set(['confirmed']));
+    assert.equal(replies.unroutable, 0);
+  });
+
+  void it('blames no address for a connection for trials that was lost', async (t) => {
+    const good = await directReplyTo(await plainChannel(t));
+    const proxy = await ChaosProxy.start(server);
+    t.after(() => proxy.close());
+    const cuts: (() => void)[] = [() => proxy.cut(), () => proxy.cut()];
+    const replies = publisherOn(proxy.through(server.url), (model) => {
+      const make = model.createConfirmChannel.bind(model);
+      model.createConfirmChannel = async () => {
+        const made = await make();
+        const send = made.publish.bind(made);
+        made.publish = (...args) => {
+          const cut = cuts.pop();
+          if (cut === undefined) return send(...args);
+          cut();
+          return true;
+        };
+        return made;
+      };
+    });
+    lastFirst(t, () => replies.close(2_000));
+    const address = parseReplyAddress(good.replyTo, 'beds');
+    assert.ok(address);
+    const reply = { address, correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon(), isUrgent: false };
+    assert.equal(await publish(replies, reply), 'confirmed');
+    assert.equal(cuts.length, 0);
+  });
+
+  void it('knows the node that it is connected to, so a new caller there waits for no trial', async (t) => {
+    const good = await directReplyTo(await plainChannel(t));
+    let trials = 0;
+    const replies = publisherOn(server.url, () => (trials += 1));
+    lastFirst(t, () => replies.close(2_000));
+    const asked: Promise<unknown>[] = [];
+    const connection = supervised(t, server.url, async (model) => {
+      await replies.attach(model);
+      asked.push(askNode(model));
+    });
+    await connection.ready(5_000);
+    await Promise.all(asked);
+    // It asked first, and has a few steps more to go.
+    await delay(0);
+    const address = parseReplyAddress(good.replyTo, 'beds');
+    assert.ok(address);
+    const reply = { address, correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon(), isUrgent: false };
+    assert.equal(await publish(replies, reply), 'confirmed');
+    assert.equal(trials, 0);
   });
 
   void it('goes on with another channel when RabbitMQ closed the one it had', async (t) => {
@@ -304,6 +368,28 @@ void describe('the reply publisher', () => {
     assert.equal((await bodiesIn(channel, queue)).size, 20);
     await eventually('there is such a channel again', () => direct.length === 2);
     assert.equal(connection.state, 'up');
+  });
+
+  void it('drops the reply that is larger than RabbitMQ takes, and none beside it', { timeout: 60_000 }, async (t) => {
+    const { rabbitmq } = await privateServices(t, ['rabbitmq']);
+    assert.ok(rabbitmq);
+    await rabbitmq.control(['eval', 'application:set_env(rabbit, max_message_size, 100000).']);
+    const model = await connect(rabbitmq.url);
+    lastFirst(t, () => model.close());
+    const { queue } = await (await model.createChannel()).assertQueue('', { exclusive: true });
+    const { replyTo } = await directReplyTo(await model.createChannel());
+    const { replies } = await publisher(t, rabbitmq.url);
+    for (const address of [
+      { queue, mandatory: true },
+      { queue: replyTo, mandatory: false },
+    ]) {
+      const outcomes = Array.from({ length: 100 }, (_, index) => {
+        const body = Buffer.alloc(index % 50 === 20 ? 200_000 : 2);
+        return publish(replies, { address, correlationId: 'c', body, expiresAtMs: soon(), isUrgent: false });
+      });
+      const expected = outcomes.map((_, index) => (index % 50 === 20 ? 'refused' : 'confirmed'));
+      assert.deepEqual(await Promise.all(outcomes), expected);
+    }
   });
 
   void it('spends one connection of its own on each address that RabbitMQ closes it over, and loses no other reply', async (t) => {

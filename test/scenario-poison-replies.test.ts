@@ -7,7 +7,7 @@ import { writeBundle } from './support/bundles.js';
 import { startTestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';
 import { PlainCaller } from './support/plain-caller.js';
-import { directReplyTo, poisonAddresses } from './support/poison-addresses.js';
+import { directReplyTo, forgedNode, poisonAddresses } from './support/poison-addresses.js';
 import { sharedServices } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb']);
@@ -15,6 +15,8 @@ const services = await sharedServices(['rabbitmq', 'mariadb']);
 const CALLERS = 10;
 const ROUNDS = 30;
 const PAUSE_MS = 100;
+/** More than what is prefetched. */
+const FORGED = 400;
 
 const body = { v: 1, id: 'a', domain: 'notes', op: 'version' } as const;
 
@@ -56,5 +58,24 @@ void describe('reply addresses that RabbitMQ closes the connection over', () => 
       ({ msg, connection }) => msg === 'connection waiting' && !String(connection).endsWith('reply-trial'),
     );
     assert.deepEqual(lost, [], 'no other connection was lost');
+  });
+
+  void it('keep nobody waiting who comes after more of them than the host takes at once', async (t) => {
+    const config = { threads: { default: { count: 1 } } };
+    const host = await startTestHost(t, { services, config });
+    await writeBundle(host.pluginsDirectory, notesBundle());
+    await host.active('notes', '1.0.0');
+    const channel = await host.plainChannel();
+    for (let index = 0; index < FORGED; index += 1) {
+      const properties = { contentType: 'application/json', correlationId: 'x', replyTo: forgedNode(1_000 + index) };
+      channel.publish(`${host.prefix}.request`, 'notes.version', Buffer.from(JSON.stringify(body)), properties);
+    }
+    const caller = await PlainCaller.open(host);
+    const { ok } = await caller.ask({ routingKey: 'notes.version', body });
+    assert.equal(ok, true);
+    const startedAtMs = performance.now();
+    await host.host.stop();
+    const tookMs = performance.now() - startedAtMs;
+    assert.ok(tookMs < host.config.supervisor.drainTimeoutMs, `the host ends in order, after ${tookMs} ms`);
   });
 });

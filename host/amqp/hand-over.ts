@@ -1,5 +1,6 @@
 import type { ChannelModel, ConfirmChannel, Options } from 'amqplib';
 import { publishFault } from '../observe/channels.js';
+import { isNack } from './refusal.js';
 
 /** A message that takes the place of one that was delivered. */
 export interface HandedOver {
@@ -20,8 +21,6 @@ export type HandOverSettled = (outcome: HandOverOutcome) => void;
 
 /** Names a message in RabbitMQ's return of it. */
 const MARK = 'beds-hand-over';
-/** How amqplib tells that RabbitMQ did not take a message, and not that the channel is gone. */
-const NACKED = 'message nacked';
 const REOPEN_MS = 200;
 
 /** Publishes messages whose originals are acknowledged only when RabbitMQ has the copies. Each is sent once. */
@@ -61,7 +60,7 @@ export class HandOver {
       channel.publish(exchange, routingKey, body, { ...properties, headers, mandatory: true }, (error: unknown) => {
         const isReturned = this.#returned.delete(sequence);
         if (error === null) onSettled(isReturned ? 'refused' : 'confirmed');
-        else onSettled((error as Error).message === NACKED ? 'refused' : 'unknown');
+        else onSettled(isNack(error) ? 'refused' : 'unknown');
       });
     } catch {
       // What cannot be encoded, or a channel that is just being closed: nothing was sent.

@@ -63,7 +63,8 @@ function parseDirect(queue: string): DirectReplyTo {
   const nameBytes = bytes.length - nameAt - NUMBERS_BYTES;
   if (nameBytes !== bytes.readUIntBE(3, nameAt - 3)) return OTHER_FORM;
   const node = bytes.toString('latin1', nameAt, nameAt + nameBytes);
-  if (!/^[a-z]{1,20}@[0-9]{1,10}$/.test(node)) return OTHER_FORM;
+  // n.b. RabbitMQ looks at the number alone, so other letters and leading zeros would make many names of one node.
+  if (!/^reply@(0|[1-9][0-9]{0,9})$/.test(node)) return OTHER_FORM;
   const [id, serial] = [bytes.readUInt32BE(nameAt + nameBytes), bytes.readUInt32BE(nameAt + nameBytes + 4)];
   return { node, isOrdinary: id <= MAX_ID && serial <= MAX_SERIAL };
 }

@@ -3,6 +3,8 @@ import { amqpErrors } from '../errors/amqp.js';
 import { publishFault } from '../observe/channels.js';
 import { backoffMs } from './backoff.js';
 import { Checkpoint } from './checkpoint.js';
+import { askNode } from './ask-node.js';
+import { isNack, isRefusal } from './refusal.js';
 import type { ReplyAddress } from './reply-address.js';
 import { type OpenConnection, type RefusedScope, ReplyTrials } from './reply-trials.js';
 import { ReplyTrust } from './reply-trust.js';
@@ -25,6 +27,8 @@ export interface Reply {
   readonly expiresAtMs: number;
   /** Whether something waits for the outcome, beyond the message that is answered. */
   readonly isUrgent: boolean;
+  /** Called in place of `onSettled` as soon as it waits behind what may be hostile, which can take long: what it answers must not wait with it. */
+  readonly onHeldUp?: () => void;
 }
 
 /** Called once, with what became of the reply. */
@@ -43,11 +47,15 @@ interface Pending {
   wasLost: boolean;
   /** It waits for its turn on the connection for trials, or is on its way there. */
   isOnTrial: boolean;
+  /** Whether `onHeldUp` was called. */
+  isReleased: boolean;
 }
 
 const SWEEP_MS = 100;
 const RETRY = { minMs: 100, maxMs: 1_000 } as const;
 const MAX_REOPENS = 5;
+/** What waits for a trial when the host ends is hostile for the most part. */
+const LAST_TRIALS_MS = 500;
 
 /**
  * Publishes replies on a connection of its own, because a hostile reply address can cost RabbitMQ's older versions the
@@ -69,6 +77,7 @@ export class ReplyPublisher {
   readonly #faulty = new WeakSet<ChannelModel | Channel>();
   #sequence = 0;
   #isSweeping = false;
+  #onIdle: () => void = () => undefined;
   #unroutable = 0;
   readonly #trust = new ReplyTrust();
   readonly #trials: ReplyTrials<Pending> | undefined;
@@ -82,7 +91,14 @@ export class ReplyPublisher {
       publish: (channel, pending, onConfirm) => {
         channel.publish('', pending.reply.address.queue, pending.reply.body, propertiesOf(pending), onConfirm);
       },
-      isWanted: (pending) => this.#pending.has(pending),
+      isWanted: (pending) => {
+        // n.b. another one may have cost a connection since it came.
+        if (this.#isBanned(pending)) this.#settle(pending, 'refused');
+        return this.#pending.has(pending);
+      },
+      groupOf: (pending) => pending.reply.address.direct?.node,
+      bytesOf: (pending) => pending.reply.body.length,
+      onDropped: (pending) => this.#settle(pending, 'refused'),
       onHandled: (pending) => {
         this.#trust.trust(pending.reply.address);
         this.#settle(pending, pending.returned ? 'unroutable' : 'confirmed');
@@ -104,15 +120,30 @@ export class ReplyPublisher {
     return this.#unroutable;
   }
 
-  /** Closes the connection for trials, at most `timeoutMs`; the one of `attach` is its owner's. */
+  /** Lets what is on trial be sent, and closes the connection for it, at most `timeoutMs`; the one of `attach` is its owner's. */
   async close(timeoutMs: number): Promise<void> {
+    if (this.#pending.size > 0) {
+      const timer = setTimeout(() => this.#onIdle(), Math.min(timeoutMs, LAST_TRIALS_MS));
+      await new Promise<void>((resolve) => (this.#onIdle = resolve));
+      clearTimeout(timer);
+    }
     await this.#trials?.close(timeoutMs);
   }
 
   async attach(model: ChannelModel): Promise<void> {
-    model.on('error', () => this.#faulty.add(model));
+    model.on('error', (error) => {
+      if (isRefusal(error)) this.#faulty.add(model);
+    });
     await Promise.all([this.#openConfirmed(model), this.#openDirect(model)]);
     this.#sendAll();
+    // n.b. nothing waits for it: in a memory alarm RabbitMQ answers nothing more on a connection that published.
+    void this.#learnNode(model);
+  }
+
+  /** Of whoever is connected to the same node as the host, the first reply needs no trial. */
+  async #learnNode(model: ChannelModel): Promise<void> {
+    const node = await askNode(model).catch(() => undefined);
+    if (node !== undefined) this.#trust.trustNode(node);
   }
 
   async #openConfirmed(model: ChannelModel): Promise<void> {
@@ -164,18 +195,24 @@ export class ReplyPublisher {
 
   /** One of them is to blame; each is sent alone, and only that one is not sent again. */
   #try(pending: Pending): void {
-    const { address } = pending.reply;
-    if (this.#trials === undefined || this.#trust.isBanned(address, performance.now())) {
+    if (this.#trials === undefined || this.#isBanned(pending)) {
       this.#settle(pending, 'refused');
       return;
     }
     pending.isOnTrial = true;
-    if (!this.#trials.offer(pending, address.direct === undefined || address.direct.node !== undefined)) {
-      this.#settle(pending, 'refused');
+    const isLikely = this.#trust.isTrusted(pending.reply.address);
+    if (!isLikely && pending.reply.onHeldUp !== undefined && !pending.isReleased) {
+      pending.isReleased = true;
+      pending.reply.onHeldUp();
     }
+    this.#trials.offer(pending, isLikely);
   }
 
-  #refused(pending: Pending, scope: RefusedScope, cause: unknown): void {
+  #isBanned(pending: Pending): boolean {
+    return this.#trust.isBanned(pending.reply.address, performance.now());
+  }
+
+  #refused(pending: Pending, scope: RefusedScope | undefined, cause: unknown): void {
     if (scope === 'connection') this.#trust.ban(pending.reply.address, performance.now());
     publishFault({ where: 'reply', error: amqpErrors.make('BEDS_AMQP_REPLY_REFUSED', undefined, { cause }) });
     this.#settle(pending, 'refused');
@@ -210,6 +247,7 @@ export class ReplyPublisher {
       returned: false,
       wasLost: false,
       isOnTrial: false,
+      isReleased: false,
     };
     this.#pending.add(pending);
     if (messageId !== undefined) this.#returnable.set(messageId, pending);
@@ -250,17 +288,19 @@ export class ReplyPublisher {
     const { address, body } = pending.reply;
     pending.channel = channel;
     channel.publish('', address.queue, body, propertiesOf(pending), (error) => {
-      // A nack, or the channel closed first: the next sweep or channel sends it again, until the deadline.
       if (error === null) this.#settle(pending, pending.returned ? 'unroutable' : 'confirmed');
-      else if (pending.channel === channel) pending.channel = undefined;
+      // The next sweep sends it again, until the deadline. n.b. where the channel closed, `onClose` looks for what was on it.
+      else if (isNack(error) && pending.channel === channel) pending.channel = undefined;
     });
   }
 
   #settle(pending: Pending, outcome: ReplyOutcome): void {
     if (!this.#pending.delete(pending)) return;
     if (pending.messageId !== undefined) this.#returnable.delete(pending.messageId);
+    if (pending.isOnTrial) this.#trials?.forget(pending);
     if (outcome === 'unroutable' || outcome === 'refused') this.#unroutable += 1;
-    pending.onSettled(outcome);
+    if (!pending.isReleased) pending.onSettled(outcome);
+    if (this.#pending.size === 0) this.#onIdle();
   }
 
   #sweepLater(): void {

@@ -1,5 +1,7 @@
 import type { ChannelModel, ConfirmChannel } from 'amqplib';
 import type { AmqpConnection, ConnectionSetup } from './connection.js';
+import { isRefusal } from './refusal.js';
+import { TrialQueue } from './trial-queue.js';
 
 /** Makes a connection that is not started yet. */
 export type OpenConnection = (setup: ConnectionSetup) => Pick<AmqpConnection, 'start' | 'close'>;
@@ -13,16 +15,20 @@ export interface ReplyTrialsOptions<T> {
   readonly onChannel: (channel: ConfirmChannel) => void;
   /** Publishes it; `onConfirm` gets null when RabbitMQ has handled it. Throws what cannot be published at all. */
   readonly publish: (channel: ConfirmChannel, item: T, onConfirm: (error: unknown) => void) => void;
-  /** Whether it still must be sent. */
+  /** Asked when it is its turn; whoever says no has done with it. */
   readonly isWanted: (item: T) => boolean;
+  /** What is good or bad together; undefined for what stands alone and is likely bad. */
+  readonly groupOf: (item: T) => string | undefined;
+  readonly bytesOf: (item: T) => number;
+  /** It is not sent, because too much waits. */
+  readonly onDropped: (item: T) => void;
   readonly onHandled: (item: T) => void;
   /** RabbitMQ does not take it now, and goes on. */
   readonly onNacked: (item: T) => void;
-  readonly onRefused: (item: T, scope: RefusedScope, cause: unknown) => void;
+  /** `scope`: undefined where it was lost with its connection time and again, and RabbitMQ never said why. */
+  readonly onRefused: (item: T, scope: RefusedScope | undefined, cause: unknown) => void;
 }
 
-/** Most that wait for their turn. */
-const MAX_WAITING = 1_000;
 /** A connection that nobody needs is closed: each thread has enough of them. */
 const IDLE_MS = 10_000;
 const CLOSE_MS = 1_000;
@@ -35,8 +41,7 @@ const MAX_LOSSES = 3;
  */
 export class ReplyTrials<T> {
   readonly #options: ReplyTrialsOptions<T>;
-  readonly #likely: T[] = [];
-  readonly #unlikely: T[] = [];
+  readonly #waiting: TrialQueue<T>;
   #connection: ReturnType<OpenConnection> | undefined;
   #channel: ConfirmChannel | undefined;
   #current: T | undefined;
@@ -46,19 +51,24 @@ export class ReplyTrials<T> {
 
   constructor(options: ReplyTrialsOptions<T>) {
     this.#options = options;
+    this.#waiting = new TrialQueue(options);
   }
 
-  /** Takes it, after all that are likely to be harmless where it is not; false when too many wait already. */
-  offer(item: T, isLikely: boolean): boolean {
-    if (this.#likely.length + this.#unlikely.length >= MAX_WAITING) return false;
-    (isLikely ? this.#likely : this.#unlikely).push(item);
+  /** `isLikely`: it was taken to be harmless before, so it comes before those of which nothing is known. */
+  offer(item: T, isLikely: boolean): void {
+    if (isLikely) this.#waiting.addLikely(item);
+    else this.#waiting.add(item);
     clearTimeout(this.#idle);
     if (this.#connection === undefined) {
       this.#connection = this.#options.open((model) => this.#attach(model));
       this.#connection.start();
     }
     this.#next();
-    return true;
+  }
+
+  /** It need not be sent any more. */
+  forget(item: T): void {
+    this.#waiting.delete(item);
   }
 
   /** Closes the connection, at most `timeoutMs`. */
@@ -72,7 +82,7 @@ export class ReplyTrials<T> {
 
   async #attach(model: ChannelModel): Promise<void> {
     model.on('error', (error) => {
-      this.#fault = { scope: 'connection', error };
+      if (isRefusal(error)) this.#fault = { scope: 'connection', error };
     });
     await this.#openChannel(model);
   }
@@ -103,11 +113,11 @@ export class ReplyTrials<T> {
     if (item === undefined) return;
     this.#losses += 1;
     if (fault === undefined && this.#losses < MAX_LOSSES) {
-      this.#likely.unshift(item);
+      this.#waiting.addLikely(item);
       return;
     }
     this.#losses = 0;
-    this.#options.onRefused(item, fault?.scope ?? 'connection', fault?.error);
+    this.#options.onRefused(item, fault?.scope, fault?.error);
   }
 
   #next(): void {
@@ -130,7 +140,7 @@ export class ReplyTrials<T> {
 
   #take(): T | undefined {
     for (;;) {
-      const item = this.#likely.shift() ?? this.#unlikely.shift();
+      const item = this.#waiting.take();
       if (item === undefined || this.#options.isWanted(item)) return item;
     }
   }

@@ -20,8 +20,13 @@ export class ReplyTrust {
 
   trust({ queue, direct }: ReplyAddress): void {
     if (direct === undefined) return;
-    if (direct.isOrdinary && direct.node !== undefined) addBounded(this.#nodes, direct.node, MAX_NODES);
+    if (direct.isOrdinary && direct.node !== undefined) this.trustNode(direct.node);
     else addBounded(this.#addresses, queue, MAX_ADDRESSES);
+  }
+
+  trustNode(node: string): void {
+    this.#bannedUntilMs.delete(node);
+    addBounded(this.#nodes, node, MAX_NODES);
   }
 
   isBanned({ queue, direct }: ReplyAddress, nowMs: number): boolean {
@@ -40,6 +45,7 @@ export class ReplyTrust {
 }
 
 function addBounded(set: Set<string>, name: string, most: number): void {
-  if (set.size >= most) set.clear();
+  const [oldest] = set;
+  if (set.size >= most && oldest !== undefined && !set.has(name)) set.delete(oldest);
   set.add(name);
 }

@@ -60,7 +60,12 @@ const topology = z.strictObject({
 const limits = z.strictObject({
   maxBodyBytes: z.int().min(1_024).max(16_777_216).default(1_048_576).describe('Largest request body.'),
   maxReplyBytes: z.int().min(1_024).max(16_777_216).default(8_388_608).describe('Largest reply body.'),
-  maxDepth: z.int().min(4).max(256).default(32).describe('Deepest nesting of a request body or header table.'),
+  maxDepth: z
+    .int()
+    .min(4)
+    .max(256)
+    .default(32)
+    .describe('Deepest nesting of a request body; of a header table it is 32.'),
   maxKeys: z
     .int()
     .min(10)

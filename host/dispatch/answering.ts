@@ -55,7 +55,7 @@ export class Answering {
     else this.#dead.bury(delivery, lost);
   }
 
-  /** `onSent`: RabbitMQ has taken responsibility for the reply, or nobody takes it. */
+  /** `onSent`: RabbitMQ has taken responsibility for the reply, or nobody takes it, or it waits with replies to addresses that may be made up. */
   send(delivery: Delivery, { address, text, expiresAtMs }: Outgoing, onSent: () => void): void {
     if (address === undefined) {
       onSent();
@@ -69,6 +69,7 @@ export class Answering {
         body: Buffer.from(text),
         expiresAtMs: expiresAtMs + REPLY_GRACE_MS,
         isUrgent: delivery.isUrgent,
+        onHeldUp: onSent,
       },
       onSent,
     );

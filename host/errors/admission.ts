@@ -152,7 +152,7 @@ export const admissionErrors = defineErrors({
   BEDS_ADMISSION_UNHANDLED_REJECTION: {
     message: 'A promise was rejected and nobody handled it.',
     status: 'invalid',
-    action: 'Await the promise, or catch its error; in the host it would end a whole broker thread.',
+    action: 'Await the promise, or catch its error; in the host it counts as a fault of this version.',
   },
   BEDS_ADMISSION_EXITED: {
     message: 'The code ended the process it ran in.',

@@ -62,3 +62,10 @@ export function poisonAddresses(good: string): readonly string[] {
     forged(node, numbered(numbers.readUInt32BE(0), 0x2000)),
   ];
 }
+
+/** An address of an ordinary process of a node that is in no cluster. */
+export function forgedNode(number: number): string {
+  const name = Buffer.from(`reply@${number}`);
+  const ofProcess = Buffer.from([0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+  return `${PREFIX}${Buffer.concat([Buffer.from([131, 88, 118, 0, name.length]), name, ofProcess]).toString('base64')}.AAAA`;
+}

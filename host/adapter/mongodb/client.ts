@@ -32,6 +32,8 @@ export function createClient(store: string, config: StoreConfig): StoreClient {
   const db = client.db();
   // n.b. without a name in the URL the driver takes 'test'.
   if (!NAMES_DATABASE.test(config.url)) throw refuse(store, 'names no database: mongodb://host/database');
+  // n.b. what MongoDB refuses, and what it never got, would be told to callers as done.
+  if (client.options.writeConcern?.w === 0) throw refuse(store, 'has w=0: MongoDB would answer no write');
   let downSince: number | undefined = performance.now();
   client.on('topologyDescriptionChanged', (event) => {
     downSince = isUsable(event) ? undefined : (downSince ?? performance.now());
