@@ -42,6 +42,11 @@ export class DropSelection {
     this.#found.set(domain, [...(this.#found.get(domain) ?? []), candidate]);
   }
 
+  /** Whether this look found versions of the domain, which are decided at its end. */
+  isFinding(domain: string): boolean {
+    return this.#found.has(domain);
+  }
+
   /** A look is over: what it found together is decided together. */
   decide(): void {
     const found = [...this.#found];

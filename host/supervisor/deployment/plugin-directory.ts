@@ -76,6 +76,8 @@ export class PluginDirectory implements DropHandlers {
     // A version that was refused does not serve instead; nor does it keep a domain without any bundle alive.
     const fallback = entries.highestOf(others);
     if (remaining.length === 0) this.#withoutBundle(domain, entry);
+    // What took its place in the same look is not staged yet, and is begun by itself.
+    else if (this.#selection.isFinding(domain)) return;
     else if (fallback !== undefined && !deployments.isOnItsWay(fallback) && !(live && remaining.includes(live)))
       deployments.restore(domain, [fallback], 'restore');
   }
