@@ -176,6 +176,13 @@ void describe('versions of a domain that are dropped together', () => {
     assert.equal(await serves(place), '1.8.0');
   });
 
+  void it('may have build metadata, also in the names that `beds build` gives them', async (t) => {
+    const place = await open(t);
+    for (const version of ['1.9.0+2026.1', '1.10.0+2026.2']) await place.drop(version);
+    await place.host.active('notes', '1.10.0+2026.2');
+    assert.equal(await serves(place), '1.10.0+2026.2');
+  });
+
   void it('that come some moments apart, the highest first, end on the highest', async (t) => {
     const place = await open(t);
     for (const version of ['2.0.0', '2.0.0-rc.1', '1.9.0']) {
