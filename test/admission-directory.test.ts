@@ -121,6 +121,18 @@ void describe('a failed look at the plugin directory is no removal, is said once
     assert.deepEqual(watching.record.summary, ['complete notes']);
   });
 
+  void it('when that happens in one moment', async (t) => {
+    const watching = await watchDomains(t, ['notes']);
+    for (let round = 0; round < 3; round += 1) {
+      execFileSync('sh', ['-c', `rm -r '${watching.directory}' && mkdir '${watching.directory}'`]);
+      await delay(QUIET_MS);
+      assert.deepEqual(
+        [watching.record.summary, watching.record.troubles],
+        [['complete notes'], ['DIRECTORY_REPLACED']],
+      );
+    }
+  });
+
   void it('when a file or a link takes the place of the directory', async (t) => {
     const watching = await watchDomains(t, ['notes', 'tasks']);
     const { directory } = watching;
@@ -160,6 +172,17 @@ void describe('a failed look at the plugin directory is no removal, is said once
     await delay(QUIET_MS);
     assert.deepEqual(watching.record.summary, ['complete notes']);
     assert.deepEqual(watching.record.troubles, ['DIRECTORY_REPLACED']);
+  });
+
+  void it('when all versions of the only domain go at once', async (t) => {
+    const watching = await watchDomains(t, ['notes']);
+    const { directory, record } = watching;
+    await writeBundle(directory, { version: '1.1.0' });
+    await record.at(1);
+    execFileSync('sh', ['-c', `mkdir '${directory}.aside' && mv '${directory}'/* '${directory}.aside'`]);
+    await assertSaidAndOver(watching, 'DIRECTORY_EMPTIED', async () => {
+      execFileSync('sh', ['-c', `mv '${directory}.aside'/* '${directory}'`]);
+    });
   });
 
   void it('when the bundles of all domains go at once; not when one goes, and then the other', async (t) => {

@@ -8,6 +8,7 @@ import { parseManifest } from '@beds/sdk';
 import { loadStaged, pruneStage, stageBundle, type BundleBytes } from '../host/supervisor/admission/stage.js';
 import { openHistory, readHistory, type HistoryEntry } from '../host/supervisor/history.js';
 import { temporaryDirectory } from './support/admission.js';
+import { type FaultEvent, faultChannel } from '../host/observe/channels.js';
 import { claimState } from '../host/supervisor/state-claim.js';
 import { describeBundle } from './support/bundles.js';
 
@@ -65,6 +66,32 @@ describe('the directory of stage and history', () => {
     await writeFile(join(directory, 'host.pid'), String(gone.pid));
     claimState(directory)();
     await assert.rejects(stat(join(directory, 'host.pid')), { code: 'ENOENT' });
+  });
+
+  it('does not keep a host from starting where its disk is full, and says so', async (t) => {
+    const directory = await temporaryDirectory(t);
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'beds-test', directory]);
+    if (mounted.status !== 0) {
+      t.skip('only root may mount a disk that is small enough to be full');
+      return;
+    }
+    const faults: FaultEvent[] = [];
+    const note = (fault: unknown): number => faults.push(fault as FaultEvent);
+    faultChannel.subscribe(note);
+    try {
+      await fillDisk(join(directory, 'filler'));
+      claimState(directory)();
+      assert.deepEqual(
+        faults.map(({ error }) => (error as { readonly code?: string }).code),
+        ['BEDS_ADMISSION_STATE_UNWRITABLE'],
+      );
+      await rm(join(directory, 'filler'));
+      claimState(directory)();
+      assert.equal(faults.length, 1);
+    } finally {
+      faultChannel.unsubscribe(note);
+      spawnSync('umount', [directory]);
+    }
   });
 });
 

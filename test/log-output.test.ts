@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { closeSync, constants, existsSync, mkdirSync, openSync, readSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, mkdirSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { createLog } from '../host/observe/log.js';
@@ -167,19 +167,27 @@ describe('a host whose log is not taken', () => {
 });
 
 describe('a command whose output is not taken', () => {
-  it('fails on a full disk', async (t) => {
-    assert.equal(await exitCodeOf(t, 'help', '> /dev/full'), 1);
+  it('does its work on a full disk, says that what it printed is lost, and fails', async (t) => {
+    const [root, remarks] = [temporaryDirectory(t), join(temporaryDirectory(t), 'remarks')];
+    mkdirSync(join(root, 'config'));
+    writeFileSync(join(root, 'config', 'beds.toml'), '[stores.main]\nkind = "mysql"\n');
+    assert.equal(await exitCodeOf(t, ['create', 'later'], { root, redirection: `> /dev/full 2> ${remarks}` }), 1);
+    assert.ok(existsSync(join(root, 'plugins', 'later', 'template.ts')));
+    assert.match(readFileSync(remarks, 'utf8'), /standard output is not taken \(ENOSPC\)/);
   });
 
   it('goes on where only its remarks are lost', async (t) => {
-    assert.equal(await exitCodeOf(t, 'help', '> /dev/null 2> /dev/full'), 0);
+    assert.equal(await exitCodeOf(t, ['help'], { root: '.', redirection: '> /dev/null 2> /dev/full' }), 0);
   });
 });
 
-async function exitCodeOf(t: TestContext, command: string, redirection: string): Promise<number> {
+async function exitCodeOf(
+  t: TestContext,
+  args: readonly string[],
+  { root, redirection }: { readonly root: string; readonly redirection: string },
+): Promise<number> {
   const script = join(temporaryDirectory(t), 'run.mjs');
-  const root = resolve('.');
-  const invocation = JSON.stringify({ args: [command], projectRoot: root, cwd: root });
+  const invocation = JSON.stringify({ args, projectRoot: resolve(root), cwd: resolve(root) });
   writeFileSync(
     script,
     `import { main } from ${JSON.stringify(CLI)};

@@ -73,6 +73,24 @@ void describe('a host whose plugin directory', () => {
     assert.deepEqual(states, ['tasks draining', 'tasks retired']);
   });
 
+  void it('is swapped for one with the next version goes over to it, and nothing is at fault', async (t) => {
+    const host = await startTestHost(t, { services, config: PLUGINS });
+    await startBoth(host);
+    const next = `${host.pluginsDirectory}.next`;
+    await mkdir(next);
+    for (const domain of ['notes', 'tasks']) {
+      await writeBundle(next, notesBundle({ domain, version: '1.1.0', name: `${domain}-1.1.0.mjs` }));
+    }
+    await rename(host.pluginsDirectory, `${host.pluginsDirectory}.away`);
+    await rename(next, host.pluginsDirectory);
+    for (const domain of ['notes', 'tasks']) await host.active(domain, '1.1.0');
+    await delay(QUIET_MS);
+    assert.deepEqual(
+      host.log.filter(({ level }) => level === 'error').map(({ msg }) => msg),
+      [],
+    );
+  });
+
   void it('loses the last bundle of a domain retires it, and says why in the log and the history', async (t) => {
     const host = await startTestHost(t, { services, config: PLUGINS });
     await startBoth(host);

@@ -176,6 +176,35 @@ void describe('versions of a domain that are dropped together', () => {
     assert.equal(await serves(place), '1.8.0');
   });
 
+  void it('leave what serves from the stage as it is, when one of them is removed', async (t) => {
+    const place = await open(t);
+    const { host } = place;
+    const from = await build(t, VERSIONS);
+    execFileSync('sh', ['-c', `cp '${from}'/* '${host.pluginsDirectory}'`]);
+    await host.active('notes', '1.10.0');
+    await settled(place);
+    await host.host.stop();
+    await rm(join(host.pluginsDirectory, 'notes-1.10.0.mjs'));
+    await host.startAgain();
+    await rm(join(host.pluginsDirectory, 'notes-1.9.0.mjs'));
+    await delay(QUIET_MS);
+    await settled(place);
+    assert.equal(await serves(place), '1.10.0');
+    assert.ok(!place.active().includes('1.8.0'));
+  });
+
+  void it('may have build metadata, also in the names that `beds build` gives them', async (t) => {
+    const place = await open(t);
+    await place.host.host.stop();
+    for (const version of ['1.9.0+2026.1', '1.10.0+2026.2', '1.10.0+2026.3']) {
+      await place.drop(version);
+      await delay(20);
+    }
+    await place.host.startAgain();
+    assert.equal(await serves(place), '1.10.0+2026.3');
+    assert.match(JSON.stringify(place.superseded()), /2026\.2\.mjs and .*2026\.3\.mjs .* of equal rank/);
+  });
+
   void it('that come some moments apart, the highest first, end on the highest', async (t) => {
     const place = await open(t);
     for (const version of ['2.0.0', '2.0.0-rc.1', '1.9.0']) {

@@ -27,7 +27,11 @@ export async function main(invocation: Invocation): Promise<number> {
   const { args, env, streams = process } = invocation;
   const out = createOutput({ stdout: streams.stdout, stderr: streams.stderr, env });
   const stop = signalled();
-  watchPipes(streams.stdout, streams.stderr, stop.unwritten);
+  watchPipes(streams.stdout, streams.stderr, (code) => {
+    if (code !== 'EPIPE' && !stop.hasLostOutput())
+      out.note(`beds: standard output is not taken (${code ?? 'unknown'}).`);
+    stop.unwritten(code);
+  });
   try {
     const code = await runCommand(invocation, out, stop.signal);
     // n.b. what a stream could not write it tells in the next turn.

@@ -1,11 +1,9 @@
-import { EXIT } from './command.js';
-
 /** What a process got from outside while a command ran. */
 export interface Signalled {
   readonly signal: AbortSignal;
   /** The exit code that a shell expects after the signal; undefined when there was none. */
   readonly exitCode: () => number | undefined;
-  /** Aborts because stdout took no more: `EPIPE` as SIGPIPE would have ended the process, which Node ignores; others as a failure. */
+  /** stdout took no more: `EPIPE` aborts, as SIGPIPE would have ended the process, which Node ignores; others are noted. */
   readonly unwritten: (code: string | undefined) => void;
   /** Whether stdout lost something that somebody waits for: on a full disk, not where nobody reads on. */
   readonly hasLostOutput: () => boolean;
@@ -32,8 +30,11 @@ export function signalled(): Signalled {
     abort.abort();
   };
   const unwritten = (code: string | undefined): void => {
-    hasLostOutput ||= code !== 'EPIPE';
-    exitCode ??= hasLostOutput ? EXIT.failed : UNREAD_CODE;
+    if (code !== 'EPIPE') {
+      hasLostOutput = true;
+      return;
+    }
+    exitCode ??= UNREAD_CODE;
     abort.abort();
   };
   for (const name of NAMES) process.on(name, onSignal);

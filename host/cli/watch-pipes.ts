@@ -5,9 +5,9 @@ interface Pipe {
 }
 
 /**
- * What stdout does not take ends the command early: without a reader (`beds status | head -3`) as a shell expects it, on a full disk as a
- * failure. What stderr does not take is nothing that a command depends on. The listeners stay: what was written last can fail after the
- * command has ended. https://nodejs.org/api/process.html#a-note-on-process-io
+ * Without a reader of stdout (`beds status | head -3`) the command ends early, as a shell expects it. On a full disk it does what it is
+ * there for, and fails at the end. What stderr does not take is nothing that a command depends on. The listeners stay: what was written
+ * last can fail after the command has ended. https://nodejs.org/api/process.html#a-note-on-process-io
  */
 export function watchPipes(stdout: Pipe, stderr: Pipe, onUnwritten: (code: string | undefined) => void): void {
   stdout.on?.('error', ({ code }) => onUnwritten(code));

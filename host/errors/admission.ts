@@ -20,7 +20,7 @@ export const admissionErrors = defineErrors({
     action: 'Mount it again or put the bundles into the new one; `beds retire <domain>` ends a domain for good.',
   },
   BEDS_ADMISSION_DIRECTORY_EMPTIED: {
-    message: 'The bundles of all domains went from the plugin directory at once; what serves goes on.',
+    message: 'All bundles went from the plugin directory at once; what serves goes on.',
     status: 'fault',
     action: 'Put them back where that was an accident; `beds retire <domain>` ends a domain for good.',
   },
@@ -231,6 +231,11 @@ export const admissionErrors = defineErrors({
     message: 'Another host keeps its stage and its history in this directory.',
     status: 'conflict',
     action: 'Stop the other host, or give each host of a checkout its own services.directory.',
+  },
+  BEDS_ADMISSION_STATE_UNWRITABLE: {
+    message: 'The file host.pid, which keeps a second host out of this directory, cannot be written.',
+    status: 'fault',
+    action: 'Check that services.directory exists, belongs to the account of the host, and has space.',
   },
   BEDS_ADMISSION_HISTORY_UNWRITABLE: {
     message: 'The history of the domains cannot be written.',

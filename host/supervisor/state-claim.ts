@@ -1,16 +1,19 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { admissionErrors } from '../errors/admission.js';
+import { publishFault } from '../observe/channels.js';
 
 const FILE = 'host.pid';
+/** No room for a number: what served must serve again all the same. */
+const FULL: readonly unknown[] = ['ENOSPC', 'EDQUOT'];
 
 /**
  * Claims the directory of stage and history for this process: two hosts would tell each other's history and clear away each
- * other's staged versions. Throws BEDS_ADMISSION_STATE_IN_USE while another live process holds it. Returns the release.
+ * other's staged versions. Throws BEDS_ADMISSION_STATE_IN_USE while another live process holds it, or BEDS_ADMISSION_STATE_UNWRITABLE; on a
+ * full disk nothing is claimed, which is a fault on the diagnostics channel. Returns the release.
  */
 export function claimState(directory: string): () => void {
   const path = join(directory, FILE);
-  mkdirSync(directory, { recursive: true });
   const holder = holderOf(path);
   if (holder !== undefined && holder !== process.pid && isAlive(holder)) {
     throw admissionErrors.make(
@@ -18,7 +21,14 @@ export function claimState(directory: string): () => void {
       `Process ${String(holder)} keeps its state in ${directory}.`,
     );
   }
-  writeFileSync(path, String(process.pid), { mode: 0o600 });
+  try {
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(path, String(process.pid), { mode: 0o600 });
+  } catch (cause) {
+    const error = admissionErrors.make('BEDS_ADMISSION_STATE_UNWRITABLE', undefined, { cause });
+    if (!FULL.includes((cause as NodeJS.ErrnoException).code)) throw error;
+    publishFault({ where: 'claim of services.directory', error });
+  }
   return () => {
     if (holderOf(path) === process.pid) rmSync(path, { force: true });
   };

@@ -116,7 +116,8 @@ export class Supervisor {
   async start(): Promise<void> {
     const { config, projectRoot, log } = this.#options;
     const { services: directory, plugins: pluginsDirectory } = directoriesOf(projectRoot, config);
-    this.#cleanUps.push(claimState(directory), observeHost(log), () => this.#threadLog.close());
+    this.#cleanUps.push(observeHost(log), () => this.#threadLog.close());
+    this.#cleanUps.push(claimState(directory));
     this.#trials = await Trials.open({ directory, config, log });
     this.#history = await openHistory({ directory });
     this.#control.start();

@@ -45,7 +45,7 @@ export interface DirectoryView {
 export interface Missed {
   readonly entry: string;
   readonly domain: string;
-  /** Another directory took the place of its own; all domains' bundles went at once; its folder is there, without a bundle. */
+  /** Another directory took the place of its own; all bundles went at once; its folder is there, without a bundle. */
   readonly why: 'replaced' | 'emptied' | 'hollow';
 }
 
@@ -196,8 +196,7 @@ export class DropLedger {
   #judgeGone(identity: string): void {
     const gone = this.#dueRemovals();
     const left = this.#complete().filter(([, entry]) => !gone.includes(entry) && entry.missed === undefined);
-    const domains = new Set(gone.filter(({ missed }) => missed === undefined).map(({ served }) => served?.domain));
-    const isEmptied = left.length === 0 && domains.size > 1;
+    const isEmptied = left.length === 0 && gone.filter(({ missed }) => missed === undefined).length > 1;
     for (const [name, entry] of this.#complete().filter((each) => gone.includes(each[1]))) {
       const isReplaced = left.some(([, { served }]) => served?.domain === entry.served?.domain);
       if (isReplaced) this.#remove(name, entry, gone);

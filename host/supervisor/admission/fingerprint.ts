@@ -18,7 +18,7 @@ export interface Fingerprint {
   readonly findings: readonly Finding[];
 }
 
-const ENTRY_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+const ENTRY_NAME = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$/;
 /** What a file of a bundle may be called. */
 export const FILE_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 const OTHERS_MAY_WRITE = 0o002n;

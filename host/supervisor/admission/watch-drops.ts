@@ -46,6 +46,10 @@ function unusable(error: unknown): unknown {
   return admissionErrors.make('BEDS_ADMISSION_DIRECTORY_UNREADABLE', message, { cause: error });
 }
 
+function watchedPathOf(details: unknown): string | undefined {
+  return (details as { readonly watchedPath?: string } | undefined)?.watchedPath;
+}
+
 class DirectoryWatcher implements DropWatcher {
   readonly #options: WatchOptions;
   readonly #handlers: DropHandlers;
@@ -97,7 +101,13 @@ class DirectoryWatcher implements DropWatcher {
       if (event === 'unlinkDir' && path === directory) this.#times += 1;
       this.#lookSoon();
     });
-    events.on('raw', () => this.#lookSoon()).on('ready', () => this.#lookSoon());
+    events.on('raw', (event, path, details) => {
+      // n.b. a directory that went is named like an entry of it; one that is made anew at once often has the same number.
+      const isItself = event === 'rename' && path === basename(directory) && watchedPathOf(details) === directory;
+      if (isItself) this.#times += 1;
+      this.#lookSoon();
+    });
+    events.on('ready', () => this.#lookSoon());
     events.on('error', (error) => this.#handlers.error(error));
     events.add(directory);
     this.#events = events;

@@ -42,6 +42,11 @@ export class DropSelection {
     this.#found.set(domain, [...(this.#found.get(domain) ?? []), candidate]);
   }
 
+  /** Whether this look found versions of the domain, which are decided at its end. */
+  isFinding(domain: string): boolean {
+    return this.#found.has(domain);
+  }
+
   /** A look is over: what it found together is decided together. */
   decide(): void {
     const found = [...this.#found];
@@ -102,9 +107,11 @@ export class DropSelection {
   }
 
   #say(domain: string, { entry, version, hash }: DroppedVersion, by: DroppedVersion): void {
-    const isSame = compareVersions(version, by.version) === 0;
-    const words = isSame
-      ? `${entry} and ${by.entry} were dropped together and are both ${domain} ${version}, with other bytes; ${by.entry} came last.`
+    const isEqual = compareVersions(version, by.version) === 0;
+    const both =
+      version === by.version ? `both ${domain} ${version}, with other bytes` : `versions of ${domain} of equal rank`;
+    const words = isEqual
+      ? `${entry} and ${by.entry} were dropped together and are ${both}; ${by.entry} came last.`
       : `${domain} ${version} (${entry}) was dropped together with ${by.version} (${by.entry}), which is higher.`;
     const findings = [makeFinding('BEDS_ADMISSION_SUPERSEDED', words)];
     this.#options.onTransition({ domain, version, hash, state: 'superseded', cause: 'drop', findings });

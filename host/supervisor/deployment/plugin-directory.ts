@@ -76,6 +76,10 @@ export class PluginDirectory implements DropHandlers {
     // A version that was refused does not serve instead; nor does it keep a domain without any bundle alive.
     const fallback = entries.highestOf(others);
     if (remaining.length === 0) this.#withoutBundle(domain, entry);
+    // What serves from the stage does not hang on the bundles that lie there.
+    else if (this.#isFromBefore(domain)) return;
+    // What took its place in the same look is not staged yet, and is begun by itself.
+    else if (this.#selection.isFinding(domain)) return;
     else if (fallback !== undefined && !deployments.isOnItsWay(fallback) && !(live && remaining.includes(live)))
       deployments.restore(domain, [fallback], 'restore');
   }
@@ -120,13 +124,17 @@ export class PluginDirectory implements DropHandlers {
 
   /** The last bundle of a domain is gone. What was never in the directory does not end with it. */
   #withoutBundle(domain: string, entry: string): void {
-    const { deployments, entries, record } = this.#options;
-    const live = deployments.liveHash(domain);
-    const { served, isServed } = record.of(domain);
-    const current = live ?? (isServed ? served[0]?.hash : undefined);
+    const { deployments } = this.#options;
     const words = `${entry}, the last bundle of ${domain}, was removed from the plugin directory.`;
-    if (current === undefined || entries.wasSeen(current))
-      void deployments.retire(domain, makeFinding('BEDS_ROLLOUT_REMOVED', words));
-    else if (live === undefined) deployments.goBack(domain, 'boot');
+    if (!this.#isFromBefore(domain)) void deployments.retire(domain, makeFinding('BEDS_ROLLOUT_REMOVED', words));
+    else if (deployments.liveHash(domain) === undefined) deployments.goBack(domain, 'boot');
+  }
+
+  /** What serves, or is to serve again, was not in the directory since the host started. */
+  #isFromBefore(domain: string): boolean {
+    const { deployments, entries, record } = this.#options;
+    const { served, isServed } = record.of(domain);
+    const current = deployments.liveHash(domain) ?? (isServed ? served[0]?.hash : undefined);
+    return current !== undefined && !entries.wasSeen(current);
   }
 }
