@@ -74,7 +74,10 @@ export default defineConfig(
   { files: ['host/**/*.ts'], rules: refused(sdkInsides) },
   { files: ['sdk/**/*.ts'], rules: refused(host) },
   { files: ['plugins/**/*.ts'], rules: refused(sdkInsides, host, outside, foreign) },
-  { files: ['host/main.ts', 'host/cli/main.ts', 'host/bootstrap.mjs'], rules: { 'n/no-process-exit': 'off' } },
+  {
+    files: ['host/main.ts', 'host/cli/main.ts', 'host/thread/process-main.ts', 'host/bootstrap.mjs'],
+    rules: { 'n/no-process-exit': 'off' },
+  },
   { files: ['host/cli/**/*.ts', 'bench/**/*.ts'], rules: { 'no-console': 'off' } },
   { files: ['plugins/**/template.ts'], rules: { 'no-restricted-syntax': 'off' } },
   {

@@ -203,4 +203,28 @@ void describe('what a template prints', { timeout: TEST_MS }, () => {
     await bed.host.logged('what cannot be written', ({ msg, fields }) => msg === 'given' && typeof fields === 'string');
     assert.deepEqual(told(bed, ENDED), []);
   });
+
+  void it('makes no line of any length, whatever it hands over', async (t) => {
+    const long = `const long = 'y'.repeat(2_000_000);`;
+    const operations = {
+      log: { mode: 'read', run: `${long} ctx.log.info('given' + long, { long }); return VERSION;` },
+      print: { mode: 'read', run: `${long} console.log('printed' + long); return VERSION;` },
+      leave: { mode: 'read', run: `${long} void Promise.reject(new Error('left' + long)); return VERSION;` },
+      text: {
+        mode: 'read',
+        run: `${long} void Promise.reject('text' + long); ctx.log.info('odd', Symbol('no')); return VERSION;`,
+      },
+    } as const;
+    const bed = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0', undefined, { operations })] });
+    const client = await bed.host.connectClient();
+    for (const op of Object.keys(operations)) {
+      assert.equal(await client.domain('notes').call(op, {}, { mode: 'read' }), '1.0.0');
+    }
+    for (const word of ['given', 'printed', 'left', 'text']) {
+      const line = await bed.host.logged(word, (each) => JSON.stringify(each).includes(`${word}yyy`));
+      assert.match(JSON.stringify(line), /y…/);
+    }
+    const longest = Math.max(...bed.host.log.map((line) => JSON.stringify(line).length));
+    assert.ok(longest < 100_000, `${String(longest)} characters`);
+  });
 });

@@ -13,8 +13,8 @@ export interface MappedFile {
 const FRAME = /((?:beds|file):\/\/[^\s()]+?):(\d+):(\d+)/g;
 
 /**
- * The stack of an error with the author's file and line in place of the bundle's. Parses the map each time: called only when
- * an error is reported, so that a generation that never fails never pays for it.
+ * The stack of an error with the author's file and line in place of the bundle's. Parses the map when an error is reported,
+ * so that a generation that never fails never pays for it.
  */
 export function mapStack(error: unknown, source: Pick<GenerationSource, 'manifest' | 'sourceMap'>): string {
   return mapFrames(stackOf(error), [{ file: generationFile(source.manifest), sourceMap: source.sourceMap }]);
@@ -65,7 +65,15 @@ function place(map: SourceMap | undefined, line: number, column: number): string
   return `${entry.originalSource}:${(entry.originalLine ?? 0) + 1}:${(entry.originalColumn ?? 0) + 1}`;
 }
 
+/** The last one that was parsed: code that fails does so again and again, and parsing takes longer than most requests. */
+let last: { readonly json: string; readonly map: SourceMap | undefined } | undefined;
+
 function parseMap(json: string): SourceMap | undefined {
+  if (last?.json !== json) last = { json, map: makeMap(json) };
+  return last.map;
+}
+
+function makeMap(json: string): SourceMap | undefined {
   try {
     return json === '' ? undefined : new SourceMap(JSON.parse(json) as SourceMapPayload);
   } catch {

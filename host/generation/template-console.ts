@@ -1,4 +1,5 @@
 import { Console } from 'node:console';
+import { shorten } from '../observe/shorten.js';
 
 export type ConsoleLevel = 'debug' | 'info' | 'warn' | 'error';
 
@@ -7,8 +8,6 @@ type Method = (...args: unknown[]) => void;
 const LEVELS: Readonly<Record<string, ConsoleLevel>> = {
   ...{ debug: 'debug', warn: 'warn', error: 'error', trace: 'error', assert: 'error' },
 };
-/** One line of a log is not the place for more. */
-const MAX_CHARACTERS = 8_192;
 
 /**
  * The console of one loaded bundle. What it prints is given to `write`, a text for each call: the standard output of the
@@ -20,8 +19,7 @@ export function makeTemplateConsole(write: (level: ConsoleLevel, text: string) =
   let made: Console | undefined;
   const stream = {
     write: (text: string): void => {
-      const line = text.replace(/\n$/, '');
-      write(level, line.length > MAX_CHARACTERS ? `${line.slice(0, MAX_CHARACTERS)}…` : line);
+      write(level, shorten(text.replace(/\n$/, '')));
     },
   } as unknown as NodeJS.WritableStream;
   const call = (name: string, args: readonly unknown[]): void => {

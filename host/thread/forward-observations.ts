@@ -17,6 +17,7 @@ import {
   writesChannel,
 } from '../observe/channels.js';
 import { JoinedLines } from '../observe/joined-lines.js';
+import { shorten } from '../observe/shorten.js';
 import type { LogLevel, ThreadMessage } from './protocol.js';
 
 type LogMessage = Extract<ThreadMessage, { kind: 'log' }>;
@@ -69,10 +70,11 @@ export function forwardObservations(send: (message: LogMessage) => void, events:
   subscribe(templateLogChannel.name, (message) => {
     const { level, fields, message: given, ...rest } = message as TemplateLogEvent;
     // n.b. typed as text, and given by code that need not be.
-    const text = typeof given === 'string' ? given : wordsFor(given);
-    const key = ['log', level, rest.domain, rest.version, text, jsonOf(fields)].join(' ');
+    const text = shorten(typeof given === 'string' ? given : wordsFor(given));
+    const json = jsonOf(fields);
+    const key = ['log', level, rest.domain, rest.version, text, json].join(' ');
     joined.add(
-      { level, message: text, fields: { ...rest, fields } },
+      { level, message: text, fields: { ...rest, fields: shorten(json) === json ? fields : shorten(json) } },
       { key, writer: writerOf(rest.domain, rest.version) },
     );
   });
@@ -102,19 +104,23 @@ function sendLine(send: (message: LogMessage) => void, message: LogMessage): voi
 
 function jsonOf(fields: unknown): string {
   try {
-    return JSON.stringify(fields);
+    // n.b. typed as always text; of a symbol there is none.
+    const json: unknown = JSON.stringify(fields);
+    return typeof json === 'string' ? json : '';
   } catch {
     return '';
   }
 }
 
 function describe(error: unknown): unknown {
-  if (!isError(error)) return typeof error === 'object' || typeof error === 'function' ? wordsFor(error) : error;
+  if (typeof error === 'string') return shorten(error);
+  if (!isError(error))
+    return typeof error === 'object' || typeof error === 'function' ? shorten(wordsFor(error)) : error;
   const code = isBedsError(error) ? error.code : textOf(error, 'code');
   const stack = textOf(error, 'stack');
   return {
-    message: wordsFor(error),
+    message: shorten(wordsFor(error)),
     ...(code === undefined ? {} : { code }),
-    ...(stack === undefined ? {} : { stack }),
+    ...(stack === undefined ? {} : { stack: shorten(stack) }),
   };
 }

@@ -13,8 +13,10 @@ const WATCH_PARENT = `
   setInterval(() => { if (process.ppid !== workerData) process.kill(process.pid, 'SIGKILL'); }, 500);
 `;
 
-/** n.b. what is loaded with templates can reach the process, and is left without this. */
-const kill = process.kill.bind(process);
+/** n.b. `process.kill` is gone once the realm is sealed, and the way that it takes as well. */
+function end(): never {
+  process.exit(1);
+}
 
 /** n.b. a supervisor that is gone is noticed by the watch; `send` must not throw for it. */
 function tell(message: ProcessMessage, onSent: () => void = () => undefined): void {
@@ -23,7 +25,7 @@ function tell(message: ProcessMessage, onSent: () => void = () => undefined): vo
 
 function endFor(error: unknown): void {
   const reason = textOf(error, 'stack') ?? wordsFor(error);
-  tell({ kind: 'fatal', reason }, () => kill(process.pid, 'SIGTERM'));
+  tell({ kind: 'fatal', reason }, end);
 }
 
 function begin({ data, urls }: ProcessStart): void {
@@ -38,5 +40,7 @@ function begin({ data, urls }: ProcessStart): void {
 }
 
 new Worker(WATCH_PARENT, { eval: true, workerData: process.ppid, env: {} }).unref();
-process.on('disconnect', () => kill(process.pid, 'SIGKILL'));
+process.on('disconnect', end);
+// Who stops a whole group of processes means the supervisor: it lets what is in flight here finish, and ends this process.
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
 process.once('message', (start: ProcessStart) => begin(start));

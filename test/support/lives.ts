@@ -22,13 +22,20 @@ export interface Lives {
   next(): HostProcess;
 }
 
+export interface LivesOptions {
+  readonly services: Services;
+  readonly topology?: object;
+  /** How long a suspect is kept apart. */
+  readonly trialMs?: number;
+}
+
 /** A host on these servers whose lives are processes, with these bundles in its directory. */
 export async function begin(
   t: Teardown,
-  { services, topology = {} }: { readonly services: Services; readonly topology?: object },
+  { services, topology = {}, trialMs = 1_500 }: LivesOptions,
   ...bundles: readonly BundleOptions[]
 ): Promise<Lives> {
-  const supervisor = { drainTimeoutMs: 2_000, trialMs: 1_500 };
+  const supervisor = { drainTimeoutMs: 2_000, trialMs };
   const host = await startTestHost(t, {
     services,
     config: { supervisor, topology, threads: { default: { count: 2, heapMb: 128 } } },
