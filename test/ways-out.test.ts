@@ -25,7 +25,7 @@ void describe('a way out that is written in a template', () => {
       assert.ok(!verified.ok);
       const said = verified.findings.map(({ code: name, message }) => `${name} ${message}`).join('\n');
       assert.match(said, /^BEDS_ADMISSION_(PROCESS_FORBIDDEN|IMPORT_DYNAMIC|EVAL)/);
-      if (!/^void import\('/.test(code)) assert.match(said, /index\.mjs:5\b/);
+      if (!code.startsWith("void import('")) assert.match(said, /index\.mjs:5\b/);
     });
   }
 });
