@@ -1,3 +1,7 @@
+import { Buffer } from 'node:buffer';
+
+const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as object;
+
 /** Properties of the language's own prototypes that code sets on objects of its own: a frozen prototype would refuse that. */
 const SET_BY_HEIRS = new Map<object, ReadonlySet<PropertyKey>>([
   [
@@ -7,13 +11,20 @@ const SET_BY_HEIRS = new Map<object, ReadonlySet<PropertyKey>>([
   // n.b. not `call` and `apply`, nor those of arrays, promises and maps: an accessor there costs every caller.
   [Function.prototype, new Set(['constructor', 'toString'])],
   [Date.prototype, new Set(Object.getOwnPropertyNames(Date.prototype))],
-  [
-    Object.getPrototypeOf(Uint8Array.prototype) as object,
-    new Set(['toString', 'toLocaleString', 'slice', 'fill', 'set', 'subarray', 'indexOf', 'lastIndexOf', 'includes']),
-  ],
+  [typedArray, new Set(['toString', 'toLocaleString', 'slice', 'fill', 'indexOf', 'lastIndexOf', 'includes'])],
   ...[Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError, AggregateError].map(
     ({ prototype }) => [prototype as object, new Set(['constructor', 'name', 'message', 'toString'])] as const,
   ),
+]);
+
+/**
+ * What bytes are looked up in. Frozen as a whole, each of them would make V8 look for read-only elements whenever any byte is
+ * written, and Node writes some with every tick: 0.1 becomes 0.6 µs on Node 20. Fixed property by property, they cost less.
+ */
+const BEHIND_BYTES = new Set<object>([
+  ...[Object.prototype, typedArray, Buffer.prototype as object],
+  ...[Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array].map(prototypeOf),
+  ...[Float32Array, Float64Array, BigInt64Array, BigUint64Array].map(prototypeOf),
 ]);
 
 /** Node and libraries set it in passing. It decides how long stacks are, and nothing else. */
@@ -44,23 +55,25 @@ export function freezeShared(roots: readonly unknown[], spared: Iterable<unknown
 
 function freeze(object: object): void {
   const isHost = isHostPrototype(object);
-  const heirs = SET_BY_HEIRS.get(object);
-  if (!isHost && heirs === undefined && !Object.hasOwn(object, STACK_TRACE_LIMIT)) {
-    // n.b. unlike defining each property anew, it leaves V8's fast paths for arrays and promises as they are.
-    Object.freeze(object);
-    return;
-  }
   for (const key of Reflect.ownKeys(object)) {
-    const { writable, configurable, ...rest } = Object.getOwnPropertyDescriptor(object, key) ?? {};
-    const value = rest.value as unknown;
-    const isHeirs = heirs?.has(key) === true || (isHost && typeof value === 'function');
-    if (writable === true && configurable === true && isHeirs) {
+    const property = Object.getOwnPropertyDescriptor(object, key);
+    if (property?.writable !== true || property.configurable !== true) continue;
+    const value = property.value as unknown;
+    if (SET_BY_HEIRS.get(object)?.has(key) === true || (isHost && typeof value === 'function')) {
       Object.defineProperty(object, key, settableByHeirs(key, value));
-    } else {
-      // n.b. what Node keeps on its prototypes beside methods are defaults, which it replaces on each instance.
-      const stays = writable !== true || isHost || key === STACK_TRACE_LIMIT;
-      Object.defineProperty(object, key, { configurable: false, ...(stays ? {} : { writable: false }) });
     }
+  }
+  // n.b. unlike fixing each property, it leaves V8's fast paths for arrays, promises and known functions as they are.
+  if (!isHost && !BEHIND_BYTES.has(object) && !Object.hasOwn(object, STACK_TRACE_LIMIT)) Object.freeze(object);
+  else fix(object, isHost);
+}
+
+/** What Node keeps on its prototypes beside methods are defaults, which it replaces on each instance: they stay writable. */
+function fix(object: object, isHost: boolean): void {
+  for (const key of Reflect.ownKeys(object)) {
+    const isWritable = Object.getOwnPropertyDescriptor(object, key)?.writable === true;
+    const stays = !isWritable || isHost || key === STACK_TRACE_LIMIT;
+    Object.defineProperty(object, key, { configurable: false, ...(stays ? {} : { writable: false }) });
   }
   Object.preventExtensions(object);
 }
@@ -83,6 +96,10 @@ function isHostPrototype(object: object): boolean {
   // What every function has, and no instance.
   if (Reflect.ownKeys(object).length === 1) return false;
   return !NATIVE.test(String(made));
+}
+
+function prototypeOf({ prototype }: { readonly prototype: object }): object {
+  return prototype;
 }
 
 function isObject(value: unknown): value is object {

@@ -61,8 +61,8 @@ export const HIDDEN: Readonly<Record<string, string>> = {
   'what a stream of crypto is given': `const cipher = crypto.createHash('md5'); let size = 0; cipher._transform = (chunk, _, done) => { size = chunk.buffer.byteLength; done(); };
     cipher.write('x'); return size > 64 ? 'canary: a shared pool' : undefined;`,
   'native code by way of crypto': `return [crypto.setEngine, crypto.setFips, Object.getOwnPropertyDescriptor(crypto, 'fips'), buffer.SlowBuffer].map((it) => it && 'canary: ' + it);`,
-  'the last match of others': `return [RegExp.input, RegExp.$1, RegExp['$&'], RegExp.leftContext];`,
-  'a wait that stops the thread': `return Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);`,
+  'the last match of others': `/canary/.test('canary'); return [RegExp.input, RegExp.$1, RegExp['$&'], RegExp.leftContext];`,
+  'a wait that stops the thread': `Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10); return 'canary: it waited';`,
   'the error of a database': `try { await ctx.call('nothing'); } catch (error) { const all = []; for (let at = error; at; at = at.cause) all.push(at, at.stack, at.constructor); return all; }`,
   ...Object.fromEntries(
     [
@@ -149,13 +149,13 @@ export const HIDDEN: Readonly<Record<string, string>> = {
   'another prototype of emitters': `Object.setPrototypeOf(events.prototype, { leak() {} }); Object.setPrototypeOf(events.prototype, Object.prototype); return 'canary: set';`,
 };
 
-/** Puts a function of its own in the place of one that others call, lets the host work, and puts it back. */
+/** Puts a function of its own in the place of one that others call, and puts it back. */
 function changeOf(member: string): string {
   const dot = member.lastIndexOf('.');
   const [owner, name] = [member.slice(0, dot), member.slice(dot + 1)];
-  return `const owner = ${owner}; const was = owner.${name};
-    try { owner.${name} = function (...all) { caught(this, ...all); return was.apply(this, all); }; } catch { return undefined; }
-    try { await ctx.view('fetch', { limit: 1 }); } finally { owner.${name} = was; }`;
+  return `const owner = ${owner}; const was = owner.${name}; const own = function () { return was.apply(this, arguments); };
+    try { owner.${name} = own; } catch { return undefined; }
+    const isChanged = owner.${name} === own; owner.${name} = was; return isChanged ? 'canary: changed' : undefined;`;
 }
 
 /** Code that runs them and answers what came of it as text: empty is well. */
