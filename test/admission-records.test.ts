@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { appendFile, chmod, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -77,7 +78,7 @@ describe('the directory of stage and history', () => {
     }
     const faults: FaultEvent[] = [];
     const note = (fault: unknown): number => faults.push(fault as FaultEvent);
-    faultChannel.subscribe(note);
+    subscribe(faultChannel.name, note);
     try {
       await fillDisk(join(directory, 'filler'));
       claimState(directory)();
@@ -89,7 +90,7 @@ describe('the directory of stage and history', () => {
       claimState(directory)();
       assert.equal(faults.length, 1);
     } finally {
-      faultChannel.unsubscribe(note);
+      unsubscribe(faultChannel.name, note);
       spawnSync('umount', [directory]);
     }
   });
