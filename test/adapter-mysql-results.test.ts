@@ -26,6 +26,8 @@ await store.dba.query(`
   CREATE PROCEDURE some (IN wanted INT) READS SQL DATA SELECT n FROM numbers WHERE n < wanted;
   CREATE PROCEDURE twice (IN wanted INT) READS SQL DATA BEGIN
     SELECT n FROM numbers WHERE n < wanted; SELECT n FROM numbers WHERE n < wanted; END;
+  CREATE PROCEDURE nothing_often () READS SQL DATA BEGIN
+    DECLARE i INT DEFAULT 0; WHILE i < 20000 DO SELECT n, n AS m FROM numbers WHERE FALSE; SET i = i + 1; END WHILE; END;
   CREATE PROCEDURE one_row () READS SQL DATA
     SELECT REPEAT('x', 5000000) AS a, REPEAT('y', 5000000) AS b, REPEAT('z', 5000000) AS c;
   CREATE PROCEDURE hollow () READS SQL DATA SELECT JSON_EXTRACT(CONCAT('[', REPEAT('[],', 300000), '[]]'), '$') AS doc;
@@ -39,7 +41,7 @@ await store.dba.query(`
 const adapter = store.adapter({ poolSize: 4, maxResultRows: 100_000, maxResultBytes: 8 * MEGABYTE });
 after(() => adapter.close(1_000));
 await adapter.open();
-const routines = ['flood', 'some', 'twice', 'one_row', 'hollow', 'long_text', 'mark', 'mark_long'];
+const routines = ['nothing_often', 'flood', 'some', 'twice', 'one_row', 'hollow', 'long_text', 'mark', 'mark_long'];
 const objects = await adapter.describe([...routines, 'page_list']);
 const object = (name: string): NamedObject => {
   const found = objects.get(name);
@@ -77,6 +79,11 @@ test('rows are counted over all result sets of a call, and exactly', async (t) =
   await assert.rejects(few.call(object('some'), { wanted: 11 }, read), tooLarge);
   assert.equal((await few.call(object('twice'), { wanted: 5 }, read)).sets.length, 2);
   await assert.rejects(few.call(object('twice'), { wanted: 6 }, read), tooLarge);
+});
+
+test('result sets weigh something also when they have no rows', async () => {
+  await assert.rejects(call('nothing_often'), tooLarge);
+  nothingIsTaken();
 });
 
 test('large rows are refused by their bytes: many, one, one value, and JSON by what it takes when it is parsed', async () => {

@@ -32,6 +32,8 @@ const returned: readonly (readonly [type: string, body: string, value: Json])[] 
   ['TINYINT UNSIGNED', '5', 5],
   ['JSON', `'{"list": [1, "two", null]}'`, { list: [1, 'two', null] }],
   ['JSON', `'"text"'`, 'text'],
+  ['LONGTEXT', "'[text'", '[text'],
+  ['BLOB', "x'00ff'", 'AP8='],
   ["ENUM('a','b')", "'b'", 'b'],
 ];
 

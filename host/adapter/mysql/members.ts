@@ -16,11 +16,15 @@ export function membersOf(column: NamedValue): Members | undefined {
   return known.get(column);
 }
 
-/** The catalogue writes `enum('a','it''s')`. */
+const WRITTEN: Readonly<Record<string, string>> = { "''": "'", '\\n': '\n', '\\r': '\r', '\\0': '\0', '\\\\': '\\' };
+
+/** The catalogue writes `enum('a','it''s')`, and backslashes and ends of lines as a literal has them. */
 function readMembers(nativeType: string): Members | undefined {
   const match = /^(enum|set)\((.*)\)/is.exec(nativeType);
   if (match === null) return undefined;
-  const texts = [...(match[2] ?? '').matchAll(/'((?:[^']|'')*)'/g)].map(([, text = '']) => text.replaceAll("''", "'"));
+  const texts = [...(match[2] ?? '').matchAll(/'((?:[^']|'')*)'/g)].map(([, text = '']) =>
+    text.replace(/''|\\[nr0\\]/g, (written) => WRITTEN[written] ?? written),
+  );
   return { kind: match[1]?.toLowerCase() === 'set' ? 'set' : 'enum', texts };
 }
 

@@ -11,8 +11,8 @@ export interface ResultBounds {
 
 /** Results below this are not weighed: most are. */
 const LEAST_BYTES = 65_536;
-/** What an object and each of its properties take besides their text. */
-const OVERHEAD_BYTES = { row: 64, field: 16 } as const;
+/** What an object and each of its properties take besides their text, and what the driver keeps of each result set's columns. */
+const OVERHEAD_BYTES = { row: 64, field: 16, set: 128, column: 512 } as const;
 /** What the parts of JSON take that have hardly any text: `[[],[]]`. */
 const JSON_PART_BYTES = 48;
 const [COMMA, BRACKET, BRACE] = [0x2c, 0x5b, 0x7b];
@@ -92,6 +92,7 @@ export class ResultMeter {
     command._rows.forEach((set, index) => {
       if (!Array.isArray(set)) return;
       const fields = command._fields[index]?.length ?? 0;
+      bytes += OVERHEAD_BYTES.set + fields * OVERHEAD_BYTES.column;
       bytes += set.length * (OVERHEAD_BYTES.row + fields * OVERHEAD_BYTES.field);
     });
     return bytes;

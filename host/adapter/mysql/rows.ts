@@ -4,6 +4,7 @@ import type { NamedValue } from '../contract.js';
 import { isJsonField } from './driver.js';
 import type { DriverField, DriverHeader, DriverRow } from './driver.js';
 import { parseJson } from './parse-json.js';
+import type { ServerProfile } from './server-profile.js';
 import type { Executed } from './session.js';
 
 // https://mariadb.com/kb/en/result-set-packets/#field-types
@@ -103,15 +104,37 @@ export function callResult({ result, fields }: Executed): CallResult {
   return { rows: sets[0] ?? [], sets, affected };
 }
 
+/** n.b. nothing tells a function that returns JSON from one that returns LONGTEXT where the server's JSON is such a text. */
+const asJsonOrText: Convert = (value, column) => {
+  try {
+    return asJson(value, column);
+  } catch {
+    return value as Json;
+  }
+};
+
 /** What a function returned, by the type it declares: the protocol does not tell a boolean function from a number. */
-export function functionResult({ result, fields }: Executed, returns: ValueType | undefined): CallResult {
+export function functionResult(
+  { result, fields }: Executed,
+  returns: ValueType | undefined,
+  { jsonIsText }: Pick<ServerProfile, 'jsonIsText'>,
+): CallResult {
   // n.b. a block answers with a list of answers, a plain SELECT with its rows alone.
   const isList = Array.isArray(fields?.[0]);
   const found = (isList ? (result as readonly DriverRow[][])[0] : result) as readonly DriverRow[];
   const [field] = (isList ? fields?.[0] : fields) as readonly DriverField[];
   const value = found[0]?.['value'] ?? null;
-  const isNumber = returns === 'boolean' && value !== 0 && value !== 1;
-  const convert = field === undefined || isNumber ? undefined : converterOf(field, returns);
+  const convert = field === undefined ? undefined : returnedBy(field, { value, returns, jsonIsText });
   const rows = [{ value: value === null || convert === undefined ? (value as Json) : convert(value, 'value') }];
   return { rows, sets: [rows], affected: 0 };
+}
+
+function returnedBy(
+  field: DriverField,
+  found: { readonly value: unknown; readonly returns: ValueType | undefined; readonly jsonIsText: boolean },
+): Convert | undefined {
+  const { value, returns, jsonIsText } = found;
+  if (returns === 'boolean' && value !== 0 && value !== 1) return undefined;
+  if (returns !== 'json' || isJsonField(field)) return converterOf(field, returns);
+  return jsonIsText ? asJsonOrText : undefined;
 }

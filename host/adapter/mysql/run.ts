@@ -31,7 +31,7 @@ export function callWork(object: NamedObject, args: JsonObject): Work<CallResult
     run: async (session, send) => {
       const executed = await send(session, statement);
       if (routine.kind === 'procedure') return callResult(executed);
-      return functionResult(executed, routine.native['returns'] as ValueType | undefined);
+      return functionResult(executed, routine.native['returns'] as ValueType | undefined, session.profile);
     },
   };
 }

@@ -14,6 +14,8 @@ export interface ServerProfile {
   readonly tracksState: boolean;
   /** BEGIN NOT ATOMIC: a transaction in one round trip. https://mariadb.com/kb/en/begin-end/ */
   readonly blocks: boolean;
+  /** MariaDB keeps JSON as LONGTEXT: https://mariadb.com/kb/en/json-data-type/ */
+  readonly jsonIsText: boolean;
 }
 
 const READ_ONLY_VARIABLES = ['transaction_read_only', 'tx_read_only'] as const;
@@ -39,8 +41,10 @@ export async function profileServer(connection: DriverConnection): Promise<Serve
   const transactions = await works('START TRANSACTION');
   // n.b. a server that refuses the block below would leave the session in this transaction, and its snapshot to its first borrowers.
   await works('ROLLBACK');
+  const version = String(rows[0]?.['version']);
   return {
-    version: String(rows[0]?.['version']),
+    version,
+    jsonIsText: /mariadb/i.test(version),
     readOnlyVariable,
     limitVariable,
     tracksState: await works('SET SESSION session_track_state_change=1'),

@@ -2,7 +2,8 @@ import type { Scalar } from '@beds/sdk';
 import type { NamedObject, NamedValue } from '../contract.js';
 import type { Condition, QueryPlan } from '../query-plan.js';
 import { toDriver } from './bind.js';
-import { membersOf, numberOf } from './members.js';
+import { comparable, scaleFor } from './comparable.js';
+import { membersOf, numberOf, type Members } from './members.js';
 import { qualified, quote } from './names.js';
 import type { Statement } from './statement.js';
 
@@ -49,17 +50,27 @@ function all(parts: readonly Part[]): Part {
 /** n.b. MySQL sorts the last member of a SET of 64 as a sign. */
 function sortKey(column: NamedValue): string {
   const members = membersOf(column);
-  const isWide = members?.kind === 'set' && members.texts.length === 64;
-  return isWide ? `CAST(${quote(column)} AS UNSIGNED)` : quote(column);
+  if (members === undefined) return quote(column);
+  const { kind, texts } = members;
+  const isOwn = kind === 'set' ? texts.length < 64 : !texts.includes('');
+  return isOwn ? quote(column) : placeOf(column, members);
+}
+
+/** The number that the server orders a member by. n.b. what was stored as no member of an ENUM is shown as the member '' is. */
+function placeOf(column: NamedValue, { kind, texts }: Members): string {
+  const place = `CAST(${quote(column)} AS UNSIGNED)`;
+  const empty = kind === 'enum' ? texts.indexOf('') + 1 : 0;
+  return empty === 0 ? place : `IF(${place} = 0, ${String(empty)}, ${place})`;
 }
 
 function condition(test: Condition): Part {
   const name = quote(test.column);
   if (test.op === 'in') return anyOf(name, test.column, test.value);
-  const { column, op, value } = test;
-  if (value === null) return { sql: `${name} IS ${op === 'eq' ? '' : 'NOT '}NULL`, values: [] };
+  const { column, op } = test;
+  if (test.value === null) return { sql: `${name} IS ${op === 'eq' ? '' : 'NOT '}NULL`, values: [] };
+  if (op === 'prefix') return prefixed(name, column, test.value);
+  const value = comparable(column, test.value);
   const mark = placeholder(column, value);
-  if (op === 'prefix') return { sql: `${name} LIKE ${mark} ESCAPE '!'`, values: [`${escapeLike(String(value))}%`] };
   const values = [toDriver(value, column.type)];
   if (op === 'eq') return { sql: `${name} = ${mark}`, values };
   if (op === 'ne') return { sql: `NOT (${name} <=> ${mark})`, values };
@@ -67,13 +78,18 @@ function condition(test: Condition): Part {
   if (members === undefined) return { sql: `${name} ${OPERATORS[op]} ${mark}`, values };
   // n.b. the server orders ENUM and SET by the numbers of their members, and compares them with text as text.
   return {
-    sql: `CAST(${name} AS UNSIGNED) ${OPERATORS[op]} CAST(? AS DECIMAL(20,0))`,
+    sql: `${placeOf(column, members)} ${OPERATORS[op]} CAST(? AS DECIMAL(20,0))`,
     values: [numberOf(column, members, value)],
   };
 }
 
+function prefixed(name: string, column: NamedValue, value: Scalar): Part {
+  const mark = placeholder(column, value);
+  return { sql: `${name} LIKE ${mark} ESCAPE '!'`, values: [`${escapeLike(String(value))}%`] };
+}
+
 function anyOf(name: string, column: NamedValue, list: readonly Scalar[]): Part {
-  const some = list.filter((value) => value !== null);
+  const some = list.filter((value) => value !== null).map((value) => comparable(column, value));
   const isNull = some.length < list.length ? [{ sql: `${name} IS NULL`, values: [] }] : [];
   if (some.length === 0) return isNull[0] ?? { sql: 'FALSE', values: [] };
   // Rounded up to a power of two, so that lists of every length share few prepared statements.
@@ -88,21 +104,11 @@ function anyOf(name: string, column: NamedValue, list: readonly Scalar[]): Part 
  * server takes the nearest where it does not. A column of a view that is an expression has no collation that wins over that
  * of a bound value.
  */
-function placeholder({ type, nativeType, collation }: NamedValue, value: Scalar): string {
-  if (type === 'decimal') return `CAST(? AS DECIMAL(65,${String(scaleFor(nativeType, String(value)))}))`;
+function placeholder(column: NamedValue, value: Scalar): string {
+  const { type, collation } = column;
+  if (type === 'decimal') return `CAST(? AS DECIMAL(65,${String(scaleFor(column, String(value)))}))`;
   if (type === 'integer' && typeof value === 'string') return 'CAST(? AS DECIMAL(20,0))';
   return collation === undefined ? '?' : `? COLLATE ${collation}`;
-}
-
-const MOST_DIGITS = 65;
-const MOST_DECIMALS = 30;
-
-/** Decimals to compare with: those of the column or, where the value has more, as many as leave room for its whole digits. */
-function scaleFor(nativeType: string, value: string): number {
-  const own = Number(/^decimal\(\d+,(\d+)\)/i.exec(nativeType)?.[1] ?? 0);
-  const [whole = '', decimals = ''] = value.replace(/^[+-]?0*/, '').split('.');
-  if (decimals.length <= own) return own;
-  return Math.max(own, Math.min(MOST_DECIMALS, MOST_DIGITS - whole.length));
 }
 
 function escapeLike(text: string): string {
