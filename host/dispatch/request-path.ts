@@ -181,8 +181,7 @@ export class RequestPath implements ContextHost {
     }
   }
 
-  #answerBatch(requests: readonly RequestEnvelope[], { address, ...message }: Received): void {
-    const { delivery } = message;
+  #answerBatch(requests: readonly RequestEnvelope[], { address, delivery, receivedAtMs, readSinceMs }: Received): void {
     const wantsParts = delivery.properties.type === BATCH_IN_PARTS;
     const lost: Lost[] = [];
     const replies = new BatchReplies({
@@ -205,7 +204,7 @@ export class RequestPath implements ContextHost {
             if (answer.lost !== undefined && address === undefined) lost.push({ request, failure: answer.lost });
             replies.add(place, answer);
           };
-          this.#answer({ request, ...message, onAnswer, isOfBatch: true, waited: undefined });
+          this.#answer({ request, delivery, receivedAtMs, readSinceMs, onAnswer, isOfBatch: true, waited: undefined });
         });
       });
     });
