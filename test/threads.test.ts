@@ -29,6 +29,18 @@ void describe('what threads that join are told', () => {
   });
 });
 
+void describe('a request that ran when its thread ended', () => {
+  void it('is blamed at once where its own code was entered last, and else not before three threads ended under it', () => {
+    const suspicions = new Suspicions();
+    const convict = (name: string, suspect: number, isSuspectLast: boolean): number =>
+      suspicions.convict({ name, suspect, isSuspectLast });
+    assert.equal(convict('a', 0, true), 0);
+    assert.equal(convict('a', 7, true), 7);
+    const ends = ['a', 'a', 'b', 'c'].map((name) => convict(name, 8, false));
+    assert.deepEqual(ends, [0, 0, 0, 8]);
+  });
+});
+
 void describe('the notes in shared memory', () => {
   void it('are seen on the other side', () => {
     const own = new SharedNotes();

@@ -5,6 +5,9 @@ const REMEMBERED_MS = 60_000;
 /** Suspects that may be innocent; the newest are remembered. */
 const MAX_DOUBTFUL = 1_000;
 
+/** Threads that must have ended under one before it is blamed for what it may not have done. */
+const MIN_DOUBTFUL_ENDS = 3;
+
 /** What a thread that ended has left; see `SharedNotes`. */
 export interface LastWords {
   readonly name: string;
@@ -16,20 +19,20 @@ export interface LastWords {
 export class Suspicions {
   #entries: { readonly suspicion: Suspicion; readonly atMs: number }[] = [];
 
-  /** In which thread a suspect ran while other code was entered last. */
-  readonly #doubtful = new Map<number, string>();
+  /** In which threads a suspect ran while other code was entered last. */
+  readonly #doubtful = new Map<number, ReadonlySet<string>>();
 
   /**
    * The suspect that ended this thread; 0: none. One that ran beside other code, which was entered last, may have been there
-   * by accident: once is no proof.
+   * by accident: while a bad version ends one thread after the other, that happens to an innocent one twice.
    */
   convict({ name, suspect, isSuspectLast }: LastWords): number {
     if (suspect === 0 || isSuspectLast) return suspect;
-    const before = this.#doubtful.get(suspect);
-    this.#doubtful.set(suspect, name);
+    const threads = new Set([...(this.#doubtful.get(suspect) ?? []), name]);
+    this.#doubtful.set(suspect, threads);
     const [oldest] = this.#doubtful.keys();
     if (this.#doubtful.size > MAX_DOUBTFUL && oldest !== undefined) this.#doubtful.delete(oldest);
-    return before === undefined || before === name ? 0 : suspect;
+    return threads.size < MIN_DOUBTFUL_ENDS ? 0 : suspect;
   }
 
   add(suspicion: Suspicion, nowMs: number): void {
