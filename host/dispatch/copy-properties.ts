@@ -10,36 +10,18 @@ const NOT_COPIED: ReadonlySet<string> = new Set([
   ...['CC', 'BCC', 'x-delivery-count', 'x-acquired-count', 'x-death', MALFORMED_HEADERS],
 ]);
 
+/** n.b. without user-id: RabbitMQ takes a message only from the account that it names. */
+const COPIED = [
+  ...['contentType', 'contentEncoding', 'correlationId', 'replyTo', 'expiration'],
+  ...['messageId', 'timestamp', 'type', 'appId', 'priority'],
+] as const;
+
 /** The properties of a message that takes the place of `delivery`: its own, persistent, and these headers. */
 export function copyOf(delivery: Delivery, headers: Readonly<Record<string, unknown>>): Options.Publish {
-  const {
-    contentType,
-    contentEncoding,
-    correlationId,
-    replyTo,
-    expiration,
-    messageId,
-    timestamp,
-    type,
-    appId,
-    priority,
-  } = delivery.properties as Options.Publish & { readonly timestamp?: number };
   const own = Object.entries(delivery.properties.headers ?? {}).filter(([name]) => !NOT_COPIED.has(name));
-  const copied = {
-    contentType,
-    contentEncoding,
-    correlationId,
-    replyTo,
-    expiration,
-    messageId,
-    timestamp,
-    type,
-    appId,
-    priority,
-  };
-  const known = Object.entries(copied).filter(([, value]) => value !== undefined);
-  // n.b. without user-id: RabbitMQ takes a message only from the account that it names.
-  return { ...Object.fromEntries(known), deliveryMode: 2, headers: { ...Object.fromEntries(own), ...headers } };
+  const known = COPIED.map((name): readonly [string, unknown] => [name, delivery.properties[name]]);
+  const set = known.filter(([, value]) => value !== undefined);
+  return { ...Object.fromEntries(set), deliveryMode: 2, headers: { ...Object.fromEntries(own), ...headers } };
 }
 
 /** Whether a host gave the message back before it began with it. */

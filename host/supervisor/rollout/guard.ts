@@ -145,7 +145,7 @@ export function ownFailures({ failures }: Outcome): number {
 }
 
 /** Failures that may be those of a database, of RabbitMQ or of the machine. */
-export function failuresInDoubt({ failures }: Outcome): number {
+function failuresInDoubt({ failures }: Outcome): number {
   return sum(Object.entries(failures).map(([status, count]) => (IN_DOUBT.has(status) ? count : 0)));
 }
 
