@@ -6,6 +6,8 @@ export interface Chaos {
   readonly cutAfterBytes?: number;
   /** Accept connections and pass nothing on. */
   readonly blackhole?: boolean;
+  /** What the server says comes this much later. */
+  readonly delayMs?: number;
 }
 
 /** A TCP proxy on a loopback port that misbehaves on demand, between the host and a server. */
@@ -62,7 +64,7 @@ export class ChaosProxy {
   }
 
   #pipe(client: Socket, server: Socket): void {
-    const { cutAfterBytes = Infinity, blackhole = false } = this.#chaos;
+    const { cutAfterBytes = Infinity, blackhole = false, delayMs = 0 } = this.#chaos;
     let passed = 0;
     for (const [from, to] of [
       [client, server],
@@ -78,6 +80,7 @@ export class ChaosProxy {
         if (blackhole) return;
         if (from === server) passed += bytes.length;
         if (passed > cutAfterBytes) reset(client);
+        else if (from === server && delayMs > 0) setTimeout(() => to.write(bytes), delayMs);
         else to.write(bytes);
       });
     }

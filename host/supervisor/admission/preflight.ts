@@ -1,14 +1,15 @@
 import { isBedsError, type Manifest } from '@beds/sdk';
 import { narrowObject } from '../../adapter/check-use.js';
-import type { NamedObject, StoreAdapter } from '../../adapter/contract.js';
+import type { NamedObject } from '../../adapter/contract.js';
 import { didYouMean } from '../../config/nearest.js';
 import type { Finding } from '../../generation/contract.js';
 import { makeFinding } from '../../generation/make-finding.js';
+import type { Catalogue } from './joined-catalogue.js';
 
 /** The configured stores as the supervisor sees them. */
 export interface StoreLookup {
   readonly names: readonly string[];
-  find(store: string): StoreAdapter | undefined;
+  find(store: string): Catalogue | undefined;
 }
 
 export interface PreflightResult {
@@ -39,7 +40,7 @@ export async function preflight(manifest: Manifest, stores: StoreLookup): Promis
 }
 
 async function describe(
-  adapter: StoreAdapter,
+  adapter: Catalogue,
   names: readonly string[],
 ): Promise<ReadonlyMap<string, NamedObject> | Finding> {
   try {

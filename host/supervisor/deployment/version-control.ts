@@ -6,6 +6,7 @@ import type { Log } from '../../observe/log.js';
 import type { DropWatcher } from '../admission/contract.js';
 import type { Prober } from '../admission/probe.js';
 import type { StoreLookup } from '../admission/preflight.js';
+import { JoinedCatalogue } from '../admission/joined-catalogue.js';
 import { watchDrops } from '../admission/watch-drops.js';
 import { openCallerLedger } from '../compatibility/caller-ledger.js';
 import { compareManifests } from '../compatibility/compare-manifests.js';
@@ -102,7 +103,8 @@ export class VersionControl {
         shadows.add(reports);
       },
     });
-    this.#stores = { names: [...adapters.keys()], find: (store) => adapters.get(store) };
+    const catalogues = new Map([...adapters].map(([store, adapter]) => [store, new JoinedCatalogue(adapter)]));
+    this.#stores = { names: [...catalogues.keys()], find: (store) => catalogues.get(store) };
     this.#entries = new PluginEntries(memory.record);
     this.#deployments = this.#openDeployments(shadows);
     this.#directory = this.#openDirectory();

@@ -1,7 +1,8 @@
 import { isBedsError } from '@beds/sdk';
-import type { NamedObject, StoreAdapter } from '../../adapter/contract.js';
+import type { NamedObject } from '../../adapter/contract.js';
 import type { GenerationSource } from '../../generation/contract.js';
 import { publishFault } from '../../observe/channels.js';
+import type { Catalogue } from '../admission/joined-catalogue.js';
 import type { StoreLookup } from '../admission/preflight.js';
 import { conditionOf, type SchemaCondition } from './condition.js';
 
@@ -79,7 +80,7 @@ export class SchemaWatch {
     }
   }
 
-  #judge(sources: readonly GenerationSource[], found: ReadonlyMap<string, NamedObject>, adapter: StoreAdapter): void {
+  #judge(sources: readonly GenerationSource[], found: ReadonlyMap<string, NamedObject>, adapter: Catalogue): void {
     if (this.#closed) return;
     // n.b. what took over while the store was asked may rest on something newer than the answer.
     const current = new Set(this.#options.live().map(({ id }) => id));
