@@ -174,7 +174,8 @@ function planOrder(
   }
   const keyColumn = columns.get(key);
   if (keyColumn === undefined || keyColumn.type === 'json') throw refuse('key', 'is not a column of the view');
-  return [...planned, { column: keyColumn, direction: 'asc' }];
+  planned.push({ column: keyColumn, direction: 'asc' });
+  return planned;
 }
 
 /** What a caller sends as JSON may be anything. */

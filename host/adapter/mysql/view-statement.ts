@@ -14,14 +14,14 @@ const OPERATORS = { lt: '<', lte: '<=', gt: '>', gte: '>=' } as const;
 
 /** The SELECT of one page (and one row more). Identifiers come from the catalogue alone; values are bound. */
 export function viewStatement(view: View, plan: QueryPlan): Statement {
-  const parts = [...plan.conditions.map(condition), ...(plan.after === undefined ? [] : [position(plan.after)])];
+  const parts = plan.conditions.map(condition);
+  if (plan.after !== undefined) parts.push(position(plan.after));
   const where = parts.length === 0 ? '' : ` WHERE ${parts.map(({ sql }) => sql).join(' AND ')}`;
   const order = plan.order.map(({ column, direction }) => `${sortKey(column)} ${direction === 'asc' ? 'ASC' : 'DESC'}`);
-  return {
-    sql: `${selectFrom(view)}${where} ORDER BY ${order.join(', ')} LIMIT ?`,
-    // n.b. MySQL 8 refuses a LIMIT that is bound as a DOUBLE, which is how the driver sends numbers.
-    values: [...parts.flatMap(({ values }) => values), String(plan.limit + 1)],
-  };
+  const bound = parts.flatMap(({ values }) => values);
+  // n.b. MySQL 8 refuses a LIMIT that is bound as a DOUBLE, which is how the driver sends numbers.
+  bound.push(String(plan.limit + 1));
+  return { sql: `${selectFrom(view)}${where} ORDER BY ${order.join(', ')} LIMIT ?`, values: bound };
 }
 
 const heads = new WeakMap<View, string>();
