@@ -72,6 +72,14 @@ void describe('a request that is older than its deadline', () => {
       replies.map(refusalOf).map(({ code }) => code),
       Array(2).fill('BEDS_REQUEST_DEADLINE_EXCEEDED'),
     );
+    // Of those that say nothing themselves, the header of their message does.
+    const undated = ['g', 'h'].map((mark) => create(mark, { client: 'c' }).body);
+    const properties = { headers: { timestamp_in_ms: agoMs } };
+    const late = await caller.ask<ReplyEnvelope[]>({ routingKey: 'notes.create', body: undated, properties });
+    assert.deepEqual(
+      late.map(refusalOf).map(({ code }) => code),
+      Array(2).fill('BEDS_REQUEST_DEADLINE_EXCEEDED'),
+    );
     assert.deepEqual(await marks(host), []);
   });
 

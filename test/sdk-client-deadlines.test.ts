@@ -15,6 +15,8 @@ interface Host {
   readonly exchange: string;
   /** Envelopes that came, in order. */
   readonly received: RequestEnvelope[];
+  /** `timestamp_in_ms` of the messages that they came in. */
+  readonly stamps: unknown[];
 }
 
 /** Stands in for a host: answers every request with `data`. */
@@ -27,6 +29,7 @@ async function answering(t: TestContext, data: unknown = null): Promise<Host> {
   const { queue } = await channel.assertQueue('', { exclusive: true });
   await channel.bindQueue(queue, exchange, 'cities.*');
   const received: RequestEnvelope[] = [];
+  const stamps: unknown[] = [];
   await channel.consume(
     queue,
     (message) => {
@@ -34,13 +37,14 @@ async function answering(t: TestContext, data: unknown = null): Promise<Host> {
       const { replyTo, correlationId } = message.properties as { replyTo: string; correlationId: string };
       const envelopes = [JSON.parse(message.content.toString()) as RequestEnvelope].flat();
       received.push(...envelopes);
+      stamps.push((message.properties.headers as Record<string, unknown> | undefined)?.['timestamp_in_ms']);
       const by = { node: 'n', domain: 'cities' };
       const replies = envelopes.map(({ id }) => ({ v: 1, id, ok: true, data, by }));
       channel.sendToQueue(replyTo, Buffer.from(JSON.stringify(replies)), { correlationId });
     },
     { noAck: true },
   );
-  return { exchange, received };
+  return { exchange, received, stamps };
 }
 
 async function client(t: TestContext, options: Partial<ConnectOptions>): Promise<BedsClient> {
@@ -116,6 +120,39 @@ test('a call says when it was made, also when it waited for a connection and whe
   const meta = host.received[0]?.meta;
   assert.equal(meta?.deadlineMs, 20_000);
   assert.ok(Math.abs((meta.sentAt ?? 0) - madeAt) < 100, `${String(meta.sentAt)} ${String(madeAt)}`);
+});
+
+test('calls that travel together are as old as their message says, except for one that waited or says so itself', async (t) => {
+  const host = await answering(t);
+  const proxy = await StallingProxy.start(t, url);
+  const beds = await client(t, { url: proxy.url, exchange: host.exchange });
+  const cities = beds.domain('cities');
+  proxy.stall();
+  proxy.cut();
+  await eventually('the connection is lost', () => !beds.isConnected);
+  const madeAt = Date.now();
+  const waited = cities.create({ waited: true });
+  const own = beds.request({ v: 1, id: 'own', domain: 'cities', op: 'create', meta: { client: 'c', sentAt: 5 } });
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  proxy.resume();
+  proxy.cut();
+  await Promise.all([waited, own]);
+  assert.ok(Math.abs((host.received[0]?.meta?.sentAt ?? 0) - madeAt) < 100);
+  assert.equal(host.received[1]?.meta?.sentAt, 5);
+  for (const list of [host.received, host.stamps]) list.length = 0;
+  const before = Date.now();
+  await Promise.all(Array.from({ length: 3 }, () => cities.create({})));
+  assert.deepEqual(
+    host.received.map(({ meta }) => meta?.sentAt),
+    [undefined, undefined, undefined],
+  );
+  const [stamp, ...others] = host.stamps;
+  assert.ok(typeof stamp === 'number' && stamp >= before && stamp <= Date.now(), String(stamp));
+  assert.deepEqual(others, []);
+  // One that travels alone says it itself.
+  await cities.create({});
+  assert.ok((host.received[3]?.meta?.sentAt ?? 0) >= stamp);
+  assert.equal(host.stamps[1], undefined);
 });
 
 test(

@@ -1,8 +1,18 @@
-import type { RequestEnvelope } from '@beds/sdk';
+import { type RequestEnvelope, TIMESTAMP } from '@beds/sdk';
 import type { Delivery } from '../amqp/delivery.js';
 import type { Config } from '../config/schema.js';
 import { isCopy } from './copy-properties.js';
 import { requestErrors } from '../errors/request.js';
+
+/** One moment on two clocks: the one of performance.now(), and the one on the wall, which others have as well. */
+export interface Moment {
+  readonly processMs: number;
+  readonly wallMs: number;
+}
+
+export function thisMoment(): Moment {
+  return { processMs: performance.now(), wallMs: Date.now() };
+}
 
 /** A request as it came. */
 export interface Receipt {
@@ -11,24 +21,30 @@ export interface Receipt {
   readonly receivedAtMs: number;
   /** Since when the message may have been in this process. */
   readonly readSinceMs: number;
+  /** When it was decoded, or when it had waited for a store; undefined: now. */
+  readonly readAt: Moment | undefined;
   /** Set where it waited for a store before. */
   readonly waited: object | undefined;
 }
 
-/** Set by RabbitMQ where its interceptor is on: https://www.rabbitmq.com/docs/message-interceptors */
-const BROKER_TIMESTAMP = 'timestamp_in_ms';
-
 /**
- * When the request was made, in milliseconds since 1970, as far as anybody says so: the caller in the envelope, RabbitMQ in a
- * header, or the caller's library in a property of whole seconds, of which the last millisecond counts.
+ * When the request was made, in milliseconds since 1970, as far as anybody says so: the caller in the envelope, it or RabbitMQ in
+ * a header, or the caller's library in a property of whole seconds, of which the last millisecond counts.
  */
-function sentAtOf({ meta }: RequestEnvelope, { properties }: Delivery, nowMs: number): number | undefined {
+function sentAtOf({ meta }: RequestEnvelope, { properties }: Delivery, wallMs: number): number | undefined {
   // n.b. a clock that is ahead of ours says nothing of the age; another one may.
-  if (meta?.sentAt !== undefined && meta.sentAt <= nowMs) return meta.sentAt;
-  const byBroker: unknown = properties.headers?.[BROKER_TIMESTAMP];
-  if (typeof byBroker === 'number' && byBroker > 0) return byBroker;
+  if (meta?.sentAt !== undefined && meta.sentAt <= wallMs) return meta.sentAt;
+  const ofMessage: unknown = properties.headers?.[TIMESTAMP];
+  if (typeof ofMessage === 'number' && ofMessage > 0) return ofMessage;
   const seconds: unknown = properties.timestamp;
   return typeof seconds === 'number' && seconds > 0 ? seconds * 1_000 + 999 : undefined;
+}
+
+/** Whether anybody says when the request was made: mostly only then the clocks are worth a look. */
+function isDated({ meta }: RequestEnvelope, { properties }: Delivery): boolean {
+  return (
+    meta?.sentAt !== undefined || properties.timestamp !== undefined || properties.headers?.[TIMESTAMP] !== undefined
+  );
 }
 
 /** Whether somebody is to be told. */
@@ -51,17 +67,18 @@ function waitsAsLongAsItTakes({ request, delivery, waited }: Receipt): boolean {
  * when it may have been here.
  */
 export function expiryOf(receipt: Receipt, limits: Config['limits']): number {
-  const { request, delivery, receivedAtMs, readSinceMs } = receipt;
+  const { request, delivery, receivedAtMs, readSinceMs, readAt } = receipt;
   const timeMs = Math.min(request.meta?.deadlineMs ?? limits.defaultDeadlineMs, limits.maxDeadlineMs);
   const { expiration } = delivery.properties as { readonly expiration?: string };
   // n.b. RabbitMQ drops nothing that lies in a socket already. What began in time is not bounded by it.
   if (expiration !== undefined && readSinceMs + Number(expiration) < receivedAtMs) return readSinceMs;
   if (waitsAsLongAsItTakes(receipt)) return receivedAtMs + timeMs;
-  const nowMs = Date.now();
-  const sentAt = sentAtOf(request, delivery, nowMs);
-  const ageMs = sentAt === undefined ? -1 : nowMs - sentAt;
+  if (!isDated(request, delivery)) return readSinceMs + timeMs;
+  const { processMs, wallMs } = readAt ?? thisMoment();
+  const sentAt = sentAtOf(request, delivery, wallMs);
+  const ageMs = sentAt === undefined ? -1 : wallMs - sentAt;
   if (ageMs < 0) return readSinceMs + timeMs;
-  return performance.now() - Math.max(0, ageMs - limits.clockSkewMs) + timeMs;
+  return processMs - Math.max(0, ageMs - limits.clockSkewMs) + timeMs;
 }
 
 /** Of a request whose deadline had passed before the host began with it. */

@@ -12,7 +12,7 @@ import { requestErrors } from '../errors/request.js';
 import { causeOf } from '../errors/thrown.js';
 import type { GenerationRegistry } from '../generation/registry.js';
 import { publishFault, publishRequest, requestChannel } from '../observe/channels.js';
-import { expiryOf, tooLate } from './age.js';
+import { expiryOf, thisMoment, tooLate } from './age.js';
 import { type Answer, failureText } from './answer.js';
 import { Answering } from './answering.js';
 import type { Asked } from './asked.js';
@@ -163,25 +163,25 @@ export class RequestPath implements ContextHost {
     const { requests, isBatch } = message;
     const [first] = requests;
     const readSinceMs = this.#options.gaps.readSince(receivedAtMs);
-    if (isBatch || first === undefined) this.#answerBatch(requests, { delivery, receivedAtMs, readSinceMs, address });
-    else {
-      const onAnswer = (answer: Answer): void => {
-        this.#answering.conclude(delivery, address, answer);
-        if (answer.copy !== undefined) this.#shadows.launch(answer.copy);
-      };
-      this.#answer({
-        request: first,
-        delivery,
-        receivedAtMs,
-        readSinceMs,
-        onAnswer,
-        isOfBatch: false,
-        waited: undefined,
-      });
-    }
+    const received = { delivery, receivedAtMs, readSinceMs, address };
+    if (isBatch || first === undefined) this.#answerBatch(requests, received);
+    else this.#answerOne(first, received);
   }
 
-  #answerBatch(requests: readonly RequestEnvelope[], { address, delivery, receivedAtMs, readSinceMs }: Received): void {
+  #answerOne(request: RequestEnvelope, { address, delivery, receivedAtMs, readSinceMs }: Received): void {
+    const onAnswer = (answer: Answer): void => {
+      this.#answering.conclude(delivery, address, answer);
+      if (answer.copy !== undefined) this.#shadows.launch(answer.copy);
+    };
+    const readAt = undefined;
+    const waited = undefined;
+    this.#answer({ request, delivery, receivedAtMs, readSinceMs, readAt, onAnswer, isOfBatch: false, waited });
+  }
+
+  #answerBatch(requests: readonly RequestEnvelope[], received: Received): void {
+    const { address, delivery, receivedAtMs, readSinceMs } = received;
+    // Looked at once for all of them.
+    const readAt = thisMoment();
     const wantsParts = delivery.properties.type === BATCH_IN_PARTS;
     const lost: Lost[] = [];
     const replies = new BatchReplies({
@@ -204,7 +204,8 @@ export class RequestPath implements ContextHost {
             if (answer.lost !== undefined && address === undefined) lost.push({ request, failure: answer.lost });
             replies.add(place, answer);
           };
-          this.#answer({ request, delivery, receivedAtMs, readSinceMs, onAnswer, isOfBatch: true, waited: undefined });
+          const waited = undefined;
+          this.#answer({ request, delivery, receivedAtMs, readSinceMs, readAt, onAnswer, isOfBatch: true, waited });
         });
       });
     });

@@ -4,7 +4,7 @@ import type { HandOver } from '../amqp/hand-over.js';
 import { type Asked, WaitingWrite } from './asked.js';
 import { AwayStore } from './away-store.js';
 import { copyOf, SINCE, sinceOf } from './copy-properties.js';
-import { hasReplyTo } from './age.js';
+import { hasReplyTo, thisMoment } from './age.js';
 import type { Deadlines } from './deadlines.js';
 import type { RequestScope } from './request-scope.js';
 
@@ -280,9 +280,9 @@ function untilMs({ request, delivery }: Asked, scope: RequestScope): number {
 
 /** A deadline that the caller named runs from when it was made or received; the host's own begins with the work. */
 function begunNow(asked: Asked): Asked {
-  if (asked.request.meta?.deadlineMs !== undefined) return asked;
-  const nowMs = performance.now();
-  return { ...asked, receivedAtMs: nowMs, readSinceMs: nowMs };
+  const readAt = thisMoment();
+  if (asked.request.meta?.deadlineMs !== undefined) return { ...asked, readAt };
+  return { ...asked, receivedAtMs: readAt.processMs, readSinceMs: readAt.processMs, readAt };
 }
 
 function remainingMs({ untilMs: endsAtMs }: WaitingWrite): number {

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import process from 'node:process';
 import { ALLOWED_IMPORTS } from '@beds/sdk';
 import { makeFunction } from './code-from-text.js';
+import { makeDriverBuffer } from './driver-buffers.js';
 import { freezeShared } from './freeze-shared.js';
 import { HIDDEN_GLOBALS, processForbidden } from './template-globals.js';
 
@@ -24,6 +25,9 @@ const LAST_MATCH = [
 
 /** Global names that templates have in another form than the thread, or not at all. */
 const NOT_SHARED = new Set<string>([...HIDDEN_GLOBALS, 'process', 'console', 'global', 'globalThis']);
+
+/** What the host asks for with every request is no accessor. */
+const USED_BY_HOST = new Set(['process', 'Buffer', 'performance']);
 
 export interface SealOptions {
   /** Those of objects that templates are handed. */
@@ -53,12 +57,14 @@ export function sealRealm({ classes, isAdmitted }: SealOptions): void {
 
 /**
  * Small buffers are cut from one that all code of a thread shares, and memory that is not cleared holds what was in it before:
- * requests of others, passwords. Here every buffer has memory of its own, and it is empty.
+ * requests of others, passwords. Here every buffer has memory of its own, and it is empty; except for those of the drivers, who
+ * find another `Buffer` under the global name.
  */
 function ownMemoryForBuffers(): void {
   Buffer.poolSize = 0;
   const allocate = (size: number): Buffer<ArrayBuffer> => Buffer.alloc(size);
   Object.assign(Buffer, { allocUnsafe: allocate, allocUnsafeSlow: allocate });
+  Object.defineProperty(globalThis, 'Buffer', { value: makeDriverBuffer() });
 }
 
 /** What is older than the care that is taken here, or stops a thread without using it. */
@@ -122,7 +128,7 @@ function fixGlobal(name: string): void {
   const global = Object.getOwnPropertyDescriptor(globalThis, name);
   if (global?.configurable !== true) return;
   const make = global.get?.bind(globalThis);
-  if (make === undefined || name === 'process' || name === 'Buffer') {
+  if (make === undefined || USED_BY_HOST.has(name)) {
     const value: unknown = (globalThis as Record<string, unknown>)[name];
     Object.defineProperty(globalThis, name, { value, writable: false, configurable: false });
     return;

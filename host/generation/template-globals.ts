@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import { createRequire } from 'node:module';
 import { ALLOWED_IMPORTS } from '@beds/sdk';
 import { admissionErrors } from '../errors/admission.js';
@@ -46,6 +47,7 @@ export class TemplateGlobals {
       ...{ process: makeProcess(() => this.#isLoaded), console: makeTemplateConsole(onPrint) },
       performance: harmlessPerformance,
       AbortSignal: withOwnTimeout(abortAfter),
+      Buffer,
       Function: makeFunction(() => this.byName),
       // Libraries that note types of classes keep them here.
       Reflect: Object.create(Object.prototype, Object.getOwnPropertyDescriptors(Reflect)) as unknown,
@@ -73,7 +75,7 @@ const allowed = new Set<string>(ALLOWED_IMPORTS);
 /** What an allowed module has beside computation: it loads native code, changes the process, or shows memory of others. */
 const WITHHELD = new Set(['setEngine', 'setFips', 'fips', 'SlowBuffer', 'resolveObjectURL']);
 /** Names that lead from the globals of Node to what a template has in a form of its own. */
-const OWN_NAMES = new Set(['globalThis', 'global', 'process', 'console', 'performance', 'Function', 'eval']);
+const OWN_NAMES = new Set(['globalThis', 'global', 'process', 'console', 'performance', 'Function', 'Buffer', 'eval']);
 const handedOut = new Map<string, unknown>();
 const realm = nodeGlobals();
 const harmlessPerformance = Object.freeze({ now: () => performance.now(), timeOrigin: performance.timeOrigin });

@@ -8,7 +8,7 @@ import {
   type ConsumeMessage,
   type Options,
 } from 'amqplib';
-import { BATCH_IN_PARTS } from '../wire/envelope.js';
+import { BATCH_IN_PARTS, TIMESTAMP } from '../wire/envelope.js';
 import { clientErrors } from './client-errors.js';
 import { joinWrites, type WaitingWrites } from './joined-writes.js';
 
@@ -55,6 +55,8 @@ export interface OutgoingMessage {
   readonly isRead: boolean;
   readonly isBatch: boolean;
   readonly body: Buffer;
+  /** When its requests were made that do not say so, milliseconds since 1970; undefined: each of them does. */
+  readonly stampMs: number | undefined;
   /** RabbitMQ drops it when it waited so long. */
   readonly expirationMs: number;
   /** RabbitMQ has taken (`true`) or refused (`false`) a write. Never called where the link was lost before. */
@@ -151,7 +153,7 @@ export class BrokerLink {
   }
 
   /** Whether the message was handed over. Throws where AMQP cannot carry it, as with a name of more than 255 bytes. */
-  publish({ id, routingKey, isRead, isBatch, body, expirationMs, confirmed }: OutgoingMessage): boolean {
+  publish({ id, routingKey, isRead, isBatch, body, stampMs, expirationMs, confirmed }: OutgoingMessage): boolean {
     const channels = this.#channels;
     if (channels === undefined || !this.isReady) return false;
     const { exchange } = this.#options;
@@ -164,6 +166,7 @@ export class BrokerLink {
       expiration: String(expirationMs),
       mandatory: true,
       replyTo: REPLY_QUEUE,
+      ...(stampMs === undefined ? {} : { headers: { [TIMESTAMP]: stampMs } }),
     };
     try {
       if (isRead) channels.reads.publish(exchange, routingKey, body, options);

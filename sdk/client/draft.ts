@@ -9,14 +9,17 @@ const BRACKET_BYTES = 1;
 /** The calls of a message that is being made, within its bounds. */
 export class Draft {
   readonly calls: PendingCall[] = [];
+  /** When the calls were made that do not say so; milliseconds since 1970. */
+  readonly stampMs: number | undefined;
   readonly #texts: string[] = [];
   readonly #bounds: { readonly maxCount: number; readonly maxBytes: number };
   /** At least as many as there are: counted only where that might be too many. */
   #bytes = BRACKET_BYTES;
   #isExact = false;
 
-  constructor(bounds: { readonly maxCount: number; readonly maxBytes: number }) {
+  constructor(bounds: { readonly maxCount: number; readonly maxBytes: number }, stampMs?: number) {
     this.#bounds = bounds;
+    this.stampMs = stampMs;
   }
 
   /** Whether the call has room; the first one always has. */

@@ -33,6 +33,8 @@ export interface SentMessage {
 
 /** A reply that comes this much after the deadline is still taken: it says that the deadline passed. */
 const GRACE_MS = 250;
+/** A call that was made this much before its message says so; of younger ones it is as exact as this client ends them. */
+const YOUNG_MS = 25;
 
 /** One call between being made and being settled. */
 export class PendingCall {
@@ -70,9 +72,14 @@ export class PendingCall {
     return Math.ceil(this.expiresAtMs - GRACE_MS - nowMs);
   }
 
-  /** The whole envelope as JSON, the same whenever it is sent: its deadline is counted from when it was made. */
-  encode(): string {
-    const { head, meta, deadlineMs } = this.request;
+  /**
+   * The whole envelope as JSON: its deadline is counted from when it was made, whenever it is sent. `stampMs`: what its message
+   * says of those who do not say that themselves, milliseconds since 1970.
+   */
+  encode(stampMs: number | undefined): string {
+    const { head, meta, deadlineMs, sentAt } = this.request;
+    const isYoung = stampMs !== undefined && sentAt === undefined && Math.abs(stampMs - this.sentAt) < YOUNG_MS;
+    if (isYoung) return `${head},"meta":{"deadlineMs":${deadlineMs}${meta}}}`;
     return `${head},"meta":{"deadlineMs":${deadlineMs},"sentAt":${this.sentAt}${meta}}}`;
   }
 }

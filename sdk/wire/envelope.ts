@@ -72,3 +72,9 @@ export const REQUEST_EXCHANGE = 'beds.request';
 
 /** AMQP `type` of a batch whose caller takes the replies in several messages. */
 export const BATCH_IN_PARTS = 'beds.batch';
+
+/**
+ * Header with the time of requests that do not say when they were made, milliseconds since 1970: the client sets it for a batch,
+ * and RabbitMQ on arrival where its interceptor is on. https://www.rabbitmq.com/docs/message-interceptors
+ */
+export const TIMESTAMP = 'timestamp_in_ms';

@@ -57,6 +57,10 @@ export const HIDDEN: Readonly<Record<string, string>> = {
   'the bytes beside a buffer': `const all = [Buffer.from('x'), Buffer.allocUnsafe(8), Buffer.concat([Buffer.from('x')]), buffer.Buffer.from([1]), Buffer.from('eA', 'base64'),
     Buffer.allocUnsafeSlow(8), Buffer.from('x').constructor.from('y'), querystring.unescapeBuffer('x'), crypto.createHash('md5').update('x').digest()];
     return all.some((it) => it.buffer.byteLength > 64) ? 'canary: a shared pool' : undefined;`,
+  'the buffers of the drivers': `const all = [globalThis.Buffer, global.Buffer, Function('return Buffer')(), Function('return globalThis.Buffer')(), buffer.Buffer,
+    Buffer.from('x').constructor, Buffer.prototype.constructor, Object.getPrototypeOf(Buffer.from('x')).constructor, Object.getPrototypeOf(Buffer), Buffer[Symbol.species],
+    Object.getPrototypeOf(Buffer[Symbol.species]), ...Object.getOwnPropertyNames(globalThis).map((name) => globalThis[name])].filter((it) => typeof it?.allocUnsafe === 'function');
+    return all.some((it) => it !== Buffer || it.from('x').buffer.byteLength > 64 || it.allocUnsafe(100).buffer.byteLength > 100) ? 'canary: a shared pool' : undefined;`,
   'memory that is not cleared': `let dirty = 0; for (let i = 0; i < 200; i += 1) if (Buffer.allocUnsafe(4096).some(Boolean) || Buffer.allocUnsafeSlow(64).some(Boolean)) dirty += 1; return dirty > 0 ? 'canary: memory' : undefined;`,
   'what a stream of crypto is given': `const cipher = crypto.createHash('md5'); let size = 0; cipher._transform = (chunk, _, done) => { size = chunk.buffer.byteLength; done(); };
     cipher.write('x'); return size > 64 ? 'canary: a shared pool' : undefined;`,
@@ -124,7 +128,6 @@ export const HIDDEN: Readonly<Record<string, string>> = {
   ),
   ...Object.fromEntries(
     [
-      'Buffer',
       'Promise',
       'JSON',
       'Map',
