@@ -197,7 +197,7 @@ function planPosition(order: readonly PlannedOrder[], position: readonly Scalar[
     const same = order
       .slice(0, index)
       .map(({ column }, at): Condition => ({ column, op: 'eq', value: position[at] ?? null }));
-    return beyond(entry, position[index] ?? null).map((condition) => [...same, condition]);
+    return beyond(entry, position[index] ?? null).map((condition) => same.concat(condition));
   });
 }
 

@@ -86,7 +86,7 @@ export function after(order: readonly OrderedField[], start: NonNullable<QueryPl
   const groups = order.flatMap((entry, index) => {
     const same = order.slice(0, index).map(({ field }, at): Stage => ({ [field.from]: values[at] }));
     return beyond(entry, values[index]).map((condition) =>
-      same.length === 0 ? condition : { $and: [...same, condition] },
+      same.length === 0 ? condition : { $and: same.concat(condition) },
     );
   });
   return { $or: groups };
@@ -104,15 +104,11 @@ function beyond({ field: { from, as }, direction }: OrderedField, value: unknown
     return [{ [from]: { $gt: value } }, { [from]: { $type: TYPES.slice(at + 1).flat() } }];
   }
   // n.b. an empty list sorts below null.
-  const least = [{ [from]: { $type: MIN_KEY } }, { [from]: { $eq: [] } }];
+  const least: Stage[] = [{ [from]: { $type: MIN_KEY } }, { [from]: { $eq: [] } }];
   if (value === null) return least;
   const lower = TYPES.slice(0, at).flat();
-  return [
-    { [from]: { $lt: value } },
-    { [from]: null },
-    ...(lower.length === 0 ? [{ [from]: Number.NaN }] : [{ [from]: { $type: lower } }]),
-    ...least,
-  ];
+  const below = lower.length === 0 ? { [from]: Number.NaN } : { [from]: { $type: lower } };
+  return least.concat({ [from]: { $lt: value } }, { [from]: null }, below);
 }
 
 const MIN_KEY = -1;

@@ -80,13 +80,12 @@ export function prepareRead(view: View, plan: QueryPlan): (execution: Execution)
     ? readPlain({ on: native.on, filter, sort, limit, projection: shape.projection })
     : readStages(
         native.on,
-        [
-          ...shape.own,
-          ...(Object.keys(filter).length === 0 ? [] : [{ $match: filter }]),
+        shape.own.concat(
+          Object.keys(filter).length === 0 ? [] : { $match: filter },
           { $sort: sort },
           { $limit: limit },
           { $project: shape.projection },
-        ],
+        ),
         limit,
       );
   return async (execution) => toPage(shape.columns, plan, await read(execution));

@@ -102,12 +102,11 @@ export class Session {
   async prepare(mode: SessionMode, timeoutMs: number): Promise<void> {
     const { readOnlyVariable, limitVariable, tracksState } = this.profile;
     const limitMs = roundUp(timeoutMs);
-    const settings = [
-      ...(this.#mode === undefined ? ALWAYS : []),
-      ...(this.#mode === undefined && tracksState ? ['session_track_state_change=1'] : []),
-      ...(readOnlyVariable === undefined ? [] : [`${readOnlyVariable}=${mode === 'read' ? 1 : 0}`]),
-      ...(limitVariable === undefined ? [] : [`${limitVariable.name}=${limitMs / limitVariable.unitMs}`]),
-    ];
+    const settings: string[] = [];
+    if (this.#mode === undefined) settings.push(...ALWAYS);
+    if (this.#mode === undefined && tracksState) settings.push('session_track_state_change=1');
+    if (readOnlyVariable !== undefined) settings.push(`${readOnlyVariable}=${mode === 'read' ? 1 : 0}`);
+    if (limitVariable !== undefined) settings.push(`${limitVariable.name}=${limitMs / limitVariable.unitMs}`);
     if (settings.length > 0) await this.text(`SET SESSION ${settings.join(', ')}`);
     this.#mode = mode;
     this.#limitMs = limitMs;

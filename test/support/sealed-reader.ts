@@ -1,0 +1,40 @@
+import process from 'node:process';
+import { createMysqlAdapter } from '../../host/adapter/mysql/adapter.js';
+import { sealRealm } from '../../host/generation/seal-realm.js';
+import { storeLimits } from './store-limits.js';
+
+/** As busy as a broker thread, whose built-ins are frozen: reads and calls of all forms that the host makes statements of. */
+const ROUNDS = 10_000;
+const AT_ONCE = 50;
+
+const [url = ''] = process.argv.slice(2);
+const adapter = createMysqlAdapter({ store: 'sealed', config: { kind: 'mysql', url, ...storeLimits } });
+sealRealm({ classes: [], isAdmitted: true });
+await adapter.open();
+const objects = await adapter.describe(['item_list', 'item_put']);
+const view = objects.get('item_list');
+const put = objects.get('item_put');
+if (view === undefined || put === undefined) throw new Error('The objects are missing.');
+const read = { mode: 'read', timeoutMs: 10_000 } as const;
+const write = { mode: 'write', timeoutMs: 10_000 } as const;
+
+async function round(n: number): Promise<void> {
+  await adapter.view(view as NonNullable<typeof view>, { key: 'id', where: { id: n % 50 }, limit: 1 }, read);
+  const order = [{ column: 'amount', direction: 'desc' }] as const;
+  const where = { amount: { gte: 1, lt: 40 }, name: { in: ['a', 'b'] } };
+  const query = { key: 'id', where, order, limit: 3 };
+  const { cursor } = await adapter.view(view as NonNullable<typeof view>, query, read);
+  if (cursor !== undefined) await adapter.view(view as NonNullable<typeof view>, { ...query, cursor }, read);
+  await adapter.call(put as NonNullable<typeof put>, { id: n % 50, name: 'b' }, write);
+}
+
+let next = 0;
+async function work(): Promise<void> {
+  while (next < ROUNDS) {
+    next += 1;
+    await round(next);
+  }
+}
+
+await Promise.all(Array.from({ length: AT_ONCE }, work));
+await adapter.close(1_000);
