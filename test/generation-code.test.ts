@@ -10,6 +10,7 @@ import { checkTemplate } from '../host/generation/check-contract.js';
 import { compileTemplate, disposeTemplate, makeCodeCache } from '../host/generation/compile.js';
 import { convertBundle } from '../host/generation/convert.js';
 import { firstPlace, mapStack } from '../host/generation/map-stack.js';
+import { TemplateGlobals } from '../host/generation/template-globals.js';
 import { describeBundle, type BundleOptions } from './support/bundles.js';
 
 const ctx = {} as TemplateContext;
@@ -47,6 +48,16 @@ describe('a compiled bundle', () => {
       body: { createRecord: 'return { isSloppy: (function () { return this })() !== undefined };' },
     });
     assert.deepEqual(await template.createRecord({}, ctx), { isSloppy: false });
+  });
+
+  it('may give names of its own to things that are called like globals', async () => {
+    const { byName } = new TemplateGlobals();
+    const names = Object.keys(byName).filter((name) => name !== 'require');
+    const [first = '', second = '', ...others] = names;
+    const head = `const ${first} = 1; class ${second} {} ${others.map((name) => `let ${name} = '${name}';`).join(' ')}`;
+    const run = `return [${first}, typeof ${second}, ${others.join(', ')}];`;
+    const { template } = await compile({ head, operations: { names: { mode: 'read', run } } });
+    assert.deepEqual(await template.operations?.['names']?.run({}, ctx), [1, 'function', ...others]);
   });
 
   it('may use the modules of the allow-list, and no others', async () => {

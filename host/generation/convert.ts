@@ -20,8 +20,10 @@ export const CONVERSION = {
   logOverride: { 'empty-import-meta': 'error' },
 } as const satisfies TransformOptions;
 
-// n.b. ES modules are strict, function bodies are not; a banner is accounted for in the map.
-export const STRICT = '"use strict";';
+// n.b. ES modules are strict, function bodies are not. A name of a module's own may be that of a global, which is a parameter
+// of the function here: only in a block of its own may `const` take its place. A banner is accounted for in the map.
+export const OPENING = '"use strict";{';
+export const CLOSING = '}';
 
 const MAP_COMMENT = /^\/\/# sourceMappingURL=.*$/gm;
 
@@ -34,7 +36,7 @@ export async function convertBundle(esm: string, map?: string): Promise<Converte
   try {
     const input = map === undefined ? esm : withInlineMap(esm, map);
     const result = await withEsbuild(() =>
-      transform(input, { ...CONVERSION, banner: STRICT, sourcefile: 'index.mjs' }),
+      transform(input, { ...CONVERSION, banner: OPENING, footer: CLOSING, sourcefile: 'index.mjs' }),
     );
     return { code: result.code, sourceMap: result.map };
   } catch (error) {

@@ -3,7 +3,7 @@ import { build, type BuildFailure, type BuildOptions, type BuildResult, type Mes
 import { ALLOWED_IMPORTS } from '@beds/sdk';
 import { findWaysOut, WAYS_OUT } from '@beds/sdk/build';
 import type { Finding } from '../../generation/contract.js';
-import { CONVERSION, type ConvertedBundle, STRICT, withInlineMap } from '../../generation/convert.js';
+import { CLOSING, CONVERSION, type ConvertedBundle, OPENING, withInlineMap } from '../../generation/convert.js';
 import { makeFinding } from '../../generation/make-finding.js';
 import { withEsbuild } from '../../generation/with-esbuild.js';
 
@@ -62,7 +62,8 @@ export async function scanAndConvert(code: string, map: string): Promise<Scanned
   const imports = new Map<string, string>();
   const contents = map === '' ? code : withInlineMap(code, map);
   const options = {
-    ...{ ...OPTIONS, ...CONVERSION, platform: OPTIONS.platform, banner: { js: STRICT }, outfile: 'index.js' },
+    ...{ ...OPTIONS, ...CONVERSION, platform: OPTIONS.platform, outfile: 'index.js' },
+    ...{ banner: { js: OPENING }, footer: { js: CLOSING } },
     logOverride: { ...OPTIONS.logOverride, ...CONVERSION.logOverride },
     stdin: { contents, sourcefile: 'index.mjs', loader: 'js' },
     plugins: [collectInto(imports)],
