@@ -65,7 +65,7 @@ function compiledPath(projectRoot: string, path: string): string {
 }
 
 async function check(projectRoot: string, workplace: string): Promise<Record<string, string>> {
-  say('checking types, format and lint');
+  say('checking types, format, lint and what is unused');
   const results = await runChecks(projectRoot);
   const failed = Object.entries(results).filter(([, { ok }]) => !ok);
   if (failed.length > 0) say(`${failed.map(([name]) => name).join(', ')} failed: the tests below say where`);

@@ -20,6 +20,7 @@ describe('the sources', () => {
     ['types', 'compile under the strictest settings (npm run types)'],
     ['format', 'are formatted (npm run format:fix mends it)'],
     ['lint', 'break no rule of eslint.config.js (npm run lint)'],
+    ['unused', 'hold no file, export or dependency that nobody uses (npm run unused)'],
   ];
   for (const [name, sentence] of sentences) {
     it(sentence, async () => {

@@ -20,7 +20,7 @@ export function mapStack(error: unknown, source: Pick<GenerationSource, 'manifes
   return mapFrames(stackOf(error), [{ file: generationFile(source.manifest), sourceMap: source.sourceMap }]);
 }
 
-export function mapFrames(stack: string, files: readonly MappedFile[]): string {
+function mapFrames(stack: string, files: readonly MappedFile[]): string {
   const maps = new Map<string, SourceMap | undefined>();
   return stack.replace(FRAME, (frame: string, ...[file, line, column]: [string, string, string]) => {
     const known = files.find((candidate) => candidate.file === file);

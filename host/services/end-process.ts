@@ -16,7 +16,7 @@ export async function endProcesses(processes: readonly ProcessIdentity[], graceM
 }
 
 /** Resolves to those still alive after `timeoutMs`. */
-export async function waitGone(processes: readonly ProcessIdentity[], timeoutMs: number): Promise<ProcessIdentity[]> {
+async function waitGone(processes: readonly ProcessIdentity[], timeoutMs: number): Promise<ProcessIdentity[]> {
   const deadline = Date.now() + timeoutMs;
   let left = processes.filter(isSameProcessAlive);
   while (left.length > 0 && Date.now() < deadline) {

@@ -1,15 +1,3 @@
-export type {
-  MariadbService,
-  ProvisionOptions,
-  ServerState,
-  Service,
-  ServiceKind,
-  ServiceName,
-  ServiceProgress,
-  ServiceSource,
-  Services,
-  ServicesState,
-  StartOptions,
-} from './contract.js';
+export type { ServerState, Service, ServiceName, Services, StartOptions } from './contract.js';
 export { readServices } from './server-state.js';
 export { startServices } from './start-services.js';

@@ -5,7 +5,7 @@ import { templateErrors } from './template-errors.js';
 type Fields = Readonly<Record<string, unknown>>;
 
 /** The method that serves each core operation. */
-export const CORE_METHODS = {
+const CORE_METHODS = {
   create: 'createRecord',
   fetch: 'fetchRecords',
   update: 'updateRecord',

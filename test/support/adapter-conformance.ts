@@ -36,7 +36,7 @@ export interface ConformanceStore {
 const text = { type: 'string' } as const;
 
 /** The objects as a template uses them. */
-export const noteUses = {
+const noteUses = {
   create: {
     kind: 'routine',
     name: 'note_create',

@@ -5,7 +5,7 @@ import type { SourceFile } from './source-files.js';
  * The layers of the project, top to bottom. A file imports from its own layer or from one further down; type imports
  * count. Layers on one line know nothing of each other.
  */
-export const LAYERS: readonly (readonly string[])[] = [
+const LAYERS: readonly (readonly string[])[] = [
   ['test', 'bench'],
   ['host/cli'],
   ['host/main.ts'],

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 
-export type CheckName = 'format' | 'lint' | 'types';
+export type CheckName = 'format' | 'lint' | 'types' | 'unused';
 
 export interface CheckResult {
   readonly ok: boolean;
@@ -20,6 +20,7 @@ const CHECKS: Readonly<Record<CheckName, readonly string[]>> = {
   format: ['prettier/bin/prettier.cjs', '--check', '--log-level=warn', '.'],
   lint: ['eslint/bin/eslint.js', '--max-warnings=0', '.'],
   types: ['typescript/bin/tsc', '-b'],
+  unused: ['knip/bin/knip.js', '--no-progress'],
 };
 
 /** Runs one check over the whole project. */
@@ -34,9 +35,10 @@ export function runCheck(root: string, name: CheckName): Promise<CheckResult> {
   });
 }
 
-/** Runs all checks. Types come first: the compiler writes files that the other two must not meet half written. */
+/** Runs all checks. Types come first: the compiler writes files that the others must not meet half written. */
 export async function runChecks(root: string): Promise<CheckResults> {
   const types = await runCheck(root, 'types');
-  const [format, lint] = await Promise.all([runCheck(root, 'format'), runCheck(root, 'lint')]);
-  return { types, format, lint };
+  const others = [runCheck(root, 'format'), runCheck(root, 'lint'), runCheck(root, 'unused')] as const;
+  const [format, lint, unused] = await Promise.all(others);
+  return { types, format, lint, unused };
 }

@@ -10,14 +10,14 @@ export interface CommandOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface CommandResult {
+interface CommandResult {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
 }
 
 /** Runs a program to its end, bounded. Throws BEDS_SERVICES_COMMAND_FAILED only if it cannot be run or takes too long. */
-export function runCommand(command: string, options: CommandOptions): Promise<CommandResult> {
+function runCommand(command: string, options: CommandOptions): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, options.args, {
       env: { ...(options.env ?? process.env) },

@@ -1,4 +1,3 @@
-import type { Manifest } from '@beds/sdk';
 import type { CallerCount } from '../../dispatch/observations.js';
 
 /** The `operation` of a change that concerns the domain as a whole: its store, the domains that it calls. */
@@ -43,6 +42,3 @@ export interface CallerLedger {
   /** Writes what is new; what is added afterwards is not counted. */
   close(): Promise<void>;
 }
-
-/** Compares what callers can see of two versions. */
-export type CompareManifests = (live: Manifest, next: Manifest) => readonly ContractChange[];
