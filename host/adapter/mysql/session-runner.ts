@@ -2,10 +2,8 @@ import { isBedsError } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import type { CallOptions } from '../contract.js';
 import type { Deadline } from '../deadline.js';
-import { endingOf } from '../ending.js';
 import { resultBudget } from '../result-budget.js';
 import type { ResultHolder } from '../result-budget.js';
-import type { Use } from '../waiting-line.js';
 import { STOP_GRACE_MS, withinDeadline } from './deadline.js';
 import type { Killer } from './killer.js';
 import type { Pool } from './pool.js';
@@ -16,7 +14,6 @@ import { isConnectionLoss, toStoreError } from './store-error.js';
 
 export interface SessionWork<T> {
   readonly mode: CallOptions['mode'];
-  readonly use: Use;
   readonly progress: Progress;
   /** Names that an error may point at. */
   readonly args?: readonly string[];
@@ -34,11 +31,11 @@ export class SessionRunner {
     this.#killer = killer;
   }
 
-  async use<T>(deadline: Deadline, { mode, use, progress, args, holder, run }: SessionWork<T>): Promise<T> {
-    const session = this.#pool.take(mode, use) ?? (await this.#pool.wait(deadline, use));
+  async use<T>(deadline: Deadline, { mode, progress, args, holder, run }: SessionWork<T>): Promise<T> {
+    const session = this.#pool.take(mode) ?? (await this.#pool.wait(deadline));
     if (!deadline.mayStart()) {
       // Nothing was sent: there is nothing to clean.
-      this.#pool.release(session, 'unknown');
+      this.#pool.release(session);
       throw deadline.reason ?? storeErrors.make('BEDS_STORE_TIMEOUT');
     }
     let failure: unknown;
@@ -64,7 +61,7 @@ export class SessionRunner {
         if (holder !== undefined && failure === undefined) holder.hold(heldBytes);
         else resultBudget.giveBack(heldBytes);
       }
-      this.#pool.release(session, endingOf(deadline, failure));
+      this.#pool.release(session);
     }
   }
 
