@@ -15,14 +15,12 @@ import type {
 import { Deadline } from '../deadline.js';
 import { planQuery } from '../query-plan.js';
 import { resultBudget } from '../result-budget.js';
-import { signalOf } from './call-signal.js';
+import { signalOf } from './driver-deadline.js';
 import { bindBody, runBody, toResult } from './calls.js';
 import { NO_CAPABILITIES, tryCapabilities } from './capabilities.js';
-import { nativeOf } from './catalogue.js';
-import { checkObject } from './check.js';
+import { checkObject, nativeOf } from './catalogue.js';
 import type { StoreClient } from './client.js';
 import { createClient } from './client.js';
-
 import { describeObjects, listViews } from './describe.js';
 import { operationOf } from './operations.js';
 import { ResultMeter } from './result-meter.js';

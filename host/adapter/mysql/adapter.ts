@@ -20,14 +20,12 @@ import { readEndpoint } from './driver.js';
 import type { DriverRow, Endpoint } from './driver.js';
 import { Killer } from './killer.js';
 import { Pool } from './pool.js';
-import { callWork, viewWork } from './run.js';
-import type { Work } from './run.js';
-import { sendAlone } from './send.js';
-import type { Progress } from './send.js';
 import type { Session } from './session.js';
 import { SessionRunner } from './session-runner.js';
 import type { SessionWork } from './session-runner.js';
 import { runTransaction } from './transaction.js';
+import { callWork, sendAlone, viewWork } from './work.js';
+import type { Progress, Work } from './work.js';
 
 const MAX_ATTEMPTS = 4;
 const RETRY_PAUSE_MS = 20;
