@@ -63,11 +63,6 @@ void describe('the metrics of a host', () => {
     assert.equal(requests(first, '1.0.0', 'fault'), 5);
     assert.equal(first.get('beds_threads{state="ready"}'), 2);
     assert.equal(first.get('beds_store_up{store="main"}'), 1);
-    const limits = [...first].filter(([name]) => name.startsWith('beds_store_calls_limit{store="main"'));
-    assert.deepEqual(
-      limits.map(([, limit]) => limit),
-      [8, 8],
-    );
     assert.equal(first.get('beds_degraded{domain="notes"}'), 0);
     assert.equal(first.get('beds_canary_percent{domain="notes"}'), 0);
     assert.equal(first.get('beds_quarantined{}'), 0);

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import type { JsonObject, ObjectManifest } from '@beds/sdk';
 import { checkUse, narrowObject } from '../host/adapter/check-use.js';
 import type { NamedObject, NamedValue } from '../host/adapter/contract.js';
-import { checkObject } from '../host/adapter/mongodb/check.js';
+import { checkObject } from '../host/adapter/mongodb/catalogue.js';
 import { conditionOf } from '../host/supervisor/schema/condition.js';
 import { diffObjects } from '../host/supervisor/schema/diff-objects.js';
 

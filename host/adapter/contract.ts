@@ -80,8 +80,6 @@ export interface StoreStatus {
     readonly inUse: number;
     readonly idle: number;
     readonly waiting: number;
-    /** Calls at once, as found: `most`, unless fewer get as much done. Transactions do not count. */
-    readonly limit: number;
     /** `poolSize`: connections, and calls at once, that there may be. */
     readonly most: number;
   };

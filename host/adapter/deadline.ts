@@ -4,16 +4,12 @@ import { ticker, type Ticking } from './ticker.js';
 
 type Lose = (reason: Error) => void;
 
-/** As much as the ticker may be late: what is sent then is stopped before anyone knows how long it would have taken. */
-const HARDLY_ANY_MS = 20;
-
 /** The time of one call. It is over, at most a tick late, when the time is or when the caller has given up. */
 export class Deadline implements Ticking {
   readonly #endsAtMs: number;
   readonly #caller: AbortSignal | undefined;
   readonly #losers: Lose[] = [];
   #reason: Error | undefined;
-  #isHurried = false;
 
   constructor({ timeoutMs, signal }: Pick<CallOptions, 'timeoutMs' | 'signal'>) {
     this.#endsAtMs = performance.now() + timeoutMs;
@@ -34,33 +30,26 @@ export class Deadline implements Ticking {
     return Math.max(1, this.#endsAtMs - nowMs);
   }
 
-  /** Whether its end says nothing about the store: the time was over, or hardly any was left when the work was sent. */
-  get isDoubtful(): boolean {
-    return this.#isHurried || this.#reason !== undefined;
-  }
-
   /** To be asked just before the work is sent: false when there is no time for it. */
   mayStart(): boolean {
-    const nowMs = performance.now();
-    this.tick(nowMs);
-    this.#isHurried = this.#endsAtMs - nowMs < HARDLY_ANY_MS;
+    this.tick(performance.now());
     return this.#reason === undefined;
   }
 
   /** Settles as `work` does, or with `reason` when the time is over. `onEnded` is told when the work has really ended. */
-  race<T>(work: Promise<T>, onEnded?: (deadline: Deadline, error?: unknown) => void): Promise<T> {
+  race<T>(work: Promise<T>, onEnded?: () => void): Promise<T> {
     return new Promise((resolve, reject) => {
       const lose: Lose = reject;
       this.onOver(lose);
       work.then(
         (value) => {
           this.#forget(lose);
-          onEnded?.(this);
+          onEnded?.();
           resolve(value);
         },
         (error: unknown) => {
           this.#forget(lose);
-          onEnded?.(this, error);
+          onEnded?.();
           lose(error as Error);
         },
       );

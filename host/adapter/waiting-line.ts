@@ -7,11 +7,7 @@ export interface LineLimits {
   readonly acquireTimeoutMs: number;
 }
 
-/** A transaction holds what it was given while foreign code runs: the limit of calls at once does not count it. */
-export type Use = 'call' | 'transaction';
-
 interface Waiter<T> extends Ticking {
-  readonly use: Use;
   readonly resolve: (what: T) => void;
   readonly reject: (error: Error) => void;
 }
@@ -29,15 +25,8 @@ export class WaitingLine<T> {
     return this.#waiters.size;
   }
 
-  /** What the first one waits for. */
-  get next(): Use | undefined {
-    if (this.#waiters.size === 0) return undefined;
-    const [first] = this.#waiters;
-    return first?.use;
-  }
-
   /** BEDS_STORE_OVERLOADED when the line is full, `inVain` after `acquireTimeoutMs`, the deadline's reason after that. */
-  wait(deadline: Deadline, use: Use, inVain: () => Error): Promise<T> {
+  wait(deadline: Deadline, inVain: () => Error): Promise<T> {
     const { queueLimit, acquireTimeoutMs } = this.#limits;
     if (this.#waiters.size >= queueLimit) return Promise.reject(storeErrors.make('BEDS_STORE_OVERLOADED'));
     return new Promise((resolve, reject) => {
@@ -47,7 +36,6 @@ export class WaitingLine<T> {
         this.#waiters.delete(waiter);
       };
       const waiter: Waiter<T> = {
-        use,
         resolve: (what) => {
           leave();
           resolve(what);

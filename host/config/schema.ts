@@ -198,10 +198,6 @@ const store = z.strictObject({
     .max(1_000)
     .default(16)
     .describe('Most connections of one broker thread, and most calls at once.'),
-  adaptive: z
-    .boolean()
-    .default(true)
-    .describe('Make fewer calls at once than poolSize while calls wait and fewer get as much done.'),
   queueLimit: z
     .int()
     .min(1)

@@ -62,14 +62,6 @@ export interface LifecycleEvent {
   readonly ms?: number;
 }
 
-/** How many calls a thread lets a store work on at once has changed. */
-export interface StoreLimitEvent {
-  readonly store: string;
-  readonly limit: number;
-  readonly most: number;
-  readonly reason: string;
-}
-
 /** Writes of a domain wait for a store that is away, or no longer do. */
 export interface WritesEvent {
   readonly event: 'waiting' | 'going-on';
@@ -85,7 +77,6 @@ export const brokerChannel = channel('beds:broker');
 export const requestChannel = channel('beds:request');
 export const faultChannel = channel('beds:fault');
 export const templateLogChannel = channel('beds:template.log');
-export const storeLimitChannel = channel('beds:store.limit');
 export const writesChannel = channel('beds:writes');
 
 export const lifecycleChannel = channel('beds:lifecycle');
@@ -96,10 +87,6 @@ export function publishLifecycle(event: LifecycleEvent): void {
 
 export function publishConnection(event: ConnectionEvent): void {
   if (connectionChannel.hasSubscribers) connectionChannel.publish(event);
-}
-
-export function publishStoreLimit(event: StoreLimitEvent): void {
-  if (storeLimitChannel.hasSubscribers) storeLimitChannel.publish(event);
 }
 
 export function publishWrites(event: WritesEvent): void {

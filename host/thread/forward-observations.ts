@@ -9,8 +9,6 @@ import {
   connectionChannel,
   type FaultEvent,
   faultChannel,
-  type StoreLimitEvent,
-  storeLimitChannel,
   type TemplateLogEvent,
   templateLogChannel,
   type WritesEvent,
@@ -57,10 +55,6 @@ export function forwardObservations(send: (message: LogMessage) => void, events:
     const fields = { domain, version, hash, requestId, error: describe(error) };
     joined.add({ ...line, fields }, { key, writer: writerOf(domain, version) });
     events.publish({ topic: `fault.${domain ?? 'host'}`, data: { where, domain, version, hash, requestId } });
-  });
-  subscribe(storeLimitChannel.name, (message) => {
-    const { reason, ...fields } = message as StoreLimitEvent;
-    log('debug', `calls at once: ${reason}`, fields);
   });
   subscribe(writesChannel.name, (message) => {
     const { event, domain, store, code, error } = message as WritesEvent;

@@ -168,7 +168,7 @@ function catalogueTests(shared: Shared, { unable }: ConformanceStore): void {
     assert.equal(status.up, true);
     assert.equal(status.store, shared.adapter.store);
     assert.notEqual(status.server, '');
-    assert.ok(status.connections.limit > 0);
+    assert.ok(status.connections.most > 0);
   });
 }
 
@@ -451,9 +451,29 @@ function boundTests(store: ConformanceStore): void {
     );
     await Promise.all(calls);
     assert.equal((await made.adapter.call(made.objects.count, { title: 'many' }, read)).rows[0]?.['value'], 25);
-    const { inUse, waiting, limit } = made.adapter.status().connections;
-    assert.deepEqual({ waiting, limit }, { waiting: 0, limit: 4 });
+    const { inUse, waiting, most } = made.adapter.status().connections;
+    assert.deepEqual({ waiting, most }, { waiting: 0, most: 4 });
     assert.ok(inUse <= 4);
+  });
+
+  test('calls go on beside transactions that hold all connections but one', async (t) => {
+    const made = await opened(store, { poolSize: 4 });
+    t.after(async () => {
+      await made.adapter.close(1_000);
+      await made.teardown();
+    });
+    const { adapter, objects } = made;
+    if (!adapter.status().capabilities.transactions) return t.skip('the server has no transactions');
+    const count = (): Promise<unknown> => adapter.call(objects.count, { title: 'none' }, read);
+    const transactions = Array.from({ length: 3 }, (_, i) =>
+      adapter.transaction(async (scope) => {
+        const beside = [count(), count(), count()];
+        await scope.call(objects.create, { id: `beside-${i}`, title: 'beside', stars: i });
+        await Promise.all(beside);
+      }, write),
+    );
+    await Promise.all([...transactions, ...Array.from({ length: 20 }, count)]);
+    assert.equal((await adapter.call(objects.count, { title: 'beside' }, read)).rows[0]?.['value'], 3);
   });
 
   test('calls beyond the queue are refused at once as overload', async (t) => {

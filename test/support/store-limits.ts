@@ -1,7 +1,6 @@
 /** Bounds of a store, as the configuration has them by default but for a smaller pool. */
 export const storeLimits = {
   poolSize: 8,
-  adaptive: true,
   queueLimit: 100,
   acquireTimeoutMs: 2_000,
   connectTimeoutMs: 5_000,

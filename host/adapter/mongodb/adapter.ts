@@ -3,7 +3,6 @@ import { MongoError } from 'mongodb';
 import type { BedsError, CallResult, JsonObject, Page } from '@beds/sdk';
 import type { StoreConfig } from '../../config/schema.js';
 import { storeErrors } from '../../errors/store.js';
-import { publishStoreLimit } from '../../observe/channels.js';
 import type {
   AdapterScope,
   CallOptions,
@@ -14,17 +13,14 @@ import type {
   StoreStatus,
 } from '../contract.js';
 import { Deadline } from '../deadline.js';
-import { endingOf } from '../ending.js';
 import { planQuery } from '../query-plan.js';
 import { resultBudget } from '../result-budget.js';
-import { signalOf } from './call-signal.js';
+import { signalOf } from './driver-deadline.js';
 import { bindBody, runBody, toResult } from './calls.js';
 import { NO_CAPABILITIES, tryCapabilities } from './capabilities.js';
-import { nativeOf } from './catalogue.js';
-import { checkObject } from './check.js';
+import { checkObject, nativeOf } from './catalogue.js';
 import type { StoreClient } from './client.js';
 import { createClient } from './client.js';
-
 import { describeObjects, listViews } from './describe.js';
 import { operationOf } from './operations.js';
 import { ResultMeter } from './result-meter.js';
@@ -59,22 +55,13 @@ class MongodbAdapter implements StoreAdapter {
   #capabilities: StoreCapabilities = NO_CAPABILITIES;
   #server = 'MongoDB';
   #closing: Promise<void> | undefined;
-  readonly #callEnded = (deadline: Deadline, error?: unknown): void => {
-    const ending = endingOf(deadline, error === undefined ? undefined : toStoreError(error, READ));
-    this.#slots.release('call', ending);
-  };
-  readonly #transactionEnded = (): void => this.#slots.release('transaction', 'unknown');
+  readonly #onEnded = (): void => this.#slots.release();
 
   constructor(store: string, config: StoreConfig) {
     this.store = store;
     this.#config = config;
     this.#connection = createClient(store, config);
-    const { poolSize } = this.#connection;
-    this.#slots = new Slots({
-      ...config,
-      poolSize,
-      onLimit: (limit, reason) => publishStoreLimit({ store, limit, most: poolSize, reason }),
-    });
+    this.#slots = new Slots({ ...config, poolSize: this.#connection.poolSize });
   }
 
   async open(): Promise<void> {
@@ -194,16 +181,14 @@ class MongodbAdapter implements StoreAdapter {
     if (this.#closing !== undefined) throw storeErrors.make('BEDS_STORE_CLOSED');
     const startedAt = performance.now();
     const deadline = new Deadline(options);
-    const use = prepared.runsForeignCode === true ? 'transaction' : 'call';
     const meter = new ResultMeter(this.#config);
     let sent = false;
     let isGiven = false;
     try {
-      if (!this.#slots.take(use)) await this.#slots.wait(deadline, use);
+      if (!this.#slots.take()) await this.#slots.wait(deadline);
       sent = deadline.mayStart();
-      const onEnded = use === 'call' ? this.#callEnded : this.#transactionEnded;
       // What outlives its deadline still holds a connection: the slot stays taken until it ends.
-      const result = await deadline.race(this.#send(prepared, deadline, meter), onEnded);
+      const result = await deadline.race(this.#send(prepared, deadline, meter), this.#onEnded);
       isGiven = true;
       return result;
     } catch (error) {

@@ -6,15 +6,13 @@ import { bindValues } from '../bind-values.js';
 import type { NamedObject } from '../contract.js';
 import { ABSENT } from './body.js';
 import type { NativeObject } from './catalogue.js';
-import { sendSignalOf, signalOf } from './call-signal.js';
-import { collect } from './collect.js';
+import { sendSignalOf, serverMs, signalOf } from './driver-deadline.js';
 import type { CompiledBody } from './compile.js';
 import { compileBody } from './compile.js';
 import type { Deadline } from '../deadline.js';
 import { toRow } from './fields.js';
 import type { OperationName } from './operations.js';
 import type { ResultMeter } from './result-meter.js';
-import { serverMs } from './server-time.js';
 import { toBson } from './values.js';
 
 /** Where and for how long an operation runs. */
@@ -108,6 +106,25 @@ interface Run {
   readonly meter: ResultMeter;
   /** Whether what it writes is kept although it fails afterwards. */
   readonly isKept: boolean;
+}
+
+/**
+ * All documents of a cursor, batch by batch, each weighed when it has arrived. Where that is too much, and where reading
+ * fails, the cursor is closed in the server. `spare`: see the meter.
+ */
+export async function collect(cursor: AbstractCursor<Document>, meter: ResultMeter, spare = 0): Promise<Document[]> {
+  const documents: Document[] = [];
+  try {
+    while (await cursor.hasNext()) {
+      const batch = cursor.readBufferedDocuments();
+      meter.add(batch, spare);
+      for (const document of batch) documents.push(document);
+    }
+    return documents;
+  } finally {
+    // n.b. nothing is sent for one that has given everything.
+    await cursor.close().catch(() => undefined);
+  }
 }
 
 const all = async (cursor: AbstractCursor<Document>, meter: ResultMeter): Promise<Outcome> => ({

@@ -1,8 +1,9 @@
 import { BSON } from 'mongodb';
-import type { JsonObject } from '@beds/sdk';
-import type { NamedObject } from '../contract.js';
+import type { JsonObject, ObjectManifest } from '@beds/sdk';
+import { checkUse } from '../check-use.js';
+import type { NamedObject, ObjectFinding } from '../contract.js';
 import { isDocument } from './body.js';
-import { collectionProblem } from './collection-name.js';
+import { CATALOGUE, collectionProblem } from './collection-name.js';
 import { compileBody } from './compile.js';
 import type { Field, ParsedValue } from './fields.js';
 import { parseValues } from './fields.js';
@@ -166,4 +167,28 @@ function nativeObject(source: Source, { server, problems }: Findings): NativeObj
 
 function fieldsOf(values: readonly ParsedValue[]): Readonly<Record<string, Field>> {
   return Object.fromEntries(values.map(({ value, field }) => [value.name, field]));
+}
+
+/** What is wrong with the catalogue entry itself and with its grants, else what the template gets wrong about it. */
+export function checkObject(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {
+  if (found === undefined) return checkUse(use, found);
+  const { problems, missingGrants } = nativeOf(found);
+  if (problems.length > 0) {
+    return problems.map((text) => ({
+      code: 'BEDS_PREFLIGHT_NOT_SUPPORTED',
+      object: use.name,
+      message: `The entry ${use.name} of ${CATALOGUE} is wrong at ${text}.`,
+      hint: `Correct the entry ${use.name}; the template activates itself then.`,
+    }));
+  }
+  const denied = missingGrants.map((grant): ObjectFinding => {
+    const [action, ...collection] = grant.split(' ');
+    return {
+      code: 'BEDS_PREFLIGHT_GRANT_MISSING',
+      object: use.name,
+      message: `${use.name} needs the action ${action} on ${collection.join(' ')}, which the runtime account does not have.`,
+      hint: `Grant ${action} on ${collection.join(' ')} to the role of the runtime account.`,
+    };
+  });
+  return [...denied, ...checkUse(use, found)];
 }

@@ -1,12 +1,11 @@
 import type { Db, Document } from 'mongodb';
 import { MongoServerError } from 'mongodb';
 import type { NamedObject } from '../contract.js';
-import { signalOf } from './call-signal.js';
+import { serverMs, signalOf } from './driver-deadline.js';
 import { parseEntry } from './catalogue.js';
 import { CATALOGUE } from './collection-name.js';
 import type { Deadline } from '../deadline.js';
 import { readPrivileges } from './privileges.js';
-import { serverMs } from './server-time.js';
 
 const UNAUTHORIZED = 13;
 

@@ -1,6 +1,16 @@
 import type { Context, Part } from './body.js';
-import { argument, constant, documentOf, fixed, inside, isArgument, isDocument, listOf, value } from './body.js';
-import { pattern } from './pattern.js';
+import {
+  argument,
+  constant,
+  documentOf,
+  fixed,
+  inside,
+  isArgument,
+  isDocument,
+  listOf,
+  pattern,
+  value,
+} from './body.js';
 
 /** Their operand, or its `field`, is the name of a field. */
 const FIELD_NAMES = ['$getField', '$setField', '$unsetField'];

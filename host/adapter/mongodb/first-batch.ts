@@ -1,9 +1,8 @@
 import { Long, MongoError, MongoServerSelectionError } from 'mongodb';
 import type { Document } from 'mongodb';
-import { signalOf } from './call-signal.js';
+import { serverMs, signalOf } from './driver-deadline.js';
 import type { Execution } from './calls.js';
 import { toStoreError } from './server-error.js';
-import { serverMs } from './server-time.js';
 
 /** A page is read with one row more, to learn whether others follow. */
 export const SPARE_ROWS = 1;

@@ -9,11 +9,11 @@ import {
   isArgument,
   isDocument,
   listOf,
+  pattern,
   problem,
   value,
 } from './body.js';
 import { expression } from './expression.js';
-import { pattern } from './pattern.js';
 
 const LOGICAL = ['$and', '$or', '$nor'];
 const LISTS = ['$in', '$nin', '$all'];

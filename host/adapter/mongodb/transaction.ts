@@ -5,8 +5,8 @@ import type { BedsError } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import type { AdapterScope } from '../contract.js';
 import type { Deadline } from '../deadline.js';
+import { serverMs } from './driver-deadline.js';
 import { toStoreError } from './server-error.js';
-import { serverMs } from './server-time.js';
 
 const ROLLBACK_TIMEOUT_MS = 2_000;
 const COMMIT_AGAIN_MS = 50;

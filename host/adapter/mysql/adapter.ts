@@ -2,7 +2,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isBedsError } from '@beds/sdk';
 import type { CallResult, JsonObject, ObjectManifest, Page } from '@beds/sdk';
 import type { StoreConfig } from '../../config/schema.js';
-import { publishStoreLimit } from '../../observe/channels.js';
 import { checkUse } from '../check-use.js';
 import type {
   AdapterScope,
@@ -21,14 +20,12 @@ import { readEndpoint } from './driver.js';
 import type { DriverRow, Endpoint } from './driver.js';
 import { Killer } from './killer.js';
 import { Pool } from './pool.js';
-import { callWork, viewWork } from './run.js';
-import type { Work } from './run.js';
-import { sendAlone } from './send.js';
-import type { Progress } from './send.js';
 import type { Session } from './session.js';
 import { SessionRunner } from './session-runner.js';
 import type { SessionWork } from './session-runner.js';
 import { runTransaction } from './transaction.js';
+import { callWork, sendAlone, viewWork } from './work.js';
+import type { Progress, Work } from './work.js';
 
 const MAX_ATTEMPTS = 4;
 const RETRY_PAUSE_MS = 20;
@@ -68,8 +65,6 @@ class MysqlAdapter implements StoreAdapter {
       poolSize: config.poolSize,
       queueLimit: config.queueLimit,
       acquireTimeoutMs: config.acquireTimeoutMs,
-      adaptive: config.adaptive,
-      onLimit: (limit, reason) => publishStoreLimit({ store, limit, most: config.poolSize, reason }),
     });
     this.#sessions = new SessionRunner(this.#pool, this.#killer);
   }
@@ -81,7 +76,6 @@ class MysqlAdapter implements StoreAdapter {
   describe(names: readonly string[]): Promise<ReadonlyMap<string, NamedObject>> {
     const work: SessionWork<ReadonlyMap<string, NamedObject>> = {
       mode: 'read',
-      use: 'call',
       progress: { mayHaveCommitted: false },
       run: (session) =>
         readCatalogue(
@@ -112,7 +106,7 @@ class MysqlAdapter implements StoreAdapter {
     const { mode, holder } = options;
     return this.#within(options, (deadline) => {
       const run = (session: Session): Promise<T> => runTransaction(session, work, { progress, deadline });
-      return this.#sessions.use(deadline, { mode, use: 'transaction', progress, holder, run });
+      return this.#sessions.use(deadline, { mode, progress, holder, run });
     });
   }
 
@@ -167,7 +161,7 @@ class MysqlAdapter implements StoreAdapter {
     const progress: Progress = { mayHaveCommitted: false };
     const send = sendAlone({ kind: work.kind, mode, progress, deadline });
     const run = (session: Session): Promise<T> => work.run(session, send);
-    return this.#sessions.use(deadline, { mode, use: 'call', progress, args: work.args, holder, run });
+    return this.#sessions.use(deadline, { mode, progress, args: work.args, holder, run });
   }
 }
 

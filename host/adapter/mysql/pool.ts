@@ -1,18 +1,14 @@
 import { isBedsError } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
-import { ConcurrencyLimit, type LimitOptions } from '../concurrency-limit.js';
 import type { StoreStatus } from '../contract.js';
 import type { Deadline } from '../deadline.js';
-import type { Ending } from '../ending.js';
-import { type LineLimits, type Use, WaitingLine } from '../waiting-line.js';
+import { type LineLimits, WaitingLine } from '../waiting-line.js';
 import type { Connector } from './connector.js';
 import type { Session, SessionMode } from './session.js';
 
 export interface PoolOptions extends LineLimits {
   readonly connector: Connector;
   readonly poolSize: number;
-  readonly adaptive: boolean;
-  readonly onLimit: LimitOptions['onChanged'];
 }
 
 const RESET_TIMEOUT_MS = 1_000;
@@ -27,7 +23,6 @@ export class Pool {
   readonly #idle: Session[] = [];
   readonly #all = new Set<Session>();
   readonly #line: WaitingLine<Session>;
-  readonly #limit: ConcurrencyLimit;
   readonly #sweeper: NodeJS.Timeout;
   #connecting = 0;
   #closing: Promise<void> | undefined;
@@ -36,21 +31,13 @@ export class Pool {
   constructor(options: PoolOptions) {
     this.#options = options;
     this.#line = new WaitingLine(options);
-    this.#limit = new ConcurrencyLimit({
-      most: options.poolSize,
-      adaptive: options.adaptive,
-      line: this.#line,
-      onRaised: () => this.#serve(),
-      onChanged: options.onLimit,
-    });
     this.#sweeper = setInterval(() => this.#resetIdle(), IDLE_CHECK_MS);
     this.#sweeper.unref();
   }
 
   get counts(): StoreStatus['connections'] {
     const idle = this.#idle.length;
-    const { held: limit } = this.#limit;
-    return { inUse: this.#all.size - idle, idle, waiting: this.#line.size, limit, most: this.#options.poolSize };
+    return { inUse: this.#all.size - idle, idle, waiting: this.#line.size, most: this.#options.poolSize };
   }
 
   /** Opens one connection, unless there is one. */
@@ -66,44 +53,23 @@ export class Pool {
   }
 
   /** A clean session, best one that was last used in this mode; undefined where one has to be waited for. */
-  take(mode: SessionMode, use: Use): Session | undefined {
+  take(mode: SessionMode): Session | undefined {
     if (this.#closing !== undefined) throw storeErrors.make('BEDS_STORE_CLOSED');
-    if (use === 'call' && this.#limit.room <= 0) return undefined;
-    const session = this.#pick(mode);
-    if (session !== undefined) this.#lend(session, use);
-    return session;
-  }
-
-  #pick(mode: SessionMode): Session | undefined {
     const same = this.#idle.findLastIndex((session) => session.mode === mode);
     if (same >= 0) return this.#idle.splice(same, 1)[0];
     // Opening another keeps both kinds of sessions ready; at the limit a session changes its kind.
     return this.#all.size + this.#connecting < this.#options.poolSize ? undefined : this.#idle.pop();
   }
 
-  #lend(session: Session, use: Use): void {
-    session.use = use;
-    if (use === 'call') this.#limit.began();
-  }
-
   /** BEDS_STORE_OVERLOADED, _UNAVAILABLE, _CLOSED or the deadline's reason. */
-  wait(deadline: Deadline, use: Use): Promise<Session> {
-    this.#limit.watch();
-    const session = this.#line.wait(deadline, use, this.#inVain);
+  wait(deadline: Deadline): Promise<Session> {
+    const session = this.#line.wait(deadline, this.#inVain);
     this.#grow();
     return session;
   }
 
   /** Takes the session back; the caller does not wait for its cleaning. */
-  release(session: Session, ending: Ending): void {
-    if (session.use === 'call') this.#limit.ended(ending);
-    session.use = undefined;
-    this.#takeBack(session);
-    // n.b. this one may have to be cleaned first, while others are idle because a lower limit held them back.
-    if (this.#limit.current < this.#options.poolSize && this.#idle.length > 0) this.#serve();
-  }
-
-  #takeBack(session: Session): void {
+  release(session: Session): void {
     if (!session.alive || this.#closing !== undefined) {
       this.#drop(session);
       return;
@@ -127,11 +93,10 @@ export class Pool {
   readonly #inVain = (): Error =>
     storeErrors.make(this.#all.size === 0 ? 'BEDS_STORE_UNAVAILABLE' : 'BEDS_STORE_OVERLOADED');
 
-  /** Opens another connection for those who wait; false where none is needed or allowed. */
-  #grow(): boolean {
+  /** Opens another connection for those who wait, where one is needed and allowed. */
+  #grow(): void {
     const { connector, poolSize } = this.#options;
-    const wanted = this.#line.next === 'call' ? Math.min(this.#line.size, this.#limit.room) : this.#line.size;
-    if (this.#all.size + this.#connecting >= poolSize || this.#connecting >= wanted) return false;
+    if (this.#all.size + this.#connecting >= poolSize || this.#connecting >= this.#line.size) return;
     this.#connecting += 1;
     connector.open().then(
       (session) => {
@@ -145,7 +110,6 @@ export class Pool {
         this.#grow();
       },
     );
-    return true;
   }
 
   #adopt(session: Session): void {
@@ -172,30 +136,7 @@ export class Pool {
       return;
     }
     session.lastUsedAt = Date.now();
-    const use = this.#due();
-    if (use === undefined) this.#idle.push(session);
-    else this.#give(session, use);
-  }
-
-  /** What the first one in the line may have a session for now. */
-  #due(): Use | undefined {
-    const use = this.#line.next;
-    return use === 'call' && this.#limit.room <= 0 ? undefined : use;
-  }
-
-  #give(session: Session, use: Use): void {
-    this.#lend(session, use);
-    this.#line.serve(session);
-  }
-
-  /** More may go than a moment ago. */
-  #serve(): void {
-    for (let use = this.#due(); use !== undefined; use = this.#due()) {
-      const session = this.#idle.pop();
-      if (session === undefined) break;
-      this.#give(session, use);
-    }
-    while (this.#grow());
+    if (!this.#line.serve(session)) this.#idle.push(session);
   }
 
   #drop(session: Session): void {
@@ -224,7 +165,7 @@ export class Pool {
     for (const session of this.#idle.filter(({ used, lastUsedAt }) => used && lastUsedAt < before)) {
       this.#idle.splice(this.#idle.indexOf(session), 1);
       session.markDirty();
-      this.#takeBack(session);
+      this.release(session);
     }
   }
 

@@ -3,7 +3,6 @@ import { storeErrors } from '../../errors/store.js';
 import type { NamedValue } from '../contract.js';
 import { isJsonField } from './driver.js';
 import type { DriverField, DriverHeader, DriverRow } from './driver.js';
-import { parseJson } from './parse-json.js';
 import type { ServerProfile } from './server-profile.js';
 import type { Executed } from './session.js';
 
@@ -16,6 +15,29 @@ const BINARY = new Set([16, 249, 250, 251, 252, 253, 254, 255]);
 const NO_DATE = '0000-00-00';
 /** A session sorts text by 16 KB at least: up to 8 bytes for a character, as the collation weighs it. */
 const MAX_SORTED_CHARACTERS = 2_048;
+
+/** Whole numbers of so many digits may not be exact in JavaScript. */
+const BIG = /\d{16}/;
+
+type Reviver = (key: string, value: unknown, context?: { readonly source?: string }) => unknown;
+
+/** Where the engine shows the source of a number (Node 22 does, Node 20 does not), a whole one that it cannot hold becomes text. */
+const reviveBig: Reviver = (_key, value, context) =>
+  typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? '')
+    ? context?.source
+    : value;
+
+/** The JSON of a column. Throws BEDS_STORE_VALUE_UNFIT where it is none. */
+function parseJson(text: string, column: string): Json {
+  try {
+    return (BIG.test(text) ? JSON.parse(text, reviveBig) : JSON.parse(text)) as Json;
+  } catch {
+    throw storeErrors.make('BEDS_STORE_VALUE_UNFIT', `${column} holds text that is not JSON.`, {
+      field: column,
+      hint: `Declare ${column} as 'string' in the template, or have the DBA correct the rows.`,
+    });
+  }
+}
 
 type Convert = (value: unknown, column: string) => Json;
 

@@ -2,21 +2,20 @@ import { isBedsError } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import type { CallOptions } from '../contract.js';
 import type { Deadline } from '../deadline.js';
-import { endingOf } from '../ending.js';
 import { resultBudget } from '../result-budget.js';
 import type { ResultHolder } from '../result-budget.js';
-import type { Use } from '../waiting-line.js';
-import { STOP_GRACE_MS, withinDeadline } from './deadline.js';
 import type { Killer } from './killer.js';
 import type { Pool } from './pool.js';
-import type { Progress } from './send.js';
 import { isDriverError } from './session.js';
 import type { Session } from './session.js';
 import { isConnectionLoss, toStoreError } from './store-error.js';
+import type { Progress } from './work.js';
+
+/** How long a write may still answer after it was told to stop; then nobody knows whether it was committed. */
+const STOP_GRACE_MS = 500;
 
 export interface SessionWork<T> {
   readonly mode: CallOptions['mode'];
-  readonly use: Use;
   readonly progress: Progress;
   /** Names that an error may point at. */
   readonly args?: readonly string[];
@@ -34,11 +33,11 @@ export class SessionRunner {
     this.#killer = killer;
   }
 
-  async use<T>(deadline: Deadline, { mode, use, progress, args, holder, run }: SessionWork<T>): Promise<T> {
-    const session = this.#pool.take(mode, use) ?? (await this.#pool.wait(deadline, use));
+  async use<T>(deadline: Deadline, { mode, progress, args, holder, run }: SessionWork<T>): Promise<T> {
+    const session = this.#pool.take(mode) ?? (await this.#pool.wait(deadline));
     if (!deadline.mayStart()) {
       // Nothing was sent: there is nothing to clean.
-      this.#pool.release(session, 'unknown');
+      this.#pool.release(session);
       throw deadline.reason ?? storeErrors.make('BEDS_STORE_TIMEOUT');
     }
     let failure: unknown;
@@ -64,7 +63,7 @@ export class SessionRunner {
         if (holder !== undefined && failure === undefined) holder.hold(heldBytes);
         else resultBudget.giveBack(heldBytes);
       }
-      this.#pool.release(session, endingOf(deadline, failure));
+      this.#pool.release(session);
     }
   }
 
@@ -86,4 +85,44 @@ function toFailure(error: unknown, { mayHaveCommitted }: Progress, args: readonl
     known === undefined ? isDriverError(error) && isConnectionLoss(error) : known.code === 'BEDS_STORE_UNAVAILABLE';
   if (mayHaveCommitted && lost) return storeErrors.make('BEDS_STORE_INDETERMINATE');
   return known === undefined && isDriverError(error) ? toStoreError(error, args) : error;
+}
+
+interface Bounded<T> {
+  readonly session: Session;
+  readonly killer: Killer;
+  readonly deadline: Deadline;
+  readonly mode: CallOptions['mode'];
+  readonly progress: Progress;
+  readonly work: Promise<T>;
+}
+
+/**
+ * Waits for work on a session until the deadline; then stops it in the server and gives the session up. A read fails at
+ * once with BEDS_STORE_TIMEOUT. A write first waits for how it ended: done after all, stopped (BEDS_STORE_TIMEOUT), or
+ * not known (BEDS_STORE_INDETERMINATE).
+ */
+async function withinDeadline<T>(bounded: Bounded<T>): Promise<T> {
+  const { session, killer, deadline, work } = bounded;
+  try {
+    return await deadline.race(work);
+  } catch (error) {
+    const { reason } = deadline;
+    if (reason === undefined || error !== reason) throw error;
+    void killer.stop(session.connection.threadId);
+    return await settle(bounded, reason);
+  }
+}
+
+async function settle<T>({ session, mode, progress, work }: Bounded<T>, reason: Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    if (mode === 'read' || !progress.mayHaveCommitted) throw reason;
+    const grace = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(storeErrors.make('BEDS_STORE_INDETERMINATE')), STOP_GRACE_MS);
+    });
+    return await Promise.race([work, grace]);
+  } finally {
+    clearTimeout(timer);
+    session.destroy();
+  }
 }

@@ -1,6 +1,5 @@
 import type { BedsError } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
-import type { Use } from '../waiting-line.js';
 import { query } from './driver.js';
 import type { DriverConnection, DriverFields, DriverHeader, DriverResult } from './driver.js';
 import { ResultMeter } from './result-meter.js';
@@ -66,8 +65,6 @@ export class Session {
   #onEnd: ((end: StatementEnd | undefined) => void) | undefined;
   readonly #pending = new Set<(error: Error) => void>();
   lastUsedAt = Date.now();
-  /** What it is lent for. */
-  use: Use | undefined;
 
   constructor(connection: DriverConnection, profile: ServerProfile, bounds: ResultBounds) {
     this.connection = connection;

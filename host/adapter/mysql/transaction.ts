@@ -3,12 +3,10 @@ import type { CallResult, JsonObject, Page } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import type { AdapterScope, KeyedQuery, NamedObject } from '../contract.js';
 import type { Deadline } from '../deadline.js';
-import { callWork, viewWork } from './run.js';
-import type { Work } from './run.js';
-import { sendInside } from './send.js';
-import type { Progress } from './send.js';
 import type { Session } from './session.js';
 import { toStoreError } from './store-error.js';
+import { callWork, sendInside, viewWork } from './work.js';
+import type { Progress, Work } from './work.js';
 
 /**
  * The calls of one transaction. They take turns on its connection. After the server has failed one of them nothing more

@@ -161,12 +161,12 @@ function printThreads(nodes: readonly NodeStatus[], out: Output): void {
   });
 }
 
-/** Calls at once that there may be, and how many wait for their turn; of all threads. */
+/** How many calls are under way, of how many at once; and how many wait for their turn. Of all threads. */
 function callsOf(store: string, threads: NodeStatus['threads']): readonly [string, number] {
   const all = threads.flatMap(({ status }) => status?.stores ?? []).filter((seen) => seen.store === store);
-  const sum = (field: 'limit' | 'most' | 'waiting'): number =>
+  const sum = (field: 'inUse' | 'most' | 'waiting'): number =>
     all.reduce((total, { connections }) => total + connections[field], 0);
-  return [`${String(sum('limit'))} of ${String(sum('most'))}`, sum('waiting')];
+  return [`${String(sum('inUse'))} of ${String(sum('most'))}`, sum('waiting')];
 }
 
 function printStores(nodes: readonly NodeStatus[], out: Output): void {

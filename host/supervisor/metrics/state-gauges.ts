@@ -27,7 +27,6 @@ export class StateGauges {
   readonly #inFlight;
   readonly #retired;
   readonly #stores;
-  readonly #limit;
   readonly #waiting;
 
   constructor(registry: Registry) {
@@ -50,9 +49,6 @@ export class StateGauges {
     this.#stores = gauge('beds_store_up', '1: the control plane reaches the store.', ['store']);
     this.#waiting = gauge('beds_writes_waiting', 'Writes that broker threads hold until a store is back.', [
       ...(['domain', 'store'] as const),
-    ]);
-    this.#limit = gauge('beds_store_calls_limit', 'Calls that a broker thread lets a store work on at once.', [
-      ...(['store', 'thread'] as const),
     ]);
   }
 
@@ -78,7 +74,7 @@ export class StateGauges {
   }
 
   #setThreads(threads: HostState['threads']): void {
-    for (const gauge of [this.#heap, this.#inFlight, this.#limit, this.#waiting]) gauge.reset();
+    for (const gauge of [this.#heap, this.#inFlight, this.#waiting]) gauge.reset();
     for (const state of THREAD_STATES) {
       this.#threads.set({ state }, threads.filter((thread) => thread.state === state).length);
     }
@@ -90,7 +86,6 @@ export class StateGauges {
         status.brokers.reduce((sum, { inFlight }) => sum + inFlight, 0),
       );
       for (const { domain, store, count } of status.waitingWrites) this.#waiting.inc({ domain, store }, count);
-      for (const { store, connections } of status.stores) this.#limit.set({ store, thread }, connections.limit);
     }
   }
 }

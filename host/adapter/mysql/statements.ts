@@ -1,11 +1,89 @@
-import type { Scalar } from '@beds/sdk';
+import type { Json, JsonObject, Scalar, ValueType } from '@beds/sdk';
+import { storeErrors } from '../../errors/store.js';
+import { bindValues } from '../bind-values.js';
 import type { NamedObject, NamedValue } from '../contract.js';
 import type { Condition, QueryPlan } from '../query-plan.js';
-import { toDriver } from './bind.js';
 import { comparable, scaleFor } from './comparable.js';
 import { membersOf, numberOf, type Members } from './members.js';
-import { qualified, quote } from './names.js';
-import type { Statement } from './statement.js';
+
+/** Text for the server, with the values for its marks. */
+export interface Statement {
+  readonly sql: string;
+  /** The same as a transaction of its own, for servers that know blocks. */
+  readonly block?: string;
+  readonly values: readonly (string | number | boolean | null)[];
+}
+
+const quoted = new WeakMap<{ readonly name: string }, string>();
+
+/** An identifier of the catalogue, for a statement. */
+function quote(named: { readonly name: string }): string {
+  const known = quoted.get(named);
+  if (known !== undefined) return known;
+  const text = `\`${named.name.replaceAll('`', '``')}\``;
+  quoted.set(named, text);
+  return text;
+}
+
+/** The object with its database, whatever database the session is in. */
+function qualified(object: NamedObject): string {
+  const { database } = object.native;
+  return typeof database === 'string' ? `${quote({ name: database })}.${quote(object)}` : quote(object);
+}
+
+/** A checked value as the driver sends it: text for all that JavaScript's numbers would blur. */
+function toDriver(value: Json, type: ValueType): string | number | boolean | null {
+  if (value === null) return null;
+  if (type === 'json') return JSON.stringify(value);
+  // MySQL takes no ISO 8601 zone; the session's time zone is UTC.
+  if (type === 'datetime') return (value as string).replace('T', ' ').replace('Z', '');
+  return value as string | number | boolean;
+}
+
+export type Routine = Extract<NamedObject, { args: unknown }>;
+
+/** `CALL` of a procedure or `SELECT` of a function, its arguments checked and in order. */
+export function callStatement(routine: Routine, args: JsonObject): Statement {
+  const { notSupported } = routine.native;
+  if (typeof notSupported === 'string') {
+    throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED', `${routine.name} cannot be called: ${notSupported}.`);
+  }
+  const values = bindValues(routine.args, args).map((value: Json, index) => {
+    const { type } = routine.args[index] ?? { type: 'string' };
+    return toDriver(value, type);
+  });
+  routine.args.forEach((arg, index) => requireRange(arg, values[index] ?? null));
+  return { ...textsOf(routine), values };
+}
+
+/** n.b. the server takes the nearest it can hold where its sql_mode is not strict. */
+function requireRange({ name, nativeType }: NamedValue, value: Statement['values'][number]): void {
+  if (typeof value !== 'string' || !/^bigint/i.test(nativeType)) return;
+  const isUnsigned = /unsigned/i.test(nativeType);
+  const [least, most] = isUnsigned ? [0n, 2n ** 64n - 1n] : [-(2n ** 63n), 2n ** 63n - 1n];
+  const whole = BigInt(value);
+  if (whole >= least && whole <= most) return;
+  const message = `Argument ${name} must be from ${String(least)} to ${String(most)}.`;
+  throw storeErrors.make('BEDS_STORE_INVALID_VALUE', message, { field: name });
+}
+
+type Texts = Required<Pick<Statement, 'sql' | 'block'>>;
+
+const callTexts = new WeakMap<Routine, Texts>();
+
+function textsOf(routine: Routine): Texts {
+  const known = callTexts.get(routine);
+  if (known !== undefined) return known;
+  const call = `${qualified(routine)}(${routine.args.map(() => '?').join(', ')})`;
+  const sql = routine.kind === 'function' ? `SELECT ${call} AS value` : `CALL ${call}`;
+  const block =
+    routine.kind === 'function'
+      ? `BEGIN NOT ATOMIC ${sql}; END`
+      : `BEGIN NOT ATOMIC START TRANSACTION; ${sql}; COMMIT; END`;
+  const both = { sql, block };
+  callTexts.set(routine, both);
+  return both;
+}
 
 type View = Extract<NamedObject, { kind: 'view' }>;
 type Part = Statement;

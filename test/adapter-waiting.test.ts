@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { describe, it, mock } from 'node:test';
+import { setImmediate as settled } from 'node:timers/promises';
+import type { StoreStatus } from '../host/adapter/contract.js';
+import { Deadline } from '../host/adapter/deadline.js';
+import { Slots } from '../host/adapter/mongodb/slots.js';
+import type { Connector } from '../host/adapter/mysql/connector.js';
+import { Pool } from '../host/adapter/mysql/pool.js';
+import type { Session } from '../host/adapter/mysql/session.js';
+
+const MOST = 4;
+const NEVER = 1e9;
+const options = { poolSize: MOST, queueLimit: 3, acquireTimeoutMs: 2_000 };
+
+// n.b. for the whole file: there is one ticker, and it goes on with what earlier tests left.
+let nowMs = 0;
+mock.timers.enable({ apis: ['setInterval'] });
+mock.method(performance, 'now', () => nowMs);
+
+function pass(ms: number): void {
+  nowMs += ms;
+  mock.timers.tick(ms);
+}
+
+/** What the adapters of both databases have in front of their connections. */
+interface Gate {
+  readonly counts: Omit<StoreStatus['connections'], 'idle'>;
+  take(): boolean;
+  wait(timeoutMs?: number): Promise<unknown>;
+  end(): void;
+}
+
+const deadline = (timeoutMs = NEVER): Deadline => new Deadline({ timeoutMs });
+
+function slots(): Gate {
+  const all = new Slots(options);
+  return {
+    get counts() {
+      return all.counts;
+    },
+    take: () => all.take(),
+    wait: (timeoutMs) => all.wait(deadline(timeoutMs)),
+    end: () => all.release(),
+  };
+}
+
+/** Sessions that are opened at once and never need cleaning. */
+function pool(): Gate {
+  const connection = { on: () => undefined };
+  const open = (): Promise<Session> =>
+    Promise.resolve({ connection, alive: true, needsReset: false, mode: 'write' } as unknown as Session);
+  const all = new Pool({ ...options, connector: { open } as unknown as Connector });
+  const lent: Session[] = [];
+  return {
+    get counts() {
+      return all.counts;
+    },
+    take: () => {
+      const session = all.take('write');
+      if (session !== undefined) lent.push(session);
+      return session !== undefined;
+    },
+    wait: async (timeoutMs) => lent.push(await all.wait(deadline(timeoutMs))),
+    end: () => {
+      const session = lent.shift();
+      if (session !== undefined) all.release(session);
+    },
+  };
+}
+
+/** As many under way as there may be. */
+async function fill(gate: Gate): Promise<void> {
+  for (let count = 0; count < MOST; count += 1) if (!gate.take()) await gate.wait();
+  assert.deepEqual([gate.counts.inUse, gate.counts.waiting], [MOST, 0]);
+}
+
+for (const make of [slots, pool]) {
+  describe(`who waits for a connection, in front of ${make.name}`, () => {
+    it('is served in turn, and before who comes later', async () => {
+      const gate = make();
+      await fill(gate);
+      const served: string[] = [];
+      const waits = ['first', 'second'].map((name) => gate.wait().then(() => served.push(name)));
+      assert.equal(gate.counts.waiting, 2);
+      for (const expected of [['first'], ['first', 'second']]) {
+        gate.end();
+        assert.ok(!gate.take(), 'it went to one who waits');
+        assert.equal(gate.counts.inUse, MOST);
+        await settled();
+        assert.deepEqual(served, expected);
+      }
+      await Promise.all(waits);
+      gate.end();
+      assert.deepEqual([gate.counts.inUse, gate.counts.waiting], [MOST - 1, 0]);
+      assert.ok(gate.take());
+      assert.ok(!gate.take(), 'poolSize is the bound');
+    });
+
+    it('is refused at once where queueLimit wait already', async () => {
+      const gate = make();
+      await fill(gate);
+      const waits = Array.from({ length: options.queueLimit }, () => gate.wait());
+      await assert.rejects(gate.wait(), { code: 'BEDS_STORE_OVERLOADED' });
+      waits.forEach(() => gate.end());
+      await Promise.all(waits);
+    });
+
+    it('leaves the line after acquireTimeoutMs or at its deadline, and is given nothing then', async () => {
+      const gate = make();
+      await fill(gate);
+      const late = assert.rejects(gate.wait(1_000), { code: 'BEDS_STORE_TIMEOUT' });
+      const inVain = assert.rejects(gate.wait(), { code: 'BEDS_STORE_OVERLOADED' });
+      pass(1_000);
+      await late;
+      assert.equal(gate.counts.waiting, 1);
+      pass(1_000);
+      await inVain;
+      assert.equal(gate.counts.waiting, 0);
+      gate.end();
+      assert.equal(gate.counts.inUse, MOST - 1);
+    });
+  });
+}
