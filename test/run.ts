@@ -66,7 +66,9 @@ function compiledPath(projectRoot: string, path: string): string {
 
 async function check(projectRoot: string, workplace: string): Promise<Record<string, string>> {
   say('checking types, format and lint');
-  const results = await runChecks(projectRoot);
+  const results = await runChecks(projectRoot, ({ name, ok, seconds }) => {
+    say(`${name}: ${ok ? 'nothing wrong' : 'failed'} after ${seconds.toFixed(1)} s`);
+  });
   const failed = Object.entries(results).filter(([, { ok }]) => !ok);
   if (failed.length > 0) say(`${failed.map(([name]) => name).join(', ')} failed: the tests below say where`);
   const file = join(workplace, 'checks.json');

@@ -34,9 +34,20 @@ export function runCheck(root: string, name: CheckName): Promise<CheckResult> {
   });
 }
 
-/** Runs all checks. Types come first: the compiler writes files that the other two must not meet half written. */
-export async function runChecks(root: string): Promise<CheckResults> {
-  const types = await runCheck(root, 'types');
-  const [format, lint] = await Promise.all([runCheck(root, 'format'), runCheck(root, 'lint')]);
+export interface CheckProgress {
+  readonly name: CheckName;
+  readonly ok: boolean;
+  readonly seconds: number;
+}
+
+/** Runs all checks at once, and tells of each when it has ended. */
+export async function runChecks(root: string, onEnd: (progress: CheckProgress) => void): Promise<CheckResults> {
+  const run = async (name: CheckName): Promise<CheckResult> => {
+    const begun = performance.now();
+    const result = await runCheck(root, name);
+    onEnd({ name, ok: result.ok, seconds: (performance.now() - begun) / 1_000 });
+    return result;
+  };
+  const [types, format, lint] = await Promise.all([run('types'), run('format'), run('lint')]);
   return { types, format, lint };
 }
