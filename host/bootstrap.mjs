@@ -2,22 +2,12 @@
 /**
  * The door of every command: `node host/bootstrap.mjs <command>`. Plain JavaScript, because it runs before anything is
  * installed or compiled: it does both when they are missing or stale, then hands over to dist/ in this process, so that
- * signals and the exit code need no forwarding.
+ * signals and the exit code need no forwarding. Compiling strips types and takes a second; `npm test` checks them.
  */
 import { spawn } from 'node:child_process';
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, relative, resolve, sep } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -27,12 +17,14 @@ const LOCK = join(ROOT, '.beds', 'setup.lock');
 const LOCK_WAIT_MS = 15 * 60_000;
 const STAMP = join(ROOT, 'dist', '.built');
 const STARTED = join(ROOT, '.beds', 'compiling');
-/** What is compiled, and its copy while the compiler runs: it writes out sources with errors too. */
-const BUILT = ['dist', join('sdk', 'dist')];
-const LAST_BUILD = join(ROOT, '.beds', 'last-build');
+/** A whole new build on its way into place. */
+const STAGED = join(ROOT, '.beds', 'next-build');
+const SOURCES = ['host', 'sdk', 'plugins', 'bench', 'test'];
+const NOT_SOURCES = ['node_modules', 'dist', '.beds', 'fixtures', 'peers', 'results'];
 const PLUGINS = join(ROOT, 'plugins');
 const EXIT_GRACE_MS = 5_000;
-/** Commands for those who work on the project; every other one belongs to the command line of the host. */
+/** For those who work on the project: what ends when everything is installed and compiled, and programs of their own. */
+const SETUP = 'setup';
 const OWN_PROGRAMS = { __proto__: null, test: ['test', 'run.js'], bench: ['bench', 'main.js'] };
 
 /** A failure whose text is all that the user needs. */
@@ -69,27 +61,36 @@ function whyInstall() {
 function whyCompile() {
   const built = statSync(STAMP, { throwIfNoEntry: false })?.mtimeMs;
   if (built === undefined) return 'the sources are not compiled yet';
-  const newer = ['host', 'sdk', 'plugins', 'bench', 'test'].flatMap((folder) =>
-    newerThan(built, join(ROOT, folder)),
-  )[0];
+  if (existsSync(STAGED)) return 'the last build was interrupted';
+  const newer = SOURCES.flatMap((folder) => newerThan(built, join(ROOT, folder)))[0];
   const settings = ['tsconfig.json', 'tsconfig.base.json', 'package-lock.json'].map((name) => join(ROOT, name));
   const changed = newer ?? settings.find((path) => statSync(path).mtimeMs > built);
-  return changed === undefined ? undefined : `${changed.slice(ROOT.length + 1)} has changed`;
+  return changed === undefined ? undefined : `${relative(ROOT, changed)} has changed`;
 }
 
 /** The first file or folder below that is newer; a removed file makes its folder newer. Bundles are not sources. */
 function newerThan(time, folder) {
-  const entries = readdirSync(folder, { withFileTypes: true });
-  const ours = entries.filter(
-    ({ name }) => !['node_modules', 'dist', '.beds', 'fixtures', 'peers', 'results'].includes(name),
-  );
+  const ours = entriesOf(folder);
   const changed = ours
-    .filter((entry) => entry.isFile() && /\.(ts|json)$/.test(entry.name) && entry.name !== 'manifest.json')
+    .filter((entry) => entry.isFile() && /\.ts$|^tsconfig/.test(entry.name))
     .map((entry) => join(folder, entry.name))
     .find((path) => statSync(path).mtimeMs > time);
   if (changed !== undefined) return [changed];
   if (folder !== PLUGINS && statSync(folder).mtimeMs > time) return [folder];
   return ours.filter((entry) => entry.isDirectory()).flatMap((entry) => newerThan(time, join(folder, entry.name)));
+}
+
+/** Every source below. */
+function sourcesIn(folder) {
+  return entriesOf(folder).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return sourcesIn(path);
+    return /(?<!\.d)\.ts$/.test(entry.name) ? [path] : [];
+  });
+}
+
+function entriesOf(folder) {
+  return readdirSync(folder, { withFileTypes: true }).filter(({ name }) => !NOT_SOURCES.includes(name));
 }
 
 function readJson(path) {
@@ -115,48 +116,96 @@ async function install(reason) {
 
 /** Throws where an own program asks, or nothing was built before; else a failure leaves the last build as it was. */
 async function compile(reason, isOwn) {
-  say(`${reason}: compiling with \`tsc -b\``);
+  say(`${reason}: compiling`);
   // Made before the time is taken: a folder that appears below sdk/ would make sdk/ look changed.
   mkdirSync(join(ROOT, 'sdk', 'dist'), { recursive: true });
-  saveBuild();
   // n.b. its time is the file system's, whose clock the sources are compared by: another one may be a few milliseconds off.
   writeFileSync(STARTED, '');
-  const code = await run(process.execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']);
-  if (code !== 0) {
-    const builtAt = restoreBuild();
+  putInPlace();
+  const outputs = await stripTypes();
+  if (outputs === undefined) {
+    const builtAt = statSync(STAMP, { throwIfNoEntry: false })?.mtime;
     if (isOwn || builtAt === undefined) {
       throw new SetupError('the sources do not compile; the compiler names the lines above.');
     }
     say(`the sources do not compile (see above); going on with the last build, of ${builtAt.toLocaleString('sv')}`);
     return;
   }
-  rmSync(LAST_BUILD, { recursive: true, force: true });
-  mkdirSync(dirname(STAMP), { recursive: true });
+  stage(outputs);
+  putInPlace();
+  removeOrphans(new Set(outputs.map(({ path }) => path)));
   // n.b. with the time before compiling: a file saved meanwhile counts as newer.
   renameSync(STARTED, STAMP);
 }
 
-/** A copy that is there already is of the last good build: the compiler that followed it was interrupted. */
-function saveBuild() {
-  if (!existsSync(STAMP) || existsSync(LAST_BUILD)) return;
-  const draft = `${LAST_BUILD}.draft`;
+/** The JavaScript of every source with its source map; undefined when one does not parse, which esbuild has told then. */
+async function stripTypes() {
+  // Not imported before it is surely installed.
+  const { buildSync } = await import('esbuild');
+  const sources = SOURCES.flatMap((folder) => sourcesIn(join(ROOT, folder))).map((path) => relative(ROOT, path));
+  try {
+    const { outputFiles } = buildSync({
+      absWorkingDir: ROOT,
+      entryPoints: sources.map((path) => ({ in: path, out: outputOf(path) })),
+      outdir: ROOT,
+      write: false,
+      // As in tsconfig.base.json; what else matters of it esbuild reads by itself.
+      target: 'es2023',
+      sourcemap: true,
+      sourcesContent: false,
+      logLevel: 'error',
+    });
+    return outputFiles;
+  } catch (error) {
+    if (!Array.isArray(error.errors)) throw error;
+    return undefined;
+  }
+}
+
+/** Where a source is compiled to, without the ending. */
+function outputOf(source) {
+  const [top, ...rest] = source.replace(/\.ts$/, '').split(sep);
+  return top === 'sdk' ? join('sdk', 'dist', ...rest) : join('dist', top, ...rest);
+}
+
+/** Writes what differs from the build in place beside it, so that no moment has half of a build only. */
+function stage(outputs) {
+  const draft = `${STAGED}.draft`;
   rmSync(draft, { recursive: true, force: true });
-  copyBuild(ROOT, draft);
-  renameSync(draft, LAST_BUILD);
+  mkdirSync(draft, { recursive: true });
+  for (const { path, contents } of outputs) {
+    if (existsSync(path) && readFileSync(path).equals(contents)) continue;
+    const staged = join(draft, relative(ROOT, path));
+    mkdirSync(dirname(staged), { recursive: true });
+    writeFileSync(staged, contents);
+  }
+  renameSync(draft, STAGED);
 }
 
-/** Puts the last good build back and gives its time; undefined when there is none. */
-function restoreBuild() {
-  if (!existsSync(LAST_BUILD)) return undefined;
-  copyBuild(LAST_BUILD, ROOT);
-  rmSync(LAST_BUILD, { recursive: true, force: true });
-  return statSync(STAMP).mtime;
+/** Moves a staged build into place, file by file: a process that runs meanwhile never meets half a file. */
+function putInPlace() {
+  if (!existsSync(STAGED)) return;
+  for (const staged of filesIn(STAGED)) {
+    const path = join(ROOT, relative(STAGED, staged));
+    mkdirSync(dirname(path), { recursive: true });
+    renameSync(staged, path);
+  }
+  rmSync(STAGED, { recursive: true, force: true });
 }
 
-/** With the times: the compiler and the stamp go by them. */
-function copyBuild(from, to) {
-  for (const folder of BUILT)
-    cpSync(join(from, folder), join(to, folder), { recursive: true, preserveTimestamps: true });
+/** Removes what was compiled of sources that are gone, the declarations of `tsc` too. */
+function removeOrphans(outputs) {
+  const compiled = [join(ROOT, 'dist'), join(ROOT, 'sdk', 'dist')].flatMap(filesIn);
+  for (const path of compiled) {
+    const code = path.replace(/\.(js|js\.map|d\.ts)$/, '.js');
+    if (code.endsWith('.js') && !outputs.has(code)) rmSync(path);
+  }
+}
+
+function filesIn(folder) {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
 }
 
 /** Runs a program to its end with our terminal; its output goes to stderr, so that stdout is the command's alone. */
@@ -239,7 +288,8 @@ async function main() {
   checkNode();
   const [command, ...rest] = process.argv.slice(2);
   const own = OWN_PROGRAMS[command];
-  await setUp(own !== undefined);
+  await setUp(own !== undefined || command === SETUP);
+  if (command === SETUP) return;
   process.setSourceMapsEnabled(true);
   const program = await import(pathToFileURL(join(ROOT, 'dist', ...(own ?? ['host', 'cli', 'main.js']))).href);
   const args = own === undefined ? process.argv.slice(2) : rest;

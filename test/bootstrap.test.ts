@@ -2,58 +2,53 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import {
   copyFileSync,
-  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 
-/** Stands in for the compiler: notes that it ran, and writes the two programs that the door leads to. */
-const COMPILER = `
-const { appendFileSync, mkdirSync, readFileSync, writeFileSync } = require('node:fs');
-appendFileSync('compiled.log', 'x');
-if (readFileSync('host/main.ts', 'utf8') === 'broken') {
-  // As the real one, it writes out what has errors.
-  for (const folder of ['dist/host/cli', 'dist/test']) mkdirSync(folder, { recursive: true });
-  for (const file of ['dist/host/cli/main.js', 'dist/test/run.js']) writeFileSync(file, 'broken(');
-  console.error('host/main.ts(1,1): broken'); process.exit(2);
+/** One of the two programs that the door leads to. */
+const program = (file: string): string => `
+interface Start { readonly args: readonly string[]; readonly cwd: string }
+
+export async function main({ args, cwd }: Start): Promise<number> {
+  const stopped = new Promise((done) => process.on('SIGTERM', done));
+  console.log(JSON.stringify({ file: '${file}', args, cwd }));
+  if (args[0] === 'throw') throw new Error('thrown on purpose');
+  if (args[0] === 'leak' || args[0] === 'wait') setInterval(() => {}, 1000);
+  if (args[0] === 'wait') await stopped;
+  return args[0] === 'fail' ? 7 : 0;
 }
-for (const [folder, file] of [['dist/host/cli', 'main.js'], ['dist/test', 'run.js']]) {
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(folder + '/' + file, 'export const main = async ({ args, cwd }) => { ' +
-    'const stopped = new Promise((done) => process.on("SIGTERM", done)); ' +
-    'console.log(JSON.stringify({ file: "' + file + '", args, cwd })); ' +
-    'if (args[0] === "leak" || args[0] === "wait") setInterval(() => {}, 1000); ' +
-    'if (args[0] === "wait") await stopped; ' +
-    'return args[0] === "fail" ? 7 : 0; };');
-}
-writeFileSync('dist/package.json', '{"type":"module"}');
-setTimeout(() => {}, 300);
 `;
 
-/** Stands in for npm: installs the compiler, or is offline. */
+const BROKEN = 'export const a = 1;\nexport const b = ;\n';
+const BROKEN_IS_NAMED = /host\/main\.ts:2:17[^]*\nbeds: the sources do not compile/;
+
+/** Stands in for npm: installs the compiler of this checkout, or is offline. */
 const NPM = `
-const { appendFileSync, copyFileSync, mkdirSync } = require('node:fs');
+const { appendFileSync, copyFileSync, mkdirSync, existsSync, symlinkSync } = require('node:fs');
 appendFileSync('installed.log', process.argv.slice(2).join(' ') + '\\n');
 if (process.env.FAKE_OFFLINE) { console.error('npm error network'); process.exit(1); }
-mkdirSync('node_modules/typescript/bin', { recursive: true });
-copyFileSync('compiler.cjs', 'node_modules/typescript/bin/tsc');
+mkdirSync('node_modules', { recursive: true });
+if (!existsSync('node_modules/esbuild')) symlinkSync('${resolve('node_modules/esbuild')}', 'node_modules/esbuild');
 copyFileSync('package-lock.json', 'node_modules/.package-lock.json');
+setTimeout(() => {}, 300);
 `;
 
 const LOCK_FILE = (version: string): string =>
   JSON.stringify({
     packages: {
       '': {},
-      'node_modules/typescript': { version },
+      'node_modules/esbuild': { version },
       'node_modules/@beds/sdk': { link: true },
       'node_modules/other-platform': { version: '1.0.0', optional: true },
     },
@@ -67,12 +62,16 @@ class Checkout {
     t.after(() => {
       rmSync(this.root, { recursive: true, force: true });
     });
-    for (const folder of ['host', 'sdk', 'plugins', 'bench', 'test']) mkdirSync(this.path(folder));
+    for (const folder of ['host/cli', 'sdk/wire', 'plugins', 'bench', 'test'])
+      mkdirSync(this.path(folder), { recursive: true });
     copyFileSync('host/bootstrap.mjs', this.path('host/bootstrap.mjs'));
-    this.write('package-lock.json', LOCK_FILE('6.0.0'));
-    this.write('compiler.cjs', COMPILER);
-    this.write('npm-cli.js', NPM);
-    for (const path of ['host/main.ts', 'tsconfig.json', 'tsconfig.base.json']) this.write(path, '');
+    this.write('package-lock.json', LOCK_FILE('0.28.0'));
+    this.write('npm-cli.cjs', NPM);
+    for (const path of ['tsconfig.json', 'tsconfig.base.json']) this.write(path, '{}');
+    this.write('package.json', '{ "type": "module" }');
+    this.write('host/cli/main.ts', program('main.js'));
+    this.write('test/run.ts', program('run.js'));
+    this.write('host/main.ts', '');
   }
 
   path(name: string): string {
@@ -90,11 +89,9 @@ class Checkout {
     utimesSync(this.path(name), later, later);
   }
 
-  count(name: 'compiled.log' | 'installed.log'): number {
-    if (!existsSync(this.path(name))) return 0;
-    return readFileSync(this.path(name), 'utf8')
-      .trim()
-      .split(name === 'compiled.log' ? '' : '\n').length;
+  /** How many times the packages were installed. */
+  installed(): number {
+    return readFileSync(this.path('installed.log'), 'utf8').trim().split('\n').length;
   }
 
   start(
@@ -103,7 +100,7 @@ class Checkout {
   ): Running {
     const child = spawn(process.execPath, [this.path(door), ...args], {
       cwd,
-      env: { PATH: process.env['PATH'], npm_execpath: this.path('npm-cli.js'), ...env },
+      env: { PATH: process.env['PATH'], npm_execpath: this.path('npm-cli.cjs'), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: 30_000,
     });
@@ -150,13 +147,13 @@ describe('the door of every command', { concurrency: 2 }, () => {
     const first = await checkout.run(['status', '--json']);
     assert.equal(first.code, 0, first.stderr);
     assert.match(first.stderr, /the packages are not installed yet: installing them with `npm ci`/);
-    assert.match(first.stderr, /the sources are not compiled yet: compiling with `tsc -b`/);
+    assert.match(first.stderr, /the sources are not compiled yet: compiling\n/);
     assert.deepEqual(JSON.parse(first.stdout), { file: 'main.js', args: ['status', '--json'], cwd: checkout.root });
     assert.equal(readFileSync(checkout.path('installed.log'), 'utf8'), 'ci --include=dev --no-audit --no-fund\n');
 
     const second = await checkout.run(['status']);
     assert.equal(second.stderr, '');
-    assert.deepEqual([checkout.count('installed.log'), checkout.count('compiled.log')], [1, 1]);
+    assert.equal(checkout.installed(), 1);
   });
 
   it('compiles again after a change, and installs again after a change of the lock file', async (t) => {
@@ -164,9 +161,32 @@ describe('the door of every command', { concurrency: 2 }, () => {
     await checkout.run(['a']);
     checkout.touch('host/main.ts');
     assert.match((await checkout.run(['a'])).stderr, /host\/main\.ts has changed: compiling/);
-    checkout.write('package-lock.json', LOCK_FILE('6.0.1'));
-    assert.match((await checkout.run(['a'])).stderr, /wants typescript 6\.0\.1, which is not installed: installing/);
-    assert.deepEqual([checkout.count('installed.log'), checkout.count('compiled.log')], [2, 3]);
+    checkout.write('package-lock.json', LOCK_FILE('0.28.1'));
+    const { stderr } = await checkout.run(['a']);
+    assert.match(stderr, /wants esbuild 0\.28\.1, which is not installed: installing[^]* has changed: compiling/);
+    assert.equal(checkout.installed(), 2);
+  });
+
+  it('runs what was just saved, right or wrong by its types, and names the lines of the sources', async (t) => {
+    const checkout = new Checkout(t);
+    await checkout.run(['a']);
+    checkout.touch('host/cli/main.ts', `const wrong: number = 'text';\n${program('edited.js')}`);
+    const { stdout, stderr } = await checkout.run(['throw']);
+    assert.match(stdout, /edited\.js/);
+    assert.match(stderr, /thrown on purpose\n\s+at \S*main \(\S+host\/cli\/main\.ts:8:\d+\)/);
+  });
+
+  it('removes what was compiled of a source that is gone', async (t) => {
+    const checkout = new Checkout(t);
+    const compiled = ['dist/host/gone.js', 'dist/host/gone.js.map', 'sdk/dist/wire/gone.js', 'sdk/dist/wire/gone.d.ts'];
+    const left = (): readonly string[] => compiled.filter((path) => existsSync(checkout.path(path)));
+    for (const path of ['host/gone.ts', 'sdk/wire/gone.ts']) checkout.write(path, 'export const a = 1;');
+    await checkout.run(['a']);
+    checkout.write('sdk/dist/wire/gone.d.ts', 'export declare const a = 1;');
+    assert.deepEqual(left(), compiled);
+    for (const path of ['host/gone.ts', 'sdk/wire/gone.ts']) rmSync(checkout.path(path));
+    assert.equal((await checkout.run(['a'])).code, 0);
+    assert.deepEqual(left(), []);
   });
 
   it('does not take a dropped bundle for a changed source', async (t) => {
@@ -178,37 +198,41 @@ describe('the door of every command', { concurrency: 2 }, () => {
 
   it('runs nothing when the sources do not compile', async (t) => {
     const checkout = new Checkout(t);
-    checkout.write('host/main.ts', 'broken');
+    checkout.write('host/main.ts', BROKEN);
     const { code, stdout, stderr } = await checkout.run(['a']);
     assert.deepEqual([code, stdout], [1, '']);
-    assert.match(stderr, /broken\nbeds: the sources do not compile/);
+    assert.match(stderr, BROKEN_IS_NAMED);
     assert.equal((await checkout.run(['a'])).code, 1);
   });
 
   it('goes on with the last good build when the sources no longer compile, but tests nothing', async (t) => {
     const checkout = new Checkout(t);
     await checkout.run(['a']);
-    checkout.touch('host/main.ts', 'broken');
+    checkout.touch('host/main.ts', BROKEN);
     for (const args of [['test'], ['status'], ['status']]) {
       const { code, stdout, stderr } = await checkout.run(args);
       const goesOn = args[0] !== 'test';
       assert.deepEqual([code, stdout === ''], goesOn ? [0, false] : [1, true], stderr);
-      assert.match(stderr, /broken\nbeds: the sources do not compile/);
+      assert.match(stderr, BROKEN_IS_NAMED);
       assert.equal(/\(see above\); going on with the last build, of \d{4}-\d\d-\d\d /.test(stderr), goesOn);
     }
     checkout.touch('host/main.ts');
     assert.match((await checkout.run(['test'])).stdout, /run\.js/);
-    assert.ok(!existsSync(checkout.path('.beds/last-build')));
   });
 
   it('keeps the last good build when the compiler was interrupted', async (t) => {
     const checkout = new Checkout(t);
     await checkout.run(['a']);
-    cpSync(checkout.path('dist'), checkout.path('.beds/last-build/dist'), { recursive: true });
-    mkdirSync(checkout.path('.beds/last-build/sdk/dist'), { recursive: true });
-    checkout.write('dist/host/cli/main.js', 'half a fi');
-    checkout.touch('host/main.ts', 'broken');
+    // Of one build half is in place; the next one was not written to its end.
+    const staged = checkout.path('.beds/next-build/dist/host/cli');
+    mkdirSync(staged, { recursive: true });
+    renameSync(checkout.path('dist/host/cli/main.js'), join(staged, 'main.js'));
+    mkdirSync(checkout.path('.beds/next-build.draft/dist/test'), { recursive: true });
+    checkout.write('.beds/next-build.draft/dist/test/run.js', 'half a fi');
+    checkout.touch('host/main.ts', BROKEN);
     assert.equal((await checkout.run(['a'])).code, 0);
+    checkout.touch('host/main.ts');
+    assert.match((await checkout.run(['test'])).stdout, /run\.js/);
   });
 
   it('says what to do when the packages cannot be fetched', async (t) => {
@@ -225,7 +249,8 @@ describe('the door of every command', { concurrency: 2 }, () => {
       both.map(({ code }) => code),
       [0, 0],
     );
-    assert.deepEqual([checkout.count('installed.log'), checkout.count('compiled.log')], [1, 1]);
+    assert.equal(checkout.installed(), 1);
+    assert.equal(both.filter(({ stderr }) => stderr.includes(': compiling')).length, 1);
     assert.ok(both.some(({ stderr }) => stderr.includes('another command is setting up this checkout')));
   });
 

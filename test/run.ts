@@ -3,17 +3,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isBedsError } from '@beds/sdk';
 import { startServices, type Services } from '../host/services/index.js';
-import { reachedFrom } from './support/imports.js';
-import { runTestFiles, TEST_CONCURRENCY } from './support/run-test-files.js';
+import { importsOf, reachedFrom } from './support/imports.js';
+import { runTestFiles } from './support/run-test-files.js';
 import { sourceFiles, type SourceFile } from './support/source-files.js';
 import { CHECKS_VARIABLE, runChecks } from './support/static-checks.js';
 import { stopOnSignals } from './support/stop-on-signals.js';
 
 const STATIC_CHECKS = 'test/static-checks.test.ts';
 const SERVICES_DIRECTORY = 'host/services/';
+const UNIT = '--unit';
+const CONCURRENCY = 2;
+/** What needs no server waits more than it works. */
+const UNIT_CONCURRENCY = 4;
+
+const USAGE = `npm test [-- [--unit] [<part of a file name> …] [<option of node --test> …]]
+
+  npm test                     types, format, lint, layers and every test; servers are started where a test needs them
+  npm test -- cities config    the test files with one of these in their name
+  npm test -- --unit           the test files that need no server, without types, format and lint: half a minute
+`;
 
 export interface TestRun {
-  /** Parts of test file names, and options of `node --test`. None: everything. */
+  /** Parts of test file names, `--unit`, and options of `node --test`. None: everything. */
   readonly args: readonly string[];
   readonly projectRoot: string;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -24,10 +35,19 @@ export interface TestRun {
  * last thing on the screen. Resolves to the exit code: 0 only if everything that was asked for ran and passed.
  */
 export async function main({ args, projectRoot, env }: TestRun): Promise<number> {
-  const sources = sourceFiles(projectRoot, ['host', 'test', 'plugins']);
+  if (args.includes('--help')) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const sources = sourceFiles(projectRoot, ['test', 'plugins']);
+  const byPath = new Map(sources.map((source) => [source.path, source]));
   const filters = args.filter((arg) => !arg.startsWith('-'));
-  const files = sources.map(({ path }) => path).filter((path) => path.endsWith('.test.ts') && isWanted(path, filters));
-  if (files.length === 0) return refuse(`no test file has ${filters.join(' or ')} in its name`);
+  const files = sources
+    .map(({ path }) => path)
+    .filter((path) => path.endsWith('.test.ts') && isWanted(path, filters))
+    .filter((path) => !args.includes(UNIT) || isUnit(path, byPath));
+  if (files.length === 0)
+    return refuse(`no ${args.includes(UNIT) ? 'unit test' : 'test'} file has ${filters.join(' or ')} in its name`);
   const notCompiled = files.find((path) => !existsSync(compiledPath(projectRoot, path)));
   if (notCompiled !== undefined) return refuse(`${notCompiled} is not compiled; run it with npm test`);
 
@@ -37,12 +57,14 @@ export async function main({ args, projectRoot, env }: TestRun): Promise<number>
   let services: Services | undefined;
   try {
     const checks = files.includes(STATIC_CHECKS) ? await check(projectRoot, workplace) : {};
-    if (needServices(files, sources)) services = await start(servicesDirectory, env, stop.signal);
+    if (files.some((path) => needsServers(path, byPath))) services = await start(servicesDirectory, env, stop.signal);
     if (stop.exitCode() !== undefined) return stop.exitCode() ?? 1;
-    say(`running ${files.length} test files, ${TEST_CONCURRENCY} at a time`);
+    const concurrency = args.includes(UNIT) ? UNIT_CONCURRENCY : CONCURRENCY;
+    say(`running ${files.length} test files, ${concurrency} at a time`);
     const compiled = files.map((path) => compiledPath(projectRoot, path));
-    const code = await runTestFiles([...args.filter((arg) => arg.startsWith('-')), ...compiled], {
+    const code = await runTestFiles([...args.filter((arg) => arg.startsWith('-') && arg !== UNIT), ...compiled], {
       cwd: projectRoot,
+      concurrency,
       env: { ...env, ...checks, ...(services === undefined ? {} : { BEDS_TEST_SERVICES_DIR: servicesDirectory }) },
     });
     return stop.exitCode() ?? code;
@@ -66,7 +88,9 @@ function compiledPath(projectRoot: string, path: string): string {
 
 async function check(projectRoot: string, workplace: string): Promise<Record<string, string>> {
   say('checking types, format, lint and what is unused');
-  const results = await runChecks(projectRoot);
+  const results = await runChecks(projectRoot, ({ name, ok, seconds }) => {
+    say(`${name}: ${ok ? 'nothing wrong' : 'failed'} after ${seconds.toFixed(1)} s`);
+  });
   const failed = Object.entries(results).filter(([, { ok }]) => !ok);
   if (failed.length > 0) say(`${failed.map(([name]) => name).join(', ')} failed: the tests below say where`);
   const file = join(workplace, 'checks.json');
@@ -74,10 +98,16 @@ async function check(projectRoot: string, workplace: string): Promise<Record<str
   return { [CHECKS_VARIABLE]: file };
 }
 
-/** Whether any of the test files can reach the module that knows the servers. */
-function needServices(files: readonly string[], sources: readonly SourceFile[]): boolean {
-  const byPath = new Map(sources.map((source) => [source.path, source]));
-  return files.some((file) => [...reachedFrom(file, byPath)].some((path) => path.startsWith(SERVICES_DIRECTORY)));
+function isUnit(path: string, byPath: ReadonlyMap<string, SourceFile>): boolean {
+  return path !== STATIC_CHECKS && !needsServers(path, byPath);
+}
+
+/** Whether a test file, or what it uses of the tests, imports the module that starts servers. */
+function needsServers(path: string, byPath: ReadonlyMap<string, SourceFile>): boolean {
+  return [...reachedFrom(path, byPath)].some((reached) => {
+    const file = byPath.get(reached);
+    return file !== undefined && importsOf(file).some((imported) => imported.startsWith(SERVICES_DIRECTORY));
+  });
 }
 
 function start(directory: string, environment: TestRun['env'], signal: AbortSignal): Promise<Services> {

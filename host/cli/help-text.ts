@@ -13,7 +13,7 @@ export function overviewText(commands: readonly Command[], { paint }: Output): s
     '',
     ...lines,
     '',
-    'beds help <command> says more. Every command takes --json. The tests: npm test [-- <part of a file name>]',
+    'beds help <command> says more. Every command takes --json. The tests: npm test [-- --help]',
   ].join('\n');
 }
 

@@ -2,8 +2,17 @@ import { dirname, join, normalize } from 'node:path/posix';
 import ts from 'typescript';
 import type { SourceFile } from './source-files.js';
 
+/** Parsing takes a millisecond a file, and many test files reach the same ones. */
+const known = new WeakMap<SourceFile, readonly string[]>();
+
 /** What a file imports: other files of the project by their path, packages by their name. Type imports count. */
-export function importsOf({ path, text }: SourceFile): readonly string[] {
+export function importsOf(file: SourceFile): readonly string[] {
+  const imports = known.get(file) ?? readImports(file);
+  known.set(file, imports);
+  return imports;
+}
+
+function readImports({ path, text }: SourceFile): readonly string[] {
   const specifiers: string[] = [];
   const visit = (node: ts.Node): void => {
     const specifier = specifierOf(node);

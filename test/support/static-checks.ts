@@ -35,10 +35,20 @@ export function runCheck(root: string, name: CheckName): Promise<CheckResult> {
   });
 }
 
-/** Runs all checks. Types come first: the compiler writes files that the others must not meet half written. */
-export async function runChecks(root: string): Promise<CheckResults> {
-  const types = await runCheck(root, 'types');
-  const others = [runCheck(root, 'format'), runCheck(root, 'lint'), runCheck(root, 'unused')] as const;
-  const [format, lint, unused] = await Promise.all(others);
+export interface CheckProgress {
+  readonly name: CheckName;
+  readonly ok: boolean;
+  readonly seconds: number;
+}
+
+/** Runs all checks at once, and tells of each when it has ended. */
+export async function runChecks(root: string, onEnd: (progress: CheckProgress) => void): Promise<CheckResults> {
+  const run = async (name: CheckName): Promise<CheckResult> => {
+    const begun = performance.now();
+    const result = await runCheck(root, name);
+    onEnd({ name, ok: result.ok, seconds: (performance.now() - begun) / 1_000 });
+    return result;
+  };
+  const [types, format, lint, unused] = await Promise.all([run('types'), run('format'), run('lint'), run('unused')]);
   return { types, format, lint, unused };
 }
