@@ -14,6 +14,7 @@ import { TemplateGlobals } from '../host/generation/template-globals.js';
 import { describeBundle, type BundleOptions } from './support/bundles.js';
 
 const ctx = {} as TemplateContext;
+const NONE = 'return [typeof process, typeof performance];';
 
 interface Compiled {
   readonly template: Template;
@@ -58,6 +59,12 @@ describe('a compiled bundle', () => {
     const run = `return [${first}, typeof ${second}, ${others.join(', ')}];`;
     const { template } = await compile({ head, operations: { names: { mode: 'read', run } } });
     assert.deepEqual(await template.operations?.['names']?.run({}, ctx), [1, 'function', ...others]);
+    // Without a value they have none, whatever the global is.
+    const none = { head: 'let process; var performance;', operations: { names: { mode: 'read', run: NONE } } } as const;
+    assert.deepEqual(await (await compile(none)).template.operations?.['names']?.run({}, ctx), [
+      'undefined',
+      'undefined',
+    ]);
   });
 
   it('may use the modules of the allow-list, and no others', async () => {

@@ -59,6 +59,11 @@ void describe('a request that is older than its deadline', () => {
       create('header', undefined, { headers: { timestamp_in_ms: agoMs } }),
       create('property', { client: 'c', deadlineMs: 5_000 }, { timestamp: Math.floor(agoMs / 1_000) }),
       create('ahead', { client: 'c', sentAt: Date.now() + 3_600_000 }, { headers: { timestamp_in_ms: agoMs } }),
+      create('header-ahead', undefined, { headers: { 'beds-sent-at': Date.now() + 60_000, timestamp_in_ms: agoMs } }),
+      create('headers-ahead', undefined, {
+        headers: { 'beds-sent-at': Date.now() + 60_000, timestamp_in_ms: Date.now() + 60_000 },
+        timestamp: Math.floor(agoMs / 1_000),
+      }),
     ];
     for (const message of old) {
       const { code, retryable, hint } = refusalOf(await caller.ask(message));
@@ -74,7 +79,7 @@ void describe('a request that is older than its deadline', () => {
     );
     // Of those that say nothing themselves, the header of their message does.
     const undated = ['g', 'h'].map((mark) => create(mark, { client: 'c' }).body);
-    const properties = { headers: { timestamp_in_ms: agoMs } };
+    const properties = { headers: { 'beds-sent-at': agoMs, timestamp_in_ms: Date.now() } };
     const late = await caller.ask<ReplyEnvelope[]>({ routingKey: 'notes.create', body: undated, properties });
     assert.deepEqual(
       late.map(refusalOf).map(({ code }) => code),

@@ -4,6 +4,7 @@ import type { ObjectManifest } from '@beds/sdk';
 import type { NamedObject, StoreAdapter } from '../host/adapter/contract.js';
 import { storeErrors } from '../host/errors/store.js';
 import type { GenerationSource } from '../host/generation/contract.js';
+import { JoinedCatalogue } from '../host/supervisor/admission/joined-catalogue.js';
 import { preflight } from '../host/supervisor/admission/preflight.js';
 import type { SchemaCondition } from '../host/supervisor/schema/condition.js';
 import { SchemaWatch } from '../host/supervisor/schema/schema-watch.js';
@@ -372,6 +373,39 @@ class FakeStore {
     this.adapter = overridden(sql.adapter(), { describe: describeObjects });
   }
 }
+
+void describe('a catalogue that many ask at once', () => {
+  void it('is read once for those who ask meanwhile', async (t) => {
+    asked = 0;
+    const catalogue = new JoinedCatalogue(counted(await openedAdapter(t)));
+    const answers = await Promise.all(Array.from({ length: 50 }, () => catalogue.describe(['note_list'])));
+    assert.ok(answers.every((objects) => objects.has('note_list')));
+    assert.equal(asked, 1);
+    assert.ok((await catalogue.describe(['note_list'])).has('note_list'));
+    assert.equal(asked, 2);
+  });
+
+  void it('tells nobody of what is wrong with an object that he did not ask for', async (t) => {
+    const adapter = await openedAdapter(t);
+    const fault = storeErrors.make('BEDS_STORE_FAULT');
+    const poisoned = overridden(adapter, {
+      describe: async (names) => (names.includes('poison') ? Promise.reject(fault) : adapter.describe(names)),
+    });
+    const catalogue = new JoinedCatalogue(poisoned);
+    const [good, bad, other] = await Promise.allSettled(
+      ['note_list', 'poison', 'note_create'].map((name) => catalogue.describe([name])),
+    );
+    assert.ok(good?.status === 'fulfilled' && good.value.has('note_list'));
+    assert.ok(other?.status === 'fulfilled' && other.value.has('note_create'));
+    assert.ok(bad?.status === 'rejected' && bad.reason === fault);
+  });
+
+  void it('is read also where more names are asked for than one statement holds', async (t) => {
+    const names = Array.from({ length: 40_000 }, (_, n) => `none_${String(n)}`);
+    const found = await (await openedAdapter(t)).describe(['note_list', ...names, 'note_create']);
+    assert.deepEqual([...found.keys()].sort(), ['note_create', 'note_list']);
+  });
+});
 
 let asked = 0;
 

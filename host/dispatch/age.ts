@@ -1,4 +1,4 @@
-import { type RequestEnvelope, TIMESTAMP } from '@beds/sdk';
+import { type RequestEnvelope, SENT_AT } from '@beds/sdk';
 import type { Delivery } from '../amqp/delivery.js';
 import type { Config } from '../config/schema.js';
 import { isCopy } from './copy-properties.js';
@@ -27,24 +27,33 @@ export interface Receipt {
   readonly waited: object | undefined;
 }
 
+/** Set by RabbitMQ on arrival where its interceptor is on: https://www.rabbitmq.com/docs/message-interceptors */
+export const BROKER_TIMESTAMP = 'timestamp_in_ms';
+
 /**
- * When the request was made, in milliseconds since 1970, as far as anybody says so: the caller in the envelope, it or RabbitMQ in
- * a header, or the caller's library in a property of whole seconds, of which the last millisecond counts.
+ * When the request was made, in milliseconds since 1970, as far as anybody says so: the caller in the envelope or in a header of
+ * the message, RabbitMQ in another one, or the caller's library in a property of whole seconds, of which the last millisecond counts.
  */
 function sentAtOf({ meta }: RequestEnvelope, { properties }: Delivery, wallMs: number): number | undefined {
   // n.b. a clock that is ahead of ours says nothing of the age; another one may.
   if (meta?.sentAt !== undefined && meta.sentAt <= wallMs) return meta.sentAt;
-  const ofMessage: unknown = properties.headers?.[TIMESTAMP];
-  if (typeof ofMessage === 'number' && ofMessage > 0) return ofMessage;
+  const headers: Readonly<Record<string, unknown>> = properties.headers ?? {};
+  const { [SENT_AT]: ofMessage, [BROKER_TIMESTAMP]: ofArrival } = headers;
+  if (isPast(ofMessage, wallMs)) return ofMessage;
+  if (isPast(ofArrival, wallMs)) return ofArrival;
   const seconds: unknown = properties.timestamp;
   return typeof seconds === 'number' && seconds > 0 ? seconds * 1_000 + 999 : undefined;
 }
 
+function isPast(value: unknown, wallMs: number): value is number {
+  return typeof value === 'number' && value > 0 && value <= wallMs;
+}
+
 /** Whether anybody says when the request was made: mostly only then the clocks are worth a look. */
 function isDated({ meta }: RequestEnvelope, { properties }: Delivery): boolean {
-  return (
-    meta?.sentAt !== undefined || properties.timestamp !== undefined || properties.headers?.[TIMESTAMP] !== undefined
-  );
+  if (meta?.sentAt !== undefined || properties.timestamp !== undefined) return true;
+  const { headers } = properties;
+  return headers !== undefined && (headers[SENT_AT] !== undefined || headers[BROKER_TIMESTAMP] !== undefined);
 }
 
 /** Whether somebody is to be told. */

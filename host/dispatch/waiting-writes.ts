@@ -1,10 +1,11 @@
-import { type BedsError, type ErrorStatus, isBedsError, type OperationMode } from '@beds/sdk';
+import { type BedsError, type ErrorStatus, isBedsError, type OperationMode, SENT_AT } from '@beds/sdk';
+import type { Options } from 'amqplib';
 import type { StoreAdapter } from '../adapter/contract.js';
 import type { HandOver } from '../amqp/hand-over.js';
 import { type Asked, WaitingWrite } from './asked.js';
 import { AwayStore } from './away-store.js';
 import { copyOf, SINCE, sinceOf } from './copy-properties.js';
-import { hasReplyTo, thisMoment } from './age.js';
+import { BROKER_TIMESTAMP, hasReplyTo, thisMoment } from './age.js';
 import type { Deadlines } from './deadlines.js';
 import type { RequestScope } from './request-scope.js';
 
@@ -227,7 +228,7 @@ export class WaitingWrites {
     const message = {
       ...{ exchange: this.#options.exchange, routingKey: delivery.routingKey },
       body: bodyOf(write),
-      properties: copyOf(delivery, { [SINCE]: sinceOf(delivery) }),
+      properties: propertiesOf(write),
     };
     const { expiration } = message.properties;
     if (expiration !== undefined) message.properties.expiration = remainingMs(write);
@@ -289,12 +290,26 @@ function remainingMs({ untilMs: endsAtMs }: WaitingWrite): number {
   return Math.max(1, Math.ceil(endsAtMs - performance.now()));
 }
 
+/** n.b. the copy names the time that is left: no older time may be taken off it once more, by a host whose clock is behind ours. */
+function propertiesOf(write: WaitingWrite): Options.Publish {
+  const { delivery } = write.asked;
+  const since = { [SINCE]: sinceOf(delivery) };
+  if (!isBounded(write)) return copyOf(delivery, since);
+  const nowMs = Date.now();
+  const properties = copyOf(delivery, { ...since, [SENT_AT]: nowMs, [BROKER_TIMESTAMP]: nowMs });
+  delete properties.timestamp;
+  return properties;
+}
+
+function isBounded({ asked }: WaitingWrite): boolean {
+  return asked.request.meta?.deadlineMs !== undefined;
+}
+
 function bodyOf(write: WaitingWrite): Buffer {
   const { request, delivery, isOfBatch } = write.asked;
   const { meta } = request;
-  const isBounded = meta?.deadlineMs !== undefined;
   const left = { deadlineMs: remainingMs(write), sentAt: Date.now() };
-  const copy = isBounded ? { ...request, meta: { ...meta, ...left } } : request;
-  if (!isOfBatch && !isBounded) return delivery.body;
+  const copy = isBounded(write) ? { ...request, meta: { ...meta, ...left } } : request;
+  if (!isOfBatch && !isBounded(write)) return delivery.body;
   return Buffer.from(JSON.stringify(isOfBatch ? [copy] : copy));
 }

@@ -21,9 +21,9 @@ export const CONVERSION = {
 } as const satisfies TransformOptions;
 
 // n.b. ES modules are strict, function bodies are not. A name of a module's own may be that of a global, which is a parameter
-// of the function here: only in a block of its own may `const` take its place. A banner is accounted for in the map.
-export const OPENING = '"use strict";{';
-export const CLOSING = '}';
+// here: only in a function of their own do all names begin without a value. A banner is accounted for in the map.
+export const OPENING = '"use strict";(function () {';
+export const CLOSING = '})();';
 
 const MAP_COMMENT = /^\/\/# sourceMappingURL=.*$/gm;
 

@@ -8,7 +8,7 @@ import {
   type ConsumeMessage,
   type Options,
 } from 'amqplib';
-import { BATCH_IN_PARTS, TIMESTAMP } from '../wire/envelope.js';
+import { BATCH_IN_PARTS, SENT_AT } from '../wire/envelope.js';
 import { clientErrors } from './client-errors.js';
 import { joinWrites, type WaitingWrites } from './joined-writes.js';
 
@@ -166,7 +166,7 @@ export class BrokerLink {
       expiration: String(expirationMs),
       mandatory: true,
       replyTo: REPLY_QUEUE,
-      ...(stampMs === undefined ? {} : { headers: { [TIMESTAMP]: stampMs } }),
+      ...(stampMs === undefined ? {} : { headers: { [SENT_AT]: stampMs } }),
     };
     try {
       if (isRead) channels.reads.publish(exchange, routingKey, body, options);

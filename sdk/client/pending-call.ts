@@ -33,8 +33,8 @@ export interface SentMessage {
 
 /** A reply that comes this much after the deadline is still taken: it says that the deadline passed. */
 const GRACE_MS = 250;
-/** A call that was made this much before its message says so; of younger ones it is as exact as this client ends them. */
-const YOUNG_MS = 25;
+/** A call may be this much younger than its message says, and this share of its deadline: it is ended as much earlier. */
+const YOUNGER = { mostMs: 25, share: 0.05 };
 
 /** One call between being made and being settled. */
 export class PendingCall {
@@ -78,8 +78,11 @@ export class PendingCall {
    */
   encode(stampMs: number | undefined): string {
     const { head, meta, deadlineMs, sentAt } = this.request;
-    const isYoung = stampMs !== undefined && sentAt === undefined && Math.abs(stampMs - this.sentAt) < YOUNG_MS;
-    if (isYoung) return `${head},"meta":{"deadlineMs":${deadlineMs}${meta}}}`;
+    if (stampMs !== undefined && sentAt === undefined) {
+      const youngerMs = this.sentAt - stampMs;
+      const isSame = youngerMs >= 0 && youngerMs <= Math.min(YOUNGER.mostMs, deadlineMs * YOUNGER.share);
+      if (isSame) return `${head},"meta":{"deadlineMs":${deadlineMs}${meta}}}`;
+    }
     return `${head},"meta":{"deadlineMs":${deadlineMs},"sentAt":${this.sentAt}${meta}}}`;
   }
 }

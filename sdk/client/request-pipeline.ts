@@ -166,8 +166,8 @@ export class RequestPipeline {
 
   #flushQueue(routingKey: string, calls: readonly PendingCall[]): void {
     const nowMs = performance.now();
-    // One time for all of a message costs less, here and on the host, than one in each call.
-    const stampMs = calls.length > 1 && this.#options.maxCount > 1 ? Date.now() : undefined;
+    // One time for all of a message costs less, here and on the host, than one in each call. The oldest one's lets nobody live longer.
+    const stampMs = calls.length > 1 && this.#options.maxCount > 1 ? calls[0]?.sentAt : undefined;
     let draft = new Draft(this.#options, stampMs);
     for (const call of calls) {
       if (call.isSettled) continue;
@@ -189,6 +189,11 @@ export class RequestPipeline {
       if (!draft.takes(text)) {
         this.#send(routingKey, draft, nowMs);
         draft = new Draft(this.#options, stampMs);
+        // n.b. asked before a draft is begun, so that a full link does not make a message of each that waits.
+        if (!this.#sink.isReady) {
+          this.#putBack(call);
+          continue;
+        }
       }
       draft.add(call, text);
     }

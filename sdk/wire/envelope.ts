@@ -74,7 +74,7 @@ export const REQUEST_EXCHANGE = 'beds.request';
 export const BATCH_IN_PARTS = 'beds.batch';
 
 /**
- * Header with the time of requests that do not say when they were made, milliseconds since 1970: the client sets it for a batch,
- * and RabbitMQ on arrival where its interceptor is on. https://www.rabbitmq.com/docs/message-interceptors
+ * Header that says of the requests of a message that do not say it themselves when they were made, milliseconds since 1970.
+ * n.b. not the one that RabbitMQ sets on arrival, which it may put in place of ours.
  */
-export const TIMESTAMP = 'timestamp_in_ms';
+export const SENT_AT = 'beds-sent-at';

@@ -23,9 +23,24 @@ export async function readCatalogue(
 ): Promise<ReadonlyMap<string, NamedObject>> {
   const wanted = [...new Set(names)].filter((name) => IDENTIFIER.test(name));
   if (wanted.length === 0) return new Map();
+  const found: NamedObject[] = [];
+  // n.b. one after the other: they share a connection.
+  for (let from = 0; from < wanted.length; from += MOST_NAMES) {
+    found.push(...(await readSome(read, database, wanted.slice(from, from + MOST_NAMES))));
+  }
+  return unambiguous(found);
+}
+
+/** A prepared statement has 65,535 values at most. */
+const MOST_NAMES = 1_000;
+
+async function readSome(
+  read: ReadCatalogue,
+  database: string,
+  wanted: readonly string[],
+): Promise<readonly NamedObject[]> {
   const marks = wanted.map(() => '?').join(',');
   const values = [database, ...wanted];
-  // n.b. one after the other: they share a connection.
   const views = await read(`${COLUMNS} AND c.TABLE_NAME IN (${marks}) ORDER BY c.ORDINAL_POSITION`, values);
   // In one statement, so that a routine that is replaced meanwhile is not seen with the parameters of another moment.
   const routines = await read(
@@ -36,7 +51,8 @@ export async function readCatalogue(
     ...groupBy(views as readonly Fields[], 'object').map(([name, columns]) => readView(database, name, columns)),
     ...groupBy(routines as readonly Fields[], 'object').flatMap(([, rows]) => readRoutines(database, rows)),
   ];
-  return unambiguous(found.filter(({ name }) => wanted.includes(name)));
+  const asked = new Set(wanted);
+  return found.filter(({ name }) => asked.has(name));
 }
 
 const COLUMNS = `SELECT c.TABLE_NAME AS object, c.COLUMN_NAME AS name, c.DATA_TYPE AS dataType,

@@ -1,3 +1,4 @@
+import { isBedsError } from '@beds/sdk';
 import type { NamedObject, StoreAdapter } from '../../adapter/contract.js';
 
 /** What a store says of itself and of its named objects. */
@@ -6,6 +7,7 @@ export type Catalogue = Pick<StoreAdapter, 'store' | 'describe' | 'check' | 'sta
 type Objects = ReadonlyMap<string, NamedObject>;
 
 interface Reading {
+  askers: number;
   readonly names: Set<string>;
   readonly found: Promise<Objects>;
 }
@@ -30,10 +32,18 @@ export class JoinedCatalogue implements Catalogue {
   }
 
   /** Like the adapter's; never from a reading that began before the question. There may be others in the result. */
-  describe(names: readonly string[]): Promise<Objects> {
+  async describe(names: readonly string[]): Promise<Objects> {
     this.#next ??= this.#plan();
-    for (const name of names) this.#next.names.add(name);
-    return this.#next.found;
+    const reading = this.#next;
+    reading.askers += 1;
+    for (const name of names) reading.names.add(name);
+    try {
+      return await reading.found;
+    } catch (error) {
+      if (reading.askers === 1 || isOfStore(error)) throw error;
+      // It may be about an object that somebody else asked for.
+      return await this.#inTurn(() => this.#adapter.describe(names));
+    }
   }
 
   check(...asked: Parameters<StoreAdapter['check']>): ReturnType<StoreAdapter['check']> {
@@ -46,11 +56,28 @@ export class JoinedCatalogue implements Catalogue {
 
   #plan(): Reading {
     const names = new Set<string>();
-    const found = this.#last.then(() => {
+    const found = this.#inTurn(() => {
       this.#next = undefined;
       return this.#adapter.describe([...names]);
     });
-    this.#last = found.catch(() => undefined);
-    return { names, found };
+    return { askers: 0, names, found };
   }
+
+  #inTurn(read: () => Promise<Objects>): Promise<Objects> {
+    const found = this.#last.then(read);
+    this.#last = found.catch(() => undefined);
+    return found;
+  }
+}
+
+const OF_STORE = new Set([
+  'BEDS_STORE_UNAVAILABLE',
+  'BEDS_STORE_TIMEOUT',
+  'BEDS_STORE_OVERLOADED',
+  'BEDS_STORE_CLOSED',
+]);
+
+/** Whether the same would be said to everybody. */
+function isOfStore(error: unknown): boolean {
+  return isBedsError(error) && OF_STORE.has(error.code);
 }
