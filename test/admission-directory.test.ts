@@ -56,7 +56,7 @@ async function assertNoticed({ record, directory }: Watching): Promise<void> {
 void describe('a failed look at the plugin directory is no removal, is said once, and its end is said', () => {
   void it('when the directory may be listed but not searched', async (t) => {
     const watching = await watchDomains(t, ['notes', 'tasks']);
-    await chmod(watching.directory, 0o744);
+    await chmod(watching.directory, 0o444);
     await asPlainUser((becomeOwner) =>
       assertSaidAndOver(watching, 'DIRECTORY_UNREADABLE', async () => {
         becomeOwner();
