@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { appendFile, chmod, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseManifest } from '@beds/sdk';
 import { loadStaged, pruneStage, stageBundle, type BundleBytes } from '../host/supervisor/admission/stage.js';
@@ -15,6 +15,21 @@ import { describeBundle } from './support/bundles.js';
 
 const received = { domain: 'notes', version: '1.0.0', hash: 'a', state: 'received' } as const;
 const finding = { code: 'BEDS_ADMISSION_SYNTAX', message: 'No.' };
+
+/** Runs `work` in a directory whose disk is small enough to be filled; skips the test where none may be mounted. */
+async function onSmallDisk(t: TestContext, work: (directory: string) => Promise<void>): Promise<void> {
+  const directory = await temporaryDirectory(t);
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'beds-test', directory]);
+  if (mounted.status !== 0) {
+    t.skip('only root may mount a disk that is small enough to be full');
+    return;
+  }
+  try {
+    await work(directory);
+  } finally {
+    spawnSync('umount', [directory]);
+  }
+}
 
 async function fillAndMend(directory: string): Promise<void> {
   const filler = join(directory, 'filler');
@@ -70,16 +85,11 @@ describe('the directory of stage and history', () => {
   });
 
   it('does not keep a host from starting where its disk is full, and says so', async (t) => {
-    const directory = await temporaryDirectory(t);
-    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'beds-test', directory]);
-    if (mounted.status !== 0) {
-      t.skip('only root may mount a disk that is small enough to be full');
-      return;
-    }
     const faults: FaultEvent[] = [];
     const note = (fault: unknown): number => faults.push(fault as FaultEvent);
     subscribe(faultChannel.name, note);
-    try {
+    t.after(() => unsubscribe(faultChannel.name, note));
+    await onSmallDisk(t, async (directory) => {
       await fillDisk(join(directory, 'filler'));
       claimState(directory)();
       assert.deepEqual(
@@ -89,26 +99,13 @@ describe('the directory of stage and history', () => {
       await rm(join(directory, 'filler'));
       claimState(directory)();
       assert.equal(faults.length, 1);
-    } finally {
-      unsubscribe(faultChannel.name, note);
-      spawnSync('umount', [directory]);
-    }
+    });
   });
 });
 
 describe('the history', () => {
   it('is known and mended after the disk was full, which does not keep a host from starting', async (t) => {
-    const directory = await temporaryDirectory(t);
-    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'beds-test', directory]);
-    if (mounted.status !== 0) {
-      t.skip('only root may mount a disk that is small enough to be full');
-      return;
-    }
-    try {
-      await fillAndMend(directory);
-    } finally {
-      spawnSync('umount', [directory]);
-    }
+    await onSmallDisk(t, fillAndMend);
   });
 
   it('survives the process that wrote it, and is read by others meanwhile', async (t) => {

@@ -41,13 +41,14 @@ export async function main({ args, projectRoot, env }: TestRun): Promise<number>
   }
   const sources = sourceFiles(projectRoot, ['test', 'plugins']);
   const byPath = new Map(sources.map((source) => [source.path, source]));
+  const isUnitRun = args.includes(UNIT);
   const filters = args.filter((arg) => !arg.startsWith('-'));
   const files = sources
     .map(({ path }) => path)
     .filter((path) => path.endsWith('.test.ts') && isWanted(path, filters))
-    .filter((path) => !args.includes(UNIT) || isUnit(path, byPath));
+    .filter((path) => !isUnitRun || isUnit(path, byPath));
   if (files.length === 0)
-    return refuse(`no ${args.includes(UNIT) ? 'unit test' : 'test'} file has ${filters.join(' or ')} in its name`);
+    return refuse(`no ${isUnitRun ? 'unit test' : 'test'} file has ${filters.join(' or ')} in its name`);
   const notCompiled = files.find((path) => !existsSync(compiledPath(projectRoot, path)));
   if (notCompiled !== undefined) return refuse(`${notCompiled} is not compiled; run it with npm test`);
 
@@ -59,7 +60,7 @@ export async function main({ args, projectRoot, env }: TestRun): Promise<number>
     const checks = files.includes(STATIC_CHECKS) ? await check(projectRoot, workplace) : {};
     if (files.some((path) => needsServers(path, byPath))) services = await start(servicesDirectory, env, stop.signal);
     if (stop.exitCode() !== undefined) return stop.exitCode() ?? 1;
-    const concurrency = args.includes(UNIT) ? UNIT_CONCURRENCY : CONCURRENCY;
+    const concurrency = isUnitRun ? UNIT_CONCURRENCY : CONCURRENCY;
     say(`running ${files.length} test files, ${concurrency} at a time`);
     const compiled = files.map((path) => compiledPath(projectRoot, path));
     const code = await runTestFiles([...args.filter((arg) => arg.startsWith('-') && arg !== UNIT), ...compiled], {

@@ -1,4 +1,5 @@
 import process from 'node:process';
+import type { NamedObject } from '../../host/adapter/contract.js';
 import { createMysqlAdapter } from '../../host/adapter/mysql/adapter.js';
 import { sealRealm } from '../../host/generation/seal-realm.js';
 import { storeLimits } from './store-limits.js';
@@ -12,20 +13,24 @@ const adapter = createMysqlAdapter({ store: 'sealed', config: { kind: 'mysql', u
 sealRealm({ classes: [], isAdmitted: true });
 await adapter.open();
 const objects = await adapter.describe(['item_list', 'item_put']);
-const view = objects.get('item_list');
-const put = objects.get('item_put');
-if (view === undefined || put === undefined) throw new Error('The objects are missing.');
+const [view, put] = [objectOf('item_list'), objectOf('item_put')];
 const read = { mode: 'read', timeoutMs: 10_000 } as const;
 const write = { mode: 'write', timeoutMs: 10_000 } as const;
 
+function objectOf(name: string): NamedObject {
+  const object = objects.get(name);
+  if (object === undefined) throw new Error(`${name} is missing.`);
+  return object;
+}
+
 async function round(n: number): Promise<void> {
-  await adapter.view(view as NonNullable<typeof view>, { key: 'id', where: { id: n % 50 }, limit: 1 }, read);
+  await adapter.view(view, { key: 'id', where: { id: n % 50 }, limit: 1 }, read);
   const order = [{ column: 'amount', direction: 'desc' }] as const;
   const where = { amount: { gte: 1, lt: 40 }, name: { in: ['a', 'b'] } };
   const query = { key: 'id', where, order, limit: 3 };
-  const { cursor } = await adapter.view(view as NonNullable<typeof view>, query, read);
-  if (cursor !== undefined) await adapter.view(view as NonNullable<typeof view>, { ...query, cursor }, read);
-  await adapter.call(put as NonNullable<typeof put>, { id: n % 50, name: 'b' }, write);
+  const { cursor } = await adapter.view(view, query, read);
+  if (cursor !== undefined) await adapter.view(view, { ...query, cursor }, read);
+  await adapter.call(put, { id: n % 50, name: 'b' }, write);
 }
 
 let next = 0;
