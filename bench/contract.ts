@@ -1,4 +1,4 @@
-import type { ServiceName, Services } from '../host/services/index.js';
+import type { ServiceName, Services } from '../host/dev-servers/index.js';
 
 /** What one slice of load, by one contender, came to. */
 export interface Sample {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { createOutput, type Output } from '../host/cli/output.js';
 import { signalled } from '../host/cli/signalled.js';
-import { startServices, type Services } from '../host/services/index.js';
+import { startServices, type Services } from '../host/dev-servers/index.js';
 import type { Bed, Left, Question, Row } from './contract.js';
 import { guard } from './guard/guard.js';
 import { type BenchOptions, DEFAULT_LOAD_MS, readOptions, USAGE } from './options.js';

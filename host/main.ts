@@ -1,8 +1,8 @@
 import type { Config } from './config/schema.js';
 import { createLog, type Log } from './observe/log.js';
 import { type LogOutput, type LogState, stdoutOutput } from './observe/log-output.js';
-import { Supervisor } from './supervisor/supervisor.js';
-import { letHeapsGrow } from './supervisor/threads/heap-growth.js';
+import { Supervisor } from './supervisor.js';
+import { letHeapsGrow } from './threads/heap-growth.js';
 
 /** What a host that has ended waits for whoever reads its log. */
 const LOG_CLOSE_MS = 500;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Document } from 'mongodb';
 import type { Page } from '@beds/sdk';
-import { resultBudget } from '../host/adapter/result-budget.js';
+import { resultBudget } from '../host/stores/result-budget.js';
 import { eventually } from './support/eventually.js';
 import { mongodbStore, READ, rejects, WRITE } from './support/mongodb-store.js';
 

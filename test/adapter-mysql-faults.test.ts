@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { after, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { CallResult, JsonObject } from '@beds/sdk';
-import type { CallOptions, NamedObject, StoreAdapter } from '../host/adapter/contract.js';
+import type { CallOptions, NamedObject, StoreAdapter } from '../host/stores/contract.js';
 import { mysqlStore } from './support/mysql-store.js';
 
 const store = await mysqlStore();

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { JsonObject } from '@beds/sdk';
-import { narrowObject } from '../host/adapter/check-use.js';
-import type { NamedObject } from '../host/adapter/contract.js';
+import { narrowObject } from '../host/stores/check-use.js';
+import type { NamedObject } from '../host/stores/contract.js';
 import { mysqlStore } from './support/mysql-store.js';
 
 const store = await mysqlStore();

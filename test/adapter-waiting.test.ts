@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it, mock } from 'node:test';
 import { setImmediate as settled } from 'node:timers/promises';
-import type { StoreStatus } from '../host/adapter/contract.js';
-import { Deadline } from '../host/adapter/deadline.js';
-import { Slots } from '../host/adapter/mongodb/slots.js';
-import type { Connector } from '../host/adapter/mysql/connector.js';
-import { Pool } from '../host/adapter/mysql/pool.js';
-import type { Session } from '../host/adapter/mysql/session.js';
+import type { StoreStatus } from '../host/stores/contract.js';
+import { Deadline } from '../host/stores/deadline.js';
+import { Slots } from '../host/stores/mongodb/slots.js';
+import type { Connector } from '../host/stores/mysql/connector.js';
+import { Pool } from '../host/stores/mysql/pool.js';
+import type { Session } from '../host/stores/mysql/session.js';
 
 const MOST = 4;
 const NEVER = 1e9;

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import { parseManifest } from '@beds/sdk';
 import { buildTemplate } from '@beds/sdk/build';
-import type { NamedObject } from '../host/adapter/contract.js';
-import type { Finding } from '../host/generation/contract.js';
-import { compileTemplate } from '../host/generation/compile.js';
-import { admit, type AdmissionDeps, type AdmissionResult } from '../host/supervisor/admission/admit.js';
-import { openProber } from '../host/supervisor/admission/probe.js';
-import type { BundleBytes } from '../host/supervisor/admission/stage.js';
+import type { NamedObject } from '../host/stores/contract.js';
+import type { Finding } from '../host/template/contract.js';
+import { compileTemplate } from '../host/template/compile.js';
+import { admit, type AdmissionDeps, type AdmissionResult } from '../host/deploy/admit/admit.js';
+import { openProber } from '../host/deploy/admit/probe.js';
+import type { BundleBytes } from '../host/deploy/admit/stage.js';
 import { fakeStore, startWatching, temporaryDirectory } from './support/admission.js';
 import { describeBundle, templateCode, writeBundle, type BundleOptions } from './support/bundles.js';
 

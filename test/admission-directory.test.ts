@@ -4,7 +4,7 @@ import { chmod, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { watchDrops } from '../host/supervisor/admission/watch-drops.js';
+import { watchDrops } from '../host/deploy/sources/watch-drops.js';
 import { asPlainUser, startWatching, temporaryDirectory, type Watching } from './support/admission.js';
 import { writeBundle } from './support/bundles.js';
 import { eventually } from './support/eventually.js';

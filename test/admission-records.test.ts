@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseManifest } from '@beds/sdk';
-import { loadStaged, pruneStage, stageBundle, type BundleBytes } from '../host/supervisor/admission/stage.js';
-import { openHistory, readHistory, type HistoryEntry } from '../host/supervisor/history.js';
+import { loadStaged, pruneStage, stageBundle, type BundleBytes } from '../host/deploy/admit/stage.js';
+import { openHistory, readHistory, type HistoryEntry } from '../host/deploy/history.js';
 import { temporaryDirectory } from './support/admission.js';
 import { type FaultEvent, faultChannel } from '../host/observe/channels.js';
-import { claimState } from '../host/supervisor/state-claim.js';
+import { claimState } from '../host/deploy/state-claim.js';
 import { describeBundle } from './support/bundles.js';
 
 const received = { domain: 'notes', version: '1.0.0', hash: 'a', state: 'received' } as const;

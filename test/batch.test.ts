@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isBedsError, type ReplyEnvelope, type Verdict } from '@beds/sdk';
-import { BatchReplies } from '../host/dispatch/batch-replies.js';
+import { BatchReplies } from '../host/request/batch-replies.js';
 import { writeBundle } from './support/bundles.js';
 import { eventually, startTestHost, type TestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';

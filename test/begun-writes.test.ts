@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { CallResult, Page, ReplyError } from '@beds/sdk';
-import type { AdapterScope, StoreAdapter } from '../host/adapter/contract.js';
+import type { AdapterScope, StoreAdapter } from '../host/stores/contract.js';
 import { storeErrors } from '../host/errors/store.js';
 import { writeBundle } from './support/bundles.js';
 import { type DataPlane, makeDataPlane } from './support/data-plane.js';

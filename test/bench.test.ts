@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import mysql from 'mysql2/promise';
-import { startServices } from '../host/services/index.js';
+import { startServices } from '../host/dev-servers/index.js';
 import { type BenchEnd, runBench } from './support/run-bench.js';
 import { temporaryDirectory } from './support/services.js';
 

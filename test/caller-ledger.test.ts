@@ -3,10 +3,10 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import type { CallerCount } from '../host/dispatch/observations.js';
+import type { CallerCount } from '../host/request/observations.js';
 import type { FaultEvent } from '../host/observe/channels.js';
-import { openCallerLedger, type CallerLedgerOptions } from '../host/supervisor/compatibility/caller-ledger.js';
-import type { CallerLedger } from '../host/supervisor/compatibility/contract.js';
+import { openCallerLedger, type CallerLedgerOptions } from '../host/deploy/compatibility/caller-ledger.js';
+import type { CallerLedger } from '../host/deploy/compatibility/contract.js';
 import { temporaryDirectory } from './support/admission.js';
 import { eventually } from './support/eventually.js';
 

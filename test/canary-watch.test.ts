@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { configSchema } from '../host/config/schema.js';
-import { LATENCY_BOUNDS_MS, type Tally } from '../host/dispatch/observations.js';
-import { makeFinding } from '../host/generation/make-finding.js';
-import { Canary, type CanaryOptions } from '../host/supervisor/rollout/canary.js';
-import { RequestObserver } from '../host/supervisor/rollout/request-observer.js';
-import { ShadowBoard } from '../host/supervisor/rollout/shadow-board.js';
-import type { ThreadTallies } from '../host/supervisor/rollout/tally-window.js';
+import { LATENCY_BOUNDS_MS, type Tally } from '../host/request/observations.js';
+import { makeFinding } from '../host/template/make-finding.js';
+import { Canary, type CanaryOptions } from '../host/deploy/canary.js';
+import { RequestObserver } from '../host/deploy/watch/request-observer.js';
+import { ShadowBoard } from '../host/deploy/watch/shadow-board.js';
+import type { ThreadTallies } from '../host/deploy/watch/tally-window.js';
 
 const TEST_MS = 10_000;
 

@@ -12,8 +12,8 @@ import { printPlugins } from '../host/cli/commands/plugins.js';
 import { createOutput } from '../host/cli/output.js';
 import { formatTable } from '../host/cli/table.js';
 import { catalogue } from '../host/errors/catalogue.js';
-import type { HistoryEntry } from '../host/supervisor/history.js';
-import { refusalsOf } from '../host/supervisor/operate/refusals.js';
+import type { HistoryEntry } from '../host/deploy/history.js';
+import { refusalsOf } from '../host/admin/refusals.js';
 import { beds } from './support/beds.js';
 
 function temporaryFolder(t: TestContext): string {

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RequestEnvelope } from '@beds/sdk';
-import type { StoreAdapter } from '../host/adapter/contract.js';
-import { Deadlines } from '../host/dispatch/deadlines.js';
-import { Suspects } from '../host/dispatch/suspects.js';
+import type { StoreAdapter } from '../host/stores/contract.js';
+import { Deadlines } from '../host/request/deadlines.js';
+import { Suspects } from '../host/request/suspects.js';
 import { makeDataPlane } from './support/data-plane.js';
 import { eventually } from './support/eventually.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type BedsError, isBedsError } from '@beds/sdk';
-import { decodeMessage } from '../host/envelope/decode.js';
+import { decodeMessage } from '../host/request/decode.js';
 
 const LIMITS = { maxBodyBytes: 10_000, maxDepth: 8, maxKeys: 100, maxBatch: 3 } as const;
 const JSON_TYPE = { contentType: 'application/json' } as const;

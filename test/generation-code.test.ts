@@ -6,11 +6,11 @@ import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseManifest, type JsonObject, type Manifest, type Template, type TemplateContext } from '@beds/sdk';
 import { buildTemplate } from '@beds/sdk/build';
-import { checkTemplate } from '../host/generation/check-contract.js';
-import { compileTemplate, disposeTemplate, makeCodeCache } from '../host/generation/compile.js';
-import { convertBundle } from '../host/generation/convert.js';
-import { firstPlace, mapStack } from '../host/generation/map-stack.js';
-import { TemplateGlobals } from '../host/generation/template-globals.js';
+import { checkTemplate } from '../host/template/check-contract.js';
+import { compileTemplate, disposeTemplate, makeCodeCache } from '../host/template/compile.js';
+import { convertBundle } from '../host/template/convert.js';
+import { firstPlace, mapStack } from '../host/template/map-stack.js';
+import { TemplateGlobals } from '../host/template/template-globals.js';
 import { describeBundle, type BundleOptions } from './support/bundles.js';
 
 const ctx = {} as TemplateContext;

@@ -5,10 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { parseManifest, type Json, type Template, type TemplateContext } from '@beds/sdk';
-import { compileTemplate, disposeTemplate } from '../host/generation/compile.js';
-import { convertBundle } from '../host/generation/convert.js';
-import { addLeftovers, describeLeftovers, NO_LEFTOVERS } from '../host/generation/leftovers.js';
-import { openProber } from '../host/supervisor/admission/probe.js';
+import { compileTemplate, disposeTemplate } from '../host/template/compile.js';
+import { convertBundle } from '../host/template/convert.js';
+import { addLeftovers, describeLeftovers, NO_LEFTOVERS } from '../host/template/leftovers.js';
+import { openProber } from '../host/deploy/admit/probe.js';
 import { describeBundle } from './support/bundles.js';
 
 const ctx = {} as TemplateContext;

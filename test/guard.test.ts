@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { ErrorStatus } from '@beds/sdk';
-import { latencyBucket } from '../host/dispatch/request-counts.js';
-import { LATENCY_BOUNDS_MS, type Tally } from '../host/dispatch/observations.js';
+import { latencyBucket } from '../host/request/request-counts.js';
+import { LATENCY_BOUNDS_MS, type Tally } from '../host/request/observations.js';
 import {
   type GuardSettings,
   judge,
@@ -12,8 +12,8 @@ import {
   type Outcome,
   ownFailures,
   percentile95Ms,
-} from '../host/supervisor/rollout/guard.js';
-import { TallyWindow } from '../host/supervisor/rollout/tally-window.js';
+} from '../host/deploy/watch/guard.js';
+import { TallyWindow } from '../host/deploy/watch/tally-window.js';
 
 const SETTINGS: GuardSettings = {
   ...{ guardMinRequests: 20, guardErrorPercent: 5, guardMaxErrorPercent: 50 },

@@ -8,27 +8,29 @@ function planted(files: Readonly<Record<string, string>>): readonly SourceFile[]
 }
 
 describe('the layers', () => {
-  it('are kept by every file, and no file is too long', () => {
+  it('are kept by every file, in no circle', () => {
     assert.deepEqual(layerFindings(sourceFiles('.', ['host', 'sdk', 'plugins', 'test', 'bench'])), []);
   });
 
   const violations: readonly (readonly [string, Readonly<Record<string, string>>, RegExp])[] = [
     [
       'an upward import',
-      { 'host/amqp/a.ts': "import { b } from '../dispatch/b.js';" },
-      /^host\/amqp\/a\.ts may not import host\/dispatch\/b\.ts$/,
+      { 'host/amqp/a.ts': "import { b } from '../request/b.js';" },
+      /^host\/amqp\/a\.ts may not import host\/request\/b\.ts$/,
     ],
     ['an upward type import', { 'host/errors/a.ts': "import type { B } from '../config/b.js';" }, /may not import/],
     ['a type written as an import', { 'host/errors/a.ts': "type B = import('../config/b.js').B;" }, /may not import/],
     ['an upward export', { 'host/errors/a.ts': "export * from '../config/b.js';" }, /may not import/],
     ['an upward dynamic import', { 'host/errors/a.ts': "void import('../config/b.js');" }, /may not import/],
-    ['an import of a neighbour', { 'host/amqp/a.ts': "import '../adapter/b.js';" }, /may not import host\/adapter/],
-    ['a service that reads the configuration', { 'host/services/a.ts': "import '../config/b.js';" }, /may not import/],
+    ['an import of a neighbour', { 'host/amqp/a.ts': "import '../stores/b.js';" }, /may not import host\/stores/],
+    [
+      'a service that reads the configuration',
+      { 'host/dev-servers/a.ts': "import '../config/b.js';" },
+      /may not import/,
+    ],
     ['an SDK that needs the host', { 'sdk/client/a.ts': "import '../../host/errors/b.js';" }, /may not import host/],
     ['a plugin that needs the host', { 'plugins/x/a.ts': "import '../../host/errors/b.js';" }, /may not import host/],
     ['a file outside of every layer', { 'host/stray.ts': '' }, /belongs to no layer/],
-    ['a file that is too long', { 'host/errors/a.ts': '//\n'.repeat(401) }, /401 lines; 400 is the limit/],
-    ['a composition root that is too long', { 'host/main.ts': '//\n'.repeat(261) }, /261 lines; 260 is the limit/],
     [
       'a circle, even of types',
       {
@@ -49,7 +51,7 @@ describe('the layers', () => {
 
   it('allow what lies further down, the doors of the SDK, and packages', () => {
     const files = {
-      'host/cli/a.ts': "import '../supervisor/b.js'; import '@beds/sdk/build'; import 'pino'; import 'node:fs';",
+      'host/cli/a.ts': "import '../deploy/b.js'; import '@beds/sdk/build'; import 'pino'; import 'node:fs';",
       'host/errors/b.ts': "import type { E } from '@beds/sdk';",
     };
     assert.deepEqual(layerFindings(planted(files)), []);

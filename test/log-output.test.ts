@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { createLog } from '../host/observe/log.js';
 import { LogOutput } from '../host/observe/log-output.js';
-import type { NodeStatus } from '../host/supervisor/operate/views.js';
+import type { NodeStatus } from '../host/admin/views.js';
 import { beds } from './support/beds.js';
 import { eventually } from './support/eventually.js';
 import { lastFirst, sharedServices, temporaryDirectory } from './support/services.js';

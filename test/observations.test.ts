@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Json } from '@beds/sdk';
-import { Callers } from '../host/dispatch/callers.js';
-import { LATENCY_BOUNDS_MS } from '../host/dispatch/observations.js';
-import { latencyBucket } from '../host/dispatch/request-counts.js';
-import { ShadowReports } from '../host/dispatch/shadow-reports.js';
-import { shapeOf } from '../host/dispatch/shape.js';
-import type { Target } from '../host/dispatch/target.js';
+import { Callers } from '../host/request/callers.js';
+import { LATENCY_BOUNDS_MS } from '../host/request/observations.js';
+import { latencyBucket } from '../host/request/request-counts.js';
+import { ShadowReports } from '../host/request/shadow-reports.js';
+import { shapeOf } from '../host/request/shape.js';
+import type { Target } from '../host/request/target.js';
 
 void describe('the bucket of a latency', () => {
   void it('is the first whose bound is not below it, or the one above all bounds', () => {

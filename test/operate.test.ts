@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { rolloutErrors } from '../host/errors/rollout.js';
-import type { OrderAnswer } from '../host/supervisor/operate/protocol.js';
+import type { OrderAnswer } from '../host/admin/protocol.js';
 import { describeBundle, type BundleOptions } from './support/bundles.js';
 import { eventually } from './support/eventually.js';
 import { openDesks, type TestDesks } from './support/operator-desk.js';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { RequestScope } from '../host/dispatch/request-scope.js';
-import type { Sharer } from '../host/generation/candidate-share.js';
-import { GenerationRegistry } from '../host/generation/registry.js';
-import type { Route } from '../host/generation/route.js';
+import { RequestScope } from '../host/request/request-scope.js';
+import type { Sharer } from '../host/template/candidate-share.js';
+import { GenerationRegistry } from '../host/template/registry.js';
+import type { Route } from '../host/template/route.js';
 
 interface Version {
   readonly id: number;

@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ReplyEnvelope, RequestEnvelope } from '@beds/sdk';
-import { LoopGaps } from '../host/dispatch/loop-gaps.js';
+import { LoopGaps } from '../host/request/loop-gaps.js';
 import { writeBundle } from './support/bundles.js';
 import { eventually, startTestHost, type TestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';

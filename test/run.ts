@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isBedsError } from '@beds/sdk';
-import { startServices, type Services } from '../host/services/index.js';
+import { startServices, type Services } from '../host/dev-servers/index.js';
 import { importsOf, reachedFrom } from './support/imports.js';
 import { runTestFiles } from './support/run-test-files.js';
 import { sourceFiles, type SourceFile } from './support/source-files.js';
@@ -10,7 +10,7 @@ import { CHECKS_VARIABLE, runChecks } from './support/static-checks.js';
 import { stopOnSignals } from './support/stop-on-signals.js';
 
 const STATIC_CHECKS = 'test/static-checks.test.ts';
-const SERVICES_DIRECTORY = 'host/services/';
+const SERVICES_DIRECTORY = 'host/dev-servers/';
 const UNIT = '--unit';
 const CONCURRENCY = 2;
 /** What needs no server waits more than it works. */

@@ -3,7 +3,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { askNodes } from '../host/cli/ask-nodes.js';
-import type { HistoryEntry } from '../host/supervisor/history.js';
+import type { HistoryEntry } from '../host/deploy/history.js';
 import { type BundleOptions, describeBundle, templateCode, writeBundle } from './support/bundles.js';
 import { startTestHost, type TestHost, type TransitionLine } from './support/host.js';
 import { Load } from './support/load.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { isBedsError } from '@beds/sdk';
 import { askNodes } from '../host/cli/ask-nodes.js';
-import type { DomainView } from '../host/supervisor/operate/views.js';
+import type { DomainView } from '../host/admin/views.js';
 import { writeBundle } from './support/bundles.js';
 import { eventually, startTestHost, type LogLine, type TestHost } from './support/host.js';
 import { NOTES_SCHEMA, notesBundle } from './support/notes-domain.js';

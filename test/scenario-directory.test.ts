@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isBedsError } from '@beds/sdk';
 import type { BedsClient } from '@beds/sdk/client';
-import { readHistory } from '../host/supervisor/history.js';
+import { readHistory } from '../host/deploy/history.js';
 import { writeBundle } from './support/bundles.js';
 import { eventually, type LogLine, startTestHost, type TestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';

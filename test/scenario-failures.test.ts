@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { askNodes } from '../host/cli/ask-nodes.js';
 import { type Host, startHost } from '../host/main.js';
-import type { Service } from '../host/services/index.js';
+import type { Service } from '../host/dev-servers/index.js';
 import { writeBundle } from './support/bundles.js';
 import { eventually, startTestHost, type TestHost } from './support/host.js';
 import { Load } from './support/load.js';

@@ -6,7 +6,7 @@ import type { ConsumeMessage } from 'amqplib';
 import { MongoClient } from 'mongodb';
 import type { RowDataPacket } from 'mysql2';
 import { askNodes } from '../host/cli/ask-nodes.js';
-import type { NodeStatus } from '../host/supervisor/operate/views.js';
+import type { NodeStatus } from '../host/admin/views.js';
 import { beds } from './support/beds.js';
 import { writeBundle } from './support/bundles.js';
 import { eventually, startTestHost, type TestHost, type TestHostOptions } from './support/host.js';

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { JsonObject, ObjectManifest } from '@beds/sdk';
-import { checkUse, narrowObject } from '../host/adapter/check-use.js';
-import type { NamedObject, NamedValue } from '../host/adapter/contract.js';
-import { checkObject } from '../host/adapter/mongodb/catalogue.js';
-import { conditionOf } from '../host/supervisor/schema/condition.js';
-import { diffObjects } from '../host/supervisor/schema/diff-objects.js';
+import { checkUse, narrowObject } from '../host/stores/check-use.js';
+import type { NamedObject, NamedValue } from '../host/stores/contract.js';
+import { checkObject } from '../host/stores/mongodb/catalogue.js';
+import { conditionOf } from '../host/deploy/watch/schema/condition.js';
+import { diffObjects } from '../host/deploy/watch/schema/diff-objects.js';
 
 const TEXT: NamedValue = { name: 'text', type: 'string', nativeType: 'varchar(200)', maxLength: 200, nullable: true };
 const MARK: NamedValue = { name: 'mark', type: 'string', nativeType: 'varchar(64)', maxLength: 64, nullable: true };

@@ -10,9 +10,9 @@ import { connect } from 'amqplib';
 import { MongoClient } from 'mongodb';
 import { createConnection } from 'mysql2/promise';
 import { isBedsError } from '@beds/sdk';
-import { readServices, startServices } from '../host/services/index.js';
-import type { ServerState, Service, ServiceName } from '../host/services/index.js';
-import { identify } from '../host/services/process-identity.js';
+import { readServices, startServices } from '../host/dev-servers/index.js';
+import type { ServerState, Service, ServiceName } from '../host/dev-servers/index.js';
+import { identify } from '../host/dev-servers/process-identity.js';
 import { privateServices, temporaryDirectory } from './support/services.js';
 
 const ALL: readonly ServiceName[] = ['rabbitmq', 'mariadb', 'mongodb'];

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { RestartLimit } from '../host/supervisor/threads/restart-limit.js';
-import { Suspicions } from '../host/supervisor/threads/suspicions.js';
-import type { ThreadHandle } from '../host/supervisor/threads/thread-handle.js';
-import { Watchdog } from '../host/supervisor/threads/watchdog.js';
-import { SharedNotes } from '../host/thread/shared-notes.js';
+import { RestartLimit } from '../host/threads/restart-limit.js';
+import { Suspicions } from '../host/threads/suspicions.js';
+import type { ThreadHandle } from '../host/threads/thread-handle.js';
+import { Watchdog } from '../host/threads/watchdog.js';
+import { SharedNotes } from '../host/threads/shared-notes.js';
 import { eventually } from './support/eventually.js';
 
 void describe('the limit of restarts', () => {

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { appendFileSync, chmodSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { Trail } from '../host/thread/trail.js';
-import { readTrail, SLOT_BYTES } from '../host/thread/trail-format.js';
-import { clearTrails, ownTrailOf, readLastRun, trailDirectoryOf } from '../host/supervisor/trials/last-run.js';
-import { makeCells } from '../host/supervisor/trials/make-cells.js';
-import { TrialRecord } from '../host/supervisor/trials/trial-record.js';
-import { Cells } from '../host/supervisor/threads/cells.js';
+import { Trail } from '../host/threads/trail.js';
+import { readTrail, SLOT_BYTES } from '../host/threads/trail-format.js';
+import { clearTrails, ownTrailOf, readLastRun, trailDirectoryOf } from '../host/deploy/watch/trials/last-run.js';
+import { makeCells } from '../host/deploy/watch/trials/make-cells.js';
+import { TrialRecord } from '../host/deploy/watch/trials/trial-record.js';
+import { Cells } from '../host/threads/cells.js';
 import { temporaryDirectory } from './support/services.js';
 
 function version(id: number, domain = `domain-${String(id)}`): Parameters<Trail['load']>[0] {

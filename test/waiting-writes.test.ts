@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { StoreAdapter } from '../host/adapter/contract.js';
+import type { StoreAdapter } from '../host/stores/contract.js';
 import { storeErrors } from '../host/errors/store.js';
 import { type DataPlane, makeDataPlane } from './support/data-plane.js';
 import { eventually } from './support/eventually.js';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { parseManifest } from '@beds/sdk';
 import type { BedsClient } from '@beds/sdk/client';
-import { verifyBundle } from '../host/supervisor/admission/verify.js';
+import { verifyBundle } from '../host/deploy/admit/verify.js';
 import { describeBundle, writeBundle } from './support/bundles.js';
 import { startTestHost, type TestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';

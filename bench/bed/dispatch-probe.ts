@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Manifest } from '@beds/sdk';
-import type { StoreAdapter } from '../../host/adapter/contract.js';
+import type { StoreAdapter } from '../../host/stores/contract.js';
 import { Delivery } from '../../host/amqp/delivery.js';
 import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
-import { CallerBook } from '../../host/dispatch/callers.js';
-import { Deadlines } from '../../host/dispatch/deadlines.js';
-import { RequestPath } from '../../host/dispatch/request-path.js';
-import { Suspects } from '../../host/dispatch/suspects.js';
-import { ServingGeneration } from '../../host/dispatch/serving-generation.js';
-import { GenerationRegistry } from '../../host/generation/registry.js';
+import { CallerBook } from '../../host/request/callers.js';
+import { Deadlines } from '../../host/request/deadlines.js';
+import { RequestPath } from '../../host/request/request-path.js';
+import { Suspects } from '../../host/request/suspects.js';
+import { ServingGeneration } from '../../host/request/serving-generation.js';
+import { GenerationRegistry } from '../../host/template/registry.js';
 import template from '../domains/echo/template.js';
 
 /** The request path with nothing before and nothing behind it. */

@@ -1,5 +1,5 @@
 import { configSchema } from '../../host/config/schema.js';
-import { decodeMessage } from '../../host/envelope/decode.js';
+import { decodeMessage } from '../../host/request/decode.js';
 
 /** A request with about so many bytes: records of the usual kind, as many as fit. */
 export interface GateBody {

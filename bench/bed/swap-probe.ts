@@ -2,22 +2,22 @@ import assert from 'node:assert/strict';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import { parseManifest } from '@beds/sdk';
-import type { StoreAdapter } from '../../host/adapter/contract.js';
+import type { StoreAdapter } from '../../host/stores/contract.js';
 import { Delivery } from '../../host/amqp/delivery.js';
 import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
-import { CallerBook } from '../../host/dispatch/callers.js';
-import { Deadlines } from '../../host/dispatch/deadlines.js';
-import { RequestPath } from '../../host/dispatch/request-path.js';
-import type { ServingGeneration } from '../../host/dispatch/serving-generation.js';
-import { Suspects } from '../../host/dispatch/suspects.js';
-import type { GenerationSource } from '../../host/generation/contract.js';
-import { convertBundle } from '../../host/generation/convert.js';
-import type { Leftovers } from '../../host/generation/leftovers.js';
-import { GenerationRegistry } from '../../host/generation/registry.js';
-import type { RetiredInMemory } from '../../host/generation/retired-templates.js';
-import { Generations } from '../../host/thread/generations.js';
+import { CallerBook } from '../../host/request/callers.js';
+import { Deadlines } from '../../host/request/deadlines.js';
+import { RequestPath } from '../../host/request/request-path.js';
+import type { ServingGeneration } from '../../host/request/serving-generation.js';
+import { Suspects } from '../../host/request/suspects.js';
+import type { GenerationSource } from '../../host/template/contract.js';
+import { convertBundle } from '../../host/template/convert.js';
+import type { Leftovers } from '../../host/template/leftovers.js';
+import { GenerationRegistry } from '../../host/template/registry.js';
+import type { RetiredInMemory } from '../../host/template/retired-templates.js';
+import { Generations } from '../../host/threads/generations.js';
 
 /** What a broker thread does with versions and requests, without RabbitMQ and without a database. */
 export interface SwapProbe {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import type { Leftovers } from '../../host/generation/leftovers.js';
-import type { RetiredInMemory } from '../../host/generation/retired-templates.js';
+import type { Leftovers } from '../../host/template/leftovers.js';
+import type { RetiredInMemory } from '../../host/template/retired-templates.js';
 import { serveParent } from '../bed/serve-parent.js';
 
 /** After so many swaps, and a full collection of garbage. */

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { arch, cpus, loadavg, platform, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Services } from '../../host/services/index.js';
+import type { Services } from '../../host/dev-servers/index.js';
 import { peerVersions } from '../bed/peers.js';
 
 export interface Machine {

@@ -1,4 +1,4 @@
-import type { AdminAnswer, AdminQuestion } from '../supervisor/operate/protocol.js';
+import type { AdminAnswer, AdminQuestion } from '../admin/protocol.js';
 import { cliErrors } from '../errors/cli.js';
 import { openNodes, requireOneAnswer } from './node-session.js';
 

@@ -1,6 +1,6 @@
 import { directoriesOf } from '../config/directories.js';
 import { cliErrors } from '../errors/cli.js';
-import { readServices } from '../services/index.js';
+import { readServices } from '../dev-servers/index.js';
 import type { CommandContext } from './command.js';
 
 /** Where private servers, staged bundles and the history of this checkout live. */

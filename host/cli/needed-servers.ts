@@ -1,5 +1,5 @@
 import type { Config } from '../config/schema.js';
-import type { ServiceName } from '../services/index.js';
+import type { ServiceName } from '../dev-servers/index.js';
 
 /** The private servers that stand in for the URLs that the configuration leaves empty. */
 export function neededServers({ broker, stores }: Config): readonly ServiceName[] {

@@ -4,7 +4,7 @@ import { BedsError } from '@beds/sdk';
 import { connect } from '../amqp/driver.js';
 import { makeNames, type Names } from '../amqp/names.js';
 import { cliErrors } from '../errors/cli.js';
-import type { AdminQuestion, OrderAnswer, OrderName, RefusedAnswer } from '../supervisor/operate/protocol.js';
+import type { AdminQuestion, OrderAnswer, OrderName, RefusedAnswer } from '../admin/protocol.js';
 import { within } from './within.js';
 
 export interface SessionOptions {

@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import type { Finding } from '../generation/contract.js';
+import type { Finding } from '../template/contract.js';
 import type { Output } from './output.js';
 
 /** Every finding with what to do about it, indented. */

@@ -3,7 +3,7 @@ import type { Config, StoreConfig } from '../config/schema.js';
 import { runtimeUrl, type AdministeredStore, type RuntimeAccounts } from '../dba/index.js';
 import { cliErrors } from '../errors/cli.js';
 
-/** Servers in use, with the credentials of administrators; `Services` and `ServicesState` of host/services are this. */
+/** Servers in use, with the credentials of administrators; `Services` and `ServicesState` of host/dev-servers are this. */
 export interface ServerUrls {
   readonly rabbitmq?: { readonly url: string } | undefined;
   readonly mariadb?: { readonly url: string } | undefined;

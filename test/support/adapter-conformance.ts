@@ -3,8 +3,8 @@ import { after, before, describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { isBedsError } from '@beds/sdk';
 import type { JsonObject, ObjectManifest, OrderBy, ViewQuery } from '@beds/sdk';
-import { narrowObject } from '../../host/adapter/check-use.js';
-import type { NamedObject, StoreAdapter } from '../../host/adapter/contract.js';
+import { narrowObject } from '../../host/stores/check-use.js';
+import type { NamedObject, StoreAdapter } from '../../host/stores/contract.js';
 
 /** Bounds of a store that a test narrows. */
 export interface StoreBounds {

@@ -2,16 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import type { NamedObject, StoreAdapter } from '../../host/adapter/contract.js';
-import type { Finding } from '../../host/generation/contract.js';
-import type {
-  Drop,
-  DropWatcher,
-  RefusedDrop,
-  RemovedDrop,
-  WatchOptions,
-} from '../../host/supervisor/admission/contract.js';
-import { watchDrops } from '../../host/supervisor/admission/watch-drops.js';
+import type { NamedObject, StoreAdapter } from '../../host/stores/contract.js';
+import type { Finding } from '../../host/template/contract.js';
+import type { Drop, DropWatcher, RefusedDrop, RemovedDrop, WatchOptions } from '../../host/deploy/admit/contract.js';
+import { watchDrops } from '../../host/deploy/sources/watch-drops.js';
 
 /** A directory that goes away with the test. */
 export async function temporaryDirectory(t: TestContext): Promise<string> {

@@ -4,7 +4,7 @@ import { eventually, startTestHost, type TestHost, type TransitionLine } from '.
 import { notesBundle } from './notes-domain.js';
 import { Operate } from './operate.js';
 import type { Teardown } from './services.js';
-import type { Services } from '../../host/services/index.js';
+import type { Services } from '../../host/dev-servers/index.js';
 
 /** A host that serves `notes` 1.0.0, and its operator. */
 export interface CanaryHost {

@@ -1,20 +1,20 @@
 import assert from 'node:assert/strict';
 import type { ConsumeMessage } from 'amqplib';
 import { parseManifest, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk';
-import type { NamedObject, StoreAdapter } from '../../host/adapter/contract.js';
+import type { NamedObject, StoreAdapter } from '../../host/stores/contract.js';
 import { Delivery } from '../../host/amqp/delivery.js';
 import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
-import { CallerBook } from '../../host/dispatch/callers.js';
-import { Deadlines } from '../../host/dispatch/deadlines.js';
-import { RequestPath } from '../../host/dispatch/request-path.js';
-import type { ServingGeneration } from '../../host/dispatch/serving-generation.js';
-import { Suspects } from '../../host/dispatch/suspects.js';
-import type { GenerationSource } from '../../host/generation/contract.js';
-import { convertBundle } from '../../host/generation/convert.js';
-import { GenerationRegistry } from '../../host/generation/registry.js';
-import { Generations } from '../../host/thread/generations.js';
+import { CallerBook } from '../../host/request/callers.js';
+import { Deadlines } from '../../host/request/deadlines.js';
+import { RequestPath } from '../../host/request/request-path.js';
+import type { ServingGeneration } from '../../host/request/serving-generation.js';
+import { Suspects } from '../../host/request/suspects.js';
+import type { GenerationSource } from '../../host/template/contract.js';
+import { convertBundle } from '../../host/template/convert.js';
+import { GenerationRegistry } from '../../host/template/registry.js';
+import { Generations } from '../../host/threads/generations.js';
 import { type BundleOptions, describeBundle } from './bundles.js';
 
 /** A bundle as the supervisor would send it to a thread. Its objects are there, as far as a store that is none can tell. */

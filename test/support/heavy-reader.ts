@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { isBedsError } from '@beds/sdk';
-import { createMysqlAdapter } from '../../host/adapter/mysql/adapter.js';
+import { createMysqlAdapter } from '../../host/stores/mysql/adapter.js';
 import { storeLimits } from './store-limits.js';
 
 /** What a thread of its own is to read, all at once. */

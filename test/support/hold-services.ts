@@ -1,6 +1,6 @@
 /** A command that starts servers and then waits to be killed. Arguments: directory, names separated by commas. */
-import { startServices } from '../../host/services/index.js';
-import type { ServiceName } from '../../host/services/index.js';
+import { startServices } from '../../host/dev-servers/index.js';
+import type { ServiceName } from '../../host/dev-servers/index.js';
 
 const [, , directory = '', names = ''] = process.argv;
 await startServices({ directory, need: names.split(',') as ServiceName[], environment: {} });

@@ -9,7 +9,7 @@ import mysql from 'mysql2/promise';
 import { pino } from 'pino';
 import { configSchema, type Config } from '../../host/config/schema.js';
 import { type Host, startHost } from '../../host/main.js';
-import type { Services } from '../../host/services/index.js';
+import type { Services } from '../../host/dev-servers/index.js';
 import { eventually } from './eventually.js';
 import { NOTES_GRANTS, NOTES_SCHEMA } from './notes-domain.js';
 import { lastFirst, temporaryDirectory, type Teardown } from './services.js';

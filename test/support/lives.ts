@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { isBedsError } from '@beds/sdk';
 import type { BedsClient } from '@beds/sdk/client';
-import type { Services } from '../../host/services/index.js';
+import type { Services } from '../../host/dev-servers/index.js';
 import { type BundleOptions, writeBundle } from './bundles.js';
 import { startTestHost, type TestHost } from './host.js';
 import { type HostProcess, type OomKiller, startHostProcess, startOomKiller } from './host-process.js';

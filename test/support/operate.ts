@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { askNodes } from '../../host/cli/ask-nodes.js';
 import { openNodes, type OrderMessage } from '../../host/cli/node-session.js';
-import type { OrderAnswer } from '../../host/supervisor/operate/protocol.js';
-import type { CanaryView, DomainView } from '../../host/supervisor/operate/views.js';
-import type { HistoryEntry } from '../../host/supervisor/history.js';
-import type { RolloutWish } from '../../host/supervisor/rollout/plan.js';
+import type { OrderAnswer } from '../../host/admin/protocol.js';
+import type { CanaryView, DomainView } from '../../host/admin/views.js';
+import type { HistoryEntry } from '../../host/deploy/history.js';
+import type { RolloutWish } from '../../host/deploy/plan.js';
 import { type BundleOptions, describeBundle } from './bundles.js';
 import type { TestHost } from './host.js';
 

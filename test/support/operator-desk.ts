@@ -4,14 +4,14 @@ import { pino } from 'pino';
 import { makeNames } from '../../host/amqp/names.js';
 import { Topology } from '../../host/amqp/topology.js';
 import { configSchema } from '../../host/config/schema.js';
-import type { HistoryEntry } from '../../host/supervisor/history.js';
-import { readManifest } from '../../host/supervisor/admission/read-manifest.js';
-import type { VersionDiff } from '../../host/supervisor/compatibility/diff-versions.js';
-import type { BundleFiles, Operations, QuarantineView, Receipt } from '../../host/supervisor/operate/contract.js';
-import { OperatorDesk } from '../../host/supervisor/operate/operator-desk.js';
-import type { DomainView, Inspections } from '../../host/supervisor/operate/views.js';
-import type { RolloutWish } from '../../host/supervisor/rollout/plan.js';
-import { ThreadPool } from '../../host/supervisor/threads/thread-pool.js';
+import type { HistoryEntry } from '../../host/deploy/history.js';
+import { readManifest } from '../../host/deploy/admit/read-manifest.js';
+import type { VersionDiff } from '../../host/deploy/compatibility/diff-versions.js';
+import type { BundleFiles, Operations, QuarantineView, Receipt } from '../../host/admin/contract.js';
+import { OperatorDesk } from '../../host/admin/operator-desk.js';
+import type { DomainView, Inspections } from '../../host/admin/views.js';
+import type { RolloutWish } from '../../host/deploy/plan.js';
+import { ThreadPool } from '../../host/threads/thread-pool.js';
 import type { Teardown } from './services.js';
 
 /** A control plane that only remembers what it was told, and does what a test says. */

@@ -1,7 +1,7 @@
 import process from 'node:process';
-import type { NamedObject } from '../../host/adapter/contract.js';
-import { createMysqlAdapter } from '../../host/adapter/mysql/adapter.js';
-import { sealRealm } from '../../host/generation/seal-realm.js';
+import type { NamedObject } from '../../host/stores/contract.js';
+import { createMysqlAdapter } from '../../host/stores/mysql/adapter.js';
+import { sealRealm } from '../../host/template/seal-realm.js';
 import { storeLimits } from './store-limits.js';
 
 /** As busy as a broker thread, whose built-ins are frozen: reads and calls of all forms that the host makes statements of. */

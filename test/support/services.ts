@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
-import { startServices } from '../../host/services/index.js';
-import type { ServiceName, Services, StartOptions } from '../../host/services/index.js';
+import { startServices } from '../../host/dev-servers/index.js';
+import type { ServiceName, Services, StartOptions } from '../../host/dev-servers/index.js';
 
 /** Where the test runner keeps the servers that it starts once for the whole run. */
 const SHARED_DIRECTORY_VARIABLE = 'BEDS_TEST_SERVICES_DIR';

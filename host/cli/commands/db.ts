@@ -1,7 +1,7 @@
 import { directoriesOf } from '../../config/directories.js';
 import { applyObjects } from '../../dba/index.js';
 import { cliErrors } from '../../errors/cli.js';
-import { startServices } from '../../services/index.js';
+import { startServices } from '../../dev-servers/index.js';
 import { EXIT, type Command } from '../command.js';
 import { administeredStores } from '../resolve-config.js';
 

@@ -1,4 +1,4 @@
-import type { RolloutWish } from '../../supervisor/rollout/plan.js';
+import type { RolloutWish } from '../../deploy/plan.js';
 import { NODE_OPTION } from '../ask-context.js';
 import type { Command, CommandContext } from '../command.js';
 import type { OrderMessage } from '../node-session.js';

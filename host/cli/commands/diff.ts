@@ -1,5 +1,5 @@
-import { type Caller, type JoinedChange, WHOLE_DOMAIN } from '../../supervisor/compatibility/contract.js';
-import type { VersionDiff } from '../../supervisor/compatibility/diff-versions.js';
+import { type Caller, type JoinedChange, WHOLE_DOMAIN } from '../../deploy/compatibility/contract.js';
+import type { VersionDiff } from '../../deploy/compatibility/diff-versions.js';
 import { argumentsOf, askOptions, NODE_OPTION } from '../ask-context.js';
 import { askNodes } from '../ask-nodes.js';
 import { EXIT, type Command } from '../command.js';

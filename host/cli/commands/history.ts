@@ -1,6 +1,6 @@
 import { cliErrors } from '../../errors/cli.js';
-import { describeLeftovers } from '../../generation/leftovers.js';
-import type { HistoryEntry } from '../../supervisor/history.js';
+import { describeLeftovers } from '../../template/leftovers.js';
+import type { HistoryEntry } from '../../deploy/history.js';
 import { argumentsOf, askOptions, NODE_OPTION } from '../ask-context.js';
 import { askNodes } from '../ask-nodes.js';
 import { EXIT, type Command, type CommandContext } from '../command.js';

@@ -1,7 +1,7 @@
-import { describeLeftovers } from '../../generation/leftovers.js';
-import type { HistoryEntry } from '../../supervisor/history.js';
-import type { QuarantineView } from '../../supervisor/operate/contract.js';
-import type { DomainView, HeldView, LeftView, StrikeView } from '../../supervisor/operate/views.js';
+import { describeLeftovers } from '../../template/leftovers.js';
+import type { HistoryEntry } from '../../deploy/history.js';
+import type { QuarantineView } from '../../admin/contract.js';
+import type { DomainView, HeldView, LeftView, StrikeView } from '../../admin/views.js';
 import { argumentsOf, askOptions, NODE_OPTION } from '../ask-context.js';
 import { askNodes } from '../ask-nodes.js';
 import { EXIT, type Command } from '../command.js';

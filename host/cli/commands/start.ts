@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { readRuntimeAccounts } from '../../dba/index.js';
 import { startHost } from '../../main.js';
-import { type Services, startServices } from '../../services/index.js';
+import { type Services, startServices } from '../../dev-servers/index.js';
 import { EXIT, type Command, type CommandContext } from '../command.js';
 import { servicesDirectory } from '../broker-of.js';
 import { neededServers } from '../needed-servers.js';

@@ -1,5 +1,5 @@
-import { straysOf } from '../../supervisor/operate/thread-views.js';
-import type { DomainView, NodeStatus } from '../../supervisor/operate/views.js';
+import { straysOf } from '../../admin/thread-views.js';
+import type { DomainView, NodeStatus } from '../../admin/views.js';
 import { askNodes } from '../ask-nodes.js';
 import { EXIT, type Command } from '../command.js';
 import { askOptions, NODE_OPTION } from '../ask-context.js';

@@ -1,7 +1,7 @@
 import type { Config } from '../../config/schema.js';
 import { cliErrors } from '../../errors/cli.js';
-import type { HistoryEntry } from '../../supervisor/history.js';
-import type { NodeStatus } from '../../supervisor/operate/views.js';
+import type { HistoryEntry } from '../../deploy/history.js';
+import type { NodeStatus } from '../../admin/views.js';
 import { askNodes } from '../ask-nodes.js';
 
 const ANSWER_TIMEOUT_MS = 5_000;

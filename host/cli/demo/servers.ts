@@ -1,6 +1,6 @@
 import type { Config } from '../../config/schema.js';
 import { cliErrors } from '../../errors/cli.js';
-import { startServices, type Services } from '../../services/index.js';
+import { startServices, type Services } from '../../dev-servers/index.js';
 import { askNodes } from '../ask-nodes.js';
 import type { CommandContext } from '../command.js';
 import { neededServers } from '../needed-servers.js';

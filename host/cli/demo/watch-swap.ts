@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { cliErrors } from '../../errors/cli.js';
-import type { HistoryEntry } from '../../supervisor/history.js';
+import type { HistoryEntry } from '../../deploy/history.js';
 import { dropBundle, type ReadyBundle } from './bundles.js';
 import { historySince, type Asking } from './ask-history.js';
 import type { MixedLoad } from './mixed-load.js';

@@ -1,4 +1,4 @@
-import type { CanaryView, SideView } from '../../supervisor/operate/views.js';
+import type { CanaryView, SideView } from '../../admin/views.js';
 
 /** One line of how a canary fares beside the version that serves. */
 export function canaryText({ percent, shadowPercent, candidate, active, ...rest }: CanaryView): string {

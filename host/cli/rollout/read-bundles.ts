@@ -3,10 +3,10 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { Config } from '../../config/schema.js';
 import { cliErrors } from '../../errors/cli.js';
 import { rolloutErrors } from '../../errors/rollout.js';
-import type { Drop } from '../../supervisor/admission/contract.js';
-import { takeFingerprint } from '../../supervisor/admission/fingerprint.js';
-import { readDrop } from '../../supervisor/admission/read-drop.js';
-import { MAX_BUNDLES } from '../../supervisor/operate/protocol.js';
+import type { Drop } from '../../deploy/admit/contract.js';
+import { takeFingerprint } from '../../deploy/sources/fingerprint.js';
+import { readDrop } from '../../deploy/sources/read-drop.js';
+import { MAX_BUNDLES } from '../../admin/protocol.js';
 
 type Limits = Pick<Config['plugins'], 'maxBundleBytes' | 'maxFiles'>;
 

@@ -1,5 +1,5 @@
 import { cliErrors } from '../../errors/cli.js';
-import type { RefusedAnswer } from '../../supervisor/operate/protocol.js';
+import type { RefusedAnswer } from '../../admin/protocol.js';
 import { askOptions } from '../ask-context.js';
 import type { AskOptions } from '../ask-nodes.js';
 import { EXIT, type CommandContext, type CommandOption } from '../command.js';

@@ -1,6 +1,6 @@
 import { hostname, userInfo } from 'node:os';
 import { cliErrors } from '../../errors/cli.js';
-import type { AdminQuestion, OrderAnswer, RefusedAnswer } from '../../supervisor/operate/protocol.js';
+import type { AdminQuestion, OrderAnswer, RefusedAnswer } from '../../admin/protocol.js';
 import type { AskOptions } from '../ask-nodes.js';
 import { isRefused, type NodeSession, type OrderMessage, refusalError } from '../node-session.js';
 import type { Accepted } from './stand.js';

@@ -1,9 +1,9 @@
-import type { Finding } from '../../generation/contract.js';
-import type { LifecycleState } from '../../generation/lifecycle.js';
-import type { HistoryEntry } from '../../supervisor/history.js';
-import type { Receipt } from '../../supervisor/operate/contract.js';
-import type { AdminAnswer } from '../../supervisor/operate/protocol.js';
-import type { CanaryView, DomainView, VersionView } from '../../supervisor/operate/views.js';
+import type { Finding } from '../../template/contract.js';
+import type { LifecycleState } from '../../template/lifecycle.js';
+import type { HistoryEntry } from '../../deploy/history.js';
+import type { Receipt } from '../../admin/contract.js';
+import type { AdminAnswer } from '../../admin/protocol.js';
+import type { CanaryView, DomainView, VersionView } from '../../admin/views.js';
 
 /** What a node accepted. */
 export interface Accepted {

@@ -1,0 +1,149 @@
+import type { StoreStatus } from '../stores/contract.js';
+import type { QueueStatus } from '../amqp/topology.js';
+import type { Finding } from '../template/contract.js';
+import type { Leftovers } from '../template/leftovers.js';
+import type { LifecycleState } from '../template/lifecycle.js';
+import type { LogState } from '../observe/log-output.js';
+import type { ThreadStatus } from '../threads/protocol.js';
+import type { VersionDiff } from '../deploy/compatibility/diff-versions.js';
+import type { ShadowView } from '../deploy/watch/shadow-board.js';
+
+/** A version as a person wants to see it. */
+export interface VersionView {
+  readonly version: string;
+  readonly hash: string;
+  readonly state: LifecycleState;
+  /** ISO 8601 instant of the last change of state. */
+  readonly since: string;
+  readonly generation?: number;
+  /** Why it was refused, or what it waits for. */
+  readonly findings?: readonly Finding[];
+}
+
+/** How one side of a canary fared since the canary began, over all threads. */
+export interface SideView {
+  readonly requests: number;
+  /** Percent of the requests that failed; 0 without requests. */
+  readonly errorPercent: number;
+  /** 95 % of the requests took at most this long; absent without requests. */
+  readonly p95Ms?: number;
+  /** Faults that no request ended with; absent: none. */
+  readonly strays?: number;
+}
+
+/** A version under observation, beside the one that answers its domain. */
+export interface CanaryView {
+  readonly version: string;
+  readonly hash: string;
+  /** Percent of the callers that it answers. */
+  readonly percent: number;
+  /** Percent of the reads that it gets a copy of. */
+  readonly shadowPercent: number;
+  /** How long it must hold. */
+  readonly forMs: number;
+  readonly elapsedMs: number;
+  /** It stays a canary until an operator promotes it: `--hold`, or `beds pause`. */
+  readonly hold: boolean;
+  /** What it waits for that is not in the version; its time stands still, and nothing is judged. */
+  readonly waits?: string;
+  readonly candidate: SideView;
+  /** The version that serves, over the same time. */
+  readonly active: SideView;
+  /** What shadowing found. */
+  readonly shadow?: ShadowView;
+}
+
+/** A version whose bytes are in the stage, so that one may go back to it. */
+export interface KeptVersion {
+  readonly version: string;
+  readonly hash: string;
+  /** ISO 8601 instant when it was staged or last served. */
+  readonly at: string;
+}
+
+/** Harm that a bundle did within `rollout.strikePeriodMs`: broker threads that it ended, or faults that it left behind. */
+export interface StrikeView {
+  readonly version: string;
+  readonly hash: string;
+  readonly count: number;
+  /** So many of them for faults that no request ended with; the others ended threads. Absent: none. */
+  readonly strays?: number;
+  /** ISO 8601 instant of the last one. */
+  readonly last: string;
+}
+
+/** What a retired generation still held when it ended, on all threads; it was ended for it. */
+export interface LeftView {
+  readonly version: string;
+  readonly generation: number;
+  readonly left: Leftovers;
+}
+
+/** A retired generation that something keeps in memory though garbage was collected. */
+export interface HeldView {
+  readonly version: string;
+  readonly generation: number;
+  /** Broker threads that have it. */
+  readonly threads: number;
+  /** Milliseconds since it ended. */
+  readonly sinceMs: number;
+}
+
+/** What is known of one domain: the version that serves, and the newest one that does not (yet). */
+export interface DomainView {
+  readonly domain: string;
+  readonly live?: VersionView;
+  readonly candidate?: VersionView;
+  readonly canary?: CanaryView;
+  /** What of the live version's database objects is no longer as it was admitted. Empty or absent: nothing. */
+  readonly degraded?: readonly Finding[];
+  /** An operator stopped rollouts of the domain. */
+  readonly paused?: boolean;
+  /** Nothing answers: the only version is quarantined. */
+  readonly withheld?: boolean;
+  /** A process of its own serves it, because its code ran when the host was killed. */
+  readonly apart?: boolean;
+  /** Newest first; without the live one. */
+  readonly kept?: readonly KeptVersion[];
+  readonly strikes?: readonly StrikeView[];
+  /** Retired generations that left something behind; the last few, newest last. */
+  readonly left?: readonly LeftView[];
+  /** Faults that no request of the live generation ended with. Absent: none. */
+  readonly strays?: number;
+  /** Oldest first. */
+  readonly held?: readonly HeldView[];
+}
+
+/** What a node says of itself when it is asked. */
+export interface NodeStatus {
+  readonly node: string;
+  readonly role: string;
+  readonly pid: number;
+  readonly nodeVersion: string;
+  readonly bedsVersion: string;
+  readonly startedAt: string;
+  readonly residentBytes: number;
+  readonly log: LogState;
+  readonly pluginsDirectory: string;
+  readonly threads: readonly {
+    readonly thread: string;
+    readonly group: string;
+    readonly state: string;
+    /** Absent when the thread did not answer in time. */
+    readonly status?: ThreadStatus;
+  }[];
+  /** Stores as the control plane sees them. */
+  readonly stores: readonly StoreStatus[];
+  readonly domains: readonly (DomainView & { readonly queues: readonly QueueStatus[] })[];
+}
+
+/** What the control plane answers when it is asked, beside the state that the board keeps. */
+export interface Inspections {
+  /** The domains with everything that is known of them; `domain`: only that one. */
+  domains(domain?: string): Promise<readonly DomainView[]>;
+  /**
+   * `from` and `to`: a version, or a hash or its beginning; default the live one, and the newest other that is kept.
+   * Rejects with `BEDS_ROLLOUT_UNKNOWN_DOMAIN` or `BEDS_ROLLOUT_UNKNOWN_VERSION`.
+   */
+  diff(domain: string, from?: string, to?: string): Promise<VersionDiff>;
+}

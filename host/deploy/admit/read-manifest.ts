@@ -1,0 +1,57 @@
+import { createHash } from 'node:crypto';
+import { parseManifest, type Manifest } from '@beds/sdk';
+import type { Finding } from '../../template/contract.js';
+import { makeFinding } from '../../template/make-finding.js';
+
+/** Longest manifest that is read at all. */
+export const MAX_MANIFEST_BYTES = 262_144;
+
+/** What identifies a bundle in history and messages, as far as its manifest can be read. */
+export interface ManifestNames {
+  /** SHA-256 of the manifest's bytes, hex. */
+  readonly hash: string;
+  readonly domain?: string;
+  readonly version?: string;
+}
+
+export type ManifestReading =
+  | { readonly state: 'valid'; readonly names: ManifestNames; readonly manifest: Manifest }
+  /** Not JSON: more bytes may follow. */
+  | { readonly state: 'unfinished'; readonly findings: readonly Finding[] }
+  | { readonly state: 'invalid'; readonly names: ManifestNames; readonly findings: readonly Finding[] };
+
+/** Reads the text of a manifest; reports everything that is wrong with it at once. */
+export function readManifest(text: string): ManifestReading {
+  const parsed = parseManifest(text);
+  if (parsed.ok) {
+    const { domain, version } = parsed.manifest;
+    return { state: 'valid', names: { hash: sha256(text), domain, version }, manifest: parsed.manifest };
+  }
+  const findings = parsed.problems.map(({ field, message }) =>
+    makeFinding('BEDS_ADMISSION_MANIFEST_INVALID', `Manifest: ${field.slice(0, 100)} ${message}.`),
+  );
+  const value = parseObject(text);
+  if (value === undefined) return { state: 'unfinished', findings };
+  const domain = nameOf(value['domain']);
+  const version = nameOf(value['version']);
+  const names = { hash: sha256(text), ...(domain && { domain }), ...(version && { version }) };
+  return { state: 'invalid', names, findings };
+}
+
+export function sha256(bytes: Buffer | string): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+function parseObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value = JSON.parse(text) as unknown;
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Names end up in messages: what does not look like a name is not repeated. */
+function nameOf(value: unknown): string | undefined {
+  return typeof value === 'string' && /^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$/.test(value) ? value : undefined;
+}

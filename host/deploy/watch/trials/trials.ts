@@ -1,0 +1,205 @@
+import { join } from 'node:path';
+import type { Manifest } from '@beds/sdk';
+import type { Config } from '../../../config/schema.js';
+import { threadErrors } from '../../../errors/thread.js';
+import { publishFault } from '../../../observe/channels.js';
+import type { Log } from '../../../observe/log.js';
+import { Trail } from '../../../threads/trail.js';
+import { loadStaged } from '../../admit/stage.js';
+import type { Prober } from '../../admit/probe.js';
+import { ServiceRecord } from '../../service-record.js';
+import type { Rollouts } from '../../rollouts.js';
+import type { Cell } from '../../../threads/cells.js';
+import type { ThreadPool } from '../../../threads/thread-pool.js';
+import { clearTrails, ownTrailOf, readLastRun } from './last-run.js';
+import { makeCells } from './make-cells.js';
+import { TrialRecord } from './trial-record.js';
+import { TrialProber } from './trial-prober.js';
+
+export interface TrialsOptions {
+  /** `services.directory`, absolute. */
+  readonly directory: string;
+  readonly config: Config;
+  readonly log: Log;
+}
+
+export interface TrialSubjects {
+  readonly pool: ThreadPool;
+  readonly rollouts: Rollouts;
+  /** Knows what is on its way to serve, or waits. */
+  readonly versions: { isOnItsWay(hash: string): boolean };
+}
+
+interface Quiet {
+  readonly thread: string;
+  readonly sinceMs: number;
+}
+
+/** A host that lives this long does not end for what a start does. */
+const SHORT_LIFE_MS = 60_000;
+/** From so many ends in a row on, all code is tried apart where nothing says whose ran. */
+const MANY_SHORT_LIVES = 3;
+const LOOK_MS = 250;
+/** A version that was let back and under which the host ends again is tried so many times as long. */
+const LONGER = 4;
+const MAX_TRIAL_MS = 3_600_000;
+/** A domain that does not come to serve is kept apart so many times as long. */
+const PATIENCE = 10;
+
+/**
+ * After a host that ended without being stopped: the versions whose code ran then may have done it, or somebody killed the
+ * host. So their domains are served by a process of their own, which only they can end, until that has held for a while.
+ */
+export class Trials {
+  readonly #options: TrialsOptions;
+  readonly #record: TrialRecord;
+  readonly #trail: Trail;
+  readonly #lives: NodeJS.Timeout;
+  readonly #quiet = new Map<string, Quiet>();
+  readonly #startedAtMs = performance.now();
+  #watch: NodeJS.Timeout | undefined;
+  #isLooking = false;
+
+  private constructor(options: TrialsOptions, record: TrialRecord) {
+    this.#options = options;
+    this.#record = record;
+    this.#trail = new Trail({
+      path: ownTrailOf(options.directory),
+      onFault: (cause) =>
+        publishFault({
+          where: 'trail',
+          error: threadErrors.make('BEDS_THREAD_TRAIL_UNWRITABLE', undefined, { cause }),
+        }),
+    });
+    this.#lives = setTimeout(() => record.lives(), SHORT_LIFE_MS).unref();
+  }
+
+  /** Reads what the run before has left, and begins to write down what this one does. */
+  static async open(options: TrialsOptions): Promise<Trials> {
+    const { directory, log } = options;
+    const { isKilled, suspects } = readLastRun(directory);
+    const record = await TrialRecord.open(directory);
+    if (isKilled) {
+      await record.killed(suspects);
+      const words = suspects.length === 0 ? 'no code of a template ran then' : 'code of these versions ran then';
+      log.warn({ suspects, shortLives: record.shortLives }, `the host ended without being stopped; ${words}`);
+      if (record.shortLives >= MANY_SHORT_LIVES) sayAgain(record.shortLives);
+    }
+    clearTrails(directory);
+    return new Trials(options, record);
+  }
+
+  /** The processes that this start needs; none after an end in order. */
+  async cells(): Promise<readonly Cell[]> {
+    const open = this.#record.open;
+    if (open.length === 0 && !this.#isEverybodySuspect) return [];
+    const manifests = await this.#servedManifests();
+    const domains = open.map(({ domain }) => domain);
+    const suspects = new Set(domains.length > 0 ? domains : manifests.map(({ domain }) => domain));
+    const cells = makeCells(suspects, manifests);
+    for (const { group, domains: kept } of cells) {
+      this.#options.log.warn({ thread: group, domains: [...kept] }, 'tried in a process of its own');
+    }
+    return cells;
+  }
+
+  /** Probes what is suspected in a process of its own, and writes down what it probes. */
+  prober(prober: Prober): Prober {
+    const isSuspect = (hash: string): boolean =>
+      this.#isEverybodySuspect || this.#record.open.some((suspect) => suspect.hash === hash);
+    const { probeTimeoutMs: timeoutMs, probeMemoryMb: memoryMb } = this.#options.config.plugins;
+    return new TrialProber(prober, { timeoutMs, memoryMb, trail: this.#trail, isSuspect });
+  }
+
+  /** Lets domains back to the threads when their processes have held. */
+  watch(subjects: TrialSubjects): void {
+    if (subjects.pool.cells.groups.length === 0) return;
+    this.#watch = setInterval(() => {
+      if (this.#isLooking) return;
+      this.#isLooking = true;
+      void this.#look(subjects).finally(() => (this.#isLooking = false));
+    }, LOOK_MS).unref();
+  }
+
+  /** Nothing is tried any more. */
+  stopWatching(): void {
+    clearInterval(this.#watch);
+  }
+
+  /** The host ends in order: nothing that runs is to blame for it. */
+  async close(): Promise<void> {
+    this.stopWatching();
+    clearTimeout(this.#lives);
+    this.#trail.close();
+    clearTrails(this.#options.directory);
+    this.#record.lives();
+    await this.#record.close();
+  }
+
+  get #isEverybodySuspect(): boolean {
+    return this.#record.open.length === 0 && this.#record.shortLives >= MANY_SHORT_LIVES;
+  }
+
+  async #look(subjects: TrialSubjects): Promise<void> {
+    const { pool, rollouts } = subjects;
+    const domains = pool.cells.groups.flatMap((group) => [...(pool.cells.get(group)?.domains ?? [])]);
+    for (const domain of domains) {
+      if (!this.#hasHeld(domain, subjects)) continue;
+      await rollouts.rejoin(domain).catch((error: unknown) => {
+        publishFault({ where: `return of ${domain} to the threads`, error, domain });
+      });
+      if (pool.cells.groupOf(domain) !== undefined) continue;
+      this.#record.tried(domain);
+      this.#options.log.info({ domain }, `${domain} is served by the threads again`);
+    }
+    if (pool.cells.groups.length === 0) this.stopWatching();
+  }
+
+  #hasHeld(domain: string, { pool, rollouts, versions }: TrialSubjects): boolean {
+    const nowMs = performance.now();
+    const trialMs = this.#trialMs(domain);
+    const group = pool.cells.groupOf(domain);
+    const handle = pool.serving.find((member) => member.group === group)?.handle;
+    const isUntried = this.#record.open.some(
+      (suspect) => suspect.domain === domain && versions.isOnItsWay(suspect.hash),
+    );
+    const isServed = !isUntried && (rollouts.table.live.has(domain) || rollouts.table.isWithheld(domain));
+    if (handle === undefined || !isServed) {
+      this.#quiet.delete(domain);
+      return !isServed && nowMs - this.#startedAtMs > PATIENCE * trialMs;
+    }
+    const quiet = this.#quiet.get(domain);
+    if (quiet?.thread !== handle.name) this.#quiet.set(domain, { thread: handle.name, sinceMs: nowMs });
+    else if (handle.suspect === 0) return nowMs - quiet.sinceMs > trialMs;
+    return false;
+  }
+
+  #trialMs(domain: string): number {
+    const { trialMs } = this.#options.config.supervisor;
+    const ends = this.#record.open.filter((suspect) => suspect.domain === domain).map((suspect) => suspect.ends);
+    return Math.min(MAX_TRIAL_MS, trialMs * LONGER ** Math.max(0, Math.max(1, ...ends) - 1));
+  }
+
+  async #servedManifests(): Promise<readonly Manifest[]> {
+    const { directory, config } = this.#options;
+    const record = await ServiceRecord.open(directory, config.plugins.keepVersions);
+    const served = record.domains.flatMap(
+      ([
+        ,
+        {
+          served: [newest],
+          isServed,
+        },
+      ]) => (isServed ? (newest ?? []) : []),
+    );
+    const staged = await Promise.all(
+      served.map(({ hash }) => loadStaged(hash, join(directory, 'stage')).catch(() => undefined)),
+    );
+    return staged.flatMap((each) => each?.manifest ?? []);
+  }
+}
+
+function sayAgain(times: number): void {
+  const words = `The host ended ${String(times)} times in a row within a minute of its start, without being stopped.`;
+  publishFault({ where: 'start', error: threadErrors.make('BEDS_THREAD_ENDED_AGAIN', words) });
+}

@@ -1,0 +1,257 @@
+import {
+  type CallResult,
+  type DomainCaller,
+  isKnownQuery,
+  type Json,
+  type JsonObject,
+  type OperationMode,
+  type Page,
+  partsOfQuery,
+  type TemplateContext,
+  type TemplateLog,
+  type TransactionScope,
+  unknownNames,
+  type ViewQuery,
+} from '@beds/sdk';
+import type { AdapterScope, CallOptions, KeyedQuery, NamedObject } from '../stores/contract.js';
+import { callKeptNothing, transactionKeptNothing } from '../stores/kept-nothing.js';
+import { unknownError } from './unknown-error.js';
+import { requestErrors } from '../errors/request.js';
+import { publishTemplateLog, type TemplateLogEvent } from '../observe/channels.js';
+import type { OperationResult } from './check-result.js';
+import { noteHanded } from './handed-errors.js';
+import type { Operation, OperationInput } from './operation.js';
+import type { RequestScope } from './request-scope.js';
+import type { ServingGeneration } from './serving-generation.js';
+
+/** What a context needs from the request path. */
+export interface ContextHost {
+  /** Runs an operation of another domain in this thread, under the same scope. */
+  invoke(call: DomainCall): Promise<OperationResult>;
+  /** Most rows in one page: `limits.maxPageRows`. */
+  readonly maxPageRows: number;
+  /** Notes whose code is about to run, so that a thread that stops answering can be blamed on it. */
+  entering(generation: ServingGeneration): void;
+}
+
+export interface DomainCall {
+  readonly domain: string;
+  readonly op: string;
+  readonly input: OperationInput;
+  readonly scope: RequestScope;
+  /** Of the operation that calls: a read may be repeated, so it must not lead to a write. */
+  readonly mode: OperationMode;
+  readonly depth: number;
+}
+
+export interface ContextOptions {
+  readonly host: ContextHost;
+  readonly generation: ServingGeneration;
+  readonly operation: Pick<Operation, 'name' | 'mode'>;
+  readonly scope: RequestScope;
+  /** How many domains called each other to get here. */
+  readonly depth: number;
+}
+
+/** The capabilities handed to template code for one request. */
+export class RequestContext implements TemplateContext {
+  readonly #options: ContextOptions;
+
+  constructor(options: ContextOptions) {
+    this.#options = options;
+    if (options.operation.mode === 'write') options.scope.mayHaveWritten();
+  }
+
+  get self(): TemplateContext['self'] {
+    const { generation, operation } = this.#options;
+    return {
+      domain: generation.domain,
+      version: generation.version,
+      generation: generation.id,
+      operation: operation.name,
+    };
+  }
+
+  get requestId(): string {
+    return this.#options.scope.requestId;
+  }
+
+  get client(): string | undefined {
+    return this.#options.scope.client;
+  }
+
+  get session(): string | undefined {
+    return this.#options.scope.session;
+  }
+
+  get idempotencyKey(): string | undefined {
+    return this.#options.scope.idempotencyKey;
+  }
+
+  get signal(): AbortSignal {
+    return this.#options.scope.signal;
+  }
+
+  get deadline(): { readonly remainingMs: number } {
+    return this.#options.scope;
+  }
+
+  get log(): TemplateLog {
+    const write =
+      (level: TemplateLogEvent['level']) =>
+      (message: string, fields: JsonObject = {}): void => {
+        const { domain, version } = this.#options.generation;
+        publishTemplateLog({ level, domain, version, requestId: this.requestId, message, fields });
+      };
+    return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
+  }
+
+  async call(alias: string, args: JsonObject = {}): Promise<CallResult> {
+    const object = this.#object(alias);
+    const checked = this.#checkArgs(alias, args);
+    const options = this.#callOptions();
+    const { scope, generation } = this.#options;
+    const isWrite = options.mode === 'write';
+    if (isWrite) scope.beginsWrite();
+    try {
+      return await generation.adapter.call(object, checked, options);
+    } catch (error) {
+      if (isWrite && callKeptNothing(error, object)) scope.keptNothing();
+      scope.failedAt(generation.adapter.store);
+      this.#handed(error);
+      throw error;
+    } finally {
+      if (isWrite) scope.writeEnded();
+      this.#entering();
+    }
+  }
+
+  async view(alias: string, query: ViewQuery = {}): Promise<Page> {
+    const object = this.#object(alias);
+    const keyed = this.#keyed(query);
+    const options = this.#callOptions();
+    const { generation, scope } = this.#options;
+    const begin = (timeoutMs: number): Promise<Page> =>
+      generation.adapter.view(object, keyed, { timeoutMs, mode: options.mode, holder: scope });
+    const isShared = generation.sharedViews.has(alias) && scope.mayShare;
+    try {
+      return await (isShared
+        ? generation.sharedReads.read({ alias, query, scope, begin })
+        : generation.adapter.view(object, keyed, options));
+    } catch (error) {
+      scope.failedAt(generation.adapter.store);
+      this.#handed(error);
+      throw error;
+    } finally {
+      this.#entering();
+    }
+  }
+
+  async transaction<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T> {
+    const options = this.#callOptions();
+    const { scope, generation } = this.#options;
+    const isWrite = options.mode === 'write';
+    if (isWrite) scope.beginsWrite();
+    try {
+      return await generation.adapter.transaction((calls) => work(this.#inside(calls)), options);
+    } catch (error) {
+      if (isWrite && transactionKeptNothing(error)) scope.keptNothing();
+      scope.failedAt(generation.adapter.store);
+      throw error;
+    } finally {
+      if (isWrite) scope.writeEnded();
+      this.#entering();
+    }
+  }
+
+  /** The calls of a transaction, by alias. */
+  #inside(calls: AdapterScope): TransactionScope {
+    return {
+      call: async (alias, args = {}) => this.#returning(calls.call(this.#object(alias), this.#checkArgs(alias, args))),
+      view: async (alias, query = {}) => this.#returning(calls.view(this.#object(alias), this.#keyed(query))),
+    };
+  }
+
+  domain(name: string): DomainCaller {
+    const { generation, host, operation, scope, depth } = this.#options;
+    if (!generation.source.manifest.domains.includes(name)) {
+      throw requestErrors.make(
+        'BEDS_REQUEST_UNDECLARED',
+        `The template does not declare that it calls domain ${name}.`,
+      );
+    }
+    const invoke = (op: string, input: OperationInput): Promise<OperationResult> =>
+      this.#returning(host.invoke({ domain: name, op, input, scope, mode: operation.mode, depth: depth + 1 }));
+    const record = async (op: string, input: OperationInput): Promise<JsonObject> =>
+      (await invoke(op, input)).data as JsonObject;
+    return {
+      create: (payload) => record('create', { payload }),
+      fetch: async (query) => {
+        requireKnownQuery(query);
+        const { data, cursor } = await invoke('fetch', { query });
+        return { rows: data as unknown as JsonObject[], ...(cursor === undefined ? {} : { cursor }) };
+      },
+      update: (payload) => record('update', { payload }),
+      delete: (key) => record('delete', { key }),
+      call: async (operation, input): Promise<Json> =>
+        (await invoke(operation, input === undefined ? {} : { payload: input })).data,
+    };
+  }
+
+  #object(alias: string): NamedObject {
+    const { objects } = this.#options.generation.source;
+    const object = Object.hasOwn(objects, alias) ? objects[alias] : undefined;
+    if (object === undefined) {
+      throw requestErrors.make('BEDS_REQUEST_UNDECLARED', `The template does not declare an object named ${alias}.`);
+    }
+    return object;
+  }
+
+  #keyed(query: ViewQuery): KeyedQuery {
+    requireKnownQuery(query);
+    const { maxPageRows } = this.#options.host;
+    if (query.limit !== undefined && query.limit > maxPageRows) {
+      const message = `query.limit must be at most ${String(maxPageRows)}; follow the cursor for more rows.`;
+      throw requestErrors.make('BEDS_REQUEST_INVALID', message, { field: 'query.limit' });
+    }
+    return { ...query, key: this.#options.generation.source.manifest.key };
+  }
+
+  #checkArgs(alias: string, args: JsonObject): JsonObject {
+    const checked = this.#options.generation.checkers.get(alias)?.(args);
+    if (checked === undefined || checked.ok) return checked?.value ?? args;
+    const { field, message } = checked.problem;
+    throw requestErrors.make('BEDS_REQUEST_INVALID', `${field} ${message}.`, { field });
+  }
+
+  #callOptions(): CallOptions {
+    const { scope, operation } = this.#options;
+    return { timeoutMs: scope.requireTime(), mode: operation.mode, holder: scope };
+  }
+
+  async #returning<T>(promise: Promise<T>): Promise<T> {
+    try {
+      return await promise;
+    } catch (error) {
+      this.#handed(error);
+      throw error;
+    } finally {
+      this.#entering();
+    }
+  }
+
+  /** Where the template does not wait for the promise, nothing else tells whose fault that is: the stack is the host's. */
+  #handed(error: unknown): void {
+    noteHanded(error, this.#options.generation);
+  }
+
+  /** Template code goes on right after the promise that it was given settles. */
+  #entering(): void {
+    this.#options.host.entering(this.#options.generation);
+  }
+}
+
+/** What callers sent was looked at when it came; this is for what code asks. */
+function requireKnownQuery(query: ViewQuery): void {
+  if (!isKnownQuery(query)) throw unknownError('BEDS_REQUEST_INVALID', unknownNames(partsOfQuery(query, 'query')));
+}

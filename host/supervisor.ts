@@ -1,0 +1,206 @@
+import type { ChannelModel } from 'amqplib';
+import type { StoreAdapter } from './stores/contract.js';
+import { createAdapter } from './stores/factory.js';
+import { keepOpen } from './stores/keep-open.js';
+import { AmqpConnection } from './amqp/connection.js';
+import { makeNames, type Names } from './amqp/names.js';
+import { Topology } from './amqp/topology.js';
+import { isNothing } from './template/leftovers.js';
+import { directoriesOf } from './config/directories.js';
+import type { Config } from './config/schema.js';
+import type { Log } from './observe/log.js';
+import type { LogState } from './observe/log-output.js';
+import { openProber, type Prober } from './deploy/admit/probe.js';
+import { VersionControl } from './deploy/version-control.js';
+import { DomainBoard } from './deploy/domain-board.js';
+import { type History, openHistory } from './deploy/history.js';
+import type { HostMetrics } from './metrics/host-metrics.js';
+import { openMetrics } from './metrics/open-metrics.js';
+import { Mutex } from './deploy/mutex.js';
+import { nodeName } from './node-name.js';
+import { observeHost, recordTransitions } from './deploy/observe-host.js';
+import { OperatorDesk } from './admin/operator-desk.js';
+import { Drains } from './deploy/drains.js';
+import { Rollouts } from './deploy/rollouts.js';
+import { claimState } from './deploy/state-claim.js';
+import { ThreadLog } from './threads/thread-log.js';
+import { trailDirectoryOf } from './deploy/watch/trials/last-run.js';
+import { Trials } from './deploy/watch/trials/trials.js';
+import { ThreadPool, type ThreadPoolOptions } from './threads/thread-pool.js';
+
+export interface SupervisorOptions {
+  readonly config: Config;
+  /** Directories of the configuration are relative to it. */
+  readonly projectRoot: string;
+  readonly log: Log;
+  readonly logState: () => LogState;
+  /** The host cannot go on; the process should stop it and end with a failure. */
+  readonly onFatal: (error: Error) => void;
+}
+
+/** The composition root of the control plane. It owns the threads, and no template code ever runs on its own. */
+export class Supervisor {
+  readonly node: string;
+  readonly #options: SupervisorOptions;
+  readonly #names: Names;
+  readonly #startedAt = new Date();
+  readonly #board = new DomainBoard();
+  readonly #adapters: ReadonlyMap<string, StoreAdapter>;
+  readonly #control: AmqpConnection;
+  readonly #topology: Topology;
+  readonly #prober: Prober;
+  readonly #pool: ThreadPool;
+  readonly #rollouts: Rollouts;
+  readonly #drains: Drains;
+  readonly #ending = new AbortController();
+  readonly #desk: OperatorDesk;
+  readonly #metrics: HostMetrics;
+  readonly #threadLog: ThreadLog;
+  #model: ChannelModel | undefined;
+  #history: History | undefined;
+  #versions: VersionControl | undefined;
+  #trials: Trials | undefined;
+  #reassert: NodeJS.Timeout | undefined;
+  readonly #cleanUps: (() => void)[] = [];
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: SupervisorOptions) {
+    const { config, log, logState } = options;
+    this.#options = options;
+    this.node = nodeName(config);
+    this.#threadLog = new ThreadLog(log);
+    this.#names = makeNames(config.broker.prefix);
+    this.#adapters = new Map(
+      Object.entries(config.stores).map(([name, store]) => [name, createAdapter(name, { ...store, poolSize: 2 })]),
+    );
+    this.#control = new AmqpConnection({ ...config.broker, name: `${this.node}/control` }, (model) =>
+      this.#setUp(model),
+    );
+    this.#topology = new Topology({ names: this.#names, settings: config.topology }, () => this.#model);
+    this.#prober = openProber({ timeoutMs: config.plugins.probeTimeoutMs, memoryMb: config.plugins.probeMemoryMb });
+    const brokers = config.roles[config.node.role]?.brokers ?? [];
+    this.#drains = new Drains(({ id: generation, hash, manifest: { domain, version } }, state, { left, why }) => {
+      const findings = why === undefined ? {} : { findings: [why] };
+      this.#transition({ domain, version, hash, state, generation, ...(isNothing(left) ? {} : { left }), ...findings });
+    });
+    this.#metrics = openMetrics({
+      ...{ node: this.node, drains: this.#drains, stores: this.#adapters, board: this.#board, logState },
+      ...{ pool: () => this.#pool, table: () => this.#rollouts.table, versions: () => this.#versions },
+    });
+    this.#rollouts = new Rollouts({
+      ...{ pool: () => this.#pool, topology: this.#topology, names: this.#names, config, brokers },
+      ...{ lock: new Mutex(), drains: this.#drains },
+      onUnprepared: (source) => this.#versions?.unprepared(source),
+      isRefused: (hash) => this.#versions?.isRefused(hash) === true,
+    });
+    this.#pool = new ThreadPool({
+      ...{ config, node: this.node, brokers, trailDirectory: trailDirectoryOf(this.#directory) },
+      onMessage: ({ name }, message) => this.#onMessage(name, message),
+      onJoin: (thread, group) => this.#rollouts.join(thread, group),
+      onLost: (loss) => this.#onLost(loss),
+      onReleased: (thread) => this.#drains.onThreadLost(thread),
+      onGiveUp: options.onFatal,
+    });
+    this.#desk = new OperatorDesk({
+      ...{ node: this.node, config, log },
+      operations: () => (this.#stopping === undefined ? this.#versions?.operations : undefined),
+      questions: {
+        ...{ startedAt: this.#startedAt, pool: this.#pool, topology: this.#topology },
+        ...{ stores: [...this.#adapters.values()], metrics: () => this.#metrics.text(), logState },
+        ...{ domains: () => this.#board.views(), history: () => this.#history?.entries ?? [] },
+      },
+    });
+  }
+
+  /** Resolves when the host serves what the plugin directory holds. Rejects with what keeps it from starting. */
+  async start(): Promise<void> {
+    const { config, projectRoot, log } = this.#options;
+    const { services: directory, plugins: pluginsDirectory } = directoriesOf(projectRoot, config);
+    this.#cleanUps.push(observeHost(log), () => this.#threadLog.close());
+    this.#cleanUps.push(claimState(directory));
+    this.#trials = await Trials.open({ directory, config, log });
+    this.#history = await openHistory({ directory });
+    this.#control.start();
+    await this.#control.ready(config.supervisor.startTimeoutMs);
+    await this.#topology.assertBase();
+    await Promise.all([...this.#adapters.values()].map((adapter) => keepOpen(adapter, this.#ending.signal)));
+    this.#pool.cells.set(await this.#trials.cells());
+    await this.#pool.start();
+    this.#versions = await VersionControl.open({
+      ...{ config, directory, log, adapters: this.#adapters, pool: this.#pool, rollouts: this.#rollouts },
+      ...{ drains: this.#drains, board: this.#board, prober: this.#trials.prober(this.#prober), pluginsDirectory },
+      isRabbitUp: () => this.#control.state === 'up',
+      onTransition: (transition) => this.#transition(transition),
+      onTallies: (thread, tallies) => this.#metrics.tallies(thread, tallies),
+    });
+    await this.#versions.start();
+    this.#trials.watch({ pool: this.#pool, rollouts: this.#rollouts, versions: this.#versions });
+    const onUnasserted = (error: unknown): void => log.warn({ error: wordsOf(error) }, 'queues could not be asserted');
+    const reassert = (): void => void this.#rollouts.reassert().catch(onUnasserted);
+    this.#reassert = setInterval(reassert, config.topology.checkIntervalMs);
+    log.info({ role: config.node.role, domains: [...this.#rollouts.table.live.keys()] }, 'serving');
+  }
+
+  /** No more swaps → threads finish, bounded → connections close. A second call joins the first. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    const { drainTimeoutMs } = this.#options.config.supervisor;
+    this.#ending.abort();
+    clearInterval(this.#reassert);
+    this.#trials?.stopWatching();
+    await this.#versions?.close();
+    await this.#pool.stop(drainTimeoutMs);
+    await this.#prober.close();
+    await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(1_000)));
+    await Promise.all([this.#desk, this.#control].map((open) => open.close(2_000)));
+    await this.#history?.close();
+    await this.#trials?.close();
+    this.#metrics.close();
+    for (const cleanUp of this.#cleanUps) cleanUp();
+    this.#options.log.info('stopped');
+  }
+
+  async #setUp(model: ChannelModel): Promise<void> {
+    this.#model = model;
+    model.once('close', () => {
+      if (this.#model === model) this.#model = undefined;
+    });
+    await this.#topology.assertBase().catch((error: unknown) => {
+      this.#options.log.error({ error: wordsOf(error) }, 'topology could not be asserted');
+    });
+    await this.#desk.attach(model);
+  }
+
+  #onMessage(thread: string, message: Parameters<ThreadPoolOptions['onMessage']>[1]): void {
+    if (message.kind === 'drained') {
+      this.#metrics.drained(thread, message.tally);
+      this.#drains.onDrained(message.generation, thread, message.left);
+    } else this.#threadLog.write(thread, message);
+  }
+
+  #onLost(loss: Parameters<ThreadPoolOptions['onLost']>[0]): void {
+    this.#metrics.threadEnded(loss.thread, loss.reason);
+    // Before its part of a drain ends: the version that drains may be the one to blame.
+    const blamed = this.#versions?.threadLost(loss);
+    this.#drains.onThreadLost(loss.thread);
+    this.#rollouts.forget(loss.thread);
+    this.#options.log.error({ ...loss, ...blamed }, 'broker thread ended; it is replaced');
+  }
+
+  get #directory(): string {
+    return directoriesOf(this.#options.projectRoot, this.#options.config).services;
+  }
+
+  #transition(transition: Parameters<typeof recordTransitions>[0]): void {
+    const sinks = { log: this.#options.log, board: this.#board, history: this.#history, metrics: this.#metrics };
+    recordTransitions(transition, sinks);
+  }
+}
+
+function wordsOf(error: unknown): unknown {
+  return error instanceof Error ? error.message : error;
+}

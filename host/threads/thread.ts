@@ -1,0 +1,191 @@
+import type { StoreAdapter } from '../stores/contract.js';
+import { createAdapter } from '../stores/factory.js';
+import { keepOpen } from '../stores/keep-open.js';
+import { AmqpConnection } from '../amqp/connection.js';
+import { HandOver } from '../amqp/hand-over.js';
+import { ReplyPublisher } from '../amqp/reply-publisher.js';
+import type { SecretUrls } from '../config/take-urls.js';
+import { CallerBook } from '../request/callers.js';
+import { Deadlines } from '../request/deadlines.js';
+import { LoopGaps } from '../request/loop-gaps.js';
+import { RequestPath } from '../request/request-path.js';
+import { Suspects } from '../request/suspects.js';
+import type { ServingGeneration } from '../request/serving-generation.js';
+import { GenerationRegistry } from '../template/registry.js';
+import { EventPublisher } from '../amqp/event-publisher.js';
+import { atMost } from './at-most.js';
+import { Brokers } from './brokers.js';
+import { forwardObservations } from './forward-observations.js';
+import { Generations } from './generations.js';
+import type { ThreadCommand, ThreadData, ThreadMessage, ThreadStatus } from './protocol.js';
+import { RunningCode } from './running-code.js';
+import { StrayFaults } from './stray-faults.js';
+
+/** What each step of closing may take when nothing is left of the drain timeout: less would cut off acknowledgements. */
+const CLOSE_MS = 250;
+
+/** The composition root of one broker thread: connections, brokers, adapters, generations, request path. */
+export class BrokerThread {
+  readonly strays: StrayFaults;
+  readonly #data: ThreadData;
+  readonly #port: { postMessage(message: ThreadMessage): void };
+  readonly #code: RunningCode;
+  readonly #registry = new GenerationRegistry<ServingGeneration>();
+  readonly #replies: ReplyPublisher;
+  readonly #handOver = new HandOver();
+  readonly #events: EventPublisher;
+  readonly #adapters: ReadonlyMap<string, StoreAdapter>;
+  readonly #suspects: Suspects;
+  readonly #gaps = new LoopGaps(() => this.#brokers.roundTrip());
+  readonly #path: RequestPath;
+  readonly #generations: Generations;
+  readonly #brokers: Brokers;
+  readonly #connections: readonly AmqpConnection[];
+  readonly #ending = new AbortController();
+  #heartbeat: NodeJS.Timeout | undefined;
+  #sayCounts: () => void = () => undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(data: ThreadData, urls: SecretUrls, port: { postMessage(message: ThreadMessage): void }) {
+    const { config, node, thread } = data;
+    this.#data = data;
+    this.#port = port;
+    const options = (role: string): ConstructorParameters<typeof AmqpConnection>[0] => ({
+      ...config.broker,
+      url: urls.broker,
+      name: `${node}/${thread}/${role}`,
+    });
+    this.#code = new RunningCode(data, this.#registry);
+    this.#replies = new ReplyPublisher((setUp) => new AmqpConnection(options('reply-trial'), setUp));
+    this.#events = new EventPublisher({ exchange: `${config.broker.prefix}.event`, node });
+    this.#adapters = new Map(
+      Object.entries(config.stores).map(([store, entry]) => [
+        store,
+        createAdapter(store, { ...entry, url: urls.stores[store] ?? '' }),
+      ]),
+    );
+    const deadlines = new Deadlines();
+    const callers = new CallerBook();
+    this.#suspects = new Suspects((digest, generation) => this.#code.trying(digest, generation));
+    this.#path = new RequestPath({
+      ...{ node, config, deadlines, callers, registry: this.#registry, adapters: this.#adapters },
+      ...{ replies: this.#replies, handOver: this.#handOver, suspects: this.#suspects, gaps: this.#gaps },
+      entering: ({ id }) => this.#code.enter(id),
+    });
+    this.#generations = new Generations({
+      node,
+      registry: this.#registry,
+      adapters: this.#adapters,
+      host: this.#path,
+      callers,
+      deadlines,
+      prepareTimeoutMs: config.plugins.prepareTimeoutMs,
+      // A request that is under way keeps its version until its deadline, whatever a host that stops would wait.
+      drainTimeoutMs: Math.max(config.supervisor.drainTimeoutMs, config.limits.maxDeadlineMs),
+      onDrained: (generation, complete, left) => {
+        const { id, counts } = generation;
+        this.#code.forget(id);
+        this.#send({ kind: 'drained', generation: id, complete, left, tally: counts.tally(id) });
+      },
+    });
+    this.strays = new StrayFaults({
+      generations: () => this.#generations.all,
+      lastEntered: () => this.#code.lastEntered,
+    });
+    this.#brokers = new Brokers({
+      kinds: data.brokers,
+      settings: config.brokers,
+      onDelivery: (delivery) => this.#path.handle(delivery),
+    });
+    this.#connections = [
+      new AmqpConnection(options('reply'), (model) => this.#replies.attach(model)),
+      new AmqpConnection(options('events'), (model) =>
+        Promise.all([this.#events.attach(model), this.#handOver.attach(model)]),
+      ),
+      new AmqpConnection(options('consume'), (model) => this.#brokers.attach(model)),
+    ];
+  }
+
+  /** Connects to everything; databases that are down do not keep the thread from starting. */
+  async start(): Promise<void> {
+    this.#sayCounts = forwardObservations((message) => {
+      this.#send(message);
+    }, this.#events);
+    this.#heartbeat = setInterval(() => this.#code.beat(), this.#data.config.supervisor.heartbeatMs);
+    this.#gaps.start();
+    for (const connection of this.#connections) connection.start();
+    const { startTimeoutMs } = this.#data.config.supervisor;
+    await Promise.all([
+      ...this.#connections.map((connection) => connection.ready(startTimeoutMs)),
+      ...[...this.#adapters.values()].map((adapter) => keepOpen(adapter, this.#ending.signal)),
+    ]);
+    this.#send({ kind: 'ready' });
+  }
+
+  /** Carries out a command; what it resolves with is the answer. */
+  async command(command: ThreadCommand): Promise<unknown> {
+    switch (command.kind) {
+      case 'prepare':
+        return this.#code.loading(command.source, () => this.#generations.prepare(command.source));
+      case 'discard':
+        return this.#generations.discard(command.generation).finally(() => this.#code.forget(command.generation));
+      case 'route':
+        this.#generations.route(command.routes);
+        return undefined;
+      case 'consume':
+        return this.#brokers.consume(command.mode, command.queue);
+      case 'cancel':
+        return this.#brokers.cancel(command.queue);
+      case 'suspect':
+        this.#suspects.suspect(command);
+        return undefined;
+      case 'status':
+        return this.#status();
+      case 'observe':
+        return this.#path.observe();
+      case 'stop':
+        this.#stopping ??= this.#stop(command.timeoutMs);
+        return this.#stopping;
+    }
+  }
+
+  /** Stop intake → let what is in flight settle, bounded → close connections. */
+  async #stop(timeoutMs: number): Promise<void> {
+    this.#ending.abort();
+    const startedAtMs = performance.now();
+    const leftMs = (): number => Math.max(CLOSE_MS, timeoutMs - (performance.now() - startedAtMs));
+    await this.#brokers.stop();
+    this.#path.stop();
+    const settled = this.#brokers.idle().then(() => this.#generations.settled());
+    await atMost(settled, leftMs());
+    await atMost(this.#brokers.close(), CLOSE_MS);
+    await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(leftMs())));
+    await Promise.all([...this.#connections, this.#replies].map((connection) => connection.close(leftMs())));
+    this.#sayCounts();
+    clearInterval(this.#heartbeat);
+    this.#gaps.stop();
+    this.#code.close();
+  }
+
+  #status(): ThreadStatus {
+    return {
+      connections: Object.fromEntries(
+        this.#connections.map(({ name, state }) => [name.split('/').at(-1) ?? name, state]),
+      ),
+      brokers: this.#brokers.status,
+      generations: this.#generations.status,
+      stores: [...this.#adapters.values()].map((adapter) => adapter.status()),
+      ...this.#path.counts,
+      waitingWrites: this.#path.waitingWrites,
+      repliesPending: this.#replies.pending,
+      repliesUnroutable: this.#replies.unroutable,
+      eventsDropped: this.#events.dropped,
+      heapBytes: process.memoryUsage().heapUsed,
+      retiredInMemory: this.#generations.retiredInMemory,
+    };
+  }
+
+  #send(message: ThreadMessage): void {
+    this.#port.postMessage(message);
+  }
+}
