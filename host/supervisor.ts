@@ -69,13 +69,11 @@ export class Supervisor {
     this.#options = options;
     this.node = nodeName(config);
     this.#threadLog = new ThreadLog(log);
-    this.#names = makeNames(config.broker.prefix);
+    this.#names = makeNames(config.amqp.prefix);
     this.#adapters = new Map(
       Object.entries(config.stores).map(([name, store]) => [name, createAdapter(name, { ...store, poolSize: 2 })]),
     );
-    this.#control = new AmqpConnection({ ...config.broker, name: `${this.node}/control` }, (model) =>
-      this.#setUp(model),
-    );
+    this.#control = new AmqpConnection({ ...config.amqp, name: `${this.node}/control` }, (model) => this.#setUp(model));
     this.#topology = new Topology({ names: this.#names, settings: config.topology }, () => this.#model);
     this.#prober = openProber({ timeoutMs: config.plugins.probeTimeoutMs, memoryMb: config.plugins.probeMemoryMb });
     const brokers = config.roles[config.node.role]?.brokers ?? [];
@@ -115,7 +113,7 @@ export class Supervisor {
   /** Resolves when the host serves what the plugin directory holds. Rejects with what keeps it from starting. */
   async start(): Promise<void> {
     const { config, projectRoot, log } = this.#options;
-    const { services: directory, plugins: pluginsDirectory } = directoriesOf(projectRoot, config);
+    const { state: directory, plugins: pluginsDirectory } = directoriesOf(projectRoot, config);
     this.#cleanUps.push(observeHost(log), () => this.#threadLog.close());
     this.#cleanUps.push(claimState(directory));
     this.#trials = await Trials.open({ directory, config, log });
@@ -192,7 +190,7 @@ export class Supervisor {
   }
 
   get #directory(): string {
-    return directoriesOf(this.#options.projectRoot, this.#options.config).services;
+    return directoriesOf(this.#options.projectRoot, this.#options.config).state;
   }
 
   #transition(transition: Parameters<typeof recordTransitions>[0]): void {

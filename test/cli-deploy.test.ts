@@ -27,7 +27,7 @@ interface Place {
 async function place(t: TestContext, rollout: Readonly<Record<string, unknown>> = {}): Promise<Place> {
   const host = await startTestHost(t, { services, config: { rollout } });
   const directory = temporaryDirectory(t);
-  const env = { BEDS_BROKER_URL: host.config.broker.url, BEDS_BROKER_PREFIX: host.prefix };
+  const env = { BEDS_AMQP_URL: host.config.amqp.url, BEDS_AMQP_PREFIX: host.prefix };
   const run: Place['run'] = (...args) => beds(args, { projectRoot: directory, env });
   const plugins = async (): Promise<readonly NodePlugins[]> =>
     JSON.parse((await run('plugins', '--json')).stdout) as readonly NodePlugins[];

@@ -77,12 +77,12 @@ describe('beds config', () => {
   it('prints every value with its origin and no secret', async (t) => {
     const projectRoot = temporaryFolder(t);
     mkdirSync(join(projectRoot, 'config'));
-    writeFileSync(join(projectRoot, 'config', 'beds.toml'), '[broker]\nurl = "amqp://u:${PW}@h"');
+    writeFileSync(join(projectRoot, 'config', 'beds.toml'), '[amqp]\nurl = "amqp://u:${PW}@h"');
     const env = { PW: 'hunter2', BEDS_STORES_MAIN_URL: 'mysql://u:hunter2@h' };
     writeFileSync(join(projectRoot, 'config', 'env.toml'), '[stores.main]\nkind = "mysql"');
     const { code, stdout } = await beds(['config'], { projectRoot, env });
     assert.equal(code, EXIT.ok);
-    assert.match(stdout, /^broker\.url +amqp:\/\/u:\*\*\*@h +config\/beds\.toml$/m);
+    assert.match(stdout, /^amqp\.url +amqp:\/\/u:\*\*\*@h +config\/beds\.toml$/m);
     assert.match(stdout, /^stores\.main\.url +mysql:\/\/u:\*\*\*@h +BEDS_STORES_MAIN_URL$/m);
     assert.match(stdout, /^limits\.maxDepth +32 +default$/m);
     assert.ok(!stdout.includes('hunter2'));
@@ -96,7 +96,7 @@ describe('beds config', () => {
 });
 
 describe('beds url', () => {
-  const env = { BEDS_BROKER_URL: 'amqp://u:hunter2@h', BEDS_BROKER_PREFIX: 'mine' };
+  const env = { BEDS_AMQP_URL: 'amqp://u:hunter2@h', BEDS_AMQP_PREFIX: 'mine' };
 
   it('prints the URL with its password to stdout, and the exchange with --json', async () => {
     assert.deepEqual(await beds(['url'], { env }), { code: EXIT.ok, stdout: 'amqp://u:hunter2@h\n', stderr: '' });

@@ -61,7 +61,7 @@ const BROKEN: readonly (readonly [string, Given, RegExp])[] = [
   [
     'a key of another table',
     { beds: '[node]\nheartbeatSeconds = 9' },
-    /node\.heartbeatSeconds: .* It belongs in \[broker\]/,
+    /node\.heartbeatSeconds: .* It belongs in \[amqp\]/,
   ],
   ['a key of no table', { beds: '[node]\nzebra = 9' }, /node\.zebra: this key is not known\.$/m],
   [
@@ -71,10 +71,10 @@ const BROKEN: readonly (readonly [string, Given, RegExp])[] = [
   ],
   ['a fraction', { beds: '[limits]\nmaxDepth = 4.5' }, /limits\.maxDepth: must be a whole number/],
   ['a number that is too large', { beds: '[limits]\nmaxBodyBytes = 99999999' }, /from 1,024 to 16,777,216 \(bytes\)/],
-  ['a number that is too small', { beds: '[broker]\nheartbeatSeconds = 1' }, /from 5 to 60 \(seconds\)/],
+  ['a number that is too small', { beds: '[amqp]\nheartbeatSeconds = 1' }, /from 5 to 60 \(seconds\)/],
   ['a number where a switch belongs', { beds: '[topology]\ndeclare = 1' }, /topology\.declare: must be true or false/],
   ['a choice that is not offered', { beds: '[log]\nlevel = "loud"' }, /log\.level: must be one of trace, debug, info/],
-  ['a value where a table belongs', { beds: 'broker = "amqp://localhost"' }, /broker: must be a table: \[broker\]/],
+  ['a value where a table belongs', { beds: 'amqp = "amqp://localhost"' }, /amqp: must be a table: \[amqp\]/],
   [
     'a value where a named table belongs',
     { beds: '[stores]\nmain = "mysql"' },
@@ -130,8 +130,8 @@ const BROKEN: readonly (readonly [string, Given, RegExp])[] = [
   ],
   [
     'waits in the wrong order',
-    { beds: '[broker]\nreconnectMinMs = 9000' },
-    /broker\.reconnectMaxMs: must be at least broker\.reconnectMinMs/,
+    { beds: '[amqp]\nreconnectMinMs = 9000' },
+    /amqp\.reconnectMaxMs: must be at least amqp\.reconnectMinMs/,
   ],
   [
     'a stall before the second heartbeat',
@@ -140,8 +140,8 @@ const BROKEN: readonly (readonly [string, Given, RegExp])[] = [
   ],
   [
     'a URL of another protocol',
-    { env: `[broker]\nurl = "http://u:${SECRET}@h"` },
-    /broker\.url: must be a URL that starts with amqp:\/\/ or amqps:\/\//,
+    { env: `[amqp]\nurl = "http://u:${SECRET}@h"` },
+    /amqp\.url: must be a URL that starts with amqp:\/\/ or amqps:\/\//,
   ],
   [
     'a URL of the other database',
@@ -150,19 +150,15 @@ const BROKEN: readonly (readonly [string, Given, RegExp])[] = [
   ],
   [
     'a secret that is not set',
-    { beds: '[broker]\nurl = "amqp://u:${RABBIT_PASSWORD}@h"' },
-    /broker\.url: needs the environment variable RABBIT_PASSWORD, which is not set/,
+    { beds: '[amqp]\nurl = "amqp://u:${RABBIT_PASSWORD}@h"' },
+    /amqp\.url: needs the environment variable RABBIT_PASSWORD, which is not set/,
   ],
   [
     'a secret without a name',
-    { beds: '[broker]\nurl = "amqp://u:${}@h"' },
-    /broker\.url: holds a `\$\{` that is not a `\$\{NAME\}`/,
+    { beds: '[amqp]\nurl = "amqp://u:${}@h"' },
+    /amqp\.url: holds a `\$\{` that is not a `\$\{NAME\}`/,
   ],
-  [
-    'text that is not TOML',
-    { beds: `[broker]\nurl = "${SECRET}` },
-    /config\/beds\.toml: line 2, column \d+ is not TOML/,
-  ],
+  ['text that is not TOML', { beds: `[amqp]\nurl = "${SECRET}` }, /config\/beds\.toml: line 2, column \d+ is not TOML/],
   ['a table twice', { beds: '[node]\n[node]' }, /config\/beds\.toml: line 2/],
   ['a key called __proto__', { beds: '[limits]\n"__proto__" = 1' }, /limits\.__proto__: this key is not known/],
   [
@@ -199,11 +195,11 @@ describe('a broken configuration is refused by name, without its secrets', () =>
   it('all problems of all sources are listed at once', (t) => {
     const message = refusal(t, {
       beds: '[limits]\nmaxDepth = "x"\nmaxKey = 3\n[node]\nrole = "nobody"',
-      env: `[broker]\nurl = "http://u:${SECRET}@h"\n[stores.a]`,
+      env: `[amqp]\nurl = "http://u:${SECRET}@h"\n[stores.a]`,
       variables: { BEDS_NONSENSE: SECRET, BEDS_LOG_LEVEL: 'loud' },
     });
     assert.match(message, /^7 problems/);
-    for (const part of ['maxDepth', 'maxKey', 'node.role', 'broker.url', 'stores.a.kind', 'NONSENSE', 'log.level']) {
+    for (const part of ['maxDepth', 'maxKey', 'node.role', 'amqp.url', 'stores.a.kind', 'NONSENSE', 'log.level']) {
       assert.ok(message.includes(part), `${part} is missing in:\n${message}`);
     }
   });
@@ -249,11 +245,11 @@ describe('where values come from', () => {
   it('a secret is filled in from the environment, and the text as written is known', (t) => {
     const text = 'amqp://u:${BEDS_BROKER_PASSWORD}@h/$${x}';
     const { config, written } = reading(t, {
-      beds: `[broker]\nurl = "${text}"`,
+      beds: `[amqp]\nurl = "${text}"`,
       variables: { BEDS_BROKER_PASSWORD: SECRET },
     });
-    assert.equal(config?.broker.url, `amqp://u:${SECRET}@h/\${x}`);
-    assert.equal(written.get('broker.url'), text);
+    assert.equal(config?.amqp.url, `amqp://u:${SECRET}@h/\${x}`);
+    assert.equal(written.get('amqp.url'), text);
   });
 
   it('without any file every key has its default', (t) => {

@@ -260,8 +260,8 @@ test('a configuration that leaves its URLs empty gets those of the servers, with
     mongodb: { url: 'mongodb://127.0.0.1:27017/beds' },
   };
   const accounts = { main: { user: 'app', password: 'p/w' }, documents: null };
-  const { broker, stores } = resolveConfig(config, servers, accounts);
-  assert.equal(broker.url, 'amqp://r');
+  const { amqp, stores } = resolveConfig(config, servers, accounts);
+  assert.equal(amqp.url, 'amqp://r');
   assert.deepEqual(
     Object.values(stores).map(({ url }) => url),
     ['mysql://app:p%2Fw@127.0.0.1:3306/beds', 'mongodb://127.0.0.1:27017/beds', 'mysql://a:b@c/d'],

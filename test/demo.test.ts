@@ -24,7 +24,7 @@ function checkout(t: TestContext): { readonly root: string; readonly env: Record
     BEDS_RABBITMQ_URL: rabbitmq?.url,
     BEDS_MARIADB_ADMIN_URL: mariadb?.adminUrl,
     BEDS_MONGODB_URL: mongodb?.url,
-    BEDS_BROKER_PREFIX: `t${randomBytes(4).toString('hex')}`,
+    BEDS_AMQP_PREFIX: `t${randomBytes(4).toString('hex')}`,
     NODE_TEST_CONTEXT: undefined,
   };
   return { root, env };

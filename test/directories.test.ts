@@ -15,7 +15,7 @@ const services = await sharedServices(['rabbitmq', 'mariadb', 'mongodb']);
 void describe('an absolute directory of the configuration is meant as it is', () => {
   void it('and a relative one from the checkout', () => {
     const settings = (services: string, plugins: string): Parameters<typeof directoriesOf>[1] =>
-      ({ services: { directory: services }, plugins: { directory: plugins } }) as Parameters<typeof directoriesOf>[1];
+      ({ state: { directory: services }, plugins: { directory: plugins } }) as Parameters<typeof directoriesOf>[1];
     assert.deepEqual(directoriesOf('/srv/beds', settings('.beds', 'plugins')), {
       services: '/srv/beds/.beds',
       plugins: '/srv/beds/plugins',
@@ -31,7 +31,7 @@ void describe('an absolute directory of the configuration is meant as it is', ()
     const { mariadb, mongodb } = services;
     const env = {
       BEDS_PLUGINS_DIRECTORY: join(outside, 'domains'),
-      BEDS_SERVICES_DIRECTORY: join(outside, 'state'),
+      BEDS_STATE_DIRECTORY: join(outside, 'state'),
       BEDS_MARIADB_ADMIN_URL: mariadb?.adminUrl ?? '',
       BEDS_MONGODB_URL: mongodb?.url ?? '',
     };
@@ -54,7 +54,7 @@ void describe('an absolute directory of the configuration is meant as it is', ()
   void it('by a host', async (t) => {
     const outside = temporaryDirectory(t);
     const [plugins, state] = [join(outside, 'drops'), join(outside, 'state')];
-    const config = { plugins: { directory: plugins }, services: { directory: state } };
+    const config = { plugins: { directory: plugins }, state: { directory: state } };
     const host = await startTestHost(t, { services, config });
     await writeBundle(plugins, notesBundle());
     await host.active('notes', '1.0.0');

@@ -107,8 +107,8 @@ async function startHostProcess(t: TestContext, redirection: string): Promise<St
     process.exitCode = await main({ ...${invocation}, env: process.env });`,
   );
   const env = {
-    BEDS_BROKER_URL: rabbitmq?.url ?? '',
-    BEDS_BROKER_PREFIX: `t${randomBytes(4).toString('hex')}`,
+    BEDS_AMQP_URL: rabbitmq?.url ?? '',
+    BEDS_AMQP_PREFIX: `t${randomBytes(4).toString('hex')}`,
     PATH: process.env['PATH'] ?? '',
   };
   const child = spawn('sh', ['-c', `"${process.execPath}" "${script}" ${redirection}`], {

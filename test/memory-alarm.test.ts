@@ -61,7 +61,7 @@ void describe('while RabbitMQ is short of memory', () => {
 
   void it('every command that asks or orders ends soon, and says why', { timeout: 120_000 }, async (t) => {
     const { host, alarm } = await serve(t);
-    const env = { BEDS_BROKER_URL: host.config.broker.url, BEDS_BROKER_PREFIX: host.prefix };
+    const env = { BEDS_AMQP_URL: host.config.amqp.url, BEDS_AMQP_PREFIX: host.prefix };
     await alarm(true);
     for (const args of [['status'], ['plugins'], ['history'], ['metrics'], ['rollback', 'notes'], ['pause', 'notes']]) {
       const startedMs = performance.now();

@@ -23,7 +23,7 @@ const OPERATIONS = {
 const FORGETS = { setup: 'setInterval(() => undefined, 60_000);' };
 
 function run({ config }: TestHost, ...args: readonly string[]): Promise<Ran> {
-  return beds(args, { env: { BEDS_BROKER_URL: config.broker.url, BEDS_BROKER_PREFIX: config.broker.prefix } });
+  return beds(args, { env: { BEDS_AMQP_URL: config.amqp.url, BEDS_AMQP_PREFIX: config.amqp.prefix } });
 }
 
 /** Every sample by its name and labels, without the node's. */
@@ -112,7 +112,7 @@ void describe('what a retired version left behind', () => {
     assert.match((await run(host, 'plugins')).stdout, /1\.0\.0 \(generation 1\) left .*: 2 intervals$/m);
     assert.match((await run(host, 'history', 'notes')).stdout, /1\.0\.0 +retired +left 2 intervals/);
     assert.equal((await metricsOf(host)).get('beds_leftovers_total{domain="notes",kind="intervals"}'), 2);
-    const entries = await readHistory(`${host.pluginsDirectory}/../${host.config.services.directory}`);
+    const entries = await readHistory(`${host.pluginsDirectory}/../${host.config.state.directory}`);
     assert.deepEqual(entries.find(({ state }) => state === 'retired')?.left?.intervals, 2);
     await writeBundle(host.pluginsDirectory, notesBundle({ version: '1.2.0' }));
     const clean = await host.logged('1.1.0 retired', ({ msg }) => msg === 'notes 1.1.0 retired');

@@ -64,7 +64,7 @@ endings.push(deleteTopology);
 const host = await startHost({
   config: configSchema.parse({
     node: { name },
-    broker: { url: rabbitmq.url, prefix: name },
+    amqp: { url: rabbitmq.url, prefix: name },
     threads: { default: { count: 2 } },
     stores: { main: { kind: 'mysql', url: urls['main'] }, documents: { kind: 'mongodb', url: urls['documents'] } },
   }),

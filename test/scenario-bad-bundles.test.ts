@@ -137,7 +137,7 @@ void describe('a bad bundle in a running host', () => {
 async function assertHistory({ config, prefix }: TestHost): Promise<void> {
   const [answer] = await askNodes(
     { v: 1, op: 'history' },
-    { url: config.broker.url, prefix, timeoutMs: 5_000, signal: AbortSignal.timeout(10_000) },
+    { url: config.amqp.url, prefix, timeoutMs: 5_000, signal: AbortSignal.timeout(10_000) },
   );
   const refusals = answer?.entries.filter(({ state }) => state === 'rejected' || state === 'waiting') ?? [];
   const codesOf = ({ findings = [] }: HistoryEntry): readonly string[] => findings.map(({ code }) => code);

@@ -59,7 +59,7 @@ function fileOf({ host }: Place, name = 'notes.mjs'): string {
 }
 
 function stageOf({ host }: Place, hash: string): string {
-  return join(host.pluginsDirectory, '..', host.config.services.directory, 'stage', hash);
+  return join(host.pluginsDirectory, '..', host.config.state.directory, 'stage', hash);
 }
 
 async function damage(place: Place, hash: string): Promise<void> {
@@ -230,7 +230,7 @@ void describe('orders and the plugin directory', () => {
     assert.equal(await place.answer(), '1.0.0');
     await place.orders.order('promote', 'notes', '--no-wait');
     await becomes(place, '1.3.0');
-    const directory = join(place.host.pluginsDirectory, '..', place.host.config.services.directory);
+    const directory = join(place.host.pluginsDirectory, '..', place.host.config.state.directory);
     await eventually('it is remembered', async () => {
       const text = await readFile(join(directory, 'served.json'), 'utf8');
       const { domains } = JSON.parse(text) as {

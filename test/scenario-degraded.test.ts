@@ -24,7 +24,7 @@ function findingsOf(line: LogLine | undefined): readonly string[] {
 }
 
 async function domainInStatus(host: TestHost, signal: AbortSignal): Promise<DomainView | undefined> {
-  const [answer] = await askNodes({ v: 1, op: 'status' }, { ...host.config.broker, timeoutMs: 5_000, signal });
+  const [answer] = await askNodes({ v: 1, op: 'status' }, { ...host.config.amqp, timeoutMs: 5_000, signal });
   return answer?.status.domains.find(({ domain }) => domain === 'notes');
 }
 

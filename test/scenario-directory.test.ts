@@ -102,7 +102,7 @@ void describe('a host whose plugin directory', () => {
       tasks: /BEDS_ROLLOUT_REMOVED.*tasks\.mjs, the last bundle of tasks/,
       notes: /BEDS_ROLLOUT_RETIRED/,
     };
-    const entries = await readHistory(join(host.pluginsDirectory, '..', host.config.services.directory));
+    const entries = await readHistory(join(host.pluginsDirectory, '..', host.config.state.directory));
     for (const [domain, why] of Object.entries(wanted)) {
       const line = lineOf(host, `${domain} 1.0.0 retired`);
       assert.equal(line.level, 'warn');

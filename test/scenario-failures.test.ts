@@ -91,7 +91,7 @@ void describe('a host whose servers fail', () => {
     await eventually('both queues are consumed', async () => {
       const [answer] = await askNodes(
         { v: 1, op: 'status' },
-        { ...host.config.broker, timeoutMs: 2_000, signal: t.signal },
+        { ...host.config.amqp, timeoutMs: 2_000, signal: t.signal },
       );
       const queues = answer?.status.domains[0]?.queues ?? [];
       return queues.length === 2 && queues.every(({ consumers }) => consumers === 2);
@@ -180,7 +180,7 @@ void describe('a host whose servers fail', () => {
     const isUp = async (): Promise<readonly boolean[]> => {
       const [answer] = await askNodes(
         { v: 1, op: 'status' },
-        { ...before.config.broker, timeoutMs: 2_000, signal: t.signal },
+        { ...before.config.amqp, timeoutMs: 2_000, signal: t.signal },
       );
       const threads = answer?.status.threads.flatMap(({ status }) => status?.stores ?? []) ?? [];
       return [...(answer?.status.stores ?? []), ...threads].map(({ up }) => up);

@@ -25,7 +25,7 @@ void describe('reply addresses that RabbitMQ closes the connection over', () => 
     const host = await startTestHost(t, { services });
     await writeBundle(host.pluginsDirectory, notesBundle());
     await host.active('notes', '1.0.0');
-    const env = { BEDS_BROKER_URL: host.config.broker.url, BEDS_BROKER_PREFIX: host.prefix };
+    const env = { BEDS_AMQP_URL: host.config.amqp.url, BEDS_AMQP_PREFIX: host.prefix };
     const channel = await host.plainChannel();
     const { replyTo } = await directReplyTo(await host.plainChannel());
     const poison = poisonAddresses(replyTo);

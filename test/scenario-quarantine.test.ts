@@ -164,7 +164,7 @@ void describe('a version that ends threads again and again', () => {
     await host.logged('the quarantine', ({ msg }) => msg === 'notes 1.1.0 quarantined');
     await serves(client, '1.0.0');
     await host.host.stop();
-    const directory = join(host.pluginsDirectory, '..', host.config.services.directory);
+    const directory = join(host.pluginsDirectory, '..', host.config.state.directory);
     await writeFile(join(directory, 'quarantine.json'), '{"v":1,"quaran');
     const from = host.log.length;
     await host.startAgain();

@@ -88,7 +88,7 @@ void describe('a running host', () => {
     }
     const { config, prefix } = await serveNotes(t);
     const request = envelope('create', { payload: { text: 'from Python', mark: 'pika' } });
-    const call = { url: config.broker.url, exchange: `${prefix}.request`, request };
+    const call = { url: config.amqp.url, exchange: `${prefix}.request`, request };
     const { correlationId, reply } = await askWithPika(pika.python, call);
     assert.equal(correlationId, request.id);
     const { ok, data } = reply as { ok: boolean; data: { text: string; mark: string } };

@@ -21,12 +21,12 @@ const sumOf = (lines: readonly LogLine[]): number =>
   lines.reduce((sum, { more = 0, msg }) => sum + Number(more) + (msg.includes(' more like it in ') ? 0 : 1), 0);
 
 async function metrics({ host }: CanaryHost, signal: AbortSignal): Promise<string> {
-  const [answer] = await askNodes({ v: 1, op: 'metrics' }, { ...host.config.broker, timeoutMs: 5_000, signal });
+  const [answer] = await askNodes({ v: 1, op: 'metrics' }, { ...host.config.amqp, timeoutMs: 5_000, signal });
   return answer?.text ?? '';
 }
 
 async function straysIn({ host }: CanaryHost, version: string, signal: AbortSignal): Promise<number> {
-  const [answer] = await askNodes({ v: 1, op: 'status' }, { ...host.config.broker, timeoutMs: 5_000, signal });
+  const [answer] = await askNodes({ v: 1, op: 'status' }, { ...host.config.amqp, timeoutMs: 5_000, signal });
   const generations = answer?.status.threads.flatMap(({ status }) => status?.generations ?? []) ?? [];
   return generations.reduce((sum, seen) => sum + (seen.version === version ? seen.strays : 0), 0);
 }

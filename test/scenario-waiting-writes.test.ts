@@ -45,10 +45,7 @@ function marksOf(prefix: string, count: number): readonly string[] {
 }
 
 async function status(host: TestHost, t: { readonly signal: AbortSignal }): Promise<NodeStatus> {
-  const [answer] = await askNodes(
-    { v: 1, op: 'status' },
-    { ...host.config.broker, timeoutMs: 2_000, signal: t.signal },
-  );
+  const [answer] = await askNodes({ v: 1, op: 'status' }, { ...host.config.amqp, timeoutMs: 2_000, signal: t.signal });
   assert.ok(answer);
   return answer.status;
 }
@@ -126,7 +123,7 @@ void describe('writes whose store is away', () => {
     await stopDatabase(t);
     writes(caller, marksOf('shown', 3));
     await eventually('all are held', async () => (await held(host, t)) === 3);
-    const env = { BEDS_BROKER_URL: host.config.broker.url, BEDS_BROKER_PREFIX: host.prefix };
+    const env = { BEDS_AMQP_URL: host.config.amqp.url, BEDS_AMQP_PREFIX: host.prefix };
     const shown = await beds(['status'], { env });
     assert.equal(shown.code, 1);
     assert.match(shown.stdout, /3 writes wait for store main, BEDS_STORE_UNAVAILABLE/);

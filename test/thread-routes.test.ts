@@ -42,7 +42,7 @@ async function startThread(t: Teardown, ...bundles: readonly BundleOptions[]): P
   ending.push(() => thread.stop(1_000));
   await thread.ready(COMMAND_MS);
   const command = (each: ThreadCommand): Promise<unknown> => thread.request(each, COMMAND_MS);
-  const model = await connect(config.broker.url);
+  const model = await connect(config.amqp.url);
   ending.push(() => model.close());
   const names = makeNames(prefix);
   const topology = new Topology({ names, settings: config.topology }, () => model);

@@ -136,7 +136,7 @@ void describe('versions of a domain that are dropped together', () => {
       place.superseded().map(({ version }) => version),
       ['1.9.0', '1.8.0'],
     );
-    const history = await readHistory(join(host.pluginsDirectory, '..', host.config.services.directory));
+    const history = await readHistory(join(host.pluginsDirectory, '..', host.config.state.directory));
     const entry = history.find(({ state, version }) => state === 'superseded' && version === '1.9.0');
     const words = 'notes 1.9.0 (notes-1.9.0.mjs) was dropped together with 1.10.0 (notes-1.10.0.mjs), which is higher.';
     assert.equal(entry?.findings?.[0]?.message, words);

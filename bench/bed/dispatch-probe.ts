@@ -51,7 +51,7 @@ export async function makeDispatchProbe(): Promise<DispatchProbe> {
     handOver: new HandOver(),
     adapters: new Map(),
   });
-  const message = makeMessage(config.broker.prefix);
+  const message = makeMessage(config.amqp.prefix);
   const channel = { ack: () => undefined, nack: () => undefined, reject: () => undefined } as unknown as Channel;
   const burst = (count: number): Promise<void> =>
     new Promise((resolve) => {

@@ -62,7 +62,7 @@ export async function startHostUnderTest(bed: Bed, settings: HostSettings): Prom
   await putPlugins(plugins, settings);
   const config = configSchema.parse({
     node: { name: node },
-    broker: { url: rabbitmq.url, prefix },
+    amqp: { url: rabbitmq.url, prefix },
     threads: { default: { count: threads } },
     stores: Object.fromEntries(Object.entries(settings.stores).map(([name, store]) => [name, { ...store, poolSize }])),
     log: { level: 'warn' },

@@ -80,7 +80,7 @@ export async function makeSwapProbe(head = ''): Promise<SwapProbe> {
   const ask = async (op: string, expected: RegExp): Promise<void> => {
     const answered = replies.next();
     await new Promise<void>((settled) =>
-      path.handle(new Delivery(CHANNEL, makeMessage(config.broker.prefix, op), { isNarrow: false, settled })),
+      path.handle(new Delivery(CHANNEL, makeMessage(config.amqp.prefix, op), { isNarrow: false, settled })),
     );
     assert.match(await answered, expected);
   };

@@ -40,10 +40,10 @@ export class OperatorDesk {
     this.#options = options;
     const { node, config, operations } = options;
     const sources: QuestionSources = { ...options.questions, node, config, operations };
-    const names = makeNames(config.broker.prefix);
-    const trial = { ...config.broker, name: `${node}/control-reply-trial` };
+    const names = makeNames(config.amqp.prefix);
+    const trial = { ...config.amqp, name: `${node}/control-reply-trial` };
     this.#replies = new ReplyPublisher((setUp) => new AmqpConnection(trial, setUp));
-    const common = { node, prefix: config.broker.prefix, replies: this.#replies, expireMs: ORDER_TIMEOUT_MS };
+    const common = { node, prefix: config.amqp.prefix, replies: this.#replies, expireMs: ORDER_TIMEOUT_MS };
     this.#inboxes = [
       new Inbox({
         ...common,

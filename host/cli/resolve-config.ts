@@ -26,7 +26,7 @@ const SERVER_OF_KIND: Readonly<Record<StoreConfig['kind'], 'mariadb' | 'mongodb'
  */
 export function resolveConfig(config: Config, servers: ServerUrls, accounts: RuntimeAccounts): Config {
   const missing: string[] = [];
-  const brokerUrl = config.broker.url === '' ? servers.rabbitmq?.url : config.broker.url;
+  const brokerUrl = config.amqp.url === '' ? servers.rabbitmq?.url : config.amqp.url;
   if (brokerUrl === undefined) missing.push('RabbitMQ does not run');
   const stores = Object.entries(config.stores).map(([name, store]): [string, StoreConfig] => {
     const url = store.url === '' ? storeUrl(name, store.kind, { servers, accounts }) : store.url;
@@ -35,8 +35,8 @@ export function resolveConfig(config: Config, servers: ServerUrls, accounts: Run
     return [name, { ...store, url: url ?? '' }];
   });
   if (missing.length > 0) throw cliErrors.make('BEDS_CLI_SERVER_MISSING', `${sentence(missing)}.`);
-  const broker = { ...config.broker, url: brokerUrl ?? '' };
-  return deepFreeze({ ...config, broker, stores: Object.fromEntries(stores) });
+  const amqp = { ...config.amqp, url: brokerUrl ?? '' };
+  return deepFreeze({ ...config, amqp, stores: Object.fromEntries(stores) });
 }
 
 /** The databases that the configuration leaves to this checkout, as their administrator reaches them. */

@@ -74,10 +74,10 @@ function checkThreads({ roles, threads }: Config): readonly CrossProblem[] {
   return [...overlaps, ...homeless];
 }
 
-function checkOrder({ broker, limits, supervisor }: Config): readonly CrossProblem[] {
+function checkOrder({ amqp, limits, supervisor }: Config): readonly CrossProblem[] {
   const rules: readonly (readonly [low: string, lowValue: number, high: string, highValue: number])[] = [
     ['limits.defaultDeadlineMs', limits.defaultDeadlineMs, 'limits.maxDeadlineMs', limits.maxDeadlineMs],
-    ['broker.reconnectMinMs', broker.reconnectMinMs, 'broker.reconnectMaxMs', broker.reconnectMaxMs],
+    ['amqp.reconnectMinMs', amqp.reconnectMinMs, 'amqp.reconnectMaxMs', amqp.reconnectMaxMs],
     ['supervisor.heartbeatMs', supervisor.heartbeatMs, 'supervisor.stallTimeoutMs', supervisor.stallTimeoutMs / 2],
   ];
   return rules
@@ -89,14 +89,14 @@ function checkOrder({ broker, limits, supervisor }: Config): readonly CrossProbl
 }
 
 const PROTOCOLS = {
-  broker: ['amqp', 'amqps'],
+  amqp: ['amqp', 'amqps'],
   mysql: ['mysql', 'mariadb'],
   mongodb: ['mongodb', 'mongodb+srv'],
 } as const;
 
-function checkUrls({ broker, stores }: Config): readonly CrossProblem[] {
+function checkUrls({ amqp, stores }: Config): readonly CrossProblem[] {
   const urls = [
-    { path: 'broker.url', url: broker.url, protocols: PROTOCOLS.broker },
+    { path: 'amqp.url', url: amqp.url, protocols: PROTOCOLS.amqp },
     ...Object.entries(stores).map(([name, { url, kind }]) => ({
       path: `stores.${name}.url`,
       url,

@@ -21,7 +21,7 @@ const node = z.strictObject({
   role: name.default('appServer').describe('The [roles.*] entry this node plays.'),
 });
 
-const broker = z.strictObject({
+const amqp = z.strictObject({
   url: url.default('').describe('AMQP URL of RabbitMQ. Empty: a private server of this checkout.'),
   prefix: name.default('beds').describe('First word of every exchange and queue name.'),
   connectTimeoutMs: milliseconds.default(10_000).describe('Longest wait for one connection attempt.'),
@@ -248,16 +248,16 @@ const log = z.strictObject({
     .describe('Least level that is written.'),
 });
 
-const services = z.strictObject({
+const state = z.strictObject({
   directory: z
     .string()
     .default('.beds')
-    .describe('Where private servers, staged bundles and the history live. From the checkout, or absolute.'),
+    .describe('Where staged bundles, history, quarantine and private servers live. From the checkout, or absolute.'),
 });
 
 export const configSchema = z.strictObject({
   node: node.prefault({}).describe('This process.'),
-  broker: broker.prefault({}).describe('The connection to RabbitMQ.'),
+  amqp: amqp.prefault({}).describe('The connection to RabbitMQ.'),
   topology: topology.prefault({}).describe('Exchanges and queues.'),
   limits: limits.prefault({}).describe('Bounds of a request.'),
   plugins: plugins.prefault({}).describe('Where bundles come from and what they may cost.'),
@@ -280,7 +280,7 @@ export const configSchema = z.strictObject({
   stores: z.record(name, store).default({}).describe('Databases, by the name that templates use.'),
   supervisor: supervisor.prefault({}).describe('How threads are watched, replaced and stopped.'),
   log: log.prefault({}).describe('The log.'),
-  services: services.prefault({}).describe('Private servers for development and tests.'),
+  state: state.prefault({}).describe('Where the host keeps what must outlive it.'),
 });
 
 type DeepReadonly<T> = T extends readonly (infer E)[]

@@ -2,7 +2,7 @@ import type { Config } from './schema.js';
 
 /** The secrets of a configuration. */
 export interface SecretUrls {
-  readonly broker: string;
+  readonly amqp: string;
   /** By store. */
   readonly stores: Readonly<Record<string, string>>;
 }
@@ -13,9 +13,9 @@ export function takeUrls(config: Config): { readonly config: Config; readonly ur
   return {
     config: {
       ...config,
-      broker: { ...config.broker, url: '' },
+      amqp: { ...config.amqp, url: '' },
       stores: Object.fromEntries(stores.map(([name, store]) => [name, { ...store, url: '' }])),
     },
-    urls: { broker: config.broker.url, stores: Object.fromEntries(stores.map(([name, { url }]) => [name, url])) },
+    urls: { amqp: config.amqp.url, stores: Object.fromEntries(stores.map(([name, { url }]) => [name, url])) },
   };
 }

@@ -17,7 +17,7 @@ export interface ApplyOptions {
   readonly stores: Readonly<Record<string, AdministeredStore>>;
   /** Holds `<domain>/db/`. */
   readonly folder: string;
-  /** `services.directory`: the runtime accounts are kept there. */
+  /** `state.directory`: the runtime accounts are kept there. */
   readonly directory: string;
   /** Default: every domain that has objects. */
   readonly domains?: readonly string[];

@@ -11,7 +11,7 @@ const FILE = 'runtime-accounts.json';
 /** MySQL's limit is 32: https://dev.mysql.com/doc/refman/8.0/en/user-names.html */
 const MAX_STORE_CHARACTERS = 20;
 
-/** `directory` is `services.directory`. A file that is absent or damaged holds no accounts. */
+/** `directory` is `state.directory`. A file that is absent or damaged holds no accounts. */
 export function readRuntimeAccounts(directory: string): RuntimeAccounts {
   try {
     const file = JSON.parse(readFileSync(join(directory, FILE), 'utf8')) as { version?: unknown; stores?: unknown };

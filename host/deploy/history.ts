@@ -25,7 +25,7 @@ export interface HistoryEntry {
 }
 
 export interface HistoryOptions {
-  /** `services.directory`. */
+  /** `state.directory`. */
   readonly directory: string;
   /** Entries that are kept of each domain when the file is compacted. Default 200. */
   readonly keepPerDomain?: number;

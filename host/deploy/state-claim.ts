@@ -27,7 +27,7 @@ export function claimState(directory: string): () => void {
   } catch (cause) {
     const error = admissionErrors.make('BEDS_ADMISSION_STATE_UNWRITABLE', undefined, { cause });
     if (!FULL.includes((cause as NodeJS.ErrnoException).code)) throw error;
-    publishFault({ where: 'claim of services.directory', error });
+    publishFault({ where: 'claim of state.directory', error });
   }
   return () => {
     if (holderOf(path) === process.pid) rmSync(path, { force: true });

@@ -39,7 +39,7 @@ import type { Transition } from './transition.js';
 
 export interface VersionControlOptions {
   readonly config: Config;
-  /** `services.directory` and `plugins.directory`, absolute. */
+  /** `state.directory` and `plugins.directory`, absolute. */
   readonly directory: string;
   readonly pluginsDirectory: string;
   readonly adapters: ReadonlyMap<string, StoreAdapter>;

@@ -225,22 +225,22 @@ export const admissionErrors = defineErrors({
     message: 'The bundle could not be copied to the stage.',
     status: 'fault',
     retryable: true,
-    action: 'Check that services.directory exists, belongs to the account of the host, and has space.',
+    action: 'Check that state.directory exists, belongs to the account of the host, and has space.',
   },
   BEDS_ADMISSION_STATE_IN_USE: {
     message: 'Another host keeps its stage and its history in this directory.',
     status: 'conflict',
-    action: 'Stop the other host, or give each host of a checkout its own services.directory.',
+    action: 'Stop the other host, or give each host of a checkout its own state.directory.',
   },
   BEDS_ADMISSION_STATE_UNWRITABLE: {
     message: 'The file host.pid, which keeps a second host out of this directory, cannot be written.',
     status: 'fault',
-    action: 'Check that services.directory exists, belongs to the account of the host, and has space.',
+    action: 'Check that state.directory exists, belongs to the account of the host, and has space.',
   },
   BEDS_ADMISSION_HISTORY_UNWRITABLE: {
     message: 'The history of the domains cannot be written.',
     status: 'fault',
-    action: 'Check that services.directory exists, belongs to the account of the host, and has space.',
+    action: 'Check that state.directory exists, belongs to the account of the host, and has space.',
   },
 });
 

@@ -5,13 +5,13 @@ export const amqpErrors = defineErrors({
     message: 'RabbitMQ cannot be reached.',
     status: 'unavailable',
     retryable: true,
-    action: 'Check that RabbitMQ runs and that broker.url names its host, port, virtual host and account.',
+    action: 'Check that RabbitMQ runs and that amqp.url names its host, port, virtual host and account.',
   },
   BEDS_AMQP_SETUP_TIMEOUT: {
     message: 'RabbitMQ accepted the connection but did not finish its setup in time.',
     status: 'unavailable',
     retryable: true,
-    action: 'Look at the load and the alarms of RabbitMQ; raise broker.connectTimeoutMs if it is only slow.',
+    action: 'Look at the load and the alarms of RabbitMQ; raise amqp.connectTimeoutMs if it is only slow.',
   },
   BEDS_AMQP_GUARD_MISSING: {
     message: 'The guard against deeply nested header tables did not take effect.',

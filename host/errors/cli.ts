@@ -52,7 +52,7 @@ export const cliErrors = defineErrors({
   BEDS_CLI_BROKER_UNKNOWN: {
     message: 'It is not known where RabbitMQ is.',
     status: 'invalid',
-    action: 'Start the private servers with `npm start` or `beds start`, or set broker.url (BEDS_BROKER_URL).',
+    action: 'Start the private servers with `npm start` or `beds start`, or set amqp.url (BEDS_AMQP_URL).',
   },
   BEDS_CLI_SERVER_MISSING: {
     message: 'A server that the configuration leaves to this checkout does not run, or is not prepared.',

@@ -123,7 +123,7 @@ export const rolloutErrors = defineErrors({
   BEDS_ROLLOUT_STATE_UNWRITABLE: {
     message: 'What the host must remember over a restart could not be written.',
     status: 'fault',
-    action: 'Give the account of the host write permission on services.directory, and space.',
+    action: 'Give the account of the host write permission on state.directory, and space.',
   },
   BEDS_ROLLOUT_CALLERS_FULL: {
     message: 'So many operations are called that it is no longer counted who calls further ones.',

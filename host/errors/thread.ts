@@ -38,8 +38,7 @@ export const threadErrors = defineErrors({
   BEDS_THREAD_TRAIL_UNWRITABLE: {
     message: 'What runs could not be written down: if the process is killed, the next start will not know what did it.',
     status: 'fault',
-    action:
-      'Give the account of the host write permission on services.directory, and space. The host serves without it.',
+    action: 'Give the account of the host write permission on state.directory, and space. The host serves without it.',
   },
   BEDS_THREAD_TRAIL_UNREADABLE: {
     message: 'What ran when the host ended could not be read; the host starts without knowing.',

@@ -40,7 +40,7 @@ const MAX_CALL_DEPTH = 8;
 
 export interface RequestPathOptions {
   readonly node: string;
-  readonly config: Pick<Config, 'limits' | 'broker'>;
+  readonly config: Pick<Config, 'limits' | 'amqp'>;
   readonly registry: GenerationRegistry<ServingGeneration>;
   readonly replies: ReplyPublisher;
   readonly handOver: HandOver;
@@ -87,7 +87,7 @@ export class RequestPath implements ContextHost {
   constructor(options: RequestPathOptions) {
     this.#options = options;
     const { config, replies, handOver, deadlines, adapters } = options;
-    const { prefix } = config.broker;
+    const { prefix } = config.amqp;
     this.#exchange = `${prefix}.request`;
     const dead = new DeadLetters(handOver, `${prefix}.dead`);
     this.#answering = new Answering({ replies, dead, prefix });

@@ -51,13 +51,13 @@ export class BrokerThread {
     this.#data = data;
     this.#port = port;
     const options = (role: string): ConstructorParameters<typeof AmqpConnection>[0] => ({
-      ...config.broker,
-      url: urls.broker,
+      ...config.amqp,
+      url: urls.amqp,
       name: `${node}/${thread}/${role}`,
     });
     this.#code = new RunningCode(data, this.#registry);
     this.#replies = new ReplyPublisher((setUp) => new AmqpConnection(options('reply-trial'), setUp));
-    this.#events = new EventPublisher({ exchange: `${config.broker.prefix}.event`, node });
+    this.#events = new EventPublisher({ exchange: `${config.amqp.prefix}.event`, node });
     this.#adapters = new Map(
       Object.entries(config.stores).map(([store, entry]) => [
         store,

@@ -84,7 +84,7 @@ export function makeDataPlane(adapter = {} as StoreAdapter, others: readonly Sto
     const correlationId = String(asked);
     const envelope = { v: 1, id: `r-${correlationId}`, domain: 'notes', ...request };
     const answer = new Promise<string>((resolve) => waiting.set(correlationId, resolve));
-    path.handle(deliver(envelope, { correlationId, redelivered, prefix: config.broker.prefix }));
+    path.handle(deliver(envelope, { correlationId, redelivered, prefix: config.amqp.prefix }));
     return answer.then((text) => JSON.parse(text) as ReplyEnvelope);
   };
   const prepare = async (...bundles: readonly BundleOptions[]): Promise<void> => {

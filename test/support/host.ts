@@ -86,7 +86,7 @@ export async function startTestHost(teardown: Teardown, options: TestHostOptions
   });
   const config = configSchema.parse({
     node: { name },
-    broker: { url: options.brokerUrl ?? rabbitmq.url, prefix: name, reconnectMaxMs: 500 },
+    amqp: { url: options.brokerUrl ?? rabbitmq.url, prefix: name, reconnectMaxMs: 500 },
     threads: { default: { count: 2 } },
     stores: { main: { kind: 'mysql', url: options.databaseUrl?.(runtimeUrl) ?? runtimeUrl, poolSize: 8 } },
     log: { level: 'debug' },
@@ -111,13 +111,13 @@ export async function startTestHost(teardown: Teardown, options: TestHostOptions
     active: (domain, version) =>
       logged(`${domain} ${version} active`, ({ msg }) => msg === `${domain} ${version} active`),
     connectClient: async (clientOptions) => {
-      const { url } = config.broker;
+      const { url } = config.amqp;
       const client = await connectBeds({ url, name: 'test', exchange: `${name}.request`, ...clientOptions });
       ending.push(() => client.close());
       return client;
     },
     plainChannel: async () => {
-      const model = await connect(config.broker.url, { noDelay: true });
+      const model = await connect(config.amqp.url, { noDelay: true });
       // It may have gone with RabbitMQ.
       ending.push(() => model.close().catch(() => undefined));
       return model.createChannel();

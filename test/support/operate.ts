@@ -62,7 +62,7 @@ export class Operate {
   }
 
   get #broker(): { readonly url: string; readonly prefix: string } {
-    return { url: this.#host.config.broker.url, prefix: this.#host.prefix };
+    return { url: this.#host.config.amqp.url, prefix: this.#host.prefix };
   }
 
   get #asking(): Parameters<typeof askNodes>[1] {

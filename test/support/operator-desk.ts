@@ -121,7 +121,7 @@ export async function openDesks(teardown: Teardown, url: string): Promise<TestDe
   const prefix = `d${randomBytes(5).toString('hex')}`;
   const model = await connect(url);
   const names = makeNames(prefix);
-  const config = configSchema.parse({ broker: { url, prefix } });
+  const config = configSchema.parse({ amqp: { url, prefix } });
   const topology = new Topology({ names, settings: config.topology }, () => model);
   await topology.assertBase();
   teardown.after(async () => {
@@ -160,5 +160,5 @@ export async function openDesks(teardown: Teardown, url: string): Promise<TestDe
     await desk.attach(model);
     return { node, control, log };
   };
-  return { url, prefix, env: { BEDS_BROKER_URL: url, BEDS_BROKER_PREFIX: prefix }, model, add };
+  return { url, prefix, env: { BEDS_AMQP_URL: url, BEDS_AMQP_PREFIX: prefix }, model, add };
 }

@@ -14,7 +14,7 @@ export class RolloutOrders {
 
   constructor(teardown: Teardown, host: TestHost) {
     this.#directory = temporaryDirectory(teardown);
-    this.#env = { BEDS_BROKER_URL: host.config.broker.url, BEDS_BROKER_PREFIX: host.prefix };
+    this.#env = { BEDS_AMQP_URL: host.config.amqp.url, BEDS_AMQP_PREFIX: host.prefix };
   }
 
   /** Runs a command; what it wrote and its exit code. */

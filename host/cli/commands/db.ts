@@ -18,7 +18,7 @@ export const dbCommand: Command = {
   run: async ({ projectRoot, env, args: [verb, ...domains], options, out, json, config, signal }) => {
     if (verb !== 'apply') throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'What db can do is: db apply [domain…].');
     const settings = config();
-    const { services: directory, plugins: folder } = directoriesOf(projectRoot, settings);
+    const { state: directory, plugins: folder } = directoriesOf(projectRoot, settings);
     const services = await startServices({
       directory,
       need: ['mariadb', 'mongodb'],

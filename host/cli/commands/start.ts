@@ -3,7 +3,7 @@ import { readRuntimeAccounts } from '../../dba/index.js';
 import { startHost } from '../../main.js';
 import { type Services, startServices } from '../../dev-servers/index.js';
 import { EXIT, type Command, type CommandContext } from '../command.js';
-import { servicesDirectory } from '../broker-of.js';
+import { stateDirectory } from '../broker-of.js';
 import { neededServers } from '../needed-servers.js';
 import { resolveConfig } from '../resolve-config.js';
 
@@ -17,7 +17,7 @@ export const startCommand: Command = {
     'as private servers of this checkout, and stopped at the end; `beds db apply` must have made their runtime accounts.',
   run: async (context) => {
     const services = await startServices({
-      directory: servicesDirectory(context),
+      directory: stateDirectory(context),
       need: neededServers(context.config()),
       onProgress: ({ words }) => {
         context.out.note(words);
@@ -34,7 +34,7 @@ export const startCommand: Command = {
 };
 
 async function serve(context: CommandContext, services: Services): Promise<number> {
-  const accounts = readRuntimeAccounts(servicesDirectory(context));
+  const accounts = readRuntimeAccounts(stateDirectory(context));
   const config = resolveConfig(context.config(), services, accounts);
   const host = await startHost({ config, projectRoot: context.projectRoot });
   try {

@@ -16,7 +16,7 @@ export async function historySince(
   { domain, version, sinceMs }: { readonly domain: string; readonly version: string; readonly sinceMs: number },
   { config, signal }: Asking,
 ): Promise<readonly HistoryEntry[]> {
-  const { url, prefix } = config.broker;
+  const { url, prefix } = config.amqp;
   const answers = await askNodes(
     { v: 1, op: 'history', domain },
     { url, prefix, timeoutMs: ANSWER_TIMEOUT_MS, signal },
@@ -28,7 +28,7 @@ export async function historySince(
 
 /** Throws BEDS_CLI_DEMO_FAILED, with the reasons, unless the node serves all of these domains. */
 export async function requireServed(domains: readonly string[], { config, signal }: Asking): Promise<NodeStatus> {
-  const { url, prefix } = config.broker;
+  const { url, prefix } = config.amqp;
   const [answer] = await askNodes({ v: 1, op: 'status' }, { url, prefix, timeoutMs: ANSWER_TIMEOUT_MS, signal });
   if (answer === undefined) throw cliErrors.make('BEDS_CLI_DEMO_FAILED', 'The host does not answer.');
   for (const domain of domains) {

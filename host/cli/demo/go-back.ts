@@ -28,7 +28,7 @@ export async function begin({ file, version }: ReadyBundle, asking: Asking): Pro
 
 async function takeOver(order: OrderMessage, version: string, asking: Asking): Promise<number> {
   const { config, signal } = asking;
-  const options = { url: config.broker.url, prefix: config.broker.prefix, signal, timeoutMs: ANSWER_TIMEOUT_MS };
+  const options = { url: config.amqp.url, prefix: config.amqp.prefix, signal, timeoutMs: ANSWER_TIMEOUT_MS };
   const sinceMs = Date.now();
   const session = await openNodes(options);
   try {

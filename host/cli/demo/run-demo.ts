@@ -49,7 +49,7 @@ export async function runDemo(context: CommandContext, narrator: Narrator, endin
     context,
     narrator,
     endings,
-    directory: directories.services,
+    directory: directories.state,
     pluginsDirectory: directories.plugins,
   };
   const servers = await startServers(settings, stage);
@@ -58,9 +58,9 @@ export async function runDemo(context: CommandContext, narrator: Narrator, endin
   const bundles = await bundleStep(stage);
   const host = await hostStep(config, bundles, stage);
   const client = await connectBeds({
-    url: config.broker.url,
+    url: config.amqp.url,
     name: 'beds demo',
-    exchange: makeNames(config.broker.prefix).requests,
+    exchange: makeNames(config.amqp.prefix).requests,
   });
   endings.push(() => client.close());
   await dataStep(client, stage);

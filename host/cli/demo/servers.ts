@@ -35,9 +35,9 @@ export async function startServers(settings: Config, stage: ServersStage): Promi
 }
 
 /** Two hosts of one checkout would take the bundles away from under each other. */
-async function refuseSecondHost({ broker }: Config, { rabbitmq }: Services, signal: AbortSignal): Promise<void> {
+async function refuseSecondHost({ amqp }: Config, { rabbitmq }: Services, signal: AbortSignal): Promise<void> {
   if (rabbitmq === undefined || rabbitmq.owned || rabbitmq.source === 'configured') return;
-  const asking = { url: rabbitmq.url, prefix: broker.prefix, timeoutMs: ANSWER_TIMEOUT_MS, signal };
+  const asking = { url: rabbitmq.url, prefix: amqp.prefix, timeoutMs: ANSWER_TIMEOUT_MS, signal };
   const answers = await askNodes({ v: 1, op: 'status' }, asking).catch(() => []);
   const [node] = answers.map(({ status }) => status.node);
   if (node === undefined) return;

@@ -15,7 +15,7 @@ const MAX_CLIENTS_PER_OPERATION = 1_000;
 const MAX_CLIENTS = 20_000;
 
 export interface CallerLedgerOptions extends Partial<Omit<TallyBounds, 'days'>> {
-  /** `services.directory`. */
+  /** `state.directory`. */
   readonly directory: string;
   /** Days that are kept, UTC, the running one among them. */
   readonly days: number;

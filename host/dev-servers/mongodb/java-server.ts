@@ -74,7 +74,7 @@ function locateLauncher(): string {
   if (existsSync(beside)) return beside;
   let folder = here;
   for (;;) {
-    const file = join(folder, 'host', 'services', 'mongodb', 'Launcher.java');
+    const file = join(folder, 'host', 'dev-servers', 'mongodb', 'Launcher.java');
     if (existsSync(file) || dirname(folder) === folder) return file;
     folder = dirname(folder);
   }

@@ -17,7 +17,7 @@ import { TrialRecord } from './trial-record.js';
 import { TrialProber } from './trial-prober.js';
 
 export interface TrialsOptions {
-  /** `services.directory`, absolute. */
+  /** `state.directory`, absolute. */
   readonly directory: string;
   readonly config: Config;
   readonly log: Log;
