@@ -17,11 +17,11 @@ void describe('an absolute directory of the configuration is meant as it is', ()
     const settings = (services: string, plugins: string): Parameters<typeof directoriesOf>[1] =>
       ({ state: { directory: services }, plugins: { directory: plugins } }) as Parameters<typeof directoriesOf>[1];
     assert.deepEqual(directoriesOf('/srv/beds', settings('.beds', 'plugins')), {
-      services: '/srv/beds/.beds',
+      state: '/srv/beds/.beds',
       plugins: '/srv/beds/plugins',
     });
     assert.deepEqual(directoriesOf('/srv/beds', settings('/var/lib/beds', '/var/drops')), {
-      services: '/var/lib/beds',
+      state: '/var/lib/beds',
       plugins: '/var/drops',
     });
   });
