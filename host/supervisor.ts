@@ -6,7 +6,7 @@ import { AmqpConnection } from './amqp/connection.js';
 import { makeNames, type Names } from './amqp/names.js';
 import { Topology } from './amqp/topology.js';
 import { isNothing } from './template/leftovers.js';
-import { directoriesOf } from './config/directories.js';
+import { directoriesOf } from './config/load.js';
 import type { Config } from './config/schema.js';
 import type { Log } from './observe/log.js';
 import type { LogState } from './observe/log-output.js';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { before, describe, it, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
-import { defaultFileText } from '../host/config/default-file.js';
+import { defaultFileText } from '../host/config/write-files.js';
 import { EXIT } from '../host/cli/command.js';
 import { main } from '../host/cli/main.js';
 

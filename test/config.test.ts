@@ -4,11 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { isBedsError } from '@beds/sdk';
-import { defaultFileText } from '../host/config/default-file.js';
-import { jsonSchemaText } from '../host/config/json-schema.js';
 import { loadConfig, readConfig, type ConfigReading } from '../host/config/load.js';
-import { redactUrl } from '../host/config/redact-url.js';
 import { configSchema } from '../host/config/schema.js';
+import { redactUrl } from '../host/config/secrets.js';
+import { defaultFileText, jsonSchemaText } from '../host/config/write-files.js';
 
 const SECRET = 'hunter2-very-secret';
 

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from '
 import { dirname, join, resolve } from 'node:path';
 import { describe, it } from 'node:test';
 import { EXIT } from '../host/cli/command.js';
-import { directoriesOf } from '../host/config/directories.js';
+import { directoriesOf } from '../host/config/load.js';
 import { beds } from './support/beds.js';
 import { writeBundle } from './support/bundles.js';
 import { startTestHost } from './support/host.js';

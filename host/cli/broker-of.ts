@@ -1,4 +1,4 @@
-import { directoriesOf } from '../config/directories.js';
+import { directoriesOf } from '../config/load.js';
 import { cliErrors } from '../errors/cli.js';
 import { readServices } from '../dev-servers/index.js';
 import type { CommandContext } from './command.js';

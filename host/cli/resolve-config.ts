@@ -1,4 +1,4 @@
-import { deepFreeze } from '../config/deep-freeze.js';
+import { deepFreeze } from '../config/load.js';
 import type { Config, StoreConfig } from '../config/schema.js';
 import { runtimeUrl, type AdministeredStore, type RuntimeAccounts } from '../dba/index.js';
 import { cliErrors } from '../errors/cli.js';

@@ -1,14 +1,14 @@
 import { sections, type Field, type Section } from './fields.js';
 import { isTable, type Layer, type Table } from './layers.js';
 import { didYouMean } from './nearest.js';
-import type { ConfigProblem } from './problem.js';
+import type { ConfigProblem } from './problems.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** `BEDS_*` variables that are not keys of the configuration, with what they are for. */
 export const OTHER_VARIABLES: Readonly<Record<string, string>> = {
-  BEDS_CONFIG: 'Directory that beds.toml and env.toml are read from, instead of config/.',
-  BEDS_DEBUG: 'Set to 1, commands print the stack trace of an error.',
+  BEDS_CONFIG: 'Directory of beds.toml and env.toml, instead of config/.',
+  BEDS_DEBUG: 'Set to 1: commands print the stack trace of an error.',
   BEDS_RABBITMQ_URL: 'RabbitMQ to use instead of a private server, with an administrator.',
   BEDS_MARIADB_ADMIN_URL: 'MariaDB or MySQL to use instead of a private server, with an administrator.',
   BEDS_MONGODB_URL: 'MongoDB to use instead of a private server, with an administrator.',
@@ -93,7 +93,7 @@ function parse(text: string, { type }: Field): unknown {
   if (type === 'number') return /^-?\d+(\.\d+)?$/.test(text.trim()) ? Number(text) : text;
   if (type === 'integer') return /^-?\d+$/.test(text.trim()) ? Number(text) : text;
   if (type === 'boolean') return text === 'true' || text === 'false' ? text === 'true' : text;
-  if (type === 'list') return text.split(',').flatMap((item) => (item.trim() === '' ? [] : [item.trim()]));
+  if (type === 'array') return text.split(',').flatMap((item) => (item.trim() === '' ? [] : [item.trim()]));
   return text;
 }
 

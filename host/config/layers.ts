@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs';
+import { parse, TomlError } from 'smol-toml';
+
 /** Values as a file or the environment gives them: tables within tables. */
 export type Table = Readonly<Record<string, unknown>>;
 
@@ -59,4 +62,29 @@ function mergeTables(below: Table, above: Table): Table {
   }
   // n.b. fromEntries defines own properties, so a key `__proto__` stays a key, and is refused as unknown.
   return Object.fromEntries(merged);
+}
+
+/** What a file says, or why it cannot be read. An absent file says nothing. */
+interface TomlFile {
+  readonly values: Table;
+  readonly problem?: string;
+}
+
+/** Reads a TOML file. No text of the file gets into the problem: it may be a secret. */
+export function readTomlFile(path: string): TomlFile {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+    return code === 'ENOENT' ? { values: {} } : { values: {}, problem: `the file cannot be read (${code}).` };
+  }
+  try {
+    return { values: parse(text) };
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const place = `line ${String(error.line)}, column ${String(error.column)}`;
+    const [reason = ''] = error.message.replace(/^Invalid TOML document: /, '').split('\n');
+    return { values: {}, problem: `${place} is not TOML: ${reason}.` };
+  }
 }

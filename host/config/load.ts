@@ -1,16 +1,12 @@
-import { join, relative, resolve } from 'node:path';
 import { statSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
 import { crossCheck } from './cross-checks.js';
-import { deepFreeze } from './deep-freeze.js';
 import { environmentLayer, type Environment } from './environment.js';
 import { sections } from './fields.js';
-import { issueProblems } from './issues.js';
-import { mergeLayers, sourceOf, type Layer, type Merged } from './layers.js';
-import { configInvalid, type ConfigProblem } from './problem.js';
-import { withoutFaults } from './repair.js';
+import { mergeLayers, readTomlFile, sourceOf, type Layer, type Merged } from './layers.js';
+import { configInvalid, schemaProblems, type ConfigProblem } from './problems.js';
 import { configSchema, type Config } from './schema.js';
 import { expandSecrets, type Expanded } from './secrets.js';
-import { readTomlFile } from './toml-file.js';
 
 export interface ConfigOrigin {
   /** The checkout. Names of files in messages are relative to it. */
@@ -74,13 +70,13 @@ interface FileLayer extends Layer {
 
 function readFileLayer(path: string, projectRoot: string, env: Environment): FileLayer {
   const source = nameOf(path, projectRoot);
-  const file = readTomlFile(path, source);
-  const expanded = expandSecrets(file.values, source, env);
+  const { values, problem } = readTomlFile(path);
+  const expanded = expandSecrets(values, source, env);
   return {
     values: expanded.values,
     expanded,
     source: () => source,
-    problems: [...file.problems, ...expanded.problems],
+    problems: problem === undefined ? expanded.problems : [{ source, path: '', message: problem }],
   };
 }
 
@@ -96,22 +92,19 @@ function defaultLayer(files: readonly Layer[]): Layer {
 function validate(merged: Merged): Pick<ConfigReading, 'config' | 'problems'> {
   const parsed = configSchema.safeParse(merged.values);
   if (parsed.success) {
-    const problems = crossProblems(parsed.data, merged, []);
+    const problems = crossProblems(parsed.data, merged);
     return { config: problems.length === 0 ? deepFreeze(parsed.data) : undefined, problems };
   }
-  const problems = issueProblems(parsed.error.issues, merged);
-  const mended = configSchema.safeParse(withoutFaults(merged.values, parsed.error.issues));
-  const faulty = problems.map(({ path }) => path);
-  return {
-    config: undefined,
-    problems: [...problems, ...(mended.success ? crossProblems(mended.data, merged, faulty) : [])],
-  };
+  const problems = schemaProblems(parsed.error.issues, merged);
+  // What is wrong between the other sections is told in the same breath: the defaults stand in for a faulty section.
+  const faulty = new Set(problems.map(({ path }) => path.split('.')[0]));
+  const sound = Object.fromEntries(Object.entries(merged.values).filter(([section]) => !faulty.has(section)));
+  return { config: undefined, problems: [...problems, ...crossProblems(configSchema.parse(sound), merged, faulty)] };
 }
 
-/** What is wrong between keys, leaving out what rests on a key that is wrong by itself. */
-function crossProblems(config: Config, merged: Merged, faulty: readonly string[]): readonly ConfigProblem[] {
+function crossProblems(config: Config, merged: Merged, faulty?: ReadonlySet<string | undefined>): ConfigProblem[] {
   return crossCheck(config)
-    .filter(({ paths }) => !paths.some((path) => faulty.some((fault) => `${fault}.`.startsWith(`${path}.`))))
+    .filter(({ paths }) => !paths.some((path) => faulty?.has(path.split('.')[0])))
     .map(({ paths: [path], message }) => ({ source: sourceOf(merged.sources, path.split('.')), path, message }));
 }
 
@@ -131,4 +124,26 @@ function writtenTexts(files: readonly FileLayer[], merged: Merged): ReadonlyMap<
 function nameOf(path: string, projectRoot: string): string {
   const name = relative(projectRoot, path);
   return name.startsWith('..') ? path : name;
+}
+
+/** Freezes plain data to its last leaf, and gives it back. */
+export function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  for (const inner of Object.values(value)) deepFreeze(inner);
+  return Object.freeze(value);
+}
+
+export interface Directories {
+  /** `state.directory`: private servers, staged bundles, history and runtime accounts. */
+  readonly state: string;
+  /** `plugins.directory`: bundles that are dropped in, and the sources of domains. */
+  readonly plugins: string;
+}
+
+/** The directories of the configuration, absolute. A relative one starts at the checkout. */
+export function directoriesOf(projectRoot: string, { state, plugins }: Pick<Config, 'state' | 'plugins'>): Directories {
+  return {
+    state: resolve(projectRoot, state.directory),
+    plugins: resolve(projectRoot, plugins.directory),
+  };
 }

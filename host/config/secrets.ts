@@ -1,6 +1,9 @@
-import { isTable, type Table } from './layers.js';
 import type { Environment } from './environment.js';
-import type { ConfigProblem } from './problem.js';
+import { isTable, type Table } from './layers.js';
+import type { ConfigProblem } from './problems.js';
+import type { Config } from './schema.js';
+
+/** The secrets of a configuration: how they get in, how they are passed on, how they are printed. */
 
 const PLACEHOLDER = /\$\$\{|\$\{([^}]*)\}?/g;
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
@@ -49,4 +52,46 @@ function placeholderProblem(match: string, name: string, env: Environment): stri
   }
   if (env[name] === undefined || env[name] === '') return `needs the environment variable ${name}, which is not set.`;
   return undefined;
+}
+
+/** The URLs of a configuration, which hold its passwords. */
+export interface SecretUrls {
+  readonly amqp: string;
+  /** By store. */
+  readonly stores: Readonly<Record<string, string>>;
+}
+
+/** The configuration with empty URLs, and the URLs apart from it. */
+export function takeUrls(config: Config): { readonly config: Config; readonly urls: SecretUrls } {
+  const stores = Object.entries(config.stores);
+  return {
+    config: {
+      ...config,
+      amqp: { ...config.amqp, url: '' },
+      stores: Object.fromEntries(stores.map(([name, store]) => [name, { ...store, url: '' }])),
+    },
+    urls: { amqp: config.amqp.url, stores: Object.fromEntries(stores.map(([name, { url }]) => [name, url])) },
+  };
+}
+
+const HIDDEN = '***';
+
+/**
+ * The URL with its password, and every query value whose name speaks of a secret, replaced by `***`. Anything that is
+ * not a URL comes back as it is. Several hosts in one URL, and passwords with unescaped `@` or `/`, are understood.
+ */
+export function redactUrl(url: string): string {
+  const [, scheme = '', account, rest = ''] = /^([a-z][a-z\d+.-]*:\/\/)(?:(.*)@)?(.*)$/is.exec(url) ?? [];
+  if (scheme === '') return url;
+  return `${scheme}${redactAccount(account)}${redactQuery(rest)}`;
+}
+
+function redactAccount(account: string | undefined): string {
+  if (account === undefined) return '';
+  const colon = account.indexOf(':');
+  return colon === -1 ? `${account}@` : `${account.slice(0, colon)}:${HIDDEN}@`;
+}
+
+function redactQuery(text: string): string {
+  return text.replaceAll(/([?&][^=&]*(?:pass|secret|token|key|mechanismproperties)[^=&]*=)[^&]*/gi, `$1${HIDDEN}`);
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { MessageChannel, Worker } from 'node:worker_threads';
-import { takeUrls } from '../config/take-urls.js';
+import { takeUrls } from '../config/secrets.js';
 import { CODE_FROM_TEXT_FLAG, denyCodeFromText } from '../template/code-from-text.js';
 import type { ProcessMessage, ProcessStart, ThreadData, ThreadMessage, ThreadRequest } from './protocol.js';
 import { SharedNotes } from './shared-notes.js';

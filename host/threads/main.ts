@@ -1,5 +1,5 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import type { SecretUrls } from '../config/take-urls.js';
+import type { SecretUrls } from '../config/secrets.js';
 import { threadErrors } from '../errors/thread.js';
 import type { ThreadData, ThreadMessage, ThreadRequest } from './protocol.js';
 import { serveCommands } from './serve-commands.js';

@@ -2,7 +2,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { StoreStatus } from '../stores/contract.js';
 import type { ConnectionState } from '../amqp/connection.js';
 import type { Config } from '../config/schema.js';
-import type { SecretUrls } from '../config/take-urls.js';
+import type { SecretUrls } from '../config/secrets.js';
 import type { Tally } from '../request/observations.js';
 import type { Suspicion } from '../request/suspects.js';
 import type { WaitingCount } from '../request/waiting-writes.js';

@@ -1,5 +1,5 @@
 import { BedsError, isBedsError } from '@beds/sdk';
-import type { SecretUrls } from '../config/take-urls.js';
+import type { SecretUrls } from '../config/secrets.js';
 import { RequestScope } from '../request/request-scope.js';
 import { RequestContext } from '../request/template-context.js';
 import { textOf, wordsFor } from '../errors/thrown.js';

@@ -4,7 +4,7 @@ import { keepOpen } from '../stores/keep-open.js';
 import { AmqpConnection } from '../amqp/connection.js';
 import { HandOver } from '../amqp/hand-over.js';
 import { ReplyPublisher } from '../amqp/reply-publisher.js';
-import type { SecretUrls } from '../config/take-urls.js';
+import type { SecretUrls } from '../config/secrets.js';
 import { CallerBook } from '../request/callers.js';
 import { Deadlines } from '../request/deadlines.js';
 import { LoopGaps } from '../request/loop-gaps.js';

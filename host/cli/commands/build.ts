@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { buildTemplate } from '@beds/sdk/build';
-import { directoriesOf } from '../../config/directories.js';
+import { directoriesOf } from '../../config/load.js';
 import { cliErrors } from '../../errors/cli.js';
 import { EXIT, type Command } from '../command.js';
 

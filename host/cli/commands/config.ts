@@ -1,6 +1,6 @@
 import { readConfig } from '../../config/load.js';
-import { configInvalid } from '../../config/problem.js';
-import { redactUrl } from '../../config/redact-url.js';
+import { configInvalid } from '../../config/problems.js';
+import { redactUrl } from '../../config/secrets.js';
 import { EXIT, type Command } from '../command.js';
 
 interface Setting {

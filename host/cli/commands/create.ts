@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { directoriesOf } from '../../config/directories.js';
+import { directoriesOf } from '../../config/load.js';
 import { didYouMean } from '../../config/nearest.js';
 import type { Config } from '../../config/schema.js';
 import { cliErrors } from '../../errors/cli.js';

@@ -1,4 +1,4 @@
-import { directoriesOf } from '../../config/directories.js';
+import { directoriesOf } from '../../config/load.js';
 import { applyObjects } from '../../dba/index.js';
 import { cliErrors } from '../../errors/cli.js';
 import { startServices } from '../../dev-servers/index.js';

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { connectBeds, type BedsClient } from '@beds/sdk/client';
 import type { JsonObject } from '@beds/sdk';
 import { makeNames } from '../../amqp/names.js';
-import { directoriesOf } from '../../config/directories.js';
+import { directoriesOf } from '../../config/load.js';
 import type { Config } from '../../config/schema.js';
 import { applyObjects, readRuntimeAccounts } from '../../dba/index.js';
 import { startHost, type Host } from '../../main.js';

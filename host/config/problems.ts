@@ -1,0 +1,64 @@
+import type { BedsError } from '@beds/sdk';
+import type { z } from 'zod';
+import { configErrors } from '../errors/config.js';
+import { expectation, fieldAt, sections } from './fields.js';
+import { sourceOf, type Merged } from './layers.js';
+import { didYouMean } from './nearest.js';
+
+/** One thing that is wrong with the configuration. Holds no value that was configured: it may be a secret. */
+export interface ConfigProblem {
+  /** The file or the environment variable at fault, or `default` where nothing was said. */
+  readonly source: string;
+  /** Dotted path of the key: `limits.maxBodyBytes`. Empty where no key is meant. */
+  readonly path: string;
+  /** What is wrong and what is expected: a sentence that goes on from the path. */
+  readonly message: string;
+}
+
+/** The error that refuses a configuration, with all that is wrong in its message. */
+export function configInvalid(problems: readonly ConfigProblem[]): BedsError {
+  const count = problems.length === 1 ? 'One problem' : `${String(problems.length)} problems`;
+  const lines = problems.map(({ source, path, message }) => {
+    const place = path === '' ? source : `${source}: ${path}`;
+    return `  - ${place}: ${message}`;
+  });
+  return configErrors.make('BEDS_CONFIG_INVALID', `${count} in the configuration:\n${lines.join('\n')}`);
+}
+
+/** The schema's findings in the words of this project. n.b. zod's own messages know neither units nor neighbours. */
+export function schemaProblems(issues: readonly z.core.$ZodIssue[], { sources }: Merged): readonly ConfigProblem[] {
+  return issues.flatMap((issue) => {
+    const at = issue.path.map(String);
+    const problem = (path: readonly string[], message: string): ConfigProblem => ({
+      source: sourceOf(sources, path),
+      path: path.join('.'),
+      message,
+    });
+    if (issue.code !== 'unrecognized_keys') return problem(at, wrongValue(issue, at, sources.has(at.join('.'))));
+    return issue.keys.map((key) => problem([...at, key], unknownKey(at, key)));
+  });
+}
+
+function unknownKey([section]: readonly string[], key: string): string {
+  if (section === undefined) return `this table is not known.${didYouMean(key, keysOf(sections))}`;
+  const fields = sections.find((each) => each.key === section)?.fields ?? [];
+  return `this key is not known.${didYouMean(key, keysOf(fields)) || belongsElsewhere(key)}`;
+}
+
+function keysOf(named: readonly { readonly key: string }[]): readonly string[] {
+  return named.map(({ key }) => key);
+}
+
+function belongsElsewhere(key: string): string {
+  const homes = sections.filter(({ fields }) => keysOf(fields).includes(key));
+  const names = homes.map((section) => `[${section.key}${section.named ? '.<name>' : ''}]`);
+  return names.length === 0 ? '' : ` It belongs in ${names.join(' or ')}.`;
+}
+
+function wrongValue(issue: z.core.$ZodIssue, path: readonly string[], isGiven: boolean): string {
+  if (issue.code === 'invalid_key') return `the name ${issue.issues[0]?.message ?? 'cannot be used'}.`;
+  const field = fieldAt(path);
+  if (field === undefined) return `must be a table: [${path.join('.')}].`;
+  if (issue.code === 'invalid_format') return `${issue.message}.`;
+  return `${isGiven || path.length > 3 ? 'must be' : 'is missing: it must be'} ${expectation(field)}.`;
+}
