@@ -3,7 +3,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { setTimeout as delay } from 'node:timers/promises';
+import { settlesWithin } from '#sdk/time';
 import type { Answer } from './protocol.js';
 
 export interface ChildOptions {
@@ -89,10 +89,7 @@ export class Child {
   async #stop(): Promise<void> {
     // The other side takes the end of the channel for the end of its work.
     if (this.#process.connected) this.#process.disconnect();
-    const timer = new AbortController();
-    const late = delay(STOP_TIMEOUT_MS, true, { signal: timer.signal }).catch(() => false);
-    if (await Promise.race([this.#ended.then(() => false), late])) this.#process.kill('SIGKILL');
-    timer.abort();
+    if (!(await settlesWithin(this.#ended, STOP_TIMEOUT_MS))) this.#process.kill('SIGKILL');
     await this.#ended;
   }
 

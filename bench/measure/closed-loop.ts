@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { setTimeout as delay } from 'node:timers/promises';
+import { withTimeout } from '#sdk/time';
 import type { Sample } from '../contract.js';
 
 export interface Load {
@@ -30,19 +30,12 @@ export async function closedLoop(operation: () => Promise<unknown>, load: Load):
       askedAt = now;
     }
   };
-  await bounded(Promise.all(Array.from({ length: inFlight }, lane)), durationMs + DRAIN_TIMEOUT_MS);
+  const lanes = Promise.all(Array.from({ length: inFlight }, lane));
+  const message = `operations were still unanswered ${DRAIN_TIMEOUT_MS} ms after their slice`;
+  await withTimeout(lanes, durationMs + DRAIN_TIMEOUT_MS, () => new assert.AssertionError({ message }));
   const seconds = (performance.now() - startedAt) / 1_000;
   latenciesMs.sort((a, b) => a - b);
   const at = (share: number): number => latenciesMs[Math.floor((latenciesMs.length - 1) * share)] ?? 0;
   const operations = latenciesMs.length;
   return { operations, perSecond: operations / seconds, p50Ms: at(0.5), p99Ms: at(0.99) };
-}
-
-async function bounded(work: Promise<unknown>, timeoutMs: number): Promise<void> {
-  const timer = new AbortController();
-  const late = delay(timeoutMs, true, { signal: timer.signal }).catch(() => false);
-  const isLate = await Promise.race([work.then(() => false), late]).finally(() => {
-    timer.abort();
-  });
-  assert.ok(!isLate, `operations were still unanswered ${DRAIN_TIMEOUT_MS} ms after their slice`);
 }

@@ -1,3 +1,4 @@
+import { withTimeout } from '#sdk/time';
 import { operateErrors } from '../errors/operate.js';
 import type { Operations, Receipt } from './contract.js';
 import type { Order } from './protocol.js';
@@ -11,17 +12,7 @@ export async function carryOut(
   operations: Operations,
   timeoutMs = ORDER_TIMEOUT_MS,
 ): Promise<readonly Receipt[]> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(operateErrors.make('BEDS_OPERATE_TIMEOUT'));
-    }, timeoutMs);
-  });
-  try {
-    return await Promise.race([apply(order, operations), late]);
-  } finally {
-    clearTimeout(timer);
-  }
+  return withTimeout(apply(order, operations), timeoutMs, () => operateErrors.make('BEDS_OPERATE_TIMEOUT'));
 }
 
 async function apply(order: Order, operations: Operations): Promise<readonly Receipt[]> {

@@ -1,6 +1,6 @@
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
+import { backoffMs } from '#sdk/time';
 import { publishBroker } from '../observe/channels.js';
-import { backoffMs } from './backoff.js';
 import { Delivery, type Intake } from './delivery.js';
 import { JoinedAcks } from './joined-acks.js';
 

@@ -1,8 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { ChannelModel } from 'amqplib';
+import { backoffMs, settlesWithin, sleep, withTimeout } from '#sdk/time';
 import { amqpErrors } from '../errors/amqp.js';
 import { publishConnection } from '../observe/channels.js';
-import { backoffMs } from './backoff.js';
 import { connect } from './driver.js';
 
 /**
@@ -97,7 +96,7 @@ export class AmqpConnection {
       attempt = wasUp ? 0 : attempt + 1;
       const waitMs = backoffMs(attempt, { minMs: this.#options.reconnectMinMs, maxMs: this.#options.reconnectMaxMs });
       this.#transition('waiting', waitMs);
-      await delay(waitMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+      await sleep(waitMs, this.#stop.signal);
     }
   }
 
@@ -135,12 +134,10 @@ export class AmqpConnection {
       clientProperties: { connection_name: name },
     });
     // n.b. amqplib's `timeout` is one of idleness, so a peer that trickles bytes needs this bound as well.
-    const winner = await within(attempt, connectTimeoutMs);
-    if (winner === TIMED_OUT) {
+    return withTimeout(attempt, connectTimeoutMs, () => {
       attempt.then((late) => closeModel(late, connectTimeoutMs)).catch(() => undefined);
-      throw amqpErrors.make('BEDS_AMQP_UNAVAILABLE', 'RabbitMQ did not answer in time.');
-    }
-    return winner;
+      return amqpErrors.make('BEDS_AMQP_UNAVAILABLE', 'RabbitMQ did not answer in time.');
+    });
   }
 
   /** Must be called in the turn in which the model appeared: an 'error' without listener ends the process. */
@@ -164,15 +161,14 @@ export class AmqpConnection {
 
   async #runSetup(model: ChannelModel, lost: Promise<void>): Promise<void> {
     const setup = this.#setup(model);
-    setup.catch(() => undefined);
     const lostEarly = lost.then(() => {
       throw amqpErrors.make('BEDS_AMQP_UNAVAILABLE', 'The connection was lost while it was set up.', {
         cause: this.#lastError,
       });
     });
-    lostEarly.catch(() => undefined);
-    const winner = await within(Promise.race([setup, lostEarly]), this.#options.connectTimeoutMs);
-    if (winner === TIMED_OUT) throw amqpErrors.make('BEDS_AMQP_SETUP_TIMEOUT');
+    await withTimeout(Promise.race([setup, lostEarly]), this.#options.connectTimeoutMs, () =>
+      amqpErrors.make('BEDS_AMQP_SETUP_TIMEOUT'),
+    );
   }
 
   #transition(state: ConnectionState, waitMs?: number): void {
@@ -198,20 +194,8 @@ export class AmqpConnection {
   }
 }
 
-const TIMED_OUT = Symbol('timed out');
-
-async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T | typeof TIMED_OUT> {
-  const timer = new AbortController();
-  try {
-    return await Promise.race([promise, delay(timeoutMs, TIMED_OUT, { signal: timer.signal, ref: true })]);
-  } finally {
-    timer.abort();
-  }
-}
-
 async function closeModel(model: ChannelModel, timeoutMs: number): Promise<void> {
-  const closed = model.close().catch(() => undefined);
-  if ((await within(closed, timeoutMs)) !== TIMED_OUT) return;
+  if (await settlesWithin(model.close(), timeoutMs)) return;
   // A peer that never answers connection.close: amqplib has no other way to let go of the socket.
   (model.connection as unknown as { stream?: { destroy(): void } }).stream?.destroy();
 }

@@ -1,7 +1,7 @@
 import type { Channel, ChannelModel, ConfirmChannel, Options } from 'amqplib';
+import { backoffMs } from '#sdk/time';
 import { amqpErrors } from '../errors/amqp.js';
 import { publishFault } from '../observe/channels.js';
-import { backoffMs } from './backoff.js';
 import { Checkpoint } from './checkpoint.js';
 import { askNode } from './ask-node.js';
 import { isNack, isRefusal } from './refusal.js';

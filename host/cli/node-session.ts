@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Channel, ChannelModel } from 'amqplib';
 import { BedsError } from '@beds/sdk';
+import { settlesWithin, withTimeout } from '#sdk/time';
 import { connect } from '../amqp/driver.js';
 import { makeNames, type Names } from '../amqp/names.js';
 import { cliErrors } from '../errors/cli.js';
 import type { AdminQuestion, OrderAnswer, OrderName, RefusedAnswer } from '../admin/protocol.js';
-import { within } from './within.js';
 
 export interface SessionOptions {
   readonly url: string;
@@ -70,7 +70,7 @@ export class NodeSession {
 
   /** Ends within moments, whatever RabbitMQ does. */
   async close(): Promise<void> {
-    await within(CLOSE_TIMEOUT_MS, this.#model.close(), () => undefined).catch(() => undefined);
+    await settlesWithin(this.#model.close(), CLOSE_TIMEOUT_MS);
     // n.b. amqplib has no other way to let go of the socket.
     (this.#model.connection as unknown as { stream?: { destroy(): void } }).stream?.destroy();
   }
@@ -80,19 +80,19 @@ export class NodeSession {
     message: object,
     patience: Pick<Gathering, 'timeoutMs' | 'quietMs' | 'expected'>,
   ): Promise<readonly A[]> {
-    const channel = await within(patience.timeoutMs, this.#model.createChannel(), noAnswer);
+    const channel = await withTimeout(this.#model.createChannel(), patience.timeoutMs, noAnswer);
     const blocked = this.#blocked.signal;
     const asking = { ...patience, exchange, message, userId: this.#userId, signal: this.#signal, blocked };
     try {
       return await gather<A>(channel, asking);
     } finally {
-      await within(CLOSE_TIMEOUT_MS, channel.close(), () => undefined).catch(() => undefined);
+      await settlesWithin(channel.close(), CLOSE_TIMEOUT_MS);
     }
   }
 }
 
-function noAnswer(): never {
-  throw cliErrors.make('BEDS_CLI_NO_NODES', 'RabbitMQ did not answer in time.');
+function noAnswer(): Error {
+  return cliErrors.make('BEDS_CLI_NO_NODES', 'RabbitMQ did not answer in time.');
 }
 
 /** Undefined where the URL leaves it to the client. */
@@ -144,7 +144,7 @@ async function gather<A>(channel: Channel, options: Gathering): Promise<readonly
       },
       { noAck: true },
     );
-    await within(timeoutMs, consuming, noAnswer);
+    await withTimeout(consuming, timeoutMs, noAnswer);
     channel.publish(exchange, '', Buffer.from(JSON.stringify(message)), {
       ...{ contentType: 'application/json', replyTo: DIRECT, correlationId, mandatory: true },
       ...{ expiration: timeoutMs, ...(userId === undefined ? {} : { userId }) },

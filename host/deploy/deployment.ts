@@ -1,5 +1,6 @@
 import { EventEmitter, once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import { sleep } from '#sdk/time';
 import type { Config } from '../config/schema.js';
 import type { RolloutCode } from '../errors/rollout.js';
 import type { Finding, GenerationSource } from '../template/contract.js';
@@ -190,7 +191,7 @@ export class Deployment {
       const { findings } = result;
       if (noted !== JSON.stringify(findings)) this.#wait(bundle, findings);
       noted = JSON.stringify(findings);
-      await delay(RETRY_MS, undefined, { signal }).catch(() => undefined);
+      await sleep(RETRY_MS, signal);
       if (!signal.aborted) result = await this.#askDatabaseAgain(result.probed);
     }
     return result;

@@ -1,5 +1,5 @@
 import { EventEmitter, once } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
+import { sleep } from '#sdk/time';
 import type { Finding } from '../template/contract.js';
 import { publishFault } from '../observe/channels.js';
 import { type BundleBytes, loadStaged, stageBundle } from './admit/stage.js';
@@ -163,7 +163,7 @@ export class Deployments {
         } catch (error) {
           if (!isRabbitAway(error)) throw error;
           if (!isNoted) publishFault({ where: `retirement of ${domain}, which waits for RabbitMQ`, error, domain });
-          await delay(RETRY_MS, undefined, { signal }).catch(() => undefined);
+          await sleep(RETRY_MS, signal);
         }
       }
     });

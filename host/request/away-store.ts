@@ -1,6 +1,6 @@
 import type { BedsError } from '@beds/sdk';
+import { backoffMs } from '#sdk/time';
 import type { StoreAdapter } from '../stores/contract.js';
-import { backoffMs } from '../amqp/backoff.js';
 import { publishWrites } from '../observe/channels.js';
 import type { WaitingWrite } from './asked.js';
 

@@ -1,4 +1,5 @@
 import { isBedsError, type Json, type JsonObject, type Page, type ViewQuery } from '@beds/sdk';
+import { withTimeout } from '#sdk/time';
 import { requestErrors } from '../errors/request.js';
 import { queryKey } from './query-key.js';
 import type { RequestScope } from './request-scope.js';
@@ -34,7 +35,7 @@ export class SharedReads {
       if (running === undefined) return this.#begin(key, begin(timeoutMs));
       running.isJoined = true;
       try {
-        return copyOf(await within(timeoutMs, running.page));
+        return copyOf(await withTimeout(running.page, Math.ceil(timeoutMs), late));
       } catch (error) {
         if (!isBedsError(error) || error.status !== 'timeout') throw error;
       }
@@ -50,14 +51,8 @@ export class SharedReads {
   }
 }
 
-async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED')), Math.ceil(timeoutMs));
-  });
-  return Promise.race([work, late]).finally(() => {
-    clearTimeout(timer);
-  });
+function late(): Error {
+  return requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED');
 }
 
 /** Code may change the rows it is given. To copy them costs no more than to freeze them, and frozen ones are slower to encode. */

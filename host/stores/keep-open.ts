@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { sleep } from '#sdk/time';
 import type { StoreAdapter } from './contract.js';
 
 const CHECK_MS = 1_000;
@@ -16,7 +16,7 @@ export async function keepOpen(adapter: StoreAdapter, signal: AbortSignal): Prom
 async function keep(adapter: StoreAdapter, isOpenAtFirst: boolean, signal: AbortSignal): Promise<void> {
   let isOpen = isOpenAtFirst;
   while (!signal.aborted) {
-    await delay(CHECK_MS, undefined, { signal, ref: false }).catch(() => undefined);
+    await sleep(CHECK_MS, signal);
     if (signal.aborted) return;
     const { inUse, idle } = adapter.status().connections;
     if (!isOpen || inUse + idle === 0) isOpen = await tryOpen(adapter);

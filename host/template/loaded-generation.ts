@@ -1,4 +1,5 @@
 import type { Template } from '@beds/sdk';
+import { settlesWithin } from '#sdk/time';
 import type { GenerationSource } from './contract.js';
 
 /** One version of a template, loaded in this thread. It never changes; it ends when the last request has let go of it. */
@@ -45,12 +46,6 @@ export class LoadedGeneration {
   /** Resolves with true when no request holds the generation, with false after `timeoutMs`. */
   async drained(timeoutMs: number): Promise<boolean> {
     if (this.#leases === 0) return true;
-    return await new Promise<boolean>((resolve) => {
-      const timer = setTimeout(resolve, timeoutMs, false);
-      this.#onIdle.push(() => {
-        clearTimeout(timer);
-        resolve(true);
-      });
-    });
+    return settlesWithin(new Promise<void>((resolve) => this.#onIdle.push(resolve)), timeoutMs);
   }
 }

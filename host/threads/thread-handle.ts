@@ -1,3 +1,4 @@
+import { withTimeout } from '#sdk/time';
 import { threadErrors } from '../errors/thread.js';
 import { textOf, wordsFor } from '../errors/thrown.js';
 import type { GenerationSource } from '../template/contract.js';
@@ -105,7 +106,7 @@ export class ThreadHandle {
 
   /** Resolves when the thread serves; rejects with BEDS_THREAD_START_FAILED when it ended or `timeoutMs` passed. */
   async ready(timeoutMs: number): Promise<void> {
-    await this.#within(this.#ready, timeoutMs, 'BEDS_THREAD_START_FAILED');
+    await withTimeout(this.#ready, timeoutMs, () => threadErrors.make('BEDS_THREAD_START_FAILED'));
   }
 
   /** Sends a command; rejects with BEDS_THREAD_NO_ANSWER after `timeoutMs`, with BEDS_THREAD_LOST when the thread ends. */
@@ -117,7 +118,7 @@ export class ThreadHandle {
     const answer = new Promise<unknown>((resolve, reject) => this.#waiting.set(seq, { resolve, reject }));
     this.#carrier.post({ seq, command });
     try {
-      return await this.#within(answer, timeoutMs, 'BEDS_THREAD_NO_ANSWER');
+      return await withTimeout(answer, timeoutMs, () => threadErrors.make('BEDS_THREAD_NO_ANSWER'));
     } finally {
       this.#waiting.delete(seq);
     }
@@ -170,24 +171,6 @@ export class ThreadHandle {
   #rejectWaiting(): void {
     for (const { reject } of this.#waiting.values()) reject(threadErrors.make('BEDS_THREAD_LOST'));
     this.#waiting.clear();
-  }
-
-  async #within<T>(
-    promise: Promise<T>,
-    timeoutMs: number,
-    code: 'BEDS_THREAD_NO_ANSWER' | 'BEDS_THREAD_START_FAILED',
-  ): Promise<T> {
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => {
-        reject(threadErrors.make(code));
-      }, timeoutMs);
-    });
-    try {
-      return await Promise.race([promise, timeout]);
-    } finally {
-      clearTimeout(timer);
-    }
   }
 }
 

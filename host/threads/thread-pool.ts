@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { backoffMs } from '../amqp/backoff.js';
+import { backoffMs } from '#sdk/time';
 import type { Config } from '../config/schema.js';
 import type { Suspicion } from '../request/suspects.js';
 import { threadErrors } from '../errors/thread.js';

@@ -1,3 +1,4 @@
+import { settlesWithin } from '#sdk/time';
 import type { StoreAdapter } from '../stores/contract.js';
 import { createAdapter } from '../stores/factory.js';
 import { keepOpen } from '../stores/keep-open.js';
@@ -13,7 +14,6 @@ import { Suspects } from '../request/suspects.js';
 import type { ServingGeneration } from '../request/serving-generation.js';
 import { GenerationRegistry } from '../template/registry.js';
 import { EventPublisher } from '../amqp/event-publisher.js';
-import { atMost } from './at-most.js';
 import { Brokers } from './brokers.js';
 import { forwardObservations } from './forward-observations.js';
 import { Generations } from './generations.js';
@@ -157,8 +157,8 @@ export class BrokerThread {
     await this.#brokers.stop();
     this.#path.stop();
     const settled = this.#brokers.idle().then(() => this.#generations.settled());
-    await atMost(settled, leftMs());
-    await atMost(this.#brokers.close(), CLOSE_MS);
+    await settlesWithin(settled, leftMs());
+    await settlesWithin(this.#brokers.close(), CLOSE_MS);
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(leftMs())));
     await Promise.all([...this.#connections, this.#replies].map((connection) => connection.close(leftMs())));
     this.#sayCounts();

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   connect,
   IllegalOperationError,
@@ -8,6 +7,7 @@ import {
   type ConsumeMessage,
   type Options,
 } from 'amqplib';
+import { backoffMs, settlesWithin, sleep } from '../time.js';
 import { BATCH_IN_PARTS, SENT_AT } from '../wire/envelope.js';
 import { clientErrors } from './client-errors.js';
 import { joinWrites, type WaitingWrites } from './joined-writes.js';
@@ -15,8 +15,7 @@ import { joinWrites, type WaitingWrites } from './joined-writes.js';
 /** RabbitMQ's pseudo queue; replies come back on the channel that consumes it. https://www.rabbitmq.com/docs/direct-reply-to */
 const REPLY_QUEUE = 'amq.rabbitmq.reply-to';
 
-const RECONNECT_MIN_MS = 100;
-const RECONNECT_MAX_MS = 5_000;
+const RECONNECT = { minMs: 100, maxMs: 5_000 };
 const CLOSE_TIMEOUT_MS = 2_000;
 const HEARTBEAT_SECONDS = '10';
 /** So much may wait for a socket that takes nothing; more of it could be sent when nobody wants it any more. */
@@ -70,21 +69,12 @@ function destroySocket(model: ChannelModel): void {
   stream?.destroy?.(clientErrors.make('BEDS_CLIENT_UNAVAILABLE', 'The connection was given up.'));
 }
 
-/** Whether `work` settled in time. Never rejects. */
-async function settlesWithin(timeoutMs: number, work: Promise<unknown>): Promise<boolean> {
-  const timer = new AbortController();
-  const late = delay(timeoutMs, false, { signal: timer.signal }).catch(() => false);
-  const settled = await Promise.race([work.then(() => true).catch(() => true), late]);
-  timer.abort();
-  return settled;
-}
-
 /** n.b. amqplib's `close()` never settles when the socket ends before the broker has answered it; the event comes. */
 async function endModel(model: ChannelModel): Promise<void> {
   const ended = new Promise<void>((resolve) => {
     model.on('close', () => resolve());
   });
-  await settlesWithin(CLOSE_TIMEOUT_MS, Promise.race([model.close(), ended]));
+  await settlesWithin(Promise.race([model.close(), ended]), CLOSE_TIMEOUT_MS);
   destroySocket(model);
 }
 
@@ -143,7 +133,7 @@ export class BrokerLink {
       };
     });
     this.#running = this.#run();
-    await settlesWithin(this.#options.connectTimeoutMs, first);
+    await settlesWithin(first, this.#options.connectTimeoutMs);
     if (isUp) return;
     await this.close();
     const { message } = this.#lastError instanceof Error ? this.#lastError : { message: 'no answer' };
@@ -190,7 +180,7 @@ export class BrokerLink {
     const model = this.#model;
     if (model !== undefined) await endModel(model);
     // An attempt under way ends by its own timeout, and is then thrown away.
-    if (this.#running !== undefined) await settlesWithin(CLOSE_TIMEOUT_MS, this.#running);
+    if (this.#running !== undefined) await settlesWithin(this.#running, CLOSE_TIMEOUT_MS);
   }
 
   async #run(): Promise<void> {
@@ -212,7 +202,7 @@ export class BrokerLink {
       }
       this.#channels = undefined;
       await this.#discard();
-      await this.#pause(attempt);
+      await sleep(backoffMs(attempt, RECONNECT), this.#stop.signal);
       attempt += 1;
     }
   }
@@ -221,12 +211,6 @@ export class BrokerLink {
     const model = this.#model;
     this.#model = undefined;
     if (model !== undefined) await endModel(model);
-  }
-
-  /** Full jitter: clients of a restarted broker spread out. https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ */
-  async #pause(attempt: number): Promise<void> {
-    const ceilingMs = Math.min(RECONNECT_MAX_MS, RECONNECT_MIN_MS * 2 ** Math.min(attempt, 16));
-    await delay(Math.random() * ceilingMs, undefined, { signal: this.#stop.signal }).catch(() => undefined);
   }
 
   /** Resolves when all is set up; `lost` does when it is lost, and is wrapped because promises of promises flatten. */

@@ -1,4 +1,5 @@
 import type { BedsError } from '../template/errors.js';
+import { settlesWithin } from '../time.js';
 import type { ReplyEnvelope } from '../wire/envelope.js';
 import type { LinkLoss, OutgoingMessage } from './broker-link.js';
 import { clientErrors } from './client-errors.js';
@@ -109,15 +110,7 @@ export class RequestPipeline {
   /** Resolves when no call is left, or when `timeoutMs` is over; then every call that is left fails. */
   async drain(timeoutMs: number): Promise<void> {
     this.#flush();
-    if (this.#calls.size > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, timeoutMs);
-        this.#idle = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
+    if (this.#calls.size > 0) await settlesWithin(new Promise<void>((resolve) => (this.#idle = resolve)), timeoutMs);
     for (const call of [...this.#calls.values()]) this.#fail(call, this.#lossError(call, 'BEDS_CLIENT_CLOSED'));
     this.#stopSweeping();
   }

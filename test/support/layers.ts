@@ -23,11 +23,12 @@ const LAYERS: readonly (readonly string[])[] = [
   ['sdk/testing'],
   ['sdk/build', 'sdk/client'],
   ['sdk/template', 'sdk/wire'],
+  ['sdk/time.ts'],
 ];
 
 /** Layers that may use less than what lies below them. */
 const ONLY: Readonly<Record<string, readonly string[]>> = {
-  'host/dev-servers': ['host/errors', 'sdk/template'],
+  'host/dev-servers': ['host/errors', 'sdk/template', 'sdk/time.ts'],
 };
 
 /** Folders that need words of each other: the two halves of what the SDK's main door shows, and the parts of the control plane. */
@@ -42,6 +43,8 @@ const DOORS: Readonly<Record<string, string>> = {
   '@beds/sdk/build': 'sdk/build/index.ts',
   '@beds/sdk/client': 'sdk/client/index.ts',
   '@beds/sdk/testing': 'sdk/testing/index.ts',
+  // Of this repository alone: package.json names it, and the package does not.
+  '#sdk/time': 'sdk/time.ts',
 };
 
 /** Everything about the files that breaks the order of the layers. Empty: all is well. */

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { sleep } from '#sdk/time';
 import { isRefused, type NodeSession } from '../node-session.js';
 import type { Sent } from './send-order.js';
 import { type Accepted, isDecided, isTold, type ProgressAnswer, type Stand, standOf } from './stand.js';
@@ -45,7 +45,7 @@ export async function follow(
     if (Math.max(...canaryMs) > 0)
       untilMs = Math.max(untilMs, performance.now() + Math.max(...canaryMs) + options.timeoutMs);
     if (performance.now() >= untilMs) return stands;
-    await delay(LOOK_EVERY_MS, undefined, { signal: options.signal }).catch(() => undefined);
+    await sleep(LOOK_EVERY_MS, options.signal);
   }
 }
 

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { settlesWithin } from '#sdk/time';
 import type { Finding, GenerationSource } from '../../template/contract.js';
 import type { LifecycleState } from '../../template/lifecycle.js';
 import { makeFinding } from '../../template/make-finding.js';
@@ -84,12 +84,8 @@ async function refuse(
   findings: readonly Finding[],
   asking: Promise<PreflightResult>,
 ): Promise<AdmissionResult> {
-  const late = new AbortController();
-  const also = await Promise.race([
-    asking.then((flight) => flight.findings).catch(() => []),
-    delay(ALSO_WAITS_MS, [], { signal: late.signal }).catch(() => []),
-  ]);
-  late.abort();
+  const flight = asking.catch(() => ({ findings: [] }));
+  const also = (await settlesWithin(flight, ALSO_WAITS_MS)) ? (await flight).findings : [];
   // A database that is away is no fault of the bundle.
   const known = also.filter(({ code }) => code !== 'BEDS_ADMISSION_STORE_UNAVAILABLE');
   return { ok: false, step, findings: [...findings, ...known] };

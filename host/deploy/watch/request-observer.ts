@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { settlesWithin, sleep } from '#sdk/time';
 import type { CallerCount, Observations, ShadowReport, Tally } from '../../request/observations.js';
 import type { ThreadHandle } from '../../threads/thread-handle.js';
 import type { ThreadPool } from '../../threads/thread-pool.js';
@@ -51,21 +51,17 @@ export class RequestObserver {
   async #observeOnAndOn(): Promise<void> {
     const { signal } = this.#ending;
     while (!signal.aborted) {
-      await delay(INTERVAL_MS, undefined, { signal }).catch(() => undefined);
+      await sleep(INTERVAL_MS, signal);
       if (!signal.aborted) await this.observe();
     }
   }
 
   async #ask(): Promise<ThreadTallies> {
     const threads = this.#options.pool().serving.map(({ handle }) => handle);
-    await Promise.race([Promise.all(threads.map((handle) => this.#askThread(handle))), this.#lookOver()]);
+    await settlesWithin(Promise.all(threads.map((handle) => this.#askThread(handle))), LOOK_MS);
     const names = new Set(threads.map(({ name }) => name));
     for (const name of this.#tallies.keys()) if (!names.has(name)) this.#tallies.delete(name);
     return new Map(this.#tallies);
-  }
-
-  async #lookOver(): Promise<void> {
-    await delay(LOOK_MS, undefined, { ref: false });
   }
 
   /** One question at a time: its answer takes with it what the thread has counted. */

@@ -1,3 +1,4 @@
+import { settlesWithin } from '#sdk/time';
 import type { GenerationSource } from '../../template/contract.js';
 import { preflight, type StoreLookup } from '../admit/preflight.js';
 
@@ -43,15 +44,7 @@ export class Surroundings {
       asking = this.#askFor(source).finally(() => this.#asking.delete(source));
       this.#asking.set(source, asking);
     }
-    let timer: NodeJS.Timeout | undefined;
-    const silence = new Promise<string>((resolve) => {
-      timer = setTimeout(resolve, ANSWER_MS, isSilent(source));
-    });
-    try {
-      return await Promise.race([asking, silence]);
-    } finally {
-      clearTimeout(timer);
-    }
+    return (await settlesWithin(asking, ANSWER_MS)) ? asking : isSilent(source);
   }
 
   async #askFor(source: GenerationSource): Promise<string | undefined> {

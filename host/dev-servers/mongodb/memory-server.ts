@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { sleep } from '#sdk/time';
 import type { ServiceContext } from '../contract.js';
 import { readJson, writePrivateFile } from '../private-file.js';
 import { cacheFolder } from '../provision/package-cache.js';
@@ -82,7 +82,7 @@ async function watch(folder: string, signal: AbortSignal, context: ServiceContex
   let bytes = folderBytes(folder);
   let told = false;
   while (Date.now() - lastChangeAt < STALL_TIMEOUT_MS && Date.now() - startedAt < TOTAL_TIMEOUT_MS) {
-    await delay(500, undefined, { signal }).catch(() => undefined);
+    await sleep(500, signal);
     if (signal.aborted) return;
     const now = folderBytes(folder);
     if (now !== bytes) lastChangeAt = Date.now();

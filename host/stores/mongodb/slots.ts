@@ -1,3 +1,4 @@
+import { settlesWithin } from '#sdk/time';
 import { storeErrors } from '../../errors/store.js';
 import type { StoreStatus } from '../contract.js';
 import type { Deadline } from '../deadline.js';
@@ -16,7 +17,7 @@ const inVain = (): Error => storeErrors.make('BEDS_STORE_OVERLOADED', 'No databa
 export class Slots {
   readonly #most: number;
   readonly #line: WaitingLine<void>;
-  readonly #idleListeners = new Set<() => void>();
+  readonly #onIdle: (() => void)[] = [];
   #inUse = 0;
 
   constructor(options: SlotOptions) {
@@ -45,20 +46,12 @@ export class Slots {
     // n.b. handed on at once: a newcomer cannot slip in between.
     if (this.#line.serve()) return;
     this.#inUse -= 1;
-    if (this.#inUse === 0) for (const listener of this.#idleListeners) listener();
+    if (this.#inUse === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 
   /** Resolves when nothing runs, or after `timeoutMs`. */
   async idle(timeoutMs: number): Promise<void> {
     if (this.#inUse === 0) return;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        this.#idleListeners.delete(done);
-        resolve();
-      };
-      const timer = setTimeout(done, timeoutMs);
-      this.#idleListeners.add(done);
-    });
+    await settlesWithin(new Promise<void>((resolve) => this.#onIdle.push(resolve)), timeoutMs);
   }
 }

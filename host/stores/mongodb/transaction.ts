@@ -2,12 +2,14 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { ClientSession, MongoClient } from 'mongodb';
 import { MongoError, WriteConcern } from 'mongodb';
 import type { BedsError } from '@beds/sdk';
+import { settlesWithin } from '#sdk/time';
 import { storeErrors } from '../../errors/store.js';
 import type { AdapterScope } from '../contract.js';
 import type { Deadline } from '../deadline.js';
 import { serverMs } from './driver-deadline.js';
 import { toStoreError } from './server-error.js';
 
+/** n.b. a transaction that cannot be rolled back in time is ended by the server, transactionLifetimeLimitSeconds later. */
 const ROLLBACK_TIMEOUT_MS = 2_000;
 const COMMIT_AGAIN_MS = 50;
 /** Inside a transaction nothing is kept before the commit: a lost connection leaves no doubt. */
@@ -50,7 +52,7 @@ export async function runTransaction<T>(options: TransactionOptions<T>): Promise
     }
   } finally {
     // n.b. this too ends a transaction that is still open.
-    await within(session.endSession());
+    await settlesWithin(session.endSession(), ROLLBACK_TIMEOUT_MS);
   }
 }
 
@@ -107,14 +109,6 @@ async function commit(session: ClientSession, deadline: Deadline): Promise<void>
 
 async function rollBack(session: ClientSession, queue: ScopeQueue): Promise<void> {
   if (!session.inTransaction()) return;
-  await within(queue.finish());
-  await within(session.abortTransaction());
-}
-
-/** n.b. a transaction that cannot be rolled back in time is ended by the server, transactionLifetimeLimitSeconds later. */
-async function within(work: Promise<unknown>): Promise<void> {
-  const late = new AbortController();
-  const limit = wait(ROLLBACK_TIMEOUT_MS, undefined, { signal: late.signal, ref: false }).catch(() => undefined);
-  await Promise.race([work.catch(() => undefined), limit]);
-  late.abort();
+  await settlesWithin(queue.finish(), ROLLBACK_TIMEOUT_MS);
+  await settlesWithin(session.abortTransaction(), ROLLBACK_TIMEOUT_MS);
 }

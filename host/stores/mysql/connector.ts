@@ -1,3 +1,4 @@
+import { withTimeout } from '#sdk/time';
 import { storeErrors } from '../../errors/store.js';
 import type { Connect, DriverConnection } from './driver.js';
 import type { ResultBounds } from './result-meter.js';
@@ -33,12 +34,10 @@ export class Connector {
     const connection = this.#connect();
     // mysql2 throws what nobody listens to; the session's owner learns of a loss by its own listener.
     connection.on('error', () => undefined);
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(storeErrors.make('BEDS_STORE_UNAVAILABLE')), this.#config.connectTimeoutMs);
-    });
     try {
-      const session = await Promise.race([this.#greet(connection), timeout]);
+      const session = await withTimeout(this.#greet(connection), this.#config.connectTimeoutMs, () =>
+        storeErrors.make('BEDS_STORE_UNAVAILABLE'),
+      );
       this.#lastError = undefined;
       return session;
     } catch (error) {
@@ -47,8 +46,6 @@ export class Connector {
       const failure = 'verdict' in (error as object) ? (error as Error & { code: string }) : toStoreError(error);
       this.#lastError = failure.code;
       throw failure;
-    } finally {
-      clearTimeout(timer);
     }
   }
 

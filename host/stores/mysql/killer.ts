@@ -1,3 +1,4 @@
+import { settlesWithin } from '#sdk/time';
 import { query } from './driver.js';
 import type { Connect, DriverConnection } from './driver.js';
 
@@ -22,20 +23,9 @@ export class Killer {
   async stop(threadId: number): Promise<void> {
     const connection = (this.#connection ??= this.#open());
     clearTimeout(this.#idle);
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<void>((resolve) => {
-      timer = setTimeout(() => {
-        this.#forget(connection);
-        resolve();
-      }, KILL_TIMEOUT_MS);
-    });
     // n.b. KILL takes no placeholder; the number is the server's own, from its greeting.
-    const told = query(connection, `KILL QUERY ${Math.trunc(threadId)}`).then(
-      () => undefined,
-      () => undefined,
-    );
-    await Promise.race([told, timeout]);
-    clearTimeout(timer);
+    const told = query(connection, `KILL QUERY ${Math.trunc(threadId)}`);
+    if (!(await settlesWithin(told, KILL_TIMEOUT_MS))) this.#forget(connection);
     clearTimeout(this.#idle);
     this.#idle = setTimeout(() => this.#forget(connection), IDLE_MS);
     this.#idle.unref();

@@ -1,4 +1,5 @@
 import { isBedsError } from '@beds/sdk';
+import { settlesWithin, withTimeout } from '#sdk/time';
 import { storeErrors } from '../../errors/store.js';
 import type { StoreStatus } from '../contract.js';
 import type { Deadline } from '../deadline.js';
@@ -147,16 +148,8 @@ export class Pool {
   }
 
   /** Rolls back and forgets all that the session holds, within a second; else it is gone. */
-  async clean(session: Session): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(storeErrors.make('BEDS_STORE_UNAVAILABLE')), RESET_TIMEOUT_MS);
-    });
-    try {
-      await Promise.race([session.reset(), timeout]);
-    } finally {
-      clearTimeout(timer);
-    }
+  clean(session: Session): Promise<void> {
+    return withTimeout(session.reset(), RESET_TIMEOUT_MS, () => storeErrors.make('BEDS_STORE_UNAVAILABLE'));
   }
 
   /** What a routine may have left behind without the server saying so goes as soon as nobody waits for the session. */
@@ -174,10 +167,7 @@ export class Pool {
     this.#line.dismiss(storeErrors.make('BEDS_STORE_CLOSED'));
     if (this.#all.size > this.#idle.length) {
       const drained = new Promise<void>((resolve) => (this.#drained = resolve));
-      let timer: NodeJS.Timeout | undefined;
-      const timeout = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeoutMs)));
-      await Promise.race([drained, timeout]);
-      clearTimeout(timer);
+      await settlesWithin(drained, timeoutMs);
     }
     await Promise.all(this.#idle.splice(0).map((session) => end(session)));
     for (const session of this.#all) session.destroy();
@@ -194,12 +184,9 @@ function notLetIn(error: unknown): Error {
 
 /** Says goodbye, so that the server does not count an aborted connection; at most RESET_TIMEOUT_MS. */
 async function end(session: Session): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const bound = new Promise<void>((resolve) => (timer = setTimeout(resolve, RESET_TIMEOUT_MS)));
   const goodbye = new Promise<void>((resolve) => {
     session.connection.end(() => resolve());
   });
-  await Promise.race([goodbye, bound]);
-  clearTimeout(timer);
+  await settlesWithin(goodbye, RESET_TIMEOUT_MS);
   session.destroy();
 }

@@ -1,4 +1,5 @@
 import { isBedsError } from '@beds/sdk';
+import { withTimeout } from '#sdk/time';
 import { storeErrors } from '../../errors/store.js';
 import type { CallOptions } from '../contract.js';
 import type { Deadline } from '../deadline.js';
@@ -114,15 +115,10 @@ async function withinDeadline<T>(bounded: Bounded<T>): Promise<T> {
 }
 
 async function settle<T>({ session, mode, progress, work }: Bounded<T>, reason: Error): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
   try {
     if (mode === 'read' || !progress.mayHaveCommitted) throw reason;
-    const grace = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(storeErrors.make('BEDS_STORE_INDETERMINATE')), STOP_GRACE_MS);
-    });
-    return await Promise.race([work, grace]);
+    return await withTimeout(work, STOP_GRACE_MS, () => storeErrors.make('BEDS_STORE_INDETERMINATE'));
   } finally {
-    clearTimeout(timer);
     session.destroy();
   }
 }
