@@ -74,7 +74,7 @@ export default defineConfig(
   { files: ['sdk/**/*.ts'], rules: refused(host) },
   { files: ['plugins/**/*.ts'], rules: refused(sdkInsides, host, outside, foreign) },
   {
-    files: ['host/main.ts', 'host/cli/main.ts', 'host/threads/process-main.ts', 'host/bootstrap.mjs'],
+    files: ['host/main.ts', 'host/cli/main.ts', 'host/threads/main.ts', 'host/bootstrap.mjs'],
     rules: { 'n/no-process-exit': 'off' },
   },
   { files: ['host/cli/**/*.ts', 'bench/**/*.ts'], rules: { 'no-console': 'off' } },

@@ -2,7 +2,6 @@ import type { Config } from './config/schema.js';
 import { createLog, type Log } from './observe/log.js';
 import { type LogOutput, type LogState, stdoutOutput } from './observe/log-output.js';
 import { Supervisor } from './supervisor.js';
-import { letHeapsGrow } from './threads/heap-growth.js';
 
 /** What a host that has ended waits for whoever reads its log. */
 const LOG_CLOSE_MS = 500;
@@ -36,7 +35,6 @@ export async function startHost(options: HostOptions): Promise<Host> {
     fail = reject;
   });
   failed.catch(() => undefined);
-  letHeapsGrow();
   const supervisor = new Supervisor({
     config,
     projectRoot,

@@ -23,10 +23,10 @@ import { OperatorDesk } from './admin/operator-desk.js';
 import { Drains } from './deploy/drains.js';
 import { Rollouts } from './deploy/rollouts.js';
 import { claimState } from './deploy/state-claim.js';
-import { ThreadLog } from './threads/thread-log.js';
+import { ThreadLog } from './threads/log.js';
 import { trailDirectoryOf } from './deploy/watch/trials/last-run.js';
 import { Trials } from './deploy/watch/trials/trials.js';
-import { ThreadPool, type ThreadPoolOptions } from './threads/thread-pool.js';
+import { ThreadPool, type ThreadPoolOptions } from './threads/pool.js';
 
 export interface SupervisorOptions {
   readonly config: Config;

@@ -22,7 +22,7 @@ const THREAD = `
   })();
 `;
 
-const module = JSON.stringify(new URL('../host/threads/heap-growth.js', import.meta.url).href);
+const module = JSON.stringify(new URL('../host/threads/handle.js', import.meta.url).href);
 
 /** How often the heap of a thread with the default limit was collected as a whole. */
 async function collections(before: string): Promise<number> {

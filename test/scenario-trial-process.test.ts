@@ -36,7 +36,7 @@ async function tryApart(t: Teardown, bundle: BundleOptions): Promise<Tried> {
 /** The process that a trial runs in. */
 function processOf({ pid }: HostProcess): number {
   const [found] = childrenOf(pid).filter((child) =>
-    readFileSync(`/proc/${String(child)}/cmdline`, 'utf8').includes('process-main'),
+    readFileSync(`/proc/${String(child)}/cmdline`, 'utf8').includes('threads/main'),
   );
   assert.ok(found !== undefined, 'there is one');
   return found;

@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { RestartLimit } from '../host/threads/restart-limit.js';
-import { Suspicions } from '../host/threads/suspicions.js';
-import type { ThreadHandle } from '../host/threads/thread-handle.js';
-import { Watchdog } from '../host/threads/watchdog.js';
-import { SharedNotes } from '../host/threads/shared-notes.js';
+import { PoisonMemory, RestartLimit, Watchdog } from '../host/threads/pool.js';
+import type { ThreadHandle } from '../host/threads/handle.js';
+import { CrashBreadcrumbs } from '../host/threads/trail.js';
 import { eventually } from './support/eventually.js';
 
 void describe('the limit of restarts', () => {
@@ -21,19 +19,19 @@ void describe('the limit of restarts', () => {
 
 void describe('what threads that join are told', () => {
   void it('is every recent end of a thread, and no old one', () => {
-    const suspicions = new Suspicions();
-    suspicions.add({ convicted: 1 }, 0);
-    suspicions.add({ convicted: 2 }, 30_000);
-    assert.deepEqual(suspicions.current(59_999), [{ convicted: 1 }, { convicted: 2 }]);
-    assert.deepEqual(suspicions.current(60_000), [{ convicted: 2 }]);
+    const memory = new PoisonMemory();
+    memory.add({ convicted: 1 }, 0);
+    memory.add({ convicted: 2 }, 30_000);
+    assert.deepEqual(memory.current(59_999), [{ convicted: 1 }, { convicted: 2 }]);
+    assert.deepEqual(memory.current(60_000), [{ convicted: 2 }]);
   });
 });
 
 void describe('a request that ran when its thread ended', () => {
   void it('is blamed at once where its own code was entered last, and else not before three threads ended under it', () => {
-    const suspicions = new Suspicions();
+    const memory = new PoisonMemory();
     const convict = (name: string, suspect: number, isSuspectLast: boolean): number =>
-      suspicions.convict({ name, suspect, isSuspectLast });
+      memory.attribute({ name, suspect, isSuspectLast });
     assert.equal(convict('a', 0, true), 0);
     assert.equal(convict('a', 7, true), 7);
     const ends = ['a', 'a', 'b', 'c'].map((name) => convict(name, 8, false));
@@ -43,8 +41,8 @@ void describe('a request that ran when its thread ended', () => {
 
 void describe('the notes in shared memory', () => {
   void it('are seen on the other side', () => {
-    const own = new SharedNotes();
-    const other = new SharedNotes(own.buffer);
+    const own = new CrashBreadcrumbs();
+    const other = new CrashBreadcrumbs(own.buffer);
     assert.deepEqual([other.beats, other.lastEntered, other.suspect], [0, 0, 0]);
     own.beat();
     own.enter(7);

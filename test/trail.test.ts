@@ -2,12 +2,11 @@ import assert from 'node:assert/strict';
 import { appendFileSync, chmodSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { Trail } from '../host/threads/trail.js';
-import { readTrail, SLOT_BYTES } from '../host/threads/trail-format.js';
+import { SLOT_BYTES, Trail, readTrail } from '../host/threads/trail.js';
 import { clearTrails, ownTrailOf, readLastRun, trailDirectoryOf } from '../host/deploy/watch/trials/last-run.js';
 import { makeCells } from '../host/deploy/watch/trials/make-cells.js';
 import { TrialRecord } from '../host/deploy/watch/trials/trial-record.js';
-import { Cells } from '../host/threads/cells.js';
+import { Cells } from '../host/threads/pool.js';
 import { temporaryDirectory } from './support/services.js';
 
 function version(id: number, domain = `domain-${String(id)}`): Parameters<Trail['load']>[0] {

@@ -5,7 +5,7 @@ import type { Config } from '../config/schema.js';
 import { operateErrors } from '../errors/operate.js';
 import type { LogState } from '../observe/log-output.js';
 import type { HistoryEntry } from '../deploy/history.js';
-import type { ThreadPool } from '../threads/thread-pool.js';
+import type { ThreadPool } from '../threads/pool.js';
 import type { Operations, QuarantineView } from './contract.js';
 import type { AdminAnswer, AdminQuestion } from './protocol.js';
 import { refusalsOf } from './refusals.js';

@@ -1,4 +1,4 @@
-import type { ThreadPool } from '../threads/thread-pool.js';
+import type { ThreadPool } from '../threads/pool.js';
 import type { NodeStatus } from './views.js';
 
 export type ThreadView = NodeStatus['threads'][number];

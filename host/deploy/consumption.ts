@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Names } from '../amqp/names.js';
 import type { Topology } from '../amqp/topology.js';
 import type { Config } from '../config/schema.js';
-import type { ThreadHandle } from '../threads/thread-handle.js';
-import type { ThreadPool } from '../threads/thread-pool.js';
+import type { ThreadHandle } from '../threads/handle.js';
+import type { ThreadPool } from '../threads/pool.js';
 
 export interface ConsumptionOptions {
   readonly pool: () => ThreadPool;

@@ -25,7 +25,7 @@ import { ShadowBoard } from './watch/shadow-board.js';
 import { openSchemaWatch } from './watch/schema/open-schema-watch.js';
 import type { SchemaWatch } from './watch/schema/schema-watch.js';
 import { serveMatcher } from './serve-matcher.js';
-import type { ThreadPool } from '../threads/thread-pool.js';
+import type { ThreadPool } from '../threads/pool.js';
 import { Blame, type ThreadLoss } from './watch/blame.js';
 import { Deployments } from './deployments.js';
 import { Inspector } from './inspector.js';

@@ -5,7 +5,7 @@ import type { DomainBoard } from '../deploy/domain-board.js';
 import { threadViews } from '../admin/thread-views.js';
 import type { Drains } from '../deploy/drains.js';
 import type { RoutingTable } from '../deploy/routing-table.js';
-import type { ThreadPool } from '../threads/thread-pool.js';
+import type { ThreadPool } from '../threads/pool.js';
 import { HostMetrics } from './host-metrics.js';
 
 export interface MetricsSources {

@@ -1,16 +1,67 @@
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort, Worker, workerData } from 'node:worker_threads';
+import { BedsError, isBedsError } from '@beds/sdk';
 import type { SecretUrls } from '../config/secrets.js';
 import { threadErrors } from '../errors/thread.js';
-import type { ThreadData, ThreadMessage, ThreadRequest } from './protocol.js';
-import { serveCommands } from './serve-commands.js';
+import { textOf, wordsFor } from '../errors/thrown.js';
+import { RequestScope } from '../request/request-scope.js';
+import { RequestContext } from '../request/template-context.js';
+import { sealRealm } from '../template/seal-realm.js';
+import type { PlainError, ProcessMessage, ProcessStart, ThreadData, ThreadMessage, ThreadRequest } from './protocol.js';
+import { BrokerThread } from './worker.js';
 
-/** Entry of a broker thread: connects the supervisor's port to the thread's composition root. */
-async function main(): Promise<void> {
-  const port = parentPort;
-  if (port === null) throw threadErrors.make('BEDS_THREAD_START_FAILED', 'This file must be started as a worker.');
+/*
+ * Entry of a broker thread. Usually it is a worker thread of the host. Code that may end its process gets a process of its own:
+ * then this file is the main program of that process.
+ */
+
+const FAILED = 'BEDS_THREAD_PREPARE_FAILED';
+
+/** The way to the supervisor, from a thread or from a process. */
+interface SupervisorPort {
+  postMessage(message: ThreadMessage): void;
+  onRequest(take: (request: ThreadRequest) => void): void;
+  /** An error that nobody caught ends the thread, or the process. */
+  endFor(error: Error): void;
+  /** Nothing more will be asked or told. */
+  close(): void;
+}
+
+/** Starts a broker thread and lets the supervisor's commands reach it. Rejects when it cannot connect. */
+async function serveCommands(data: ThreadData, urls: SecretUrls, port: SupervisorPort): Promise<void> {
+  sealRealm({ classes: [BedsError, RequestContext, RequestScope], isAdmitted: true });
+  const thread = new BrokerThread(data, urls, port);
+  // A template that forgot to await must not cost the requests of others: by default Node would end the thread.
+  process.on('unhandledRejection', (error) => {
+    thread.strays.report('unhandled rejection', error);
+  });
+  // Ends the thread as without it; what was thrown may be anything, and must not be the supervisor's to make sense of.
+  process.on('uncaughtException', (error) => {
+    port.endFor(thread.strays.describeUncaught(error));
+  });
+  port.onRequest(({ seq, command }) => {
+    thread.command(command).then(
+      (value) => {
+        port.postMessage({ kind: 'answer', seq, ok: true, value });
+        if (command.kind === 'stop') port.close();
+      },
+      (error: unknown) => {
+        port.postMessage({ kind: 'answer', seq, ok: false, error: toPlain(error) });
+      },
+    );
+  });
+  await thread.start();
+}
+
+function toPlain(error: unknown): PlainError {
+  const code = isBedsError(error) ? (textOf(error, 'code') ?? FAILED) : FAILED;
+  const stack = textOf(error, 'stack');
+  return { code, message: wordsFor(error), ...(stack === undefined ? {} : { stack }) };
+}
+
+async function runAsThread(port: NonNullable<typeof parentPort>): Promise<void> {
   const data = workerData as ThreadData;
   await serveCommands(data, takeSecrets(data), {
-    postMessage: (message: ThreadMessage) => port.postMessage(message),
+    postMessage: (message) => port.postMessage(message),
     onRequest: (take) => port.on('message', (request: ThreadRequest) => take(request)),
     endFor: (error) => {
       throw error;
@@ -27,4 +78,43 @@ function takeSecrets({ secrets }: ThreadData): SecretUrls {
   return message;
 }
 
-await main();
+/** The process must not outlive the supervisor, even if that is killed while this one is busy: another thread looks after it. */
+const WATCH_PARENT = `
+  const { workerData } = require('node:worker_threads');
+  setInterval(() => { if (process.ppid !== workerData) process.kill(process.pid, 'SIGKILL'); }, 500);
+`;
+
+function runAsProcess(): void {
+  new Worker(WATCH_PARENT, { eval: true, workerData: process.ppid, env: {} }).unref();
+  process.on('disconnect', endProcess);
+  // Who stops a whole group of processes means the supervisor: it lets what is in flight here finish, and ends this process.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
+  process.once('message', ({ data, urls }: ProcessStart) => {
+    setInterval(() => tellParent({ kind: 'beat' }), data.config.supervisor.heartbeatMs).unref();
+    serveCommands(data, urls, {
+      postMessage: tellParent,
+      onRequest: (take) => process.on('message', (request: ThreadRequest) => take(request)),
+      endFor: endProcessFor,
+      // The supervisor ends this process.
+      close: () => undefined,
+    }).catch(endProcessFor);
+  });
+}
+
+/** n.b. a supervisor that is gone is noticed by the watch; `send` must not throw for it. */
+function tellParent(message: ProcessMessage, onSent: () => void = () => undefined): void {
+  if (process.connected) process.send?.(message, undefined, undefined, onSent);
+}
+
+function endProcessFor(error: unknown): void {
+  const reason = textOf(error, 'stack') ?? wordsFor(error);
+  tellParent({ kind: 'fatal', reason }, endProcess);
+}
+
+/** n.b. `process.kill` is gone once the realm is sealed, and the way that it takes as well. */
+function endProcess(): never {
+  process.exit(1);
+}
+
+if (parentPort === null) runAsProcess();
+else await runAsThread(parentPort);

@@ -29,8 +29,8 @@ export interface ThreadData {
   readonly secrets: MessagePort | undefined;
   /** Brokers of this node's role. */
   readonly brokers: readonly string[];
-  /** Signs of life, see `SharedNotes`; undefined for a process of its own, whose memory nobody shares. */
-  readonly notes: SharedArrayBuffer | undefined;
+  /** Signs of life, see `CrashBreadcrumbs`; undefined for a process of its own, whose memory nobody shares. */
+  readonly breadcrumbs: SharedArrayBuffer | undefined;
   /** The file in which it writes down whose code runs, see `Trail`; absent: nowhere. */
   readonly trail?: string;
 }

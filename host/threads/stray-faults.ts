@@ -40,7 +40,7 @@ export class StrayFaults {
   }
 
   /** What is left to say of an exception that ends the thread: an error that names the file of whom it is blamed on. */
-  lastWords(error: unknown): Error {
+  describeUncaught(error: unknown): Error {
     if (isError(error) && framesOf(error) !== '') return error;
     const generation = this.#culprit(error);
     const file = generation === undefined ? '' : ` (${generationFile(generation.source.manifest)})`;

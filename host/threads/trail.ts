@@ -1,5 +1,138 @@
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
-import { makeHead, makeSlot, OPEN, QUIET, SLOT_BYTES, type TrailSource } from './trail-format.js';
+import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import type { ServingGeneration } from '../request/serving-generation.js';
+import type { GenerationSource } from '../template/contract.js';
+import type { GenerationRegistry } from '../template/registry.js';
+import { publishFault } from '../observe/channels.js';
+import { threadErrors } from '../errors/thread.js';
+import type { ThreadData } from './protocol.js';
+
+/** What is left of this thread when it is gone: breadcrumbs in memory for the supervisor, a trail on disk for the next start. */
+export class RunningCode {
+  readonly #breadcrumbs: CrashBreadcrumbs;
+  readonly #trail: Trail | undefined;
+  readonly #registry: GenerationRegistry<ServingGeneration>;
+
+  constructor(
+    { breadcrumbs, trail }: Pick<ThreadData, 'breadcrumbs' | 'trail'>,
+    registry: GenerationRegistry<ServingGeneration>,
+  ) {
+    this.#registry = registry;
+    this.#breadcrumbs = new CrashBreadcrumbs(breadcrumbs);
+    // Where memory is not shared, the supervisor reads the trail.
+    const isPrecise = breadcrumbs === undefined;
+    const onFault = (error: unknown): void =>
+      publishFault({
+        where: 'trail',
+        error: threadErrors.make('BEDS_THREAD_TRAIL_UNWRITABLE', undefined, { cause: error }),
+      });
+    if (trail !== undefined) this.#trail = new Trail({ path: trail, isPrecise, onFault });
+  }
+
+  /** Code of this generation is about to run. It is on the path of every request. */
+  enter(generation: number): void {
+    this.#breadcrumbs.enter(generation);
+    this.#trail?.enter(generation);
+  }
+
+  /** The generation whose code was entered last; 0: none. */
+  get lastEntered(): number {
+    return this.#breadcrumbs.lastEntered;
+  }
+
+  trying(suspect: number, generation: number): void {
+    this.#breadcrumbs.trying(suspect, generation);
+    this.#trail?.trying(suspect, generation);
+  }
+
+  /** Runs what loads a version. */
+  async loading(source: GenerationSource, load: () => Promise<void>): Promise<void> {
+    if (this.#registry.isLoaded(source.id)) return load();
+    this.#breadcrumbs.enter(source.id);
+    this.#trail?.load(source);
+    try {
+      await load();
+      this.#trail?.loaded(source.id);
+    } catch (error) {
+      this.#trail?.forget(source.id);
+      throw error;
+    }
+  }
+
+  /** The version has ended. */
+  forget(generation: number): void {
+    this.#trail?.forget(generation);
+  }
+
+  /** Shows that the thread's event loop turns. */
+  beat(): void {
+    this.#breadcrumbs.beat();
+    if (this.#trail === undefined) return;
+    const busy = new Set(this.#registry.all.filter(({ inFlight }) => inFlight > 0).map(({ id }) => id));
+    this.#trail.sweep((id) => busy.has(id));
+  }
+
+  close(): void {
+    this.#trail?.close();
+  }
+}
+
+/* Fields of the breadcrumbs. */
+const BEAT = 0;
+const GENERATION = 1;
+const SUSPECT = 2;
+const SUSPECT_GENERATION = 3;
+const LENGTH = 4;
+
+/**
+ * What a broker thread leaves in shared memory for the supervisor, which reads it when the thread no longer answers:
+ * whether it is alive, whose code it was about to run last, and which suspect it was trying.
+ */
+export class CrashBreadcrumbs {
+  readonly #cells: Int32Array;
+
+  constructor(buffer: SharedArrayBuffer | undefined = new SharedArrayBuffer(LENGTH * Int32Array.BYTES_PER_ELEMENT)) {
+    this.#cells = new Int32Array(buffer);
+  }
+
+  get buffer(): SharedArrayBuffer {
+    return this.#cells.buffer as SharedArrayBuffer;
+  }
+
+  /** Shows that the thread's event loop turns. */
+  beat(): void {
+    Atomics.add(this.#cells, BEAT, 1);
+  }
+
+  get beats(): number {
+    return Atomics.load(this.#cells, BEAT);
+  }
+
+  /** Notes that code of this generation is about to run. A plain store: it is on the path of every request. */
+  enter(generation: number): void {
+    this.#cells[GENERATION] = generation;
+  }
+
+  /** The generation whose code ran last; 0 before the first request. */
+  get lastEntered(): number {
+    return Atomics.load(this.#cells, GENERATION);
+  }
+
+  /** Notes the digest of the suspect that runs now, and in which generation; 0: none does. */
+  trying(suspect: number, generation = 0): void {
+    Atomics.store(this.#cells, SUSPECT_GENERATION, generation);
+    Atomics.store(this.#cells, SUSPECT, suspect);
+  }
+
+  /** Digest of the suspect that runs, or ran when the thread ended. */
+  get suspect(): number {
+    return Atomics.load(this.#cells, SUSPECT);
+  }
+
+  /** Whether the suspect's own code ran last: other requests run beside it, and one of those may have ended the thread. */
+  get isSuspectLast(): boolean {
+    return Atomics.load(this.#cells, SUSPECT_GENERATION) === this.lastEntered;
+  }
+}
 
 export interface TrailOptions {
   readonly path: string;
@@ -127,4 +260,96 @@ export class Trail {
       this.#options.onFault(error);
     }
   }
+}
+
+/** A version as the trail names it. */
+export interface TrailSource {
+  readonly id: number;
+  readonly hash: string;
+  readonly manifest: { readonly domain: string; readonly version: string };
+}
+
+/** One loaded version of a trail. */
+export interface TrailEntry {
+  readonly id: number;
+  readonly hash: string;
+  readonly domain: string;
+  readonly version: string;
+  /** Its code ran, or had run a moment before. */
+  readonly isOpen: boolean;
+}
+
+export interface TrailHead {
+  readonly pid: number;
+  /** The generation whose code was entered last; 0 where that is not noted. */
+  readonly last: number;
+  /** Digest of the suspect that ran, and in which generation; 0: none did. */
+  readonly suspect: number;
+  readonly suspectGeneration: number;
+}
+
+export interface TrailView extends TrailHead {
+  readonly entries: readonly TrailEntry[];
+}
+
+/** Every line has this many bytes, its end included: so one is replaced without looking at the others. */
+export const SLOT_BYTES = 512;
+const OPEN = Buffer.from('>');
+const QUIET = Buffer.from('.');
+
+const FORMAT = 'beds-trail 1';
+/** Names are checked elsewhere; a line must hold whatever they are. */
+const MAX_NAME = 120;
+/** More versions than a thread ever has; a file that is larger is not ours. */
+const MAX_BYTES = 16_384 * SLOT_BYTES;
+
+function makeHead(head: TrailHead): Buffer {
+  return line(`${FORMAT} ${JSON.stringify(head)}`);
+}
+
+function makeSlot({ id, hash, manifest }: TrailSource, state: Buffer): Buffer {
+  const [domain, version] = [manifest.domain.slice(0, MAX_NAME), manifest.version.slice(0, MAX_NAME)];
+  return line(`${state.toString()} ${JSON.stringify({ id, hash: hash.slice(0, MAX_NAME), domain, version })}`);
+}
+
+/** Reads a trail that any process may have left, in any state; undefined: it is not one, or of another format. */
+export function readTrail(path: string): TrailView | undefined {
+  try {
+    const bytes = readFileSync(path);
+    if (bytes.length > MAX_BYTES) return undefined;
+    const [first = '', ...rest] = bytes.toString('utf8').split('\n');
+    if (!first.startsWith(`${FORMAT} `)) return undefined;
+    const head = JSON.parse(first.slice(FORMAT.length)) as Partial<Record<keyof TrailHead, unknown>>;
+    const { pid, last, suspect, suspectGeneration } = head;
+    return {
+      ...{ pid: toNumber(pid), last: toNumber(last), suspect: toNumber(suspect) },
+      suspectGeneration: toNumber(suspectGeneration),
+      entries: rest.flatMap(parseSlot),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Torn lines and those of nobody are left out. */
+function parseSlot(text: string): TrailEntry[] {
+  try {
+    const value = JSON.parse(text.slice(1)) as Partial<Record<keyof TrailEntry, unknown>>;
+    const { id, hash, domain, version } = value;
+    if (typeof hash !== 'string' || typeof domain !== 'string' || typeof version !== 'string') return [];
+    return [{ id: toNumber(id), hash, domain, version, isOpen: text.startsWith(OPEN.toString()) }];
+  } catch {
+    return [];
+  }
+}
+
+function toNumber(value: unknown): number {
+  return typeof value === 'number' && Number.isSafeInteger(value) ? value : 0;
+}
+
+function line(text: string): Buffer {
+  const bytes = Buffer.alloc(SLOT_BYTES, ' ');
+  bytes.write(text, 0, SLOT_BYTES - 1, 'utf8');
+  bytes.write('\n', SLOT_BYTES - 1);
+  return bytes;
 }

@@ -11,7 +11,7 @@ import type { BundleFiles, Operations, QuarantineView, Receipt } from '../../hos
 import { OperatorDesk } from '../../host/admin/operator-desk.js';
 import type { DomainView, Inspections } from '../../host/admin/views.js';
 import type { RolloutWish } from '../../host/deploy/plan.js';
-import { ThreadPool } from '../../host/threads/thread-pool.js';
+import { ThreadPool } from '../../host/threads/pool.js';
 import type { Teardown } from './services.js';
 
 /** A control plane that only remembers what it was told, and does what a test says. */

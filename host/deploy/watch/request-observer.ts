@@ -1,7 +1,7 @@
 import { settlesWithin, sleep } from '#sdk/time';
 import type { CallerCount, Observations, ShadowReport, Tally } from '../../request/observations.js';
-import type { ThreadHandle } from '../../threads/thread-handle.js';
-import type { ThreadPool } from '../../threads/thread-pool.js';
+import type { ThreadHandle } from '../../threads/handle.js';
+import type { ThreadPool } from '../../threads/pool.js';
 import type { ThreadTallies } from './tally-window.js';
 
 export interface RequestObserverOptions {

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { threadErrors } from '../../../errors/thread.js';
 import { publishFault } from '../../../observe/channels.js';
-import { readTrail } from '../../../threads/trail-format.js';
+import { readTrail } from '../../../threads/trail.js';
 import type { Accused } from '../../quarantine.js';
 
 /** What the run before has left, if it ended without being stopped. */

@@ -1,5 +1,5 @@
 import type { Manifest } from '@beds/sdk';
-import type { Cell } from '../../../threads/cells.js';
+import type { Cell } from '../../../threads/pool.js';
 
 /** Processes that there are at most; what is more shares them. */
 const MAX_CELLS = 4;

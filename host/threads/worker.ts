@@ -15,10 +15,10 @@ import type { ServingGeneration } from '../request/serving-generation.js';
 import { GenerationRegistry } from '../template/registry.js';
 import { EventPublisher } from '../amqp/event-publisher.js';
 import { Brokers } from './brokers.js';
-import { forwardObservations } from './forward-observations.js';
+import { forwardObservations } from './log.js';
 import { Generations } from './generations.js';
 import type { ThreadCommand, ThreadData, ThreadMessage, ThreadStatus } from './protocol.js';
-import { RunningCode } from './running-code.js';
+import { RunningCode } from './trail.js';
 import { StrayFaults } from './stray-faults.js';
 
 /** What each step of closing may take when nothing is left of the drain timeout: less would cut off acknowledgements. */

@@ -7,13 +7,8 @@ import type { Config } from '../config/schema.js';
 import type { Suspicion } from '../request/suspects.js';
 import { threadErrors } from '../errors/thread.js';
 import type { GenerationSource } from '../template/contract.js';
+import { KILLED_PROCESS, ThreadHandle, type ThreadHandleOptions } from './handle.js';
 import type { ThreadCommand } from './protocol.js';
-import { type Cell, Cells } from './cells.js';
-import { KILLED_PROCESS } from './carrier.js';
-import { RestartLimit } from './restart-limit.js';
-import { Suspicions } from './suspicions.js';
-import { ThreadHandle, type ThreadHandleOptions } from './thread-handle.js';
-import { Watchdog } from './watchdog.js';
 
 /** Another thread that does not answer within it is itself in trouble. */
 const SUSPICION_TIMEOUT_MS = 500;
@@ -68,7 +63,7 @@ export class ThreadPool {
   readonly #members = new Set<OwnMember>();
   readonly #restarts: RestartLimit;
   readonly #watchdog: Watchdog;
-  readonly #suspicions = new Suspicions();
+  readonly #poison = new PoisonMemory();
   /** Threads that the host ended for its own reasons: what ran in them is not to blame. */
   readonly #dismissed = new WeakSet<ThreadHandle>();
   /** Domains that have a process of their own, as their code may end the one that it runs in. */
@@ -233,7 +228,7 @@ export class ThreadPool {
     this.#members.add(member);
     try {
       await handle.ready(config.supervisor.startTimeoutMs + 1_000);
-      for (const suspicion of this.#suspicions.current(performance.now())) {
+      for (const suspicion of this.#poison.current(performance.now())) {
         await handle.request({ kind: 'suspect', ...suspicion }, config.supervisor.startTimeoutMs);
       }
       // What was delivered before is what may have ended a process: there, it runs when nothing like it does.
@@ -274,8 +269,8 @@ export class ThreadPool {
 
   /** Tells the threads that go on of one that did not; resolves when they know, or soon. */
   async #suspect(lost: ThreadHandle): Promise<void> {
-    const suspicion: Suspicion = { convicted: this.#dismissed.has(lost) ? 0 : this.#suspicions.convict(lost) };
-    this.#suspicions.add(suspicion, performance.now());
+    const suspicion: Suspicion = { convicted: this.#dismissed.has(lost) ? 0 : this.#poison.attribute(lost) };
+    this.#poison.add(suspicion, performance.now());
     const others = [...this.#members].filter(({ handle }) => handle !== lost && handle.state === 'ready');
     await Promise.allSettled(
       others.map(({ handle }) => handle.request({ kind: 'suspect', ...suspicion }, SUSPICION_TIMEOUT_MS)),
@@ -339,4 +334,177 @@ export class ThreadPool {
 
 function threadsOf(count: number): number {
   return count === 0 ? Math.max(1, availableParallelism() - 1) : count;
+}
+
+/** Domains that are served by a process of their own. */
+export interface Cell {
+  /** Name of its thread group; no group of the configuration has one like it. */
+  readonly group: string;
+  readonly domains: ReadonlySet<string>;
+  /** Domains that the code of these calls; they are served elsewhere, and loaded here as well. */
+  readonly needs: ReadonlySet<string>;
+  /** Whether all of its domains hang together by their calls: what ends it is one of them. */
+  readonly isSole: boolean;
+}
+
+/** Which domains are kept apart from the threads of the host, until each is let back. */
+export class Cells {
+  readonly #cells = new Map<string, Cell>();
+
+  /** Takes the place of what was set before. */
+  set(cells: readonly Cell[]): void {
+    this.#cells.clear();
+    for (const cell of cells) this.#cells.set(cell.group, cell);
+  }
+
+  get groups(): readonly string[] {
+    return [...this.#cells.keys()];
+  }
+
+  get(group: string): Cell | undefined {
+    return this.#cells.get(group);
+  }
+
+  /** The group that has the domain; undefined: it is with the others. */
+  groupOf(domain: string): string | undefined {
+    for (const { group, domains } of this.#cells.values()) if (domains.has(domain)) return group;
+    return undefined;
+  }
+
+  /** Whether members of the group serve the domain. */
+  serves(group: string, domain: string): boolean {
+    const cell = this.groupOf(domain);
+    return cell === undefined ? !this.#cells.has(group) : cell === group;
+  }
+
+  /** Whether members of the group run its code: they serve it, or their domains call it. */
+  loads(group: string, domain: string): boolean {
+    return this.serves(group, domain) || this.#cells.get(group)?.needs.has(domain) === true;
+  }
+
+  /** The domain is with the others from now on. Returns its group where that has no other. */
+  delete(domain: string): string | undefined {
+    const group = this.groupOf(domain);
+    const cell = group === undefined ? undefined : this.#cells.get(group);
+    if (cell === undefined) return undefined;
+    const domains = new Set([...cell.domains].filter((other) => other !== domain));
+    this.#cells.set(cell.group, { ...cell, domains });
+    if (domains.size > 0) return undefined;
+    this.#cells.delete(cell.group);
+    return cell.group;
+  }
+}
+
+/** How long a thread that starts is told of a thread that ended. */
+const REMEMBERED_MS = 60_000;
+/** Suspects that may be innocent; the newest are remembered. */
+const MAX_DOUBTFUL = 1_000;
+
+/** Threads that must have ended under one before it is blamed for what it may not have done. */
+const MIN_DOUBTFUL_ENDS = 3;
+
+/** What a thread that ended has left; see `CrashBreadcrumbs`. */
+export interface CrashAttribution {
+  readonly name: string;
+  readonly suspect: number;
+  readonly isSuspectLast: boolean;
+}
+
+/** What threads that join must know of those that ended; see `Suspects`. */
+export class PoisonMemory {
+  #entries: { readonly suspicion: Suspicion; readonly atMs: number }[] = [];
+
+  /** In which threads a suspect ran while other code was entered last. */
+  readonly #doubtful = new Map<number, ReadonlySet<string>>();
+
+  /**
+   * The suspect that ended this thread; 0: none. One that ran beside other code, which was entered last, may have been there
+   * by accident: while a bad version ends one thread after the other, that happens to an innocent one twice.
+   */
+  attribute({ name, suspect, isSuspectLast }: CrashAttribution): number {
+    if (suspect === 0 || isSuspectLast) return suspect;
+    const threads = new Set([...(this.#doubtful.get(suspect) ?? []), name]);
+    this.#doubtful.set(suspect, threads);
+    const [oldest] = this.#doubtful.keys();
+    if (this.#doubtful.size > MAX_DOUBTFUL && oldest !== undefined) this.#doubtful.delete(oldest);
+    return threads.size < MIN_DOUBTFUL_ENDS ? 0 : suspect;
+  }
+
+  add(suspicion: Suspicion, nowMs: number): void {
+    this.#entries.push({ suspicion, atMs: nowMs });
+    this.#entries = this.#entries.filter(({ atMs }) => nowMs - atMs < REMEMBERED_MS);
+  }
+
+  current(nowMs: number): readonly Suspicion[] {
+    return this.#entries.filter(({ atMs }) => nowMs - atMs < REMEMBERED_MS).map(({ suspicion }) => suspicion);
+  }
+}
+
+/**
+ * Restart intensity as in Erlang: more than `intensity` restarts within `periodMs` mean that restarting does not help.
+ * https://www.erlang.org/doc/system/sup_princ.html#maximum-restart-intensity
+ */
+export class RestartLimit {
+  readonly #intensity: number;
+  readonly #periodMs: number;
+  #restarts: number[] = [];
+
+  constructor(limit: { readonly intensity: number; readonly periodMs: number }) {
+    this.#intensity = limit.intensity;
+    this.#periodMs = limit.periodMs;
+  }
+
+  /** Counts a restart; false when it is one too many. */
+  allows(nowMs: number): boolean {
+    this.#restarts = this.#restarts.filter((at) => nowMs - at < this.#periodMs);
+    this.#restarts.push(nowMs);
+    return this.#restarts.length <= this.#intensity;
+  }
+}
+
+export interface WatchdogOptions {
+  readonly intervalMs: number;
+  /** Silence after which a thread counts as stalled. */
+  readonly stallTimeoutMs: number;
+  readonly threads: () => readonly ThreadHandle[];
+  readonly onStall: (thread: ThreadHandle) => void;
+}
+
+/** Notices threads whose event loop no longer turns. It runs on the supervisor's thread, where no template code runs. */
+export class Watchdog {
+  readonly #options: WatchdogOptions;
+  readonly #seen = new WeakMap<ThreadHandle, { beats: number; silentMs: number }>();
+  readonly #timer: NodeJS.Timeout;
+  #lastLookMs = performance.now();
+
+  constructor(options: WatchdogOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => {
+      this.#look(performance.now());
+    }, options.intervalMs);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #look(nowMs: number): void {
+    const { intervalMs, stallTimeoutMs, threads, onStall } = this.#options;
+    // Time in which this thread did not run either says nothing: the machine was suspended, or is too busy.
+    const passedMs = Math.min(nowMs - this.#lastLookMs, 2 * intervalMs);
+    this.#lastLookMs = nowMs;
+    for (const thread of threads()) {
+      if (thread.state !== 'ready') continue;
+      const { beats } = thread;
+      const seen = this.#seen.get(thread);
+      if (seen?.beats !== beats) {
+        this.#seen.set(thread, { beats, silentMs: 0 });
+        continue;
+      }
+      seen.silentMs += passedMs;
+      if (seen.silentMs <= stallTimeoutMs) continue;
+      this.#seen.delete(thread);
+      onStall(thread);
+    }
+  }
 }

@@ -1,15 +1,24 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { setFlagsFromString } from 'node:v8';
+import { MessageChannel, Worker } from 'node:worker_threads';
 import { withTimeout } from '#sdk/time';
+import { takeUrls } from '../config/secrets.js';
 import { threadErrors } from '../errors/thread.js';
 import { textOf, wordsFor } from '../errors/thrown.js';
+import { CODE_FROM_TEXT_FLAG, denyCodeFromText } from '../template/code-from-text.js';
 import type { GenerationSource } from '../template/contract.js';
 import {
   type PlainError,
+  type ProcessMessage,
+  type ProcessStart,
   THREAD_PROTOCOL,
   type ThreadCommand,
+  type ThreadData,
   type ThreadMessage,
+  type ThreadRequest,
   type ThreadStatus,
 } from './protocol.js';
-import { type Carrier, type CarrierData, startProcessCarrier, startThreadCarrier } from './carrier.js';
+import { CrashBreadcrumbs, readTrail, type TrailView } from './trail.js';
 
 /**
  * - `starting`: the thread loads and connects
@@ -84,24 +93,24 @@ export class ThreadHandle {
     return this.#state;
   }
 
-  /** Signs of life so far; see `SharedNotes`. */
+  /** Signs of life so far; see `CrashBreadcrumbs`. */
   get beats(): number {
-    return this.#carrier.notes.beats;
+    return this.#carrier.left.beats;
   }
 
   /** The generation whose code the thread entered last. */
   get lastEntered(): number {
-    return this.#carrier.notes.lastEntered;
+    return this.#carrier.left.lastEntered;
   }
 
   /** Digest of the request that the thread tried as a suspect; 0: none. */
   get suspect(): number {
-    return this.#carrier.notes.suspect;
+    return this.#carrier.left.suspect;
   }
 
   /** Whether the suspect's own code was entered last. */
   get isSuspectLast(): boolean {
-    return this.#carrier.notes.isSuspectLast;
+    return this.#carrier.left.isSuspectLast;
   }
 
   /** Resolves when the thread serves; rejects with BEDS_THREAD_START_FAILED when it ended or `timeoutMs` passed. */
@@ -178,4 +187,158 @@ function fromPlain({ code, message, stack }: PlainError): Error {
   const error = threadErrors.make('BEDS_THREAD_PREPARE_FAILED', message, { hint: code });
   if (stack !== undefined) error.stack = stack;
   return error;
+}
+
+/** What a thread leaves for the supervisor, see `CrashBreadcrumbs`. */
+type LeftBehind = Pick<CrashBreadcrumbs, 'beats' | 'lastEntered' | 'suspect' | 'isSuspectLast'>;
+
+interface CarrierEvents {
+  readonly onMessage: (message: ThreadMessage) => void;
+  readonly onError: (error: unknown) => void;
+  /** Once, when it is gone. */
+  readonly onExit: (reason: string) => void;
+}
+
+/** What a broker thread runs in. */
+interface Carrier {
+  readonly left: LeftBehind;
+  post(request: ThreadRequest): void;
+  /** Ends it at once, whatever it does; resolves when it is gone. */
+  terminate(): Promise<void>;
+}
+
+/** With the URLs in the configuration; what runs templates gets them apart from it. */
+export type CarrierData = Omit<ThreadData, 'breadcrumbs' | 'secrets'>;
+
+function startThreadCarrier(data: CarrierData, heapMb: number, events: CarrierEvents): Carrier {
+  denyCodeFromText();
+  letHeapsGrow();
+  const breadcrumbs = new CrashBreadcrumbs();
+  const { config, urls } = takeUrls(data.config);
+  const { port1: ours, port2: secrets } = new MessageChannel();
+  ours.postMessage(urls);
+  ours.unref();
+  const worker = new Worker(new URL('./main.js', import.meta.url), {
+    workerData: { ...data, config, secrets, breadcrumbs: breadcrumbs.buffer } satisfies ThreadData,
+    transferList: [secrets],
+    name: `beds ${data.thread}`,
+    env: {},
+    resourceLimits: { maxOldGenerationSizeMb: heapMb },
+  });
+  worker.on('message', events.onMessage);
+  worker.on('error', events.onError);
+  worker.on('exit', (code) => events.onExit(`exit code ${String(code)}`));
+  return {
+    left: breadcrumbs,
+    post: (request) => worker.postMessage(request),
+    terminate: async () => {
+      await worker.terminate();
+    },
+  };
+}
+
+/** Who ends a whole group of processes meets this one as well: nothing is concluded before the supervisor was spared. */
+const SPARED_MS = 250;
+/** What the process needs of the environment; secrets come with the configuration. */
+const ENVIRONMENT = ['PATH', 'TZ', 'LANG', 'LD_LIBRARY_PATH', 'NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'SSL_CERT_DIR'];
+
+/** The same in a process of its own, which may end without taking the host with it. */
+function startProcessCarrier(data: CarrierData, heapMb: number, events: CarrierEvents): Carrier {
+  const child = fork(new URL('./main.js', import.meta.url), [], {
+    serialization: 'advanced',
+    env: essentialEnvironment(),
+    execArgv: [`--max-old-space-size=${String(heapMb)}`, CODE_FROM_TEXT_FLAG],
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  const left = new ProcessTrail(data.trail);
+  child.on('message', (message: ProcessMessage) => {
+    if (message.kind === 'beat') left.beats += 1;
+    else if (message.kind === 'fatal') events.onError(message.reason);
+    else events.onMessage(message);
+  });
+  const gone = new Promise<void>((resolve) => {
+    onceGone(child, (reason) => {
+      left.keep();
+      resolve();
+      events.onExit(reason);
+    });
+  });
+  const post = (message: ProcessStart | ThreadRequest): void => {
+    // n.b. that the process is gone is said by its end.
+    if (child.connected) child.send(message, () => undefined);
+  };
+  const { config, urls } = takeUrls(data.config);
+  post({ data: { ...data, config, secrets: undefined, breadcrumbs: undefined }, urls });
+  return {
+    left,
+    post,
+    terminate: () => {
+      child.kill('SIGKILL');
+      return gone;
+    },
+  };
+}
+
+export function essentialEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(ENVIRONMENT.flatMap((name) => (name in process.env ? [[name, process.env[name]]] : [])));
+}
+
+/** A process that was ended by a signal, itself or the system having sent it. */
+export const KILLED_PROCESS = /^its process was ended by SIG/;
+
+/** `onGone` is called once, with the reason. */
+export function onceGone(child: ChildProcess, onGone: (reason: string) => void): void {
+  let isGone = false;
+  const conclude = (reason: string): void => {
+    if (isGone) return;
+    isGone = true;
+    setTimeout(onGone, SPARED_MS, reason);
+  };
+  child.on('exit', (code, signal) => {
+    conclude(signal === null ? `exit code ${String(code)}` : `its process was ended by ${signal}`);
+  });
+  child.on('error', (error) => conclude(error.message));
+}
+
+/** Nobody shares the memory of a process: what it noted is in its trail. */
+class ProcessTrail implements LeftBehind {
+  readonly #trail: string | undefined;
+  #kept: TrailView | undefined;
+  beats = 0;
+
+  constructor(trail: string | undefined) {
+    this.#trail = trail;
+  }
+
+  /** What it noted last outlives the file. */
+  keep(): void {
+    this.#kept = this.#read();
+  }
+
+  get lastEntered(): number {
+    return this.#read()?.last ?? 0;
+  }
+
+  get suspect(): number {
+    return this.#read()?.suspect ?? 0;
+  }
+
+  get isSuspectLast(): boolean {
+    const view = this.#read();
+    return view !== undefined && view.suspectGeneration === view.last;
+  }
+
+  #read(): TrailView | undefined {
+    return this.#kept ?? (this.#trail === undefined ? undefined : readTrail(this.#trail));
+  }
+}
+
+/**
+ * Lets the heap of a thread grow to four times what is alive in it before it is collected as a whole, as V8 does where a heap
+ * has no limit. With a limit below its own (2 or 4 GB) it takes 1.3 to 2 times; a busy broker thread then collected its 17 MB
+ * four times a second, which took a fifth of its processor time. The limit itself, `threads.<group>.heapMb`, stays what it is.
+ * `MemoryController::MaxGrowingFactor`: https://github.com/v8/v8/blob/11.3.244/src/heap/heap-controller.cc
+ */
+export function letHeapsGrow(): void {
+  setFlagsFromString('--heap-growing-percent=300');
 }

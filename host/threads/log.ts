@@ -14,7 +14,8 @@ import {
   type WritesEvent,
   writesChannel,
 } from '../observe/channels.js';
-import { JoinedLines } from '../observe/joined-lines.js';
+import { JoinedLines, joinedText } from '../observe/joined-lines.js';
+import type { Log } from '../observe/log.js';
 import { shorten } from '../observe/shorten.js';
 import type { LogLevel, ThreadMessage } from './protocol.js';
 
@@ -22,7 +23,7 @@ type LogMessage = Extract<ThreadMessage, { kind: 'log' }>;
 type Fields = LogMessage['fields'];
 
 /** The supervisor joins the lines of all threads for longer; this keeps a flood away from it. */
-const JOIN_MS = 1_000;
+const THREAD_JOIN_MS = 1_000;
 const FRAME = /^\s+at .*$/m;
 
 /**
@@ -34,7 +35,7 @@ export function forwardObservations(send: (message: LogMessage) => void, events:
     send({ kind: 'log', level, message, fields });
   };
   const joined = new JoinedLines({
-    intervalMs: JOIN_MS,
+    intervalMs: THREAD_JOIN_MS,
     write: (line, kind, { count }) => {
       sendLine(send, { kind: 'log', ...line, joined: { ...kind, count } });
     },
@@ -117,4 +118,37 @@ function describe(error: unknown): unknown {
     ...(code === undefined ? {} : { code }),
     ...(stack === undefined ? {} : { stack: shorten(stack) }),
   };
+}
+
+/** Equal lines of all threads within it become two: the first, and how many more there were. */
+const JOIN_MS = 10_000;
+
+/** Brings what broker threads say into the log; a template that says the same again and again does not fill it. */
+export class ThreadLog {
+  readonly #log: Log;
+  readonly #joined: JoinedLines;
+
+  constructor(log: Log, intervalMs = JOIN_MS) {
+    this.#log = log;
+    this.#joined = new JoinedLines({
+      intervalMs,
+      write: (line, kind, joined) => {
+        const { message, fields } = joinedText(line, kind, { ...joined, intervalMs });
+        log[line.level]({ ...line.fields, ...fields }, message);
+      },
+    });
+  }
+
+  write(thread: string, { level, message, fields, joined }: Extract<ThreadMessage, { kind: 'log' }>): void {
+    if (joined === undefined) this.#log[level]({ thread, ...fields }, message);
+    // What is not written need not be counted.
+    else if (this.#log.isLevelEnabled(level)) {
+      this.#joined.add({ level, message, fields: { thread, ...fields } }, joined, joined.count);
+    }
+  }
+
+  /** Says what was counted and not said yet. */
+  close(): void {
+    this.#joined.flush();
+  }
 }
