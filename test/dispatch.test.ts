@@ -2,19 +2,19 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RequestEnvelope } from '@beds/sdk';
+import { PoisonTracker } from '../host/request/poison-tracker.js';
 import type { StoreAdapter } from '../host/stores/contract.js';
-import { Deadlines } from '../host/request/deadlines.js';
-import { Suspects } from '../host/request/suspects.js';
+import { TimerWheel } from '../host/stores/timer-wheel.js';
 import { makeDataPlane } from './support/data-plane.js';
 import { eventually } from './support/eventually.js';
 
-void describe('deadlines', () => {
+void describe('entries of the timer wheel', () => {
   void it('expire once, in order, never early and soon after they are due', async () => {
-    const deadlines = new Deadlines();
+    const wheel = new TimerWheel();
     const startMs = performance.now();
     const fired: { readonly name: string; readonly lateMs: number }[] = [];
     const add = (name: string, afterMs: number): void => {
-      deadlines.watch(startMs + afterMs, () => {
+      wheel.watch(startMs + afterMs, () => {
         fired.push({ name, lateMs: performance.now() - startMs - afterMs });
       });
     };
@@ -31,23 +31,23 @@ void describe('deadlines', () => {
   });
 
   void it('do not expire when they were removed, also by one that expires in the same tick', async () => {
-    const deadlines = new Deadlines();
+    const wheel = new TimerWheel();
     const fired: string[] = [];
     const atMs = performance.now() + 20;
-    const removed = deadlines.watch(atMs, () => fired.push('removed'));
-    deadlines.watch(atMs, () => fired.push('kept'));
-    deadlines.remove(removed);
-    deadlines.remove(removed);
+    const removed = wheel.watch(atMs, () => fired.push('removed'));
+    wheel.watch(atMs, () => fired.push('kept'));
+    wheel.remove(removed);
+    wheel.remove(removed);
     await eventually('the other expired', () => fired.length > 0);
     await delay(50);
     assert.deepEqual(fired, ['kept']);
   });
 
   void it('work again after a while without any', async () => {
-    const deadlines = new Deadlines();
+    const wheel = new TimerWheel();
     for (let round = 1; round <= 2; round += 1) {
       let isExpired = false;
-      deadlines.watch(performance.now() + 10, () => (isExpired = true));
+      wheel.watch(performance.now() + 10, () => (isExpired = true));
       await eventually(`round ${round} expired`, () => isExpired);
       await delay(40);
     }
@@ -57,7 +57,7 @@ void describe('deadlines', () => {
 void describe('requests that were delivered before', () => {
   void it('run at once while no thread has ended', async () => {
     const noted: number[] = [];
-    const suspects = new Suspects((digest) => noted.push(digest));
+    const suspects = new PoisonTracker((digest) => noted.push(digest));
     let isBothRunning = false;
     const first = suspects.run('a', () => eventually('the other runs', () => isBothRunning));
     await suspects.run('b', () => Promise.resolve((isBothRunning = true)));
@@ -67,7 +67,7 @@ void describe('requests that were delivered before', () => {
 
   void it('run one at a time after a thread ended, each with a note, a failure among them', async () => {
     const noted: number[] = [];
-    const suspects = new Suspects((digest) => noted.push(digest));
+    const suspects = new PoisonTracker((digest) => noted.push(digest));
     suspects.suspect({ convicted: 0 });
     let running = 0;
     const work = async (): Promise<void> => {
@@ -85,10 +85,10 @@ void describe('requests that were delivered before', () => {
 
   void it('are refused when they ran as the only suspect of a thread that ended, and no others are', async () => {
     const noted: number[] = [];
-    const before = new Suspects((digest) => noted.push(digest));
+    const before = new PoisonTracker((digest) => noted.push(digest));
     before.suspect({ convicted: 0 });
     await before.run('poison', () => Promise.resolve());
-    const after = new Suspects(() => undefined);
+    const after = new PoisonTracker(() => undefined);
     after.suspect({ convicted: noted[0] ?? 0 });
     await assert.rejects(
       after.run('poison', () => Promise.resolve()),

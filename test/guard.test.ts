@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { ErrorStatus } from '@beds/sdk';
-import { latencyBucket } from '../host/request/request-counts.js';
-import { LATENCY_BOUNDS_MS, type Tally } from '../host/request/observations.js';
 import {
   type GuardSettings,
   judge,
@@ -14,6 +12,7 @@ import {
   percentile95Ms,
 } from '../host/deploy/watch/guard.js';
 import { TallyWindow } from '../host/deploy/watch/tally-window.js';
+import { LATENCY_BOUNDS_MS, latencyBucket, type Tally } from '../host/request/observations.js';
 
 const SETTINGS: GuardSettings = {
   ...{ guardMinRequests: 20, guardErrorPercent: 5, guardMaxErrorPercent: 50 },

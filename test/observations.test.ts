@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Json } from '@beds/sdk';
-import { Callers } from '../host/request/callers.js';
-import { LATENCY_BOUNDS_MS } from '../host/request/observations.js';
-import { latencyBucket } from '../host/request/request-counts.js';
-import { ShadowReports } from '../host/request/shadow-reports.js';
-import { shapeOf } from '../host/request/shape.js';
-import type { Target } from '../host/request/target.js';
+import { Callers, LATENCY_BOUNDS_MS, latencyBucket } from '../host/request/observations.js';
+import type { Target } from '../host/request/serving-generation.js';
+import { ShadowReports, shapeOf } from '../host/request/shadows.js';
 
 void describe('the bucket of a latency', () => {
   void it('is the first whose bound is not below it, or the one above all bounds', () => {

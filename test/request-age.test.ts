@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { fork, type ChildProcess } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { dirname } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ReplyEnvelope, RequestEnvelope } from '@beds/sdk';
-import { LoopGaps } from '../host/request/loop-gaps.js';
+import { LoopGaps } from '../host/request/request-scope.js';
 import { writeBundle } from './support/bundles.js';
 import { eventually, startTestHost, type TestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';

@@ -1,18 +1,17 @@
 import assert from 'node:assert/strict';
-import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Manifest } from '@beds/sdk';
-import type { StoreAdapter } from '../../host/stores/contract.js';
+import type { Channel, ConsumeMessage } from 'amqplib';
+import template from '../domains/echo/template.js';
 import { Delivery } from '../../host/amqp/delivery.js';
 import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
-import { CallerBook } from '../../host/request/callers.js';
-import { Deadlines } from '../../host/request/deadlines.js';
+import { CallerBook } from '../../host/request/observations.js';
+import { PoisonTracker } from '../../host/request/poison-tracker.js';
 import { RequestPath } from '../../host/request/request-path.js';
-import { Suspects } from '../../host/request/suspects.js';
 import { ServingGeneration } from '../../host/request/serving-generation.js';
+import type { StoreAdapter } from '../../host/stores/contract.js';
 import { GenerationRegistry } from '../../host/template/registry.js';
-import template from '../domains/echo/template.js';
 
 /** The request path with nothing before and nothing behind it. */
 export interface DispatchProbe {
@@ -44,8 +43,7 @@ export async function makeDispatchProbe(): Promise<DispatchProbe> {
   const replies = new NoReplies();
   const path = new RequestPath({
     ...{ node: 'bench', config, registry, replies, callers },
-    deadlines: new Deadlines(),
-    suspects: new Suspects(() => undefined),
+    poison: new PoisonTracker(() => undefined),
     gaps: { readSince: (nowMs) => nowMs },
     entering: () => undefined,
     handOver: new HandOver(),

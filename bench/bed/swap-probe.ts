@@ -1,17 +1,16 @@
 import assert from 'node:assert/strict';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Channel, ConsumeMessage } from 'amqplib';
 import { parseManifest } from '@beds/sdk';
-import type { StoreAdapter } from '../../host/stores/contract.js';
+import type { Channel, ConsumeMessage } from 'amqplib';
 import { Delivery } from '../../host/amqp/delivery.js';
 import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
-import { CallerBook } from '../../host/request/callers.js';
-import { Deadlines } from '../../host/request/deadlines.js';
+import { CallerBook } from '../../host/request/observations.js';
+import { PoisonTracker } from '../../host/request/poison-tracker.js';
 import { RequestPath } from '../../host/request/request-path.js';
 import type { ServingGeneration } from '../../host/request/serving-generation.js';
-import { Suspects } from '../../host/request/suspects.js';
+import type { StoreAdapter } from '../../host/stores/contract.js';
 import type { GenerationSource } from '../../host/template/contract.js';
 import { convertBundle } from '../../host/template/convert.js';
 import type { Leftovers } from '../../host/template/leftovers.js';
@@ -53,12 +52,11 @@ class Replies extends ReplyPublisher {
 export async function makeSwapProbe(head = ''): Promise<SwapProbe> {
   const config = configSchema.parse({});
   const registry = new GenerationRegistry<ServingGeneration>();
-  const deadlines = new Deadlines();
   const replies = new Replies();
   const callers = new CallerBook();
   const path = new RequestPath({
-    ...{ node: 'bench', config, registry, replies, deadlines, callers },
-    suspects: new Suspects(() => undefined),
+    ...{ node: 'bench', config, registry, replies, callers },
+    poison: new PoisonTracker(() => undefined),
     gaps: { readSince: (nowMs) => nowMs },
     entering: () => undefined,
     handOver: new HandOver(),
@@ -66,7 +64,7 @@ export async function makeSwapProbe(head = ''): Promise<SwapProbe> {
   });
   const left = { timers: 0, intervals: 0, immediates: 0 };
   const generations = new Generations({
-    ...{ node: 'bench', registry, host: path, deadlines, callers },
+    ...{ node: 'bench', registry, host: path, callers },
     adapters: new Map([['main', {} as StoreAdapter]]),
     prepareTimeoutMs: config.plugins.prepareTimeoutMs,
     drainTimeoutMs: config.supervisor.drainTimeoutMs,

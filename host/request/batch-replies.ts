@@ -1,5 +1,5 @@
 import type { Verdict } from '@beds/sdk';
-import type { Answer } from './answer.js';
+import type { Answer } from './pending-request.js';
 import type { ShadowCopy } from './shadows.js';
 
 /** Characters from which on a part goes out at once: one message with everything may become too large. */

@@ -51,3 +51,136 @@ export interface Observations {
   readonly callers: readonly CallerCount[];
   readonly shadows: readonly ShadowReport[];
 }
+
+const [FIRST_BOUND_MS = 1, SECOND_BOUND_MS = 2] = LATENCY_BOUNDS_MS;
+const LOG_OF_STEP = Math.log(SECOND_BOUND_MS / FIRST_BOUND_MS);
+
+/** The bucket of a latency, see LATENCY_BOUNDS_MS. */
+export function latencyBucket(ms: number): number {
+  if (ms <= FIRST_BOUND_MS) return 0;
+  return Math.min(Math.ceil(Math.log(ms / FIRST_BOUND_MS) / LOG_OF_STEP), LATENCY_BOUNDS_MS.length);
+}
+
+/** Counts how the requests of one generation end; a `Tally` in the making. On the path of every request. */
+export class RequestCounts {
+  readonly #failures: Partial<Record<ErrorStatus, number>> = {};
+  readonly #strays: Partial<Record<ErrorStatus, number>> = {};
+  readonly #latency: number[] = Array.from({ length: LATENCY_BOUNDS_MS.length + 1 }, () => 0);
+  #requests = 0;
+  #failed = 0;
+  #unsettled = 0;
+  #strayed = 0;
+
+  get requests(): number {
+    return this.#requests;
+  }
+
+  get failed(): number {
+    return this.#failed;
+  }
+
+  /** Faults that no request ended with. */
+  get strays(): number {
+    return this.#strayed;
+  }
+
+  succeeded(): void {
+    this.#requests += 1;
+  }
+
+  failedWith(status: ErrorStatus): void {
+    this.#requests += 1;
+    this.#failed += 1;
+    this.#failures[status] = (this.#failures[status] ?? 0) + 1;
+  }
+
+  /** The code left a fault behind that no request ended with. */
+  strayed(status: ErrorStatus): void {
+    this.#strayed += 1;
+    this.#strays[status] = (this.#strays[status] ?? 0) + 1;
+  }
+
+  took(ms: number): void {
+    const bucket = latencyBucket(ms);
+    this.#latency[bucket] = (this.#latency[bucket] ?? 0) + 1;
+  }
+
+  /** The deadline passed and the code runs on. */
+  overran(): void {
+    this.#unsettled += 1;
+  }
+
+  /** Code that overran has ended. */
+  settled(): void {
+    this.#unsettled -= 1;
+  }
+
+  tally(generation: number): Tally {
+    return {
+      generation,
+      requests: this.#requests,
+      failures: { ...this.#failures },
+      ...(this.#strayed === 0 ? {} : { strays: { ...this.#strays } }),
+      latency: [...this.#latency],
+      unsettled: this.#unsettled,
+    };
+  }
+}
+
+/** A client may call itself anything, so names are kept up to a bound. */
+const MAX_CLIENTS = 1_000;
+
+/** Stands for the clients beyond the bound. */
+const THE_REST = '*';
+
+/** Counts the calls of one operation by client. */
+export class Callers {
+  readonly #clients = new Map<string, { calls: number }>();
+
+  count(client: string): void {
+    const entry = this.#clients.get(client) ?? this.#open(client);
+    entry.calls += 1;
+  }
+
+  /** Calls since the last time. Clients that did not call meanwhile make room for others. */
+  take(): readonly Pick<CallerCount, 'client' | 'calls'>[] {
+    const taken: Pick<CallerCount, 'client' | 'calls'>[] = [];
+    for (const [client, entry] of this.#clients) {
+      if (entry.calls === 0) this.#clients.delete(client);
+      else taken.push({ client, calls: entry.calls });
+      entry.calls = 0;
+    }
+    return taken;
+  }
+
+  #open(client: string): { calls: number } {
+    const name = this.#clients.size < MAX_CLIENTS ? client : THE_REST;
+    const known = this.#clients.get(name);
+    if (known !== undefined) return known;
+    const entry = { calls: 0 };
+    this.#clients.set(name, entry);
+    return entry;
+  }
+}
+
+/** Who calls what in this thread. Versions of a domain that follow each other count in the same place. */
+export class CallerBook {
+  readonly #domains = new Map<string, Map<string, Callers>>();
+
+  of(domain: string, operation: string): Callers {
+    let operations = this.#domains.get(domain);
+    if (operations === undefined) this.#domains.set(domain, (operations = new Map<string, Callers>()));
+    let callers = operations.get(operation);
+    if (callers === undefined) operations.set(operation, (callers = new Callers()));
+    return callers;
+  }
+
+  /** Calls since the last time. */
+  take(): readonly CallerCount[] {
+    return [...this.#domains].flatMap(([domain, operations]) =>
+      [...operations].flatMap(([operation, callers]) =>
+        callers.take().map(({ client, calls }) => ({ domain, operation, client, calls })),
+      ),
+    );
+  }
+}

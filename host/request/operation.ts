@@ -10,8 +10,8 @@ import {
   type TemplateContext,
 } from '@beds/sdk';
 import { requestErrors } from '../errors/request.js';
-import type { CallerBook, Callers } from './callers.js';
-import { checkPage, checkRecord, type OperationResult } from './check-result.js';
+import { checkPage, checkRecord, type OperationResult } from './encode.js';
+import type { CallerBook, Callers } from './observations.js';
 
 /** The part of an envelope that an operation reads. */
 export type OperationInput = Pick<RequestEnvelope, 'payload' | 'query' | 'key'>;

@@ -1,42 +1,41 @@
-import { BATCH_IN_PARTS, type BedsError, type RequestEnvelope } from '@beds/sdk';
-import type { StoreAdapter } from '../stores/contract.js';
+import { BATCH_IN_PARTS, BedsError, type RequestEnvelope } from '@beds/sdk';
 import type { Delivery } from '../amqp/delivery.js';
 import type { HandOver } from '../amqp/hand-over.js';
-import type { ReplyAddress } from '../amqp/reply-address.js';
+import { type ReplyAddress, ReplyAddresses } from '../amqp/reply-address.js';
 import type { ReplyPublisher } from '../amqp/reply-publisher.js';
-import { MALFORMED_HEADERS } from '../amqp/header-guard.js';
 import type { Config } from '../config/schema.js';
-import { encodeFailure, encodeServedBy, encodeSuccess, toReplyError } from './encode.js';
-import { decodeMessage, type DecodedMessage } from './decode.js';
 import { requestErrors } from '../errors/request.js';
-import { causeOf } from '../errors/thrown.js';
-import type { GenerationRegistry } from '../template/registry.js';
+import { causeOf, isError } from '../errors/thrown.js';
 import { publishFault, publishRequest, requestChannel } from '../observe/channels.js';
-import { expiryOf, thisMoment, tooLate } from './age.js';
-import { type Answer, failureText } from './answer.js';
-import { Answering } from './answering.js';
-import type { Asked } from './asked.js';
-import { authorise } from './authorise.js';
+import type { StoreAdapter } from '../stores/contract.js';
+import { timerWheel, WheelEntry } from '../stores/timer-wheel.js';
+import { mapStack } from '../template/map-stack.js';
+import type { DomainRoute, GenerationRegistry } from '../template/registry.js';
 import { BatchReplies } from './batch-replies.js';
-import { afterBegunWrite } from './begun-write.js';
-import type { CallerBook } from './callers.js';
-import { checkSize, type OperationResult } from './check-result.js';
 import { DeadLetters, type Lost } from './dead-letters.js';
-import type { Deadlines } from './deadlines.js';
-import type { LoopGaps } from './loop-gaps.js';
-import type { Observations } from './observations.js';
-import { reportFault } from './report-fault.js';
-import { RequestScope } from './request-scope.js';
-import { Running, type Run, type Waiting } from './running.js';
-import type { ServingGeneration } from './serving-generation.js';
+import { type DecodedMessage, decodeMessage } from './decode.js';
+import {
+  checkSize,
+  encodeFailure,
+  encodeServedBy,
+  encodeSuccess,
+  type OperationResult,
+  toReplyError,
+} from './encode.js';
+import type { CallerBook, Observations } from './observations.js';
+import type { OperationInput } from './operation.js';
+import type { Answer, PendingRequest } from './pending-request.js';
+import type { PoisonTracker } from './poison-tracker.js';
+import { expiryOf, type LoopGaps, RequestScope, thisMoment, tooLate } from './request-scope.js';
+import type { ServingGeneration, Target } from './serving-generation.js';
 import { type ShadowCopy, Shadows } from './shadows.js';
-import type { Suspects } from './suspects.js';
-import { resolve, type Target } from './target.js';
-import type { ContextHost, DomainCall } from './template-context.js';
+import { type ContextHost, type DomainCall, RequestContext } from './template-context.js';
 import { type WaitingCount, WaitingWrites } from './waiting-writes.js';
 
 /** Domains may call each other this many times in a row within one request. */
 const MAX_CALL_DEPTH = 8;
+/** A reply is worth sending a little after the deadline: it says that the deadline passed. */
+const REPLY_GRACE_MS = 1_000;
 
 export interface RequestPathOptions {
   readonly node: string;
@@ -45,39 +44,40 @@ export interface RequestPathOptions {
   readonly replies: ReplyPublisher;
   readonly handOver: HandOver;
   readonly adapters: ReadonlyMap<string, StoreAdapter>;
-  readonly deadlines: Deadlines;
-  readonly suspects: Suspects;
+  readonly poison: PoisonTracker;
   readonly callers: CallerBook;
   readonly gaps: Pick<LoopGaps, 'readSince'>;
-  readonly entering: (generation: ServingGeneration) => void;
+  /** Notes whose code is about to run, by the id of its generation. */
+  readonly entering: (generation: number) => void;
 }
 
-/** A message as it came. */
-interface Received extends Pick<Asked, 'delivery' | 'receivedAtMs' | 'readSinceMs'> {
-  readonly address: ReplyAddress | undefined;
-}
-
-/** A request that found its target. */
-interface Begun {
-  readonly target: Target;
+/** What a template is to do. */
+interface Work {
+  readonly input: OperationInput;
   readonly scope: RequestScope;
-  readonly copy: ShadowCopy | undefined;
-  /** Whether its domain has a candidate. */
-  readonly isObserved: boolean;
+  /** How many domains called each other to get here. */
+  readonly depth: number;
+  /** When the code has really ended, be it after the deadline. */
+  readonly onEnded?: () => void;
 }
 
-interface Failed extends Omit<Begun, 'target'> {
-  readonly error: unknown;
-  /** Whether it may be run twice. */
-  readonly repeatable: boolean;
-  readonly generation: ServingGeneration | undefined;
+/** Who waits for an execution; one of the two is called once. A request costs no promise for this. */
+interface Waiter {
+  succeeded(result: OperationResult): void;
+  failed(error: unknown): void;
 }
 
-/** From a delivered message to its acknowledgement. */
+/**
+ * From a delivered message to its acknowledgement: receive → decode → route → execute → reply. Every step leaves by an error of
+ * the catalogue, whose row says how the message is settled.
+ */
 export class RequestPath implements ContextHost {
+  readonly entering: (generation: number) => void;
+  readonly maxPageRows: number;
   readonly #options: RequestPathOptions;
+  readonly #limits: Config['limits'];
   readonly #exchange: string;
-  readonly #answering: Answering;
+  readonly #addresses: ReplyAddresses;
   readonly #waitingWrites: WaitingWrites;
   readonly #dead: DeadLetters;
   readonly #shadows: Shadows;
@@ -86,21 +86,26 @@ export class RequestPath implements ContextHost {
 
   constructor(options: RequestPathOptions) {
     this.#options = options;
-    const { config, replies, handOver, deadlines, adapters } = options;
+    const { config, registry, handOver, adapters } = options;
     const { prefix } = config.amqp;
+    this.entering = options.entering;
+    this.maxPageRows = config.limits.maxPageRows;
+    this.#limits = config.limits;
     this.#exchange = `${prefix}.request`;
-    const dead = new DeadLetters(handOver, `${prefix}.dead`);
-    this.#answering = new Answering({ replies, dead, prefix });
-    this.#dead = dead;
+    this.#addresses = new ReplyAddresses(prefix);
+    this.#dead = new DeadLetters(handOver, `${prefix}.dead`);
     this.#waitingWrites = new WaitingWrites({
-      ...{ stores: adapters, deadlines, handOver, exchange: this.#exchange, holdMs: config.limits.holdWritesMs },
-      run: (asked) => this.#answer(asked),
-      refuse: (asked, failure) => this.#refuse(asked, failure),
+      stores: adapters,
+      handOver,
+      exchange: this.#exchange,
+      holdMs: config.limits.holdWritesMs,
+      run: (pending) => this.#serve(pending),
+      refuse: (pending, failure) => this.#refuse(pending, failure),
     });
     this.#shadows = new Shadows({
-      run: (target, call) => this.#run(target, call),
-      candidateOf: (domain) => options.registry.route(domain)?.candidate,
-      maxReplyBytes: options.config.limits.maxReplyBytes,
+      run: (target, work) => this.#run(target, work),
+      candidateOf: (domain) => registry.route(domain)?.candidate,
+      maxReplyBytes: config.limits.maxReplyBytes,
     });
   }
 
@@ -128,67 +133,69 @@ export class RequestPath implements ContextHost {
   }
 
   /** Takes a message; never throws, and settles the message exactly once. */
-  handle(delivery: Delivery): void {
-    this.#guard(delivery, () => this.#serve(delivery));
-  }
-
-  /** Whatever goes wrong in the host itself costs one message, not the thread. */
-  #guard(delivery: Delivery, work: () => void): void {
+  readonly handle = (delivery: Delivery): void => {
     try {
-      work();
+      this.#receive(delivery);
     } catch (error) {
-      publishFault({ where: 'request path', error });
-      delivery.settle('reject');
+      rejectAfterFault(delivery, error);
     }
-  }
+  };
 
-  /**
-   * gate → decode → (for each request: authorise → deadline → resolve → lease → template → check → encode) → reply →
-   * acknowledge. Every step leaves by an error of the catalogue, whose row says how the message is settled.
-   */
-  #serve(delivery: Delivery): void {
-    const { receivedAtMs } = delivery;
-    const address = this.#answering.addressOf(delivery);
+  #receive(delivery: Delivery): void {
+    const address = this.#addressOf(delivery);
     if (address === 'refused') return;
     let message: DecodedMessage;
     try {
-      if (delivery.properties.headers !== undefined && MALFORMED_HEADERS in delivery.properties.headers) {
-        throw requestErrors.make('BEDS_REQUEST_MALFORMED', 'The headers are nested too deeply or name a prototype.');
-      }
-      message = decodeMessage(delivery.body, delivery.properties, this.#options.config.limits);
+      message = decodeMessage(delivery.body, delivery.properties, this.#limits);
     } catch (error) {
-      this.#answering.conclude(delivery, address, this.#refusal(delivery, toReplyError(error), receivedAtMs));
+      this.#reply(delivery, address, this.#refusal(delivery, toReplyError(error)));
       return;
     }
-    const { requests, isBatch } = message;
-    const [first] = requests;
-    const readSinceMs = this.#options.gaps.readSince(receivedAtMs);
-    const received = { delivery, receivedAtMs, readSinceMs, address };
-    if (isBatch || first === undefined) this.#answerBatch(requests, received);
-    else this.#answerOne(first, received);
-  }
-
-  #answerOne(request: RequestEnvelope, { address, delivery, receivedAtMs, readSinceMs }: Received): void {
+    const [first] = message.requests;
+    const readSinceMs = this.#options.gaps.readSince(delivery.receivedAtMs);
+    if (message.isBatch || first === undefined) {
+      this.#receiveBatch(message.requests, { delivery, address, readSinceMs });
+      return;
+    }
     const onAnswer = (answer: Answer): void => {
-      this.#answering.conclude(delivery, address, answer);
+      this.#reply(delivery, address, answer);
       if (answer.copy !== undefined) this.#shadows.launch(answer.copy);
     };
-    const readAt = undefined;
-    const waited = undefined;
-    this.#answer({ request, delivery, receivedAtMs, readSinceMs, readAt, onAnswer, isOfBatch: false, waited });
+    this.#serve({
+      request: first,
+      delivery,
+      receivedAtMs: delivery.receivedAtMs,
+      readSinceMs,
+      readAt: undefined,
+      onAnswer,
+      isOfBatch: false,
+      waited: undefined,
+    });
   }
 
-  #answerBatch(requests: readonly RequestEnvelope[], received: Received): void {
-    const { address, delivery, receivedAtMs, readSinceMs } = received;
+  /** Where the answer goes. A message with an address that is refused is settled. */
+  #addressOf(delivery: Delivery): ReplyAddress | 'refused' | undefined {
+    const replyTo: unknown = delivery.properties.replyTo;
+    if (typeof replyTo !== 'string' || replyTo === '') return undefined;
+    const address = this.#addresses.parse(replyTo);
+    if (address !== undefined) return address;
+    const error = requestErrors.make('BEDS_REQUEST_REPLY_TO');
+    publishFault({ where: 'reply address', error });
+    this.#dead.bury(delivery, error);
+    return 'refused';
+  }
+
+  #receiveBatch(requests: readonly RequestEnvelope[], { delivery, address, readSinceMs }: Received): void {
     // Looked at once for all of them.
     const readAt = thisMoment();
     const wantsParts = delivery.properties.type === BATCH_IN_PARTS;
     const lost: Lost[] = [];
     const replies = new BatchReplies({
       count: requests.length,
-      holdMs: wantsParts ? this.#options.config.limits.batchHoldMs : undefined,
+      holdMs: wantsParts ? this.#limits.batchHoldMs : undefined,
       send: ({ text, expiresAtMs, copies }, onSent) => {
-        this.#answering.send(delivery, { address, text, expiresAtMs }, onSent);
+        if (address === undefined) onSent();
+        else this.#send(delivery, { address, text, expiresAtMs, onSent });
         for (const copy of copies) this.#shadows.launch(copy);
       },
       onSettled: (verdict) => {
@@ -196,137 +203,166 @@ export class RequestPath implements ContextHost {
         else delivery.settle(verdict);
       },
     });
+    const serveAll = (): void => {
+      requests.forEach((request, place) => {
+        const onAnswer = (answer: Answer): void => {
+          if (answer.lost !== undefined && address === undefined) lost.push({ request, failure: answer.lost });
+          replies.add(place, answer);
+        };
+        const { receivedAtMs } = delivery;
+        const waited = undefined;
+        this.#serve({ request, delivery, receivedAtMs, readSinceMs, readAt, onAnswer, isOfBatch: true, waited });
+      });
+    };
     // n.b. messages that were read together get a turn each, so that the first is answered before the last is begun.
     setImmediate(() => {
-      this.#guard(delivery, () => {
-        requests.forEach((request, place) => {
-          const onAnswer = (answer: Answer): void => {
-            if (answer.lost !== undefined && address === undefined) lost.push({ request, failure: answer.lost });
-            replies.add(place, answer);
-          };
-          const waited = undefined;
-          this.#answer({ request, delivery, receivedAtMs, readSinceMs, readAt, onAnswer, isOfBatch: true, waited });
-        });
-      });
+      try {
+        serveAll();
+      } catch (error) {
+        rejectAfterFault(delivery, error);
+      }
     });
   }
 
-  /** Carries out one request; never throws. */
-  #answer(asked: Asked): void {
-    const { request, delivery, receivedAtMs } = asked;
-    const scope = this.#scopeOf(asked);
+  /** Carries out one request, or lets it wait for its store; never throws. */
+  #serve(pending: PendingRequest): void {
+    const { request, delivery } = pending;
+    const attempt = this.#attempt(pending);
+    const { scope } = attempt;
     // n.b. of one that was delivered before it is not certain that nothing was done.
-    if (scope.expiresAtMs <= receivedAtMs && !delivery.redelivered) {
-      this.#failed(asked, { error: tooLate(), scope, ...NOBODY });
+    if (scope.expiresAtMs <= pending.receivedAtMs && !delivery.redelivered) {
+      attempt.failed(tooLate());
       return;
     }
     const route = this.#options.registry.route(request.domain);
-    const generation = route?.choose(scope);
-    let copy: ShadowCopy | undefined;
+    const hasCandidate = route?.candidate !== undefined;
+    attempt.generation = route?.choose(scope);
+    attempt.isObserved = hasCandidate;
     try {
-      authorise(request, delivery, this.#exchange);
-      if (delivery.redelivered) this.#refuseAgain(delivery, request, route?.withheld === true);
-      const target = resolve(route, generation, request.op);
-      if (asked.waited === undefined) target.operation.callers.count(scope.client ?? '');
-      if (delivery.redelivered && !target.operation.repeatable) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
-      if (!this.#waitingWrites.isIdle && target.operation.mode === 'write' && this.#waitingWrites.holds(asked, scope))
-        return;
+      requireOwnRoute(request, delivery, this.#exchange);
+      if (delivery.redelivered) this.#refusePoison(delivery, request, route?.withheld === true);
+      const target = findTarget(route, attempt.generation, request.op);
+      const { operation } = target;
+      if (pending.waited === undefined) operation.callers.count(scope.client ?? '');
+      if (delivery.redelivered && !operation.repeatable) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
+      if (operation.mode === 'write' && this.#waitingWrites.holds(pending, scope)) return;
       // n.b. what was delivered before may have ended a thread.
-      if (route?.candidate !== undefined && !delivery.redelivered) {
-        copy = this.#shadows.draw(route, target, { request, timeMs: scope.expiresAtMs - receivedAtMs });
+      if (hasCandidate && !delivery.redelivered) {
+        const timeMs = scope.expiresAtMs - pending.receivedAtMs;
+        attempt.copy = this.#shadows.draw(route, target, { request, timeMs });
       }
-      const waiting = this.#waiting(asked, { target, scope, copy, isObserved: route?.candidate !== undefined });
-      const run: Run = { input: request, scope, depth: 0 };
-      if (delivery.redelivered) this.#tryAgain(target, run, waiting);
-      else this.#start(target, run, waiting);
+      attempt.isRepeatable = operation.repeatable;
+      const work: Work = { input: request, scope, depth: 0 };
+      if (delivery.redelivered) this.#tryAgain(target, work, attempt);
+      else this.#execute(target, work, attempt);
     } catch (error) {
-      const isObserved = route?.candidate !== undefined;
-      this.#failed(asked, { error, scope, generation, repeatable: true, copy, isObserved });
+      attempt.failed(error);
     }
   }
 
-  /** What happens when the template is done with a request. */
-  #waiting(asked: Asked, { target, scope, copy, isObserved }: Begun): Waiting {
-    const { generation, operation } = target;
-    const { repeatable } = operation;
-    const failed = (error: unknown): void =>
-      this.#failed(asked, { error, scope, generation, repeatable, copy, isObserved });
-    return {
-      succeeded: (result) => {
-        let text: string;
-        try {
-          text = encodeSuccess(asked.request.id, result, generation.byJson);
-          checkSize(text, this.#options.config.limits.maxReplyBytes);
-          this.#shadows.answered(copy, result);
-        } catch (error) {
-          failed(error);
-          return;
-        }
-        this.#served += 1;
-        generation.counts.succeeded();
-        if (isObserved) generation.counts.took(performance.now() - asked.receivedAtMs);
-        if (requestChannel.hasSubscribers) publishEnd(asked, undefined);
-        asked.onAnswer({ text, verdict: 'ack', expiresAtMs: scope.expiresAtMs, copy, lost: undefined });
-      },
-      failed,
-    };
-  }
-
-  /** Counts, reports and answers a failure. */
-  #failed(asked: Asked, failed: Failed): void {
-    const { error, scope, generation, repeatable, copy, isObserved } = failed;
-    const { request, receivedAtMs } = asked;
-    const mode = generation?.operations.get(request.op)?.mode;
-    const again = (): void => this.#failed(asked, failed);
-    if (this.#waitingWrites.takes(asked, { error, scope, mode, repeatable, again })) return;
-    const failure = this.#fail(error, request, generation);
-    this.#shadows.failed(copy, failure);
-    if (isObserved) generation?.counts.took(performance.now() - receivedAtMs);
-    if (requestChannel.hasSubscribers) publishEnd(asked, failure);
-    const told = repeatable || !scope.hasBegunWrite ? failure : afterBegunWrite(failure);
-    const text = failureText(request.id, told, generation?.byJson ?? this.#unservedBy(request.domain));
-    // n.b. of a request that came too late the caller may have gone, or have another clock.
-    const expiresAtMs = Math.max(scope.expiresAtMs, receivedAtMs);
-    // n.b. a read that was not answered is no loss.
-    asked.onAnswer({ text, verdict: told.verdict, expiresAtMs, copy, lost: mode === 'read' ? undefined : told });
-  }
-
-  /** Answers a request that waited in vain, as the version does that would answer it now. */
-  #refuse(asked: Asked, error: BedsError): void {
-    const scope = this.#scopeOf(asked);
-    const generation = this.#options.registry.choose(asked.request.domain, scope);
-    this.#failed(asked, { ...NOBODY, error, scope, generation });
+  #attempt(pending: PendingRequest): Attempt {
+    const { meta, id } = pending.request;
+    const scope = new RequestScope({
+      requestId: id,
+      client: meta?.client,
+      session: meta?.session,
+      idempotencyKey: meta?.idempotencyKey,
+      expiresAtMs: expiryOf(pending, this.#limits),
+    });
+    return new Attempt(pending, scope, this.#ends);
   }
 
   /** n.b. that nobody serves it now must not hide that a write may have been carried out. */
-  #refuseAgain({ isWrite }: Delivery, { id }: RequestEnvelope, isWithheld: boolean): void {
-    this.#options.suspects.refuse(id);
+  #refusePoison({ isWrite }: Delivery, { id }: RequestEnvelope, isWithheld: boolean): void {
+    this.#options.poison.refuse(id);
     if (isWrite && isWithheld) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
   }
 
   /** What was delivered before may have ended its thread: it runs when nothing like it does. */
-  #tryAgain(target: Target, run: Run, waiting: Waiting): void {
-    this.#options.suspects
-      .run(run.scope.requestId, () => this.#run(target, run), target.generation.id)
+  #tryAgain(target: Target, work: Work, attempt: Attempt): void {
+    this.#options.poison
+      .run(work.scope.requestId, () => this.#run(target, work), target.generation.id)
       .then(
-        (result) => waiting.succeeded(result),
-        (error: unknown) => waiting.failed(error),
+        (result) => attempt.succeeded(result),
+        (error: unknown) => attempt.failed(error),
       );
   }
 
-  #scopeOf(asked: Asked): RequestScope {
-    const { request } = asked;
-    return new RequestScope({
-      requestId: request.id,
-      client: request.meta?.client,
-      session: request.meta?.session,
-      idempotencyKey: request.meta?.idempotencyKey,
-      expiresAtMs: expiryOf(asked, this.#options.config.limits),
+  /** Throws, with nothing begun, where the deadline has passed. */
+  #execute(target: Target, work: Work, waiter: Waiter): void {
+    new Execution(target, work, waiter).start(this);
+  }
+
+  /** As `#execute`, for who waits with a promise. */
+  #run(target: Target, work: Work): Promise<OperationResult> {
+    work.scope.requireTime();
+    return new Promise((succeeded, failed) => {
+      this.#execute(target, work, { succeeded, failed });
     });
   }
 
-  /** Counts and reports a failure; gives what the caller is told. */
-  #fail(error: unknown, request: RequestEnvelope, generation: ServingGeneration | undefined): BedsError {
+  /** Runs an operation for template code of another domain, in this thread. */
+  async invoke(call: DomainCall): Promise<OperationResult> {
+    if (call.depth > MAX_CALL_DEPTH) throw requestErrors.make('BEDS_REQUEST_CALL_DEPTH');
+    const route = this.#options.registry.route(call.domain);
+    const target = findTarget(route, route?.choose(call.scope), call.op);
+    if (call.mode === 'read' && target.operation.mode === 'write') throw requestErrors.make('BEDS_REQUEST_READ_ONLY');
+    const running = this.#run(target, call);
+    if (route?.candidate === undefined || call.scope.isCopy) return running;
+    return countCalled(target, running);
+  }
+
+  readonly #ends: AttemptEnds = {
+    succeeded: (attempt, result) => this.#succeeded(attempt, result),
+    failed: (attempt, error) => this.#failed(attempt, error),
+  };
+
+  #succeeded(attempt: Attempt, result: OperationResult): void {
+    const { pending, scope, generation, copy } = attempt;
+    let text: string;
+    try {
+      text = encodeSuccess(pending.request.id, result, generation?.byJson ?? '');
+      checkSize(text, this.#limits.maxReplyBytes);
+      if (copy !== undefined) this.#shadows.answered(copy, result);
+    } catch (error) {
+      this.#failed(attempt, error);
+      return;
+    }
+    this.#served += 1;
+    generation?.counts.succeeded();
+    if (attempt.isObserved) generation?.counts.took(performance.now() - pending.receivedAtMs);
+    if (requestChannel.hasSubscribers) publishEnd(pending, undefined);
+    pending.onAnswer({ text, verdict: 'ack', expiresAtMs: scope.expiresAtMs, copy, lost: undefined });
+  }
+
+  /** Counts, reports and answers a failure. */
+  #failed(attempt: Attempt, error: unknown): void {
+    const { pending, scope, generation, isRepeatable, copy } = attempt;
+    const { request, receivedAtMs } = pending;
+    const mode = generation?.operations.get(request.op)?.mode;
+    const again = (): void => this.#failed(attempt, error);
+    if (this.#waitingWrites.takes(pending, { error, scope, mode, repeatable: isRepeatable, again })) return;
+    const failure = this.#countFailure(error, request, generation);
+    if (copy !== undefined) this.#shadows.failed(copy, failure);
+    if (attempt.isObserved) generation?.counts.took(performance.now() - receivedAtMs);
+    if (requestChannel.hasSubscribers) publishEnd(pending, failure);
+    const told = isRepeatable || !scope.hasBegunWrite ? failure : afterBegunWrite(failure);
+    const text = failureText(request.id, told, generation?.byJson ?? this.#unservedBy(request.domain));
+    // n.b. of a request that came too late the caller may have gone, or have another clock.
+    const expiresAtMs = Math.max(scope.expiresAtMs, receivedAtMs);
+    // n.b. a read that was not answered is no loss.
+    pending.onAnswer({ text, verdict: told.verdict, expiresAtMs, copy, lost: mode === 'read' ? undefined : told });
+  }
+
+  /** Answers a request that waited in vain, as the version does that would answer it now. */
+  #refuse(pending: PendingRequest, error: BedsError): void {
+    const attempt = this.#attempt(pending);
+    attempt.generation = this.#options.registry.choose(pending.request.domain, attempt.scope);
+    attempt.failed(error);
+  }
+
+  /** Gives what the caller is told. */
+  #countFailure(error: unknown, request: RequestEnvelope, generation: ServingGeneration | undefined): BedsError {
     const failure = toReplyError(error);
     this.#failures += 1;
     // A message that never should have come this way says nothing about the version.
@@ -335,65 +371,250 @@ export class RequestPath implements ContextHost {
     return failure;
   }
 
-  /** Runs an operation for template code of another domain, in this thread. */
-  async invoke(call: DomainCall): Promise<OperationResult> {
-    if (call.depth > MAX_CALL_DEPTH) throw requestErrors.make('BEDS_REQUEST_CALL_DEPTH');
-    const route = this.#options.registry.route(call.domain);
-    const target = resolve(route, route?.choose(call.scope), call.op);
-    if (call.mode === 'read' && target.operation.mode === 'write') throw requestErrors.make('BEDS_REQUEST_READ_ONLY');
-    if (route?.candidate === undefined || call.scope.isCopy) return this.#run(target, call);
-    return this.#countCalled(target, this.#run(target, call));
-  }
-
-  /** A canary that only other domains call must be judged by something. */
-  async #countCalled({ generation }: Target, running: Promise<OperationResult>): Promise<OperationResult> {
-    try {
-      const result = await running;
-      generation.counts.succeeded();
-      return result;
-    } catch (error) {
-      generation.counts.failedWith(toReplyError(error).status);
-      throw error;
-    }
-  }
-
-  get maxPageRows(): number {
-    return this.#options.config.limits.maxPageRows;
-  }
-
-  entering(generation: ServingGeneration): void {
-    this.#options.entering(generation);
-  }
-
-  /** Throws, with nothing begun, where the deadline has passed. */
-  #run(target: Target, run: Run): Promise<OperationResult> {
-    run.scope.requireTime();
-    return new Promise((succeeded, failed) => {
-      this.#start(target, run, { succeeded, failed });
-    });
-  }
-
-  #start(target: Target, run: Run, waiting: Waiting): void {
-    new Running(target, run, { waiting, deadlines: this.#options.deadlines }).start(this);
-  }
-
   /** A message that could not be decoded has no id: its correlation id stands in. */
-  #refusal(delivery: Delivery, error: BedsError, receivedAtMs: number): Answer {
-    const id: unknown = delivery.properties.correlationId;
+  #refusal({ properties, receivedAtMs }: Delivery, error: BedsError): Answer {
+    const id: unknown = properties.correlationId;
     const text = encodeFailure(typeof id === 'string' ? id : '', error, this.#unservedBy(''));
-    const expiresAtMs = receivedAtMs + this.#options.config.limits.defaultDeadlineMs;
+    const expiresAtMs = receivedAtMs + this.#limits.defaultDeadlineMs;
     return { text, verdict: error.verdict, expiresAtMs, copy: undefined, lost: error };
   }
 
   #unservedBy(domain: string): string {
     return encodeServedBy({ node: this.#options.node, domain });
   }
+
+  /**
+   * Tells the caller, or, where nobody is to be told, keeps what was not carried out as a dead letter. The message is settled when
+   * RabbitMQ has taken responsibility for the reply.
+   */
+  #reply(delivery: Delivery, address: ReplyAddress | undefined, { text, verdict, expiresAtMs, lost }: Answer): void {
+    if (text !== undefined && address !== undefined) {
+      this.#send(delivery, { address, text, expiresAtMs, onSent: () => delivery.settle(verdict) });
+    } else if (lost === undefined) delivery.settle(verdict);
+    else this.#dead.bury(delivery, lost);
+  }
+
+  #send(delivery: Delivery, { address, text, expiresAtMs, onSent }: Outgoing): void {
+    const correlationId: unknown = delivery.properties.correlationId;
+    this.#options.replies.publish(
+      {
+        address,
+        correlationId: typeof correlationId === 'string' ? correlationId : undefined,
+        body: Buffer.from(text),
+        expiresAtMs: expiresAtMs + REPLY_GRACE_MS,
+        isUrgent: delivery.isUrgent,
+        onHeldUp: onSent,
+      },
+      onSent,
+    );
+  }
 }
 
-/** No version is to be judged by it. */
-const NOBODY = { generation: undefined, repeatable: true, copy: undefined, isObserved: false } as const;
+/** A message that was decoded. */
+interface Received {
+  readonly delivery: Delivery;
+  readonly address: ReplyAddress | undefined;
+  readonly readSinceMs: number;
+}
 
-function publishEnd({ request, receivedAtMs }: Asked, failure: BedsError | undefined): void {
+interface Outgoing {
+  readonly address: ReplyAddress;
+  readonly text: string;
+  /** In terms of performance.now(). */
+  readonly expiresAtMs: number;
+  /** RabbitMQ has taken responsibility for the reply, or nobody takes it, or it waits with replies to addresses that may be made up. */
+  readonly onSent: () => void;
+}
+
+interface AttemptEnds {
+  readonly succeeded: (attempt: Attempt, result: OperationResult) => void;
+  readonly failed: (attempt: Attempt, error: unknown) => void;
+}
+
+/** One attempt to carry out a request: a write that waited for its store gets another one. */
+class Attempt implements Waiter {
+  readonly pending: PendingRequest;
+  readonly scope: RequestScope;
+  /** What answers, once that is known. */
+  generation: ServingGeneration | undefined;
+  /** Whether it may be run twice. */
+  isRepeatable = true;
+  copy: ShadowCopy | undefined;
+  /** Whether its domain has a candidate. */
+  isObserved = false;
+  readonly #ends: AttemptEnds;
+
+  constructor(pending: PendingRequest, scope: RequestScope, ends: AttemptEnds) {
+    this.pending = pending;
+    this.scope = scope;
+    this.#ends = ends;
+  }
+
+  succeeded(result: OperationResult): void {
+    this.#ends.succeeded(this, result);
+  }
+
+  failed(error: unknown): void {
+    this.#ends.failed(this, error);
+  }
+}
+
+/**
+ * Code of a template that runs: it has a lease on its generation until it has really ended, and whoever waits for it is told
+ * at the deadline at the latest.
+ */
+class Execution extends WheelEntry {
+  readonly #target: Target;
+  readonly #work: Work;
+  readonly #waiter: Waiter;
+
+  constructor(target: Target, work: Work, waiter: Waiter) {
+    super();
+    this.#target = target;
+    this.#work = work;
+    this.#waiter = waiter;
+  }
+
+  /** Throws, with nothing begun, where the deadline has passed. */
+  start(host: ContextHost): void {
+    const { generation, operation } = this.#target;
+    const { scope, depth } = this.#work;
+    scope.requireTime();
+    timerWheel.add(scope.expiresAtMs, this);
+    generation.lease();
+    host.entering(generation.id);
+    this.#begin(new RequestContext({ host, generation, operation, scope, depth })).then(
+      (value) => {
+        if (this.#ended()) this.#succeeded(value);
+      },
+      (error: unknown) => {
+        if (this.#ended()) this.#failed(error);
+      },
+    );
+  }
+
+  /** n.b. of what a template gives that is not a promise one is made; a promise stays the one it is. */
+  #begin(context: RequestContext): Promise<unknown> {
+    try {
+      return Promise.resolve(this.#target.operation.run(this.#work.input, context));
+    } catch (error) {
+      return Promise.reject(isError(error) ? error : toReplyError(error));
+    }
+  }
+
+  #succeeded(value: unknown): void {
+    let result: OperationResult;
+    try {
+      result = this.#target.operation.resultOf(value);
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    this.#waiter.succeeded(result);
+  }
+
+  #failed(error: unknown): void {
+    this.#waiter.failed(isError(error) ? error : toReplyError(error));
+  }
+
+  override expire(): void {
+    const { scope } = this.#work;
+    if (!scope.isCopy) this.#target.generation.counts.overran();
+    scope.expire();
+    this.#waiter.failed(requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED'));
+  }
+
+  /** Whether somebody still waits. */
+  #ended(): boolean {
+    const { generation } = this.#target;
+    const { scope, depth, onEnded } = this.#work;
+    const isInTime = timerWheel.remove(this);
+    generation.release();
+    if (!isInTime && !scope.isCopy) generation.counts.settled();
+    // n.b. domains that a request calls share its scope, and what they got may have been handed on.
+    if (depth === 0) scope.done();
+    onEnded?.();
+    return isInTime;
+  }
+}
+
+/** Whatever goes wrong in the host itself costs one message, not the thread. */
+function rejectAfterFault(delivery: Delivery, error: unknown): void {
+  publishFault({ where: 'request path', error });
+  delivery.settle('reject');
+}
+
+/**
+ * The broker checked the caller's right to the routing key (topic permissions), so the envelope must ask for what the
+ * routing key says, and the message must have come through the request exchange and not straight into the queue.
+ */
+function requireOwnRoute(request: RequestEnvelope, delivery: Delivery, exchange: string): void {
+  if (delivery.exchange !== exchange || delivery.routingKey !== `${request.domain}.${request.op}`) {
+    throw requestErrors.make('BEDS_REQUEST_ROUTE_MISMATCH');
+  }
+}
+
+/** Finds the operation in the generation that the route chose. What it lacks, the other side does not answer for it. */
+function findTarget(
+  route: DomainRoute<ServingGeneration> | undefined,
+  generation: ServingGeneration | undefined,
+  op: string,
+): Target {
+  if (generation === undefined) {
+    throw requestErrors.make(route?.withheld === true ? 'BEDS_REQUEST_WITHHELD' : 'BEDS_REQUEST_UNKNOWN_DOMAIN');
+  }
+  const operation = generation.operations.get(op);
+  if (operation === undefined) throw requestErrors.make('BEDS_REQUEST_UNKNOWN_OPERATION');
+  return { generation, operation };
+}
+
+/** A canary that only other domains call must be judged by something. */
+async function countCalled({ generation }: Target, running: Promise<OperationResult>): Promise<OperationResult> {
+  try {
+    const result = await running;
+    generation.counts.succeeded();
+    return result;
+  } catch (error) {
+    generation.counts.failedWith(toReplyError(error).status);
+    throw error;
+  }
+}
+
+/** What the caller of a write is told when the write failed after something of it may have been kept. */
+function afterBegunWrite(failure: BedsError): BedsError {
+  const { code, status, message, verdict, field } = failure;
+  if (code === 'BEDS_REQUEST_DEADLINE_EXCEEDED') {
+    return requestErrors.make(
+      'BEDS_REQUEST_INDETERMINATE',
+      'The deadline passed after the write had begun; it may have been carried out.',
+    );
+  }
+  if (!failure.retryable) return failure;
+  const action = 'A part of the request may have been carried out before it failed: read before you repeat it.';
+  return new BedsError(code, { message, status, verdict, action }, field === undefined ? {} : { field });
+}
+
+/** n.b. what a template throws as an error of BEDS may carry what JSON cannot write, and somebody waits for an answer. */
+function failureText(id: string, failure: BedsError, byJson: string): string {
+  try {
+    return encodeFailure(id, failure, byJson);
+  } catch {
+    return encodeFailure(id, requestErrors.make('BEDS_REQUEST_TEMPLATE_FAULT'), byJson);
+  }
+}
+
+/** Makes known what a request failed with, with the author's line where a version ran. */
+function reportFault(error: unknown, request: RequestEnvelope, generation: ServingGeneration | undefined): void {
+  publishFault({
+    where: `${request.domain}.${request.op}`,
+    error: generation === undefined ? error : mapStack(error, generation.source),
+    domain: request.domain,
+    requestId: request.id,
+    ...(generation === undefined ? {} : { version: generation.version, hash: generation.source.hash }),
+  });
+}
+
+function publishEnd({ request, receivedAtMs }: PendingRequest, failure: BedsError | undefined): void {
   const { domain, op: operation } = request;
   const code = failure === undefined ? {} : { code: failure.code };
   publishRequest({ domain, operation, ok: failure === undefined, ...code, ms: performance.now() - receivedAtMs });

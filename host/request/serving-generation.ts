@@ -1,12 +1,11 @@
 import { compileChecker, type ServedBy, type Template, type ValuesChecker } from '@beds/sdk';
-import type { StoreAdapter } from '../stores/contract.js';
+import { settlesWithin } from '#sdk/time';
 import { encodeServedBy } from './encode.js';
-import type { GenerationSource } from '../template/contract.js';
-import { LoadedGeneration } from '../template/loaded-generation.js';
-import type { CallerBook } from './callers.js';
+import { type CallerBook, RequestCounts } from './observations.js';
 import { compileOperations, type Operation } from './operation.js';
-import { RequestCounts } from './request-counts.js';
 import { SharedReads } from './shared-reads.js';
+import type { StoreAdapter } from '../stores/contract.js';
+import type { GenerationSource } from '../template/contract.js';
 
 export interface Serving {
   readonly node: string;
@@ -14,8 +13,16 @@ export interface Serving {
   readonly callers: CallerBook;
 }
 
-/** A loaded generation with what the request path needs of it, prepared once. */
-export class ServingGeneration extends LoadedGeneration {
+/**
+ * One version of a template, loaded in this thread, with what the request path needs of it prepared once. It never changes; it ends
+ * when the last request has let go of it.
+ */
+export class ServingGeneration {
+  readonly source: GenerationSource;
+  readonly template: Template;
+  readonly id: number;
+  readonly domain: string;
+  readonly version: string;
   readonly operations: ReadonlyMap<string, Operation>;
   readonly adapter: StoreAdapter;
   readonly by: ServedBy;
@@ -26,9 +33,15 @@ export class ServingGeneration extends LoadedGeneration {
   /** Aliases of views whose reads may be shared. */
   readonly sharedViews: ReadonlySet<string>;
   readonly sharedReads = new SharedReads();
+  #leases = 0;
+  #onIdle: (() => void)[] = [];
 
   constructor(source: GenerationSource, template: Template, serving: Serving) {
-    super(source, template);
+    this.source = source;
+    this.template = template;
+    this.id = source.id;
+    this.domain = source.manifest.domain;
+    this.version = source.manifest.version;
     this.operations = compileOperations(template, source.manifest, serving.callers);
     this.adapter = serving.adapter;
     this.by = { node: serving.node, domain: this.domain, version: this.version, generation: this.id };
@@ -44,4 +57,45 @@ export class ServingGeneration extends LoadedGeneration {
       ),
     );
   }
+
+  get inFlight(): number {
+    return this.#leases;
+  }
+
+  /** Keeps the generation until `release`; every request holds one from before its template code until after it. */
+  lease(): void {
+    this.#leases += 1;
+  }
+
+  release(): void {
+    this.#leases -= 1;
+    if (this.#leases > 0) return;
+    const waiting = this.#onIdle;
+    this.#onIdle = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  /** Resolves with true when no request holds the generation, with false after `timeoutMs`. */
+  async drained(timeoutMs: number): Promise<boolean> {
+    if (this.#leases === 0) return true;
+    return settlesWithin(new Promise<void>((resolve) => this.#onIdle.push(resolve)), timeoutMs);
+  }
+}
+
+/** What answers a request. */
+export interface Target {
+  readonly generation: ServingGeneration;
+  readonly operation: Operation;
+}
+
+const handed = new WeakMap<object, ServingGeneration>();
+
+/** Notes that code of this generation was given the error: whoever was given it last must handle it. */
+export function noteHanded(error: unknown, generation: ServingGeneration): void {
+  if (typeof error === 'object' && error !== null) handed.set(error, generation);
+}
+
+/** Whose code was given this error last; undefined: nobody's. */
+export function handedTo(error: unknown): ServingGeneration | undefined {
+  return typeof error === 'object' && error !== null ? handed.get(error) : undefined;
 }

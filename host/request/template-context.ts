@@ -1,6 +1,7 @@
 import {
   type CallResult,
   type DomainCaller,
+  isBedsError,
   isKnownQuery,
   type Json,
   type JsonObject,
@@ -13,16 +14,14 @@ import {
   unknownNames,
   type ViewQuery,
 } from '@beds/sdk';
-import type { AdapterScope, CallOptions, KeyedQuery, NamedObject } from '../stores/contract.js';
-import { callKeptNothing, transactionKeptNothing } from '../stores/kept-nothing.js';
-import { unknownError } from './unknown-error.js';
 import { requestErrors } from '../errors/request.js';
 import { publishTemplateLog, type TemplateLogEvent } from '../observe/channels.js';
-import type { OperationResult } from './check-result.js';
-import { noteHanded } from './handed-errors.js';
+import { unknownError } from './decode.js';
+import type { OperationResult } from './encode.js';
 import type { Operation, OperationInput } from './operation.js';
 import type { RequestScope } from './request-scope.js';
-import type { ServingGeneration } from './serving-generation.js';
+import { noteHanded, type ServingGeneration } from './serving-generation.js';
+import type { AdapterScope, CallOptions, KeyedQuery, NamedObject } from '../stores/contract.js';
 
 /** What a context needs from the request path. */
 export interface ContextHost {
@@ -30,8 +29,8 @@ export interface ContextHost {
   invoke(call: DomainCall): Promise<OperationResult>;
   /** Most rows in one page: `limits.maxPageRows`. */
   readonly maxPageRows: number;
-  /** Notes whose code is about to run, so that a thread that stops answering can be blamed on it. */
-  entering(generation: ServingGeneration): void;
+  /** Notes whose code is about to run, by the id of its generation: a thread that stops answering can be blamed on it. */
+  readonly entering: (generation: number) => void;
 }
 
 export interface DomainCall {
@@ -247,11 +246,40 @@ export class RequestContext implements TemplateContext {
 
   /** Template code goes on right after the promise that it was given settles. */
   #entering(): void {
-    this.#options.host.entering(this.#options.generation);
+    this.#options.host.entering(this.#options.generation.id);
   }
 }
 
 /** What callers sent was looked at when it came; this is for what code asks. */
 function requireKnownQuery(query: ViewQuery): void {
   if (!isKnownQuery(query)) throw unknownError('BEDS_REQUEST_INVALID', unknownNames(partsOfQuery(query, 'query')));
+}
+
+/** The statement was not sent, or the database undid it before it answered. */
+const UNDONE: ReadonlySet<string> = new Set([
+  'BEDS_STORE_UNAVAILABLE',
+  'BEDS_STORE_CLOSED',
+  'BEDS_STORE_OVERLOADED',
+  'BEDS_STORE_TIMEOUT',
+  'BEDS_STORE_QUERY_INVALID',
+  'BEDS_STORE_CURSOR_INVALID',
+  'BEDS_STORE_DENIED',
+  'BEDS_STORE_OBJECT_CHANGED',
+  'BEDS_STORE_DEADLOCK',
+  'BEDS_STORE_NOT_SUPPORTED',
+]);
+
+/** The database refused a record; others of the same statement may have been kept where it works in parts. */
+const REFUSED: ReadonlySet<string> = new Set(['BEDS_STORE_CONFLICT', 'BEDS_STORE_INVALID_VALUE', 'BEDS_STORE_REFUSED']);
+
+/** Whether it is certain that a call which failed so has changed nothing. An error that is not known here leaves a doubt. */
+function callKeptNothing(error: unknown, object: NamedObject): boolean {
+  if (!isBedsError(error)) return false;
+  return UNDONE.has(error.code) || (REFUSED.has(error.code) && (object.kind === 'view' || object.inParts !== true));
+}
+
+/** The same of a transaction: whatever the code in it throws is answered by a rollback. */
+function transactionKeptNothing(error: unknown): boolean {
+  if (!isBedsError(error) || !error.code.startsWith('BEDS_STORE_')) return true;
+  return UNDONE.has(error.code) || REFUSED.has(error.code);
 }

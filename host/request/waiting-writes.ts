@@ -1,26 +1,25 @@
 import { type BedsError, type ErrorStatus, isBedsError, type OperationMode, SENT_AT } from '@beds/sdk';
+import { backoffMs } from '#sdk/time';
 import type { Options } from 'amqplib';
-import type { StoreAdapter } from '../stores/contract.js';
 import type { HandOver } from '../amqp/hand-over.js';
-import { type Asked, WaitingWrite } from './asked.js';
-import { AwayStore } from './away-store.js';
-import { copyOf, SINCE, sinceOf } from './copy-properties.js';
-import { BROKER_TIMESTAMP, hasReplyTo, thisMoment } from './age.js';
-import type { Deadlines } from './deadlines.js';
-import type { RequestScope } from './request-scope.js';
+import { publishWrites } from '../observe/channels.js';
+import { copyOf, SINCE, sinceOf } from './dead-letters.js';
+import { type PendingRequest, WaitingWrite } from './pending-request.js';
+import { BROKER_TIMESTAMP, hasReplyTo, type RequestScope, thisMoment } from './request-scope.js';
+import type { StoreAdapter } from '../stores/contract.js';
+import { timerWheel } from '../stores/timer-wheel.js';
 
 export interface WaitingWritesOptions {
   readonly stores: ReadonlyMap<string, StoreAdapter>;
-  readonly deadlines: Deadlines;
   readonly handOver: HandOver;
   /** Where requests are published. */
   readonly exchange: string;
   /** Longest that a write is held. */
   readonly holdMs: number;
   /** Carries a request out, from the beginning; what it comes to is answered, or it waits again. */
-  readonly run: (asked: Asked) => void;
+  readonly run: (pending: PendingRequest) => void;
   /** Answers a request that will not be carried out. */
-  readonly refuse: (asked: Asked, failure: BedsError) => void;
+  readonly refuse: (pending: PendingRequest, failure: BedsError) => void;
 }
 
 /** Writes of a domain that wait for a store. */
@@ -64,19 +63,14 @@ export class WaitingWrites {
     this.#options = options;
   }
 
-  /** Whether no store is known to be away: there is nothing to look at. */
-  get isIdle(): boolean {
-    return this.#away.size === 0;
-  }
-
   get counts(): readonly WaitingCount[] {
     const nowMs = performance.now();
     const counts = new Map<string, WaitingCount>();
     for (const { store, line } of this.#away.values()) {
-      for (const { asked, failure } of line) {
-        const { domain } = asked.request;
+      for (const { pending, failure } of line) {
+        const { domain } = pending.request;
         const key = `${domain} ${store}`;
-        const sinceMs = Math.round(nowMs - asked.delivery.receivedAtMs);
+        const sinceMs = Math.round(nowMs - pending.delivery.receivedAtMs);
         const before = counts.get(key) ?? { domain, store, code: failure.code, count: 0, sinceMs };
         counts.set(key, { ...before, count: before.count + 1 });
       }
@@ -85,24 +79,24 @@ export class WaitingWrites {
   }
 
   /** Lets a write wait behind others of its operation; false where none do. */
-  holds(asked: Asked, scope: RequestScope): boolean {
-    if (asked.waited !== undefined) return false;
+  holds(pending: PendingRequest, scope: RequestScope): boolean {
+    if (pending.waited !== undefined) return false;
     for (const away of this.#away.values()) {
-      const failure = away.holds(asked.delivery.routingKey);
+      const failure = away.holds(pending.delivery.routingKey);
       if (failure === undefined) continue;
-      this.#wait(this.#writeOf(asked, scope, failure), away);
+      this.#wait(this.#writeOf(pending, scope, failure), away);
       return true;
     }
     return false;
   }
 
   /** Takes a request that failed and may wait: a write for which nothing was begun, and whose store is away. */
-  takes(asked: Asked, { error, scope, mode, repeatable, again }: Missed): boolean {
-    if (mode !== 'write' || asked.waited?.isOver === true) return false;
+  takes(pending: PendingRequest, { error, scope, mode, repeatable, again }: Missed): boolean {
+    if (mode !== 'write' || pending.waited?.isOver === true) return false;
     const store = scope.failedStore ?? '';
-    if (!mayWait(error, asked, { repeatable, isAway: this.#away.has(store) })) return false;
+    if (!mayWait(error, pending, { repeatable, isAway: this.#away.has(store) })) return false;
     const adapter = this.#options.stores.get(store);
-    if (adapter === undefined || !asked.delivery.isLive) return false;
+    if (adapter === undefined || !pending.delivery.isLive) return false;
     // n.b. code that still runs begins nothing more, and what it has begun is waited for.
     scope.expire();
     if (scope.isWriting) {
@@ -111,8 +105,8 @@ export class WaitingWrites {
     }
     if (scope.hasBegunWrite && !repeatable) return false;
     const away = this.#awayStore(adapter);
-    const { waited } = asked;
-    if (waited === undefined) this.#wait(this.#writeOf(asked, scope, error), away);
+    const { waited } = pending;
+    if (waited === undefined) this.#wait(this.#writeOf(pending, scope, error), away);
     else this.#waitAgain(waited, error, away);
     return true;
   }
@@ -136,15 +130,15 @@ export class WaitingWrites {
     return away;
   }
 
-  #writeOf(asked: Asked, scope: RequestScope, failure: BedsError): WaitingWrite {
-    const { delivery } = asked;
+  #writeOf(pending: PendingRequest, scope: RequestScope, failure: BedsError): WaitingWrite {
+    const { delivery } = pending;
     this.#order += 1;
     const times = {
       order: this.#order,
-      untilMs: untilMs(asked, scope),
+      untilMs: untilMs(pending, scope),
       holdUntilMs: delivery.receivedAtMs + this.#options.holdMs,
     };
-    return new WaitingWrite(asked, times, { failure, onOver: (write) => this.#over(write) });
+    return new WaitingWrite(pending, times, { failure, onOver: (write) => this.#over(write) });
   }
 
   #wait(write: WaitingWrite, away: AwayStore): void {
@@ -170,22 +164,22 @@ export class WaitingWrites {
   }
 
   #watch(write: WaitingWrite): void {
-    this.#options.deadlines.add(write.dueAtMs, write);
+    timerWheel.add(write.dueAtMs, write);
   }
 
   #run(write: WaitingWrite, away: AwayStore): void {
-    this.#options.deadlines.remove(write);
-    const { asked } = write;
-    if (!asked.delivery.isLive) {
+    timerWheel.remove(write);
+    const { pending } = write;
+    if (!pending.delivery.isLive) {
       this.#drop(write);
       away.ended(false);
       return;
     }
     this.#options.run({
-      ...begunNow(asked),
+      ...begunNow(pending),
       onAnswer: (answer) => {
         write.isOver = true;
-        asked.onAnswer(answer);
+        pending.onAnswer(answer);
         away.ended(answer.lost === undefined || !DOUBTFUL.has(answer.lost.status));
       },
     });
@@ -193,27 +187,27 @@ export class WaitingWrites {
 
   /** It has waited for as long as it may. */
   #over(write: WaitingWrite): void {
-    if (!write.asked.delivery.isLive) this.#drop(write);
+    if (!write.pending.delivery.isLive) this.#drop(write);
     else if (performance.now() < write.untilMs) this.#giveBack(write);
     else {
       this.#end(write);
-      this.#options.refuse(begunNow(write.asked), write.failure);
+      this.#options.refuse(begunNow(write.pending), write.failure);
     }
   }
 
   #dropGone(away: AwayStore): void {
-    for (const write of [...away.line]) if (!write.asked.delivery.isLive) this.#drop(write);
+    for (const write of [...away.line]) if (!write.pending.delivery.isLive) this.#drop(write);
   }
 
   /** RabbitMQ has given its message back already. */
   #drop(write: WaitingWrite): void {
     this.#end(write);
-    write.asked.onAnswer({ ...NO_ANSWER, verdict: 'requeue' });
+    write.pending.onAnswer({ ...NO_ANSWER, verdict: 'requeue' });
   }
 
   #end(write: WaitingWrite): void {
     write.isOver = true;
-    this.#options.deadlines.remove(write);
+    timerWheel.remove(write);
     this.#away.get(write.store)?.remove(write);
   }
 
@@ -223,18 +217,19 @@ export class WaitingWrites {
    */
   #giveBack(write: WaitingWrite): void {
     this.#end(write);
-    const { asked } = write;
-    const { delivery } = asked;
+    const { pending } = write;
+    const { delivery } = pending;
     const message = {
-      ...{ exchange: this.#options.exchange, routingKey: delivery.routingKey },
+      exchange: this.#options.exchange,
+      routingKey: delivery.routingKey,
       body: bodyOf(write),
       properties: propertiesOf(write),
     };
     const { expiration } = message.properties;
     if (expiration !== undefined) message.properties.expiration = remainingMs(write);
     this.#options.handOver.publish(message, (outcome) => {
-      if (outcome === 'confirmed') asked.onAnswer({ ...NO_ANSWER, verdict: 'ack' });
-      else if (outcome === 'unknown' || this.#isStopping) asked.onAnswer({ ...NO_ANSWER, verdict: 'requeue' });
+      if (outcome === 'confirmed') pending.onAnswer({ ...NO_ANSWER, verdict: 'ack' });
+      else if (outcome === 'unknown' || this.#isStopping) pending.onAnswer({ ...NO_ANSWER, verdict: 'requeue' });
       else this.#holdAgain(write);
     });
   }
@@ -244,7 +239,10 @@ export class WaitingWrites {
     if (adapter === undefined) return;
     const { order, untilMs: endsAtMs } = write;
     const times = { order, untilMs: endsAtMs, holdUntilMs: performance.now() + HOLD_AGAIN_MS };
-    const again = new WaitingWrite(write.asked, times, { failure: write.failure, onOver: (each) => this.#over(each) });
+    const again = new WaitingWrite(write.pending, times, {
+      failure: write.failure,
+      onOver: (each) => this.#over(each),
+    });
     this.#wait(again, this.#awayStore(adapter));
   }
 }
@@ -260,7 +258,7 @@ const NO_ANSWER = { text: undefined, expiresAtMs: Infinity, copy: undefined, los
  */
 function mayWait(
   error: unknown,
-  { delivery }: Asked,
+  { delivery }: PendingRequest,
   { repeatable, isAway }: { readonly repeatable: boolean; readonly isAway: boolean },
 ): error is BedsError {
   if (!isBedsError(error)) return false;
@@ -270,7 +268,7 @@ function mayWait(
 }
 
 /** When the caller gives up: by the deadline and the expiration that it named itself; the host's default bounds the execution. */
-function untilMs({ request, delivery }: Asked, scope: RequestScope): number {
+function untilMs({ request, delivery }: PendingRequest, scope: RequestScope): number {
   const expiration = Number(delivery.properties.expiration ?? Infinity);
   const named = request.meta?.deadlineMs === undefined ? Infinity : scope.expiresAtMs;
   const endsAtMs = Math.min(named, delivery.receivedAtMs + expiration);
@@ -280,10 +278,10 @@ function untilMs({ request, delivery }: Asked, scope: RequestScope): number {
 }
 
 /** A deadline that the caller named runs from when it was made or received; the host's own begins with the work. */
-function begunNow(asked: Asked): Asked {
+function begunNow(pending: PendingRequest): PendingRequest {
   const readAt = thisMoment();
-  if (asked.request.meta?.deadlineMs !== undefined) return { ...asked, readAt };
-  return { ...asked, receivedAtMs: readAt.processMs, readSinceMs: readAt.processMs, readAt };
+  if (pending.request.meta?.deadlineMs !== undefined) return { ...pending, readAt };
+  return { ...pending, receivedAtMs: readAt.processMs, readSinceMs: readAt.processMs, readAt };
 }
 
 function remainingMs({ untilMs: endsAtMs }: WaitingWrite): number {
@@ -292,7 +290,7 @@ function remainingMs({ untilMs: endsAtMs }: WaitingWrite): number {
 
 /** n.b. the copy names the time that is left: no older time may be taken off it once more, by a host whose clock is behind ours. */
 function propertiesOf(write: WaitingWrite): Options.Publish {
-  const { delivery } = write.asked;
+  const { delivery } = write.pending;
   const since = { [SINCE]: sinceOf(delivery) };
   if (!isBounded(write)) return copyOf(delivery, since);
   const nowMs = Date.now();
@@ -301,15 +299,171 @@ function propertiesOf(write: WaitingWrite): Options.Publish {
   return properties;
 }
 
-function isBounded({ asked }: WaitingWrite): boolean {
-  return asked.request.meta?.deadlineMs !== undefined;
+function isBounded({ pending }: WaitingWrite): boolean {
+  return pending.request.meta?.deadlineMs !== undefined;
 }
 
 function bodyOf(write: WaitingWrite): Buffer {
-  const { request, delivery, isOfBatch } = write.asked;
+  const { request, delivery, isOfBatch } = write.pending;
   const { meta } = request;
   const left = { deadlineMs: remainingMs(write), sentAt: Date.now() };
   const copy = isBounded(write) ? { ...request, meta: { ...meta, ...left } } : request;
   if (!isOfBatch && !isBounded(write)) return delivery.body;
   return Buffer.from(JSON.stringify(isOfBatch ? [copy] : copy));
+}
+
+/** What is over sooner than this is not worth a line in the log, and may come many times a second. */
+const SAY_AFTER_MS = 500;
+/** Waits between two attempts to reach the store. */
+const RETRY = { minMs: 100, maxMs: 2_000 } as const;
+
+export interface AwayStoreOptions {
+  readonly adapter: StoreAdapter;
+  /** Runs a write; `ended` or `failed` is told what came of it. */
+  readonly run: (write: WaitingWrite) => void;
+  /** Before each attempt to reach the store. */
+  readonly onAttempt: () => void;
+  /** The store is back, and nothing waits any more. */
+  readonly onBack: () => void;
+}
+
+/**
+ * A store that is away, and the writes that wait for it in the order of their arrival. When it can be reached one of them tries
+ * whether it takes writes; then they go on, more at once with each that ends well, up to as many as there are connections.
+ */
+class AwayStore {
+  readonly #options: AwayStoreOptions;
+  readonly #line: WaitingWrite[] = [];
+  /** Operations whose writes wait, as they are routed. */
+  readonly #operations = new Set<string>();
+  /** Domains whose writes wait, and what the store said of the first. */
+  readonly #domains = new Map<string, BedsError>();
+  #isSaid = false;
+  readonly #sayTimer: NodeJS.Timeout;
+  /** Writes that may run at once; 0 while the store is away. */
+  #room = 0;
+  #running = 0;
+  #attempt = 0;
+  /** Trials that found the store there and the write refused: the next one is another's. */
+  #misses = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #isProbing = false;
+  #failure: BedsError | undefined;
+
+  constructor(options: AwayStoreOptions) {
+    this.#options = options;
+    this.#sayTimer = setTimeout(() => {
+      this.#isSaid = true;
+      for (const [domain, failure] of this.#domains) this.#publish('waiting', domain, failure);
+    }, SAY_AFTER_MS).unref();
+  }
+
+  get store(): string {
+    return this.#options.adapter.store;
+  }
+
+  get line(): readonly WaitingWrite[] {
+    return this.#line;
+  }
+
+  /** Why the next write of the operation waits as well; undefined where it need not. */
+  holds(routingKey: string): BedsError | undefined {
+    return this.#operations.has(routingKey) ? this.#failure : undefined;
+  }
+
+  /** One that met the store away, or comes behind those that did. */
+  add(write: WaitingWrite): void {
+    write.store = this.store;
+    this.#failure = write.failure;
+    this.#insert(write);
+    const { delivery, request } = write.pending;
+    this.#operations.add(delivery.routingKey);
+    if (!this.#domains.has(request.domain)) {
+      this.#domains.set(request.domain, write.failure);
+      if (this.#isSaid) this.#publish('waiting', request.domain, write.failure);
+    }
+    if (this.#room === 0) this.#probeLater();
+    else this.#pump();
+  }
+
+  /** One that ran met the store away again. */
+  failed(write: WaitingWrite): void {
+    this.#running -= 1;
+    if (this.#room > 0) this.#misses += 1;
+    this.#room = 0;
+    this.add(write);
+  }
+
+  /** One that ran is done; `isWell`: and the store did its part. */
+  ended(isWell: boolean): void {
+    this.#running -= 1;
+    if (isWell && this.#room > 0) {
+      this.#misses = 0;
+      this.#attempt = 0;
+      this.#room = Math.min(this.#room + 1, this.#options.adapter.status().connections.most);
+    }
+    this.#pump();
+  }
+
+  /** One that waits no longer. */
+  remove(write: WaitingWrite): void {
+    const at = this.#line.indexOf(write);
+    if (at >= 0) this.#line.splice(at, 1);
+  }
+
+  #insert(write: WaitingWrite): void {
+    const behind = this.#line.findLastIndex(({ order }) => order < write.order);
+    this.#line.splice(behind + 1, 0, write);
+  }
+
+  #probeLater(): void {
+    if (this.#timer !== undefined || this.#isProbing) return;
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined;
+        this.#probe();
+      },
+      backoffMs(this.#attempt, RETRY),
+    ).unref();
+    this.#attempt += 1;
+  }
+
+  /** Why it failed is in the adapter's status. */
+  #probe(): void {
+    this.#options.onAttempt();
+    this.#isProbing = true;
+    this.#options.adapter.open().then(
+      () => {
+        this.#isProbing = false;
+        this.#room = 1;
+        this.#pump();
+      },
+      () => {
+        this.#isProbing = false;
+        this.#probeLater();
+      },
+    );
+  }
+
+  #pump(): void {
+    while (this.#room > this.#running) {
+      // n.b. one that the store always refuses must not keep the others waiting for ever.
+      const at = this.#running === 0 && this.#room === 1 ? this.#misses % Math.max(1, this.#line.length) : 0;
+      const [write] = this.#line.splice(at, 1);
+      if (write === undefined) break;
+      this.#running += 1;
+      this.#options.run(write);
+    }
+    if (this.#line.length === 0 && this.#running === 0 && this.#room > 0) this.#back();
+  }
+
+  #back(): void {
+    clearTimeout(this.#sayTimer);
+    if (this.#isSaid) for (const [domain, failure] of this.#domains) this.#publish('going-on', domain, failure);
+    this.#options.onBack();
+  }
+
+  #publish(event: 'waiting' | 'going-on', domain: string, { code, message }: BedsError): void {
+    publishWrites({ event, domain, store: this.store, code, error: message });
+  }
 }

@@ -1,11 +1,12 @@
-import type { StoreAdapter } from '../stores/contract.js';
-import type { CallerBook } from '../request/callers.js';
-import type { Deadlines } from '../request/deadlines.js';
+import { threadErrors } from '../errors/thread.js';
+import { wordsFor } from '../errors/thrown.js';
+import { publishFault, publishTemplateLog } from '../observe/channels.js';
+import type { CallerBook } from '../request/observations.js';
 import { RequestScope } from '../request/request-scope.js';
 import { ServingGeneration } from '../request/serving-generation.js';
 import { type ContextHost, RequestContext } from '../request/template-context.js';
-import { threadErrors } from '../errors/thread.js';
-import { wordsFor } from '../errors/thrown.js';
+import type { StoreAdapter } from '../stores/contract.js';
+import { timerWheel } from '../stores/timer-wheel.js';
 import { compileTemplate, disposeTemplate, generationFile } from '../template/compile.js';
 import type { GenerationSource } from '../template/contract.js';
 import type { Leftovers } from '../template/leftovers.js';
@@ -13,7 +14,6 @@ import { firstPlace, mapStack, stackOf } from '../template/map-stack.js';
 import type { GenerationRegistry } from '../template/registry.js';
 import { type RetiredInMemory, RetiredTemplates } from '../template/retired-templates.js';
 import type { Route } from '../template/route.js';
-import { publishFault, publishTemplateLog } from '../observe/channels.js';
 import type { ThreadStatus } from './protocol.js';
 
 export interface GenerationsOptions {
@@ -22,7 +22,6 @@ export interface GenerationsOptions {
   readonly adapters: ReadonlyMap<string, StoreAdapter>;
   readonly host: ContextHost;
   readonly callers: CallerBook;
-  readonly deadlines: Deadlines;
   readonly prepareTimeoutMs: number;
   readonly drainTimeoutMs: number;
   readonly onDrained: (generation: ServingGeneration, complete: boolean, left: Leftovers) => void;
@@ -52,7 +51,7 @@ export class Generations {
     const template = compileTemplate(
       source,
       () => {
-        this.#options.host.entering(generation);
+        this.#options.host.entering(generation.id);
       },
       (level, message) => {
         publishTemplateLog({ level, domain, version, message, fields: {} });
@@ -136,7 +135,7 @@ export class Generations {
       scope,
       depth: 0,
     });
-    this.#options.host.entering(generation);
+    this.#options.host.entering(generation.id);
     const timeout = this.#timeout(scope);
     try {
       await Promise.race([generation.template.setup(ctx), timeout.expired]);
@@ -164,7 +163,7 @@ export class Generations {
     });
     const timeout = this.#timeout(scope);
     try {
-      this.#options.host.entering(generation);
+      this.#options.host.entering(generation.id);
       await Promise.race([generation.template.teardown(), timeout.expired]);
     } catch (error) {
       const { domain, version, source } = generation;
@@ -176,14 +175,14 @@ export class Generations {
 
   #timeout(scope: RequestScope): { readonly expired: Promise<never>; readonly cancel: () => void } {
     const { promise, reject } = withReject();
-    const deadline = this.#options.deadlines.watch(scope.expiresAtMs, () => {
+    const deadline = timerWheel.watch(scope.expiresAtMs, () => {
       scope.expire();
       reject(threadErrors.make('BEDS_THREAD_PREPARE_FAILED', 'It did not finish within plugins.prepareTimeoutMs.'));
     });
     return {
       expired: promise,
       cancel: () => {
-        this.#options.deadlines.remove(deadline);
+        timerWheel.remove(deadline);
       },
     };
   }

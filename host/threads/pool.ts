@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { backoffMs } from '#sdk/time';
 import type { Config } from '../config/schema.js';
-import type { Suspicion } from '../request/suspects.js';
+import type { Suspicion } from '../request/poison-tracker.js';
 import { threadErrors } from '../errors/thread.js';
 import type { GenerationSource } from '../template/contract.js';
 import { KILLED_PROCESS, ThreadHandle, type ThreadHandleOptions } from './handle.js';

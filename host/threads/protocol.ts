@@ -4,7 +4,7 @@ import type { ConnectionState } from '../amqp/connection.js';
 import type { Config } from '../config/schema.js';
 import type { SecretUrls } from '../config/secrets.js';
 import type { Tally } from '../request/observations.js';
-import type { Suspicion } from '../request/suspects.js';
+import type { Suspicion } from '../request/poison-tracker.js';
 import type { WaitingCount } from '../request/waiting-writes.js';
 import type { GenerationSource } from '../template/contract.js';
 import type { Leftovers } from '../template/leftovers.js';

@@ -1,12 +1,11 @@
 import type { ErrorStatus } from '@beds/sdk';
-import { handedTo } from '../request/handed-errors.js';
-import type { ServingGeneration } from '../request/serving-generation.js';
-import { toReplyError } from '../request/encode.js';
 import { threadErrors } from '../errors/thread.js';
 import { isError, textOf, wordsFor } from '../errors/thrown.js';
+import { publishFault } from '../observe/channels.js';
+import { toReplyError } from '../request/encode.js';
+import { handedTo, type ServingGeneration } from '../request/serving-generation.js';
 import { generationFile } from '../template/compile.js';
 import { framesOf, mapStack } from '../template/map-stack.js';
-import { publishFault } from '../observe/channels.js';
 
 export interface StrayFaultsOptions {
   /** Everything whose code may still run. */

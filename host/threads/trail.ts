@@ -29,10 +29,10 @@ export class RunningCode {
   }
 
   /** Code of this generation is about to run. It is on the path of every request. */
-  enter(generation: number): void {
+  readonly enter = (generation: number): void => {
     this.#breadcrumbs.enter(generation);
     this.#trail?.enter(generation);
-  }
+  };
 
   /** The generation whose code was entered last; 0: none. */
   get lastEntered(): number {

@@ -5,12 +5,12 @@ import { keepOpen } from '../stores/keep-open.js';
 import { AmqpConnection } from '../amqp/connection.js';
 import { HandOver } from '../amqp/hand-over.js';
 import { ReplyPublisher } from '../amqp/reply-publisher.js';
+import type { Config } from '../config/schema.js';
 import type { SecretUrls } from '../config/secrets.js';
-import { CallerBook } from '../request/callers.js';
-import { Deadlines } from '../request/deadlines.js';
-import { LoopGaps } from '../request/loop-gaps.js';
+import { CallerBook } from '../request/observations.js';
+import { PoisonTracker } from '../request/poison-tracker.js';
 import { RequestPath } from '../request/request-path.js';
-import { Suspects } from '../request/suspects.js';
+import { LoopGaps } from '../request/request-scope.js';
 import type { ServingGeneration } from '../request/serving-generation.js';
 import { GenerationRegistry } from '../template/registry.js';
 import { EventPublisher } from '../amqp/event-publisher.js';
@@ -35,7 +35,7 @@ export class BrokerThread {
   readonly #handOver = new HandOver();
   readonly #events: EventPublisher;
   readonly #adapters: ReadonlyMap<string, StoreAdapter>;
-  readonly #suspects: Suspects;
+  readonly #poison: PoisonTracker;
   readonly #gaps = new LoopGaps(() => this.#brokers.roundTrip());
   readonly #path: RequestPath;
   readonly #generations: Generations;
@@ -58,19 +58,20 @@ export class BrokerThread {
     this.#code = new RunningCode(data, this.#registry);
     this.#replies = new ReplyPublisher((setUp) => new AmqpConnection(options('reply-trial'), setUp));
     this.#events = new EventPublisher({ exchange: `${config.amqp.prefix}.event`, node });
-    this.#adapters = new Map(
-      Object.entries(config.stores).map(([store, entry]) => [
-        store,
-        createAdapter(store, { ...entry, url: urls.stores[store] ?? '' }),
-      ]),
-    );
-    const deadlines = new Deadlines();
+    this.#adapters = makeAdapters(config.stores, urls.stores);
     const callers = new CallerBook();
-    this.#suspects = new Suspects((digest, generation) => this.#code.trying(digest, generation));
+    this.#poison = new PoisonTracker((digest, generation) => this.#code.trying(digest, generation));
     this.#path = new RequestPath({
-      ...{ node, config, deadlines, callers, registry: this.#registry, adapters: this.#adapters },
-      ...{ replies: this.#replies, handOver: this.#handOver, suspects: this.#suspects, gaps: this.#gaps },
-      entering: ({ id }) => this.#code.enter(id),
+      node,
+      config,
+      callers,
+      registry: this.#registry,
+      adapters: this.#adapters,
+      replies: this.#replies,
+      handOver: this.#handOver,
+      poison: this.#poison,
+      gaps: this.#gaps,
+      entering: this.#code.enter,
     });
     this.#generations = new Generations({
       node,
@@ -78,7 +79,6 @@ export class BrokerThread {
       adapters: this.#adapters,
       host: this.#path,
       callers,
-      deadlines,
       prepareTimeoutMs: config.plugins.prepareTimeoutMs,
       // A request that is under way keeps its version until its deadline, whatever a host that stops would wait.
       drainTimeoutMs: Math.max(config.supervisor.drainTimeoutMs, config.limits.maxDeadlineMs),
@@ -95,7 +95,7 @@ export class BrokerThread {
     this.#brokers = new Brokers({
       kinds: data.brokers,
       settings: config.brokers,
-      onDelivery: (delivery) => this.#path.handle(delivery),
+      onDelivery: this.#path.handle,
     });
     this.#connections = [
       new AmqpConnection(options('reply'), (model) => this.#replies.attach(model)),
@@ -137,7 +137,7 @@ export class BrokerThread {
       case 'cancel':
         return this.#brokers.cancel(command.queue);
       case 'suspect':
-        this.#suspects.suspect(command);
+        this.#poison.suspect(command);
         return undefined;
       case 'status':
         return this.#status();
@@ -188,4 +188,10 @@ export class BrokerThread {
   #send(message: ThreadMessage): void {
     this.#port.postMessage(message);
   }
+}
+
+function makeAdapters(stores: Config['stores'], urls: SecretUrls['stores']): ReadonlyMap<string, StoreAdapter> {
+  return new Map(
+    Object.entries(stores).map(([store, entry]) => [store, createAdapter(store, { ...entry, url: urls[store] ?? '' })]),
+  );
 }

@@ -1,16 +1,15 @@
 import assert from 'node:assert/strict';
-import type { ConsumeMessage } from 'amqplib';
 import { parseManifest, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk';
-import type { NamedObject, StoreAdapter } from '../../host/stores/contract.js';
+import type { ConsumeMessage } from 'amqplib';
 import { Delivery } from '../../host/amqp/delivery.js';
 import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
-import { CallerBook } from '../../host/request/callers.js';
-import { Deadlines } from '../../host/request/deadlines.js';
+import { CallerBook } from '../../host/request/observations.js';
+import { PoisonTracker } from '../../host/request/poison-tracker.js';
 import { RequestPath } from '../../host/request/request-path.js';
 import type { ServingGeneration } from '../../host/request/serving-generation.js';
-import { Suspects } from '../../host/request/suspects.js';
+import type { NamedObject, StoreAdapter } from '../../host/stores/contract.js';
 import type { GenerationSource } from '../../host/template/contract.js';
 import { convertBundle } from '../../host/template/convert.js';
 import { GenerationRegistry } from '../../host/template/registry.js';
@@ -63,15 +62,15 @@ export function makeDataPlane(adapter = {} as StoreAdapter, others: readonly Sto
   const config = configSchema.parse({});
   const registry = new GenerationRegistry<ServingGeneration>();
   const [drained, entered]: [number[], number[]] = [[], []];
-  const common = { node: 'test', registry, callers: new CallerBook(), deadlines: new Deadlines() };
+  const common = { node: 'test', registry, callers: new CallerBook() };
   const waiting = new Map<string, (text: string) => void>();
   const replies = new KeptReplies();
   replies.onReply = ({ correlationId = '', body }) => waiting.get(correlationId)?.(body.toString());
   const path = new RequestPath({
     ...{ ...common, config, replies, handOver: new HandOver(), adapters },
-    suspects: new Suspects(() => undefined),
+    poison: new PoisonTracker(() => undefined),
     gaps: { readSince: (nowMs) => nowMs },
-    entering: ({ id }) => entered.push(id),
+    entering: (id) => entered.push(id),
   });
   const generations = new Generations({
     ...{ ...common, host: path, prepareTimeoutMs: 1_000, drainTimeoutMs: 5_000 },

@@ -1,10 +1,10 @@
-import type { BedsError } from '@beds/sdk';
-import type { Receipt } from './age.js';
-import type { Answer } from './answer.js';
-import { Watched } from './deadlines.js';
+import type { BedsError, Verdict } from '@beds/sdk';
+import { WheelEntry } from '../stores/timer-wheel.js';
+import type { Receipt } from './request-scope.js';
+import type { ShadowCopy } from './shadows.js';
 
 /** A request of a message, and who takes its answer. */
-export interface Asked extends Receipt {
+export interface PendingRequest extends Receipt {
   /** Called once, also in this turn; must not throw. */
   readonly onAnswer: (answer: Answer) => void;
   /** Whether its message holds an array of requests. */
@@ -17,8 +17,8 @@ export interface Asked extends Receipt {
 export type WaitOver = (write: WaitingWrite) => void;
 
 /** A write that was never begun: it waits, without acknowledgement or answer, for a store that is away. */
-export class WaitingWrite extends Watched {
-  readonly asked: Asked;
+export class WaitingWrite extends WheelEntry {
+  readonly pending: PendingRequest;
   /** Place in the order of arrival. */
   readonly order: number;
   /** When its caller gives up, in terms of performance.now(); Infinity: its caller waits as long as it takes. */
@@ -32,9 +32,13 @@ export class WaitingWrite extends Watched {
   isOver = false;
   readonly #onOver: WaitOver;
 
-  constructor(asked: Asked, times: WaitTimes, { failure, onOver }: { failure: BedsError; onOver: WaitOver }) {
+  constructor(
+    pending: PendingRequest,
+    times: WaitTimes,
+    { failure, onOver }: { failure: BedsError; onOver: WaitOver },
+  ) {
     super();
-    this.asked = { ...asked, waited: this };
+    this.pending = { ...pending, waited: this };
     this.order = times.order;
     this.untilMs = times.untilMs;
     this.holdUntilMs = times.holdUntilMs;
@@ -52,3 +56,16 @@ export class WaitingWrite extends Watched {
 }
 
 export type WaitTimes = Pick<WaitingWrite, 'order' | 'untilMs' | 'holdUntilMs'>;
+
+/** The answer to one request. */
+export interface Answer {
+  /** Undefined: what was published in the place of the request will be answered. */
+  readonly text: string | undefined;
+  readonly verdict: Verdict;
+  /** Deadline of what was pending, in terms of performance.now(). */
+  readonly expiresAtMs: number;
+  /** To be run by a candidate once the answer is on its way. */
+  readonly copy: ShadowCopy | undefined;
+  /** Why something that may change data was not carried out, or not for sure: what a caller without reply-to would lose. */
+  readonly lost: BedsError | undefined;
+}

@@ -1,15 +1,15 @@
 /** Something that ends at its deadline. It is an entry of a list itself, so that watching it costs no object more. */
-export abstract class Watched {
+export abstract class WheelEntry {
   /** The entry before and after in the list of its tick; undefined while it is not watched. */
-  previous: Watched | undefined;
-  next: Watched | undefined;
+  previous: WheelEntry | undefined;
+  next: WheelEntry | undefined;
 
   /** Called once, when the deadline has passed and the entry was not removed before. */
   abstract expire(): void;
 }
 
 /** Begins and ends the list of a tick. */
-class Tick extends Watched {
+class Tick extends WheelEntry {
   readonly number: number;
 
   constructor(number: number) {
@@ -24,7 +24,7 @@ class Tick extends Watched {
   }
 }
 
-class Expiry extends Watched {
+class Expiry extends WheelEntry {
   override readonly expire: () => void;
 
   constructor(expire: () => void) {
@@ -39,7 +39,7 @@ const TICK_MS = 10;
  * Timers for many requests at the price of one: deadlines are kept by tick and looked at together, so a request costs four
  * pointers instead of a timer. A deadline fires at most two ticks late.
  */
-export class Deadlines {
+export class TimerWheel {
   readonly #ticks = new Map<number, Tick>();
   /** The one that was added to last: most requests have the same deadline. */
   #latest = new Tick(-1);
@@ -48,14 +48,14 @@ export class Deadlines {
   #timer: NodeJS.Timeout | undefined;
 
   /** Calls `expire` once at `atMs`, in terms of performance.now(), unless what it gives is removed before. */
-  watch(atMs: number, expire: () => void): Watched {
+  watch(atMs: number, expire: () => void): WheelEntry {
     const entry = new Expiry(expire);
     this.add(atMs, entry);
     return entry;
   }
 
   /** Lets `entry` expire once at `atMs`, in terms of performance.now(), unless removed before. */
-  add(atMs: number, entry: Watched): void {
+  add(atMs: number, entry: WheelEntry): void {
     if (this.#timer === undefined) this.#start();
     const tick = this.#tick(Math.max(tickOf(atMs), this.#last) + 1);
     const { previous } = tick;
@@ -67,7 +67,7 @@ export class Deadlines {
   }
 
   /** False when it was not watched any more, because it expired or was removed before. */
-  remove(entry: Watched): boolean {
+  remove(entry: WheelEntry): boolean {
     const { previous, next } = entry;
     if (previous === undefined || next === undefined) return false;
     previous.next = next;
@@ -122,3 +122,6 @@ export class Deadlines {
 function tickOf(ms: number): number {
   return Math.floor(ms / TICK_MS);
 }
+
+/** The one of this thread: modules are loaded once in each. */
+export const timerWheel = new TimerWheel();

@@ -1,5 +1,5 @@
 import { requestErrors } from '../errors/request.js';
-import { fnv1a } from './fnv1a.js';
+import { fnv1a } from './request-scope.js';
 
 /** How long redelivered requests stay suspects after a thread ended under them. */
 const SUSPICION_MS = 60_000;
@@ -16,7 +16,7 @@ export interface Suspicion {
  * other. So, for a while after a thread ended, what is delivered again runs one at a time, with a note of which one;
  * the one that is noted when the thread ends again is not run a third time.
  */
-export class Suspects {
+export class PoisonTracker {
   readonly #note: (digest: number, generation: number) => void;
   readonly #convicted = new Set<number>();
   #suspiciousUntilMs = 0;
