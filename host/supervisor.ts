@@ -14,8 +14,7 @@ import { openProber, type Prober } from './deploy/admit/probe.js';
 import { VersionControl } from './deploy/version-control.js';
 import { DomainBoard } from './deploy/domain-board.js';
 import { type History, openHistory } from './deploy/history.js';
-import type { HostMetrics } from './metrics/host-metrics.js';
-import { openMetrics } from './metrics/open-metrics.js';
+import { type HostMetrics, openMetrics } from './metrics/host-metrics.js';
 import { Mutex } from './deploy/mutex.js';
 import { nodeName } from './node-name.js';
 import { observeHost, recordTransitions } from './deploy/observe-host.js';
@@ -24,8 +23,8 @@ import { Drains } from './deploy/drains.js';
 import { Rollouts } from './deploy/rollouts.js';
 import { claimState } from './deploy/state-claim.js';
 import { ThreadLog } from './threads/log.js';
-import { trailDirectoryOf } from './deploy/watch/trials/last-run.js';
-import { Trials } from './deploy/watch/trials/trials.js';
+import { trailDirectoryOf } from './deploy/watch/trial-record.js';
+import { Trials } from './deploy/watch/trials.js';
 import { ThreadPool, type ThreadPoolOptions } from './threads/pool.js';
 
 export interface SupervisorOptions {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import type { Document } from 'mongodb';
 import type { Json, JsonObject, ObjectManifest } from '@beds/sdk';
-import { privilegeTest } from '../host/stores/mongodb/privileges.js';
+import { privilegeTest } from '../host/stores/mongodb/server-profile.js';
 import type { Entry } from './support/mongodb-store.js';
 import { mongodbStore, READ, rejects } from './support/mongodb-store.js';
 

@@ -4,8 +4,7 @@ import { Binary, Decimal128, Double, Long, MaxKey, MinKey, ObjectId, Timestamp, 
 import type { Document } from 'mongodb';
 import type { Json, JsonObject } from '@beds/sdk';
 import { isBedsError } from '@beds/sdk';
-import { compareStored } from '../host/stores/mongodb/compare-stored.js';
-import { toColumn } from '../host/stores/mongodb/stored-value.js';
+import { compareStored, toColumn } from '../host/stores/mongodb/values.js';
 import { mongodbStore, READ, rejects } from './support/mongodb-store.js';
 
 const { dba, adapter, deliver, object, call } = await mongodbStore();

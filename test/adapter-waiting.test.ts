@@ -3,7 +3,7 @@ import { describe, it, mock } from 'node:test';
 import { setImmediate as settled } from 'node:timers/promises';
 import type { StoreStatus } from '../host/stores/contract.js';
 import { Deadline } from '../host/stores/deadline.js';
-import { Slots } from '../host/stores/mongodb/slots.js';
+import { Slots } from '../host/stores/mongodb/client.js';
 import type { Connector } from '../host/stores/mysql/connector.js';
 import { Pool } from '../host/stores/mysql/pool.js';
 import type { Session } from '../host/stores/mysql/session.js';

@@ -6,7 +6,7 @@ import { describe, it, type TestContext } from 'node:test';
 import type { CallerCount } from '../host/request/observations.js';
 import type { FaultEvent } from '../host/observe/channels.js';
 import { openCallerLedger, type CallerLedgerOptions } from '../host/deploy/compatibility/caller-ledger.js';
-import type { CallerLedger } from '../host/deploy/compatibility/contract.js';
+import type { CallerLedger } from '../host/deploy/compatibility/gate.js';
 import { temporaryDirectory } from './support/admission.js';
 import { eventually } from './support/eventually.js';
 

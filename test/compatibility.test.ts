@@ -9,10 +9,8 @@ import {
   type Manifest,
   type ValueDescription,
 } from '@beds/sdk';
-import { compareManifests } from '../host/deploy/compatibility/compare-manifests.js';
-import type { Caller, ContractChange } from '../host/deploy/compatibility/contract.js';
-import { diffVersions } from '../host/deploy/compatibility/diff-versions.js';
-import { breakingFindings, joinCallers } from '../host/deploy/compatibility/gate.js';
+import { compareManifests, type ContractChange } from '../host/deploy/compatibility/compare-manifests.js';
+import { type Caller, diffVersions, breakingFindings, joinCallers } from '../host/deploy/compatibility/gate.js';
 import { contractCases, lookup, manifest } from './support/contract-cases.js';
 
 /** `!` marks what breaks. */

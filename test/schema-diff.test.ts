@@ -4,8 +4,8 @@ import type { JsonObject, ObjectManifest } from '@beds/sdk';
 import { checkUse, narrowObject } from '../host/stores/check-use.js';
 import type { NamedObject, NamedValue } from '../host/stores/contract.js';
 import { checkObject } from '../host/stores/mongodb/catalogue.js';
-import { conditionOf } from '../host/deploy/watch/schema/condition.js';
-import { diffObjects } from '../host/deploy/watch/schema/diff-objects.js';
+import { conditionOf } from '../host/deploy/watch/schema-watch.js';
+import { diffObjects } from '../host/deploy/watch/diff-objects.js';
 
 const TEXT: NamedValue = { name: 'text', type: 'string', nativeType: 'varchar(200)', maxLength: 200, nullable: true };
 const MARK: NamedValue = { name: 'mark', type: 'string', nativeType: 'varchar(64)', maxLength: 64, nullable: true };

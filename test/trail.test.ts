@@ -2,10 +2,15 @@ import assert from 'node:assert/strict';
 import { appendFileSync, chmodSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { SLOT_BYTES, Trail, readTrail } from '../host/threads/trail.js';
-import { clearTrails, ownTrailOf, readLastRun, trailDirectoryOf } from '../host/deploy/watch/trials/last-run.js';
-import { makeCells } from '../host/deploy/watch/trials/make-cells.js';
-import { TrialRecord } from '../host/deploy/watch/trials/trial-record.js';
+import { Trail, readTrail, SLOT_BYTES } from '../host/threads/trail.js';
+import {
+  clearTrails,
+  ownTrailOf,
+  readLastRun,
+  trailDirectoryOf,
+  TrialRecord,
+} from '../host/deploy/watch/trial-record.js';
+import { makeCells } from '../host/deploy/watch/trials.js';
 import { Cells } from '../host/threads/pool.js';
 import { temporaryDirectory } from './support/services.js';
 

@@ -1,7 +1,7 @@
 import type { RolloutWish } from '../deploy/plan.js';
 import type { HistoryEntry } from '../deploy/history.js';
 import type { Finding } from '../template/contract.js';
-import type { VersionDiff } from '../deploy/compatibility/diff-versions.js';
+import type { VersionDiff } from '../deploy/compatibility/gate.js';
 import type { BundleFiles, QuarantineView, Receipt } from './contract.js';
 import type { DomainView, NodeStatus } from './views.js';
 

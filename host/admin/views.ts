@@ -5,7 +5,7 @@ import type { Leftovers } from '../template/leftovers.js';
 import type { LifecycleState } from '../template/lifecycle.js';
 import type { LogState } from '../observe/log-output.js';
 import type { ThreadStatus } from '../threads/protocol.js';
-import type { VersionDiff } from '../deploy/compatibility/diff-versions.js';
+import type { VersionDiff } from '../deploy/compatibility/gate.js';
 import type { ShadowView } from '../deploy/watch/shadow-board.js';
 
 /** A version as a person wants to see it. */

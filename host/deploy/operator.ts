@@ -1,7 +1,7 @@
 import { rolloutErrors } from '../errors/rollout.js';
 import { makeFinding } from '../template/make-finding.js';
 import type { BundleBytes } from './admit/stage.js';
-import type { VersionDiff } from './compatibility/diff-versions.js';
+import type { VersionDiff } from './compatibility/gate.js';
 import type { BundleFiles, Operations, QuarantineView, Receipt } from '../admin/contract.js';
 import type { DomainView, Inspections } from '../admin/views.js';
 import type { Quarantine } from './quarantine.js';

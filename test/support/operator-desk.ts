@@ -6,7 +6,7 @@ import { Topology } from '../../host/amqp/topology.js';
 import { configSchema } from '../../host/config/schema.js';
 import type { HistoryEntry } from '../../host/deploy/history.js';
 import { readManifest } from '../../host/deploy/admit/read-manifest.js';
-import type { VersionDiff } from '../../host/deploy/compatibility/diff-versions.js';
+import type { VersionDiff } from '../../host/deploy/compatibility/gate.js';
 import type { BundleFiles, Operations, QuarantineView, Receipt } from '../../host/admin/contract.js';
 import { OperatorDesk } from '../../host/admin/operator-desk.js';
 import type { DomainView, Inspections } from '../../host/admin/views.js';

@@ -1,5 +1,5 @@
-import { type Caller, type JoinedChange, WHOLE_DOMAIN } from '../../deploy/compatibility/contract.js';
-import type { VersionDiff } from '../../deploy/compatibility/diff-versions.js';
+import { WHOLE_DOMAIN } from '../../deploy/compatibility/compare-manifests.js';
+import type { Caller, JoinedChange, VersionDiff } from '../../deploy/compatibility/gate.js';
 import { argumentsOf, askOptions, NODE_OPTION } from '../ask-context.js';
 import { askNodes } from '../ask-nodes.js';
 import { EXIT, type Command } from '../command.js';

@@ -1,6 +1,6 @@
 import { MongoClient, MongoServerError, type Db, type Document } from 'mongodb';
+import { APPLIED, CATALOGUE } from '../../stores/mongodb/body.js';
 import { nativeOf, parseEntry } from '../../stores/mongodb/catalogue.js';
-import { APPLIED, CATALOGUE } from '../../stores/mongodb/collection-name.js';
 import { dbaErrors } from '../../errors/dba.js';
 import type { DomainObjects, Granted, ObjectFile, RuntimeAccount, StoreAdministrator } from '../contract.js';
 import { parseObjectFile, type MongodbObject } from './object-file.js';

@@ -1,6 +1,38 @@
+import type { Manifest } from '@beds/sdk';
+import type { CallerCount } from '../../request/observations.js';
 import type { Finding } from '../../template/contract.js';
 import { makeFinding } from '../../template/make-finding.js';
-import { WHOLE_DOMAIN, type Caller, type CallerLedger, type ContractChange, type JoinedChange } from './contract.js';
+import { compareManifests, type ContractChange, namesOfBoth, own, WHOLE_DOMAIN } from './compare-manifests.js';
+
+/** How often a client calls an operation. */
+export interface Caller {
+  /** Empty where the callers named none, `*` for those beyond the bound of clients. */
+  readonly client: string;
+  readonly callsPerDay: number;
+}
+
+/** A change with the clients that called the operation in the last days, busiest first. */
+export interface JoinedChange extends ContractChange {
+  readonly callers: readonly Caller[];
+  /** Days that callers were counted over, as a fraction: less than were asked for while the count is young. */
+  readonly countedDays: number;
+}
+
+/** Who called what, by day; survives a restart. */
+export interface CallerLedger {
+  add(counts: readonly CallerCount[]): void;
+  /**
+   * Clients of an operation, busiest first. Per day means: over the days from the first kept one on which the operation was
+   * called until now (the running day counts as its part), and over one day where that is less.
+   */
+  callersOf(domain: string, operation: string): readonly Caller[];
+  /** Days that the count covers, as a fraction; at most the days that are kept. */
+  countedDays(): number;
+  /** Writes what is new; resolves when it is on disk. Never rejects: a failure is a fault on the diagnostics channel. */
+  flush(): Promise<void>;
+  /** Writes what is new; what is added afterwards is not counted. */
+  close(): Promise<void>;
+}
 
 /** Callers that a finding names; the others are a number. */
 const NAMED_CALLERS = 2;
@@ -55,4 +87,53 @@ function describeSilence(countedDays: number): string {
   const days = Math.floor(countedDays);
   if (days < 1) return 'nobody called it, but callers have been counted for less than a day';
   return `nobody called it in the last ${days === 1 ? 'day' : `${String(days)} days`}`;
+}
+
+/** A version as it is kept; fits a `GenerationSource`. */
+export interface KeptVersion {
+  readonly manifest: Manifest;
+  /** SHA-256 of the bundle, hex. */
+  readonly hash: string;
+}
+
+export interface FileChange {
+  readonly name: string;
+  readonly change: 'added' | 'changed' | 'removed';
+}
+
+/** Two versions of a domain beside each other, as plain data. */
+export interface VersionDiff {
+  readonly domain: string;
+  readonly from: { readonly version: string; readonly hash: string };
+  readonly to: { readonly version: string; readonly hash: string };
+  /** Breaking ones first, then by operation. */
+  readonly changes: readonly JoinedChange[];
+  /** Files of the bundle whose bytes differ: where all else is the same, the code. */
+  readonly files: readonly FileChange[];
+}
+
+/** Compares two kept versions of a domain, in the direction of a rollout from `from` to `to`. */
+export function diffVersions(
+  from: KeptVersion,
+  to: KeptVersion,
+  ledger: Pick<CallerLedger, 'callersOf' | 'countedDays'>,
+): VersionDiff {
+  const { domain } = to.manifest;
+  return {
+    domain,
+    from: { version: from.manifest.version, hash: from.hash },
+    to: { version: to.manifest.version, hash: to.hash },
+    changes: joinCallers(compareManifests(from.manifest, to.manifest), domain, ledger),
+    files: compareFiles(from.manifest.files, to.manifest.files),
+  };
+}
+
+function compareFiles(from: Manifest['files'], to: Manifest['files']): readonly FileChange[] {
+  return [...namesOfBoth(from, to)].sort().flatMap((name): readonly FileChange[] => {
+    const before = own(from, name);
+    const after = own(to, name);
+    if (before === undefined) return [{ name, change: 'added' }];
+    if (after === undefined) return [{ name, change: 'removed' }];
+    return before.sha256 === after.sha256 ? [] : [{ name, change: 'changed' }];
+  });
 }

@@ -15,18 +15,13 @@ import type {
 import { Deadline } from '../deadline.js';
 import { planQuery } from '../query-plan.js';
 import { resultBudget } from '../result-budget.js';
-import { signalOf } from './driver-deadline.js';
+import { signalOf, type StoreClient, createClient, Slots } from './client.js';
 import { bindBody, runBody, toResult } from './calls.js';
-import { NO_CAPABILITIES, tryCapabilities } from './capabilities.js';
-import { checkObject, nativeOf } from './catalogue.js';
-import type { StoreClient } from './client.js';
-import { createClient } from './client.js';
-import { describeObjects, listViews } from './describe.js';
-import { operationOf } from './operations.js';
+import { NO_CAPABILITIES, tryCapabilities } from './server-profile.js';
+import { checkObject, nativeOf, describeObjects, listViews } from './catalogue.js';
+import { operationOf } from './body.js';
 import { ResultMeter } from './result-meter.js';
-import type { Attempt } from './server-error.js';
-import { toStoreError } from './server-error.js';
-import { Slots } from './slots.js';
+import { type Attempt, toStoreError } from './store-error.js';
 import { runTransaction } from './transaction.js';
 import { prepareRead } from './views.js';
 

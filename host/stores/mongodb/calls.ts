@@ -4,16 +4,12 @@ import type { CallResult, JsonObject } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import { bindValues } from '../bind-values.js';
 import type { NamedObject } from '../contract.js';
-import { ABSENT } from './body.js';
+import { ABSENT, type CompiledBody, compileBody, type OperationName } from './body.js';
 import type { NativeObject } from './catalogue.js';
-import { sendSignalOf, serverMs, signalOf } from './driver-deadline.js';
-import type { CompiledBody } from './compile.js';
-import { compileBody } from './compile.js';
+import { sendSignalOf, serverMs, signalOf } from './client.js';
 import type { Deadline } from '../deadline.js';
-import { toRow } from './fields.js';
-import type { OperationName } from './operations.js';
+import { toRow, toBson } from './values.js';
 import type { ResultMeter } from './result-meter.js';
-import { toBson } from './values.js';
 
 /** Where and for how long an operation runs. */
 export interface Execution {

@@ -1,14 +1,21 @@
-import { BSON } from 'mongodb';
 import type { JsonObject, ObjectManifest } from '@beds/sdk';
+import { BSON, type Db, type Document, MongoServerError } from 'mongodb';
 import { checkUse } from '../check-use.js';
 import type { NamedObject, ObjectFinding } from '../contract.js';
-import { isDocument } from './body.js';
-import { CATALOGUE, collectionProblem } from './collection-name.js';
-import { compileBody } from './compile.js';
-import type { Field, ParsedValue } from './fields.js';
-import { parseValues } from './fields.js';
-import type { OperationName } from './operations.js';
-import { isOperation, OPERATIONS, operationOf } from './operations.js';
+import type { Deadline } from '../deadline.js';
+import {
+  CATALOGUE,
+  collectionProblem,
+  isDocument,
+  compileBody,
+  type OperationName,
+  isOperation,
+  OPERATIONS,
+  operationOf,
+} from './body.js';
+import { serverMs, signalOf } from './client.js';
+import { readPrivileges } from './server-profile.js';
+import { type Field, type ParsedValue, parseValues } from './values.js';
 
 /** What only this adapter knows of a named object. Plain data: the body travels as base64 of its BSON. */
 export interface NativeObject extends JsonObject {
@@ -191,4 +198,50 @@ export function checkObject(use: ObjectManifest, found: NamedObject | undefined)
     };
   });
   return [...denied, ...checkUse(use, found)];
+}
+
+const UNAUTHORIZED = 13;
+
+/** The entries of these names, each as the server at hand can serve it. */
+export async function describeObjects(
+  db: Db,
+  names: readonly string[],
+  deadline: Deadline,
+): Promise<ReadonlyMap<string, NamedObject>> {
+  const limits = { signal: signalOf(deadline), maxTimeMS: serverMs(deadline) };
+  const entries = await unlessDenied<Document[]>(
+    db
+      .collection<{ readonly _id: string }>(CATALOGUE)
+      .find({ _id: { $in: [...new Set(names)] } }, limits)
+      .toArray(),
+    [],
+  );
+  if (entries.length === 0) return new Map();
+  const [views, may] = await Promise.all([listViews(db, signalOf(deadline)), readPrivileges(db)]);
+  return new Map(
+    entries.map((entry) => {
+      const object = parseEntry(entry, { views, may });
+      return [object.name, object];
+    }),
+  );
+}
+
+/**
+ * What the server itself calls views. A server that takes `viewOn` and ignores it lists a plain collection.
+ * `authorizedCollections` asks for no more rights than the account has:
+ * https://www.mongodb.com/docs/manual/reference/command/listCollections/
+ */
+export async function listViews(db: Db, signal: AbortSignal): Promise<ReadonlySet<string>> {
+  const options = { nameOnly: true, authorizedCollections: true, signal } as const;
+  const listed = await unlessDenied(db.listCollections({}, options).toArray(), []);
+  return new Set(listed.filter(({ type }) => type === 'view').map(({ name }) => name));
+}
+
+async function unlessDenied<T>(work: Promise<T>, otherwise: T): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof MongoServerError && error.code === UNAUTHORIZED) return otherwise;
+    throw error;
+  }
 }

@@ -6,8 +6,8 @@ import { settlesWithin } from '#sdk/time';
 import { storeErrors } from '../../errors/store.js';
 import type { AdapterScope } from '../contract.js';
 import type { Deadline } from '../deadline.js';
-import { serverMs } from './driver-deadline.js';
-import { toStoreError } from './server-error.js';
+import { serverMs } from './client.js';
+import { toStoreError } from './store-error.js';
 
 /** n.b. a transaction that cannot be rolled back in time is ended by the server, transactionLifetimeLimitSeconds later. */
 const ROLLBACK_TIMEOUT_MS = 2_000;

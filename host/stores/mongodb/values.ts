@@ -1,6 +1,9 @@
+import { type Json, type JsonObject, type ValueType, VALUE_TYPES } from '@beds/sdk';
 import { Binary, BSON, Decimal128, Double, Long, ObjectId, UUID } from 'mongodb';
-import type { Json, JsonObject, ValueType } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
+import type { NamedValue } from '../contract.js';
+import { readValue } from '../read-value.js';
+import { isDocument } from './body.js';
 
 /** How a value is stored: the BEDS type, and the BSON type where the DBA chose another than the usual one. */
 export interface StoredType {
@@ -12,7 +15,7 @@ export type BsonType =
   'string' | 'objectId' | 'binary' | 'uuid' | 'long' | 'double' | 'decimal128' | 'bool' | 'date' | 'any';
 
 /** The BSON types each BEDS type may be stored as; the first is the usual one. */
-export const BSON_TYPES: Readonly<Record<ValueType, readonly [BsonType, ...BsonType[]]>> = {
+const BSON_TYPES: Readonly<Record<ValueType, readonly [BsonType, ...BsonType[]]>> = {
   string: ['string', 'objectId', 'binary', 'uuid'],
   integer: ['long'],
   number: ['double'],
@@ -110,7 +113,7 @@ export type Complain = (what: string) => Error;
  * Any BSON value as plain JSON; identifiers as hex, UUIDs as such, instants as ISO 8601, exact numbers as decimal strings,
  * bytes as base64. What JSON cannot carry is complained of, and never changed.
  */
-export function toPlain(value: unknown, complain: Complain): Json {
+function toPlain(value: unknown, complain: Complain): Json {
   if (value === undefined || value === null) return null;
   switch (typeof value) {
     case 'string':
@@ -141,26 +144,26 @@ function plainObject(value: object, complain: Complain): Json {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, toPlain(item, complain)]));
 }
 
-export function plainInstant(value: Date, complain: Complain): string {
+function plainInstant(value: Date, complain: Complain): string {
   const year = value.getUTCFullYear();
   if (!(year >= 0 && year <= 9_999)) throw complain('an instant that lies outside of the years 0000 to 9999');
   return value.toISOString();
 }
 
-export function plainBytes(value: Binary): string {
+function plainBytes(value: Binary): string {
   return isUuid(value) ? value.toUUID().toHexString(true) : Buffer.from(value.value()).toString('base64');
 }
 
-export function isUuid(value: Binary): boolean {
+function isUuid(value: Binary): boolean {
   return value.sub_type === Binary.SUBTYPE_UUID && value.position === UUID_BYTES;
 }
 
-export function shortest(value: bigint): number | string {
+function shortest(value: bigint): number | string {
   const short = Number(value);
   return Number.isSafeInteger(short) ? short : value.toString();
 }
 
-export function plainDecimal(value: Decimal128 | number, complain: Complain): string {
+function plainDecimal(value: Decimal128 | number, complain: Complain): string {
   const text = String(value).toUpperCase();
   const written = writtenOut(text);
   if (written === undefined) throw complain(`${String(value)}, which JSON cannot carry`);
@@ -178,4 +181,279 @@ function writtenOut(text: string): string | undefined {
   const padded = digits.padEnd(at, '0');
   const rest = padded.slice(at);
   return `${sign}${padded.slice(0, at)}${rest === '' ? '' : `.${rest}`}`;
+}
+
+const MS_PER_DAY = 86_400_000;
+
+/**
+ * A stored value as its column says. Throws BEDS_STORE_VALUE_UNFIT with the column as `field` where it is something
+ * else: a caller who compares with what is shown, or pages by it, would miss it.
+ */
+export function toColumn(value: unknown, stored: StoredType, column: string): Json {
+  if (value === undefined || value === null) return null;
+  const complain = complaintOf(column, stored);
+  return readers[stored.as](value instanceof Double ? value.value : value, { stored, complain });
+}
+
+/** A stored value of which nothing is declared. */
+function toUndeclared(value: unknown, column: string): Json {
+  return toPlain(value, (what) => unreadable(column, `${column} holds ${what}.`));
+}
+
+interface Reading {
+  readonly stored: StoredType;
+  readonly complain: Complain;
+}
+
+type Reader = (value: unknown, reading: Reading) => Json;
+
+const readers: Readonly<Record<BsonType, Reader>> = {
+  string: (value, { stored, complain }) => {
+    if (typeof value !== 'string') throw complain(nameOf(value));
+    return stored.type === 'string' ? value : written(value, { stored, complain });
+  },
+  objectId: (value, { complain }) => {
+    if (!(value instanceof ObjectId)) throw complain(nameOf(value));
+    return value.toHexString();
+  },
+  binary: (value, { complain }) => {
+    if (!(value instanceof Binary)) throw complain(nameOf(value));
+    if (value.sub_type !== Binary.SUBTYPE_DEFAULT && !isUuid(value)) throw complain(nameOf(value));
+    return plainBytes(value);
+  },
+  uuid: (value, { complain }) => {
+    if (!(value instanceof Binary) || !isUuid(value)) throw complain(nameOf(value));
+    return plainBytes(value);
+  },
+  long: (value, { complain }) => {
+    if (Long.isLong(value)) return shortest(value.toBigInt());
+    // n.b. some drivers store whole numbers as doubles, and a double beyond 2^53 is a whole number too.
+    if (!Number.isInteger(value)) throw complain(nameOf(value));
+    return shortest(BigInt(value as number));
+  },
+  double: (value, { stored, complain }) => {
+    const short = Long.isLong(value) ? shortest(value.toBigInt()) : value;
+    if (stored.type === 'decimal' && typeof short === 'string') return short;
+    if (typeof short !== 'number') throw complain(nameOf(value));
+    return stored.type === 'decimal' ? plainDecimal(short, complain) : toPlain(short, complain);
+  },
+  decimal128: (value, { complain }) => {
+    if (value instanceof Decimal128) return plainDecimal(value, complain);
+    if (Long.isLong(value)) return value.toBigInt().toString();
+    // n.b. no decimal number equals the double that is nearest to it: it would not find itself.
+    if (!Number.isInteger(value)) throw complain(nameOf(value));
+    return BigInt(value as number).toString();
+  },
+  bool: (value, { complain }) => {
+    if (typeof value !== 'boolean') throw complain(nameOf(value));
+    return value;
+  },
+  date: (value, { stored, complain }) => {
+    if (!(value instanceof Date)) throw complain(nameOf(value));
+    const instant = plainInstant(value, complain);
+    if (stored.type === 'datetime') return instant;
+    if (value.getTime() % MS_PER_DAY !== 0) throw complain('an instant that is not midnight UTC');
+    return instant.slice(0, 10);
+  },
+  any: (value, { complain }) => toPlain(value, complain),
+};
+
+/** A day or an instant that is stored as text: in the one form that is compared with. */
+function written(value: string, { stored, complain }: Reading): string {
+  const read = readValue(value, { type: stored.type });
+  if ('problem' in read || read.value !== value) {
+    throw complain(`text that is not written as a ${stored.type} is given to callers`);
+  }
+  return value;
+}
+
+function complaintOf(column: string, { type, as }: StoredType): Complain {
+  return (what) => unreadable(column, `${column} holds ${what}; it is declared ${type}, stored as ${as}.`);
+}
+
+function unreadable(field: string, message: string): Error {
+  return storeErrors.make('BEDS_STORE_VALUE_UNFIT', message, { field });
+}
+
+/** What a value is, without the value. */
+function nameOf(value: unknown): string {
+  if (typeof value === 'number') return numberName(value);
+  if (typeof value === 'string') return 'a string';
+  if (typeof value === 'boolean') return 'a bool';
+  if (Array.isArray(value)) return 'an array';
+  if (value instanceof Date) return 'a date';
+  if (value instanceof Binary) return isUuid(value) ? 'a UUID' : `a binary of subtype ${value.sub_type}`;
+  const name = (value as { readonly _bsontype?: unknown })._bsontype;
+  return typeof name === 'string' ? `a BSON ${name}` : 'a document';
+}
+
+function numberName(value: number): string {
+  if (!Number.isFinite(value)) return `${String(value)}, which JSON cannot carry`;
+  return Number.isInteger(value) ? 'a whole number' : 'a double';
+}
+
+/**
+ * Negative where `a` sorts before `b`, stored values of one column; undefined where only the database can tell, such as of
+ * text, which may have a collation. Null sorts before every value.
+ */
+export function compareStored(a: unknown, b: unknown): number | undefined {
+  const isNull = a === undefined || a === null;
+  const isOtherNull = b === undefined || b === null;
+  if (isNull || isOtherNull) return Number(isOtherNull) - Number(isNull);
+  if (a instanceof Date && b instanceof Date) return a.getTime() - b.getTime();
+  if (typeof a === 'boolean' && typeof b === 'boolean') return Number(a) - Number(b);
+  if (isNumber(a) && isNumber(b)) return compareNumbers(a, b);
+  return undefined;
+}
+
+type StoredNumber = number | Double | Long | Decimal128;
+
+function isNumber(value: unknown): value is StoredNumber {
+  return typeof value === 'number' || value instanceof Double || value instanceof Decimal128 || Long.isLong(value);
+}
+
+function compareNumbers(a: StoredNumber, b: StoredNumber): number | undefined {
+  const difference = Number(a.toString()) - Number(b.toString());
+  // n.b. two numbers that are the same double, or both beyond it, may be different.
+  return difference < 0 || difference > 0 ? difference : compareExact(exactly(a), exactly(b));
+}
+
+/** `digits` times 10 to the power of `exponent`. */
+interface Exact {
+  readonly digits: bigint;
+  readonly exponent: number;
+}
+
+function compareExact(a: Exact, b: Exact): number {
+  const least = Math.min(a.exponent, b.exponent);
+  const scaled = ({ digits, exponent }: Exact): bigint => digits * 10n ** BigInt(exponent - least);
+  const difference = scaled(a) - scaled(b);
+  return difference === 0n ? 0 : difference < 0n ? -1 : 1;
+}
+
+function exactly(value: StoredNumber): Exact {
+  if (typeof value === 'number' || value instanceof Double) return exactDouble(Number(value));
+  const [, sign = '', whole = '', fraction = '', exponent = '0'] =
+    /^(-?)(\d+)(?:\.(\d+))?(?:E([+-]?\d+))?$/.exec(value.toString()) ?? [];
+  return { digits: BigInt(`${sign}${whole}${fraction}`), exponent: Number(exponent) - fraction.length };
+}
+
+/** A finite double is a whole number divided by a power of 2, which is one of 5 divided by one of 10. */
+function exactDouble(value: number): Exact {
+  let whole = value;
+  let halvings = 0;
+  for (; !Number.isInteger(whole); halvings += 1) whole *= 2;
+  return { digits: BigInt(whole) * 5n ** BigInt(halvings), exponent: -halvings };
+}
+
+/** Where a column comes from in a stored document. Plain data: it travels to other threads. */
+export interface Field {
+  readonly [key: string]: Json;
+  readonly from: string;
+  readonly type: ValueType;
+  readonly as: BsonType;
+}
+
+export interface ParsedValue {
+  readonly value: NamedValue;
+  readonly field: Field;
+}
+
+const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
+const PATH = /^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*$/;
+const KEYS = {
+  args: ['type', 'as', 'optional', 'default', 'maxLength', 'min', 'max'],
+  columns: ['type', 'as', 'from', 'maxLength'],
+  returns: ['type', 'as', 'from'],
+} as const;
+
+type Place = keyof typeof KEYS;
+
+/** Reads `args`, `columns` or `returns` of an entry; what is wrong goes to `problems`. */
+export function parseValues(node: unknown, at: Place, problems: string[]): readonly ParsedValue[] {
+  if (node === undefined) return [];
+  if (!isDocument(node)) {
+    problems.push(`${at}: must be a document of names and types`);
+    return [];
+  }
+  return Object.entries(node).flatMap(([name, spec]) => {
+    const parsed = parseValue(name, spec, at);
+    if (typeof parsed !== 'string') return [parsed];
+    problems.push(`${at}.${NAME.test(name) ? name : '?'}: ${parsed}`);
+    return [];
+  });
+}
+
+function parseValue(name: string, spec: unknown, at: Place): ParsedValue | string {
+  if (!NAME.test(name) || name === '__proto__') return 'is not a name of letters, digits and _';
+  const long = typeof spec === 'string' ? longForm(spec) : spec;
+  if (!isDocument(long)) return 'must be a type or a document with a type';
+  const keys: readonly string[] = at === 'args' && typeof spec !== 'string' ? KEYS.args : [...KEYS[at], 'optional'];
+  if (Object.keys(long).some((key) => !keys.includes(key))) return `knows only ${KEYS[at].join(', ')}`;
+  const type = VALUE_TYPES.find((known) => known === long['type']);
+  if (type === undefined) return `the type must be one of ${VALUE_TYPES.join(', ')}`;
+  const as = BSON_TYPES[type].find((known) => known === (long['as'] ?? BSON_TYPES[type][0]));
+  if (as === undefined) return `a ${type} can be stored as ${BSON_TYPES[type].join(', ')}`;
+  const from = long['from'] ?? name;
+  if (typeof from !== 'string' || !PATH.test(from)) return 'from must be the path of a field';
+  const limits = ['maxLength', 'min', 'max'].filter((key) => long[key] !== undefined);
+  if (limits.some((key) => !Number.isFinite(long[key]))) return 'maxLength, min and max must be numbers';
+  if (long['default'] !== undefined && plainDefault(long['default']) === undefined) return 'the default does not fit';
+  // A document need not have a field, except for the one that identifies it.
+  const value = namedValue(name, { ...long, type, as }, at === 'args' ? long['optional'] === true : from !== '_id');
+  if (value.default !== undefined && 'problem' in readValue(value.default, value)) return 'the default does not fit';
+  return { value, field: { from, type, as } };
+}
+
+function longForm(spec: string): Readonly<Record<string, unknown>> {
+  return spec.endsWith('?') ? { type: spec.slice(0, -1), optional: true } : { type: spec };
+}
+
+function namedValue(name: string, long: StoredType & Readonly<Record<string, unknown>>, nullable: boolean): NamedValue {
+  const number = (key: string): Record<string, number> => (long[key] === undefined ? {} : { [key]: Number(long[key]) });
+  return {
+    name,
+    type: long.type,
+    nativeType: long.as,
+    optional: long['optional'] === true,
+    nullable,
+    ...(long['default'] === undefined ? {} : { default: plainDefault(long['default']) ?? null }),
+    ...number('maxLength'),
+    ...number('min'),
+    ...number('max'),
+  };
+}
+
+/** Undefined where JSON cannot carry it. */
+function plainDefault(value: unknown): Json | undefined {
+  try {
+    return toUndeclared(value, 'default');
+  } catch {
+    return undefined;
+  }
+}
+
+/** The value at a path, as the aggregation path `$a.b` finds it: through lists too. */
+function valueAt(document: unknown, path: readonly string[]): unknown {
+  const [first, ...rest] = path;
+  if (first === undefined) return document;
+  if (Array.isArray(document)) return document.map((item) => valueAt(item, path)).filter((item) => item !== undefined);
+  return isDocument(document) && Object.hasOwn(document, first) ? valueAt(document[first], rest) : undefined;
+}
+
+/** A document as the entry's `returns` names it; without `returns` all of it but `_id`. */
+export function toRow(document: object, returns: Readonly<Record<string, Field>> | undefined): Record<string, Json> {
+  if (returns === undefined) {
+    return Object.fromEntries(
+      Object.entries(document)
+        .filter(([key]) => key !== '_id')
+        .map(([key, value]) => [key, toUndeclared(value, key)]),
+    );
+  }
+  return Object.fromEntries(
+    Object.entries(returns).map(([name, field]) => [
+      name,
+      toColumn(valueAt(document, field.from.split('.')), field, name),
+    ]),
+  );
 }

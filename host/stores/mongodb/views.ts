@@ -1,19 +1,23 @@
-import type { Document } from 'mongodb';
-import type { Json, Page } from '@beds/sdk';
+import type { Json, Page, Scalar } from '@beds/sdk';
+import {
+  type Document,
+  Binary,
+  Decimal128,
+  Double,
+  Long,
+  ObjectId,
+  MongoError,
+  MongoServerSelectionError,
+} from 'mongodb';
 import { storeErrors } from '../../errors/store.js';
 import type { NamedObject } from '../contract.js';
 import type { Condition, QueryPlan } from '../query-plan.js';
 import { quotePattern } from './body.js';
-import { serverMs, signalOf } from './driver-deadline.js';
-import { collect, partsOf } from './calls.js';
-import type { Execution } from './calls.js';
+import { collect, partsOf, type Execution } from './calls.js';
 import { nativeOf, type NativeObject } from './catalogue.js';
-import { compareStored } from './compare-stored.js';
-import type { Field } from './fields.js';
-import { firstBatch, SPARE_ROWS } from './first-batch.js';
-import { after, positionOf, storedValue } from './position.js';
-import { toColumn } from './stored-value.js';
-import { toBson } from './values.js';
+import { serverMs, signalOf } from './client.js';
+import { toStoreError } from './store-error.js';
+import { compareStored, type Field, toColumn, toBson, type BsonType } from './values.js';
 
 type View = Extract<NamedObject, { kind: 'view' }>;
 type Stage = Record<string, unknown>;
@@ -212,4 +216,195 @@ function goesOn(order: readonly SortedColumn[], from: readonly unknown[], to: re
     if (compared !== 0) break;
   }
   throw storeErrors.make('BEDS_STORE_CURSOR_STUCK');
+}
+
+/** A field that documents are sorted by. */
+export interface OrderedField {
+  readonly field: Field;
+  readonly direction: 'asc' | 'desc';
+}
+
+const INT64 = 64;
+
+/**
+ * Where a page ends, for its cursor: the stored value, with its type. n.b. what is shown of it may compare as another,
+ * such as a decimal number with the double that is nearest to it.
+ */
+function positionOf(value: unknown): Scalar {
+  if (value === undefined || value === null) return null;
+  if (typeof value === 'string') return `s${value}`;
+  if (typeof value === 'boolean') return value ? 'bt' : 'bf';
+  if (typeof value === 'number') return `n${value}`;
+  if (value instanceof Double) return `n${value.value}`;
+  if (value instanceof Date) return `t${value.getTime()}`;
+  if (value instanceof ObjectId) return `o${value.toHexString()}`;
+  if (value instanceof Decimal128) return `d${value.toString()}`;
+  if (value instanceof Binary) return `x${value.sub_type}:${value.toString('base64')}`;
+  if (Long.isLong(value)) return `l${value.toString()}`;
+  throw storeErrors.make('BEDS_STORE_CURSOR_STUCK');
+}
+
+/** Which kinds of position a field may have. */
+const KINDS: Readonly<Record<BsonType, string>> = {
+  string: 's',
+  objectId: 'o',
+  binary: 'x',
+  uuid: 'x',
+  long: 'nld',
+  double: 'nld',
+  decimal128: 'nld',
+  bool: 'b',
+  date: 't',
+  any: '',
+};
+
+/** The value of a position; only ever one value of a type that the field is declared to have. BEDS_STORE_CURSOR_INVALID. */
+function storedValue(position: Scalar, { as }: Field): unknown {
+  if (position === null) return null;
+  const text = String(position);
+  const kind = text.charAt(0);
+  const value = KINDS[as].includes(kind) ? makers[kind]?.(text.slice(1)) : undefined;
+  if (value === undefined) throw storeErrors.make('BEDS_STORE_CURSOR_INVALID', undefined, { field: 'cursor' });
+  return value;
+}
+
+const makers: Readonly<Record<string, (text: string) => unknown>> = {
+  s: (text) => text,
+  b: (text) => (text === 't' ? true : text === 'f' ? false : undefined),
+  n: (text) => (Number.isFinite(Number(text)) ? new Double(Number(text)) : undefined),
+  t: (text) => (/^-?\d{1,15}$/.test(text) ? new Date(Number(text)) : undefined),
+  o: (text) => (/^[0-9a-f]{24}$/.test(text) ? ObjectId.createFromHexString(text) : undefined),
+  d: (text) => {
+    // n.b. of more than 34 digits, zeros before them not counted, the driver makes no number.
+    const [match, whole = '', fraction = ''] = /^-?(\d{1,40})(?:\.(\d{1,40}))?(?:E[+-]?\d{1,4})?$/.exec(text) ?? [];
+    const isExact = match !== undefined && `${whole}${fraction}`.replace(/^0+/, '').length <= 34;
+    return isExact ? Decimal128.fromString(text) : undefined;
+  },
+  l: (text) => {
+    if (!/^-?\d{1,19}$/.test(text)) return undefined;
+    const whole = BigInt(text);
+    return BigInt.asIntN(INT64, whole) === whole ? Long.fromBigInt(whole) : undefined;
+  },
+  x: (text) => {
+    const [, subtype, bytes] = /^(\d{1,3}):([A-Za-z0-9+/]*={0,2})$/.exec(text) ?? [];
+    return bytes === undefined ? undefined : new Binary(Buffer.from(bytes, 'base64'), Number(subtype));
+  },
+};
+
+/** The documents after `start`: equal in the first i fields and beyond it in the next one, for every i. */
+function after(order: readonly OrderedField[], start: NonNullable<QueryPlan['start']>): Stage {
+  const values = order.map(({ field }, index) => storedValue(start[index] ?? null, field));
+  const groups = order.flatMap((entry, index) => {
+    const same = order.slice(0, index).map(({ field }, at): Stage => ({ [field.from]: values[at] }));
+    return beyond(entry, values[index]).map((condition) =>
+      same.length === 0 ? condition : { $and: same.concat(condition) },
+    );
+  });
+  return { $or: groups };
+}
+
+/**
+ * n.b. `$gt` and `$lt` find values of the same type only, while documents are sorted by type first. Values of other types
+ * do not belong there: they are found so that they can be complained of, instead of being left out.
+ * https://www.mongodb.com/docs/manual/reference/bson-type-comparison-order/
+ */
+function beyond({ field: { from, as }, direction }: OrderedField, value: unknown): readonly Stage[] {
+  const at = TYPES.findIndex((codes) => codes === CODES_OF[as]);
+  if (direction === 'asc') {
+    if (value === null) return [{ [from]: { $ne: null } }];
+    return [{ [from]: { $gt: value } }, { [from]: { $type: TYPES.slice(at + 1).flat() } }];
+  }
+  // n.b. an empty list sorts below null.
+  const least: Stage[] = [{ [from]: { $type: MIN_KEY } }, { [from]: { $eq: [] } }];
+  if (value === null) return least;
+  const lower = TYPES.slice(0, at).flat();
+  const below = lower.length === 0 ? { [from]: Number.NaN } : { [from]: { $type: lower } };
+  return least.concat({ [from]: { $lt: value } }, { [from]: null }, below);
+}
+
+const MIN_KEY = -1;
+const NUMBERS = [1, 16, 18, 19];
+const STRINGS = [2];
+const BINARIES = [5];
+const OBJECT_IDS = [7];
+const BOOLEANS = [8];
+const DATES = [9];
+
+/**
+ * The types of a value in the order in which they are sorted, without null, lists, what lies below null, and what MongoDB
+ * itself calls deprecated.
+ */
+const TYPES: readonly (readonly number[])[] = [
+  NUMBERS,
+  STRINGS,
+  [3],
+  BINARIES,
+  OBJECT_IDS,
+  BOOLEANS,
+  DATES,
+  [17, 11, 127],
+];
+
+const CODES_OF: Readonly<Record<BsonType, readonly number[]>> = {
+  string: STRINGS,
+  objectId: OBJECT_IDS,
+  binary: BINARIES,
+  uuid: BINARIES,
+  long: NUMBERS,
+  double: NUMBERS,
+  decimal128: NUMBERS,
+  bool: BOOLEANS,
+  date: DATES,
+  any: [],
+};
+
+/** A page is read with one row more, to learn whether others follow. */
+const SPARE_ROWS = 1;
+
+/** The part of an answer that matters: https://www.mongodb.com/docs/manual/reference/command/find/#output */
+interface Answer {
+  readonly cursor: { readonly id: unknown; readonly firstBatch: Document[] };
+}
+
+/**
+ * All documents of a `find` or `aggregate` by the bare command, which takes the driver a third less time than a cursor.
+ * Undefined where only a cursor will do: the answer needs more than one message, or was lost and is to be asked for
+ * again, which the driver does for cursors only.
+ */
+async function firstBatch(
+  command: Document,
+  { db, deadline, meter }: Pick<Execution, 'db' | 'deadline' | 'meter'>,
+): Promise<Document[] | undefined> {
+  // n.b. `command` takes nothing over from the URL by itself.
+  const { readConcern, readPreference } = db;
+  if (readConcern !== undefined) command['readConcern'] = readConcern;
+  command['maxTimeMS'] = serverMs(deadline);
+  const signal = signalOf(deadline);
+  const options = readPreference?.mode === 'primary' ? { signal } : { signal, readPreference };
+  try {
+    const { cursor } = (await db.command(command, options)) as Answer;
+    if (cursor.id === 0) {
+      meter.add(cursor.firstBatch, SPARE_ROWS);
+      return cursor.firstBatch;
+    }
+    const id = typeof cursor.id === 'number' ? Long.fromNumber(cursor.id) : cursor.id;
+    const kill = { killCursors: (command['find'] ?? command['aggregate']) as string, cursors: [id] };
+    // n.b. it belongs to the server that answered.
+    db.command(kill, readPreference === undefined ? {} : { readPreference }).catch(() => undefined);
+    meter.add(cursor.firstBatch, SPARE_ROWS);
+    meter.begin(true);
+    return undefined;
+  } catch (error) {
+    if (isWorthRepeating(error)) return undefined;
+    throw error;
+  }
+}
+
+/** ReadConcernMajorityNotAvailableYet and ExceededTimeLimit, which the driver repeats a read after. */
+const REPEATED_CODES: readonly unknown[] = [134, 262];
+
+function isWorthRepeating(error: unknown): boolean {
+  if (error instanceof MongoError && REPEATED_CODES.includes(error.code)) return true;
+  if (!(error instanceof MongoError) || error instanceof MongoServerSelectionError) return false;
+  return toStoreError(error, { write: false, many: false }).code === 'BEDS_STORE_UNAVAILABLE';
 }

@@ -1,7 +1,6 @@
-import type { Db, MongoClient } from 'mongodb';
-import { MongoNetworkError, MongoServerError, MongoServerSelectionError } from 'mongodb';
+import { type Db, type MongoClient, MongoNetworkError, MongoServerError, MongoServerSelectionError } from 'mongodb';
 import type { StoreCapabilities } from '../contract.js';
-import { CATALOGUE } from './collection-name.js';
+import { CATALOGUE, isDocument } from './body.js';
 
 /** A collection that no role grants: a server that lets it be read controls nothing. */
 const NOT_GRANTED = 'beds_not_granted';
@@ -81,4 +80,36 @@ async function refusesReads(db: Db): Promise<boolean> {
 function refusal(error: unknown, answer: boolean): boolean {
   if (error instanceof MongoNetworkError || error instanceof MongoServerSelectionError) throw error;
   return answer;
+}
+
+interface Privilege {
+  readonly resource: Readonly<Record<string, unknown>>;
+  readonly actions: readonly unknown[];
+}
+
+/**
+ * What the account may do, as the server tells it. A server that knows no accounts, or lets anyone in, lets everything
+ * be done: https://www.mongodb.com/docs/manual/reference/command/connectionStatus/
+ */
+export async function readPrivileges(db: Db): Promise<(action: string, collection: string) => boolean> {
+  const status: unknown = await db.command({ connectionStatus: 1, showPrivileges: true }).catch(() => undefined);
+  const info = isDocument(status) ? status['authInfo'] : undefined;
+  if (!isDocument(info) || !Array.isArray(info['authenticatedUsers']) || info['authenticatedUsers'].length === 0) {
+    return () => true;
+  }
+  const privileges = info['authenticatedUserPrivileges'] as readonly Privilege[] | undefined;
+  return privilegeTest(db.databaseName, privileges ?? []);
+}
+
+export function privilegeTest(
+  database: string,
+  privileges: readonly Privilege[],
+): (action: string, collection: string) => boolean {
+  return (action, collection) =>
+    privileges.some(({ resource, actions }) => {
+      if (!actions.includes(action) && !actions.includes('anyAction')) return false;
+      if (resource['anyResource'] === true) return true;
+      const ofDatabase = resource['db'] === '' || resource['db'] === database;
+      return ofDatabase && (resource['collection'] === '' || resource['collection'] === collection);
+    });
 }

@@ -1,3 +1,4 @@
+import { type BedsError, isBedsError } from '@beds/sdk';
 import {
   MongoClientClosedError,
   MongoCompatibilityError,
@@ -10,8 +11,6 @@ import {
   MongoTopologyClosedError,
   MongoWriteConcernError,
 } from 'mongodb';
-import type { BedsError } from '@beds/sdk';
-import { isBedsError } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 
 type Code = keyof typeof storeErrors.specs;

@@ -1,19 +1,19 @@
 import { join } from 'node:path';
 import type { Manifest } from '@beds/sdk';
-import type { Config } from '../../../config/schema.js';
-import { threadErrors } from '../../../errors/thread.js';
-import { publishFault } from '../../../observe/channels.js';
-import type { Log } from '../../../observe/log.js';
-import { Trail } from '../../../threads/trail.js';
-import { loadStaged } from '../../admit/stage.js';
-import type { Prober } from '../../admit/probe.js';
-import { ServiceRecord } from '../../service-record.js';
-import type { Rollouts } from '../../rollouts.js';
-import type { Cell, ThreadPool } from '../../../threads/pool.js';
-import { clearTrails, ownTrailOf, readLastRun } from './last-run.js';
-import { makeCells } from './make-cells.js';
-import { TrialRecord } from './trial-record.js';
-import { TrialProber } from './trial-prober.js';
+import type { Config } from '../../config/schema.js';
+import { threadErrors } from '../../errors/thread.js';
+import { publishFault } from '../../observe/channels.js';
+import type { Log } from '../../observe/log.js';
+import type { Finding } from '../../template/contract.js';
+import type { Cell, ThreadPool } from '../../threads/pool.js';
+import { Trail } from '../../threads/trail.js';
+import { probeApart } from '../admit/probe-apart.js';
+import type { ProbeTask } from '../admit/probe-messages.js';
+import type { Prober, ProbeOptions, ProbeWatch } from '../admit/probe.js';
+import { loadStaged } from '../admit/stage.js';
+import type { Rollouts } from '../rollouts.js';
+import { ServiceRecord } from '../service-record.js';
+import { clearTrails, ownTrailOf, readLastRun, TrialRecord } from './trial-record.js';
 
 export interface TrialsOptions {
   /** `state.directory`, absolute. */
@@ -201,4 +201,92 @@ export class Trials {
 function sayAgain(times: number): void {
   const words = `The host ended ${String(times)} times in a row within a minute of its start, without being stopped.`;
   publishFault({ where: 'start', error: threadErrors.make('BEDS_THREAD_ENDED_AGAIN', words) });
+}
+
+/** Processes that there are at most; what is more shares them. */
+const MAX_CELLS = 4;
+
+/**
+ * Divides the domains that are to be kept apart among processes. Whoever calls one of them, be it through others, goes with it:
+ * its code would run in the caller's process.
+ */
+export function makeCells(suspects: ReadonlySet<string>, manifests: readonly Manifest[]): readonly Cell[] {
+  const groups = [...suspects].map((domain) => withCallers(domain, manifests));
+  const joined = groups.reduce<ReadonlySet<string>[]>((all, group) => {
+    const overlapping = all.filter((other) => [...group].some((domain) => other.has(domain)));
+    const others = all.filter((other) => !overlapping.includes(other));
+    return [...others, new Set([group, ...overlapping].flatMap((each) => [...each]))];
+  }, []);
+  const count = Math.min(MAX_CELLS, joined.length);
+  return Array.from({ length: count }, (_, index) => {
+    const own = joined.filter((_group, place) => place % count === index);
+    const domains = new Set(own.flatMap((group) => [...group]));
+    const needs = new Set([...reach(domains, manifests)].filter((domain) => !domains.has(domain)));
+    // n.b. no group of the configuration has a colon in its name.
+    return { group: `apart:${String(index + 1)}`, domains, needs, isSole: own.length === 1 };
+  });
+}
+
+function withCallers(domain: string, manifests: readonly Manifest[]): ReadonlySet<string> {
+  const found = new Set([domain]);
+  for (let size = 0; size !== found.size;) {
+    size = found.size;
+    for (const caller of manifests) if (caller.domains.some((called) => found.has(called))) found.add(caller.domain);
+  }
+  return found;
+}
+
+/** What the code of these domains calls, be it through others. */
+function reach(domains: ReadonlySet<string>, manifests: readonly Manifest[]): ReadonlySet<string> {
+  const found = new Set(domains);
+  for (let size = 0; size !== found.size;) {
+    size = found.size;
+    for (const { domain, domains: called } of manifests) if (found.has(domain)) called.forEach((one) => found.add(one));
+  }
+  return found;
+}
+
+export interface TrialProberOptions extends ProbeOptions {
+  readonly trail: Trail;
+  /** Whether these bytes may have ended the host. */
+  readonly isSuspect: (hash: string) => boolean;
+}
+
+/** A thread that is ended in the middle of a long call is there until that returns. */
+const ENDING_MS = 5_000;
+
+/** Writes down what it probes, and probes in a process of its own what may have ended the host. */
+class TrialProber implements Prober {
+  readonly #prober: Prober;
+  readonly #options: TrialProberOptions;
+  #lastId = 0;
+
+  constructor(prober: Prober, options: TrialProberOptions) {
+    this.#prober = prober;
+    this.#options = options;
+  }
+
+  async probe(task: Omit<ProbeTask, 'memoryMb'>, watch: ProbeWatch = {}): Promise<readonly Finding[]> {
+    const { trail, isSuspect, timeoutMs, memoryMb } = this.#options;
+    const { hash, manifest } = task;
+    if (hash === undefined) return this.#prober.probe(task, watch);
+    this.#lastId += 1;
+    const id = this.#lastId;
+    trail.load({ id, hash, manifest });
+    const findings = isSuspect(hash)
+      ? await probeApart({ ...task, memoryMb }, { timeoutMs, signal: watch.signal })
+      : await this.#prober.probe(task, watch);
+    // What is refused for the time or memory it takes goes on with both until its thread has ended.
+    if (findings.length === 0) trail.forget(id);
+    else setTimeout(() => trail.forget(id), ENDING_MS).unref();
+    return findings;
+  }
+
+  expect(): void {
+    this.#prober.expect();
+  }
+
+  close(): Promise<void> {
+    return this.#prober.close();
+  }
 }
