@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { CallerCount } from '../host/request/observations.js';
 import type { FaultEvent } from '../host/observe/channels.js';
-import { openCallerLedger, type CallerLedgerOptions } from '../host/deploy/compatibility/caller-ledger.js';
-import type { CallerLedger } from '../host/deploy/compatibility/gate.js';
+import {
+  openCallerLedger,
+  type CallerLedgerOptions,
+  type CallerLedger,
+} from '../host/deploy/compatibility/caller-ledger.js';
+
 import { temporaryDirectory } from './support/admission.js';
 import { eventually } from './support/eventually.js';
 
@@ -99,7 +103,7 @@ describe('the count of callers', () => {
     clock.ms += DAY_MS;
     assert.deepEqual(ledger.callersOf('cities', 'lookup'), [{ client: 'steady', callsPerDay: 15 }]);
     await ledger.close();
-    assert.doesNotMatch(await readFile(join(directory, 'callers.json'), 'utf8'), /old|2026-11-23":/);
+    assert.deepEqual((await readdir(join(directory, 'callers'))).sort(), ['2026-11-24.jsonl', '2026-11-26.jsonl']);
     clock.ms += 2 * DAY_MS;
     assert.deepEqual((await reopen()).callersOf('cities', 'lookup'), []);
   });
@@ -150,70 +154,103 @@ describe('the count of callers', () => {
   });
 });
 
-describe('the file of callers', () => {
-  it('is written by itself, some time after calls were added', async (t) => {
+describe('the files of callers, one a day,', () => {
+  const MONDAY = join('callers', '2026-11-23.jsonl');
+
+  it('are written by themselves, some time after calls were added', async (t) => {
     const { ledger, directory } = await open(t, { writeEveryMs: 20 });
     ledger.add([calls('web', 1)]);
     await eventually('the file names the caller', async () =>
-      (await readFile(join(directory, 'callers.json'), 'utf8').catch(() => '')).includes('web'),
+      (await readFile(join(directory, MONDAY), 'utf8').catch(() => '')).includes('web'),
     );
   });
 
-  it('is private and is not written before its time, but when asked to', async (t) => {
+  it('are private and are not written before their time, but when asked to', async (t) => {
     const { ledger, directory } = await open(t);
     ledger.add([calls('web', 1)]);
-    await assert.rejects(stat(join(directory, 'callers.json')), { code: 'ENOENT' });
+    await assert.rejects(stat(join(directory, MONDAY)), { code: 'ENOENT' });
     await ledger.flush();
-    assert.equal((await stat(join(directory, 'callers.json'))).mode & 0o777, 0o600);
-    assert.deepEqual(await readdir(directory), ['callers.json']);
+    assert.equal((await stat(join(directory, MONDAY))).mode & 0o777, 0o600);
+    assert.deepEqual(await readdir(join(directory, 'callers')), ['2026-11-23.jsonl']);
   });
 
-  it('takes nothing in after close', async (t) => {
+  it('take nothing in after close', async (t) => {
     const { ledger, directory } = await open(t);
     await ledger.close();
     ledger.add([calls('late', 1)]);
     await ledger.flush();
-    assert.doesNotMatch(await readFile(join(directory, 'callers.json'), 'utf8'), /late/);
+    assert.equal(await readFile(join(directory, MONDAY), 'utf8'), '2026-11-23T00:00:00.000Z\n');
   });
 
-  it('survives a draft that was torn by a crash', async (t) => {
+  it('grow by what is new, and are folded before they say everything many times', async (t) => {
+    const { ledger, directory, reopen } = await open(t);
+    const lines = async (): Promise<number> => (await readFile(join(directory, MONDAY), 'utf8')).split('\n').length - 1;
+    for (const expected of [2, 3, 4]) {
+      ledger.add([calls('web', 2)]);
+      await ledger.flush();
+      assert.equal(await lines(), expected);
+    }
+    for (let added = 0; added < 2_000; added += 1) ledger.add([calls('web', 1)]);
+    await ledger.flush();
+    assert.equal(await lines(), 2);
+    await ledger.close();
+    assert.deepEqual((await reopen()).callersOf('cities', 'lookup'), [{ client: 'web', callsPerDay: 2_006 }]);
+  });
+
+  it('lose at most the last line to a host that was killed while it wrote, at whatever byte', async (t) => {
+    const faults = recordFaults(t);
+    const { ledger, directory, reopen } = await open(t);
+    for (const client of ['first', 'second']) {
+      ledger.add([calls(client, 2)]);
+      await ledger.flush();
+    }
+    await ledger.close();
+    const path = join(directory, MONDAY);
+    const whole = await readFile(path, 'utf8');
+    for (let length = 0; length < whole.length; length += 1) {
+      await writeFile(path, whole.slice(0, length));
+      const again = await reopen();
+      const known = whole.slice(0, length).split('\n').slice(1, -1);
+      assert.deepEqual(
+        again.callersOf('cities', 'lookup').map(({ client }) => client),
+        ['first', 'second'].slice(0, known.length),
+      );
+      again.add([calls('third', 1)]);
+      await again.close();
+      const mended = (await reopen()).callersOf('cities', 'lookup');
+      assert.equal(mended.at(-1)?.client, 'third');
+      assert.equal(mended.length, known.length + 1);
+    }
+    assert.deepEqual(faults, []);
+  });
+
+  it('survive a draft that was torn by a crash', async (t) => {
     const { ledger, directory, reopen } = await open(t);
     ledger.add([calls('web', 2)]);
     await ledger.close();
-    await writeFile(join(directory, 'callers.json.draft'), '{"v":1,"si');
-    const again = await reopen();
-    assert.deepEqual(again.callersOf('cities', 'lookup'), [{ client: 'web', callsPerDay: 2 }]);
-    await again.close();
-    assert.deepEqual(await readdir(directory), ['callers.json']);
+    await writeFile(join(directory, `${MONDAY}.draft`), '2026-11-2');
+    assert.deepEqual((await reopen()).callersOf('cities', 'lookup'), [{ client: 'web', callsPerDay: 2 }]);
   });
 
-  const operation = (fields: object): string =>
-    JSON.stringify({ v: 1, since: '2026-11-23T00:00:00.000Z', operations: [fields] });
+  const SINCE = '2026-11-23T00:00:00.000Z';
   const damages: readonly (readonly [string, string])[] = [
-    ['empty', ''],
-    ['torn', '{"v":1,"since":"2026-11-23T00:00:00.000Z","operations":[{"dom'],
-    ['null', 'null'],
-    ['of another version', '{"v":2,"since":"2026-11-23T00:00:00.000Z","operations":[]}'],
-    ['without a beginning', '{"v":1,"operations":[]}'],
-    ['without operations', '{"v":1,"since":"2026-11-23T00:00:00.000Z"}'],
-    ['of an operation without a name', operation({ domain: 'cities', clients: {} })],
-    ['of an operation without clients', operation({ domain: 'cities', operation: 'lookup' })],
-    ['of a day that is none', operation({ domain: 'a', operation: 'b', clients: { web: { '2026-13-45': 1 } } })],
-    [
-      'of calls that are no number',
-      operation({ domain: 'a', operation: 'b', clients: { web: { '2026-11-23': '1' } } }),
-    ],
+    ['null', 'null\n'],
+    ['without a beginning', '["cities","lookup","web",1]\n'],
+    ['with a line that is torn in the middle', `${SINCE}\n["cities","loo\n["cities","lookup","web",1]\n`],
+    ['of an operation without a name', `${SINCE}\n["cities",null,"web",1]\n`],
+    ['of calls that are no number', `${SINCE}\n["cities","lookup","web","1"]\n`],
   ];
   for (const [what, text] of damages) {
-    it(`is set aside with a fault when it is ${what}, and the count starts anew`, async (t) => {
+    it(`are set aside with a fault when one is ${what}, and its day is counted anew`, async (t) => {
       const faults = recordFaults(t);
       const directory = await temporaryDirectory(t);
-      await writeFile(join(directory, 'callers.json'), text);
+      await mkdir(join(directory, 'callers'));
+      await writeFile(join(directory, MONDAY), text);
       const { ledger, reopen } = await open(t, { directory });
       assert.equal(faults.length, 1);
-      const [aside = ''] = await readdir(directory);
-      assert.match(aside, /^callers\.json\.damaged-\d+$/);
-      assert.equal(await readFile(join(directory, aside), 'utf8'), text);
+      const [aside = ''] = await readdir(join(directory, 'callers'));
+      assert.match(aside, /^2026-11-23\.jsonl\.damaged-\d+$/);
+      assert.equal(await readFile(join(directory, 'callers', aside), 'utf8'), text);
       assert.equal(ledger.countedDays(), 0);
       ledger.add([calls('web', 1)]);
       await ledger.close();
@@ -221,23 +258,24 @@ describe('the file of callers', () => {
     });
   }
 
-  it('may be impossible to write: that is a fault, and counting goes on', async (t) => {
+  it('may be impossible to write: that is a fault, counting goes on, and nothing is lost when it is mended', async (t) => {
     const faults = recordFaults(t);
     const parent = await temporaryDirectory(t);
     await writeFile(join(parent, 'file'), '');
     const directory = join(parent, 'file', 'state');
-    const { ledger } = await open(t, { directory });
+    const { ledger, reopen } = await open(t, { directory });
     ledger.add([calls('web', 1)]);
     await ledger.flush();
     assert.equal((faults[0]?.error as { code?: unknown } | undefined)?.code, 'BEDS_ROLLOUT_STATE_UNWRITABLE');
     assert.deepEqual(ledger.callersOf('cities', 'lookup'), [{ client: 'web', callsPerDay: 1 }]);
+    await rm(join(parent, 'file'));
+    await ledger.close();
+    assert.deepEqual((await reopen()).callersOf('cities', 'lookup'), [{ client: 'web', callsPerDay: 1 }]);
   });
 
-  it('makes its directory', async (t) => {
-    const parent = await temporaryDirectory(t);
-    await mkdir(join(parent, 'a'));
-    const { ledger } = await open(t, { directory: join(parent, 'a', 'b', 'c') });
+  it('make their directory', async (t) => {
+    const { ledger, directory } = await open(t, { directory: join(await temporaryDirectory(t), 'a', 'b', 'c') });
     await ledger.close();
-    assert.deepEqual(await readdir(join(parent, 'a', 'b', 'c')), ['callers.json']);
+    assert.deepEqual(await readdir(join(directory, 'callers')), ['2026-11-23.jsonl']);
   });
 });

@@ -10,7 +10,8 @@ import {
   type ValueDescription,
 } from '@beds/sdk';
 import { compareManifests, type ContractChange } from '../host/deploy/compatibility/compare-manifests.js';
-import { type Caller, diffVersions, breakingFindings, joinCallers } from '../host/deploy/compatibility/gate.js';
+import type { Caller } from '../host/deploy/compatibility/caller-ledger.js';
+import { diffVersions, breakingFindings, joinCallers } from '../host/deploy/compatibility/gate.js';
 import { contractCases, lookup, manifest } from './support/contract-cases.js';
 
 /** `!` marks what breaks. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { operateErrors } from '../errors/operate.js';
-import { FILE_NAME } from '../deploy/sources/fingerprint.js';
+import { FILE_NAME } from '../deploy/sources/read-drop.js';
 import type { BundleFiles } from './contract.js';
 import { MAX_BUNDLES, type AdminQuestion, type Order } from './protocol.js';
 

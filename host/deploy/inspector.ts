@@ -1,6 +1,7 @@
 import { rolloutErrors } from '../errors/rollout.js';
 import { loadStaged, type StagedBundle } from './admit/stage.js';
-import { type CallerLedger, diffVersions, type VersionDiff } from './compatibility/gate.js';
+import type { CallerLedger } from './compatibility/caller-ledger.js';
+import { diffVersions, type VersionDiff } from './compatibility/gate.js';
 import type { CanaryView, DomainView, Inspections, SideView, StrikeView } from '../admin/views.js';
 import { type Quarantine, STRAYS } from './quarantine.js';
 import type { ServedVersion, ServiceRecord } from './service-record.js';

@@ -1,5 +1,6 @@
 import { WHOLE_DOMAIN } from '../../deploy/compatibility/compare-manifests.js';
-import type { Caller, JoinedChange, VersionDiff } from '../../deploy/compatibility/gate.js';
+import type { Caller } from '../../deploy/compatibility/caller-ledger.js';
+import type { JoinedChange, VersionDiff } from '../../deploy/compatibility/gate.js';
 import { argumentsOf, askOptions, NODE_OPTION } from '../ask-context.js';
 import { askNodes } from '../ask-nodes.js';
 import { EXIT, type Command } from '../command.js';

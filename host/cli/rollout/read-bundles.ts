@@ -4,8 +4,7 @@ import type { Config } from '../../config/schema.js';
 import { cliErrors } from '../../errors/cli.js';
 import { rolloutErrors } from '../../errors/rollout.js';
 import type { Drop } from '../../deploy/admit/contract.js';
-import { takeFingerprint } from '../../deploy/sources/fingerprint.js';
-import { readDrop } from '../../deploy/sources/read-drop.js';
+import { takeFingerprint, readDrop } from '../../deploy/sources/read-drop.js';
 import { MAX_BUNDLES } from '../../admin/protocol.js';
 
 type Limits = Pick<Config['plugins'], 'maxBundleBytes' | 'maxFiles'>;

@@ -1,11 +1,13 @@
 import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import type { Finding } from '../../template/contract.js';
-import { denyCodeFromText } from '../../template/code-from-text.js';
+import { build } from 'esbuild';
 import { startBehindRequests } from '../../template/behind-requests.js';
+import { denyCodeFromText } from '../../template/code-from-text.js';
+import type { Finding } from '../../template/contract.js';
 import { makeFinding } from '../../template/make-finding.js';
+import { withEsbuild } from '../../template/with-esbuild.js';
 import type { FromProbe, ProbePhase, ProbeTask, ToProbe } from './probe-messages.js';
-import { makeProbeScript, PROBE_FILE } from './probe-script.js';
 
 export interface ProbeOptions {
   /** Time to load and pass the self-test, in milliseconds. */
@@ -222,5 +224,31 @@ class Attempt {
   #explainTimeout(): Finding {
     const code = this.#phase === 'load' ? 'BEDS_ADMISSION_LOAD_TIMEOUT' : 'BEDS_ADMISSION_SELF_TEST_TIMEOUT';
     return makeFinding(code);
+  }
+}
+
+/** The entry of the probe thread as it lies on the disk. */
+const PROBE_FILE = new URL('./probe-thread.js', import.meta.url);
+
+/**
+ * The probe thread with all that it imports in one text, because most of the work of starting one is loading its modules one
+ * by one. `PROBE_FILE` where that fails: it does the same, later.
+ */
+async function makeProbeScript(): Promise<URL> {
+  try {
+    const { outputFiles } = await withEsbuild(() =>
+      build({
+        entryPoints: [fileURLToPath(PROBE_FILE)],
+        ...{ bundle: true, write: false, format: 'esm', platform: 'node', target: 'node20', logLevel: 'silent' },
+        define: { 'import.meta.url': JSON.stringify(PROBE_FILE.href) },
+        // Instead of the whole text, in stacks.
+        footer: { js: '//# sourceURL=beds-probe-thread.js' },
+      }),
+    );
+    const [file] = outputFiles;
+    if (file === undefined) return PROBE_FILE;
+    return new URL(`data:text/javascript;base64,${Buffer.from(file.contents).toString('base64')}`);
+  } catch {
+    return PROBE_FILE;
   }
 }

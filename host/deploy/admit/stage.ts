@@ -3,8 +3,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'n
 import { join } from 'node:path';
 import { admissionErrors } from '../../errors/admission.js';
 import type { Drop } from './contract.js';
-import { checkHashes } from '../sources/read-drop.js';
-import { readManifest } from './read-manifest.js';
+import { checkHashes, readManifest } from './read-manifest.js';
 
 /** The bytes of a bundle, wherever they came from: a drop or the stage. */
 export type BundleBytes = Pick<Drop, 'hash' | 'manifest' | 'manifestText' | 'files'>;
@@ -58,6 +57,7 @@ async function stage(bytes: BundleBytes, stageDirectory: string): Promise<Staged
     await rm(draft, { recursive: true, force: true });
   }
   const { hash, manifest, manifestText, files } = bytes;
+  rememberDomain(hash, manifest.domain);
   return { hash, manifest, manifestText, files, directory };
 }
 
@@ -66,7 +66,8 @@ export async function loadStaged(hash: string, stageDirectory: string): Promise<
   const damaged = (): Error => admissionErrors.make('BEDS_ADMISSION_STAGE_DAMAGED');
   if (!HASH.test(hash)) throw damaged();
   const directory = join(stageDirectory, hash);
-  const manifestText = await readFile(join(directory, 'manifest.json'), 'utf8').catch(() => '');
+  const manifestText = await readFile(join(directory, 'manifest.json'), 'utf8').catch(() => undefined);
+  if (manifestText === undefined) throw damaged();
   const reading = readManifest(manifestText);
   if (reading.state !== 'valid' || reading.names.hash !== hash) throw damaged();
   const { manifest } = reading;
@@ -114,9 +115,13 @@ const domainsByHash = new Map<string, string>();
 /** Far more than are ever staged; then all of them are read again. */
 const MOST_REMEMBERED = 10_000;
 
+function rememberDomain(hash: string, domain: string): void {
+  if (domainsByHash.size > MOST_REMEMBERED) domainsByHash.clear();
+  domainsByHash.set(hash, domain);
+}
+
 async function listStaged(stageDirectory: string): Promise<{ hash: string; domain: string }[]> {
   const names = await readdir(stageDirectory).catch((): string[] => []);
-  if (domainsByHash.size > MOST_REMEMBERED) domainsByHash.clear();
   const staged = await Promise.all(
     names
       .filter((name) => HASH.test(name))
@@ -138,6 +143,6 @@ async function readDomain(hash: string, stageDirectory: string): Promise<string>
   const reading = readManifest(text);
   if (reading.state !== 'valid' || reading.names.hash !== hash) return 'unknown';
   const { domain } = reading.manifest;
-  domainsByHash.set(hash, domain);
+  rememberDomain(hash, domain);
   return domain;
 }

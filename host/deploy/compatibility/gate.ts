@@ -1,37 +1,14 @@
 import type { Manifest } from '@beds/sdk';
-import type { CallerCount } from '../../request/observations.js';
 import type { Finding } from '../../template/contract.js';
 import { makeFinding } from '../../template/make-finding.js';
+import type { Caller, CallerLedger } from './caller-ledger.js';
 import { compareManifests, type ContractChange, namesOfBoth, own, WHOLE_DOMAIN } from './compare-manifests.js';
-
-/** How often a client calls an operation. */
-export interface Caller {
-  /** Empty where the callers named none, `*` for those beyond the bound of clients. */
-  readonly client: string;
-  readonly callsPerDay: number;
-}
 
 /** A change with the clients that called the operation in the last days, busiest first. */
 export interface JoinedChange extends ContractChange {
   readonly callers: readonly Caller[];
   /** Days that callers were counted over, as a fraction: less than were asked for while the count is young. */
   readonly countedDays: number;
-}
-
-/** Who called what, by day; survives a restart. */
-export interface CallerLedger {
-  add(counts: readonly CallerCount[]): void;
-  /**
-   * Clients of an operation, busiest first. Per day means: over the days from the first kept one on which the operation was
-   * called until now (the running day counts as its part), and over one day where that is less.
-   */
-  callersOf(domain: string, operation: string): readonly Caller[];
-  /** Days that the count covers, as a fraction; at most the days that are kept. */
-  countedDays(): number;
-  /** Writes what is new; resolves when it is on disk. Never rejects: a failure is a fault on the diagnostics channel. */
-  flush(): Promise<void>;
-  /** Writes what is new; what is added afterwards is not counted. */
-  close(): Promise<void>;
 }
 
 /** Callers that a finding names; the others are a number. */

@@ -1,18 +1,19 @@
+import { type BigIntStats, constants } from 'node:fs';
+import { lstat, readdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isBedsError, type Manifest } from '@beds/sdk';
+import { type AdmissionCode, admissionErrors } from '../../errors/admission.js';
 import type { Finding } from '../../template/contract.js';
 import { makeFinding } from '../../template/make-finding.js';
-import type { AdmissionCode } from '../../errors/admission.js';
 import type { Drop, RefusedDrop, WatchOptions } from '../admit/contract.js';
-import type { Fingerprint } from './fingerprint.js';
 import {
+  checkHashes,
+  incomplete,
   MAX_MANIFEST_BYTES,
   readManifest,
-  sha256,
   type ManifestNames,
   type ManifestReading,
 } from '../admit/read-manifest.js';
-import { readRegularFile } from './read-regular-file.js';
 
 /**
  * What one look at a drop found. `incomplete` may become complete by more bytes; `malformed` will not, but is believed only
@@ -143,18 +144,6 @@ function judge(read: ReadBytes): Reading {
   return { state: 'complete', drop };
 }
 
-/** Whether these are the bytes that the manifest names. */
-export function checkHashes(manifest: Manifest, files: ReadonlyMap<string, Buffer>): Finding[] {
-  return Object.entries(manifest.files).flatMap(([name, expected]) => {
-    const bytes = files.get(name);
-    if (bytes?.length !== expected.bytes) {
-      return [incomplete(`${name} has ${bytes?.length ?? 0} bytes and should have ${expected.bytes}.`)];
-    }
-    if (sha256(bytes) === expected.sha256) return [];
-    return [makeFinding('BEDS_ADMISSION_HASH_MISMATCH', `${name} has other bytes than were built.`)];
-  });
-}
-
 function refuse(
   { entry, seen }: DropPlace,
   state: 'incomplete' | 'malformed',
@@ -168,6 +157,151 @@ function refuseManifest(place: DropPlace, reading: Exclude<ManifestReading, { st
   return refuse(place, 'malformed', reading.findings, reading.names);
 }
 
-function incomplete(message: string): Finding {
-  return makeFinding('BEDS_ADMISSION_INCOMPLETE', message);
+/** What the file system says of an entry without reading its bytes. Two equal `mark`s mean that nothing was touched. */
+export interface Fingerprint {
+  readonly form: 'file' | 'folder';
+  readonly mark: string;
+  /** Latest change of any part, milliseconds since 1970. */
+  readonly changedAt: number;
+  /** When the entry was made, milliseconds since 1970. */
+  readonly bornAt: number;
+  /** Files of a folder, or the entry itself, with their sizes. */
+  readonly sizes: ReadonlyMap<string, number>;
+  /** What is wrong with the entry whatever its bytes are. */
+  readonly findings: readonly Finding[];
+}
+
+const ENTRY_NAME = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$/;
+/** What a file of a bundle may be called. */
+export const FILE_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
+const OTHERS_MAY_WRITE = 0o002n;
+
+/**
+ * Undefined when there is no such entry, or when it is none of ours: a source folder, a text file, a hidden name. Rejects
+ * with the system's error when that could not be found out: what cannot be looked at is not gone.
+ */
+export async function takeFingerprint(directory: string, entry: string): Promise<Fingerprint | undefined> {
+  if (entry.startsWith('.')) return undefined;
+  const stats = await lstatOrUndefined(join(directory, entry));
+  if (stats === undefined) return undefined;
+  if (stats.isDirectory()) return folderFingerprint(directory, entry, stats);
+  if (!entry.endsWith('.mjs') && !(await isLinkToFolder(stats, join(directory, entry)))) return undefined;
+  const findings = [...checkName(entry, ENTRY_NAME), ...checkFile(entry, stats)];
+  return {
+    form: 'file',
+    mark: markOf(stats),
+    changedAt: changedAt(stats),
+    bornAt: Number(stats.birthtimeMs),
+    sizes: new Map([[entry, Number(stats.size)]]),
+    findings,
+  };
+}
+
+async function folderFingerprint(
+  directory: string,
+  entry: string,
+  folder: BigIntStats,
+): Promise<Fingerprint | undefined> {
+  const names = await readdir(join(directory, entry)).catch(absent);
+  if (names === undefined) return undefined;
+  const isSource = names.includes('template.ts') && !names.includes('manifest.json');
+  if (isSource || !(names.includes('manifest.json') || names.includes('index.mjs'))) return undefined;
+  const marks = [`${folder.dev}:${folder.ino}:${folder.mode}`];
+  const sizes = new Map<string, number>();
+  const findings = [...checkName(entry, ENTRY_NAME), ...checkWritable(entry, folder)];
+  let latest = changedAt(folder);
+  for (const name of names.sort()) {
+    const stats = await lstatOrUndefined(join(directory, entry, name));
+    if (stats === undefined) continue;
+    marks.push(`${name}=${markOf(stats)}`);
+    sizes.set(name, Number(stats.size));
+    findings.push(...checkName(name, FILE_NAME), ...checkFile(name, stats));
+    latest = Math.max(latest, changedAt(stats));
+  }
+  return {
+    ...{ form: 'folder', mark: marks.join('|'), changedAt: latest, sizes, findings },
+    bornAt: Number(folder.birthtimeMs),
+  };
+}
+
+function checkName(name: string, allowed: RegExp): Finding[] {
+  return allowed.test(name) ? [] : [makeFinding('BEDS_ADMISSION_NAME_INVALID', 'A name in the drop is not allowed.')];
+}
+
+function checkFile(name: string, stats: BigIntStats): Finding[] {
+  if (!stats.isFile()) return [makeFinding('BEDS_ADMISSION_NOT_REGULAR', `${name} is not a plain file.`)];
+  const linked = stats.nlink > 1n ? [makeFinding('BEDS_ADMISSION_HARD_LINK', `${name} has a second name.`)] : [];
+  return [...linked, ...checkWritable(name, stats)];
+}
+
+function checkWritable(name: string, stats: BigIntStats): Finding[] {
+  return (stats.mode & OTHERS_MAY_WRITE) === 0n
+    ? []
+    : [makeFinding('BEDS_ADMISSION_WRITABLE', `Everyone may write to ${name}.`)];
+}
+
+/** A linked folder is refused with a reason; a linked text file is nobody's business. */
+async function isLinkToFolder(stats: BigIntStats, path: string): Promise<boolean> {
+  if (!stats.isSymbolicLink()) return false;
+  const names = await readdir(path).catch((): string[] => []);
+  return names.includes('manifest.json');
+}
+
+function markOf(stats: BigIntStats): string {
+  return `${stats.dev}:${stats.ino}:${stats.mode}:${stats.nlink}:${stats.size}:${stats.mtimeNs}:${stats.ctimeNs}`;
+}
+
+function changedAt(stats: BigIntStats): number {
+  return Number((stats.mtimeNs > stats.ctimeNs ? stats.mtimeNs : stats.ctimeNs) / 1_000_000n);
+}
+
+async function lstatOrUndefined(path: string): Promise<BigIntStats | undefined> {
+  return lstat(path, { bigint: true }).catch(absent);
+}
+
+/** Nothing has that name. Any other error says nothing of what is there. */
+function absent(error: unknown): undefined {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+}
+
+// n.b. without O_NONBLOCK, opening a pipe waits for a writer; without O_NOFOLLOW, a name could lead anywhere.
+const FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/**
+ * The bytes of a plain file with one name, at most `maxBytes`. Throws `BEDS_ADMISSION_NOT_REGULAR`, `_HARD_LINK`,
+ * `_TOO_LARGE`, `_UNREADABLE`, or `_INCOMPLETE` when the file changed or went away meanwhile; the system's error where
+ * nothing could be found out.
+ */
+async function readRegularFile(path: string, name: string, maxBytes: number): Promise<Buffer> {
+  const file = await open(path, FLAGS).catch((error: unknown) => {
+    throw openError(error, name);
+  });
+  try {
+    const before = await file.stat({ bigint: true });
+    if (!before.isFile()) throw admissionErrors.make('BEDS_ADMISSION_NOT_REGULAR', `${name} is not a plain file.`);
+    if (before.nlink > 1n) throw admissionErrors.make('BEDS_ADMISSION_HARD_LINK', `${name} has a second name.`);
+    if (before.size > maxBytes) throw admissionErrors.make('BEDS_ADMISSION_TOO_LARGE', `${name} is too large.`);
+    const bytes = Buffer.alloc(Number(before.size));
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
+    const after = await file.stat({ bigint: true });
+    if (bytesRead !== bytes.length || after.mtimeNs !== before.mtimeNs || after.size !== before.size) {
+      throw admissionErrors.make('BEDS_ADMISSION_INCOMPLETE', `${name} changed while it was read.`);
+    }
+    return bytes;
+  } finally {
+    await file.close();
+  }
+}
+
+function openError(error: unknown, name: string): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT') return admissionErrors.make('BEDS_ADMISSION_INCOMPLETE', `${name} went away.`);
+  if (code === 'ELOOP' || code === 'EMLINK') {
+    return admissionErrors.make('BEDS_ADMISSION_NOT_REGULAR', `${name} is a symbolic link.`);
+  }
+  if (code === 'EACCES' || code === 'EPERM') {
+    return admissionErrors.make('BEDS_ADMISSION_UNREADABLE', `${name} cannot be read (${code}).`);
+  }
+  // It says nothing of the file: no descriptor is left, the volume does not answer.
+  return error;
 }

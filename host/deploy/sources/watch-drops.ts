@@ -1,12 +1,10 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, lstat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { isBedsError } from '@beds/sdk';
-import { admissionErrors } from '../../errors/admission.js';
-import { ClosableWatcher } from './closable-watcher.js';
+import { FSWatcher } from 'chokidar';
+import { admissionErrors, type AdmissionCode } from '../../errors/admission.js';
 import type { DropHandlers, DropWatcher, WatchOptions } from '../admit/contract.js';
-import { DirectoryTroubles } from './directory-troubles.js';
-import { type DirectoryView, DropLedger } from './drop-ledger.js';
-import { identifyDirectory } from './identify-directory.js';
+import { type DirectoryView, DropLedger, type LookResult, type Missed } from './plugin-scanner.js';
 
 /** Events come in bursts; one look answers a burst. */
 const BURST_MS = 15;
@@ -193,5 +191,131 @@ class DirectoryWatcher implements DropWatcher {
 
   async #identify(): Promise<string> {
     return `${await identifyDirectory(this.#options.directory)}:${this.#times}`;
+  }
+}
+
+/** Names in a message are an example of what is wrong, not a list. */
+const MOST_NAMES = 10;
+
+interface Trouble {
+  readonly names: readonly string[];
+  readonly message: string;
+  readonly cause?: unknown;
+}
+
+const MISSED: Readonly<Record<Missed['why'], AdmissionCode>> = {
+  replaced: 'BEDS_ADMISSION_DIRECTORY_REPLACED',
+  emptied: 'BEDS_ADMISSION_DIRECTORY_EMPTIED',
+  hollow: 'BEDS_ADMISSION_FOLDER_EMPTIED',
+};
+
+const OVER: Partial<Record<AdmissionCode, string>> = {
+  BEDS_ADMISSION_DIRECTORY_UNSAFE: 'the plugin directory can be trusted again',
+  BEDS_ADMISSION_DIRECTORY_UNREADABLE: 'the plugin directory and all that is in it can be looked at again',
+  BEDS_ADMISSION_DIRECTORY_REPLACED: 'the plugin directory lacks no bundle that serves any more',
+  BEDS_ADMISSION_DIRECTORY_EMPTIED: 'the plugin directory lacks no bundle that serves any more',
+  BEDS_ADMISSION_FOLDER_EMPTIED: 'every folder of a bundle that serves holds one again',
+};
+
+/** What is wrong with the plugin directory: said when it begins, for each name once, and when it is over. */
+class DirectoryTroubles {
+  readonly #handlers: Pick<DropHandlers, 'error' | 'recovered'>;
+  readonly #said = new Map<AdmissionCode, Set<string>>();
+
+  constructor(handlers: Pick<DropHandlers, 'error' | 'recovered'>) {
+    this.#handlers = handlers;
+  }
+
+  /** The directory as such could not be looked at: what was said of its bundles holds. */
+  failed(error: unknown): void {
+    if (isBedsError(error) && error.code === 'BEDS_ADMISSION_DIRECTORY_UNSAFE') {
+      this.#begin(error.code, { names: [''], message: error.message });
+      return;
+    }
+    const message = `The plugin directory cannot be read (${codeOf(error)}); what serves goes on.`;
+    this.#begin('BEDS_ADMISSION_DIRECTORY_UNREADABLE', { names: [''], message, cause: error });
+  }
+
+  /** All that one look found; what it did not find any more is over. */
+  looked({ unreadable, missed }: LookResult): void {
+    const found = new Map<AdmissionCode, Trouble>();
+    if (unreadable.size > 0) {
+      const names = [...unreadable.keys()];
+      const [cause] = unreadable.values();
+      const message = `${listed(names)} in the plugin directory cannot be looked at (${codeOf(cause)}); what serves goes on.`;
+      found.set('BEDS_ADMISSION_DIRECTORY_UNREADABLE', { names, message, cause });
+    }
+    for (const [why, code] of Object.entries(MISSED)) {
+      const of = missed.filter((each) => each.why === why);
+      if (of.length > 0) found.set(code, missing(code, of));
+    }
+    for (const code of this.#said.keys()) if (!found.has(code)) this.#end(code);
+    for (const [code, trouble] of found) this.#begin(code, trouble);
+  }
+
+  #begin(code: AdmissionCode, { names, message, cause }: Trouble): void {
+    const said = this.#said.get(code) ?? new Set();
+    this.#said.set(code, said);
+    if (names.every((name) => said.has(name))) return;
+    for (const name of names) said.add(name);
+    this.#handlers.error(admissionErrors.make(code, message, { cause }));
+  }
+
+  #end(code: AdmissionCode): void {
+    this.#said.delete(code);
+    this.#handlers.recovered?.(OVER[code] ?? code);
+  }
+}
+
+function missing(code: AdmissionCode, missed: readonly Missed[]): Trouble {
+  const names = missed.map(({ entry }) => entry);
+  const domains = [...new Set(missed.map(({ domain }) => domain))];
+  const message = `${admissionErrors.specs[code].message} Missing: ${listed(names)}, of ${listed(domains)}.`;
+  return { names, message };
+}
+
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, MOST_NAMES).join(', ');
+  return names.length > MOST_NAMES ? `${shown} and ${names.length - MOST_NAMES} more` : shown;
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException | undefined)?.code ?? 'unknown';
+}
+
+const OTHERS_MAY_WRITE = 0o002n;
+
+/**
+ * Which directory the path leads to: another one under the same path is told apart. Throws
+ * `BEDS_ADMISSION_DIRECTORY_UNSAFE`, or the system's error.
+ */
+async function identifyDirectory(directory: string): Promise<string> {
+  const stats = await lstat(directory, { bigint: true });
+  if (!stats.isDirectory()) {
+    const message = 'plugins.directory is not a real directory; nothing is taken from it.';
+    throw admissionErrors.make('BEDS_ADMISSION_DIRECTORY_UNSAFE', message);
+  }
+  if ((stats.mode & OTHERS_MAY_WRITE) !== 0n) {
+    const message = 'Everyone on this machine may write to the plugin directory; nothing is taken from it.';
+    throw admissionErrors.make('BEDS_ADMISSION_DIRECTORY_UNSAFE', message);
+  }
+  return `${stats.dev}:${stats.ino}`;
+}
+
+/**
+ * chokidar's watcher, but closed for good. n.b. its own, when files vanish around `close()`, finishes handling that
+ * afterwards and calls `add()` to wait for their return, which opens it again: the process would never end by itself.
+ */
+class ClosableWatcher extends FSWatcher {
+  #isClosed = false;
+
+  override add(...args: Parameters<FSWatcher['add']>): this {
+    if (!this.#isClosed) super.add(...args);
+    return this;
+  }
+
+  override close(): Promise<void> {
+    this.#isClosed = true;
+    return super.close();
   }
 }

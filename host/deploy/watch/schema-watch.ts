@@ -5,8 +5,7 @@ import type { Log } from '../../observe/log.js';
 import { narrowObject } from '../../stores/check-use.js';
 import type { NamedObject, ObjectFinding, StoreAdapter } from '../../stores/contract.js';
 import type { Finding, GenerationSource } from '../../template/contract.js';
-import type { Catalogue } from '../admit/joined-catalogue.js';
-import type { StoreLookup } from '../admit/preflight.js';
+import type { Catalogue, StoreLookup } from '../admit/preflight.js';
 import { diffObjects, type ObjectDifference } from './diff-objects.js';
 
 export interface HostSchemaOptions {

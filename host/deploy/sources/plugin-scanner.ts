@@ -1,7 +1,6 @@
 import type { Finding } from '../../template/contract.js';
 import type { DropHandlers, RefusedDrop, WatchOptions } from '../admit/contract.js';
-import { takeFingerprint, type Fingerprint } from './fingerprint.js';
-import { readDrop, type Reading } from './read-drop.js';
+import { takeFingerprint, type Fingerprint, readDrop, type Reading } from './read-drop.js';
 
 /** How long a drop that looks wrong for good must rest before that is believed: copying tools make odd states in between. */
 const SETTLE_MS = 200;
