@@ -1,5 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { Counter, Histogram, Registry, Gauge } from 'prom-client';
+import { Histogram, Registry } from 'prom-client';
 import { heldInMemory } from '../admin/held-versions.js';
 import { threadViews, type ThreadView } from '../admin/thread-views.js';
 import type { DomainView } from '../admin/views.js';
@@ -13,9 +13,9 @@ import type { Tally } from '../request/observations.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import type { GenerationSource } from '../template/contract.js';
 import type { ThreadPool } from '../threads/pool.js';
-import { type OutcomeCount, RequestTotals, VersionSeries } from './request-totals.js';
+import { type Declare, declareIn, type OutcomeCount, RequestTotals, VersionSeries } from './request-totals.js';
 
-export interface MetricsSources {
+interface MetricsSources {
   readonly node: string;
   readonly drains: Drains;
   readonly stores: ReadonlyMap<string, StoreAdapter>;
@@ -31,7 +31,8 @@ export interface MetricsSources {
 export function openMetrics(sources: MetricsSources): HostMetrics {
   const { node, drains, stores, board, logState, pool, table, versions } = sources;
   return new HostMetrics({
-    ...{ node, logState },
+    node,
+    logState,
     sources: () => [...table().loaded, ...drains.sources],
     state: async () => {
       const [threads] = await Promise.all([threadViews(pool()), versions()?.observe()]);
@@ -46,7 +47,7 @@ export function openMetrics(sources: MetricsSources): HostMetrics {
   });
 }
 
-export interface HostMetricsOptions {
+interface HostMetricsOptions {
   readonly node: string;
   readonly logState: () => LogState;
   /** Versions whose requests may still be counted. */
@@ -65,45 +66,47 @@ const OTHERS = '*';
 export class HostMetrics {
   readonly #options: HostMetricsOptions;
   readonly #registry = new Registry();
-  readonly #transitions;
-  readonly #swap;
-  readonly #flip;
-  readonly #ends;
-  readonly #left;
-  readonly #requests: VersionSeries;
+  readonly #declare = declareIn(this.#registry);
+  readonly #transitions = this.#declare.counter(
+    'beds_lifecycle_transitions_total',
+    'Changes of state of versions.',
+    'domain',
+    'state',
+  );
+  readonly #ends = this.#declare.counter(
+    'beds_thread_ends_total',
+    'Broker threads that ended unasked and were replaced.',
+    'reason',
+  );
+  readonly #left = this.#declare.counter(
+    'beds_leftovers_total',
+    'Timers and the like that retired versions had not ended.',
+    'domain',
+    'kind',
+  );
+  readonly #swap = new Histogram({
+    name: 'beds_swap_duration_seconds',
+    help: 'From complete bytes until all threads serve them.',
+    labelNames: ['domain', 'cause'] as const,
+    buckets: SWAP_SECONDS,
+    registers: [this.#registry],
+  });
+  readonly #flip = new Histogram({
+    name: 'beds_flip_duration_seconds',
+    help: 'Change of the routes on all threads.',
+    buckets: FLIP_SECONDS,
+    registers: [this.#registry],
+  });
+  readonly #requests = new VersionSeries(this.#declare);
   readonly #totals = new RequestTotals();
-  readonly #gauges: StateGauges;
-  readonly #process: ProcessMetrics;
+  readonly #setState = stateGauges(this.#declare);
+  readonly #process = processMetrics(this.#declare);
   readonly #domains = new Set<string>();
   #collecting: Promise<string> | undefined;
 
   constructor(options: HostMetricsOptions) {
     this.#options = options;
     this.#registry.setDefaultLabels({ node: options.node });
-    const registers = [this.#registry];
-    this.#transitions = new Counter({
-      ...{ name: 'beds_lifecycle_transitions_total', help: 'Changes of state of versions.', registers },
-      labelNames: ['domain', 'state'] as const,
-    });
-    this.#swap = new Histogram({
-      ...{ name: 'beds_swap_duration_seconds', help: 'From complete bytes until all threads serve them.', registers },
-      ...{ labelNames: ['domain', 'cause'] as const, buckets: SWAP_SECONDS },
-    });
-    this.#flip = new Histogram({
-      ...{ name: 'beds_flip_duration_seconds', help: 'Change of the routes on all threads.', registers },
-      buckets: FLIP_SECONDS,
-    });
-    this.#ends = new Counter({
-      ...{ name: 'beds_thread_ends_total', help: 'Broker threads that ended unasked and were replaced.', registers },
-      labelNames: ['reason'] as const,
-    });
-    this.#left = new Counter({
-      ...{ name: 'beds_leftovers_total', help: 'Timers and the like that retired versions had not ended.', registers },
-      labelNames: ['domain', 'kind'] as const,
-    });
-    this.#requests = new VersionSeries(this.#registry);
-    this.#gauges = new StateGauges(this.#registry);
-    this.#process = new ProcessMetrics(this.#registry);
   }
 
   transition({ domain, state, cause = 'drop', ms, flipMs, left }: Transition): void {
@@ -144,7 +147,7 @@ export class HostMetrics {
   }
 
   async #collect(): Promise<string> {
-    this.#gauges.set(await this.#options.state());
+    this.#setState(await this.#options.state());
     this.#process.collect(this.#options.logState());
     return this.#registry.metrics();
   }
@@ -176,7 +179,7 @@ function reasonClass(reason: string): string {
 }
 
 /** How the host stands at one moment. */
-export interface HostState {
+interface HostState {
   readonly domains: readonly DomainView[];
   readonly threads: readonly ThreadView[];
   readonly stores: readonly StoreAdapter[];
@@ -188,135 +191,97 @@ export interface HostState {
 const THREAD_STATES = ['starting', 'ready', 'stopping'] as const;
 
 /** Metrics that say how things are, not what happened. */
-class StateGauges {
-  readonly #live;
-  readonly #degraded;
-  readonly #canary;
-  readonly #quarantined;
-  readonly #threads;
-  readonly #heap;
-  readonly #inFlight;
-  readonly #retired;
-  readonly #stores;
-  readonly #waiting;
-
-  constructor(registry: Registry) {
-    const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[]): Gauge<L> =>
-      new Gauge<L>({ name, help, labelNames: [...labelNames], registers: [registry] });
-    this.#live = gauge('beds_live_version_info', 'The version that serves a domain; always 1.', [
-      ...(['domain', 'version', 'hash'] as const),
-    ]);
-    this.#degraded = gauge('beds_degraded', '1: database objects of the domain are no longer as admitted.', ['domain']);
-    this.#canary = gauge('beds_canary_percent', 'Percent of the callers that a canary answers.', ['domain']);
-    this.#quarantined = gauge('beds_quarantined', 'Bundles that are refused for the harm they did.', []);
-    this.#threads = gauge('beds_threads', 'Broker threads by state.', ['state']);
-    this.#heap = gauge('beds_thread_heap_bytes', 'JavaScript heap in use by a broker thread.', ['thread']);
-    this.#inFlight = gauge('beds_thread_messages_in_flight', 'Messages that a thread has and did not settle yet.', [
-      'thread',
-    ]);
-    this.#retired = gauge('beds_retired_in_memory', 'Versions that ended and that something holds in memory.', [
-      'domain',
-    ]);
-    this.#stores = gauge('beds_store_up', '1: the control plane reaches the store.', ['store']);
-    this.#waiting = gauge('beds_writes_waiting', 'Writes that broker threads hold until a store is back.', [
-      ...(['domain', 'store'] as const),
-    ]);
-  }
-
-  set(state: HostState): void {
-    this.#setDomains(state);
-    this.#setThreads(state.threads);
-    this.#quarantined.set(state.quarantined);
-    for (const adapter of state.stores) {
-      const { store, up } = adapter.status();
-      this.#stores.set({ store }, Number(up));
+function stateGauges({ gauge }: Declare): (state: HostState) => void {
+  const live = gauge(
+    'beds_live_version_info',
+    'The version that serves a domain; always 1.',
+    'domain',
+    'version',
+    'hash',
+  );
+  const degraded = gauge('beds_degraded', '1: database objects of the domain are no longer as admitted.', 'domain');
+  const canary = gauge('beds_canary_percent', 'Percent of the callers that a canary answers.', 'domain');
+  const quarantined = gauge('beds_quarantined', 'Bundles that are refused for the harm they did.');
+  const threadCount = gauge('beds_threads', 'Broker threads by state.', 'state');
+  const heap = gauge('beds_thread_heap_bytes', 'JavaScript heap in use by a broker thread.', 'thread');
+  const inFlight = gauge(
+    'beds_thread_messages_in_flight',
+    'Messages that a thread has and did not settle yet.',
+    'thread',
+  );
+  const retired = gauge('beds_retired_in_memory', 'Versions that ended and that something holds in memory.', 'domain');
+  const storeUp = gauge('beds_store_up', '1: the control plane reaches the store.', 'store');
+  const waiting = gauge(
+    'beds_writes_waiting',
+    'Writes that broker threads hold until a store is back.',
+    'domain',
+    'store',
+  );
+  return (state) => {
+    for (const each of [live, degraded, canary, retired, heap, inFlight, waiting]) each.reset();
+    for (const view of state.domains) {
+      if (view.live === undefined) continue;
+      const { domain } = view;
+      live.set({ domain, version: view.live.version, hash: view.live.hash }, 1);
+      degraded.set({ domain }, Number((view.degraded ?? []).length > 0));
+      canary.set({ domain }, state.canaries.get(domain) ?? 0);
     }
-  }
-
-  #setDomains({ domains, canaries, threads }: HostState): void {
-    for (const gauge of [this.#live, this.#degraded, this.#canary, this.#retired]) gauge.reset();
-    for (const { domain, live, degraded = [] } of domains) {
-      if (live === undefined) continue;
-      this.#live.set({ domain, version: live.version, hash: live.hash }, 1);
-      this.#degraded.set({ domain }, Number(degraded.length > 0));
-      this.#canary.set({ domain }, canaries.get(domain) ?? 0);
+    for (const [domain, held] of heldInMemory(state.threads)) retired.set({ domain }, held.length);
+    quarantined.set(state.quarantined);
+    for (const { store, up } of state.stores.map((adapter) => adapter.status())) storeUp.set({ store }, Number(up));
+    for (const name of THREAD_STATES) {
+      threadCount.set({ state: name }, state.threads.filter((thread) => thread.state === name).length);
     }
-    for (const [domain, held] of heldInMemory(threads)) this.#retired.set({ domain }, held.length);
-  }
-
-  #setThreads(threads: HostState['threads']): void {
-    for (const gauge of [this.#heap, this.#inFlight, this.#waiting]) gauge.reset();
-    for (const state of THREAD_STATES) {
-      this.#threads.set({ state }, threads.filter((thread) => thread.state === state).length);
-    }
-    for (const { thread, status } of threads) {
+    for (const { thread, status } of state.threads) {
       if (status === undefined) continue;
-      this.#heap.set({ thread }, status.heapBytes);
-      this.#inFlight.set(
-        { thread },
-        status.brokers.reduce((sum, { inFlight }) => sum + inFlight, 0),
-      );
-      for (const { domain, store, count } of status.waitingWrites) this.#waiting.inc({ domain, store }, count);
+      heap.set({ thread }, status.heapBytes);
+      const messages = status.brokers.reduce((sum, broker) => sum + broker.inFlight, 0);
+      inFlight.set({ thread }, messages);
+      for (const { domain, store, count } of status.waitingWrites) waiting.inc({ domain, store }, count);
     }
-  }
+  };
 }
 
 const NANOSECONDS = 1e9;
 const MICROSECONDS = 1e6;
 const RESOLUTION_MS = 20;
 
+interface ProcessMetrics {
+  readonly collect: (log: LogState) => void;
+  readonly close: () => void;
+}
+
 /** What Prometheus' own clients say of a process, under their names. The library's collectors cannot be stopped. */
-class ProcessMetrics {
-  readonly #delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
-  readonly #cpu: Counter<'mode'>;
-  readonly #resident: Gauge;
-  readonly #heap: Gauge;
-  readonly #lag: Gauge<'quantile'>;
-  readonly #droppedLines: Counter;
-  #counted = { user: 0, system: 0, droppedLines: 0 };
-
-  constructor(registry: Registry) {
-    const registers = [registry];
-    this.#cpu = new Counter({
-      ...{ name: 'process_cpu_seconds_total', help: 'CPU time of the whole process.', registers, labelNames: ['mode'] },
-    });
-    this.#resident = new Gauge({ name: 'process_resident_memory_bytes', help: 'Resident memory.', registers });
-    this.#heap = new Gauge({
-      ...{ name: 'beds_supervisor_heap_bytes', help: 'JavaScript heap in use by the control plane.', registers },
-    });
-    this.#lag = new Gauge({
-      name: 'beds_supervisor_loop_delay_seconds',
-      help: 'Delay of the event loop of the control plane since the metrics were asked for last.',
-      ...{ labelNames: ['quantile'], registers },
-    });
-    this.#droppedLines = new Counter({
-      ...{ name: 'beds_log_lines_dropped_total', help: 'Lines that the output of the log did not take.', registers },
-    });
-    const start = new Gauge({
-      ...{ name: 'process_start_time_seconds', help: 'When the process started, seconds since 1970.', registers },
-    });
-    start.set(Math.round(Date.now() / 1_000 - process.uptime()));
-    this.#delay.enable();
-  }
-
-  collect({ droppedLines }: LogState): void {
+function processMetrics({ counter, gauge }: Declare): ProcessMetrics {
+  const cpu = counter('process_cpu_seconds_total', 'CPU time of the whole process.', 'mode');
+  const resident = gauge('process_resident_memory_bytes', 'Resident memory.');
+  const heap = gauge('beds_supervisor_heap_bytes', 'JavaScript heap in use by the control plane.');
+  const lag = gauge(
+    'beds_supervisor_loop_delay_seconds',
+    'Delay of the event loop of the control plane since the metrics were asked for last.',
+    'quantile',
+  );
+  const dropped = counter('beds_log_lines_dropped_total', 'Lines that the output of the log did not take.');
+  const start = gauge('process_start_time_seconds', 'When the process started, seconds since 1970.');
+  start.set(Math.round(Date.now() / 1_000 - process.uptime()));
+  const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  delay.enable();
+  let counted = { user: 0, system: 0, droppedLines: 0 };
+  const collect = ({ droppedLines }: LogState): void => {
     const { user, system } = process.cpuUsage();
-    this.#cpu.inc({ mode: 'user' }, Math.max(0, user - this.#counted.user) / MICROSECONDS);
-    this.#cpu.inc({ mode: 'system' }, Math.max(0, system - this.#counted.system) / MICROSECONDS);
-    this.#droppedLines.inc(droppedLines - this.#counted.droppedLines);
-    this.#counted = { user, system, droppedLines };
+    cpu.inc({ mode: 'user' }, Math.max(0, user - counted.user) / MICROSECONDS);
+    cpu.inc({ mode: 'system' }, Math.max(0, system - counted.system) / MICROSECONDS);
+    dropped.inc(droppedLines - counted.droppedLines);
+    counted = { user, system, droppedLines };
     const { rss, heapUsed } = process.memoryUsage();
-    this.#resident.set(rss);
-    this.#heap.set(heapUsed);
+    resident.set(rss);
+    heap.set(heapUsed);
     for (const quantile of [0.5, 0.99]) {
       // n.b. what is measured is the interval of a timer: the time that it waits anyway is no delay.
-      const measured = this.#delay.percentile(quantile * 100) / NANOSECONDS - RESOLUTION_MS / 1_000;
-      this.#lag.set({ quantile: String(quantile) }, Math.max(0, measured));
+      const measured = delay.percentile(quantile * 100) / NANOSECONDS - RESOLUTION_MS / 1_000;
+      lag.set({ quantile: String(quantile) }, Math.max(0, measured));
     }
-    this.#delay.reset();
-  }
-
-  close(): void {
-    this.#delay.disable();
-  }
+    delay.reset();
+  };
+  return { collect, close: () => delay.disable() };
 }

@@ -1,5 +1,5 @@
 import type { ErrorStatus } from '@beds/sdk';
-import { Counter, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Tally } from '../request/observations.js';
 
 /** How a request ended: `ok`, or the class of its error. `stray`: a fault that no request ended with. */
@@ -56,6 +56,20 @@ function outcomesOf({ requests, failures, strays = {} }: Tally): Seen {
   return new Map<RequestOutcome, number>([['ok', ok], ...failed, ...(stray === 0 ? [] : [['stray', stray] as const])]);
 }
 
+/** Makes metrics of a registry, one line each. */
+export interface Declare {
+  readonly counter: <L extends string>(name: string, help: string, ...labelNames: L[]) => Counter<L>;
+  readonly gauge: <L extends string>(name: string, help: string, ...labelNames: L[]) => Gauge<L>;
+}
+
+export function declareIn(registry: Registry): Declare {
+  const registers = [registry];
+  return {
+    counter: (name, help, ...labelNames) => new Counter({ name, help, labelNames, registers }),
+    gauge: (name, help, ...labelNames) => new Gauge({ name, help, labelNames, registers }),
+  };
+}
+
 interface Version {
   readonly domain: string;
   readonly version: string;
@@ -71,19 +85,11 @@ export class VersionSeries {
   /** Outcomes by version by domain; the version that was counted last comes last. */
   readonly #known = new Map<string, Map<string, Set<RequestOutcome>>>();
 
-  constructor(registry: Registry) {
-    this.#counter = new Counter({
-      name: 'beds_requests_total',
-      help: 'Requests of callers by the version that answered and how they ended.',
-      labelNames: ['domain', 'version', 'outcome'],
-      registers: [registry],
-    });
-    this.#strays = new Counter({
-      name: 'beds_stray_faults_total',
-      help: 'Faults that no request ended with, by the version whose code left them.',
-      labelNames: ['domain', 'version'],
-      registers: [registry],
-    });
+  constructor({ counter }: Declare) {
+    const help = 'Requests of callers by the version that answered and how they ended.';
+    this.#counter = counter('beds_requests_total', help, 'domain', 'version', 'outcome');
+    const words = 'Faults that no request ended with, by the version whose code left them.';
+    this.#strays = counter('beds_stray_faults_total', words, 'domain', 'version');
   }
 
   add({ domain, version }: Version, outcome: RequestOutcome, count: number): void {
