@@ -72,7 +72,7 @@ export class CallerLedger {
   #sinceMs: number;
   #prunedDay = -1;
   /** Days that are no longer kept and whose files are still there. */
-  #stale: number[] = [];
+  readonly #stale: number[] = [];
   #isFull = false;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
