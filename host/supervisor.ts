@@ -18,7 +18,7 @@ import { type HostMetrics, openMetrics } from './metrics/host-metrics.js';
 import { Mutex } from './deploy/mutex.js';
 import { nodeName } from './node-name.js';
 import { observeHost, recordTransitions } from './deploy/observe-host.js';
-import { OperatorDesk } from './admin/operator-desk.js';
+import { AdminServer } from './admin/server.js';
 import { Drains } from './deploy/drains.js';
 import { Rollouts } from './deploy/rollouts.js';
 import { claimState } from './deploy/state-claim.js';
@@ -52,7 +52,7 @@ export class Supervisor {
   readonly #rollouts: Rollouts;
   readonly #drains: Drains;
   readonly #ending = new AbortController();
-  readonly #desk: OperatorDesk;
+  readonly #admin: AdminServer;
   readonly #metrics: HostMetrics;
   readonly #threadLog: ThreadLog;
   #model: ChannelModel | undefined;
@@ -98,10 +98,10 @@ export class Supervisor {
       onReleased: (thread) => this.#drains.onThreadLost(thread),
       onGiveUp: options.onFatal,
     });
-    this.#desk = new OperatorDesk({
+    this.#admin = new AdminServer({
       ...{ node: this.node, config, log },
       operations: () => (this.#stopping === undefined ? this.#versions?.operations : undefined),
-      questions: {
+      sources: {
         ...{ startedAt: this.#startedAt, pool: this.#pool, topology: this.#topology },
         ...{ stores: [...this.#adapters.values()], metrics: () => this.#metrics.text(), logState },
         ...{ domains: () => this.#board.views(), history: () => this.#history?.entries ?? [] },
@@ -153,7 +153,7 @@ export class Supervisor {
     await this.#pool.stop(drainTimeoutMs);
     await this.#prober.close();
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(1_000)));
-    await Promise.all([this.#desk, this.#control].map((open) => open.close(2_000)));
+    await Promise.all([this.#admin, this.#control].map((open) => open.close(2_000)));
     await this.#history?.close();
     await this.#trials?.close();
     this.#metrics.close();
@@ -169,7 +169,7 @@ export class Supervisor {
     await this.#topology.assertBase().catch((error: unknown) => {
       this.#options.log.error({ error: wordsOf(error) }, 'topology could not be asserted');
     });
-    await this.#desk.attach(model);
+    await this.#admin.attach(model);
   }
 
   #onMessage(thread: string, message: Parameters<ThreadPoolOptions['onMessage']>[1]): void {

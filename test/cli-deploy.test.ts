@@ -3,7 +3,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BedsClient } from '@beds/sdk/client';
 import { EXIT } from '../host/cli/command.js';
-import type { NodePlugins } from '../host/cli/commands/plugins.js';
+import type { NodeVersions } from '../host/cli/commands/versions.js';
 import { beds, type Ran } from './support/beds.js';
 import { writeBundle, type BundleOptions } from './support/bundles.js';
 import { eventually, startTestHost, type TestHost } from './support/host.js';
@@ -29,8 +29,8 @@ async function place(t: TestContext, rollout: Readonly<Record<string, unknown>> 
   const directory = temporaryDirectory(t);
   const env = { BEDS_AMQP_URL: host.config.amqp.url, BEDS_AMQP_PREFIX: host.prefix };
   const run: Place['run'] = (...args) => beds(args, { projectRoot: directory, env });
-  const plugins = async (): Promise<readonly NodePlugins[]> =>
-    JSON.parse((await run('plugins', '--json')).stdout) as readonly NodePlugins[];
+  const plugins = async (): Promise<readonly NodeVersions[]> =>
+    JSON.parse((await run('versions', '--json')).stdout) as readonly NodeVersions[];
   return {
     ...{ host, run },
     bundle: async (version, options = {}) => {
@@ -109,7 +109,7 @@ describe('beds deploy and a host', () => {
     assertRan(await run('rollback', 'notes', '1.1.0'), EXIT.ok);
 
     assertRan(
-      await run('retire', 'notes'),
+      await run('undeploy', 'notes'),
       EXIT.ok,
       /notes 1\.1\.0 ends when the requests that it has are answered\.$/m,
     );
@@ -123,8 +123,8 @@ describe('beds deploy and a host', () => {
       /notes +1\.0\.0 +received/,
       /notes +1\.1\.0 +retired/,
     );
-    assertRan(await run('plugins', 'notes'), EXIT.ok, /: notes may be rolled back to 1\.0\.0 \(\w{12}\)$/m);
-    assertRan(await run('plugins', 'songs'), EXIT.failed, /No domain is known\./);
+    assertRan(await run('versions', 'notes'), EXIT.ok, /: notes may be rolled back to 1\.0\.0 \(\w{12}\)$/m);
+    assertRan(await run('versions', 'songs'), EXIT.failed, /No domain is known\./);
     assertRan(await run('status'), EXIT.ok);
   });
 
@@ -144,7 +144,7 @@ describe('beds deploy and a host', () => {
       /notes 1\.2\.0 is waiting:/,
       /no .*note_lost/,
     );
-    assertRan(await run('plugins', 'notes'), EXIT.ok, /notes 1\.2\.0 is waiting, since/);
+    assertRan(await run('versions', 'notes'), EXIT.ok, /notes 1\.2\.0 is waiting, since/);
 
     const tasks = await bundle('1.0.0', { domain: 'tasks' });
     const both = await run('deploy', missing, tasks, '--allow-breaking');
@@ -163,7 +163,7 @@ describe('beds deploy and a host', () => {
       EXIT.failed,
       /notes 1\.3\.0 is rejected:\n +BEDS_ROLLOUT_BREAKING: version: argument text was added/,
     );
-    const { stdout } = await run('plugins', 'notes');
+    const { stdout } = await run('versions', 'notes');
     assert.doesNotMatch(stdout, /is waiting/, 'another version took the place of the one that waited');
     assert.equal(await live(), '1.0.0');
     assertRan(await run('deploy', breaking, '--allow-breaking'), EXIT.ok);
@@ -240,14 +240,14 @@ describe('a canary on the command line', () => {
       assert.equal(await live(), '1.0.0');
       assertRan(await run('deploy', bad), EXIT.failed, /BEDS_ROLLOUT_QUARANTINED: These bytes are in quarantine/);
       assertRan(await run('quarantine'), EXIT.ok, /notes +1\.1\.0 +\w{12} .*BEDS_ROLLOUT_GUARD_ERRORS/);
-      const { stdout } = await run('plugins', 'notes');
+      const { stdout } = await run('versions', 'notes');
       assert.equal(stdout.match(/is quarantined/g)?.length, 1, stdout);
       assertRan(await run('status'), EXIT.failed, /notes +1\.1\.0 +quarantined/);
       assertRan(await run('quarantine', 'lift', 'songs'), EXIT.failed, /`beds quarantine` lists/);
       assertRan(await run('quarantine', 'lift', 'notes'), EXIT.ok, /: notes 1\.1\.0 may be deployed again\.$/m);
       assertRan(await run('quarantine'), EXIT.ok, /Nothing is quarantined\./);
       assertRan(await run('status'), EXIT.ok);
-      assert.doesNotMatch((await run('plugins', 'notes')).stdout, /quarantined/);
+      assert.doesNotMatch((await run('versions', 'notes')).stdout, /quarantined/);
     },
   );
 });

@@ -8,12 +8,12 @@ import { describe, it, type TestContext } from 'node:test';
 import { EXIT } from '../host/cli/command.js';
 import { COMMANDS } from '../host/cli/commands.js';
 import { requestOf } from '../host/cli/commands/call.js';
-import { printPlugins } from '../host/cli/commands/plugins.js';
+import { printVersions } from '../host/cli/commands/versions.js';
 import { createOutput } from '../host/cli/output.js';
 import { formatTable } from '../host/cli/table.js';
 import { catalogue } from '../host/errors/catalogue.js';
 import type { HistoryEntry } from '../host/deploy/history.js';
-import { refusalsOf } from '../host/admin/refusals.js';
+import { refusalsOf } from '../host/admin/node-views.js';
 import { beds } from './support/beds.js';
 
 function temporaryFolder(t: TestContext): string {
@@ -126,7 +126,7 @@ describe('beds call', () => {
   });
 });
 
-describe('beds plugins', () => {
+describe('beds versions', () => {
   it('prints why versions are not live, each once, of each domain the last five', () => {
     const change = (version: string, state: HistoryEntry['state'], domain = 'notes'): HistoryEntry => {
       const entry = { at: '2026-01-01T00:00:00.000Z', domain, version, hash: `${domain}${version}`, state };
@@ -142,9 +142,9 @@ describe('beds plugins', () => {
     const quarantined = [{ ...bytes, since, code: 'BEDS_X', message: 'why 8' }];
     const refusals = refusalsOf([...entries, change('8', 'quarantined', 'other')]);
     const node = { node: 'n', domains: [], quarantined, refusals };
-    printPlugins([node], createOutput({ stdout: stream, stderr: stream, env: {} }));
+    printVersions([node], createOutput({ stdout: stream, stderr: stream, env: {} }));
     assert.deepEqual(text.match(/(?<=why )\d/g)?.toSorted(), ['0', '2', '3', '5', '6', '7', '8']);
-    assert.match(text, /1 older of notes: `beds plugins notes --json` shows all\./);
+    assert.match(text, /1 older of notes: `beds versions notes --json` shows all\./);
   });
 });
 

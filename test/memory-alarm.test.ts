@@ -63,17 +63,28 @@ void describe('while RabbitMQ is short of memory', () => {
     const { host, alarm } = await serve(t);
     const env = { BEDS_AMQP_URL: host.config.amqp.url, BEDS_AMQP_PREFIX: host.prefix };
     await alarm(true);
-    for (const args of [['status'], ['plugins'], ['history'], ['metrics'], ['rollback', 'notes'], ['pause', 'notes']]) {
+    for (const args of [
+      ['status'],
+      ['versions'],
+      ['history'],
+      ['metrics'],
+      ['rollback', 'notes'],
+      ['pause', 'notes'],
+    ]) {
       const startedMs = performance.now();
       const { code, stderr } = await beds(args, { env });
       assert.notEqual(code, 0, args.join(' '));
-      assert.match(stderr, /BEDS_CLI_BROKER_BLOCKED/, args.join(' '));
+      assert.match(stderr, /BEDS_ADMIN_BROKER_BLOCKED/, args.join(' '));
       assert.ok(performance.now() - startedMs < 8_000, args.join(' '));
     }
     const called = await beds(['call', 'notes.create', '{"payload":{"text":"x"}}', '--timeout', '500'], { env });
     assert.notEqual(called.code, 0);
     assert.match(called.stderr, /BEDS_CLIENT_TIMEOUT/);
     await alarm(false);
-    await eventually('questions are answered again', async () => (await beds(['plugins'], { env })).code === 0, 20_000);
+    await eventually(
+      'questions are answered again',
+      async () => (await beds(['versions'], { env })).code === 0,
+      20_000,
+    );
   });
 });

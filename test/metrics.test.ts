@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { BedsClient } from '@beds/sdk/client';
-import { mergeMetrics } from '../host/cli/merge-metrics.js';
+import { mergeMetrics } from '../host/cli/commands/metrics.js';
 import type { Tally } from '../host/request/observations.js';
 import { RequestTotals } from '../host/metrics/request-totals.js';
-import { heldInMemory } from '../host/admin/held-versions.js';
-import type { ThreadView } from '../host/admin/thread-views.js';
+import { heldInMemory, type ThreadView } from '../host/admin/node-views.js';
 import { readHistory } from '../host/deploy/history.js';
 import { beds, type Ran } from './support/beds.js';
 import { writeBundle } from './support/bundles.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { askNodes } from '../host/cli/ask-nodes.js';
+import { askNodes } from '../host/admin/client.js';
 import type { HistoryEntry } from '../host/deploy/history.js';
 import { type BundleOptions, describeBundle, templateCode, writeBundle } from './support/bundles.js';
 import { startTestHost, type TestHost, type TransitionLine } from './support/host.js';
@@ -136,10 +136,11 @@ void describe('a bad bundle in a running host', () => {
 /** The durable history, asked over AMQP as the command line does, knows every refusal with its reason. */
 async function assertHistory({ config, prefix }: TestHost): Promise<void> {
   const [answer] = await askNodes(
-    { v: 1, op: 'history' },
+    'history',
+    {},
     { url: config.amqp.url, prefix, timeoutMs: 5_000, signal: AbortSignal.timeout(10_000) },
   );
-  const refusals = answer?.entries.filter(({ state }) => state === 'rejected' || state === 'waiting') ?? [];
+  const refusals = answer?.result.entries.filter(({ state }) => state === 'rejected' || state === 'waiting') ?? [];
   const codesOf = ({ findings = [] }: HistoryEntry): readonly string[] => findings.map(({ code }) => code);
   for (const { what, code } of BAD) {
     assert.ok(

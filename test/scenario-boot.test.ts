@@ -198,13 +198,13 @@ void describe('orders and the plugin directory', () => {
     const place = await open(t);
     await place.drop('1.0.0');
     await becomes(place, '1.0.0');
-    await place.orders.order('retire', 'notes');
+    await place.orders.order('undeploy', 'notes');
     await becomes(place, 'BEDS_REQUEST_UNKNOWN_DOMAIN');
     await place.restart();
     assert.equal(await place.answer(), 'BEDS_REQUEST_UNKNOWN_DOMAIN');
     await place.orders.order('rollback', 'notes', '--no-wait');
     await becomes(place, '1.0.0');
-    await place.orders.order('retire', 'notes');
+    await place.orders.order('undeploy', 'notes');
     await becomes(place, 'BEDS_REQUEST_UNKNOWN_DOMAIN');
     await place.drop('1.1.0');
     await becomes(place, '1.1.0');

@@ -52,8 +52,8 @@ void describe('a canary', { timeout: TEST_MS * 8 }, () => {
     const refused = (): string[] => host.transitions().flatMap(({ findings = [] }) => findings.map(({ code }) => code));
     await eventually('it is refused', () => refused().includes('BEDS_ROLLOUT_QUARANTINED'));
     assert.equal((await operate.view()).live?.version, '1.0.0');
-    const lifted = await operate.order({ v: 1, op: 'lift', name: hash?.slice(0, 8) });
-    assert.ok(lifted.ok && lifted.receipts[0]?.hash === hash);
+    const lifted = await operate.command('lift', { name: hash?.slice(0, 8) ?? '' });
+    assert.equal(lifted.receipts[0]?.hash, hash);
     await operate.deploy([bad]);
     await host.active('notes', '1.1.0');
   });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { isBedsError } from '@beds/sdk';
-import { askNodes } from '../host/cli/ask-nodes.js';
+import { askNodes } from '../host/admin/client.js';
 import type { DomainView } from '../host/admin/views.js';
 import { writeBundle } from './support/bundles.js';
 import { eventually, startTestHost, type LogLine, type TestHost } from './support/host.js';
@@ -24,8 +24,8 @@ function findingsOf(line: LogLine | undefined): readonly string[] {
 }
 
 async function domainInStatus(host: TestHost, signal: AbortSignal): Promise<DomainView | undefined> {
-  const [answer] = await askNodes({ v: 1, op: 'status' }, { ...host.config.amqp, timeoutMs: 5_000, signal });
-  return answer?.status.domains.find(({ domain }) => domain === 'notes');
+  const [answer] = await askNodes('status', {}, { ...host.config.amqp, timeoutMs: 5_000, signal });
+  return answer?.result.domains.find(({ domain }) => domain === 'notes');
 }
 
 async function degradedInStatus(host: TestHost, signal: AbortSignal): Promise<readonly string[] | undefined> {

@@ -41,7 +41,7 @@ function lineOf({ log }: TestHost, text: string): LogLine {
 }
 
 void describe('a host whose plugin directory', () => {
-  void it('is moved away, with an empty one in its place, serves on and says so once; `beds retire` ends a domain', async (t) => {
+  void it('is moved away, with an empty one in its place, serves on and says so once; `beds undeploy` ends a domain', async (t) => {
     const host = await startTestHost(t, { services, config: PLUGINS });
     const client = await host.connectClient({ batching: false });
     await startBoth(host);
@@ -58,7 +58,7 @@ void describe('a host whose plugin directory', () => {
     );
     assert.equal(host.transitions().length, length);
 
-    await new RolloutOrders(t, host).order('retire', 'tasks');
+    await new RolloutOrders(t, host).order('undeploy', 'tasks');
     await eventually('tasks has ended', async () => (await answer(client, 'tasks')) === 'BEDS_REQUEST_UNKNOWN_DOMAIN');
     await rm(host.pluginsDirectory, { recursive: true });
     await rename(`${host.pluginsDirectory}.away`, host.pluginsDirectory);
@@ -96,7 +96,7 @@ void describe('a host whose plugin directory', () => {
     await startBoth(host);
     await rm(join(host.pluginsDirectory, 'tasks.mjs'));
     await host.logged('it is retired', ({ msg }) => msg === 'tasks 1.0.0 retired');
-    await new RolloutOrders(t, host).order('retire', 'notes');
+    await new RolloutOrders(t, host).order('undeploy', 'notes');
     await host.logged('it is retired', ({ msg }) => msg === 'notes 1.0.0 retired');
     const wanted = {
       tasks: /BEDS_ROLLOUT_REMOVED.*tasks\.mjs, the last bundle of tasks/,

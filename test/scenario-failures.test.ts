@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
-import { askNodes } from '../host/cli/ask-nodes.js';
+import { askNodes } from '../host/admin/client.js';
 import { type Host, startHost } from '../host/main.js';
 import type { Service } from '../host/dev-servers/index.js';
 import { writeBundle } from './support/bundles.js';
@@ -89,11 +89,8 @@ void describe('a host whose servers fail', () => {
     const deletedAtMs = performance.now();
     for (const mode of ['read', 'write']) await channel.deleteQueue(`${host.prefix}.req.notes.${mode}`);
     await eventually('both queues are consumed', async () => {
-      const [answer] = await askNodes(
-        { v: 1, op: 'status' },
-        { ...host.config.amqp, timeoutMs: 2_000, signal: t.signal },
-      );
-      const queues = answer?.status.domains[0]?.queues ?? [];
+      const [answer] = await askNodes('status', {}, { ...host.config.amqp, timeoutMs: 2_000, signal: t.signal });
+      const queues = answer?.result.domains[0]?.queues ?? [];
       return queues.length === 2 && queues.every(({ consumers }) => consumers === 2);
     });
     await load.more(40, RECOVERY_MS);
@@ -178,12 +175,9 @@ void describe('a host whose servers fail', () => {
     await mariadb.stop();
     const host = await startAgain(t, before);
     const isUp = async (): Promise<readonly boolean[]> => {
-      const [answer] = await askNodes(
-        { v: 1, op: 'status' },
-        { ...before.config.amqp, timeoutMs: 2_000, signal: t.signal },
-      );
-      const threads = answer?.status.threads.flatMap(({ status }) => status?.stores ?? []) ?? [];
-      return [...(answer?.status.stores ?? []), ...threads].map(({ up }) => up);
+      const [answer] = await askNodes('status', {}, { ...before.config.amqp, timeoutMs: 2_000, signal: t.signal });
+      const threads = answer?.result.threads.flatMap(({ status }) => status?.stores ?? []) ?? [];
+      return [...(answer?.result.stores ?? []), ...threads].map(({ up }) => up);
     };
     assert.deepEqual(await isUp(), [false, false, false]);
     await mariadb.start();

@@ -36,7 +36,7 @@ void describe('reply addresses that RabbitMQ closes the connection over', () => 
         const properties = { contentType: 'application/json', correlationId: randomUUID(), replyTo };
         channel.publish(`${host.prefix}.request`, 'notes.version', Buffer.from(JSON.stringify(body)), properties);
         if (round % 10 === 0) {
-          const question = Buffer.from(JSON.stringify({ v: 1, op: 'history' }));
+          const question = Buffer.from(JSON.stringify({ v: 2, op: 'history' }));
           channel.publish(`${host.prefix}.admin`, '', question, properties);
         }
       }

@@ -96,7 +96,7 @@ void describe('drops and orders at random', () => {
       },
       retire: (domain) => {
         wasRetired.add(domain);
-        return orders.run('retire', domain);
+        return orders.run('undeploy', domain);
       },
     };
     const names = Object.keys(actions);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { askNodes } from '../host/cli/ask-nodes.js';
+import { askNodes } from '../host/admin/client.js';
 import { type BundleOperation, writeBundle } from './support/bundles.js';
 import { type CanaryHost, noteVersion, startCanaryHost } from './support/canary.js';
 import { Crowd } from './support/crowd.js';
@@ -21,13 +21,13 @@ const sumOf = (lines: readonly LogLine[]): number =>
   lines.reduce((sum, { more = 0, msg }) => sum + Number(more) + (msg.includes(' more like it in ') ? 0 : 1), 0);
 
 async function metrics({ host }: CanaryHost, signal: AbortSignal): Promise<string> {
-  const [answer] = await askNodes({ v: 1, op: 'metrics' }, { ...host.config.amqp, timeoutMs: 5_000, signal });
-  return answer?.text ?? '';
+  const [answer] = await askNodes('metrics', {}, { ...host.config.amqp, timeoutMs: 5_000, signal });
+  return answer?.result.text ?? '';
 }
 
 async function straysIn({ host }: CanaryHost, version: string, signal: AbortSignal): Promise<number> {
-  const [answer] = await askNodes({ v: 1, op: 'status' }, { ...host.config.amqp, timeoutMs: 5_000, signal });
-  const generations = answer?.status.threads.flatMap(({ status }) => status?.generations ?? []) ?? [];
+  const [answer] = await askNodes('status', {}, { ...host.config.amqp, timeoutMs: 5_000, signal });
+  const generations = answer?.result.threads.flatMap(({ status }) => status?.generations ?? []) ?? [];
   return generations.reduce((sum, seen) => sum + (seen.version === version ? seen.strays : 0), 0);
 }
 

@@ -5,7 +5,7 @@ import type { ReplyEnvelope } from '@beds/sdk';
 import type { ConsumeMessage } from 'amqplib';
 import { MongoClient } from 'mongodb';
 import type { RowDataPacket } from 'mysql2';
-import { askNodes } from '../host/cli/ask-nodes.js';
+import { askNodes } from '../host/admin/client.js';
 import type { NodeStatus } from '../host/admin/views.js';
 import { beds } from './support/beds.js';
 import { writeBundle } from './support/bundles.js';
@@ -45,9 +45,9 @@ function marksOf(prefix: string, count: number): readonly string[] {
 }
 
 async function status(host: TestHost, t: { readonly signal: AbortSignal }): Promise<NodeStatus> {
-  const [answer] = await askNodes({ v: 1, op: 'status' }, { ...host.config.amqp, timeoutMs: 2_000, signal: t.signal });
+  const [answer] = await askNodes('status', {}, { ...host.config.amqp, timeoutMs: 2_000, signal: t.signal });
   assert.ok(answer);
-  return answer.status;
+  return answer.result;
 }
 
 /** Writes that the threads hold. */

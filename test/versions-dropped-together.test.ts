@@ -141,7 +141,7 @@ void describe('versions of a domain that are dropped together', () => {
     const words = 'notes 1.9.0 (notes-1.9.0.mjs) was dropped together with 1.10.0 (notes-1.10.0.mjs), which is higher.';
     assert.equal(entry?.findings?.[0]?.message, words);
     const orders = new RolloutOrders(t, host);
-    const [status, plugins] = [await orders.run('status'), await orders.run('plugins', 'notes')];
+    const [status, plugins] = [await orders.run('status'), await orders.run('versions', 'notes')];
     assert.equal(status.code, 0);
     assert.match(status.stdout, /1\.8\.0 .*superseded.*BEDS_ADMISSION_SUPERSEDED/);
     assert.match(

@@ -1,9 +1,9 @@
-import type { RolloutWish } from '../deploy/plan.js';
+import type { RolloutOptions } from '../deploy/plan.js';
 
 /** The files of one bundle by name, as the command line read them: one `*.mjs`, or `manifest.json` and the files it names. */
 export type BundleFiles = ReadonlyMap<string, Buffer>;
 
-/** One domain that an order is about. */
+/** One domain that a command is about. */
 export interface Receipt {
   readonly domain: string;
   readonly version: string;
@@ -24,13 +24,13 @@ export interface QuarantineView {
 }
 
 /**
- * What an operator may order. Every order resolves as soon as it is accepted; the rollout that follows is seen in the
+ * What an operator may have done. Every call resolves as soon as it is accepted; the rollout that follows is seen in the
  * history. Rejects with a `BEDS_ROLLOUT_*` error that says what to do instead; an error with a member `findings` has them
  * answered to the operator. The receipt of `rollback` names the version that shall serve.
  */
 export interface Operations {
   /** Several bundles take over together or not at all. */
-  deploy(bundles: readonly BundleFiles[], wish: RolloutWish): Promise<readonly Receipt[]>;
+  deploy(bundles: readonly BundleFiles[], options: RolloutOptions): Promise<readonly Receipt[]>;
   /** Ends a canary; without one, goes to the version named, or to the one that served before. */
   rollback(domain: string, version?: string): Promise<Receipt>;
   /** Lets a canary, or a version that waits because of `pause`, take over now. */
@@ -38,7 +38,7 @@ export interface Operations {
   /** A canary keeps its share and no new version takes over until `promote` or `rollback`. */
   pause(domain: string): Promise<Receipt>;
   /** Takes a domain out of service; its file in the plugin directory counts again only when it changes. */
-  retire(domain: string): Promise<Receipt>;
+  undeploy(domain: string): Promise<Receipt>;
   /** `name`: a hash or its beginning (at least 6 digits), or a domain for all of its quarantined versions. */
   lift(name: string): Promise<readonly Receipt[]>;
   readonly quarantined: readonly QuarantineView[];

@@ -1,92 +1,161 @@
-import type { RolloutWish } from '../deploy/plan.js';
-import type { HistoryEntry } from '../deploy/history.js';
+import { z } from 'zod';
+import { didYouMean } from '../config/nearest.js';
+import { adminErrors } from '../errors/admin.js';
 import type { Finding } from '../template/contract.js';
-import type { VersionDiff } from '../deploy/compatibility/gate.js';
-import type { BundleFiles, QuarantineView, Receipt } from './contract.js';
-import type { DomainView, NodeStatus } from './views.js';
 
-/** A question that the command line asks all nodes, over `<prefix>.admin`. It changes nothing. */
-export type AdminQuestion =
-  | { readonly v: 1; readonly op: 'status' }
-  | { readonly v: 1; readonly op: 'history'; readonly domain?: string }
-  /** Everything that is known of the domains. */
-  | { readonly v: 1; readonly op: 'plugins'; readonly domain?: string }
-  | { readonly v: 1; readonly op: 'quarantine' }
-  | { readonly v: 1; readonly op: 'diff'; readonly domain: string; readonly from?: string; readonly to?: string }
-  /** What is counted and measured, in Prometheus' text format. */
-  | { readonly v: 1; readonly op: 'metrics' }
-  /** How rollouts are getting on: short, because it is asked again and again. */
-  | { readonly v: 1; readonly op: 'progress'; readonly domains: readonly string[] };
+/** Version of the messages. A node answers any other one with BEDS_ADMIN_UNSUPPORTED_VERSION. */
+export const ADMIN_VERSION = 2;
 
-export type AdminAnswer =
-  | { readonly v: 1; readonly op: 'status'; readonly status: NodeStatus }
-  | { readonly v: 1; readonly op: 'history'; readonly node: string; readonly entries: readonly HistoryEntry[] }
-  | {
-      readonly v: 1;
-      readonly op: 'plugins';
-      readonly node: string;
-      readonly domains: readonly DomainView[];
-      readonly quarantined: readonly QuarantineView[];
-      /** The newest entry of each version that was refused or waits and did not serve since, oldest first. */
-      readonly refusals: readonly HistoryEntry[];
-    }
-  | { readonly v: 1; readonly op: 'quarantine'; readonly node: string; readonly quarantined: readonly QuarantineView[] }
-  | { readonly v: 1; readonly op: 'diff'; readonly node: string; readonly diff: VersionDiff }
-  | { readonly v: 1; readonly op: 'metrics'; readonly node: string; readonly text: string }
-  | {
-      readonly v: 1;
-      readonly op: 'progress';
-      readonly node: string;
-      readonly domains: readonly DomainView[];
-      /** The newest of each domain, oldest first. */
-      readonly entries: readonly HistoryEntry[];
-    };
+export type Fields = Readonly<Record<string, z.ZodType>>;
+export type InputOf<F extends Fields> = z.output<z.ZodObject<F, z.core.$strict>>;
 
-/** An order of an operator, over `<prefix>.operate`. */
-export type Order = (
-  | { readonly op: 'deploy'; readonly bundles: readonly BundleFiles[]; readonly wish: RolloutWish }
-  | { readonly op: 'rollback'; readonly domain: string; readonly version?: string }
-  | { readonly op: 'promote' | 'pause' | 'retire'; readonly domain: string }
-  /** A hash or its beginning, or a domain. */
-  | { readonly op: 'lift'; readonly name: string }
-) & {
-  /** Only this node acts; the others do not answer. */
-  readonly node?: string;
-  /** Who asks, as they call themselves. */
-  readonly by?: string;
+/** A command or a query: the messages, the command line and the documents are made of this one entry. */
+export interface Definition<F extends Fields = Fields> {
+  /** One sentence, for the help and for PROTOCOL.md. */
+  readonly summary: string;
+  /** Further sentences of the help. */
+  readonly details?: string;
+  /** What the message holds beside the envelope. */
+  readonly fields: F;
+}
+
+/** What the help and PROTOCOL.md say of a field, and how the command line takes it. */
+export interface FieldHelp {
+  readonly description: string;
+  /** Name of its option; absent: an argument by its position. */
+  readonly option?: string;
+  /** What a value is called, and so how it is read: `<percent>`, `<time>`; absent: the option is a switch. */
+  readonly value?: '<percent>' | '<time>';
+}
+
+export const fieldHelp = z.registry<FieldHelp>();
+
+/** What every message holds, beside `v` and `op`. */
+export const ENVELOPE = {
+  node: z
+    .string()
+    .max(200)
+    .exactOptional()
+    .register(fieldHelp, { description: 'Only this node acts and answers. Default: all.' }),
+  by: z.string().max(200).exactOptional().register(fieldHelp, { description: 'Who asks, by their own account.' }),
 };
 
-export type OrderName = Order['op'];
-
-/** Why a question or an order was refused. */
-export interface Refusal {
-  readonly code: string;
-  readonly message: string;
-  readonly hint?: string;
-  readonly findings?: readonly Finding[];
+/** Who asks. */
+export interface Asker {
+  /** Empty: it is not known. */
+  readonly name: string;
+  /** RabbitMQ checked the name: it is the account (AMQP `user-id`). False: it is what the message says in `by`. */
+  readonly verified: boolean;
 }
 
-/** The answer to a question or an order that was refused. `op` is empty where the message named none. */
-export interface RefusedAnswer {
-  readonly v: 1;
+interface AnswerBase {
+  readonly v: number;
+  /** Empty where the message named none. */
   readonly op: string;
   readonly node: string;
-  readonly ok: false;
-  readonly error: Refusal;
+  readonly asker: Asker;
 }
 
-/** What one node answers to an order. */
-export type OrderAnswer =
-  | {
-      readonly v: 1;
-      readonly op: OrderName;
-      readonly node: string;
-      readonly ok: true;
-      /** ISO 8601 instant, by the node's clock, when it began with the order: what the history has since is its work. */
-      readonly at: string;
-      readonly receipts: readonly Receipt[];
-    }
-  | RefusedAnswer;
+/** The answer of a node that did what it was asked. */
+export interface Answer<R> extends AnswerBase {
+  readonly ok: true;
+  readonly result: R;
+}
 
-/** Bundles in one order. */
-export const MAX_BUNDLES = 32;
+/** The answer of a node that refuses. */
+export interface Refusal extends AnswerBase {
+  readonly ok: false;
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    readonly hint?: string;
+    readonly findings?: readonly Finding[];
+  };
+}
+
+/** The JSON object of a message. Throws BEDS_ADMIN_INVALID. */
+export function parseMessage(body: Buffer): Readonly<Record<string, unknown>> {
+  try {
+    const value = JSON.parse(body.toString('utf8')) as unknown;
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  } catch {
+    // Reported below, together with JSON that is no object.
+  }
+  throw adminErrors.make('BEDS_ADMIN_INVALID', 'The message is not a JSON object.');
+}
+
+/** What one exchange takes. */
+export interface Door<D extends Definition> {
+  readonly definitions: Readonly<Record<string, D>>;
+  /** Where a message is sent that this door does not know but the other one does. */
+  readonly otherwise: { readonly exchange: string; readonly definitions: Readonly<Record<string, Definition>> };
+}
+
+/** A message of which every field was checked. */
+export interface Checked<D extends Definition> {
+  readonly op: string;
+  readonly definition: D;
+  readonly input: Readonly<Record<string, unknown>>;
+  readonly by?: string;
+}
+
+/**
+ * Checks a message against the definition that it names. Throws BEDS_ADMIN_UNSUPPORTED_VERSION, BEDS_ADMIN_UNKNOWN_COMMAND,
+ * or BEDS_ADMIN_INVALID that names every field that is wrong, missing or unknown.
+ */
+export function checkMessage<D extends Definition>(
+  message: Readonly<Record<string, unknown>>,
+  door: Door<D>,
+): Checked<D> {
+  const { v, op, ...rest } = message;
+  if (v !== ADMIN_VERSION) {
+    const spoken = v === undefined ? 'The field "v" is missing' : `Version ${quote(v)} is not supported`;
+    throw adminErrors.make('BEDS_ADMIN_UNSUPPORTED_VERSION', `${spoken}; this node speaks version ${ADMIN_VERSION}.`);
+  }
+  if (typeof op !== 'string' || !Object.hasOwn(door.definitions, op)) throw unknown(op, door);
+  const definition = door.definitions[op] as D;
+  const checked = z.strictObject({ ...ENVELOPE, ...definition.fields }).safeParse(rest);
+  if (!checked.success) throw invalid(op, rest, checked.error.issues);
+  const { node: _node, by, ...input } = checked.data as Readonly<Record<string, unknown>>;
+  return { op, definition, input, ...(typeof by === 'string' ? { by } : {}) };
+}
+
+function unknown(op: unknown, { definitions, otherwise }: Door<Definition>): Error {
+  const known = Object.keys(definitions);
+  if (op === undefined) return adminErrors.make('BEDS_ADMIN_UNKNOWN_COMMAND', 'The field "op" is missing.');
+  const name = typeof op === 'string' ? op.slice(0, 40) : '';
+  const instead = Object.hasOwn(otherwise.definitions, name)
+    ? ` Send it to the exchange ${otherwise.exchange}.`
+    : `${didYouMean(name, known)} Known: ${known.join(', ')}.`;
+  return adminErrors.make('BEDS_ADMIN_UNKNOWN_COMMAND', `This exchange takes no ${quote(op)}.${instead}`);
+}
+
+const MAX_PROBLEMS = 10;
+
+function invalid(op: string, message: unknown, issues: readonly z.core.$ZodIssue[]): Error {
+  const problems = issues.flatMap((issue) => problemsOf(issue, message));
+  const hidden = problems.length - MAX_PROBLEMS;
+  const shown = [...problems.slice(0, MAX_PROBLEMS), ...(hidden > 0 ? [`and ${hidden} more`] : [])];
+  return adminErrors.make('BEDS_ADMIN_INVALID', `${op}: ${shown.join('; ')}.`);
+}
+
+function problemsOf(issue: z.core.$ZodIssue, message: unknown): readonly string[] {
+  const field = quote(issue.path.map(String).join('.'));
+  if (issue.code === 'unrecognized_keys') {
+    const inside = issue.path.length === 0 ? '' : ` in ${field}`;
+    return issue.keys.map((key) => `the field ${quote(key)}${inside} is unknown`);
+  }
+  if (issue.code === 'invalid_type' && valueAt(message, issue.path) === undefined)
+    return [`the field ${field} is missing`];
+  return [`the field ${field} ${issue.message.replace(/^Invalid input: expected/, 'must be')}`];
+}
+
+function valueAt(message: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((value, key) => (value as Readonly<Record<PropertyKey, unknown>>)[key], message);
+}
+
+/** As JSON, so that it can steer no terminal; and never long. */
+function quote(value: unknown): string {
+  const text = JSON.stringify(value);
+  return text.length > 100 ? `${text.slice(0, 100)}…` : text;
+}

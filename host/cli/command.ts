@@ -1,5 +1,7 @@
 import type { Environment } from '../config/environment.js';
+import { didYouMean } from '../config/nearest.js';
 import type { Config } from '../config/schema.js';
+import { cliErrors } from '../errors/cli.js';
 import type { Output } from './output.js';
 
 /** What every command ends with. https://man.openbsd.org/sysexits */
@@ -18,7 +20,7 @@ export interface CommandOption {
 
 export type OptionValue = string | boolean | readonly (string | boolean)[] | undefined;
 
-/** One command of `beds`: one file in commands/, one line in commands.ts. `--json` and `--help` are given to all. */
+/** One command of `beds`: one file in commands/, one line in commands.ts; or one entry in host/admin/commands.ts. `--json` and `--help` are given to all. */
 export interface Command {
   readonly name: string;
   /** One sentence for the list of commands. */
@@ -34,6 +36,14 @@ export interface Command {
 
 /** Every command by its name, in the order of the help; a command's file is loaded when it is asked for. */
 export type CommandRegistry = ReadonlyMap<string, () => Promise<Command>>;
+
+/** The command of this name. Throws BEDS_CLI_COMMAND_UNKNOWN with the nearest one. */
+export async function findCommand(name: string, commands: CommandRegistry): Promise<Command> {
+  const load = commands.get(name);
+  if (load !== undefined) return load();
+  const meant = didYouMean(name, commands.keys());
+  throw cliErrors.make('BEDS_CLI_COMMAND_UNKNOWN', `There is no command ${JSON.stringify(name)}.${meant}`);
+}
 
 export interface CommandContext {
   readonly projectRoot: string;

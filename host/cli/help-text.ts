@@ -1,4 +1,4 @@
-import { GLOBAL_OPTIONS } from './parse-options.js';
+import { GLOBAL_OPTIONS } from './options.js';
 import type { Command, CommandOption } from './command.js';
 import type { Output } from './output.js';
 

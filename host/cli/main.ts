@@ -3,12 +3,11 @@ import { loadConfig } from '../config/load.js';
 import type { Environment } from '../config/environment.js';
 import type { Config } from '../config/schema.js';
 import { COMMANDS } from './commands.js';
-import { EXIT, type CommandContext } from './command.js';
-import { findCommand } from './find-command.js';
+import { EXIT, findCommand, type CommandContext } from './command.js';
 import { commandText } from './help-text.js';
 import { createOutput, type Output, type OutputOptions } from './output.js';
-import { parseOptions } from './parse-options.js';
-import { printError } from './print-error.js';
+import { parseOptions } from './options.js';
+import { printError } from './print.js';
 import { signalled } from './signalled.js';
 import { watchPipes } from './watch-pipes.js';
 
@@ -55,7 +54,13 @@ async function runCommand(invocation: Invocation, out: Output, signal: AbortSign
   }
   let config: Config | undefined;
   const context: CommandContext = {
-    ...{ projectRoot, cwd, env, args, options, out, signal },
+    projectRoot,
+    cwd,
+    env,
+    args,
+    options,
+    out,
+    signal,
     json: options['json'] === true,
     commands: COMMANDS,
     config: () => (config ??= loadConfig({ projectRoot, env })),

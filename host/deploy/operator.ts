@@ -6,7 +6,7 @@ import type { BundleFiles, Operations, QuarantineView, Receipt } from '../admin/
 import type { DomainView, Inspections } from '../admin/views.js';
 import type { Quarantine } from './quarantine.js';
 import type { ServedVersion, ServiceRecord } from './service-record.js';
-import type { Cause, RolloutPlan, RolloutWish } from './plan.js';
+import type { Cause, RolloutPlan, RolloutOptions } from './plan.js';
 import type { Rollouts } from './rollouts.js';
 import type { Deployments } from './deployments.js';
 import { isNamed } from './is-named.js';
@@ -20,7 +20,7 @@ export interface OperatorOptions {
   readonly quarantine: Quarantine;
   readonly inspector: Inspections;
   readonly receive: (files: BundleFiles) => Promise<BundleBytes>;
-  readonly plan: (wish: RolloutWish) => RolloutPlan;
+  readonly plan: (options: RolloutOptions) => RolloutPlan;
   readonly serves: (domain: string) => boolean;
 }
 
@@ -47,7 +47,7 @@ export class Operator implements Operations, Inspections {
     return this.#options.inspector.diff(domain, from, to);
   }
 
-  async deploy(bundles: readonly BundleFiles[], wish: RolloutWish): Promise<readonly Receipt[]> {
+  async deploy(bundles: readonly BundleFiles[], options: RolloutOptions): Promise<readonly Receipt[]> {
     const { deployments, receive, plan, serves } = this.#options;
     const received: BundleBytes[] = [];
     for (const files of bundles) received.push(await receive(files));
@@ -60,7 +60,7 @@ export class Operator implements Operations, Inspections {
     }
     const served = received.filter(({ manifest }) => serves(manifest.domain));
     if (served.length === 0) throw rolloutErrors.make('BEDS_ROLLOUT_NOT_SERVED');
-    deployments.begin(served, 'deploy', { plan: plan(wish) });
+    deployments.begin(served, 'deploy', { plan: plan(options) });
     return served.map((bytes) => receipt(bytes, 'is on its way.'));
   }
 
@@ -112,7 +112,7 @@ export class Operator implements Operations, Inspections {
     });
   }
 
-  retire(domain: string): Promise<Receipt> {
+  undeploy(domain: string): Promise<Receipt> {
     return this.#answer(domain, () => {
       const answer = this.#live(domain, 'ends when the requests that it has are answered.');
       void this.#options.deployments.retire(domain, makeFinding('BEDS_ROLLOUT_RETIRED'));

@@ -14,16 +14,16 @@ export interface RolloutPlan {
 }
 
 /** What an operator asked for; the configuration says the rest. */
-export type RolloutWish = Partial<RolloutPlan>;
+export type RolloutOptions = Partial<RolloutPlan>;
 
-export function makePlan(settings: Config['rollout'], wish: RolloutWish = {}): RolloutPlan {
+export function makePlan(settings: Config['rollout'], options: RolloutOptions = {}): RolloutPlan {
   return {
     canaryPercent: settings.canaryPercent,
     shadowPercent: settings.shadowPercent,
     forMs: settings.canaryForMs,
     allowBreaking: settings.breaking === 'allow',
     hold: false,
-    ...wish,
+    ...options,
   };
 }
 

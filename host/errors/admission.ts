@@ -12,22 +12,22 @@ export const admissionErrors = defineErrors({
     status: 'fault',
     action:
       'Give the account of the host the right to read and search plugins.directory and all that is in it, or mount it ' +
-      'again. Nothing is taken for removed meanwhile; `beds retire <domain>` ends a domain.',
+      'again. Nothing is taken for removed meanwhile; `beds undeploy <domain>` ends a domain.',
   },
   BEDS_ADMISSION_DIRECTORY_REPLACED: {
     message: 'The plugin directory is another one than before and lacks bundles that serve; they go on.',
     status: 'fault',
-    action: 'Mount it again or put the bundles into the new one; `beds retire <domain>` ends a domain for good.',
+    action: 'Mount it again or put the bundles into the new one; `beds undeploy <domain>` ends a domain for good.',
   },
   BEDS_ADMISSION_DIRECTORY_EMPTIED: {
     message: 'All bundles went from the plugin directory at once; what serves goes on.',
     status: 'fault',
-    action: 'Put them back where that was an accident; `beds retire <domain>` ends a domain for good.',
+    action: 'Put them back where that was an accident; `beds undeploy <domain>` ends a domain for good.',
   },
   BEDS_ADMISSION_FOLDER_EMPTIED: {
     message: 'A folder whose bundle serves holds no bundle any more; the domain goes on.',
     status: 'fault',
-    action: 'Put the bundle back, or remove the whole folder; `beds retire <domain>` ends a domain for good.',
+    action: 'Put the bundle back, or remove the whole folder; `beds undeploy <domain>` ends a domain for good.',
   },
   BEDS_ADMISSION_NAME_INVALID: {
     message: 'The name of the drop is not allowed.',

@@ -2,12 +2,12 @@ import { templateErrors, type ErrorSpec } from '@beds/sdk';
 import { buildErrors } from '@beds/sdk/build';
 import { clientErrors } from '@beds/sdk/client';
 import { testingErrors } from '@beds/sdk/testing';
+import { adminErrors } from './admin.js';
 import { admissionErrors } from './admission.js';
 import { amqpErrors } from './amqp.js';
 import { cliErrors } from './cli.js';
 import { configErrors } from './config.js';
 import { dbaErrors } from './dba.js';
-import { operateErrors } from './operate.js';
 import { preflightErrors } from './preflight.js';
 import { requestErrors } from './request.js';
 import { rolloutErrors } from './rollout.js';
@@ -30,7 +30,7 @@ export const catalogueAreas: readonly CatalogueArea[] = [
   { title: 'Admission of a bundle', specs: admissionErrors.specs },
   { title: 'What a template asks of its database', specs: preflightErrors.specs },
   { title: 'Rollout of a version', specs: rolloutErrors.specs },
-  { title: 'Questions and orders of operators', specs: operateErrors.specs },
+  { title: 'Administration', specs: adminErrors.specs },
   { title: 'Broker threads', specs: threadErrors.specs },
   { title: 'RabbitMQ', specs: amqpErrors.specs },
   { title: 'Configuration', specs: configErrors.specs },

@@ -22,28 +22,6 @@ export const cliErrors = defineErrors({
     status: 'conflict',
     action: 'Choose another name, or move what is there out of the way.',
   },
-  BEDS_CLI_NO_NODES: {
-    message: 'No host answered.',
-    status: 'unavailable',
-    action: 'Start one with `npm start` or `beds start`; --timeout allows more time for an answer.',
-  },
-  BEDS_CLI_BROKER_BLOCKED: {
-    message: 'RabbitMQ takes no messages now: it is short of memory or of disk space.',
-    status: 'unavailable',
-    retryable: true,
-    action:
-      'See `rabbitmqctl status` for its alarms and end what causes them. Of an order look at `beds history` before you repeat it.',
-  },
-  BEDS_CLI_FORBIDDEN: {
-    message: 'RabbitMQ does not let this account do that.',
-    status: 'forbidden',
-    action: 'Questions need write permission on the exchange `<prefix>.admin`, orders also on `<prefix>.operate`.',
-  },
-  BEDS_CLI_NODE_UNKNOWN: {
-    message: 'No node of that name answered.',
-    status: 'not-found',
-    action: '`beds status` lists the nodes.',
-  },
   BEDS_CLI_ROLLOUT_UNFINISHED: {
     message: 'The rollout was not over in the time that the command waits.',
     status: 'timeout',

@@ -52,12 +52,12 @@ export const requestErrors = defineErrors({
   BEDS_REQUEST_UNKNOWN_DOMAIN: {
     message: 'No such domain is served here.',
     status: 'not-found',
-    action: 'Check the name; `beds status` lists the domains and `beds plugins` says why one is not live.',
+    action: 'Check the name; `beds status` lists the domains and `beds versions` says why one is not live.',
   },
   BEDS_REQUEST_WITHHELD: {
     message: 'The only version of this domain did harm and is out of service.',
     status: 'unavailable',
-    action: 'Try again later; the operator sees with `beds plugins` why, and what to drop or to lift.',
+    action: 'Try again later; the operator sees with `beds versions` why, and what to drop or to lift.',
   },
   BEDS_REQUEST_UNKNOWN_OPERATION: {
     message: 'The domain has no such operation.',

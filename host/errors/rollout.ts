@@ -92,7 +92,7 @@ export const rolloutErrors = defineErrors({
   BEDS_ROLLOUT_UNKNOWN_VERSION: {
     message: 'There is no such version to go to.',
     status: 'not-found',
-    action: '`beds plugins <domain>` lists the versions that are kept.',
+    action: '`beds versions <domain>` lists the versions that are kept.',
   },
   BEDS_ROLLOUT_UNKNOWN_DOMAIN: {
     message: 'This host serves no such domain and none is on its way.',

@@ -1,7 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Histogram, Registry } from 'prom-client';
-import { heldInMemory } from '../admin/held-versions.js';
-import { threadViews, type ThreadView } from '../admin/thread-views.js';
+import { heldInMemory, threadViews, type ThreadView } from '../admin/node-views.js';
 import type { DomainView } from '../admin/views.js';
 import type { DomainBoard } from '../deploy/domain-board.js';
 import type { Drains } from '../deploy/drains.js';

@@ -2,14 +2,14 @@ import type { Config } from '../../host/config/schema.js';
 import { type BundleOptions, writeBundle } from './bundles.js';
 import { eventually, startTestHost, type TestHost, type TransitionLine } from './host.js';
 import { notesBundle } from './notes-domain.js';
-import { Operate } from './operate.js';
+import { Administrator } from './administrator.js';
 import type { Teardown } from './services.js';
 import type { Services } from '../../host/dev-servers/index.js';
 
 /** A host that serves `notes` 1.0.0, and its operator. */
 export interface CanaryHost {
   readonly host: TestHost;
-  readonly operate: Operate;
+  readonly operate: Administrator;
   /** Resolves with the newest line of a version that reached the state. */
   reached(version: string, state: string, withinMs?: number): Promise<TransitionLine>;
   /** Resolves when the candidate is under observation. */
@@ -37,7 +37,7 @@ export async function startCanaryHost(t: Teardown, options: CanaryHostOptions): 
     await eventually(`${version} is ${state}`, () => find() !== undefined, withinMs);
     return find() as TransitionLine;
   };
-  return { host, operate: new Operate(host), reached, observed: (version) => reached(version, 'canary') };
+  return { host, operate: new Administrator(host), reached, observed: (version) => reached(version, 'canary') };
 }
 
 /** A version of `notes` whose operation `version` runs this code; `asked` counts its requests in a thread. */

@@ -5,7 +5,7 @@ import { makeNames } from '../../amqp/names.js';
 import { cliErrors } from '../../errors/cli.js';
 import { EXIT, type Command, type CommandContext } from '../command.js';
 import { brokerOf } from '../broker-of.js';
-import { timeoutOf, TIMEOUT_OPTION } from '../timeout-option.js';
+import { timeoutOf, TIMEOUT_OPTION } from '../options.js';
 
 const MEMBERS = ['payload', 'query', 'key'] as const;
 

@@ -48,7 +48,7 @@ async function serve({ host }: Demo, { out, signal }: CommandContext): Promise<v
   out.line('Change plugins/cities/next/template.ts (its version too) and watch it being swapped in:');
   out.line();
   out.line(`  ${run} build plugins/cities/next --file --out plugins`);
-  out.line(`  ${run} plugins cities`);
+  out.line(`  ${run} versions cities`);
   out.line();
   out.line('Ctrl-C ends everything in order.');
   if (!signal.aborted) await Promise.race([once(signal, 'abort'), host.failed]);

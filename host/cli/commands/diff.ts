@@ -1,11 +1,12 @@
+import { askNodes } from '../../admin/client.js';
+import { QUERIES } from '../../admin/queries.js';
 import { WHOLE_DOMAIN } from '../../deploy/compatibility/compare-manifests.js';
 import type { Caller } from '../../deploy/compatibility/caller-ledger.js';
 import type { JoinedChange, VersionDiff } from '../../deploy/compatibility/gate.js';
-import { argumentsOf, askOptions, NODE_OPTION } from '../ask-context.js';
-import { askNodes } from '../ask-nodes.js';
+import { readArguments, askOptions, NODE_OPTION } from '../admin-command.js';
 import { EXIT, type Command } from '../command.js';
 import type { Output } from '../output.js';
-import { TIMEOUT_OPTION } from '../timeout-option.js';
+import { TIMEOUT_OPTION } from '../options.js';
 
 /** What one node says of the change. */
 export interface NodeDiff {
@@ -17,17 +18,15 @@ const SHOWN_CALLERS = 5;
 
 export const diffCommand: Command = {
   name: 'diff',
-  summary: 'Show what changes for callers from one version of a domain to another.',
+  summary: QUERIES.diff.summary,
   usage: 'diff <domain> [from] [to] [--node <name>]',
   options: { node: NODE_OPTION, timeout: TIMEOUT_OPTION },
   details:
     'From the version that serves to the newest other one that is kept, unless versions (or the beginnings of hashes) are ' +
     'named. With each change, who called that operation in the last days. Exits with 1 when a change is breaking.',
   run: async (context) => {
-    const [domain = '', from, to] = argumentsOf(context, 'domain', 'from?', 'to?');
-    const versions = { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
-    const answers = await askNodes({ v: 1, op: 'diff', domain, ...versions }, askOptions(context));
-    const diffs = answers.map(({ node, diff }) => ({ node, diff }));
+    const answers = await askNodes('diff', readArguments(QUERIES.diff, context), askOptions(context));
+    const diffs = answers.map(({ node, result: { diff } }) => ({ node, diff }));
     if (context.json) context.out.value(diffs);
     else for (const each of diffs) printDiff(each, context.out);
     const isBreaking = diffs.some(({ diff }) => diff.changes.some(({ breaking }) => breaking));

@@ -1,5 +1,4 @@
-import { EXIT, type Command } from '../command.js';
-import { findCommand } from '../find-command.js';
+import { EXIT, findCommand, type Command } from '../command.js';
 import { commandText, overviewText } from '../help-text.js';
 
 export const helpCommand: Command = {

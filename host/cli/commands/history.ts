@@ -1,11 +1,12 @@
+import { askNodes } from '../../admin/client.js';
+import { QUERIES } from '../../admin/queries.js';
 import { cliErrors } from '../../errors/cli.js';
 import { describeLeftovers } from '../../template/leftovers.js';
 import type { HistoryEntry } from '../../deploy/history.js';
-import { argumentsOf, askOptions, NODE_OPTION } from '../ask-context.js';
-import { askNodes } from '../ask-nodes.js';
+import { readArguments, askOptions, NODE_OPTION } from '../admin-command.js';
 import { EXIT, type Command, type CommandContext } from '../command.js';
 import type { Output } from '../output.js';
-import { TIMEOUT_OPTION } from '../timeout-option.js';
+import { TIMEOUT_OPTION } from '../options.js';
 
 /** What happened to the versions of one host, oldest first. */
 export interface NodeHistory {
@@ -18,7 +19,7 @@ const MAX_LIMIT = 200;
 
 export const historyCommand: Command = {
   name: 'history',
-  summary: 'Show every change of state of the versions of each domain.',
+  summary: QUERIES.history.summary,
   usage: 'history [domain] [--limit <count>] [--node <name>]',
   options: {
     limit: {
@@ -30,13 +31,11 @@ export const historyCommand: Command = {
     timeout: TIMEOUT_OPTION,
   },
   details:
-    'The newest change comes last. `cause` is the first reason; `beds plugins <domain>` has all of them, --json too.',
+    'The newest change comes last. `cause` is the first reason; `beds versions <domain>` has all of them, --json too.',
   run: async (context) => {
     const limit = limitOf(context);
-    const [domain] = argumentsOf(context, 'domain?');
-    const question = { v: 1, op: 'history', ...(domain === undefined ? {} : { domain }) } as const;
-    const answers = await askNodes(question, askOptions(context));
-    const histories = answers.map(({ node, entries }) => ({ node, entries: entries.slice(-limit) }));
+    const answers = await askNodes('history', readArguments(QUERIES.history, context), askOptions(context));
+    const histories = answers.map(({ node, result: { entries } }) => ({ node, entries: entries.slice(-limit) }));
     if (context.json) context.out.value(histories);
     else printHistories(histories, context.out);
     return EXIT.ok;
@@ -53,12 +52,14 @@ function limitOf({ options }: Pick<CommandContext, 'options'>): number {
 export function printHistories(histories: readonly NodeHistory[], out: Output): void {
   const rows = histories.flatMap(({ node, entries }) =>
     entries.map(({ at, domain, version, state, findings, left, ms, hash }) => [
-      ...[at, node, domain, version, state],
-      ...[
-        findings?.[0]?.code ?? (left && `left ${describeLeftovers(left)}`),
-        ms === undefined ? '' : `${ms} ms`,
-        hash.slice(0, 12),
-      ],
+      at,
+      node,
+      domain,
+      version,
+      state,
+      findings?.[0]?.code ?? (left && `left ${describeLeftovers(left)}`),
+      ms === undefined ? '' : `${ms} ms`,
+      hash.slice(0, 12),
     ]),
   );
   if (rows.length === 0) out.line('Nothing has happened yet.');

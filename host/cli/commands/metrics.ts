@@ -1,23 +1,42 @@
-import { argumentsOf, askOptions, NODE_OPTION } from '../ask-context.js';
-import { askNodes } from '../ask-nodes.js';
+import { askNodes } from '../../admin/client.js';
+import { QUERIES } from '../../admin/queries.js';
+import { askOptions, NODE_OPTION, readArguments } from '../admin-command.js';
 import { EXIT, type Command } from '../command.js';
-import { mergeMetrics } from '../merge-metrics.js';
-import { TIMEOUT_OPTION } from '../timeout-option.js';
+import { TIMEOUT_OPTION } from '../options.js';
 
 export const metricsCommand: Command = {
   name: 'metrics',
-  summary: "Print what is counted and measured, in Prometheus' text format.",
+  summary: QUERIES.metrics.summary,
   usage: 'metrics [--node <name>] [--timeout <time>]',
   options: { node: NODE_OPTION, timeout: TIMEOUT_OPTION },
   details:
     'Asks every running node over AMQP; each sample names its node. For the textfile collector of the node_exporter, write ' +
     'to a file beside the one that it reads, then rename it. --json has the text of each node.',
   run: async (context) => {
-    argumentsOf(context);
-    const answers = await askNodes({ v: 1, op: 'metrics' }, askOptions(context));
-    const nodes = answers.map(({ node, text }) => ({ node, text })).sort((a, b) => a.node.localeCompare(b.node));
+    const answers = await askNodes('metrics', readArguments(QUERIES.metrics, context), askOptions(context));
+    const nodes = answers.map(({ node, result: { text } }) => ({ node, text }));
+    nodes.sort((a, b) => a.node.localeCompare(b.node));
     if (context.json) context.out.value(nodes);
     else context.out.line(mergeMetrics(nodes.map(({ text }) => text)));
     return EXIT.ok;
   },
 };
+
+/**
+ * Several texts in the format of Prometheus as one: it allows the samples of a family only in one place. Their labels must
+ * differ, as those of nodes do.
+ */
+export function mergeMetrics(texts: readonly string[]): string {
+  const families = new Map<string, { readonly head: Set<string>; readonly samples: string[] }>();
+  for (const text of texts) {
+    let name = '';
+    for (const line of text.split('\n').filter((each) => each !== '')) {
+      name = /^# (?:HELP|TYPE) (\S+)/.exec(line)?.[1] ?? name;
+      const family = families.get(name) ?? { head: new Set(), samples: [] };
+      families.set(name, family);
+      if (line.startsWith('#')) family.head.add(line);
+      else family.samples.push(line);
+    }
+  }
+  return [...families.values()].map(({ head, samples }) => [...head, ...samples].join('\n')).join('\n');
+}

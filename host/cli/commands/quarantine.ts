@@ -1,8 +1,8 @@
+import { askNodes } from '../../admin/client.js';
+import { COMMANDS } from '../../admin/commands.js';
 import { cliErrors } from '../../errors/cli.js';
-import { askOptions, NODE_OPTION } from '../ask-context.js';
-import { askNodes } from '../ask-nodes.js';
+import { askOptions, NODE_OPTION, readArguments, runCommand } from '../admin-command.js';
 import { EXIT, type Command, type CommandContext } from '../command.js';
-import { runOrder } from '../rollout/run-order.js';
 
 export const quarantineCommand: Command = {
   name: 'quarantine',
@@ -11,29 +11,31 @@ export const quarantineCommand: Command = {
   options: { node: NODE_OPTION },
   details:
     'A bundle that ended broker threads again and again is refused by its hash, also after a restart and when it is dropped ' +
-    'again. `lift` takes the hash or its first digits (at least 6), or a domain for all of its bundles; it then counts as ' +
-    'never tried: deploy or drop it again.',
+    'again. `lift` takes the hash or its first digits (at least 6), or a domain for all of its bundles. They then count as ' +
+    'never tried: deploy or drop them again.',
   run: async (context) => {
-    const [action = 'list', name, ...more] = context.args;
-    if (action === 'list' && name === undefined) return list(context);
-    if (action === 'lift' && name !== undefined && more.length === 0) {
-      return runOrder(context, { order: { v: 1, op: 'lift', name }, follows: false, isReached: () => true });
-    }
-    throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'It reads `quarantine list` or `quarantine lift <hash|domain>`.');
+    const [action = 'list', ...args] = context.args;
+    if (action === 'list' && args.length === 0) return list(context);
+    if (action === 'lift') return runCommand(context, 'lift', readArguments(COMMANDS.lift, { args }));
+    throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'Use `quarantine list` or `quarantine lift <hash|domain>`.');
   },
 };
 
 async function list(context: CommandContext): Promise<number> {
   const { out } = context;
-  const answers = await askNodes({ v: 1, op: 'quarantine' }, askOptions(context));
-  const nodes = answers.map(({ node, quarantined }) => ({ node, quarantined }));
+  const answers = await askNodes('quarantine', {}, askOptions(context));
+  const nodes = answers.map(({ node, result: { quarantined } }) => ({ node, quarantined }));
   if (context.json) {
     out.value(nodes);
     return EXIT.ok;
   }
   const rows = nodes.flatMap(({ node, quarantined }) =>
     quarantined.map(({ domain, version, hash, since, code, message }) => [
-      ...[node, domain, version, hash.slice(0, 12), since],
+      node,
+      domain,
+      version,
+      hash.slice(0, 12),
+      since,
       `${code}: ${message}`,
     ]),
   );

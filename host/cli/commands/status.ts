@@ -1,24 +1,25 @@
-import { straysOf } from '../../admin/thread-views.js';
+import { askNodes } from '../../admin/client.js';
+import { QUERIES } from '../../admin/queries.js';
+import { straysOf } from '../../admin/node-views.js';
 import type { DomainView, NodeStatus } from '../../admin/views.js';
-import { askNodes } from '../ask-nodes.js';
 import { EXIT, type Command } from '../command.js';
-import { askOptions, NODE_OPTION } from '../ask-context.js';
-import { percentText, strayText } from '../rollout/canary-text.js';
+import { askOptions, NODE_OPTION } from '../admin-command.js';
+import { percentText, strayText } from '../rollout-text.js';
 import { ago, megabytes } from '../human.js';
 import type { Output } from '../output.js';
-import { TIMEOUT_OPTION } from '../timeout-option.js';
+import { TIMEOUT_OPTION } from '../options.js';
 
 export const statusCommand: Command = {
   name: 'status',
-  summary: 'Show nodes, threads, domains with their versions, stores and queues.',
+  summary: QUERIES.status.summary,
   usage: 'status [--node <name>] [--timeout <time>]',
   options: { node: NODE_OPTION, timeout: TIMEOUT_OPTION },
   details:
     'Asks every running node over AMQP. Exits with 1 when a thread, a store or a domain is not in service, writes wait for ' +
     'a store, a version is refused or waits, or the database objects of a domain are no longer as they were admitted (degraded).',
   run: async (context) => {
-    const answers = await askNodes({ v: 1, op: 'status' }, askOptions(context));
-    const nodes = answers.map(({ status }) => status).sort((a, b) => a.node.localeCompare(b.node));
+    const answers = await askNodes('status', {}, askOptions(context));
+    const nodes = answers.map(({ result }) => result).sort((a, b) => a.node.localeCompare(b.node));
     if (context.json) context.out.value(nodes);
     else printStatus(nodes, context.out);
     return nodes.every(isHealthy) ? EXIT.ok : EXIT.failed;

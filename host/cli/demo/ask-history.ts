@@ -2,7 +2,7 @@ import type { Config } from '../../config/schema.js';
 import { cliErrors } from '../../errors/cli.js';
 import type { HistoryEntry } from '../../deploy/history.js';
 import type { NodeStatus } from '../../admin/views.js';
-import { askNodes } from '../ask-nodes.js';
+import { askNodes } from '../../admin/client.js';
 
 const ANSWER_TIMEOUT_MS = 5_000;
 
@@ -17,27 +17,24 @@ export async function historySince(
   { config, signal }: Asking,
 ): Promise<readonly HistoryEntry[]> {
   const { url, prefix } = config.amqp;
-  const answers = await askNodes(
-    { v: 1, op: 'history', domain },
-    { url, prefix, timeoutMs: ANSWER_TIMEOUT_MS, signal },
-  );
+  const answers = await askNodes('history', { domain }, { url, prefix, timeoutMs: ANSWER_TIMEOUT_MS, signal });
   return answers
-    .flatMap(({ entries }) => entries)
+    .flatMap(({ result }) => result.entries)
     .filter((entry) => entry.version === version && Date.parse(entry.at) >= sinceMs);
 }
 
 /** Throws BEDS_CLI_DEMO_FAILED, with the reasons, unless the node serves all of these domains. */
 export async function requireServed(domains: readonly string[], { config, signal }: Asking): Promise<NodeStatus> {
   const { url, prefix } = config.amqp;
-  const [answer] = await askNodes({ v: 1, op: 'status' }, { url, prefix, timeoutMs: ANSWER_TIMEOUT_MS, signal });
+  const [answer] = await askNodes('status', {}, { url, prefix, timeoutMs: ANSWER_TIMEOUT_MS, signal });
   if (answer === undefined) throw cliErrors.make('BEDS_CLI_DEMO_FAILED', 'The host does not answer.');
   for (const domain of domains) {
-    const view = answer.status.domains.find((each) => each.domain === domain);
+    const view = answer.result.domains.find((each) => each.domain === domain);
     if (view?.live?.state === 'active') continue;
     const reasons = view?.candidate?.findings?.map(({ code, message }) => `${code}: ${message}`) ?? [
       'no reason is known',
     ];
     throw cliErrors.make('BEDS_CLI_DEMO_FAILED', `The domain ${domain} is not served. ${reasons.join(' ')}`);
   }
-  return answer.status;
+  return answer.result;
 }

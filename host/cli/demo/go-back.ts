@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { cliErrors } from '../../errors/cli.js';
-import { openNodes, type OrderMessage } from '../node-session.js';
-import { readBundles } from '../rollout/read-bundles.js';
-import { sendOrder } from '../rollout/send-order.js';
+import { AdminClient } from '../../admin/client.js';
+import { readBundles } from '../read-bundles.js';
 import { historySince, type Asking } from './ask-history.js';
 import type { ReadyBundle } from './bundles.js';
 
@@ -15,26 +14,39 @@ const ANSWER_TIMEOUT_MS = 5_000;
  * served on all threads, as the host measured them. Throws BEDS_CLI_DEMO_FAILED.
  */
 export function goBack(version: string, asking: Asking): Promise<number> {
-  return takeOver({ v: 1, op: 'rollback', domain: 'cities', version }, version, asking);
+  return takeOver(
+    (client, options) => client.command('rollback', { domain: 'cities', version }, options),
+    version,
+    asking,
+  );
 }
 
 /** Where a host serves what it served in an earlier run: lets the first version of cities take over. */
 export async function begin({ file, version }: ReadyBundle, asking: Asking): Promise<void> {
   const [bundle] = await readBundles({ cwd: '/', paths: [file] }, asking.config.plugins);
   const files = Object.entries(bundle?.files ?? {}).map(([name, content]) => [name, content.toString('base64')]);
-  const wish = { canaryPercent: 0, shadowPercent: 0, allowBreaking: true };
-  await takeOver({ v: 1, op: 'deploy', bundles: [Object.fromEntries(files)], wish }, version, asking);
+  const input = {
+    bundles: [Object.fromEntries(files) as Record<string, string>],
+    canaryPercent: 0,
+    shadowPercent: 0,
+    allowBreaking: true,
+  };
+  await takeOver((client, options) => client.command('deploy', input, options), version, asking);
 }
 
-async function takeOver(order: OrderMessage, version: string, asking: Asking): Promise<number> {
+async function takeOver(
+  give: (client: AdminClient, options: { readonly timeoutMs: number }) => Promise<unknown>,
+  version: string,
+  asking: Asking,
+): Promise<number> {
   const { config, signal } = asking;
   const options = { url: config.amqp.url, prefix: config.amqp.prefix, signal, timeoutMs: ANSWER_TIMEOUT_MS };
   const sinceMs = Date.now();
-  const session = await openNodes(options);
+  const client = await AdminClient.open(options);
   try {
-    await sendOrder(session, order, options);
+    await give(client, options);
   } finally {
-    await session.close();
+    await client.close();
   }
   while (Date.now() < sinceMs + LONGEST_MS) {
     const history = await historySince({ domain: 'cities', version, sinceMs }, asking);

@@ -1,7 +1,7 @@
 import type { Config } from '../../config/schema.js';
 import { cliErrors } from '../../errors/cli.js';
 import { startServices, type Services } from '../../dev-servers/index.js';
-import { askNodes } from '../ask-nodes.js';
+import { askNodes } from '../../admin/client.js';
 import type { CommandContext } from '../command.js';
 import { neededServers } from '../needed-servers.js';
 import type { Endings } from './endings.js';
@@ -38,8 +38,8 @@ export async function startServers(settings: Config, stage: ServersStage): Promi
 async function refuseSecondHost({ amqp }: Config, { rabbitmq }: Services, signal: AbortSignal): Promise<void> {
   if (rabbitmq === undefined || rabbitmq.owned || rabbitmq.source === 'configured') return;
   const asking = { url: rabbitmq.url, prefix: amqp.prefix, timeoutMs: ANSWER_TIMEOUT_MS, signal };
-  const answers = await askNodes({ v: 1, op: 'status' }, asking).catch(() => []);
-  const [node] = answers.map(({ status }) => status.node);
+  const answers = await askNodes('status', {}, asking).catch(() => []);
+  const [node] = answers.map((answer) => answer.node);
   if (node === undefined) return;
   throw cliErrors.make('BEDS_CLI_HOST_RUNNING', `A host of this checkout is running already: ${node}.`);
 }

@@ -1,17 +1,18 @@
+import { askNodes } from '../../admin/client.js';
+import { QUERIES } from '../../admin/queries.js';
 import { describeLeftovers } from '../../template/leftovers.js';
 import type { HistoryEntry } from '../../deploy/history.js';
 import type { QuarantineView } from '../../admin/contract.js';
 import type { DomainView, HeldView, LeftView, StrikeView } from '../../admin/views.js';
-import { argumentsOf, askOptions, NODE_OPTION } from '../ask-context.js';
-import { askNodes } from '../ask-nodes.js';
+import { readArguments, askOptions, NODE_OPTION } from '../admin-command.js';
 import { EXIT, type Command } from '../command.js';
 import type { Output } from '../output.js';
-import { printReasons } from '../print-findings.js';
-import { canaryText, strayText } from '../rollout/canary-text.js';
-import { TIMEOUT_OPTION } from '../timeout-option.js';
+import { printReasons } from '../print.js';
+import { canaryText, strayText } from '../rollout-text.js';
+import { TIMEOUT_OPTION } from '../options.js';
 
 /** What one host says of its domains. */
-export interface NodePlugins {
+export interface NodeVersions {
   readonly node: string;
   readonly domains: readonly DomainView[];
   readonly quarantined: readonly QuarantineView[];
@@ -22,32 +23,36 @@ export interface NodePlugins {
 /** Of each domain, so that the newest stays on the screen. */
 const SHOWN_REFUSALS = 5;
 
-export const pluginsCommand: Command = {
-  name: 'plugins',
-  summary: 'Show the state of each domain, its versions, and why one was refused.',
-  usage: 'plugins [domain] [--node <name>] [--timeout <time>]',
+export const versionsCommand: Command = {
+  name: 'versions',
+  summary: QUERIES.versions.summary,
+  usage: 'versions [domain] [--node <name>] [--timeout <time>]',
   options: { node: NODE_OPTION, timeout: TIMEOUT_OPTION },
   details:
     'Asks every running node over AMQP. Below the table: what differs in the database, the versions one may roll back to, ' +
     'strikes, what retired versions left behind, and the reasons of the last ' +
     `${SHOWN_REFUSALS} refused or waiting versions of each domain. --json has all of it. Exits with 1 when no node knows the domain.`,
   run: async (context) => {
-    const [domain] = argumentsOf(context, 'domain?');
-    const question = { v: 1, op: 'plugins', ...(domain === undefined ? {} : { domain }) } as const;
-    const answers = await askNodes(question, askOptions(context));
-    const nodes = answers.map(({ node, domains, quarantined, refusals }) => ({ node, domains, quarantined, refusals }));
+    const input = readArguments(QUERIES.versions, context);
+    const answers = await askNodes('versions', input, askOptions(context));
+    const nodes = answers.map(({ node, result }) => ({ node, ...result }));
     if (context.json) context.out.value(nodes);
-    else printPlugins(nodes, context.out);
+    else printVersions(nodes, context.out);
     const isKnown = nodes.some((each) => each.domains.length + each.quarantined.length + each.refusals.length > 0);
-    return domain === undefined || isKnown ? EXIT.ok : EXIT.failed;
+    return input.domain === undefined || isKnown ? EXIT.ok : EXIT.failed;
   },
 };
 
-export function printPlugins(nodes: readonly NodePlugins[], out: Output): void {
+export function printVersions(nodes: readonly NodeVersions[], out: Output): void {
   const rows = nodes.flatMap(({ node, domains }) =>
     domains.map((view) => [
-      ...[node, view.domain, view.live?.version ?? '-', wordsOf(view)],
-      ...[view.live?.since, view.live?.hash.slice(0, 12), beside(view)],
+      node,
+      view.domain,
+      view.live?.version ?? '-',
+      wordsOf(view),
+      view.live?.since,
+      view.live?.hash.slice(0, 12),
+      beside(view),
     ]),
   );
   if (rows.length === 0) out.line('No domain is known.');
@@ -67,7 +72,7 @@ function beside({ candidate, canary }: DomainView): string {
   return version === undefined ? '' : `${version} ${state ?? ''}`;
 }
 
-function printDetails({ node, domains, quarantined, refusals }: NodePlugins, out: Output): void {
+function printDetails({ node, domains, quarantined, refusals }: NodeVersions, out: Output): void {
   for (const view of domains) {
     const { domain, live, degraded = [], canary } = view;
     if (canary !== undefined) out.line(`\n${node}: ${domain} ${canary.version} ${canaryText(canary)}`);
@@ -125,6 +130,6 @@ function printRefusals(refusals: readonly HistoryEntry[], out: Output): void {
     const hidden = ofDomain.length - shown.length;
     if (hidden === 0) continue;
     out.line();
-    out.line(`${hidden} older of ${name}: \`beds plugins ${name} --json\` shows all.`);
+    out.line(`${hidden} older of ${name}: \`beds versions ${name} --json\` shows all.`);
   }
 }

@@ -3,37 +3,37 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { EXIT } from '../host/cli/command.js';
-import { wishOf } from '../host/cli/commands/deploy.js';
-import { parseDuration, parsePercent } from '../host/cli/quantities.js';
-import { timeoutOf } from '../host/cli/timeout-option.js';
+import { COMMANDS } from '../host/admin/commands.js';
+import { readOptions } from '../host/cli/admin-command.js';
+import { parseDuration, parsePercent, timeoutOf } from '../host/cli/options.js';
 import { rolloutErrors } from '../host/errors/rollout.js';
 import type { Receipt } from '../host/admin/contract.js';
 import type { CanaryView, DomainView } from '../host/admin/views.js';
 import { beds, type Ran } from './support/beds.js';
 import { describeBundle, writeBundle } from './support/bundles.js';
-import { openDesks, type ScriptedControl, type TestDesk, type TestDesks } from './support/operator-desk.js';
+import { openNodes, type ScriptedControl, type TestNode, type TestNodes } from './support/admin-nodes.js';
 import { sharedServices, temporaryDirectory } from './support/services.js';
 
 const { rabbitmq } = await sharedServices(['rabbitmq']);
 
 interface Fleet {
-  readonly desks: TestDesks;
-  readonly nodes: readonly TestDesk[];
+  readonly desks: TestNodes;
+  readonly nodes: readonly TestNode[];
   readonly run: (...args: readonly string[]) => Promise<Ran>;
   readonly directory: string;
 }
 
 async function fleet(t: TestContext, ...names: readonly string[]): Promise<Fleet> {
   const directory = temporaryDirectory(t);
-  const desks = await openDesks(t, rabbitmq?.url ?? '');
-  const nodes: TestDesk[] = [];
+  const desks = await openNodes(t, rabbitmq?.url ?? '');
+  const nodes: TestNode[] = [];
   for (const name of names) nodes.push(await desks.add(name));
   return { desks, nodes, directory, run: (...args) => beds(args, { projectRoot: directory, env: desks.env }) };
 }
 
 /** Lets what is ordered come to this end, a moment later. */
 function leadTo(control: ScriptedControl, end: (receipt: Receipt) => void): void {
-  control.onOrder = (receipt) => {
+  control.onCommand = (receipt) => {
     control.note(receipt, { state: 'received', ms: 1 });
     setTimeout(() => {
       end(receipt);
@@ -92,11 +92,11 @@ describe('a quantity on the command line', () => {
     );
   });
 
-  it('makes a wish of what is said, and of nothing else', () => {
-    assert.deepEqual(wishOf({}), {});
+  it('becomes a field of the command; what is not said is no field', () => {
+    assert.deepEqual(readOptions(COMMANDS.deploy, { options: {} }), {});
     const options = { canary: '5%', for: '60s', shadow: '10%', hold: true, 'allow-breaking': true };
-    const wish = { canaryPercent: 5, forMs: 60_000, shadowPercent: 10, hold: true, allowBreaking: true };
-    assert.deepEqual(wishOf(options), wish);
+    const fields = { canaryPercent: 5, forMs: 60_000, shadowPercent: 10, hold: true, allowBreaking: true };
+    assert.deepEqual(readOptions(COMMANDS.deploy, { options }), fields);
   });
 });
 
@@ -116,7 +116,7 @@ describe('beds deploy', () => {
         );
       }
     }
-    assert.deepEqual(nodes[1]?.control.wishes, [{ canaryPercent: 5 }]);
+    assert.deepEqual(nodes[1]?.control.rolloutOptions, [{ canaryPercent: 5 }]);
   });
 
   it('says why a version was refused on a node, and exits with 1', async (t) => {
@@ -190,7 +190,7 @@ describe('beds deploy', () => {
     const late = await run('deploy', 'notes-1.0.0', '--timeout', '300ms');
     assert.equal(late.code, EXIT.failed);
     assert.match(late.stderr, /^BEDS_CLI_ROLLOUT_UNFINISHED/);
-    assert.equal(nodes[0]?.control.orders.length, 2);
+    assert.equal(nodes[0]?.control.commands.length, 2);
   });
 
   it('sends nothing that is no bundle, and says what to do instead', async (t) => {
@@ -222,11 +222,11 @@ describe('beds deploy', () => {
     }
     writeFileSync(join(path, 'index.mjs'), 'other');
     assert.match((await run('deploy', 'notes-1.0.0')).stderr, /BEDS_ADMISSION_INCOMPLETE/);
-    assert.deepEqual(nodes[0]?.control.orders, []);
+    assert.deepEqual(nodes[0]?.control.commands, []);
   });
 });
 
-describe('an order on the command line', () => {
+describe('a command of the protocol on the command line', () => {
   it('is followed to its outcome: rollback and promote', async (t) => {
     const { nodes, run } = await fleet(t, 'a');
     const [a] = nodes;
@@ -235,11 +235,11 @@ describe('an order on the command line', () => {
     assert.equal((await run('rollback', 'notes', '0.9.0')).code, EXIT.ok);
     assert.equal((await run('promote', 'notes')).code, EXIT.ok);
     assert.equal((await run('pause', 'notes')).stdout, 'a: pause of notes 1.1.0 accepted.\n');
-    assert.equal((await run('retire', 'notes')).code, EXIT.ok);
+    assert.equal((await run('undeploy', 'notes')).code, EXIT.ok);
     assert.equal((await run('quarantine', 'lift', 'abcdef')).code, EXIT.ok);
     assert.deepEqual(
-      a.control.orders.map(({ op }) => op),
-      ['rollback', 'promote', 'pause', 'retire', 'lift'],
+      a.control.commands.map(({ op }) => op),
+      ['rollback', 'promote', 'pause', 'undeploy', 'lift'],
     );
     assert.match(String(a.log[0]?.['by']), /@/);
   });
@@ -251,16 +251,16 @@ describe('an order on the command line', () => {
     const refuse = (code: 'BEDS_ROLLOUT_NOTHING_PENDING' | 'BEDS_ROLLOUT_NOT_SERVED') => () => {
       throw rolloutErrors.make(code);
     };
-    a.control.onOrder = refuse('BEDS_ROLLOUT_NOTHING_PENDING');
-    b.control.onOrder = refuse('BEDS_ROLLOUT_NOTHING_PENDING');
+    a.control.onCommand = refuse('BEDS_ROLLOUT_NOTHING_PENDING');
+    b.control.onCommand = refuse('BEDS_ROLLOUT_NOTHING_PENDING');
     const { code, stderr } = await run('promote', 'notes');
     assert.equal(code, EXIT.failed);
     assert.match(stderr, /^BEDS_ROLLOUT_NOTHING_PENDING: [ab]: No version.*\n +what to do: `beds status`/);
-    b.control.onOrder = () => undefined;
+    b.control.onCommand = () => undefined;
     const mixed = await run('pause', 'notes');
     assert.equal(mixed.code, EXIT.failed);
     assert.match(mixed.stdout, /^a refused:\n {2}BEDS_ROLLOUT_NOTHING_PENDING: /m);
-    a.control.onOrder = refuse('BEDS_ROLLOUT_NOT_SERVED');
+    a.control.onCommand = refuse('BEDS_ROLLOUT_NOT_SERVED');
     assert.deepEqual(await run('pause', 'notes'), {
       code: EXIT.ok,
       stdout: 'b: pause of notes 1.1.0 accepted.\n',
@@ -271,23 +271,24 @@ describe('an order on the command line', () => {
   it('for a node that is not there, or without a domain, is refused', async (t) => {
     const { run } = await fleet(t, 'a');
     const { stderr } = await run('pause', 'notes', '--node', 'z');
-    assert.match(stderr, /^BEDS_CLI_NODE_UNKNOWN: No node "z" answered; those that did: a\./);
-    for (const args of [['pause'], ['promote'], ['rollback'], ['retire'], ['diff'], ['quarantine', 'lift']]) {
+    assert.match(stderr, /^BEDS_ADMIN_NODE_UNKNOWN: No node "z" answered; those that did: a\./);
+    for (const args of [['pause'], ['promote'], ['rollback'], ['undeploy'], ['diff'], ['quarantine', 'lift']]) {
       assert.equal((await run(...args)).code, EXIT.usage, args.join(' '));
     }
     assert.match((await run('pause', 'a', 'b')).stderr, /"b" is one argument too many/);
+    assert.match((await run('pause', '../etc')).stderr, /"\.\.\/etc" is not the name of a domain/);
   });
 
   it('finds no host where none runs', async (t) => {
     const { run } = await fleet(t);
-    for (const args of [['pause', 'notes'], ['history'], ['diff', 'notes'], ['quarantine'], ['plugins'], ['status']]) {
-      assert.match((await run(...args)).stderr, /^BEDS_CLI_NO_NODES/, args.join(' '));
+    for (const args of [['pause', 'notes'], ['history'], ['diff', 'notes'], ['quarantine'], ['versions'], ['status']]) {
+      assert.match((await run(...args)).stderr, /^BEDS_ADMIN_NO_NODES/, args.join(' '));
     }
   });
 });
 
 describe('what operators are shown', () => {
-  it('is everything that is known of a domain: beds plugins', async (t) => {
+  it('is everything that is known of a domain: beds versions', async (t) => {
     const { nodes, run } = await fleet(t, 'a', 'b');
     const [a] = nodes;
     assert.ok(a);
@@ -311,7 +312,7 @@ describe('what operators are shown', () => {
       state: 'rejected',
       findings,
     });
-    const { code, stdout } = await run('plugins', 'notes');
+    const { code, stdout } = await run('versions', 'notes');
     assert.equal(code, EXIT.ok);
     const lines = [
       /^a +notes +1\.0\.0 +active, degraded, paused +2026-01-01T00:00:00\.000Z +bbbbbbbbbbbb +1\.1\.0 canary$/m,
@@ -324,7 +325,7 @@ describe('what operators are shown', () => {
       /^notes 0\.8\.0 \(dddddddddddd\) is quarantined on a, .*\n {2}BEDS_ROLLOUT_STRIKES: why\n.*lift dddddddddddd/m,
     ];
     for (const line of lines) assert.match(stdout, line);
-    const json = JSON.parse((await run('plugins', '--json', '--node', 'a')).stdout) as object[];
+    const json = JSON.parse((await run('versions', '--json', '--node', 'a')).stdout) as object[];
     const { quarantined, entries: refusals } = a.control;
     assert.deepEqual(json, [{ node: 'a', domains: [NOTES], quarantined, refusals }]);
   });

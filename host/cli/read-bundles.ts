@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import type { Config } from '../../config/schema.js';
-import { cliErrors } from '../../errors/cli.js';
-import { rolloutErrors } from '../../errors/rollout.js';
-import type { Drop } from '../../deploy/admit/contract.js';
-import { takeFingerprint, readDrop } from '../../deploy/sources/read-drop.js';
-import { MAX_BUNDLES } from '../../admin/protocol.js';
+import type { Config } from '../config/schema.js';
+import { cliErrors } from '../errors/cli.js';
+import { rolloutErrors } from '../errors/rollout.js';
+import type { Drop } from '../deploy/admit/contract.js';
+import { readDrop, takeFingerprint } from '../deploy/sources/read-drop.js';
+import { MAX_BUNDLES } from '../admin/commands.js';
 
 type Limits = Pick<Config['plugins'], 'maxBundleBytes' | 'maxFiles'>;
 

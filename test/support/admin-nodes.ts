@@ -8,25 +8,25 @@ import type { HistoryEntry } from '../../host/deploy/history.js';
 import { readManifest } from '../../host/deploy/admit/read-manifest.js';
 import type { VersionDiff } from '../../host/deploy/compatibility/gate.js';
 import type { BundleFiles, Operations, QuarantineView, Receipt } from '../../host/admin/contract.js';
-import { OperatorDesk } from '../../host/admin/operator-desk.js';
+import { AdminServer } from '../../host/admin/server.js';
 import type { DomainView, Inspections } from '../../host/admin/views.js';
-import type { RolloutWish } from '../../host/deploy/plan.js';
+import type { RolloutOptions } from '../../host/deploy/plan.js';
 import { ThreadPool } from '../../host/threads/pool.js';
 import type { Teardown } from './services.js';
 
 /** A control plane that only remembers what it was told, and does what a test says. */
 export class ScriptedControl implements Operations, Inspections {
-  readonly orders: { readonly op: string; readonly about: unknown }[] = [];
-  readonly wishes: RolloutWish[] = [];
+  readonly commands: { readonly op: string; readonly about: unknown }[] = [];
+  readonly rolloutOptions: RolloutOptions[] = [];
   readonly entries: HistoryEntry[] = [];
   readonly views = new Map<string, DomainView>();
   quarantined: readonly QuarantineView[] = [];
-  /** Called with every order; may throw, or take its time. */
-  onOrder: (receipt: Receipt) => Promise<void> | void = () => undefined;
+  /** Called with every command; may throw, or take its time. */
+  onCommand: (receipt: Receipt) => Promise<void> | void = () => undefined;
   diffView: VersionDiff | undefined;
 
-  async deploy(bundles: readonly BundleFiles[], wish: RolloutWish): Promise<readonly Receipt[]> {
-    this.wishes.push(wish);
+  async deploy(bundles: readonly BundleFiles[], options: RolloutOptions): Promise<readonly Receipt[]> {
+    this.rolloutOptions.push(options);
     const receipts: Receipt[] = [];
     for (const files of bundles) {
       const reading = readManifest(files.get('manifest.json')?.toString() ?? '');
@@ -49,8 +49,8 @@ export class ScriptedControl implements Operations, Inspections {
     return this.#take('pause', { domain, version: '1.1.0', hash: 'c'.repeat(64) });
   }
 
-  retire(domain: string): Promise<Receipt> {
-    return this.#take('retire', { domain, version: '1.1.0', hash: 'c'.repeat(64) });
+  undeploy(domain: string): Promise<Receipt> {
+    return this.#take('undeploy', { domain, version: '1.1.0', hash: 'c'.repeat(64) });
   }
 
   async lift(name: string): Promise<readonly Receipt[]> {
@@ -87,37 +87,37 @@ export class ScriptedControl implements Operations, Inspections {
   }
 
   async #take(op: string, named: Pick<Receipt, 'domain' | 'version' | 'hash'>): Promise<Receipt> {
-    this.orders.push({ op, about: op === 'lift' ? named.hash : named.domain });
+    this.commands.push({ op, about: op === 'lift' ? named.hash : named.domain });
     const receipt = { ...named, words: `${op} of ${named.domain} ${named.version} accepted.` };
-    await this.onOrder(receipt);
+    await this.onCommand(receipt);
     return receipt;
   }
 }
 
-export interface TestDesk {
+export interface TestNode {
   readonly node: string;
   readonly control: ScriptedControl;
   readonly log: readonly Readonly<Record<string, unknown>>[];
 }
 
-export interface TestDesks {
+export interface TestNodes {
   readonly url: string;
   readonly prefix: string;
   /** What a command needs to reach them. */
   readonly env: Readonly<Record<string, string>>;
   readonly model: ChannelModel;
-  add(node: string, options?: DeskOptions): Promise<TestDesk>;
+  add(node: string, options?: NodeOptions): Promise<TestNode>;
 }
 
-export interface DeskOptions {
-  readonly orderTimeoutMs?: number;
+export interface NodeOptions {
+  readonly commandTimeoutMs?: number;
   readonly maxBundleBytes?: number;
   /** The host has not started yet. */
   readonly isStarting?: true;
 }
 
-/** Nodes that are nothing but their operator's desk, on a real RabbitMQ, under a prefix of their own. */
-export async function openDesks(teardown: Teardown, url: string): Promise<TestDesks> {
+/** Nodes that are nothing but the door of administrators, on a real RabbitMQ, under a prefix of their own. */
+export async function openNodes(teardown: Teardown, url: string): Promise<TestNodes> {
   const prefix = `d${randomBytes(5).toString('hex')}`;
   const model = await connect(url);
   const names = makeNames(prefix);
@@ -131,11 +131,11 @@ export async function openDesks(teardown: Teardown, url: string): Promise<TestDe
     for (const exchange of [requests, unrouted, dead, events, admin, operate]) await channel.deleteExchange(exchange);
     await model.close();
   });
-  const add: TestDesks['add'] = async (node, options = {}) => {
+  const add: TestNodes['add'] = async (node, options = {}) => {
     const control = new ScriptedControl();
     const log: Readonly<Record<string, unknown>>[] = [];
     const write = (line: string): void => void log.push(JSON.parse(line) as Readonly<Record<string, unknown>>);
-    const { maxBundleBytes = config.plugins.maxBundleBytes, orderTimeoutMs, isStarting } = options;
+    const { maxBundleBytes = config.plugins.maxBundleBytes, commandTimeoutMs, isStarting } = options;
     const settings = { ...config, plugins: { ...config.plugins, maxBundleBytes } };
     const pool = new ThreadPool({
       ...{ config, node, brokers: [] },
@@ -145,11 +145,11 @@ export async function openDesks(teardown: Teardown, url: string): Promise<TestDe
       onGiveUp: () => undefined,
     });
     teardown.after(() => pool.stop(0));
-    const desk = new OperatorDesk({
+    const server = new AdminServer({
       ...{ node, config: settings, log: pino({}, { write }) },
       operations: () => (isStarting === true ? undefined : control),
-      ...(orderTimeoutMs === undefined ? {} : { orderTimeoutMs }),
-      questions: {
+      ...(commandTimeoutMs === undefined ? {} : { commandTimeoutMs }),
+      sources: {
         ...{ startedAt: new Date(), topology, stores: [], logState: () => ({ droppedLines: 0, waitingLines: 0 }) },
         pool,
         domains: () => [...control.views.values()],
@@ -157,7 +157,7 @@ export async function openDesks(teardown: Teardown, url: string): Promise<TestDe
         metrics: () => Promise.resolve('# TYPE beds_quarantined gauge\nbeds_quarantined{node="' + node + '"} 0\n'),
       },
     });
-    await desk.attach(model);
+    await server.attach(model);
     return { node, control, log };
   };
   return { url, prefix, env: { BEDS_AMQP_URL: url, BEDS_AMQP_PREFIX: prefix }, model, add };

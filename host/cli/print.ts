@@ -1,6 +1,8 @@
+import { stripVTControlCharacters } from 'node:util';
 import { isBedsError, type BedsError } from '@beds/sdk';
 import type { Environment } from '../config/environment.js';
 import { cliErrors } from '../errors/cli.js';
+import type { Finding } from '../template/contract.js';
 import { EXIT } from './command.js';
 import type { Output } from './output.js';
 
@@ -44,4 +46,24 @@ const USAGE_CODES: ReadonlySet<string> = new Set([
 function exitCode(code: string): number {
   if (code === 'BEDS_CONFIG_INVALID') return EXIT.config;
   return USAGE_CODES.has(code) ? EXIT.usage : EXIT.failed;
+}
+
+/** Every finding with what to do about it, indented. */
+export function printFindings(findings: readonly Finding[], write: (text: string) => void): void {
+  for (const { code, message, hint } of findings) {
+    write(`  ${code}: ${printable(message)}`);
+    if (hint !== undefined) write(`    ${printable(hint)}`);
+  }
+}
+
+/** A bold heading with the findings below it, after an empty line. */
+export function printReasons(heading: string, findings: readonly Finding[], out: Output): void {
+  out.line();
+  out.line(out.paint('bold', printable(heading)));
+  printFindings(findings, out.line);
+}
+
+/** What comes from elsewhere must not steer the terminal. */
+function printable(text: string): string {
+  return stripVTControlCharacters(text).replaceAll(/[\p{Cc}\p{Cf}]+/gu, ' ');
 }

@@ -1,0 +1,151 @@
+import { z } from 'zod';
+import type { Topology } from '../amqp/topology.js';
+import type { Config } from '../config/schema.js';
+import type { VersionDiff } from '../deploy/compatibility/gate.js';
+import type { HistoryEntry } from '../deploy/history.js';
+import { adminErrors } from '../errors/admin.js';
+import type { LogState } from '../observe/log-output.js';
+import type { StoreAdapter } from '../stores/contract.js';
+import type { ThreadPool } from '../threads/pool.js';
+import { domain, MAX_BUNDLES, VERSION } from './commands.js';
+import type { Operations, QuarantineView } from './contract.js';
+import { nodeStatus, refusalsOf, withThreads } from './node-views.js';
+import { fieldHelp, type Definition, type Fields, type InputOf } from './protocol.js';
+import type { DomainView, Inspections, NodeStatus } from './views.js';
+
+/** What a query is answered from. */
+export interface QuerySources {
+  readonly node: string;
+  readonly config: Config;
+  readonly startedAt: Date;
+  readonly pool: ThreadPool;
+  readonly stores: readonly StoreAdapter[];
+  /** The domains as the board knows them. */
+  readonly domains: () => readonly DomainView[];
+  readonly topology: Topology;
+  readonly history: () => readonly HistoryEntry[];
+  /** In Prometheus' text format. */
+  readonly metrics: () => Promise<string>;
+  readonly logState: () => LogState;
+  /** Absent while the host starts. */
+  readonly operations: () => (Pick<Operations, 'quarantined'> & Inspections) | undefined;
+}
+
+export interface QueryDefinition<F extends Fields = Fields, R extends z.ZodType = z.ZodType> extends Definition<F> {
+  /** What is answered. Members are typed, and not checked further: a node of another release may say more. */
+  readonly result: R;
+  answer(input: InputOf<F>, sources: QuerySources): Promise<z.output<R>> | z.output<R>;
+}
+
+/** As much history as fits one answer in comfort. */
+const MAX_HISTORY = 200;
+/** What a rollout leaves in the history is a few lines. */
+const MAX_PROGRESS = 40;
+
+const version = (description: string): z.ZodExactOptional<z.ZodString> =>
+  z.string().regex(VERSION, 'is not a version').exactOptional().register(fieldHelp, { description });
+const anyDomain = domain.exactOptional().register(fieldHelp, { description: 'Only this domain. Default: all.' });
+
+/** Everything that a node answers without changing anything. */
+export const QUERIES = {
+  status: query({
+    summary: 'Show nodes, threads, domains with their versions, stores and queues.',
+    fields: {},
+    result: view<NodeStatus>(),
+    answer: async (_, sources) => nodeStatus(sources, await domainsOf(undefined, sources)),
+  }),
+  versions: query({
+    summary: 'Show the state of each domain, its versions, and why one was refused.',
+    fields: { domain: anyDomain },
+    result: z.object({
+      domains: z.array(view<DomainView>()),
+      quarantined: z.array(view<QuarantineView>()),
+      /** The newest entry of each version that was refused or waits and did not serve since, oldest first. */
+      refusals: z.array(view<HistoryEntry>()),
+    }),
+    answer: async (input, sources) => ({
+      domains: await withThreads(await domainsOf(input.domain, sources), sources.pool),
+      quarantined: quarantinedOf(input.domain, sources),
+      refusals: refusalsOf(entriesOf(input.domain, sources)).slice(-MAX_HISTORY),
+    }),
+  }),
+  history: query({
+    summary: 'Show every change of state of the versions of each domain.',
+    fields: { domain: anyDomain },
+    result: z.object({ entries: z.array(view<HistoryEntry>()) }),
+    answer: (input, sources) => ({ entries: entriesOf(input.domain, sources).slice(-MAX_HISTORY) }),
+  }),
+  diff: query({
+    summary: 'Show what changes for callers from one version of a domain to another.',
+    fields: {
+      domain,
+      from: version('A version, or a hash or its beginning. Default: the one that serves.'),
+      to: version('A version, or a hash or its beginning. Default: the newest other one that is kept.'),
+    },
+    result: z.object({ diff: view<VersionDiff>() }),
+    answer: async (input, sources) => {
+      const operations = sources.operations();
+      if (operations === undefined) throw adminErrors.make('BEDS_ADMIN_NOT_READY');
+      return { diff: await operations.diff(input.domain, input.from, input.to) };
+    },
+  }),
+  quarantine: query({
+    summary: 'Show the bundles that are refused for the harm they did.',
+    fields: {},
+    result: z.object({ quarantined: z.array(view<QuarantineView>()) }),
+    answer: (_, sources) => ({ quarantined: quarantinedOf(undefined, sources) }),
+  }),
+  metrics: query({
+    summary: "Print what is counted and measured, in Prometheus' text format.",
+    fields: {},
+    result: z.object({ text: z.string() }),
+    answer: async (_, sources) => ({ text: await sources.metrics() }),
+  }),
+  progress: query({
+    summary: 'How rollouts are getting on: short, because it is asked again and again.',
+    fields: {
+      domains: z.array(domain).min(1).max(MAX_BUNDLES).register(fieldHelp, { description: 'The domains.' }),
+    },
+    result: z.object({
+      domains: z.array(view<DomainView>()),
+      /** The newest of each domain, oldest first. */
+      entries: z.array(view<HistoryEntry>()),
+    }),
+    answer: async ({ domains }, sources) => {
+      const asked = new Set(domains);
+      const views = await domainsOf(undefined, sources);
+      return {
+        domains: views.filter((each) => asked.has(each.domain)),
+        entries: [...asked].flatMap((name) => entriesOf(name, sources).slice(-MAX_PROGRESS)),
+      };
+    },
+  }),
+};
+
+export type QueryName = keyof typeof QUERIES;
+export type QueryInput<N extends QueryName> = z.input<z.ZodObject<(typeof QUERIES)[N]['fields'], z.core.$strict>>;
+export type QueryResult<N extends QueryName> = z.output<(typeof QUERIES)[N]['result']>;
+
+/** Infers the types of a definition. */
+function query<F extends Fields, R extends z.ZodType>(definition: QueryDefinition<F, R>): QueryDefinition<F, R> {
+  return definition;
+}
+
+/** An object that only TypeScript knows more of. */
+function view<T extends object>(): z.ZodCustom<T, T> {
+  return z.custom<T>((value) => typeof value === 'object' && value !== null);
+}
+
+function entriesOf(name: string | undefined, sources: QuerySources): HistoryEntry[] {
+  return sources.history().filter((entry) => name === undefined || entry.domain === name);
+}
+
+function quarantinedOf(name: string | undefined, sources: QuerySources): QuarantineView[] {
+  const quarantined = sources.operations()?.quarantined ?? [];
+  return quarantined.filter((entry) => name === undefined || entry.domain === name);
+}
+
+async function domainsOf(name: string | undefined, sources: QuerySources): Promise<DomainView[]> {
+  const known = await sources.operations()?.domains(name);
+  return (known ?? sources.domains()).filter((each) => name === undefined || each.domain === name);
+}

@@ -1,0 +1,74 @@
+import { defineErrors } from '@beds/sdk';
+
+/** What can go wrong between an administrator and the nodes. */
+export const adminErrors = defineErrors({
+  BEDS_ADMIN_INVALID: {
+    message: 'The node cannot read the message.',
+    status: 'invalid',
+    action: 'Correct the fields that the message names; host/PROTOCOL.md lists the fields of every command and query.',
+  },
+  BEDS_ADMIN_UNKNOWN_COMMAND: {
+    message: 'The node knows no such command or query.',
+    status: 'invalid',
+    action: 'Use the `beds` of the same release as the node; host/PROTOCOL.md lists the commands and queries.',
+  },
+  BEDS_ADMIN_UNSUPPORTED_VERSION: {
+    message: 'The node does not speak this version of the protocol.',
+    status: 'invalid',
+    action: 'Use the `beds` of the same release as the node.',
+  },
+  BEDS_ADMIN_TOO_LARGE: {
+    message: 'The message is larger than the node reads.',
+    status: 'invalid',
+    action: 'Deploy fewer bundles at once; plugins.maxBundleBytes bounds each of them.',
+  },
+  BEDS_ADMIN_BUSY: {
+    message: 'Too many commands or queries wait for this node.',
+    status: 'overloaded',
+    retryable: true,
+    action: 'Ask again in a moment.',
+  },
+  BEDS_ADMIN_TIMEOUT: {
+    message: 'The node did not accept the command in time; it may still do so.',
+    status: 'timeout',
+    action: 'Look at `beds status` and `beds history` before you repeat the command.',
+  },
+  BEDS_ADMIN_NOT_READY: {
+    message: 'The node is starting or stopping and takes no commands.',
+    status: 'unavailable',
+    retryable: true,
+    action: 'Wait until `beds status` shows its threads ready.',
+  },
+  BEDS_ADMIN_FAULT: {
+    message: 'The node failed in a way that it does not expect.',
+    status: 'fault',
+    action: 'The log of the node has the error and its stack.',
+  },
+  BEDS_ADMIN_NO_NODES: {
+    message: 'No node answered.',
+    status: 'unavailable',
+    action: 'Start one with `npm start` or `beds start`; --timeout allows more time for an answer.',
+  },
+  BEDS_ADMIN_NODE_UNKNOWN: {
+    message: 'No node of that name answered.',
+    status: 'not-found',
+    action: '`beds status` lists the nodes.',
+  },
+  BEDS_ADMIN_ANSWER_INVALID: {
+    message: 'A node answered in a way that cannot be read.',
+    status: 'fault',
+    action: 'Use the `beds` of the same release as the node.',
+  },
+  BEDS_ADMIN_FORBIDDEN: {
+    message: 'RabbitMQ does not let this account do that.',
+    status: 'forbidden',
+    action: 'Queries need write permission on the exchange `<prefix>.admin`, commands also on `<prefix>.operate`.',
+  },
+  BEDS_ADMIN_BROKER_BLOCKED: {
+    message: 'RabbitMQ takes no messages now: it is short of memory or disk space.',
+    status: 'unavailable',
+    retryable: true,
+    action:
+      'Run `rabbitmqctl status` and end what causes its alarms. After a command, look at `beds history` before you repeat it.',
+  },
+});
