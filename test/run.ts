@@ -1,6 +1,6 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { isBedsError } from '@beds/sdk';
 import { startServices, type Services } from '../host/dev-servers/index.js';
 import { importsOf, reachedFrom } from './support/imports.js';
@@ -12,9 +12,12 @@ import { stopOnSignals } from './support/stop-on-signals.js';
 const STATIC_CHECKS = 'test/static-checks.test.ts';
 const SERVICES_DIRECTORY = 'host/dev-servers/';
 const UNIT = '--unit';
-const CONCURRENCY = 2;
-/** What needs no server waits more than it works. */
-const UNIT_CONCURRENCY = 4;
+/** Files that run at the same time: the least on a busy machine, the most while its processors are idle in part. */
+const AT_ONCE = { atLeast: 2, atMost: 4 };
+const UNIT_AT_ONCE = { atLeast: 4, atMost: 6 };
+
+/** What takes longest begins first, so that nothing long is left to run alone at the end. Not to be kept exactly. */
+const LONGEST = ['bench', 'demo', 'scenario-failures', 'scenario-canary-outage', 'services', 'cli-deploy', 'amqp'];
 
 const USAGE = `npm test [-- [--unit] [<part of a file name> …] [<option of node --test> …]]
 
@@ -31,7 +34,7 @@ export interface TestRun {
 }
 
 /**
- * `npm test`: static checks, then the servers, then every test file under the test runner of Node, whose summary is the
+ * `npm test`: static checks, then the servers, then every test file in a process of its own; the summary is the
  * last thing on the screen. Resolves to the exit code: 0 only if everything that was asked for ran and passed.
  */
 export async function main({ args, projectRoot, env }: TestRun): Promise<number> {
@@ -60,12 +63,13 @@ export async function main({ args, projectRoot, env }: TestRun): Promise<number>
     const checks = files.includes(STATIC_CHECKS) ? await check(projectRoot, workplace) : {};
     if (files.some((path) => needsServers(path, byPath))) services = await start(servicesDirectory, env, stop.signal);
     if (stop.exitCode() !== undefined) return stop.exitCode() ?? 1;
-    const concurrency = isUnitRun ? UNIT_CONCURRENCY : CONCURRENCY;
-    say(`running ${files.length} test files, ${concurrency} at a time`);
-    const compiled = files.map((path) => compiledPath(projectRoot, path));
-    const code = await runTestFiles([...args.filter((arg) => arg.startsWith('-') && arg !== UNIT), ...compiled], {
+    const atOnce = isUnitRun ? UNIT_AT_ONCE : AT_ONCE;
+    say(`running ${files.length} test files, ${atOnce.atLeast} to ${atOnce.atMost} at a time`);
+    const compiled = longestFirst(files).map((path) => compiledPath(projectRoot, path));
+    const code = await runTestFiles(compiled, {
+      ...atOnce,
+      nodeOptions: args.filter((arg) => arg.startsWith('-') && arg !== UNIT),
       cwd: projectRoot,
-      concurrency,
       env: { ...env, ...checks, ...(services === undefined ? {} : { BEDS_TEST_SERVICES_DIR: servicesDirectory }) },
     });
     return stop.exitCode() ?? code;
@@ -81,6 +85,14 @@ export async function main({ args, projectRoot, env }: TestRun): Promise<number>
 
 function isWanted(path: string, filters: readonly string[]): boolean {
   return filters.length === 0 || filters.some((filter) => path.includes(filter));
+}
+
+function longestFirst(files: readonly string[]): readonly string[] {
+  const rank = (path: string): number => {
+    const index = LONGEST.indexOf(basename(path, '.test.ts'));
+    return index === -1 ? LONGEST.length : index;
+  };
+  return files.toSorted((one, other) => rank(one) - rank(other));
 }
 
 function compiledPath(projectRoot: string, path: string): string {
@@ -118,7 +130,7 @@ function start(directory: string, environment: TestRun['env'], signal: AbortSign
     environment,
     signal,
     onProgress: ({ type, words }) => {
-      // Nothing may come after the summary of the test runner.
+      // Nothing may come after the summary.
       if (type !== 'stopped') say(words);
     },
   });

@@ -24,8 +24,8 @@ function fail(): never {
   process.exit(1);
 }
 
-// The runner itself, and threads of a host under test, load this module too.
-if (isMainThread && process.env['NODE_TEST_CONTEXT'] !== undefined) {
+// What a test starts, processes and threads, may load this module too.
+if (isMainThread && process.argv[1] === process.env['BEDS_TEST_FILE']) {
   // n.b. threads are not among the resources that Node lists.
   process.on('worker', (thread) => {
     threads += 1;

@@ -1,35 +1,160 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { cpus } from 'node:os';
+import { basename } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { styleText } from 'node:util';
 
-/** Longest a test file may take. */
+/** Longest that a test file may take. */
 const FILE_TIMEOUT_MS = 300_000;
+/** Says in the process of a test file what it is. */
+export const TEST_FILE_VARIABLE = 'BEDS_TEST_FILE';
 
 const OPTIONS = [
   '--enable-source-maps',
-  `--import=${new URL('./expect-end.js', import.meta.url).href}`,
-  '--test',
-  `--test-timeout=${FILE_TIMEOUT_MS}`,
+  `--import=${fileURLToPath(new URL('./expect-end.js', import.meta.url))}`,
   '--test-reporter=spec',
 ];
 
+const LAST_WORDS_MS = 2_000;
+const LOOK_MS = 500;
+/** From this share on what is idle is enough for one more file. */
+const ENOUGH_IDLE = 0.35;
+
+const TOTAL = /^ℹ (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) ([\d.]+)\n/gm;
+const FAILURES = '✖ failing tests:';
+
 export interface TestFilesOptions {
-  /** Test files that run at the same time. */
-  readonly concurrency: number;
+  /** Options of Node's test runner. */
+  readonly nodeOptions: readonly string[];
+  /** So many files run at the same time, whatever else the machine does. */
+  readonly atLeast: number;
+  /** So many do while the processors are idle in part: much of a test is waiting. */
+  readonly atMost: number;
   readonly cwd: string;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** Runs compiled test files, and further options, under the test runner of Node. Resolves to its exit code. */
-export function runTestFiles(args: readonly string[], options: TestFilesOptions): Promise<number> {
-  const { cwd, env, concurrency } = options;
-  const all = [...OPTIONS, `--test-concurrency=${concurrency}`, ...args];
-  const child = spawn(process.execPath, all, { cwd, env, stdio: ['ignore', 'inherit', 'inherit'] });
-  const forward = (signal: NodeJS.Signals): boolean => child.kill(signal);
-  process.on('SIGTERM', forward).on('SIGINT', forward);
-  return new Promise((done, failed) => {
-    child.once('error', failed);
-    child.once('exit', (code) => {
-      process.off('SIGTERM', forward).off('SIGINT', forward);
-      done(code ?? 1);
+interface Ended {
+  readonly file: string;
+  readonly ok: boolean;
+  readonly seconds: number;
+  readonly output: string;
+}
+
+/** Runs compiled test files, each in a process of its own, in the order given. Resolves to the exit code of the whole. */
+export async function runTestFiles(files: readonly string[], options: TestFilesOptions): Promise<number> {
+  const running = new Map<ChildProcess, Promise<void>>();
+  const totals = new Map<string, number>();
+  const failed: Ended[] = [];
+  const begunMs = performance.now();
+  let isStopped = false;
+  const stop = (signal: NodeJS.Signals): void => {
+    isStopped = true;
+    for (const child of running.keys()) child.kill(signal);
+  };
+  process.on('SIGTERM', stop).on('SIGINT', stop);
+  const end = (ended: Ended, done: number): void => {
+    for (const [, name = '', count] of ended.output.matchAll(TOTAL))
+      totals.set(name, (totals.get(name) ?? 0) + Number(count));
+    if (!ended.ok) {
+      failed.push(ended);
+      // A process that was lost has told no result, or none of what cost it.
+      if (!ended.output.includes(FAILURES)) totals.set('fail', (totals.get('fail') ?? 0) + 1);
+    }
+    write(`${ended.file}, ${String(done)} of ${String(files.length)}, ${ended.seconds.toFixed(1)} s\n`);
+    write(ended.output.replace(TOTAL, '').trimEnd() + '\n\n');
+  };
+  let ended = 0;
+  for (const file of files) {
+    for (let isIdle = false; running.size >= (isIdle ? options.atMost : options.atLeast);) {
+      const before = processorTimes();
+      await Promise.race([...running.values(), delay(LOOK_MS)]);
+      isIdle = idleShareSince(before) >= ENOUGH_IDLE;
+    }
+    if (isStopped) break;
+    const child = startFile(file, options);
+    const over = outcomeOf(child, file).then((outcome) => {
+      running.delete(child);
+      ended += 1;
+      end(outcome, ended);
+    });
+    running.set(child, over);
+  }
+  await Promise.all(running.values());
+  process.off('SIGTERM', stop).off('SIGINT', stop);
+  totals.set('duration_ms', performance.now() - begunMs);
+  for (const [name, count] of totals) write(`ℹ ${name} ${String(Math.round(count))}\n`);
+  if (failed.length > 0) write(`\n${FAILURES}\n`);
+  for (const { file, output } of failed) write(`\n${file}\n${failuresIn(output)}\n`);
+  return failed.length === 0 && !isStopped ? 0 : 1;
+}
+
+function startFile(file: string, { cwd, env, nodeOptions }: TestFilesOptions): ChildProcess {
+  return spawn(process.execPath, [...OPTIONS, ...nodeOptions, file], {
+    cwd,
+    env: { ...env, [TEST_FILE_VARIABLE]: file },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+function outcomeOf(child: ChildProcess, path: string): Promise<Ended> {
+  const file = basename(path, '.test.js');
+  const begunMs = performance.now();
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text: string) => (output += text));
+  }
+  const timer = setTimeout(() => {
+    output += `\nThe file took longer than ${String(FILE_TIMEOUT_MS / 1_000)} s, and was ended.\n`;
+    child.kill('SIGKILL');
+  }, FILE_TIMEOUT_MS);
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code, signal) => {
+      clearTimeout(timer);
+      const ok = code === 0;
+      const tell = (): void => {
+        if (!ok && !output.includes(FAILURES)) output += `\n✖ ${file} ended with ${String(code ?? signal)}\n`;
+        resolve({ file, ok, output, seconds: (performance.now() - begunMs) / 1_000 });
+      };
+      // n.b. what it started and left behind may hold its output open for ever.
+      const last = setTimeout(tell, LAST_WORDS_MS);
+      child.once('close', () => {
+        clearTimeout(last);
+        tell();
+      });
     });
   });
+}
+
+function failuresIn(output: string): string {
+  const [, failures = output] = output.split(FAILURES);
+  return failures.trim();
+}
+
+function write(text: string): void {
+  const isColoured = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
+  const green = (line: string): string => styleText('green', line);
+  const red = (line: string): string => styleText('red', line);
+  process.stdout.write(isColoured ? text.replace(/^\s*✔.*$/gm, green).replace(/^\s*✖.*$/gm, red) : text);
+}
+
+interface ProcessorTimes {
+  readonly idleMs: number;
+  readonly allMs: number;
+}
+
+function processorTimes(): ProcessorTimes {
+  const times = cpus().map((each) => each.times);
+  const idleMs = times.reduce((sum, { idle }) => sum + idle, 0);
+  const allMs = times.reduce((sum, { user, nice, sys, irq }) => sum + user + nice + sys + irq, idleMs);
+  return { idleMs, allMs };
+}
+
+/** What part of the processors' time nobody used. Of a moment it tells nothing. */
+function idleShareSince(before: ProcessorTimes): number {
+  const now = processorTimes();
+  const allMs = now.allMs - before.allMs;
+  return allMs < LOOK_MS ? 0 : (now.idleMs - before.idleMs) / allMs;
 }
