@@ -6,6 +6,7 @@ import type { NamedObject, StoreAdapter } from '../../host/stores/contract.js';
 import type { Finding } from '../../host/template/contract.js';
 import type { Drop, DropWatcher, RefusedDrop, RemovedDrop, WatchOptions } from '../../host/deploy/admit/contract.js';
 import { watchDrops } from '../../host/deploy/sources/watch-drops.js';
+import { ownTimeMs } from './own-time.js';
 
 /** A directory that goes away with the test. */
 export async function temporaryDirectory(t: TestContext): Promise<string> {
@@ -102,10 +103,10 @@ export async function startWatching(t: TestContext, options: Partial<WatchOption
   const watcher = await watchDrops(
     { ...limits, ...options, directory },
     {
-      complete: (drop) => record.add({ what: 'complete', at: performance.now(), drop }),
-      refused: (drop, findings) => record.add({ what: 'refused', at: performance.now(), drop, findings }),
-      removed: (drop) => record.add({ what: 'removed', at: performance.now(), drop }),
-      withdrawn: (drop) => record.add({ what: 'withdrawn', at: performance.now(), drop }),
+      complete: (drop) => record.add({ what: 'complete', at: ownTimeMs(), drop }),
+      refused: (drop, findings) => record.add({ what: 'refused', at: ownTimeMs(), drop, findings }),
+      removed: (drop) => record.add({ what: 'removed', at: ownTimeMs(), drop }),
+      withdrawn: (drop) => record.add({ what: 'withdrawn', at: ownTimeMs(), drop }),
       error: (error) => record.errors.push(error),
       recovered: (message) => record.recovered.push(message),
     },
