@@ -2,6 +2,9 @@ import { writeSync } from 'node:fs';
 import { after } from 'node:test';
 import { isMainThread } from 'node:worker_threads';
 
+/** Names the test file to the process that it runs in. */
+export const TEST_FILE_VARIABLE = 'BEDS_TEST_FILE';
+
 const LIMIT_MS = 20_000;
 /** Servers that a file started for itself are stopped after its last test, within bounds of their own. */
 const LIMIT_WITH_CHILDREN_MS = 60_000;
@@ -25,7 +28,7 @@ function fail(): never {
 }
 
 // What a test starts, processes and threads, may load this module too.
-if (isMainThread && process.argv[1] === process.env['BEDS_TEST_FILE']) {
+if (isMainThread && process.argv[1] === process.env[TEST_FILE_VARIABLE]) {
   // n.b. threads are not among the resources that Node lists.
   process.on('worker', (thread) => {
     threads += 1;

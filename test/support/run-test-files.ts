@@ -4,11 +4,10 @@ import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { styleText } from 'node:util';
+import { TEST_FILE_VARIABLE } from './expect-end.js';
 
 /** Longest that a test file may take. */
 const FILE_TIMEOUT_MS = 300_000;
-/** Says in the process of a test file what it is. */
-export const TEST_FILE_VARIABLE = 'BEDS_TEST_FILE';
 
 const OPTIONS = [
   '--enable-source-maps',
