@@ -1,16 +1,17 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { isBedsError } from '@beds/sdk';
 import { startServices, type Services } from '../host/dev-servers/index.js';
-import { importsOf, reachedFrom } from './support/imports.js';
 import { runTestFiles } from './support/run-test-files.js';
-import { sourceFiles, type SourceFile } from './support/source-files.js';
+import { sourceFiles } from './support/source-files.js';
 import { CHECKS_VARIABLE, runChecks } from './support/static-checks.js';
 import { stopOnSignals } from './support/stop-on-signals.js';
 
 const STATIC_CHECKS = 'test/static-checks.test.ts';
-const SERVICES_DIRECTORY = 'host/dev-servers/';
+const SERVICES = 'host/dev-servers/index.js';
+/** An import of a file of ours, as the compiler leaves it: those of types are gone. */
+const IMPORT = /^(?:import|export)\b[^";]*"(\.[^"]+)";$/gm;
 const UNIT = '--unit';
 /** Files that run at the same time: the least on a busy machine, the most while its processors are idle in part. */
 const AT_ONCE = { atLeast: 2, atMost: 4 };
@@ -42,14 +43,13 @@ export async function main({ args, projectRoot, env }: TestRun): Promise<number>
     process.stdout.write(USAGE);
     return 0;
   }
-  const sources = sourceFiles(projectRoot, ['test', 'plugins']);
-  const byPath = new Map(sources.map((source) => [source.path, source]));
+  const needsServers = serversNeeded(join(projectRoot, 'dist'));
   const isUnitRun = args.includes(UNIT);
   const filters = args.filter((arg) => !arg.startsWith('-'));
-  const files = sources
+  const files = sourceFiles(projectRoot, ['test', 'plugins'])
     .map(({ path }) => path)
     .filter((path) => path.endsWith('.test.ts') && isWanted(path, filters))
-    .filter((path) => !isUnitRun || isUnit(path, byPath));
+    .filter((path) => !isUnitRun || (path !== STATIC_CHECKS && !needsServers(compiledPath(projectRoot, path))));
   if (files.length === 0)
     return refuse(`no ${isUnitRun ? 'unit test' : 'test'} file has ${filters.join(' or ')} in its name`);
   const notCompiled = files.find((path) => !existsSync(compiledPath(projectRoot, path)));
@@ -61,11 +61,11 @@ export async function main({ args, projectRoot, env }: TestRun): Promise<number>
   let services: Services | undefined;
   try {
     const checks = files.includes(STATIC_CHECKS) ? await check(projectRoot, workplace) : {};
-    if (files.some((path) => needsServers(path, byPath))) services = await start(servicesDirectory, env, stop.signal);
+    const compiled = longestFirst(files).map((path) => compiledPath(projectRoot, path));
+    if (compiled.some(needsServers)) services = await start(servicesDirectory, env, stop.signal);
     if (stop.exitCode() !== undefined) return stop.exitCode() ?? 1;
     const atOnce = isUnitRun ? UNIT_AT_ONCE : AT_ONCE;
     say(`running ${files.length} test files, ${atOnce.atLeast} to ${atOnce.atMost} at a time`);
-    const compiled = longestFirst(files).map((path) => compiledPath(projectRoot, path));
     const code = await runTestFiles(compiled, {
       ...atOnce,
       nodeOptions: args.filter((arg) => arg.startsWith('-') && arg !== UNIT),
@@ -111,16 +111,22 @@ async function check(projectRoot: string, workplace: string): Promise<Record<str
   return { [CHECKS_VARIABLE]: file };
 }
 
-function isUnit(path: string, byPath: ReadonlyMap<string, SourceFile>): boolean {
-  return path !== STATIC_CHECKS && !needsServers(path, byPath);
-}
-
-/** Whether a test file, or what it uses of the tests, imports the module that starts servers. */
-function needsServers(path: string, byPath: ReadonlyMap<string, SourceFile>): boolean {
-  return [...reachedFrom(path, byPath)].some((reached) => {
-    const file = byPath.get(reached);
-    return file !== undefined && importsOf(file).some((imported) => imported.startsWith(SERVICES_DIRECTORY));
-  });
+/** Tells whether a compiled test file, or what it uses of the tests, imports the module that starts servers. */
+function serversNeeded(compiled: string): (path: string) => boolean {
+  const known = new Map<string, boolean>();
+  const needsServers = (path: string): boolean => {
+    if (path === join(compiled, SERVICES)) return true;
+    if (!path.startsWith(join(compiled, 'test')) || !existsSync(path)) return false;
+    const before = known.get(path);
+    if (before !== undefined) return before;
+    // Of a circle too.
+    known.set(path, false);
+    const imports = [...readFileSync(path, 'utf8').matchAll(IMPORT)].map(([, to = '']) => join(dirname(path), to));
+    const isNeeded = imports.some(needsServers);
+    known.set(path, isNeeded);
+    return isNeeded;
+  };
+  return needsServers;
 }
 
 function start(directory: string, environment: TestRun['env'], signal: AbortSignal): Promise<Services> {
