@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { describe, it, type TestContext } from 'node:test';
+import { after, describe, it, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isBedsError } from '@beds/sdk';
 import { beds } from './support/beds.js';
 import { writeBundle } from './support/bundles.js';
 import { eventually, startTestHost, type TestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';
-import { privateServices } from './support/services.js';
+import { lastFirst, privateServices, sharedServices } from './support/services.js';
 
 interface Alarmed {
   readonly host: TestHost;
@@ -14,14 +14,19 @@ interface Alarmed {
   alarm(isOn: boolean): Promise<void>;
 }
 
+const { rabbitmq } = await privateServices({ after }, ['rabbitmq']);
+assert.ok(rabbitmq);
+const services = { ...(await sharedServices(['mariadb'])), rabbitmq };
+
 async function serve(t: TestContext): Promise<Alarmed> {
-  const services = await privateServices(t, ['rabbitmq', 'mariadb']);
   const host = await startTestHost(t, { services });
   await writeBundle(host.pluginsDirectory, notesBundle());
   await host.active('notes', '1.0.0');
   const alarm = async (isOn: boolean): Promise<void> => {
-    await services.rabbitmq?.control(['set_vm_memory_high_watermark', isOn ? '0.0000001' : '0.6']);
+    await rabbitmq.control(['set_vm_memory_high_watermark', isOn ? '0.0000001' : '0.6']);
   };
+  // A test that failed may have left it so.
+  lastFirst(t, () => alarm(false));
   return { host, alarm };
 }
 

@@ -6,11 +6,11 @@ import { type CanaryHost, noteVersion, startCanaryHost } from './support/canary.
 import { Crowd } from './support/crowd.js';
 import { eventually } from './support/host.js';
 import { RolloutOrders } from './support/rollout-orders.js';
-import { privateServices, temporaryDirectory } from './support/services.js';
+import { privateServices, sharedServices, temporaryDirectory } from './support/services.js';
 
-const services = await privateServices({ after }, ['rabbitmq', 'mariadb']);
-const { mariadb } = services;
+const { mariadb } = await privateServices({ after }, ['mariadb']);
 assert.ok(mariadb);
+const services = { ...(await sharedServices(['rabbitmq'])), mariadb };
 
 const TEST_MS = 90_000;
 const SOON_MS = 40_000;
