@@ -36,19 +36,20 @@ export async function begin(
   ...bundles: readonly BundleOptions[]
 ): Promise<Lives> {
   const supervisor = { drainTimeoutMs: 2_000, trialMs };
+  // It makes the exchanges that the client asks for, and has nothing to serve.
   const host = await startTestHost(t, {
     services,
-    config: { supervisor, topology, threads: { default: { count: 2, heapMb: 128 } } },
+    config: { supervisor, topology, threads: { default: { count: 1 } } },
   });
-  for (const bundle of bundles) await writeBundle(host.pluginsDirectory, bundle);
   await host.host.stop();
+  for (const bundle of bundles) await writeBundle(host.pluginsDirectory, bundle);
   const client = await host.connectClient({ batching: false, defaultDeadlineMs: DEADLINE_MS });
   let pid = 0;
   const oom = startOomKiller(t, () => pid, LIMIT_MB);
   return {
     ...{ host, client, oom },
     next: () => {
-      const life = startHostProcess(t, host);
+      const life = startHostProcess(t, host, { threads: { default: { count: 2, heapMb: 128 } } });
       ({ pid } = life);
       return life;
     },
