@@ -49,7 +49,7 @@ export async function begin(
   return {
     ...{ host, client, oom },
     next: () => {
-      const life = startHostProcess(t, host, { threads: { default: { count: 2, heapMb: 128 } } });
+      const life = startHostProcess(t, host, { threads: { default: { count: 2, domains: ['*'], heapMb: 128 } } });
       ({ pid } = life);
       return life;
     },
