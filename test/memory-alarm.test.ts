@@ -16,6 +16,7 @@ interface Alarmed {
 
 const { rabbitmq } = await privateServices({ after }, ['rabbitmq']);
 assert.ok(rabbitmq);
+const server = rabbitmq;
 const services = { ...(await sharedServices(['mariadb'])), rabbitmq };
 
 async function serve(t: TestContext): Promise<Alarmed> {
@@ -23,7 +24,7 @@ async function serve(t: TestContext): Promise<Alarmed> {
   await writeBundle(host.pluginsDirectory, notesBundle());
   await host.active('notes', '1.0.0');
   const alarm = async (isOn: boolean): Promise<void> => {
-    await rabbitmq.control(['set_vm_memory_high_watermark', isOn ? '0.0000001' : '0.6']);
+    await server.control(['set_vm_memory_high_watermark', isOn ? '0.0000001' : '0.6']);
   };
   // A test that failed may have left it so.
   lastFirst(t, () => alarm(false));
