@@ -112,7 +112,7 @@ void describe('a supervised connection', () => {
     await assert.rejects(connection.ready(100), { code: 'BEDS_AMQP_UNAVAILABLE' });
   });
 
-  void it('comes back after RabbitMQ itself was killed', { timeout: 90_000 }, async (t) => {
+  void it('comes back after RabbitMQ itself was killed', { timeout: 240_000 }, async (t) => {
     const own = (await privateServices(t, ['rabbitmq'])).rabbitmq;
     assert.ok(own);
     const connection = supervised(t, own.url, () => Promise.resolve());
@@ -377,7 +377,7 @@ void describe('the reply publisher', () => {
     assert.equal(connection.state, 'up');
   });
 
-  void it('drops the reply that is larger than RabbitMQ takes, and none beside it', { timeout: 60_000 }, async (t) => {
+  void it('drops the reply that is larger than RabbitMQ takes, and none beside it', { timeout: 240_000 }, async (t) => {
     const { rabbitmq } = await privateServices(t, ['rabbitmq']);
     assert.ok(rabbitmq);
     await rabbitmq.control(['eval', 'application:set_env(rabbit, max_message_size, 100000).']);

@@ -225,15 +225,13 @@ void describe('a shadow', () => {
   });
 
   void it('is not waited for, gets at most 16 copies at once, and keeps its generation until they end', async () => {
-    const wait = 'await new Promise((go) => setTimeout(go, 1_000)); return 1;';
+    const wait = 'await new Promise((go) => setTimeout(go, 2_000)); return 1;';
     const plane = await planeWith(canary(0, 100), read('return 1;'), read(wait));
-    const startedAtMs = performance.now();
     const answers = Array.from({ length: 20 }, () => plane.ask({ op: 'peek' }));
     await Promise.all(answers);
-    assert.ok(performance.now() - startedAtMs < 900, 'nobody waited');
     await eventually('the copies run', () => plane.entered.filter((id) => id === 2).length === 16);
     plane.generations.route([{ domain: 'notes', active: 1 }]);
-    assert.equal(plane.registry.all.find(({ id }) => id === 2)?.inFlight, 16);
+    assert.equal(plane.registry.all.find(({ id }) => id === 2)?.inFlight, 16, 'nobody waited for them');
     await eventually('it drained', () => plane.drained.includes(2));
     const [report] = plane.path.observe().shadows;
     assert.deepEqual([report?.compared, report?.skipped, report?.differences], [16, 4, []]);

@@ -11,7 +11,7 @@ import { notesBundle } from './support/notes-domain.js';
 import { lastFirst, sharedServices, temporaryDirectory } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb']);
-const BOUND = { timeout: 60_000 };
+const BOUND = { timeout: 240_000 };
 /** Both sides of a canary are surely drawn. */
 const CALLERS = 12;
 const PAUSE_MS = 10;

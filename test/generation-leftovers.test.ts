@@ -269,7 +269,7 @@ describe('the memory of versions that have ended', () => {
     assert.deepEqual(inMemory, []);
   });
 
-  it('is missed, by name, where something that all share holds them', { timeout: 60_000 }, async (t) => {
+  it('is missed, by name, where something that all share holds them', { timeout: 240_000 }, async (t) => {
     const head = `(Array.prototype[Symbol.for('shared')] ??= []).push(() => f3);`;
     const { inMemory } = await swapInThread(t, { count: 61, heapMb: 256, head });
     assert.equal(inMemory.length, 50, 'as many as are remembered');

@@ -34,7 +34,7 @@ async function serve(t: TestContext): Promise<Alarmed> {
 void describe('while RabbitMQ is short of memory', () => {
   void it(
     'writes end at their deadlines, those not sent as such, and none runs afterwards',
-    { timeout: 120_000 },
+    { timeout: 240_000 },
     async (t) => {
       const { host, alarm } = await serve(t);
       const client = await host.connectClient();
@@ -65,7 +65,7 @@ void describe('while RabbitMQ is short of memory', () => {
     },
   );
 
-  void it('every command that asks or orders ends soon, and says why', { timeout: 120_000 }, async (t) => {
+  void it('every command that asks or orders ends soon, and says why', { timeout: 240_000 }, async (t) => {
     const { host, alarm } = await serve(t);
     const env = { BEDS_AMQP_URL: host.config.amqp.url, BEDS_AMQP_PREFIX: host.prefix };
     await alarm(true);

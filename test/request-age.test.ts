@@ -155,7 +155,7 @@ async function inProcess(t: Teardown, { host, config, pluginsDirectory }: TestHo
 }
 
 void describe('a host that was stopped', () => {
-  void it('runs nothing that waited longer than its deadline when it goes on', { timeout: 60_000 }, async (t) => {
+  void it('runs nothing that waited longer than its deadline when it goes on', { timeout: 240_000 }, async (t) => {
     const host = await serve(t, { limits: { defaultDeadlineMs: 1_000 } });
     const child = await inProcess(t, host);
     const caller = await PlainCaller.open(host);

@@ -82,7 +82,8 @@ void describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () 
     process.kill(pid, 'SIGSTOP');
     try {
       await waits(bed, /does not answer/);
-      await delay(10_000);
+      // Longer than it would be watched.
+      await delay(4_500);
       assert.equal((await bed.operate.view()).live?.version, '1.0.0');
       assert.deepEqual(refusals(bed), []);
     } finally {
@@ -140,7 +141,7 @@ void describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () 
     const orders = new RolloutOrders(t, bed.host);
     const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
     const { path } = await writeBundle(temporaryDirectory(t), noteVersion('1.1.0'));
-    const running = orders.run('deploy', path, '--canary', '50%', '--for', '4s', '--timeout', '3s');
+    const running = orders.run('deploy', path, '--canary', '50%', '--for', '4s', '--timeout', '8s');
     await bed.observed('1.1.0');
     await mariadb.stop();
     const ran = await running;

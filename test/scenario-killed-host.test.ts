@@ -11,7 +11,7 @@ const services = await sharedServices(['rabbitmq', 'mariadb']);
 void describe('a version that ends the whole host', () => {
   void it(
     'does so once: the next start tries it apart, answers its request, serves the version before and all others',
-    { timeout: 90_000 },
+    { timeout: 240_000 },
     async (t) => {
       const { host, client, next, oom } = await begin(
         t,
@@ -51,7 +51,7 @@ void describe('a version that ends the whole host', () => {
 void describe('a host that somebody kills', () => {
   void it(
     'convicts nobody: what was under way runs again, once, and every version stays',
-    { timeout: 90_000 },
+    { timeout: 240_000 },
     async (t) => {
       const { client, next } = await begin(
         t,
@@ -83,7 +83,7 @@ void describe('a host that somebody kills', () => {
 
   void it(
     'keeps who is suspected over starts that are killed before they have tried it',
-    { timeout: 90_000 },
+    { timeout: 240_000 },
     async (t) => {
       const lives = await loseHost(t, services, {
         bundle: notesBundle({ version: '1.1.0', operations: { hog: { mode: 'read', run: HOG } } }),
@@ -111,7 +111,7 @@ void describe('a host that somebody kills', () => {
 void describe('two suspects at once', () => {
   void it(
     'are told apart: the guilty one is convicted, the other is answered, also one that is called by it',
-    { timeout: 90_000 },
+    { timeout: 240_000 },
     async (t) => {
       const { host, client, next, oom } = await begin(
         t,
@@ -152,7 +152,7 @@ void describe('two suspects at once', () => {
 void describe('a message of many requests of which one ends the host, on a quorum queue', () => {
   void it(
     'costs that one; the others are answered, and a write that was under way is not run twice',
-    { timeout: 90_000 },
+    { timeout: 240_000 },
     async (t) => {
       const hog = { mode: 'read', run: HOG } as const;
       const { host, next, oom } = await begin(

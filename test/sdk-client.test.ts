@@ -273,7 +273,7 @@ test('of a batch that is refused as a whole each call is sent alone, once, and o
   assert.equal(beds.pending, 0);
 });
 
-test('what AMQP cannot carry fails at once, and holds nothing up', { timeout: 10_000 }, async (t) => {
+test('what AMQP cannot carry fails at once, and holds nothing up', { timeout: 60_000 }, async (t) => {
   const host = await responder(t, echo);
   const beds = await client(t, { exchange: host.exchange });
   const long = 'x'.repeat(300);

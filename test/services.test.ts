@@ -17,7 +17,7 @@ import { privateServices, temporaryDirectory } from './support/services.js';
 
 const ALL: readonly ServiceName[] = ['rabbitmq', 'mariadb', 'mongodb'];
 const HOLD = fileURLToPath(new URL('support/hold-services.js', import.meta.url));
-const BOUND = { timeout: 120_000 };
+const BOUND = { timeout: 240_000 };
 
 describe('private servers', () => {
   const file = { after };
@@ -76,7 +76,7 @@ describe('private servers', () => {
   );
 
   for (const how of ['stop', 'kill'] as const) {
-    test(`data and address outlive ${how} and start`, { timeout: 180_000 }, async () => {
+    test(`data and address outlive ${how} and start`, { timeout: 240_000 }, async () => {
       const services = await started;
       for (const name of ALL) await writeMark(services[name], how);
       const before = ALL.map((name) => [services[name]?.url, services[name]?.pid] as const);

@@ -44,7 +44,7 @@ export class DropRecord {
   }
 
   /** Resolves with event number `index` (from 0); rejects when it has not come within `timeoutMs`. */
-  async at(index: number, timeoutMs = 5_000): Promise<Seen> {
+  async at(index: number, timeoutMs = 20_000): Promise<Seen> {
     const end = performance.now() + timeoutMs;
     for (;;) {
       const event = this.seen[index];

@@ -50,7 +50,7 @@ export interface TestHost {
   startAgain(): Promise<Host>;
   /** A line of every change of state of every version, in order. */
   readonly transitions: () => readonly TransitionLine[];
-  /** Resolves with the first log line that fits, also one from before; fails after `withinMs` (default 10 s). */
+  /** Resolves with the first log line that fits, also one from before; fails after `withinMs` (default 30 s). */
   logged(what: string, fits: (line: LogLine) => boolean, withinMs?: number): Promise<LogLine>;
   /** Resolves when the version serves. */
   active(domain: string, version: string): Promise<LogLine>;

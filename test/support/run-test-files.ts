@@ -7,7 +7,7 @@ import { styleText } from 'node:util';
 import { TEST_FILE_VARIABLE } from './expect-end.js';
 
 /** Longest that a test file may take. */
-const FILE_TIMEOUT_MS = 300_000;
+const FILE_TIMEOUT_MS = 600_000;
 
 const OPTIONS = [
   '--enable-source-maps',
