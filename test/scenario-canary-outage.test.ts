@@ -34,7 +34,7 @@ void describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () 
     const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
     await bed.operate.deploy([noteVersion('1.1.0')], { canaryPercent: 50, forMs: 4_000 });
     await bed.observed('1.1.0');
-    await delay(1_500);
+    await crowd.more(100);
     await mariadb.stop();
     await waits(bed, /Store main/);
     const stoodAt = (await bed.operate.canary())?.elapsedMs;
@@ -61,7 +61,7 @@ void describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () 
     const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
     await bed.operate.deploy([noteVersion('1.1.0', undefined, forgets)], { canaryPercent: 50, forMs: 3_000 });
     await bed.observed('1.1.0');
-    await delay(1_000);
+    await crowd.more(100);
     await mariadb.kill();
     await waits(bed, /Store main/);
     await crowd.more(200);
@@ -78,7 +78,7 @@ void describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () 
     assert.ok(pid !== undefined);
     await bed.operate.deploy([noteVersion('1.1.0')], { canaryPercent: 50, shadowPercent: 50, forMs: 3_000 });
     await bed.observed('1.1.0');
-    await delay(1_000);
+    await crowd.more(100);
     process.kill(pid, 'SIGSTOP');
     try {
       await waits(bed, /does not answer/);
