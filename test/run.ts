@@ -35,7 +35,7 @@ export interface TestRun {
 }
 
 /**
- * `npm test`: static checks, then the servers, then every test file in a process of its own; the summary is the
+ * `npm test`: static checks beside the start of the servers, then every test file in a process of its own; the summary is the
  * last thing on the screen. Resolves to the exit code: 0 only if everything that was asked for ran and passed.
  */
 export async function main({ args, projectRoot, env }: TestRun): Promise<number> {
@@ -60,9 +60,13 @@ export async function main({ args, projectRoot, env }: TestRun): Promise<number>
   const stop = stopOnSignals();
   let services: Services | undefined;
   try {
-    const checks = files.includes(STATIC_CHECKS) ? await check(projectRoot, workplace) : {};
+    // The servers start beside the checks, of which the last runs alone for a while.
+    const checking = files.includes(STATIC_CHECKS) ? check(projectRoot, workplace) : Promise.resolve({});
+    // n.b. where a server does not start, that is what is told.
+    checking.catch(() => undefined);
     const compiled = longestFirst(files).map((path) => compiledPath(projectRoot, path));
     if (compiled.some(needsServers)) services = await start(servicesDirectory, env, stop.signal);
+    const checks = await checking;
     if (stop.exitCode() !== undefined) return stop.exitCode() ?? 1;
     const atOnce = isUnitRun ? UNIT_AT_ONCE : AT_ONCE;
     say(`running ${files.length} test files, ${atOnce.atLeast} to ${atOnce.atMost} at a time`);
