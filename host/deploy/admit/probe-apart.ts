@@ -2,8 +2,7 @@ import { fork } from 'node:child_process';
 import type { Finding } from '../../template/contract.js';
 import { makeFinding } from '../../template/make-finding.js';
 import { essentialEnvironment, KILLED_PROCESS, onceGone } from '../../threads/handle.js';
-import type { ProbeTask } from './probe-messages.js';
-import type { ProbeOptions } from './probe.js';
+import type { ProbeTask, ProbeOptions } from './probe.js';
 
 /** What the process is sent, once. */
 export interface ApartTask {

@@ -8,7 +8,7 @@ import { makeFinding } from '../../template/make-finding.js';
 import { firstPlace, stackOf, type MappedFile } from '../../template/map-stack.js';
 import { sealRealm } from '../../template/seal-realm.js';
 import { admissionErrors, type AdmissionCode } from '../../errors/admission.js';
-import type { FromProbe, ProbePhase, ProbeTask, ToProbe } from './probe-messages.js';
+import type { FromProbe, ProbePhase, ProbeTask, ToProbe } from './probe.js';
 
 /*
  * Entry of the probe thread: code that nobody has run before runs here first, and the thread is thrown away afterwards.

@@ -11,19 +11,20 @@ const LONGEST_REMOVAL_MS = 2_000;
 /** File systems stamp changes with the tick of a clock: a change this young may be followed by one with an equal stamp. */
 const STAMP_TICK_MS = 50;
 
-interface Entry {
-  mark: string;
+/** What is known of one name in the plugin directory. */
+class Entry {
+  mark = '';
   /** Monotonic, milliseconds: when the mark was last seen to differ. */
-  restsSince: number;
+  restsSince = performance.now();
   /** Wall clock, milliseconds: when it was first seen, or began to change. */
-  seenAt: number;
+  seenAt = 0;
   /** The stamp is too young to rely on: read once more. */
-  isYoung: boolean;
+  isYoung = false;
   goneSince: number | undefined;
   /** Since when its folder has been there without a bundle. */
   hollowSince: number | undefined;
   /** The directory in which it was seen last. */
-  directory: string;
+  directory = '';
   /** Why it is not taken for removed though it is not there. */
   missed: Missed['why'] | undefined;
   pending: Exclude<Reading, { state: 'complete' }> | undefined;
@@ -31,6 +32,13 @@ interface Entry {
   malformedSince: number | undefined;
   refusal: { readonly text: string; readonly drop: RefusedDrop } | undefined;
   served: { readonly hash: string; readonly domain: string; readonly order: number } | undefined;
+
+  /** It is in the directory. */
+  isThere(): void {
+    this.goneSince = undefined;
+    this.hollowSince = undefined;
+    this.missed = undefined;
+  }
 }
 
 /** What the plugin directory is and holds at one moment. */
@@ -56,7 +64,7 @@ export interface LookResult {
 }
 
 /** What is known of every entry of the plugin directory, and what follows from looking at it again. */
-export class DropLedger {
+export class PluginScanner {
   readonly #options: WatchOptions;
   readonly #handlers: DropHandlers;
   readonly #entries = new Map<string, Entry>();
@@ -109,14 +117,18 @@ export class DropLedger {
     more.unreadable.set(name, more.error);
     const entry = this.#entries.get(name);
     if (entry === undefined) return;
-    Object.assign(entry, { ...THERE, mark: '', pending: undefined, isYoung: false });
+    entry.isThere();
+    entry.mark = '';
+    entry.pending = undefined;
+    entry.isYoung = false;
   }
 
   async #lookAt(name: string, print: Fingerprint, directory: string): Promise<void> {
     const now = performance.now();
-    const entry = this.#entries.get(name) ?? newEntry(now);
+    const entry = this.#entries.get(name) ?? new Entry();
     this.#entries.set(name, entry);
-    Object.assign(entry, { ...THERE, directory });
+    entry.isThere();
+    entry.directory = directory;
     const isChanged = entry.mark !== print.mark;
     if (isChanged) {
       if (entry.pending === undefined) entry.seenAt = Date.now();
@@ -237,26 +249,6 @@ export class DropLedger {
     );
   }
 }
-
-function newEntry(now: number): Entry {
-  return {
-    mark: '',
-    restsSince: now,
-    seenAt: 0,
-    isYoung: false,
-    goneSince: undefined,
-    hollowSince: undefined,
-    directory: '',
-    missed: undefined,
-    pending: undefined,
-    malformedSince: undefined,
-    refusal: undefined,
-    served: undefined,
-  };
-}
-
-/** Of an entry that is in the directory. */
-const THERE = { goneSince: undefined, hollowSince: undefined, missed: undefined } satisfies Partial<Entry>;
 
 /** What makes a finding another one. What grows is too large by another size at each look. */
 function sameAs({ code, message }: Finding): string {

@@ -4,7 +4,7 @@ import { isBedsError } from '@beds/sdk';
 import { FSWatcher } from 'chokidar';
 import { admissionErrors, type AdmissionCode } from '../../errors/admission.js';
 import type { DropHandlers, DropWatcher, WatchOptions } from '../admit/contract.js';
-import { type DirectoryView, DropLedger, type LookResult, type Missed } from './plugin-scanner.js';
+import { type DirectoryView, PluginScanner, type LookResult, type Missed } from './plugin-scanner.js';
 
 /** Events come in bursts; one look answers a burst. */
 const BURST_MS = 15;
@@ -51,7 +51,7 @@ function watchedPathOf(details: unknown): string | undefined {
 class DirectoryWatcher implements DropWatcher {
   readonly #options: WatchOptions;
   readonly #handlers: DropHandlers;
-  readonly #ledger: DropLedger;
+  readonly #scanner: PluginScanner;
   readonly #troubles: DirectoryTroubles;
   #events: ClosableWatcher | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -68,7 +68,7 @@ class DirectoryWatcher implements DropWatcher {
   constructor(options: WatchOptions, handlers: DropHandlers) {
     this.#options = options;
     this.#handlers = handlers;
-    this.#ledger = new DropLedger(options, handlers);
+    this.#scanner = new PluginScanner(options, handlers);
     this.#troubles = new DirectoryTroubles(handlers);
   }
 
@@ -145,7 +145,7 @@ class DirectoryWatcher implements DropWatcher {
     this.#looking ??= this.#lookNow().finally(() => {
       this.#looking = undefined;
       const isJustMissing = performance.now() - (this.#missingSince ?? -Infinity) < MISSING_MS;
-      const isUnsettled = this.#ledger.isUnsettled || isJustMissing;
+      const isUnsettled = this.#scanner.isUnsettled || isJustMissing;
       const unsettledMs = isUnsettled ? UNSETTLED_MS : this.#options.scanIntervalMs;
       this.#lookIn(this.#isWanted ? BURST_MS : Math.min(unsettledMs, this.#options.scanIntervalMs));
     });
@@ -157,7 +157,7 @@ class DirectoryWatcher implements DropWatcher {
     clearTimeout(this.#timer);
     try {
       const view = await this.#readDirectory();
-      const result = await this.#ledger.look(view, async () => (await this.#identify()) === view.identity);
+      const result = await this.#scanner.look(view, async () => (await this.#identify()) === view.identity);
       this.#missingSince = undefined;
       this.#troubles.looked(result);
       this.#handlers.looked?.({ isWhole: result.unreadable.size === 0 });
