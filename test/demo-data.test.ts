@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BedsClient } from '@beds/sdk/client';
-import { loadData } from '../host/cli/demo/load-data.js';
-import type { Narrator } from '../host/cli/demo/narrator.js';
+import { loadData } from '../host/cli/demo/data.js';
+import type { Narrator } from '../host/cli/demo/report.js';
 
 const narrator = { progress: () => ({ advance: () => undefined, end: () => undefined }) } as unknown as Narrator;
 const { signal } = new AbortController();

@@ -1,12 +1,20 @@
-import { AdminClient, type AskOptions, type CommandOutcome } from '../admin/client.js';
+import { AdminClient, askNodes, type AskOptions, type CommandOutcome } from '../admin/client.js';
 import { type CommandDefinition, type CommandInput, type CommandName, COMMANDS } from '../admin/commands.js';
 import { followRollout } from '../admin/follow-rollout.js';
-import { type Definition, fieldHelp, type FieldHelp, type Fields, type InputOf } from '../admin/protocol.js';
+import {
+  type Answer,
+  type Definition,
+  fieldHelp,
+  type FieldHelp,
+  type Fields,
+  type InputOf,
+} from '../admin/protocol.js';
+import { QUERIES, type QueryDefinition, type QueryInput, type QueryName, type QueryResult } from '../admin/queries.js';
 import { isDecided, isHeldUp, type RolloutStatus } from '../admin/rollout-status.js';
 import { cliErrors } from '../errors/cli.js';
 import { brokerOf } from './broker-of.js';
 import { EXIT, type Command, type CommandContext, type CommandOption } from './command.js';
-import { parseDuration, parsePercent, timeoutOf } from './options.js';
+import { parseDuration, parsePercent, TIMEOUT_OPTION, timeoutOf } from './options.js';
 import { printFindings } from './print.js';
 import { narrator } from './rollout-text.js';
 
@@ -48,13 +56,46 @@ export function adminCommand(name: CommandName): Command {
     name,
     summary: definition.summary,
     ...(definition.details === undefined ? {} : { details: definition.details }),
-    usage: [name, ...argumentNames(definition), ...Object.entries(options).map(optionUsage)].join(' '),
+    usage: usageOf(name, definition, options),
     options,
     run: (context) => {
       const input = { ...readArguments(definition, context), ...readOptions(definition, context) };
       return runCommand(context, name, input as CommandInput<CommandName>);
     },
   };
+}
+
+/** How `beds` shows what the nodes answer to a query. */
+export interface QueryDisplay<N extends QueryName> {
+  readonly details: string;
+  readonly options?: Command['options'];
+  /** Prints the answers, sorted by node, and gives the exit code. */
+  readonly show: (answers: readonly Answer<QueryResult<N>>[], context: CommandContext) => number;
+}
+
+/** A command of `beds` for a query of the protocol: its arguments and its summary are those of the definition. */
+export function queryCommand<N extends QueryName>(name: N, display: QueryDisplay<N>): Command {
+  const definition: QueryDefinition = QUERIES[name];
+  const options = { ...display.options, node: NODE_OPTION, timeout: TIMEOUT_OPTION };
+  return {
+    name,
+    summary: definition.summary,
+    details: display.details,
+    usage: usageOf(name, definition, options),
+    options,
+    run: async (context) => {
+      const input = readArguments(definition, context) as QueryInput<N>;
+      const answers = await askNodes(name, input, askOptions(context));
+      return display.show(
+        answers.toSorted((a, b) => a.node.localeCompare(b.node)),
+        context,
+      );
+    },
+  };
+}
+
+function usageOf(name: string, definition: Definition, options: Command['options']): string {
+  return [name, ...argumentNames(definition), ...Object.entries(options).map(optionUsage)].join(' ');
 }
 
 function optionUsage([name, { value }]: readonly [string, CommandOption]): string {

@@ -8,8 +8,7 @@ import { commandText } from './help-text.js';
 import { createOutput, type Output, type OutputOptions } from './output.js';
 import { parseOptions } from './options.js';
 import { printError } from './print.js';
-import { signalled } from './signalled.js';
-import { watchPipes } from './watch-pipes.js';
+import { signalled, watchPipes } from './signalled.js';
 
 export interface Invocation {
   /** The command line after `beds`. */

@@ -1,7 +1,6 @@
 import { styleText } from 'node:util';
 import type { Environment } from '../config/environment.js';
-import type { Style } from './style.js';
-import { formatTable, type TableData } from './table.js';
+import { formatTable, type Style, type TableData } from './table.js';
 
 /** Where a command writes: lines for people, or one JSON value for scripts. */
 export interface Output {
@@ -54,4 +53,17 @@ export function createOutput({ stdout, stderr, env }: OutputOptions): Output {
 
 function isPlain(env: Environment): boolean {
   return (env['NO_COLOR'] ?? '') !== '' || env['TERM'] === 'dumb';
+}
+
+/** How long ago an ISO 8601 instant was, in one unit. */
+export function ago(instant: string): string {
+  const seconds = Math.max(0, Math.round((Date.now() - Date.parse(instant)) / 1_000));
+  if (seconds < 120) return `${String(seconds)} s`;
+  if (seconds < 7_200) return `${String(Math.round(seconds / 60))} min`;
+  if (seconds < 172_800) return `${String(Math.round(seconds / 3_600))} h`;
+  return `${String(Math.round(seconds / 86_400))} d`;
+}
+
+export function megabytes(bytes: number): string {
+  return `${String(Math.round(bytes / 1_048_576))} MB`;
 }

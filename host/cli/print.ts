@@ -1,10 +1,10 @@
-import { stripVTControlCharacters } from 'node:util';
 import { isBedsError, type BedsError } from '@beds/sdk';
 import type { Environment } from '../config/environment.js';
 import { cliErrors } from '../errors/cli.js';
 import type { Finding } from '../template/contract.js';
 import { EXIT } from './command.js';
 import type { Output } from './output.js';
+import { printable } from './table.js';
 
 export interface ErrorPrinting {
   readonly out: Output;
@@ -61,9 +61,4 @@ export function printReasons(heading: string, findings: readonly Finding[], out:
   out.line();
   out.line(out.paint('bold', printable(heading)));
   printFindings(findings, out.line);
-}
-
-/** What comes from elsewhere must not steer the terminal. */
-function printable(text: string): string {
-  return stripVTControlCharacters(text).replaceAll(/[\p{Cc}\p{Cf}]+/gu, ' ');
 }

@@ -44,6 +44,11 @@ export async function readBundles({ cwd, paths }: BundlePlaces, limits: Limits):
   return bundles;
 }
 
+/** The files as a `deploy` has them. */
+export function encodeBundle({ files }: ReadBundle): Record<string, string> {
+  return Object.fromEntries(Object.entries(files).map(([name, content]) => [name, content.toString('base64')]));
+}
+
 async function readOne(path: string, cwd: string, limits: Limits): Promise<Drop> {
   const full = resolve(cwd, path);
   if (!existsSync(full)) throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', `There is no file or folder ${full}.`);

@@ -1,6 +1,7 @@
 import { deepFreeze } from '../config/load.js';
 import type { Config, StoreConfig } from '../config/schema.js';
 import { runtimeUrl, type AdministeredStore, type RuntimeAccounts } from '../dba/index.js';
+import type { ServiceName } from '../dev-servers/index.js';
 import { cliErrors } from '../errors/cli.js';
 
 /** Servers in use, with the credentials of administrators; `Services` and `ServicesState` of host/dev-servers are this. */
@@ -59,4 +60,14 @@ function storeUrl(name: string, kind: StoreConfig['kind'], { servers, accounts }
 function sentence(parts: readonly string[]): string {
   const text = parts.join('; ');
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+}
+
+/** The private servers that stand in for the URLs that the configuration leaves empty. */
+export function neededServers({ amqp, stores }: Config): readonly ServiceName[] {
+  const kinds = Object.values(stores).flatMap(({ url, kind }) => (url === '' ? [kind] : []));
+  return [
+    ...(amqp.url === '' ? (['rabbitmq'] as const) : []),
+    ...(kinds.includes('mysql') ? (['mariadb'] as const) : []),
+    ...(kinds.includes('mongodb') ? (['mongodb'] as const) : []),
+  ];
 }

@@ -1,6 +1,8 @@
-import { stripVTControlCharacters } from 'node:util';
+import { stripVTControlCharacters, type styleText } from 'node:util';
 import CliTable from 'cli-table3';
-import type { Style } from './style.js';
+
+/** A colour or weight of text, by its name in `node:util`. */
+export type Style = Parameters<typeof styleText>[0];
 
 export interface TableData {
   readonly head: readonly string[];
@@ -27,7 +29,7 @@ export function formatTable(table: TableData, layout: TableLayout): string {
 }
 
 /** What comes from elsewhere must not steer the terminal. */
-function printable(value: string | number | boolean | undefined): string {
+export function printable(value: string | number | boolean | undefined): string {
   return stripVTControlCharacters(String(value ?? '')).replaceAll(/[\p{Cc}\p{Cf}]+/gu, ' ');
 }
 
@@ -59,9 +61,21 @@ function columns(table: TableData, { width, paint }: TableLayout, wanted: number
 }
 
 const NO_LINES = {
-  ...{ top: '', 'top-mid': '', 'top-left': '', 'top-right': '' },
-  ...{ bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '' },
-  ...{ left: '', 'left-mid': '', mid: '', 'mid-mid': '', right: '', 'right-mid': '', middle: GAP },
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: GAP,
 } as const;
 
 function blocks(head: readonly string[], rows: readonly (readonly string[])[], { paint }: TableLayout): string {

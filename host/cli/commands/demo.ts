@@ -1,9 +1,7 @@
 import { once } from 'node:events';
 import { EXIT, type Command, type CommandContext } from '../command.js';
-import type { Endings } from '../demo/endings.js';
-import { Narrator } from '../demo/narrator.js';
-import { runDemo, type Demo } from '../demo/run-demo.js';
-import { isFlawless, printSummary, summaryValue } from '../demo/summary.js';
+import { isFlawless, Narrator, printSummary, summaryValue } from '../demo/report.js';
+import { type Demo, type Endings, runDemo } from '../demo/run-demo.js';
 import type { Output } from '../output.js';
 
 const STEPS = 6;

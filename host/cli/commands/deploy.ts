@@ -1,7 +1,7 @@
 import { COMMANDS } from '../../admin/commands.js';
 import { adminCommand, readOptions, runCommand } from '../admin-command.js';
 import type { Command } from '../command.js';
-import { readBundles } from '../read-bundles.js';
+import { encodeBundle, readBundles } from '../read-bundles.js';
 
 const command = adminCommand('deploy');
 
@@ -12,9 +12,6 @@ export const deployCommand: Command = {
   run: async (context) => {
     const options = readOptions(COMMANDS.deploy, context);
     const bundles = await readBundles({ cwd: context.cwd, paths: context.args }, context.config().plugins);
-    const encoded = bundles.map(({ files }) =>
-      Object.fromEntries(Object.entries(files).map(([name, content]) => [name, content.toString('base64')])),
-    );
-    return runCommand(context, 'deploy', { ...options, bundles: encoded });
+    return runCommand(context, 'deploy', { ...options, bundles: bundles.map(encodeBundle) });
   },
 };

@@ -1,12 +1,9 @@
-import { askNodes } from '../../admin/client.js';
-import { QUERIES } from '../../admin/queries.js';
 import { WHOLE_DOMAIN } from '../../deploy/compatibility/compare-manifests.js';
 import type { Caller } from '../../deploy/compatibility/caller-ledger.js';
 import type { JoinedChange, VersionDiff } from '../../deploy/compatibility/gate.js';
-import { readArguments, askOptions, NODE_OPTION } from '../admin-command.js';
-import { EXIT, type Command } from '../command.js';
+import { queryCommand } from '../admin-command.js';
+import { EXIT } from '../command.js';
 import type { Output } from '../output.js';
-import { TIMEOUT_OPTION } from '../options.js';
 
 /** What one node says of the change. */
 export interface NodeDiff {
@@ -16,23 +13,18 @@ export interface NodeDiff {
 
 const SHOWN_CALLERS = 5;
 
-export const diffCommand: Command = {
-  name: 'diff',
-  summary: QUERIES.diff.summary,
-  usage: 'diff <domain> [from] [to] [--node <name>]',
-  options: { node: NODE_OPTION, timeout: TIMEOUT_OPTION },
+export const diffCommand = queryCommand('diff', {
   details:
     'From the version that serves to the newest other one that is kept, unless versions (or the beginnings of hashes) are ' +
     'named. With each change, who called that operation in the last days. Exits with 1 when a change is breaking.',
-  run: async (context) => {
-    const answers = await askNodes('diff', readArguments(QUERIES.diff, context), askOptions(context));
+  show: (answers, { json, out }) => {
     const diffs = answers.map(({ node, result: { diff } }) => ({ node, diff }));
-    if (context.json) context.out.value(diffs);
-    else for (const each of diffs) printDiff(each, context.out);
+    if (json) out.value(diffs);
+    else for (const each of diffs) printDiff(each, out);
     const isBreaking = diffs.some(({ diff }) => diff.changes.some(({ breaking }) => breaking));
     return isBreaking ? EXIT.failed : EXIT.ok;
   },
-};
+});
 
 function printDiff({ node, diff }: NodeDiff, out: Output): void {
   const { domain, from, to, changes, files } = diff;

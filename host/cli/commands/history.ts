@@ -1,12 +1,9 @@
-import { askNodes } from '../../admin/client.js';
-import { QUERIES } from '../../admin/queries.js';
 import { cliErrors } from '../../errors/cli.js';
 import { describeLeftovers } from '../../template/leftovers.js';
 import type { HistoryEntry } from '../../deploy/history.js';
-import { readArguments, askOptions, NODE_OPTION } from '../admin-command.js';
-import { EXIT, type Command, type CommandContext } from '../command.js';
+import { queryCommand } from '../admin-command.js';
+import { EXIT, type CommandContext } from '../command.js';
 import type { Output } from '../output.js';
-import { TIMEOUT_OPTION } from '../options.js';
 
 /** What happened to the versions of one host, oldest first. */
 export interface NodeHistory {
@@ -17,30 +14,24 @@ export interface NodeHistory {
 const DEFAULT_LIMIT = 50;
 const MAX_LIMIT = 200;
 
-export const historyCommand: Command = {
-  name: 'history',
-  summary: QUERIES.history.summary,
-  usage: 'history [domain] [--limit <count>] [--node <name>]',
+export const historyCommand = queryCommand('history', {
   options: {
     limit: {
       type: 'string',
       value: '<count>',
       description: `The newest of each node, at most ${MAX_LIMIT}. Default ${DEFAULT_LIMIT}.`,
     },
-    node: NODE_OPTION,
-    timeout: TIMEOUT_OPTION,
   },
   details:
     'The newest change comes last. `cause` is the first reason; `beds versions <domain>` has all of them, --json too.',
-  run: async (context) => {
+  show: (answers, context) => {
     const limit = limitOf(context);
-    const answers = await askNodes('history', readArguments(QUERIES.history, context), askOptions(context));
     const histories = answers.map(({ node, result: { entries } }) => ({ node, entries: entries.slice(-limit) }));
     if (context.json) context.out.value(histories);
     else printHistories(histories, context.out);
     return EXIT.ok;
   },
-};
+});
 
 function limitOf({ options }: Pick<CommandContext, 'options'>): number {
   const given = options['limit'] ?? String(DEFAULT_LIMIT);

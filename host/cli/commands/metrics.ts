@@ -1,26 +1,17 @@
-import { askNodes } from '../../admin/client.js';
-import { QUERIES } from '../../admin/queries.js';
-import { askOptions, NODE_OPTION, readArguments } from '../admin-command.js';
-import { EXIT, type Command } from '../command.js';
-import { TIMEOUT_OPTION } from '../options.js';
+import { queryCommand } from '../admin-command.js';
+import { EXIT } from '../command.js';
 
-export const metricsCommand: Command = {
-  name: 'metrics',
-  summary: QUERIES.metrics.summary,
-  usage: 'metrics [--node <name>] [--timeout <time>]',
-  options: { node: NODE_OPTION, timeout: TIMEOUT_OPTION },
+export const metricsCommand = queryCommand('metrics', {
   details:
     'Asks every running node over AMQP; each sample names its node. For the textfile collector of the node_exporter, write ' +
     'to a file beside the one that it reads, then rename it. --json has the text of each node.',
-  run: async (context) => {
-    const answers = await askNodes('metrics', readArguments(QUERIES.metrics, context), askOptions(context));
+  show: (answers, { json, out }) => {
     const nodes = answers.map(({ node, result: { text } }) => ({ node, text }));
-    nodes.sort((a, b) => a.node.localeCompare(b.node));
-    if (context.json) context.out.value(nodes);
-    else context.out.line(mergeMetrics(nodes.map(({ text }) => text)));
+    if (json) out.value(nodes);
+    else out.line(mergeMetrics(nodes.map(({ text }) => text)));
     return EXIT.ok;
   },
-};
+});
 
 /**
  * Several texts in the format of Prometheus as one: it allows the samples of a family only in one place. Their labels must

@@ -4,8 +4,7 @@ import { startHost } from '../../main.js';
 import { type Services, startServices } from '../../dev-servers/index.js';
 import { EXIT, type Command, type CommandContext } from '../command.js';
 import { stateDirectory } from '../broker-of.js';
-import { neededServers } from '../needed-servers.js';
-import { resolveConfig } from '../resolve-config.js';
+import { neededServers, resolveConfig } from '../resolve-config.js';
 
 export const startCommand: Command = {
   name: 'start',

@@ -5,8 +5,7 @@ import type { DomainView, NodeStatus } from '../../admin/views.js';
 import { EXIT, type Command } from '../command.js';
 import { askOptions, NODE_OPTION } from '../admin-command.js';
 import { percentText, strayText } from '../rollout-text.js';
-import { ago, megabytes } from '../human.js';
-import type { Output } from '../output.js';
+import { ago, megabytes, type Output } from '../output.js';
 import { TIMEOUT_OPTION } from '../options.js';
 
 export const statusCommand: Command = {

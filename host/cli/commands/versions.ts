@@ -1,15 +1,12 @@
-import { askNodes } from '../../admin/client.js';
-import { QUERIES } from '../../admin/queries.js';
 import { describeLeftovers } from '../../template/leftovers.js';
 import type { HistoryEntry } from '../../deploy/history.js';
 import type { QuarantineView } from '../../admin/contract.js';
 import type { DomainView, HeldView, LeftView, StrikeView } from '../../admin/views.js';
-import { readArguments, askOptions, NODE_OPTION } from '../admin-command.js';
-import { EXIT, type Command } from '../command.js';
+import { queryCommand } from '../admin-command.js';
+import { EXIT } from '../command.js';
 import type { Output } from '../output.js';
 import { printReasons } from '../print.js';
 import { canaryText, strayText } from '../rollout-text.js';
-import { TIMEOUT_OPTION } from '../options.js';
 
 /** What one host says of its domains. */
 export interface NodeVersions {
@@ -23,25 +20,19 @@ export interface NodeVersions {
 /** Of each domain, so that the newest stays on the screen. */
 const SHOWN_REFUSALS = 5;
 
-export const versionsCommand: Command = {
-  name: 'versions',
-  summary: QUERIES.versions.summary,
-  usage: 'versions [domain] [--node <name>] [--timeout <time>]',
-  options: { node: NODE_OPTION, timeout: TIMEOUT_OPTION },
+export const versionsCommand = queryCommand('versions', {
   details:
     'Asks every running node over AMQP. Below the table: what differs in the database, the versions one may roll back to, ' +
     'strikes, what retired versions left behind, and the reasons of the last ' +
     `${SHOWN_REFUSALS} refused or waiting versions of each domain. --json has all of it. Exits with 1 when no node knows the domain.`,
-  run: async (context) => {
-    const input = readArguments(QUERIES.versions, context);
-    const answers = await askNodes('versions', input, askOptions(context));
+  show: (answers, { args, json, out }) => {
     const nodes = answers.map(({ node, result }) => ({ node, ...result }));
-    if (context.json) context.out.value(nodes);
-    else printVersions(nodes, context.out);
+    if (json) out.value(nodes);
+    else printVersions(nodes, out);
     const isKnown = nodes.some((each) => each.domains.length + each.quarantined.length + each.refusals.length > 0);
-    return input.domain === undefined || isKnown ? EXIT.ok : EXIT.failed;
+    return args.length === 0 || isKnown ? EXIT.ok : EXIT.failed;
   },
-};
+});
 
 export function printVersions(nodes: readonly NodeVersions[], out: Output): void {
   const rows = nodes.flatMap(({ node, domains }) =>

@@ -1,6 +1,15 @@
-import type { DomainFiles, NewDomain } from './contract.js';
 import { mongodbObjects } from './mongodb-objects.js';
 import { mysqlObjects } from './mysql-objects.js';
+
+/** A domain to be started. */
+export interface NewDomain {
+  readonly domain: string;
+  readonly store: string;
+  readonly kind: 'mysql' | 'mongodb';
+}
+
+/** File names, with `/`, and what they hold. */
+type DomainFiles = Readonly<Record<string, string>>;
 
 /** What differs between the kinds of databases in a new domain. */
 interface Starter {

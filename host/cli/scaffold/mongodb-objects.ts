@@ -1,12 +1,10 @@
-import type { DomainFiles } from './contract.js';
-
 const ID = { type: 'string', maxLength: 100 };
 const NAME = { type: 'string', maxLength: 100 };
 const RECORD = { id: { type: 'string', from: '_id' }, name: 'string' };
 const BY_ID = { _id: { $arg: 'id' } };
 
 /** The DBA's side of a new domain in MongoDB: the collection, and one catalogue entry for each named object. */
-export function mongodbObjects(name: string): DomainFiles {
+export function mongodbObjects(name: string): Readonly<Record<string, string>> {
   const entries = [
     {
       _id: `${name}_list`,

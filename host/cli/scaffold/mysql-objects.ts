@@ -1,7 +1,5 @@
-import type { DomainFiles } from './contract.js';
-
 /** The DBA's side of a new domain in MySQL or MariaDB; files are applied in the order of their names. */
-export function mysqlObjects(name: string): DomainFiles {
+export function mysqlObjects(name: string): Readonly<Record<string, string>> {
   // A domain may be called `order` or `group`.
   const table = `\`${name}\``;
   return {

@@ -1,8 +1,82 @@
-import type { JsonObject } from '@beds/sdk';
+import { isBedsError, type JsonObject } from '@beds/sdk';
+import cliProgress from 'cli-progress';
 import type { Output } from '../output.js';
-import type { MixedLoad } from './mixed-load.js';
-import type { Latency, RequestKind } from './tally.js';
-import type { SwapReport } from './watch-swap.js';
+import type { Latency, MixedLoad, RequestKind } from './load.js';
+import type { SwapReport } from './swap.js';
+
+/** A bar, or a few lines where nobody is watching. */
+export interface Progress {
+  advance(by: number): void;
+  end(): void;
+}
+
+const LINE_EVERY_PERCENT = 25;
+
+/** Tells the story of the demonstration: numbered steps, what happens in each, and how long each took. */
+export class Narrator {
+  readonly #out: Output;
+  readonly #steps: number;
+  #step = 0;
+
+  constructor(out: Output, steps: number) {
+    this.#out = out;
+    this.#steps = steps;
+  }
+
+  /** Runs a step between its headline and its time; `describe` has the words for its end. */
+  async step<T>(title: string, work: () => Promise<T>, describe: (value: T) => string): Promise<T> {
+    this.#step += 1;
+    this.#out.line();
+    this.#out.line(this.#out.paint('bold', `${this.#step}/${this.#steps}  ${title}`));
+    const startedAt = performance.now();
+    const value = await work().catch((error: unknown) => {
+      if (isBedsError(error)) this.#out.line(`     ${this.#out.paint('red', '✗')} ${error.message}`);
+      throw error;
+    });
+    const took = ((performance.now() - startedAt) / 1_000).toFixed(1);
+    this.#out.line(`     ${this.#out.paint('green', '✓')} ${describe(value)} ${this.#out.paint('dim', `(${took} s)`)}`);
+    return value;
+  }
+
+  /** Something on the way. */
+  say(words: string): void {
+    this.#out.line(this.#out.paint('dim', `     ${words}`));
+  }
+
+  progress(total: number, unit: string): Progress {
+    return this.#out.interactive && process.stderr.isTTY ? drawn(total, unit) : this.#spoken(total, unit);
+  }
+
+  #spoken(total: number, unit: string): Progress {
+    let done = 0;
+    let told = 0;
+    return {
+      advance: (by) => {
+        done += by;
+        const percent = Math.floor((100 * done) / total);
+        if (percent < told + LINE_EVERY_PERCENT) return;
+        told = percent;
+        this.say(`${String(percent)} % of ${total.toLocaleString('en')} ${unit}`);
+      },
+      end: () => undefined,
+    };
+  }
+}
+
+function drawn(total: number, unit: string): Progress {
+  const bar = new cliProgress.SingleBar({
+    format: `     {bar} {percentage} %  {value} of {total} ${unit}  {duration_formatted}`,
+    barsize: 32,
+    hideCursor: true,
+    clearOnComplete: true,
+    gracefulExit: false,
+    stopOnComplete: false,
+    barCompleteChar: '█',
+    barIncompleteChar: '░',
+  });
+  bar.start(total, 0);
+  return { advance: (by) => bar.increment(by), end: () => bar.stop() };
+}
 
 export interface DemoReport {
   readonly load: MixedLoad;
@@ -12,20 +86,6 @@ export interface DemoReport {
   readonly citiesAfter: number;
   readonly profile: JsonObject;
   readonly profileMs: number;
-}
-
-interface Named {
-  readonly name: string;
-}
-
-/** What is shown of an answer of `countries.profile`. */
-interface Profile {
-  readonly country: Named;
-  readonly capital: (Named & { readonly population: number }) | null;
-  readonly cities: { readonly cities: number; readonly population: number; readonly largest: readonly Named[] };
-  readonly neighbours: readonly Named[];
-  readonly region: Named & { readonly countries: number; readonly rank: number };
-  readonly calls: number;
 }
 
 const WORDS: Readonly<Record<RequestKind, string>> = {
@@ -62,7 +122,10 @@ export function printSummary(report: DemoReport, out: Output): void {
   out.table({ head: ['whether all went well', ''], rows: verdictRows(report) });
   for (const [code, count] of tally.failures) out.line(`${out.paint('red', '✗')} ${String(count)} × ${code}`);
   out.line();
-  out.line(profileText(report));
+  const { country, calls } = report.profile as { readonly country: { readonly name: string }; readonly calls: number };
+  out.line(
+    `countries.profile of ${country.name}: ${calls} calls to both databases in ${report.profileMs.toFixed(0)} ms`,
+  );
 }
 
 /** The same for a script. */
@@ -103,20 +166,4 @@ function verdictRows({ load, swap, citiesBefore, citiesAfter }: DemoReport): rea
     ['swap: file complete until active on all threads', active],
     ['swap: file dropped until the first caller was served by it', `${String(swap.firstReplyMs)} ms`],
   ];
-}
-
-function profileText({ profile, profileMs }: DemoReport): string {
-  const { country, capital, cities, neighbours, region, calls } = profile as unknown as Profile;
-  const inhabitants = capital === null ? '' : `, ${capital.population.toLocaleString('en')} inhabitants`;
-  return [
-    `countries.profile of ${country.name}: ${String(calls)} calls to both databases in ${profileMs.toFixed(0)} ms`,
-    `  capital     ${capital?.name ?? 'none'}${inhabitants}`,
-    `  cities      ${cities.cities.toLocaleString('en')} with ${cities.population.toLocaleString('en')} inhabitants: ${names(cities.largest)}, …`,
-    `  neighbours  ${names(neighbours)}`,
-    `  region      number ${String(region.rank)} of ${String(region.countries)} in ${region.name} by inhabitants of its cities`,
-  ].join('\n');
-}
-
-function names(list: readonly Named[]): string {
-  return list.map(({ name }) => name).join(', ');
 }

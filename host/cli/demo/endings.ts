@@ -1,2 +1,0 @@
-/** What is running and has to be ended, the last first. */
-export type Endings = (() => Promise<unknown>)[];
