@@ -5,7 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
 import { Broker } from '../host/amqp/broker.js';
 import { AmqpConnection } from '../host/amqp/connection.js';
-import { connect } from '../host/amqp/driver.js';
+import { connect } from '../host/amqp/header-guard.js';
 import { askNode } from '../host/amqp/ask-node.js';
 import { type BrokerEvent, brokerChannel } from '../host/observe/channels.js';
 import { parseReplyAddress } from '../host/amqp/reply-address.js';
@@ -112,6 +112,30 @@ void describe('a supervised connection', () => {
     await assert.rejects(connection.ready(100), { code: 'BEDS_AMQP_UNAVAILABLE' });
   });
 
+  void it('closes in time while an attempt to connect is under way', async (t) => {
+    const proxy = await ChaosProxy.start(server);
+    t.after(() => proxy.close());
+    proxy.misbehave({ blackhole: true });
+    const connection = supervised(t, proxy.through(server.url), () => Promise.resolve());
+    await eventually('an attempt is under way', () => proxy.connections > 0);
+    const startedMs = performance.now();
+    await connection.close(100);
+    assert.ok(performance.now() - startedMs < 2_000);
+    assert.equal(connection.state, 'closed');
+  });
+
+  void it('is made again when its set-up gives it up later', async (t) => {
+    const lose: ((reason: Error) => void)[] = [];
+    const connection = new AmqpConnection({ ...SETTINGS, url: server.url, name: 'test' }, async (_model, giveUp) => {
+      lose.push(giveUp);
+    });
+    t.after(() => connection.close(2_000));
+    connection.start();
+    await connection.ready(5_000);
+    lose[0]?.(new Error('a channel was closed'));
+    await eventually('set up again', () => lose.length === 2 && connection.state === 'up');
+  });
+
   void it('comes back after RabbitMQ itself was killed', { timeout: 240_000 }, async (t) => {
     const own = (await privateServices(t, ['rabbitmq'])).rabbitmq;
     assert.ok(own);
@@ -213,9 +237,9 @@ void describe('the reply publisher', () => {
   const publisherOn = (url: string, onTrial: (model: ChannelModel) => void = () => undefined): ReplyPublisher =>
     new ReplyPublisher(
       (setUp) =>
-        new AmqpConnection({ ...SETTINGS, url, name: 'trial' }, (model) => {
+        new AmqpConnection({ ...SETTINGS, url, name: 'trial' }, (model, lose) => {
           onTrial(model);
-          return setUp(model);
+          return setUp(model, lose);
         }),
     );
   const soon = (): number => performance.now() + 5_000;

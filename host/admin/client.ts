@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { hostname, userInfo } from 'node:os';
 import type { Channel, ChannelModel } from 'amqplib';
 import { BedsError } from '@beds/sdk';
+import { endConnection } from '#sdk/amqp';
 import { settlesWithin, withTimeout } from '#sdk/time';
 import { z } from 'zod';
-import { connect } from '../amqp/driver.js';
+import { connect } from '../amqp/header-guard.js';
 import { makeNames, type Names } from '../amqp/names.js';
 import { adminErrors } from '../errors/admin.js';
 import { type CommandInput, type CommandName, commandResult, type CommandResult } from './commands.js';
@@ -119,9 +120,7 @@ export class AdminClient {
 
   /** Ends within moments, whatever RabbitMQ does. */
   async close(): Promise<void> {
-    await settlesWithin(this.#model.close(), CLOSE_TIMEOUT_MS);
-    // n.b. amqplib has no other way to let go of the socket.
-    (this.#model.connection as unknown as { stream?: { destroy(): void } }).stream?.destroy();
+    await endConnection(this.#model, CLOSE_TIMEOUT_MS);
   }
 
   async #gather<R>(asked: Asked): Promise<readonly (Answer<R> | Refusal)[]> {

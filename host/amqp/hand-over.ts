@@ -1,6 +1,6 @@
 import type { ChannelModel, ConfirmChannel, Options } from 'amqplib';
+import { isNack } from '#sdk/amqp';
 import { publishFault } from '../observe/channels.js';
-import { isNack } from './refusal.js';
 
 /** A message that takes the place of one that was delivered. */
 export interface HandedOver {

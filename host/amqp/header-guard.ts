@@ -90,7 +90,7 @@ const FRAME_HEADER_BYTES = 7 + 12;
  * the host's own, because amqplib binds its decoder when it is loaded: whoever loaded it before (the SDK's client, say)
  * has one without the guard.
  */
-export function requireGuarded(): typeof Amqplib {
+function requireGuarded(): typeof Amqplib {
   const require = createRequire(import.meta.url);
   const entry = require.resolve('amqplib');
   const directory = dirname(entry);
@@ -114,3 +114,6 @@ function assertGuarded(definitions: Definitions): void {
   const decoded = definitions.decode(BASIC, frame.subarray(FRAME_HEADER_BYTES));
   if (decoded.headers?.[MALFORMED_HEADERS] !== true) throw amqpErrors.make('BEDS_AMQP_GUARD_MISSING');
 }
+
+/** amqplib's, with the guard in front of its decoder. */
+export const { connect } = requireGuarded();

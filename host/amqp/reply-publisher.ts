@@ -1,10 +1,10 @@
 import type { Channel, ChannelModel, ConfirmChannel, Options } from 'amqplib';
 import { backoffMs } from '#sdk/time';
+import { isNack, isRefusal } from '#sdk/amqp';
 import { amqpErrors } from '../errors/amqp.js';
 import { publishFault } from '../observe/channels.js';
 import { Checkpoint } from './checkpoint.js';
 import { askNode } from './ask-node.js';
-import { isNack, isRefusal } from './refusal.js';
 import type { ReplyAddress } from './reply-address.js';
 import { type OpenConnection, type RefusedScope, ReplyTrials } from './reply-trials.js';
 import { ReplyTrust } from './reply-trust.js';

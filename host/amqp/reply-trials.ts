@@ -1,10 +1,9 @@
 import type { ChannelModel, ConfirmChannel } from 'amqplib';
-import type { AmqpConnection, ConnectionSetup } from './connection.js';
-import { isRefusal } from './refusal.js';
+import { type ConnectionSetup, isRefusal, type SupervisedConnection } from '#sdk/amqp';
 import { TrialQueue } from './trial-queue.js';
 
 /** Makes a connection that is not started yet. */
-export type OpenConnection = (setup: ConnectionSetup) => Pick<AmqpConnection, 'start' | 'close'>;
+export type OpenConnection = (setup: ConnectionSetup) => Pick<SupervisedConnection, 'start' | 'close'>;
 
 /** What RabbitMQ closed over a message. */
 export type RefusedScope = 'channel' | 'connection';

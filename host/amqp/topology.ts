@@ -1,4 +1,5 @@
 import type { Channel, ChannelModel } from 'amqplib';
+import { connectionErrors } from '#sdk/amqp';
 import { isBedsError, type Manifest, type OperationMode } from '@beds/sdk';
 import type { Config } from '../config/schema.js';
 import { amqpErrors } from '../errors/amqp.js';
@@ -129,7 +130,7 @@ export class Topology {
 
   async #withChannel<T>(work: (channel: Channel) => Promise<T>): Promise<T> {
     const model = this.#model();
-    if (model === undefined) throw amqpErrors.make('BEDS_AMQP_UNAVAILABLE');
+    if (model === undefined) throw connectionErrors.make('BEDS_AMQP_UNAVAILABLE');
     const channel = await model.createChannel();
     channel.on('error', () => undefined);
     try {
@@ -141,7 +142,7 @@ export class Topology {
       if (code === 406 || code === 404) {
         throw amqpErrors.make('BEDS_AMQP_TOPOLOGY_MISMATCH', (error as Error).message, { cause: error });
       }
-      throw amqpErrors.make('BEDS_AMQP_UNAVAILABLE', undefined, { cause: error });
+      throw connectionErrors.make('BEDS_AMQP_UNAVAILABLE', undefined, { cause: error });
     }
   }
 }

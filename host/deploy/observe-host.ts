@@ -1,11 +1,6 @@
+import type { ConnectionChange } from '#sdk/amqp';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import {
-  type ConnectionEvent,
-  connectionChannel,
-  type FaultEvent,
-  faultChannel,
-  publishLifecycle,
-} from '../observe/channels.js';
+import { connectionChannel, type FaultEvent, faultChannel, publishLifecycle } from '../observe/channels.js';
 import type { Log } from '../observe/log.js';
 import type { Transition } from './transition.js';
 import type { DomainBoard } from './domain-board.js';
@@ -15,7 +10,7 @@ import type { HostMetrics } from '../metrics/host-metrics.js';
 /** Brings what happens on the supervisor's own thread into the log, until the returned function is called. */
 export function observeHost(log: Log): () => void {
   const onConnection = (message: unknown): void => {
-    const { connection, state, waitMs, error } = message as ConnectionEvent;
+    const { connection, state, waitMs, error } = message as ConnectionChange;
     const level = state === 'waiting' || state === 'blocked' ? 'warn' : 'debug';
     log[level]({ connection, waitMs, err: error }, `connection ${state}`);
   };

@@ -1,18 +1,6 @@
 import { defineErrors } from '@beds/sdk';
 
 export const amqpErrors = defineErrors({
-  BEDS_AMQP_UNAVAILABLE: {
-    message: 'RabbitMQ cannot be reached.',
-    status: 'unavailable',
-    retryable: true,
-    action: 'Check that RabbitMQ runs and that amqp.url names its host, port, virtual host and account.',
-  },
-  BEDS_AMQP_SETUP_TIMEOUT: {
-    message: 'RabbitMQ accepted the connection but did not finish its setup in time.',
-    status: 'unavailable',
-    retryable: true,
-    action: 'Look at the load and the alarms of RabbitMQ; raise amqp.connectTimeoutMs if it is only slow.',
-  },
   BEDS_AMQP_GUARD_MISSING: {
     message: 'The guard against deeply nested header tables did not take effect.',
     status: 'fault',

@@ -1,6 +1,7 @@
 import { templateErrors, type ErrorSpec } from '@beds/sdk';
 import { buildErrors } from '@beds/sdk/build';
 import { clientErrors } from '@beds/sdk/client';
+import { connectionErrors } from '#sdk/amqp';
 import { testingErrors } from '@beds/sdk/testing';
 import { adminErrors } from './admin.js';
 import { admissionErrors } from './admission.js';
@@ -32,7 +33,7 @@ export const catalogueAreas: readonly CatalogueArea[] = [
   { title: 'Rollout of a version', specs: rolloutErrors.specs },
   { title: 'Administration', specs: adminErrors.specs },
   { title: 'Broker threads', specs: threadErrors.specs },
-  { title: 'RabbitMQ', specs: amqpErrors.specs },
+  { title: 'RabbitMQ', specs: { ...connectionErrors.specs, ...amqpErrors.specs } },
   { title: 'Configuration', specs: configErrors.specs },
   { title: 'Client', specs: clientErrors.specs },
   { title: 'Tests of templates', specs: testingErrors.specs },

@@ -1,17 +1,10 @@
 import { channel } from 'node:diagnostics_channel';
+import type { ConnectionChange } from '#sdk/amqp';
 
 /**
  * Everything the host says about itself. Low layers publish here; the log, the metrics and the status subscribe. A channel
  * without a subscriber costs one check.
  */
-
-export interface ConnectionEvent {
-  readonly connection: string;
-  readonly state: 'connecting' | 'setting-up' | 'up' | 'waiting' | 'blocked' | 'unblocked' | 'closed';
-  /** Wait before the next attempt, in state 'waiting'. */
-  readonly waitMs?: number;
-  readonly error?: unknown;
-}
 
 export interface BrokerEvent {
   readonly broker: string;
@@ -85,7 +78,7 @@ export function publishLifecycle(event: LifecycleEvent): void {
   if (lifecycleChannel.hasSubscribers) lifecycleChannel.publish(event);
 }
 
-export function publishConnection(event: ConnectionEvent): void {
+export function publishConnection(event: ConnectionChange): void {
   if (connectionChannel.hasSubscribers) connectionChannel.publish(event);
 }
 

@@ -1,3 +1,4 @@
+import type { ConnectionChange } from '#sdk/amqp';
 import { subscribe } from 'node:diagnostics_channel';
 import { isBedsError } from '@beds/sdk';
 import type { EventPublisher } from '../amqp/event-publisher.js';
@@ -5,7 +6,6 @@ import { isError, textOf, wordsFor } from '../errors/thrown.js';
 import {
   type BrokerEvent,
   brokerChannel,
-  type ConnectionEvent,
   connectionChannel,
   type FaultEvent,
   faultChannel,
@@ -41,7 +41,7 @@ export function forwardObservations(send: (message: LogMessage) => void, events:
     },
   });
   subscribe(connectionChannel.name, (message) => {
-    const { connection, state, waitMs, error } = message as ConnectionEvent;
+    const { connection, state, waitMs, error } = message as ConnectionChange;
     const level = state === 'waiting' || state === 'blocked' ? 'warn' : 'debug';
     log(level, `connection ${state}`, { connection, waitMs, error: describe(error) });
   });

@@ -1,6 +1,6 @@
+import type { ConnectionState } from '#sdk/amqp';
 import type { MessagePort } from 'node:worker_threads';
 import type { StoreStatus } from '../stores/contract.js';
-import type { ConnectionState } from '../amqp/connection.js';
 import type { Config } from '../config/schema.js';
 import type { SecretUrls } from '../config/secrets.js';
 import type { Tally } from '../request/observations.js';

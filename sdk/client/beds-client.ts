@@ -3,9 +3,8 @@ import { isBedsError } from '../template/errors.js';
 import { REQUEST_EXCHANGE, type ReplyEnvelope, type RequestEnvelope } from '../wire/envelope.js';
 import { BrokerLink } from './broker-link.js';
 import { clientErrors } from './client-errors.js';
-import { type Ask, type Body, domainCalls, headOf, targetOf } from './domain-calls.js';
+import { type Ask, type Body, domainCalls, headOf, members, targetOf } from './domain-calls.js';
 import type { CustomCallOptions, DomainClient } from './domain-client.js';
-import { members } from './members.js';
 import type { CallRequest } from './pending-call.js';
 import { RequestPipeline } from './request-pipeline.js';
 

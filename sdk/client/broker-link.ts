@@ -7,17 +7,16 @@ import {
   type ConsumeMessage,
   type Options,
 } from 'amqplib';
-import { backoffMs, settlesWithin, sleep } from '../time.js';
+import { isNack } from '../amqp/connection-errors.js';
+import { type ConnectionChange, SupervisedConnection } from '../amqp/supervised-connection.js';
 import { BATCH_IN_PARTS, SENT_AT } from '../wire/envelope.js';
 import { clientErrors } from './client-errors.js';
-import { joinWrites, type WaitingWrites } from './joined-writes.js';
 
 /** RabbitMQ's pseudo queue; replies come back on the channel that consumes it. https://www.rabbitmq.com/docs/direct-reply-to */
 const REPLY_QUEUE = 'amq.rabbitmq.reply-to';
 
-const RECONNECT = { minMs: 100, maxMs: 5_000 };
+const SUPERVISION = { heartbeatSeconds: 10, reconnectMinMs: 100, reconnectMaxMs: 5_000 };
 const CLOSE_TIMEOUT_MS = 2_000;
-const HEARTBEAT_SECONDS = '10';
 /** So much may wait for a socket that takes nothing; more of it could be sent when nobody wants it any more. */
 const MOST_WAITING_BYTES = 262_144;
 
@@ -62,21 +61,7 @@ export interface OutgoingMessage {
   readonly confirmed: (accepted: boolean) => void;
 }
 
-/** The socket under amqplib's connection, which has no public way to be given up when a handshake hangs. */
-function destroySocket(model: ChannelModel): void {
-  const { stream } = model.connection as { readonly stream?: { destroy?: (error: Error) => void } };
-  // n.b. amqplib hears of an error, but not of a plain end by our side.
-  stream?.destroy?.(clientErrors.make('BEDS_CLIENT_UNAVAILABLE', 'The connection was given up.'));
-}
-
-/** n.b. amqplib's `close()` never settles when the socket ends before the broker has answered it; the event comes. */
-async function endModel(model: ChannelModel): Promise<void> {
-  const ended = new Promise<void>((resolve) => {
-    model.on('close', () => resolve());
-  });
-  await settlesWithin(Promise.race([model.close(), ended]), CLOSE_TIMEOUT_MS);
-  destroySocket(model);
-}
+type Lose = (reason?: unknown) => void;
 
 interface Channels {
   /** Without confirms: one for each message costs a read a fifth of its time. */
@@ -84,62 +69,57 @@ interface Channels {
   readonly writes: ConfirmChannel;
 }
 
-type Lose = (loss: LinkLoss) => void;
-
-const NO_REASON: LinkLoss = { code: undefined, topic: undefined };
-
 /** RabbitMQ names the routing key in the text only. */
-function lossOf({ code, message }: Error & { readonly code?: number }): LinkLoss {
+function lossOf(error: unknown): LinkLoss {
+  const { code, message = '' } = (error ?? {}) as Partial<Error> & { readonly code?: number };
   return { code, topic: /access to topic '([^']*)'/.exec(message)?.[1] };
 }
 
-/**
- * One connection with a channel for reads and one for writes, which publish requests and receive replies, and that comes
- * back by itself. amqplib's own recovery is not used: a connection that is lost during its setup leaves it dead for good.
- */
+/** A connection with a channel for reads and one for writes, which publish requests and receive replies. */
 export class BrokerLink {
   readonly #options: BrokerLinkOptions;
   readonly #events: BrokerLinkEvents;
-  readonly #stop = new AbortController();
-  #model: ChannelModel | undefined;
+  readonly #connection: SupervisedConnection;
   #channels: Channels | undefined;
-  #writes: WaitingWrites | undefined;
-  #isBlocked = false;
-  #running: Promise<void> | undefined;
-  #lastError: unknown;
-  #settleFirst: ((isUp: boolean) => void) | undefined;
+  #wasUp = false;
 
   constructor(options: BrokerLinkOptions, events: BrokerLinkEvents) {
     this.#options = options;
     this.#events = events;
+    this.#connection = new SupervisedConnection(
+      { ...SUPERVISION, ...options },
+      {
+        connect,
+        onChange: (change) => this.#onChange(change),
+        onFlow: () => {
+          if (this.isReady) events.up();
+        },
+      },
+      (model, lose) => this.#setUp(model, lose),
+    );
   }
 
   get isUp(): boolean {
-    return this.#channels !== undefined;
+    return this.#connection.state === 'up';
   }
 
   /** Up, not blocked by an alarm of RabbitMQ, and with a socket that takes what it is given. */
   get isReady(): boolean {
-    return this.#channels !== undefined && !this.#isBlocked && (this.#writes?.waitingBytes ?? 0) < MOST_WAITING_BYTES;
+    const { state, isBlocked, waitingBytes } = this.#connection;
+    return state === 'up' && !isBlocked && waitingBytes < MOST_WAITING_BYTES;
   }
 
   /** Resolves when the link is up for the first time; BEDS_CLIENT_UNAVAILABLE after `connectTimeoutMs`. */
   async open(): Promise<void> {
-    let isUp = false;
-    const first = new Promise<void>((resolve) => {
-      this.#settleFirst = (up) => {
-        isUp = up;
-        resolve();
-      };
-    });
-    this.#running = this.#run();
-    await settlesWithin(first, this.#options.connectTimeoutMs);
-    if (isUp) return;
-    await this.close();
-    const { message } = this.#lastError instanceof Error ? this.#lastError : { message: 'no answer' };
-    throw clientErrors.make('BEDS_CLIENT_UNAVAILABLE', `RabbitMQ cannot be used: ${message}`, {
-      cause: this.#lastError,
-    });
+    this.#connection.start();
+    try {
+      await this.#connection.ready(this.#options.connectTimeoutMs);
+    } catch (error) {
+      await this.close();
+      const { cause } = error as Error;
+      const message = cause instanceof Error ? cause.message : 'no answer';
+      throw clientErrors.make('BEDS_CLIENT_UNAVAILABLE', `RabbitMQ cannot be used: ${message}`, { cause });
+    }
   }
 
   /** Whether the message was handed over. Throws where AMQP cannot carry it, as with a name of more than 255 bytes. */
@@ -163,8 +143,7 @@ export class BrokerLink {
       else
         channels.writes.publish(exchange, routingKey, body, options, (error: unknown) => {
           // n.b. amqplib calls back with an error for each unconfirmed message when a channel closes, too; `down` handles those.
-          const isRefusal = error instanceof Error && error.message === 'message nacked';
-          if (error === null || isRefusal) confirmed(!isRefusal);
+          if (error === null || isNack(error)) confirmed(error === null);
         });
       return true;
     } catch (error) {
@@ -174,96 +153,25 @@ export class BrokerLink {
     }
   }
 
-  /** Idempotent; ends within seconds whatever the broker does. */
-  async close(): Promise<void> {
-    this.#stop.abort();
-    const model = this.#model;
-    if (model !== undefined) await endModel(model);
-    // An attempt under way ends by its own timeout, and is then thrown away.
-    if (this.#running !== undefined) await settlesWithin(this.#running, CLOSE_TIMEOUT_MS);
+  /** Idempotent; ends within seconds whatever RabbitMQ does. */
+  close(): Promise<void> {
+    return this.#connection.close(CLOSE_TIMEOUT_MS);
   }
 
-  async #run(): Promise<void> {
-    let attempt = 0;
-    while (!this.#stop.signal.aborted) {
-      try {
-        const { lost } = await this.#connect();
-        attempt = 0;
-        this.#settleFirst?.(true);
-        this.#events.up();
-        const loss = await lost;
-        this.#channels = undefined;
-        this.#events.down(loss);
-      } catch (error) {
-        this.#lastError = error;
-        // Waiting does not mend a wrong password; once connected before, it may be being changed.
-        if (error instanceof Error && /ACCESS[-_]REFUSED|NOT[-_]ALLOWED/.test(error.message))
-          this.#settleFirst?.(false);
-      }
+  #onChange({ state, error }: ConnectionChange): void {
+    if (state === 'up') {
+      this.#wasUp = true;
+      this.#events.up();
+    } else if (state === 'waiting' && this.#channels !== undefined) {
       this.#channels = undefined;
-      await this.#discard();
-      await sleep(backoffMs(attempt, RECONNECT), this.#stop.signal);
-      attempt += 1;
+      this.#events.down(lossOf(error));
     }
+    // Waiting does not mend a wrong password; once connected before, it may be being changed.
+    if (!this.#wasUp && error instanceof Error && /ACCESS[-_]REFUSED|NOT[-_]ALLOWED/.test(error.message))
+      void this.close();
   }
 
-  async #discard(): Promise<void> {
-    const model = this.#model;
-    this.#model = undefined;
-    if (model !== undefined) await endModel(model);
-  }
-
-  /** Resolves when all is set up; `lost` does when it is lost, and is wrapped because promises of promises flatten. */
-  async #connect(): Promise<{ readonly lost: Promise<LinkLoss> }> {
-    const { url, name, connectTimeoutMs } = this.#options;
-    const target = new URL(url);
-    if (!target.searchParams.has('heartbeat')) target.searchParams.set('heartbeat', HEARTBEAT_SECONDS);
-    const model = await connect(target.href, {
-      noDelay: true,
-      keepAlive: true,
-      timeout: connectTimeoutMs,
-      clientProperties: { connection_name: name },
-    });
-    this.#writes = joinWrites(model);
-    this.#model = model;
-    this.#watchFlow(model);
-    let lose: Lose = () => undefined;
-    const lost = new Promise<LinkLoss>((resolve) => {
-      lose = resolve;
-    });
-    model.on('error', (error: Error) => lose(lossOf(error)));
-    model.on('close', () => lose(NO_REASON));
-    // Wherever the setup hangs, ending the socket ends it: the model's rejections come from there.
-    const guard = setTimeout(() => destroySocket(model), connectTimeoutMs);
-    try {
-      this.#channels = await Promise.race([this.#setUp(model, lose), lost.then(() => Promise.reject(this.#gone()))]);
-    } finally {
-      clearTimeout(guard);
-    }
-    if (this.#stop.signal.aborted) throw this.#gone();
-    return { lost };
-  }
-
-  /** What is not taken now waits where it can still be given up: not in the socket. https://www.rabbitmq.com/docs/alarms */
-  #watchFlow(model: ChannelModel): void {
-    this.#isBlocked = false;
-    model.on('blocked', () => {
-      this.#isBlocked = true;
-    });
-    model.on('unblocked', () => {
-      this.#isBlocked = false;
-      if (this.isReady) this.#events.up();
-    });
-    this.#writes?.onDrain(() => {
-      if (this.isReady) this.#events.up();
-    });
-  }
-
-  #gone(): Error {
-    return clientErrors.make('BEDS_CLIENT_UNAVAILABLE', 'The connection was lost while it was set up.');
-  }
-
-  async #setUp(model: ChannelModel, lose: Lose): Promise<Channels> {
+  async #setUp(model: ChannelModel, lose: Lose): Promise<void> {
     const reads = await model.createChannel();
     this.#watch(reads, lose);
     await reads.checkExchange(this.#options.exchange);
@@ -271,18 +179,18 @@ export class BrokerLink {
     this.#watch(writes, lose);
     // n.b. a direct reply comes on the channel that the request was published on.
     for (const channel of [reads, writes]) await this.#receive(channel, lose);
-    return { reads, writes };
+    this.#channels = { reads, writes };
   }
 
   #watch(channel: Channel, lose: Lose): void {
-    channel.on('error', (error: Error) => lose(lossOf(error)));
-    channel.on('close', () => lose(NO_REASON));
+    channel.on('error', (error: Error) => lose(error));
+    channel.on('close', () => lose());
     channel.on('return', (message) => this.#events.returned(message.properties.messageId));
   }
 
   async #receive(channel: Channel, lose: Lose): Promise<void> {
     const receive = (message: ConsumeMessage | null): void => {
-      if (message === null) lose(NO_REASON);
+      if (message === null) lose();
       else this.#events.reply(message.content, message.properties.correlationId);
     };
     await channel.consume(REPLY_QUEUE, receive, { noAck: true });

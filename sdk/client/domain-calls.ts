@@ -3,7 +3,6 @@ import type { Page, Scalar, ViewQuery } from '../template/query.js';
 import type { ReplyEnvelope, RequestEnvelope } from '../wire/envelope.js';
 import { clientErrors, fromReply } from './client-errors.js';
 import type { CallOptions, CustomCallOptions, DomainClient } from './domain-client.js';
-import { members } from './members.js';
 
 /** The members of an envelope that say what is asked. */
 export type Body = Pick<RequestEnvelope, 'payload' | 'query' | 'key'>;
@@ -21,6 +20,16 @@ export interface Ask<R> {
   readonly body: Body;
   readonly options: CustomCallOptions | undefined;
   readonly take: (reply: ReplyEnvelope) => R;
+}
+
+/** `,"name":value` for every member that is there. The names are ours: they need no escapes. */
+export function members(values: object): string {
+  let text = '';
+  for (const name in values) {
+    const value: unknown = values[name as keyof typeof values];
+    if (value !== undefined) text += `,"${name}":${JSON.stringify(value)}`;
+  }
+  return text;
 }
 
 export function targetOf(domain: string, op: string): Target {

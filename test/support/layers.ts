@@ -23,6 +23,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['plugins'],
   ['sdk/testing'],
   ['sdk/build', 'sdk/client'],
+  ['sdk/amqp'],
   ['sdk/template', 'sdk/wire'],
   ['sdk/time.ts'],
 ];
@@ -44,7 +45,8 @@ const DOORS: Readonly<Record<string, string>> = {
   '@beds/sdk/build': 'sdk/build/index.ts',
   '@beds/sdk/client': 'sdk/client/index.ts',
   '@beds/sdk/testing': 'sdk/testing/index.ts',
-  // Of this repository alone: package.json names it, and the package does not.
+  // Of this repository alone: its package.json names them, that of the package does not.
+  '#sdk/amqp': 'sdk/amqp/index.ts',
   '#sdk/time': 'sdk/time.ts',
 };
 

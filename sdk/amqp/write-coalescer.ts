@@ -27,15 +27,8 @@ const MOST_BYTES = 1_048_576;
 /** So many are not held back to the end of the turn: whoever gets them can begin meanwhile. */
 const ENOUGH_BYTES = 16_384;
 
-/** What was written and is not yet in the hands of the kernel. */
-export interface WaitingWrites {
-  readonly waitingBytes: number;
-  /** Calls back whenever the socket takes bytes again. */
-  onDrain(listener: () => void): void;
-}
-
 /** The frames of a connection's channels, handed to the kernel together at the end of each turn of the event loop. */
-class JoinedWrites implements WaitingWrites {
+export class WriteCoalescer {
   readonly #out: Writable;
   readonly #held = new Set<Channel>();
   #frames: Buffer[] = [];
@@ -48,10 +41,12 @@ class JoinedWrites implements WaitingWrites {
     out.on('drain', () => this.#onDrain());
   }
 
+  /** What was written and is not yet in the hands of the kernel. */
   get waitingBytes(): number {
     return this.#bytes + this.#out.writableLength;
   }
 
+  /** Calls back whenever the socket takes bytes again. */
   onDrain(listener: () => void): void {
     this.#out.on('drain', listener);
   }
@@ -127,18 +122,18 @@ class JoinedWrites implements WaitingWrites {
  * An amqplib that is made otherwise is left as it is, because a slower host is better than none; the test of this file
  * fails when it replaces the one we know.
  */
-export function joinWrites(model: ChannelModel): WaitingWrites | undefined {
+export function coalesceWrites(model: ChannelModel): WriteCoalescer | undefined {
   const connection = model.connection as unknown as Connection & { readonly muxer?: Partial<Connection['muxer']> };
   if (connection.freshChannel === undefined || connection.muxer?.unpipeFrom === undefined) return undefined;
-  const joined = new JoinedWrites(connection.stream);
+  const coalescer = new WriteCoalescer(connection.stream);
   const freshChannel = connection.freshChannel.bind(connection);
   connection.freshChannel = (channel, options) => {
     const number = freshChannel(channel, options);
     const entry = connection.channels[number];
     if (entry === null || entry === undefined) return number;
     connection.muxer.unpipeFrom(entry.buffer);
-    entry.buffer = joined.bufferOf(channel);
+    entry.buffer = coalescer.bufferOf(channel);
     return number;
   };
-  return joined;
+  return coalescer;
 }

@@ -1,18 +1,28 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
-import { describe, it } from 'node:test';
-import { connect } from '../host/amqp/driver.js';
+import { describe, it, type TestContext } from 'node:test';
+import type { ChannelModel } from 'amqplib';
+import { AmqpConnection } from '../host/amqp/connection.js';
 import { sharedServices } from './support/services.js';
 
 type Write = (this: unknown, ...args: unknown[]) => void;
+
+const SETTINGS = { connectTimeoutMs: 5_000, heartbeatSeconds: 5, reconnectMinMs: 10, reconnectMaxMs: 100 } as const;
+
+function connected(t: TestContext, url: string): Promise<ChannelModel> {
+  return new Promise((resolve) => {
+    const connection = new AmqpConnection({ ...SETTINGS, url, name: 'test' }, async (model) => resolve(model));
+    t.after(() => connection.close(2_000));
+    connection.start();
+  });
+}
 
 void describe('a connection of the host', async () => {
   const { rabbitmq } = await sharedServices(['rabbitmq']);
 
   void it('writes the frames of one turn together', async (t) => {
     assert.ok(rabbitmq);
-    const model = await connect(rabbitmq.url, { noDelay: true, timeout: 5_000 });
-    t.after(() => model.close());
+    const model = await connected(t, rabbitmq.url);
     const channels = [await model.createConfirmChannel(), await model.createConfirmChannel()];
     const { queue } = await model.createChannel().then((channel) => channel.assertQueue('', { exclusive: true }));
     // n.b. what the operating system is asked: amqplib's own calls of `write` are as many as before.
@@ -34,8 +44,7 @@ void describe('a connection of the host', async () => {
 
   void it('carries more than the socket takes at once, in order', async (t) => {
     assert.ok(rabbitmq);
-    const model = await connect(rabbitmq.url, { noDelay: true, timeout: 5_000 });
-    t.after(() => model.close());
+    const model = await connected(t, rabbitmq.url);
     const channel = await model.createConfirmChannel();
     const { queue } = await channel.assertQueue('', { exclusive: true });
     const large = Buffer.alloc(100_000, 'x');
