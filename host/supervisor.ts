@@ -16,6 +16,7 @@ import { DomainBoard } from './deploy/domain-board.js';
 import { type History, openHistory } from './deploy/history.js';
 import { type HostMetrics, openMetrics } from './metrics/host-metrics.js';
 import { Mutex } from './deploy/mutex.js';
+import { planBrokers } from './roles.js';
 import { nodeName } from './node-name.js';
 import { observeHost, recordTransitions } from './deploy/observe-host.js';
 import { AdminServer } from './admin/server.js';
@@ -73,25 +74,40 @@ export class Supervisor {
       Object.entries(config.stores).map(([name, store]) => [name, createAdapter(name, { ...store, poolSize: 2 })]),
     );
     this.#control = new AmqpConnection({ ...config.amqp, name: `${this.node}/control` }, (model) => this.#setUp(model));
-    this.#topology = new Topology({ names: this.#names, settings: config.topology }, () => this.#model);
+    const brokers = planBrokers(config);
+    const ownQueues = brokers.flatMap((plan) => plan.ownQueues);
+    this.#topology = new Topology({ names: this.#names, settings: config.topology, ownQueues }, () => this.#model);
     this.#prober = openProber({ timeoutMs: config.plugins.probeTimeoutMs, memoryMb: config.plugins.probeMemoryMb });
-    const brokers = config.roles[config.node.role]?.brokers ?? [];
     this.#drains = new Drains(({ id: generation, hash, manifest: { domain, version } }, state, { left, why }) => {
       const findings = why === undefined ? {} : { findings: [why] };
       this.#transition({ domain, version, hash, state, generation, ...(isNothing(left) ? {} : { left }), ...findings });
     });
     this.#metrics = openMetrics({
-      ...{ node: this.node, drains: this.#drains, stores: this.#adapters, board: this.#board, logState },
-      ...{ pool: () => this.#pool, table: () => this.#rollouts.table, versions: () => this.#versions },
+      node: this.node,
+      drains: this.#drains,
+      stores: this.#adapters,
+      board: this.#board,
+      logState,
+      pool: () => this.#pool,
+      table: () => this.#rollouts.table,
+      versions: () => this.#versions,
     });
     this.#rollouts = new Rollouts({
-      ...{ pool: () => this.#pool, topology: this.#topology, names: this.#names, config, brokers },
-      ...{ lock: new Mutex(), drains: this.#drains },
+      pool: () => this.#pool,
+      topology: this.#topology,
+      names: this.#names,
+      config,
+      brokers,
+      lock: new Mutex(),
+      drains: this.#drains,
       onUnprepared: (source) => this.#versions?.unprepared(source),
       isRefused: (hash) => this.#versions?.isRefused(hash) === true,
     });
     this.#pool = new ThreadPool({
-      ...{ config, node: this.node, brokers, trailDirectory: trailDirectoryOf(this.#directory) },
+      config,
+      node: this.node,
+      brokers,
+      trailDirectory: trailDirectoryOf(this.#directory),
       onMessage: ({ name }, message) => this.#onMessage(name, message),
       onJoin: (thread, group) => this.#rollouts.join(thread, group),
       onLost: (loss) => this.#onLost(loss),
@@ -99,12 +115,19 @@ export class Supervisor {
       onGiveUp: options.onFatal,
     });
     this.#admin = new AdminServer({
-      ...{ node: this.node, config, log },
+      node: this.node,
+      config,
+      log,
       operations: () => (this.#stopping === undefined ? this.#versions?.operations : undefined),
       sources: {
-        ...{ startedAt: this.#startedAt, pool: this.#pool, topology: this.#topology },
-        ...{ stores: [...this.#adapters.values()], metrics: () => this.#metrics.text(), logState },
-        ...{ domains: () => this.#board.views(), history: () => this.#history?.entries ?? [] },
+        startedAt: this.#startedAt,
+        pool: this.#pool,
+        topology: this.#topology,
+        stores: [...this.#adapters.values()],
+        metrics: () => this.#metrics.text(),
+        logState,
+        domains: () => this.#board.views(),
+        history: () => this.#history?.entries ?? [],
       },
     });
   }
@@ -124,8 +147,16 @@ export class Supervisor {
     this.#pool.cells.set(await this.#trials.cells());
     await this.#pool.start();
     this.#versions = await VersionControl.open({
-      ...{ config, directory, log, adapters: this.#adapters, pool: this.#pool, rollouts: this.#rollouts },
-      ...{ drains: this.#drains, board: this.#board, prober: this.#trials.prober(this.#prober), pluginsDirectory },
+      config,
+      directory,
+      log,
+      adapters: this.#adapters,
+      pool: this.#pool,
+      rollouts: this.#rollouts,
+      drains: this.#drains,
+      board: this.#board,
+      prober: this.#trials.prober(this.#prober),
+      pluginsDirectory,
       isRabbitUp: () => this.#control.state === 'up',
       onTransition: (transition) => this.#transition(transition),
       onTallies: (thread, tallies) => this.#metrics.tallies(thread, tallies),
@@ -135,7 +166,7 @@ export class Supervisor {
     const onUnasserted = (error: unknown): void => log.warn({ error: wordsOf(error) }, 'queues could not be asserted');
     const reassert = (): void => void this.#rollouts.reassert().catch(onUnasserted);
     this.#reassert = setInterval(reassert, config.topology.checkIntervalMs);
-    log.info({ role: config.node.role, domains: [...this.#rollouts.table.live.keys()] }, 'serving');
+    log.info({ roles: config.node.roles, domains: [...this.#rollouts.table.live.keys()] }, 'serving');
   }
 
   /** No more swaps → threads finish, bounded → connections close. A second call joins the first. */

@@ -97,8 +97,30 @@ const BROKEN: readonly (readonly [string, Given, RegExp])[] = [
   ],
   [
     'a role that is not there',
-    { beds: '[node]\nrole = "appserver"' },
-    /node\.role: there is no such role\. Did you mean appServer\? Known: appServer/,
+    { beds: '[node]\nroles = ["appServer", "appserver"]' },
+    /node\.roles: there is no role appserver\. Did you mean appServer\? Known: appServer/,
+  ],
+  ['a node without a role', { variables: { BEDS_NODE_ROLES: '' } }, /node\.roles: must name at least one role/],
+  ['a role that is named twice', { variables: { BEDS_NODE_ROLES: 'appServer, appServer' } }, /names appServer twice/],
+  [
+    'a broker of two roles of the node',
+    { beds: '[node]\nroles = ["appServer", "users"]\n[roles.appServer]\n[roles.users]\nbrokers = ["rBroker"]' },
+    /roles\.users\.brokers: rBroker is a broker of the roles appServer and users, and this node plays both/,
+  ],
+  [
+    'a broker without a type',
+    { beds: '[brokers.a]\nmode = "read"' },
+    /brokers\.a\.type: is missing: it must be one of data/,
+  ],
+  [
+    'a type that is not there',
+    { beds: '[brokers.a]\ntype = "dta"' },
+    /a\.type: must be one of data\. Did you mean data/,
+  ],
+  [
+    'a setting of no type',
+    { beds: '[brokers.a]\ntype = "data"\nmod = "read"\nmode = "read"' },
+    /brokers\.a\.mod: this key is not known\. Did you mean mode/,
   ],
   [
     'a broker that is not there',
@@ -193,12 +215,12 @@ describe('a broken configuration is refused by name, without its secrets', () =>
 
   it('all problems of all sources are listed at once', (t) => {
     const message = refusal(t, {
-      beds: '[limits]\nmaxDepth = "x"\nmaxKey = 3\n[node]\nrole = "nobody"',
+      beds: '[limits]\nmaxDepth = "x"\nmaxKey = 3\n[node]\nroles = ["nobody"]',
       env: `[amqp]\nurl = "http://u:${SECRET}@h"\n[stores.a]`,
       variables: { BEDS_NONSENSE: SECRET, BEDS_LOG_LEVEL: 'loud' },
     });
     assert.match(message, /^7 problems/);
-    for (const part of ['maxDepth', 'maxKey', 'node.role', 'amqp.url', 'stores.a.kind', 'NONSENSE', 'log.level']) {
+    for (const part of ['maxDepth', 'maxKey', 'node.roles', 'amqp.url', 'stores.a.kind', 'NONSENSE', 'log.level']) {
       assert.ok(message.includes(part), `${part} is missing in:\n${message}`);
     }
   });
@@ -237,7 +259,7 @@ describe('where values come from', () => {
     assert.deepEqual(problems, []);
     assert.equal(config?.topology.declare, false);
     assert.deepEqual(config.threads['heavy']?.domains, ['cities', 'countries']);
-    assert.deepEqual(config.brokers['wBroker'], { mode: 'write', count: 1, prefetch: 7 });
+    assert.deepEqual(config.brokers['wBroker'], { type: 'data', mode: 'write', count: 1, prefetch: 7 });
     assert.equal(config.stores['main']?.url, 'mysql://u:p@h/d');
   });
 

@@ -94,7 +94,7 @@ void describe('a version that misbehaves', () => {
 
   void it('is out again at once, also while another domain ends slowly', async (t) => {
     const supervisor = { drainTimeoutMs: 15_000 };
-    const brokers = { rBroker: { mode: 'read', prefetch: 1 }, wBroker: { mode: 'write' } };
+    const brokers = { rBroker: { type: 'data', mode: 'read', prefetch: 1 }, wBroker: { type: 'data', mode: 'write' } };
     const rollout = { canaryPercent: 100, canaryForMs: 60_000 };
     const host = await start(t, { supervisor, brokers, rollout });
     const { path } = await writeBundle(host.pluginsDirectory, tasks());

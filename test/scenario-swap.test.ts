@@ -156,8 +156,8 @@ void describe('a domain whose bundle is removed', () => {
   });
 
   void it('ends after the requests that still wait in its queue, too', async (t) => {
-    const rBroker = { mode: 'read', prefetch: 1 };
-    const config = { brokers: { rBroker, wBroker: { mode: 'write' } } };
+    const rBroker = { type: 'data', mode: 'read', prefetch: 1 };
+    const config = { brokers: { rBroker, wBroker: { type: 'data', mode: 'write' } } };
     const host = await startTestHost(t, { services, config });
     const { path } = await writeBundle(host.pluginsDirectory, notesBundle());
     await host.active('notes', '1.0.0');

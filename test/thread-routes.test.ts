@@ -4,6 +4,7 @@ import { connect } from 'amqplib';
 import type { RowDataPacket } from 'mysql2/promise';
 import { makeNames } from '../host/amqp/names.js';
 import { Topology } from '../host/amqp/topology.js';
+import { planBrokers } from '../host/roles.js';
 import type { Observations } from '../host/request/observations.js';
 import type { Route } from '../host/template/route.js';
 import { ThreadHandle } from '../host/threads/handle.js';
@@ -34,7 +35,7 @@ async function startThread(t: Teardown, ...bundles: readonly BundleOptions[]): P
   const { config, prefix } = host;
   const messages: RoutedThread['messages'][number][] = [];
   const thread = new ThreadHandle({
-    data: { thread: 'own-1', node: 'own', config, brokers: Object.keys(config.brokers) },
+    data: { thread: 'own-1', node: 'own', config, brokers: planBrokers(config) },
     heapMb: 128,
     onMessage: (message) => messages.push(message),
     onEnd: () => undefined,
@@ -51,8 +52,11 @@ async function startThread(t: Teardown, ...bundles: readonly BundleOptions[]): P
     if (index === 0) await topology.assertDomain(source.manifest);
     await command({ kind: 'prepare', source });
   }
-  for (const mode of ['read', 'write'] as const) {
-    await command({ kind: 'consume', mode, queue: names.queue('notes', mode) });
+  for (const [broker, mode] of [
+    ['rBroker', 'read'],
+    ['wBroker', 'write'],
+  ] as const) {
+    await command({ kind: 'consume', broker, queue: names.queue('notes', mode) });
   }
   const observe = async (): Promise<Observations> => (await command({ kind: 'observe' })) as Observations;
   return { host, messages, command, observe };

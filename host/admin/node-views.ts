@@ -27,7 +27,7 @@ export async function nodeStatus(sources: StatusSources, domains: readonly Domai
   const { config, pool, topology } = sources;
   return {
     node: sources.node,
-    role: config.node.role,
+    roles: config.node.roles,
     pid: process.pid,
     nodeVersion: process.version,
     bedsVersion: SDK_VERSION,

@@ -117,7 +117,7 @@ export interface DomainView {
 /** What a node says of itself when it is asked. */
 export interface NodeStatus {
   readonly node: string;
-  readonly role: string;
+  readonly roles: readonly string[];
   readonly pid: number;
   readonly nodeVersion: string;
   readonly bedsVersion: string;

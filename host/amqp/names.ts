@@ -2,6 +2,7 @@ import type { OperationMode } from '@beds/sdk';
 
 /** Every exchange and queue name of a host, from its configured prefix. */
 export interface Names {
+  readonly prefix: string;
   /** Topic exchange; routing key `<domain>.<operation>`. */
   readonly requests: string;
   /** Alternate exchange of `requests`, and the queue behind it: requests that no domain is bound for. */
@@ -19,6 +20,7 @@ export interface Names {
 
 export function makeNames(prefix: string): Names {
   return {
+    prefix,
     requests: `${prefix}.request`,
     unrouted: `${prefix}.unrouted`,
     dead: `${prefix}.dead`,

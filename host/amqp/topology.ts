@@ -1,6 +1,7 @@
 import type { Channel, ChannelModel } from 'amqplib';
 import { connectionErrors } from '#sdk/amqp';
 import { isBedsError, type Manifest, type OperationMode } from '@beds/sdk';
+import type { OwnQueue } from '../brokers/define.js';
 import type { Config } from '../config/schema.js';
 import { amqpErrors } from '../errors/amqp.js';
 import type { Names } from './names.js';
@@ -14,6 +15,8 @@ const MAX_DEAD = 100_000;
 export interface TopologyOptions {
   readonly names: Names;
   readonly settings: Config['topology'];
+  /** Queues of brokers that belong to no domain. */
+  readonly ownQueues?: readonly OwnQueue[];
 }
 
 /** Depth of a domain's queues. */
@@ -60,6 +63,7 @@ export class Topology {
       await channel.assertExchange(names.admin, 'fanout', { durable: true });
       await channel.assertExchange(names.operate, 'fanout', { durable: true });
     });
+    for (const queue of this.#options.ownQueues ?? []) await this.#assertOwnQueue(queue);
   }
 
   /** The queues of a domain and a binding for each of its operations. */
@@ -113,6 +117,22 @@ export class Topology {
     return found.flatMap((entry) =>
       entry === undefined ? [] : [{ queue: entry.queue, ready: entry.messageCount, consumers: entry.consumerCount }],
     );
+  }
+
+  async #assertOwnQueue({ name, bindings = {}, isShared }: OwnQueue): Promise<void> {
+    const { names, settings } = this.#options;
+    if (isShared === true) return;
+    await this.#withChannel(async (channel) => {
+      const queue = `${names.prefix}.${name}`;
+      if (!settings.declare) {
+        await channel.checkQueue(queue);
+        return;
+      }
+      await channel.assertQueue(queue, this.#queueOptions('write'));
+      for (const [exchange, patterns] of Object.entries(bindings)) {
+        for (const pattern of patterns) await channel.bindQueue(queue, `${names.prefix}.${exchange}`, pattern);
+      }
+    });
   }
 
   #queueOptions(mode: OperationMode): Parameters<Channel['assertQueue']>[1] {

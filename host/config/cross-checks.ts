@@ -1,3 +1,4 @@
+import { brokerDefinitions } from '../brokers/definitions.js';
 import { didYouMean } from './nearest.js';
 import type { Config } from './schema.js';
 
@@ -10,7 +11,8 @@ export interface CrossProblem {
 /** Everything that no single key can tell. */
 export function crossCheck(config: Config): readonly CrossProblem[] {
   return [
-    ...checkRole(config),
+    ...checkRoles(config),
+    ...checkSharedBrokers(config),
     ...checkBrokers(config),
     ...checkThreads(config),
     ...checkOrder(config),
@@ -18,15 +20,32 @@ export function crossCheck(config: Config): readonly CrossProblem[] {
   ];
 }
 
-function checkRole({ node, roles }: Config): readonly CrossProblem[] {
-  if (Object.hasOwn(roles, node.role)) return [];
+function checkRoles({ node, roles }: Config): readonly CrossProblem[] {
   const known = Object.keys(roles);
-  return [
-    {
-      paths: ['node.role', 'roles'],
-      message: `there is no such role.${didYouMean(node.role, known)} Known: ${known.join(', ')}.`,
-    },
-  ];
+  const paths = ['node.roles', 'roles'] as const;
+  if (node.roles.length === 0) return [{ paths, message: `must name at least one role. Known: ${known.join(', ')}.` }];
+  const unknown = node.roles
+    .filter((role) => !Object.hasOwn(roles, role))
+    .map((role): CrossProblem => {
+      const hint = didYouMean(role, known);
+      return { paths, message: `there is no role ${role}.${hint} Known: ${known.join(', ')}.` };
+    });
+  const doubled = new Set(node.roles.filter((role, index) => node.roles.indexOf(role) !== index));
+  return [...unknown, ...[...doubled].map((role) => ({ paths, message: `it names ${role} twice.` }))];
+}
+
+/** n.b. a broker serves the domains of its role, so it has one. */
+function checkSharedBrokers({ node, roles }: Config): readonly CrossProblem[] {
+  const owners = new Map<string, string[]>();
+  for (const role of new Set(node.roles)) {
+    for (const name of new Set(roles[role]?.brokers ?? [])) owners.set(name, [...(owners.get(name) ?? []), role]);
+  }
+  return [...owners]
+    .filter(([, of]) => of.length > 1)
+    .map(([name, of]) => ({
+      paths: [`roles.${of[1] ?? ''}.brokers`, 'node.roles'],
+      message: `${name} is a broker of the roles ${of.join(' and ')}, and this node plays both. Give each role a broker of its own.`,
+    }));
 }
 
 function checkBrokers({ roles, brokers }: Config): readonly CrossProblem[] {
@@ -38,14 +57,15 @@ function checkBrokers({ roles, brokers }: Config): readonly CrossProblem[] {
         return { paths: [`roles.${role}.brokers`, 'brokers'], message: `there is no [brokers.${name}].${hint}` };
       }),
   );
-  const running = new Set(Object.values(roles).flatMap((role) => role.brokers));
-  const idle = (['read', 'write'] as const)
-    .filter((mode) => !Object.entries(brokers).some(([name, b]) => running.has(name) && b.mode === mode && b.count > 0))
-    .map((mode): CrossProblem => ({
-      paths: ['brokers', 'roles'],
-      message: `no role runs a broker of mode ${mode}, so no ${mode} would ever be served.`,
-    }));
-  return [...missing, ...idle];
+  const serving = Object.values(roles).filter(({ domains }) => domains.length > 0);
+  const running = new Set(serving.flatMap((role) => role.brokers));
+  const lacking = [...brokerDefinitions].flatMap(([type, definition]) => {
+    const own = Object.entries(brokers).flatMap(([name, entry]) =>
+      running.has(name) && entry.type === type ? [entry] : [],
+    );
+    return serving.length === 0 ? [] : (definition.check?.(own) ?? []);
+  });
+  return [...missing, ...lacking.map((message): CrossProblem => ({ paths: ['brokers', 'roles'], message }))];
 }
 
 function checkThreads({ roles, threads }: Config): readonly CrossProblem[] {

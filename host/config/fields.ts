@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isTable } from './layers.js';
 import { configSchema } from './schema.js';
 
 /** What JSON Schema says of a value or a table. */
@@ -8,15 +9,20 @@ interface SchemaNode {
   /** Undefined where a value must be given. */
   readonly default?: unknown;
   readonly enum?: readonly string[];
+  readonly const?: string;
   readonly minimum?: number;
   readonly maximum?: number;
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly additionalProperties?: SchemaNode | false;
+  /** Entries of one section that differ by their `type`. */
+  readonly oneOf?: readonly SchemaNode[];
 }
 
 /** One key of the configuration, as the schema declares it. */
 export interface Field extends SchemaNode {
   readonly key: string;
+  /** Types of entries that have it; undefined: all. */
+  readonly types?: readonly string[];
 }
 
 /** One table of the file. With `named`, a table for each name: `[stores.main]`. */
@@ -37,16 +43,38 @@ export function inputJsonSchema(): Record<string, unknown> {
 export const sections: readonly Section[] = Object.entries((inputJsonSchema() as SchemaNode).properties ?? {}).map(
   ([key, node]) => {
     const entry = typeof node.additionalProperties === 'object' ? node.additionalProperties : undefined;
-    const { properties = {} } = entry ?? node;
     return {
       key,
       description: node.description ?? '',
       named: entry !== undefined,
-      fields: Object.entries(properties).map(([name, field]) => ({ ...field, key: name })),
+      fields: fieldsOf(entry ?? node),
       default: (node.default ?? {}) as Section['default'],
     };
   },
 );
+
+/** The keys of a table. Of one that differs by type: the keys of all types, in the order in which they are met. */
+function fieldsOf({ properties = {}, oneOf: variants }: SchemaNode): readonly Field[] {
+  if (variants === undefined) return Object.entries(properties).map(([key, field]) => ({ ...field, key }));
+  const types = variants.flatMap((variant) => variant.properties?.['type']?.const ?? []);
+  const fields = new Map<string, Field>();
+  for (const variant of variants) {
+    const type = variant.properties?.['type']?.const ?? '';
+    for (const [key, field] of Object.entries(variant.properties ?? {})) {
+      fields.set(key, { ...field, key, types: [...(fields.get(key)?.types ?? []), type] });
+    }
+  }
+  return [...fields.values()].map(({ types: having = [], const: _, ...field }) => {
+    if (field.key === 'type') return { ...field, enum: types };
+    return having.length === types.length ? field : { ...field, types: having };
+  });
+}
+
+/** The fields that an entry has: those of its type, where there are types. */
+export function fieldsOfEntry(fields: readonly Field[], entry: unknown): readonly Field[] {
+  const type = isTable(entry) ? entry['type'] : undefined;
+  return fields.filter(({ types }) => types === undefined || (typeof type === 'string' && types.includes(type)));
+}
 
 /** The field at a path of keys; what goes deeper (an index in a list) is ignored. */
 export function fieldAt(path: readonly string[]): Field | undefined {

@@ -1,8 +1,8 @@
 import type { BedsError } from '@beds/sdk';
 import type { z } from 'zod';
 import { configErrors } from '../errors/config.js';
-import { expectation, fieldAt, sections } from './fields.js';
-import { sourceOf, type Merged } from './layers.js';
+import { expectation, fieldAt, fieldsOfEntry, sections } from './fields.js';
+import { isTable, sourceOf, type Merged, type Table } from './layers.js';
 import { didYouMean } from './nearest.js';
 
 /** One thing that is wrong with the configuration. Holds no value that was configured: it may be a secret. */
@@ -26,7 +26,10 @@ export function configInvalid(problems: readonly ConfigProblem[]): BedsError {
 }
 
 /** The schema's findings in the words of this project. n.b. zod's own messages know neither units nor neighbours. */
-export function schemaProblems(issues: readonly z.core.$ZodIssue[], { sources }: Merged): readonly ConfigProblem[] {
+export function schemaProblems(
+  issues: readonly z.core.$ZodIssue[],
+  { sources, values }: Merged,
+): readonly ConfigProblem[] {
   return issues.flatMap((issue) => {
     const at = issue.path.map(String);
     const problem = (path: readonly string[], message: string): ConfigProblem => ({
@@ -34,15 +37,31 @@ export function schemaProblems(issues: readonly z.core.$ZodIssue[], { sources }:
       path: path.join('.'),
       message,
     });
-    if (issue.code !== 'unrecognized_keys') return problem(at, wrongValue(issue, at, sources.has(at.join('.'))));
-    return issue.keys.map((key) => problem([...at, key], unknownKey(at, key)));
+    const given = valueAt(values, at);
+    if (issue.code !== 'unrecognized_keys') {
+      return problem(at, wrongValue(issue, at, sources.has(at.join('.'))) + meantChoice(at, given));
+    }
+    return issue.keys.map((key) => problem([...at, key], unknownKey(at, key, given)));
   });
 }
 
-function unknownKey([section]: readonly string[], key: string): string {
+function valueAt(values: Table, path: readonly string[]): unknown {
+  return path.reduce<unknown>((table, key) => (isTable(table) ? table[key] : undefined), values);
+}
+
+/** n.b. it names what was meant, never what was written. */
+function meantChoice(path: readonly string[], given: unknown): string {
+  const choices = fieldAt(path)?.enum;
+  return choices === undefined || typeof given !== 'string' ? '' : didYouMean(given, choices);
+}
+
+function unknownKey([section]: readonly string[], key: string, entry: unknown): string {
   if (section === undefined) return `this table is not known.${didYouMean(key, keysOf(sections))}`;
   const fields = sections.find((each) => each.key === section)?.fields ?? [];
-  return `this key is not known.${didYouMean(key, keysOf(fields)) || belongsElsewhere(key)}`;
+  const own = fieldsOfEntry(fields, entry);
+  const types = fields.find((field) => field.key === key)?.types;
+  if (types !== undefined) return `this key is not known here: it belongs to entries of type ${types.join(', ')}.`;
+  return `this key is not known.${didYouMean(key, keysOf(own)) || belongsElsewhere(key)}`;
 }
 
 function keysOf(named: readonly { readonly key: string }[]): readonly string[] {

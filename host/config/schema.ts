@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { brokerDefinitions } from '../brokers/definitions.js';
 
 /**
  * The one declaration of the configuration: type, default, unit (in the name) and a sentence. The TypeScript type, the
@@ -18,7 +19,7 @@ const node = z.strictObject({
     .string()
     .default('')
     .describe('Name of this node in replies, logs and metrics. Empty: host name and process id.'),
-  role: name.default('appServer').describe('The [roles.*] entry this node plays.'),
+  roles: z.array(name).default(['appServer']).describe('The [roles.*] entries that this node plays.'),
 });
 
 const amqp = z.strictObject({
@@ -175,14 +176,27 @@ const threadGroup = z.strictObject({
   heapMb: z.int().min(32).max(65_536).default(512).describe('JavaScript heap of one thread.'),
 });
 
-const brokerKind = z.strictObject({
-  mode: z.enum(['read', 'write']).describe('Which queues of a domain this broker consumes.'),
-  count: count.default(1).describe('Brokers of this kind in each broker thread.'),
-  prefetch: z.int().min(1).max(2_000).default(200).describe('Unacknowledged messages for each broker and domain.'),
-});
+type BrokerSchema = z.ZodObject<
+  { type: z.ZodLiteral<string>; count: z.ZodDefault<z.ZodInt>; prefetch: z.ZodDefault<z.ZodInt> },
+  z.core.$catchall<z.ZodUnknown>
+>;
+
+/** One variant for each folder of host/brokers. n.b. their own keys are known at run time only. */
+const [firstBroker, ...otherBrokers] = [...brokerDefinitions].map(([type, { settings }]) =>
+  z.strictObject({
+    type: z.literal(type).describe('What it does: host/BROKERS.md has the types.'),
+    ...settings,
+    count: count.default(1).describe('Brokers of this kind in each broker thread.'),
+    prefetch: z.int().min(1).max(2_000).default(200).describe('Unacknowledged messages for each broker and queue.'),
+  }),
+) as unknown as [BrokerSchema, ...BrokerSchema[]];
+const broker = z.discriminatedUnion('type', [firstBroker, ...otherBrokers]);
 
 const role = z.strictObject({
-  domains: z.array(domain).default(['*']).describe('Domains that a node of this role serves; * is every domain.'),
+  domains: z
+    .array(domain)
+    .default(['*'])
+    .describe('Domains that the brokers of this role serve; * is every domain, an empty list is none.'),
   brokers: z
     .array(name)
     .default(['rBroker', 'wBroker'])
@@ -267,12 +281,12 @@ export const configSchema = z.strictObject({
     .default({ default: { count: 0, domains: ['*'], heapMb: 512 } })
     .describe('Thread groups.'),
   brokers: z
-    .record(name, brokerKind)
+    .record(name, broker)
     .default({
-      rBroker: { mode: 'read', count: 1, prefetch: 200 },
-      wBroker: { mode: 'write', count: 1, prefetch: 100 },
+      rBroker: { type: 'data', mode: 'read', count: 1, prefetch: 200 },
+      wBroker: { type: 'data', mode: 'write', count: 1, prefetch: 100 },
     })
-    .describe('Kinds of brokers.'),
+    .describe('What consumes queues, by name.'),
   roles: z
     .record(name, role)
     .default({ appServer: { domains: ['*'], brokers: ['rBroker', 'wBroker'] } })

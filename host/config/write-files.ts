@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'smol-toml';
 import { variableName } from './environment.js';
-import { expectation, inputJsonSchema, sections, type Field, type Section } from './fields.js';
+import { expectation, fieldsOfEntry, inputJsonSchema, sections, type Field, type Section } from './fields.js';
 import { isTable, type Table } from './layers.js';
 
 /** The files of config/ that are derived from the schema. `npm run config:schema` runs this file to write them. */
@@ -36,7 +36,8 @@ function sectionText({ key, description, named, fields, default: defaults }: Sec
   const tables = Object.entries(key === 'stores' ? STORES : defaults).map(([name, values], index) => {
     const path = [key, name];
     const own = isTable(values) ? values : {};
-    return tableText(path, index === 0 ? explainedLines(path, fields, own) : fields.map((field) => line(field, own)));
+    const known = fieldsOfEntry(fields, own);
+    return tableText(path, index === 0 ? explainedLines(path, known, own) : known.map((field) => line(field, own)));
   });
   return `${rule}\n${tables.join('\n')}`;
 }

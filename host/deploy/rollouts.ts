@@ -7,11 +7,11 @@ import { publishFault } from '../observe/channels.js';
 import type { Mutex } from './mutex.js';
 import type { ThreadHandle } from '../threads/handle.js';
 import type { Member } from '../threads/pool.js';
-import { Consumption, type ConsumptionOptions } from './consumption.js';
+import { DomainConsumers, type DomainConsumersOptions } from './domain-consumers.js';
 import type { Drains } from './drains.js';
 import { RoutingTable } from './routing-table.js';
 
-export interface RolloutsOptions extends ConsumptionOptions {
+export interface RolloutsOptions extends DomainConsumersOptions {
   /** Serialises changes with each other and with threads that join. */
   readonly lock: Mutex;
   readonly drains: Drains;
@@ -33,11 +33,11 @@ export class Rollouts {
   /** Live versions that a thread which joined could not prepare: it serves all the others. */
   readonly #lacking = new Map<ThreadHandle, Set<string>>();
 
-  readonly #queues: Consumption;
+  readonly #queues: DomainConsumers;
 
   constructor(options: RolloutsOptions) {
     this.#options = options;
-    this.#queues = new Consumption(options);
+    this.#queues = new DomainConsumers(options);
   }
 
   get table(): RoutingTable {
@@ -186,7 +186,7 @@ export class Rollouts {
    */
   join(thread: ThreadHandle, group: string): Promise<void> {
     return this.#options.lock.run(async () => {
-      const { names, config } = this.#options;
+      const { config } = this.#options;
       const timeoutMs = config.plugins.prepareTimeoutMs;
       const { cells } = this.#options.pool();
       const loaded = this.#table.loaded.filter(({ manifest }) => cells.loads(group, manifest.domain));
@@ -195,7 +195,6 @@ export class Rollouts {
       await thread.request({ kind: 'route', routes }, timeoutMs);
       const domains = this.#table.domains.filter((domain) => !this.#isLacking(thread, domain));
       await this.#queues.addOn(thread, { domains, group });
-      await thread.request({ kind: 'consume', mode: 'read', queue: names.unrouted }, timeoutMs);
     });
   }
 

@@ -21,7 +21,7 @@ import { RequestObserver, type RequestObserverOptions } from './watch/request-ob
 import type { Rollouts } from './rollouts.js';
 import { ShadowBoard } from './watch/shadow-board.js';
 import { openSchemaWatch, type SchemaWatch } from './watch/schema-watch.js';
-import { serveMatcher } from './serve-matcher.js';
+import { serveMatcher } from '../roles.js';
 import type { ThreadPool } from '../threads/pool.js';
 import { Blame, type ThreadLoss } from './watch/blame.js';
 import { Deployments } from './deployments.js';

@@ -2,6 +2,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Histogram, Registry } from 'prom-client';
 import { heldInMemory, threadViews, type ThreadView } from '../admin/node-views.js';
 import type { DomainView } from '../admin/views.js';
+import { brokerDefinitions } from '../brokers/definitions.js';
 import type { DomainBoard } from '../deploy/domain-board.js';
 import type { Drains } from '../deploy/drains.js';
 import type { RoutingTable } from '../deploy/routing-table.js';
@@ -99,6 +100,7 @@ export class HostMetrics {
   readonly #requests = new VersionSeries(this.#declare);
   readonly #totals = new RequestTotals();
   readonly #setState = stateGauges(this.#declare);
+  readonly #setBrokers = brokerGauges(this.#declare);
   readonly #process = processMetrics(this.#declare);
   readonly #domains = new Set<string>();
   #collecting: Promise<string> | undefined;
@@ -146,7 +148,9 @@ export class HostMetrics {
   }
 
   async #collect(): Promise<string> {
-    this.#setState(await this.#options.state());
+    const state = await this.#options.state();
+    this.#setState(state);
+    this.#setBrokers(state.threads);
     this.#process.collect(this.#options.logState());
     return this.#registry.metrics();
   }
@@ -237,6 +241,31 @@ function stateGauges({ gauge }: Declare): (state: HostState) => void {
       const messages = status.brokers.reduce((sum, broker) => sum + broker.inFlight, 0);
       inFlight.set({ thread }, messages);
       for (const { domain, store, count } of status.waitingWrites) waiting.inc({ domain, store }, count);
+    }
+  };
+}
+
+/** Every broker of every thread, with what its type counts by itself. */
+function brokerGauges({ gauge }: Declare): (threads: HostState['threads']) => void {
+  const declare = (name: string, help: string): ReturnType<typeof gauge<'thread' | 'broker' | 'type'>> =>
+    gauge(name, help, 'thread', 'broker', 'type');
+  const up = declare('beds_broker_up', '1: the broker consumes all that it is to consume.');
+  const inFlight = declare('beds_broker_messages_in_flight', 'Messages that a broker has and did not settle yet.');
+  const messages = declare('beds_broker_messages', 'Messages that a broker took since its thread started.');
+  const restarts = declare('beds_broker_restarts', 'How often a broker was opened again since its thread started.');
+  const declared = [...brokerDefinitions.values()].flatMap(({ metrics }) => Object.entries(metrics));
+  const ofTypes = new Map(declared.map(([name, help]) => [name, declare(name, help)]));
+  return (threads) => {
+    for (const each of [up, inFlight, messages, restarts, ...ofTypes.values()]) each.reset();
+    for (const { thread, status } of threads) {
+      for (const { name: broker, type, ...seen } of status?.brokers ?? []) {
+        const labels = { thread, broker, type };
+        up.set(labels, Number(seen.state === 'consuming' || seen.state === 'idle'));
+        inFlight.set(labels, seen.inFlight);
+        messages.set(labels, seen.messages);
+        restarts.set(labels, seen.restarts);
+        for (const [name, value] of Object.entries(seen.metrics ?? {})) ofTypes.get(name)?.set(labels, value);
+      }
     }
   };
 }

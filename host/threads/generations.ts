@@ -102,8 +102,13 @@ export class Generations {
 
   get status(): ThreadStatus['generations'] {
     return this.#options.registry.all.map(({ id, domain, version, inFlight, counts }) => ({
-      ...{ id, domain, version, inFlight },
-      ...{ served: counts.requests, failed: counts.failed, strays: counts.strays },
+      id,
+      domain,
+      version,
+      inFlight,
+      served: counts.requests,
+      failed: counts.failed,
+      strays: counts.strays,
     }));
   }
 

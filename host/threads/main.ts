@@ -1,5 +1,6 @@
 import { parentPort, receiveMessageOnPort, Worker, workerData } from 'node:worker_threads';
 import { BedsError, isBedsError } from '@beds/sdk';
+import { loadBrokers } from '../brokers/pool.js';
 import type { SecretUrls } from '../config/secrets.js';
 import { threadErrors } from '../errors/thread.js';
 import { textOf, wordsFor } from '../errors/thrown.js';
@@ -28,8 +29,9 @@ interface SupervisorPort {
 
 /** Starts a broker thread and lets the supervisor's commands reach it. Rejects when it cannot connect. */
 async function serveCommands(data: ThreadData, urls: SecretUrls, port: SupervisorPort): Promise<void> {
+  const types = await loadBrokers(data.brokers);
   sealRealm({ classes: [BedsError, RequestContext, RequestScope], isAdmitted: true });
-  const thread = new BrokerThread(data, urls, port);
+  const thread = new BrokerThread(data, { urls, types }, port);
   // A template that forgot to await must not cost the requests of others: by default Node would end the thread.
   process.on('unhandledRejection', (error) => {
     thread.strays.report('unhandled rejection', error);

@@ -6,6 +6,7 @@ import { backoffMs } from '#sdk/time';
 import type { Config } from '../config/schema.js';
 import type { Suspicion } from '../request/poison-tracker.js';
 import { threadErrors } from '../errors/thread.js';
+import type { BrokerPlan } from '../roles.js';
 import type { GenerationSource } from '../template/contract.js';
 import { KILLED_PROCESS, ThreadHandle, type ThreadHandleOptions } from './handle.js';
 import type { ThreadCommand } from './protocol.js';
@@ -22,7 +23,8 @@ const CALLED_TIMEOUT_MS = 5_000;
 export interface ThreadPoolOptions {
   readonly config: Config;
   readonly node: string;
-  readonly brokers: readonly string[];
+  /** The brokers of this node's roles. */
+  readonly brokers: readonly BrokerPlan[];
   readonly onMessage: (thread: ThreadHandle, message: Parameters<ThreadHandleOptions['onMessage']>[0]) => void;
   /** Brings a thread that has just become ready up to what the others serve. It takes part in commands only afterwards. */
   readonly onJoin: (thread: ThreadHandle, group: string) => Promise<void>;

@@ -1,5 +1,7 @@
 import type { ConnectionState } from '#sdk/amqp';
 import type { MessagePort } from 'node:worker_threads';
+import type { BrokerStatus } from '../brokers/pool.js';
+import type { BrokerPlan } from '../roles.js';
 import type { StoreStatus } from '../stores/contract.js';
 import type { Config } from '../config/schema.js';
 import type { SecretUrls } from '../config/secrets.js';
@@ -27,8 +29,8 @@ export interface ThreadData {
    * them beside this.
    */
   readonly secrets: MessagePort | undefined;
-  /** Brokers of this node's role. */
-  readonly brokers: readonly string[];
+  /** The brokers of this node's roles. */
+  readonly brokers: readonly BrokerPlan[];
   /** Signs of life, see `CrashBreadcrumbs`; undefined for a process of its own, whose memory nobody shares. */
   readonly breadcrumbs: SharedArrayBuffer | undefined;
   /** The file in which it writes down whose code runs, see `Trail`; absent: nowhere. */
@@ -47,7 +49,10 @@ export type ThreadCommand =
   | { readonly kind: 'discard'; readonly generation: number }
   /** Which generations answer these domains from the next delivery on; what no route names any more drains. */
   | { readonly kind: 'route'; readonly routes: readonly Route[] }
-  | { readonly kind: 'consume'; readonly mode: 'read' | 'write'; readonly queue: string }
+  /** All brokers of one entry of the configuration consume the queue. */
+  | { readonly kind: 'consume'; readonly broker: string; readonly queue: string }
+  /** All brokers consume the queues that belong to no domain. */
+  | { readonly kind: 'consume-own' }
   | { readonly kind: 'cancel'; readonly queue: string }
   /** A thread ended; see `Suspects`. */
   | ({ readonly kind: 'suspect' } & Suspicion)
@@ -103,7 +108,7 @@ export interface PlainError {
 
 export interface ThreadStatus {
   readonly connections: Readonly<Record<string, ConnectionState>>;
-  readonly brokers: readonly { readonly name: string; readonly queues: readonly string[]; readonly inFlight: number }[];
+  readonly brokers: readonly BrokerStatus[];
   readonly generations: readonly {
     readonly id: number;
     readonly domain: string;

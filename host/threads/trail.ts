@@ -322,7 +322,9 @@ export function readTrail(path: string): TrailView | undefined {
     const head = JSON.parse(first.slice(FORMAT.length)) as Partial<Record<keyof TrailHead, unknown>>;
     const { pid, last, suspect, suspectGeneration } = head;
     return {
-      ...{ pid: toNumber(pid), last: toNumber(last), suspect: toNumber(suspect) },
+      pid: toNumber(pid),
+      last: toNumber(last),
+      suspect: toNumber(suspect),
       suspectGeneration: toNumber(suspectGeneration),
       entries: rest.flatMap(parseSlot),
     };

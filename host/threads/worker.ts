@@ -2,6 +2,7 @@ import { settlesWithin } from '#sdk/time';
 import type { StoreAdapter } from '../stores/contract.js';
 import { createAdapter } from '../stores/factory.js';
 import { keepOpen } from '../stores/keep-open.js';
+import { BrokerPool, type OpenBrokers } from '../brokers/pool.js';
 import { AmqpConnection } from '../amqp/connection.js';
 import { HandOver } from '../amqp/hand-over.js';
 import { ReplyPublisher } from '../amqp/reply-publisher.js';
@@ -14,7 +15,6 @@ import { LoopGaps } from '../request/request-scope.js';
 import type { ServingGeneration } from '../request/serving-generation.js';
 import { GenerationRegistry } from '../template/registry.js';
 import { EventPublisher } from '../amqp/event-publisher.js';
-import { Brokers } from './brokers.js';
 import { forwardObservations } from './log.js';
 import { Generations } from './generations.js';
 import type { ThreadCommand, ThreadData, ThreadMessage, ThreadStatus } from './protocol.js';
@@ -39,14 +39,18 @@ export class BrokerThread {
   readonly #gaps = new LoopGaps(() => this.#brokers.roundTrip());
   readonly #path: RequestPath;
   readonly #generations: Generations;
-  readonly #brokers: Brokers;
+  readonly #brokers: BrokerPool;
   readonly #connections: readonly AmqpConnection[];
   readonly #ending = new AbortController();
   #heartbeat: NodeJS.Timeout | undefined;
   #sayCounts: () => void = () => undefined;
   #stopping: Promise<void> | undefined;
 
-  constructor(data: ThreadData, urls: SecretUrls, port: { postMessage(message: ThreadMessage): void }) {
+  constructor(
+    data: ThreadData,
+    { urls, types }: { readonly urls: SecretUrls; readonly types: OpenBrokers },
+    port: { postMessage(message: ThreadMessage): void },
+  ) {
     const { config, node, thread } = data;
     this.#data = data;
     this.#port = port;
@@ -92,10 +96,14 @@ export class BrokerThread {
       generations: () => this.#generations.all,
       lastEntered: () => this.#code.lastEntered,
     });
-    this.#brokers = new Brokers({
-      kinds: data.brokers,
-      settings: config.brokers,
-      onDelivery: this.#path.handle,
+    this.#brokers = new BrokerPool({
+      node,
+      plans: data.brokers,
+      types,
+      prefix: config.amqp.prefix,
+      serve: this.#path.handle,
+      replies: this.#replies,
+      publishEvent: (event) => this.#events.publish(event),
     });
     this.#connections = [
       new AmqpConnection(options('reply'), (model) => this.#replies.attach(model)),
@@ -111,7 +119,7 @@ export class BrokerThread {
     this.#sayCounts = forwardObservations((message) => {
       this.#send(message);
     }, this.#events);
-    this.#heartbeat = setInterval(() => this.#code.beat(), this.#data.config.supervisor.heartbeatMs);
+    this.#heartbeat = setInterval(() => this.#beat(), this.#data.config.supervisor.heartbeatMs);
     this.#gaps.start();
     for (const connection of this.#connections) connection.start();
     const { startTimeoutMs } = this.#data.config.supervisor;
@@ -133,7 +141,9 @@ export class BrokerThread {
         this.#generations.route(command.routes);
         return undefined;
       case 'consume':
-        return this.#brokers.consume(command.mode, command.queue);
+        return this.#brokers.consume(command.broker, command.queue);
+      case 'consume-own':
+        return this.#brokers.consumeOwn();
       case 'cancel':
         return this.#brokers.cancel(command.queue);
       case 'suspect':
@@ -183,6 +193,11 @@ export class BrokerThread {
       heapBytes: process.memoryUsage().heapUsed,
       retiredInMemory: this.#generations.retiredInMemory,
     };
+  }
+
+  #beat(): void {
+    this.#code.beat();
+    this.#brokers.sample();
   }
 
   #send(message: ThreadMessage): void {

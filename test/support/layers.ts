@@ -13,12 +13,15 @@ const LAYERS: readonly (readonly string[])[] = [
   ['host/supervisor.ts'],
   ['host/deploy', 'host/dev-servers', 'host/dba'],
   ['host/threads'],
+  ['host/brokers'],
   ['host/request'],
   ['host/template'],
   ['host/stores', 'host/amqp'],
   ['host/observe'],
   ['host/node-name.ts'],
+  ['host/roles.ts'],
   ['host/config'],
+  ['broker definitions'],
   ['host/errors'],
   ['plugins'],
   ['sdk/testing'],
@@ -80,7 +83,11 @@ function heightOf(layer: string): number {
   return LAYERS.findIndex((line) => line.includes(layer));
 }
 
+/** The configuration is made of them: what is known of a type of broker without running it. */
+const BROKER_DEFINITION = /^host\/brokers\/(?:define|definitions|markdown|[^/]+\/definition)\.ts$/;
+
 function layerOf(path: string): string | undefined {
+  if (BROKER_DEFINITION.test(path)) return 'broker definitions';
   const names = [...Object.keys(ONE_LAYER), ...LAYERS.flat()];
   const layer = names.find((name) => path === name || path.startsWith(`${name}/`));
   return layer === undefined ? undefined : (ONE_LAYER[layer] ?? layer);

@@ -30,16 +30,17 @@ function isHealthy(node: NodeStatus): boolean {
     node.threads.every(({ state, status }) => state === 'ready' && status !== undefined) &&
     node.stores.every(({ up }) => up) &&
     node.domains.every(isServed) &&
-    node.threads.every(({ status }) => status?.waitingWrites.length === 0)
+    node.threads.every(({ status }) => status?.waitingWrites.length === 0) &&
+    brokersOf(node).every(({ state }) => state !== 'failed')
   );
 }
 
 function printStatus(nodes: readonly NodeStatus[], out: Output): void {
   out.table({
-    head: ['node', 'role', 'up', 'threads', 'memory', 'served', 'failed', 'node.js', 'pid'],
+    head: ['node', 'roles', 'up', 'threads', 'memory', 'served', 'failed', 'node.js', 'pid'],
     rows: nodes.map((node) => [
       node.node,
-      node.role,
+      node.roles.join(', '),
       ago(node.startedAt),
       `${String(node.threads.filter(({ state }) => state === 'ready').length)}/${String(node.threads.length)}`,
       megabytes(node.residentBytes),
@@ -57,6 +58,8 @@ function printStatus(nodes: readonly NodeStatus[], out: Output): void {
   printDomains(nodes, out);
   out.line();
   printThreads(nodes, out);
+  out.line();
+  printBrokers(nodes, out);
   out.line();
   printStores(nodes, out);
 }
@@ -159,6 +162,61 @@ function printThreads(nodes: readonly NodeStatus[], out: Output): void {
     ),
     numeric: [6, 7, 8],
   });
+}
+
+type BrokerStatus = NonNullable<NodeStatus['threads'][number]['status']>['brokers'][number];
+
+function brokersOf({ threads }: NodeStatus): readonly BrokerStatus[] {
+  return threads.flatMap(({ status }) => status?.brokers ?? []);
+}
+
+/** A line for each entry of the configuration: all brokers that all threads run of it. */
+function printBrokers(nodes: readonly NodeStatus[], out: Output): void {
+  out.table({
+    head: ['node', 'broker', 'type', 'state', 'queues', 'messages/s', 'in flight', 'restarts', 'last error'],
+    rows: nodes.flatMap((node) => {
+      const brokers = brokersOf(node);
+      return [...new Set(brokers.map(({ entry }) => entry))].map((entry) => {
+        const own = brokers.filter((broker) => broker.entry === entry);
+        const total = (field: 'messagesPerSecond' | 'inFlight' | 'restarts'): number =>
+          own.reduce((sum, broker) => sum + broker[field], 0);
+        return [
+          node.node,
+          entry,
+          own[0]?.type,
+          brokerStates(own),
+          queuesText([...new Set(own.flatMap(({ queues }) => queues))].sort()),
+          total('messagesPerSecond').toFixed(1),
+          total('inFlight'),
+          total('restarts'),
+          lastErrorOf(own),
+        ];
+      });
+    }),
+    numeric: [5, 6, 7],
+  });
+}
+
+/** `consuming`; with brokers that differ `3 consuming, 1 failed`. */
+function brokerStates(brokers: readonly BrokerStatus[]): string {
+  const states = [...new Set(brokers.map(({ state }) => state))];
+  if (states.length === 1) return states[0] ?? '';
+  return states
+    .map((state) => `${String(brokers.filter((broker) => broker.state === state).length)} ${state}`)
+    .join(', ');
+}
+
+const SHOWN_QUEUES = 3;
+
+function queuesText(queues: readonly string[]): string {
+  const more = queues.length - SHOWN_QUEUES;
+  const shown = queues.slice(0, SHOWN_QUEUES).join(', ');
+  return more > 0 ? `${shown} and ${String(more)} more` : shown;
+}
+
+function lastErrorOf(brokers: readonly BrokerStatus[]): string {
+  const errors = brokers.flatMap(({ lastError }) => lastError ?? []).sort((a, b) => b.at.localeCompare(a.at));
+  return errors[0] === undefined ? '' : `${ago(errors[0].at)} ago: ${errors[0].message}`;
 }
 
 /** How many calls are under way, of how many at once; and how many wait for their turn. Of all threads. */

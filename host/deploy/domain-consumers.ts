@@ -2,29 +2,29 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Names } from '../amqp/names.js';
 import type { Topology } from '../amqp/topology.js';
 import type { Config } from '../config/schema.js';
+import { type BrokerPlan, servesDomain } from '../roles.js';
 import type { ThreadHandle } from '../threads/handle.js';
 import type { ThreadPool } from '../threads/pool.js';
 
-export interface ConsumptionOptions {
+export interface DomainConsumersOptions {
   readonly pool: () => ThreadPool;
   readonly topology: Topology;
   readonly names: Names;
-  readonly config: Pick<Config, 'plugins' | 'supervisor' | 'brokers'>;
-  /** Brokers of this node's role. */
-  readonly brokers: readonly string[];
+  readonly config: Pick<Config, 'plugins' | 'supervisor'>;
+  /** The brokers of this node's roles. */
+  readonly brokers: readonly BrokerPlan[];
 }
 
-const MODES = ['read', 'write'] as const;
 const POLL_MS = 25;
 
-/** Which domains' queues the broker threads consume. */
-export class Consumption {
-  readonly #options: ConsumptionOptions;
+/** Which domains' queues the brokers of this node consume. */
+export class DomainConsumers {
+  readonly #options: DomainConsumersOptions;
   readonly #consumed = new Set<string>();
   /** Their requests wait in the queues, because what serves them does harm. */
   readonly #held = new Set<string>();
 
-  constructor(options: ConsumptionOptions) {
+  constructor(options: DomainConsumersOptions) {
     this.#options = options;
   }
 
@@ -38,23 +38,22 @@ export class Consumption {
     for (const domain of domains.filter((one) => !this.#consumed.has(one) && !this.#held.has(one))) {
       const options = { timeoutMs: this.#timeoutMs, group: pool.groupOf(domain) };
       await Promise.all(
-        MODES.map((mode) =>
-          pool.broadcast({ kind: 'consume', mode, queue: this.#options.names.queue(domain, mode) }, options),
+        this.#consumersOf(domain).map(({ broker, queue }) =>
+          pool.broadcast({ kind: 'consume', broker, queue }, options),
         ),
       );
       this.#consumed.add(domain);
     }
   }
 
-  /** Consumes on one thread what its group consumes of these. */
+  /** Consumes on one thread what its group consumes of these, and what belongs to no domain. */
   async addOn(thread: ThreadHandle, { domains, group }: { domains: readonly string[]; group: string }): Promise<void> {
-    const { pool, names } = this.#options;
-    const own = domains.filter((domain) => this.#consumed.has(domain) && pool().groupOf(domain) === group);
-    for (const mode of MODES) {
-      for (const domain of own) {
-        await thread.request({ kind: 'consume', mode, queue: names.queue(domain, mode) }, this.#timeoutMs);
-      }
+    const pool = this.#options.pool();
+    const own = domains.filter((domain) => this.#consumed.has(domain) && pool.groupOf(domain) === group);
+    for (const { broker, queue } of own.flatMap((domain) => this.#consumersOf(domain))) {
+      await thread.request({ kind: 'consume', broker, queue }, this.#timeoutMs);
     }
+    await thread.request({ kind: 'consume-own' }, this.#timeoutMs);
   }
 
   async cancel(domain: string): Promise<void> {
@@ -62,8 +61,8 @@ export class Consumption {
     this.#held.delete(domain);
     this.#consumed.delete(domain);
     const options = { timeoutMs: this.#timeoutMs, group: pool.groupOf(domain) };
-    for (const mode of MODES) {
-      await pool.broadcast({ kind: 'cancel', queue: this.#options.names.queue(domain, mode) }, options);
+    for (const queue of new Set(this.#consumersOf(domain).map((each) => each.queue))) {
+      await pool.broadcast({ kind: 'cancel', queue }, options);
     }
   }
 
@@ -83,14 +82,11 @@ export class Consumption {
     const pool = this.#options.pool();
     const group = pool.groupOf(domain);
     const threads = pool.serving.filter((member) => member.group === group).length;
-    const own = (mode: 'read' | 'write'): number =>
-      this.#options.brokers
-        .map((kind) => this.#options.config.brokers[kind])
-        .reduce((sum, kind) => sum + (kind?.mode === mode ? kind.count * threads : 0), 0);
+    const all = this.#consumersOf(domain);
     const status = await this.#options.topology.status(domain);
-    return MODES.every((mode) => {
-      const queue = status.find((entry) => entry.queue === this.#options.names.queue(domain, mode));
-      return queue === undefined || queue.consumers <= own(mode);
+    return status.every(({ queue, consumers }) => {
+      const own = all.filter((each) => each.queue === queue);
+      return consumers <= threads * own.reduce((sum, { count }) => sum + count, 0);
     });
   }
 
@@ -102,6 +98,15 @@ export class Consumption {
       if (status.every(({ ready }) => ready === 0)) return;
       await delay(POLL_MS);
     }
+  }
+
+  /** Which broker consumes which queue of the domain; `count` of them in each thread. */
+  #consumersOf(domain: string): readonly { readonly broker: string; readonly queue: string; readonly count: number }[] {
+    const { brokers, names } = this.#options;
+    return brokers.flatMap((plan) => {
+      if (plan.domainQueue === undefined || !servesDomain(plan, domain)) return [];
+      return { broker: plan.name, queue: names.queue(domain, plan.domainQueue), count: plan.count };
+    });
   }
 
   get #timeoutMs(): number {

@@ -1,0 +1,43 @@
+import type { z } from 'zod';
+
+/** A queue that belongs to no domain. */
+export interface OwnQueue {
+  /** What follows the prefix: `audit` is the queue `<prefix>.audit`. */
+  readonly name: string;
+  /** What reaches it: routing patterns by exchange, the exchange without prefix as well. */
+  readonly bindings?: Readonly<Record<string, readonly string[]>>;
+  /** Every host declares it anyway: `unrouted` and `dead`. */
+  readonly isShared?: true;
+}
+
+/**
+ * A type of broker, as the configuration and the documentation know it: `host/brokers/<type>/definition.ts` exports one by the
+ * name `definition`. What runs is in `broker.ts` beside it. n.b. the configuration is made from definitions, so they import
+ * nothing of the host but this file.
+ */
+export interface BrokerDefinition<Shape extends z.ZodRawShape = z.ZodRawShape> {
+  /** What it does, in a sentence. */
+  readonly summary: string;
+  /** What it consumes and what it keeps, for the documentation. */
+  readonly consumes: string;
+  readonly keeps: string;
+  /** Its keys in `[brokers.<name>]`, beside `type`, `count` and `prefetch`. Every key has a description. */
+  readonly settings: Shape;
+  /** Its metrics: name to help text. */
+  readonly metrics: Readonly<Record<string, string>>;
+  /** Which queue of every domain of its role it consumes; absent: none. */
+  domainQueue?(settings: Settings<Shape>): 'read' | 'write';
+  /** Queues of its own. */
+  ownQueues?(settings: Settings<Shape>): readonly OwnQueue[];
+  /** What is wrong between all brokers of this type that a role with domains runs. */
+  check?(brokers: readonly Settings<Shape>[]): readonly string[];
+}
+
+export type Settings<Shape extends z.ZodRawShape> = z.output<z.ZodObject<Shape>> & { readonly count: number };
+
+/** Gives a definition its types. */
+export function defineBroker<Shape extends z.ZodRawShape>(
+  definition: BrokerDefinition<Shape>,
+): BrokerDefinition<Shape> {
+  return definition;
+}

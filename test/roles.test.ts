@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { makeNames } from '../host/amqp/names.js';
+import type { QueueStatus, Topology } from '../host/amqp/topology.js';
+import { configSchema } from '../host/config/schema.js';
+import { DomainConsumers } from '../host/deploy/domain-consumers.js';
+import { planBrokers, serveMatcher } from '../host/roles.js';
+import type { ThreadCommand } from '../host/threads/protocol.js';
+import type { ThreadPool } from '../host/threads/pool.js';
+
+const config = configSchema.parse({
+  node: { roles: ['appServer', 'users'] },
+  brokers: {
+    reader: { type: 'data', mode: 'read', prefetch: 7 },
+    writer: { type: 'data', mode: 'write' },
+    userReader: { type: 'data', mode: 'read', count: 3 },
+    userWriter: { type: 'data', mode: 'write' },
+    elsewhere: { type: 'data', mode: 'read' },
+  },
+  roles: {
+    appServer: { domains: ['cities'], brokers: ['reader', 'writer'] },
+    users: { domains: ['users', 'sessions'], brokers: ['userReader', 'userWriter'] },
+    other: { domains: ['*'], brokers: ['elsewhere'] },
+  },
+});
+
+interface Consumers {
+  readonly consumers: DomainConsumers;
+  /** What every thread was told. */
+  readonly told: ThreadCommand[];
+}
+
+/** Of a node with two threads. */
+function makeConsumers(queues: readonly QueueStatus[] = []): Consumers {
+  const told: ThreadCommand[] = [];
+  const pool = {
+    groupOf: () => 'default',
+    serving: [{ group: 'default' }, { group: 'default' }],
+    broadcast: (command: ThreadCommand) => Promise.resolve(told.push(command)),
+  };
+  const consumers = new DomainConsumers({
+    pool: () => pool as unknown as ThreadPool,
+    topology: { status: () => Promise.resolve(queues) } as unknown as Topology,
+    names: makeNames('beds'),
+    config,
+    brokers: planBrokers(config),
+  });
+  return { consumers, told };
+}
+
+void describe('a node with several roles', () => {
+  void it('runs the brokers of all of them, each with the domains of its role', () => {
+    assert.deepEqual(
+      planBrokers(config).map(({ name, count, prefetch, domains }) => [name, count, prefetch, domains]),
+      [
+        ['reader', 1, 7, ['cities']],
+        ['writer', 1, 200, ['cities']],
+        ['userReader', 3, 200, ['users', 'sessions']],
+        ['userWriter', 1, 200, ['users', 'sessions']],
+      ],
+    );
+  });
+
+  void it('serves the domains of all of them, and no others', () => {
+    const serves = serveMatcher(config);
+    assert.deepEqual(['cities', 'users', 'sessions', 'orders'].map(serves), [true, true, true, false]);
+  });
+
+  void it('serves no domain by a role that runs nothing for domains', () => {
+    const admin = configSchema.parse({ node: { roles: ['admin'] }, roles: { admin: { brokers: [] } } });
+    assert.equal(serveMatcher(admin)('cities'), false);
+  });
+
+  void it('consumes the queues of a domain with the brokers of its role', async () => {
+    const { consumers, told } = makeConsumers();
+    await consumers.addMissing(['users', 'cities']);
+    assert.deepEqual(told, [
+      { kind: 'consume', broker: 'userReader', queue: 'beds.req.users.read' },
+      { kind: 'consume', broker: 'userWriter', queue: 'beds.req.users.write' },
+      { kind: 'consume', broker: 'reader', queue: 'beds.req.cities.read' },
+      { kind: 'consume', broker: 'writer', queue: 'beds.req.cities.write' },
+    ]);
+    await consumers.cancel('users');
+    assert.deepEqual(told.slice(4), [
+      { kind: 'cancel', queue: 'beds.req.users.read' },
+      { kind: 'cancel', queue: 'beds.req.users.write' },
+    ]);
+  });
+
+  void it('knows whether the consumers of a queue are its own: so many brokers in each thread', async () => {
+    const queue = 'beds.req.users.read';
+    assert.equal(await makeConsumers([{ queue, ready: 0, consumers: 6 }]).consumers.isOnlyHere('users'), true);
+    assert.equal(await makeConsumers([{ queue, ready: 0, consumers: 7 }]).consumers.isOnlyHere('users'), false);
+  });
+});
