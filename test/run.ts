@@ -18,7 +18,28 @@ const AT_ONCE = { atLeast: 2, atMost: 4 };
 const UNIT_AT_ONCE = { atLeast: 4, atMost: 6 };
 
 /** What takes longest begins first, so that nothing long is left to run alone at the end. Not to be kept exactly. */
-const LONGEST = ['bench', 'demo', 'scenario-failures', 'scenario-canary-outage', 'services', 'cli-deploy', 'amqp'];
+const LONGEST = [
+  'bench',
+  'scenario-killed-host',
+  'scenario-failures',
+  'generation-leftovers',
+  'demo',
+  'scenario-killing-versions',
+  'scenario-boot',
+  'scenario-canary-outage',
+  'services',
+  'memory-alarm',
+  'log-output',
+  'cli-deploy',
+  'amqp',
+  'sdk-package',
+  'cli-create',
+  'admission-directory',
+  'admission-bundles',
+  'sdk-build',
+  'bootstrap',
+  'heap-growth',
+];
 
 const USAGE = `npm test [-- [--unit] [<part of a file name> …] [<option of node --test> …]]
 
