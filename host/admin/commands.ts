@@ -61,8 +61,8 @@ export const COMMANDS = {
     summary: 'Send built domains to the running hosts and follow them until they serve.',
     details:
       'Takes what `beds build` wrote, over RabbitMQ: no access to the plugin directory is needed. Several domains take over ' +
-      'together or not at all. [rollout] of the configuration of each host says what the options leave open. Exits with 0 only ' +
-      'when every version serves on every node (with --hold: is a canary there; with --no-wait: was accepted).',
+      'together or not at all. What no option says comes from [rollout] in the configuration of each host. Exits with 0 only when ' +
+      'every version serves on every node (with --hold: is a canary there; with --no-wait: was accepted).',
     fields: {
       bundles: z
         .array(bundle)
@@ -105,8 +105,8 @@ export const COMMANDS = {
   rollback: command({
     summary: 'End a canary, or go back to a version that served before.',
     details:
-      'Without a version: ends a canary, or goes to the version that served before the present one. Works also when the plugin ' +
-      'directory is empty or read-only: each host keeps the last versions (`beds versions <domain>` lists them).',
+      'Without a version it ends a canary, or goes to the version that served before the present one. It needs no plugin ' +
+      'directory: each host keeps the last versions (`beds versions <domain>` lists them).',
     fields: {
       domain,
       version: z

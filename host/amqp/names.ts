@@ -11,9 +11,9 @@ export interface Names {
   readonly dead: string;
   /** Topic exchange of events. */
   readonly events: string;
-  /** Fanout exchange that reaches every host with a question of the command line. */
+  /** Fanout exchange that reaches every host with a query of an administrator. */
   readonly admin: string;
-  /** Fanout exchange that reaches every host with an order of an operator. */
+  /** Fanout exchange that reaches every host with a command of an administrator. */
   readonly operate: string;
   queue(domain: string, mode: OperationMode): string;
 }

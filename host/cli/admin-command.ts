@@ -25,11 +25,11 @@ export const NODE_OPTION: CommandOption = {
 };
 
 const FOLLOW_OPTIONS: Readonly<Record<string, CommandOption>> = {
-  'no-wait': { type: 'boolean', description: 'Do not wait for the outcome: it is enough that the nodes accept.' },
+  'no-wait': { type: 'boolean', description: 'Do not wait for the outcome: end when the nodes have accepted.' },
   timeout: {
     type: 'string',
     value: '<time>',
-    description: 'Longest wait for the outcome, beside the time of a canary: 30s, 5m. Default 60s.',
+    description: 'How long to wait for the outcome, not counting the time of a canary: 30s, 5m. Default 60s.',
   },
 };
 
