@@ -108,7 +108,7 @@ void describe('what a retired version left behind', () => {
     const line = await host.logged('1.0.0 retired', ({ msg }) => msg === 'notes 1.0.0 retired');
     assert.deepEqual(line['left'], { timers: 0, intervals: 2, immediates: 0 });
     assert.equal(line.level, 'warn');
-    assert.match((await run(host, 'plugins')).stdout, /1\.0\.0 \(generation 1\) left .*: 2 intervals$/m);
+    assert.match((await run(host, 'versions')).stdout, /1\.0\.0 \(generation 1\) left .*: 2 intervals$/m);
     assert.match((await run(host, 'history', 'notes')).stdout, /1\.0\.0 +retired +left 2 intervals/);
     assert.equal((await metricsOf(host)).get('beds_leftovers_total{domain="notes",kind="intervals"}'), 2);
     const entries = await readHistory(`${host.pluginsDirectory}/../${host.config.state.directory}`);
