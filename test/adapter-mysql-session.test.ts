@@ -140,14 +140,14 @@ test('a TINYINT(1) of a result set that no template declares is a boolean where 
 test('a server that has its sessions otherwise neither loses writes nor hides rows', async (t) => {
   const { mariadb } = await privateServices(t, ['mariadb']);
   assert.ok(mariadb);
-  const dba = await createConnection({ uri: mariadb.adminUrl, multipleStatements: true });
+  const dba = await createConnection({ uri: mariadb.url, multipleStatements: true });
   t.after(() => dba.end());
   await dba.query(`CREATE TABLE kept (id INT PRIMARY KEY) ENGINE=InnoDB; CREATE VIEW kept_list AS SELECT id FROM kept;
     CREATE FUNCTION kept_put (id INT) RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO kept VALUES (id); RETURN id; END;
     CREATE PROCEDURE kept_add (IN id INT) INSERT INTO kept VALUES (id);
     SET GLOBAL autocommit = 0, GLOBAL completion_type = 1, GLOBAL sql_select_limit = 1, GLOBAL sql_auto_is_null = 1`);
   const limits = { ...storeLimits, poolSize: 1 };
-  const there = createMysqlAdapter({ store: 'there', config: { kind: 'mysql', url: mariadb.adminUrl, ...limits } });
+  const there = createMysqlAdapter({ store: 'there', config: { kind: 'mysql', url: mariadb.url, ...limits } });
   t.after(() => there.close(1_000));
   await there.open();
   const known = await there.describe(['kept_list', 'kept_put', 'kept_add']);

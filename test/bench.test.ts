@@ -96,7 +96,7 @@ describe('the benchmark', () => {
     assert.ok(['node', 'amqplib', 'mysql2', 'rabbitmq'].every((name) => versions[name] !== undefined));
     assert.match(commit, /^([0-9a-f]{12}\+?)?$/);
     assert.deepEqual(readdirSync(temporaryFiles), []);
-    const dba = await mysql.createConnection(services.mariadb?.adminUrl ?? '');
+    const dba = await mysql.createConnection(services.mariadb?.url ?? '');
     const [databases] = await dba.query("SHOW DATABASES LIKE 'bench\\_%'").finally(() => dba.end());
     assert.deepEqual(databases, []);
   });

@@ -14,7 +14,7 @@ import { sharedServices, temporaryDirectory } from './support/services.js';
 
 const { mariadb, mongodb } = await sharedServices(['mariadb', 'mongodb']);
 assert.ok(mariadb && mongodb);
-const serverUrls = { mysql: mariadb.adminUrl, mongodb: mongodb.url };
+const serverUrls = { mysql: mariadb.url, mongodb: mongodb.url };
 
 interface Workplace {
   readonly options: ApplyOptions & { readonly onProgress: (event: DbaProgress) => void };

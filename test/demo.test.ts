@@ -22,7 +22,7 @@ function checkout(t: TestContext): { readonly root: string; readonly env: Record
   const env = {
     ...process.env,
     BEDS_RABBITMQ_URL: rabbitmq?.url,
-    BEDS_MARIADB_ADMIN_URL: mariadb?.adminUrl,
+    BEDS_MARIADB_ADMIN_URL: mariadb?.url,
     BEDS_MONGODB_URL: mongodb?.url,
     BEDS_AMQP_PREFIX: `t${randomBytes(4).toString('hex')}`,
     NODE_TEST_CONTEXT: undefined,
@@ -77,7 +77,7 @@ test('the demonstration loads, swaps under load, loses nothing, and says so', as
   for (const served of ['cities 1.0.0', 'cities 1.1.0', 'countries 1.0.0']) assert.ok((versions[served] ?? 0) > 0);
   assert.ok(Number((summary['swap'] as JsonObject)['activeMs']) > 0);
 
-  for (const secret of [rabbitmq.url, mariadb.adminUrl].map((url) => new URL(url).password)) {
+  for (const secret of [rabbitmq.url, mariadb.url].map((url) => new URL(url).password)) {
     assert.ok(secret !== '' && !`${stdout}${stderr}`.includes(secret));
     assert.ok(!readFileSync(join(place.root, '.beds', 'demo-host.log'), 'utf8').includes(secret));
   }

@@ -32,7 +32,7 @@ void describe('an absolute directory of the configuration is meant as it is', ()
     const env = {
       BEDS_PLUGINS_DIRECTORY: join(outside, 'domains'),
       BEDS_STATE_DIRECTORY: join(outside, 'state'),
-      BEDS_MARIADB_ADMIN_URL: mariadb?.adminUrl ?? '',
+      BEDS_MARIADB_ADMIN_URL: mariadb?.url ?? '',
       BEDS_MONGODB_URL: mongodb?.url ?? '',
     };
     mkdirSync(join(projectRoot, 'config'));

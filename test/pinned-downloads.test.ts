@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { checkJars, JARS } from '../host/dev-servers/mongodb/jars.js';
+import { checkJars, JARS } from '../host/dev-servers/mongo-java-server.js';
 import { temporaryDirectory } from './support/services.js';
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');

@@ -38,12 +38,12 @@ const urlOf = (url: string): string => Object.assign(new URL(url), { pathname: `
 const projectRoot = temporaryDirectory({ after: (work) => endings.push(async () => work()) });
 const pluginsDirectory = join(projectRoot, 'plugins');
 
-const admin = await mysql.createConnection(mariadb.adminUrl);
+const admin = await mysql.createConnection(mariadb.url);
 const mongo = new MongoClient(urlOf(mongodb.url));
 await admin.query(`CREATE DATABASE ${name}`);
 const { urls } = await applyObjects({
   stores: {
-    main: { kind: 'mysql', adminUrl: urlOf(mariadb.adminUrl) },
+    main: { kind: 'mysql', adminUrl: urlOf(mariadb.url) },
     documents: { kind: 'mongodb', adminUrl: urlOf(mongodb.url) },
   },
   folder: 'plugins',

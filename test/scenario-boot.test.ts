@@ -147,7 +147,7 @@ void describe('a host that starts serves what was confirmed', () => {
   });
 
   void it('when the database is back; a good bundle that came meanwhile wins, a bad one does not cost it', async (t) => {
-    const url = new URL(services.mariadb?.adminUrl ?? '');
+    const url = new URL(services.mariadb?.url ?? '');
     const proxy = await ChaosProxy.start({ host: url.hostname, port: Number(url.port) });
     lastFirst(t, () => proxy.close());
     const away = async (): Promise<void> => {
@@ -174,7 +174,7 @@ void describe('a host that starts serves what was confirmed', () => {
 
 void describe('many domains at once', () => {
   void it('are all admitted, of a slow database too: none is refused or waits for what the others take', async (t) => {
-    const url = new URL(services.mariadb?.adminUrl ?? '');
+    const url = new URL(services.mariadb?.url ?? '');
     const proxy = await ChaosProxy.start({ host: url.hostname, port: Number(url.port) });
     lastFirst(t, () => proxy.close());
     const { host, restart } = await open(t, { databaseUrl: (runtimeUrl) => proxy.through(runtimeUrl) });

@@ -12,7 +12,7 @@ import { createConnection } from 'mysql2/promise';
 import { isBedsError } from '@beds/sdk';
 import { readServices, startServices } from '../host/dev-servers/index.js';
 import type { ServerState, Service, ServiceName } from '../host/dev-servers/index.js';
-import { identify } from '../host/dev-servers/process-identity.js';
+import { identify } from '../host/dev-servers/processes.js';
 import { privateServices, temporaryDirectory } from './support/services.js';
 
 const ALL: readonly ServiceName[] = ['rabbitmq', 'mariadb', 'mongodb'];
@@ -62,7 +62,7 @@ describe('private servers', () => {
     BOUND,
     async () => {
       const { mariadb } = await started;
-      const connection = await createConnection(mariadb?.adminUrl ?? '');
+      const connection = await createConnection(mariadb?.url ?? '');
       try {
         const [rows] = await connection.query(
           `SELECT @@character_set_server AS charset, @@max_statement_time AS statementLimit, DATABASE() AS name,

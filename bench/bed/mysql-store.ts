@@ -31,7 +31,7 @@ export async function makeMysqlStore(bed: Bed): Promise<MysqlBenchStore> {
   assert.ok(mariadb, 'MariaDB is needed');
   const name = `bench_${randomBytes(4).toString('hex')}`;
   const password = randomBytes(12).toString('hex');
-  const dba = await mysql.createConnection(mariadb.adminUrl);
+  const dba = await mysql.createConnection(mariadb.url);
   bed.atEnd(async () => {
     await dba.query(`DROP DATABASE IF EXISTS ${name}`);
     await dba.query(`DROP USER IF EXISTS '${name}'@'%'`);
@@ -45,7 +45,7 @@ export async function makeMysqlStore(bed: Bed): Promise<MysqlBenchStore> {
   await dba.query(`GRANT EXECUTE ON PROCEDURE ${name}.record_create TO '${name}'@'%'`);
   const rows = Array.from({ length: RECORD_COUNT }, (_, n) => Object.values(fieldsOf(n)));
   await dba.query('INSERT INTO record (name, amount, note) VALUES ?', [rows]);
-  const url = new URL(mariadb.adminUrl);
+  const url = new URL(mariadb.url);
   url.username = name;
   url.password = password;
   url.pathname = `/${name}`;

@@ -1,6 +1,8 @@
-import type { ProcessIdentity } from './process-identity.js';
+import type { ProcessIdentity } from './processes.js';
 
-export type ServiceName = 'rabbitmq' | 'mariadb' | 'mongodb';
+export const serviceNames = ['rabbitmq', 'mariadb', 'mongodb'] as const;
+
+export type ServiceName = (typeof serviceNames)[number];
 
 /** Where a server's programs came from. `configured`: a URL of the user; nothing was started. */
 export type ServiceSource =
@@ -8,17 +10,14 @@ export type ServiceSource =
 
 export type ServiceKind = 'rabbitmq' | 'mariadb' | 'mysql' | 'mongod' | 'mongo-java-server' | 'unknown';
 
-/** What happens while services start, in words for a person. */
-export type ServiceProgress =
-  | { readonly type: 'downloading'; readonly service: ServiceName; readonly words: string }
-  | { readonly type: 'unpacking'; readonly service: ServiceName; readonly words: string }
-  | { readonly type: 'fallback'; readonly service: ServiceName; readonly words: string }
-  | { readonly type: 'waiting'; readonly service: ServiceName; readonly words: string }
-  | { readonly type: 'starting'; readonly service: ServiceName; readonly words: string }
-  | { readonly type: 'ready'; readonly service: ServiceName; readonly words: string; readonly tookMs: number }
-  | { readonly type: 'reused'; readonly service: ServiceName; readonly words: string }
-  | { readonly type: 'configured'; readonly service: ServiceName; readonly words: string }
-  | { readonly type: 'stopped'; readonly service: ServiceName; readonly words: string };
+/** What happens while services start. */
+export interface ServiceProgress {
+  readonly type:
+    'configured' | 'downloading' | 'fallback' | 'ready' | 'reused' | 'starting' | 'stopped' | 'unpacking' | 'waiting';
+  readonly service: ServiceName;
+  /** The same for a person. */
+  readonly words: string;
+}
 
 /** How to run an administration program (rabbitmqctl) against a running server. */
 export interface ControlCommand {
@@ -74,15 +73,7 @@ export interface Service {
   control(args: readonly string[]): Promise<string>;
 }
 
-export interface MariadbService extends Service {
-  /** Same as `url`: the DBA's account on database `beds`. */
-  readonly adminUrl: string;
-}
-
-export interface Services {
-  readonly rabbitmq?: Service;
-  readonly mariadb?: MariadbService;
-  readonly mongodb?: Service;
+export interface Services extends Readonly<Partial<Record<ServiceName, Service>>> {
   /** Stops what this call started, all at once, bounded; a second call joins the first. */
   close(): Promise<void>;
 }
@@ -108,12 +99,11 @@ export interface StartOptions {
 }
 
 /** What an installer and a planner may use. */
-export interface ServiceContext {
-  readonly name: ServiceName;
+export interface ServiceContext extends Pick<ServerDefinition, 'name' | 'title'> {
   /** The server's own folder: `<directory>/<name>`. */
   readonly folder: string;
   readonly provision: ProvisionOptions;
-  readonly progress: (type: 'downloading' | 'unpacking' | 'fallback' | 'waiting' | 'starting', words: string) => void;
+  readonly progress: (type: ServiceProgress['type'], words: string) => void;
   readonly signal: AbortSignal;
 }
 
@@ -130,14 +120,16 @@ export interface LaunchPlan {
   readonly url: string;
   readonly port: number;
   readonly control?: ControlCommand;
-  /** Resolves to the server's version once it serves; undefined while it does not yet. */
-  readonly probe: () => Promise<string | undefined>;
+  /** Resolves to the version of the server that takes our credentials; rejects while none does. */
+  readonly probe: () => Promise<string>;
 }
 
 /** A server whose programs are present. */
 export interface InstalledServer {
   readonly source: ServiceSource;
   readonly kind: ServiceKind;
+  /** Its own name where that is not the title of its definition: MySQL in the place of MariaDB. */
+  readonly title?: string;
   /** Writes configuration and first data, and says what to run. `ports` are remembered between runs. */
   plan(place: ServerPlace): Promise<LaunchPlan>;
 }
@@ -149,11 +141,23 @@ export interface ServerPlace {
   readonly ports: readonly number[];
 }
 
-/** One of the three servers: the only thing that knows its programs. */
+/** Package names of one server, by package manager. */
+export interface PackageNames {
+  readonly apt: string;
+  readonly dnf: string;
+  readonly apk: string;
+  readonly pacman: string;
+  readonly brew: string;
+}
+
+/** One of the servers: the only thing that knows its programs. */
 export interface ServerDefinition {
   readonly name: ServiceName;
   readonly title: string;
   readonly urlVariable: string;
   readonly portCount: number;
-  install(context: ServiceContext): Promise<InstalledServer>;
+  /** What a person installs where nothing can be provided. */
+  readonly packages: PackageNames;
+  /** Finds or downloads its programs; undefined where that cannot be done here. */
+  install(context: ServiceContext): Promise<InstalledServer | undefined>;
 }

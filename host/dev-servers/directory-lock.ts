@@ -2,10 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { linkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { servicesErrors } from '../errors/services.js';
-import { makePrivateFolder, readJson } from './private-file.js';
-import { identify, isSameProcessAlive } from './process-identity.js';
-import type { ProcessIdentity } from './process-identity.js';
+import { servicesErrors } from '../errors/dev-servers.js';
+import { identify, isSameProcessAlive, type ProcessIdentity } from './processes.js';
+import { makePrivateFolder, readJson } from './server-folder.js';
 
 export interface LockOptions {
   readonly waitMs: number;

@@ -3,12 +3,10 @@ import type { ChildProcessByStdio } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { servicesErrors } from '../errors/services.js';
+import { servicesErrors } from '../errors/dev-servers.js';
 import type { ServerCommand } from './contract.js';
-import { endProcesses } from './end-process.js';
-import type { FromGuard, ToGuard } from './guard-messages.js';
-import { identify } from './process-identity.js';
-import type { ProcessIdentity } from './process-identity.js';
+import type { FromGuard, ToGuard } from './guard.js';
+import { endProcesses, identify, type ProcessIdentity } from './processes.js';
 
 type GuardChild = ChildProcessByStdio<Writable, Readable, null>;
 

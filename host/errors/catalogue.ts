@@ -12,7 +12,7 @@ import { dbaErrors } from './dba.js';
 import { preflightErrors } from './preflight.js';
 import { requestErrors } from './request.js';
 import { rolloutErrors } from './rollout.js';
-import { servicesErrors } from './services.js';
+import { servicesErrors } from './dev-servers.js';
 import { storeErrors } from './store.js';
 import { threadErrors } from './thread.js';
 

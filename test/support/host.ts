@@ -77,7 +77,7 @@ export async function startTestHost(teardown: Teardown, options: TestHostOptions
   lastFirst(teardown, async () => {
     for (const end of ending.toReversed()) await end();
   });
-  const { dba, runtimeUrl } = await makeDatabase(mariadb.adminUrl, name);
+  const { dba, runtimeUrl } = await makeDatabase(mariadb.url, name);
   ending.push(async () => {
     await dba.query(`DROP DATABASE ${name}`);
     await dba.query(`DROP USER '${name}'@'%'`);

@@ -33,14 +33,14 @@ export async function mysqlStore(): Promise<MysqlStore> {
   const id = randomUUID().slice(0, 8);
   const [database, user, password] = [`beds_adapter_${id}`, `beds_${id}`, randomUUID()];
   const account = `'${user}'@'%'`;
-  const dba = await createConnection({ uri: mariadb.adminUrl, multipleStatements: true });
+  const dba = await createConnection({ uri: mariadb.url, multipleStatements: true });
   end = async () => {
     await dba.query(`DROP DATABASE IF EXISTS ${database}; DROP USER IF EXISTS ${account}`);
     await dba.end();
   };
   await dba.query(`CREATE DATABASE ${database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin; USE ${database};
     CREATE USER ${account} IDENTIFIED BY '${password}'`);
-  const url = new URL(mariadb.adminUrl);
+  const url = new URL(mariadb.url);
   url.protocol = 'mysql:';
   url.pathname = `/${database}`;
   url.username = user;

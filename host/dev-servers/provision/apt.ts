@@ -1,14 +1,15 @@
-import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { withLock } from '../directory-lock.js';
-import { installedWithout } from './dpkg-status.js';
-import { runChecked } from './run-command.js';
+import { runCommand } from './run-command.js';
 
 const UPDATE_TIMEOUT_MS = 180_000;
 const RESOLVE_TIMEOUT_MS = 60_000;
 const DOWNLOAD_TIMEOUT_MS = 900_000;
 const LISTS_FRESH_MS = 60 * 60 * 1000;
 const SYSTEM_LISTS = '/var/lib/apt/lists';
+const STATUS_FILE = '/var/lib/dpkg/status';
+const INSTALL = ['-y', '-qq', '--no-install-recommends', '--no-remove'];
 
 export interface PrivateAptOptions {
   /** For one use; removed by the caller. */
@@ -93,7 +94,7 @@ export class PrivateApt {
       DEBIAN_FRONTEND: 'noninteractive',
       APT_CONFIG: join(this.#folder, 'apt.conf'),
     };
-    return runChecked('apt-get', { args: [...flags, ...args], timeoutMs, env, signal: this.#signal });
+    return runCommand('apt-get', { args: [...flags, ...args], timeoutMs, env, signal: this.#signal });
   }
 
   // The system's settings (proxies, mirrors) hold, its hooks do not: they clean and index the system's own folders.
@@ -110,4 +111,39 @@ export class PrivateApt {
   }
 }
 
-const INSTALL = ['-y', '-qq', '--no-install-recommends', '--no-remove'];
+interface InstalledPackage {
+  readonly paragraph: string;
+  /** Its own name and those it stands for. */
+  readonly names: readonly string[];
+  readonly needs: readonly string[];
+}
+
+/**
+ * dpkg's list of installed packages as if those that match, and all that need them, were absent. (Without the second
+ * part apt finds the rest of the system broken and refuses to resolve anything.)
+ */
+function installedWithout(names: RegExp): string {
+  if (!existsSync(STATUS_FILE)) return '';
+  const paragraphs = readFileSync(STATUS_FILE, 'utf8').split('\n\n');
+  let kept = paragraphs.map(parse);
+  const gone = new Set<string>();
+  for (;;) {
+    const next = kept.filter((each) => !names.test(each.names[0] ?? '') && !each.needs.some((need) => gone.has(need)));
+    if (next.length === kept.length) return kept.map((each) => each.paragraph).join('\n\n');
+    const left = new Set(next);
+    for (const name of kept.flatMap((each) => (left.has(each) ? [] : each.names))) gone.add(name);
+    kept = next;
+  }
+}
+
+function parse(paragraph: string): InstalledPackage {
+  const field = (name: string): string => new RegExp(`^${name}: (.+)$`, 'm').exec(paragraph)?.[1] ?? '';
+  // https://www.debian.org/doc/debian-policy/ch-relationships.html: "a (>= 1) | b, c:any"
+  const list = (text: string): readonly string[] =>
+    text.split(/[,|]/).map((each) => each.trim().replace(/[\s:(].*$/, ''));
+  return {
+    paragraph,
+    names: [field('Package'), ...list(field('Provides'))].filter((name) => name !== ''),
+    needs: [...list(field('Depends')), ...list(field('Pre-Depends'))].filter((name) => name !== ''),
+  };
+}

@@ -1,6 +1,6 @@
 import { accessSync, constants, readdirSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import type { ProvisionOptions } from '../contract.js';
+import type { PackageNames, ProvisionOptions } from '../contract.js';
 
 /** Servers are often installed where the PATH of a plain user does not look. */
 const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/bin', '/usr/bin', '/bin', '/usr/libexec'];
@@ -40,4 +40,22 @@ function isExecutable(file: string): boolean {
   } catch {
     return false;
   }
+}
+
+const INSTALL_COMMANDS: readonly (readonly [string, keyof PackageNames, string])[] = [
+  ['apt-get', 'apt', 'sudo apt-get update && sudo apt-get install -y'],
+  ['dnf', 'dnf', 'sudo dnf install -y'],
+  ['apk', 'apk', 'sudo apk add'],
+  ['pacman', 'pacman', 'sudo pacman -S --needed'],
+  ['brew', 'brew', 'brew install'],
+];
+
+/** The one command that installs a server on this platform. */
+export function installCommand(names: PackageNames): string {
+  const folders = searchPath({});
+  const known = INSTALL_COMMANDS.find(([program]) => findProgram([program], folders) !== undefined);
+  if (known === undefined) return process.platform === 'darwin' ? `brew install ${names.brew}` : `install ${names.dnf}`;
+  const [, manager, command] = known;
+  const needsNoSudo = process.getuid?.() === 0;
+  return `${needsNoSudo ? command.replaceAll('sudo ', '') : command} ${names[manager]}`;
 }

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { servicesErrors } from '../../errors/services.js';
+import { servicesErrors } from '../../errors/dev-servers.js';
 
 export interface CommandOptions {
   readonly args: readonly string[];
@@ -10,15 +10,14 @@ export interface CommandOptions {
   readonly signal?: AbortSignal;
 }
 
-interface CommandResult {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs a program to its end, bounded. Throws BEDS_SERVICES_COMMAND_FAILED only if it cannot be run or takes too long. */
-function runCommand(command: string, options: CommandOptions): Promise<CommandResult> {
+/**
+ * Runs a program to its end and resolves to what it printed. Throws BEDS_SERVICES_COMMAND_FAILED if it cannot be run,
+ * takes too long or ends with a status other than 0.
+ */
+export function runCommand(command: string, options: CommandOptions): Promise<string> {
   return new Promise((resolve, reject) => {
+    const fail = (reason: string, cause?: unknown): void =>
+      reject(servicesErrors.make('BEDS_SERVICES_COMMAND_FAILED', `${command}: ${reason}`, { cause }));
     const child = spawn(command, options.args, {
       env: { ...(options.env ?? process.env) },
       stdio: 'pipe',
@@ -32,22 +31,15 @@ function runCommand(command: string, options: CommandOptions): Promise<CommandRe
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
     child.stdin.on('error', () => undefined).end(options.input ?? '');
-    child.once('error', (cause) => reject(failed(command, cause.message, cause)));
+    child.once('error', (cause) => fail(cause.message, cause));
     child.once('close', (code, signal) => {
-      if (signal === null) resolve({ code, stdout, stderr });
-      else reject(failed(command, `it was ended by ${signal} (limit ${String(options.timeoutMs)} ms)`));
+      if (code === 0) resolve(stdout);
+      else if (signal !== null) fail(`it was ended by ${signal} (limit ${String(options.timeoutMs)} ms)`);
+      else fail(`status ${String(code)}: ${lastLines(stderr.trim() === '' ? stdout : stderr)}`);
     });
   });
 }
 
-/** As `runCommand`, and throws BEDS_SERVICES_COMMAND_FAILED for a status other than 0. */
-export async function runChecked(command: string, options: CommandOptions): Promise<string> {
-  const { code, stdout, stderr } = await runCommand(command, options);
-  if (code === 0) return stdout;
-  const said = (stderr.trim() === '' ? stdout : stderr).trim().split('\n').slice(-12).join('\n');
-  throw failed(command, `status ${String(code)}: ${said}`);
-}
-
-function failed(command: string, reason: string, cause?: unknown): Error {
-  return servicesErrors.make('BEDS_SERVICES_COMMAND_FAILED', `${command}: ${reason}`, { cause });
+function lastLines(text: string): string {
+  return text.trim().split('\n').slice(-12).join('\n');
 }

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 
 export const LOOPBACK = '127.0.0.1';
+const CONNECT_TIMEOUT_MS = 2_000;
 
 /** Ports of the loopback interface that were free just now; those of `preferred` that still are come first. */
 export async function pickPorts(count: number, preferred: readonly number[] = []): Promise<readonly number[]> {
@@ -26,4 +27,18 @@ async function hold(port: number): Promise<{ readonly port: number; release(): v
   }
   const address = server.address();
   return { port: typeof address === 'object' && address !== null ? address.port : port, release: () => server.close() };
+}
+
+/** Whether something listens on a loopback port. */
+export function acceptsConnections(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: LOOPBACK, port });
+    const done = (answer: boolean): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.setTimeout(CONNECT_TIMEOUT_MS, () => done(false));
+    socket.once('connect', () => done(true));
+    socket.once('error', () => done(false));
+  });
 }
