@@ -1,13 +1,13 @@
 import type { ServiceName, Services } from '../host/dev-servers/index.js';
 
-/** What one slice of load, by one contender, came to. */
+/** The result of one slice of load by one contender. */
 export interface Sample {
   readonly perSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
 }
 
-/** What is promised; every bound that is named must hold. */
+/** What is promised. Every bound that is given must hold. */
 export interface Target {
   readonly ratioAtLeast?: number;
   readonly ratioAtMost?: number;
@@ -17,7 +17,7 @@ export interface Target {
 
 /** One figure: `subject` side by side with `against`, from interleaved rounds of one run. */
 export interface Row {
-  readonly question: string;
+  readonly scenario: string;
   readonly case: string;
   readonly subject: string;
   readonly against: string;
@@ -43,38 +43,38 @@ export interface Effort {
   readonly backlog: number;
 }
 
-/** What a question may use. */
-export interface Bed {
+/** What a scenario may use. */
+export interface BenchContext {
   readonly services: Services;
   readonly effort: Effort;
-  /** An empty folder of this question's own. */
+  /** An empty folder of this scenario's own. */
   readonly folder: string;
   /** Where hosts write their CPU profiles; undefined: they write none. */
   readonly profiles: string | undefined;
   /** Whether packages may be installed for it. */
   readonly install: boolean;
-  /** Ends with the bound of the question. */
+  /** Aborts when the time limit of the scenario is reached. */
   readonly signal: AbortSignal;
   readonly say: (words: string) => void;
-  /** Says, in the result too, what is missing and why. */
-  readonly leave: (what: string, why: string) => void;
+  /** Records in the output and the result file what was skipped, and why. */
+  readonly skip: (what: string, why: string) => void;
   /** Registers what must be undone; the last comes first. */
   readonly atEnd: (undo: () => Promise<unknown>) => void;
 }
 
-/** One question about speed, answered by a file of questions/. */
-export interface Question {
+/** One thing that is measured; a file of scenarios/. */
+export interface Scenario {
   readonly name: string;
-  readonly words: string;
+  readonly description: string;
   readonly need: readonly ServiceName[];
-  /** No step begins after so many milliseconds; for the default effort, and more for more. Every step has its own bound. */
-  readonly longestMs: number;
-  run(bed: Bed): Promise<readonly Row[]>;
+  /** No step begins after this time. Grows with the effort; every step has a limit of its own. */
+  readonly timeLimitMs: number;
+  run(context: BenchContext): Promise<readonly Row[]>;
 }
 
 /** Something that was not measured. */
-export interface Left {
-  readonly question: string;
+export interface Skipped {
+  readonly scenario: string;
   readonly what: string;
   readonly why: string;
 }

@@ -3,13 +3,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { createOutput, type Output } from '../host/cli/output.js';
 import { signalled } from '../host/cli/signalled.js';
-import { startServices, type Services } from '../host/dev-servers/index.js';
-import type { Bed, Left, Question, Row } from './contract.js';
+import { type Services, startServices } from '../host/dev-servers/index.js';
+import type { BenchContext, Skipped, Scenario, Row } from './contract.js';
 import { guard } from './guard/guard.js';
 import { type BenchOptions, DEFAULT_LOAD_MS, readOptions, USAGE } from './options.js';
-import { describeCommit, describeMachine, describeVersions } from './report/environment.js';
-import { selfTimes } from './report/self-time.js';
-import { toTable } from './report/table.js';
+import { describeCommit, describeMachine, describeVersions, selfTimes, toTable } from './report.js';
 
 export interface BenchRun {
   readonly args: readonly string[];
@@ -25,10 +23,10 @@ interface Stage {
   readonly signal: AbortSignal;
 }
 
-/** What is missing when a question failed or took too long. */
-const WHOLE = 'its answer';
+/** What is skipped when a scenario failed or took too long. */
+const WHOLE = 'its result';
 
-/** `npm run bench`: asks the questions one after the other. Targets that are not met do not fail it; `guard` does. */
+/** `npm run bench`: runs the scenarios one after the other. A target that is not met does not fail it; a regression that `guard` finds does. */
 export async function main({ args, projectRoot, cwd, env }: BenchRun): Promise<number> {
   const out = createOutput({ stdout: process.stdout, stderr: process.stderr, env });
   const options = args[0] === 'guard' ? undefined : readOptions(args);
@@ -42,7 +40,7 @@ export async function main({ args, projectRoot, cwd, env }: BenchRun): Promise<n
   try {
     if (options === undefined) return await guard({ args: args.slice(1), projectRoot, out, workplace, signal });
     const file = resolve(cwd, options.output ?? join(projectRoot, 'bench', 'results', options.fileName));
-    return await answer({ options, out, workplace, signal }, { projectRoot, file });
+    return await runScenarios({ options, out, workplace, signal }, { projectRoot, file });
   } catch (error) {
     out.note(`beds bench: ${signal.aborted ? 'called off' : describe(error)}`);
     return stop.exitCode() ?? 1;
@@ -52,46 +50,51 @@ export async function main({ args, projectRoot, cwd, env }: BenchRun): Promise<n
   }
 }
 
-/** Asks, prints, and writes the file. */
-async function answer(
+/** Runs the scenarios, prints the table and writes the file. */
+async function runScenarios(
   stage: Stage,
   { projectRoot, file }: { readonly projectRoot: string; readonly file: string },
 ): Promise<number> {
   const { options, out, workplace } = stage;
-  const { rows, left, versions } = await measure(stage);
+  const { rows, skipped, versions } = await measure(stage);
   out.table(toTable(rows));
-  for (const { question, what, why } of left) out.note(`beds bench: ${question}: without ${what}: ${why}`);
+  for (const { scenario, what, why } of skipped) out.note(`beds bench: ${scenario}: without ${what}: ${why}`);
   if (options.profile) for (const table of selfTimes(profilesOf(workplace))) out.table(table);
   if (!options.profile) {
     mkdirSync(dirname(file), { recursive: true });
-    const result = { machine: describeMachine(), versions, commit: await describeCommit(projectRoot), left, rows };
+    const result = { machine: describeMachine(), versions, commit: await describeCommit(projectRoot), skipped, rows };
     writeFileSync(file, `${JSON.stringify(result, undefined, 2)}\n`);
     out.note(`beds bench: written to ${file}`);
   }
-  return left.some(({ what }) => what === WHOLE) ? 1 : 0;
+  return skipped.some(({ what }) => what === WHOLE) ? 1 : 0;
 }
 
-interface Measured {
+interface ScenarioResult {
   readonly rows: readonly Row[];
-  readonly left: readonly Left[];
+  readonly skipped: readonly Skipped[];
+}
+
+interface Measured extends ScenarioResult {
   readonly versions: Readonly<Record<string, string>>;
 }
 
 async function measure(stage: Stage): Promise<Measured> {
   const { options, out, workplace, signal } = stage;
-  const need = [...new Set(options.questions.flatMap((question) => question.need))];
-  // Only what this command started itself is measured, whatever the environment names.
+  const need = [...new Set(options.scenarios.flatMap((scenario) => scenario.need))];
+  // Only servers that this command started are measured, whatever the environment names.
   const services = await startServices({
     directory: options.services ?? join(workplace, 'services'),
-    ...{ need, signal, environment: {} },
+    need,
+    signal,
+    environment: {},
     onProgress: ({ words }) => out.note(`beds bench: ${words}`),
   });
   try {
-    const answers: Answer[] = [];
-    for (const question of options.questions) answers.push(await ask(question, services, stage));
+    const results: ScenarioResult[] = [];
+    for (const scenario of options.scenarios) results.push(await runOne(scenario, services, stage));
     return {
-      rows: answers.flatMap(({ rows }) => rows),
-      left: answers.flatMap(({ left }) => left),
+      rows: results.flatMap(({ rows }) => rows),
+      skipped: results.flatMap(({ skipped }) => skipped),
       versions: describeVersions(services),
     };
   } finally {
@@ -99,37 +102,37 @@ async function measure(stage: Stage): Promise<Measured> {
   }
 }
 
-interface Answer {
-  readonly rows: readonly Row[];
-  readonly left: readonly Left[];
-}
-
-/** One question within its bound. What goes wrong there is told, and does not keep the others from being asked. */
-async function ask(question: Question, services: Services, stage: Stage): Promise<Answer> {
+/** One scenario within its time limit. A failure is reported and does not stop the others. */
+async function runOne(scenario: Scenario, services: Services, stage: Stage): Promise<ScenarioResult> {
   const { options, out, workplace, signal } = stage;
-  const left: Left[] = [];
+  const skipped: Skipped[] = [];
   const undone: (() => Promise<unknown>)[] = [];
-  const folder = join(workplace, question.name);
+  const folder = join(workplace, scenario.name);
   mkdirSync(folder);
-  const boundMs = Math.ceil(question.longestMs * Math.max(1, (options.rounds * options.sliceMs) / DEFAULT_LOAD_MS));
+  const timeLimitMs = Math.ceil(
+    scenario.timeLimitMs * Math.max(1, (options.rounds * options.sliceMs) / DEFAULT_LOAD_MS),
+  );
   const startedAtMs = performance.now();
-  const used = (): string => `${seconds(performance.now() - startedAtMs)} of at most ${seconds(boundMs)} s`;
-  out.note(`beds bench: ${question.name}: ${question.words}`);
-  const bound = AbortSignal.timeout(boundMs);
-  const bed: Bed = {
-    ...{ services, folder, effort: options, install: options.install },
-    signal: AbortSignal.any([signal, bound]),
+  const used = (): string => `${seconds(performance.now() - startedAtMs)} of at most ${seconds(timeLimitMs)} s`;
+  out.note(`beds bench: ${scenario.name}: ${scenario.description}`);
+  const timeLimit = AbortSignal.timeout(timeLimitMs);
+  const context: BenchContext = {
+    services,
+    folder,
+    effort: options,
+    install: options.install,
+    signal: AbortSignal.any([signal, timeLimit]),
     profiles: options.profile ? profilesOf(workplace) : undefined,
     say: (words) => out.note(`beds bench:   [${used()}] ${words}`),
-    leave: (what, why) => left.push({ question: question.name, what, why }),
+    skip: (what, why) => skipped.push({ scenario: scenario.name, what, why }),
     atEnd: (undo) => undone.push(undo),
   };
   try {
-    return { rows: await question.run(bed), left };
+    return { rows: await scenario.run(context), skipped };
   } catch (error) {
     signal.throwIfAborted();
-    bed.leave(WHOLE, bound.aborted ? `it was called off after ${seconds(boundMs)} s` : describe(error));
-    return { rows: [], left };
+    context.skip(WHOLE, timeLimit.aborted ? `it was called off after ${seconds(timeLimitMs)} s` : describe(error));
+    return { rows: [], skipped };
   } finally {
     for (const undo of undone.toReversed()) {
       await undo().catch((error: unknown) => out.note(`beds bench: ${describe(error)}`));

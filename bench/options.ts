@@ -1,10 +1,10 @@
 import { parseArgs } from 'node:util';
-import type { Effort, Question } from './contract.js';
+import type { Effort, Scenario } from './contract.js';
 import { GUARD_USAGE } from './guard/guard.js';
-import { QUESTIONS } from './questions.js';
+import { SCENARIOS } from './scenarios/index.js';
 
 export interface BenchOptions extends Effort {
-  readonly questions: readonly Question[];
+  readonly scenarios: readonly Scenario[];
   /** Write CPU profiles of the hosts, and print where their broker threads spent the time. Nothing is recorded then. */
   readonly profile: boolean;
   /** Whether the peers of `echo` may be installed into bench/peers. */
@@ -19,15 +19,15 @@ export interface BenchOptions extends Effort {
 const DEFAULT_ROUNDS = '5';
 const DEFAULT_SLICE_MS = '700';
 const DEFAULT_BACKLOG = '200000';
-/** What the bounds of the questions are meant for. */
+/** The load that the time limits of the scenarios allow for. */
 export const DEFAULT_LOAD_MS = Number(DEFAULT_ROUNDS) * Number(DEFAULT_SLICE_MS);
 
 export const USAGE = [
-  'npm run bench [-- question…] [--rounds 5] [--slice-ms 700] [--backlog 200000] [--no-install] [--profile]',
+  'npm run bench [-- scenario…] [--rounds 5] [--slice-ms 700] [--backlog 200000] [--no-install] [--profile]',
   '              [--output file] [--services directory]',
   GUARD_USAGE,
   '',
-  ...QUESTIONS.map(({ name, words }) => `  ${name.padEnd(10)} ${words}`),
+  ...SCENARIOS.map(({ name, description }) => `  ${name.padEnd(10)} ${description}`),
 ].join('\n');
 
 /** What the command line asks for, or what is wrong with it. */
@@ -36,8 +36,8 @@ export function readOptions(args: readonly string[]): BenchOptions | string {
   if (typeof read === 'string') return read;
   const { values, positionals } = read;
   if (values.help === true) return 'ratios of two contenders, measured side by side';
-  const unknown = positionals.find((name) => !QUESTIONS.some((question) => question.name === name));
-  if (unknown !== undefined) return `there is no question named ${unknown}`;
+  const unknown = positionals.find((name) => !SCENARIOS.some((scenario) => scenario.name === name));
+  if (unknown !== undefined) return `there is no scenario named ${unknown}`;
   const rounds = Number(values.rounds ?? DEFAULT_ROUNDS);
   const sliceMs = Number(values['slice-ms'] ?? DEFAULT_SLICE_MS);
   if (!isWithin(rounds, 1, 100) || !isWithin(sliceMs, 10, 10_000)) {
@@ -46,9 +46,11 @@ export function readOptions(args: readonly string[]): BenchOptions | string {
   const backlog = Number(values.backlog ?? DEFAULT_BACKLOG);
   if (!isWithin(backlog, 100, 10_000_000)) return '--backlog must be a number from 100 to 10000000';
   return {
-    ...{ rounds, sliceMs, backlog },
+    rounds,
+    sliceMs,
+    backlog,
     install: values['no-install'] !== true,
-    questions: QUESTIONS.filter(({ name }) => positionals.length === 0 || positionals.includes(name)),
+    scenarios: SCENARIOS.filter(({ name }) => positionals.length === 0 || positionals.includes(name)),
     profile: values.profile === true,
     output: values.output,
     // A part does not take the place of the whole.

@@ -7,18 +7,18 @@ import { startServices } from '../host/dev-servers/index.js';
 import { type BenchEnd, runBench } from './support/run-bench.js';
 import { temporaryDirectory } from './support/services.js';
 
-const QUESTIONS = ['echo', 'store', 'fanout', 'dispatch', 'swap', 'memory', 'scale', 'start', 'backlog'];
+const SCENARIOS = ['echo', 'store', 'fanout', 'dispatch', 'swap', 'memory', 'scale', 'start', 'backlog'];
 
 /** What is counted in the hope that there is none. */
 const COUNTS: readonly string[] = ['failed', 'lost', 'duplicated'];
 
 interface Result {
   readonly machine: { readonly cores: number; readonly loadAverage: readonly number[] };
-  readonly left: readonly { readonly question: string; readonly what: string; readonly why: string }[];
+  readonly skipped: readonly { readonly scenario: string; readonly what: string; readonly why: string }[];
   readonly versions: Readonly<Record<string, string>>;
   readonly commit: string;
   readonly rows: readonly {
-    readonly question: string;
+    readonly scenario: string;
     readonly case: string;
     readonly subject: string;
     readonly against: string;
@@ -43,7 +43,7 @@ function readResult(file: string): Result {
 }
 
 describe('the benchmark', () => {
-  it('answers every question with a table and a file, and lets go of everything', async (t) => {
+  it('runs every scenario, prints a table, writes a file and lets go of everything', async (t) => {
     const folder = temporaryDirectory(t);
     const shared = process.env['BEDS_TEST_SERVICES_DIR'];
     const services = await startServices({
@@ -73,13 +73,13 @@ describe('the benchmark', () => {
       ],
     ]);
     assert.equal(code, 0, err);
-    const { rows, left, machine, versions, commit } = readResult(file);
+    const { rows, skipped, machine, versions, commit } = readResult(file);
     // Peers are measured where they are installed; the test installs nothing.
     assert.deepEqual(
-      left.filter(({ question, what }) => question !== 'echo' || what !== 'peers'),
+      skipped.filter(({ scenario, what }) => scenario !== 'echo' || what !== 'peers'),
       [],
     );
-    assert.deepEqual([...new Set(rows.map(({ question }) => question))], QUESTIONS);
+    assert.deepEqual([...new Set(rows.map(({ scenario }) => scenario))], SCENARIOS);
     for (const row of rows) {
       const figures = [row.value, row.againstValue, row.ratio, ...row.spread];
       assert.ok(
@@ -89,7 +89,7 @@ describe('the benchmark', () => {
       assert.ok([row.case, row.subject, row.against, row.unit].every((text) => text !== ''));
       assert.equal(row.spread.length, 2);
       assert.equal(typeof row.met, row.target === undefined ? 'undefined' : 'boolean');
-      assert.ok(out.includes(row.question));
+      assert.ok(out.includes(row.scenario));
     }
     assert.ok(machine.cores > 0);
     assert.equal(machine.loadAverage.length, 3);
@@ -101,18 +101,18 @@ describe('the benchmark', () => {
     assert.deepEqual(databases, []);
   });
 
-  it('asks one question alone, without servers where it needs none', async (t) => {
+  it('runs one scenario alone, without servers where it needs none', async (t) => {
     const file = join(temporaryDirectory(t), 'result.json');
     const { code, err } = await bench(t, ['dispatch', '--rounds', '1', '--slice-ms', '50', '--output', file]);
     assert.equal(code, 0, err);
-    assert.deepEqual([...new Set(readResult(file).rows.map(({ question }) => question))], ['dispatch']);
+    assert.deepEqual([...new Set(readResult(file).rows.map(({ scenario }) => scenario))], ['dispatch']);
   });
 
-  it('names the questions when asked for one that it does not know', async (t) => {
+  it('names the scenarios when asked for one that it does not know', async (t) => {
     const file = join(temporaryDirectory(t), 'result.json');
     const { code, err } = await bench(t, ['speed', '--output', file]);
     assert.equal(code, 1);
-    assert.match(err, /there is no question named speed/);
+    assert.match(err, /there is no scenario named speed/);
     assert.match(err, /echo .*\n.*store .*\n.*fanout .*\n.*dispatch /);
     assert.ok(!existsSync(file));
   });

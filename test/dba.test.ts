@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { MongoClient, type Document } from 'mongodb';
+import { type Document, MongoClient } from 'mongodb';
 import mysql, { type ResultSetHeader, type RowDataPacket } from 'mysql2/promise';
-import { createdObjects } from '../host/dba/mysql/created-objects.js';
-import { applyObjects, type ApplyOptions, type DbaProgress } from '../host/dba/index.js';
 import { resolveConfig } from '../host/cli/resolve-config.js';
 import { configSchema } from '../host/config/schema.js';
+import { applyObjects, type ApplyOptions, type DbaProgress } from '../host/dba/index.js';
+import { createdObjects } from '../host/dba/mysql.js';
 import { databaseUrl } from './support/mongodb-url.js';
 import { sharedServices, temporaryDirectory } from './support/services.js';
 

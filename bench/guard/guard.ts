@@ -2,11 +2,20 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Output } from '../../host/cli/output.js';
 import type { TableData } from '../../host/cli/table.js';
-import { Child } from '../bed/child.js';
+import { Child } from '../context/child.js';
 import type { GuardCall } from '../processes/guard.js';
-import { describeCommit, describeMachine } from '../report/environment.js';
-import { BOUNDS, type Cost, type Costs, type Guarded, GUARDED, middle } from './contract.js';
-import { readReference, type ReferenceEntry, writeReference } from './reference.js';
+import { describeCommit, describeMachine } from '../report.js';
+import {
+  BOUNDS,
+  type Cost,
+  type Costs,
+  type Guarded,
+  GUARDED,
+  middle,
+  readReference,
+  type ReferenceEntry,
+  writeReference,
+} from './reference.js';
 
 export interface GuardRun {
   readonly args: readonly string[];
@@ -81,11 +90,15 @@ function compare(costs: Costs, { costs: reference }: ReferenceEntry): readonly C
   return GUARDED.flatMap((name) => [
     {
       what: `${name}: time (yardsticks)`,
-      ...{ value: costs[name].time, reference: reference[name].time, bound: BOUNDS.time },
+      value: costs[name].time,
+      reference: reference[name].time,
+      bound: BOUNDS.time,
     },
     {
       what: `${name}: heap (bytes)`,
-      ...{ value: costs[name].heapBytes, reference: reference[name].heapBytes, bound: BOUNDS.heapBytes },
+      value: costs[name].heapBytes,
+      reference: reference[name].heapBytes,
+      bound: BOUNDS.heapBytes,
     },
   ]);
 }

@@ -1,6 +1,6 @@
-import { connect, type Channel, type ChannelModel } from 'amqplib';
-import type { Route } from '../bed/plain-caller.js';
-import { serveParent } from '../bed/serve-parent.js';
+import { type Channel, type ChannelModel, connect } from 'amqplib';
+import { serveParent } from '../context/child.js';
+import type { Route } from '../context/plain-caller.js';
 
 const REPLY_QUEUE = 'amq.rabbitmq.reply-to';
 

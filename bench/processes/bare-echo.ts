@@ -1,6 +1,6 @@
-import { connect, type ChannelModel } from 'amqplib';
-import { PlainCaller } from '../bed/plain-caller.js';
-import { BODY, serveEcho } from '../bed/serve-echo.js';
+import { type ChannelModel, connect } from 'amqplib';
+import { PlainCaller } from '../context/plain-caller.js';
+import { BODY, serveEcho } from '../context/serve-echo.js';
 
 const ROUTING_KEY = 'echo.echo';
 

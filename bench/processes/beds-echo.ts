@@ -1,6 +1,6 @@
-import { connectBeds, type BedsClient } from '@beds/sdk/client';
-import { PlainCaller } from '../bed/plain-caller.js';
-import { BODY, PAYLOAD, serveEcho } from '../bed/serve-echo.js';
+import { type BedsClient, connectBeds } from '@beds/sdk/client';
+import { PlainCaller } from '../context/plain-caller.js';
+import { BODY, PAYLOAD, serveEcho } from '../context/serve-echo.js';
 
 /** How a host is asked; the argument of the program says it. */
 export type BedsCaller = 'plain' | 'unbatched' | 'default';
@@ -28,7 +28,9 @@ serveEcho({
       };
     }
     const beds = await connectBeds({
-      ...{ url, name: 'bench', exchange: name },
+      url,
+      name: 'bench',
+      exchange: name,
       ...(caller === 'unbatched' ? { batching: false } : {}),
     });
     client = beds;

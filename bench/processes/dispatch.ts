@@ -1,9 +1,9 @@
 import { Bench } from 'tinybench';
-import { BATCH, makeClientProbe } from '../bed/client-probe.js';
-import { makeDispatchProbe } from '../bed/dispatch-probe.js';
-import { gate, GATE_BODIES } from '../bed/gate-bodies.js';
-import { serveParent } from '../bed/serve-parent.js';
-import { PAYLOAD } from '../bed/serve-echo.js';
+import { serveParent } from '../context/child.js';
+import { PAYLOAD } from '../context/serve-echo.js';
+import { BATCH, makeClientProbe } from '../probes/client-probe.js';
+import { makeDispatchProbe } from '../probes/dispatch-probe.js';
+import { gate, GATE_BODIES } from '../probes/gate-bodies.js';
 
 /** Nanoseconds of one operation, and of `JSON` alone with the same bytes. */
 export interface DispatchSample {

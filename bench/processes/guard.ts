@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { BATCH, makeClientProbe } from '../bed/client-probe.js';
-import { makeDispatchProbe } from '../bed/dispatch-probe.js';
-import { serveParent } from '../bed/serve-parent.js';
-import { yardstick } from '../bed/yardstick.js';
-import { GUARDED, type Guarded } from '../guard/contract.js';
+import { serveParent } from '../context/child.js';
+import { GUARDED, type Guarded } from '../guard/reference.js';
+import { yardstick } from '../guard/yardstick.js';
+import { BATCH, makeClientProbe } from '../probes/client-probe.js';
+import { makeDispatchProbe } from '../probes/dispatch-probe.js';
 
 export interface GuardCall {
   /** How often every operation is done instead of once, to see that the guard notices. */

@@ -1,10 +1,9 @@
 import { subscribe } from 'node:diagnostics_channel';
 import { EventEmitter, once } from 'node:events';
 import type { Config } from '../../host/config/schema.js';
-import { startHost, type Host } from '../../host/main.js';
+import { type Host, startHost } from '../../host/main.js';
 import { lifecycleChannel } from '../../host/observe/channels.js';
-import type { Step } from '../bed/protocol.js';
-import { serveParent } from '../bed/serve-parent.js';
+import { serveParent, type Step } from '../context/child.js';
 
 /** The host under test, alone in its process as in production. */
 let host: Host | undefined;

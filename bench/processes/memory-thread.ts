@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { makeSwapProbe } from '../bed/swap-probe.js';
+import { makeSwapProbe } from '../probes/swap-probe.js';
 import type { MemorySample } from './memory.js';
 
 /** Swaps as many times as a message says, and tells what is in memory then. */

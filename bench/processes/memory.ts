@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Leftovers } from '../../host/template/leftovers.js';
 import type { RetiredInMemory } from '../../host/template/retired-templates.js';
-import { serveParent } from '../bed/serve-parent.js';
+import { serveParent } from '../context/child.js';
 
 /** After so many swaps, and a full collection of garbage. */
 export interface MemorySample {

@@ -1,5 +1,5 @@
-import { peerLibrary } from '../bed/peer-library.js';
-import { PAYLOAD, serveEcho, type EchoPlace } from '../bed/serve-echo.js';
+import { peerLibrary } from '../context/peers.js';
+import { type EchoPlace, PAYLOAD, serveEcho } from '../context/serve-echo.js';
 
 interface Broker {
   createService(service: object): unknown;
@@ -27,13 +27,19 @@ let broker: Broker | undefined;
 
 function makeBroker({ url, name, prefetch }: EchoPlace, nodeID: string): Broker {
   return new ServiceBroker({
-    ...{ namespace: name, nodeID, logger: false, metrics: false, tracing: false },
+    namespace: name,
+    nodeID,
+    logger: false,
+    metrics: false,
+    tracing: false,
     // One durable queue that all servers share, as BEDS has it; otherwise each node has its own, and the caller chooses.
     disableBalancer: true,
     transporter: {
       type: 'AMQP',
       options: {
-        ...{ url, prefetch, socketOptions: { noDelay: true } },
+        url,
+        prefetch,
+        socketOptions: { noDelay: true },
         queueOptions: { durable: true, arguments: { 'x-queue-type': 'classic' } },
       },
     },

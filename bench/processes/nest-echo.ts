@@ -1,5 +1,5 @@
-import { peerLibrary } from '../bed/peer-library.js';
-import { PAYLOAD, serveEcho, type EchoPlace } from '../bed/serve-echo.js';
+import { peerLibrary } from '../context/peers.js';
+import { type EchoPlace, PAYLOAD, serveEcho } from '../context/serve-echo.js';
 
 type Decorate = (target: object, key?: string, at?: PropertyDescriptor | number) => void;
 
@@ -57,7 +57,9 @@ class EchoModule {
 
 function optionsOf({ url, name, prefetch }: EchoPlace): object {
   return {
-    ...{ urls: [url], queue: name, prefetchCount: prefetch },
+    urls: [url],
+    queue: name,
+    prefetchCount: prefetch,
     queueOptions: { durable: true, arguments: { 'x-queue-type': 'classic' } },
     socketOptions: { connectionOptions: { noDelay: true } },
   };
@@ -78,7 +80,9 @@ serveEcho({
     decorate();
     const options = { ...optionsOf(place), noAck: false };
     server = await NestFactory.createMicroservice(EchoModule, {
-      ...{ transport: nest.Transport.RMQ, options, logger: false },
+      transport: nest.Transport.RMQ,
+      options,
+      logger: false,
     });
     await server.listen();
   },

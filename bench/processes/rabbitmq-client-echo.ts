@@ -1,5 +1,5 @@
-import { peerLibrary } from '../bed/peer-library.js';
-import { PAYLOAD, serveEcho } from '../bed/serve-echo.js';
+import { peerLibrary } from '../context/peers.js';
+import { PAYLOAD, serveEcho } from '../context/serve-echo.js';
 
 interface Closable {
   close(): Promise<void>;

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { RuntimeAccount } from './contract.js';
-import { isMongodbUrl, mongodbRuntimeUrl } from './mongodb/runtime-url.js';
+import { isMongodbUrl, mongodbRuntimeUrl } from './mongodb.js';
 
 /** The accounts that `beds db apply` made for this checkout, by store; null where the server has no access control. */
 export type RuntimeAccounts = Readonly<Record<string, RuntimeAccount | null>>;

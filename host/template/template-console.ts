@@ -1,5 +1,5 @@
 import { Console } from 'node:console';
-import { shorten } from '../observe/shorten.js';
+import { shorten } from '../observe/channels.js';
 
 export type ConsoleLevel = 'debug' | 'info' | 'warn' | 'error';
 

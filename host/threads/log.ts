@@ -9,6 +9,7 @@ import {
   connectionChannel,
   type FaultEvent,
   faultChannel,
+  shorten,
   type TemplateLogEvent,
   templateLogChannel,
   type WritesEvent,
@@ -16,7 +17,6 @@ import {
 } from '../observe/channels.js';
 import { JoinedLines, joinedText } from '../observe/joined-lines.js';
 import type { Log } from '../observe/log.js';
-import { shorten } from '../observe/shorten.js';
 import type { LogLevel, ThreadMessage } from './protocol.js';
 
 type LogMessage = Extract<ThreadMessage, { kind: 'log' }>;

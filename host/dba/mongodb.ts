@@ -1,0 +1,235 @@
+import { type Db, type Document, type IndexDescription, MongoClient, MongoServerError } from 'mongodb';
+import { ConnectionString } from 'mongodb-connection-string-url';
+import { dbaErrors } from '../errors/dba.js';
+import { APPLIED, CATALOGUE } from '../stores/mongodb/body.js';
+import { nativeOf, parseEntry } from '../stores/mongodb/catalogue.js';
+import type { DomainObjects, Granted, ObjectFile, RuntimeAccount, StoreAdministrator } from './contract.js';
+
+const CONNECT_TIMEOUT_MS = 10_000;
+/** https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml */
+const NAMESPACE_EXISTS = 48;
+const ROLE_EXISTS = 51_002;
+const USER_EXISTS = 51_003;
+
+interface Applied {
+  readonly _id: string;
+  readonly sha256: string;
+  readonly appliedAt: Date;
+}
+
+/** MongoDB. Throws BEDS_DBA_URL_INVALID, BEDS_DBA_SERVER_UNAVAILABLE. */
+export async function administerMongodb(adminUrl: string): Promise<StoreAdministrator> {
+  const client = clientOf(adminUrl);
+  try {
+    await client.db().command({ ping: 1 });
+    return new MongodbAdministrator(client);
+  } catch (cause) {
+    await client.close().catch(() => undefined);
+    throw dbaErrors.make('BEDS_DBA_SERVER_UNAVAILABLE', undefined, { cause });
+  }
+}
+
+function clientOf(adminUrl: string): MongoClient {
+  let database: string | undefined;
+  let client: MongoClient;
+  try {
+    client = new MongoClient(adminUrl, { serverSelectionTimeoutMS: CONNECT_TIMEOUT_MS });
+    database = databaseOf(adminUrl);
+  } catch {
+    // The cause may repeat the URL, and the password in it.
+    throw dbaErrors.make('BEDS_DBA_URL_INVALID', 'The URL of the MongoDB administrator cannot be read.');
+  }
+  if (database !== undefined) return client;
+  throw dbaErrors.make('BEDS_DBA_URL_INVALID', 'The URL of the MongoDB administrator names no database.');
+}
+
+class MongodbAdministrator implements StoreAdministrator {
+  readonly #client: MongoClient;
+  readonly #db: Db;
+
+  constructor(client: MongoClient) {
+    this.#client = client;
+    this.#db = client.db();
+  }
+
+  async apply(file: ObjectFile, { force }: { readonly force: boolean }): Promise<'applied' | 'unchanged'> {
+    const object = parseObjectFile(file);
+    if (object.type === 'entry') checkEntry(file.name, object.entry);
+    const applied = this.#db.collection<Applied>(APPLIED);
+    const { name, sha256 } = file;
+    if (!force && (await applied.findOne({ _id: name, sha256 })) !== null) return 'unchanged';
+    try {
+      await this.#put(object);
+      await applied.replaceOne({ _id: name }, { sha256, appliedAt: new Date() }, { upsert: true });
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw dbaErrors.make('BEDS_DBA_APPLY_FAILED', `${name}: ${reason}`, { cause });
+    }
+    return 'applied';
+  }
+
+  /**
+   * The actions that the catalogued objects need on their collections, and reading the catalogue: nothing else. A wrong
+   * entry gets nothing. Of the whole catalogue, whoever applied it: a role is replaced as a whole.
+   */
+  async grant(_domains: readonly DomainObjects[], account: RuntimeAccount): Promise<Granted> {
+    const needs = needsOf(await this.#db.collection(CATALOGUE).find().toArray());
+    const wrong = needs.wrong.length === 0 ? '' : `; wrong entries, which get nothing: ${needs.wrong.join(', ')}`;
+    if (!(await this.#hasAccessControl())) {
+      const words =
+        'this MongoDB-speaking server has no access control, so its own URL is used; MongoDB would get a role';
+      return { account: false, words: `${words}${wrong}` };
+    }
+    const role = account.user;
+    const db = this.#db.databaseName;
+    const privileges = [...needs.actions].map(([collection, actions]) => ({
+      resource: { db, collection },
+      actions: [...actions],
+    }));
+    try {
+      await this.#upsert({ createRole: role, privileges, roles: [] }, ROLE_EXISTS, { updateRole: role, privileges });
+      const user = { pwd: account.password, roles: [{ role, db }] };
+      await this.#upsert({ createUser: account.user, ...user }, USER_EXISTS, { updateUser: account.user, ...user });
+    } catch (cause) {
+      throw dbaErrors.make('BEDS_DBA_ACCOUNT_FAILED', undefined, { cause });
+    }
+    const words = `account ${account.user}: ${privileges.length} collections, by a role of its own${wrong}`;
+    return { account: true, words };
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close();
+  }
+
+  async #put(object: MongodbObject): Promise<void> {
+    if (object.type === 'entry') {
+      const { _id, ...entry } = object.entry;
+      await this.#db.collection<Document & { _id: string }>(CATALOGUE).replaceOne({ _id }, entry, { upsert: true });
+      return;
+    }
+    await this.#db.createCollection(object.name).catch((error: unknown) => {
+      if (!hasCode(error, NAMESPACE_EXISTS)) throw error;
+    });
+    if (object.indexes.length > 0) await this.#db.collection(object.name).createIndexes([...object.indexes]);
+  }
+
+  /** https://www.mongodb.com/docs/manual/reference/command/connectionStatus/ */
+  async #hasAccessControl(): Promise<boolean> {
+    const status = await this.#db.command({ connectionStatus: 1 }).catch((): Document => ({}));
+    const info = status['authInfo'] as { readonly authenticatedUsers?: readonly unknown[] } | undefined;
+    return (info?.authenticatedUsers ?? []).length > 0;
+  }
+
+  async #upsert(create: Document, exists: number, update: Document): Promise<void> {
+    await this.#db.command(create).catch((error: unknown) => {
+      if (!hasCode(error, exists)) throw error;
+      return this.#db.command(update);
+    });
+  }
+}
+
+/**
+ * n.b. a native view is granted itself, never what its pipeline reads for servers without views: a server with roles
+ * has views. Whether it is there already is not asked: a grant may come first.
+ */
+const NOTHING_GRANTED = { views: new Set<string>(), may: () => false };
+
+function checkEntry(file: string, entry: Document): void {
+  const { problems } = nativeOf(parseEntry(entry, NOTHING_GRANTED));
+  if (problems.length === 0) return;
+  throw dbaErrors.make('BEDS_DBA_FILE_INVALID', `${file} is wrong at ${problems.join('; at ')}.`);
+}
+
+interface Needs {
+  /** Actions by collection. */
+  readonly actions: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Names of the entries that have problems, and the problems. */
+  readonly wrong: readonly string[];
+}
+
+function needsOf(entries: readonly Document[]): Needs {
+  const actions = new Map<string, Set<string>>([[CATALOGUE, new Set(['find'])]]);
+  const wrong: string[] = [];
+  for (const entry of entries) {
+    const { problems, missingGrants } = nativeOf(parseEntry(entry, NOTHING_GRANTED));
+    if (problems.length > 0) wrong.push(`${nameOf(entry)} (${problems.join('; ')})`);
+    for (const grant of missingGrants) {
+      const space = grant.indexOf(' ');
+      const collection = grant.slice(space + 1);
+      actions.set(collection, (actions.get(collection) ?? new Set()).add(grant.slice(0, space)));
+    }
+  }
+  return { actions, wrong };
+}
+
+function nameOf({ _id }: Document): string {
+  return typeof _id === 'string' ? _id : JSON.stringify(_id);
+}
+
+function hasCode(error: unknown, code: number): boolean {
+  return error instanceof MongoServerError && error.code === code;
+}
+
+type PlainDocument = Readonly<Record<string, unknown>>;
+
+/** What a JSON file of `db/` holds: a collection with its indexes, or one entry of the catalogue of named objects. */
+export type MongodbObject =
+  | { readonly type: 'collection'; readonly name: string; readonly indexes: readonly IndexDescription[] }
+  | { readonly type: 'entry'; readonly entry: PlainDocument & { readonly _id: string } };
+
+/** Throws BEDS_DBA_FILE_INVALID. */
+function parseObjectFile({ name, text }: ObjectFile): MongodbObject {
+  const content = parse(name, text);
+  if (typeof content['collection'] === 'string') {
+    const indexes = Array.isArray(content['indexes']) ? (content['indexes'] as readonly IndexDescription[]) : [];
+    return { type: 'collection', name: content['collection'], indexes };
+  }
+  const id = content['_id'];
+  if (typeof id !== 'string' || id === '') {
+    throw invalid(name, 'must have `collection` (and `indexes`), or `_id`, `kind` and what else an entry has');
+  }
+  return { type: 'entry', entry: { ...content, _id: id } };
+}
+
+function parse(name: string, text: string): PlainDocument {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw dbaErrors.make('BEDS_DBA_FILE_INVALID', `${name} is not JSON.`, { cause });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(name, 'must be an object');
+  return value as PlainDocument;
+}
+
+function invalid(name: string, problem: string): Error {
+  return dbaErrors.make('BEDS_DBA_FILE_INVALID', `${name} ${problem}.`);
+}
+
+/** How the administrator logs in: by a certificate, a ticket, a token. The runtime account has a password. */
+const OF_THE_ADMINISTRATOR = ['authMechanism', 'authMechanismProperties', 'gssapiServiceName'];
+
+export function isMongodbUrl(url: string): boolean {
+  return /^mongodb(\+srv)?:\/\//.test(url);
+}
+
+/** The database that a URL names; undefined where it names none, for which the driver would take `test`. */
+function databaseOf(url: string): string | undefined {
+  const name = decodeURIComponent(new ConnectionString(url).pathname.slice(1));
+  return name === '' ? undefined : name;
+}
+
+/**
+ * The administrator's URL with the runtime account in it. n.b. a URL of several hosts is none for `URL`. The account is
+ * made in the database itself, so that is where its password is known:
+ * https://www.mongodb.com/docs/manual/reference/connection-string-options/#mongodb-urioption-urioption.authSource
+ */
+export function mongodbRuntimeUrl(adminUrl: string, account: RuntimeAccount): string {
+  const url = new ConnectionString(adminUrl);
+  url.username = encodeURIComponent(account.user);
+  url.password = encodeURIComponent(account.password);
+  for (const name of OF_THE_ADMINISTRATOR) url.searchParams.delete(name);
+  const database = databaseOf(adminUrl);
+  if (database !== undefined) url.searchParams.set('authSource', database);
+  return url.href;
+}

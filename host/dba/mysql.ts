@@ -1,0 +1,116 @@
+import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise';
+import { dbaErrors } from '../errors/dba.js';
+import type { DomainObjects, Granted, ObjectFile, RuntimeAccount, StoreAdministrator } from './contract.js';
+
+const CONNECT_TIMEOUT_MS = 10_000;
+
+const APPLIED = `CREATE TABLE IF NOT EXISTS beds_applied (
+  file VARCHAR(255) NOT NULL PRIMARY KEY,
+  sha256 CHAR(64) NOT NULL,
+  applied_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP
+)`;
+const RECORD = 'INSERT INTO beds_applied (file, sha256) VALUES (?, ?) ON DUPLICATE KEY UPDATE sha256 = VALUES(sha256)';
+
+/** MySQL and MariaDB. Throws BEDS_DBA_SERVER_UNAVAILABLE. */
+export async function administerMysql(adminUrl: string): Promise<StoreAdministrator> {
+  try {
+    // n.b. several statements in one text only here, on the DBA's own files: it is what makes DELIMITER unnecessary.
+    const uri = adminUrl.replace(/^mariadb:/, 'mysql:');
+    const connection = await createConnection({ uri, multipleStatements: true, connectTimeout: CONNECT_TIMEOUT_MS });
+    await connection.query(APPLIED);
+    return new MysqlAdministrator(connection, decodeURIComponent(new URL(adminUrl).pathname.slice(1)));
+  } catch (cause) {
+    throw dbaErrors.make('BEDS_DBA_SERVER_UNAVAILABLE', undefined, { cause });
+  }
+}
+
+class MysqlAdministrator implements StoreAdministrator {
+  readonly #connection: Connection;
+  readonly #database: string;
+
+  constructor(connection: Connection, database: string) {
+    this.#connection = connection;
+    this.#database = database;
+  }
+
+  async apply(file: ObjectFile, { force }: { readonly force: boolean }): Promise<'applied' | 'unchanged'> {
+    if (/^\s*DELIMITER\b/im.test(file.text)) {
+      const message = `${file.name}: DELIMITER is a word of the mysql client; write one routine to a file, without it.`;
+      throw dbaErrors.make('BEDS_DBA_FILE_INVALID', message);
+    }
+    if (!force && (await this.#isApplied(file))) return 'unchanged';
+    try {
+      await this.#connection.query(file.text);
+      await this.#connection.query(RECORD, [file.name, file.sha256]);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw dbaErrors.make('BEDS_DBA_APPLY_FAILED', `${file.name}: ${reason}`, { cause });
+    }
+    return 'applied';
+  }
+
+  /**
+   * By convention, so that nobody has to keep a list: EXECUTE on every routine and SELECT on every view that the files
+   * create, except those whose names begin with `_`. Every time: replacing a routine takes its grants away.
+   */
+  async grant(domains: readonly DomainObjects[], account: RuntimeAccount): Promise<Granted> {
+    const created = domains.flatMap(({ files }) => files.flatMap(({ text }) => createdObjects(text)));
+    const objects = created.filter(({ name }) => !isInternal(name));
+    const user = `${this.#connection.escape(account.user)}@'%'`;
+    const secret = this.#connection.escape(account.password);
+    try {
+      await this.#connection.query(`CREATE USER IF NOT EXISTS ${user} IDENTIFIED BY ${secret}`);
+      await this.#connection.query(`ALTER USER ${user} IDENTIFIED BY ${secret}`);
+      for (const object of objects) await this.#connection.query(`GRANT ${this.#right(object)} TO ${user}`);
+    } catch (cause) {
+      throw dbaErrors.make('BEDS_DBA_ACCOUNT_FAILED', reasonWithout(cause, account.password), { cause });
+    }
+    const views = objects.filter(({ kind }) => kind === 'VIEW').length;
+    const words = `account ${account.user}: EXECUTE on ${objects.length - views} routines, SELECT on ${views} views, no table`;
+    return { account: true, words };
+  }
+
+  async close(): Promise<void> {
+    await this.#connection.end();
+  }
+
+  #right({ kind, name }: CreatedObject): string {
+    const target = `${this.#connection.escapeId(this.#database)}.${this.#connection.escapeId(name)}`;
+    return kind === 'VIEW' ? `SELECT ON ${target}` : `EXECUTE ON ${kind} ${target}`;
+  }
+
+  async #isApplied({ name, sha256 }: ObjectFile): Promise<boolean> {
+    const query = 'SELECT 1 FROM beds_applied WHERE file = ? AND sha256 = ?';
+    const [rows] = await this.#connection.query<RowDataPacket[]>(query, [name, sha256]);
+    return rows.length > 0;
+  }
+}
+
+function reasonWithout(cause: unknown, secret: string): string {
+  return (cause instanceof Error ? cause.message : String(cause)).replaceAll(secret, '***');
+}
+
+/** A procedure, function or view that a file creates. */
+export interface CreatedObject {
+  readonly kind: 'PROCEDURE' | 'FUNCTION' | 'VIEW';
+  readonly name: string;
+}
+
+/** Comments and texts in quotes: what they say creates nothing. */
+const SILENT = /--[ \t][^\n]*|#[^\n]*|\/\*(?!!)[\s\S]*?\*\/|'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"/g;
+const CREATE =
+  /\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:(?:ALGORITHM\s*=\s*\w+|DEFINER\s*=\s*\S+|SQL\s+SECURITY\s+\w+)\s+)*(PROCEDURE|FUNCTION|VIEW)\s+(?:IF\s+NOT\s+EXISTS\s+)?`?([A-Za-z0-9_$]+)`?/gi;
+
+/** Whether a name says that the object is for the DBA's other objects only. */
+function isInternal(name: string): boolean {
+  return name.startsWith('_');
+}
+
+/** The objects that the statements of a file create, in their order. */
+export function createdObjects(sql: string): readonly CreatedObject[] {
+  const spoken = sql.replaceAll(SILENT, ' ');
+  return [...spoken.matchAll(CREATE)].map(([, kind = '', name = '']) => ({
+    kind: kind.toUpperCase() as CreatedObject['kind'],
+    name,
+  }));
+}
