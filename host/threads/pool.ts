@@ -412,7 +412,7 @@ export interface CrashAttribution {
   readonly isSuspectLast: boolean;
 }
 
-/** What threads that join must know of those that ended; see `Suspects`. */
+/** What threads that join must know of those that ended; see `PoisonTracker`. */
 export class PoisonMemory {
   #entries: { readonly suspicion: Suspicion; readonly atMs: number }[] = [];
 

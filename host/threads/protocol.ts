@@ -54,7 +54,7 @@ export type ThreadCommand =
   /** All brokers consume the queues that belong to no domain. */
   | { readonly kind: 'consume-own' }
   | { readonly kind: 'cancel'; readonly queue: string }
-  /** A thread ended; see `Suspects`. */
+  /** A thread ended; see `PoisonTracker`. */
   | ({ readonly kind: 'suspect' } & Suspicion)
   | { readonly kind: 'status' }
   /** What was seen of requests: answers `Observations`, whose callers and shadows are those since the last time. */
