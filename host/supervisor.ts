@@ -5,23 +5,18 @@ import { keepOpen } from './stores/keep-open.js';
 import { AmqpConnection } from './amqp/connection.js';
 import { makeNames, type Names } from './amqp/names.js';
 import { Topology } from './amqp/topology.js';
-import { isNothing } from './template/leftovers.js';
 import { directoriesOf } from './config/load.js';
 import type { Config } from './config/schema.js';
 import type { Log } from './observe/log.js';
 import type { LogState } from './observe/log-output.js';
 import { openProber, type Prober } from './deploy/admit/probe.js';
-import { VersionControl } from './deploy/version-control.js';
-import { DomainBoard } from './deploy/domain-board.js';
+import { DeployController } from './deploy/deploy-controller.js';
 import { type History, openHistory } from './deploy/history.js';
 import { type HostMetrics, openMetrics } from './metrics/host-metrics.js';
-import { Mutex } from './deploy/mutex.js';
 import { planBrokers } from './roles.js';
 import { nodeName } from './node-name.js';
 import { observeHost, recordTransitions } from './deploy/observe-host.js';
 import { AdminServer } from './admin/server.js';
-import { Drains } from './deploy/drains.js';
-import { Rollouts } from './deploy/rollouts.js';
 import { claimState } from './deploy/state-claim.js';
 import { ThreadLog } from './threads/log.js';
 import { trailDirectoryOf } from './deploy/watch/trial-record.js';
@@ -44,21 +39,20 @@ export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #names: Names;
   readonly #startedAt = new Date();
-  readonly #board = new DomainBoard();
   readonly #adapters: ReadonlyMap<string, StoreAdapter>;
   readonly #control: AmqpConnection;
   readonly #topology: Topology;
   readonly #prober: Prober;
   readonly #pool: ThreadPool;
-  readonly #rollouts: Rollouts;
-  readonly #drains: Drains;
   readonly #ending = new AbortController();
   readonly #admin: AdminServer;
   readonly #metrics: HostMetrics;
   readonly #threadLog: ThreadLog;
   #model: ChannelModel | undefined;
   #history: History | undefined;
-  #versions: VersionControl | undefined;
+  #deploy: DeployController | undefined;
+  /** The threads take commands. */
+  #isStarted = false;
   #trials: Trials | undefined;
   #reassert: NodeJS.Timeout | undefined;
   readonly #cleanUps: (() => void)[] = [];
@@ -78,30 +72,12 @@ export class Supervisor {
     const ownQueues = brokers.flatMap((plan) => plan.ownQueues);
     this.#topology = new Topology({ names: this.#names, settings: config.topology, ownQueues }, () => this.#model);
     this.#prober = openProber({ timeoutMs: config.plugins.probeTimeoutMs, memoryMb: config.plugins.probeMemoryMb });
-    this.#drains = new Drains(({ id: generation, hash, manifest: { domain, version } }, state, { left, why }) => {
-      const findings = why === undefined ? {} : { findings: [why] };
-      this.#transition({ domain, version, hash, state, generation, ...(isNothing(left) ? {} : { left }), ...findings });
-    });
     this.#metrics = openMetrics({
       node: this.node,
-      drains: this.#drains,
       stores: this.#adapters,
-      board: this.#board,
       logState,
       pool: () => this.#pool,
-      table: () => this.#rollouts.table,
-      versions: () => this.#versions,
-    });
-    this.#rollouts = new Rollouts({
-      pool: () => this.#pool,
-      topology: this.#topology,
-      names: this.#names,
-      config,
-      brokers,
-      lock: new Mutex(),
-      drains: this.#drains,
-      onUnprepared: (source) => this.#versions?.unprepared(source),
-      isRefused: (hash) => this.#versions?.isRefused(hash) === true,
+      deploy: () => this.#deploy,
     });
     this.#pool = new ThreadPool({
       config,
@@ -109,16 +85,16 @@ export class Supervisor {
       brokers,
       trailDirectory: trailDirectoryOf(this.#directory),
       onMessage: ({ name }, message) => this.#onMessage(name, message),
-      onJoin: (thread, group) => this.#rollouts.join(thread, group),
+      onJoin: async (thread, group) => this.#deploy?.routes.join(thread, group),
       onLost: (loss) => this.#onLost(loss),
-      onReleased: (thread) => this.#drains.onThreadLost(thread),
+      onReleased: (thread) => this.#deploy?.threadReleased(thread),
       onGiveUp: options.onFatal,
     });
     this.#admin = new AdminServer({
       node: this.node,
       config,
       log,
-      operations: () => (this.#stopping === undefined ? this.#versions?.operations : undefined),
+      operations: () => (this.#stopping === undefined && this.#isStarted ? this.#deploy?.operator : undefined),
       sources: {
         startedAt: this.#startedAt,
         pool: this.#pool,
@@ -126,7 +102,7 @@ export class Supervisor {
         stores: [...this.#adapters.values()],
         metrics: () => this.#metrics.text(),
         logState,
-        domains: () => this.#board.views(),
+        domains: () => this.#deploy?.operator.views ?? [],
         history: () => this.#history?.entries ?? [],
       },
     });
@@ -144,29 +120,35 @@ export class Supervisor {
     await this.#control.ready(config.supervisor.startTimeoutMs);
     await this.#topology.assertBase();
     await Promise.all([...this.#adapters.values()].map((adapter) => keepOpen(adapter, this.#ending.signal)));
-    this.#pool.cells.set(await this.#trials.cells());
-    await this.#pool.start();
-    this.#versions = await VersionControl.open({
+    const deploy = await DeployController.open({
       config,
       directory,
-      log,
-      adapters: this.#adapters,
-      pool: this.#pool,
-      rollouts: this.#rollouts,
-      drains: this.#drains,
-      board: this.#board,
-      prober: this.#trials.prober(this.#prober),
       pluginsDirectory,
+      brokers: planBrokers(config),
+      adapters: this.#adapters,
+      prober: this.#trials.prober(this.#prober),
+      pool: this.#pool,
+      topology: this.#topology,
+      names: this.#names,
+      log,
+      history: () => this.#history?.entries ?? [],
       isRabbitUp: () => this.#control.state === 'up',
       onTransition: (transition) => this.#transition(transition),
       onTallies: (thread, tallies) => this.#metrics.tallies(thread, tallies),
     });
-    await this.#versions.start();
-    this.#trials.watch({ pool: this.#pool, rollouts: this.#rollouts, versions: this.#versions });
+    this.#deploy = deploy;
+    this.#pool.cells.set(await this.#trials.cells(deploy.served));
+    await this.#pool.start();
+    this.#isStarted = true;
+    await deploy.start();
+    this.#trials.watch({ pool: this.#pool, deploy });
     const onUnasserted = (error: unknown): void => log.warn({ error: wordsOf(error) }, 'queues could not be asserted');
-    const reassert = (): void => void this.#rollouts.reassert().catch(onUnasserted);
+    const reassert = (): void => void deploy.routes.reassert().catch(onUnasserted);
     this.#reassert = setInterval(reassert, config.topology.checkIntervalMs);
-    log.info({ roles: config.node.roles, domains: [...this.#rollouts.table.live.keys()] }, 'serving');
+    log.info(
+      { roles: config.node.roles, domains: deploy.routes.live.map(({ manifest }) => manifest.domain) },
+      'serving',
+    );
   }
 
   /** No more swaps → threads finish, bounded → connections close. A second call joins the first. */
@@ -180,7 +162,7 @@ export class Supervisor {
     this.#ending.abort();
     clearInterval(this.#reassert);
     this.#trials?.stopWatching();
-    await this.#versions?.close();
+    await this.#deploy?.close();
     await this.#pool.stop(drainTimeoutMs);
     await this.#prober.close();
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(1_000)));
@@ -206,16 +188,13 @@ export class Supervisor {
   #onMessage(thread: string, message: Parameters<ThreadPoolOptions['onMessage']>[1]): void {
     if (message.kind === 'drained') {
       this.#metrics.drained(thread, message.tally);
-      this.#drains.onDrained(message.generation, thread, message.left);
+      this.#deploy?.drained(message.generation, thread, message.left);
     } else this.#threadLog.write(thread, message);
   }
 
   #onLost(loss: Parameters<ThreadPoolOptions['onLost']>[0]): void {
     this.#metrics.threadEnded(loss.thread, loss.reason);
-    // Before its part of a drain ends: the version that drains may be the one to blame.
-    const blamed = this.#versions?.threadLost(loss);
-    this.#drains.onThreadLost(loss.thread);
-    this.#rollouts.forget(loss.thread);
+    const blamed = this.#deploy?.threadLost(loss);
     this.#options.log.error({ ...loss, ...blamed }, 'broker thread ended; it is replaced');
   }
 
@@ -224,7 +203,7 @@ export class Supervisor {
   }
 
   #transition(transition: Parameters<typeof recordTransitions>[0]): void {
-    const sinks = { log: this.#options.log, board: this.#board, history: this.#history, metrics: this.#metrics };
+    const sinks = { log: this.#options.log, history: this.#history, metrics: this.#metrics };
     recordTransitions(transition, sinks);
   }
 }

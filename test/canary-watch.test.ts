@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { configSchema } from '../host/config/schema.js';
 import { LATENCY_BOUNDS_MS, type Tally } from '../host/request/observations.js';
-import { makeFinding } from '../host/template/make-finding.js';
 import { Canary, type CanaryOptions } from '../host/deploy/canary.js';
 import { RequestObserver } from '../host/deploy/watch/request-observer.js';
 import { ShadowBoard } from '../host/deploy/watch/shadow-board.js';
@@ -41,6 +40,8 @@ interface Watched {
   readonly widened: readonly number[];
   readonly outside: Outside;
   readonly said: readonly (string | undefined)[];
+  /** An operator holds it back. */
+  readonly order: { isHeld: boolean };
 }
 
 interface Outside {
@@ -54,9 +55,11 @@ function makeCanary(plan: Partial<CanaryOptions['plan']>, ...script: readonly (r
   const widened: number[] = [];
   const outside: Outside = { ask: undefined, asked: 0 };
   const said: (string | undefined)[] = [];
+  const order = { isHeld: false };
   const canary = new Canary({
     pairs: [{ domain: 'notes', candidate: 2, active: 1 }],
-    plan: { canaryPercent: 5, shadowPercent: 0, forMs: 20, hold: false, ...plan },
+    plan: { canaryPercent: 5, shadowPercent: 0, forMs: 20, ...plan },
+    isHeld: () => order.isHeld,
     settings: configSchema.parse({}).rollout,
     shadows: new ShadowBoard(),
     observer,
@@ -70,7 +73,7 @@ function makeCanary(plan: Partial<CanaryOptions['plan']>, ...script: readonly (r
     },
     onWait: (reason) => said.push(reason),
   });
-  return { canary, observer, widened, outside, said };
+  return { canary, observer, widened, outside, said, order };
 }
 
 const NOTHING: readonly Tally[] = [];
@@ -82,57 +85,48 @@ void describe('the watch over a canary', { timeout: TEST_MS }, () => {
 
   void it('promotes what held its time', async () => {
     const { canary } = makeCanary({}, NOTHING, GOOD);
-    assert.deepEqual(await canary.watch(signal), { kind: 'promote' });
+    assert.deepEqual(await canary.watch(signal), []);
   });
 
   void it('promotes nothing while a reason against it stands, though its time is over', async () => {
     const { canary } = makeCanary({}, NOTHING, BAD);
-    const verdict = await canary.watch(signal);
-    assert.ok(verdict.kind === 'end');
-    assert.equal(verdict.objections[0]?.finding.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
+    const [objection] = await canary.watch(signal);
+    assert.equal(objection?.finding.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
   });
 
   void it('forgives what only one look found', async () => {
     const { canary, observer } = makeCanary({}, NOTHING, BAD, [tally(1, 800, 200), tally(2, 80, 10)]);
-    assert.deepEqual(await canary.watch(signal), { kind: 'promote' });
+    assert.deepEqual(await canary.watch(signal), []);
     assert.equal(observer.looks, 3);
   });
 
-  void it('obeys an order that came before it began', async () => {
-    const ended = makeCanary({ forMs: 60_000 }, NOTHING);
-    const objections = [{ finding: makeFinding('BEDS_ROLLOUT_ROLLED_BACK') }];
-    ended.canary.end(objections);
-    assert.deepEqual(await ended.canary.watch(signal), { kind: 'end', objections });
-    const promoted = makeCanary({ forMs: 60_000 }, NOTHING);
-    promoted.canary.promote();
-    assert.deepEqual(await promoted.canary.watch(signal), { kind: 'promote' });
-  });
-
   void it('holds what is to hold, though no time is asked for', async () => {
-    const { canary, observer } = makeCanary({ forMs: 0, hold: true }, NOTHING, GOOD);
+    const { canary, observer, order } = makeCanary({ forMs: 0 }, NOTHING, GOOD);
+    order.isHeld = true;
     const verdict = canary.watch(signal);
     observer.onLook = async () => {
-      if (observer.looks === 5) canary.promote();
+      if (observer.looks === 5) order.isHeld = false;
     };
-    assert.deepEqual(await verdict, { kind: 'promote' });
+    assert.deepEqual(await verdict, []);
     assert.ok(observer.looks >= 5);
   });
 
   void it('widens what nobody called, until everybody could', async () => {
     const { canary, widened } = makeCanary({}, NOTHING);
-    assert.deepEqual(await canary.watch(signal), { kind: 'promote' });
+    assert.deepEqual(await canary.watch(signal), []);
     assert.deepEqual(widened, [20, 80, 100]);
   });
 
-  void it('widens nothing any more after an order, also when it was looking just then', async () => {
+  void it('widens nothing any more when it is over, also when it was looking just then', async () => {
     const { canary, observer, widened } = makeCanary({}, NOTHING);
     let goOn: () => void = () => undefined;
     observer.onLook = () => (observer.looks < 2 ? Promise.resolve() : new Promise((resolve) => (goOn = resolve)));
-    const verdict = canary.watch(signal);
+    const over = new AbortController();
+    const verdict = canary.watch(over.signal);
     while (observer.looks < 2) await new Promise((resolve) => setTimeout(resolve, 5));
-    canary.end([]);
-    assert.equal((await verdict).kind, 'end');
+    over.abort();
     goOn();
+    await assert.rejects(verdict, { name: 'AbortError' });
     await new Promise((resolve) => setTimeout(resolve, 50));
     assert.deepEqual(widened, []);
   });
@@ -151,7 +145,7 @@ void describe('the watch over a canary', { timeout: TEST_MS }, () => {
         outside.ask = undefined;
       }
     };
-    assert.deepEqual(await verdict, { kind: 'promote' });
+    assert.deepEqual(await verdict, []);
     assert.deepEqual(said, ['Store main does not answer.', undefined]);
     assert.equal(canary.progress.pairs[0]?.of.failures.fault ?? 0, 0);
     assert.equal(canary.progress.waits, undefined);
@@ -165,7 +159,7 @@ void describe('the watch over a canary', { timeout: TEST_MS }, () => {
       if (observer.looks === 2) assert.equal(outside.asked, 0);
       if (observer.looks === 6) outside.ask = undefined;
     };
-    assert.deepEqual(await verdict, { kind: 'promote' });
+    assert.deepEqual(await verdict, []);
     assert.ok(observer.looks >= 6 && outside.asked > 0);
   });
 
@@ -180,9 +174,9 @@ void describe('the watch over a canary', { timeout: TEST_MS }, () => {
       [failing(1, 100, 90), failing(2, 100, 90)],
       [failing(1, 500, 90), failing(2, 500, 90)],
     );
-    assert.deepEqual(await alike.canary.watch(signal), { kind: 'promote' });
+    assert.deepEqual(await alike.canary.watch(signal), []);
     assert.equal(alike.canary.progress.pairs[0]?.of.failures.timeout ?? 0, 0);
     const alone = makeCanary({}, NOTHING, [failing(1, 100, 0), failing(2, 100, 90)]);
-    assert.equal((await alone.canary.watch(signal)).kind, 'end');
+    assert.notDeepEqual(await alone.canary.watch(signal), []);
   });
 });

@@ -232,7 +232,7 @@ void describe('orders and the plugin directory', () => {
     await becomes(place, '1.3.0');
     const directory = join(place.host.pluginsDirectory, '..', place.host.config.state.directory);
     await eventually('it is remembered', async () => {
-      const text = await readFile(join(directory, 'served.json'), 'utf8');
+      const text = await readFile(join(directory, 'domains.json'), 'utf8');
       const { domains } = JSON.parse(text) as {
         domains: Record<string, { served: { version: string }[]; paused: boolean }>;
       };

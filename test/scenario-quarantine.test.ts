@@ -165,7 +165,7 @@ void describe('a version that ends threads again and again', () => {
     await serves(client, '1.0.0');
     await host.host.stop();
     const directory = join(host.pluginsDirectory, '..', host.config.state.directory);
-    await writeFile(join(directory, 'quarantine.json'), '{"v":1,"quaran');
+    await writeFile(join(directory, 'domains.json'), '{"v":1,"doma');
     const from = host.log.length;
     await host.startAgain();
     await serves(client, '1.0.0');

@@ -1,10 +1,8 @@
-import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config/schema.js';
-import type { Finding } from '../template/contract.js';
-import { makeFinding } from '../template/make-finding.js';
 import { hasDoubtful, isBothFailing, judge, judgeCopies, judgeStrays, type Outcome } from './watch/guard.js';
 import type { RolloutPlan } from './plan.js';
+import type { Objection } from './state.js';
 import type { RequestObserver } from './watch/request-observer.js';
 import type { ShadowBoard, ShadowView } from './watch/shadow-board.js';
 import type { Surroundings } from './watch/surroundings.js';
@@ -20,7 +18,9 @@ export interface Pair {
 
 export interface CanaryOptions {
   readonly pairs: readonly Pair[];
-  readonly plan: Pick<RolloutPlan, 'canaryPercent' | 'shadowPercent' | 'forMs' | 'hold'>;
+  readonly plan: Pick<RolloutPlan, 'canaryPercent' | 'shadowPercent' | 'forMs'>;
+  /** Its time stands still; the share stays, and so do the guards. */
+  readonly isHeld: () => boolean;
   readonly settings: Config['rollout'];
   readonly observer: RequestObserver;
   readonly shadows: ShadowBoard;
@@ -31,15 +31,6 @@ export interface CanaryOptions {
   /** It waits for what is not in the versions, and for what; undefined: it goes on. */
   readonly onWait?: (reason: string | undefined) => void;
 }
-
-/** A reason to end a canary; without a domain it goes for all of them. */
-export interface Objection {
-  readonly domain?: string;
-  readonly finding: Finding;
-}
-
-export type CanaryVerdict =
-  { readonly kind: 'promote' } | { readonly kind: 'end'; readonly objections: readonly Objection[] };
 
 /** What an operator sees of a canary. */
 export interface CanaryProgress {
@@ -76,14 +67,10 @@ const NO_COPIES: Copies = { compared: 0, failed: 0 };
 /** Watches candidates that answer a share of the callers, until they may take over or must go. */
 export class Canary {
   readonly #options: CanaryOptions;
-  readonly #orders = new EventEmitter<{ order: [CanaryVerdict] }>();
-  /** Listens from the beginning: an operator, or a thread that ended, may be faster than `watch`. */
-  readonly #ordered: Promise<CanaryVerdict>;
   readonly #against = new Map<string, number>();
   #window: TallyWindow | undefined;
   #percent: number;
   #elapsedMs = 0;
-  #paused: boolean;
   #waits: string | undefined;
   #looksWaited = 0;
   #troubledAtMs = -Infinity;
@@ -94,43 +81,10 @@ export class Canary {
   constructor(options: CanaryOptions) {
     this.#options = options;
     this.#percent = options.plan.canaryPercent;
-    this.#paused = options.plan.hold;
-    this.#ordered = new Promise((resolve) => this.#orders.once('order', resolve));
-  }
-
-  /** Resolves with the verdict of the guards or of an operator; rejects when `signal` says that a newer version came. */
-  async watch(signal: AbortSignal): Promise<CanaryVerdict> {
-    const over = new AbortController();
-    try {
-      return await Promise.race([this.#ordered, this.#judgeOnAndOn(AbortSignal.any([signal, over.signal]))]);
-    } finally {
-      over.abort();
-    }
-  }
-
-  promote(): void {
-    this.#orders.emit('order', { kind: 'promote' });
-  }
-
-  end(objections: readonly Objection[]): void {
-    this.#orders.emit('order', { kind: 'end', objections });
-  }
-
-  /** The share stays, and so do the guards. */
-  pause(): void {
-    this.#paused = true;
-  }
-
-  threadEnded(generation: number, reason: string): void {
-    const pair = this.#options.pairs.find(({ candidate }) => candidate === generation);
-    if (pair === undefined) return;
-    const [firstLine = ''] = reason.split('\n');
-    const finding = makeFinding('BEDS_ROLLOUT_GUARD_THREAD', `The canary ended a broker thread: ${firstLine}`);
-    this.end([{ domain: pair.domain, finding }]);
   }
 
   get progress(): CanaryProgress {
-    const { pairs, plan, shadows } = this.#options;
+    const { pairs, plan, shadows, isHeld } = this.#options;
     const outcome = (generation: number | undefined): Outcome =>
       generation === undefined ? NOTHING : (this.#window?.outcome(generation) ?? NOTHING);
     return {
@@ -138,7 +92,7 @@ export class Canary {
       shadowPercent: plan.shadowPercent,
       forMs: plan.forMs,
       elapsedMs: Math.round(this.#elapsedMs),
-      paused: this.#paused,
+      paused: isHeld(),
       ...(this.#waits === undefined ? {} : { waits: this.#waits }),
       pairs: pairs.map((pair) => ({
         ...pair,
@@ -149,8 +103,9 @@ export class Canary {
     };
   }
 
-  async #judgeOnAndOn(signal: AbortSignal): Promise<CanaryVerdict> {
-    const { observer, plan, pairs } = this.#options;
+  /** Resolves with what speaks against it, nothing: it may take over. Rejects when `signal` says that it is over. */
+  async watch(signal: AbortSignal): Promise<readonly Objection[]> {
+    const { observer, plan, pairs, isHeld } = this.#options;
     const generations = pairs.flatMap(({ candidate, active }) => [
       candidate,
       ...(active === undefined ? [] : [active]),
@@ -170,15 +125,15 @@ export class Canary {
         continue;
       }
       this.#keep(window);
-      if (!this.#paused) this.#elapsedMs += nowMs - lookedAtMs;
+      if (!isHeld()) this.#elapsedMs += nowMs - lookedAtMs;
       lookedAtMs = nowMs;
       const objections = this.#judgeAll(window);
-      if (objections.length > 0) return { kind: 'end', objections };
-      if (this.#paused || this.#elapsedMs < plan.forMs || this.#isDoubted) continue;
+      if (objections.length > 0) return objections;
+      if (isHeld() || this.#elapsedMs < plan.forMs || this.#isDoubted) continue;
       // Nobody may have noticed yet that a database stands still: who waits for it has no answer to be counted.
       if (await this.#isTroubled(true)) continue;
       signal.throwIfAborted();
-      if (this.#isJudged(window)) return { kind: 'promote' };
+      if (this.#isJudged(window)) return [];
       await this.#widen();
     }
   }

@@ -2,9 +2,8 @@ import type { ConnectionChange } from '#sdk/amqp';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { connectionChannel, type FaultEvent, faultChannel, publishLifecycle } from '../observe/channels.js';
 import type { Log } from '../observe/log.js';
-import type { Transition } from './transition.js';
-import type { DomainBoard } from './domain-board.js';
 import type { History } from './history.js';
+import type { Transition } from './state.js';
 import type { HostMetrics } from '../metrics/host-metrics.js';
 
 /** Brings what happens on the supervisor's own thread into the log, until the returned function is called. */
@@ -28,15 +27,13 @@ export function observeHost(log: Log): () => void {
 
 export interface TransitionSinks {
   readonly log: Log;
-  readonly board: DomainBoard;
   readonly history: History | undefined;
   readonly metrics: HostMetrics;
 }
 
-/** One change of state: on the board, in the durable history, in the log, on the diagnostics channel. */
-export function recordTransitions(transition: Transition, { log, board, history, metrics }: TransitionSinks): void {
-  const { domain, generation, cause, flipMs, ...view } = transition;
-  board.note(domain, { ...view, ...(generation === undefined ? {} : { generation }) });
+/** One change of state: in the durable history, in the log, on the diagnostics channel. */
+export function recordTransitions(transition: Transition, { log, history, metrics }: TransitionSinks): void {
+  const { domain, generation: _, cause, flipMs, ...view } = transition;
   publishLifecycle(transition);
   metrics.transition(transition);
   log[levelOf(transition)](transition, `${domain} ${view.version} ${view.state}`);

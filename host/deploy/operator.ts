@@ -1,33 +1,48 @@
+import { join } from 'node:path';
 import { rolloutErrors } from '../errors/rollout.js';
+import type { Config } from '../config/schema.js';
 import { makeFinding } from '../template/make-finding.js';
-import type { BundleBytes } from './admit/stage.js';
-import type { VersionDiff } from './compatibility/gate.js';
 import type { BundleFiles, Operations, QuarantineView, Receipt } from '../admin/contract.js';
-import type { DomainView, Inspections } from '../admin/views.js';
-import type { Quarantine } from './quarantine.js';
-import type { ServedVersion, ServiceRecord } from './service-record.js';
-import type { Cause, RolloutPlan, RolloutOptions } from './plan.js';
-import type { Rollouts } from './rollouts.js';
-import type { Deployments } from './deployments.js';
+import type { CanaryView, DomainView, Inspections, SideView, StrikeView } from '../admin/views.js';
+import { type BundleBytes, loadStaged, type StagedBundle } from './admit/stage.js';
+import type { CallerLedger } from './compatibility/caller-ledger.js';
+import { diffVersions, type VersionDiff } from './compatibility/gate.js';
+import type { CanaryProgress } from './canary.js';
+import type { Domains } from './domains.js';
+import type { Effects } from './effects.js';
 import { isNamed } from './is-named.js';
-import type { PluginEntries } from './sources/plugin-entries.js';
+import { type Cause, makePlan, type RolloutOptions } from './plan.js';
+import { liftedBy, STRAYS } from './reconcile.js';
+import { receiveBundle } from './sources/receive-bundle.js';
+import {
+  type Domain,
+  domainOf,
+  generationOf,
+  isQuarantined,
+  liveOf,
+  pendingOf,
+  type ServedVersion,
+  strikesOf,
+} from './state.js';
+import type { ThreadRoutes } from './thread-routes.js';
+import { type Outcome, ownFailures, percentile95Ms, strayFaults } from './watch/guard.js';
 
 export interface OperatorOptions {
-  readonly deployments: Deployments;
-  readonly entries: PluginEntries;
-  readonly rollouts: Rollouts;
-  readonly record: ServiceRecord;
-  readonly quarantine: Quarantine;
-  readonly inspector: Inspections;
-  readonly receive: (files: BundleFiles) => Promise<BundleBytes>;
-  readonly plan: (options: RolloutOptions) => RolloutPlan;
-  readonly serves: (domain: string) => boolean;
+  readonly domains: Domains;
+  readonly effects: Effects;
+  readonly routes: ThreadRoutes;
+  readonly ledger: CallerLedger;
+  readonly config: Config;
+  /** `state.directory`, absolute. */
+  readonly directory: string;
 }
+
+type Named = Pick<ServedVersion, 'hash' | 'version'>;
 
 /** What goes back is no rollout that `rollback` ends. */
 const GOING_BACK: ReadonlySet<Cause> = new Set(['boot', 'refresh', 'quarantine', 'rollback', 'restore']);
 
-/** What a person may order of this host, and ask it. */
+/** What a person may order of this host, and ask it: events for the state, and views of it. */
 export class Operator implements Operations, Inspections {
   readonly #options: OperatorOptions;
 
@@ -35,22 +50,12 @@ export class Operator implements Operations, Inspections {
     this.#options = options;
   }
 
-  get quarantined(): readonly QuarantineView[] {
-    return this.#options.quarantine.views;
-  }
-
-  domains(domain?: string): Promise<readonly DomainView[]> {
-    return this.#options.inspector.domains(domain);
-  }
-
-  diff(domain: string, from?: string, to?: string): Promise<VersionDiff> {
-    return this.#options.inspector.diff(domain, from, to);
-  }
+  // Orders.
 
   async deploy(bundles: readonly BundleFiles[], options: RolloutOptions): Promise<readonly Receipt[]> {
-    const { deployments, receive, plan, serves } = this.#options;
+    const { domains, effects, config, directory } = this.#options;
     const received: BundleBytes[] = [];
-    for (const files of bundles) received.push(await receive(files));
+    for (const files of bundles) received.push(await receiveBundle(files, { directory, limits: config.plugins }));
     const twice = received.find(({ manifest }, index) =>
       received.slice(0, index).some((other) => other.manifest.domain === manifest.domain),
     );
@@ -58,56 +63,49 @@ export class Operator implements Operations, Inspections {
       const words = `Domain ${twice.manifest.domain} is in this deploy twice; it can have one version.`;
       throw rolloutErrors.make('BEDS_ROLLOUT_BUNDLE_INVALID', words);
     }
-    const served = received.filter(({ manifest }) => serves(manifest.domain));
+    const served = received.filter(({ manifest }) => domains.rules.serves(manifest.domain));
     if (served.length === 0) throw rolloutErrors.make('BEDS_ROLLOUT_NOT_SERVED');
-    deployments.begin(served, 'deploy', { plan: plan(options) });
-    return served.map((bytes) => receipt(bytes, 'is on its way.'));
+    for (const bytes of served) effects.keep(bytes);
+    const versions = served.map(({ hash, manifest: { domain, version } }) => ({ domain, version, hash }));
+    domains.dispatch({ kind: 'deploy', versions, plan: makePlan(config.rollout, options) });
+    return versions.map((each) => receiptOf(each, 'is on its way.'));
   }
 
   rollback(domain: string, version?: string): Promise<Receipt> {
     return this.#answer(domain, () => {
-      const { deployments, entries, record } = this.#options;
-      const deployment = deployments.find(domain);
-      const bundle = deployment?.order.bundles.find(({ manifest }) => manifest.domain === domain);
-      const isNew = deployment !== undefined && !GOING_BACK.has(deployment.order.cause);
-      const isEnded = (): boolean => deployment?.end(makeFinding('BEDS_ROLLOUT_ROLLED_BACK')) === true;
-      if (isNew && bundle !== undefined && version === undefined && isEnded()) {
-        // Where it lies in the plugin directory, a restart must not begin it again.
-        entries.settle(({ hash }) => deployment.has(hash));
-        record.setPaused(domain, false);
-        return receipt(bundle, 'is taken out again; what served before goes on.');
+      const { domains } = this.#options;
+      const pending = pendingOf(this.#state, domain);
+      const member = pending?.members.find((each) => each.domain === domain);
+      const isNew = pending !== undefined && pending.stage !== 'flipped' && !GOING_BACK.has(pending.cause);
+      if (isNew && member !== undefined && version === undefined) {
+        const finding = makeFinding('BEDS_ROLLOUT_ROLLED_BACK');
+        domains.dispatch({ kind: 'end', rollout: pending.id, finding, orderedFor: domain });
+        return receiptOf(member, 'is taken out again; what served before goes on.');
       }
       const target = this.#target(domain, version);
-      deployments.restore(domain, [target.hash], 'rollback');
-      return receiptOf(target, domain, 'is on its way back.');
+      domains.dispatch({ kind: 'restore', domain, hash: target.hash });
+      return receiptOf({ ...target, domain }, 'is on its way back.');
     });
   }
 
   promote(domain: string): Promise<Receipt> {
     return this.#answer(domain, () => {
-      const { deployments, record } = this.#options;
-      const wasPaused = record.of(domain).paused;
-      record.setPaused(domain, false);
-      const deployment = deployments.find(domain);
-      const bundle = deployment?.order.bundles.find(({ manifest }) => manifest.domain === domain);
-      if (deployment === undefined || bundle === undefined) {
-        if (!wasPaused) throw rolloutErrors.make('BEDS_ROLLOUT_NOTHING_PENDING');
-        return this.#live(domain, 'serves; new versions take over again.');
-      }
-      deployment.promote();
-      return receipt(bundle, 'takes over.');
+      const wasPaused = domainOf(this.#state, domain).paused;
+      const member = pendingOf(this.#state, domain)?.members.find((each) => each.domain === domain);
+      this.#options.domains.dispatch({ kind: 'promote', domain });
+      if (member !== undefined) return receiptOf(member, 'takes over.');
+      if (!wasPaused) throw rolloutErrors.make('BEDS_ROLLOUT_NOTHING_PENDING');
+      return this.#live(domain, 'serves; new versions take over again.');
     });
   }
 
   pause(domain: string): Promise<Receipt> {
     return this.#answer(domain, () => {
-      const { deployments, record } = this.#options;
-      record.setPaused(domain, true);
-      const deployment = deployments.find(domain);
-      const bundle = deployment?.order.bundles.find(({ manifest }) => manifest.domain === domain);
-      deployment?.canary?.pause();
-      if (bundle !== undefined && deployment?.canary !== undefined)
-        return receipt(bundle, 'stays a canary until `beds promote`.');
+      const pending = pendingOf(this.#state, domain);
+      const member = pending?.members.find((each) => each.domain === domain);
+      this.#options.domains.dispatch({ kind: 'pause', domain });
+      if (member !== undefined && pending?.stage === 'trial')
+        return receiptOf(member, 'stays a canary until `beds promote`.');
       return this.#live(domain, 'stays; new versions wait until `beds promote`.');
     });
   }
@@ -115,70 +113,202 @@ export class Operator implements Operations, Inspections {
   undeploy(domain: string): Promise<Receipt> {
     return this.#answer(domain, () => {
       const answer = this.#live(domain, 'ends when the requests that it has are answered.');
-      void this.#options.deployments.retire(domain, makeFinding('BEDS_ROLLOUT_RETIRED'));
+      this.#options.domains.dispatch({ kind: 'retire', domain });
       return answer;
     });
   }
 
   lift(name: string): Promise<readonly Receipt[]> {
-    const lifted = this.#options.quarantine.lift(name);
+    const lifted = liftedBy(this.#state, name);
     if (lifted.length === 0) {
       const words = `Nothing in quarantine is named ${name}: give a hash, its first six digits or more, or a domain.`;
       const hint = '`beds quarantine` lists what is in quarantine.';
       return Promise.reject(rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_VERSION', words, { hint }));
     }
-    const { deployments, rollouts } = this.#options;
-    const withheld = new Set(lifted.map(({ domain }) => domain).filter((domain) => rollouts.table.isWithheld(domain)));
-    // Nothing else may serve there: whoever lifts it wants it back.
-    for (const domain of withheld) deployments.goBack(domain, 'rollback');
-    return Promise.resolve(
-      lifted.map((view) => {
-        const words = withheld.has(view.domain) ? 'is allowed again and serves again.' : 'may be deployed again.';
-        return receiptOf(view, view.domain, words);
-      }),
-    );
+    const receipts = lifted.map((each) => {
+      const isWithheld = domainOf(this.#state, each.domain).withheld !== undefined;
+      return receiptOf(each, isWithheld ? 'is allowed again and serves again.' : 'may be deployed again.');
+    });
+    this.#options.domains.dispatch({ kind: 'lift', name });
+    return Promise.resolve(receipts);
   }
 
   async #answer(domain: string, order: () => Receipt): Promise<Receipt> {
     await Promise.resolve();
-    const { deployments, rollouts, record } = this.#options;
-    const isKnown =
-      rollouts.table.manifestOf(domain) !== undefined ||
-      record.of(domain).served.length > 0 ||
-      deployments.find(domain) !== undefined;
-    if (!isKnown) throw rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_DOMAIN');
+    const { live, trial, withheld, served } = domainOf(this.#state, domain);
+    const isKnown = (live ?? trial ?? withheld) !== undefined || served.length > 0;
+    if (!isKnown && pendingOf(this.#state, domain) === undefined)
+      throw rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_DOMAIN');
     return order();
   }
 
   /** The version that an operator means: by its number or hash, or the newest that served before and may serve. */
   #target(domain: string, version: string | undefined): ServedVersion {
-    const { record, quarantine, rollouts } = this.#options;
-    const live = rollouts.table.live.get(domain)?.source.hash;
-    const others = record.of(domain).served.filter(({ hash }) => hash !== live);
-    const named = others.find((served) => version !== undefined && isNamed(served, version));
-    const target = version === undefined ? others.find(({ hash }) => quarantine.reason(hash) === undefined) : named;
+    const live = liveOf(this.#state, domain)?.hash;
+    const { served } = domainOf(this.#state, domain);
+    const others = served.filter(({ hash }) => hash !== live);
+    const target = others.find((each) =>
+      version === undefined ? !isQuarantined(this.#state, domain, each.hash) : isNamed(each, version),
+    );
     if (target !== undefined) return target;
-    const serving = record.of(domain).served.find(({ hash }) => hash === live);
+    const serving = served.find(({ hash }) => hash === live);
     const isLive = version !== undefined && serving !== undefined && isNamed(serving, version);
     const why = isLive ? [`${domain} ${serving.version} serves already.`] : [];
     const missing = version === undefined || isLive ? [] : [`No version ${version} of ${domain} is kept.`];
-    const kept = [...new Set(others.map((served) => served.version))].join(', ');
+    const kept = [...new Set(others.map((each) => each.version))].join(', ');
     const rest = kept === '' ? `No other version of ${domain} is kept.` : `It may go back to ${kept}.`;
     throw rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_VERSION', [...why, ...missing, rest].join(' '));
   }
 
   #live(domain: string, words: string): Receipt {
-    const live = this.#options.rollouts.table.live.get(domain)?.source;
-    if (live !== undefined) return receipt(live, words);
-    const [newest] = this.#options.record.of(domain).served;
-    return receiptOf({ version: newest?.version ?? '', hash: newest?.hash ?? '' }, domain, words);
+    const { version, hash } = liveOf(this.#state, domain) ??
+      domainOf(this.#state, domain).served[0] ?? { version: '', hash: '' };
+    return receiptOf({ domain, version, hash }, words);
+  }
+
+  // Questions.
+
+  get quarantined(): readonly QuarantineView[] {
+    return Object.entries(this.#state.domains)
+      .flatMap(([domain, { versions }]) =>
+        Object.entries(versions).flatMap(([hash, { version, quarantine }]) =>
+          quarantine === undefined ? [] : [{ domain, version, hash, ...quarantine }],
+        ),
+      )
+      .sort((a, b) => a.since.localeCompare(b.since));
+  }
+
+  /** The domains with everything that the state knows of them. */
+  get views(): readonly DomainView[] {
+    return Object.keys(this.#state.domains)
+      .sort()
+      .flatMap((domain) => this.#view(domain) ?? []);
+  }
+
+  domains(domain?: string): Promise<readonly DomainView[]> {
+    return Promise.resolve(this.views.filter((view) => domain === undefined || view.domain === domain));
+  }
+
+  async diff(domain: string, from?: string, to?: string): Promise<VersionDiff> {
+    const kept = this.#versions(domain);
+    if (kept.length === 0) throw rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_DOMAIN');
+    const live = liveOf(this.#state, domain)?.hash ?? kept[0]?.hash;
+    const before = find(kept, from ?? live);
+    const others = kept.filter(({ hash }) => hash !== before.hash);
+    const after = find(others, to);
+    return diffVersions(await this.#load(before), await this.#load(after), this.#options.ledger);
+  }
+
+  get #state(): Domains['state'] {
+    return this.#options.domains.state;
+  }
+
+  /** Undefined: nothing that a person would look for. */
+  #view(name: string): DomainView | undefined {
+    const { served, paused, withheld, degraded, shown } = domainOf(this.#state, name);
+    const { live, left } = shown;
+    const strikes = this.#strikes(name);
+    const canary = this.#canary(name);
+    const liveHash = liveOf(this.#state, name)?.hash;
+    const kept = served.filter(({ hash }) => hash !== liveHash);
+    const newest = shown.candidate ?? shown.superseded;
+    // What was lifted out of quarantine counts as never tried.
+    const isLifted = newest?.state === 'quarantined' && !isQuarantined(this.#state, name, newest.hash);
+    const candidate = isLifted ? undefined : newest;
+    if (!isWorthShowing(domainOf(this.#state, name))) return undefined;
+    return {
+      domain: name,
+      ...(live === undefined ? {} : { live }),
+      ...(candidate === undefined ? {} : { candidate }),
+      ...(degraded.length === 0 ? {} : { degraded }),
+      ...(left.length === 0 ? {} : { left }),
+      ...(canary === undefined ? {} : { canary }),
+      ...(paused ? { paused } : {}),
+      ...(withheld === undefined ? {} : { withheld: true }),
+      ...(this.#options.routes.isApart(name) ? { apart: true } : {}),
+      ...(kept.length === 0 ? {} : { kept }),
+      ...(strikes.length === 0 ? {} : { strikes }),
+    };
+  }
+
+  #canary(domain: string): CanaryView | undefined {
+    const pending = pendingOf(this.#state, domain);
+    const progress: CanaryProgress | undefined =
+      pending === undefined ? undefined : this.#options.effects.progressOf(pending);
+    if (progress === undefined) return undefined;
+    const pair = progress.pairs.find((candidate) => candidate.domain === domain);
+    const generation = generationOf(this.#state, domainOf(this.#state, domain).trial);
+    const { percent, shadowPercent, forMs, elapsedMs, paused, waits } = progress;
+    return {
+      version: generation?.version ?? '',
+      hash: generation?.hash ?? '',
+      percent,
+      shadowPercent,
+      forMs,
+      elapsedMs,
+      hold: paused,
+      ...(waits === undefined ? {} : { waits }),
+      candidate: sideOf(pair?.of),
+      active: sideOf(pair?.beside),
+      ...(shadowPercent === 0 || pair === undefined ? {} : { shadow: pair.shadow }),
+    };
+  }
+
+  #strikes(domain: string): readonly StrikeView[] {
+    const { served, trial, versions } = domainOf(this.#state, domain);
+    const candidate = generationOf(this.#state, trial);
+    const { strikePeriodMs } = this.#options.config.rollout;
+    return [...served, ...(candidate === undefined ? [] : [candidate])].flatMap(({ version, hash }) => {
+      const known = versions[hash];
+      const strikes = known === undefined ? [] : strikesOf(known, Date.now(), strikePeriodMs);
+      const last = strikes.at(-1);
+      if (last === undefined) return [];
+      const strays = strikes.filter(({ reason }) => reason.startsWith(STRAYS)).length;
+      const left = strays === 0 ? {} : { strays };
+      return [{ version, hash, count: strikes.length, ...left, last: new Date(last.atMs).toISOString() }];
+    });
+  }
+
+  /** What may be compared: what is on its way or observed, then what served, newest first. */
+  #versions(domain: string): readonly Named[] {
+    const pending = pendingOf(this.#state, domain)?.members.filter((member) => member.domain === domain) ?? [];
+    const quarantined = this.quarantined.filter((view) => view.domain === domain);
+    return [...pending, ...domainOf(this.#state, domain).served, ...quarantined.toReversed()];
+  }
+
+  async #load({ hash, version }: Named): Promise<StagedBundle> {
+    try {
+      return await loadStaged(hash, join(this.#options.directory, 'stage'));
+    } catch (cause) {
+      throw rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_VERSION', `Version ${version} is no longer kept.`, { cause });
+    }
   }
 }
 
-function receipt({ manifest, hash }: Pick<BundleBytes, 'manifest' | 'hash'>, words: string): Receipt {
-  return receiptOf({ version: manifest.version, hash }, manifest.domain, words);
+function isWorthShowing({ served, paused, shown: { live, candidate, left } }: Domain): boolean {
+  return (live ?? candidate) !== undefined || left.length > 0 || served.length > 0 || paused;
 }
 
-function receiptOf({ version, hash }: Pick<ServedVersion, 'version' | 'hash'>, domain: string, words: string): Receipt {
+function receiptOf({ domain, version, hash }: Named & { readonly domain: string }, words: string): Receipt {
   return { domain, version, hash, words: version === '' ? `${domain} ${words}` : `${domain} ${version} ${words}` };
+}
+
+function find(kept: readonly Named[], name: string | undefined): Named {
+  const found = kept.find((bytes) => name === undefined || isNamed(bytes, name));
+  if (found !== undefined) return found;
+  const names = [...new Set(kept.map(({ version }) => version))].join(', ');
+  const rest = names === '' ? 'No other version is kept.' : `Kept versions: ${names}.`;
+  const words =
+    name === undefined ? rest : `No other version ${name} is kept. ${rest}`.replace(' No other version is kept.', '');
+  throw rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_VERSION', words);
+}
+
+function sideOf(outcome: Outcome | undefined): SideView {
+  const strays = outcome === undefined ? 0 : strayFaults(outcome);
+  const left = strays === 0 ? {} : { strays };
+  if (outcome === undefined || outcome.requests === 0) return { requests: 0, errorPercent: 0, ...left };
+  const p95Ms = percentile95Ms(outcome.latency);
+  const errorPercent = (ownFailures(outcome) / outcome.requests) * 100;
+  const measured = Number.isFinite(p95Ms) && p95Ms > 0 ? { p95Ms: Math.round(p95Ms * 10) / 10 } : {};
+  return { requests: outcome.requests, errorPercent: Math.round(errorPercent * 10) / 10, ...measured, ...left };
 }

@@ -3,11 +3,8 @@ import { Histogram, Registry } from 'prom-client';
 import { heldInMemory, threadViews, type ThreadView } from '../admin/node-views.js';
 import type { DomainView } from '../admin/views.js';
 import { brokerDefinitions } from '../brokers/definitions.js';
-import type { DomainBoard } from '../deploy/domain-board.js';
-import type { Drains } from '../deploy/drains.js';
-import type { RoutingTable } from '../deploy/routing-table.js';
-import type { Transition } from '../deploy/transition.js';
-import type { VersionControl } from '../deploy/version-control.js';
+import type { DeployController } from '../deploy/deploy-controller.js';
+import type { Transition } from '../deploy/state.js';
 import type { LogState } from '../observe/log-output.js';
 import type { Tally } from '../request/observations.js';
 import type { StoreAdapter } from '../stores/contract.js';
@@ -17,31 +14,28 @@ import { type Declare, declareIn, type OutcomeCount, RequestTotals, VersionSerie
 
 interface MetricsSources {
   readonly node: string;
-  readonly drains: Drains;
   readonly stores: ReadonlyMap<string, StoreAdapter>;
-  readonly board: DomainBoard;
   readonly logState: () => LogState;
   readonly pool: () => ThreadPool;
-  readonly table: () => RoutingTable;
   /** Absent while the host starts. */
-  readonly versions: () => VersionControl | undefined;
+  readonly deploy: () => DeployController | undefined;
 }
 
 /** The metrics of a whole host, fed from what its parts know. */
 export function openMetrics(sources: MetricsSources): HostMetrics {
-  const { node, drains, stores, board, logState, pool, table, versions } = sources;
+  const { node, stores, logState, pool, deploy } = sources;
   return new HostMetrics({
     node,
     logState,
-    sources: () => [...table().loaded, ...drains.sources],
+    sources: () => deploy()?.routes.all ?? [],
     state: async () => {
-      const [threads] = await Promise.all([threadViews(pool()), versions()?.observe()]);
+      const [threads] = await Promise.all([threadViews(pool()), deploy()?.observe()]);
       return {
         threads,
-        domains: board.views(),
+        domains: deploy()?.operator.views ?? [],
         stores: [...stores.values()],
-        quarantined: versions()?.operations.quarantined.length ?? 0,
-        canaries: new Map([...table().candidates].map(([domain, { share }]) => [domain, share.percent])),
+        quarantined: deploy()?.operator.quarantined.length ?? 0,
+        canaries: deploy()?.routes.canaries ?? new Map(),
       };
     },
   });

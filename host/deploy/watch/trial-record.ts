@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { threadErrors } from '../../errors/thread.js';
 import { publishFault } from '../../observe/channels.js';
 import { readTrail } from '../../threads/trail.js';
-import type { Accused } from '../quarantine.js';
+import type { Transition } from '../state.js';
 import { StateFile } from '../state-file.js';
 
 const suspect = z.object({
@@ -54,7 +54,10 @@ export class TrialRecord {
   }
 
   /** The host ended without being stopped, while these ran. Resolves when that is on disk. */
-  async killed(suspects: readonly Accused[], nowMs = Date.now()): Promise<void> {
+  async killed(
+    suspects: readonly Pick<Transition, 'domain' | 'version' | 'hash'>[],
+    nowMs = Date.now(),
+  ): Promise<void> {
     const { shortLives, suspects: known } = this.#file.value;
     const recent = known.filter(({ atMs, isOpen }) => isOpen || nowMs - atMs < REMEMBERED_MS);
     const hashes = new Set(suspects.map(({ hash }) => hash));
@@ -89,7 +92,7 @@ export interface LastRun {
   /** It ended without being stopped. */
   readonly isKilled: boolean;
   /** Versions whose code ran when it ended, or had run a moment before. */
-  readonly suspects: readonly Accused[];
+  readonly suspects: readonly Pick<Transition, 'domain' | 'version' | 'hash'>[];
 }
 
 const EXTENSION = '.trail';
@@ -107,7 +110,7 @@ export function ownTrailOf(stateDirectory: string): string {
 export function readLastRun(stateDirectory: string): LastRun {
   const directory = trailDirectoryOf(stateDirectory);
   const names = trailNames(directory);
-  const suspects = new Map<string, Accused>();
+  const suspects = new Map<string, Pick<Transition, 'domain' | 'version' | 'hash'>>();
   let unreadable = 0;
   for (const name of names) {
     const view = readTrail(join(directory, name));

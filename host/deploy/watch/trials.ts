@@ -10,8 +10,6 @@ import { Trail } from '../../threads/trail.js';
 import { probeApart } from '../admit/probe-apart.js';
 import type { ProbeTask, Prober, ProbeOptions, ProbeWatch } from '../admit/probe.js';
 import { loadStaged } from '../admit/stage.js';
-import type { Rollouts } from '../rollouts.js';
-import { ServiceRecord } from '../service-record.js';
 import { clearTrails, ownTrailOf, readLastRun, TrialRecord } from './trial-record.js';
 
 export interface TrialsOptions {
@@ -23,9 +21,11 @@ export interface TrialsOptions {
 
 export interface TrialSubjects {
   readonly pool: ThreadPool;
-  readonly rollouts: Rollouts;
-  /** Knows what is on its way to serve, or waits. */
-  readonly versions: { isOnItsWay(hash: string): boolean };
+  readonly deploy: {
+    readonly routes: { isServed(domain: string): boolean; rejoin(domain: string): Promise<void> };
+    /** Whether a version is on its way to serve, or waits. */
+    isOnItsWay(hash: string): boolean;
+  };
 }
 
 interface Quiet {
@@ -87,11 +87,11 @@ export class Trials {
     return new Trials(options, record);
   }
 
-  /** The processes that this start needs; none after an end in order. */
-  async cells(): Promise<readonly Cell[]> {
+  /** The processes that this start needs; none after an end in order. `served`: hashes by domain. */
+  async cells(served: ReadonlyMap<string, string>): Promise<readonly Cell[]> {
     const open = this.#record.open;
     if (open.length === 0 && !this.#isEverybodySuspect) return [];
-    const manifests = await this.#servedManifests();
+    const manifests = await this.#manifestsOf(served);
     const domains = open.map(({ domain }) => domain);
     const suspects = new Set(domains.length > 0 ? domains : manifests.map(({ domain }) => domain));
     const cells = makeCells(suspects, manifests);
@@ -139,11 +139,11 @@ export class Trials {
   }
 
   async #look(subjects: TrialSubjects): Promise<void> {
-    const { pool, rollouts } = subjects;
+    const { pool, deploy } = subjects;
     const domains = pool.cells.groups.flatMap((group) => [...(pool.cells.get(group)?.domains ?? [])]);
     for (const domain of domains) {
       if (!this.#hasHeld(domain, subjects)) continue;
-      await rollouts.rejoin(domain).catch((error: unknown) => {
+      await deploy.routes.rejoin(domain).catch((error: unknown) => {
         publishFault({ where: `return of ${domain} to the threads`, error, domain });
       });
       if (pool.cells.groupOf(domain) !== undefined) continue;
@@ -153,15 +153,13 @@ export class Trials {
     if (pool.cells.groups.length === 0) this.stopWatching();
   }
 
-  #hasHeld(domain: string, { pool, rollouts, versions }: TrialSubjects): boolean {
+  #hasHeld(domain: string, { pool, deploy }: TrialSubjects): boolean {
     const nowMs = performance.now();
     const trialMs = this.#trialMs(domain);
     const group = pool.cells.groupOf(domain);
     const handle = pool.serving.find((member) => member.group === group)?.handle;
-    const isUntried = this.#record.open.some(
-      (suspect) => suspect.domain === domain && versions.isOnItsWay(suspect.hash),
-    );
-    const isServed = !isUntried && (rollouts.table.live.has(domain) || rollouts.table.isWithheld(domain));
+    const isUntried = this.#record.open.some((suspect) => suspect.domain === domain && deploy.isOnItsWay(suspect.hash));
+    const isServed = !isUntried && deploy.routes.isServed(domain);
     if (handle === undefined || !isServed) {
       this.#quiet.delete(domain);
       return !isServed && nowMs - this.#startedAtMs > PATIENCE * trialMs;
@@ -178,20 +176,10 @@ export class Trials {
     return Math.min(MAX_TRIAL_MS, trialMs * LONGER ** Math.max(0, Math.max(1, ...ends) - 1));
   }
 
-  async #servedManifests(): Promise<readonly Manifest[]> {
-    const { directory, config } = this.#options;
-    const record = await ServiceRecord.open(directory, config.plugins.keepVersions);
-    const served = record.domains.flatMap(
-      ([
-        ,
-        {
-          served: [newest],
-          isServed,
-        },
-      ]) => (isServed ? (newest ?? []) : []),
-    );
+  async #manifestsOf(served: ReadonlyMap<string, string>): Promise<readonly Manifest[]> {
+    const stage = join(this.#options.directory, 'stage');
     const staged = await Promise.all(
-      served.map(({ hash }) => loadStaged(hash, join(directory, 'stage')).catch(() => undefined)),
+      [...served.values()].map((hash) => loadStaged(hash, stage).catch(() => undefined)),
     );
     return staged.flatMap((each) => each?.manifest ?? []);
   }

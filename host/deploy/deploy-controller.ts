@@ -1,0 +1,259 @@
+import { join } from 'node:path';
+import type { Names } from '../amqp/names.js';
+import type { Topology } from '../amqp/topology.js';
+import type { Config } from '../config/schema.js';
+import type { Log } from '../observe/log.js';
+import { publishFault } from '../observe/channels.js';
+import { type BrokerPlan, serveMatcher } from '../roles.js';
+import type { StoreAdapter } from '../stores/contract.js';
+import type { Finding } from '../template/contract.js';
+import { type Leftovers, NO_LEFTOVERS } from '../template/leftovers.js';
+import type { ThreadPool } from '../threads/pool.js';
+import type { Drop, DropHandlers, DropWatcher, RefusedDrop, RemovedDrop } from './admit/contract.js';
+import { JoinedCatalogue, type StoreLookup } from './admit/preflight.js';
+import type { Prober } from './admit/probe.js';
+import { type CallerLedger, openCallerLedger } from './compatibility/caller-ledger.js';
+import { compareManifests } from './compatibility/compare-manifests.js';
+import { breakingFindings, joinCallers } from './compatibility/gate.js';
+import { Domains } from './domains.js';
+import { Effects } from './effects.js';
+import type { HistoryEntry } from './history.js';
+import { Operator } from './operator.js';
+import { watchDrops } from './sources/watch-drops.js';
+import { hashesInUse, isOnItsWay, type Transition } from './state.js';
+import { ThreadRoutes } from './thread-routes.js';
+import { culpritOf, type ThreadLoss } from './watch/crash-attribution.js';
+import { RequestObserver, type RequestObserverOptions } from './watch/request-observer.js';
+import { openSchemaWatch, type SchemaWatch } from './watch/schema-watch.js';
+import { ShadowBoard } from './watch/shadow-board.js';
+import { StrayWatch } from './watch/stray-watch.js';
+
+export interface DeployControllerOptions {
+  readonly config: Config;
+  /** `state.directory` and `plugins.directory`, absolute. */
+  readonly directory: string;
+  readonly pluginsDirectory: string;
+  /** The brokers of this node's roles. */
+  readonly brokers: readonly BrokerPlan[];
+  readonly adapters: ReadonlyMap<string, StoreAdapter>;
+  readonly prober: Prober;
+  readonly pool: ThreadPool;
+  readonly topology: Topology;
+  readonly names: Names;
+  readonly log: Log;
+  readonly history: () => readonly HistoryEntry[];
+  readonly isRabbitUp: () => boolean;
+  readonly onTransition: (transition: Transition) => void;
+  readonly onTallies: RequestObserverOptions['onTallies'];
+}
+
+/**
+ * Which version of which domain serves: hands what happens (in the plugin directory, to threads, by operators) to the
+ * state, and has done what follows from it.
+ */
+export class DeployController implements DropHandlers {
+  readonly operator: Operator;
+  readonly routes: ThreadRoutes;
+  readonly #options: DeployControllerOptions;
+  readonly #domains: Domains;
+  readonly #ledger: CallerLedger;
+  readonly #effects: Effects;
+  readonly #observer: RequestObserver;
+  readonly #strays: StrayWatch;
+  readonly #stores: StoreLookup;
+  #schema: SchemaWatch | undefined;
+  #watcher: DropWatcher | undefined;
+
+  private constructor(options: DeployControllerOptions, domains: Domains, ledger: CallerLedger) {
+    const { config, adapters, directory, prober, pool, topology, names, brokers, log, isRabbitUp } = options;
+    this.#options = options;
+    this.#domains = domains;
+    this.#ledger = ledger;
+    const shadows = new ShadowBoard();
+    this.#strays = new StrayWatch({
+      settings: config.rollout,
+      onTooMany: (generation, { strays, requests }) => {
+        domains.dispatch({ kind: 'strayed', generation, strays, requests });
+      },
+    });
+    this.#observer = new RequestObserver({
+      pool: () => pool,
+      onTallies: (thread, tallies) => {
+        options.onTallies(thread, tallies);
+        this.#strays.add(thread, tallies);
+      },
+      onCallers: (counts) => {
+        ledger.add(counts);
+      },
+      onShadows: (reports) => {
+        shadows.add(reports);
+      },
+    });
+    const catalogues = new Map([...adapters].map(([store, adapter]) => [store, new JoinedCatalogue(adapter)]));
+    this.#stores = { names: [...catalogues.keys()], find: (store) => catalogues.get(store) };
+    this.routes = new ThreadRoutes({ domains, pool: () => pool, topology, names, config, brokers });
+    const stageDirectory = join(directory, 'stage');
+    this.#effects = new Effects({
+      domains,
+      routes: this.routes,
+      settings: config.rollout,
+      observer: this.#observer,
+      shadows,
+      isRabbitUp,
+      log,
+      admission: {
+        stageDirectory,
+        keepVersions: config.plugins.keepVersions,
+        inUse: () => hashesInUse(domains.state),
+        prober,
+        stores: this.#stores,
+      },
+      breaks: (next) => {
+        const live = this.routes.liveSource(next.domain)?.manifest;
+        return live === undefined
+          ? []
+          : breakingFindings(joinCallers(compareManifests(live, next), next.domain, ledger));
+      },
+    });
+    domains.onChange = () => {
+      this.#effects.sync();
+    };
+    this.operator = new Operator({ domains, effects: this.#effects, routes: this.routes, ledger, config, directory });
+  }
+
+  /** Reads what a run before has left. */
+  static async open(options: DeployControllerOptions): Promise<DeployController> {
+    const { config, directory, history, log, onTransition } = options;
+    const [domains, ledger] = await Promise.all([
+      Domains.open({
+        directory,
+        history,
+        onTransition,
+        rules: {
+          settings: config.rollout,
+          keepVersions: config.plugins.keepVersions,
+          serves: serveMatcher(config),
+        },
+        onRemark: ({ level, domain, message, fields }) => {
+          if (level === 'warn') log.warn({ domain, ...fields }, message);
+          else publishFault({ where: domain, error: message, domain, ...fields });
+        },
+      }),
+      openCallerLedger({ directory, days: config.rollout.callerDays }),
+    ]);
+    return new DeployController(options, domains, ledger);
+  }
+
+  /** Resolves when what served before serves again, and what the plugin directory holds besides is decided. */
+  async start(): Promise<void> {
+    const { config, pluginsDirectory, log } = this.#options;
+    this.#observer.start();
+    this.#schema = openSchemaWatch({
+      intervalMs: config.rollout.schemaCheckMs,
+      stores: this.#stores,
+      log,
+      live: () => this.routes.live,
+      onDegraded: (domain, findings) => {
+        this.#domains.dispatch({ kind: 'schema', domain, change: 'degraded', findings });
+      },
+      adopt: ({ hash, manifest: { domain } }) => {
+        this.#domains.dispatch({ kind: 'schema', domain, hash, change: 'refit' });
+      },
+    });
+    this.#domains.dispatch({ kind: 'boot' });
+    await this.#effects.decided();
+    const isOptional = Object.values(this.#domains.state.domains).some(({ isServed }) => isServed);
+    this.#watcher = await watchDrops({ ...config.plugins, directory: pluginsDirectory, isOptional }, this);
+    await this.#effects.decided();
+  }
+
+  /** Hashes of what served when the host was stopped, by domain. */
+  get served(): ReadonlyMap<string, string> {
+    const domains = Object.entries(this.#domains.state.domains);
+    return new Map(
+      domains.flatMap(
+        ([
+          name,
+          {
+            isServed,
+            served: [newest],
+          },
+        ]) => (isServed && newest !== undefined ? [[name, newest.hash] as const] : []),
+      ),
+    );
+  }
+
+  /** Asks the threads what they saw of their requests. Never rejects. */
+  async observe(): Promise<void> {
+    await this.#observer.observe();
+  }
+
+  /** A broker thread ended. Returns whom it is blamed on, for the log. */
+  threadLost(loss: ThreadLoss): Pick<Transition, 'domain' | 'version' | 'hash'> | undefined {
+    this.#strays.forget(loss.thread);
+    const culprit = culpritOf(this.#domains.state, loss);
+    this.#domains.dispatch({ kind: 'thread-lost', ...loss });
+    this.routes.forget(loss.thread);
+    if (culprit === undefined) return undefined;
+    const { domain, version, hash } = culprit;
+    return { domain, version, hash };
+  }
+
+  /** A broker thread ended because it was not needed any more. */
+  threadReleased(thread: string): void {
+    this.#domains.dispatch({ kind: 'thread-released', thread });
+  }
+
+  /** A thread has finished with an old version. */
+  drained(generation: number, thread: string, left: Leftovers = NO_LEFTOVERS): void {
+    this.#domains.dispatch({ kind: 'drained', generation, thread, left });
+  }
+
+  isOnItsWay(hash: string): boolean {
+    return isOnItsWay(this.#domains.state, hash);
+  }
+
+  /** No more swaps: what is on its way is abandoned. The threads must still answer. */
+  async close(): Promise<void> {
+    this.#schema?.close();
+    await this.#watcher?.close();
+    await this.#effects.close();
+    await this.#observer.close();
+    await Promise.all([this.#domains.close(), this.#ledger.close()]);
+  }
+
+  // What happens in the plugin directory.
+
+  complete(drop: Drop): void {
+    const { entry, hash, completeAt, bornAt = completeAt, changedAt = completeAt, seenAt = completeAt } = drop;
+    const { domain, version } = drop.manifest;
+    const begunAt = Math.min(seenAt, changedAt);
+    this.#effects.keep(drop);
+    const when = { completeAt, bornAt, changedAt, begunAt };
+    this.#domains.dispatch({ kind: 'dropped', entry, domain, version, hash, ...when });
+  }
+
+  refused({ domain, entry, version = 'unknown', hash = '' }: RefusedDrop, findings: readonly Finding[]): void {
+    this.#domains.dispatch({ kind: 'malformed', domain: domain ?? entry, version, hash, findings });
+  }
+
+  removed({ entry, domain, hash, others }: RemovedDrop): void {
+    this.#domains.dispatch({ kind: 'removed', entry, domain, hash, others });
+  }
+
+  withdrawn({ domain, entry }: RefusedDrop): void {
+    this.#domains.dispatch({ kind: 'withdrawn', domain: domain ?? entry });
+  }
+
+  looked({ isWhole }: { readonly isWhole: boolean }): void {
+    this.#domains.dispatch({ kind: 'looked', isWhole });
+  }
+
+  error(error: unknown): void {
+    publishFault({ where: 'plugin directory', error });
+  }
+
+  recovered(message: string): void {
+    this.#options.log.info(message);
+  }
+}

@@ -1,0 +1,448 @@
+import type { Manifest } from '@beds/sdk';
+import { publishFault } from '../observe/channels.js';
+import type { Finding, GenerationSource } from '../template/contract.js';
+import type { Route } from '../template/route.js';
+import type { ThreadCommand } from '../threads/protocol.js';
+import type { ThreadHandle } from '../threads/handle.js';
+import type { Member } from '../threads/pool.js';
+import { DomainConsumers, type DomainConsumersOptions } from './domain-consumers.js';
+import type { Domains } from './domains.js';
+import { Mutex } from './mutex.js';
+import { domainOf, generationOf, liveOf } from './state.js';
+
+export interface ThreadRoutesOptions extends DomainConsumersOptions {
+  readonly domains: Domains;
+}
+
+/**
+ * Brings the broker threads to what the state says, all of them the same: versions are prepared on every thread, and then
+ * one command routes requests to them on every thread, or nothing changes. A thread that does not follow is replaced.
+ */
+export class ThreadRoutes {
+  readonly #options: ThreadRoutesOptions;
+  /** Serialises changes with each other and with threads that join. */
+  readonly #lock = new Mutex();
+  /** The code of every generation that the threads have or are about to have. */
+  readonly #sources = new Map<number, GenerationSource>();
+  /** Of domains that are withheld. */
+  readonly #withheld = new Map<string, Manifest>();
+  /** Domains that are being retired. */
+  readonly #ending = new Set<string>();
+  /** Live versions that a thread which joined could not prepare: it serves all the others. */
+  readonly #lacking = new Map<ThreadHandle, Set<string>>();
+  readonly #queues: DomainConsumers;
+
+  constructor(options: ThreadRoutesOptions) {
+    this.#options = options;
+    this.#queues = new DomainConsumers(options);
+  }
+
+  // What the threads have.
+
+  add(source: GenerationSource): void {
+    this.#sources.set(source.id, source);
+  }
+
+  /** Forgets the code of what is over. */
+  keepSources(isKept: (generation: number) => boolean): void {
+    for (const id of this.#sources.keys()) if (!isKept(id)) this.#sources.delete(id);
+  }
+
+  sourceOf(generation: number | undefined): GenerationSource | undefined {
+    return generation === undefined ? undefined : this.#sources.get(generation);
+  }
+
+  liveSource(domain: string): GenerationSource | undefined {
+    return this.sourceOf(domainOf(this.#state, domain).live);
+  }
+
+  /** Everything that answers. */
+  get live(): readonly GenerationSource[] {
+    return this.#inState('live');
+  }
+
+  /** Everything that a thread must have loaded. */
+  get loaded(): readonly GenerationSource[] {
+    return this.#inState('live', 'candidate', 'prepared');
+  }
+
+  /** Everything whose code may still run. */
+  get all(): readonly GenerationSource[] {
+    return this.#inState('live', 'candidate', 'prepared', 'draining');
+  }
+
+  /** Percent of the callers that a candidate answers, by domain. */
+  get canaries(): ReadonlyMap<string, number> {
+    const candidates = Object.values(this.#state.generations).filter(({ state }) => state === 'candidate');
+    return new Map(candidates.map(({ domain, share }) => [domain, share?.percent ?? 0]));
+  }
+
+  /** Somebody answers for the domain, if only that it is withheld. */
+  isServed(domain: string): boolean {
+    const { live, withheld } = domainOf(this.#state, domain);
+    return live !== undefined || withheld !== undefined;
+  }
+
+  /** Whether a process of its own serves the domain, because its code may have ended the host. */
+  isApart(domain: string): boolean {
+    return this.#options.pool().cells.groupOf(domain) !== undefined;
+  }
+
+  /** Names the operations whose queues are bound. */
+  manifestOf(domain: string): Manifest | undefined {
+    const { live, trial } = domainOf(this.#state, domain);
+    return (this.sourceOf(live) ?? this.sourceOf(trial))?.manifest ?? this.#withheld.get(domain);
+  }
+
+  get #state(): Domains['state'] {
+    return this.#options.domains.state;
+  }
+
+  #inState(...states: readonly string[]): readonly GenerationSource[] {
+    return Object.values(this.#state.generations)
+      .filter(({ state }) => states.includes(state))
+      .flatMap(({ id }) => this.#sources.get(id) ?? []);
+  }
+
+  /** Domains whose queues are consumed. */
+  get #domains(): readonly string[] {
+    return Object.entries(this.#state.domains)
+      .filter(([, { live, trial, withheld }]) => (live ?? trial ?? withheld) !== undefined)
+      .map(([name]) => name);
+  }
+
+  #routeOf(domain: string): Route {
+    const { live, trial, withheld } = domainOf(this.#state, domain);
+    const share = generationOf(this.#state, trial)?.share;
+    return {
+      domain,
+      ...(live === undefined ? {} : { active: live }),
+      ...(trial === undefined || share === undefined ? {} : { candidate: { generation: trial, ...share } }),
+      ...(live === undefined && withheld !== undefined ? { withheld: true } : {}),
+    };
+  }
+
+  #threadsOf(domains: readonly string[]): Record<string, readonly string[]> {
+    const pool = this.#options.pool();
+    return Object.fromEntries(domains.map((domain) => [domain, pool.loading(domain).map(({ handle }) => handle.name)]));
+  }
+
+  // What is done for a rollout.
+
+  /**
+   * Loads versions on every thread; they take no requests yet. Rejects when a thread cannot prepare one of them, or when
+   * `signal` says that they are not wanted any more. It holds nobody else up: a `setup` may take long.
+   */
+  async prepare(rollout: number, sources: readonly GenerationSource[], signal: AbortSignal): Promise<void> {
+    for (const { manifest } of sources) await this.#options.topology.assertDomain(manifest);
+    signal.throwIfAborted();
+    // Before the threads: one of them may end in its code, and then is to be blamed.
+    this.#options.domains.dispatch({ kind: 'loading', rollout });
+    for (const source of sources) {
+      await this.#options.pool().prepare(source, this.#prepareMs);
+      signal.throwIfAborted();
+    }
+  }
+
+  /** Forgets a prepared version that is not wanted after all. */
+  async discard(generation: number): Promise<void> {
+    await this.#options
+      .pool()
+      .broadcast({ kind: 'discard', generation }, { timeoutMs: this.#prepareMs })
+      .catch(() => undefined);
+    this.#options.domains.dispatch({ kind: 'discarded', generation });
+  }
+
+  /** Gives prepared versions a share of the callers and copies of reads; or another share, when they have one. */
+  routeCandidates(rollout: number, sources: readonly GenerationSource[], percent: number): Promise<void> {
+    return this.#lock.run(async () => {
+      await this.#prepareJoined(sources);
+      this.#options.domains.dispatch({ kind: 'trial-routed', rollout, percent });
+      await this.#route(namesOf(sources));
+      await this.#queues.addMissing(this.#domains);
+    });
+  }
+
+  /** Takes candidates out again; callers are back on the version that serves, a domain that had none is out of service. */
+  async withdrawCandidates(generations: readonly number[]): Promise<void> {
+    const sources = generations.flatMap((id) => this.sourceOf(id) ?? []);
+    const names = namesOf(sources);
+    await this.#lock.run(async () => {
+      const threads = this.#threadsOf(names);
+      this.#options.domains.dispatch({ kind: 'candidates-out', generations, threads });
+      await this.#route(names);
+    });
+    for (const { manifest } of sources.filter((source) => this.manifestOf(source.manifest.domain) === undefined)) {
+      const { domain } = manifest;
+      // No thread answers it any more: what RabbitMQ still has of it does no harm.
+      await this.#endQueues(manifest).catch((error: unknown) => {
+        publishFault({ where: `queues of ${domain}, which is out of service`, error, domain });
+      });
+    }
+  }
+
+  /** Makes versions serve their domains, together. Resolves with how long the flip took; undefined: nobody wants them any more. */
+  activate(rollout: number, sources: readonly GenerationSource[]): Promise<number | undefined> {
+    return this.#lock.run(async () => {
+      const names = namesOf(sources);
+      await this.#prepareJoined(sources);
+      const previous = names.flatMap((domain) => this.liveSource(domain) ?? []);
+      // Before the flip: a thread without requests reports the old version drained together with its answer.
+      this.#options.domains.dispatch({ kind: 'flip', rollout, threads: this.#threadsOf(names) });
+      if (sources.some(({ id }) => generationOf(this.#state, id)?.state !== 'live')) return undefined;
+      for (const domain of names) this.#withheld.delete(domain);
+      const startedAtMs = performance.now();
+      await this.#route(names);
+      const flipMs = performance.now() - startedAtMs;
+      for (const domain of names) this.#queues.release(domain);
+      // It serves: a RabbitMQ that went away just now is asked again by `reassert`, and no reason to call the version refused.
+      await this.#queues
+        .addMissing(this.#domains)
+        .then(() => this.#unbindGone(previous))
+        .catch((error: unknown) => {
+          publishFault({ where: 'queues of a version that took over', error });
+        });
+      return flipMs;
+    });
+  }
+
+  // What is done for a domain.
+
+  /** Lets the requests of a domain wait in its queues, where this generation serves it, until another takes over or it is withheld. */
+  hold(domain: string, generation: number): Promise<void> {
+    return this.#lock.run(async () => {
+      if (domainOf(this.#state, domain).live === generation) await this.#queues.hold(domain);
+    });
+  }
+
+  /** Ends what must not go on though nothing can take its place: callers are told to come back. */
+  withhold(manifest: Manifest, hash: string): Promise<void> {
+    const { domain } = manifest;
+    return this.#lock.run(async () => {
+      const threads = this.#threadsOf([domain])[domain] ?? [];
+      this.#withheld.set(domain, manifest);
+      this.#options.domains.dispatch({ kind: 'withhold', domain, hash, threads });
+      this.#queues.release(domain);
+      await this.#route([domain]);
+      await this.#queues.addMissing(this.#domains);
+    });
+  }
+
+  /** Takes a domain out of service after everything that was asked of it is answered; others do not wait meanwhile. */
+  async retire(domain: string, why: Finding): Promise<void> {
+    const manifest = this.manifestOf(domain);
+    if (manifest === undefined) return;
+    this.#ending.add(domain);
+    try {
+      if (await this.#queues.isOnlyHere(domain)) {
+        await this.#options.topology.unbind(domain, manifest.operations);
+        await this.#queues.emptied(domain);
+      }
+      await this.#lock.run(async () => {
+        await this.#queues.cancel(domain);
+        const threads = this.#threadsOf([domain])[domain] ?? [];
+        this.#withheld.delete(domain);
+        this.#options.domains.dispatch({ kind: 'out-of-service', domain, why, threads });
+        await this.#route([domain]);
+      });
+      await this.#options.topology.deleteIdle(domain);
+    } finally {
+      this.#ending.delete(domain);
+    }
+  }
+
+  // Threads that come and go.
+
+  /**
+   * Brings a new thread up to what the others serve. A version that this thread cannot prepare costs it that version, and no
+   * other: the thread serves the rest, and tries again with `reassert`.
+   */
+  join(thread: ThreadHandle, group: string): Promise<void> {
+    return this.#lock.run(async () => {
+      const { config } = this.#options;
+      const timeoutMs = config.plugins.prepareTimeoutMs;
+      const { cells } = this.#options.pool();
+      const loaded = this.loaded.filter(({ manifest }) => cells.loads(group, manifest.domain));
+      const failed = await this.#prepareOn(thread, loaded);
+      const routes = this.#domains.map((domain) =>
+        withoutGenerations(this.#routeFor(this.#routeOf(domain), group), failed),
+      );
+      await thread.request({ kind: 'route', routes }, timeoutMs);
+      const domains = this.#domains.filter((domain) => !this.#isLacking(thread, domain));
+      await this.#queues.addOn(thread, { domains, group });
+    });
+  }
+
+  /** A domain that was kept apart in a process of its own is served by the threads again. */
+  rejoin(domain: string): Promise<void> {
+    return this.#lock.run(async () => {
+      const pool = this.#options.pool();
+      const isConsumed = this.#queues.has(domain);
+      const sources = this.loaded.filter(({ manifest }) => manifest.domain === domain);
+      const members = pool.serving.filter(({ group }) => pool.cells.get(group) === undefined);
+      const missing = new Map<ThreadHandle, ReadonlySet<number>>();
+      await Promise.all(
+        members.map(async ({ handle }) =>
+          missing.set(handle, await this.#prepareOn(handle, sources).catch(() => new Set(sources.map(({ id }) => id)))),
+        ),
+      );
+      await this.#queues.cancel(domain);
+      pool.rejoin(domain);
+      await this.#route([domain], missing);
+      if (isConsumed) await this.#queues.addMissing([domain]);
+    });
+  }
+
+  /** A thread is gone. */
+  forget(thread: string): void {
+    for (const handle of this.#lacking.keys()) if (handle.name === thread) this.#lacking.delete(handle);
+  }
+
+  /** Asserts queues and bindings of live domains again, in case somebody deleted them. */
+  async reassert(): Promise<void> {
+    await this.#options.topology.assertBase();
+    for (const domain of this.#domains) {
+      // One at a time, so that no rollout waits for all of them; and not one that is being retired.
+      await this.#lock.run(async () => {
+        const manifest = this.manifestOf(domain);
+        if (manifest !== undefined && !this.#ending.has(domain)) await this.#options.topology.assertDomain(manifest);
+      });
+    }
+    await this.#lock.run(async () => {
+      await this.#queues.addMissing(this.#domains);
+      for (const thread of this.#lacking.keys()) await this.#catchUp(thread);
+    });
+  }
+
+  get #prepareMs(): number {
+    return this.#options.config.plugins.prepareTimeoutMs + 1_000;
+  }
+
+  /** Threads that joined while the others prepared may lack it. */
+  async #prepareJoined(sources: readonly GenerationSource[]): Promise<void> {
+    const pool = this.#options.pool();
+    for (const source of sources) {
+      // n.b. a process that takes the place of another joins under the lock that is held here.
+      if (this.isApart(source.manifest.domain)) await pool.prepareServing(source, this.#prepareMs);
+      else await pool.prepare(source, this.#prepareMs);
+    }
+  }
+
+  /** Returns the generations that the thread could not prepare; rejects when it is gone. */
+  async #prepareOn(thread: ThreadHandle, sources: readonly GenerationSource[]): Promise<ReadonlySet<number>> {
+    const failed = new Set<number>();
+    for (const source of sources) {
+      const { domain, version } = source.manifest;
+      // A thread that joins need not run what is in quarantine.
+      if (domainOf(this.#state, domain).versions[source.hash]?.quarantine !== undefined) {
+        failed.add(source.id);
+        continue;
+      }
+      try {
+        await thread.prepare(source, this.#options.config.plugins.prepareTimeoutMs);
+      } catch (error) {
+        if (thread.state === 'ended') throw error;
+        publishFault({ where: `preparation in thread ${thread.name}, which joined`, error, domain, version });
+        failed.add(source.id);
+        if (liveOf(this.#state, domain)?.id === source.id) {
+          this.#lacking.set(thread, (this.#lacking.get(thread) ?? new Set()).add(domain));
+        } else this.#unprepared(source.id);
+      }
+    }
+    return failed;
+  }
+
+  /** A thread that joined could not prepare a version that does not serve yet. */
+  #unprepared(id: number): void {
+    const rollout = generationOf(this.#state, id)?.rollout;
+    if (rollout === undefined) return;
+    const message = 'A broker thread that joined could not prepare it; the log of the same time says why.';
+    this.#options.domains.dispatch({ kind: 'end', rollout, finding: { code: 'BEDS_THREAD_PREPARE_FAILED', message } });
+  }
+
+  #isLacking(thread: ThreadHandle, domain: string): boolean {
+    return this.#lacking.get(thread)?.has(domain) === true;
+  }
+
+  /** Tries once more what a thread could not prepare when it joined. */
+  async #catchUp(thread: ThreadHandle): Promise<void> {
+    const domains = [...(this.#lacking.get(thread) ?? [])];
+    this.#lacking.delete(thread);
+    const sources = domains.flatMap((domain) => this.liveSource(domain) ?? []);
+    const failed = await this.#prepareOn(thread, sources).catch(() => undefined);
+    if (failed === undefined) return;
+    const ready = domains.filter((domain) => !this.#isLacking(thread, domain));
+    const routes = ready.map((domain) => this.#routeOf(domain));
+    await thread.request({ kind: 'route', routes }, this.#options.config.plugins.prepareTimeoutMs);
+    const group = this.#options.pool().serving.find(({ handle }) => handle === thread)?.group;
+    if (group !== undefined) await this.#queues.addOn(thread, { domains: ready, group });
+  }
+
+  async #endQueues({ domain, operations }: Manifest): Promise<void> {
+    if (await this.#queues.isOnlyHere(domain)) await this.#options.topology.unbind(domain, operations);
+    await this.#lock.run(() => this.#queues.cancel(domain));
+    await this.#options.topology.deleteIdle(domain);
+  }
+
+  async #route(
+    domains: readonly string[],
+    missing: ReadonlyMap<ThreadHandle, ReadonlySet<number>> = new Map(),
+  ): Promise<void> {
+    if (domains.length === 0) return;
+    const pool = this.#options.pool();
+    const commandFor = ({ group, handle }: Member): ThreadCommand | undefined => {
+      const routes = domains
+        .filter((domain) => pool.cells.loads(group, domain) || pool.cells.get(group) === undefined)
+        .map((domain) =>
+          withoutGenerations(
+            this.#routeFor(this.#routeOf(domain), group),
+            this.#notOn(handle, { domain, missing: missing.get(handle) ?? NONE }),
+          ),
+        );
+      return routes.length === 0 ? undefined : { kind: 'route', routes };
+    };
+    await pool.commit(commandFor, this.#options.config.plugins.prepareTimeoutMs);
+  }
+
+  /** What code that only others call could not load there, they do without. */
+  #notOn(
+    handle: ThreadHandle,
+    { domain, missing }: { readonly domain: string; readonly missing: ReadonlySet<number> },
+  ): ReadonlySet<number> {
+    const pool = this.#options.pool();
+    const group = pool.serving.find((member) => member.handle === handle)?.group ?? '';
+    if (pool.cells.serves(group, domain)) return missing;
+    return new Set(this.loaded.filter(({ id }) => !handle.has(id)).map(({ id }) => id));
+  }
+
+  /** What is kept apart is out of reach for the code of others meanwhile. */
+  #routeFor(route: Route, group: string): Route {
+    const isServed = route.active !== undefined || route.candidate !== undefined || route.withheld === true;
+    if (!isServed || this.#options.pool().cells.loads(group, route.domain)) return route;
+    return { domain: route.domain, withheld: true };
+  }
+
+  async #unbindGone(previous: readonly GenerationSource[]): Promise<void> {
+    for (const { manifest } of previous) {
+      const next = this.manifestOf(manifest.domain);
+      const gone = Object.entries(manifest.operations).filter(([name]) => next && !(name in next.operations));
+      if (gone.length > 0) await this.#options.topology.unbind(manifest.domain, Object.fromEntries(gone));
+    }
+  }
+}
+
+const NONE: ReadonlySet<number> = new Set();
+
+function namesOf(sources: readonly GenerationSource[]): readonly string[] {
+  return sources.map(({ manifest }) => manifest.domain);
+}
+
+/** The route as a thread can follow it that could not prepare these. */
+function withoutGenerations(route: Route, missing: ReadonlySet<number>): Route {
+  const { active, candidate, ...rest } = route;
+  return {
+    ...rest,
+    ...(active === undefined || missing.has(active) ? {} : { active }),
+    ...(candidate === undefined || missing.has(candidate.generation) ? {} : { candidate }),
+  };
+}

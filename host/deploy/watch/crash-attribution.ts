@@ -1,0 +1,28 @@
+import { generationFile } from '../../template/compile.js';
+import type { Generation, State } from '../state.js';
+
+/** A broker thread that ended without being asked to. */
+export interface ThreadLoss {
+  readonly thread: string;
+  readonly reason: string;
+  /** The generation whose code the thread entered last. */
+  readonly generation: number;
+  /** It was a process of its own that was killed; `sole`: one domain and its callers were all that it served. */
+  readonly killed?: 'sole' | 'shared';
+}
+
+/** Ends that name no culprit by themselves: whose code was entered last did it. */
+const BY_LAST_ENTERED = /no sign of life|ERR_WORKER_OUT_OF_MEMORY|memory limit|exit code|process was ended/;
+
+/** Whose code ended a thread, as far as its last words or what it entered last tell. */
+export function culpritOf(
+  { generations }: State,
+  { reason, generation }: Omit<ThreadLoss, 'thread'>,
+): Generation | undefined {
+  const known = Object.values(generations);
+  // Two generations of one version have the same name in a stack: the one that was entered last, then.
+  const named = known.filter((each) => reason.includes(generationFile(each)));
+  const inStack = named.find(({ id }) => id === generation) ?? named.find(({ state }) => state === 'live') ?? named[0];
+  if (inStack !== undefined || !BY_LAST_ENTERED.test(reason)) return inStack;
+  return known.find(({ id }) => id === generation);
+}
