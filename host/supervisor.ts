@@ -1,7 +1,6 @@
 import type { ChannelModel } from 'amqplib';
 import type { StoreAdapter } from './stores/contract.js';
-import { createAdapter } from './stores/factory.js';
-import { keepOpen } from './stores/keep-open.js';
+import { createAdapter, keepOpen } from './stores/factory.js';
 import { AmqpConnection } from './amqp/connection.js';
 import { makeNames, type Names } from './amqp/names.js';
 import { Topology } from './amqp/topology.js';

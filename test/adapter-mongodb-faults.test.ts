@@ -6,7 +6,7 @@ import type { MongoClient } from 'mongodb';
 import { isBedsError } from '@beds/sdk';
 import type { CallResult, Json } from '@beds/sdk';
 import type { AdapterScope, CallOptions } from '../host/stores/contract.js';
-import { Deadline } from '../host/stores/deadline.js';
+import { Deadline } from '../host/stores/deadlines.js';
 import { toStoreError } from '../host/stores/mongodb/store-error.js';
 import { runTransaction } from '../host/stores/mongodb/transaction.js';
 import { storeErrors } from '../host/errors/store.js';

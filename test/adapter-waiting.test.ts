@@ -2,24 +2,24 @@ import assert from 'node:assert/strict';
 import { describe, it, mock } from 'node:test';
 import { setImmediate as settled } from 'node:timers/promises';
 import type { StoreStatus } from '../host/stores/contract.js';
-import { Deadline } from '../host/stores/deadline.js';
+import { Deadline } from '../host/stores/deadlines.js';
 import { Slots } from '../host/stores/mongodb/client.js';
-import type { Connector } from '../host/stores/mysql/connector.js';
-import { Pool } from '../host/stores/mysql/pool.js';
+import { type Connector, Pool } from '../host/stores/mysql/pool.js';
 import type { Session } from '../host/stores/mysql/session.js';
 
 const MOST = 4;
 const NEVER = 1e9;
 const options = { poolSize: MOST, queueLimit: 3, acquireTimeoutMs: 2_000 };
 
-// n.b. for the whole file: there is one ticker, and it goes on with what earlier tests left.
+// n.b. for the whole file: there is one timer wheel, and it goes on with what earlier tests left.
 let nowMs = 0;
 mock.timers.enable({ apis: ['setInterval'] });
 mock.method(performance, 'now', () => nowMs);
 
+/** n.b. deadlines are told at most two ticks of 10 ms late. */
 function pass(ms: number): void {
-  nowMs += ms;
-  mock.timers.tick(ms);
+  nowMs += ms + 20;
+  mock.timers.tick(ms + 20);
 }
 
 /** What the adapters of both databases have in front of their connections. */
@@ -48,7 +48,7 @@ function slots(): Gate {
 function pool(): Gate {
   const connection = { on: () => undefined };
   const open = (): Promise<Session> =>
-    Promise.resolve({ connection, alive: true, needsReset: false, mode: 'write' } as unknown as Session);
+    Promise.resolve({ connection, isAlive: true, isDirty: false, uses: 0, mode: 'write' } as unknown as Session);
   const all = new Pool({ ...options, connector: { open } as unknown as Connector });
   const lent: Session[] = [];
   return {

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { RequestEnvelope } from '@beds/sdk';
 import { PoisonTracker } from '../host/request/poison-tracker.js';
 import type { StoreAdapter } from '../host/stores/contract.js';
-import { TimerWheel } from '../host/stores/timer-wheel.js';
+import { TimerWheel } from '../host/stores/deadlines.js';
 import { makeDataPlane } from './support/data-plane.js';
 import { eventually } from './support/eventually.js';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { TrialQueue } from '../host/amqp/trial-queue.js';
+import { TrialQueue } from '../host/amqp/reply-trials.js';
 
 interface Item {
   readonly name: string;

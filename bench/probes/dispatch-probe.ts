@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { Manifest } from '@beds/sdk';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import template from '../domains/echo/template.js';
-import { Delivery } from '../../host/amqp/delivery.js';
+import { Delivery } from '../../host/amqp/broker.js';
 import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
@@ -59,7 +59,7 @@ export async function makeDispatchProbe(): Promise<DispatchProbe> {
     new Promise((resolve) => {
       let left = count;
       const intake = {
-        isNarrow: false,
+        nearPrefetchLimit: false,
         settled: (): void => {
           left -= 1;
           if (left === 0) resolve();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parseManifest } from '@beds/sdk';
 import type { Channel, ConsumeMessage } from 'amqplib';
-import { Delivery } from '../../host/amqp/delivery.js';
+import { Delivery } from '../../host/amqp/broker.js';
 import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
@@ -85,7 +85,7 @@ export async function makeSwapProbe(head = ''): Promise<SwapProbe> {
   const ask = async (op: string, expected: RegExp): Promise<void> => {
     const answered = replies.next();
     await new Promise<void>((settled) =>
-      path.handle(new Delivery(CHANNEL, makeMessage(config.amqp.prefix, op), { isNarrow: false, settled })),
+      path.handle(new Delivery(CHANNEL, makeMessage(config.amqp.prefix, op), { nearPrefetchLimit: false, settled })),
     );
     assert.match(await answered, expected);
   };

@@ -1,13 +1,11 @@
-import type { Channel, ChannelModel, ConfirmChannel, Options } from 'amqplib';
 import { backoffMs } from '#sdk/time';
+import type { Channel, ChannelModel, ConfirmChannel, Options } from 'amqplib';
 import { isNack, isRefusal } from '#sdk/amqp';
-import { amqpErrors } from '../errors/amqp.js';
-import { publishFault } from '../observe/channels.js';
-import { Checkpoint } from './checkpoint.js';
 import { askNode } from './ask-node.js';
 import type { ReplyAddress } from './reply-address.js';
 import { type OpenConnection, type RefusedScope, ReplyTrials } from './reply-trials.js';
-import { ReplyTrust } from './reply-trust.js';
+import { amqpErrors } from '../errors/amqp.js';
+import { publishFault } from '../observe/channels.js';
 
 /**
  * - `confirmed`: RabbitMQ has handled the reply
@@ -61,7 +59,7 @@ const LAST_TRIALS_MS = 500;
  * Publishes replies on a connection of its own, because a hostile reply address can cost RabbitMQ's older versions the
  * connection. A reply counts as sent when RabbitMQ is known to have handled it; the others are sent again.
  *
- * Direct replies go on a channel without confirms, and a checkpoint tells when RabbitMQ has handled them. What may be returned,
+ * Direct replies go on a channel without confirms, and a barrier tells when RabbitMQ has handled them. What may be returned,
  * and what was lost once, goes on a channel with confirms, which tell of each by itself.
  *
  * RabbitMQ closes the channel over a reply that is larger than it takes, and releases before 4.2 close the whole connection over a
@@ -72,7 +70,7 @@ export class ReplyPublisher {
   readonly #pending = new Set<Pending>();
   readonly #returnable = new Map<unknown, Pending>();
   #confirmed: ConfirmChannel | undefined;
-  #direct: { readonly channel: Channel; readonly checkpoint: Checkpoint<Pending> } | undefined;
+  #direct: { readonly channel: Channel; readonly barrier: PublishBarrier<Pending> } | undefined;
   /** Connections and channels that RabbitMQ closed over something that was sent. */
   readonly #faulty = new WeakSet<ChannelModel | Channel>();
   #sequence = 0;
@@ -159,8 +157,8 @@ export class ReplyPublisher {
 
   async #openDirect(model: ChannelModel): Promise<void> {
     const channel = await model.createChannel();
-    const checkpoint = new Checkpoint<Pending>(channel, (pending) => this.#settle(pending, 'confirmed'));
-    this.#direct = { channel, checkpoint };
+    const barrier = new PublishBarrier<Pending>(channel, (pending) => this.#settle(pending, 'confirmed'));
+    this.#direct = { channel, barrier };
     this.#onClose(model, channel, () => {
       if (this.#direct?.channel !== channel) return;
       this.#direct = undefined;
@@ -277,7 +275,7 @@ export class ReplyPublisher {
       } else {
         pending.channel = direct.channel;
         direct.channel.publish('', address.queue, pending.reply.body, propertiesOf(pending));
-        direct.checkpoint.add(pending, isUrgent);
+        direct.barrier.add(pending, isUrgent);
       }
     } catch {
       pending.channel = undefined;
@@ -330,4 +328,115 @@ function propertiesOf({ reply: { address, correlationId, type = 'beds.reply' }, 
   if (correlationId !== undefined) options.correlationId = correlationId;
   if (messageId !== undefined) options.messageId = messageId;
   return options;
+}
+
+/** Longest that something waits for the question, unless it is urgent. */
+const HOLD_MS = 5;
+
+/**
+ * Tells what RabbitMQ has handled of what was published on a channel without confirms. It handles the methods of a channel
+ * in their order, so when it answers a question it is done with all that was published before: one answer is worth as
+ * much as a confirm for each, at a fraction of the frames. https://www.rabbitmq.com/docs/channels#basics
+ */
+export class PublishBarrier<T> {
+  readonly #channel: Pick<Channel, 'prefetch'>;
+  readonly #onPassed: (item: T) => void;
+  #items: T[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #isUrgent = false;
+  #isAsking = false;
+
+  /** `onPassed` must not throw. Of a channel that closes nothing more is told. */
+  constructor(channel: Pick<Channel, 'prefetch'>, onPassed: (item: T) => void) {
+    this.#channel = channel;
+    this.#onPassed = onPassed;
+  }
+
+  /** `item` was published just now. `isUrgent`: something waits until it is told. */
+  add(item: T, isUrgent: boolean): void {
+    this.#items.push(item);
+    if (!isUrgent) this.#askLater();
+    else if (!this.#isUrgent) {
+      this.#isUrgent = true;
+      // What else is published in this turn is asked for by the same question.
+      process.nextTick(() => this.#ask());
+    }
+  }
+
+  #askLater(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#ask();
+    }, HOLD_MS);
+  }
+
+  #ask(): void {
+    if (this.#isAsking || this.#items.length === 0) return;
+    const items = this.#items;
+    this.#items = [];
+    this.#isAsking = true;
+    this.#isUrgent = false;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    // n.b. of all that RabbitMQ answers this costs it least: the channel has no consumer that it could concern.
+    this.#channel.prefetch(1).then(
+      () => {
+        this.#isAsking = false;
+        for (const item of items) this.#onPassed(item);
+        if (this.#isUrgent) this.#ask();
+        else if (this.#items.length > 0) this.#askLater();
+      },
+      () => undefined,
+    );
+  }
+}
+
+/** How long an address or a node that cost a connection is not written to: the node may join the cluster later. */
+const BANNED_MS = 60_000;
+const MAX_NODES = 100;
+const MAX_ADDRESSES = 10_000;
+const MAX_BANNED = 10_000;
+
+/** What is known of direct reply-to addresses: which ones RabbitMQ has taken a reply for, and which ones it closed the connection over. */
+class ReplyTrust {
+  readonly #nodes = new Set<string>();
+  readonly #addresses = new Set<string>();
+  readonly #bannedUntilMs = new Map<string, number>();
+
+  /** Whether a reply to it costs nobody anything: RabbitMQ has taken one for it, or for an ordinary process of its node. */
+  isTrusted({ queue, direct }: ReplyAddress): boolean {
+    if (direct === undefined) return true;
+    return (direct.isOrdinary && this.#nodes.has(direct.node ?? '')) || this.#addresses.has(queue);
+  }
+
+  trust({ queue, direct }: ReplyAddress): void {
+    if (direct === undefined) return;
+    if (direct.isOrdinary && direct.node !== undefined) this.trustNode(direct.node);
+    else addBounded(this.#addresses, queue, MAX_ADDRESSES);
+  }
+
+  trustNode(node: string): void {
+    this.#bannedUntilMs.delete(node);
+    addBounded(this.#nodes, node, MAX_NODES);
+  }
+
+  isBanned({ queue, direct }: ReplyAddress, nowMs: number): boolean {
+    return [queue, direct?.node ?? ''].some((name) => (this.#bannedUntilMs.get(name) ?? 0) > nowMs);
+  }
+
+  /** Also every address of its node, unless one of them was good. */
+  ban({ queue, direct }: ReplyAddress, nowMs: number): void {
+    if (this.#bannedUntilMs.size >= MAX_BANNED) this.#bannedUntilMs.clear();
+    this.#bannedUntilMs.set(queue, nowMs + BANNED_MS);
+    const node = direct?.node;
+    if (node !== undefined && direct?.isOrdinary === true && !this.#nodes.has(node)) {
+      this.#bannedUntilMs.set(node, nowMs + BANNED_MS);
+    }
+  }
+}
+
+function addBounded(set: Set<string>, name: string, most: number): void {
+  const [oldest] = set;
+  if (set.size >= most && oldest !== undefined && !set.has(name)) set.delete(oldest);
+  set.add(name);
 }

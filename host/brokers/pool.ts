@@ -1,8 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ChannelModel } from 'amqplib';
 import { backoffMs } from '#sdk/time';
-import { Broker } from '../amqp/broker.js';
-import type { Delivery } from '../amqp/delivery.js';
+import { Broker, type Delivery } from '../amqp/broker.js';
 import { wordsFor } from '../errors/thrown.js';
 import { type BrokerEvent, brokerChannel, publishBroker } from '../observe/channels.js';
 import type { BrokerPlan } from '../roles.js';

@@ -1,7 +1,7 @@
 import type { BedsError, Verdict } from '@beds/sdk';
-import { WheelEntry } from '../stores/timer-wheel.js';
 import type { Receipt } from './request-scope.js';
 import type { ShadowCopy } from './shadows.js';
+import { WheelEntry } from '../stores/deadlines.js';
 
 /** A request of a message, and who takes its answer. */
 export interface PendingRequest extends Receipt {

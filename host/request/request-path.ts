@@ -1,5 +1,5 @@
 import { BATCH_IN_PARTS, BedsError, type RequestEnvelope } from '@beds/sdk';
-import type { Delivery } from '../amqp/delivery.js';
+import type { Delivery } from '../amqp/broker.js';
 import type { HandOver } from '../amqp/hand-over.js';
 import { type ReplyAddress, ReplyAddresses } from '../amqp/reply-address.js';
 import type { ReplyPublisher } from '../amqp/reply-publisher.js';
@@ -7,10 +7,6 @@ import type { Config } from '../config/schema.js';
 import { requestErrors } from '../errors/request.js';
 import { causeOf, isError } from '../errors/thrown.js';
 import { publishFault, publishRequest, requestChannel } from '../observe/channels.js';
-import type { StoreAdapter } from '../stores/contract.js';
-import { timerWheel, WheelEntry } from '../stores/timer-wheel.js';
-import { mapStack } from '../template/map-stack.js';
-import type { DomainRoute, GenerationRegistry } from '../template/registry.js';
 import { BatchReplies } from './batch-replies.js';
 import { DeadLetters, type Lost } from './dead-letters.js';
 import { type DecodedMessage, decodeMessage } from './decode.js';
@@ -31,6 +27,10 @@ import type { ServingGeneration, Target } from './serving-generation.js';
 import { type ShadowCopy, Shadows } from './shadows.js';
 import { type ContextHost, type DomainCall, RequestContext } from './template-context.js';
 import { type WaitingCount, WaitingWrites } from './waiting-writes.js';
+import type { StoreAdapter } from '../stores/contract.js';
+import { timerWheel, WheelEntry } from '../stores/deadlines.js';
+import { mapStack } from '../template/map-stack.js';
+import type { DomainRoute, GenerationRegistry } from '../template/registry.js';
 
 /** Domains may call each other this many times in a row within one request. */
 const MAX_CALL_DEPTH = 8;
@@ -402,7 +402,7 @@ export class RequestPath implements ContextHost {
         correlationId: typeof correlationId === 'string' ? correlationId : undefined,
         body: Buffer.from(text),
         expiresAtMs: expiresAtMs + REPLY_GRACE_MS,
-        isUrgent: delivery.isUrgent,
+        isUrgent: delivery.flushNow,
         onHeldUp: onSent,
       },
       onSent,
@@ -478,12 +478,23 @@ class Execution extends WheelEntry {
   /** Throws, with nothing begun, where the deadline has passed. */
   start(host: ContextHost): void {
     const { generation, operation } = this.#target;
-    const { scope, depth } = this.#work;
-    scope.requireTime();
+    const { input, scope, depth } = this.#work;
+    if (scope.isExpired || performance.now() >= scope.expiresAtMs) {
+      throw requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED');
+    }
     timerWheel.add(scope.expiresAtMs, this);
     generation.lease();
     host.entering(generation.id);
-    this.#begin(new RequestContext({ host, generation, operation, scope, depth })).then(
+    let running: Promise<unknown>;
+    try {
+      // n.b. of what a template gives that is not a promise one is made; a promise stays the one it is.
+      running = Promise.resolve(
+        operation.run(input, new RequestContext({ host, generation, operation, scope, depth })),
+      );
+    } catch (error) {
+      running = Promise.reject(isError(error) ? error : toReplyError(error));
+    }
+    running.then(
       (value) => {
         if (this.#ended()) this.#succeeded(value);
       },
@@ -491,15 +502,6 @@ class Execution extends WheelEntry {
         if (this.#ended()) this.#failed(error);
       },
     );
-  }
-
-  /** n.b. of what a template gives that is not a promise one is made; a promise stays the one it is. */
-  #begin(context: RequestContext): Promise<unknown> {
-    try {
-      return Promise.resolve(this.#target.operation.run(this.#work.input, context));
-    } catch (error) {
-      return Promise.reject(isError(error) ? error : toReplyError(error));
-    }
   }
 
   #succeeded(value: unknown): void {

@@ -1,5 +1,5 @@
 import { type RequestEnvelope, SENT_AT } from '@beds/sdk';
-import type { Delivery } from '../amqp/delivery.js';
+import type { Delivery } from '../amqp/broker.js';
 import type { Config } from '../config/schema.js';
 import { requestErrors } from '../errors/request.js';
 import { isCopy } from './dead-letters.js';
@@ -26,7 +26,8 @@ export class RequestScope implements ResultHolder {
   readonly isCopy: boolean;
   #sides: Map<number, boolean> | undefined;
   #aborter: AbortController | undefined;
-  #expired = false;
+  /** Whether it was told that its deadline has passed. */
+  isExpired = false;
   #isWrite = false;
   #writes = 0;
   #openWrites = 0;
@@ -120,14 +121,14 @@ export class RequestScope implements ResultHolder {
   /** Made on demand: most requests never look at it, and a controller costs more than the rest of the context. */
   get signal(): AbortSignal {
     this.#aborter ??= new AbortController();
-    if (this.#expired) this.#aborter.abort(requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED'));
+    if (this.isExpired) this.#aborter.abort(requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED'));
     return this.#aborter.signal;
   }
 
   /** Milliseconds left; throws BEDS_REQUEST_DEADLINE_EXCEEDED when there are none. */
   requireTime(): number {
     const remainingMs = this.remainingMs;
-    if (this.#expired || remainingMs <= 0) throw requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED');
+    if (this.isExpired || remainingMs <= 0) throw requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED');
     return remainingMs;
   }
 
@@ -146,7 +147,7 @@ export class RequestScope implements ResultHolder {
   }
 
   expire(): void {
-    this.#expired = true;
+    this.isExpired = true;
     this.#aborter?.abort(requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED'));
   }
 }

@@ -1,5 +1,5 @@
-import { type BedsError, type ErrorStatus, isBedsError, type OperationMode, SENT_AT } from '@beds/sdk';
 import { backoffMs } from '#sdk/time';
+import { type BedsError, type ErrorStatus, isBedsError, type OperationMode, SENT_AT } from '@beds/sdk';
 import type { Options } from 'amqplib';
 import type { HandOver } from '../amqp/hand-over.js';
 import { publishWrites } from '../observe/channels.js';
@@ -7,7 +7,7 @@ import { copyOf, SINCE, sinceOf } from './dead-letters.js';
 import { type PendingRequest, WaitingWrite } from './pending-request.js';
 import { BROKER_TIMESTAMP, hasReplyTo, type RequestScope, thisMoment } from './request-scope.js';
 import type { StoreAdapter } from '../stores/contract.js';
-import { timerWheel } from '../stores/timer-wheel.js';
+import { timerWheel } from '../stores/deadlines.js';
 
 export interface WaitingWritesOptions {
   readonly stores: ReadonlyMap<string, StoreAdapter>;

@@ -1,10 +1,9 @@
-import type { Comparison, Json, OrderBy, Scalar } from '@beds/sdk';
+import { hash } from 'node:crypto';
+import type { Comparison, Json, OrderBy, Scalar, ValueType } from '@beds/sdk';
 import { didYouMean } from '../config/nearest.js';
 import { storeErrors } from '../errors/store.js';
-import { takesNull } from './bind-values.js';
 import type { KeyedQuery, NamedObject, NamedValue } from './contract.js';
-import { decodeCursor, encodeCursor, fingerprint } from './cursor.js';
-import { fieldName, readValue } from './read-value.js';
+import { fieldName, readValue, takesNull } from './values.js';
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 100_000;
@@ -210,4 +209,116 @@ function beyond({ column, direction }: PlannedOrder, value: Scalar): readonly Co
 
 function refuse(field: string, problem: string, hint = ''): Error {
   return storeErrors.make('BEDS_STORE_QUERY_INVALID', `Query: ${field} ${problem}.${hint}`, { field });
+}
+
+/** Types whose values sort in JavaScript as in every database; of text, only the database knows its collation. */
+const SORTED: ReadonlySet<ValueType> = new Set(['integer', 'number', 'decimal', 'boolean', 'date', 'datetime']);
+
+/**
+ * The cursor of the page that `found` makes, the rows that the plan asked for; undefined where no more of them follow.
+ * Throws BEDS_STORE_CURSOR_STUCK where the page does not lie after the cursor that it began with: its caller would ask for
+ * pages for ever.
+ */
+export function cursorOf<Row>(
+  plan: QueryPlan,
+  found: readonly Row[],
+  valueOf: (row: Row, column: NamedValue) => Scalar,
+): string | undefined {
+  const hasMore = found.length > plan.limit;
+  const { start } = plan;
+  if (!hasMore && start === undefined) return undefined;
+  const positionOf = (row: Row | undefined): readonly Scalar[] | undefined =>
+    row === undefined ? undefined : plan.order.map(({ column }) => valueOf(row, column));
+  const last = positionOf(found[plan.limit - 1]);
+  if (start !== undefined) {
+    for (const position of [positionOf(found[0]), last]) {
+      if (position !== undefined && !isAfter(plan.order, start, position)) {
+        throw storeErrors.make('BEDS_STORE_CURSOR_STUCK');
+      }
+    }
+  }
+  return hasMore && last !== undefined ? plan.cursorAt(last) : undefined;
+}
+
+/** Whether `position` may lie after `start`: true where only the database can tell. */
+function isAfter(order: readonly PlannedOrder[], start: readonly Scalar[], position: readonly Scalar[]): boolean {
+  for (const [index, { column, direction }] of order.entries()) {
+    const compared = compare(column, position[index] ?? null, start[index] ?? null);
+    if (compared === undefined) return true;
+    if (compared !== 0) return direction === 'asc' ? compared > 0 : compared < 0;
+  }
+  return false;
+}
+
+/** Negative where `a` sorts before `b`; undefined where that cannot be told here. Null sorts before every value. */
+function compare({ type }: NamedValue, a: Scalar, b: Scalar): number | undefined {
+  if (a === b) return 0;
+  if (a === null || b === null) return a === null ? -1 : 1;
+  if (!SORTED.has(type)) return undefined;
+  if (type === 'date' || type === 'datetime') return compareInstants(String(a), String(b));
+  // n.b. two exact numbers may be the same number here.
+  return Number(a) - Number(b) || undefined;
+}
+
+/** The digits of a second are as many as are needed, and sort before the Z that ends them. */
+function compareInstants(a: string, b: string): number {
+  return a.replace('Z', '') < b.replace('Z', '') ? -1 : 1;
+}
+
+const CURSOR_VERSION = 1;
+const MAX_CURSOR_CHARACTERS = 8_192;
+const STORED_DAY = /^\d{4}-\d{2}-\d{2}$/;
+
+/** Names a query without its cursor and limit: a cursor is only good for the query it came from. */
+function fingerprint(query: Json): string {
+  return hash('sha256', JSON.stringify(query), 'base64url').slice(0, 16);
+}
+
+/** The position after a row, as opaque text: the values of the order columns, the key last. Throws BEDS_STORE_QUERY_INVALID. */
+function encodeCursor(print: string, position: readonly Scalar[]): string {
+  const cursor = Buffer.from(JSON.stringify([CURSOR_VERSION, print, position])).toString('base64url');
+  if (cursor.length <= MAX_CURSOR_CHARACTERS) return cursor;
+  const message = 'Query: order names columns whose values are too long to go on from.';
+  throw storeErrors.make('BEDS_STORE_QUERY_INVALID', message, { field: 'order' });
+}
+
+/**
+ * Reads a cursor back. What it carries is only ever data: each value is checked against its column's type.
+ * Throws BEDS_STORE_CURSOR_INVALID.
+ */
+function decodeCursor(cursor: string, print: string, columns: readonly NamedValue[]): readonly Scalar[] {
+  const parsed = parseCursor(cursor);
+  if (!Array.isArray(parsed) || parsed.length !== 3 || parsed[0] !== CURSOR_VERSION || parsed[1] !== print)
+    throw refuseCursor();
+  const position: unknown = parsed[2];
+  if (!Array.isArray(position) || position.length !== columns.length) throw refuseCursor();
+  return columns.map((column, index) => readPosition(position[index] as Json, column));
+}
+
+function readPosition(value: Json, column: NamedValue): Scalar {
+  if (value === null && takesNull(column)) return null;
+  if (value === null || typeof value === 'object') throw refuseCursor();
+  const read = readValue(value, { type: column.type });
+  if ('problem' in read) return readStoredDay(value, column);
+  if (typeof read.value === 'object') throw refuseCursor();
+  return read.value;
+}
+
+/** n.b. a database may keep, and order by, days that no calendar has: 0000-00-00. */
+function readStoredDay(value: Scalar, { type }: NamedValue): Scalar {
+  if ((type === 'date' || type === 'datetime') && typeof value === 'string' && STORED_DAY.test(value)) return value;
+  throw refuseCursor();
+}
+
+function parseCursor(cursor: string): unknown {
+  if (typeof cursor !== 'string' || cursor.length > MAX_CURSOR_CHARACTERS) throw refuseCursor();
+  try {
+    return JSON.parse(Buffer.from(cursor, 'base64url').toString());
+  } catch {
+    throw refuseCursor();
+  }
+}
+
+function refuseCursor(): Error {
+  return storeErrors.make('BEDS_STORE_CURSOR_INVALID', undefined, { field: 'cursor' });
 }

@@ -6,7 +6,7 @@ import { RequestScope } from '../request/request-scope.js';
 import { ServingGeneration } from '../request/serving-generation.js';
 import { type ContextHost, RequestContext } from '../request/template-context.js';
 import type { StoreAdapter } from '../stores/contract.js';
-import { timerWheel } from '../stores/timer-wheel.js';
+import { timerWheel } from '../stores/deadlines.js';
 import { compileTemplate, disposeTemplate, generationFile } from '../template/compile.js';
 import type { GenerationSource } from '../template/contract.js';
 import type { Leftovers } from '../template/leftovers.js';

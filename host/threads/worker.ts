@@ -1,9 +1,7 @@
 import { settlesWithin } from '#sdk/time';
-import type { StoreAdapter } from '../stores/contract.js';
-import { createAdapter } from '../stores/factory.js';
-import { keepOpen } from '../stores/keep-open.js';
 import { BrokerPool, type OpenBrokers } from '../brokers/pool.js';
 import { AmqpConnection } from '../amqp/connection.js';
+import { EventPublisher } from '../amqp/event-publisher.js';
 import { HandOver } from '../amqp/hand-over.js';
 import { ReplyPublisher } from '../amqp/reply-publisher.js';
 import type { Config } from '../config/schema.js';
@@ -13,13 +11,14 @@ import { PoisonTracker } from '../request/poison-tracker.js';
 import { RequestPath } from '../request/request-path.js';
 import { LoopGaps } from '../request/request-scope.js';
 import type { ServingGeneration } from '../request/serving-generation.js';
+import type { StoreAdapter } from '../stores/contract.js';
+import { createAdapter, keepOpen } from '../stores/factory.js';
 import { GenerationRegistry } from '../template/registry.js';
-import { EventPublisher } from '../amqp/event-publisher.js';
-import { forwardObservations } from './log.js';
 import { Generations } from './generations.js';
+import { forwardObservations } from './log.js';
 import type { ThreadCommand, ThreadData, ThreadMessage, ThreadStatus } from './protocol.js';
-import { RunningCode } from './trail.js';
 import { StrayFaults } from './stray-faults.js';
+import { RunningCode } from './trail.js';
 
 /** What each step of closing may take when nothing is left of the drain timeout: less would cut off acknowledgements. */
 const CLOSE_MS = 250;

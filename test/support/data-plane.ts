@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { parseManifest, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk';
 import type { ConsumeMessage } from 'amqplib';
-import { Delivery } from '../../host/amqp/delivery.js';
+import { Delivery } from '../../host/amqp/broker.js';
 import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
@@ -103,5 +103,8 @@ function deliver(
   const properties = { contentType: 'application/json', correlationId, replyTo, headers: {} };
   const message = { content: Buffer.from(JSON.stringify(envelope)), fields, properties };
   const channel = { ack: () => undefined, nack: () => undefined, reject: () => undefined };
-  return new Delivery(channel, message as unknown as ConsumeMessage, { isNarrow: false, settled: () => undefined });
+  return new Delivery(channel, message as unknown as ConsumeMessage, {
+    nearPrefetchLimit: false,
+    settled: () => undefined,
+  });
 }

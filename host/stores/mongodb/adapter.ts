@@ -12,7 +12,7 @@ import type {
   StoreCapabilities,
   StoreStatus,
 } from '../contract.js';
-import { Deadline } from '../deadline.js';
+import { Deadline } from '../deadlines.js';
 import { planQuery } from '../query-plan.js';
 import { resultBudget } from '../result-budget.js';
 import { signalOf, type StoreClient, createClient, Slots } from './client.js';

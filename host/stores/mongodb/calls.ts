@@ -2,12 +2,12 @@ import { BSON } from 'mongodb';
 import type { AbstractCursor, ClientSession, Collection, Db, Document, UpdateResult } from 'mongodb';
 import type { CallResult, JsonObject } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
-import { bindValues } from '../bind-values.js';
+import { bindValues } from '../values.js';
 import type { NamedObject } from '../contract.js';
 import { ABSENT, type CompiledBody, compileBody, type OperationName } from './body.js';
 import type { NativeObject } from './catalogue.js';
 import { sendSignalOf, serverMs, signalOf } from './client.js';
-import type { Deadline } from '../deadline.js';
+import type { Deadline } from '../deadlines.js';
 import { toRow, toBson } from './values.js';
 import type { ResultMeter } from './result-meter.js';
 

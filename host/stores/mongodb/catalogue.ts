@@ -2,7 +2,7 @@ import type { JsonObject, ObjectManifest } from '@beds/sdk';
 import { BSON, type Db, type Document, MongoServerError } from 'mongodb';
 import { checkUse } from '../check-use.js';
 import type { NamedObject, ObjectFinding } from '../contract.js';
-import type { Deadline } from '../deadline.js';
+import type { Deadline } from '../deadlines.js';
 import {
   CATALOGUE,
   collectionProblem,

@@ -4,8 +4,7 @@ import type { StoreConfig } from '../../config/schema.js';
 import { settlesWithin } from '#sdk/time';
 import { storeErrors } from '../../errors/store.js';
 import type { StoreStatus } from '../contract.js';
-import type { Deadline } from '../deadline.js';
-import { type LineLimits, WaitingLine } from '../waiting-line.js';
+import { type Deadline, type LineLimits, WaitingLine } from '../deadlines.js';
 
 /** A belt for what no deadline ended; the server's monitor notices a dead connection long before. */
 const SOCKET_TIMEOUT_MS = 300_000;
@@ -123,7 +122,7 @@ export class Slots {
   }
 
   get counts(): Omit<StoreStatus['connections'], 'idle'> {
-    return { inUse: this.#inUse, waiting: this.#line.size, most: this.#most };
+    return { inUse: this.#inUse, waiting: this.#line.waiters.size, most: this.#most };
   }
 
   /** Takes a slot that is free; false where one has to be waited for. */
@@ -213,7 +212,7 @@ class SendSignal {
   }
 
   get reason(): Error | undefined {
-    this.#deadline.tick(performance.now());
+    this.#deadline.mayStart();
     return this.#deadline.reason;
   }
 

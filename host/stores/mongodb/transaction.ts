@@ -5,7 +5,7 @@ import type { BedsError } from '@beds/sdk';
 import { settlesWithin } from '#sdk/time';
 import { storeErrors } from '../../errors/store.js';
 import type { AdapterScope } from '../contract.js';
-import type { Deadline } from '../deadline.js';
+import type { Deadline } from '../deadlines.js';
 import { serverMs } from './client.js';
 import { toStoreError } from './store-error.js';
 

@@ -1,7 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { isBedsError } from '@beds/sdk';
-import type { CallResult, JsonObject, ObjectManifest, Page } from '@beds/sdk';
+import { withTimeout } from '#sdk/time';
+import {
+  type CallResult,
+  isBedsError,
+  type JsonObject,
+  type ObjectManifest,
+  type Page,
+  type ValueType,
+} from '@beds/sdk';
 import type { StoreConfig } from '../../config/schema.js';
+import { storeErrors } from '../../errors/store.js';
 import { checkUse } from '../check-use.js';
 import type {
   AdapterScope,
@@ -13,19 +21,22 @@ import type {
   StoreCapabilities,
   StoreStatus,
 } from '../contract.js';
-import { Deadline } from '../deadline.js';
+import { Deadline } from '../deadlines.js';
 import { readCatalogue } from './catalogue.js';
-import { Connector } from './connector.js';
-import { readEndpoint } from './driver.js';
-import type { DriverRow, Endpoint } from './driver.js';
-import { Killer } from './killer.js';
-import { Pool } from './pool.js';
-import type { Session } from './session.js';
-import { SessionRunner } from './session-runner.js';
-import type { SessionWork } from './session-runner.js';
-import { runTransaction } from './transaction.js';
-import { callWork, sendAlone, viewWork } from './work.js';
-import type { Progress, Work } from './work.js';
+import {
+  type DriverField,
+  type DriverRow,
+  type Endpoint,
+  isConnectionLoss,
+  readEndpoint,
+  toStoreError,
+} from './driver.js';
+import { Connector, Killer, Pool } from './pool.js';
+import { callResult, convertRows, functionResult, positionOf } from './rows.js';
+import { type Executed, isDriverError, type Session, type SessionMode } from './session.js';
+import { callStatement, type Routine, type Statement, viewStatement } from './statements.js';
+import { cursorOf, planQuery } from '../query-plan.js';
+import { resultBudget } from '../result-budget.js';
 
 const MAX_ATTEMPTS = 4;
 const RETRY_PAUSE_MS = 20;
@@ -37,8 +48,6 @@ const UNKNOWN: StoreCapabilities = {
   nativeViews: false,
   accessControl: false,
 };
-
-type TimeLimits = Pick<CallOptions, 'timeoutMs' | 'signal'>;
 
 /** Serves a store on MySQL or MariaDB. Throws BEDS_STORE_URL_INVALID. */
 export function createMysqlAdapter(options: { readonly store: string; readonly config: StoreConfig }): StoreAdapter {
@@ -52,7 +61,6 @@ class MysqlAdapter implements StoreAdapter {
   readonly #connector: Connector;
   readonly #pool: Pool;
   readonly #killer: Killer;
-  readonly #sessions: SessionRunner;
 
   constructor(store: string, config: StoreConfig, { database, connect }: Endpoint) {
     this.store = store;
@@ -66,7 +74,6 @@ class MysqlAdapter implements StoreAdapter {
       queueLimit: config.queueLimit,
       acquireTimeoutMs: config.acquireTimeoutMs,
     });
-    this.#sessions = new SessionRunner(this.#pool, this.#killer);
   }
 
   async open(): Promise<void> {
@@ -74,17 +81,18 @@ class MysqlAdapter implements StoreAdapter {
   }
 
   describe(names: readonly string[]): Promise<ReadonlyMap<string, NamedObject>> {
-    const work: SessionWork<ReadonlyMap<string, NamedObject>> = {
-      mode: 'read',
-      progress: { mayHaveCommitted: false },
-      run: (session) =>
-        readCatalogue(
-          async (sql, values) => (await session.execute(sql, values)).result as DriverRow[],
-          this.#database,
-          names,
-        ),
-    };
-    return this.#within({ timeoutMs: DESCRIBE_TIMEOUT_MS }, (deadline) => this.#sessions.use(deadline, work));
+    return this.#lend(
+      { mode: 'read', timeoutMs: DESCRIBE_TIMEOUT_MS },
+      {
+        progress: { mayHaveCommitted: false },
+        run: (session) =>
+          readCatalogue(
+            async (sql, values) => (await session.execute(sql, values)).result as DriverRow[],
+            this.#database,
+            names,
+          ),
+      },
+    );
   }
 
   check(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {
@@ -103,11 +111,9 @@ class MysqlAdapter implements StoreAdapter {
   /** Not tried again after a deadlock: the work may have done what no database undoes. It is told BEDS_STORE_DEADLOCK. */
   transaction<T>(work: (scope: AdapterScope) => Promise<T>, options: CallOptions): Promise<T> {
     const progress: Progress = { mayHaveCommitted: false };
-    const { mode, holder } = options;
-    return this.#within(options, (deadline) => {
-      const run = (session: Session): Promise<T> => runTransaction(session, work, { progress, deadline });
-      return this.#sessions.use(deadline, { mode, progress, holder, run });
-    });
+    const run = (session: Session, deadline: Deadline): Promise<T> =>
+      runTransaction(session, work, { progress, deadline });
+    return this.#lend(options, { progress, run });
   }
 
   status(): StoreStatus {
@@ -128,40 +134,88 @@ class MysqlAdapter implements StoreAdapter {
     this.#killer.close();
   }
 
-  async #within<T>(options: TimeLimits, work: (deadline: Deadline) => Promise<T>): Promise<T> {
+  /** Runs a single call, again after a deadlock; a read also once more on another connection if its own was dead. */
+  async #attempt<T>(prepare: () => Work<T>, options: CallOptions): Promise<T> {
+    const work = prepare();
+    const { mode } = options;
+    const endsAtMs = performance.now() + options.timeoutMs;
+    let bounded = options;
+    for (let attempt = 1; ; attempt += 1) {
+      const progress: Progress = { mayHaveCommitted: false };
+      try {
+        return await this.#lend(bounded, {
+          progress,
+          args: work.args,
+          run: (session, deadline) => work.run(session, sendAlone({ kind: work.kind, mode, progress, deadline })),
+        });
+      } catch (error) {
+        const code = isBedsError(error) ? error.code : '';
+        const lostRead = code === 'BEDS_STORE_UNAVAILABLE' && mode === 'read' && attempt === 1;
+        const gaveWay = code === 'BEDS_STORE_DEADLOCK' && attempt < MAX_ATTEMPTS;
+        if (!lostRead && !gaveWay) throw error;
+        if (gaveWay) await delay(Math.min(Math.random() * RETRY_PAUSE_MS * 2 ** attempt, endsAtMs - performance.now()));
+        bounded = { ...options, timeoutMs: endsAtMs - performance.now() };
+      }
+    }
+  }
+
+  /** Lends a session to a piece of work: bounded, rolled back if it fails, and clean when it goes back. */
+  async #lend<T>(options: CallOptions, work: SessionWork<T>): Promise<T> {
+    const { mode, timeoutMs } = options;
     const deadline = new Deadline(options);
     try {
-      return await work(deadline);
+      const ready = timeoutMs > 0 ? this.#pool.take(mode) : undefined;
+      if (ready !== undefined) return await this.#use(ready, { options, work, deadline, remainingMs: timeoutMs });
+      const session = await this.#pool.wait(deadline);
+      if (deadline.mayStart()) {
+        return await this.#use(session, { options, work, deadline, remainingMs: deadline.remainingMs() });
+      }
+      // Nothing was sent: there is nothing to clean.
+      this.#pool.release(session);
+      throw deadline.reason ?? storeErrors.make('BEDS_STORE_TIMEOUT');
     } finally {
       deadline.end();
     }
   }
 
-  async #attempt<T>(make: () => Work<T>, options: CallOptions): Promise<T> {
-    const work = make();
-    return this.#within(options, (deadline) => this.#repeat(work, options, deadline));
-  }
-
-  /** Runs a single call, again after a deadlock; a read also once more on another connection if its own was dead. */
-  async #repeat<T>(work: Work<T>, options: CallOptions, deadline: Deadline): Promise<T> {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await this.#once(work, options, deadline);
-      } catch (error) {
-        const code = isBedsError(error) ? error.code : '';
-        const lostRead = code === 'BEDS_STORE_UNAVAILABLE' && options.mode === 'read' && attempt === 1;
-        const gaveWay = code === 'BEDS_STORE_DEADLOCK' && attempt < MAX_ATTEMPTS;
-        if (!lostRead && !gaveWay) throw error;
-        if (gaveWay) await delay(Math.min(Math.random() * RETRY_PAUSE_MS * 2 ** attempt, deadline.remainingMs()));
+  async #use<T>(session: Session, { options, work, deadline, remainingMs }: Lent<T>): Promise<T> {
+    const { mode, holder } = options;
+    const { progress, args } = work;
+    let failure: unknown;
+    try {
+      const running = session.isPrepared(mode, remainingMs)
+        ? work.run(session, deadline)
+        : session.prepare(mode, remainingMs).then(() => {
+            deadline.remainingMs();
+            return work.run(session, deadline);
+          });
+      return await withinDeadline({ session, killer: this.#killer, deadline, mode, progress, work: running });
+    } catch (error) {
+      failure = toFailure(error, progress, args);
+      if (session.refusal !== undefined)
+        failure = await this.#giveUp(session, failure, mode === 'write' && progress.mayHaveCommitted);
+      // A failed write is rolled back before its caller learns of it: its locks are gone when the caller tries again.
+      if (mode === 'write' && session.isAlive) await this.#pool.clean(session).catch(() => session.destroy());
+      throw failure;
+    } finally {
+      if (session.meter.heldBytes > 0) {
+        const heldBytes = session.meter.handOver();
+        if (holder !== undefined && failure === undefined) holder.hold(heldBytes);
+        else resultBudget.giveBack(heldBytes);
       }
+      this.#pool.release(session);
     }
   }
 
-  #once<T>(work: Work<T>, { mode, holder }: CallOptions, deadline: Deadline): Promise<T> {
-    const progress: Progress = { mayHaveCommitted: false };
-    const send = sendAlone({ kind: work.kind, mode, progress, deadline });
-    const run = (session: Session): Promise<T> => work.run(session, send);
-    return this.#sessions.use(deadline, { mode, progress, args: work.args, holder, run });
+  /** Stops in the server what gave a result that is too large; of a write that may have been kept, says whether it was. */
+  async #giveUp(session: Session, failure: unknown, mayBeKept: boolean): Promise<unknown> {
+    void this.#killer.stop(session.connection.threadId);
+    const end = mayBeKept ? await session.howItEnded(STOP_GRACE_MS) : 'undone';
+    session.destroy();
+    if (end === undefined) return storeErrors.make('BEDS_STORE_INDETERMINATE');
+    if (end === 'undone') return failure;
+    const message = 'The database gave more for one call than the host takes; what the call wrote was kept.';
+    return storeErrors.make('BEDS_STORE_RESULT_TOO_LARGE', message);
   }
 }
 
@@ -188,4 +242,239 @@ function unserved(object: string, reason: string): ObjectFinding {
     message: `${object} cannot be served: ${reason}.`,
     hint: 'Ask the DBA to change the object.',
   };
+}
+
+/** How a CALL or SELECT is sent: alone, or as a transaction of its own. */
+type Send = (session: Session, statement: Statement) => Promise<Executed>;
+
+/** A checked piece of work, to be run on a session; making it throws what is wrong with the request. */
+interface Work<T> {
+  readonly kind: NamedObject['kind'];
+  readonly args: readonly string[];
+  run(session: Session, send: Send): Promise<T>;
+}
+
+function callWork(object: NamedObject, args: JsonObject): Work<CallResult> {
+  if (object.kind === 'view') throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED', `${object.name} is a view: read it.`);
+  const routine: Routine = object;
+  const statement = callStatement(routine, args);
+  return {
+    kind: routine.kind,
+    args: routine.args.map(({ name }) => name),
+    run: async (session, send) => {
+      const executed = await send(session, statement);
+      if (routine.kind === 'procedure') return callResult(executed);
+      return functionResult(executed, routine.native['returns'] as ValueType | undefined, session.profile);
+    },
+  };
+}
+
+function viewWork(object: NamedObject, query: KeyedQuery): Work<Page> {
+  if (object.kind !== 'view') {
+    throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED', `${object.name} is a ${object.kind}: call it.`);
+  }
+  const plan = planQuery(object, query);
+  const statement = viewStatement(object, plan);
+  return {
+    kind: 'view',
+    args: [],
+    run: async (session, send) => {
+      const { result, fields } = await send(session, statement);
+      const found = result as DriverRow[];
+      // n.b. before the rows are converted: the next page is found by what is stored.
+      const isWhole = plan.start === undefined && found.length <= plan.limit;
+      const cursor = isWhole ? undefined : cursorOf(plan, found, positionOf);
+      if (cursor !== undefined) found.length = plan.limit;
+      const rows = convertRows(found, (fields ?? []) as readonly DriverField[], object.columns);
+      return cursor === undefined ? { rows } : { rows, cursor };
+    },
+  };
+}
+
+/** How far a transaction has come. */
+interface Progress {
+  /** Whether a COMMIT may have reached the server: then a lost connection leaves the outcome open. */
+  mayHaveCommitted: boolean;
+}
+
+interface Sending {
+  readonly kind: NamedObject['kind'];
+  readonly mode: SessionMode;
+  readonly progress: Progress;
+  readonly deadline: Deadline;
+}
+
+/** Sends a statement inside a transaction that is open already. */
+function sendInside(session: Session, { sql, values }: Statement): Promise<Executed> {
+  return session.execute(sql, values);
+}
+
+/**
+ * Makes the sender of one statement as a transaction of its own. A procedure needs one: under autocommit each of its
+ * statements would be kept by itself, so one that fails in the middle would leave half of its work. In a block that
+ * takes one round trip, as bare CALL does; elsewhere three. A view or a function is a single statement, which is a
+ * transaction anyway, READ ONLY by its session for reads.
+ */
+function sendAlone({ kind, mode, progress, deadline }: Sending): Send {
+  if (kind === 'view') return sendInside;
+  return (session, statement) => {
+    const { blocks } = session.profile;
+    if (kind === 'procedure' && !blocks && mode === 'write')
+      return sendInThree(session, statement, { progress, deadline });
+    progress.mayHaveCommitted = mode === 'write';
+    // n.b. of a write whose result is too large it shall be known whether it was kept.
+    const isDrained = mode === 'write';
+    if (blocks) return session.execute(statement.block ?? statement.sql, statement.values, isDrained);
+    // Only a block's (or a CALL's) last answer tells whether the session was left changed.
+    if (kind === 'function') session.isDirty = true;
+    return session.execute(statement.sql, statement.values, isDrained);
+  };
+}
+
+async function sendInThree(
+  session: Session,
+  { sql, values }: Statement,
+  { progress, deadline }: Pick<Sending, 'progress' | 'deadline'>,
+): Promise<Executed> {
+  await session.begin();
+  deadline.remainingMs();
+  const executed = await session.execute(sql, values);
+  deadline.remainingMs();
+  progress.mayHaveCommitted = true;
+  await session.commit();
+  return executed;
+}
+
+/** How long a write may still answer after it was told to stop; then nobody knows whether it was committed. */
+const STOP_GRACE_MS = 500;
+
+/** What is done on a session. */
+interface SessionWork<T> {
+  readonly progress: Progress;
+  /** Names that an error may point at. */
+  readonly args?: readonly string[];
+  readonly run: (session: Session, deadline: Deadline) => Promise<T>;
+}
+
+interface Lent<T> {
+  readonly options: CallOptions;
+  readonly work: SessionWork<T>;
+  readonly deadline: Deadline;
+  readonly remainingMs: number;
+}
+
+function toFailure(error: unknown, { mayHaveCommitted }: Progress, args: readonly string[] = []): unknown {
+  const known = isBedsError(error) ? error : undefined;
+  const lost =
+    known === undefined ? isDriverError(error) && isConnectionLoss(error) : known.code === 'BEDS_STORE_UNAVAILABLE';
+  if (mayHaveCommitted && lost) return storeErrors.make('BEDS_STORE_INDETERMINATE');
+  return known === undefined && isDriverError(error) ? toStoreError(error, args) : error;
+}
+
+interface Bounded<T> {
+  readonly session: Session;
+  readonly killer: Killer;
+  readonly deadline: Deadline;
+  readonly mode: CallOptions['mode'];
+  readonly progress: Progress;
+  readonly work: Promise<T>;
+}
+
+/**
+ * Waits for work on a session until the deadline; then stops it in the server and gives the session up. A read fails at
+ * once with BEDS_STORE_TIMEOUT. A write first waits for how it ended: done after all, stopped (BEDS_STORE_TIMEOUT), or
+ * not known (BEDS_STORE_INDETERMINATE).
+ */
+async function withinDeadline<T>(bounded: Bounded<T>): Promise<T> {
+  const { session, killer, deadline, work } = bounded;
+  try {
+    return await deadline.race(work);
+  } catch (error) {
+    const { reason } = deadline;
+    if (reason === undefined || error !== reason) throw error;
+    void killer.stop(session.connection.threadId);
+    return await settle(bounded, reason);
+  }
+}
+
+async function settle<T>({ session, mode, progress, work }: Bounded<T>, reason: Error): Promise<T> {
+  try {
+    if (mode === 'read' || !progress.mayHaveCommitted) throw reason;
+    return await withTimeout(work, STOP_GRACE_MS, () => storeErrors.make('BEDS_STORE_INDETERMINATE'));
+  } finally {
+    session.destroy();
+  }
+}
+
+/**
+ * The calls of one transaction. They take turns on its connection. After the server has failed one of them nothing more
+ * is done and the transaction cannot commit, even if the work goes on: a lock wait that timed out, for one, has undone
+ * its own statement only.
+ */
+class TransactionCalls implements AdapterScope {
+  readonly #session: Session;
+  readonly #deadline: Deadline;
+  readonly #running = new Set<Promise<unknown>>();
+  #failure: Error | undefined;
+  #over = false;
+
+  constructor(session: Session, deadline: Deadline) {
+    this.#session = session;
+    this.#deadline = deadline;
+  }
+
+  call(object: NamedObject, args: JsonObject): Promise<CallResult> {
+    return this.#run(() => callWork(object, args));
+  }
+
+  view(object: NamedObject, query: KeyedQuery): Promise<Page> {
+    return this.#run(() => viewWork(object, query));
+  }
+
+  /** Waits for calls that the work did not wait for; throws the first failure. */
+  async finish(): Promise<void> {
+    this.#over = true;
+    await Promise.allSettled(this.#running);
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  async #run<T>(make: () => Work<T>): Promise<T> {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#over) throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED', 'The transaction is over.');
+    this.#deadline.remainingMs();
+    const work = make();
+    const running = work.run(this.#session, sendInside);
+    this.#running.add(running);
+    try {
+      return await running;
+    } catch (error) {
+      this.#failure ??= isBedsError(error) ? error : toStoreError(error, work.args);
+      throw this.#failure;
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+}
+
+/** Commits when `work` resolves; otherwise leaves the session dirty, so that it is rolled back before anyone is told. */
+async function runTransaction<T>(
+  session: Session,
+  work: (scope: AdapterScope) => Promise<T>,
+  { progress, deadline }: { readonly progress: Progress; readonly deadline: Deadline },
+): Promise<T> {
+  const calls = new TransactionCalls(session, deadline);
+  await session.begin();
+  deadline.remainingMs();
+  try {
+    const result = await work(calls);
+    await calls.finish();
+    deadline.remainingMs();
+    progress.mayHaveCommitted = true;
+    await session.commit();
+    return result;
+  } catch (error) {
+    session.isDirty = true;
+    await calls.finish().catch(() => undefined);
+    throw error;
+  }
 }

@@ -1,11 +1,17 @@
-import { isBedsError } from '@beds/sdk';
 import { settlesWithin, withTimeout } from '#sdk/time';
+import { isBedsError } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import type { StoreStatus } from '../contract.js';
-import type { Deadline } from '../deadline.js';
-import { type LineLimits, WaitingLine } from '../waiting-line.js';
-import type { Connector } from './connector.js';
-import type { Session, SessionMode } from './session.js';
+import { type Deadline, type LineLimits, WaitingLine } from '../deadlines.js';
+import {
+  type Connect,
+  type DriverConnection,
+  profileServer,
+  query,
+  type ServerProfile,
+  toStoreError,
+} from './driver.js';
+import { type ResultBounds, Session, type SessionMode } from './session.js';
 
 export interface PoolOptions extends LineLimits {
   readonly connector: Connector;
@@ -14,6 +20,8 @@ export interface PoolOptions extends LineLimits {
 
 const RESET_TIMEOUT_MS = 1_000;
 const IDLE_CHECK_MS = 1_000;
+// GET_LOCK is the one thing a routine can leave behind that the server does not report.
+const MAX_USES_BETWEEN_RESETS = 1_000;
 
 /**
  * Connections of one thread. mysql2's own pool knows no longest wait, keeps waiters that have given up, and resets after
@@ -38,7 +46,7 @@ export class Pool {
 
   get counts(): StoreStatus['connections'] {
     const idle = this.#idle.length;
-    return { inUse: this.#all.size - idle, idle, waiting: this.#line.size, most: this.#options.poolSize };
+    return { inUse: this.#all.size - idle, idle, waiting: this.#line.waiters.size, most: this.#options.poolSize };
   }
 
   /** Opens one connection, unless there is one. */
@@ -71,11 +79,11 @@ export class Pool {
 
   /** Takes the session back; the caller does not wait for its cleaning. */
   release(session: Session): void {
-    if (!session.alive || this.#closing !== undefined) {
+    if (!session.isAlive || this.#closing !== undefined) {
       this.#drop(session);
       return;
     }
-    if (!session.needsReset) {
+    if (!session.isDirty && session.uses < MAX_USES_BETWEEN_RESETS) {
       this.#hand(session);
       return;
     }
@@ -97,7 +105,7 @@ export class Pool {
   /** Opens another connection for those who wait, where one is needed and allowed. */
   #grow(): void {
     const { connector, poolSize } = this.#options;
-    if (this.#all.size + this.#connecting >= poolSize || this.#connecting >= this.#line.size) return;
+    if (this.#all.size + this.#connecting >= poolSize || this.#connecting >= this.#line.waiters.size) return;
     this.#connecting += 1;
     connector.open().then(
       (session) => {
@@ -120,7 +128,7 @@ export class Pool {
     }
     this.#all.add(session);
     const lost = (): void => {
-      session.markLost();
+      session.isAlive = false;
       const at = this.#idle.indexOf(session);
       if (at < 0) return;
       this.#idle.splice(at, 1);
@@ -132,12 +140,12 @@ export class Pool {
   }
 
   #hand(session: Session): void {
-    if (!session.alive || this.#closing !== undefined) {
+    if (!session.isAlive || this.#closing !== undefined) {
       this.#drop(session);
       return;
     }
     session.lastUsedAt = Date.now();
-    if (!this.#line.serve(session)) this.#idle.push(session);
+    if (this.#line.waiters.size === 0 || !this.#line.serve(session)) this.#idle.push(session);
   }
 
   #drop(session: Session): void {
@@ -155,9 +163,9 @@ export class Pool {
   /** What a routine may have left behind without the server saying so goes as soon as nobody waits for the session. */
   #resetIdle(): void {
     const before = Date.now() - IDLE_CHECK_MS;
-    for (const session of this.#idle.filter(({ used, lastUsedAt }) => used && lastUsedAt < before)) {
+    for (const session of this.#idle.filter(({ uses, lastUsedAt }) => uses > 0 && lastUsedAt < before)) {
       this.#idle.splice(this.#idle.indexOf(session), 1);
-      session.markDirty();
+      session.isDirty = true;
       this.release(session);
     }
   }
@@ -189,4 +197,105 @@ async function end(session: Session): Promise<void> {
   });
   await settlesWithin(goodbye, RESET_TIMEOUT_MS);
   session.destroy();
+}
+
+type ConnectorConfig = ResultBounds & { readonly connectTimeoutMs: number };
+
+/** Opens sessions, and remembers what the server can do and whether it could be reached. */
+export class Connector {
+  readonly #connect: Connect;
+  readonly #config: ConnectorConfig;
+  #profile: ServerProfile | undefined;
+  #lastError: string | undefined;
+
+  constructor(connect: Connect, config: ConnectorConfig) {
+    this.#connect = connect;
+    this.#config = config;
+  }
+
+  get profile(): ServerProfile | undefined {
+    return this.#profile;
+  }
+
+  get lastError(): string | undefined {
+    return this.#lastError;
+  }
+
+  /** Bounded by `connectTimeoutMs`, the finding out of the server's capabilities included. */
+  async open(): Promise<Session> {
+    const connection = this.#connect();
+    // mysql2 throws what nobody listens to; the session's owner learns of a loss by its own listener.
+    connection.on('error', () => undefined);
+    try {
+      const session = await withTimeout(this.#greet(connection), this.#config.connectTimeoutMs, () =>
+        storeErrors.make('BEDS_STORE_UNAVAILABLE'),
+      );
+      this.#lastError = undefined;
+      return session;
+    } catch (error) {
+      connection.destroy();
+      connection.stream.destroy();
+      const failure = 'verdict' in (error as object) ? (error as Error & { code: string }) : toStoreError(error);
+      this.#lastError = failure.code;
+      throw failure;
+    }
+  }
+
+  async #greet(connection: DriverConnection): Promise<Session> {
+    await new Promise<void>((resolve, reject) => {
+      connection.once('connect', resolve);
+      connection.once('error', reject);
+    });
+    this.#profile ??= await profileServer(connection);
+    return new Session(connection, this.#profile, this.#config);
+  }
+}
+
+const KILL_TIMEOUT_MS = 2_000;
+const IDLE_MS = 10_000;
+
+/**
+ * Stops statements in the server. It has a connection of its own, outside the pool, opened when first needed, because
+ * the pool may be full of the very statements that are to be stopped. A user may kill its own threads, but not while they
+ * run a routine with its definer's rights: those end by the session's own bound.
+ */
+export class Killer {
+  readonly #connect: Connect;
+  #connection: DriverConnection | undefined;
+  #idle: NodeJS.Timeout | undefined;
+
+  constructor(connect: Connect) {
+    this.#connect = connect;
+  }
+
+  /** Resolves when the server has been told, or after 2 s. Never rejects: the client gives up on the statement anyway. */
+  async stop(threadId: number): Promise<void> {
+    const connection = (this.#connection ??= this.#open());
+    clearTimeout(this.#idle);
+    // n.b. KILL takes no placeholder; the number is the server's own, from its greeting.
+    const told = query(connection, `KILL QUERY ${Math.trunc(threadId)}`);
+    if (!(await settlesWithin(told, KILL_TIMEOUT_MS))) this.#forget(connection);
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => this.#forget(connection), IDLE_MS);
+    this.#idle.unref();
+  }
+
+  close(): void {
+    clearTimeout(this.#idle);
+    if (this.#connection !== undefined) this.#forget(this.#connection);
+  }
+
+  #open(): DriverConnection {
+    const connection = this.#connect();
+    const forget = (): void => this.#forget(connection);
+    connection.on('error', forget);
+    connection.on('end', forget);
+    return connection;
+  }
+
+  #forget(connection: DriverConnection): void {
+    if (this.#connection === connection) this.#connection = undefined;
+    connection.destroy();
+    connection.stream.destroy();
+  }
 }

@@ -1,9 +1,7 @@
 import type { CallResult, Json, JsonObject, Scalar, ValueType } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import type { NamedValue } from '../contract.js';
-import { isJsonField } from './driver.js';
-import type { DriverField, DriverHeader, DriverRow } from './driver.js';
-import type { ServerProfile } from './server-profile.js';
+import { type DriverField, type DriverHeader, type DriverRow, isJsonField, type ServerProfile } from './driver.js';
 import type { Executed } from './session.js';
 
 // https://mariadb.com/kb/en/result-set-packets/#field-types

@@ -1,10 +1,17 @@
 import type { BedsError } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
-import { query } from './driver.js';
-import type { DriverConnection, DriverFields, DriverHeader, DriverResult } from './driver.js';
-import { ResultMeter } from './result-meter.js';
-import type { ResultBounds } from './result-meter.js';
-import type { ServerProfile } from './server-profile.js';
+import {
+  type DriverCommand,
+  type DriverConnection,
+  type DriverFields,
+  type DriverHeader,
+  type DriverResult,
+  type DriverRow,
+  isJsonField,
+  query,
+  type ServerProfile,
+} from './driver.js';
+import { resultBudget } from '../result-budget.js';
 
 export type SessionMode = 'read' | 'write';
 
@@ -19,9 +26,6 @@ export interface Executed {
 // Bits of the OK packet: https://mariadb.com/kb/en/ok_packet/#server-status-flag
 const IN_TRANSACTION = 1;
 const STATE_CHANGED = 1 << 14;
-
-// GET_LOCK is the one thing a routine can leave behind that the server does not report.
-const MAX_USES_BETWEEN_RESETS = 1_000;
 
 const fromDriver = new WeakSet<object>();
 
@@ -50,17 +54,21 @@ const LIMIT_SLACK = { write: () => 400, read: (timeoutMs: number) => Math.max(40
 export class Session {
   readonly connection: DriverConnection;
   readonly profile: ServerProfile;
-  #mode: SessionMode | undefined;
+  /** What it is prepared for. */
+  mode: SessionMode | undefined;
   #limitMs: number | undefined;
-  #dirty = false;
+  /** Whether the next borrower must not get it as it is. */
+  isDirty = false;
   /** Between our own START TRANSACTION and COMMIT: there the server's flag says nothing of what a routine left behind. */
   #isInTransaction = false;
-  #uses = 0;
-  #alive = true;
-  readonly #meter: ResultMeter;
+  /** Statements since it was reset. */
+  uses = 0;
+  isAlive = true;
+  readonly meter: ResultMeter;
   #reject: ((error: Error) => void) | undefined;
   #isDrained = false;
-  #refusal: BedsError | undefined;
+  /** Why the last result was not taken; undefined: it was. */
+  refusal: BedsError | undefined;
   #end: StatementEnd | undefined;
   #onEnd: ((end: StatementEnd | undefined) => void) | undefined;
   readonly #pending = new Set<(error: Error) => void>();
@@ -69,25 +77,8 @@ export class Session {
   constructor(connection: DriverConnection, profile: ServerProfile, bounds: ResultBounds) {
     this.connection = connection;
     this.profile = profile;
-    this.#meter = new ResultMeter(bounds, (error) => this.#refuse(error));
-    connection.stream.on('data', (chunk) => this.#meter.arrived(chunk.length));
-  }
-
-  get alive(): boolean {
-    return this.#alive;
-  }
-
-  get mode(): SessionMode | undefined {
-    return this.#mode;
-  }
-
-  /** Whether the next borrower must not get it as it is. */
-  get needsReset(): boolean {
-    return this.#dirty || this.#uses >= MAX_USES_BETWEEN_RESETS;
-  }
-
-  get used(): boolean {
-    return this.#uses > 0;
+    this.meter = new ResultMeter(bounds, (error) => this.#refuse(error));
+    connection.stream.on('data', (chunk) => this.meter.arrived(chunk.length));
   }
 
   /**
@@ -100,18 +91,18 @@ export class Session {
     const { readOnlyVariable, limitVariable, tracksState } = this.profile;
     const limitMs = roundUp(timeoutMs);
     const settings: string[] = [];
-    if (this.#mode === undefined) settings.push(...ALWAYS);
-    if (this.#mode === undefined && tracksState) settings.push('session_track_state_change=1');
+    if (this.mode === undefined) settings.push(...ALWAYS);
+    if (this.mode === undefined && tracksState) settings.push('session_track_state_change=1');
     if (readOnlyVariable !== undefined) settings.push(`${readOnlyVariable}=${mode === 'read' ? 1 : 0}`);
     if (limitVariable !== undefined) settings.push(`${limitVariable.name}=${limitMs / limitVariable.unitMs}`);
     if (settings.length > 0) await this.text(`SET SESSION ${settings.join(', ')}`);
-    this.#mode = mode;
+    this.mode = mode;
     this.#limitMs = limitMs;
   }
 
   /** Whether `prepare` has nothing to do. */
   isPrepared(mode: SessionMode, timeoutMs: number): boolean {
-    if (this.#mode !== mode) return false;
+    if (this.mode !== mode) return false;
     const limitMs = this.#limitMs ?? 0;
     return limitMs >= timeoutMs && limitMs <= timeoutMs + LIMIT_SLACK[mode](timeoutMs);
   }
@@ -121,18 +112,18 @@ export class Session {
    * connection; one that `isDrained` is read to its end instead, unkept, so that `howItEnded` can be told.
    */
   execute(sql: string, values: readonly unknown[], isDrained = false): Promise<Executed> {
-    this.#uses += 1;
+    this.uses += 1;
     this.#isDrained = isDrained;
     return this.#answer((resolve, reject) => {
       this.#reject = reject;
       const command = this.connection.execute(sql, values, (error, result, fields) => {
-        const problem = this.#meter.ended();
-        if (this.#refusal !== undefined) {
+        const problem = this.meter.ended();
+        if (this.refusal !== undefined) {
           this.#ended(error === null ? 'done' : 'undone');
         } else if (error !== null) {
           reject(error);
         } else if (problem !== undefined) {
-          this.#refusal = problem;
+          this.refusal = problem;
           this.#ended('done');
           reject(problem);
         } else {
@@ -140,18 +131,13 @@ export class Session {
           resolve({ result, fields });
         }
       });
-      this.#meter.begin(command);
+      this.meter.begin(command);
     });
-  }
-
-  /** Why the last result was not taken; undefined: it was. */
-  get refusal(): BedsError | undefined {
-    return this.#refusal;
   }
 
   /** How a statement ended in the server whose result was refused; undefined where that is not known within `graceMs`. */
   async howItEnded(graceMs: number): Promise<StatementEnd | undefined> {
-    if (this.#end !== undefined || !this.#alive) return this.#end;
+    if (this.#end !== undefined || !this.isAlive) return this.#end;
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(undefined), graceMs);
       this.#onEnd = (end) => {
@@ -159,11 +145,6 @@ export class Session {
         resolve(end);
       };
     });
-  }
-
-  /** Bytes of results that were taken from the thread's budget and are the caller's from now on. */
-  handOver(): number {
-    return this.#meter.handOver();
   }
 
   /** Runs text of our own, without values. */
@@ -197,19 +178,15 @@ export class Session {
         else resolve();
       });
     });
-    this.#mode = undefined;
+    this.mode = undefined;
     this.#limitMs = undefined;
-    this.#dirty = false;
+    this.isDirty = false;
     this.#isInTransaction = false;
-    this.#uses = 0;
-  }
-
-  markDirty(): void {
-    this.#dirty = true;
+    this.uses = 0;
   }
 
   destroy(): void {
-    this.#alive = false;
+    this.isAlive = false;
     this.connection.destroy();
     // n.b. mysql2's destroy() only half-closes, which leaves the socket of a frozen server open for ever.
     this.connection.stream.destroy();
@@ -218,14 +195,10 @@ export class Session {
     this.#onEnd?.(undefined);
   }
 
-  markLost(): void {
-    this.#alive = false;
-  }
-
   /** n.b. told again where it does not end: then nobody waits for it any longer. */
   #refuse(error: BedsError): void {
-    const isTold = this.#refusal !== undefined;
-    this.#refusal ??= error;
+    const isTold = this.refusal !== undefined;
+    this.refusal ??= error;
     if (!isTold) this.#reject?.(error);
     if (isTold || !this.#isDrained) this.destroy();
   }
@@ -239,7 +212,7 @@ export class Session {
     return new Promise<T>((resolve, reject) => {
       const fail = (error: Error): void => {
         this.#pending.delete(fail);
-        this.#dirty = true;
+        this.isDirty = true;
         fromDriver.add(error);
         reject(error);
       };
@@ -256,7 +229,7 @@ export class Session {
     const last: unknown = Array.isArray(result) ? result.at(-1) : result;
     if (typeof last !== 'object' || last === null || !('serverStatus' in last)) return;
     const { serverStatus } = last as DriverHeader;
-    if (!this.profile.tracksState || (serverStatus & dirtyBits) !== 0) this.#dirty = true;
+    if (!this.profile.tracksState || (serverStatus & dirtyBits) !== 0) this.isDirty = true;
   }
 }
 
@@ -264,4 +237,160 @@ export class Session {
 function roundUp(timeoutMs: number): number {
   const step = 10 ** Math.max(0, Math.floor(Math.log10(timeoutMs)) - 1);
   return Math.ceil(timeoutMs / step) * step;
+}
+
+export interface ResultBounds {
+  readonly maxResultRows: number;
+  readonly maxResultBytes: number;
+}
+
+/** Results below this are not weighed: most are. */
+const LEAST_BYTES = 65_536;
+/** What an object and each of its properties take besides their text, and what the driver keeps of each result set's columns. */
+const OVERHEAD_BYTES = { row: 64, field: 16, set: 128, column: 512 } as const;
+/** What the parts of JSON take that have hardly any text: `[[],[]]`. */
+const JSON_PART_BYTES = 48;
+const [COMMA, BRACKET, BRACE] = [0x2c, 0x5b, 0x7b];
+
+/** Weighs the results of a connection while they arrive: the driver keeps whatever comes. */
+class ResultMeter {
+  readonly #bounds: ResultBounds;
+  readonly #refuse: (error: BedsError) => void;
+  #command: DriverCommand | undefined;
+  #arrivedBytes = 0;
+  #lookAtBytes = Infinity;
+  #isRefused = false;
+  /** Taken from the thread's budget for this statement. */
+  #takenBytes = 0;
+  /** The same, and for those before it that nobody has given back. */
+  heldBytes = 0;
+
+  /** `refuse` is told that a result is too large, and again when as much has arrived of it once more. */
+  constructor(bounds: ResultBounds, refuse: (error: BedsError) => void) {
+    this.#bounds = bounds;
+    this.#refuse = refuse;
+  }
+
+  begin(command: DriverCommand): void {
+    this.#command = command;
+    this.#arrivedBytes = 0;
+    this.#lookAtBytes = LEAST_BYTES;
+    this.#isRefused = false;
+  }
+
+  arrived(bytes: number): void {
+    this.#arrivedBytes += bytes;
+    if (this.#arrivedBytes >= this.#lookAtBytes) this.#look();
+  }
+
+  /** The statement is done. Gives what is wrong with the size of its result, unless that was told before. */
+  ended(): BedsError | undefined {
+    const command = this.#command;
+    this.#command = undefined;
+    this.#lookAtBytes = Infinity;
+    if (command === undefined || this.#isRefused) return undefined;
+    const isSmall = this.#arrivedBytes < LEAST_BYTES;
+    const problem = this.#problem(command, isSmall ? 0 : this.#weightOf(command) + jsonWeightOf(command));
+    if (problem === undefined) this.#takenBytes = 0;
+    else this.#giveBack();
+    return problem;
+  }
+
+  /** What was taken from the thread's budget since the last time: whoever asks gives it back. */
+  handOver(): number {
+    const bytes = this.heldBytes;
+    this.heldBytes = 0;
+    this.#takenBytes = 0;
+    return bytes;
+  }
+
+  #giveBack(): void {
+    resultBudget.giveBack(this.#takenBytes);
+    this.heldBytes -= this.#takenBytes;
+    this.#takenBytes = 0;
+  }
+
+  #look(): void {
+    this.#lookAtBytes = this.#arrivedBytes + LEAST_BYTES;
+    const command = this.#command;
+    if (command === undefined) return;
+    if (this.#isRefused) {
+      discard(command);
+      if (this.#arrivedBytes > 2 * this.#bounds.maxResultBytes) this.#refuse(this.#tooLarge());
+      return;
+    }
+    const problem = this.#problem(command, this.#weightOf(command));
+    if (problem === undefined) return;
+    this.#isRefused = true;
+    this.#giveBack();
+    discard(command);
+    this.#refuse(problem);
+  }
+
+  #weightOf(command: DriverCommand): number {
+    let bytes = this.#arrivedBytes;
+    command._rows.forEach((set, index) => {
+      if (!Array.isArray(set)) return;
+      const fields = command._fields[index]?.length ?? 0;
+      bytes += OVERHEAD_BYTES.set + fields * OVERHEAD_BYTES.column;
+      bytes += set.length * (OVERHEAD_BYTES.row + fields * OVERHEAD_BYTES.field);
+    });
+    return bytes;
+  }
+
+  /** Takes from the thread's budget what is needed beyond what was taken for this statement before. */
+  #problem(command: DriverCommand, bytes: number): BedsError | undefined {
+    const { maxResultBytes, maxResultRows } = this.#bounds;
+    if (bytes > maxResultBytes || rowsOf(command) > maxResultRows) return this.#tooLarge();
+    const more = bytes - this.#takenBytes;
+    if (more <= 0) return undefined;
+    if (!resultBudget.take(more)) {
+      return storeErrors.make(
+        'BEDS_STORE_OVERLOADED',
+        'The results that requests hold now leave no room for this one.',
+      );
+    }
+    this.#takenBytes += more;
+    this.heldBytes += more;
+    return undefined;
+  }
+
+  #tooLarge(): BedsError {
+    const { maxResultRows, maxResultBytes } = this.#bounds;
+    const most = `${maxResultRows.toLocaleString('en')} rows, or ${maxResultBytes.toLocaleString('en')} bytes of memory`;
+    return storeErrors.make('BEDS_STORE_RESULT_TOO_LARGE', `The database gave more for one call than ${most}.`);
+  }
+}
+
+function rowsOf({ _rows: sets }: DriverCommand): number {
+  let rows = 0;
+  for (const set of sets) if (Array.isArray(set)) rows += set.length;
+  return rows;
+}
+
+/** n.b. the driver goes on adding to the last one. */
+function discard({ _rows: sets }: DriverCommand): void {
+  for (const set of sets) if (Array.isArray(set)) set.length = 0;
+}
+
+/** What becomes of text when it is parsed. */
+function jsonWeightOf({ _rows: sets, _fields: fields }: DriverCommand): number {
+  let parts = 0;
+  sets.forEach((set, index) => {
+    if (!Array.isArray(set)) return;
+    for (const { name } of fields[index]?.filter(isJsonField) ?? []) {
+      for (const row of set as readonly DriverRow[]) parts += partsOf(row[name]);
+    }
+  });
+  return parts * JSON_PART_BYTES;
+}
+
+function partsOf(text: unknown): number {
+  if (typeof text !== 'string') return 0;
+  let parts = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === COMMA || code === BRACKET || code === BRACE) parts += 1;
+  }
+  return parts;
 }

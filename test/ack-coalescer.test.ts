@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { connect, type ConsumeMessage } from 'amqplib';
-import { JoinedAcks, type Settler } from '../host/amqp/joined-acks.js';
+import { AckCoalescer, type Settler } from '../host/amqp/broker.js';
 import { eventually } from './support/eventually.js';
 import { sharedServices } from './support/services.js';
 
@@ -12,7 +12,7 @@ function message(deliveryTag: number): ConsumeMessage {
 }
 
 /** Joined acknowledgements, and the frames that they become: `ack 3+` is one with `multiple`. */
-function record(): { acks: JoinedAcks; frames: string[] } {
+function record(): { acks: AckCoalescer; frames: string[] } {
   const frames: string[] = [];
   const tag = ({ fields }: { readonly fields: { readonly deliveryTag: number } }): string => String(fields.deliveryTag);
   const channel: Settler = {
@@ -20,7 +20,7 @@ function record(): { acks: JoinedAcks; frames: string[] } {
     nack: (each) => frames.push(`nack ${tag(each)}`),
     reject: (each) => frames.push(`reject ${tag(each)}`),
   };
-  const acks = new JoinedAcks(channel);
+  const acks = new AckCoalescer(channel);
   for (let deliveryTag = 1; deliveryTag <= 5; deliveryTag++) acks.open(message(deliveryTag));
   return { acks, frames };
 }
@@ -69,7 +69,7 @@ void describe('acknowledgements on RabbitMQ', () => {
     const errors: unknown[] = [];
     channel.on('error', (error) => errors.push(error));
     const { queue } = await channel.assertQueue('', { exclusive: true });
-    const acks = new JoinedAcks(channel);
+    const acks = new AckCoalescer(channel);
     const taken: ConsumeMessage[] = [];
     const { consumerTag } = await channel.consume(queue, (each) => {
       if (each === null) return;

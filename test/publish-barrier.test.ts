@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
-import { Checkpoint } from '../host/amqp/checkpoint.js';
+import { PublishBarrier } from '../host/amqp/reply-publisher.js';
 
 /** A channel whose answers are given by hand. */
 function makeChannel() {
@@ -11,12 +11,12 @@ function makeChannel() {
   return { prefetch, questions };
 }
 
-void describe('a checkpoint of a channel without confirms', () => {
+void describe('a barrier of a channel without confirms', () => {
   void it('asks once for all that is published in a turn, and tells of each when it is answered', async () => {
     const { questions, ...channel } = makeChannel();
     const passed: number[] = [];
-    const checkpoint = new Checkpoint<number>(channel, (item) => passed.push(item));
-    for (const item of [1, 2, 3]) checkpoint.add(item, true);
+    const barrier = new PublishBarrier<number>(channel, (item) => passed.push(item));
+    for (const item of [1, 2, 3]) barrier.add(item, true);
     await turn();
     assert.equal(questions.length, 1);
     assert.deepEqual(passed, []);
@@ -28,11 +28,11 @@ void describe('a checkpoint of a channel without confirms', () => {
   void it('does not tell of what was published after the question', async () => {
     const { questions, ...channel } = makeChannel();
     const passed: number[] = [];
-    const checkpoint = new Checkpoint<number>(channel, (item) => passed.push(item));
-    checkpoint.add(1, true);
+    const barrier = new PublishBarrier<number>(channel, (item) => passed.push(item));
+    barrier.add(1, true);
     await turn();
-    checkpoint.add(2, true);
-    checkpoint.add(3, false);
+    barrier.add(2, true);
+    barrier.add(3, false);
     await turn();
     assert.equal(questions.length, 1, 'one question at a time');
     questions[0]?.answer();
@@ -49,13 +49,13 @@ void describe('a checkpoint of a channel without confirms', () => {
     timers.enable({ apis: ['setTimeout'] });
     const { questions, ...channel } = makeChannel();
     const passed: number[] = [];
-    const checkpoint = new Checkpoint<number>(channel, (item) => passed.push(item));
-    checkpoint.add(1, false);
+    const barrier = new PublishBarrier<number>(channel, (item) => passed.push(item));
+    barrier.add(1, false);
     timers.tick(4);
     assert.equal(questions.length, 0, 'others may come');
     timers.tick(1);
     assert.equal(questions.length, 1);
-    checkpoint.add(2, false);
+    barrier.add(2, false);
     timers.tick(30);
     assert.equal(questions.length, 1, 'one question at a time');
     questions[0]?.answer();
@@ -70,12 +70,12 @@ void describe('a checkpoint of a channel without confirms', () => {
   void it('tells nothing of a channel that closed', async () => {
     const { questions, ...channel } = makeChannel();
     const passed: number[] = [];
-    const checkpoint = new Checkpoint<number>(channel, (item) => passed.push(item));
-    checkpoint.add(1, true);
+    const barrier = new PublishBarrier<number>(channel, (item) => passed.push(item));
+    barrier.add(1, true);
     await turn();
     questions[0]?.fail(new Error('Channel closed'));
     await turn();
-    checkpoint.add(2, true);
+    barrier.add(2, true);
     await delay(30);
     assert.deepEqual(passed, []);
     assert.equal(questions.length, 1, 'nor asks it again');
