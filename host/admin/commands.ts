@@ -117,8 +117,11 @@ export const COMMANDS = {
     },
     execute: async (input, { operations }) => [await operations.rollback(input.domain, input.version)],
     // The receipt of an ended canary may name the canary.
-    isReached: ({ state, findings }) =>
-      state === 'active' || findings.some(({ code }) => code === 'BEDS_ROLLOUT_ROLLED_BACK'),
+    isReached: ({ state, findings, changes }) =>
+      state === 'active' ||
+      findings.some(({ code }) => code === 'BEDS_ROLLOUT_ROLLED_BACK') ||
+      // It drains, and the reason is not told yet.
+      (state === 'replaced' && !changes.some((change) => change.state === 'active')),
   }),
   promote: command({
     summary: 'Let a canary, or a version that waits because of a pause, take over now.',
