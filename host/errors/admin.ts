@@ -40,17 +40,17 @@ export const adminErrors = defineErrors({
     action: 'Wait until `beds status` shows its threads ready.',
   },
   BEDS_ADMIN_FAULT: {
-    message: 'The node failed in a way that it does not expect.',
+    message: 'The node failed unexpectedly.',
     status: 'fault',
     action: 'The log of the node has the error and its stack.',
   },
   BEDS_ADMIN_NO_NODES: {
     message: 'No node answered.',
     status: 'unavailable',
-    action: 'Start one with `npm start` or `beds start`; --timeout allows more time for an answer.',
+    action: 'Start a host with `npm start` or `beds start`. --timeout gives it more time to answer.',
   },
   BEDS_ADMIN_NODE_UNKNOWN: {
-    message: 'No node of that name answered.',
+    message: 'No node of this name answered.',
     status: 'not-found',
     action: '`beds status` lists the nodes.',
   },
@@ -60,7 +60,7 @@ export const adminErrors = defineErrors({
     action: 'Use the `beds` of the same release as the node.',
   },
   BEDS_ADMIN_FORBIDDEN: {
-    message: 'RabbitMQ does not let this account do that.',
+    message: 'RabbitMQ denies this to the account.',
     status: 'forbidden',
     action: 'Queries need write permission on the exchange `<prefix>.admin`, commands also on `<prefix>.operate`.',
   },

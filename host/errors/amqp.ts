@@ -2,20 +2,19 @@ import { defineErrors } from '@beds/sdk';
 
 export const amqpErrors = defineErrors({
   BEDS_AMQP_GUARD_MISSING: {
-    message: 'The guard against deeply nested header tables did not take effect.',
+    message: 'The protection against deeply nested header tables is not active.',
     status: 'fault',
-    action:
-      'The installed amqplib differs from the one this host was tested with; install the version of the lock file.',
+    action: 'The installed amqplib is not the tested version. Install the version of the lock file.',
   },
   BEDS_AMQP_REPLY_REFUSED: {
-    message: 'RabbitMQ closed the channel or the connection over a reply; the reply was dropped.',
+    message: 'RabbitMQ closed the channel or the connection because of a reply. The reply was dropped.',
     status: 'fault',
     action:
-      'The cause says why. Over the size: raise max_message_size of RabbitMQ or lower limits.maxReplyBytes. Over the reply-to address: a caller made it up, or it is of another cluster.',
+      'The cause says why. Too large: raise max_message_size of RabbitMQ or lower limits.maxReplyBytes. Unknown reply-to address: the caller invented it, or it belongs to another cluster.',
   },
   BEDS_AMQP_TOPOLOGY_MISMATCH: {
-    message: 'A queue or exchange exists with other properties than the configuration asks for.',
+    message: 'A queue or exchange exists with properties that differ from the configuration.',
     status: 'fault',
-    action: 'Delete the queue or exchange when it is empty, or make [topology] agree with it, then start again.',
+    action: 'Delete the queue or exchange once it is empty, or change [topology] to match it. Then start again.',
   },
 });

@@ -3,8 +3,8 @@ import { defineErrors } from '@beds/sdk';
 /** What can be wrong with the configuration. */
 export const configErrors = defineErrors({
   BEDS_CONFIG_INVALID: {
-    message: 'The configuration cannot be used.',
+    message: 'The configuration is not valid.',
     status: 'invalid',
-    action: 'Correct every line of the list; config/beds.toml explains each key, with its unit and its bounds.',
+    action: 'Correct every line of the list. config/beds.toml explains each key with its unit and bounds.',
   },
 });

@@ -3,7 +3,7 @@ import { defineErrors } from '@beds/sdk';
 /** What can go wrong with the private servers of development and tests. */
 export const servicesErrors = defineErrors({
   BEDS_SERVICES_UNAVAILABLE: {
-    message: 'A server that BEDS needs is not on this machine and could not be provided.',
+    message: 'A server that BEDS needs is not installed and could not be downloaded.',
     status: 'unavailable',
     action: 'Run the command that the message names, or set the BEDS_*_URL variable to a server that you run.',
   },
@@ -11,16 +11,16 @@ export const servicesErrors = defineErrors({
     message: 'A private server did not start.',
     status: 'unavailable',
     retryable: true,
-    action: 'Read the last lines of its log in the message; the whole log is beside its data under .beds/.',
+    action: 'Read the end of its log in the message. The whole log is beside its data under .beds/.',
   },
   BEDS_SERVICES_BUSY: {
-    message: 'Another command is starting the private servers of this directory and has not finished.',
+    message: 'Another command is still starting the private servers of this directory.',
     status: 'unavailable',
     retryable: true,
     action: 'Wait for the other command, or stop it and try again.',
   },
   BEDS_SERVICES_NOT_OWNED: {
-    message: 'This server was not started by this command, so this command may not stop or restart it.',
+    message: 'Another command started this server, so this command may not stop or restart it.',
     status: 'forbidden',
     action: 'Stop it where it was started.',
   },
@@ -28,21 +28,21 @@ export const servicesErrors = defineErrors({
     message: 'A helper program of the private servers failed.',
     status: 'unavailable',
     retryable: true,
-    action: 'The message names the program and what it printed; run it by hand to see more.',
+    action: 'The message shows the program and its output. Run it by hand to see more.',
   },
   BEDS_SERVICES_DOWNLOAD_MISMATCH: {
-    message: 'A downloaded file of a private server does not have the bytes that BEDS expects.',
+    message: 'A downloaded file of a private server does not have the expected checksum.',
     status: 'unavailable',
     action:
-      'Find out what changed it (a mirror, a proxy); then remove the folder that the message names and start again.',
+      'Find out what changed it (a mirror, a proxy). Then delete the folder that the message names and start again.',
   },
   BEDS_SERVICES_URL_INVALID: {
-    message: 'A configured address of a server cannot be used.',
+    message: 'The URL of a server is not valid.',
     status: 'invalid',
     action: 'Correct the BEDS_*_URL variable that the message names.',
   },
   BEDS_SERVICES_ABORTED: {
-    message: 'Starting the private servers was called off.',
+    message: 'The start of the private servers was cancelled.',
     status: 'unavailable',
     retryable: true,
     action: 'Start again.',

@@ -3,17 +3,17 @@ import { defineErrors } from '@beds/sdk';
 /** Why a template's named objects do not fit the database (the swap path). A template waits until the DBA delivers. */
 export const preflightErrors = defineErrors({
   BEDS_PREFLIGHT_OBJECT_MISSING: {
-    message: 'The database has no such object, or the runtime account may not see it.',
+    message: 'The object does not exist in the database, or the runtime account may not see it.',
     status: 'not-found',
-    action: 'Create the object and grant it to the runtime account; the template activates itself then.',
+    action: 'Create the object and grant it to the runtime account. The template then activates by itself.',
   },
   BEDS_PREFLIGHT_KIND_MISMATCH: {
-    message: 'The object is of another kind than the template says.',
+    message: 'The object is of another kind than the template declares.',
     status: 'invalid',
     action: 'Use a view as a view and a routine as a routine.',
   },
   BEDS_PREFLIGHT_ARGUMENT_UNKNOWN: {
-    message: 'The template names an argument that the routine does not take.',
+    message: 'The template names an argument that the routine does not have.',
     status: 'invalid',
     action: 'Correct the name in the template, or add the parameter to the routine.',
   },
@@ -43,8 +43,8 @@ export const preflightErrors = defineErrors({
     action: 'Change the object as the message says.',
   },
   BEDS_SCHEMA_CHANGED: {
-    message: 'An object that a live version uses is not as it was when the version was admitted; it still fits.',
+    message: 'An object that a live version uses was changed after the version was admitted. It still fits.',
     status: 'conflict',
-    action: 'Nothing, if the change was meant: the version goes on with the object as it is now.',
+    action: 'Do nothing if the change was intended. The version uses the changed object.',
   },
 });

@@ -8,27 +8,27 @@ export const threadErrors = defineErrors({
       'Read the cause: most often RabbitMQ or a database is not reachable. Raise supervisor.startTimeoutMs if they are slow.',
   },
   BEDS_THREAD_LOST: {
-    message: 'A broker thread ended while it was asked something.',
+    message: 'A broker thread ended before it answered the supervisor.',
     status: 'unavailable',
     retryable: true,
-    action: 'The supervisor replaces the thread; look at the log line of its end for the reason.',
+    action: 'The supervisor replaces the thread. The log says why it ended.',
   },
   BEDS_THREAD_NO_ANSWER: {
     message: 'A broker thread did not answer the supervisor in time.',
     status: 'timeout',
     retryable: true,
-    action: 'Look for a template that blocks the thread; the supervisor replaces a thread that stays silent.',
+    action: 'Look for a template that blocks the thread. The supervisor replaces a thread that stays silent.',
   },
   BEDS_THREAD_RESTARTS_EXCEEDED: {
-    message: 'Broker threads ended more often than supervisor.restartIntensity allows; the host gives up.',
+    message: 'Broker threads ended more often than supervisor.restartIntensity allows. The host stops.',
     status: 'fault',
     action:
-      'Read the reasons in the log above, mend the cause, start again. An external supervisor should restart the host.',
+      'Fix the cause that the log shows, then start the host again. In production, let a process manager restart it.',
   },
   BEDS_THREAD_UNCAUGHT: {
-    message: 'Code threw what is no error, and nobody caught it.',
+    message: 'Code threw a value that is not an Error, and nothing caught it.',
     status: 'fault',
-    action: 'Look in the template that is named for what throws in a timer, a listener or a callback; throw errors.',
+    action: 'Find what throws in a timer, a listener or a callback of the named template. Throw Error objects.',
   },
   BEDS_THREAD_PREPARE_FAILED: {
     message: 'A broker thread could not prepare the version.',
@@ -36,20 +36,22 @@ export const threadErrors = defineErrors({
     action: 'Read the cause: most often setup() of the template failed.',
   },
   BEDS_THREAD_TRAIL_UNWRITABLE: {
-    message: 'What runs could not be written down: if the process is killed, the next start will not know what did it.',
-    status: 'fault',
-    action: 'Give the account of the host write permission on state.directory, and space. The host serves without it.',
-  },
-  BEDS_THREAD_TRAIL_UNREADABLE: {
-    message: 'What ran when the host ended could not be read; the host starts without knowing.',
-    status: 'fault',
-    action: 'Nothing need be done, unless the host ends again: then look at the log for what it did last.',
-  },
-  BEDS_THREAD_ENDED_AGAIN: {
-    message: 'The host ended without being stopped, several times in a row, each time soon after its start.',
+    message:
+      'The host cannot record what runs. If the process is killed, the next start will not know which code was running.',
     status: 'fault',
     action:
-      'Look for what kills it: the log of the system (out of memory), the limits of the container, a template that the line names. ' +
-      'What template code ran then is tried in a process of its own.',
+      'Give the host write permission and disk space in state.directory. Until then it serves without this record.',
+  },
+  BEDS_THREAD_TRAIL_UNREADABLE: {
+    message: 'The record of what ran when the host ended cannot be read. The host starts without it.',
+    status: 'fault',
+    action: 'Do nothing, unless the host ends again. Then read the end of its log.',
+  },
+  BEDS_THREAD_ENDED_AGAIN: {
+    message: 'The host crashed several times in a row, each time soon after its start.',
+    status: 'fault',
+    action:
+      'Find what kills it: the system log (out of memory), the limits of the container, the template that the line names. ' +
+      'Template code that ran at that time now runs in a process of its own.',
   },
 });

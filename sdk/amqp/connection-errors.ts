@@ -9,10 +9,10 @@ export const connectionErrors = defineErrors({
     action: 'Check that RabbitMQ runs and that amqp.url names its host, port, virtual host and account.',
   },
   BEDS_AMQP_SETUP_TIMEOUT: {
-    message: 'RabbitMQ accepted the connection but did not finish its setup in time.',
+    message: 'RabbitMQ accepted the connection but did not complete the setup in time.',
     status: 'unavailable',
     retryable: true,
-    action: 'Look at the load and the alarms of RabbitMQ; raise amqp.connectTimeoutMs if it is only slow.',
+    action: 'Check the load and the alarms of RabbitMQ. If it is only slow, raise amqp.connectTimeoutMs.',
   },
 });
 
