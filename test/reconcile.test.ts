@@ -2,12 +2,15 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { configSchema } from '../host/config/schema.js';
+import type { HistoryEntry } from '../host/deploy/history.js';
 import { type Command, commandsOf, type DeployEvent, isBlockedBy, reconcile } from '../host/deploy/reconcile.js';
 import {
   domainOf,
   EMPTY_STATE,
   fromDisk,
+  fromHistory,
   generationOf,
+  isSameOnDisk,
   liveOf,
   parseStateOnDisk,
   pendingOf,
@@ -223,6 +226,9 @@ class World {
 
   #check(before: State, event: DeployEvent, transitions: readonly Transition[]): void {
     const { state } = this;
+    if (isSameOnDisk(before, state)) {
+      assert.deepEqual(toDisk(state), toDisk(before), `${event.kind} is not written to the disk`);
+    }
     for (const [name, domain] of Object.entries(before.domains)) {
       const isEnded = domain.live !== undefined && domainOf(state, name).live === undefined;
       if (isEnded)
@@ -564,5 +570,20 @@ void describe('the state of the domains', () => {
       }),
       { numRuns: RUNS, includeErrorInReport: true },
     );
+  });
+
+  void it('is made again from the history where its file is damaged', () => {
+    const line = (version: string, state: Transition['state'], findings: Transition['findings'] = []): HistoryEntry => {
+      return { at: '2026-01-01T00:00:00.000Z', domain: 'notes', version, hash: `hash-${version}`, state, findings };
+    };
+    const harm = [{ code: 'BEDS_ROLLOUT_STRIKES', message: 'It did harm 3 times.' }];
+    const lines = [line('1.0.0', 'active'), line('1.1.0', 'active'), line('1.1.0', 'quarantined', harm)];
+    const { domains } = fromDisk(fromHistory([...lines, line('1.0.0', 'active')], 3));
+    const notes = domains['notes'] ?? assert.fail('notes is unknown');
+    assert.deepEqual([notes.isServed, notes.served.map(({ version }) => version)], [true, ['1.0.0', '1.1.0']]);
+    assert.equal(notes.versions['hash-1.1.0']?.quarantine?.code, 'BEDS_ROLLOUT_STRIKES');
+    const removed = [{ code: 'BEDS_ROLLOUT_REMOVED', message: '' }];
+    const retired = fromDisk(fromHistory([line('1.0.0', 'active'), line('1.0.0', 'retired', removed)], 3));
+    assert.equal(retired.domains['notes']?.isServed, false);
   });
 });

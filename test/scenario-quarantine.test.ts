@@ -159,11 +159,11 @@ void describe('a version that ends threads again and again', () => {
     await host.active('notes', '1.1.0');
     await codeOf(read(client, 'poison'));
     await host.host.stop();
-    await host.startAgain();
+    const again = await host.startAgain();
     await codeOf(read(client, 'poison'));
     await host.logged('the quarantine', ({ msg }) => msg === 'notes 1.1.0 quarantined');
     await serves(client, '1.0.0');
-    await host.host.stop();
+    await again.stop();
     const directory = join(host.pluginsDirectory, '..', host.config.state.directory);
     await writeFile(join(directory, 'domains.json'), '{"v":1,"doma');
     const from = host.log.length;

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Manifest } from '@beds/sdk';
+import { isBedsError, type Manifest } from '@beds/sdk';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../observe/log.js';
 import { publishFault } from '../observe/channels.js';
@@ -9,7 +9,6 @@ import { preflight } from './admit/preflight.js';
 import { type BundleBytes, loadStaged, stageBundle } from './admit/stage.js';
 import { Canary, type CanaryProgress } from './canary.js';
 import type { Domains } from './domains.js';
-import { isDeliverable, isRabbitAway, toFinding } from './findings.js';
 import { type Command, commandsOf, type DeployEvent, isBlockedBy } from './reconcile.js';
 import {
   domainOf,
@@ -395,5 +394,22 @@ export class Effects {
 type WaitingResult = Extract<AdmissionResult, { step: 'preflight' }>;
 
 function isWaiting(result: AdmissionResult): result is WaitingResult {
-  return !result.ok && result.step === 'preflight' && isDeliverable(result.findings);
+  return !result.ok && result.step === 'preflight' && result.findings.every(({ code }) => DELIVERABLE.has(code));
+}
+
+/** What needs no change of the bundle: a database that is away, an object, a column or a grant that is missing. */
+const DELIVERABLE: ReadonlySet<string> = new Set([
+  'BEDS_ADMISSION_STORE_UNAVAILABLE',
+  'BEDS_PREFLIGHT_OBJECT_MISSING',
+  'BEDS_PREFLIGHT_COLUMN_MISSING',
+  'BEDS_PREFLIGHT_GRANT_MISSING',
+]);
+
+function isRabbitAway(error: unknown): boolean {
+  return isBedsError(error) && error.code === 'BEDS_AMQP_UNAVAILABLE';
+}
+
+function toFinding(error: unknown): Finding {
+  const message = error instanceof Error ? error.message : String(error);
+  return { code: isBedsError(error) ? error.code : 'BEDS_THREAD_PREPARE_FAILED', message };
 }

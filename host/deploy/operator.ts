@@ -10,7 +10,6 @@ import { diffVersions, type VersionDiff } from './compatibility/gate.js';
 import type { CanaryProgress } from './canary.js';
 import type { Domains } from './domains.js';
 import type { Effects } from './effects.js';
-import { isNamed } from './is-named.js';
 import { type Cause, makePlan, type RolloutOptions } from './plan.js';
 import { liftedBy, STRAYS } from './reconcile.js';
 import { receiveBundle } from './sources/receive-bundle.js';
@@ -18,6 +17,7 @@ import {
   type Domain,
   domainOf,
   generationOf,
+  isNamed,
   isQuarantined,
   liveOf,
   pendingOf,

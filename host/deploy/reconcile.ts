@@ -4,7 +4,6 @@ import type { LifecycleState } from '../template/lifecycle.js';
 import { makeFinding } from '../template/make-finding.js';
 import type { RolloutCode } from '../errors/rollout.js';
 import { compareVersions } from './compare-versions.js';
-import { isNamed } from './is-named.js';
 import type { Cause, RolloutPlan } from './plan.js';
 import { type Dropped, dropped, looked, type Removed, removed, tryNext } from './sources/choose-drop.js';
 import {
@@ -13,6 +12,7 @@ import {
   type Generation,
   generationOf,
   isHarmed,
+  isNamed,
   isQuarantined,
   liveOf,
   type Member,

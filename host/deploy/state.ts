@@ -313,6 +313,14 @@ export function isInDirectory(state: State, hash: string): boolean {
   return Object.values(state.entries).some((entry) => entry.hash === hash);
 }
 
+/** Fewer digits of a hash could be taken for a version. */
+const MIN_HASH_DIGITS = 6;
+
+/** Whether a person means these bytes: by the version, or by the hash or its beginning, at least six digits. */
+export function isNamed(bytes: { readonly version: string; readonly hash: string }, name: string): boolean {
+  return bytes.version === name || (name.length >= MIN_HASH_DIGITS && bytes.hash.startsWith(name));
+}
+
 /** Bytes that must stay in the stage: what serves, what one may go back to, and what may still come. */
 export function hashesInUse(state: State): ReadonlySet<string> {
   return new Set([
