@@ -68,26 +68,3 @@ function parseDirect(queue: string): DirectReplyTo {
   const [id, serial] = [bytes.readUInt32BE(nameAt + nameBytes), bytes.readUInt32BE(nameAt + nameBytes + 4)];
   return { node, isOrdinary: id <= MAX_ID && serial <= MAX_SERIAL };
 }
-
-const MAX_KNOWN = 1_000;
-
-/** Reply addresses, each parsed once: a caller sends the same one with every request. */
-export class ReplyAddresses {
-  readonly #prefix: string;
-  readonly #known = new Map<string, ReplyAddress>();
-
-  constructor(prefix: string) {
-    this.#prefix = prefix;
-  }
-
-  /** As `parseReplyAddress`. */
-  parse(replyTo: string): ReplyAddress | undefined {
-    const known = this.#known.get(replyTo);
-    if (known !== undefined) return known;
-    const address = parseReplyAddress(replyTo, this.#prefix);
-    if (address === undefined) return undefined;
-    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
-    this.#known.set(replyTo, address);
-    return address;
-  }
-}

@@ -75,7 +75,7 @@ export class ReplyPublisher {
   readonly #faulty = new WeakSet<ChannelModel | Channel>();
   #sequence = 0;
   #isSweeping = false;
-  #onIdle: () => void = () => undefined;
+  #onIdle: (() => void) | undefined;
   #unroutable = 0;
   readonly #trust = new ReplyTrust();
   readonly #trials: ReplyTrials<Pending> | undefined;
@@ -121,7 +121,7 @@ export class ReplyPublisher {
   /** Lets what is on trial be sent, and closes the connection for it, at most `timeoutMs`; the one of `attach` is its owner's. */
   async close(timeoutMs: number): Promise<void> {
     if (this.#pending.size > 0) {
-      const timer = setTimeout(() => this.#onIdle(), Math.min(timeoutMs, LAST_TRIALS_MS));
+      const timer = setTimeout(() => this.#onIdle?.(), Math.min(timeoutMs, LAST_TRIALS_MS));
       await new Promise<void>((resolve) => (this.#onIdle = resolve));
       clearTimeout(timer);
     }
@@ -298,7 +298,7 @@ export class ReplyPublisher {
     if (pending.isOnTrial) this.#trials?.forget(pending);
     if (outcome === 'unroutable' || outcome === 'refused') this.#unroutable += 1;
     if (!pending.isReleased) pending.onSettled(outcome);
-    if (this.#pending.size === 0) this.#onIdle();
+    if (this.#pending.size === 0) this.#onIdle?.();
   }
 
   #sweepLater(): void {

@@ -1,7 +1,7 @@
 import { BATCH_IN_PARTS, BedsError, type RequestEnvelope } from '@beds/sdk';
 import type { Delivery } from '../amqp/broker.js';
 import type { HandOver } from '../amqp/hand-over.js';
-import { type ReplyAddress, ReplyAddresses } from '../amqp/reply-address.js';
+import { parseReplyAddress, type ReplyAddress } from '../amqp/reply-address.js';
 import type { ReplyPublisher } from '../amqp/reply-publisher.js';
 import type { Config } from '../config/schema.js';
 import { requestErrors } from '../errors/request.js';
@@ -19,7 +19,7 @@ import {
   toReplyError,
 } from './encode.js';
 import type { CallerBook, Observations } from './observations.js';
-import type { OperationInput } from './operation.js';
+import type { Operation, OperationInput } from './operation.js';
 import type { Answer, PendingRequest } from './pending-request.js';
 import type { PoisonTracker } from './poison-tracker.js';
 import { expiryOf, type LoopGaps, RequestScope, thisMoment, tooLate } from './request-scope.js';
@@ -34,6 +34,8 @@ import type { DomainRoute, GenerationRegistry } from '../template/registry.js';
 
 /** Domains may call each other this many times in a row within one request. */
 const MAX_CALL_DEPTH = 8;
+/** Reply addresses that are kept parsed. */
+const MAX_ADDRESSES = 1_000;
 /** A reply is worth sending a little after the deadline: it says that the deadline passed. */
 const REPLY_GRACE_MS = 1_000;
 
@@ -63,7 +65,8 @@ interface Work {
 
 /** Who waits for an execution; one of the two is called once. A request costs no promise for this. */
 interface Waiter {
-  succeeded(result: OperationResult): void;
+  /** `value`: as the template gave it. */
+  succeeded(value: unknown): void;
   failed(error: unknown): void;
 }
 
@@ -77,7 +80,9 @@ export class RequestPath implements ContextHost {
   readonly #options: RequestPathOptions;
   readonly #limits: Config['limits'];
   readonly #exchange: string;
-  readonly #addresses: ReplyAddresses;
+  readonly #prefix: string;
+  /** Each is parsed once: a caller sends the same one with every request. */
+  readonly #addresses = new Map<string, ReplyAddress>();
   readonly #waitingWrites: WaitingWrites;
   readonly #dead: DeadLetters;
   readonly #shadows: Shadows;
@@ -92,7 +97,7 @@ export class RequestPath implements ContextHost {
     this.maxPageRows = config.limits.maxPageRows;
     this.#limits = config.limits;
     this.#exchange = `${prefix}.request`;
-    this.#addresses = new ReplyAddresses(prefix);
+    this.#prefix = prefix;
     this.#dead = new DeadLetters(handOver, `${prefix}.dead`);
     this.#waitingWrites = new WaitingWrites({
       stores: adapters,
@@ -103,7 +108,7 @@ export class RequestPath implements ContextHost {
       refuse: (pending, failure) => this.#refuse(pending, failure),
     });
     this.#shadows = new Shadows({
-      run: (target, work) => this.#run(target, work),
+      run: (target, work) => this.#result(target, work),
       candidateOf: (domain) => registry.route(domain)?.candidate,
       maxReplyBytes: config.limits.maxReplyBytes,
     });
@@ -177,8 +182,14 @@ export class RequestPath implements ContextHost {
   #addressOf(delivery: Delivery): ReplyAddress | 'refused' | undefined {
     const replyTo: unknown = delivery.properties.replyTo;
     if (typeof replyTo !== 'string' || replyTo === '') return undefined;
-    const address = this.#addresses.parse(replyTo);
-    if (address !== undefined) return address;
+    const known = this.#addresses.get(replyTo);
+    if (known !== undefined) return known;
+    const address = parseReplyAddress(replyTo, this.#prefix);
+    if (address !== undefined) {
+      if (this.#addresses.size >= MAX_ADDRESSES) this.#addresses.clear();
+      this.#addresses.set(replyTo, address);
+      return address;
+    }
     const error = requestErrors.make('BEDS_REQUEST_REPLY_TO');
     publishFault({ where: 'reply address', error });
     this.#dead.bury(delivery, error);
@@ -227,7 +238,7 @@ export class RequestPath implements ContextHost {
   /** Carries out one request, or lets it wait for its store; never throws. */
   #serve(pending: PendingRequest): void {
     const { request, delivery } = pending;
-    const attempt = this.#attempt(pending);
+    const attempt = new Attempt(pending, this.#limits, this.#ends);
     const { scope } = attempt;
     // n.b. of one that was delivered before it is not certain that nothing was done.
     if (scope.expiresAtMs <= pending.receivedAtMs && !delivery.redelivered) {
@@ -251,6 +262,7 @@ export class RequestPath implements ContextHost {
         const timeMs = scope.expiresAtMs - pending.receivedAtMs;
         attempt.copy = this.#shadows.draw(route, target, { request, timeMs });
       }
+      attempt.operation = operation;
       attempt.isRepeatable = operation.repeatable;
       const work: Work = { input: request, scope, depth: 0 };
       if (delivery.redelivered) this.#tryAgain(target, work, attempt);
@@ -258,18 +270,6 @@ export class RequestPath implements ContextHost {
     } catch (error) {
       attempt.failed(error);
     }
-  }
-
-  #attempt(pending: PendingRequest): Attempt {
-    const { meta, id } = pending.request;
-    const scope = new RequestScope({
-      requestId: id,
-      client: meta?.client,
-      session: meta?.session,
-      idempotencyKey: meta?.idempotencyKey,
-      expiresAtMs: expiryOf(pending, this.#limits),
-    });
-    return new Attempt(pending, scope, this.#ends);
   }
 
   /** n.b. that nobody serves it now must not hide that a write may have been carried out. */
@@ -283,7 +283,7 @@ export class RequestPath implements ContextHost {
     this.#options.poison
       .run(work.scope.requestId, () => this.#run(target, work), target.generation.id)
       .then(
-        (result) => attempt.succeeded(result),
+        (value) => attempt.succeeded(value),
         (error: unknown) => attempt.failed(error),
       );
   }
@@ -294,11 +294,15 @@ export class RequestPath implements ContextHost {
   }
 
   /** As `#execute`, for who waits with a promise. */
-  #run(target: Target, work: Work): Promise<OperationResult> {
+  #run(target: Target, work: Work): Promise<unknown> {
     work.scope.requireTime();
     return new Promise((succeeded, failed) => {
       this.#execute(target, work, { succeeded, failed });
     });
+  }
+
+  #result(target: Target, work: Work): Promise<OperationResult> {
+    return this.#run(target, work).then((value) => target.operation.resultOf(value));
   }
 
   /** Runs an operation for template code of another domain, in this thread. */
@@ -307,20 +311,22 @@ export class RequestPath implements ContextHost {
     const route = this.#options.registry.route(call.domain);
     const target = findTarget(route, route?.choose(call.scope), call.op);
     if (call.mode === 'read' && target.operation.mode === 'write') throw requestErrors.make('BEDS_REQUEST_READ_ONLY');
-    const running = this.#run(target, call);
+    const running = this.#result(target, call);
     if (route?.candidate === undefined || call.scope.isCopy) return running;
     return countCalled(target, running);
   }
 
   readonly #ends: AttemptEnds = {
-    succeeded: (attempt, result) => this.#succeeded(attempt, result),
+    succeeded: (attempt, value) => this.#succeeded(attempt, value),
     failed: (attempt, error) => this.#failed(attempt, error),
   };
 
-  #succeeded(attempt: Attempt, result: OperationResult): void {
-    const { pending, scope, generation, copy } = attempt;
+  #succeeded(attempt: Attempt, value: unknown): void {
+    const { pending, scope, generation, operation, copy } = attempt;
     let text: string;
     try {
+      if (operation === undefined) throw requestErrors.make('BEDS_REQUEST_UNKNOWN_OPERATION');
+      const result = operation.resultOf(value);
       text = encodeSuccess(pending.request.id, result, generation?.byJson ?? '');
       checkSize(text, this.#limits.maxReplyBytes);
       if (copy !== undefined) this.#shadows.answered(copy, result);
@@ -356,7 +362,7 @@ export class RequestPath implements ContextHost {
 
   /** Answers a request that waited in vain, as the version does that would answer it now. */
   #refuse(pending: PendingRequest, error: BedsError): void {
-    const attempt = this.#attempt(pending);
+    const attempt = new Attempt(pending, this.#limits, this.#ends);
     attempt.generation = this.#options.registry.choose(pending.request.domain, attempt.scope);
     attempt.failed(error);
   }
@@ -427,7 +433,7 @@ interface Outgoing {
 }
 
 interface AttemptEnds {
-  readonly succeeded: (attempt: Attempt, result: OperationResult) => void;
+  readonly succeeded: (attempt: Attempt, value: unknown) => void;
   readonly failed: (attempt: Attempt, error: unknown) => void;
 }
 
@@ -437,6 +443,7 @@ class Attempt implements Waiter {
   readonly scope: RequestScope;
   /** What answers, once that is known. */
   generation: ServingGeneration | undefined;
+  operation: Operation | undefined;
   /** Whether it may be run twice. */
   isRepeatable = true;
   copy: ShadowCopy | undefined;
@@ -444,14 +451,21 @@ class Attempt implements Waiter {
   isObserved = false;
   readonly #ends: AttemptEnds;
 
-  constructor(pending: PendingRequest, scope: RequestScope, ends: AttemptEnds) {
+  constructor(pending: PendingRequest, limits: Config['limits'], ends: AttemptEnds) {
+    const { meta, id } = pending.request;
     this.pending = pending;
-    this.scope = scope;
     this.#ends = ends;
+    this.scope = new RequestScope({
+      requestId: id,
+      client: meta?.client,
+      session: meta?.session,
+      idempotencyKey: meta?.idempotencyKey,
+      expiresAtMs: expiryOf(pending, limits),
+    });
   }
 
-  succeeded(result: OperationResult): void {
-    this.#ends.succeeded(this, result);
+  succeeded(value: unknown): void {
+    this.#ends.succeeded(this, value);
   }
 
   failed(error: unknown): void {
@@ -496,23 +510,12 @@ class Execution extends WheelEntry {
     }
     running.then(
       (value) => {
-        if (this.#ended()) this.#succeeded(value);
+        if (this.#ended()) this.#waiter.succeeded(value);
       },
       (error: unknown) => {
         if (this.#ended()) this.#failed(error);
       },
     );
-  }
-
-  #succeeded(value: unknown): void {
-    let result: OperationResult;
-    try {
-      result = this.#target.operation.resultOf(value);
-    } catch (error) {
-      this.#failed(error);
-      return;
-    }
-    this.#waiter.succeeded(result);
   }
 
   #failed(error: unknown): void {

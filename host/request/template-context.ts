@@ -225,7 +225,9 @@ export class RequestContext implements TemplateContext {
 
   #callOptions(): CallOptions {
     const { scope, operation } = this.#options;
-    return { timeoutMs: scope.requireTime(), mode: operation.mode, holder: scope };
+    const timeoutMs = scope.expiresAtMs - performance.now();
+    if (scope.isExpired || timeoutMs <= 0) throw requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED');
+    return { timeoutMs, mode: operation.mode, holder: scope };
   }
 
   async #returning<T>(promise: Promise<T>): Promise<T> {

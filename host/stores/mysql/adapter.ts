@@ -163,19 +163,21 @@ class MysqlAdapter implements StoreAdapter {
   async #lend<T>(options: CallOptions, work: SessionWork<T>): Promise<T> {
     const { mode, timeoutMs } = options;
     const deadline = new Deadline(options);
+    let session: Session | undefined;
+    let remainingMs = timeoutMs;
     try {
-      const ready = timeoutMs > 0 ? this.#pool.take(mode) : undefined;
-      if (ready !== undefined) return await this.#use(ready, { options, work, deadline, remainingMs: timeoutMs });
-      const session = await this.#pool.wait(deadline);
-      if (deadline.mayStart()) {
-        return await this.#use(session, { options, work, deadline, remainingMs: deadline.remainingMs() });
+      if (timeoutMs > 0) session = this.#pool.take(mode);
+      if (session === undefined) {
+        session = await this.#pool.wait(deadline);
+        remainingMs = deadline.remainingMs();
       }
-      // Nothing was sent: there is nothing to clean.
-      this.#pool.release(session);
-      throw deadline.reason ?? storeErrors.make('BEDS_STORE_TIMEOUT');
-    } finally {
+    } catch (error) {
       deadline.end();
+      // Nothing was sent: there is nothing to clean.
+      if (session !== undefined) this.#pool.release(session);
+      throw error;
     }
+    return this.#use(session, { options, work, deadline, remainingMs });
   }
 
   async #use<T>(session: Session, { options, work, deadline, remainingMs }: Lent<T>): Promise<T> {
@@ -198,6 +200,7 @@ class MysqlAdapter implements StoreAdapter {
       if (mode === 'write' && session.isAlive) await this.#pool.clean(session).catch(() => session.destroy());
       throw failure;
     } finally {
+      deadline.end();
       if (session.meter.heldBytes > 0) {
         const heldBytes = session.meter.handOver();
         if (holder !== undefined && failure === undefined) holder.hold(heldBytes);
