@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { OrderBy, Scalar, ValueType } from '@beds/sdk';
 import type { NamedObject } from '../host/stores/contract.js';
-import { cursorOf, planQuery } from '../host/stores/query-plan.js';
+import { cursorOf, planQuery } from '../host/stores/inputs.js';
 
 type Row = Readonly<Record<string, Scalar>>;
 type View = Extract<NamedObject, { kind: 'view' }>;

@@ -1,6 +1,5 @@
-import type { ClientSession } from 'mongodb';
-import { MongoError } from 'mongodb';
 import type { BedsError, CallResult, JsonObject, Page } from '@beds/sdk';
+import { type ClientSession, MongoError } from 'mongodb';
 import type { StoreConfig } from '../../config/schema.js';
 import { storeErrors } from '../../errors/store.js';
 import type {
@@ -13,17 +12,17 @@ import type {
   StoreStatus,
 } from '../contract.js';
 import { Deadline } from '../deadlines.js';
-import { planQuery } from '../query-plan.js';
-import { resultBudget } from '../result-budget.js';
-import { signalOf, type StoreClient, createClient, Slots } from './client.js';
-import { bindBody, runBody, toResult } from './calls.js';
-import { NO_CAPABILITIES, tryCapabilities } from './server-profile.js';
-import { checkObject, nativeOf, describeObjects, listViews } from './catalogue.js';
+import { planQuery } from '../inputs.js';
 import { operationOf } from './body.js';
+import { bindBody, runBody, toResult } from './calls.js';
+import { checkObject, describeObjects, listViews, nativeOf } from './catalogue.js';
+import { createClient, signalOf, Slots, type StoreClient } from './client.js';
 import { ResultMeter } from './result-meter.js';
+import { NO_CAPABILITIES, tryCapabilities } from './server-profile.js';
 import { type Attempt, toStoreError } from './store-error.js';
 import { runTransaction } from './transaction.js';
 import { prepareRead } from './views.js';
+import { resultBudget } from '../result-budget.js';
 
 const READ: Attempt = { write: false, many: false };
 const DESCRIBE_TIMEOUT_MS = 10_000;

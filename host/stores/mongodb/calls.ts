@@ -1,15 +1,22 @@
-import { BSON } from 'mongodb';
-import type { AbstractCursor, ClientSession, Collection, Db, Document, UpdateResult } from 'mongodb';
 import type { CallResult, JsonObject } from '@beds/sdk';
+import {
+  type AbstractCursor,
+  BSON,
+  type ClientSession,
+  type Collection,
+  type Db,
+  type Document,
+  type UpdateResult,
+} from 'mongodb';
 import { storeErrors } from '../../errors/store.js';
-import { bindValues } from '../values.js';
 import type { NamedObject } from '../contract.js';
-import { ABSENT, type CompiledBody, compileBody, type OperationName } from './body.js';
+import type { Deadline } from '../deadlines.js';
+import { bindValues } from '../inputs.js';
+import { ABSENT, compileBody, type CompiledBody, type OperationName } from './body.js';
 import type { NativeObject } from './catalogue.js';
 import { sendSignalOf, serverMs, signalOf } from './client.js';
-import type { Deadline } from '../deadlines.js';
-import { toRow, toBson } from './values.js';
 import type { ResultMeter } from './result-meter.js';
+import { toBson, toRow } from './values.js';
 
 /** Where and for how long an operation runs. */
 export interface Execution {

@@ -1,23 +1,23 @@
 import type { Json, Page, Scalar } from '@beds/sdk';
 import {
-  type Document,
   Binary,
   Decimal128,
+  type Document,
   Double,
   Long,
-  ObjectId,
   MongoError,
   MongoServerSelectionError,
+  ObjectId,
 } from 'mongodb';
 import { storeErrors } from '../../errors/store.js';
 import type { NamedObject } from '../contract.js';
-import type { Condition, QueryPlan } from '../query-plan.js';
+import type { Condition, QueryPlan } from '../inputs.js';
 import { quotePattern } from './body.js';
-import { collect, partsOf, type Execution } from './calls.js';
-import { nativeOf, type NativeObject } from './catalogue.js';
+import { collect, type Execution, partsOf } from './calls.js';
+import { type NativeObject, nativeOf } from './catalogue.js';
 import { serverMs, signalOf } from './client.js';
 import { toStoreError } from './store-error.js';
-import { compareStored, type Field, toColumn, toBson, type BsonType } from './values.js';
+import { type BsonType, compareStored, type Field, toBson, toColumn } from './values.js';
 
 type View = Extract<NamedObject, { kind: 'view' }>;
 type Stage = Record<string, unknown>;

@@ -22,6 +22,7 @@ import type {
   StoreStatus,
 } from '../contract.js';
 import { Deadline } from '../deadlines.js';
+import { cursorOf, planQuery } from '../inputs.js';
 import { readCatalogue } from './catalogue.js';
 import {
   type DriverField,
@@ -32,10 +33,17 @@ import {
   toStoreError,
 } from './driver.js';
 import { Connector, Killer, Pool } from './pool.js';
-import { callResult, convertRows, functionResult, positionOf } from './rows.js';
 import { type Executed, isDriverError, type Session, type SessionMode } from './session.js';
-import { callStatement, type Routine, type Statement, viewStatement } from './statements.js';
-import { cursorOf, planQuery } from '../query-plan.js';
+import {
+  callResult,
+  callStatement,
+  convertRows,
+  functionResult,
+  positionOf,
+  type Routine,
+  type Statement,
+  viewStatement,
+} from './statements.js';
 import { resultBudget } from '../result-budget.js';
 
 const MAX_ATTEMPTS = 4;
