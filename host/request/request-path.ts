@@ -250,10 +250,16 @@ export class RequestPath implements ContextHost {
     attempt.generation = route?.choose(scope);
     attempt.isObserved = hasCandidate;
     try {
-      requireOwnRoute(request, delivery, this.#exchange);
+      // RabbitMQ checked the caller's right to the routing key (topic permissions): the envelope must ask for what that says, and the
+      // message must have come through the request exchange and not straight into the queue.
+      if (delivery.exchange !== this.#exchange || delivery.routingKey !== `${request.domain}.${request.op}`) {
+        throw requestErrors.make('BEDS_REQUEST_ROUTE_MISMATCH');
+      }
       if (delivery.redelivered) this.#refusePoison(delivery, request, route?.withheld === true);
-      const target = findTarget(route, attempt.generation, request.op);
-      const { operation } = target;
+      const { generation } = attempt;
+      const operation = generation?.operations.get(request.op);
+      if (generation === undefined || operation === undefined) throw unserved(route, generation);
+      const target: Target = { generation, operation };
       if (pending.waited === undefined) operation.callers.count(scope.client ?? '');
       if (delivery.redelivered && !operation.repeatable) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
       if (operation.mode === 'write' && this.#waitingWrites.holds(pending, scope)) return;
@@ -309,8 +315,11 @@ export class RequestPath implements ContextHost {
   async invoke(call: DomainCall): Promise<OperationResult> {
     if (call.depth > MAX_CALL_DEPTH) throw requestErrors.make('BEDS_REQUEST_CALL_DEPTH');
     const route = this.#options.registry.route(call.domain);
-    const target = findTarget(route, route?.choose(call.scope), call.op);
-    if (call.mode === 'read' && target.operation.mode === 'write') throw requestErrors.make('BEDS_REQUEST_READ_ONLY');
+    const generation = route?.choose(call.scope);
+    const operation = generation?.operations.get(call.op);
+    if (generation === undefined || operation === undefined) throw unserved(route, generation);
+    const target: Target = { generation, operation };
+    if (call.mode === 'read' && operation.mode === 'write') throw requestErrors.make('BEDS_REQUEST_READ_ONLY');
     const running = this.#result(target, call);
     if (route?.candidate === undefined || call.scope.isCopy) return running;
     return countCalled(target, running);
@@ -549,28 +558,13 @@ function rejectAfterFault(delivery: Delivery, error: unknown): void {
   delivery.settle('reject');
 }
 
-/**
- * The broker checked the caller's right to the routing key (topic permissions), so the envelope must ask for what the
- * routing key says, and the message must have come through the request exchange and not straight into the queue.
- */
-function requireOwnRoute(request: RequestEnvelope, delivery: Delivery, exchange: string): void {
-  if (delivery.exchange !== exchange || delivery.routingKey !== `${request.domain}.${request.op}`) {
-    throw requestErrors.make('BEDS_REQUEST_ROUTE_MISMATCH');
-  }
-}
-
-/** Finds the operation in the generation that the route chose. What it lacks, the other side does not answer for it. */
-function findTarget(
+/** What the generation that the route chose lacks, the other side does not answer for it. */
+function unserved(
   route: DomainRoute<ServingGeneration> | undefined,
   generation: ServingGeneration | undefined,
-  op: string,
-): Target {
-  if (generation === undefined) {
-    throw requestErrors.make(route?.withheld === true ? 'BEDS_REQUEST_WITHHELD' : 'BEDS_REQUEST_UNKNOWN_DOMAIN');
-  }
-  const operation = generation.operations.get(op);
-  if (operation === undefined) throw requestErrors.make('BEDS_REQUEST_UNKNOWN_OPERATION');
-  return { generation, operation };
+): BedsError {
+  if (generation !== undefined) return requestErrors.make('BEDS_REQUEST_UNKNOWN_OPERATION');
+  return requestErrors.make(route?.withheld === true ? 'BEDS_REQUEST_WITHHELD' : 'BEDS_REQUEST_UNKNOWN_DOMAIN');
 }
 
 /** A canary that only other domains call must be judged by something. */

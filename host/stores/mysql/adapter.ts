@@ -193,7 +193,7 @@ class MysqlAdapter implements StoreAdapter {
     const { progress, args } = work;
     let failure: unknown;
     try {
-      const running = session.isPrepared(mode, remainingMs)
+      const running = isPrepared(session, mode, remainingMs)
         ? work.run(session, deadline)
         : session.prepare(mode, remainingMs).then(() => {
             deadline.remainingMs();
@@ -372,6 +372,14 @@ interface Lent<T> {
   readonly work: SessionWork<T>;
   readonly deadline: Deadline;
   readonly remainingMs: number;
+}
+
+/** How far the server's bound may lie behind the deadline before it costs a round trip to move it. */
+const LIMIT_SLACK = { write: () => 400, read: (timeoutMs: number) => Math.max(400, timeoutMs / 5) } as const;
+
+/** Whether `Session.prepare` has nothing to do. */
+function isPrepared({ mode: last, limitMs = 0 }: Session, mode: SessionMode, timeoutMs: number): boolean {
+  return last === mode && limitMs >= timeoutMs && limitMs <= timeoutMs + LIMIT_SLACK[mode](timeoutMs);
 }
 
 function toFailure(error: unknown, { mayHaveCommitted }: Progress, args: readonly string[] = []): unknown {

@@ -47,16 +47,14 @@ const ALWAYS = [
   `max_sort_length=${String(MAX_SORT_BYTES)}`,
 ] as const;
 
-/** How far the server's bound may lie behind the deadline before it costs a round trip to move it. */
-const LIMIT_SLACK = { write: () => 400, read: (timeoutMs: number) => Math.max(400, timeoutMs / 5) } as const;
-
 /** One connection and what we know of its state in the server. */
 export class Session {
   readonly connection: DriverConnection;
   readonly profile: ServerProfile;
   /** What it is prepared for. */
   mode: SessionMode | undefined;
-  #limitMs: number | undefined;
+  /** The server's own bound on its statements. */
+  limitMs: number | undefined;
   /** Whether the next borrower must not get it as it is. */
   isDirty = false;
   /** Between our own START TRANSACTION and COMMIT: there the server's flag says nothing of what a routine left behind. */
@@ -97,14 +95,7 @@ export class Session {
     if (limitVariable !== undefined) settings.push(`${limitVariable.name}=${limitMs / limitVariable.unitMs}`);
     if (settings.length > 0) await this.text(`SET SESSION ${settings.join(', ')}`);
     this.mode = mode;
-    this.#limitMs = limitMs;
-  }
-
-  /** Whether `prepare` has nothing to do. */
-  isPrepared(mode: SessionMode, timeoutMs: number): boolean {
-    if (this.mode !== mode) return false;
-    const limitMs = this.#limitMs ?? 0;
-    return limitMs >= timeoutMs && limitMs <= timeoutMs + LIMIT_SLACK[mode](timeoutMs);
+    this.limitMs = limitMs;
   }
 
   /**
@@ -179,7 +170,7 @@ export class Session {
       });
     });
     this.mode = undefined;
-    this.#limitMs = undefined;
+    this.limitMs = undefined;
     this.isDirty = false;
     this.#isInTransaction = false;
     this.uses = 0;
