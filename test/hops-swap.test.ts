@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { writeBundle } from './support/bundles.js';
+import { leastHops, startTracedHost } from './support/hop-trace.js';
+import { eventually, startTestHost } from './support/host.js';
+import { notesBundle } from './support/notes-domain.js';
+import { sharedServices } from './support/services.js';
+
+const services = await sharedServices(['rabbitmq', 'mariadb']);
+
+/**
+ * How far the code of one swap lies apart, for whoever reads it: from the first look at a drop until the version before it is
+ * gone. Counted is every function of the host that the supervisor enters, its stores and its looks at the directory included.
+ * They may only become fewer.
+ */
+const BOUNDS = { files: 62, hops: 1_100 } as const;
+const ROUNDS = 3;
+
+void describe('the way of a drop through the supervisor', () => {
+  void it('crosses few files', async (t) => {
+    const host = await startTestHost(t, { services, config: { threads: { default: { count: 1 } } } });
+    await writeBundle(host.pluginsDirectory, notesBundle({ version: '1.0.0' }));
+    await host.active('notes', '1.0.0');
+    await host.host.stop();
+    const traced = await startTracedHost(t, host);
+    const notes = (await host.connectClient()).domain('notes');
+    const ways = [];
+    for (let round = 1; round <= ROUNDS; round += 1) {
+      const version = `1.${String(round)}.0`;
+      const threads = await traced.during(async () => {
+        await writeBundle(host.pluginsDirectory, notesBundle({ version }));
+        await eventually('it serves', async () => (await notes.call('version', {}, { mode: 'read' })) === version);
+      });
+      const supervisor = threads.get(0);
+      if (supervisor !== undefined) ways.push(supervisor);
+    }
+    const { files, hops, calls, way } = leastHops(ways);
+    if (process.env['BEDS_HOPS_WAY'] !== undefined) t.diagnostic(way.join('\n'));
+    t.diagnostic(`swap: ${String(files.length)} files, ${String(hops)} hops, ${String(calls)} calls`);
+    assert.ok(files.length <= BOUNDS.files && hops <= BOUNDS.hops, `it takes this way:\n${way.join('\n')}`);
+  });
+});
