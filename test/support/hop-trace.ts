@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { TestHost } from './host.js';
-import { type Teardown, temporaryDirectory } from './services.js';
+import { lastFirst, type Teardown, temporaryDirectory } from './services.js';
 
 /** The way through one thread of the host. */
 export interface Hops {
@@ -36,7 +36,7 @@ export async function startTracedHost(teardown: Teardown, { config, pluginsDirec
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   const ended = once(child, 'exit');
-  teardown.after(async () => {
+  lastFirst(teardown, async () => {
     child.kill('SIGKILL');
     await ended;
   });
