@@ -8,7 +8,7 @@ import type { LaunchPlan, ProvisionOptions, ServerDefinition, ServerPlace } from
 import { LOOPBACK } from './ports.js';
 import { findProgram, searchPath } from './provision/find-program.js';
 import { runCommand } from './provision/run-command.js';
-import { libraryPath, unpackedPrograms } from './provision/unpacked-packages.js';
+import { CHECK_TIMEOUT_MS, libraryPath, unpackedPrograms } from './provision/unpacked-packages.js';
 import { makePrivateFolder, writePrivateFile } from './server-folder.js';
 
 const CONNECT_TIMEOUT_MS = 3_000;
@@ -107,7 +107,7 @@ function findShare(base: string): string {
 /** MySQL makes its first data itself and differs in some options; the programs have the same names. */
 async function kindOf({ server, env }: Programs): Promise<'mariadb' | 'mysql'> {
   const args = ['--no-defaults', '--version'];
-  const text = await runCommand(server, { args, timeoutMs: 20_000, env: { ...process.env, ...env } });
+  const text = await runCommand(server, { args, timeoutMs: CHECK_TIMEOUT_MS, env: { ...process.env, ...env } });
   return text.includes('MariaDB') ? 'mariadb' : 'mysql';
 }
 

@@ -6,7 +6,7 @@ import type { LaunchPlan, ProvisionOptions, ServerDefinition, ServerPlace } from
 import { LOOPBACK } from './ports.js';
 import { findProgram, searchPath, subfolders } from './provision/find-program.js';
 import { runCommand } from './provision/run-command.js';
-import { libraryPath, unpackedPrograms } from './provision/unpacked-packages.js';
+import { CHECK_TIMEOUT_MS, libraryPath, unpackedPrograms } from './provision/unpacked-packages.js';
 import { makePrivateFolder, writePrivateFile } from './server-folder.js';
 
 const CONNECT_TIMEOUT_MS = 3_000;
@@ -35,7 +35,7 @@ export const rabbitmq: ServerDefinition = {
         programsIn,
         check: ({ erl, env }) => {
           const args = ['-noshell', '-boot', 'start_clean', '-eval', 'crypto:start(), halt(0).'];
-          return runCommand(erl, { args, timeoutMs: 20_000, env: { ...process.env, ...env } });
+          return runCommand(erl, { args, timeoutMs: CHECK_TIMEOUT_MS, env: { ...process.env, ...env } });
         },
       }));
     if (programs === undefined) return undefined;

@@ -30,6 +30,12 @@ export const servicesErrors = defineErrors({
     retryable: true,
     action: 'The message shows the program and its output. Run it by hand to see more.',
   },
+  BEDS_SERVICES_COMMAND_TIMEOUT: {
+    message: 'A helper program of the private servers took too long.',
+    status: 'unavailable',
+    retryable: true,
+    action: 'Start again when the machine is less busy. Run the program that the message names by hand to see more.',
+  },
   BEDS_SERVICES_DOWNLOAD_MISMATCH: {
     message: 'A downloaded file of a private server does not have the expected checksum.',
     status: 'unavailable',

@@ -22,40 +22,42 @@ export interface CacheEntry {
   readonly cache: string;
   readonly key: string;
   readonly context: ServiceContext;
+  /** Whether a folder that is whole can be used no more. */
+  readonly isDamaged?: (folder: string) => Promise<boolean>;
 }
 
 /**
- * A folder of the user's cache that is either whole or absent. `fill` writes into a draft which then takes the name in
- * one step, so an interrupted fill is never used; of two checkouts that need it at once, one fills and one waits.
+ * A folder of the user's cache that is either whole or absent. `fill` writes into a draft which then takes the name,
+ * so an interrupted fill is never used; of two checkouts that need it at once, one fills and one waits. Servers of other
+ * commands may run from it: a damaged one stays where it is until another takes its place.
  */
 export async function cachedFolder(
-  { cache, key, context }: CacheEntry,
+  { cache, key, context, isDamaged = () => Promise.resolve(false) }: CacheEntry,
   fill: (draft: string) => Promise<void>,
 ): Promise<string> {
   const folder = join(cache, key);
-  if (hasCachedFolder(cache, key)) return folder;
+  const isUsable = async (): Promise<boolean> => hasCachedFolder(cache, key) && !(await isDamaged(folder));
+  if (await isUsable()) return folder;
   const onWait = (pid: number): void => {
     context.progress('waiting', `process ${String(pid)} is downloading the same; waiting for it`);
   };
   await withLock(`${folder}.lock`, { waitMs: FILL_WAIT_MS, signal: context.signal, onWait }, async () => {
-    if (hasCachedFolder(cache, key)) return;
+    if (await isUsable()) return;
     // Left by a command that was killed: whoever has the lock is the only one at work here.
-    const draft = `${folder}.draft`;
-    for (const left of [draft, folder]) rmSync(left, { recursive: true, force: true });
+    const [draft, replaced] = [`${folder}.draft`, `${folder}.replaced`];
+    for (const left of [draft, replaced]) rmSync(left, { recursive: true, force: true });
     mkdirSync(draft, { recursive: true, mode: 0o755 });
     await fill(draft);
     writeFileSync(join(draft, MARKER), JSON.stringify({ key, at: new Date().toISOString() }));
+    if (existsSync(folder)) renameSync(folder, replaced);
     renameSync(draft, folder);
+    rmSync(replaced, { recursive: true, force: true });
   });
   return folder;
 }
 
 export function hasCachedFolder(cache: string, key: string): boolean {
   return existsSync(join(cache, key, MARKER));
-}
-
-export function dropCachedFolder(cache: string, key: string): void {
-  rmSync(join(cache, key), { recursive: true, force: true });
 }
 
 /** Per user and outside the checkout, so that a second checkout downloads nothing; by distribution, because of libraries. */
@@ -65,7 +67,7 @@ export function cacheFolder(context: ServiceContext): string {
   if (configured !== undefined) return join(configured, system);
   const base = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
   for (const parent of [join(base, 'beds'), sharedTemporary(), join(context.folder, 'packages')]) {
-    if (isUsable(parent)) return join(parent, system);
+    if (canHoldPackages(parent)) return join(parent, system);
   }
   return join(context.folder, 'packages', system);
 }
@@ -75,7 +77,7 @@ function sharedTemporary(): string {
 }
 
 // n.b. RabbitMQ's shell scripts do not quote their own path: a folder with a space in it cannot hold them.
-function isUsable(folder: string): boolean {
+function canHoldPackages(folder: string): boolean {
   if (/\s/.test(folder)) return false;
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });

@@ -11,8 +11,8 @@ export interface CommandOptions {
 }
 
 /**
- * Runs a program to its end and resolves to what it printed. Throws BEDS_SERVICES_COMMAND_FAILED if it cannot be run,
- * takes too long or ends with a status other than 0.
+ * Runs a program to its end and resolves to what it printed. Throws BEDS_SERVICES_COMMAND_FAILED if it cannot be run or
+ * ends with a status other than 0, BEDS_SERVICES_COMMAND_TIMEOUT if it is not done in time.
  */
 export function runCommand(command: string, options: CommandOptions): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -34,7 +34,10 @@ export function runCommand(command: string, options: CommandOptions): Promise<st
     child.once('error', (cause) => fail(cause.message, cause));
     child.once('close', (code, signal) => {
       if (code === 0) resolve(stdout);
-      else if (signal !== null) fail(`it was ended by ${signal} (limit ${String(options.timeoutMs)} ms)`);
+      else if (child.killed) {
+        const message = `${command}: it was ended after ${String(options.timeoutMs)} ms`;
+        reject(servicesErrors.make('BEDS_SERVICES_COMMAND_TIMEOUT', message));
+      } else if (signal !== null) fail(`it was ended by ${signal}`);
       else fail(`status ${String(code)}: ${lastLines(stderr.trim() === '' ? stdout : stderr)}`);
     });
   });

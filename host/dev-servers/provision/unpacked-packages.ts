@@ -1,12 +1,15 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { isBedsError } from '@beds/sdk';
 import type { ServiceContext } from '../contract.js';
 import { PrivateApt } from './apt.js';
 import { findProgram, searchPath, subfolders } from './find-program.js';
-import { cacheFolder, cachedFolder, dropCachedFolder, hasCachedFolder } from './package-cache.js';
+import { cacheFolder, cachedFolder } from './package-cache.js';
 import { runCommand } from './run-command.js';
 
 const UNPACK_TIMEOUT_MS = 120_000;
+/** For a `check`, which takes a moment on an idle machine. */
+export const CHECK_TIMEOUT_MS = 120_000;
 /** Of another release than the system's own, these would break every program that finds them in LD_LIBRARY_PATH. */
 const NEVER_UNPACKED = /^(libc6|libc-bin|libgcc-s1|libstdc\+\+6)_/;
 
@@ -34,17 +37,15 @@ export async function unpackedPrograms<Programs>(
   const tools = ['apt-get', 'dpkg-deb'].map((name) => findProgram([name], searchPath({})));
   if (context.provision.downloads === false || tools.includes(undefined)) return undefined;
   const cache = cacheFolder(context);
-  if (hasCachedFolder(cache, context.name)) {
-    const programs = server.programsIn(join(cache, context.name, 'root'));
-    const works = await server.check(programs).then(
-      () => true,
+  const programsOf = (folder: string): Programs => server.programsIn(join(folder, 'root'));
+  const isDamaged = (folder: string): Promise<boolean> =>
+    server.check(programsOf(folder)).then(
       () => false,
+      // One that was not done in time says that the machine is busy, and nothing of the programs.
+      (error: unknown) => !isBedsError(error) || error.code !== 'BEDS_SERVICES_COMMAND_TIMEOUT',
     );
-    if (works) return programs;
-    dropCachedFolder(cache, context.name);
-  }
-  const folder = await cachedFolder({ cache, key: context.name, context }, (draft) => fill(draft, context, server));
-  return server.programsIn(join(folder, 'root'));
+  const entry = { cache, key: context.name, context, isDamaged };
+  return programsOf(await cachedFolder(entry, (draft) => fill(draft, context, server)));
 }
 
 async function fill<Programs>(draft: string, context: ServiceContext, server: PackagedServer<Programs>): Promise<void> {
