@@ -50,8 +50,8 @@ interface Pending {
 }
 
 const SWEEP_MS = 100;
+/** From one attempt to open a channel again to the next. */
 const RETRY = { minMs: 100, maxMs: 1_000 } as const;
-const MAX_REOPENS = 5;
 /** What waits for a trial when the host ends is hostile for the most part. */
 const LAST_TRIALS_MS = 500;
 
@@ -69,6 +69,8 @@ const LAST_TRIALS_MS = 500;
 export class ReplyPublisher {
   readonly #pending = new Set<Pending>();
   readonly #returnable = new Map<unknown, Pending>();
+  /** The connection, while it is open. */
+  #model: ChannelModel | undefined;
   #confirmed: ConfirmChannel | undefined;
   #direct: { readonly channel: Channel; readonly barrier: PublishBarrier<Pending> } | undefined;
   /** Connections and channels that RabbitMQ closed over something that was sent. */
@@ -129,8 +131,12 @@ export class ReplyPublisher {
   }
 
   async attach(model: ChannelModel): Promise<void> {
+    this.#model = model;
     model.on('error', (error) => {
       if (isRefusal(error)) this.#faulty.add(model);
+    });
+    model.on('close', () => {
+      if (this.#model === model) this.#model = undefined;
     });
     await Promise.all([this.#openConfirmed(model), this.#openDirect(model)]);
     this.#sendAll();
@@ -151,7 +157,7 @@ export class ReplyPublisher {
     this.#onClose(model, channel, () => {
       if (this.#confirmed !== channel) return;
       this.#confirmed = undefined;
-      this.#reopenLater(() => this.#confirmed ?? this.#openConfirmed(model), 0);
+      this.#reopenLater(model, () => this.#confirmed ?? this.#openConfirmed(model));
     });
   }
 
@@ -162,7 +168,7 @@ export class ReplyPublisher {
     this.#onClose(model, channel, () => {
       if (this.#direct?.channel !== channel) return;
       this.#direct = undefined;
-      this.#reopenLater(() => this.#direct ?? this.#openDirect(model), 0);
+      this.#reopenLater(model, () => this.#direct ?? this.#openDirect(model));
     });
   }
 
@@ -216,15 +222,18 @@ export class ReplyPublisher {
     this.#settle(pending, 'refused');
   }
 
-  /** RabbitMQ closes a channel over one message, for instance one that is larger than it takes; the others need another one. */
-  #reopenLater(open: () => unknown, attempt: number): void {
+  /**
+   * RabbitMQ closes a channel over one message, for instance one that is larger than it takes; the others need another one.
+   * Nothing else would open it while the connection stays; the next connection calls `attach`.
+   */
+  #reopenLater(model: ChannelModel, open: () => unknown, attempt = 0): void {
     const reopen = async (): Promise<void> => {
+      if (this.#model !== model) return;
       try {
         await open();
         this.#sendAll();
       } catch {
-        // n.b. a connection that is lost fails this once and for all; the next one calls `attach`.
-        if (attempt < MAX_REOPENS) this.#reopenLater(open, attempt + 1);
+        this.#reopenLater(model, open, attempt + 1);
       }
     };
     setTimeout(() => void reopen(), backoffMs(attempt, RETRY)).unref();
