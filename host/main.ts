@@ -1,6 +1,7 @@
 import type { Config } from './config/schema.js';
 import { createLog, type Log } from './observe/log.js';
 import { type LogOutput, type LogState, stdoutOutput } from './observe/log-output.js';
+import { loadAdapters } from './stores/factory.js';
 import { Supervisor } from './supervisor.js';
 
 /** What a host that has ended waits for whoever reads its log. */
@@ -29,6 +30,7 @@ export interface Host {
 /** Starts a host in this process; resolves when it serves what its plugin directory holds. */
 export async function startHost(options: HostOptions): Promise<Host> {
   const { config, projectRoot } = options;
+  const makeAdapters = await loadAdapters(config.stores);
   const { log, logState, closeLog } = openLog(options);
   let fail: (error: Error) => void = () => undefined;
   const failed = new Promise<never>((_resolve, reject) => {
@@ -43,6 +45,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     onFatal: (error) => {
       fail(error);
     },
+    makeAdapters,
   });
   let stopping: Promise<void> | undefined;
   const stop = (): Promise<void> => (stopping ??= supervisor.stop().finally(closeLog));

@@ -1,6 +1,6 @@
 import type { ChannelModel } from 'amqplib';
 import type { StoreAdapter } from './stores/contract.js';
-import { createAdapter, keepOpen } from './stores/factory.js';
+import { keepOpen, type MakeAdapters } from './stores/factory.js';
 import { AmqpConnection } from './amqp/connection.js';
 import { makeNames, type Names } from './amqp/names.js';
 import { Topology } from './amqp/topology.js';
@@ -30,6 +30,7 @@ export interface SupervisorOptions {
   readonly logState: () => LogState;
   /** The host cannot go on; the process should stop it and end with a failure. */
   readonly onFatal: (error: Error) => void;
+  readonly makeAdapters: MakeAdapters;
 }
 
 /** The composition root of the control plane. It owns the threads, and no template code ever runs on its own. */
@@ -58,14 +59,12 @@ export class Supervisor {
   #stopping: Promise<void> | undefined;
 
   constructor(options: SupervisorOptions) {
-    const { config, log, logState } = options;
+    const { config, log, logState, makeAdapters } = options;
     this.#options = options;
     this.node = nodeName(config);
     this.#threadLog = new ThreadLog(log);
     this.#names = makeNames(config.amqp.prefix);
-    this.#adapters = new Map(
-      Object.entries(config.stores).map(([name, store]) => [name, createAdapter(name, { ...store, poolSize: 2 })]),
-    );
+    this.#adapters = makeAdapters((store) => ({ ...store, poolSize: 2 }));
     this.#control = new AmqpConnection({ ...config.amqp, name: `${this.node}/control` }, (model) => this.#setUp(model));
     const brokers = planBrokers(config);
     const ownQueues = brokers.flatMap((plan) => plan.ownQueues);

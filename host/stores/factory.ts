@@ -1,16 +1,30 @@
 import { sleep } from '#sdk/time';
-import type { StoreConfig } from '../config/schema.js';
+import type { Config, StoreConfig } from '../config/schema.js';
 import type { StoreAdapter } from './contract.js';
-import { createMongodbAdapter } from './mongodb/adapter.js';
-import { createMysqlAdapter } from './mysql/adapter.js';
 
-const makers: Readonly<
-  Record<StoreConfig['kind'], (options: { readonly store: string; readonly config: StoreConfig }) => StoreAdapter>
-> = { mysql: createMysqlAdapter, mongodb: createMongodbAdapter };
+type MakeAdapter = (options: { readonly store: string; readonly config: StoreConfig }) => StoreAdapter;
 
-/** The adapter of a configured store, not yet open. The only place that knows the kinds. */
-export function createAdapter(store: string, config: StoreConfig): StoreAdapter {
-  return makers[config.kind]({ store, config });
+/** The only place that knows the kinds. */
+const KINDS: Readonly<Record<StoreConfig['kind'], () => Promise<MakeAdapter>>> = {
+  mysql: async () => (await import('./mysql/adapter.js')).createMysqlAdapter,
+  mongodb: async () => (await import('./mongodb/adapter.js')).createMongodbAdapter,
+};
+
+/** An adapter for each configured store, by its name, not yet open. `complete` adds what the configuration does not say. */
+export type MakeAdapters = (
+  complete: (config: StoreConfig, store: string) => StoreConfig,
+) => ReadonlyMap<string, StoreAdapter>;
+
+/**
+ * Imports what the configured stores need and no other driver: each costs every thread some 0.1 s of processor time. A thread
+ * calls it before it is sealed, because nothing can be imported afterwards.
+ */
+export async function loadAdapters(stores: Config['stores']): Promise<MakeAdapters> {
+  const loaded = await Promise.all(
+    Object.entries(stores).map(async ([store, config]) => ({ store, config, make: await KINDS[config.kind]() })),
+  );
+  return (complete) =>
+    new Map(loaded.map(({ store, config, make }) => [store, make({ store, config: complete(config, store) })]));
 }
 
 const CHECK_MS = 1_000;

@@ -6,6 +6,7 @@ import { threadErrors } from '../errors/thread.js';
 import { textOf, wordsFor } from '../errors/thrown.js';
 import { RequestScope } from '../request/request-scope.js';
 import { RequestContext } from '../request/template-context.js';
+import { loadAdapters } from '../stores/factory.js';
 import { sealRealm } from '../template/seal-realm.js';
 import type { PlainError, ProcessMessage, ProcessStart, ThreadData, ThreadMessage, ThreadRequest } from './protocol.js';
 import { BrokerThread } from './worker.js';
@@ -29,9 +30,30 @@ interface SupervisorPort {
 
 /** Starts a broker thread and lets the supervisor's commands reach it. Rejects when it cannot connect. */
 async function serveCommands(data: ThreadData, urls: SecretUrls, port: SupervisorPort): Promise<void> {
-  const types = await loadBrokers(data.brokers);
+  const opening = openThread(data, urls, port);
+  // n.b. before anything is awaited: the messages of a process are lost while nobody listens.
+  port.onRequest(({ seq, command }) => {
+    opening
+      .then((thread) => thread.command(command))
+      .then(
+        (value) => {
+          port.postMessage({ kind: 'answer', seq, ok: true, value });
+          if (command.kind === 'stop') port.close();
+        },
+        (error: unknown) => {
+          port.postMessage({ kind: 'answer', seq, ok: false, error: toPlain(error) });
+        },
+      );
+  });
+  const thread = await opening;
+  await thread.start();
+}
+
+/** Loads what the thread needs, seals it, and makes it ready to connect. */
+async function openThread(data: ThreadData, urls: SecretUrls, port: SupervisorPort): Promise<BrokerThread> {
+  const [types, makeAdapters] = await Promise.all([loadBrokers(data.brokers), loadAdapters(data.config.stores)]);
   sealRealm({ classes: [BedsError, RequestContext, RequestScope], isAdmitted: true });
-  const thread = new BrokerThread(data, { urls, types }, port);
+  const thread = new BrokerThread(data, { urls, types, makeAdapters }, port);
   // A template that forgot to await must not cost the requests of others: by default Node would end the thread.
   process.on('unhandledRejection', (error) => {
     thread.strays.report('unhandled rejection', error);
@@ -40,18 +62,7 @@ async function serveCommands(data: ThreadData, urls: SecretUrls, port: Superviso
   process.on('uncaughtException', (error) => {
     port.endFor(thread.strays.describeUncaught(error));
   });
-  port.onRequest(({ seq, command }) => {
-    thread.command(command).then(
-      (value) => {
-        port.postMessage({ kind: 'answer', seq, ok: true, value });
-        if (command.kind === 'stop') port.close();
-      },
-      (error: unknown) => {
-        port.postMessage({ kind: 'answer', seq, ok: false, error: toPlain(error) });
-      },
-    );
-  });
-  await thread.start();
+  return thread;
 }
 
 function toPlain(error: unknown): PlainError {

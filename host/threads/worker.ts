@@ -4,7 +4,6 @@ import { AmqpConnection } from '../amqp/connection.js';
 import { EventPublisher } from '../amqp/event-publisher.js';
 import { HandOver } from '../amqp/hand-over.js';
 import { ReplyPublisher } from '../amqp/reply-publisher.js';
-import type { Config } from '../config/schema.js';
 import type { SecretUrls } from '../config/secrets.js';
 import { CallerBook } from '../request/observations.js';
 import { PoisonTracker } from '../request/poison-tracker.js';
@@ -12,7 +11,7 @@ import { RequestPath } from '../request/request-path.js';
 import { LoopGaps } from '../request/request-scope.js';
 import type { ServingGeneration } from '../request/serving-generation.js';
 import type { StoreAdapter } from '../stores/contract.js';
-import { createAdapter, keepOpen } from '../stores/factory.js';
+import { keepOpen, type MakeAdapters } from '../stores/factory.js';
 import { GenerationRegistry } from '../template/registry.js';
 import { Generations } from './generations.js';
 import { forwardObservations } from './log.js';
@@ -22,6 +21,13 @@ import { RunningCode } from './trail.js';
 
 /** What each step of closing may take when nothing is left of the drain timeout: less would cut off acknowledgements. */
 const CLOSE_MS = 250;
+
+/** What the thread is given besides its data, and what it loaded before it was sealed. */
+export interface ThreadParts {
+  readonly urls: SecretUrls;
+  readonly types: OpenBrokers;
+  readonly makeAdapters: MakeAdapters;
+}
 
 /** The composition root of one broker thread: connections, brokers, adapters, generations, request path. */
 export class BrokerThread {
@@ -47,7 +53,7 @@ export class BrokerThread {
 
   constructor(
     data: ThreadData,
-    { urls, types }: { readonly urls: SecretUrls; readonly types: OpenBrokers },
+    { urls, types, makeAdapters }: ThreadParts,
     port: { postMessage(message: ThreadMessage): void },
   ) {
     const { config, node, thread } = data;
@@ -61,7 +67,7 @@ export class BrokerThread {
     this.#code = new RunningCode(data, this.#registry);
     this.#replies = new ReplyPublisher((setUp) => new AmqpConnection(options('reply-trial'), setUp));
     this.#events = new EventPublisher({ exchange: `${config.amqp.prefix}.event`, node });
-    this.#adapters = makeAdapters(config.stores, urls.stores);
+    this.#adapters = makeAdapters((entry, store) => ({ ...entry, url: urls.stores[store] ?? '' }));
     const callers = new CallerBook();
     this.#poison = new PoisonTracker((digest, generation) => this.#code.trying(digest, generation));
     this.#path = new RequestPath({
@@ -202,10 +208,4 @@ export class BrokerThread {
   #send(message: ThreadMessage): void {
     this.#port.postMessage(message);
   }
-}
-
-function makeAdapters(stores: Config['stores'], urls: SecretUrls['stores']): ReadonlyMap<string, StoreAdapter> {
-  return new Map(
-    Object.entries(stores).map(([store, entry]) => [store, createAdapter(store, { ...entry, url: urls[store] ?? '' })]),
-  );
 }
