@@ -3,11 +3,10 @@ import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { watchDrops } from '../host/deploy/sources/watch-drops.js';
 import { asPlainUser, startWatching, temporaryDirectory, type Watching } from './support/admission.js';
 import { writeBundle } from './support/bundles.js';
-import { eventually } from './support/eventually.js';
+import { eventually, quietFor } from './support/eventually.js';
 
 /** Several looks, and longer than any removal takes. */
 const QUIET_MS = 700;
@@ -38,12 +37,12 @@ async function assertSaidAndOver(
 ): Promise<void> {
   const before = record.summary;
   await eventually(`${code} is said`, () => record.troubles.length > 0);
-  await delay(QUIET_MS);
+  await quietFor(QUIET_MS);
   assert.deepEqual([record.troubles, record.recovered], [[code], []]);
   await repair();
   await watcher.scan();
   await eventually('it is over', () => record.recovered.length > 0);
-  await delay(QUIET_MS);
+  await quietFor(QUIET_MS);
   assert.deepEqual([record.troubles, record.recovered.length, record.summary], [[code], 1, before]);
 }
 
@@ -114,10 +113,10 @@ void describe('a failed look at the plugin directory is no removal, is said once
   void it('when the directory is removed with all that is in it, and made anew', async (t) => {
     const watching = await watchDomains(t, ['notes']);
     await rm(watching.directory, { recursive: true });
-    await delay(QUIET_MS);
+    await quietFor(QUIET_MS);
     await mkdir(watching.directory);
     await eventually('it is said', () => watching.record.troubles.includes('DIRECTORY_REPLACED'));
-    await delay(QUIET_MS);
+    await quietFor(QUIET_MS);
     assert.deepEqual(watching.record.summary, ['complete notes']);
   });
 
@@ -125,7 +124,7 @@ void describe('a failed look at the plugin directory is no removal, is said once
     const watching = await watchDomains(t, ['notes']);
     for (let round = 0; round < 3; round += 1) {
       execFileSync('sh', ['-c', `rm -r '${watching.directory}' && mkdir '${watching.directory}'`]);
-      await delay(QUIET_MS);
+      await quietFor(QUIET_MS);
       assert.deepEqual(
         [watching.record.summary, watching.record.troubles],
         [['complete notes'], ['DIRECTORY_REPLACED']],
@@ -143,7 +142,7 @@ void describe('a failed look at the plugin directory is no removal, is said once
       watching.record.errors.length = 0;
       watching.record.recovered.length = 0;
       await eventually('it is said', () => watching.record.troubles.includes('DIRECTORY_UNSAFE'));
-      await delay(QUIET_MS);
+      await quietFor(QUIET_MS);
       await rm(directory);
       await rename(away, directory);
       await eventually('it is over', () => watching.record.recovered.some((words) => words.includes('trusted')));
@@ -169,7 +168,7 @@ void describe('a failed look at the plugin directory is no removal, is said once
     await watching.record.at(0);
     execFileSync('umount', [directory]);
     await eventually('it is said', () => watching.record.troubles.includes('DIRECTORY_REPLACED'));
-    await delay(QUIET_MS);
+    await quietFor(QUIET_MS);
     assert.deepEqual(watching.record.summary, ['complete notes']);
     assert.deepEqual(watching.record.troubles, ['DIRECTORY_REPLACED']);
   });
@@ -258,7 +257,7 @@ void describe('a plugin directory that everyone may write to', () => {
     await chmod(directory, 0o777);
     await writeBundle(directory, { domain: 'planted', name: 'planted' });
     await eventually('it is said', () => record.troubles.length > 0);
-    await delay(QUIET_MS);
+    await quietFor(QUIET_MS);
     assert.deepEqual([record.troubles, record.summary], [['DIRECTORY_UNSAFE'], ['complete notes']]);
     await chmod(directory, 0o755);
     await record.at(1);

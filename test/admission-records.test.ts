@@ -214,6 +214,7 @@ describe('the stage', () => {
     const hashes: string[] = [];
     for (const version of ['1.0.0', '1.1.0', '1.2.0', '1.3.0']) {
       hashes.push((await stageBundle(bytesOf(version), stageDirectory)).hash);
+      // Longer than a tick of the clock by which files are stamped.
       await sleep(15);
     }
     const other = await stageBundle(bytesOf('1.0.0', 'other'), stageDirectory);

@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { watchDrops } from '../host/deploy/sources/watch-drops.js';
 import { startWatching, temporaryDirectory, type DropRecord } from './support/admission.js';
-import { eventually } from './support/eventually.js';
+import { eventually, quietFor } from './support/eventually.js';
 import { ownTimeMs } from './support/own-time.js';
 import { describeBundle, writeBundle, type BundleOptions } from './support/bundles.js';
 
@@ -34,7 +34,7 @@ describe('a drop is noticed within 300 ms of being complete', () => {
       assert.equal(await assertNoticed(record, 0, ownTimeMs()), one.hash);
       const two = await writeBundle(directory, { form, version: '1.1.0', name: one.name });
       assert.equal(await assertNoticed(record, 1, ownTimeMs()), two.hash);
-      await sleep(500);
+      await quietFor(500);
       assert.deepEqual(record.summary, [`complete ${one.name}`, `complete ${one.name}`]);
     });
   }
@@ -43,6 +43,7 @@ describe('a drop is noticed within 300 ms of being complete', () => {
     const directory = await temporaryDirectory(t);
     await chmod(directory, 0o755);
     await writeBundle(directory, { version: '1.0.0', form: 'file' });
+    // Longer than a tick of the clock by which files are stamped.
     await sleep(20);
     await writeBundle(directory, { version: '0.9.0' });
     const { record } = await startWatching(t, { directory });
@@ -57,6 +58,7 @@ describe('a drop is noticed within 300 ms of being complete', () => {
     for (let at = 0; at < text.length; at += step) {
       assert.deepEqual(record.summary, []);
       await file.write(text.slice(at, at + step));
+      // Slower than the watcher looks: it sees the file at many lengths.
       await sleep(40);
     }
     const finishedAt = ownTimeMs() - 40;
@@ -72,6 +74,7 @@ describe('a drop is noticed within 300 ms of being complete', () => {
       await mkdir(join(directory, name));
       for (const [file, text] of [...files].sort(([a], [b]) => order * a.localeCompare(b))) {
         await writeFile(join(directory, name, file), text);
+        // The watcher looks in between, and sees a folder that lacks files.
         await sleep(120);
       }
       await assertNoticed(record, order === 1 ? 0 : 1, ownTimeMs() - 120);
@@ -94,6 +97,7 @@ describe('a drop is noticed within 300 ms of being complete', () => {
     const { directory, record } = await startWatching(t, { maxBundleBytes: 8_000_000 });
     const big = { head: `/* ${'x'.repeat(3_000_000)} */`, name: 'notes' };
     await writeBundle(directory, { ...big, version: '1.0.0' });
+    // So much that the first one is being read; there is no event for that.
     await sleep(18);
     const last = await writeBundle(directory, { ...big, version: '1.1.0' });
     const finishedAt = ownTimeMs();
@@ -109,9 +113,10 @@ describe('the same bytes', () => {
     const { name, text } = onlyFile({});
     for (let time = 0; time < 4; time += 1) {
       await writeFile(join(directory, name), text);
+      // Longer than from one look to the next.
       await sleep(80);
     }
-    await sleep(300);
+    await quietFor(300);
     assert.deepEqual(record.summary, [`complete ${name}`]);
   });
 
@@ -140,9 +145,10 @@ describe('the same bytes', () => {
       const form = index % 2 === 0 ? 'file' : 'folder';
       last = (await writeBundle(directory, { version: `1.0.${index}`, form, name: form === 'file' ? 'n.mjs' : 'n' }))
         .hash;
+      // Faster than versions are reported.
       await sleep(25);
     }
-    await sleep(NOTICED_MS);
+    await quietFor(NOTICED_MS);
     assert.equal(record.seen.at(-1)?.drop.hash, last);
     assert.ok(
       record.seen.every(({ what }) => what === 'complete'),
@@ -178,6 +184,7 @@ describe('a removal', () => {
     const { path, files } = await writeBundle(directory, { name: 'notes' });
     await record.at(0);
     for (const name of files.keys()) await rm(join(path, name));
+    // The watcher sees the empty folder, for a shorter time than a removal takes.
     await sleep(350);
     for (const [name, text] of describeBundle({ version: '1.1.0' }).files) await writeFile(join(path, name), text);
     await record.at(1);
@@ -259,7 +266,7 @@ describe('a drop is refused', () => {
     await cp(open.path, join(directory, 'open'), { recursive: true, preserveTimestamps: true });
     await chmod(join(directory, 'open', 'index.mjs'), 0o666);
     await record.at(5);
-    await sleep(300);
+    await quietFor(300);
     const codes = Object.fromEntries(
       await Promise.all(record.seen.map(async ({ drop }, index) => [drop.entry, (await record.codesAt(index)).join()])),
     ) as Record<string, string>;
@@ -293,7 +300,7 @@ describe('the plugin directory', () => {
     await writeFile(join(directory, 'README.md'), '');
     await writeFile(join(directory, '.hidden.mjs'), '');
     await mkdir(join(directory, 'empty'));
-    await sleep(500);
+    await quietFor(500);
     assert.deepEqual(record.summary, []);
     assert.deepEqual(record.errors, []);
   });
@@ -320,11 +327,12 @@ describe('the plugin directory', () => {
       const { directory, watcher } = await startWatching(t);
       const names = ['notes.mjs', 'tasks.mjs', 'cities.mjs'];
       for (const name of names) await writeBundle(directory, { form: 'file', name });
+      // The watcher has found them, or is about to: both are meant.
       await sleep(100);
       for (const name of names) rmSync(join(directory, name));
       for (let turn = 0; turn < turns; turn += 1) await nextTurn();
       await watcher.close();
-      await sleep(200);
+      await quietFor(200);
       assert.equal(watches(), before, `closed ${turns} turns later`);
     }
   });

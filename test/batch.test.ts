@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { isBedsError, type ReplyEnvelope, type Verdict } from '@beds/sdk';
 import { BatchReplies } from '../host/request/batch-replies.js';
 import { writeBundle } from './support/bundles.js';
+import { quietFor } from './support/eventually.js';
 import { eventually, startTestHost, type TestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';
 import { ownTimeMs } from './support/own-time.js';
@@ -68,7 +68,7 @@ void describe('the answers to a batch', () => {
   void it('wait for all where the caller wants one message', async () => {
     const { add, texts } = collect(2, undefined);
     add(1);
-    await delay(20);
+    await quietFor(20);
     assert.deepEqual(texts(), []);
     add(0);
     assert.deepEqual(texts(), ['[0,1]']);
@@ -163,7 +163,7 @@ void describe('calls that travel in one message', () => {
       contentType: 'application/json',
     });
     await eventually('the answer', () => replies.length > 0);
-    await delay(50);
+    await quietFor(50);
     assert.deepEqual(
       replies.map((reply) => reply.map(({ id, ok }) => [id, ok])),
       [ids.map((id) => [id, true])],

@@ -53,6 +53,7 @@ async function load(t: TestContext, host: TestHost): Promise<void> {
         .domain('notes')
         .call('version', {}, { mode: 'read' })
         .catch(() => undefined);
+      // Paces the load.
       await delay(PAUSE_MS);
     }
   };

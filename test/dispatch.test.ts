@@ -6,7 +6,7 @@ import { PoisonTracker } from '../host/request/poison-tracker.js';
 import type { StoreAdapter } from '../host/stores/contract.js';
 import { TimerWheel } from '../host/stores/deadlines.js';
 import { makeDataPlane } from './support/data-plane.js';
-import { eventually } from './support/eventually.js';
+import { eventually, quietFor } from './support/eventually.js';
 
 void describe('entries of the timer wheel', () => {
   void it('expire once, in order, never early and soon after they are due', async () => {
@@ -22,7 +22,7 @@ void describe('entries of the timer wheel', () => {
     add('first', 20);
     add('past', -1_000);
     await eventually('all expired', () => fired.length >= 3);
-    await delay(50);
+    await quietFor(50);
     assert.deepEqual(
       fired.map(({ name }) => name),
       ['past', 'first', 'second'],
@@ -39,7 +39,7 @@ void describe('entries of the timer wheel', () => {
     wheel.remove(removed);
     wheel.remove(removed);
     await eventually('the other expired', () => fired.length > 0);
-    await delay(50);
+    await quietFor(50);
     assert.deepEqual(fired, ['kept']);
   });
 
@@ -49,7 +49,7 @@ void describe('entries of the timer wheel', () => {
       let isExpired = false;
       wheel.watch(performance.now() + 10, () => (isExpired = true));
       await eventually(`round ${round} expired`, () => isExpired);
-      await delay(40);
+      await quietFor(40);
     }
   });
 });
@@ -73,6 +73,7 @@ void describe('requests that were delivered before', () => {
     const work = async (): Promise<void> => {
       running += 1;
       assert.equal(running, 1);
+      // Long enough for another one to begin meanwhile, if it could.
       await delay(5);
       running -= 1;
     };

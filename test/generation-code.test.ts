@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseManifest, type JsonObject, type Manifest, type Template, type TemplateContext } from '@beds/sdk';
 import { buildTemplate } from '@beds/sdk/build';
 import { checkTemplate } from '../host/template/check-contract.js';
@@ -12,6 +12,7 @@ import { convertBundle } from '../host/template/convert.js';
 import { firstPlace, mapStack } from '../host/template/map-stack.js';
 import { TemplateGlobals } from '../host/template/template-globals.js';
 import { describeBundle, type BundleOptions } from './support/bundles.js';
+import { eventually, quietFor } from './support/eventually.js';
 
 const ctx = {} as TemplateContext;
 const NONE = 'return [typeof process, typeof performance];';
@@ -120,10 +121,10 @@ describe('a version that has ended', () => {
     const { template } = await compile({ head, body });
     await template.deleteRecord(1, ctx);
     const ticks = async (): Promise<number> => Number((await template.createRecord({}, ctx))['ticks']);
-    while ((await ticks()) < 2) await sleep(5);
+    await eventually('two ticks', async () => (await ticks()) >= 2);
     disposeTemplate(template);
     const atEnd = await ticks();
-    await sleep(40);
+    await quietFor(40);
     assert.equal(await ticks(), atEnd);
   });
 });
@@ -135,8 +136,9 @@ describe('the conversion', () => {
     async () => {
       await compile();
       for (let time = 0; time < 2; time += 1) {
-        process.kill(await esbuildPid(), 'SIGKILL');
-        await sleep(50);
+        const pid = await esbuildPid();
+        process.kill(pid, 'SIGKILL');
+        await eventually('it is gone', () => !existsSync(`/proc/${String(pid)}`));
         await Promise.all([compile(), compile()]);
       }
     },

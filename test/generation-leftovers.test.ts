@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, describe, it, type TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { parseManifest, type Json, type Template, type TemplateContext } from '@beds/sdk';
@@ -10,6 +9,7 @@ import { convertBundle } from '../host/template/convert.js';
 import { addLeftovers, describeLeftovers, NO_LEFTOVERS } from '../host/template/leftovers.js';
 import { openProber } from '../host/deploy/admit/probe.js';
 import { describeBundle } from './support/bundles.js';
+import { quietFor } from './support/eventually.js';
 
 const ctx = {} as TemplateContext;
 
@@ -101,7 +101,7 @@ describe('a version that has ended', () => {
       const template = await compile(body);
       await run(template);
       assert.equal(describeLeftovers(disposeTemplate(template)), expected);
-      await sleep(40);
+      await quietFor(40);
       assert.deepEqual(await notes(template), []);
       assert.deepEqual(disposeTemplate(template), NO_LEFTOVERS);
     });
@@ -133,7 +133,7 @@ describe('a version that has ended', () => {
     `);
     disposeTemplate(template);
     await run(template);
-    await sleep(20);
+    await quietFor(20);
     assert.deepEqual(await notes(template), []);
     assert.deepEqual(disposeTemplate(template), NO_LEFTOVERS);
   });
@@ -141,7 +141,7 @@ describe('a version that has ended', () => {
   it('has its timers ended also when it throws while it loads', async () => {
     const counted = 'globalThis.process.version; setInterval(() => { throw new Error("late"); }, 1);';
     await assert.rejects(compile('', `${counted} throw new Error('no');`), { message: 'no' });
-    await sleep(20);
+    await quietFor(20);
   });
 
   it('is told apart by number and kind, and summed up over threads', () => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import { PublishBarrier } from '../host/amqp/reply-publisher.js';
+import { quietFor } from './support/eventually.js';
 
 /** A channel whose answers are given by hand. */
 function makeChannel() {
@@ -76,7 +77,7 @@ void describe('a barrier of a channel without confirms', () => {
     questions[0]?.fail(new Error('Channel closed'));
     await turn();
     barrier.add(2, true);
-    await delay(30);
+    await quietFor(30);
     assert.deepEqual(passed, []);
     assert.equal(questions.length, 1, 'nor asks it again');
   });

@@ -124,6 +124,7 @@ void describe('a request that is older than its deadline', () => {
       routingKey: 'notes.block',
       body: envelope('block', { payload: { ms: 2_000 }, meta }),
     });
+    // By now it blocks the thread; no thread that is blocked could say so.
     await delay(300);
     const late = [create('own-deadline', { client: 'c', deadlineMs: 1_000 }), create('default-deadline')];
     const refused = late.map((message) => caller.ask(message));
@@ -171,6 +172,7 @@ void describe('a host that was stopped', () => {
     caller.send(create('late-untold', undefined, { ...short, persistent: true }));
     const own = client.domain('notes').create({ text: 'own', mark: 'late-own' }, { deadlineMs: 1_000 });
     await assert.rejects(own, { code: 'BEDS_CLIENT_TIMEOUT', retryable: false });
+    // Longer than any of them may wait.
     await delay(1_000);
     child.kill('SIGCONT');
     for (const reply of await Promise.all(waiting)) {

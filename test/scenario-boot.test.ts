@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { isBedsError } from '@beds/sdk';
 import type { BedsClient } from '@beds/sdk/client';
 import { type BundleOptions, writeBundle } from './support/bundles.js';
 import { ChaosProxy } from './support/chaos-proxy.js';
+import { quietFor } from './support/eventually.js';
 import { eventually, type LogLine, startTestHost, type TestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';
 import { RolloutOrders } from './support/rollout-orders.js';
@@ -81,7 +81,7 @@ void describe('a host that starts serves what was confirmed', () => {
     assert.ok(broken.some(({ msg }) => msg === 'notes 1.1.0 rejected'));
     // Taking the broken one away does not end what never came from the directory of this run.
     await rm(fileOf(place));
-    await delay(REMOVAL_MS);
+    await quietFor(REMOVAL_MS);
     assert.equal(await place.answer(), '1.0.0');
     const empty = await place.restart();
     assert.equal(await place.answer(), '1.0.0');

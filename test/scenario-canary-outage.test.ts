@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { writeBundle } from './support/bundles.js';
 import { type CanaryHost, noteVersion, startCanaryHost } from './support/canary.js';
 import { Crowd } from './support/crowd.js';
+import { quietFor } from './support/eventually.js';
 import { eventually } from './support/host.js';
 import { RolloutOrders } from './support/rollout-orders.js';
 import { privateServices, sharedServices, temporaryDirectory } from './support/services.js';
@@ -83,7 +83,7 @@ void describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () 
     try {
       await waits(bed, /does not answer/);
       // Longer than it would be watched.
-      await delay(4_500);
+      await quietFor(4_500);
       assert.equal((await bed.operate.view()).live?.version, '1.0.0');
       assert.deepEqual(refusals(bed), []);
     } finally {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { RowDataPacket } from 'mysql2/promise';
 import { type CanaryHost, FAILS, noteVersion, startCanaryHost } from './support/canary.js';
 import { Crowd, type CrowdRequest } from './support/crowd.js';
+import { quietFor } from './support/eventually.js';
 import { eventually } from './support/host.js';
 import { median } from './support/load.js';
 import { sharedServices } from './support/services.js';
@@ -66,7 +66,7 @@ void describe('a shadow', { timeout: TEST_MS * 4 }, () => {
     await eventually('copies are compared', async () => ((await bed.operate.canary())?.shadow?.compared ?? 0) > 0);
     await bed.reached('1.1.0', 'active');
     await crowd.stop();
-    await delay(300);
+    await quietFor(300);
     assert.deepEqual(failuresOf(crowd), []);
     const created = crowd.seen.filter(({ reply }) => reply?.ok === true && typeof reply.data === 'object');
     assert.equal(await rowCount(bed), created.length);

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { isBedsError } from '@beds/sdk';
 import type { BedsClient } from '@beds/sdk/client';
 import { readHistory } from '../host/deploy/history.js';
 import { writeBundle } from './support/bundles.js';
+import { quietFor } from './support/eventually.js';
 import { eventually, type LogLine, startTestHost, type TestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';
 import { RolloutOrders } from './support/rollout-orders.js';
@@ -49,7 +49,7 @@ void describe('a host whose plugin directory', () => {
     await rename(host.pluginsDirectory, `${host.pluginsDirectory}.away`);
     await mkdir(host.pluginsDirectory);
     await eventually('it is said', () => faultsOf(host).length > 0);
-    await delay(QUIET_MS);
+    await quietFor(QUIET_MS);
     assert.deepEqual([await answer(client, 'notes'), await answer(client, 'tasks')], ['1.0.0', '1.0.0']);
     assert.equal(faultsOf(host).length, 1);
     assert.match(
@@ -63,7 +63,7 @@ void describe('a host whose plugin directory', () => {
     await rm(host.pluginsDirectory, { recursive: true });
     await rename(`${host.pluginsDirectory}.away`, host.pluginsDirectory);
     await host.logged('it is over', ({ msg }) => msg === 'the plugin directory lacks no bundle that serves any more');
-    await delay(QUIET_MS);
+    await quietFor(QUIET_MS);
     assert.equal(await answer(client, 'tasks'), 'BEDS_REQUEST_UNKNOWN_DOMAIN');
     assert.equal(await answer(client, 'notes'), '1.0.0');
     const states = host
@@ -84,7 +84,7 @@ void describe('a host whose plugin directory', () => {
     await rename(host.pluginsDirectory, `${host.pluginsDirectory}.away`);
     await rename(next, host.pluginsDirectory);
     for (const domain of ['notes', 'tasks']) await host.active(domain, '1.1.0');
-    await delay(QUIET_MS);
+    await quietFor(QUIET_MS);
     assert.deepEqual(
       host.log.filter(({ level }) => level === 'error').map(({ msg }) => msg),
       [],
@@ -148,7 +148,7 @@ void describe('a host that starts', () => {
       const { length } = host.transitions();
       await restore();
       await rename(`${host.pluginsDirectory}.away`, host.pluginsDirectory);
-      await delay(QUIET_MS);
+      await quietFor(QUIET_MS);
       assert.equal(await answer(client, 'notes'), '1.1.0');
       assert.deepEqual(host.transitions().slice(length), []);
       await writeBundle(host.pluginsDirectory, notesBundle({ version: '1.3.0', name: 'notes-1.3.0.mjs' }));

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { isBedsError } from '@beds/sdk';
 import type { BedsClient } from '@beds/sdk/client';
+import { askNodes } from '../host/admin/client.js';
 import { type BundleOptions, writeBundle } from './support/bundles.js';
 import { eventually, startTestHost, type TestHost } from './support/host.js';
 import { NOTES_OBJECTS, notesBundle } from './support/notes-domain.js';
@@ -36,6 +36,15 @@ async function answer(client: BedsClient, operation: string, domain = 'notes'): 
 
 function tasks(options: BundleOptions = {}): BundleOptions {
   return notesBundle({ domain: 'tasks', name: 'tasks.mjs', ...options });
+}
+
+/** Requests that the threads have and did not answer yet. */
+async function underWay(host: TestHost, t: { readonly signal: AbortSignal }): Promise<number> {
+  const [answer] = await askNodes('status', {}, { ...host.config.amqp, timeoutMs: 2_000, signal: t.signal });
+  assert.ok(answer);
+  return answer.result.threads
+    .flatMap(({ status }) => status?.brokers ?? [])
+    .reduce((sum, { inFlight }) => sum + inFlight, 0);
 }
 
 /** Undefined while the host goes on. */
@@ -102,7 +111,7 @@ void describe('a version that misbehaves', () => {
     await Promise.all([host.active('notes', '1.0.0'), host.active('tasks', '1.0.0')]);
     const client = await connect(host);
     const slow = Array.from({ length: 20 }, () => client.domain('tasks').call('slow', { ms: 300 }, { mode: 'read' }));
-    await delay(200);
+    await eventually('they are under way', async () => (await underWay(host, t)) > 0);
     await rm(path);
     const bad = { mode: 'read', run: 'throw new Error("bad");' } as const;
     await writeBundle(host.pluginsDirectory, notesBundle({ version: '2.0.0', operations: { version: bad } }));
@@ -143,7 +152,7 @@ void describe('a version that misbehaves', () => {
     await host.active('notes', '1.0.0');
     const client = await connect(host);
     const slow = client.domain('notes').call('slow', { ms: 2_000 }, { mode: 'read' });
-    await delay(200);
+    await eventually('it is under way', async () => (await underWay(host, t)) > 0);
     await writeBundle(host.pluginsDirectory, notesBundle({ version: '2.0.0' }));
     await host.active('notes', '2.0.0');
     assert.deepEqual(await slow, { waited: 2_000 });

@@ -50,6 +50,7 @@ void describe('reply addresses that RabbitMQ closes the connection over', () => 
         replies.map(() => true),
         `round ${round}`,
       );
+      // Spreads the rounds over the time in which the hostile ones are tried.
       await delay(PAUSE_MS);
     }
     const { code, stderr } = await beds(['status', '--json'], { env });

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isBedsError } from '@beds/sdk';
 import type { BedsClient } from '@beds/sdk/client';
 import { type BundleOptions, writeBundle } from './support/bundles.js';
+import { quietFor } from './support/eventually.js';
 import { eventually, type LogLine, startTestHost, type TestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';
 import { RolloutOrders } from './support/rollout-orders.js';
@@ -77,6 +78,7 @@ function keepAsking(t: Teardown, client: BedsClient, domain: string): () => Prom
   const asking = Array.from({ length: 4 }, async () => {
     while (!isOver) {
       seen.add(await codeOf(client.domain(domain).call('slow', { ms: 20 }, { mode: 'read' })));
+      // Paces the load: the others shall have their turn.
       await delay(1);
     }
   });
@@ -113,7 +115,7 @@ void describe('a version that ends threads again and again', () => {
       }
       // The file that did harm is tidied up: that ends nothing.
       await rm(join(host.pluginsDirectory, 'notes.mjs'));
-      await delay(REMOVAL_MS);
+      await quietFor(REMOVAL_MS);
       await serves(client, '1.0.0');
     });
   }

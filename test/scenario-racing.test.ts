@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type LifecycleEvent, lifecycleChannel } from '../host/observe/channels.js';
 import { describeBundle, writeBundle } from './support/bundles.js';
+import { quietFor } from './support/eventually.js';
 import { eventually, startTestHost, type TestHost } from './support/host.js';
 import { Load } from './support/load.js';
 import { notesBundle } from './support/notes-domain.js';
@@ -109,9 +110,9 @@ void describe('drops that race, under a load on the domain that they are of', ()
     await endsOn(version);
     const count = host.transitions().length;
     await dropAs('twin.mjs', version);
-    await delay(QUIET_MS);
+    await quietFor(QUIET_MS);
     await rm(place('notes.mjs'));
-    await delay(QUIET_MS);
+    await quietFor(QUIET_MS);
     await rename(place('twin.mjs'), place('notes.mjs'));
     await endsOn(version);
     const moved = host.transitions().slice(count);
@@ -125,7 +126,7 @@ void describe('drops that race, under a load on the domain that they are of', ()
     const version = serving() ?? '';
     const count = host.transitions().length;
     await rename(place('notes.mjs'), place('Notes.mjs'));
-    await delay(QUIET_MS);
+    await quietFor(QUIET_MS);
     await rename(place('Notes.mjs'), place('notes.mjs'));
     await endsOn(version);
     assert.deepEqual(host.transitions().slice(count), []);
@@ -137,6 +138,7 @@ void describe('drops that race, under a load on the domain that they are of', ()
     for (let n = 0; n < 50; n += 1) {
       last = fresh();
       await dropAs('notes.mjs', last);
+      // 50 of them in about a second.
       await delay(15);
     }
     await endsOn(last);
@@ -152,12 +154,13 @@ void describe('drops that race, under a load on the domain that they are of', ()
     const grow = async (): Promise<void> => {
       while (!growing.signal.aborted) {
         await appendFile(place('grows.mjs'), ' '.repeat(20_000));
+        // Paces the writer, so that the watcher sees it at many lengths.
         await delay(20);
       }
     };
     const grown = grow();
     await eventually('it is refused', () => refusedSince(count).includes('BEDS_ADMISSION_TOO_LARGE'));
-    await delay(QUIET_MS * 2);
+    await quietFor(QUIET_MS * 2);
     growing.abort();
     await grown;
     await rm(place('grows.mjs'));

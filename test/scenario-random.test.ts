@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isBedsError } from '@beds/sdk';
 import type { BedsClient } from '@beds/sdk/client';
 import { writeBundle } from './support/bundles.js';
+import { quietFor } from './support/eventually.js';
 import { eventually, startTestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';
 import { RolloutOrders } from './support/rollout-orders.js';
@@ -57,6 +58,7 @@ class Asking {
       } catch (error) {
         this.failures.push({ code: isBedsError(error) ? error.code : String(error), atMs: Date.now() });
       }
+      // Paces the load.
       await delay(10);
     }
   }
@@ -106,12 +108,13 @@ void describe('drops and orders at random', () => {
       const domain = DOMAINS[pick(DOMAINS.length)] ?? 'notes';
       log.push(`${name} ${domain}`);
       await actions[name]?.(domain);
+      // Also while what came before is under way.
       await delay(pick(4) * 100);
     }
     t.diagnostic(`${String(log.length)} steps, ${String(minor)} versions`);
     // The last word: one domain by drop, one by order.
     for (const domain of DOMAINS) await orders.run('promote', domain, '--no-wait');
-    await delay(QUIET_MS);
+    await quietFor(QUIET_MS);
     await drop('notes', '2.0.0');
     await orders.deploy([notesBundle({ domain: 'tasks', version: '2.1.0' })]);
     for (const [domain, version] of [

@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isBedsError } from '@beds/sdk';
 import { type BundleOptions, describeBundle, writeBundle } from './support/bundles.js';
+import { quietFor } from './support/eventually.js';
 import { eventually, startTestHost, type TestHost } from './support/host.js';
 import { Load, median } from './support/load.js';
 import { notesBundle, NOTES_OBJECTS } from './support/notes-domain.js';
@@ -93,6 +94,7 @@ void describe('a version that is dropped in', () => {
     for (const pauseMs of [0, 40, 250]) {
       for (const version of ['1.0.0', '1.1.0', '1.0.0']) {
         await writeBundle(host.pluginsDirectory, notesBundle({ version }));
+        // So that the next comes at different stages of the one before.
         await delay(pauseMs);
       }
       await settled(host);
@@ -191,7 +193,7 @@ void describe('a domain with several bundles in the directory', () => {
     await host.logged('1.2.0 refused', ({ msg }) => msg === 'notes 1.2.0 rejected');
     // n.b. all of a domain at once is taken for an accident.
     await rm(bad.path);
-    await delay(REMOVAL_MS);
+    await quietFor(REMOVAL_MS);
     await rm(first.path);
     await eventually('the domain has ended', async () => {
       const code = await serves().catch((error: unknown) => isBedsError(error) && error.code);
@@ -211,7 +213,7 @@ void describe('a domain with several bundles in the directory', () => {
     );
     await host.logged('it waits', ({ msg }) => msg === 'notes 1.1.0 waiting');
     await rm(later.path);
-    await delay(REMOVAL_MS);
+    await quietFor(REMOVAL_MS);
     await rm(live.path);
     await host.logged('notes retired', ({ msg }) => msg === 'notes 1.0.0 retired');
     await assert.rejects(client.domain('notes').call('version', {}), { code: 'BEDS_REQUEST_UNKNOWN_DOMAIN' });

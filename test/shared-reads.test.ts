@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { JsonObject, Page, ViewQuery } from '@beds/sdk';
 import { storeErrors } from '../host/errors/store.js';
 import { RequestScope } from '../host/request/request-scope.js';
@@ -8,7 +7,7 @@ import { queryKey, SharedReads } from '../host/request/shared-reads.js';
 import type { StoreAdapter } from '../host/stores/contract.js';
 import type { BundleOptions } from './support/bundles.js';
 import { type DataPlane, makeDataPlane } from './support/data-plane.js';
-import { eventually } from './support/eventually.js';
+import { eventually, quietFor } from './support/eventually.js';
 
 const LONG_MS = 10_000;
 
@@ -191,7 +190,7 @@ void describe('requests to a view', () => {
     const { plane, seen } = await serve(true);
     const asked = ['fetch', 'look', 'fetch', 'look'].map((op) => plane.ask({ op }));
     await eventually('the store is asked', () => seen.length > 0);
-    await delay(20);
+    await quietFor(20);
     assert.equal(seen.length, 1);
     seen[0]?.answer();
     for (const reply of await Promise.all(asked)) assert.deepEqual(reply.ok && reply.data, [{ n: 0 }]);

@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { readHistory } from '../host/deploy/history.js';
 import { compareVersions } from '../host/deploy/compare-versions.js';
 import { type BundleOptions, writeBundle } from './support/bundles.js';
+import { quietFor } from './support/eventually.js';
 import { eventually, startTestHost, type TestHost, type TransitionLine } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';
 import { RolloutOrders } from './support/rollout-orders.js';
@@ -16,6 +17,11 @@ const services = await sharedServices(['rabbitmq', 'mariadb']);
 
 /** Longer than any swap that is still to come takes. */
 const QUIET_MS = 900;
+
+/** Longer than a tick of the clock by which files are stamped. */
+function nextStamp(): Promise<void> {
+  return delay(20);
+}
 const VERSIONS = ['1.10.0', '1.8.0', '1.9.0'];
 
 void describe('semantic versions', () => {
@@ -120,8 +126,8 @@ void describe('versions of a domain that are dropped together', () => {
     await host.host.stop();
     for (const version of VERSIONS) {
       await place.drop(version);
-      // Longer than a tick of the clock by which files are stamped: the highest is not the newest.
-      await delay(20);
+      // The highest is not the newest.
+      await nextStamp();
     }
     await host.startAgain();
     assert.equal(await serves(place), '1.10.0');
@@ -187,7 +193,7 @@ void describe('versions of a domain that are dropped together', () => {
     await rm(join(host.pluginsDirectory, 'notes-1.10.0.mjs'));
     await host.startAgain();
     await rm(join(host.pluginsDirectory, 'notes-1.9.0.mjs'));
-    await delay(QUIET_MS);
+    await quietFor(QUIET_MS);
     await settled(place);
     assert.equal(await serves(place), '1.10.0');
     assert.ok(!place.active().includes('1.8.0'));
@@ -198,7 +204,7 @@ void describe('versions of a domain that are dropped together', () => {
     await place.host.host.stop();
     for (const version of ['1.9.0+2026.1', '1.10.0+2026.2', '1.10.0+2026.3']) {
       await place.drop(version);
-      await delay(20);
+      await nextStamp();
     }
     await place.host.startAgain();
     assert.equal(await serves(place), '1.10.0+2026.3');
@@ -209,7 +215,7 @@ void describe('versions of a domain that are dropped together', () => {
     const place = await open(t);
     for (const version of ['2.0.0', '2.0.0-rc.1', '1.9.0']) {
       await place.drop(version);
-      await delay(20);
+      await nextStamp();
     }
     await settled(place);
     assert.deepEqual(

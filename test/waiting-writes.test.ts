@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { StoreAdapter } from '../host/stores/contract.js';
 import { storeErrors } from '../host/errors/store.js';
 import { type DataPlane, makeDataPlane } from './support/data-plane.js';
-import { eventually } from './support/eventually.js';
+import { eventually, quietFor } from './support/eventually.js';
 
 /** A store that is none: it keeps what transactions say, unless it is away. */
 class FakeStore {
@@ -128,7 +128,7 @@ void describe('a write that waits for its store', () => {
     assert.ok(!reply.ok);
     assert.deepEqual([reply.error.code, reply.error.retryable], ['BEDS_STORE_UNAVAILABLE', false]);
     main.isUp = true;
-    await delay(200);
+    await quietFor(200);
     assert.deepEqual([main.kept, other.kept], [[], ['a']]);
   });
 
@@ -151,7 +151,7 @@ void describe('a write that waits for its store', () => {
     main.isUp = false;
     const answer = ask(plane, 'a');
     await eventually('it waits', () => waiting(plane) === 1);
-    await delay(150);
+    await quietFor(150);
     assert.deepEqual(other.kept, []);
     main.isUp = true;
     assert.ok((await answer).ok);

@@ -95,6 +95,7 @@ export class Crowd {
     for (let turn = 0; !this.#isOver; turn += 1) {
       const ask = asks[turn % asks.length];
       if (ask !== undefined) this.#seen.push(await this.#request(client, ask, turn));
+      // Paces the load.
       await delay(pauseMs);
     }
   }

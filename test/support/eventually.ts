@@ -9,3 +9,8 @@ export async function eventually(what: string, holds: () => unknown, withinMs = 
     await delay(10);
   }
 }
+
+/** Gives what must not happen the time in which it would: of nothing there is no event that could be awaited. */
+export function quietFor(ms: number): Promise<void> {
+  return delay(ms);
+}

@@ -156,6 +156,7 @@ export class Load {
       const next = OPERATIONS[turn % OPERATIONS.length] ?? 'fetch';
       const op = next === 'fetch' && this.#known.length === 0 ? 'create' : next;
       await Promise.all(Array.from({ length: burst }, () => this.#ask(client, op)));
+      // Paces the load.
       await delay(this.#options.pauseMs);
     }
   }
