@@ -41,6 +41,8 @@ export interface Effort {
   readonly sliceMs: number;
   /** Messages that wait when `backlog` begins to take them. */
   readonly backlog: number;
+  /** As little of everything as shows that it runs: nobody warms up, with fewer hosts, domains and requests. The figures say nothing then. */
+  readonly isSmoke: boolean;
 }
 
 /** What a scenario may use. */

@@ -19,12 +19,13 @@ export interface BenchOptions extends Effort {
 const DEFAULT_ROUNDS = '5';
 const DEFAULT_SLICE_MS = '700';
 const DEFAULT_BACKLOG = '200000';
+const SMOKE = { rounds: '1', sliceMs: '50', backlog: '400' } as const;
 /** The load that the time limits of the scenarios allow for. */
 export const DEFAULT_LOAD_MS = Number(DEFAULT_ROUNDS) * Number(DEFAULT_SLICE_MS);
 
 export const USAGE = [
   'npm run bench [-- scenario…] [--rounds 5] [--slice-ms 700] [--backlog 200000] [--no-install] [--profile]',
-  '              [--output file] [--services directory]',
+  '              [--smoke] [--output file] [--services directory]',
   GUARD_USAGE,
   '',
   ...SCENARIOS.map(({ name, description }) => `  ${name.padEnd(10)} ${description}`),
@@ -38,23 +39,29 @@ export function readOptions(args: readonly string[]): BenchOptions | string {
   if (values.help === true) return 'ratios of two contenders, measured side by side';
   const unknown = positionals.find((name) => !SCENARIOS.some((scenario) => scenario.name === name));
   if (unknown !== undefined) return `there is no scenario named ${unknown}`;
-  const rounds = Number(values.rounds ?? DEFAULT_ROUNDS);
-  const sliceMs = Number(values['slice-ms'] ?? DEFAULT_SLICE_MS);
+  const isSmoke = values.smoke === true;
+  const rounds = Number(values.rounds ?? (isSmoke ? SMOKE.rounds : DEFAULT_ROUNDS));
+  const sliceMs = Number(values['slice-ms'] ?? (isSmoke ? SMOKE.sliceMs : DEFAULT_SLICE_MS));
   if (!isWithin(rounds, 1, 100) || !isWithin(sliceMs, 10, 10_000)) {
     return '--rounds must be a number from 1 to 100, --slice-ms from 10 to 10000';
   }
-  const backlog = Number(values.backlog ?? DEFAULT_BACKLOG);
+  const backlog = Number(values.backlog ?? (isSmoke ? SMOKE.backlog : DEFAULT_BACKLOG));
   if (!isWithin(backlog, 100, 10_000_000)) return '--backlog must be a number from 100 to 10000000';
   return {
     rounds,
     sliceMs,
     backlog,
+    isSmoke,
     install: values['no-install'] !== true,
     scenarios: SCENARIOS.filter(({ name }) => positionals.length === 0 || positionals.includes(name)),
     profile: values.profile === true,
     output: values.output,
     // A part does not take the place of the whole.
-    fileName: positionals.length === 0 ? 'latest.json' : `${[...new Set(positionals)].sort().join('-')}.json`,
+    fileName: isSmoke
+      ? 'smoke.json'
+      : positionals.length === 0
+        ? 'latest.json'
+        : `${[...new Set(positionals)].sort().join('-')}.json`,
     services: values.services,
   };
 }
@@ -79,6 +86,7 @@ function parseLine(args: readonly string[]) {
       backlog: { type: 'string' },
       'no-install': { type: 'boolean' },
       profile: { type: 'boolean' },
+      smoke: { type: 'boolean' },
       output: { type: 'string' },
       services: { type: 'string' },
       help: { type: 'boolean', short: 'h' },

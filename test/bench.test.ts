@@ -58,19 +58,9 @@ describe('the benchmark', () => {
     const file = join(folder, 'result.json');
     const directory = shared === undefined || shared === '' ? join(folder, 'services') : shared;
     const { code, out, err } = await bench(t, [
-      ...[
-        '--rounds',
-        '1',
-        '--slice-ms',
-        '50',
-        '--backlog',
-        '400',
-        '--no-install',
-        '--services',
-        directory,
-        '--output',
-        file,
-      ],
+      ...['--smoke', '--no-install'],
+      ...['--services', directory],
+      ...['--output', file],
     ]);
     assert.equal(code, 0, err);
     const { rows, skipped, machine, versions, commit } = readResult(file);
@@ -103,7 +93,7 @@ describe('the benchmark', () => {
 
   it('runs one scenario alone, without servers where it needs none', async (t) => {
     const file = join(temporaryDirectory(t), 'result.json');
-    const { code, err } = await bench(t, ['dispatch', '--rounds', '1', '--slice-ms', '50', '--output', file]);
+    const { code, err } = await bench(t, ['dispatch', '--smoke', '--output', file]);
     assert.equal(code, 0, err);
     assert.deepEqual([...new Set(readResult(file).rows.map(({ scenario }) => scenario))], ['dispatch']);
   });

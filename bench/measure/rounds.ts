@@ -27,7 +27,7 @@ export type Turns<S> = ReadonlyMap<string, readonly S[]>;
 
 /**
  * A B C, B C A, …: each round begins with another one, so that nobody always runs behind the same neighbour. The first
- * round warms up and is not kept.
+ * round warms up and is not kept; a smoke run goes without.
  */
 export async function takeTurns<S>(
   contenders: ReadonlyMap<string, Contender<S>>,
@@ -35,7 +35,7 @@ export async function takeTurns<S>(
 ): Promise<Turns<S>> {
   const names = [...contenders.keys()];
   const turns = new Map<string, S[]>(names.map((name) => [name, []]));
-  for (let round = 0; round <= effort.rounds; round++) {
+  for (let round = effort.isSmoke ? 1 : 0; round <= effort.rounds; round++) {
     const first = round % names.length;
     for (const name of [...names.slice(first), ...names.slice(0, first)]) {
       signal.throwIfAborted();

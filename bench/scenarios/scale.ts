@@ -9,9 +9,9 @@ const FEW = 1;
 const WARM_UP_SLICES = 3;
 /** Each domain has code of its own, which V8 compiles when that was run some thousand times. */
 const WARM_UP_SLICES_OF_MANY = 30;
-const MANY_DOMAINS = 50;
-const THREADS = [2, 4] as const;
-const HOSTS = [2, 4] as const;
+/** What is compared with one of each. */
+const COUNTS = { domains: 50, threads: [2, 4], hosts: [2, 4] } as const;
+const SMOKE_COUNTS = { domains: 3, threads: [2], hosts: [2] } as const;
 
 type Settings = Pick<HostSettings, 'stores' | 'poolSize'>;
 
@@ -39,6 +39,10 @@ export const scaleScenario: Scenario = {
     return rows;
   },
 };
+
+function countsOf({ effort }: BenchContext): typeof COUNTS | typeof SMOKE_COUNTS {
+  return effort.isSmoke ? SMOKE_COUNTS : COUNTS;
+}
 
 type Prepare = (context: BenchContext, settings: Settings) => Promise<Comparison>;
 
@@ -74,7 +78,7 @@ async function measure(context: BenchContext, comparison: Comparison): Promise<r
 
 async function threads(context: BenchContext, settings: Settings): Promise<Comparison> {
   const contenders: EchoContender[] = [];
-  for (const count of [FEW, ...THREADS]) {
+  for (const count of [FEW, ...countsOf(context).threads]) {
     const node = `threads${String(count)}`;
     const host = await startHostUnderTest(context, { ...settings, node, domains: ['echo'], threads: count });
     contenders.push(
@@ -87,7 +91,7 @@ async function threads(context: BenchContext, settings: Settings): Promise<Compa
 /** Asks all of them in turn, with a message each: batches would be smaller with more domains. */
 async function domains(context: BenchContext, settings: Settings): Promise<Comparison> {
   const contenders: EchoContender[] = [];
-  for (const count of [FEW, MANY_DOMAINS]) {
+  for (const count of [FEW, countsOf(context).domains]) {
     const node = `domains${String(count)}`;
     const host = await startHostUnderTest(context, { ...settings, node, domains: [], copies: count });
     const names = Array.from({ length: count }, (_, n) => `many${String(n + 1)}`);
@@ -99,7 +103,7 @@ async function domains(context: BenchContext, settings: Settings): Promise<Compa
 
 async function hosts(context: BenchContext, settings: Settings): Promise<Comparison> {
   const contenders: EchoContender[] = [];
-  for (const count of [FEW, ...HOSTS]) {
+  for (const count of [FEW, ...countsOf(context).hosts]) {
     const prefix = newPrefix();
     const started: HostUnderTest[] = [];
     for (let n = 1; n <= count; n++) {

@@ -6,8 +6,8 @@ import type { BenchContext, Scenario } from '../contract.js';
 import { pairOf, takeTurns, toRow } from '../measure/rounds.js';
 
 const FEW = '1 domain';
-const MANY = '20 domains';
-const COPIES: Readonly<Record<string, number>> = { [FEW]: 1, [MANY]: 20 };
+const MANY_DOMAINS = 20;
+const SMOKE_DOMAINS = 3;
 /** A start takes seconds, and says the same each time. */
 const MOST_ROUNDS = 3;
 const IN_FLIGHT = 500;
@@ -37,18 +37,24 @@ export const startScenario: Scenario = {
     const main = await makeMysqlStore(context);
     const settings = { stores: { main: { kind: 'mysql' as const, url: main.runtimeUrl } }, poolSize: 4 };
     let number = 0;
-    const contender = (title: string) => (durationMs: number) => {
+    const contender = (title: string, copies: number) => (durationMs: number) => {
       context.say(`a host with ${title}`);
       const node = `start${String(++number)}`;
-      return once(context, { ...settings, node, domains: [], copies: COPIES[title] ?? 1 }, durationMs);
+      return once(context, { ...settings, node, domains: [], copies }, durationMs);
     };
-    const effort = { ...context.effort, rounds: Math.min(MOST_ROUNDS, context.effort.rounds) };
-    const turns = await takeTurns(new Map([MANY, FEW].map((title) => [title, contender(title)])), {
-      effort,
-      signal: context.signal,
+    const { effort, signal } = context;
+    const copies = effort.isSmoke ? SMOKE_DOMAINS : MANY_DOMAINS;
+    const many = `${String(copies)} domains`;
+    const contenders = new Map([
+      [many, contender(many, copies)],
+      [FEW, contender(FEW, 1)],
+    ]);
+    const turns = await takeTurns(contenders, {
+      effort: { ...effort, rounds: Math.min(MOST_ROUNDS, effort.rounds) },
+      signal,
     });
-    const rounds = pairOf(turns, MANY, FEW);
-    return FIGURES.map((figure) => toRow(rounds, { scenario: 'start', subject: MANY, against: FEW, ...figure }));
+    const rounds = pairOf(turns, many, FEW);
+    return FIGURES.map((figure) => toRow(rounds, { scenario: 'start', subject: many, against: FEW, ...figure }));
   },
 };
 
