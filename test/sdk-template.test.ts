@@ -17,6 +17,7 @@ import {
   view,
   type BedsError,
   type CallResult,
+  type Json,
   type JsonObject,
   type TemplateContext,
   type ValueDescription,
@@ -281,8 +282,8 @@ test('every value type takes what it names and refuses the rest', () => {
       ['1', true, null],
     ],
     decimal: [
-      ['12.50', '-3'],
-      [12.5, '1e3', ''],
+      ['12.50', '-3', 12.5],
+      ['1e3', '', '+1', 1e300],
     ],
     boolean: [
       [true, false],
@@ -290,8 +291,8 @@ test('every value type takes what it names and refuses the rest', () => {
     ],
     date: [['2024-02-29'], ['2023-02-29', '2024-2-9', '2024-13-01', 7]],
     datetime: [
-      ['2024-02-29T23:59:59Z', '2024-02-29T00:00:00.123456Z'],
-      ['2024-02-29T24:00:00Z', '2024-02-29T23:59:59', '2023-02-29T00:00:00Z', '2024-02-29T23:59:59+02:00'],
+      ['2024-02-29T23:59:59Z', '2024-02-29T00:00:00.123456Z', '2024-02-29T23:59:59+02:00'],
+      ['2024-02-29T24:00:00Z', '2024-02-29T23:59:59', '2023-02-29T00:00:00Z', '2024-02-29T23:59:59+24:00'],
     ],
     json: [[1, 'x', [1], { a: null }], [null]],
   };
@@ -299,6 +300,22 @@ test('every value type takes what it names and refuses the rest', () => {
     const check = compileChecker({ v: { type } as ValueDescription });
     for (const v of good) assert.ok(check({ v } as JsonObject).ok, `${type} takes ${JSON.stringify(v)}`);
     for (const v of bad) assert.ok(!check({ v } as JsonObject).ok, `${type} refuses ${JSON.stringify(v)}`);
+  }
+});
+
+test('a template sees every value in one form, however a caller writes it', () => {
+  const forms: readonly (readonly [type: ValueDescription['type'], written: Json, seen: Json])[] = [
+    ['integer', '7', 7],
+    ['integer', '9223372036854775807', '9223372036854775807'],
+    ['decimal', 12.5, '12.5'],
+    ['decimal', '12.50', '12.50'],
+    ['datetime', '2026-06-01T02:00:00+05:30', '2026-05-31T20:30:00.000Z'],
+    ['datetime', '2026-01-31T23:59:59.1234567Z', '2026-01-31T23:59:59.1234567Z'],
+    ['date', '2026-01-31', '2026-01-31'],
+  ];
+  for (const [type, written, seen] of forms) {
+    assert.deepEqual(checkValues({ v: { type } }, { v: written }), { ok: true, value: { v: seen } });
+    assert.deepEqual(checkValues({ v: { type, default: written } }, {}), { ok: true, value: { v: seen } });
   }
 });
 

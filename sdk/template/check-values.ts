@@ -1,6 +1,7 @@
-import type { Json, JsonObject } from './json.js';
+import type { JsonObject } from './json.js';
 import { isPlainName } from './unknown-names.js';
-import type { ValueDescription, ValueType } from './values.js';
+import { readValue } from './read-value.js';
+import type { ValueDescription } from './values.js';
 
 /** What is wrong with the first wrong value: `field` is its name, `message` reads on from it (`must be a string`). */
 export interface ValueProblem {
@@ -8,7 +9,7 @@ export interface ValueProblem {
   readonly message: string;
 }
 
-/** `value` is the given object itself where no default had to be filled in. */
+/** `value` is the given object itself where no default was filled in and every value had its one form already. */
 export type CheckedValues =
   { readonly ok: true; readonly value: JsonObject } | { readonly ok: false; readonly problem: ValueProblem };
 
@@ -17,59 +18,6 @@ export type ValuesChecker = (values: JsonObject) => CheckedValues;
 
 /** Unknown names that are written out in one message. */
 const MOST_NAMES = 8;
-
-const WHOLE_NUMBER = /^-?(?:0|[1-9]\d{0,38})$/;
-const DECIMAL = /^-?\d{1,65}(?:\.\d{1,30})?$/;
-const DAY = /^\d{4}-\d{2}-\d{2}$/;
-const INSTANT = /^\d{4}-\d{2}-\d{2}T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?Z$/;
-
-/** `Date` rolls the 31st of June over into July, so the parts are compared with what came out. */
-function isDay(text: string): boolean {
-  const date = new Date(`${text}T00:00:00Z`);
-  return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text);
-}
-
-const TYPE_CHECKS: Readonly<Record<ValueType, { readonly test: (value: Json) => boolean; readonly message: string }>> =
-  {
-    string: { test: (value) => typeof value === 'string', message: 'must be a string' },
-    integer: {
-      test: (value) => (typeof value === 'string' ? WHOLE_NUMBER.test(value) : Number.isSafeInteger(value)),
-      message: 'must be a whole number (beyond 2^53 as a decimal string)',
-    },
-    number: { test: (value) => typeof value === 'number' && Number.isFinite(value), message: 'must be a number' },
-    decimal: {
-      test: (value) => typeof value === 'string' && DECIMAL.test(value),
-      message: 'must be a decimal string such as "12.50"',
-    },
-    boolean: { test: (value) => typeof value === 'boolean', message: 'must be true or false' },
-    date: {
-      test: (value) => typeof value === 'string' && DAY.test(value) && isDay(value),
-      message: 'must be a day such as "2026-01-31"',
-    },
-    datetime: {
-      test: (value) => typeof value === 'string' && INSTANT.test(value) && isDay(value.slice(0, 10)),
-      message: 'must be an instant in UTC such as "2026-01-31T23:59:59Z"',
-    },
-    json: { test: () => true, message: 'must be JSON' },
-  };
-
-/** UTF-16 units are at least as many as characters, so counting those comes first: it costs nothing. */
-function isLongerThan(text: string, maxLength: number): boolean {
-  return text.length > maxLength && Array.from(text).length > maxLength;
-}
-
-/** Why one value that is present does not fit; undefined where it does. */
-export function checkValue(description: ValueDescription, value: Json): string | undefined {
-  const check = TYPE_CHECKS[description.type];
-  if (!check.test(value)) return check.message;
-  const { maxLength, min, max } = description;
-  if (maxLength !== undefined && typeof value === 'string' && isLongerThan(value, maxLength)) {
-    return `must have at most ${maxLength} characters`;
-  }
-  if (min !== undefined && Number(value) < min) return `must be at least ${min}`;
-  if (max !== undefined && Number(value) > max) return `must be at most ${max}`;
-  return undefined;
-}
 
 function refuse(field: string, message: string): Extract<CheckedValues, { ok: false }> {
   return { ok: false, problem: { field, message } };
@@ -97,7 +45,7 @@ function unknownName(
 
 /** Prepares a checker once, for use on every request. */
 export function compileChecker(spec: Readonly<Record<string, ValueDescription>>): ValuesChecker {
-  const fields = Object.entries(spec);
+  const fields = Object.entries(spec).map(([name, description]) => [name, withReadDefault(description)] as const);
   return (values) => {
     let value = values;
     let present = 0;
@@ -106,8 +54,9 @@ export function compileChecker(spec: Readonly<Record<string, ValueDescription>>)
       if (isPresent) present += 1;
       const given = isPresent ? values[name] : undefined;
       if (given !== undefined && given !== null) {
-        const message = checkValue(description, given);
-        if (message !== undefined) return refuse(name, message);
+        const read = readValue(given, description);
+        if ('problem' in read) return refuse(name, read.problem);
+        if (read.value !== given) value = { ...value, [name]: read.value };
       } else if (description.default !== undefined) {
         value = { ...value, [name]: description.default };
       } else if (description.optional !== true) {
@@ -118,6 +67,12 @@ export function compileChecker(spec: Readonly<Record<string, ValueDescription>>)
     const unknown = Object.keys(values).length === present ? undefined : unknownName(values, spec);
     return unknown ?? { ok: true, value };
   };
+}
+
+function withReadDefault(description: ValueDescription): ValueDescription {
+  if (description.default === undefined) return description;
+  const read = readValue(description.default, description);
+  return 'value' in read ? { ...description, default: read.value } : description;
 }
 
 /** Checks once. Code that checks often keeps the checker of `compileChecker`. */

@@ -1,5 +1,5 @@
 import { CORE_OPERATIONS } from '../wire/envelope.js';
-import { checkValue } from './check-values.js';
+import { readValue } from './read-value.js';
 import type { ValueDescription, ValueType } from './values.js';
 import { VALUE_TYPES } from './values.js';
 
@@ -65,8 +65,8 @@ function checkBound(problems: DefinitionProblems, field: string, value: unknown)
 
 function checkDefault(problems: DefinitionProblems, field: string, description: ValueDescription): void {
   if (description.default === undefined) return;
-  const message = checkValue(description, description.default);
-  if (message !== undefined) problems.add(`${field}.default`, message);
+  const read = readValue(description.default, description);
+  if ('problem' in read) problems.add(`${field}.default`, read.problem);
 }
 
 function checkDescription(problems: DefinitionProblems, field: string, value: unknown): void {

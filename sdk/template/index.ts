@@ -1,6 +1,7 @@
 export * from './allowed-imports.js';
 export { checkManifest, parseManifest, type ParsedManifest } from './check-manifest.js';
 export * from './check-values.js';
+export * from './read-value.js';
 export * from './context.js';
 export { defineTemplate, isTemplate, type TypedTemplate, type TypesOf } from './define-template.js';
 export type { DefinitionProblem } from './definition-rules.js';

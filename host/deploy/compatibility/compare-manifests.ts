@@ -166,7 +166,7 @@ const TAKEN_BY: Readonly<Record<ValueType, readonly ValueType[]>> = {
   string: ['json'],
   integer: ['json'],
   number: ['json'],
-  decimal: ['string', 'json'],
+  decimal: ['json'],
   boolean: ['json'],
   date: ['string', 'json'],
   datetime: ['string', 'json'],

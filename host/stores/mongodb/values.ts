@@ -1,8 +1,7 @@
-import { type Json, type JsonObject, VALUE_TYPES, type ValueType } from '@beds/sdk';
+import { type Json, type JsonObject, readValue, VALUE_TYPES, type ValueType } from '@beds/sdk';
 import { Binary, BSON, Decimal128, Double, Long, ObjectId, UUID } from 'mongodb';
 import { storeErrors } from '../../errors/store.js';
 import type { NamedValue } from '../contract.js';
-import { readValue } from '../inputs.js';
 import { isDocument } from './body.js';
 
 /** How a value is stored: the BEDS type, and the BSON type where the DBA chose another than the usual one. */
