@@ -3,21 +3,23 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { configSchema } from '../host/config/schema.js';
 import type { HistoryEntry } from '../host/deploy/history.js';
-import { type Command, commandsOf, type DeployEvent, isBlockedBy, reconcile } from '../host/deploy/reconcile.js';
+import { fromDisk, fromHistory, isSameOnDisk, parseStateOnDisk, toDisk } from '../host/deploy/domains.js';
 import {
+  commandsOf,
   domainOf,
-  EMPTY_STATE,
-  fromDisk,
-  fromHistory,
   generationOf,
-  isSameOnDisk,
+  isBlockedBy,
   liveOf,
-  parseStateOnDisk,
   pendingOf,
-  type Rollout,
+  reconcile,
   rolloutsOf,
+} from '../host/deploy/reconcile.js';
+import {
+  type Command,
+  type DeployEvent,
+  EMPTY_STATE,
+  type Rollout,
   type State,
-  toDisk,
   type Transition,
 } from '../host/deploy/state.js';
 import { makePlan } from '../host/deploy/plan.js';

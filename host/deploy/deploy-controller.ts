@@ -20,7 +20,8 @@ import { Effects } from './effects.js';
 import type { HistoryEntry } from './history.js';
 import { Operator } from './operator.js';
 import { watchDrops } from './sources/watch-drops.js';
-import { hashesInUse, isOnItsWay, type Transition } from './state.js';
+import { hashesInUse, isOnItsWay } from './reconcile.js';
+import type { Transition } from './state.js';
 import { ThreadRoutes } from './thread-routes.js';
 import { culpritOf, type ThreadLoss } from './watch/crash-attribution.js';
 import { RequestObserver, type RequestObserverOptions } from './watch/request-observer.js';
@@ -115,9 +116,6 @@ export class DeployController implements DropHandlers {
           : breakingFindings(joinCallers(compareManifests(live, next), next.domain, ledger));
       },
     });
-    domains.onChange = () => {
-      this.#effects.sync();
-    };
     this.operator = new Operator({ domains, effects: this.#effects, routes: this.routes, ledger, config, directory });
   }
 

@@ -1,9 +1,20 @@
 import { join } from 'node:path';
+import { z } from 'zod';
 import type { HistoryEntry } from './history.js';
-import { type DeployEvent, reconcile } from './reconcile.js';
-import { fromDisk, fromHistory, isSameOnDisk, parseStateOnDisk, type State, toDisk, type Transition } from './state.js';
+import { isKnownForHarm, reconcile } from './reconcile.js';
+import {
+  type Command,
+  type DeployEvent,
+  type Domain,
+  EMPTY_STATE,
+  NO_STRIKES,
+  type Remark,
+  type Rules,
+  type State,
+  type Transition,
+  UNKNOWN,
+} from './state.js';
 import { StateFile } from './state-file.js';
-import type { Remark, Rules } from './step.js';
 
 export interface DomainsOptions {
   /** `state.directory`, absolute. */
@@ -21,14 +32,17 @@ const FILE = 'domains.json';
 export class Domains {
   readonly #options: DomainsOptions;
   readonly #file: StateFile<ReturnType<typeof toDisk>>;
-  #state: State;
+  /** Changed by `dispatch` only. */
+  state: State;
+  /** What is to be done now, as the state says. */
+  commands: readonly Command[] = [];
   /** Called after each change, when it was told. */
   onChange: () => void = () => undefined;
 
   private constructor(options: DomainsOptions, file: StateFile<ReturnType<typeof toDisk>>) {
     this.#options = options;
     this.#file = file;
-    this.#state = fromDisk(file.value);
+    this.state = fromDisk(file.value);
   }
 
   /** Reads what a run before has left. */
@@ -38,20 +52,17 @@ export class Domains {
     return new Domains(options, await StateFile.open(join(directory, FILE), parseStateOnDisk, atFirst));
   }
 
-  get state(): State {
-    return this.#state;
-  }
-
   get rules(): Rules {
     return this.#options.rules;
   }
 
   /** Takes in what happened: the state that follows, its lines in the history, and what is to be done then. */
   dispatch(event: DeployEvent): void {
-    const before = this.#state;
+    const before = this.state;
     const { rules, onTransition, onRemark } = this.#options;
-    const { state, transitions, remarks } = reconcile(before, event, { rules, at: Date.now() });
-    this.#state = state;
+    const { state, commands, transitions, remarks } = reconcile(before, event, { rules, at: Date.now() });
+    this.state = state;
+    this.commands = commands;
     if (!isSameOnDisk(before, state)) this.#file.set(toDisk(state));
     for (const transition of transitions) onTransition(transition);
     for (const remark of remarks) onRemark(remark);
@@ -61,4 +72,147 @@ export class Domains {
   close(): Promise<void> {
     return this.#file.close();
   }
+}
+
+// What of it outlives a run of the host.
+
+const versionSchema = z.object({
+  version: z.string(),
+  strikes: z.array(z.object({ atMs: z.number(), reason: z.string() })),
+  quarantine: z.object({ since: z.string(), code: z.string(), message: z.string() }).optional(),
+});
+const domainSchema = z.object({
+  served: z.array(z.object({ hash: z.string(), version: z.string(), at: z.string() })),
+  isServed: z.boolean(),
+  origin: z.enum(['directory', 'deploy']),
+  paused: z.boolean(),
+  versions: z.record(z.string(), versionSchema),
+});
+const fileSchema = z.object({
+  v: z.literal(1),
+  domains: z.record(z.string(), domainSchema),
+  settled: z.record(z.string(), z.string()),
+});
+
+/** The state as the disk has it: without what is true of one run of the host only. */
+export type StateOnDisk = z.output<typeof fileSchema>;
+
+export function parseStateOnDisk(value: unknown): StateOnDisk | undefined {
+  return fileSchema.safeParse(value).data;
+}
+
+/** n.b. what was dropped is found again in the plugin directory; an operator follows what he ordered. */
+export function toDisk(state: State): StateOnDisk {
+  const retiring = new Set(state.queue.flatMap((item) => (item.kind === 'retirement' ? [item.domain] : [])));
+  const domains = Object.entries(state.domains).filter(([, domain]) => isWorthKeeping(domain));
+  return {
+    v: 1,
+    domains: Object.fromEntries(
+      domains.map(([name, { served, isServed, origin, paused, versions }]) => {
+        const kept = Object.entries(versions).filter(([, known]) => isKnownForHarm(known));
+        return [
+          name,
+          {
+            served: served.map(({ hash, version, at }) => ({ hash, version, at })),
+            isServed: isServed && !retiring.has(name),
+            origin,
+            paused,
+            versions: Object.fromEntries(
+              kept.map(([hash, { version, strikes, quarantine }]) => [
+                hash,
+                { version, strikes: [...strikes], quarantine },
+              ]),
+            ),
+          },
+        ];
+      }),
+    ),
+    settled: state.settled,
+  };
+}
+
+/** Whether the disk would have the same of both; cheap, because what did not change is the same object. */
+export function isSameOnDisk(a: State, b: State): boolean {
+  if (a.settled !== b.settled) return false;
+  const retiring = (state: State): string =>
+    state.queue.flatMap((item) => (item.kind === 'retirement' ? [item.domain] : [])).join();
+  if (a.queue !== b.queue && retiring(a) !== retiring(b)) return false;
+  if (a.domains === b.domains) return true;
+  const names = new Set([...Object.keys(a.domains), ...Object.keys(b.domains)]);
+  return [...names].every((name) => {
+    const [before, after] = [a, b].map(({ domains }) => (Object.hasOwn(domains, name) ? domains[name] : undefined));
+    return before === after || hasSameOnDisk(before ?? UNKNOWN, after ?? UNKNOWN);
+  });
+}
+
+function hasSameOnDisk(before: Domain, after: Domain): boolean {
+  return (
+    before.served === after.served &&
+    before.isServed === after.isServed &&
+    before.origin === after.origin &&
+    before.paused === after.paused &&
+    hasSameHarm(before, after)
+  );
+}
+
+function hasSameHarm({ versions: a }: Domain, { versions: b }: Domain): boolean {
+  if (a === b) return true;
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])].every((hash) => {
+    const [before, after] = [a[hash], b[hash]];
+    return (
+      (before?.strikes ?? NO_STRIKES) === (after?.strikes ?? NO_STRIKES) && before?.quarantine === after?.quarantine
+    );
+  });
+}
+
+function isWorthKeeping({ served, paused, versions }: Domain): boolean {
+  return served.length > 0 || paused || Object.values(versions).some(isKnownForHarm);
+}
+
+/** Where a host begins that left this behind. */
+export function fromDisk({ domains, settled }: StateOnDisk): State {
+  return {
+    ...EMPTY_STATE,
+    settled,
+    domains: Object.fromEntries(
+      Object.entries(domains).map(([name, { served, isServed, origin, paused, versions }]) => [
+        name,
+        {
+          ...UNKNOWN,
+          served,
+          isServed,
+          origin,
+          paused,
+          versions: Object.fromEntries(
+            Object.entries(versions).map(([hash, { version, strikes, quarantine }]) => [
+              hash,
+              { version, strikes, quarantine, isRefused: false, wasSeen: false },
+            ]),
+          ),
+        },
+      ]),
+    ),
+  };
+}
+
+/** What the history says of the state, for a host whose file is damaged: who served, was retired, did harm. */
+export function fromHistory(entries: readonly HistoryEntry[], keepVersions: number): StateOnDisk {
+  const domains: StateOnDisk['domains'] = {};
+  for (const { domain: name, hash, version, state, at, findings = [] } of entries) {
+    const domain = (domains[name] ??= { served: [], isServed: false, origin: 'deploy', paused: false, versions: {} });
+    if (state === 'active') {
+      const others = domain.served.filter((served) => served.hash !== hash);
+      domain.served = [{ hash, version, at }, ...others].slice(0, keepVersions);
+      domain.isServed = true;
+      // It was lifted before it served again.
+      domain.versions = Object.fromEntries(Object.entries(domain.versions).filter(([known]) => known !== hash));
+    } else if (state === 'quarantined') {
+      const [{ code, message } = { code: '', message: '' }] = findings;
+      domain.versions[hash] = { version, strikes: [], quarantine: { since: at, code, message } };
+    } else if (state === 'retired' && findings.length > 0 && domain.served[0]?.hash === hash) domain.isServed = false;
+  }
+  const worth = Object.entries(domains).filter(
+    ([, { served, versions }]) => served.length > 0 || Object.keys(versions).length > 0,
+  );
+  return { v: 1, domains: Object.fromEntries(worth), settled: {} };
 }

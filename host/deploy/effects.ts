@@ -9,18 +9,8 @@ import { preflight } from './admit/preflight.js';
 import { type BundleBytes, loadStaged, stageBundle } from './admit/stage.js';
 import { Canary, type CanaryProgress } from './canary.js';
 import type { Domains } from './domains.js';
-import { type Command, commandsOf, type DeployEvent, isBlockedBy } from './reconcile.js';
-import {
-  domainOf,
-  type Generation,
-  generationOf,
-  isDecided,
-  type Member,
-  type Retirement,
-  type Rollout,
-  rolloutOf,
-  rolloutsOf,
-} from './state.js';
+import { domainOf, isBlockedBy, isDecided, rolloutOf } from './reconcile.js';
+import type { Command, DeployEvent, Generation, Member, Retirement, Rollout } from './state.js';
 import type { ThreadRoutes } from './thread-routes.js';
 import type { RequestObserver } from './watch/request-observer.js';
 import type { ShadowBoard } from './watch/shadow-board.js';
@@ -57,10 +47,13 @@ export class Effects {
   readonly #admitted = new Map<string, Omit<GenerationSource, 'id'>>();
   readonly #canaries = new Map<number, Canary>();
   readonly #awaiting = new Set<() => void>();
+  /** What there was when it was last looked for what is over: numbers of rollouts and of generations. */
+  #kept = '';
   #isClosed = false;
 
   constructor(options: EffectsOptions) {
     this.#options = options;
+    options.domains.onChange = () => this.sync();
   }
 
   /** Keeps the bytes of a version until the stage has them, or nobody wants them any more. */
@@ -74,7 +67,7 @@ export class Effects {
 
   /** Resolves when every version that is on its way serves, is refused, is observed or waits for somebody outside. */
   async decided(): Promise<void> {
-    while (!isDecided(this.#state) && !this.#isClosed) await this.#changed();
+    while (!isDecided(this.#options.domains.state) && !this.#isClosed) await this.#changed();
   }
 
   /** Begins what the state asks for, and ends what it does not ask for any more. */
@@ -82,7 +75,7 @@ export class Effects {
     for (const wake of this.#awaiting) wake();
     this.#awaiting.clear();
     if (this.#isClosed) return;
-    const commands = commandsOf(this.#state);
+    const { commands } = this.#options.domains;
     const wanted = new Set(commands.map(({ key }) => key));
     for (const [key, { aborter }] of this.#running) if (!wanted.has(key)) aborter.abort();
     for (const command of commands) {
@@ -99,10 +92,6 @@ export class Effects {
     for (const wake of this.#awaiting) wake();
     for (const { aborter } of this.#running.values()) aborter.abort();
     while (this.#running.size > 0) await Promise.all([...this.#running.values()].map(({ done }) => done));
-  }
-
-  get #state(): Domains['state'] {
-    return this.#options.domains.state;
   }
 
   #changed(): Promise<void> {
@@ -280,7 +269,7 @@ export class Effects {
       settings,
       observer,
       shadows,
-      isHeld: () => rolloutOf(this.#state, id)?.isHeld === true,
+      isHeld: () => rolloutOf(this.#options.domains.state, id)?.isHeld === true,
       surroundings: new Surroundings({ sources: this.#needed(sources), stores: admission.stores, isRabbitUp }),
       onWait: (reason) => {
         for (const { hash, manifest } of sources) {
@@ -293,7 +282,7 @@ export class Effects {
       pairs: sources.map(({ id: candidate, manifest: { domain } }) => ({
         domain,
         candidate,
-        active: domainOf(this.#state, domain).live,
+        active: domainOf(this.#options.domains.state, domain).live,
       })),
       widen: (percent) => routes.routeCandidates(id, sources, percent),
     });
@@ -339,7 +328,7 @@ export class Effects {
   async #withhold(domain: string): Promise<void> {
     const { routes } = this.#options;
     const known = routes.manifestOf(domain);
-    const { served } = domainOf(this.#state, domain);
+    const { served } = domainOf(this.#options.domains.state, domain);
     for (const { hash } of served) {
       const manifest = known ?? (await this.#bytesOf({ domain, hash }))?.manifest;
       if (manifest !== undefined) return routes.withhold(manifest, hash);
@@ -377,16 +366,22 @@ export class Effects {
 
   /** Bytes and code are large: they go as soon as nothing needs them. */
   #forget(): void {
-    const state = this.#state;
-    const rollouts = new Map(rolloutsOf(state).map((rollout) => [rollout.id, rollout]));
-    for (const key of this.#admitted.keys()) if (!rollouts.has(Number.parseInt(key, 10))) this.#admitted.delete(key);
-    const members = [...rollouts.values()].flatMap((rollout) => rollout.members);
-    this.#options.routes.keepSources(
-      (id) => generationOf(state, id) !== undefined || members.some(({ generation }) => generation === id),
-    );
+    const { queue, generations, domains, toStage } = this.#options.domains.state;
+    const members = queue.flatMap((item) => (item.kind === 'rollout' ? item.members : []));
+    const kept = [queue.map(({ id }) => id), Object.keys(generations)].join(';');
+    if (kept !== this.#kept) {
+      this.#kept = kept;
+      const rollouts = new Set(queue.map(({ id }) => id));
+      for (const key of this.#admitted.keys()) if (!rollouts.has(Number.parseInt(key, 10))) this.#admitted.delete(key);
+      const numbers = [
+        ...Object.keys(generations).map(Number),
+        ...members.flatMap(({ generation }) => generation ?? []),
+      ];
+      this.#options.routes.keepSources(new Set(numbers));
+    }
     if (this.#bytes.size === 0) return;
-    const found = Object.values(state.domains).flatMap((domain) => domain.found);
-    const needed = new Set([...members, ...found].map(({ hash }) => hash).concat(state.toStage));
+    const found = Object.values(domains).flatMap((domain) => domain.found);
+    const needed = new Set([...members, ...found].map(({ hash }) => hash).concat(toStage));
     for (const hash of this.#bytes.keys()) if (!needed.has(hash)) this.#bytes.delete(hash);
   }
 }

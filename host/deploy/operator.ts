@@ -11,19 +11,19 @@ import type { CanaryProgress } from './canary.js';
 import type { Domains } from './domains.js';
 import type { Effects } from './effects.js';
 import { type Cause, makePlan, type RolloutOptions } from './plan.js';
-import { liftedBy, STRAYS } from './reconcile.js';
-import { receiveBundle } from './sources/receive-bundle.js';
 import {
-  type Domain,
   domainOf,
   generationOf,
   isNamed,
   isQuarantined,
+  liftedBy,
   liveOf,
   pendingOf,
-  type ServedVersion,
+  STRAYS,
   strikesOf,
-} from './state.js';
+} from './reconcile.js';
+import { receiveBundle } from './sources/receive-bundle.js';
+import type { Domain, ServedVersion } from './state.js';
 import type { ThreadRoutes } from './thread-routes.js';
 import { type Outcome, ownFailures, percentile95Ms, strayFaults } from './watch/guard.js';
 

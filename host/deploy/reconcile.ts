@@ -1,142 +1,37 @@
+import type { VersionView } from '../admin/views.js';
 import type { Finding } from '../template/contract.js';
-import { addLeftovers, type Leftovers, NO_LEFTOVERS } from '../template/leftovers.js';
-import type { LifecycleState } from '../template/lifecycle.js';
+import { addLeftovers, isNothing, NO_LEFTOVERS } from '../template/leftovers.js';
 import { makeFinding } from '../template/make-finding.js';
 import type { RolloutCode } from '../errors/rollout.js';
 import { compareVersions } from './compare-versions.js';
-import type { Cause, RolloutPlan } from './plan.js';
-import { type Dropped, dropped, looked, type Removed, removed, tryNext } from './sources/choose-drop.js';
+import { type Cause, makePlan, type RolloutPlan } from './plan.js';
+import { dropped, looked, removed, tryNext } from './sources/choose-drop.js';
 import {
-  domainOf,
-  domainsOf,
+  type Command,
+  type CommandResult,
+  type DeployEvent,
+  type Domain,
   type Generation,
-  generationOf,
-  isHarmed,
-  isNamed,
-  isQuarantined,
-  liveOf,
+  type KnownVersion,
   type Member,
   NO_STRIKES,
-  type Objection,
   type Origin,
-  pendingOf,
-  placesOf,
+  type Remark,
   type Retirement,
   type Rollout,
-  rolloutOf,
-  rolloutsOf,
+  type Rules,
   type State,
+  type Strike,
+  type ThreadNames,
   type Transition,
+  UNKNOWN,
 } from './state.js';
-import { banOf, type Remark, type Rules, Step } from './step.js';
 import { culpritOf, type ThreadLoss } from './watch/crash-attribution.js';
-
-/** Something that happened. The first group comes from outside, the second is what became of commands. */
-export type DeployEvent =
-  | { readonly kind: 'boot' }
-  | ({ readonly kind: 'dropped' } & Dropped)
-  | ({ readonly kind: 'removed' } & Removed)
-  /** What lies there cannot become a bundle. */
-  | ({ readonly kind: 'malformed' } & Pick<Transition, 'domain' | 'version' | 'hash'> & {
-        readonly findings: readonly Finding[];
-      })
-  /** What was malformed is gone, or is something else now. */
-  | { readonly kind: 'withdrawn'; readonly domain: string }
-  | { readonly kind: 'looked'; readonly isWhole: boolean }
-  | {
-      readonly kind: 'deploy';
-      readonly versions: readonly Pick<Member, 'domain' | 'version' | 'hash'>[];
-      readonly plan: RolloutPlan;
-    }
-  | { readonly kind: 'restore'; readonly domain: string; readonly hash: string }
-  /** An operator or the host ends what is on its way. */
-  | { readonly kind: 'end'; readonly rollout: number; readonly finding: Finding; readonly orderedFor?: string }
-  | { readonly kind: 'promote' | 'pause' | 'retire'; readonly domain: string }
-  /** A hash or its beginning, or a domain. */
-  | { readonly kind: 'lift'; readonly name: string }
-  | ({ readonly kind: 'thread-lost' } & ThreadLoss)
-  | { readonly kind: 'thread-released'; readonly thread: string }
-  /** A version goes on leaving faults that no request ended with. */
-  | { readonly kind: 'strayed'; readonly generation: number; readonly strays: number; readonly requests: number }
-  | { readonly kind: 'schema'; readonly domain: string; readonly hash: string; readonly change: 'refit' }
-  | {
-      readonly kind: 'schema';
-      readonly domain: string;
-      readonly change: 'degraded';
-      readonly findings: readonly Finding[];
-    }
-  | CommandResult;
-
-export type CommandResult =
-  | {
-      readonly kind: 'progress';
-      readonly rollout: number;
-      readonly hash: string;
-      readonly state: Extract<LifecycleState, 'received' | 'verified' | 'probed'>;
-    }
-  /** The stage has no sound copy of it. */
-  | { readonly kind: 'missing'; readonly rollout: number; readonly hash: string }
-  | {
-      readonly kind: 'waits' | 'refused' | 'admitted';
-      readonly rollout: number;
-      readonly hash: string;
-      readonly findings: readonly Finding[];
-    }
-  /** The threads begin to load it: from now on its code may end one of them. */
-  | { readonly kind: 'loading' | 'prepared'; readonly rollout: number }
-  | { readonly kind: 'rabbit-away' | 'failed'; readonly rollout: number; readonly finding: Finding }
-  | { readonly kind: 'trial-routed'; readonly rollout: number; readonly percent: number }
-  | { readonly kind: 'trial-begun'; readonly rollout: number }
-  | { readonly kind: 'verdict'; readonly rollout: number; readonly objections: readonly Objection[] }
-  | { readonly kind: 'candidates-out'; readonly generations: readonly number[]; readonly threads: ThreadNames }
-  | { readonly kind: 'candidates-gone'; readonly rollout: number }
-  | { readonly kind: 'discarded'; readonly generation: number }
-  /** The routes are about to change; the last moment at which it may be unwanted. */
-  | { readonly kind: 'flip'; readonly rollout: number; readonly threads: ThreadNames }
-  | {
-      readonly kind: 'flipped';
-      readonly rollout: number;
-      readonly flipMs: number;
-      /** What shadowing found, by generation. */
-      readonly findings: Readonly<Record<number, readonly Finding[]>>;
-    }
-  | { readonly kind: 'held'; readonly domain: string; readonly generation: number }
-  /** `hash`: a version that names the operations; without it none is known. */
-  | { readonly kind: 'withhold'; readonly domain: string; readonly hash?: string; readonly threads: readonly string[] }
-  | {
-      readonly kind: 'out-of-service';
-      readonly domain: string;
-      readonly why: Finding;
-      readonly threads: readonly string[];
-    }
-  | { readonly kind: 'retirement-done'; readonly retirement: number }
-  | { readonly kind: 'staged'; readonly hash: string }
-  | { readonly kind: 'drained'; readonly generation: number; readonly thread: string; readonly left: Leftovers };
-
-/** Names of the threads that have a generation of a domain, by domain. */
-export type ThreadNames = Readonly<Record<string, readonly string[]>>;
-
-/**
- * Something to be done. Commands follow from the state: one is wanted as long as the state says so, is aborted when it no
- * longer does, and may be begun again, with the same effect, by a host that was killed meanwhile.
- */
-export type Command = {
-  readonly key: string;
-  readonly owner: number | undefined;
-  readonly places: readonly string[];
-} & (
-  | { readonly kind: 'admit'; readonly rollout: Rollout; readonly member: Member }
-  | { readonly kind: 'prepare' | 'trial' | 'activate'; readonly rollout: Rollout }
-  | { readonly kind: 'withdraw'; readonly generations: readonly Generation[] }
-  | { readonly kind: 'discard'; readonly generation: Generation }
-  | { readonly kind: 'hold'; readonly generation: Generation }
-  | { readonly kind: 'withhold'; readonly domain: string }
-  | { readonly kind: 'retire'; readonly retirement: Retirement }
-  | { readonly kind: 'stage'; readonly hash: string }
-);
 
 export interface Reconciled {
   readonly state: State;
+  /** What is to be done now. */
+  readonly commands: readonly Command[];
   readonly transitions: readonly Transition[];
   readonly remarks: readonly Remark[];
 }
@@ -172,7 +67,8 @@ export function reconcile(state: State, event: DeployEvent, { rules, at }: { rul
   const step = new Step(state, rules, at);
   apply(step, event);
   while (advance(step));
-  return { state: step.state, transitions: step.transitions, remarks: step.remarks };
+  const { state: next, transitions, remarks } = step;
+  return { state: next, commands: commandsOf(next), transitions, remarks };
 }
 
 /** What is to be done now. Of commands that share a place and have several owners, the first that is given is to be begun first. */
@@ -858,4 +754,559 @@ function threadGone(step: Step, thread: string): void {
   for (const { id } of Object.values(step.state.generations)) {
     threadDrained(step, { kind: 'drained', generation: id, thread, left: NO_LEFTOVERS });
   }
+}
+
+// What there is, as the state says.
+
+/** They run beside what is on its way, which may wait for long, and give way to it when it takes over first. */
+const BESIDE: ReadonlySet<Cause> = new Set(['boot', 'refresh']);
+
+export function domainOf(state: State, name: string): Domain {
+  return Object.hasOwn(state.domains, name) ? (state.domains[name] ?? UNKNOWN) : UNKNOWN;
+}
+
+export function generationOf(state: State, id: number | undefined): Generation | undefined {
+  return id === undefined ? undefined : state.generations[id];
+}
+
+export function liveOf(state: State, domain: string): Generation | undefined {
+  return generationOf(state, domainOf(state, domain).live);
+}
+
+export function rolloutsOf(state: State): readonly Rollout[] {
+  return state.queue.filter((item) => item.kind === 'rollout');
+}
+
+export function rolloutOf(state: State, id: number): Rollout | undefined {
+  return rolloutsOf(state).find((rollout) => rollout.id === id);
+}
+
+export function domainsOf(item: Rollout | Retirement): readonly string[] {
+  return item.kind === 'retirement' ? [item.domain] : item.members.map(({ domain }) => domain);
+}
+
+/** Of what shares a place, only the first acts. */
+export function placesOf(item: Rollout | Retirement): readonly string[] {
+  const isBeside = item.kind === 'rollout' && BESIDE.has(item.cause);
+  return isBeside ? domainsOf(item).map((domain) => `${item.cause} of ${domain}`) : domainsOf(item);
+}
+
+/** The newest rollout of a domain, without what the host repeats by itself beside it. */
+export function pendingOf(state: State, domain: string): Rollout | undefined {
+  return rolloutsOf(state).findLast((rollout) => !BESIDE.has(rollout.cause) && domainsOf(rollout).includes(domain));
+}
+
+export function isOnItsWay(state: State, hash: string): boolean {
+  return rolloutsOf(state).some(({ members }) => members.some((member) => member.hash === hash));
+}
+
+/** Nothing is asked of the domain, and these bytes serve it. */
+export function isServing(state: State, domain: string, hash: string): boolean {
+  return liveOf(state, domain)?.hash === hash && !state.queue.some((item) => placesOf(item).includes(domain));
+}
+
+export function isQuarantined(state: State, domain: string, hash: string): boolean {
+  return domainOf(state, domain).versions[hash]?.quarantine !== undefined;
+}
+
+/** Whether bytes that are in quarantine serve it. */
+export function isHarmed(state: State, domain: string): boolean {
+  const live = liveOf(state, domain);
+  return live !== undefined && isQuarantined(state, domain, live.hash);
+}
+
+export function isInDirectory(state: State, hash: string): boolean {
+  return Object.values(state.entries).some((entry) => entry.hash === hash);
+}
+
+/** Fewer digits of a hash could be taken for a version. */
+const MIN_HASH_DIGITS = 6;
+
+/** Whether a person means these bytes: by the version, or by the hash or its beginning, at least six digits. */
+export function isNamed(bytes: { readonly version: string; readonly hash: string }, name: string): boolean {
+  return bytes.version === name || (name.length >= MIN_HASH_DIGITS && bytes.hash.startsWith(name));
+}
+
+/** Bytes that must stay in the stage: what serves, what one may go back to, and what may still come. */
+export function hashesInUse(state: State): ReadonlySet<string> {
+  return new Set([
+    ...Object.values(state.entries).map(({ hash }) => hash),
+    ...rolloutsOf(state).flatMap(({ members }) => members.map(({ hash }) => hash)),
+    ...Object.values(state.generations).flatMap(({ state: is, hash }) => (is === 'draining' ? [] : [hash])),
+    ...Object.values(state.domains).flatMap(({ served }) => served.map(({ hash }) => hash)),
+  ]);
+}
+
+/** Everything that is asked serves, was refused, is observed or waits for somebody outside. */
+export function isDecided(state: State): boolean {
+  const isOpen = (item: Rollout | Retirement): boolean => item.kind === 'retirement' || !item.hasWaited;
+  return !state.queue.some(isOpen) && !Object.values(state.domains).some(({ isToBeWithheld }) => isToBeWithheld);
+}
+
+export function strikesOf({ strikes }: KnownVersion, nowMs: number, periodMs: number): readonly Strike[] {
+  return strikes.filter(({ atMs }) => nowMs - atMs < periodMs);
+}
+
+export function isKnownForHarm({ strikes, quarantine }: KnownVersion): boolean {
+  return strikes.length > 0 || quarantine !== undefined;
+}
+
+export interface RolloutRequest {
+  readonly id: number;
+  readonly cause: Cause;
+  readonly plan: RolloutPlan;
+  readonly completeAt: number;
+  readonly versions: readonly Pick<Member, 'domain' | 'version' | 'hash'>[];
+  readonly alternatives?: readonly string[];
+  readonly tried?: readonly string[];
+}
+
+export function newRollout(request: RolloutRequest): Rollout {
+  const { id, cause, plan, completeAt, versions, alternatives = [], tried = [] } = request;
+  return {
+    kind: 'rollout',
+    id,
+    cause,
+    plan,
+    completeAt,
+    members: versions.map(({ domain, version, hash }) => ({
+      domain,
+      version,
+      hash,
+      admission: 'open',
+      generation: undefined,
+      findings: [],
+      remarks: [],
+    })),
+    alternatives,
+    tried,
+    stage: 'queued',
+    isHurried: false,
+    isHeld: plan.hold,
+    hasWaited: false,
+    isPauseNoted: false,
+    objections: [],
+  };
+}
+
+// How it changes.
+
+/** Nothing more comes of it by itself soon. */
+const DECIDED: ReadonlySet<Transition['state']> = new Set(['waiting', 'canary', 'active', 'rejected', 'quarantined']);
+const REFUSED: ReadonlySet<Transition['state']> = new Set(['rejected', 'quarantined']);
+/** The oldest go: nobody drops them again, and the file is written whole. */
+const MAX_QUARANTINED = 1_000;
+/** Whole stack traces are in the log. */
+const MAX_REASON_LENGTH = 200;
+/** Retired generations that left something behind, of each domain: enough to see that it goes on. */
+const MOST_LEFT = 5;
+
+/** One event being applied: the state as it becomes, and what is said of it. Every part of the state stays immutable. */
+export class Step {
+  state: State;
+  readonly rules: Rules;
+  /** Wall clock, milliseconds since 1970. */
+  readonly at: number;
+  readonly transitions: Transition[] = [];
+  readonly remarks: Remark[] = [];
+
+  constructor(state: State, rules: Rules, at: number) {
+    this.state = state;
+    this.rules = rules;
+    this.at = at;
+  }
+
+  domain(name: string): Domain {
+    return domainOf(this.state, name);
+  }
+
+  live(domain: string): Generation | undefined {
+    return liveOf(this.state, domain);
+  }
+
+  isServing(domain: string, hash: string): boolean {
+    return isServing(this.state, domain, hash);
+  }
+
+  isOnItsWay(hash: string): boolean {
+    return isOnItsWay(this.state, hash);
+  }
+
+  isInDirectory(hash: string): boolean {
+    return isInDirectory(this.state, hash);
+  }
+
+  patch(name: string, patch: Partial<Domain>): void {
+    const domain = { ...this.domain(name), ...patch };
+    if (isNothingKnown(domain)) {
+      const { [name]: _, ...domains } = this.state.domains;
+      this.state = { ...this.state, domains };
+    } else this.state = { ...this.state, domains: { ...this.state.domains, [name]: domain } };
+  }
+
+  patchVersion(name: string, { hash, version }: { hash: string; version: string }, patch: Partial<KnownVersion>): void {
+    const { versions } = this.domain(name);
+    const known = versions[hash] ?? {
+      version,
+      strikes: NO_STRIKES,
+      quarantine: undefined,
+      isRefused: false,
+      wasSeen: false,
+    };
+    this.patch(name, { versions: { ...versions, [hash]: { ...known, ...patch } } });
+  }
+
+  /** Thousands of versions may come and go: what nothing knows any more is forgotten. */
+  forgetVersions(name: string): void {
+    const { versions } = this.domain(name);
+    const inUse = hashesInUse(this.state);
+    const kept = Object.entries(versions).filter(([hash, known]) => inUse.has(hash) || isKnownForHarm(known));
+    if (kept.length < Object.keys(versions).length) this.patch(name, { versions: Object.fromEntries(kept) });
+  }
+
+  patchRollout(id: number, patch: Partial<Rollout>): void {
+    this.state = {
+      ...this.state,
+      queue: this.state.queue.map((item) => (item.kind === 'rollout' && item.id === id ? { ...item, ...patch } : item)),
+    };
+  }
+
+  patchMember(id: number, hash: string, patch: Partial<Member>): void {
+    const rollout = rolloutsOf(this.state).find((each) => each.id === id);
+    if (rollout === undefined) return;
+    const members = rollout.members.map((member) => (member.hash === hash ? { ...member, ...patch } : member));
+    this.patchRollout(id, { members });
+  }
+
+  patchGeneration(id: number, patch: Partial<Generation>): void {
+    const generation = generationOf(this.state, id);
+    if (generation === undefined) return;
+    this.state = { ...this.state, generations: { ...this.state.generations, [id]: { ...generation, ...patch } } };
+  }
+
+  deleteGeneration(id: number): void {
+    const { [id]: _, ...generations } = this.state.generations;
+    this.state = { ...this.state, generations };
+  }
+
+  // What a person sees.
+
+  note(transition: Transition): void {
+    const { domain, hash, version, state } = transition;
+    this.transitions.push(transition);
+    this.#show(transition);
+    if (REFUSED.has(state) && isInDirectory(this.state, hash)) {
+      this.patchVersion(domain, { hash, version }, { isRefused: true });
+    }
+    const { burst } = this.domain(domain);
+    if (DECIDED.has(state) && burst?.best.hash === hash && burst.decidedAt === undefined) {
+      this.patch(domain, { burst: { ...burst, decidedAt: this.at } });
+    }
+  }
+
+  noteMember(
+    { cause, completeAt }: Rollout,
+    member: Member,
+    ...[state, more]: [state: Transition['state'], more?: Partial<Transition>]
+  ): void {
+    const { domain, version, hash, generation } = member;
+    this.note({
+      domain,
+      version,
+      hash,
+      state,
+      cause,
+      ms: this.at - completeAt,
+      ...(generation === undefined ? {} : { generation }),
+      ...more,
+    });
+  }
+
+  #show({ domain, version, hash, state, generation, findings, left }: Transition): void {
+    const { shown } = this.domain(domain);
+    const show = (patch: Partial<Domain['shown']>): void => {
+      this.patch(domain, { shown: { ...this.domain(domain).shown, ...patch } });
+    };
+    if (left !== undefined)
+      show({ left: [...shown.left, { version, generation: generation ?? 0, left }].slice(-MOST_LEFT) });
+    const view: VersionView = {
+      version,
+      hash,
+      state,
+      since: new Date(this.at).toISOString(),
+      ...(generation === undefined ? {} : { generation }),
+      ...(findings === undefined ? {} : { findings }),
+    };
+    if (state === 'active') {
+      const without = (other: VersionView | undefined): VersionView | undefined =>
+        other?.hash === hash ? undefined : other;
+      show({ live: view, candidate: without(shown.candidate), superseded: without(shown.superseded) });
+    } else if (state === 'draining' || state === 'retired') {
+      // The same bytes may have taken over again meanwhile, as another generation.
+      if (shown.live === undefined || shown.live.generation !== generation) return;
+      if (state === 'draining') show({ live: { ...shown.live, state } });
+      else {
+        show({ live: undefined });
+        this.patch(domain, { degraded: [] });
+      }
+    } else if (state === 'superseded') show({ superseded: view });
+    else show({ candidate: view });
+  }
+
+  /** The refused or unfinished version is of no interest any more. */
+  forgetCandidate(name: string): void {
+    const { shown } = this.domain(name);
+    this.patch(name, { shown: { ...shown, candidate: undefined, superseded: undefined } });
+  }
+
+  // The queue.
+
+  /** Sends versions on their way, together; older ones of their domains that are still on theirs are abandoned. */
+  begin(request: Omit<RolloutRequest, 'id' | 'plan'> & { readonly plan?: RolloutPlan }): void {
+    const versions = request.versions.filter(({ domain }) => this.rules.serves(domain));
+    if (versions.length === 0) return;
+    const domains = versions.map(({ domain }) => domain);
+    this.supersede(domains, request.cause);
+    const plan = request.plan ?? this.#planOf(request.cause);
+    this.push(newRollout({ ...request, versions, plan, id: this.nextId() }));
+  }
+
+  /** Sends the first of these that the stage still has whole on its way. */
+  restore(domain: string, hashes: readonly string[], cause: Cause): void {
+    this.supersede([domain], cause);
+    this.push(this.#staged(domain, hashes, { cause, tried: [] }));
+  }
+
+  /** Admits the version that serves once more: the database objects that it uses are others now. */
+  refresh(domain: string, hash: string): void {
+    this.push(this.#staged(domain, [hash], { cause: 'refresh', tried: [] }));
+  }
+
+  /** Takes a domain out of service after what is on its way. */
+  retire(domain: string, why: Finding): void {
+    this.supersede([domain], 'retire');
+    this.push({ kind: 'retirement', id: this.nextId(), domain, why, hasBegun: false });
+  }
+
+  push(...items: State['queue']): void {
+    this.state = { ...this.state, queue: [...this.state.queue, ...items] };
+  }
+
+  nextId(): number {
+    this.state = { ...this.state, lastId: this.state.lastId + 1 };
+    return this.state.lastId;
+  }
+
+  /** It is over, for whatever reason; what the threads have of it is cleared away by itself. */
+  remove(id: number): void {
+    this.state = { ...this.state, queue: this.state.queue.filter((item) => item.id !== id) };
+  }
+
+  /** A newer version came, its bundle is gone, or nobody wants it any more. */
+  abandon(rollout: Rollout): void {
+    this.remove(rollout.id);
+    for (const { domain, hash } of rollout.members) this.#forgetUnfinished(domain, hash);
+  }
+
+  /** What is on its way for these domains is abandoned; versions of other domains cannot take over without it. */
+  supersede(domains: readonly string[], cause: Cause | 'retire'): void {
+    for (const older of rolloutsOf(this.state)) {
+      // Going back from what did harm is short, and what comes next begins from there; what served before a restart must
+      // serve again until what was dropped since then does.
+      const goesOn = older.cause === 'quarantine' || (older.cause === 'boot' && cause === 'drop');
+      if (goesOn || older.stage === 'flipped') continue;
+      if (!domainsOf(older).some((domain) => domains.includes(domain))) continue;
+      const words = `Something newer was asked of ${domains.join(', ')}, and they were to take over together.`;
+      const findings = [makeFinding('BEDS_ADMISSION_SUPERSEDED', words)];
+      for (const member of older.members) {
+        if (!domains.includes(member.domain)) this.noteMember(older, member, 'rejected', { findings });
+      }
+      this.abandon(older);
+    }
+  }
+
+  /** Serves the newest version that served before and is not quarantined; where there is none, callers are told to come back. */
+  goBack(domain: string, cause: Cause, tried: readonly string[] = []): void {
+    const isAllowed = (hash: string): boolean => !isQuarantined(this.state, domain, hash);
+    const hashes = this.domain(domain).served.map(({ hash }) => hash);
+    const sound = hashes.filter((hash) => isAllowed(hash) && !tried.includes(hash));
+    if (sound.length === 0) {
+      // Refused is not harmful: such a domain is unknown, as it was before.
+      const isHarmful = isHarmed(this.state, domain) || !hashes.some(isAllowed);
+      if (isHarmful) this.patch(domain, { isToBeWithheld: true });
+      return;
+    }
+    const pending = cause === 'boot' ? undefined : pendingOf(this.state, domain);
+    const isNew = pending?.cause === 'drop' || pending?.cause === 'deploy';
+    const resumed = pending !== undefined && isNew && pending.stage !== 'flipped' ? pending : undefined;
+    // What was on its way when the version before it did harm begins anew after that.
+    if (resumed !== undefined) this.abandon(resumed);
+    this.supersede([domain], cause);
+    this.push(this.#staged(domain, sound, { cause, tried }));
+    if (resumed !== undefined) this.push(this.#anew(resumed));
+  }
+
+  /** A rollout begins anew, in its place. */
+  restart(rollout: Rollout): void {
+    const { queue } = this.state;
+    const anew = this.#anew(rollout);
+    for (const { domain, hash } of rollout.members) this.#forgetUnfinished(domain, hash);
+    this.state = { ...this.state, queue: queue.map((item) => (item.id === rollout.id ? anew : item)) };
+  }
+
+  #anew({ cause, plan, completeAt, members, alternatives, tried }: Rollout): Rollout {
+    return newRollout({
+      id: this.nextId(),
+      cause,
+      plan,
+      completeAt,
+      versions: members,
+      alternatives,
+      tried,
+    });
+  }
+
+  #staged(
+    domain: string,
+    [hash = '', ...alternatives]: readonly string[],
+    { cause, tried }: { readonly cause: Cause; readonly tried: readonly string[] },
+  ): Rollout {
+    return newRollout({
+      id: this.nextId(),
+      cause,
+      plan: this.#planOf(cause),
+      completeAt: this.at,
+      versions: [{ domain, version: this.versionOf(domain, hash), hash }],
+      alternatives,
+      tried,
+    });
+  }
+
+  versionOf(domain: string, hash: string): string {
+    const { served, versions } = this.domain(domain);
+    return served.find((each) => each.hash === hash)?.version ?? versions[hash]?.version ?? '';
+  }
+
+  #planOf(cause: Cause): RolloutPlan {
+    const isNew = cause === 'drop' || cause === 'deploy';
+    return makePlan(this.rules.settings, isNew ? {} : { canaryPercent: 0, shadowPercent: 0 });
+  }
+
+  /** The version is on its way no more; that one was refused is still of interest. */
+  #forgetUnfinished(name: string, hash: string): void {
+    const { shown } = this.domain(name);
+    const { candidate } = shown;
+    if (candidate?.hash !== hash || REFUSED.has(candidate.state)) return;
+    this.patch(name, { shown: { ...shown, candidate: undefined } });
+  }
+
+  // What serves.
+
+  /** A version took over; it is what the next start serves. */
+  confirm(name: string, { hash, version }: { hash: string; version: string }, origin: Origin | undefined): void {
+    const { served, origin: before } = this.domain(name);
+    const [newest] = served;
+    const others = served.filter((each) => each.hash !== hash);
+    const at = newest?.hash === hash ? newest.at : new Date(this.at).toISOString();
+    const isNewest = newest?.hash === hash;
+    this.patch(name, {
+      served: isNewest ? served : [{ hash, version, at }, ...others].slice(0, this.rules.keepVersions),
+      origin: origin ?? before,
+      isServed: true,
+    });
+  }
+
+  /** What lies in the plugin directory by now is done with, and need not be decided again after a restart. */
+  settleDomain(ofDomain: string, active?: string): void {
+    this.settle(({ domain, hash }) => domain === ofDomain && (hash === active || !isOnItsWay(this.state, hash)));
+  }
+
+  settle(which: (entry: State['entries'][string]) => boolean): void {
+    const { entries, settled } = this.state;
+    const news = Object.entries(entries).filter(([name, entry]) => which(entry) && settled[name] !== entry.hash);
+    if (news.length === 0) return;
+    const added = Object.fromEntries(news.map(([name, { hash }]) => [name, hash]));
+    this.state = { ...this.state, settled: { ...settled, ...added } };
+  }
+
+  /** A generation answers no new requests; the threads that have it finish those they took. */
+  drain(id: number, threads: readonly string[], why?: Finding): void {
+    const generation = generationOf(this.state, id);
+    if (generation === undefined) return;
+    const { domain, version, hash } = generation;
+    const findings = why === undefined ? {} : { findings: [why] };
+    const { live, trial } = this.domain(domain);
+    this.patch(domain, { live: live === id ? undefined : live, trial: trial === id ? undefined : trial });
+    this.patchGeneration(id, { state: 'draining', threads, left: NO_LEFTOVERS, why });
+    this.note({ domain, version, hash, state: 'draining', generation: id, ...findings });
+    // Every thread is being replaced: none has it.
+    if (threads.length === 0) this.retireGeneration(id);
+  }
+
+  retireGeneration(id: number): void {
+    const generation = generationOf(this.state, id);
+    if (generation === undefined) return;
+    const { domain, version, hash, left, why } = generation;
+    this.deleteGeneration(id);
+    this.note({
+      domain,
+      version,
+      hash,
+      state: 'retired',
+      generation: id,
+      ...(isNothing(left) ? {} : { left }),
+      ...(why === undefined ? {} : { findings: [why] }),
+    });
+  }
+
+  // Harm.
+
+  /** Counts a harm that these bytes did. Returns the finding that quarantines them when it was one too many. */
+  strike(
+    name: string,
+    bytes: { readonly hash: string; readonly version: string },
+    reason: string,
+  ): Finding | undefined {
+    const { maxStrikes, strikePeriodMs } = this.rules.settings;
+    const known = this.domain(name).versions[bytes.hash];
+    const before = known === undefined ? NO_STRIKES : strikesOf(known, this.at, strikePeriodMs);
+    const [firstLine = ''] = reason.split('\n');
+    const strikes = [...before, { atMs: this.at, reason: firstLine.slice(0, MAX_REASON_LENGTH) }];
+    this.patchVersion(name, bytes, { strikes });
+    if (strikes.length < maxStrikes || known?.quarantine !== undefined) return undefined;
+    const reasons = [...new Set(strikes.map((one) => one.reason))].join('; ');
+    return makeFinding('BEDS_ROLLOUT_STRIKES', `It did harm ${String(strikes.length)} times: ${reasons}`);
+  }
+
+  quarantine(name: string, bytes: { readonly hash: string; readonly version: string }, finding: Finding): void {
+    const { code, message } = finding;
+    const quarantine = { since: new Date(this.at).toISOString(), code, message };
+    this.patchVersion(name, bytes, { quarantine });
+    const all = Object.entries(this.state.domains).flatMap(([domain, { versions }]) =>
+      Object.entries(versions).flatMap(([hash, known]) =>
+        known.quarantine === undefined ? [] : [{ domain, hash, version: known.version, since: known.quarantine.since }],
+      ),
+    );
+    const oldest = all
+      .sort((a, b) => a.since.localeCompare(b.since))
+      .slice(0, Math.max(0, all.length - MAX_QUARANTINED));
+    for (const { domain, ...old } of oldest) this.patchVersion(domain, old, { quarantine: undefined });
+  }
+}
+
+/** Why these bytes are refused; undefined: they are not. */
+export function banOf({ domain, hash }: Pick<Member, 'domain' | 'hash'>, state: State): Finding | undefined {
+  const quarantine = domainOf(state, domain).versions[hash]?.quarantine;
+  if (quarantine === undefined) return undefined;
+  const { since, code, message } = quarantine;
+  const words = `These bytes are in quarantine since ${since} (${code}): ${message}`;
+  return makeFinding('BEDS_ROLLOUT_QUARANTINED', words);
+}
+
+function isNothingKnown(domain: Domain): boolean {
+  const { served, versions, paused, live, trial, withheld, isToBeWithheld, found, burst, shown } = domain;
+  const lists = [served, Object.keys(versions), found, shown.left];
+  const values = [live, trial, withheld, burst, shown.live, shown.candidate, shown.superseded];
+  const isIdle = !paused && !isToBeWithheld && values.every((value) => value === undefined);
+  return isIdle && lists.every(({ length }) => length === 0);
 }

@@ -1,10 +1,11 @@
-import { z } from 'zod';
 import type { Finding } from '../template/contract.js';
 import type { Leftovers } from '../template/leftovers.js';
 import type { LifecycleState } from '../template/lifecycle.js';
 import type { LeftView, VersionView } from '../admin/views.js';
-import type { HistoryEntry } from './history.js';
+import type { Config } from '../config/schema.js';
 import type { Cause, RolloutPlan } from './plan.js';
+import type { Dropped, Removed } from './sources/choose-drop.js';
+import type { ThreadLoss } from './watch/crash-attribution.js';
 
 /** A version that served, by its bytes. */
 export interface ServedVersion {
@@ -234,7 +235,8 @@ export const EMPTY_STATE: State = {
   hasSeenDirectory: false,
 };
 
-const UNKNOWN: Domain = {
+/** A domain of which nothing is known. */
+export const UNKNOWN: Domain = {
   served: [],
   isServed: false,
   origin: 'directory',
@@ -252,274 +254,126 @@ const UNKNOWN: Domain = {
   shown: { live: undefined, candidate: undefined, superseded: undefined, left: [] },
 };
 
-/** They run beside what is on its way, which may wait for long, and give way to it when it takes over first. */
-const BESIDE: ReadonlySet<Cause> = new Set(['boot', 'refresh']);
-
-export function domainOf(state: State, name: string): Domain {
-  return Object.hasOwn(state.domains, name) ? (state.domains[name] ?? UNKNOWN) : UNKNOWN;
-}
-
-export function generationOf(state: State, id: number | undefined): Generation | undefined {
-  return id === undefined ? undefined : state.generations[id];
-}
-
-export function liveOf(state: State, domain: string): Generation | undefined {
-  return generationOf(state, domainOf(state, domain).live);
-}
-
-export function rolloutsOf(state: State): readonly Rollout[] {
-  return state.queue.filter((item) => item.kind === 'rollout');
-}
-
-export function rolloutOf(state: State, id: number): Rollout | undefined {
-  return rolloutsOf(state).find((rollout) => rollout.id === id);
-}
-
-export function domainsOf(item: Rollout | Retirement): readonly string[] {
-  return item.kind === 'retirement' ? [item.domain] : item.members.map(({ domain }) => domain);
-}
-
-/** Of what shares a place, only the first acts. */
-export function placesOf(item: Rollout | Retirement): readonly string[] {
-  const isBeside = item.kind === 'rollout' && BESIDE.has(item.cause);
-  return isBeside ? domainsOf(item).map((domain) => `${item.cause} of ${domain}`) : domainsOf(item);
-}
-
-/** The newest rollout of a domain, without what the host repeats by itself beside it. */
-export function pendingOf(state: State, domain: string): Rollout | undefined {
-  return rolloutsOf(state).findLast((rollout) => !BESIDE.has(rollout.cause) && domainsOf(rollout).includes(domain));
-}
-
-export function isOnItsWay(state: State, hash: string): boolean {
-  return rolloutsOf(state).some(({ members }) => members.some((member) => member.hash === hash));
-}
-
-/** Nothing is asked of the domain, and these bytes serve it. */
-export function isServing(state: State, domain: string, hash: string): boolean {
-  return liveOf(state, domain)?.hash === hash && !state.queue.some((item) => placesOf(item).includes(domain));
-}
-
-export function isQuarantined(state: State, domain: string, hash: string): boolean {
-  return domainOf(state, domain).versions[hash]?.quarantine !== undefined;
-}
-
-/** Whether bytes that are in quarantine serve it. */
-export function isHarmed(state: State, domain: string): boolean {
-  const live = liveOf(state, domain);
-  return live !== undefined && isQuarantined(state, domain, live.hash);
-}
-
-export function isInDirectory(state: State, hash: string): boolean {
-  return Object.values(state.entries).some((entry) => entry.hash === hash);
-}
-
-/** Fewer digits of a hash could be taken for a version. */
-const MIN_HASH_DIGITS = 6;
-
-/** Whether a person means these bytes: by the version, or by the hash or its beginning, at least six digits. */
-export function isNamed(bytes: { readonly version: string; readonly hash: string }, name: string): boolean {
-  return bytes.version === name || (name.length >= MIN_HASH_DIGITS && bytes.hash.startsWith(name));
-}
-
-/** Bytes that must stay in the stage: what serves, what one may go back to, and what may still come. */
-export function hashesInUse(state: State): ReadonlySet<string> {
-  return new Set([
-    ...Object.values(state.entries).map(({ hash }) => hash),
-    ...rolloutsOf(state).flatMap(({ members }) => members.map(({ hash }) => hash)),
-    ...Object.values(state.generations).flatMap(({ state: is, hash }) => (is === 'draining' ? [] : [hash])),
-    ...Object.values(state.domains).flatMap(({ served }) => served.map(({ hash }) => hash)),
-  ]);
-}
-
-/** Everything that is asked serves, was refused, is observed or waits for somebody outside. */
-export function isDecided(state: State): boolean {
-  const isOpen = (item: Rollout | Retirement): boolean => item.kind === 'retirement' || !item.hasWaited;
-  return !state.queue.some(isOpen) && !Object.values(state.domains).some(({ isToBeWithheld }) => isToBeWithheld);
-}
-
-export function strikesOf({ strikes }: KnownVersion, nowMs: number, periodMs: number): readonly Strike[] {
-  return strikes.filter(({ atMs }) => nowMs - atMs < periodMs);
-}
-
-const versionSchema = z.object({
-  version: z.string(),
-  strikes: z.array(z.object({ atMs: z.number(), reason: z.string() })),
-  quarantine: z.object({ since: z.string(), code: z.string(), message: z.string() }).optional(),
-});
-const domainSchema = z.object({
-  served: z.array(z.object({ hash: z.string(), version: z.string(), at: z.string() })),
-  isServed: z.boolean(),
-  origin: z.enum(['directory', 'deploy']),
-  paused: z.boolean(),
-  versions: z.record(z.string(), versionSchema),
-});
-const fileSchema = z.object({
-  v: z.literal(1),
-  domains: z.record(z.string(), domainSchema),
-  settled: z.record(z.string(), z.string()),
-});
-
-/** The state as the disk has it: without what is true of one run of the host only. */
-export type StateOnDisk = z.output<typeof fileSchema>;
-
-export function parseStateOnDisk(value: unknown): StateOnDisk | undefined {
-  return fileSchema.safeParse(value).data;
-}
-
-/** n.b. what was dropped is found again in the plugin directory; an operator follows what he ordered. */
-export function toDisk(state: State): StateOnDisk {
-  const retiring = new Set(state.queue.flatMap((item) => (item.kind === 'retirement' ? [item.domain] : [])));
-  const domains = Object.entries(state.domains).filter(([, domain]) => isWorthKeeping(domain));
-  return {
-    v: 1,
-    domains: Object.fromEntries(
-      domains.map(([name, { served, isServed, origin, paused, versions }]) => {
-        const kept = Object.entries(versions).filter(([, known]) => isKnownForHarm(known));
-        return [
-          name,
-          {
-            served: served.map(({ hash, version, at }) => ({ hash, version, at })),
-            isServed: isServed && !retiring.has(name),
-            origin,
-            paused,
-            versions: Object.fromEntries(
-              kept.map(([hash, { version, strikes, quarantine }]) => [
-                hash,
-                { version, strikes: [...strikes], quarantine },
-              ]),
-            ),
-          },
-        ];
-      }),
-    ),
-    settled: state.settled,
-  };
-}
-
-/** Whether the disk would have the same of both; cheap, because what did not change is the same object. */
-export function isSameOnDisk(a: State, b: State): boolean {
-  if (a.settled !== b.settled) return false;
-  const retiring = (state: State): string =>
-    state.queue.flatMap((item) => (item.kind === 'retirement' ? [item.domain] : [])).join();
-  if (a.queue !== b.queue && retiring(a) !== retiring(b)) return false;
-  if (a.domains === b.domains) return true;
-  const names = new Set([...Object.keys(a.domains), ...Object.keys(b.domains)]);
-  return [...names].every((name) => {
-    const [before, after] = [domainOf(a, name), domainOf(b, name)];
-    return (
-      before === after ||
-      (before.served === after.served &&
-        before.isServed === after.isServed &&
-        before.origin === after.origin &&
-        before.paused === after.paused &&
-        hasSameHarm(before, after))
-    );
-  });
-}
-
-function hasSameHarm({ versions: a }: Domain, { versions: b }: Domain): boolean {
-  if (a === b) return true;
-  return [...new Set([...Object.keys(a), ...Object.keys(b)])].every((hash) => {
-    const [before, after] = [a[hash], b[hash]];
-    return (
-      (before?.strikes ?? NO_STRIKES) === (after?.strikes ?? NO_STRIKES) && before?.quarantine === after?.quarantine
-    );
-  });
-}
-
 /** One for all, so that nothing is told from nothing by comparing references. */
 export const NO_STRIKES: readonly Strike[] = [];
 
-function isWorthKeeping({ served, paused, versions }: Domain): boolean {
-  return served.length > 0 || paused || Object.values(versions).some(isKnownForHarm);
+/** What decisions go by that does not change while a host runs. */
+export interface Rules {
+  readonly settings: Config['rollout'];
+  /** Versions of a domain that one may go back to. */
+  readonly keepVersions: number;
+  /** Whether a node of this role serves a domain. */
+  readonly serves: (domain: string) => boolean;
 }
 
-export function isKnownForHarm({ strikes, quarantine }: KnownVersion): boolean {
-  return strikes.length > 0 || quarantine !== undefined;
+/** Something that a person should know and that changes no version's state. */
+export interface Remark {
+  readonly level: 'warn' | 'fault';
+  readonly domain: string;
+  readonly message: string;
+  readonly fields: Readonly<Record<string, string>>;
 }
 
-/** Where a host begins that left this behind. */
-export function fromDisk({ domains, settled }: StateOnDisk): State {
-  return {
-    ...EMPTY_STATE,
-    settled,
-    domains: Object.fromEntries(
-      Object.entries(domains).map(([name, { served, isServed, origin, paused, versions }]) => [
-        name,
-        {
-          ...UNKNOWN,
-          served,
-          isServed,
-          origin,
-          paused,
-          versions: Object.fromEntries(
-            Object.entries(versions).map(([hash, { version, strikes, quarantine }]) => [
-              hash,
-              { version, strikes, quarantine, isRefused: false, wasSeen: false },
-            ]),
-          ),
-        },
-      ]),
-    ),
-  };
-}
+/** Something that happened. The first group comes from outside, the second is what became of commands. */
+export type DeployEvent =
+  | { readonly kind: 'boot' }
+  | ({ readonly kind: 'dropped' } & Dropped)
+  | ({ readonly kind: 'removed' } & Removed)
+  /** What lies there cannot become a bundle. */
+  | ({ readonly kind: 'malformed' } & Pick<Transition, 'domain' | 'version' | 'hash'> & {
+        readonly findings: readonly Finding[];
+      })
+  /** What was malformed is gone, or is something else now. */
+  | { readonly kind: 'withdrawn'; readonly domain: string }
+  | { readonly kind: 'looked'; readonly isWhole: boolean }
+  | {
+      readonly kind: 'deploy';
+      readonly versions: readonly Pick<Member, 'domain' | 'version' | 'hash'>[];
+      readonly plan: RolloutPlan;
+    }
+  | { readonly kind: 'restore'; readonly domain: string; readonly hash: string }
+  /** An operator or the host ends what is on its way. */
+  | { readonly kind: 'end'; readonly rollout: number; readonly finding: Finding; readonly orderedFor?: string }
+  | { readonly kind: 'promote' | 'pause' | 'retire'; readonly domain: string }
+  /** A hash or its beginning, or a domain. */
+  | { readonly kind: 'lift'; readonly name: string }
+  | ({ readonly kind: 'thread-lost' } & ThreadLoss)
+  | { readonly kind: 'thread-released'; readonly thread: string }
+  /** A version goes on leaving faults that no request ended with. */
+  | { readonly kind: 'strayed'; readonly generation: number; readonly strays: number; readonly requests: number }
+  | { readonly kind: 'schema'; readonly domain: string; readonly hash: string; readonly change: 'refit' }
+  | {
+      readonly kind: 'schema';
+      readonly domain: string;
+      readonly change: 'degraded';
+      readonly findings: readonly Finding[];
+    }
+  | CommandResult;
 
-/** What the history says of the state, for a host whose file is damaged: who served, was retired, did harm. */
-export function fromHistory(entries: readonly HistoryEntry[], keepVersions: number): StateOnDisk {
-  const domains: StateOnDisk['domains'] = {};
-  for (const { domain: name, hash, version, state, at, findings = [] } of entries) {
-    const domain = (domains[name] ??= { served: [], isServed: false, origin: 'deploy', paused: false, versions: {} });
-    if (state === 'active') {
-      const others = domain.served.filter((served) => served.hash !== hash);
-      domain.served = [{ hash, version, at }, ...others].slice(0, keepVersions);
-      domain.isServed = true;
-      // It was lifted before it served again.
-      domain.versions = Object.fromEntries(Object.entries(domain.versions).filter(([known]) => known !== hash));
-    } else if (state === 'quarantined') {
-      const [{ code, message } = { code: '', message: '' }] = findings;
-      domain.versions[hash] = { version, strikes: [], quarantine: { since: at, code, message } };
-    } else if (state === 'retired' && findings.length > 0 && domain.served[0]?.hash === hash) domain.isServed = false;
-  }
-  const worth = Object.entries(domains).filter(
-    ([, { served, versions }]) => served.length > 0 || Object.keys(versions).length > 0,
-  );
-  return { v: 1, domains: Object.fromEntries(worth), settled: {} };
-}
+export type CommandResult =
+  | {
+      readonly kind: 'progress';
+      readonly rollout: number;
+      readonly hash: string;
+      readonly state: Extract<LifecycleState, 'received' | 'verified' | 'probed'>;
+    }
+  /** The stage has no sound copy of it. */
+  | { readonly kind: 'missing'; readonly rollout: number; readonly hash: string }
+  | {
+      readonly kind: 'waits' | 'refused' | 'admitted';
+      readonly rollout: number;
+      readonly hash: string;
+      readonly findings: readonly Finding[];
+    }
+  /** The threads begin to load it: from now on its code may end one of them. */
+  | { readonly kind: 'loading' | 'prepared'; readonly rollout: number }
+  | { readonly kind: 'rabbit-away' | 'failed'; readonly rollout: number; readonly finding: Finding }
+  | { readonly kind: 'trial-routed'; readonly rollout: number; readonly percent: number }
+  | { readonly kind: 'trial-begun'; readonly rollout: number }
+  | { readonly kind: 'verdict'; readonly rollout: number; readonly objections: readonly Objection[] }
+  | { readonly kind: 'candidates-out'; readonly generations: readonly number[]; readonly threads: ThreadNames }
+  | { readonly kind: 'candidates-gone'; readonly rollout: number }
+  | { readonly kind: 'discarded'; readonly generation: number }
+  /** The routes are about to change; the last moment at which it may be unwanted. */
+  | { readonly kind: 'flip'; readonly rollout: number; readonly threads: ThreadNames }
+  | {
+      readonly kind: 'flipped';
+      readonly rollout: number;
+      readonly flipMs: number;
+      /** What shadowing found, by generation. */
+      readonly findings: Readonly<Record<number, readonly Finding[]>>;
+    }
+  | { readonly kind: 'held'; readonly domain: string; readonly generation: number }
+  /** `hash`: a version that names the operations; without it none is known. */
+  | { readonly kind: 'withhold'; readonly domain: string; readonly hash?: string; readonly threads: readonly string[] }
+  | {
+      readonly kind: 'out-of-service';
+      readonly domain: string;
+      readonly why: Finding;
+      readonly threads: readonly string[];
+    }
+  | { readonly kind: 'retirement-done'; readonly retirement: number }
+  | { readonly kind: 'staged'; readonly hash: string }
+  | { readonly kind: 'drained'; readonly generation: number; readonly thread: string; readonly left: Leftovers };
 
-export interface RolloutRequest {
-  readonly id: number;
-  readonly cause: Cause;
-  readonly plan: RolloutPlan;
-  readonly completeAt: number;
-  readonly versions: readonly Pick<Member, 'domain' | 'version' | 'hash'>[];
-  readonly alternatives?: readonly string[];
-  readonly tried?: readonly string[];
-}
+/** Names of the threads that have a generation of a domain, by domain. */
+export type ThreadNames = Readonly<Record<string, readonly string[]>>;
 
-export function newRollout(request: RolloutRequest): Rollout {
-  const { id, cause, plan, completeAt, versions, alternatives = [], tried = [] } = request;
-  return {
-    kind: 'rollout',
-    id,
-    cause,
-    plan,
-    completeAt,
-    members: versions.map(({ domain, version, hash }) => ({
-      domain,
-      version,
-      hash,
-      admission: 'open',
-      generation: undefined,
-      findings: [],
-      remarks: [],
-    })),
-    alternatives,
-    tried,
-    stage: 'queued',
-    isHurried: false,
-    isHeld: plan.hold,
-    hasWaited: false,
-    isPauseNoted: false,
-    objections: [],
-  };
-}
+/**
+ * Something to be done. Commands follow from the state: one is wanted as long as the state says so, is aborted when it no
+ * longer does, and may be begun again, with the same effect, by a host that was killed meanwhile.
+ */
+export type Command = {
+  readonly key: string;
+  readonly owner: number | undefined;
+  readonly places: readonly string[];
+} & (
+  | { readonly kind: 'admit'; readonly rollout: Rollout; readonly member: Member }
+  | { readonly kind: 'prepare' | 'trial' | 'activate'; readonly rollout: Rollout }
+  | { readonly kind: 'withdraw'; readonly generations: readonly Generation[] }
+  | { readonly kind: 'discard'; readonly generation: Generation }
+  | { readonly kind: 'hold'; readonly generation: Generation }
+  | { readonly kind: 'withhold'; readonly domain: string }
+  | { readonly kind: 'retire'; readonly retirement: Retirement }
+  | { readonly kind: 'stage'; readonly hash: string }
+);

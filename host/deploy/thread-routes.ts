@@ -8,7 +8,7 @@ import type { Member } from '../threads/pool.js';
 import { DomainConsumers, type DomainConsumersOptions } from './domain-consumers.js';
 import type { Domains } from './domains.js';
 import { Mutex } from './mutex.js';
-import { domainOf, generationOf, liveOf } from './state.js';
+import { domainOf, generationOf, liveOf } from './reconcile.js';
 
 export interface ThreadRoutesOptions extends DomainConsumersOptions {
   readonly domains: Domains;
@@ -44,8 +44,8 @@ export class ThreadRoutes {
   }
 
   /** Forgets the code of what is over. */
-  keepSources(isKept: (generation: number) => boolean): void {
-    for (const id of this.#sources.keys()) if (!isKept(id)) this.#sources.delete(id);
+  keepSources(generations: ReadonlySet<number>): void {
+    for (const id of this.#sources.keys()) if (!generations.has(id)) this.#sources.delete(id);
   }
 
   sourceOf(generation: number | undefined): GenerationSource | undefined {
@@ -53,7 +53,7 @@ export class ThreadRoutes {
   }
 
   liveSource(domain: string): GenerationSource | undefined {
-    return this.sourceOf(domainOf(this.#state, domain).live);
+    return this.sourceOf(domainOf(this.#options.domains.state, domain).live);
   }
 
   /** Everything that answers. */
@@ -73,13 +73,15 @@ export class ThreadRoutes {
 
   /** Percent of the callers that a candidate answers, by domain. */
   get canaries(): ReadonlyMap<string, number> {
-    const candidates = Object.values(this.#state.generations).filter(({ state }) => state === 'candidate');
+    const candidates = Object.values(this.#options.domains.state.generations).filter(
+      ({ state }) => state === 'candidate',
+    );
     return new Map(candidates.map(({ domain, share }) => [domain, share?.percent ?? 0]));
   }
 
   /** Somebody answers for the domain, if only that it is withheld. */
   isServed(domain: string): boolean {
-    const { live, withheld } = domainOf(this.#state, domain);
+    const { live, withheld } = domainOf(this.#options.domains.state, domain);
     return live !== undefined || withheld !== undefined;
   }
 
@@ -90,30 +92,27 @@ export class ThreadRoutes {
 
   /** Names the operations whose queues are bound. */
   manifestOf(domain: string): Manifest | undefined {
-    const { live, trial } = domainOf(this.#state, domain);
+    const { live, trial } = domainOf(this.#options.domains.state, domain);
     return (this.sourceOf(live) ?? this.sourceOf(trial))?.manifest ?? this.#withheld.get(domain);
   }
 
-  get #state(): Domains['state'] {
-    return this.#options.domains.state;
-  }
-
   #inState(...states: readonly string[]): readonly GenerationSource[] {
-    return Object.values(this.#state.generations)
+    return Object.values(this.#options.domains.state.generations)
       .filter(({ state }) => states.includes(state))
       .flatMap(({ id }) => this.#sources.get(id) ?? []);
   }
 
   /** Domains whose queues are consumed. */
   get #domains(): readonly string[] {
-    return Object.entries(this.#state.domains)
+    return Object.entries(this.#options.domains.state.domains)
       .filter(([, { live, trial, withheld }]) => (live ?? trial ?? withheld) !== undefined)
       .map(([name]) => name);
   }
 
   #routeOf(domain: string): Route {
-    const { live, trial, withheld } = domainOf(this.#state, domain);
-    const share = generationOf(this.#state, trial)?.share;
+    const { state } = this.#options.domains;
+    const { live, trial, withheld } = domainOf(state, domain);
+    const share = trial === undefined ? undefined : state.generations[trial]?.share;
     return {
       domain,
       ...(live === undefined ? {} : { active: live }),
@@ -189,7 +188,8 @@ export class ThreadRoutes {
       const previous = names.flatMap((domain) => this.liveSource(domain) ?? []);
       // Before the flip: a thread without requests reports the old version drained together with its answer.
       this.#options.domains.dispatch({ kind: 'flip', rollout, threads: this.#threadsOf(names) });
-      if (sources.some(({ id }) => generationOf(this.#state, id)?.state !== 'live')) return undefined;
+      const { generations } = this.#options.domains.state;
+      if (sources.some(({ id }) => generations[id]?.state !== 'live')) return undefined;
       for (const domain of names) this.#withheld.delete(domain);
       const startedAtMs = performance.now();
       await this.#route(names);
@@ -211,7 +211,7 @@ export class ThreadRoutes {
   /** Lets the requests of a domain wait in its queues, where this generation serves it, until another takes over or it is withheld. */
   hold(domain: string, generation: number): Promise<void> {
     return this.#lock.run(async () => {
-      if (domainOf(this.#state, domain).live === generation) await this.#queues.hold(domain);
+      if (domainOf(this.#options.domains.state, domain).live === generation) await this.#queues.hold(domain);
     });
   }
 
@@ -334,7 +334,7 @@ export class ThreadRoutes {
     for (const source of sources) {
       const { domain, version } = source.manifest;
       // A thread that joins need not run what is in quarantine.
-      if (domainOf(this.#state, domain).versions[source.hash]?.quarantine !== undefined) {
+      if (domainOf(this.#options.domains.state, domain).versions[source.hash]?.quarantine !== undefined) {
         failed.add(source.id);
         continue;
       }
@@ -344,7 +344,7 @@ export class ThreadRoutes {
         if (thread.state === 'ended') throw error;
         publishFault({ where: `preparation in thread ${thread.name}, which joined`, error, domain, version });
         failed.add(source.id);
-        if (liveOf(this.#state, domain)?.id === source.id) {
+        if (liveOf(this.#options.domains.state, domain)?.id === source.id) {
           this.#lacking.set(thread, (this.#lacking.get(thread) ?? new Set()).add(domain));
         } else this.#unprepared(source.id);
       }
@@ -354,7 +354,7 @@ export class ThreadRoutes {
 
   /** A thread that joined could not prepare a version that does not serve yet. */
   #unprepared(id: number): void {
-    const rollout = generationOf(this.#state, id)?.rollout;
+    const rollout = generationOf(this.#options.domains.state, id)?.rollout;
     if (rollout === undefined) return;
     const message = 'A broker thread that joined could not prepare it; the log of the same time says why.';
     this.#options.domains.dispatch({ kind: 'end', rollout, finding: { code: 'BEDS_THREAD_PREPARE_FAILED', message } });

@@ -1,17 +1,7 @@
 import { makeFinding } from '../../template/make-finding.js';
 import { compareVersions } from '../compare-versions.js';
-import {
-  type Burst,
-  domainOf,
-  type DroppedVersion,
-  type FoundVersion,
-  isInDirectory,
-  isOnItsWay,
-  isServing,
-  liveOf,
-  type State,
-} from '../state.js';
-import type { Step } from '../step.js';
+import type { Step } from '../reconcile.js';
+import type { Burst, DroppedVersion, FoundVersion } from '../state.js';
 
 /** A complete bundle that a look at the plugin directory found. */
 export interface Dropped extends Omit<FoundVersion, 'isThere'> {
@@ -47,7 +37,7 @@ export function dropped(step: Step, { domain, ...found }: Dropped): void {
   // It lay there already when the host was stopped, and something was decided after it: that counts.
   if (isSettled && !isConfirmed) return;
   step.patchVersion(domain, { hash, version }, { isRefused: false });
-  const isThere = isServing(step.state, domain, hash) || isOnItsWay(step.state, hash);
+  const isThere = step.isServing(domain, hash) || step.isOnItsWay(hash);
   if (isThere && isSettled) return;
   step.patch(domain, { found: [...step.domain(domain).found, { ...found, isThere }] });
 }
@@ -63,7 +53,7 @@ export function removed(step: Step, { entry, domain, hash, others }: Removed): v
       if (item.members.some((member) => member.hash === hash)) step.abandon(item);
     }
   }
-  const live = liveOf(step.state, domain)?.hash;
+  const live = step.live(domain)?.hash;
   if (live !== hash) {
     step.forgetCandidate(domain);
     // The next of those that were dropped with it is tried, if it is an advance.
@@ -73,17 +63,13 @@ export function removed(step: Step, { entry, domain, hash, others }: Removed): v
   if (step.domain(domain).origin === 'deploy') return;
   const remaining = others.flatMap((other) => hashOf(other) ?? []);
   // A version that was refused does not serve instead; nor does it keep a domain without any bundle alive.
-  const fallback = highestOf(step.state, others);
+  const fallback = highestOf(step, others);
   if (remaining.length === 0) withoutBundle(step, domain, entry);
   // What serves from the stage does not hang on the bundles that lie there.
-  else if (isFromBefore(step.state, domain)) return;
+  else if (isFromBefore(step, domain)) return;
   // What took its place in the same look is begun by itself.
   else if (step.domain(domain).found.length > 0) return;
-  else if (
-    fallback !== undefined &&
-    !isOnItsWay(step.state, fallback) &&
-    !(live !== undefined && remaining.includes(live))
-  )
+  else if (fallback !== undefined && !step.isOnItsWay(fallback) && !(live !== undefined && remaining.includes(live)))
     step.restore(domain, [fallback], 'restore');
 }
 
@@ -115,11 +101,9 @@ export function tryNext(step: Step, domain: string, hash: string): void {
   const runnersUp = burst.members
     .filter((member) => member.hash !== hash)
     .toSorted((a, b) => compareVersions(b.version, a.version));
-  const next = runnersUp.find(
-    (each) => isInDirectory(step.state, each.hash) && versions[each.hash]?.isRefused !== true,
-  );
-  const live = liveOf(step.state, domain);
-  if (next === undefined || isOnItsWay(step.state, next.hash) || next.hash === live?.hash) return;
+  const next = runnersUp.find((each) => step.isInDirectory(each.hash) && versions[each.hash]?.isRefused !== true);
+  const live = step.live(domain);
+  if (next === undefined || step.isOnItsWay(next.hash) || next.hash === live?.hash) return;
   if (live !== undefined && compareVersions(next.version, live.version) <= 0) return;
   addToBurst(step, domain, next, runnersUp);
   step.restore(domain, [next.hash], 'drop');
@@ -132,7 +116,7 @@ function choose(step: Step, domain: string, found: readonly FoundVersion[]): voi
   const [best] = ranked;
   if (best === undefined) return;
   const others = ranked.filter(({ hash }) => hash !== best.hash);
-  const former = formerOf(step.state, domain, best);
+  const former = formerOf(step, domain, best);
   if (former !== undefined && compareVersions(best.version, former.version) < 0) {
     for (const each of [best, ...others]) supersede(step, domain, { each, by: former });
     addToBurst(step, domain, former, ranked);
@@ -148,12 +132,12 @@ function choose(step: Step, domain: string, found: readonly FoundVersion[]): voi
 }
 
 /** What was dropped together with it before, as long as it lies there under another name and was not refused. */
-function formerOf(state: State, domain: string, dropped: DroppedVersion): DroppedVersion | undefined {
-  const { burst, versions } = domainOf(state, domain);
-  if (burst === undefined || !belongs(state, burst, dropped)) return undefined;
+function formerOf(step: Step, domain: string, dropped: DroppedVersion): DroppedVersion | undefined {
+  const { burst, versions } = step.domain(domain);
+  if (burst === undefined || !belongs(step, burst, dropped)) return undefined;
   const { best } = burst;
   if (best.entry === dropped.entry || best.hash === dropped.hash) return undefined;
-  const isThere = own(state.entries, best.entry)?.hash === best.hash;
+  const isThere = own(step.state.entries, best.entry)?.hash === best.hash;
   return isThere && versions[best.hash]?.isRefused !== true ? best : undefined;
 }
 
@@ -162,11 +146,11 @@ function formerOf(state: State, domain: string, dropped: DroppedVersion): Droppe
  * before it took over, or right after the last one, belongs to it.
  */
 function belongs(
-  state: State,
+  step: Step,
   { best, decidedAt, changedAt }: Burst,
   { begunAt, bornAt }: Pick<DroppedVersion, 'begunAt' | 'bornAt'>,
 ): boolean {
-  if (decidedAt === undefined) return isOnItsWay(state, best.hash);
+  if (decidedAt === undefined) return step.isOnItsWay(best.hash);
   const from = bornAt >= changedAt - MOVED_MS ? Math.min(bornAt, begunAt) : begunAt;
   return from <= Math.max(decidedAt - TICK_MS, changedAt + NEXT_FILE_MS);
 }
@@ -178,7 +162,7 @@ function addToBurst(
   ...[best, members]: [best: DroppedVersion, members: readonly DroppedVersion[]]
 ): void {
   const { burst } = step.domain(domain);
-  const before = burst !== undefined && belongs(step.state, burst, best) ? burst : undefined;
+  const before = burst !== undefined && belongs(step, burst, best) ? burst : undefined;
   const all = [...(before?.members ?? []), ...members, best].map(
     ({ entry, hash, version, begunAt, bornAt, changedAt }) => ({ entry, hash, version, begunAt, bornAt, changedAt }),
   );
@@ -223,22 +207,22 @@ function sayHigher(
 /** The last bundle of a domain is gone. What was never in the directory does not end with it. */
 function withoutBundle(step: Step, domain: string, entry: string): void {
   const words = `${entry}, the last bundle of ${domain}, was removed from the plugin directory.`;
-  if (!isFromBefore(step.state, domain)) step.retire(domain, makeFinding('BEDS_ROLLOUT_REMOVED', words));
-  else if (liveOf(step.state, domain) === undefined) step.goBack(domain, 'boot');
+  if (!isFromBefore(step, domain)) step.retire(domain, makeFinding('BEDS_ROLLOUT_REMOVED', words));
+  else if (step.live(domain) === undefined) step.goBack(domain, 'boot');
 }
 
 /** What serves, or is to serve again, was not in the directory since the host started. */
-function isFromBefore(state: State, name: string): boolean {
-  const { served, isServed, versions } = domainOf(state, name);
-  const current = liveOf(state, name)?.hash ?? (isServed ? served[0]?.hash : undefined);
+function isFromBefore(step: Step, name: string): boolean {
+  const { served, isServed, versions } = step.domain(name);
+  const current = step.live(name)?.hash ?? (isServed ? served[0]?.hash : undefined);
   return current !== undefined && versions[current]?.wasSeen !== true;
 }
 
 /** Of those that were not refused, the highest version; of two that are the same the later name. */
-function highestOf(state: State, names: readonly string[]): string | undefined {
+function highestOf(step: Step, names: readonly string[]): string | undefined {
   const candidates = names
-    .flatMap((name) => own(state.entries, name) ?? [])
-    .filter(({ domain, hash }) => domainOf(state, domain).versions[hash]?.isRefused !== true);
+    .flatMap((name) => own(step.state.entries, name) ?? [])
+    .filter(({ domain, hash }) => step.domain(domain).versions[hash]?.isRefused !== true);
   return candidates.reduce<(typeof candidates)[number] | undefined>(
     (best, entry) => (best !== undefined && compareVersions(best.version, entry.version) > 0 ? best : entry),
     undefined,
@@ -251,7 +235,7 @@ function deleteEntry(step: Step, name: string): void {
   if (entry === undefined) return;
   const { [name]: _, ...entries } = step.state.entries;
   step.state = { ...step.state, entries };
-  if (isInDirectory(step.state, entry.hash)) return;
+  if (step.isInDirectory(entry.hash)) return;
   step.patchVersion(entry.domain, entry, { isRefused: false });
   step.forgetVersions(entry.domain);
 }
