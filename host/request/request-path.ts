@@ -250,11 +250,7 @@ export class RequestPath implements ContextHost {
     attempt.generation = route?.choose(scope);
     attempt.isObserved = hasCandidate;
     try {
-      // RabbitMQ checked the caller's right to the routing key (topic permissions): the envelope must ask for what that says, and the
-      // message must have come through the request exchange and not straight into the queue.
-      if (delivery.exchange !== this.#exchange || delivery.routingKey !== `${request.domain}.${request.op}`) {
-        throw requestErrors.make('BEDS_REQUEST_ROUTE_MISMATCH');
-      }
+      this.#authorise(request, delivery);
       if (delivery.redelivered) this.#refusePoison(delivery, request, route?.withheld === true);
       const { generation } = attempt;
       const operation = generation?.operations.get(request.op);
@@ -275,6 +271,16 @@ export class RequestPath implements ContextHost {
       else this.#execute(target, work, attempt);
     } catch (error) {
       attempt.failed(error);
+    }
+  }
+
+  /**
+   * RabbitMQ checked the caller's right to the routing key (topic permissions): the envelope must ask for what that says, and the
+   * message must have come through the request exchange and not straight into the queue.
+   */
+  #authorise({ domain, op }: RequestEnvelope, { exchange, routingKey }: Delivery): void {
+    if (exchange !== this.#exchange || routingKey !== `${domain}.${op}`) {
+      throw requestErrors.make('BEDS_REQUEST_ROUTE_MISMATCH');
     }
   }
 
