@@ -1,3 +1,5 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { ConnectionChange } from '#sdk/amqp';
 import type { ChannelModel } from 'amqplib';
 import type { StoreAdapter } from './stores/contract.js';
 import { keepOpen, type MakeAdapters } from './stores/factory.js';
@@ -8,13 +10,14 @@ import { directoriesOf } from './config/load.js';
 import type { Config } from './config/schema.js';
 import type { Log } from './observe/log.js';
 import type { LogState } from './observe/log-output.js';
+import { connectionChannel, type FaultEvent, faultChannel, publishLifecycle } from './observe/channels.js';
+import type { Transition } from './deploy/state.js';
 import { openProber, type Prober } from './deploy/admit/probe.js';
 import { DeployController } from './deploy/deploy-controller.js';
 import { type History, openHistory } from './deploy/history.js';
 import { type HostMetrics, openMetrics } from './metrics/host-metrics.js';
 import { planBrokers } from './roles.js';
 import { nodeName } from './node-name.js';
-import { observeHost, recordTransitions } from './deploy/observe-host.js';
 import { AdminServer } from './admin/server.js';
 import { claimState } from './deploy/state-claim.js';
 import { ThreadLog } from './threads/log.js';
@@ -131,7 +134,7 @@ export class Supervisor {
       log,
       history: () => this.#history?.entries ?? [],
       isRabbitUp: () => this.#control.state === 'up',
-      onTransition: (transition) => this.#transition(transition),
+      onTransitions: (transitions) => this.#record(transitions),
       onTallies: (thread, tallies) => this.#metrics.tallies(thread, tallies),
     });
     this.#deploy = deploy;
@@ -200,12 +203,47 @@ export class Supervisor {
     return directoriesOf(this.#options.projectRoot, this.#options.config).state;
   }
 
-  #transition(transition: Parameters<typeof recordTransitions>[0]): void {
-    const sinks = { log: this.#options.log, history: this.#history, metrics: this.#metrics };
-    recordTransitions(transition, sinks);
+  /** Changes of state: on the diagnostics channel, in the metrics, in the log, in the durable history. */
+  #record(transitions: readonly Transition[]): void {
+    const { log } = this.#options;
+    for (const transition of transitions) publishLifecycle(transition);
+    for (const transition of transitions) this.#metrics.transition(transition);
+    for (const transition of transitions) {
+      const { domain, version, state } = transition;
+      log[levelOf(transition)](transition, `${domain} ${version} ${state}`);
+    }
+    for (const { generation: _, flipMs, cause, ...entry } of transitions) {
+      this.#history?.append({ ...entry, ...(cause === undefined ? {} : { cause }) }).catch((error: unknown) => {
+        log.error({ err: error }, 'the history could not be written');
+      });
+    }
   }
 }
 
 function wordsOf(error: unknown): unknown {
   return error instanceof Error ? error.message : error;
+}
+
+/** Brings what happens on the supervisor's own thread into the log, until the returned function is called. */
+function observeHost(log: Log): () => void {
+  const onConnection = (message: unknown): void => {
+    const { connection, state, waitMs, error } = message as ConnectionChange;
+    const level = state === 'waiting' || state === 'blocked' ? 'warn' : 'debug';
+    log[level]({ connection, waitMs, err: error }, `connection ${state}`);
+  };
+  const onFault = (message: unknown): void => {
+    const { where, error, ...rest } = message as FaultEvent;
+    log.error({ ...rest, err: error }, `fault in ${where}`);
+  };
+  subscribe(connectionChannel.name, onConnection);
+  subscribe(faultChannel.name, onFault);
+  return () => {
+    unsubscribe(connectionChannel.name, onConnection);
+    unsubscribe(faultChannel.name, onFault);
+  };
+}
+
+function levelOf({ state, left, findings = [] }: Transition): 'info' | 'warn' | 'error' {
+  if (state === 'rejected' || state === 'quarantined') return 'error';
+  return state === 'waiting' || left !== undefined || findings.length > 0 ? 'warn' : 'info';
 }

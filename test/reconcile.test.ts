@@ -379,12 +379,12 @@ class World {
     if (!this.staged.has(hash) && !this.kept.has(hash)) return [{ kind: 'missing', rollout, hash }];
     const state = (['received', 'verified', 'probed'] as const)[step];
     if (state === 'received') this.staged.add(hash);
-    if (state !== undefined) return [{ kind: 'progress', rollout, hash, state }];
+    if (state !== undefined) return [{ kind: 'progress', rollout, hash, passed: [state] }];
     const kind = this.kinds.get(hash);
     const findings = [{ code: 'BEDS_PREFLIGHT_OBJECT_MISSING', message: '' }];
-    if (kind === 'refused') return [{ kind: 'refused', rollout, hash, findings }];
-    if (kind === 'waits' && !this.isDelivered) return [{ kind: 'waits', rollout, hash, findings }];
-    return [{ kind: 'admitted', rollout, hash, findings: [] }];
+    if (kind === 'refused') return [{ kind: 'refused', rollout, hash, findings, passed: [] }];
+    if (kind === 'waits' && !this.isDelivered) return [{ kind: 'waits', rollout, hash, findings, passed: [] }];
+    return [{ kind: 'admitted', rollout, hash, findings: [], passed: [] }];
   }
 
   /** New bytes of a domain, or some that were there before. */

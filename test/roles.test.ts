@@ -39,7 +39,7 @@ function makeConsumers(queues: readonly QueueStatus[] = []): Consumers {
     broadcast: (command: ThreadCommand) => Promise.resolve(told.push(command)),
   };
   const consumers = new DomainConsumers({
-    pool: () => pool as unknown as ThreadPool,
+    pool: pool as unknown as ThreadPool,
     topology: { status: () => Promise.resolve(queues) } as unknown as Topology,
     names: makeNames('beds'),
     config,

@@ -44,7 +44,7 @@ export interface DeployControllerOptions {
   readonly log: Log;
   readonly history: () => readonly HistoryEntry[];
   readonly isRabbitUp: () => boolean;
-  readonly onTransition: (transition: Transition) => void;
+  readonly onTransitions: (transitions: readonly Transition[]) => void;
   readonly onTallies: RequestObserverOptions['onTallies'];
 }
 
@@ -92,7 +92,7 @@ export class DeployController implements DropHandlers {
     });
     const catalogues = new Map([...adapters].map(([store, adapter]) => [store, new JoinedCatalogue(adapter)]));
     this.#stores = { names: [...catalogues.keys()], find: (store) => catalogues.get(store) };
-    this.routes = new ThreadRoutes({ domains, pool: () => pool, topology, names, config, brokers });
+    this.routes = new ThreadRoutes({ domains, pool, topology, names, config, brokers });
     const stageDirectory = join(directory, 'stage');
     this.#effects = new Effects({
       domains,
@@ -121,12 +121,12 @@ export class DeployController implements DropHandlers {
 
   /** Reads what a run before has left. */
   static async open(options: DeployControllerOptions): Promise<DeployController> {
-    const { config, directory, history, log, onTransition } = options;
+    const { config, directory, history, log, onTransitions } = options;
     const [domains, ledger] = await Promise.all([
       Domains.open({
         directory,
         history,
-        onTransition,
+        onTransitions,
         rules: {
           settings: config.rollout,
           keepVersions: config.plugins.keepVersions,

@@ -7,7 +7,7 @@ import type { ThreadHandle } from '../threads/handle.js';
 import type { ThreadPool } from '../threads/pool.js';
 
 export interface DomainConsumersOptions {
-  readonly pool: () => ThreadPool;
+  readonly pool: ThreadPool;
   readonly topology: Topology;
   readonly names: Names;
   readonly config: Pick<Config, 'plugins' | 'supervisor'>;
@@ -34,7 +34,7 @@ export class DomainConsumers {
 
   /** Consumes the queues of these domains on all threads of their groups, as far as that is not so yet. */
   async addMissing(domains: readonly string[]): Promise<void> {
-    const pool = this.#options.pool();
+    const { pool } = this.#options;
     for (const domain of domains.filter((one) => !this.#consumed.has(one) && !this.#held.has(one))) {
       const options = { timeoutMs: this.#timeoutMs, group: pool.groupOf(domain) };
       await Promise.all(
@@ -48,7 +48,7 @@ export class DomainConsumers {
 
   /** Consumes on one thread what its group consumes of these, and what belongs to no domain. */
   async addOn(thread: ThreadHandle, { domains, group }: { domains: readonly string[]; group: string }): Promise<void> {
-    const pool = this.#options.pool();
+    const { pool } = this.#options;
     const own = domains.filter((domain) => this.#consumed.has(domain) && pool.groupOf(domain) === group);
     for (const { broker, queue } of own.flatMap((domain) => this.#consumersOf(domain))) {
       await thread.request({ kind: 'consume', broker, queue }, this.#timeoutMs);
@@ -57,7 +57,7 @@ export class DomainConsumers {
   }
 
   async cancel(domain: string): Promise<void> {
-    const pool = this.#options.pool();
+    const { pool } = this.#options;
     this.#held.delete(domain);
     this.#consumed.delete(domain);
     const options = { timeoutMs: this.#timeoutMs, group: pool.groupOf(domain) };
@@ -79,7 +79,7 @@ export class DomainConsumers {
 
   /** Whether all consumers of the domain's queues are this host's own. */
   async isOnlyHere(domain: string): Promise<boolean> {
-    const pool = this.#options.pool();
+    const { pool } = this.#options;
     const group = pool.groupOf(domain);
     const threads = pool.serving.filter((member) => member.group === group).length;
     const all = this.#consumersOf(domain);

@@ -22,7 +22,8 @@ export interface DomainsOptions {
   readonly rules: Rules;
   /** Stands in where the file is damaged. */
   readonly history: () => readonly HistoryEntry[];
-  readonly onTransition: (transition: Transition) => void;
+  /** What one event changed, in this order; not called for nothing. */
+  readonly onTransitions: (transitions: readonly Transition[]) => void;
   readonly onRemark: (remark: Remark) => void;
 }
 
@@ -59,12 +60,12 @@ export class Domains {
   /** Takes in what happened: the state that follows, its lines in the history, and what is to be done then. */
   dispatch(event: DeployEvent): void {
     const before = this.state;
-    const { rules, onTransition, onRemark } = this.#options;
+    const { rules, onTransitions, onRemark } = this.#options;
     const { state, commands, transitions, remarks } = reconcile(before, event, { rules, at: Date.now() });
     this.state = state;
     this.commands = commands;
     if (!isSameOnDisk(before, state)) this.#file.set(toDisk(state));
-    for (const transition of transitions) onTransition(transition);
+    if (transitions.length > 0) onTransitions(transitions);
     for (const remark of remarks) onRemark(remark);
     if (state !== before) this.onChange();
   }

@@ -10,7 +10,7 @@ import { type BundleBytes, loadStaged, stageBundle } from './admit/stage.js';
 import { Canary, type CanaryProgress } from './canary.js';
 import type { Domains } from './domains.js';
 import { domainOf, isBlockedBy, isDecided, rolloutOf } from './reconcile.js';
-import type { Command, DeployEvent, Generation, Member, Retirement, Rollout } from './state.js';
+import type { Command, DeployEvent, Generation, Member, Passed, Retirement, Rollout } from './state.js';
 import type { ThreadRoutes } from './thread-routes.js';
 import type { RequestObserver } from './watch/request-observer.js';
 import type { ShadowBoard } from './watch/shadow-board.js';
@@ -187,27 +187,33 @@ export class Effects {
       tell({ ...about, kind: 'missing' });
       return;
     }
+    // What comes at once is told at once: before the probe, which may take long, and with what is made of it.
+    let passed: Passed['passed'] = [];
     let result = await admit(bytes, admission, {
       signal,
       onProgress: (state) => {
-        tell({ ...about, kind: 'progress', state });
+        passed = [...passed, state];
+        if (state !== 'verified') return;
+        tell({ ...about, kind: 'progress', passed });
+        passed = [];
       },
     });
     for (let noted = ''; !signal.aborted && isWaiting(result);) {
       const { findings } = result;
       const text = JSON.stringify(findings);
-      if (text !== noted) tell({ ...about, kind: 'waits', findings });
+      if (text !== noted) tell({ ...about, kind: 'waits', findings, passed });
       noted = text;
+      passed = [];
       await delay(RETRY_MS, undefined, { signal });
       result = await this.#askDatabaseAgain(result);
     }
     if (!result.ok) {
-      tell({ ...about, kind: 'refused', findings: result.findings });
+      tell({ ...about, kind: 'refused', findings: result.findings, passed });
       return;
     }
     if (signal.aborted) return;
     this.#admitted.set(`${rollout.id} ${hash}`, result.source);
-    tell({ ...about, kind: 'admitted', findings: breaks(bytes.manifest) });
+    tell({ ...about, kind: 'admitted', findings: breaks(bytes.manifest), passed });
   }
 
   async #askDatabaseAgain({ probed }: WaitingResult): Promise<AdmissionResult> {

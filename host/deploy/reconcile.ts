@@ -16,6 +16,7 @@ import {
   type Member,
   NO_STRIKES,
   type Origin,
+  type Passed,
   type Remark,
   type Retirement,
   type Rollout,
@@ -241,20 +242,25 @@ const ROLLOUT_HANDLERS: {
   ) => void;
 } = {
   end,
-  progress: (step, rollout, { hash, state }) => {
-    const member = rollout.members.find((each) => each.hash === hash);
-    if (member !== undefined) step.noteMember(rollout, member, state);
+  progress: (step, rollout, event) => {
+    notePassed(step, rollout, event);
   },
   missing: (step, rollout, { hash }) => {
     tryAlternative(step, rollout, hash);
   },
-  admitted: (step, { id }, { hash, findings }) => {
-    step.patchMember(id, hash, { admission: 'admitted', findings });
+  admitted: (step, rollout, event) => {
+    const { hash, findings } = event;
+    notePassed(step, rollout, event);
+    step.patchMember(rollout.id, hash, { admission: 'admitted', findings });
   },
-  refused: (step, { id }, { hash, findings }) => {
-    step.patchMember(id, hash, { admission: 'refused', findings });
+  refused: (step, rollout, event) => {
+    const { hash, findings } = event;
+    notePassed(step, rollout, event);
+    step.patchMember(rollout.id, hash, { admission: 'refused', findings });
   },
-  waits: (step, rollout, { hash, findings }) => {
+  waits: (step, rollout, event) => {
+    const { hash, findings } = event;
+    notePassed(step, rollout, event);
     step.patchMember(rollout.id, hash, { admission: 'waiting' });
     wait(step, rollout, { members: rollout.members.filter((member) => member.hash === hash), findings });
   },
@@ -430,6 +436,11 @@ function startLoading(step: Step, rollout: Rollout): void {
     };
     step.state = { ...step.state, generations: { ...step.state.generations, [generation]: made } };
   }
+}
+
+function notePassed(step: Step, rollout: Rollout, { hash, passed }: Passed): void {
+  const member = rollout.members.find((each) => each.hash === hash);
+  if (member !== undefined) for (const state of passed) step.noteMember(rollout, member, state);
 }
 
 /** It waits for somebody outside. What did harm must not go on until then. */
@@ -781,12 +792,12 @@ export function rolloutOf(state: State, id: number): Rollout | undefined {
   return rolloutsOf(state).find((rollout) => rollout.id === id);
 }
 
-export function domainsOf(item: Rollout | Retirement): readonly string[] {
+function domainsOf(item: Rollout | Retirement): readonly string[] {
   return item.kind === 'retirement' ? [item.domain] : item.members.map(({ domain }) => domain);
 }
 
 /** Of what shares a place, only the first acts. */
-export function placesOf(item: Rollout | Retirement): readonly string[] {
+function placesOf(item: Rollout | Retirement): readonly string[] {
   const isBeside = item.kind === 'rollout' && BESIDE.has(item.cause);
   return isBeside ? domainsOf(item).map((domain) => `${item.cause} of ${domain}`) : domainsOf(item);
 }
@@ -801,7 +812,7 @@ export function isOnItsWay(state: State, hash: string): boolean {
 }
 
 /** Nothing is asked of the domain, and these bytes serve it. */
-export function isServing(state: State, domain: string, hash: string): boolean {
+function isServing(state: State, domain: string, hash: string): boolean {
   return liveOf(state, domain)?.hash === hash && !state.queue.some((item) => placesOf(item).includes(domain));
 }
 
@@ -810,12 +821,12 @@ export function isQuarantined(state: State, domain: string, hash: string): boole
 }
 
 /** Whether bytes that are in quarantine serve it. */
-export function isHarmed(state: State, domain: string): boolean {
+function isHarmed(state: State, domain: string): boolean {
   const live = liveOf(state, domain);
   return live !== undefined && isQuarantined(state, domain, live.hash);
 }
 
-export function isInDirectory(state: State, hash: string): boolean {
+function isInDirectory(state: State, hash: string): boolean {
   return Object.values(state.entries).some((entry) => entry.hash === hash);
 }
 
@@ -861,7 +872,7 @@ export interface RolloutRequest {
   readonly tried?: readonly string[];
 }
 
-export function newRollout(request: RolloutRequest): Rollout {
+function newRollout(request: RolloutRequest): Rollout {
   const { id, cause, plan, completeAt, versions, alternatives = [], tried = [] } = request;
   return {
     kind: 'rollout',
@@ -1295,7 +1306,7 @@ export class Step {
 }
 
 /** Why these bytes are refused; undefined: they are not. */
-export function banOf({ domain, hash }: Pick<Member, 'domain' | 'hash'>, state: State): Finding | undefined {
+function banOf({ domain, hash }: Pick<Member, 'domain' | 'hash'>, state: State): Finding | undefined {
   const quarantine = domainOf(state, domain).versions[hash]?.quarantine;
   if (quarantine === undefined) return undefined;
   const { since, code, message } = quarantine;

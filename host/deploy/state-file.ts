@@ -8,13 +8,14 @@ import { publishFault } from '../observe/channels.js';
  */
 export class StateFile<T> {
   readonly #path: string;
-  #value: T;
+  /** Changed by `set` only. */
+  value: T;
   #isDirty = false;
   #writing: Promise<void> | undefined;
 
   private constructor(path: string, value: T) {
     this.#path = path;
-    this.#value = value;
+    this.value = value;
   }
 
   /** Reads the value; throws BEDS_ROLLOUT_STATE_UNREADABLE when it is there and may not be read. What `parse` refuses is set aside under another name, and `empty` is where the host starts. */
@@ -34,13 +35,9 @@ export class StateFile<T> {
     return new StateFile(path, empty);
   }
 
-  get value(): T {
-    return this.#value;
-  }
-
   /** Takes a new value; a failure to write it is a fault on the diagnostics channel, and tried again with the next one. */
   set(value: T): void {
-    this.#value = value;
+    this.value = value;
     this.#isDirty = true;
     this.#writing ??= this.#writeAll();
   }
@@ -53,7 +50,7 @@ export class StateFile<T> {
   async #writeAll(): Promise<void> {
     while (this.#isDirty) {
       this.#isDirty = false;
-      await this.#write(`${JSON.stringify(this.#value, undefined, 1)}\n`).catch((cause: unknown) => {
+      await this.#write(`${JSON.stringify(this.value, undefined, 1)}\n`).catch((cause: unknown) => {
         publishFault({ where: 'state file', error: unwritable(cause) });
       });
     }

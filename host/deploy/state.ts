@@ -310,21 +310,21 @@ export type DeployEvent =
     }
   | CommandResult;
 
+/** Steps of its admission that a version has passed since it was last told of. */
+export interface Passed {
+  readonly hash: string;
+  readonly passed: readonly Extract<LifecycleState, 'received' | 'verified' | 'probed'>[];
+}
+
 export type CommandResult =
-  | {
-      readonly kind: 'progress';
-      readonly rollout: number;
-      readonly hash: string;
-      readonly state: Extract<LifecycleState, 'received' | 'verified' | 'probed'>;
-    }
+  | ({ readonly kind: 'progress'; readonly rollout: number } & Passed)
   /** The stage has no sound copy of it. */
   | { readonly kind: 'missing'; readonly rollout: number; readonly hash: string }
-  | {
+  | ({
       readonly kind: 'waits' | 'refused' | 'admitted';
       readonly rollout: number;
-      readonly hash: string;
       readonly findings: readonly Finding[];
-    }
+    } & Passed)
   /** The threads begin to load it: from now on its code may end one of them. */
   | { readonly kind: 'loading' | 'prepared'; readonly rollout: number }
   | { readonly kind: 'rabbit-away' | 'failed'; readonly rollout: number; readonly finding: Finding }

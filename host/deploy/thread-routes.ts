@@ -87,7 +87,7 @@ export class ThreadRoutes {
 
   /** Whether a process of its own serves the domain, because its code may have ended the host. */
   isApart(domain: string): boolean {
-    return this.#options.pool().cells.groupOf(domain) !== undefined;
+    return this.#options.pool.cells.groupOf(domain) !== undefined;
   }
 
   /** Names the operations whose queues are bound. */
@@ -122,7 +122,7 @@ export class ThreadRoutes {
   }
 
   #threadsOf(domains: readonly string[]): Record<string, readonly string[]> {
-    const pool = this.#options.pool();
+    const { pool } = this.#options;
     return Object.fromEntries(domains.map((domain) => [domain, pool.loading(domain).map(({ handle }) => handle.name)]));
   }
 
@@ -138,15 +138,14 @@ export class ThreadRoutes {
     // Before the threads: one of them may end in its code, and then is to be blamed.
     this.#options.domains.dispatch({ kind: 'loading', rollout });
     for (const source of sources) {
-      await this.#options.pool().prepare(source, this.#prepareMs);
+      await this.#options.pool.prepare(source, this.#prepareMs);
       signal.throwIfAborted();
     }
   }
 
   /** Forgets a prepared version that is not wanted after all. */
   async discard(generation: number): Promise<void> {
-    await this.#options
-      .pool()
+    await this.#options.pool
       .broadcast({ kind: 'discard', generation }, { timeoutMs: this.#prepareMs })
       .catch(() => undefined);
     this.#options.domains.dispatch({ kind: 'discarded', generation });
@@ -261,7 +260,7 @@ export class ThreadRoutes {
     return this.#lock.run(async () => {
       const { config } = this.#options;
       const timeoutMs = config.plugins.prepareTimeoutMs;
-      const { cells } = this.#options.pool();
+      const { cells } = this.#options.pool;
       const loaded = this.loaded.filter(({ manifest }) => cells.loads(group, manifest.domain));
       const failed = await this.#prepareOn(thread, loaded);
       const routes = this.#domains.map((domain) =>
@@ -276,7 +275,7 @@ export class ThreadRoutes {
   /** A domain that was kept apart in a process of its own is served by the threads again. */
   rejoin(domain: string): Promise<void> {
     return this.#lock.run(async () => {
-      const pool = this.#options.pool();
+      const { pool } = this.#options;
       const isConsumed = this.#queues.has(domain);
       const sources = this.loaded.filter(({ manifest }) => manifest.domain === domain);
       const members = pool.serving.filter(({ group }) => pool.cells.get(group) === undefined);
@@ -320,7 +319,7 @@ export class ThreadRoutes {
 
   /** Threads that joined while the others prepared may lack it. */
   async #prepareJoined(sources: readonly GenerationSource[]): Promise<void> {
-    const pool = this.#options.pool();
+    const { pool } = this.#options;
     for (const source of sources) {
       // n.b. a process that takes the place of another joins under the lock that is held here.
       if (this.isApart(source.manifest.domain)) await pool.prepareServing(source, this.#prepareMs);
@@ -374,7 +373,7 @@ export class ThreadRoutes {
     const ready = domains.filter((domain) => !this.#isLacking(thread, domain));
     const routes = ready.map((domain) => this.#routeOf(domain));
     await thread.request({ kind: 'route', routes }, this.#options.config.plugins.prepareTimeoutMs);
-    const group = this.#options.pool().serving.find(({ handle }) => handle === thread)?.group;
+    const group = this.#options.pool.serving.find(({ handle }) => handle === thread)?.group;
     if (group !== undefined) await this.#queues.addOn(thread, { domains: ready, group });
   }
 
@@ -389,36 +388,26 @@ export class ThreadRoutes {
     missing: ReadonlyMap<ThreadHandle, ReadonlySet<number>> = new Map(),
   ): Promise<void> {
     if (domains.length === 0) return;
-    const pool = this.#options.pool();
+    const { pool } = this.#options;
     const commandFor = ({ group, handle }: Member): ThreadCommand | undefined => {
       const routes = domains
         .filter((domain) => pool.cells.loads(group, domain) || pool.cells.get(group) === undefined)
-        .map((domain) =>
-          withoutGenerations(
-            this.#routeFor(this.#routeOf(domain), group),
-            this.#notOn(handle, { domain, missing: missing.get(handle) ?? NONE }),
-          ),
-        );
+        .map((domain) => {
+          // What code that only others call could not load there, they do without.
+          const lacks = pool.cells.serves(group, domain)
+            ? (missing.get(handle) ?? NONE)
+            : new Set(this.loaded.filter(({ id }) => !handle.has(id)).map(({ id }) => id));
+          return withoutGenerations(this.#routeFor(this.#routeOf(domain), group), lacks);
+        });
       return routes.length === 0 ? undefined : { kind: 'route', routes };
     };
     await pool.commit(commandFor, this.#options.config.plugins.prepareTimeoutMs);
   }
 
-  /** What code that only others call could not load there, they do without. */
-  #notOn(
-    handle: ThreadHandle,
-    { domain, missing }: { readonly domain: string; readonly missing: ReadonlySet<number> },
-  ): ReadonlySet<number> {
-    const pool = this.#options.pool();
-    const group = pool.serving.find((member) => member.handle === handle)?.group ?? '';
-    if (pool.cells.serves(group, domain)) return missing;
-    return new Set(this.loaded.filter(({ id }) => !handle.has(id)).map(({ id }) => id));
-  }
-
   /** What is kept apart is out of reach for the code of others meanwhile. */
   #routeFor(route: Route, group: string): Route {
     const isServed = route.active !== undefined || route.candidate !== undefined || route.withheld === true;
-    if (!isServed || this.#options.pool().cells.loads(group, route.domain)) return route;
+    if (!isServed || this.#options.pool.cells.loads(group, route.domain)) return route;
     return { domain: route.domain, withheld: true };
   }
 
