@@ -12,6 +12,8 @@ import { notesBundle, NOTES_OBJECTS } from './support/notes-domain.js';
 import { sharedServices } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb']);
+/** Longer than anything of a swap waits for by itself. */
+const QUIET_MS = 700;
 
 const SWAPS = 20;
 /** Requests that are served between two swaps. */
@@ -97,8 +99,9 @@ void describe('a version that is dropped in', () => {
         // So that the next comes at different stages of the one before.
         await delay(pauseMs);
       }
-      await settled(host);
-      assert.equal(host.transitions().findLast(({ state }) => state === 'active')?.version, '1.0.0');
+      const serving = (): string | undefined => host.transitions().findLast(({ state }) => state === 'active')?.version;
+      // n.b. on a busy machine the last drop may not have been noticed yet when all else is quiet.
+      await eventually('the last one serves', () => serving() === '1.0.0' && isQuiet(host));
       assert.equal(await client.domain('notes').call('version', {}), '1.0.0');
     }
     const refused = host.transitions().filter(({ state }) => state === 'rejected');
@@ -240,7 +243,7 @@ function retired(host: TestHost): number {
 }
 
 /** Resolves when no version has changed its state for a while: there is no event for "nothing more comes". */
-async function settled(host: TestHost): Promise<void> {
-  const quietMs = 700;
-  await eventually('nothing is on its way', () => Date.now() - (host.transitions().at(-1)?.time ?? 0) > quietMs);
+/** Nothing is on its way. */
+function isQuiet(host: TestHost): boolean {
+  return Date.now() - (host.transitions().at(-1)?.time ?? 0) > QUIET_MS;
 }
