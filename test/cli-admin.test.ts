@@ -255,7 +255,10 @@ describe('a command of the protocol on the command line', () => {
     b.control.onCommand = refuse('BEDS_ROLLOUT_NOTHING_PENDING');
     const { code, stderr } = await run('promote', 'notes');
     assert.equal(code, EXIT.failed);
-    assert.match(stderr, /^BEDS_ROLLOUT_NOTHING_PENDING: [ab]: The domain has no canary.*\n +what to do: `beds status`/);
+    assert.match(
+      stderr,
+      /^BEDS_ROLLOUT_NOTHING_PENDING: [ab]: The domain has no canary.*\n +what to do: `beds status`/,
+    );
     b.control.onCommand = () => undefined;
     const mixed = await run('pause', 'notes');
     assert.equal(mixed.code, EXIT.failed);
