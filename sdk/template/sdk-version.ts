@@ -1,2 +1,2 @@
 /** The version of this package; goes into every manifest. */
-export const SDK_VERSION = '0.1.0';
+export const SDK_VERSION = '0.2.0';
