@@ -206,11 +206,12 @@ export class Supervisor {
   /** Changes of state: on the diagnostics channel, in the metrics, in the log, in the durable history. */
   #record(transitions: readonly Transition[]): void {
     const { log } = this.#options;
+    const levels = transitions.map(levelOf);
     for (const transition of transitions) publishLifecycle(transition);
     for (const transition of transitions) this.#metrics.transition(transition);
-    for (const transition of transitions) {
+    for (const [index, transition] of transitions.entries()) {
       const { domain, version, state } = transition;
-      log[levelOf(transition)](transition, `${domain} ${version} ${state}`);
+      log[levels[index] ?? 'info'](transition, `${domain} ${version} ${state}`);
     }
     for (const { generation: _, flipMs, cause, ...entry } of transitions) {
       this.#history?.append({ ...entry, ...(cause === undefined ? {} : { cause }) }).catch((error: unknown) => {

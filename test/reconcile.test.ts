@@ -4,11 +4,11 @@ import fc from 'fast-check';
 import { configSchema } from '../host/config/schema.js';
 import type { HistoryEntry } from '../host/deploy/history.js';
 import { fromDisk, fromHistory, isSameOnDisk, parseStateOnDisk, toDisk } from '../host/deploy/domains.js';
+import { isBlockedBy } from '../host/deploy/effects.js';
 import {
   commandsOf,
   domainOf,
   generationOf,
-  isBlockedBy,
   liveOf,
   pendingOf,
   reconcile,

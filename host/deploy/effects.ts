@@ -9,7 +9,7 @@ import { preflight } from './admit/preflight.js';
 import { type BundleBytes, loadStaged, stageBundle } from './admit/stage.js';
 import { Canary, type CanaryProgress } from './canary.js';
 import type { Domains } from './domains.js';
-import { domainOf, isBlockedBy, isDecided, rolloutOf } from './reconcile.js';
+import { domainOf, isDecided, rolloutOf } from './reconcile.js';
 import type { Command, DeployEvent, Generation, Member, Passed, Retirement, Rollout } from './state.js';
 import type { ThreadRoutes } from './thread-routes.js';
 import type { RequestObserver } from './watch/request-observer.js';
@@ -47,8 +47,8 @@ export class Effects {
   readonly #admitted = new Map<string, Omit<GenerationSource, 'id'>>();
   readonly #canaries = new Map<number, Canary>();
   readonly #awaiting = new Set<() => void>();
-  /** What there was when it was last looked for what is over: numbers of rollouts and of generations. */
-  #kept = '';
+  /** Rollouts and generations that there were when it was last looked for what is over. */
+  #there: ReadonlySet<string> = new Set();
   #isClosed = false;
 
   constructor(options: EffectsOptions) {
@@ -187,15 +187,13 @@ export class Effects {
       tell({ ...about, kind: 'missing' });
       return;
     }
-    // What comes at once is told at once: before the probe, which may take long, and with what is made of it.
+    // That it was probed is told with what is made of it.
     let passed: Passed['passed'] = [];
     let result = await admit(bytes, admission, {
       signal,
       onProgress: (state) => {
-        passed = [...passed, state];
-        if (state !== 'verified') return;
-        tell({ ...about, kind: 'progress', passed });
-        passed = [];
+        if (state === 'probed') passed = [state];
+        else tell({ ...about, kind: 'progress', passed: [state] });
       },
     });
     for (let noted = ''; !signal.aborted && isWaiting(result);) {
@@ -374,9 +372,10 @@ export class Effects {
   #forget(): void {
     const { queue, generations, domains, toStage } = this.#options.domains.state;
     const members = queue.flatMap((item) => (item.kind === 'rollout' ? item.members : []));
-    const kept = [queue.map(({ id }) => id), Object.keys(generations)].join(';');
-    if (kept !== this.#kept) {
-      this.#kept = kept;
+    const there = new Set([...queue.map(({ id }) => `rollout ${String(id)}`), ...Object.keys(generations)]);
+    const isSomethingOver = [...this.#there].some((each) => !there.has(each));
+    this.#there = there;
+    if (isSomethingOver) {
       const rollouts = new Set(queue.map(({ id }) => id));
       for (const key of this.#admitted.keys()) if (!rollouts.has(Number.parseInt(key, 10))) this.#admitted.delete(key);
       const numbers = [
@@ -390,6 +389,12 @@ export class Effects {
     const needed = new Set([...members, ...found].map(({ hash }) => hash).concat(toStage));
     for (const hash of this.#bytes.keys()) if (!needed.has(hash)) this.#bytes.delete(hash);
   }
+}
+
+/** One owner acts in a place at a time, and does one thing at a time; it may admit several versions at once. */
+export function isBlockedBy({ owner, places, kind }: Command, running: Command): boolean {
+  if (owner !== undefined && running.owner === owner) return running.kind !== kind || kind !== 'admit';
+  return running.places.some((place) => places.includes(place));
 }
 
 type WaitingResult = Extract<AdmissionResult, { step: 'preflight' }>;

@@ -128,12 +128,6 @@ function rolloutCommands(state: State, rollout: Rollout): readonly Command[] {
   }
 }
 
-/** One owner acts in a place at a time, and does one thing at a time; it may admit several versions at once. */
-export function isBlockedBy({ owner, places, kind }: Command, running: Command): boolean {
-  if (owner !== undefined && running.owner === owner) return running.kind !== kind || kind !== 'admit';
-  return running.places.some((place) => places.includes(place));
-}
-
 function discard(generation: Generation): Command {
   const { id, rollout } = generation;
   return { key: `discard ${id}`, owner: rollout, places: [], kind: 'discard', generation };

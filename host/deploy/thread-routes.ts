@@ -264,7 +264,7 @@ export class ThreadRoutes {
       const loaded = this.loaded.filter(({ manifest }) => cells.loads(group, manifest.domain));
       const failed = await this.#prepareOn(thread, loaded);
       const routes = this.#domains.map((domain) =>
-        withoutGenerations(this.#routeFor(this.#routeOf(domain), group), failed),
+        withoutGenerations(inReach(this.#routeOf(domain), cells.loads(group, domain)), failed),
       );
       await thread.request({ kind: 'route', routes }, timeoutMs);
       const domains = this.#domains.filter((domain) => !this.#isLacking(thread, domain));
@@ -390,25 +390,19 @@ export class ThreadRoutes {
     if (domains.length === 0) return;
     const { pool } = this.#options;
     const commandFor = ({ group, handle }: Member): ThreadCommand | undefined => {
-      const routes = domains
-        .filter((domain) => pool.cells.loads(group, domain) || pool.cells.get(group) === undefined)
-        .map((domain) => {
-          // What code that only others call could not load there, they do without.
-          const lacks = pool.cells.serves(group, domain)
-            ? (missing.get(handle) ?? NONE)
-            : new Set(this.loaded.filter(({ id }) => !handle.has(id)).map(({ id }) => id));
-          return withoutGenerations(this.#routeFor(this.#routeOf(domain), group), lacks);
-        });
+      const routes = domains.flatMap((domain) => {
+        const isServing = pool.cells.serves(group, domain);
+        const isLoaded = isServing || pool.cells.loads(group, domain);
+        if (!isLoaded && pool.cells.get(group) !== undefined) return [];
+        // What code that only others call could not load there, they do without.
+        const lacks = isServing
+          ? (missing.get(handle) ?? NONE)
+          : new Set(this.loaded.filter(({ id }) => !handle.has(id)).map(({ id }) => id));
+        return [withoutGenerations(inReach(this.#routeOf(domain), isLoaded), lacks)];
+      });
       return routes.length === 0 ? undefined : { kind: 'route', routes };
     };
     await pool.commit(commandFor, this.#options.config.plugins.prepareTimeoutMs);
-  }
-
-  /** What is kept apart is out of reach for the code of others meanwhile. */
-  #routeFor(route: Route, group: string): Route {
-    const isServed = route.active !== undefined || route.candidate !== undefined || route.withheld === true;
-    if (!isServed || this.#options.pool.cells.loads(group, route.domain)) return route;
-    return { domain: route.domain, withheld: true };
   }
 
   async #unbindGone(previous: readonly GenerationSource[]): Promise<void> {
@@ -424,6 +418,12 @@ const NONE: ReadonlySet<number> = new Set();
 
 function namesOf(sources: readonly GenerationSource[]): readonly string[] {
   return sources.map(({ manifest }) => manifest.domain);
+}
+
+/** What is kept apart is out of reach for the code of others meanwhile. */
+function inReach(route: Route, isLoaded: boolean): Route {
+  const isServed = route.active !== undefined || route.candidate !== undefined || route.withheld === true;
+  return !isServed || isLoaded ? route : { domain: route.domain, withheld: true };
 }
 
 /** The route as a thread can follow it that could not prepare these. */
