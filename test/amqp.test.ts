@@ -5,7 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
 import { Broker } from '../host/amqp/broker.js';
 import { AmqpConnection } from '../host/amqp/connection.js';
-import { connect } from '../host/amqp/header-guard.js';
+import { connect } from '../host/amqp/guarded-amqplib.js';
 import { askNode } from '../host/amqp/ask-node.js';
 import { type BrokerEvent, brokerChannel } from '../host/observe/channels.js';
 import { parseReplyAddress } from '../host/amqp/reply-address.js';

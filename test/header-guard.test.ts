@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 // First, as in a process that also holds a client: the guard must not depend on who loads amqplib before.
 import 'amqplib';
-import { connect, isHarmlessTable, MALFORMED_HEADERS, MAX_HEADER_DEPTH } from '../host/amqp/header-guard.js';
+import { connect, isHarmlessTable, MALFORMED_HEADERS, MAX_HEADER_DEPTH } from '../host/amqp/guarded-amqplib.js';
 import { sharedServices } from './support/services.js';
 
 interface Codec {

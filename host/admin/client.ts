@@ -5,7 +5,7 @@ import { BedsError } from '@beds/sdk';
 import { endConnection } from '#sdk/amqp';
 import { settlesWithin, withTimeout } from '#sdk/time';
 import { z } from 'zod';
-import { connect } from '../amqp/header-guard.js';
+import { connect } from '../amqp/guarded-amqplib.js';
 import { makeNames, type Names } from '../amqp/names.js';
 import { adminErrors } from '../errors/admin.js';
 import { type CommandInput, type CommandName, commandResult, type CommandResult } from './commands.js';

@@ -11,7 +11,7 @@ import type {
   StartOptions,
 } from './contract.js';
 import { withLock } from './directory-lock.js';
-import { mariadb } from './mariadb.js';
+import { mariadb } from './mysql.js';
 import { mongodb } from './mongodb.js';
 import { installCommand } from './provision/find-program.js';
 import { rabbitmq } from './rabbitmq.js';

@@ -2,7 +2,7 @@ import type { BedsError, RequestEnvelope } from '@beds/sdk';
 import type { Options } from 'amqplib';
 import type { Delivery } from '../amqp/broker.js';
 import type { HandOver } from '../amqp/hand-over.js';
-import { MALFORMED_HEADERS } from '../amqp/header-guard.js';
+import { MALFORMED_HEADERS } from '../amqp/guarded-amqplib.js';
 import { publishFault } from '../observe/channels.js';
 
 /** A request that nobody is told about, and why it was not carried out. */

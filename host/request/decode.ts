@@ -8,7 +8,7 @@ import {
   unknownNames,
   unknownText,
 } from '@beds/sdk';
-import { MALFORMED_HEADERS } from '../amqp/header-guard.js';
+import { MALFORMED_HEADERS } from '../amqp/guarded-amqplib.js';
 import { nearest } from '../config/nearest.js';
 import { requestErrors } from '../errors/request.js';
 
