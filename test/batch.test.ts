@@ -56,6 +56,14 @@ void describe('the answers to a batch', () => {
     assert.deepEqual(settled, ['reject']);
   });
 
+  void it('send the message back where one of them was given back unexecuted, whatever becomes of those after it', () => {
+    const { parts, settled, add } = collect(2, undefined);
+    add(0, '', 'requeue');
+    add(1, '1', 'reject');
+    parts[0]?.onSent();
+    assert.deepEqual(settled, ['requeue']);
+  });
+
   void it('go out before they are too much for one message', () => {
     const { add, parts } = collect(3, 60_000);
     add(0, 'x'.repeat(300_000));

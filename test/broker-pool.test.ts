@@ -6,7 +6,7 @@ import { ReplyPublisher } from '../host/amqp/reply-publisher.js';
 import type { BrokerContext, OpenBroker, RunningBroker } from '../host/brokers/contract.js';
 import { BrokerPool, type BrokerStatus } from '../host/brokers/pool.js';
 import type { BrokerPlan } from '../host/roles.js';
-import { eventually } from './support/eventually.js';
+import { eventually, quietFor } from './support/eventually.js';
 
 const QUEUE = 'beds.own';
 
@@ -78,7 +78,7 @@ interface Running {
 }
 
 /** `open` makes the first, the second, … broker. */
-async function run(t: TestContext, open: (index: number) => RunningBroker): Promise<Running> {
+async function run(t: TestContext, open: (index: number) => RunningBroker | Promise<RunningBroker>): Promise<Running> {
   const contexts: BrokerContext[] = [];
   const type: OpenBroker = (context) => {
     contexts.push(context);
@@ -152,6 +152,29 @@ void describe('a broker that fails', () => {
       assert.equal(running.status().inFlight, 0);
     });
   }
+
+  void it('fails once, whatever else it rejects after another has taken its place', async (t) => {
+    const rejects: ((error: Error) => void)[] = [];
+    const first: RunningBroker = { handle: () => new Promise<void>((_resolve, reject) => rejects.push(reject)) };
+    const running = await run(t, (index) => (index === 0 ? first : calm));
+    running.model.deliver('a');
+    running.model.deliver('b');
+    rejects[0]?.(new Error('no'));
+    await eventually(
+      'the next one consumes',
+      () => running.contexts.length === 2 && running.status().state === 'consuming',
+    );
+    rejects[1]?.(new Error('late'));
+    running.contexts[0]?.fail(new Error('late, too'));
+    await quietFor(20);
+    assert.deepEqual([running.status().state, running.status().restarts], ['consuming', 1]);
+  });
+
+  void it('holds up no other one for longer than a bound when it never opens', async (t) => {
+    const running = await run(t, (index) => (index === 0 ? new Promise<RunningBroker>(() => undefined) : calm));
+    await eventually('the next one consumes', () => running.status().state === 'consuming');
+    assert.match(running.status().lastError?.message ?? '', /not open after/);
+  });
 
   void it('is opened again when it could not be opened', async (t) => {
     const running = await run(t, (index) => {

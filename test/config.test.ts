@@ -101,6 +101,11 @@ const BROKEN: readonly (readonly [string, Given, RegExp])[] = [
     /node\.roles: there is no role appserver\. Did you mean appServer\? Known: appServer/,
   ],
   ['a node without a role', { variables: { BEDS_NODE_ROLES: '' } }, /node\.roles: must name at least one role/],
+  [
+    'a broker that a role names twice',
+    { beds: '[roles.appServer]\nbrokers = ["rBroker", "rBroker", "wBroker"]' },
+    /roles\.appServer\.brokers: it names rBroker twice/,
+  ],
   ['a role that is named twice', { variables: { BEDS_NODE_ROLES: 'appServer, appServer' } }, /names appServer twice/],
   [
     'a broker of two roles of the node',

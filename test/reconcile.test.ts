@@ -9,6 +9,7 @@ import {
   commandsOf,
   domainOf,
   generationOf,
+  isHarmed,
   liveOf,
   pendingOf,
   reconcile,
@@ -193,6 +194,10 @@ class World {
       const isOwned = rollouts.some((each) => each.id === rollout);
       assert.ok(state === 'live' || isOwned, `generation ${String(id)} is ${state} and nobody's`);
     }
+    for (const name of DOMAINS) {
+      const { held, live } = domainOf(this.state, name);
+      assert.ok(live === undefined || held !== live || isHarmed(this.state, name), `${name} is held for nothing`);
+    }
     this.#checkServed();
   }
 
@@ -329,6 +334,8 @@ class World {
         return [{ kind: 'discarded', generation: command.generation.id }];
       case 'hold':
         return [{ kind: 'held', domain: command.generation.domain, generation: command.generation.id }];
+      case 'release':
+        return [{ kind: 'held', domain: command.generation.domain, generation: undefined }];
       case 'withhold': {
         const { domain } = command;
         const hash = domainOf(this.state, domain).served[0]?.hash;
@@ -513,7 +520,7 @@ const REPEATABLE: ReadonlySet<DeployEvent['kind']> = new Set([
 
 function isOver({ command, step }: Running): boolean {
   const steps = { admit: Infinity, prepare: Infinity, trial: 3, activate: 2, withdraw: 1, discard: 1 };
-  return step >= { ...steps, hold: 1, withhold: 1, retire: 1, stage: 1 }[command.kind];
+  return step >= { ...steps, hold: 1, release: 1, withhold: 1, retire: 1, stage: 1 }[command.kind];
 }
 
 function nameOf(index: number): string {

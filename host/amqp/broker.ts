@@ -114,6 +114,9 @@ export class Broker implements Intake {
    */
   async close(): Promise<void> {
     const channel = this.#channel;
+    // n.b. another one may take its place on the same connection: a channel that is being opened must not consume beside it.
+    this.#stopped = true;
+    this.#model = undefined;
     this.#acks?.flush();
     this.#forgetChannel();
     await channel?.close().catch(() => undefined);
@@ -131,6 +134,10 @@ export class Broker implements Intake {
       if (this.#model === model) this.#reopenLater(model, 0);
     });
     await channel.prefetch(this.#options.prefetch);
+    if (this.#model !== model) {
+      await channel.close();
+      return;
+    }
     this.#channel = channel;
     this.#acks = new AckCoalescer(channel);
     await Promise.all([...this.#wanted.keys()].map((queue) => this.#subscribe(queue, 0)));

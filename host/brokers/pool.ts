@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ChannelModel } from 'amqplib';
-import { backoffMs } from '#sdk/time';
+import { backoffMs, withTimeout } from '#sdk/time';
 import { Broker, type Delivery } from '../amqp/broker.js';
 import { wordsFor } from '../errors/thrown.js';
 import { type BrokerEvent, brokerChannel, publishBroker } from '../observe/channels.js';
@@ -139,6 +139,8 @@ export class BrokerPool {
   }
 }
 
+/** Less than a connection has for its set-up. */
+const OPEN_MS = 2_000;
 /** Between a failure and the next broker. */
 const PAUSE = { minMs: 100, maxMs: 30_000 } as const;
 /** After so long without a failure the pauses are short again. */
@@ -148,7 +150,7 @@ const MAX_SAMPLES = 10;
 
 class SupervisedBroker {
   readonly #open: OpenBroker;
-  readonly #context: BrokerContext;
+  readonly #context: Omit<BrokerContext, 'fail'>;
   readonly #wanted = new Set<string>();
   readonly #samples: { readonly atMs: number; readonly messages: number }[] = [
     { atMs: performance.now(), messages: 0 },
@@ -164,12 +166,14 @@ class SupervisedBroker {
   #failedAtMs = -Infinity;
   #lastError: BrokerStatus['lastError'];
   #pause: NodeJS.Timeout | undefined;
+  /** From then on `fail` of the one that is open means nothing. */
+  #disown = (): void => undefined;
   #opening: Promise<void> | undefined;
   #attached: { readonly consumer: Broker; readonly model: ChannelModel } | undefined;
 
   constructor(open: OpenBroker, context: Omit<BrokerContext, 'fail'>) {
     this.#open = open;
-    this.#context = { ...context, fail: (error) => this.#fail(error) };
+    this.#context = context;
     this.#consumer = this.#makeConsumer();
   }
 
@@ -253,9 +257,14 @@ class SupervisedBroker {
   /** It is on the path of every message. */
   #take(delivery: Delivery): void {
     this.#messages += 1;
+    const running = this.#running;
     try {
-      const handled = this.#running?.handle(delivery);
-      if (handled !== undefined) handled.catch((error: unknown) => this.#fail(error));
+      const handled = running?.handle(delivery);
+      if (handled === undefined) return;
+      handled.catch((error: unknown) => {
+        // n.b. what one that was replaced rejects late says nothing about the next.
+        if (this.#running === running) this.#fail(error);
+      });
     } catch (error) {
       this.#fail(error);
     }
@@ -277,8 +286,19 @@ class SupervisedBroker {
   }
 
   async #tryOpen(): Promise<void> {
+    let isCurrent = true;
+    const fail = (error: unknown): void => {
+      if (isCurrent) this.#fail(error);
+    };
+    this.#disown();
+    this.#disown = () => (isCurrent = false);
+    // n.b. the others of the thread wait for it while a connection is set up.
+    const opening = Promise.resolve().then(() => this.#open({ ...this.#context, fail }));
     try {
-      this.#running = await this.#open(this.#context);
+      this.#running = await withTimeout(opening, OPEN_MS, () => {
+        opening.then((late) => late.close?.()).catch(() => undefined);
+        return new Error(`It was not open after ${String(OPEN_MS)} ms.`);
+      });
       // n.b. it may have been stopped meanwhile, or have failed by itself.
       if (this.#state === 'closed') this.#state = 'open';
       else await this.#closeRunning();

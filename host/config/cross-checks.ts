@@ -57,6 +57,12 @@ function checkBrokers({ roles, brokers }: Config): readonly CrossProblem[] {
         return { paths: [`roles.${role}.brokers`, 'brokers'], message: `there is no [brokers.${name}].${hint}` };
       }),
   );
+  const doubled = Object.entries(roles).flatMap(([role, { brokers: names }]) =>
+    [...new Set(names.filter((name, index) => names.indexOf(name) !== index))].map((name): CrossProblem => ({
+      paths: [`roles.${role}.brokers`, 'brokers'],
+      message: `it names ${name} twice.`,
+    })),
+  );
   const serving = Object.values(roles).filter(({ domains }) => domains.length > 0);
   const running = new Set(serving.flatMap((role) => role.brokers));
   const lacking = [...brokerDefinitions].flatMap(([type, definition]) => {
@@ -65,7 +71,11 @@ function checkBrokers({ roles, brokers }: Config): readonly CrossProblem[] {
     );
     return serving.length === 0 ? [] : (definition.check?.(own) ?? []);
   });
-  return [...missing, ...lacking.map((message): CrossProblem => ({ paths: ['brokers', 'roles'], message }))];
+  return [
+    ...missing,
+    ...doubled,
+    ...lacking.map((message): CrossProblem => ({ paths: ['brokers', 'roles'], message })),
+  ];
 }
 
 function checkThreads({ roles, threads }: Config): readonly CrossProblem[] {

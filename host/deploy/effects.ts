@@ -9,7 +9,7 @@ import { preflight } from './admit/preflight.js';
 import { type BundleBytes, loadStaged, stageBundle } from './admit/stage.js';
 import { Canary, type CanaryProgress } from './canary.js';
 import type { Domains } from './domains.js';
-import { domainOf, isDecided, rolloutOf } from './reconcile.js';
+import { domainOf, isDecided, liveOf, rolloutOf } from './reconcile.js';
 import type { Command, DeployEvent, Generation, Member, Passed, Retirement, Rollout } from './state.js';
 import type { ThreadRoutes } from './thread-routes.js';
 import type { RequestObserver } from './watch/request-observer.js';
@@ -129,6 +129,8 @@ export class Effects {
         return this.#options.routes.discard(command.generation.id);
       case 'hold':
         return this.#hold(command.generation);
+      case 'release':
+        return this.#release(command.generation);
       case 'withhold':
         return this.#withhold(command.domain);
       case 'retire':
@@ -155,6 +157,11 @@ export class Effects {
         const { domain, id } = command.generation;
         publishFault({ where: `queues of ${domain}, whose version did harm`, error, domain });
         return this.#tell({ kind: 'held', domain, generation: id });
+      }
+      case 'release': {
+        const { domain } = command.generation;
+        publishFault({ where: `queues of ${domain}, whose version is allowed again`, error, domain });
+        return this.#tell({ kind: 'held', domain, generation: undefined });
       }
       case 'withhold':
         publishFault({ where: `withholding of ${command.domain}`, error, domain: command.domain });
@@ -329,11 +336,19 @@ export class Effects {
     this.#tell({ kind: 'held', domain, generation: id });
   }
 
+  async #release({ domain }: Generation): Promise<void> {
+    await this.#options.routes.release(domain);
+    this.#tell({ kind: 'held', domain, generation: undefined });
+  }
+
   async #withhold(domain: string): Promise<void> {
     const { routes } = this.#options;
     const known = routes.manifestOf(domain);
-    const { served } = domainOf(this.#options.domains.state, domain);
-    for (const { hash } of served) {
+    const { state } = this.#options.domains;
+    // n.b. the first version of a domain has taken over before it is written down as one that served.
+    const live = liveOf(state, domain);
+    const served = domainOf(state, domain).served.map(({ hash }) => hash);
+    for (const hash of live === undefined ? served : [live.hash].concat(served)) {
       const manifest = known ?? (await this.#bytesOf({ domain, hash }))?.manifest;
       if (manifest !== undefined) return routes.withhold(manifest, hash);
     }

@@ -5,12 +5,15 @@ import { makeFinding } from '../template/make-finding.js';
 import type { RolloutCode } from '../errors/rollout.js';
 import { compareVersions } from './compare-versions.js';
 import { type Cause, makePlan, type RolloutPlan } from './plan.js';
-import { dropped, looked, removed, tryNext } from './sources/choose-drop.js';
 import {
+  type Burst,
   type Command,
   type CommandResult,
   type DeployEvent,
   type Domain,
+  type Dropped,
+  type DroppedVersion,
+  type FoundVersion,
   type Generation,
   type KnownVersion,
   type Member,
@@ -18,6 +21,7 @@ import {
   type Origin,
   type Passed,
   type Remark,
+  type Removed,
   type Retirement,
   type Rollout,
   type Rules,
@@ -26,8 +30,9 @@ import {
   type ThreadNames,
   type Transition,
   UNKNOWN,
+  type ThreadLoss,
 } from './state.js';
-import { culpritOf, type ThreadLoss } from './watch/crash-attribution.js';
+import { culpritOf } from './watch/crash-attribution.js';
 
 export interface Reconciled {
   readonly state: State;
@@ -39,6 +44,8 @@ export interface Reconciled {
 
 /** An operator, or the host itself, knows what it does: these go back to what was served before. */
 const UNGATED: ReadonlySet<Cause> = new Set(['rollback', 'restore', 'boot', 'quarantine', 'refresh']);
+/** Somebody wanted these, and still does when the version before them did harm. */
+const ORDERED: ReadonlySet<Cause> = new Set(['drop', 'deploy', 'rollback', 'restore']);
 const PAUSABLE: ReadonlySet<Cause> = new Set(['drop', 'deploy', 'restore']);
 /** They bring back what was decided before; what lies in the plugin directory besides is still to be decided. */
 const REPEATED: ReadonlySet<Cause> = new Set(['boot', 'refresh', 'quarantine']);
@@ -147,6 +154,8 @@ function harmCommands(state: State, name: string): readonly Command[] {
   if (isToBeWithheld)
     return [{ key: `withhold ${name}`, owner: undefined, places: [], kind: 'withhold', domain: name }];
   const live = liveOf(state, name);
+  if (live !== undefined && held === live.id && !isHarmed(state, name))
+    return [{ key: `release ${live.id}`, owner: undefined, places: [], kind: 'release', generation: live }];
   const isGoingBack = rolloutsOf(state).some((each) => each.cause === 'quarantine' && domainsOf(each).includes(name));
   if (live === undefined || held === live.id || !isGoingBack || !isHarmed(state, name)) return [];
   return [{ key: `hold ${live.id}`, owner: undefined, places: [], kind: 'hold', generation: live }];
@@ -815,7 +824,7 @@ export function isQuarantined(state: State, domain: string, hash: string): boole
 }
 
 /** Whether bytes that are in quarantine serve it. */
-function isHarmed(state: State, domain: string): boolean {
+export function isHarmed(state: State, domain: string): boolean {
   const live = liveOf(state, domain);
   return live !== undefined && isQuarantined(state, domain, live.hash);
 }
@@ -907,7 +916,7 @@ const MAX_REASON_LENGTH = 200;
 const MOST_LEFT = 5;
 
 /** One event being applied: the state as it becomes, and what is said of it. Every part of the state stays immutable. */
-export class Step {
+class Step {
   state: State;
   readonly rules: Rules;
   /** Wall clock, milliseconds since 1970. */
@@ -965,7 +974,11 @@ export class Step {
   forgetVersions(name: string): void {
     const { versions } = this.domain(name);
     const inUse = hashesInUse(this.state);
-    const kept = Object.entries(versions).filter(([hash, known]) => inUse.has(hash) || isKnownForHarm(known));
+    const { strikePeriodMs } = this.rules.settings;
+    const kept = Object.entries(versions).filter(
+      ([hash, known]) =>
+        inUse.has(hash) || known.quarantine !== undefined || strikesOf(known, this.at, strikePeriodMs).length > 0,
+    );
     if (kept.length < Object.keys(versions).length) this.patch(name, { versions: Object.fromEntries(kept) });
   }
 
@@ -1118,7 +1131,8 @@ export class Step {
     for (const older of rolloutsOf(this.state)) {
       // Going back from what did harm is short, and what comes next begins from there; what served before a restart must
       // serve again until what was dropped since then does.
-      const goesOn = older.cause === 'quarantine' || (older.cause === 'boot' && cause === 'drop');
+      const goesOn =
+        older.cause === 'quarantine' || (older.cause === 'boot' && (cause === 'drop' || cause === 'deploy'));
       if (goesOn || older.stage === 'flipped') continue;
       if (!domainsOf(older).some((domain) => domains.includes(domain))) continue;
       const words = `Something newer was asked of ${domains.join(', ')}, and they were to take over together.`;
@@ -1142,8 +1156,8 @@ export class Step {
       return;
     }
     const pending = cause === 'boot' ? undefined : pendingOf(this.state, domain);
-    const isNew = pending?.cause === 'drop' || pending?.cause === 'deploy';
-    const resumed = pending !== undefined && isNew && pending.stage !== 'flipped' ? pending : undefined;
+    const isOrdered = pending !== undefined && ORDERED.has(pending.cause);
+    const resumed = pending !== undefined && isOrdered && pending.stage !== 'flipped' ? pending : undefined;
     // What was on its way when the version before it did harm begins anew after that.
     if (resumed !== undefined) this.abandon(resumed);
     this.supersede([domain], cause);
@@ -1278,6 +1292,7 @@ export class Step {
     const [firstLine = ''] = reason.split('\n');
     const strikes = [...before, { atMs: this.at, reason: firstLine.slice(0, MAX_REASON_LENGTH) }];
     this.patchVersion(name, bytes, { strikes });
+    this.forgetVersions(name);
     if (strikes.length < maxStrikes || known?.quarantine !== undefined) return undefined;
     const reasons = [...new Set(strikes.map((one) => one.reason))].join('; ');
     return makeFinding('BEDS_ROLLOUT_STRIKES', `It did harm ${String(strikes.length)} times: ${reasons}`);
@@ -1295,7 +1310,9 @@ export class Step {
     const oldest = all
       .sort((a, b) => a.since.localeCompare(b.since))
       .slice(0, Math.max(0, all.length - MAX_QUARANTINED));
-    for (const { domain, ...old } of oldest) this.patchVersion(domain, old, { quarantine: undefined });
+    for (const { domain, ...old } of oldest) {
+      this.patchVersion(domain, old, { quarantine: undefined, strikes: NO_STRIKES });
+    }
   }
 }
 
@@ -1314,4 +1331,240 @@ function isNothingKnown(domain: Domain): boolean {
   const values = [live, trial, withheld, burst, shown.live, shown.candidate, shown.superseded];
   const isIdle = !paused && !isToBeWithheld && values.every((value) => value === undefined);
   return isIdle && lists.every(({ length }) => length === 0);
+}
+
+// What lies in the plugin directory.
+
+/** Between two files of one copy. */
+const NEXT_FILE_MS = 25;
+/** File systems stamp changes with the tick of a clock, which lags behind. */
+const TICK_MS = 10;
+/** A file that is older than its predecessor's arrival by more was moved here: its age says nothing. */
+const MOVED_MS = 2_000;
+
+/** It is decided when the look is over, together with what else the look found of its domain. */
+function dropped(step: Step, { domain, ...found }: Dropped): void {
+  const { entry, hash, version } = found;
+  const { served, isServed } = step.domain(domain);
+  const isSettled = own(step.state.settled, entry) === hash;
+  const isConfirmed = isServed && served[0]?.hash === hash;
+  deleteEntry(step, entry);
+  step.state = { ...step.state, entries: { ...step.state.entries, [entry]: { domain, version, hash } } };
+  step.patchVersion(domain, { hash, version }, { wasSeen: true });
+  step.forgetVersions(domain);
+  // It lay there already when the host was stopped, and something was decided after it: that counts.
+  if (isSettled && !isConfirmed) return;
+  step.patchVersion(domain, { hash, version }, { isRefused: false });
+  const isThere = step.isServing(domain, hash) || step.isOnItsWay(hash);
+  if (isThere && isSettled) return;
+  step.patch(domain, { found: [...step.domain(domain).found, { ...found, isThere }] });
+}
+
+function removed(step: Step, { entry, domain, hash, others }: Removed): void {
+  deleteEntry(step, entry);
+  forgetSettled(step, (name) => name === entry);
+  const hashOf = (name: string): string | undefined => own(step.state.entries, name)?.hash;
+  // Renamed, or there twice: the same bytes are still in the directory.
+  if (others.some((other) => hashOf(other) === hash)) return;
+  for (const item of step.state.queue) {
+    if (item.kind === 'rollout' && item.cause === 'drop' && item.stage !== 'flipped') {
+      if (item.members.some((member) => member.hash === hash)) step.abandon(item);
+    }
+  }
+  const live = step.live(domain)?.hash;
+  if (live !== hash) {
+    step.forgetCandidate(domain);
+    // The next of those that were dropped with it is tried, if it is an advance.
+    if (step.domain(domain).burst?.decidedAt === undefined) tryNext(step, domain, hash);
+  }
+  // What an operator deployed does not hang on the directory.
+  if (step.domain(domain).origin === 'deploy') return;
+  const remaining = others.flatMap((other) => hashOf(other) ?? []);
+  // A version that was refused does not serve instead; nor does it keep a domain without any bundle alive.
+  const fallback = highestOf(step, others);
+  if (remaining.length === 0) withoutBundle(step, domain, entry);
+  // What serves from the stage does not hang on the bundles that lie there.
+  else if (isFromBefore(step, domain)) return;
+  // What took its place in the same look is begun by itself.
+  else if (step.domain(domain).found.length > 0) return;
+  else if (fallback !== undefined && !step.isOnItsWay(fallback) && !(live !== undefined && remaining.includes(live)))
+    step.restore(domain, [fallback], 'restore');
+}
+
+/** A look is over: what it found together is decided together. */
+function looked(step: Step, { isWhole }: { readonly isWhole: boolean }): void {
+  for (const [name, { found }] of Object.entries(step.state.domains)) {
+    if (found.length === 0) continue;
+    step.patch(name, { found: [] });
+    if (step.rules.serves(name)) choose(step, name, found);
+  }
+  if (!isWhole || step.state.hasSeenDirectory) return;
+  step.state = { ...step.state, hasSeenDirectory: true };
+  const { entries } = step.state;
+  // All of them gone at once is an accident, such as a volume that is not mounted: they must not be taken for new ones
+  // when they are back.
+  if (Object.keys(entries).length > 0) forgetSettled(step, (name) => !Object.hasOwn(entries, name));
+  const inDirectory = new Set(Object.values(entries).map(({ domain }) => domain));
+  for (const [domain, { isServed, origin }] of Object.entries(step.state.domains)) {
+    if (!isServed || origin !== 'directory' || !step.rules.serves(domain) || inDirectory.has(domain)) continue;
+    const message = `${domain} serves from the stage; its bundle is no longer in the plugin directory`;
+    step.remarks.push({ level: 'warn', domain, message, fields: {} });
+  }
+}
+
+/** The next of those that were dropped together with `hash`, where that is the best of them, is begun if it is an advance. */
+function tryNext(step: Step, domain: string, hash: string): void {
+  const { burst, versions } = step.domain(domain);
+  if (burst?.best.hash !== hash) return;
+  const runnersUp = burst.members
+    .filter((member) => member.hash !== hash)
+    .toSorted((a, b) => compareVersions(b.version, a.version));
+  const next = runnersUp.find((each) => step.isInDirectory(each.hash) && versions[each.hash]?.isRefused !== true);
+  const live = step.live(domain);
+  if (next === undefined || step.isOnItsWay(next.hash) || next.hash === live?.hash) return;
+  if (live !== undefined && compareVersions(next.version, live.version) <= 0) return;
+  addToBurst(step, domain, next, runnersUp);
+  step.restore(domain, [next.hash], 'drop');
+}
+
+/** Of several versions that were dropped together the highest is begun; what it supersedes is said and kept. */
+function choose(step: Step, domain: string, found: readonly FoundVersion[]): void {
+  // Of two that are the same the later one.
+  const ranked = found.toReversed().sort((a, b) => compareVersions(b.version, a.version));
+  const [best] = ranked;
+  if (best === undefined) return;
+  const others = ranked.filter(({ hash }) => hash !== best.hash);
+  const former = formerOf(step, domain, best);
+  if (former !== undefined && compareVersions(best.version, former.version) < 0) {
+    for (const each of [best, ...others]) supersede(step, domain, { each, by: former });
+    addToBurst(step, domain, former, ranked);
+    return;
+  }
+  const isOvertaken = former !== undefined && step.domain(domain).burst?.decidedAt === undefined;
+  addToBurst(step, domain, best, others);
+  for (const each of others) supersede(step, domain, { each, by: best });
+  if (isOvertaken) sayHigher(step, domain, { each: former, by: best });
+  if (best.isThere) return;
+  const { version, hash, completeAt } = best;
+  step.begin({ versions: [{ domain, version, hash }], cause: 'drop', completeAt });
+}
+
+/** What was dropped together with it before, as long as it lies there under another name and was not refused. */
+function formerOf(step: Step, domain: string, dropped: DroppedVersion): DroppedVersion | undefined {
+  const { burst, versions } = step.domain(domain);
+  if (burst === undefined || !belongs(step, burst, dropped)) return undefined;
+  const { best } = burst;
+  if (best.entry === dropped.entry || best.hash === dropped.hash) return undefined;
+  const isThere = own(step.state.entries, best.entry)?.hash === best.hash;
+  return isThere && versions[best.hash]?.isRefused !== true ? best : undefined;
+}
+
+/**
+ * Copying tools put one file after the other into the directory: what somebody began to put there before the version
+ * before it took over, or right after the last one, belongs to it.
+ */
+function belongs(
+  step: Step,
+  { best, decidedAt, changedAt }: Burst,
+  { begunAt, bornAt }: Pick<DroppedVersion, 'begunAt' | 'bornAt'>,
+): boolean {
+  if (decidedAt === undefined) return step.isOnItsWay(best.hash);
+  const from = bornAt >= changedAt - MOVED_MS ? Math.min(bornAt, begunAt) : begunAt;
+  return from <= Math.max(decidedAt - TICK_MS, changedAt + NEXT_FILE_MS);
+}
+
+/** Members come to `best`, which takes the place of the one before. */
+function addToBurst(
+  step: Step,
+  domain: string,
+  ...[best, members]: [best: DroppedVersion, members: readonly DroppedVersion[]]
+): void {
+  const { burst } = step.domain(domain);
+  const before = burst !== undefined && belongs(step, burst, best) ? burst : undefined;
+  const all = [...(before?.members ?? []), ...members, best].map(
+    ({ entry, hash, version, begunAt, bornAt, changedAt }) => ({ entry, hash, version, begunAt, bornAt, changedAt }),
+  );
+  step.patch(domain, {
+    burst: {
+      best,
+      decidedAt: before?.best.hash === best.hash ? before.decidedAt : undefined,
+      changedAt: Math.max(...all.map(({ changedAt }) => changedAt)),
+      members: [...new Map(all.map((member) => [member.hash, member])).values()],
+    },
+  });
+}
+
+/** It is kept in the stage: where the other one goes, it may serve. */
+function supersede(
+  step: Step,
+  domain: string,
+  pair: { readonly each: FoundVersion; readonly by: DroppedVersion },
+): void {
+  const { hash } = pair.each;
+  step.state = { ...step.state, toStage: [...step.state.toStage.filter((other) => other !== hash), hash] };
+  sayHigher(step, domain, pair);
+  // The other one was decided without it, and a restart must not take it for a new one.
+  if (step.domain(domain).burst?.decidedAt !== undefined) step.settle((entry) => entry.hash === hash);
+}
+
+function sayHigher(
+  step: Step,
+  domain: string,
+  { each: { entry, version, hash }, by }: { readonly each: DroppedVersion; readonly by: DroppedVersion },
+): void {
+  const isEqual = compareVersions(version, by.version) === 0;
+  const both =
+    version === by.version ? `both ${domain} ${version}, with other bytes` : `versions of ${domain} of equal rank`;
+  const words = isEqual
+    ? `${entry} and ${by.entry} were dropped together and are ${both}; ${by.entry} came last.`
+    : `${domain} ${version} (${entry}) was dropped together with ${by.version} (${by.entry}), which is higher.`;
+  const findings = [makeFinding('BEDS_ADMISSION_SUPERSEDED', words)];
+  step.note({ domain, version, hash, state: 'superseded', cause: 'drop', findings });
+}
+
+/** The last bundle of a domain is gone. What was never in the directory does not end with it. */
+function withoutBundle(step: Step, domain: string, entry: string): void {
+  const words = `${entry}, the last bundle of ${domain}, was removed from the plugin directory.`;
+  if (!isFromBefore(step, domain)) step.retire(domain, makeFinding('BEDS_ROLLOUT_REMOVED', words));
+  else if (step.live(domain) === undefined) step.goBack(domain, 'boot');
+}
+
+/** What serves, or is to serve again, was not in the directory since the host started. */
+function isFromBefore(step: Step, name: string): boolean {
+  const { served, isServed, versions } = step.domain(name);
+  const current = step.live(name)?.hash ?? (isServed ? served[0]?.hash : undefined);
+  return current !== undefined && versions[current]?.wasSeen !== true;
+}
+
+/** Of those that were not refused, the highest version; of two that are the same the later name. */
+function highestOf(step: Step, names: readonly string[]): string | undefined {
+  const candidates = names
+    .flatMap((name) => own(step.state.entries, name) ?? [])
+    .filter(({ domain, hash }) => step.domain(domain).versions[hash]?.isRefused !== true);
+  return candidates.reduce<(typeof candidates)[number] | undefined>(
+    (best, entry) => (best !== undefined && compareVersions(best.version, entry.version) > 0 ? best : entry),
+    undefined,
+  )?.hash;
+}
+
+/** Other bytes under its name, or none: that it was refused counts no longer where it is nowhere else. */
+function deleteEntry(step: Step, name: string): void {
+  const entry = own(step.state.entries, name);
+  if (entry === undefined) return;
+  const { [name]: _, ...entries } = step.state.entries;
+  step.state = { ...step.state, entries };
+  if (step.isInDirectory(entry.hash)) return;
+  step.patchVersion(entry.domain, entry, { isRefused: false });
+  step.forgetVersions(entry.domain);
+}
+
+function forgetSettled(step: Step, which: (name: string) => boolean): void {
+  const { settled } = step.state;
+  const kept = Object.entries(settled).filter(([name]) => !which(name));
+  if (kept.length < Object.keys(settled).length) step.state = { ...step.state, settled: Object.fromEntries(kept) };
+}
+
+/** n.b. an entry may be named like what every object has. */
+function own<T>(record: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(record, name) ? record[name] : undefined;
 }

@@ -4,8 +4,6 @@ import type { LifecycleState } from '../template/lifecycle.js';
 import type { LeftView, VersionView } from '../admin/views.js';
 import type { Config } from '../config/schema.js';
 import type { Cause, RolloutPlan } from './plan.js';
-import type { Dropped, Removed } from './sources/choose-drop.js';
-import type { ThreadLoss } from './watch/crash-attribution.js';
 
 /** A version that served, by its bytes. */
 export interface ServedVersion {
@@ -53,6 +51,20 @@ export interface FoundVersion extends DroppedVersion {
   readonly completeAt: number;
   /** It serves or is on its way already. */
   readonly isThere: boolean;
+}
+
+/** A complete bundle that a look at the plugin directory found. */
+export interface Dropped extends Omit<FoundVersion, 'isThere'> {
+  readonly domain: string;
+}
+
+/** A complete bundle that is gone. */
+export interface Removed {
+  readonly entry: string;
+  readonly domain: string;
+  readonly hash: string;
+  /** Entries of the same domain that are complete and still there, oldest first. */
+  readonly others: readonly string[];
 }
 
 /** Versions of a domain that were dropped together. */
@@ -117,6 +129,16 @@ export interface Generation {
   readonly threads: readonly string[];
   readonly left: Leftovers;
   readonly why: Finding | undefined;
+}
+
+/** A broker thread that ended without being asked to. */
+export interface ThreadLoss {
+  readonly thread: string;
+  readonly reason: string;
+  /** The generation whose code the thread entered last. */
+  readonly generation: number;
+  /** It was a process of its own that was killed; `sole`: one domain and its callers were all that it served. */
+  readonly killed?: 'sole' | 'shared';
 }
 
 /** A version on its way. */
@@ -343,7 +365,8 @@ export type CommandResult =
       /** What shadowing found, by generation. */
       readonly findings: Readonly<Record<number, readonly Finding[]>>;
     }
-  | { readonly kind: 'held'; readonly domain: string; readonly generation: number }
+  /** Undefined: not held any more. */
+  | { readonly kind: 'held'; readonly domain: string; readonly generation: number | undefined }
   /** `hash`: a version that names the operations; without it none is known. */
   | { readonly kind: 'withhold'; readonly domain: string; readonly hash?: string; readonly threads: readonly string[] }
   | {
@@ -372,7 +395,7 @@ export type Command = {
   | { readonly kind: 'prepare' | 'trial' | 'activate'; readonly rollout: Rollout }
   | { readonly kind: 'withdraw'; readonly generations: readonly Generation[] }
   | { readonly kind: 'discard'; readonly generation: Generation }
-  | { readonly kind: 'hold'; readonly generation: Generation }
+  | { readonly kind: 'hold' | 'release'; readonly generation: Generation }
   | { readonly kind: 'withhold'; readonly domain: string }
   | { readonly kind: 'retire'; readonly retirement: Retirement }
   | { readonly kind: 'stage'; readonly hash: string }

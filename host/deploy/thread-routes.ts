@@ -8,7 +8,7 @@ import type { Member } from '../threads/pool.js';
 import { DomainConsumers, type DomainConsumersOptions } from './domain-consumers.js';
 import type { Domains } from './domains.js';
 import { Mutex } from './mutex.js';
-import { domainOf, generationOf, liveOf } from './reconcile.js';
+import { domainOf, generationOf, isHarmed, liveOf } from './reconcile.js';
 
 export interface ThreadRoutesOptions extends DomainConsumersOptions {
   readonly domains: Domains;
@@ -210,7 +210,16 @@ export class ThreadRoutes {
   /** Lets the requests of a domain wait in its queues, where this generation serves it, until another takes over or it is withheld. */
   hold(domain: string, generation: number): Promise<void> {
     return this.#lock.run(async () => {
-      if (domainOf(this.#options.domains.state, domain).live === generation) await this.#queues.hold(domain);
+      const { state } = this.#options.domains;
+      if (domainOf(state, domain).live === generation && isHarmed(state, domain)) await this.#queues.hold(domain);
+    });
+  }
+
+  /** What was held does no harm any more: an operator allowed it. */
+  release(domain: string): Promise<void> {
+    return this.#lock.run(async () => {
+      this.#queues.release(domain);
+      await this.#queues.addMissing(this.#domains);
     });
   }
 
@@ -309,7 +318,8 @@ export class ThreadRoutes {
     }
     await this.#lock.run(async () => {
       await this.#queues.addMissing(this.#domains);
-      for (const thread of this.#lacking.keys()) await this.#catchUp(thread);
+      // n.b. a thread that fails again is put back into what is gone through.
+      for (const thread of [...this.#lacking.keys()]) await this.#catchUp(thread);
     });
   }
 

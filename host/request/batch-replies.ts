@@ -49,7 +49,8 @@ export class BatchReplies {
     if (copy !== undefined) this.#copies.push(copy);
     this.#characters += text.length;
     if (text !== '' && expiresAtMs > this.#expiresAtMs) this.#expiresAtMs = expiresAtMs;
-    if (verdict !== 'ack') this.#verdict = verdict;
+    // n.b. what was given back unexecuted must come again, whatever became of the others.
+    if (verdict !== 'ack' && this.#verdict !== 'requeue') this.#verdict = verdict;
     this.#unanswered -= 1;
     const { holdMs } = this.#options;
     if (this.#unanswered === 0) this.#flush();

@@ -371,8 +371,10 @@ export class RequestPath implements ContextHost {
     const text = failureText(request.id, told, generation?.byJson ?? this.#unservedBy(request.domain));
     // n.b. of a request that came too late the caller may have gone, or have another clock.
     const expiresAtMs = Math.max(scope.expiresAtMs, receivedAtMs);
+    // n.b. a template may throw an error with any verdict; what is answered is not delivered again.
+    const verdict = told.verdict === 'reject' ? 'reject' : 'ack';
     // n.b. a read that was not answered is no loss.
-    pending.onAnswer({ text, verdict: told.verdict, expiresAtMs, copy, lost: mode === 'read' ? undefined : told });
+    pending.onAnswer({ text, verdict, expiresAtMs, copy, lost: mode === 'read' ? undefined : told });
   }
 
   /** Answers a request that waited in vain, as the version does that would answer it now. */

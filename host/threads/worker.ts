@@ -169,7 +169,8 @@ export class BrokerThread {
     this.#ending.abort();
     const startedAtMs = performance.now();
     const leftMs = (): number => Math.max(CLOSE_MS, timeoutMs - (performance.now() - startedAtMs));
-    await this.#brokers.stop();
+    // n.b. RabbitMQ may never confirm a cancel, and writes that only wait must be handed over all the same.
+    await settlesWithin(this.#brokers.stop(), CLOSE_MS);
     this.#path.stop();
     const settled = this.#brokers.idle().then(() => this.#generations.settled());
     await settlesWithin(settled, leftMs());

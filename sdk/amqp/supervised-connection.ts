@@ -233,6 +233,8 @@ export class SupervisedConnection {
 
 /** Closes a connection, at most `timeoutMs`, and lets go of its socket. Never rejects. */
 export async function endConnection(model: ChannelModel, timeoutMs: number): Promise<void> {
+  // n.b. an 'error' without listener ends the process, and nobody may have watched a connection that came too late.
+  model.on('error', () => undefined);
   // n.b. amqplib's `close()` never settles when the socket ends before RabbitMQ has answered it; the event comes.
   const ended = new Promise<void>((resolve) => {
     model.on('close', () => resolve());

@@ -38,10 +38,10 @@ export async function privateServices(
   return services;
 }
 
-/** An empty folder that goes with the test, after the servers in it. */
+/** An empty folder that goes with the test, after the servers in it. n.b. processes of a host that was killed may write for a moment. */
 export function temporaryDirectory(teardown: Teardown): string {
   const directory = mkdtempSync(join(tmpdir(), 'beds-test-'));
-  lastFirst(teardown, () => rmSync(directory, { recursive: true, force: true }));
+  lastFirst(teardown, () => rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }));
   return directory;
 }
 

@@ -1,15 +1,5 @@
 import { generationFile } from '../../template/compile.js';
-import type { Generation, State } from '../state.js';
-
-/** A broker thread that ended without being asked to. */
-export interface ThreadLoss {
-  readonly thread: string;
-  readonly reason: string;
-  /** The generation whose code the thread entered last. */
-  readonly generation: number;
-  /** It was a process of its own that was killed; `sole`: one domain and its callers were all that it served. */
-  readonly killed?: 'sole' | 'shared';
-}
+import type { Generation, State, ThreadLoss } from '../state.js';
 
 /** Ends that name no culprit by themselves: whose code was entered last did it. */
 const BY_LAST_ENTERED = /no sign of life|ERR_WORKER_OUT_OF_MEMORY|memory limit|exit code|process was ended/;
