@@ -137,7 +137,8 @@ const THE_REST = '*';
 export class Callers {
   readonly #clients = new Map<string, { calls: number }>();
 
-  count(client: string): void {
+  /** Without a client: one that does not name itself. */
+  count(client = ''): void {
     const entry = this.#clients.get(client) ?? this.#open(client);
     entry.calls += 1;
   }

@@ -238,6 +238,7 @@ export class RequestPath implements ContextHost {
   /** Carries out one request, or lets it wait for its store; never throws. */
   #serve(pending: PendingRequest): void {
     const { request, delivery } = pending;
+    const isMisrouted = this.#isMisrouted(request, delivery);
     const attempt = new Attempt(pending, this.#limits, this.#ends);
     const { scope } = attempt;
     // n.b. of one that was delivered before it is not certain that nothing was done.
@@ -250,13 +251,13 @@ export class RequestPath implements ContextHost {
     attempt.generation = route?.choose(scope);
     attempt.isObserved = hasCandidate;
     try {
-      this.#authorise(request, delivery);
+      if (isMisrouted) throw requestErrors.make('BEDS_REQUEST_ROUTE_MISMATCH');
       if (delivery.redelivered) this.#refusePoison(delivery, request, route?.withheld === true);
       const { generation } = attempt;
       const operation = generation?.operations.get(request.op);
       if (generation === undefined || operation === undefined) throw unserved(route, generation);
       const target: Target = { generation, operation };
-      if (pending.waited === undefined) operation.callers.count(scope.client ?? '');
+      if (pending.waited === undefined) operation.callers.count(scope.client);
       if (delivery.redelivered && !operation.repeatable) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
       if (operation.mode === 'write' && this.#waitingWrites.holds(pending, scope)) return;
       // n.b. what was delivered before may have ended a thread.
@@ -278,10 +279,8 @@ export class RequestPath implements ContextHost {
    * RabbitMQ checked the caller's right to the routing key (topic permissions): the envelope must ask for what that says, and the
    * message must have come through the request exchange and not straight into the queue.
    */
-  #authorise({ domain, op }: RequestEnvelope, { exchange, routingKey }: Delivery): void {
-    if (exchange !== this.#exchange || routingKey !== `${domain}.${op}`) {
-      throw requestErrors.make('BEDS_REQUEST_ROUTE_MISMATCH');
-    }
+  #isMisrouted({ domain, op }: RequestEnvelope, { exchange, routingKey }: Delivery): boolean {
+    return exchange !== this.#exchange || routingKey !== `${domain}.${op}`;
   }
 
   /** n.b. that nobody serves it now must not hide that a write may have been carried out. */
