@@ -3,15 +3,13 @@ import type { Manifest } from '@beds/sdk';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import template from '../domains/echo/template.js';
 import { Delivery } from '../../host/amqp/broker.js';
-import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
 import { CallerBook } from '../../host/request/observations.js';
-import { PoisonTracker } from '../../host/request/poison-tracker.js';
-import { RequestPath } from '../../host/request/request-path.js';
 import { ServingGeneration } from '../../host/request/serving-generation.js';
 import type { StoreAdapter } from '../../host/stores/contract.js';
 import { GenerationRegistry } from '../../host/template/registry.js';
+import { bareRequestPath } from './bare-request-path.js';
 
 /** The request path with nothing before and nothing behind it. */
 export interface DispatchProbe {
@@ -41,18 +39,7 @@ export async function makeDispatchProbe(): Promise<DispatchProbe> {
   registry.prepare(new ServingGeneration(source, template, { node: 'bench', adapter, callers }));
   registry.apply([{ domain: manifest.domain, active: 1 }]);
   const replies = new NoReplies();
-  const path = new RequestPath({
-    node: 'bench',
-    config,
-    registry,
-    replies,
-    callers,
-    poison: new PoisonTracker(() => undefined),
-    gaps: { readSince: (nowMs) => nowMs },
-    entering: () => undefined,
-    handOver: new HandOver(),
-    adapters: new Map(),
-  });
+  const path = bareRequestPath(config, { registry, replies, callers });
   const message = makeMessage(config.amqp.prefix);
   const channel = { ack: () => undefined, nack: () => undefined, reject: () => undefined } as unknown as Channel;
   const burst = (count: number): Promise<void> =>

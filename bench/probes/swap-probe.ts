@@ -3,12 +3,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parseManifest } from '@beds/sdk';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import { Delivery } from '../../host/amqp/broker.js';
-import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
 import { CallerBook } from '../../host/request/observations.js';
-import { PoisonTracker } from '../../host/request/poison-tracker.js';
-import { RequestPath } from '../../host/request/request-path.js';
 import type { ServingGeneration } from '../../host/request/serving-generation.js';
 import type { StoreAdapter } from '../../host/stores/contract.js';
 import type { GenerationSource } from '../../host/template/contract.js';
@@ -17,6 +14,7 @@ import type { Leftovers } from '../../host/template/leftovers.js';
 import { GenerationRegistry } from '../../host/template/registry.js';
 import type { RetiredInMemory } from '../../host/template/retired-templates.js';
 import { Generations } from '../../host/threads/generations.js';
+import { bareRequestPath } from './bare-request-path.js';
 
 /** What a broker thread does with versions and requests, without RabbitMQ and without a database. */
 export interface SwapProbe {
@@ -54,18 +52,7 @@ export async function makeSwapProbe(head = ''): Promise<SwapProbe> {
   const registry = new GenerationRegistry<ServingGeneration>();
   const replies = new Replies();
   const callers = new CallerBook();
-  const path = new RequestPath({
-    node: 'bench',
-    config,
-    registry,
-    replies,
-    callers,
-    poison: new PoisonTracker(() => undefined),
-    gaps: { readSince: (nowMs) => nowMs },
-    entering: () => undefined,
-    handOver: new HandOver(),
-    adapters: new Map(),
-  });
+  const path = bareRequestPath(config, { registry, replies, callers });
   const left = { timers: 0, intervals: 0, immediates: 0 };
   const generations = new Generations({
     node: 'bench',
