@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { describe, it } from 'node:test';
-import type { Route } from '../host/template/route.js';
+import type { Route } from '../host/template/registry.js';
 import { type FaultEvent, faultChannel } from '../host/observe/channels.js';
 import type { BundleOptions } from './support/bundles.js';
 import { type DataPlane, makeDataPlane, sourceOf } from './support/data-plane.js';

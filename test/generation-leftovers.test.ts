@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { parseManifest, type Json, type Template, type TemplateContext } from '@beds/sdk';
 import { compileTemplate, disposeTemplate } from '../host/template/compile.js';
 import { convertBundle } from '../host/template/convert.js';
-import { addLeftovers, describeLeftovers, NO_LEFTOVERS } from '../host/template/leftovers.js';
+import { addLeftovers, describeLeftovers, NO_LEFTOVERS } from '../host/template/template-timers.js';
 import { openProber } from '../host/deploy/admit/probe.js';
 import { describeBundle } from './support/bundles.js';
 import { quietFor } from './support/eventually.js';

@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { RequestScope } from '../host/request/request-scope.js';
-import type { Sharer } from '../host/template/candidate-share.js';
-import { GenerationRegistry } from '../host/template/registry.js';
-import type { Route } from '../host/template/route.js';
+import { type Sharer, GenerationRegistry, type Route } from '../host/template/registry.js';
 
 interface Version {
   readonly id: number;

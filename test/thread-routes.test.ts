@@ -6,7 +6,7 @@ import { makeNames } from '../host/amqp/names.js';
 import { Topology } from '../host/amqp/topology.js';
 import { planBrokers } from '../host/roles.js';
 import type { Observations } from '../host/request/observations.js';
-import type { Route } from '../host/template/route.js';
+import type { Route } from '../host/template/registry.js';
 import { ThreadHandle } from '../host/threads/handle.js';
 import type { ThreadCommand, ThreadMessage } from '../host/threads/protocol.js';
 import type { BundleOptions } from './support/bundles.js';

@@ -10,7 +10,7 @@ import type { ServingGeneration } from '../../host/request/serving-generation.js
 import type { StoreAdapter } from '../../host/stores/contract.js';
 import type { GenerationSource } from '../../host/template/contract.js';
 import { convertBundle } from '../../host/template/convert.js';
-import type { Leftovers } from '../../host/template/leftovers.js';
+import type { Leftovers } from '../../host/template/template-timers.js';
 import { GenerationRegistry } from '../../host/template/registry.js';
 import type { RetiredInMemory } from '../../host/template/retired-templates.js';
 import { Generations } from '../../host/threads/generations.js';

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import type { Leftovers } from '../../host/template/leftovers.js';
+import type { Leftovers } from '../../host/template/template-timers.js';
 import type { RetiredInMemory } from '../../host/template/retired-templates.js';
 import { serveParent } from '../context/child.js';
 

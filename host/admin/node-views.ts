@@ -4,7 +4,7 @@ import type { Config } from '../config/schema.js';
 import type { HistoryEntry } from '../deploy/history.js';
 import type { LogState } from '../observe/log-output.js';
 import type { StoreAdapter } from '../stores/contract.js';
-import type { LifecycleState } from '../template/lifecycle.js';
+import type { LifecycleState } from '../template/contract.js';
 import type { ThreadPool } from '../threads/pool.js';
 import type { DomainView, HeldView, NodeStatus } from './views.js';
 

@@ -1,6 +1,5 @@
 import type { HistoryEntry } from '../deploy/history.js';
-import type { Finding } from '../template/contract.js';
-import type { LifecycleState } from '../template/lifecycle.js';
+import type { Finding, LifecycleState } from '../template/contract.js';
 import type { Receipt } from './contract.js';
 import type { CanaryView, DomainView, VersionView } from './views.js';
 

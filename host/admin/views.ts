@@ -1,8 +1,7 @@
 import type { StoreStatus } from '../stores/contract.js';
 import type { QueueStatus } from '../amqp/topology.js';
-import type { Finding } from '../template/contract.js';
-import type { Leftovers } from '../template/leftovers.js';
-import type { LifecycleState } from '../template/lifecycle.js';
+import type { Finding, LifecycleState } from '../template/contract.js';
+import type { Leftovers } from '../template/template-timers.js';
 import type { LogState } from '../observe/log-output.js';
 import type { ThreadStatus } from '../threads/protocol.js';
 import type { VersionDiff } from '../deploy/compatibility/gate.js';

@@ -7,7 +7,7 @@ import { publishFault } from '../observe/channels.js';
 import { type BrokerPlan, serveMatcher } from '../roles.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import type { Finding } from '../template/contract.js';
-import { type Leftovers, NO_LEFTOVERS } from '../template/leftovers.js';
+import { type Leftovers, NO_LEFTOVERS } from '../template/template-timers.js';
 import type { ThreadPool } from '../threads/pool.js';
 import type { Drop, DropHandlers, DropWatcher, RefusedDrop, RemovedDrop } from './admit/contract.js';
 import { JoinedCatalogue, type StoreLookup } from './admit/preflight.js';

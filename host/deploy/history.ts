@@ -1,9 +1,8 @@
 import { mkdir, open, readFile, rename, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { admissionErrors } from '../errors/admission.js';
-import type { Finding } from '../template/contract.js';
-import type { Leftovers } from '../template/leftovers.js';
-import { LIFECYCLE_STATES, type LifecycleState } from '../template/lifecycle.js';
+import { type Finding, LIFECYCLE_STATES, type LifecycleState } from '../template/contract.js';
+import type { Leftovers } from '../template/template-timers.js';
 import { publishFault } from '../observe/channels.js';
 import type { Cause } from './plan.js';
 

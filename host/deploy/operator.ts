@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { rolloutErrors } from '../errors/rollout.js';
 import type { Config } from '../config/schema.js';
-import { makeFinding } from '../template/make-finding.js';
+import { makeFinding } from '../template/contract.js';
 import type { BundleFiles, Operations, QuarantineView, Receipt } from '../admin/contract.js';
 import type { CanaryView, DomainView, Inspections, SideView, StrikeView } from '../admin/views.js';
 import { type BundleBytes, loadStaged, type StagedBundle } from './admit/stage.js';

@@ -1,7 +1,6 @@
 import type { VersionView } from '../admin/views.js';
-import type { Finding } from '../template/contract.js';
-import { addLeftovers, isNothing, NO_LEFTOVERS } from '../template/leftovers.js';
-import { makeFinding } from '../template/make-finding.js';
+import { type Finding, makeFinding } from '../template/contract.js';
+import { addLeftovers, isNothing, NO_LEFTOVERS } from '../template/template-timers.js';
 import type { RolloutCode } from '../errors/rollout.js';
 import { compareVersions } from './compare-versions.js';
 import { type Cause, makePlan, type RolloutPlan } from './plan.js';

@@ -1,6 +1,5 @@
-import type { Finding } from '../template/contract.js';
-import type { Leftovers } from '../template/leftovers.js';
-import type { LifecycleState } from '../template/lifecycle.js';
+import type { Finding, LifecycleState } from '../template/contract.js';
+import type { Leftovers } from '../template/template-timers.js';
 import type { LeftView, VersionView } from '../admin/views.js';
 import type { Config } from '../config/schema.js';
 import type { Cause, RolloutPlan } from './plan.js';

@@ -1,7 +1,7 @@
 import type { Manifest } from '@beds/sdk';
 import { publishFault } from '../observe/channels.js';
 import type { Finding, GenerationSource } from '../template/contract.js';
-import type { Route } from '../template/route.js';
+import type { Route } from '../template/registry.js';
 import type { ThreadCommand } from '../threads/protocol.js';
 import type { ThreadHandle } from '../threads/handle.js';
 import type { Member } from '../threads/pool.js';

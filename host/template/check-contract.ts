@@ -1,7 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { CONTRACT_VERSION, CORE_OPERATIONS, TEMPLATE_MARK, type Manifest } from '@beds/sdk';
-import type { Finding } from './contract.js';
-import { makeFinding } from './make-finding.js';
+import { type Finding, makeFinding } from './contract.js';
 
 const METHODS = ['createRecord', 'fetchRecords', 'updateRecord', 'deleteRecord'] as const;
 const HOOKS = ['setup', 'teardown', 'selfTest'] as const;

@@ -1,7 +1,7 @@
 import { compileFunction } from 'node:vm';
 import type { Template } from '@beds/sdk';
 import type { GenerationSource } from './contract.js';
-import { type Leftovers, NO_LEFTOVERS } from './leftovers.js';
+import { type Leftovers, NO_LEFTOVERS } from './template-timers.js';
 import { TemplateGlobals, type TemplateHooks } from './template-globals.js';
 
 type CompilableSource = Pick<GenerationSource, 'code' | 'codeCache'> & {

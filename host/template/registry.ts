@@ -1,5 +1,77 @@
-import { CandidateShare, type Sharer } from './candidate-share.js';
-import type { Route } from './route.js';
+/** A version under observation beside the one that answers its domain. */
+export interface CandidateRoute {
+  readonly generation: number;
+  /** Percent of the callers whose requests it answers; a caller stays on one side as long as that keeps the share. */
+  readonly percent: number;
+  /** An integer that tells rollouts apart: in each of them other callers come first. The same for all domains of one. */
+  readonly salt: number;
+  /** Percent of the reads that it gets a copy of; nobody sees what it answers to those. */
+  readonly shadowPercent: number;
+}
+
+/**
+ * Which loaded generations answer a domain. The supervisor writes it, every broker thread follows it; a generation that no
+ * route names any more drains.
+ */
+export interface Route {
+  readonly domain: string;
+  /** Absent: nothing answers. */
+  readonly active?: number;
+  readonly candidate?: CandidateRoute;
+  /** Nothing answers because the only version is quarantined; callers are told to come back. */
+  readonly withheld?: boolean;
+}
+
+/** Who asks, as far as it decides who answers. */
+export interface Sharer {
+  /**
+   * Whether the candidate answers. `decide` gets where the caller stands in the rollout of this salt: in [0, 100), the same
+   * for all its requests. It is asked once for a request; the calls that the request makes find the same side.
+   */
+  side(salt: number, decide: (bucket: number) => boolean): boolean;
+}
+
+/** A candidate answers at most this many times its share, */
+const MOST = 1.25;
+/** and at least this many times, as far as there are requests, */
+const LEAST = 0.5;
+/** give or take so many requests of one thread. */
+const SLACK = 20;
+
+/**
+ * Which requests of a domain its candidate answers in this thread. Callers stay on one side as long as that keeps the
+ * share: one that asks much is answered by the active version too, and where nobody is on the candidate's side it gets
+ * single requests of the others.
+ */
+export class CandidateShare {
+  readonly percent: number;
+  readonly #salt: number;
+  #asked = 0;
+  #taken = 0;
+
+  constructor({ percent, salt }: Pick<CandidateRoute, 'percent' | 'salt'>) {
+    this.percent = percent;
+    this.#salt = salt;
+  }
+
+  /** Whether the candidate answers this request. */
+  takes(caller: Sharer): boolean {
+    this.#asked += 1;
+    const isTaken = caller.side(this.#salt, this.#decide);
+    if (isTaken) this.#taken += 1;
+    return isTaken;
+  }
+
+  isSame({ percent, salt }: Pick<CandidateRoute, 'percent' | 'salt'>): boolean {
+    return this.percent === percent && this.#salt === salt;
+  }
+
+  readonly #decide = (bucket: number): boolean => {
+    const due = (this.#asked * this.percent) / 100;
+    if (bucket < this.percent) return this.#taken + 1 <= due * MOST + SLACK;
+    return this.#taken < due * LEAST - SLACK;
+  };
+}
 
 /** What the registry needs to know of a generation. */
 export interface Registered {

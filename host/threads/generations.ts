@@ -9,11 +9,10 @@ import type { StoreAdapter } from '../stores/contract.js';
 import { timerWheel } from '../stores/deadlines.js';
 import { compileTemplate, disposeTemplate, generationFile } from '../template/compile.js';
 import type { GenerationSource } from '../template/contract.js';
-import type { Leftovers } from '../template/leftovers.js';
+import type { Leftovers } from '../template/template-timers.js';
 import { firstPlace, mapStack, stackOf } from '../template/map-stack.js';
-import type { GenerationRegistry } from '../template/registry.js';
+import type { GenerationRegistry, Route } from '../template/registry.js';
 import { type RetiredInMemory, RetiredTemplates } from '../template/retired-templates.js';
-import type { Route } from '../template/route.js';
 import type { ThreadStatus } from './protocol.js';
 
 export interface GenerationsOptions {

@@ -9,9 +9,9 @@ import type { Tally } from '../request/observations.js';
 import type { Suspicion } from '../request/poison-tracker.js';
 import type { WaitingCount } from '../request/waiting-writes.js';
 import type { GenerationSource } from '../template/contract.js';
-import type { Leftovers } from '../template/leftovers.js';
+import type { Leftovers } from '../template/template-timers.js';
 import type { RetiredInMemory } from '../template/retired-templates.js';
-import type { Route } from '../template/route.js';
+import type { Route } from '../template/registry.js';
 import type { LineKind } from '../observe/joined-lines.js';
 
 /** Version of this protocol; both sides are of one build, so it only guards against a stale file. */

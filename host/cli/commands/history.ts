@@ -1,5 +1,5 @@
 import { cliErrors } from '../../errors/cli.js';
-import { describeLeftovers } from '../../template/leftovers.js';
+import { describeLeftovers } from '../../template/template-timers.js';
 import type { HistoryEntry } from '../../deploy/history.js';
 import { queryCommand } from '../admin-command.js';
 import { EXIT, type CommandContext } from '../command.js';

@@ -1,4 +1,4 @@
-import { describeLeftovers } from '../../template/leftovers.js';
+import { describeLeftovers } from '../../template/template-timers.js';
 import type { HistoryEntry } from '../../deploy/history.js';
 import type { QuarantineView } from '../../admin/contract.js';
 import type { DomainView, HeldView, LeftView, StrikeView } from '../../admin/views.js';

@@ -1,7 +1,5 @@
 import { settlesWithin } from '#sdk/time';
-import type { Finding, GenerationSource } from '../../template/contract.js';
-import type { LifecycleState } from '../../template/lifecycle.js';
-import { makeFinding } from '../../template/make-finding.js';
+import { type Finding, type GenerationSource, type LifecycleState, makeFinding } from '../../template/contract.js';
 import { preflight, type PreflightResult, type StoreLookup } from './preflight.js';
 import type { Prober } from './probe.js';
 import { pruneStage, stageBundle, type BundleBytes } from './stage.js';

@@ -2,8 +2,7 @@ import { isBedsError, type Manifest } from '@beds/sdk';
 import { didYouMean } from '../../config/nearest.js';
 import { narrowObject } from '../../stores/check-use.js';
 import type { NamedObject, StoreAdapter } from '../../stores/contract.js';
-import type { Finding } from '../../template/contract.js';
-import { makeFinding } from '../../template/make-finding.js';
+import { type Finding, makeFinding } from '../../template/contract.js';
 
 /** The configured stores as the supervisor sees them. */
 export interface StoreLookup {

@@ -1,6 +1,5 @@
 import { fork } from 'node:child_process';
-import type { Finding } from '../../template/contract.js';
-import { makeFinding } from '../../template/make-finding.js';
+import { type Finding, makeFinding } from '../../template/contract.js';
 import { essentialEnvironment, KILLED_PROCESS, onceGone } from '../../threads/handle.js';
 import type { ProbeTask, ProbeOptions } from './probe.js';
 

@@ -3,11 +3,10 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { Manifest } from '@beds/sdk';
 import { build } from 'esbuild';
-import { startBehindRequests } from '../../template/behind-requests.js';
+import { startAtLowPriority } from '../../template/low-priority.js';
 import { denyCodeFromText } from '../../template/code-from-text.js';
-import type { Finding } from '../../template/contract.js';
-import { makeFinding } from '../../template/make-finding.js';
-import { withEsbuild } from '../../template/with-esbuild.js';
+import { type Finding, makeFinding } from '../../template/contract.js';
+import { withEsbuild } from '../../template/convert.js';
 
 export interface ProbeOptions {
   /** Time to load and pass the self-test, in milliseconds. */
@@ -128,7 +127,7 @@ class ThreadProber implements Prober {
   }
 
   #startThread(): Worker {
-    return startBehindRequests(() => startThread(this.#script, this.#options));
+    return startAtLowPriority(() => startThread(this.#script, this.#options));
   }
 }
 

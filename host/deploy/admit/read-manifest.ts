@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { parseManifest, type Manifest } from '@beds/sdk';
-import type { Finding } from '../../template/contract.js';
-import { makeFinding } from '../../template/make-finding.js';
+import { type Finding, makeFinding } from '../../template/contract.js';
 
 /** Longest manifest that is read at all. */
 export const MAX_MANIFEST_BYTES = 262_144;

@@ -4,7 +4,7 @@ import { findWaysOut, WAYS_OUT } from '@beds/sdk/build';
 import { build, type BuildFailure, type BuildOptions, type BuildResult, type Message, type Plugin } from 'esbuild';
 import type { AdmissionCode } from '../../errors/admission.js';
 import { contractMessage } from '../../template/check-contract.js';
-import type { Finding } from '../../template/contract.js';
+import { type Finding, makeFinding } from '../../template/contract.js';
 import {
   convertBundle,
   type ConvertedBundle,
@@ -12,9 +12,8 @@ import {
   CONVERSION,
   OPENING,
   withInlineMap,
+  withEsbuild,
 } from '../../template/convert.js';
-import { makeFinding } from '../../template/make-finding.js';
-import { withEsbuild } from '../../template/with-esbuild.js';
 import { checkHashes } from './read-manifest.js';
 import type { BundleBytes } from './stage.js';
 

@@ -1,6 +1,5 @@
 import type { Manifest } from '@beds/sdk';
-import type { Finding } from '../../template/contract.js';
-import { makeFinding } from '../../template/make-finding.js';
+import { type Finding, makeFinding } from '../../template/contract.js';
 import type { Caller, CallerLedger } from './caller-ledger.js';
 import { compareManifests, type ContractChange, namesOfBoth, own, WHOLE_DOMAIN } from './compare-manifests.js';
 

@@ -3,8 +3,7 @@ import { lstat, readdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isBedsError, type Manifest } from '@beds/sdk';
 import { type AdmissionCode, admissionErrors } from '../../errors/admission.js';
-import type { Finding } from '../../template/contract.js';
-import { makeFinding } from '../../template/make-finding.js';
+import { type Finding, makeFinding } from '../../template/contract.js';
 import type { Drop, RefusedDrop, WatchOptions } from '../admit/contract.js';
 import {
   checkHashes,

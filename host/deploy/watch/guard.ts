@@ -1,8 +1,7 @@
 import type { ErrorStatus } from '@beds/sdk';
 import type { Config } from '../../config/schema.js';
 import { LATENCY_BOUNDS_MS } from '../../request/observations.js';
-import type { Finding } from '../../template/contract.js';
-import { makeFinding } from '../../template/make-finding.js';
+import { type Finding, makeFinding } from '../../template/contract.js';
 
 /** How the requests of one version ended over some time, on all threads. */
 export interface Outcome {

@@ -1,6 +1,5 @@
 import type { ShadowDifference, ShadowReport } from '../../request/observations.js';
-import type { Finding } from '../../template/contract.js';
-import { makeFinding } from '../../template/make-finding.js';
+import { type Finding, makeFinding } from '../../template/contract.js';
 
 /** What the copies of reads showed of one candidate, over all threads. */
 export interface ShadowView {

@@ -8,7 +8,7 @@ const NICENESS = 5;
  * Starts a thread that runs behind those that answer requests, from its first moment on. Where the system does not list its
  * threads, or it is not clear which one is new, the thread runs like all others.
  */
-export function startBehindRequests<T>(start: () => T): T {
+export function startAtLowPriority<T>(start: () => T): T {
   const before = new Set(listThreads('self'));
   const started = start();
   const [fresh, ...others] = before.size === 0 ? [] : listThreads('self').filter((thread) => !before.has(thread));
@@ -17,7 +17,7 @@ export function startBehindRequests<T>(start: () => T): T {
 }
 
 /** Lets another process run behind the threads that answer requests. */
-export function putBehindRequests(pid: number): void {
+export function lowerPriority(pid: number): void {
   const threads = listThreads(pid);
   // n.b. on Linux each thread has a priority of its own, which those that it starts inherit.
   for (const thread of threads.length === 0 ? [pid] : threads) lower(thread);
