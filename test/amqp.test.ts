@@ -499,6 +499,15 @@ void describe('reply addresses', () => {
     assert.deepEqual(form, { node: undefined, isOrdinary: false });
     assert.deepEqual(known, { node: 'reply@47555444', isOrdinary: true });
   });
+  void it('are also queues whose names begin as the operator allows', () => {
+    const allowed = ['spring.gen-', 'my-replies'];
+    for (const address of ['spring.gen-1a_B', 'my-replies-7']) {
+      assert.deepEqual(parseReplyAddress(address, 'beds', allowed), { queue: address, mandatory: true });
+    }
+    for (const address of ['spring.gen-', 'spring.gen-a b', 'my-replie', ...bad]) {
+      assert.equal(parseReplyAddress(address, 'beds', allowed), undefined, address);
+    }
+  });
   void it('are never a request queue or anything else', () => {
     for (const address of bad) assert.equal(parseReplyAddress(address, 'beds'), undefined, address);
   });

@@ -48,6 +48,16 @@ function refusal(t: TestContext, given: Given): string {
 /** [what is broken, the configuration, what the one line of the message says] */
 const BROKEN: readonly (readonly [string, Given, RegExp])[] = [
   [
+    'a reply prefix that request queues begin with',
+    { beds: '[amqp]\nreplyPrefixes = ["my-replies.", "beds.req"]' },
+    /amqp\.replyPrefixes: beds\.req would let callers name queues of BEDS/,
+  ],
+  [
+    'a reply prefix that the names of BEDS begin with',
+    { beds: '[amqp]\nreplyPrefixes = ["bed"]' },
+    /amqp\.replyPrefixes: bed would let callers name queues of BEDS/,
+  ],
+  [
     'a table nobody knows',
     { beds: '[limit]' },
     /config\/beds\.toml: limit: this table is not known\. Did you mean limits\?/,

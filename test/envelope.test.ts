@@ -14,6 +14,11 @@ function decode(
   return decodeMessage(Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)), properties, LIMITS);
 }
 
+/** Names of one letter and a number. */
+function letters(count: number): readonly (readonly [string, number])[] {
+  return Array.from({ length: count }, (_, index) => [`x${String(index)}`, index]);
+}
+
 function refusal(work: () => unknown): BedsError {
   try {
     work();
@@ -85,7 +90,9 @@ void describe('decoding a message', () => {
     ],
     ['an array as payload', { ...valid, payload: [] }, 'BEDS_REQUEST_MALFORMED', 'payload'],
     ['an object as key', { ...valid, key: {} }, 'BEDS_REQUEST_MALFORMED', 'key'],
-    ['meta without client', { ...valid, meta: {} }, 'BEDS_REQUEST_MALFORMED', 'meta.client'],
+    ['a number as client', { ...valid, meta: { client: 7 } }, 'BEDS_REQUEST_MALFORMED', 'meta.client'],
+    ['null where something is needed', { ...valid, id: null }, 'BEDS_REQUEST_MALFORMED', 'id'],
+    ['an unknown name that is null', { ...valid, Query: null }, 'BEDS_REQUEST_MALFORMED', 'Query'],
     ['unknown meta', { ...valid, meta: { client: 'x', y: 1 } }, 'BEDS_REQUEST_MALFORMED', 'meta.y'],
     [
       'a deadline in the past',
@@ -150,12 +157,87 @@ void describe('decoding a message', () => {
   void it('names all unknown fields at once, with what was meant and what there is', () => {
     const query = { Where: {}, Limit: 1, order: [{ Column: 'id' }] };
     const { message } = refusal(() => decode({ ...valid, querry: {}, query, meta: { client: 'x', Session: 's' } }));
-    for (const named of ['querry (did you mean query?)', 'meta.Session (did you mean session?)']) {
+    for (const named of [
+      'querry is unknown (did you mean query?)',
+      'meta.Session is unknown (did you mean session?)',
+    ]) {
       assert.ok(message.includes(named), message);
     }
-    for (const named of ['query.Where (did you mean where?)', 'query.Limit', 'query.order[0].Column', 'cursor']) {
+    for (const named of [
+      'query.Where is unknown (did you mean where?)',
+      'query.Limit',
+      'query.order[0].Column',
+      'cursor',
+    ]) {
       assert.ok(message.includes(named), message);
     }
+  });
+
+  void it('says all that is wrong in any request of a message at once, each with its field', () => {
+    const bad = {
+      v: 1,
+      id: 7,
+      domain: 'cities',
+      payload: [],
+      query: { where: [1], limit: '5' },
+      meta: { deadlineMs: '9' },
+    };
+    const { problems, message } = refusal(() => decode([valid, bad, 3]));
+    assert.deepEqual(problems, [
+      { field: '[1].op', message: 'is missing' },
+      { field: '[1].id', message: 'must be a text of 1 to 255 characters' },
+      { field: '[1].payload', message: 'must be a JSON object: {}, not []' },
+      { field: '[1].meta.deadlineMs', message: 'must be a number of milliseconds above 0' },
+      { field: '[1].query.where', message: 'must be a JSON object' },
+      { field: '[1].query.limit', message: 'must be a number' },
+      { field: '[2]', message: 'must be a JSON object' },
+    ]);
+    for (const { field, message: problem } of problems ?? [])
+      assert.ok(message.includes(`${field} ${problem}`), message);
+  });
+
+  void it('names so many problems and counts the others', () => {
+    const { problems, message } = refusal(() => decode({ ...valid, ...Object.fromEntries(letters(40)) }));
+    assert.equal(problems?.length, 32);
+    assert.match(message, /; 8 more\./);
+  });
+
+  void it('takes null for absent, but for values of records and filters', () => {
+    const nulls = { payload: null, key: null, query: null, meta: null };
+    assert.deepEqual(decode({ ...valid, ...nulls }).requests, [{ v: 1, id: 'a', domain: 'cities', op: 'fetch' }]);
+    const query = { where: { name: null }, order: [{ column: 'id', direction: null }], limit: null, cursor: null };
+    const meta = {
+      client: null,
+      session: null,
+      deadlineMs: null,
+      sentAt: null,
+      idempotencyKey: null,
+      traceparent: null,
+    };
+    const [request] = decode([{ ...valid, payload: { name: null }, query, meta }]).requests;
+    assert.deepEqual(request, {
+      ...valid,
+      payload: { name: null },
+      query: { where: { name: null }, order: [{ column: 'id' }] },
+      meta: {},
+    });
+  });
+
+  void it('takes client and trace from the message where the request says neither', () => {
+    const trace = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+    const properties = { ...JSON_TYPE, appId: 'shop', headers: { traceparent: trace, other: 1 } };
+    const metaOf = (meta: object | null): unknown => decode([{ ...valid, meta }], properties).requests[0]?.meta;
+    assert.deepEqual(metaOf(null), { client: 'shop', traceparent: trace });
+    assert.deepEqual(metaOf({ deadlineMs: 5 }), { client: 'shop', traceparent: trace, deadlineMs: 5 });
+    assert.deepEqual(metaOf({ client: 'me', traceparent: 'mine' }), { client: 'me', traceparent: 'mine' });
+    const odd = { ...JSON_TYPE, appId: '', headers: { traceparent: 7 } };
+    assert.deepEqual(decode(valid, odd).requests, [valid]);
+  });
+
+  void it('says what in a body is no JSON, where a library is known to write it', () => {
+    assert.match(refusal(() => decode(`\ufeff${JSON.stringify(valid)}`)).message, /byte order mark/);
+    assert.match(refusal(() => decode('{"payload":{"x": NaN}}')).message, /NaN/);
+    assert.doesNotMatch(refusal(() => decode('{"NaN"')).message, /NaN/);
   });
 
   void it('says what is unknown before what is missing, which mostly is the same mistake', () => {

@@ -5,6 +5,7 @@
  * - a direct reply-to address, as RabbitMQ rewrites it: https://www.rabbitmq.com/docs/direct-reply-to
  * - a queue named by the server (`amq.gen-…`): no request queue has such a name
  * - a durable reply queue, `<prefix>.reply.<name>`
+ * - a queue whose name begins as the operator allows in `amqp.replyPrefixes`
  */
 const DIRECT_PREFIX = 'amq.rabbitmq.reply-to.';
 const DIRECT = /^amq\.rabbitmq\.reply-to\.[A-Za-z0-9+/=_.-]{16,200}$/;
@@ -32,13 +33,18 @@ export interface DirectReplyTo {
   readonly isOrdinary: boolean;
 }
 
-/** The address as given, or undefined when replies may not be sent there. */
-export function parseReplyAddress(replyTo: string, prefix: string): ReplyAddress | undefined {
+/** The address as given, or undefined when replies may not be sent there. `allowed`: beginnings of other names. */
+export function parseReplyAddress(
+  replyTo: string,
+  prefix: string,
+  allowed: readonly string[] = [],
+): ReplyAddress | undefined {
   if (DIRECT.test(replyTo)) return { queue: replyTo, mandatory: false, direct: parseDirect(replyTo) };
   if (SERVER_NAMED.test(replyTo)) return { queue: replyTo, mandatory: true };
-  const own = `${prefix}.reply.`;
-  if (replyTo.startsWith(own) && /^[A-Za-z0-9_.-]{1,128}$/.test(replyTo.slice(own.length))) {
-    return { queue: replyTo, mandatory: true };
+  for (const beginning of [`${prefix}.reply.`, ...allowed]) {
+    if (replyTo.startsWith(beginning) && /^[A-Za-z0-9_.-]{1,128}$/.test(replyTo.slice(beginning.length))) {
+      return { queue: replyTo, mandatory: true };
+    }
   }
   return undefined;
 }

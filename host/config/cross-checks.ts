@@ -16,6 +16,7 @@ export function crossCheck(config: Config): readonly CrossProblem[] {
     ...checkBrokers(config),
     ...checkThreads(config),
     ...checkOrder(config),
+    ...checkReplyPrefixes(config),
     ...checkUrls(config),
   ];
 }
@@ -116,6 +117,16 @@ function checkOrder({ amqp, limits, supervisor }: Config): readonly CrossProblem
       const least = high.startsWith('supervisor') ? `twice ${low}` : low;
       return { paths: [high, low], message: `must be at least ${least}.` };
     });
+}
+
+/** A caller that names a request queue as its reply-to would write where it may not. */
+function checkReplyPrefixes({ amqp: { prefix, replyPrefixes } }: Config): readonly CrossProblem[] {
+  return replyPrefixes
+    .filter((beginning) => [`${prefix}.`, 'amq.'].some((own) => own.startsWith(beginning) || beginning.startsWith(own)))
+    .map((beginning) => ({
+      paths: ['amqp.replyPrefixes', 'amqp.prefix'],
+      message: `${beginning} would let callers name queues of BEDS or RabbitMQ; ${prefix}.reply.… is allowed as it is.`,
+    }));
 }
 
 const PROTOCOLS = {

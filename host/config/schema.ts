@@ -25,6 +25,12 @@ const node = z.strictObject({
 const amqp = z.strictObject({
   url: url.default('').describe('AMQP URL of RabbitMQ. Empty: a private server of this checkout.'),
   prefix: name.default('beds').describe('First word of every exchange and queue name.'),
+  replyPrefixes: z
+    .array(z.string().regex(/^[A-Za-z0-9_.-]{3,64}$/, 'must be 3 to 64 letters, digits, _, . or -'))
+    .default([])
+    .describe(
+      'Beginnings of queue names that callers may name in reply-to, besides direct reply-to, amq.gen-… and <prefix>.reply.…: spring.gen-.',
+    ),
   connectTimeoutMs: milliseconds.default(10_000).describe('Longest wait for one connection attempt.'),
   heartbeatSeconds: z
     .int()

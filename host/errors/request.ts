@@ -6,7 +6,8 @@ export const requestErrors = defineErrors({
     message: 'The message is not a valid BEDS envelope.',
     status: 'invalid',
     verdict: 'reject',
-    action: 'Send a JSON object, or an array of them, as host/PROTOCOL.md says. `field` names what is wrong.',
+    action:
+      'Send a JSON object, or an array of them, as host/PROTOCOL.md says. `problems` names all that is wrong, each with its field.',
   },
   BEDS_REQUEST_TOO_LARGE: {
     message: 'The message body is larger than the host accepts.',
@@ -41,13 +42,14 @@ export const requestErrors = defineErrors({
   BEDS_REQUEST_INVALID: {
     message: 'The request is not valid.',
     status: 'invalid',
-    action: 'Correct the named field.',
+    action: 'Correct the named fields: `problems` has all of them.',
   },
   BEDS_REQUEST_REPLY_TO: {
     message: 'The host may not publish to this reply-to address. The request was not carried out.',
     status: 'forbidden',
     verdict: 'reject',
-    action: 'Use direct reply-to (amq.rabbitmq.reply-to), a server-named queue, or a queue named beds.reply.<name>.',
+    action:
+      'Use direct reply-to (amq.rabbitmq.reply-to), a server-named queue, or a queue named beds.reply.<name>. Operators: amqp.replyPrefixes allows others.',
   },
   BEDS_REQUEST_UNKNOWN_DOMAIN: {
     message: 'This host does not serve the domain.',

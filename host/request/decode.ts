@@ -1,9 +1,15 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import {
   isKnownQuery,
+  isPlainName,
+  ORDER_NAMES,
   partsOfQuery,
   placeOf,
+  type Problem,
+  QUERY_NAMES,
   type RequestEnvelope,
+  type RequestMeta,
+  sayProblems,
   type UnknownName,
   unknownNames,
   unknownText,
@@ -18,13 +24,10 @@ function meant(name: string, known: readonly string[]): string {
 }
 
 /** Refuses names that nobody knows, all of them at once; `field` is the first one. */
-export function unknownError(
-  code: 'BEDS_REQUEST_MALFORMED' | 'BEDS_REQUEST_INVALID',
-  unknown: readonly UnknownName[],
-): Error {
+export function unknownError(unknown: readonly UnknownName[]): Error {
   const [first] = unknown;
   const field = first === undefined ? '' : placeOf(first);
-  return requestErrors.make(code, unknownText(unknown, meant), field === '' ? {} : { field });
+  return requestErrors.make('BEDS_REQUEST_INVALID', unknownText(unknown, meant), field === '' ? {} : { field });
 }
 
 /** Bounds that hold before a body is parsed. */
@@ -153,6 +156,7 @@ export interface EnvelopeLimits extends BodyLimits {
 export interface ContentProperties {
   readonly contentType?: unknown;
   readonly contentEncoding?: unknown;
+  readonly appId?: unknown;
   readonly headers?: object | undefined;
 }
 
@@ -162,20 +166,20 @@ export interface DecodedMessage {
   readonly isBatch: boolean;
 }
 
-/** Bytes to envelopes. Throws BEDS_REQUEST_* naming the field; nothing of the input appears in an error. */
+/** Bytes to envelopes. Throws BEDS_REQUEST_* naming each field that is wrong; nothing of the input appears in an error. */
 export function decodeMessage(body: Buffer, properties: ContentProperties, limits: EnvelopeLimits): DecodedMessage {
   checkContent(properties);
   const text = scanBody(body, limits);
   const parsed = parse(text);
   refuseForbiddenKeys(text, parsed);
-  if (!Array.isArray(parsed)) return { requests: [checkEnvelope(parsed)], isBatch: false };
+  if (!Array.isArray(parsed)) return { requests: requestsOf([parsed], text, properties), isBatch: false };
   if (parsed.length === 0 || parsed.length > limits.maxBatch) {
     throw requestErrors.make(
       'BEDS_REQUEST_TOO_COMPLEX',
       'A batch must hold at least one and at most limits.maxBatch requests.',
     );
   }
-  return { requests: parsed.map((entry, place) => checkEnvelope(entry, place)), isBatch: true };
+  return { requests: requestsOf(parsed, text, properties), isBatch: true };
 }
 
 function checkContent({ contentType, contentEncoding, headers }: ContentProperties): void {
@@ -196,8 +200,14 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw requestErrors.make('BEDS_REQUEST_MALFORMED', 'The body is not JSON.');
+    throw requestErrors.make('BEDS_REQUEST_MALFORMED', `The body is not JSON${whyNotJson(text)}.`);
   }
+}
+
+/** What libraries of other languages write. */
+function whyNotJson(text: string): string {
+  if (text.startsWith('\ufeff')) return ': it begins with a byte order mark';
+  return /[[:,]\s*(?:-?Infinity|NaN)\b/.test(text) ? ': NaN and Infinity cannot be written in it' : '';
 }
 
 function isText(value: unknown): boolean {
@@ -236,8 +246,7 @@ const checkField: Check = (name, value) => {
     case 'meta':
       return isObject(value);
     case 'query':
-      if (!isObject(value)) return false;
-      return isKnownQuery(value as object) ? wrongInQuery(value as Query) === undefined : undefined;
+      return isObject(value) && isKnownQuery(value as object) && !hasWrongPart(value as Query);
     case 'key':
       return isScalar(value);
     default:
@@ -264,96 +273,157 @@ const checkMetaField: Check = (name, value) => {
 type Query = Readonly<Record<'where' | 'order' | 'limit' | 'cursor', unknown>>;
 
 /** n.b. a template that answers by itself would see nothing in `where: [{ … }]`, and so give every row. */
-function wrongInQuery({ where, order, limit, cursor }: Query): WrongField | undefined {
-  if (where !== undefined && where !== null && !isObject(where)) {
-    return { name: 'query.where', problem: 'has the wrong type or value: it must be a JSON object' };
-  }
-  if (order !== undefined && order !== null && !(Array.isArray(order) && order.every(isObject))) {
-    return { name: 'query.order', problem: 'has the wrong type or value: it must be a list of JSON objects' };
-  }
-  if (limit !== undefined && limit !== null && typeof limit !== 'number') {
-    return { name: 'query.limit', problem: 'has the wrong type or value: it must be a number' };
-  }
-  if (cursor !== undefined && cursor !== null && typeof cursor !== 'string') {
-    return { name: 'query.cursor', problem: 'has the wrong type or value: it must be a text' };
-  }
-  return undefined;
+function hasWrongPart({ where, order, limit, cursor }: Query): boolean {
+  if (where !== undefined && !isObject(where)) return true;
+  if (order !== undefined && !isOrder(order)) return true;
+  if (limit !== undefined && typeof limit !== 'number') return true;
+  return cursor !== undefined && typeof cursor !== 'string';
 }
+
+function isOrder(order: unknown): boolean {
+  return Array.isArray(order) && order.every(isObject);
+}
+
+const TEXT = 'must be a text of 1 to 255 characters';
+const OBJECT = 'must be a JSON object';
 
 /** What a field must be, for whoever sent something else. */
 const EXPECTED: Readonly<Record<string, string>> = {
-  v: 'it must be 1',
-  ...Object.fromEntries(
-    ['id', 'domain', 'op', 'client', 'session', 'idempotencyKey', 'traceparent'].map((name) => [
-      name,
-      'it must be a text of 1 to 255 characters',
-    ]),
-  ),
-  ...Object.fromEntries(['payload', 'query', 'meta'].map((name) => [name, 'it must be a JSON object'])),
-  key: 'it must be a text, a number, true, false or null',
-  deadlineMs: 'it must be a number of milliseconds above 0',
-  sentAt: 'it must be milliseconds since 1970',
+  v: 'must be 1',
+  id: TEXT,
+  domain: TEXT,
+  op: TEXT,
+  payload: OBJECT,
+  query: OBJECT,
+  meta: OBJECT,
+  key: 'must be a text, a number, true or false',
+  'meta.client': TEXT,
+  'meta.session': TEXT,
+  'meta.idempotencyKey': TEXT,
+  'meta.traceparent': TEXT,
+  'meta.deadlineMs': 'must be a number of milliseconds above 0',
+  'meta.sentAt': 'must be milliseconds since 1970',
+  'query.where': OBJECT,
+  'query.order': 'must be a list of JSON objects',
+  'query.limit': 'must be a number',
+  'query.cursor': 'must be a text',
 };
 
-const META_NAMES = ['client', 'session', 'deadlineMs', 'sentAt', 'idempotencyKey', 'traceparent'] as const;
-const META_REQUIRED = ['client'] as const;
 const NAMES = ['v', 'id', 'domain', 'op', 'payload', 'query', 'key', 'meta'] as const;
 const REQUIRED = ['v', 'id', 'domain', 'op'] as const;
+const META_NAMES = ['client', 'session', 'deadlineMs', 'sentAt', 'idempotencyKey', 'traceparent'] as const;
 
-/** `place`: of the request in a batch. */
-function checkEnvelope(value: unknown, place?: number): RequestEnvelope {
-  if (!isObject(value)) throw malformed(place, { name: '', problem: 'must be a JSON object' });
+/** The envelopes of a message. Throws BEDS_REQUEST_MALFORMED with all that is wrong in any of them. */
+function requestsOf(
+  values: readonly unknown[],
+  text: string,
+  properties: ContentProperties,
+): readonly RequestEnvelope[] {
+  if (text.includes('null')) values.forEach(dropNulls);
+  if (!values.every(isEnvelope)) throw malformed(values, text.startsWith('['));
+  addFromMessage(values, properties);
+  return values;
+}
+
+/**
+ * Takes null for absent, as languages write it that always name every field. n.b. within `payload` and `where` a null is a
+ * value, and a name that nobody knows is one also where it is null.
+ */
+function dropNulls(value: unknown): void {
+  const envelope = drop(value, NAMES);
+  drop(envelope?.['meta'], META_NAMES);
+  const order = drop(envelope?.['query'], QUERY_NAMES)?.['order'];
+  if (Array.isArray(order)) for (const entry of order) drop(entry, ORDER_NAMES);
+}
+
+function drop(value: unknown, names: readonly string[]): Record<string, unknown> | undefined {
+  if (!isObject(value)) return undefined;
+  const fields = value as Record<string, unknown>;
+  for (const name of names) if (fields[name] === null) Reflect.deleteProperty(fields, name);
+  return fields;
+}
+
+function isEnvelope(value: unknown): value is RequestEnvelope {
+  if (!isObject(value)) return false;
   const envelope = value as Record<string, unknown>;
-  const wrong = wrongField(envelope, REQUIRED, checkField);
-  if (wrong === 'unknown') throw unknownIn(envelope, place);
-  if (wrong?.name === 'query' && isObject(envelope['query'])) {
-    throw malformed(place, wrongInQuery(envelope['query'] as Query) ?? wrong);
-  }
-  if (wrong !== undefined) throw malformed(place, wrong);
-  if (envelope['meta'] === undefined) return value as RequestEnvelope;
-  const wrongInMeta = wrongField(envelope['meta'] as Record<string, unknown>, META_REQUIRED, checkMetaField);
-  if (wrongInMeta === undefined) return value as RequestEnvelope;
-  if (wrongInMeta === 'unknown') throw unknownIn(envelope, place);
-  throw malformed(place, { ...wrongInMeta, name: `meta.${wrongInMeta.name}` });
+  for (const name of REQUIRED) if (!Object.hasOwn(envelope, name)) return false;
+  if (!areRight(envelope, checkField)) return false;
+  const { meta } = envelope;
+  return meta === undefined || areRight(meta as Record<string, unknown>, checkMetaField);
 }
 
-interface WrongField {
-  /** Empty: the envelope itself. */
-  readonly name: string;
-  readonly problem: string;
+function areRight(fields: Readonly<Record<string, unknown>>, check: Check): boolean {
+  for (const name in fields) if (check(name, fields[name]) !== true) return false;
+  return true;
 }
 
-/** What is wrong first; a name that nobody knows is said before what is missing, as it mostly is the same mistake. */
-function wrongField(
-  fields: Readonly<Record<string, unknown>>,
-  required: readonly string[],
-  check: Check,
-): WrongField | 'unknown' | undefined {
-  let wrong: WrongField | undefined;
-  for (const name of required) if (!Object.hasOwn(fields, name)) wrong ??= { name, problem: 'is missing' };
-  for (const name in fields) {
-    const isRight = check(name, fields[name]);
-    if (isRight === undefined) return 'unknown';
-    if (!isRight)
-      wrong ??= { name, problem: `has the wrong type or value: ${EXPECTED[name] ?? 'see host/PROTOCOL.md'}` };
-  }
-  return wrong;
+/** What instrumentations and libraries write into the message counts for each of its requests that does not say it itself. */
+function addFromMessage(requests: readonly RequestEnvelope[], { appId, headers }: ContentProperties): void {
+  const trace: unknown = (headers as { readonly traceparent?: unknown } | undefined)?.traceparent;
+  if (appId === undefined && trace === undefined) return;
+  const more: RequestMeta = {
+    ...(isText(appId) ? { client: appId as string } : {}),
+    ...(isText(trace) ? { traceparent: trace as string } : {}),
+  };
+  for (const request of requests) (request as { meta?: RequestMeta }).meta = { ...more, ...request.meta };
 }
 
-/** Names all that is unknown in the envelope at once. */
-function unknownIn(envelope: Readonly<Record<string, unknown>>, place: number | undefined): Error {
-  const prefix = place === undefined ? '' : `[${String(place)}]`;
-  const below = (name: string): string => (prefix === '' ? name : `${prefix}.${name}`);
-  const unknown = unknownNames([
+/** Says all that is wrong. What is unknown comes first: what is missing is mostly the same mistake. */
+function malformed(values: readonly unknown[], isBatch: boolean): Error {
+  const places = values.map((value, place) => ({ value, prefix: isBatch ? `[${String(place)}]` : '' }));
+  const unknown = places.flatMap(({ value, prefix }) => unknownIn(value, prefix));
+  const problems = [...unknown.map(unknownProblem), ...places.flatMap(({ value, prefix }) => wrongIn(value, prefix))];
+  const { message, details } = sayProblems(problems);
+  const known = [...new Set(unknown.map(({ known }) => known.join(', ')))].map((names) => ` Known there: ${names}.`);
+  return requestErrors.make('BEDS_REQUEST_MALFORMED', message + known.join(''), details);
+}
+
+/** n.b. a name that is no identifier may be a value in the wrong place: it is not repeated. */
+function unknownProblem(each: UnknownName): Problem {
+  const { path, name, known } = each;
+  if (isPlainName(name)) return { field: placeOf(each), message: `is unknown${meant(name, known)}` };
+  return { field: path, message: `${path === '' ? 'The envelope has' : 'has'} a name that is no identifier` };
+}
+
+function unknownIn(value: unknown, prefix: string): readonly UnknownName[] {
+  if (!isObject(value)) return [];
+  const envelope = value as Readonly<Record<string, unknown>>;
+  return unknownNames([
     { path: prefix, value: envelope, known: NAMES },
-    { path: below('meta'), value: envelope['meta'], known: META_NAMES },
-    ...partsOfQuery(envelope['query'], below('query')),
+    { path: below(prefix, 'meta'), value: envelope['meta'], known: META_NAMES },
+    ...partsOfQuery(envelope['query'], below(prefix, 'query')),
   ]);
-  return unknownError('BEDS_REQUEST_MALFORMED', unknown);
 }
 
-function malformed(place: number | undefined, { name, problem }: WrongField): Error {
-  const field = [place === undefined ? '' : `[${String(place)}]`, name].filter((part) => part !== '').join('.');
-  if (field === '') return requestErrors.make('BEDS_REQUEST_MALFORMED', `The envelope ${problem}.`);
-  return requestErrors.make('BEDS_REQUEST_MALFORMED', `${field} ${problem}.`, { field });
+function wrongIn(value: unknown, prefix: string): readonly Problem[] {
+  if (!isObject(value)) return [{ field: prefix, message: prefix === '' ? `The envelope ${OBJECT}` : OBJECT }];
+  const envelope = value as Readonly<Record<string, unknown>>;
+  const problems: Problem[] = [];
+  for (const name of REQUIRED) {
+    if (!Object.hasOwn(envelope, name)) problems.push({ field: below(prefix, name), message: 'is missing' });
+  }
+  const look = (fields: Readonly<Record<string, unknown>>, path: string, check: Check): void => {
+    for (const [name, given] of Object.entries(fields)) {
+      if (check(name, given) === false) problems.push(wrongField(below(path, name), given, prefix));
+    }
+  };
+  look(envelope, prefix, (name, given) => (name === 'query' ? isObject(given) : checkField(name, given)));
+  const { meta, query } = envelope;
+  if (isObject(meta)) look(meta as Record<string, unknown>, below(prefix, 'meta'), checkMetaField);
+  if (isObject(query)) look(query as Record<string, unknown>, below(prefix, 'query'), checkQueryField);
+  return problems;
+}
+
+const checkQueryField: Check = (name, value) => (isPlainName(name) ? !hasWrongPart({ [name]: value } as Query) : true);
+
+function wrongField(field: string, value: unknown, prefix: string): Problem {
+  const name = prefix === '' ? field : field.slice(prefix.length + 1);
+  const message = EXPECTED[name] ?? 'has the wrong type or value';
+  // n.b. an empty map of PHP or Lua is written as an empty list.
+  const isEmptyList = message === OBJECT && Array.isArray(value) && value.length === 0;
+  return { field, message: isEmptyList ? `${message}: {}, not []` : message };
+}
+
+function below(path: string, name: string): string {
+  return path === '' ? name : `${path}.${name}`;
 }

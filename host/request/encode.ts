@@ -8,8 +8,8 @@ export function encodeSuccess(id: string, result: { data: Json; cursor?: string 
 }
 
 export function encodeFailure(id: string, error: BedsError, byJson: string): string {
-  const { code, status, message, retryable, field, hint } = error;
-  return `{"v":1,"id":${JSON.stringify(id)},"ok":false,"error":${JSON.stringify({ code, status, message, retryable, field, hint })},"by":${byJson}}`;
+  const { code, status, message, retryable, field, problems, hint } = error;
+  return `{"v":1,"id":${JSON.stringify(id)},"ok":false,"error":${JSON.stringify({ code, status, message, retryable, field, problems, hint })},"by":${byJson}}`;
 }
 
 /** The `by` of a reply, which is the same for every request that a generation serves. */

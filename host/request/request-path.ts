@@ -184,7 +184,7 @@ export class RequestPath implements ContextHost {
     if (typeof replyTo !== 'string' || replyTo === '') return undefined;
     const known = this.#addresses.get(replyTo);
     if (known !== undefined) return known;
-    const address = parseReplyAddress(replyTo, this.#prefix);
+    const address = parseReplyAddress(replyTo, this.#prefix, this.#options.config.amqp.replyPrefixes);
     if (address !== undefined) {
       if (this.#addresses.size >= MAX_ADDRESSES) this.#addresses.clear();
       this.#addresses.set(replyTo, address);

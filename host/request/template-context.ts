@@ -254,7 +254,7 @@ export class RequestContext implements TemplateContext {
 
 /** What callers sent was looked at when it came; this is for what code asks. */
 function requireKnownQuery(query: ViewQuery): void {
-  if (!isKnownQuery(query)) throw unknownError('BEDS_REQUEST_INVALID', unknownNames(partsOfQuery(query, 'query')));
+  if (!isKnownQuery(query)) throw unknownError(unknownNames(partsOfQuery(query, 'query')));
 }
 
 /** The statement was not sent, or the database undid it before it answered. */

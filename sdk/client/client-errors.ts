@@ -54,10 +54,10 @@ export const clientErrors = defineErrors({
 
 /** The error of a reply, as the host made it. */
 export function fromReply(error: ReplyError): BedsError {
-  const { code, message, retryable, field, hint, status } = error;
+  const { code, message, retryable, field, problems, hint, status } = error;
   return new BedsError(
     code,
     { message, status: status ?? 'fault', action: hint ?? '' },
-    { retryable, ...(field !== undefined && { field }) },
+    { retryable, ...(field !== undefined && { field }), ...(problems !== undefined && { problems }) },
   );
 }

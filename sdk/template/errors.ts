@@ -29,9 +29,18 @@ export interface ErrorSpec {
   readonly action: string;
 }
 
+/** One thing that is wrong with an input: `message` reads on from the field (`must be a text`). Neither repeats a value. */
+export interface Problem {
+  /** A path: `payload.name`. Empty: the input as a whole. */
+  readonly field: string;
+  readonly message: string;
+}
+
 export interface ErrorDetails {
   /** The field of the input that is at fault, as a path: `payload.name`. Never its value. */
   readonly field?: string;
+  /** All that is wrong with the input, `field` being that of the first. */
+  readonly problems?: readonly Problem[];
   readonly hint?: string;
   readonly cause?: unknown;
   /** Overrides the catalogue where one occurrence differs. */
@@ -45,6 +54,7 @@ export class BedsError extends Error {
   readonly verdict: Verdict;
   readonly retryable: boolean;
   readonly field: string | undefined;
+  readonly problems: readonly Problem[] | undefined;
   readonly hint: string | undefined;
 
   constructor(code: string, spec: ErrorSpec, details: ErrorDetails & { readonly message?: string } = {}) {
@@ -55,9 +65,28 @@ export class BedsError extends Error {
     this.verdict = spec.verdict ?? 'ack';
     this.retryable = details.retryable ?? spec.retryable ?? false;
     this.field = details.field;
+    this.problems = details.problems;
     this.hint = details.hint ?? spec.action;
     Object.defineProperty(this, MARK, { value: true });
   }
+}
+
+/** Problems that one error names; a caller that sent more has enough to correct. */
+const MOST_PROBLEMS = 32;
+
+/** The sentence and the details of an error that says all that is wrong with an input. `problems` has at least one. */
+export function sayProblems(problems: readonly Problem[]): {
+  readonly message: string;
+  readonly details: ErrorDetails;
+} {
+  const named = problems.slice(0, MOST_PROBLEMS);
+  const sentences = named.map(({ field, message }) => (field === '' ? message : `${field} ${message}`));
+  const more = problems.length > named.length ? [`${problems.length - named.length} more`] : [];
+  const field = named[0]?.field ?? '';
+  return {
+    message: `${[...sentences, ...more].join('; ')}.`,
+    details: { problems: named, ...(field === '' ? {} : { field }) },
+  };
 }
 
 /** Recognises a BEDS error of any copy of the SDK. Never throws: what was thrown may be a proxy. */

@@ -1,4 +1,4 @@
-import type { ErrorStatus } from '../template/errors.js';
+import type { ErrorStatus, Problem } from '../template/errors.js';
 import type { Json, JsonObject } from '../template/json.js';
 import type { Scalar, ViewQuery } from '../template/query.js';
 
@@ -9,8 +9,8 @@ export type CoreOperation = (typeof CORE_OPERATIONS)[number];
 
 /** Who asks, and under which terms. */
 export interface RequestMeta {
-  /** The caller's name for itself. */
-  readonly client: string;
+  /** The caller's name for itself; of a plain AMQP client the `app-id` of its message stands in. */
+  readonly client?: string;
   readonly session?: string;
   /** Milliseconds until the caller gives up: from `sentAt` where it is given, or else from the host's receipt. */
   readonly deadlineMs?: number;
@@ -52,7 +52,10 @@ export interface ReplyError {
   readonly retryable: boolean;
   /** The class of the error, for callers that treat classes alike. */
   readonly status?: ErrorStatus;
+  /** Where the input is wrong, as a path. */
   readonly field?: string;
+  /** All that is wrong with the input, each with its field. */
+  readonly problems?: readonly Problem[];
   readonly hint?: string;
 }
 
