@@ -35,7 +35,7 @@ async function depsFor(t: TestContext): Promise<AdmissionDeps> {
     keepVersions: 2,
     inUse: () => new Set(),
     prober,
-    stores: { names: ['main'], find: (store) => (store === 'main' ? adapter : undefined) },
+    stores: new Map([['main', adapter]]),
   };
 }
 
@@ -274,7 +274,7 @@ describe('a good bundle', () => {
     const bytes = bytesOf({ objects: routine('notes_add', { text: { type: 'string' } }) });
     const result = await admit(bytes, await depsFor(t), { onProgress: (state) => states.push(state) });
     assert.ok(result.ok, JSON.stringify(result));
-    assert.deepEqual(states, ['received', 'verified', 'probed']);
+    assert.deepEqual(states, ['verified', 'probed']);
     // What the template says of an argument is kept with what the database says of it.
     const text = { name: 'text', type: 'string', nativeType: 'text', nullable: false, optional: false };
     assert.deepEqual(result.source.objects, { create: { ...notesAdd, args: [text] }, fetch: notesAll });
@@ -297,7 +297,7 @@ describe('a good bundle', () => {
       ...fakeStore([]),
       describe: () => Promise.reject(storeErrors.make('BEDS_STORE_UNAVAILABLE')),
     };
-    const result = await admit(bytesOf({}), { ...deps, stores: { names: ['main'], find: () => down } });
+    const result = await admit(bytesOf({}), { ...deps, stores: new Map([['main', down]]) });
     assert.deepEqual(
       findingsOf(result).map(({ code }) => code),
       ['BEDS_ADMISSION_STORE_UNAVAILABLE'],
@@ -307,7 +307,7 @@ describe('a good bundle', () => {
   it('gives way to a newer one at any step', async (t) => {
     const deps = await depsFor(t);
     const slow = bytesOf({ body: { selfTest: 'await new Promise((r) => setTimeout(r, 500));' } });
-    for (const at of ['received', 'verified', 'probed'] as const) {
+    for (const at of ['verified', 'probed'] as const) {
       const abort = new AbortController();
       const onProgress = (state: string): void => {
         if (state === at) abort.abort();

@@ -19,11 +19,11 @@ import {
   type Command,
   type DeployEvent,
   EMPTY_STATE,
+  makePlan,
   type Rollout,
   type State,
   type Transition,
 } from '../host/deploy/state.js';
-import { makePlan } from '../host/deploy/plan.js';
 
 const RUNS = 300;
 const DOMAINS = ['notes', 'users', 'orders'] as const;
@@ -310,7 +310,7 @@ class World {
 
   #next(running: Running, isHarmful: boolean): readonly DeployEvent[] {
     const { command, step } = running;
-    const threads = Object.fromEntries(DOMAINS.map((name) => [name, THREADS]));
+    const threads = Object.fromEntries(Object.keys(this.state.generations).map((id) => [id, THREADS]));
     switch (command.kind) {
       case 'admit':
         return this.#admit(command, step);
@@ -339,12 +339,12 @@ class World {
       case 'withhold': {
         const { domain } = command;
         const hash = domainOf(this.state, domain).served[0]?.hash;
-        return [{ kind: 'withhold', domain, threads: THREADS, ...(hash === undefined ? {} : { hash }) }];
+        return [{ kind: 'withhold', domain, threads, ...(hash === undefined ? {} : { hash }) }];
       }
       case 'retire': {
         const { id, domain, why } = command.retirement;
         return [
-          { kind: 'out-of-service', domain, why, threads: THREADS },
+          { kind: 'out-of-service', domain, why, threads },
           { kind: 'retirement-done', retirement: id },
         ];
       }
@@ -374,7 +374,6 @@ class World {
       running.step = -1;
       return [{ kind: 'rabbit-away', rollout, finding }];
     }
-    if (running.step === 0) return [{ kind: 'loading', rollout }];
     const isBad = members.some(({ hash }) => this.kinds.get(hash) === 'unprepared');
     return [isBad ? { kind: 'failed', rollout, finding } : { kind: 'prepared', rollout }];
   }
@@ -384,8 +383,8 @@ class World {
     step: number,
   ): readonly DeployEvent[] {
     if (!this.staged.has(hash) && !this.kept.has(hash)) return [{ kind: 'missing', rollout, hash }];
-    const state = (['received', 'verified', 'probed'] as const)[step];
-    if (state === 'received') this.staged.add(hash);
+    const state = (['verified', 'probed'] as const)[step];
+    if (state === 'verified') this.staged.add(hash);
     if (state !== undefined) return [{ kind: 'progress', rollout, hash, passed: [state] }];
     const kind = this.kinds.get(hash);
     const findings = [{ code: 'BEDS_PREFLIGHT_OBJECT_MISSING', message: '' }];
@@ -513,7 +512,7 @@ class World {
 
 /** Saying these twice must change nothing: their commands may be carried out twice. */
 const REPEATABLE: ReadonlySet<DeployEvent['kind']> = new Set([
-  ...(['loading', 'prepared', 'admitted', 'refused', 'failed', 'trial-routed', 'verdict', 'candidates-out'] as const),
+  ...(['prepared', 'admitted', 'refused', 'failed', 'trial-routed', 'verdict', 'candidates-out'] as const),
   ...(['candidates-gone', 'discarded', 'flip', 'flipped', 'held', 'withhold', 'out-of-service'] as const),
   ...(['retirement-done', 'staged', 'missing'] as const),
 ]);

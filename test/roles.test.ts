@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { makeNames } from '../host/amqp/names.js';
 import type { QueueStatus, Topology } from '../host/amqp/topology.js';
 import { configSchema } from '../host/config/schema.js';
-import { DomainConsumers } from '../host/deploy/domain-consumers.js';
+import { DomainConsumers } from '../host/deploy/thread-routes.js';
 import { planBrokers, serveMatcher } from '../host/roles.js';
 import type { ThreadCommand } from '../host/threads/protocol.js';
 import type { ThreadPool } from '../host/threads/pool.js';

@@ -34,7 +34,7 @@ class Place {
     this.watch = new SchemaWatch({
       intervalMs,
       live: () => [...this.live],
-      stores: this.stores,
+      stores: this.adapters,
       onChange: (domain, hash, condition) => {
         const findings = condition.state === 'sound' ? [] : condition.findings;
         this.told.push(
@@ -47,17 +47,13 @@ class Place {
     t.after(() => this.watch.close());
   }
 
-  get stores(): { names: readonly string[]; find: (store: string) => StoreAdapter | undefined } {
-    return { names: [...this.adapters.keys()], find: (store) => this.adapters.get(store) };
-  }
-
   async admit(
     domain: string,
     objects: Readonly<Record<string, ObjectManifest>>,
     store = 'test',
   ): Promise<GenerationSource> {
     const manifest = { domain, version: '1.0.0', store, objects } as unknown as GenerationSource['manifest'];
-    const result = await preflight(manifest, this.stores);
+    const result = await preflight(manifest, this.adapters);
     assert.deepEqual(result.findings, []);
     const id = this.#nextId++;
     const source = { id, hash: `h${id}`, manifest, code: '', sourceMap: '', objects: result.objects };

@@ -1,4 +1,4 @@
-import type { RolloutOptions } from '../deploy/plan.js';
+import type { RolloutOptions } from '../deploy/state.js';
 
 /** The files of one bundle by name, as the command line read them: one `*.mjs`, or `manifest.json` and the files it names. */
 export type BundleFiles = ReadonlyMap<string, Buffer>;

@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config/schema.js';
 import { hasDoubtful, isBothFailing, judge, judgeCopies, judgeStrays, type Outcome } from './watch/guard.js';
-import type { RolloutPlan } from './plan.js';
-import type { Objection } from './state.js';
+import type { Objection, RolloutPlan } from './state.js';
 import type { RequestObserver } from './watch/request-observer.js';
 import type { ShadowBoard, ShadowView } from './watch/shadow-board.js';
 import type { Surroundings } from './watch/surroundings.js';

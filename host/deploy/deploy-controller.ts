@@ -10,11 +10,9 @@ import type { Finding } from '../template/contract.js';
 import { type Leftovers, NO_LEFTOVERS } from '../template/template-timers.js';
 import type { ThreadPool } from '../threads/pool.js';
 import type { Drop, DropHandlers, DropWatcher, RefusedDrop, RemovedDrop } from './admit/contract.js';
-import { JoinedCatalogue, type StoreLookup } from './admit/preflight.js';
+import { type Catalogues, JoinedCatalogue } from './admit/preflight.js';
 import type { Prober } from './admit/probe.js';
 import { type CallerLedger, openCallerLedger } from './compatibility/caller-ledger.js';
-import { compareManifests } from './compatibility/compare-manifests.js';
-import { breakingFindings, joinCallers } from './compatibility/gate.js';
 import { Domains } from './domains.js';
 import { Effects } from './effects.js';
 import type { HistoryEntry } from './history.js';
@@ -61,7 +59,7 @@ export class DeployController implements DropHandlers {
   readonly #effects: Effects;
   readonly #observer: RequestObserver;
   readonly #strays: StrayWatch;
-  readonly #stores: StoreLookup;
+  readonly #stores: Catalogues;
   #schema: SchemaWatch | undefined;
   #watcher: DropWatcher | undefined;
 
@@ -90,8 +88,7 @@ export class DeployController implements DropHandlers {
         shadows.add(reports);
       },
     });
-    const catalogues = new Map([...adapters].map(([store, adapter]) => [store, new JoinedCatalogue(adapter)]));
-    this.#stores = { names: [...catalogues.keys()], find: (store) => catalogues.get(store) };
+    this.#stores = new Map([...adapters].map(([store, adapter]) => [store, new JoinedCatalogue(adapter)]));
     this.routes = new ThreadRoutes({ domains, pool, topology, names, config, brokers });
     const stageDirectory = join(directory, 'stage');
     this.#effects = new Effects({
@@ -109,12 +106,7 @@ export class DeployController implements DropHandlers {
         prober,
         stores: this.#stores,
       },
-      breaks: (next) => {
-        const live = this.routes.liveSource(next.domain)?.manifest;
-        return live === undefined
-          ? []
-          : breakingFindings(joinCallers(compareManifests(live, next), next.domain, ledger));
-      },
+      ledger,
     });
     this.operator = new Operator({ domains, effects: this.#effects, routes: this.routes, ledger, config, directory });
   }

@@ -8,6 +8,9 @@ import { type AdmissionDeps, admit, type AdmissionResult } from './admit/admit.j
 import { preflight } from './admit/preflight.js';
 import { type BundleBytes, loadStaged, stageBundle } from './admit/stage.js';
 import { Canary, type CanaryProgress } from './canary.js';
+import type { CallerLedger } from './compatibility/caller-ledger.js';
+import { compareManifests } from './compatibility/compare-manifests.js';
+import { breakingFindings, joinCallers } from './compatibility/gate.js';
 import type { Domains } from './domains.js';
 import { domainOf, isDecided, liveOf, rolloutOf } from './reconcile.js';
 import type { Command, DeployEvent, Generation, Member, Passed, Retirement, Rollout } from './state.js';
@@ -24,8 +27,7 @@ export interface EffectsOptions {
   readonly observer: RequestObserver;
   readonly shadows: ShadowBoard;
   readonly isRabbitUp: () => boolean;
-  /** What callers of the serving version lose; empty: nothing. */
-  readonly breaks: (next: Manifest) => readonly Finding[];
+  readonly ledger: CallerLedger;
   readonly log: Log;
 }
 
@@ -165,7 +167,7 @@ export class Effects {
       }
       case 'withhold':
         publishFault({ where: `withholding of ${command.domain}`, error, domain: command.domain });
-        return this.#tell({ kind: 'withhold', domain: command.domain, threads: [] });
+        return this.#tell({ kind: 'withhold', domain: command.domain, threads: {} });
       case 'retire': {
         const { id, domain } = command.retirement;
         publishFault({ where: `rollout of ${domain}`, error, domain });
@@ -183,7 +185,7 @@ export class Effects {
 
   /** What the DBA can still deliver is waited for, line by line; anything else that is found refuses the version. */
   async #admit({ rollout, member }: { rollout: Rollout; member: Member }, signal: AbortSignal): Promise<void> {
-    const { admission, breaks } = this.#options;
+    const { admission } = this.#options;
     const { hash } = member;
     const about = { rollout: rollout.id, hash };
     const tell = (event: DeployEvent): void => {
@@ -218,7 +220,14 @@ export class Effects {
     }
     if (signal.aborted) return;
     this.#admitted.set(`${rollout.id} ${hash}`, result.source);
-    tell({ ...about, kind: 'admitted', findings: breaks(bytes.manifest), passed });
+    tell({ ...about, kind: 'admitted', findings: this.#breaks(bytes.manifest), passed });
+  }
+
+  /** What callers of the serving version lose; empty: nothing. */
+  #breaks(next: Manifest): readonly Finding[] {
+    const live = this.#options.routes.liveSource(next.domain)?.manifest;
+    if (live === undefined) return [];
+    return breakingFindings(joinCallers(compareManifests(live, next), next.domain, this.#options.ledger));
   }
 
   async #askDatabaseAgain({ probed }: WaitingResult): Promise<AdmissionResult> {
@@ -245,7 +254,7 @@ export class Effects {
     for (const source of sources) routes.add(source);
     for (let isNoted = false; ; isNoted = true) {
       try {
-        await routes.prepare(rollout.id, sources, signal);
+        await routes.prepare(sources, signal);
         this.#tell({ kind: 'prepared', rollout: rollout.id });
         return;
       } catch (error) {
@@ -317,7 +326,8 @@ export class Effects {
     const sources = this.#sourcesOf(rollout);
     const flipMs = await routes.activate(rollout.id, sources);
     if (flipMs === undefined) return;
-    const findings = Object.fromEntries(sources.map(({ id }) => [id, shadows.findings(id)]));
+    const isShadowed = rollout.plan.shadowPercent > 0;
+    const findings = isShadowed ? Object.fromEntries(sources.map(({ id }) => [id, shadows.findings(id)])) : {};
     this.#tell({ kind: 'flipped', rollout: rollout.id, flipMs, findings });
   }
 
@@ -352,7 +362,7 @@ export class Effects {
       const manifest = known ?? (await this.#bytesOf({ domain, hash }))?.manifest;
       if (manifest !== undefined) return routes.withhold(manifest, hash);
     }
-    this.#tell({ kind: 'withhold', domain, threads: [] });
+    this.#tell({ kind: 'withhold', domain, threads: {} });
   }
 
   /** Waits for a RabbitMQ that is away. */

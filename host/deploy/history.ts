@@ -4,7 +4,7 @@ import { admissionErrors } from '../errors/admission.js';
 import { type Finding, LIFECYCLE_STATES, type LifecycleState } from '../template/contract.js';
 import type { Leftovers } from '../template/template-timers.js';
 import { publishFault } from '../observe/channels.js';
-import type { Cause } from './plan.js';
+import type { Cause } from './state.js';
 
 /** One change of state of one version of a domain. */
 export interface HistoryEntry {

@@ -10,7 +10,6 @@ import { diffVersions, type VersionDiff } from './compatibility/gate.js';
 import type { CanaryProgress } from './canary.js';
 import type { Domains } from './domains.js';
 import type { Effects } from './effects.js';
-import { type Cause, makePlan, type RolloutOptions } from './plan.js';
 import {
   domainOf,
   generationOf,
@@ -23,7 +22,7 @@ import {
   strikesOf,
 } from './reconcile.js';
 import { receiveBundle } from './sources/receive-bundle.js';
-import type { Domain, ServedVersion } from './state.js';
+import { type Cause, type Domain, makePlan, type RolloutOptions, type ServedVersion } from './state.js';
 import type { ThreadRoutes } from './thread-routes.js';
 import { type Outcome, ownFailures, percentile95Ms, strayFaults } from './watch/guard.js';
 

@@ -3,9 +3,9 @@ import { type Finding, makeFinding } from '../template/contract.js';
 import { addLeftovers, isNothing, NO_LEFTOVERS } from '../template/template-timers.js';
 import type { RolloutCode } from '../errors/rollout.js';
 import { compareVersions } from './compare-versions.js';
-import { type Cause, makePlan, type RolloutPlan } from './plan.js';
 import {
   type Burst,
+  type Cause,
   type Command,
   type CommandResult,
   type DeployEvent,
@@ -15,6 +15,7 @@ import {
   type FoundVersion,
   type Generation,
   type KnownVersion,
+  makePlan,
   type Member,
   NO_STRIKES,
   type Origin,
@@ -23,6 +24,7 @@ import {
   type Removed,
   type Retirement,
   type Rollout,
+  type RolloutPlan,
   type Rules,
   type State,
   type Strike,
@@ -228,7 +230,7 @@ const HANDLERS: Handlers<Exclude<DeployEvent, RolloutResult>> = {
   'candidates-out': (step, { generations, threads }) => {
     for (const id of generations) {
       const generation = generationOf(step.state, id);
-      if (generation?.state === 'candidate') step.drain(id, threads[generation.domain] ?? []);
+      if (generation?.state === 'candidate') step.drain(id, threads[id] ?? []);
     }
   },
 };
@@ -269,7 +271,6 @@ const ROLLOUT_HANDLERS: {
   'rabbit-away': (step, rollout, { finding }) => {
     wait(step, rollout, { members: rollout.members, findings: [finding] });
   },
-  loading: startLoading,
   prepared: (step, rollout) => {
     if (rollout.stage !== 'prepare') return;
     for (const member of rollout.members) step.noteMember(rollout, member, 'prepared');
@@ -364,6 +365,7 @@ function advanceRollout(step: Step, rollout: Rollout): boolean {
   };
   switch (stage) {
     case 'queued':
+      for (const member of members) step.noteMember(rollout, member, 'received');
       return move({ stage: 'admit' });
     case 'admit':
       return judgeAdmission(step, rollout);
@@ -374,7 +376,10 @@ function advanceRollout(step: Step, rollout: Rollout): boolean {
         wait(step, rollout, { members, findings: [makeFinding('BEDS_ROLLOUT_PAUSED')] });
         return move({ isPauseNoted: true });
       }
-      if (stage === 'ready') return move({ stage: 'prepare' });
+      if (stage === 'ready') {
+        makeGenerations(step, rollout);
+        return move({ stage: 'prepare' });
+      }
       const isBeside = members.some(({ domain }) => liveOf(step.state, domain) !== undefined);
       const isTried = isBeside && !rollout.isHurried && plan.canaryPercent + plan.shadowPercent > 0;
       return move({ stage: isTried ? 'trial' : 'activate' });
@@ -399,7 +404,10 @@ function judgeAdmission(step: Step, rollout: Rollout): boolean {
   const refused = members.filter(({ admission, findings }) =>
     isRefused ? admission === 'refused' : isGated && findings.length > 0,
   );
-  if (refused.length === 0) return giveNumbers(step, rollout);
+  if (refused.length === 0) {
+    step.patchRollout(rollout.id, { stage: 'ready' });
+    return true;
+  }
   const findings = new Map(refused.map((member) => [member.hash, member.findings]));
   refuse(step, rollout, { findings, otherwise: makeFinding('BEDS_ROLLOUT_TOGETHER') });
   return true;
@@ -410,33 +418,14 @@ function isPaused(state: State, rollout: Rollout): boolean {
   return PAUSABLE.has(rollout.cause) && domainsOf(rollout).some((domain) => domainOf(state, domain).paused);
 }
 
-function giveNumbers(step: Step, rollout: Rollout): true {
-  for (const { hash } of rollout.members) {
-    const generation = step.state.lastGeneration + 1;
-    step.state = { ...step.state, lastGeneration: generation };
-    step.patchMember(rollout.id, hash, { generation });
-  }
-  step.patchRollout(rollout.id, { stage: 'ready' });
-  return true;
-}
-
-function startLoading(step: Step, rollout: Rollout): void {
-  if (rollout.stage !== 'prepare') return;
-  for (const { domain, version, hash, generation } of rollout.members) {
-    if (generation === undefined || generationOf(step.state, generation) !== undefined) continue;
-    const made: Generation = {
-      id: generation,
-      domain,
-      version,
-      hash,
-      rollout: rollout.id,
-      state: 'prepared',
-      share: undefined,
-      threads: [],
-      left: NO_LEFTOVERS,
-      why: undefined,
-    };
-    step.state = { ...step.state, generations: { ...step.state.generations, [generation]: made } };
+/** From now on the threads may have them, and their code may end one of these: it is known whom to blame. */
+function makeGenerations(step: Step, { id: rollout, members }: Rollout): void {
+  for (const { domain, version, hash } of members) {
+    const id = step.state.lastGeneration + 1;
+    const common = { share: undefined, threads: [], left: NO_LEFTOVERS, why: undefined };
+    const made: Generation = { id, domain, version, hash, rollout, state: 'prepared', ...common };
+    step.state = { ...step.state, lastGeneration: id, generations: { ...step.state.generations, [id]: made } };
+    step.patchMember(rollout, hash, { generation: id });
   }
 }
 
@@ -555,7 +544,7 @@ function flip(step: Step, rollout: Rollout, { threads }: { readonly threads: Thr
       held: undefined,
     });
   }
-  for (const { id, domain } of previous) step.drain(id, threads[domain] ?? []);
+  for (const { id } of previous) step.drain(id, threads[id] ?? []);
   step.patchRollout(rollout.id, { stage: 'flipped' });
 }
 
@@ -623,7 +612,7 @@ function takeOutOfService(
   { domain, why, threads }: Extract<CommandResult, { kind: 'out-of-service' }>,
 ): void {
   const { live, trial } = step.domain(domain);
-  for (const id of [live, trial]) if (id !== undefined) step.drain(id, threads, why);
+  for (const id of [live, trial]) if (id !== undefined) step.drain(id, threads[id] ?? [], why);
   step.patch(domain, { withheld: undefined, held: undefined });
 }
 
@@ -635,7 +624,7 @@ function withhold(step: Step, { domain, hash, threads }: Extract<CommandResult, 
   const { live, trial } = step.domain(domain);
   const tried = generationOf(step.state, trial);
   const rollout = tried === undefined ? undefined : rolloutOf(step.state, tried.rollout);
-  for (const id of [live, trial]) if (id !== undefined) step.drain(id, threads);
+  for (const id of [live, trial]) if (id !== undefined) step.drain(id, threads[id] ?? []);
   step.patch(domain, { withheld: hash, held: undefined });
   // Beside nothing it is no canary.
   if (rollout !== undefined) step.restart(rollout);

@@ -2,7 +2,6 @@ import type { Finding, LifecycleState } from '../template/contract.js';
 import type { Leftovers } from '../template/template-timers.js';
 import type { LeftView, VersionView } from '../admin/views.js';
 import type { Config } from '../config/schema.js';
-import type { Cause, RolloutPlan } from './plan.js';
 
 /** A version that served, by its bytes. */
 export interface ServedVersion {
@@ -139,6 +138,44 @@ export interface ThreadLoss {
   /** It was a process of its own that was killed; `sole`: one domain and its callers were all that it served. */
   readonly killed?: 'sole' | 'shared';
 }
+
+/** How a version is to take over. */
+export interface RolloutPlan {
+  /** Percent of the callers that it answers at first; 0: none. */
+  readonly canaryPercent: number;
+  /** Percent of the reads that it gets a copy of; 0: none. With either of them it is a canary first. */
+  readonly shadowPercent: number;
+  /** How long it must hold as a canary. */
+  readonly forMs: number;
+  readonly allowBreaking: boolean;
+  /** Stay a canary until an operator promotes it. */
+  readonly hold: boolean;
+}
+
+/** What an operator asked for; the configuration says the rest. */
+export type RolloutOptions = Partial<RolloutPlan>;
+
+export function makePlan(settings: Config['rollout'], options: RolloutOptions = {}): RolloutPlan {
+  return {
+    canaryPercent: settings.canaryPercent,
+    shadowPercent: settings.shadowPercent,
+    forMs: settings.canaryForMs,
+    allowBreaking: settings.breaking === 'allow',
+    hold: false,
+    ...options,
+  };
+}
+
+/**
+ * Why a version is on its way:
+ * - `drop`: it came into the plugin directory
+ * - `deploy`, `rollback`: an operator ordered it
+ * - `restore`: the bundle that had taken its place is gone from the plugin directory
+ * - `boot`: it served when the host was stopped
+ * - `quarantine`: the version that had taken its place is in quarantine
+ * - `refresh`: the DBA changed an object that it uses
+ */
+export type Cause = 'drop' | 'deploy' | 'rollback' | 'restore' | 'boot' | 'quarantine' | 'refresh';
 
 /** A version on its way. */
 export interface Member {
@@ -334,7 +371,7 @@ export type DeployEvent =
 /** Steps of its admission that a version has passed since it was last told of. */
 export interface Passed {
   readonly hash: string;
-  readonly passed: readonly Extract<LifecycleState, 'received' | 'verified' | 'probed'>[];
+  readonly passed: readonly Extract<LifecycleState, 'verified' | 'probed'>[];
 }
 
 export type CommandResult =
@@ -346,8 +383,7 @@ export type CommandResult =
       readonly rollout: number;
       readonly findings: readonly Finding[];
     } & Passed)
-  /** The threads begin to load it: from now on its code may end one of them. */
-  | { readonly kind: 'loading' | 'prepared'; readonly rollout: number }
+  | { readonly kind: 'prepared'; readonly rollout: number }
   | { readonly kind: 'rabbit-away' | 'failed'; readonly rollout: number; readonly finding: Finding }
   | { readonly kind: 'trial-routed'; readonly rollout: number; readonly percent: number }
   | { readonly kind: 'trial-begun'; readonly rollout: number }
@@ -367,19 +403,19 @@ export type CommandResult =
   /** Undefined: not held any more. */
   | { readonly kind: 'held'; readonly domain: string; readonly generation: number | undefined }
   /** `hash`: a version that names the operations; without it none is known. */
-  | { readonly kind: 'withhold'; readonly domain: string; readonly hash?: string; readonly threads: readonly string[] }
+  | { readonly kind: 'withhold'; readonly domain: string; readonly hash?: string; readonly threads: ThreadNames }
   | {
       readonly kind: 'out-of-service';
       readonly domain: string;
       readonly why: Finding;
-      readonly threads: readonly string[];
+      readonly threads: ThreadNames;
     }
   | { readonly kind: 'retirement-done'; readonly retirement: number }
   | { readonly kind: 'staged'; readonly hash: string }
   | { readonly kind: 'drained'; readonly generation: number; readonly thread: string; readonly left: Leftovers };
 
-/** Names of the threads that have a generation of a domain, by domain. */
-export type ThreadNames = Readonly<Record<string, readonly string[]>>;
+/** Names of the threads that have a generation, by generation. */
+export type ThreadNames = Readonly<Record<number, readonly string[]>>;
 
 /**
  * Something to be done. Commands follow from the state: one is wanted as long as the state says so, is aborted when it no

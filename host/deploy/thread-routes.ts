@@ -1,17 +1,28 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Manifest } from '@beds/sdk';
+import type { Names } from '../amqp/names.js';
+import type { Topology } from '../amqp/topology.js';
+import type { Config } from '../config/schema.js';
 import { publishFault } from '../observe/channels.js';
+import { type BrokerPlan, servesDomain } from '../roles.js';
 import type { Finding, GenerationSource } from '../template/contract.js';
 import type { Route } from '../template/registry.js';
 import type { ThreadCommand } from '../threads/protocol.js';
 import type { ThreadHandle } from '../threads/handle.js';
-import type { Member } from '../threads/pool.js';
-import { DomainConsumers, type DomainConsumersOptions } from './domain-consumers.js';
+import type { Member, ThreadPool } from '../threads/pool.js';
 import type { Domains } from './domains.js';
 import { Mutex } from './mutex.js';
 import { domainOf, generationOf, isHarmed, liveOf } from './reconcile.js';
+import type { ThreadNames } from './state.js';
 
-export interface ThreadRoutesOptions extends DomainConsumersOptions {
+export interface ThreadRoutesOptions {
   readonly domains: Domains;
+  readonly pool: ThreadPool;
+  readonly topology: Topology;
+  readonly names: Names;
+  readonly config: Pick<Config, 'plugins' | 'supervisor'>;
+  /** The brokers of this node's roles. */
+  readonly brokers: readonly BrokerPlan[];
 }
 
 /**
@@ -53,7 +64,7 @@ export class ThreadRoutes {
   }
 
   liveSource(domain: string): GenerationSource | undefined {
-    return this.sourceOf(domainOf(this.#options.domains.state, domain).live);
+    return this.live.find(({ manifest }) => manifest.domain === domain);
   }
 
   /** Everything that answers. */
@@ -111,19 +122,27 @@ export class ThreadRoutes {
 
   #routeOf(domain: string): Route {
     const { state } = this.#options.domains;
-    const { live, trial, withheld } = domainOf(state, domain);
-    const share = trial === undefined ? undefined : state.generations[trial]?.share;
+    const own = Object.values(state.generations).filter((generation) => generation.domain === domain);
+    const live = own.find((generation) => generation.state === 'live');
+    const trial = own.find((generation) => generation.state === 'candidate');
     return {
       domain,
-      ...(live === undefined ? {} : { active: live }),
-      ...(trial === undefined || share === undefined ? {} : { candidate: { generation: trial, ...share } }),
-      ...(live === undefined && withheld !== undefined ? { withheld: true } : {}),
+      ...(live === undefined ? {} : { active: live.id }),
+      ...(trial?.share === undefined ? {} : { candidate: { generation: trial.id, ...trial.share } }),
+      ...(live === undefined && domainOf(state, domain).withheld !== undefined ? { withheld: true } : {}),
     };
   }
 
-  #threadsOf(domains: readonly string[]): Record<string, readonly string[]> {
+  /** Who has to finish with these: a thread that joined may lack one, and would never say that it is done with it. */
+  #threadsWith(generations: readonly (number | undefined)[]): ThreadNames {
     const { pool } = this.#options;
-    return Object.fromEntries(domains.map((domain) => [domain, pool.loading(domain).map(({ handle }) => handle.name)]));
+    return Object.fromEntries(generations.flatMap((id) => (id === undefined ? [] : [[id, pool.threadsWith(id)]])));
+  }
+
+  /** Who has to finish with what answers the domain. */
+  #threadsServing(domain: string): ThreadNames {
+    const { live, trial } = domainOf(this.#options.domains.state, domain);
+    return this.#threadsWith([live, trial]);
   }
 
   // What is done for a rollout.
@@ -132,11 +151,9 @@ export class ThreadRoutes {
    * Loads versions on every thread; they take no requests yet. Rejects when a thread cannot prepare one of them, or when
    * `signal` says that they are not wanted any more. It holds nobody else up: a `setup` may take long.
    */
-  async prepare(rollout: number, sources: readonly GenerationSource[], signal: AbortSignal): Promise<void> {
+  async prepare(sources: readonly GenerationSource[], signal: AbortSignal): Promise<void> {
     for (const { manifest } of sources) await this.#options.topology.assertDomain(manifest);
     signal.throwIfAborted();
-    // Before the threads: one of them may end in its code, and then is to be blamed.
-    this.#options.domains.dispatch({ kind: 'loading', rollout });
     for (const source of sources) {
       await this.#options.pool.prepare(source, this.#prepareMs);
       signal.throwIfAborted();
@@ -166,7 +183,7 @@ export class ThreadRoutes {
     const sources = generations.flatMap((id) => this.sourceOf(id) ?? []);
     const names = namesOf(sources);
     await this.#lock.run(async () => {
-      const threads = this.#threadsOf(names);
+      const threads = this.#threadsWith(generations);
       this.#options.domains.dispatch({ kind: 'candidates-out', generations, threads });
       await this.#route(names);
     });
@@ -186,7 +203,8 @@ export class ThreadRoutes {
       await this.#prepareJoined(sources);
       const previous = names.flatMap((domain) => this.liveSource(domain) ?? []);
       // Before the flip: a thread without requests reports the old version drained together with its answer.
-      this.#options.domains.dispatch({ kind: 'flip', rollout, threads: this.#threadsOf(names) });
+      const threads = this.#threadsWith(previous.map(({ id }) => id));
+      this.#options.domains.dispatch({ kind: 'flip', rollout, threads });
       const { generations } = this.#options.domains.state;
       if (sources.some(({ id }) => generations[id]?.state !== 'live')) return undefined;
       for (const domain of names) this.#withheld.delete(domain);
@@ -197,7 +215,7 @@ export class ThreadRoutes {
       // It serves: a RabbitMQ that went away just now is asked again by `reassert`, and no reason to call the version refused.
       await this.#queues
         .addMissing(this.#domains)
-        .then(() => this.#unbindGone(previous))
+        .then(() => this.#unbindGone(previous, sources))
         .catch((error: unknown) => {
           publishFault({ where: 'queues of a version that took over', error });
         });
@@ -227,7 +245,7 @@ export class ThreadRoutes {
   withhold(manifest: Manifest, hash: string): Promise<void> {
     const { domain } = manifest;
     return this.#lock.run(async () => {
-      const threads = this.#threadsOf([domain])[domain] ?? [];
+      const threads = this.#threadsServing(domain);
       this.#withheld.set(domain, manifest);
       this.#options.domains.dispatch({ kind: 'withhold', domain, hash, threads });
       this.#queues.release(domain);
@@ -248,7 +266,7 @@ export class ThreadRoutes {
       }
       await this.#lock.run(async () => {
         await this.#queues.cancel(domain);
-        const threads = this.#threadsOf([domain])[domain] ?? [];
+        const threads = this.#threadsServing(domain);
         this.#withheld.delete(domain);
         this.#options.domains.dispatch({ kind: 'out-of-service', domain, why, threads });
         await this.#route([domain]);
@@ -329,12 +347,7 @@ export class ThreadRoutes {
 
   /** Threads that joined while the others prepared may lack it. */
   async #prepareJoined(sources: readonly GenerationSource[]): Promise<void> {
-    const { pool } = this.#options;
-    for (const source of sources) {
-      // n.b. a process that takes the place of another joins under the lock that is held here.
-      if (this.isApart(source.manifest.domain)) await pool.prepareServing(source, this.#prepareMs);
-      else await pool.prepare(source, this.#prepareMs);
-    }
+    for (const source of sources) await this.#options.pool.prepareJoined(source, this.#prepareMs);
   }
 
   /** Returns the generations that the thread could not prepare; rejects when it is gone. */
@@ -415,10 +428,12 @@ export class ThreadRoutes {
     await pool.commit(commandFor, this.#options.config.plugins.prepareTimeoutMs);
   }
 
-  async #unbindGone(previous: readonly GenerationSource[]): Promise<void> {
+  async #unbindGone(previous: readonly GenerationSource[], sources: readonly GenerationSource[]): Promise<void> {
     for (const { manifest } of previous) {
-      const next = this.manifestOf(manifest.domain);
-      const gone = Object.entries(manifest.operations).filter(([name]) => next && !(name in next.operations));
+      const next = sources.find((source) => source.manifest.domain === manifest.domain)?.manifest;
+      const gone = Object.entries(manifest.operations).filter(
+        ([name]) => next && !Object.hasOwn(next.operations, name),
+      );
       if (gone.length > 0) await this.#options.topology.unbind(manifest.domain, Object.fromEntries(gone));
     }
   }
@@ -444,4 +459,103 @@ function withoutGenerations(route: Route, missing: ReadonlySet<number>): Route {
     ...(active === undefined || missing.has(active) ? {} : { active }),
     ...(candidate === undefined || missing.has(candidate.generation) ? {} : { candidate }),
   };
+}
+
+const POLL_MS = 25;
+
+/** Which domains' queues the brokers of this node consume. */
+export class DomainConsumers {
+  readonly #options: Omit<ThreadRoutesOptions, 'domains'>;
+  readonly #consumed = new Set<string>();
+  /** Their requests wait in the queues, because what serves them does harm. */
+  readonly #held = new Set<string>();
+
+  constructor(options: Omit<ThreadRoutesOptions, 'domains'>) {
+    this.#options = options;
+  }
+
+  has(domain: string): boolean {
+    return this.#consumed.has(domain);
+  }
+
+  /** Consumes the queues of these domains on all threads of their groups, as far as that is not so yet. */
+  async addMissing(domains: readonly string[]): Promise<void> {
+    const { pool } = this.#options;
+    for (const domain of domains.filter((one) => !this.#consumed.has(one) && !this.#held.has(one))) {
+      const options = { timeoutMs: this.#timeoutMs, group: pool.groupOf(domain) };
+      await Promise.all(
+        this.#consumersOf(domain).map(({ broker, queue }) =>
+          pool.broadcast({ kind: 'consume', broker, queue }, options),
+        ),
+      );
+      this.#consumed.add(domain);
+    }
+  }
+
+  /** Consumes on one thread what its group consumes of these, and what belongs to no domain. */
+  async addOn(thread: ThreadHandle, { domains, group }: { domains: readonly string[]; group: string }): Promise<void> {
+    const { pool } = this.#options;
+    const own = domains.filter((domain) => this.#consumed.has(domain) && pool.groupOf(domain) === group);
+    for (const { broker, queue } of own.flatMap((domain) => this.#consumersOf(domain))) {
+      await thread.request({ kind: 'consume', broker, queue }, this.#timeoutMs);
+    }
+    await thread.request({ kind: 'consume-own' }, this.#timeoutMs);
+  }
+
+  async cancel(domain: string): Promise<void> {
+    const { pool } = this.#options;
+    this.#held.delete(domain);
+    this.#consumed.delete(domain);
+    const options = { timeoutMs: this.#timeoutMs, group: pool.groupOf(domain) };
+    for (const queue of new Set(this.#consumersOf(domain).map((each) => each.queue))) {
+      await pool.broadcast({ kind: 'cancel', queue }, options);
+    }
+  }
+
+  /** Lets the requests of a domain wait until `release`. */
+  async hold(domain: string): Promise<void> {
+    if (!this.#consumed.has(domain)) return;
+    await this.cancel(domain);
+    this.#held.add(domain);
+  }
+
+  release(domain: string): void {
+    this.#held.delete(domain);
+  }
+
+  /** Whether all consumers of the domain's queues are this host's own. */
+  async isOnlyHere(domain: string): Promise<boolean> {
+    const { pool } = this.#options;
+    const group = pool.groupOf(domain);
+    const threads = pool.serving.filter((member) => member.group === group).length;
+    const all = this.#consumersOf(domain);
+    const status = await this.#options.topology.status(domain);
+    return status.every(({ queue, consumers }) => {
+      const own = all.filter((each) => each.queue === queue);
+      return consumers <= threads * own.reduce((sum, { count }) => sum + count, 0);
+    });
+  }
+
+  /** Waits until the queues hold nothing that was asked before the bindings ended, at most the drain timeout. */
+  async emptied(domain: string): Promise<void> {
+    const untilMs = performance.now() + this.#options.config.supervisor.drainTimeoutMs;
+    while (performance.now() < untilMs) {
+      const status = await this.#options.topology.status(domain);
+      if (status.every(({ ready }) => ready === 0)) return;
+      await delay(POLL_MS);
+    }
+  }
+
+  /** Which broker consumes which queue of the domain; `count` of them in each thread. */
+  #consumersOf(domain: string): readonly { readonly broker: string; readonly queue: string; readonly count: number }[] {
+    const { brokers, names } = this.#options;
+    return brokers.flatMap((plan) => {
+      if (plan.domainQueue === undefined || !servesDomain(plan, domain)) return [];
+      return { broker: plan.name, queue: names.queue(domain, plan.domainQueue), count: plan.count };
+    });
+  }
+
+  get #timeoutMs(): number {
+    return this.#options.config.plugins.prepareTimeoutMs;
+  }
 }

@@ -112,9 +112,9 @@ export class ThreadPool {
     return (named ?? groups.find(([, { domains }]) => domains.includes('*')))?.[0] ?? 'default';
   }
 
-  /** Threads that serve and run code of the domain. */
-  loading(domain: string): readonly Member[] {
-    return this.serving.filter(({ group }) => this.cells.loads(group, domain));
+  /** Names of the threads that serve and have loaded this generation. */
+  threadsWith(generation: number): readonly string[] {
+    return this.serving.filter(({ handle }) => handle.has(generation)).map(({ handle }) => handle.name);
   }
 
   /** Starts every thread of every group; rejects when one of them cannot serve. */
@@ -147,11 +147,19 @@ export class ThreadPool {
   async prepare(source: GenerationSource, timeoutMs: number): Promise<void> {
     const { domain } = source.manifest;
     await this.#someServing(domain, timeoutMs);
-    await this.prepareServing(source, timeoutMs);
+    await this.#prepareServing(source, timeoutMs);
   }
 
-  /** The same, without waiting for a thread where there is none: one that joins loads it then. */
-  async prepareServing(source: GenerationSource, timeoutMs: number): Promise<void> {
+  /**
+   * The same for threads that joined meanwhile. n.b. nobody joins while this is waited for: a process of its own that is being
+   * replaced loads the version when it joins.
+   */
+  async prepareJoined(source: GenerationSource, timeoutMs: number): Promise<void> {
+    const isApart = this.cells.groupOf(source.manifest.domain) !== undefined;
+    await (isApart ? this.#prepareServing(source, timeoutMs) : this.prepare(source, timeoutMs));
+  }
+
+  async #prepareServing(source: GenerationSource, timeoutMs: number): Promise<void> {
     const { domain } = source.manifest;
     const [first, ...others] = this.serving.filter(({ group }) => this.cells.serves(group, domain));
     for (const members of [first === undefined ? [] : [first], others]) {
@@ -162,7 +170,9 @@ export class ThreadPool {
         });
       });
     }
-    const callers = this.loading(domain).filter(({ group }) => !this.cells.serves(group, domain));
+    const callers = this.serving.filter(
+      ({ group }) => this.cells.loads(group, domain) && !this.cells.serves(group, domain),
+    );
     await Promise.all(
       callers.map(({ handle }) =>
         handle.prepare(source, Math.min(timeoutMs, CALLED_TIMEOUT_MS)).catch(() => undefined),

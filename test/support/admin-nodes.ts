@@ -10,7 +10,7 @@ import type { VersionDiff } from '../../host/deploy/compatibility/gate.js';
 import type { BundleFiles, Operations, QuarantineView, Receipt } from '../../host/admin/contract.js';
 import { AdminServer } from '../../host/admin/server.js';
 import type { DomainView, Inspections } from '../../host/admin/views.js';
-import type { RolloutOptions } from '../../host/deploy/plan.js';
+import type { RolloutOptions } from '../../host/deploy/state.js';
 import { ThreadPool } from '../../host/threads/pool.js';
 import type { Teardown } from './services.js';
 

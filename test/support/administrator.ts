@@ -3,7 +3,7 @@ import { AdminClient, type AskOptions, askNodes } from '../../host/admin/client.
 import type { CommandInput, CommandName, CommandResult } from '../../host/admin/commands.js';
 import type { CanaryView, DomainView } from '../../host/admin/views.js';
 import type { HistoryEntry } from '../../host/deploy/history.js';
-import type { RolloutOptions } from '../../host/deploy/plan.js';
+import type { RolloutOptions } from '../../host/deploy/state.js';
 import { type BundleOptions, describeBundle } from './bundles.js';
 import type { TestHost } from './host.js';
 

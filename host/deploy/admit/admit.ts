@@ -1,6 +1,6 @@
 import { settlesWithin } from '#sdk/time';
 import { type Finding, type GenerationSource, type LifecycleState, makeFinding } from '../../template/contract.js';
-import { preflight, type PreflightResult, type StoreLookup } from './preflight.js';
+import { preflight, type PreflightResult, type Catalogues } from './preflight.js';
 import type { Prober } from './probe.js';
 import { pruneStage, stageBundle, type BundleBytes } from './stage.js';
 import { verifyBundle } from './verify.js';
@@ -11,13 +11,13 @@ export interface AdmissionDeps {
   /** Hashes whose staged copies must stay: what serves, drains or waits. */
   readonly inUse: () => ReadonlySet<string>;
   readonly prober: Prober;
-  readonly stores: StoreLookup;
+  readonly stores: Catalogues;
 }
 
 export interface AdmissionWatch {
   /** Aborted when a newer drop of the same domain makes this one pointless. */
   readonly signal?: AbortSignal;
-  readonly onProgress?: (state: Extract<LifecycleState, 'received' | 'verified' | 'probed'>) => void;
+  readonly onProgress?: (state: Extract<LifecycleState, 'verified' | 'probed'>) => void;
 }
 
 /** A version that only its number and the database's word separate from a generation. */
@@ -51,7 +51,6 @@ export async function admit(
   // Each is waited for in its turn; until then its failure is nobody's.
   for (const work of [staging, verifying, asking]) work.catch(() => undefined);
   await staging;
-  onProgress?.('received');
   if (isAborted(signal)) return { ok: false, step: 'stage', findings: superseded() };
   const verified = await verifying;
   if (!verified.ok) return refuse('verify', verified.findings, asking);

@@ -4,12 +4,6 @@ import { narrowObject } from '../../stores/check-use.js';
 import type { NamedObject, StoreAdapter } from '../../stores/contract.js';
 import { type Finding, makeFinding } from '../../template/contract.js';
 
-/** The configured stores as the supervisor sees them. */
-export interface StoreLookup {
-  readonly names: readonly string[];
-  find(store: string): Catalogue | undefined;
-}
-
 export interface PreflightResult {
   /** By the template's alias; complete only when there are no findings. */
   readonly objects: Readonly<Record<string, NamedObject>>;
@@ -20,9 +14,9 @@ export interface PreflightResult {
  * Compares every object that a template uses with the database's own catalogue, read afresh in one go. A database that does
  * not answer is a finding too (`BEDS_ADMISSION_STORE_UNAVAILABLE`): the caller decides when to ask again.
  */
-export async function preflight(manifest: Manifest, stores: StoreLookup): Promise<PreflightResult> {
-  const adapter = stores.find(manifest.store);
-  if (adapter === undefined) return { objects: {}, findings: [unknownStore(manifest.store, stores.names)] };
+export async function preflight(manifest: Manifest, stores: Catalogues): Promise<PreflightResult> {
+  const adapter = stores.get(manifest.store);
+  if (adapter === undefined) return { objects: {}, findings: [unknownStore(manifest.store, [...stores.keys()])] };
   const uses = Object.entries(manifest.objects);
   const names = [...new Set(uses.map(([, use]) => use.name))];
   const found = await describe(adapter, names);
@@ -58,6 +52,9 @@ function unknownStore(store: string, names: readonly string[]): Finding {
 
 /** What a store says of itself and of its named objects. */
 export type Catalogue = Pick<StoreAdapter, 'store' | 'describe' | 'check' | 'status'>;
+
+/** The configured stores as the supervisor sees them, by name. */
+export type Catalogues = ReadonlyMap<string, Catalogue>;
 
 type Objects = ReadonlyMap<string, NamedObject>;
 

@@ -186,6 +186,7 @@ class Attempt {
       clearTimeout(this.#timer);
       clearInterval(resident);
       signal?.removeEventListener('abort', abort);
+      thread.removeAllListeners('message').removeAllListeners('exit');
     }
   }
 

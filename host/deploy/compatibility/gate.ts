@@ -19,6 +19,7 @@ export function joinCallers(
   domain: string,
   ledger: Pick<CallerLedger, 'callersOf' | 'countedDays'>,
 ): readonly JoinedChange[] {
+  if (changes.length === 0) return [];
   const countedDays = ledger.countedDays();
   return changes.map((change) => ({
     ...change,

@@ -5,14 +5,14 @@ import type { Log } from '../../observe/log.js';
 import { narrowObject } from '../../stores/check-use.js';
 import type { NamedObject, ObjectFinding, StoreAdapter } from '../../stores/contract.js';
 import type { Finding, GenerationSource } from '../../template/contract.js';
-import type { Catalogue, StoreLookup } from '../admit/preflight.js';
+import type { Catalogue, Catalogues } from '../admit/preflight.js';
 import { diffObjects, type ObjectDifference } from './diff-objects.js';
 
 export interface HostSchemaOptions {
   /** Milliseconds: `rollout.schemaCheckMs`. */
   readonly intervalMs: number;
   readonly live: () => readonly GenerationSource[];
-  readonly stores: StoreLookup;
+  readonly stores: Catalogues;
   readonly log: Log;
   /** What an operator sees beside the version that serves; empty when it is sound again. */
   readonly onDegraded: (domain: string, findings: readonly Finding[]) => void;
@@ -51,7 +51,7 @@ export interface SchemaWatchOptions {
   readonly intervalMs: number;
   /** The versions that serve now. */
   readonly live: () => readonly GenerationSource[];
-  readonly stores: StoreLookup;
+  readonly stores: Catalogues;
   /**
    * Called when the condition of a domain changes and never twice with the same; a domain is sound until said otherwise.
    * `hash` names the version it is about. What was 'changed' is sound as soon as the fresh objects are those of the live source.
@@ -109,7 +109,7 @@ export class SchemaWatch {
   }
 
   async #checkStore(store: string, sources: readonly GenerationSource[]): Promise<void> {
-    const adapter = this.#options.stores.find(store);
+    const adapter = this.#options.stores.get(store);
     if (adapter === undefined) return;
     try {
       const found = await adapter.describe(namesOf(sources));

@@ -1,11 +1,11 @@
 import { settlesWithin } from '#sdk/time';
 import type { GenerationSource } from '../../template/contract.js';
-import { preflight, type StoreLookup } from '../admit/preflight.js';
+import { preflight, type Catalogues } from '../admit/preflight.js';
 
 export interface SurroundingsOptions {
   /** The versions, and those of other domains that they call. */
   readonly sources: readonly GenerationSource[];
-  readonly stores: StoreLookup;
+  readonly stores: Catalogues;
   readonly isRabbitUp: () => boolean;
 }
 
@@ -25,7 +25,7 @@ export class Surroundings {
   /** Whether something seems to be away, without asking anybody: worth a question, and no proof. */
   get seemAway(): boolean {
     const { sources, stores, isRabbitUp } = this.#options;
-    return !isRabbitUp() || sources.some(({ manifest }) => stores.find(manifest.store)?.status().up === false);
+    return !isRabbitUp() || sources.some(({ manifest }) => stores.get(manifest.store)?.status().up === false);
   }
 
   /**
