@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { connect, type ConsumeMessage } from 'amqplib';
-import { AckCoalescer, type Settler } from '../host/amqp/broker.js';
+import { AckCoalescer, type Settler } from '../host/amqp/queue-consumer.js';
 import { eventually } from './support/eventually.js';
 import { sharedServices } from './support/services.js';
 

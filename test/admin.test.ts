@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'node:test';
+import type { Channel, ChannelModel } from 'amqplib';
 import { rolloutErrors } from '../host/errors/rollout.js';
 import type { CommandResult } from '../host/admin/commands.js';
 import type { Answer, Refusal } from '../host/admin/protocol.js';
@@ -19,13 +20,15 @@ interface SendOptions {
   readonly count?: number;
   readonly quietMs?: number;
   readonly userId?: string;
+  /** How long the asker waits; without it, as long as it takes. */
+  readonly expiration?: number;
 }
 
 /** Sends a message as any AMQP program could, and gathers what comes back until there are `count` answers or silence. */
 async function send(
   { model, prefix }: TestNodes,
   body: unknown,
-  { to = 'operate', count = 1, quietMs = 5_000, userId }: SendOptions = {},
+  { to = 'operate', count = 1, quietMs = 5_000, userId, expiration }: SendOptions = {},
 ): Promise<readonly AnyAnswer[]> {
   const channel = await model.createChannel();
   const answers: AnyAnswer[] = [];
@@ -40,7 +43,11 @@ async function send(
     { noAck: true },
   );
   const content = Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body));
-  channel.publish(`${prefix}.${to}`, '', content, { replyTo, correlationId, ...(userId && { userId }) });
+  channel.publish(`${prefix}.${to}`, '', content, {
+    ...{ replyTo, correlationId },
+    ...(userId && { userId }),
+    ...(expiration && { expiration }),
+  });
   await eventually('an answer', () => answers.length >= count, quietMs).catch((error: unknown) => {
     if (quietMs >= 5_000) throw error;
   });
@@ -155,15 +162,45 @@ describe('commands', () => {
     assert.ok(control.commands.length >= 4);
   });
 
-  it('that are not accepted in time are answered so, and the next one is carried out', async (t) => {
+  it('that take too long are answered so, and no other one runs before they have ended', async (t) => {
     const fleet = await openNodes(t, url);
-    const { control } = await fleet.add('a', { commandTimeoutMs: 50 });
+    const { control, log } = await fleet.add('a', { answerTimeoutMs: 200 });
+    const gate = makeGate();
+    control.onCommand = async () => {
+      await gate.promise;
+      throw rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_VERSION');
+    };
+    assert.equal(codeOf((await send(fleet, { v: 2, op: 'pause', domain: 'notes' }))[0]), 'BEDS_ADMIN_TIMEOUT');
+    const [waited] = await send(fleet, { v: 2, op: 'promote', domain: 'notes' });
+    assert.equal(codeOf(waited), 'BEDS_ADMIN_NOT_BEGUN');
+    assert.match(waited?.ok === false ? waited.error.message : '', /still runs another command \(pause notes\)/);
+    gate.resolve(undefined);
+    await eventually('the late failure is in the log', () =>
+      log.some(({ msg }) => msg === 'the command that took too long failed: pause notes'),
+    );
+    control.onCommand = () => undefined;
+    assert.equal((await send(fleet, { v: 2, op: 'undeploy', domain: 'notes' }))[0]?.ok, true);
+    assert.deepEqual(
+      control.commands.map(({ op }) => op),
+      ['pause', 'undeploy'],
+    );
+  });
+
+  it('are not carried out when their asker waits no longer', async (t) => {
+    const fleet = await openNodes(t, url);
+    const { control } = await fleet.add('a');
     const gate = makeGate();
     control.onCommand = () => gate.promise;
-    assert.equal(codeOf((await send(fleet, { v: 2, op: 'pause', domain: 'notes' }))[0]), 'BEDS_ADMIN_TIMEOUT');
-    control.onCommand = () => undefined;
-    assert.equal((await send(fleet, { v: 2, op: 'promote', domain: 'notes' }))[0]?.ok, true);
+    const first = send(fleet, { v: 2, op: 'pause', domain: 'notes' });
+    const [waited] = await send(fleet, { v: 2, op: 'promote', domain: 'notes' }, { expiration: 400 });
+    assert.equal(codeOf(waited), 'BEDS_ADMIN_NOT_BEGUN');
     gate.resolve(undefined);
+    assert.equal((await first)[0]?.ok, true);
+    assert.equal((await send(fleet, { v: 2, op: 'undeploy', domain: 'notes' }))[0]?.ok, true);
+    assert.deepEqual(
+      control.commands.map(({ op }) => op),
+      ['pause', 'undeploy'],
+    );
   });
 
   it('are refused while the host starts', async (t) => {
@@ -313,6 +350,60 @@ describe('queries', () => {
     assert.equal(codeOf((await send(fleet, long, { to: 'admin' }))[0]), 'BEDS_ADMIN_TOO_LARGE');
   });
 });
+
+describe('a node', () => {
+  const answersBoth = async (fleet: TestNodes): Promise<boolean> => {
+    const command = await send(fleet, { v: 2, op: 'pause', domain: 'notes' }, { quietMs: 300 });
+    const query = await send(fleet, { v: 2, op: 'quarantine' }, { to: 'admin', quietMs: 300 });
+    return command[0]?.ok === true && query[0]?.ok === true;
+  };
+
+  it('answers again after RabbitMQ closed its channels and kept the connection', async (t) => {
+    const fleet = await openNodes(t, url);
+    const { channels } = watchChannels(fleet.model);
+    await fleet.add('a');
+    for (const channel of channels.splice(0)) await assert.rejects(channel.checkQueue('beds.no-such-queue'));
+    await eventually('it answers', () => answersBoth(fleet), 10_000);
+  });
+
+  it('answers again after its queues were deleted', async (t) => {
+    const fleet = await openNodes(t, url);
+    const { queues } = watchChannels(fleet.model);
+    await fleet.add('a');
+    assert.equal(queues.length, 2);
+    const channel = await fleet.model.createChannel();
+    for (const queue of queues.splice(0)) await channel.deleteQueue(queue);
+    await channel.close();
+    await eventually('it answers', () => answersBoth(fleet), 10_000);
+  });
+
+  it('says so when it cannot answer a query in time', async (t) => {
+    const fleet = await openNodes(t, url);
+    const { control } = await fleet.add('a', { answerTimeoutMs: 100 });
+    control.domains = () => new Promise(() => undefined);
+    const [answer] = await send(fleet, { v: 2, op: 'versions' }, { to: 'admin' });
+    assert.equal(codeOf(answer), 'BEDS_ADMIN_QUERY_TIMEOUT');
+  });
+});
+
+/** The channels that are opened on a connection from now on, and the queues that are declared on them. */
+function watchChannels(model: ChannelModel): { readonly channels: Channel[]; readonly queues: string[] } {
+  const channels: Channel[] = [];
+  const queues: string[] = [];
+  const create = model.createChannel.bind(model);
+  model.createChannel = async () => {
+    const channel = await create();
+    channels.push(channel);
+    const assertQueue = channel.assertQueue.bind(channel);
+    channel.assertQueue = async (...given) => {
+      const asserted = await assertQueue(...given);
+      queues.push(asserted.queue);
+      return asserted;
+    };
+    return channel;
+  };
+  return { channels, queues };
+}
 
 describe('who asks', () => {
   const pause = { v: 2, op: 'pause', domain: 'notes', by: 'anna@laptop' };

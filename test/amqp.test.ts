@@ -3,12 +3,11 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { describe, it, type TestContext } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
-import { Broker } from '../host/amqp/broker.js';
+import { QueueConsumer } from '../host/amqp/queue-consumer.js';
 import { AmqpConnection } from '../host/amqp/connection.js';
 import { connect } from '../host/amqp/guarded-amqplib.js';
-import { askNode } from '../host/amqp/ask-node.js';
+import { askNode, parseReplyAddress } from '../host/amqp/reply-address.js';
 import { type BrokerEvent, brokerChannel } from '../host/observe/channels.js';
-import { parseReplyAddress } from '../host/amqp/reply-address.js';
 import { type Reply, type ReplyOutcome, ReplyPublisher } from '../host/amqp/reply-publisher.js';
 import { ChaosProxy } from './support/chaos-proxy.js';
 import { eventually } from './support/eventually.js';
@@ -148,12 +147,12 @@ void describe('a supervised connection', () => {
   });
 });
 
-void describe('a broker', () => {
+void describe('a consumer of queues', () => {
   void it('consumes a queue that appears later, and again after it was deleted', async (t) => {
     const channel = await plainChannel(t);
     const queue = `test.later.${String(process.pid)}`;
     const bodies: string[] = [];
-    const broker = new Broker({
+    const consumer = new QueueConsumer({
       name: 'test',
       prefetch: 10,
       onDelivery: (delivery) => {
@@ -161,17 +160,17 @@ void describe('a broker', () => {
         delivery.settle('ack');
       },
     });
-    const connection = supervised(t, server.url, (model) => broker.attach(model));
+    const connection = supervised(t, server.url, (model) => consumer.attach(model));
     await connection.ready(5_000);
-    await broker.consume(queue);
-    assert.deepEqual(broker.queues, []);
+    await consumer.consume(queue);
+    assert.deepEqual(consumer.queues, []);
     for (const round of ['one', 'two']) {
       await channel.assertQueue(queue, { durable: true, expires: 60_000 });
-      await eventually('it consumes', () => broker.queues.includes(queue));
+      await eventually('it consumes', () => consumer.queues.includes(queue));
       channel.sendToQueue(queue, Buffer.from(round));
       await eventually('the message arrives', () => bodies.includes(round));
       await channel.deleteQueue(queue);
-      await eventually('the loss is noticed', () => !broker.queues.includes(queue));
+      await eventually('the loss is noticed', () => !consumer.queues.includes(queue));
     }
   });
 
@@ -180,12 +179,12 @@ void describe('a broker', () => {
     const proxy = await ChaosProxy.start(server);
     lastFirst(t, () => proxy.close());
     const held: { settle(verdict: 'ack'): void; redelivered: boolean }[] = [];
-    const broker = new Broker({ name: 'test', prefetch: 10, onDelivery: (delivery) => held.push(delivery) });
-    const connection = supervised(t, proxy.through(server.url), (model) => broker.attach(model));
+    const consumer = new QueueConsumer({ name: 'test', prefetch: 10, onDelivery: (delivery) => held.push(delivery) });
+    const connection = supervised(t, proxy.through(server.url), (model) => consumer.attach(model));
     await connection.ready(5_000);
     const kept = `test.settle.${String(process.pid)}`;
     await channel.assertQueue(kept, { expires: 60_000 });
-    await broker.consume(kept);
+    await consumer.consume(kept);
     channel.sendToQueue(kept, Buffer.from('x'));
     await eventually('delivered', () => held.length === 1);
     proxy.cut();
@@ -195,16 +194,16 @@ void describe('a broker', () => {
     held[1]?.settle('ack');
     assert.equal(held[1]?.redelivered, true);
     await eventually('the queue is empty', async () => (await channel.checkQueue(kept)).messageCount === 0);
-    await broker.idle();
+    await consumer.idle();
     assert.equal(connection.state, 'up');
   });
 
   void it('keeps its connection when another queue is missing', async (t) => {
-    const broker = new Broker({ name: 'test', prefetch: 10, onDelivery: () => undefined });
+    const consumer = new QueueConsumer({ name: 'test', prefetch: 10, onDelivery: () => undefined });
     let setups = 0;
     const connection = supervised(t, server.url, (model) => {
       setups += 1;
-      return broker.attach(model);
+      return consumer.attach(model);
     });
     await connection.ready(5_000);
     const missed: string[] = [];
@@ -214,12 +213,12 @@ void describe('a broker', () => {
     };
     subscribe(brokerChannel.name, note);
     t.after(() => unsubscribe(brokerChannel.name, note));
-    await broker.consume('test.never.there');
+    await consumer.consume('test.never.there');
     await eventually('it has asked for the queue three times', () => missed.length >= 3);
     assert.deepEqual(new Set(missed), new Set(['test.never.there']));
     assert.equal(setups, 1);
     assert.equal(connection.state, 'up');
-    await broker.stop();
+    await consumer.stop();
   });
 });
 
@@ -252,7 +251,7 @@ void describe('the reply publisher', () => {
     const channel = await plainChannel(t);
     const { queue } = await channel.assertQueue('', { exclusive: true });
     const { replies } = await publisher(t, server.url);
-    const reply = { correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon(), isUrgent: false };
+    const reply = { correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon(), flushNow: false };
     const reached = publish(replies, { ...reply, address: { queue, mandatory: true } });
     const lost = publish(replies, { ...reply, address: { queue: 'amq.gen-gone-gone-gone-gone', mandatory: true } });
     assert.deepEqual(await Promise.all([reached, lost]), ['confirmed', 'unroutable']);
@@ -274,7 +273,7 @@ void describe('the reply publisher', () => {
         correlationId: undefined,
         body,
         expiresAtMs: soon(),
-        isUrgent: index % 2 === 0,
+        flushNow: index % 2 === 0,
         address: { queue, mandatory: false },
       });
     });
@@ -290,7 +289,7 @@ void describe('the reply publisher', () => {
     const { replies } = await publisher(t, proxy.through(server.url));
     const address = { queue, mandatory: true };
     const outcomes = Array.from({ length: 1_500 }, () =>
-      publish(replies, { correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon(), isUrgent: false, address }),
+      publish(replies, { correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon(), flushNow: false, address }),
     );
     proxy.cut();
     assert.deepEqual(new Set(await Promise.all(outcomes)), new Set(['confirmed']));
@@ -319,7 +318,7 @@ void describe('the reply publisher', () => {
     lastFirst(t, () => replies.close(2_000));
     const address = parseReplyAddress(good.replyTo, 'beds');
     assert.ok(address);
-    const reply = { address, correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon(), isUrgent: false };
+    const reply = { address, correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon(), flushNow: false };
     assert.equal(await publish(replies, reply), 'confirmed');
     assert.equal(cuts.length, 0);
   });
@@ -340,7 +339,7 @@ void describe('the reply publisher', () => {
     await nextTurn();
     const address = parseReplyAddress(good.replyTo, 'beds');
     assert.ok(address);
-    const reply = { address, correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon(), isUrgent: false };
+    const reply = { address, correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon(), flushNow: false };
     assert.equal(await publish(replies, reply), 'confirmed');
     assert.equal(trials, 0);
   });
@@ -367,7 +366,7 @@ void describe('the reply publisher', () => {
     own.publish('no.such.exchange', 'x', Buffer.alloc(0));
     await closed;
     const address = { queue, mandatory: false };
-    const reply = { correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon(), isUrgent: false, address };
+    const reply = { correlationId: 'c', body: Buffer.from('{}'), expiresAtMs: soon(), flushNow: false, address };
     assert.equal(await publish(replies, reply), 'confirmed');
     assert.equal(connection.state, 'up');
   });
@@ -393,7 +392,7 @@ void describe('the reply publisher', () => {
       if (index === 10) direct[0]?.publish('no.such.exchange', 'x', Buffer.alloc(0));
       const address = { queue, mandatory: false };
       const body = Buffer.from(String(index));
-      return publish(replies, { correlationId: 'c', body, expiresAtMs: soon(), isUrgent: false, address });
+      return publish(replies, { correlationId: 'c', body, expiresAtMs: soon(), flushNow: false, address });
     });
     assert.deepEqual(new Set(await Promise.all(outcomes)), new Set(['confirmed']));
     assert.equal((await bodiesIn(channel, queue)).size, 20);
@@ -416,7 +415,7 @@ void describe('the reply publisher', () => {
     ]) {
       const outcomes = Array.from({ length: 100 }, (_, index) => {
         const body = Buffer.alloc(index % 50 === 20 ? 200_000 : 2);
-        return publish(replies, { address, correlationId: 'c', body, expiresAtMs: soon(), isUrgent: false });
+        return publish(replies, { address, correlationId: 'c', body, expiresAtMs: soon(), flushNow: false });
       });
       const expected = outcomes.map((_, index) => (index % 50 === 20 ? 'refused' : 'confirmed'));
       assert.deepEqual(await Promise.all(outcomes), expected);
@@ -440,7 +439,7 @@ void describe('the reply publisher', () => {
       assert.ok(address, replyTo);
       const body = Buffer.from('{}');
       return publish(replies, {
-        ...{ address, body, correlationId: 'c', expiresAtMs: performance.now() + 20_000, isUrgent: false },
+        ...{ address, body, correlationId: 'c', expiresAtMs: performance.now() + 20_000, flushNow: false },
       });
     };
     const forged = poisonAddresses(good.replyTo);
@@ -469,7 +468,7 @@ void describe('the reply publisher', () => {
       correlationId: undefined,
       body: Buffer.alloc(0),
       expiresAtMs: performance.now() + 50,
-      isUrgent: false,
+      flushNow: false,
       address: { queue: 'x', mandatory: false },
     });
     assert.equal(outcome, 'expired');

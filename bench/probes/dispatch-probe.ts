@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { Manifest } from '@beds/sdk';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import template from '../domains/echo/template.js';
-import { Delivery } from '../../host/amqp/broker.js';
+import { Delivery } from '../../host/amqp/queue-consumer.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
 import { CallerBook } from '../../host/request/observations.js';

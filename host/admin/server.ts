@@ -2,6 +2,7 @@ import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { isBedsError, type BedsError } from '@beds/sdk';
 import { withTimeout } from '#sdk/time';
 import { AmqpConnection } from '../amqp/connection.js';
+import { keepChannel } from '../amqp/kept-channel.js';
 import { makeNames } from '../amqp/names.js';
 import { parseReplyAddress } from '../amqp/reply-address.js';
 import { ReplyPublisher } from '../amqp/reply-publisher.js';
@@ -17,6 +18,7 @@ import {
   ADMIN_VERSION,
   type Answer,
   type Asker,
+  type Checked,
   checkMessage,
   type Door,
   parseMessage,
@@ -32,13 +34,12 @@ export interface AdminServerOptions {
   readonly sources: Omit<QuerySources, 'node' | 'config' | 'operations'>;
   /** Absent while the host starts or stops. */
   readonly operations: () => (Operations & Inspections) | undefined;
-  /** Longest time in which the host must accept or refuse a command. Default 60 s. */
-  readonly commandTimeoutMs?: number;
+  /** Longest that an asker is taken to wait. Default 60 s. */
+  readonly answerTimeoutMs?: number;
 }
 
 type Message = Readonly<Record<string, unknown>>;
 
-const COMMAND_TIMEOUT_MS = 60_000;
 const MAX_QUERIES = 32;
 const MAX_QUERY_BYTES = 16_384;
 const MAX_COMMANDS = 4;
@@ -50,12 +51,14 @@ export class AdminServer {
   readonly #queues: readonly AdminQueue[];
   readonly #replies: ReplyPublisher;
   readonly #commands = new Mutex();
+  /** The command that runs now. */
+  #running = '';
   readonly #commandDoor: Door<CommandDefinition>;
   readonly #queryDoor: Door<QueryDefinition>;
 
   constructor(options: AdminServerOptions) {
     this.#options = options;
-    const { node, config, operations, sources } = options;
+    const { node, config, operations, sources, answerTimeoutMs = EXPIRE_MS } = options;
     const { amqp, plugins } = config;
     const { admin, operate } = makeNames(amqp.prefix);
     this.#sources = { ...sources, node, config, operations };
@@ -63,21 +66,21 @@ export class AdminServer {
     this.#commandDoor = { definitions: COMMANDS, otherwise: { exchange: admin, definitions: QUERIES } };
     const trial = { ...amqp, name: `${node}/control-reply-trial` };
     this.#replies = new ReplyPublisher((setUp) => new AmqpConnection(trial, setUp));
-    const common = { node, prefix: amqp.prefix, replies: this.#replies };
+    const common = { node, prefix: amqp.prefix, replies: this.#replies, answerTimeoutMs };
     this.#queues = [
       new AdminQueue({
         ...common,
         exchange: admin,
         maxWaiting: MAX_QUERIES,
         maxBytes: MAX_QUERY_BYTES,
-        answer: (message) => this.#answerQuery(message),
+        answer: (message, from) => this.#answerQuery(message, from),
       }),
       new AdminQueue({
         ...common,
         exchange: operate,
         maxWaiting: MAX_COMMANDS,
         maxBytes: maxCommandBytes(plugins),
-        answer: (message, asker) => this.#executeCommand(message, asker),
+        answer: (message, from) => this.#executeCommand(message, from),
       }),
     ];
   }
@@ -93,23 +96,50 @@ export class AdminServer {
     await this.#replies.close(timeoutMs);
   }
 
-  async #answerQuery(message: Message): Promise<unknown> {
+  async #answerQuery(message: Message, { untilMs }: From): Promise<unknown> {
     const { definition, input } = checkMessage(message, this.#queryDoor);
-    return definition.answer(input, this.#sources);
+    const answering = Promise.resolve(definition.answer(input, this.#sources));
+    return withTimeout(answering, untilMs - performance.now(), () => adminErrors.make('BEDS_ADMIN_QUERY_TIMEOUT'));
   }
 
-  async #executeCommand(message: Message, asker: Asker): Promise<CommandResult> {
-    const { op, definition, input, by } = checkMessage(message, this.#commandDoor);
-    const { operations: open, log, config, commandTimeoutMs = COMMAND_TIMEOUT_MS } = this.#options;
-    return this.#commands.run(async () => {
-      const operations = open();
-      if (operations === undefined) throw adminErrors.make('BEDS_ADMIN_NOT_READY');
-      log.info({ op, asker: asker.name, verified: asker.verified, by }, `command: ${op} ${aboutOf(input)}`);
-      const at = new Date().toISOString();
-      const executing = definition.execute(input, { operations, limits: config.plugins });
-      const late = (): Error => adminErrors.make('BEDS_ADMIN_TIMEOUT');
-      return { at, receipts: [...(await withTimeout(executing, commandTimeoutMs, late))] };
+  /** n.b. one that takes too long goes on, and the next one waits for its end all the same. */
+  async #executeCommand(message: Message, { asker, untilMs }: From): Promise<CommandResult> {
+    const { log } = this.#options;
+    const checked = checkMessage(message, this.#commandDoor);
+    const about = `${checked.op} ${aboutOf(checked.input)}`;
+    let [hasBegun, isTold] = [false, false];
+    const executing = this.#commands.run(async () => {
+      if (isTold || performance.now() >= untilMs) throw this.#notBegun();
+      hasBegun = true;
+      this.#running = about;
+      try {
+        return await this.#execute(checked, asker);
+      } catch (err) {
+        if (isTold) log.error({ err }, `the command that took too long failed: ${about}`);
+        throw err;
+      } finally {
+        this.#running = '';
+      }
     });
+    return withTimeout(executing, untilMs - performance.now(), () => {
+      isTold = true;
+      return hasBegun ? adminErrors.make('BEDS_ADMIN_TIMEOUT') : this.#notBegun();
+    });
+  }
+
+  async #execute({ op, definition, input, by }: Checked<CommandDefinition>, asker: Asker): Promise<CommandResult> {
+    const { operations: open, log, config } = this.#options;
+    const operations = open();
+    if (operations === undefined) throw adminErrors.make('BEDS_ADMIN_NOT_READY');
+    log.info({ op, asker: asker.name, verified: asker.verified, by }, `command: ${op} ${aboutOf(input)}`);
+    const at = new Date().toISOString();
+    return { at, receipts: [...(await definition.execute(input, { operations, limits: config.plugins }))] };
+  }
+
+  #notBegun(): Error {
+    const message =
+      this.#running === '' ? undefined : `It still runs another command (${this.#running}). Nothing was done.`;
+    return adminErrors.make('BEDS_ADMIN_NOT_BEGUN', message);
   }
 }
 
@@ -127,11 +157,20 @@ interface AdminQueueOptions {
   /** Messages that are worked on or wait at once; more are refused. */
   readonly maxWaiting: number;
   readonly maxBytes: number;
-  readonly answer: (message: Message, asker: Asker) => Promise<unknown>;
+  readonly answerTimeoutMs: number;
+  readonly answer: (message: Message, from: From) => Promise<unknown>;
+}
+
+/** Who asks, and until when they wait, in terms of performance.now(). */
+interface From {
+  readonly asker: Asker;
+  readonly untilMs: number;
 }
 
 /** An asker has gone when its message was not taken, or not answered, by then. */
 const EXPIRE_MS = 60_000;
+/** Of the time for which an asker waits: the rest is for the way. */
+const OWN_SHARE = 0.9;
 const ANSWER_TIMEOUT_MS = 10_000;
 const UNKNOWN_ASKER: Asker = { name: '', verified: false };
 
@@ -144,18 +183,28 @@ class AdminQueue {
     this.#options = options;
   }
 
-  async attach(model: ChannelModel): Promise<void> {
-    const { exchange, maxWaiting } = this.#options;
-    const channel = await model.createChannel();
-    channel.on('error', (error) => {
-      publishFault({ where: `channel of ${exchange}`, error });
+  attach(model: ChannelModel): Promise<void> {
+    const { exchange } = this.#options;
+    return keepChannel(model, {
+      create: () => model.createChannel(),
+      setUp: (channel) => this.#consume(channel),
+      onError: (error) => publishFault({ where: `channel of ${exchange}`, error }),
+      onClose: () => undefined,
     });
+  }
+
+  async #consume(channel: Channel): Promise<void> {
+    const { exchange, maxWaiting } = this.#options;
     // One more than may wait, so that the next one is refused with words.
     await channel.prefetch(maxWaiting + 1);
     const { queue } = await channel.assertQueue('', { exclusive: true, autoDelete: true, messageTtl: EXPIRE_MS });
     await channel.bindQueue(queue, exchange, '');
     await channel.consume(queue, (message) => {
-      if (message === null) return;
+      if (message === null) {
+        // The queue was deleted: another channel makes another one.
+        channel.close().catch(() => undefined);
+        return;
+      }
       this.#serve(message)
         .catch((error: unknown) => {
           publishFault({ where: exchange, error });
@@ -175,12 +224,13 @@ class AdminQueue {
     if (address === undefined) {
       throw adminErrors.make('BEDS_ADMIN_INVALID', 'A message without a usable reply address was dropped.');
     }
-    const answer = await this.#answer(content, typeof userId === 'string' ? userId : undefined);
+    const asker = typeof userId === 'string' ? { name: userId, verified: true } : UNKNOWN_ASKER;
+    const answer = await this.#answer(content, { asker, untilMs: this.#untilMs(properties.expiration) });
     if (answer === undefined) return;
     const reply = {
       address,
       body: Buffer.from(JSON.stringify(answer)),
-      isUrgent: false,
+      flushNow: false,
       correlationId: typeof correlationId === 'string' ? correlationId : undefined,
       type: exchange.replace(`${prefix}.`, 'beds.'),
       expiresAtMs: performance.now() + ANSWER_TIMEOUT_MS,
@@ -188,11 +238,17 @@ class AdminQueue {
     replies.publish(reply, () => undefined);
   }
 
+  /** An asker waits as long as the message says that it may wait. */
+  #untilMs(expiration: unknown): number {
+    const waitsMs = expiration === undefined ? Infinity : Number(expiration) * OWN_SHARE;
+    return performance.now() + Math.min(waitsMs, this.#options.answerTimeoutMs);
+  }
+
   /** Undefined: the message is for another node. */
-  async #answer(content: Buffer, account: string | undefined): Promise<Answer<unknown> | Refusal | undefined> {
+  async #answer(content: Buffer, from: From): Promise<Answer<unknown> | Refusal | undefined> {
     const { node, maxBytes, maxWaiting } = this.#options;
     let op = '';
-    let asker = account === undefined ? UNKNOWN_ASKER : { name: account, verified: true };
+    let { asker } = from;
     this.#waiting += 1;
     try {
       if (content.length > maxBytes) throw adminErrors.make('BEDS_ADMIN_TOO_LARGE');
@@ -204,7 +260,7 @@ class AdminQueue {
       const isForAnother = typeof message['node'] === 'string' && message['node'] !== node;
       if (isForAnother) return undefined;
       if (this.#waiting > maxWaiting) throw adminErrors.make('BEDS_ADMIN_BUSY');
-      const result = await this.#options.answer(message, asker);
+      const result = await this.#options.answer(message, { ...from, asker });
       return { v: ADMIN_VERSION, op, node, ok: true, asker, result };
     } catch (error) {
       return { v: ADMIN_VERSION, op, node, ok: false, asker, error: refusalOf(error, op) };

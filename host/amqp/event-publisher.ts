@@ -1,4 +1,5 @@
 import type { Channel, ChannelModel } from 'amqplib';
+import { keepChannel } from './kept-channel.js';
 
 const MAX_WAITING = 1_000;
 
@@ -27,15 +28,19 @@ export class EventPublisher {
     return this.#dropped;
   }
 
-  async attach(model: ChannelModel): Promise<void> {
-    const channel = await model.createChannel();
-    channel.on('error', () => undefined);
-    channel.on('drain', () => {
-      this.#full = false;
+  attach(model: ChannelModel): Promise<void> {
+    return keepChannel(model, {
+      create: () => model.createChannel(),
+      setUp: (channel) => this.#use(channel),
+      onError: () => undefined,
+      onClose: (channel) => {
+        if (this.#channel === channel) this.#channel = undefined;
+      },
     });
-    channel.on('close', () => {
-      if (this.#channel === channel) this.#channel = undefined;
-    });
+  }
+
+  #use(channel: Channel): void {
+    channel.on('drain', () => (this.#full = false));
     this.#channel = channel;
     this.#full = false;
     const waiting = this.#waiting;

@@ -1,6 +1,7 @@
 import type { ChannelModel, ConfirmChannel, Options } from 'amqplib';
 import { isNack } from '#sdk/amqp';
 import { publishFault } from '../observe/channels.js';
+import { keepChannel } from './kept-channel.js';
 
 /** A message that takes the place of one that was delivered. */
 export interface HandedOver {
@@ -21,7 +22,6 @@ export type HandOverSettled = (outcome: HandOverOutcome) => void;
 
 /** Names a message in RabbitMQ's return of it. */
 const MARK = 'beds-hand-over';
-const REOPEN_MS = 200;
 
 /** Publishes messages whose originals are acknowledged only when RabbitMQ has the copies. Each is sent once. */
 export class HandOver {
@@ -29,21 +29,21 @@ export class HandOver {
   #sequence = 0;
   readonly #returned = new Set<number>();
 
-  async attach(model: ChannelModel): Promise<void> {
-    const channel = await model.createConfirmChannel();
-    channel.on('error', (error) => {
-      publishFault({ where: 'hand-over channel', error });
+  attach(model: ChannelModel): Promise<void> {
+    return keepChannel(model, {
+      create: () => model.createConfirmChannel(),
+      setUp: (channel) => {
+        channel.on('return', ({ properties: { headers } }) => {
+          // n.b. basic.return arrives before the confirm of the same message.
+          this.#returned.add(Number(headers?.[MARK]));
+        });
+        this.#channel = channel;
+      },
+      onError: (error) => publishFault({ where: 'hand-over channel', error }),
+      onClose: (channel) => {
+        if (this.#channel === channel) this.#channel = undefined;
+      },
     });
-    channel.on('return', ({ properties: { headers } }) => {
-      // n.b. basic.return arrives before the confirm of the same message.
-      this.#returned.add(Number(headers?.[MARK]));
-    });
-    channel.on('close', () => {
-      if (this.#channel !== channel) return;
-      this.#channel = undefined;
-      this.#reopenLater(model);
-    });
-    this.#channel = channel;
   }
 
   /** Never throws; `onSettled` is called once, also in this turn, and must not throw. */
@@ -66,13 +66,5 @@ export class HandOver {
       // What cannot be encoded, or a channel that is just being closed: nothing was sent.
       onSettled('refused');
     }
-  }
-
-  /** RabbitMQ closes a channel over one message, for instance for an exchange that does not exist. */
-  #reopenLater(model: ChannelModel): void {
-    setTimeout(() => {
-      // n.b. a connection that is lost fails this; the next one calls `attach`.
-      if (this.#channel === undefined) this.attach(model).catch(() => undefined);
-    }, REOPEN_MS).unref();
   }
 }

@@ -1,3 +1,5 @@
+import type { ChannelModel } from 'amqplib';
+
 /**
  * Where a reply may be sent. A reply address is chosen by the caller, and the host publishes with rights of its own, so an
  * address that could name a request queue would let a caller write where it may not.
@@ -73,4 +75,25 @@ function parseDirect(queue: string): DirectReplyTo {
   if (!/^reply@(0|[1-9][0-9]{0,9})$/.test(node)) return OTHER_FORM;
   const [id, serial] = [bytes.readUInt32BE(nameAt + nameBytes), bytes.readUInt32BE(nameAt + nameBytes + 4)];
   return { node, isOrdinary: id <= MAX_ID && serial <= MAX_SERIAL };
+}
+
+/** A name that no queue has: RabbitMQ gives such queues names of 22 letters. */
+const NOBODY = 'amq.gen-nobody';
+
+/**
+ * How direct reply-to addresses name the node that `model` is connected to; undefined where they do not. RabbitMQ writes the address into a
+ * message, and a message that nobody gets comes back.
+ */
+export async function askNode(model: ChannelModel): Promise<string | undefined> {
+  const channel = await model.createConfirmChannel();
+  let replyTo = '';
+  channel.on('error', () => undefined);
+  channel.on('return', (message) => {
+    replyTo = String(message.properties.replyTo);
+  });
+  await channel.consume('amq.rabbitmq.reply-to', () => undefined, { noAck: true });
+  channel.publish('', NOBODY, Buffer.alloc(0), { mandatory: true, replyTo: 'amq.rabbitmq.reply-to' });
+  await channel.waitForConfirms();
+  await channel.close();
+  return parseReplyAddress(replyTo, '')?.direct?.node;
 }

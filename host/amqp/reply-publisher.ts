@@ -1,8 +1,7 @@
-import { backoffMs } from '#sdk/time';
 import type { Channel, ChannelModel, ConfirmChannel, Options } from 'amqplib';
 import { isNack, isRefusal } from '#sdk/amqp';
-import { askNode } from './ask-node.js';
-import type { ReplyAddress } from './reply-address.js';
+import { keepChannel } from './kept-channel.js';
+import { askNode, type ReplyAddress } from './reply-address.js';
 import { type OpenConnection, type RefusedScope, ReplyTrials } from './reply-trials.js';
 import { amqpErrors } from '../errors/amqp.js';
 import { publishFault } from '../observe/channels.js';
@@ -24,7 +23,7 @@ export interface Reply {
   /** In terms of performance.now(). */
   readonly expiresAtMs: number;
   /** Whether something waits for the outcome, beyond the message that is answered. */
-  readonly isUrgent: boolean;
+  readonly flushNow: boolean;
   /** Called in place of `onSettled` as soon as it waits behind what may be hostile, which can take long: what it answers must not wait with it. */
   readonly onHeldUp?: () => void;
 }
@@ -50,8 +49,6 @@ interface Pending {
 }
 
 const SWEEP_MS = 100;
-/** From one attempt to open a channel again to the next. */
-const RETRY = { minMs: 100, maxMs: 1_000 } as const;
 /** What waits for a trial when the host ends is hostile for the most part. */
 const LAST_TRIALS_MS = 500;
 
@@ -69,8 +66,6 @@ const LAST_TRIALS_MS = 500;
 export class ReplyPublisher {
   readonly #pending = new Set<Pending>();
   readonly #returnable = new Map<unknown, Pending>();
-  /** The connection, while it is open. */
-  #model: ChannelModel | undefined;
   #confirmed: ConfirmChannel | undefined;
   #direct: { readonly channel: Channel; readonly barrier: PublishBarrier<Pending> } | undefined;
   /** Connections and channels that RabbitMQ closed over something that was sent. */
@@ -131,15 +126,10 @@ export class ReplyPublisher {
   }
 
   async attach(model: ChannelModel): Promise<void> {
-    this.#model = model;
     model.on('error', (error) => {
       if (isRefusal(error)) this.#faulty.add(model);
     });
-    model.on('close', () => {
-      if (this.#model === model) this.#model = undefined;
-    });
-    await Promise.all([this.#openConfirmed(model), this.#openDirect(model)]);
-    this.#sendAll();
+    await Promise.all([this.#keepConfirmed(model), this.#keepDirect(model)]);
     // n.b. nothing waits for it: in a memory alarm RabbitMQ answers nothing more on a connection that published.
     void this.#learnNode(model);
   }
@@ -150,25 +140,35 @@ export class ReplyPublisher {
     if (node !== undefined) this.#trust.trustNode(node);
   }
 
-  async #openConfirmed(model: ChannelModel): Promise<void> {
-    const channel = await model.createConfirmChannel();
-    this.#noteReturns(channel);
-    this.#confirmed = channel;
-    this.#onClose(model, channel, () => {
-      if (this.#confirmed !== channel) return;
-      this.#confirmed = undefined;
-      this.#reopenLater(model, () => this.#confirmed ?? this.#openConfirmed(model));
+  #keepConfirmed(model: ChannelModel): Promise<void> {
+    return keepChannel(model, {
+      create: () => model.createConfirmChannel(),
+      setUp: (channel) => {
+        this.#noteReturns(channel);
+        this.#confirmed = channel;
+        this.#sendAll();
+      },
+      onError: (error, channel) => this.#onError(error, channel),
+      onClose: (channel) => {
+        if (this.#confirmed === channel) this.#confirmed = undefined;
+        this.#onClose(model, channel);
+      },
     });
   }
 
-  async #openDirect(model: ChannelModel): Promise<void> {
-    const channel = await model.createChannel();
-    const barrier = new PublishBarrier<Pending>(channel, (pending) => this.#settle(pending, 'confirmed'));
-    this.#direct = { channel, barrier };
-    this.#onClose(model, channel, () => {
-      if (this.#direct?.channel !== channel) return;
-      this.#direct = undefined;
-      this.#reopenLater(model, () => this.#direct ?? this.#openDirect(model));
+  #keepDirect(model: ChannelModel): Promise<void> {
+    return keepChannel(model, {
+      create: () => model.createChannel(),
+      setUp: (channel) => {
+        const barrier = new PublishBarrier<Pending>(channel, (pending) => this.#settle(pending, 'confirmed'));
+        this.#direct = { channel, barrier };
+        this.#sendAll();
+      },
+      onError: (error, channel) => this.#onError(error, channel),
+      onClose: (channel) => {
+        if (this.#direct?.channel === channel) this.#direct = undefined;
+        this.#onClose(model, channel);
+      },
     });
   }
 
@@ -180,21 +180,19 @@ export class ReplyPublisher {
     });
   }
 
+  #onError(error: unknown, channel: Channel): void {
+    this.#faulty.add(channel);
+    publishFault({ where: 'reply channel', error });
+  }
+
   /** n.b. amqplib says that the connection has an error before it says of its channels that they closed. */
-  #onClose(model: ChannelModel, channel: Channel, forget: () => void): void {
-    channel.on('error', (error) => {
-      this.#faulty.add(channel);
-      publishFault({ where: 'reply channel', error });
-    });
-    channel.on('close', () => {
-      forget();
-      const isFaulty = this.#faulty.has(channel) || this.#faulty.has(model);
-      for (const pending of this.#pending) {
-        if (pending.channel !== channel) continue;
-        pending.channel = undefined;
-        if (isFaulty) this.#try(pending);
-      }
-    });
+  #onClose(model: ChannelModel, channel: Channel): void {
+    const isFaulty = this.#faulty.has(channel) || this.#faulty.has(model);
+    for (const pending of this.#pending) {
+      if (pending.channel !== channel) continue;
+      pending.channel = undefined;
+      if (isFaulty) this.#try(pending);
+    }
   }
 
   /** One of them is to blame; each is sent alone, and only that one is not sent again. */
@@ -220,23 +218,6 @@ export class ReplyPublisher {
     if (scope === 'connection') this.#trust.ban(pending.reply.address, performance.now());
     publishFault({ where: 'reply', error: amqpErrors.make('BEDS_AMQP_REPLY_REFUSED', undefined, { cause }) });
     this.#settle(pending, 'refused');
-  }
-
-  /**
-   * RabbitMQ closes a channel over one message, for instance one that is larger than it takes; the others need another one.
-   * Nothing else would open it while the connection stays; the next connection calls `attach`.
-   */
-  #reopenLater(model: ChannelModel, open: () => unknown, attempt = 0): void {
-    const reopen = async (): Promise<void> => {
-      if (this.#model !== model) return;
-      try {
-        await open();
-        this.#sendAll();
-      } catch {
-        this.#reopenLater(model, open, attempt + 1);
-      }
-    };
-    setTimeout(() => void reopen(), backoffMs(attempt, RETRY)).unref();
   }
 
   /** Never throws; `onSettled` must not throw either. */
@@ -268,7 +249,7 @@ export class ReplyPublisher {
 
   /** Sends it on the channel that is meant for it, if that is open. */
   #send(pending: Pending): void {
-    const { address, isUrgent } = pending.reply;
+    const { address, flushNow } = pending.reply;
     if (pending.isOnTrial) return;
     if (!this.#trust.isTrusted(address)) {
       this.#try(pending);
@@ -284,7 +265,7 @@ export class ReplyPublisher {
       } else {
         pending.channel = direct.channel;
         direct.channel.publish('', address.queue, pending.reply.body, propertiesOf(pending));
-        direct.barrier.add(pending, isUrgent);
+        direct.barrier.add(pending, flushNow);
       }
     } catch {
       pending.channel = undefined;
@@ -352,7 +333,7 @@ export class PublishBarrier<T> {
   readonly #onPassed: (item: T) => void;
   #items: T[] = [];
   #timer: NodeJS.Timeout | undefined;
-  #isUrgent = false;
+  #mustAsk = false;
   #isAsking = false;
 
   /** `onPassed` must not throw. Of a channel that closes nothing more is told. */
@@ -361,12 +342,12 @@ export class PublishBarrier<T> {
     this.#onPassed = onPassed;
   }
 
-  /** `item` was published just now. `isUrgent`: something waits until it is told. */
-  add(item: T, isUrgent: boolean): void {
+  /** `item` was published just now. `flushNow`: something waits until it is told. */
+  add(item: T, flushNow: boolean): void {
     this.#items.push(item);
-    if (!isUrgent) this.#askLater();
-    else if (!this.#isUrgent) {
-      this.#isUrgent = true;
+    if (!flushNow) this.#askLater();
+    else if (!this.#mustAsk) {
+      this.#mustAsk = true;
       // What else is published in this turn is asked for by the same question.
       process.nextTick(() => this.#ask());
     }
@@ -384,7 +365,7 @@ export class PublishBarrier<T> {
     const items = this.#items;
     this.#items = [];
     this.#isAsking = true;
-    this.#isUrgent = false;
+    this.#mustAsk = false;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     // n.b. of all that RabbitMQ answers this costs it least: the channel has no consumer that it could concern.
@@ -392,7 +373,7 @@ export class PublishBarrier<T> {
       () => {
         this.#isAsking = false;
         for (const item of items) this.#onPassed(item);
-        if (this.#isUrgent) this.#ask();
+        if (this.#mustAsk) this.#ask();
         else if (this.#items.length > 0) this.#askLater();
       },
       () => undefined,

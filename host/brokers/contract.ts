@@ -1,4 +1,4 @@
-import type { Delivery } from '../amqp/broker.js';
+import type { Delivery } from '../amqp/queue-consumer.js';
 import type { HostEvent } from '../amqp/event-publisher.js';
 import type { ReplyPublisher } from '../amqp/reply-publisher.js';
 import type { BrokerPlan } from '../roles.js';

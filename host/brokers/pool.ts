@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ChannelModel } from 'amqplib';
 import { backoffMs, withTimeout } from '#sdk/time';
-import { Broker, type Delivery } from '../amqp/broker.js';
+import { type Delivery, QueueConsumer } from '../amqp/queue-consumer.js';
 import { wordsFor } from '../errors/thrown.js';
 import { type BrokerEvent, brokerChannel, publishBroker } from '../observe/channels.js';
 import type { BrokerPlan } from '../roles.js';
@@ -155,7 +155,7 @@ class SupervisedBroker {
   readonly #samples: { readonly atMs: number; readonly messages: number }[] = [
     { atMs: performance.now(), messages: 0 },
   ];
-  #consumer: Broker;
+  #consumer: QueueConsumer;
   #running: RunningBroker | undefined;
   #model: ChannelModel | undefined;
   #state: 'closed' | 'open' | 'failed' | 'stopped' = 'closed';
@@ -169,7 +169,7 @@ class SupervisedBroker {
   /** From then on `fail` of the one that is open means nothing. */
   #disown = (): void => undefined;
   #opening: Promise<void> | undefined;
-  #attached: { readonly consumer: Broker; readonly model: ChannelModel } | undefined;
+  #attached: { readonly consumer: QueueConsumer; readonly model: ChannelModel } | undefined;
 
   constructor(open: OpenBroker, context: Omit<BrokerContext, 'fail'>) {
     this.#open = open;
@@ -270,9 +270,9 @@ class SupervisedBroker {
     }
   }
 
-  #makeConsumer(): Broker {
+  #makeConsumer(): QueueConsumer {
     const { name, plan } = this.#context;
-    return new Broker({
+    return new QueueConsumer({
       name,
       prefetch: plan.prefetch,
       carriesWrites: plan.domainQueue === 'write',

@@ -29,9 +29,21 @@ export const adminErrors = defineErrors({
     action: 'Ask again in a moment.',
   },
   BEDS_ADMIN_TIMEOUT: {
-    message: 'The node did not accept the command in time; it may still do so.',
+    message: 'The node began with the command and did not finish in time. It goes on.',
     status: 'timeout',
     action: 'Look at `beds status` and `beds history` before you repeat the command.',
+  },
+  BEDS_ADMIN_NOT_BEGUN: {
+    message: 'The node did not begin with the command in time. Nothing was done.',
+    status: 'overloaded',
+    retryable: true,
+    action: 'Repeat the command when the one before it has ended; `beds history` shows what that one does.',
+  },
+  BEDS_ADMIN_QUERY_TIMEOUT: {
+    message: 'The node did not answer the query in time.',
+    status: 'timeout',
+    retryable: true,
+    action: 'Ask again, with a longer --timeout. The log of the node says whether RabbitMQ or a store is away.',
   },
   BEDS_ADMIN_NOT_READY: {
     message: 'The node is starting or stopping and takes no commands.',

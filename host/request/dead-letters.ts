@@ -1,6 +1,6 @@
 import type { BedsError, RequestEnvelope } from '@beds/sdk';
 import type { Options } from 'amqplib';
-import type { Delivery } from '../amqp/broker.js';
+import type { Delivery } from '../amqp/queue-consumer.js';
 import type { HandOver } from '../amqp/hand-over.js';
 import { MALFORMED_HEADERS } from '../amqp/guarded-amqplib.js';
 import { publishFault } from '../observe/channels.js';

@@ -1,5 +1,5 @@
 import { BATCH_IN_PARTS, BedsError, type RequestEnvelope } from '@beds/sdk';
-import type { Delivery } from '../amqp/broker.js';
+import type { Delivery } from '../amqp/queue-consumer.js';
 import type { HandOver } from '../amqp/hand-over.js';
 import { parseReplyAddress, type ReplyAddress } from '../amqp/reply-address.js';
 import type { ReplyPublisher } from '../amqp/reply-publisher.js';
@@ -424,7 +424,7 @@ export class RequestPath implements ContextHost {
         correlationId: typeof correlationId === 'string' ? correlationId : undefined,
         body: Buffer.from(text),
         expiresAtMs: expiresAtMs + REPLY_GRACE_MS,
-        isUrgent: delivery.flushNow,
+        flushNow: delivery.flushNow,
         onHeldUp: onSent,
       },
       onSent,

@@ -1,5 +1,5 @@
 import { type RequestEnvelope, SENT_AT } from '@beds/sdk';
-import type { Delivery } from '../amqp/broker.js';
+import type { Delivery } from '../amqp/queue-consumer.js';
 import type { Config } from '../config/schema.js';
 import { requestErrors } from '../errors/request.js';
 import { isCopy } from './dead-letters.js';

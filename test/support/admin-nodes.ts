@@ -110,7 +110,7 @@ export interface TestNodes {
 }
 
 export interface NodeOptions {
-  readonly commandTimeoutMs?: number;
+  readonly answerTimeoutMs?: number;
   readonly maxBundleBytes?: number;
   /** The host has not started yet. */
   readonly isStarting?: true;
@@ -135,7 +135,7 @@ export async function openNodes(teardown: Teardown, url: string): Promise<TestNo
     const control = new ScriptedControl();
     const log: Readonly<Record<string, unknown>>[] = [];
     const write = (line: string): void => void log.push(JSON.parse(line) as Readonly<Record<string, unknown>>);
-    const { maxBundleBytes = config.plugins.maxBundleBytes, commandTimeoutMs, isStarting } = options;
+    const { maxBundleBytes = config.plugins.maxBundleBytes, answerTimeoutMs, isStarting } = options;
     const settings = { ...config, plugins: { ...config.plugins, maxBundleBytes } };
     const pool = new ThreadPool({
       ...{ config, node, brokers: [] },
@@ -148,7 +148,7 @@ export async function openNodes(teardown: Teardown, url: string): Promise<TestNo
     const server = new AdminServer({
       ...{ node, config: settings, log: pino({}, { write }) },
       operations: () => (isStarting === true ? undefined : control),
-      ...(commandTimeoutMs === undefined ? {} : { commandTimeoutMs }),
+      ...(answerTimeoutMs === undefined ? {} : { answerTimeoutMs }),
       sources: {
         ...{ startedAt: new Date(), topology, stores: [], logState: () => ({ droppedLines: 0, waitingLines: 0 }) },
         pool,

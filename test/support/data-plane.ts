@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { parseManifest, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk';
 import type { ConsumeMessage } from 'amqplib';
-import { Delivery } from '../../host/amqp/broker.js';
+import { Delivery } from '../../host/amqp/queue-consumer.js';
 import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';

@@ -2,10 +2,11 @@ import { backoffMs } from '#sdk/time';
 import type { Verdict } from '@beds/sdk';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { publishBroker } from '../observe/channels.js';
+import { keepChannel } from './kept-channel.js';
 
 const RETRY = { minMs: 100, maxMs: 5_000 } as const;
 
-export interface BrokerOptions {
+export interface QueueConsumerOptions {
   readonly name: string;
   /** Unacknowledged messages for each queue. */
   readonly prefetch: number;
@@ -16,11 +17,10 @@ export interface BrokerOptions {
 }
 
 /**
- * One supervised consumer: a channel and its subscriptions, made again on every new connection and after every channel
- * error. A queue that is missing is tried again with growing waits; the other queues never notice.
+ * Consumes queues: a channel and its subscriptions, made again on every new connection and after every channel error. A queue that is missing is tried again with growing waits; the other queues never notice.
  */
-export class Broker implements Intake {
-  readonly #options: BrokerOptions;
+export class QueueConsumer implements Intake {
+  readonly #options: QueueConsumerOptions;
   readonly #wanted = new Map<string, string | undefined>();
   readonly #retries = new Map<string, NodeJS.Timeout>();
   #model: ChannelModel | undefined;
@@ -30,7 +30,7 @@ export class Broker implements Intake {
   #stopped = false;
   #idle: (() => void)[] = [];
 
-  constructor(options: BrokerOptions) {
+  constructor(options: QueueConsumerOptions) {
     this.#options = options;
   }
 
@@ -65,12 +65,17 @@ export class Broker implements Intake {
   }
 
   /** Makes the channel and the subscriptions on a new connection. */
-  async attach(model: ChannelModel): Promise<void> {
+  attach(model: ChannelModel): Promise<void> {
     this.#model = model;
-    model.once('close', () => {
-      if (this.#model === model) this.#forgetChannel();
+    return keepChannel(model, {
+      create: () => model.createChannel(),
+      setUp: (channel) => this.#use(model, channel),
+      onError: (error) => publishBroker({ broker: this.name, event: 'channel-lost', error }),
+      onClose: (channel) => {
+        if (this.#channel === channel) this.#forgetChannel();
+      },
+      isWanted: () => this.#model === model,
     });
-    await this.#open(model);
   }
 
   /** Consumes a queue from now on. Resolves when RabbitMQ confirmed it, or at once while there is no connection. */
@@ -122,17 +127,7 @@ export class Broker implements Intake {
     await channel?.close().catch(() => undefined);
   }
 
-  async #open(model: ChannelModel): Promise<void> {
-    const channel = await model.createChannel();
-    // n.b. a channel error without listener closes the whole connection.
-    channel.on('error', (error) => {
-      publishBroker({ broker: this.name, event: 'channel-lost', error });
-    });
-    channel.on('close', () => {
-      if (this.#channel !== channel) return;
-      this.#forgetChannel();
-      if (this.#model === model) this.#reopenLater(model, 0);
-    });
+  async #use(model: ChannelModel, channel: Channel): Promise<void> {
     await channel.prefetch(this.#options.prefetch);
     if (this.#model !== model) {
       await channel.close();
@@ -141,18 +136,6 @@ export class Broker implements Intake {
     this.#channel = channel;
     this.#acks = new AckCoalescer(channel);
     await Promise.all([...this.#wanted.keys()].map((queue) => this.#subscribe(queue, 0)));
-  }
-
-  #reopenLater(model: ChannelModel, attempt: number): void {
-    setTimeout(
-      () => {
-        if (this.#model !== model || this.#stopped || this.#channel !== undefined) return;
-        this.#open(model).catch(() => {
-          this.#reopenLater(model, attempt + 1);
-        });
-      },
-      backoffMs(attempt, RETRY),
-    ).unref();
   }
 
   async #subscribe(queue: string, attempt: number): Promise<void> {

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
+import { it } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import type { ChannelModel } from 'amqplib';
+import { EventPublisher } from '../host/amqp/event-publisher.js';
+import { HandOver } from '../host/amqp/hand-over.js';
+import { ReplyPublisher } from '../host/amqp/reply-publisher.js';
+
+/** A connection whose channels cannot be opened while `isBroken`. */
+class Connection extends EventEmitter {
+  isBroken = false;
+  attempts = 0;
+  readonly channels: EventEmitter[] = [];
+
+  readonly createChannel = (): Promise<EventEmitter> => {
+    this.attempts += 1;
+    if (this.isBroken) return Promise.reject(new Error('no channel'));
+    const channel = new EventEmitter();
+    this.channels.push(channel);
+    return Promise.resolve(channel);
+  };
+
+  readonly createConfirmChannel = this.createChannel;
+}
+
+/** Who keeps channels on a connection, and which of its channels closes here. */
+const keepers = [
+  { what: 'for replies', make: () => new ReplyPublisher(), closes: 1 },
+  { what: 'for what is handed over', make: () => new HandOver(), closes: 0 },
+  { what: 'for events', make: () => new EventPublisher({ exchange: 'beds.event', node: 'a' }), closes: 0 },
+];
+
+for (const { what, make, closes } of keepers) {
+  it(`a channel ${what} that closed is opened again, however often that fails, while its connection is open`, async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const connection = new Connection();
+    await make().attach(connection as unknown as ChannelModel);
+    /** Longer than the longest pause between two attempts. */
+    const seconds = async (count: number): Promise<void> => {
+      for (let n = 0; n < count; n += 1) {
+        t.mock.timers.tick(1_000);
+        await turn();
+      }
+    };
+    connection.isBroken = true;
+    const before = connection.attempts;
+    connection.channels[closes]?.emit('close');
+    await seconds(30);
+    assert.ok(connection.attempts - before >= 30, `${String(connection.attempts - before)} attempts in 30 s`);
+    const opened = connection.channels.length;
+    connection.isBroken = false;
+    await seconds(2);
+    assert.equal(connection.channels.length, opened + 1);
+
+    connection.isBroken = true;
+    connection.channels.at(-1)?.emit('close');
+    await seconds(2);
+    const attempts = connection.attempts;
+    connection.emit('close');
+    await seconds(5);
+    assert.equal(connection.attempts, attempts, 'the next connection opens its own');
+  });
+}
