@@ -176,9 +176,9 @@ await Promise.resolve();
   assert.equal(error.code, 'BEDS_BUILD_REFUSED');
   const lines = error.message.split('\n').slice(1);
   for (const expected of [
-    /template\.ts:1:\d+ "node:fs" may not be imported.*Allowed are node:assert/,
-    /template\.ts:2:\d+ "net" may not be imported/,
-    /template\.ts:3:\d+ "mysql2\/promise" may not be imported.*ctx\.call/,
+    /template\.ts:1:\d+ "node:fs" may not be imported.*keep data in the database/,
+    /template\.ts:2:\d+ "net" may not be imported.*no network/,
+    /template\.ts:3:\d+ "mysql2\/promise" may not be imported.*objects of the DBA/,
     /template\.ts:4:\d+ "@beds\/sdk\/client" may not be imported/,
     /template\.ts:6:\d+ ".\/fast.node" is a native addon/,
     /later\.ts:2:\d+ "node:child_process" may not be imported/,
@@ -230,7 +230,10 @@ test('what cannot be loaded, or is no template, is refused with its reason', asy
     await outcome('throw new TypeError("early")'),
     /BEDS_BUILD_LOAD_FAILED [^]*TypeError: early[^]*template\.ts:1/,
   );
-  assert.match(await outcome('process.exit(0)'), /BEDS_BUILD_LOAD_FAILED [^]*ended the process/);
+  assert.match(
+    await outcome('(Reflect.get(globalThis, "process") as typeof process).exit(0)'),
+    /BEDS_BUILD_LOAD_FAILED [^]*ended the process/,
+  );
   assert.match(await outcome('export default { domain: "x" }'), /BEDS_BUILD_NO_TEMPLATE/);
   assert.match(await outcome('export const template = 1'), /BEDS_BUILD_NO_TEMPLATE/);
   assert.match(
@@ -254,10 +257,48 @@ test('ways out of a domain are refused, each with its file and line', async (t) 
     'later.ts': `\nconsole.log(globalThis.process?.binding);\nexport {};`,
   });
   assert.equal(error.code, 'BEDS_BUILD_REFUSED');
-  assert.match(error.message, /template\.ts:2 process\.getBuiltinModule is not there for a template/);
-  assert.match(error.message, /later\.ts:2 process\.binding is not there/);
+  assert.match(error.message, /template\.ts:2:28 process\.getBuiltinModule is not there for a template/);
+  assert.match(error.message, /later\.ts:2:13 process\.binding is not there/);
   const evaluated = await buildError(t, { 'template.ts': `export default eval('1');` });
   assert.match(evaluated.message, /template\.ts:1:\d+ .*eval/);
+});
+
+test('what is no part of a process in a template is refused by name, with its place and what to do instead', async (t) => {
+  const error = await buildError(t, {
+    'template.ts': `export const a = process.env['TOKEN'];
+export const b = () => process.cwd();
+process.on('exit', () => undefined);
+export const c = (url: string) => fetch(url);
+export const d = () => __dirname;
+import { env } from 'node:process';
+export const e = () => globalThis.process.argv;
+export const fine = [process.env.NODE_ENV, process.version, process.hrtime(), env];
+export default 1;
+`,
+  });
+  for (const expected of [
+    /template\.ts:1:18 process\.env is not there for a template \(A template has no environment/,
+    /template\.ts:2:24 process\.cwd is not there/,
+    /template\.ts:3:1 process\.on is not there .*teardown/,
+    /template\.ts:4:35 fetch is not there .*no network/,
+    /template\.ts:5:24 __dirname is not there .*no files/,
+    /template\.ts:6:21 "node:process" may not be imported/,
+    /template\.ts:7:24 process\.argv is not there/,
+  ]) {
+    assert.match(error.message, expected);
+  }
+  assert.doesNotMatch(error.message, /template\.ts:8/);
+});
+
+test('what a module of its own cannot do is said in words of its own', async (t) => {
+  const error = await buildError(t, {
+    'template.ts': `await Promise.resolve();\nexport default import.meta.url;\nexport const mode = import.meta.env?.MODE;`,
+  });
+  assert.match(error.message, /template\.ts:1:1 await outside of a function \(.*setup\(\)/);
+  assert.match(error.message, /template\.ts:2:16 import\.meta is not there for a template/);
+  assert.doesNotMatch(error.message, /template\.ts:3/);
+  const missing = await buildError(t, { 'template.ts': `import it from 'not-there';\nexport default it;` });
+  assert.match(missing.message, /template\.ts:1:16 "not-there" is not installed \(npm install not-there\)/);
 });
 
 test('a missing entry and an output directory that cannot be made are said', async (t) => {

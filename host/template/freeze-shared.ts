@@ -9,7 +9,8 @@ const SET_BY_HEIRS = new Map<object, ReadonlySet<PropertyKey>>([
     new Set(['constructor', 'toString', 'toLocaleString', 'valueOf', 'hasOwnProperty', 'propertyIsEnumerable']),
   ],
   // n.b. not `call` and `apply`, nor those of arrays, promises and maps: an accessor there costs every caller.
-  [Function.prototype, new Set(['constructor', 'toString'])],
+  [Function.prototype, new Set(['constructor', 'toString', 'bind'])],
+  [String.prototype, new Set(['toString', 'valueOf'])],
   [Date.prototype, new Set(Object.getOwnPropertyNames(Date.prototype))],
   [typedArray, new Set(['toString', 'toLocaleString', 'slice', 'fill', 'indexOf', 'lastIndexOf', 'includes'])],
   ...[Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError, AggregateError].map(

@@ -1,11 +1,12 @@
 import { Buffer } from 'node:buffer';
 import { createRequire } from 'node:module';
 import process from 'node:process';
-import { ALLOWED_IMPORTS } from '@beds/sdk';
+import stream from 'node:stream';
+import { ALLOWED_IMPORTS, HIDDEN_GLOBALS } from '@beds/sdk';
 import { makeFunction } from './code-from-text.js';
 import { makeDriverBuffer } from './driver-buffers.js';
 import { freezeShared } from './freeze-shared.js';
-import { HIDDEN_GLOBALS, processForbidden } from './template-globals.js';
+import { processForbidden } from './template-globals.js';
 
 /**
  * Leads to modules, to native code, to sockets or to the process itself; neither the host nor a driver uses it in a thread.
@@ -44,6 +45,8 @@ export function sealRealm({ classes, isAdmitted }: SealOptions): void {
   ownMemoryForBuffers();
   refuseOddities(isAdmitted);
   for (const name of STRIPPED) Reflect.deleteProperty(process, name);
+  // It would be that of the drivers, too.
+  Reflect.deleteProperty(stream, 'setDefaultHighWaterMark');
   // The drivers' own way to make code from text: they compile a reader for the rows of each query.
   globalThis.Function = makeFunction(() => ({}));
   for (const shared of classes) {

@@ -1,9 +1,9 @@
 import { Console } from 'node:console';
-import { shorten } from '../observe/channels.js';
 import { Buffer } from 'node:buffer';
 import { createRequire } from 'node:module';
-import { ALLOWED_IMPORTS } from '@beds/sdk';
+import { ALLOWED_IMPORTS, HIDDEN_GLOBALS } from '@beds/sdk';
 import { admissionErrors } from '../errors/admission.js';
+import { shorten } from '../observe/channels.js';
 import { makeFunction } from './code-from-text.js';
 import { requestErrors } from '../errors/request.js';
 import { type Leftovers, TemplateTimers } from './template-timers.js';
@@ -55,16 +55,6 @@ export interface TemplateHooks {
 }
 
 /**
- * Names that exist in Node and are undefined inside a template: the network, and what would keep a version in memory
- * from outside without the host knowing of it.
- */
-export const HIDDEN_GLOBALS = [
-  ...['fetch', 'WebSocket', 'EventSource', 'XMLHttpRequest'],
-  ...['BroadcastChannel', 'MessageChannel', 'MessagePort', 'PerformanceObserver'],
-  ...['navigator', 'localStorage', 'sessionStorage', 'gc'],
-] as const;
-
-/**
  * What one loaded bundle sees beside the globals of the language. Templates get capabilities through `ctx`, not the network
  * and not the process. What it is given here that lives on by itself is its own, so that it ends with the version. What it
  * shares with others, `sealRealm` has made unchangeable. It is no security boundary all the same
@@ -82,7 +72,7 @@ export class TemplateGlobals {
     const own: Readonly<Record<string, unknown>> = {
       ...Object.fromEntries(HIDDEN_GLOBALS.map((name) => [name, undefined])),
       ...{ setTimeout, setInterval, setImmediate, clearTimeout: clear, clearInterval: clear, clearImmediate: clear },
-      ...{ process: makeProcess(() => this.#isLoaded), console: makeTemplateConsole(onPrint) },
+      ...{ process: makeProcess(() => this.#isLoaded, onPrint), console: makeTemplateConsole(onPrint) },
       performance: harmlessPerformance,
       AbortSignal: withOwnTimeout(abortAfter),
       Buffer,
@@ -173,11 +163,13 @@ function withOwnTimeout(timeout: (ms: number) => AbortSignal): object {
   return Object.freeze(Object.defineProperties(make, { prototype, abort, any, timeout: { value: timeout } }));
 }
 
-function makeProcess(isLoaded: () => boolean): object {
+function makeProcess(isLoaded: () => boolean, print: NonNullable<TemplateHooks['onPrint']>): object {
   const refuse = (name: string) => (): never => {
     throw processForbidden(`Templates may not call process.${name}().`, isLoaded());
   };
   const refused = ['exit', 'reallyExit', 'kill', 'abort', 'chdir', 'dlopen', 'binding', 'on', 'once', 'off', 'emit'];
+  const stream = (level: ConsoleLevel): object =>
+    Object.freeze({ isTTY: false, write: (text: unknown) => (print(level, shorten(String(text).trimEnd())), true) });
   return Object.freeze({
     ...Object.fromEntries(refused.map((name) => [name, Object.freeze(refuse(name))])),
     env: Object.freeze({}),
@@ -189,6 +181,9 @@ function makeProcess(isLoaded: () => boolean): object {
     arch: process.arch,
     hrtime: process.hrtime,
     uptime: () => process.uptime(),
+    // Packages ask for these in passing.
+    ...{ title: 'node', pid: 1, cwd: () => '/', stdout: stream('info'), stderr: stream('error') },
+    emitWarning: (warning: unknown) => print('warn', shorten(String(warning))),
     nextTick: (work: (...args: unknown[]) => void, ...args: unknown[]) => process.nextTick(work, ...args),
   });
 }

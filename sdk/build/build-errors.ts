@@ -7,6 +7,11 @@ export const buildErrors = defineErrors({
     status: 'fault',
     action: 'Correct every finding named in the message and build again.',
   },
+  BEDS_BUILD_NO_ESBUILD: {
+    message: 'esbuild is not installed, and templates are built with it.',
+    status: 'fault',
+    action: 'npm install --save-dev esbuild',
+  },
   BEDS_BUILD_LOAD_FAILED: {
     message: 'The built template cannot be loaded.',
     status: 'fault',

@@ -1,3 +1,3 @@
 export { buildErrors } from './build-errors.js';
 export { buildTemplate, type BuildTemplateOptions, type BuiltBundle } from './build-template.js';
-export { findWaysOut, WAYS_OUT, type WayOut } from './ways-out.js';
+export { findNames, type FoundName, markNames, WAYS_OUT } from './ways-out.js';

@@ -64,6 +64,8 @@ export const HIDDEN: Readonly<Record<string, string>> = {
   'memory that is not cleared': `let dirty = 0; for (let i = 0; i < 200; i += 1) if (Buffer.allocUnsafe(4096).some(Boolean) || Buffer.allocUnsafeSlow(64).some(Boolean)) dirty += 1; return dirty > 0 ? 'canary: memory' : undefined;`,
   'what a stream of crypto is given': `const cipher = crypto.createHash('md5'); let size = 0; cipher._transform = (chunk, _, done) => { size = chunk.buffer.byteLength; done(); };
     cipher.write('x'); return size > 64 ? 'canary: a shared pool' : undefined;`,
+  'the streams of others': `return stream.setDefaultHighWaterMark === undefined ? undefined : 'canary: the buffers of all streams';`,
+  'the standard output by way of a stream': `return [process.stdout.constructor, process.stdout.fd, process.stdout._handle, process.stderr._events].map((it) => it && it !== Object && 'canary: ' + it);`,
   'native code by way of crypto': `return [crypto.setEngine, crypto.setFips, Object.getOwnPropertyDescriptor(crypto, 'fips'), buffer.SlowBuffer].map((it) => it && 'canary: ' + it);`,
   'the last match of others': `/canary/.test('canary'); return [RegExp.input, RegExp.$1, RegExp['$&'], RegExp.leftContext];`,
   'a wait that stops the thread': `Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10); return 'canary: it waited';`,
@@ -118,6 +120,12 @@ export const HIDDEN: Readonly<Record<string, string>> = {
       ],
       ...['crypto.Hash.prototype.update', 'performance.now', 'console.log'],
       ...[
+        'stream.pipeline',
+        'stream.Readable.from',
+        'stream.Readable.prototype.push',
+        'stream.Writable.prototype.write',
+      ],
+      ...[
         'ctx.constructor.prototype.call',
         'ctx.constructor.prototype.view',
         'ctx.deadline.constructor.prototype.requireTime',
@@ -166,7 +174,7 @@ export function waysOutHead(): string {
   const ways = Object.entries(HIDDEN).map(
     ([name, body]) => `${JSON.stringify(name)}: async (ctx, fn, caught) => { ${body} }`,
   );
-  const modules = ['assert', 'buffer', 'crypto', 'events', 'path', 'querystring', 'util'];
+  const modules = ['assert', 'buffer', 'crypto', 'events', 'path', 'querystring', 'stream', 'util'];
   return `
     ${modules.map((name) => `import ${name} from 'node:${name}';`).join('\n')}
     const WAYS = { ${ways.join(',\n')} };

@@ -1,6 +1,6 @@
 import { isBuiltin } from 'node:module';
 import { CONTRACT_VERSION, isBedsError, splitSourceMap, type Manifest, ALLOWED_IMPORTS } from '@beds/sdk';
-import { findWaysOut, WAYS_OUT } from '@beds/sdk/build';
+import { findNames, markNames, WAYS_OUT } from '@beds/sdk/build';
 import { build, type BuildFailure, type BuildOptions, type BuildResult, type Message, type Plugin } from 'esbuild';
 import type { AdmissionCode } from '../../errors/admission.js';
 import { contractMessage } from '../../template/check-contract.js';
@@ -127,7 +127,7 @@ async function scanAndConvert(code: string, map: string): Promise<Scanned | unde
     logOverride: { ...OPTIONS.logOverride, ...CONVERSION.logOverride },
     stdin: { contents, sourcefile: 'index.mjs', loader: 'js' },
     plugins: [collectInto(imports)],
-    define: WAYS_OUT,
+    define: markNames(WAYS_OUT),
   } as const satisfies BuildOptions;
   try {
     const result = await withEsbuild(() => build(options));
@@ -192,10 +192,10 @@ function judgeWarnings(warnings: readonly Message[]): Finding[] {
 }
 
 function judgeWaysOut({ code, sourceMap }: ConvertedBundle): readonly Finding[] {
-  return findWaysOut(code, sourceMap)
+  return findNames(WAYS_OUT, code, sourceMap)
     .slice(0, MAX_FINDINGS)
-    .map(({ name, place }) => {
-      const message = `The bundle uses ${name}${place === '' ? '' : ` (${place})`}.`;
+    .map(({ name, file, line }) => {
+      const message = `The bundle uses ${name}${file === '' ? '' : ` (${file}:${String(line)})`}.`;
       return makeFinding(
         'BEDS_ADMISSION_PROCESS_FORBIDDEN',
         message,
