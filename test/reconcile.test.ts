@@ -3,7 +3,14 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { configSchema } from '../host/config/schema.js';
 import type { HistoryEntry } from '../host/deploy/history.js';
-import { fromDisk, fromHistory, isSameOnDisk, parseStateOnDisk, toDisk } from '../host/deploy/domains.js';
+import {
+  fromDisk,
+  fromHistory,
+  isSameOnDisk,
+  parseStateOnDisk,
+  type StateOnDisk,
+  toDisk,
+} from '../host/deploy/domains.js';
 import { isBlockedBy } from '../host/deploy/effects.js';
 import {
   commandsOf,
@@ -25,9 +32,11 @@ import {
   type Transition,
 } from '../host/deploy/state.js';
 
-const RUNS = 300;
+const RUNS = 250;
 const DOMAINS = ['notes', 'users', 'orders'] as const;
 const THREADS = ['default-1', 'default-2'];
+/** More than any command has steps. */
+const REST_TURNS = 12;
 /** Versions are dropped or ordered this far apart, so that none belongs to another one's copy. */
 const TICK_MS = 10_000;
 
@@ -64,7 +73,12 @@ type Action =
   | { readonly does: 'stray'; readonly domain: number }
   | { readonly does: 'work'; readonly which: number; readonly isHarmful: boolean }
   | { readonly does: 'drain'; readonly which: number }
-  | { readonly does: 'restart' | 'deliver' | 'undeliver' | 'rabbit-away' | 'rabbit-back' };
+  /** What can be done soon is done. */
+  | { readonly does: 'rest' }
+  | {
+      readonly does:
+        'restart' | 'restart-damaged' | 'deliver' | 'undeliver' | 'store-away' | 'rabbit-away' | 'away-back';
+    };
 
 interface Bytes {
   readonly domain: string;
@@ -92,8 +106,10 @@ class World {
   /** What must serve in the end, where that is certain. */
   readonly wanted = new Map<string, string>();
   isDelivered = true;
+  isStoreAway = false;
   isRabbitAway = false;
   readonly #made: Bytes[] = [];
+  readonly #history: HistoryEntry[] = [];
   #count = 0;
 
   dispatch(event: DeployEvent): void {
@@ -101,6 +117,7 @@ class World {
     this.at += 1;
     const { state, transitions } = reconcile(before, event, { rules, at: this.at });
     this.state = state;
+    this.#history.push(...transitions.map((each) => ({ ...each, at: new Date(this.at).toISOString() })));
     this.#check(before, event, transitions);
     this.#sync();
   }
@@ -110,13 +127,18 @@ class World {
     else if (action.does === 'deploy') this.#deploy(action);
     else if (action.does === 'crash') this.#crash(action.generation);
     else if (action.does === 'drain') this.#drain(action.which);
-    else if (action.does === 'restart') this.#restart();
+    else if (action.does === 'restart') this.#restart(toDisk(this.state));
+    else if (action.does === 'rest') this.#rest();
+    else if (action.does === 'restart-damaged') this.#restart(fromHistory(this.#history, rules.keepVersions));
     else if (action.does === 'work') {
       const all = [...this.running.values()];
       const chosen = all[action.which % Math.max(1, all.length)];
       if (chosen !== undefined) this.#work(chosen, action.isHarmful);
     } else if (action.does === 'deliver' || action.does === 'undeliver') this.isDelivered = action.does === 'deliver';
-    else this.isRabbitAway = action.does === 'rabbit-away';
+    else {
+      this.isRabbitAway = action.does === 'rabbit-away';
+      this.isStoreAway = action.does === 'store-away';
+    }
   }
 
   #actOn(name: string, action: Extract<Action, { readonly domain: number }>): void {
@@ -146,6 +168,12 @@ class World {
     }
   }
 
+  #rest(): void {
+    for (let turns = 0; turns < REST_TURNS; turns += 1) {
+      for (const running of [...this.running.values()]) if (!this.#isHeld(running)) this.#work(running, false);
+    }
+  }
+
   #crash(which: number): void {
     const ids = Object.keys(this.state.generations).map(Number);
     const generation = ids[which % Math.max(1, ids.length)] ?? 0;
@@ -169,6 +197,7 @@ class World {
   /** Everything that can end, ends well. */
   settle(): void {
     this.isDelivered = true;
+    this.isStoreAway = false;
     this.isRabbitAway = false;
     this.#look();
     for (
@@ -224,10 +253,11 @@ class World {
           `${name} is remembered`,
         );
     }
-    for (const [name, { isServed, live, withheld, served }] of Object.entries(this.state.domains)) {
-      const isSound = served.some(({ hash }) => this.kinds.get(hash) !== undefined && this.staged.has(hash));
-      if (isServed && isSound && rollouts.length === 0)
-        assert.ok(live !== undefined || withheld !== undefined, `${name} is unserved`);
+    for (const [name, { isServed, live, withheld, served, versions }] of Object.entries(this.state.domains)) {
+      if (!isServed || pendingOf(this.state, name) !== undefined) continue;
+      const isSound = served.some(({ hash }) => versions[hash]?.quarantine === undefined && this.staged.has(hash));
+      if (isSound) assert.ok(live !== undefined, `${name} is not served though a version did no harm`);
+      else if (served.length > 0) assert.ok(live !== undefined || withheld !== undefined, `${name} is unserved`);
     }
   }
 
@@ -389,7 +419,8 @@ class World {
     const kind = this.kinds.get(hash);
     const findings = [{ code: 'BEDS_PREFLIGHT_OBJECT_MISSING', message: '' }];
     if (kind === 'refused') return [{ kind: 'refused', rollout, hash, findings, passed: [] }];
-    if (kind === 'waits' && !this.isDelivered) return [{ kind: 'waits', rollout, hash, findings, passed: [] }];
+    if (this.isStoreAway || (kind === 'waits' && !this.isDelivered))
+      return [{ kind: 'waits', rollout, hash, findings, passed: [] }];
     return [{ kind: 'admitted', rollout, hash, findings: [], passed: [] }];
   }
 
@@ -465,31 +496,29 @@ class World {
   }
 
   /** The host is killed: what it did is lost, what it wrote is read, what lies in the directory is found again. */
-  #restart(): void {
+  #restart(left: StateOnDisk): void {
     const { entries } = this.state;
-    const served = new Map(
-      Object.entries(this.state.domains).flatMap(
-        ([
-          name,
-          {
-            isServed,
-            served: [newest],
-            versions,
-          },
-        ]) =>
-          isServed && newest !== undefined && versions[newest.hash]?.quarantine === undefined
-            ? [[name, newest.hash]]
-            : [],
-      ),
-    );
-    const text = JSON.stringify(toDisk(this.state));
+    const decided = this.#decided();
+    const text = JSON.stringify(left);
     this.state = fromDisk(parseStateOnDisk(JSON.parse(text)) ?? assert.fail('it cannot be read back'));
+    // n.b. that something was lifted out of quarantine is no line of the history.
+    const isSound = (name: string, hash: string): boolean =>
+      domainOf(this.state, name).versions[hash]?.quarantine === undefined;
+    const served = Object.entries(this.state.domains).flatMap(
+      ([
+        name,
+        {
+          isServed,
+          served: [newest],
+        },
+      ]) => (isServed && newest !== undefined && isSound(name, newest.hash) ? [newest.hash] : []),
+    );
     this.running.clear();
     this.routed.clear();
     this.kept.clear();
     this.wanted.clear();
     this.dispatch({ kind: 'boot' });
-    for (const hash of served.values()) {
+    for (const hash of served) {
       const isBack = rolloutsOf(this.state).some(({ members, cause }) => cause === 'boot' && members[0]?.hash === hash);
       assert.ok(isBack, `${hash} served and is on its way back`);
     }
@@ -499,6 +528,19 @@ class World {
       this.dispatch({ kind: 'dropped', entry, domain, version, hash, ...when });
     }
     this.dispatch({ kind: 'looked', isWhole: true });
+    for (const [name, hash] of decided) if (isSound(name, hash)) this.wanted.set(name, hash);
+  }
+
+  /** What serves where nothing is open, by domain: a restart must not decide that anew. */
+  #decided(): ReadonlyMap<string, string> {
+    const idle = Object.entries(this.state.domains).filter(
+      ([name, { isServed, found }]) => isServed && found.length === 0 && pendingOf(this.state, name) === undefined,
+    );
+    const live = idle.flatMap(([name]) => liveOf(this.state, name) ?? []);
+    const sound = live.filter(
+      ({ domain, hash }) => domainOf(this.state, domain).versions[hash]?.quarantine === undefined,
+    );
+    return new Map(sound.map(({ domain, hash }) => [domain, hash]));
   }
 
   /** A version of several domains together is wanted in all of them or in none. */
@@ -532,7 +574,8 @@ const kind = fc.constantFrom<Kind>('good', 'good', 'good', 'refused', 'waits', '
 const again = fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat({ max: 9 }) });
 const work = fc.record({ does: fc.constant('work' as const), which: fc.nat({ max: 9 }), isHarmful: fc.boolean() });
 const action: fc.Arbitrary<Action> = fc.oneof(
-  { weight: 30, arbitrary: work },
+  { weight: 25, arbitrary: work },
+  { weight: 6, arbitrary: fc.constant({ does: 'rest' as const }) },
   {
     weight: 6,
     arbitrary: fc.record({ does: fc.constant('drop' as const), domain, kind, isLooked: fc.boolean(), again }),
@@ -561,7 +604,9 @@ const action: fc.Arbitrary<Action> = fc.oneof(
   {
     weight: 3,
     arbitrary: fc.record({
-      does: fc.constantFrom('restart', 'deliver', 'undeliver', 'rabbit-away', 'rabbit-back'),
+      does: fc.constantFrom(
+        ...(['restart', 'restart-damaged', 'deliver', 'undeliver', 'store-away', 'rabbit-away', 'away-back'] as const),
+      ),
     }),
   },
 );
@@ -578,6 +623,39 @@ void describe('the state of the domains', () => {
       }),
       { numRuns: RUNS, includeErrorInReport: true },
     );
+  });
+
+  for (const away of ['store-away', 'rabbit-away'] as const) {
+    void it(`serves what did no harm after it was gone back to in vain: ${away}`, () => {
+      const world = new World();
+      const deploy = { does: 'deploy', domains: [0], kind: 'good', again: 0, canaryPercent: 0, hold: false } as const;
+      for (const version of ['1.1.0', '1.2.0']) {
+        world.act(deploy);
+        world.settle();
+        assert.equal(liveOf(world.state, 'notes')?.version, version);
+      }
+      world.act({ does: away });
+      world.act({ does: 'crash', generation: 0 });
+      world.act({ does: 'rest' });
+      assert.ok(domainOf(world.state, 'notes').withheld !== undefined, 'nothing can serve meanwhile');
+      world.settle();
+      world.checkRest();
+      assert.equal(liveOf(world.state, 'notes')?.version, '1.1.0');
+    });
+  }
+
+  void it('does not take up again what was rolled back and still lies there, where its file is damaged', () => {
+    const world = new World();
+    for (let version = 0; version < 2; version += 1) {
+      world.act({ does: 'drop', domain: 0, kind: 'good', isLooked: true, again: 0 });
+      world.settle();
+    }
+    world.act({ does: 'rollback', domain: 0 });
+    world.settle();
+    assert.equal(liveOf(world.state, 'notes')?.version, '1.1.0');
+    world.act({ does: 'restart-damaged' });
+    world.settle();
+    assert.equal(liveOf(world.state, 'notes')?.version, '1.1.0');
   });
 
   void it('is made again from the history where its file is damaged', () => {

@@ -93,6 +93,7 @@ const fileSchema = z.object({
   v: z.literal(1),
   domains: z.record(z.string(), domainSchema),
   settled: z.record(z.string(), z.string()),
+  settledBytes: z.array(z.string()).default([]),
 });
 
 /** The state as the disk has it: without what is true of one run of the host only. */
@@ -129,12 +130,13 @@ export function toDisk(state: State): StateOnDisk {
       }),
     ),
     settled: state.settled,
+    settledBytes: [...state.settledBytes],
   };
 }
 
 /** Whether the disk would have the same of both; cheap, because what did not change is the same object. */
 export function isSameOnDisk(a: State, b: State): boolean {
-  if (a.settled !== b.settled) return false;
+  if (a.settled !== b.settled || a.settledBytes !== b.settledBytes) return false;
   const retiring = (state: State): string =>
     state.queue.flatMap((item) => (item.kind === 'retirement' ? [item.domain] : [])).join();
   if (a.queue !== b.queue && retiring(a) !== retiring(b)) return false;
@@ -171,10 +173,11 @@ function isWorthKeeping({ served, paused, versions }: Domain): boolean {
 }
 
 /** Where a host begins that left this behind. */
-export function fromDisk({ domains, settled }: StateOnDisk): State {
+export function fromDisk({ domains, settled, settledBytes }: StateOnDisk): State {
   return {
     ...EMPTY_STATE,
     settled,
+    settledBytes,
     domains: Object.fromEntries(
       Object.entries(domains).map(([name, { served, isServed, origin, paused, versions }]) => [
         name,
@@ -196,7 +199,12 @@ export function fromDisk({ domains, settled }: StateOnDisk): State {
   };
 }
 
-/** What the history says of the state, for a host whose file is damaged: who served, was retired, did harm. */
+/** They are on their way: a start begins with what lies in the plugin directory of them. */
+const UNDECIDED: ReadonlySet<Transition['state']> = new Set([
+  ...(['received', 'verified', 'probed', 'waiting', 'prepared', 'canary'] as const),
+]);
+
+/** What the history says of the state, for a host whose file is damaged: who served, was retired, did harm, was decided. */
 export function fromHistory(entries: readonly HistoryEntry[], keepVersions: number): StateOnDisk {
   const domains: StateOnDisk['domains'] = {};
   for (const { domain: name, hash, version, state, at, findings = [] } of entries) {
@@ -210,10 +218,33 @@ export function fromHistory(entries: readonly HistoryEntry[], keepVersions: numb
     } else if (state === 'quarantined') {
       const [{ code, message } = { code: '', message: '' }] = findings;
       domain.versions[hash] = { version, strikes: [], quarantine: { since: at, code, message } };
-    } else if (state === 'retired' && findings.length > 0 && domain.served[0]?.hash === hash) domain.isServed = false;
+    } else if (isRetirement(state, findings) && domain.served[0]?.hash === hash) domain.isServed = false;
   }
   const worth = Object.entries(domains).filter(
     ([, { served, versions }]) => served.length > 0 || Object.keys(versions).length > 0,
   );
-  return { v: 1, domains: Object.fromEntries(worth), settled: {} };
+  const settledBytes = Object.keys(domains).flatMap((name) =>
+    decidedOf(entries.filter(({ domain }) => domain === name)),
+  );
+  return { v: 1, domains: Object.fromEntries(worth), settled: {}, settledBytes };
+}
+
+/** Bytes of one domain that need not be decided again where they still lie in the plugin directory. */
+function decidedOf(entries: readonly HistoryEntry[]): readonly string[] {
+  const last = new Map<string, HistoryEntry['state']>();
+  const decided = new Set<string>();
+  for (const { hash, state, cause, findings = [] } of entries) {
+    last.set(hash, state);
+    // It was put there once more.
+    if (state === 'received' && cause === 'drop') decided.delete(hash);
+    if (findings.some(({ code }) => code === 'BEDS_ROLLOUT_ROLLED_BACK')) decided.add(hash);
+    if (state !== 'active' && !isRetirement(state, findings)) continue;
+    for (const [known, is] of last) if (!UNDECIDED.has(is)) decided.add(known);
+  }
+  return [...decided];
+}
+
+/** A version gives way to another one without a reason being said. */
+function isRetirement(state: HistoryEntry['state'], findings: NonNullable<HistoryEntry['findings']>): boolean {
+  return state === 'retired' && findings.length > 0;
 }

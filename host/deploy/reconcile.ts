@@ -628,6 +628,9 @@ function withhold(step: Step, { domain, hash, threads }: Extract<CommandResult, 
   step.patch(domain, { withheld: hash, held: undefined });
   // Beside nothing it is no canary.
   if (rollout !== undefined) step.restart(rollout);
+  // What did no harm and only waited in vain for what was away serves when that is back.
+  const isSound = step.domain(domain).served.some((each) => !isQuarantined(step.state, domain, each.hash));
+  if (isSound) step.goBack(domain, 'boot');
 }
 
 function end(step: Step, rollout: Rollout, { finding, orderedFor }: Extract<DeployEvent, { kind: 'end' }>): void {
@@ -1334,6 +1337,9 @@ const MOVED_MS = 2_000;
 function dropped(step: Step, { domain, ...found }: Dropped): void {
   const { entry, hash, version } = found;
   const { served, isServed } = step.domain(domain);
+  if (step.state.settledBytes.includes(hash)) {
+    step.state = { ...step.state, settled: { ...step.state.settled, [entry]: hash } };
+  }
   const isSettled = own(step.state.settled, entry) === hash;
   const isConfirmed = isServed && served[0]?.hash === hash;
   deleteEntry(step, entry);
@@ -1388,6 +1394,7 @@ function looked(step: Step, { isWhole }: { readonly isWhole: boolean }): void {
   }
   if (!isWhole || step.state.hasSeenDirectory) return;
   step.state = { ...step.state, hasSeenDirectory: true };
+  if (step.state.settledBytes.length > 0) step.state = { ...step.state, settledBytes: [] };
   const { entries } = step.state;
   // All of them gone at once is an accident, such as a volume that is not mounted: they must not be taken for new ones
   // when they are back.

@@ -258,6 +258,8 @@ export interface State {
   >;
   /** The bytes that an entry had when its domain was last decided, by this run or one before. */
   readonly settled: Readonly<Record<string, string>>;
+  /** Bytes that were decided under a name that nobody knows any more; until all of the plugin directory was seen. */
+  readonly settledBytes: readonly string[];
   /** Bytes that are to be copied to the stage though they do not serve now. */
   readonly toStage: readonly string[];
   /** All of the plugin directory was seen in this run. */
@@ -289,6 +291,7 @@ export const EMPTY_STATE: State = {
   queue: [],
   entries: {},
   settled: {},
+  settledBytes: [],
   toStage: [],
   hasSeenDirectory: false,
 };
