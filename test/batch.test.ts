@@ -103,12 +103,12 @@ void describe('calls that travel in one message', () => {
     const host = await serveNotes(t);
     const client = await host.connectClient();
     const notes = client.domain('notes');
-    await notes.call('task', { ms: 0 }, { mode: 'read' });
+    await notes.call('task', { ms: 0 });
     const startedAtMs = ownTimeMs();
     const ended: { readonly ms: number; readonly atMs: number; readonly outcome: unknown }[] = [];
     const calls = [1_000, -1, ...Array.from({ length: 30 }, (_, n) => n % 3)].map(async (ms) => {
       const outcome: unknown = await notes
-        .call('task', { ms }, { mode: 'read' })
+        .call('task', { ms })
         .catch((error: unknown) => (isBedsError(error) ? error.code : error));
       ended.push({ ms, atMs: ownTimeMs() - startedAtMs, outcome });
     });
@@ -137,8 +137,8 @@ void describe('calls that travel in one message', () => {
   void it('are answered at their own deadlines, and a write that is settled is not given back', async (t) => {
     const host = await serveNotes(t);
     const notes = (await host.connectClient()).domain('notes');
-    const late = notes.call('task', { ms: 5_000 }, { mode: 'read', deadlineMs: 200 });
-    const calls = [late, notes.call('task', { ms: 1 }, { mode: 'read', deadlineMs: 5_000 })];
+    const late = notes.call('task', { ms: 5_000 }, { deadlineMs: 200 });
+    const calls = [late, notes.call('task', { ms: 1 }, { deadlineMs: 5_000 })];
     const [first, second] = await Promise.allSettled(calls);
     assert.equal(
       first?.status === 'rejected' && (first.reason as { code?: unknown }).code,

@@ -51,7 +51,7 @@ async function load(t: TestContext, host: TestHost): Promise<void> {
     while (!isOver) {
       await client
         .domain('notes')
-        .call('version', {}, { mode: 'read' })
+        .call('version', {})
         .catch(() => undefined);
       // Paces the load.
       await delay(PAUSE_MS);

@@ -29,7 +29,7 @@ void describe('the way of a drop through the supervisor', () => {
       const version = `1.${String(round)}.0`;
       const threads = await traced.during(async () => {
         await writeBundle(host.pluginsDirectory, notesBundle({ version }));
-        await eventually('it serves', async () => (await notes.call('version', {}, { mode: 'read' })) === version);
+        await eventually('it serves', async () => (await notes.call('version', {})) === version);
       });
       const supervisor = threads.get(0);
       if (supervisor !== undefined) ways.push(supervisor);

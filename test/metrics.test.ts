@@ -45,7 +45,7 @@ function requests(metrics: ReadonlyMap<string, number>, version: string, outcome
 }
 
 async function ask(client: BedsClient, operation: string, times: number): Promise<void> {
-  const calls = Array.from({ length: times }, () => client.domain('notes').call(operation, {}, { mode: 'read' }));
+  const calls = Array.from({ length: times }, () => client.domain('notes').call(operation, {}));
   await Promise.allSettled(calls);
 }
 

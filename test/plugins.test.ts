@@ -151,7 +151,7 @@ test('all cities of a country come page by page, none twice and none left out', 
 });
 
 test('a profile is one request and dozens of concurrent calls across both databases', async () => {
-  const profile = await ofCountries.call('profile', { code: 'DE' }, { mode: 'read' });
+  const profile = await ofCountries.call('profile', { code: 'DE' });
   const part = (key: string): JsonObject => profile[key] as JsonObject;
   assert.ok(Number(profile['calls']) >= 48, `only ${String(Number(profile['calls']))} calls`);
   assert.equal(part('capital')['name'], 'Berlin');
@@ -178,7 +178,7 @@ test('cities 1.1.0 takes over from 1.0.0 between two requests and can do more', 
   const { rows: before } = await ofCities.fetch({ where: { name: 'Berlin' } });
   assert.ok(!('feature_code' in (before[0] ?? {})));
   const byNext = client.domain<typeof next>('cities');
-  await assert.rejects(byNext.call('nearest', { latitude: 52.5, longitude: 13.4 }, { mode: 'read' }));
+  await assert.rejects(byNext.call('nearest', { latitude: 52.5, longitude: 13.4 }));
   await dropBundle(bundles.citiesNext, pluginsDirectory);
   const isNext = async (): Promise<boolean> => {
     const { rows } = await byNext.fetch({ where: { name: 'Berlin', country: 'DE' } });
@@ -186,7 +186,7 @@ test('cities 1.1.0 takes over from 1.0.0 between two requests and can do more', 
     return rows[0]?.feature_code === 'PPLC';
   };
   await eventually('the new version serves', isNext, SWAP_WITHIN_MS);
-  const near = await byNext.call('nearest', { latitude: 52.52, longitude: 13.41, limit: 1 }, { mode: 'read' });
+  const near = await byNext.call('nearest', { latitude: 52.52, longitude: 13.41, limit: 1 });
   assert.deepEqual(
     near.map((city) => city['country']),
     ['DE'],

@@ -34,7 +34,7 @@ async function open(t: Teardown, more: Partial<Parameters<typeof startTestHost>[
     answer: () =>
       client
         .domain('notes')
-        .call('version', {}, { mode: 'read', deadlineMs: 3_000 })
+        .call('version', {}, { deadlineMs: 3_000 })
         .then(String, (error: unknown) => (isBedsError(error) ? error.code : `untyped: ${String(error)}`)),
     restart: async (change) => {
       await running.stop();

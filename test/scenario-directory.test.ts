@@ -21,7 +21,7 @@ const PLUGINS = { plugins: { scanIntervalMs: 200, incompleteMs: 500 } };
 async function answer(client: BedsClient, domain: string): Promise<string> {
   return client
     .domain(domain)
-    .call('version', {}, { mode: 'read', deadlineMs: 3_000 })
+    .call('version', {}, { deadlineMs: 3_000 })
     .then(String, (error: unknown) => (isBedsError(error) ? error.code : String(error)));
 }
 

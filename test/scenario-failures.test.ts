@@ -128,7 +128,7 @@ void describe('a host whose servers fail', () => {
     try {
       const query = client.domain('notes').fetch({ limit: 1 }, { deadlineMs: 1_500 });
       await assert.rejects(query, { code: /^BEDS_(STORE_TIMEOUT|REQUEST_DEADLINE_EXCEEDED|CLIENT_TIMEOUT)$/ });
-      assert.equal(await client.domain('notes').call('version', {}, { mode: 'read' }), '1.0.0');
+      assert.equal(await client.domain('notes').call('version', {}), '1.0.0');
     } finally {
       process.kill(pid, 'SIGCONT');
     }
@@ -154,7 +154,7 @@ void describe('a host whose servers fail', () => {
       await host.logged('the version serves', ({ msg }) => msg === 'notes 1.1.0 active', RECOVERY_MS);
       t.diagnostic(`active ${(performance.now() - backAtMs).toFixed(0)} ms after the server was back`);
       const client = await host.connectClient();
-      assert.equal(await client.domain('notes').call('version', {}, { mode: 'read' }), '1.1.0');
+      assert.equal(await client.domain('notes').call('version', {}), '1.1.0');
       assert.ok(!host.log.some(({ msg }) => msg === 'notes 1.1.0 rejected'));
     });
   }
@@ -186,7 +186,7 @@ void describe('a host whose servers fail', () => {
     const backAtMs = performance.now();
     await eventually('every store is up', async () => (await isUp()).every(Boolean));
     const client = await before.connectClient();
-    const version = (): Promise<unknown> => client.domain('notes').call('version', {}, { mode: 'read' });
+    const version = (): Promise<unknown> => client.domain('notes').call('version', {});
     await eventually('the version serves', () =>
       version().then(
         () => true,

@@ -27,7 +27,7 @@ async function serve(
 }
 
 function read(client: BedsClient, operation: string): Promise<unknown> {
-  return client.domain('notes').call(operation, {}, { mode: 'read' });
+  return client.domain('notes').call(operation, {});
 }
 
 function codeOf(error: unknown): string {
@@ -146,7 +146,7 @@ void describe('a template that harms its thread', () => {
     const supervisor = { stallTimeoutMs: 1_000, drainTimeoutMs: 1_000, restartIntensity: 1 };
     const config = { supervisor, threads: { default: { count: 1 } } };
     const { host, client } = await serve(t, { poison: { mode: 'read', run: 'for (;;);' } }, config);
-    const asked = outcomes([client.domain('notes').call('poison', {}, { mode: 'read', deadlineMs: 5_000 })]);
+    const asked = outcomes([client.domain('notes').call('poison', {}, { deadlineMs: 5_000 })]);
     await assert.rejects(host.host.failed, { code: 'BEDS_THREAD_RESTARTS_EXCEEDED' });
     const startedAtMs = performance.now();
     await host.host.stop();

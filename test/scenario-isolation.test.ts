@@ -27,7 +27,7 @@ function connect(host: TestHost): Promise<BedsClient> {
 async function answer(client: BedsClient, operation: string, domain = 'notes'): Promise<string> {
   return client
     .domain(domain)
-    .call(operation, {}, { mode: 'read' })
+    .call(operation, {})
     .then(
       (value) => JSON.stringify(value),
       (error: unknown) => (isBedsError(error) ? error.code : String(error)),
@@ -110,7 +110,7 @@ void describe('a version that misbehaves', () => {
     await writeBundle(host.pluginsDirectory, notesBundle());
     await Promise.all([host.active('notes', '1.0.0'), host.active('tasks', '1.0.0')]);
     const client = await connect(host);
-    const slow = Array.from({ length: 20 }, () => client.domain('tasks').call('slow', { ms: 300 }, { mode: 'read' }));
+    const slow = Array.from({ length: 20 }, () => client.domain('tasks').call('slow', { ms: 300 }));
     await eventually('they are under way', async () => (await underWay(host, t)) > 0);
     await rm(path);
     const bad = { mode: 'read', run: 'throw new Error("bad");' } as const;
@@ -151,7 +151,7 @@ void describe('a version that misbehaves', () => {
     await writeBundle(host.pluginsDirectory, notesBundle());
     await host.active('notes', '1.0.0');
     const client = await connect(host);
-    const slow = client.domain('notes').call('slow', { ms: 2_000 }, { mode: 'read' });
+    const slow = client.domain('notes').call('slow', { ms: 2_000 });
     await eventually('it is under way', async () => (await underWay(host, t)) > 0);
     await writeBundle(host.pluginsDirectory, notesBundle({ version: '2.0.0' }));
     await host.active('notes', '2.0.0');

@@ -61,8 +61,7 @@ void describe('a host that somebody kills', () => {
       );
       const first = next();
       await first.serving;
-      const slow = (ms: number, domain: string): Promise<string> =>
-        codeOf(client.domain(domain).call('slow', { ms }, { mode: 'read' }));
+      const slow = (ms: number, domain: string): Promise<string> => codeOf(client.domain(domain).call('slow', { ms }));
       const asked = ['notes', 'tasks'].flatMap((domain) => Array.from({ length: 10 }, () => slow(300, domain)));
       await eventually('they run', async () => (await codeOf(read(client, 'version'))) === 'answered "1.0.0"');
       await first.kill();
@@ -128,7 +127,7 @@ void describe('two suspects at once', () => {
       );
       const first = next();
       await first.serving;
-      const slow = codeOf(client.domain('tasks').call('slow', { ms: 2_000 }, { mode: 'read' }));
+      const slow = codeOf(client.domain('tasks').call('slow', { ms: 2_000 }));
       await eventually('it runs', async () => (await codeOf(read(client, 'far', 'tasks'))) === 'answered "1.0.0"');
       const hog = codeOf(read(client, 'hog'));
       assert.equal(await first.ended, 'SIGKILL');

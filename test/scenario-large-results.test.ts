@@ -50,7 +50,7 @@ async function start(t: Teardown): Promise<{ host: TestHost; client: BedsClient 
 
 async function codeOf(client: BedsClient, operation: string): Promise<string> {
   try {
-    return JSON.stringify(await client.domain('notes').call(operation, {}, { mode: 'read' }));
+    return JSON.stringify(await client.domain('notes').call(operation, {}));
   } catch (error) {
     return isBedsError(error) ? error.code : String(error);
   }
@@ -63,7 +63,7 @@ async function answersOf(client: BedsClient, operation: string, times: number): 
   const others = Array.from({ length: 4 }, async (_, lane) => {
     const domain = client.domain(lane % 2 === 0 ? 'notes' : 'tasks');
     while (!isDone) {
-      assert.equal(await domain.call('version', {}, { mode: 'read' }), '1.0.0');
+      assert.equal(await domain.call('version', {}), '1.0.0');
       await inTurn(() => domain.create({ text: 'small' }));
       calls += 1;
     }

@@ -39,7 +39,7 @@ function connect(host: TestHost): Promise<BedsClient> {
 }
 
 function read(client: BedsClient, operation: string, domain = 'notes'): Promise<unknown> {
-  return client.domain(domain).call(operation, {}, { mode: 'read' });
+  return client.domain(domain).call(operation, {});
 }
 
 async function codeOf(answer: Promise<unknown>): Promise<string> {
@@ -77,7 +77,7 @@ function keepAsking(t: Teardown, client: BedsClient, domain: string): () => Prom
   const seen = new Set<string>();
   const asking = Array.from({ length: 4 }, async () => {
     while (!isOver) {
-      seen.add(await codeOf(client.domain(domain).call('slow', { ms: 20 }, { mode: 'read' })));
+      seen.add(await codeOf(client.domain(domain).call('slow', { ms: 20 })));
       // Paces the load: the others shall have their turn.
       await delay(1);
     }

@@ -53,7 +53,7 @@ class Asking {
   async #ask(client: BedsClient, domain: Domain): Promise<void> {
     while (!this.#isOver) {
       try {
-        await client.domain(domain).call('version', {}, { mode: 'read' });
+        await client.domain(domain).call('version', {});
         this.answered += 1;
       } catch (error) {
         this.failures.push({ code: isBedsError(error) ? error.code : String(error), atMs: Date.now() });
@@ -125,7 +125,7 @@ void describe('drops and orders at random', () => {
         return (
           (await client
             .domain(domain)
-            .call('version', {}, { mode: 'read' })
+            .call('version', {})
             .catch(() => '')) === version
         );
       });

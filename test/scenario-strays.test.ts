@@ -120,8 +120,7 @@ void describe('what code leaves behind that no request ends with', { timeout: TE
     }
     const bed = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0', undefined, { operations })] });
     const client = await bed.host.connectClient();
-    const ask = (op: string): Promise<unknown> =>
-      client.domain('notes').call(op, {}, { mode: 'read', deadlineMs: 5_000 });
+    const ask = (op: string): Promise<unknown> => client.domain('notes').call(op, {}, { deadlineMs: 5_000 });
     for (const [index, [what]] of thrown.entries()) {
       assert.equal(await ask(`leave${index}`), '1.0.0', what);
       for (const op of ['throw', 'later']) {
@@ -145,11 +144,11 @@ void describe('what code leaves behind that no request ends with', { timeout: TE
     const bed = await startCanaryHost(t, { services, serving, config, rollout: { maxStrikes: 1_000 } });
     const client = await bed.host.connectClient();
     for (const [index, [what]] of thrown.entries()) {
-      await client.domain('notes').call(`late${index}`, {}, { mode: 'read' });
+      await client.domain('notes').call(`late${index}`, {});
       await eventually(`a thread ended with ${what}`, () => told(bed, ENDED).length > index, SOON_MS);
       const line = told(bed, ENDED)[index];
       assert.equal(line?.['domain'], 'notes', `${what}: ${JSON.stringify(line)}`);
-      assert.equal(await client.domain('notes').call('version', {}, { mode: 'read' }), '1.0.0');
+      assert.equal(await client.domain('notes').call('version', {}), '1.0.0');
     }
   });
 
@@ -160,7 +159,7 @@ void describe('what code leaves behind that no request ends with', { timeout: TE
     });
     const bed = await startCanaryHost(t, { services, serving: [inner, outer] });
     const client = await bed.host.connectClient();
-    assert.equal(await client.domain('tasks').call('version', {}, { mode: 'read' }), '2.0.0');
+    assert.equal(await client.domain('tasks').call('version', {}), '2.0.0');
     await eventually('it is counted', async () => (await straysIn(bed, '2.0.0', t.signal)) === 1);
     assert.equal(await straysIn(bed, '1.0.0', t.signal), 0);
     const [line] = told(bed, 'fault in unhandled rejection');
@@ -193,7 +192,7 @@ void describe('what a template prints', { timeout: TEST_MS }, () => {
       ctx.log.info('given', { f() {} }); ctx.log.info(Symbol('no')); return VERSION;`;
     const bed = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0', prints)] });
     const client = await bed.host.connectClient();
-    assert.equal(await client.domain('notes').call('version', {}, { mode: 'read' }), '1.0.0');
+    assert.equal(await client.domain('notes').call('version', {}), '1.0.0');
     const line = await bed.host.logged('the text', ({ msg }) => msg === 'seen it { a: 1 }');
     assert.deepEqual([line.level, line['domain'], line['version']], ['info', 'notes', '1.0.0']);
     const bad = await bed.host.logged('the error', ({ msg }) => msg === 'bad');
@@ -218,7 +217,7 @@ void describe('what a template prints', { timeout: TEST_MS }, () => {
     const bed = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0', undefined, { operations })] });
     const client = await bed.host.connectClient();
     for (const op of Object.keys(operations)) {
-      assert.equal(await client.domain('notes').call(op, {}, { mode: 'read' }), '1.0.0');
+      assert.equal(await client.domain('notes').call(op, {}), '1.0.0');
     }
     for (const word of ['given', 'printed', 'left', 'text']) {
       const line = await bed.host.logged(word, (each) => JSON.stringify(each).includes(`${word}yyy`));

@@ -126,7 +126,7 @@ void describe('a version that is dropped in', () => {
     const servedMs = performance.now() - droppedAt;
     assert.equal(created.text, 'third');
     assert.ok(servedMs < 1_000, `${servedMs} ms`);
-    assert.deepEqual(await client.domain('tasks').call('count', {}, { mode: 'read' }), { rows: 1 });
+    assert.deepEqual(await client.domain('tasks').call('count', {}), { rows: 1 });
     assert.equal(await client.domain('notes').call('version', {}), '1.0.0');
     t.diagnostic(`first write served ${servedMs.toFixed(0)} ms after the drop began`);
   });
@@ -168,7 +168,7 @@ void describe('a domain whose bundle is removed', () => {
     await host.active('notes', '1.0.0');
     const notes = (await host.connectClient({ batching: false })).domain('notes');
     const channel = await host.plainChannel();
-    const waited = Promise.all(Array.from({ length: 8 }, () => notes.call('slow', { ms: 200 }, { mode: 'read' })));
+    const waited = Promise.all(Array.from({ length: 8 }, () => notes.call('slow', { ms: 200 })));
     await eventually('requests wait in the queue', async () => {
       return (await channel.checkQueue(`${host.prefix}.req.notes.read`)).messageCount >= 4;
     });
@@ -185,7 +185,7 @@ void describe('a domain with several bundles in the directory', () => {
     const drop = (version: string, more = {}): ReturnType<typeof writeBundle> =>
       writeBundle(host.pluginsDirectory, notesBundle({ version, name: `notes-${version}.mjs`, ...more }));
     const client = await host.connectClient();
-    const serves = (): Promise<unknown> => client.domain('notes').call('version', {}, { mode: 'read' });
+    const serves = (): Promise<unknown> => client.domain('notes').call('version', {});
     const first = await drop('1.0.0');
     await host.active('notes', '1.0.0');
     const second = await drop('1.1.0');

@@ -23,7 +23,7 @@ async function tryApart(t: Teardown, bundle: BundleOptions): Promise<Tried> {
   const lives = await begin(t, { services, trialMs: 60_000 }, bundle);
   const first = lives.next();
   await first.serving;
-  const asked = codeOf(lives.client.domain('notes').call('slow', { ms: 300 }, { mode: 'read' }));
+  const asked = codeOf(lives.client.domain('notes').call('slow', { ms: 300 }));
   await eventually('it runs', async () => (await codeOf(read(lives.client, 'version'))) === 'answered "1.0.0"');
   await first.kill();
   const second = lives.next();
@@ -50,7 +50,7 @@ void describe('a version that is tried in a process of its own', { timeout: TEST
     const { client, second } = await tryApart(t, notesBundle({ head: waysOutHead(), operations }));
     const found: Record<string, unknown> = {};
     for (const way of Object.keys(HIDDEN)) {
-      const answer = await client.domain('notes').call('look', { way }, { mode: 'read' });
+      const answer = await client.domain('notes').call('look', { way });
       if (answer !== '') found[way] = answer;
     }
     assert.deepEqual(found, {});
@@ -83,7 +83,7 @@ void describe('a version that is tried in a process of its own', { timeout: TEST
   void it('finishes what it has when a whole group of processes is stopped, and nobody is blamed', async (t) => {
     const lives = await tryApart(t, notesBundle());
     const { client, second } = lives;
-    const asked = codeOf(client.domain('notes').call('slow', { ms: 1_000 }, { mode: 'read' }));
+    const asked = codeOf(client.domain('notes').call('slow', { ms: 1_000 }));
     await eventually('it runs', async () => (await codeOf(read(client, 'version'))) === 'answered "1.0.0"');
     const apart = processOf(second);
     process.kill(apart, 'SIGTERM');

@@ -5,11 +5,13 @@ import { connect } from 'amqplib';
 import { isBedsError, type RequestEnvelope } from '@beds/sdk';
 import { connectBeds, type BedsClient, type ConnectOptions } from '@beds/sdk/client';
 import type { RequestPipeline } from '../sdk/client/request-pipeline.js';
+import type { Target } from '../sdk/client/target.js';
 import { eventually } from './support/eventually.js';
 import { sharedServices } from './support/services.js';
 import { StallingProxy } from './support/stalling-proxy.js';
 
-/** n.b. the pipeline is not behind a door of the SDK, so it is taken from where the SDK is compiled to. */
+/** n.b. these are not behind a door of the SDK, so they are taken from where the SDK is compiled to. */
+const TARGET = new URL('../../sdk/dist/client/target.js', import.meta.url).href;
 const PIPELINE = new URL('../../sdk/dist/client/request-pipeline.js', import.meta.url).href;
 
 const { rabbitmq } = await sharedServices(['rabbitmq']);
@@ -139,12 +141,15 @@ test('a link that is full makes no messages of what has to wait', async () => {
     },
   };
   const loaded = (await import(PIPELINE)) as { readonly RequestPipeline: typeof RequestPipeline };
-  const pipeline = new loaded.RequestPipeline(sink, { maxCount: 10, maxBytes: 100_000, retries: 0 });
+  const { Target: OfTarget } = (await import(TARGET)) as { readonly Target: typeof Target };
+  const target = new OfTarget('cities', 'fetch');
+  const options = { maxCount: 10, maxBytes: 100_000, retries: 0, ask: () => Promise.resolve() };
+  const pipeline = new loaded.RequestPipeline(sink, options);
   const calls = Array.from({ length: 500 }, (_, n) =>
     failureOf(
       pipeline.submit({
-        ...{ id: String(n), routingKey: 'cities.fetch', head: '{"v":1', meta: '', deadlineMs: 60_000 },
-        ...{ isRead: true, mayResend: true, signal: undefined, take: () => undefined },
+        ...{ id: String(n), target, head: target.head, meta: '', deadlineMs: 60_000 },
+        ...{ signal: undefined, take: () => undefined },
       }),
     ),
   );
@@ -243,8 +248,25 @@ test('a read, and a write that may run twice, are retryable after a timeout; ano
   await channel.assertExchange(exchange, 'topic', { autoDelete: true });
   const { queue } = await channel.assertQueue('', { exclusive: true });
   await channel.bindQueue(queue, exchange, 'cities.*');
-  const cities = (await client(t, { exchange, defaultDeadlineMs: 100 })).domain('cities');
-  const timeouts = [cities.fetch({}), cities.create({}, { idempotent: true }), cities.create({})].map(failureOf);
+  const beds = await client(t, { exchange, defaultDeadlineMs: 100 });
+  const cities = beds.domain('cities');
+  // The first message of `update` is answered by a version that declares it idempotent.
+  await channel.consume(queue, (message) => {
+    if (message?.fields.routingKey !== 'cities.update' || answered > 0) return;
+    answered += 1;
+    const { replyTo, correlationId } = message.properties as { replyTo: string; correlationId: string };
+    const reply = {
+      v: 1,
+      id: correlationId,
+      ok: true,
+      data: {},
+      by: { node: 'n', domain: 'cities', mode: 'idempotent' },
+    };
+    channel.sendToQueue(replyTo, Buffer.from(JSON.stringify(reply)), { correlationId });
+  });
+  let answered = 0;
+  await cities.update(1, {}, { deadlineMs: 5_000 });
+  const timeouts = [cities.fetch({}), cities.update(1, {}), cities.create({})].map(failureOf);
   const found = (await Promise.all(timeouts)).map(({ code, retryable }) => [code, retryable]);
   assert.deepEqual(found, [
     ['BEDS_CLIENT_TIMEOUT', true],

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect as connectSocket, createServer, type Socket } from 'node:net';
 import test, { type TestContext } from 'node:test';
 import { connect, type Channel, type ChannelModel, type ConsumeMessage } from 'amqplib';
-import { isBedsError, type Json, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk';
+import { type CallMode, isBedsError, type Json, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk';
 import { connectBeds, type BedsClient, type ConnectOptions } from '@beds/sdk/client';
 import { sharedServices } from './support/services.js';
 
@@ -27,8 +27,9 @@ interface Responder {
   readonly channel: Channel;
 }
 
-function ok(request: RequestEnvelope, data: Json = null): ReplyEnvelope {
-  const by = { node: 'n', domain: request.domain, version: '1.0.0', generation: 1 };
+function ok(request: RequestEnvelope, data: Json = null, mode?: CallMode): ReplyEnvelope {
+  const said = mode === undefined ? {} : { mode };
+  const by = { node: 'n', domain: request.domain, version: '1.0.0', generation: 1, ...said };
   return { v: 1, id: request.id, ok: true, data, by };
 }
 
@@ -133,7 +134,7 @@ test('every method sends its envelope and gives back the data', async (t) => {
   });
   assert.deepEqual(await cities.update(7, { name: 'Zug' }), { id: 1 });
   assert.deepEqual(await cities.delete(7), { id: 1 });
-  assert.deepEqual(await cities.call('totals', { country: 'CH' }, { mode: 'read', deadlineMs: 900 }), { id: 1 });
+  assert.deepEqual(await cities.call('totals', { country: 'CH' }, { deadlineMs: 900 }), { id: 1 });
   assert.deepEqual(await cities.fetch({ key: 7 }), { rows: [{ id: 1 }, { id: 2 }], cursor: 'two' });
   const pages = [];
   for await (const page of cities.fetchAll({ where: { country: 'CH' }, limit: 2 })) pages.push(page.rows.length);
@@ -336,28 +337,118 @@ test('a call can be aborted, before and after it was sent', async (t) => {
   assert.equal(beds.pending, 0);
 });
 
-test('after a lost connection reads and keyed writes are sent again with the same id, other writes are indeterminate', async (t) => {
+/** What each operation is to the host of these tests, which says so in its answers. */
+const MODES: Readonly<Record<string, CallMode>> = {
+  fetch: 'read',
+  totals: 'read',
+  update: 'idempotent',
+  create: 'write',
+};
+
+/** Answers in the name of a version with those operations; `describes`: also what they are, when it is asked. */
+function versioned(describes: boolean): Answer {
+  return ({ envelopes, isBatch }, reply) => {
+    const replies = envelopes.flatMap((envelope) => {
+      if (envelope.op !== 'describe') return [ok(envelope, envelope.payload ?? null, MODES[envelope.op])];
+      const operations = Object.fromEntries(Object.entries(MODES).map(([name, mode]) => [name, { mode }]));
+      return describes ? [ok(envelope, { operations })] : [];
+    });
+    if (replies.length > 0) reply(isBatch ? replies : replies[0]);
+  };
+}
+
+for (const { how, knows, describes } of [
+  { how: 'what they are was said with an answer before', knows: true, describes: false },
+  { how: 'no answer has said it yet, and the domain is asked', knows: false, describes: true },
+]) {
+  test(`reads and idempotent writes are sent again with the same id after a lost connection: ${how}`, async (t) => {
+    let isSilent = false;
+    const answer = versioned(describes);
+    const host = await responder(t, (received, reply) => {
+      if (!isSilent) answer(received, reply);
+    });
+    const way = await proxy(t);
+    const beds = await client(t, { url: way.url, exchange: host.exchange });
+    const cities = beds.domain('cities');
+    if (knows) await Promise.all([cities.call('totals', {}), cities.update(3, {}), cities.create({})]);
+    host.received.length = 0;
+    isSilent = true;
+    const read = cities.call('totals', { n: 1 });
+    const repeatable = cities.update(3, { n: 2 });
+    const plain = code(cities.create({ n: 3 }));
+    while (host.received.length < 3) await once(host.channel, 'delivery');
+    isSilent = false;
+    const first = host.received.splice(0);
+    way.cut();
+    assert.equal(await plain, 'BEDS_CLIENT_INDETERMINATE');
+    assert.deepEqual([await read, await repeatable], [{ n: 1 }, { n: 2 }]);
+    const ids = (list: readonly Received[]): string[] =>
+      list.flatMap(({ envelopes }) => envelopes.filter(({ op }) => op !== 'describe').map(({ id }) => id)).toSorted();
+    assert.deepEqual(ids(host.received), ids(first.filter(({ envelopes }) => envelopes[0]?.op !== 'create')));
+    const asked = host.received.filter(({ envelopes }) => envelopes[0]?.op === 'describe');
+    assert.equal(asked.length, knows ? 0 : 1, 'a domain is asked once for all');
+    assert.ok(beds.isConnected);
+  });
+}
+
+test('what nobody says of an operation makes it a write', async (t) => {
   let isSilent = true;
   const host = await responder(t, (received, reply) => {
-    if (!isSilent) echo(received, reply);
+    if (!isSilent && received.envelopes[0]?.op !== 'describe') echo(received, reply);
   });
   const way = await proxy(t);
-  const beds = await client(t, { url: way.url, exchange: host.exchange });
-  const cities = beds.domain('cities');
-  const read = cities.fetch({ where: { n: 1 } });
-  const keyed = cities.create({ n: 2 }, { idempotent: true });
-  const plain = code(cities.update(3, { n: 3 }));
-  while (host.received.length < 3) await once(host.channel, 'delivery');
+  const cities = (await client(t, { url: way.url, exchange: host.exchange })).domain('cities');
+  const lost = code(cities.call('totals', {}));
+  await once(host.channel, 'delivery');
   isSilent = false;
-  const first = host.received.splice(0);
   way.cut();
-  assert.equal(await plain, 'BEDS_CLIENT_INDETERMINATE');
-  assert.deepEqual(await keyed, { n: 2 });
-  assert.deepEqual((await read).rows, null);
-  const ids = (list: readonly Received[]): string[] =>
-    list.flatMap(({ envelopes }) => envelopes.map(({ id }) => id)).toSorted();
-  assert.deepEqual(ids(host.received), ids(first.filter(({ envelopes }) => envelopes[0]?.op !== 'update')));
-  assert.ok(beds.isConnected);
+  assert.equal(await lost, 'BEDS_CLIENT_INDETERMINATE');
+});
+
+test('a write that only one of two versions declares idempotent is not sent again', async (t) => {
+  const modes: (CallMode | undefined)[] = ['write', 'idempotent', undefined];
+  const host = await responder(t, ({ envelopes: [envelope] }, reply) => {
+    const mode = modes.shift();
+    if (mode !== undefined) reply(ok(envelope as RequestEnvelope, {}, mode));
+  });
+  const way = await proxy(t);
+  const cities = (await client(t, { url: way.url, exchange: host.exchange })).domain('cities');
+  await cities.update(1, {});
+  await cities.update(1, {});
+  const lost = code(cities.update(1, {}));
+  await once(host.channel, 'delivery');
+  way.cut();
+  assert.equal(await lost, 'BEDS_CLIENT_INDETERMINATE');
+  assert.equal(host.received.length, 3);
+});
+
+test('reads travel without confirms and unkept, once their domain has said that they are reads', async (t) => {
+  const host = await responder(t, versioned(false));
+  const cities = (await client(t, { exchange: host.exchange })).domain('cities');
+  for (let time = 0; time < 2; time += 1) await cities.call('totals', {});
+  const kept = host.received.map(({ message }) => message.properties.deliveryMode as unknown);
+  assert.deepEqual(kept, [2, 1]);
+});
+
+test('an operation is a method of its domain, and a domain a member of the client', async (t) => {
+  const host = await responder(t, echo);
+  const beds = await client(t, { exchange: host.exchange });
+  const { cities } = beds as unknown as {
+    cities: Record<string, (input?: object, options?: object) => Promise<unknown>>;
+  };
+  assert.equal(cities, (beds as unknown as Record<string, unknown>)['cities']);
+  assert.deepEqual(await cities['largestOf']?.({ country: 'CH' }, { deadlineMs: 2_000 }), { country: 'CH' });
+  assert.equal(await cities['count']?.(), null);
+  const sent = host.received.map(({ message, envelopes }) => [message.fields.routingKey, envelopes[0]?.payload]);
+  assert.deepEqual(sent, [
+    ['cities.largestOf', { country: 'CH' }],
+    ['cities.count', undefined],
+  ]);
+  // Neither is taken for a promise, nor for something that writes itself as JSON.
+  assert.equal(await (cities as unknown), cities);
+  assert.equal(JSON.stringify({ cities }), '{"cities":{}}');
+  assert.equal((beds as unknown as Record<string, unknown>)['notADomain'], undefined);
+  assert.equal(Object.prototype.toString.call(beds), '[object Object]');
 });
 
 test('calls made without a connection wait for it, and fail as not carried out when it does not come', async (t) => {
@@ -478,8 +569,31 @@ test('input that is not JSON, an id in use and a senseless deadline reject the c
   cycle['self'] = cycle;
   const cities = beds.domain('cities');
   assert.equal(await code(cities.create(cycle as never)), 'BEDS_CLIENT_REQUEST_INVALID');
-  assert.equal(await code(cities.create({ n: 1n } as never)), 'BEDS_CLIENT_REQUEST_INVALID');
   assert.equal(await code(cities.create({}, { deadlineMs: 0 })), 'BEDS_CLIENT_REQUEST_INVALID');
+  class Point {
+    readonly x = 1;
+  }
+  const wrong: readonly (readonly [value: unknown, field: string, what: RegExp])[] = [
+    [{ n: NaN }, 'payload.n', /NaN/],
+    [{ a: { list: [1, -Infinity] } }, 'payload.a.list[1]', /-Infinity/],
+    [{ n: 1n }, 'payload.n', /decimal text/],
+    [{ at: new Date() }, 'payload.at', /toISOString/],
+    [{ bytes: Buffer.from('x') }, 'payload.bytes', /base64/],
+    [{ bytes: new Uint8Array(2) }, 'payload.bytes', /base64/],
+    [{ at: new Point() }, 'payload.at', /class/],
+    [{ seen: new Map() }, 'payload.seen', /class/],
+    [{ list: [undefined] }, 'payload.list[0]', /undefined/],
+    [{ run: () => 1 }, 'payload.run', /function/],
+    [{ mark: Symbol('x') }, 'payload.mark', /symbol/],
+  ];
+  for (const [value, field, what] of wrong) {
+    await assert.rejects(cities.create(value as never), { code: 'BEDS_CLIENT_REQUEST_INVALID', field, message: what });
+  }
+  await assert.rejects(cities.fetch({ where: { at: new Date() as never } }), { field: 'query.where.at' });
+  await assert.rejects(cities.delete(NaN), { field: 'key' });
+  assert.equal(host.received.length, 0);
+  const plain = { absent: undefined, none: null, text: 'x', list: [{ n: 1.5 }], ...(Object.create(null) as object) };
+  assert.deepEqual(await cities.create(plain as never), { none: null, text: 'x', list: [{ n: 1.5 }] });
   const envelope = { v: 1, id: 'twice', domain: 'cities', op: 'create', payload: {} } as const;
   const first = beds.request(envelope);
   assert.equal(await code(beds.request(envelope)), 'BEDS_CLIENT_REQUEST_INVALID');

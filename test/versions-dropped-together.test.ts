@@ -80,7 +80,7 @@ async function settled({ host }: Place): Promise<void> {
 
 async function serves({ host }: Place): Promise<unknown> {
   const client = await host.connectClient({ batching: false });
-  return client.domain('notes').call('version', {}, { mode: 'read' });
+  return client.domain('notes').call('version', {});
 }
 
 const WAYS: Readonly<Record<string, readonly [form: 'file' | 'folder', command: string]>> = {

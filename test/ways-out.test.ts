@@ -67,12 +67,12 @@ void describe('a template that looks for a way out', () => {
 
   for (const way of Object.keys(HIDDEN)) {
     void it(`finds nothing in a request: ${way}`, async () => {
-      assert.equal(await client.domain('notes').call('look', { way }, { mode: 'read' }), '');
+      assert.equal(await client.domain('notes').call('look', { way }), '');
     });
   }
 
   void it('finds nothing while it loads, in the probe and in a broker thread', async () => {
-    assert.deepEqual(await client.domain('notes').call('loaded', {}, { mode: 'read' }), []);
+    assert.deepEqual(await client.domain('notes').call('loaded', {}), []);
   });
 });
 

@@ -35,7 +35,7 @@ serveEcho({
     });
     client = beds;
     const echoes = domains.map((domain) => beds.domain(domain));
-    return { ask: () => next(echoes).call('echo', PAYLOAD, { mode: 'read' }) };
+    return { ask: () => next(echoes).call('echo', PAYLOAD) };
   },
   stop: async () => client?.close(),
 });

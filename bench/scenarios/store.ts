@@ -53,7 +53,7 @@ async function compareShared(client: BedsClient, count: number, context: BenchCo
   context.say(`the same ${count} records for all, ${IN_FLIGHT} in flight`);
   const records = client.domain('records');
   const read = (operation: string) => (durationMs: number) =>
-    closedLoop(() => records.call(operation, { count }, { mode: 'read' }), { inFlight: IN_FLIGHT, durationMs });
+    closedLoop(() => records.call(operation, { count }), { inFlight: IN_FLIGHT, durationMs });
   return toRow(await interleave({ subject: read('firstShared'), against: read('first') }, context), {
     scenario: 'store',
     case: `the same ${count} records, mariadb`,

@@ -6,11 +6,12 @@ import {
   type Manifest,
   type OperationMode,
   type RequestEnvelope,
+  type ServedBy,
   type Template,
   type TemplateContext,
 } from '@beds/sdk';
 import { requestErrors } from '../errors/request.js';
-import { checkPage, checkRecord, type OperationResult } from './encode.js';
+import { checkPage, checkRecord, encodeServedBy, type OperationResult } from './encode.js';
 import type { CallerBook, Callers } from './observations.js';
 
 /** The part of an envelope that an operation reads. */
@@ -24,34 +25,42 @@ export interface Operation {
   readonly repeatable: boolean;
   /** Who calls it. */
   readonly callers: Callers;
+  /** The `by` of its replies. */
+  readonly byJson: string;
   /** Starts the template's code; what it gives, or promises, goes through `resultOf`. Throws for input that does not fit. */
   run(input: OperationInput, ctx: TemplateContext): unknown;
   /** Throws BEDS_REQUEST_BAD_RESULT for what the operation must not give. */
   resultOf(value: unknown): OperationResult;
 }
 
+export interface Compiling {
+  readonly manifest: Manifest;
+  readonly book: CallerBook;
+  readonly by: ServedBy;
+}
+
 /** The operations of a template by the name they have on the wire. */
 export function compileOperations(
   template: Template,
-  manifest: Manifest,
-  book: CallerBook,
+  { manifest, book, by }: Compiling,
 ): ReadonlyMap<string, Operation> {
-  const core = coreOperations(template, manifest.key);
   const operations = new Map<string, Operation>();
+  const add = (name: string, code: Pick<Operation, 'mode' | 'repeatable' | 'run' | 'resultOf'>): void => {
+    const { mode, repeatable } = code;
+    const byJson = encodeServedBy({ ...by, mode: mode === 'write' && repeatable ? 'idempotent' : mode });
+    operations.set(name, { name, ...code, callers: book.of(manifest.domain, name), byJson });
+  };
+  const core = coreOperations(template, manifest.key);
   for (const name of CORE_OPERATIONS) {
     const mode = name === 'fetch' ? 'read' : 'write';
     const repeatable = mode === 'read' || manifest.operations[name]?.idempotent === true;
-    const callers = book.of(manifest.domain, name);
-    const resultOf = name === 'fetch' ? checkPage : resultOfRecord;
-    operations.set(name, { name, mode, repeatable, callers, run: core[name], resultOf });
+    add(name, { mode, repeatable, run: core[name], resultOf: name === 'fetch' ? checkPage : resultOfRecord });
   }
   for (const [name, custom] of Object.entries(template.operations)) {
     const check = compileChecker(custom.args);
-    operations.set(name, {
-      name,
+    add(name, {
       mode: custom.mode,
       repeatable: custom.mode === 'read' || custom.idempotent,
-      callers: book.of(manifest.domain, name),
       run: (input, ctx) => {
         refuse(input, ['query', 'key']);
         const checked = check(input.payload ?? {});

@@ -341,7 +341,7 @@ export class RequestPath implements ContextHost {
     try {
       if (operation === undefined) throw requestErrors.make('BEDS_REQUEST_UNKNOWN_OPERATION');
       const result = operation.resultOf(value);
-      text = encodeSuccess(pending.request.id, result, generation?.byJson ?? '');
+      text = encodeSuccess(pending.request.id, result, operation.byJson);
       checkSize(text, this.#limits.maxReplyBytes);
       if (copy !== undefined) this.#shadows.answered(copy, result);
     } catch (error) {
@@ -359,7 +359,8 @@ export class RequestPath implements ContextHost {
   #failed(attempt: Attempt, error: unknown): void {
     const { pending, scope, generation, isRepeatable, copy } = attempt;
     const { request, receivedAtMs } = pending;
-    const mode = generation?.operations.get(request.op)?.mode;
+    const operation = generation?.operations.get(request.op);
+    const mode = operation?.mode;
     const again = (): void => this.#failed(attempt, error);
     if (this.#waitingWrites.takes(pending, { error, scope, mode, repeatable: isRepeatable, again })) return;
     const failure = this.#countFailure(error, request, generation);
@@ -367,7 +368,8 @@ export class RequestPath implements ContextHost {
     if (attempt.isObserved) generation?.counts.took(performance.now() - receivedAtMs);
     if (requestChannel.hasSubscribers) publishEnd(pending, failure);
     const told = isRepeatable || !scope.hasBegunWrite ? failure : afterBegunWrite(failure);
-    const text = failureText(request.id, told, generation?.byJson ?? this.#unservedBy(request.domain));
+    const byJson = operation?.byJson ?? generation?.byJson ?? this.#unservedBy(request.domain);
+    const text = failureText(request.id, told, byJson);
     // n.b. of a request that came too late the caller may have gone, or have another clock.
     const expiresAtMs = Math.max(scope.expiresAtMs, receivedAtMs);
     // n.b. a template may throw an error with any verdict; what is answered is not delivered again.

@@ -42,10 +42,14 @@ export class ServingGeneration {
     this.id = source.id;
     this.domain = source.manifest.domain;
     this.version = source.manifest.version;
-    this.operations = compileOperations(template, source.manifest, serving.callers);
     this.adapter = serving.adapter;
     this.by = { node: serving.node, domain: this.domain, version: this.version, generation: this.id };
     this.byJson = encodeServedBy(this.by);
+    this.operations = compileOperations(template, {
+      manifest: source.manifest,
+      book: serving.callers,
+      by: this.by,
+    });
     this.checkers = new Map(
       Object.entries(source.manifest.objects).flatMap(([alias, object]) =>
         object.kind === 'routine' ? [[alias, compileChecker(object.args)] as const] : [],

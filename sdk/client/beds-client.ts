@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { isBedsError } from '../template/errors.js';
+import { DESCRIBE, type DomainDescription } from '../wire/description.js';
 import { REQUEST_EXCHANGE, type ReplyEnvelope, type RequestEnvelope } from '../wire/envelope.js';
 import { BrokerLink } from './broker-link.js';
 import { clientErrors } from './client-errors.js';
-import { type Ask, type Body, domainCalls, headOf, members, targetOf } from './domain-calls.js';
-import type { CustomCallOptions, DomainClient } from './domain-client.js';
+import { type Ask, type Body, DomainCalls, headOf, members, namedOnDemand } from './domain-calls.js';
+import type { CallOptions, DomainClient, DomainClients } from './domain-client.js';
 import type { CallRequest } from './pending-call.js';
 import { RequestPipeline } from './request-pipeline.js';
+import type { Target } from './target.js';
 
 export interface ConnectOptions {
   /** `amqp://` or `amqps://`. */
@@ -21,7 +23,7 @@ export interface ConnectOptions {
   readonly connectTimeoutMs?: number;
   /** Bounds of a message that carries calls made in one event-loop turn. Default 100 calls, 262_144 bytes; false: one call each. */
   readonly batching?: { readonly maxCount?: number; readonly maxBytes?: number } | false;
-  /** Most times that a read, or a write that the caller calls idempotent, is sent again after a lost connection. Default 3. */
+  /** Most times that a read, or a write that its domain declares idempotent, is sent again after a lost connection. Default 3. */
   readonly retries?: number;
 }
 
@@ -30,6 +32,10 @@ const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
 const DEFAULT_DRAIN_TIMEOUT_MS = 5_000;
 const DEFAULT_RETRIES = 3;
 const DEFAULT_BATCH = { maxCount: 100, maxBytes: 262_144 };
+/** How long a host may take to say what an operation is, when the connection was lost before any answer said it. */
+const ASK_TIMEOUT_MS = 2_000;
+/** Domains whose operations are remembered. */
+const MAX_DOMAINS = 1_000;
 
 /** Calls BEDS domains over one connection, which comes back by itself. Made by `connectBeds`. */
 export class BedsClient {
@@ -39,6 +45,9 @@ export class BedsClient {
   readonly #pipeline: RequestPipeline;
   readonly #idPrefix = randomUUID().slice(0, 13);
   readonly #clientMember: string;
+  readonly #domains = new Map<string, DomainCalls>();
+  /** What is being asked of domains, by name. */
+  readonly #asked = new Map<string, Promise<void>>();
   #nextId = 0;
   #closing: Promise<void> | undefined;
 
@@ -58,7 +67,7 @@ export class BedsClient {
     );
     const { batching = DEFAULT_BATCH, retries = DEFAULT_RETRIES } = options;
     const bounds = batching === false ? { ...DEFAULT_BATCH, maxCount: 1 } : { ...DEFAULT_BATCH, ...batching };
-    this.#pipeline = new RequestPipeline(this.#link, { ...bounds, retries });
+    this.#pipeline = new RequestPipeline(this.#link, { ...bounds, retries, ask: (target) => this.#learn(target) });
   }
 
   /** Whether there is a connection now. Calls made without one wait for it, until their deadline. */
@@ -76,10 +85,10 @@ export class BedsClient {
     await this.#link.open();
   }
 
-  /** Calls into one domain; `client.domain<typeof template>('cities')` types them. */
+  /** Calls into one domain; `client.domain<typeof template>('cities')` types them. Without types they are JSON. */
   domain<T = undefined>(domain: string): DomainClient<T> {
     // The types of a template narrow what is JSON there.
-    return domainCalls(domain, (ask) => this.#ask(ask)) as unknown as DomainClient<T>;
+    return this.#calls(domain) as unknown as DomainClient<T>;
   }
 
   /** Sends an envelope as it is (with `meta.client` and a deadline where it has none); resolves to the reply, be it a failure. */
@@ -91,17 +100,14 @@ export class BedsClient {
       const message = 'The envelope has a member that is unknown, or another version than 1.';
       return Promise.reject(clientErrors.make('BEDS_CLIENT_REQUEST_INVALID', message, { field }));
     }
-    const target = targetOf(domain, op);
-    const isRead = op === 'fetch';
+    const target = this.#calls(domain).target(op);
     return this.#submit(() => ({
       id,
-      routingKey: target.routingKey,
+      target,
       head: headOf(target, id, { payload, query, key } as Body),
       meta: `,${JSON.stringify({ client: this.#options.name, ...meta, deadlineMs: undefined, sentAt: undefined }).slice(1, -1)}`,
       deadlineMs: meta?.deadlineMs ?? this.#defaultDeadlineMs,
       sentAt: meta?.sentAt,
-      isRead,
-      mayResend: isRead,
       signal,
       take: (reply) => reply,
     }));
@@ -118,24 +124,55 @@ export class BedsClient {
     await this.#link.close();
   }
 
-  #ask<R>({ target, body, options, take }: Ask<R>): Promise<R> {
-    const isRead = options?.mode === 'read';
+  #calls(domain: string): DomainCalls {
+    const known = this.#domains.get(domain);
+    if (known !== undefined) return known;
+    const calls = new DomainCalls(domain, (ask) => this.#ask(ask));
+    if (this.#domains.size >= MAX_DOMAINS) this.#domains.clear();
+    this.#domains.set(domain, calls);
+    return calls;
+  }
+
+  /** Asks the domain what its operations are. Where nobody says it, they stay unknown, and are taken for writes. */
+  #learn({ domain, isKnown }: Target): Promise<void> {
+    if (isKnown) return Promise.resolve();
+    const asked =
+      this.#asked.get(domain) ??
+      this.#describe(domain)
+        .catch(() => undefined)
+        .finally(() => this.#asked.delete(domain));
+    this.#asked.set(domain, asked);
+    return asked;
+  }
+
+  async #describe(domain: string): Promise<void> {
+    const calls = this.#calls(domain);
+    const body = `${headOf(calls.target(DESCRIBE), this.#newId(), {})},"meta":{"deadlineMs":${ASK_TIMEOUT_MS}${this.#clientMember}}}`;
+    const content = await this.#link.ask(`${domain}.${DESCRIBE}`, body, ASK_TIMEOUT_MS);
+    if (content === undefined) return;
+    const reply = JSON.parse(content.toString()) as ReplyEnvelope;
+    if (reply.ok) calls.learn(reply.data as unknown as DomainDescription);
+  }
+
+  #newId(): string {
     this.#nextId += 1;
-    const id = `${this.#idPrefix}-${this.#nextId.toString(36)}`;
+    return `${this.#idPrefix}-${this.#nextId.toString(36)}`;
+  }
+
+  #ask<R>({ target, body, options, take }: Ask<R>): Promise<R> {
+    const id = this.#newId();
     return this.#submit(() => ({
       id,
-      routingKey: target.routingKey,
+      target,
       head: headOf(target, id, body),
       meta: options === undefined ? this.#clientMember : this.#metaOf(options),
       deadlineMs: options?.deadlineMs ?? this.#defaultDeadlineMs,
-      isRead,
-      mayResend: isRead || options?.idempotent === true,
       signal: options?.signal,
       take,
     }));
   }
 
-  #metaOf({ session, traceparent, idempotencyKey }: CustomCallOptions): string {
+  #metaOf({ session, traceparent, idempotencyKey }: CallOptions): string {
     if (session === undefined && traceparent === undefined && idempotencyKey === undefined) return this.#clientMember;
     return this.#clientMember + members({ session, traceparent, idempotencyKey });
   }
@@ -177,10 +214,24 @@ function checkOptions({ url, name, defaultDeadlineMs }: ConnectOptions): void {
   }
 }
 
-/** Connects to RabbitMQ. Rejects with BEDS_CLIENT_OPTIONS_INVALID, or BEDS_CLIENT_UNAVAILABLE after `connectTimeoutMs`. */
-export async function connectBeds(options: ConnectOptions): Promise<BedsClient> {
+const DOMAIN = /^[a-z][a-z0-9-]{0,62}$/;
+
+// A domain is a member of its name.
+Object.setPrototypeOf(
+  BedsClient.prototype,
+  namedOnDemand((client, name) => (DOMAIN.test(name) ? (client as BedsClient).domain(name) : undefined)),
+);
+
+/**
+ * Connects to RabbitMQ. `connectBeds<{ cities: typeof cities }>(…)` gives a client whose `cities` has the operations of that domain.
+ * Rejects with BEDS_CLIENT_OPTIONS_INVALID, or BEDS_CLIENT_UNAVAILABLE after `connectTimeoutMs`.
+ */
+export async function connectBeds<Domains = Record<never, never>>(
+  options: ConnectOptions,
+): Promise<BedsClient & DomainClients<Domains>> {
   checkOptions(options);
   const client = new BedsClient(options);
   await client.open();
-  return client;
+  // Its domains are made when they are asked for.
+  return client as BedsClient & DomainClients<Domains>;
 }

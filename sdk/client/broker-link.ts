@@ -64,6 +64,7 @@ export interface OutgoingMessage {
 type Lose = (reason?: unknown) => void;
 
 interface Channels {
+  readonly model: ChannelModel;
   /** Without confirms: one for each message costs a read a fifth of its time. */
   readonly reads: Channel;
   readonly writes: ConfirmChannel;
@@ -153,6 +154,30 @@ export class BrokerLink {
     }
   }
 
+  /**
+   * Asks on a channel of its own: what RabbitMQ refuses there ends nothing that is under way. Resolves to the reply, or undefined
+   * where none came.
+   */
+  async ask(routingKey: string, body: string, timeoutMs: number): Promise<Buffer | undefined> {
+    const model = this.#channels?.model;
+    if (model === undefined) return undefined;
+    const { exchange } = this.#options;
+    const asked = model.createChannel().then(async (channel) => {
+      const answered = new Promise<Buffer | undefined>((resolve) => {
+        const nothing = (): void => resolve(undefined);
+        setTimeout(nothing, timeoutMs).unref();
+        for (const event of ['error', 'close', 'return']) channel.on(event, nothing);
+        channel.consume(REPLY_QUEUE, (message) => resolve(message?.content), { noAck: true }).catch(nothing);
+      });
+      const options = { contentType: 'application/json', replyTo: REPLY_QUEUE, mandatory: true };
+      channel.publish(exchange, routingKey, Buffer.from(body), { ...options, expiration: timeoutMs });
+      const reply = await answered;
+      void channel.close().catch(() => undefined);
+      return reply;
+    });
+    return asked.catch(() => undefined);
+  }
+
   /** Idempotent; ends within seconds whatever RabbitMQ does. */
   close(): Promise<void> {
     return this.#connection.close(CLOSE_TIMEOUT_MS);
@@ -179,7 +204,7 @@ export class BrokerLink {
     this.#watch(writes, lose);
     // n.b. a direct reply comes on the channel that the request was published on.
     for (const channel of [reads, writes]) await this.#receive(channel, lose);
-    this.#channels = { reads, writes };
+    this.#channels = { model, reads, writes };
   }
 
   #watch(channel: Channel, lose: Lose): void {

@@ -1,24 +1,19 @@
 import type { Json, JsonObject } from '../template/json.js';
 import type { Page, Scalar, ViewQuery } from '../template/query.js';
+import { DESCRIBE, type DomainDescription } from '../wire/description.js';
 import type { ReplyEnvelope, RequestEnvelope } from '../wire/envelope.js';
 import { clientErrors, fromReply } from './client-errors.js';
-import type { CallOptions, CustomCallOptions, DomainClient } from './domain-client.js';
+import type { CallOptions } from './domain-client.js';
+import { Target } from './target.js';
 
 /** The members of an envelope that say what is asked. */
 export type Body = Pick<RequestEnvelope, 'payload' | 'query' | 'key'>;
-
-/** What all calls of an operation have in common. */
-export interface Target {
-  readonly routingKey: string;
-  /** The beginning of the envelope. */
-  readonly head: string;
-}
 
 /** One call of a domain. */
 export interface Ask<R> {
   readonly target: Target;
   readonly body: Body;
-  readonly options: CustomCallOptions | undefined;
+  readonly options: CallOptions | undefined;
   readonly take: (reply: ReplyEnvelope) => R;
 }
 
@@ -32,50 +27,179 @@ export function members(values: object): string {
   return text;
 }
 
-export function targetOf(domain: string, op: string): Target {
-  return { routingKey: `${domain}.${op}`, head: `{"v":1${members({ domain, op })}` };
-}
-
-/** The envelope up to `meta`. Throws what JSON throws. */
+/** The envelope up to `meta`. Throws BEDS_CLIENT_REQUEST_INVALID for what JSON cannot carry. */
 export function headOf(target: Target, id: string, body: Body): string {
+  refuseOther(body);
   return `${target.head},"id":${JSON.stringify(id)}${members(body)}`;
 }
 
-/** A domain whose template is not known. */
-interface AnyDomain extends Omit<DomainClient, 'call'> {
-  call(operation: string, input: JsonObject, options?: CustomCallOptions): Promise<Json>;
+const MAX_DEPTH = 64;
+
+/** n.b. on the way of each call: `JSON.stringify` would leave out or change what is no JSON, and nobody would notice. */
+function refuseOther(body: Body): void {
+  for (const name in body) {
+    const value: unknown = body[name as keyof Body];
+    if (value !== undefined && !isJson(value, MAX_DEPTH)) {
+      const [field, problem] = whatIsOther(value, name, MAX_DEPTH) ?? [name, 'is no JSON'];
+      throw clientErrors.make('BEDS_CLIENT_REQUEST_INVALID', `${field} ${problem}.`, { field });
+    }
+  }
 }
 
-/** The calls into one domain, whatever its template says of them. */
-export function domainCalls(domain: string, ask: <R>(call: Ask<R>) => Promise<R>): AnyDomain {
-  const targets = new Map<string, Target>();
-  const to = (op: string): Target => {
-    const known = targets.get(op);
-    if (known !== undefined) return known;
-    const target = targetOf(domain, op);
-    targets.set(op, target);
-    return target;
-  };
-  const fetch = async (query: ViewQuery | { readonly key: Scalar }, options?: CallOptions): Promise<Page> => {
-    const body = 'key' in query ? bodyOfKey(query) : { query };
-    return ask({ target: to('fetch'), body, options: { ...options, mode: 'read' }, take: pageOf });
-  };
-  return {
-    create: (payload, options) => ask({ target: to('create'), body: { payload }, options, take: recordOf }),
-    fetch,
-    async *fetchAll(query, options) {
-      let { cursor } = query;
-      do {
-        const page: Page = await fetch(cursor === undefined ? query : { ...query, cursor }, options);
-        yield page;
-        ({ cursor } = page);
-      } while (cursor !== undefined);
-    },
-    update: (key, payload, options) => ask({ target: to('update'), body: { key, payload }, options, take: recordOf }),
-    delete: (key, options) => ask({ target: to('delete'), body: { key }, options, take: recordOf }),
-    call: (operation, payload, options) => ask({ target: to(operation), body: { payload }, options, take: dataOf }),
-  };
+/** Members that are undefined are absent. */
+function isJson(value: unknown, depth: number): boolean {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return true;
+    case 'number':
+      return Number.isFinite(value);
+    case 'object':
+      break;
+    default:
+      return false;
+  }
+  if (value === null) return true;
+  if (depth === 0) return false;
+  if (Array.isArray(value)) {
+    for (const item of value) if (!isJson(item, depth - 1)) return false;
+    return true;
+  }
+  if (!isPlain(value)) return false;
+  for (const name in value) {
+    const inner: unknown = (value as Readonly<Record<string, unknown>>)[name];
+    if (inner !== undefined && !isJson(inner, depth - 1)) return false;
+  }
+  return true;
 }
+
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+/** Where the first thing is that is no JSON, and what to pass instead. */
+function whatIsOther(value: unknown, field: string, depth: number): readonly [string, string] | undefined {
+  if (isJson(value, depth)) return undefined;
+  if (depth === 0) return [field, 'nests too deeply, or in a circle'];
+  if (Array.isArray(value)) {
+    const items = value.map((item, at) => whatIsOther(item, `${field}[${at}]`, depth - 1));
+    return items.find((found) => found !== undefined);
+  }
+  if (typeof value === 'object' && value !== null && isPlain(value)) {
+    const entries = Object.entries(value).filter(([, inner]) => inner !== undefined);
+    const inside = entries.map(([name, inner]) => whatIsOther(inner, `${field}.${name}`, depth - 1));
+    return inside.find((found) => found !== undefined);
+  }
+  return [field, problemOf(value)];
+}
+
+function problemOf(value: unknown): string {
+  if (typeof value === 'number') return `is ${String(value)}, which JSON cannot carry`;
+  if (typeof value === 'bigint') return 'is a bigint: pass its decimal text';
+  if (value instanceof Date) return 'is a Date: pass its toISOString()';
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return 'is binary: pass it as text, in base64 say';
+  if (typeof value === 'object' && value !== null) return 'is an object of a class: pass a plain one';
+  return `is ${typeof value}, which JSON cannot carry`;
+}
+
+/** Names that are looked for in any object, by `await` for one: no operation of these is called by its own name. */
+const NO_OPERATION: ReadonlySet<string> = new Set(['then', 'catch', 'finally', 'toJSON', 'inspect', 'asymmetricMatch']);
+const OPERATION = /^[a-z][A-Za-z0-9_]{0,62}$/;
+
+/** Calls into one domain, whatever its template says of them. Each further operation is a method of its name. */
+export class DomainCalls {
+  readonly #domain: string;
+  readonly #ask: <R>(call: Ask<R>) => Promise<R>;
+  readonly #targets = new Map<string, Target>();
+
+  constructor(domain: string, ask: <R>(call: Ask<R>) => Promise<R>) {
+    this.#domain = domain;
+    this.#ask = ask;
+  }
+
+  create(payload: JsonObject, options?: CallOptions): Promise<JsonObject> {
+    return this.#ask({ target: this.target('create'), body: { payload }, options, take: recordOf });
+  }
+
+  async fetch(query: ViewQuery | { readonly key: Scalar } = {}, options?: CallOptions): Promise<Page> {
+    const body = 'key' in query ? bodyOfKey(query) : { query };
+    return this.#ask({ target: this.target('fetch'), body, options, take: pageOf });
+  }
+
+  async *fetchAll(query: ViewQuery = {}, options?: CallOptions): AsyncIterableIterator<Page> {
+    let { cursor } = query;
+    do {
+      const page: Page = await this.fetch(cursor === undefined ? query : { ...query, cursor }, options);
+      yield page;
+      ({ cursor } = page);
+    } while (cursor !== undefined);
+  }
+
+  update(key: Scalar, payload: JsonObject, options?: CallOptions): Promise<JsonObject> {
+    return this.#ask({ target: this.target('update'), body: { key, payload }, options, take: recordOf });
+  }
+
+  delete(key: Scalar, options?: CallOptions): Promise<JsonObject> {
+    return this.#ask({ target: this.target('delete'), body: { key }, options, take: recordOf });
+  }
+
+  call(operation: string, payload?: JsonObject, options?: CallOptions): Promise<Json> {
+    return this.#ask({
+      target: this.target(operation),
+      body: payload === undefined ? {} : { payload },
+      options,
+      take: dataOf,
+    });
+  }
+
+  /** What the version that serves says of itself. */
+  async describe(options?: CallOptions): Promise<DomainDescription> {
+    const take = (reply: ReplyEnvelope): DomainDescription => dataOf(reply) as unknown as DomainDescription;
+    const description = await this.#ask({ target: this.target(DESCRIBE), body: {}, options, take });
+    this.learn(description);
+    return description;
+  }
+
+  /** Takes over what a domain says of its operations. */
+  learn({ operations }: Pick<DomainDescription, 'operations'>): void {
+    for (const [name, { mode }] of Object.entries(operations)) this.#targets.get(name)?.learn(mode);
+  }
+
+  target(op: string): Target {
+    const known = this.#targets.get(op);
+    if (known !== undefined) return known;
+    const target = new Target(this.#domain, op);
+    if (this.#targets.size >= MAX_OPERATIONS) this.#targets.clear();
+    this.#targets.set(op, target);
+    return target;
+  }
+}
+
+/** A program that makes names up must not fill its memory with them. */
+const MAX_OPERATIONS = 1_000;
+
+/** Where a name is looked for that no object has: gives what stands for it, once for each object and name. */
+export function namedOnDemand(make: (owner: object, name: string) => unknown): object {
+  return new Proxy(Object.create(null) as object, {
+    get: (_, name, owner: object) => {
+      if (name in Object.prototype) return Reflect.get(Object.prototype, name, owner) as unknown;
+      const value = typeof name === 'string' && !NO_OPERATION.has(name) ? make(owner, name) : undefined;
+      if (value !== undefined) Object.defineProperty(owner, name, { value, configurable: true });
+      return value;
+    },
+  });
+}
+
+Object.setPrototypeOf(
+  DomainCalls.prototype,
+  namedOnDemand((calls, name) =>
+    OPERATION.test(name)
+      ? (payload?: JsonObject, options?: CallOptions): Promise<Json> =>
+          (calls as DomainCalls).call(name, payload, options)
+      : undefined,
+  ),
+);
 
 /** n.b. without a key it would ask for everything; what stands beside it is sent along, for the host to refuse. */
 function bodyOfKey({ key, ...rest }: { readonly key: Scalar | undefined }): Body {
@@ -100,5 +224,5 @@ function recordOf(reply: ReplyEnvelope): JsonObject {
 
 function pageOf(reply: ReplyEnvelope): Page {
   const { data, page } = answered(reply);
-  return { rows: data as readonly JsonObject[], ...(page !== undefined && { cursor: page.cursor }) };
+  return { rows: data as readonly JsonObject[], ...page };
 }

@@ -11,20 +11,9 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Handed to the template as `ctx.idempotencyKey`, for a routine that keeps keys. The host itself does not compare keys. */
   readonly idempotencyKey?: string;
-  /**
-   * This write has the effect of once however often it runs, so it may be sent again after a lost connection. Default false:
-   * a write that may have been carried out rejects with BEDS_CLIENT_INDETERMINATE.
-   */
-  readonly idempotent?: boolean;
   readonly session?: string;
   /** W3C trace context. */
   readonly traceparent?: string;
-}
-
-/** Terms of a call of a custom operation. */
-export interface CustomCallOptions extends CallOptions {
-  /** What the template says of the operation. 'read' lets it be sent again. Default 'write'. */
-  readonly mode?: 'read' | 'write';
 }
 
 type Shape<T> = [TypesOf<T>] extends [never] ? UntypedShape : TypesOf<T>;
@@ -74,6 +63,9 @@ export interface DomainClient<T = undefined> {
   call<K extends keyof OperationsOf<T> & string>(
     operation: K,
     input: OperationInput<T, K>,
-    options?: CustomCallOptions,
+    options?: CallOptions,
   ): Promise<OperationOutput<T, K>>;
 }
+
+/** A client's domains, by name. */
+export type DomainClients<Domains> = { readonly [D in keyof Domains]: DomainClient<Domains[D]> };

@@ -1,3 +1,3 @@
 export { type BedsClient, connectBeds, type ConnectOptions } from './beds-client.js';
 export { clientErrors } from './client-errors.js';
-export type { CallOptions, CustomCallOptions, DomainClient } from './domain-client.js';
+export type { CallOptions, DomainClient } from './domain-client.js';

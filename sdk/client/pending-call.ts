@@ -1,9 +1,10 @@
 import type { ReplyEnvelope } from '../wire/envelope.js';
+import type { Target } from './target.js';
 
 /** What a call needs besides its place in the pipeline. */
 export interface CallRequest<T = unknown> {
   readonly id: string;
-  readonly routingKey: string;
+  readonly target: Target;
   /** The envelope as JSON up to, without, `meta`. Written when the call is made, so that later changes of its input are harmless. */
   readonly head: string;
   /** Members of `meta` besides the deadline, as JSON with a leading comma. */
@@ -11,9 +12,6 @@ export interface CallRequest<T = unknown> {
   readonly deadlineMs: number;
   /** When it was made, milliseconds since 1970; undefined: now. */
   readonly sentAt?: number | undefined;
-  readonly isRead: boolean;
-  /** Whether sending it twice has the effect of sending it once. */
-  readonly mayResend: boolean;
   readonly signal: AbortSignal | undefined;
   /** Makes of the reply what the caller gets; what it throws is what the caller gets then. */
   readonly take: (reply: ReplyEnvelope) => T;
@@ -57,6 +55,11 @@ export class PendingCall {
     this.sentAt = request.sentAt ?? Date.now();
     this.resolve = resolve;
     this.reject = reject;
+  }
+
+  /** What the version that answered takes the operation for. n.b. whoever stands in for a host may leave `by` out. */
+  learn({ by }: Partial<ReplyEnvelope>): void {
+    this.request.target.learn(by?.mode);
   }
 
   answer(reply: ReplyEnvelope): void {

@@ -5,6 +5,7 @@ import type { LinkLoss, OutgoingMessage } from './broker-link.js';
 import { clientErrors } from './client-errors.js';
 import { Draft } from './draft.js';
 import { PendingCall, type CallRequest, type SentMessage } from './pending-call.js';
+import type { Target } from './target.js';
 
 /** Where messages go. */
 export interface MessageSink {
@@ -21,6 +22,8 @@ export interface PipelineOptions {
   readonly maxBytes: number;
   /** Most times that one call is sent again after a lost connection. */
   readonly retries: number;
+  /** Asks what the operation is, where no answer has said it; resolves when that is known or cannot be. */
+  readonly ask: (target: Target) => Promise<void>;
 }
 
 /** How often deadlines are looked at: calls fail at most so much late. A timer for each would cost more than the call. */
@@ -40,6 +43,8 @@ export class RequestPipeline {
   /** By routing key; an operation that one caller takes for a read and another for a write is in both. */
   readonly #reads = new Map<string, PendingCall[]>();
   readonly #writes = new Map<string, PendingCall[]>();
+  /** Sent before the link was lost; whether they may be sent again is to be asked. */
+  #undecided: PendingCall[] = [];
   #sweeper: NodeJS.Timeout | undefined;
   #sweptAtMs = 0;
   #batches = 0;
@@ -73,6 +78,11 @@ export class RequestPipeline {
   /** The sink takes messages again: whatever waited is sent. */
   up(): void {
     this.#flush();
+    const undecided = this.#undecided;
+    this.#undecided = [];
+    for (const call of undecided) {
+      void this.#options.ask(call.request.target).then(() => this.#resendOrFail(call));
+    }
   }
 
   /** The sink is lost: replies to what was sent can never come, as their address went with it. */
@@ -141,23 +151,24 @@ export class RequestPipeline {
 
   /** It is sent with the next flush. */
   #putBack(call: PendingCall): void {
-    const { routingKey, isRead } = call.request;
-    const queues = isRead ? this.#reads : this.#writes;
-    const waiting = queues.get(routingKey);
-    if (waiting === undefined) queues.set(routingKey, [call]);
+    const { target } = call.request;
+    const queues = target.isRead ? this.#reads : this.#writes;
+    const waiting = queues.get(target.routingKey);
+    if (waiting === undefined) queues.set(target.routingKey, [call]);
     else waiting.push(call);
   }
 
   #flush(): void {
     this.#isFlushScheduled = false;
     if (!this.#sink.isReady) return;
-    const queues = [...this.#reads, ...this.#writes];
+    const [reads, writes] = [[...this.#reads.values()], [...this.#writes.values()]];
     this.#reads.clear();
     this.#writes.clear();
-    for (const [routingKey, calls] of queues) this.#flushQueue(routingKey, calls);
+    for (const calls of reads) this.#flushQueue(calls, true);
+    for (const calls of writes) this.#flushQueue(calls, false);
   }
 
-  #flushQueue(routingKey: string, calls: readonly PendingCall[]): void {
+  #flushQueue(calls: readonly PendingCall[], isRead: boolean): void {
     const nowMs = performance.now();
     // One time for all of a message costs less, here and on the host, than one in each call. The oldest one's lets nobody live longer.
     const stampMs = calls.length > 1 && this.#options.maxCount > 1 ? calls[0]?.sentAt : undefined;
@@ -175,12 +186,12 @@ export class RequestPipeline {
       if (call.isAlone) {
         const own = new Draft(this.#options);
         own.add(call, call.encode(undefined));
-        this.#send(routingKey, own, nowMs);
+        this.#send(own, isRead, nowMs);
         continue;
       }
       const text = call.encode(stampMs);
       if (!draft.takes(text)) {
-        this.#send(routingKey, draft, nowMs);
+        this.#send(draft, isRead, nowMs);
         draft = new Draft(this.#options, stampMs);
         // n.b. asked before a draft is begun, so that a full link does not make a message of each that waits.
         if (!this.#sink.isReady) {
@@ -190,14 +201,14 @@ export class RequestPipeline {
       }
       draft.add(call, text);
     }
-    if (draft.calls.length > 0) this.#send(routingKey, draft, nowMs);
+    if (draft.calls.length > 0) this.#send(draft, isRead, nowMs);
   }
 
-  #send(routingKey: string, draft: Draft, nowMs: number): void {
+  #send(draft: Draft, isRead: boolean, nowMs: number): void {
     const { calls } = draft;
     const [first] = calls;
     if (first === undefined) return;
-    const { isRead } = first.request;
+    const { routingKey } = first.request.target;
     // A message that cannot be read is refused under its own id, which must not be that of one of its calls.
     const id = calls.length === 1 ? first.request.id : `+${(this.#batches += 1).toString(36)}`;
     const message: SentMessage = { id, routingKey, isRead, calls, waiting: calls.length, isConfirmed: false };
@@ -241,6 +252,7 @@ export class RequestPipeline {
   #take(reply: ReplyEnvelope, correlationId: unknown): void {
     const call = this.#calls.get(reply.id);
     if (call !== undefined) {
+      call.learn(reply);
       this.#forget(call);
       call.answer(reply);
       return;
@@ -294,7 +306,10 @@ export class RequestPipeline {
 
   #expire(call: PendingCall): void {
     if (call.sends > 0) {
-      this.#fail(call, clientErrors.make('BEDS_CLIENT_TIMEOUT', undefined, { retryable: call.request.mayResend }));
+      this.#fail(
+        call,
+        clientErrors.make('BEDS_CLIENT_TIMEOUT', undefined, { retryable: call.request.target.mayResend }),
+      );
       return;
     }
     const message = 'RabbitMQ was not there, or took no messages, until the deadline; the request was not sent.';
@@ -302,9 +317,14 @@ export class RequestPipeline {
   }
 
   #afterLoss(call: PendingCall, refusal: BedsError | undefined): void {
-    if (refusal !== undefined) {
-      this.#fail(call, refusal);
-    } else if (call.request.mayResend && call.sends <= this.#options.retries) {
+    if (refusal !== undefined) this.#fail(call, refusal);
+    else if (call.request.target.isKnown) this.#resendOrFail(call);
+    else this.#undecided.push(call);
+  }
+
+  #resendOrFail(call: PendingCall): void {
+    if (call.isSettled) return;
+    if (call.request.target.mayResend && call.sends <= this.#options.retries) {
       call.message = undefined;
       this.#enqueue(call);
     } else {
@@ -314,8 +334,8 @@ export class RequestPipeline {
 
   /** A write that was sent may have been carried out; everything else was not, or does not matter. */
   #lossError(call: PendingCall, otherwise: 'BEDS_CLIENT_UNAVAILABLE' | 'BEDS_CLIENT_CLOSED'): BedsError {
-    const { isRead, mayResend } = call.request;
-    const isUnknown = call.sends > 0 && !isRead;
+    const { isRead, mayResend } = call.request.target;
+    const isUnknown = call.sends > 0 && !(isRead && mayResend);
     return clientErrors.make(isUnknown ? 'BEDS_CLIENT_INDETERMINATE' : otherwise, undefined, {
       retryable: mayResend || !isUnknown,
     });

@@ -1,4 +1,4 @@
-import type { CallOptions, CustomCallOptions, DomainClient } from '../client/domain-client.js';
+import type { CallOptions, DomainClient } from '../client/domain-client.js';
 import { compileChecker } from '../template/check-values.js';
 import type { TemplateContext } from '../template/context.js';
 import { isTemplate, type TypesOf } from '../template/define-template.js';
@@ -117,7 +117,7 @@ class Runner {
   delete = (key: Scalar, options?: CallOptions): Promise<JsonObject> =>
     run(async () => record(await this.#template.deleteRecord(key, this.context('delete', options))));
 
-  call = (operation: string, input: JsonObject, options?: CustomCallOptions): Promise<Json> =>
+  call = (operation: string, input: JsonObject, options?: CallOptions): Promise<Json> =>
     run(async () => {
       const { operations } = this.#template;
       const found = Object.hasOwn(operations, operation) ? operations[operation] : undefined;

@@ -37,6 +37,9 @@ export interface RequestEnvelope {
   readonly meta?: RequestMeta;
 }
 
+/** What an operation is to those who call it: a read, a write, or a write that has the effect of once however often it runs. */
+export type CallMode = 'read' | 'write' | 'idempotent';
+
 /** Which version served a request. */
 export interface ServedBy {
   readonly node: string;
@@ -44,6 +47,8 @@ export interface ServedBy {
   /** Absent where no version was reached. */
   readonly version?: string;
   readonly generation?: number;
+  /** What the version takes the operation for; absent where it has none of that name. */
+  readonly mode?: CallMode;
 }
 
 export interface ReplyError {

@@ -57,7 +57,7 @@ export async function begin(
 }
 
 export function read(client: BedsClient, operation: string, domain = 'notes'): Promise<unknown> {
-  return client.domain(domain).call(operation, {}, { mode: 'read' });
+  return client.domain(domain).call(operation, {});
 }
 
 export async function codeOf(answer: Promise<unknown>): Promise<string> {

@@ -143,7 +143,7 @@ async function importRecords(
 
 /** The records of a domain. */
 export async function countOf(client: BedsClient, domain: string, signal: AbortSignal): Promise<number> {
-  const { count } = (await client.domain(domain).call('count', {}, { mode: 'read', signal })) as JsonObject;
+  const { count } = (await client.domain(domain).call('count', {}, { signal })) as JsonObject;
   return Number(count);
 }
 

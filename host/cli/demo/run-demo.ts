@@ -193,7 +193,7 @@ async function loadStep({ client, bundles, asking }: LoadStep, stage: Stage): Pr
     `${load.tally.answered.toLocaleString('en')} requests answered, ${load.tally.failed} failed`;
   const swap = await narrator.step(title, work, tally);
   const askedAt = performance.now();
-  const profile = await client.domain('countries').call('profile', { code: SHOWN_COUNTRY }, { mode: 'read', signal });
+  const profile = await client.domain('countries').call('profile', { code: SHOWN_COUNTRY }, { signal });
   const profileMs = performance.now() - askedAt;
   const citiesAfter = await countOf(client, 'cities', signal);
   return { load, swap, citiesBefore, citiesAfter, profile: profile as JsonObject, profileMs };
