@@ -197,7 +197,7 @@ function putInPlace() {
 function removeOrphans(outputs) {
   const compiled = [join(ROOT, 'dist'), join(ROOT, 'sdk', 'dist')].flatMap(filesIn);
   for (const path of compiled) {
-    const code = path.replace(/\.(js|js\.map|d\.ts)$/, '.js');
+    const code = path.replace(/\.(js|js\.map|d\.ts|d\.ts\.map)$/, '.js');
     if (code.endsWith('.js') && !outputs.has(code)) rmSync(path);
   }
 }

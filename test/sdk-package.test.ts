@@ -1,35 +1,28 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { dirname, join } from 'node:path';
+import { join as joinPosix } from 'node:path/posix';
+import { after, describe, it } from 'node:test';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
 import { publint } from 'publint';
+import { installSdk, packSdk } from './support/packed-sdk.js';
 
 /** Ways to resolve an import that know no ES modules: the SDK is one, and asks for a Node that has them. */
 const WITHOUT_ESM = ['node10', 'node16-cjs'];
-
-const LONGEST_MS = 240_000;
-
-/** What `npm pack` makes of the SDK. Nothing is fetched for it, and nothing compiled but the SDK. */
-function pack(): Uint8Array<ArrayBuffer> {
-  const directory = mkdtempSync(join(tmpdir(), 'beds-test-'));
-  try {
-    execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-b', 'sdk'], { timeout: LONGEST_MS });
-    const to = `--pack-destination=${directory}`;
-    const args = ['pack', '--workspace=sdk', to, '--json', '--offline', '--ignore-scripts'];
-    const packed = JSON.parse(execFileSync('npm', args, { encoding: 'utf8', timeout: LONGEST_MS })) as unknown;
-    const [{ filename }] = packed as [{ readonly filename: string }];
-    return new Uint8Array(readFileSync(join(directory, filename)));
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
-}
+/** Of what a program installs that only calls. */
+const MOST_BYTES = 3_000_000;
 
 describe('the package @beds/sdk', () => {
-  const tarball = pack();
+  const directory = mkdtempSync(join(tmpdir(), 'beds-test-'));
+  after(() => {
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const file = packSdk(directory);
+  const tarball = new Uint8Array(readFileSync(file));
   const content = createPackageFromTarballData(tarball);
+  const prefix = '/node_modules/@beds/sdk/';
 
   it('has every file that its package.json names, in the form that it says', async () => {
     const { messages } = await publint({ pack: { tarball: tarball.buffer } });
@@ -45,9 +38,71 @@ describe('the package @beds/sdk', () => {
     assert.deepEqual(problems, []);
   });
 
-  it('holds what was compiled and what a reader needs, and nothing else', () => {
-    const others = content.listFiles().filter((path) => !/\/dist\/.*\.(js|d\.ts|js\.map)$/.test(path));
-    const names = others.map((path) => path.replace('/node_modules/@beds/sdk/', ''));
-    assert.deepEqual(names.sort(), ['README.md', 'package.json', 'tsconfig.template.json']);
+  it('holds its sources, what was compiled of them and what a reader needs, and nothing else', () => {
+    const names = content.listFiles().map((path) => path.replace(prefix, ''));
+    const others = names.filter((name) => !/^dist\/.*\.(js|d\.ts|js\.map|d\.ts\.map)$/.test(name));
+    const rest = others.filter(
+      (name) => !(name.endsWith('.ts') && names.includes(`dist/${name.replace(/\.ts$/, '.js')}`)),
+    );
+    assert.deepEqual(rest.sort(), ['LICENSE', 'README.md', 'package.json', 'tsconfig.template.json']);
+    assert.equal(content.readFile(`${prefix}LICENSE`), readFileSync('LICENSE', 'utf8'));
+  });
+
+  it('has each source that a source map names', () => {
+    const files = new Set(content.listFiles());
+    const maps = [...files].filter((path) => path.endsWith('.map'));
+    assert.ok(maps.length > 0);
+    for (const path of maps) {
+      const { sources } = JSON.parse(content.readFile(path)) as { readonly sources: readonly string[] };
+      for (const source of sources) assert.ok(files.has(joinPosix(dirname(path), source)), `${path} names ${source}`);
+    }
+  });
+
+  it('lets a program that only calls do without a builder, and fits with the strictest compiler', () => {
+    const project = join(directory, 'caller');
+    mkdirSync(project);
+    installSdk(file, project, ['@types/node']);
+    writeFileSync(join(project, 'package.json'), '{ "type": "module" }');
+    const call = `import { isBedsError } from '@beds/sdk';
+import { connectBeds } from '@beds/sdk/client';
+const options = { url: 'amqp://127.0.0.1:1', name: 'caller', connectTimeoutMs: 100 };
+const answer = await connectBeds(options).catch((error: unknown) => error);
+console.log(isBedsError(answer) ? answer.code : 'no error');
+`;
+    writeFileSync(join(project, 'call.ts'), call);
+    const options = {
+      target: 'ES2023',
+      module: 'NodeNext',
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      types: ['node'],
+    };
+    writeFileSync(
+      join(project, 'tsconfig.json'),
+      JSON.stringify({ compilerOptions: { ...options, skipLibCheck: false } }),
+    );
+    compile(project);
+    assert.equal(run(project, 'call.js'), 'BEDS_CLIENT_UNAVAILABLE\n');
+    const build = `import { buildTemplate } from '@beds/sdk/build';
+await buildTemplate({ entry: 'call.ts', outDir: 'out' }).catch((error) => console.log(error.code, error.hint));`;
+    writeFileSync(join(project, 'build.mjs'), build);
+    assert.equal(run(project, 'build.mjs'), 'BEDS_BUILD_NO_ESBUILD npm install --save-dev esbuild\n');
+    const [kilobytes = ''] = execFileSync('du', ['-sk', '--exclude=@types', 'node_modules'], {
+      cwd: project,
+      encoding: 'utf8',
+    }).split('\t');
+    assert.ok(Number(kilobytes) * 1024 < MOST_BYTES, `${kilobytes} kB`);
   });
 });
+
+function compile(project: string): void {
+  try {
+    execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', project], { encoding: 'utf8' });
+  } catch (error) {
+    assert.fail((error as { readonly stdout: string }).stdout);
+  }
+}
+
+function run(project: string, file: string): string {
+  return execFileSync(process.execPath, [file], { cwd: project, encoding: 'utf8' });
+}

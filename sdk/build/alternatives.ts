@@ -12,7 +12,10 @@ const NO_CODE_LOADING = 'A bundle carries all its code: import what you need by 
 
 const GROUPS: readonly (readonly [alternative: string, names: string])[] = [
   [NO_NETWORK, 'node:http node:https node:http2 node:net node:tls node:dns node:dns/promises node:dgram'],
-  [NO_NETWORK, 'undici axios got node-fetch ky superagent request ws socket.io nodemailer @aws-sdk/client-s3 stripe'],
+  [
+    NO_NETWORK,
+    'undici axios got node-fetch ky superagent request ws socket.io nodemailer @aws-sdk/client-s3 stripe openai',
+  ],
   [NO_FILES, 'node:fs node:fs/promises fs-extra graceful-fs glob globby rimraf chokidar formidable multer'],
   [NO_DRIVERS, 'mysql mysql2 mariadb mongodb mongoose pg postgres sqlite3 better-sqlite3 oracledb tedious mssql'],
   [NO_DRIVERS, 'redis ioredis knex kysely typeorm sequelize prisma @prisma/client drizzle-orm node:sqlite'],

@@ -24,6 +24,8 @@ export interface BuiltBundle {
   readonly manifest: Manifest;
   /** All files together. */
   readonly bytes: number;
+  /** Packages that are in it as they are in browsers, because as in Node they could not be used. */
+  readonly inBrowserForm: readonly string[];
 }
 
 const ENTRY = 'index.mjs';
@@ -72,7 +74,7 @@ async function finishFolder(staging: string, code: BundledCode, outDir: string):
   const path = join(outDir, `${manifest.domain}-${manifest.version}`);
   await replaceFolder(staging, path);
   const bytes = Object.values(files).reduce((sum, file) => sum + file.byteLength, json.byteLength);
-  return { path, manifest, bytes };
+  return { path, manifest, bytes, inBrowserForm: code.inBrowserForm };
 }
 
 async function finishFile(staging: string, code: BundledCode, outDir: string): Promise<BuiltBundle> {
@@ -84,7 +86,7 @@ async function finishFile(staging: string, code: BundledCode, outDir: string): P
   await writeAll(staging, { [name]: whole });
   const path = join(outDir, name);
   await rename(join(staging, name), path);
-  return { path, manifest, bytes: whole.byteLength };
+  return { path, manifest, bytes: whole.byteLength, inBrowserForm: code.inBrowserForm };
 }
 
 /**

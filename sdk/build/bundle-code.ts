@@ -13,6 +13,8 @@ export interface BundledCode {
   readonly code: string;
   /** JSON. */
   readonly sourceMap: string;
+  /** Packages that are in it as they are in browsers, because as in Node they could not be used. */
+  readonly inBrowserForm: readonly string[];
 }
 
 /** What esbuild lets pass with less than an error, and the host cannot run. */
@@ -111,7 +113,8 @@ class Bundler {
     const options = this.#options({ ...OF_TOOLS, ...FOR_PACKAGES });
     const { errors, code, sourceMap } = await this.#build({ ...options, format: 'esm' });
     if (errors.length > 0) await this.#refuse(errors.map(problemOf));
-    return { code, sourceMap };
+    const inBrowserForm = [...this.#inBrowserForm].map((folder) => folder.replace(/^.*[\\/]node_modules[\\/]/, ''));
+    return { code, sourceMap, inBrowserForm };
   }
 
   async close(): Promise<void> {
@@ -128,7 +131,7 @@ class Bundler {
     return [...built.errors, ...forms].map(problemOf).concat(this.#namesIn(built));
   }
 
-  #namesIn({ code, sourceMap }: BundledCode): readonly BuildProblem[] {
+  #namesIn({ code, sourceMap }: Built): readonly BuildProblem[] {
     return findNames(NOT_THERE, code, sourceMap)
       .filter(({ file }) => this.#isAuthors(file))
       .map(problemOfName);
@@ -207,7 +210,7 @@ class Bundler {
   }
 }
 
-interface Built extends BundledCode {
+interface Built extends Pick<BundledCode, 'code' | 'sourceMap'> {
   readonly errors: readonly Message[];
   readonly warnings: readonly Message[];
   readonly metafile: BuildResult['metafile'];

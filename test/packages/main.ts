@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isBedsError } from '@beds/sdk';
-import { buildTemplate } from '@beds/sdk/build';
+import { type BuiltBundle, buildTemplate } from '@beds/sdk/build';
 import { type TriedPackage, TRIED_PACKAGES } from './tried-packages.js';
 import { type Trial, tryBundle, VERSIONS } from './try-bundle.js';
 
@@ -22,8 +22,10 @@ async function main(parts: readonly string[]): Promise<void> {
     const built = [];
     for (const each of chosen) built.push({ each, ...(await build(each, directory)) });
     const rows: string[] = [];
-    for (const { each, path, refusal } of built) {
-      rows.push(describe(each, path === undefined ? refusalOf(refusal) : outcomeOf(await tryBundle(path))));
+    for (const { each, path, refusal, inBrowserForm = [] } of built) {
+      const outcome = path === undefined ? refusalOf(refusal) : outcomeOf(await tryBundle(path));
+      const form = inBrowserForm.length > 0 && outcome === 'works' ? `, in the form for browsers` : '';
+      rows.push(describe(each, `${outcome}${form}`));
     }
     process.stdout.write(`${rows.join('\n')}\n`);
     if (parts.length === 0) writeFileSync(TABLE, pageOf(rows));
@@ -43,7 +45,7 @@ function install(packages: readonly TriedPackage[], directory: string): void {
 async function build(
   each: TriedPackage,
   directory: string,
-): Promise<{ readonly path?: string; readonly refusal: string }> {
+): Promise<Partial<BuiltBundle> & { readonly refusal: string }> {
   const folder = join(directory, 'tried', each.name.replaceAll('/', '-'));
   mkdirSync(folder, { recursive: true });
   const entry = join(folder, 'template.ts');
@@ -82,8 +84,11 @@ function outcomeOf(trial: Trial): string {
   return leftovers > 0 ? `works; leaves ${String(leftovers)} timers` : 'works';
 }
 
+/** What to do instead; the whole first line where nothing is said of that. */
 function refusalOf(text: string): string {
-  return `refused: ${text.replace(/^The template cannot be built:\n- /, '').split('\n')[0] ?? ''}`;
+  const [, line = text] = /^The template cannot be built:\n- (.*)/.exec(text) ?? [];
+  const hint = /\(([^()]*(?:\([^()]*\)[^()]*)*?)(?: Through .*)?\)$/.exec(line)?.[1];
+  return `no: ${hint ?? line.split('\n')[0] ?? ''}`;
 }
 
 function pageOf(rows: readonly string[]): string {
