@@ -1,6 +1,5 @@
 import type { Config } from './config/schema.js';
-import { createLog, type Log } from './observe/log.js';
-import { type LogOutput, type LogState, stdoutOutput } from './observe/log-output.js';
+import { createLog, type Log, type LogOutput, type LogState, stdoutOutput } from './observe/log.js';
 import { loadAdapters } from './stores/factory.js';
 import { Supervisor } from './supervisor.js';
 

@@ -1,6 +1,7 @@
 import type { OwnQueue } from './brokers/define.js';
 import { brokerDefinitions } from './brokers/definitions.js';
 import type { Config } from './config/schema.js';
+import { hostname } from 'node:os';
 
 /** What is to run of one `[brokers.<name>]` entry, in every broker thread. It is sent to threads: plain data only. */
 export interface BrokerPlan {
@@ -51,4 +52,10 @@ export function servesDomain({ domains, domainQueue }: BrokerPlan, domain: strin
 export function serveMatcher(config: Config): (domain: string) => boolean {
   const plans = planBrokers(config);
   return (domain) => plans.some((plan) => servesDomain(plan, domain));
+}
+
+/** The configured name, or one that no other process has: host name and process id. */
+export function nodeName(config: Config): string {
+  if (config.node.name !== '') return config.node.name;
+  return `${hostname().replaceAll(/[^A-Za-z0-9_-]/g, '-')}-${String(process.pid)}`;
 }

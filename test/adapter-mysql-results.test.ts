@@ -157,7 +157,7 @@ test('a budget gives no more than it has', () => {
 });
 
 test('what a request holds is given back when its code has ended, and what comes later at once', () => {
-  const scope = new RequestScope({ requestId: 'r', expiresAtMs: 0 });
+  const scope = new RequestScope('r', 0);
   assert.ok(resultBudget.take(30));
   scope.hold(10);
   scope.hold(15);

@@ -31,7 +31,7 @@ class ScriptedObserver extends RequestObserver {
 
 function tally(generation: number, requests: number, fault = 0): Tally {
   const latency = new Array<number>(LATENCY_BOUNDS_MS.length + 1).fill(0);
-  return { generation, requests, failures: { fault }, latency, unsettled: 0 };
+  return { generation, requests, failures: { fault }, latency };
 }
 
 interface Watched {

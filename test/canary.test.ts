@@ -106,7 +106,7 @@ void describe('what a thread saw', () => {
   const fail = { mode: 'read', run: `throw new Error('no');` } as const;
   const hang = { mode: 'read', run: 'await new Promise((go) => setTimeout(go, 200)); return 1;' } as const;
 
-  void it('counts requests and failures by class, code that overruns its deadline, and who called what', async () => {
+  void it('counts requests and failures by class, and who called what', async () => {
     const operations = { ...VERSION, fail, hang };
     const plane = await planeWith({ domain: 'notes', active: 1 }, { operations });
     await plane.ask({ op: 'version', ...metaOf('web') });
@@ -118,7 +118,7 @@ void describe('what a thread saw', () => {
     const { tallies, callers, shadows } = plane.path.observe();
     const [{ latency, ...tally } = assert.fail('no tally')] = tallies;
     const failures = { 'not-found': 1, fault: 1, timeout: 1 };
-    assert.deepEqual(tally, { generation: 1, requests: 6, failures, unsettled: 1 });
+    assert.deepEqual(tally, { generation: 1, requests: 6, failures });
     assert.ok(latency.every((count) => count === 0));
     const domain = 'notes';
     assert.deepEqual(callers, [
@@ -128,7 +128,6 @@ void describe('what a thread saw', () => {
       { domain, operation: 'hang', client: 'app', calls: 1 },
     ]);
     assert.deepEqual(shadows, []);
-    await eventually('the code ended', () => plane.path.observe().tallies[0]?.unsettled === 0);
     assert.deepEqual(plane.path.observe().callers, []);
   });
 

@@ -7,8 +7,7 @@ import type { ErrorSpec } from '@beds/sdk';
 import ts from 'typescript';
 import { OTHER_VARIABLES, variableName } from '../host/config/environment.js';
 import { sections } from '../host/config/fields.js';
-import { catalogue, catalogueAreas } from '../host/errors/catalogue.js';
-import { errorsMarkdown } from '../host/errors/write-markdown.js';
+import { catalogue, catalogueAreas, errorsMarkdown } from '../host/errors/catalogue.js';
 import { sourceFiles, type SourceFile } from './support/source-files.js';
 
 const CODE = /\bBEDS_[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b(?!_?\*)/g;

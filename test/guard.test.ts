@@ -221,7 +221,7 @@ void describe('the guard', () => {
 
 void describe('the window of a canary', () => {
   const tally = (generation: number, requests: number, fault = 0): Tally => ({
-    ...{ generation, requests, unsettled: 0 },
+    ...{ generation, requests },
     ...{ failures: fault === 0 ? {} : { fault }, latency: latencies([2, requests]) },
   });
 

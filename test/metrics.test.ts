@@ -134,7 +134,7 @@ void describe('what a retired version left behind', () => {
 
 void describe('request totals', () => {
   const tally = (generation: number, all: number, fault = 0): Tally => {
-    return { generation, requests: all, failures: fault === 0 ? {} : { fault }, latency: [], unsettled: 0 };
+    return { generation, requests: all, failures: fault === 0 ? {} : { fault }, latency: [] };
   };
   void it('take what is new from each thread, and lose nothing with a thread', () => {
     const totals = new RequestTotals();

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { ServiceContext } from '../host/dev-servers/contract.js';
 import { cacheFolder, cachedFolder } from '../host/dev-servers/provision/package-cache.js';
-import { runCommand } from '../host/dev-servers/provision/run-command.js';
-import { unpackedPrograms } from '../host/dev-servers/provision/unpacked-packages.js';
+import { runCommand } from '../host/dev-servers/provision/programs.js';
+import { unpackedPrograms } from '../host/dev-servers/provision/distribution-packages.js';
 import { temporaryDirectory } from './support/services.js';
 
 /** Servers of other commands run from it. */

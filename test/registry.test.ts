@@ -114,7 +114,7 @@ void describe('the choice between the active version and its candidate', () => {
   }
 
   function caller(client: string | undefined, session?: string, requestId = 'r-1'): RequestScope {
-    return new RequestScope({ requestId, client, session, expiresAtMs: 0 });
+    return new RequestScope(requestId, 0, { client, session });
   }
 
   /** What the candidate answered of so many requests of so many clients in turn. */

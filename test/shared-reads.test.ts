@@ -43,7 +43,7 @@ class SlowView {
 function reader(view: SlowView): (query?: ViewQuery, timeMs?: number) => Promise<Page> {
   const reads = new SharedReads();
   return (query = {}, timeMs = LONG_MS) => {
-    const scope = new RequestScope({ requestId: 'r', expiresAtMs: performance.now() + timeMs });
+    const scope = new RequestScope('r', performance.now() + timeMs);
     return reads.read({ alias: 'fetch', query, scope, begin: view.begin });
   };
 }

@@ -2,7 +2,7 @@ import { SDK_VERSION } from '@beds/sdk';
 import type { Topology } from '../amqp/topology.js';
 import type { Config } from '../config/schema.js';
 import type { HistoryEntry } from '../deploy/history.js';
-import type { LogState } from '../observe/log-output.js';
+import type { LogState } from '../observe/log.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import type { LifecycleState } from '../template/contract.js';
 import type { ThreadPool } from '../threads/pool.js';

@@ -4,14 +4,14 @@ import type { Config } from '../config/schema.js';
 import type { VersionDiff } from '../deploy/compatibility/gate.js';
 import type { HistoryEntry } from '../deploy/history.js';
 import { adminErrors } from '../errors/admin.js';
-import type { LogState } from '../observe/log-output.js';
+import type { LogState } from '../observe/log.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import type { ThreadPool } from '../threads/pool.js';
 import { domain, MAX_BUNDLES, VERSION } from './commands.js';
 import type { Operations, QuarantineView } from './contract.js';
+import type { DomainView, Inspections, NodeStatus } from './views.js';
 import { nodeStatus, refusalsOf, withThreads } from './node-views.js';
 import { fieldHelp, type Definition, type Fields, type InputOf } from './protocol.js';
-import type { DomainView, Inspections, NodeStatus } from './views.js';
 
 /** What a query is answered from. */
 export interface QuerySources {

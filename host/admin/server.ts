@@ -14,6 +14,7 @@ import type { Log } from '../observe/log.js';
 import type { Finding } from '../template/contract.js';
 import { COMMANDS, maxCommandBytes, type CommandDefinition, type CommandResult } from './commands.js';
 import type { Operations } from './contract.js';
+import type { Inspections } from './views.js';
 import {
   ADMIN_VERSION,
   type Answer,
@@ -25,7 +26,6 @@ import {
   type Refusal,
 } from './protocol.js';
 import { QUERIES, type QueryDefinition, type QuerySources } from './queries.js';
-import type { Inspections } from './views.js';
 
 export interface AdminServerOptions {
   readonly node: string;

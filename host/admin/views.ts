@@ -2,7 +2,7 @@ import type { StoreStatus } from '../stores/contract.js';
 import type { QueueStatus } from '../amqp/topology.js';
 import type { Finding, LifecycleState } from '../template/contract.js';
 import type { Leftovers } from '../template/template-timers.js';
-import type { LogState } from '../observe/log-output.js';
+import type { LogState } from '../observe/log.js';
 import type { ThreadStatus } from '../threads/protocol.js';
 import type { VersionDiff } from '../deploy/compatibility/gate.js';
 import type { ShadowView } from '../deploy/watch/shadow-board.js';

@@ -31,17 +31,29 @@ function checkRoles({ node, roles }: Config): readonly CrossProblem[] {
       const hint = didYouMean(role, known);
       return { paths, message: `there is no role ${role}.${hint} Known: ${known.join(', ')}.` };
     });
-  const doubled = new Set(node.roles.filter((role, index) => node.roles.indexOf(role) !== index));
-  return [...unknown, ...[...doubled].map((role) => ({ paths, message: `it names ${role} twice.` }))];
+  return [...unknown, ...namedTwice(node.roles, paths)];
+}
+
+function namedTwice(names: readonly string[], paths: CrossProblem['paths']): readonly CrossProblem[] {
+  const doubled = new Set(names.filter((name, index) => names.indexOf(name) !== index));
+  return [...doubled].map((name) => ({ paths, message: `it names ${name} twice.` }));
+}
+
+/** Which lists have each name. */
+function ownersOf(
+  lists: readonly (readonly [owner: string, names: readonly string[]])[],
+): ReadonlyMap<string, readonly string[]> {
+  const owners = new Map<string, string[]>();
+  for (const [owner, names] of lists) {
+    for (const name of new Set(names)) owners.set(name, [...(owners.get(name) ?? []), owner]);
+  }
+  return owners;
 }
 
 /** n.b. a broker serves the domains of its role, so it has one. */
 function checkSharedBrokers({ node, roles }: Config): readonly CrossProblem[] {
-  const owners = new Map<string, string[]>();
-  for (const role of new Set(node.roles)) {
-    for (const name of new Set(roles[role]?.brokers ?? [])) owners.set(name, [...(owners.get(name) ?? []), role]);
-  }
-  return [...owners]
+  const played = [...new Set(node.roles)].map((role) => [role, roles[role]?.brokers ?? []] as const);
+  return [...ownersOf(played)]
     .filter(([, of]) => of.length > 1)
     .map(([name, of]) => ({
       paths: [`roles.${of[1] ?? ''}.brokers`, 'node.roles'],
@@ -59,10 +71,7 @@ function checkBrokers({ roles, brokers }: Config): readonly CrossProblem[] {
       }),
   );
   const doubled = Object.entries(roles).flatMap(([role, { brokers: names }]) =>
-    [...new Set(names.filter((name, index) => names.indexOf(name) !== index))].map((name): CrossProblem => ({
-      paths: [`roles.${role}.brokers`, 'brokers'],
-      message: `it names ${name} twice.`,
-    })),
+    namedTwice(names, [`roles.${role}.brokers`, 'brokers']),
   );
   const serving = Object.values(roles).filter(({ domains }) => domains.length > 0);
   const running = new Set(serving.flatMap((role) => role.brokers));
@@ -80,10 +89,7 @@ function checkBrokers({ roles, brokers }: Config): readonly CrossProblem[] {
 }
 
 function checkThreads({ roles, threads }: Config): readonly CrossProblem[] {
-  const owners = new Map<string, string[]>();
-  for (const [group, { domains }] of Object.entries(threads)) {
-    for (const domain of new Set(domains)) owners.set(domain, [...(owners.get(domain) ?? []), group]);
-  }
+  const owners = ownersOf(Object.entries(threads).map(([group, { domains }]) => [group, domains]));
   const overlaps = [...owners]
     .filter(([, groups]) => groups.length > 1)
     .map(([domain, groups]): CrossProblem => {

@@ -11,10 +11,8 @@ import { expandSecrets, type Expanded } from './secrets.js';
 export interface ConfigOrigin {
   /** The checkout. Names of files in messages are relative to it. */
   readonly projectRoot: string;
-  /** Directory of beds.toml and env.toml. Default: the variable BEDS_CONFIG, then `config` of the project. */
-  readonly directory?: string;
-  /** Default `process.env`. */
-  readonly env?: Environment;
+  /** BEDS_CONFIG is the directory of beds.toml and env.toml; without it, `config` of the project. */
+  readonly env: Environment;
 }
 
 /** A configuration and where it comes from, or everything that is wrong with it. */
@@ -40,8 +38,8 @@ export function loadConfig(origin: ConfigOrigin): Config {
 
 /** As `loadConfig`, but gives back the problems, and says where each value comes from. */
 export function readConfig(origin: ConfigOrigin): ConfigReading {
-  const env = origin.env ?? process.env;
-  const directory = resolve(origin.projectRoot, origin.directory ?? env['BEDS_CONFIG'] ?? 'config');
+  const { env } = origin;
+  const directory = resolve(origin.projectRoot, env['BEDS_CONFIG'] ?? 'config');
   const files = ['beds.toml', 'env.toml'].map((name) => readFileLayer(join(directory, name), origin.projectRoot, env));
   const named = new Set(files.flatMap((file) => [...file.expanded.names]));
   const below = mergeLayers([defaultLayer(files), ...files]);

@@ -10,8 +10,9 @@ const name = z.string().regex(/^[A-Za-z][A-Za-z0-9_-]{0,62}$/, 'must be a letter
 const domain = z
   .string()
   .regex(/^(\*|[a-z][a-z0-9-]{0,62})$/, 'must be * or lower-case letters, digits and -, a letter first');
-const milliseconds = z.int().min(1).max(86_400_000);
-const count = z.int().min(0).max(1_024);
+const within = (least: number, most: number): z.ZodInt => z.int().min(least).max(most);
+const milliseconds = within(1, 86_400_000);
+const count = within(0, 1_024);
 const url = z.string();
 
 const node = z.strictObject({
@@ -32,12 +33,7 @@ const amqp = z.strictObject({
       'Beginnings of queue names that callers may name in reply-to, besides direct reply-to, amq.gen-… and <prefix>.reply.…: spring.gen-.',
     ),
   connectTimeoutMs: milliseconds.default(10_000).describe('Longest wait for one connection attempt.'),
-  heartbeatSeconds: z
-    .int()
-    .min(5)
-    .max(60)
-    .default(10)
-    .describe('AMQP heartbeat; a dead peer is noticed after two to three.'),
+  heartbeatSeconds: within(5, 60).default(10).describe('AMQP heartbeat; a dead peer is noticed after two to three.'),
   reconnectMinMs: milliseconds
     .default(100)
     .describe('First wait before a new connection attempt; doubles, with full jitter.'),
@@ -53,10 +49,7 @@ const topology = z.strictObject({
     .describe('Declare exchanges and queues. false: only check that they exist; operations own them.'),
   readQueueType: queueType.default('classic').describe('Type of the queues that carry reads.'),
   writeQueueType: queueType.default('quorum').describe('Type of the queues that carry writes.'),
-  deliveryLimit: z
-    .int()
-    .min(1)
-    .max(1_000)
+  deliveryLimit: within(1, 1_000)
     .default(20)
     .describe('Deliveries of one message before a quorum queue dead-letters it.'),
   checkIntervalMs: milliseconds
@@ -65,25 +58,15 @@ const topology = z.strictObject({
 });
 
 const limits = z.strictObject({
-  maxBodyBytes: z.int().min(1_024).max(16_777_216).default(1_048_576).describe('Largest request body.'),
-  maxReplyBytes: z.int().min(1_024).max(16_777_216).default(8_388_608).describe('Largest reply body.'),
-  maxDepth: z
-    .int()
-    .min(4)
-    .max(256)
-    .default(32)
-    .describe('Deepest nesting of a request body; of a header table it is 32.'),
-  maxKeys: z
-    .int()
-    .min(10)
-    .max(1_000_000)
-    .default(20_000)
-    .describe('Most object keys and array elements in one request body.'),
-  maxBatch: z.int().min(1).max(10_000).default(500).describe('Most requests in one message.'),
+  maxBodyBytes: within(1_024, 16_777_216).default(1_048_576).describe('Largest request body.'),
+  maxReplyBytes: within(1_024, 16_777_216).default(8_388_608).describe('Largest reply body.'),
+  maxDepth: within(4, 256).default(32).describe('Deepest nesting of a request body; of a header table it is 32.'),
+  maxKeys: within(10, 1_000_000).default(20_000).describe('Most object keys and array elements in one request body.'),
+  maxBatch: within(1, 10_000).default(500).describe('Most requests in one message.'),
   batchHoldMs: milliseconds
     .default(5)
     .describe('Longest that the reply to a request waits for those to other requests of its message.'),
-  maxPageRows: z.int().min(1).max(100_000).default(1_000).describe('Most rows in one page.'),
+  maxPageRows: within(1, 100_000).default(1_000).describe('Most rows in one page.'),
   defaultDeadlineMs: milliseconds.default(10_000).describe('Time a request has when it names none.'),
   maxDeadlineMs: milliseconds.default(60_000).describe('Most time a request may ask for.'),
   holdWritesMs: milliseconds
@@ -91,10 +74,7 @@ const limits = z.strictObject({
     .describe(
       "Longest that a host holds a write whose store is away, until it goes back to the end of its queue; less than RabbitMQ's consumer_timeout (30 min by default).",
     ),
-  clockSkewMs: z
-    .int()
-    .min(0)
-    .max(86_400_000)
+  clockSkewMs: within(0, 86_400_000)
     .default(0)
     .describe("How far a caller's clock may be behind this host's without that its requests count as older for it."),
 });
@@ -110,19 +90,14 @@ const plugins = z.strictObject({
   incompleteMs: milliseconds
     .default(3_000)
     .describe('How long a drop may stay incomplete without any change before it is refused.'),
-  maxBundleBytes: z
-    .int()
-    .min(1_024)
-    .max(67_108_864)
-    .default(8_388_608)
-    .describe('Largest bundle, all its files together.'),
-  maxFiles: z.int().min(2).max(1_024).default(64).describe('Most files in a bundle folder.'),
+  maxBundleBytes: within(1_024, 67_108_864).default(8_388_608).describe('Largest bundle, all its files together.'),
+  maxFiles: within(2, 1_024).default(64).describe('Most files in a bundle folder.'),
   probeTimeoutMs: milliseconds
     .default(5_000)
     .describe('Time a new version has to load and pass its self-test in the probe.'),
-  probeMemoryMb: z.int().min(16).max(4_096).default(128).describe('Heap a new version may use in the probe.'),
+  probeMemoryMb: within(16, 4_096).default(128).describe('Heap a new version may use in the probe.'),
   prepareTimeoutMs: milliseconds.default(10_000).describe('Time each broker thread has to prepare a new version.'),
-  keepVersions: z.int().min(1).max(100).default(5).describe('Staged versions of a domain that are kept.'),
+  keepVersions: within(1, 100).default(5).describe('Staged versions of a domain that are kept.'),
 });
 
 const percent = z.number().min(0).max(100);
@@ -139,10 +114,7 @@ const rollout = z.strictObject({
     .enum(['refuse', 'allow'])
     .default('refuse')
     .describe('What happens to a version that breaks the contract of the one that serves.'),
-  guardMinRequests: z
-    .int()
-    .min(1)
-    .max(1_000_000)
+  guardMinRequests: within(1, 1_000_000)
     .default(20)
     .describe('Requests that a canary must have answered before it is judged.'),
   guardErrorPercent: percent
@@ -158,10 +130,7 @@ const rollout = z.strictObject({
     .default(3)
     .describe('How much longer than the serving version 95 % of its requests may take.'),
   guardMaxP95Ms: milliseconds.default(10_000).describe('How long 95 % of its requests may take at most.'),
-  maxStrikes: z
-    .int()
-    .min(1)
-    .max(1_000)
+  maxStrikes: within(1, 1_000)
     .default(4)
     .describe(
       'Broker threads that a version ends within strikePeriodMs until it is quarantined; one bad request ends up to three.',
@@ -170,7 +139,7 @@ const rollout = z.strictObject({
   schemaCheckMs: milliseconds
     .default(5_000)
     .describe('How often the database objects of live versions are compared with what was admitted.'),
-  callerDays: z.int().min(1).max(366).default(14).describe('Days for which it is kept who called which operation.'),
+  callerDays: within(1, 366).default(14).describe('Days for which it is kept who called which operation.'),
 });
 
 const threadGroup = z.strictObject({
@@ -179,7 +148,7 @@ const threadGroup = z.strictObject({
     .array(domain)
     .default(['*'])
     .describe('Domains whose queues these threads consume; * is every domain no other group names.'),
-  heapMb: z.int().min(32).max(65_536).default(512).describe('JavaScript heap of one thread.'),
+  heapMb: within(32, 65_536).default(512).describe('JavaScript heap of one thread.'),
 });
 
 type BrokerSchema = z.ZodObject<
@@ -193,7 +162,7 @@ const [firstBroker, ...otherBrokers] = [...brokerDefinitions].map(([type, { sett
     type: z.literal(type).describe('What it does: host/BROKERS.md has the types.'),
     ...settings,
     count: count.default(1).describe('Brokers of this kind in each broker thread.'),
-    prefetch: z.int().min(1).max(2_000).default(200).describe('Unacknowledged messages for each broker and queue.'),
+    prefetch: within(1, 2_000).default(200).describe('Unacknowledged messages for each broker and queue.'),
   }),
 ) as unknown as [BrokerSchema, ...BrokerSchema[]];
 const broker = z.discriminatedUnion('type', [firstBroker, ...otherBrokers]);
@@ -212,39 +181,20 @@ const role = z.strictObject({
 const store = z.strictObject({
   kind: z.enum(['mysql', 'mongodb']).describe('Which adapter serves this store. mysql serves MariaDB too.'),
   url: url.default('').describe('URL with the runtime account. Empty: a private server of this checkout.'),
-  poolSize: z
-    .int()
-    .min(1)
-    .max(1_000)
-    .default(16)
-    .describe('Most connections of one broker thread, and most calls at once.'),
-  queueLimit: z
-    .int()
-    .min(1)
-    .max(100_000)
-    .default(1_000)
-    .describe('Most calls of one thread that wait for a connection.'),
+  poolSize: within(1, 1_000).default(16).describe('Most connections of one broker thread, and most calls at once.'),
+  queueLimit: within(1, 100_000).default(1_000).describe('Most calls of one thread that wait for a connection.'),
   acquireTimeoutMs: milliseconds.default(2_000).describe('Longest wait for a connection.'),
   connectTimeoutMs: milliseconds.default(5_000).describe('Longest wait for one connection attempt.'),
-  maxResultRows: z
-    .int()
-    .min(1)
-    .max(10_000_000)
+  maxResultRows: within(1, 10_000_000)
     .default(100_000)
     .describe('Most rows that one call may give, all its result sets together.'),
-  maxResultBytes: z
-    .int()
-    .min(65_536)
-    .max(1_073_741_824)
+  maxResultBytes: within(65_536, 1_073_741_824)
     .default(33_554_432)
     .describe('Most memory that the result of one call may take.'),
 });
 
 const supervisor = z.strictObject({
-  restartIntensity: z
-    .int()
-    .min(1)
-    .max(1_000)
+  restartIntensity: within(1, 1_000)
     .default(5)
     .describe('Restarts for each thread within restartPeriodMs before the host gives up.'),
   restartPeriodMs: milliseconds.default(30_000).describe('The period that restartIntensity counts in.'),

@@ -10,12 +10,11 @@ import type {
   Services,
   StartOptions,
 } from './contract.js';
-import { withLock } from './directory-lock.js';
+import { withLock, endStale, findRunning, makePrivateFolder } from './server-folder.js';
 import { mariadb } from './mysql.js';
 import { mongodb } from './mongodb.js';
-import { installCommand } from './provision/find-program.js';
+import { installCommand } from './provision/programs.js';
 import { rabbitmq } from './rabbitmq.js';
-import { endStale, findRunning, makePrivateFolder } from './server-folder.js';
 import { ForeignServer, PrivateServer } from './server.js';
 
 export type { ServerState, Service, ServiceName, Services, StartOptions } from './contract.js';

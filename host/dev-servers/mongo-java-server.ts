@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { servicesErrors } from '../errors/dev-servers.js';
 import type { ServerCommand, ServerPlace, ServiceContext } from './contract.js';
-import { findProgram, searchPath } from './provision/find-program.js';
+import { findProgram, searchPath, runCommand } from './provision/programs.js';
 import { cacheFolder, cachedFolder, hasCachedFolder } from './provision/package-cache.js';
-import { runCommand } from './provision/run-command.js';
 import { makePrivateFolder } from './server-folder.js';
 
 const VERSION = '1.47.0';

@@ -15,7 +15,7 @@ import type {
 } from './contract.js';
 import { javaCommand, provideJavaServer } from './mongo-java-server.js';
 import { LOOPBACK } from './ports.js';
-import { findProgram, searchPath } from './provision/find-program.js';
+import { findProgram, searchPath } from './provision/programs.js';
 import { cacheFolder } from './provision/package-cache.js';
 import { makePrivateFolder, readJson, writePrivateFile } from './server-folder.js';
 

@@ -6,9 +6,8 @@ import { createConnection, type RowDataPacket } from 'mysql2/promise';
 import { servicesErrors } from '../errors/dev-servers.js';
 import type { LaunchPlan, ProvisionOptions, ServerDefinition, ServerPlace } from './contract.js';
 import { LOOPBACK } from './ports.js';
-import { findProgram, searchPath } from './provision/find-program.js';
-import { runCommand } from './provision/run-command.js';
-import { CHECK_TIMEOUT_MS, libraryPath, unpackedPrograms } from './provision/unpacked-packages.js';
+import { findProgram, searchPath, runCommand } from './provision/programs.js';
+import { CHECK_TIMEOUT_MS, libraryPath, unpackedPrograms } from './provision/distribution-packages.js';
 import { makePrivateFolder, writePrivateFile } from './server-folder.js';
 
 const CONNECT_TIMEOUT_MS = 3_000;

@@ -4,9 +4,8 @@ import { dirname, join } from 'node:path';
 import { connect } from 'amqplib';
 import type { LaunchPlan, ProvisionOptions, ServerDefinition, ServerPlace } from './contract.js';
 import { LOOPBACK } from './ports.js';
-import { findProgram, searchPath, subfolders } from './provision/find-program.js';
-import { runCommand } from './provision/run-command.js';
-import { CHECK_TIMEOUT_MS, libraryPath, unpackedPrograms } from './provision/unpacked-packages.js';
+import { findProgram, searchPath, subfolders, runCommand } from './provision/programs.js';
+import { CHECK_TIMEOUT_MS, libraryPath, unpackedPrograms } from './provision/distribution-packages.js';
 import { makePrivateFolder, writePrivateFile } from './server-folder.js';
 
 const CONNECT_TIMEOUT_MS = 3_000;

@@ -11,7 +11,7 @@ import type {
 } from './contract.js';
 import { launchGuarded, type GuardedProcess } from './guarded-process.js';
 import { acceptsConnections, LOOPBACK } from './ports.js';
-import { runCommand } from './provision/run-command.js';
+import { runCommand } from './provision/programs.js';
 import { forgetPorts, logTail, makePrivateFolder, recallServer, removeState, writeState } from './server-folder.js';
 
 const READY_TIMEOUT_MS = 60_000;

@@ -5,7 +5,7 @@ import type { DomainView } from '../admin/views.js';
 import { brokerDefinitions } from '../brokers/definitions.js';
 import type { DeployController } from '../deploy/deploy-controller.js';
 import type { Transition } from '../deploy/state.js';
-import type { LogState } from '../observe/log-output.js';
+import type { LogState } from '../observe/log.js';
 import type { Tally } from '../request/observations.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import type { GenerationSource } from '../template/contract.js';

@@ -3,7 +3,7 @@ import type { ConnectionChange } from '#sdk/amqp';
 
 /**
  * Everything the host says about itself. Low layers publish here; the log, the metrics and the status subscribe. A channel
- * without a subscriber costs one check.
+ * without a subscriber costs a call.
  */
 
 export interface BrokerEvent {
@@ -11,14 +11,6 @@ export interface BrokerEvent {
   readonly event: 'channel-lost' | 'consumer-cancelled' | 'queue-missing' | 'consuming' | 'failed';
   readonly queue?: string;
   readonly error?: unknown;
-}
-
-export interface RequestEvent {
-  readonly domain: string;
-  readonly operation: string;
-  readonly ok: boolean;
-  readonly code?: string;
-  readonly ms: number;
 }
 
 /** A fault of the host or of a template, with what is needed to find it. */
@@ -67,40 +59,18 @@ export interface WritesEvent {
 
 export const connectionChannel = channel('beds:connection');
 export const brokerChannel = channel('beds:broker');
-export const requestChannel = channel('beds:request');
 export const faultChannel = channel('beds:fault');
 export const templateLogChannel = channel('beds:template.log');
 export const writesChannel = channel('beds:writes');
-
 export const lifecycleChannel = channel('beds:lifecycle');
 
-export function publishLifecycle(event: LifecycleEvent): void {
-  if (lifecycleChannel.hasSubscribers) lifecycleChannel.publish(event);
-}
-
-export function publishConnection(event: ConnectionChange): void {
-  if (connectionChannel.hasSubscribers) connectionChannel.publish(event);
-}
-
-export function publishWrites(event: WritesEvent): void {
-  if (writesChannel.hasSubscribers) writesChannel.publish(event);
-}
-
-export function publishBroker(event: BrokerEvent): void {
-  if (brokerChannel.hasSubscribers) brokerChannel.publish(event);
-}
-
-export function publishRequest(event: RequestEvent): void {
-  if (requestChannel.hasSubscribers) requestChannel.publish(event);
-}
-
-export function publishFault(event: FaultEvent): void {
-  if (faultChannel.hasSubscribers) faultChannel.publish(event);
-}
-
-export function publishTemplateLog(event: TemplateLogEvent): void {
-  if (templateLogChannel.hasSubscribers) templateLogChannel.publish(event);
-}
+// n.b. publishing on a channel without a subscriber does nothing.
+export const publishConnection = (event: ConnectionChange): void => connectionChannel.publish(event);
+export const publishBroker = (event: BrokerEvent): void => brokerChannel.publish(event);
+export const publishFault = (event: FaultEvent): void => faultChannel.publish(event);
+export const publishTemplateLog = (event: TemplateLogEvent): void => templateLogChannel.publish(event);
+export const publishWrites = (event: WritesEvent): void => writesChannel.publish(event);
+export const publishLifecycle = (event: LifecycleEvent): void => lifecycleChannel.publish(event);
 
 /** One line of a log is not the place for more. */
 const MAX_CHARACTERS = 8_192;

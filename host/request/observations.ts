@@ -13,8 +13,6 @@ export interface Tally {
   readonly strays?: Readonly<Partial<Record<ErrorStatus, number>>>;
   /** Requests by latency, see LATENCY_BOUNDS_MS; counted only while a candidate is under observation beside it. */
   readonly latency: readonly number[];
-  /** Requests whose deadline passed and whose code still runs. */
-  readonly unsettled: number;
 }
 
 /** How often a client called an operation in one thread since the last observation. */
@@ -68,7 +66,6 @@ export class RequestCounts {
   readonly #latency: number[] = Array.from({ length: LATENCY_BOUNDS_MS.length + 1 }, () => 0);
   #requests = 0;
   #failed = 0;
-  #unsettled = 0;
   #strayed = 0;
 
   get requests(): number {
@@ -105,16 +102,6 @@ export class RequestCounts {
     this.#latency[bucket] = (this.#latency[bucket] ?? 0) + 1;
   }
 
-  /** The deadline passed and the code runs on. */
-  overran(): void {
-    this.#unsettled += 1;
-  }
-
-  /** Code that overran has ended. */
-  settled(): void {
-    this.#unsettled -= 1;
-  }
-
   tally(generation: number): Tally {
     return {
       generation,
@@ -122,7 +109,6 @@ export class RequestCounts {
       failures: { ...this.#failures },
       ...(this.#strayed === 0 ? {} : { strays: { ...this.#strays } }),
       latency: [...this.#latency],
-      unsettled: this.#unsettled,
     };
   }
 }

@@ -6,7 +6,7 @@ import type { ReplyPublisher } from '../amqp/reply-publisher.js';
 import type { Config } from '../config/schema.js';
 import { requestErrors } from '../errors/request.js';
 import { causeOf, isError } from '../errors/thrown.js';
-import { publishFault, publishRequest, requestChannel } from '../observe/channels.js';
+import { publishFault } from '../observe/channels.js';
 import { BatchReplies } from './batch-replies.js';
 import { DeadLetters, type Lost } from './dead-letters.js';
 import { type DecodedMessage, decodeMessage } from './decode.js';
@@ -351,7 +351,6 @@ export class RequestPath implements ContextHost {
     this.#served += 1;
     generation?.counts.succeeded();
     if (attempt.isObserved) generation?.counts.took(performance.now() - pending.receivedAtMs);
-    if (requestChannel.hasSubscribers) publishEnd(pending, undefined);
     pending.onAnswer({ text, verdict: 'ack', expiresAtMs: scope.expiresAtMs, copy, lost: undefined });
   }
 
@@ -366,7 +365,6 @@ export class RequestPath implements ContextHost {
     const failure = this.#countFailure(error, request, generation);
     if (copy !== undefined) this.#shadows.failed(copy, failure);
     if (attempt.isObserved) generation?.counts.took(performance.now() - receivedAtMs);
-    if (requestChannel.hasSubscribers) publishEnd(pending, failure);
     const told = isRepeatable || !scope.hasBegunWrite ? failure : afterBegunWrite(failure);
     const byJson = operation?.byJson ?? generation?.byJson ?? this.#unservedBy(request.domain);
     const text = failureText(request.id, told, byJson);
@@ -473,13 +471,7 @@ class Attempt implements Waiter {
     const { meta, id } = pending.request;
     this.pending = pending;
     this.#ends = ends;
-    this.scope = new RequestScope({
-      requestId: id,
-      client: meta?.client,
-      session: meta?.session,
-      idempotencyKey: meta?.idempotencyKey,
-      expiresAtMs: expiryOf(pending, limits),
-    });
+    this.scope = new RequestScope(id, expiryOf(pending, limits), meta);
   }
 
   succeeded(value: unknown): void {
@@ -542,7 +534,6 @@ class Execution extends WheelEntry {
 
   override expire(): void {
     const { scope } = this.#work;
-    if (!scope.isCopy) this.#target.generation.counts.overran();
     scope.expire();
     this.#waiter.failed(requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED'));
   }
@@ -553,7 +544,6 @@ class Execution extends WheelEntry {
     const { scope, depth, onEnded } = this.#work;
     const isInTime = timerWheel.remove(this);
     generation.release();
-    if (!isInTime && !scope.isCopy) generation.counts.settled();
     // n.b. domains that a request calls share its scope, and what they got may have been handed on.
     if (depth === 0) scope.done();
     onEnded?.();
@@ -620,10 +610,4 @@ function reportFault(error: unknown, request: RequestEnvelope, generation: Servi
     requestId: request.id,
     ...(generation === undefined ? {} : { version: generation.version, hash: generation.source.hash }),
   });
-}
-
-function publishEnd({ request, receivedAtMs }: PendingRequest, failure: BedsError | undefined): void {
-  const { domain, op: operation } = request;
-  const code = failure === undefined ? {} : { code: failure.code };
-  publishRequest({ domain, operation, ok: failure === undefined, ...code, ms: performance.now() - receivedAtMs });
 }

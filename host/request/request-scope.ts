@@ -14,6 +14,16 @@ export function fnv1a(text: string, from = 0x811c9dc5): number {
   return digest;
 }
 
+/** Who asks: the `meta` of an envelope, or the part of it that a copy has. */
+interface Asker {
+  readonly client?: string | undefined;
+  readonly session?: string | undefined;
+  readonly idempotencyKey?: string | undefined;
+  readonly isCopy?: boolean;
+}
+
+const NOBODY: Asker = {};
+
 /** Who asks and until when; shared by a request and the calls it makes into other domains. */
 export class RequestScope implements ResultHolder {
   readonly requestId: string;
@@ -36,20 +46,13 @@ export class RequestScope implements ResultHolder {
   #heldBytes = 0;
   #isDone = false;
 
-  constructor(request: {
-    readonly requestId: string;
-    readonly client?: string | undefined;
-    readonly session?: string | undefined;
-    readonly idempotencyKey?: string | undefined;
-    readonly expiresAtMs: number;
-    readonly isCopy?: boolean;
-  }) {
-    this.requestId = request.requestId;
-    this.client = request.client;
-    this.session = request.session;
-    this.idempotencyKey = request.idempotencyKey;
-    this.expiresAtMs = request.expiresAtMs;
-    this.isCopy = request.isCopy === true;
+  constructor(requestId: string, expiresAtMs: number, { client, session, idempotencyKey, isCopy }: Asker = NOBODY) {
+    this.requestId = requestId;
+    this.client = client;
+    this.session = session;
+    this.idempotencyKey = idempotencyKey;
+    this.expiresAtMs = expiresAtMs;
+    this.isCopy = isCopy === true;
   }
 
   /** Which side of a canary the request is on, see `Sharer`; on demand, as most domains have no canary. */

@@ -32,8 +32,6 @@ export interface ShadowsOptions {
   /** The candidate that gets copies now. */
   readonly candidateOf: (domain: string) => ServingGeneration | undefined;
   readonly maxReplyBytes: number;
-  /** In [0, 1). Default Math.random. */
-  readonly random?: () => number;
 }
 
 /** A request that is to be copied once the active version has answered it. */
@@ -49,14 +47,12 @@ export interface ShadowCopy {
 /** Runs copies of reads on a candidate, where nobody waits for them, and compares what comes out. */
 export class Shadows {
   readonly #options: ShadowsOptions;
-  readonly #random: () => number;
   readonly #reports = new ShadowReports();
   readonly #copies = new Set<ShadowCopy>();
   readonly #publishedAtMs = new Map<string, number>();
 
   constructor(options: ShadowsOptions) {
     this.#options = options;
-    this.#random = options.random ?? Math.random;
   }
 
   /** Decides, before the active version begins, whether the request is copied: its code may change what it was given. */
@@ -67,7 +63,7 @@ export class Shadows {
   ): ShadowCopy | undefined {
     const { active, candidate, shadowPercent } = route;
     if (candidate === undefined || chosen.generation !== active || chosen.operation.mode !== 'read') return undefined;
-    if (this.#random() * 100 >= shadowPercent) return undefined;
+    if (Math.random() * 100 >= shadowPercent) return undefined;
     const operation = candidate.operations.get(request.op);
     if (operation?.mode !== 'read') return undefined;
     const { payload, query, key } = request;
@@ -127,13 +123,8 @@ export class Shadows {
 
   #run(copy: ShadowCopy): Promise<OperationResult> {
     const { target, input, request, timeMs } = copy;
-    const scope = new RequestScope({
-      requestId: request.id,
-      client: request.meta?.client,
-      session: request.meta?.session,
-      expiresAtMs: performance.now() + timeMs,
-      isCopy: true,
-    });
+    const asker = { client: request.meta?.client, session: request.meta?.session, isCopy: true };
+    const scope = new RequestScope(request.id, performance.now() + timeMs, asker);
     const running = this.#options.run(target, { input, scope, depth: 0, onEnded: () => this.#copies.delete(copy) });
     this.#copies.add(copy);
     return running;

@@ -63,8 +63,4 @@ export class RetiredTemplates {
         collections: this.#collections - endedAtCollection,
       }));
   }
-
-  close(): void {
-    this.#observer.disconnect();
-  }
 }

@@ -21,7 +21,7 @@ const LEVELS: Readonly<Record<string, ConsoleLevel>> = {
  * process is the host's log. Node's own console does the formatting; it is made with the first call, as most templates never
  * use one.
  */
-export function makeTemplateConsole(write: (level: ConsoleLevel, text: string) => void): object {
+function makeTemplateConsole(write: (level: ConsoleLevel, text: string) => void): object {
   let level: ConsoleLevel = 'info';
   let made: Console | undefined;
   const stream = {

@@ -128,10 +128,7 @@ export class Generations {
 
   async #setUp(generation: ServingGeneration): Promise<void> {
     if (generation.template.setup === undefined) return;
-    const scope = new RequestScope({
-      requestId: 'setup',
-      expiresAtMs: performance.now() + this.#options.prepareTimeoutMs,
-    });
+    const scope = new RequestScope('setup', performance.now() + this.#options.prepareTimeoutMs);
     const ctx = new RequestContext({
       host: this.#options.host,
       generation,
@@ -161,10 +158,7 @@ export class Generations {
   /** A failing teardown is reported and otherwise without consequence: the version serves no longer. */
   async #runTeardown(generation: ServingGeneration): Promise<void> {
     if (generation.template.teardown === undefined) return;
-    const scope = new RequestScope({
-      requestId: 'teardown',
-      expiresAtMs: performance.now() + this.#options.prepareTimeoutMs,
-    });
+    const scope = new RequestScope('teardown', performance.now() + this.#options.prepareTimeoutMs);
     const timeout = this.#timeout(scope);
     try {
       this.#options.host.entering(generation.id);

@@ -18,7 +18,6 @@ const LAYERS: readonly (readonly string[])[] = [
   ['host/template'],
   ['host/stores', 'host/amqp'],
   ['host/observe'],
-  ['host/node-name.ts'],
   ['host/roles.ts'],
   ['host/config'],
   ['broker definitions'],

@@ -10,7 +10,7 @@ import { applyObjects, readRuntimeAccounts } from '../../dba/index.js';
 import { startServices, type Services } from '../../dev-servers/index.js';
 import { cliErrors } from '../../errors/cli.js';
 import { startHost, type Host } from '../../main.js';
-import { fileOutput } from '../../observe/log-output.js';
+import { fileOutput } from '../../observe/log.js';
 import type { CommandContext } from '../command.js';
 import { readBundles } from '../read-bundles.js';
 import { administeredStores, neededServers, resolveConfig, type ServerUrls } from '../resolve-config.js';

@@ -12,7 +12,7 @@ import {
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ServiceContext } from '../contract.js';
-import { withLock } from '../directory-lock.js';
+import { withLock } from '../server-folder.js';
 
 /** Its presence says that everything else in the folder is there. It is written last and renamed along. */
 const MARKER = 'complete.json';
