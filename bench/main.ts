@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { createOutput, type Output } from '../host/cli/output.js';
-import { signalled } from '../host/cli/signalled.js';
+import { signalled } from '#sdk/cli';
 import { type Services, startServices } from '../host/dev-servers/index.js';
 import type { BenchContext, Skipped, Scenario, Row } from './contract.js';
 import { guard } from './guard/guard.js';

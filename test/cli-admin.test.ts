@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { EXIT } from '../host/cli/command.js';
+import { EXIT } from '#sdk/cli';
 import { COMMANDS } from '../host/admin/commands.js';
 import { readOptions } from '../host/cli/admin-command.js';
 import { parseDuration, parsePercent, timeoutOf } from '../host/cli/options.js';

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { before, describe, it, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { defaultFileText } from '../host/config/write-files.js';
-import { EXIT } from '../host/cli/command.js';
+import { EXIT } from '#sdk/cli';
 import { main } from '../host/cli/main.js';
 
 const run = promisify(execFile);
@@ -19,7 +19,7 @@ function checkout(t: TestContext): string {
   });
   mkdirSync(join(root, 'config'));
   writeFileSync(join(root, 'config', 'beds.toml'), defaultFileText());
-  writeFileSync(join(root, 'package.json'), '{ "type": "module" }');
+  writeFileSync(join(root, 'package.json'), '{ "type": "module", "dependencies": { "@beds/sdk": "*" } }');
   symlinkSync(resolve('node_modules'), join(root, 'node_modules'));
   const compilerOptions = {
     rootDir: '.',
@@ -62,7 +62,7 @@ describe('beds create', () => {
       const created = await beds(root, 'create', 'sea-notes', '--store', store);
       assert.equal(created.code, EXIT.ok, created.text);
       assert.match(created.text, /^plugins\/sea-notes\/template\.ts$/m);
-      for (const step of ['npm test -- sea-notes', 'db apply sea-notes', 'build sea-notes --file --out plugins'])
+      for (const step of ['test sea-notes', 'db apply sea-notes', 'build sea-notes --file --out plugins'])
         assert.ok(created.text.includes(step), step);
       assert.ok(readdirSync(join(root, 'plugins', 'sea-notes', 'db')).length >= 5);
 

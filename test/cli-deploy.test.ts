@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BedsClient } from '@beds/sdk/client';
-import { EXIT } from '../host/cli/command.js';
+import { EXIT } from '#sdk/cli';
 import type { NodeVersions } from '../host/cli/commands/versions.js';
 import { beds, type Ran } from './support/beds.js';
 import { writeBundle, type BundleOptions } from './support/bundles.js';

@@ -5,7 +5,7 @@ import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { EXIT } from '../host/cli/command.js';
+import { EXIT } from '#sdk/cli';
 import { COMMANDS } from '../host/cli/commands.js';
 import { requestOf } from '../host/cli/commands/call.js';
 import { printVersions } from '../host/cli/commands/versions.js';

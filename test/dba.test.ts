@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { type Document, MongoClient } from 'mongodb';
 import mysql, { type ResultSetHeader, type RowDataPacket } from 'mysql2/promise';
-import { resolveConfig } from '../host/cli/resolve-config.js';
+import { resolveConfig } from '../host/author/resolve-config.js';
 import { configSchema } from '../host/config/schema.js';
 import { applyObjects, type ApplyOptions, type DbaProgress } from '../host/dba/index.js';
 import { createdObjects } from '../host/dba/mysql.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { describe, it } from 'node:test';
-import { EXIT } from '../host/cli/command.js';
+import { EXIT } from '#sdk/cli';
 import { directoriesOf } from '../host/config/load.js';
 import { beds } from './support/beds.js';
 import { writeBundle } from './support/bundles.js';
@@ -37,6 +37,7 @@ void describe('an absolute directory of the configuration is meant as it is', ()
     };
     mkdirSync(join(projectRoot, 'config'));
     writeFileSync(join(projectRoot, 'config', 'beds.toml'), '[stores.main]\nkind = "mysql"\n');
+    writeFileSync(join(projectRoot, 'package.json'), '{ "dependencies": { "@beds/sdk": "*" } }');
     symlinkSync(resolve('node_modules'), join(outside, 'node_modules'));
     const run = (...args: readonly string[]): ReturnType<typeof beds> => beds(args, { projectRoot, env });
 
@@ -47,8 +48,8 @@ void describe('an absolute directory of the configuration is meant as it is', ()
     const built = await run('build', 'abroad', '--file', '--out', env.BEDS_PLUGINS_DIRECTORY);
     assert.equal(built.code, EXIT.ok, built.stderr);
     const applied = await run('db', 'apply', 'nowhere');
-    assert.match(applied.stderr, /BEDS_DBA_DOMAIN_UNKNOWN.*Known are abroad\./);
-    assert.deepEqual(readdirSync(projectRoot), ['config']);
+    assert.match(applied.stderr, /BEDS_CLI_ARGUMENT_INVALID: There is no db in .*nowhere\. Known are abroad\./);
+    assert.deepEqual(readdirSync(projectRoot).sort(), ['config', 'package.json']);
   });
 
   void it('by a host', async (t) => {

@@ -55,6 +55,14 @@ const bundle = z
     return new Map(entries);
   });
 
+const bundles = z
+  .array(bundle)
+  .min(1)
+  .max(MAX_BUNDLES)
+  .register(fieldHelp, {
+    description: `Bundles, in a deploy those that take over together, at most ${MAX_BUNDLES}: file name to content in base64.`,
+  });
+
 /** Everything that an operator may have a node do. A command that is added here is on the wire, on the command line and in the help. */
 export const COMMANDS = {
   deploy: command({
@@ -64,13 +72,7 @@ export const COMMANDS = {
       'together or not at all. What no option says comes from [rollout] in the configuration of each host. Exits with 0 only when ' +
       'every version serves on every node (with --hold: is a canary there; with --no-wait: was accepted).',
     fields: {
-      bundles: z
-        .array(bundle)
-        .min(1)
-        .max(MAX_BUNDLES)
-        .register(fieldHelp, {
-          description: `Bundles that take over together, at most ${MAX_BUNDLES}: file name to content in base64.`,
-        }),
+      bundles,
       canaryPercent: percent.exactOptional().register(fieldHelp, {
         description: 'Share of the callers that it answers at first: 5%.',
         option: 'canary',
@@ -95,12 +97,21 @@ export const COMMANDS = {
         option: 'allow-breaking',
       }),
     },
-    execute: async ({ bundles, ...options }, { operations, limits }) => {
-      for (const [index, files] of bundles.entries()) requireSize(files, index, limits);
-      return operations.deploy(bundles, options);
+    execute: async ({ bundles: sent, ...options }, { operations, limits }) => {
+      for (const [index, files] of sent.entries()) requireSize(files, index, limits);
+      return operations.deploy(sent, options);
     },
     isReached: ({ state, canary }, { hold }) =>
       state === 'active' || (hold === true && state === 'canary' && canary !== undefined),
+  }),
+  check: command({
+    summary: 'Say what a host would refuse built domains for, without deploying them.',
+    details: 'Runs all of admission: bytes, a trial run, the database, and the contract of the version that serves.',
+    fields: { bundles },
+    execute: ({ bundles: sent }, { operations, limits }) => {
+      for (const [index, files] of sent.entries()) requireSize(files, index, limits);
+      return operations.check(sent);
+    },
   }),
   rollback: command({
     summary: 'End a canary, or go back to a version that served before.',

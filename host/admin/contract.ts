@@ -31,6 +31,8 @@ export interface QuarantineView {
 export interface Operations {
   /** Several bundles take over together or not at all. */
   deploy(bundles: readonly BundleFiles[], options: RolloutOptions): Promise<readonly Receipt[]>;
+  /** What would come of a deploy, and nothing else: rejects with BEDS_ROLLOUT_CHECK_FAILED, which has everything that is wrong. */
+  check(bundles: readonly BundleFiles[]): Promise<readonly Receipt[]>;
   /** Ends a canary; without one, goes to the version named, or to the one that served before. */
   rollback(domain: string, version?: string): Promise<Receipt>;
   /** Lets a canary, or a version that waits because of `pause`, take over now. */

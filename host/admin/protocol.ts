@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { didYouMean } from '../config/nearest.js';
+import { didYouMean } from '#sdk/nearest';
 import { adminErrors } from '../errors/admin.js';
 import type { Finding } from '../template/contract.js';
 

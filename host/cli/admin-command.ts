@@ -1,3 +1,4 @@
+import { commandErrors, type CommandOption, EXIT } from '#sdk/cli';
 import { AdminClient, askNodes, type AskOptions, type CommandOutcome } from '../admin/client.js';
 import { type CommandDefinition, type CommandInput, type CommandName, COMMANDS } from '../admin/commands.js';
 import { followRollout } from '../admin/follow-rollout.js';
@@ -13,7 +14,7 @@ import { QUERIES, type QueryDefinition, type QueryInput, type QueryName, type Qu
 import { isDecided, isHeldUp, type RolloutStatus } from '../admin/rollout-status.js';
 import { cliErrors } from '../errors/cli.js';
 import { brokerOf } from './broker-of.js';
-import { EXIT, type Command, type CommandContext, type CommandOption } from './command.js';
+import type { Command, CommandContext } from './command.js';
 import { parseDuration, parsePercent, TIMEOUT_OPTION, timeoutOf } from './options.js';
 import { printFindings } from './print.js';
 import { narrator } from './rollout-text.js';
@@ -149,7 +150,7 @@ export function readArguments<F extends Fields>(
 }
 
 function invalidArgument(message: string): Error {
-  return cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', message);
+  return commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', message);
 }
 
 /** What the options say, as the fields of a definition. Throws BEDS_CLI_OPTION_INVALID. */

@@ -1,65 +1,15 @@
-import type { Environment } from '../config/environment.js';
-import { didYouMean } from '../config/nearest.js';
+import type { AuthorContext, Command as AnyCommand, CommandRegistry as AnyRegistry } from '#sdk/cli';
 import type { Config } from '../config/schema.js';
-import { cliErrors } from '../errors/cli.js';
 import type { Output } from './output.js';
 
-/** What every command ends with. https://man.openbsd.org/sysexits */
-export const EXIT = { ok: 0, failed: 1, usage: 64, config: 78 } as const;
-
-/** An option as `node:util` parseArgs takes it, with what the help says of it. */
-export interface CommandOption {
-  readonly type: 'string' | 'boolean';
-  readonly short?: string;
-  readonly multiple?: boolean;
-  /** What a value is called in the help: `<dir>`. */
-  readonly value?: string;
-  /** A sentence, with unit and default. */
-  readonly description: string;
-}
-
-export type OptionValue = string | boolean | readonly (string | boolean)[] | undefined;
-
-/** One command of `beds`: one file in commands/, one line in commands.ts; or one entry in host/admin/commands.ts. `--json` and `--help` are given to all. */
-export interface Command {
-  readonly name: string;
-  /** One sentence for the list of commands. */
-  readonly summary: string;
-  /** Everything after `beds`: `create <domain> [--store <name>]`. */
-  readonly usage: string;
-  readonly options: Readonly<Record<string, CommandOption>>;
-  /** Further paragraphs of the help. */
-  readonly details?: string;
-  /** Resolves to the exit code; BEDS errors may be thrown and are printed. */
-  readonly run: (context: CommandContext) => Promise<number>;
-}
-
-/** Every command by its name, in the order of the help; a command's file is loaded when it is asked for. */
-export type CommandRegistry = ReadonlyMap<string, () => Promise<Command>>;
-
-/** The command of this name. Throws BEDS_CLI_COMMAND_UNKNOWN with the nearest one. */
-export async function findCommand(name: string, commands: CommandRegistry): Promise<Command> {
-  const load = commands.get(name);
-  if (load !== undefined) return load();
-  const meant = didYouMean(name, commands.keys());
-  throw cliErrors.make('BEDS_CLI_COMMAND_UNKNOWN', `There is no command ${JSON.stringify(name)}.${meant}`);
-}
-
-export interface CommandContext {
-  readonly projectRoot: string;
-  /** Where the user is: relative paths of arguments start here. */
-  readonly cwd: string;
-  readonly env: Environment;
-  /** What is not an option. */
-  readonly args: readonly string[];
-  readonly options: Readonly<Record<string, OptionValue>>;
-  /** Print one JSON value to stdout and nothing else. */
-  readonly json: boolean;
+/** What a command of this program is given: what those of an author get, and the host's configuration. */
+export interface CommandContext extends AuthorContext {
   readonly out: Output;
-  /** Aborted by SIGINT and SIGTERM; a second one ends the process. */
-  readonly signal: AbortSignal;
-  /** All commands, for `help`. */
-  readonly commands: CommandRegistry;
   /** Reads the configuration when first called. Throws BEDS_CONFIG_INVALID, which exits with 78. */
   readonly config: () => Config;
 }
+
+/** One command: one file in commands/, one line in commands.ts; or one entry in host/admin/commands.ts. */
+export type Command = AnyCommand<CommandContext>;
+
+export type CommandRegistry = AnyRegistry<CommandContext>;

@@ -1,73 +1,53 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { loadConfig } from '../config/load.js';
-import type { Environment } from '../config/environment.js';
+import { runProgram, type Invocation as ProgramInvocation } from '#sdk/cli';
+import { createTools, type UseServers } from '../author/index.js';
+import { directoriesOf, loadConfig } from '../config/load.js';
 import type { Config } from '../config/schema.js';
 import { COMMANDS } from './commands.js';
-import { EXIT, findCommand, type CommandContext } from './command.js';
-import { commandText } from './help-text.js';
-import { createOutput, type Output, type OutputOptions } from './output.js';
-import { parseOptions } from './options.js';
-import { printError } from './print.js';
-import { signalled, watchPipes } from './signalled.js';
+import { createOutput } from './output.js';
 
-export interface Invocation {
-  /** The command line after `beds`. */
-  readonly args: readonly string[];
+export interface Invocation extends ProgramInvocation {
   readonly projectRoot: string;
-  readonly cwd: string;
-  readonly env: Environment;
-  /** Default: those of the process. */
-  readonly streams?: Pick<OutputOptions, 'stdout' | 'stderr'>;
 }
+
+const HELP = {
+  before: [
+    'BEDS: a data backend reached only through RabbitMQ, with data domains that are swapped in at runtime.',
+    '',
+    'Usage: beds <command>, from a checkout: npm run beds -- <command>',
+  ],
+  after: 'beds help <command> says more. Every command takes --json. The tests: npm test [-- --help]',
+} as const;
 
 /** Runs one `beds` command. Resolves to the exit code; never rejects. */
-export async function main(invocation: Invocation): Promise<number> {
-  const { args, env, streams = process } = invocation;
-  const out = createOutput({ stdout: streams.stdout, stderr: streams.stderr, env });
-  const stop = signalled();
-  watchPipes(streams.stdout, streams.stderr, (code) => {
-    if (code !== 'EPIPE' && !stop.hasLostOutput())
-      out.note(`beds: standard output is not taken (${code ?? 'unknown'}).`);
-    stop.unwritten(code);
-  });
-  try {
-    const code = await runCommand(invocation, out, stop.signal);
-    // n.b. what a stream could not write it tells in the next turn.
-    await nextTurn();
-    return stop.hasLostOutput() ? EXIT.failed : code;
-  } catch (error) {
-    return stop.exitCode() ?? printError(error, { out, env, json: args.includes('--json') });
-  } finally {
-    stop.release();
-  }
-}
-
-async function runCommand(invocation: Invocation, out: Output, signal: AbortSignal): Promise<number> {
-  const { projectRoot, cwd, env } = invocation;
-  const [name = 'help', ...line] = invocation.args.map((arg, index) => (index === 0 ? commandName(arg) : arg));
-  const command = await findCommand(name, COMMANDS);
-  const { args, options } = parseOptions(command, line);
-  if (options['help'] === true) {
-    out.line(commandText(command, out));
-    return EXIT.ok;
-  }
-  let config: Config | undefined;
-  const context: CommandContext = {
-    projectRoot,
-    cwd,
-    env,
-    args,
-    options,
-    out,
-    signal,
-    json: options['json'] === true,
-    commands: COMMANDS,
-    config: () => (config ??= loadConfig({ projectRoot, env })),
-  };
-  return command.run(context);
-}
-
-/** `beds --help` and `beds -h` are `beds help`. */
-function commandName(arg: string): string {
-  return arg === '--help' || arg === '-h' ? 'help' : arg;
+export function main(invocation: Invocation): Promise<number> {
+  const { projectRoot, env } = invocation;
+  let loaded: Config | undefined;
+  const config = (): Config => (loaded ??= loadConfig({ projectRoot, env }));
+  return runProgram(
+    {
+      commands: COMMANDS,
+      help: HELP,
+      createOutput,
+      contextOf: (base) => ({
+        ...base,
+        projectRoot,
+        beds: 'npm run beds --',
+        tools: () => {
+          const place = { projectRoot, env, signal: base.signal, note: base.out.note };
+          // Private servers of this checkout stand in for those that no variable names.
+          const useServers: UseServers = async (need) =>
+            (await import('../dev-servers/index.js')).startServices({
+              directory: directoriesOf(projectRoot, config()).state,
+              need,
+              environment: env,
+              signal: place.signal,
+              onProgress: ({ words }) => place.note(words),
+            });
+          return Promise.resolve(createTools(place, useServers));
+        },
+        config,
+      }),
+    },
+    invocation,
+  );
 }

@@ -1,41 +1,5 @@
-import { parseArgs } from 'node:util';
-import { didYouMean } from '../config/nearest.js';
-import { cliErrors } from '../errors/cli.js';
-import type { Command, CommandContext, CommandOption, OptionValue } from './command.js';
-
-/** Options of every command. */
-export const GLOBAL_OPTIONS: Readonly<Record<string, CommandOption>> = {
-  json: { type: 'boolean', description: 'Print one JSON value, for scripts.' },
-  help: { type: 'boolean', short: 'h', description: 'Explain the command.' },
-};
-
-export interface ParsedOptions {
-  readonly args: readonly string[];
-  readonly options: Readonly<Record<string, OptionValue>>;
-}
-
-/** Splits a command line into options and the rest. Throws BEDS_CLI_OPTION_INVALID. */
-export function parseOptions(command: Command, line: readonly string[]): ParsedOptions {
-  const known = { ...command.options, ...GLOBAL_OPTIONS };
-  const options = Object.fromEntries(
-    Object.entries(known).map(([name, { type, short, multiple = false }]) => [
-      name,
-      short === undefined ? { type, multiple } : { type, short, multiple },
-    ]),
-  );
-  try {
-    const parsed = parseArgs({ args: [...line], options, allowPositionals: true, strict: true });
-    return { args: parsed.positionals, options: parsed.values };
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    const [, given = ''] = /Unknown option '--([^']*)'/.exec(error.message) ?? [];
-    const [reason = ''] = error.message.split('. ');
-    const meant = didYouMean(given, Object.keys(known)).replace('mean ', 'mean --');
-    const message = `${reason.replace(/\.$/, '')}.${given === '' ? '' : meant}`;
-    const hint = `Run \`beds help ${command.name}\` for its options.`;
-    throw cliErrors.make('BEDS_CLI_OPTION_INVALID', message, { hint, cause: error });
-  }
-}
+import { commandErrors, type CommandOption } from '#sdk/cli';
+import type { CommandContext } from './command.js';
 
 const DEFAULT_TIMEOUT_MS = 3_000;
 const MAX_TIMEOUT_MS = 600_000;
@@ -53,7 +17,10 @@ export function timeoutOf({ options }: Pick<CommandContext, 'options'>): number 
   if (!/^\d+$/.test(given)) return parseDuration('timeout', given, MAX_TIMEOUT_MS);
   const timeoutMs = Number(given);
   if (timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS) return timeoutMs;
-  throw cliErrors.make('BEDS_CLI_OPTION_INVALID', '--timeout must be a whole number of milliseconds, at most 600000.');
+  throw commandErrors.make(
+    'BEDS_CLI_OPTION_INVALID',
+    '--timeout must be a whole number of milliseconds, at most 600000.',
+  );
 }
 
 const UNITS_MS = { ms: 1, s: 1_000, m: 60_000, min: 60_000, h: 3_600_000 } as const;
@@ -81,5 +48,5 @@ function printDuration(ms: number): string {
 }
 
 function refuse(option: string, text: string, wanted: string): Error {
-  return cliErrors.make('BEDS_CLI_OPTION_INVALID', `--${option} ${JSON.stringify(text)} is not ${wanted}.`);
+  return commandErrors.make('BEDS_CLI_OPTION_INVALID', `--${option} ${JSON.stringify(text)} is not ${wanted}.`);
 }

@@ -1,58 +1,16 @@
-import { styleText } from 'node:util';
-import type { Environment } from '../config/environment.js';
-import { formatTable, type Style, type TableData } from './table.js';
+import { createOutput as createPlainOutput, type Output as PlainOutput, type OutputOptions } from '#sdk/cli';
+import { formatTable, type TableData } from './table.js';
 
-/** Where a command writes: lines for people, or one JSON value for scripts. */
-export interface Output {
-  /** Whether a person is watching. */
-  readonly interactive: boolean;
-  /** Characters in a line; Infinity where nobody is watching. */
-  readonly width: number;
-  /** Writes a line to stdout. */
-  readonly line: (text?: string) => void;
+/** Where a command of the host writes. */
+export interface Output extends PlainOutput {
   /** Writes a table to stdout; on a narrow terminal one block for each row. */
   readonly table: (table: TableData) => void;
-  /** Writes a value to stdout as JSON, for `--json`. */
-  readonly value: (value: unknown) => void;
-  /** Writes a line to stderr: progress and remarks, also with `--json`. */
-  readonly note: (text: string) => void;
-  /** The text in a style, where the terminal shows styles. https://no-color.org */
-  readonly paint: (style: Style, text: string) => string;
 }
 
-interface Stream {
-  readonly isTTY?: boolean;
-  readonly columns?: number;
-  write(text: string): unknown;
-}
-
-export interface OutputOptions {
-  readonly stdout: Stream;
-  readonly stderr: Stream;
-  readonly env: Environment;
-}
-
-export function createOutput({ stdout, stderr, env }: OutputOptions): Output {
-  const interactive = stdout.isTTY === true;
-  const coloured = env['FORCE_COLOR'] === undefined ? interactive && !isPlain(env) : env['FORCE_COLOR'] !== '0';
-  const width = (): number => (interactive ? (stdout.columns ?? 80) : Infinity);
-  const paint = (style: Style, text: string): string =>
-    coloured ? styleText(style, text, { validateStream: false }) : text;
-  return {
-    interactive,
-    get width() {
-      return width();
-    },
-    line: (text = '') => void stdout.write(`${text}\n`),
-    table: (table) => void stdout.write(`${formatTable(table, { width: width(), paint })}\n`),
-    value: (value) => void stdout.write(`${JSON.stringify(value, undefined, interactive ? 2 : 0)}\n`),
-    note: (text) => void stderr.write(`${text}\n`),
-    paint,
-  };
-}
-
-function isPlain(env: Environment): boolean {
-  return (env['NO_COLOR'] ?? '') !== '' || env['TERM'] === 'dumb';
+export function createOutput(options: OutputOptions): Output {
+  const out = createPlainOutput(options);
+  // n.b. added to it, and not spread: its width is asked for anew each time.
+  return Object.assign(out, { table: (table: TableData): void => out.line(formatTable(table, out)) });
 }
 
 /** How long ago an ISO 8601 instant was, in one unit. */

@@ -1,8 +1,5 @@
-import { stripVTControlCharacters, type styleText } from 'node:util';
+import { printable, type Style } from '#sdk/cli';
 import CliTable from 'cli-table3';
-
-/** A colour or weight of text, by its name in `node:util`. */
-export type Style = Parameters<typeof styleText>[0];
 
 export interface TableData {
   readonly head: readonly string[];
@@ -26,11 +23,6 @@ export function formatTable(table: TableData, layout: TableLayout): string {
   const wanted = widths([table.head, ...rows]).reduce((sum, width) => sum + width + GAP.length, 0);
   if (layout.width < NARROW && wanted > layout.width) return blocks(table.head, rows, layout);
   return columns({ ...table, rows }, layout, wanted);
-}
-
-/** What comes from elsewhere must not steer the terminal. */
-export function printable(value: string | number | boolean | undefined): string {
-  return stripVTControlCharacters(String(value ?? '')).replaceAll(/[\p{Cc}\p{Cf}]+/gu, ' ');
 }
 
 function widths(rows: readonly (readonly string[])[]): readonly number[] {

@@ -1,5 +1,5 @@
 import { brokerDefinitions } from '../brokers/definitions.js';
-import { didYouMean } from './nearest.js';
+import { didYouMean } from '#sdk/nearest';
 import type { Config } from './schema.js';
 
 /** Something wrong between several keys. The first path is the one to change. */

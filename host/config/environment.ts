@@ -1,6 +1,6 @@
 import { sections, type Field, type Section } from './fields.js';
 import { isTable, type Layer, type Table } from './layers.js';
-import { didYouMean } from './nearest.js';
+import { didYouMean } from '#sdk/nearest';
 import type { ConfigProblem } from './problems.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { configErrors } from '../errors/config.js';
 import { expectation, fieldAt, fieldsOfEntry, sections } from './fields.js';
 import { isTable, sourceOf, type Merged, type Table } from './layers.js';
-import { didYouMean } from './nearest.js';
+import { didYouMean } from '#sdk/nearest';
 
 /** One thing that is wrong with the configuration. Holds no value that was configured: it may be a secret. */
 export interface ConfigProblem {

@@ -11,8 +11,6 @@ import type {
   StoreAdministrator,
   StoreKind,
 } from './contract.js';
-import { administerMongodb } from './mongodb.js';
-import { administerMysql } from './mysql.js';
 import { makeRuntimeAccount, readRuntimeAccounts, runtimeUrl, writeRuntimeAccounts } from './runtime-accounts.js';
 
 export interface ApplyOptions {
@@ -36,9 +34,10 @@ export interface AppliedObjects {
   readonly urls: Readonly<Record<string, string>>;
 }
 
+/** n.b. a driver is loaded where a store needs it only: an author has the one of his database. */
 const administrators: Readonly<Record<StoreKind, (adminUrl: string) => Promise<StoreAdministrator>>> = {
-  mysql: administerMysql,
-  mongodb: administerMongodb,
+  mysql: async (url) => (await import('./mysql.js')).administerMysql(url),
+  mongodb: async (url) => (await import('./mongodb.js')).administerMongodb(url),
 };
 
 /**

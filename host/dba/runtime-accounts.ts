@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { RuntimeAccount } from './contract.js';
-import { isMongodbUrl, mongodbRuntimeUrl } from './mongodb.js';
 
 /** The accounts that `beds db apply` made for this checkout, by store; null where the server has no access control. */
 export type RuntimeAccounts = Readonly<Record<string, RuntimeAccount | null>>;
@@ -39,9 +38,27 @@ export function makeRuntimeAccount(store: string): RuntimeAccount {
 /** The administrator's URL with the runtime account in it, or as it is where the server has no accounts. */
 export function runtimeUrl(adminUrl: string, account: RuntimeAccount | null): string {
   if (account === null) return adminUrl;
-  if (isMongodbUrl(adminUrl)) return mongodbRuntimeUrl(adminUrl, account);
+  if (/^mongodb(\+srv)?:/.test(adminUrl)) return mongodbRuntimeUrl(adminUrl, account);
   const url = new URL(adminUrl);
   url.username = account.user;
   url.password = account.password;
   return url.href;
+}
+
+/** Scheme, hosts, database and options. n.b. a URL of several hosts is none for `URL`; the driver's reader is not installed everywhere. */
+const MONGODB_URL = /^(mongodb(?:\+srv)?:\/\/)(?:[^@/?]*@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/;
+/** How the administrator logs in: by a certificate, a ticket, a token. The runtime account has a password. */
+const OF_THE_ADMINISTRATOR = ['authMechanism', 'authMechanismProperties', 'gssapiServiceName'];
+
+/**
+ * The account is made in the database itself, so that is where its password is known:
+ * https://www.mongodb.com/docs/manual/reference/connection-string-options/#mongodb-urioption-urioption.authSource
+ */
+function mongodbRuntimeUrl(adminUrl: string, { user, password }: RuntimeAccount): string {
+  const [, scheme = '', hosts = '', database = '', query = ''] = MONGODB_URL.exec(adminUrl) ?? [];
+  const options = new URLSearchParams(query);
+  for (const name of OF_THE_ADMINISTRATOR) options.delete(name);
+  if (database !== '') options.set('authSource', decodeURIComponent(database));
+  const said = options.size === 0 ? '' : `?${options.toString()}`;
+  return `${scheme}${encodeURIComponent(user)}:${encodeURIComponent(password)}@${hosts}/${database}${said}`;
 }

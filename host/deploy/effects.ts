@@ -63,6 +63,14 @@ export class Effects {
     this.#bytes.set(bytes.hash, bytes);
   }
 
+  /** What admission would say of a version that nobody deploys, and what callers of the serving one would lose by it. */
+  async judge(bytes: BundleBytes): Promise<readonly Finding[]> {
+    const { admission, settings } = this.#options;
+    const result = await admit(bytes, admission);
+    const lost = settings.breaking === 'allow' ? [] : this.#breaks(bytes.manifest);
+    return [...(result.ok ? [] : result.findings), ...lost];
+  }
+
   progressOf(rollout: Rollout): CanaryProgress | undefined {
     return this.#canaries.get(rollout.id)?.progress;
   }

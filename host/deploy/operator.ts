@@ -70,6 +70,17 @@ export class Operator implements Operations, Inspections {
     return versions.map((each) => receiptOf(each, 'is on its way.'));
   }
 
+  async check(bundles: readonly BundleFiles[]): Promise<readonly Receipt[]> {
+    const { effects, config, directory } = this.#options;
+    const received: BundleBytes[] = [];
+    for (const files of bundles) received.push(await receiveBundle(files, { directory, limits: config.plugins }));
+    const findings = (await Promise.all(received.map((bytes) => effects.judge(bytes)))).flat();
+    if (findings.length > 0) throw Object.assign(rolloutErrors.make('BEDS_ROLLOUT_CHECK_FAILED'), { findings });
+    return received.map(({ hash, manifest: { domain, version } }) =>
+      receiptOf({ domain, version, hash }, 'would serve.'),
+    );
+  }
+
   rollback(domain: string, version?: string): Promise<Receipt> {
     return this.#answer(domain, () => {
       const { domains } = this.#options;

@@ -4,6 +4,7 @@ import { templateErrors, type ErrorSpec } from '@beds/sdk';
 import { buildErrors } from '@beds/sdk/build';
 import { clientErrors } from '@beds/sdk/client';
 import { connectionErrors } from '#sdk/amqp';
+import { checkErrors, commandErrors } from '#sdk/cli';
 import { testingErrors } from '@beds/sdk/testing';
 import { adminErrors } from './admin.js';
 import { admissionErrors } from './admission.js';
@@ -39,7 +40,8 @@ export const catalogueAreas: readonly CatalogueArea[] = [
   { title: 'Configuration', specs: configErrors.specs },
   { title: 'Client', specs: clientErrors.specs },
   { title: 'Tests of templates', specs: testingErrors.specs },
-  { title: 'Command line', specs: cliErrors.specs },
+  { title: 'Command line', specs: { ...commandErrors.specs, ...cliErrors.specs } },
+  { title: 'Check of a template', specs: checkErrors.specs },
   { title: 'Database objects of the DBA', specs: dbaErrors.specs },
   { title: 'Private servers', specs: servicesErrors.specs },
 ];

@@ -1,27 +1,7 @@
 import { defineErrors } from '@beds/sdk';
 
-/** What can be wrong with a command line. */
+/** What can go wrong with a command of an operator, beside what can with any (`commandErrors` of the SDK). */
 export const cliErrors = defineErrors({
-  BEDS_CLI_COMMAND_UNKNOWN: {
-    message: 'There is no such command.',
-    status: 'invalid',
-    action: 'Run `beds help` for the list of commands.',
-  },
-  BEDS_CLI_OPTION_INVALID: {
-    message: 'An option of the command is not valid.',
-    status: 'invalid',
-    action: 'Run `beds help <command>` for its options.',
-  },
-  BEDS_CLI_ARGUMENT_INVALID: {
-    message: 'An argument of the command is missing or not valid.',
-    status: 'invalid',
-    action: 'Run `beds help <command>` for its arguments.',
-  },
-  BEDS_CLI_TARGET_EXISTS: {
-    message: 'The command would overwrite something that exists.',
-    status: 'conflict',
-    action: 'Choose another name, or move the existing file or folder away.',
-  },
   BEDS_CLI_ROLLOUT_UNFINISHED: {
     message: 'The rollout did not finish while the command waited.',
     status: 'timeout',
@@ -46,10 +26,5 @@ export const cliErrors = defineErrors({
     message: 'The demo failed.',
     status: 'fault',
     action: 'Read the message. The log of the host is under .beds/.',
-  },
-  BEDS_CLI_FAULT: {
-    message: 'The command failed unexpectedly.',
-    status: 'fault',
-    action: 'Run it again with BEDS_DEBUG=1 and report the stack trace.',
   },
 });

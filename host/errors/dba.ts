@@ -32,6 +32,12 @@ export const dbaErrors = defineErrors({
     status: 'invalid',
     action: 'Include an account and a database: mongodb://admin:…@host/database?authSource=admin.',
   },
+  BEDS_DBA_SERVER_UNKNOWN: {
+    message: 'It is not known where the databases of the stores are, as their administrator reaches them.',
+    status: 'invalid',
+    action:
+      'Set BEDS_MARIADB_ADMIN_URL (MySQL too) or BEDS_MONGODB_URL to the URL with the account of the DBA and the database.',
+  },
   BEDS_DBA_SERVER_UNAVAILABLE: {
     message: 'The administrator cannot reach the database of a store.',
     status: 'unavailable',

@@ -114,6 +114,11 @@ export const rolloutErrors = defineErrors({
     status: 'conflict',
     action: 'Deploy to a node that does: [roles.<role>] domains lists the domains of a role.',
   },
+  BEDS_ROLLOUT_CHECK_FAILED: {
+    message: 'The bundle would not serve.',
+    status: 'invalid',
+    action: 'Correct every finding and check it again.',
+  },
   BEDS_ROLLOUT_STATE_UNREADABLE: {
     message: 'The saved state of the host is damaged or cannot be read.',
     status: 'fault',

@@ -15,7 +15,7 @@ import {
   unknownText,
 } from '@beds/sdk';
 import { MALFORMED_HEADERS } from '../amqp/guarded-amqplib.js';
-import { nearest } from '../config/nearest.js';
+import { nearest } from '#sdk/nearest';
 import { requestErrors } from '../errors/request.js';
 
 function meant(name: string, known: readonly string[]): string {

@@ -8,7 +8,7 @@ import {
   type Scalar,
   type ValueType,
 } from '@beds/sdk';
-import { didYouMean } from '../config/nearest.js';
+import { didYouMean } from '#sdk/nearest';
 import { storeErrors } from '../errors/store.js';
 import type { KeyedQuery, NamedObject, NamedValue } from './contract.js';
 

@@ -37,6 +37,10 @@ export class ScriptedControl implements Operations, Inspections {
     return receipts;
   }
 
+  check(): Promise<readonly Receipt[]> {
+    return Promise.resolve([]);
+  }
+
   rollback(domain: string, version = '1.0.0'): Promise<Receipt> {
     return this.#take('rollback', { domain, version, hash: 'b'.repeat(64) });
   }

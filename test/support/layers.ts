@@ -9,6 +9,7 @@ import type { SourceFile } from './source-files.js';
 const LAYERS: readonly (readonly string[])[] = [
   ['test', 'bench'],
   ['host/cli'],
+  ['host/author'],
   ['host/main.ts'],
   ['host/supervisor.ts'],
   ['host/deploy', 'host/dev-servers', 'host/dba'],
@@ -23,11 +24,12 @@ const LAYERS: readonly (readonly string[])[] = [
   ['broker definitions'],
   ['host/errors'],
   ['plugins'],
+  ['sdk/cli'],
   ['sdk/testing'],
   ['sdk/build', 'sdk/client'],
   ['sdk/amqp'],
   ['sdk/template', 'sdk/wire'],
-  ['sdk/time.ts'],
+  ['sdk/time.ts', 'sdk/nearest.ts'],
 ];
 
 /** Layers that may use less than what lies below them. */
@@ -49,6 +51,8 @@ const DOORS: Readonly<Record<string, string>> = {
   '@beds/sdk/testing': 'sdk/testing/index.ts',
   // Of this repository alone: its package.json names them, that of the package does not.
   '#sdk/amqp': 'sdk/amqp/index.ts',
+  '#sdk/cli': 'sdk/cli/index.ts',
+  '#sdk/nearest': 'sdk/nearest.ts',
   '#sdk/time': 'sdk/time.ts',
 };
 

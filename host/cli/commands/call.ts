@@ -1,9 +1,9 @@
+import { commandErrors, EXIT } from '#sdk/cli';
 import { randomUUID } from 'node:crypto';
 import { connectBeds } from '@beds/sdk/client';
 import { CORE_OPERATIONS, type JsonObject, type RequestEnvelope } from '@beds/sdk';
 import { makeNames } from '../../amqp/names.js';
-import { cliErrors } from '../../errors/cli.js';
-import { EXIT, type Command, type CommandContext } from '../command.js';
+import type { Command, CommandContext } from '../command.js';
 import { brokerOf } from '../broker-of.js';
 import { timeoutOf, TIMEOUT_OPTION } from '../options.js';
 
@@ -37,12 +37,12 @@ export function requestOf(context: Pick<CommandContext, 'args' | 'options'>): Re
   const [target = '', json = '{}'] = context.args;
   const [domain, op, ...rest] = target.split('.');
   if (domain === undefined || op === undefined || domain === '' || op === '' || rest.length > 0) {
-    throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'The first argument must read <domain>.<operation>.');
+    throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'The first argument must read <domain>.<operation>.');
   }
   const given = parseObject(json);
   const isCore = (CORE_OPERATIONS as readonly string[]).includes(op);
   const { meta = {}, ...asked } = isCore || isEnvelopePart(given) ? given : { payload: given };
-  if (!isObject(meta)) throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'The member meta must be a JSON object.');
+  if (!isObject(meta)) throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'The member meta must be a JSON object.');
   return {
     v: 1,
     id: randomUUID(),
@@ -70,5 +70,5 @@ function parseObject(json: string): JsonObject {
   } catch {
     // Reported below, together with JSON that is no object.
   }
-  throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'The second argument must be a JSON object.');
+  throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'The second argument must be a JSON object.');
 }

@@ -1,7 +1,8 @@
+import { EXIT } from '#sdk/cli';
 import { readConfig } from '../../config/load.js';
 import { configInvalid } from '../../config/problems.js';
 import { redactUrl } from '../../config/secrets.js';
-import { EXIT, type Command } from '../command.js';
+import type { Command } from '../command.js';
 
 interface Setting {
   readonly path: string;

@@ -1,5 +1,6 @@
+import { EXIT } from '#sdk/cli';
 import { once } from 'node:events';
-import { EXIT, type Command, type CommandContext } from '../command.js';
+import type { Command, CommandContext } from '../command.js';
 import { isFlawless, Narrator, printSummary, summaryValue } from '../demo/report.js';
 import { type Demo, type Endings, runDemo } from '../demo/run-demo.js';
 import type { Output } from '../output.js';

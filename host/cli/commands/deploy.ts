@@ -1,7 +1,7 @@
 import { COMMANDS } from '../../admin/commands.js';
 import { adminCommand, readOptions, runCommand } from '../admin-command.js';
 import type { Command } from '../command.js';
-import { encodeBundle, readBundles } from '../read-bundles.js';
+import { encodeBundle, readBundles } from '../../author/read-bundles.js';
 
 const command = adminCommand('deploy');
 

@@ -1,8 +1,8 @@
+import { EXIT } from '#sdk/cli';
 import { WHOLE_DOMAIN } from '../../deploy/compatibility/compare-manifests.js';
 import type { Caller } from '../../deploy/compatibility/caller-ledger.js';
 import type { JoinedChange, VersionDiff } from '../../deploy/compatibility/gate.js';
 import { queryCommand } from '../admin-command.js';
-import { EXIT } from '../command.js';
 import type { Output } from '../output.js';
 
 /** What one node says of the change. */

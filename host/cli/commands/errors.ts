@@ -1,8 +1,8 @@
+import { commandErrors, EXIT } from '#sdk/cli';
 import type { ErrorSpec } from '@beds/sdk';
-import { didYouMean } from '../../config/nearest.js';
+import { didYouMean } from '#sdk/nearest';
 import { catalogue } from '../../errors/catalogue.js';
-import { cliErrors } from '../../errors/cli.js';
-import { EXIT, type Command } from '../command.js';
+import type { Command } from '../command.js';
 import type { Output } from '../output.js';
 
 export const errorsCommand: Command = {
@@ -17,7 +17,7 @@ export const errorsCommand: Command = {
     const exact = wanted === undefined ? undefined : catalogue.get(wanted);
     if (wanted !== undefined && rows.length === 0) {
       const meant = didYouMean(wanted, catalogue.keys());
-      throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', `There is no error code ${wanted}.${meant}`);
+      throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', `There is no error code ${wanted}.${meant}`);
     }
     if (json) out.value(exact === undefined ? rows.map(toJson) : toJson([wanted ?? '', exact]));
     else if (exact === undefined) printList(rows, out);

@@ -1,8 +1,8 @@
-import { cliErrors } from '../../errors/cli.js';
+import { commandErrors, EXIT } from '#sdk/cli';
 import { describeLeftovers } from '../../template/template-timers.js';
 import type { HistoryEntry } from '../../deploy/history.js';
 import { queryCommand } from '../admin-command.js';
-import { EXIT, type CommandContext } from '../command.js';
+import type { CommandContext } from '../command.js';
 import type { Output } from '../output.js';
 
 /** What happened to the versions of one host, oldest first. */
@@ -37,7 +37,7 @@ function limitOf({ options }: Pick<CommandContext, 'options'>): number {
   const given = options['limit'] ?? String(DEFAULT_LIMIT);
   const limit = Number(given);
   if (Number.isInteger(limit) && limit > 0 && limit <= MAX_LIMIT) return limit;
-  throw cliErrors.make('BEDS_CLI_OPTION_INVALID', `--limit must be a whole number, at most ${MAX_LIMIT}.`);
+  throw commandErrors.make('BEDS_CLI_OPTION_INVALID', `--limit must be a whole number, at most ${MAX_LIMIT}.`);
 }
 
 export function printHistories(histories: readonly NodeHistory[], out: Output): void {

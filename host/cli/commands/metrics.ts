@@ -1,5 +1,5 @@
+import { EXIT } from '#sdk/cli';
 import { queryCommand } from '../admin-command.js';
-import { EXIT } from '../command.js';
 
 export const metricsCommand = queryCommand('metrics', {
   details:

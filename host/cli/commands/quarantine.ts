@@ -1,8 +1,8 @@
+import { commandErrors, EXIT } from '#sdk/cli';
 import { askNodes } from '../../admin/client.js';
 import { COMMANDS } from '../../admin/commands.js';
-import { cliErrors } from '../../errors/cli.js';
 import { askOptions, NODE_OPTION, readArguments, runCommand } from '../admin-command.js';
-import { EXIT, type Command, type CommandContext } from '../command.js';
+import type { Command, CommandContext } from '../command.js';
 
 export const quarantineCommand: Command = {
   name: 'quarantine',
@@ -17,7 +17,7 @@ export const quarantineCommand: Command = {
     const [action = 'list', ...args] = context.args;
     if (action === 'list' && args.length === 0) return list(context);
     if (action === 'lift') return runCommand(context, 'lift', readArguments(COMMANDS.lift, { args }));
-    throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'Use `quarantine list` or `quarantine lift <hash|domain>`.');
+    throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'Use `quarantine list` or `quarantine lift <hash|domain>`.');
   },
 };
 

@@ -1,10 +1,11 @@
+import { EXIT } from '#sdk/cli';
 import { once } from 'node:events';
 import { readRuntimeAccounts } from '../../dba/index.js';
 import { startHost } from '../../main.js';
 import { type Services, startServices } from '../../dev-servers/index.js';
-import { EXIT, type Command, type CommandContext } from '../command.js';
+import type { Command, CommandContext } from '../command.js';
 import { stateDirectory } from '../broker-of.js';
-import { neededServers, resolveConfig } from '../resolve-config.js';
+import { neededServers, resolveConfig } from '../../author/resolve-config.js';
 
 export const startCommand: Command = {
   name: 'start',

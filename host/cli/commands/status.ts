@@ -1,8 +1,9 @@
+import { EXIT } from '#sdk/cli';
 import { askNodes } from '../../admin/client.js';
 import { QUERIES } from '../../admin/queries.js';
 import { straysOf } from '../../admin/node-views.js';
 import type { DomainView, NodeStatus } from '../../admin/views.js';
-import { EXIT, type Command } from '../command.js';
+import type { Command } from '../command.js';
 import { askOptions, NODE_OPTION } from '../admin-command.js';
 import { percentText, strayText } from '../rollout-text.js';
 import { ago, megabytes, type Output } from '../output.js';

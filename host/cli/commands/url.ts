@@ -1,6 +1,7 @@
+import { EXIT } from '#sdk/cli';
 import { makeNames } from '../../amqp/names.js';
 import { brokerOf } from '../broker-of.js';
-import { EXIT, type Command } from '../command.js';
+import type { Command } from '../command.js';
 
 export const urlCommand: Command = {
   name: 'url',

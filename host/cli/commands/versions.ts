@@ -1,9 +1,9 @@
+import { EXIT } from '#sdk/cli';
 import { describeLeftovers } from '../../template/template-timers.js';
 import type { HistoryEntry } from '../../deploy/history.js';
 import type { QuarantineView } from '../../admin/contract.js';
 import type { DomainView, HeldView, LeftView, StrikeView } from '../../admin/views.js';
 import { queryCommand } from '../admin-command.js';
-import { EXIT } from '../command.js';
 import type { Output } from '../output.js';
 import { printReasons } from '../print.js';
 import { canaryText, strayText } from '../rollout-text.js';

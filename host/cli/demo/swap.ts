@@ -4,7 +4,7 @@ import { followRollout } from '../../admin/follow-rollout.js';
 import type { NodeStatus } from '../../admin/views.js';
 import { cliErrors } from '../../errors/cli.js';
 import type { Finding } from '../../template/contract.js';
-import { encodeBundle, type ReadBundle } from '../read-bundles.js';
+import { encodeBundle, type ReadBundle } from '../../author/read-bundles.js';
 import { dropBundle, type ReadyBundle } from './bundles.js';
 import type { MixedLoad } from './load.js';
 

@@ -1,5 +1,5 @@
 import { isBedsError, type Manifest } from '@beds/sdk';
-import { didYouMean } from '../../config/nearest.js';
+import { didYouMean } from '#sdk/nearest';
 import { narrowObject } from '../../stores/check-use.js';
 import type { NamedObject, StoreAdapter } from '../../stores/contract.js';
 import { type Finding, makeFinding } from '../../template/contract.js';
@@ -44,7 +44,8 @@ async function describe(
   }
 }
 
-function unknownStore(store: string, names: readonly string[]): Finding {
+/** What a template is told that names a store of its own. */
+export function unknownStore(store: string, names: readonly string[]): Finding {
   const configured = names.length === 0 ? 'No store is configured.' : `Configured are: ${names.join(', ')}.`;
   const message = `Store ${store} is not configured.${didYouMean(store, names)}`;
   return makeFinding('BEDS_ADMISSION_STORE_UNKNOWN', message, configured);

@@ -30,7 +30,7 @@ export function resolveConfig(config: Config, servers: ServerUrls, accounts: Run
   const brokerUrl = config.amqp.url === '' ? servers.rabbitmq?.url : config.amqp.url;
   if (brokerUrl === undefined) missing.push('RabbitMQ does not run');
   const stores = Object.entries(config.stores).map(([name, store]): [string, StoreConfig] => {
-    const url = store.url === '' ? storeUrl(name, store.kind, { servers, accounts }) : store.url;
+    const url = urlOfStore(name, store, { servers, accounts });
     if (url === undefined)
       missing.push(`the store ${name} has no running server, or \`beds db apply\` has not prepared it`);
     return [name, { ...store, url: url ?? '' }];
@@ -50,8 +50,13 @@ export function administeredStores(config: Config, servers: ServerUrls): Readonl
   );
 }
 
-/** Undefined where there is no server, or nothing has been prepared in it. */
-function storeUrl(name: string, kind: StoreConfig['kind'], { servers, accounts }: Resources): string | undefined {
+/** With the runtime account. Undefined where there is no server, or nothing has been prepared in it. */
+export function urlOfStore(
+  name: string,
+  { kind, url }: StoreConfig,
+  { servers, accounts }: Resources,
+): string | undefined {
+  if (url !== '') return url;
   const adminUrl = servers[SERVER_OF_KIND[kind]]?.url;
   const account = accounts[name];
   return adminUrl === undefined || account === undefined ? undefined : runtimeUrl(adminUrl, account);

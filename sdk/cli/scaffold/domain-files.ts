@@ -1,3 +1,5 @@
+import { SDK_VERSION } from '../../template/sdk-version.js';
+import type { StoreKind } from '../author.js';
 import { mongodbObjects } from './mongodb-objects.js';
 import { mysqlObjects } from './mysql-objects.js';
 
@@ -5,7 +7,7 @@ import { mysqlObjects } from './mysql-objects.js';
 export interface NewDomain {
   readonly domain: string;
   readonly store: string;
-  readonly kind: 'mysql' | 'mongodb';
+  readonly kind: StoreKind;
 }
 
 /** File names, with `/`, and what they hold. */
@@ -33,6 +35,39 @@ export function domainFiles(asked: NewDomain): DomainFiles {
     'template.ts': templateText(asked, starter),
     [`${asked.domain}.test.ts`]: testText(starter),
     ...starter.objects(objectPrefix(asked.domain)),
+  };
+}
+
+/** What a domain needs beside its files to be a project of its own: it replaces the package.json of `domainFiles`. */
+export function projectFiles({ domain, store, kind }: NewDomain): DomainFiles {
+  const driver = kind === 'mysql' ? { mysql2: '^3.24.6' } : { mongodb: '^7.9.0' };
+  const content = {
+    name: domain,
+    version: '1.0.0',
+    private: true,
+    description: `The domain ${domain}.`,
+    type: 'module',
+    scripts: { check: 'beds check', test: 'beds test', build: 'beds build --file', dev: 'beds dev' },
+    dependencies: { '@beds/sdk': `^${SDK_VERSION}` },
+    devDependencies: { '@types/node': '^20.19.0', esbuild: '^0.28.2', ...driver, typescript: '~6.0.0' },
+    beds: { store },
+  };
+  const settings = {
+    extends: '@beds/sdk/tsconfig.template.json',
+    compilerOptions: { types: ['node'] },
+    include: ['*.ts'],
+  };
+  const variable = `BEDS_STORES_${store.replaceAll('-', '_').toUpperCase()}_URL`;
+  const admin = kind === 'mysql' ? 'BEDS_MARIADB_ADMIN_URL' : 'BEDS_MONGODB_URL';
+  return {
+    'package.json': `${JSON.stringify(content, undefined, 2)}\n`,
+    'tsconfig.json': `${JSON.stringify(settings, undefined, 2)}\n`,
+    '.gitignore': 'node_modules/\ndist/\n.beds/\nconfig/env.toml\n',
+    'config/beds.toml': `# The same keys as the host's. What is secret or differs between machines goes into config/env.toml, or into variables:
+# BEDS_AMQP_URL, ${variable}. \`beds db apply\` works as the administrator of ${admin}.
+[stores.${store}]
+kind = "${kind}"
+`,
   };
 }
 

@@ -1,7 +1,7 @@
+import { commandErrors } from '#sdk/cli';
 import { existsSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { Config } from '../config/schema.js';
-import { cliErrors } from '../errors/cli.js';
 import { rolloutErrors } from '../errors/rollout.js';
 import type { Drop } from '../deploy/admit/contract.js';
 import { readDrop, takeFingerprint } from '../deploy/sources/read-drop.js';
@@ -30,14 +30,14 @@ export interface ReadBundle {
 export async function readBundles({ cwd, paths }: BundlePlaces, limits: Limits): Promise<readonly ReadBundle[]> {
   if (paths.length === 0 || paths.length > MAX_BUNDLES) {
     const message = `Name the bundles to deploy, at most ${MAX_BUNDLES}: files or folders that \`beds build\` wrote.`;
-    throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', message);
+    throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', message);
   }
   const bundles: ReadBundle[] = [];
   for (const path of paths) {
     const bundle = toBundle(await readOne(path, cwd, limits));
     if (bundles.some(({ domain }) => domain === bundle.domain)) {
       const message = `${path} is another bundle of ${bundle.domain}; deploy one version of a domain at a time.`;
-      throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', message);
+      throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', message);
     }
     bundles.push(bundle);
   }
@@ -51,7 +51,7 @@ export function encodeBundle({ files }: ReadBundle): Record<string, string> {
 
 async function readOne(path: string, cwd: string, limits: Limits): Promise<Drop> {
   const full = resolve(cwd, path);
-  if (!existsSync(full)) throw cliErrors.make('BEDS_CLI_ARGUMENT_INVALID', `There is no file or folder ${full}.`);
+  if (!existsSync(full)) throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', `There is no file or folder ${full}.`);
   const place = { directory: dirname(full), entry: basename(full) };
   const seen = await takeFingerprint(place.directory, place.entry).catch((cause: unknown) => {
     const { code = 'unknown' } = cause as NodeJS.ErrnoException;

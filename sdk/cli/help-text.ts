@@ -2,23 +2,23 @@ import { GLOBAL_OPTIONS } from './options.js';
 import type { Command, CommandOption } from './command.js';
 import type { Output } from './output.js';
 
+/** What the help says of a command. */
+type Described = Pick<Command, 'name' | 'summary' | 'usage' | 'options' | 'details'>;
+
+interface Frame {
+  readonly before: readonly string[];
+  readonly after: string;
+}
+
 /** The list of commands. */
-export function overviewText(commands: readonly Command[], { paint }: Output): string {
+export function overviewText(commands: readonly Described[], { before, after }: Frame, { paint }: Output): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
   const lines = commands.map(({ name, summary }) => `  ${paint('bold', name.padEnd(width))}  ${summary}`);
-  return [
-    'BEDS: a data backend reached only through RabbitMQ, with data domains that are swapped in at runtime.',
-    '',
-    `Usage: ${paint('bold', 'beds <command>')}, from a checkout: npm run beds -- <command>`,
-    '',
-    ...lines,
-    '',
-    'beds help <command> says more. Every command takes --json. The tests: npm test [-- --help]',
-  ].join('\n');
+  return [...before, '', ...lines, '', after].join('\n');
 }
 
 /** All about one command. */
-export function commandText(command: Command, { paint }: Output): string {
+export function commandText(command: Described, { paint }: Output): string {
   const options = { ...command.options, ...GLOBAL_OPTIONS };
   const labels = Object.entries(options).map(([name, option]) => optionLabel(name, option));
   const width = Math.max(...labels.map((label) => label.length));

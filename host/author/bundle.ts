@@ -1,0 +1,79 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import { dirname, join, relative, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { build, type Plugin } from 'esbuild';
+
+/** The root of the checkout; this runs as dist/host/author/bundle.js. */
+const ROOT = resolve(import.meta.dirname, '..', '..', '..');
+const OUT = join('sdk', 'dist', 'author-tools');
+
+/**
+ * Puts host/author into the SDK's package: its command `beds` asks databases and hosts with the host's own code, and an author
+ * installs no host for it. Drivers stay outside: they are the author's, for the databases that he has.
+ */
+export async function bundleAuthorTools(): Promise<void> {
+  const draft = `${OUT}.${process.pid}`;
+  await build({
+    absWorkingDir: ROOT,
+    entryPoints: [join('host', 'author', 'index.ts')],
+    outdir: draft,
+    bundle: true,
+    // What a driver is needed for is loaded with it.
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20.19',
+    minifyWhitespace: true,
+    minifySyntax: true,
+    external: ['@beds/sdk', 'mysql2', 'mongodb', 'amqplib', 'esbuild'],
+    plugins: [doorsOfTheSdk(), brokerDefinitions, englishOnly],
+    logLevel: 'error',
+  });
+  const [from, to] = [join(ROOT, draft), join(ROOT, OUT)];
+  await rm(to, { recursive: true, force: true });
+  await rename(from, to);
+}
+
+/** `#sdk/amqp` is a name of this repository alone; in the package it is the file beside the tools. */
+function doorsOfTheSdk(): Plugin {
+  const { imports } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+    readonly imports: Readonly<Record<string, string>>;
+  };
+  const outside = (path: string): string => relative(OUT, imports[path] ?? path).replaceAll('\\', '/');
+  return {
+    name: 'doors-of-the-sdk',
+    setup: (bundling) =>
+      bundling.onResolve({ filter: /^#sdk\// }, ({ path }) => ({ path: outside(path), external: true })),
+  };
+}
+
+/** The host looks for them in its folders, which the package does not have. */
+const brokerDefinitions: Plugin = {
+  name: 'broker-definitions',
+  setup: (bundling) =>
+    bundling.onLoad({ filter: /[\\/]host[\\/]brokers[\\/]definitions\.ts$/ }, ({ path }) => {
+      const folder = dirname(path);
+      const types = readdirSync(folder)
+        .filter((type) => existsSync(join(folder, type, 'definition.ts')))
+        .sort();
+      const imports = types.map((type, at) => `import { definition as type${at} } from './${type}/definition.js';`);
+      const entries = types.map((type, at) => `[${JSON.stringify(type)}, type${at}]`);
+      const contents = `${imports.join('\n')}\nexport const brokerDefinitions = new Map([${entries.join(', ')}]);`;
+      return { contents, resolveDir: folder };
+    }),
+};
+
+/** zod brings its messages in fifty languages, 400 KB, of which none is shown. */
+const englishOnly: Plugin = {
+  name: 'english-only',
+  setup: (bundling) =>
+    bundling.onLoad({ filter: /[\\/]zod[\\/]v4[\\/]locales[\\/][\w-]+\.js$/ }, ({ path }) =>
+      /[\\/](en|index)\.js$/.test(path)
+        ? undefined
+        : { contents: 'export default () => ({ localeError: () => undefined });' },
+    ),
+};
+
+const [, program] = process.argv;
+if (program !== undefined && import.meta.url === pathToFileURL(program).href) await bundleAuthorTools();

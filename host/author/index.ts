@@ -1,0 +1,163 @@
+import { isBedsError, type Manifest } from '@beds/sdk';
+import { type ApplyRequest, type AuthorSettings, type AuthorTools, type Opinion, type ToolsPlace } from '#sdk/cli';
+import { AdminClient } from '../admin/client.js';
+import { configInvalid } from '../config/problems.js';
+import { directoriesOf, readConfig } from '../config/load.js';
+import type { Config, StoreConfig } from '../config/schema.js';
+import { applyObjects, readRuntimeAccounts } from '../dba/index.js';
+import { preflight, unknownStore } from '../deploy/admit/preflight.js';
+import type { ServiceName } from '../dev-servers/contract.js';
+import { readServices } from '../dev-servers/server-folder.js';
+import { dbaErrors } from '../errors/dba.js';
+import type { StoreAdapter } from '../stores/contract.js';
+import { loadAdapters } from '../stores/factory.js';
+import { readBundles, encodeBundle } from './read-bundles.js';
+import { administeredStores, type ServerUrls, urlOfStore } from './resolve-config.js';
+
+/** Servers for as long as a command works with them. */
+export type UseServers = (need: readonly ServiceName[]) => Promise<ServerUrls & { close(): Promise<void> }>;
+
+const CLOSE_TIMEOUT_MS = 1_000;
+const ASK_TIMEOUT_MS = 2_000;
+
+/**
+ * What the commands of an author know of databases and hosts. `useServers` starts private servers where there is a program that
+ * can; without it those that are named or run already are used.
+ */
+export function createTools(place: ToolsPlace, useServers?: UseServers): AuthorTools {
+  return new Tools(place, useServers);
+}
+
+class Tools implements AuthorTools {
+  readonly #place: ToolsPlace;
+  readonly #useServers: UseServers;
+  #config: { readonly config: Config; readonly isPluginsSaid: boolean } | undefined;
+
+  constructor(place: ToolsPlace, useServers?: UseServers) {
+    this.#place = place;
+    this.#useServers =
+      useServers ?? (() => Promise.resolve({ ...this.#knownServers(), close: () => Promise.resolve() }));
+  }
+
+  settings(): AuthorSettings {
+    const { config, isPluginsSaid } = this.#read();
+    const stores = Object.entries(config.stores).map(([name, { kind }]) => [name, kind] as const);
+    return { plugins: this.#directories.plugins, isPluginsSaid, stores: Object.fromEntries(stores) };
+  }
+
+  async applyObjects({ folder, domains, force }: ApplyRequest): Promise<{ applied: number; unchanged: number }> {
+    const { config } = this.#read();
+    const servers = await this.#useServers(['mariadb', 'mongodb']);
+    try {
+      const stores = administeredStores(config, servers);
+      if (Object.keys(config.stores).length > 0 && Object.keys(stores).length === 0)
+        throw dbaErrors.make('BEDS_DBA_SERVER_UNKNOWN');
+      const { note } = this.#place;
+      return await applyObjects({
+        ...{ stores, folder, domains, force },
+        directory: this.#directories.state,
+        onProgress: (event) => {
+          if (event.type === 'granted') note(`${event.store}: ${event.words}`);
+          else if (event.type === 'applied') note(`${event.store}: applied ${event.file}`);
+        },
+      });
+    } finally {
+      await servers.close();
+    }
+  }
+
+  async checkObjects(manifest: Manifest): Promise<Opinion> {
+    const { config } = this.#read();
+    const settings = config.stores[manifest.store];
+    const names = Object.keys(config.stores);
+    if (settings === undefined) return { findings: [unknownStore(manifest.store, names)] };
+    const url = this.#urlOf(manifest.store, settings);
+    if (url === undefined) {
+      const variable = `BEDS_STORES_${manifest.store.replaceAll('-', '_').toUpperCase()}_URL`;
+      return {
+        findings: [],
+        skipped: `no database was asked, because the store ${manifest.store} has no url: set ${variable}, or run \`beds db apply\`.`,
+      };
+    }
+    const adapter = await this.#openAdapter(manifest.store, { ...settings, url });
+    try {
+      const { findings } = await preflight(manifest, new Map([[manifest.store, adapter]]));
+      return { findings };
+    } finally {
+      await adapter.close(CLOSE_TIMEOUT_MS);
+    }
+  }
+
+  async checkWithHost(bundlePath: string): Promise<Opinion> {
+    const broker = this.#broker();
+    if (broker === undefined)
+      return { findings: [], skipped: 'no host was asked, because no RabbitMQ is known: set BEDS_AMQP_URL.' };
+    const { cwd, paths } = { cwd: this.#place.projectRoot, paths: [bundlePath] };
+    const [bundle] = await readBundles({ cwd, paths }, this.#read().config.plugins);
+    if (bundle === undefined) return { findings: [] };
+    try {
+      const client = await AdminClient.open({ ...broker, signal: this.#place.signal });
+      try {
+        const { accepted, refused } = await client.command(
+          'check',
+          { bundles: [encodeBundle(bundle)] },
+          { timeoutMs: ASK_TIMEOUT_MS },
+        );
+        const told = refused.flatMap(({ error }) => error.findings ?? [error]);
+        return { findings: accepted.length + told.length === 0 ? [] : told };
+      } finally {
+        await client.close();
+      }
+    } catch (error) {
+      if (!isBedsError(error)) throw error;
+      return { findings: [], skipped: `no host was asked: ${error.message} (${error.code})` };
+    }
+  }
+
+  #read(): { readonly config: Config; readonly isPluginsSaid: boolean } {
+    if (this.#config !== undefined) return this.#config;
+    const { config, problems, sources } = readConfig(this.#place);
+    if (config === undefined) throw configInvalid(problems);
+    return (this.#config = { config, isPluginsSaid: sources.has('plugins.directory') });
+  }
+
+  get #directories(): ReturnType<typeof directoriesOf> {
+    return directoriesOf(this.#place.projectRoot, this.#read().config);
+  }
+
+  /** Those that variables name, and private ones that run. */
+  #knownServers(): ServerUrls {
+    const { env } = this.#place;
+    const running = readServices(this.#directories.state);
+    const server = (variable: string, name: ServiceName): { readonly url: string } | undefined => {
+      const url = env[variable];
+      return url === undefined || url === '' ? running?.[name] : { url };
+    };
+    return {
+      rabbitmq: server('BEDS_RABBITMQ_URL', 'rabbitmq'),
+      mariadb: server('BEDS_MARIADB_ADMIN_URL', 'mariadb'),
+      mongodb: server('BEDS_MONGODB_URL', 'mongodb'),
+    };
+  }
+
+  #broker(): { readonly url: string; readonly prefix: string } | undefined {
+    const { url, prefix } = this.#read().config.amqp;
+    const known = url === '' ? this.#knownServers().rabbitmq?.url : url;
+    return known === undefined ? undefined : { url: known, prefix };
+  }
+
+  /** As the host's account where there is one. */
+  #urlOf(store: string, settings: StoreConfig): string | undefined {
+    const accounts = readRuntimeAccounts(this.#directories.state);
+    return urlOfStore(store, settings, { servers: this.#knownServers(), accounts });
+  }
+
+  async #openAdapter(store: string, settings: StoreConfig): Promise<StoreAdapter> {
+    const make = await loadAdapters({ [store]: settings });
+    const adapter = make((config) => config).get(store);
+    if (adapter === undefined) throw new TypeError('unreachable: the store was given');
+    // Why it failed is said by what is asked of it next.
+    await adapter.open().catch(() => undefined);
+    return adapter;
+  }
+}

@@ -1,0 +1,215 @@
+import { createRequire } from 'node:module';
+import { dirname, join, relative } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type ts from 'typescript';
+import type { Finding } from './author.js';
+import { checkErrors, commandErrors } from './command-errors.js';
+
+/** A finding with the place in the author's files that it is about. */
+export interface PlacedFinding extends Finding {
+  /** Relative to the folder of the domain. */
+  readonly file?: string;
+  /** From 1. */
+  readonly line?: number;
+  readonly column?: number;
+}
+
+type TypeScript = typeof ts;
+
+/** The project's own TypeScript, else the one beside the SDK. Throws BEDS_CLI_PACKAGE_MISSING. */
+export async function loadTypeScript(folder: string): Promise<TypeScript> {
+  for (const from of [pathToFileURL(join(folder, 'template.ts')), import.meta.url]) {
+    try {
+      const path = createRequire(from).resolve('typescript');
+      return ((await import(pathToFileURL(path).href)) as { readonly default: TypeScript }).default;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error;
+    }
+  }
+  const message = 'TypeScript is needed to check types: npm install --save-dev typescript.';
+  throw commandErrors.make('BEDS_CLI_PACKAGE_MISSING', message);
+}
+
+/** Where the options come from when a project has no tsconfig.json. */
+const DEFAULT_OPTIONS = {
+  target: 'ES2023',
+  lib: ['ES2023'],
+  module: 'NodeNext',
+  moduleResolution: 'NodeNext',
+  strict: true,
+  noUncheckedIndexedAccess: true,
+  verbatimModuleSyntax: true,
+  isolatedModules: true,
+  skipLibCheck: true,
+};
+
+/** The author's TypeScript of one domain: checked again and again, each time only what changed. */
+export class AuthorSources {
+  readonly #ts: TypeScript;
+  readonly #folder: string;
+  readonly #entry: string;
+  #program: ts.Program | undefined;
+  /** What was read and parsed, by its path, with the text that it was made of. */
+  readonly #parsed = new Map<string, ts.SourceFile>();
+
+  constructor(typescript: TypeScript, entry: string) {
+    this.#ts = typescript;
+    this.#entry = entry;
+    this.#folder = dirname(entry);
+  }
+
+  /** Everything that the compiler says, and promises that nobody waits for. */
+  check(): readonly PlacedFinding[] {
+    const program = (this.#program = this.#makeProgram());
+    const own = this.#ownFiles(program);
+    const told = [
+      ...program.getOptionsDiagnostics(),
+      ...own.flatMap((file) => [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)]),
+    ];
+    const forgotten = own
+      .filter(({ fileName }) => !fileName.includes('.test.'))
+      .flatMap((file) => this.#forgottenAwaits(file, program.getTypeChecker()));
+    return [...told.map((diagnostic) => this.#typeFinding(diagnostic)), ...forgotten];
+  }
+
+  /** A finding about a named object of the database, where the template names it: at the argument or column in question if one is. */
+  placeObject(name: string, finding: Finding): PlacedFinding {
+    const { isStringLiteralLike, isCallExpression } = this.#ts;
+    const use = this.#find((node) => isStringLiteralLike(node) && node.text === name && isCallExpression(node.parent));
+    if (use === undefined) return finding;
+    const words = new Set(finding.message.match(/[A-Za-z_]\w*/g));
+    words.delete(name);
+    const member = this.#findIn(use.parent, (node) => this.#isMember(node) && words.has(nameOf(node)));
+    return { ...finding, ...this.#place(member ?? use) };
+  }
+
+  /** A finding about a part of the definition, `operations.count.input`: at the deepest member of that path that is written out. */
+  placePath(path: string, finding: Finding): PlacedFinding {
+    const { isCallExpression, isObjectLiteralExpression } = this.#ts;
+    const whole = this.#find((node) => isCallExpression(node) && /^define\w+$/.test(node.expression.getText()));
+    if (whole === undefined) return finding;
+    let at: ts.Node = whole;
+    for (const name of path.split(/[.[\]]+/).filter((part) => part !== '')) {
+      const next = this.#findIn(
+        at,
+        (node) => this.#isMember(node) && nameOf(node) === name && isObjectLiteralExpression(node.parent),
+      );
+      // What is not written out, as the arguments of a procedure are not named, is passed over.
+      at = next ?? at;
+    }
+    return { ...finding, ...this.#place(at) };
+  }
+
+  /** A finding about the template as a whole: where it is defined. */
+  placeWhole(finding: Finding): PlacedFinding {
+    return this.placePath('', finding);
+  }
+
+  #makeProgram(): ts.Program {
+    const api = this.#ts;
+    const options = this.#options();
+    const host = api.createCompilerHost(options, true);
+    const read = host.getSourceFile.bind(host);
+    host.getSourceFile = (name, version, ...rest) => {
+      const known = this.#parsed.get(name);
+      if (known !== undefined && (name.includes('/node_modules/') || known.text === api.sys.readFile(name)))
+        return known;
+      const file = read(name, version, ...rest);
+      if (file !== undefined) this.#parsed.set(name, file);
+      return file;
+    };
+    const tests = api.sys.readDirectory(
+      this.#folder,
+      ['.ts'],
+      ['**/node_modules', '**/dist', '**/.beds'],
+      ['*.test.ts'],
+    );
+    const rootNames = [this.#entry, ...tests];
+    return api.createProgram({ rootNames, options, host, ...(this.#program && { oldProgram: this.#program }) });
+  }
+
+  #options(): ts.CompilerOptions {
+    const api = this.#ts;
+    const file = api.findConfigFile(this.#folder, (path) => api.sys.fileExists(path));
+    const json: unknown =
+      file === undefined
+        ? { compilerOptions: DEFAULT_OPTIONS }
+        : (api.readConfigFile(file, (path) => api.sys.readFile(path)).config as unknown);
+    const { options } = api.parseJsonConfigFileContent(
+      json,
+      api.sys,
+      file === undefined ? this.#folder : dirname(file),
+    );
+    // n.b. what is written and kept is no business of a check; and it wants no file that the project does not compile.
+    const { incremental: _, composite: __, tsBuildInfoFile: ___, rootDir: ____, outDir: _____, ...rest } = options;
+    return { ...rest, noEmit: true, allowJs: true };
+  }
+
+  #ownFiles(program: ts.Program): readonly ts.SourceFile[] {
+    return program
+      .getSourceFiles()
+      .filter(({ fileName, isDeclarationFile }) => !isDeclarationFile && !fileName.includes('/node_modules/'));
+  }
+
+  #typeFinding({ file, start, messageText, code }: ts.Diagnostic): PlacedFinding {
+    const message = this.#ts.flattenDiagnosticMessageText(messageText, '\n  ');
+    const finding = { code: 'BEDS_CHECK_TYPE', message: `${message} (TS${code})` };
+    return file === undefined ? finding : { ...finding, ...this.#placeAt(file, start ?? 0) };
+  }
+
+  #forgottenAwaits(file: ts.SourceFile, checker: ts.TypeChecker): readonly PlacedFinding[] {
+    const api = this.#ts;
+    const found: PlacedFinding[] = [];
+    const visit = (node: ts.Node): void => {
+      if (api.isExpressionStatement(node) && api.isCallExpression(node.expression)) {
+        const type = checker.getTypeAtLocation(node.expression);
+        if (type.getProperty('then') !== undefined) {
+          found.push({
+            code: 'BEDS_CHECK_FORGOTTEN_AWAIT',
+            message: `Nobody waits for ${node.expression.expression.getText()}(…): its failure would be nobody's, and the answer may come first.`,
+            hint: checkErrors.specs.BEDS_CHECK_FORGOTTEN_AWAIT.action,
+            ...this.#place(node),
+          });
+        }
+      }
+      api.forEachChild(node, visit);
+    };
+    visit(file);
+    return found;
+  }
+
+  #isMember(node: ts.Node): node is ts.PropertyAssignment | ts.ShorthandPropertyAssignment | ts.MethodDeclaration {
+    const { isPropertyAssignment, isShorthandPropertyAssignment, isMethodDeclaration } = this.#ts;
+    return isPropertyAssignment(node) || isShorthandPropertyAssignment(node) || isMethodDeclaration(node);
+  }
+
+  /** The first node of the author's files, the template first. */
+  #find(isIt: (node: ts.Node) => boolean): ts.Node | undefined {
+    const program = (this.#program ??= this.#makeProgram());
+    const own = this.#ownFiles(program).filter(({ fileName }) => !fileName.includes('.test.'));
+    const first = own.filter(({ fileName }) => fileName === this.#entry);
+    for (const file of [...first, ...own]) {
+      const found = this.#findIn(file, isIt);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  #findIn(within: ts.Node, isIt: (node: ts.Node) => boolean): ts.Node | undefined {
+    return this.#ts.forEachChild(within, (node): ts.Node | undefined => (isIt(node) ? node : this.#findIn(node, isIt)));
+  }
+
+  #place(node: ts.Node): Pick<PlacedFinding, 'file' | 'line' | 'column'> {
+    return this.#placeAt(node.getSourceFile(), node.getStart());
+  }
+
+  #placeAt(file: ts.SourceFile, position: number): Pick<PlacedFinding, 'file' | 'line' | 'column'> {
+    const { line, character } = file.getLineAndCharacterOfPosition(position);
+    return { file: relative(this.#folder, file.fileName), line: line + 1, column: character + 1 };
+  }
+}
+
+function nameOf(node: ts.Node): string {
+  const { name } = node as Partial<ts.PropertyAssignment>;
+  return name === undefined ? '' : 'text' in name ? name.text : name.getText();
+}

@@ -1,0 +1,67 @@
+import type { Manifest } from '../template/manifest.js';
+import type { CommandContext } from './command.js';
+import type { Environment } from './output.js';
+
+/** What an author's command is given. */
+export interface AuthorContext extends CommandContext {
+  /** Relative directories of the configuration start here: the nearest folder upwards with a package.json, or the checkout. */
+  readonly projectRoot: string;
+  /** How `beds` is written on the command line here: `npx beds`. */
+  readonly beds: string;
+  /** What knows databases and hosts; loaded when it is asked for. */
+  readonly tools: () => Promise<AuthorTools>;
+}
+
+/** One thing that is wrong, and what to do about it. */
+export interface Finding {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+export type StoreKind = 'mysql' | 'mongodb';
+
+/** What the configuration says to an author: the same files and variables as the host's. */
+export interface AuthorSettings {
+  /** `plugins.directory`, absolute: where a host looks for bundles, and every command for domains by their names. */
+  readonly plugins: string;
+  /** Whether a file or a variable says so, rather than the default. */
+  readonly isPluginsSaid: boolean;
+  readonly stores: Readonly<Record<string, StoreKind>>;
+}
+
+export interface ApplyRequest {
+  /** Holds the folders of the domains. */
+  readonly folder: string;
+  /** Names of folders in it; all that have a `db/` where it is empty. */
+  readonly domains: readonly string[];
+  readonly force: boolean;
+}
+
+/** What a database or a host said of a version, or why it was not asked. */
+export interface Opinion {
+  readonly findings: readonly Finding[];
+  /** Why nobody was asked; absent: the findings are all there is. */
+  readonly skipped?: string;
+}
+
+/** Databases and hosts, as an author reaches them: the code of the host itself, so that both say the same. */
+export interface AuthorTools {
+  /** Throws BEDS_CONFIG_INVALID. */
+  settings(): AuthorSettings;
+  /** Puts the files of `db/` folders into their databases. Throws BEDS_DBA_*. */
+  applyObjects(request: ApplyRequest): Promise<{ readonly applied: number; readonly unchanged: number }>;
+  /** What admission would say of the objects that a version uses. */
+  checkObjects(manifest: Manifest): Promise<Opinion>;
+  /** What a running host would say of a bundle: all of admission, and the contract of the version that serves. */
+  checkWithHost(bundlePath: string): Promise<Opinion>;
+}
+
+/** Where tools work, and for whom. */
+export interface ToolsPlace {
+  readonly projectRoot: string;
+  readonly env: Environment;
+  readonly signal: AbortSignal;
+  /** Takes a line about what goes on. */
+  readonly note: (text: string) => void;
+}

@@ -1,0 +1,53 @@
+import { join, relative } from 'node:path';
+import type { AuthorContext } from './author.js';
+import { AuthorSources, loadTypeScript, type PlacedFinding } from './author-sources.js';
+import { type Command, EXIT } from './command.js';
+import { entryOf, findDomains } from './domains.js';
+import { judge } from './judge.js';
+import type { Output } from './output.js';
+import { printable } from './print.js';
+
+export const checkCommand: Command<AuthorContext> = {
+  name: 'check',
+  summary: 'Say everything that a host would refuse a domain for, with the line of the template.',
+  usage: 'check [domain…]',
+  options: {},
+  details:
+    'Types, promises that nobody waits for, imports, the definition; the objects that it names, their arguments, columns and ' +
+    'types, where the store has a url in the configuration; and the contract of the version that serves, where a host answers. ' +
+    'All problems at once; exits with 1 when there is one. A domain is named as for `beds build`.',
+  run: async (context) => {
+    const { cwd, out, json } = context;
+    const domains = await findDomains(context, 'template');
+    const judged: { domain: string; findings: readonly PlacedFinding[]; skipped: readonly string[] }[] = [];
+    for (const { name, folder } of domains) {
+      const entry = entryOf(folder) ?? join(folder, 'template.ts');
+      const sources = new AuthorSources(await loadTypeScript(folder), entry);
+      const { findings, skipped, version = name } = await judge({ entry, sources, tools: context.tools });
+      const fromHere = findings.map((finding) =>
+        finding.file === undefined ? finding : { ...finding, file: relative(cwd, join(folder, finding.file)) },
+      );
+      judged.push({ domain: name, findings: fromHere, skipped });
+      if (json) continue;
+      for (const finding of fromHere) printPlaced(finding, out);
+      for (const reason of skipped) out.note(`${name}: ${reason}`);
+      const count = findings.length === 1 ? '1 problem' : `${findings.length} problems`;
+      out.line(findings.length === 0 ? `${version}: nothing is wrong.` : `${name}: ${count}.`);
+    }
+    const isOk = judged.every(({ findings }) => findings.length === 0);
+    if (json) out.value({ ok: isOk, domains: judged });
+    return isOk ? EXIT.ok : EXIT.failed;
+  },
+};
+
+/** `template.ts:3:8 BEDS_…`, what is wrong, and what to do about it. */
+export function printPlaced(
+  { file, line, column, code, message, hint }: PlacedFinding,
+  { line: write, paint }: Output,
+): void {
+  const place = [file, line, column].filter((part) => part !== undefined).join(':');
+  write(`${place === '' ? '' : `${paint('cyan', place)} `}${paint('red', code)}`);
+  for (const text of message.split('\n')) write(`  ${printable(text)}`);
+  if (hint !== undefined) write(`  ${paint('cyan', 'what to do:')} ${printable(hint)}`);
+  write();
+}

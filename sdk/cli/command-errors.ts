@@ -1,0 +1,49 @@
+import { defineErrors } from '../template/errors.js';
+
+/** What can be wrong with a command line, and with what a command of the author needs. */
+export const commandErrors = defineErrors({
+  BEDS_CLI_COMMAND_UNKNOWN: {
+    message: 'There is no such command.',
+    status: 'invalid',
+    action: 'Run `beds help` for the list of commands.',
+  },
+  BEDS_CLI_OPTION_INVALID: {
+    message: 'An option of the command is not valid.',
+    status: 'invalid',
+    action: 'Run `beds help <command>` for its options.',
+  },
+  BEDS_CLI_ARGUMENT_INVALID: {
+    message: 'An argument of the command is missing or not valid.',
+    status: 'invalid',
+    action: 'Run `beds help <command>` for its arguments.',
+  },
+  BEDS_CLI_TARGET_EXISTS: {
+    message: 'The command would overwrite something that exists.',
+    status: 'conflict',
+    action: 'Choose another name, or move the existing file or folder away.',
+  },
+  BEDS_CLI_PACKAGE_MISSING: {
+    message: 'A package that the command needs is not installed.',
+    status: 'invalid',
+    action: 'Install it as the message says, in the project of the domain.',
+  },
+  BEDS_CLI_FAULT: {
+    message: 'The command failed unexpectedly.',
+    status: 'fault',
+    action: 'Run it again with BEDS_DEBUG=1 and report the stack trace.',
+  },
+});
+
+/** What `beds check` finds in an author's TypeScript. */
+export const checkErrors = defineErrors({
+  BEDS_CHECK_TYPE: {
+    message: 'The compiler refuses the types.',
+    status: 'invalid',
+    action: 'Correct the line; the message is that of TypeScript.',
+  },
+  BEDS_CHECK_FORGOTTEN_AWAIT: {
+    message: 'Nobody waits for a promise.',
+    status: 'invalid',
+    action: 'Write `await` before it, or `void` where it is meant.',
+  },
+});

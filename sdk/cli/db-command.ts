@@ -1,0 +1,36 @@
+import { basename, dirname } from 'node:path';
+import type { AuthorContext } from './author.js';
+import { type Command, EXIT } from './command.js';
+import { commandErrors } from './command-errors.js';
+import { findDomains } from './domains.js';
+
+export const dbCommand: Command<AuthorContext> = {
+  name: 'db',
+  summary: "Put the DBA's objects (<domain>/db) into their databases and grant them to the host.",
+  usage: 'db apply [domain…] [--force]',
+  options: { force: { type: 'boolean', description: 'Apply files again that are in place unchanged.' } },
+  details:
+    'Works as administrator, on the servers of BEDS_MARIADB_ADMIN_URL and BEDS_MONGODB_URL; in a checkout of BEDS, without ' +
+    'them, on private servers that it starts for the while. Files go in by the order of their names; one that is in place ' +
+    'unchanged is skipped. The account of the host gets EXECUTE on each routine and SELECT on each view, except those whose ' +
+    'names begin with _, and nothing else. The host itself never changes a schema.',
+  run: async (context) => {
+    const { args, options, out, json, tools } = context;
+    const [verb, ...names] = args;
+    if (verb !== 'apply')
+      throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'What db can do is: db apply [domain…].');
+    const byParent = new Map<string, string[]>();
+    for (const { folder } of await findDomains({ ...context, args: names }, 'db')) {
+      byParent.set(dirname(folder), [...(byParent.get(dirname(folder)) ?? []), basename(folder)]);
+    }
+    const total = { applied: 0, unchanged: 0 };
+    for (const [folder, domains] of byParent) {
+      const done = await (await tools()).applyObjects({ folder, domains, force: options['force'] === true });
+      total.applied += done.applied;
+      total.unchanged += done.unchanged;
+    }
+    if (json) out.value(total);
+    else out.line(`${total.applied} files applied, ${total.unchanged} in place already`);
+    return EXIT.ok;
+  },
+};

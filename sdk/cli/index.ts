@@ -1,0 +1,30 @@
+import type { AuthorContext } from './author.js';
+import type { Command } from './command.js';
+
+export type {
+  ApplyRequest,
+  AuthorContext,
+  AuthorSettings,
+  AuthorTools,
+  Finding,
+  Opinion,
+  StoreKind,
+  ToolsPlace,
+} from './author.js';
+export { type Command, type CommandContext, type CommandOption, type CommandRegistry, EXIT } from './command.js';
+export { checkErrors, commandErrors } from './command-errors.js';
+export { createOutput, type Output, type OutputOptions, type Style } from './output.js';
+export { printable } from './print.js';
+export { type Invocation, runProgram } from './program.js';
+export { signalled } from './signalled.js';
+
+type LoadCommand = () => Promise<Command<AuthorContext>>;
+
+/** The commands of an author, in the order of the help. A program that has them gives them an `AuthorContext`. */
+export const AUTHOR_COMMANDS: readonly (readonly [string, LoadCommand])[] = [
+  ['create', async (): Promise<Command<AuthorContext>> => (await import('./create-command.js')).createCommand],
+  ['check', async (): Promise<Command<AuthorContext>> => (await import('./check-command.js')).checkCommand],
+  ['test', async (): Promise<Command<AuthorContext>> => (await import('./test-command.js')).testCommand],
+  ['build', async (): Promise<Command<AuthorContext>> => (await import('./build-command.js')).buildCommand],
+  ['db', async (): Promise<Command<AuthorContext>> => (await import('./db-command.js')).dbCommand],
+];

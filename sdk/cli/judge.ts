@@ -1,0 +1,110 @@
+import { rm } from 'node:fs/promises';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buildTemplate, type BuiltBundle } from '../build/index.js';
+import { isBedsError } from '../template/errors.js';
+import type { AuthorTools, Finding } from './author.js';
+import type { AuthorSources, PlacedFinding } from './author-sources.js';
+
+/** What is thought of a domain as it stands. */
+export interface Judgement {
+  readonly findings: readonly PlacedFinding[];
+  /** What could not be asked, and why. */
+  readonly skipped: readonly string[];
+  /** `cities 1.0.0`; undefined where it does not build. */
+  readonly version: string | undefined;
+}
+
+/** A build, or everything that keeps the template from being built. */
+export type BuildOutcome =
+  | { readonly ok: true; readonly bundle: BuiltBundle }
+  | { readonly ok: false; readonly findings: readonly PlacedFinding[] };
+
+export interface JudgedDomain {
+  readonly entry: string;
+  readonly sources: AuthorSources;
+  readonly tools: () => Promise<AuthorTools>;
+}
+
+/** Everything that admission would say of a domain, and its types, each with the author's line where there is one. */
+export async function judge({ entry, sources, tools }: JudgedDomain): Promise<Judgement> {
+  const outDir = mkdtempSync(join(tmpdir(), 'beds-check-'));
+  try {
+    const types = sources.check();
+    const built = await tryBuild({ entry, outDir }, sources);
+    if (!built.ok) return { findings: [...types, ...built.findings], skipped: [], version: undefined };
+    const { manifest, path } = built.bundle;
+    const names = Object.values(manifest.objects).map(({ name }) => name);
+    const toolbox = await tools();
+    const opinions = await Promise.all([toolbox.checkObjects(manifest), toolbox.checkWithHost(path)]);
+    const findings = opinions.flatMap((opinion) => opinion.findings.map((finding) => placed(finding, names, sources)));
+    return {
+      findings: unique([...types, ...findings]),
+      skipped: opinions.flatMap(({ skipped }) => (skipped === undefined ? [] : [skipped])),
+      version: `${manifest.domain} ${manifest.version}`,
+    };
+  } finally {
+    await rm(outDir, { recursive: true, force: true });
+  }
+}
+
+/** Builds, and turns what is refused into findings with their places. */
+export async function tryBuild(
+  options: { readonly entry: string; readonly outDir: string; readonly sourceRoot?: string },
+  sources: AuthorSources,
+): Promise<BuildOutcome> {
+  try {
+    return { ok: true, bundle: await buildTemplate({ ...options, form: 'folder' }) };
+  } catch (error) {
+    if (!isBedsError(error)) throw error;
+    const { code, message, hint } = error;
+    const [first = '', ...lines] = message.split('\n');
+    const parts = lines.join('\n').split(/^- /m).slice(1);
+    const whole = { code, message, ...(hint === undefined ? {} : { hint }) };
+    const findings =
+      parts.length === 0
+        ? [placedByText(whole, sources)]
+        : parts.map((part) => placedPart({ ...whole, message: part.trim() }, sources));
+    return { ok: false, findings: findings.length === 0 ? [{ code, message: first }] : findings };
+  }
+}
+
+const PLACE = /^(\S+?):(\d+)(?::(\d+))?\s+/;
+const PLACE_IN_TEXT = /(?<![\w/])([\w./-]+\.[jt]s):(\d+):(\d+)/;
+
+/** One line of many: `template.ts:3:8 "mysql2" may not be imported`, or `operations.count.mode must be …`. */
+function placedPart(finding: Finding, sources: AuthorSources): PlacedFinding {
+  const [all = '', file, line, column] = PLACE.exec(finding.message) ?? [];
+  if (file !== undefined) {
+    const message = finding.message.slice(all.length);
+    return {
+      ...finding,
+      message,
+      file,
+      line: Number(line),
+      ...(column === undefined ? {} : { column: Number(column) }),
+    };
+  }
+  const [path = ''] = finding.message.split(/\s/);
+  return sources.placePath(path, finding);
+}
+
+function placedByText(finding: Finding, sources: AuthorSources): PlacedFinding {
+  const [, file, line, column] = PLACE_IN_TEXT.exec(finding.message) ?? [];
+  if (file === undefined) return sources.placeWhole(finding);
+  return { ...finding, file, line: Number(line), column: Number(column) };
+}
+
+/** At the object of the database that it speaks of, if it does of one. */
+function placed(finding: Finding, objects: readonly string[], sources: AuthorSources): PlacedFinding {
+  const words = new Set(finding.message.split(/[^\w$.-]+|[.,;:]+(?=\s|$)/));
+  const object = objects.find((name) => words.has(name));
+  return object === undefined ? placedByText(finding, sources) : sources.placeObject(object, finding);
+}
+
+/** A database and a host that looks at the same one say the same. */
+function unique(findings: readonly PlacedFinding[]): readonly PlacedFinding[] {
+  const seen = new Map(findings.toReversed().map((finding) => [`${finding.code} ${finding.message}`, finding]));
+  return [...seen.values()].reverse();
+}
