@@ -34,7 +34,6 @@ const GROUPS: readonly (readonly [alternative: string, names: string])[] = [
   ['Use the package punycode: `npm install punycode`.', 'node:punycode'],
   ['Promises of the language do the same, and are faster today.', 'bluebird'],
   ['Import eta/core: the same without files.', 'eta'],
-  ['Use the package xlsx.', 'exceljs'],
   ['Make images and documents in an application.', 'sharp canvas puppeteer playwright jsdom pdfkit'],
 ];
 

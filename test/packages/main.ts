@@ -23,7 +23,8 @@ async function main(parts: readonly string[]): Promise<void> {
     for (const each of chosen) built.push({ each, ...(await build(each, directory)) });
     const rows: string[] = [];
     for (const { each, path, refusal, inBrowserForm = [] } of built) {
-      const outcome = path === undefined ? refusalOf(refusal) : outcomeOf(await tryBundle(path));
+      const outcome =
+        path === undefined ? refusalOf(refusal, each.instead) : outcomeOf(await tryBundle(path), each.instead);
       const form = inBrowserForm.length > 0 && outcome === 'works' ? `, in the form for browsers` : '';
       rows.push(describe(each, `${outcome}${form}`));
     }
@@ -76,19 +77,19 @@ function describe({ name, version }: TriedPackage, outcome: string): string {
   return `| \`${name}\` | ${version} | ${outcome} |`;
 }
 
-function outcomeOf(trial: Trial): string {
-  if (trial.stage === 'admitted') return refusalOf(trial.refusal);
+function outcomeOf(trial: Trial, instead?: string): string {
+  if (trial.stage === 'admitted') return refusalOf(trial.refusal, instead);
   const { failure, held, leftovers } = trial;
   if (failure !== '') return `fails: ${failure}`;
   if (held > 1) return `works, but ${String(held)} versions stay in memory`;
   return leftovers > 0 ? `works; leaves ${String(leftovers)} timers` : 'works';
 }
 
-/** What to do instead; the whole first line where nothing is said of that. */
-function refusalOf(text: string): string {
+/** What to do instead; the first line where nothing is said of that. */
+function refusalOf(text: string, instead?: string): string {
   const [, line = text] = /^The template cannot be built:\n- (.*)/.exec(text) ?? [];
-  const hint = /\(([^()]*(?:\([^()]*\)[^()]*)*?)(?: Through .*)?\)$/.exec(line)?.[1];
-  return `no: ${hint ?? line.split('\n')[0] ?? ''}`;
+  const hint = / \(((?:[A-Z]|npm).*?)(?: Through .*)?\)$/.exec(line)?.[1];
+  return `no: ${instead ?? hint ?? line.split('\n')[0] ?? ''}`;
 }
 
 function pageOf(rows: readonly string[]): string {

@@ -6,6 +6,8 @@ export interface TriedPackage {
   readonly imports?: string;
   /** An expression that is true when the package works, with `it`; it may be a promise. */
   readonly works: string;
+  /** What to use instead, where the builder cannot know that it does not work. */
+  readonly instead?: string;
 }
 
 const all = (name: string): string => `import * as it from '${name}';`;
@@ -311,7 +313,12 @@ export const TRIED_PACKAGES: readonly TriedPackage[] = [
     imports: all('xlsx'),
     works: `it.write({ SheetNames: ['a'], Sheets: { a: it.utils.aoa_to_sheet([[1]]) } }, { type: 'buffer' }).length > 0`,
   },
-  { name: 'exceljs', version: '4.4.0', works: `(new it.Workbook().addWorksheet('a'), true)` },
+  {
+    name: 'exceljs',
+    version: '4.4.0',
+    works: `(new it.Workbook().addWorksheet('a'), true)`,
+    instead: 'Use the package xlsx: this one brings core-js, which changes the prototypes of the language.',
+  },
   {
     name: 'pdf-lib',
     version: '1.17.1',

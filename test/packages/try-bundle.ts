@@ -11,7 +11,7 @@ import type { SealedRun, SealedSource } from './sealed-thread.js';
 export type Trial = { readonly stage: 'admitted'; readonly refusal: string } | ({ readonly stage: 'ran' } & SealedRun);
 
 const MEMORY_MB = 256;
-const TIMEOUT_MS = 20_000;
+const TIMEOUT_MS = 90_000;
 /** How often it is swapped, each time by itself. */
 export const VERSIONS = 6;
 
@@ -49,6 +49,8 @@ async function runSealed(source: SealedSource): Promise<SealedRun> {
   try {
     const [run] = (await once(thread, 'message', { signal: AbortSignal.timeout(TIMEOUT_MS) })) as [SealedRun];
     return run;
+  } catch (error) {
+    return { failure: `it did not end: ${String(error)}`, leftovers: 0, held: 0 };
   } finally {
     await thread.terminate();
   }
