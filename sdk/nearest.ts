@@ -2,7 +2,7 @@
  * The candidate that a reader most likely meant by `word`, or undefined when none is close. Letter case does not count;
  * a candidate that goes on from `word`, as `maxBodyBytes` does from `maxBody`, is close.
  */
-export function nearest(word: string, candidates: Iterable<string>): string | undefined {
+function nearest(word: string, candidates: Iterable<string>): string | undefined {
   const wanted = word.toLowerCase();
   const limit = Math.min(5, 1 + Math.floor(wanted.length / 4));
   let best: { readonly candidate: string; readonly distance: number } | undefined;
@@ -19,6 +19,12 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
 export function didYouMean(word: string, candidates: Iterable<string>): string {
   const found = nearest(word, candidates);
   return found === undefined ? '' : ` Did you mean ${found}?`;
+}
+
+/** " (did you mean x?)" or nothing; put behind a name. */
+export function meant(word: string, candidates: Iterable<string>): string {
+  const found = nearest(word, candidates);
+  return found === undefined ? '' : ` (did you mean ${found}?)`;
 }
 
 /** Insertions, deletions, replacements and swaps of neighbours that turn one word into the other. */

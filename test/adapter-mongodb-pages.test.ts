@@ -334,7 +334,7 @@ describe('a cursor of MongoDB', () => {
     for (const position of forged) {
       const made = Buffer.from(JSON.stringify([version, print, [position]])).toString('base64url');
       const work = adapter.view(view, { key: 'id', limit: 1, cursor: made }, READ);
-      await rejects(work, 'BEDS_STORE_CURSOR_INVALID', 'cursor');
+      await rejects(work, 'BEDS_STORE_CURSOR_INVALID', 'query.cursor');
     }
   });
 
@@ -349,7 +349,7 @@ describe('a cursor of MongoDB', () => {
   it('is not given where it would be too long to be taken back', async () => {
     const long = ['a', 'b', 'c'].map((_id) => ({ _id, v: `${_id}${'x'.repeat(10_000)}` }));
     const [name = ''] = await viewsOf(long, { id: { type: 'string', from: '_id' }, v: 'string' });
-    await rejects(walk(name, [{ column: 'v', direction: 'asc' }], 1), 'BEDS_STORE_QUERY_INVALID', 'order');
+    await rejects(walk(name, [{ column: 'v', direction: 'asc' }], 1), 'BEDS_STORE_QUERY_INVALID', 'query.order');
     assert.equal((await walk(name, [{ column: 'v', direction: 'asc' }], 3)).length, 3);
   });
 

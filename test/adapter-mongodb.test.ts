@@ -264,7 +264,7 @@ describe('values of MongoDB', () => {
     assert.ok(Long.isLong(stored['whole']) && typeof stored['written'] === 'string');
     await rejects(call('typed_add', { ...given, id: 'short' }), 'BEDS_STORE_INVALID_VALUE', 'id');
     await rejects(call('typed_add', { ...given, whole: '9223372036854775808' }), 'BEDS_STORE_INVALID_VALUE', 'whole');
-    await rejects(rows('typed', { where: { id: 'short' } }), 'BEDS_STORE_QUERY_INVALID', 'where.id');
+    await rejects(rows('typed', { where: { id: 'short' } }), 'BEDS_STORE_QUERY_INVALID', 'query.where.id');
   });
 });
 

@@ -270,7 +270,7 @@ describe('pages of 1, 2 and 3 rows give exactly what one read gives, in both dir
 });
 
 describe('what no row holds is found in no row, or refused, and never taken for another value, in a column of', () => {
-  const refused = { code: 'BEDS_STORE_QUERY_INVALID', field: 'where.v' };
+  const refused = { code: 'BEDS_STORE_QUERY_INVALID', field: 'query.where.v' };
   const cases: readonly (readonly [
     Sample,
     below: readonly Scalar[],
@@ -372,7 +372,7 @@ test('a text too long to be sorted whole is refused as an order where a page wou
     INSERT INTO essays VALUES (1, REPEAT('x', 20000)), (2, CONCAT(REPEAT('x', 20000), 'y')), (3, 'short');
     CREATE VIEW essay_list AS SELECT id, v FROM essays; GRANT SELECT ON essay_list TO ${store.account}`);
   const view = await viewOf('essay_list', 'string');
-  const refusal = { code: 'BEDS_STORE_QUERY_INVALID', field: 'order', message: /order names v/ };
+  const refusal = { code: 'BEDS_STORE_QUERY_INVALID', field: 'query.order', message: /order names v/ };
   await assert.rejects(walk(view, [{ column: 'v' }], 2), refusal);
   assert.deepEqual(ids(await walk(view, [{ column: 'v' }], 3)), [3, 1, 2]);
 });

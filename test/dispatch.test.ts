@@ -5,6 +5,7 @@ import type { RequestEnvelope } from '@beds/sdk';
 import { PoisonTracker } from '../host/request/poison-tracker.js';
 import type { StoreAdapter } from '../host/stores/contract.js';
 import { TimerWheel } from '../host/stores/deadlines.js';
+import { planQuery } from '../host/stores/query-plan.js';
 import { makeDataPlane } from './support/data-plane.js';
 import { eventually, quietFor } from './support/eventually.js';
 
@@ -122,9 +123,9 @@ void describe('a name that nobody knows', () => {
     args: { mode: 'read', args: { limit: { type: 'integer' } }, run: 'return input;' },
   } as const;
   const wrong: readonly [op: string, asked: Partial<RequestEnvelope>, field: string, message: RegExp][] = [
-    ['view', { payload: {} }, 'query.Where', /query\.Where \(did you mean where\?\)/],
+    ['view', { payload: {} }, 'query.Where', /query\.Where is unknown \(did you mean where\?\)/],
     ['order', { payload: {} }, 'query.order[0].Direction', /did you mean direction/],
-    ['key', { payload: {} }, 'query.key', /where, order, limit, cursor/],
+    ['key', { payload: {} }, 'query.key', /query\.key is unknown/],
     ['domain', { payload: {} }, 'query.Limit', /did you mean limit/],
     ['args', { payload: { Limit: 1, page: 2 } }, 'payload.Limit', /as are page; did you mean limit; known are limit/],
     ['args', { payload: { limit: 1, 'a name': 2 } }, 'payload.?', /a name that is no identifier/],
@@ -133,7 +134,10 @@ void describe('a name that nobody knows', () => {
   for (const [op, asked, field, message] of wrong) {
     void it(`is refused as ${field} of ${op}, also where code asks with it or answers by itself`, async () => {
       const plane = makeDataPlane({
-        view: () => Promise.resolve({ rows: [{ id: 1 }] }),
+        view: async (object, query) => {
+          if (object.kind === 'view') planQuery(object, query, { positions: 'shown', write: () => undefined });
+          return { rows: [{ id: 1 }] };
+        },
       } as Partial<StoreAdapter> as StoreAdapter);
       await plane.prepare({ operations, domains: ['notes'], body: { fetchRecords: 'return { rows: [{ id: 1 }] };' } });
       plane.registry.apply([{ domain: 'notes', active: 1 }]);

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { OrderBy, Scalar, ValueType } from '@beds/sdk';
 import type { NamedObject } from '../host/stores/contract.js';
-import { cursorOf, planQuery } from '../host/stores/inputs.js';
+import { cursorOf, type Dialect, planQuery } from '../host/stores/query-plan.js';
 
 type Row = Readonly<Record<string, Scalar>>;
+/** As MySQL has it: cursors hold what is shown. */
+const dialect: Dialect = { positions: 'shown', write: () => undefined };
 type View = Extract<NamedObject, { kind: 'view' }>;
 
 function viewOf(rank: ValueType): View {
@@ -20,9 +22,9 @@ function follow(rank: ValueType, order: OrderBy, rows: readonly [from: Row, ...f
   const query = { key: 'id', order: [order], limit: Math.max(1, rows.length - 2) };
   const valueOf = (row: Row, { name }: { readonly name: string }): Scalar => row[name] ?? null;
   const [from, ...found] = rows;
-  const cursor = cursorOf(planQuery(view, { ...query, limit: 1 }), [from, from], valueOf);
+  const cursor = cursorOf(planQuery(view, { ...query, limit: 1 }, dialect), [from, from], valueOf);
   assert.ok(cursor !== undefined);
-  return cursorOf(planQuery(view, { ...query, cursor }), found, valueOf);
+  return cursorOf(planQuery(view, { ...query, cursor }, dialect), found, valueOf);
 }
 
 const row = (rank: Scalar, id: number): Row => ({ rank, id });

@@ -173,6 +173,8 @@ test('fetch by a routine takes equalities only', async () => {
     [{ where: { name: 'Zug', mayor: 'x' } }, 'query.where.mayor'],
     [{ where: { name: 'Zug' }, order: [] }, 'query.order'],
     [{ where: { name: 'Zug' }, cursor: 'x' }, 'query.cursor'],
+    [{ or: [{ where: { name: 'Zug' } }] }, 'query.or'],
+    [{ where: { name: 'Zug' }, count: true }, 'query.count'],
   ] as const) {
     await assert.rejects(template.fetchRecords(wrong, ctx), { code: 'BEDS_TEMPLATE_INPUT_INVALID', field });
   }

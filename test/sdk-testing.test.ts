@@ -107,6 +107,12 @@ test('where, order, limit and cursor apply to the given rows', async () => {
   assert.deepEqual(await names({ where: { population: null } }), ['Chur']);
   assert.deepEqual(await names({ where: { population: { ne: 30 }, name: { prefix: 'B' } } }), ['Bern', 'Basel']);
   assert.deepEqual(await names({ where: { id: { in: [1, 4] } } }), ['Zug', 'Basel']);
+  assert.deepEqual(await names({ where: { population: { between: [30, 140] }, name: { contains: 'u' } } }), ['Zug']);
+  assert.deepEqual(await names({ not: { where: { population: { lt: 140 } } } }), ['Chur', 'Basel']);
+  const either = [{ where: { population: { isNull: true } } }, { where: { name: 'Zug' } }] as const;
+  assert.deepEqual(await names({ or: either }), ['Zug', 'Chur']);
+  assert.deepEqual(await names({ or: either, and: [{ where: { id: { gt: 1 } } }] }), ['Chur']);
+  assert.deepEqual(await cities.fetch({ or: either, count: true, limit: 0 }), { rows: [], count: 2 });
   assert.deepEqual(await names({ order: [{ column: 'population' }] }), ['Chur', 'Zug', 'Bern', 'Basel']);
   const order = [{ column: 'name', direction: 'desc' }] as const;
   const pages = [];
@@ -115,8 +121,8 @@ test('where, order, limit and cursor apply to the given rows', async () => {
   const { cursor = '' } = await cities.fetch({ order, limit: 3 });
   await assert.rejects(cities.fetch({ limit: 3, cursor }), failure('BEDS_STORE_CURSOR_INVALID'));
   const loose = cities as unknown as { fetch(query: object): Promise<unknown> };
-  await assert.rejects(loose.fetch({ where: { mayor: 1 } }), failure('BEDS_STORE_QUERY_INVALID', 'where.mayor'));
-  const unknown = (field: string): ReturnType<typeof failure> => failure('BEDS_REQUEST_MALFORMED', field);
+  await assert.rejects(loose.fetch({ where: { mayor: 1 } }), failure('BEDS_STORE_QUERY_INVALID', 'query.where.mayor'));
+  const unknown = (field: string): ReturnType<typeof failure> => failure('BEDS_STORE_QUERY_INVALID', field);
   await assert.rejects(loose.fetch({ where: { id: { like: 1 } } }), unknown('query.where.id.like'));
   await assert.rejects(loose.fetch({ Where: { id: 1 } }), unknown('query.Where'));
   await assert.rejects(
@@ -124,8 +130,8 @@ test('where, order, limit and cursor apply to the given rows', async () => {
     unknown('query.order[0].Direction'),
   );
   const listed = { order: ['name' as never] };
-  await assert.rejects(loose.fetch(listed), { message: 'Query: order must be a list of { column, direction }.' });
-  await assert.rejects(loose.fetch({ limit: 0 }), failure('BEDS_STORE_QUERY_INVALID', 'limit'));
+  await assert.rejects(loose.fetch(listed), { message: 'query.order[0] must be { column, direction }.' });
+  await assert.rejects(loose.fetch({ limit: 0 }), failure('BEDS_STORE_QUERY_INVALID', 'query.limit'));
 });
 
 test('a custom operation calls objects, views and other domains at once', async () => {

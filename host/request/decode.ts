@@ -1,9 +1,7 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import {
-  isKnownQuery,
   isPlainName,
   ORDER_NAMES,
-  partsOfQuery,
   placeOf,
   type Problem,
   QUERY_NAMES,
@@ -12,23 +10,10 @@ import {
   sayProblems,
   type UnknownName,
   unknownNames,
-  unknownText,
 } from '@beds/sdk';
 import { MALFORMED_HEADERS } from '../amqp/guarded-amqplib.js';
-import { nearest } from '#sdk/nearest';
+import { meant } from '#sdk/nearest';
 import { requestErrors } from '../errors/request.js';
-
-function meant(name: string, known: readonly string[]): string {
-  const found = nearest(name, known);
-  return found === undefined ? '' : ` (did you mean ${found}?)`;
-}
-
-/** Refuses names that nobody knows, all of them at once; `field` is the first one. */
-export function unknownError(unknown: readonly UnknownName[]): Error {
-  const [first] = unknown;
-  const field = first === undefined ? '' : placeOf(first);
-  return requestErrors.make('BEDS_REQUEST_INVALID', unknownText(unknown, meant), field === '' ? {} : { field });
-}
 
 /** Bounds that hold before a body is parsed. */
 export interface BodyLimits {
@@ -243,10 +228,9 @@ const checkField: Check = (name, value) => {
     case 'op':
       return isText(value);
     case 'payload':
+    case 'query':
     case 'meta':
       return isObject(value);
-    case 'query':
-      return isObject(value) && isKnownQuery(value as object) && !hasWrongPart(value as Query);
     case 'key':
       return isScalar(value);
     default:
@@ -270,20 +254,6 @@ const checkMetaField: Check = (name, value) => {
   }
 };
 
-type Query = Readonly<Record<'where' | 'order' | 'limit' | 'cursor', unknown>>;
-
-/** n.b. a template that answers by itself would see nothing in `where: [{ … }]`, and so give every row. */
-function hasWrongPart({ where, order, limit, cursor }: Query): boolean {
-  if (where !== undefined && !isObject(where)) return true;
-  if (order !== undefined && !isOrder(order)) return true;
-  if (limit !== undefined && typeof limit !== 'number') return true;
-  return cursor !== undefined && typeof cursor !== 'string';
-}
-
-function isOrder(order: unknown): boolean {
-  return Array.isArray(order) && order.every(isObject);
-}
-
 const TEXT = 'must be a text of 1 to 255 characters';
 const OBJECT = 'must be a JSON object';
 
@@ -303,10 +273,6 @@ const EXPECTED: Readonly<Record<string, string>> = {
   'meta.traceparent': TEXT,
   'meta.deadlineMs': 'must be a number of milliseconds above 0',
   'meta.sentAt': 'must be milliseconds since 1970',
-  'query.where': OBJECT,
-  'query.order': 'must be a list of JSON objects',
-  'query.limit': 'must be a number',
-  'query.cursor': 'must be a text',
 };
 
 const NAMES = ['v', 'id', 'domain', 'op', 'payload', 'query', 'key', 'meta'] as const;
@@ -391,7 +357,6 @@ function unknownIn(value: unknown, prefix: string): readonly UnknownName[] {
   return unknownNames([
     { path: prefix, value: envelope, known: NAMES },
     { path: below(prefix, 'meta'), value: envelope['meta'], known: META_NAMES },
-    ...partsOfQuery(envelope['query'], below(prefix, 'query')),
   ]);
 }
 
@@ -407,14 +372,11 @@ function wrongIn(value: unknown, prefix: string): readonly Problem[] {
       if (check(name, given) === false) problems.push(wrongField(below(path, name), given, prefix));
     }
   };
-  look(envelope, prefix, (name, given) => (name === 'query' ? isObject(given) : checkField(name, given)));
-  const { meta, query } = envelope;
+  look(envelope, prefix, checkField);
+  const { meta } = envelope;
   if (isObject(meta)) look(meta as Record<string, unknown>, below(prefix, 'meta'), checkMetaField);
-  if (isObject(query)) look(query as Record<string, unknown>, below(prefix, 'query'), checkQueryField);
   return problems;
 }
-
-const checkQueryField: Check = (name, value) => (isPlainName(name) ? !hasWrongPart({ [name]: value } as Query) : true);
 
 function wrongField(field: string, value: unknown, prefix: string): Problem {
   const name = prefix === '' ? field : field.slice(prefix.length + 1);

@@ -2,8 +2,9 @@ import { type BedsError, type ErrorStatus, isBedsError, type Json, type ServedBy
 import { requestErrors } from '../errors/request.js';
 
 /** The answer to one request as JSON text; texts are joined when a batch is answered. */
-export function encodeSuccess(id: string, result: { data: Json; cursor?: string | undefined }, byJson: string): string {
-  const page = result.cursor === undefined ? '' : `,"page":{"cursor":${JSON.stringify(result.cursor)}}`;
+export function encodeSuccess(id: string, result: OperationResult, byJson: string): string {
+  const { cursor, count } = result;
+  const page = cursor === undefined && count === undefined ? '' : `,"page":${JSON.stringify({ cursor, count })}`;
   return `{"v":1,"id":${JSON.stringify(id)},"ok":true,"data":${encodeData(result.data)}${page},"by":${byJson}}`;
 }
 
@@ -60,10 +61,11 @@ function isWhole(error: BedsError): boolean {
   }
 }
 
-/** What an operation gives back: a record, rows with the cursor of the next page, or any JSON. */
+/** What an operation gives back: a record, rows with the cursor of the next page and their whole number, or any JSON. */
 export interface OperationResult {
   readonly data: Json;
   readonly cursor?: string | undefined;
+  readonly count?: number | undefined;
 }
 
 /** What create, update and delete must return. */
@@ -72,12 +74,13 @@ export function checkRecord(value: unknown): Json {
   return value as Json;
 }
 
-/** What fetch must return: `{ rows, cursor? }`. */
+/** What fetch must return: `{ rows, cursor?, count? }`. */
 export function checkPage(value: unknown): OperationResult {
   if (!isObject(value) || !Array.isArray(value['rows'])) throw bad('fetchRecords must return a page: { rows: [...] }.');
-  const { rows, cursor } = value;
+  const { rows, cursor, count } = value;
   if (cursor !== undefined && typeof cursor !== 'string') throw bad('The cursor of a page must be a string.');
-  return { data: rows as Json, cursor };
+  if (count !== undefined && !Number.isSafeInteger(count)) throw bad('The count of a page must be a whole number.');
+  return { data: rows as Json, cursor, count: count as number | undefined };
 }
 
 /** Throws BEDS_REQUEST_RESULT_TOO_LARGE. */

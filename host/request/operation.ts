@@ -1,15 +1,20 @@
 import {
+  checkQueryForm,
   compileChecker,
   CORE_OPERATIONS,
+  sayProblems,
+  type Problem,
   type Json,
   type JsonObject,
   type Manifest,
+  type ObjectManifest,
   type OperationMode,
   type RequestEnvelope,
   type ServedBy,
   type Template,
   type TemplateContext,
 } from '@beds/sdk';
+import { meant } from '#sdk/nearest';
 import { requestErrors } from '../errors/request.js';
 import { checkPage, checkRecord, encodeServedBy, type OperationResult } from './encode.js';
 import type { CallerBook, Callers } from './observations.js';
@@ -50,7 +55,7 @@ export function compileOperations(
     const byJson = encodeServedBy({ ...by, mode: mode === 'write' && repeatable ? 'idempotent' : mode });
     operations.set(name, { name, ...code, callers: book.of(manifest.domain, name), byJson });
   };
-  const core = coreOperations(template, manifest.key);
+  const core = coreOperations(template, manifest);
   for (const name of CORE_OPERATIONS) {
     const mode = name === 'fetch' ? 'read' : 'write';
     const repeatable = mode === 'read' || manifest.operations[name]?.idempotent === true;
@@ -73,10 +78,14 @@ export function compileOperations(
   return operations;
 }
 
+const FORM = { meant };
+
 function coreOperations(
   template: Template,
-  key: string,
+  { key, objects }: Manifest,
 ): Readonly<Record<(typeof CORE_OPERATIONS)[number], Operation['run']>> {
+  const isView = (alias: string): boolean => objects[alias]?.kind === 'view';
+  const fetchable = ['fetch', ...Object.keys(objects).filter((alias) => isFetchable(objects[alias]))];
   return {
     create: (input, ctx) => {
       refuse(input, ['query', 'key']);
@@ -85,7 +94,15 @@ function coreOperations(
     fetch: (input, ctx) => {
       refuse(input, ['payload']);
       if (input.key !== undefined && input.query !== undefined) throw invalid('key', 'excludes query');
-      const query = input.key === undefined ? (input.query ?? {}) : { where: { [key]: input.key }, limit: 1 };
+      if (input.key !== undefined) return template.fetchRecords({ where: { [key]: input.key }, limit: 1 }, ctx);
+      const query = input.query ?? {};
+      const problems: Problem[] = [];
+      checkQueryForm(query, problems, FORM);
+      const alias = typeof query.view === 'string' ? query.view : 'fetch';
+      if (!fetchable.includes(alias)) problems.push(notFetchable(alias, fetchable));
+      // n.b. what is wrong is said together with what the columns of the view have to say.
+      else if (isView(alias) && (alias !== 'fetch' || problems.length > 0)) return ctx.view(alias, query);
+      if (problems.length > 0) throw invalidQuery(problems);
       return template.fetchRecords(query, ctx);
     },
     update: (input, ctx) => {
@@ -98,6 +115,21 @@ function coreOperations(
       return template.deleteRecord(required(input.key, 'key'), ctx);
     },
   };
+}
+
+function isFetchable(object: ObjectManifest | undefined): boolean {
+  return object?.kind === 'view' && object.fetchable === true;
+}
+
+function notFetchable(alias: string, fetchable: readonly string[]): Problem {
+  const message = `is no view that callers may fetch${meant(alias, fetchable)}; there are: ${fetchable.join(', ')}`;
+  return { field: 'query.view', message };
+}
+
+/** Makes (does not throw) the error that says everything that is wrong with a query. */
+export function invalidQuery(problems: readonly Problem[]): Error {
+  const { message, details } = sayProblems(problems);
+  return requestErrors.make('BEDS_REQUEST_INVALID', message, details);
 }
 
 function resultOfRecord(value: unknown): OperationResult {

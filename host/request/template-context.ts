@@ -2,23 +2,19 @@ import {
   type CallResult,
   type DomainCaller,
   isBedsError,
-  isKnownQuery,
   type Json,
   type JsonObject,
   type OperationMode,
   type Page,
-  partsOfQuery,
   type TemplateContext,
   type TemplateLog,
   type TransactionScope,
-  unknownNames,
   type ViewQuery,
 } from '@beds/sdk';
 import { requestErrors } from '../errors/request.js';
 import { publishTemplateLog, type TemplateLogEvent } from '../observe/channels.js';
-import { unknownError } from './decode.js';
 import type { OperationResult } from './encode.js';
-import type { Operation, OperationInput } from './operation.js';
+import { invalidQuery, type Operation, type OperationInput } from './operation.js';
 import type { RequestScope } from './request-scope.js';
 import { noteHanded, type ServingGeneration } from './serving-generation.js';
 import type { AdapterScope, CallOptions, KeyedQuery, NamedObject } from '../stores/contract.js';
@@ -186,9 +182,12 @@ export class RequestContext implements TemplateContext {
     return {
       create: (payload) => record('create', { payload }),
       fetch: async (query) => {
-        requireKnownQuery(query);
-        const { data, cursor } = await invoke('fetch', { query });
-        return { rows: data as unknown as JsonObject[], ...(cursor === undefined ? {} : { cursor }) };
+        const { data, cursor, count } = await invoke('fetch', { query });
+        return {
+          rows: data as unknown as JsonObject[],
+          ...(cursor === undefined ? {} : { cursor }),
+          ...(count === undefined ? {} : { count }),
+        };
       },
       update: (payload) => record('update', { payload }),
       delete: (key) => record('delete', { key }),
@@ -207,13 +206,12 @@ export class RequestContext implements TemplateContext {
   }
 
   #keyed(query: ViewQuery): KeyedQuery {
-    requireKnownQuery(query);
-    const { maxPageRows } = this.#options.host;
-    if (query.limit !== undefined && query.limit > maxPageRows) {
-      const message = `query.limit must be at most ${String(maxPageRows)}; follow the cursor for more rows.`;
-      throw requestErrors.make('BEDS_REQUEST_INVALID', message, { field: 'query.limit' });
+    // n.b. these are the host's to say.
+    for (const name of ['key', 'maxRows']) {
+      if (name in query) throw invalidQuery([{ field: `query.${name}`, message: 'is unknown' }]);
     }
-    return { ...query, key: this.#options.generation.source.manifest.key };
+    const { generation, host } = this.#options;
+    return { ...query, key: generation.source.manifest.key, maxRows: host.maxPageRows };
   }
 
   #checkArgs(alias: string, args: JsonObject): JsonObject {
@@ -250,11 +248,6 @@ export class RequestContext implements TemplateContext {
   #entering(): void {
     this.#options.host.entering(this.#options.generation.id);
   }
-}
-
-/** What callers sent was looked at when it came; this is for what code asks. */
-function requireKnownQuery(query: ViewQuery): void {
-  if (!isKnownQuery(query)) throw unknownError(unknownNames(partsOfQuery(query, 'query')));
 }
 
 /** The statement was not sent, or the database undid it before it answered. */

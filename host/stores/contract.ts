@@ -108,9 +108,12 @@ export interface StoreAdapter {
   close(timeoutMs: number): Promise<void>;
 }
 
-/** A view query with the column that makes its order total, so that a cursor never skips or repeats a row. */
+/** A view query as the host asks it; its `view` has been followed. */
 export interface KeyedQuery extends ViewQuery {
+  /** The column that makes its order total, so that a cursor never skips or repeats a row. */
   readonly key: string;
+  /** Most rows in one page. Default 100,000. */
+  readonly maxRows?: number;
 }
 
 export interface AdapterScope {

@@ -1,4 +1,4 @@
-import type { Json, JsonObject, RowOf, TypedContext, ViewQuery } from '@beds/sdk';
+import type { Json, JsonObject, RowOf, TypedContext, Where } from '@beds/sdk';
 import type { columns, objects } from './definition.js';
 
 export type Country = RowOf<typeof columns>;
@@ -31,7 +31,7 @@ export class Sources {
     return this.#calls;
   }
 
-  async countries(where: NonNullable<ViewQuery<keyof Country>['where']>): Promise<readonly Country[]> {
+  async countries(where: Where<Country>): Promise<readonly Country[]> {
     this.#calls += 1;
     return (await this.#ctx.view('fetch', { where, limit: MAX_COUNTRIES })).rows;
   }

@@ -1,7 +1,7 @@
 import type { TypesOf } from '../template/define-template.js';
 import type { Json, JsonObject } from '../template/json.js';
 import type { View, SpecOf } from '../template/objects.js';
-import type { Page, Scalar, ViewQuery } from '../template/query.js';
+import type { AnyColumns, Page, Scalar, ViewQuery } from '../template/query.js';
 import type { ArgumentsOf, RowOf, ValuesSpec } from '../template/values.js';
 
 /** Terms of one call. */
@@ -37,7 +37,7 @@ type UpdatePayload<T> =
     ? Omit<ArgumentsOf<SpecOf<R>>, KeyColumnOf<T> & string>
     : JsonObject;
 type FetchColumns<T> =
-  ObjectsOf<T> extends { readonly fetch: infer V } ? (V extends View ? keyof SpecOf<V> & string : string) : string;
+  ObjectsOf<T> extends { readonly fetch: infer V } ? (V extends View ? RowOf<SpecOf<V>> : AnyColumns) : AnyColumns;
 type FetchRow<T> =
   ObjectsOf<T> extends { readonly fetch: infer V } ? (V extends View ? RowOf<SpecOf<V>> : JsonObject) : JsonObject;
 type OperationInput<T, K extends keyof OperationsOf<T>> = OperationsOf<T>[K] extends infer S

@@ -57,10 +57,12 @@ function equality(column: string, condition: Scalar | Comparison | undefined): S
   return value;
 }
 
-/** A routine gives all its rows: it has no order, and no page after the first. */
+/** A routine gives all its rows: it has no order, no page after the first, and no filter but its arguments. */
 function routineArguments(query: ViewQuery): JsonObject {
-  if (query.order !== undefined) throw invalid('query.order', 'is not supported: this domain fetches with a routine');
-  if (query.cursor !== undefined) throw invalid('query.cursor', 'is not supported: this domain fetches with a routine');
+  for (const name of ['and', 'or', 'not', 'order', 'cursor', 'count'] as const) {
+    if ((query[name] ?? undefined) === undefined) continue;
+    throw invalid(`query.${name}`, 'is not supported: this domain fetches with a routine');
+  }
   const where = Object.entries(query.where ?? {});
   return Object.fromEntries(where.map(([column, condition]) => [column, equality(column, condition)]));
 }

@@ -99,10 +99,12 @@ function checkObject(problems: DefinitionProblems, field: string, object: unknow
     problems.unknownKeys(field, object, ['kind', 'name', 'args']);
     checkDescriptions(problems, `${field}.args`, object['args']);
   } else if (object['kind'] === 'view') {
-    problems.unknownKeys(field, object, ['kind', 'name', 'columns', 'share']);
+    problems.unknownKeys(field, object, ['kind', 'name', 'columns', 'share', 'fetchable']);
     checkDescriptions(problems, `${field}.columns`, object['columns']);
-    const { share } = object as { readonly share?: unknown };
-    if (share !== undefined && typeof share !== 'boolean') problems.add(`${field}.share`, 'must be true or false');
+    for (const name of ['share', 'fetchable']) {
+      const flag = object[name];
+      if (flag !== undefined && typeof flag !== 'boolean') problems.add(`${field}.${name}`, 'must be true or false');
+    }
   } else {
     problems.add(field, 'must be made with routine(…) or view(…)');
   }

@@ -2,9 +2,9 @@ import type { Json, JsonObject } from './json.js';
 import type { OperationMode } from './manifest.js';
 import type { TemplateObjects, View } from './objects.js';
 import type { SpecOf } from './objects.js';
-import type { Page, Scalar, ViewQuery } from './query.js';
+import type { AnyColumns, Page, Scalar, ViewQuery } from './query.js';
 import type { TypedContext } from './typed-context.js';
-import type { InputOf, ValuesSpec } from './values.js';
+import type { InputOf, RowOf, ValuesSpec } from './values.js';
 
 /** An operation beyond the four, as an author writes it. */
 export interface OperationDefinition<O extends TemplateObjects, Domain extends string, Args extends ValuesSpec> {
@@ -28,6 +28,13 @@ export type KeyOf<O> = O extends { readonly fetch: infer F }
     ? keyof SpecOf<F> & string
     : string
   : string;
+
+/** The columns that `fetch` is asked for, where it is a view. */
+export type ColumnsOf<O> = O extends { readonly fetch: infer F }
+  ? F extends View
+    ? RowOf<SpecOf<F>>
+    : AnyColumns
+  : AnyColumns;
 
 /** `objects` has no `create`: add one, or write `createRecord`. */
 export interface NoObjectNamedCreate {
@@ -84,7 +91,7 @@ export interface TemplateDefinition<
   readonly notes?: Json;
   createRecord?(payload: JsonObject, ctx: TypedContext<O, Domain>): Promise<JsonObject>;
   /** Where `fetch` is a view, `query` speaks of its columns, so it can be handed to `ctx.view('fetch', query)`. */
-  fetchRecords?(query: ViewQuery<KeyOf<O>>, ctx: TypedContext<O, Domain>): Promise<Page>;
+  fetchRecords?(query: ViewQuery<ColumnsOf<O>>, ctx: TypedContext<O, Domain>): Promise<Page>;
   /** `payload` carries the record's key in the `key` column. */
   updateRecord?(payload: JsonObject, ctx: TypedContext<O, Domain>): Promise<JsonObject>;
   deleteRecord?(id: Scalar, ctx: TypedContext<O, Domain>): Promise<JsonObject>;

@@ -1,5 +1,6 @@
 export * from './allowed-imports.js';
 export { checkManifest, parseManifest, type ParsedManifest } from './check-manifest.js';
+export * from './check-query.js';
 export * from './check-values.js';
 export * from './read-value.js';
 export * from './context.js';

@@ -23,6 +23,8 @@ export type ObjectManifest =
       readonly columns: Readonly<Record<string, ValueDescription>>;
       /** Whether requests that read the same at the same time may share one read. Default false. */
       readonly share?: boolean;
+      /** Whether callers may fetch it, by its alias as `query.view`. Default false. */
+      readonly fetchable?: boolean;
     };
 
 /** What a bundle says of itself; `manifest.json` of a folder, the first line of a single-file bundle. */

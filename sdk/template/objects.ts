@@ -39,6 +39,8 @@ export interface ViewOptions {
    * may be as old as its start. Default false.
    */
   readonly share?: boolean;
+  /** Whether callers may fetch it, by its alias as `query.view`. Default false. */
+  readonly fetchable?: boolean;
 }
 
 /** Names a view of the store and the columns that the template uses: `view('city_list', { id: 'integer' })`. */

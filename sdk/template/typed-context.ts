@@ -9,10 +9,7 @@ type CallArguments<S extends ValuesSpec> =
 /** Calls of a template's own objects, typed by them. */
 export interface TypedScope<O extends TemplateObjects> {
   call<A extends RoutineAlias<O>>(alias: A, ...args: CallArguments<SpecOf<O[A]>>): Promise<CallResult>;
-  view<A extends ViewAlias<O>>(
-    alias: A,
-    query?: ViewQuery<keyof SpecOf<O[A]> & string>,
-  ): Promise<Page<RowOf<SpecOf<O[A]>>>>;
+  view<A extends ViewAlias<O>>(alias: A, query?: ViewQuery<RowOf<SpecOf<O[A]>>>): Promise<Page<RowOf<SpecOf<O[A]>>>>;
 }
 
 /** `TemplateContext` as the code of one template sees it: its own aliases, their arguments and columns, its `domains`. */

@@ -13,10 +13,6 @@ export interface NamedParts {
   readonly known: readonly string[];
 }
 
-export const QUERY_NAMES = ['where', 'order', 'limit', 'cursor'] as const;
-export const ORDER_NAMES = ['column', 'direction'] as const;
-export const COMPARISON_NAMES = ['eq', 'ne', 'lt', 'lte', 'gt', 'gte', 'in', 'prefix'] as const;
-
 /** Names that are written out in one message. */
 const MOST_NAMES = 8;
 
@@ -25,63 +21,6 @@ const PLAIN_NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/;
 /** Whether a name may be repeated to whoever sent it: anything else may be a value in the wrong place. */
 export function isPlainName(name: string): boolean {
   return PLAIN_NAME.test(name);
-}
-
-/** Whether a query, and what is in it, has none but known names. n.b. on the path of every read; values are others' concern. */
-export function isKnownQuery(query: object): boolean {
-  for (const name in query) {
-    const value = (query as Readonly<Record<string, unknown>>)[name];
-    switch (name) {
-      case 'where':
-        if (!hasKnownComparisons(value)) return false;
-        break;
-      case 'order':
-        if (!hasKnownOrder(value)) return false;
-        break;
-      case 'limit':
-      case 'cursor':
-        break;
-      default:
-        return false;
-    }
-  }
-  return true;
-}
-
-function hasKnownComparisons(where: unknown): boolean {
-  if (!isParts(where)) return true;
-  for (const column in where) {
-    const comparison = where[column];
-    if (!isParts(comparison)) continue;
-    for (const operator in comparison) if (!COMPARISON_NAMES.includes(operator as 'eq')) return false;
-  }
-  return true;
-}
-
-function hasKnownOrder(order: unknown): boolean {
-  if (!Array.isArray(order)) return true;
-  for (const entry of order as readonly unknown[]) {
-    if (!isParts(entry)) continue;
-    for (const name in entry) if (name !== 'column' && name !== 'direction') return false;
-  }
-  return true;
-}
-
-/** The objects of a query that have fixed names, the query itself first. */
-export function partsOfQuery(query: unknown, path: string): readonly NamedParts[] {
-  if (!isParts(query)) return [];
-  const { where, order } = query;
-  const comparisons = Object.entries(isParts(where) ? where : {}).map(([column, value]) => ({
-    path: isPlainName(column) ? `${path}.where.${column}` : `${path}.where`,
-    value,
-    known: COMPARISON_NAMES,
-  }));
-  const entries = (Array.isArray(order) ? (order as readonly unknown[]) : []).map((value, at) => ({
-    path: `${path}.order[${at}]`,
-    value,
-    known: ORDER_NAMES,
-  }));
-  return [{ path, value: query, known: QUERY_NAMES }, ...comparisons, ...entries];
 }
 
 /** Every name that is not known, in order. */
@@ -94,7 +33,7 @@ export function unknownNames(parts: readonly NamedParts[]): readonly UnknownName
 }
 
 /** Where a name is. One that is not plain is not repeated. */
-export function placeOf({ path, name }: UnknownName): string {
+export function placeOf({ path, name }: Pick<UnknownName, 'path' | 'name'>): string {
   if (!isPlainName(name)) return path;
   return path === '' ? name : `${path}.${name}`;
 }

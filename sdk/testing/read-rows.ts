@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { Json, JsonObject } from '../template/json.js';
 import type { ObjectManifest } from '../template/manifest.js';
-import type { Comparison, OrderBy, Page, Scalar, ViewQuery } from '../template/query.js';
-import { isKnownQuery, partsOfQuery, placeOf, unknownNames, unknownText } from '../template/unknown-names.js';
+import { checkQueryForm } from '../template/check-query.js';
+import { type Problem, sayProblems } from '../template/errors.js';
+import type { Comparison, Filter, OrderBy, Page, Scalar, ViewQuery } from '../template/query.js';
 import { hostError } from './host-errors.js';
 
 type Columns = Extract<ObjectManifest, { kind: 'view' }>['columns'];
@@ -15,10 +16,6 @@ export interface RowSource {
 }
 
 const DEFAULT_LIMIT = 100;
-
-function refuse(field: string, problem: string): Error {
-  return hostError('BEDS_STORE_QUERY_INVALID', `Query: ${field} ${problem}.`, { field });
-}
 
 /** Null before every value, as the databases have it; text by code units, where a database has its collation. */
 function compare(a: Json, b: Json): number {
@@ -37,40 +34,78 @@ const TESTS: Readonly<Record<string, (value: Json, against: Json) => boolean>> =
   gt: (value, against) => value !== null && compare(value, against) > 0,
   gte: (value, against) => value !== null && compare(value, against) >= 0,
   in: (value, against) => Array.isArray(against) && against.some((item: Json) => compare(value, item) === 0),
-  prefix: (value, against) => typeof value === 'string' && typeof against === 'string' && value.startsWith(against),
+  between: (value, against) => {
+    const [low = null, high = null] = against as readonly Json[];
+    return value !== null && compare(value, low) >= 0 && compare(value, high) <= 0;
+  },
+  prefix: (value, against) => typeof value === 'string' && value.startsWith(against as string),
+  contains: (value, against) => typeof value === 'string' && value.includes(against as string),
+  isNull: (value, against) => (value === null) === against,
 };
 
-function holds(row: JsonObject, column: string, condition: Scalar | Comparison): boolean {
-  const value = row[column] ?? null;
-  const comparison = typeof condition === 'object' && condition !== null ? condition : { eq: condition };
-  return Object.entries(comparison).every(([operator, against]) => {
-    const test = Object.hasOwn(TESTS, operator) ? TESTS[operator] : undefined;
-    if (test === undefined) throw refuse(`where.${column}`, `knows only ${Object.keys(TESTS).join(', ')}`);
-    return test(value, against as Json);
-  });
+function holds(row: JsonObject, { where, and, or, not }: Filter): boolean {
+  return (
+    Object.entries(where ?? {}).every(([column, condition]) => compares(row[column] ?? null, condition)) &&
+    (and ?? []).every((filter) => holds(row, filter)) &&
+    (or ?? undefined)?.some((filter) => holds(row, filter)) !== false &&
+    !((not ?? undefined) !== undefined && holds(row, not as Filter))
+  );
 }
 
-/** Refuses a query with names that nobody knows. */
-export function requireKnownQuery(query: ViewQuery, code: 'BEDS_REQUEST_INVALID' | 'BEDS_REQUEST_MALFORMED'): void {
-  if (isKnownQuery(query)) return;
-  const unknown = unknownNames(partsOfQuery(query, 'query'));
-  const field = unknown[0] === undefined ? 'query' : placeOf(unknown[0]);
-  throw hostError(code, unknownText(unknown), { field });
+function compares(value: Json, condition: Scalar | Comparison | undefined): boolean {
+  if (condition === undefined) return true;
+  const comparison = typeof condition === 'object' && condition !== null ? condition : { eq: condition };
+  return Object.entries(comparison).every(([operator, against]) => TESTS[operator]?.(value, against as Json) ?? false);
+}
+
+/** Refuses a query that has another form than a query has; `columns`: of the view, where callers fetch from one. */
+export function requireQueryForm(query: ViewQuery, columns: Columns | undefined): void {
+  const problems: Problem[] = [];
+  checkQueryForm(query, problems);
+  if (problems.length > 0 && columns !== undefined) checkQuery(query, columns);
+  refuse('BEDS_REQUEST_INVALID', problems);
+}
+
+function refuse(code: 'BEDS_REQUEST_INVALID' | 'BEDS_STORE_QUERY_INVALID', problems: readonly Problem[]): void {
+  if (problems.length === 0) return;
+  const { message, details } = sayProblems(problems);
+  throw hostError(code, message, details);
 }
 
 function checkQuery(query: ViewQuery, columns: Columns): void {
-  requireKnownQuery(query, 'BEDS_REQUEST_INVALID');
-  for (const column of Object.keys(query.where ?? {})) {
-    if (!Object.hasOwn(columns, column)) throw refuse(`where.${column}`, 'is not a column of the view');
+  const problems: Problem[] = [];
+  checkQueryForm(query, problems);
+  checkColumns(query, 'query', { columns, problems });
+  (Array.isArray(query.order) ? query.order : []).forEach((entry: Partial<OrderBy> | null, index) => {
+    const column = entry?.column;
+    if (typeof column !== 'string' || Object.hasOwn(columns, column)) return;
+    problems.push({ field: `query.order[${index}].column`, message: `names ${column}, not a column of the view` });
+  });
+  const { count } = query;
+  const limit = query.limit ?? DEFAULT_LIMIT;
+  const least = count === true ? 0 : 1;
+  if (!Number.isSafeInteger(limit) || limit < least) {
+    problems.push({ field: 'query.limit', message: `must be a whole number from ${least}` });
   }
-  for (const entry of query.order ?? []) {
-    if (typeof entry?.column !== 'string') throw refuse('order', 'must be a list of { column, direction }');
-    const { column, direction = 'asc' } = entry;
-    if (!Object.hasOwn(columns, column)) throw refuse('order', `names ${column}, not a column of the view`);
-    if (direction !== 'asc' && direction !== 'desc') throw refuse('order', 'knows only asc and desc');
+  refuse('BEDS_STORE_QUERY_INVALID', problems);
+}
+
+interface ColumnCheck {
+  readonly columns: Columns;
+  readonly problems: Problem[];
+}
+
+function checkColumns(filter: unknown, path: string, check: ColumnCheck): void {
+  if (typeof filter !== 'object' || filter === null) return;
+  const { where, and, or, not } = filter as Filter;
+  for (const column of Object.keys(where ?? {})) {
+    if (Object.hasOwn(check.columns, column)) continue;
+    check.problems.push({ field: `${path}.where.${column}`, message: 'is not a column of the view' });
   }
-  const { limit = DEFAULT_LIMIT } = query;
-  if (!Number.isSafeInteger(limit) || limit < 1) throw refuse('limit', 'must be a whole number from 1');
+  for (const [name, list] of Object.entries({ and, or })) {
+    if (Array.isArray(list)) list.forEach((inner, index) => checkColumns(inner, `${path}.${name}[${index}]`, check));
+  }
+  checkColumns(not, `${path}.not`, check);
 }
 
 function sorted(rows: readonly JsonObject[], order: readonly OrderBy[]): readonly JsonObject[] {
@@ -93,18 +128,21 @@ function readCursor(cursor: string | undefined, print: string): number {
 /** Reads a page of given rows as an adapter would read it from a view. */
 export function readRows({ columns, key, rows }: RowSource, query: ViewQuery): Page {
   checkQuery(query, columns);
-  const where = Object.entries(query.where ?? {}).filter(([, condition]) => condition !== undefined);
+  const { where, and, or, not } = query;
   const order = [...(query.order ?? []), { column: key }];
   const print = createHash('sha256')
-    .update(JSON.stringify([where, order]))
+    .update(JSON.stringify([where, and, or, not, order]))
     .digest('base64url')
     .slice(0, 16);
-  const start = readCursor(query.cursor, print);
+  const start = readCursor(query.cursor ?? undefined, print);
   const end = start + (query.limit ?? DEFAULT_LIMIT);
-  const matching = rows.filter((row) => where.every(([column, condition]) => holds(row, column, condition ?? null)));
+  const matching = rows.filter((row) => holds(row, query));
   const page = sorted(matching, order).slice(start, end);
   const names = Object.keys(columns);
-  const shown = page.map((row) => Object.fromEntries(names.map((name) => [name, row[name] ?? null])));
-  if (matching.length <= end) return { rows: shown };
-  return { rows: shown, cursor: Buffer.from(`${print} ${end}`).toString('base64url') };
+  const hasMore = matching.length > end && query.limit !== 0;
+  return {
+    rows: page.map((row) => Object.fromEntries(names.map((name) => [name, row[name] ?? null]))),
+    ...(hasMore && { cursor: Buffer.from(`${print} ${end}`).toString('base64url') }),
+    ...(query.count === true && { count: matching.length }),
+  };
 }

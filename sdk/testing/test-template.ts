@@ -10,7 +10,7 @@ import type { Page, Scalar, ViewQuery } from '../template/query.js';
 import { templateErrors } from '../template/template-errors.js';
 import type { InputOf, RowOf } from '../template/values.js';
 import { hostError } from './host-errors.js';
-import { requireKnownQuery } from './read-rows.js';
+import { requireQueryForm } from './read-rows.js';
 import {
   testContext,
   type FakeResult,
@@ -93,10 +93,18 @@ class Runner {
 
   fetch = (query: ViewQuery | { readonly key: Scalar }, options?: CallOptions): Promise<Page> =>
     run(async () => {
-      const { key } = this.#template.definition;
-      const asked = 'key' in query ? { where: { [key]: query.key }, limit: 1 } : query;
-      requireKnownQuery(asked, 'BEDS_REQUEST_MALFORMED');
-      return page(await this.#template.fetchRecords(throughJson(asked), this.context('fetch', options)));
+      const { key, objects } = this.#template.definition;
+      const asked: ViewQuery = 'key' in query ? { where: { [key]: query.key }, limit: 1 } : query;
+      const context = this.context('fetch', options);
+      const alias = asked.view ?? 'fetch';
+      const object = objects[alias];
+      if (alias !== 'fetch' && !(object?.kind === 'view' && object.fetchable === true)) {
+        const message = 'query.view is no view that callers may fetch.';
+        throw hostError('BEDS_REQUEST_INVALID', message, { field: 'query.view' });
+      }
+      requireQueryForm(asked, object?.kind === 'view' ? object.columns : undefined);
+      if (alias !== 'fetch') return page(await context.view(alias, throughJson(asked)));
+      return page(await this.#template.fetchRecords(throughJson(asked), context));
     });
 
   async *fetchAll(query: ViewQuery, options?: CallOptions): AsyncGenerator<Page> {

@@ -70,7 +70,8 @@ export type ReplyEnvelope =
       readonly id: string;
       readonly ok: true;
       readonly data: Json;
-      readonly page?: { readonly cursor: string };
+      /** `cursor`: more rows follow. `count`: how many there are, where the query asked for it. */
+      readonly page?: { readonly cursor?: string; readonly count?: number };
       readonly by: ServedBy;
     }
   | { readonly v: 1; readonly id: string; readonly ok: false; readonly error: ReplyError; readonly by: ServedBy };

@@ -308,29 +308,36 @@ function viewTests(shared: Shared): void {
   }
 
   test('a query that does not fit the view is refused', async () => {
-    await refused(view({ where: { colour: 1 } }), 'BEDS_STORE_QUERY_INVALID', 'where.colour');
-    await refused(view({ where: { stars: 'many' } }), 'BEDS_STORE_QUERY_INVALID', 'where.stars');
-    await refused(view({ where: { stars: { $ne: 1 } as never } }), 'BEDS_STORE_QUERY_INVALID', 'where.stars');
-    await refused(view({ where: { title: { eq: { $gt: '' } as never } } }), 'BEDS_STORE_QUERY_INVALID', 'where.title');
-    await refused(view({ where: { stars: { prefix: '1' } } }), 'BEDS_STORE_QUERY_INVALID', 'where.stars');
-    await refused(view({ order: [{ column: 'stars; DROP' }] }), 'BEDS_STORE_QUERY_INVALID', 'order');
+    await refused(view({ where: { colour: 1 } }), 'BEDS_STORE_QUERY_INVALID', 'query.where.colour');
+    await refused(view({ where: { stars: 'many' } }), 'BEDS_STORE_QUERY_INVALID', 'query.where.stars');
+    await refused(view({ where: { stars: { $ne: 1 } as never } }), 'BEDS_STORE_QUERY_INVALID', 'query.where.stars');
+    await refused(
+      view({ where: { title: { eq: { $gt: '' } as never } } }),
+      'BEDS_STORE_QUERY_INVALID',
+      'query.where.title',
+    );
+    await refused(view({ where: { stars: { prefix: '1' } } }), 'BEDS_STORE_QUERY_INVALID', 'query.where.stars');
+    await refused(view({ order: [{ column: 'stars; DROP' }] }), 'BEDS_STORE_QUERY_INVALID', 'query.order[0].column');
     await refused(
       view({ order: [{ column: 'stars', direction: 'up' as 'asc' }] }),
       'BEDS_STORE_QUERY_INVALID',
-      'order',
+      'query.order[0].direction',
     );
     for (const limit of [0, -1, 1.5, 1e9, '1' as never]) {
-      await refused(view({ limit }), 'BEDS_STORE_QUERY_INVALID', 'limit');
+      await refused(view({ limit }), 'BEDS_STORE_QUERY_INVALID', 'query.limit');
     }
   });
 
   test('the refusal of a query names the column and what is wrong with it', async () => {
     const mistakes: readonly [ViewQuery, RegExp][] = [
-      [{ where: { colour: 1 } }, /where\.colour is not a column of the view\.$/],
+      [{ where: { colour: 1 } }, /^query\.where\.colour is not a column of the view\.$/],
       [{ where: { stars: 'many' } }, /where\.stars must be a whole number/],
-      [{ order: [{ column: 'colour' }] }, /order names colour, not a column of the view\.$/],
-      [{ order: ['title' as never] }, /order must be a list of \{ column, direction \}\.$/],
-      [{ order: [null as never] }, /order must be a list of \{ column, direction \}\.$/],
+      [
+        { order: [{ column: 'colour' }] },
+        /^query\.order\[0\]\.column names colour, which is not a column of the view\.$/,
+      ],
+      [{ order: ['title' as never] }, /^query\.order\[0\] must be \{ column, direction \}\.$/],
+      [{ order: [null as never] }, /^query\.order\[0\] must be \{ column, direction \}\.$/],
     ];
     for (const [query, message] of mistakes) await assert.rejects(view(query), { message });
   });
@@ -338,10 +345,10 @@ function viewTests(shared: Shared): void {
   test('a cursor is good for the query it came from only', async () => {
     const { cursor } = await view({ limit: 3 });
     assert.ok(cursor !== undefined);
-    await refused(view({ cursor, where: { stars: 1 } }), 'BEDS_STORE_CURSOR_INVALID', 'cursor');
-    await refused(view({ cursor, order: [{ column: 'stars' }] }), 'BEDS_STORE_CURSOR_INVALID', 'cursor');
+    await refused(view({ cursor, where: { stars: 1 } }), 'BEDS_STORE_CURSOR_INVALID', 'query.cursor');
+    await refused(view({ cursor, order: [{ column: 'stars' }] }), 'BEDS_STORE_CURSOR_INVALID', 'query.cursor');
     for (const forged of ['', 'x', cursor.slice(0, -4), Buffer.from('[1,"x",[{"$ne":1}]]').toString('base64url')]) {
-      await refused(view({ cursor: forged }), 'BEDS_STORE_CURSOR_INVALID', 'cursor');
+      await refused(view({ cursor: forged }), 'BEDS_STORE_CURSOR_INVALID', 'query.cursor');
     }
   });
 }

@@ -12,7 +12,7 @@ import type {
   StoreStatus,
 } from '../contract.js';
 import { Deadline } from '../deadlines.js';
-import { planQuery } from '../inputs.js';
+import { type Dialect, planQuery } from '../query-plan.js';
 import { operationOf } from './body.js';
 import { bindBody, runBody, toResult } from './calls.js';
 import { checkObject, describeObjects, listViews, nativeOf } from './catalogue.js';
@@ -21,11 +21,12 @@ import { ResultMeter } from './result-meter.js';
 import { NO_CAPABILITIES, tryCapabilities } from './server-profile.js';
 import { type Attempt, toStoreError } from './store-error.js';
 import { runTransaction } from './transaction.js';
-import { prepareRead } from './views.js';
+import { comparison, prepareRead } from './views.js';
 import { resultBudget } from '../result-budget.js';
 
 const READ: Attempt = { write: false, many: false };
 const DESCRIBE_TIMEOUT_MS = 10_000;
+const DIALECT: Dialect = { positions: 'stored', write: (condition, view) => comparison(condition, nativeOf(view)) };
 
 /** An operation that is checked and bound, and lacks only where to run. */
 interface Prepared<T> {
@@ -148,7 +149,7 @@ class MongodbAdapter implements StoreAdapter {
 
   #prepareView(object: NamedObject, query: KeyedQuery): Prepared<Page> {
     if (object.kind !== 'view') throw storeErrors.make('BEDS_STORE_OBJECT_CHANGED');
-    const read = prepareRead(object, planQuery(object, query, 'stored'));
+    const read = prepareRead(object, planQuery(object, query, DIALECT));
     const { db } = this.#connection;
     return { attempt: READ, run: (deadline, meter, session) => read({ db, deadline, session, meter }) };
   }

@@ -1,4 +1,4 @@
-import type { Json, Page, Scalar } from '@beds/sdk';
+import { isBedsError, type Json, type Page, type Scalar } from '@beds/sdk';
 import {
   Binary,
   Decimal128,
@@ -11,7 +11,7 @@ import {
 } from 'mongodb';
 import { storeErrors } from '../../errors/store.js';
 import type { NamedObject } from '../contract.js';
-import type { Condition, QueryPlan } from '../inputs.js';
+import { type Condition, incomparable, type Predicate, type QueryPlan, refuseAll } from '../query-plan.js';
 import { quotePattern } from './body.js';
 import { collect, type Execution, partsOf } from './calls.js';
 import { type NativeObject, nativeOf } from './catalogue.js';
@@ -67,30 +67,61 @@ function shapeOf(view: View): Shape {
 
 /** The structured query, checked and translated, ready to be sent. */
 export function prepareRead(view: View, plan: QueryPlan): (execution: Execution) => Promise<Page> {
+  const matches = matchesOf(view, plan);
+  const read = plan.limit === 0 ? undefined : readRows(view, plan, matches);
+  const { columns } = shapeOf(view);
+  if (!plan.counts) {
+    return async (execution) => toPage(columns, plan, (await read?.(execution)) ?? []);
+  }
+  const count = countRows(view, matches);
+  return async (execution) => {
+    const page = toPage(columns, plan, (await read?.(execution)) ?? []);
+    // A first page that is the last one has been counted.
+    const isCounted = read !== undefined && plan.start === undefined && page.cursor === undefined;
+    if (isCounted) return { ...page, count: page.rows.length };
+    execution.meter.begin(true);
+    return { ...page, count: await count(execution) };
+  };
+}
+
+function matchesOf(view: View, { conditions }: QueryPlan): readonly Stage[] {
+  const native = nativeOf(view);
+  try {
+    return conditions.map((test) => predicate(test, native));
+  } catch (error) {
+    if (!isBedsError(error) || error.code !== 'BEDS_STORE_QUERY_INVALID') throw error;
+    // The first comparison that the server cannot make was thrown: say all of them.
+    throw refuseAll([], conditions, (condition) => comparison(condition, native));
+  }
+}
+
+function readRows(view: View, plan: QueryPlan, matches: readonly Stage[]): Read {
   const native = nativeOf(view);
   const shape = shapeOf(view);
   const order = plan.order.map(({ column, direction }) => ({ field: fieldOf(native, column.name), direction }));
-  const match = plan.conditions.map((condition) => predicate(condition, native));
-  if (plan.start !== undefined) match.push(after(order, plan.start));
-  const [first] = match;
-  const filter = match.length > 1 ? { $and: match } : (first ?? {});
+  const filter = filterOf(plan.start === undefined ? matches : matches.concat(after(order, plan.start)));
   const sort = Object.fromEntries(
     order.map(({ field, direction }): [string, 1 | -1] => [field.from, direction === 'asc' ? 1 : -1]),
   );
   const limit = plan.limit + 1;
-  const read = shape.isPlain
-    ? readPlain({ on: native.on, filter, sort, limit, projection: shape.projection })
-    : readStages(
-        native.on,
-        shape.own.concat(
-          Object.keys(filter).length === 0 ? [] : { $match: filter },
-          { $sort: sort },
-          { $limit: limit },
-          { $project: shape.projection },
-        ),
-        limit,
-      );
-  return async (execution) => toPage(shape.columns, plan, await read(execution));
+  if (shape.isPlain) return readPlain({ on: native.on, filter, sort, limit, projection: shape.projection });
+  const stages = [{ $sort: sort }, { $limit: limit }, { $project: shape.projection }];
+  return readStages(native.on, shape.own.concat(matching(filter), stages), limit);
+}
+
+function countRows(view: View, matches: readonly Stage[]): (execution: Execution) => Promise<number> {
+  const stages = shapeOf(view).own.concat(matching(filterOf(matches)), { $group: { _id: null, rows: { $sum: 1 } } });
+  const read = readStages(nativeOf(view).on, stages, 1);
+  // n.b. of no documents there is no group.
+  return async (execution) => Number((await read(execution))[0]?.['rows'] ?? 0);
+}
+
+function filterOf(matches: readonly Stage[]): Stage {
+  return matches.length > 1 ? { $and: matches } : (matches[0] ?? {});
+}
+
+function matching(filter: Stage): readonly Stage[] {
+  return Object.keys(filter).length === 0 ? [] : [{ $match: filter }];
 }
 
 type Read = (execution: Execution) => Promise<readonly Document[]>;
@@ -133,22 +164,40 @@ function boundsOf({ deadline, session }: Execution, batchSize: number): Stage {
   return { batchSize, signal: signalOf(deadline), maxTimeMS: serverMs(deadline), ...(session && { session }) };
 }
 
-function predicate({ column, op, value }: Condition, native: NativeObject): Stage {
+function predicate(test: Predicate, native: NativeObject): Stage {
+  if (!('of' in test)) return comparison(test, native);
+  const { op, of } = test;
+  if (of.length === 0) return op === 'and' ? {} : { $nor: [{}] };
+  const parts = of.map((inner) => predicate(inner, native));
+  if (op === 'or') return { $or: parts };
+  return op === 'and' ? { $and: parts } : { $nor: [{ $and: parts }] };
+}
+
+/** Throws BEDS_STORE_QUERY_INVALID where the server would compare with another value. */
+export function comparison(test: Condition, native: NativeObject): Stage {
+  const { column, op, value } = test;
   const field = fieldOf(native, column.name);
-  const where = `where.${column.name}`;
   const bson = (one: Json): unknown => {
     try {
-      return toBson(one, field, where);
+      return toBson(one, field, column.name);
     } catch (error) {
-      throw storeErrors.make('BEDS_STORE_QUERY_INVALID', undefined, { field: where, cause: error });
+      if (!isBedsError(error)) throw error;
+      throw incomparable(test, error.message.replace(/^A value (.*)\.$/, '$1'));
     }
   };
-  // The same as $eq, and some servers look into the index for this form only.
-  if (op === 'eq' && value !== null) return { [field.from]: bson(value) };
-  if (op === 'in') return { [field.from]: { $in: value.map(bson) } };
-  if (op !== 'prefix') return { [field.from]: { [`$${op}`]: bson(value) } };
-  if (field.as !== 'string') throw storeErrors.make('BEDS_STORE_QUERY_INVALID', undefined, { field: where });
-  return { [field.from]: { $regex: `^${quotePattern(String(value))}` } };
+  switch (op) {
+    case 'eq':
+      // The same as $eq, and some servers look into the index for this form only.
+      return value === null ? { [field.from]: { $eq: null } } : { [field.from]: bson(value) };
+    case 'in':
+      return { [field.from]: { $in: value.map(bson) } };
+    case 'prefix':
+    case 'contains':
+      if (field.as !== 'string') throw incomparable(test, `is stored as ${field.as}, so ${op} says nothing of it`);
+      return { [field.from]: { $regex: `${op === 'prefix' ? '^' : ''}${quotePattern(String(value))}` } };
+    default:
+      return { [field.from]: { [`$${op}`]: bson(value) } };
+  }
 }
 
 function fieldOf(native: NativeObject, column: string): Field {
@@ -264,7 +313,7 @@ function storedValue(position: Scalar, { as }: Field): unknown {
   const text = String(position);
   const kind = text.charAt(0);
   const value = KINDS[as].includes(kind) ? makers[kind]?.(text.slice(1)) : undefined;
-  if (value === undefined) throw storeErrors.make('BEDS_STORE_CURSOR_INVALID', undefined, { field: 'cursor' });
+  if (value === undefined) throw storeErrors.make('BEDS_STORE_CURSOR_INVALID', undefined, { field: 'query.cursor' });
   return value;
 }
 

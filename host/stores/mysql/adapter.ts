@@ -22,27 +22,20 @@ import type {
   StoreStatus,
 } from '../contract.js';
 import { Deadline } from '../deadlines.js';
-import { cursorOf, planQuery } from '../inputs.js';
+import { type Dialect, planQuery } from '../query-plan.js';
 import { readCatalogue } from './catalogue.js';
-import {
-  type DriverField,
-  type DriverRow,
-  type Endpoint,
-  isConnectionLoss,
-  readEndpoint,
-  toStoreError,
-} from './driver.js';
+import { type DriverRow, type Endpoint, isConnectionLoss, readEndpoint, toStoreError } from './driver.js';
 import { Connector, Killer, Pool } from './pool.js';
 import { type Executed, isDriverError, type Session, type SessionMode } from './session.js';
 import {
   callResult,
   callStatement,
-  convertRows,
+  condition,
   functionResult,
-  positionOf,
+  pageOf,
   type Routine,
   type Statement,
-  viewStatement,
+  viewStatements,
 } from './statements.js';
 import { resultBudget } from '../result-budget.js';
 
@@ -284,23 +277,26 @@ function viewWork(object: NamedObject, query: KeyedQuery): Work<Page> {
   if (object.kind !== 'view') {
     throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED', `${object.name} is a ${object.kind}: call it.`);
   }
-  const plan = planQuery(object, query);
-  const statement = viewStatement(object, plan);
+  const plan = planQuery(object, query, DIALECT);
+  const { read, count } = viewStatements(object, plan);
   return {
     kind: 'view',
     args: [],
     run: async (session, send) => {
-      const { result, fields } = await send(session, statement);
-      const found = result as DriverRow[];
-      // n.b. before the rows are converted: the next page is found by what is stored.
-      const isWhole = plan.start === undefined && found.length <= plan.limit;
-      const cursor = isWhole ? undefined : cursorOf(plan, found, positionOf);
-      if (cursor !== undefined) found.length = plan.limit;
-      const rows = convertRows(found, (fields ?? []) as readonly DriverField[], object.columns);
-      return cursor === undefined ? { rows } : { rows, cursor };
+      const page = read === undefined ? NO_ROWS : pageOf(object, plan, await send(session, read));
+      if (count === undefined) return page;
+      // A first page that is the last one has been counted.
+      if (read !== undefined && plan.start === undefined && page.cursor === undefined) {
+        return { ...page, count: page.rows.length };
+      }
+      const { result } = await send(session, count);
+      return { ...page, count: Number((result as DriverRow[])[0]?.['rows']) };
     },
   };
 }
+
+const DIALECT: Dialect = { positions: 'shown', write: condition };
+const NO_ROWS: Page = { rows: [] };
 
 /** How far a transaction has come. */
 interface Progress {

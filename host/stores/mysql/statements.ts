@@ -1,8 +1,26 @@
 import { isIPv4, isIPv6 } from 'node:net';
-import type { CallResult, Json, JsonObject, Scalar, ValueType } from '@beds/sdk';
+import {
+  type CallResult,
+  isBedsError,
+  type Json,
+  type JsonObject,
+  type Page,
+  type Scalar,
+  type ValueType,
+} from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import type { NamedObject, NamedValue } from '../contract.js';
-import { bindValues, type Condition, type QueryPlan } from '../inputs.js';
+import { bindValues } from '../inputs.js';
+import {
+  type Condition,
+  cursorOf,
+  type Group,
+  incomparable,
+  type Predicate,
+  type QueryPlan,
+  refuseAll,
+  refuseQuery,
+} from '../query-plan.js';
 import { type DriverField, type DriverHeader, type DriverRow, isJsonField, type ServerProfile } from './driver.js';
 import type { Executed } from './session.js';
 
@@ -90,16 +108,54 @@ type Part = Statement;
 
 const OPERATORS = { lt: '<', lte: '<=', gt: '>', gte: '>=' } as const;
 
+/** What a plan asks for: the rows of a page, how many there are on all pages, or both. */
+export function viewStatements(view: View, plan: QueryPlan): Readonly<Record<'read' | 'count', Statement | undefined>> {
+  try {
+    return {
+      read: plan.limit === 0 ? undefined : readStatement(view, plan),
+      count: plan.counts ? countStatement(view, plan) : undefined,
+    };
+  } catch (error) {
+    if (!isBedsError(error)) throw error;
+    // The first comparison that the server cannot make was thrown: say all of them.
+    throw refuseAll([], plan.conditions, condition);
+  }
+}
+
 /** The SELECT of one page (and one row more). Identifiers come from the catalogue alone; values are bound. */
-export function viewStatement(view: View, plan: QueryPlan): Statement {
-  const parts = plan.conditions.map(condition);
-  if (plan.after !== undefined) parts.push(position(plan.after));
-  const where = parts.length === 0 ? '' : ` WHERE ${parts.map(({ sql }) => sql).join(' AND ')}`;
+function readStatement(view: View, plan: QueryPlan): Statement {
+  const { sql, values } = whereOf(plan.after === undefined ? plan.conditions : plan.conditions.concat(plan.after));
   const order = plan.order.map(({ column, direction }) => `${sortKey(column)} ${direction === 'asc' ? 'ASC' : 'DESC'}`);
-  const bound = parts.flatMap(({ values }) => values);
   // n.b. MySQL 8 refuses a LIMIT that is bound as a DOUBLE, which is how the driver sends numbers.
-  bound.push(String(plan.limit + 1));
-  return { sql: `${selectFrom(view)}${where} ORDER BY ${order.join(', ')} LIMIT ?`, values: bound };
+  const limit = String(plan.limit + 1);
+  return { sql: `${selectFrom(view)}${sql} ORDER BY ${order.join(', ')} LIMIT ?`, values: values.concat(limit) };
+}
+
+/** How many rows there are on all pages, as `rows`. */
+function countStatement(view: View, { conditions }: QueryPlan): Statement {
+  const { sql, values } = whereOf(conditions);
+  return { sql: `SELECT COUNT(*) AS \`rows\` FROM ${qualified(view)}${sql}`, values };
+}
+
+function whereOf(predicates: readonly Predicate[]): Part {
+  if (predicates.length === 0) return { sql: '', values: [] };
+  const parts = predicates.map(predicate);
+  return {
+    sql: ` WHERE ${parts.map(({ sql }) => sql).join(' AND ')}`,
+    values: parts.flatMap(({ values }) => values),
+  };
+}
+
+function predicate(test: Predicate): Part {
+  return 'of' in test ? grouped(test) : condition(test);
+}
+
+function grouped({ op, of }: Group): Part {
+  if (of.length === 0) return { sql: op === 'and' ? 'TRUE' : 'FALSE', values: [] };
+  const parts = of.map(predicate);
+  const joined = `(${parts.map(({ sql }) => sql).join(op === 'or' ? ' OR ' : ' AND ')})`;
+  // n.b. what compares with NULL is neither true nor false for the server; NOT of it would not be true.
+  return { sql: op === 'not' ? `${joined} IS NOT TRUE` : joined, values: parts.flatMap(({ values }) => values) };
 }
 
 const heads = new WeakMap<View, string>();
@@ -110,19 +166,6 @@ function selectFrom(view: View): string {
   const head = `SELECT ${view.columns.map(quote).join(', ')} FROM ${qualified(view)}`;
   heads.set(view, head);
   return head;
-}
-
-function position(groups: readonly (readonly Condition[])[]): Part {
-  const alternatives = groups.map((group) => all(group.map(condition)));
-  if (alternatives.length === 0) return { sql: 'FALSE', values: [] };
-  return {
-    sql: `(${alternatives.map(({ sql }) => sql).join(' OR ')})`,
-    values: alternatives.flatMap(({ values }) => values),
-  };
-}
-
-function all(parts: readonly Part[]): Part {
-  return { sql: `(${parts.map(({ sql }) => sql).join(' AND ')})`, values: parts.flatMap(({ values }) => values) };
 }
 
 /** n.b. MySQL sorts the last member of a SET of 64 as a sign. */
@@ -141,14 +184,16 @@ function placeOf(column: NamedValue, { kind, texts }: Members): string {
   return empty === 0 ? place : `IF(${place} = 0, ${String(empty)}, ${place})`;
 }
 
-function condition(test: Condition): Part {
+/** Throws BEDS_STORE_QUERY_INVALID where the server would compare with another value. */
+export function condition(test: Condition): Part {
   const name = quote(test.column);
-  if (test.op === 'in') return anyOf(name, test.column, test.value);
+  if (test.op === 'in') return anyOf(name, test, test.value);
   const { column, op } = test;
   if (test.value === null) return { sql: `${name} IS ${op === 'eq' ? '' : 'NOT '}NULL`, values: [] };
-  if (op === 'prefix') return prefixed(name, column, test.value);
-  const value = comparable(column, test.value);
-  const mark = placeholder(column, value);
+  if (op === 'prefix') return like(name, test, `${escapeLike(String(test.value))}%`);
+  if (op === 'contains') return like(name, test, `%${escapeLike(String(test.value))}%`);
+  const value = comparable(test, test.value);
+  const mark = placeholder(test, value);
   const values = [toDriver(value, column.type)];
   if (op === 'eq') return { sql: `${name} = ${mark}`, values };
   if (op === 'ne') return { sql: `NOT (${name} <=> ${mark})`, values };
@@ -157,23 +202,23 @@ function condition(test: Condition): Part {
   // n.b. the server orders ENUM and SET by the numbers of their members, and compares them with text as text.
   return {
     sql: `${placeOf(column, members)} ${OPERATORS[op]} CAST(? AS DECIMAL(20,0))`,
-    values: [numberOf(column, members, value)],
+    values: [numberOf(test, members, value)],
   };
 }
 
-function prefixed(name: string, column: NamedValue, value: Scalar): Part {
-  const mark = placeholder(column, value);
-  return { sql: `${name} LIKE ${mark} ESCAPE '!'`, values: [`${escapeLike(String(value))}%`] };
+function like(name: string, test: Condition, pattern: string): Part {
+  return { sql: `${name} LIKE ${placeholder(test, pattern)} ESCAPE '!'`, values: [pattern] };
 }
 
-function anyOf(name: string, column: NamedValue, list: readonly Scalar[]): Part {
-  const some = list.filter((value) => value !== null).map((value) => comparable(column, value));
+function anyOf(name: string, test: Condition, list: readonly Scalar[]): Part {
+  const { type } = test.column;
+  const some = list.filter((value) => value !== null).map((value) => comparable(test, value));
   const isNull = some.length < list.length ? [{ sql: `${name} IS NULL`, values: [] }] : [];
   if (some.length === 0) return isNull[0] ?? { sql: 'FALSE', values: [] };
   // Rounded up to a power of two, so that lists of every length share few prepared statements.
   const padded = Array.from({ length: 2 ** Math.ceil(Math.log2(some.length)) }, (_, i) => some[i] ?? some[0] ?? null);
-  const marks = padded.map((value) => placeholder(column, value)).join(', ');
-  const within = { sql: `${name} IN (${marks})`, values: padded.map((value) => toDriver(value, column.type)) };
+  const marks = padded.map((value) => placeholder(test, value)).join(', ');
+  const within = { sql: `${name} IN (${marks})`, values: padded.map((value) => toDriver(value, type)) };
   return isNull[0] === undefined ? within : { sql: `(${within.sql} OR ${isNull[0].sql})`, values: within.values };
 }
 
@@ -182,9 +227,9 @@ function anyOf(name: string, column: NamedValue, list: readonly Scalar[]): Part 
  * server takes the nearest where it does not. A column of a view that is an expression has no collation that wins over that
  * of a bound value.
  */
-function placeholder(column: NamedValue, value: Scalar): string {
-  const { type, collation } = column;
-  if (type === 'decimal') return `CAST(? AS DECIMAL(65,${String(scaleFor(column, String(value)))}))`;
+function placeholder(test: Condition, value: Scalar): string {
+  const { type, collation } = test.column;
+  if (type === 'decimal') return `CAST(? AS DECIMAL(65,${String(scaleFor(test, String(value)))}))`;
   if (type === 'integer' && typeof value === 'string') return 'CAST(? AS DECIMAL(20,0))';
   return collation === undefined ? '?' : `? COLLATE ${collation}`;
 }
@@ -221,17 +266,19 @@ const MOST_INSTANT_CHARACTERS = '2026-01-02T03:04:05.123456Z'.length;
 const NO_YEAR = 100;
 
 /** A value as it can be compared with a column. Throws BEDS_STORE_QUERY_INVALID where the server would compare with another. */
-function comparable(column: NamedValue, value: Scalar): Scalar {
+function comparable(test: Condition, value: Scalar): Scalar {
+  const { column } = test;
   switch (column.type) {
     case 'datetime':
       if (String(value).length > MOST_INSTANT_CHARACTERS)
-        throw refuseComparison(column, 'an instant of at most 6 decimals');
+        throw incomparable(test, 'must be compared with an instant of at most 6 decimals');
       return value;
     case 'integer':
       return Number(value) > 0 && Number(value) < NO_YEAR && /^year/i.test(column.nativeType) ? NO_YEAR : value;
     case 'string': {
       const form = formOf(column);
-      if (form !== undefined && !form.fits(String(value))) throw refuseComparison(column, form.what);
+      if (form !== undefined && !form.fits(String(value)))
+        throw incomparable(test, `must be compared with ${form.what}`);
       return value;
     }
     default:
@@ -246,20 +293,15 @@ const MOST_DECIMALS = 30;
  * Decimals to compare a number with: those of the column or, where the value has more, as many as leave room for its whole digits.
  * Throws BEDS_STORE_QUERY_INVALID where it does not fit.
  */
-function scaleFor(column: NamedValue, value: string): number {
-  const own = Number(/^decimal\(\d+,(\d+)\)/i.exec(column.nativeType)?.[1] ?? 0);
+function scaleFor(test: Condition, value: string): number {
+  const own = Number(/^decimal\(\d+,(\d+)\)/i.exec(test.column.nativeType)?.[1] ?? 0);
   const [whole = '', padded = ''] = value.replace(/^[+-]?0*/, '').split('.');
   const decimals = padded.replace(/0+$/, '');
   const room = MOST_DIGITS - whole.length;
   if (decimals.length <= own && own <= room) return own;
   const scale = Math.min(Math.max(own, MOST_DECIMALS), room);
   if (decimals.length <= scale) return scale;
-  throw refuseComparison(column, `a number of at most ${String(scale)} decimals`);
-}
-
-function refuseComparison({ name }: NamedValue, what: string): Error {
-  const field = `where.${name}`;
-  return storeErrors.make('BEDS_STORE_QUERY_INVALID', `Query: ${field} must be compared with ${what}.`, { field });
+  throw incomparable(test, `must be compared with a number of at most ${String(scale)} decimals`);
 }
 
 /** The texts of an ENUM or a SET, in the order that its DBA wrote them. */
@@ -292,16 +334,11 @@ function readMembers(nativeType: string): Members | undefined {
  * What the server orders a value by: the number of an ENUM's member, from 1, or a bit for each of a SET; of the empty text, 0.
  * Throws BEDS_STORE_QUERY_INVALID for what is no member.
  */
-function numberOf(column: NamedValue, { kind, texts }: Members, value: Scalar): string {
+function numberOf(test: Condition, { kind, texts }: Members, value: Scalar): string {
   if (value === '' && (kind === 'set' || !texts.includes(''))) return '0';
   const parts = kind === 'set' ? String(value).split(',') : [String(value)];
   const places = parts.map((part) => texts.indexOf(part));
-  if (places.includes(-1)) {
-    const field = `where.${column.name}`;
-    throw storeErrors.make('BEDS_STORE_QUERY_INVALID', `Query: ${field} is compared with what is none of its values.`, {
-      field,
-    });
-  }
+  if (places.includes(-1)) throw incomparable(test, 'is compared with what is none of its values');
   if (kind === 'enum') return String((places[0] ?? 0) + 1);
   return places.reduce((bits, place) => bits | (1n << BigInt(place)), 0n).toString();
 }
@@ -375,7 +412,7 @@ function converterOf(field: DriverField, type: ValueType | undefined): Convert |
 }
 
 /** Changes the driver's rows in place into what templates see: the rows are ours alone. `columns`: in the order of the fields. */
-export function convertRows(
+function convertRows(
   rows: readonly DriverRow[],
   fields: readonly DriverField[],
   columns: readonly Pick<NamedValue, 'type'>[] = [],
@@ -400,17 +437,27 @@ function isFlag({ name, columnType, columnLength }: DriverField, rows: readonly 
 }
 
 /** A column of a row that is not converted yet, for a cursor: what the database orders by, so the zero date stays one. */
-export function positionOf(row: DriverRow, { name, type }: NamedValue): Scalar {
+function positionOf(row: DriverRow, { name, type }: NamedValue): Scalar {
   const value = (row[name] ?? null) as Scalar;
   if (value === null) return null;
   if (type === 'boolean') return asBoolean(value, name) as Scalar;
   if (type === 'date') return String(value);
   if (type === 'datetime') return (asInstant(value, name) ?? NO_DATE) as Scalar;
   if (typeof value === 'string' && value.length > MAX_SORTED_CHARACTERS) {
-    const message = `Query: order names ${name}, whose texts are too long to go on from.`;
-    throw storeErrors.make('BEDS_STORE_QUERY_INVALID', message, { field: 'order' });
+    throw refuseQuery([{ field: 'query.order', message: `names ${name}, whose texts are too long to go on from` }]);
   }
   return value;
+}
+
+/** The rows of a page, and its cursor where more follow. */
+export function pageOf(view: View, plan: QueryPlan, { result, fields }: Executed): Page {
+  const found = result as DriverRow[];
+  // n.b. before the rows are converted: the next page is found by what is stored.
+  const isWhole = plan.start === undefined && found.length <= plan.limit;
+  const cursor = isWhole ? undefined : cursorOf(plan, found, positionOf);
+  if (cursor !== undefined) found.length = plan.limit;
+  const rows = convertRows(found, (fields ?? []) as readonly DriverField[], view.columns);
+  return cursor === undefined ? { rows } : { rows, cursor };
 }
 
 /** All result sets of a CALL; its last answer is a header without rows. */

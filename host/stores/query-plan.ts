@@ -1,0 +1,482 @@
+import { hash } from 'node:crypto';
+import {
+  type BedsError,
+  checkQueryForm,
+  sayProblems,
+  type Problem,
+  isBedsError,
+  isPlainName,
+  type Json,
+  QUERY_LIMITS,
+  readValue,
+  type Scalar,
+  type ValueType,
+} from '@beds/sdk';
+import { meant } from '#sdk/nearest';
+import { storeErrors } from '../errors/store.js';
+import type { KeyedQuery, NamedObject, NamedValue } from './contract.js';
+import { takesNull } from './inputs.js';
+
+const FORM = { meant, own: ['key', 'maxRows'] } as const;
+const DEFAULT_LIMIT = 100;
+const MAX_LIMIT = 100_000;
+
+/**
+ * One comparison. It holds or it does not: `eq`, `ne` and `in` treat null as a value (`ne 1` holds for null), the others never hold
+ * for null and have no null value. `in` may be empty: then nothing matches.
+ */
+export type Condition = {
+  readonly column: NamedValue;
+  /** The path of the filter that it stands in: `query.or[1]`. */
+  readonly at: string;
+} & (
+  | { readonly op: 'eq' | 'ne' | 'lt' | 'lte' | 'gt' | 'gte' | 'prefix' | 'contains'; readonly value: Scalar }
+  | { readonly op: 'in'; readonly value: readonly Scalar[] }
+);
+
+/** `and`, `or`: all or one of them must hold; `not`: exactly what does not have all of them. An `or` of none never holds. */
+export interface Group {
+  readonly op: 'and' | 'or' | 'not';
+  readonly of: readonly Predicate[];
+}
+
+export type Predicate = Condition | Group;
+
+export interface PlannedOrder {
+  readonly column: NamedValue;
+  readonly direction: 'asc' | 'desc';
+}
+
+/** A view query, checked against the view, in the one form both adapters translate. */
+export interface QueryPlan {
+  /** All must hold. */
+  readonly conditions: readonly Predicate[];
+  /** Where the page starts. Absent on the first page. Null sorts before every value, as it does in MySQL and MongoDB. */
+  readonly after?: Group;
+  /** Total: the key is the last column. */
+  readonly order: readonly PlannedOrder[];
+  /** Rows of a page. Read one more to learn whether another page follows. 0: none are asked for. */
+  readonly limit: number;
+  /** Whether to count all rows for which the conditions hold. */
+  readonly counts: boolean;
+  /** Where the cursor says that the page before ended: the values of the order columns. Absent on the first page. */
+  readonly start?: readonly Scalar[];
+  /** The cursor of a page whose last row has these values in the order columns. */
+  cursorAt(position: readonly Scalar[]): string;
+}
+
+type View = Extract<NamedObject, { kind: 'view' }>;
+
+/** What an adapter has of its own in a plan. */
+export interface Dialect {
+  /** What cursors hold: the values as callers see them, or texts that only the adapter reads, without `after`. */
+  readonly positions: 'shown' | 'stored';
+  /** Writes one comparison. Throws BEDS_STORE_QUERY_INVALID where the database would compare with something else. */
+  write(condition: Condition, view: View): unknown;
+}
+
+/**
+ * Throws BEDS_STORE_QUERY_INVALID with everything that is wrong (`field`: `query.where.<column>`, `query.order[0].column`, …),
+ * or BEDS_STORE_CURSOR_INVALID.
+ */
+export function planQuery(view: View, query: KeyedQuery, dialect: Dialect): QueryPlan {
+  const problems: Problem[] = [];
+  checkQueryForm(query, problems, FORM);
+  const planning: Planning = { columns: columnsOf(view), problems };
+  const conditions: Predicate[] = [];
+  planFilter(query, { at: 'query', depth: 0, into: conditions }, planning);
+  const order = planOrder(query, planning);
+  const limit = planLimit(query, problems);
+  if (problems.length > 0) throw refuseAll(problems, conditions, (condition) => dialect.write(condition, view));
+  // Only a query that has a cursor, or a page that gets one, needs it.
+  const print = (): string =>
+    fingerprint([
+      view.name,
+      conditions.map(printOf),
+      order.map(({ column, direction }) => [column.name, direction]),
+      ...(dialect.positions === 'stored' ? [dialect.positions] : []),
+    ]);
+  const orderColumns = order.map(({ column }) => column);
+  const plan = {
+    conditions,
+    order,
+    limit,
+    counts: query.count === true,
+    cursorAt: (position: readonly Scalar[]): string => encodeCursor(print(), position),
+  };
+  const cursor = query.cursor ?? undefined;
+  if (cursor === undefined) return plan;
+  if (dialect.positions === 'stored')
+    return { ...plan, start: decodeCursor(cursor, print(), orderColumns.map(asText)) };
+  const start = decodeCursor(cursor, print(), orderColumns);
+  return { ...plan, start, after: planPosition(order, start) };
+}
+
+/** Makes (does not throw) the error that says everything that is wrong. */
+export function refuseQuery(problems: readonly Problem[]): BedsError {
+  const { message, details } = sayProblems(problems);
+  return storeErrors.make('BEDS_STORE_QUERY_INVALID', message, details);
+}
+
+/** Makes the error for a comparison that a database would make with another value. */
+export function incomparable({ column, at }: Pick<Condition, 'column' | 'at'>, message: string): BedsError {
+  return refuseQuery([{ field: `${at}.where.${column.name}`, message }]);
+}
+
+/** The error that adds to `problems` what the database has against the comparisons themselves. */
+export function refuseAll(
+  problems: readonly Problem[],
+  predicates: readonly Predicate[],
+  write: (condition: Condition) => unknown,
+): BedsError {
+  const refused = [...conditionsIn(predicates)].flatMap((condition): readonly Problem[] => {
+    try {
+      write(condition);
+      return [];
+    } catch (error) {
+      if (isBedsError(error) && error.code === 'BEDS_STORE_QUERY_INVALID') return error.problems ?? [];
+      throw error;
+    }
+  });
+  return refuseQuery(problems.concat(refused));
+}
+
+function* conditionsIn(predicates: readonly Predicate[]): Generator<Condition> {
+  for (const predicate of predicates) {
+    if ('of' in predicate) yield* conditionsIn(predicate.of);
+    else yield predicate;
+  }
+}
+
+function printOf(predicate: Predicate): Json {
+  if ('of' in predicate) return [predicate.op, predicate.of.map(printOf)];
+  return [predicate.column.name, predicate.op, predicate.value];
+}
+
+function asText(column: NamedValue): NamedValue {
+  return { ...column, type: 'string', nullable: true };
+}
+
+const columnsByName = new WeakMap<View, ReadonlyMap<string, NamedValue>>();
+
+function columnsOf(view: View): ReadonlyMap<string, NamedValue> {
+  const known = columnsByName.get(view);
+  if (known !== undefined) return known;
+  const columns = new Map(view.columns.map((column) => [column.name, column]));
+  columnsByName.set(view, columns);
+  return columns;
+}
+
+interface Planning {
+  readonly columns: ReadonlyMap<string, NamedValue>;
+  readonly problems: Problem[];
+}
+
+/** Where a filter stands, and what takes its predicates. */
+interface Place {
+  readonly at: string;
+  readonly depth: number;
+  readonly into: Predicate[];
+}
+
+// n.b. what has another form than it should have was complained of by checkQueryForm, and is passed over here.
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function planFilter(filter: object, place: Place, planning: Planning): void {
+  const { where, and, or, not } = filter as Readonly<Record<string, unknown>>;
+  if (isObject(where)) planWhere(where, place, planning);
+  if (and === undefined && or === undefined && not === undefined) return;
+  const { at, depth, into } = place;
+  if (depth >= QUERY_LIMITS.depth) return;
+  const inside = (inner: unknown, path: string): Group => {
+    const group: Predicate[] = [];
+    if (isObject(inner)) planFilter(inner, { at: `${at}.${path}`, depth: depth + 1, into: group }, planning);
+    return { op: 'and', of: group };
+  };
+  if (Array.isArray(and))
+    into.push({ op: 'and', of: and.map((inner: unknown, index) => inside(inner, `and[${index}]`)) });
+  if (Array.isArray(or)) into.push({ op: 'or', of: or.map((inner: unknown, index) => inside(inner, `or[${index}]`)) });
+  if (isObject(not)) into.push({ op: 'not', of: inside(not, 'not').of });
+}
+
+function planWhere(where: Readonly<Record<string, unknown>>, { at, into }: Place, planning: Planning): void {
+  for (const name of Object.keys(where).sort()) {
+    const test = where[name];
+    if (test === undefined || Array.isArray(test)) continue;
+    const column = planning.columns.get(name);
+    if (column === undefined) {
+      const field = isPlainName(name) ? `${at}.where.${name}` : `${at}.where`;
+      const what = isPlainName(name) ? '' : 'names what ';
+      planning.problems.push({
+        field,
+        message: `${what}is not a column of the view${meant(name, planning.columns.keys())}`,
+      });
+      continue;
+    }
+    const planned = new ColumnPlan(column, at, planning.problems);
+    if (typeof test !== 'object' || test === null) planned.add('eq', test as Json, into);
+    else for (const op of Object.keys(test).sort()) planned.add(op, (test as Record<string, Json>)[op], into);
+  }
+}
+
+/** Plans the comparisons of one column. */
+class ColumnPlan {
+  readonly #column: NamedValue;
+  readonly #at: string;
+  readonly #problems: Problem[];
+
+  constructor(column: NamedValue, at: string, problems: Problem[]) {
+    this.#column = column;
+    this.#at = at;
+    this.#problems = problems;
+  }
+
+  add(op: string, value: Json | undefined, into: Predicate[]): void {
+    if (value === undefined) return;
+    const [column, at] = [this.#column, this.#at];
+    switch (op) {
+      case 'in':
+        if (Array.isArray(value) && value.length <= QUERY_LIMITS.inValues) this.#list(value, into);
+        break;
+      case 'between':
+        if (!Array.isArray(value) || value.length !== 2) return;
+        this.#compare('gte', value[0] as Json, into);
+        this.#compare('lte', value[1] as Json, into);
+        break;
+      case 'isNull':
+        into.push({ column, at, op: value === true ? 'eq' : 'ne', value: null });
+        break;
+      case 'eq':
+      case 'ne':
+        if (value === null) into.push({ column, at, op, value });
+        else this.#compare(op, value, into);
+        break;
+      case 'prefix':
+      case 'contains':
+        if (column.type === 'string') this.#compare(op, value, into);
+        else this.#refuse(`is not text, so ${op} says nothing of it`);
+        break;
+      case 'lt':
+      case 'lte':
+      case 'gt':
+      case 'gte':
+        this.#compare(op, value, into);
+    }
+  }
+
+  #list(values: readonly Json[], into: Predicate[]): void {
+    const list = values.map((value) => (value === null ? null : this.#value(value)));
+    if (list.includes(undefined)) return;
+    into.push({ column: this.#column, at: this.#at, op: 'in', value: list as readonly Scalar[] });
+  }
+
+  #compare(op: Exclude<Condition['op'], 'in'>, given: Json, into: Predicate[]): void {
+    const value = this.#value(given);
+    if (value !== undefined) into.push({ column: this.#column, at: this.#at, op, value });
+  }
+
+  /** Undefined: it cannot be compared with. */
+  #value(value: Json): Scalar | undefined {
+    const { type } = this.#column;
+    if (type === 'json') this.#refuse('is JSON: it can only be compared with null');
+    else if (value === null) this.#refuse('can be compared with null by eq, ne, in and isNull only');
+    else {
+      // Length and range belong to stored values: searching beyond them finds nothing, it is not an error.
+      const read = readValue(value, { type });
+      if (!('problem' in read)) return read.value as Scalar;
+      this.#refuse(read.problem);
+    }
+    return undefined;
+  }
+
+  #refuse(message: string): void {
+    const field = `${this.#at}.where.${this.#column.name}`;
+    // n.b. of a list, one is enough.
+    const last = this.#problems.at(-1);
+    if (last?.field !== field || last.message !== message) this.#problems.push({ field, message });
+  }
+}
+
+function planOrder({ order, key }: KeyedQuery, { columns, problems }: Planning): readonly PlannedOrder[] {
+  const planned: PlannedOrder[] = [];
+  const entries: readonly unknown[] = Array.isArray(order) ? order.slice(0, QUERY_LIMITS.orderColumns) : [];
+  for (const [index, entry] of entries.entries()) {
+    const { column: name, direction } = isObject(entry) ? entry : {};
+    if (typeof name !== 'string') continue;
+    const column = columns.get(name);
+    const problem = orderProblem(name, column, { columns, planned });
+    if (problem !== undefined) problems.push({ field: `query.order[${index}].column`, message: problem });
+    if (column === undefined) continue;
+    planned.push({ column, direction: direction === 'desc' ? 'desc' : 'asc' });
+    // The key identifies a row: whatever follows it cannot matter.
+    if (name === key) return planned;
+  }
+  const keyColumn = columns.get(key);
+  if (keyColumn === undefined || keyColumn.type === 'json') {
+    problems.push({ field: 'key', message: 'is not a column of the view' });
+  } else planned.push({ column: keyColumn, direction: 'asc' });
+  return planned;
+}
+
+function orderProblem(
+  name: string,
+  column: NamedValue | undefined,
+  { columns, planned }: { readonly columns: Planning['columns']; readonly planned: readonly PlannedOrder[] },
+): string | undefined {
+  if (column === undefined) {
+    const which = isPlainName(name) ? `${name}, which` : 'what';
+    return `names ${which} is not a column of the view${meant(name, columns.keys())}`;
+  }
+  if (column.type === 'json') return `names ${name}, which is JSON`;
+  return planned.some((other) => other.column === column) ? `names ${name} twice` : undefined;
+}
+
+function planLimit({ limit, count, maxRows = MAX_LIMIT }: KeyedQuery, problems: Problem[]): number {
+  // n.b. null is what a caller writes that leaves nothing out.
+  if ((limit ?? undefined) === undefined) return Math.min(DEFAULT_LIMIT, maxRows);
+  const least = count === true ? 0 : 1;
+  if (Number.isSafeInteger(limit) && Number(limit) >= least && Number(limit) <= maxRows) return Number(limit);
+  if (typeof limit === 'number') {
+    const message =
+      limit === 0
+        ? 'may be 0 only with count: true'
+        : `must be a whole number from ${least} to ${maxRows}; follow the cursor for more rows`;
+    problems.push({ field: 'query.limit', message });
+  }
+  return DEFAULT_LIMIT;
+}
+
+/** The rows after `position`: equal in the first i columns and beyond it in the next one, for every i. */
+function planPosition(order: readonly PlannedOrder[], position: readonly Scalar[]): Group {
+  const groups = order.flatMap((entry, index) => {
+    const same = order
+      .slice(0, index)
+      .map(({ column }, at): Condition => ({ column, at: 'query', op: 'eq', value: position[at] ?? null }));
+    return beyond(entry, position[index] ?? null).map((condition): Group => ({
+      op: 'and',
+      of: same.concat(condition),
+    }));
+  });
+  return { op: 'or', of: groups };
+}
+
+function beyond({ column, direction }: PlannedOrder, value: Scalar): readonly Condition[] {
+  const at = 'query';
+  if (direction === 'asc') return [{ column, at, op: value === null ? 'ne' : 'gt', value }];
+  if (value === null) return [];
+  const lower: Condition = { column, at, op: 'lt', value };
+  return takesNull(column) ? [lower, { column, at, op: 'eq', value: null }] : [lower];
+}
+
+/** Types whose values sort in JavaScript as in every database; of text, only the database knows its collation. */
+const SORTED: ReadonlySet<ValueType> = new Set(['integer', 'number', 'decimal', 'boolean', 'date', 'datetime']);
+
+/**
+ * The cursor of the page that `found` makes, the rows that the plan asked for; undefined where no more of them follow.
+ * Throws BEDS_STORE_CURSOR_STUCK where the page does not lie after the cursor that it began with: its caller would ask for
+ * pages for ever.
+ */
+export function cursorOf<Row>(
+  plan: QueryPlan,
+  found: readonly Row[],
+  valueOf: (row: Row, column: NamedValue) => Scalar,
+): string | undefined {
+  const hasMore = found.length > plan.limit;
+  const { start } = plan;
+  if (!hasMore && start === undefined) return undefined;
+  const positionOf = (row: Row | undefined): readonly Scalar[] | undefined =>
+    row === undefined ? undefined : plan.order.map(({ column }) => valueOf(row, column));
+  const last = positionOf(found[plan.limit - 1]);
+  if (start !== undefined) {
+    for (const position of [positionOf(found[0]), last]) {
+      if (position !== undefined && !isAfter(plan.order, start, position)) {
+        throw storeErrors.make('BEDS_STORE_CURSOR_STUCK');
+      }
+    }
+  }
+  return hasMore && last !== undefined ? plan.cursorAt(last) : undefined;
+}
+
+/** Whether `position` may lie after `start`: true where only the database can tell. */
+function isAfter(order: readonly PlannedOrder[], start: readonly Scalar[], position: readonly Scalar[]): boolean {
+  for (const [index, { column, direction }] of order.entries()) {
+    const compared = compare(column, position[index] ?? null, start[index] ?? null);
+    if (compared === undefined) return true;
+    if (compared !== 0) return direction === 'asc' ? compared > 0 : compared < 0;
+  }
+  return false;
+}
+
+/** Negative where `a` sorts before `b`; undefined where that cannot be told here. Null sorts before every value. */
+function compare({ type }: NamedValue, a: Scalar, b: Scalar): number | undefined {
+  if (a === b) return 0;
+  if (a === null || b === null) return a === null ? -1 : 1;
+  if (!SORTED.has(type)) return undefined;
+  if (type === 'date' || type === 'datetime') return compareInstants(String(a), String(b));
+  // n.b. two exact numbers may be the same number here.
+  return Number(a) - Number(b) || undefined;
+}
+
+/** The digits of a second are as many as are needed, and sort before the Z that ends them. */
+function compareInstants(a: string, b: string): number {
+  return a.replace('Z', '') < b.replace('Z', '') ? -1 : 1;
+}
+
+const CURSOR_VERSION = 1;
+const MAX_CURSOR_CHARACTERS = 8_192;
+const STORED_DAY = /^\d{4}-\d{2}-\d{2}$/;
+
+/** Names a query without its cursor and limit: a cursor is only good for the query it came from. */
+function fingerprint(query: Json): string {
+  return hash('sha256', JSON.stringify(query), 'base64url').slice(0, 16);
+}
+
+/** The position after a row, as opaque text: the values of the order columns, the key last. Throws BEDS_STORE_QUERY_INVALID. */
+function encodeCursor(print: string, position: readonly Scalar[]): string {
+  const cursor = Buffer.from(JSON.stringify([CURSOR_VERSION, print, position])).toString('base64url');
+  if (cursor.length <= MAX_CURSOR_CHARACTERS) return cursor;
+  throw refuseQuery([{ field: 'query.order', message: 'names columns whose values are too long to go on from' }]);
+}
+
+/**
+ * Reads a cursor back. What it carries is only ever data: each value is checked against its column's type.
+ * Throws BEDS_STORE_CURSOR_INVALID.
+ */
+function decodeCursor(cursor: string, print: string, columns: readonly NamedValue[]): readonly Scalar[] {
+  const parsed = parseCursor(cursor);
+  if (!Array.isArray(parsed) || parsed.length !== 3 || parsed[0] !== CURSOR_VERSION || parsed[1] !== print)
+    throw refuseCursor();
+  const position: unknown = parsed[2];
+  if (!Array.isArray(position) || position.length !== columns.length) throw refuseCursor();
+  return columns.map((column, index) => readPosition(position[index] as Json, column));
+}
+
+function readPosition(value: Json, column: NamedValue): Scalar {
+  if (value === null && takesNull(column)) return null;
+  if (value === null || typeof value === 'object') throw refuseCursor();
+  const read = readValue(value, { type: column.type });
+  if ('problem' in read) return readStoredDay(value, column);
+  if (typeof read.value === 'object') throw refuseCursor();
+  return read.value;
+}
+
+/** n.b. a database may keep, and order by, days that no calendar has: 0000-00-00. */
+function readStoredDay(value: Scalar, { type }: NamedValue): Scalar {
+  if ((type === 'date' || type === 'datetime') && typeof value === 'string' && STORED_DAY.test(value)) return value;
+  throw refuseCursor();
+}
+
+function parseCursor(cursor: string): unknown {
+  if (typeof cursor !== 'string' || cursor.length > MAX_CURSOR_CHARACTERS) throw refuseCursor();
+  try {
+    return JSON.parse(Buffer.from(cursor, 'base64url').toString());
+  } catch {
+    throw refuseCursor();
+  }
+}
+
+function refuseCursor(): Error {
+  return storeErrors.make('BEDS_STORE_CURSOR_INVALID', undefined, { field: 'query.cursor' });
+}
