@@ -15,6 +15,8 @@ const CLI = resolve(import.meta.dirname, '..', 'host', 'cli', 'main.js');
 const END_MS = 20_000;
 /** More than a pipe and what waits for it hold together. */
 const FLOOD_LINES = 4_000;
+const WRONG_FIELDS = 2_000;
+const BAD_BUNDLES = 12;
 
 const { rabbitmq } = await sharedServices(['rabbitmq']);
 assert.ok(rabbitmq);
@@ -130,10 +132,12 @@ async function startHostProcess(t: TestContext, redirection: string): Promise<St
   return { pid: first?.pid ?? 0, root, status };
 }
 
-/** Refused bundles: each is a line of the log. */
+/** Refused bundles: all that is wrong with one is a single line of the log, here of some 400 kB. */
 function dropBadBundles(root: string): void {
-  for (let number = 0; number < FLOOD_LINES; number += 1) {
-    writeFileSync(join(root, 'plugins', `bad-${String(number)}-${'x'.repeat(60)}.mjs`), 'no bundle');
+  const faults = Object.fromEntries(Array.from({ length: WRONG_FIELDS }, (_, n) => [`wrong${String(n)}`, n]));
+  for (let number = 0; number < BAD_BUNDLES; number += 1) {
+    const manifest = `//! beds-manifest ${JSON.stringify({ ...faults, number })}\n`;
+    writeFileSync(join(root, 'plugins', `bad-${String(number)}.mjs`), manifest);
   }
 }
 
