@@ -1,11 +1,11 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { isBedsError } from '@beds/sdk';
 import { startServices, type Services } from '../host/dev-servers/index.js';
 import { runTestFiles } from './support/run-test-files.js';
 import { sourceFiles } from './support/source-files.js';
-import { CHECKS_VARIABLE, runChecks } from './support/static-checks.js';
+import { type CheckProgress, CHECKS_VARIABLE, runChecks } from './support/static-checks.js';
 import { stopOnSignals } from './support/stop-on-signals.js';
 
 const STATIC_CHECKS = 'test/static-checks.test.ts';
@@ -56,8 +56,7 @@ export interface TestRun {
 }
 
 /**
- * `npm test`: static checks beside the start of the servers, then every test file in a process of its own; the summary is the
- * last thing on the screen. Resolves to the exit code: 0 only if everything that was asked for ran and passed.
+ * `npm test`: every test file in a process of its own, and the static checks beside them; the summary is the last thing on the screen. Resolves to the exit code: 0 only if everything that was asked for ran and passed.
  */
 export async function main({ args, projectRoot, env }: TestRun): Promise<number> {
   if (args.includes('--help')) {
@@ -81,13 +80,11 @@ export async function main({ args, projectRoot, env }: TestRun): Promise<number>
   const stop = stopOnSignals();
   let services: Services | undefined;
   try {
-    // The servers start beside the checks, of which the last runs alone for a while.
-    const checking = files.includes(STATIC_CHECKS) ? check(projectRoot, workplace) : Promise.resolve({});
-    // n.b. where a server does not start, that is what is told.
-    checking.catch(() => undefined);
+    const checksFile = join(workplace, 'checks.json');
+    // The checks run beside the tests, behind them where both want the processors; the tests of the checks come last.
+    if (files.includes(STATIC_CHECKS)) check(projectRoot, checksFile, stop.signal);
     const compiled = longestFirst(files).map((path) => compiledPath(projectRoot, path));
     if (compiled.some(needsServers)) services = await start(servicesDirectory, env, stop.signal);
-    const checks = await checking;
     if (stop.exitCode() !== undefined) return stop.exitCode() ?? 1;
     const atOnce = isUnitRun ? UNIT_AT_ONCE : AT_ONCE;
     say(`running ${files.length} test files, ${atOnce.atLeast} to ${atOnce.atMost} at a time`);
@@ -95,7 +92,11 @@ export async function main({ args, projectRoot, env }: TestRun): Promise<number>
       ...atOnce,
       nodeOptions: args.filter((arg) => arg.startsWith('-') && arg !== UNIT),
       cwd: projectRoot,
-      env: { ...env, ...checks, ...(services === undefined ? {} : { BEDS_TEST_SERVICES_DIR: servicesDirectory }) },
+      env: {
+        ...env,
+        [CHECKS_VARIABLE]: checksFile,
+        ...(services === undefined ? {} : { BEDS_TEST_SERVICES_DIR: servicesDirectory }),
+      },
     });
     return stop.exitCode() ?? code;
   } catch (error) {
@@ -115,25 +116,30 @@ function isWanted(path: string, filters: readonly string[]): boolean {
 function longestFirst(files: readonly string[]): readonly string[] {
   const rank = (path: string): number => {
     const index = LONGEST.indexOf(basename(path, '.test.ts'));
+    if (path === STATIC_CHECKS) return Infinity;
     return index === -1 ? LONGEST.length : index;
   };
-  return files.toSorted((one, other) => rank(one) - rank(other));
+  return files.toSorted((one, other) => (rank(one) < rank(other) ? -1 : Number(rank(one) > rank(other))));
 }
 
 function compiledPath(projectRoot: string, path: string): string {
   return join(projectRoot, 'dist', path.replace(/\.ts$/, '.js'));
 }
 
-async function check(projectRoot: string, workplace: string): Promise<Record<string, string>> {
-  say('checking types, format, lint and what is unused');
-  const results = await runChecks(projectRoot, ({ name, ok, seconds }) => {
-    say(`${name}: ${ok ? 'nothing wrong' : 'failed'} after ${seconds.toFixed(1)} s`);
+/** Tells of each check when it has ended; the file is there when all have. */
+function check(projectRoot: string, file: string, signal: AbortSignal): void {
+  say('checking types, format, lint and what is unused, beside the tests');
+  const tell = ({ name, ok, seconds }: CheckProgress): void => {
+    if (!signal.aborted) say(`${name}: ${ok ? 'nothing wrong' : 'failed'} after ${seconds.toFixed(1)} s`);
+  };
+  void runChecks(projectRoot, tell, signal).then((results) => {
+    if (signal.aborted) return;
+    const failed = Object.entries(results).filter(([, { ok }]) => !ok);
+    if (failed.length > 0) say(`${failed.map(([name]) => name).join(', ')} failed: the last tests say where`);
+    // n.b. in one step: who waits for it reads it at once.
+    writeFileSync(`${file}.draft`, JSON.stringify(results));
+    renameSync(`${file}.draft`, file);
   });
-  const failed = Object.entries(results).filter(([, { ok }]) => !ok);
-  if (failed.length > 0) say(`${failed.map(([name]) => name).join(', ')} failed: the tests below say where`);
-  const file = join(workplace, 'checks.json');
-  writeFileSync(file, JSON.stringify(results));
-  return { [CHECKS_VARIABLE]: file };
 }
 
 /** Tells whether a compiled test file, or what it uses of the tests, imports the module that starts servers. */
