@@ -4,12 +4,25 @@ import { isBedsError, type ReplyEnvelope, type Verdict } from '@beds/sdk';
 import { BatchReplies } from '../host/request/batch-replies.js';
 import { writeBundle } from './support/bundles.js';
 import { quietFor } from './support/eventually.js';
-import { eventually, startTestHost, type TestHost } from './support/host.js';
+import { eventually, startTestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';
 import { ownTimeMs } from './support/own-time.js';
-import { sharedServices, type Teardown } from './support/services.js';
+import { sharedServices, wholeFile } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb']);
+
+/** It serves `notes` to all tests of the file. */
+const host = await startTestHost(wholeFile, { services, config: { threads: { default: { count: 1 } } } });
+const task = {
+  mode: 'read',
+  args: { ms: { type: 'integer' } },
+  run: `
+    if (input.ms < 0) throw new Error('it fails');
+    await new Promise((resolve) => setTimeout(resolve, input.ms));
+    return input.ms;`,
+} as const;
+await writeBundle(host.pluginsDirectory, notesBundle({ operations: { task } }));
+await host.active('notes', '1.0.0');
 
 interface Part {
   readonly text: string;
@@ -83,24 +96,8 @@ void describe('the answers to a batch', () => {
   });
 });
 
-async function serveNotes(teardown: Teardown): Promise<TestHost> {
-  const host = await startTestHost(teardown, { services, config: { threads: { default: { count: 1 } } } });
-  const task = {
-    mode: 'read',
-    args: { ms: { type: 'integer' } },
-    run: `
-      if (input.ms < 0) throw new Error('it fails');
-      await new Promise((resolve) => setTimeout(resolve, input.ms));
-      return input.ms;`,
-  } as const;
-  await writeBundle(host.pluginsDirectory, notesBundle({ operations: { task } }));
-  await host.active('notes', '1.0.0');
-  return host;
-}
-
 void describe('calls that travel in one message', () => {
   void it('are neither delayed nor failed by one that is slow and one that fails', async (t) => {
-    const host = await serveNotes(t);
     const client = await host.connectClient();
     const notes = client.domain('notes');
     await notes.call('task', { ms: 0 });
@@ -123,8 +120,7 @@ void describe('calls that travel in one message', () => {
     t.diagnostic(`the others took up to ${Math.max(...others).toFixed(0)} ms`);
   });
 
-  void it('are not failed by one that the gate refuses', async (t) => {
-    const host = await serveNotes(t);
+  void it('are not failed by one that the gate refuses', async () => {
     const notes = (await host.connectClient()).domain('notes');
     const wrong = notes.create({ text: 'x', constructor: 'hidden' });
     const right = [1, 2, 3].map((n) => notes.create({ text: `note ${n}`, mark: `m${n}` }));
@@ -134,8 +130,7 @@ void describe('calls that travel in one message', () => {
     assert.deepEqual(rows, [{ mark: 'm1' }, { mark: 'm2' }, { mark: 'm3' }]);
   });
 
-  void it('are answered at their own deadlines, and a write that is settled is not given back', async (t) => {
-    const host = await serveNotes(t);
+  void it('are answered at their own deadlines, and a write that is settled is not given back', async () => {
     const notes = (await host.connectClient()).domain('notes');
     const late = notes.call('task', { ms: 5_000 }, { deadlineMs: 200 });
     const calls = [late, notes.call('task', { ms: 1 }, { deadlineMs: 5_000 })];
@@ -153,8 +148,7 @@ void describe('calls that travel in one message', () => {
     });
   });
 
-  void it('get one array in their order where the program does not take parts', async (t) => {
-    const host = await serveNotes(t);
+  void it('get one array in their order where the program does not take parts', async () => {
     const channel = await host.plainChannel();
     const replies: ReplyEnvelope[][] = [];
     await channel.consume(

@@ -14,7 +14,7 @@ const services = await sharedServices(['rabbitmq', 'mariadb']);
 const BOUND = { timeout: 240_000 };
 /** Both sides of a canary are surely drawn. */
 const CALLERS = 12;
-const PAUSE_MS = 10;
+const PAUSE_MS = 40;
 
 interface Place {
   readonly host: TestHost;

@@ -17,10 +17,8 @@ const ROUNDS = 5;
 
 void describe('the way of one request through a broker thread', () => {
   void it('crosses few files', async (t) => {
-    const host = await startTestHost(t, { services, config: { threads: { default: { count: 1 } } } });
+    const host = await startTestHost(t, { services, config: { threads: { default: { count: 1 } } }, isStarted: false });
     await writeBundle(host.pluginsDirectory, notesBundle());
-    await host.active('notes', '1.0.0');
-    await host.host.stop();
     const traced = await startTracedHost(t, host);
     const notes = (await host.connectClient()).domain('notes');
     const requests = {

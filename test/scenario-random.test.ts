@@ -17,7 +17,7 @@ const services = await sharedServices(['rabbitmq', 'mariadb']);
 
 const DOMAINS = ['notes', 'tasks'] as const;
 type Domain = (typeof DOMAINS)[number];
-const LASTS_MS = 20_000;
+const LASTS_MS = 12_000;
 /** Longer than a removal takes. */
 const QUIET_MS = 1_200;
 /** Until its queues are there again, a domain that was out of service is not known. */

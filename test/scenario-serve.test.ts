@@ -7,22 +7,18 @@ import { eventually, startTestHost, type TestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';
 import { askWithPika, installPika } from './support/pika-caller.js';
 import { envelope, PlainCaller, type PlainMessage } from './support/plain-caller.js';
-import { sharedServices, type Teardown, temporaryDirectory } from './support/services.js';
+import { sharedServices, temporaryDirectory, wholeFile } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb']);
 
-/** A host that serves `notes` 1.0.0. */
-async function serveNotes(teardown: Teardown): Promise<TestHost> {
-  const host = await startTestHost(teardown, { services });
-  await writeBundle(host.pluginsDirectory, notesBundle());
-  await host.active('notes', '1.0.0');
-  return host;
-}
+/** It serves `notes` 1.0.0 to all tests of the file. */
+const host = await startTestHost(wholeFile, { services });
+await writeBundle(host.pluginsDirectory, notesBundle());
+await host.active('notes', '1.0.0');
 
 void describe('a running host', () => {
-  void it('serves a template that is dropped into the plugins directory', async (t) => {
-    const { connectClient } = await serveNotes(t);
-    const client = await connectClient();
+  void it('serves a template that is dropped into the plugins directory', async () => {
+    const client = await host.connectClient();
     const notes = client.domain('notes');
     const created = (await notes.create({ text: 'first' })) as { id: number };
     assert.equal(typeof created.id, 'number');
@@ -32,31 +28,29 @@ void describe('a running host', () => {
     assert.equal(await notes.call('version', {}), '1.0.0');
   });
 
-  void it('refuses a page that is longer than the configuration allows, naming the field', async (t) => {
-    const { connectClient, config } = await serveNotes(t);
-    const notes = (await connectClient()).domain('notes');
-    const { maxPageRows } = config.limits;
-    assert.deepEqual(await notes.fetch({ limit: maxPageRows }), { rows: [] });
+  void it('refuses a page that is longer than the configuration allows, naming the field', async () => {
+    const notes = (await host.connectClient()).domain('notes');
+    const { maxPageRows } = host.config.limits;
+    const none = { mark: 'nobody has it' };
+    assert.deepEqual(await notes.fetch({ where: none, limit: maxPageRows }), { rows: [] });
     const refusal = { code: 'BEDS_REQUEST_INVALID', field: 'query.limit' };
     await assert.rejects(notes.fetch({ limit: maxPageRows + 1 }), refusal);
   });
 
-  void it('keeps a read from writing through another domain, because reads may be run again', async (t) => {
-    const { connectClient, pluginsDirectory, active } = await serveNotes(t);
-    const erase = `return ctx.domain('notes').delete(1);`;
+  void it('keeps a read from writing through another domain, because reads may be run again', async () => {
+    const erase = `return ctx.domain('notes').delete(987654);`;
     const operations = { peek: { mode: 'read', run: erase }, erase: { mode: 'write', run: erase } } as const;
     await writeBundle(
-      pluginsDirectory,
+      host.pluginsDirectory,
       notesBundle({ domain: 'tasks', name: 'tasks.mjs', domains: ['notes'], operations }),
     );
-    await active('tasks', '1.0.0');
-    const tasks = (await connectClient()).domain('tasks');
+    await host.active('tasks', '1.0.0');
+    const tasks = (await host.connectClient()).domain('tasks');
     await assert.rejects(tasks.call('peek', {}), { code: 'BEDS_REQUEST_READ_ONLY' });
     assert.deepEqual(await tasks.call('erase', {}), { affected: 0 });
   });
 
-  void it('serves an AMQP program without SDK, by direct reply-to and into a queue that the server named', async (t) => {
-    const host = await serveNotes(t);
+  void it('serves an AMQP program without SDK, by direct reply-to and into a queue that the server named', async () => {
     for (const replies of ['direct', 'queue'] as const) {
       const caller = await PlainCaller.open(host, replies);
       const create = {
@@ -86,18 +80,17 @@ void describe('a running host', () => {
       t.skip(pika.whyNot);
       return;
     }
-    const { config, prefix } = await serveNotes(t);
     const request = envelope('create', { payload: { text: 'from Python', mark: 'pika' } });
-    const call = { url: config.amqp.url, exchange: `${prefix}.request`, request };
-    const { correlationId, reply } = await askWithPika(pika.python, call);
+    const call = { url: host.config.amqp.url, exchange: `${host.prefix}.request`, request };
+    const { correlationId, reply } = await askWithPika(pika.packages, call);
     assert.equal(correlationId, request.id);
     const { ok, data } = reply as { ok: boolean; data: { text: string; mark: string } };
     assert.equal(ok, true);
     assert.equal(data.text, 'from Python');
   });
 
-  void it('answers an array with an array, each request for itself', async (t) => {
-    const caller = await PlainCaller.open(await serveNotes(t));
+  void it('answers an array with an array, each request for itself', async () => {
+    const caller = await PlainCaller.open(host);
     const body = ['a', 'b', 'c'].map((mark) => envelope('create', { id: mark, payload: { text: `is ${mark}`, mark } }));
     const replies = await caller.ask<readonly ReplyEnvelope[]>({ routingKey: 'notes.create', body });
     assert.deepEqual(
@@ -110,8 +103,8 @@ void describe('a running host', () => {
     );
   });
 
-  void it('says that a domain or an operation is unknown', async (t) => {
-    const caller = await PlainCaller.open(await serveNotes(t));
+  void it('says that a domain or an operation is unknown', async () => {
+    const caller = await PlainCaller.open(host);
     const unknownDomain = await caller.ask({
       routingKey: 'towns.fetch',
       body: { ...envelope('fetch', { query: {} }), domain: 'towns' },
@@ -123,8 +116,7 @@ void describe('a running host', () => {
     assert.equal(unknownOperation.by.version, '1.0.0');
   });
 
-  void it('answers a slow request at its deadline, and stops it in the database', async (t) => {
-    const host = await serveNotes(t);
+  void it('answers a slow request at its deadline, and stops it in the database', async () => {
     const caller = await PlainCaller.open(host);
     const body = envelope('slow', { payload: { ms: 8_000 }, meta: { client: 'plain', deadlineMs: 400 } });
     const startedAt = performance.now();
@@ -142,8 +134,7 @@ void describe('a running host', () => {
     assert.ok(performance.now() - startedAt < 4_000);
   });
 
-  void it('carries out a write that wants no reply, once', async (t) => {
-    const host = await serveNotes(t);
+  void it('carries out a write that wants no reply, once', async () => {
     const caller = await PlainCaller.open(host);
     const body = envelope('create', { payload: { text: 'forget me', mark: 'silent' } });
     caller.send({ routingKey: 'notes.create', body });
@@ -154,7 +145,6 @@ void describe('a running host', () => {
   });
 
   void it('has no right to the base table, only to what the DBA grants', async (t) => {
-    const host = await serveNotes(t);
     const connection = await mysql.createConnection(host.runtimeUrl);
     t.after(() => connection.end());
     await connection.query('SELECT * FROM note_list');
@@ -213,8 +203,7 @@ function badMessages(prefix: string): readonly BadMessage[] {
 }
 
 void describe('a bad message', () => {
-  void it('is answered where somebody can be answered, kept as a dead letter, and disturbs nobody', async (t) => {
-    const host = await serveNotes(t);
+  void it('is answered where somebody can be answered, kept as a dead letter, and disturbs nobody', async () => {
     const caller = await PlainCaller.open(host);
     const bad = badMessages(host.prefix);
     for (const [index, { what, code, ...message }] of bad.entries()) {

@@ -19,12 +19,12 @@ const ALL: readonly ServiceName[] = ['rabbitmq', 'mariadb', 'mongodb'];
 const HOLD = fileURLToPath(new URL('support/hold-services.js', import.meta.url));
 const BOUND = { timeout: 240_000 };
 
-describe('private servers', () => {
-  const file = { after };
-  const directory = temporaryDirectory(file);
-  const words: string[] = [];
-  const started = privateServices(file, ALL, { directory, onProgress: (event) => words.push(event.words) });
+const file = { after };
+const directory = temporaryDirectory(file);
+const words: string[] = [];
+const started = privateServices(file, ALL, { directory, onProgress: (event) => words.push(event.words) });
 
+describe('private servers', () => {
   test('all three start on loopback ports and say so in words', BOUND, async () => {
     const services = await started;
     for (const name of ALL) {
@@ -92,18 +92,8 @@ describe('private servers', () => {
   }
 });
 
-describe('two checkouts', () => {
-  test('run at once without sharing anything', BOUND, async (t) => {
-    const need: readonly ServiceName[] = ['rabbitmq', 'mariadb'];
-    const [one, other] = await Promise.all([privateServices(t, need), privateServices(t, need)]);
-    for (const name of need) {
-      assert.notEqual(one[name]?.port, other[name]?.port);
-      await writeMark(one[name], 'shared');
-      assert.equal(await readMark(other[name], 'shared'), false);
-    }
-  });
-
-  test('two commands in one directory start a server once', BOUND, async (t) => {
+describe('two commands', () => {
+  test('in one directory start a server once', BOUND, async (t) => {
     const directory = temporaryDirectory(t);
     const both = await Promise.all([1, 2].map(() => privateServices(t, ['mariadb'], { directory })));
     assert.equal(both[0]?.mariadb?.pid, both[1]?.mariadb?.pid);
@@ -112,13 +102,19 @@ describe('two checkouts', () => {
 });
 
 describe('a command that is killed', () => {
-  test('leaves no server behind', BOUND, async (t) => {
+  test('leaves no server behind; until then it shared nothing with another checkout', BOUND, async (t) => {
     const directory = temporaryDirectory(t);
     const owner = await holdServices(directory, ALL);
-    const states = Object.values(readServices(directory) ?? {});
-    assert.equal(states.length, ALL.length);
+    const states = readServices(directory) ?? {};
+    assert.deepEqual(Object.keys(states), ALL);
+    for (const name of ALL) {
+      const one = (await started)[name];
+      assert.notEqual(one?.port, states[name]?.port);
+      await writeMark(one, 'shared');
+      assert.equal(await marks[name](states[name]?.url ?? '', 'shared', false), false, name);
+    }
     owner.kill('SIGKILL');
-    await untilGone(states.flatMap(pids));
+    await untilGone(Object.values(states).flatMap(pids));
     assert.equal(readServices(directory), undefined);
   });
 

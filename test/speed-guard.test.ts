@@ -18,7 +18,7 @@ describe('an operation', () => {
   });
 
   it('that is done twice is told to cost more, in each figure', async (t) => {
-    const { code, out, err } = await runBench(t, ['guard', '--handicap', '2'], { temporaryFiles });
+    const { code, out, err } = await runBench(t, ['guard', '--handicap', '2', '--attempts', '1'], { temporaryFiles });
     assert.equal(code, 1, `${out}${err}`);
     for (const figure of FIGURES) assert.match(err, new RegExp(`regression of ${figure}`), `${out}${err}`);
   });
@@ -28,7 +28,7 @@ describe('an operation', () => {
     const without = await runBench(t, ['guard'], places);
     assert.equal(without.code, 1);
     assert.match(without.err, /no reference yet; make one with --renew/);
-    const renewed = await runBench(t, ['guard', '--renew'], places);
+    const renewed = await runBench(t, ['guard', '--renew', '--attempts', '1'], places);
     assert.equal(renewed.code, 0, renewed.err);
     const { byNodeMajor } = JSON.parse(
       readFileSync(join(places.projectRoot, 'bench', 'guard', 'reference.json'), 'utf8'),

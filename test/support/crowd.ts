@@ -19,7 +19,7 @@ export interface CrowdRequest {
 export interface CrowdOptions {
   /** Clients by name, each with its own side of a canary. Default 12. */
   readonly clients?: number;
-  /** Pause of a client between two requests. Default 15. */
+  /** Pause of a client between two requests. Default 30. */
   readonly pauseMs?: number;
   /** What it asks, in turn. Default `version` of `notes`. */
   readonly asks?: readonly Ask[];
@@ -37,7 +37,7 @@ export class Crowd {
 
   private constructor(client: BedsClient, options: CrowdOptions) {
     this.#client = client;
-    this.#options = { clients: 12, pauseMs: 15, asks: [{ domain: 'notes', op: 'version', payload: {} }], ...options };
+    this.#options = { clients: 12, pauseMs: 30, asks: [{ domain: 'notes', op: 'version', payload: {} }], ...options };
   }
 
   /** Connects and begins to ask; every client has had an answer when this resolves. */

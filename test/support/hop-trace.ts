@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { instrumentAll } from './hop-instrument.js';
 import type { TestHost } from './host.js';
 import { lastFirst, type Teardown, temporaryDirectory } from './services.js';
 
@@ -30,6 +32,9 @@ const PAUSE_MS = 150;
 /** Starts what `host` was, after that was stopped, in a process in which every function of the host tells that it is entered. */
 export async function startTracedHost(teardown: Teardown, { config, pluginsDirectory }: TestHost): Promise<TracedHost> {
   const directory = temporaryDirectory(teardown);
+  const ways = join(directory, 'ways');
+  mkdirSync(ways);
+  instrumentAll(fileURLToPath(new URL('../../host/', import.meta.url)), join(directory, 'copies'));
   const child = fork(new URL('./host-process-main.js', import.meta.url), [], {
     execArgv: ['--import', new URL('./hop-tracer.js', import.meta.url).href],
     env: { ...process.env, BEDS_HOPS: directory },
@@ -49,7 +54,7 @@ export async function startTracedHost(teardown: Teardown, { config, pluginsDirec
       await work();
       const doneMs = Date.now();
       await delay(3 * PAUSE_MS);
-      return readWays(directory, sinceMs, doneMs);
+      return readWays(ways, sinceMs, doneMs);
     },
   };
 }

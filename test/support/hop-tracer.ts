@@ -15,8 +15,9 @@ if (isMainThread) setEnvironmentData(DIRECTORY, process.env[DIRECTORY]);
 const directory = getEnvironmentData(DIRECTORY);
 
 if (typeof directory === 'string') {
-  register('./hop-hooks.js', import.meta.url, { data: { root: new URL('../../host/', import.meta.url).href } });
-  trace(join(directory, `${String(process.pid)}-${String(threadId)}.hops`));
+  const root = new URL('../../host/', import.meta.url).href;
+  register('./hop-hooks.js', import.meta.url, { data: { root, copies: join(directory, 'copies') } });
+  trace(join(directory, 'ways', `${String(process.pid)}-${String(threadId)}.hops`));
 }
 
 function trace(path: string): void {

@@ -7,6 +7,8 @@ import { connectBeds, type BedsClient, type ConnectOptions } from '@beds/sdk/cli
 import { connect, type Channel } from 'amqplib';
 import mysql from 'mysql2/promise';
 import { pino } from 'pino';
+import { makeNames } from '../../host/amqp/names.js';
+import { Topology } from '../../host/amqp/topology.js';
 import { configSchema, type Config } from '../../host/config/schema.js';
 import { type Host, startHost } from '../../host/main.js';
 import type { Services } from '../../host/dev-servers/index.js';
@@ -63,6 +65,8 @@ export interface TestHostOptions {
   /** URLs in place of the services', e.g. of a proxy. */
   readonly brokerUrl?: string;
   readonly databaseUrl?: (runtimeUrl: string) => string;
+  /** Whether it starts now. Default true; else there are its exchanges and its database, and who tests it starts it elsewhere. */
+  readonly isStarted?: boolean;
 }
 
 /** Starts a host with the `notes` objects in a database of its own. Everything ends with the test. */
@@ -100,7 +104,7 @@ export async function startTestHost(teardown: Teardown, options: TestHostOptions
     ending.push(() => started.stop());
     return started;
   };
-  const host = await start();
+  const host = options.isStarted === false ? await notStarted(config) : await start();
   const logged: TestHost['logged'] = async (what, fits, withinMs) => {
     await eventually(`log line: ${what}`, () => log.some(fits), withinMs);
     return log.find(fits) as LogLine;
@@ -123,6 +127,14 @@ export async function startTestHost(teardown: Teardown, options: TestHostOptions
       return model.createChannel();
     },
   };
+}
+
+/** Makes the exchanges that clients ask for. */
+async function notStarted({ amqp, topology }: Config): Promise<Host> {
+  const model = await connect(amqp.url);
+  await new Topology({ names: makeNames(amqp.prefix), settings: topology }, () => model).assertBase();
+  await model.close();
+  return { node: amqp.prefix, failed: new Promise<never>(() => undefined), stop: () => Promise.resolve() };
 }
 
 async function makeDatabase(adminUrl: string, name: string): Promise<{ dba: mysql.Pool; runtimeUrl: string }> {

@@ -36,12 +36,7 @@ export async function begin(
   ...bundles: readonly BundleOptions[]
 ): Promise<Lives> {
   const supervisor = { drainTimeoutMs: 2_000, trialMs };
-  // It makes the exchanges that the client asks for, and has nothing to serve.
-  const host = await startTestHost(t, {
-    services,
-    config: { supervisor, topology, threads: { default: { count: 1 } } },
-  });
-  await host.host.stop();
+  const host = await startTestHost(t, { services, config: { supervisor, topology }, isStarted: false });
   for (const bundle of bundles) await writeBundle(host.pluginsDirectory, bundle);
   const client = await host.connectClient({ batching: false, defaultDeadlineMs: DEADLINE_MS });
   let pid = 0;

@@ -21,7 +21,7 @@ export interface Asked {
 export interface LoadOptions {
   /** Callers at a time in each of the clients (one batches, one does not). Default 4. */
   readonly callers?: number;
-  /** Pause of a caller between two turns. Default 5. */
+  /** Pause of a caller between two turns. Default 20. */
   readonly pauseMs?: number;
   /** Requests at once in each turn of the client that batches. Default 3. */
   readonly burst?: number;
@@ -52,7 +52,7 @@ export class Load {
 
   private constructor(host: TestHost, options: LoadOptions) {
     this.#host = host;
-    this.#options = { callers: 4, pauseMs: 5, burst: 3, deadlineMs: 10_000, ...options };
+    this.#options = { callers: 4, pauseMs: 20, burst: 3, deadlineMs: 10_000, ...options };
   }
 
   /** Connects and begins to ask; every caller has had its first answer when this resolves. */

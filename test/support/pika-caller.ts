@@ -4,7 +4,6 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** Time for the virtual environment and for the package. */
 const INSTALL_TIMEOUT_MS = 60_000;
 const CALL_TIMEOUT_MS = 15_000;
 
@@ -26,14 +25,13 @@ channel.start_consuming()
 connection.close()
 `;
 
-/** A Python with pika in a virtual environment under `directory`, or the reason why there is none. */
-export async function installPika(directory: string): Promise<{ python: string } | { whyNot: string }> {
-  const options = { timeout: INSTALL_TIMEOUT_MS };
-  const python = join(directory, 'venv', 'bin', 'python');
+/** Puts pika into `directory`, or gives the reason why that cannot be. A virtual environment would take ten times as long. */
+export async function installPika(directory: string): Promise<{ packages: string } | { whyNot: string }> {
+  const packages = join(directory, 'packages');
+  const args = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--target', packages, 'pika'];
   try {
-    await run('python3', ['-m', 'venv', join(directory, 'venv')], options);
-    await run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', 'pika'], options);
-    return { python };
+    await run('python3', args, { timeout: INSTALL_TIMEOUT_MS });
+    return { packages };
   } catch (error) {
     const { stderr, message } = error as Error & { stderr?: string };
     return { whyNot: `Python with pika cannot be had here: ${(stderr ?? message).trim().split('\n').at(-1) ?? ''}` };
@@ -47,9 +45,15 @@ export interface PikaCall {
 }
 
 /** Asks with pika; resolves to the correlation id and the parsed reply. */
-export async function askWithPika(python: string, call: PikaCall): Promise<{ correlationId: string; reply: unknown }> {
+export async function askWithPika(
+  packages: string,
+  call: PikaCall,
+): Promise<{ correlationId: string; reply: unknown }> {
   const args = ['-c', PROGRAM, call.url, call.exchange, JSON.stringify(call.request)];
-  const { stdout } = await run(python, args, { timeout: CALL_TIMEOUT_MS });
+  const { stdout } = await run('python3', args, {
+    timeout: CALL_TIMEOUT_MS,
+    env: { ...process.env, PYTHONPATH: packages },
+  });
   const end = stdout.indexOf(' ');
   return { correlationId: stdout.slice(0, end), reply: JSON.parse(stdout.slice(end)) };
 }

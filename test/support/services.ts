@@ -13,16 +13,18 @@ export interface Teardown {
   after(work: () => Promise<void> | void): void;
 }
 
+/** The end of the whole file, before which its shared servers do not end. For what is started at the top level of the file. */
+export const wholeFile: Teardown = { after };
+
 /**
  * The servers of the whole test run, or, for a file that is run alone, servers of its own that end with the file.
  * Call it at the top level of a test file. Do not stop these: other files use them.
  */
 export async function sharedServices(need: readonly ServiceName[]): Promise<Services> {
-  const file: Teardown = { after };
   const shared = process.env[SHARED_DIRECTORY_VARIABLE];
-  const directory = shared === undefined || shared === '' ? temporaryDirectory(file) : shared;
+  const directory = shared === undefined || shared === '' ? temporaryDirectory(wholeFile) : shared;
   const services = await startServices({ directory, need });
-  lastFirst(file, () => services.close());
+  lastFirst(wholeFile, () => services.close());
   return services;
 }
 
