@@ -12,11 +12,15 @@ import { type Reply, type ReplyOutcome, ReplyPublisher } from '../host/amqp/repl
 import { ChaosProxy } from './support/chaos-proxy.js';
 import { eventually } from './support/eventually.js';
 import { directReplyTo, poisonAddresses } from './support/poison-addresses.js';
-import { lastFirst, privateServices, sharedServices } from './support/services.js';
+import { lastFirst, privateServices, sharedServices, wholeFile } from './support/services.js';
 
 const { rabbitmq } = await sharedServices(['rabbitmq']);
 assert.ok(rabbitmq);
 const server = rabbitmq;
+/** May be killed, and set otherwise. */
+const { rabbitmq: ownServer } = await privateServices(wholeFile, ['rabbitmq']);
+assert.ok(ownServer);
+const own = ownServer;
 
 const SETTINGS = { connectTimeoutMs: 3_000, heartbeatSeconds: 5, reconnectMinMs: 10, reconnectMaxMs: 100 } as const;
 
@@ -136,8 +140,6 @@ void describe('a supervised connection', () => {
   });
 
   void it('comes back after RabbitMQ itself was killed', { timeout: 240_000 }, async (t) => {
-    const own = (await privateServices(t, ['rabbitmq'])).rabbitmq;
-    assert.ok(own);
     const connection = supervised(t, own.url, () => Promise.resolve());
     await connection.ready(5_000);
     await own.kill();
@@ -401,14 +403,12 @@ void describe('the reply publisher', () => {
   });
 
   void it('drops the reply that is larger than RabbitMQ takes, and none beside it', { timeout: 240_000 }, async (t) => {
-    const { rabbitmq } = await privateServices(t, ['rabbitmq']);
-    assert.ok(rabbitmq);
-    await rabbitmq.control(['eval', 'application:set_env(rabbit, max_message_size, 100000).']);
-    const model = await connect(rabbitmq.url);
+    await own.control(['eval', 'application:set_env(rabbit, max_message_size, 100000).']);
+    const model = await connect(own.url);
     lastFirst(t, () => model.close());
     const { queue } = await (await model.createChannel()).assertQueue('', { exclusive: true });
     const { replyTo } = await directReplyTo(await model.createChannel());
-    const { replies } = await publisher(t, rabbitmq.url);
+    const { replies } = await publisher(t, own.url);
     for (const address of [
       { queue, mandatory: true },
       { queue: replyTo, mandatory: false },

@@ -4,7 +4,6 @@ import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { sleep } from '#sdk/time';
-import { MongoClient } from 'mongodb';
 import type {
   InstalledServer,
   LaunchPlan,
@@ -76,6 +75,8 @@ function plan({ ports: [port = 0] }: ServerPlace, command: ServerCommand): Launc
 }
 
 async function versionOf(url: string): Promise<string> {
+  // Not before a server starts: who only looks for one that runs needs no driver, and it takes 0.15 s to load.
+  const { MongoClient } = await import('mongodb');
   const limits = { serverSelectionTimeoutMS: PROBE_TIMEOUT_MS, connectTimeoutMS: PROBE_TIMEOUT_MS };
   const client = new MongoClient(url, limits);
   try {

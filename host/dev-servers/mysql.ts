@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, realpathSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { createConnection, type RowDataPacket } from 'mysql2/promise';
+import type { RowDataPacket } from 'mysql2/promise';
 import { servicesErrors } from '../errors/dev-servers.js';
 import type { LaunchPlan, ProvisionOptions, ServerDefinition, ServerPlace } from './contract.js';
 import { LOOPBACK } from './ports.js';
@@ -224,6 +224,7 @@ function systemTableFiles(share: string): readonly string[] {
 }
 
 async function versionOf(url: string): Promise<string> {
+  const { createConnection } = await import('mysql2/promise');
   const connection = await createConnection({ uri: url, connectTimeout: CONNECT_TIMEOUT_MS });
   try {
     const [rows] = await connection.query<RowDataPacket[]>({ sql: 'SELECT VERSION() AS version', timeout: 3_000 });
