@@ -37,7 +37,7 @@ void describe('a version that ends the whole host', () => {
         'the version before serves',
         async () => (await codeOf(read(client, 'version'))) === 'answered "1.0.0"',
       );
-      await second.logged('it is back', ({ msg }) => msg === 'notes is served by the threads again', 20_000);
+      await second.logged('it is back', ({ msg }) => msg === 'notes is served by the threads again', 60_000);
       assert.equal(await codeOf(read(client, 'version')), 'answered "1.0.0"');
       assert.equal(oom.killed.filter((pid) => pid === second.pid).length, 0);
       const quarantined = second.log.find(({ msg }) => msg === 'notes 1.1.0 quarantined');
@@ -69,7 +69,7 @@ void describe('a host that somebody kills', () => {
       await second.serving;
       assert.deepEqual([...new Set(await Promise.all(asked))], ['answered {"waited":300}']);
       for (const domain of ['notes', 'tasks']) {
-        await second.logged('it is back', ({ msg }) => msg === `${domain} is served by the threads again`, 20_000);
+        await second.logged('it is back', ({ msg }) => msg === `${domain} is served by the threads again`, 60_000);
         assert.equal(await codeOf(read(client, 'version', domain)), 'answered "1.0.0"');
       }
       assert.deepEqual(
@@ -97,7 +97,7 @@ void describe('a host that somebody kills', () => {
       const last = next();
       await last.logged('it says so', ({ msg }) => msg === 'fault in start');
       await last.serving;
-      await last.logged('it is in quarantine', ({ msg }) => msg === 'notes 1.1.0 quarantined', 20_000);
+      await last.logged('it is in quarantine', ({ msg }) => msg === 'notes 1.1.0 quarantined', 60_000);
       await eventually(
         'the one before serves',
         async () => (await codeOf(read(client, 'version'))) === 'answered "1.0.0"',

@@ -28,7 +28,7 @@ void describe('a version that ends the whole host without a request', () => {
       const second = next();
       await second.serving;
       if (ask !== undefined) await ask(client);
-      await second.logged('it is in quarantine', ({ msg }) => msg === 'notes 1.1.0 quarantined', 20_000);
+      await second.logged('it is in quarantine', ({ msg }) => msg === 'notes 1.1.0 quarantined', 60_000);
       await eventually(
         'the one before serves',
         async () => (await codeOf(read(client, 'version'))) === 'answered "1.0.0"',
