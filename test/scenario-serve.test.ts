@@ -66,7 +66,7 @@ void describe('a running host', () => {
         { ...created, by },
         {
           ...{ v: 1, id: 'plain-create', ok: true, data: { id, text: 'é', mark: replies } },
-          by: { node: host.host.node, domain: 'notes', version: '1.0.0' },
+          by: { node: host.host.node, domain: 'notes', version: '1.0.0', mode: 'write' },
         },
       );
       const fetched = await caller.ask({ routingKey: 'notes.fetch', body: envelope('fetch', { key: id }) });
