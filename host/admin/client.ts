@@ -123,7 +123,7 @@ export class AdminClient {
     await endConnection(this.#model, CLOSE_TIMEOUT_MS);
   }
 
-  async #gather<R>(asked: Asked): Promise<readonly (Answer<R> | Refusal)[]> {
+  async #gather<R>(asked: Broadcast): Promise<readonly (Answer<R> | Refusal)[]> {
     const channel = await withTimeout(this.#model.createChannel(), asked.timeoutMs, noAnswer);
     try {
       const gathering = { userId: this.#userId, signal: this.#signal, blocked: this.#blocked.signal };
@@ -220,7 +220,8 @@ function whoAsks(): string {
   }
 }
 
-interface Asked {
+/** One message to all nodes, and how long their answers are waited for. */
+interface Broadcast {
   readonly exchange: string;
   readonly message: object;
   readonly result: z.ZodType;
@@ -241,7 +242,7 @@ interface Gathering {
 
 async function gather(
   channel: Channel,
-  { exchange, message, result, expected, timeoutMs, quietMs }: Asked,
+  { exchange, message, result, expected, timeoutMs, quietMs }: Broadcast,
   { userId, signal, blocked }: Gathering,
 ): Promise<readonly (Answer<unknown> | Refusal)[]> {
   const correlationId = randomUUID();

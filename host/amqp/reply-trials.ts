@@ -1,5 +1,6 @@
 import type { ChannelModel, ConfirmChannel } from 'amqplib';
 import { type ConnectionSetup, isRefusal, type SupervisedConnection } from '#sdk/amqp';
+import { keepChannel } from './kept-channel.js';
 
 /** Makes a connection that is not started yet. */
 export type OpenConnection = (setup: ConnectionSetup) => Pick<SupervisedConnection, 'start' | 'close'>;
@@ -7,7 +8,7 @@ export type OpenConnection = (setup: ConnectionSetup) => Pick<SupervisedConnecti
 /** What RabbitMQ closed over a message. */
 export type RefusedScope = 'channel' | 'connection';
 
-export interface ReplyTrialsOptions<T> {
+export interface ReplyTrialsOptions<T> extends TrialQueueOptions<T> {
   readonly open: OpenConnection;
   /** Called with each channel that is made. */
   readonly onChannel: (channel: ConfirmChannel) => void;
@@ -15,11 +16,6 @@ export interface ReplyTrialsOptions<T> {
   readonly publish: (channel: ConfirmChannel, item: T, onConfirm: (error: unknown) => void) => void;
   /** Asked when it is its turn; whoever says no has done with it. */
   readonly isWanted: (item: T) => boolean;
-  /** What is good or bad together; undefined for what stands alone and is likely bad. */
-  readonly groupOf: (item: T) => string | undefined;
-  readonly bytesOf: (item: T) => number;
-  /** It is not sent, because too much waits. */
-  readonly onDropped: (item: T) => void;
   readonly onHandled: (item: T) => void;
   /** RabbitMQ does not take it now, and goes on. */
   readonly onNacked: (item: T) => void;
@@ -78,30 +74,26 @@ export class ReplyTrials<T> {
     await connection?.close(timeoutMs);
   }
 
-  async #attach(model: ChannelModel): Promise<void> {
+  #attach(model: ChannelModel): Promise<void> {
     model.on('error', (error) => {
       if (isRefusal(error)) this.#fault = { scope: 'connection', error };
     });
-    await this.#openChannel(model);
-  }
-
-  async #openChannel(model: ChannelModel): Promise<void> {
-    const channel = await model.createConfirmChannel();
-    this.#options.onChannel(channel);
-    channel.on('error', (error) => {
-      this.#fault = { scope: 'channel', error };
+    return keepChannel(model, {
+      create: () => model.createConfirmChannel(),
+      setUp: (channel) => {
+        this.#options.onChannel(channel);
+        this.#channel = channel;
+        this.#next();
+      },
+      onError: (error) => (this.#fault = { scope: 'channel', error }),
+      onClose: (channel) => {
+        if (this.#channel !== channel) return;
+        this.#channel = undefined;
+        const fault = this.#fault;
+        this.#fault = undefined;
+        this.#lost(fault);
+      },
     });
-    channel.on('close', () => {
-      if (this.#channel !== channel) return;
-      this.#channel = undefined;
-      const fault = this.#fault;
-      this.#fault = undefined;
-      this.#lost(fault);
-      // n.b. where the connection is lost too this fails, and the next one calls `attach`.
-      if (fault?.scope === 'channel') this.#openChannel(model).catch(() => undefined);
-    });
-    this.#channel = channel;
-    this.#next();
   }
 
   /** The message that was under way alone is the one that RabbitMQ closed the channel or the connection over, where it says that it did. */
