@@ -7,7 +7,11 @@ export interface FollowOptions {
   /** Longest wait, beside the time that canaries are given. */
   readonly timeoutMs: number;
   /** Called after every look. */
-  readonly onLook: (statuses: readonly RolloutStatus[]) => void;
+  readonly onLook?: (statuses: readonly RolloutStatus[]) => void;
+  /** Default 250. */
+  readonly lookEveryMs?: number;
+  /** Whether what is seen is all that the caller waits for. Default: when every version is decided on every node. */
+  readonly isEnough?: (statuses: readonly RolloutStatus[]) => boolean;
 }
 
 const LOOK_EVERY_MS = 250;
@@ -38,8 +42,8 @@ export async function followRollout(
       // A node that has not answered yet may be busy: it is asked again.
       each.receipts.map((receipt) => rolloutStatusOf(receipt, each, known.get(each.node) ?? NO_PROGRESS)),
     );
-    options.onLook(statuses);
-    if (options.signal.aborted) return statuses;
+    options.onLook?.(statuses);
+    if (options.signal.aborted || options.isEnough?.(statuses) === true) return statuses;
     const isOver = statuses.every((status) => isDecided(status, statuses));
     if (isOver && (statuses.every(isTold) || lastLooks-- === 0)) return statuses;
     // One that waits for a database may do so for ever: its time stands still, this command's does not.
@@ -49,6 +53,6 @@ export async function followRollout(
     if (Math.max(...canaryMs) > 0)
       untilMs = Math.max(untilMs, performance.now() + Math.max(...canaryMs) + options.timeoutMs);
     if (performance.now() >= untilMs) return statuses;
-    await sleep(LOOK_EVERY_MS, options.signal);
+    await sleep(options.lookEveryMs ?? LOOK_EVERY_MS, options.signal);
   }
 }

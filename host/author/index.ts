@@ -1,5 +1,5 @@
 import { isBedsError, type Manifest } from '@beds/sdk';
-import { type ApplyRequest, type AuthorSettings, type AuthorTools, type Opinion, type ToolsPlace } from '#sdk/cli';
+import type { ApplyRequest, AuthorSettings, AuthorTools, DevHost, HostLine, Opinion, ToolsPlace } from '#sdk/cli';
 import { AdminClient } from '../admin/client.js';
 import { configInvalid } from '../config/problems.js';
 import { directoriesOf, readConfig } from '../config/load.js';
@@ -11,6 +11,7 @@ import { readServices } from '../dev-servers/server-folder.js';
 import { dbaErrors } from '../errors/dba.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import { loadAdapters } from '../stores/factory.js';
+import { findDevHost } from './dev-host.js';
 import { readBundles, encodeBundle } from './read-bundles.js';
 import { administeredStores, type ServerUrls, urlOfStore } from './resolve-config.js';
 
@@ -112,6 +113,13 @@ class Tools implements AuthorTools {
       if (!isBedsError(error)) throw error;
       return { findings: [], skipped: `no host was asked: ${error.message} (${error.code})` };
     }
+  }
+
+  async findHost(domains: readonly string[], onLine: (line: HostLine) => void): Promise<DevHost | undefined> {
+    const broker = this.#broker();
+    if (broker === undefined) return undefined;
+    const limits = this.#read().config.plugins;
+    return findDevHost({ ...broker, limits, signal: this.#place.signal, faults: { domains, onLine } });
   }
 
   #read(): { readonly config: Config; readonly isPluginsSaid: boolean } {

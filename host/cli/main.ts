@@ -32,6 +32,10 @@ export function main(invocation: Invocation): Promise<number> {
         ...base,
         projectRoot,
         beds: 'npm run beds --',
+        startHost: async (options) => {
+          const place = { projectRoot, env, signal: base.signal, note: base.out.note };
+          return (await import('./own-host.js')).startOwnHost(place, config(), options);
+        },
         tools: () => {
           const place = { projectRoot, env, signal: base.signal, note: base.out.note };
           // Private servers of this checkout stand in for those that no variable names.

@@ -10,6 +10,30 @@ export interface AuthorContext extends CommandContext {
   readonly beds: string;
   /** What knows databases and hosts; loaded when it is asked for. */
   readonly tools: () => Promise<AuthorTools>;
+  /** Runs a host in this process, where the program is one. */
+  readonly startHost?: (options: StartHostOptions) => Promise<DevHost>;
+}
+
+export interface StartHostOptions {
+  readonly domains: readonly { readonly name: string; readonly folder: string }[];
+  /** Opens the debugger's door, and leaves threads that stand at a breakpoint alone. */
+  readonly inspect: boolean;
+  readonly onLine: (line: HostLine) => void;
+}
+
+/** A line of a host's log, or a fault that it tells of. */
+export interface HostLine {
+  readonly level: 'info' | 'warn' | 'error';
+  readonly text: string;
+  /** A stack, with the author's lines. */
+  readonly detail?: string;
+}
+
+/** A host that takes bundles. */
+export interface DevHost {
+  /** Resolves when the bundle serves everywhere, or never will. */
+  deploy(bundlePath: string): Promise<{ readonly isLive: boolean; readonly findings: readonly Finding[] }>;
+  close(): Promise<void>;
 }
 
 /** One thing that is wrong, and what to do about it. */
@@ -55,6 +79,8 @@ export interface AuthorTools {
   checkObjects(manifest: Manifest): Promise<Opinion>;
   /** What a running host would say of a bundle: all of admission, and the contract of the version that serves. */
   checkWithHost(bundlePath: string): Promise<Opinion>;
+  /** The hosts on the RabbitMQ of the configuration; undefined where none answers. `onLine` hears of faults of these domains. */
+  findHost(domains: readonly string[], onLine: (line: HostLine) => void): Promise<DevHost | undefined>;
 }
 
 /** Where tools work, and for whom. */

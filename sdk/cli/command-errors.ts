@@ -27,6 +27,11 @@ export const commandErrors = defineErrors({
     status: 'invalid',
     action: 'Install it as the message says, in the project of the domain.',
   },
+  BEDS_CLI_NO_HOST: {
+    message: 'There is no host to bring a domain live on.',
+    status: 'unavailable',
+    action: 'Start a host, or set BEDS_AMQP_URL to the RabbitMQ of one that runs.',
+  },
   BEDS_CLI_FAULT: {
     message: 'The command failed unexpectedly.',
     status: 'fault',

@@ -6,8 +6,11 @@ export type {
   AuthorContext,
   AuthorSettings,
   AuthorTools,
+  DevHost,
   Finding,
+  HostLine,
   Opinion,
+  StartHostOptions,
   StoreKind,
   ToolsPlace,
 } from './author.js';
@@ -26,5 +29,6 @@ export const AUTHOR_COMMANDS: readonly (readonly [string, LoadCommand])[] = [
   ['check', async (): Promise<Command<AuthorContext>> => (await import('./check-command.js')).checkCommand],
   ['test', async (): Promise<Command<AuthorContext>> => (await import('./test-command.js')).testCommand],
   ['build', async (): Promise<Command<AuthorContext>> => (await import('./build-command.js')).buildCommand],
+  ['dev', async (): Promise<Command<AuthorContext>> => (await import('./dev-command.js')).devCommand],
   ['db', async (): Promise<Command<AuthorContext>> => (await import('./db-command.js')).dbCommand],
 ];

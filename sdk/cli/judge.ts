@@ -51,7 +51,7 @@ export async function judge({ entry, sources, tools }: JudgedDomain): Promise<Ju
 
 /** Builds, and turns what is refused into findings with their places. */
 export async function tryBuild(
-  options: { readonly entry: string; readonly outDir: string; readonly sourceRoot?: string },
+  options: { readonly entry: string; readonly outDir: string },
   sources: AuthorSources,
 ): Promise<BuildOutcome> {
   try {
@@ -97,7 +97,7 @@ function placedByText(finding: Finding, sources: AuthorSources): PlacedFinding {
 }
 
 /** At the object of the database that it speaks of, if it does of one. */
-function placed(finding: Finding, objects: readonly string[], sources: AuthorSources): PlacedFinding {
+export function placed(finding: Finding, objects: readonly string[], sources: AuthorSources): PlacedFinding {
   const words = new Set(finding.message.split(/[^\w$.-]+|[.,;:]+(?=\s|$)/));
   const object = objects.find((name) => words.has(name));
   return object === undefined ? placedByText(finding, sources) : sources.placeObject(object, finding);

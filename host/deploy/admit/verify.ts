@@ -1,3 +1,4 @@
+import { forDebugger } from '../../template/debugged-sources.js';
 import { isBuiltin } from 'node:module';
 import { CONTRACT_VERSION, isBedsError, splitSourceMap, type Manifest, ALLOWED_IMPORTS } from '@beds/sdk';
 import { findNames, markNames, WAYS_OUT } from '@beds/sdk/build';
@@ -29,7 +30,9 @@ export async function verifyBundle(bundle: BundleBytes): Promise<Verification> {
   if (scanned !== undefined) {
     const { converted } = scanned;
     const found = [...checkContract(manifest), ...scanned.findings];
-    return found.length === 0 ? { ok: true, converted } : { ok: false, findings: found };
+    return found.length === 0
+      ? { ok: true, converted: forDebugger(manifest.domain, converted) }
+      : { ok: false, findings: found };
   }
   return explain(manifest, code, entryMap);
 }
