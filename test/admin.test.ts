@@ -164,7 +164,7 @@ describe('commands', () => {
 
   it('that take too long are answered so, and no other one runs before they have ended', async (t) => {
     const fleet = await openNodes(t, url);
-    const { control, log } = await fleet.add('a', { answerTimeoutMs: 200 });
+    const { control, log } = await fleet.add('a', { answerTimeoutMs: 500 });
     const gate = makeGate();
     control.onCommand = async () => {
       await gate.promise;
@@ -192,7 +192,7 @@ describe('commands', () => {
     const gate = makeGate();
     control.onCommand = () => gate.promise;
     const first = send(fleet, { v: 2, op: 'pause', domain: 'notes' });
-    const [waited] = await send(fleet, { v: 2, op: 'promote', domain: 'notes' }, { expiration: 400 });
+    const [waited] = await send(fleet, { v: 2, op: 'promote', domain: 'notes' }, { expiration: 1_000 });
     assert.equal(codeOf(waited), 'BEDS_ADMIN_NOT_BEGUN');
     gate.resolve(undefined);
     assert.equal((await first)[0]?.ok, true);
