@@ -13,6 +13,8 @@ const SERVICES = 'host/dev-servers/index.js';
 /** An import of a file of ours, as the compiler leaves it: those of types are gone. */
 const IMPORT = /^(?:import|export)\b[^";]*"(\.[^"]+)";$/gm;
 const UNIT = '--unit';
+/** They need no server, but compile, pack or measure for longer than the unit run may take. */
+const NO_UNIT = ['cli-create', 'sdk-package', 'speed-guard'];
 /** Files that run at the same time: the least on a busy machine, the most while its processors are idle in part. */
 const AT_ONCE = { atLeast: 2, atMost: 4 };
 const UNIT_AT_ONCE = { atLeast: 4, atMost: 6 };
@@ -49,7 +51,7 @@ const USAGE = `npm test [-- [--unit] [<part of a file name> …] [<option of nod
 
   npm test                     types, format, lint, layers and every test; servers are started where a test needs them
   npm test -- cities config    the test files with one of these in their name
-  npm test -- --unit           the test files that need no server, without types, format and lint: half a minute
+  npm test -- --unit           the test files that need no server, compile no package and measure nothing: half a minute
 `;
 
 export interface TestRun {
@@ -73,7 +75,7 @@ export async function main({ args, projectRoot, env }: TestRun): Promise<number>
   const files = sourceFiles(projectRoot, ['test', 'plugins'])
     .map(({ path }) => path)
     .filter((path) => path.endsWith('.test.ts') && isWanted(path, filters))
-    .filter((path) => !isUnitRun || (path !== STATIC_CHECKS && !needsServers(compiledPath(projectRoot, path))));
+    .filter((path) => !isUnitRun || (isUnit(path) && !needsServers(compiledPath(projectRoot, path))));
   if (files.length === 0)
     return refuse(`no ${isUnitRun ? 'unit test' : 'test'} file has ${filters.join(' or ')} in its name`);
   const notCompiled = files.find((path) => !existsSync(compiledPath(projectRoot, path)));
@@ -111,6 +113,10 @@ export async function main({ args, projectRoot, env }: TestRun): Promise<number>
     stop.release();
     rmSync(workplace, { recursive: true, force: true });
   }
+}
+
+function isUnit(path: string): boolean {
+  return path !== STATIC_CHECKS && !NO_UNIT.includes(basename(path, '.test.ts'));
 }
 
 function isWanted(path: string, filters: readonly string[]): boolean {

@@ -33,7 +33,7 @@ void describe('a running host', () => {
     const { maxPageRows } = host.config.limits;
     const none = { mark: 'nobody has it' };
     assert.deepEqual(await notes.fetch({ where: none, limit: maxPageRows }), { rows: [] });
-    const refusal = { code: 'BEDS_REQUEST_INVALID', field: 'query.limit' };
+    const refusal = { code: 'BEDS_STORE_QUERY_INVALID', field: 'query.limit' };
     await assert.rejects(notes.fetch({ limit: maxPageRows + 1 }), refusal);
   });
 
