@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { Binary, Decimal128, Long, ObjectId } from 'mongodb';
+import { Binary, Decimal128, Double, Long, ObjectId } from 'mongodb';
 import type { Document } from 'mongodb';
 import { isBedsError } from '@beds/sdk';
 import type { CallResult, Json, JsonObject, ObjectManifest } from '@beds/sdk';
@@ -13,6 +13,24 @@ await deliverNotes();
 adapterConformance({
   name: 'mongodb',
   open: (bounds = {}) => Promise.resolve({ adapter: open(bounds), teardown: () => Promise.resolve() }),
+  fillKinds: async (rows) => {
+    const columns = {
+      ...{ id: { type: 'integer', from: '_id' }, text: 'string', whole: 'integer', exact: 'decimal', real: 'number' },
+      ...{ flag: 'boolean', day: 'date', moment: 'datetime', data: 'json' },
+    };
+    await deliver({ _id: 'kind_list', kind: 'view', on: 'kinds', columns, body: { pipeline: [] } });
+    const kinds = dba.db().collection<Document>('kinds');
+    await kinds.deleteMany({});
+    await kinds.insertMany(
+      rows.map(({ id, text, whole, exact, real, flag, day, moment, data }) => ({
+        // n.b. a document need not have a field: it is null as well.
+        ...(text === null ? {} : { text }),
+        ...{ _id: id as never, whole, exact: exact === null ? null : Decimal128.fromString(exact) },
+        ...{ real: real === null ? null : new Double(real), flag, day: day === null ? null : new Date(day) },
+        ...{ moment: moment === null ? null : new Date(moment), data },
+      })),
+    );
+  },
   running: async () => {
     const aggregating = { active: true, appName: 'beds', 'command.aggregate': { $exists: true } };
     const answer = await dba.db('admin').command({ currentOp: true, ...aggregating });

@@ -8,6 +8,11 @@ await store.dba.query(`
   CREATE TABLE notes (
     id VARCHAR(40) PRIMARY KEY, title VARCHAR(200) NOT NULL, body TEXT, stars INT NOT NULL, KEY (title)
   );
+  CREATE TABLE kinds (
+    id INT PRIMARY KEY, text VARCHAR(40), whole INT, exact DECIMAL(20, 4), \`real\` DOUBLE, flag BOOLEAN, day DATE,
+    moment DATETIME(3), data JSON
+  );
+  CREATE VIEW kind_list AS SELECT * FROM kinds;
   CREATE TABLE notes_hidden (id INT PRIMARY KEY);
   CREATE VIEW note_list AS SELECT id, title, body, stars FROM notes;
   CREATE PROCEDURE note_create (IN id VARCHAR(40), IN title VARCHAR(200), IN body TEXT, IN stars INT)
@@ -19,6 +24,7 @@ await store.dba.query(`
     RETURN (SELECT COUNT(*) FROM notes n WHERE n.title = title);
   CREATE PROCEDURE note_slow () NO SQL
     BEGIN DECLARE i BIGINT DEFAULT 0; WHILE i < 1000000000 DO SET i = i + 1; END WHILE; END;
+  GRANT SELECT ON kind_list TO ${store.account};
   GRANT SELECT ON note_list TO ${store.account};
   ${['create', 'update', 'delete', 'slow'].map((name) => `GRANT EXECUTE ON PROCEDURE note_${name} TO ${store.account};`).join('\n')}
   GRANT EXECUTE ON FUNCTION note_count TO ${store.account}`);
@@ -26,6 +32,16 @@ await store.dba.query(`
 adapterConformance({
   name: 'MySQL',
   running: store.running,
+  fillKinds: async (rows) => {
+    await store.dba.query('DELETE FROM kinds');
+    for (const { id, text, whole, exact, real, flag, day, moment, data } of rows) {
+      const stored = moment === null ? null : moment.replace('T', ' ').replace('Z', '');
+      await store.dba.execute('INSERT INTO kinds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)', [
+        ...[id, text, whole, exact, real, flag, day],
+        ...[stored, data === null ? null : JSON.stringify(data)],
+      ]);
+    }
+  },
   open: async (bounds = {}) => {
     await store.dba.query('DELETE FROM notes');
     return { adapter: store.adapter(bounds), teardown: () => Promise.resolve() };

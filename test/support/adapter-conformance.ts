@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { isBedsError } from '@beds/sdk';
-import type { JsonObject, ObjectManifest, OrderBy, ViewQuery } from '@beds/sdk';
+import type { Comparison, Filter, Json, JsonObject, ObjectManifest, OrderBy, Scalar, ViewQuery } from '@beds/sdk';
+import fc from 'fast-check';
 import { narrowObject } from '../../host/stores/check-use.js';
 import type { NamedObject, StoreAdapter } from '../../host/stores/contract.js';
 
@@ -11,6 +12,19 @@ export interface StoreBounds {
   readonly poolSize?: number;
   readonly queueLimit?: number;
   readonly acquireTimeoutMs?: number;
+}
+
+/** A row of `kind_list`; `exact` is a decimal number. */
+export interface KindRow {
+  readonly id: number;
+  readonly text: string | null;
+  readonly whole: number | null;
+  readonly exact: string | null;
+  readonly real: number | null;
+  readonly flag: boolean | null;
+  readonly day: string | null;
+  readonly moment: string | null;
+  readonly data: JsonObject | null;
 }
 
 export interface OpenedStore {
@@ -27,6 +41,11 @@ export interface OpenedStore {
 export interface ConformanceStore {
   readonly name: string;
   open(bounds?: StoreBounds): Promise<OpenedStore>;
+  /**
+   * Puts rows into what the view `kind_list` shows, in place of those that are there: `id` (the key, a whole number) and a column for
+   * each type, all of which may be null. Text is compared by its code points.
+   */
+  readonly fillKinds: (rows: readonly KindRow[]) => Promise<void>;
   /** Statements of the runtime account that the server is working on now; absent where a server cannot tell. */
   readonly running?: () => Promise<number>;
   /** Why a part cannot be tried on the server in use. */
@@ -125,6 +144,7 @@ export function adapterConformance(store: ConformanceStore): void {
     catalogueTests(shared, store);
     callTests(shared);
     viewTests(shared);
+    filterTests(shared, store);
     modeTests(shared);
     boundTests(store);
   });
@@ -350,6 +370,210 @@ function viewTests(shared: Shared): void {
     for (const forged of ['', 'x', cursor.slice(0, -4), Buffer.from('[1,"x",[{"$ne":1}]]').toString('base64url')]) {
       await refused(view({ cursor: forged }), 'BEDS_STORE_CURSOR_INVALID', 'query.cursor');
     }
+  });
+}
+
+const kindUse = {
+  kind: 'view',
+  name: 'kind_list',
+  columns: {
+    id: { type: 'integer' },
+    text,
+    whole: { type: 'integer' },
+    exact: { type: 'decimal' },
+    real: { type: 'number' },
+    flag: { type: 'boolean' },
+    day: { type: 'date' },
+    moment: { type: 'datetime' },
+    data: { type: 'json' },
+  },
+} as const satisfies ObjectManifest;
+
+type KindColumn = Exclude<keyof KindRow, 'data'>;
+
+/** Few values of each type, so that random comparisons meet them. */
+const KIND_VALUES: { readonly [K in KindColumn]: readonly NonNullable<KindRow[K]>[] } = {
+  id: [1, 2, 7, 20],
+  text: ['', 'a', 'A', 'ab', 'b', 'a%b', 'a_b', 'axb', 'é', '!', '.*', '\\', 'Über'],
+  whole: [-3, 0, 1, 2, 2_147_483_647],
+  exact: ['-1.5', '0', '1.25', '1.2500', '99999999999999.9999'],
+  real: [-0.5, 0, 1.5, 1e100],
+  flag: [true, false],
+  day: ['1999-12-31', '2000-01-01', '2026-11-29'],
+  moment: ['1999-12-31T23:59:59.999Z', '2000-01-01T00:00:00.000Z', '2026-11-29T12:00:00.500Z'],
+};
+
+const KIND_COLUMNS = Object.keys(KIND_VALUES) as readonly KindColumn[];
+const OTHER_ROWS = 40;
+
+/** What the database should say of a row: every comparison holds or does not. */
+function shouldHold(row: KindRow, { where = {}, and = [], or, not }: Filter): boolean {
+  return (
+    Object.entries(where).every(([column, comparison]) => {
+      return Object.entries(comparison as Comparison).every(([op, against]) => {
+        return shouldCompare({ column: column as KindColumn, op, against: against as Json }, row);
+      });
+    }) &&
+    and.every((filter) => shouldHold(row, filter)) &&
+    (or === undefined || or.some((filter) => shouldHold(row, filter))) &&
+    (not === undefined || !shouldHold(row, not))
+  );
+}
+
+interface KindComparison {
+  readonly column: KindColumn;
+  readonly op: string;
+  readonly against: Json;
+}
+
+function shouldCompare({ column, op, against }: KindComparison, row: KindRow): boolean {
+  const value = row[column];
+  const order = (other: Json): number => inOrder(column, value, other as Scalar);
+  if (op === 'eq') return order(against) === 0;
+  if (op === 'ne') return order(against) !== 0;
+  if (op === 'in') return (against as readonly Json[]).some((item) => order(item) === 0);
+  if (op === 'isNull') return (value === null) === against;
+  if (value === null) return false;
+  switch (op) {
+    case 'lt':
+      return order(against) < 0;
+    case 'lte':
+      return order(against) <= 0;
+    case 'gt':
+      return order(against) > 0;
+    case 'gte':
+      return order(against) >= 0;
+    case 'between': {
+      const [low, high] = against as readonly [Json, Json];
+      return order(low) >= 0 && order(high) <= 0;
+    }
+    case 'prefix':
+      return String(value).startsWith(String(against));
+    default:
+      return String(value).includes(String(against));
+  }
+}
+
+/** Null sorts before every value. */
+function inOrder(column: KindColumn, a: Scalar, b: Scalar): number {
+  if (a === null || b === null) return Number(a !== null) - Number(b !== null);
+  const isText = column === 'text' || column === 'day' || column === 'moment';
+  if (isText) return a === b ? 0 : a < b ? -1 : 1;
+  return Number(a) - Number(b);
+}
+
+const anyValue = (column: KindColumn): fc.Arbitrary<Scalar> => fc.constantFrom<Scalar>(...KIND_VALUES[column]);
+const anyOrNull = (column: KindColumn): fc.Arbitrary<Scalar> => fc.option(anyValue(column), { freq: 4 });
+
+function anyComparison(column: KindColumn): fc.Arbitrary<Comparison> {
+  const one = anyValue(column);
+  const orNull = anyOrNull(column);
+  const forms: fc.Arbitrary<object>[] = [
+    fc.record({ eq: orNull }),
+    fc.record({ ne: orNull }),
+    fc.record({ lt: one }),
+    fc.record({ lte: one, gt: one }),
+    fc.record({ gte: one }),
+    fc.record({ in: fc.array(orNull, { maxLength: 4 }) }),
+    fc.record({ between: fc.tuple(one, one) }),
+    fc.record({ isNull: fc.boolean() }),
+  ];
+  if (column === 'text') forms.push(fc.record({ prefix: one }), fc.record({ contains: one }));
+  return fc.oneof(...forms);
+}
+
+const anyWhere = fc
+  .subarray([...KIND_COLUMNS], { minLength: 1, maxLength: 2 })
+  .chain((columns) => fc.record(Object.fromEntries(columns.map((column) => [column, anyComparison(column)]))));
+
+const anyFilter: fc.Arbitrary<Filter> = fc.letrec<{ filter: Filter }>((tie) => {
+  const inner = tie('filter');
+  const list = fc.array(inner, { minLength: 1, maxLength: 3 });
+  return {
+    filter: fc.oneof(
+      { maxDepth: 4, withCrossShrink: true },
+      fc.record({ where: anyWhere }),
+      fc.record({ or: list }),
+      fc.record({ and: list }),
+      fc.record({ not: inner }),
+      fc.record({ where: anyWhere, or: list, not: inner }),
+    ),
+  };
+}).filter;
+
+function filterTests(shared: Shared, store: ConformanceStore): void {
+  const rows: readonly KindRow[] = [...KIND_COLUMNS, 'none' as const].flatMap((column, at) => {
+    const value = (of: KindColumn, index: number): Scalar => {
+      const values = KIND_VALUES[of];
+      return of === column || index % 4 === 0 ? null : (values[index % values.length] ?? null);
+    };
+    return Array.from({ length: Math.ceil(OTHER_ROWS / KIND_COLUMNS.length) }, (_, n): KindRow => {
+      const index = at * 7 + n * 3;
+      const made = Object.fromEntries(KIND_COLUMNS.map((of, shift) => [of, value(of, index + shift)]));
+      return { ...(made as unknown as KindRow), id: at * 10 + n, data: index % 3 === 0 ? null : { index } };
+    });
+  });
+  let view: NamedObject;
+  before(async () => {
+    await store.fillKinds(rows);
+    const found = (await shared.adapter.describe(['kind_list'])).get('kind_list');
+    assert.deepEqual(shared.adapter.check(kindUse, found), []);
+    assert.ok(found);
+    view = narrowObject(kindUse, found);
+  });
+  const idsOf = (found: readonly JsonObject[]): readonly unknown[] => found.map(({ id }) => id);
+
+  test('random filters find what they say, on every page and in every order, and count it', async () => {
+    const anyOrder = fc.record({
+      column: fc.constantFrom(...KIND_COLUMNS.filter((column) => column !== 'id')),
+      direction: fc.constantFrom('asc' as const, 'desc' as const),
+    });
+    const property = fc.asyncProperty(
+      anyFilter,
+      anyOrder,
+      fc.integer({ min: 1, max: 9 }),
+      async (filter, order, limit) => {
+        const expected = rows
+          .filter((row) => shouldHold(row, filter))
+          .toSorted((a, b) => {
+            const difference = inOrder(order.column, a[order.column], b[order.column]);
+            return (order.direction === 'desc' ? -difference : difference) || a.id - b.id;
+          });
+        const query = { key: 'id', ...filter, order: [order], limit };
+        const walked: unknown[] = [];
+        let cursor: string | undefined;
+        do {
+          const page = await shared.adapter.view(
+            view,
+            { ...query, count: true, ...(cursor === undefined ? {} : { cursor }) },
+            read,
+          );
+          assert.equal(page.count, expected.length);
+          walked.push(...idsOf(page.rows));
+          cursor = page.cursor;
+        } while (cursor !== undefined && walked.length <= rows.length);
+        assert.deepEqual(walked, idsOf(expected as unknown as readonly JsonObject[]));
+      },
+    );
+    await fc.assert(property, { numRuns: 100 });
+  });
+
+  test('a count without rows counts what the filter finds', async () => {
+    const query = { key: 'id', where: { flag: { isNull: true } }, limit: 0, count: true };
+    const expected = rows.filter(({ flag }) => flag === null).length;
+    assert.deepEqual(await shared.adapter.view(view, query, read), { rows: [], count: expected });
+    const none = { ...query, where: { id: -1 } };
+    assert.deepEqual(await shared.adapter.view(view, none, read), { rows: [], count: 0 });
+  });
+
+  test('JSON is compared with null only, and what is no text has no prefix', async () => {
+    const found = async (where: object): Promise<number> =>
+      (await shared.adapter.view(view, { key: 'id', where, limit: 0, count: true }, read)).count ?? -1;
+    const nulls = rows.filter(({ data }) => data === null).length;
+    assert.equal(await found({ data: null }), nulls);
+    assert.equal(await found({ data: { isNull: false } }), rows.length - nulls);
+    await refused(found({ data: 1 }), 'BEDS_STORE_QUERY_INVALID', 'query.where.data');
+    await refused(found({ day: { contains: '1999' } }), 'BEDS_STORE_QUERY_INVALID', 'query.where.day');
   });
 }
 
