@@ -19,7 +19,7 @@ adapterConformance({
       ...{ flag: 'boolean', day: 'date', moment: 'datetime', data: 'json' },
     };
     await deliver({ _id: 'kind_list', kind: 'view', on: 'kinds', columns, body: { pipeline: [] } });
-    const kinds = dba.db().collection<Document>('kinds');
+    const kinds = dba.db().collection('kinds');
     await kinds.deleteMany({});
     await kinds.insertMany(
       rows.map(({ id, text, whole, exact, real, flag, day, moment, data }) => ({

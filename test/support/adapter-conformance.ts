@@ -448,9 +448,9 @@ function shouldCompare({ column, op, against }: KindComparison, row: KindRow): b
       return order(low) >= 0 && order(high) <= 0;
     }
     case 'prefix':
-      return String(value).startsWith(String(against));
+      return String(value).startsWith(against as string);
     default:
-      return String(value).includes(String(against));
+      return String(value).includes(against as string);
   }
 }
 
