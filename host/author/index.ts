@@ -1,5 +1,15 @@
 import { isBedsError, type Manifest } from '@beds/sdk';
-import type { ApplyRequest, AuthorSettings, AuthorTools, DevHost, HostLine, Opinion, ToolsPlace } from '#sdk/cli';
+import {
+  commandErrors,
+  type ApplyRequest,
+  type AuthorSettings,
+  type AuthorTools,
+  type DevHost,
+  type HostLine,
+  type Opinion,
+  type StoreObject,
+  type ToolsPlace,
+} from '#sdk/cli';
 import { AdminClient } from '../admin/client.js';
 import { configInvalid } from '../config/problems.js';
 import { directoriesOf, readConfig } from '../config/load.js';
@@ -9,7 +19,7 @@ import { preflight, unknownStore } from '../deploy/admit/preflight.js';
 import type { ServiceName } from '../dev-servers/contract.js';
 import { readServices } from '../dev-servers/server-folder.js';
 import { dbaErrors } from '../errors/dba.js';
-import type { StoreAdapter } from '../stores/contract.js';
+import type { NamedObject, StoreAdapter } from '../stores/contract.js';
 import { loadAdapters } from '../stores/factory.js';
 import { findDevHost } from './dev-host.js';
 import { readBundles, encodeBundle } from './read-bundles.js';
@@ -84,6 +94,26 @@ class Tools implements AuthorTools {
     try {
       const { findings } = await preflight(manifest, new Map([[manifest.store, adapter]]));
       return { findings };
+    } finally {
+      await adapter.close(CLOSE_TIMEOUT_MS);
+    }
+  }
+
+  async describeStore(store: string): Promise<readonly StoreObject[]> {
+    const { config } = this.#read();
+    const settings = config.stores[store];
+    const url = settings === undefined ? undefined : this.#urlOf(store, settings);
+    if (settings === undefined || url === undefined) {
+      const message =
+        settings === undefined
+          ? unknownStore(store, Object.keys(config.stores)).message
+          : `The store ${store} has no url.`;
+      throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', message);
+    }
+    const adapter = await this.#openAdapter(store, { ...settings, url });
+    try {
+      const objects = await adapter.describe(await adapter.names());
+      return [...objects.values()].map(storeObject);
     } finally {
       await adapter.close(CLOSE_TIMEOUT_MS);
     }
@@ -168,4 +198,24 @@ class Tools implements AuthorTools {
     await adapter.open().catch(() => undefined);
     return adapter;
   }
+}
+
+/** n.b. what only an adapter knows is read as far as it is a description: what a routine returns, why it is not served. */
+function storeObject(object: NamedObject): StoreObject {
+  const { notSupported, problems, returns, fields } = object.native as {
+    readonly notSupported?: string;
+    readonly problems?: readonly string[];
+    readonly returns?: string;
+    readonly fields?: Readonly<Record<string, { readonly type: string }>> | null;
+  };
+  const problem = notSupported ?? problems?.join('; ') ?? '';
+  const said = problem === '' ? {} : { problem };
+  if (object.kind === 'view') return { kind: 'view', name: object.name, columns: object.columns, ...said };
+  const columns = Object.entries(fields ?? {}).map(([name, { type }]) => ({ name, type }));
+  const value = returns === undefined ? undefined : { name: 'value', type: returns };
+  const given = value ?? (columns.length > 0 ? columns : undefined);
+  return {
+    ...{ kind: object.kind, name: object.name, args: object.args, ...said },
+    ...(given === undefined ? {} : { returns: given }),
+  };
 }

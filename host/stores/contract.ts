@@ -97,6 +97,8 @@ export interface StoreAdapter {
   open(): Promise<void>;
   /** Reads the catalogue afresh. Names that do not exist (or are not granted, which looks the same) are absent from the result. */
   describe(names: readonly string[]): Promise<ReadonlyMap<string, NamedObject>>;
+  /** Every named object that the account may see, in the order of the names. */
+  names(): Promise<readonly string[]>;
   /** Compares what a template needs with what the catalogue says; pure. */
   check(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[];
   call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<CallResult>;

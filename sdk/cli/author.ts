@@ -69,6 +69,31 @@ export interface Opinion {
   readonly skipped?: string;
 }
 
+/** A value as a database describes it. */
+export interface DescribedValue {
+  readonly name: string;
+  readonly type: string;
+  /** The database's own name of the type. */
+  readonly nativeType?: string;
+  readonly optional?: boolean;
+  readonly nullable?: boolean;
+  readonly maxLength?: number;
+  readonly min?: number;
+  readonly max?: number;
+}
+
+/** A named object as its database describes it. */
+export interface StoreObject {
+  readonly kind: 'view' | 'procedure' | 'function';
+  readonly name: string;
+  readonly columns?: readonly DescribedValue[];
+  readonly args?: readonly DescribedValue[];
+  /** One value of a function, the columns of a row; absent where the database does not say. */
+  readonly returns?: DescribedValue | readonly DescribedValue[];
+  /** Why BEDS cannot serve it as it is. */
+  readonly problem?: string;
+}
+
 /** Databases and hosts, as an author reaches them: the code of the host itself, so that both say the same. */
 export interface AuthorTools {
   /** Throws BEDS_CONFIG_INVALID. */
@@ -77,6 +102,8 @@ export interface AuthorTools {
   applyObjects(request: ApplyRequest): Promise<{ readonly applied: number; readonly unchanged: number }>;
   /** What admission would say of the objects that a version uses. */
   checkObjects(manifest: Manifest): Promise<Opinion>;
+  /** Every named object that the account of a store may see. Throws BEDS_CLI_ARGUMENT_INVALID without a url, BEDS_STORE_*. */
+  describeStore(store: string): Promise<readonly StoreObject[]>;
   /** What a running host would say of a bundle: all of admission, and the contract of the version that serves. */
   checkWithHost(bundlePath: string): Promise<Opinion>;
   /** The hosts on the RabbitMQ of the configuration; undefined where none answers. `onLine` hears of faults of these domains. */

@@ -6,12 +6,14 @@ export type {
   AuthorContext,
   AuthorSettings,
   AuthorTools,
+  DescribedValue,
   DevHost,
   Finding,
   HostLine,
   Opinion,
   StartHostOptions,
   StoreKind,
+  StoreObject,
   ToolsPlace,
 } from './author.js';
 export { type Command, type CommandContext, type CommandOption, type CommandRegistry, EXIT } from './command.js';
@@ -30,5 +32,9 @@ export const AUTHOR_COMMANDS: readonly (readonly [string, LoadCommand])[] = [
   ['test', async (): Promise<Command<AuthorContext>> => (await import('./test-command.js')).testCommand],
   ['build', async (): Promise<Command<AuthorContext>> => (await import('./build-command.js')).buildCommand],
   ['dev', async (): Promise<Command<AuthorContext>> => (await import('./dev-command.js')).devCommand],
+  [
+    'introspect',
+    async (): Promise<Command<AuthorContext>> => (await import('./introspect-command.js')).introspectCommand,
+  ],
   ['db', async (): Promise<Command<AuthorContext>> => (await import('./db-command.js')).dbCommand],
 ];

@@ -15,7 +15,7 @@ import { Deadline } from '../deadlines.js';
 import { type Dialect, planQuery } from '../query-plan.js';
 import { operationOf } from './body.js';
 import { bindBody, runBody, toResult } from './calls.js';
-import { checkObject, describeObjects, listViews, nativeOf } from './catalogue.js';
+import { checkObject, describeObjects, listNames, listViews, nativeOf } from './catalogue.js';
 import { createClient, signalOf, Slots, type StoreClient } from './client.js';
 import { ResultMeter } from './result-meter.js';
 import { NO_CAPABILITIES, tryCapabilities } from './server-profile.js';
@@ -89,6 +89,12 @@ class MongodbAdapter implements StoreAdapter {
       this.#capabilities = { ...this.#capabilities, nativeViews: true };
     }
     return objects;
+  }
+
+  names(): Promise<readonly string[]> {
+    const { db } = this.#connection;
+    const run = (deadline: Deadline): Promise<readonly string[]> => listNames(db, deadline);
+    return this.#run({ timeoutMs: DESCRIBE_TIMEOUT_MS }, { attempt: READ, run });
   }
 
   async call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<CallResult> {

@@ -226,6 +226,16 @@ export async function describeObjects(
   );
 }
 
+/** The names of all entries, in their order. */
+export async function listNames(db: Db, deadline: Deadline): Promise<readonly string[]> {
+  const limits = { signal: signalOf(deadline), maxTimeMS: serverMs(deadline) };
+  const entries = db
+    .collection<{ readonly _id: string }>(CATALOGUE)
+    .find({}, { ...limits, projection: { _id: 1 } })
+    .toArray();
+  return (await unlessDenied(entries, [])).map(({ _id }) => _id).sort();
+}
+
 /**
  * What the server itself calls views. A server that takes `viewOn` and ignores it lists a plain collection.
  * `authorizedCollections` asks for no more rights than the account has:

@@ -23,7 +23,7 @@ import type {
 } from '../contract.js';
 import { Deadline } from '../deadlines.js';
 import { type Dialect, planQuery } from '../query-plan.js';
-import { readCatalogue } from './catalogue.js';
+import { type ReadCatalogue, readCatalogue, readNames } from './catalogue.js';
 import { type DriverRow, type Endpoint, isConnectionLoss, readEndpoint, toStoreError } from './driver.js';
 import { Connector, Killer, Pool } from './pool.js';
 import { type Executed, isDriverError, type Session, type SessionMode } from './session.js';
@@ -82,16 +82,19 @@ class MysqlAdapter implements StoreAdapter {
   }
 
   describe(names: readonly string[]): Promise<ReadonlyMap<string, NamedObject>> {
+    return this.#readCatalogue((read) => readCatalogue(read, this.#database, names));
+  }
+
+  names(): Promise<readonly string[]> {
+    return this.#readCatalogue((read) => readNames(read, this.#database));
+  }
+
+  #readCatalogue<T>(work: (read: ReadCatalogue) => Promise<T>): Promise<T> {
     return this.#lend(
       { mode: 'read', timeoutMs: DESCRIBE_TIMEOUT_MS },
       {
         progress: { mayHaveCommitted: false },
-        run: (session) =>
-          readCatalogue(
-            async (sql, values) => (await session.execute(sql, values)).result as DriverRow[],
-            this.#database,
-            names,
-          ),
+        run: (session) => work(async (sql, values) => (await session.execute(sql, values)).result as DriverRow[]),
       },
     );
   }

@@ -29,6 +29,16 @@ export async function readCatalogue(
   return unambiguous(found);
 }
 
+/** The names of the views and routines of a database that the account may see. */
+export async function readNames(read: ReadCatalogue, database: string): Promise<readonly string[]> {
+  const rows = await read(NAMES, [database, database]);
+  return rows.map(({ name }) => String(name)).filter((name) => IDENTIFIER.test(name));
+}
+
+const NAMES = `SELECT TABLE_NAME AS name FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_TYPE = 'VIEW'
+  UNION SELECT ROUTINE_NAME FROM INFORMATION_SCHEMA.ROUTINES
+  WHERE ROUTINE_SCHEMA = ? AND ROUTINE_TYPE IN ('PROCEDURE', 'FUNCTION') ORDER BY name`;
+
 /** A prepared statement has 65,535 values at most. */
 const MOST_NAMES = 1_000;
 

@@ -1,0 +1,106 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { relative, resolve } from 'node:path';
+import type { AuthorContext, DescribedValue, StoreObject } from './author.js';
+import { type Command, EXIT } from './command.js';
+import { commandErrors } from './command-errors.js';
+
+export const introspectCommand: Command<AuthorContext> = {
+  name: 'introspect',
+  summary: 'Write the definitions of the objects of a database, so that nobody types columns by hand.',
+  usage: 'introspect <store> [object…] [--out <file>] [--force]',
+  options: {
+    out: { type: 'string', short: 'o', value: '<file>', description: 'Where they go. Default: standard output.' },
+    force: { type: 'boolean', description: 'Replace the file where it exists.' },
+  },
+  details:
+    'Views, procedures and functions of MySQL and MariaDB; the catalogue of MongoDB. As the account of the store sees them: what is ' +
+    'not granted is not there. Names of objects choose some; `cities_*` chooses by the beginning. The same database gives the same ' +
+    'text. `beds check` says where a template and its database drifted apart.',
+  run: async (context) => {
+    const { cwd, out, json, options } = context;
+    const [store, ...names] = context.args;
+    if (store === undefined) throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'Name the store.');
+    const all = await (await context.tools()).describeStore(store);
+    const chosen = all.filter(({ name }) => names.length === 0 || names.some((wanted) => fits(name, wanted)));
+    const missing = names.filter((wanted) => !all.some(({ name }) => fits(name, wanted)));
+    if (missing.length > 0) {
+      const message = `The store ${store} has no ${missing.join(', ')}, or its account may not see it. It has: ${all.map(({ name }) => name).join(', ') || 'nothing'}.`;
+      throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', message);
+    }
+    const text = definitionsText(store, chosen);
+    if (typeof options['out'] === 'string') {
+      const path = resolve(cwd, options['out']);
+      if (existsSync(path) && options['force'] !== true) {
+        const message = `There is a ${relative(cwd, path)} already; --force replaces it.`;
+        throw commandErrors.make('BEDS_CLI_TARGET_EXISTS', message);
+      }
+      writeFileSync(path, text);
+    }
+    if (json) out.value({ store, objects: chosen, text });
+    else if (typeof options['out'] === 'string') out.line(`${chosen.length} objects of ${store}: ${options['out']}`);
+    else out.line(text.trimEnd());
+    return EXIT.ok;
+  },
+};
+
+function fits(name: string, wanted: string): boolean {
+  return wanted.endsWith('*') ? name.startsWith(wanted.slice(0, -1)) : name === wanted;
+}
+
+/** A module that exports each object under its name in camelCase. */
+export function definitionsText(store: string, objects: readonly StoreObject[]): string {
+  const sorted = objects.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const used = [...new Set(sorted.map(({ kind }) => MAKERS[kind]))].sort();
+  const imports =
+    sorted.length === 0 ? [] : [...used.filter((name) => name < 't'), 't', ...used.filter((name) => name > 't')];
+  const head = `// What the store ${store} has, as its account sees it. Written by \`beds introspect ${store}\`.`;
+  if (imports.length === 0) return `${head}\nexport {};\n`;
+  const from = `import { ${imports.join(', ')} } from '@beds/sdk';`;
+  return [head, from, '', ...sorted.map(definitionText)].join('\n');
+}
+
+const MAKERS = { view: 'view', procedure: 'procedure', function: 'fn' } as const;
+
+function definitionText(object: StoreObject): string {
+  const { kind, name, problem } = object;
+  const note = problem === undefined ? '' : `// n.b. BEDS cannot serve it as it is: ${problem}.\n`;
+  const constant = name.replaceAll(/[^A-Za-z0-9]+(.)?/g, (_, next: string | undefined) => (next ?? '').toUpperCase());
+  const fields =
+    kind === 'view'
+      ? `t.row(${fieldsText(object.columns ?? [], 'column')})`
+      : fieldsText(object.args ?? [], 'argument');
+  const parts = [`'${name}'`, fields, ...(object.returns === undefined ? [] : [returnsText(object.returns)])];
+  const told =
+    kind === 'procedure' && object.returns === undefined
+      ? '// What it returns is not in the catalogue of the database: name its row as the third argument.\n'
+      : '';
+  return `${note}${told}export const ${constant} = ${MAKERS[kind]}(${parts.join(', ')});\n`;
+}
+
+function returnsText(returns: NonNullable<StoreObject['returns']>): string {
+  return Array.isArray(returns)
+    ? `t.row(${fieldsText(returns as readonly DescribedValue[], 'column')})`
+    : `t.${typeText(returns as DescribedValue)}`;
+}
+
+function fieldsText(values: readonly DescribedValue[], place: 'argument' | 'column'): string {
+  if (values.length === 0) return '{}';
+  const lines = values.map((value) => {
+    const isAbsent = value.optional === true || value.nullable === true;
+    const absence = isAbsent ? '.optional()' : '';
+    const note = place === 'column' || value.nativeType === undefined ? '' : ` // ${value.nativeType}`;
+    return `  ${value.name}: t.${typeText(value)}${absence},${note}`;
+  });
+  return `{\n${lines.join('\n')}\n}`;
+}
+
+const TYPES: Readonly<Record<string, string>> = { integer: 'int' };
+
+function typeText({ type, maxLength, min, max }: DescribedValue): string {
+  const bounds = [
+    ...(maxLength === undefined ? [] : [`max: ${maxLength}`]),
+    ...(min === undefined ? [] : [`min: ${min}`]),
+    ...(max === undefined ? [] : [`max: ${max}`]),
+  ];
+  return `${TYPES[type] ?? type}(${bounds.length === 0 ? '' : `{ ${bounds.join(', ')} }`})`;
+}

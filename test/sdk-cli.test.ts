@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import mysql from 'mysql2/promise';
+import { bundleAuthorTools } from '../host/author/bundle.js';
+import { eventually } from './support/eventually.js';
+import { startTestHost } from './support/host.js';
+import { installSdk, packSdk } from './support/packed-sdk.js';
+import { sharedServices, temporaryDirectory } from './support/services.js';
+
+const services = await sharedServices(['rabbitmq', 'mariadb']);
+const { mariadb } = services;
+assert.ok(mariadb);
+const LONGEST_MS = 120_000;
+
+interface Ran {
+  readonly code: number;
+  readonly text: string;
+}
+
+/** What an author has: an empty folder with the package, esbuild, TypeScript and a driver, outside of the checkout. */
+describe('beds in a project of its own', () => {
+  const database = `t${randomBytes(5).toString('hex')}`;
+  const adminUrl = Object.assign(new URL(mariadb.url), { pathname: `/${database}` }).href;
+  const endings: (() => unknown)[] = [];
+  const project = temporaryDirectory({ after: (end) => endings.push(end) });
+  const songs = join(project, 'songs');
+  const template = join(songs, 'template.ts');
+  const command = join(project, 'node_modules', '@beds', 'sdk', 'dist', 'cli', 'beds.js');
+  let dba: mysql.Connection;
+
+  before(async () => {
+    await bundleAuthorTools();
+    installSdk(packSdk(project), project, ['esbuild', 'typescript', 'mysql2', '@types/node']);
+    dba = await mysql.createConnection(mariadb.url);
+    await dba.query(`CREATE DATABASE ${database}`);
+    await dba.changeUser({ database });
+  });
+  after(async () => {
+    await dba.query(`DROP DATABASE ${database}`);
+    await dba.end();
+    for (const end of endings) end();
+  });
+
+  const environment = (env: Readonly<Record<string, string>>): NodeJS.ProcessEnv => ({
+    PATH: process.env['PATH'],
+    ...env,
+  });
+
+  function beds(args: readonly string[], env: Readonly<Record<string, string>> = {}, cwd = songs): Promise<Ran> {
+    return new Promise((resolve) => {
+      const options = { cwd, env: environment(env), timeout: LONGEST_MS };
+      execFile(process.execPath, [command, ...args], options, (error, stdout, stderr) => {
+        resolve({ code: typeof error?.code === 'number' ? error.code : 0, text: `${stdout}${stderr}` });
+      });
+    });
+  }
+
+  /** The template with one thing that is wrong, for as long as `work` takes. */
+  async function withMistake(from: string | RegExp, to: string, work: () => Promise<void>): Promise<void> {
+    const sound = readFileSync(template, 'utf8');
+    const wrong = sound.replace(from, to);
+    assert.notEqual(wrong, sound, `there is no ${String(from)}`);
+    writeFileSync(template, wrong);
+    await work().finally(() => writeFileSync(template, sound));
+  }
+
+  const lineOf = (part: string): number =>
+    1 +
+    readFileSync(template, 'utf8')
+      .split('\n')
+      .findIndex((line) => line.includes(part));
+
+  it('create makes a project that passes its test, builds, and has nothing wrong', async () => {
+    mkdirSync(project, { recursive: true });
+    const created = await beds(['create', 'songs'], {}, project);
+    assert.equal(created.code, 0, created.text);
+    for (const file of ['package.json', 'tsconfig.json', 'config/beds.toml', 'songs.test.ts'])
+      assert.ok(existsSync(join(songs, file)), file);
+    const tested = await beds(['test']);
+    assert.equal(tested.code, 0, tested.text);
+    const built = await beds(['build', '--file']);
+    assert.match(built.text, /^songs 1\.0\.0, .* bytes: dist\/songs-1\.0\.0\.mjs$/m);
+    const checked = await beds(['check']);
+    assert.equal(checked.code, 0, checked.text);
+    assert.match(checked.text, /no database was asked/);
+  });
+
+  it('check names each mistake with its line: an import, a type, a promise that nobody waits for', async () => {
+    await withMistake(/^/, "import 'mysql2';\n", async () => {
+      const { code, text } = await beds(['check']);
+      assert.equal(code, 1);
+      assert.match(text, /^template\.ts:1:8 BEDS_BUILD_REFUSED\n.*mysql2/m);
+    });
+    await withMistake("store: 'main'", 'store: 7', async () => {
+      const { code, text } = await beds(['check']);
+      assert.equal(code, 1);
+      assert.match(text, new RegExp(`^template\\.ts:${lineOf('store: 7')}:3 BEDS_CHECK_TYPE\n.*number`, 'm'));
+    });
+    const late = 'async function late(): Promise<void> {}\nexport function start(): void {\n  late();\n}\n';
+    await withMistake(/$/, late, async () => {
+      const { code, text } = await beds(['check', '--json']);
+      assert.equal(code, 1);
+      const { domains } = JSON.parse(text) as { domains: { findings: { code: string; line: number }[] }[] };
+      const found = domains[0]?.findings.map(({ code: name, line }) => [name, line]);
+      assert.deepEqual(found, [['BEDS_CHECK_FORGOTTEN_AWAIT', lineOf('  late();')]]);
+    });
+  });
+
+  it('db apply makes the objects; check compares them, and introspect writes them', async () => {
+    const env = { BEDS_MARIADB_ADMIN_URL: adminUrl };
+    const applied = await beds(['db', 'apply'], env);
+    assert.match(applied.text, /^5 files applied, 0 in place already$/m);
+    const checked = await beds(['check'], env);
+    assert.equal(checked.code, 0, checked.text);
+    assert.ok(!checked.text.includes('no database was asked'), checked.text);
+    await withMistake("songs_update'", "songs_updat'", async () => {
+      const { code, text } = await beds(['check'], env);
+      assert.equal(code, 1);
+      const place = `template\\.ts:${lineOf("songs_updat'")}:\\d+`;
+      assert.match(text, new RegExp(`^${place} BEDS_PREFLIGHT_OBJECT_MISSING\n.*songs_updat`, 'm'));
+    });
+    const written = await beds(['introspect', 'main'], env);
+    assert.equal(written.code, 0, written.text);
+    assert.match(written.text, /^export const songsList = view\('songs_list', t\.row\(\{$/m);
+    assert.match(written.text, /^ {2}name: t\.string\(\{ max: 100 \}\),$/m);
+    assert.match(written.text, /^export const songsDelete = procedure\('songs_delete', \{$/m);
+    assert.equal((await beds(['introspect', 'main'], env)).text, written.text);
+
+    await dba.query('CREATE OR REPLACE SQL SECURITY DEFINER VIEW songs_list AS SELECT id FROM songs');
+    const drifted = await beds(['check'], env);
+    assert.match(drifted.text, /BEDS_PREFLIGHT_COLUMN_MISSING\n {2}The view songs_list has no column name\./);
+    assert.equal((await beds(['db', 'apply', '--force'], env)).code, 0);
+  });
+
+  it('dev brings each save live on a host that runs, says by its line what is wrong, and ends', async (t) => {
+    const stores = { main: { kind: 'mysql', url: adminUrl, poolSize: 4 } };
+    const host = await startTestHost(t, { services, config: { stores } });
+    const env = environment({ BEDS_AMQP_URL: host.config.amqp.url, BEDS_AMQP_PREFIX: host.prefix });
+    const child = spawn(process.execPath, [command, 'dev'], { cwd: songs, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    t.after(() => child.kill('SIGKILL'));
+    let text = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (part: Buffer) => (text += part.toString()));
+    const said = (what: RegExp): Promise<unknown> =>
+      eventually(`${String(what)} in:\n${text}`, () => what.test(text), LONGEST_MS);
+    await said(/songs 1\.0\.0 is live[\s\S]*Watching songs/);
+    const sound = readFileSync(template, 'utf8');
+
+    writeFileSync(template, sound.replace("'1.0.0'", "'1.0.1'"));
+    await said(/songs 1\.0\.1 is live after \d+ ms/);
+    writeFileSync(template, sound.replace("songs_update'", "songs_updat'").replace("'1.0.0'", "'1.0.2'"));
+    await said(
+      /^template\.ts:\d+:\d+ BEDS_PREFLIGHT_OBJECT_MISSING\n.*songs_updat[\s\S]*songs is not live: 1 problem/m,
+    );
+    const client = await host.connectClient();
+    const reply = await client.request({ v: 1, id: 'a', domain: 'songs', op: 'fetch', query: {} });
+    assert.equal(reply.by.version, '1.0.1', 'the version before goes on serving');
+    writeFileSync(template, sound.replace("'1.0.0'", "'1.0.3'"));
+    await said(/songs 1\.0\.3 is live/);
+
+    child.kill('SIGINT');
+    await eventually('the end', () => child.exitCode !== null, LONGEST_MS);
+    assert.equal(child.exitCode, 0);
+  });
+});
