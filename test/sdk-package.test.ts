@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -7,7 +7,7 @@ import { join as joinPosix } from 'node:path/posix';
 import { after, describe, it } from 'node:test';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
 import { publint } from 'publint';
-import { installSdk, packSdk } from './support/packed-sdk.js';
+import { installSdk, packSdk, packTools, unpack } from './support/packed-sdk.js';
 
 /** Ways to resolve an import that know no ES modules: the SDK is one, and asks for a Node that has them. */
 const WITHOUT_ESM = ['node10', 'node16-cjs'];
@@ -40,7 +40,11 @@ describe('the package @beds/sdk', () => {
 
   it('holds its sources, what was compiled of them and what a reader needs, and nothing else', () => {
     const names = content.listFiles().map((path) => path.replace(prefix, ''));
-    const others = names.filter((name) => !/^dist\/.*\.(js|d\.ts|js\.map|d\.ts\.map)$/.test(name));
+    const isCompiled = (name: string): boolean => {
+      const source = /^dist\/(.*)\.(js|d\.ts|js\.map|d\.ts\.map)$/.exec(name)?.[1];
+      return source !== undefined && names.includes(`${source}.ts`);
+    };
+    const others = names.filter((name) => !isCompiled(name));
     const rest = others.filter(
       (name) => !(name.endsWith('.ts') && names.includes(`dist/${name.replace(/\.ts$/, '.js')}`)),
     );
@@ -92,6 +96,44 @@ await buildTemplate({ entry: 'call.ts', outDir: 'out' }).catch((error) => consol
       encoding: 'utf8',
     }).split('\t');
     assert.ok(Number(kilobytes) * 1024 < MOST_BYTES, `${kilobytes} kB`);
+  });
+});
+
+describe('the package @beds/tools', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'beds-test-'));
+  after(() => {
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const file = packTools(directory);
+  const tarball = new Uint8Array(readFileSync(file));
+
+  it('has what its package.json names, with types', async () => {
+    const { messages } = await publint({ pack: { tarball: tarball.buffer } });
+    assert.deepEqual(messages, []);
+    const content = createPackageFromTarballData(tarball);
+    const result = await checkPackage(content);
+    assert.ok(result.types !== false, 'it has no types');
+    const { version } = JSON.parse(readFileSync('sdk/package.json', 'utf8')) as { readonly version: string };
+    assert.equal(content.packageVersion, version);
+  });
+
+  it('is what the command beds asks for where it is not installed, and lets it create and check a domain', () => {
+    const project = join(directory, 'author');
+    mkdirSync(project);
+    installSdk(packSdk(directory), project, ['@types/node', 'esbuild', '@esbuild', 'typescript']);
+    writeFileSync(join(project, 'package.json'), '{ "type": "module" }');
+    const beds = (...args: readonly string[]): string => {
+      const { stdout, stderr } = spawnSync(process.execPath, ['node_modules/@beds/sdk/dist/cli/beds.js', ...args], {
+        cwd: project,
+        encoding: 'utf8',
+        env: { PATH: process.env['PATH'] },
+      });
+      return stdout + stderr;
+    };
+    assert.match(beds('create', 'shop'), /npm install --save-dev @beds\/tools/);
+    unpack(file, project, '@beds/tools');
+    assert.match(beds('create', 'shop'), /npx beds check/);
+    assert.match(beds('check'), /shop\/template\.ts:\d+:\d+ BEDS_ADMISSION_STORE_UNKNOWN/);
   });
 });
 

@@ -1,16 +1,20 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
-import { dirname, join, relative, resolve } from 'node:path';
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build, type Plugin } from 'esbuild';
 
 /** The root of the checkout; this runs as dist/host/author/bundle.js. */
 const ROOT = resolve(import.meta.dirname, '..', '..', '..');
-const OUT = join('sdk', 'dist', 'author-tools');
+const OUT = join('host', 'author', 'package', 'dist');
+
+/** The package has one user, the command `beds`, which knows more of what it gets. */
+const TYPES = 'export declare function createTools(place: unknown): unknown;\n';
 
 /**
- * Puts host/author into the SDK's package: its command `beds` asks databases and hosts with the host's own code, and an author
- * installs no host for it. Drivers stay outside: they are the author's, for the databases that he has.
+ * Makes the package @beds/tools of host/author: the command `beds` of the SDK asks databases and hosts with the host's own
+ * code, and an author installs no host for it, nor a program that only calls anything of it. Drivers stay outside: they are
+ * the author's, for the databases that he has.
  */
 export async function bundleAuthorTools(): Promise<void> {
   const draft = `${OUT}.${process.pid}`;
@@ -26,25 +30,28 @@ export async function bundleAuthorTools(): Promise<void> {
     target: 'node20.19',
     minifyWhitespace: true,
     minifySyntax: true,
-    external: ['@beds/sdk', 'mysql2', 'mongodb', 'amqplib', 'esbuild'],
+    external: ['@beds/sdk/build', 'mysql2', 'mongodb', 'amqplib', 'esbuild'],
     plugins: [doorsOfTheSdk(), brokerDefinitions, englishOnly],
     logLevel: 'error',
   });
+  await writeFile(join(ROOT, draft, 'index.d.ts'), TYPES);
   const [from, to] = [join(ROOT, draft), join(ROOT, OUT)];
   await rm(to, { recursive: true, force: true });
   await rename(from, to);
 }
 
-/** `#sdk/amqp` is a name of this repository alone; in the package it is the file beside the tools. */
+/** Names of this repository alone. */
 function doorsOfTheSdk(): Plugin {
   const { imports } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
     readonly imports: Readonly<Record<string, string>>;
   };
-  const outside = (path: string): string => relative(OUT, imports[path] ?? path).replaceAll('\\', '/');
   return {
     name: 'doors-of-the-sdk',
     setup: (bundling) =>
-      bundling.onResolve({ filter: /^#sdk\// }, ({ path }) => ({ path: outside(path), external: true })),
+      bundling.onResolve({ filter: /^#sdk\// }, ({ path }) => ({
+        path: join(ROOT, imports[path] ?? path),
+        sideEffects: false,
+      })),
   };
 }
 

@@ -16,8 +16,8 @@ const HELP = {
     "as a host's. Commands for operators (status, deploy, rollback, …) come with the host.",
 } as const;
 
-/** What is made of host/author for this package: databases and hosts, as the host itself knows them. */
-const TOOLS = new URL('../author-tools/index.js', import.meta.url);
+/** Made of host/author: databases and hosts, as the host itself knows them. n.b. no literal: the compiler need not know it. */
+const TOOLS = '@beds/tools' as string;
 
 async function main(): Promise<void> {
   process.setSourceMapsEnabled(true);
@@ -34,7 +34,7 @@ async function main(): Promise<void> {
         projectRoot,
         beds: 'npx beds',
         tools: async () => {
-          const { createTools } = (await import(TOOLS.href)) as { createTools: (place: ToolsPlace) => AuthorTools };
+          const { createTools } = (await import(TOOLS)) as { createTools: (place: ToolsPlace) => AuthorTools };
           return createTools({ projectRoot, env, signal: base.signal, note: base.out.note });
         },
       }),

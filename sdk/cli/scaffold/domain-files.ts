@@ -49,7 +49,10 @@ export function projectFiles({ domain, store, kind }: NewDomain): DomainFiles {
     type: 'module',
     scripts: { check: 'beds check', test: 'beds test', build: 'beds build --file', dev: 'beds dev' },
     dependencies: { '@beds/sdk': `^${SDK_VERSION}` },
-    devDependencies: { '@types/node': '^20.19.0', esbuild: '^0.28.2', ...driver, typescript: '~6.0.0' },
+    devDependencies: {
+      ...{ '@beds/tools': `^${SDK_VERSION}`, '@types/node': '^20.19.0', esbuild: '^0.28.2' },
+      ...{ ...driver, typescript: '~6.0.0' },
+    },
     beds: { store },
   };
   const settings = {
