@@ -5,10 +5,9 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import mysql from 'mysql2/promise';
-import { bundleAuthorTools } from '../host/author/bundle.js';
 import { eventually } from './support/eventually.js';
 import { startTestHost } from './support/host.js';
-import { installSdk, packSdk } from './support/packed-sdk.js';
+import { installSdk, packSdk, packTools, unpack } from './support/packed-sdk.js';
 import { sharedServices, temporaryDirectory } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb']);
@@ -21,7 +20,7 @@ interface Ran {
   readonly text: string;
 }
 
-/** What an author has: an empty folder with the package, esbuild, TypeScript and a driver, outside of the checkout. */
+/** What an author has: an empty folder with the packages, esbuild, TypeScript and a driver, outside of the checkout. */
 describe('beds in a project of its own', () => {
   const database = `t${randomBytes(5).toString('hex')}`;
   const adminUrl = Object.assign(new URL(mariadb.url), { pathname: `/${database}` }).href;
@@ -33,8 +32,8 @@ describe('beds in a project of its own', () => {
   let dba: mysql.Connection;
 
   before(async () => {
-    await bundleAuthorTools();
     installSdk(packSdk(project), project, ['esbuild', 'typescript', 'mysql2', '@types/node']);
+    unpack(packTools(project), project, '@beds/tools');
     dba = await mysql.createConnection(mariadb.url);
     await dba.query(`CREATE DATABASE ${database}`);
     await dba.changeUser({ database });
