@@ -9,7 +9,7 @@ import { Topology } from './amqp/topology.js';
 import { directoriesOf } from './config/load.js';
 import type { Config } from './config/schema.js';
 import type { Log, LogState } from './observe/log.js';
-import { connectionChannel, type FaultEvent, faultChannel, publishLifecycle } from './observe/channels.js';
+import { connectionChannel, type FaultEvent, faultChannel, lifecycleChannel } from './observe/channels.js';
 import type { Transition } from './deploy/state.js';
 import { openProber, type Prober } from './deploy/admit/probe.js';
 import { DeployController } from './deploy/deploy-controller.js';
@@ -19,8 +19,7 @@ import { planBrokers, nodeName } from './roles.js';
 import { AdminServer } from './admin/server.js';
 import { claimState } from './deploy/state-claim.js';
 import { ThreadLog } from './threads/log.js';
-import { trailDirectoryOf } from './deploy/watch/trial-record.js';
-import { Trials } from './deploy/watch/trials.js';
+import { trailDirectoryOf, Trials } from './deploy/watch/trials.js';
 import { ThreadPool, type ThreadPoolOptions } from './threads/pool.js';
 
 export interface SupervisorOptions {
@@ -205,17 +204,19 @@ export class Supervisor {
   #record(transitions: readonly Transition[]): void {
     const { log } = this.#options;
     const levels = transitions.map(levelOf);
-    for (const transition of transitions) publishLifecycle(transition);
+    const lines = transitions.map(({ generation: _, flipMs, cause, ...entry }) => ({
+      ...entry,
+      ...(cause === undefined ? {} : { cause }),
+    }));
+    for (const transition of transitions) lifecycleChannel.publish(transition);
     for (const transition of transitions) this.#metrics.transition(transition);
     for (const [index, transition] of transitions.entries()) {
       const { domain, version, state } = transition;
       log[levels[index] ?? 'info'](transition, `${domain} ${version} ${state}`);
     }
-    for (const { generation: _, flipMs, cause, ...entry } of transitions) {
-      this.#history?.append({ ...entry, ...(cause === undefined ? {} : { cause }) }).catch((error: unknown) => {
-        log.error({ err: error }, 'the history could not be written');
-      });
-    }
+    this.#history
+      ?.append(lines)
+      .catch((error: unknown) => log.error({ err: error }, 'the history could not be written'));
   }
 }
 

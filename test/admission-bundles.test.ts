@@ -33,7 +33,7 @@ async function depsFor(t: TestContext): Promise<AdmissionDeps> {
   return {
     stageDirectory: join(await temporaryDirectory(t), 'stage'),
     keepVersions: 2,
-    inUse: () => new Set(),
+    inUse: new Set(),
     prober,
     stores: new Map([['main', adapter]]),
   };

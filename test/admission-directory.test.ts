@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { watchDrops } from '../host/deploy/sources/watch-drops.js';
+import { watchDrops } from '../host/deploy/sources/plugin-directory.js';
 import { asPlainUser, startWatching, temporaryDirectory, type Watching } from './support/admission.js';
 import { writeBundle } from './support/bundles.js';
 import { eventually, quietFor } from './support/eventually.js';

@@ -34,11 +34,11 @@ async function onSmallDisk(t: TestContext, work: (directory: string) => Promise<
 async function fillAndMend(directory: string): Promise<void> {
   const filler = join(directory, 'filler');
   const history = await openHistory({ directory });
-  await history.append(received);
+  await history.append([received]);
   // Less is left than a line takes.
   await fillDisk(filler);
   const long = { ...received, state: 'rejected', findings: [{ ...finding, message: 'x'.repeat(8_000) }] } as const;
-  await assert.rejects(history.append(long), { code: 'BEDS_ADMISSION_HISTORY_UNWRITABLE' });
+  await assert.rejects(history.append([long]), { code: 'BEDS_ADMISSION_HISTORY_UNWRITABLE' });
   assert.deepEqual(statesOf(history.entries), ['notes received', 'notes rejected'], 'it is known all the same');
   await history.close();
   await appendFile(join(directory, 'history.jsonl'), '{"torn').catch(() => undefined);
@@ -46,7 +46,7 @@ async function fillAndMend(directory: string): Promise<void> {
   const again = await openHistory({ directory });
   assert.deepEqual(statesOf(again.entries), ['notes received']);
   await rm(filler);
-  await again.append({ ...received, state: 'active' });
+  await again.append([{ ...received, state: 'active' }]);
   assert.deepEqual(statesOf(await readHistory(directory)), ['notes received', 'notes active']);
   await again.close();
 }
@@ -112,9 +112,9 @@ describe('the history', () => {
     const directory = join(await temporaryDirectory(t), 'new', '.beds');
     assert.deepEqual(await readHistory(directory), []);
     const history = await openHistory({ directory });
-    await history.append(received);
-    const last = await history.append({ ...received, state: 'rejected', findings: [finding], ms: 12 });
-    assert.match(last.at, /^\d{4}-\d\d-\d\dT.*Z$/);
+    await history.append([received]);
+    await history.append([{ ...received, state: 'rejected', findings: [finding], ms: 12 }]);
+    assert.match(history.entries.at(-1)?.at ?? '', /^\d{4}-\d\d-\d\dT.*Z$/);
     assert.deepEqual(await readHistory(directory), history.entries);
     await history.close();
     const again = await openHistory({ directory });
@@ -126,8 +126,8 @@ describe('the history', () => {
   it('loses no line to one that was torn, wherever it was torn', async (t) => {
     const directory = await temporaryDirectory(t);
     const history = await openHistory({ directory });
-    await history.append(received);
-    await history.append({ ...received, state: 'active' });
+    await history.append([received]);
+    await history.append([{ ...received, state: 'active' }]);
     await history.close();
     const path = join(directory, 'history.jsonl');
     const whole = await readFile(path, 'utf8');
@@ -136,13 +136,13 @@ describe('the history', () => {
       await writeFile(path, whole.slice(0, length));
       assert.deepEqual(statesOf(await readHistory(directory)), ['notes received']);
       const mended = await openHistory({ directory });
-      await mended.append({ ...received, state: 'draining' });
+      await mended.append([{ ...received, state: 'draining' }]);
       await mended.close();
       assert.deepEqual(statesOf(await readHistory(directory)), ['notes received', 'notes draining']);
     }
     await writeFile(path, whole.slice(0, -1));
     const mended = await openHistory({ directory });
-    await mended.append({ ...received, state: 'draining' });
+    await mended.append([{ ...received, state: 'draining' }]);
     await mended.close();
     assert.deepEqual(statesOf(await readHistory(directory)), ['notes received', 'notes active', 'notes draining']);
   });
@@ -156,9 +156,9 @@ describe('the history', () => {
   it('keeps the newest entries of every domain, and stays small', async (t) => {
     const directory = await temporaryDirectory(t);
     const history = await openHistory({ directory, keepPerDomain: 3 });
-    await history.append({ ...received, domain: 'quiet' });
+    await history.append([{ ...received, domain: 'quiet' }]);
     await Promise.all(
-      Array.from({ length: 450 }, (_, index) => history.append({ ...received, version: `1.0.${index}` })),
+      Array.from({ length: 450 }, (_, index) => history.append([{ ...received, version: `1.0.${index}` }])),
     );
     await history.close();
     const kept = await readHistory(directory);

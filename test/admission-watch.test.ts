@@ -5,7 +5,7 @@ import { link, mkdir, open, rename, rm, symlink, writeFile, chmod, cp, truncate 
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import { watchDrops } from '../host/deploy/sources/watch-drops.js';
+import { watchDrops } from '../host/deploy/sources/plugin-directory.js';
 import { startWatching, temporaryDirectory, type DropRecord } from './support/admission.js';
 import { eventually, quietFor } from './support/eventually.js';
 import { ownTimeMs } from './support/own-time.js';

@@ -18,6 +18,7 @@ import {
   generationOf,
   isHarmed,
   liveOf,
+  makePlan,
   pendingOf,
   reconcile,
   rolloutsOf,
@@ -25,8 +26,8 @@ import {
 import {
   type Command,
   type DeployEvent,
+  type DirectoryChange,
   EMPTY_STATE,
-  makePlan,
   type Rollout,
   type State,
   type Transition,
@@ -110,6 +111,8 @@ class World {
   isRabbitAway = false;
   readonly #made: Bytes[] = [];
   readonly #history: HistoryEntry[] = [];
+  /** What the next look at the plugin directory will find. */
+  readonly #changes: DirectoryChange[] = [];
   #count = 0;
 
   dispatch(event: DeployEvent): void {
@@ -445,7 +448,7 @@ class World {
   #drop(domain: string, action: Action & { does: 'drop' }): void {
     const bytes = this.#make(domain, action);
     const when = { completeAt: this.at, begunAt: this.at, bornAt: this.at, changedAt: this.at };
-    this.dispatch({ kind: 'dropped', entry: `${domain}-${bytes.hash}.mjs`, ...bytes, ...when });
+    this.#changes.push({ kind: 'dropped', entry: `${domain}-${bytes.hash}.mjs`, ...bytes, ...when });
     if (!action.isLooked) return;
     this.#look();
     // What lay there already, or was there before, may count for nothing new.
@@ -454,8 +457,9 @@ class World {
 
   /** What was dropped before is decided now only. */
   #look(): void {
-    for (const [name, { found }] of Object.entries(this.state.domains)) if (found.length > 0) this.#forget(name);
-    this.dispatch({ kind: 'looked', isWhole: true });
+    const changes = this.#changes.splice(0);
+    for (const { domain: name } of changes) this.#forget(name);
+    this.dispatch({ kind: 'looked', changes, isWhole: true });
   }
 
   #deploy(action: Action & { does: 'deploy' }): void {
@@ -482,7 +486,8 @@ class World {
     if (gone === undefined) return;
     this.#forget(domain);
     const [entry, { hash }] = gone;
-    this.dispatch({ kind: 'removed', entry, domain, hash, others: others.map(([name]) => name) });
+    this.#changes.push({ kind: 'removed', entry, domain, hash, others: others.map(([name]) => name) });
+    this.#look();
   }
 
   #drain(which: number): boolean {
@@ -499,6 +504,8 @@ class World {
   #restart(left: StateOnDisk): void {
     const { entries } = this.state;
     const decided = this.#decided();
+    const unseen = this.#changes.splice(0);
+    const dropped = new Set(unseen.map(({ domain }) => domain));
     const text = JSON.stringify(left);
     this.state = fromDisk(parseStateOnDisk(JSON.parse(text)) ?? assert.fail('it cannot be read back'));
     // n.b. that something was lifted out of quarantine is no line of the history.
@@ -525,16 +532,19 @@ class World {
     for (const [entry, { domain, version, hash }] of Object.entries(entries)) {
       this.kept.add(hash);
       const when = { completeAt: this.at, begunAt: 0, bornAt: 0, changedAt: 0 };
-      this.dispatch({ kind: 'dropped', entry, domain, version, hash, ...when });
+      this.#changes.push({ kind: 'dropped', entry, domain, version, hash, ...when });
     }
-    this.dispatch({ kind: 'looked', isWhole: true });
-    for (const [name, hash] of decided) if (isSound(name, hash)) this.wanted.set(name, hash);
+    for (const change of unseen) if (change.kind === 'dropped') this.kept.add(change.hash);
+    this.dispatch({ kind: 'looked', changes: [...unseen, ...this.#changes.splice(0)], isWhole: true });
+    for (const [name, hash] of decided) {
+      if (isSound(name, hash) && !dropped.has(name)) this.wanted.set(name, hash);
+    }
   }
 
   /** What serves where nothing is open, by domain: a restart must not decide that anew. */
   #decided(): ReadonlyMap<string, string> {
     const idle = Object.entries(this.state.domains).filter(
-      ([name, { isServed, found }]) => isServed && found.length === 0 && pendingOf(this.state, name) === undefined,
+      ([name, { isServed }]) => isServed && pendingOf(this.state, name) === undefined,
     );
     const live = idle.flatMap(([name]) => liveOf(this.state, name) ?? []);
     const sound = live.filter(

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { FILE_NAME } from '../deploy/sources/read-drop.js';
+import { FILE_NAME } from '../deploy/admit/read-drop.js';
 import { adminErrors } from '../errors/admin.js';
 import type { BundleFiles, Operations, Receipt } from './contract.js';
 import { fieldHelp, type Definition, type Fields, type InputOf } from './protocol.js';

@@ -69,15 +69,16 @@ export class Topology {
   /** The queues of a domain and a binding for each of its operations. */
   async assertDomain(manifest: Pick<Manifest, 'domain' | 'operations'>): Promise<void> {
     const { names, settings } = this.#options;
+    const { domain, operations } = manifest;
+    const queues = { read: names.queue(domain, 'read'), write: names.queue(domain, 'write') };
     await this.#withChannel(async (channel) => {
       for (const mode of MODES) {
-        const queue = names.queue(manifest.domain, mode);
-        if (settings.declare) await channel.assertQueue(queue, this.#queueOptions(mode));
-        else await channel.checkQueue(queue);
+        if (settings.declare) await channel.assertQueue(queues[mode], this.#queueOptions(mode));
+        else await channel.checkQueue(queues[mode]);
       }
       if (!settings.declare) return;
-      for (const [operation, { mode }] of Object.entries(manifest.operations)) {
-        await channel.bindQueue(names.queue(manifest.domain, mode), names.requests, `${manifest.domain}.${operation}`);
+      for (const [operation, { mode }] of Object.entries(operations)) {
+        await channel.bindQueue(queues[mode], names.requests, `${domain}.${operation}`);
       }
     });
   }

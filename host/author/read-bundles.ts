@@ -4,7 +4,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { Config } from '../config/schema.js';
 import { rolloutErrors } from '../errors/rollout.js';
 import type { Drop } from '../deploy/admit/contract.js';
-import { readDrop, takeFingerprint } from '../deploy/sources/read-drop.js';
+import { readDrop, takeFingerprint } from '../deploy/admit/read-drop.js';
 import { MAX_BUNDLES } from '../admin/commands.js';
 
 type Limits = Pick<Config['plugins'], 'maxBundleBytes' | 'maxFiles'>;

@@ -17,9 +17,9 @@ import { Domains } from './domains.js';
 import { Effects } from './effects.js';
 import type { HistoryEntry } from './history.js';
 import { Operator } from './operator.js';
-import { watchDrops } from './sources/watch-drops.js';
-import { hashesInUse, isOnItsWay } from './reconcile.js';
-import type { Transition, ThreadLoss } from './state.js';
+import { watchDrops } from './sources/plugin-directory.js';
+import { isOnItsWay } from './reconcile.js';
+import type { DirectoryChange, Transition, ThreadLoss } from './state.js';
 import { ThreadRoutes } from './thread-routes.js';
 import { culpritOf } from './watch/crash-attribution.js';
 import { RequestObserver, type RequestObserverOptions } from './watch/request-observer.js';
@@ -60,6 +60,9 @@ export class DeployController implements DropHandlers {
   readonly #observer: RequestObserver;
   readonly #strays: StrayWatch;
   readonly #stores: Catalogues;
+  /** What the present look at the plugin directory found. */
+  readonly #changes: DirectoryChange[] = [];
+  readonly #drops: Drop[] = [];
   #schema: SchemaWatch | undefined;
   #watcher: DropWatcher | undefined;
 
@@ -102,7 +105,6 @@ export class DeployController implements DropHandlers {
       admission: {
         stageDirectory,
         keepVersions: config.plugins.keepVersions,
-        inUse: () => hashesInUse(domains.state),
         prober,
         stores: this.#stores,
       },
@@ -218,25 +220,28 @@ export class DeployController implements DropHandlers {
     const { entry, hash, completeAt, bornAt = completeAt, changedAt = completeAt, seenAt = completeAt } = drop;
     const { domain, version } = drop.manifest;
     const begunAt = Math.min(seenAt, changedAt);
-    this.#effects.keep(drop);
-    const when = { completeAt, bornAt, changedAt, begunAt };
-    this.#domains.dispatch({ kind: 'dropped', entry, domain, version, hash, ...when });
+    this.#drops.push(drop);
+    this.#changes.push({ kind: 'dropped', entry, domain, version, hash, completeAt, bornAt, changedAt, begunAt });
   }
 
   refused({ domain, entry, version = 'unknown', hash = '' }: RefusedDrop, findings: readonly Finding[]): void {
-    this.#domains.dispatch({ kind: 'malformed', domain: domain ?? entry, version, hash, findings });
+    this.#changes.push({ kind: 'malformed', domain: domain ?? entry, version, hash, findings });
   }
 
-  removed({ entry, domain, hash, others }: RemovedDrop): void {
-    this.#domains.dispatch({ kind: 'removed', entry, domain, hash, others });
+  removed(drop: RemovedDrop): void {
+    this.#changes.push({ kind: 'removed', ...drop });
   }
 
   withdrawn({ domain, entry }: RefusedDrop): void {
-    this.#domains.dispatch({ kind: 'withdrawn', domain: domain ?? entry });
+    this.#changes.push({ kind: 'withdrawn', domain: domain ?? entry });
   }
 
+  /** What a look found is one event; nothing is said of one that found nothing. */
   looked({ isWhole }: { readonly isWhole: boolean }): void {
-    this.#domains.dispatch({ kind: 'looked', isWhole });
+    const changes = this.#changes.splice(0);
+    for (const drop of this.#drops.splice(0)) this.#effects.keep(drop);
+    if (changes.length === 0 && (!isWhole || this.#domains.state.hasSeenDirectory)) return;
+    this.#domains.dispatch({ kind: 'looked', changes, isWhole });
   }
 
   error(error: unknown): void {

@@ -1,12 +1,13 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { HistoryEntry } from './history.js';
-import { isKnownForHarm, reconcile } from './reconcile.js';
+import { reconcile, REPEATED } from './reconcile.js';
 import {
   type Command,
   type DeployEvent,
   type Domain,
   EMPTY_STATE,
+  type KnownVersion,
   NO_STRIKES,
   type Remark,
   type Rules,
@@ -168,6 +169,10 @@ function hasSameHarm({ versions: a }: Domain, { versions: b }: Domain): boolean 
   });
 }
 
+function isKnownForHarm({ strikes, quarantine }: KnownVersion): boolean {
+  return strikes.length > 0 || quarantine !== undefined;
+}
+
 function isWorthKeeping({ served, paused, versions }: Domain): boolean {
   return served.length > 0 || paused || Object.values(versions).some(isKnownForHarm);
 }
@@ -232,14 +237,21 @@ export function fromHistory(entries: readonly HistoryEntry[], keepVersions: numb
 /** Bytes of one domain that need not be decided again where they still lie in the plugin directory. */
 function decidedOf(entries: readonly HistoryEntry[]): readonly string[] {
   const last = new Map<string, HistoryEntry['state']>();
+  const begun = new Map<string, number>();
   const decided = new Set<string>();
-  for (const { hash, state, cause, findings = [] } of entries) {
+  for (const [index, { hash, state, cause, findings = [] }] of entries.entries()) {
     last.set(hash, state);
+    if (state === 'received') begun.set(hash, index);
     // It was put there once more.
     if (state === 'received' && cause === 'drop') decided.delete(hash);
     if (findings.some(({ code }) => code === 'BEDS_ROLLOUT_ROLLED_BACK')) decided.add(hash);
-    if (state !== 'active' && !isRetirement(state, findings)) continue;
-    for (const [known, is] of last) if (!UNDECIDED.has(is)) decided.add(known);
+    const isTakeOver = state === 'active' && (cause === undefined || !REPEATED.has(cause));
+    if (!isTakeOver && !isRetirement(state, findings)) continue;
+    for (const [known, is] of last) {
+      // What was begun before what took over was superseded by it.
+      const isOlder = isTakeOver && (begun.get(known) ?? 0) <= (begun.get(hash) ?? 0);
+      if (isOlder || !UNDECIDED.has(is)) decided.add(known);
+    }
   }
   return [...decided];
 }

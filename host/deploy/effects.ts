@@ -12,7 +12,7 @@ import type { CallerLedger } from './compatibility/caller-ledger.js';
 import { compareManifests } from './compatibility/compare-manifests.js';
 import { breakingFindings, joinCallers } from './compatibility/gate.js';
 import type { Domains } from './domains.js';
-import { domainOf, isDecided, liveOf, rolloutOf } from './reconcile.js';
+import { domainOf, hashesInUse, isDecided, liveOf, rolloutOf } from './reconcile.js';
 import type { Command, DeployEvent, Generation, Member, Passed, Retirement, Rollout } from './state.js';
 import type { ThreadRoutes } from './thread-routes.js';
 import type { RequestObserver } from './watch/request-observer.js';
@@ -22,7 +22,7 @@ import { Surroundings } from './watch/surroundings.js';
 export interface EffectsOptions {
   readonly domains: Domains;
   readonly routes: ThreadRoutes;
-  readonly admission: AdmissionDeps;
+  readonly admission: Omit<AdmissionDeps, 'inUse'>;
   readonly settings: Config['rollout'];
   readonly observer: RequestObserver;
   readonly shadows: ShadowBoard;
@@ -65,8 +65,8 @@ export class Effects {
 
   /** What admission would say of a version that nobody deploys, and what callers of the serving one would lose by it. */
   async judge(bytes: BundleBytes): Promise<readonly Finding[]> {
-    const { admission, settings } = this.#options;
-    const result = await admit(bytes, admission);
+    const { settings } = this.#options;
+    const result = await admit(bytes, this.#admission);
     const lost = settings.breaking === 'allow' ? [] : this.#breaks(bytes.manifest);
     return [...(result.ok ? [] : result.findings), ...lost];
   }
@@ -193,7 +193,6 @@ export class Effects {
 
   /** What the DBA can still deliver is waited for, line by line; anything else that is found refuses the version. */
   async #admit({ rollout, member }: { rollout: Rollout; member: Member }, signal: AbortSignal): Promise<void> {
-    const { admission } = this.#options;
     const { hash } = member;
     const about = { rollout: rollout.id, hash };
     const tell = (event: DeployEvent): void => {
@@ -206,7 +205,7 @@ export class Effects {
     }
     // That it was probed is told with what is made of it.
     let passed: Passed['passed'] = [];
-    let result = await admit(bytes, admission, {
+    let result = await admit(bytes, this.#admission, {
       signal,
       onProgress: (state) => {
         if (state === 'probed') passed = [state];
@@ -236,6 +235,10 @@ export class Effects {
     const live = this.#options.routes.liveSource(next.domain)?.manifest;
     if (live === undefined) return [];
     return breakingFindings(joinCallers(compareManifests(live, next), next.domain, this.#options.ledger));
+  }
+
+  get #admission(): AdmissionDeps {
+    return { ...this.#options.admission, inUse: hashesInUse(this.#options.domains.state) };
   }
 
   async #askDatabaseAgain({ probed }: WaitingResult): Promise<AdmissionResult> {
@@ -403,7 +406,7 @@ export class Effects {
 
   /** Bytes and code are large: they go as soon as nothing needs them. */
   #forget(): void {
-    const { queue, generations, domains, toStage } = this.#options.domains.state;
+    const { queue, generations, toStage } = this.#options.domains.state;
     const members = queue.flatMap((item) => (item.kind === 'rollout' ? item.members : []));
     const there = new Set([...queue.map(({ id }) => `rollout ${String(id)}`), ...Object.keys(generations)]);
     const isSomethingOver = [...this.#there].some((each) => !there.has(each));
@@ -418,8 +421,7 @@ export class Effects {
       this.#options.routes.keepSources(new Set(numbers));
     }
     if (this.#bytes.size === 0) return;
-    const found = Object.values(domains).flatMap((domain) => domain.found);
-    const needed = new Set([...members, ...found].map(({ hash }) => hash).concat(toStage));
+    const needed = new Set(members.map(({ hash }) => hash).concat(toStage));
     for (const hash of this.#bytes.keys()) if (!needed.has(hash)) this.#bytes.delete(hash);
   }
 }

@@ -33,8 +33,8 @@ export interface HistoryOptions {
 export interface History {
   /** Oldest first; also what the disk did not take. */
   readonly entries: readonly HistoryEntry[];
-  /** Resolves when the line is on disk. Throws `BEDS_ADMISSION_HISTORY_UNWRITABLE`. */
-  append(entry: Omit<HistoryEntry, 'at'>): Promise<HistoryEntry>;
+  /** Resolves when the lines are on disk. Throws `BEDS_ADMISSION_HISTORY_UNWRITABLE`. */
+  append(entries: readonly Omit<HistoryEntry, 'at'>[]): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -82,7 +82,10 @@ class HistoryLog implements History {
   #limit: number;
   /** The file may end in a part of a line, or lack lines. */
   #isTorn = false;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #unwritten: HistoryEntry[] = [];
+  /** Who asked for them. */
+  readonly #awaiting: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
+  #writing: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
   constructor({ path, file, entries, keepPerDomain }: LogState) {
@@ -97,31 +100,45 @@ class HistoryLog implements History {
     return this.#entries;
   }
 
-  append(entry: Omit<HistoryEntry, 'at'>): Promise<HistoryEntry> {
-    const line: HistoryEntry = { at: new Date().toISOString(), ...entry };
-    const written = this.#last.then(() => this.#write(line));
-    this.#last = written.catch(() => undefined);
-    return written.then(() => line);
+  append(entries: readonly Omit<HistoryEntry, 'at'>[]): Promise<void> {
+    const at = new Date().toISOString();
+    this.#unwritten.push(...entries.map((entry): HistoryEntry => ({ at, ...entry })));
+    const written = new Promise<void>((resolve, reject) => this.#awaiting.push({ resolve, reject }));
+    this.#writing ??= this.#writeAll();
+    return written;
   }
 
   close(): Promise<void> {
-    this.#closed ??= this.#last.then(() => this.#file.close());
+    this.#closed ??= this.#close();
     return this.#closed;
   }
 
-  async #write(line: HistoryEntry): Promise<void> {
-    // n.b. what the disk does not take is known all the same: operators follow their orders by it.
-    this.#entries.push(line);
-    try {
-      if (this.#isTorn || this.#entries.length > this.#limit) await this.#compact();
-      else {
-        await this.#file.appendFile(`${JSON.stringify(line)}\n`);
-        await this.#file.datasync();
+  async #close(): Promise<void> {
+    await this.#writing;
+    await this.#file.close();
+  }
+
+  /** What comes while one write is under way is written together. */
+  async #writeAll(): Promise<void> {
+    while (this.#unwritten.length > 0) {
+      const lines = this.#unwritten.splice(0);
+      const awaiting = this.#awaiting.splice(0);
+      // n.b. what the disk does not take is known all the same: operators follow their orders by it.
+      this.#entries.push(...lines);
+      try {
+        if (this.#isTorn || this.#entries.length > this.#limit) await this.#compact();
+        else {
+          await this.#file.appendFile(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+          await this.#file.datasync();
+        }
+        for (const { resolve } of awaiting) resolve();
+      } catch (error) {
+        this.#isTorn = true;
+        for (const { reject } of awaiting) reject(unwritable(error));
       }
-    } catch (error) {
-      this.#isTorn = true;
-      throw unwritable(error);
     }
+    // n.b. in the same turn as the last look: what comes in between would never be written.
+    this.#writing = undefined;
   }
 
   /** Writes the file anew without its torn line. A full disk does not keep a host from starting: the next entry tries again. */
@@ -164,6 +181,6 @@ function parseLine(line: string): HistoryEntry[] {
   }
 }
 
-function unwritable(cause: unknown): unknown {
+function unwritable(cause: unknown): Error {
   return admissionErrors.make('BEDS_ADMISSION_HISTORY_UNWRITABLE', undefined, { cause });
 }

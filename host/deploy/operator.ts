@@ -17,12 +17,13 @@ import {
   isQuarantined,
   liftedBy,
   liveOf,
+  makePlan,
   pendingOf,
   STRAYS,
   strikesOf,
 } from './reconcile.js';
 import { receiveBundle } from './sources/receive-bundle.js';
-import { type Cause, type Domain, makePlan, type RolloutOptions, type ServedVersion } from './state.js';
+import { type Cause, type Domain, type RolloutOptions, type ServedVersion } from './state.js';
 import type { ThreadRoutes } from './thread-routes.js';
 import { type Outcome, ownFailures, percentile95Ms, strayFaults } from './watch/guard.js';
 

@@ -1,3 +1,4 @@
+import type { Config } from '../config/schema.js';
 import type { VersionView } from '../admin/views.js';
 import { type Finding, makeFinding } from '../template/contract.js';
 import { addLeftovers, isNothing, NO_LEFTOVERS } from '../template/template-timers.js';
@@ -15,7 +16,6 @@ import {
   type FoundVersion,
   type Generation,
   type KnownVersion,
-  makePlan,
   type Member,
   NO_STRIKES,
   type Origin,
@@ -24,6 +24,7 @@ import {
   type Removed,
   type Retirement,
   type Rollout,
+  type RolloutOptions,
   type RolloutPlan,
   type Rules,
   type State,
@@ -49,7 +50,7 @@ const UNGATED: ReadonlySet<Cause> = new Set(['rollback', 'restore', 'boot', 'qua
 const ORDERED: ReadonlySet<Cause> = new Set(['drop', 'deploy', 'rollback', 'restore']);
 const PAUSABLE: ReadonlySet<Cause> = new Set(['drop', 'deploy', 'restore']);
 /** They bring back what was decided before; what lies in the plugin directory besides is still to be decided. */
-const REPEATED: ReadonlySet<Cause> = new Set(['boot', 'refresh', 'quarantine']);
+export const REPEATED: ReadonlySet<Cause> = new Set(['boot', 'refresh', 'quarantine']);
 /** These go back on purpose, or bring back what was decided before: nobody is told that they are lower. */
 const UNREMARKED: ReadonlySet<Cause> = new Set(['rollback', 'boot', 'refresh', 'quarantine']);
 /** Who decides about a domain from then on; the other causes leave that as it was. */
@@ -181,14 +182,6 @@ const HANDLERS: Handlers<Exclude<DeployEvent, RolloutResult>> = {
     for (const [name, { isServed }] of Object.entries(step.state.domains)) {
       if (isServed && step.rules.serves(name)) step.goBack(name, 'boot');
     }
-  },
-  dropped,
-  removed,
-  malformed: (step, { domain, version, hash, findings }) => {
-    step.note({ domain, version, hash, state: 'rejected', cause: 'drop', findings });
-  },
-  withdrawn: (step, { domain }) => {
-    step.forgetCandidate(domain);
   },
   looked,
   deploy: (step, { versions, plan }) => {
@@ -852,8 +845,15 @@ export function strikesOf({ strikes }: KnownVersion, nowMs: number, periodMs: nu
   return strikes.filter(({ atMs }) => nowMs - atMs < periodMs);
 }
 
-export function isKnownForHarm({ strikes, quarantine }: KnownVersion): boolean {
-  return strikes.length > 0 || quarantine !== undefined;
+export function makePlan(settings: Config['rollout'], options: RolloutOptions = {}): RolloutPlan {
+  return {
+    canaryPercent: settings.canaryPercent,
+    shadowPercent: settings.shadowPercent,
+    forMs: settings.canaryForMs,
+    allowBreaking: settings.breaking === 'allow',
+    hold: false,
+    ...options,
+  };
 }
 
 export interface RolloutRequest {
@@ -1072,12 +1072,10 @@ class Step {
 
   /** Sends versions on their way, together; older ones of their domains that are still on theirs are abandoned. */
   begin(request: Omit<RolloutRequest, 'id' | 'plan'> & { readonly plan?: RolloutPlan }): void {
-    const versions = request.versions.filter(({ domain }) => this.rules.serves(domain));
-    if (versions.length === 0) return;
-    const domains = versions.map(({ domain }) => domain);
+    const domains = request.versions.map(({ domain }) => domain);
     this.supersede(domains, request.cause);
     const plan = request.plan ?? this.#planOf(request.cause);
-    this.push(newRollout({ ...request, versions, plan, id: this.nextId() }));
+    this.push(newRollout({ ...request, plan, id: this.nextId() }));
   }
 
   /** Sends the first of these that the stage still has whole on its way. */
@@ -1132,6 +1130,7 @@ class Step {
         if (!domains.includes(member.domain)) this.noteMember(older, member, 'rejected', { findings });
       }
       this.abandon(older);
+      fallBack(this, { ...older, members: older.members.filter(({ domain }) => !domains.includes(domain)) }, false);
     }
   }
 
@@ -1146,7 +1145,13 @@ class Step {
       if (isHarmful) this.patch(domain, { isToBeWithheld: true });
       return;
     }
-    const pending = cause === 'boot' ? undefined : pendingOf(this.state, domain);
+    if (cause === 'boot') {
+      // It goes on beside whatever is on its way.
+      const isComing = rolloutsOf(this.state).some((each) => each.cause === cause && domainsOf(each).includes(domain));
+      if (!isComing) this.push(this.#staged(domain, sound, { cause, tried }));
+      return;
+    }
+    const pending = pendingOf(this.state, domain);
     const isOrdered = pending !== undefined && ORDERED.has(pending.cause);
     const resumed = pending !== undefined && isOrdered && pending.stage !== 'flipped' ? pending : undefined;
     // What was on its way when the version before it did harm begins anew after that.
@@ -1317,8 +1322,8 @@ function banOf({ domain, hash }: Pick<Member, 'domain' | 'hash'>, state: State):
 }
 
 function isNothingKnown(domain: Domain): boolean {
-  const { served, versions, paused, live, trial, withheld, isToBeWithheld, found, burst, shown } = domain;
-  const lists = [served, Object.keys(versions), found, shown.left];
+  const { served, versions, paused, live, trial, withheld, isToBeWithheld, burst, shown } = domain;
+  const lists = [served, Object.keys(versions), shown.left];
   const values = [live, trial, withheld, burst, shown.live, shown.candidate, shown.superseded];
   const isIdle = !paused && !isToBeWithheld && values.every((value) => value === undefined);
   return isIdle && lists.every(({ length }) => length === 0);
@@ -1333,8 +1338,53 @@ const TICK_MS = 10;
 /** A file that is older than its predecessor's arrival by more was moved here: its age says nothing. */
 const MOVED_MS = 2_000;
 
-/** It is decided when the look is over, together with what else the look found of its domain. */
-function dropped(step: Step, { domain, ...found }: Dropped): void {
+/** What a look found together is decided together. */
+function looked(step: Step, { changes, isWhole }: Extract<DeployEvent, { kind: 'looked' }>): void {
+  const found = new Map<string, FoundVersion[]>();
+  for (const change of changes) {
+    switch (change.kind) {
+      case 'dropped': {
+        const { domain } = change;
+        const version = dropped(step, change);
+        if (version !== undefined) found.set(domain, [...(found.get(domain) ?? []), version]);
+        break;
+      }
+      case 'removed':
+        removed(step, change, found.has(change.domain));
+        break;
+      case 'malformed': {
+        const { domain, version, hash, findings } = change;
+        step.note({ domain, version, hash, state: 'rejected', cause: 'drop', findings });
+        break;
+      }
+      case 'withdrawn':
+        step.forgetCandidate(change.domain);
+    }
+  }
+  for (const [domain, versions] of found) if (step.rules.serves(domain)) choose(step, domain, versions);
+  if (isWhole && !step.state.hasSeenDirectory) seenWhole(step);
+}
+
+/** What lies there now is all that there is, in this run for the first time. */
+function seenWhole(step: Step): void {
+  step.state = { ...step.state, hasSeenDirectory: true, settledBytes: [] };
+  const { entries } = step.state;
+  // All of them gone at once is an accident, such as a volume that is not mounted: they must not be taken for new ones
+  // when they are back.
+  if (Object.keys(entries).length > 0) forgetSettled(step, (name) => !Object.hasOwn(entries, name));
+  const inDirectory = new Set(Object.values(entries).map(({ domain }) => domain));
+  for (const [domain, { isServed, origin }] of Object.entries(step.state.domains)) {
+    if (!isServed || origin !== 'directory' || !step.rules.serves(domain) || inDirectory.has(domain)) continue;
+    const message = `${domain} serves from the stage; its bundle is no longer in the plugin directory`;
+    step.remarks.push({ level: 'warn', domain, message, fields: {} });
+  }
+}
+
+/** Undefined: nothing is to be decided about it. */
+function dropped(
+  step: Step,
+  { domain, kind: _, ...found }: { readonly kind: 'dropped' } & Dropped,
+): FoundVersion | undefined {
   const { entry, hash, version } = found;
   const { served, isServed } = step.domain(domain);
   if (step.state.settledBytes.includes(hash)) {
@@ -1344,17 +1394,16 @@ function dropped(step: Step, { domain, ...found }: Dropped): void {
   const isConfirmed = isServed && served[0]?.hash === hash;
   deleteEntry(step, entry);
   step.state = { ...step.state, entries: { ...step.state.entries, [entry]: { domain, version, hash } } };
-  step.patchVersion(domain, { hash, version }, { wasSeen: true });
-  step.forgetVersions(domain);
   // It lay there already when the host was stopped, and something was decided after it: that counts.
-  if (isSettled && !isConfirmed) return;
-  step.patchVersion(domain, { hash, version }, { isRefused: false });
+  const isNew = !isSettled || isConfirmed;
+  step.patchVersion(domain, { hash, version }, { wasSeen: true, ...(isNew ? { isRefused: false } : {}) });
+  step.forgetVersions(domain);
   const isThere = step.isServing(domain, hash) || step.isOnItsWay(hash);
-  if (isThere && isSettled) return;
-  step.patch(domain, { found: [...step.domain(domain).found, { ...found, isThere }] });
+  return !isNew || (isThere && isSettled) ? undefined : { ...found, isThere };
 }
 
-function removed(step: Step, { entry, domain, hash, others }: Removed): void {
+/** `isReplaced`: the same look found another version of its domain. */
+function removed(step: Step, { entry, domain, hash, others }: Removed, isReplaced: boolean): void {
   deleteEntry(step, entry);
   forgetSettled(step, (name) => name === entry);
   const hashOf = (name: string): string | undefined => own(step.state.entries, name)?.hash;
@@ -1362,7 +1411,9 @@ function removed(step: Step, { entry, domain, hash, others }: Removed): void {
   if (others.some((other) => hashOf(other) === hash)) return;
   for (const item of step.state.queue) {
     if (item.kind === 'rollout' && item.cause === 'drop' && item.stage !== 'flipped') {
-      if (item.members.some((member) => member.hash === hash)) step.abandon(item);
+      if (!item.members.some((member) => member.hash === hash)) continue;
+      step.abandon(item);
+      fallBack(step, item, false);
     }
   }
   const live = step.live(domain)?.hash;
@@ -1380,31 +1431,9 @@ function removed(step: Step, { entry, domain, hash, others }: Removed): void {
   // What serves from the stage does not hang on the bundles that lie there.
   else if (isFromBefore(step, domain)) return;
   // What took its place in the same look is begun by itself.
-  else if (step.domain(domain).found.length > 0) return;
+  else if (isReplaced) return;
   else if (fallback !== undefined && !step.isOnItsWay(fallback) && !(live !== undefined && remaining.includes(live)))
     step.restore(domain, [fallback], 'restore');
-}
-
-/** A look is over: what it found together is decided together. */
-function looked(step: Step, { isWhole }: { readonly isWhole: boolean }): void {
-  for (const [name, { found }] of Object.entries(step.state.domains)) {
-    if (found.length === 0) continue;
-    step.patch(name, { found: [] });
-    if (step.rules.serves(name)) choose(step, name, found);
-  }
-  if (!isWhole || step.state.hasSeenDirectory) return;
-  step.state = { ...step.state, hasSeenDirectory: true };
-  if (step.state.settledBytes.length > 0) step.state = { ...step.state, settledBytes: [] };
-  const { entries } = step.state;
-  // All of them gone at once is an accident, such as a volume that is not mounted: they must not be taken for new ones
-  // when they are back.
-  if (Object.keys(entries).length > 0) forgetSettled(step, (name) => !Object.hasOwn(entries, name));
-  const inDirectory = new Set(Object.values(entries).map(({ domain }) => domain));
-  for (const [domain, { isServed, origin }] of Object.entries(step.state.domains)) {
-    if (!isServed || origin !== 'directory' || !step.rules.serves(domain) || inDirectory.has(domain)) continue;
-    const message = `${domain} serves from the stage; its bundle is no longer in the plugin directory`;
-    step.remarks.push({ level: 'warn', domain, message, fields: {} });
-  }
 }
 
 /** The next of those that were dropped together with `hash`, where that is the best of them, is begun if it is an advance. */

@@ -44,7 +44,7 @@ export interface DroppedVersion {
   readonly changedAt: number;
 }
 
-/** What one look at the plugin directory found; it is decided when the look is over. */
+/** What one look at the plugin directory found, and counts as new. */
 export interface FoundVersion extends DroppedVersion {
   readonly completeAt: number;
   /** It serves or is on its way already. */
@@ -98,7 +98,6 @@ export interface Domain {
   readonly isRestored: boolean;
   /** Database objects of the live version that are no longer as it was admitted. */
   readonly degraded: readonly Finding[];
-  readonly found: readonly FoundVersion[];
   readonly burst: Burst | undefined;
   /** What a person sees. */
   readonly shown: {
@@ -154,17 +153,6 @@ export interface RolloutPlan {
 
 /** What an operator asked for; the configuration says the rest. */
 export type RolloutOptions = Partial<RolloutPlan>;
-
-export function makePlan(settings: Config['rollout'], options: RolloutOptions = {}): RolloutPlan {
-  return {
-    canaryPercent: settings.canaryPercent,
-    shadowPercent: settings.shadowPercent,
-    forMs: settings.canaryForMs,
-    allowBreaking: settings.breaking === 'allow',
-    hold: false,
-    ...options,
-  };
-}
 
 /**
  * Why a version is on its way:
@@ -310,7 +298,6 @@ export const UNKNOWN: Domain = {
   held: undefined,
   isRestored: false,
   degraded: [],
-  found: [],
   burst: undefined,
   shown: { live: undefined, candidate: undefined, superseded: undefined, left: [] },
 };
@@ -335,18 +322,23 @@ export interface Remark {
   readonly fields: Readonly<Record<string, string>>;
 }
 
-/** Something that happened. The first group comes from outside, the second is what became of commands. */
-export type DeployEvent =
-  | { readonly kind: 'boot' }
+/** What a look at the plugin directory found to be otherwise than before. */
+export type DirectoryChange =
   | ({ readonly kind: 'dropped' } & Dropped)
   | ({ readonly kind: 'removed' } & Removed)
   /** What lies there cannot become a bundle. */
-  | ({ readonly kind: 'malformed' } & Pick<Transition, 'domain' | 'version' | 'hash'> & {
-        readonly findings: readonly Finding[];
-      })
+  | ({ readonly kind: 'malformed'; readonly findings: readonly Finding[] } & Pick<
+      Transition,
+      'domain' | 'version' | 'hash'
+    >)
   /** What was malformed is gone, or is something else now. */
-  | { readonly kind: 'withdrawn'; readonly domain: string }
-  | { readonly kind: 'looked'; readonly isWhole: boolean }
+  | { readonly kind: 'withdrawn'; readonly domain: string };
+
+/** Something that happened. The first group comes from outside, the second is what became of commands. */
+export type DeployEvent =
+  | { readonly kind: 'boot' }
+  /** A look at the plugin directory is over; `isWhole`: everything in it could be looked at. */
+  | { readonly kind: 'looked'; readonly changes: readonly DirectoryChange[]; readonly isWhole: boolean }
   | {
       readonly kind: 'deploy';
       readonly versions: readonly Pick<Member, 'domain' | 'version' | 'hash'>[];

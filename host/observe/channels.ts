@@ -70,7 +70,6 @@ export const publishBroker = (event: BrokerEvent): void => brokerChannel.publish
 export const publishFault = (event: FaultEvent): void => faultChannel.publish(event);
 export const publishTemplateLog = (event: TemplateLogEvent): void => templateLogChannel.publish(event);
 export const publishWrites = (event: WritesEvent): void => writesChannel.publish(event);
-export const publishLifecycle = (event: LifecycleEvent): void => lifecycleChannel.publish(event);
 
 /** One line of a log is not the place for more. */
 const MAX_CHARACTERS = 8_192;

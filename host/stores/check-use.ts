@@ -1,5 +1,5 @@
 import type { ObjectManifest, ValueDescription, ValueType } from '@beds/sdk';
-import type { NamedObject, NamedValue, ObjectFinding } from './contract.js';
+import type { NamedObject, NamedValue, ObjectFinding, StoreAdapter } from './contract.js';
 
 type Values = Readonly<Record<string, ValueDescription>>;
 
@@ -21,6 +21,22 @@ const COMES_FROM: Readonly<Record<ValueType, readonly ValueType[]>> = {
   integer: ['integer'],
   number: ['number', 'integer'],
 };
+
+/** All objects of a template, by its aliases, as it may use them, and what does not fit. `check`: the store's own. */
+export function checkUses(
+  uses: Readonly<Record<string, ObjectManifest>>,
+  found: ReadonlyMap<string, NamedObject>,
+  check: StoreAdapter['check'],
+): { readonly objects: Readonly<Record<string, NamedObject>>; readonly findings: readonly ObjectFinding[] } {
+  const objects: Record<string, NamedObject> = {};
+  const findings: ObjectFinding[] = [];
+  for (const [alias, use] of Object.entries(uses)) {
+    const object = found.get(use.name);
+    if (object !== undefined) objects[alias] = narrowObject(use, object);
+    findings.push(...check(use, object));
+  }
+  return { objects, findings };
+}
 
 /** Compares what a template needs with what the catalogue says. */
 export function checkUse(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {

@@ -100,7 +100,7 @@ export interface StoreAdapter {
   /** Every named object that the account may see, in the order of the names. */
   names(): Promise<readonly string[]>;
   /** Compares what a template needs with what the catalogue says; pure. */
-  check(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[];
+  readonly check: (use: ObjectManifest, found: NamedObject | undefined) => readonly ObjectFinding[];
   call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<CallResult>;
   view(object: NamedObject, query: KeyedQuery, options: CallOptions): Promise<Page>;
   /** BEDS_STORE_NOT_SUPPORTED where `capabilities.transactions` is false. Any error rolls back. */

@@ -5,7 +5,7 @@ import { makeNames } from '../../host/amqp/names.js';
 import { Topology } from '../../host/amqp/topology.js';
 import { configSchema } from '../../host/config/schema.js';
 import type { HistoryEntry } from '../../host/deploy/history.js';
-import { readManifest } from '../../host/deploy/admit/read-manifest.js';
+import { readManifest } from '../../host/deploy/admit/read-drop.js';
 import type { VersionDiff } from '../../host/deploy/compatibility/gate.js';
 import type { BundleFiles, Operations, QuarantineView, Receipt } from '../../host/admin/contract.js';
 import type { DomainView, Inspections } from '../../host/admin/views.js';

@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test';
 import type { NamedObject, StoreAdapter } from '../../host/stores/contract.js';
 import type { Finding } from '../../host/template/contract.js';
 import type { Drop, DropWatcher, RefusedDrop, RemovedDrop, WatchOptions } from '../../host/deploy/admit/contract.js';
-import { watchDrops } from '../../host/deploy/sources/watch-drops.js';
+import { watchDrops } from '../../host/deploy/sources/plugin-directory.js';
 import { ownTimeMs } from './own-time.js';
 
 /** A directory that goes away with the test. */

@@ -9,7 +9,7 @@ export interface AdmissionDeps {
   readonly stageDirectory: string;
   readonly keepVersions: number;
   /** Hashes whose staged copies must stay: what serves, drains or waits. */
-  readonly inUse: () => ReadonlySet<string>;
+  readonly inUse: ReadonlySet<string>;
   readonly prober: Prober;
   readonly stores: Catalogues;
 }
@@ -61,7 +61,7 @@ export async function admit(
   const onCompiled = (made: Uint8Array): void => void (codeCache = made);
   const [findings] = await Promise.all([
     deps.prober.probe(sound, { signal, onCompiled }),
-    pruneStage({ ...deps, inUse: new Set([...deps.inUse(), hash]) }),
+    pruneStage({ ...deps, inUse: new Set([...deps.inUse, hash]) }),
   ]);
   const probed: ProbedSource = codeCache === undefined ? sound : { ...sound, codeCache };
   if (findings.length > 0)

@@ -1,6 +1,6 @@
 import { isBedsError, type Manifest } from '@beds/sdk';
 import { didYouMean } from '#sdk/nearest';
-import { narrowObject } from '../../stores/check-use.js';
+import { checkUses } from '../../stores/check-use.js';
 import type { NamedObject, StoreAdapter } from '../../stores/contract.js';
 import { type Finding, makeFinding } from '../../template/contract.js';
 
@@ -17,18 +17,11 @@ export interface PreflightResult {
 export async function preflight(manifest: Manifest, stores: Catalogues): Promise<PreflightResult> {
   const adapter = stores.get(manifest.store);
   if (adapter === undefined) return { objects: {}, findings: [unknownStore(manifest.store, [...stores.keys()])] };
-  const uses = Object.entries(manifest.objects);
-  const names = [...new Set(uses.map(([, use]) => use.name))];
+  const names = [...new Set(Object.values(manifest.objects).map(({ name }) => name))];
   const found = await describe(adapter, names);
   if ('code' in found) return { objects: {}, findings: [found] };
-  const objects: Record<string, NamedObject> = {};
-  const findings: Finding[] = [];
-  for (const [alias, use] of uses) {
-    const object = found.get(use.name);
-    if (object !== undefined) objects[alias] = narrowObject(use, object);
-    findings.push(...adapter.check(use, object).map(({ code, message, hint }) => ({ code, message, hint })));
-  }
-  return { objects, findings };
+  const { objects, findings } = checkUses(manifest.objects, found, adapter.check);
+  return { objects, findings: findings.map(({ code, message, hint }) => ({ code, message, hint })) };
 }
 
 async function describe(
@@ -70,6 +63,7 @@ interface Reading {
  * has few connections: of fifty domains that came at once, each with a question of its own, the last waited in vain for one.
  */
 export class JoinedCatalogue implements Catalogue {
+  readonly check: StoreAdapter['check'];
   readonly #adapter: StoreAdapter;
   /** Resolves when the last reading is over. */
   #last: Promise<unknown> = Promise.resolve();
@@ -78,6 +72,7 @@ export class JoinedCatalogue implements Catalogue {
 
   constructor(adapter: StoreAdapter) {
     this.#adapter = adapter;
+    this.check = adapter.check;
   }
 
   get store(): string {
@@ -97,10 +92,6 @@ export class JoinedCatalogue implements Catalogue {
       // It may be about an object that somebody else asked for.
       return await this.#inTurn(() => this.#adapter.describe(names));
     }
-  }
-
-  check(...asked: Parameters<StoreAdapter['check']>): ReturnType<StoreAdapter['check']> {
-    return this.#adapter.check(...asked);
   }
 
   status(): ReturnType<StoreAdapter['status']> {

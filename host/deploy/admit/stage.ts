@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'n
 import { join } from 'node:path';
 import { admissionErrors } from '../../errors/admission.js';
 import type { Drop } from './contract.js';
-import { checkHashes, readManifest } from './read-manifest.js';
+import { checkHashes, readManifest } from './read-drop.js';
 
 /** The bytes of a bundle, wherever they came from: a drop or the stage. */
 export type BundleBytes = Pick<Drop, 'hash' | 'manifest' | 'manifestText' | 'files'>;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { rolloutErrors } from '../../errors/rollout.js';
 import type { Finding } from '../../template/contract.js';
 import type { WatchOptions } from '../admit/contract.js';
-import { FILE_NAME, takeFingerprint, readDrop } from './read-drop.js';
+import { FILE_NAME, takeFingerprint, readDrop } from '../admit/read-drop.js';
 import type { BundleBytes } from '../admit/stage.js';
 import type { BundleFiles } from '../../admin/contract.js';
 

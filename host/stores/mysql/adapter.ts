@@ -56,6 +56,7 @@ export function createMysqlAdapter(options: { readonly store: string; readonly c
 }
 
 class MysqlAdapter implements StoreAdapter {
+  readonly check = checkObject;
   readonly store: string;
   readonly #config: StoreConfig;
   readonly #database: string;
@@ -97,11 +98,6 @@ class MysqlAdapter implements StoreAdapter {
         run: (session) => work(async (sql, values) => (await session.execute(sql, values)).result as DriverRow[]),
       },
     );
-  }
-
-  check(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {
-    const notSupported = found?.native['notSupported'];
-    return typeof notSupported === 'string' ? [unserved(use.name, notSupported)] : checkCarried(use, found);
   }
 
   call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<CallResult> {
@@ -227,7 +223,9 @@ class MysqlAdapter implements StoreAdapter {
 }
 
 /** A column that is there and cannot be carried is not a column that is missing, for which a version would wait. */
-function checkCarried(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {
+function checkObject(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {
+  const notSupported = found?.native['notSupported'];
+  if (typeof notSupported === 'string') return [unserved(use.name, notSupported)];
   const uncarried = found?.native['uncarried'];
   if (use.kind !== 'view' || typeof uncarried !== 'object' || uncarried === null) return checkUse(use, found);
   const types = new Map(Object.entries(uncarried));
