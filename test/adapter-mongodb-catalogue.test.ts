@@ -10,7 +10,7 @@ const { dba, adapter, deliver, object, call } = await mongodbStore();
 
 async function findings(entry: Entry, use?: ObjectManifest): Promise<readonly string[]> {
   await deliver(entry);
-  const manifest: ObjectManifest = use ?? { kind: 'routine', name: entry._id, args: {} };
+  const manifest: ObjectManifest = use ?? { kind: 'procedure', name: entry._id, args: {} };
   return adapter.check(manifest, await object(entry._id)).map(({ code, message }) => `${code} ${message}`);
 }
 
@@ -130,13 +130,13 @@ describe('the MongoDB catalogue', () => {
 
   it('finds nothing wrong with an entry that fits the template', async () => {
     const entry = { _id: 'right', ...good, body: { filter: { name: { $arg: 'name' } } } };
-    const use: ObjectManifest = { kind: 'routine', name: 'right', args: { name: { type: 'string' } } };
+    const use: ObjectManifest = { kind: 'procedure', name: 'right', args: { name: { type: 'string' } } };
     assert.deepEqual(await findings(entry, use), []);
   });
 
   it('leaves out names that it does not have', async () => {
     assert.equal((await adapter.describe(['nobody'])).size, 0);
-    const [finding] = adapter.check({ kind: 'routine', name: 'nobody', args: {} }, undefined);
+    const [finding] = adapter.check({ kind: 'procedure', name: 'nobody', args: {} }, undefined);
     assert.equal(finding?.code, 'BEDS_PREFLIGHT_OBJECT_MISSING');
   });
 

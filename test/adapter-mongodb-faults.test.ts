@@ -4,7 +4,7 @@ import type { TestContext } from 'node:test';
 import { MongoError, MongoNetworkError, MongoServerError } from 'mongodb';
 import type { MongoClient } from 'mongodb';
 import { isBedsError } from '@beds/sdk';
-import type { CallResult, Json } from '@beds/sdk';
+import type { RoutineRows, Json } from '@beds/sdk';
 import type { AdapterScope, CallOptions } from '../host/stores/contract.js';
 import { Deadline } from '../host/stores/deadlines.js';
 import { toStoreError } from '../host/stores/mongodb/store-error.js';
@@ -130,7 +130,7 @@ describe('transactions of MongoDB', () => {
     const [make, count] = [await object('make'), await object('how_many')];
     const total = async (): Promise<Json> => (await adapter.call(count, {}, READ)).rows[0]?.['value'] ?? null;
     const before = Number(await total());
-    const add = (scope: AdapterScope, id: string): Promise<CallResult> => scope.call(make, { id });
+    const add = (scope: AdapterScope, id: string): Promise<RoutineRows> => scope.call(make, { id });
     await adapter.transaction(async (scope) => Promise.all([add(scope, 't1'), add(scope, 't2')]), WRITE);
     assert.equal(await total(), before + 2);
     const own = new Error('mine');
@@ -190,7 +190,7 @@ describe('transactions of MongoDB', () => {
   function play<T>(session: PlayedSession, work: (scope: AdapterScope) => Promise<T>, timeoutMs = 1_000): Promise<T> {
     const deadline = new Deadline({ timeoutMs });
     const client = { startSession: () => session } as unknown as MongoClient;
-    const empty: CallResult = { rows: [], sets: [], affected: 0 };
+    const empty: RoutineRows = { rows: [], sets: [], affected: 0 };
     let running = 0;
     const run = async (): Promise<void> => {
       running += 1;

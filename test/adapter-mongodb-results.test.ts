@@ -134,7 +134,7 @@ describe('a limit of a catalogued operation', () => {
       for (const [op, body] of bodies) {
         await deliver({ _id: 'wrong_limit', kind: 'procedure', on: 'rows', op, args: { limit: type }, body });
         const [finding] = adapter.check(
-          { kind: 'routine', name: 'wrong_limit', args: {} },
+          { kind: 'procedure', name: 'wrong_limit', args: {} },
           await object('wrong_limit'),
         );
         assert.match(finding?.message ?? '', /wrong_limit .*\$arg limit must be declared as integer here/);
@@ -143,7 +143,10 @@ describe('a limit of a catalogued operation', () => {
     for (const wrong of [0, -1, 1.5, '3', null]) {
       const body = { filter: {}, limit: wrong };
       await deliver({ _id: 'wrong_limit', kind: 'procedure', on: 'rows', op: 'find', body });
-      const [finding] = adapter.check({ kind: 'routine', name: 'wrong_limit', args: {} }, await object('wrong_limit'));
+      const [finding] = adapter.check(
+        { kind: 'procedure', name: 'wrong_limit', args: {} },
+        await object('wrong_limit'),
+      );
       assert.match(finding?.message ?? '', /limit: must be a whole number from 1/);
     }
   });

@@ -3,7 +3,7 @@ import { before, describe, it } from 'node:test';
 import { Binary, Decimal128, Double, Long, ObjectId } from 'mongodb';
 import type { Document } from 'mongodb';
 import { isBedsError } from '@beds/sdk';
-import type { CallResult, Json, JsonObject, ObjectManifest } from '@beds/sdk';
+import type { RoutineRows, Json, JsonObject, ObjectManifest } from '@beds/sdk';
 import { adapterConformance } from './support/adapter-conformance.js';
 import { mongodbStore, READ, rejects, WRITE } from './support/mongodb-store.js';
 
@@ -163,7 +163,7 @@ describe('writes through catalogued procedures', () => {
     assert.equal((await call('clear', {})).affected, 3);
   });
 
-  function one(row: JsonObject): CallResult {
+  function one(row: JsonObject): RoutineRows {
     return { rows: [row], sets: [[row]], affected: 1 };
   }
 

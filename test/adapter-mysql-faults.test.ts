@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { once } from 'node:events';
 import { after, test } from 'node:test';
 import type { TestContext } from 'node:test';
-import type { CallResult, JsonObject } from '@beds/sdk';
+import type { RoutineRows, JsonObject } from '@beds/sdk';
 import type { CallOptions, NamedObject, StoreAdapter } from '../host/stores/contract.js';
 import { mysqlStore } from './support/mysql-store.js';
 
@@ -45,7 +45,7 @@ const object = (name: string): NamedObject => {
   assert.ok(found, name);
   return found;
 };
-const call = (name: string, args: JsonObject = {}, options = write): Promise<CallResult> =>
+const call = (name: string, args: JsonObject = {}, options = write): Promise<RoutineRows> =>
   adapter.call(object(name), args, options);
 const amounts = async (): Promise<readonly unknown[]> => {
   const [rows] = await store.dba.query('SELECT amount FROM accounts WHERE id IN (1, 2) ORDER BY id');

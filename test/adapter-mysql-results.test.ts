@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { isBedsError, type CallResult } from '@beds/sdk';
+import { isBedsError, type RoutineRows } from '@beds/sdk';
 import type { CallOptions, NamedObject } from '../host/stores/contract.js';
 import { resultBudget, ResultBudget } from '../host/stores/result-budget.js';
 import { RequestScope } from '../host/request/request-scope.js';
@@ -48,7 +48,7 @@ const object = (name: string): NamedObject => {
   assert.ok(found, name);
   return found;
 };
-const call = (name: string, args = {}, options = read): Promise<CallResult> =>
+const call = (name: string, args = {}, options = read): Promise<RoutineRows> =>
   adapter.call(object(name), args, options);
 const nothingIsTaken = (): void => assert.equal(resultBudget.takenBytes, 0);
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { createConnection } from 'mysql2/promise';
-import type { CallResult, Json, JsonObject } from '@beds/sdk';
+import type { RoutineRows, Json, JsonObject } from '@beds/sdk';
 import type { CallOptions, NamedObject } from '../host/stores/contract.js';
 import { createMysqlAdapter } from '../host/stores/mysql/adapter.js';
 import { mysqlStore } from './support/mysql-store.js';
@@ -62,7 +62,7 @@ const object = (name: string): NamedObject => {
   assert.ok(found, name);
   return found;
 };
-const call = (name: string, args: JsonObject, options = write): Promise<CallResult> =>
+const call = (name: string, args: JsonObject, options = write): Promise<RoutineRows> =>
   adapter.call(object(name), args, options);
 
 async function count(): Promise<number> {

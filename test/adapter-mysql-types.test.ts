@@ -140,7 +140,7 @@ test('a function gives the type it declares', async () => {
 
 test('what BEDS cannot serve is a finding, and is not called', async () => {
   for (const name of ['out', 'blob', 'twice']) {
-    const use = { kind: 'routine', name: `sample_${name}`, args: {} } as const;
+    const use = { kind: 'procedure', name: `sample_${name}`, args: {} } as const;
     const [finding, ...more] = adapter.check(use, object(name));
     assert.equal(finding?.code, 'BEDS_PREFLIGHT_NOT_SUPPORTED');
     assert.deepEqual(more, []);
@@ -188,7 +188,7 @@ test('a small number and a text are what the template calls them', async () => {
       { id: 501, flag: 1 },
     ],
   );
-  const use = { kind: 'routine', name: 'sample_flag', args: { flag: { type: 'integer' } } } as const;
+  const use = { kind: 'procedure', name: 'sample_flag', args: { flag: { type: 'integer' } } } as const;
   assert.deepEqual(adapter.check(use, object('flag')), []);
   const flag = narrowObject(use, object('flag'));
   assert.deepEqual((await adapter.call(flag, { flag: 5 }, read)).rows, [{ value: false }]);

@@ -62,7 +62,7 @@ interface BadBundle {
 }
 
 const routine = (name: string, args: object = {}): Readonly<Record<string, unknown>> => ({
-  create: { kind: 'routine', name, args },
+  create: { kind: 'procedure', name, args },
   fetch: { kind: 'view', name: 'notes_all', columns: { id: { type: 'integer' } } },
 });
 
@@ -96,7 +96,7 @@ const bad: readonly BadBundle[] = [
     bundle: { manifest: { contract: 99 } },
     step: 'verify',
     codes: ['CONTRACT_UNSUPPORTED'],
-    says: /99.*version 1/,
+    says: /99.*version 2/,
   },
   {
     what: 'an unknown object',
@@ -242,14 +242,12 @@ describe('a bundle is refused for', () => {
     await writeFile(
       entry,
       [
-        `import { defineTemplate, view } from '@beds/sdk';`,
+        `import { defineDomain, t, view } from '@beds/sdk';`,
         `interface Unused { readonly text: string }`,
-        `export default defineTemplate({`,
-        `  domain: 'notes', version: '1.0.0', store: 'main', key: 'id',`,
-        `  objects: { fetch: view('notes_all', { id: 'integer' }) },`,
-        `  async createRecord() { return {}; },`,
-        `  async updateRecord() { return {}; },`,
-        `  async deleteRecord() { return {}; },`,
+        `export default defineDomain({`,
+        `  name: 'notes', version: '1.0.0', store: 'main', key: 'id',`,
+        `  fetch: view('notes_all', { id: t.int() }),`,
+        `  operations: ({ unsupported }) => ({ create: unsupported(), update: unsupported(), delete: unsupported() }),`,
         `  selfTest(): void {`,
         `    const wanted: number = 3;`,
         `    if (1 + 1 !== wanted) throw new RangeError('two is not three');`,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { CallResult, Page, ReplyError } from '@beds/sdk';
+import type { RoutineRows, Page, ReplyError } from '@beds/sdk';
 import type { AdapterScope, StoreAdapter } from '../host/stores/contract.js';
 import { storeErrors } from '../host/errors/store.js';
 import { writeBundle } from './support/bundles.js';
@@ -13,10 +13,10 @@ const services = await sharedServices(['rabbitmq', 'mariadb']);
 
 type StoreCode = keyof typeof storeErrors.specs;
 
-const DONE: CallResult = { rows: [{ id: 1 }], sets: [], affected: 1 };
+const DONE: RoutineRows = { rows: [{ id: 1 }], sets: [], affected: 1 };
 
 /** What a statement does is its text: a code to fail with, `hang`, or anything else to succeed. */
-async function obey(text: unknown): Promise<CallResult> {
+async function obey(text: unknown): Promise<RoutineRows> {
   if (text === 'hang') return new Promise(() => undefined);
   if (typeof text === 'string' && text in storeErrors.specs) throw storeErrors.make(text as StoreCode);
   return DONE;
@@ -58,7 +58,7 @@ const operations = {
 
 async function plane(): Promise<DataPlane> {
   const made = makeDataPlane(adapter);
-  const bundle = notesBundle({ form: 'folder', operations, domains: ['tasks'] });
+  const bundle = notesBundle({ form: 'folder', operations, peers: ['tasks'] });
   await made.prepare(bundle, { ...bundle, domain: 'tasks' });
   made.registry.apply([
     { domain: 'notes', active: 1 },

@@ -30,7 +30,7 @@ const metaOf = (client: string): { readonly meta: { readonly client: string } } 
 void describe('a canary', () => {
   void it('answers its callers in every domain, and the calls that their requests make', async () => {
     const through = { mode: 'read', run: `return ctx.domain('notes').call('version', {});` } as const;
-    const tasks = { domain: 'tasks', domains: ['notes'], operations: { ...VERSION, through } };
+    const tasks = { domain: 'tasks', peers: ['notes'], operations: { ...VERSION, through } };
     const plane = makeDataPlane();
     await plane.prepare({ operations: VERSION }, { operations: VERSION }, tasks, tasks);
     plane.generations.route([

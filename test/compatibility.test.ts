@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import {
   checkManifest,
   compileChecker,
-  describeValues,
+  t,
   VALUE_TYPES,
   type Json,
   type Manifest,
@@ -12,7 +12,7 @@ import {
 import { compareManifests, type ContractChange } from '../host/deploy/compatibility/compare-manifests.js';
 import type { Caller } from '../host/deploy/compatibility/caller-ledger.js';
 import { diffVersions, breakingFindings, joinCallers } from '../host/deploy/compatibility/gate.js';
-import { contractCases, lookup, manifest } from './support/contract-cases.js';
+import { contractCases, inputOf, lookup, manifest } from './support/contract-cases.js';
 
 /** `!` marks what breaks. */
 function lines(changes: readonly ContractChange[]): readonly string[] {
@@ -37,12 +37,12 @@ describe('the comparison of two manifests', () => {
   });
 
   it('puts what breaks first, then goes by operation', () => {
-    const args = { args: {} };
-    const live = manifest({ operations: { a: { mode: 'read', ...args }, z: { mode: 'read', ...args } } });
-    const optional = describeValues({ more: 'integer?' });
+    const read = { mode: 'read', idempotent: true, input: inputOf({}) } as const;
+    const live = manifest({ operations: { a: read, z: read } });
+    const optional = inputOf({ more: t.int().optional() });
     const next = manifest({
       store: 'x',
-      operations: { a: { mode: 'read', args: optional }, b: { mode: 'read', args: {} } },
+      operations: { a: { ...read, input: optional }, b: read },
     });
     assert.deepEqual(lines(compareManifests(live, next)), [
       '! z: the operation is gone',
@@ -76,32 +76,46 @@ const SAMPLES: readonly Json[] = [
   null,
   ...['', 'a', 'abc', 'abcdefghijk', '2026-01-31', '2026-01-31T23:59:59Z', '12.50', '9007199254740993'],
   ...[0, 1, 5, 7.5, 10, 1e300, -1, true, false],
-  ...[[], {}, { a: 1 }],
+  ...[[], [1], [1, 2], ['a'], {}, { a: 1 }, { a: null }, { a: 1.5 }],
 ];
 
-const FACETS: readonly Partial<ValueDescription>[] = [
-  {},
-  { optional: true },
-  { maxLength: 3 },
-  { maxLength: 10 },
-  { min: 1 },
-  { max: 5 },
-  { min: 0, max: 10 },
-];
+function facetsOf(type: ValueDescription['type']): readonly Partial<ValueDescription>[] {
+  const lengths = type === 'string' ? [{ maxLength: 3 }, { maxLength: 10 }] : [];
+  const isNumber = ['integer', 'number', 'decimal'].includes(type);
+  return [{}, { optional: true }, ...lengths, ...(isNumber ? [{ min: 1 }, { max: 5 }, { min: 0, max: 10 }] : [])];
+}
 
 describe('the comparison of arguments against the check that hosts make of them', () => {
-  const all = VALUE_TYPES.flatMap((type) => FACETS.map((facet): ValueDescription => ({ type, ...facet })));
+  const parts: Readonly<Partial<Record<ValueDescription['type'], readonly Partial<ValueDescription>[]>>> = {
+    enum: [{ values: ['a', 'abc'] }, { values: ['a'] }],
+    list: [{ items: { type: 'integer' } }, { items: { type: 'json' }, maxItems: 1 }],
+    object: [
+      { fields: {} },
+      { fields: { a: { type: 'integer' } } },
+      { fields: { a: { type: 'number', optional: true } } },
+    ],
+  };
+  // n.b. a schema is said not to be comparable.
+  const all = VALUE_TYPES.filter((type) => type !== 'schema').flatMap((type) =>
+    (parts[type] ?? [{}]).flatMap((part) =>
+      facetsOf(type).map((facet): ValueDescription => ({ type, ...part, ...facet })),
+    ),
+  );
 
   it('calls every change breaking that refuses what was accepted', () => {
     const missed = all.flatMap((live) =>
       all
         .filter((next) => accepted(live).some((given) => !accepts(next, given)))
-        .filter((next) => !compareManifests(lookup({ x: live }), lookup({ x: next })).some(({ breaking }) => breaking))
+        .filter((next) => !compareManifests(taking(live), taking(next)).some(({ breaking }) => breaking))
         .map((next) => `${JSON.stringify(live)} → ${JSON.stringify(next)}`),
     );
     assert.deepEqual(missed, []);
   });
 });
+
+function taking(x: ValueDescription): Manifest {
+  return lookup({}, { input: { type: 'object', fields: { x } } });
+}
 
 type Given = Readonly<Record<string, Json>>;
 
@@ -134,7 +148,7 @@ const caller = (client: string, callsPerDay: number): Caller => ({ client, calls
 
 describe('the contract gate', () => {
   it('makes a finding of each change that breaks, with its callers and what to do', () => {
-    const changes = compareManifests(lookup({ a: 'integer' }), lookup({ limit: 'integer', more: 'string?' }));
+    const changes = compareManifests(lookup({ a: t.int() }), lookup({ limit: t.int(), more: t.string().optional() }));
     const joined = joinCallers(changes, 'cities', ledgerOf({ 'cities.lookup': [caller('billing', 1_204.4)] }));
     assert.deepEqual(
       joined.map(({ callers }) => callers.length),

@@ -139,7 +139,7 @@ void describe('a name that nobody knows', () => {
           return { rows: [{ id: 1 }] };
         },
       } as Partial<StoreAdapter> as StoreAdapter);
-      await plane.prepare({ operations, domains: ['notes'], body: { fetchRecords: 'return { rows: [{ id: 1 }] };' } });
+      await plane.prepare({ operations, peers: ['notes'], body: { fetchRecords: 'return { rows: [{ id: 1 }] };' } });
       plane.registry.apply([{ domain: 'notes', active: 1 }]);
       const reply = await plane.ask({ op, ...asked });
       assert.ok(!reply.ok, 'it was answered');

@@ -157,18 +157,17 @@ describe('the conversion', () => {
 
 describe('a stack of a bundle that the SDK built', () => {
   const author = [
-    `import { defineTemplate, view } from '@beds/sdk';`,
+    `import { defineDomain, t, view } from '@beds/sdk';`,
     `interface Unused { readonly text: string }`,
     ``,
     `function fail(what: string): never {`,
     `  throw new RangeError(what);`,
     `}`,
-    `export default defineTemplate({`,
-    `  domain: 'notes', version: '1.0.0', store: 'main', key: 'id',`,
-    `  objects: { fetch: view('notes_all', { id: 'integer' }) },`,
-    `  async createRecord(): Promise<never> { return fail('too far'); },`,
-    `  async updateRecord() { return {}; },`,
-    `  async deleteRecord() { return {}; },`,
+    `export default defineDomain({`,
+    `  name: 'notes', version: '1.0.0', store: 'main', key: 'id',`,
+    `  fetch: view('notes_all', { id: t.int() }), operations: ({ mutation, unsupported }) => ({`,
+    `  create: mutation({}, (): never => fail('too far')),`,
+    `  update: unsupported(), delete: unsupported() }),`,
     `});`,
   ].join('\n');
 
@@ -216,7 +215,7 @@ describe('the contract of a template', () => {
     const { template, manifest } = await compile({ operations: { count: { mode: 'read', run: 'return 1;' } } });
     const rest = { ...template, fetchRecords: undefined, deleteRecord: undefined };
     const operations = { other: template.operations['count'] };
-    const definition = { ...template.definition, version: '2.0.0', contract: 2 };
+    const definition = { ...template.definition, version: '2.0.0', contract: 99 };
     const codes = codesOf({ ...rest, operations, definition }, manifest);
     const expected = ['METHOD_MISSING', 'METHOD_MISSING', 'OPERATION_MISMATCH', 'OPERATION_MISMATCH'];
     assert.deepEqual(codes, [...expected, 'CONTRACT_UNSUPPORTED', 'DEFINITION_MISMATCH']);
@@ -232,7 +231,7 @@ describe('the contract of a template', () => {
     const { template, manifest } = await compile({ operations: { count: { mode: 'read', run: 'return 1;' } } });
     const operations: JsonObject = {
       ...(manifest.operations as unknown as JsonObject),
-      count: { mode: 'write', args: {} },
+      count: { mode: 'write', input: { type: 'object', fields: {} } },
     };
     assert.deepEqual(codesOf(template, { ...manifest, operations } as unknown as Manifest), ['DEFINITION_MISMATCH']);
   });

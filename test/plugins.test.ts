@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import type { JsonObject } from '@beds/sdk';
+import type { TypesOf } from '@beds/sdk';
 import { connectBeds } from '@beds/sdk/client';
 import { buildTemplate } from '@beds/sdk/build';
 import { connect } from 'amqplib';
@@ -89,29 +89,35 @@ async function deleteTopology(): Promise<void> {
   await model.close();
 }
 
-const loadedCities = readCities().filter(({ country }) => LOADED.includes(country as string));
+type CityInput = TypesOf<typeof cities>['operations']['import']['input']['cities'][number];
+type CountryInput = TypesOf<typeof countries>['operations']['import']['input']['countries'][number];
+
+// What was prepared as JSON is checked by the domain.
+const loadedCities = (readCities() as unknown as readonly CityInput[]).filter(({ country }) =>
+  LOADED.includes(country),
+);
 
 test('an import of real cities and countries goes in over AMQP, and a second one changes nothing', async () => {
   const some = loadedCities.slice(0, 500);
   for (const round of [1, 2]) {
-    assert.deepEqual(await ofCities.call('import', { cities: some }), { imported: 500 }, String(round));
-    const chosen = readCountries().filter(({ code }) => LOADED.includes(code as string));
-    assert.deepEqual(await ofCountries.call('import', { countries: chosen }), { imported: LOADED.length });
+    assert.deepEqual(await ofCities.import({ cities: some }), { imported: 500 }, String(round));
+    const chosen = (readCountries() as unknown as readonly CountryInput[]).filter(({ code }) => LOADED.includes(code));
+    assert.deepEqual(await ofCountries.import({ countries: chosen }), { imported: LOADED.length });
   }
   for (let start = 500; start < loadedCities.length; start += 1_000) {
-    await ofCities.call('import', { cities: loadedCities.slice(start, start + 1_000) }, { deadlineMs: 30_000 });
+    await ofCities.import({ cities: loadedCities.slice(start, start + 1_000) }, { deadlineMs: 30_000 });
   }
-  assert.deepEqual(await ofCities.call('count', {}), { count: loadedCities.length });
-  assert.deepEqual(await ofCountries.call('count', {}), { count: LOADED.length });
+  assert.deepEqual(await ofCities.count(), { count: loadedCities.length });
+  assert.deepEqual(await ofCountries.count(), { count: LOADED.length });
 });
 
 test('cities: created, fetched, changed and deleted; what is missing or refused is told apart', async () => {
   const created = await ofCities.create({ name: 'Neustadt', country: 'AT', latitude: 47.8, longitude: 16.2 });
-  const id = Number(created['id']);
+  const { id } = created;
   const { rows } = await ofCities.fetch({ key: id });
   assert.deepEqual([rows[0]?.name, rows[0]?.population, rows[0]?.latitude], ['Neustadt', 0, 47.8]);
   assert.match(rows[0]?.updated_at ?? '', /^\d{4}-\d\d-\d\dT.*Z$/);
-  assert.equal((await ofCities.update(id, { population: 45_000 }))['population'], 45_000);
+  assert.equal((await ofCities.update(id, { population: 45_000 })).population, 45_000);
   await assert.rejects(ofCities.update(id, { population: -1 }), { code: 'BEDS_STORE_REFUSED', message: /negative/ });
   await assert.rejects(ofCities.create({ id, name: 'Twice', country: 'AT', latitude: 0, longitude: 0 }), {
     code: 'BEDS_STORE_CONFLICT',
@@ -123,10 +129,10 @@ test('cities: created, fetched, changed and deleted; what is missing or refused 
 
 test('countries: created, fetched, changed and deleted; what is missing or refused is told apart', async () => {
   const atlantis = { code: 'ZZ', code3: 'ZZZ', name: 'Atlantis', region: 'Oceania', neighbours: [] };
-  assert.equal((await ofCountries.create(atlantis))['name'], 'Atlantis');
+  assert.deepEqual(await ofCountries.create(atlantis), { affected: 1 });
   await assert.rejects(ofCountries.create(atlantis), { code: 'BEDS_STORE_CONFLICT' });
   const changed = await ofCountries.update('ZZ', { capital: 'Poseidonia', area_km2: 12.5 });
-  assert.deepEqual([changed['capital'], changed['area_km2'], changed['name']], ['Poseidonia', 12.5, 'Atlantis']);
+  assert.deepEqual([changed.capital, changed.area_km2, changed.name], ['Poseidonia', 12.5, 'Atlantis']);
   const { rows } = await ofCountries.fetch({ where: { region: 'Oceania' } });
   assert.deepEqual(
     rows.map(({ code }) => code),
@@ -144,34 +150,31 @@ test('all cities of a country come page by page, none twice and none left out', 
     order: [{ column: 'name' }],
     limit: 300,
   })) {
-    seen.push(...rows.map(({ id }) => Number(id)));
+    seen.push(...rows.map(({ id }) => id));
   }
-  const expected = loadedCities.filter(({ country }) => country === 'CH').map(({ id }) => Number(id));
+  const expected = loadedCities.filter(({ country }) => country === 'CH').map(({ id }) => id);
   assert.deepEqual([...seen].sort(), [...expected].sort());
 });
 
 test('a profile is one request and dozens of concurrent calls across both databases', async () => {
-  const profile = await ofCountries.call('profile', { code: 'DE' });
-  const part = (key: string): JsonObject => profile[key] as JsonObject;
-  assert.ok(Number(profile['calls']) >= 48, `only ${String(Number(profile['calls']))} calls`);
-  assert.equal(part('capital')['name'], 'Berlin');
-  const largest = part('cities')['largest'] as readonly JsonObject[];
+  const profile = await ofCountries.profile({ code: 'DE' });
+  assert.ok(profile.calls >= 48, `only ${String(profile.calls)} calls`);
+  assert.equal(profile.capital?.name, 'Berlin');
   assert.deepEqual(
-    largest.map((city) => city['name']),
+    profile.cities.largest.map(({ name }) => name),
     ['Berlin', 'Hamburg', 'Munich', 'Köln', 'Frankfurt am Main'],
   );
   const ofGermany = loadedCities.filter(({ country }) => country === 'DE');
-  assert.equal(part('cities')['cities'], ofGermany.length);
+  assert.equal(profile.cities.cities, ofGermany.length);
   assert.equal(
-    part('cities')['population'],
+    profile.cities.population,
     ofGermany.reduce((sum, { population }) => sum + Number(population), 0),
   );
-  const neighbours = profile['neighbours'] as readonly JsonObject[];
   assert.deepEqual(
-    neighbours.map(({ code }) => code),
+    profile.neighbours.map(({ code }) => code),
     ['AT', 'BE', 'CZ', 'DK', 'FR', 'LU', 'NL', 'PL', 'CH'],
   );
-  assert.deepEqual([part('region')['name'], part('region')['countries'], part('region')['rank']], ['Europe', 13, 1]);
+  assert.deepEqual([profile.region.name, profile.region.countries, profile.region.rank], ['Europe', 13, 1]);
 });
 
 test('cities 1.1.0 takes over from 1.0.0 between two requests and can do more', async () => {
@@ -188,7 +191,7 @@ test('cities 1.1.0 takes over from 1.0.0 between two requests and can do more', 
   await eventually('the new version serves', isNext, SWAP_WITHIN_MS);
   const near = await byNext.call('nearest', { latitude: 52.52, longitude: 13.41, limit: 1 });
   assert.deepEqual(
-    near.map((city) => city['country']),
+    near.map((city) => city.country),
     ['DE'],
   );
 });

@@ -133,7 +133,7 @@ void describe('a version that misbehaves', () => {
       run: `return (await ctx.domain('notes').fetch({ limit: 1 })).rows.length;`,
     } as const;
     await writeBundle(host.pluginsDirectory, notesBundle());
-    await writeBundle(host.pluginsDirectory, tasks({ domains: ['notes'], operations: { relay } }));
+    await writeBundle(host.pluginsDirectory, tasks({ peers: ['notes'], operations: { relay } }));
     await Promise.all([host.active('notes', '1.0.0'), host.active('tasks', '1.0.0')]);
     await writeBundle(host.pluginsDirectory, notesBundle({ version: '2.0.0', body: { fetchRecords: 'throw 1;' } }));
     await host.logged('it is observed', ({ msg }) => msg === 'notes 2.0.0 canary');
@@ -166,7 +166,7 @@ void describe('a version that waits', () => {
     await host.active('notes', '1.0.0');
     const client = await connect(host);
     const note = (await client.domain('notes').create({ text: 'hello' })) as { id: number };
-    const objects = { ...NOTES_OBJECTS, never: { kind: 'routine', name: 'note_never', args: {} } };
+    const objects = { ...NOTES_OBJECTS, never: { kind: 'procedure', name: 'note_never', args: {} } };
     await writeBundle(host.pluginsDirectory, notesBundle({ version: '2.0.0', name: 'later.mjs', objects }));
     await host.logged('it waits', ({ msg }) => msg === 'notes 2.0.0 waiting');
     await swapParameters(host);
@@ -183,7 +183,7 @@ void describe('a version that waits', () => {
     const host = await start(t);
     await writeBundle(host.pluginsDirectory, notesBundle({ operations: POISON }));
     await host.active('notes', '1.0.0');
-    const objects = { ...NOTES_OBJECTS, never: { kind: 'routine', name: 'note_never', args: {} } };
+    const objects = { ...NOTES_OBJECTS, never: { kind: 'procedure', name: 'note_never', args: {} } };
     await writeBundle(host.pluginsDirectory, notesBundle({ version: '2.0.0', name: 'later.mjs', objects }));
     await host.logged('it waits', ({ msg }) => msg === 'notes 2.0.0 waiting');
     const client = await connect(host);

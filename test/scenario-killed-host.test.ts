@@ -119,7 +119,7 @@ void describe('two suspects at once', () => {
         notesBundle({
           domain: 'tasks',
           name: 'tasks.mjs',
-          domains: ['notes'],
+          peers: ['notes'],
           operations: {
             far: { mode: 'read', run: `return ctx.domain('notes').call('version', {});` },
           },
@@ -162,7 +162,7 @@ void describe('a message of many requests of which one ends the host, on a quoru
           body: {
             createRecord: `const made = await ctx.call('create', { text: payload.text, mark: 'once' });
               await ctx.call('slow', { ms: 1500 });
-              return made.rows[0];`,
+              return made;`,
           },
         }),
       );

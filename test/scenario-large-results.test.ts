@@ -23,6 +23,8 @@ const LARGE_OBJECTS = [
   `CREATE SQL SECURITY DEFINER VIEW note_heavy AS SELECT id, CONCAT(id, REPEAT('x', ${String(MEGABYTE)})) AS text FROM number`,
 ];
 
+const FLOODED = { type: 'list', items: { type: 'object', fields: {} } } as const;
+
 async function start(t: Teardown): Promise<{ host: TestHost; client: BedsClient }> {
   const host = await startTestHost(t, { services });
   for (const statement of LARGE_OBJECTS) await host.dba.query(statement);
@@ -36,9 +38,13 @@ async function start(t: Teardown): Promise<{ host: TestHost; client: BedsClient 
   await writeBundle(
     host.pluginsDirectory,
     notesBundle({
-      objects: { ...NOTES_OBJECTS, flood: { kind: 'routine', name: 'note_flood', args: {} }, heavy },
+      objects: {
+        ...NOTES_OBJECTS,
+        flood: { kind: 'procedure', name: 'note_flood', args: {}, returns: FLOODED },
+        heavy,
+      },
       operations: {
-        flood: { mode: 'read', run: `return (await ctx.call('flood', {})).rows.length;` },
+        flood: { mode: 'read', run: `return (await ctx.call('flood', {})).length;` },
         heavy: { mode: 'read', run: `return (await ctx.view('heavy', { limit: 600 })).rows.length;` },
       },
     }),

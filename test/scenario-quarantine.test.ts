@@ -184,7 +184,7 @@ void describe('a version that ends threads again and again', () => {
     await writeBundle(host.pluginsDirectory, harmful('1.1.0'));
     await host.active('notes', '1.1.0');
     const options = notesBundle({ version: '1.2.0' });
-    const later = { kind: 'routine', name: 'note_later', args: {} };
+    const later = { kind: 'procedure', name: 'note_later', args: {} };
     await writeBundle(host.pluginsDirectory, { ...options, objects: { ...options.objects, later } });
     await host.logged('it waits', ({ msg }) => msg === 'notes 1.2.0 waiting');
     await harm(host, client);

@@ -42,7 +42,7 @@ void describe('a running host', () => {
     const operations = { peek: { mode: 'read', run: erase }, erase: { mode: 'write', run: erase } } as const;
     await writeBundle(
       host.pluginsDirectory,
-      notesBundle({ domain: 'tasks', name: 'tasks.mjs', domains: ['notes'], operations }),
+      notesBundle({ domain: 'tasks', name: 'tasks.mjs', peers: ['notes'], operations }),
     );
     await host.active('tasks', '1.0.0');
     const tasks = (await host.connectClient()).domain('tasks');

@@ -155,7 +155,7 @@ void describe('what code leaves behind that no request ends with', { timeout: TE
   void it('is the fault of who was given the promise, not of the domain that was called', async (t) => {
     const inner = noteVersion('1.0.0', `throw new Error('inner');`);
     const outer = noteVersion('2.0.0', `void ctx.domain('notes').call('version', {}); return VERSION;`, {
-      ...{ domain: 'tasks', domains: ['notes'], name: 'tasks.mjs' },
+      ...{ domain: 'tasks', peers: ['notes'], name: 'tasks.mjs' },
     });
     const bed = await startCanaryHost(t, { services, serving: [inner, outer] });
     const client = await bed.host.connectClient();

@@ -209,7 +209,7 @@ void describe('a domain with several bundles in the directory', () => {
     const client = await host.connectClient();
     const live = await writeBundle(host.pluginsDirectory, notesBundle());
     await host.active('notes', '1.0.0');
-    const objects = { ...NOTES_OBJECTS, never: { kind: 'routine', name: 'note_never', args: {} } };
+    const objects = { ...NOTES_OBJECTS, never: { kind: 'procedure', name: 'note_never', args: {} } };
     const later = await writeBundle(
       host.pluginsDirectory,
       notesBundle({ version: '1.1.0', name: 'later.mjs', objects }),
@@ -228,7 +228,7 @@ void describe('a domain with several bundles in the directory', () => {
   void it('goes on by itself when the DBA delivers what a version waits for', async (t) => {
     const host = await startTestHost(t, { services });
     const user = new URL(host.config.stores['main']?.url ?? '').username;
-    const objects = { ...NOTES_OBJECTS, later: { kind: 'routine', name: 'note_later', args: {} } };
+    const objects = { ...NOTES_OBJECTS, later: { kind: 'procedure', name: 'note_later', args: {} } };
     await writeBundle(host.pluginsDirectory, notesBundle({ objects }));
     const waiting = await host.logged('it waits', ({ msg }) => msg === 'notes 1.0.0 waiting');
     assert.match(JSON.stringify(waiting['findings']), /BEDS_PREFLIGHT_OBJECT_MISSING.*note_later/);

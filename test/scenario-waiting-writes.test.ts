@@ -96,7 +96,7 @@ async function killSessions(host: TestHost): Promise<void> {
 /** Needs no database for the mark `quick`. */
 const MAYBE_CREATE = `
   if (payload.mark === 'quick') return { mark: 'quick' };
-  return (await ctx.call('create', { text: payload.text, mark: payload.mark ?? null })).rows[0];`;
+  return ctx.call('create', { text: payload.text, mark: payload.mark ?? null });`;
 
 void describe('writes whose store is away', () => {
   void it('are kept while the database is down, said so, and all there once when it is back', async (t) => {
@@ -348,7 +348,7 @@ void describe('writes whose MongoDB is away', { skip: mongodb === undefined }, (
     await writeBundle(host.pluginsDirectory, {
       ...{ domain: 'tasks', store: 'documents', form: 'file', name: 'tasks.mjs' },
       objects: {
-        create: { kind: 'routine', name: 'task_create', args: { text: { type: 'string' } } },
+        create: { kind: 'procedure', name: 'task_create', args: { text: { type: 'string' } } },
         fetch: { kind: 'view', name: 'task_list', columns: { id: { type: 'string' }, text: { type: 'string' } } },
       },
       body: { createRecord: `await ctx.call('create', { text: payload.text }); return { text: payload.text };` },

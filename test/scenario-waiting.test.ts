@@ -33,8 +33,8 @@ function bundleOf(domain: string, options: BundleOptions = {}): BundleOptions {
     name: `${domain}.mjs`,
     objects: {
       fetch: { kind: 'view', name: `${domain}_list`, columns: { id: idOf(options.store), text: string, mark: string } },
-      create: { kind: 'routine', name: `${domain}_create`, args: { text: string } },
-      change: { kind: 'routine', name: `${domain}_change`, args: { text: string } },
+      create: { kind: 'procedure', name: `${domain}_create`, args: { text: string } },
+      change: { kind: 'procedure', name: `${domain}_change`, args: { text: string } },
     },
     body: { fetchRecords: `return ctx.view('fetch', query);` },
     ...options,

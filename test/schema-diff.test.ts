@@ -171,7 +171,7 @@ void describe('the difference between two descriptions of a named object', () =>
 
 void describe('the condition of a live version', () => {
   const string = { type: 'string' } as const;
-  const create: ObjectManifest = { kind: 'routine', name: 'note_create', args: { text: string, mark: string } };
+  const create: ObjectManifest = { kind: 'procedure', name: 'note_create', args: { text: string, mark: string } };
   const fetch: ObjectManifest = { kind: 'view', name: 'note_list', columns: { text: string, mark: string } };
   const manifest = { objects: { create, fetch } } as unknown as Parameters<typeof conditionOf>[0]['manifest'];
   const now = (...objects: NamedObject[]): ReadonlyMap<string, NamedObject> =>

@@ -71,7 +71,7 @@ class Place {
 
 const NOTES: Readonly<Record<string, ObjectManifest>> = {
   fetch: { kind: 'view', name: 'note_list', columns: { id: integer, text: string, mark: string } },
-  create: { kind: 'routine', name: 'note_create', args: { text: string, mark: string } },
+  create: { kind: 'procedure', name: 'note_create', args: { text: string, mark: string } },
 };
 const VIEW = 'CREATE OR REPLACE SQL SECURITY DEFINER VIEW note_list AS SELECT id, text, mark FROM note';
 
@@ -179,7 +179,7 @@ void describe('the watch over the objects of live versions, on MariaDB', () => {
     for (let index = 0; index < DOMAINS; index += 1) {
       const routines = kinds.map((kind): [string, ObjectManifest] => [
         kind,
-        { kind: 'routine', name: `w${index}_${kind}`, args: { id: integer, text: string } },
+        { kind: 'procedure', name: `w${index}_${kind}`, args: { id: integer, text: string } },
       ]);
       const fetch = { kind: 'view', name: `w${index}_list`, columns: { id: integer, text: string } } as const;
       await place.admit(`domain${index}`, { fetch, ...Object.fromEntries(routines) });

@@ -116,14 +116,12 @@ const WORKING: Readonly<Record<string, Fixture>> = {
 };
 
 function templateOf({ imports, works }: Pick<Fixture, 'imports' | 'works'>): string {
-  return `import { defineTemplate, view } from '@beds/sdk';
+  return `import { defineDomain, t, view } from '@beds/sdk';
 ${imports}
-export default defineTemplate({
-  domain: 'tried', version: '1.0.0', store: 'main', key: 'id',
-  objects: { fetch: view('tried_list', { id: 'integer' }) },
-  async createRecord() { return {}; },
-  async updateRecord() { return {}; },
-  async deleteRecord() { return {}; },
+export default defineDomain({
+  name: 'tried', version: '1.0.0', store: 'main', key: 'id',
+  fetch: view('tried_list', { id: t.int() }),
+  operations: ({ unsupported }) => ({ create: unsupported(), update: unsupported(), delete: unsupported() }),
   async selfTest() { if (!(${works})) throw new Error('another result'); },
 });
 `;

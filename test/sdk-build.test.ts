@@ -13,24 +13,23 @@ import { buildTemplate } from '@beds/sdk/build';
 const run = promisify(execFile);
 
 const TEMPLATE = `
-import { defineTemplate, routine, view } from '@beds/sdk';
+import { defineDomain, procedure, t, view } from '@beds/sdk';
 import { createHash } from 'node:crypto';
 import { shout } from './shout.js';
 
-export default defineTemplate({
-  domain: 'cities', version: '1.2.0', store: 'main', key: 'id',
-  objects: {
-    create: routine('city_create', { name: 'string' }),
-    fetch: view('city_list', { id: 'integer', name: 'string' }),
-    update: routine('city_update', { id: 'integer', name: 'string' }),
-    delete: routine('city_delete', { id: 'integer' }),
-  },
-  operations: {
-    shout: {
-      mode: 'read', args: { text: 'string' },
-      async run(input) { return shout(createHash('md5').update(input.text).digest('hex')); },
-    },
-  },
+const city = t.row({ id: t.int(), name: t.string() });
+
+export default defineDomain({
+  name: 'cities', version: '1.2.0', store: 'main', key: 'id',
+  create: procedure('city_create', city.omit('id')),
+  fetch: view('city_list', city),
+  update: procedure('city_update', city),
+  delete: procedure('city_delete', city.pick('id')),
+  operations: ({ query }) => ({
+    shout: query({ input: { text: t.string() }, output: t.string() }, async ({ input }) =>
+      shout(createHash('md5').update(input.text).digest('hex')),
+    ),
+  }),
 });
 `;
 
@@ -237,7 +236,7 @@ test('what cannot be loaded, or is no template, is refused with its reason', asy
   assert.match(await outcome('export default { domain: "x" }'), /BEDS_BUILD_NO_TEMPLATE/);
   assert.match(await outcome('export const template = 1'), /BEDS_BUILD_NO_TEMPLATE/);
   assert.match(
-    await outcome(`import { defineTemplate } from '@beds/sdk'; export default defineTemplate({ domain: 'X' });`),
+    await outcome(`import { defineDomain } from '@beds/sdk'; export default defineDomain({ name: 'X' });`),
     /BEDS_TEMPLATE_INVALID [^]*- domain must[^]*- version must/,
   );
 });
@@ -312,7 +311,7 @@ test('a manifest is checked as a whole', async (t) => {
   const { manifest } = await buildTemplate({ entry, outDir });
   const wrong = {
     ...manifest,
-    manifestVersion: 2,
+    manifestVersion: 1,
     domain: '../etc',
     contract: 'x',
     extra: 1,
@@ -332,7 +331,9 @@ test('a manifest is checked as a whole', async (t) => {
     'files.../index.mjs.sha256',
     'manifestVersion',
     'operations.fetch',
-    'operations.odd.args',
+    'operations.fetch.idempotent',
+    'operations.odd.idempotent',
+    'operations.odd.input',
   ]);
   for (const text of ['', '7', 'null', '[]', '{}', '{"operations":{"fetch":null}}'])
     assert.equal(parseManifest(text).ok, false);

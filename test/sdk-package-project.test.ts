@@ -10,26 +10,26 @@ import { sharedServices, temporaryDirectory } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb']);
 
-const TEMPLATE = `import { defineTemplate, routine, view } from '@beds/sdk';
+const TEMPLATE = `import { defineDomain, procedure, t, view } from '@beds/sdk';
 
-export default defineTemplate({
-  domain: 'notes', version: '1.0.0', store: 'main', key: 'id',
-  objects: {
-    create: routine('note_create', { text: 'string', mark: 'string?' }),
-    fetch: view('note_list', { id: 'integer', text: 'string', mark: 'string', version: 'integer' }),
-    update: routine('note_update', { id: 'integer', text: 'string' }),
-    delete: routine('note_delete', { id: 'integer' }),
-  },
+const note = t.row({ id: t.int(), text: t.string(), mark: t.string().optional() });
+
+export default defineDomain({
+  name: 'notes', version: '1.0.0', store: 'main', key: 'id',
+  create: procedure('note_create', note.omit('id'), note),
+  fetch: view('note_list', note.extend({ version: t.int() })),
+  update: procedure('note_update', note.pick('id', 'text'), note),
+  delete: procedure('note_delete', note.pick('id')),
 });
 `;
 const TEST = `import assert from 'node:assert/strict';
 import test from 'node:test';
-import { testTemplate } from '@beds/sdk/testing';
+import { testDomain } from '@beds/sdk/testing';
 import template from './template.js';
 
 test('a note is created', async () => {
-  const notes = testTemplate(template, { objects: { create: ({ text }) => [{ id: 1, text: String(text) }] } });
-  assert.deepEqual(await notes.create({ text: 'first' }), { id: 1, text: 'first' });
+  const notes = testDomain(template, { objects: { create: ({ text }) => ({ id: 1, text, mark: null }) } });
+  assert.deepEqual(await notes.create({ text: 'first' }), { id: 1, text: 'first', mark: null });
 });
 `;
 const BUILD = `import { buildTemplate } from '@beds/sdk/build';

@@ -5,18 +5,24 @@ import {
   checkValues,
   compileChecker,
   conflict,
-  defineTemplate,
+  defineDomain,
   invalid,
   isBedsError,
   isTemplate,
   notFound,
   notSupported,
   refused,
-  routine,
   SDK_VERSION,
+  fn,
+  peer,
+  procedure,
+  t,
+  checkManifest,
+  type CallResult,
+  type OperationMakers,
+  type Surroundings,
   view,
   type BedsError,
-  type CallResult,
   type Json,
   type JsonObject,
   type TemplateContext,
@@ -24,23 +30,24 @@ import {
   type ViewOptions,
 } from '@beds/sdk';
 
-const identity = { domain: 'cities', version: '1.0.0', store: 'main', key: 'id' } as const;
+const identity = { name: 'cities', version: '1.0.0', store: 'main', key: 'id' } as const;
 
-const objects = {
-  create: routine('city_create', { name: 'string', population: 'integer?' }),
-  fetch: view('city_list', { id: 'integer', name: 'string', population: 'integer' }),
-  update: routine('city_update', { id: 'integer', name: 'string?' }),
-  delete: routine('city_delete', { id: 'integer' }),
+const city = t.row({ id: t.int(), name: t.string(), population: t.int().optional() });
+const core = {
+  create: procedure('city_create', city.omit('id'), city),
+  fetch: view('city_list', city),
+  update: procedure('city_update', city.pick('id', 'name').partial()),
+  delete: procedure('city_delete', city.pick('id')),
 };
 
 type Call = readonly [alias: string, args: unknown];
 
-function contextAnswering(result: Partial<CallResult>): { readonly ctx: TemplateContext; readonly calls: Call[] } {
+function contextAnswering(result: CallResult): { readonly ctx: TemplateContext; readonly calls: Call[] } {
   const calls: Call[] = [];
   const ctx = {
     call: async (alias: string, args: unknown) => {
       calls.push([alias, args]);
-      return { rows: [], sets: [], affected: 0, ...result };
+      return result;
     },
     view: async (alias: string, query: unknown) => {
       calls.push([alias, query]);
@@ -56,19 +63,29 @@ function codeOf(error: unknown): string {
 }
 
 test('a declared template says what it is and is recognised', () => {
-  const template = defineTemplate({
+  const template = defineDomain({
     ...identity,
-    objects: { ...objects, totals: routine('city_totals', { country: 'string' }) },
-    domains: ['countries'],
-    idempotent: ['delete'],
+    ...core,
+    delete: core.delete.idempotent(),
+    views: { towns: view('town_list', city.pick('id')) },
+    objects: { totals: procedure('city_totals', { country: t.string() }, t.list({ total: t.int() })) },
+    peers: { countries: peer() },
     notes: { team: 'geo' },
-    operations: { totals: { mode: 'read', args: { country: 'string' }, run: async () => 1 } },
+    operations: ({ query }) => ({
+      totals: query({ input: { country: t.string() }, output: t.int() }, async () => 1),
+    }),
   });
   assert.ok(isTemplate(template));
   assert.ok((template as unknown as Record<symbol, unknown>)[Symbol.for('beds.template')]);
-  assert.deepEqual(template.definition, {
-    manifestVersion: 1,
-    contract: 1,
+  const row = {
+    id: { type: 'integer' },
+    name: { type: 'string' },
+    population: { type: 'integer', optional: true },
+  };
+  const { id, ...given } = row;
+  assert.deepEqual(JSON.parse(JSON.stringify(template.definition)), {
+    manifestVersion: 2,
+    contract: 2,
     domain: 'cities',
     version: '1.0.0',
     store: 'main',
@@ -78,39 +95,45 @@ test('a declared template says what it is and is recognised', () => {
       update: { mode: 'write', idempotent: false },
       delete: { mode: 'write', idempotent: true },
       fetch: { mode: 'read', idempotent: true },
-      totals: { mode: 'read', args: { country: { type: 'string' } }, idempotent: true },
+      totals: {
+        mode: 'read',
+        idempotent: true,
+        input: { type: 'object', fields: { country: { type: 'string' } } },
+        output: { type: 'integer' },
+      },
     },
     objects: {
-      create: {
-        kind: 'routine',
-        name: 'city_create',
-        args: { name: { type: 'string' }, population: { type: 'integer', optional: true } },
-      },
-      fetch: {
-        kind: 'view',
-        name: 'city_list',
-        columns: { id: { type: 'integer' }, name: { type: 'string' }, population: { type: 'integer' } },
-      },
+      create: { kind: 'procedure', name: 'city_create', args: given, returns: { type: 'object', fields: row } },
+      fetch: { kind: 'view', name: 'city_list', columns: row },
       update: {
-        kind: 'routine',
+        kind: 'procedure',
         name: 'city_update',
-        args: { id: { type: 'integer' }, name: { type: 'string', optional: true } },
+        args: { id: { type: 'integer', optional: true }, name: { type: 'string', optional: true } },
       },
-      delete: { kind: 'routine', name: 'city_delete', args: { id: { type: 'integer' } } },
-      totals: { kind: 'routine', name: 'city_totals', args: { country: { type: 'string' } } },
+      delete: { kind: 'procedure', name: 'city_delete', args: { id } },
+      towns: { kind: 'view', name: 'town_list', columns: { id }, fetchable: true },
+      totals: {
+        kind: 'procedure',
+        name: 'city_totals',
+        args: { country: { type: 'string' } },
+        returns: { type: 'list', items: { type: 'object', fields: { total: { type: 'integer' } } } },
+      },
     },
-    domains: ['countries'],
+    peers: ['countries'],
     sdk: SDK_VERSION,
     notes: { team: 'geo' },
   });
+  assert.deepEqual(checkManifest({ ...template.definition, entry: 'a', files: { a: FILE } }), []);
 });
 
+const FILE = { sha256: 'a'.repeat(64), bytes: 1 };
+
 test('a view says in the manifest that its reads may be shared, and nothing otherwise', () => {
-  const fetch = view('city_list', { id: 'integer' }, { share: true });
-  const shared = defineTemplate({ ...identity, objects: { ...objects, fetch } });
+  const fetch = view('city_list', { id: t.int() }, { share: true });
+  const shared = defineDomain({ ...identity, ...core, fetch });
   const columns = { id: { type: 'integer' } };
   assert.deepEqual(shared.definition.objects['fetch'], { kind: 'view', name: 'city_list', columns, share: true });
-  assert.ok(!('share' in (defineTemplate({ ...identity, objects }).definition.objects['fetch'] ?? {})));
+  assert.ok(!('share' in (defineDomain({ ...identity, ...core }).definition.objects['fetch'] ?? {})));
 });
 
 test('the SDK version in manifests is that of the package', () => {
@@ -118,31 +141,33 @@ test('the SDK version in manifests is that of the package', () => {
   assert.equal(SDK_VERSION, manifest['version']);
 });
 
-test('create and update answer the first row, or how many rows were affected', async () => {
-  const template = defineTemplate({ ...identity, objects });
-  const withRow = contextAnswering({ rows: [{ id: 7 }], affected: 1 });
+test('create answers its row, update how many rows were affected where it returns none', async () => {
+  const template = defineDomain({ ...identity, ...core });
+  const withRow = contextAnswering({ id: 7 });
   assert.deepEqual(await template.createRecord({ name: 'Zug' }, withRow.ctx), { id: 7 });
   assert.deepEqual(withRow.calls, [['create', { name: 'Zug' }]]);
   const without = contextAnswering({ affected: 1 });
   assert.deepEqual(await template.updateRecord({ id: 7, name: 'Zug' }, without.ctx), { affected: 1 });
+  const { ctx } = contextAnswering(undefined);
+  await assert.rejects(template.createRecord({ name: 'Zug' }, ctx), { code: 'BEDS_TEMPLATE_NO_ROW' });
 });
 
 test('delete passes the key under its own name', async () => {
-  const template = defineTemplate({ ...identity, objects });
+  const template = defineDomain({ ...identity, ...core });
   const { ctx, calls } = contextAnswering({ affected: 1 });
   assert.deepEqual(await template.deleteRecord(7, ctx), { affected: 1 });
   assert.deepEqual(calls, [['delete', { id: 7 }]]);
 });
 
 test('an update or delete that met nothing is not found', async () => {
-  const template = defineTemplate({ ...identity, objects });
+  const template = defineDomain({ ...identity, ...core });
   const { ctx } = contextAnswering({ affected: 0 });
   await assert.rejects(template.updateRecord({ id: 7 }, ctx), { code: 'BEDS_TEMPLATE_NOT_FOUND', status: 'not-found' });
   await assert.rejects(template.deleteRecord(7, ctx), { code: 'BEDS_TEMPLATE_NOT_FOUND' });
 });
 
 test('wrong input is refused with its field before anything is called', async () => {
-  const template = defineTemplate({ ...identity, objects });
+  const template = defineDomain({ ...identity, ...core });
   const { ctx, calls } = contextAnswering({});
   const rejected = (work: Promise<unknown>, field: string): Promise<void> =>
     assert.rejects(work, { code: 'BEDS_TEMPLATE_INPUT_INVALID', status: 'invalid', field });
@@ -154,17 +179,17 @@ test('wrong input is refused with its field before anything is called', async ()
 });
 
 test('fetch reads the view with the query as it came', async () => {
-  const template = defineTemplate({ ...identity, objects });
+  const template = defineDomain({ ...identity, ...core });
   const { ctx, calls } = contextAnswering({});
   const query = { where: { name: { prefix: 'Z' } }, limit: 2 };
   assert.deepEqual(await template.fetchRecords(query, ctx), { rows: [{ id: 1 }], cursor: 'next' });
   assert.deepEqual(calls, [['fetch', query]]);
 });
 
-test('fetch by a routine takes equalities only', async () => {
-  const fetch = routine('city_find', { name: 'string', population: 'integer?' });
-  const template = defineTemplate({ ...identity, objects: { ...objects, fetch } });
-  const { ctx, calls } = contextAnswering({ rows: [{ id: 1 }] });
+test('fetch by a procedure takes equalities only', async () => {
+  const fetch = procedure('city_find', { name: t.string(), population: t.int().optional() }, t.list(city));
+  const template = defineDomain({ ...identity, ...core, fetch });
+  const { ctx, calls } = contextAnswering([{ id: 1 }]);
   const query = { where: { name: 'Zug', population: { eq: 3 } } };
   assert.deepEqual(await template.fetchRecords(query, ctx), { rows: [{ id: 1 }] });
   assert.deepEqual(calls, [['fetch', { name: 'Zug', population: 3 }]]);
@@ -180,43 +205,67 @@ test('fetch by a routine takes equalities only', async () => {
   }
 });
 
-test('code overrides an object', async () => {
-  const template = defineTemplate({
+test('code serves one of the four under its name, with its input checked', async () => {
+  const { delete: remove, ...others } = core;
+  const template = defineDomain({
     ...identity,
-    objects,
-    async deleteRecord(id, ctx) {
-      await ctx.call('delete', { id: Number(id) });
-      return { deleted: id };
-    },
+    ...others,
+    objects: { remove },
+    operations: ({ mutation }) => ({
+      delete: mutation({ input: { id: t.int() }, output: { deleted: t.int() } }, async ({ input, db }) => {
+        await db.remove({ id: input.id });
+        return { deleted: input.id };
+      }).idempotent(),
+    }),
   });
-  const { ctx, calls } = contextAnswering({});
-  assert.deepEqual(await template.deleteRecord('7', ctx), { deleted: '7' });
-  assert.deepEqual(calls, [['delete', { id: 7 }]]);
+  const { ctx, calls } = contextAnswering({ affected: 1 });
+  assert.deepEqual(await template.deleteRecord(7, ctx), { deleted: 7 });
+  assert.deepEqual(calls, [['remove', { id: 7 }]]);
+  await assert.rejects(template.deleteRecord('7', ctx), { code: 'BEDS_TEMPLATE_INPUT_INVALID', field: 'key' });
+  assert.equal(template.definition.operations['delete']?.idempotent, true);
+});
+
+test('what a domain does not offer it refuses by itself', async () => {
+  const { delete: _, ...others } = core;
+  const template = defineDomain({
+    ...identity,
+    ...others,
+    operations: ({ unsupported }) => ({ delete: unsupported('Cities stay.') }),
+  });
+  const { ctx } = contextAnswering(undefined);
+  await assert.rejects(template.deleteRecord(7, ctx), { code: 'BEDS_TEMPLATE_NOT_SUPPORTED', message: 'Cities stay.' });
 });
 
 test('all that is wrong with a definition is said at once', () => {
   const wrong = {
-    domain: 'Cities',
+    name: 'Cities',
     version: '1.0',
     store: '',
     key: 'id',
+    create: view('city_list', { id: t.int() }),
+    fetch: view('city_list', { name: 'text' as never }),
+    delete: procedure('DROP TABLE x', { id: t.int(), why: t.string() }),
+    views: { towers: procedure('x', {}), towns: view('towns', {}) },
     objects: {
-      create: view('city_list', { id: 'integer' }),
-      fetch: view('city_list', { name: 'text' as 'string' }),
-      delete: routine('DROP TABLE x', { id: 'integer', why: 'string' }),
       shared: view('city_list', {}, { share: 'yes' as never, shares: true } as ViewOptions),
+      kinds: fn(
+        'kinds',
+        { k: t.enum([]), n: t.string({ max: 'x' as never }), d: t.int().default('x' as never) },
+        t.int(),
+      ),
       'bad alias': 7,
+      transaction: procedure('x', {}),
     },
-    domains: ['Other'],
-    idempotent: ['fetch'],
-    operations: {
-      update: { mode: 'read', args: {}, run: async () => 1 },
-      now: { mode: 'reed', args: { n: { type: 'integer', default: 'x', colour: 1 } } },
-    },
+    peers: { Other: peer() },
+    operations: ({ query, pages }: OperationMakers<Surroundings>) => ({
+      now: 7,
+      list: pages(city, () => ({ rows: [] })),
+      describe: query({}, () => 1),
+    }),
     setup: 7,
     fetchRecord: () => undefined,
   };
-  const define = defineTemplate as unknown as (definition: unknown) => unknown;
+  const define = defineDomain as unknown as (definition: unknown) => unknown;
   let thrown: unknown;
   try {
     define(wrong);
@@ -228,29 +277,39 @@ test('all that is wrong with a definition is said at once', () => {
   const fields = lines.map((line) => line.slice(2).split(' ')[0]);
   assert.deepEqual(fields.toSorted(), [
     'domain',
-    'domains.0',
     'fetchRecord',
-    'idempotent',
-    'objects.bad',
     'objects.bad',
     'objects.create',
     'objects.delete.args.why',
     'objects.delete.name',
     'objects.fetch.columns',
     'objects.fetch.columns.name',
+    'objects.kinds.args.d.default',
+    'objects.kinds.args.k.values',
+    'objects.kinds.args.n.maxLength',
     'objects.shared.share',
     'objects.shared.shares',
-    'operations.now.args.n.colour',
-    'operations.now.args.n.default',
-    'operations.now.mode',
-    'operations.now.run',
-    'operations.update',
+    'objects.towns.columns',
+    'objects.transaction',
+    'operations.describe',
+    'operations.list',
+    'operations.now',
+    'peers.0',
     'setup',
     'store',
-    'updateRecord',
+    'update',
     'version',
+    'views.towers',
   ]);
-  for (const nonsense of [undefined, null, 7, 'x', [], { operations: 7 }, { objects: null, operations: { a: null } }]) {
+  for (const nonsense of [
+    undefined,
+    null,
+    7,
+    'x',
+    [],
+    { operations: 7 },
+    { objects: 7, operations: () => ({ a: null }) },
+  ]) {
     assert.throws(() => define(nonsense), { code: 'BEDS_TEMPLATE_INVALID' });
   }
 });
@@ -276,7 +335,11 @@ test('every value type takes what it names and refuses the rest', () => {
       [1, true, {}],
     ],
     integer: [
-      [0, -3, 9007199254740991, '9223372036854775807'],
+      [0, -3, 9007199254740991],
+      [1.5, 2 ** 53, '7', 'x', true],
+    ],
+    bigint: [
+      ['0', '-3', '18446744073709551616', 7],
       [1.5, 2 ** 53, '1.5', 'x', '01', true],
     ],
     number: [
@@ -307,8 +370,8 @@ test('every value type takes what it names and refuses the rest', () => {
 
 test('a template sees every value in one form, however a caller writes it', () => {
   const forms: readonly (readonly [type: ValueDescription['type'], written: Json, seen: Json])[] = [
-    ['integer', '7', 7],
-    ['integer', '9223372036854775807', '9223372036854775807'],
+    ['bigint', 7, '7'],
+    ['bigint', '9223372036854775807', '9223372036854775807'],
     ['decimal', 12.5, '12.5'],
     ['decimal', '12.50', '12.50'],
     ['datetime', '2026-06-01T02:00:00+05:30', '2026-05-31T20:30:00.000Z'],

@@ -1,65 +1,101 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { conflict, defineTemplate, routine, view, type BedsError } from '@beds/sdk';
-import { testTemplate } from '@beds/sdk/testing';
+import { conflict, defineDomain, peer, procedure, t, view, type BedsError } from '@beds/sdk';
+import { testDomain } from '@beds/sdk/testing';
 
-const template = defineTemplate({
-  domain: 'cities',
+const city = t.row({ id: t.int(), name: t.string(), population: t.int().optional() });
+export const countries = defineDomain({
+  ...{ name: 'countries', version: '1.0.0', store: 'main', key: 'code' },
+  create: procedure('country_create', { code: t.string() }),
+  fetch: view('country_list', { code: t.string(), name: t.string() }),
+  update: procedure('country_update', { code: t.string() }),
+  delete: procedure('country_delete', { code: t.string() }),
+});
+
+const template = defineDomain({
+  name: 'cities',
   version: '1.0.0',
   store: 'main',
   key: 'id',
+  create: procedure('city_create', { name: t.string(), population: t.int().default(0) }, city),
+  fetch: view('city_list', city),
+  update: procedure('city_update', city.partial()),
+  delete: procedure('city_delete', city.pick('id'), { gone: t.boolean() }),
+  views: { large: view('large_list', city) },
   objects: {
-    create: routine('city_create', { name: 'string', population: { type: 'integer', default: 0 } }),
-    fetch: view('city_list', { id: 'integer', name: 'string', population: 'integer' }),
-    update: routine('city_update', { id: 'integer', name: 'string?' }),
-    delete: routine('city_delete', { id: 'integer' }),
-    totals: routine('city_totals', { country: 'string' }),
+    totals: procedure('city_totals', { country: t.string() }, { total: t.int() }),
+    both: procedure('city_both', {}, [city, t.list(city.pick('name'))]),
   },
-  domains: ['countries'],
-  operations: {
-    profile: {
-      mode: 'read',
-      args: { country: 'string', top: { type: 'integer', default: 2, min: 1 } },
-      async run(input, ctx) {
+  peers: { countries: peer<typeof countries>() },
+  operations: ({ query, mutation }) => ({
+    profile: query(
+      {
+        input: { country: t.string(), top: t.int({ min: 1 }).default(2) },
+        output: {
+          total: t.int().optional(),
+          cities: t.list(t.string()),
+          name: t.string().optional(),
+          by: t.string(),
+          note: t.string().optional(),
+        },
+      },
+      async ({ input, db, peers, log, self }) => {
         const [totals, cities, country] = await Promise.all([
-          ctx.call('totals', { country: input.country }),
-          ctx.view('fetch', { order: [{ column: 'population', direction: 'desc' }], limit: input.top }),
-          ctx.domain('countries').fetch({ where: { code: input.country } }),
+          db.totals({ country: input.country }),
+          db.fetch({ order: [{ column: 'population', direction: 'desc' }], limit: input.top }),
+          peers.countries.fetch({ where: { code: input.country } }),
         ]);
-        ctx.log.info('profiled', { country: input.country });
+        log.info('profiled', { country: input.country });
         return {
-          total: totals.rows[0]?.['total'] ?? null,
-          cities: cities.rows.map((city) => city.name),
-          name: country.rows[0]?.['name'] ?? null,
-          by: ctx.self.operation,
+          total: totals?.total ?? null,
+          cities: cities.rows.map(({ name }) => name),
+          name: country.rows[0]?.name ?? null,
+          by: self.operation,
         };
       },
-    },
-    broken: {
-      mode: 'write',
-      args: { how: 'string' },
-      async run({ how }, ctx) {
-        const loose = ctx as unknown as {
-          call(a: string, b?: object): Promise<never>;
-          view(a: string): Promise<never>;
-          domain(n: string): never;
-        };
+    ),
+    first: query({ output: { one: t.string(), many: t.int() } }, async ({ db }) => {
+      const [one, many] = await db.both();
+      return { one: one?.name ?? '', many: many.length };
+    }),
+    broken: mutation(
+      { input: { how: t.string() }, output: { done: t.boolean() } },
+      async ({ input: { how }, db, peers }) => {
+        const loose = db as unknown as Readonly<Record<string, (args?: object) => Promise<never>>>;
+        const others = peers as unknown as Readonly<Record<string, { fetch(): Promise<never> }>>;
         if (how === 'throws') throw new TypeError('oops');
         if (how === 'conflict') throw conflict('Taken.');
-        if (how === 'alias') return loose.call('creat');
-        if (how === 'kind') return loose.view('create');
-        if (how === 'args') return loose.call('create', { nam: 1 });
-        if (how === 'domain') return loose.domain('planets');
-        if (how === 'fake') return loose.call('delete', { id: 1 });
+        if (how === 'alias') return loose['creat']?.() as never;
+        if (how === 'args') return loose['create']?.({ nam: 1 }) as never;
+        if (how === 'domain') return others['planets']?.fetch() as never;
+        if (how === 'fake') return loose['delete']?.({ id: 1 }) as never;
+        if (how === 'date') return { done: new Date() } as never;
+        if (how === 'more') return { done: true, more: 1 } as never;
         return undefined as never;
       },
-    },
-  },
-  async setup(ctx) {
-    await ctx.view('fetch', { limit: 1 });
-    ctx.log.debug('ready');
+    ),
+    anything: query({ input: { what: t.string() } }, ({ input: { what } }) => ODD[what] as never),
+  }),
+  async setup({ db, log }) {
+    await db.fetch({ limit: 1 });
+    log.debug('ready');
   },
 });
+
+const circle: { self?: unknown } = {};
+circle.self = circle;
+/** What JSON cannot carry as it is, each as a part of a result that nothing is declared of. */
+const ODD: Readonly<Record<string, unknown>> = {
+  nan: { a: [1, Number.NaN] },
+  infinity: Number.POSITIVE_INFINITY,
+  date: { at: new Date(0) },
+  bigint: { count: 1n },
+  bytes: { hash: new Uint8Array(2) },
+  hole: [undefined],
+  map: new Map(),
+  code: { run: () => 1 },
+  circle,
+};
 
 const rows = [
   { id: 1, name: 'Zug', population: 30 },
@@ -77,11 +113,11 @@ function failure(code: string, field?: string): (error: BedsError) => boolean {
 }
 
 test('the four operations run against the fakes', async () => {
-  const cities = testTemplate(template, {
+  const cities = testDomain(template, {
     objects: {
-      create: ({ name, population }) => [{ id: 9, name, population }],
+      create: ({ name, population }) => ({ id: 9, name, population }),
       update: ({ id }) => (id === 1 ? 1 : 0),
-      delete: async () => ({ affected: 1, rows: [{ gone: true }] }),
+      delete: async () => ({ gone: true }),
     },
     views: { fetch: rows },
   });
@@ -90,7 +126,7 @@ test('the four operations run against the fakes', async () => {
   await assert.rejects(cities.update(2, { name: 'Zug' }), failure('BEDS_TEMPLATE_NOT_FOUND'));
   assert.deepEqual(await cities.delete(1), { gone: true });
   assert.deepEqual(await cities.fetch({ key: 2 }), { rows: [rows[1]] });
-  assert.deepEqual(cities.calls, [
+  assert.deepEqual(cities.$calls, [
     { alias: 'create', args: { name: 'Genf', population: 0 } },
     { alias: 'update', args: { id: 1, name: 'Zug' } },
     { alias: 'update', args: { id: 2, name: 'Zug' } },
@@ -99,7 +135,7 @@ test('the four operations run against the fakes', async () => {
 });
 
 test('where, order, limit and cursor apply to the given rows', async () => {
-  const cities = testTemplate(template, { views: { fetch: rows } });
+  const cities = testDomain(template, { views: { fetch: rows } });
   const names = async (query: Parameters<typeof cities.fetch>[0]): Promise<unknown[]> =>
     (await cities.fetch(query)).rows.map(({ name }) => name);
   assert.deepEqual(await names({ where: { name: 'Zug' } }), ['Zug']);
@@ -135,45 +171,79 @@ test('where, order, limit and cursor apply to the given rows', async () => {
 });
 
 test('a custom operation calls objects, views and other domains at once', async () => {
-  const cities = testTemplate(template, {
-    objects: { totals: () => [{ total: 330 }] },
+  const cities = testDomain(template, {
+    objects: { totals: () => ({ total: 330 }), both: () => [{ id: 1, name: 'Zug' }, [{ name: 'Bern' }]] as const },
     views: { fetch: rows },
-    domains: { countries: { fetch: async () => ({ rows: [{ name: 'Schweiz' }] }) } },
+    peers: { countries: { fetch: async () => ({ rows: [{ code: 'CH', name: 'Schweiz' }] }) } },
   });
-  await cities.setup();
-  assert.deepEqual(await cities.call('profile', { country: 'CH' }), {
+  await cities.$setup();
+  assert.deepEqual(await cities.profile({ country: 'CH' }), {
     total: 330,
     cities: ['Basel', 'Bern'],
     name: 'Schweiz',
     by: 'profile',
+    note: null,
   });
-  assert.deepEqual(cities.log, [
+  assert.deepEqual(cities.$log, [
     { level: 'debug', message: 'ready', fields: {} },
     { level: 'info', message: 'profiled', fields: { country: 'CH' } },
   ]);
-  await assert.rejects(
-    cities.call('profile', { country: 'CH', top: 0 }),
-    failure('BEDS_REQUEST_INVALID', 'payload.top'),
-  );
+  await assert.rejects(cities.profile({ country: 'CH', top: 0 }), failure('BEDS_REQUEST_INVALID', 'payload.top'));
 });
 
 test('mistakes of the code give the errors that a host gives', async () => {
-  const cities = testTemplate(template, {});
+  const cities = testDomain(template, {});
   const expected = {
     throws: 'BEDS_REQUEST_TEMPLATE_FAULT',
     conflict: 'BEDS_TEMPLATE_CONFLICT',
-    alias: 'BEDS_REQUEST_UNDECLARED',
-    kind: 'BEDS_REQUEST_UNDECLARED',
     args: 'BEDS_REQUEST_INVALID',
-    domain: 'BEDS_REQUEST_UNDECLARED',
     fake: 'BEDS_TESTING_NO_FAKE',
+    date: 'BEDS_REQUEST_BAD_RESULT',
+    more: 'BEDS_REQUEST_BAD_RESULT',
     nothing: 'BEDS_REQUEST_BAD_RESULT',
   };
   for (const [how, code] of Object.entries(expected)) {
-    await assert.rejects(cities.call('broken', { how }), failure(code), how);
+    await assert.rejects(cities.broken({ how }), failure(code), how);
   }
   await assert.rejects(cities.fetch({}), failure('BEDS_TESTING_NO_FAKE'));
   const loose = cities as unknown as { call(operation: string, input: object): Promise<unknown> };
   await assert.rejects(loose.call('nope', {}), failure('BEDS_REQUEST_UNKNOWN_OPERATION'));
-  assert.throws(() => testTemplate({} as never), failure('BEDS_TEMPLATE_INVALID'));
+  assert.throws(() => testDomain({} as never), failure('BEDS_TEMPLATE_INVALID'));
+});
+
+test('a further view is fetched from by its name', async () => {
+  const cities = testDomain(template, { views: { fetch: rows, large: [rows[3] ?? {}] } });
+  const page = await cities.fetch({ view: 'large', where: { id: { gt: 1 } } });
+  assert.deepEqual(page.rows, [rows[3]]);
+  await assert.rejects(cities.fetch({ view: 'small' as 'large' }), failure('BEDS_REQUEST_INVALID', 'query.view'));
+});
+
+test('several result sets come as they are declared', async () => {
+  const cities = testDomain(template, {
+    objects: { both: () => [{ id: 1, name: 'Zug' }, [{ name: 'Bern' }]] as const },
+  });
+  assert.deepEqual(await cities.first(), { one: 'Zug', many: 1 });
+});
+
+test('rows of a routine that are not as declared are named by their column', async () => {
+  const wrong = (total: unknown): Promise<unknown> =>
+    testDomain(template, {
+      objects: { totals: () => ({ total }) as never },
+      views: { fetch: rows },
+      peers: { countries: { fetch: () => ({ rows: [] }) } },
+    }).profile({ country: 'CH' });
+  await assert.rejects(wrong('many'), failure('BEDS_STORE_VALUE_UNFIT', 'total'));
+  await assert.rejects(wrong(undefined), /total is missing/);
+  await assert.rejects(wrong(null), /total is null, and not declared optional/);
+  await assert.rejects(wrong('9007199254740993'), /total must be a whole number/);
+  assert.equal(((await wrong('330')) as { readonly total: unknown }).total, 330);
+});
+
+test('what JSON cannot carry is refused by name, never changed', async () => {
+  const cities = testDomain(template, {});
+  for (const what of Object.keys(ODD)) {
+    await assert.rejects(cities.anything({ what }), failure('BEDS_REQUEST_BAD_RESULT'), what);
+  }
+  await assert.rejects(cities.anything({ what: 'nan' }), failure('BEDS_REQUEST_BAD_RESULT', 'result.a[1]'));
+  await assert.rejects(cities.anything({ what: 'date' }), /result\.at must be JSON: Date is not/);
 });

@@ -1,17 +1,23 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import {
-  defineTemplate,
-  routine,
-  view,
+  type Affected,
+  type Call,
+  defineDomain,
+  fn,
   type Json,
-  type JsonObject,
+  operationsOf,
   type Page,
+  peer,
+  procedure,
+  t,
   type TypesOf,
-  type ViewQuery,
+  view,
 } from '@beds/sdk';
 import type { BedsClient } from '@beds/sdk/client';
-import { testTemplate } from '@beds/sdk/testing';
+import { testDomain } from '@beds/sdk/testing';
+
+/* eslint-disable @typescript-eslint/no-unsafe-call -- what is called by mistake has no type. */
 
 // What this file proves, it proves when tsc compiles it: every @ts-expect-error is an error, everything else is not.
 
@@ -21,244 +27,286 @@ function sameType<A, B>(_same: Same<A, B>): void {
   assert.ok(true);
 }
 
-const identity = { domain: 'cities', version: '1.0.0', store: 'main', key: 'id' } as const;
-
-const objects = {
-  create: routine('city_create', { name: 'string', population: 'integer?' }),
-  fetch: view('city_list', { id: 'integer', name: 'string', population: 'integer' }),
-  update: routine('city_update', { id: 'integer', name: 'string?' }),
-  delete: routine('city_delete', { id: 'integer' }),
+const city = t.row({
+  id: t.int(),
+  name: t.string({ max: 100 }),
+  kind: t.enum(['town', 'village']),
+  population: t.int().optional(),
+});
+interface City {
+  readonly id: number;
+  readonly name: string;
+  readonly kind: 'town' | 'village';
+  readonly population: number | null;
+}
+const identity = { name: 'cities', version: '1.0.0', store: 'main', key: 'id' } as const;
+const core = {
+  create: procedure('city_create', city.omit('id'), city),
+  fetch: view('city_list', city),
+  update: procedure('city_update', city.partial(), city).idempotent(),
+  delete: procedure('city_delete', city.pick('id')),
 };
 
-test('types of arguments, rows, inputs and results follow from the definition', () => {
-  const template = defineTemplate({
-    ...identity,
-    objects: { ...objects, totals: routine('city_totals', { country: 'string' }), refresh: routine('refresh', {}) },
-    domains: ['countries'],
-    operations: {
-      totals: {
-        mode: 'read',
-        args: { country: 'string', top: { type: 'integer', default: 3 }, after: 'date?' },
-        async run(input, ctx) {
-          sameType<typeof input.country, string>(true);
-          sameType<typeof input.top, number>(true);
-          sameType<typeof input.after, string | null | undefined>(true);
-          await ctx.call('refresh');
-          await ctx.transaction(async (scope) => scope.call('totals', { country: input.country }));
-          await ctx.domain('countries').fetch({ where: { code: input.country } });
-          const page = await ctx.view('fetch', { where: { population: { gt: 1 } }, order: [{ column: 'name' }] });
-          const row = page.rows[0];
-          if (row !== undefined) sameType<typeof row.population, number | null>(true);
-          return { names: page.rows.map((city) => city.name) };
-        },
+const countries = defineDomain({
+  ...{ name: 'countries', version: '1.0.0', store: 'main', key: 'code' },
+  create: procedure('country_create', { code: t.string() }),
+  fetch: view('country_list', { code: t.string(), area: t.number().optional() }),
+  update: procedure('country_update', { code: t.string(), area: t.number() }),
+  delete: procedure('country_delete', { code: t.string() }),
+  operations: ({ query }) => ({
+    area: query({ input: { code: t.string() }, output: { area: t.number().optional() } }, () => ({})),
+  }),
+});
+
+const cities = defineDomain({
+  ...identity,
+  ...core,
+  views: { towns: view('town_list', city.pick('id', 'name')) },
+  objects: {
+    count: fn('city_count', { country: t.string().optional() }, t.int()),
+    largest: fn('city_largest', {}, t.string().optional()),
+    all: procedure('city_all', {}, t.list(city)),
+    both: procedure('city_both', {}, [city, t.list(city.pick('name'))]),
+    refresh: procedure('refresh', {}),
+    keep: procedure('city_keep', { cities: t.list(city, { max: 5 }), meta: t.object({ by: t.string() }) }),
+  },
+  peers: { countries: peer<typeof countries>() },
+  operations: ({ query, mutation }) => ({
+    count: query(
+      {
+        input: { country: t.string(), top: t.int().default(3), after: t.date().optional(), big: t.bigint().optional() },
+        output: { count: t.int(), names: t.list(t.string()), note: t.string().optional() },
       },
-      touch: { mode: 'write', args: {}, run: async (): Promise<number> => 1 },
-    },
+      async ({ input, db, peers, log, deadline }) => {
+        sameType<typeof input.country, string>(true);
+        sameType<typeof input.top, number>(true);
+        sameType<typeof input.after, string | null | undefined>(true);
+        sameType<typeof input.big, string | null | undefined>(true);
+        log.info('counts', { left: deadline.remainingMs });
+        const page = await db.fetch({ where: { population: { gt: 1 } }, order: [{ column: 'name' }] });
+        sameType<typeof page.rows, readonly City[]>(true);
+        const count = await db.count({ country: input.country });
+        sameType<typeof count, number>(true);
+        const largest = await db.largest();
+        sameType<typeof largest, string | null>(true);
+        const made = await db.create({ name: 'Zug', kind: 'town' });
+        sameType<typeof made, City | undefined>(true);
+        const gone = await db.delete({ id: 1 });
+        sameType<typeof gone, Affected>(true);
+        const [first, names] = await db.both();
+        sameType<typeof first, City | undefined>(true);
+        sameType<typeof names, readonly { readonly name: string }[]>(true);
+        const towns = await db.towns({ where: { name: 'Zug' } });
+        sameType<(typeof towns.rows)[number], { readonly id: number; readonly name: string }>(true);
+        await db.transaction(async (tx) =>
+          tx.keep({ cities: [{ id: 1, name: 'Zug', kind: 'town' }], meta: { by: 'x' } }),
+        );
+        const { area } = await peers.countries.area({ code: 'CH' });
+        sameType<typeof area, number | null>(true);
+        const { rows } = await peers.countries.fetch({ where: { code: 'CH' } });
+        sameType<(typeof rows)[number]['code'], string>(true);
+        await db.refresh();
+        return { count, names: page.rows.map(({ name }) => name) };
+      },
+    ),
+    touch: mutation({ input: { id: t.int() } }, () => ({ any: 'JSON' })).idempotent(),
+  }),
+});
+
+test('what callers see follows from the definition', () => {
+  type Types = TypesOf<typeof cities>;
+  sameType<Types['name'], 'cities'>(true);
+  sameType<Types['create']['result'], City>(true);
+  sameType<Types['delete'], { readonly id: number; readonly result: Affected }>(true);
+  sameType<Types['operations']['count']['input']['country'], string>(true);
+  sameType<Types['operations']['count']['input']['top'], number | null | undefined>(true);
+  interface Count {
+    readonly count: number;
+    readonly names: readonly string[];
+    readonly note: string | null;
+  }
+  sameType<Types['operations']['count']['result'], Count>(true);
+  sameType<Types['operations']['touch']['result'], Json>(true);
+  assert.equal(cities.definition.operations['touch']?.idempotent, true);
+});
+
+test('operations in files of their own know the objects', () => {
+  const definition = { ...identity, ...core, objects: { count: fn('city_count', {}, t.int()) } } as const;
+  const { query } = operationsOf<typeof definition>();
+  const count = query({ output: t.int() }, ({ db }) => db.count());
+  const helper = async ({ db }: Call<unknown, typeof definition>): Promise<number> => db.count();
+  const twice = query({ output: t.int() }, async (call) => 2 * (await helper(call)));
+  const template = defineDomain({ ...definition, operations: () => ({ count, twice }) });
+  sameType<TypesOf<typeof template>['operations']['twice']['result'], number>(true);
+  // @ts-expect-error the operations need an object count, which these do not have
+  defineDomain({ ...definition, objects: {}, operations: () => ({ count }) });
+});
+
+test('code stands for an object under the name of the operation', () => {
+  const template = defineDomain({
+    ...identity,
+    objects: { list: view('city_list', city) },
+    operations: ({ mutation, pages, unsupported }) => ({
+      create: mutation({ input: { name: t.string() }, output: { made: t.string() } }, ({ input }) => ({
+        made: input.name,
+      })),
+      fetch: pages(city, ({ input, db }) => db.list({ ...input, limit: 1 })),
+      update: mutation({ input: { id: t.int(), name: t.string() }, output: city.pick('id') }, ({ input }) => input),
+      delete: unsupported('Cities stay.'),
+    }),
   });
   type Types = TypesOf<typeof template>;
-  sameType<Types['results']['totals'], { names: (string | null)[] }>(true);
-  sameType<Types['results']['touch'], number>(true);
-  sameType<Types['args']['totals']['country'], 'string'>(true);
-});
-
-test('code that overrides sees the typed context', () => {
-  const template = defineTemplate({
-    ...identity,
-    objects: { list: objects.fetch },
-    createRecord: async (payload) => payload,
-    async fetchRecords(query, ctx) {
-      sameType<typeof query.limit, number | undefined>(true);
-      return ctx.view('list', { limit: 1 });
-    },
-    async updateRecord(payload: JsonObject) {
-      return payload;
-    },
-    async deleteRecord(id) {
-      return { id };
-    },
-  });
+  sameType<Types['create']['result'], { readonly made: string }>(true);
+  sameType<Types['views']['fetch'], City>(true);
+  sameType<Types['update']['payload'], { readonly name: string }>(true);
   assert.equal(template.definition.domain, 'cities');
-});
-
-test('a fetch of its own hands the query on to the view and its page back', () => {
-  defineTemplate({
-    ...identity,
-    objects,
-    async fetchRecords(query, ctx) {
-      const page = await ctx.view('fetch', query);
-      return { rows: page.rows, cursor: page.cursor };
-    },
-  });
-  defineTemplate({
-    ...identity,
-    objects,
-    fetchRecords: (query, ctx) => ctx.view('fetch', { order: [{ column: 'name' }], ...query }),
-  });
-  const template = defineTemplate({
-    ...identity,
-    objects: { ...objects, fetch: routine('city_find', { country: 'string' }) },
-    async fetchRecords(query, ctx) {
-      sameType<typeof query, ViewQuery>(true);
-      const { rows } = await ctx.call('fetch', { country: 'CH' });
-      return { rows };
-    },
-  });
-  assert.equal(template.definition.key, 'id');
 });
 
 /** Never run: only compiled. */
 export function mistakes(): void {
-  // @ts-expect-error no object serves delete, and there is no deleteRecord
-  defineTemplate({ ...identity, objects: { create: objects.create, fetch: objects.fetch, update: objects.update } });
-
+  const { delete: _, ...three } = core;
+  // @ts-expect-error nothing serves delete
+  defineDomain({ ...identity, ...three });
   // @ts-expect-error nothing at all serves the operations
-  defineTemplate({ ...identity, objects: {} });
-
+  defineDomain({ ...identity });
+  // @ts-expect-error delete is not among the operations either
+  defineDomain({ ...identity, ...three, operations: ({ query }) => ({ x: query({}, () => 1) }) });
   // @ts-expect-error a view cannot create
-  defineTemplate({ ...identity, objects: { ...objects, create: view('city_list', { id: 'integer' }) } });
-
+  defineDomain({ ...identity, ...core, create: view('city_list', city) });
   // @ts-expect-error a view has no such option
-  view('city_list', { id: 'integer' }, { shares: true });
-
+  view('city_list', city, { shares: true });
   // @ts-expect-error the key is not a column of the fetch view
-  defineTemplate({ ...identity, key: 'code', objects });
-
-  // @ts-expect-error no such value type
-  routine('city_create', { name: 'text' });
-
+  defineDomain({ ...identity, ...core, key: 'code' });
+  // @ts-expect-error no such type
+  procedure('city_create', { name: 'string' });
+  // @ts-expect-error a procedure returns rows
+  procedure('city_create', {}, 'city');
+  // @ts-expect-error a function returns a value
+  fn('city_count', {});
+  // @ts-expect-error no such column to pick
+  city.pick('mayor');
+  // @ts-expect-error the default is of the type
+  t.int().default('5');
   // @ts-expect-error the store is missing
-  defineTemplate({ domain: 'cities', version: '1.0.0', key: 'id', objects });
+  defineDomain({ ...core, name: 'cities', version: '1.0.0', key: 'id' });
+  // @ts-expect-error no such part
+  defineDomain({ ...identity, ...core, object: {} });
 
-  // @ts-expect-error the method's name is wrong
-  defineTemplate({ ...identity, objects, fetchRecord: async () => ({ rows: [] }) });
-
-  defineTemplate({
+  defineDomain({
     ...identity,
-    objects,
-    // @ts-expect-error a handler resolves to JSON
-    operations: { now: { mode: 'read', args: {}, run: async () => new Date() } },
-  });
-
-  // @ts-expect-error the mode is read or write
-  defineTemplate({ ...identity, objects, operations: { now: { mode: 'reed', args: {}, run: async () => 1 } } });
-
-  defineTemplate({
-    ...identity,
-    objects,
-    async fetchRecords(query) {
-      // @ts-expect-error no such column in the query of an override
-      return { rows: [{ mayor: String(query.where?.mayor) }] };
-    },
-  });
-
-  // @ts-expect-error page without rows
-  defineTemplate({ ...identity, objects, fetchRecords: async () => ({ row: [] }) });
-
-  defineTemplate({
-    ...identity,
-    objects,
-    domains: ['countries'],
-    operations: {
-      probe: {
-        mode: 'read',
-        args: { country: 'string' },
-        async run(input, ctx) {
-          // @ts-expect-error no such input
-          input.county;
-          // @ts-expect-error no such alias
-          await ctx.call('creat', { name: 'a' });
-          // @ts-expect-error a view is not called
-          await ctx.call('fetch', {});
-          // @ts-expect-error a routine is not viewed
-          await ctx.view('create');
-          // @ts-expect-error name is required
-          await ctx.call('create', { population: 1 });
-          // @ts-expect-error arguments are required
-          await ctx.call('create');
-          // @ts-expect-error name is a string
-          await ctx.call('create', { name: 1 });
-          // @ts-expect-error no such argument
-          await ctx.call('create', { name: 'a', mayor: 'b' });
-          // @ts-expect-error no such column in where
-          await ctx.view('fetch', { where: { mayor: 'b' } });
-          // @ts-expect-error no such column in order
-          await ctx.view('fetch', { order: [{ column: 'mayor' }] });
-          // @ts-expect-error not among the domains
-          ctx.domain('planets');
-          await ctx.transaction(async (scope) => {
-            // @ts-expect-error no such alias in a transaction either
-            await scope.call('creat', {});
-          });
-          const page = await ctx.view('fetch');
-          // @ts-expect-error no such column in a row
-          page.rows[0]?.mayor;
-          return null as Json;
-        },
-      },
-    },
-    async createRecord(payload, ctx) {
-      // @ts-expect-error no such alias in an override
-      await ctx.call('insert', payload);
-      return payload;
-    },
-    async setup(ctx) {
+    ...core,
+    objects: { count: fn('city_count', { country: t.string() }, t.int()) },
+    peers: { countries: peer<typeof countries>() },
+    operations: ({ query }) => ({
+      // @ts-expect-error a handler answers with JSON
+      date: query({}, () => ({ at: new Date() })),
+      // @ts-expect-error the answer lacks its field
+      lacks: query({ output: { count: t.int() } }, () => ({ cont: 1 })),
+      // @ts-expect-error the answer's field is of another type
+      other: query({ output: { count: t.int() } }, () => ({ count: 'one' })),
+      probe: query({ input: { country: t.string() } }, async ({ input, db, peers }) => {
+        // @ts-expect-error no such input
+        input.county;
+        // @ts-expect-error no such alias
+        await db.creat({ name: 'a', kind: 'town' });
+        // @ts-expect-error name is required
+        await db.create({ kind: 'town' });
+        // @ts-expect-error arguments are required
+        await db.create();
+        // @ts-expect-error name is a string
+        await db.create({ name: 1, kind: 'town' });
+        // @ts-expect-error no such kind
+        await db.create({ name: 'a', kind: 'city' });
+        // @ts-expect-error no such argument
+        await db.create({ name: 'a', kind: 'town', mayor: 'b' });
+        // @ts-expect-error no such column in where
+        await db.fetch({ where: { mayor: 'b' } });
+        // @ts-expect-error no such column in order
+        await db.fetch({ order: [{ column: 'mayor' }] });
+        // @ts-expect-error country is required
+        await db.count({});
+        // @ts-expect-error not among the peers
+        peers.planets;
+        // @ts-expect-error no such operation of the peer
+        await peers.countries.size({});
+        // @ts-expect-error the peer's key is a string
+        await peers.countries.delete(7);
+        await db.transaction(async (tx) => {
+          // @ts-expect-error no such alias in a transaction either
+          await tx.creat({});
+          // @ts-expect-error nor a transaction in a transaction
+          await tx.transaction(async () => undefined);
+        });
+        const page = await db.fetch();
+        // @ts-expect-error no such column in a row
+        page.rows[0]?.mayor;
+        // @ts-expect-error the population may be null
+        const population: number | undefined = page.rows[0]?.population;
+        return population ?? 0;
+      }),
+    }),
+    async setup({ db }) {
       // @ts-expect-error no such view in setup
-      await ctx.view('views');
+      await db.views();
     },
   });
 }
 
-const typed = defineTemplate({
-  ...identity,
-  objects: { ...objects, totals: routine('city_totals', { country: 'string' }) },
-  operations: {
-    totals: { mode: 'read', args: { country: 'string', top: 'integer?' }, run: async (): Promise<number> => 1 },
-  },
-});
-
 /** Never run: only compiled. */
 export async function callers(client: BedsClient): Promise<void> {
-  const cities = client.domain<typeof typed>('cities');
-  await cities.create({ name: 'Zug' });
-  await cities.update(7, { name: 'Zug' });
-  await cities.fetch({ key: 7 });
-  const page = await cities.fetch({ where: { name: { prefix: 'Z' } }, order: [{ column: 'population' }] });
-  sameType<(typeof page.rows)[number]['name'], string | null>(true);
-  for await (const each of cities.fetchAll({})) sameType<(typeof each.rows)[number]['id'], number | null>(true);
-  const total = await cities.call('totals', { country: 'CH' });
-  sameType<typeof total, number>(true);
+  const typed = client.domain<typeof cities>('cities');
+  const made = await typed.create({ name: 'Zug', kind: 'town' });
+  sameType<typeof made, City>(true);
+  await typed.update(7, { name: 'Zug' });
+  await typed.fetch({ key: 7 });
+  const page = await typed.fetch({ where: { name: { prefix: 'Z' } }, order: [{ column: 'population' }] });
+  sameType<(typeof page.rows)[number], City>(true);
+  const towns = await typed.fetch({ view: 'towns', where: { name: 'Zug' } });
+  sameType<(typeof towns.rows)[number], { readonly id: number; readonly name: string }>(true);
+  for await (const each of typed.fetchAll({})) sameType<(typeof each.rows)[number]['id'], number>(true);
+  const { count } = await typed.count({ country: 'CH' });
+  sameType<typeof count, number>(true);
 
   // @ts-expect-error name is required
-  await cities.create({});
+  await typed.create({ kind: 'town' });
   // @ts-expect-error no such argument
-  await cities.create({ name: 'Zug', mayor: 'x' });
+  await typed.create({ name: 'Zug', kind: 'town', mayor: 'x' });
   // @ts-expect-error the key is passed apart
-  await cities.update(7, { id: 7 });
+  await typed.update(7, { id: 7 });
+  // @ts-expect-error the key is a number
+  await typed.delete('7');
   // @ts-expect-error no such column
-  await cities.fetch({ where: { mayor: 'x' } });
+  await typed.fetch({ where: { mayor: 'x' } });
+  // @ts-expect-error no such view
+  await typed.fetch({ view: 'towers' });
+  // @ts-expect-error no such column in that view
+  await typed.fetch({ view: 'towns', where: { population: 1 } });
   // @ts-expect-error no such operation
-  await cities.call('total', {});
+  await typed.counts({ country: 'CH' });
   // @ts-expect-error country is required
-  await cities.call('totals', {});
+  await typed.count({});
   // @ts-expect-error country is a string
-  await cities.call('totals', { country: 1 });
+  await typed.count({ country: 1 });
 
   const untyped = client.domain('cities');
-  sameType<Awaited<ReturnType<typeof untyped.fetch>>, Page>(true);
+  const anyPage = await untyped.fetch({ where: { a: 1 } });
+  sameType<typeof anyPage, Page>(true);
   const anything = await untyped.call('whatever', { a: 1 });
   sameType<typeof anything, Json>(true);
   await untyped.create({ a: 1 });
   await untyped.update(1, { a: 1 });
-  await untyped.fetch({ where: { a: 1 } });
 
-  testTemplate(typed, {
-    objects: { create: ({ name }) => [{ name: name.toUpperCase() }], totals: () => 1 },
-    views: { fetch: [{ id: 1, name: 'Zug' }] },
+  testDomain(cities, {
+    objects: { create: ({ name, kind }) => ({ id: 1, name, kind }), count: () => 1, delete: () => 1, all: () => [] },
+    views: { fetch: [{ id: 1, name: 'Zug' }], towns: [{ id: 2 }] },
+    peers: { countries: { area: () => ({ area: 5 }) } },
   });
   // @ts-expect-error no such alias
-  testTemplate(typed, { objects: { insert: () => [] } });
+  testDomain(cities, { objects: { insert: () => [] } });
   // @ts-expect-error a view is not answered by code
-  testTemplate(typed, { objects: { fetch: () => [] } });
+  testDomain(cities, { objects: { fetch: () => [] } });
+  // @ts-expect-error the function gives a number
+  testDomain(cities, { objects: { count: () => 'one' } });
   // @ts-expect-error no such column
-  testTemplate(typed, { views: { fetch: [{ mayor: 'x' }] } });
+  testDomain(cities, { views: { fetch: [{ mayor: 'x' }] } });
 }

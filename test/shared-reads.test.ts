@@ -171,7 +171,7 @@ async function serve(share: boolean): Promise<{
   const read = `return (await ctx.view('fetch', {})).rows;`;
   const bundle: BundleOptions = {
     objects: { fetch: { kind: 'view', name: 'notes_all', columns, ...(share && { share }) } },
-    domains: ['notes'],
+    peers: ['notes'],
     body: { fetchRecords: `return ctx.view('fetch', query);` },
     operations: {
       look: { mode: 'read', run: read },

@@ -68,7 +68,7 @@ void describe('a broker thread with routes', () => {
   void it('shows no caller what a shadow does, and does not let it write', async (t) => {
     const own = await startThread(t, peek('return { from: VERSION };'), {
       ...peek(`await ctx.domain('notes').create({ text: 'by a shadow' }); return {};`),
-      domains: ['notes'],
+      peers: ['notes'],
     });
     const candidate = { generation: 2, percent: 0, salt: 1, shadowPercent: 100 };
     await own.command({ kind: 'route', routes: [{ domain: 'notes', active: 1, candidate }] });

@@ -48,7 +48,7 @@ const keep = `await ctx.transaction(async () => input.text);`;
 async function serve(run = `${keep} return null;`): Promise<{ plane: DataPlane; main: FakeStore; other: FakeStore }> {
   const [main, other] = [new FakeStore('main'), new FakeStore('other')];
   const plane = makeDataPlane(main.adapter, [other.adapter]);
-  const notes = { domains: ['tasks'], operations: { keep: { mode: 'write', args: { text }, run } } } as const;
+  const notes = { peers: ['tasks'], operations: { keep: { mode: 'write', args: { text }, run } } } as const;
   const plain = { keep: { mode: 'write', args: { text }, run: `${keep} return null;` } } as const;
   await plane.prepare(notes, notes, { domain: 'tasks', store: 'other', operations: plain });
   plane.generations.route([

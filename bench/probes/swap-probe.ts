@@ -103,22 +103,29 @@ function versionOf(source: GenerationSource, id: number): GenerationSource {
 }
 
 async function makeSource(head: string): Promise<GenerationSource> {
-  const run = 'mode: "read", args: {}, idempotent: true';
+  const run = 'mode: "read", input: { type: "object", fields: {} }, idempotent: true';
   const definition = {
-    manifestVersion: 1,
-    contract: 1,
+    manifestVersion: 2,
+    contract: 2,
     domain: DOMAIN,
     version: '1.0.0',
     store: 'main',
     key: 'id',
     sdk: '0.1.0',
     operations: {
-      ...Object.fromEntries(['create', 'update', 'delete'].map((op) => [op, { mode: 'write', idempotent: false }])),
-      fetch: { mode: 'read', idempotent: true },
-      ...Object.fromEntries(['answer', 'fail'].map((op) => [op, { mode: 'read', idempotent: true, args: {} }])),
+      ...Object.fromEntries(
+        ['create', 'update', 'delete'].map((op) => [
+          op,
+          { mode: 'write', idempotent: false, input: { type: 'schema' } },
+        ]),
+      ),
+      fetch: { mode: 'read', idempotent: true, output: { type: 'list', items: { type: 'json' } } },
+      ...Object.fromEntries(
+        ['answer', 'fail'].map((op) => [op, { mode: 'read', idempotent: true, input: { type: 'object', fields: {} } }]),
+      ),
     },
     objects: {},
-    domains: [],
+    peers: [],
     entry: 'index.mjs',
     files: { 'index.mjs': { sha256: '0'.repeat(64), bytes: 1 } },
   };

@@ -324,7 +324,7 @@ export class Effects {
     const needed = new Map(sources.map((source) => [source.manifest.domain, source]));
     // n.b. a map gives what is added to it meanwhile as well.
     for (const { manifest } of needed.values()) {
-      for (const domain of manifest.domains) {
+      for (const domain of manifest.peers) {
         const called = this.#options.routes.liveSource(domain);
         if (called !== undefined && !needed.has(domain)) needed.set(domain, called);
       }

@@ -179,17 +179,17 @@ export const admissionErrors = defineErrors({
   BEDS_ADMISSION_EXPORT_MISSING: {
     message: 'The bundle has no default export.',
     status: 'invalid',
-    action: 'Write `export default defineTemplate({ … })` in template.ts.',
+    action: 'Write `export default defineDomain({ … })` in template.ts.',
   },
   BEDS_ADMISSION_EXPORT_INVALID: {
     message: 'The default export of the bundle is not a template.',
     status: 'invalid',
-    action: 'Write `export default defineTemplate({ … })` in template.ts.',
+    action: 'Write `export default defineDomain({ … })` in template.ts.',
   },
   BEDS_ADMISSION_METHOD_MISSING: {
     message: 'The template lacks a method of NamasteCore.',
     status: 'invalid',
-    action: 'Create the template with defineTemplate, which supplies all four.',
+    action: 'Create the template with defineDomain, which supplies all four.',
   },
   BEDS_ADMISSION_OPERATION_MISMATCH: {
     message: 'The operations in the code differ from the manifest.',

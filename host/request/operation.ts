@@ -1,6 +1,8 @@
 import {
   checkQueryForm,
-  compileChecker,
+  type CheckedResult,
+  compileInput,
+  compileResult,
   CORE_OPERATIONS,
   sayProblems,
   type Problem,
@@ -13,6 +15,7 @@ import {
   type ServedBy,
   type Template,
   type TemplateContext,
+  type ValueDescription,
 } from '@beds/sdk';
 import { meant } from '#sdk/nearest';
 import { requestErrors } from '../errors/request.js';
@@ -59,10 +62,12 @@ export function compileOperations(
   for (const name of CORE_OPERATIONS) {
     const mode = name === 'fetch' ? 'read' : 'write';
     const repeatable = mode === 'read' || manifest.operations[name]?.idempotent === true;
-    add(name, { mode, repeatable, run: core[name], resultOf: name === 'fetch' ? checkPage : resultOfRecord });
+    const resultOf = coreResult(name, template.definition.operations[name]?.output);
+    add(name, { mode, repeatable, run: core[name], resultOf });
   }
   for (const [name, custom] of Object.entries(template.operations)) {
-    const check = compileChecker(custom.args);
+    const check = compileInput(custom.input);
+    const read = compileResult(custom.output);
     add(name, {
       mode: custom.mode,
       repeatable: custom.mode === 'read' || custom.idempotent,
@@ -72,7 +77,7 @@ export function compileOperations(
         if (!checked.ok) throw invalid(`payload.${checked.problem.field}`, checked.problem.message);
         return custom.run(checked.value, ctx);
       },
-      resultOf: (value) => ({ data: value as Json }),
+      resultOf: (value) => ({ data: accept(read(value)) }),
     });
   }
   return operations;
@@ -132,8 +137,21 @@ export function invalidQuery(problems: readonly Problem[]): Error {
   return requestErrors.make('BEDS_REQUEST_INVALID', message, details);
 }
 
-function resultOfRecord(value: unknown): OperationResult {
-  return { data: checkRecord(value) };
+/** What the four must give: where code serves them, what it declares; what an object gives has been read by its `returns`. */
+function coreResult(name: string, output: ValueDescription | undefined): (value: unknown) => OperationResult {
+  if (output === undefined) return name === 'fetch' ? checkPage : (value) => ({ data: checkRecord(value) });
+  const read = compileResult(output);
+  if (name !== 'fetch') return (value) => ({ data: accept(read(value)) });
+  return (value) => {
+    const page = checkPage(value);
+    return { ...page, data: accept(read(page.data)) };
+  };
+}
+
+function accept(checked: CheckedResult): Json {
+  if ('value' in checked) return checked.value;
+  const { message, details } = sayProblems(checked.problems);
+  throw requestErrors.make('BEDS_REQUEST_BAD_RESULT', message, details);
 }
 
 function withKey(payload: JsonObject, column: string, key: OperationInput['key']): JsonObject {

@@ -1,4 +1,4 @@
-import { compileChecker, type ServedBy, type Template, type ValuesChecker } from '@beds/sdk';
+import { compileChecker, compileReturns, type ServedBy, type Template, type ValuesChecker } from '@beds/sdk';
 import { settlesWithin } from '#sdk/time';
 import { encodeServedBy } from './encode.js';
 import { type CallerBook, RequestCounts } from './observations.js';
@@ -11,6 +11,12 @@ export interface Serving {
   readonly node: string;
   readonly adapter: StoreAdapter;
   readonly callers: CallerBook;
+}
+
+/** How a template uses a routine. */
+export interface RoutineUse {
+  readonly check: ValuesChecker;
+  readonly read: ReturnType<typeof compileReturns>;
 }
 
 /**
@@ -28,8 +34,8 @@ export class ServingGeneration {
   readonly by: ServedBy;
   readonly byJson: string;
   readonly counts = new RequestCounts();
-  /** Checkers of routine arguments, by alias. */
-  readonly checkers: ReadonlyMap<string, ValuesChecker>;
+  /** What checks the arguments of a routine and reads what it returns, by alias. */
+  readonly routines: ReadonlyMap<string, RoutineUse>;
   /** Aliases of views whose reads may be shared. */
   readonly sharedViews: ReadonlySet<string>;
   readonly sharedReads = new SharedReads();
@@ -50,9 +56,11 @@ export class ServingGeneration {
       book: serving.callers,
       by: this.by,
     });
-    this.checkers = new Map(
+    this.routines = new Map(
       Object.entries(source.manifest.objects).flatMap(([alias, object]) =>
-        object.kind === 'routine' ? [[alias, compileChecker(object.args)] as const] : [],
+        object.kind === 'view'
+          ? []
+          : [[alias, { check: compileChecker(object.args), read: compileReturns(object) }] as const],
       ),
     );
     this.sharedViews = new Set(

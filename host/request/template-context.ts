@@ -6,12 +6,14 @@ import {
   type JsonObject,
   type OperationMode,
   type Page,
+  type RoutineRows,
   type TemplateContext,
   type TemplateLog,
   type TransactionScope,
   type ViewQuery,
 } from '@beds/sdk';
 import { requestErrors } from '../errors/request.js';
+import { storeErrors } from '../errors/store.js';
 import { publishTemplateLog, type TemplateLogEvent } from '../observe/channels.js';
 import type { OperationResult } from './encode.js';
 import { invalidQuery, type Operation, type OperationInput } from './operation.js';
@@ -109,7 +111,7 @@ export class RequestContext implements TemplateContext {
     const isWrite = options.mode === 'write';
     if (isWrite) scope.beginsWrite();
     try {
-      return await generation.adapter.call(object, checked, options);
+      return this.#read(alias, await generation.adapter.call(object, checked, options));
     } catch (error) {
       if (isWrite && callKeptNothing(error, object)) scope.keptNothing();
       scope.failedAt(generation.adapter.store);
@@ -162,14 +164,17 @@ export class RequestContext implements TemplateContext {
   /** The calls of a transaction, by alias. */
   #inside(calls: AdapterScope): TransactionScope {
     return {
-      call: async (alias, args = {}) => this.#returning(calls.call(this.#object(alias), this.#checkArgs(alias, args))),
+      call: async (alias, args = {}) => {
+        const rows = await this.#returning(calls.call(this.#object(alias), this.#checkArgs(alias, args)));
+        return this.#read(alias, rows);
+      },
       view: async (alias, query = {}) => this.#returning(calls.view(this.#object(alias), this.#keyed(query))),
     };
   }
 
   domain(name: string): DomainCaller {
     const { generation, host, operation, scope, depth } = this.#options;
-    if (!generation.source.manifest.domains.includes(name)) {
+    if (!generation.source.manifest.peers.includes(name)) {
       throw requestErrors.make(
         'BEDS_REQUEST_UNDECLARED',
         `The template does not declare that it calls domain ${name}.`,
@@ -182,14 +187,14 @@ export class RequestContext implements TemplateContext {
     return {
       create: (payload) => record('create', { payload }),
       fetch: async (query) => {
-        const { data, cursor, count } = await invoke('fetch', { query });
+        const { data, cursor, count } = await invoke('fetch', 'key' in query ? { key: query.key } : { query });
         return {
           rows: data as unknown as JsonObject[],
           ...(cursor === undefined ? {} : { cursor }),
           ...(count === undefined ? {} : { count }),
         };
       },
-      update: (payload) => record('update', { payload }),
+      update: (key, payload) => record('update', { key, payload }),
       delete: (key) => record('delete', { key }),
       call: async (operation, input): Promise<Json> =>
         (await invoke(operation, input === undefined ? {} : { payload: input })).data,
@@ -215,10 +220,20 @@ export class RequestContext implements TemplateContext {
   }
 
   #checkArgs(alias: string, args: JsonObject): JsonObject {
-    const checked = this.#options.generation.checkers.get(alias)?.(args);
+    const checked = this.#options.generation.routines.get(alias)?.check(args);
     if (checked === undefined || checked.ok) return checked?.value ?? args;
     const { field, message } = checked.problem;
     throw requestErrors.make('BEDS_REQUEST_INVALID', `${field} ${message}.`, { field });
+  }
+
+  /** What the template declares that the routine returns. Throws BEDS_STORE_VALUE_UNFIT where the database gave something else. */
+  #read(alias: string, rows: RoutineRows): CallResult {
+    const read = this.#options.generation.routines.get(alias)?.read(rows);
+    if (read === undefined)
+      throw requestErrors.make('BEDS_REQUEST_UNDECLARED', `${alias} is a view: it cannot be called.`);
+    if ('value' in read) return read.value;
+    const { field, message } = read.problem;
+    throw storeErrors.make('BEDS_STORE_VALUE_UNFIT', `Result of ${alias}: ${field} ${message}.`, { field });
   }
 
   #callOptions(): CallOptions {

@@ -4,9 +4,10 @@ import type { NamedObject, NamedValue, ObjectFinding, StoreAdapter } from './con
 type Values = Readonly<Record<string, ValueDescription>>;
 
 /** Which types of the database take a value that the template declares as the key. */
-const GOES_INTO: Readonly<Record<ValueType, readonly ValueType[]>> = {
+const GOES_INTO: Readonly<Record<StoredType, readonly ValueType[]>> = {
   string: ['string'],
-  integer: ['integer', 'number', 'decimal'],
+  integer: ['integer', 'bigint', 'number', 'decimal'],
+  bigint: ['bigint', 'decimal'],
   number: ['number', 'decimal'],
   decimal: ['decimal'],
   boolean: ['boolean'],
@@ -16,9 +17,10 @@ const GOES_INTO: Readonly<Record<ValueType, readonly ValueType[]>> = {
 };
 
 /** Which types of the database give a value that the template may call the key. */
-const COMES_FROM: Readonly<Record<ValueType, readonly ValueType[]>> = {
+const COMES_FROM: Readonly<Record<StoredType, readonly ValueType[]>> = {
   ...GOES_INTO,
   integer: ['integer'],
+  bigint: ['bigint'],
   number: ['number', 'integer'],
 };
 
@@ -38,6 +40,22 @@ export function checkUses(
   return { objects, findings };
 }
 
+type StoredType = Exclude<ValueType, 'enum' | 'list' | 'object' | 'schema'>;
+
+/** What a database knows of a type: the strings of an enum are strings, and whatever has parts is JSON. */
+function storedType(type: ValueType): StoredType {
+  switch (type) {
+    case 'enum':
+      return 'string';
+    case 'list':
+    case 'object':
+    case 'schema':
+      return 'json';
+    default:
+      return type;
+  }
+}
+
 /** Compares what a template needs with what the catalogue says. */
 export function checkUse(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {
   if (found === undefined) {
@@ -48,11 +66,11 @@ export function checkUse(use: ObjectManifest, found: NamedObject | undefined): r
       }),
     ];
   }
-  if ((use.kind === 'view') !== (found.kind === 'view')) {
+  if (use.kind !== found.kind) {
     return [
       finding('KIND_MISMATCH', use, {
         message: `${use.name} is a ${found.kind}; the template uses it as a ${use.kind}.`,
-        hint: `Use ${use.name} as a ${found.kind === 'view' ? 'view' : 'routine'}.`,
+        hint: `Declare it with ${found.kind === 'function' ? 'fn' : found.kind}('${use.name}', …).`,
       }),
     ];
   }
@@ -80,17 +98,17 @@ function checkArgument(use: ObjectManifest, value: NamedValue, args: Values): re
     return [
       finding('ARGUMENT_MISSING', use, {
         message: `${use.name} needs the argument ${value.name} (${value.nativeType}), which the template does not name.`,
-        hint: `Add ${value.name}: '${value.type}' to the arguments of ${use.name} in the template.`,
+        hint: `Add ${value.name}: ${makerOf(value.type)} to the arguments of ${use.name} in the template.`,
       }),
     ];
   }
-  if (!GOES_INTO[declared.type].includes(value.type) && !isAlternative(value, declared))
+  if (!GOES_INTO[storedType(declared.type)].includes(value.type) && !isAlternative(value, declared))
     return [typeMismatch(use, value, declared)];
   if (declared.optional === true && declared.default === undefined && !mayBeAbsent && value.nullable !== true) {
     return [
       finding('ARGUMENT_MISSING', use, {
         message: `${use.name} always needs the argument ${value.name}; the template says it may be left out.`,
-        hint: `Declare ${value.name} as '${value.type}', without the question mark, or with a default.`,
+        hint: `Declare ${value.name} as ${makerOf(value.type)}, without .optional(), or with .default(…).`,
       }),
     ];
   }
@@ -108,25 +126,30 @@ function checkColumns(use: Extract<ObjectManifest, { kind: 'view' }>, found: rea
         }),
       ];
     }
-    const fits = COMES_FROM[declared.type].includes(column.type) || isAlternative(column, declared);
+    const fits = COMES_FROM[storedType(declared.type)].includes(column.type) || isAlternative(column, declared);
     return fits ? [] : [typeMismatch(use, column, declared)];
   });
+}
+
+/** As a template writes the type. */
+function makerOf(type: ValueType): string {
+  return `t.${type === 'integer' ? 'int' : type}()`;
 }
 
 function typeMismatch(use: ObjectManifest, value: NamedValue, declared: ValueDescription): ObjectFinding {
   return finding('TYPE_MISMATCH', use, {
     message: `${value.name} of ${use.name} is ${value.nativeType} in the database, '${declared.type}' in the template.`,
-    hint: `Declare ${value.name} as '${value.type}'.`,
+    hint: `Declare ${value.name} as ${makerOf(value.type)}.`,
   });
 }
 
 function isAlternative({ alternatives }: NamedValue, { type }: ValueDescription): boolean {
-  return alternatives?.includes(type) === true;
+  return alternatives?.includes(storedType(type)) === true;
 }
 
 /** The type that a template chose of those that the database leaves open. */
 function chosenType(value: NamedValue, declared: ValueDescription | undefined): ValueType {
-  return declared !== undefined && isAlternative(value, declared) ? declared.type : value.type;
+  return declared !== undefined && isAlternative(value, declared) ? storedType(declared.type) : value.type;
 }
 
 type Reason<Code> = Code extends `BEDS_PREFLIGHT_${infer Name}` ? Name : never;
@@ -149,7 +172,7 @@ export function narrowObject(use: ObjectManifest, found: NamedObject): NamedObje
     const used = found.columns.filter((column) => Object.hasOwn(columns, column.name));
     return { ...found, columns: used.map((column) => ({ ...column, type: chosenType(column, columns[column.name]) })) };
   }
-  const args = use.kind === 'routine' ? use.args : {};
+  const args = use.kind === 'view' ? {} : use.args;
   return { ...found, args: found.args.map((value) => narrowValue(value, args[value.name])) };
 }
 

@@ -1,4 +1,4 @@
-import type { CallResult, JsonObject, ObjectManifest, Page, ValueDescription, ValueType, ViewQuery } from '@beds/sdk';
+import type { RoutineRows, JsonObject, ObjectManifest, Page, ValueDescription, ValueType, ViewQuery } from '@beds/sdk';
 import type { ResultHolder } from './result-budget.js';
 
 /**
@@ -101,7 +101,7 @@ export interface StoreAdapter {
   names(): Promise<readonly string[]>;
   /** Compares what a template needs with what the catalogue says; pure. */
   readonly check: (use: ObjectManifest, found: NamedObject | undefined) => readonly ObjectFinding[];
-  call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<CallResult>;
+  call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<RoutineRows>;
   view(object: NamedObject, query: KeyedQuery, options: CallOptions): Promise<Page>;
   /** BEDS_STORE_NOT_SUPPORTED where `capabilities.transactions` is false. Any error rolls back. */
   transaction<T>(work: (scope: AdapterScope) => Promise<T>, options: CallOptions): Promise<T>;
@@ -119,6 +119,6 @@ export interface KeyedQuery extends ViewQuery {
 }
 
 export interface AdapterScope {
-  call(object: NamedObject, args: JsonObject): Promise<CallResult>;
+  call(object: NamedObject, args: JsonObject): Promise<RoutineRows>;
   view(object: NamedObject, query: KeyedQuery): Promise<Page>;
 }

@@ -284,7 +284,7 @@ class ColumnPlan {
     else if (value === null) this.#refuse('can be compared with null by eq, ne, in and isNull only');
     else {
       // Length and range belong to stored values: searching beyond them finds nothing, it is not an error.
-      const read = readValue(value, { type });
+      const read = readValue(value, { type: comparedType(this.#column, value) });
       if (!('problem' in read)) return read.value as Scalar;
       this.#refuse(read.problem);
     }
@@ -371,7 +371,15 @@ function beyond({ column, direction }: PlannedOrder, value: Scalar): readonly Co
 }
 
 /** Types whose values sort in JavaScript as in every database; of text, only the database knows its collation. */
-const SORTED: ReadonlySet<ValueType> = new Set(['integer', 'number', 'decimal', 'boolean', 'date', 'datetime']);
+const SORTED: ReadonlySet<ValueType> = new Set([
+  'integer',
+  'bigint',
+  'number',
+  'decimal',
+  'boolean',
+  'date',
+  'datetime',
+]);
 
 /**
  * The cursor of the page that `found` makes, the rows that the plan asked for; undefined where no more of them follow.
@@ -456,7 +464,7 @@ function decodeCursor(cursor: string, print: string, columns: readonly NamedValu
 function readPosition(value: Json, column: NamedValue): Scalar {
   if (value === null && takesNull(column)) return null;
   if (value === null || typeof value === 'object') throw refuseCursor();
-  const read = readValue(value, { type: column.type });
+  const read = readValue(value, { type: comparedType(column, value) });
   if ('problem' in read) return readStoredDay(value, column);
   if (typeof read.value === 'object') throw refuseCursor();
   return read.value;
@@ -479,4 +487,9 @@ function parseCursor(cursor: string): unknown {
 
 function refuseCursor(): Error {
   return storeErrors.make('BEDS_STORE_CURSOR_INVALID', undefined, { field: 'query.cursor' });
+}
+
+/** A whole number that JavaScript cannot hold may be searched for in any column of whole numbers. */
+function comparedType({ type }: NamedValue, value: Json): ValueType {
+  return type === 'integer' && typeof value === 'string' ? 'bigint' : type;
 }

@@ -1,14 +1,11 @@
-import { defineTemplate } from '@beds/sdk';
-import { objects } from './definition.js';
+import { defineDomain } from '@beds/sdk';
+import { definition } from './definition.js';
 import { operations } from './operations.js';
 
 /** Version 1.0.0; `next/template.ts` is the version after it. */
-export default defineTemplate({
-  domain: 'cities',
+export default defineDomain({
+  ...definition,
+  name: 'cities',
   version: '1.0.0',
-  store: 'main',
-  key: 'id',
-  objects,
-  idempotent: ['update'],
-  operations,
+  operations: () => operations,
 });

@@ -1,6 +1,31 @@
-import { notFound, type Json, type JsonObject, type TypedContext } from '@beds/sdk';
-import type { objects } from './definition.js';
+import { notFound, t, type Call, type ShownOf } from '@beds/sdk';
+import { area, country, type definition } from './definition.js';
 import { Sources, type City, type Country, type Totals } from './sources.js';
+
+const city = t.object({ name: t.string(), country: t.string(), population: t.int() });
+const totals = t.object({ cities: t.int(), population: t.int() });
+const group = totals.extend({ name: t.string().optional(), countries: t.int(), largestOfEach: t.list(city) });
+
+/** All that both databases know of a country. */
+export const profile = t.object({
+  country: country.omit('code3', 'un_member', 'neighbours'),
+  capital: city.optional(),
+  cities: totals.extend({ perKm2: t.number().optional(), largest: t.list(city) }),
+  neighbours: t.list(
+    totals.extend({
+      code: t.string(),
+      name: t.string(),
+      capital: t.string().optional(),
+      largest: t.string().optional(),
+    }),
+  ),
+  subregion: group,
+  region: group.extend({ areas: t.list(area), rank: t.int() }),
+  /** How many calls it took. */
+  calls: t.int(),
+});
+
+type Profile = ShownOf<typeof profile>;
 
 export interface ProfileRequest {
   readonly code: string;
@@ -19,25 +44,22 @@ interface Member {
  * A country from both databases. Once its document is known, everything else is asked at once: well over a hundred calls
  * for a country of Europe.
  */
-export async function profileOf(
-  request: ProfileRequest,
-  ctx: TypedContext<typeof objects, 'cities'>,
-): Promise<JsonObject> {
-  const sources = new Sources(ctx);
+export async function profileOf(request: ProfileRequest, call: Call<unknown, typeof definition>): Promise<Profile> {
+  const sources = new Sources(call);
   const [country] = await sources.countries({ code: request.code });
   if (country === undefined) throw notFound('There is no such country.');
-  const region = country.region ?? '';
+  const { region } = country;
   const [capital, largest, neighbours, members, areas] = await Promise.all([
     sources.capital(request.code),
     sources.largest(request.code, request.largest),
-    Promise.all(codesOf(country.neighbours).map((code) => neighbour(code, sources))),
+    Promise.all((country.neighbours ?? []).map((code) => neighbour(code, sources))),
     membersOf(region, sources),
     sources.areas(region),
   ]);
   const own = members.find((member) => member.country.code === request.code)?.totals;
   return {
     country: describe(country),
-    capital,
+    capital: capital === undefined ? null : plain(capital),
     cities: { ...summary(own === undefined ? [] : [own]), perKm2: perKm2(own, country), largest: largest.map(plain) },
     neighbours: neighbours.filter((each) => each !== null),
     subregion: describeGroup(
@@ -53,14 +75,13 @@ async function membersOf(region: string, sources: Sources): Promise<readonly Mem
   const countries = await sources.countries({ region });
   return Promise.all(
     countries.map(async (country) => {
-      const code = country.code ?? '';
-      const [totals, [largest]] = await Promise.all([sources.totals(code), sources.largest(code, 1)]);
+      const [totals, [largest]] = await Promise.all([sources.totals(country.code), sources.largest(country.code, 1)]);
       return { country, totals, largest };
     }),
   );
 }
 
-async function neighbour(code: string, sources: Sources): Promise<JsonObject | null> {
+async function neighbour(code: string, sources: Sources): Promise<Profile['neighbours'][number] | null> {
   const [[country], totals, [largest]] = await Promise.all([
     sources.countries({ code }),
     sources.totals(code),
@@ -70,20 +91,20 @@ async function neighbour(code: string, sources: Sources): Promise<JsonObject | n
   return { code, name: country.name, capital: country.capital, largest: largest?.name ?? null, ...totals };
 }
 
-function describe(country: Country): JsonObject {
+function describe(country: Country): Profile['country'] {
   const { code, name, official_name, capital, region, subregion, area_km2, landlocked, languages, currencies } =
     country;
   return { code, name, official_name, capital, region, subregion, area_km2, landlocked, languages, currencies };
 }
 
-function describeGroup(name: string | null, members: readonly Member[]): JsonObject {
+function describeGroup(name: string | null, members: readonly Member[]): Profile['subregion'] {
   const cities = members.flatMap(({ largest }) => (largest === undefined ? [] : [largest]));
   const largest = cities.sort((a, b) => b.population - a.population).slice(0, 5);
   const totals = summary(members.map((member) => member.totals));
   return { name, countries: members.length, ...totals, largestOfEach: largest.map(plain) };
 }
 
-function summary(totals: readonly Totals[]): Totals & JsonObject {
+function summary(totals: readonly Totals[]): Totals {
   return {
     cities: totals.reduce((sum, each) => sum + each.cities, 0),
     population: totals.reduce((sum, each) => sum + each.population, 0),
@@ -101,10 +122,6 @@ function perKm2(totals: Totals | undefined, { area_km2: area }: Country): number
   return Math.round((totals.population / area) * 10) / 10;
 }
 
-function plain({ name, country, population }: City): JsonObject {
+function plain({ name, country, population }: City): City {
   return { name, country, population };
-}
-
-function codesOf(value: Json): readonly string[] {
-  return Array.isArray(value) ? value.filter((code): code is string => typeof code === 'string') : [];
 }

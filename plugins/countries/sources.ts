@@ -1,7 +1,7 @@
-import type { Json, JsonObject, RowOf, TypedContext, Where } from '@beds/sdk';
-import type { columns, objects } from './definition.js';
+import type { Call, RowOf } from '@beds/sdk';
+import type { area, country, definition } from './definition.js';
 
-export type Country = RowOf<typeof columns>;
+export type Country = RowOf<typeof country.fields>;
 
 /** Cities and inhabitants of one country. */
 export interface Totals {
@@ -20,37 +20,41 @@ const MAX_COUNTRIES = 250;
 
 /** What a profile asks of the two databases, and how often it did. */
 export class Sources {
-  readonly #ctx: TypedContext<typeof objects, 'cities'>;
+  readonly #db: Call<unknown, typeof definition>['db'];
+  readonly #cities: Call<unknown, typeof definition>['peers']['cities'];
   #calls = 0;
 
-  constructor(ctx: TypedContext<typeof objects, 'cities'>) {
-    this.#ctx = ctx;
+  constructor({ db, peers }: Call<unknown, typeof definition>) {
+    this.#db = db;
+    this.#cities = peers.cities;
   }
 
   get calls(): number {
     return this.#calls;
   }
 
-  async countries(where: Where<Country>): Promise<readonly Country[]> {
+  async countries(where: { readonly code?: string; readonly region?: string }): Promise<readonly Country[]> {
     this.#calls += 1;
-    return (await this.#ctx.view('fetch', { where, limit: MAX_COUNTRIES })).rows;
+    return (await this.#db.fetch({ where, limit: MAX_COUNTRIES })).rows;
   }
 
   /** The land of each subregion. */
-  async areas(region: string): Promise<readonly JsonObject[]> {
+  async areas(region: string): Promise<readonly RowOf<typeof area.fields>[]> {
     this.#calls += 1;
-    return (await this.#ctx.call('areas', { region })).rows;
+    return this.#db.areas({ region });
   }
 
   /** The seat of government, the most populous one where there are several. */
-  async capital(country: string): Promise<Json> {
-    const [capital] = await this.#cities('capitals', { country });
-    return capital ?? null;
+  async capital(country: string): Promise<City | undefined> {
+    this.#calls += 1;
+    const [capital] = await this.#cities.capitals({ country });
+    return capital;
   }
 
   async totals(country: string): Promise<Totals> {
-    const [totals] = await this.#cities('totals', { country });
-    return { cities: Number(totals?.['cities'] ?? 0), population: Number(totals?.['population'] ?? 0) };
+    this.#calls += 1;
+    const [totals] = await this.#cities.totals({ country });
+    return { cities: totals?.cities ?? 0, population: totals?.population ?? 0 };
   }
 
   async largest(country: string, limit: number): Promise<readonly City[]> {
@@ -59,16 +63,6 @@ export class Sources {
       { column: 'population', direction: 'desc' },
       { column: 'id', direction: 'desc' },
     ] as const;
-    const { rows } = await this.#ctx.domain('cities').fetch({ where: { country }, order, limit });
-    return rows.map(({ name, population }) => ({
-      name: typeof name === 'string' ? name : '',
-      country,
-      population: Number(population),
-    }));
-  }
-
-  async #cities(operation: 'capitals' | 'totals', input: JsonObject): Promise<readonly JsonObject[]> {
-    this.#calls += 1;
-    return (await this.#ctx.domain('cities').call(operation, input)) as readonly JsonObject[];
+    return (await this.#cities.fetch({ where: { country }, order, limit })).rows;
   }
 }

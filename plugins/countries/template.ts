@@ -1,62 +1,39 @@
-import { defineTemplate, invalid, type ArgumentsOf, type Json } from '@beds/sdk';
-import { objects, type country } from './definition.js';
-import { profileOf } from './profile.js';
+import { defineDomain, invalid, t } from '@beds/sdk';
+import { country, definition } from './definition.js';
+import { profile, profileOf } from './profile.js';
 
 /** As many as one request may bring. */
 const MAX_COUNTRIES = 100;
 /** Each is a call of the database; as many run at once, which leaves connections to others. */
 const SAVES_AT_ONCE = 10;
 
-function listOfCountries(value: Json): readonly ArgumentsOf<typeof country>[] {
-  if (!Array.isArray(value) || value.length === 0 || value.length > MAX_COUNTRIES) {
-    throw invalid('payload.countries', `must be a list of 1 to ${MAX_COUNTRIES} countries`);
-  }
-  if (value.some((each) => typeof each !== 'object' || each === null || Array.isArray(each))) {
-    throw invalid('payload.countries', 'must hold objects only');
-  }
-  // The host checks every value against the object that it calls.
-  return value as readonly ArgumentsOf<typeof country>[];
-}
-
-export default defineTemplate({
-  domain: 'countries',
+export default defineDomain({
+  ...definition,
+  name: 'countries',
   version: '1.0.0',
-  store: 'documents',
-  key: 'code',
-  objects,
-  domains: ['cities'],
-  idempotent: ['update'],
-  operations: {
+  operations: ({ query, mutation }) => ({
     /** Adds or replaces countries. When one is refused, those before it may have been kept: send the request again. */
-    import: {
-      mode: 'write',
-      idempotent: true,
-      args: { countries: 'json' },
-      run: async (input, ctx) => {
-        const countries = listOfCountries(input.countries);
+    import: mutation(
+      { input: { countries: t.list(country, { max: MAX_COUNTRIES }) }, output: { imported: t.int() } },
+      async ({ input: { countries }, db }) => {
+        if (countries.length === 0) throw invalid('payload.countries', 'must hold at least one country');
         for (let start = 0; start < countries.length; start += SAVES_AT_ONCE) {
-          await Promise.all(countries.slice(start, start + SAVES_AT_ONCE).map((each) => ctx.call('save', each)));
+          await Promise.all(countries.slice(start, start + SAVES_AT_ONCE).map((each) => db.save(each)));
         }
         return { imported: countries.length };
       },
-    },
+    ).idempotent(),
+
     /** How many countries there are in a subregion, or in the world. */
-    count: {
-      mode: 'read',
-      args: { subregion: 'string?' },
-      run: async (input, ctx) => {
-        const { rows } = await ctx.call('count', input);
-        return { count: rows[0]?.['value'] ?? 0 };
-      },
-    },
+    count: query(
+      { input: { subregion: t.string().optional() }, output: { count: t.int() } },
+      async ({ input, db }) => ({ count: await db.count(input) }),
+    ),
+
     /** All that both databases know of a country: itself, its cities, its neighbours, its place in its region. */
-    profile: {
-      mode: 'read',
-      args: {
-        code: { type: 'string', maxLength: 2 },
-        largest: { type: 'integer', min: 1, max: 20, default: 5 },
-      },
-      run: async ({ code, largest }, ctx) => profileOf({ code, largest }, ctx),
-    },
-  },
+    profile: query(
+      { input: { code: t.string({ max: 2 }), largest: t.int({ min: 1, max: 20 }).default(5) }, output: profile },
+      (call) => profileOf(call.input, call),
+    ),
+  }),
 });

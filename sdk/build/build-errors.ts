@@ -20,7 +20,7 @@ export const buildErrors = defineErrors({
   BEDS_BUILD_NO_TEMPLATE: {
     message: 'The built module does not export a template.',
     status: 'fault',
-    action: 'Write `export default defineTemplate({ … })` in template.ts.',
+    action: 'Write `export default defineDomain({ … })` in template.ts.',
   },
   BEDS_BUILD_WRITE_FAILED: {
     message: 'The bundle cannot be written.',

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { isBedsError } from '../template/errors.js';
-import { isTemplate } from '../template/define-template.js';
+import { isTemplate } from '../template/define-domain.js';
 
 /** What the worker that loads a built bundle says of it. */
 export type DefinitionReport =

@@ -1,14 +1,5 @@
-import { CORE_OPERATIONS } from '../wire/envelope.js';
-import {
-  checkDescriptions,
-  checkDomains,
-  checkObjects,
-  DefinitionProblems,
-  type DefinitionProblem,
-} from './definition-rules.js';
+import { checkDefined, DefinitionProblems, type DefinitionProblem } from './definition-rules.js';
 import type { Manifest } from './manifest.js';
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /** A manifest, or everything that is wrong with it. */
 export type ParsedManifest =
@@ -24,7 +15,7 @@ const KEYS: readonly string[] = [
   'key',
   'operations',
   'objects',
-  'domains',
+  'peers',
   'entry',
   'files',
   'sdk',
@@ -34,32 +25,6 @@ const KEYS: readonly string[] = [
 /** No separators and no leading dot: a name in a manifest never leaves the bundle. */
 const FILE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 const SHA256 = /^[0-9a-f]{64}$/;
-
-function checkCoreModes(problems: DefinitionProblems, operations: Fields): void {
-  for (const name of CORE_OPERATIONS) {
-    const expected = name === 'fetch' ? 'read' : 'write';
-    const mode = (operations[name] as Fields | undefined | null)?.['mode'];
-    if (mode !== expected) problems.add(`operations.${name}`, `must be there with mode '${expected}'`);
-  }
-}
-
-function checkOperations(problems: DefinitionProblems, operations: unknown): void {
-  if (!problems.record('operations', operations)) return;
-  for (const [name, operation] of Object.entries(operations)) {
-    const field = `operations.${name}`;
-    problems.name(field, name, 'operation');
-    if (!problems.record(field, operation)) continue;
-    problems.unknownKeys(field, operation, ['mode', 'args', 'idempotent']);
-    const { mode, args, idempotent } = operation as { readonly mode?: unknown; readonly args?: unknown } & Fields;
-    if (mode !== 'read' && mode !== 'write') problems.add(`${field}.mode`, "must be 'read' or 'write'");
-    if (idempotent !== undefined && typeof idempotent !== 'boolean') {
-      problems.add(`${field}.idempotent`, 'must be true or false');
-    }
-    if (args !== undefined) checkDescriptions(problems, `${field}.args`, args);
-    else if (!CORE_OPERATIONS.some((core) => core === name)) problems.add(`${field}.args`, 'must be an object');
-  }
-  checkCoreModes(problems, operations);
-}
 
 function checkFiles(problems: DefinitionProblems, files: unknown, entry: unknown): void {
   if (!problems.record('files', files)) return;
@@ -81,16 +46,10 @@ export function checkManifest(value: unknown): readonly DefinitionProblem[] {
   const problems = new DefinitionProblems();
   if (!problems.record('manifest', value)) return problems.found;
   problems.unknownKeys('', value, KEYS);
-  if (value['manifestVersion'] !== 1) problems.add('manifestVersion', 'must be 1');
+  if (value['manifestVersion'] !== 2) problems.add('manifestVersion', 'must be 2: build the bundle with this SDK');
   if (!Number.isSafeInteger(value['contract'])) problems.add('contract', 'must be a whole number');
   if (typeof value['sdk'] !== 'string') problems.add('sdk', 'must be a string');
-  problems.name('domain', value['domain'], 'domain');
-  problems.name('version', value['version'], 'version');
-  problems.name('store', value['store'], 'store');
-  problems.name('key', value['key'], 'value');
-  checkOperations(problems, value['operations']);
-  checkObjects(problems, value['objects'], value['key']);
-  checkDomains(problems, value['domains']);
+  checkDefined(problems, value);
   checkFiles(problems, value['files'], value['entry']);
   return problems.found;
 }

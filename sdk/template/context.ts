@@ -1,15 +1,16 @@
 import type { Json, JsonObject } from './json.js';
 import type { Page, Scalar, ViewQuery } from './query.js';
 
-/** What a routine gave back. */
-export interface CallResult<Row = JsonObject> {
-  /** Rows of the first result set; for a function one row `{ value }`. */
-  readonly rows: readonly Row[];
-  /** All result sets, in order. */
-  readonly sets: readonly (readonly Row[])[];
-  /** Rows that the routine says it changed. */
+/** What a procedure that returns no rows gives: how many it says it changed. */
+export interface Affected {
   readonly affected: number;
 }
+
+/**
+ * What a named object gave, by its `returns`: of a procedure its row (undefined where there is none), its rows, a list of
+ * these for several result sets, or how many rows it changed; of a function its value.
+ */
+export type CallResult = Affected | Json | undefined | readonly (Json | undefined)[];
 
 /** Structured log lines that carry domain, version and request id by themselves. */
 export interface TemplateLog {
@@ -22,9 +23,9 @@ export interface TemplateLog {
 /** Calls into another domain on the same host, under the same deadline. */
 export interface DomainCaller {
   create(payload: JsonObject): Promise<JsonObject>;
-  fetch(query: ViewQuery): Promise<Page>;
-  update(payload: JsonObject): Promise<JsonObject>;
-  delete(id: Scalar): Promise<JsonObject>;
+  fetch(query: ViewQuery | { readonly key: Scalar }): Promise<Page>;
+  update(key: Scalar, payload: JsonObject): Promise<JsonObject>;
+  delete(key: Scalar): Promise<JsonObject>;
   /** A custom operation. */
   call(operation: string, input?: JsonObject): Promise<Json>;
 }
@@ -36,8 +37,9 @@ export interface TransactionScope {
 }
 
 /**
- * What template code may do. `alias` is a name of the template's own `objects`. Dozens of these calls may run at once.
- * All of them end at the request's deadline with `BEDS_REQUEST_DEADLINE_EXCEEDED`.
+ * What the host lets template code do, as plain as JSON; handlers see it typed, through `db` and `peers`. `alias` is a name of
+ * the template's own objects. Dozens of these calls may run at once. All of them end at the request's deadline with
+ * `BEDS_REQUEST_DEADLINE_EXCEEDED`.
  */
 export interface TemplateContext extends TransactionScope {
   /** What is running: the domain, version and generation of this code, and the operation asked for. */

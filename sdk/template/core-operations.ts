@@ -1,15 +1,21 @@
-import { compileChecker, type ValuesChecker } from './check-values.js';
+import { compileChecker, compileInput, type ValuesChecker } from './check-values.js';
 import type { TemplateContext } from './context.js';
-import type { JsonObject } from './json.js';
-import type { ObjectManifest } from './manifest.js';
+import type { Json, JsonObject } from './json.js';
+import type { ObjectManifest, OperationManifest } from './manifest.js';
 import type { NamasteCore, Response } from './namaste-core.js';
-import type { Comparison, Scalar, ViewQuery } from './query.js';
-import { invalid, notFound } from './template-errors.js';
+import type { Comparison, Page, Scalar, ViewQuery } from './query.js';
+import { invalid, notFound, templateErrors } from './template-errors.js';
 
-type RoutineManifest = Extract<ObjectManifest, { kind: 'routine' }>;
+type ProcedureManifest = Extract<ObjectManifest, { kind: 'procedure' }>;
 
-/** The four operations as far as named objects can serve them. */
-export type DeclaredOperations = Partial<NamasteCore>;
+/** What a core operation works with: the object that serves it, or the code. */
+export interface CoreParts {
+  readonly key: string;
+  readonly objects: Readonly<Record<string, ObjectManifest>>;
+  readonly operations: Readonly<Record<string, OperationManifest>>;
+  /** Runs the code of that operation; absent where an object serves it. */
+  readonly code: Readonly<Record<string, (input: JsonObject, ctx: TemplateContext) => Json | Promise<Json>>>;
+}
 
 function accept(check: ValuesChecker, values: JsonObject, path: string): JsonObject {
   const checked = check(values);
@@ -17,28 +23,32 @@ function accept(check: ValuesChecker, values: JsonObject, path: string): JsonObj
   throw invalid(`${path}${checked.problem.field}`, checked.problem.message);
 }
 
-function declareCreate(routine: RoutineManifest): NamasteCore['createRecord'] {
+function isRoutine(object: ObjectManifest | undefined): object is ProcedureManifest {
+  return object?.kind === 'procedure';
+}
+
+function declareCreate(routine: ProcedureManifest): NamasteCore['createRecord'] {
   const check = compileChecker(routine.args);
   return async (payload, ctx) => {
-    const { rows, affected } = await ctx.call('create', accept(check, payload, 'payload.'));
-    return rows[0] ?? { affected };
+    const record = await ctx.call('create', accept(check, payload, 'payload.'));
+    if (record === undefined) throw templateErrors.make('BEDS_TEMPLATE_NO_ROW', `${routine.name} gave no row.`);
+    return record as Response;
   };
 }
 
 /** A change that neither gave back a row nor changed one met no record. */
 async function change(ctx: TemplateContext, alias: 'update' | 'delete', args: JsonObject): Promise<Response> {
-  const { rows, affected } = await ctx.call(alias, args);
-  const row = rows[0];
-  if (row === undefined && affected === 0) throw notFound();
-  return row ?? { affected };
+  const record = (await ctx.call(alias, args)) as Response | undefined;
+  if (record === undefined || record['affected'] === 0) throw notFound();
+  return record;
 }
 
-function declareUpdate(routine: RoutineManifest): NamasteCore['updateRecord'] {
+function declareUpdate(routine: ProcedureManifest): NamasteCore['updateRecord'] {
   const check = compileChecker(routine.args);
   return async (payload, ctx) => change(ctx, 'update', accept(check, payload, 'payload.'));
 }
 
-function declareDelete(routine: RoutineManifest, key: string): NamasteCore['deleteRecord'] {
+function declareDelete(routine: ProcedureManifest, key: string): NamasteCore['deleteRecord'] {
   const check = compileChecker(routine.args);
   return async (id, ctx) => {
     const checked = check({ [key]: id });
@@ -67,22 +77,44 @@ function routineArguments(query: ViewQuery): JsonObject {
   return Object.fromEntries(where.map(([column, condition]) => [column, equality(column, condition)]));
 }
 
-function declareFetch(object: ObjectManifest): NamasteCore['fetchRecords'] {
-  if (object.kind === 'view') return (query, ctx) => ctx.view('fetch', query);
+function declareFetch(object: ObjectManifest | undefined): NamasteCore['fetchRecords'] {
+  if (!isRoutine(object)) return (query, ctx) => ctx.view('fetch', query);
   const check = compileChecker(object.args);
   return async (query, ctx) => {
-    const { rows } = await ctx.call('fetch', accept(check, routineArguments(query), 'query.where.'));
-    return { rows };
+    const rows = await ctx.call('fetch', accept(check, routineArguments(query), 'query.where.'));
+    return { rows: rows as readonly JsonObject[] };
   };
 }
 
-/** Makes an operation of every core alias that is there. The objects have been checked. */
-export function declareOperations(objects: Readonly<Record<string, ObjectManifest>>, key: string): DeclaredOperations {
-  const { create, fetch, update, delete: remove } = objects;
+/** Code that serves `create` or `update`, behind the check of its input. */
+function codedChange(parts: CoreParts, name: string): NamasteCore['createRecord'] {
+  const check = compileInput(parts.operations[name]?.input ?? { type: 'object', fields: {} });
+  const run = parts.code[name];
+  return async (payload, ctx) => run?.(accept(check, payload, 'payload.'), ctx) as Promise<Response>;
+}
+
+function codedDelete(parts: CoreParts): NamasteCore['deleteRecord'] {
+  const check = compileInput(parts.operations['delete']?.input ?? { type: 'object', fields: {} });
+  const run = parts.code['delete'];
+  return async (id, ctx) => {
+    const checked = check({ [parts.key]: id });
+    if (!checked.ok) throw invalid('key', checked.problem.message);
+    return run?.(checked.value, ctx) as Promise<Response>;
+  };
+}
+
+/** The four operations, each served by the object of its name or by code. The parts have been checked. */
+export function coreOperations(parts: CoreParts): NamasteCore {
+  const { objects, code, key } = parts;
+  const { create, update, delete: remove } = objects;
+  const { fetch } = code;
   return {
-    ...(create?.kind === 'routine' && { createRecord: declareCreate(create) }),
-    ...(fetch !== undefined && { fetchRecords: declareFetch(fetch) }),
-    ...(update?.kind === 'routine' && { updateRecord: declareUpdate(update) }),
-    ...(remove?.kind === 'routine' && { deleteRecord: declareDelete(remove, key) }),
+    createRecord: isRoutine(create) ? declareCreate(create) : codedChange(parts, 'create'),
+    fetchRecords:
+      fetch === undefined
+        ? declareFetch(objects['fetch'])
+        : async (query, ctx) => fetch(query as JsonObject, ctx) as unknown as Promise<Page>,
+    updateRecord: isRoutine(update) ? declareUpdate(update) : codedChange(parts, 'update'),
+    deleteRecord: isRoutine(remove) ? declareDelete(remove, key) : codedDelete(parts),
   };
 }

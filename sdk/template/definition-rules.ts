@@ -1,4 +1,4 @@
-import { CORE_OPERATIONS } from '../wire/envelope.js';
+import { CORE_OPERATIONS, type CoreOperation } from '../wire/envelope.js';
 import { readValue } from './read-value.js';
 import type { ValueDescription, ValueType } from './values.js';
 import { VALUE_TYPES } from './values.js';
@@ -69,18 +69,60 @@ function checkDefault(problems: DefinitionProblems, field: string, description: 
   if ('problem' in read) problems.add(`${field}.default`, read.problem);
 }
 
-function checkDescription(problems: DefinitionProblems, field: string, value: unknown): void {
-  if (!problems.record(field, value)) return;
-  problems.unknownKeys(field, value, ['type', 'optional', 'default', 'maxLength', 'min', 'max']);
-  if (value['optional'] !== undefined && typeof value['optional'] !== 'boolean') {
+/** The facets of a description, each with the types that have it; all have the others. */
+const FACETS: Readonly<Partial<Record<string, readonly ValueType[]>>> = {
+  maxLength: ['string'],
+  min: ['integer', 'number', 'decimal'],
+  max: ['integer', 'number', 'decimal'],
+  values: ['enum'],
+  items: ['list'],
+  maxItems: ['list'],
+  fields: ['object'],
+  schema: ['schema'],
+};
+
+function checkFacets(problems: DefinitionProblems, field: string, value: Fields): void {
+  const type = value['type'] as ValueType;
+  for (const name of Object.keys(value)) {
+    const types = FACETS[name];
+    if (types !== undefined && value[name] !== undefined && !types.includes(type)) {
+      problems.add(`${field}.${name}`, `means nothing for type ${type}`);
+    }
+  }
+  if (type === 'enum' && !isListOfNames(value['values'])) {
+    problems.add(`${field}.values`, 'must be a list of different strings, at least one');
+  }
+  if (type === 'list') checkDescription(problems, `${field}.items`, value['items']);
+  if (type === 'object') checkDescriptions(problems, `${field}.fields`, value['fields']);
+  if (type === 'schema' && value['schema'] !== undefined) problems.record(`${field}.schema`, value['schema']);
+}
+
+function isListOfNames(values: unknown): boolean {
+  if (!Array.isArray(values) || values.length === 0) return false;
+  return values.every((each) => typeof each === 'string') && new Set(values).size === values.length;
+}
+
+/** Checks one value in its long form. */
+export function checkDescription(problems: DefinitionProblems, field: string, value: unknown): void {
+  const isKnown =
+    typeof value === 'object' &&
+    value !== null &&
+    VALUE_TYPES.includes((value as Partial<ValueDescription>).type as ValueType);
+  if (!isKnown) {
+    problems.add(field, `must be one of ${VALUE_TYPES.join(', ')}: make it with t, or give a Standard Schema`);
+    return;
+  }
+  const description = value as Fields;
+  problems.unknownKeys(field, description, ['type', 'optional', 'default', ...Object.keys(FACETS)]);
+  if (description['optional'] !== undefined && typeof description['optional'] !== 'boolean') {
     problems.add(`${field}.optional`, 'must be true or false');
   }
-  for (const bound of ['maxLength', 'min', 'max']) checkBound(problems, `${field}.${bound}`, value[bound]);
-  if (VALUE_TYPES.includes(value['type'] as ValueType)) {
-    checkDefault(problems, field, value as unknown as ValueDescription);
-  } else {
-    problems.add(field, `must be one of ${VALUE_TYPES.join(', ')} (with ? where it may be left out)`);
+  for (const bound of ['maxLength', 'maxItems', 'min', 'max']) {
+    checkBound(problems, `${field}.${bound}`, description[bound]);
   }
+  const before = problems.found.length;
+  checkFacets(problems, field, description);
+  if (problems.found.length === before) checkDefault(problems, field, value as ValueDescription);
 }
 
 /** Checks named values in their long form. */
@@ -92,21 +134,44 @@ export function checkDescriptions(problems: DefinitionProblems, field: string, v
   }
 }
 
+function checkSet(problems: DefinitionProblems, field: string, set: unknown): void {
+  const { type, items } = (set ?? {}) as Partial<ValueDescription>;
+  if (type === 'object' || (type === 'list' && items?.type === 'object')) checkDescription(problems, field, set);
+  else problems.add(field, 'must be a row or a list of rows');
+}
+
+function checkReturns(problems: DefinitionProblems, field: string, returns: unknown): void {
+  if (!Array.isArray(returns)) checkSet(problems, field, returns);
+  else if (returns.length === 0) problems.add(field, 'must name at least one result set');
+  else
+    for (const [index, set] of (returns as readonly unknown[]).entries()) checkSet(problems, `${field}.${index}`, set);
+}
+
 function checkObject(problems: DefinitionProblems, field: string, object: unknown): void {
   if (!problems.record(field, object)) return;
   problems.name(`${field}.name`, object['name'], 'object');
-  if (object['kind'] === 'routine') {
-    problems.unknownKeys(field, object, ['kind', 'name', 'args']);
-    checkDescriptions(problems, `${field}.args`, object['args']);
-  } else if (object['kind'] === 'view') {
-    problems.unknownKeys(field, object, ['kind', 'name', 'columns', 'share', 'fetchable']);
-    checkDescriptions(problems, `${field}.columns`, object['columns']);
-    for (const name of ['share', 'fetchable']) {
-      const flag = object[name];
-      if (flag !== undefined && typeof flag !== 'boolean') problems.add(`${field}.${name}`, 'must be true or false');
-    }
-  } else {
-    problems.add(field, 'must be made with routine(…) or view(…)');
+  switch (object['kind']) {
+    case 'procedure':
+      problems.unknownKeys(field, object, ['kind', 'name', 'args', 'returns']);
+      checkDescriptions(problems, `${field}.args`, object['args']);
+      if (object['returns'] !== undefined) checkReturns(problems, `${field}.returns`, object['returns']);
+      break;
+    case 'function':
+      problems.unknownKeys(field, object, ['kind', 'name', 'args', 'returns']);
+      checkDescriptions(problems, `${field}.args`, object['args']);
+      checkDescription(problems, `${field}.returns`, object['returns']);
+      break;
+    case 'view':
+      problems.unknownKeys(field, object, ['kind', 'name', 'columns', 'share', 'fetchable']);
+      checkDescriptions(problems, `${field}.columns`, object['columns']);
+      for (const flag of ['share', 'fetchable']) {
+        const value = object[flag];
+        if (value !== undefined && typeof value !== 'boolean')
+          problems.add(`${field}.${flag}`, 'must be true or false');
+      }
+      break;
+    default:
+      problems.add(field, 'must be made with procedure(…), fn(…) or view(…)');
   }
 }
 
@@ -115,9 +180,22 @@ export function checkObjects(problems: DefinitionProblems, objects: unknown, key
   if (!problems.record('objects', objects)) return;
   for (const [alias, object] of Object.entries(objects)) {
     problems.name(`objects.${alias}`, alias, 'alias');
+    if (alias === 'transaction')
+      problems.add(`objects.${alias}`, 'is the name of db.transaction: choose another alias');
     checkObject(problems, `objects.${alias}`, object);
+    const { kind, columns, fetchable } = (object ?? {}) as Fields;
+    if (kind === 'view' && (alias === 'fetch' || fetchable === true)) checkKeyColumn(problems, { alias, columns, key });
   }
   for (const alias of CORE_OPERATIONS) checkCoreObject(problems, { alias, object: objects[alias], key });
+}
+
+/** Pages of a view are ordered by the key at the end: without it none is the next. */
+function checkKeyColumn(
+  problems: DefinitionProblems,
+  { alias, columns, key }: { readonly alias: string; readonly columns: unknown; readonly key: unknown },
+): void {
+  if (typeof key !== 'string' || typeof columns !== 'object' || columns === null || Object.hasOwn(columns, key)) return;
+  problems.add(`objects.${alias}.columns`, `must have the key column "${key}"`);
 }
 
 function checkCoreObject(
@@ -125,38 +203,129 @@ function checkCoreObject(
   { alias, object, key }: { readonly alias: string; readonly object: unknown; readonly key: unknown },
 ): void {
   if (typeof object !== 'object' || object === null || typeof key !== 'string') return;
-  const { kind, args, columns } = object as {
+  const { kind, args, returns } = object as {
     readonly kind?: unknown;
     readonly args?: Fields;
-    readonly columns?: Fields;
+    readonly returns?: Partial<ValueDescription>;
   };
   const field = `objects.${alias}`;
-  if (kind === 'view' && alias !== 'fetch') {
-    problems.add(field, 'must be a routine: a view cannot change data');
-  } else if (kind === 'view' && !Object.hasOwn(columns ?? {}, key)) {
-    problems.add(`${field}.columns`, `must have the key column "${key}"`);
-  } else if (kind === 'routine' && (alias === 'update' || alias === 'delete') && !Object.hasOwn(args ?? {}, key)) {
-    problems.add(`${field}.args`, `must have the key "${key}"`);
-  } else if (kind === 'routine' && alias === 'delete') {
-    checkDeleteArguments(problems, args ?? {}, key);
+  if (alias === 'fetch') {
+    if (kind === 'function') problems.add(field, 'must be a view, or a procedure that returns a list of rows');
+    if (kind === 'procedure' && returns?.type !== 'list') problems.add(`${field}.returns`, 'must be a list of rows');
+    return;
   }
+  if (kind !== 'procedure') {
+    problems.add(field, `must be a procedure: a ${String(kind)} cannot change data`);
+    return;
+  }
+  if (returns !== undefined && returns.type !== 'object')
+    problems.add(`${field}.returns`, 'must be one row, or nothing');
+  if (alias === 'create') return;
+  if (!Object.hasOwn(args ?? {}, key)) problems.add(`${field}.args`, `must have the key "${key}"`);
+  else if (alias === 'delete') checkDeleteArguments(problems, `${field}.args`, { args: args ?? {}, key });
 }
 
 /** `delete` is called with the key and nothing else. */
-function checkDeleteArguments(problems: DefinitionProblems, args: Fields, key: string): void {
+function checkDeleteArguments(
+  problems: DefinitionProblems,
+  field: string,
+  { args, key }: { readonly args: Fields; readonly key: string },
+): void {
   for (const [name, value] of Object.entries(args)) {
     const description = value as Partial<ValueDescription> | undefined;
     const mayBeAbsent = description?.optional === true || description?.default !== undefined;
-    if (name !== key && !mayBeAbsent)
-      problems.add(`objects.delete.args.${name}`, 'must be optional: only the key is passed');
+    if (name !== key && !mayBeAbsent) problems.add(`${field}.${name}`, 'must be optional: only the key is passed');
   }
 }
 
-/** Checks the domains that the code calls. */
-export function checkDomains(problems: DefinitionProblems, domains: unknown): void {
-  if (!Array.isArray(domains)) {
-    problems.add('domains', 'must be a list of domain names');
+function checkOperation(problems: DefinitionProblems, name: string, operation: Fields): void {
+  const field = `operations.${name}`;
+  problems.unknownKeys(field, operation, ['mode', 'idempotent', 'input', 'output']);
+  const { mode, idempotent, input, output } = operation;
+  if (mode !== 'read' && mode !== 'write') problems.add(`${field}.mode`, "must be 'read' or 'write'");
+  if (typeof idempotent !== 'boolean') problems.add(`${field}.idempotent`, 'must be true or false');
+  if (output !== undefined) checkDescription(problems, `${field}.output`, output);
+  if (input === undefined) return;
+  const { type } = (input ?? {}) as Partial<ValueDescription>;
+  if (type === 'object' || type === 'schema') checkDescription(problems, `${field}.input`, input);
+  else problems.add(`${field}.input`, 'must be an object of named values, or a schema of one');
+}
+
+/** What the code of a core operation takes: the key where it is addressed by it. */
+function checkCoreOperation(
+  problems: DefinitionProblems,
+  name: CoreOperation,
+  {
+    operation,
+    object,
+    key,
+  }: { readonly operation: Fields | undefined; readonly object: unknown; readonly key: unknown },
+): void {
+  const field = `operations.${name}`;
+  const mode = name === 'fetch' ? 'read' : 'write';
+  if (operation?.['mode'] !== mode) problems.add(field, `must be there with mode '${mode}'`);
+  const { input, output } = (operation ?? {}) as {
+    readonly input?: Partial<ValueDescription>;
+    readonly output?: Partial<ValueDescription>;
+  };
+  if (object !== undefined) {
+    if (input === undefined && output === undefined) return;
+    problems.add(field, `is served by the object ${name}: its arguments and result are the operation's`);
+  } else if (operation !== undefined && name === 'fetch') {
+    if (output?.type !== 'list') problems.add(`${field}.output`, 'must be a list of rows: make it with pages(…)');
+  } else if (operation !== undefined) checkCoreInput(problems, name, { input, key: String(key) });
+}
+
+function checkCoreInput(
+  problems: DefinitionProblems,
+  name: CoreOperation,
+  { input, key }: { readonly input: Partial<ValueDescription> | undefined; readonly key: string },
+): void {
+  const field = `operations.${name}.input`;
+  if (input === undefined) problems.add(field, 'must be given where no object serves the operation');
+  else if (input.type !== 'object' || name === 'create') return;
+  else if (!Object.hasOwn(input.fields ?? {}, key)) problems.add(field, `must have the key "${key}"`);
+  else if (name === 'delete') checkDeleteArguments(problems, field, { args: input.fields ?? {}, key });
+}
+
+/** Checks the operations in the long form, and that each of the four is served. */
+export function checkOperations(
+  problems: DefinitionProblems,
+  operations: unknown,
+  { objects, key }: { readonly objects: unknown; readonly key: unknown },
+): void {
+  if (!problems.record('operations', operations)) return;
+  for (const [name, operation] of Object.entries(operations)) {
+    const field = `operations.${name}`;
+    problems.name(field, name, 'operation');
+    if (!problems.record(field, operation)) continue;
+    checkOperation(problems, name, operation);
+    const isCore = CORE_OPERATIONS.some((core) => core === name);
+    if (!isCore && operation['input'] === undefined) problems.add(`${field}.input`, 'must be given');
+  }
+  for (const name of CORE_OPERATIONS) {
+    const object = (objects as Fields | undefined | null)?.[name];
+    const operation = operations[name] as Fields | undefined;
+    checkCoreOperation(problems, name, { operation, object, key });
+  }
+}
+
+/** Checks the names of the domains that the code calls. */
+export function checkPeers(problems: DefinitionProblems, peers: unknown): void {
+  if (!Array.isArray(peers)) {
+    problems.add('peers', 'must be a list of domain names');
     return;
   }
-  domains.forEach((domain: unknown, index) => problems.name(`domains.${index}`, domain, 'domain'));
+  peers.forEach((domain: unknown, index) => problems.name(`peers.${index}`, domain, 'domain'));
+}
+
+/** Checks all that a definition and a manifest have in common. */
+export function checkDefined(problems: DefinitionProblems, definition: Fields): void {
+  problems.name('domain', definition['domain'], 'domain');
+  problems.name('version', definition['version'], 'version');
+  problems.name('store', definition['store'], 'store');
+  problems.name('key', definition['key'], 'value');
+  checkObjects(problems, definition['objects'], definition['key']);
+  checkOperations(problems, definition['operations'], { objects: definition['objects'], key: definition['key'] });
+  checkPeers(problems, definition['peers']);
 }

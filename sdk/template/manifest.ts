@@ -1,35 +1,44 @@
 import type { Json } from './json.js';
-import type { ValueDescription } from './values.js';
+import type { ValueDescription, ValueFields } from './values.js';
 
 /** The version of the NamasteCore contract that this SDK builds for. */
-export const CONTRACT_VERSION = 1;
+export const CONTRACT_VERSION = 2;
 
 export type OperationMode = 'read' | 'write';
 
 export interface OperationManifest {
   readonly mode: OperationMode;
-  /** Named arguments of a custom operation; absent for the four of NamasteCore, whose arguments are those of their object. */
-  readonly args?: Readonly<Record<string, ValueDescription>>;
-  /** Whether running it twice has the effect of running it once. Reads always are. Default false for writes. */
-  readonly idempotent?: boolean;
+  /** Whether running it twice has the effect of running it once. Reads always are. */
+  readonly idempotent: boolean;
+  /** What a caller passes: an `object`, or a `schema`. Absent where an object of the same alias serves the operation. */
+  readonly input?: ValueDescription;
+  /** What it answers; absent where an object serves the operation, or nothing is promised. */
+  readonly output?: ValueDescription;
 }
 
-/** A named object as the template uses it: `alias` is the name in code, `name` the name in the database. */
+/**
+ * What a procedure gives back: an `object` is one row, a `list` of them rows, several of these are result sets. Absent: no rows,
+ * only how many it changed.
+ */
+export type Returns = ValueDescription | readonly ValueDescription[];
+
+/** A named object as the template uses it: its alias is the name in code, `name` the name in the database. */
 export type ObjectManifest =
-  | { readonly kind: 'routine'; readonly name: string; readonly args: Readonly<Record<string, ValueDescription>> }
+  | { readonly kind: 'procedure'; readonly name: string; readonly args: ValueFields; readonly returns?: Returns }
+  | { readonly kind: 'function'; readonly name: string; readonly args: ValueFields; readonly returns: ValueDescription }
   | {
       readonly kind: 'view';
       readonly name: string;
-      readonly columns: Readonly<Record<string, ValueDescription>>;
+      readonly columns: ValueFields;
       /** Whether requests that read the same at the same time may share one read. Default false. */
       readonly share?: boolean;
-      /** Whether callers may fetch it, by its alias as `query.view`. Default false. */
+      /** Whether callers may fetch from it by its alias; from `fetch` they always may. Default false. */
       readonly fetchable?: boolean;
     };
 
 /** What a bundle says of itself; `manifest.json` of a folder, the first line of a single-file bundle. */
 export interface Manifest {
-  readonly manifestVersion: 1;
+  readonly manifestVersion: 2;
   readonly contract: number;
   readonly domain: string;
   /** Semantic version of the template. */
@@ -40,8 +49,8 @@ export interface Manifest {
   readonly key: string;
   readonly operations: Readonly<Record<string, OperationManifest>>;
   readonly objects: Readonly<Record<string, ObjectManifest>>;
-  /** Other domains that the code calls through `ctx.domain`. */
-  readonly domains: readonly string[];
+  /** Other domains that the code calls. */
+  readonly peers: readonly string[];
   readonly entry: string;
   readonly files: Readonly<Record<string, { readonly sha256: string; readonly bytes: number }>>;
   readonly sdk: string;

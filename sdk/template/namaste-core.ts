@@ -20,12 +20,14 @@ export interface NamasteCore<Context = TemplateContext> {
 export interface CustomOperation<Context = TemplateContext> {
   readonly mode: OperationMode;
   readonly idempotent: boolean;
-  readonly args: Readonly<Record<string, ValueDescription>>;
-  /** `input` has been checked against `args`, defaults filled in. */
-  run(input: JsonObject, ctx: Context): Promise<Json>;
+  readonly input: ValueDescription;
+  /** Whoever runs the operation checks its result against this, and its input against `input` before. */
+  readonly output?: ValueDescription;
+  /** `input` has been checked, defaults filled in. */
+  run(input: JsonObject, ctx: Context): Json | Promise<Json>;
 }
 
-/** What the default export of a bundle is, made by `defineTemplate`, checked by the host. */
+/** What the default export of a bundle is, made by `defineDomain`, checked by the host. */
 export interface Template extends NamasteCore {
   /** `Symbol.for('beds.template')` marks the object across SDK copies. */
   readonly [mark: symbol]: true;

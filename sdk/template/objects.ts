@@ -1,36 +1,127 @@
-import type { ObjectManifest } from './manifest.js';
-import { describeValues, type ValuesSpec } from './values.js';
+import type { Affected } from './context.js';
+import type { ObjectManifest, Returns } from './manifest.js';
+import {
+  type ArgumentsOf,
+  type AnyType,
+  describeFields,
+  describeType,
+  describeWhole,
+  type Fields,
+  type FieldsIn,
+  type FieldsLike,
+  type InputOf,
+  ObjectType,
+  type RowOf,
+  type ShownOf,
+  t,
+} from './types.js';
 
-/** Carries the author's short value specs in the type only, so that calls can be typed by them. */
-declare const SPEC: unique symbol;
+/** What an object of the store remembers for TypeScript alone. */
+declare const TYPES: unique symbol;
 
-/** A procedure or function of the store, as a template uses it. */
-export type Routine<Args extends ValuesSpec = ValuesSpec> = Extract<ObjectManifest, { kind: 'routine' }> & {
-  readonly [SPEC]?: Args;
-};
+/** One row, or a list of rows. */
+export type RowsLike = FieldsLike | AnyType;
+/** What a procedure returns: one row, a list of rows, or several of these as result sets. */
+export type ReturnsLike = RowsLike | readonly RowsLike[];
 
-/** A view of the store, as a template uses it. */
-export type View<Columns extends ValuesSpec = ValuesSpec> = Extract<ObjectManifest, { kind: 'view' }> & {
-  readonly [SPEC]?: Columns;
-};
+type RowsOf<R> = ShownOf<R> extends readonly unknown[] ? ShownOf<R> : ShownOf<R> | undefined;
 
-/** The objects of a template by alias. The four core aliases, where given, serve the operation of the same name. */
-export type TemplateObjects = { readonly [alias: string]: Routine | View } & {
-  readonly create?: Routine;
-  readonly fetch?: Routine | View;
-  readonly update?: Routine;
-  readonly delete?: Routine;
-};
+/** What code gets of a procedure. */
+export type RoutineResult<R> = [R] extends [undefined]
+  ? Affected
+  : R extends readonly unknown[]
+    ? { readonly [K in keyof R]: RowsOf<R[K]> }
+    : RowsOf<R>;
 
-/** The value specs of an object of a template. */
-export type SpecOf<T> = T extends { readonly [SPEC]?: infer S } ? Extract<S, ValuesSpec> : never;
+/** What a core operation answers that the procedure serves. */
+export type RecordResult<R> = [R] extends [undefined] ? Affected : ShownOf<R>;
 
-export type RoutineAlias<O> = { [A in keyof O]: O[A] extends Routine ? A : never }[keyof O] & string;
-export type ViewAlias<O> = { [A in keyof O]: O[A] extends View ? A : never }[keyof O] & string;
+/** A procedure of the store, made by `procedure`. */
+export class Procedure<A extends Fields = Fields, R = unknown> {
+  declare readonly [TYPES]: { readonly args: A; readonly returns: R };
+  readonly manifest: Extract<ObjectManifest, { kind: 'procedure' }>;
+  /** Whether `create`, `update` or `delete` by it may run twice with the effect of once. */
+  readonly isIdempotent: boolean;
+  /** The arguments, for an operation that takes the same. */
+  readonly args: ObjectType<A>;
 
-/** Names a procedure or function of the store and its arguments: `routine('city_create', { name: 'string' })`. */
-export function routine<const Args extends ValuesSpec>(name: string, args: Args): Routine<Args> {
-  return { kind: 'routine', name, args: describeValues(args) };
+  constructor(manifest: Extract<ObjectManifest, { kind: 'procedure' }>, args: ObjectType<A>, isIdempotent = false) {
+    this.manifest = Object.freeze(manifest);
+    this.args = args;
+    this.isIdempotent = isIdempotent;
+  }
+
+  /** Running it twice with the same arguments has the effect of running it once. */
+  idempotent(): Procedure<A, R> {
+    return new Procedure(this.manifest, this.args, true);
+  }
+}
+
+/** A function of the store, made by `fn`. */
+export class StoreFunction<A extends Fields = Fields, R = unknown> {
+  declare readonly [TYPES]: { readonly args: A; readonly returns: R };
+  readonly manifest: Extract<ObjectManifest, { kind: 'function' }>;
+
+  constructor(manifest: Extract<ObjectManifest, { kind: 'function' }>) {
+    this.manifest = Object.freeze(manifest);
+  }
+}
+
+/** A view of the store, made by `view`. */
+export class View<C extends Fields = Fields> {
+  declare readonly [TYPES]: { readonly columns: C };
+  readonly manifest: Extract<ObjectManifest, { kind: 'view' }>;
+  /** Its rows, for an operation that answers with them. */
+  readonly row: ObjectType<C>;
+
+  constructor(manifest: Extract<ObjectManifest, { kind: 'view' }>, row: ObjectType<C>) {
+    this.manifest = Object.freeze(manifest);
+    this.row = row;
+  }
+}
+
+export type StoreObject = Procedure | StoreFunction | View;
+
+export type ArgsOf<T> = T extends { readonly [TYPES]: { readonly args: infer A extends Fields } }
+  ? ArgumentsOf<A>
+  : never;
+/** As the routine gets them: defaults filled in. */
+export type TakenArgsOf<T> = T extends { readonly [TYPES]: { readonly args: infer A extends Fields } }
+  ? InputOf<A>
+  : never;
+export type ReturnsOf<T> = T extends { readonly [TYPES]: { readonly returns: infer R } } ? R : never;
+export type ViewRow<T> = T extends { readonly [TYPES]: { readonly columns: infer C extends Fields } }
+  ? RowOf<C>
+  : never;
+
+function describeReturns(returns: ReturnsLike): Returns {
+  return isSets(returns) ? returns.map(describeWhole) : describeWhole(returns);
+}
+
+function isSets(returns: ReturnsLike): returns is readonly RowsLike[] {
+  return Array.isArray(returns);
+}
+
+/**
+ * Names a procedure of the store, its arguments, and what it returns: a row, `t.list(row)`, `[rows, rows]` for several result
+ * sets, or nothing.
+ */
+export function procedure<const A extends FieldsLike, const R extends ReturnsLike | undefined = undefined>(
+  name: string,
+  args: A,
+  returns?: R,
+): Procedure<FieldsIn<A>, R> {
+  const described = returns === undefined ? {} : { returns: describeReturns(returns) };
+  return new Procedure({ kind: 'procedure', name, args: describeFields(args), ...described }, objectOf(args));
+}
+
+/** Names a function of the store, its arguments and its value: `fn('city_count', { country: t.string() }, t.int())`. */
+export function fn<const A extends FieldsLike, const R extends AnyType>(
+  name: string,
+  args: A,
+  returns: R,
+): StoreFunction<FieldsIn<A>, R> {
+  return new StoreFunction({ kind: 'function', name, args: describeFields(args), returns: describeType(returns) });
 }
 
 export interface ViewOptions {
@@ -43,11 +134,15 @@ export interface ViewOptions {
   readonly fetchable?: boolean;
 }
 
-/** Names a view of the store and the columns that the template uses: `view('city_list', { id: 'integer' })`. */
-export function view<const Columns extends ValuesSpec>(
+function objectOf<T extends FieldsLike>(fields: T): ObjectType<FieldsIn<T>> {
+  return (fields instanceof ObjectType ? fields : t.object(fields)) as ObjectType<FieldsIn<T>>;
+}
+
+/** Names a view of the store and the columns that the template uses: `view('city_list', { id: t.int() })`. */
+export function view<const C extends FieldsLike>(
   name: string,
-  columns: Columns,
+  columns: C,
   options: ViewOptions = {},
-): View<Columns> {
-  return { kind: 'view', name, columns: describeValues(columns), ...options };
+): View<FieldsIn<C>> {
+  return new View({ kind: 'view', name, columns: describeFields(columns), ...options }, objectOf(columns));
 }

@@ -1,13 +1,24 @@
 import type { Json } from './json.js';
-import type { ValueDescription } from './values.js';
+import { LIVE_SCHEMA, type LiveDescription, type SchemaIssue, type ValueDescription } from './values.js';
 
-/** A value in the one form that templates see and databases are given, or what is wrong with it (never the value itself). */
-export type ReadValue = { readonly value: Json } | { readonly problem: string };
+/** What is wrong with a value: `at` is the way into it (`[3].name`, empty for the value itself). */
+export interface ProblemAt {
+  readonly at: string;
+  readonly problem: string;
+}
 
-type Reader = (value: Json, description: ValueDescription) => ReadValue;
+/**
+ * A value in the one form that templates see and databases are given, or what is wrong with it (never the value itself): the
+ * first problem, and all of a value that has parts.
+ */
+export type ReadValue =
+  { readonly value: Json } | { readonly problem: string; readonly problems?: readonly ProblemAt[] };
+
+/** `fill`: what is absent inside of the value comes as null, as in results; it stays absent in arguments. */
+type Reader = (value: Json, description: ValueDescription, fill: boolean) => ReadValue;
 
 const DECIMAL = /^-?\d{1,65}(?:\.\d{1,65})?$/;
-const WHOLE = /^-?(?:0|[1-9]\d{0,19})$/;
+const WHOLE = /^-?(?:0|[1-9]\d{0,63})$/;
 const DAY = /^(\d{4})-(\d{2})-(\d{2})$/;
 // RFC 3339: an instant has an offset; without one it would mean another time on every machine.
 const INSTANT =
@@ -29,13 +40,21 @@ function readString(value: Json): ReadValue {
 }
 
 function readInteger(value: Json, description: ValueDescription): ReadValue {
-  if (typeof value === 'string') {
-    if (!WHOLE.test(value)) return wrong('must be a whole number');
-    const short = Number(value);
-    return withinRange(short, description) ?? { value: Number.isSafeInteger(short) ? short : BigInt(value).toString() };
+  if (!Number.isSafeInteger(value)) {
+    return wrong(
+      typeof value === 'number' && Number.isInteger(value)
+        ? 'must be a whole number within ±(2^53-1)'
+        : 'must be a whole number',
+    );
   }
-  if (!Number.isSafeInteger(value)) return wrong('must be a whole number; beyond 2^53 a decimal string');
   return withinRange(value as number, description) ?? { value };
+}
+
+function readBigint(value: Json): ReadValue {
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return { value: String(value) };
+  return typeof value === 'string' && WHOLE.test(value)
+    ? { value: BigInt(value).toString() }
+    : wrong('must be a whole number, as a decimal string');
 }
 
 function readNumber(value: Json, description: ValueDescription): ReadValue {
@@ -72,36 +91,167 @@ function readDatetime(value: Json): ReadValue {
   return { value: `${seconds}.${fraction}Z` };
 }
 
-function isJson(value: unknown, depth: number): value is Json {
-  if (value === null || typeof value === 'string' || typeof value === 'boolean') return true;
-  if (typeof value === 'number') return Number.isFinite(value);
-  if (typeof value !== 'object' || depth === 0) return false;
-  if (Array.isArray(value)) return value.every((item) => isJson(item, depth - 1));
-  const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype !== Object.prototype && prototype !== null) return false;
-  return Object.values(value).every((item) => isJson(item, depth - 1));
+/** The first thing in a value that JSON cannot carry as it is. n.b. what is undefined in an object counts as left out. */
+export function findNoJson(value: unknown, depth = MAX_JSON_DEPTH): ProblemAt | undefined {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean') return undefined;
+  if (typeof value === 'number') return Number.isFinite(value) ? undefined : at('', 'must be a finite number');
+  if (typeof value !== 'object') return at('', `must be JSON: ${typeof value} is not`);
+  if (depth === 0) return at('', `must be JSON at most ${MAX_JSON_DEPTH} deep, and hold no cycle`);
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index += 1) {
+      const found = findNoJson(value[index], depth - 1);
+      if (found !== undefined) return at(`[${index}]${found.at}`, found.problem);
+    }
+    return undefined;
+  }
+  if (!isPlainObject(value)) return at('', `must be JSON: ${nameOfClass(value)} is not`);
+  for (const name in value) {
+    const member = (value as Readonly<Record<string, unknown>>)[name];
+    const found = member === undefined ? undefined : findNoJson(member, depth - 1);
+    if (found !== undefined) return at(`.${name}${found.at}`, found.problem);
+  }
+  return undefined;
+}
+
+function at(path: string, problem: string): ProblemAt {
+  return { at: path, problem };
+}
+
+/** n.b. templates have a realm of their own: their Object.prototype is another one, with no prototype above it. */
+function isPlainObject(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  return (
+    prototype === null || (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'hasOwnProperty'))
+  );
+}
+
+function nameOfClass(value: object): string {
+  const { constructor } = value as { readonly constructor?: { readonly name?: unknown } };
+  return typeof constructor?.name === 'string' && constructor.name !== '' ? constructor.name : 'an instance of a class';
+}
+
+function readJson(value: Json): ReadValue {
+  const found = findNoJson(value);
+  return found === undefined ? { value } : { problem: found.problem, problems: [found] };
+}
+
+function readEnum(value: Json, { values = [] }: ValueDescription): ReadValue {
+  return typeof value === 'string' && values.includes(value) ? { value } : wrong(`must be one of ${values.join(', ')}`);
+}
+
+/** Problems of the parts of one value that are said at once. */
+const MAX_PROBLEMS = 20;
+
+function readList(value: Json, { items = { type: 'json' }, maxItems }: ValueDescription, fill: boolean): ReadValue {
+  if (!Array.isArray(value)) return wrong('must be a list');
+  const list = value as readonly Json[];
+  if (maxItems !== undefined && list.length > maxItems) return wrong(`must hold at most ${maxItems}`);
+  const problems: ProblemAt[] = [];
+  let read: Json[] | undefined;
+  for (let index = 0; index < list.length && problems.length < MAX_PROBLEMS; index += 1) {
+    const given = list[index];
+    const item = given === null && items.optional === true ? { value: null } : readPart(given, items, fill);
+    if (item === undefined) continue;
+    if ('problem' in item) addProblems(problems, `[${index}]`, item);
+    else if (item.value !== given) (read ??= list.slice())[index] = item.value;
+  }
+  return refusal(problems) ?? { value: read ?? value };
+}
+
+/** An item of a list or a member of an object, which may be absent; undefined where it stays so. */
+function readPart(given: Json | undefined, description: ValueDescription, fill: boolean): ReadValue | undefined {
+  if (description.type === 'schema' && (description as LiveDescription)[LIVE_SCHEMA] !== undefined) {
+    return readValue(given as Json, description, fill);
+  }
+  if (given !== undefined && given !== null) return readValue(given, description, fill);
+  if (description.default !== undefined) return { value: description.default };
+  if (description.optional === true) return fill ? { value: null } : undefined;
+  return wrong(given === null ? 'must not be null' : 'is required');
+}
+
+function readObject(value: Json, { fields = {} }: ValueDescription, fill: boolean): ReadValue {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return wrong('must be an object');
+  const given = value as Readonly<Record<string, Json>>;
+  const problems: ProblemAt[] = [];
+  let read: Record<string, Json> | undefined;
+  let present = 0;
+  for (const name in fields) {
+    const isPresent = Object.hasOwn(given, name);
+    if (isPresent) present += 1;
+    const member = isPresent ? given[name] : undefined;
+    const part = readPart(member, fields[name] as ValueDescription, fill);
+    if (part === undefined) continue;
+    if ('problem' in part) addProblems(problems, `.${name}`, part);
+    else if (part.value !== member) {
+      read ??= { ...given };
+      read[name] = part.value;
+    }
+  }
+  for (const name of present === Object.keys(given).length ? [] : Object.keys(given)) {
+    if (Object.hasOwn(fields, name) || (given[name] as unknown) === undefined) continue;
+    problems.push(isIdentifier(name) ? at(`.${name}`, 'is unknown') : at('', 'has a name that is no identifier'));
+  }
+  return refusal(problems) ?? { value: read ?? value };
+}
+
+function addProblems(problems: ProblemAt[], path: string, refused: Extract<ReadValue, { problem: string }>): void {
+  for (const each of refused.problems ?? [at('', refused.problem)]) problems.push(at(path + each.at, each.problem));
+}
+
+function refusal(problems: readonly ProblemAt[]): Extract<ReadValue, { problem: string }> | undefined {
+  const [first] = problems;
+  return first === undefined ? undefined : { problem: first.problem, problems: problems.slice(0, MAX_PROBLEMS) };
+}
+
+const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
+
+function isIdentifier(name: string): boolean {
+  return IDENTIFIER.test(name);
+}
+
+/** Without its schema, as in a manifest, only that it is JSON can be said of the value. */
+function readSchema(value: Json, description: ValueDescription): ReadValue {
+  const schema = (description as LiveDescription)[LIVE_SCHEMA];
+  if (schema === undefined) return readJson(value);
+  const result = schema['~standard'].validate(value);
+  if ('then' in result) return wrong('has a schema that validates asynchronously, which is not supported');
+  if (result.issues === undefined) return { value: result.value as Json };
+  const problems = result.issues.map(({ message, path }) => at(pathText(path), `is refused: ${message}`));
+  return refusal(problems) ?? wrong('is refused');
+}
+
+function pathText(path: SchemaIssue['path']): string {
+  const keys = (path ?? []).map((part) => (typeof part === 'object' ? part.key : part));
+  return keys
+    .map((part) => (typeof part === 'number' ? `[${part}]` : `.${isIdentifier(String(part)) ? String(part) : '?'}`))
+    .join('');
 }
 
 const readers: Readonly<Record<ValueDescription['type'], Reader>> = {
   string: readString,
   integer: readInteger,
+  bigint: readBigint,
   number: readNumber,
   decimal: readDecimal,
   boolean: (value) => (typeof value === 'boolean' ? { value } : wrong('must be true or false')),
   date: readDate,
   datetime: readDatetime,
-  json: (value) => (isJson(value, MAX_JSON_DEPTH) ? { value } : wrong('must be JSON')),
+  json: readJson,
+  enum: readEnum,
+  list: readList,
+  object: readObject,
+  schema: readSchema,
 };
 
 /**
- * Checks one value that is not null against its description. Integers come back as numbers, beyond 2^53 as decimal
- * strings; decimals as decimal strings; instants in UTC with milliseconds or, where given, more digits.
+ * Checks one value that is not null against its description. `fill` is for results: what is left out inside comes as null. Decimals and big integers come back as decimal strings,
+ * instants in UTC with milliseconds or, where given, more digits.
  */
-export function readValue(value: Json, description: ValueDescription): ReadValue {
+export function readValue(value: Json, description: ValueDescription, fill = false): ReadValue {
   const { maxLength } = description;
   // Databases count code points, JavaScript UTF-16 units: count only where the difference could matter.
   if (maxLength !== undefined && typeof value === 'string' && value.length > maxLength) {
     if (Array.from(value).length > maxLength) return wrong(`must have at most ${maxLength} characters`);
   }
-  return readers[description.type](value, description);
+  return readers[description.type](value, description, fill);
 }

@@ -17,6 +17,11 @@ export const templateErrors = defineErrors({
     status: 'not-found',
     action: 'Check the key; the record may have been deleted.',
   },
+  BEDS_TEMPLATE_NO_ROW: {
+    message: 'The procedure that creates a record gave no row, though the template declares one.',
+    status: 'fault',
+    action: 'Let the procedure select the row that it made, or declare that it returns nothing.',
+  },
   BEDS_TEMPLATE_CONFLICT: {
     message: 'The request contradicts the present state of the record.',
     status: 'conflict',

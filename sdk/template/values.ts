@@ -1,19 +1,34 @@
-import type { Json } from './json.js';
+import type { Json, JsonObject } from './json.js';
 
 /**
- * The types a value may have on its way to and from a named object. `integer` is a whole number (a decimal string beyond
- * 2^53), `decimal` an exact decimal string, `date` an ISO 8601 day, `datetime` an ISO 8601 instant in UTC, `json` any JSON.
+ * The types a value may have on its way in and out. `integer` is a number without a fraction, within ±(2^53-1); `bigint` a
+ * whole number of any size, always as a decimal string; `decimal` an exact decimal string; `date` an ISO 8601 day;
+ * `datetime` an ISO 8601 instant in UTC; `json` any JSON; `schema` what a Standard Schema accepts.
  */
-export const VALUE_TYPES = ['string', 'integer', 'number', 'decimal', 'boolean', 'date', 'datetime', 'json'] as const;
+export const VALUE_TYPES = [
+  'string',
+  'integer',
+  'bigint',
+  'number',
+  'decimal',
+  'boolean',
+  'date',
+  'datetime',
+  'json',
+  'enum',
+  'list',
+  'object',
+  'schema',
+] as const;
 
 export type ValueType = (typeof VALUE_TYPES)[number];
 
-/** A value described at length. `'string?'` is short for `{ type: 'string', optional: true }`. */
+/** A value as a manifest describes it. */
 export interface ValueDescription {
   readonly type: ValueType;
-  /** May be left out or null. Default false. */
+  /** An argument may be left out or null; a column may be null. Default false. */
   readonly optional?: boolean;
-  /** Stands in when the value is left out. */
+  /** Stands in where the value is left out or null. */
   readonly default?: Json;
   /** Longest string, in characters. */
   readonly maxLength?: number;
@@ -21,72 +36,48 @@ export interface ValueDescription {
   readonly min?: number;
   /** Largest number. */
   readonly max?: number;
+  /** Of an enum: the strings that there are. */
+  readonly values?: readonly string[];
+  /** Of a list: what is in it. */
+  readonly items?: ValueDescription;
+  /** Of a list: the most it may hold. */
+  readonly maxItems?: number;
+  /** Of an object: its members; there are no others. */
+  readonly fields?: ValueFields;
+  /** Of a schema: its JSON Schema, where the library gives one. */
+  readonly schema?: JsonObject;
 }
 
-export type ValueSpec = ValueType | `${ValueType}?` | ValueDescription;
+/** Named values: arguments, columns, or the members of an object. */
+export type ValueFields = Readonly<Record<string, ValueDescription>>;
 
-/** Named values: the arguments of a routine or an operation, or the columns of a view. */
-export type ValuesSpec = Readonly<Record<string, ValueSpec>>;
-
-interface TypeScriptTypes {
-  string: string;
-  integer: number;
-  number: number;
-  decimal: string;
-  boolean: boolean;
-  date: string;
-  datetime: string;
-  json: Json;
+/**
+ * The part of https://standardschema.dev that is used here. Libraries such as zod, valibot and arktype implement it; zod gives a
+ * JSON Schema as well.
+ */
+export interface StandardSchema<In = unknown, Out = In> {
+  readonly '~standard': {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown) => SchemaResult<Out> | Promise<SchemaResult<Out>>;
+    readonly types?: { readonly input: In; readonly output: Out } | undefined;
+    readonly jsonSchema?: {
+      readonly input: (options: { readonly target: 'draft-2020-12' }) => Readonly<Record<string, unknown>>;
+    };
+  };
 }
 
-type TypeOf<S extends ValueSpec> = S extends ValueType
-  ? TypeScriptTypes[S]
-  : S extends `${infer T extends ValueType}?`
-    ? TypeScriptTypes[T]
-    : S extends { readonly type: infer T extends ValueType }
-      ? TypeScriptTypes[T]
-      : never;
+export type SchemaResult<Out> =
+  { readonly value: Out; readonly issues?: undefined } | { readonly issues: readonly SchemaIssue[] };
 
-type MayBeAbsent<S extends ValueSpec> = S extends `${string}?`
-  ? true
-  : S extends { readonly optional: true } | { readonly default: Json }
-    ? true
-    : false;
-
-type Flatten<T> = { [K in keyof T]: T[K] } & {};
-
-/** What a caller passes: optional and defaulted values may be left out. */
-export type ArgumentsOf<S extends ValuesSpec> = Flatten<
-  { readonly [K in keyof S as MayBeAbsent<S[K]> extends true ? never : K]: TypeOf<S[K]> } & {
-    readonly [K in keyof S as MayBeAbsent<S[K]> extends true ? K : never]?: TypeOf<S[K]> | null;
-  }
->;
-
-/** What a handler receives: defaults are filled in; an optional value without a default may be absent. */
-export type InputOf<S extends ValuesSpec> = Flatten<
-  {
-    readonly [
-      K in keyof S as S[K] extends { readonly default: Json } ? K : MayBeAbsent<S[K]> extends true ? never : K
-    ]: TypeOf<S[K]>;
-  } & {
-    readonly [
-      K in keyof S as S[K] extends { readonly default: Json } ? never : MayBeAbsent<S[K]> extends true ? K : never
-    ]?: TypeOf<S[K]> | null;
-  }
->;
-
-/** A row of a view with these columns. Any column may be null in a database. */
-export type RowOf<S extends ValuesSpec> = Flatten<{ readonly [K in keyof S]: TypeOf<S[K]> | null }>;
-
-/** The long form of a value spec. */
-export function describeValue(spec: ValueSpec): ValueDescription {
-  if (typeof spec !== 'string') return spec;
-  if (!spec.endsWith('?')) return { type: spec as ValueType };
-  return { type: spec.slice(0, -1) as ValueType, optional: true };
+export interface SchemaIssue {
+  readonly message: string;
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** The long form of named value specs. What is not a spec stays as it is, for the check of the whole definition to name. */
-export function describeValues(specs: ValuesSpec): Readonly<Record<string, ValueDescription>> {
-  if (typeof specs !== 'object' || specs === null) return specs;
-  return Object.fromEntries(Object.entries(specs).map(([name, spec]) => [name, describeValue(spec)]));
+/** Where a description keeps the schema that checks its values: in the code only, never in a manifest. The host reads it of any copy of the SDK. */
+export const LIVE_SCHEMA: unique symbol = Symbol.for('beds.schema') as never;
+
+export interface LiveDescription extends ValueDescription {
+  readonly [LIVE_SCHEMA]?: StandardSchema;
 }

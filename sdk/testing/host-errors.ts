@@ -8,6 +8,7 @@ const STATUS = {
   BEDS_REQUEST_UNKNOWN_OPERATION: 'not-found',
   BEDS_REQUEST_BAD_RESULT: 'fault',
   BEDS_REQUEST_TEMPLATE_FAULT: 'fault',
+  BEDS_STORE_VALUE_UNFIT: 'fault',
   BEDS_STORE_QUERY_INVALID: 'invalid',
   BEDS_STORE_CURSOR_INVALID: 'invalid',
 } as const satisfies Readonly<Record<string, ErrorStatus>>;

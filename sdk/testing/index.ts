@@ -1,3 +1,3 @@
-export { testTemplate, type TestedTemplate, type TestOptions } from './test-template.js';
-export type { FakeResult, LogLine, RecordedCall } from './test-context.js';
+export { testDomain, type TestedDomain, type TestOptions } from './test-domain.js';
+export type { LogLine, RecordedCall } from './test-context.js';
 export { testingErrors } from './testing-errors.js';

@@ -1,24 +1,34 @@
 import { randomUUID } from 'node:crypto';
 import type { CallOptions } from '../client/domain-client.js';
 import { compileChecker } from '../template/check-values.js';
-import type { CallResult, DomainCaller, TemplateContext, TemplateLog, TransactionScope } from '../template/context.js';
-import type { JsonObject } from '../template/json.js';
-import type { ObjectManifest } from '../template/manifest.js';
+import type {
+  Affected,
+  CallResult,
+  DomainCaller,
+  TemplateContext,
+  TemplateLog,
+  TransactionScope,
+} from '../template/context.js';
+import type { Json, JsonObject } from '../template/json.js';
+import type { ObjectManifest, Returns } from '../template/manifest.js';
 import type { Template } from '../template/namaste-core.js';
 import type { Page, ViewQuery } from '../template/query.js';
+import { compileReturns, type RoutineRows } from '../template/returns.js';
+import type { ValueDescription } from '../template/values.js';
 import { hostError } from './host-errors.js';
 import { readRows } from './read-rows.js';
 import { testingErrors } from './testing-errors.js';
 
-/** What stands in for a routine: its rows, or the number of rows it changed, or both as a `CallResult`. */
-export type FakeResult = readonly JsonObject[] | number | Partial<CallResult> | undefined;
-export type FakeRoutine = (args: JsonObject) => FakeResult | Promise<FakeResult>;
+/** What stands in for a routine: its row, its rows, its value, or what `affected` says. */
+export type FakeRoutine = (args: JsonObject) => unknown;
+/** What stands in for an operation of another domain: it gets what the code passes. */
+export type FakeOperation = (...input: readonly never[]) => unknown;
 
 /** What stands in for the store and for other domains. */
 export interface Fakes {
   readonly objects: Readonly<Record<string, FakeRoutine>>;
   readonly views: Readonly<Record<string, readonly JsonObject[]>>;
-  readonly domains: Readonly<Record<string, Partial<DomainCaller>>>;
+  readonly peers: Readonly<Record<string, Readonly<Record<string, FakeOperation | undefined>>>>;
 }
 
 /** One call of a named object that the template made. */
@@ -46,26 +56,39 @@ function undeclared(what: string): Error {
   return hostError('BEDS_REQUEST_UNDECLARED', `The template does not declare ${what}.`);
 }
 
-function toCallResult(result: FakeResult): CallResult {
-  if (result === undefined) return { rows: [], sets: [], affected: 0 };
-  if (typeof result === 'number') return { rows: [], sets: [], affected: result };
-  if (Array.isArray(result))
-    return { rows: result as readonly JsonObject[], sets: [result as readonly JsonObject[]], affected: 0 };
-  const { rows = [], sets = [rows], affected = 0 } = result as Partial<CallResult>;
-  return { rows, sets, affected };
+type Routine = Exclude<ObjectManifest, { kind: 'view' }>;
+
+/** What a store gives where a fake answers as the code is answered. */
+function toRows({ kind, returns }: Routine, result: unknown): RoutineRows {
+  if (kind === 'function') return { rows: [{ value: (result ?? null) as Json }], sets: [], affected: 0 };
+  if (returns === undefined) {
+    const affected = typeof result === 'number' ? result : ((result as Partial<Affected> | undefined)?.affected ?? 0);
+    return { rows: [], sets: [], affected };
+  }
+  const sets = (isSets(returns) ? (result as readonly unknown[]) : [result]).map((set) => {
+    if (set === undefined || set === null) return [];
+    return (Array.isArray(set) ? set : [set]) as readonly JsonObject[];
+  });
+  return { rows: sets[0] ?? [], sets, affected: 0 };
+}
+
+function isSets(returns: Returns): returns is readonly ValueDescription[] {
+  return Array.isArray(returns);
 }
 
 /** Calls and views of the declared objects, answered by the fakes. */
 function scopeOf(template: Template, fakes: Fakes, recording: Recording): TransactionScope {
   const { objects, key } = template.definition;
-  const declared = <K extends ObjectManifest['kind']>(alias: string, kind: K): Extract<ObjectManifest, { kind: K }> => {
+  const declared = (alias: string): ObjectManifest => {
     const object = Object.hasOwn(objects, alias) ? objects[alias] : undefined;
-    if (object?.kind !== kind) throw undeclared(`a ${kind} named ${alias}`);
-    return object as Extract<ObjectManifest, { kind: K }>;
+    if (object === undefined) throw undeclared(`an object named ${alias}`);
+    return object;
   };
   return {
     call: async (alias: string, args: JsonObject = {}): Promise<CallResult> => {
-      const checked = compileChecker(declared(alias, 'routine').args)(args);
+      const routine = declared(alias);
+      if (routine.kind === 'view') throw undeclared(`a routine named ${alias}`);
+      const checked = compileChecker(routine.args)(throughJson(args));
       if (!checked.ok) {
         const { field, message } = checked.problem;
         throw hostError('BEDS_REQUEST_INVALID', `${field} ${message}.`, { field });
@@ -73,30 +96,42 @@ function scopeOf(template: Template, fakes: Fakes, recording: Recording): Transa
       recording.calls.push({ alias, args: checked.value });
       const fake = fakes.objects[alias];
       if (fake === undefined) throw testingErrors.make('BEDS_TESTING_NO_FAKE', `objects.${alias} is not given.`);
-      return toCallResult(await fake(checked.value));
+      const read = compileReturns(routine)(toRows(routine, await fake(checked.value)));
+      if ('value' in read) return read.value;
+      const { field, message } = read.problem;
+      throw hostError('BEDS_STORE_VALUE_UNFIT', `${routine.name}: ${field} ${message}.`, { field });
     },
     view: async (alias: string, query: ViewQuery = {}): Promise<Page> => {
-      const { columns } = declared(alias, 'view');
+      const view = declared(alias);
+      if (view.kind !== 'view') throw undeclared(`a view named ${alias}`);
       const rows = fakes.views[alias];
       if (rows === undefined) throw testingErrors.make('BEDS_TESTING_NO_FAKE', `views.${alias} is not given.`);
-      return readRows({ columns, key, rows }, query);
+      return readRows({ columns: view.columns, key, rows }, query);
     },
   };
 }
 
 function domainCaller(template: Template, fakes: Fakes, name: string): DomainCaller {
-  if (!template.definition.domains.includes(name)) throw undeclared(`that it calls domain ${name}`);
-  const fake = fakes.domains[name] ?? {};
-  const missing = (method: string): never => {
-    throw testingErrors.make('BEDS_TESTING_NO_FAKE', `domains.${name}.${method} is not given.`);
+  if (!template.definition.peers.includes(name)) throw undeclared(`that it calls domain ${name}`);
+  const peer = fakes.peers[name] ?? {};
+  const ask = async (operation: string, ...input: readonly unknown[]): Promise<unknown> => {
+    const fake = peer[operation];
+    if (fake === undefined)
+      throw testingErrors.make('BEDS_TESTING_NO_FAKE', `peers.${name}.${operation} is not given.`);
+    return throughJson(await fake(...(throughJson(input) as readonly never[])));
   };
   return {
-    create: async (payload) => (fake.create === undefined ? missing('create') : fake.create(payload)),
-    fetch: async (query) => (fake.fetch === undefined ? missing('fetch') : fake.fetch(query)),
-    update: async (payload) => (fake.update === undefined ? missing('update') : fake.update(payload)),
-    delete: async (id) => (fake.delete === undefined ? missing('delete') : fake.delete(id)),
-    call: async (operation, input) => (fake.call === undefined ? missing('call') : fake.call(operation, input)),
+    create: async (payload) => (await ask('create', payload)) as JsonObject,
+    fetch: async (query) => (await ask('fetch', query)) as Page,
+    update: async (key, payload) => (await ask('update', key, payload)) as JsonObject,
+    delete: async (key) => (await ask('delete', key)) as JsonObject,
+    call: async (operation, input = {}) => (await ask(operation, input)) as Json,
   };
+}
+
+/** What travels is JSON text, in and out. */
+export function throughJson<V>(value: V): V {
+  return value === undefined ? value : (JSON.parse(JSON.stringify(value)) as V);
 }
 
 /** The context of one operation, as code sees it in a host. Transactions run their work, but do not roll the fakes back. */

@@ -5,6 +5,6 @@ export const testingErrors = defineErrors({
   BEDS_TESTING_NO_FAKE: {
     message: 'The template used something that the test does not stand in for.',
     status: 'fault',
-    action: 'Give testTemplate the named object, view or domain.',
+    action: 'Give testDomain the named object, view or peer.',
   },
 });

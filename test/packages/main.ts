@@ -60,14 +60,12 @@ async function build(
 }
 
 function templateOf({ name, imports = `import it from '${name}';`, works }: TriedPackage): string {
-  return `import { defineTemplate, view } from '@beds/sdk';
+  return `import { defineDomain, t, view } from '@beds/sdk';
 ${imports}
-export default defineTemplate({
-  domain: 'tried', version: '1.0.0', store: 'main', key: 'id',
-  objects: { fetch: view('tried_list', { id: 'integer' }) },
-  async createRecord() { return {}; },
-  async updateRecord() { return {}; },
-  async deleteRecord() { return {}; },
+export default defineDomain({
+  name: 'tried', version: '1.0.0', store: 'main', key: 'id',
+  fetch: view('tried_list', { id: t.int() }),
+  operations: ({ unsupported }) => ({ create: unsupported(), update: unsupported(), delete: unsupported() }),
   async selfTest() { if (!(await (${works}))) throw new Error('another result'); },
 });
 `;

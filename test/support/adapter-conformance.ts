@@ -57,14 +57,14 @@ const text = { type: 'string' } as const;
 /** The objects as a template uses them. */
 const noteUses = {
   create: {
-    kind: 'routine',
+    kind: 'procedure',
     name: 'note_create',
     args: { id: text, title: text, body: { type: 'string', optional: true }, stars: { type: 'integer' } },
   },
-  update: { kind: 'routine', name: 'note_update', args: { id: text, title: text } },
-  delete: { kind: 'routine', name: 'note_delete', args: { id: text } },
-  count: { kind: 'routine', name: 'note_count', args: { title: text } },
-  slow: { kind: 'routine', name: 'note_slow', args: {} },
+  update: { kind: 'procedure', name: 'note_update', args: { id: text, title: text } },
+  delete: { kind: 'procedure', name: 'note_delete', args: { id: text } },
+  count: { kind: 'function', name: 'note_count', args: { title: text }, returns: { type: 'integer' } },
+  slow: { kind: 'procedure', name: 'note_slow', args: {} },
   list: {
     kind: 'view',
     name: 'note_list',
@@ -169,7 +169,7 @@ function catalogueTests(shared: Shared, { unable }: ConformanceStore): void {
       adapter.check(use, found).map(({ code }) => code.replace('BEDS_PREFLIGHT_', ''));
     assert.deepEqual(codes(noteUses.create, undefined), ['OBJECT_MISSING']);
     assert.deepEqual(codes({ kind: 'view', name: 'note_create', columns: {} }, objects.create), ['KIND_MISMATCH']);
-    assert.deepEqual(codes({ ...noteUses.list, kind: 'routine', args: {} }, objects.list), ['KIND_MISMATCH']);
+    assert.deepEqual(codes({ ...noteUses.list, kind: 'procedure', args: {} }, objects.list), ['KIND_MISMATCH']);
     const wrong: ObjectManifest = {
       ...noteUses.create,
       args: { id: text, titel: text, body: { type: 'string', optional: true }, stars: { type: 'datetime' } },

@@ -27,7 +27,7 @@ export interface BundleOptions {
   /** Default: one view `notes_all` with columns `id` and `text` as `fetch`. */
   readonly objects?: Readonly<Record<string, unknown>>;
   /** Other domains that the code calls. */
-  readonly domains?: readonly string[];
+  readonly peers?: readonly string[];
   /** Custom operations: manifest and code agree. `run` is the body of `async run(input, ctx)`. */
   readonly operations?: Readonly<Record<string, BundleOperation>>;
   /** Bodies of methods that differ from the usual ones: createRecord, fetchRecords, updateRecord, deleteRecord, setup, … */
@@ -63,6 +63,9 @@ export interface BundleText {
 
 const MARK = '//! beds-manifest ';
 const CORE = ['create', 'update', 'delete'] as const;
+/** What an operation declares that code serves, whatever it takes. */
+const CODED = { input: { type: 'schema' } };
+const CODED_FETCH = { output: { type: 'list', items: { type: 'json' } } };
 const NOTES = {
   fetch: { kind: 'view', name: 'notes_all', columns: { id: { type: 'integer' }, text: { type: 'string' } } },
 };
@@ -133,7 +136,7 @@ export function templateCode(options: BundleOptions = {}): string {
   );
   const custom = Object.entries(operations).map(
     ([name, { mode, args = {}, run }]) =>
-      `    ${name}: { mode: '${mode}', idempotent: ${mode === 'read'}, args: ${JSON.stringify(args)}, async run(input, ctx) { ${run} } },`,
+      `    ${name}: { mode: '${mode}', idempotent: ${mode === 'read'}, input: ${JSON.stringify({ type: 'object', fields: args })}, async run(input, ctx) { ${run} } },`,
   );
   return [
     `const DOMAIN = '${domain}';`,
@@ -153,22 +156,23 @@ export function templateCode(options: BundleOptions = {}): string {
 
 function definitionOf(options: BundleOptions): Record<string, unknown> {
   const { domain = 'notes', version = '1.0.0', store = 'main', objects = NOTES, operations = {} } = options;
-  const core = CORE.map((name) => [name, { mode: 'write', idempotent: false }]);
+  const core = CORE.map((name) => [name, { mode: 'write', idempotent: false, ...(!(name in objects) && CODED) }]);
+  const fetch = { mode: 'read', idempotent: true, ...(!('fetch' in objects) && CODED_FETCH) };
   const custom = Object.entries(operations).map(([name, { mode, args = {} }]) => [
     name,
-    { mode, args, idempotent: mode === 'read' },
+    { mode, input: { type: 'object', fields: args }, idempotent: mode === 'read' },
   ]);
   return {
-    manifestVersion: 1,
-    contract: 1,
+    manifestVersion: 2,
+    contract: 2,
     domain,
     version,
     store,
     key: 'id',
-    operations: Object.fromEntries([...core, ['fetch', { mode: 'read', idempotent: true }], ...custom]),
+    operations: Object.fromEntries([...core, ['fetch', fetch], ...custom]),
     objects,
-    domains: options.domains ?? [],
-    sdk: '0.1.0',
+    peers: options.peers ?? [],
+    sdk: '0.2.0',
   };
 }
 

@@ -1,39 +1,74 @@
-import { describeValues, routine, view, type Manifest, type OperationManifest, type ValuesSpec } from '@beds/sdk';
+import {
+  CORE_OPERATIONS,
+  describeFields,
+  type Fields,
+  type Manifest,
+  type OperationManifest,
+  procedure,
+  t,
+  view,
+} from '@beds/sdk';
+import { z } from 'zod';
 
-const CORE: Manifest['operations'] = {
-  create: { mode: 'write', idempotent: false },
-  fetch: { mode: 'read', idempotent: true },
-  update: { mode: 'write', idempotent: false },
-  delete: { mode: 'write', idempotent: false },
+/** The four as code serves them that takes the key at most. */
+const CODED: Manifest['operations'] = {
+  create: { mode: 'write', idempotent: false, input: { type: 'object', fields: {} } },
+  fetch: { mode: 'read', idempotent: true, output: { type: 'list', items: { type: 'json' } } },
+  update: { mode: 'write', idempotent: false, input: { type: 'schema' } },
+  delete: { mode: 'write', idempotent: false, input: { type: 'schema' } },
 };
+
+/** What stays of them where an object serves them. */
+function served({ mode, idempotent }: OperationManifest): OperationManifest {
+  return { mode, idempotent };
+}
 
 const BUNDLE = { 'index.js': { sha256: 'a'.repeat(64), bytes: 1 } };
 
 /** A manifest with nothing in it but the four operations. */
 export function manifest(part: Partial<Manifest> = {}): Manifest {
   const base = {
-    manifestVersion: 1,
-    contract: 1,
+    manifestVersion: 2,
+    contract: 2,
     domain: 'cities',
     version: '1.0.0',
     store: 'main',
     key: 'id',
   } as const;
-  const rest = { objects: {}, domains: [], entry: 'index.js', files: BUNDLE, sdk: '0.1.0' };
-  return { ...base, ...rest, ...part, operations: { ...CORE, ...part.operations } };
+  const rest = { objects: {}, peers: [], entry: 'index.js', files: BUNDLE, sdk: '0.1.0' };
+  const objects = part.objects ?? {};
+  const core = CORE_OPERATIONS.map((name) => [
+    name,
+    name in objects ? served(CODED[name] as OperationManifest) : CODED[name],
+  ]);
+  const operations = {
+    ...(Object.fromEntries(core) as Manifest['operations']),
+    ...part.operations,
+    ...(part.operations?.['update'] && { update: { ...CODED['update'], ...part.operations['update'] } }),
+  };
+  return { ...base, ...rest, ...part, operations };
+}
+
+export function inputOf(args: Fields): NonNullable<OperationManifest['input']> {
+  return { type: 'object', fields: describeFields(args) };
 }
 
 /** A manifest with one operation more. */
-export function lookup(args: ValuesSpec, more: Partial<OperationManifest> = {}): Manifest {
-  return manifest({ operations: { lookup: { mode: 'read', args: describeValues(args), ...more } } });
+export function lookup(args: Fields, more: Partial<OperationManifest> = {}): Manifest {
+  return manifest({
+    operations: { lookup: { mode: 'read', idempotent: more.mode !== 'write', input: inputOf(args), ...more } },
+  });
 }
 
-function fetching(columns: ValuesSpec): Manifest {
-  return manifest({ objects: { fetch: view('city_list', { id: 'integer', ...columns }) } });
+const integer = t.int();
+const text = t.string();
+
+function fetching(columns: Fields): Manifest {
+  return manifest({ objects: { fetch: view('city_list', { id: integer, ...columns }).manifest } });
 }
 
-function creating(args: ValuesSpec): Manifest {
-  return manifest({ objects: { create: routine('city_create', args) } });
+function creating(args: Fields): Manifest {
+  return manifest({ objects: { create: procedure('city_create', args).manifest } });
 }
 
 export interface ContractCase {
@@ -45,9 +80,6 @@ export interface ContractCase {
   /** From next to live. */
   readonly back: readonly string[];
 }
-
-const integer = { type: 'integer' } as const;
-const text = { type: 'string' } as const;
 
 const operationCases: readonly ContractCase[] = [
   {
@@ -100,14 +132,14 @@ const argumentCases: readonly ContractCase[] = [
   {
     what: 'an optional argument',
     live: lookup({}),
-    next: lookup({ limit: 'integer?' }),
+    next: lookup({ limit: t.int().optional() }),
     there: ['  lookup: optional argument limit was added'],
     back: ['! lookup: argument limit was removed'],
   },
   {
     what: 'an argument with a default',
     live: lookup({}),
-    next: lookup({ limit: { ...integer, default: 5 } }),
+    next: lookup({ limit: t.int().default(5) }),
     there: ['  lookup: argument limit was added with the default 5'],
     back: ['! lookup: argument limit was removed'],
   },
@@ -120,52 +152,89 @@ const argumentCases: readonly ContractCase[] = [
   },
   {
     what: 'whether an argument may be left out or null',
-    live: lookup({ limit: 'integer?' }),
+    live: lookup({ limit: t.int().optional() }),
     next: lookup({ limit: integer }),
     there: ['! lookup: argument limit became required'],
     back: ['  lookup: argument limit became optional'],
   },
   {
     what: 'whether an argument has a default',
-    live: lookup({ limit: { ...integer, default: 5 } }),
+    live: lookup({ limit: t.int().default(5) }),
     next: lookup({ limit: integer }),
     there: ['! lookup: argument limit became required'],
     back: ['  lookup: argument limit became optional'],
   },
   {
     what: 'the default of an optional argument',
-    live: lookup({ limit: { ...integer, optional: true, default: 5 } }),
-    next: lookup({ limit: 'integer?' }),
+    live: lookup({ limit: t.int().optional().default(5) }),
+    next: lookup({ limit: t.int().optional() }),
     there: ['  lookup: default of argument limit (5) is gone'],
     back: ['  lookup: default of argument limit was set to 5'],
   },
   {
     what: 'the value of a default',
-    live: lookup({ filter: { type: 'json', default: { a: [1] } } }),
-    next: lookup({ filter: { type: 'json', default: { a: 'x'.repeat(60) } } }),
+    live: lookup({ filter: t.json().default({ a: [1] }) }),
+    next: lookup({ filter: t.json().default({ a: 'x'.repeat(60) }) }),
     there: [`  lookup: default of argument filter changed from {"a":[1]} to {"a":"${'x'.repeat(34)}…`],
     back: [`  lookup: default of argument filter changed from {"a":"${'x'.repeat(34)}… to {"a":[1]}`],
   },
   {
     what: 'the type of an argument, to one that takes the same and more',
-    live: lookup({ day: 'date' }),
+    live: lookup({ day: t.date() }),
     next: lookup({ day: text }),
     there: ['  lookup: argument day was widened from date to string'],
     back: ['! lookup: argument day was narrowed from string to date'],
   },
   {
     what: 'the type of an argument, whole numbers and numbers',
-    live: lookup({ size: { ...integer, min: 0, max: 100 } }),
-    next: lookup({ size: { type: 'number', min: 0, max: 100 } }),
+    live: lookup({ size: integer }),
+    next: lookup({ size: t.number() }),
     there: ['  lookup: argument size was widened from integer to number'],
     back: ['! lookup: argument size was narrowed from number to integer'],
   },
   {
-    what: 'the type of an argument, whole numbers that may be beyond 2^53',
+    what: 'the type of an argument, whole numbers of any size',
     live: lookup({ size: integer }),
-    next: lookup({ size: 'number' }),
-    there: ['! lookup: argument size changed from integer to number, which has no whole numbers beyond 2^53'],
-    back: ['! lookup: argument size changed from number to integer'],
+    next: lookup({ size: t.bigint() }),
+    there: ['  lookup: argument size was widened from integer to bigint'],
+    back: ['! lookup: argument size was narrowed from bigint to integer'],
+  },
+  {
+    what: 'the values of an enum that is passed',
+    live: lookup({ kind: t.enum(['town']) }),
+    next: lookup({ kind: t.enum(['town', 'city']) }),
+    there: ['  lookup: argument kind may be city now'],
+    back: ['! lookup: argument kind has no city any more'],
+  },
+  {
+    what: 'an enum and text',
+    live: lookup({ kind: t.enum(['town']) }),
+    next: lookup({ kind: t.string({ max: 3 }) }),
+    there: [
+      '! lookup: maxLength of argument kind was lowered from 4 to 3',
+      '  lookup: argument kind was widened from enum to string',
+    ],
+    back: [
+      '! lookup: argument kind was narrowed from string to enum',
+      '  lookup: maxLength of argument kind (3) is gone',
+    ],
+  },
+  {
+    what: 'the items of a list that is passed',
+    live: lookup({ all: t.list({ id: integer, name: text }, { max: 10 }) }),
+    next: lookup({ all: t.list({ id: t.number(), more: text.optional() }, { max: 5 }) }),
+    there: [
+      '! lookup: each of argument all.name was removed',
+      '! lookup: maxItems of argument all was lowered from 10 to 5',
+      '  lookup: each of argument all.id was widened from integer to number',
+      '  lookup: optional each of argument all.more was added',
+    ],
+    back: [
+      '! lookup: each of argument all.id was narrowed from number to integer',
+      '! lookup: each of argument all.more was removed',
+      '! lookup: each of argument all.name was added without a default',
+      '  lookup: maxItems of argument all was raised from 5 to 10',
+    ],
   },
   {
     what: 'the type of an argument, to one that takes other values',
@@ -176,22 +245,22 @@ const argumentCases: readonly ContractCase[] = [
   },
   {
     what: 'the length of an argument',
-    live: lookup({ name: { ...text, maxLength: 60 } }),
-    next: lookup({ name: { ...text, maxLength: 20 } }),
+    live: lookup({ name: t.string({ max: 60 }) }),
+    next: lookup({ name: t.string({ max: 20 }) }),
     there: ['! lookup: maxLength of argument name was lowered from 60 to 20'],
     back: ['  lookup: maxLength of argument name was raised from 20 to 60'],
   },
   {
     what: 'whether the length of an argument is bound',
     live: lookup({ name: text }),
-    next: lookup({ name: { ...text, maxLength: 20 } }),
+    next: lookup({ name: t.string({ max: 20 }) }),
     there: ['! lookup: maxLength of argument name was set to 20'],
     back: ['  lookup: maxLength of argument name (20) is gone'],
   },
   {
     what: 'the range of an argument',
-    live: lookup({ top: { ...integer, min: 0, max: 50 } }),
-    next: lookup({ top: { ...integer, min: 1, max: 20 } }),
+    live: lookup({ top: t.int({ min: 0, max: 50 }) }),
+    next: lookup({ top: t.int({ min: 1, max: 20 }) }),
     there: [
       '! lookup: min of argument top was raised from 0 to 1',
       '! lookup: max of argument top was lowered from 50 to 20',
@@ -205,30 +274,32 @@ const argumentCases: readonly ContractCase[] = [
 
 const coreCases: readonly ContractCase[] = [
   {
-    what: 'an argument of the routine behind create',
+    what: 'an argument of the procedure behind create',
     live: creating({ name: text }),
     next: creating({ name: text, country: text }),
     there: ['! create: argument country was added without a default'],
     back: ['! create: argument country was removed'],
   },
   {
-    what: 'a condition of a fetch by routine',
-    live: manifest({ objects: { fetch: routine('find', { name: 'string?' }) } }),
-    next: manifest({ objects: { fetch: routine('find', { name: 'string' }) } }),
+    what: 'a condition of a fetch by procedure',
+    live: manifest({
+      objects: { fetch: procedure('find', { name: t.string().optional() }, t.list({ id: integer })).manifest },
+    }),
+    next: manifest({ objects: { fetch: procedure('find', { name: text }, t.list({ id: integer })).manifest } }),
     there: ['! fetch: argument name became required'],
     back: ['  fetch: argument name became optional'],
   },
   {
-    what: 'the key of the routine behind delete, which is all that callers pass',
-    live: manifest({ objects: { delete: routine('remove', { id: 'integer', why: 'string?' }) } }),
-    next: manifest({ objects: { delete: routine('remove', { id: 'string' }) } }),
+    what: 'the key of the procedure behind delete, which is all that callers pass',
+    live: manifest({ objects: { delete: procedure('remove', { id: integer, why: t.string().optional() }).manifest } }),
+    next: manifest({ objects: { delete: procedure('remove', { id: text }).manifest } }),
     there: ['! delete: argument id changed from integer to string'],
     back: ['! delete: argument id changed from string to integer'],
   },
   {
     what: 'the key of a domain',
-    live: manifest({ objects: { delete: routine('remove', { id: 'integer' }) } }),
-    next: manifest({ key: 'code', objects: { delete: routine('remove', { code: 'integer' }) } }),
+    live: manifest({ objects: { delete: procedure('remove', { id: integer }).manifest } }),
+    next: manifest({ key: 'code', objects: { delete: procedure('remove', { code: integer }).manifest } }),
     there: [
       '! delete: the key changed from id to code',
       '! fetch: the key changed from id to code',
@@ -249,88 +320,197 @@ const coreCases: readonly ContractCase[] = [
   },
   {
     what: 'the type of a column, whole numbers and numbers',
-    live: fetching({ size: 'number' }),
-    next: fetching({ size: 'integer' }),
+    live: fetching({ size: t.number() }),
+    next: fetching({ size: t.int() }),
     there: ['  fetch: result column size was narrowed from number to integer'],
     back: ['! fetch: result column size was widened from integer to number'],
   },
   {
     what: 'the type of a column, JSON and anything',
-    live: fetching({ size: 'json' }),
-    next: fetching({ size: 'string' }),
+    live: fetching({ size: t.json() }),
+    next: fetching({ size: t.string() }),
     there: ['  fetch: result column size was narrowed from json to string'],
     back: ['! fetch: result column size was widened from string to json'],
   },
   {
     what: 'the type of a column, text and what is written as text',
-    live: fetching({ founded: 'string' }),
-    next: fetching({ founded: 'date' }),
+    live: fetching({ founded: t.string() }),
+    next: fetching({ founded: t.date() }),
     there: ['! fetch: result column founded was narrowed from string to date, so it can no longer be searched as text'],
     back: ['! fetch: result column founded was widened from date to string'],
   },
   {
     what: 'the type of a column, to another',
-    live: fetching({ size: 'boolean' }),
-    next: fetching({ size: 'integer' }),
+    live: fetching({ size: t.boolean() }),
+    next: fetching({ size: t.int() }),
     there: ['! fetch: result column size changed from boolean to integer'],
     back: ['! fetch: result column size changed from integer to boolean'],
   },
   {
     what: 'the bounds of a column, where a reader may meet more',
-    live: fetching({ name: { ...text, maxLength: 20 } }),
-    next: fetching({ name: { ...text, maxLength: 60 } }),
+    live: fetching({ name: t.string({ max: 20 }) }),
+    next: fetching({ name: t.string({ max: 60 }) }),
     there: ['! fetch: maxLength of result column name was raised from 20 to 60'],
     back: ['  fetch: maxLength of result column name was lowered from 60 to 20'],
   },
   {
-    what: 'whether a column is called optional, which promises nothing',
-    live: fetching({ name: 'string' }),
-    next: fetching({ name: 'string?' }),
-    there: [],
-    back: [],
+    what: 'whether a column may be null',
+    live: fetching({ name: text }),
+    next: fetching({ name: t.string().optional() }),
+    there: ['! fetch: result column name may be null now'],
+    back: ['  fetch: result column name is never null now'],
   },
   {
     what: 'whether reads are shared, which changes nothing that was promised',
     live: fetching({}),
-    next: manifest({ objects: { fetch: view('city_list', { id: 'integer' }, { share: true }) } }),
+    next: manifest({ objects: { fetch: view('city_list', { id: integer }, { share: true }).manifest } }),
     there: [],
     back: [],
   },
   {
     what: 'the kind of the object behind fetch',
     live: fetching({}),
-    next: manifest({ objects: { fetch: routine('city_list', { id: 'integer?' }) } }),
-    there: ['! fetch: is served by a routine now instead of a view: orders, pages and comparisons are refused'],
-    back: ['! fetch: is served by a view now instead of a routine: rows come in pages'],
+    next: manifest({
+      objects: { fetch: procedure('city_list', { id: t.int().optional() }, t.list({ id: integer })).manifest },
+    }),
+    there: ['! fetch: is served by a procedure now instead of a view: orders, pages and comparisons are refused'],
+    back: ['! fetch: is served by a view now instead of a procedure: rows come in pages'],
   },
   {
     what: 'whether an object or code serves an operation',
     live: creating({ name: text }),
-    next: manifest(),
-    there: ['  create: is served by code now, whose input and result are not compared'],
-    back: ['  create: has the routine city_create now; before, code served it'],
+    next: manifest({
+      operations: {
+        create: {
+          mode: 'write',
+          idempotent: false,
+          input: inputOf({ name: text }),
+          output: { type: 'object', fields: { affected: { type: 'integer' } } },
+        },
+      },
+    }),
+    there: ['  create: is served by code now'],
+    back: ['  create: has the procedure city_create now; before, code served it'],
+  },
+  {
+    what: 'a further view that callers may fetch from',
+    live: manifest(),
+    next: manifest({ objects: { towns: { ...view('town_list', { id: integer }).manifest, fetchable: true } } }),
+    there: ['  fetch: the view towns can be fetched from now'],
+    back: ['! fetch: the view towns can no longer be fetched from'],
+  },
+  {
+    what: 'a column of a further view',
+    live: manifest({ objects: { towns: { ...view('t', { id: integer, a: text }).manifest, fetchable: true } } }),
+    next: manifest({ objects: { towns: { ...view('t', { id: integer }).manifest, fetchable: true } } }),
+    there: ['! fetch: column towns.a is gone'],
+    back: ['  fetch: column towns.a was added'],
+  },
+];
+
+function answering(output: OperationManifest['output']): Manifest {
+  return lookup({}, output === undefined ? {} : { output });
+}
+
+const resultCases: readonly ContractCase[] = [
+  {
+    what: 'whether a result is declared',
+    live: answering(undefined),
+    next: answering({ type: 'integer' }),
+    there: ['  lookup: the result is declared now'],
+    back: ['! lookup: the result is no longer declared: it may be anything'],
+  },
+  {
+    what: 'a field of a result',
+    live: answering(inputOf({ count: integer })),
+    next: answering(inputOf({ count: integer, more: text })),
+    there: ['  lookup: result field more was added'],
+    back: ['! lookup: result field more is gone'],
+  },
+  {
+    what: 'the type of a result',
+    live: answering({ type: 'number' }),
+    next: answering({ type: 'integer' }),
+    there: ['  lookup: the result was narrowed from number to integer'],
+    back: ['! lookup: the result was widened from integer to number'],
+  },
+  {
+    what: 'whether a result may be null, with or without a default',
+    live: answering(inputOf({ a: integer, b: integer.default(1) })),
+    next: answering(inputOf({ a: integer.optional(), b: integer })),
+    there: ['! lookup: result field a may be null now'],
+    back: ['  lookup: result field a is never null now'],
+  },
+  {
+    what: 'the values of an enum that comes back',
+    live: answering(inputOf({ kind: t.enum(['town', 'city']) })),
+    next: answering(inputOf({ kind: t.enum(['town']) })),
+    there: ['  lookup: result field kind has no city any more'],
+    back: ['! lookup: result field kind may be city now'],
+  },
+  {
+    what: 'the rows of a result',
+    live: answering({ type: 'list', items: inputOf({ id: integer, name: text }), maxItems: 5 }),
+    next: answering({ type: 'list', items: inputOf({ id: text }), maxItems: 9 }),
+    there: [
+      '! lookup: each of the result.id changed from integer to string',
+      '! lookup: each of the result.name is gone',
+      '! lookup: maxItems of the result was raised from 5 to 9',
+    ],
+    back: [
+      '! lookup: each of the result.id changed from string to integer',
+      '  lookup: each of the result.name was added',
+      '  lookup: maxItems of the result was lowered from 9 to 5',
+    ],
+  },
+  {
+    what: 'the row that create answers',
+    live: manifest({ objects: { create: procedure('c', {}, { id: integer, name: text }).manifest } }),
+    next: manifest({ objects: { create: procedure('c', {}, { id: integer }).manifest } }),
+    there: ['! create: result field name is gone'],
+    back: ['  create: result field name was added'],
+  },
+  {
+    what: 'a schema of another library, by what its JSON Schema says',
+    live: lookup({ name: z.string().max(10), size: z.int().optional() }),
+    next: lookup({ name: z.string().max(5), size: z.int() }),
+    there: ['! lookup: maxLength of argument name was lowered from 10 to 5', '! lookup: argument size became required'],
+    back: ['  lookup: maxLength of argument name was raised from 5 to 10', '  lookup: argument size became optional'],
+  },
+  {
+    what: 'a schema that says more than can be compared',
+    live: lookup({ name: z.string().regex(/a/) }),
+    next: lookup({ name: z.string().regex(/b/).optional() }),
+    there: [
+      '  lookup: argument name is described by a schema that cannot be compared',
+      '  lookup: argument name became optional',
+    ],
+    back: [
+      '! lookup: argument name became required',
+      '  lookup: argument name is described by a schema that cannot be compared',
+    ],
   },
 ];
 
 const insideCases: readonly ContractCase[] = [
   {
     what: 'the name of a core object',
-    live: manifest({ objects: { create: routine('create_1', {}) } }),
-    next: manifest({ objects: { create: routine('create_2', {}) } }),
-    there: ['  create: the routine is create_2 now, and was create_1'],
-    back: ['  create: the routine is create_1 now, and was create_2'],
+    live: manifest({ objects: { create: procedure('create_1', {}).manifest } }),
+    next: manifest({ objects: { create: procedure('create_2', {}).manifest } }),
+    there: ['  create: the procedure is create_2 now, and was create_1'],
+    back: ['  create: the procedure is create_1 now, and was create_2'],
   },
   {
     what: 'an object that only code uses',
-    live: manifest({ objects: { totals: routine('totals_1', { a: 'integer' }) } }),
-    next: manifest({ objects: { totals: routine('totals_2', { b: 'integer' }) } }),
-    there: ['  *: the routine behind totals is totals_2 now, and was totals_1'],
-    back: ['  *: the routine behind totals is totals_1 now, and was totals_2'],
+    live: manifest({ objects: { totals: procedure('totals_1', { a: integer }).manifest } }),
+    next: manifest({ objects: { totals: procedure('totals_2', { b: integer }).manifest } }),
+    there: ['  *: the procedure behind totals is totals_2 now, and was totals_1'],
+    back: ['  *: the procedure behind totals is totals_1 now, and was totals_2'],
   },
   {
     what: 'the store and the domains that are called',
-    live: manifest({ store: 'main', domains: ['countries', 'people'] }),
-    next: manifest({ store: 'other', domains: ['people', 'rivers'] }),
+    live: manifest({ store: 'main', peers: ['countries', 'people'] }),
+    next: manifest({ store: 'other', peers: ['people', 'rivers'] }),
     there: ['  *: store changed from main to other', '  *: calls rivers now', '  *: calls countries no longer'],
     back: ['  *: store changed from other to main', '  *: calls countries now', '  *: calls rivers no longer'],
   },
@@ -348,5 +528,6 @@ export const contractCases: readonly ContractCase[] = [
   ...operationCases,
   ...argumentCases,
   ...coreCases,
+  ...resultCases,
   ...insideCases,
 ];

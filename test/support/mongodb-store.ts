@@ -4,7 +4,7 @@ import { after } from 'node:test';
 import { MongoClient } from 'mongodb';
 import type { Document } from 'mongodb';
 import { isBedsError } from '@beds/sdk';
-import type { CallResult, JsonObject, ViewQuery } from '@beds/sdk';
+import type { RoutineRows, JsonObject, ViewQuery } from '@beds/sdk';
 import type { CallOptions, NamedObject, StoreAdapter } from '../../host/stores/contract.js';
 import { createMongodbAdapter } from '../../host/stores/mongodb/adapter.js';
 import type { StoreConfig } from '../../host/config/schema.js';
@@ -29,7 +29,7 @@ export interface MongodbStore {
   deliver(...entries: readonly Entry[]): Promise<void>;
   /** What the catalogue says now. */
   object(name: string): Promise<NamedObject>;
-  call(name: string, args: JsonObject, options?: CallOptions): Promise<CallResult>;
+  call(name: string, args: JsonObject, options?: CallOptions): Promise<RoutineRows>;
   rows(name: string, query?: ViewQuery): Promise<readonly JsonObject[]>;
 }
 

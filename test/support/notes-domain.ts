@@ -37,18 +37,30 @@ export const NOTES_GRANTS: readonly string[] = [
 
 const string = { type: 'string' } as const;
 const integer = { type: 'integer' } as const;
+const mark = { type: 'string', optional: true } as const;
 
 /** The objects as a template of the domain declares them. */
 export const NOTES_OBJECTS = {
   create: {
-    kind: 'routine',
+    kind: 'procedure',
     name: 'note_create',
     args: { text: string, mark: { type: 'string', optional: true } },
+    returns: { type: 'object', fields: { id: integer, text: string, mark } },
   },
-  fetch: { kind: 'view', name: 'note_list', columns: { id: integer, text: string, mark: string, version: integer } },
-  update: { kind: 'routine', name: 'note_update', args: { id: integer, text: string } },
-  delete: { kind: 'routine', name: 'note_delete', args: { id: integer } },
-  slow: { kind: 'routine', name: 'note_slow', args: { ms: integer } },
+  fetch: { kind: 'view', name: 'note_list', columns: { id: integer, text: string, mark, version: integer } },
+  update: {
+    kind: 'procedure',
+    name: 'note_update',
+    args: { id: integer, text: string },
+    returns: { type: 'object', fields: { id: integer, text: string, mark, version: integer } },
+  },
+  delete: { kind: 'procedure', name: 'note_delete', args: { id: integer } },
+  slow: {
+    kind: 'procedure',
+    name: 'note_slow',
+    args: { ms: integer },
+    returns: { type: 'object', fields: { waited: integer } },
+  },
 } as const;
 
 /** A bundle of the domain that works, to be changed by a test where it needs another. */
@@ -62,16 +74,16 @@ export function notesBundle(options: BundleOptions = {}): BundleOptions {
       slow: {
         mode: 'read',
         args: { ms: { type: 'integer', optional: true } },
-        run: `return (await ctx.call('slow', { ms: input.ms ?? 100 })).rows[0];`,
+        run: `return ctx.call('slow', { ms: input.ms ?? 100 });`,
       },
       version: { mode: 'read', run: 'return VERSION;' },
       ...options.operations,
     },
     body: {
-      createRecord: `return (await ctx.call('create', { text: payload.text, mark: payload.mark ?? null })).rows[0];`,
+      createRecord: `return ctx.call('create', { text: payload.text, mark: payload.mark ?? null });`,
       fetchRecords: `return ctx.view('fetch', query);`,
-      updateRecord: `return (await ctx.call('update', { id: payload.id, text: payload.text })).rows[0] ?? { affected: 0 };`,
-      deleteRecord: `return { affected: (await ctx.call('delete', { id })).affected };`,
+      updateRecord: `return (await ctx.call('update', { id: payload.id, text: payload.text })) ?? { affected: 0 };`,
+      deleteRecord: `return ctx.call('delete', { id });`,
       ...options.body,
     },
   };

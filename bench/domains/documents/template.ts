@@ -1,16 +1,14 @@
-import { defineTemplate, routine, view } from '@beds/sdk';
-import { notServed } from '../not-served.js';
+import { defineDomain, procedure, t, view } from '@beds/sdk';
+
+const record = t.row({ id: t.string(), name: t.string(), amount: t.int(), note: t.string() });
 
 // eslint-disable-next-line no-restricted-syntax -- a template is the default export of its file.
-export default defineTemplate({
-  domain: 'documents',
+export default defineDomain({
+  name: 'documents',
   version: '1.0.0',
   store: 'documents',
   key: 'id',
-  objects: {
-    fetch: view('record_list', { id: 'string', name: 'string', amount: 'integer', note: 'string' }),
-    create: routine('record_create', { id: 'string', name: 'string', amount: 'integer', note: 'string' }),
-  },
-  updateRecord: notServed,
-  deleteRecord: notServed,
+  fetch: view('record_list', record),
+  create: procedure('record_create', record),
+  operations: ({ unsupported }) => ({ update: unsupported(), delete: unsupported() }),
 });

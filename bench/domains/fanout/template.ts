@@ -1,35 +1,27 @@
-import { defineTemplate, view } from '@beds/sdk';
-import { notServed } from '../not-served.js';
+import { defineDomain, peer, t, view } from '@beds/sdk';
+import type documents from '../documents/template.js';
 
 // eslint-disable-next-line no-restricted-syntax -- a template is the default export of its file.
-export default defineTemplate({
-  domain: 'fanout',
+export default defineDomain({
+  name: 'fanout',
   version: '1.0.0',
   store: 'main',
   key: 'id',
-  domains: ['documents'],
-  objects: {
-    fetch: view('record_list', { id: 'integer', name: 'string', amount: 'integer', note: 'string' }),
-  },
-  createRecord: notServed,
-  updateRecord: notServed,
-  deleteRecord: notServed,
-  operations: {
-    /** Reads `count` records of the own store and as many of the domain documents', all at once. */
-    both: {
-      mode: 'read',
-      args: { keys: 'json' },
-      run: async (input, ctx) => {
-        const keys = input.keys as readonly number[];
-        const documents = ctx.domain('documents');
-        const pages = await Promise.all(
-          keys.flatMap((key) => [
-            ctx.view('fetch', { where: { id: key }, limit: 1 }),
-            documents.fetch({ where: { id: `k${String(key)}` }, limit: 1 }),
-          ]),
-        );
-        return { found: pages.reduce((sum, { rows }) => sum + rows.length, 0) };
-      },
-    },
-  },
+  fetch: view('record_list', { id: t.int(), name: t.string(), amount: t.int(), note: t.string() }),
+  peers: { documents: peer<typeof documents>() },
+  operations: ({ query, unsupported }) => ({
+    /** Reads a record of the own store and one of the domain documents for each key, all at once. */
+    both: query({ input: { keys: t.list(t.int()) }, output: { found: t.int() } }, async ({ input, db, peers }) => {
+      const pages = await Promise.all(
+        input.keys.flatMap((id): Promise<{ readonly rows: readonly unknown[] }>[] => [
+          db.fetch({ where: { id }, limit: 1 }),
+          peers.documents.fetch({ where: { id: `k${String(id)}` }, limit: 1 }),
+        ]),
+      );
+      return { found: pages.reduce((sum, { rows }) => sum + rows.length, 0) };
+    }),
+    create: unsupported(),
+    update: unsupported(),
+    delete: unsupported(),
+  }),
 });

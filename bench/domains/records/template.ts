@@ -1,34 +1,23 @@
-import { defineTemplate, routine, view } from '@beds/sdk';
-import { notServed } from '../not-served.js';
+import { defineDomain, procedure, t, view } from '@beds/sdk';
 
-const columns = { id: 'integer', name: 'string', amount: 'integer', note: 'string' } as const;
-const first = { count: { type: 'integer', min: 1, max: 100 } } as const;
+const record = t.row({ id: t.int(), name: t.string(), amount: t.int(), note: t.string() });
+const first = { input: { count: t.int({ min: 1, max: 100 }) }, output: t.list(record) } as const;
 
 // eslint-disable-next-line no-restricted-syntax -- a template is the default export of its file.
-export default defineTemplate({
-  domain: 'records',
+export default defineDomain({
+  name: 'records',
   version: '1.0.0',
   store: 'main',
   key: 'id',
-  objects: {
-    fetch: view('record_list', columns),
-    shared: view('record_list', columns, { share: true }),
-    create: routine('record_create', { name: 'string', amount: 'integer', note: 'string' }),
-  },
-  operations: {
+  fetch: view('record_list', record),
+  create: procedure('record_create', record.omit('id')),
+  objects: { shared: view('record_list', record, { share: true }) },
+  operations: ({ query, unsupported }) => ({
     /** The first records, read for this request alone. */
-    first: {
-      mode: 'read',
-      args: first,
-      run: async ({ count }, ctx) => (await ctx.view('fetch', { limit: count })).rows,
-    },
+    first: query(first, async ({ input, db }) => (await db.fetch({ limit: input.count })).rows),
     /** The same, with whoever asks the same meanwhile. */
-    firstShared: {
-      mode: 'read',
-      args: first,
-      run: async ({ count }, ctx) => (await ctx.view('shared', { limit: count })).rows,
-    },
-  },
-  updateRecord: notServed,
-  deleteRecord: notServed,
+    firstShared: query(first, async ({ input, db }) => (await db.shared({ limit: input.count })).rows),
+    update: unsupported(),
+    delete: unsupported(),
+  }),
 });

@@ -1,7 +1,8 @@
 import type { Manifest } from '@beds/sdk';
 import { type Finding, makeFinding } from '../../template/contract.js';
 import type { Caller, CallerLedger } from './caller-ledger.js';
-import { compareManifests, type ContractChange, namesOfBoth, own, WHOLE_DOMAIN } from './compare-manifests.js';
+import { compareManifests, type ContractChange, WHOLE_DOMAIN } from './compare-manifests.js';
+import { namesOfBoth, own } from './compare-values.js';
 
 /** A change with the clients that called the operation in the last days, busiest first. */
 export interface JoinedChange extends ContractChange {

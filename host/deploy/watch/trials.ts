@@ -221,7 +221,7 @@ function withCallers(domain: string, manifests: readonly Manifest[]): ReadonlySe
   const found = new Set([domain]);
   for (let size = 0; size !== found.size;) {
     size = found.size;
-    for (const caller of manifests) if (caller.domains.some((called) => found.has(called))) found.add(caller.domain);
+    for (const caller of manifests) if (caller.peers.some((called) => found.has(called))) found.add(caller.domain);
   }
   return found;
 }
@@ -231,7 +231,7 @@ function reach(domains: ReadonlySet<string>, manifests: readonly Manifest[]): Re
   const found = new Set(domains);
   for (let size = 0; size !== found.size;) {
     size = found.size;
-    for (const { domain, domains: called } of manifests) if (found.has(domain)) called.forEach((one) => found.add(one));
+    for (const { domain, peers: called } of manifests) if (found.has(domain)) called.forEach((one) => found.add(one));
   }
   return found;
 }

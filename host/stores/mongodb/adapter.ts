@@ -1,4 +1,4 @@
-import type { BedsError, CallResult, JsonObject, Page } from '@beds/sdk';
+import type { BedsError, RoutineRows, JsonObject, Page } from '@beds/sdk';
 import { type ClientSession, MongoError } from 'mongodb';
 import type { StoreConfig } from '../../config/schema.js';
 import { storeErrors } from '../../errors/store.js';
@@ -97,7 +97,7 @@ class MongodbAdapter implements StoreAdapter {
     return this.#run({ timeoutMs: DESCRIBE_TIMEOUT_MS }, { attempt: READ, run });
   }
 
-  async call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<CallResult> {
+  async call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<RoutineRows> {
     return this.#run(options, this.#prepareCall(object, args, options.mode));
   }
 
@@ -139,7 +139,7 @@ class MongodbAdapter implements StoreAdapter {
     return this.#closing;
   }
 
-  #prepareCall(object: NamedObject, args: JsonObject, mode: 'read' | 'write'): Prepared<CallResult> {
+  #prepareCall(object: NamedObject, args: JsonObject, mode: 'read' | 'write'): Prepared<RoutineRows> {
     if (object.kind === 'view') throw storeErrors.make('BEDS_STORE_OBJECT_CHANGED');
     const native = nativeOf(object);
     const operation = operationOf(native.op);

@@ -1,4 +1,4 @@
-import type { CallResult, JsonObject } from '@beds/sdk';
+import type { RoutineRows, JsonObject } from '@beds/sdk';
 import {
   type AbstractCursor,
   BSON,
@@ -197,7 +197,7 @@ function changed({ matchedCount, upsertedCount }: Changes): Outcome {
 }
 
 /** What the caller of a routine gets. */
-export function toResult(object: Routine, native: NativeObject, outcome: Outcome): CallResult {
+export function toResult(object: Routine, native: NativeObject, outcome: Outcome): RoutineRows {
   const { documents, affected } = outcome;
   if (documents === undefined) return { rows: [], sets: [], affected };
   const own = native.op === 'count' ? undefined : (native.fields ?? undefined);

@@ -1,8 +1,22 @@
-import { type Json, type JsonObject, readValue, VALUE_TYPES, type ValueType } from '@beds/sdk';
+import { type Json, type JsonObject, readValue, type ValueType as AnyValueType } from '@beds/sdk';
 import { Binary, BSON, Decimal128, Double, Long, ObjectId, UUID } from 'mongodb';
 import { storeErrors } from '../../errors/store.js';
 import type { NamedValue } from '../contract.js';
 import { isDocument } from './body.js';
+
+/** The types of BEDS that a catalogue may use: what has parts is JSON to it. */
+const VALUE_TYPES = [
+  'string',
+  'integer',
+  'bigint',
+  'number',
+  'decimal',
+  'boolean',
+  'date',
+  'datetime',
+  'json',
+] as const satisfies readonly AnyValueType[];
+type ValueType = (typeof VALUE_TYPES)[number];
 
 /** How a value is stored: the BEDS type, and the BSON type where the DBA chose another than the usual one. */
 export interface StoredType {
@@ -17,6 +31,7 @@ export type BsonType =
 const BSON_TYPES: Readonly<Record<ValueType, readonly [BsonType, ...BsonType[]]>> = {
   string: ['string', 'objectId', 'binary', 'uuid'],
   integer: ['long'],
+  bigint: ['long'],
   number: ['double'],
   decimal: ['decimal128', 'double'],
   boolean: ['bool'],
@@ -37,6 +52,7 @@ export function toBson(value: Json, { type, as }: StoredType, field: string): un
   if (value === null) return null;
   switch (type) {
     case 'integer':
+    case 'bigint':
       return wholeNumber(value, field);
     case 'number':
       return new Double(value as number);
@@ -206,6 +222,13 @@ interface Reading {
 
 type Reader = (value: unknown, reading: Reading) => Json;
 
+function wholeOf(value: bigint, { stored, complain }: Reading): Json {
+  if (stored.type === 'bigint') return value.toString();
+  const short = shortest(value);
+  if (typeof short === 'string') throw complain('a whole number beyond ±(2^53-1), which is for bigint');
+  return short;
+}
+
 const readers: Readonly<Record<BsonType, Reader>> = {
   string: (value, { stored, complain }) => {
     if (typeof value !== 'string') throw complain(nameOf(value));
@@ -224,11 +247,11 @@ const readers: Readonly<Record<BsonType, Reader>> = {
     if (!(value instanceof Binary) || !isUuid(value)) throw complain(nameOf(value));
     return plainBytes(value);
   },
-  long: (value, { complain }) => {
-    if (Long.isLong(value)) return shortest(value.toBigInt());
+  long: (value, { stored, complain }) => {
+    if (Long.isLong(value)) return wholeOf(value.toBigInt(), { stored, complain });
     // n.b. some drivers store whole numbers as doubles, and a double beyond 2^53 is a whole number too.
     if (!Number.isInteger(value)) throw complain(nameOf(value));
-    return shortest(BigInt(value as number));
+    return wholeOf(BigInt(value as number), { stored, complain });
   },
   double: (value, { stored, complain }) => {
     const short = Long.isLong(value) ? shortest(value.toBigInt()) : value;

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { withTimeout } from '#sdk/time';
 import {
-  type CallResult,
+  type RoutineRows,
   isBedsError,
   type JsonObject,
   type ObjectManifest,
@@ -100,7 +100,7 @@ class MysqlAdapter implements StoreAdapter {
     );
   }
 
-  call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<CallResult> {
+  call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<RoutineRows> {
     return this.#attempt(() => callWork(object, args), options);
   }
 
@@ -259,7 +259,7 @@ interface Work<T> {
   run(session: Session, send: Send): Promise<T>;
 }
 
-function callWork(object: NamedObject, args: JsonObject): Work<CallResult> {
+function callWork(object: NamedObject, args: JsonObject): Work<RoutineRows> {
   if (object.kind === 'view') throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED', `${object.name} is a view: read it.`);
   const routine: Routine = object;
   const statement = callStatement(routine, args);
@@ -439,7 +439,7 @@ class TransactionCalls implements AdapterScope {
     this.#deadline = deadline;
   }
 
-  call(object: NamedObject, args: JsonObject): Promise<CallResult> {
+  call(object: NamedObject, args: JsonObject): Promise<RoutineRows> {
     return this.#run(() => callWork(object, args));
   }
 

@@ -216,20 +216,25 @@ function valueType({ dataType, fullType, collation }: CatalogueType): ValueType 
   return TYPES[type];
 }
 
-/** TINYINT(1) and text of that collation are also what they are called. */
-const ALTERNATIVES: Readonly<Partial<Record<string, ValueType>>> = { tinyint: 'integer', longtext: 'string' };
+/** TINYINT(1) and text of that collation are also what they are called; text may hold JSON; whole numbers may grow. */
+const ALTERNATIVES: Readonly<Partial<Record<string, readonly ValueType[]>>> = {
+  tinyint: ['integer', 'bigint'],
+  ...Object.fromEntries(['smallint', 'mediumint', 'int', 'bigint'].map((type) => [type, ['bigint']])),
+  ...Object.fromEntries(['varchar', 'text', 'mediumtext'].map((type) => [type, ['json']])),
+  longtext: ['string', 'json'],
+};
 
 /** The named value; a type that BEDS cannot carry is a string here and reported by `unsupported`. */
 function namedValue(source: CatalogueType): NamedValue {
   const type = valueType(source) ?? 'string';
-  const other = ALTERNATIVES[source.dataType.toLowerCase()];
+  const others = (ALTERNATIVES[source.dataType.toLowerCase()] ?? []).filter((other) => other !== type);
   const { collation } = source;
   return {
     name: source.name,
     type,
     nativeType: source.fullType,
-    ...bounds(source, other ?? type),
-    ...(other === undefined || other === type ? {} : { alternatives: [other] }),
+    ...bounds(source, others[0] === 'integer' || others[0] === 'string' ? others[0] : type),
+    ...(others.length > 0 && { alternatives: others }),
     ...(collation?.startsWith('utf8mb4_') === true && type === 'string' ? { collation } : {}),
   };
 }

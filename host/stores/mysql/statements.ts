@@ -1,6 +1,6 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import {
-  type CallResult,
+  type RoutineRows,
   isBedsError,
   type Json,
   type JsonObject,
@@ -230,7 +230,7 @@ function anyOf(name: string, test: Condition, list: readonly Scalar[]): Part {
 function placeholder(test: Condition, value: Scalar): string {
   const { type, collation } = test.column;
   if (type === 'decimal') return `CAST(? AS DECIMAL(65,${String(scaleFor(test, String(value)))}))`;
-  if (type === 'integer' && typeof value === 'string') return 'CAST(? AS DECIMAL(20,0))';
+  if ((type === 'integer' || type === 'bigint') && typeof value === 'string') return 'CAST(? AS DECIMAL(20,0))';
   return collation === undefined ? '?' : `? COLLATE ${collation}`;
 }
 
@@ -274,6 +274,7 @@ function comparable(test: Condition, value: Scalar): Scalar {
         throw incomparable(test, 'must be compared with an instant of at most 6 decimals');
       return value;
     case 'integer':
+    case 'bigint':
       return Number(value) > 0 && Number(value) < NO_YEAR && /^year/i.test(column.nativeType) ? NO_YEAR : value;
     case 'string': {
       const form = formOf(column);
@@ -371,7 +372,7 @@ function parseJson(text: string, column: string): Json {
   } catch {
     throw storeErrors.make('BEDS_STORE_VALUE_UNFIT', `${column} holds text that is not JSON.`, {
       field: column,
-      hint: `Declare ${column} as 'string' in the template, or have the DBA correct the rows.`,
+      hint: `Declare ${column} as t.string() in the template, or have the DBA correct the rows.`,
     });
   }
 }
@@ -383,7 +384,15 @@ const asBoolean: Convert = (value, column) => {
   if (value === 0 || value === 1) return value === 1;
   throw storeErrors.make('BEDS_STORE_VALUE_UNFIT', `${column} holds numbers that are neither 0 nor 1.`, {
     field: column,
-    hint: `Declare ${column} as 'integer' in the template, or have the DBA correct the rows.`,
+    hint: `Declare ${column} as t.int() in the template, or have the DBA correct the rows.`,
+  });
+};
+// n.b. the driver gives what JavaScript's numbers do not hold as text.
+const asInteger: Convert = (value, column) => {
+  if (typeof value !== 'string') return value as Json;
+  throw storeErrors.make('BEDS_STORE_VALUE_UNFIT', `${column} holds a whole number beyond ±(2^53-1).`, {
+    field: column,
+    hint: `Declare ${column} as t.bigint() in the template.`,
   });
 };
 // n.b. the zero date is MySQL's way to write no date.
@@ -404,6 +413,8 @@ function converterOf(field: DriverField, type: ValueType | undefined): Convert |
   const { columnType, characterSet } = field;
   if (type === 'boolean') return asBoolean;
   if (type === 'json') return asJson;
+  if (type === 'integer') return asInteger;
+  if (type === 'bigint') return String;
   if (columnType === undefined) return undefined;
   if (INSTANTS.has(columnType)) return asInstant;
   if (columnType === DAY) return asDay;
@@ -461,7 +472,7 @@ export function pageOf(view: View, plan: QueryPlan, { result, fields }: Executed
 }
 
 /** All result sets of a CALL; its last answer is a header without rows. */
-export function callResult({ result, fields }: Executed): CallResult {
+export function callResult({ result, fields }: Executed): RoutineRows {
   if (!Array.isArray(result)) return { rows: [], sets: [], affected: result.affectedRows };
   const parts = result as readonly (DriverHeader | DriverRow[])[];
   const sets: (readonly JsonObject[])[] = [];
@@ -487,7 +498,7 @@ export function functionResult(
   { result, fields }: Executed,
   returns: ValueType | undefined,
   { jsonIsText }: Pick<ServerProfile, 'jsonIsText'>,
-): CallResult {
+): RoutineRows {
   // n.b. a block answers with a list of answers, a plain SELECT with its rows alone.
   const isList = Array.isArray(fields?.[0]);
   const found = (isList ? (result as readonly DriverRow[][])[0] : result) as readonly DriverRow[];

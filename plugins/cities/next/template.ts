@@ -1,31 +1,32 @@
-import { defineTemplate, routine, view } from '@beds/sdk';
-import { columns, objects } from '../definition.js';
+import { defineDomain, procedure, t, view } from '@beds/sdk';
+import { city, definition } from '../definition.js';
 import { operations } from '../operations.js';
 
+const near = city.pick('id', 'name', 'country', 'population').extend({ distance_km: t.number() });
+
 /** Version 1.1.0: `nearest`, and what kind of place a city is. Whoever calls 1.0.0 can call this. */
-export default defineTemplate({
-  domain: 'cities',
+export default defineDomain({
+  ...definition,
+  name: 'cities',
   version: '1.1.0',
-  store: 'main',
-  key: 'id',
+  fetch: view('city_list', city.extend({ feature_code: t.string() })),
   objects: {
-    ...objects,
-    fetch: view('city_list', { ...columns, feature_code: 'string' }),
-    nearest: routine('city_nearest', { latitude: 'number', longitude: 'number', wanted: 'integer' }),
+    ...definition.objects,
+    nearest: procedure('city_nearest', { latitude: t.number(), longitude: t.number(), wanted: t.int() }, t.list(near)),
   },
-  idempotent: ['update'],
-  operations: {
+  operations: ({ query }) => ({
     ...operations,
     /** The cities nearest to a place, with their distance. */
-    nearest: {
-      mode: 'read',
-      args: {
-        latitude: { type: 'number', min: -90, max: 90 },
-        longitude: { type: 'number', min: -180, max: 180 },
-        limit: { type: 'integer', min: 1, max: 100, default: 5 },
+    nearest: query(
+      {
+        input: {
+          latitude: t.number({ min: -90, max: 90 }),
+          longitude: t.number({ min: -180, max: 180 }),
+          limit: t.int({ min: 1, max: 100 }).default(5),
+        },
+        output: t.list(near),
       },
-      run: async ({ latitude, longitude, limit }, ctx) =>
-        (await ctx.call('nearest', { latitude, longitude, wanted: limit })).rows,
-    },
-  },
+      ({ input: { latitude, longitude, limit }, db }) => db.nearest({ latitude, longitude, wanted: limit }),
+    ),
+  }),
 });

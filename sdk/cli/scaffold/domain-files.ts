@@ -94,21 +94,22 @@ function packageText({ domain, store }: NewDomain): string {
 
 function templateText({ domain, store }: NewDomain, { keyType, keyIsGiven }: Starter): string {
   const name = objectPrefix(domain);
-  const created = keyIsGiven ? `id: '${keyType}', name: 'string'` : `name: 'string'`;
-  return `import { defineTemplate, routine, view } from '@beds/sdk';
+  const created = keyIsGiven ? 'record' : `record.omit('id')`;
+  const key = keyType === 'integer' ? 't.int()' : 't.string()';
+  return `import { defineDomain, procedure, t, view } from '@beds/sdk';
+
+const record = t.row({ id: ${key}, name: t.string() });
 
 /** The DBA's objects are in db/; they are the only way to the data. */
-export default defineTemplate({
-  domain: '${domain}',
+export default defineDomain({
+  name: '${domain}',
   version: '1.0.0',
   store: '${store}',
   key: 'id',
-  objects: {
-    create: routine('${name}_create', { ${created} }),
-    fetch: view('${name}_list', { id: '${keyType}', name: 'string' }),
-    update: routine('${name}_update', { id: '${keyType}', name: 'string?' }),
-    delete: routine('${name}_delete', { id: '${keyType}' }),
-  },
+  create: procedure('${name}_create', ${created}, record),
+  fetch: view('${name}_list', record),
+  update: procedure('${name}_update', record.partial(), record),
+  delete: procedure('${name}_delete', record.pick('id')),
 });
 `;
 }
@@ -118,23 +119,23 @@ function testText({ keyType, keyIsGiven }: Starter): string {
   const record = `{ id: ${id}, name: 'First' }`;
   return `import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { testTemplate } from '@beds/sdk/testing';
+import { testDomain } from '@beds/sdk/testing';
 import template from './template.js';
 
 const record = ${record};
 
 it('create gives back the record that the database made', async () => {
-  const domain = testTemplate(template, { objects: { create: () => [record] } });
+  const domain = testDomain(template, { objects: { create: () => record } });
   assert.deepEqual(await domain.create(${keyIsGiven ? 'record' : `{ name: 'First' }`}), record);
 });
 
 it('fetch finds a record by its id', async () => {
-  const domain = testTemplate(template, { views: { fetch: [record] } });
+  const domain = testDomain(template, { views: { fetch: [record] } });
   assert.deepEqual((await domain.fetch({ where: { id: ${id} } })).rows, [record]);
 });
 
 it('update says when there is no such record', async () => {
-  const domain = testTemplate(template, { objects: { update: () => [] } });
+  const domain = testDomain(template, { objects: { update: () => undefined } });
   await assert.rejects(domain.update(${id}, { name: 'Second' }), { code: 'BEDS_TEMPLATE_NOT_FOUND' });
 });
 `;
