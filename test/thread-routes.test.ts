@@ -9,9 +9,10 @@ import type { Observations } from '../host/request/observations.js';
 import type { Route } from '../host/template/registry.js';
 import { ThreadHandle } from '../host/threads/handle.js';
 import type { ThreadCommand, ThreadMessage } from '../host/threads/protocol.js';
-import type { BundleOptions } from './support/bundles.js';
+import { type BundleOptions, writeBundle } from './support/bundles.js';
 import { sourceOf } from './support/data-plane.js';
 import { eventually, startTestHost, type TestHost } from './support/host.js';
+import { notesBundle } from './support/notes-domain.js';
 import { sharedServices, type Teardown } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb']);
@@ -114,5 +115,23 @@ void describe('a broker thread with routes', () => {
       own.messages.flatMap((message) => (message.kind === 'drained' ? [message.generation] : []));
     await eventually('both drained', () => drained().length === 2);
     assert.deepEqual(drained(), [1, 2]);
+  });
+
+  void it('is not waited for by a version that it could not prepare when it joined', async (t) => {
+    const supervisor = { heartbeatMs: 50, stallTimeoutMs: 500, drainTimeoutMs: 1_000 };
+    const host = await startTestHost(t, { services, config: { supervisor } });
+    const setup = `if ((await ctx.view('fetch', {})).rows.length > 0) throw new Error('only while it is empty');`;
+    const block = { mode: 'read', run: 'for (;;);' } as const;
+    await writeBundle(host.pluginsDirectory, notesBundle({ body: { setup }, operations: { block } }));
+    await host.active('notes', '1.0.0');
+    const notes = (await host.connectClient({ defaultDeadlineMs: 5_000 })).domain('notes');
+    await notes.create({ text: 'there' });
+    await notes.call('block', {}).catch(() => undefined);
+    await host.logged('another thread joined without it', ({ msg }) => msg.includes('preparation in thread'));
+    await writeBundle(host.pluginsDirectory, notesBundle({ version: '1.1.0', operations: { block } }));
+    await host.active('notes', '1.1.0');
+    await eventually('the version before it is retired', () =>
+      host.transitions().some(({ version, state }) => version === '1.0.0' && state === 'retired'),
+    );
   });
 });
