@@ -4,15 +4,17 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { MongoClient } from 'mongodb';
 import mysql from 'mysql2/promise';
 import { eventually } from './support/eventually.js';
 import { startTestHost } from './support/host.js';
+import { databaseUrl } from './support/mongodb-url.js';
 import { installSdk, packSdk, packTools, unpack } from './support/packed-sdk.js';
 import { sharedServices, temporaryDirectory } from './support/services.js';
 
-const services = await sharedServices(['rabbitmq', 'mariadb']);
-const { mariadb } = services;
-assert.ok(mariadb);
+const services = await sharedServices(['rabbitmq', 'mariadb', 'mongodb']);
+const { mariadb, mongodb } = services;
+assert.ok(mariadb && mongodb);
 const LONGEST_MS = 120_000;
 
 interface Ran {
@@ -32,7 +34,7 @@ describe('beds in a project of its own', () => {
   let dba: mysql.Connection;
 
   before(async () => {
-    installSdk(packSdk(project), project, ['esbuild', 'typescript', 'mysql2', '@types/node']);
+    installSdk(packSdk(project), project, ['esbuild', 'typescript', 'mysql2', 'mongodb', '@types/node']);
     unpack(packTools(project), project, '@beds/tools');
     dba = await mysql.createConnection(mariadb.url);
     await dba.query(`CREATE DATABASE ${database}`);
@@ -41,6 +43,9 @@ describe('beds in a project of its own', () => {
   after(async () => {
     await dba.query(`DROP DATABASE ${database}`);
     await dba.end();
+    const mongo = new MongoClient(databaseUrl(mongodb.url, database));
+    await mongo.db().dropDatabase();
+    await mongo.close();
     for (const end of endings) end();
   });
 
@@ -133,6 +138,20 @@ describe('beds in a project of its own', () => {
     const drifted = await beds(['check'], env);
     assert.match(drifted.text, /BEDS_PREFLIGHT_COLUMN_MISSING\n {2}The view songs_list has no column name\./);
     assert.equal((await beds(['db', 'apply', '--force'], env)).code, 0);
+  });
+
+  it('does the same for MongoDB: a catalogue, its objects, their definitions', async () => {
+    const [env, tunes] = [{ BEDS_MONGODB_URL: databaseUrl(mongodb.url, database) }, join(project, 'tunes')];
+    const created = await beds(['create', 'tunes', '--database', 'mongodb'], {}, project);
+    assert.equal(created.code, 0, created.text);
+    const applied = await beds(['db', 'apply'], env, tunes);
+    assert.match(applied.text, /^5 files applied, 0 in place already$/m);
+    const checked = await beds(['check'], env, tunes);
+    assert.equal(checked.code, 0, checked.text);
+    assert.ok(!checked.text.includes('no database was asked'), checked.text);
+    const written = await beds(['introspect', 'main', 'tunes_*'], env, tunes);
+    assert.match(written.text, /^export const tunesList = view\('tunes_list', t\.row\(\{$/m);
+    assert.match(written.text, /^export const tunesCreate = procedure\('tunes_create', \{[\s\S]*\}, t\.row\(\{$/m);
   });
 
   it('dev brings each save live on a host that runs, says by its line what is wrong, and ends', async (t) => {

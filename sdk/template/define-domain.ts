@@ -15,8 +15,7 @@ import type {
   View,
   ViewRow,
 } from './objects.js';
-import type {
-  CodedOperation} from './operations.js';
+import type { CodedOperation } from './operations.js';
 import {
   type Calls,
   type CallTerms,
