@@ -191,6 +191,12 @@ const store = z.strictObject({
   maxResultBytes: within(65_536, 1_073_741_824)
     .default(33_554_432)
     .describe('Most memory that the result of one call may take.'),
+  unindexed: z
+    .enum(['allow', 'warn', 'refuse'])
+    .default('allow')
+    .describe(
+      'What becomes of a version whose fetchable views have columns that no index serves: not asked, logged, or it waits for the DBA.',
+    ),
 });
 
 const supervisor = z.strictObject({

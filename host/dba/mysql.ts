@@ -11,6 +11,36 @@ const APPLIED = `CREATE TABLE IF NOT EXISTS beds_applied (
 )`;
 const RECORD = 'INSERT INTO beds_applied (file, sha256) VALUES (?, ?) ON DUPLICATE KEY UPDATE sha256 = VALUES(sha256)';
 
+/**
+ * Tells the runtime account, which may not read tables, how the server would read a view of this database: for each column its name, the
+ * plan of a filter and the plan of an order. It reads no row.
+ */
+const EXPLAIN = `DROP PROCEDURE IF EXISTS beds_explain;
+CREATE PROCEDURE beds_explain (IN view_name VARCHAR(64)) READS SQL DATA SQL SECURITY DEFINER
+BEGIN
+  DECLARE is_over BOOLEAN DEFAULT FALSE;
+  DECLARE name, type VARCHAR(64);
+  DECLARE found CURSOR FOR
+    SELECT c.COLUMN_NAME, c.DATA_TYPE FROM information_schema.COLUMNS c
+    JOIN information_schema.VIEWS v ON v.TABLE_SCHEMA = c.TABLE_SCHEMA AND v.TABLE_NAME = c.TABLE_NAME
+    WHERE c.TABLE_SCHEMA = DATABASE() AND c.TABLE_NAME = view_name ORDER BY c.ORDINAL_POSITION;
+  DECLARE CONTINUE HANDLER FOR NOT FOUND SET is_over = TRUE;
+  SET @beds_view = CONCAT('\`', REPLACE(view_name, '\`', '\`\`'), '\`');
+  OPEN found;
+  every_column: LOOP
+    FETCH found INTO name, type;
+    IF is_over THEN LEAVE every_column; END IF;
+    SELECT name AS beds_column;
+    SET @beds_column = CONCAT('\`', REPLACE(name, '\`', '\`\`'), '\`');
+    SET @beds_sql = CONCAT('EXPLAIN SELECT 1 FROM ', @beds_view, ' WHERE ', @beds_column, ' = ',
+      IF(type IN ('date', 'datetime', 'timestamp'), QUOTE('2000-01-01'), QUOTE('1')));
+    PREPARE beds_plan FROM @beds_sql; EXECUTE beds_plan; DEALLOCATE PREPARE beds_plan;
+    SET @beds_sql = CONCAT('EXPLAIN SELECT * FROM ', @beds_view, ' ORDER BY ', @beds_column, ' LIMIT 1');
+    PREPARE beds_plan FROM @beds_sql; EXECUTE beds_plan; DEALLOCATE PREPARE beds_plan;
+  END LOOP;
+  CLOSE found;
+END`;
+
 /** MySQL and MariaDB. Throws BEDS_DBA_SERVER_UNAVAILABLE. */
 export async function administerMysql(adminUrl: string): Promise<StoreAdministrator> {
   try {
@@ -61,6 +91,8 @@ class MysqlAdministrator implements StoreAdministrator {
     try {
       await this.#connection.query(`CREATE USER IF NOT EXISTS ${user} IDENTIFIED BY ${secret}`);
       await this.#connection.query(`ALTER USER ${user} IDENTIFIED BY ${secret}`);
+      await this.#connection.query(EXPLAIN);
+      await this.#connection.query(`GRANT ${this.#right({ kind: 'PROCEDURE', name: 'beds_explain' })} TO ${user}`);
       for (const object of objects) await this.#connection.query(`GRANT ${this.#right(object)} TO ${user}`);
     } catch (cause) {
       throw dbaErrors.make('BEDS_DBA_ACCOUNT_FAILED', reasonWithout(cause, account.password), { cause });

@@ -226,6 +226,8 @@ export class Effects {
       return;
     }
     if (signal.aborted) return;
+    const { domain, version } = bytes.manifest;
+    for (const { code, message } of result.notices) this.#options.log.warn({ domain, version, code }, message);
     this.#admitted.set(`${rollout.id} ${hash}`, result.source);
     tell({ ...about, kind: 'admitted', findings: this.#breaks(bytes.manifest), passed });
   }
@@ -242,9 +244,9 @@ export class Effects {
   }
 
   async #askDatabaseAgain({ probed }: WaitingResult): Promise<AdmissionResult> {
-    const { objects, findings } = await preflight(probed.manifest, this.#options.admission.stores);
+    const { objects, findings, notices } = await preflight(probed.manifest, this.#options.admission.stores);
     if (findings.length > 0) return { ok: false, step: 'preflight', findings, probed };
-    return { ok: true, source: { ...probed, objects } };
+    return { ok: true, source: { ...probed, objects }, notices };
   }
 
   async #bytesOf({ domain, hash }: Pick<Member, 'domain' | 'hash'>): Promise<BundleBytes | undefined> {

@@ -42,6 +42,12 @@ export const preflightErrors = defineErrors({
     status: 'invalid',
     action: 'Change the object as the message says.',
   },
+  BEDS_PREFLIGHT_UNINDEXED: {
+    message: 'No index serves filters or orders of a view that callers fetch.',
+    status: 'invalid',
+    action:
+      'Add an index, or leave the column out of the view. `unindexed` of the store says what becomes of such versions.',
+  },
   BEDS_SCHEMA_CHANGED: {
     message: 'An object that a live version uses was changed after the version was admitted. It still fits.',
     status: 'conflict',

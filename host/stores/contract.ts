@@ -1,4 +1,5 @@
 import type { RoutineRows, JsonObject, ObjectManifest, Page, ValueDescription, ValueType, ViewQuery } from '@beds/sdk';
+import type { StoreConfig } from '../config/schema.js';
 import type { ResultHolder } from './result-budget.js';
 
 /**
@@ -51,6 +52,12 @@ export interface ObjectFinding {
   readonly hint: string;
 }
 
+/** Columns of a view that no index serves: what compares with them, or sorts by them, reads every row. */
+export interface Unindexed {
+  readonly filters: readonly string[];
+  readonly orders: readonly string[];
+}
+
 /** What the server behind a store can do, found by trying, once, when the adapter opens. */
 export interface StoreCapabilities {
   readonly transactions: boolean;
@@ -68,6 +75,12 @@ export interface CallOptions {
   readonly holder?: ResultHolder;
   /** Whether the operation may change data. Reads run in READ ONLY transactions where the server has them. */
   readonly mode: 'read' | 'write';
+}
+
+export interface UnindexedOptions {
+  /** The column that ends every order. */
+  readonly key: string;
+  readonly timeoutMs: number;
 }
 
 export interface StoreStatus {
@@ -101,6 +114,10 @@ export interface StoreAdapter {
   names(): Promise<readonly string[]>;
   /** Compares what a template needs with what the catalogue says; pure. */
   readonly check: (use: ObjectManifest, found: NamedObject | undefined) => readonly ObjectFinding[];
+  /** What `unindexed` of the configuration says of such columns. */
+  readonly unindexed: StoreConfig['unindexed'];
+  /** Asks the server about every column; undefined where it does not tell. */
+  findUnindexed(view: NamedObject, options: UnindexedOptions): Promise<Unindexed | undefined>;
   call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<RoutineRows>;
   view(object: NamedObject, query: KeyedQuery, options: CallOptions): Promise<Page>;
   /** BEDS_STORE_NOT_SUPPORTED where `capabilities.transactions` is false. Any error rolls back. */

@@ -6,4 +6,5 @@ export const storeLimits = {
   connectTimeoutMs: 5_000,
   maxResultRows: 100_000,
   maxResultBytes: 33_554_432,
+  unindexed: 'allow',
 } as const;

@@ -24,7 +24,7 @@ export interface AdmissionWatch {
 export type ProbedSource = Omit<GenerationSource, 'id' | 'objects'>;
 
 export type AdmissionResult =
-  | { readonly ok: true; readonly source: Omit<GenerationSource, 'id'> }
+  | { readonly ok: true; readonly source: Omit<GenerationSource, 'id'>; readonly notices: readonly Finding[] }
   | { readonly ok: false; readonly step: 'stage' | 'verify' | 'probe'; readonly findings: readonly Finding[] }
   /** The bundle is sound and the database is not ready for it: `preflight` may be asked again later, for `probed`. */
   | {
@@ -70,7 +70,7 @@ export async function admit(
   const flight = await asking;
   const open = isAborted(signal) ? superseded() : flight.findings;
   if (open.length > 0) return { ok: false, step: 'preflight', findings: open, probed };
-  return { ok: true, source: { ...probed, objects: flight.objects } };
+  return { ok: true, source: { ...probed, objects: flight.objects }, notices: flight.notices };
 }
 
 /** A version that is refused anyway waits this long for what its database lacks, so that the author learns of it too. */

@@ -1,5 +1,6 @@
 import { isBedsError, type Manifest } from '@beds/sdk';
 import { didYouMean } from '#sdk/nearest';
+import { preflightErrors } from '../../errors/preflight.js';
 import { checkUses } from '../../stores/check-use.js';
 import type { NamedObject, StoreAdapter } from '../../stores/contract.js';
 import { type Finding, makeFinding } from '../../template/contract.js';
@@ -8,6 +9,8 @@ export interface PreflightResult {
   /** By the template's alias; complete only when there are no findings. */
   readonly objects: Readonly<Record<string, NamedObject>>;
   readonly findings: readonly Finding[];
+  /** What does not keep a version from serving, and its author should know. */
+  readonly notices: readonly Finding[];
 }
 
 /**
@@ -16,12 +19,54 @@ export interface PreflightResult {
  */
 export async function preflight(manifest: Manifest, stores: Catalogues): Promise<PreflightResult> {
   const adapter = stores.get(manifest.store);
-  if (adapter === undefined) return { objects: {}, findings: [unknownStore(manifest.store, [...stores.keys()])] };
+  if (adapter === undefined) {
+    return { objects: {}, findings: [unknownStore(manifest.store, [...stores.keys()])], notices: [] };
+  }
   const names = [...new Set(Object.values(manifest.objects).map(({ name }) => name))];
   const found = await describe(adapter, names);
-  if ('code' in found) return { objects: {}, findings: [found] };
-  const { objects, findings } = checkUses(manifest.objects, found, adapter.check);
-  return { objects, findings: findings.map(({ code, message, hint }) => ({ code, message, hint })) };
+  if ('code' in found) return { objects: {}, findings: [found], notices: [] };
+  const { objects, findings: wrong } = checkUses(manifest.objects, found, adapter.check);
+  const findings = wrong.map(({ code, message, hint }) => ({ code, message, hint }));
+  if (findings.length > 0 || adapter.unindexed === 'allow') return { objects, findings, notices: [] };
+  const unindexed = await findUnindexed(manifest, objects, adapter);
+  if (adapter.unindexed === 'refuse') return { objects, findings: unindexed, notices: [] };
+  return { objects, findings, notices: unindexed };
+}
+
+/** For all views of a version together. */
+const EXPLAIN_TIMEOUT_MS = 3_000;
+
+/** A finding for each view that callers fetch and that has columns which no index serves. What cannot be found out in time is not said. */
+async function findUnindexed(
+  { key, objects: uses }: Manifest,
+  objects: PreflightResult['objects'],
+  adapter: Catalogue,
+): Promise<readonly Finding[]> {
+  const endsAtMs = performance.now() + EXPLAIN_TIMEOUT_MS;
+  const findings: Finding[] = [];
+  for (const [alias, view] of Object.entries(objects)) {
+    const use = uses[alias];
+    if (view.kind !== 'view' || use?.kind !== 'view' || !(alias === 'fetch' || use.fetchable === true)) continue;
+    const timeoutMs = endsAtMs - performance.now();
+    const found =
+      timeoutMs > 0 ? await adapter.findUnindexed(view, { key, timeoutMs }).catch(() => undefined) : undefined;
+    const { filters = [], orders = [] } = found ?? {};
+    const used = (names: readonly string[]): string =>
+      names.filter((name) => Object.hasOwn(use.columns, name)).join(', ');
+    const parts = [
+      ...(used(filters) === '' ? [] : [`filters by ${used(filters)}`]),
+      ...(used(orders) === '' ? [] : [`orders by ${used(orders)}`]),
+    ];
+    if (parts.length > 0) {
+      const message = `No index serves ${parts.join(', and ')} of ${view.name}: each such fetch reads every row.`;
+      findings.push({
+        code: 'BEDS_PREFLIGHT_UNINDEXED',
+        message,
+        hint: preflightErrors.specs.BEDS_PREFLIGHT_UNINDEXED.action,
+      });
+    }
+  }
+  return findings;
 }
 
 async function describe(
@@ -45,7 +90,7 @@ export function unknownStore(store: string, names: readonly string[]): Finding {
 }
 
 /** What a store says of itself and of its named objects. */
-export type Catalogue = Pick<StoreAdapter, 'store' | 'describe' | 'check' | 'status'>;
+export type Catalogue = Pick<StoreAdapter, 'store' | 'describe' | 'check' | 'status' | 'unindexed' | 'findUnindexed'>;
 
 /** The configured stores as the supervisor sees them, by name. */
 export type Catalogues = ReadonlyMap<string, Catalogue>;
@@ -96,6 +141,14 @@ export class JoinedCatalogue implements Catalogue {
 
   status(): ReturnType<StoreAdapter['status']> {
     return this.#adapter.status();
+  }
+
+  get unindexed(): StoreAdapter['unindexed'] {
+    return this.#adapter.unindexed;
+  }
+
+  findUnindexed(...asked: Parameters<StoreAdapter['findUnindexed']>): ReturnType<StoreAdapter['findUnindexed']> {
+    return this.#adapter.findUnindexed(...asked);
   }
 
   #plan(): Reading {

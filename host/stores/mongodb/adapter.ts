@@ -10,6 +10,8 @@ import type {
   StoreAdapter,
   StoreCapabilities,
   StoreStatus,
+  Unindexed,
+  UnindexedOptions,
 } from '../contract.js';
 import { Deadline } from '../deadlines.js';
 import { type Dialect, planQuery } from '../query-plan.js';
@@ -21,7 +23,7 @@ import { ResultMeter } from './result-meter.js';
 import { NO_CAPABILITIES, tryCapabilities } from './server-profile.js';
 import { type Attempt, toStoreError } from './store-error.js';
 import { runTransaction } from './transaction.js';
-import { comparison, prepareRead } from './views.js';
+import { comparison, findUnindexed, prepareRead } from './views.js';
 import { resultBudget } from '../result-budget.js';
 
 const READ: Attempt = { write: false, many: false };
@@ -95,6 +97,15 @@ class MongodbAdapter implements StoreAdapter {
     const { db } = this.#connection;
     const run = (deadline: Deadline): Promise<readonly string[]> => listNames(db, deadline);
     return this.#run({ timeoutMs: DESCRIBE_TIMEOUT_MS }, { attempt: READ, run });
+  }
+
+  get unindexed(): StoreConfig['unindexed'] {
+    return this.#config.unindexed;
+  }
+
+  findUnindexed(view: NamedObject, { key, timeoutMs }: UnindexedOptions): Promise<Unindexed | undefined> {
+    const { db } = this.#connection;
+    return this.#run({ timeoutMs }, { attempt: READ, run: (deadline) => findUnindexed(view, key, { db, deadline }) });
   }
 
   async call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<RoutineRows> {

@@ -10,7 +10,7 @@ import {
   ObjectId,
 } from 'mongodb';
 import { storeErrors } from '../../errors/store.js';
-import type { NamedObject } from '../contract.js';
+import type { NamedObject, Unindexed } from '../contract.js';
 import { type Condition, incomparable, type Predicate, type QueryPlan, refuseAll } from '../query-plan.js';
 import { quotePattern } from './body.js';
 import { collect, type Execution, partsOf } from './calls.js';
@@ -456,4 +456,39 @@ function isWorthRepeating(error: unknown): boolean {
   if (error instanceof MongoError && REPEATED_CODES.includes(error.code)) return true;
   if (!(error instanceof MongoError) || error instanceof MongoServerSelectionError) return false;
   return toStoreError(error, { write: false, many: false }).code === 'BEDS_STORE_UNAVAILABLE';
+}
+
+const UNAUTHORIZED = 13;
+const NAMESPACE_NOT_FOUND = 26;
+
+/**
+ * Compares the columns with the indexes of the collection. n.b. a sort by a column and the key is served only by an index of both, or by
+ * that of the key itself. Undefined: the account may not list indexes, or stages of the view make its documents.
+ */
+export async function findUnindexed(
+  view: NamedObject,
+  key: string,
+  { db, deadline }: Pick<Execution, 'db' | 'deadline'>,
+): Promise<Unindexed | undefined> {
+  if (view.kind !== 'view' || shapeOf(view).own.length > 0) return undefined;
+  const native = nativeOf(view);
+  let indexes: readonly (readonly string[])[];
+  try {
+    const { cursor } = (await db.command({ listIndexes: native.on }, { signal: signalOf(deadline) })) as Answer;
+    indexes = cursor.firstBatch.map(({ key: fields }) => Object.keys(fields as object));
+  } catch (error) {
+    if (error instanceof MongoError && (error.code === UNAUTHORIZED || error.code === NAMESPACE_NOT_FOUND))
+      return undefined;
+    throw error;
+  }
+  const last = fieldOf(native, key).from;
+  const columns = view.columns
+    .filter(({ type }) => type !== 'json')
+    .map(({ name }) => ({ name, from: fieldOf(native, name).from }));
+  const lacks = (isServed: (from: string, index: readonly string[]) => boolean): readonly string[] =>
+    columns.filter(({ from }) => !indexes.some((index) => isServed(from, index))).map(({ name }) => name);
+  return {
+    filters: lacks((from, [first]) => first === from),
+    orders: lacks((from, [first, second]) => first === from && (from === last || second === last)),
+  };
 }

@@ -20,6 +20,8 @@ import type {
   StoreAdapter,
   StoreCapabilities,
   StoreStatus,
+  Unindexed,
+  UnindexedOptions,
 } from '../contract.js';
 import { Deadline } from '../deadlines.js';
 import { type Dialect, planQuery } from '../query-plan.js';
@@ -98,6 +100,24 @@ class MysqlAdapter implements StoreAdapter {
         run: (session) => work(async (sql, values) => (await session.execute(sql, values)).result as DriverRow[]),
       },
     );
+  }
+
+  get unindexed(): StoreConfig['unindexed'] {
+    return this.#config.unindexed;
+  }
+
+  /** n.b. a server explains a view to those only who may read what is behind it: a procedure of the DBA's asks for us. */
+  async findUnindexed({ name }: NamedObject, { timeoutMs }: UnindexedOptions): Promise<Unindexed | undefined> {
+    try {
+      const sql = `CALL \`${this.#database.replaceAll('`', '``')}\`.beds_explain(?)`;
+      const run = (session: Session): Promise<Executed> => session.execute(sql, [name]);
+      const explained = await this.#lend({ mode: 'read', timeoutMs }, { progress: { mayHaveCommitted: false }, run });
+      return unindexedIn(callResult(explained));
+    } catch (error) {
+      // It was not made, or not granted.
+      if (isBedsError(error) && NOT_THERE.has(error.code)) return undefined;
+      throw error;
+    }
   }
 
   call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<RoutineRows> {
@@ -221,6 +241,27 @@ class MysqlAdapter implements StoreAdapter {
     return storeErrors.make('BEDS_STORE_RESULT_TOO_LARGE', message);
   }
 }
+
+const NOT_THERE = new Set(['BEDS_STORE_OBJECT_CHANGED', 'BEDS_STORE_DENIED']);
+
+/** Reads what `beds_explain` gives: for each column its name, the plan of a filter and the plan of an order. */
+function unindexedIn({ sets }: RoutineRows): Unindexed {
+  const filters: string[] = [];
+  const orders: string[] = [];
+  sets.forEach(([first], at) => {
+    const column = first?.['beds_column'];
+    if (typeof column !== 'string') return;
+    // n.b. a small table may be read whole although it has an index: which ones there are does not depend on its size.
+    const readsAll = sets[at + 1]?.some(
+      ({ type, possible_keys: keys }) => keys === null && READS_ALL.has(type as string),
+    );
+    if (readsAll === true) filters.push(column);
+    if (sets[at + 2]?.some(({ Extra: extra }) => /filesort/i.test(extra as string)) === true) orders.push(column);
+  });
+  return { filters, orders };
+}
+
+const READS_ALL = new Set(['ALL', 'index']);
 
 /** A column that is there and cannot be carried is not a column that is missing, for which a version would wait. */
 function checkObject(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {

@@ -29,10 +29,10 @@ export async function readCatalogue(
   return unambiguous(found);
 }
 
-/** The names of the views and routines of a database that the account may see. */
+/** The names of the views and routines of a database that the account may see, without what BEDS has made for itself. */
 export async function readNames(read: ReadCatalogue, database: string): Promise<readonly string[]> {
   const rows = await read(NAMES, [database, database]);
-  return rows.map(({ name }) => String(name)).filter((name) => IDENTIFIER.test(name));
+  return rows.map(({ name }) => String(name)).filter((name) => IDENTIFIER.test(name) && name !== 'beds_explain');
 }
 
 const NAMES = `SELECT TABLE_NAME AS name FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_TYPE = 'VIEW'
