@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import type { Worker } from 'node:worker_threads';
-import { parseManifest } from '@beds/sdk';
+import { parseManifest } from '#sdk/template';
 import { buildTemplate } from '@beds/sdk/build';
 import type { NamedObject } from '../host/stores/contract.js';
 import type { Finding } from '../host/template/contract.js';

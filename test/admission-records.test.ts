@@ -5,7 +5,7 @@ import { appendFile, chmod, readdir, readFile, rm, stat, writeFile } from 'node:
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseManifest } from '@beds/sdk';
+import { parseManifest } from '#sdk/template';
 import { loadStaged, pruneStage, stageBundle, type BundleBytes } from '../host/deploy/admit/stage.js';
 import { openHistory, readHistory, type HistoryEntry } from '../host/deploy/history.js';
 import { temporaryDirectory } from './support/admission.js';

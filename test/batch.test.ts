@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { isBedsError, type ReplyEnvelope, type Verdict } from '@beds/sdk';
+import { isBedsError } from '@beds/sdk';
+import type { ReplyEnvelope, Verdict } from '#sdk/template';
 import { BatchReplies } from '../host/request/batch-replies.js';
 import { writeBundle } from './support/bundles.js';
 import { quietFor } from './support/eventually.js';

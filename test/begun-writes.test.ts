@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { RoutineRows, Page, ReplyError } from '@beds/sdk';
+import type { RoutineRows, Page } from '@beds/sdk';
+import type { ReplyError } from '#sdk/template';
 import type { AdapterScope, StoreAdapter } from '../host/stores/contract.js';
 import { storeErrors } from '../host/errors/store.js';
 import { writeBundle } from './support/bundles.js';

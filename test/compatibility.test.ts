@@ -1,14 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import {
-  checkManifest,
-  compileChecker,
-  t,
-  VALUE_TYPES,
-  type Json,
-  type Manifest,
-  type ValueDescription,
-} from '@beds/sdk';
+import { t, type Json, type Manifest, type ValueDescription } from '@beds/sdk';
+import { checkManifest, compileChecker, VALUE_TYPES } from '#sdk/template';
 import { compareManifests, type ContractChange } from '../host/deploy/compatibility/compare-manifests.js';
 import type { Caller } from '../host/deploy/compatibility/caller-ledger.js';
 import { diffVersions, breakingFindings, joinCallers } from '../host/deploy/compatibility/gate.js';

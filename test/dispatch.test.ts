@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { RequestEnvelope } from '@beds/sdk';
+import type { RequestEnvelope } from '#sdk/template';
 import { PoisonTracker } from '../host/request/poison-tracker.js';
 import type { StoreAdapter } from '../host/stores/contract.js';
 import { TimerWheel } from '../host/stores/deadlines.js';

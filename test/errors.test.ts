@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import type { ErrorSpec } from '@beds/sdk';
+import type { ErrorSpec } from '#sdk/template';
 import ts from 'typescript';
 import { OTHER_VARIABLES, variableName } from '../host/config/environment.js';
 import { sections } from '../host/config/fields.js';

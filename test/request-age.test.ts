@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { dirname } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ReplyEnvelope, RequestEnvelope } from '@beds/sdk';
+import type { ReplyEnvelope, RequestEnvelope } from '#sdk/template';
 import { LoopGaps } from '../host/request/request-scope.js';
 import { writeBundle } from './support/bundles.js';
 import { eventually, startTestHost, type TestHost } from './support/host.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { ReplyEnvelope } from '@beds/sdk';
+import type { ReplyEnvelope } from '#sdk/template';
 import mysql, { type RowDataPacket } from 'mysql2/promise';
 import { writeBundle } from './support/bundles.js';
 import { eventually, startTestHost, type TestHost } from './support/host.js';

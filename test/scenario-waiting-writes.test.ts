@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ReplyEnvelope } from '@beds/sdk';
+import type { ReplyEnvelope } from '#sdk/template';
 import type { ConsumeMessage } from 'amqplib';
 import { MongoClient } from 'mongodb';
 import type { RowDataPacket } from 'mysql2';

@@ -7,7 +7,8 @@ import { dirname, join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { isTemplate, parseManifest, readSingleFile, splitSourceMap, type BedsError, type JsonObject } from '@beds/sdk';
+import type { BedsError, JsonObject } from '@beds/sdk';
+import { isTemplate, parseManifest, readSingleFile, splitSourceMap } from '#sdk/template';
 import { buildTemplate } from '@beds/sdk/build';
 
 const run = promisify(execFile);

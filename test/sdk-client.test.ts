@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { connect as connectSocket, createServer, type Socket } from 'node:net';
 import test, { type TestContext } from 'node:test';
 import { connect, type Channel, type ChannelModel, type ConsumeMessage } from 'amqplib';
-import { type CallMode, isBedsError, type Json, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk';
+import { isBedsError, type Json } from '@beds/sdk';
+import type { CallMode, ReplyEnvelope, RequestEnvelope } from '#sdk/template';
 import { connectBeds, type BedsClient, type ConnectOptions } from '@beds/sdk/client';
 import { sharedServices } from './support/services.js';
 

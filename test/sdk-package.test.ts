@@ -6,6 +6,10 @@ import { dirname, join } from 'node:path';
 import { join as joinPosix } from 'node:path/posix';
 import { after, describe, it } from 'node:test';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
+import * as authors from '@beds/sdk';
+import * as builder from '@beds/sdk/build';
+import * as client from '@beds/sdk/client';
+import * as testing from '@beds/sdk/testing';
 import { publint } from 'publint';
 import { installSdk, packSdk, packTools, unpack } from './support/packed-sdk.js';
 
@@ -36,6 +40,46 @@ describe('the package @beds/sdk', () => {
       (problem) => !('resolutionKind' in problem && WITHOUT_ESM.includes(problem.resolutionKind)),
     );
     assert.deepEqual(problems, []);
+  });
+
+  it('offers what authors and callers write with, and nothing else', () => {
+    assert.deepEqual(Object.keys(authors).sort(), [
+      ...[
+        'conflict',
+        'defineDomain',
+        'fn',
+        'invalid',
+        'isBedsError',
+        'notFound',
+        'notSupported',
+        'operationsOf',
+        'peer',
+      ],
+      ...['procedure', 'refused', 't', 'view'],
+    ]);
+    assert.deepEqual(Object.keys(builder).sort(), ['buildErrors', 'buildTemplate']);
+    assert.deepEqual(Object.keys(client).sort(), ['clientErrors', 'connectBeds']);
+    assert.deepEqual(Object.keys(testing).sort(), ['testDomain', 'testingErrors']);
+  });
+
+  it('offers what authors and callers write with, and nothing else', () => {
+    assert.deepEqual(Object.keys(authors).sort(), [
+      ...[
+        'conflict',
+        'defineDomain',
+        'fn',
+        'invalid',
+        'isBedsError',
+        'notFound',
+        'notSupported',
+        'operationsOf',
+        'peer',
+      ],
+      ...['procedure', 'refused', 't', 'view'],
+    ]);
+    assert.deepEqual(Object.keys(builder).sort(), ['buildErrors', 'buildTemplate']);
+    assert.deepEqual(Object.keys(client).sort(), ['clientErrors', 'connectBeds']);
+    assert.deepEqual(Object.keys(testing).sort(), ['testDomain', 'testingErrors']);
   });
 
   it('holds its sources, what was compiled of them and what a reader needs, and nothing else', () => {

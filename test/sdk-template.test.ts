@@ -2,22 +2,17 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import {
-  checkValues,
-  compileChecker,
   conflict,
   defineDomain,
   invalid,
   isBedsError,
-  isTemplate,
   notFound,
   notSupported,
   refused,
-  SDK_VERSION,
   fn,
   peer,
   procedure,
   t,
-  checkManifest,
   type CallResult,
   type OperationMakers,
   type Surroundings,
@@ -29,6 +24,7 @@ import {
   type ValueDescription,
   type ViewOptions,
 } from '@beds/sdk';
+import { checkValues, compileChecker, isTemplate, SDK_VERSION, checkManifest } from '#sdk/template';
 
 const identity = { name: 'cities', version: '1.0.0', store: 'main', key: 'id' } as const;
 

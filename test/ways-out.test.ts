@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { parseManifest } from '@beds/sdk';
+import { parseManifest } from '#sdk/template';
 import type { BedsClient } from '@beds/sdk/client';
 import { verifyBundle } from '../host/deploy/admit/verify.js';
 import { describeBundle, writeBundle } from './support/bundles.js';

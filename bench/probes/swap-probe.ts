@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { parseManifest } from '@beds/sdk';
+import { parseManifest } from '#sdk/template';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import { Delivery } from '../../host/amqp/queue-consumer.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname, userInfo } from 'node:os';
 import type { Channel, ChannelModel } from 'amqplib';
-import { BedsError } from '@beds/sdk';
+import { BedsError } from '#sdk/template';
 import { endConnection } from '#sdk/amqp';
 import { settlesWithin, withTimeout } from '#sdk/time';
 import { z } from 'zod';

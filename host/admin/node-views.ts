@@ -1,4 +1,4 @@
-import { SDK_VERSION } from '@beds/sdk';
+import { SDK_VERSION } from '#sdk/template';
 import type { Topology } from '../amqp/topology.js';
 import type { Config } from '../config/schema.js';
 import type { HistoryEntry } from '../deploy/history.js';

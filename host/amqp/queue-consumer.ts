@@ -1,5 +1,5 @@
 import { backoffMs } from '#sdk/time';
-import type { Verdict } from '@beds/sdk';
+import type { Verdict } from '#sdk/template';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { publishBroker } from '../observe/channels.js';
 import { keepChannel } from './kept-channel.js';

@@ -1,4 +1,4 @@
-import { defineErrors } from '@beds/sdk';
+import { defineErrors } from '#sdk/template';
 
 /** What can go wrong between an administrator and the nodes. */
 export const adminErrors = defineErrors({

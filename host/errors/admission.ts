@@ -1,4 +1,4 @@
-import { defineErrors } from '@beds/sdk';
+import { defineErrors } from '#sdk/template';
 
 /** Why a bundle is refused. Most of these are reported as findings, all of a step at once; few are ever thrown. */
 export const admissionErrors = defineErrors({

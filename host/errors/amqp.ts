@@ -1,4 +1,4 @@
-import { defineErrors } from '@beds/sdk';
+import { defineErrors } from '#sdk/template';
 
 export const amqpErrors = defineErrors({
   BEDS_AMQP_GUARD_MISSING: {

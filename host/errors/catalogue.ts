@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { templateErrors, type ErrorSpec } from '@beds/sdk';
+import { templateErrors, type ErrorSpec } from '#sdk/template';
 import { buildErrors } from '@beds/sdk/build';
 import { clientErrors } from '@beds/sdk/client';
 import { connectionErrors } from '#sdk/amqp';

@@ -1,4 +1,4 @@
-import { defineErrors } from '@beds/sdk';
+import { defineErrors } from '#sdk/template';
 
 /** What can go wrong with a command of an operator, beside what can with any (`commandErrors` of the SDK). */
 export const cliErrors = defineErrors({

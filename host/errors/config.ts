@@ -1,4 +1,4 @@
-import { defineErrors } from '@beds/sdk';
+import { defineErrors } from '#sdk/template';
 
 /** What can be wrong with the configuration. */
 export const configErrors = defineErrors({

@@ -1,4 +1,4 @@
-import { defineErrors } from '@beds/sdk';
+import { defineErrors } from '#sdk/template';
 
 /** What can go wrong while a DBA's objects are put into a database. These texts are for the DBA, who may see all of them. */
 export const dbaErrors = defineErrors({

@@ -1,4 +1,4 @@
-import { defineErrors } from '@beds/sdk';
+import { defineErrors } from '#sdk/template';
 
 /** What can go wrong with the private servers of development and tests. */
 export const servicesErrors = defineErrors({

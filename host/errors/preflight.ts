@@ -1,4 +1,4 @@
-import { defineErrors } from '@beds/sdk';
+import { defineErrors } from '#sdk/template';
 
 /** Why a template's named objects do not fit the database (the swap path). A template waits until the DBA delivers. */
 export const preflightErrors = defineErrors({

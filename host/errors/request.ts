@@ -1,4 +1,4 @@
-import { defineErrors } from '@beds/sdk';
+import { defineErrors } from '#sdk/template';
 
 /** What a caller may be answered, besides the store's errors and the template's own. */
 export const requestErrors = defineErrors({

@@ -1,4 +1,4 @@
-import { defineErrors } from '@beds/sdk';
+import { defineErrors } from '#sdk/template';
 
 /** Why a version that was admitted does not serve, or no longer; and what an operator may ask in vain. */
 export const rolloutErrors = defineErrors({

@@ -1,4 +1,4 @@
-import { defineErrors } from '@beds/sdk';
+import { defineErrors } from '#sdk/template';
 
 /** What goes wrong between an adapter and its database. None of these texts carries a value of the request. */
 export const storeErrors = defineErrors({

@@ -1,4 +1,4 @@
-import { defineErrors } from '@beds/sdk';
+import { defineErrors } from '#sdk/template';
 
 export const threadErrors = defineErrors({
   BEDS_THREAD_START_FAILED: {

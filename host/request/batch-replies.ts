@@ -1,4 +1,4 @@
-import type { Verdict } from '@beds/sdk';
+import type { Verdict } from '#sdk/template';
 import type { Answer } from './pending-request.js';
 import type { ShadowCopy } from './shadows.js';
 

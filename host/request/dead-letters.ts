@@ -1,4 +1,5 @@
-import type { BedsError, RequestEnvelope } from '@beds/sdk';
+import type { BedsError } from '@beds/sdk';
+import type { RequestEnvelope } from '#sdk/template';
 import type { Options } from 'amqplib';
 import type { Delivery } from '../amqp/queue-consumer.js';
 import type { HandOver } from '../amqp/hand-over.js';

@@ -1,16 +1,16 @@
 import { isAscii, isUtf8 } from 'node:buffer';
+import type { Problem } from '@beds/sdk';
 import {
   isPlainName,
   ORDER_NAMES,
   placeOf,
-  type Problem,
   QUERY_NAMES,
   type RequestEnvelope,
   type RequestMeta,
   sayProblems,
   type UnknownName,
   unknownNames,
-} from '@beds/sdk';
+} from '#sdk/template';
 import { MALFORMED_HEADERS } from '../amqp/guarded-amqplib.js';
 import { meant } from '#sdk/nearest';
 import { requestErrors } from '../errors/request.js';

@@ -1,4 +1,5 @@
-import { type BedsError, type ErrorStatus, isBedsError, type Json, type ServedBy } from '@beds/sdk';
+import { type BedsError, type ErrorStatus, isBedsError, type Json } from '@beds/sdk';
+import type { ServedBy } from '#sdk/template';
 import { requestErrors } from '../errors/request.js';
 
 /** The answer to one request as JSON text; texts are joined when a batch is answered. */

@@ -1,3 +1,14 @@
+import type {
+  Problem,
+  Json,
+  JsonObject,
+  Manifest,
+  ObjectManifest,
+  OperationMode,
+  Template,
+  TemplateContext,
+  ValueDescription,
+} from '@beds/sdk';
 import {
   checkQueryForm,
   type CheckedResult,
@@ -5,18 +16,9 @@ import {
   compileResult,
   CORE_OPERATIONS,
   sayProblems,
-  type Problem,
-  type Json,
-  type JsonObject,
-  type Manifest,
-  type ObjectManifest,
-  type OperationMode,
   type RequestEnvelope,
   type ServedBy,
-  type Template,
-  type TemplateContext,
-  type ValueDescription,
-} from '@beds/sdk';
+} from '#sdk/template';
 import { meant } from '#sdk/nearest';
 import { requestErrors } from '../errors/request.js';
 import { checkPage, checkRecord, encodeServedBy, type OperationResult } from './encode.js';

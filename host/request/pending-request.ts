@@ -1,4 +1,5 @@
-import type { BedsError, Verdict } from '@beds/sdk';
+import type { BedsError } from '@beds/sdk';
+import type { Verdict } from '#sdk/template';
 import type { Receipt } from './request-scope.js';
 import type { ShadowCopy } from './shadows.js';
 import { WheelEntry } from '../stores/deadlines.js';

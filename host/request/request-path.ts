@@ -1,4 +1,4 @@
-import { BATCH_IN_PARTS, BedsError, type RequestEnvelope } from '@beds/sdk';
+import { BATCH_IN_PARTS, BedsError, type RequestEnvelope } from '#sdk/template';
 import type { Delivery } from '../amqp/queue-consumer.js';
 import type { HandOver } from '../amqp/hand-over.js';
 import { parseReplyAddress, type ReplyAddress } from '../amqp/reply-address.js';

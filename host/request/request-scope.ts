@@ -1,4 +1,4 @@
-import { type RequestEnvelope, SENT_AT } from '@beds/sdk';
+import { type RequestEnvelope, SENT_AT } from '#sdk/template';
 import type { Delivery } from '../amqp/queue-consumer.js';
 import type { Config } from '../config/schema.js';
 import { requestErrors } from '../errors/request.js';

@@ -1,4 +1,5 @@
-import { compileChecker, compileReturns, type ServedBy, type Template, type ValuesChecker } from '@beds/sdk';
+import type { Template } from '@beds/sdk';
+import { compileChecker, compileReturns, type ServedBy, type ValuesChecker } from '#sdk/template';
 import { settlesWithin } from '#sdk/time';
 import { encodeServedBy } from './encode.js';
 import { type CallerBook, RequestCounts } from './observations.js';

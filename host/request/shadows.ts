@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { BedsError, Json, RequestEnvelope } from '@beds/sdk';
+import type { BedsError, Json } from '@beds/sdk';
+import type { RequestEnvelope } from '#sdk/template';
 import { publishFault } from '../observe/channels.js';
 import { checkSize, encodeData, type OperationResult, toReplyError } from './encode.js';
 import type { ShadowDifference, ShadowReport } from './observations.js';

@@ -1,5 +1,6 @@
 import { backoffMs } from '#sdk/time';
-import { type BedsError, type ErrorStatus, isBedsError, type OperationMode, SENT_AT } from '@beds/sdk';
+import { type BedsError, type ErrorStatus, isBedsError, type OperationMode } from '@beds/sdk';
+import { SENT_AT } from '#sdk/template';
 import type { Options } from 'amqplib';
 import type { HandOver } from '../amqp/hand-over.js';
 import { publishWrites } from '../observe/channels.js';

@@ -1,4 +1,5 @@
-import { type Json, type JsonObject, readValue } from '@beds/sdk';
+import type { Json, JsonObject } from '@beds/sdk';
+import { readValue } from '#sdk/template';
 import { storeErrors } from '../errors/store.js';
 import type { NamedValue } from './contract.js';
 

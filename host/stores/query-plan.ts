@@ -1,17 +1,6 @@
 import { hash } from 'node:crypto';
-import {
-  type BedsError,
-  checkQueryForm,
-  sayProblems,
-  type Problem,
-  isBedsError,
-  isPlainName,
-  type Json,
-  QUERY_LIMITS,
-  readValue,
-  type Scalar,
-  type ValueType,
-} from '@beds/sdk';
+import { type BedsError, type Problem, isBedsError, type Json, type Scalar, type ValueType } from '@beds/sdk';
+import { checkQueryForm, sayProblems, isPlainName, QUERY_LIMITS, readValue } from '#sdk/template';
 import { meant } from '#sdk/nearest';
 import { storeErrors } from '../errors/store.js';
 import type { KeyedQuery, NamedObject, NamedValue } from './contract.js';

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import { CONTRACT_VERSION, CORE_OPERATIONS, TEMPLATE_MARK, type Manifest } from '@beds/sdk';
+import type { Manifest } from '@beds/sdk';
+import { CONTRACT_VERSION, CORE_OPERATIONS, TEMPLATE_MARK } from '#sdk/template';
 import { type Finding, makeFinding } from './contract.js';
 
 const METHODS = ['createRecord', 'fetchRecords', 'updateRecord', 'deleteRecord'] as const;

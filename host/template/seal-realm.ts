@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer';
 import { createRequire } from 'node:module';
 import process from 'node:process';
 import stream from 'node:stream';
-import { ALLOWED_IMPORTS, HIDDEN_GLOBALS } from '@beds/sdk';
+import { ALLOWED_IMPORTS, HIDDEN_GLOBALS } from '#sdk/template';
 import { makeFunction } from './code-from-text.js';
 import { makeDriverBuffer } from './driver-buffers.js';
 import { freezeShared } from './freeze-shared.js';

@@ -1,7 +1,7 @@
 import { Console } from 'node:console';
 import { Buffer } from 'node:buffer';
 import { createRequire } from 'node:module';
-import { ALLOWED_IMPORTS, HIDDEN_GLOBALS } from '@beds/sdk';
+import { ALLOWED_IMPORTS, HIDDEN_GLOBALS } from '#sdk/template';
 import { admissionErrors } from '../errors/admission.js';
 import { shorten } from '../observe/channels.js';
 import { makeFunction } from './code-from-text.js';

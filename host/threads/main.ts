@@ -1,5 +1,6 @@
 import { parentPort, receiveMessageOnPort, Worker, workerData } from 'node:worker_threads';
-import { BedsError, isBedsError } from '@beds/sdk';
+import { isBedsError } from '@beds/sdk';
+import { BedsError } from '#sdk/template';
 import { loadBrokers } from '../brokers/pool.js';
 import type { SecretUrls } from '../config/secrets.js';
 import { threadErrors } from '../errors/thread.js';

@@ -106,7 +106,7 @@ class ImportGuard {
     if (path !== SDK) return refuse(path, `Templates import "${SDK}" only.`);
     const installed = await this.#build.resolve(path, { kind, resolveDir, importer, pluginData: SKIP });
     if (installed.errors.length === 0) return { path: installed.path, sideEffects: false };
-    return { path: fileURLToPath(new URL('../template/index.js', import.meta.url)), sideEffects: false };
+    return { path: fileURLToPath(new URL('../template/authors.js', import.meta.url)), sideEffects: false };
   }
 }
 

@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { runInNewContext } from 'node:vm';
 import { parentPort, workerData } from 'node:worker_threads';
-import { BedsError } from '@beds/sdk';
+import { BedsError } from '#sdk/template';
 import { compileTemplate, disposeTemplate } from '../../host/template/compile.js';
 import type { GenerationSource } from '../../host/template/contract.js';
 import { sealRealm } from '../../host/template/seal-realm.js';

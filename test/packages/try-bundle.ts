@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
-import { readSingleFile } from '@beds/sdk';
+import { readSingleFile } from '#sdk/template';
 import { openProber } from '../../host/deploy/admit/probe.js';
 import { verifyBundle } from '../../host/deploy/admit/verify.js';
 import { denyCodeFromText } from '../../host/template/code-from-text.js';

@@ -1,13 +1,5 @@
-import {
-  CORE_OPERATIONS,
-  describeFields,
-  type Fields,
-  type Manifest,
-  type OperationManifest,
-  procedure,
-  t,
-  view,
-} from '@beds/sdk';
+import { type Fields, type Manifest, type OperationManifest, procedure, t, view } from '@beds/sdk';
+import { CORE_OPERATIONS, describeFields } from '#sdk/template';
 import { z } from 'zod';
 
 /** The four as code serves them that takes the key at most. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
-import { isBedsError, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk';
+import { isBedsError } from '@beds/sdk';
+import type { ReplyEnvelope, RequestEnvelope } from '#sdk/template';
 import type { BedsClient } from '@beds/sdk/client';
 import type { TestHost, TransitionLine } from './host.js';
 import type { Teardown } from './services.js';

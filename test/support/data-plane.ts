@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { parseManifest, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk';
+import { parseManifest, type ReplyEnvelope, type RequestEnvelope } from '#sdk/template';
 import type { ConsumeMessage } from 'amqplib';
 import { Delivery } from '../../host/amqp/queue-consumer.js';
 import { HandOver } from '../../host/amqp/hand-over.js';

@@ -45,13 +45,15 @@ const ONE_LAYER: Readonly<Record<string, string>> = {
 };
 
 const DOORS: Readonly<Record<string, string>> = {
-  '@beds/sdk': 'sdk/template/index.ts',
+  '@beds/sdk': 'sdk/template/authors.ts',
   '@beds/sdk/build': 'sdk/build/index.ts',
   '@beds/sdk/client': 'sdk/client/index.ts',
   '@beds/sdk/testing': 'sdk/testing/index.ts',
   // Of this repository alone: its package.json names them, that of the package does not.
   '#sdk/amqp': 'sdk/amqp/index.ts',
   '#sdk/cli': 'sdk/cli/index.ts',
+  '#sdk/template': 'sdk/template/index.ts',
+  '#sdk/ways-out': 'sdk/build/ways-out.ts',
   '#sdk/nearest': 'sdk/nearest.ts',
   '#sdk/time': 'sdk/time.ts',
 };

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
-import { isBedsError, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk';
+import { isBedsError } from '@beds/sdk';
+import type { ReplyEnvelope, RequestEnvelope } from '#sdk/template';
 import type { BedsClient } from '@beds/sdk/client';
 import type { RowDataPacket } from 'mysql2';
 import type { TestHost } from './host.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import type { ReplyEnvelope, RequestEnvelope } from '@beds/sdk';
+import type { ReplyEnvelope, RequestEnvelope } from '#sdk/template';
 import type { Channel, Options } from 'amqplib';
 import { eventually, type TestHost } from './host.js';
 

@@ -1,7 +1,8 @@
 import { commandErrors, EXIT } from '#sdk/cli';
 import { randomUUID } from 'node:crypto';
 import { connectBeds } from '@beds/sdk/client';
-import { CORE_OPERATIONS, type JsonObject, type RequestEnvelope } from '@beds/sdk';
+import type { JsonObject } from '@beds/sdk';
+import { CORE_OPERATIONS, type RequestEnvelope } from '#sdk/template';
 import { makeNames } from '../../amqp/names.js';
 import type { Command, CommandContext } from '../command.js';
 import { brokerOf } from '../broker-of.js';

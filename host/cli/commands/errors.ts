@@ -1,5 +1,5 @@
 import { commandErrors, EXIT } from '#sdk/cli';
-import type { ErrorSpec } from '@beds/sdk';
+import type { ErrorSpec } from '#sdk/template';
 import { didYouMean } from '#sdk/nearest';
 import { catalogue } from '../../errors/catalogue.js';
 import type { Command } from '../command.js';

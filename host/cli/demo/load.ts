@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { isBedsError, type JsonObject, type ReplyEnvelope, type RequestEnvelope } from '@beds/sdk';
+import { isBedsError, type JsonObject } from '@beds/sdk';
+import type { ReplyEnvelope, RequestEnvelope } from '#sdk/template';
 import type { BedsClient } from '@beds/sdk/client';
 
 export type RequestKind = 'read' | 'write' | 'profile';

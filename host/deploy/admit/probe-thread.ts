@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parentPort } from 'node:worker_threads';
-import { BedsError, isBedsError } from '@beds/sdk';
+import { isBedsError } from '@beds/sdk';
+import { BedsError } from '#sdk/template';
 import { checkTemplate } from '../../template/check-contract.js';
 import { generationFile, loadConverted, makeCodeCache } from '../../template/compile.js';
 import { type Finding, makeFinding } from '../../template/contract.js';

@@ -1,7 +1,8 @@
 import { forDebugger } from '../../template/debugged-sources.js';
 import { isBuiltin } from 'node:module';
-import { CONTRACT_VERSION, isBedsError, splitSourceMap, type Manifest, ALLOWED_IMPORTS } from '@beds/sdk';
-import { findNames, markNames, WAYS_OUT } from '@beds/sdk/build';
+import { isBedsError, type Manifest } from '@beds/sdk';
+import { CONTRACT_VERSION, splitSourceMap, ALLOWED_IMPORTS } from '#sdk/template';
+import { findNames, markNames, WAYS_OUT } from '#sdk/ways-out';
 import { build, type BuildFailure, type BuildOptions, type BuildResult, type Message, type Plugin } from 'esbuild';
 import type { AdmissionCode } from '../../errors/admission.js';
 import { contractMessage } from '../../template/check-contract.js';

@@ -1,12 +1,5 @@
-import {
-  CORE_OPERATIONS,
-  type Manifest,
-  type OperationManifest,
-  type ObjectManifest,
-  type Returns,
-  type ValueDescription,
-  type ValueFields,
-} from '@beds/sdk';
+import type { Manifest, OperationManifest, ObjectManifest, Returns, ValueDescription, ValueFields } from '@beds/sdk';
+import { CORE_OPERATIONS } from '#sdk/template';
 import {
   breaking,
   compareArgument,

@@ -1,4 +1,5 @@
-import { type Json, type JsonObject, readValue, type ValueType as AnyValueType } from '@beds/sdk';
+import type { Json, JsonObject, ValueType as AnyValueType } from '@beds/sdk';
+import { readValue } from '#sdk/template';
 import { Binary, BSON, Decimal128, Double, Long, ObjectId, UUID } from 'mongodb';
 import { storeErrors } from '../../errors/store.js';
 import type { NamedValue } from '../contract.js';
