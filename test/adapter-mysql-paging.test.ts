@@ -38,6 +38,9 @@ const string = (type: string, values: readonly string[] = texts): Sample => ({ t
 const integer = (type: string, values: readonly (string | number)[]): Sample => {
   return { type, as: 'integer', values: values.map(String) };
 };
+const bigint = (type: string, values: readonly (string | number)[]): Sample => {
+  return { type, as: 'bigint', values: values.map(String) };
+};
 const long = (end: string): string => `CONCAT(REPEAT('x', 600), '${end}')`;
 
 const samples: readonly Sample[] = [
@@ -48,8 +51,8 @@ const samples: readonly Sample[] = [
   { type: 'TINYINT(1)', as: 'boolean', values: ['0', '1', '2', '5'], refused: 'BEDS_STORE_VALUE_UNFIT' },
   integer('INT', [-2147483648, -1, 0, 1, 2147483647]),
   integer('INT(5) ZEROFILL', [0, 1, 42, 4294967295]),
-  integer('BIGINT', ['-9223372036854775808', '-9007199254740993', -1, 0, '9007199254740993', '9223372036854775807']),
-  integer('BIGINT UNSIGNED', [
+  bigint('BIGINT', ['-9223372036854775808', '-9007199254740993', -1, 0, '9007199254740993', '9223372036854775807']),
+  bigint('BIGINT UNSIGNED', [
     0,
     1,
     '9007199254740993',
