@@ -188,7 +188,12 @@ test('a small number and a text are what the template calls them', async () => {
       { id: 501, flag: 1 },
     ],
   );
-  const use = { kind: 'procedure', name: 'sample_flag', args: { flag: { type: 'integer' } } } as const;
+  const use = {
+    kind: 'function',
+    name: 'sample_flag',
+    args: { flag: { type: 'integer' } },
+    returns: { type: 'integer' },
+  } as const;
   assert.deepEqual(adapter.check(use, object('flag')), []);
   const flag = narrowObject(use, object('flag'));
   assert.deepEqual((await adapter.call(flag, { flag: 5 }, read)).rows, [{ value: false }]);

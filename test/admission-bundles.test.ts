@@ -261,7 +261,7 @@ describe('a bundle is refused for', () => {
       const event = await record.at(0);
       assert.ok(event.what === 'complete', JSON.stringify(event));
       const result = await admit(event.drop, await depsFor(t));
-      assert.match(findingsOf(result)[0]?.message ?? '', /two is not three \(.*template\.ts:11\)/);
+      assert.match(findingsOf(result)[0]?.message ?? '', /two is not three \(.*template\.ts:9\)/);
     }
   });
 });

@@ -38,7 +38,9 @@ function bindOne(value: NamedValue, args: JsonObject): Json {
     if (takesNull(value)) return null;
     throw refuseArgument(value.name, 'must not be null');
   }
-  const read = readValue(given, value);
+  // n.b. the template says whether it passes whole numbers as text; the database takes both.
+  const isLong = value.type === 'integer' && typeof given === 'string';
+  const read = readValue(given, isLong ? { type: 'bigint' } : value);
   if ('problem' in read) throw refuseArgument(value.name, read.problem);
   return read.value;
 }
