@@ -134,7 +134,10 @@ console.log(isBedsError(answer) ? answer.code : 'no error');
     const build = `import { buildTemplate } from '@beds/sdk/build';
 await buildTemplate({ entry: 'call.ts', outDir: 'out' }).catch((error) => console.log(error.code, error.hint));`;
     writeFileSync(join(project, 'build.mjs'), build);
-    assert.equal(run(project, 'build.mjs'), 'BEDS_BUILD_NO_ESBUILD npm install --save-dev esbuild\n');
+    assert.equal(
+      run(project, 'build.mjs'),
+      'BEDS_BUILD_NO_ESBUILD Run `npm install --save-dev esbuild` in your project.\n',
+    );
     const [kilobytes = ''] = execFileSync('du', ['-sk', '--exclude=@types', 'node_modules'], {
       cwd: project,
       encoding: 'utf8',

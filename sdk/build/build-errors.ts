@@ -10,7 +10,7 @@ export const buildErrors = defineErrors({
   BEDS_BUILD_NO_ESBUILD: {
     message: 'esbuild is not installed, and templates are built with it.',
     status: 'fault',
-    action: 'npm install --save-dev esbuild',
+    action: 'Run `npm install --save-dev esbuild` in your project.',
   },
   BEDS_BUILD_LOAD_FAILED: {
     message: 'The built template cannot be loaded.',
