@@ -1,6 +1,7 @@
 import type { Channel, ChannelModel } from 'amqplib';
 import { connectionErrors } from '#sdk/amqp';
 import { isBedsError, type Manifest, type OperationMode } from '@beds/sdk';
+import { DESCRIBE } from '#sdk/template';
 import type { OwnQueue } from '../brokers/define.js';
 import type { Config } from '../config/schema.js';
 import { amqpErrors } from '../errors/amqp.js';
@@ -27,6 +28,13 @@ export interface QueueStatus {
 }
 
 const MODES: readonly OperationMode[] = ['read', 'write'];
+
+type BoundOperations = Readonly<Record<string, { readonly mode: OperationMode }>>;
+
+/** What a domain has bindings for: its operations, and the question what they are. */
+export function boundOperations({ operations }: Pick<Manifest, 'operations'>): BoundOperations {
+  return { ...operations, [DESCRIBE]: { mode: 'read' } };
+}
 
 /**
  * Declares (or, where operations own the topology, only checks) exchanges, queues and bindings. Every call is idempotent
@@ -77,14 +85,14 @@ export class Topology {
         else await channel.checkQueue(queues[mode]);
       }
       if (!settings.declare) return;
-      for (const [operation, { mode }] of Object.entries(operations)) {
+      for (const [operation, { mode }] of Object.entries(boundOperations({ operations }))) {
         await channel.bindQueue(queues[mode], names.requests, `${domain}.${operation}`);
       }
     });
   }
 
   /** Ends the bindings of operations, so that requests for them are answered as unknown. */
-  async unbind(domain: string, operations: Manifest['operations']): Promise<void> {
+  async unbind(domain: string, operations: BoundOperations): Promise<void> {
     const { names, settings } = this.#options;
     if (!settings.declare) return;
     await this.#withChannel(async (channel) => {

@@ -120,7 +120,7 @@ class Tools implements AuthorTools {
   }
 
   async checkWithHost(bundlePath: string): Promise<Opinion> {
-    const broker = this.#broker();
+    const broker = this.broker();
     if (broker === undefined)
       return { findings: [], skipped: 'no host was asked, because no RabbitMQ is known: set BEDS_AMQP_URL.' };
     const { cwd, paths } = { cwd: this.#place.projectRoot, paths: [bundlePath] };
@@ -146,7 +146,7 @@ class Tools implements AuthorTools {
   }
 
   async findHost(domains: readonly string[], onLine: (line: HostLine) => void): Promise<DevHost | undefined> {
-    const broker = this.#broker();
+    const broker = this.broker();
     if (broker === undefined) return undefined;
     const limits = this.#read().config.plugins;
     return findDevHost({ ...broker, limits, signal: this.#place.signal, faults: { domains, onLine } });
@@ -178,7 +178,7 @@ class Tools implements AuthorTools {
     };
   }
 
-  #broker(): { readonly url: string; readonly prefix: string } | undefined {
+  broker(): { readonly url: string; readonly prefix: string } | undefined {
     const { url, prefix } = this.#read().config.amqp;
     const known = url === '' ? this.#knownServers().rabbitmq?.url : url;
     return known === undefined ? undefined : { url: known, prefix };

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Manifest } from '@beds/sdk';
 import type { Names } from '../amqp/names.js';
-import type { Topology } from '../amqp/topology.js';
+import { boundOperations, type Topology } from '../amqp/topology.js';
 import type { Config } from '../config/schema.js';
 import { publishFault } from '../observe/channels.js';
 import { type BrokerPlan, servesDomain } from '../roles.js';
@@ -261,7 +261,7 @@ export class ThreadRoutes {
     this.#ending.add(domain);
     try {
       if (await this.#queues.isOnlyHere(domain)) {
-        await this.#options.topology.unbind(domain, manifest.operations);
+        await this.#options.topology.unbind(domain, boundOperations(manifest));
         await this.#queues.emptied(domain);
       }
       await this.#lock.run(async () => {
@@ -400,8 +400,9 @@ export class ThreadRoutes {
     if (group !== undefined) await this.#queues.addOn(thread, { domains: ready, group });
   }
 
-  async #endQueues({ domain, operations }: Manifest): Promise<void> {
-    if (await this.#queues.isOnlyHere(domain)) await this.#options.topology.unbind(domain, operations);
+  async #endQueues(manifest: Manifest): Promise<void> {
+    const { domain } = manifest;
+    if (await this.#queues.isOnlyHere(domain)) await this.#options.topology.unbind(domain, boundOperations(manifest));
     await this.#lock.run(() => this.#queues.cancel(domain));
     await this.#options.topology.deleteIdle(domain);
   }

@@ -15,12 +15,16 @@ import {
   compileInput,
   compileResult,
   CORE_OPERATIONS,
+  DESCRIBE,
+  describeDomain,
   sayProblems,
   type RequestEnvelope,
   type ServedBy,
+  templateErrors,
 } from '#sdk/template';
 import { meant } from '#sdk/nearest';
 import { requestErrors } from '../errors/request.js';
+import { storeErrors } from '../errors/store.js';
 import { checkPage, checkRecord, encodeServedBy, type OperationResult } from './encode.js';
 import type { CallerBook, Callers } from './observations.js';
 
@@ -82,10 +86,28 @@ export function compileOperations(
       resultOf: (value) => ({ data: accept(read(value)) }),
     });
   }
+  add(DESCRIBE, {
+    ...{ mode: 'read', repeatable: true },
+    run: (input) => {
+      refuse(input, ['payload', 'query', 'key']);
+      return describeDomain(manifest, { generation: by.generation ?? 0, errors: CALLER_ERRORS });
+    },
+    resultOf: (value) => ({ data: value as Json }),
+  });
   return operations;
 }
 
 const FORM = { meant };
+
+/** What a caller may be answered. */
+const CALLER_ERRORS = Object.fromEntries(
+  [requestErrors, storeErrors, templateErrors].flatMap(({ specs }) =>
+    Object.entries(specs).map(([code, { status, retryable = false, message }]) => [
+      code,
+      { status, retryable, message },
+    ]),
+  ),
+);
 
 function coreOperations(
   template: Template,

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { BedsError, Json } from '@beds/sdk';
-import type { RequestEnvelope } from '#sdk/template';
+import { DESCRIBE, type RequestEnvelope } from '#sdk/template';
 import { publishFault } from '../observe/channels.js';
 import { checkSize, encodeData, type OperationResult, toReplyError } from './encode.js';
 import type { ShadowDifference, ShadowReport } from './observations.js';
@@ -64,6 +64,8 @@ export class Shadows {
   ): ShadowCopy | undefined {
     const { active, candidate, shadowPercent } = route;
     if (candidate === undefined || chosen.generation !== active || chosen.operation.mode !== 'read') return undefined;
+    // Versions describe themselves differently.
+    if (request.op === DESCRIBE) return undefined;
     if (Math.random() * 100 >= shadowPercent) return undefined;
     const operation = candidate.operations.get(request.op);
     if (operation?.mode !== 'read') return undefined;

@@ -98,6 +98,8 @@ export interface StoreObject {
 export interface AuthorTools {
   /** Throws BEDS_CONFIG_INVALID. */
   settings(): AuthorSettings;
+  /** Where to reach the hosts, as far as the configuration, a variable or a private server says. Throws BEDS_CONFIG_INVALID. */
+  broker(): { readonly url: string; readonly prefix: string } | undefined;
   /** Puts the files of `db/` folders into their databases. Throws BEDS_DBA_*. */
   applyObjects(request: ApplyRequest): Promise<{ readonly applied: number; readonly unchanged: number }>;
   /** What admission would say of the objects that a version uses. */

@@ -37,4 +37,6 @@ export const AUTHOR_COMMANDS: readonly (readonly [string, LoadCommand])[] = [
     async (): Promise<Command<AuthorContext>> => (await import('./introspect-command.js')).introspectCommand,
   ],
   ['db', async (): Promise<Command<AuthorContext>> => (await import('./db-command.js')).dbCommand],
+  ['describe', async (): Promise<Command<AuthorContext>> => (await import('./describe-command.js')).describeCommand],
+  ['types', async (): Promise<Command<AuthorContext>> => (await import('./describe-command.js')).typesCommand],
 ];

@@ -100,7 +100,7 @@ export class BedsClient {
       const message = 'The envelope has a member that is unknown, or another version than 1.';
       return Promise.reject(clientErrors.make('BEDS_CLIENT_REQUEST_INVALID', message, { field }));
     }
-    const target = this.#calls(domain).target(op);
+    const target = DomainCalls.targetOf(this.#calls(domain), op);
     return this.#submit(() => ({
       id,
       target,
@@ -147,11 +147,11 @@ export class BedsClient {
 
   async #describe(domain: string): Promise<void> {
     const calls = this.#calls(domain);
-    const body = `${headOf(calls.target(DESCRIBE), this.#newId(), {})},"meta":{"deadlineMs":${ASK_TIMEOUT_MS}${this.#clientMember}}}`;
+    const body = `${headOf(DomainCalls.targetOf(calls, DESCRIBE), this.#newId(), {})},"meta":{"deadlineMs":${ASK_TIMEOUT_MS}${this.#clientMember}}}`;
     const content = await this.#link.ask(`${domain}.${DESCRIBE}`, body, ASK_TIMEOUT_MS);
     if (content === undefined) return;
     const reply = JSON.parse(content.toString()) as ReplyEnvelope;
-    if (reply.ok) calls.learn(reply.data as unknown as DomainDescription);
+    if (reply.ok) DomainCalls.learn(calls, reply.data as unknown as DomainDescription);
   }
 
   #newId(): string {

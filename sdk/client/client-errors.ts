@@ -33,7 +33,7 @@ export const clientErrors = defineErrors({
     message: 'The connection was lost after the request was sent; whether it was carried out is not known.',
     status: 'indeterminate',
     action:
-      'Read the record to learn what happened, or call with `idempotent: true` where running it twice has the effect of once.',
+      'Read the record to learn what happened. A write that its domain declares `.idempotent()` is sent again by itself.',
   },
   BEDS_CLIENT_ABORTED: {
     message: 'The caller aborted the request; it may still be carried out.',

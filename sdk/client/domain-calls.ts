@@ -105,7 +105,7 @@ function problemOf(value: unknown): string {
 
 /** Names that are looked for in any object, by `await` for one: no operation of these is called by its own name. */
 const NO_OPERATION: ReadonlySet<string> = new Set(['then', 'catch', 'finally', 'toJSON', 'inspect', 'asymmetricMatch']);
-const OPERATION = /^[a-z][A-Za-z0-9_]{0,62}$/;
+const OPERATION = /^[a-z][A-Za-z0-9_-]{0,62}$/;
 
 /** Calls into one domain, whatever its template says of them. Each further operation is a method of its name. */
 export class DomainCalls {
@@ -119,12 +119,12 @@ export class DomainCalls {
   }
 
   create(payload: JsonObject, options?: CallOptions): Promise<JsonObject> {
-    return this.#ask({ target: this.target('create'), body: { payload }, options, take: recordOf });
+    return this.#ask({ target: this.#target('create'), body: { payload }, options, take: recordOf });
   }
 
   async fetch(query: ViewQuery | { readonly key: Scalar } = {}, options?: CallOptions): Promise<Page> {
     const body = 'key' in query ? bodyOfKey(query) : { query };
-    return this.#ask({ target: this.target('fetch'), body, options, take: pageOf });
+    return this.#ask({ target: this.#target('fetch'), body, options, take: pageOf });
   }
 
   async *fetchAll(query: ViewQuery = {}, options?: CallOptions): AsyncIterableIterator<Page> {
@@ -137,16 +137,16 @@ export class DomainCalls {
   }
 
   update(key: Scalar, payload: JsonObject, options?: CallOptions): Promise<JsonObject> {
-    return this.#ask({ target: this.target('update'), body: { key, payload }, options, take: recordOf });
+    return this.#ask({ target: this.#target('update'), body: { key, payload }, options, take: recordOf });
   }
 
   delete(key: Scalar, options?: CallOptions): Promise<JsonObject> {
-    return this.#ask({ target: this.target('delete'), body: { key }, options, take: recordOf });
+    return this.#ask({ target: this.#target('delete'), body: { key }, options, take: recordOf });
   }
 
   call(operation: string, payload?: JsonObject, options?: CallOptions): Promise<Json> {
     return this.#ask({
-      target: this.target(operation),
+      target: this.#target(operation),
       body: payload === undefined ? {} : { payload },
       options,
       take: dataOf,
@@ -156,17 +156,21 @@ export class DomainCalls {
   /** What the version that serves says of itself. */
   async describe(options?: CallOptions): Promise<DomainDescription> {
     const take = (reply: ReplyEnvelope): DomainDescription => dataOf(reply) as unknown as DomainDescription;
-    const description = await this.#ask({ target: this.target(DESCRIBE), body: {}, options, take });
-    this.learn(description);
+    const description = await this.#ask({ target: this.#target(DESCRIBE), body: {}, options, take });
+    DomainCalls.learn(this, description);
     return description;
   }
 
-  /** Takes over what a domain says of its operations. */
-  learn({ operations }: Pick<DomainDescription, 'operations'>): void {
-    for (const [name, { mode }] of Object.entries(operations)) this.#targets.get(name)?.learn(mode);
+  /** Takes over what a domain says of its operations. n.b. static: any other name is that of an operation. */
+  static learn(calls: DomainCalls, { operations }: Pick<DomainDescription, 'operations'>): void {
+    for (const [name, { mode }] of Object.entries(operations)) calls.#targets.get(name)?.learn(mode);
   }
 
-  target(op: string): Target {
+  static targetOf(calls: DomainCalls, op: string): Target {
+    return calls.#target(op);
+  }
+
+  #target(op: string): Target {
     const known = this.#targets.get(op);
     if (known !== undefined) return known;
     const target = new Target(this.#domain, op);

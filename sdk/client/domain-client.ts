@@ -1,6 +1,7 @@
 import type { DomainCalls, DomainTypes, FetchQuery, FetchRow, TypesOf } from '../template/domain-types.js';
 import type { Json, JsonObject } from '../template/json.js';
 import type { Page, Scalar } from '../template/query.js';
+import type { DomainDescription } from '../wire/description.js';
 
 /** Terms of one call. */
 export interface CallOptions {
@@ -37,12 +38,16 @@ interface FurtherCalls<Types extends DomainTypes> {
     input: Types['operations'][K]['input'],
     options?: CallOptions,
   ): Promise<Types['operations'][K]['result']>;
+  /** What the version that serves says of itself: operations, views, errors, in JSON Schema. */
+  describe(options?: CallOptions): Promise<DomainDescription>;
 }
 
 type Calls<Types extends DomainTypes> = FurtherCalls<Types> & DomainCalls<Types, [options?: CallOptions]>;
 
-/** Calls into one domain. `DomainClient<typeof template>` types them by the template. Rejects with a BedsError. */
-export type DomainClient<T = undefined> = Calls<[TypesOf<T>] extends [never] ? AnyDomain : TypesOf<T>>;
+/** Calls into one domain, typed by its template (`typeof template`) or by what `beds types` wrote. Rejects with a BedsError. */
+export type DomainClient<T = undefined> = Calls<
+  T extends DomainTypes ? T : [TypesOf<T>] extends [never] ? AnyDomain : TypesOf<T>
+>;
 
 /** A client's domains, by name. */
 export type DomainClients<Domains> = { readonly [D in keyof Domains]: DomainClient<Domains[D]> };

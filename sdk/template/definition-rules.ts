@@ -13,6 +13,9 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const FORBIDDEN_NAMES = new Set(['__proto__', 'constructor', 'prototype']);
 
+/** What a caller finds in each domain beside its operations, and what `await` and JSON look for in any object. */
+const RESERVED: ReadonlySet<string> = new Set(['describe', 'fetchAll', 'call', 'then', 'toJSON']);
+
 /** What names must look like, and how to say so. */
 export const NAME_RULES = {
   domain: { pattern: /^[a-z][a-z0-9-]{0,62}$/, message: 'must be lower-case letters, digits and -, a letter first' },
@@ -298,6 +301,7 @@ export function checkOperations(
   for (const [name, operation] of Object.entries(operations)) {
     const field = `operations.${name}`;
     problems.name(field, name, 'operation');
+    if (RESERVED.has(name)) problems.add(field, 'has a name that every client has already: choose another');
     if (!problems.record(field, operation)) continue;
     checkOperation(problems, name, operation);
     const isCore = CORE_OPERATIONS.some((core) => core === name);

@@ -32,4 +32,5 @@ export * from './template-errors.js';
 export * from './types.js';
 export * from './unknown-names.js';
 export * from './values.js';
+export { DESCRIBE, describeDomain, type DomainDescription } from '../wire/description.js';
 export * from '../wire/envelope.js';

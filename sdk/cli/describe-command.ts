@@ -1,0 +1,79 @@
+import { connectBeds } from '../client/beds-client.js';
+import { type DomainDescription, DESCRIBE } from '../wire/description.js';
+import { asyncApiOf, typesOf } from '../wire/write-description.js';
+import type { AuthorContext } from './author.js';
+import { type Command, EXIT } from './command.js';
+import { commandErrors } from './command-errors.js';
+
+const URL_OPTION = {
+  type: 'string',
+  value: '<url>',
+  description: 'RabbitMQ, as the caller reaches it. Default: amqp.url of the configuration, or BEDS_AMQP_URL.',
+} as const;
+const EXCHANGE_OPTION = {
+  type: 'string',
+  value: '<name>',
+  description: 'The exchange that requests go to. Default: request, behind amqp.prefix.',
+} as const;
+
+const FORMATS = ['json-schema', 'asyncapi'] as const;
+
+export const describeCommand: Command<AuthorContext> = {
+  name: 'describe',
+  summary: 'Ask a live domain what it takes and gives, as JSON Schema or AsyncAPI.',
+  usage: 'describe <domain> [--format json-schema|asyncapi] [--url <url>] [--exchange <name>]',
+  options: {
+    format: { type: 'string', value: '<format>', description: `${FORMATS.join(' or ')}. Default ${FORMATS[0]}.` },
+    url: URL_OPTION,
+    exchange: EXCHANGE_OPTION,
+  },
+  details:
+    'The version that serves answers: operations with their modes, arguments and results, the columns of its views, and the errors ' +
+    'that a reply may name. It takes the right to publish <domain>.describe, as other requests take theirs.',
+  run: async (context) => {
+    const format = context.options['format'] ?? FORMATS[0];
+    if (!FORMATS.some((known) => known === format)) {
+      throw commandErrors.make('BEDS_CLI_OPTION_INVALID', `--format must be ${FORMATS.join(' or ')}.`);
+    }
+    const { description, exchange } = await ask(context);
+    context.out.value(format === 'asyncapi' ? asyncApiOf(description, exchange) : description);
+    return EXIT.ok;
+  },
+};
+
+export const typesCommand: Command<AuthorContext> = {
+  name: 'types',
+  summary: 'Write the TypeScript types of a live domain, for callers without its source.',
+  usage: 'types <domain> [--url <url>] [--exchange <name>]',
+  options: { url: URL_OPTION, exchange: EXCHANGE_OPTION },
+  details:
+    'Prints a module to keep beside the code that calls: `beds types cities > cities.ts`, then ' +
+    '`connectBeds<{ cities: Cities }>(…)`, or `peer<Cities>()` in a domain of your own.',
+  run: async (context) => {
+    const { description } = await ask(context);
+    const text = typesOf(description);
+    if (context.json) context.out.value({ types: text });
+    else for (const line of text.trimEnd().split('\n')) context.out.line(line);
+    return EXIT.ok;
+  },
+};
+
+async function ask(context: AuthorContext): Promise<{ description: DomainDescription; exchange: string }> {
+  const [domain, ...rest] = context.args;
+  if (domain === undefined || rest.length > 0) {
+    throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'Exactly one domain must be named.');
+  }
+  const given = { url: context.options['url'], exchange: context.options['exchange'] };
+  const broker = given.url === undefined ? (await context.tools()).broker() : undefined;
+  const url = given.url ?? broker?.url;
+  if (typeof url !== 'string') {
+    throw commandErrors.make('BEDS_CLI_OPTION_INVALID', 'No RabbitMQ is known: give --url, or set BEDS_AMQP_URL.');
+  }
+  const exchange = typeof given.exchange === 'string' ? given.exchange : `${broker?.prefix ?? 'beds'}.request`;
+  const beds = await connectBeds({ url, exchange, name: `beds ${DESCRIBE}` });
+  try {
+    return { description: await beds.domain(domain).describe({ signal: context.signal }), exchange };
+  } finally {
+    await beds.close();
+  }
+}
