@@ -9,9 +9,9 @@ import { isTable, type Table } from './layers.js';
 
 const HEADER = `#:schema ./beds.schema.json
 
-# The configuration of BEDS: every key, with its default. Put what differs on one machine into env.toml beside this file
-# (env.example.toml shows how), or into the environment variable that is named with each key. Variables win over env.toml,
-# and env.toml wins over this file. \${NAME} in a text is replaced by the environment variable NAME: keep passwords there.
+# The configuration of BEDS: every key with its default. Put what differs on one machine into env.toml beside this file
+# (env.example.toml is an example), or into the environment variable that is named with each key. Variables override
+# env.toml, and env.toml overrides this file. \${NAME} in a text is replaced by the environment variable NAME: keep passwords there.
 #
 # Generated from the schema by \`npm run config:schema\`: change host/config/schema.ts, not the sentences here.
 `;

@@ -4,11 +4,11 @@ import { defineBroker } from '../define.js';
 const MODES = ['read', 'write'] as const;
 
 export const definition = defineBroker({
-  summary: 'Serves domains: every message is a request, and its answer goes to the caller.',
+  summary: 'Serves domains: every message is a request, and the caller gets the reply.',
   consumes:
-    'The read queue or the write queue of every domain of its role. With mode read also `unrouted`: requests that no domain is bound for.',
+    'The read queue or the write queue of every domain of its role. With mode read also `unrouted`: requests to domains that have no queue.',
   keeps: 'Nothing: a domain keeps its data in stores.',
-  settings: { mode: z.enum(MODES).describe('Which queues of a domain this broker consumes.') },
+  settings: { mode: z.enum(MODES).describe('Queues of a domain that this broker consumes.') },
   metrics: {},
   domainQueue: ({ mode }) => mode,
   ownQueues: ({ mode }) => (mode === 'read' ? [{ name: 'unrouted', isShared: true }] : []),
