@@ -106,7 +106,7 @@ function isListOfNames(values: unknown): boolean {
 }
 
 /** Checks one value in its long form. */
-export function checkDescription(problems: DefinitionProblems, field: string, value: unknown): void {
+function checkDescription(problems: DefinitionProblems, field: string, value: unknown): void {
   const isKnown =
     typeof value === 'object' &&
     value !== null &&
@@ -129,7 +129,7 @@ export function checkDescription(problems: DefinitionProblems, field: string, va
 }
 
 /** Checks named values in their long form. */
-export function checkDescriptions(problems: DefinitionProblems, field: string, values: unknown): void {
+function checkDescriptions(problems: DefinitionProblems, field: string, values: unknown): void {
   if (!problems.record(field, values)) return;
   for (const [name, description] of Object.entries(values)) {
     problems.name(`${field}.${name}`, name, 'value');
@@ -179,7 +179,7 @@ function checkObject(problems: DefinitionProblems, field: string, object: unknow
 }
 
 /** Checks the named objects, and that the core aliases can serve their operations. */
-export function checkObjects(problems: DefinitionProblems, objects: unknown, key: unknown): void {
+function checkObjects(problems: DefinitionProblems, objects: unknown, key: unknown): void {
   if (!problems.record('objects', objects)) return;
   for (const [alias, object] of Object.entries(objects)) {
     problems.name(`objects.${alias}`, alias, 'alias');
@@ -292,7 +292,7 @@ function checkCoreInput(
 }
 
 /** Checks the operations in the long form, and that each of the four is served. */
-export function checkOperations(
+function checkOperations(
   problems: DefinitionProblems,
   operations: unknown,
   { objects, key }: { readonly objects: unknown; readonly key: unknown },
@@ -315,7 +315,7 @@ export function checkOperations(
 }
 
 /** Checks the names of the domains that the code calls. */
-export function checkPeers(problems: DefinitionProblems, peers: unknown): void {
+function checkPeers(problems: DefinitionProblems, peers: unknown): void {
   if (!Array.isArray(peers)) {
     problems.add('peers', 'must be a list of domain names');
     return;

@@ -75,7 +75,7 @@ type Side = 'given' | 'shown';
 const SHOWN_CHARACTERS = 40;
 
 /** Compares named arguments: what a caller of `live` sends must suit `next`. `path` leads to them where they are not arguments themselves. */
-export function compareArguments(live: ValueFields, next: ValueFields, path = 'argument '): readonly Difference[] {
+function compareArguments(live: ValueFields, next: ValueFields, path = 'argument '): readonly Difference[] {
   return namesOfBoth(live, next).flatMap((name) => compareArgument(`${path}${name}`, own(live, name), own(next, name)));
 }
 
