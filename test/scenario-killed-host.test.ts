@@ -161,7 +161,7 @@ void describe('a message of many requests of which one ends the host, on a quoru
           operations: { hog },
           body: {
             createRecord: `const made = await ctx.call('create', { text: payload.text, mark: 'once' });
-              await ctx.call('slow', { ms: 1500 });
+              await new Promise((resolve) => setTimeout(resolve, 60_000));
               return made;`,
           },
         }),

@@ -51,6 +51,8 @@ const DOMAINS = fileURLToPath(new URL('../../../bench/domains/', import.meta.url
 /** Longest wait for a version that was dropped. */
 const SERVED_TIMEOUT_MS = 20_000;
 const PROFILE_INTERVAL_US = 200;
+/** Calls wait for a connection as long as those of the bare drivers do: waiting is measured, not refused. */
+const acquireTimeoutMs = 60_000;
 
 export async function startHostUnderTest(context: BenchContext, settings: HostSettings): Promise<HostUnderTest> {
   const { rabbitmq } = context.services;
@@ -63,7 +65,9 @@ export async function startHostUnderTest(context: BenchContext, settings: HostSe
     node: { name: node },
     amqp: { url: rabbitmq.url, prefix },
     threads: { default: { count: threads } },
-    stores: Object.fromEntries(Object.entries(settings.stores).map(([name, store]) => [name, { ...store, poolSize }])),
+    stores: Object.fromEntries(
+      Object.entries(settings.stores).map(([name, store]) => [name, { ...store, poolSize, acquireTimeoutMs }]),
+    ),
     log: { level: 'warn' },
   });
   const startedAtMs = performance.now();

@@ -9,6 +9,6 @@ export default defineDomain({
   store: 'documents',
   key: 'id',
   fetch: view('record_list', record),
-  create: procedure('record_create', record),
+  create: procedure('record_create', record, record),
   operations: ({ unsupported }) => ({ update: unsupported(), delete: unsupported() }),
 });
