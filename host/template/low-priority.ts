@@ -1,8 +1,9 @@
 import { readdirSync } from 'node:fs';
-import { setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 
-/** Niceness of what prepares versions: about a third of the time of a thread that answers requests, where both want it. */
-const NICENESS = 5;
+/** How much nicer what prepares versions is: about a third of the time of a thread that answers requests, where both want it. */
+const NICER_BY = 5;
+const NICEST = 19;
 
 /**
  * Starts a thread that runs behind those that answer requests, from its first moment on. Where the system does not list its
@@ -33,7 +34,8 @@ function listThreads(pid: number | 'self'): readonly number[] {
 
 function lower(id: number): void {
   try {
-    setPriority(id, NICENESS);
+    // n.b. from where the host itself is: one that was started with a niceness of its own must not be overtaken.
+    setPriority(id, Math.min(NICEST, getPriority() + NICER_BY));
   } catch {
     // It has ended, or the system does not allow it: it runs like all others.
   }

@@ -34,7 +34,12 @@ export async function startCanaryHost(t: Teardown, options: CanaryHostOptions): 
   const reached: CanaryHost['reached'] = async (version, state, withinMs) => {
     const find = (): TransitionLine | undefined =>
       host.transitions().findLast((line) => line.version === version && line.state === state);
-    await eventually(`${version} is ${state}`, () => find() !== undefined, withinMs);
+    const saw = (): string => JSON.stringify(host.transitions().filter((line) => line.version === version));
+    await eventually(
+      () => `${version} is ${state}; it was ${saw()}`,
+      () => find() !== undefined,
+      withinMs,
+    );
     return find() as TransitionLine;
   };
   return { host, operate: new Administrator(host), reached, observed: (version) => reached(version, 'canary') };

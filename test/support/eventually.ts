@@ -2,10 +2,16 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** Waits, with a bound, until something holds. The bound is for what never does: it costs nothing, and a busy machine needs it. */
-export async function eventually(what: string, holds: () => unknown, withinMs = 30_000): Promise<void> {
+export async function eventually(
+  what: string | (() => string),
+  holds: () => unknown,
+  withinMs = 30_000,
+): Promise<void> {
   const untilMs = performance.now() + withinMs;
   while (!(await holds())) {
-    assert.ok(performance.now() < untilMs, `not within ${String(withinMs)} ms: ${what}`);
+    if (performance.now() >= untilMs) {
+      assert.fail(`not within ${String(withinMs)} ms: ${typeof what === 'string' ? what : what()}`);
+    }
     await delay(10);
   }
 }

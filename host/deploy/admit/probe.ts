@@ -37,8 +37,8 @@ const SPARE_DELAY_MS = 50;
  * domains that came at once some were refused for it.
  */
 const MAX_AT_ONCE = Math.min(4, Math.max(2, availableParallelism()));
-/** Longest wait for a new thread to take its task. */
-const START_TIMEOUT_MS = 10_000;
+/** Longest wait for a new thread to take its task: a busy machine starts it late, and that is no fault of the bundle. */
+const START_TIMEOUT_MS = 60_000;
 /** Buffers are not in a thread's heap limit; the memory of the whole process is the only sign while a thread is busy. */
 const RESIDENT_CHECK_MS = 20;
 const RESIDENT_MARGIN_MB = 64;
