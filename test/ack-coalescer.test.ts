@@ -25,8 +25,8 @@ function record(): { acks: AckCoalescer; frames: string[] } {
   return { acks, frames };
 }
 
-void describe('acknowledgements of one turn', () => {
-  void it('are one frame, in whatever order they come', async () => {
+describe('acknowledgements of one turn', () => {
+  it('are one frame, in whatever order they come', async () => {
     const { acks, frames } = record();
     for (const tag of [2, 1, 3]) acks.ack(message(tag));
     assert.deepEqual(frames, []);
@@ -38,7 +38,7 @@ void describe('acknowledgements of one turn', () => {
     assert.deepEqual(frames, ['ack 3+', 'ack 4']);
   });
 
-  void it('never reach over a message that is not settled, and do not wait for it', () => {
+  it('never reach over a message that is not settled, and do not wait for it', () => {
     const { acks, frames } = record();
     for (const tag of [1, 3, 4]) acks.ack(message(tag));
     acks.flush();
@@ -49,7 +49,7 @@ void describe('acknowledgements of one turn', () => {
     assert.deepEqual(frames.slice(3), ['ack 5+']);
   });
 
-  void it('end with a tag that RabbitMQ still knows where the last one was given back', () => {
+  it('end with a tag that RabbitMQ still knows where the last one was given back', () => {
     const { acks, frames } = record();
     acks.ack(message(1));
     acks.ack(message(2));
@@ -60,8 +60,8 @@ void describe('acknowledgements of one turn', () => {
   });
 });
 
-void describe('acknowledgements on RabbitMQ', () => {
-  void it('leave nothing unacknowledged and close no channel, in any order, with rejections between them', async (t) => {
+describe('acknowledgements on RabbitMQ', () => {
+  it('leave nothing unacknowledged and close no channel, in any order, with rejections between them', async (t) => {
     assert.ok(rabbitmq);
     const model = await connect(rabbitmq.url, { noDelay: true, timeout: 5_000 });
     t.after(() => model.close());

@@ -52,8 +52,8 @@ async function assertNoticed({ record, directory }: Watching): Promise<void> {
   assert.equal((await record.at(length)).what, 'complete');
 }
 
-void describe('a failed look at the plugin directory is no removal, is said once, and its end is said', () => {
-  void it('when the directory may be listed but not searched', async (t) => {
+describe('a failed look at the plugin directory is no removal, is said once, and its end is said', () => {
+  it('when the directory may be listed but not searched', async (t) => {
     const watching = await watchDomains(t, ['notes', 'tasks']);
     await chmod(watching.directory, 0o444);
     await asPlainUser((becomeOwner) =>
@@ -66,7 +66,7 @@ void describe('a failed look at the plugin directory is no removal, is said once
   });
 
   for (const form of [undefined, 'file'] as const) {
-    void it(`when the directory may not even be listed (${form ?? 'folder'})`, async (t) => {
+    it(`when the directory may not even be listed (${form ?? 'folder'})`, async (t) => {
       const watching = await watchDomains(t, ['notes', 'tasks'], form);
       await chmod(watching.directory, 0o000);
       await asPlainUser((becomeOwner) =>
@@ -80,7 +80,7 @@ void describe('a failed look at the plugin directory is no removal, is said once
   }
 
   for (const mode of [0o000, 0o444]) {
-    void it(`when the folder of a bundle that serves has mode ${mode.toString(8)}`, async (t) => {
+    it(`when the folder of a bundle that serves has mode ${mode.toString(8)}`, async (t) => {
       const watching = await watchDomains(t, ['notes', 'tasks']);
       const folder = join(watching.directory, 'notes');
       await chmod(folder, mode);
@@ -95,7 +95,7 @@ void describe('a failed look at the plugin directory is no removal, is said once
     });
   }
 
-  void it('when the directory is moved away and an empty one is put back, and when it is back', async (t) => {
+  it('when the directory is moved away and an empty one is put back, and when it is back', async (t) => {
     for (const domains of [['notes'], ['notes', 'tasks']]) {
       const watching = await watchDomains(t, domains);
       const { directory } = watching;
@@ -110,7 +110,7 @@ void describe('a failed look at the plugin directory is no removal, is said once
     }
   });
 
-  void it('when the directory is removed with all that is in it, and made anew', async (t) => {
+  it('when the directory is removed with all that is in it, and made anew', async (t) => {
     const watching = await watchDomains(t, ['notes']);
     await rm(watching.directory, { recursive: true });
     await quietFor(QUIET_MS);
@@ -120,7 +120,7 @@ void describe('a failed look at the plugin directory is no removal, is said once
     assert.deepEqual(watching.record.summary, ['complete notes']);
   });
 
-  void it('when that happens in one moment', async (t) => {
+  it('when that happens in one moment', async (t) => {
     const watching = await watchDomains(t, ['notes']);
     for (let round = 0; round < 3; round += 1) {
       execFileSync('sh', ['-c', `rm -r '${watching.directory}' && mkdir '${watching.directory}'`]);
@@ -132,7 +132,7 @@ void describe('a failed look at the plugin directory is no removal, is said once
     }
   });
 
-  void it('when a file or a link takes the place of the directory', async (t) => {
+  it('when a file or a link takes the place of the directory', async (t) => {
     const watching = await watchDomains(t, ['notes', 'tasks']);
     const { directory } = watching;
     const away = `${directory}.away`;
@@ -151,7 +151,7 @@ void describe('a failed look at the plugin directory is no removal, is said once
     await assertNoticed(watching);
   });
 
-  void it('when its volume is unmounted', async (t) => {
+  it('when its volume is unmounted', async (t) => {
     const directory = join(await temporaryDirectory(t), 'plugins');
     await mkdir(directory);
     try {
@@ -173,7 +173,7 @@ void describe('a failed look at the plugin directory is no removal, is said once
     assert.deepEqual(watching.record.troubles, ['DIRECTORY_REPLACED']);
   });
 
-  void it('when all versions of the only domain go at once', async (t) => {
+  it('when all versions of the only domain go at once', async (t) => {
     const watching = await watchDomains(t, ['notes']);
     const { directory, record } = watching;
     await writeBundle(directory, { version: '1.1.0' });
@@ -184,7 +184,7 @@ void describe('a failed look at the plugin directory is no removal, is said once
     });
   });
 
-  void it('when the bundles of all domains go at once; not when one goes, and then the other', async (t) => {
+  it('when the bundles of all domains go at once; not when one goes, and then the other', async (t) => {
     const watching = await watchDomains(t, ['notes', 'tasks']);
     const { directory, record } = watching;
     execFileSync('sh', ['-c', `mkdir '${directory}.aside' && mv '${directory}'/* '${directory}.aside'`]);
@@ -197,7 +197,7 @@ void describe('a failed look at the plugin directory is no removal, is said once
     assert.equal((await record.at(3)).what, 'removed');
   });
 
-  void it('when a folder loses its bundle but is still there', async (t) => {
+  it('when a folder loses its bundle but is still there', async (t) => {
     const watching = await watchDomains(t, ['notes', 'tasks']);
     const folder = join(watching.directory, 'notes');
     execFileSync('sh', ['-c', `mkdir '${folder}/.aside' && mv '${folder}'/*.* '${folder}/.aside'`]);
@@ -207,8 +207,8 @@ void describe('a failed look at the plugin directory is no removal, is said once
   });
 });
 
-void describe('a directory that takes the place of the one before', () => {
-  void it('is watched, its versions take over, and what it lacks serves on', async (t) => {
+describe('a directory that takes the place of the one before', () => {
+  it('is watched, its versions take over, and what it lacks serves on', async (t) => {
     const watching = await watchDomains(t, ['notes', 'tasks']);
     const { directory, record } = watching;
     const green = `${directory}.green`;
@@ -228,7 +228,7 @@ void describe('a directory that takes the place of the one before', () => {
     assert.equal((await record.at(5)).what, 'removed');
   });
 
-  void it('may be swapped by a link above it', async (t) => {
+  it('may be swapped by a link above it', async (t) => {
     const root = await temporaryDirectory(t);
     for (const colour of ['blue', 'green']) {
       await mkdir(join(root, colour, 'plugins'), { recursive: true });
@@ -250,8 +250,8 @@ void describe('a directory that takes the place of the one before', () => {
   });
 });
 
-void describe('a plugin directory that everyone may write to', () => {
-  void it('is not taken from while a host runs either, until that is mended', async (t) => {
+describe('a plugin directory that everyone may write to', () => {
+  it('is not taken from while a host runs either, until that is mended', async (t) => {
     const watching = await watchDomains(t, ['notes']);
     const { directory, record } = watching;
     await chmod(directory, 0o777);
@@ -264,7 +264,7 @@ void describe('a plugin directory that everyone may write to', () => {
     assert.deepEqual(record.summary, ['complete notes', 'complete planted']);
   });
 
-  void it('is reported instead of refused where something serves already, and so is one that is no directory', async (t) => {
+  it('is reported instead of refused where something serves already, and so is one that is no directory', async (t) => {
     const parent = await temporaryDirectory(t);
     const open = join(parent, 'open');
     await mkdir(open);

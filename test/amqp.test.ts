@@ -47,8 +47,8 @@ async function bodiesIn(channel: Channel, queue: string): Promise<ReadonlySet<st
   }
 }
 
-void describe('a supervised connection', () => {
-  void it('survives being cut at every point of its set-up', async (t) => {
+describe('a supervised connection', () => {
+  it('survives being cut at every point of its set-up', async (t) => {
     const proxy = await ChaosProxy.start(server);
     lastFirst(t, () => proxy.close());
     for (let bytes = 0; bytes < 1_500; bytes += 100) {
@@ -70,7 +70,7 @@ void describe('a supervised connection', () => {
     }
   });
 
-  void it('comes back after the connection is cut while it serves', async (t) => {
+  it('comes back after the connection is cut while it serves', async (t) => {
     const proxy = await ChaosProxy.start(server);
     lastFirst(t, () => proxy.close());
     let setups = 0;
@@ -85,7 +85,7 @@ void describe('a supervised connection', () => {
     }
   });
 
-  void it('gives up an attempt at a server that accepts and says nothing', async (t) => {
+  it('gives up an attempt at a server that accepts and says nothing', async (t) => {
     const proxy = await ChaosProxy.start(server);
     lastFirst(t, () => proxy.close());
     proxy.misbehave({ blackhole: true });
@@ -95,7 +95,7 @@ void describe('a supervised connection', () => {
     await connection.ready(10_000);
   });
 
-  void it('ends a set-up that does not finish', async (t) => {
+  it('ends a set-up that does not finish', async (t) => {
     let setups = 0;
     const connection = new AmqpConnection({ ...SETTINGS, connectTimeoutMs: 200, url: server.url, name: 'test' }, () => {
       setups += 1;
@@ -107,7 +107,7 @@ void describe('a supervised connection', () => {
     assert.equal(setups, 2);
   });
 
-  void it('closes once, however often it is asked to, and stays closed', async (t) => {
+  it('closes once, however often it is asked to, and stays closed', async (t) => {
     const connection = supervised(t, server.url, () => Promise.resolve());
     await connection.ready(5_000);
     await Promise.all([connection.close(2_000), connection.close(2_000)]);
@@ -115,7 +115,7 @@ void describe('a supervised connection', () => {
     await assert.rejects(connection.ready(100), { code: 'BEDS_AMQP_UNAVAILABLE' });
   });
 
-  void it('closes in time while an attempt to connect is under way', async (t) => {
+  it('closes in time while an attempt to connect is under way', async (t) => {
     const proxy = await ChaosProxy.start(server);
     t.after(() => proxy.close());
     proxy.misbehave({ blackhole: true });
@@ -127,7 +127,7 @@ void describe('a supervised connection', () => {
     assert.equal(connection.state, 'closed');
   });
 
-  void it('is made again when its set-up gives it up later', async (t) => {
+  it('is made again when its set-up gives it up later', async (t) => {
     const lose: ((reason: Error) => void)[] = [];
     const connection = new AmqpConnection({ ...SETTINGS, url: server.url, name: 'test' }, async (_model, giveUp) => {
       lose.push(giveUp);
@@ -139,7 +139,7 @@ void describe('a supervised connection', () => {
     await eventually('set up again', () => lose.length === 2 && connection.state === 'up');
   });
 
-  void it('comes back after RabbitMQ itself was killed', { timeout: 240_000 }, async (t) => {
+  it('comes back after RabbitMQ itself was killed', { timeout: 240_000 }, async (t) => {
     const connection = supervised(t, own.url, () => Promise.resolve());
     await connection.ready(5_000);
     await own.kill();
@@ -149,8 +149,8 @@ void describe('a supervised connection', () => {
   });
 });
 
-void describe('a consumer of queues', () => {
-  void it('consumes a queue that appears later, and again after it was deleted', async (t) => {
+describe('a consumer of queues', () => {
+  it('consumes a queue that appears later, and again after it was deleted', async (t) => {
     const channel = await plainChannel(t);
     const queue = `test.later.${String(process.pid)}`;
     const bodies: string[] = [];
@@ -176,7 +176,7 @@ void describe('a consumer of queues', () => {
     }
   });
 
-  void it('settles a message once, and drops what belongs to a dead channel', async (t) => {
+  it('settles a message once, and drops what belongs to a dead channel', async (t) => {
     const channel = await plainChannel(t);
     const proxy = await ChaosProxy.start(server);
     lastFirst(t, () => proxy.close());
@@ -200,7 +200,7 @@ void describe('a consumer of queues', () => {
     assert.equal(connection.state, 'up');
   });
 
-  void it('keeps its connection when another queue is missing', async (t) => {
+  it('keeps its connection when another queue is missing', async (t) => {
     const consumer = new QueueConsumer({ name: 'test', prefetch: 10, onDelivery: () => undefined });
     let setups = 0;
     const connection = supervised(t, server.url, (model) => {
@@ -224,7 +224,7 @@ void describe('a consumer of queues', () => {
   });
 });
 
-void describe('the reply publisher', () => {
+describe('the reply publisher', () => {
   async function publisher(
     t: TestContext,
     url: string,
@@ -249,7 +249,7 @@ void describe('the reply publisher', () => {
       replies.publish(reply, resolve);
     });
 
-  void it('confirms what reached a queue and says what reached none', async (t) => {
+  it('confirms what reached a queue and says what reached none', async (t) => {
     const channel = await plainChannel(t);
     const { queue } = await channel.assertQueue('', { exclusive: true });
     const { replies } = await publisher(t, server.url);
@@ -262,7 +262,7 @@ void describe('the reply publisher', () => {
     assert.equal((await channel.checkQueue(queue)).messageCount, 1);
   });
 
-  void it('sends again what a lost connection left unconfirmed', async (t) => {
+  it('sends again what a lost connection left unconfirmed', async (t) => {
     const channel = await plainChannel(t);
     const { queue } = await channel.assertQueue('', { exclusive: true });
     const proxy = await ChaosProxy.start(server);
@@ -283,7 +283,7 @@ void describe('the reply publisher', () => {
     assert.equal((await bodiesIn(channel, queue)).size, 50);
   });
 
-  void it('blames no reply for a lost connection, however many were under way', async (t) => {
+  it('blames no reply for a lost connection, however many were under way', async (t) => {
     const channel = await plainChannel(t);
     const { queue } = await channel.assertQueue('', { exclusive: true });
     const proxy = await ChaosProxy.start(server);
@@ -298,7 +298,7 @@ void describe('the reply publisher', () => {
     assert.equal(replies.unroutable, 0);
   });
 
-  void it('blames no address for a connection for trials that was lost', async (t) => {
+  it('blames no address for a connection for trials that was lost', async (t) => {
     const good = await directReplyTo(await plainChannel(t));
     const proxy = await ChaosProxy.start(server);
     lastFirst(t, () => proxy.close());
@@ -325,7 +325,7 @@ void describe('the reply publisher', () => {
     assert.equal(cuts.length, 0);
   });
 
-  void it('knows the node that it is connected to, so a new caller there waits for no trial', async (t) => {
+  it('knows the node that it is connected to, so a new caller there waits for no trial', async (t) => {
     const good = await directReplyTo(await plainChannel(t));
     let trials = 0;
     const replies = publisherOn(server.url, () => (trials += 1));
@@ -346,7 +346,7 @@ void describe('the reply publisher', () => {
     assert.equal(trials, 0);
   });
 
-  void it('goes on with another channel when RabbitMQ closed the one it had', async (t) => {
+  it('goes on with another channel when RabbitMQ closed the one it had', async (t) => {
     const channel = await plainChannel(t);
     const { queue } = await channel.assertQueue('', { exclusive: true });
     const replies = publisherOn(server.url);
@@ -373,7 +373,7 @@ void describe('the reply publisher', () => {
     assert.equal(connection.state, 'up');
   });
 
-  void it('sends again, one by one confirmed, what was under way on a channel without confirms that RabbitMQ closed', async (t) => {
+  it('sends again, one by one confirmed, what was under way on a channel without confirms that RabbitMQ closed', async (t) => {
     const channel = await plainChannel(t);
     const { queue } = await channel.assertQueue('', { exclusive: true });
     const replies = publisherOn(server.url);
@@ -402,7 +402,7 @@ void describe('the reply publisher', () => {
     assert.equal(connection.state, 'up');
   });
 
-  void it('drops the reply that is larger than RabbitMQ takes, and none beside it', { timeout: 240_000 }, async (t) => {
+  it('drops the reply that is larger than RabbitMQ takes, and none beside it', { timeout: 240_000 }, async (t) => {
     await own.control(['eval', 'application:set_env(rabbit, max_message_size, 100000).']);
     const model = await connect(own.url);
     lastFirst(t, () => model.close());
@@ -422,7 +422,7 @@ void describe('the reply publisher', () => {
     }
   });
 
-  void it('spends one connection of its own on each address that RabbitMQ closes it over, and loses no other reply', async (t) => {
+  it('spends one connection of its own on each address that RabbitMQ closes it over, and loses no other reply', async (t) => {
     const channel = await plainChannel(t);
     const good = await directReplyTo(channel);
     const trials: number[] = [];
@@ -462,7 +462,7 @@ void describe('the reply publisher', () => {
     if (server.version.startsWith('3.')) assert.ok(refused >= 10, `${refused} of ${forged.length} were refused`);
   });
 
-  void it('lets go of a reply at its deadline when there is no connection', async () => {
+  it('lets go of a reply at its deadline when there is no connection', async () => {
     const replies = publisherOn(server.url);
     const outcome = await publish(replies, {
       correlationId: undefined,
@@ -475,7 +475,7 @@ void describe('the reply publisher', () => {
   });
 });
 
-void describe('reply addresses', () => {
+describe('reply addresses', () => {
   const good = [
     'amq.rabbitmq.reply-to.g1h2AA5yZXBseUAx.MTIz+/==',
     'amq.rabbitmq.reply-to.g1h2AA5yZXBseUA0NzU1NTQ0NAAAAroAAAAAawvzJw==.LqYSXPqgNTd6Y4J26jEK8g==',
@@ -490,15 +490,15 @@ void describe('reply addresses', () => {
     'beds.reply.a/b',
     'x',
   ];
-  void it('are direct reply-to, server-named queues and reply queues of our own', () => {
+  it('are direct reply-to, server-named queues and reply queues of our own', () => {
     for (const address of good) assert.ok(parseReplyAddress(address, 'beds'), address);
   });
-  void it('of direct reply-to are told apart by the process that they name', () => {
+  it('of direct reply-to are told apart by the process that they name', () => {
     const [form, known] = good.map((address) => parseReplyAddress(address, 'beds')?.direct);
     assert.deepEqual(form, { node: undefined, isOrdinary: false });
     assert.deepEqual(known, { node: 'reply@47555444', isOrdinary: true });
   });
-  void it('are also queues whose names begin as the operator allows', () => {
+  it('are also queues whose names begin as the operator allows', () => {
     const allowed = ['spring.gen-', 'my-replies'];
     for (const address of ['spring.gen-1a_B', 'my-replies-7']) {
       assert.deepEqual(parseReplyAddress(address, 'beds', allowed), { queue: address, mandatory: true });
@@ -507,7 +507,7 @@ void describe('reply addresses', () => {
       assert.equal(parseReplyAddress(address, 'beds', allowed), undefined, address);
     }
   });
-  void it('are never a request queue or anything else', () => {
+  it('are never a request queue or anything else', () => {
     for (const address of bad) assert.equal(parseReplyAddress(address, 'beds'), undefined, address);
   });
 });

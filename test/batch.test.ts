@@ -45,8 +45,8 @@ function collect(count: number, holdMs: number | undefined) {
   return { parts, settled, add, texts: () => parts.map(({ text }) => text) };
 }
 
-void describe('the answers to a batch', () => {
-  void it('travel together, at the places of their requests, when they come together', () => {
+describe('the answers to a batch', () => {
+  it('travel together, at the places of their requests, when they come together', () => {
     const { parts, settled, add, texts } = collect(3, 5);
     for (const place of [2, 0, 1]) add(place);
     assert.deepEqual(texts(), ['[0,1,2]']);
@@ -56,7 +56,7 @@ void describe('the answers to a batch', () => {
     assert.deepEqual(settled, ['ack']);
   });
 
-  void it('do not wait for one that takes long; the message is settled after the last of them is sent', async () => {
+  it('do not wait for one that takes long; the message is settled after the last of them is sent', async () => {
     const { parts, settled, add, texts } = collect(4, 5);
     add(3);
     add(1);
@@ -70,7 +70,7 @@ void describe('the answers to a batch', () => {
     assert.deepEqual(settled, ['reject']);
   });
 
-  void it('send the message back where one of them was given back unexecuted, whatever becomes of those after it', () => {
+  it('send the message back where one of them was given back unexecuted, whatever becomes of those after it', () => {
     const { parts, settled, add } = collect(2, undefined);
     add(0, '', 'requeue');
     add(1, '1', 'reject');
@@ -78,7 +78,7 @@ void describe('the answers to a batch', () => {
     assert.deepEqual(settled, ['requeue']);
   });
 
-  void it('go out before they are too much for one message', () => {
+  it('go out before they are too much for one message', () => {
     const { add, parts } = collect(3, 60_000);
     add(0, 'x'.repeat(300_000));
     assert.equal(parts.length, 1);
@@ -87,7 +87,7 @@ void describe('the answers to a batch', () => {
     assert.equal(parts.length, 2);
   });
 
-  void it('wait for all where the caller wants one message', async () => {
+  it('wait for all where the caller wants one message', async () => {
     const { add, texts } = collect(2, undefined);
     add(1);
     await quietFor(20);
@@ -97,8 +97,8 @@ void describe('the answers to a batch', () => {
   });
 });
 
-void describe('calls that travel in one message', () => {
-  void it('are neither delayed nor failed by one that is slow and one that fails', async (t) => {
+describe('calls that travel in one message', () => {
+  it('are neither delayed nor failed by one that is slow and one that fails', async (t) => {
     const client = await host.connectClient();
     const notes = client.domain('notes');
     await notes.call('task', { ms: 0 });
@@ -121,7 +121,7 @@ void describe('calls that travel in one message', () => {
     t.diagnostic(`the others took up to ${Math.max(...others).toFixed(0)} ms`);
   });
 
-  void it('are not failed by one that the gate refuses', async () => {
+  it('are not failed by one that the gate refuses', async () => {
     const notes = (await host.connectClient()).domain('notes');
     const wrong = notes.create({ text: 'x', constructor: 'hidden' });
     const right = [1, 2, 3].map((n) => notes.create({ text: `note ${n}`, mark: `m${n}` }));
@@ -131,7 +131,7 @@ void describe('calls that travel in one message', () => {
     assert.deepEqual(rows, [{ mark: 'm1' }, { mark: 'm2' }, { mark: 'm3' }]);
   });
 
-  void it('are answered at their own deadlines, and a write that is settled is not given back', async () => {
+  it('are answered at their own deadlines, and a write that is settled is not given back', async () => {
     const notes = (await host.connectClient()).domain('notes');
     const late = notes.call('task', { ms: 5_000 }, { deadlineMs: 200 });
     const calls = [late, notes.call('task', { ms: 1 }, { deadlineMs: 5_000 })];
@@ -149,7 +149,7 @@ void describe('calls that travel in one message', () => {
     });
   });
 
-  void it('get one array in their order where the program does not take parts', async () => {
+  it('get one array in their order where the program does not take parts', async () => {
     const channel = await host.plainChannel();
     const replies: ReplyEnvelope[][] = [];
     await channel.consume(

@@ -104,16 +104,16 @@ const cases: readonly [
   ['the database says what nobody knows', 'forgiving', ['BEDS_STORE_FAULT'], 'BEDS_TEMPLATE_BUSY', false],
 ];
 
-void describe('a write that fails', () => {
+describe('a write that fails', () => {
   for (const [what, op, steps, code, retryable] of cases) {
-    void it(`is ${retryable ? '' : 'not '}called retryable when ${what}`, async () => {
+    it(`is ${retryable ? '' : 'not '}called retryable when ${what}`, async () => {
       const failure = await failureOf(await plane(), op, steps);
       assert.deepEqual([failure.code, failure.retryable], [code, retryable], failure.message);
       if (!retryable) assert.match(failure.hint ?? '', /[Rr]ead/);
     });
   }
 
-  void it('is in doubt, and done once, when the database is slower than its deadline', async (t) => {
+  it('is in doubt, and done once, when the database is slower than its deadline', async (t) => {
     const host = await startTestHost(t, { services });
     const slow = `await ctx.call('create', { text: 'kept', mark: 'kept' }); await ctx.call('slow', { ms: 800 });`;
     await writeBundle(

@@ -133,9 +133,9 @@ const FAILURES: Readonly<Record<string, { broker: RunningBroker; cause: (running
   },
 };
 
-void describe('a broker that fails', () => {
+describe('a broker that fails', () => {
   for (const [how, { broker, cause }] of Object.entries(FAILURES)) {
-    void it(`is replaced alone when it ${how}, and its channel is closed`, async (t) => {
+    it(`is replaced alone when it ${how}, and its channel is closed`, async (t) => {
       let closed = 0;
       const first = { ...broker, close: () => void (closed += 1) };
       const running = await run(t, (index) => (index === 0 ? first : calm));
@@ -153,7 +153,7 @@ void describe('a broker that fails', () => {
     });
   }
 
-  void it('fails once, whatever else it rejects after another has taken its place', async (t) => {
+  it('fails once, whatever else it rejects after another has taken its place', async (t) => {
     const rejects: ((error: Error) => void)[] = [];
     const first: RunningBroker = { handle: () => new Promise<void>((_resolve, reject) => rejects.push(reject)) };
     const running = await run(t, (index) => (index === 0 ? first : calm));
@@ -170,13 +170,13 @@ void describe('a broker that fails', () => {
     assert.deepEqual([running.status().state, running.status().restarts], ['consuming', 1]);
   });
 
-  void it('holds up no other one for longer than a bound when it never opens', async (t) => {
+  it('holds up no other one for longer than a bound when it never opens', async (t) => {
     const running = await run(t, (index) => (index === 0 ? new Promise<RunningBroker>(() => undefined) : calm));
     await eventually('the next one consumes', () => running.status().state === 'consuming');
     assert.match(running.status().lastError?.message ?? '', /not open after/);
   });
 
-  void it('is opened again when it could not be opened', async (t) => {
+  it('is opened again when it could not be opened', async (t) => {
     const running = await run(t, (index) => {
       if (index < 2) throw new Error('not yet');
       return calm;

@@ -120,8 +120,8 @@ async function openChannel(t: TestContext, prefix: string): Promise<Channel> {
   return channel;
 }
 
-void describe('a type of broker', { timeout: 120_000 }, () => {
-  void it('is a folder and nothing else: it is configured, consumes, is replaced alone when it fails, and is shown', async (t) => {
+describe('a type of broker', { timeout: 120_000 }, () => {
+  it('is a folder and nothing else: it is configured, consumes, is replaced alone when it fails, and is shown', async (t) => {
     const prefix = `t${randomBytes(5).toString('hex')}`;
     const projectRoot = temporaryDirectory(t);
     mkdirSync(join(projectRoot, 'plugins'));
@@ -189,7 +189,7 @@ void describe('a type of broker', { timeout: 120_000 }, () => {
     assert.match((await copy.beds('metrics')).out, /beds_parrot_sentences\{.*broker="polly-1".*\} 1/);
   });
 
-  void it('has its row in host/BROKERS.md', () => {
+  it('has its row in host/BROKERS.md', () => {
     assert.ok(readFileSync('host/BROKERS.md', 'utf8') === brokersMarkdown(), 'run npm run docs:brokers');
   });
 });

@@ -80,27 +80,27 @@ const NOTHING: readonly Tally[] = [];
 const GOOD = [tally(1, 400), tally(2, 40)];
 const BAD = [tally(1, 400), tally(2, 40, 10)];
 
-void describe('the watch over a canary', { timeout: TEST_MS }, () => {
+describe('the watch over a canary', { timeout: TEST_MS }, () => {
   const { signal } = new AbortController();
 
-  void it('promotes what held its time', async () => {
+  it('promotes what held its time', async () => {
     const { canary } = makeCanary({}, NOTHING, GOOD);
     assert.deepEqual(await canary.watch(signal), []);
   });
 
-  void it('promotes nothing while a reason against it stands, though its time is over', async () => {
+  it('promotes nothing while a reason against it stands, though its time is over', async () => {
     const { canary } = makeCanary({}, NOTHING, BAD);
     const [objection] = await canary.watch(signal);
     assert.equal(objection?.finding.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
   });
 
-  void it('forgives what only one look found', async () => {
+  it('forgives what only one look found', async () => {
     const { canary, observer } = makeCanary({}, NOTHING, BAD, [tally(1, 800, 200), tally(2, 80, 10)]);
     assert.deepEqual(await canary.watch(signal), []);
     assert.equal(observer.looks, 3);
   });
 
-  void it('holds what is to hold, though no time is asked for', async () => {
+  it('holds what is to hold, though no time is asked for', async () => {
     const { canary, observer, order } = makeCanary({ forMs: 0 }, NOTHING, GOOD);
     order.isHeld = true;
     const verdict = canary.watch(signal);
@@ -111,13 +111,13 @@ void describe('the watch over a canary', { timeout: TEST_MS }, () => {
     assert.ok(observer.looks >= 5);
   });
 
-  void it('widens what nobody called, until everybody could', async () => {
+  it('widens what nobody called, until everybody could', async () => {
     const { canary, widened } = makeCanary({}, NOTHING);
     assert.deepEqual(await canary.watch(signal), []);
     assert.deepEqual(widened, [20, 80, 100]);
   });
 
-  void it('widens nothing any more when it is over, also when it was looking just then', async () => {
+  it('widens nothing any more when it is over, also when it was looking just then', async () => {
     const { canary, observer, widened } = makeCanary({}, NOTHING);
     let goOn: () => void = () => undefined;
     observer.onLook = () => (observer.looks < 2 ? Promise.resolve() : new Promise((resolve) => (goOn = resolve)));
@@ -131,7 +131,7 @@ void describe('the watch over a canary', { timeout: TEST_MS }, () => {
     assert.deepEqual(widened, []);
   });
 
-  void it('judges nothing while something outside is away, nor what came of that', async () => {
+  it('judges nothing while something outside is away, nor what came of that', async () => {
     const { canary, observer, outside, said } = makeCanary({}, NOTHING, BAD, BAD, BAD, BAD, [
       tally(1, 800),
       tally(2, 80, 10),
@@ -151,7 +151,7 @@ void describe('the watch over a canary', { timeout: TEST_MS }, () => {
     assert.equal(canary.progress.waits, undefined);
   });
 
-  void it('asks nobody as long as nothing fails, and once more before it promotes', async () => {
+  it('asks nobody as long as nothing fails, and once more before it promotes', async () => {
     const { canary, observer, outside } = makeCanary({ forMs: 400 }, NOTHING, GOOD);
     outside.ask = 'Store main does not answer.';
     const verdict = canary.watch(signal);
@@ -163,7 +163,7 @@ void describe('the watch over a canary', { timeout: TEST_MS }, () => {
     assert.ok(observer.looks >= 6 && outside.asked > 0);
   });
 
-  void it('stands still where both versions fail alike, and judges the one that fails alone', async () => {
+  it('stands still where both versions fail alike, and judges the one that fails alone', async () => {
     const failing = (generation: number, requests: number, timeout: number): Tally => ({
       ...tally(generation, requests),
       failures: { timeout },

@@ -27,8 +27,8 @@ async function dataOf(answer: ReturnType<DataPlane['ask']>): Promise<unknown> {
 
 const metaOf = (client: string): { readonly meta: { readonly client: string } } => ({ meta: { client } });
 
-void describe('a canary', () => {
-  void it('answers its callers in every domain, and the calls that their requests make', async () => {
+describe('a canary', () => {
+  it('answers its callers in every domain, and the calls that their requests make', async () => {
     const through = { mode: 'read', run: `return ctx.domain('notes').call('version', {});` } as const;
     const tasks = { domain: 'tasks', peers: ['notes'], operations: { ...VERSION, through } };
     const plane = makeDataPlane();
@@ -50,7 +50,7 @@ void describe('a canary', () => {
     assert.deepEqual([...sides].sort(), ['1.0.0', '2.0.0']);
   });
 
-  void it('answers for itself what it lacks', async () => {
+  it('answers for itself what it lacks', async () => {
     const plane = await planeWith(canary(100), { operations: VERSION }, {});
     const reply = await plane.ask({ op: 'version' });
     assert.ok(!reply.ok);
@@ -61,7 +61,7 @@ void describe('a canary', () => {
     assert.deepEqual(callers, []);
   });
 
-  void it('drains with its last request when the route no longer names it', async () => {
+  it('drains with its last request when the route no longer names it', async () => {
     const slow = { mode: 'read', run: 'await new Promise((go) => setTimeout(go, 100)); return VERSION;' } as const;
     const plane = await planeWith(canary(100), {}, { operations: { slow } });
     const answer = dataOf(plane.ask({ op: 'slow' }));
@@ -80,7 +80,7 @@ void describe('a canary', () => {
     );
   });
 
-  void it('is not routed when the thread has not loaded it, and nothing else changes', async () => {
+  it('is not routed when the thread has not loaded it, and nothing else changes', async () => {
     const plane = await planeWith({ domain: 'notes', active: 1 }, { operations: VERSION });
     const routes: readonly Route[] = [{ domain: 'notes' }, { domain: 'tasks', active: 7 }];
     assert.throws(() => plane.generations.route(routes), { code: 'BEDS_THREAD_PREPARE_FAILED' });
@@ -88,8 +88,8 @@ void describe('a canary', () => {
   });
 });
 
-void describe('a domain that is withheld', () => {
-  void it('says so, as one that no route names is unknown', async () => {
+describe('a domain that is withheld', () => {
+  it('says so, as one that no route names is unknown', async () => {
     const plane = await planeWith({ domain: 'notes', active: 1 }, {});
     plane.generations.route([{ domain: 'notes', withheld: true }]);
     assert.equal(await dataOf(plane.ask({ op: 'fetch' })), 'BEDS_REQUEST_WITHHELD');
@@ -102,11 +102,11 @@ void describe('a domain that is withheld', () => {
   });
 });
 
-void describe('what a thread saw', () => {
+describe('what a thread saw', () => {
   const fail = { mode: 'read', run: `throw new Error('no');` } as const;
   const hang = { mode: 'read', run: 'await new Promise((go) => setTimeout(go, 200)); return 1;' } as const;
 
-  void it('counts requests and failures by class, and who called what', async () => {
+  it('counts requests and failures by class, and who called what', async () => {
     const operations = { ...VERSION, fail, hang };
     const plane = await planeWith({ domain: 'notes', active: 1 }, { operations });
     await plane.ask({ op: 'version', ...metaOf('web') });
@@ -131,7 +131,7 @@ void describe('what a thread saw', () => {
     assert.deepEqual(plane.path.observe().callers, []);
   });
 
-  void it('counts the calls of a domain across its versions', async () => {
+  it('counts the calls of a domain across its versions', async () => {
     const plane = await planeWith({ domain: 'notes', active: 1 }, { operations: VERSION }, { operations: VERSION });
     await plane.ask({ op: 'version' });
     plane.generations.route([{ domain: 'notes', active: 2 }]);
@@ -140,7 +140,7 @@ void describe('what a thread saw', () => {
     assert.equal(plane.path.observe().callers[0]?.calls, 2);
   });
 
-  void it('measures latency on both sides while there is a candidate', async () => {
+  it('measures latency on both sides while there is a candidate', async () => {
     const plane = await planeWith(canary(50), { operations: VERSION }, { operations: VERSION });
     for (let index = 0; index < 40; index += 1) await plane.ask({ op: 'version', ...metaOf(`app-${String(index)}`) });
     const measured = plane.path.observe().tallies.map(({ requests, latency }) => {
@@ -155,7 +155,7 @@ void describe('what a thread saw', () => {
   });
 });
 
-void describe('a shadow', () => {
+describe('a shadow', () => {
   const read = (run: string): BundleOptions => ({ operations: { peek: { mode: 'read', run } } });
 
   /** Asks so often, and gives the reports when all copies were compared. */
@@ -171,7 +171,7 @@ void describe('a shadow', () => {
     return taken;
   }
 
-  void it('answers copies of reads that nobody sees, and its differences are reported without values', async () => {
+  it('answers copies of reads that nobody sees, and its differences are reported without values', async () => {
     const plane = await planeWith(
       canary(0, 100),
       read(`return [{ id: 1, name: 'x' }];`),
@@ -197,7 +197,7 @@ void describe('a shadow', () => {
     assert.deepEqual(plane.path.observe().shadows, [], 'since the last time');
   });
 
-  void it('does not differ by the order of fields, nor by what the version before it did to its input', async () => {
+  it('does not differ by the order of fields, nor by what the version before it did to its input', async () => {
     const plane = await planeWith(
       canary(0, 100),
       { body: { fetchRecords: `query.where.id = 9; return { rows: [{ a: 1, b: query.where.id }] };` } },
@@ -209,7 +209,7 @@ void describe('a shadow', () => {
     assert.deepEqual([compared[0]?.compared, compared[0]?.differences], [1, []]);
   });
 
-  void it('that fails is a difference, a fault that is told once, and no failure of the candidate', async (t) => {
+  it('that fails is a difference, a fault that is told once, and no failure of the candidate', async (t) => {
     const faults: FaultEvent[] = [];
     const collect = (event: unknown): unknown => faults.push(event as FaultEvent);
     subscribe(faultChannel.name, collect);
@@ -223,7 +223,7 @@ void describe('a shadow', () => {
     assert.deepEqual(told, [{ where: 'shadow of notes.peek', version: '2.0.0', isNamed: true }]);
   });
 
-  void it('is not waited for, gets at most 16 copies at once, and keeps its generation until they end', async () => {
+  it('is not waited for, gets at most 16 copies at once, and keeps its generation until they end', async () => {
     const wait = 'await new Promise((go) => setTimeout(go, 2_000)); return 1;';
     const plane = await planeWith(canary(0, 100), read('return 1;'), read(wait));
     const answers = Array.from({ length: 20 }, () => plane.ask({ op: 'peek' }));
@@ -236,7 +236,7 @@ void describe('a shadow', () => {
     assert.deepEqual([report?.compared, report?.skipped, report?.differences], [16, 4, []]);
   });
 
-  void it('gets no writes, nothing that was delivered before, and nothing that the candidate answered', async () => {
+  it('gets no writes, nothing that was delivered before, and nothing that the candidate answered', async () => {
     const plane = await planeWith(canary(0, 100), read('return 1;'), read('return 2;'));
     await plane.ask({ op: 'create', payload: { id: 1 } });
     await plane.ask({ op: 'peek', redelivered: true });

@@ -126,14 +126,14 @@ function has(answer: unknown, wanted: unknown): boolean {
   return Object.entries(wanted).every(([name, value]) => has((answer as Record<string, unknown>)[name], value));
 }
 
-void describe('the cases of the protocol', { timeout: 400_000 }, () => {
+describe('the cases of the protocol', { timeout: 400_000 }, () => {
   const fill = async (): Promise<void> => {
     await host.dba.query('DELETE FROM note');
     const notes = (await host.connectClient()).domain('notes');
     for (const text of ['1', '2', '3', '4', '5']) await notes.create({ text, mark: 'page' });
   };
 
-  void it('hold for the client of the SDK', async () => {
+  it('hold for the client of the SDK', async () => {
     await fill();
     const beds = await host.connectClient();
     const notes = beds.domain('notes');
@@ -155,7 +155,7 @@ void describe('the cases of the protocol', { timeout: 400_000 }, () => {
   });
 
   for (const { name, build } of LANGUAGES) {
-    void it(`hold for the client in ${name}`, async (t) => {
+    it(`hold for the client in ${name}`, async (t) => {
       const built = await build(temporaryDirectory(t)).catch((error: unknown) => {
         const { code, stderr, message } = error as { code?: unknown; stderr?: string; message: string };
         // A toolchain that is not here, or packages that cannot be had, are no fault of the client's.

@@ -48,8 +48,8 @@ const description = describeDomain(cities.definition, {
   errors: { BEDS_REQUEST_INVALID: { status: 'invalid', retryable: false, message: 'No.' } },
 });
 
-void describe('the description of a domain', () => {
-  void it('has for each operation its mode, what it takes and what it gives, and no name of the database', () => {
+describe('the description of a domain', () => {
+  it('has for each operation its mode, what it takes and what it gives, and no name of the database', () => {
     const { operations, views, ...rest } = description;
     assert.deepEqual([rest.domain, rest.version, rest.generation, rest.key], ['world-cities', '1.2.0', 7, 'id']);
     assert.deepEqual(Object.fromEntries(Object.entries(operations).map(([name, { mode }]) => [name, mode])), {
@@ -93,7 +93,7 @@ void describe('the description of a domain', () => {
     assert.doesNotMatch(JSON.stringify(description), /city_|town_list/);
   });
 
-  void it('becomes an AsyncAPI document whose references all lead somewhere', () => {
+  it('becomes an AsyncAPI document whose references all lead somewhere', () => {
     const api = asyncApiOf(description, 'beds.request');
     assert.equal(api['asyncapi'], '3.0.0');
     const references = [...JSON.stringify(api).matchAll(/"\$ref":"#\/([^"]*)"/g)].map(([, path = '']) => path);
@@ -106,7 +106,7 @@ void describe('the description of a domain', () => {
     }
   });
 
-  void it('becomes types with which right calls compile and wrong ones do not', (t) => {
+  it('becomes types with which right calls compile and wrong ones do not', (t) => {
     const folder = temporaryDirectory(t);
     mkdirSync(join(folder, 'node_modules', '@beds'), { recursive: true });
     symlinkSync(join(ROOT, 'sdk'), join(folder, 'node_modules', '@beds', 'sdk'));
@@ -165,8 +165,8 @@ await cities.count({}, { mode: 'read' });
   });
 });
 
-void describe('a live domain', () => {
-  void it('describes the version that serves to whoever may ask, until it is gone', async (t) => {
+describe('a live domain', () => {
+  it('describes the version that serves to whoever may ask, until it is gone', async (t) => {
     const services = await sharedServices(['rabbitmq', 'mariadb']);
     const host = await startTestHost(t, { services });
     await writeBundle(host.pluginsDirectory, notesBundle());

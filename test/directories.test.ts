@@ -12,8 +12,8 @@ import { sharedServices, temporaryDirectory } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb', 'mongodb']);
 
-void describe('an absolute directory of the configuration is meant as it is', () => {
-  void it('and a relative one from the checkout', () => {
+describe('an absolute directory of the configuration is meant as it is', () => {
+  it('and a relative one from the checkout', () => {
     const settings = (services: string, plugins: string): Parameters<typeof directoriesOf>[1] =>
       ({ state: { directory: services }, plugins: { directory: plugins } }) as Parameters<typeof directoriesOf>[1];
     assert.deepEqual(directoriesOf('/srv/beds', settings('.beds', 'plugins')), {
@@ -26,7 +26,7 @@ void describe('an absolute directory of the configuration is meant as it is', ()
     });
   });
 
-  void it('by `create`, `build` and `db apply`', async (t) => {
+  it('by `create`, `build` and `db apply`', async (t) => {
     const [projectRoot, outside] = [temporaryDirectory(t), temporaryDirectory(t)];
     const { mariadb, mongodb } = services;
     const env = {
@@ -52,7 +52,7 @@ void describe('an absolute directory of the configuration is meant as it is', ()
     assert.deepEqual(readdirSync(projectRoot).sort(), ['config', 'package.json']);
   });
 
-  void it('by a host', async (t) => {
+  it('by a host', async (t) => {
     const outside = temporaryDirectory(t);
     const [plugins, state] = [join(outside, 'drops'), join(outside, 'state')];
     const config = { plugins: { directory: plugins }, state: { directory: state } };

@@ -9,8 +9,8 @@ import { planQuery } from '../host/stores/query-plan.js';
 import { makeDataPlane } from './support/data-plane.js';
 import { eventually, quietFor } from './support/eventually.js';
 
-void describe('entries of the timer wheel', () => {
-  void it('expire once, in order, never early and soon after they are due', async () => {
+describe('entries of the timer wheel', () => {
+  it('expire once, in order, never early and soon after they are due', async () => {
     const wheel = new TimerWheel();
     const startMs = performance.now();
     const fired: { readonly name: string; readonly lateMs: number }[] = [];
@@ -31,7 +31,7 @@ void describe('entries of the timer wheel', () => {
     for (const { name, lateMs } of fired) assert.ok(lateMs >= 0, `${name} was ${-lateMs} ms early`);
   });
 
-  void it('do not expire when they were removed, also by one that expires in the same tick', async () => {
+  it('do not expire when they were removed, also by one that expires in the same tick', async () => {
     const wheel = new TimerWheel();
     const fired: string[] = [];
     const atMs = performance.now() + 20;
@@ -44,7 +44,7 @@ void describe('entries of the timer wheel', () => {
     assert.deepEqual(fired, ['kept']);
   });
 
-  void it('work again after a while without any', async () => {
+  it('work again after a while without any', async () => {
     const wheel = new TimerWheel();
     for (let round = 1; round <= 2; round += 1) {
       let isExpired = false;
@@ -55,8 +55,8 @@ void describe('entries of the timer wheel', () => {
   });
 });
 
-void describe('requests that were delivered before', () => {
-  void it('run at once while no thread has ended', async () => {
+describe('requests that were delivered before', () => {
+  it('run at once while no thread has ended', async () => {
     const noted: number[] = [];
     const suspects = new PoisonTracker((digest) => noted.push(digest));
     let isBothRunning = false;
@@ -66,7 +66,7 @@ void describe('requests that were delivered before', () => {
     assert.deepEqual(noted, []);
   });
 
-  void it('run one at a time after a thread ended, each with a note, a failure among them', async () => {
+  it('run one at a time after a thread ended, each with a note, a failure among them', async () => {
     const noted: number[] = [];
     const suspects = new PoisonTracker((digest) => noted.push(digest));
     suspects.suspect({ convicted: 0 });
@@ -85,7 +85,7 @@ void describe('requests that were delivered before', () => {
     assert.equal(new Set(noted).size, 4);
   });
 
-  void it('are refused when they ran as the only suspect of a thread that ended, and no others are', async () => {
+  it('are refused when they ran as the only suspect of a thread that ended, and no others are', async () => {
     const noted: number[] = [];
     const before = new PoisonTracker((digest) => noted.push(digest));
     before.suspect({ convicted: 0 });
@@ -100,8 +100,8 @@ void describe('requests that were delivered before', () => {
   });
 });
 
-void describe('an error of a template that JSON cannot write', () => {
-  void it('is answered as a fault, and the message is settled', async () => {
+describe('an error of a template that JSON cannot write', () => {
+  it('is answered as a fault, and the message is settled', async () => {
     const plane = makeDataPlane();
     const run = `
       const error = Object.assign(new Error('no'), { code: 'BEDS_TEMPLATE_CONFLICT', status: 'conflict', verdict: 'ack', hint: 5n });
@@ -113,7 +113,7 @@ void describe('an error of a template that JSON cannot write', () => {
   });
 });
 
-void describe('a name that nobody knows', () => {
+describe('a name that nobody knows', () => {
   const run = (query: string): string => `return (await ctx.view('fetch', ${query})).rows;`;
   const operations = {
     view: { mode: 'read', run: run(`{ Where: { country: 'AD' } }`) },
@@ -132,7 +132,7 @@ void describe('a name that nobody knows', () => {
     ['fetch', { query: { where: {}, Limit: 1 } as object }, 'query.Limit', /did you mean limit/],
   ];
   for (const [op, asked, field, message] of wrong) {
-    void it(`is refused as ${field} of ${op}, also where code asks with it or answers by itself`, async () => {
+    it(`is refused as ${field} of ${op}, also where code asks with it or answers by itself`, async () => {
       const plane = makeDataPlane({
         view: async (object, query) => {
           if (object.kind === 'view') planQuery(object, query, { positions: 'shown', write: () => undefined });

@@ -29,13 +29,13 @@ function refusal(work: () => unknown): BedsError {
   throw new assert.AssertionError({ message: 'it was accepted' });
 }
 
-void describe('decoding a message', () => {
-  void it('accepts one envelope and an array of them', () => {
+describe('decoding a message', () => {
+  it('accepts one envelope and an array of them', () => {
     assert.deepEqual(decode(valid), { requests: [valid], isBatch: false });
     assert.deepEqual(decode([valid, valid]), { requests: [valid, valid], isBatch: true });
   });
 
-  void it('accepts a message without content type, as plain clients send it', () => {
+  it('accepts a message without content type, as plain clients send it', () => {
     assert.equal(decode(valid, {}).requests.length, 1);
   });
 
@@ -94,7 +94,7 @@ void describe('decoding a message', () => {
     ],
   ];
   for (const [what, body, code, field] of wrong) {
-    void it(`refuses ${what} with ${code}`, () => {
+    it(`refuses ${what} with ${code}`, () => {
       const error = refusal(() => decode(body));
       assert.equal(error.code, code);
       assert.equal(error.field, field);
@@ -102,22 +102,22 @@ void describe('decoding a message', () => {
     });
   }
 
-  void it('accepts forbidden names as values', () => {
+  it('accepts forbidden names as values', () => {
     assert.equal(decode({ ...valid, payload: { name: '__proto__' } }).requests.length, 1);
   });
 
-  void it('is not misled by brackets and quotes inside strings', () => {
+  it('is not misled by brackets and quotes inside strings', () => {
     assert.equal(decode({ ...valid, payload: { text: `${'['.repeat(50)}"\\"{` } }).requests.length, 1);
   });
 
-  void it('refuses other content types, encodings and bytes that are not UTF-8', () => {
+  it('refuses other content types, encodings and bytes that are not UTF-8', () => {
     assert.equal(refusal(() => decode(valid, { contentType: 'text/plain' })).code, 'BEDS_REQUEST_CONTENT_TYPE');
     assert.equal(refusal(() => decode(valid, { contentEncoding: 'gzip' })).code, 'BEDS_REQUEST_CONTENT_TYPE');
     const latin1 = Buffer.from('{"v":1,"id":"\xe9"}', 'latin1');
     assert.equal(refusal(() => decodeMessage(latin1, JSON_TYPE, LIMITS)).code, 'BEDS_REQUEST_CONTENT_TYPE');
   });
 
-  void it('never repeats a value in an error, nor a name that may be one', () => {
+  it('never repeats a value in an error, nor a name that may be one', () => {
     const names = ['secret name', 'secret@example.org', 'x'.repeat(65), '7secret', 'sécret', ''];
     const odd = Object.fromEntries(names.map((name) => [name, 'secret-value']));
     for (const body of [
@@ -130,7 +130,7 @@ void describe('decoding a message', () => {
     }
   });
 
-  void it('names all unknown fields at once, with what was meant and what there is', () => {
+  it('names all unknown fields at once, with what was meant and what there is', () => {
     const { message } = refusal(() => decode({ ...valid, querry: {}, meta: { client: 'x', Session: 's' } }));
     for (const named of [
       'querry is unknown (did you mean query?)',
@@ -140,7 +140,7 @@ void describe('decoding a message', () => {
     }
   });
 
-  void it('says all that is wrong in any request of a message at once, each with its field', () => {
+  it('says all that is wrong in any request of a message at once, each with its field', () => {
     const bad = {
       v: 1,
       id: 7,
@@ -162,13 +162,13 @@ void describe('decoding a message', () => {
       assert.ok(message.includes(`${field} ${problem}`), message);
   });
 
-  void it('names so many problems and counts the others', () => {
+  it('names so many problems and counts the others', () => {
     const { problems, message } = refusal(() => decode({ ...valid, ...Object.fromEntries(letters(40)) }));
     assert.equal(problems?.length, 32);
     assert.match(message, /; 8 more\./);
   });
 
-  void it('takes null for absent, but for values of records and filters', () => {
+  it('takes null for absent, but for values of records and filters', () => {
     const nulls = { payload: null, key: null, query: null, meta: null };
     assert.deepEqual(decode({ ...valid, ...nulls }).requests, [{ v: 1, id: 'a', domain: 'cities', op: 'fetch' }]);
     const query = { where: { name: null }, order: [{ column: 'id', direction: null }], limit: null, cursor: null };
@@ -189,7 +189,7 @@ void describe('decoding a message', () => {
     });
   });
 
-  void it('takes client and trace from the message where the request says neither', () => {
+  it('takes client and trace from the message where the request says neither', () => {
     const trace = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
     const properties = { ...JSON_TYPE, appId: 'shop', headers: { traceparent: trace, other: 1 } };
     const metaOf = (meta: object | null): unknown => decode([{ ...valid, meta }], properties).requests[0]?.meta;
@@ -200,18 +200,18 @@ void describe('decoding a message', () => {
     assert.deepEqual(decode(valid, odd).requests, [valid]);
   });
 
-  void it('says what in a body is no JSON, where a library is known to write it', () => {
+  it('says what in a body is no JSON, where a library is known to write it', () => {
     assert.match(refusal(() => decode(`\ufeff${JSON.stringify(valid)}`)).message, /byte order mark/);
     assert.match(refusal(() => decode('{"payload":{"x": NaN}}')).message, /NaN/);
     assert.doesNotMatch(refusal(() => decode('{"NaN"')).message, /NaN/);
   });
 
-  void it('says what is unknown before what is missing, which mostly is the same mistake', () => {
+  it('says what is unknown before what is missing, which mostly is the same mistake', () => {
     assert.equal(refusal(() => decode({ V: 1, Id: 'a', Domain: 'cities', Op: 'fetch' })).field, 'V');
     assert.equal(refusal(() => decode({ ...valid, meta: { Client: 'x' } })).field, 'meta.Client');
   });
 
-  void it('survives 10,000 random bodies with nothing but typed errors', () => {
+  it('survives 10,000 random bodies with nothing but typed errors', () => {
     const pieces = [
       '{',
       '}',

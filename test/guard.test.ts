@@ -40,8 +40,8 @@ const ERRORS = 'BEDS_ROLLOUT_GUARD_ERRORS';
 const REFUSALS = 'BEDS_ROLLOUT_GUARD_REFUSALS';
 const LATENCY = 'BEDS_ROLLOUT_GUARD_LATENCY';
 
-void describe('the lower bound of a rate', () => {
-  void it('is that of the 95 % Wilson interval', () => {
+describe('the lower bound of a rate', () => {
+  it('is that of the 95 % Wilson interval', () => {
     const known = [
       [0, 0, 0],
       [0, 20, 0],
@@ -56,7 +56,7 @@ void describe('the lower bound of a rate', () => {
     }
   });
 
-  void it('comes closer to the rate with more requests, and never passes it', () => {
+  it('comes closer to the rate with more requests, and never passes it', () => {
     const bounds = [10, 100, 1_000, 10_000].map((requests) => lowerBound(requests / 5, requests));
     assert.deepEqual(
       bounds,
@@ -67,8 +67,8 @@ void describe('the lower bound of a rate', () => {
   });
 });
 
-void describe('the 95th percentile', () => {
-  void it('is the bound of the bucket that holds it', () => {
+describe('the 95th percentile', () => {
+  it('is the bound of the bucket that holds it', () => {
     assert.equal(percentile95Ms([]), 0);
     const boundOf = (ms: number): number => LATENCY_BOUNDS_MS[latencyBucket(ms)] ?? Infinity;
     assert.equal(percentile95Ms(latencies([4, 100])), boundOf(4));
@@ -77,12 +77,12 @@ void describe('the 95th percentile', () => {
     assert.ok(boundOf(200) >= 200 && boundOf(200) <= 250, 'a quarter too much at most');
   });
 
-  void it('is infinite when it lies beyond the last bucket', () => {
+  it('is infinite when it lies beyond the last bucket', () => {
     assert.equal(percentile95Ms(latencies([1_000_000, 3])), Infinity);
   });
 });
 
-void describe('the guard', () => {
+describe('the guard', () => {
   const trips: readonly (readonly [string, Outcome, Outcome, string | undefined])[] = [
     ['few requests, all of which failed', outcome(19, { fault: 19 }), outcome(400), undefined],
     ['a failure rate that may be chance', outcome(20, { fault: 2 }), outcome(400), undefined],
@@ -163,12 +163,12 @@ void describe('the guard', () => {
     ['a good version', outcome(1_000, { fault: 3 }), outcome(9_000, { fault: 20 }), undefined],
   ];
   for (const [what, candidate, active, code] of trips) {
-    void it(`${code === undefined ? 'lets pass' : 'objects to'} ${what}`, () => {
+    it(`${code === undefined ? 'lets pass' : 'objects to'} ${what}`, () => {
       assert.equal(codeOf(candidate, active), code);
     });
   }
 
-  void it('objects to faults that no request ended with, at most one for each request or copy', () => {
+  it('objects to faults that no request ended with, at most one for each request or copy', () => {
     const code = (
       candidate: Outcome & { readonly copies?: number },
       active: Outcome = outcome(400),
@@ -186,7 +186,7 @@ void describe('the guard', () => {
     assert.equal(code({ ...outcome(100), strays: { unavailable: 100 } }), undefined, 'they are of a database');
   });
 
-  void it('names both rates, and both times', () => {
+  it('names both rates, and both times', () => {
     const rates = judge(outcome(40, { fault: 8 }), outcome(400, { fault: 2 }), SETTINGS);
     assert.match(rates?.message ?? '', /20\.0 % \(8 of 40\) .*, against 0\.5 % \(2 of 400\) of the serving version/);
     const times = judge(outcome(100, {}, 100), outcome(400, {}, 20), SETTINGS);
@@ -195,7 +195,7 @@ void describe('the guard', () => {
     assert.match(alone?.message ?? '', /97\.5 % \(39 of 40\) of its requests failed/);
   });
 
-  void it('follows the configuration', () => {
+  it('follows the configuration', () => {
     const [bad, good] = [outcome(100, { fault: 20 }), outcome(400)];
     assert.equal(codeOf(bad, good, { guardErrorPercent: 15 }), undefined);
     assert.equal(codeOf(bad, good, { guardMinRequests: 101 }), undefined);
@@ -204,12 +204,12 @@ void describe('the guard', () => {
     assert.equal(codeOf(outcome(100, {}, 100), outcome(0), { guardMaxP95Ms: 90 }), LATENCY);
   });
 
-  void it('counts mistakes of callers apart', () => {
+  it('counts mistakes of callers apart', () => {
     const failures = { invalid: 1, forbidden: 2, 'not-found': 4, conflict: 8, fault: 16, timeout: 32, overloaded: 64 };
     assert.equal(ownFailures(outcome(200, failures)), 112);
   });
 
-  void it('objects to copies that failed where the serving version answered', () => {
+  it('objects to copies that failed where the serving version answered', () => {
     const code = (compared: number, failed: number): string | undefined =>
       judgeCopies({ compared, failed }, SETTINGS)?.code;
     assert.equal(code(19, 19), undefined);
@@ -219,13 +219,13 @@ void describe('the guard', () => {
   });
 });
 
-void describe('the window of a canary', () => {
+describe('the window of a canary', () => {
   const tally = (generation: number, requests: number, fault = 0): Tally => ({
     ...{ generation, requests },
     ...{ failures: fault === 0 ? {} : { fault }, latency: latencies([2, requests]) },
   });
 
-  void it('drops what came last, and only that', () => {
+  it('drops what came last, and only that', () => {
     const window = new TallyWindow(new Map([['t-1', [tally(1, 100, 10)]]]), [1]);
     window.add(new Map([['t-1', [tally(1, 130, 12)]]]));
     assert.deepEqual([window.latest(1).requests, window.latest(1).failures], [30, { fault: 2 }]);
@@ -239,7 +239,7 @@ void describe('the window of a canary', () => {
     assert.equal(percentile95Ms(window.outcome(1).latency), LATENCY_BOUNDS_MS[latencyBucket(2)]);
   });
 
-  void it('counts what happened since it was opened, on all threads, and keeps what an ended thread did', () => {
+  it('counts what happened since it was opened, on all threads, and keeps what an ended thread did', () => {
     const window = new TallyWindow(new Map([['t-1', [tally(1, 100, 10)]]]), [1, 2]);
     assert.equal(window.outcome(1).requests, 0);
     window.add(

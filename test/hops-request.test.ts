@@ -15,8 +15,8 @@ const services = await sharedServices(['rabbitmq', 'mariadb']);
 const BOUNDS = { fetch: { files: 20, hops: 45 }, create: { files: 22, hops: 60 } } as const;
 const ROUNDS = 5;
 
-void describe('the way of one request through a broker thread', () => {
-  void it('crosses few files', async (t) => {
+describe('the way of one request through a broker thread', () => {
+  it('crosses few files', async (t) => {
     const host = await startTestHost(t, { services, config: { threads: { default: { count: 1 } } }, isStarted: false });
     await writeBundle(host.pluginsDirectory, notesBundle());
     const traced = await startTracedHost(t, host);

@@ -16,8 +16,8 @@ const services = await sharedServices(['rabbitmq', 'mariadb']);
 const BOUNDS = { files: 42, hops: 200 } as const;
 const ROUNDS = 3;
 
-void describe('the way of a drop through the supervisor', () => {
-  void it('crosses few files', async (t) => {
+describe('the way of a drop through the supervisor', () => {
+  it('crosses few files', async (t) => {
     const host = await startTestHost(t, { services, config: { threads: { default: { count: 1 } } } });
     await writeBundle(host.pluginsDirectory, notesBundle({ version: '1.0.0' }));
     await host.active('notes', '1.0.0');

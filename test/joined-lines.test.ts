@@ -22,8 +22,8 @@ function joining(maxLines?: number): { readonly joined: JoinedLines; readonly wr
 const lineOf = (message: string, fields: Line['fields'] = {}): Line => ({ level: 'error', message, fields });
 const kindOf = (key: string, writer = 'notes 1.0.0'): LineKind => ({ key, writer });
 
-void describe('equal lines of a log', () => {
-  void it('are two: the first at once, and how many more there were', () => {
+describe('equal lines of a log', () => {
+  it('are two: the first at once, and how many more there were', () => {
     const { joined, written } = joining();
     for (let index = 0; index < 2_570; index += 1) joined.add(lineOf('fault'), kindOf('a'));
     assert.deepEqual(
@@ -44,7 +44,7 @@ void describe('equal lines of a log', () => {
     joined.flush();
   });
 
-  void it('lose what is of one of them alone', () => {
+  it('lose what is of one of them alone', () => {
     const { joined, written } = joining();
     const fields = { domain: 'notes', requestId: 'r-1', thread: 'default-1', error: 'x'.repeat(100_000) };
     for (let index = 0; index < 2; index += 1) joined.add(lineOf('fault', fields), kindOf('a'));
@@ -54,7 +54,7 @@ void describe('equal lines of a log', () => {
     assert.ok(String(written[1]?.line.fields['error']).length <= 1_000);
   });
 
-  void it('are told from others by more than their beginning', () => {
+  it('are told from others by more than their beginning', () => {
     const { joined, written } = joining();
     for (const end of ['a', 'b', 'a']) joined.add(lineOf(end), kindOf(`${'x'.repeat(10_000)}${end}`));
     joined.flush();
@@ -69,8 +69,8 @@ void describe('equal lines of a log', () => {
   });
 });
 
-void describe('lines of a log that are not equal', () => {
-  void it('are bounded for each writer, and what is left out is counted', () => {
+describe('lines of a log that are not equal', () => {
+  it('are bounded for each writer, and what is left out is counted', () => {
     const { joined, written } = joining(100);
     for (let index = 0; index < 10_000; index += 1) joined.add(lineOf(`no ${index}`), kindOf(`no ${index}`));
     joined.add(lineOf('other'), kindOf('other', 'tasks 1.0.0'));
@@ -88,7 +88,7 @@ void describe('lines of a log that are not equal', () => {
     joined.flush();
   });
 
-  void it('are counted all the same when there are more than are told apart, and more writers', () => {
+  it('are counted all the same when there are more than are told apart, and more writers', () => {
     const { joined, written } = joining();
     let added = 0;
     for (let writer = 0; writer < 1_200; writer += 1) {

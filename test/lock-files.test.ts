@@ -25,15 +25,15 @@ function findings(text: string): readonly string[] {
   ];
 }
 
-void describe('the lock files', () => {
+describe('the lock files', () => {
   for (const file of LOCK_FILES) {
-    void it(`pin the bytes of every package, and no registry (${file})`, () => {
+    it(`pin the bytes of every package, and no registry (${file})`, () => {
       const text = readFileSync(file, 'utf8');
       assert.deepEqual(findings(text), []);
     });
   }
 
-  void it('would be noticed without a hash, or with the address of a package', () => {
+  it('would be noticed without a hash, or with the address of a package', () => {
     const packages = {
       '': { name: 'beds' },
       'node_modules/a': { version: '1.0.0' },

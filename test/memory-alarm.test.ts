@@ -33,8 +33,8 @@ async function serve(t: TestContext): Promise<Alarmed> {
   return { host, alarm };
 }
 
-void describe('while RabbitMQ is short of memory', () => {
-  void it(
+describe('while RabbitMQ is short of memory', () => {
+  it(
     'writes end at their deadlines, those not sent as such, and none runs afterwards',
     { timeout: 240_000 },
     async (t) => {
@@ -67,7 +67,7 @@ void describe('while RabbitMQ is short of memory', () => {
     },
   );
 
-  void it('every command that asks or orders ends soon, and says why', { timeout: 240_000 }, async (t) => {
+  it('every command that asks or orders ends soon, and says why', { timeout: 240_000 }, async (t) => {
     const { host, alarm } = await serve(t);
     const env = { BEDS_AMQP_URL: host.config.amqp.url, BEDS_AMQP_PREFIX: host.prefix };
     await alarm(true);

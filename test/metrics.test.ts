@@ -49,8 +49,8 @@ async function ask(client: BedsClient, operation: string, times: number): Promis
   await Promise.allSettled(calls);
 }
 
-void describe('the metrics of a host', () => {
-  void it('count what happens to versions and requests, and never go back', async (t) => {
+describe('the metrics of a host', () => {
+  it('count what happens to versions and requests, and never go back', async (t) => {
     const host = await startTestHost(t, { services });
     await writeBundle(host.pluginsDirectory, notesBundle({ operations: OPERATIONS }));
     await host.active('notes', '1.0.0');
@@ -81,7 +81,7 @@ void describe('the metrics of a host', () => {
     assert.ok(requests(second, '1.0.0', 'ok') >= 30);
   });
 
-  void it('follow a swap, to the last request of the version before', async (t) => {
+  it('follow a swap, to the last request of the version before', async (t) => {
     const host = await startTestHost(t, { services });
     await writeBundle(host.pluginsDirectory, notesBundle());
     await host.active('notes', '1.0.0');
@@ -99,8 +99,8 @@ void describe('the metrics of a host', () => {
   });
 });
 
-void describe('what a retired version left behind', () => {
-  void it('is named with its count on all threads', async (t) => {
+describe('what a retired version left behind', () => {
+  it('is named with its count on all threads', async (t) => {
     const host = await startTestHost(t, { services });
     await writeBundle(host.pluginsDirectory, notesBundle({ body: FORGETS }));
     await host.active('notes', '1.0.0');
@@ -118,7 +118,7 @@ void describe('what a retired version left behind', () => {
     assert.equal(clean['left'], undefined);
   });
 
-  void it('counts as held in memory only after a minute and two collections, once for all threads', () => {
+  it('counts as held in memory only after a minute and two collections, once for all threads', () => {
     const one = { generation: 3, domain: 'notes', version: '1.0.0' };
     const thread = (...retiredInMemory: readonly object[]): ThreadView => ({
       ...{ thread: 'default-1', group: 'default', state: 'ready' },
@@ -132,11 +132,11 @@ void describe('what a retired version left behind', () => {
   });
 });
 
-void describe('request totals', () => {
+describe('request totals', () => {
   const tally = (generation: number, all: number, fault = 0): Tally => {
     return { generation, requests: all, failures: fault === 0 ? {} : { fault }, latency: [] };
   };
-  void it('take what is new from each thread, and lose nothing with a thread', () => {
+  it('take what is new from each thread, and lose nothing with a thread', () => {
     const totals = new RequestTotals();
     assert.deepEqual(totals.add('a', [tally(1, 5, 2)]), [
       { generation: 1, outcome: 'ok', count: 3 },
@@ -149,8 +149,8 @@ void describe('request totals', () => {
   });
 });
 
-void describe('metrics of several nodes', () => {
-  void it('are one text in which each family comes once', () => {
+describe('metrics of several nodes', () => {
+  it('are one text in which each family comes once', () => {
     const text = (node: string): string =>
       `# HELP x X.\n# TYPE x gauge\nx{node="${node}"} 1\n\n# TYPE y counter\ny 2\n`;
     const merged = mergeMetrics([text('a'), text('b')]);

@@ -5,8 +5,8 @@ import { Callers, LATENCY_BOUNDS_MS, latencyBucket } from '../host/request/obser
 import type { Target } from '../host/request/serving-generation.js';
 import { ShadowReports, shapeOf } from '../host/request/shadows.js';
 
-void describe('the bucket of a latency', () => {
-  void it('is the first whose bound is not below it, or the one above all bounds', () => {
+describe('the bucket of a latency', () => {
+  it('is the first whose bound is not below it, or the one above all bounds', () => {
     for (const [index, boundMs] of LATENCY_BOUNDS_MS.entries()) {
       assert.equal(latencyBucket(boundMs * 0.999), index);
       assert.equal(latencyBucket(boundMs * 1.001), index + 1);
@@ -16,8 +16,8 @@ void describe('the bucket of a latency', () => {
   });
 });
 
-void describe('the callers of an operation', () => {
-  void it('are counted by name since the last time, and names that fell silent make room', () => {
+describe('the callers of an operation', () => {
+  it('are counted by name since the last time, and names that fell silent make room', () => {
     const callers = new Callers();
     for (const client of ['web', 'app', 'web']) callers.count(client);
     assert.deepEqual(callers.take(), [
@@ -29,7 +29,7 @@ void describe('the callers of an operation', () => {
     assert.deepEqual(callers.take(), []);
   });
 
-  void it('are kept apart up to 1,000 names, and the rest is counted together', () => {
+  it('are kept apart up to 1,000 names, and the rest is counted together', () => {
     const callers = new Callers();
     for (let index = 0; index < 1_003; index += 1) callers.count(`app-${String(index)}`);
     callers.count('app-0');
@@ -39,7 +39,7 @@ void describe('the callers of an operation', () => {
   });
 });
 
-void describe('the shape of an answer', () => {
+describe('the shape of an answer', () => {
   const shapes: readonly (readonly [Json, string])[] = [
     [null, 'null'],
     [1, 'integer'],
@@ -61,26 +61,26 @@ void describe('the shape of an answer', () => {
   ];
 
   for (const [value, shape] of shapes) {
-    void it(`of ${JSON.stringify(value)} is ${shape}`, () => {
+    it(`of ${JSON.stringify(value)} is ${shape}`, () => {
       assert.equal(shapeOf(value), shape);
     });
   }
 
-  void it('is bounded', () => {
+  it('is bounded', () => {
     const wide = Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`field-${String(index)}`, { index }]));
     assert.equal(shapeOf(wide).length, 2_000);
     assert.ok(shapeOf({ ['x'.repeat(1_000)]: 1 }).length < 100);
   });
 });
 
-void describe('the reports of a shadow', () => {
+describe('the reports of a shadow', () => {
   const target = { generation: { domain: 'notes', id: 2 }, operation: { name: 'peek' } } as unknown as Target;
   const answer = (data: Json, hasCursor = false): { data: string; hasCursor: boolean } => ({
     data: JSON.stringify(data),
     hasCursor,
   });
 
-  void it('tell at most 50 kinds of differences apart, and count the others together', () => {
+  it('tell at most 50 kinds of differences apart, and count the others together', () => {
     const reports = new ShadowReports();
     for (let index = 1; index <= 60; index += 1) {
       for (const data of [Array<Json>(index).fill(0), [0.5]]) reports.compare(target, answer('x'), answer(data));
@@ -92,7 +92,7 @@ void describe('the reports of a shadow', () => {
     assert.deepEqual(report?.differences.at(-1), { active: '…', candidate: '…', count: 12 });
   });
 
-  void it('name other values of the same shape, a cursor that is missing, and another error', () => {
+  it('name other values of the same shape, a cursor that is missing, and another error', () => {
     const reports = new ShadowReports();
     reports.compare(target, answer(1), answer(2));
     reports.compare(target, answer([1], true), answer([1]));

@@ -8,13 +8,13 @@ import { temporaryDirectory } from './support/services.js';
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-void describe('the files of the MongoDB-speaking server', () => {
-  void it('are pinned by their hashes, with everything that Maven brings along', () => {
+describe('the files of the MongoDB-speaking server', () => {
+  it('are pinned by their hashes, with everything that Maven brings along', () => {
     assert.ok(Object.keys(JARS).some((name) => name.startsWith('netty-')));
     for (const [name, hash] of Object.entries(JARS)) assert.match(`${name} ${hash}`, /^[\w.-]+\.jar [0-9a-f]{64}$/);
   });
 
-  void it('are refused by name when one has other bytes, is missing, or is one too many', (t) => {
+  it('are refused by name when one has other bytes, is missing, or is one too many', (t) => {
     const folder = temporaryDirectory(t);
     const expected = { 'a.jar': sha256('a'), 'b.jar': sha256('b') };
     const refused = (name: string): void => {

@@ -12,8 +12,8 @@ function makeChannel() {
   return { prefetch, questions };
 }
 
-void describe('a barrier of a channel without confirms', () => {
-  void it('asks once for all that is published in a turn, and tells of each when it is answered', async () => {
+describe('a barrier of a channel without confirms', () => {
+  it('asks once for all that is published in a turn, and tells of each when it is answered', async () => {
     const { questions, ...channel } = makeChannel();
     const passed: number[] = [];
     const barrier = new PublishBarrier<number>(channel, (item) => passed.push(item));
@@ -26,7 +26,7 @@ void describe('a barrier of a channel without confirms', () => {
     assert.deepEqual(passed, [1, 2, 3]);
   });
 
-  void it('does not tell of what was published after the question', async () => {
+  it('does not tell of what was published after the question', async () => {
     const { questions, ...channel } = makeChannel();
     const passed: number[] = [];
     const barrier = new PublishBarrier<number>(channel, (item) => passed.push(item));
@@ -45,7 +45,7 @@ void describe('a barrier of a channel without confirms', () => {
     assert.deepEqual(passed, [1, 2, 3]);
   });
 
-  void it('asks by itself after 5 ms where nothing is urgent, also after a question was under way', async (t) => {
+  it('asks by itself after 5 ms where nothing is urgent, also after a question was under way', async (t) => {
     const { timers } = t.mock;
     timers.enable({ apis: ['setTimeout'] });
     const { questions, ...channel } = makeChannel();
@@ -68,7 +68,7 @@ void describe('a barrier of a channel without confirms', () => {
     assert.deepEqual(passed, [1, 2]);
   });
 
-  void it('tells nothing of a channel that closed', async () => {
+  it('tells nothing of a channel that closed', async () => {
     const { questions, ...channel } = makeChannel();
     const passed: number[] = [];
     const barrier = new PublishBarrier<number>(channel, (item) => passed.push(item));

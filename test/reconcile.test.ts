@@ -621,8 +621,8 @@ const action: fc.Arbitrary<Action> = fc.oneof(
   },
 );
 
-void describe('the state of the domains', () => {
-  void it('keeps its promises whatever happens, in whatever order', () => {
+describe('the state of the domains', () => {
+  it('keeps its promises whatever happens, in whatever order', () => {
     fc.assert(
       fc.property(fc.array(action, { minLength: 10, maxLength: 60, size: 'max' }), (actions) => {
         const world = new World();
@@ -636,7 +636,7 @@ void describe('the state of the domains', () => {
   });
 
   for (const away of ['store-away', 'rabbit-away'] as const) {
-    void it(`serves what did no harm after it was gone back to in vain: ${away}`, () => {
+    it(`serves what did no harm after it was gone back to in vain: ${away}`, () => {
       const world = new World();
       const deploy = { does: 'deploy', domains: [0], kind: 'good', again: 0, canaryPercent: 0, hold: false } as const;
       for (const version of ['1.1.0', '1.2.0']) {
@@ -654,7 +654,7 @@ void describe('the state of the domains', () => {
     });
   }
 
-  void it('does not take up again what was rolled back and still lies there, where its file is damaged', () => {
+  it('does not take up again what was rolled back and still lies there, where its file is damaged', () => {
     const world = new World();
     for (let version = 0; version < 2; version += 1) {
       world.act({ does: 'drop', domain: 0, kind: 'good', isLooked: true, again: 0 });
@@ -668,7 +668,7 @@ void describe('the state of the domains', () => {
     assert.equal(liveOf(world.state, 'notes')?.version, '1.1.0');
   });
 
-  void it('is made again from the history where its file is damaged', () => {
+  it('is made again from the history where its file is damaged', () => {
     const line = (version: string, state: Transition['state'], findings: Transition['findings'] = []): HistoryEntry => {
       return { at: '2026-01-01T00:00:00.000Z', domain: 'notes', version, hash: `hash-${version}`, state, findings };
     };

@@ -16,11 +16,11 @@ function registryWith(...generations: readonly Version[]): GenerationRegistry<Ve
   return registry;
 }
 
-void describe('the registry of generations', () => {
+describe('the registry of generations', () => {
   const [first, second] = [1, 2].map((id) => ({ id, domain: 'notes' })) as [Version, Version];
   const tasks = { id: 3, domain: 'tasks' };
 
-  void it('serves a prepared version from its route on, and gives back what no route names any more', () => {
+  it('serves a prepared version from its route on, and gives back what no route names any more', () => {
     const registry = registryWith(first);
     assert.equal(registry.choose('notes', ANYONE), undefined);
     assert.deepEqual(registry.apply([{ domain: 'notes', active: 1 }]), []);
@@ -34,7 +34,7 @@ void describe('the registry of generations', () => {
     assert.equal(registry.route('notes'), undefined);
   });
 
-  void it('changes nothing when one of the routes names a version that is not loaded for its domain', () => {
+  it('changes nothing when one of the routes names a version that is not loaded for its domain', () => {
     const registry = registryWith(first, second, tasks);
     registry.apply([{ domain: 'notes', active: 1 }]);
     const withUnknown = (wrong: Route): unknown => registry.apply([{ domain: 'notes', active: 2 }, wrong]);
@@ -46,7 +46,7 @@ void describe('the registry of generations', () => {
     assert.equal(registry.route('tasks'), undefined);
   });
 
-  void it('flips several domains at once and leaves the others alone', () => {
+  it('flips several domains at once and leaves the others alone', () => {
     const other = { id: 4, domain: 'tasks' };
     const cities = { id: 5, domain: 'cities' };
     const registry = registryWith(first, second, tasks, other, cities);
@@ -65,7 +65,7 @@ void describe('the registry of generations', () => {
     assert.deepEqual(registry.apply(flip), [], 'the same routes again end nothing');
   });
 
-  void it('keeps a candidate that becomes active, and ends one that no route names any more', () => {
+  it('keeps a candidate that becomes active, and ends one that no route names any more', () => {
     const registry = registryWith(first, second);
     const canary: Route = {
       domain: 'notes',
@@ -81,7 +81,7 @@ void describe('the registry of generations', () => {
     assert.deepEqual(registry.apply([{ domain: 'notes', active: 2 }]), [first]);
   });
 
-  void it('discards a version that no route names, and no other', () => {
+  it('discards a version that no route names, and no other', () => {
     const registry = registryWith(first, second);
     registry.apply([{ domain: 'notes', active: 1 }]);
     assert.equal(registry.discard(1), undefined);
@@ -90,7 +90,7 @@ void describe('the registry of generations', () => {
     assert.equal(registry.choose('notes', ANYONE), first);
   });
 
-  void it('withholds a domain', () => {
+  it('withholds a domain', () => {
     const registry = registryWith(first);
     registry.apply([{ domain: 'notes', active: 1 }]);
     assert.deepEqual(registry.apply([{ domain: 'notes', withheld: true }]), [first]);
@@ -99,7 +99,7 @@ void describe('the registry of generations', () => {
   });
 });
 
-void describe('the choice between the active version and its candidate', () => {
+describe('the choice between the active version and its candidate', () => {
   const active = { id: 1, domain: 'notes' };
   const candidate = { id: 2, domain: 'notes' };
 
@@ -138,7 +138,7 @@ void describe('the choice between the active version and its candidate', () => {
     return new Set(clients.filter((index) => bucket(caller(`app-${String(index)}`), salt) < percent));
   }
 
-  void it('gives the candidate its share of many clients', () => {
+  it('gives the candidate its share of many clients', () => {
     for (const percent of [0.5, 1, 5, 10, 20, 50]) {
       const share = taken(routed(percent), 10_000, 10_000).length / 100;
       assert.ok(Math.abs(share - percent) < Math.max(0.3, percent / 10), `${String(share)} of ${String(percent)} %`);
@@ -149,7 +149,7 @@ void describe('the choice between the active version and its candidate', () => {
 
   for (const percent of [5, 20]) {
     for (const clients of [1, 3, 10_000]) {
-      void it(`gives it about ${String(percent)} % of the requests of ${String(clients)} client(s), in every rollout`, () => {
+      it(`gives it about ${String(percent)} % of the requests of ${String(clients)} client(s), in every rollout`, () => {
         for (let salt = 1; salt <= 40; salt += 1) {
           const registry = routed(percent, salt);
           let count = 0;
@@ -165,7 +165,7 @@ void describe('the choice between the active version and its candidate', () => {
     }
   }
 
-  void it('gives it single requests of callers of the other side, not one after the other', () => {
+  it('gives it single requests of callers of the other side, not one after the other', () => {
     const salt = Array.from({ length: 100 }, (_, index) => index).find((each) => bucket(caller('app-0'), each) >= 5);
     const which = taken(routed(5, salt), 10_000, 1);
     const apart = which.slice(1).map((index, at) => index - (which[at] ?? 0));
@@ -173,7 +173,7 @@ void describe('the choice between the active version and its candidate', () => {
     assert.ok(Math.min(...apart) > 30, 'they are spread');
   });
 
-  void it('keeps on the side of the candidate who was there when its share grows', () => {
+  it('keeps on the side of the candidate who was there when its share grows', () => {
     const [few, many] = [inside(5), inside(20)];
     assert.deepEqual(
       [...few].filter((client) => !many.has(client)),
@@ -186,13 +186,13 @@ void describe('the choice between the active version and its candidate', () => {
     assert.ok([...first].every((index) => then.has(index)));
   });
 
-  void it('has other callers meet the candidate in another rollout', () => {
+  it('has other callers meet the candidate in another rollout', () => {
     const [first, second] = [inside(20, 7), inside(20, 8)];
     const both = [...first].filter((client) => second.has(client)).length;
     assert.ok(both > 300 && both < 500, `${String(both)} of 10000 are in both, 4 % are due`);
   });
 
-  void it('counts from the beginning when the share changes, and on when another domain is routed', () => {
+  it('counts from the beginning when the share changes, and on when another domain is routed', () => {
     const registry = routed(5, 1);
     const client = Array.from({ length: 100 }, (_, index) => `c-${String(index)}`).find(
       (name) => bucket(caller(name)) < 5,
@@ -206,7 +206,7 @@ void describe('the choice between the active version and its candidate', () => {
     assert.equal(burst(), 27, '7.5 and 20');
   });
 
-  void it('puts a request on one side with all the calls that it makes', () => {
+  it('puts a request on one side with all the calls that it makes', () => {
     const registry = registryWith(active, candidate, { id: 3, domain: 'tasks' }, { id: 4, domain: 'tasks' });
     const tasks = { domain: 'tasks', active: 3, candidate: { generation: 4, percent: 5, salt: 1, shadowPercent: 0 } };
     registry.apply([routeOf(5), tasks]);
@@ -218,7 +218,7 @@ void describe('the choice between the active version and its candidate', () => {
     }
   });
 
-  void it('keeps a client and its session on one side, whatever it asks', () => {
+  it('keeps a client and its session on one side, whatever it asks', () => {
     const of = (...who: Parameters<typeof caller>): number => bucket(caller(...who));
     assert.equal(of('web', 's-1', 'r-1'), of('web', 's-1', 'r-2'));
     assert.notEqual(of('web', 's-1'), of('web', 's-2'));

@@ -47,8 +47,8 @@ function refusalOf(reply: ReplyEnvelope): {
   return { hint: '', ...reply.error };
 }
 
-void describe('a request that is older than its deadline', () => {
-  void it('is not run, by whatever its age is known, and is told so with a hint at the clocks', async (t) => {
+describe('a request that is older than its deadline', () => {
+  it('is not run, by whatever its age is known, and is told so with a hint at the clocks', async (t) => {
     const host = await serve(t);
     const caller = await PlainCaller.open(host);
     const agoMs = Date.now() - 11_000;
@@ -88,7 +88,7 @@ void describe('a request that is older than its deadline', () => {
     assert.deepEqual(await marks(host), []);
   });
 
-  void it('is run while there is time, when its clock is ahead, and when its timestamp means nothing', async (t) => {
+  it('is run while there is time, when its clock is ahead, and when its timestamp means nothing', async (t) => {
     const host = await serve(t);
     const caller = await PlainCaller.open(host);
     const now = Date.now();
@@ -103,7 +103,7 @@ void describe('a request that is older than its deadline', () => {
     assert.deepEqual(await marks(host), ['a', 'b', 'c', 'd', 'e']);
   });
 
-  void it('is forgiven the difference of clocks that the configuration allows', async (t) => {
+  it('is forgiven the difference of clocks that the configuration allows', async (t) => {
     const host = await serve(t, { limits: { clockSkewMs: 60_000 } });
     const caller = await PlainCaller.open(host);
     const behind = (ms: number): RequestEnvelope['meta'] => ({
@@ -116,7 +116,7 @@ void describe('a request that is older than its deadline', () => {
     assert.deepEqual(await marks(host), ['within']);
   });
 
-  void it('is not run after it lay in the socket while code blocked its thread, though nobody says its age', async (t) => {
+  it('is not run after it lay in the socket while code blocked its thread, though nobody says its age', async (t) => {
     const host = await serve(t, { threads: { default: { count: 1 } }, limits: { defaultDeadlineMs: 1_000 } });
     const caller = await PlainCaller.open(host);
     const meta = { client: 'c', deadlineMs: 10_000 };
@@ -155,8 +155,8 @@ async function inProcess(t: Teardown, { host, config, pluginsDirectory }: TestHo
   return child;
 }
 
-void describe('a host that was stopped', () => {
-  void it('runs nothing that waited longer than its deadline when it goes on', { timeout: 240_000 }, async (t) => {
+describe('a host that was stopped', () => {
+  it('runs nothing that waited longer than its deadline when it goes on', { timeout: 240_000 }, async (t) => {
     const host = await serve(t, { limits: { defaultDeadlineMs: 1_000 } });
     const child = await inProcess(t, host);
     const caller = await PlainCaller.open(host);
@@ -183,13 +183,13 @@ void describe('a host that was stopped', () => {
   });
 });
 
-void describe('gaps of the event loop', () => {
+describe('gaps of the event loop', () => {
   /** Clocks that a test moves. */
   function clocks(): { now: number; wall: number } {
     return { now: 1_000, wall: 1_000_000 };
   }
 
-  void it('are as old as the clock says that went on, until all is read that had come before', async (t) => {
+  it('are as old as the clock says that went on, until all is read that had come before', async (t) => {
     const at = clocks();
     let drained = (): void => undefined;
     const asked = (): Promise<void> => new Promise((resolve) => (drained = resolve));

@@ -48,8 +48,8 @@ function makeConsumers(queues: readonly QueueStatus[] = []): Consumers {
   return { consumers, told };
 }
 
-void describe('a node with several roles', () => {
-  void it('runs the brokers of all of them, each with the domains of its role', () => {
+describe('a node with several roles', () => {
+  it('runs the brokers of all of them, each with the domains of its role', () => {
     assert.deepEqual(
       planBrokers(config).map(({ name, count, prefetch, domains }) => [name, count, prefetch, domains]),
       [
@@ -61,17 +61,17 @@ void describe('a node with several roles', () => {
     );
   });
 
-  void it('serves the domains of all of them, and no others', () => {
+  it('serves the domains of all of them, and no others', () => {
     const serves = serveMatcher(config);
     assert.deepEqual(['cities', 'users', 'sessions', 'orders'].map(serves), [true, true, true, false]);
   });
 
-  void it('serves no domain by a role that runs nothing for domains', () => {
+  it('serves no domain by a role that runs nothing for domains', () => {
     const admin = configSchema.parse({ node: { roles: ['admin'] }, roles: { admin: { brokers: [] } } });
     assert.equal(serveMatcher(admin)('cities'), false);
   });
 
-  void it('consumes the queues of a domain with the brokers of its role', async () => {
+  it('consumes the queues of a domain with the brokers of its role', async () => {
     const { consumers, told } = makeConsumers();
     await consumers.addMissing(['users', 'cities']);
     assert.deepEqual(told, [
@@ -87,7 +87,7 @@ void describe('a node with several roles', () => {
     ]);
   });
 
-  void it('knows whether the consumers of a queue are its own: so many brokers in each thread', async () => {
+  it('knows whether the consumers of a queue are its own: so many brokers in each thread', async () => {
     const queue = 'beds.req.users.read';
     assert.equal(await makeConsumers([{ queue, ready: 0, consumers: 6 }]).consumers.isOnlyHere('users'), true);
     assert.equal(await makeConsumers([{ queue, ready: 0, consumers: 7 }]).consumers.isOnlyHere('users'), false);

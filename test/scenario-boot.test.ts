@@ -71,8 +71,8 @@ async function damage(place: Place, hash: string): Promise<void> {
 const REMOVAL_MS = 800;
 const BROKEN = { code: 'export const a = 1;' };
 
-void describe('a host that starts serves what was confirmed', () => {
-  void it('when the directory holds a broken bundle under the same name, is empty, or is missing', async (t) => {
+describe('a host that starts serves what was confirmed', () => {
+  it('when the directory holds a broken bundle under the same name, is empty, or is missing', async (t) => {
     const place = await open(t);
     await place.drop('1.0.0');
     await becomes(place, '1.0.0');
@@ -97,7 +97,7 @@ void describe('a host that starts serves what was confirmed', () => {
     await place.host.logged('the last bundle ends it', ({ msg }) => msg === 'notes 1.2.0 retired');
   });
 
-  void it('unless a newer bundle came while it was down; not one that was there before something else was ordered', async (t) => {
+  it('unless a newer bundle came while it was down; not one that was there before something else was ordered', async (t) => {
     const place = await open(t);
     await place.drop('1.0.0');
     await becomes(place, '1.0.0');
@@ -115,7 +115,7 @@ void describe('a host that starts serves what was confirmed', () => {
     await becomes(place, '1.3.0');
   });
 
-  void it('also when the directory holds more versions than are kept', async (t) => {
+  it('also when the directory holds more versions than are kept', async (t) => {
     const place = await open(t, { config: { plugins: { keepVersions: 2 } } });
     for (const version of ['1.0.0', '1.1.0', '1.2.0', '1.3.0']) {
       await place.drop(version, { name: `notes-${version}.mjs` });
@@ -129,7 +129,7 @@ void describe('a host that starts serves what was confirmed', () => {
     );
   });
 
-  void it('from the directory when its staged copy is damaged, and otherwise the one before it, with a fault', async (t) => {
+  it('from the directory when its staged copy is damaged, and otherwise the one before it, with a fault', async (t) => {
     const place = await open(t);
     await place.drop('1.0.0');
     await becomes(place, '1.0.0');
@@ -146,7 +146,7 @@ void describe('a host that starts serves what was confirmed', () => {
     assert.match(JSON.stringify(fault), /BEDS_ADMISSION_STAGE_DAMAGED/);
   });
 
-  void it('when the database is back; a good bundle that came meanwhile wins, a bad one does not cost it', async (t) => {
+  it('when the database is back; a good bundle that came meanwhile wins, a bad one does not cost it', async (t) => {
     const url = new URL(services.mariadb?.url ?? '');
     const proxy = await ChaosProxy.start({ host: url.hostname, port: Number(url.port) });
     lastFirst(t, () => proxy.close());
@@ -172,8 +172,8 @@ void describe('a host that starts serves what was confirmed', () => {
   });
 });
 
-void describe('many domains at once', () => {
-  void it('are all admitted, of a slow database too: none is refused or waits for what the others take', async (t) => {
+describe('many domains at once', () => {
+  it('are all admitted, of a slow database too: none is refused or waits for what the others take', async (t) => {
     const url = new URL(services.mariadb?.url ?? '');
     const proxy = await ChaosProxy.start({ host: url.hostname, port: Number(url.port) });
     lastFirst(t, () => proxy.close());
@@ -193,8 +193,8 @@ void describe('many domains at once', () => {
   });
 });
 
-void describe('orders and the plugin directory', () => {
-  void it('a domain that was retired stays so though its file lies there, until it is rolled back or dropped', async (t) => {
+describe('orders and the plugin directory', () => {
+  it('a domain that was retired stays so though its file lies there, until it is rolled back or dropped', async (t) => {
     const place = await open(t);
     await place.drop('1.0.0');
     await becomes(place, '1.0.0');
@@ -210,7 +210,7 @@ void describe('orders and the plugin directory', () => {
     await becomes(place, '1.1.0');
   });
 
-  void it('goes back and forth with an empty directory, and to a version by name; a pause survives a restart', async (t) => {
+  it('goes back and forth with an empty directory, and to a version by name; a pause survives a restart', async (t) => {
     const place = await open(t);
     await mkdir(place.host.pluginsDirectory, { recursive: true });
     for (const version of ['1.0.0', '1.1.0', '1.2.0']) {

@@ -29,8 +29,8 @@ async function onlyAnswers(crowd: Crowd, version: string): Promise<void> {
   assert.deepEqual([...new Set(since.map(({ reply }) => reply?.by.version))], [version]);
 }
 
-void describe('a canary under orders', { timeout: TEST_MS * 10 }, () => {
-  void it('takes over at once when it is promoted', async (t) => {
+describe('a canary under orders', { timeout: TEST_MS * 10 }, () => {
+  it('takes over at once when it is promoted', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, bed.host);
     await bed.operate.deploy([noteVersion('1.1.0')], OBSERVED);
@@ -43,7 +43,7 @@ void describe('a canary under orders', { timeout: TEST_MS * 10 }, () => {
     crowd.assertVersionsWereRouted(bed.host.transitions());
   });
 
-  void it('is out again, and not quarantined, when it is rolled back; and may come again', async (t) => {
+  it('is out again, and not quarantined, when it is rolled back; and may come again', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, bed.host);
     const next = noteVersion('1.1.0');
@@ -64,7 +64,7 @@ void describe('a canary under orders', { timeout: TEST_MS * 10 }, () => {
     crowd.assertVersionsWereRouted(bed.host.transitions());
   });
 
-  void it('keeps its share while it is paused, and the guards still act', async (t) => {
+  it('keeps its share while it is paused, and the guards still act', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, bed.host, { asks: [{ domain: 'notes', op: 'version', payload: {} }] });
     const later = `if (globalThis.isBroken ??= false) throw new Error('broken'); return VERSION;`;
@@ -90,7 +90,7 @@ void describe('a canary under orders', { timeout: TEST_MS * 10 }, () => {
     await crowd.stop();
   });
 
-  void it('waits for its promotion when it was deployed to hold', async (t) => {
+  it('waits for its promotion when it was deployed to hold', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, bed.host);
     await bed.operate.deploy([noteVersion('1.1.0')], { canaryPercent: 50, forMs: 300, hold: true });
@@ -104,7 +104,7 @@ void describe('a canary under orders', { timeout: TEST_MS * 10 }, () => {
     assert.deepEqual(failuresOf(crowd), []);
   });
 
-  void it('gives way to a newer drop, and ends when its own file is removed', async (t) => {
+  it('gives way to a newer drop, and ends when its own file is removed', async (t) => {
     const bed = await startCanaryHost(t, { services, rollout: OBSERVED_BY_DEFAULT });
     const { pluginsDirectory } = bed.host;
     const crowd = await Crowd.start(t, bed.host);
@@ -125,7 +125,7 @@ void describe('a canary under orders', { timeout: TEST_MS * 10 }, () => {
     crowd.assertVersionsWereRouted(bed.host.transitions());
   });
 
-  void it('is served by a thread that joins meanwhile', async (t) => {
+  it('is served by a thread that joins meanwhile', async (t) => {
     const spin = { mode: 'write', run: 'for (;;);' } as const;
     const tasks = notesBundle({ domain: 'tasks', name: 'tasks.mjs', operations: { spin } });
     const config = { supervisor: { drainTimeoutMs: 5_000, stallTimeoutMs: 1_000 } };
@@ -153,7 +153,7 @@ void describe('a canary under orders', { timeout: TEST_MS * 10 }, () => {
     assert.deepEqual(failuresOf(crowd), []);
   });
 
-  void it('ends cleanly with its host, which serves what was confirmed when it starts again', async (t) => {
+  it('ends cleanly with its host, which serves what was confirmed when it starts again', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, bed.host);
     await bed.operate.deploy([noteVersion('1.1.0', FAILS)], { canaryPercent: 1, forMs: 60_000 });

@@ -25,11 +25,11 @@ async function waits(bed: CanaryHost, what: RegExp): Promise<void> {
   await eventually('the canary waits', async () => what.test((await bed.operate.canary())?.waits ?? ''), SOON_MS);
 }
 
-void describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () => {
+describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () => {
   // A test that failed may have left it stopped.
   beforeEach(() => mariadb.start());
 
-  void it('is not judged for it, stands still until it is back, and takes over then', async (t) => {
+  it('is not judged for it, stands still until it is back, and takes over then', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
     await bed.operate.deploy([noteVersion('1.1.0')], { canaryPercent: 50, forMs: 4_000 });
@@ -55,7 +55,7 @@ void describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () 
     );
   });
 
-  void it('is not judged for the promises that its code forgot to wait for meanwhile', async (t) => {
+  it('is not judged for the promises that its code forgot to wait for meanwhile', async (t) => {
     const forgets = { body: { fetchRecords: `void ctx.view('fetch', query); return ctx.view('fetch', query);` } };
     const bed = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0', undefined, forgets)] });
     const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
@@ -71,7 +71,7 @@ void describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () 
     assert.deepEqual(refusals(bed), []);
   });
 
-  void it('is not judged, nor does it take over, while the database stands still', async (t) => {
+  it('is not judged, nor does it take over, while the database stands still', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
     const { pid } = mariadb;
@@ -94,7 +94,7 @@ void describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () 
     assert.deepEqual(refusals(bed), []);
   });
 
-  void it('is judged by what is its own when the database is back', async (t) => {
+  it('is judged by what is its own when the database is back', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
     const broken = { body: { fetchRecords: `await ctx.view('fetch', query); throw new Error('broken');` } };
@@ -110,7 +110,7 @@ void describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () 
     assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
   });
 
-  void it('is judged for overrunning deadlines alone, while the version beside it does not', async (t) => {
+  it('is judged for overrunning deadlines alone, while the version beside it does not', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, bed.host, { asks: [{ domain: 'notes', op: 'version', payload: {} }] });
     const overruns = `throw Object.assign(new Error('late'), { [Symbol.for('beds.error')]: true,
@@ -121,7 +121,7 @@ void describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () 
     assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
   });
 
-  void it('waits for an object that a DBA takes away, and goes on when it is restored', async (t) => {
+  it('waits for an object that a DBA takes away, and goes on when it is restored', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
     await bed.operate.deploy([noteVersion('1.1.0')], { canaryPercent: 50, forMs: 3_000 });
@@ -136,7 +136,7 @@ void describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () 
     assert.deepEqual(refusals(bed), []);
   });
 
-  void it('lets the command that follows it say that it waits, and end in time', async (t) => {
+  it('lets the command that follows it say that it waits, and end in time', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const orders = new RolloutOrders(t, bed.host);
     const crowd = await Crowd.start(t, bed.host, { asks: FETCH });

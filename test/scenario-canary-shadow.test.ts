@@ -19,8 +19,8 @@ async function rowCount({ host }: CanaryHost): Promise<number> {
   return Number(rows[0]?.['n']);
 }
 
-void describe('a shadow', { timeout: TEST_MS * 4 }, () => {
-  void it('answers copies that callers never notice, and its differences are in the history', async (t) => {
+describe('a shadow', { timeout: TEST_MS * 4 }, () => {
+  it('answers copies that callers never notice, and its differences are in the history', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, bed.host);
     await crowd.more(300);
@@ -45,7 +45,7 @@ void describe('a shadow', { timeout: TEST_MS * 4 }, () => {
     assert.deepEqual(entry?.findings, findings);
   });
 
-  void it('whose copies fail goes into quarantine, though no caller met it', async (t) => {
+  it('whose copies fail goes into quarantine, though no caller met it', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, bed.host);
     await bed.operate.deploy([noteVersion('1.1.0', FAILS)], { shadowPercent: 100, forMs: 60_000 });
@@ -57,7 +57,7 @@ void describe('a shadow', { timeout: TEST_MS * 4 }, () => {
     assert.deepEqual(crowd.by('1.1.0'), []);
   });
 
-  void it('gets no writes', async (t) => {
+  it('gets no writes', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const create = { domain: 'notes', op: 'create', payload: { text: 'once' } };
     const crowd = await Crowd.start(t, bed.host, { asks: [create, { domain: 'notes', op: 'version', payload: {} }] });
@@ -73,14 +73,14 @@ void describe('a shadow', { timeout: TEST_MS * 4 }, () => {
   });
 });
 
-void describe('two domains of one deploy', { timeout: TEST_MS * 4 }, () => {
+describe('two domains of one deploy', { timeout: TEST_MS * 4 }, () => {
   const task = (version: string, run?: string): ReturnType<typeof noteVersion> =>
     noteVersion(version, run, { domain: 'tasks', name: 'tasks.mjs' });
   const BOTH = ['notes', 'tasks'].map((domain) => ({ domain, op: 'version', payload: {} }));
   const serve = (t: Parameters<typeof startCanaryHost>[0]): Promise<CanaryHost> =>
     startCanaryHost(t, { services, serving: [noteVersion('1.0.0'), task('1.0.1')] });
 
-  void it('take over together, in one flip', async (t) => {
+  it('take over together, in one flip', async (t) => {
     const bed = await serve(t);
     const crowd = await Crowd.start(t, bed.host, { asks: BOTH });
     await bed.operate.deploy([noteVersion('1.1.0'), task('1.1.1')]);
@@ -92,7 +92,7 @@ void describe('two domains of one deploy', { timeout: TEST_MS * 4 }, () => {
     crowd.assertVersionsWereRouted(bed.host.transitions());
   });
 
-  void it('stay as they are when one of them is refused', async (t) => {
+  it('stay as they are when one of them is refused', async (t) => {
     const bed = await serve(t);
     const crowd = await Crowd.start(t, bed.host, { asks: BOTH });
     await bed.operate.deploy([
@@ -111,7 +111,7 @@ void describe('two domains of one deploy', { timeout: TEST_MS * 4 }, () => {
     assert.deepEqual(failuresOf(crowd), []);
   });
 
-  void it('are canaries together: a caller is on the same side of both', async (t) => {
+  it('are canaries together: a caller is on the same side of both', async (t) => {
     const bed = await serve(t);
     const crowd = await Crowd.start(t, bed.host, { asks: BOTH, clients: 30, pauseMs: 60 });
     await bed.operate.deploy([noteVersion('1.1.0'), task('1.1.1')], { canaryPercent: 40, forMs: 60_000, hold: true });
@@ -138,7 +138,7 @@ void describe('two domains of one deploy', { timeout: TEST_MS * 4 }, () => {
     crowd.assertVersionsWereRouted(bed.host.transitions());
   });
 
-  void it('go together when one of the canaries does harm', async (t) => {
+  it('go together when one of the canaries does harm', async (t) => {
     const bed = await serve(t);
     const crowd = await Crowd.start(t, bed.host, { asks: BOTH });
     await bed.operate.deploy([noteVersion('1.1.0'), task('1.1.1', FAILS)], { canaryPercent: 50, forMs: 60_000 });

@@ -15,8 +15,8 @@ const REFUSES = `throw Object.assign(new Error('no'), {
   [Symbol.for('beds.error')]: true, code: 'BEDS_NOTES_NO', status: 'invalid', verdict: 'ack', retryable: false });`;
 const SLOW = 'await new Promise((go) => setTimeout(go, 400)); return VERSION;';
 
-void describe('a canary', { timeout: TEST_MS * 8 }, () => {
-  void it('that fails a fifth of its requests is out again within seconds, quarantined until that is lifted', async (t) => {
+describe('a canary', { timeout: TEST_MS * 8 }, () => {
+  it('that fails a fifth of its requests is out again within seconds, quarantined until that is lifted', async (t) => {
     const { host, operate, reached, observed } = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, host, { clients: 40, pauseMs: 50 });
     const bad = noteVersion('1.1.0', FAILS);
@@ -58,7 +58,7 @@ void describe('a canary', { timeout: TEST_MS * 8 }, () => {
     await host.active('notes', '1.1.0');
   });
 
-  void it('that is slow trips the guard of latency', async (t) => {
+  it('that is slow trips the guard of latency', async (t) => {
     const { host, operate, reached } = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, host, { clients: 40, pauseMs: 40 });
     await operate.deploy([noteVersion('1.1.0', SLOW)], { canaryPercent: 50, forMs: 60_000 });
@@ -72,7 +72,7 @@ void describe('a canary', { timeout: TEST_MS * 8 }, () => {
     crowd.assertVersionsWereRouted(host.transitions());
   });
 
-  void it('that is good takes over when its time is over, and is seen until then', async (t) => {
+  it('that is good takes over when its time is over, and is seen until then', async (t) => {
     const { host, operate, reached, observed } = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, host);
     const [hash] = await operate.deploy([noteVersion('1.1.0')], { canaryPercent: 20, forMs: 3_000 });
@@ -103,7 +103,7 @@ void describe('a canary', { timeout: TEST_MS * 8 }, () => {
     crowd.assertVersionsWereRouted(host.transitions());
   });
 
-  void it('that nobody calls gets a larger share each time, and takes over in the end', async (t) => {
+  it('that nobody calls gets a larger share each time, and takes over in the end', async (t) => {
     const { operate, reached, observed } = await startCanaryHost(t, { services });
     await operate.deploy([noteVersion('1.1.0')], { canaryPercent: 5, forMs: 500 });
     const began = await observed('1.1.0');
@@ -119,7 +119,7 @@ void describe('a canary', { timeout: TEST_MS * 8 }, () => {
     assert.ok(shares.size >= 2, [...shares].join(', '));
   });
 
-  void it('that fails as much as the version beside it is not to blame', async (t) => {
+  it('that fails as much as the version beside it is not to blame', async (t) => {
     const { host, operate, reached } = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0', FAILS)] });
     const crowd = await Crowd.start(t, host);
     await operate.deploy([noteVersion('1.1.0', FAILS)], { canaryPercent: 50, forMs: 3_000 });
@@ -129,7 +129,7 @@ void describe('a canary', { timeout: TEST_MS * 8 }, () => {
     assert.ok(mine.length > 50 && mine.some(({ failure }) => failure !== undefined));
   });
 
-  void it('that alone finds mistakes of its callers is taken out for it, and not quarantined', async (t) => {
+  it('that alone finds mistakes of its callers is taken out for it, and not quarantined', async (t) => {
     const { host, operate, reached } = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, host);
     const refuses = noteVersion('1.1.0', `if (asked % 3 === 0) ${REFUSES} return VERSION;`);
@@ -140,7 +140,7 @@ void describe('a canary', { timeout: TEST_MS * 8 }, () => {
     await crowd.stop();
   });
 
-  void it('is made of every drop by configuration, but not of the first version of a domain', async (t) => {
+  it('is made of every drop by configuration, but not of the first version of a domain', async (t) => {
     const rollout = { canaryPercent: 50, canaryForMs: 1_000 };
     const { host, operate, reached, observed } = await startCanaryHost(t, { services, rollout });
     assert.deepEqual(

@@ -45,8 +45,8 @@ async function replaceCreate(host: TestHost, statement: string): Promise<void> {
   await host.dba.query(`GRANT EXECUTE ON PROCEDURE ${host.prefix}.note_create TO '${host.prefix}'@'%'`);
 }
 
-void describe('a version that serves while its database objects change', () => {
-  void it('is degraded, line by line and once, when they no longer fit, and sound when they are restored', async (t) => {
+describe('a version that serves while its database objects change', () => {
+  it('is degraded, line by line and once, when they no longer fit, and sound when they are restored', async (t) => {
     const host = await servingHost(t);
     await host.dba.query('DROP PROCEDURE note_create');
     await host.dba.query('CREATE OR REPLACE SQL SECURITY DEFINER VIEW note_list AS SELECT id, text, version FROM note');
@@ -74,7 +74,7 @@ void describe('a version that serves while its database objects change', () => {
     assert.equal(created.text, 'again');
   });
 
-  void it('goes on with the objects as they are now when they still fit', async (t) => {
+  it('goes on with the objects as they are now when they still fit', async (t) => {
     const host = await servingHost(t);
     const client = await host.connectClient();
     await replaceCreate(

@@ -40,8 +40,8 @@ function lineOf({ log }: TestHost, text: string): LogLine {
   return log.find(({ msg }) => msg === text) ?? assert.fail(text);
 }
 
-void describe('a host whose plugin directory', () => {
-  void it('is moved away, with an empty one in its place, serves on and says so once; `beds undeploy` ends a domain', async (t) => {
+describe('a host whose plugin directory', () => {
+  it('is moved away, with an empty one in its place, serves on and says so once; `beds undeploy` ends a domain', async (t) => {
     const host = await startTestHost(t, { services, config: PLUGINS });
     const client = await host.connectClient({ batching: false });
     await startBoth(host);
@@ -73,7 +73,7 @@ void describe('a host whose plugin directory', () => {
     assert.deepEqual(states, ['tasks draining', 'tasks retired']);
   });
 
-  void it('is swapped for one with the next version goes over to it, and nothing is at fault', async (t) => {
+  it('is swapped for one with the next version goes over to it, and nothing is at fault', async (t) => {
     const host = await startTestHost(t, { services, config: PLUGINS });
     await startBoth(host);
     const next = `${host.pluginsDirectory}.next`;
@@ -91,7 +91,7 @@ void describe('a host whose plugin directory', () => {
     );
   });
 
-  void it('loses the last bundle of a domain retires it, and says why in the log and the history', async (t) => {
+  it('loses the last bundle of a domain retires it, and says why in the log and the history', async (t) => {
     const host = await startTestHost(t, { services, config: PLUGINS });
     await startBoth(host);
     await rm(join(host.pluginsDirectory, 'tasks.mjs'));
@@ -113,7 +113,7 @@ void describe('a host whose plugin directory', () => {
   });
 });
 
-void describe('a host that starts', () => {
+describe('a host that starts', () => {
   const WAYS: Readonly<Record<string, (directory: string) => Promise<() => Promise<unknown>>>> = {
     'is a file': async (directory) => {
       await writeFile(directory, '');
@@ -130,7 +130,7 @@ void describe('a host that starts', () => {
     },
   };
   for (const [what, replace] of Object.entries(WAYS)) {
-    void it(`serves on where the plugin directory ${what}, and takes no old bundle for a new one when it is back`, async (t) => {
+    it(`serves on where the plugin directory ${what}, and takes no old bundle for a new one when it is back`, async (t) => {
       const host = await startTestHost(t, { services, config: PLUGINS });
       const client = await host.connectClient({ batching: false });
       for (const version of ['1.0.0', '1.1.0', '1.2.0']) {
@@ -156,7 +156,7 @@ void describe('a host that starts', () => {
     });
   }
 
-  void it('without anything to serve refuses a directory that it cannot use', async (t) => {
+  it('without anything to serve refuses a directory that it cannot use', async (t) => {
     const host = await startTestHost(t, { services });
     await host.host.stop();
     await rm(host.pluginsDirectory, { recursive: true });

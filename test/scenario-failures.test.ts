@@ -69,9 +69,9 @@ const OUTAGES = [
   { what: 'the database is killed', server: mariadb, how: 'kill' },
 ] as const;
 
-void describe('a host whose servers fail', () => {
+describe('a host whose servers fail', () => {
   for (const { what, server, how } of OUTAGES) {
-    void it(`answers everything in time, does no write twice and comes back when ${what}`, async (t) => {
+    it(`answers everything in time, does no write twice and comes back when ${what}`, async (t) => {
       const host = await serveNotes(t);
       const load = await Load.start(t, host, { deadlineMs: DEADLINE_MS });
       if (server === rabbitmq) await delay(QUEUE_KEPT_MS);
@@ -84,7 +84,7 @@ void describe('a host whose servers fail', () => {
     });
   }
 
-  void it('serves again when its queues are deleted under it', async (t) => {
+  it('serves again when its queues are deleted under it', async (t) => {
     const host = await serveNotes(t);
     const load = await Load.start(t, host, { deadlineMs: 2_000 });
     const channel = await host.plainChannel();
@@ -103,7 +103,7 @@ void describe('a host whose servers fail', () => {
     await load.assertWrites();
   });
 
-  void it('serves again when the exchange that requests go to is deleted', async (t) => {
+  it('serves again when the exchange that requests go to is deleted', async (t) => {
     const host = await serveNotes(t);
     const load = await Load.start(t, host, { deadlineMs: DEADLINE_MS });
     const channel = await host.plainChannel();
@@ -118,7 +118,7 @@ void describe('a host whose servers fail', () => {
     assert.deepEqual(lost, [], 'the host lost no connection');
   });
 
-  void it('answers at the deadline while its database stands still, and serves when it goes on', async (t) => {
+  it('answers at the deadline while its database stands still, and serves when it goes on', async (t) => {
     const host = await serveNotes(t);
     const client = await host.connectClient();
     const load = await Load.start(t, host, { deadlineMs: 1_500 });
@@ -141,7 +141,7 @@ void describe('a host whose servers fail', () => {
   });
 
   for (const server of [mariadb, rabbitmq]) {
-    void it(`activates a version that is dropped while ${server.name} is away when it is back`, async (t) => {
+    it(`activates a version that is dropped while ${server.name} is away when it is back`, async (t) => {
       const host = await serveNotes(t);
       if (server === rabbitmq) await delay(QUEUE_KEPT_MS);
       await server.stop();
@@ -159,7 +159,7 @@ void describe('a host whose servers fail', () => {
     });
   }
 
-  void it('takes a domain that is removed while RabbitMQ is away out of service when it is back', async (t) => {
+  it('takes a domain that is removed while RabbitMQ is away out of service when it is back', async (t) => {
     const host = await serveNotes(t);
     await delay(QUEUE_KEPT_MS);
     await rabbitmq.stop();
@@ -171,7 +171,7 @@ void describe('a host whose servers fail', () => {
     await assert.rejects(client.domain('notes').fetch({}), { code: UNKNOWN });
   });
 
-  void it('starts without its database, says so, and serves when the database is there', async (t) => {
+  it('starts without its database, says so, and serves when the database is there', async (t) => {
     const before = await serveNotes(t);
     await before.host.stop();
     await mariadb.stop();

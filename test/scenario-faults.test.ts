@@ -63,9 +63,9 @@ const LOOPS = {
   'after it waited for the database': `await ctx.view('fetch', { limit: 1 }); for (;;);`,
 };
 
-void describe('a template that harms its thread', () => {
+describe('a template that harms its thread', () => {
   for (const [when, run] of Object.entries(LOOPS)) {
-    void it(`costs nobody else an answer when it blocks ${when}, and is not run for ever`, async (t) => {
+    it(`costs nobody else an answer when it blocks ${when}, and is not run for ever`, async (t) => {
       const { host, client, hash } = await serve(t, { poison: { mode: 'read', run } });
       const requests = Array.from({ length: 100 }, (_, index) => read(client, index === 30 ? 'poison' : 'version'));
       assert.deepEqual(await outcomes(requests), { '"1.0.0"': 99, BEDS_REQUEST_POISON: 1 });
@@ -81,7 +81,7 @@ void describe('a template that harms its thread', () => {
     });
   }
 
-  void it('is not run again for a write that may have been carried out', async (t) => {
+  it('is not run again for a write that may have been carried out', async (t) => {
     const run = `await ctx.call('create', { text: 'once', mark: 'once' }); for (;;);`;
     const { host, client } = await serve(t, { poison: { mode: 'write', run } });
     await assert.rejects(client.domain('notes').call('poison', {}), { code: 'BEDS_REQUEST_INDETERMINATE' });
@@ -91,7 +91,7 @@ void describe('a template that harms its thread', () => {
     assert.equal((rows as unknown[]).length, 1);
   });
 
-  void it('is refused, and the version before it serves on, when its setup blocks a thread', async (t) => {
+  it('is refused, and the version before it serves on, when its setup blocks a thread', async (t) => {
     const { host, client } = await serve(t, {});
     await writeBundle(host.pluginsDirectory, notesBundle({ version: '1.1.0', body: { setup: 'for (;;);' } }));
     const line = await host.logged('the refusal', ({ msg }) => msg === 'notes 1.1.0 rejected');
@@ -100,7 +100,7 @@ void describe('a template that harms its thread', () => {
     assert.equal(endings(host).length, 1);
   });
 
-  void it('is replaced with its thread when it throws in a timer', async (t) => {
+  it('is replaced with its thread when it throws in a timer', async (t) => {
     const run = `setTimeout(() => { throw new Error('thrown late'); }, 500); return 'set';`;
     const { host, client, hash } = await serve(t, { late: { mode: 'read', run } });
     assert.equal(await read(client, 'late'), 'set');
@@ -110,7 +110,7 @@ void describe('a template that harms its thread', () => {
     await assertServes(host, client);
   });
 
-  void it('ends no thread with a promise that it forgot', async (t) => {
+  it('ends no thread with a promise that it forgot', async (t) => {
     const run = `void Promise.reject(new Error('forgotten')); return 'done';`;
     const { host, client } = await serve(t, { forget: { mode: 'read', run } });
     assert.equal(await read(client, 'forget'), 'done');
@@ -122,7 +122,7 @@ void describe('a template that harms its thread', () => {
     assert.deepEqual(endings(host), []);
   });
 
-  void it('does not end the host with process.exit', async (t) => {
+  it('does not end the host with process.exit', async (t) => {
     const { host, client } = await serve(t, {
       exit: { mode: 'read', run: 'process.exit(3);' },
       forced: { mode: 'read', run: '(() => 0).constructor("return process")().exit(3);' },
@@ -133,7 +133,7 @@ void describe('a template that harms its thread', () => {
     await assertServes(host, client);
   });
 
-  void it('loses its thread, and no other, when it takes all the memory', async (t) => {
+  it('loses its thread, and no other, when it takes all the memory', async (t) => {
     const run = 'const all = []; for (;;) all.push(new Array(1000).fill(all.length));';
     const threads = { default: { count: 2, heapMb: 64 } };
     const { host, client } = await serve(t, { greedy: { mode: 'read', run } }, { threads });
@@ -142,7 +142,7 @@ void describe('a template that harms its thread', () => {
     await assertServes(host, client);
   });
 
-  void it('makes the host give up when threads end faster than restarting helps', async (t) => {
+  it('makes the host give up when threads end faster than restarting helps', async (t) => {
     const supervisor = { stallTimeoutMs: 1_000, drainTimeoutMs: 1_000, restartIntensity: 1 };
     const config = { supervisor, threads: { default: { count: 1 } } };
     const { host, client } = await serve(t, { poison: { mode: 'read', run: 'for (;;);' } }, config);

@@ -56,8 +56,8 @@ function givenUp(host: TestHost): () => unknown {
   return () => reason;
 }
 
-void describe('a version that misbehaves', () => {
-  void it('does not end the host when many of its requests block all threads at once', async (t) => {
+describe('a version that misbehaves', () => {
+  it('does not end the host when many of its requests block all threads at once', async (t) => {
     const host = await start(t, { threads: { default: { count: 4 } } });
     const reason = givenUp(host);
     await writeBundle(host.pluginsDirectory, notesBundle());
@@ -72,7 +72,7 @@ void describe('a version that misbehaves', () => {
     assert.equal(reason(), undefined);
   });
 
-  void it('costs a thread that joins that version alone, while its setup fails', async (t) => {
+  it('costs a thread that joins that version alone, while its setup fails', async (t) => {
     const host = await start(t, { topology: { checkIntervalMs: 500 } });
     const reason = givenUp(host);
     const setup = `await ctx.view('fetch', { limit: 1 });`;
@@ -91,7 +91,7 @@ void describe('a version that misbehaves', () => {
     assert.equal(reason(), undefined);
   });
 
-  void it('holds no other domain up with a setup that never ends', async (t) => {
+  it('holds no other domain up with a setup that never ends', async (t) => {
     const host = await start(t);
     await writeBundle(host.pluginsDirectory, notesBundle({ body: { setup: 'await new Promise(() => {});' } }));
     await host.logged('it is being prepared', ({ msg }) => msg === 'notes 1.0.0 probed');
@@ -101,7 +101,7 @@ void describe('a version that misbehaves', () => {
     assert.ok(performance.now() - droppedAt < 3_000);
   });
 
-  void it('is out again at once, also while another domain ends slowly', async (t) => {
+  it('is out again at once, also while another domain ends slowly', async (t) => {
     const supervisor = { drainTimeoutMs: 15_000 };
     const brokers = { rBroker: { type: 'data', mode: 'read', prefetch: 1 }, wBroker: { type: 'data', mode: 'write' } };
     const rollout = { canaryPercent: 100, canaryForMs: 60_000 };
@@ -126,7 +126,7 @@ void describe('a version that misbehaves', () => {
     await Promise.allSettled(slow);
   });
 
-  void it('is found out when only other domains call it', async (t) => {
+  it('is found out when only other domains call it', async (t) => {
     const host = await start(t, { rollout: { canaryPercent: 50, canaryForMs: 3_000 } });
     const relay = {
       mode: 'read',
@@ -146,7 +146,7 @@ void describe('a version that misbehaves', () => {
     assert.equal(await answer(client, 'relay', 'tasks'), '0');
   });
 
-  void it('lets a request that it serves have its time, however short the drain timeout is', async (t) => {
+  it('lets a request that it serves have its time, however short the drain timeout is', async (t) => {
     const host = await start(t, { supervisor: { drainTimeoutMs: 500 } });
     await writeBundle(host.pluginsDirectory, notesBundle());
     await host.active('notes', '1.0.0');
@@ -159,8 +159,8 @@ void describe('a version that misbehaves', () => {
   });
 });
 
-void describe('a version that waits', () => {
-  void it('does not keep the one that serves from its database objects as they are now', async (t) => {
+describe('a version that waits', () => {
+  it('does not keep the one that serves from its database objects as they are now', async (t) => {
     const host = await start(t, { rollout: { schemaCheckMs: 300 } });
     await writeBundle(host.pluginsDirectory, notesBundle());
     await host.active('notes', '1.0.0');
@@ -179,7 +179,7 @@ void describe('a version that waits', () => {
     await rm(join(host.pluginsDirectory, 'later.mjs'));
   });
 
-  void it('lets what did harm go out of service, though nothing can take its place yet', async (t) => {
+  it('lets what did harm go out of service, though nothing can take its place yet', async (t) => {
     const host = await start(t);
     await writeBundle(host.pluginsDirectory, notesBundle({ operations: POISON }));
     await host.active('notes', '1.0.0');

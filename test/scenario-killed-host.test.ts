@@ -8,8 +8,8 @@ import { sharedServices } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb']);
 
-void describe('a version that ends the whole host', () => {
-  void it(
+describe('a version that ends the whole host', () => {
+  it(
     'does so once: the next start tries it apart, answers its request, serves the version before and all others',
     { timeout: 240_000 },
     async (t) => {
@@ -48,8 +48,8 @@ void describe('a version that ends the whole host', () => {
   );
 });
 
-void describe('a host that somebody kills', () => {
-  void it(
+describe('a host that somebody kills', () => {
+  it(
     'convicts nobody: what was under way runs again, once, and every version stays',
     { timeout: 240_000 },
     async (t) => {
@@ -80,7 +80,7 @@ void describe('a host that somebody kills', () => {
     },
   );
 
-  void it(
+  it(
     'keeps who is suspected over starts that are killed before they have tried it',
     { timeout: 240_000 },
     async (t) => {
@@ -107,8 +107,8 @@ void describe('a host that somebody kills', () => {
   );
 });
 
-void describe('two suspects at once', () => {
-  void it(
+describe('two suspects at once', () => {
+  it(
     'are told apart: the guilty one is convicted, the other is answered, also one that is called by it',
     { timeout: 240_000 },
     async (t) => {
@@ -148,8 +148,8 @@ void describe('two suspects at once', () => {
   );
 });
 
-void describe('a message of many requests of which one ends the host, on a quorum queue', () => {
-  void it(
+describe('a message of many requests of which one ends the host, on a quorum queue', () => {
+  it(
     'costs that one; the others are answered, and a write that was under way is not run twice',
     { timeout: 240_000 },
     async (t) => {

@@ -18,9 +18,9 @@ const HARMS: Readonly<Record<string, { readonly bundle: BundleOptions; readonly 
   },
 };
 
-void describe('a version that ends the whole host without a request', () => {
+describe('a version that ends the whole host without a request', () => {
   for (const [where, { bundle, ask }] of Object.entries(HARMS)) {
-    void it(`is found when it does so ${where}, and ends no other host`, { timeout: 240_000 }, async (t) => {
+    it(`is found when it does so ${where}, and ends no other host`, { timeout: 240_000 }, async (t) => {
       const { client, next, oom } = await loseHost(t, services, {
         bundle: notesBundle({ version: '1.1.0', ...bundle }),
         ...(ask === undefined ? {} : { ask }),

@@ -104,12 +104,12 @@ function nobodyIsBlamed(host: TestHost): void {
   );
 }
 
-void describe('a result that is larger than a host takes', () => {
+describe('a result that is larger than a host takes', () => {
   for (const [what, operation] of [
     ['a routine of five million rows', 'flood'],
     ['a page of 600 rows of a megabyte', 'heavy'],
   ] as const) {
-    void it(`is refused, and nobody else notices: ${what}`, async (t) => {
+    it(`is refused, and nobody else notices: ${what}`, async (t) => {
       const { host, client } = await start(t);
       const before = process.memoryUsage().rss;
       for (const times of [1, 2, 20]) {

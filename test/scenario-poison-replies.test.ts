@@ -20,8 +20,8 @@ const FORGED = 400;
 
 const body = { v: 1, id: 'a', domain: 'notes', op: 'version' } as const;
 
-void describe('reply addresses that RabbitMQ closes the connection over', () => {
-  void it('cost no caller an answer, and no operator', async (t) => {
+describe('reply addresses that RabbitMQ closes the connection over', () => {
+  it('cost no caller an answer, and no operator', async (t) => {
     const host = await startTestHost(t, { services });
     await writeBundle(host.pluginsDirectory, notesBundle());
     await host.active('notes', '1.0.0');
@@ -61,7 +61,7 @@ void describe('reply addresses that RabbitMQ closes the connection over', () => 
     assert.deepEqual(lost, [], 'no other connection was lost');
   });
 
-  void it('keep nobody waiting who comes after more of them than the host takes at once', async (t) => {
+  it('keep nobody waiting who comes after more of them than the host takes at once', async (t) => {
     const config = { threads: { default: { count: 1 } } };
     const host = await startTestHost(t, { services, config });
     await writeBundle(host.pluginsDirectory, notesBundle());

@@ -89,9 +89,9 @@ function keepAsking(t: Teardown, client: BedsClient, domain: string): () => Prom
   };
 }
 
-void describe('a version that ends threads again and again', () => {
+describe('a version that ends threads again and again', () => {
   for (const [kind, run] of Object.entries(HARMS)) {
-    void it(`is quarantined, and the one before serves, when it does so by ${kind}; other domains are served all the time`, async (t) => {
+    it(`is quarantined, and the one before serves, when it does so by ${kind}; other domains are served all the time`, async (t) => {
       const host = await start(t);
       const client = await connect(host);
       await writeBundle(host.pluginsDirectory, notesBundle({ domain: 'tasks', name: 'tasks.mjs' }));
@@ -120,7 +120,7 @@ void describe('a version that ends threads again and again', () => {
     });
   }
 
-  void it('leaves callers with an answer to come back when there is no other, also after a restart, until a good one comes', async (t) => {
+  it('leaves callers with an answer to come back when there is no other, also after a restart, until a good one comes', async (t) => {
     const host = await start(t);
     const client = await connect(host);
     const { hash } = await writeBundle(host.pluginsDirectory, harmful('1.1.0'));
@@ -152,7 +152,7 @@ void describe('a version that ends threads again and again', () => {
     await serves(client, '1.2.0');
   });
 
-  void it('keeps its strikes over a restart, and a damaged memory of them is set aside with a fault', async (t) => {
+  it('keeps its strikes over a restart, and a damaged memory of them is set aside with a fault', async (t) => {
     const host = await start(t);
     const client = await connect(host);
     await writeBundle(host.pluginsDirectory, notesBundle());
@@ -176,7 +176,7 @@ void describe('a version that ends threads again and again', () => {
     assert.equal(host.log.slice(from).filter((line) => line['hash'] === hash && line['state'] === 'active').length, 0);
   });
 
-  void it('does not cost the newer version that was on its way', async (t) => {
+  it('does not cost the newer version that was on its way', async (t) => {
     const host = await start(t);
     const client = await connect(host);
     await writeBundle(host.pluginsDirectory, notesBundle());
@@ -195,8 +195,8 @@ void describe('a version that ends threads again and again', () => {
   });
 });
 
-void describe('the blame for a thread that ended', () => {
-  void it('goes by the stack, even if another domain ran last', async (t) => {
+describe('the blame for a thread that ended', () => {
+  it('goes by the stack, even if another domain ran last', async (t) => {
     const host = await start(t);
     const client = await connect(host);
     const run = `setTimeout(() => { throw new Error('thrown late'); }, 300); return 'set';`;
@@ -210,7 +210,7 @@ void describe('the blame for a thread that ended', () => {
     assert.deepEqual([line['domain'], line['hash']], ['notes', hash]);
   });
 
-  void it('names the lost thread alone when one of a hundred requests loops; the others are answered on their connections', async (t) => {
+  it('names the lost thread alone when one of a hundred requests loops; the others are answered on their connections', async (t) => {
     const host = await start(t);
     const client = await connect(host);
     const { hash } = await writeBundle(host.pluginsDirectory, harmful('1.0.0', HARMS['loop']));

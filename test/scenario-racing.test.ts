@@ -18,7 +18,7 @@ const services = await sharedServices(['rabbitmq', 'mariadb']);
 /** Longer than any removal or settling takes. */
 const QUIET_MS = 800;
 
-void describe('drops that race, under a load on the domain that they are of', () => {
+describe('drops that race, under a load on the domain that they are of', () => {
   let host: TestHost;
   let load: Load;
   let nextMinor = 1;
@@ -69,7 +69,7 @@ void describe('drops that race, under a load on the domain that they are of', ()
       .flatMap(({ findings }) => (findings ?? []).map(({ code }) => code));
 
   for (const stage of ['received', 'verified', 'probed', 'prepared', 'active'] as const) {
-    void it(`end on the version before when the bundle is removed at '${stage}'`, async () => {
+    it(`end on the version before when the bundle is removed at '${stage}'`, async () => {
       const count = host.transitions().length;
       const before = serving() ?? '';
       const version = fresh();
@@ -91,7 +91,7 @@ void describe('drops that race, under a load on the domain that they are of', ()
     });
   }
 
-  void it('end on one of two entries that come at the same instant, and on the other when that one goes', async () => {
+  it('end on one of two entries that come at the same instant, and on the other when that one goes', async () => {
     const count = host.transitions().length;
     const versions = [fresh(), fresh()] as const;
     const before = serving() ?? '';
@@ -105,7 +105,7 @@ void describe('drops that race, under a load on the domain that they are of', ()
     assert.deepEqual(refusedSince(count), []);
   });
 
-  void it('change nothing when one version is there under two names and one of them goes', async () => {
+  it('change nothing when one version is there under two names and one of them goes', async () => {
     const version = fresh();
     await dropAs('notes.mjs', version);
     await endsOn(version);
@@ -123,7 +123,7 @@ void describe('drops that race, under a load on the domain that they are of', ()
     );
   });
 
-  void it('change nothing when an entry is renamed but for the case of a letter', async () => {
+  it('change nothing when an entry is renamed but for the case of a letter', async () => {
     const version = serving() ?? '';
     const count = host.transitions().length;
     await rename(place('notes.mjs'), place('Notes.mjs'));
@@ -133,7 +133,7 @@ void describe('drops that race, under a load on the domain that they are of', ()
     assert.deepEqual(host.transitions().slice(count), []);
   });
 
-  void it('end on the last of 50 in a second', async () => {
+  it('end on the last of 50 in a second', async () => {
     const count = host.transitions().length;
     let last = '';
     for (let n = 0; n < 50; n += 1) {
@@ -146,7 +146,7 @@ void describe('drops that race, under a load on the domain that they are of', ()
     assert.deepEqual(refusedSince(count), []);
   });
 
-  void it('leave the old version alone when a file grows for ever, which is refused while it grows', async () => {
+  it('leave the old version alone when a file grows for ever, which is refused while it grows', async () => {
     const before = serving() ?? '';
     const count = host.transitions().length;
     const growing = new AbortController();
@@ -169,7 +169,7 @@ void describe('drops that race, under a load on the domain that they are of', ()
     assert.deepEqual(refusedSince(count), ['BEDS_ADMISSION_TOO_LARGE']);
   });
 
-  void it('serve on when a link takes the place of the bundle, and take the next bundle there', async () => {
+  it('serve on when a link takes the place of the bundle, and take the next bundle there', async () => {
     const before = serving() ?? '';
     const count = host.transitions().length;
     const { files, name } = describeBundle(notesBundle({ version: fresh() }));
@@ -183,7 +183,7 @@ void describe('drops that race, under a load on the domain that they are of', ()
     await endsOn(version);
   });
 
-  void it('serve as soon as a bundle that nobody could read can be read', async (t) => {
+  it('serve as soon as a bundle that nobody could read can be read', async (t) => {
     if (process.getuid?.() === 0) {
       t.skip('nothing is unreadable for root');
       return;
@@ -200,7 +200,7 @@ void describe('drops that race, under a load on the domain that they are of', ()
     await endsOn(version);
   });
 
-  void it('have lost no write and done none twice', async () => {
+  it('have lost no write and done none twice', async () => {
     await load.stop();
     await load.assertWrites();
     load.assertVersionsWereLive();

@@ -64,8 +64,8 @@ class Asking {
   }
 }
 
-void describe('drops and orders at random', () => {
-  void it('end on what was asked for last, fail nothing but what was retired, and leave nothing behind', async (t: Teardown & {
+describe('drops and orders at random', () => {
+  it('end on what was asked for last, fail nothing but what was retired, and leave nothing behind', async (t: Teardown & {
     diagnostic(text: string): void;
   }) => {
     const seed = Number(process.env['BEDS_TEST_SEED'] ?? randomInt(1 << 30));

@@ -16,8 +16,8 @@ const host = await startTestHost(wholeFile, { services });
 await writeBundle(host.pluginsDirectory, notesBundle());
 await host.active('notes', '1.0.0');
 
-void describe('a running host', () => {
-  void it('serves a template that is dropped into the plugins directory', async () => {
+describe('a running host', () => {
+  it('serves a template that is dropped into the plugins directory', async () => {
     const client = await host.connectClient();
     const notes = client.domain('notes');
     const created = (await notes.create({ text: 'first' })) as { id: number };
@@ -28,7 +28,7 @@ void describe('a running host', () => {
     assert.equal(await notes.call('version', {}), '1.0.0');
   });
 
-  void it('refuses a page that is longer than the configuration allows, naming the field', async () => {
+  it('refuses a page that is longer than the configuration allows, naming the field', async () => {
     const notes = (await host.connectClient()).domain('notes');
     const { maxPageRows } = host.config.limits;
     const none = { mark: 'nobody has it' };
@@ -37,7 +37,7 @@ void describe('a running host', () => {
     await assert.rejects(notes.fetch({ limit: maxPageRows + 1 }), refusal);
   });
 
-  void it('keeps a read from writing through another domain, because reads may be run again', async () => {
+  it('keeps a read from writing through another domain, because reads may be run again', async () => {
     const erase = `return ctx.domain('notes').delete(987654);`;
     const operations = { peek: { mode: 'read', run: erase }, erase: { mode: 'write', run: erase } } as const;
     await writeBundle(
@@ -50,7 +50,7 @@ void describe('a running host', () => {
     assert.deepEqual(await tasks.call('erase', {}), { affected: 0 });
   });
 
-  void it('serves an AMQP program without SDK, by direct reply-to and into a queue that the server named', async () => {
+  it('serves an AMQP program without SDK, by direct reply-to and into a queue that the server named', async () => {
     for (const replies of ['direct', 'queue'] as const) {
       const caller = await PlainCaller.open(host, replies);
       const create = {
@@ -74,7 +74,7 @@ void describe('a running host', () => {
     }
   });
 
-  void it('serves a client in Python', { timeout: 150_000 }, async (t) => {
+  it('serves a client in Python', { timeout: 150_000 }, async (t) => {
     const pika = await installPika(temporaryDirectory(t));
     if ('whyNot' in pika) {
       t.skip(pika.whyNot);
@@ -89,7 +89,7 @@ void describe('a running host', () => {
     assert.equal(data.text, 'from Python');
   });
 
-  void it('answers an array with an array, each request for itself', async () => {
+  it('answers an array with an array, each request for itself', async () => {
     const caller = await PlainCaller.open(host);
     const body = ['a', 'b', 'c'].map((mark) => envelope('create', { id: mark, payload: { text: `is ${mark}`, mark } }));
     const replies = await caller.ask<readonly ReplyEnvelope[]>({ routingKey: 'notes.create', body });
@@ -103,7 +103,7 @@ void describe('a running host', () => {
     );
   });
 
-  void it('says that a domain or an operation is unknown', async () => {
+  it('says that a domain or an operation is unknown', async () => {
     const caller = await PlainCaller.open(host);
     const unknownDomain = await caller.ask({
       routingKey: 'towns.fetch',
@@ -116,7 +116,7 @@ void describe('a running host', () => {
     assert.equal(unknownOperation.by.version, '1.0.0');
   });
 
-  void it('answers a slow request at its deadline, and stops it in the database', async () => {
+  it('answers a slow request at its deadline, and stops it in the database', async () => {
     const caller = await PlainCaller.open(host);
     const body = envelope('slow', { payload: { ms: 8_000 }, meta: { client: 'plain', deadlineMs: 400 } });
     const startedAt = performance.now();
@@ -134,7 +134,7 @@ void describe('a running host', () => {
     assert.ok(performance.now() - startedAt < 4_000);
   });
 
-  void it('carries out a write that wants no reply, once', async () => {
+  it('carries out a write that wants no reply, once', async () => {
     const caller = await PlainCaller.open(host);
     const body = envelope('create', { payload: { text: 'forget me', mark: 'silent' } });
     caller.send({ routingKey: 'notes.create', body });
@@ -144,7 +144,7 @@ void describe('a running host', () => {
     assert.equal(await deadLetters(host, caller), 0);
   });
 
-  void it('has no right to the base table, only to what the DBA grants', async (t) => {
+  it('has no right to the base table, only to what the DBA grants', async (t) => {
     const connection = await mysql.createConnection(host.runtimeUrl);
     t.after(() => connection.end());
     await connection.query('SELECT * FROM note_list');
@@ -202,8 +202,8 @@ function badMessages(prefix: string): readonly BadMessage[] {
   }));
 }
 
-void describe('a bad message', () => {
-  void it('is answered where somebody can be answered, kept as a dead letter, and disturbs nobody', async () => {
+describe('a bad message', () => {
+  it('is answered where somebody can be answered, kept as a dead letter, and disturbs nobody', async () => {
     const caller = await PlainCaller.open(host);
     const bad = badMessages(host.prefix);
     for (const [index, { what, code, ...message }] of bad.entries()) {

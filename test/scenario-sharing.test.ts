@@ -29,12 +29,12 @@ async function statementsFor(teardown: Teardown, share: boolean): Promise<number
   return new Set((await Promise.all(asked)).map(({ rows }) => rows[0]?.['stamp'])).size;
 }
 
-void describe('identical fetches at the same time', () => {
-  void it('are one statement for the database where the view is shared', async (t) => {
+describe('identical fetches at the same time', () => {
+  it('are one statement for the database where the view is shared', async (t) => {
     assert.equal(await statementsFor(t, true), 1);
   });
 
-  void it('are a statement each where it is not', async (t) => {
+  it('are a statement each where it is not', async (t) => {
     assert.equal(await statementsFor(t, false), CALLERS);
   });
 });

@@ -25,8 +25,8 @@ async function serveNotes(teardown: Teardown, drainTimeoutMs = 10_000): Promise<
   return host;
 }
 
-void describe('a host that is told to stop', () => {
-  void it('loses nothing under load: what it began is answered once, what it did not begin waits in the queue', async (t) => {
+describe('a host that is told to stop', () => {
+  it('loses nothing under load: what it began is answered once, what it did not begin waits in the queue', async (t) => {
     const host = await serveNotes(t);
     // Later answers than the deadline of a caller that nobody serves are not of interest here.
     const load = await Load.start(t, host, { deadlineMs: 3_000 });
@@ -65,7 +65,7 @@ void describe('a host that is told to stop', () => {
     assert.equal(host.log.at(-1)?.msg, 'stopped');
   });
 
-  void it('goes on where another host takes over: every write is done once', async (t) => {
+  it('goes on where another host takes over: every write is done once', async (t) => {
     const host = await serveNotes(t);
     const caller = await PlainCaller.open(host);
     const marks = Array.from({ length: 400 }, (_, index) => `over-${index}`);
@@ -103,7 +103,7 @@ void describe('a host that is told to stop', () => {
     await next.stop();
   });
 
-  void it('does not wait for ever for a request that hangs, and a second call joins the first', async (t) => {
+  it('does not wait for ever for a request that hangs, and a second call joins the first', async (t) => {
     const host = await serveNotes(t, DRAIN_MS);
     const caller = await PlainCaller.open(host);
     caller.send({
@@ -130,7 +130,7 @@ void describe('a host that is told to stop', () => {
     t.diagnostic(`stopped after ${tookMs.toFixed(0)} ms with a drain timeout of ${DRAIN_MS} ms`);
   });
 
-  void it('ends at once when nothing is under way', async (t) => {
+  it('ends at once when nothing is under way', async (t) => {
     const host = await serveNotes(t);
     const startedAt = performance.now();
     await host.host.stop();

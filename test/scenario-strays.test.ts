@@ -31,8 +31,8 @@ async function straysIn({ host }: CanaryHost, version: string, signal: AbortSign
   return generations.reduce((sum, seen) => sum + (seen.version === version ? seen.strays : 0), 0);
 }
 
-void describe('what code leaves behind that no request ends with', { timeout: TEST_MS * 12 }, () => {
-  void it('keeps a canary from taking over, and its bytes go into quarantine', async (t) => {
+describe('what code leaves behind that no request ends with', { timeout: TEST_MS * 12 }, () => {
+  it('keeps a canary from taking over, and its bytes go into quarantine', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, bed.host);
     await bed.operate.deploy([noteVersion('1.1.0', REJECTS)], { canaryPercent: 30, forMs: 5_000 });
@@ -43,7 +43,7 @@ void describe('what code leaves behind that no request ends with', { timeout: TE
     assert.deepEqual(told(bed, ENDED), []);
   });
 
-  void it('keeps one from taking over that only gets copies', async (t) => {
+  it('keeps one from taking over that only gets copies', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, bed.host);
     await bed.operate.deploy([noteVersion('1.1.0', REJECTS)], { canaryPercent: 0, shadowPercent: 100, forMs: 5_000 });
@@ -52,7 +52,7 @@ void describe('what code leaves behind that no request ends with', { timeout: TE
     assert.match(findings[0]?.message ?? '', /faults that no request ended with/);
   });
 
-  void it('fills no log, is counted, and takes a version out that goes on with it', async (t) => {
+  it('fills no log, is counted, and takes a version out that goes on with it', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, bed.host);
     await writeBundle(bed.host.pluginsDirectory, noteVersion('1.1.0', REJECTS));
@@ -76,7 +76,7 @@ void describe('what code leaves behind that no request ends with', { timeout: TE
     assert.deepEqual(told(bed, ENDED), []);
   });
 
-  void it('takes nothing out of service where no other version is kept', async (t) => {
+  it('takes nothing out of service where no other version is kept', async (t) => {
     const serving = [noteVersion('1.0.0', REJECTS)];
     const bed = await startCanaryHost(t, { services, serving, rollout: { maxStrikes: 1 } });
     const crowd = await Crowd.start(t, bed.host);
@@ -111,7 +111,7 @@ void describe('what code leaves behind that no request ends with', { timeout: TE
     ['an object without a prototype', 'Object.create(null)'],
     ['a symbol', `Symbol('no')`],
   ];
-  void it('may be anything: it is counted, and every request that ends with it is answered', async (t) => {
+  it('may be anything: it is counted, and every request that ends with it is answered', async (t) => {
     const operations: Record<string, BundleOperation> = {};
     for (const [index, [, expression]] of thrown.entries()) {
       operations[`leave${index}`] = { mode: 'read', run: `void Promise.reject(${expression}); return VERSION;` };
@@ -131,7 +131,7 @@ void describe('what code leaves behind that no request ends with', { timeout: TE
     assert.deepEqual(told(bed, ENDED), []);
   });
 
-  void it('ends its thread and nothing else where it is thrown in a callback, whatever it is', async (t) => {
+  it('ends its thread and nothing else where it is thrown in a callback, whatever it is', async (t) => {
     const late = thrown.map(
       ([, expression], index) =>
         [
@@ -152,7 +152,7 @@ void describe('what code leaves behind that no request ends with', { timeout: TE
     }
   });
 
-  void it('is the fault of who was given the promise, not of the domain that was called', async (t) => {
+  it('is the fault of who was given the promise, not of the domain that was called', async (t) => {
     const inner = noteVersion('1.0.0', `throw new Error('inner');`);
     const outer = noteVersion('2.0.0', `void ctx.domain('notes').call('version', {}); return VERSION;`, {
       ...{ domain: 'tasks', peers: ['notes'], name: 'tasks.mjs' },
@@ -167,8 +167,8 @@ void describe('what code leaves behind that no request ends with', { timeout: TE
   });
 });
 
-void describe('a template that acts on its process', { timeout: TEST_MS * 2 }, () => {
-  void it('has failed, with its line in the log, and is out again as a canary', async (t) => {
+describe('a template that acts on its process', { timeout: TEST_MS * 2 }, () => {
+  it('has failed, with its line in the log, and is out again as a canary', async (t) => {
     const bed = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, bed.host, { asks: [VERSION_OF] });
     await bed.operate.deploy([noteVersion('1.1.0', 'process.exit(1); return VERSION;')], {
@@ -185,8 +185,8 @@ void describe('a template that acts on its process', { timeout: TEST_MS * 2 }, (
   });
 });
 
-void describe('what a template prints', { timeout: TEST_MS }, () => {
-  void it('is a line of the log, of that template', async (t) => {
+describe('what a template prints', { timeout: TEST_MS }, () => {
+  it('is a line of the log, of that template', async (t) => {
     const prints = `console.log('seen %s', 'it', { a: 1 }); console.error('bad'); console.table([{ a: 1 }]);
       console.log({ get a() { throw new Error('no'); }, [Symbol.for('nodejs.util.inspect.custom')]() { throw new Error('no'); } });
       ctx.log.info('given', { f() {} }); ctx.log.info(Symbol('no')); return VERSION;`;
@@ -203,7 +203,7 @@ void describe('what a template prints', { timeout: TEST_MS }, () => {
     assert.deepEqual(told(bed, ENDED), []);
   });
 
-  void it('makes no line of any length, whatever it hands over', async (t) => {
+  it('makes no line of any length, whatever it hands over', async (t) => {
     const long = `const long = 'y'.repeat(2_000_000);`;
     const operations = {
       log: { mode: 'read', run: `${long} ctx.log.info('given' + long, { long }); return VERSION;` },

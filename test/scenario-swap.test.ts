@@ -39,8 +39,8 @@ function asFolder(options: BundleOptions): BundleOptions {
   return notesBundle({ ...options, form: 'folder', name: 'notes' });
 }
 
-void describe('a version that is dropped in', () => {
-  void it('takes over under a constant load, 20 times, and nothing fails, is lost or is done twice', async (t) => {
+describe('a version that is dropped in', () => {
+  it('takes over under a constant load, 20 times, and nothing fails, is lost or is done twice', async (t) => {
     const host = await startTestHost(t, { services });
     await writeBundle(host.pluginsDirectory, notesBundle({ version: '1.0.0' }));
     await host.active('notes', '1.0.0');
@@ -72,7 +72,7 @@ void describe('a version that is dropped in', () => {
     t.diagnostic(`noticed: median ${median(noticedMs)} ms, longest ${Math.max(...noticedMs)} ms`);
   });
 
-  void it('leaves a request that is under way to the version that began it', async (t) => {
+  it('leaves a request that is under way to the version that began it', async (t) => {
     const host = await startTestHost(t, { services });
     await writeBundle(host.pluginsDirectory, notesBundle({ version: '1.0.0' }));
     await host.active('notes', '1.0.0');
@@ -88,7 +88,7 @@ void describe('a version that is dropped in', () => {
     await eventually('1.0.0 is retired', () => retired(host) === 1);
   });
 
-  void it('is the one that serves in the end when three come within a second', async (t) => {
+  it('is the one that serves in the end when three come within a second', async (t) => {
     const host = await startTestHost(t, { services });
     const client = await host.connectClient();
     await writeBundle(host.pluginsDirectory, notesBundle({ version: '0.9.0' }));
@@ -108,7 +108,7 @@ void describe('a version that is dropped in', () => {
     assert.deepEqual(refused, []);
   });
 
-  void it('serves a domain that the host never heard of, within a second', async (t) => {
+  it('serves a domain that the host never heard of, within a second', async (t) => {
     const host = await startTestHost(t, { services });
     await writeBundle(host.pluginsDirectory, notesBundle());
     await host.active('notes', '1.0.0');
@@ -132,8 +132,8 @@ void describe('a version that is dropped in', () => {
   });
 });
 
-void describe('a domain whose bundle is removed', () => {
-  void it('ends after the requests that are in flight, and then is answered as unknown', async (t) => {
+describe('a domain whose bundle is removed', () => {
+  it('ends after the requests that are in flight, and then is answered as unknown', async (t) => {
     const host = await startTestHost(t, { services });
     const { path } = await writeBundle(host.pluginsDirectory, notesBundle());
     await host.active('notes', '1.0.0');
@@ -160,7 +160,7 @@ void describe('a domain whose bundle is removed', () => {
     assert.equal(await client.domain('notes').call('version', {}), '2.0.0');
   });
 
-  void it('ends after the requests that still wait in its queue, too', async (t) => {
+  it('ends after the requests that still wait in its queue, too', async (t) => {
     const rBroker = { type: 'data', mode: 'read', prefetch: 1 };
     const config = { brokers: { rBroker, wBroker: { type: 'data', mode: 'write' } } };
     const host = await startTestHost(t, { services, config });
@@ -179,8 +179,8 @@ void describe('a domain whose bundle is removed', () => {
   });
 });
 
-void describe('a domain with several bundles in the directory', () => {
-  void it('serves the older one again when the newer is removed, waits for no refused one, and ends with the last', async (t) => {
+describe('a domain with several bundles in the directory', () => {
+  it('serves the older one again when the newer is removed, waits for no refused one, and ends with the last', async (t) => {
     const host = await startTestHost(t, { services });
     const drop = (version: string, more = {}): ReturnType<typeof writeBundle> =>
       writeBundle(host.pluginsDirectory, notesBundle({ version, name: `notes-${version}.mjs`, ...more }));
@@ -204,7 +204,7 @@ void describe('a domain with several bundles in the directory', () => {
     });
   });
 
-  void it('ends when the version that waits and the one that serves are removed, and the host stops', async (t) => {
+  it('ends when the version that waits and the one that serves are removed, and the host stops', async (t) => {
     const host = await startTestHost(t, { services });
     const client = await host.connectClient();
     const live = await writeBundle(host.pluginsDirectory, notesBundle());
@@ -225,7 +225,7 @@ void describe('a domain with several bundles in the directory', () => {
     await host.host.stop();
   });
 
-  void it('goes on by itself when the DBA delivers what a version waits for', async (t) => {
+  it('goes on by itself when the DBA delivers what a version waits for', async (t) => {
     const host = await startTestHost(t, { services });
     const user = new URL(host.config.stores['main']?.url ?? '').username;
     const objects = { ...NOTES_OBJECTS, later: { kind: 'procedure', name: 'note_later', args: {} } };

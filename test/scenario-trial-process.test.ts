@@ -42,8 +42,8 @@ function processOf({ pid }: HostProcess): number {
   return found;
 }
 
-void describe('a version that is tried in a process of its own', { timeout: TEST_MS * 4 }, () => {
-  void it('reaches no secret and no module from there, as little as from a thread', async (t) => {
+describe('a version that is tried in a process of its own', { timeout: TEST_MS * 4 }, () => {
+  it('reaches no secret and no module from there, as little as from a thread', async (t) => {
     const operations = {
       look: { mode: 'read', args: { way: { type: 'string' } }, run: `return await tryWay(input.way, ctx);` },
     } as const;
@@ -60,7 +60,7 @@ void describe('a version that is tried in a process of its own', { timeout: TEST
     );
   });
 
-  void it('ends that process by an exception that nobody catches, and is blamed for it', async (t) => {
+  it('ends that process by an exception that nobody catches, and is blamed for it', async (t) => {
     const late = `setTimeout(() => { throw new Error('late'); }, 50); return 'set';`;
     const nothing = `setTimeout(() => { throw undefined; }, 50); return 'set';`;
     const operations = { late: { mode: 'read', run: late }, nothing: { mode: 'read', run: nothing } } as const;
@@ -80,7 +80,7 @@ void describe('a version that is tried in a process of its own', { timeout: TEST
     );
   });
 
-  void it('finishes what it has when a whole group of processes is stopped, and nobody is blamed', async (t) => {
+  it('finishes what it has when a whole group of processes is stopped, and nobody is blamed', async (t) => {
     const lives = await tryApart(t, notesBundle());
     const { client, second } = lives;
     const asked = codeOf(client.domain('notes').call('slow', { ms: 1_000 }));
@@ -96,7 +96,7 @@ void describe('a version that is tried in a process of its own', { timeout: TEST
     );
   });
 
-  void it('does not outlive a host that is killed, though its code is busy', async (t) => {
+  it('does not outlive a host that is killed, though its code is busy', async (t) => {
     const busy = `ctx.log.info('it is busy'); for (const until = Date.now() + 30_000; Date.now() < until; );`;
     const { client, second } = await tryApart(t, notesBundle({ operations: { busy: { mode: 'read', run: busy } } }));
     const apart = processOf(second);

@@ -98,8 +98,8 @@ const MAYBE_CREATE = `
   if (payload.mark === 'quick') return { mark: 'quick' };
   return ctx.call('create', { text: payload.text, mark: payload.mark ?? null });`;
 
-void describe('writes whose store is away', () => {
-  void it('are kept while the database is down, said so, and all there once when it is back', async (t) => {
+describe('writes whose store is away', () => {
+  it('are kept while the database is down, said so, and all there once when it is back', async (t) => {
     const host = await serveNotes(t);
     const caller = await PlainCaller.open(host);
     await stopDatabase(t);
@@ -117,7 +117,7 @@ void describe('writes whose store is away', () => {
     assert.deepEqual(await deadLetters(host), []);
   });
 
-  void it('are shown by `beds status` and counted by the metrics, and reads are answered at once meanwhile', async (t) => {
+  it('are shown by `beds status` and counted by the metrics, and reads are answered at once meanwhile', async (t) => {
     const host = await serveNotes(t);
     const caller = await PlainCaller.open(host);
     await stopDatabase(t);
@@ -137,7 +137,7 @@ void describe('writes whose store is away', () => {
     await assertOnce(host, marksOf('shown', 3));
   });
 
-  void it('are answered before their deadline, and without reply-to kept with the reason when it has passed', async (t) => {
+  it('are answered before their deadline, and without reply-to kept with the reason when it has passed', async (t) => {
     const host = await serveNotes(t);
     const caller = await PlainCaller.open(host);
     await stopDatabase(t);
@@ -177,7 +177,7 @@ void describe('writes whose store is away', () => {
     assert.deepEqual([...(await rowsOf(host)).keys()], [], 'what was answered or kept is not carried out');
   });
 
-  void it('of a batch hold up no other request of it, and are carried out or kept one by one', async (t) => {
+  it('of a batch hold up no other request of it, and are carried out or kept one by one', async (t) => {
     const host = await startTestHost(t, { services });
     await writeBundle(host.pluginsDirectory, notesBundle({ body: { createRecord: MAYBE_CREATE } }));
     await host.active('notes', '1.0.0');
@@ -218,7 +218,7 @@ void describe('writes whose store is away', () => {
     );
   });
 
-  void it('go back into their queue when the host stops, and the next start carries them out', async (t) => {
+  it('go back into their queue when the host stops, and the next start carries them out', async (t) => {
     const host = await serveNotes(t);
     const caller = await PlainCaller.open(host, 'queue');
     await stopDatabase(t);
@@ -239,7 +239,7 @@ void describe('writes whose store is away', () => {
     assert.deepEqual(await deadLetters(host), []);
   });
 
-  void it('go back into their queue before RabbitMQ loses patience, and are carried out once', async (t) => {
+  it('go back into their queue before RabbitMQ loses patience, and are carried out once', async (t) => {
     const host = await serveNotes(t, { limits: { holdWritesMs: 700 } });
     const caller = await PlainCaller.open(host);
     await stopDatabase(t);
@@ -260,7 +260,7 @@ void describe('writes whose store is away', () => {
     assert.deepEqual(await deadLetters(host), []);
   });
 
-  void it('wait as well while the account is not let in, or the server takes no writes', async (t) => {
+  it('wait as well while the account is not let in, or the server takes no writes', async (t) => {
     const host = await serveNotes(t);
     const caller = await PlainCaller.open(host);
     const out = marksOf('locked-out', 20);
@@ -282,7 +282,7 @@ void describe('writes whose store is away', () => {
     assert.deepEqual(await deadLetters(host), []);
   });
 
-  void it('lie in their queue while a host starts without its database', async (t) => {
+  it('lie in their queue while a host starts without its database', async (t) => {
     const host = await serveNotes(t);
     const caller = await PlainCaller.open(host);
     await host.host.stop();
@@ -295,7 +295,7 @@ void describe('writes whose store is away', () => {
     assert.deepEqual(await deadLetters(host), []);
   });
 
-  void it('are there once, or are kept as in doubt, when the database stands still under them', async (t) => {
+  it('are there once, or are kept as in doubt, when the database stands still under them', async (t) => {
     const host = await serveNotes(t, { limits: { defaultDeadlineMs: 4_000 } });
     const caller = await PlainCaller.open(host);
     await assertOnce(host, warmUp(caller));
@@ -313,7 +313,7 @@ void describe('writes whose store is away', () => {
     for (const reason of letters.values()) assert.match(reason, /INDETERMINATE|DEADLINE_EXCEEDED|TIMEOUT/);
   });
 
-  void it('are there once, or are kept as in doubt, when RabbitMQ restarts while they wait', async (t) => {
+  it('are there once, or are kept as in doubt, when RabbitMQ restarts while they wait', async (t) => {
     const host = await serveNotes(t);
     const caller = await PlainCaller.open(host);
     // RabbitMQ 3.10 can lose a quorum queue that was declared just before it ends.
@@ -334,8 +334,8 @@ void describe('writes whose store is away', () => {
   });
 });
 
-void describe('writes whose MongoDB is away', { skip: mongodb === undefined }, () => {
-  void it('are kept while it is down, and all there once when it is back', async (t) => {
+describe('writes whose MongoDB is away', { skip: mongodb === undefined }, () => {
+  it('are kept while it is down, and all there once when it is back', async (t) => {
     assert.ok(mongodb);
     const url = new URL(mongodb.url);
     url.pathname = '/waiting_writes';
@@ -383,7 +383,7 @@ const TASK_OBJECTS: readonly Entry[] = [
   },
 ];
 
-void describe('a message that is not carried out and has nobody to be told', () => {
+describe('a message that is not carried out and has nobody to be told', () => {
   const CASES: readonly (readonly [what: string, reason: string, message: PlainMessage])[] = [
     [
       'for a domain that is not there',
@@ -404,7 +404,7 @@ void describe('a message that is not carried out and has nobody to be told', () 
     ],
   ];
   for (const [what, reason, message] of CASES) {
-    void it(`is kept with the reason when it is one ${what}`, async (t) => {
+    it(`is kept with the reason when it is one ${what}`, async (t) => {
       const host = await serveNotes(t);
       const caller = await PlainCaller.open(host);
       caller.send(message);
@@ -414,7 +414,7 @@ void describe('a message that is not carried out and has nobody to be told', () 
     });
   }
 
-  void it('is not kept when it is a read', async (t) => {
+  it('is not kept when it is a read', async (t) => {
     const host = await serveNotes(t);
     const caller = await PlainCaller.open(host);
     caller.send({ routingKey: 'notes.fetch', body: envelope('fetch', { query: { limit: 1_000_000 } }) });

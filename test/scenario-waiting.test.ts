@@ -107,8 +107,8 @@ async function retire(host: TestHost, paths: readonly string[]): Promise<void> {
   await eventually('all domains are retired', () => domains().every(isRetired), SOON_MS);
 }
 
-void describe('versions that wait for the DBA, on MariaDB', () => {
-  void it('list line by line what is missing and serve when it is delivered, in whatever order, all at once', async (t) => {
+describe('versions that wait for the DBA, on MariaDB', () => {
+  it('list line by line what is missing and serve when it is delivered, in whatever order, all at once', async (t) => {
     const host = await startTestHost(t, { services });
     const plans = ORDERS.map((order, index) => ({ order, domain: `wait${index}` }));
     for (const { domain } of plans) await apply(host, statementsOf(host, domain).base);
@@ -147,7 +147,7 @@ void describe('versions that wait for the DBA, on MariaDB', () => {
     );
   });
 
-  void it('give way at once to a newer drop, also to one that waits itself', async (t) => {
+  it('give way at once to a newer drop, also to one that waits itself', async (t) => {
     const host = await startTestHost(t, { services });
     const domain = 'late';
     await apply(host, statementsOf(host, domain).base);
@@ -174,7 +174,7 @@ void describe('versions that wait for the DBA, on MariaDB', () => {
     await retire(host, [path, `${host.pluginsDirectory}/other.mjs`]);
   });
 
-  void it('leave the version that serves in service, and take over from it when all is there', async (t) => {
+  it('leave the version that serves in service, and take over from it when all is there', async (t) => {
     const host = await startTestHost(t, { services });
     const domain = 'next';
     const { base, object, column, grant } = statementsOf(host, domain);
@@ -194,8 +194,8 @@ void describe('versions that wait for the DBA, on MariaDB', () => {
   });
 });
 
-void describe('versions that wait for the DBA, on MongoDB', () => {
-  void it('list the catalogue entries that are missing and serve when they are delivered', async (t) => {
+describe('versions that wait for the DBA, on MongoDB', () => {
+  it('list the catalogue entries that are missing and serve when they are delivered', async (t) => {
     const { url, entries } = await documentStore(t);
     const host = await startTestHost(t, {
       services,

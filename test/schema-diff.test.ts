@@ -28,7 +28,7 @@ function lines(was: NamedObject, is: NamedObject | undefined): readonly string[]
   return diffObjects(was, is).map(({ line }) => line);
 }
 
-void describe('the difference between two descriptions of a named object', () => {
+describe('the difference between two descriptions of a named object', () => {
   const was = routine([TEXT, MARK]);
   const fn: NamedObject = { kind: 'function', name: 'note_count', args: [], native: { returns: 'integer' } };
   const mongo = routine([TEXT], entry());
@@ -163,13 +163,13 @@ void describe('the difference between two descriptions of a named object', () =>
     ],
   ];
   for (const [name, before, now, expected] of cases) {
-    void it(name, () => {
+    it(name, () => {
       assert.deepEqual(lines(before, now), expected);
     });
   }
 });
 
-void describe('the condition of a live version', () => {
+describe('the condition of a live version', () => {
   const string = { type: 'string' } as const;
   const create: ObjectManifest = { kind: 'procedure', name: 'note_create', args: { text: string, mark: string } };
   const fetch: ObjectManifest = { kind: 'view', name: 'note_list', columns: { text: string, mark: string } };
@@ -183,12 +183,12 @@ void describe('the condition of a live version', () => {
   const condition = (...found: NamedObject[]): ReturnType<typeof conditionOf> =>
     conditionOf({ manifest, objects }, now(...found), checkUse);
 
-  void it('is sound when a view has another column, or its columns another order', () => {
+  it('is sound when a view has another column, or its columns another order', () => {
     const found = view([MARK, { ...TEXT, name: 'other' }, TEXT]);
     assert.deepEqual(condition(routine([TEXT, MARK]), found), { state: 'sound' });
   });
 
-  void it('is changed while it fits, with fresh objects for all aliases', () => {
+  it('is changed while it fits, with fresh objects for all aliases', () => {
     const shorter = { ...TEXT, nativeType: 'varchar(50)', maxLength: 50 };
     const result = condition(routine([MARK, shorter]), view([TEXT, MARK]));
     assert.ok(result.state === 'changed');
@@ -208,7 +208,7 @@ void describe('the condition of a live version', () => {
     assert.deepEqual(again, { state: 'sound' });
   });
 
-  void it('is degraded as soon as the preflight would refuse something, and says what else changed', () => {
+  it('is degraded as soon as the preflight would refuse something, and says what else changed', () => {
     const found = routine([
       { ...TEXT, type: 'integer', nativeType: 'int(11)' },
       { ...MARK, nativeType: 'varchar(9)' },
@@ -226,7 +226,7 @@ void describe('the condition of a live version', () => {
     for (const { hint } of result.findings) assert.match(hint ?? '', /^\S.*\.$/);
   });
 
-  void it('says once what two aliases have in common', () => {
+  it('says once what two aliases have in common', () => {
     const both = { manifest: { objects: { create, again: create } } as unknown as typeof manifest, objects };
     const result = conditionOf(
       { ...both, objects: { create: objects.create, again: objects.create } },
@@ -240,7 +240,7 @@ void describe('the condition of a live version', () => {
     );
   });
 
-  void it('gives a revoked grant of MongoDB the code of a missing grant', () => {
+  it('gives a revoked grant of MongoDB the code of a missing grant', () => {
     const source = {
       manifest: { objects: { create } } as unknown as typeof manifest,
       objects: { create: narrowObject(create, routine([TEXT, MARK], entry())) },

@@ -88,14 +88,14 @@ async function openedAdapter(t: TestContext, poolSize = 2): Promise<StoreAdapter
   return adapter;
 }
 
-void describe('the watch over the objects of live versions, on MariaDB', () => {
+describe('the watch over the objects of live versions, on MariaDB', () => {
   beforeEach(async () => {
     await sql.dba
       .query(`CREATE OR REPLACE TABLE note (id INT PRIMARY KEY, text VARCHAR(200), mark VARCHAR(64), more INT);
       ${VIEW}; GRANT SELECT ON note_list TO ${sql.account}; ${createRoutine('IN text VARCHAR(200), IN mark VARCHAR(64)')}`);
   });
 
-  void it('tells each change once, and when it is healed', async (t) => {
+  it('tells each change once, and when it is healed', async (t) => {
     const place = new Place(t, [await openedAdapter(t)]);
     await place.admit('notes', NOTES);
     assert.deepEqual(await place.round(), []);
@@ -114,7 +114,7 @@ void describe('the watch over the objects of live versions, on MariaDB', () => {
     assert.deepEqual(await place.round(), []);
   });
 
-  void it('gives fresh objects for what still fits; with them the version is sound', async (t) => {
+  it('gives fresh objects for what still fits; with them the version is sound', async (t) => {
     const place = new Place(t, [await openedAdapter(t)]);
     const source = await place.admit('notes', NOTES);
     await sql.dba.query(createRoutine('IN mark VARCHAR(64), IN text VARCHAR(50)'));
@@ -135,7 +135,7 @@ void describe('the watch over the objects of live versions, on MariaDB', () => {
     assert.deepEqual(await place.round(), ['notes h1 sound']);
   });
 
-  void it('sees grants that are revoked and views that no longer work', async (t) => {
+  it('sees grants that are revoked and views that no longer work', async (t) => {
     const place = new Place(t, [await openedAdapter(t)]);
     await place.admit('notes', NOTES);
     await sql.dba.query(
@@ -155,7 +155,7 @@ void describe('the watch over the objects of live versions, on MariaDB', () => {
     assert.deepEqual(await place.round(), ['notes h1 sound']);
   });
 
-  void it('says nothing of what the template does not use, nor of a body', async (t) => {
+  it('says nothing of what the template does not use, nor of a body', async (t) => {
     const place = new Place(t, [await openedAdapter(t)]);
     await place.admit('notes', NOTES);
     await sql.dba.query(`${VIEW.replace('id, text, mark', 'more, mark, text, id')};
@@ -164,7 +164,7 @@ void describe('the watch over the objects of live versions, on MariaDB', () => {
     assert.deepEqual(await place.round(), []);
   });
 
-  void it(`compares ${DOMAINS} domains in one round with one question`, async (t) => {
+  it(`compares ${DOMAINS} domains in one round with one question`, async (t) => {
     const adapter = await openedAdapter(t);
     const place = new Place(t, [counted(adapter)]);
     const kinds = ['create', 'update', 'delete', 'slow'];
@@ -209,7 +209,7 @@ void describe('the watch over the objects of live versions, on MariaDB', () => {
   });
 });
 
-void describe('the watch over the objects of live versions, on MongoDB', () => {
+describe('the watch over the objects of live versions, on MongoDB', () => {
   const VIEW_ENTRY = {
     _id: 'task_list',
     kind: 'view',
@@ -221,7 +221,7 @@ void describe('the watch over the objects of live versions, on MongoDB', () => {
     fetch: { kind: 'view', name: 'task_list', columns: { id: string, text: string } },
   };
 
-  void it('tells each change once, beside those of another store', async (t) => {
+  it('tells each change once, beside those of another store', async (t) => {
     await documents.deliver(VIEW_ENTRY);
     await sql.dba.query(`CREATE OR REPLACE VIEW pair_list AS SELECT id, text FROM note;
       GRANT SELECT ON pair_list TO ${sql.account}`);
@@ -262,7 +262,7 @@ void describe('the watch over the objects of live versions, on MongoDB', () => {
   });
 });
 
-void describe('a round of the watch', () => {
+describe('a round of the watch', () => {
   const LIST: NamedObject = {
     kind: 'view',
     name: 'list',
@@ -273,7 +273,7 @@ void describe('a round of the watch', () => {
     fetch: { kind: 'view', name: 'list', columns: { id: integer } },
   };
 
-  void it('finds nothing where a store is away, and keeps what it told', async (t) => {
+  it('finds nothing where a store is away, and keeps what it told', async (t) => {
     const store = new FakeStore([LIST]);
     const place = new Place(t, [store.adapter]);
     await place.admit('notes', USE);
@@ -287,7 +287,7 @@ void describe('a round of the watch', () => {
     assert.deepEqual(await place.round(), ['notes h1 sound']);
   });
 
-  void it('does not judge a version that took over while the store was asked', async (t) => {
+  it('does not judge a version that took over while the store was asked', async (t) => {
     const store = new FakeStore([LIST]);
     const place = new Place(t, [store.adapter]);
     const source = await place.admit('notes', USE);
@@ -299,7 +299,7 @@ void describe('a round of the watch', () => {
     assert.equal((await place.round())[0], 'notes h2 degraded');
   });
 
-  void it('tells a new version of a degraded domain anew, and nothing of a domain that is gone', async (t) => {
+  it('tells a new version of a degraded domain anew, and nothing of a domain that is gone', async (t) => {
     const store = new FakeStore([LIST]);
     const place = new Place(t, [store.adapter]);
     const source = await place.admit('notes', USE);
@@ -313,7 +313,7 @@ void describe('a round of the watch', () => {
     assert.equal((await place.round())[0], 'notes h1 degraded');
   });
 
-  void it('follows the one before by the interval, and never runs beside it', async (t) => {
+  it('follows the one before by the interval, and never runs beside it', async (t) => {
     const store = new FakeStore([LIST]);
     const place = new Place(t, [store.adapter], 5);
     await place.admit('notes', USE);
@@ -336,7 +336,7 @@ void describe('a round of the watch', () => {
     assert.equal(rounds, before);
   });
 
-  void it('has no effect any more when the watch was closed meanwhile', async (t) => {
+  it('has no effect any more when the watch was closed meanwhile', async (t) => {
     const store = new FakeStore([LIST]);
     const place = new Place(t, [store.adapter], 1);
     await place.admit('notes', USE);
@@ -368,8 +368,8 @@ class FakeStore {
   }
 }
 
-void describe('a catalogue that many ask at once', () => {
-  void it('is read once for those who ask meanwhile', async (t) => {
+describe('a catalogue that many ask at once', () => {
+  it('is read once for those who ask meanwhile', async (t) => {
     asked = 0;
     const catalogue = new JoinedCatalogue(counted(await openedAdapter(t)));
     const answers = await Promise.all(Array.from({ length: 50 }, () => catalogue.describe(['note_list'])));
@@ -379,7 +379,7 @@ void describe('a catalogue that many ask at once', () => {
     assert.equal(asked, 2);
   });
 
-  void it('tells nobody of what is wrong with an object that he did not ask for', async (t) => {
+  it('tells nobody of what is wrong with an object that he did not ask for', async (t) => {
     const adapter = await openedAdapter(t);
     const fault = storeErrors.make('BEDS_STORE_FAULT');
     const poisoned = overridden(adapter, {
@@ -394,7 +394,7 @@ void describe('a catalogue that many ask at once', () => {
     assert.ok(bad?.status === 'rejected' && bad.reason === fault);
   });
 
-  void it('is read also where more names are asked for than one statement holds', async (t) => {
+  it('is read also where more names are asked for than one statement holds', async (t) => {
     const names = Array.from({ length: 40_000 }, (_, n) => `none_${String(n)}`);
     const found = await (await openedAdapter(t)).describe(['note_list', ...names, 'note_create']);
     assert.deepEqual([...found.keys()].sort(), ['note_create', 'note_list']);

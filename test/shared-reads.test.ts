@@ -48,8 +48,8 @@ function reader(view: SlowView): (query?: ViewQuery, timeMs?: number) => Promise
   };
 }
 
-void describe('reads of a view that may be shared', () => {
-  void it('are one read for all who ask the same while it is under way, whatever the order of names', async () => {
+describe('reads of a view that may be shared', () => {
+  it('are one read for all who ask the same while it is under way, whatever the order of names', async () => {
     const view = new SlowView();
     const read = reader(view);
     const first = { where: { a: 1, b: { gt: 1, lt: 9 } }, order: [{ column: 'a' }, { column: 'b' }], limit: 5 };
@@ -63,7 +63,7 @@ void describe('reads of a view that may be shared', () => {
     assert.deepEqual(values, [...Array<number>(100).fill(1), 2]);
   });
 
-  void it('are begun anew once that one has ended', async () => {
+  it('are begun anew once that one has ended', async () => {
     const view = new SlowView();
     const read = reader(view);
     const first = read();
@@ -74,7 +74,7 @@ void describe('reads of a view that may be shared', () => {
     assert.deepEqual((await second).rows, [{ n: 2 }]);
   });
 
-  void it('give everybody rows of their own', async () => {
+  it('give everybody rows of their own', async () => {
     const view = new SlowView();
     const read = reader(view);
     const change = async (reading: Promise<Page>): Promise<Page> => {
@@ -89,7 +89,7 @@ void describe('reads of a view that may be shared', () => {
     for (const { rows } of await Promise.all(asked)) assert.deepEqual(rows, [{ n: 2, more: { list: [2] } }]);
   });
 
-  void it('are asked for again, together, by those who have time when that of the first is over', async () => {
+  it('are asked for again, together, by those who have time when that of the first is over', async () => {
     const view = new SlowView();
     const read = reader(view);
     const hasty = assert.rejects(read({}, 30), { code: 'BEDS_STORE_TIMEOUT' });
@@ -102,7 +102,7 @@ void describe('reads of a view that may be shared', () => {
     assert.ok((view.timeoutsMs[1] ?? 0) > LONG_MS / 2, 'the second has the time of one of the others');
   });
 
-  void it('do not keep anybody beyond a deadline of their own, nor end with it', async () => {
+  it('do not keep anybody beyond a deadline of their own, nor end with it', async () => {
     const view = new SlowView();
     const read = reader(view);
     const first = read();
@@ -114,7 +114,7 @@ void describe('reads of a view that may be shared', () => {
     assert.equal(view.count, 1);
   });
 
-  void it('fail for all when they fail otherwise, and are begun anew by the next', async () => {
+  it('fail for all when they fail otherwise, and are begun anew by the next', async () => {
     const view = new SlowView();
     const read = reader(view);
     const failed = [read(), read()].map((each) => assert.rejects(each, { code: 'BEDS_STORE_UNAVAILABLE' }));
@@ -127,8 +127,8 @@ void describe('reads of a view that may be shared', () => {
   });
 });
 
-void describe('the key of a query', () => {
-  void it('tells apart what does not say the same', () => {
+describe('the key of a query', () => {
+  it('tells apart what does not say the same', () => {
     const different: readonly unknown[] = [
       ...[{}, [], null, undefined, Number.NaN, 0, 1, '0', '1', 'null', '', ' ', '{ }', true, 'true'],
       ...[
@@ -147,7 +147,7 @@ void describe('the key of a query', () => {
     assert.equal(new Set(different.map(queryKey)).size, different.length);
   });
 
-  void it('is none for what is not plain data', () => {
+  it('is none for what is not plain data', () => {
     const strange = [new Date(), new Map(), 1n, Symbol('s'), () => undefined, { a: [{ b: new Date() }] }];
     assert.deepEqual(strange.map(queryKey), Array(strange.length).fill(undefined));
   });
@@ -185,8 +185,8 @@ async function serve(share: boolean): Promise<{
   return { plane, seen };
 }
 
-void describe('requests to a view', () => {
-  void it('share a read where the template says so, whichever of its operations reads', async () => {
+describe('requests to a view', () => {
+  it('share a read where the template says so, whichever of its operations reads', async () => {
     const { plane, seen } = await serve(true);
     const asked = ['fetch', 'look', 'fetch', 'look'].map((op) => plane.ask({ op }));
     await eventually('the store is asked', () => seen.length > 0);
@@ -196,7 +196,7 @@ void describe('requests to a view', () => {
     for (const reply of await Promise.all(asked)) assert.deepEqual(reply.ok && reply.data, [{ n: 0 }]);
   });
 
-  void it('share none where it says nothing', async () => {
+  it('share none where it says nothing', async () => {
     const { plane, seen } = await serve(false);
     const asked = ['fetch', 'look', 'fetch', 'look'].map((op) => plane.ask({ op }));
     await eventually('all have asked the store', () => seen.length === asked.length);
@@ -204,7 +204,7 @@ void describe('requests to a view', () => {
     await Promise.all(asked);
   });
 
-  void it('read for themselves where they may have written, and inside a transaction', async () => {
+  it('read for themselves where they may have written, and inside a transaction', async () => {
     const { plane, seen } = await serve(true);
     const asked = ['fetch', 'change', 'change', 'through', 'through', 'inside', 'inside'].map((op) =>
       plane.ask({ op }),
@@ -217,7 +217,7 @@ void describe('requests to a view', () => {
     ]);
   });
 
-  void it('never share across versions', async () => {
+  it('never share across versions', async () => {
     const { plane, seen } = await serve(true);
     const before = plane.ask({ op: 'fetch' });
     plane.registry.apply([{ domain: 'notes', active: 2 }]);
@@ -231,7 +231,7 @@ void describe('requests to a view', () => {
     ]);
   });
 
-  void it('share nothing with copies for a shadow, nor copies with each other', async () => {
+  it('share nothing with copies for a shadow, nor copies with each other', async () => {
     const { plane, seen } = await serve(true);
     const candidate = { generation: 2, percent: 0, salt: 1, shadowPercent: 100 };
     plane.registry.apply([{ domain: 'notes', active: 1, candidate }]);

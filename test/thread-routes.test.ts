@@ -65,8 +65,8 @@ async function startThread(t: Teardown, ...bundles: readonly BundleOptions[]): P
 
 const peek = (run: string): BundleOptions => ({ operations: { peek: { mode: 'read', run } } });
 
-void describe('a broker thread with routes', () => {
-  void it('shows no caller what a shadow does, and does not let it write', async (t) => {
+describe('a broker thread with routes', () => {
+  it('shows no caller what a shadow does, and does not let it write', async (t) => {
     const own = await startThread(t, peek('return { from: VERSION };'), {
       ...peek(`await ctx.domain('notes').create({ text: 'by a shadow' }); return {};`),
       peers: ['notes'],
@@ -98,7 +98,7 @@ void describe('a broker thread with routes', () => {
     );
   });
 
-  void it('drains what no route names, answers for a withheld domain, and refuses a route to what it has not loaded', async (t) => {
+  it('drains what no route names, answers for a withheld domain, and refuses a route to what it has not loaded', async (t) => {
     const own = await startThread(t, peek('return VERSION;'), peek('return VERSION;'));
     const route = (routed: Omit<Route, 'domain'>): Promise<unknown> =>
       own.command({ kind: 'route', routes: [{ domain: 'notes', ...routed }] });
@@ -117,7 +117,7 @@ void describe('a broker thread with routes', () => {
     assert.deepEqual(drained(), [1, 2]);
   });
 
-  void it('is not waited for by a version that it could not prepare when it joined', async (t) => {
+  it('is not waited for by a version that it could not prepare when it joined', async (t) => {
     const supervisor = { heartbeatMs: 50, stallTimeoutMs: 500, drainTimeoutMs: 1_000 };
     const host = await startTestHost(t, { services, config: { supervisor } });
     const setup = `if ((await ctx.view('fetch', {})).rows.length > 0) throw new Error('only while it is empty');`;

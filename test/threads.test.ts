@@ -5,20 +5,20 @@ import type { ThreadHandle } from '../host/threads/handle.js';
 import { CrashBreadcrumbs } from '../host/threads/trail.js';
 import { eventually } from './support/eventually.js';
 
-void describe('the limit of restarts', () => {
-  void it('allows as many within the period as it says, and no more', () => {
+describe('the limit of restarts', () => {
+  it('allows as many within the period as it says, and no more', () => {
     const limit = new RestartLimit({ intensity: 2, periodMs: 1_000 });
     assert.deepEqual([limit.allows(0), limit.allows(1), limit.allows(2)], [true, true, false]);
   });
 
-  void it('forgets those that are longer ago than the period', () => {
+  it('forgets those that are longer ago than the period', () => {
     const limit = new RestartLimit({ intensity: 1, periodMs: 1_000 });
     assert.deepEqual([limit.allows(0), limit.allows(1_000), limit.allows(1_999)], [true, true, false]);
   });
 });
 
-void describe('what threads that join are told', () => {
-  void it('is every recent end of a thread, and no old one', () => {
+describe('what threads that join are told', () => {
+  it('is every recent end of a thread, and no old one', () => {
     const memory = new PoisonMemory();
     memory.add({ convicted: 1 }, 0);
     memory.add({ convicted: 2 }, 30_000);
@@ -27,8 +27,8 @@ void describe('what threads that join are told', () => {
   });
 });
 
-void describe('a request that ran when its thread ended', () => {
-  void it('is blamed at once where its own code was entered last, and else not before three threads ended under it', () => {
+describe('a request that ran when its thread ended', () => {
+  it('is blamed at once where its own code was entered last, and else not before three threads ended under it', () => {
     const memory = new PoisonMemory();
     const convict = (name: string, suspect: number, isSuspectLast: boolean): number =>
       memory.attribute({ name, suspect, isSuspectLast });
@@ -39,8 +39,8 @@ void describe('a request that ran when its thread ended', () => {
   });
 });
 
-void describe('the notes in shared memory', () => {
-  void it('are seen on the other side', () => {
+describe('the notes in shared memory', () => {
+  it('are seen on the other side', () => {
     const own = new CrashBreadcrumbs();
     const other = new CrashBreadcrumbs(own.buffer);
     assert.deepEqual([other.beats, other.lastEntered, other.suspect], [0, 0, 0]);
@@ -58,8 +58,8 @@ interface FakeThread {
   beats: number;
 }
 
-void describe('the watchdog', () => {
-  void it('notices the thread that is ready and silent, and no other', async (t) => {
+describe('the watchdog', () => {
+  it('notices the thread that is ready and silent, and no other', async (t) => {
     const alive: FakeThread = { state: 'ready', beats: 0 };
     const silent: FakeThread = { state: 'ready', beats: 3 };
     const starting: FakeThread = { state: 'starting', beats: 0 };

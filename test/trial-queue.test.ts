@@ -20,8 +20,8 @@ function makeQueue(): { readonly queue: TrialQueue<Item>; readonly dropped: stri
   return { queue, dropped };
 }
 
-void describe('what waits for its trial', () => {
-  void it('comes in the order: likely harmless, shared by most, alone', () => {
+describe('what waits for its trial', () => {
+  it('comes in the order: likely harmless, shared by most, alone', () => {
     const { queue } = makeQueue();
     queue.add(item('alone', undefined));
     queue.add(item('alone too', undefined));
@@ -35,7 +35,7 @@ void describe('what waits for its trial', () => {
     ]);
   });
 
-  void it('drops of the smallest group when too many wait, and none that is likely harmless', () => {
+  it('drops of the smallest group when too many wait, and none that is likely harmless', () => {
     const { queue, dropped } = makeQueue();
     queue.addLikely(item('likely', 'good'));
     queue.add(item('good', 'good'));
@@ -49,7 +49,7 @@ void describe('what waits for its trial', () => {
     assert.ok(left.includes('good too'));
   });
 
-  void it('is bounded by its bytes as well, and forgets what need not be sent', () => {
+  it('is bounded by its bytes as well, and forgets what need not be sent', () => {
     const { queue, dropped } = makeQueue();
     const large = [0, 1, 2].map((index) => item(`large ${index}`, undefined, 16_000_000));
     for (const each of large) queue.add(each);

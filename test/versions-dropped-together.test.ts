@@ -24,8 +24,8 @@ function nextStamp(): Promise<void> {
 }
 const VERSIONS = ['1.10.0', '1.8.0', '1.9.0'];
 
-void describe('semantic versions', () => {
-  void it('are ordered by their numbers, and what leads to a release comes before it', () => {
+describe('semantic versions', () => {
+  it('are ordered by their numbers, and what leads to a release comes before it', () => {
     const ordered = [
       ...['1.0.0-0', '1.0.0-9', '1.0.0-10', '1.0.0-alpha', '1.0.0-alpha.1', '1.0.0-alpha.beta', '1.0.0-beta'],
       ...['1.0.0-beta.2', '1.0.0-beta.11', '1.0.0-rc.1', '1.0.0', '1.0.1', '1.8.0', '1.9.0', '1.10.0'],
@@ -98,9 +98,9 @@ const WAYS: Readonly<Record<string, readonly [form: 'file' | 'folder', command: 
   ],
 };
 
-void describe('versions of a domain that are dropped together', () => {
+describe('versions of a domain that are dropped together', () => {
   for (const [way, [form, command]] of Object.entries(WAYS)) {
-    void it(`end on the highest, by ${way}; what it superseded is said`, async (t) => {
+    it(`end on the highest, by ${way}; what it superseded is said`, async (t) => {
       const place = await open(t);
       const from = await build(t, VERSIONS, { form });
       execFileSync('sh', ['-c', command], { env: { ...process.env, from, to: place.host.pluginsDirectory } });
@@ -120,7 +120,7 @@ void describe('versions of a domain that are dropped together', () => {
     });
   }
 
-  void it('at one moment: only the highest is ever admitted; after it goes, the next one serves, also after a restart', async (t) => {
+  it('at one moment: only the highest is ever admitted; after it goes, the next one serves, also after a restart', async (t) => {
     const place = await open(t);
     const { host } = place;
     await host.host.stop();
@@ -156,7 +156,7 @@ void describe('versions of a domain that are dropped together', () => {
     );
   });
 
-  void it('fall back to the highest that is left when the one that serves is removed, also after a restart', async (t) => {
+  it('fall back to the highest that is left when the one that serves is removed, also after a restart', async (t) => {
     const place = await open(t);
     const { host } = place;
     const from = await build(t, ['1.10.0', '1.7.0', '1.8.0', '1.9.0']);
@@ -182,7 +182,7 @@ void describe('versions of a domain that are dropped together', () => {
     assert.equal(await serves(place), '1.8.0');
   });
 
-  void it('leave what serves from the stage as it is, when one of them is removed', async (t) => {
+  it('leave what serves from the stage as it is, when one of them is removed', async (t) => {
     const place = await open(t);
     const { host } = place;
     const from = await build(t, VERSIONS);
@@ -199,7 +199,7 @@ void describe('versions of a domain that are dropped together', () => {
     assert.ok(!place.active().includes('1.8.0'));
   });
 
-  void it('may have build metadata, also in the names that `beds build` gives them', async (t) => {
+  it('may have build metadata, also in the names that `beds build` gives them', async (t) => {
     const place = await open(t);
     await place.host.host.stop();
     for (const version of ['1.9.0+2026.1', '1.10.0+2026.2', '1.10.0+2026.3']) {
@@ -211,7 +211,7 @@ void describe('versions of a domain that are dropped together', () => {
     assert.match(JSON.stringify(place.superseded()), /2026\.2\.mjs and .*2026\.3\.mjs .* of equal rank/);
   });
 
-  void it('that come some moments apart, the highest first, end on the highest', async (t) => {
+  it('that come some moments apart, the highest first, end on the highest', async (t) => {
     const place = await open(t);
     for (const version of ['2.0.0', '2.0.0-rc.1', '1.9.0']) {
       await place.drop(version);
@@ -224,7 +224,7 @@ void describe('versions of a domain that are dropped together', () => {
     );
   });
 
-  void it('while the host is down begin from what served: the highest of the new ones takes over', async (t) => {
+  it('while the host is down begin from what served: the highest of the new ones takes over', async (t) => {
     const place = await open(t);
     await place.drop('1.7.0');
     await place.host.active('notes', '1.7.0');
@@ -236,7 +236,7 @@ void describe('versions of a domain that are dropped together', () => {
     await place.host.host.stop().catch(() => undefined);
   });
 
-  void it('serve the next one where nothing serves and the highest is refused', async (t) => {
+  it('serve the next one where nothing serves and the highest is refused', async (t) => {
     const place = await open(t);
     await place.host.host.stop();
     await place.drop('1.8.0');
@@ -248,7 +248,7 @@ void describe('versions of a domain that are dropped together', () => {
     assert.deepEqual(place.active(), ['1.9.0']);
   });
 
-  void it('give way to the next one when the highest is taken away before it served', async (t) => {
+  it('give way to the next one when the highest is taken away before it served', async (t) => {
     const place = await open(t);
     await place.drop('1.7.0');
     await place.host.active('notes', '1.7.0');
@@ -269,8 +269,8 @@ void describe('versions of a domain that are dropped together', () => {
   });
 });
 
-void describe('a lower version that is dropped later', () => {
-  void it('is followed, as what was dropped last, and said', async (t) => {
+describe('a lower version that is dropped later', () => {
+  it('is followed, as what was dropped last, and said', async (t) => {
     const place = await open(t);
     await place.drop('1.10.0');
     await place.host.active('notes', '1.10.0');
@@ -282,8 +282,8 @@ void describe('a lower version that is dropped later', () => {
   });
 });
 
-void describe('the same version with other bytes', () => {
-  void it('is said when it takes over, and when two come together', async (t) => {
+describe('the same version with other bytes', () => {
+  it('is said when it takes over, and when two come together', async (t) => {
     const place = await open(t);
     const first = await place.drop('1.0.0');
     await place.host.active('notes', '1.0.0');

@@ -76,8 +76,8 @@ const later = `await Promise.all([
   new Promise((go) => setTimeout(go, 50)).then(() => ctx.domain('tasks').call('keep', { text: input.text })),
 ]); return null;`;
 
-void describe('a write that waits for its store', () => {
-  void it('is carried out by the version that is live when the store is back, and holds no other one', async () => {
+describe('a write that waits for its store', () => {
+  it('is carried out by the version that is live when the store is back, and holds no other one', async () => {
     const { plane, main } = await serve();
     main.isUp = false;
     const answer = ask(plane, 'a');
@@ -92,7 +92,7 @@ void describe('a write that waits for its store', () => {
     assert.equal(waiting(plane), 0);
   });
 
-  void it('is carried out in the order of arrival, and the version is not judged by the wait', async () => {
+  it('is carried out in the order of arrival, and the version is not judged by the wait', async () => {
     const { plane, main } = await serve();
     main.isUp = false;
     const values = Array.from({ length: 12 }, (_, index) => `v${String(index).padStart(2, '0')}`);
@@ -105,7 +105,7 @@ void describe('a write that waits for its store', () => {
     assert.deepEqual([tally?.requests, tally?.failures], [12, {}]);
   });
 
-  void it('is carried out once when the store comes and goes', async () => {
+  it('is carried out once when the store comes and goes', async () => {
     const { plane, main } = await serve();
     main.takes = 0;
     const values = Array.from({ length: 30 }, (_, index) => `v${String(index)}`);
@@ -120,7 +120,7 @@ void describe('a write that waits for its store', () => {
     assert.deepEqual([...main.kept].sort(), values.sort());
   });
 
-  void it('waits for what it has begun elsewhere at the same time, and is not run again when that was kept', async () => {
+  it('waits for what it has begun elsewhere at the same time, and is not run again when that was kept', async () => {
     const { plane, main, other } = await serve(both);
     main.isUp = false;
     other.takesMs = 50;
@@ -132,7 +132,7 @@ void describe('a write that waits for its store', () => {
     assert.deepEqual([main.kept, other.kept], [[], ['a']]);
   });
 
-  void it('waits for one store after the other', async () => {
+  it('waits for one store after the other', async () => {
     const { plane, main, other } = await serve(both);
     main.isUp = false;
     other.isUp = false;
@@ -146,7 +146,7 @@ void describe('a write that waits for its store', () => {
     assert.deepEqual([main.kept, other.kept], [['a'], ['a']]);
   });
 
-  void it('begins nothing more while it waits', async () => {
+  it('begins nothing more while it waits', async () => {
     const { plane, main, other } = await serve(later);
     main.isUp = false;
     const answer = ask(plane, 'a');
@@ -158,7 +158,7 @@ void describe('a write that waits for its store', () => {
     assert.deepEqual([main.kept, other.kept], [['a'], ['a']]);
   });
 
-  void it('waits on where a store that comes back gives no connection in time', async () => {
+  it('waits on where a store that comes back gives no connection in time', async () => {
     const { plane, main } = await serve();
     main.isUp = false;
     const answer = ask(plane, 'a');
@@ -174,7 +174,7 @@ void describe('a write that waits for its store', () => {
     assert.equal(reply.ok ? '' : reply.error.code, 'BEDS_STORE_OVERLOADED', 'of a store that was there it is told');
   });
 
-  void it('that the store always refuses keeps no other one waiting for ever', async () => {
+  it('that the store always refuses keeps no other one waiting for ever', async () => {
     const { plane, main } = await serve();
     main.isUp = false;
     const meta = { client: 'test', deadlineMs: 6_000 };

@@ -12,9 +12,9 @@ import { notesBundle } from './support/notes-domain.js';
 import { sharedServices } from './support/services.js';
 import { HIDDEN, waysOutHead, WRITTEN } from './support/ways-out.js';
 
-void describe('a way out that is written in a template', () => {
+describe('a way out that is written in a template', () => {
   for (const [what, code] of Object.entries(WRITTEN)) {
-    void it(`is found before any of it runs, with its line: ${what}`, async () => {
+    it(`is found before any of it runs, with its line: ${what}`, async () => {
       const { files, hash } = describeBundle({ head: `\nexport const found = () => {\n  ${code};\n};` });
       const manifestText = files.get('manifest.json') ?? '';
       const parsed = parseManifest(manifestText);
@@ -32,7 +32,7 @@ void describe('a way out that is written in a template', () => {
 
 const services = await sharedServices(['rabbitmq', 'mariadb']);
 
-void describe('a template that looks for a way out', () => {
+describe('a template that looks for a way out', () => {
   const ends: (() => unknown)[] = [];
   // n.b. what `after` is told within `before` would happen at its end.
   const teardown = { after: (end: () => unknown) => void ends.push(end) };
@@ -66,18 +66,18 @@ void describe('a template that looks for a way out', () => {
   });
 
   for (const way of Object.keys(HIDDEN)) {
-    void it(`finds nothing in a request: ${way}`, async () => {
+    it(`finds nothing in a request: ${way}`, async () => {
       assert.equal(await client.domain('notes').call('look', { way }), '');
     });
   }
 
-  void it('finds nothing while it loads, in the probe and in a broker thread', async () => {
+  it('finds nothing while it loads, in the probe and in a broker thread', async () => {
     assert.deepEqual(await client.domain('notes').call('loaded', {}), []);
   });
 });
 
-void describe('a template with a way out at its top level', () => {
-  void it('is rejected, and does nothing of what it wanted to', async (t) => {
+describe('a template with a way out at its top level', () => {
+  it('is rejected, and does nothing of what it wanted to', async (t) => {
     const host = await startTestHost(t, { services, config: { threads: { default: { count: 1 } } } });
     const directory = mkdtempSync(join(tmpdir(), 'beds-way-out-'));
     t.after(() => rmSync(directory, { recursive: true, force: true }));

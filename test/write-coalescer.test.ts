@@ -17,10 +17,10 @@ function connected(t: TestContext, url: string): Promise<ChannelModel> {
   });
 }
 
-void describe('a connection of the host', async () => {
+describe('a connection of the host', async () => {
   const { rabbitmq } = await sharedServices(['rabbitmq']);
 
-  void it('writes the frames of one turn together', async (t) => {
+  it('writes the frames of one turn together', async (t) => {
     assert.ok(rabbitmq);
     const model = await connected(t, rabbitmq.url);
     const channels = [await model.createConfirmChannel(), await model.createConfirmChannel()];
@@ -42,7 +42,7 @@ void describe('a connection of the host', async () => {
     assert.equal((await channels[0]?.checkQueue(queue))?.messageCount, 50);
   });
 
-  void it('carries more than the socket takes at once, in order', async (t) => {
+  it('carries more than the socket takes at once, in order', async (t) => {
     assert.ok(rabbitmq);
     const model = await connected(t, rabbitmq.url);
     const channel = await model.createConfirmChannel();
