@@ -104,7 +104,7 @@ test('a declared template says what it is and is recognised', () => {
       update: {
         kind: 'procedure',
         name: 'city_update',
-        args: { id: { type: 'integer', optional: true }, name: { type: 'string', optional: true } },
+        args: { id, name: { type: 'string', optional: true } },
       },
       delete: { kind: 'procedure', name: 'city_delete', args: { id } },
       towns: { kind: 'view', name: 'town_list', columns: { id }, fetchable: true },

@@ -4,7 +4,7 @@ import type { Environment } from './output.js';
 
 /** What an author's command is given. */
 export interface AuthorContext extends CommandContext {
-  /** Relative directories of the configuration start here: the nearest folder upwards with a package.json, or the checkout. */
+  /** Relative directories of the configuration start here: the nearest folder upwards with a config/beds.toml, else with a package.json; or the checkout. */
   readonly projectRoot: string;
   /** How `beds` is written on the command line here: `npx beds`. */
   readonly beds: string;

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import type { AuthorTools, ToolsPlace } from './author.js';
-import { projectOf } from './domains.js';
+import { configuredProjectOf } from './domains.js';
 import { AUTHOR_COMMANDS } from './index.js';
 import { createOutput } from './output.js';
 import { runProgram } from './program.js';
@@ -22,7 +22,7 @@ const TOOLS = '@beds/tools' as string;
 async function main(): Promise<void> {
   process.setSourceMapsEnabled(true);
   const cwd = process.cwd();
-  const projectRoot = projectOf(cwd);
+  const projectRoot = configuredProjectOf(cwd);
   const { env } = process;
   process.exitCode = await runProgram(
     {

@@ -1,11 +1,11 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { didYouMean } from '../nearest.js';
 import type { AuthorContext, AuthorSettings, StoreKind } from './author.js';
 import { type Command, EXIT } from './command.js';
 import { commandErrors } from './command-errors.js';
-import { projectOf } from './domains.js';
-import { domainFiles, projectFiles } from './scaffold/domain-files.js';
+import { CONFIGURATION, projectOf } from './domains.js';
+import { domainFiles, type NewDomain, projectFiles, storeText, workplaceFiles } from './scaffold/domain-files.js';
 
 const DOMAIN = /^[a-z][a-z0-9-]{0,62}$/;
 
@@ -28,8 +28,8 @@ export const createCommand: Command<AuthorContext> = {
   },
   details:
     'The domain starts with records of an id and a name. It builds and passes its test as it is. It goes into plugins.directory ' +
-    'where a configuration names one, else into the working directory. Outside a project that has @beds/sdk it is a ' +
-    'project of its own, with a package.json, a tsconfig.json and a configuration.',
+    'where a configuration names one, else into the working directory. The first domain of a project also gets it a tsconfig.json, a ' +
+    '.gitignore and a configuration. Outside a project that has @beds/sdk it is a project of its own, with a package.json.',
   run: async (context) => {
     const {
       cwd,
@@ -48,29 +48,47 @@ export const createCommand: Command<AuthorContext> = {
     const shown = relative(cwd, folder);
     if (existsSync(folder)) throw commandErrors.make('BEDS_CLI_TARGET_EXISTS', `There is a ${shown} already.`);
     const store = typeof options['store'] === 'string' ? options['store'] : 'main';
-    const isOwnProject = ![context.projectRoot, projectOf(parent)].some(usesSdk);
-    const kind = kindOf(settings, { store, database: options['database'], isOwnProject });
-    const files = {
-      ...domainFiles({ domain, store, kind }),
-      ...(isOwnProject ? projectFiles({ domain, store, kind }) : {}),
-    };
-    for (const [name, text] of Object.entries(files)) {
-      mkdirSync(dirname(join(folder, name)), { recursive: true });
-      writeFileSync(join(folder, name), text, { flag: 'wx' });
+    const { projectRoot } = context;
+    const isOwnProject = ![projectRoot, projectOf(parent)].some(usesSdk);
+    const isFirst = !isOwnProject && isUnconfigured(settings, projectRoot);
+    const kind = kindOf(settings, { store, database: options['database'], isNew: isOwnProject || isFirst });
+    const asked = { domain, store, kind };
+    const own = filesIn(folder, { ...domainFiles(asked), ...(isOwnProject ? projectFiles(asked) : {}) });
+    const shared = isFirst ? filesIn(projectRoot, workplaceFiles(asked, ['*/*.ts'])) : [];
+    // What the project has already is its own.
+    const files = [...own, ...shared.filter(({ path }) => !existsSync(path))];
+    for (const { path, text } of files) {
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, text, { flag: 'wx' });
     }
-    if (json) out.value({ domain, store, folder, files: Object.keys(files) });
+    if (!isOwnProject && !isFirst && settings.stores[store] === undefined) addStore(asked, projectRoot);
+    if (json) out.value({ domain, store, folder, files: files.map(({ path }) => relative(folder, path)) });
     else {
-      for (const name of Object.keys(files)) out.line(join(shown, name));
+      for (const { path } of files) out.line(relative(cwd, path));
       out.line('\nNext:');
-      const steps = isOwnProject ? ownSteps(shown, context) : stepsWithin(domain, parent, context);
+      const steps = isOwnProject ? ownSteps(shown, context) : stepsWithin(domain, { parent, isFirst }, context);
       for (const step of steps) out.line(`  ${step}`);
     }
     return EXIT.ok;
   },
 };
 
+function filesIn(folder: string, texts: Readonly<Record<string, string>>): readonly { path: string; text: string }[] {
+  return Object.entries(texts).map(([name, text]) => ({ path: join(folder, name), text }));
+}
+
+function addStore(asked: NewDomain, projectRoot: string): void {
+  const path = join(projectRoot, CONFIGURATION);
+  if (existsSync(path)) appendFileSync(path, `\n${storeText(asked)}`);
+}
+
 /** From the template to a served domain, in a project that is there. */
-function stepsWithin(domain: string, parent: string, { projectRoot, cwd, beds }: AuthorContext): readonly string[] {
+function stepsWithin(
+  domain: string,
+  { parent, isFirst }: { readonly parent: string; readonly isFirst: boolean },
+  { projectRoot, cwd, beds }: AuthorContext,
+): readonly string[] {
+  if (isFirst) return ['test', 'db apply', 'check', 'dev'].map((command) => `${beds} ${command} ${domain}`);
   const isInside = parent === join(projectRoot, 'plugins');
   const out = isInside ? relative(cwd, parent) || '.' : parent;
   return [`${beds} test ${domain}`, `${beds} db apply ${domain}`, `${beds} build ${domain} --file --out ${out}`];
@@ -98,17 +116,23 @@ function usesSdk(project: string): boolean {
 interface Asked {
   readonly store: string;
   readonly database: unknown;
-  readonly isOwnProject: boolean;
+  /** Whether the configuration is made now, and takes any store. */
+  readonly isNew: boolean;
 }
 
-function kindOf({ stores }: AuthorSettings, { store, database, isOwnProject }: Asked): StoreKind {
+/** Whether nobody has said of this project which databases it has. */
+function isUnconfigured({ stores }: AuthorSettings, projectRoot: string): boolean {
+  return Object.keys(stores).length === 0 && !existsSync(join(projectRoot, CONFIGURATION));
+}
+
+function kindOf({ stores }: AuthorSettings, { store, database, isNew }: Asked): StoreKind {
   const kind = stores[store];
   if (kind !== undefined && (database === undefined || database === kind)) return kind;
   if (kind !== undefined) {
     const message = `The configuration says that the store ${store} is of kind ${kind}.`;
     throw commandErrors.make('BEDS_CLI_OPTION_INVALID', message);
   }
-  if (isOwnProject || database !== undefined) {
+  if (isNew || database !== undefined) {
     if (database === undefined || database === 'mysql' || database === 'mongodb') return database ?? 'mysql';
     throw commandErrors.make('BEDS_CLI_OPTION_INVALID', '--database is mysql or mongodb.');
   }

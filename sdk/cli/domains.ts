@@ -47,11 +47,23 @@ export async function findDomains(context: AuthorContext, mark: Mark): Promise<r
   throw notThere(`Neither ${cwd} nor a folder in it, nor one in ${await plugins()}, has a ${MARKS[mark]}.`, []);
 }
 
+/** Which databases and hosts there are, relative to a project. */
+export const CONFIGURATION = join('config', 'beds.toml');
+
 /** The nearest folder upwards that has a package.json; where none has, the folder itself. */
 export function projectOf(folder: string): string {
+  return nearestWith('package.json', folder) ?? folder;
+}
+
+/** The folder whose configuration holds for `folder`. n.b. a domain has a package.json of its own, within the project that is configured. */
+export function configuredProjectOf(folder: string): string {
+  return nearestWith(CONFIGURATION, folder) ?? projectOf(folder);
+}
+
+function nearestWith(path: string, folder: string): string | undefined {
   for (let at = folder; ; at = dirname(at)) {
-    if (existsSync(join(at, 'package.json'))) return at;
-    if (at === parse(at).root) return folder;
+    if (existsSync(join(at, path))) return at;
+    if (at === parse(at).root) return undefined;
   }
 }
 

@@ -213,6 +213,10 @@ function objectsOf(problems: DefinitionProblems, definition: Members): Readonly<
     else objects[alias] = manifest;
   };
   for (const alias of CORE_OPERATIONS) if (definition[alias] !== undefined) add(alias, alias, definition[alias]);
+  for (const alias of ['update', 'delete']) {
+    const object = objects[alias];
+    if (object !== undefined) objects[alias] = withKey(object, definition['key']);
+  }
   for (const [alias, view] of Object.entries(membersOf(problems, definition, 'views'))) {
     const manifest = (view as Partial<View> | null | undefined)?.manifest;
     if (manifest?.kind !== 'view') problems.add(`views.${alias}`, 'must be made with view(…)');
@@ -222,6 +226,15 @@ function objectsOf(problems: DefinitionProblems, definition: Members): Readonly<
     add(`objects.${alias}`, alias, object);
   }
   return objects;
+}
+
+/** A record is always named: `city.partial()` leaves out columns, not the key. */
+function withKey(object: ObjectManifest, key: unknown): ObjectManifest {
+  if (object.kind === 'view' || typeof key !== 'string') return object;
+  const declared = object.args[key];
+  if (declared?.optional !== true) return object;
+  const { optional: _, ...required } = declared;
+  return { ...object, args: { ...object.args, [key]: required } };
 }
 
 function codedOperations(problems: DefinitionProblems, definition: LooseDefinition): Operations {

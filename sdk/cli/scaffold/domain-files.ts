@@ -39,7 +39,8 @@ export function domainFiles(asked: NewDomain): DomainFiles {
 }
 
 /** What a domain needs beside its files to be a project of its own: it replaces the package.json of `domainFiles`. */
-export function projectFiles({ domain, store, kind }: NewDomain): DomainFiles {
+export function projectFiles(asked: NewDomain): DomainFiles {
+  const { domain, store, kind } = asked;
   const driver = kind === 'mysql' ? { mysql2: '^3.24.6' } : { mongodb: '^7.9.0' };
   const content = {
     name: domain,
@@ -55,23 +56,26 @@ export function projectFiles({ domain, store, kind }: NewDomain): DomainFiles {
     },
     beds: { store },
   };
-  const settings = {
-    extends: '@beds/sdk/tsconfig.template.json',
-    compilerOptions: { types: ['node'] },
-    include: ['*.ts'],
-  };
+  return { 'package.json': `${JSON.stringify(content, undefined, 2)}\n`, ...workplaceFiles(asked, ['*.ts']) };
+}
+
+/** What a project needs once, however many domains it has: types, what git leaves out, and which databases there are. */
+export function workplaceFiles({ store, kind }: NewDomain, include: readonly string[]): DomainFiles {
+  const settings = { extends: '@beds/sdk/tsconfig.template.json', compilerOptions: { types: ['node'] }, include };
   const variable = `BEDS_STORES_${store.replaceAll('-', '_').toUpperCase()}_URL`;
   const admin = kind === 'mysql' ? 'BEDS_MARIADB_ADMIN_URL' : 'BEDS_MONGODB_URL';
   return {
-    'package.json': `${JSON.stringify(content, undefined, 2)}\n`,
     'tsconfig.json': `${JSON.stringify(settings, undefined, 2)}\n`,
     '.gitignore': 'node_modules/\ndist/\n.beds/\nconfig/env.toml\n',
     'config/beds.toml': `# The same keys as the host's. What is secret or differs between machines goes into config/env.toml, or into variables:
 # BEDS_AMQP_URL, ${variable}. \`beds db apply\` works as the administrator of ${admin}.
-[stores.${store}]
-kind = "${kind}"
-`,
+${storeText({ store, kind })}`,
   };
+}
+
+/** A store in a configuration. */
+export function storeText({ store, kind }: Pick<NewDomain, 'store' | 'kind'>): string {
+  return `[stores.${store}]\nkind = "${kind}"\n`;
 }
 
 /** Databases do not like `-` in names. */
