@@ -1,5 +1,5 @@
 import type { Template } from '@beds/sdk';
-import { compileChecker, compileReturns, type ServedBy, type ValuesChecker } from '#sdk/template';
+import { compileArguments, compileReturns, type ServedBy, type ValuesChecker } from '#sdk/template';
 import { settlesWithin } from '#sdk/time';
 import { encodeServedBy } from './encode.js';
 import { type CallerBook, RequestCounts } from './observations.js';
@@ -57,11 +57,12 @@ export class ServingGeneration {
       book: serving.callers,
       by: this.by,
     });
+    // n.b. of the code, which has the schemas; admission has compared the rest with the manifest.
     this.routines = new Map(
-      Object.entries(source.manifest.objects).flatMap(([alias, object]) =>
+      Object.entries(template.definition.objects).flatMap(([alias, object]) =>
         object.kind === 'view'
           ? []
-          : [[alias, { check: compileChecker(object.args), read: compileReturns(object) }] as const],
+          : [[alias, { check: compileArguments(object.args), read: compileReturns(object) }] as const],
       ),
     );
     this.sharedViews = new Set(

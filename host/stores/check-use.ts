@@ -42,18 +42,36 @@ export function checkUses(
 
 type StoredType = Exclude<ValueType, 'enum' | 'list' | 'object' | 'schema'>;
 
-/** What a database knows of a type: the strings of an enum are strings, and whatever has parts is JSON. */
-function storedType(type: ValueType): StoredType {
+/**
+ * What a database knows of a type: the strings of an enum are strings, and whatever has parts is JSON. Undefined: a schema says
+ * too little, and a string of it may be a day or a decimal number as well, so the type is the database's.
+ */
+function storedType({ type, schema }: ValueDescription): StoredType | undefined {
   switch (type) {
     case 'enum':
       return 'string';
     case 'list':
     case 'object':
-    case 'schema':
       return 'json';
+    case 'schema':
+      return typeof schema?.['type'] === 'string' ? STORED_OF_SCHEMA[schema['type']] : undefined;
     default:
       return type;
   }
+}
+
+/** By the type that a JSON Schema has. */
+const STORED_OF_SCHEMA: Readonly<Partial<Record<string, StoredType>>> = {
+  integer: 'integer',
+  number: 'number',
+  boolean: 'boolean',
+  array: 'json',
+  object: 'json',
+};
+
+function fits(value: NamedValue, declared: ValueDescription, types: typeof GOES_INTO): boolean {
+  const stored = storedType(declared);
+  return stored === undefined || types[stored].includes(value.type) || isAlternative(value, stored);
 }
 
 /** Compares what a template needs with what the catalogue says. */
@@ -102,8 +120,7 @@ function checkArgument(use: ObjectManifest, value: NamedValue, args: Values): re
       }),
     ];
   }
-  if (!GOES_INTO[storedType(declared.type)].includes(value.type) && !isAlternative(value, declared))
-    return [typeMismatch(use, value, declared)];
+  if (!fits(value, declared, GOES_INTO)) return [typeMismatch(use, value, declared)];
   if (declared.optional === true && declared.default === undefined && !mayBeAbsent && value.nullable !== true) {
     return [
       finding('ARGUMENT_MISSING', use, {
@@ -126,8 +143,7 @@ function checkColumns(use: Extract<ObjectManifest, { kind: 'view' }>, found: rea
         }),
       ];
     }
-    const fits = COMES_FROM[storedType(declared.type)].includes(column.type) || isAlternative(column, declared);
-    return fits ? [] : [typeMismatch(use, column, declared)];
+    return fits(column, declared, COMES_FROM) ? [] : [typeMismatch(use, column, declared)];
   });
 }
 
@@ -143,13 +159,14 @@ function typeMismatch(use: ObjectManifest, value: NamedValue, declared: ValueDes
   });
 }
 
-function isAlternative({ alternatives }: NamedValue, { type }: ValueDescription): boolean {
-  return alternatives?.includes(storedType(type)) === true;
+function isAlternative({ alternatives }: NamedValue, stored: StoredType): boolean {
+  return alternatives?.includes(stored) === true;
 }
 
 /** The type that a template chose of those that the database leaves open. */
 function chosenType(value: NamedValue, declared: ValueDescription | undefined): ValueType {
-  return declared !== undefined && isAlternative(value, declared) ? storedType(declared.type) : value.type;
+  const stored = declared === undefined ? undefined : storedType(declared);
+  return stored !== undefined && isAlternative(value, stored) ? stored : value.type;
 }
 
 type Reason<Code> = Code extends `BEDS_PREFLIGHT_${infer Name}` ? Name : never;

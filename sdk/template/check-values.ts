@@ -1,7 +1,7 @@
 import type { Json, JsonObject } from './json.js';
 import { readValue, type ReadValue } from './read-value.js';
 import { isPlainName } from './unknown-names.js';
-import { LIVE_SCHEMA, type LiveDescription, type ValueDescription, type ValueFields } from './values.js';
+import { hasLive, isLive, type ValueDescription, type ValueFields } from './values.js';
 
 /** What is wrong with a value: `field` is the way to it (`cities[3].name`), `message` reads on from it (`must be a string`). */
 export interface ValueProblem {
@@ -65,7 +65,7 @@ function namedProblems(name: string, read: Extract<ReadValue, { problem: string 
 /** A named value, or undefined where it may be absent and is. */
 function readNamed(given: Json | undefined, description: ValueDescription): ReadValue | undefined {
   if (given !== undefined && given !== null) return readValue(given, description);
-  if ((description as LiveDescription)[LIVE_SCHEMA] !== undefined) return readValue(given as Json, description);
+  if (isLive(description)) return readValue(given as Json, description);
   if (description.default !== undefined) return { value: description.default };
   if (description.optional === true) return undefined;
   return { problem: given === null ? 'must not be null' : 'is required' };
@@ -90,6 +90,22 @@ export function compileChecker(spec: ValueFields): ValuesChecker {
       if (read.value !== given) value = { ...value, [name]: read.value };
     }
     return Object.keys(values).length === present ? { ok: true, value } : problemsOf(values, fields);
+  };
+}
+
+/** On arguments that the template has checked already: a schema may make of a value what it would not take again. */
+const CHECKED: unique symbol = Symbol.for('beds.checked') as never;
+
+/** The arguments of a routine: the four check them for their callers, and the call of the routine for all others. */
+export function compileArguments(spec: ValueFields): ValuesChecker {
+  const check = compileChecker(spec);
+  if (!Object.values(spec).some(hasLive)) return check;
+  return (values) => {
+    if (CHECKED in values) return { ok: true, value: values };
+    const checked = check(values);
+    return checked.ok
+      ? { ok: true, value: Object.defineProperty({ ...checked.value }, CHECKED, { value: true }) }
+      : checked;
   };
 }
 
@@ -120,11 +136,11 @@ export type CheckedResult = { readonly value: Json } | { readonly problems: read
 /** Prepares the check of what an operation gives; without a description it must be JSON, whatever it says. */
 export function compileResult(output: ValueDescription = { type: 'json' }): (value: unknown) => CheckedResult {
   return (value) => {
-    const isAbsent = value === undefined || value === null;
+    const isAbsent = !isLive(output) && (value === undefined || value === null);
     if (isAbsent && (output.optional === true || (value === null && output.type === 'json'))) return { value: null };
     const absent = value === null ? 'must not be null' : 'must be given';
     const read: ReadValue = isAbsent ? { problem: absent } : readValue(value as Json, output, true);
-    if ('value' in read) return read;
+    if ('value' in read) return { value: read.value ?? null };
     const problems = read.problems ?? [{ at: '', problem: read.problem }];
     return { problems: problems.map(({ at, problem }) => ({ field: `result${at}`, message: problem })) };
   };

@@ -1,4 +1,4 @@
-import { compileChecker, compileInput, type ValuesChecker } from './check-values.js';
+import { compileArguments, compileInput, type ValuesChecker } from './check-values.js';
 import type { TemplateContext } from './context.js';
 import type { Json, JsonObject } from './json.js';
 import type { ObjectManifest, OperationManifest } from './manifest.js';
@@ -28,7 +28,7 @@ function isRoutine(object: ObjectManifest | undefined): object is ProcedureManif
 }
 
 function declareCreate(routine: ProcedureManifest): NamasteCore['createRecord'] {
-  const check = compileChecker(routine.args);
+  const check = compileArguments(routine.args);
   return async (payload, ctx) => {
     const record = await ctx.call('create', accept(check, payload, 'payload.'));
     if (record === undefined) throw templateErrors.make('BEDS_TEMPLATE_NO_ROW', `${routine.name} gave no row.`);
@@ -44,12 +44,12 @@ async function change(ctx: TemplateContext, alias: 'update' | 'delete', args: Js
 }
 
 function declareUpdate(routine: ProcedureManifest): NamasteCore['updateRecord'] {
-  const check = compileChecker(routine.args);
+  const check = compileArguments(routine.args);
   return async (payload, ctx) => change(ctx, 'update', accept(check, payload, 'payload.'));
 }
 
 function declareDelete(routine: ProcedureManifest, key: string): NamasteCore['deleteRecord'] {
-  const check = compileChecker(routine.args);
+  const check = compileArguments(routine.args);
   return async (id, ctx) => {
     const checked = check({ [key]: id });
     if (!checked.ok) throw invalid('key', checked.problem.message);
@@ -79,7 +79,7 @@ function routineArguments(query: ViewQuery): JsonObject {
 
 function declareFetch(object: ObjectManifest | undefined): NamasteCore['fetchRecords'] {
   if (!isRoutine(object)) return (query, ctx) => ctx.view('fetch', query);
-  const check = compileChecker(object.args);
+  const check = compileArguments(object.args);
   return async (query, ctx) => {
     const rows = await ctx.call('fetch', accept(check, routineArguments(query), 'query.where.'));
     return { rows: rows as readonly JsonObject[] };

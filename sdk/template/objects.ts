@@ -3,9 +3,9 @@ import type { ObjectManifest, Returns } from './manifest.js';
 import {
   type ArgumentsOf,
   type AnyType,
+  describeColumns,
   describeFields,
-  describeType,
-  describeWhole,
+  describeResult,
   type Fields,
   type FieldsIn,
   type FieldsLike,
@@ -95,7 +95,7 @@ export type ViewRow<T> = T extends { readonly [TYPES]: { readonly columns: infer
   : never;
 
 function describeReturns(returns: ReturnsLike): Returns {
-  return isSets(returns) ? returns.map(describeWhole) : describeWhole(returns);
+  return isSets(returns) ? returns.map(describeResult) : describeResult(returns);
 }
 
 function isSets(returns: ReturnsLike): returns is readonly RowsLike[] {
@@ -121,7 +121,7 @@ export function fn<const A extends FieldsLike, const R extends AnyType>(
   args: A,
   returns: R,
 ): StoreFunction<FieldsIn<A>, R> {
-  return new StoreFunction({ kind: 'function', name, args: describeFields(args), returns: describeType(returns) });
+  return new StoreFunction({ kind: 'function', name, args: describeFields(args), returns: describeResult(returns) });
 }
 
 export interface ViewOptions {
@@ -144,5 +144,5 @@ export function view<const C extends FieldsLike>(
   columns: C,
   options: ViewOptions = {},
 ): View<FieldsIn<C>> {
-  return new View({ kind: 'view', name, columns: describeFields(columns), ...options }, objectOf(columns));
+  return new View({ kind: 'view', name, columns: describeColumns(columns), ...options }, objectOf(columns));
 }

@@ -7,6 +7,7 @@ import type { Page, ViewQuery } from './query.js';
 import { notSupported } from './template-errors.js';
 import {
   type AnswerOf,
+  describeResult,
   describeWhole,
   type FieldsLike,
   type GivenOf,
@@ -195,7 +196,7 @@ function maker(mode: OperationMode): (contract: Contract, handler: Handler) => C
       isIdempotent: mode === 'read',
       kind: 'handler',
       input: describeWhole(input),
-      output: output === undefined ? undefined : describeWhole(output),
+      output: output === undefined ? undefined : describeResult(output),
       handler,
     });
 }
@@ -209,7 +210,7 @@ const MAKERS = {
       isIdempotent: true,
       kind: 'pages',
       input: undefined,
-      output: { type: 'list', items: describeWhole(row) },
+      output: { type: 'list', items: describeResult(row) },
       handler,
     }),
   unsupported,

@@ -1,5 +1,5 @@
 import type { Json } from './json.js';
-import { LIVE_SCHEMA, type LiveDescription, type SchemaIssue, type ValueDescription } from './values.js';
+import { isLive, LIVE_SCHEMA, type LiveDescription, type SchemaIssue, type ValueDescription } from './values.js';
 
 /** What is wrong with a value: `at` is the way into it (`[3].name`, empty for the value itself). */
 export interface ProblemAt {
@@ -160,7 +160,7 @@ function readList(value: Json, { items = { type: 'json' }, maxItems }: ValueDesc
 
 /** An item of a list or a member of an object, which may be absent; undefined where it stays so. */
 function readPart(given: Json | undefined, description: ValueDescription, fill: boolean): ReadValue | undefined {
-  if (description.type === 'schema' && (description as LiveDescription)[LIVE_SCHEMA] !== undefined) {
+  if (isLive(description)) {
     return readValue(given as Json, description, fill);
   }
   if (given !== undefined && given !== null) return readValue(given, description, fill);
@@ -209,15 +209,26 @@ function isIdentifier(name: string): boolean {
   return IDENTIFIER.test(name);
 }
 
-/** Without its schema, as in a manifest, only that it is JSON can be said of the value. */
-function readSchema(value: Json, description: ValueDescription): ReadValue {
+/**
+ * Without its schema, as in a manifest, only that it is JSON can be said of the value. Code is given what the schema makes of a
+ * value, a Date for one; what goes out must be JSON.
+ */
+function readSchema(value: Json, description: ValueDescription, fill: boolean): ReadValue {
   const schema = (description as LiveDescription)[LIVE_SCHEMA];
   if (schema === undefined) return readJson(value);
   const result = schema['~standard'].validate(value);
-  if ('then' in result) return wrong('has a schema that validates asynchronously, which is not supported');
-  if (result.issues === undefined) return { value: result.value as Json };
+  if ('then' in result) return refuseWaiting(result);
+  if (result.issues === undefined) {
+    return fill && result.value !== undefined ? readJson(result.value as Json) : { value: result.value as Json };
+  }
   const problems = result.issues.map(({ message, path }) => at(pathText(path), `is refused: ${message}`));
   return refusal(problems) ?? wrong('is refused');
+}
+
+function refuseWaiting(result: PromiseLike<unknown>): ReadValue {
+  // n.b. nobody waits for it: that it fails must not end the thread.
+  result.then(undefined, () => undefined);
+  return wrong('has a schema that validates asynchronously, which is not supported: make that check in the handler');
 }
 
 function pathText(path: SchemaIssue['path']): string {
@@ -244,8 +255,8 @@ const readers: Readonly<Record<ValueDescription['type'], Reader>> = {
 };
 
 /**
- * Checks one value that is not null against its description. `fill` is for results: what is left out inside comes as null. Decimals and big integers come back as decimal strings,
- * instants in UTC with milliseconds or, where given, more digits.
+ * Checks one value that is not null against its description. `fill` is for results: what is left out inside comes as null.
+ * Decimals and big integers come back as decimal strings, instants in UTC with milliseconds or, where given, more digits.
  */
 export function readValue(value: Json, description: ValueDescription, fill = false): ReadValue {
   const { maxLength } = description;

@@ -2,8 +2,8 @@ import type { ValueProblem } from './check-values.js';
 import type { CallResult } from './context.js';
 import type { Json, JsonObject } from './json.js';
 import type { ObjectManifest } from './manifest.js';
-import { readValue } from './read-value.js';
-import type { ValueDescription, ValueFields, ValueType } from './values.js';
+import { readValue, type ReadValue } from './read-value.js';
+import { isLive, type ValueDescription, type ValueFields, type ValueType } from './values.js';
 
 /** What a store gives of a routine: its result sets, of a function one row `{ value }`. */
 export interface RoutineRows {
@@ -47,14 +47,26 @@ function parseJson(value: Json): Json {
 }
 
 function readColumn(given: Json | undefined, description: ValueDescription): { value: Json } | { problem: string } {
-  if (given === undefined || given === null) {
+  if ((given === undefined || given === null) && !isLive(description)) {
     if (description.optional === true) return { value: null };
     return { problem: given === null ? 'is null, and not declared optional' : 'is missing' };
   }
-  const read = readValue(FROM_STORE[description.type]?.(given) ?? given, description, true);
+  const read = readGiven(given, description);
   if ('value' in read) return read;
   const [first = { at: '', problem: read.problem }] = read.problems ?? [];
   return { problem: `${first.at}${first.at === '' ? '' : ' '}${first.problem}` };
+}
+
+/** n.b. a database has null where a schema may know only what is left out. */
+function readGiven(given: Json | undefined, description: ValueDescription): ReadValue {
+  if (given === undefined || given === null) {
+    const read = readValue(null, description, true);
+    return 'value' in read || description.optional !== true ? read : readValue(undefined as never, description, true);
+  }
+  const read = readValue(FROM_STORE[description.type]?.(given) ?? given, description, true);
+  // n.b. a schema says nothing of how a database keeps what it takes.
+  const parsed = description.type === 'schema' && 'problem' in read ? parseJson(given) : given;
+  return parsed === given ? read : readValue(parsed, description, true);
 }
 
 type ReadRows = { readonly rows: readonly JsonObject[] } | { readonly problem: ValueProblem };

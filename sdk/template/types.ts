@@ -1,5 +1,12 @@
 import type { Json, JsonObject } from './json.js';
-import { LIVE_SCHEMA, type StandardSchema, type ValueDescription, type ValueFields } from './values.js';
+import {
+  hasLive,
+  LIVE_SCHEMA,
+  type LiveDescription,
+  type StandardSchema,
+  type ValueDescription,
+  type ValueFields,
+} from './values.js';
 
 /** Whether a value may be left out: never, `optional` (it is null then), or `default` (that stands in). */
 export type Absence = 'never' | 'optional' | 'default';
@@ -158,10 +165,13 @@ function isSchema(type: unknown): type is StandardSchema {
   return standard?.version === 1 && typeof standard.validate === 'function';
 }
 
-/** JSON Schema of the schema, where its library gives one. */
-function jsonSchemaOf(schema: StandardSchema): JsonObject | undefined {
+/** n.b. `unrepresentable` is of zod: a part that JSON Schema cannot say is any JSON, and not a reason to say nothing of the whole. */
+const JSON_SCHEMA = { target: 'draft-2020-12', libraryOptions: { unrepresentable: 'any' } } as const;
+
+/** The JSON Schema of what a schema takes or gives, where its library says it. */
+function jsonSchemaOf(schema: StandardSchema, side: 'input' | 'output'): JsonObject | undefined {
   try {
-    const found = schema['~standard'].jsonSchema?.input({ target: 'draft-2020-12' });
+    const found = schema['~standard'].jsonSchema?.[side](JSON_SCHEMA);
     return found === undefined ? undefined : (JSON.parse(JSON.stringify(found)) as JsonObject);
   } catch {
     // A part of it has no JSON Schema, such as a transformation.
@@ -169,26 +179,61 @@ function jsonSchemaOf(schema: StandardSchema): JsonObject | undefined {
   }
 }
 
-/** Whether the schema takes a value that was left out, as optional and defaulted ones do. */
-function mayBeAbsent(live: StandardSchema): boolean {
+/** What the schema makes of a value that is left out, where it takes that. */
+function readAbsent(live: StandardSchema): { readonly value: unknown } | undefined {
   const result = live['~standard'].validate(undefined);
-  return 'issues' in result || 'value' in result ? result.issues === undefined : false;
+  if ('then' in result) {
+    // n.b. nobody waits for it.
+    result.then(undefined, () => undefined);
+    return undefined;
+  }
+  return result.issues === undefined ? result : undefined;
 }
 
-function describeSchema(live: StandardSchema): ValueDescription {
-  const schema = jsonSchemaOf(live);
+function describeSchema(live: StandardSchema, side: 'input' | 'output'): ValueDescription {
+  const schema = jsonSchemaOf(live, side);
+  const absent = readAbsent(live);
+  // What is left out of a result and has a default is there all the same.
+  const isOptional = absent !== undefined && (side === 'input' || (absent.value ?? undefined) === undefined);
   const description = {
     type: 'schema',
     ...(schema !== undefined && { schema }),
-    ...(mayBeAbsent(live) && { optional: true }),
+    ...(isOptional && { optional: true }),
   } as const;
   return Object.freeze(Object.defineProperty(description, LIVE_SCHEMA, { value: live }));
+}
+
+/** The description of what comes out: a schema may give something else than it takes. */
+export function describeResult(whole: WholeLike): ValueDescription {
+  return toResult(describeWhole(whole));
+}
+
+/** The same of columns. */
+export function describeColumns(columns: FieldsLike): ValueFields {
+  const fields = describeFields(columns);
+  return typeof fields === 'object' && fields !== null ? mapFields(fields) : fields;
+}
+
+function toResult(description: ValueDescription): ValueDescription {
+  if (typeof description !== 'object' || description === null || !hasLive(description)) return description;
+  const live = (description as LiveDescription)[LIVE_SCHEMA];
+  if (live !== undefined) return describeSchema(live, 'output');
+  const { items, fields } = description;
+  return {
+    ...description,
+    ...(items !== undefined && { items: toResult(items) }),
+    ...(fields !== undefined && { fields: mapFields(fields) }),
+  };
+}
+
+function mapFields(fields: ValueFields): ValueFields {
+  return Object.fromEntries(Object.entries(fields).map(([name, each]) => [name, toResult(each)] as const));
 }
 
 /** The description of a type. What is neither a type nor a schema stays as it is, for the check of the whole definition to name. */
 export function describeType(type: AnyType): ValueDescription {
   if (isType(type)) return type.description;
-  return isSchema(type) ? describeSchema(type) : (type as unknown as ValueDescription);
+  return isSchema(type) ? describeSchema(type, 'input') : (type as unknown as ValueDescription);
 }
 
 /** Types are recognised by what they have: two copies of the SDK may meet in one bundle. */

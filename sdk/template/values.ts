@@ -61,10 +61,13 @@ export interface StandardSchema<In = unknown, Out = In> {
     readonly vendor: string;
     readonly validate: (value: unknown) => SchemaResult<Out> | Promise<SchemaResult<Out>>;
     readonly types?: { readonly input: In; readonly output: Out } | undefined;
-    readonly jsonSchema?: {
-      readonly input: (options: { readonly target: 'draft-2020-12' }) => Readonly<Record<string, unknown>>;
-    };
+    readonly jsonSchema?: Readonly<Record<'input' | 'output', (options: JsonSchemaOptions) => object>>;
   };
+}
+
+interface JsonSchemaOptions {
+  readonly target: 'draft-2020-12';
+  readonly libraryOptions?: Readonly<Record<string, unknown>>;
 }
 
 export type SchemaResult<Out> =
@@ -80,4 +83,16 @@ export const LIVE_SCHEMA: unique symbol = Symbol.for('beds.schema') as never;
 
 export interface LiveDescription extends ValueDescription {
   readonly [LIVE_SCHEMA]?: StandardSchema;
+}
+
+/** Whether a schema is there that says what may be absent, too. */
+export function isLive(description: ValueDescription): boolean {
+  return description.type === 'schema' && (description as LiveDescription)[LIVE_SCHEMA] !== undefined;
+}
+
+/** The same of any part of a description. */
+export function hasLive(description: ValueDescription): boolean {
+  if (isLive(description)) return true;
+  const { items, fields } = description;
+  return (items !== undefined && hasLive(items)) || Object.values(fields ?? {}).some(hasLive);
 }

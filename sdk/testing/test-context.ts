@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { CallOptions } from '../client/domain-client.js';
-import { compileChecker } from '../template/check-values.js';
+import { compileArguments } from '../template/check-values.js';
 import type {
   Affected,
   CallResult,
@@ -88,15 +88,16 @@ function scopeOf(template: Template, fakes: Fakes, recording: Recording): Transa
     call: async (alias: string, args: JsonObject = {}): Promise<CallResult> => {
       const routine = declared(alias);
       if (routine.kind === 'view') throw undeclared(`a routine named ${alias}`);
-      const checked = compileChecker(routine.args)(throughJson(args));
+      const checked = compileArguments(routine.args)(args);
       if (!checked.ok) {
         const { field, message } = checked.problem;
         throw hostError('BEDS_REQUEST_INVALID', `${field} ${message}.`, { field });
       }
-      recording.calls.push({ alias, args: checked.value });
+      const passed = throughJson(checked.value);
+      recording.calls.push({ alias, args: passed });
       const fake = fakes.objects[alias];
       if (fake === undefined) throw testingErrors.make('BEDS_TESTING_NO_FAKE', `objects.${alias} is not given.`);
-      const read = compileReturns(routine)(toRows(routine, await fake(checked.value)));
+      const read = compileReturns(routine)(toRows(routine, await fake(passed)));
       if ('value' in read) return read.value;
       const { field, message } = read.problem;
       throw hostError('BEDS_STORE_VALUE_UNFIT', `${routine.name}: ${field} ${message}.`, { field });
