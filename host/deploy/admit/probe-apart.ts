@@ -10,7 +10,7 @@ export interface ApartTask {
 }
 
 /** What starting a process and a thread in it may take besides. */
-const START_MS = 20_000;
+const START_MS = 90_000;
 
 /** Probes like a `Prober`, in a process that only the bundle can end. Does not throw. */
 export async function probeApart(
