@@ -20,3 +20,11 @@ export async function eventually(
 export function quietFor(ms: number): Promise<void> {
   return delay(ms);
 }
+
+/** The end of a log, for whoever reads why something did not come. */
+export function endOfLog(log: readonly object[]): string {
+  return log
+    .slice(-20)
+    .map((line) => JSON.stringify(line))
+    .join('\n');
+}

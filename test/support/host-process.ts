@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
-import { eventually } from './eventually.js';
+import { endOfLog, eventually } from './eventually.js';
 import type { LogLine, TestHost } from './host.js';
 import type { Teardown } from './services.js';
 
@@ -49,7 +49,11 @@ export function startHostProcess(
     kill: () => end('SIGKILL'),
     stop: () => end('SIGTERM'),
     logged: async (what, fits, withinMs) => {
-      await eventually(`log line: ${what}`, () => log.some(fits), withinMs);
+      await eventually(
+        () => `log line: ${what}; the last ones are:\n${endOfLog(log)}`,
+        () => log.some(fits),
+        withinMs,
+      );
       return log.find(fits) as LogLine;
     },
   };

@@ -12,7 +12,7 @@ import { Topology } from '../../host/amqp/topology.js';
 import { configSchema, type Config } from '../../host/config/schema.js';
 import { type Host, startHost } from '../../host/main.js';
 import type { Services } from '../../host/dev-servers/index.js';
-import { eventually } from './eventually.js';
+import { endOfLog, eventually } from './eventually.js';
 import { NOTES_GRANTS, NOTES_SCHEMA } from './notes-domain.js';
 import { lastFirst, temporaryDirectory, type Teardown } from './services.js';
 
@@ -106,7 +106,11 @@ export async function startTestHost(teardown: Teardown, options: TestHostOptions
   };
   const host = options.isStarted === false ? await notStarted(config) : await start();
   const logged: TestHost['logged'] = async (what, fits, withinMs) => {
-    await eventually(`log line: ${what}`, () => log.some(fits), withinMs);
+    await eventually(
+      () => `log line: ${what}; the last ones are:\n${endOfLog(log)}`,
+      () => log.some(fits),
+      withinMs,
+    );
     return log.find(fits) as LogLine;
   };
   return {
