@@ -7,7 +7,7 @@ import { isBedsError } from '@beds/sdk';
 import type { BedsClient } from '@beds/sdk/client';
 import { type BundleOptions, writeBundle } from './support/bundles.js';
 import { quietFor } from './support/eventually.js';
-import { eventually, type LogLine, startTestHost, type TestHost } from './support/host.js';
+import { eventually, type LogLine, startTestHost, type TestHost, type TransitionLine } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';
 import { RolloutOrders } from './support/rollout-orders.js';
 import { sharedServices, type Teardown } from './support/services.js';
@@ -105,8 +105,14 @@ describe('a version that ends threads again and again', () => {
       const ends = JSON.stringify(host.log.filter(({ msg }) => msg === ENDED));
       assert.deepEqual([...(await stop())], ['answered {"waited":20}'], ends);
       assert.match(JSON.stringify(line['findings']), /BEDS_ROLLOUT_STRIKES/);
-      const after = host.transitions().slice(host.transitions().indexOf(line as never));
-      const back = after.find(({ state, version }) => state === 'active' && version === '1.0.0');
+      // n.b. the first thread that has it answers; it is active when all have it.
+      const findBack = (): TransitionLine | undefined =>
+        host
+          .transitions()
+          .slice(host.transitions().indexOf(line as TransitionLine))
+          .find(({ state, version }) => state === 'active' && version === '1.0.0');
+      await eventually('1.0.0 is active again', findBack);
+      const back = findBack();
       assert.equal(back?.['cause'], 'quarantine');
       assert.ok(back.time - Number(line['time']) < 5_000, `${String(back.time - Number(line['time']))} ms`);
       t.diagnostic(`the one before served ${String(back.time - Number(line['time']))} ms after the last strike`);
