@@ -18,7 +18,7 @@ export type CheckResults = Readonly<Record<CheckName, CheckResult>>;
 export const CHECKS_VARIABLE = 'BEDS_TEST_CHECKS';
 
 /** Behind the tests, and on a machine that is busy with other things as well. */
-const TIMEOUT_MS = 900_000;
+const TIMEOUT_MS = 1_800_000;
 
 /** Checks step back behind the tests, of which many are bounded by time. */
 const NICENESS = 5;
