@@ -233,6 +233,7 @@ describe('values of MongoDB', () => {
     const args = {
       id: { type: 'string', as: 'objectId' },
       whole: 'integer',
+      long: 'bigint',
       number: 'number',
       exact: 'decimal',
       yes: 'boolean',
@@ -259,7 +260,8 @@ describe('values of MongoDB', () => {
     );
     const given = {
       id: new ObjectId().toHexString(),
-      whole: '9007199254740993',
+      whole: Number.MAX_SAFE_INTEGER,
+      long: '9007199254740993',
       number: 2,
       exact: '12345678901234567890.10',
       yes: false,
@@ -270,7 +272,7 @@ describe('values of MongoDB', () => {
       any: { a: [1, 'b', null] },
     };
     assert.deepEqual((await call('typed_add', given)).rows, [given]);
-    assert.deepEqual(await rows('typed', { where: { id: given.id, whole: given.whole, exact: given.exact } }), [given]);
+    assert.deepEqual(await rows('typed', { where: { id: given.id, long: given.long, exact: given.exact } }), [given]);
     assert.deepEqual(
       await rows('typed', { where: { day: given.day, written: { lte: given.written }, at: { gte: given.at } } }),
       [given],
@@ -279,9 +281,9 @@ describe('values of MongoDB', () => {
     assert.ok(
       stored?._id instanceof ObjectId && stored['day'] instanceof Date && stored['exact'] instanceof Decimal128,
     );
-    assert.ok(Long.isLong(stored['whole']) && typeof stored['written'] === 'string');
+    assert.ok(Long.isLong(stored['long']) && typeof stored['written'] === 'string');
     await rejects(call('typed_add', { ...given, id: 'short' }), 'BEDS_STORE_INVALID_VALUE', 'id');
-    await rejects(call('typed_add', { ...given, whole: '9223372036854775808' }), 'BEDS_STORE_INVALID_VALUE', 'whole');
+    await rejects(call('typed_add', { ...given, long: '9223372036854775808' }), 'BEDS_STORE_INVALID_VALUE', 'long');
     await rejects(rows('typed', { where: { id: 'short' } }), 'BEDS_STORE_QUERY_INVALID', 'query.where.id');
   });
 });

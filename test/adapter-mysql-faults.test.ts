@@ -9,8 +9,8 @@ import type { CallOptions, NamedObject, StoreAdapter } from '../host/stores/cont
 import { mysqlStore } from './support/mysql-store.js';
 
 const store = await mysqlStore();
-const read: CallOptions = { mode: 'read', timeoutMs: 5_000 };
-const write: CallOptions = { mode: 'write', timeoutMs: 5_000 };
+const read: CallOptions = { mode: 'read', timeoutMs: 30_000 };
+const write: CallOptions = { mode: 'write', timeoutMs: 30_000 };
 
 const routines = 'half_work swap note_set amount_set leave_all leave_open leave_lock look take gone'.split(' ');
 

@@ -9,8 +9,8 @@ import { privateServices } from './support/services.js';
 import { storeLimits } from './support/store-limits.js';
 
 const store = await mysqlStore();
-const read: CallOptions = { mode: 'read', timeoutMs: 5_000 };
-const write: CallOptions = { mode: 'write', timeoutMs: 5_000 };
+const read: CallOptions = { mode: 'read', timeoutMs: 30_000 };
+const write: CallOptions = { mode: 'write', timeoutMs: 30_000 };
 
 /** What each function is declared to return, what its body gives, and what a template gets. */
 const returned: readonly (readonly [type: string, body: string, value: Json])[] = [

@@ -6,8 +6,8 @@ import type { NamedObject } from '../host/stores/contract.js';
 import { mysqlStore } from './support/mysql-store.js';
 
 const store = await mysqlStore();
-const read = { mode: 'read', timeoutMs: 5_000 } as const;
-const write = { mode: 'write', timeoutMs: 5_000 } as const;
+const read = { mode: 'read', timeoutMs: 30_000 } as const;
+const write = { mode: 'write', timeoutMs: 30_000 } as const;
 
 await store.dba.query(`
   CREATE TABLE samples (

@@ -13,8 +13,8 @@ import { databaseUrl } from './mongodb-url.js';
 import { sharedServices } from './services.js';
 import { storeLimits } from './store-limits.js';
 
-export const READ: CallOptions = { timeoutMs: 5_000, mode: 'read' };
-export const WRITE: CallOptions = { timeoutMs: 5_000, mode: 'write' };
+export const READ: CallOptions = { timeoutMs: 30_000, mode: 'read' };
+export const WRITE: CallOptions = { timeoutMs: 30_000, mode: 'write' };
 
 export type Entry = Document & { readonly _id: string };
 
