@@ -29,6 +29,10 @@ const VALUES: readonly (readonly [Declared, readonly unknown[]])[] = [
   [{ type: 'string', as: 'uuid' }, uuids()],
   [
     { type: 'integer' },
+    [0, -1, 1, 2 ** 31, new Double(5), new Double(2 ** 53 - 1), Long.fromNumber(1 - 2 ** 53), Long.fromNumber(7)],
+  ],
+  [
+    { type: 'bigint' },
     [0, -1, 1, 2 ** 31, new Double(5), new Double(2 ** 53 - 1), Long.MIN_VALUE, Long.MAX_VALUE].concat(
       ['9007199254740992', '9007199254740993', '-9007199254740993'].map((text) => Long.fromString(text) as never),
     ),

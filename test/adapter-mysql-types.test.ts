@@ -41,6 +41,14 @@ const object = (name: string): NamedObject => {
   return named;
 };
 
+/** As a template declares it whose ids are beyond 2^53. */
+const view = object('list');
+assert.ok(view.kind === 'view');
+const columns = Object.fromEntries(
+  view.columns.map(({ name, type }) => [name, { type: name === 'id' ? 'bigint' : type } as const]),
+);
+const list = narrowObject({ kind: 'view', name: 'sample_list', columns }, view);
+
 const full: JsonObject = {
   id: '18446744073709551615',
   small: -7,
@@ -56,7 +64,7 @@ const full: JsonObject = {
   kind: 'b',
 };
 const row = async (where: JsonObject): Promise<JsonObject | undefined> =>
-  (await adapter.view(object('list'), { key: 'id', where: where as never }, read)).rows[0];
+  (await adapter.view(list, { key: 'id', where: where as never }, read)).rows[0];
 
 test('a base table is no object, even if it is granted', () => {
   assert.equal(found.has('samples'), false);
@@ -65,9 +73,9 @@ test('a base table is no object, even if it is granted', () => {
 test('values of every type come back as they went in', async () => {
   await adapter.call(object('create'), full, write);
   assert.deepEqual(await row({ id: '18446744073709551615' }), full);
-  const empty = Object.fromEntries(Object.keys(full).map((name) => [name, name === 'id' ? 1 : null]));
+  const empty = Object.fromEntries(Object.keys(full).map((name) => [name, name === 'id' ? '1' : null]));
   await adapter.call(object('create'), empty, write);
-  assert.deepEqual(await row({ id: 1 }), empty);
+  assert.deepEqual(await row({ id: '1' }), empty);
 });
 
 test('an instant with an offset is kept in UTC', async () => {
@@ -99,7 +107,7 @@ test('a cursor over microseconds and big numbers neither skips nor repeats', asy
     for (let page = 0; page < 12; page += 1) {
       const where = { id: { gte: 100, lt: 200 } };
       const query = { key: 'id', where, order, limit: 2, ...(cursor === undefined ? {} : { cursor }) };
-      const answer = await adapter.view(object('list'), query, read);
+      const answer = await adapter.view(list, query, read);
       seen.push(...answer.rows.map(({ id }) => id));
       cursor = answer.cursor;
       if (cursor === undefined) break;
@@ -150,8 +158,8 @@ test('what BEDS cannot serve is a finding, and is not called', async () => {
 });
 
 test('a template sees the columns that it declares, and may leave out what it calls optional', async () => {
-  const columns = { id: { type: 'integer' }, small: { type: 'integer' } } as const;
-  const narrow = narrowObject({ kind: 'view', name: 'sample_list', columns }, object('list'));
+  const declared = { id: { type: 'integer' }, small: { type: 'integer' } } as const;
+  const narrow = narrowObject({ kind: 'view', name: 'sample_list', columns: declared }, view);
   const page = await adapter.view(narrow, { key: 'id', where: { id: 1 } }, read);
   assert.deepEqual(page.rows, [{ id: 1, small: null }]);
 });
@@ -180,14 +188,20 @@ test('a small number and a text are what the template calls them', async () => {
   const columns = { id: { type: 'integer' }, flag: { type: 'integer' } } as const;
   const numbers = narrowObject({ kind: 'view', name: 'sample_list', columns }, found);
   await store.dba.query('INSERT INTO samples (id, flag) VALUES (500, 5), (501, 1)');
-  const { rows } = await adapter.view(numbers, { key: 'id', where: { id: { gte: 500 }, flag: { gte: 1 } } }, read);
-  assert.deepEqual(
-    rows.filter(({ id }) => Number(id) < 502),
-    [
-      { id: 500, flag: 5 },
-      { id: 501, flag: 1 },
-    ],
+  const { rows } = await adapter.view(
+    numbers,
+    { key: 'id', where: { id: { gte: 500, lt: 600 }, flag: { gte: 1 } } },
+    read,
   );
+  assert.deepEqual(rows, [
+    { id: 500, flag: 5 },
+    { id: 501, flag: 1 },
+  ]);
+  await assert.rejects(adapter.view(numbers, { key: 'id', where: { id: '18446744073709551615' } }, read), {
+    code: 'BEDS_STORE_VALUE_UNFIT',
+    field: 'id',
+    hint: 'Declare id as t.bigint() in the template.',
+  });
   const use = {
     kind: 'function',
     name: 'sample_flag',

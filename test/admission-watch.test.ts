@@ -225,7 +225,7 @@ describe('a drop is refused', () => {
     const { directory, record } = await startWatching(t);
     await writeFile(join(directory, 'plain.mjs'), 'export default 1;');
     assert.deepEqual(await record.codesAt(0), ['MANIFEST_MISSING']);
-    await writeBundle(directory, { manifest: { manifestVersion: 2, key: 7, surprise: 1 } });
+    await writeBundle(directory, { manifest: { manifestVersion: 1, key: 7, surprise: 1 } });
     assert.deepEqual(new Set(await record.codesAt(1)), new Set(['MANIFEST_INVALID']));
     assert.ok((await record.codesAt(1)).length >= 3);
   });

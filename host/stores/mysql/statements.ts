@@ -515,6 +515,8 @@ function returnedBy(
 ): Convert | undefined {
   const { value, returns, jsonIsText } = found;
   if (returns === 'boolean' && value !== 0 && value !== 1) return undefined;
+  // n.b. the template says whether it is an integer or a bigint, and what it declares is read from what is given here.
+  if (returns === 'integer') return undefined;
   if (returns !== 'json' || isJsonField(field)) return converterOf(field, returns);
   return jsonIsText ? asJsonOrText : undefined;
 }
