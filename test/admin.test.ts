@@ -232,7 +232,12 @@ describe('a message that is wrong', () => {
       /Version "2" is not supported/,
     ],
     ['no op', { v: 2, domain: 'notes' }, UNKNOWN, /"op" is missing/],
-    ['an unknown command', { v: 2, op: 'pauze' }, UNKNOWN, /no "pauze"\. Did you mean pause\? Known: deploy, rollback/],
+    [
+      'an unknown command',
+      { v: 2, op: 'pauze' },
+      UNKNOWN,
+      /no "pauze"\. Did you mean pause\? Known: deploy, check, rollback/,
+    ],
     ['a command that is a member of every object', { v: 2, op: 'toString' }, UNKNOWN, /no "toString"/],
     ['a command that is no text', { v: 2, op: { $ne: 1 } }, UNKNOWN, /no \{"\$ne":1\}/],
     ['a query', { v: 2, op: 'status' }, UNKNOWN, /no "status"\. Send it to the exchange d\w+\.admin/],

@@ -14,7 +14,7 @@ const services = await sharedServices(['rabbitmq', 'mariadb']);
 
 type StoreCode = keyof typeof storeErrors.specs;
 
-const DONE: RoutineRows = { rows: [{ id: 1 }], sets: [], affected: 1 };
+const DONE: RoutineRows = { rows: [{ id: 1, text: 'kept' }], sets: [], affected: 1 };
 
 /** What a statement does is its text: a code to fail with, `hang`, or anything else to succeed. */
 async function obey(text: unknown): Promise<RoutineRows> {
