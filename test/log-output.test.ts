@@ -175,7 +175,7 @@ describe('a command whose output is not taken', () => {
     mkdirSync(join(root, 'config'));
     writeFileSync(join(root, 'config', 'beds.toml'), '[stores.main]\nkind = "mysql"\n');
     assert.equal(await exitCodeOf(t, ['create', 'later'], { root, redirection: `> /dev/full 2> ${remarks}` }), 1);
-    assert.ok(existsSync(join(root, 'plugins', 'later', 'template.ts')));
+    assert.ok(existsSync(join(root, 'later', 'template.ts')));
     assert.match(readFileSync(remarks, 'utf8'), /standard output is not taken \(ENOSPC\)/);
   });
 

@@ -670,7 +670,7 @@ function boundTests(store: ConformanceStore): void {
   });
 
   test('fifty calls at once over four connections are all answered', async (t) => {
-    const made = await opened(store, { poolSize: 4 });
+    const made = await opened(store, { poolSize: 4, acquireTimeoutMs: 30_000 });
     t.after(async () => {
       await made.adapter.close(1_000);
       await made.teardown();
@@ -688,7 +688,7 @@ function boundTests(store: ConformanceStore): void {
   });
 
   test('calls go on beside transactions that hold all connections but one', async (t) => {
-    const made = await opened(store, { poolSize: 4 });
+    const made = await opened(store, { poolSize: 4, acquireTimeoutMs: 30_000 });
     t.after(async () => {
       await made.adapter.close(1_000);
       await made.teardown();

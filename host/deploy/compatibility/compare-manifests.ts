@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Manifest, OperationManifest, ObjectManifest, Returns, ValueDescription, ValueFields } from '@beds/sdk';
 import { CORE_OPERATIONS } from '#sdk/template';
 import {
@@ -26,8 +27,13 @@ const MODE_CHANGES = {
   read: 'mode changed from write to read: callers send it to the other queue, and it may be repeated',
 } as const;
 
+/** All of a manifest that is compared. */
+const COMPARED = ['store', 'key', 'operations', 'objects', 'peers'] as const;
+
 /** Compares what callers can see of two versions of a domain: breaking changes first, then by operation. */
 export function compareManifests(live: Manifest, next: Manifest): readonly ContractChange[] {
+  // Most versions change their code alone.
+  if (COMPARED.every((field) => isDeepStrictEqual(live[field], next[field]))) return [];
   const changes = [
     ...compareOperations(live, next),
     ...compareCore(live, next),
