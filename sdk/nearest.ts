@@ -9,6 +9,7 @@ function nearest(word: string, candidates: Iterable<string>): string | undefined
   for (const candidate of candidates) {
     const found = candidate.toLowerCase();
     const goesOn = wanted.length > 2 && found.startsWith(wanted);
+    if (!goesOn && Math.abs(wanted.length - found.length) > limit) continue;
     const distance = goesOn ? 1 : editDistance(wanted, found);
     if (distance <= limit && distance < (best?.distance ?? Infinity)) best = { candidate, distance };
   }

@@ -186,6 +186,25 @@ describe('commands', () => {
     );
   });
 
+  it('that receive bundles and never end keep no other one waiting: a rollback is always possible', async (t) => {
+    const fleet = await openNodes(t, url);
+    const { control } = await fleet.add('a', { answerTimeoutMs: 2_000 });
+    control.onCommand = ({ domain }) => (domain === 'stuck' ? new Promise(() => undefined) : undefined);
+    const stuck = Array.from({ length: 4 }, () => send(fleet, deploy([{ domain: 'stuck' }])));
+    await eventually('one has begun', () => control.commands.length === 1);
+    const rollback = { v: 2, op: 'rollback', domain: 'notes' };
+    assert.equal((await send(fleet, rollback))[0]?.ok, true, 'while they wait');
+    const codes = (await Promise.all(stuck)).map(([answer]) => codeOf(answer)).sort();
+    assert.deepEqual(codes, [
+      'BEDS_ADMIN_NOT_BEGUN',
+      'BEDS_ADMIN_NOT_BEGUN',
+      'BEDS_ADMIN_NOT_BEGUN',
+      'BEDS_ADMIN_TIMEOUT',
+    ]);
+    assert.equal((await send(fleet, rollback))[0]?.ok, true, 'when nobody waits for them any more');
+    assert.equal(codeOf((await send(fleet, deploy([{ domain: 'notes' }])))[0]), 'BEDS_ADMIN_NOT_BEGUN');
+  });
+
   it('are not carried out when their asker waits no longer', async (t) => {
     const fleet = await openNodes(t, url);
     const { control } = await fleet.add('a');

@@ -3,10 +3,12 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { defineDomain, fn, isBedsError, procedure, t, view } from '@beds/sdk';
-import { describeDomain } from '#sdk/template';
+import { defineDomain, fn, isBedsError, procedure, t, type Template, type TemplateContext, view } from '@beds/sdk';
+import { describeDomain, type DomainDescription } from '#sdk/template';
 import ts from 'typescript';
 import type * as Writing from '../sdk/wire/write-description.js';
+import type { CallerBook } from '../host/request/observations.js';
+import { compileOperations } from '../host/request/operation.js';
 import { writeBundle } from './support/bundles.js';
 import { startTestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';
@@ -91,6 +93,27 @@ describe('the description of a domain', () => {
       area: { type: ['string', 'null'], format: 'decimal', pattern: '^-?[0-9]+([.][0-9]+)?$' },
     });
     assert.doesNotMatch(JSON.stringify(description), /city_|town_list/);
+  });
+
+  it('belongs to whoever asked: code that changes it changes neither what others get nor what the host goes by', () => {
+    const manifest = { ...cities.definition, entry: 'index.mjs', files: {} };
+    const book = { of: () => ({ count: () => undefined }) } as unknown as CallerBook;
+    const made = compileOperations({ definition: manifest, operations: {} } as unknown as Template, {
+      manifest,
+      book,
+      by: { node: 'a', domain: 'world-cities', generation: 7 },
+    });
+    const ask = (): DomainDescription => made.get('describe')?.run({}, {} as TemplateContext) as DomainDescription;
+    const first = ask();
+    const kept = structuredClone(first);
+    const { errors, views } = first as unknown as {
+      errors: Record<string, unknown>;
+      views: { fetch: { properties: { kind: { enum: string[] } } } };
+    };
+    errors['BEDS_REQUEST_INVALID'] = 'changed';
+    views.fetch.properties.kind.enum.push('hamlet');
+    assert.deepEqual(ask(), kept);
+    assert.deepEqual(describeDomain(manifest, { generation: 7, errors: kept.errors }).views, kept.views);
   });
 
   it('becomes an AsyncAPI document whose references all lead somewhere', () => {

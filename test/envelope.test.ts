@@ -130,6 +130,24 @@ describe('decoding a message', () => {
     }
   });
 
+  it('costs little where thousands of names are unknown, alone or in a batch', () => {
+    const limits = { maxBodyBytes: 2_000_000, maxDepth: 32, maxKeys: 20_000, maxBatch: 500 };
+    const names = (count: number): object =>
+      Object.fromEntries(Array.from({ length: count }, (_, index) => [`x${index}`.padEnd(64, 'y'), 1]));
+    const bodies = [
+      { ...valid, ...names(19_900) },
+      { ...valid, meta: names(19_900) },
+      Array.from({ length: 100 }, () => ({ ...valid, ...names(180) })),
+    ];
+    const before = process.cpuUsage();
+    for (const body of bodies) {
+      const { problems } = refusal(() => decodeMessage(Buffer.from(JSON.stringify(body)), JSON_TYPE, limits));
+      assert.equal(problems?.length, 32);
+    }
+    const { user } = process.cpuUsage(before);
+    assert.ok(user < 2_000_000, `${Math.round(user / 1_000)} ms`);
+  });
+
   it('names all unknown fields at once, with what was meant and what there is', () => {
     const { message } = refusal(() => decode({ ...valid, querry: {}, meta: { client: 'x', Session: 's' } }));
     for (const named of [

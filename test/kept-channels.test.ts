@@ -5,7 +5,11 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { ChannelModel } from 'amqplib';
 import { EventPublisher } from '../host/amqp/event-publisher.js';
 import { HandOver } from '../host/amqp/hand-over.js';
+import { makeNames } from '../host/amqp/names.js';
 import { ReplyPublisher } from '../host/amqp/reply-publisher.js';
+import { ReplyTrials } from '../host/amqp/reply-trials.js';
+import { Topology } from '../host/amqp/topology.js';
+import { configSchema } from '../host/config/schema.js';
 
 /** A connection whose channels cannot be opened while `isBroken`. */
 class Connection extends EventEmitter {
@@ -62,3 +66,63 @@ for (const { what, make, closes } of keepers) {
     assert.equal(connection.attempts, attempts, 'the next connection opens its own');
   });
 }
+
+it('what is asked of RabbitMQ about queues ends as "unavailable" where no answer comes, so that nobody waits with a lock', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { topology: settings } = configSchema.parse({});
+  const silent = { createChannel: () => new Promise<never>(() => undefined) } as unknown as ChannelModel;
+  const topology = new Topology({ names: makeNames('beds'), settings }, () => silent);
+  const asked = [
+    topology.assertBase(),
+    topology.assertDomain({ domain: 'notes', operations: {} }),
+    topology.unbind('notes', { create: { mode: 'write' } }),
+    topology.status('notes'),
+  ];
+  const outcomes = Promise.allSettled(asked);
+  t.mock.timers.tick(10_000);
+  for (const outcome of await outcomes) {
+    assert.equal(outcome.status, 'rejected');
+    assert.equal((outcome.reason as { code?: unknown }).code, 'BEDS_AMQP_UNAVAILABLE');
+  }
+});
+
+it('the connection for trials is closed only when none was needed for a while, whatever connections came before', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const confirms: ((error: unknown) => void)[] = [];
+  let attach: (model: ChannelModel) => Promise<unknown> = () => Promise.resolve();
+  let closed = 0;
+  const trials = new ReplyTrials<string>({
+    open: (setUp) => {
+      attach = (model) => setUp(model, () => undefined);
+      return { start: () => undefined, close: () => Promise.resolve(void (closed += 1)) };
+    },
+    onChannel: () => undefined,
+    publish: (_channel, _item, onConfirm) => void confirms.push(onConfirm),
+    isWanted: () => true,
+    groupOf: () => undefined,
+    bytesOf: () => 1,
+    onDropped: () => undefined,
+    onHandled: () => undefined,
+    onNacked: () => undefined,
+    onRefused: () => undefined,
+  });
+  trials.offer('first', true);
+  for (let times = 0; times < 2; times += 1) {
+    const connection = new Connection();
+    await attach(connection as unknown as ChannelModel);
+    confirms.pop()?.(null);
+    await turn();
+    t.mock.timers.tick(5_000);
+    if (times === 0) {
+      connection.emit('close');
+      connection.channels[0]?.emit('close');
+    }
+  }
+  trials.offer('second', true);
+  t.mock.timers.tick(6_000);
+  assert.equal(closed, 0, 'the second is on its way');
+  confirms.pop()?.(null);
+  await turn();
+  t.mock.timers.tick(10_000);
+  assert.equal(closed, 1);
+});

@@ -681,5 +681,9 @@ describe('the state of the domains', () => {
     const removed = [{ code: 'BEDS_ROLLOUT_REMOVED', message: '' }];
     const retired = fromDisk(fromHistory([line('1.0.0', 'active'), line('1.0.0', 'retired', removed)], 3));
     assert.equal(retired.domains['notes']?.isServed, false);
+    for (const domain of ['constructor', 'tostring', 'valueof']) {
+      const odd = fromDisk(fromHistory([{ ...line('1.0.0', 'active'), domain }], 3));
+      assert.equal(odd.domains[domain]?.isServed, true, domain);
+    }
   });
 });

@@ -44,15 +44,27 @@ const MAX_QUERIES = 32;
 const MAX_QUERY_BYTES = 16_384;
 const MAX_COMMANDS = 4;
 
-/** The one door of administrators: answers queries and executes commands, one at a time, over AMQP. */
+/** Commands of one kind are executed one after another; those of the other kind do not wait for them. */
+class Lane {
+  readonly mutex = new Mutex();
+  /** The command that runs now. */
+  running = '';
+}
+
+/** What receives bundles takes its time, and may meet a disk or a database that never answers. Nothing else waits for it: a rollback must be possible then. */
+function laneOf(op: string): 'bundles' | 'orders' {
+  return Object.hasOwn(COMMANDS, op) && 'bundles' in COMMANDS[op as keyof typeof COMMANDS].fields
+    ? 'bundles'
+    : 'orders';
+}
+
+/** The one door of administrators: answers queries and executes commands over AMQP. */
 export class AdminServer {
   readonly #options: AdminServerOptions;
   readonly #sources: QuerySources;
   readonly #queues: readonly AdminQueue[];
   readonly #replies: ReplyPublisher;
-  readonly #commands = new Mutex();
-  /** The command that runs now. */
-  #running = '';
+  readonly #lanes = { bundles: new Lane(), orders: new Lane() } as const;
   readonly #commandDoor: Door<CommandDefinition>;
   readonly #queryDoor: Door<QueryDefinition>;
 
@@ -80,6 +92,7 @@ export class AdminServer {
         exchange: operate,
         maxWaiting: MAX_COMMANDS,
         maxBytes: maxCommandBytes(plugins),
+        laneOf,
         answer: (message, from) => this.#executeCommand(message, from),
       }),
     ];
@@ -102,28 +115,29 @@ export class AdminServer {
     return withTimeout(answering, untilMs - performance.now(), () => adminErrors.make('BEDS_ADMIN_QUERY_TIMEOUT'));
   }
 
-  /** n.b. one that takes too long goes on, and the next one waits for its end all the same. */
+  /** n.b. one that takes too long goes on, and the next one of its lane waits for its end all the same. */
   async #executeCommand(message: Message, { asker, untilMs }: From): Promise<CommandResult> {
     const { log } = this.#options;
     const checked = checkMessage(message, this.#commandDoor);
     const about = `${checked.op} ${aboutOf(checked.input)}`;
+    const lane = this.#lanes[laneOf(checked.op)];
     let [hasBegun, isTold] = [false, false];
-    const executing = this.#commands.run(async () => {
-      if (isTold || performance.now() >= untilMs) throw this.#notBegun();
+    const executing = lane.mutex.run(async () => {
+      if (isTold || performance.now() >= untilMs) throw notBegun(lane);
       hasBegun = true;
-      this.#running = about;
+      lane.running = about;
       try {
         return await this.#execute(checked, asker);
       } catch (err) {
         if (isTold) log.error({ err }, `the command that took too long failed: ${about}`);
         throw err;
       } finally {
-        this.#running = '';
+        lane.running = '';
       }
     });
     return withTimeout(executing, untilMs - performance.now(), () => {
       isTold = true;
-      return hasBegun ? adminErrors.make('BEDS_ADMIN_TIMEOUT') : this.#notBegun();
+      return hasBegun ? adminErrors.make('BEDS_ADMIN_TIMEOUT') : notBegun(lane);
     });
   }
 
@@ -135,12 +149,11 @@ export class AdminServer {
     const at = new Date().toISOString();
     return { at, receipts: [...(await definition.execute(input, { operations, limits: config.plugins }))] };
   }
+}
 
-  #notBegun(): Error {
-    const message =
-      this.#running === '' ? undefined : `It still runs another command (${this.#running}). Nothing was done.`;
-    return adminErrors.make('BEDS_ADMIN_NOT_BEGUN', message);
-  }
+function notBegun({ running }: Lane): Error {
+  const message = running === '' ? undefined : `It still runs another command (${running}). Nothing was done.`;
+  return adminErrors.make('BEDS_ADMIN_NOT_BEGUN', message);
 }
 
 function aboutOf({ domain, name, bundles }: Message): string {
@@ -154,8 +167,10 @@ interface AdminQueueOptions {
   readonly replies: ReplyPublisher;
   /** The fanout exchange that is answered. */
   readonly exchange: string;
-  /** Messages that are worked on or wait at once; more are refused. */
+  /** Messages of one lane that are worked on or wait at once; more are refused. */
   readonly maxWaiting: number;
+  /** Of an `op`. Default: there is one. */
+  readonly laneOf?: (op: string) => 'bundles' | 'orders';
   readonly maxBytes: number;
   readonly answerTimeoutMs: number;
   readonly answer: (message: Message, from: From) => Promise<unknown>;
@@ -177,7 +192,7 @@ const UNKNOWN_ASKER: Asker = { name: '', verified: false };
 /** Takes what comes over a fanout exchange. Every node has a queue of its own there, so one message reaches all of them. */
 class AdminQueue {
   readonly #options: AdminQueueOptions;
-  #waiting = 0;
+  readonly #waiting = { bundles: 0, orders: 0 };
 
   constructor(options: AdminQueueOptions) {
     this.#options = options;
@@ -196,7 +211,7 @@ class AdminQueue {
   async #consume(channel: Channel): Promise<void> {
     const { exchange, maxWaiting } = this.#options;
     // One more than may wait, so that the next one is refused with words.
-    await channel.prefetch(maxWaiting + 1);
+    await channel.prefetch(Object.keys(this.#waiting).length * maxWaiting + 1);
     const { queue } = await channel.assertQueue('', { exclusive: true, autoDelete: true, messageTtl: EXPIRE_MS });
     await channel.bindQueue(queue, exchange, '');
     await channel.consume(queue, (message) => {
@@ -246,10 +261,10 @@ class AdminQueue {
 
   /** Undefined: the message is for another node. */
   async #answer(content: Buffer, from: From): Promise<Answer<unknown> | Refusal | undefined> {
-    const { node, maxBytes, maxWaiting } = this.#options;
+    const { node, maxBytes, maxWaiting, laneOf: lane = (): 'orders' => 'orders' } = this.#options;
     let op = '';
     let { asker } = from;
-    this.#waiting += 1;
+    let place: 'bundles' | 'orders' | undefined;
     try {
       if (content.length > maxBytes) throw adminErrors.make('BEDS_ADMIN_TOO_LARGE');
       const message = parseMessage(content);
@@ -259,13 +274,15 @@ class AdminQueue {
       }
       const isForAnother = typeof message['node'] === 'string' && message['node'] !== node;
       if (isForAnother) return undefined;
-      if (this.#waiting > maxWaiting) throw adminErrors.make('BEDS_ADMIN_BUSY');
+      place = lane(op);
+      this.#waiting[place] += 1;
+      if (this.#waiting[place] > maxWaiting) throw adminErrors.make('BEDS_ADMIN_BUSY');
       const result = await this.#options.answer(message, { ...from, asker });
       return { v: ADMIN_VERSION, op, node, ok: true, asker, result };
     } catch (error) {
       return { v: ADMIN_VERSION, op, node, ok: false, asker, error: refusalOf(error, op) };
     } finally {
-      this.#waiting -= 1;
+      if (place !== undefined) this.#waiting[place] -= 1;
     }
   }
 }

@@ -156,7 +156,8 @@ export class QueueConsumer implements Intake {
         else this.#onMessage(acks, message);
       });
       if (this.#channel !== channel) return;
-      if (this.#wanted.has(queue)) this.#wanted.set(queue, consumerTag);
+      // n.b. it may have been cancelled, or cancelled and wanted once more, meanwhile.
+      if (this.#wanted.has(queue) && this.#wanted.get(queue) === undefined) this.#wanted.set(queue, consumerTag);
       else await channel.cancel(consumerTag);
       publishBroker({ broker: this.name, event: 'consuming', queue });
     } catch {

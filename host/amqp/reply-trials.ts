@@ -115,6 +115,8 @@ export class ReplyTrials<T> {
     if (channel === undefined || this.#current !== undefined) return;
     const item = this.#take();
     if (item === undefined) {
+      // n.b. each new connection comes here as well: one that is forgotten would close it under what is on its way then.
+      clearTimeout(this.#idle);
       this.#idle = setTimeout(() => void this.close(CLOSE_MS), IDLE_MS).unref();
       return;
     }

@@ -1,5 +1,6 @@
 import type { Channel, ChannelModel } from 'amqplib';
 import { connectionErrors } from '#sdk/amqp';
+import { withTimeout } from '#sdk/time';
 import { isBedsError, type Manifest, type OperationMode } from '@beds/sdk';
 import { DESCRIBE } from '#sdk/template';
 import type { OwnQueue } from '../brokers/define.js';
@@ -9,6 +10,12 @@ import type { Names } from './names.js';
 
 /** How long a request that no domain is bound for may wait for a host to answer that. */
 const UNROUTED_TTL_MS = 60_000;
+
+/**
+ * Longest that RabbitMQ may take for one of these: short of memory it answers nothing on a connection that published, and whoever
+ * asks may hold what every rollout needs.
+ */
+const ANSWER_MS = 10_000;
 
 /** Messages that are kept for inspection after they were rejected. */
 const MAX_DEAD = 100_000;
@@ -157,7 +164,13 @@ export class Topology {
     };
   }
 
-  async #withChannel<T>(work: (channel: Channel) => Promise<T>): Promise<T> {
+  #withChannel<T>(work: (channel: Channel) => Promise<T>): Promise<T> {
+    return withTimeout(this.#onChannel(work), ANSWER_MS, () =>
+      connectionErrors.make('BEDS_AMQP_UNAVAILABLE', 'RabbitMQ did not answer in time.'),
+    );
+  }
+
+  async #onChannel<T>(work: (channel: Channel) => Promise<T>): Promise<T> {
     const model = this.#model();
     if (model === undefined) throw connectionErrors.make('BEDS_AMQP_UNAVAILABLE');
     const channel = await model.createChannel();

@@ -211,9 +211,11 @@ const UNDECIDED: ReadonlySet<Transition['state']> = new Set([
 
 /** What the history says of the state, for a host whose file is damaged: who served, was retired, did harm, was decided. */
 export function fromHistory(entries: readonly HistoryEntry[], keepVersions: number): StateOnDisk {
-  const domains: StateOnDisk['domains'] = {};
+  // n.b. a domain may be named like what every object has.
+  const domains = new Map<string, StateOnDisk['domains'][string]>();
   for (const { domain: name, hash, version, state, at, findings = [] } of entries) {
-    const domain = (domains[name] ??= { served: [], isServed: false, origin: 'deploy', paused: false, versions: {} });
+    const domain = domains.get(name) ?? newOnDisk();
+    domains.set(name, domain);
     if (state === 'active') {
       const others = domain.served.filter((served) => served.hash !== hash);
       domain.served = [{ hash, version, at }, ...others].slice(0, keepVersions);
@@ -225,13 +227,17 @@ export function fromHistory(entries: readonly HistoryEntry[], keepVersions: numb
       domain.versions[hash] = { version, strikes: [], quarantine: { since: at, code, message } };
     } else if (isRetirement(state, findings) && domain.served[0]?.hash === hash) domain.isServed = false;
   }
-  const worth = Object.entries(domains).filter(
+  const worth = [...domains].filter(
     ([, { served, versions }]) => served.length > 0 || Object.keys(versions).length > 0,
   );
-  const settledBytes = Object.keys(domains).flatMap((name) =>
+  const settledBytes = [...domains.keys()].flatMap((name) =>
     decidedOf(entries.filter(({ domain }) => domain === name)),
   );
   return { v: 1, domains: Object.fromEntries(worth), settled: {}, settledBytes };
+}
+
+function newOnDisk(): StateOnDisk['domains'][string] {
+  return { served: [], isServed: false, origin: 'deploy', paused: false, versions: {} };
 }
 
 /** Bytes of one domain that need not be decided again where they still lie in the plugin directory. */

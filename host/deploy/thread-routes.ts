@@ -42,6 +42,7 @@ export class ThreadRoutes {
   /** Live versions that a thread which joined could not prepare: it serves all the others. */
   readonly #lacking = new Map<ThreadHandle, Set<string>>();
   readonly #queues: DomainConsumers;
+  #reasserting: Promise<void> | undefined;
 
   constructor(options: ThreadRoutesOptions) {
     this.#options = options;
@@ -265,7 +266,10 @@ export class ThreadRoutes {
         await this.#queues.emptied(domain);
       }
       await this.#lock.run(async () => {
-        await this.#queues.cancel(domain);
+        // n.b. a thread that does not answer must not keep alive what is retired: it is told by its route, or ended.
+        await this.#queues.cancel(domain).catch((error: unknown) => {
+          publishFault({ where: `queues of ${domain}, which retires`, error, domain });
+        });
         const threads = this.#threadsServing(domain);
         this.#withheld.delete(domain);
         this.#options.domains.dispatch({ kind: 'out-of-service', domain, why, threads });
@@ -325,7 +329,13 @@ export class ThreadRoutes {
   }
 
   /** Asserts queues and bindings of live domains again, in case somebody deleted them. */
-  async reassert(): Promise<void> {
+  reassert(): Promise<void> {
+    // n.b. while RabbitMQ does not answer, one takes longer than the time between two of them.
+    this.#reasserting ??= this.#reassertAll().finally(() => (this.#reasserting = undefined));
+    return this.#reasserting;
+  }
+
+  async #reassertAll(): Promise<void> {
     await this.#options.topology.assertBase();
     for (const domain of this.#domains) {
       // One at a time, so that no rollout waits for all of them; and not one that is being retired.

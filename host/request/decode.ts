@@ -2,6 +2,7 @@ import { isAscii, isUtf8 } from 'node:buffer';
 import type { Problem } from '@beds/sdk';
 import {
   isPlainName,
+  MOST_PROBLEMS,
   ORDER_NAMES,
   placeOf,
   QUERY_NAMES,
@@ -338,16 +339,19 @@ function addFromMessage(requests: readonly RequestEnvelope[], { appId, headers }
 function malformed(values: readonly unknown[], isBatch: boolean): Error {
   const places = values.map((value, place) => ({ value, prefix: isBatch ? `[${String(place)}]` : '' }));
   const unknown = places.flatMap(({ value, prefix }) => unknownIn(value, prefix));
-  const problems = [...unknown.map(unknownProblem), ...places.flatMap(({ value, prefix }) => wrongIn(value, prefix))];
+  const problems = [
+    ...unknown.map((each, index) => unknownProblem(each, index < MOST_PROBLEMS)),
+    ...places.flatMap(({ value, prefix }) => wrongIn(value, prefix)),
+  ];
   const { message, details } = sayProblems(problems);
-  const known = [...new Set(unknown.map(({ known }) => known.join(', ')))].map((names) => ` Known there: ${names}.`);
+  const known = [...new Set(unknown.map((each) => each.known))].map((names) => ` Known there: ${names.join(', ')}.`);
   return requestErrors.make('BEDS_REQUEST_MALFORMED', message + known.join(''), details);
 }
 
 /** n.b. a name that is no identifier may be a value in the wrong place: it is not repeated. */
-function unknownProblem(each: UnknownName): Problem {
+function unknownProblem(each: UnknownName, isTold: boolean): Problem {
   const { path, name, known } = each;
-  if (isPlainName(name)) return { field: placeOf(each), message: `is unknown${meant(name, known)}` };
+  if (isPlainName(name)) return { field: placeOf(each), message: `is unknown${isTold ? meant(name, known) : ''}` };
   return { field: path, message: `${path === '' ? 'The envelope has' : 'has'} a name that is no identifier` };
 }
 

@@ -86,11 +86,16 @@ export function compileOperations(
       resultOf: (value) => ({ data: accept(read(value)) }),
     });
   }
+  // n.b. as text: it is made once, and code of other domains that gets it gets one of its own.
+  let description: string | undefined;
   add(DESCRIBE, {
     ...{ mode: 'read', repeatable: true },
     run: (input) => {
       refuse(input, ['payload', 'query', 'key']);
-      return describeDomain(manifest, { generation: by.generation ?? 0, errors: CALLER_ERRORS });
+      description ??= JSON.stringify(
+        describeDomain(manifest, { generation: by.generation ?? 0, errors: CALLER_ERRORS }),
+      );
+      return JSON.parse(description) as unknown;
     },
     resultOf: (value) => ({ data: value as Json }),
   });

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { type BedsError, type Problem, isBedsError, type Json, type Scalar, type ValueType } from '@beds/sdk';
-import { checkQueryForm, sayProblems, isPlainName, QUERY_LIMITS, readValue } from '#sdk/template';
+import { checkQueryForm, MOST_PROBLEMS, sayProblems, isPlainName, QUERY_LIMITS, readValue } from '#sdk/template';
 import { meant } from '#sdk/nearest';
 import { storeErrors } from '../errors/store.js';
 import type { KeyedQuery, NamedObject, NamedValue } from './contract.js';
@@ -198,10 +198,8 @@ function planWhere(where: Readonly<Record<string, unknown>>, { at, into }: Place
     if (column === undefined) {
       const field = isPlainName(name) ? `${at}.where.${name}` : `${at}.where`;
       const what = isPlainName(name) ? '' : 'names what ';
-      planning.problems.push({
-        field,
-        message: `${what}is not a column of the view${meant(name, planning.columns.keys())}`,
-      });
+      const hint = planning.problems.length < MOST_PROBLEMS ? meant(name, planning.columns.keys()) : '';
+      planning.problems.push({ field, message: `${what}is not a column of the view${hint}` });
       continue;
     }
     const planned = new ColumnPlan(column, at, planning.problems);

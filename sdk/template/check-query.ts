@@ -1,4 +1,4 @@
-import type { Problem } from './errors.js';
+import { MOST_PROBLEMS, type Problem } from './errors.js';
 import { isPlainName, placeOf } from './unknown-names.js';
 
 /** Bounds of what one query may ask. */
@@ -162,9 +162,8 @@ class FormCheck {
   }
 
   #unknown(name: string, known: readonly string[], path: string): void {
-    const what = isPlainName(name)
-      ? `is unknown${this.#options.meant?.(name, known) ?? ''}`
-      : 'has a name that is no identifier';
+    const meant = this.#problems.length < MOST_PROBLEMS ? this.#options.meant?.(name, known) : undefined;
+    const what = isPlainName(name) ? `is unknown${meant ?? ''}` : 'has a name that is no identifier';
     this.#add(placeOf({ path, name }), `${what}; known there: ${known.join(', ')}`);
   }
 

@@ -34,7 +34,8 @@ function unknownName(values: JsonObject, fields: ValueFields): ValueProblem | un
   const [field = '?', ...others] = plain.slice(0, MOST_NAMES);
   const beside = others.length === 0 ? '' : `, as are ${others.join(', ')}`;
   const is = plain.length === 0 ? 'is a name that is no identifier' : `is unknown${beside}`;
-  const meant = known.filter((name) => unknown.some((given) => given.toLowerCase() === name.toLowerCase()));
+  const given = new Set(unknown.map((name) => name.toLowerCase()));
+  const meant = known.filter((name) => given.has(name.toLowerCase()));
   const hint = meant.length === 0 ? '' : `; did you mean ${meant.join(', ')}`;
   const message = known.length === 0 ? `${is}: no values are accepted` : `${is}${hint}; known are ${known.join(', ')}`;
   return { field, message };

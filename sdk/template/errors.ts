@@ -71,8 +71,8 @@ export class BedsError extends Error {
   }
 }
 
-/** Problems that one error names; a caller that sent more has enough to correct. */
-const MOST_PROBLEMS = 32;
+/** Problems that one error names; a caller that sent more has enough to correct, and for the others no words are looked for. */
+export const MOST_PROBLEMS = 32;
 
 /** The sentence and the details of an error that says all that is wrong with an input. `problems` has at least one. */
 export function sayProblems(problems: readonly Problem[]): {
