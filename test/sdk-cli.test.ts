@@ -114,6 +114,32 @@ describe('beds in a project of its own', () => {
     });
   });
 
+  it('check names what the code asks of the database that is not there, with its line and what is meant', async () => {
+    const asks = (call: string): string => `,
+  operations: ({ query }) => ({
+    first: query({ output: t.string() }, async ({ db }) => {
+      ${call};
+      return 'done';
+    }),
+  }),
+});
+`;
+    for (const [call, message] of [
+      ["await db.creat({ name: 'a' })", /Property 'creat' does not exist[^]*Did you mean 'create'\?/],
+      ['await db.create({})', /Property 'name' is missing/],
+      ['await db.create({ name: 7 })', /Type 'number' is not assignable to type 'string'/],
+      ["db.create({ name: 'a' })", /BEDS_CHECK_FORGOTTEN_AWAIT[^]*what to do: Write `await`/],
+      ["return db.create({ name: 'a' }).name", /type 'Promise<[^]*what to do: Write `await`/],
+    ] as const) {
+      await withMistake(/,?\n\}\);\n$/, asks(call), async () => {
+        const { code, text } = await beds(['check']);
+        assert.equal(code, 1, `${call}\n${text}`);
+        assert.match(text, new RegExp(`^template\\.ts:${lineOf(`      ${call};`)}:\\d+ BEDS_CHECK_`), text);
+        assert.match(text, message);
+      });
+    }
+  });
+
   it('db apply makes the objects; check compares them, and introspect writes them', async () => {
     const env = { BEDS_MARIADB_ADMIN_URL: adminUrl };
     const applied = await beds(['db', 'apply'], env);

@@ -153,7 +153,11 @@ export class AuthorSources {
 
   #typeFinding({ file, start, messageText, code }: ts.Diagnostic): PlacedFinding {
     const message = this.#ts.flattenDiagnosticMessageText(messageText, '\n  ');
-    const finding = { code: 'BEDS_CHECK_TYPE', message: `${message} (TS${code})` };
+    const finding = {
+      code: 'BEDS_CHECK_TYPE',
+      message: `${message} (TS${code})`,
+      ...(IS_PROMISE.test(message) && { hint: checkErrors.specs.BEDS_CHECK_FORGOTTEN_AWAIT.action }),
+    };
     return file === undefined ? finding : { ...finding, ...this.#placeAt(file, start ?? 0) };
   }
 
@@ -208,6 +212,9 @@ export class AuthorSources {
     return { file: relative(this.#folder, file.fileName), line: line + 1, column: character + 1 };
   }
 }
+
+/** A promise stands where its value was meant. */
+const IS_PROMISE = /^(?:Property '.*' does not exist on type|Type|Argument of type) 'Promise</;
 
 function nameOf(node: ts.Node): string {
   const { name } = node as Partial<ts.PropertyAssignment>;
