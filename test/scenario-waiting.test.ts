@@ -73,9 +73,9 @@ async function apply(host: TestHost, statements: readonly string[]): Promise<voi
 }
 
 const LINES: Readonly<Record<Missing, (domain: string) => string>> = {
-  object: (domain) => `There is no routine ${domain}_create, or the runtime account may not see it.`,
+  object: (domain) => `There is no procedure ${domain}_create, or the runtime account may not see it.`,
   column: (domain) => `The view ${domain}_list has no column mark.`,
-  grant: (domain) => `There is no routine ${domain}_change, or the runtime account may not see it.`,
+  grant: (domain) => `There is no procedure ${domain}_change, or the runtime account may not see it.`,
 };
 
 function waitingOf(host: TestHost, domain: string): readonly TransitionLine[] {

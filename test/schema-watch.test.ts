@@ -419,5 +419,5 @@ function named(store: string, adapter: StoreAdapter): StoreAdapter {
 /** n.b. adapters are classes with private fields: their methods must be called on themselves. */
 function overridden(adapter: StoreAdapter, changes: Partial<Pick<StoreAdapter, 'store' | 'describe'>>): StoreAdapter {
   const check: StoreAdapter['check'] = (use, found) => adapter.check(use, found);
-  return { ...adapter, store: adapter.store, check, ...changes };
+  return { ...adapter, store: adapter.store, unindexed: adapter.unindexed, check, ...changes };
 }

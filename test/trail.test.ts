@@ -167,7 +167,7 @@ describe('what the run before has left', () => {
 });
 
 describe('the processes for suspects', () => {
-  const manifest = (domain: string, ...domains: readonly string[]): never => ({ domain, domains }) as never;
+  const manifest = (domain: string, ...peers: readonly string[]): never => ({ domain, peers }) as never;
   const sorted = (domains: ReadonlySet<string> = new Set()): readonly string[] => [...domains].sort();
 
   it('have those together that call each other, and know what else they call', () => {
