@@ -222,22 +222,22 @@ describe('versions that wait for the DBA, on MongoDB', () => {
       [
         [],
         (domain) => [
-          absent('routine', `${domain}_change`),
-          absent('routine', `${domain}_create`),
+          absent('procedure', `${domain}_change`),
+          absent('procedure', `${domain}_create`),
           absent('view', `${domain}_list`),
         ],
       ],
       [
         [(domain) => routine(`${domain}_create`)],
-        (domain) => [absent('routine', `${domain}_change`), absent('view', `${domain}_list`)],
+        (domain) => [absent('procedure', `${domain}_change`), absent('view', `${domain}_list`)],
       ],
       [
         [(domain) => view(`${domain}_list`, { text: 'string' })],
-        (domain) => [`The view ${domain}_list has no column mark.`, absent('routine', `${domain}_change`)],
+        (domain) => [`The view ${domain}_list has no column mark.`, absent('procedure', `${domain}_change`)],
       ],
       [
         [(domain) => view(`${domain}_list`, { text: 'string', mark: 'string' })],
-        (domain) => [absent('routine', `${domain}_change`)],
+        (domain) => [absent('procedure', `${domain}_change`)],
       ],
     ];
     for (const [step, [deliver, open]] of steps.entries()) {

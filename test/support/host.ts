@@ -96,6 +96,8 @@ export async function startTestHost(teardown: Teardown, options: TestHostOptions
     log: { level: 'debug' },
     supervisor: { drainTimeoutMs: 5_000 },
     ...options.config,
+    // A busy machine takes longer to load a version: that is no fault of it.
+    plugins: { probeTimeoutMs: 30_000, ...(options.config?.['plugins'] as object | undefined) },
   });
   const log: LogLine[] = [];
   const start = async (): Promise<Host> => {
