@@ -1,0 +1,236 @@
+import assert from 'node:assert/strict';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { eventually } from './support/eventually.js';
+import { installSdk, packSdk, packTools, unpack } from './support/packed-sdk.js';
+import { sharedServices, temporaryDirectory, wholeFile } from './support/services.js';
+
+/** A fenced block of a page. `file`: it is that file; `same`: it shows that file; `until`: its command goes on, and is done when that is printed. */
+interface Block {
+  readonly line: number;
+  readonly language: string;
+  readonly options: Readonly<Record<string, string>>;
+  readonly text: string;
+}
+
+const BLOCK = /^```(\w+)?([^\n]*)\n([\s\S]*?)^```$/gm;
+const COMMAND_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 120_000;
+
+function blocksOf(page: string): readonly Block[] {
+  const text = readFileSync(page, 'utf8');
+  return [...text.matchAll(BLOCK)].map(({ 1: language = '', 2: rest = '', 3: block = '', index }) => ({
+    line: text.slice(0, index).split('\n').length,
+    language,
+    options: Object.fromEntries([...rest.matchAll(/(\w+)=(\S+)/g)].map(([, name = '', value = '']) => [name, value])),
+    text: block,
+  }));
+}
+
+/** One shell for a whole page: what a block sets, the next one has. */
+class Shell {
+  readonly #bash: ChildProcess;
+  #printed = '';
+  #commands = 0;
+
+  constructor(cwd: string, env: NodeJS.ProcessEnv) {
+    this.#bash = spawn('bash', ['--noprofile', '--norc'], { cwd, env, stdio: ['pipe', 'pipe', 'pipe'] });
+    for (const stream of [this.#bash.stdout, this.#bash.stderr])
+      stream?.setEncoding('utf8').on('data', (text: string) => (this.#printed += text));
+  }
+
+  /** Resolves to what the command printed on both streams, and its status. */
+  async run(command: string): Promise<{ readonly printed: string; readonly status: number }> {
+    const mark = `ended-${(this.#commands += 1)}`;
+    this.#printed = '';
+    this.#bash.stdin?.write(`{ ${command.replace(/ # fails$/, '')}\n} </dev/null 2>&1; echo "${mark} $?"\n`);
+    const end = new RegExp(`^([\\s\\S]*)${mark} (\\d+)\n`);
+    await eventually(command, () => end.test(this.#printed), COMMAND_TIMEOUT_MS);
+    const [, printed = '', status] = end.exec(this.#printed) ?? [];
+    return { printed, status: Number(status) };
+  }
+
+  end(): void {
+    this.#bash.kill();
+  }
+}
+
+/** `…` stands for anything within a line, and alone for any lines. */
+function patternOf(expected: string): RegExp {
+  const lines = (expected === '' ? [] : expected.split('\n')).map((line) => {
+    if (line === '…') return '(?:.*\n)*';
+    return `${line.split('…').map(escape).join('.*')}\n`;
+  });
+  return new RegExp(`^${lines.join('')}$`);
+}
+
+function escape(text: string): string {
+  return text.replaceAll(/[$()*+.?[\\\]^{|}]/g, '\\$&');
+}
+
+/** Each `$` line with what it prints. */
+function commandsOf({ text }: Block): readonly { readonly command: string; readonly expected: string }[] {
+  return text
+    .split(/^\$ /m)
+    .slice(1)
+    .map((part) => {
+      const [command = '', ...expected] = part.trimEnd().split('\n');
+      return { command, expected: expected.join('\n') };
+    });
+}
+
+describe('your own project', () => {
+  const page = 'sdk/docs/your-own-project.md';
+  const home = temporaryDirectory(wholeFile);
+  const [checkout, project] = [join(home, 'beds'), join(home, 'shop')];
+  let [env, shell]: [NodeJS.ProcessEnv, Shell | undefined] = [{}, undefined];
+  let host: ChildProcess | undefined;
+
+  before(async () => {
+    const { rabbitmq, mariadb, mongodb } = await sharedServices(['rabbitmq', 'mariadb', 'mongodb']);
+    mkdirSync(project);
+    for (const part of ['config', 'plugins']) {
+      const filter = (path: string): boolean => !path.endsWith('.mjs');
+      cpSync(part, join(checkout, part), { recursive: true, filter });
+    }
+    writeFileSync(
+      join(checkout, 'package.json'),
+      JSON.stringify({ type: 'module', scripts: { beds: 'node beds.mjs' } }),
+    );
+    // A checkout of its own with the code of this one. n.b. npm tells where it was called.
+    const cli = JSON.stringify(resolve('dist', 'host', 'cli', 'main.js'));
+    writeFileSync(
+      join(checkout, 'beds.mjs'),
+      `import { main } from ${cli};
+const { INIT_CWD: cwd = import.meta.dirname } = process.env;
+process.exitCode = await main({ args: process.argv.slice(2), projectRoot: import.meta.dirname, cwd, env: process.env });\n`,
+    );
+    env = {
+      PATH: process.env['PATH'],
+      HOME: home,
+      BEDS_RABBITMQ_URL: rabbitmq?.url,
+      BEDS_MARIADB_ADMIN_URL: mariadb?.url,
+      BEDS_MONGODB_URL: mongodb?.url,
+      BEDS_AMQP_PREFIX: `t${randomBytes(4).toString('hex')}`,
+    };
+    // What `npm start` runs.
+    host = spawn(process.execPath, ['beds.mjs', 'demo'], { cwd: checkout, env, stdio: ['ignore', 'pipe', 'inherit'] });
+    let said = '';
+    host.stdout?.setEncoding('utf8').on('data', (text: string) => (said += text));
+    // What `npm pack` and `npm install` do; nothing is fetched for it.
+    installSdk(packSdk(home), project, ['esbuild', 'typescript', 'mysql2', 'mongodb', '@types/node']);
+    unpack(packTools(home), project, '@beds/tools');
+    mkdirSync(join(project, 'node_modules', '.bin'));
+    const bin = (name: string, program: string): void => {
+      const text = `#!/bin/sh\nexec ${program} "$@"\n`;
+      writeFileSync(join(project, 'node_modules', '.bin', name), text, { mode: 0o755 });
+    };
+    bin('beds', `node ${join(project, 'node_modules/@beds/sdk/dist/cli/beds.js')}`);
+    bin('esbuild', join(project, 'node_modules/esbuild/bin/esbuild'));
+    writeFileSync(join(project, 'package.json'), '{ "devDependencies": { "@beds/sdk": "*" } }');
+    await eventually('the host serves', () => said.includes('The host goes on serving'), START_TIMEOUT_MS);
+    shell = new Shell(project, env);
+  });
+  after(async () => {
+    shell?.end();
+    if (host?.exitCode !== null) return;
+    host.kill('SIGINT');
+    await eventually('the host has ended', () => host?.exitCode !== null, START_TIMEOUT_MS);
+  });
+
+  // n.b. `sh` sets up the checkout and installs from the registry: `before` does the same without a network.
+  for (const block of blocksOf(page).filter(({ language }) => language !== 'sh')) {
+    const { line, language, options, text } = block;
+    const { file, same, until } = options;
+    if (file !== undefined) {
+      it(`line ${line}: ${file} is written`, () => {
+        mkdirSync(dirname(join(project, file)), { recursive: true });
+        // n.b. the host has exchanges of its own here, beside those of other tests.
+        const exchange = `name: 'shop', exchange: '${env['BEDS_AMQP_PREFIX']}.request'`;
+        writeFileSync(join(project, file), text.replace("name: 'shop'", exchange));
+      });
+    } else if (same !== undefined) {
+      it(`line ${line}: ${same} is as shown`, () => assert.equal(readFileSync(join(project, same), 'utf8'), text));
+    } else if (until !== undefined) {
+      it(`line ${line}: a command that goes on prints what the page says`, async (t) => {
+        const [{ command, expected } = { command: '', expected: '' }] = commandsOf(block);
+        // n.b. without npx, so that a signal reaches it.
+        const script = `exec ${command.replace('npx ', 'node_modules/.bin/')} 2>&1`;
+        const child = spawn('bash', ['-c', script], {
+          ...{ cwd: project, stdio: ['ignore', 'pipe', 'inherit'] },
+          env: { ...env, BEDS_AMQP_URL: env['BEDS_RABBITMQ_URL'] },
+        });
+        t.after(() => child.kill('SIGINT'));
+        let printed = '';
+        child.stdout?.setEncoding('utf8').on('data', (part: string) => (printed += part));
+        await eventually(until, () => printed.includes(until) && printed.endsWith('\n'), COMMAND_TIMEOUT_MS);
+        assert.match(printed, patternOf(expected));
+      });
+    } else {
+      assert.equal(language, 'console', `${page}:${line}`);
+      it(`line ${line}: each command prints what the page says`, async () => {
+        assert.ok(shell !== undefined);
+        for (const { command, expected } of commandsOf(block)) {
+          const { printed, status } = await shell.run(command);
+          assert.equal(status === 0, !mayFail(command, expected), `${command}\n${printed}`);
+          assert.match(printed, patternOf(expected), command);
+        }
+      });
+    }
+  }
+});
+
+/** A command that fails on purpose: the page says so, or counts what is wrong. */
+function mayFail(command: string, expected: string): boolean {
+  return command.endsWith('# fails') || /: \d+ problems?\.$/.test(expected);
+}
+
+describe('the blocks of the pages', () => {
+  const PAGES = ['README.md', 'sdk/README.md', 'plugins/README.md', 'sdk/docs/client.md', 'host/PROTOCOL.md'];
+  const isProgram = ({ text }: Block): boolean => text.startsWith('import ');
+
+  for (const page of PAGES) {
+    for (const { line, text } of blocksOf(page).filter(({ language }) => language === 'json'))
+      it(`${page}:${line} is JSON`, () => assert.equal(typeof JSON.parse(text), 'object'));
+  }
+
+  // n.b. what does not begin with an import is a part of a program, shown beside what it belongs to.
+  it('in TypeScript compile, where they are whole programs', async (t) => {
+    const root = temporaryDirectory(t);
+    for (const folder of ['plugins', 'node_modules']) symlinkSync(resolve(folder), join(root, folder));
+    let programs = 0;
+    for (const page of PAGES) {
+      const folder = join(root, dirname(page));
+      // A link, so that the pages find the domains as they do in the checkout.
+      if (folder.endsWith('plugins')) continue;
+      mkdirSync(folder, { recursive: true });
+      for (const block of blocksOf(page).filter(({ language }) => language === 'ts')) {
+        if (!isProgram(block)) continue;
+        const isTemplate = block.text.includes('export default defineDomain');
+        writeFileSync(join(folder, isTemplate ? 'template.ts' : `line-${block.line}.ts`), block.text);
+        programs += 1;
+      }
+    }
+    assert.ok(programs >= 7, String(programs));
+    // What the pages' programs have around them.
+    writeFileSync(
+      join(root, 'around.d.ts'),
+      'declare const signal: AbortSignal;\ndeclare function use(value: unknown): void;\n',
+    );
+    const settings = {
+      extends: resolve('sdk', 'tsconfig.template.json'),
+      compilerOptions: { types: ['node'], typeRoots: [resolve('node_modules/@types')] },
+      include: ['around.d.ts', '*.ts', 'sdk/**/*.ts'],
+    };
+    writeFileSync(join(root, 'tsconfig.json'), JSON.stringify(settings));
+    writeFileSync(join(root, 'package.json'), '{ "type": "module" }');
+    const compiler = resolve('node_modules', 'typescript', 'bin', 'tsc');
+    await promisify(execFile)(process.execPath, [compiler, '-p', root]).catch((error: unknown) =>
+      assert.fail((error as { readonly stdout: string }).stdout),
+    );
+  });
+});
