@@ -126,9 +126,9 @@ async function compile(reason, isOwn) {
   if (outputs === undefined) {
     const builtAt = statSync(STAMP, { throwIfNoEntry: false })?.mtime;
     if (isOwn || builtAt === undefined) {
-      throw new SetupError('the sources do not compile; the compiler names the lines above.');
+      throw new SetupError('the sources do not compile; see the compiler output above.');
     }
-    say(`the sources do not compile (see above); going on with the last build, of ${builtAt.toLocaleString('sv')}`);
+    say(`the sources do not compile (see above); continuing with the last build, of ${builtAt.toLocaleString('sv')}`);
     return;
   }
   stage(outputs);

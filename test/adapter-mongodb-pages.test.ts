@@ -222,7 +222,7 @@ describe('pages of MongoDB by numbers that are the same double', () => {
     }
   });
 
-  it('are told apart exactly', () => {
+  it('are distinguished exactly', () => {
     const decimal = (text: string): Decimal128 => Decimal128.fromString(text);
     const ascending: readonly (readonly [unknown, unknown])[] = [
       [decimal('0.1'), 0.1],
@@ -342,7 +342,7 @@ describe('a cursor of MongoDB', () => {
     }
   });
 
-  it('is an error where the key does not tell two records apart', async () => {
+  it('is an error where two records have the same key', async () => {
     const [name = ''] = await viewsOf(documents, { ...columns, id: { type: 'integer', from: 'group' } });
     const view = await object(name);
     await rejects(adapter.view(view, { key: 'id', limit: 1 }, READ), 'BEDS_STORE_CURSOR_STUCK');

@@ -75,7 +75,7 @@ test('two calls that deadlock both succeed', async () => {
   );
 });
 
-test('a deadlock inside a transaction block is told as retryable, with nothing kept', async () => {
+test('a deadlock inside a transaction block is reported as retryable, with nothing saved', async () => {
   const before = await amounts();
   const both = (a: number, b: number): Promise<unknown> =>
     adapter.transaction(async (scope) => {
@@ -92,7 +92,7 @@ test('a deadlock inside a transaction block is told as retryable, with nothing k
   );
 });
 
-test('values that the database refuses are told without the value', async () => {
+test('values that the database refuses are reported without the value', async () => {
   for (const [name, args] of [
     ['note_set', { id: 1, note: 'much too long: secret' }],
     ['amount_set', { id: 1, amount: 5000 }],
@@ -123,7 +123,7 @@ test('a lock that a routine forgets is given back within seconds', async (t) => 
   await store.dba.query(`SELECT RELEASE_LOCK('${store.database}')`);
 });
 
-test('a routine that was dropped looks like one that is not granted, one that was changed is told', async () => {
+test('a dropped routine looks like one that is not granted; a changed one is reported as changed', async () => {
   await store.dba.query('DROP PROCEDURE gone');
   await assert.rejects(call('gone', { id: 1 }, read), { code: 'BEDS_STORE_DENIED' });
   await store.dba.query(`CREATE PROCEDURE gone (IN id INT, IN more INT) SELECT id;
@@ -131,7 +131,7 @@ test('a routine that was dropped looks like one that is not granted, one that wa
   await assert.rejects(call('gone', { id: 1 }, read), { code: 'BEDS_STORE_OBJECT_CHANGED' });
 });
 
-test('a grant that was taken away is told as such', async () => {
+test('a revoked grant is reported as revoked', async () => {
   const right = 'EXECUTE ON PROCEDURE look';
   await store.dba.query(`REVOKE ${right} FROM ${store.account}`);
   await assert.rejects(call('look', {}, read), { code: 'BEDS_STORE_DENIED' });
@@ -224,7 +224,7 @@ test('a frozen server costs a call its deadline and no more', async (t) => {
   await far.close(100);
 });
 
-test('a server that is away is told, and found again', async (t) => {
+test('an unavailable server is reported, and found again', async (t) => {
   const { url, refuse, cut } = await proxy(t);
   const far = own(t, { url });
   refuse();

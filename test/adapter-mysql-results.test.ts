@@ -137,7 +137,7 @@ async function readHeavily(reading: Omit<HeavyReading, 'url' | 'view'>): Promise
   return outcomes;
 }
 
-test('large results at once do not end a thread: what it has no room for is told to try again', async () => {
+test('large concurrent results do not end a thread: calls without room for their result are asked to retry', async () => {
   const outcomes = await readHeavily({ limit: 20, times: 60, keeps: false });
   assert.deepEqual([...new Set(outcomes)].sort(), ['BEDS_STORE_OVERLOADED', 'ok']);
 });

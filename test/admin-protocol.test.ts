@@ -83,6 +83,6 @@ describe('the protocol of administrators', () => {
     );
     const { options } = adminCommand('deploy');
     assert.deepEqual(Object.keys(options).slice(0, 5), ['canary', 'for', 'shadow', 'hold', 'allow-breaking']);
-    assert.equal(options['for']?.description, 'How long it must hold as a canary: 30s, 5m.');
+    assert.equal(options['for']?.description, 'Time that it must stay healthy as a canary: 30s, 5m.');
   });
 });

@@ -129,7 +129,7 @@ describe('commands', () => {
     assert.deepEqual(answer.error.findings, findings);
   });
 
-  it('that end in a fault tell nothing of it to the asker', async (t) => {
+  it('that end in a fault reveal nothing of it to the sender', async (t) => {
     const fleet = await openNodes(t, url);
     const { control } = await fleet.add('a');
     control.onCommand = () => {
@@ -237,7 +237,7 @@ describe('a message that is wrong', () => {
   const wrong: readonly (readonly [what: string, body: unknown, code: string, message: RegExp])[] = [
     ['no JSON', Buffer.from('{"v":2,'), INVALID, /not a JSON object/],
     ['no object', [], INVALID, /not a JSON object/],
-    ['an empty object', {}, UNSUPPORTED, /"v" is missing; this node speaks version 2/],
+    ['an empty object', {}, UNSUPPORTED, /"v" is missing; this node supports version 2/],
     [
       'a future version',
       { v: 3, op: 'pause', domain: 'notes' },
@@ -429,7 +429,7 @@ function watchChannels(model: ChannelModel): { readonly channels: Channel[]; rea
   return { channels, queues };
 }
 
-describe('who asks', () => {
+describe('the sender of a command', () => {
   const pause = { v: 2, op: 'pause', domain: 'notes', by: 'anna@laptop' };
   const account = decodeURIComponent(new URL(url).username);
 
@@ -451,7 +451,7 @@ describe('who asks', () => {
     assert.deepEqual((await send(fleet, anonymous))[0]?.asker, { name: '', verified: false });
   });
 
-  it('is told of queries and of refusals, too', async (t) => {
+  it('is logged for queries and refusals, too', async (t) => {
     const fleet = await openNodes(t, url);
     await fleet.add('a');
     const asked = { to: 'admin', userId: account };

@@ -251,7 +251,7 @@ describe('a directory that takes the place of the one before', () => {
 });
 
 describe('a plugin directory that everyone may write to', () => {
-  it('is not taken from while a host runs either, until that is mended', async (t) => {
+  it('is not read while a host runs either, until its permissions are fixed', async (t) => {
     const watching = await watchDomains(t, ['notes']);
     const { directory, record } = watching;
     await chmod(directory, 0o777);

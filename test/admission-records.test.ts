@@ -104,7 +104,7 @@ describe('the directory of stage and history', () => {
 });
 
 describe('the history', () => {
-  it('is known and mended after the disk was full, which does not keep a host from starting', async (t) => {
+  it('is noticed and repaired after the disk was full, which does not keep a host from starting', async (t) => {
     await onSmallDisk(t, fillAndMend);
   });
 

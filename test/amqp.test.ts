@@ -107,7 +107,7 @@ describe('a supervised connection', () => {
     assert.equal(setups, 2);
   });
 
-  it('closes once, however often it is asked to, and stays closed', async (t) => {
+  it('closes once, however often close() is called, and stays closed', async (t) => {
     const connection = supervised(t, server.url, () => Promise.resolve());
     await connection.ready(5_000);
     await Promise.all([connection.close(2_000), connection.close(2_000)]);
@@ -493,7 +493,7 @@ describe('reply addresses', () => {
   it('are direct reply-to, server-named queues and reply queues of our own', () => {
     for (const address of good) assert.ok(parseReplyAddress(address, 'beds'), address);
   });
-  it('of direct reply-to are told apart by the process that they name', () => {
+  it('of direct reply-to are distinguished by the process that they name', () => {
     const [form, known] = good.map((address) => parseReplyAddress(address, 'beds')?.direct);
     assert.deepEqual(form, { node: undefined, isOrdinary: false });
     assert.deepEqual(known, { node: 'reply@47555444', isOrdinary: true });

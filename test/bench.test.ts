@@ -98,7 +98,7 @@ describe('the benchmark', () => {
     assert.deepEqual([...new Set(readResult(file).rows.map(({ scenario }) => scenario))], ['dispatch']);
   });
 
-  it('names the scenarios when asked for one that it does not know', async (t) => {
+  it('lists the scenarios when an unknown one is requested', async (t) => {
     const file = join(temporaryDirectory(t), 'result.json');
     const { code, err } = await bench(t, ['speed', '--output', file]);
     assert.equal(code, 1);

@@ -165,7 +165,7 @@ describe('the files of callers, one a day,', () => {
     );
   });
 
-  it('are private and are not written before their time, but when asked to', async (t) => {
+  it('are private, and are written at their interval or on demand', async (t) => {
     const { ledger, directory } = await open(t);
     ledger.add([calls('web', 1)]);
     await assert.rejects(stat(join(directory, MONDAY)), { code: 'ENOENT' });
@@ -258,7 +258,7 @@ describe('the files of callers, one a day,', () => {
     });
   }
 
-  it('may be impossible to write: that is a fault, counting goes on, and nothing is lost when it is mended', async (t) => {
+  it('may be impossible to write: that is a fault, counting goes on, and nothing is lost once writing works again', async (t) => {
     const faults = recordFaults(t);
     const parent = await temporaryDirectory(t);
     await writeFile(join(parent, 'file'), '');

@@ -88,7 +88,7 @@ describe('the watch over a canary', { timeout: TEST_MS }, () => {
     assert.deepEqual(await canary.watch(signal), []);
   });
 
-  it('promotes nothing while a reason against it stands, though its time is over', async () => {
+  it('promotes nothing while there is a reason against it, though its time is over', async () => {
     const { canary } = makeCanary({}, NOTHING, BAD);
     const [objection] = await canary.watch(signal);
     assert.equal(objection?.finding.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
@@ -100,7 +100,7 @@ describe('the watch over a canary', { timeout: TEST_MS }, () => {
     assert.equal(observer.looks, 3);
   });
 
-  it('holds what is to hold, though no time is asked for', async () => {
+  it('holds a canary deployed with hold, though no time is given', async () => {
     const { canary, observer, order } = makeCanary({ forMs: 0 }, NOTHING, GOOD);
     order.isHeld = true;
     const verdict = canary.watch(signal);
@@ -163,7 +163,7 @@ describe('the watch over a canary', { timeout: TEST_MS }, () => {
     assert.ok(observer.looks >= 6 && outside.asked > 0);
   });
 
-  it('stands still where both versions fail alike, and judges the one that fails alone', async () => {
+  it('waits where both versions fail alike, and judges a version that fails alone', async () => {
     const failing = (generation: number, requests: number, timeout: number): Tally => ({
       ...tally(generation, requests),
       failures: { timeout },

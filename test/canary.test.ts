@@ -209,7 +209,7 @@ describe('a shadow', () => {
     assert.deepEqual([compared[0]?.compared, compared[0]?.differences], [1, []]);
   });
 
-  it('that fails is a difference, a fault that is told once, and no failure of the candidate', async (t) => {
+  it('that fails is a difference, a fault that is reported once, and no failure of the candidate', async (t) => {
     const faults: FaultEvent[] = [];
     const collect = (event: unknown): unknown => faults.push(event as FaultEvent);
     subscribe(faultChannel.name, collect);

@@ -407,7 +407,7 @@ describe('what operators are shown', () => {
     const { nodes, run } = await fleet(t, 'a');
     const [a] = nodes;
     assert.ok(a);
-    assert.equal((await run('quarantine')).stdout, 'Nothing is quarantined.\n');
+    assert.equal((await run('quarantine')).stdout, 'No bundle is quarantined.\n');
     const entry = {
       domain: 'notes',
       version: '0.8.0',

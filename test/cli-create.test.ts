@@ -84,7 +84,7 @@ describe('beds create', () => {
     assert.equal((await beds(root, 'create', 'notes')).code, EXIT.ok);
     const taken = await beds(root, 'create', 'notes');
     assert.equal(taken.code, EXIT.failed);
-    assert.match(taken.text, /BEDS_CLI_TARGET_EXISTS: There is a plugins\/notes already/);
+    assert.match(taken.text, /BEDS_CLI_TARGET_EXISTS: plugins\/notes exists already/);
     for (const name of ['Notes', '../up', 'a_b', '9'])
       assert.equal((await beds(root, 'create', name)).code, EXIT.usage);
     const nowhere = await beds(root, 'create', 'more', '--store', 'mian');

@@ -153,7 +153,7 @@ describe('beds deploy and a host', () => {
       both,
       EXIT.failed,
       /notes 1\.2\.0 is waiting:/,
-      /tasks 1\.0\.0 is probed and takes over together with what waits\.$/m,
+      /tasks 1\.0\.0 is probed and takes over together with the waiting versions\.$/m,
     );
 
     const args = { text: { type: 'string' } };

@@ -59,7 +59,7 @@ describe('the command line', () => {
     assert.ok(!stderr.includes('    at '), 'a stack trace was printed');
   });
 
-  it('prints an error as JSON when asked, and its stack under BEDS_DEBUG', async () => {
+  it('prints an error as JSON with --json, and its stack under BEDS_DEBUG', async () => {
     const { stdout } = await beds(['confg', '--json']);
     assert.equal((JSON.parse(stdout) as { error: { code: string } }).error.code, 'BEDS_CLI_COMMAND_UNKNOWN');
     assert.match((await beds(['confg'], { env: { BEDS_DEBUG: '1' } })).stderr, /\n {4}at /);

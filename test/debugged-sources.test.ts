@@ -22,7 +22,7 @@ function sourceMapUrlOf(code: string): string {
   return url;
 }
 
-describe('a domain whose author stands beside with a debugger', () => {
+describe('a domain whose author has attached a debugger', () => {
   it('is compiled with a source map that names the files of the author', async (t) => {
     debuggedSources.set('songs', 'file:///home/me/songs/');
     t.after(() => debuggedSources.clear());

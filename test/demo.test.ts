@@ -91,7 +91,7 @@ test('a second run finds the data in place, serves until Ctrl-C, and ends in ord
   const place = checkout(t);
   let isInterrupted = false;
   const ended = await runDemo(place, [], (printed, interrupt) => {
-    if (isInterrupted || !printed.includes('Ctrl-C ends everything in order.')) return;
+    if (isInterrupted || !printed.includes('Ctrl-C stops everything in order.')) return;
     isInterrupted = true;
     interrupt();
   });

@@ -69,7 +69,7 @@ describe('requests that were delivered before', () => {
   it('run one at a time after a thread ended, each with a note, a failure among them', async () => {
     const noted: number[] = [];
     const suspects = new PoisonTracker((digest) => noted.push(digest));
-    suspects.suspect({ convicted: 0 });
+    suspects.suspect({ poisonDigest: 0 });
     let running = 0;
     const work = async (): Promise<void> => {
       running += 1;
@@ -88,10 +88,10 @@ describe('requests that were delivered before', () => {
   it('are refused when they ran as the only suspect of a thread that ended, and no others are', async () => {
     const noted: number[] = [];
     const before = new PoisonTracker((digest) => noted.push(digest));
-    before.suspect({ convicted: 0 });
+    before.suspect({ poisonDigest: 0 });
     await before.run('poison', () => Promise.resolve());
     const after = new PoisonTracker(() => undefined);
-    after.suspect({ convicted: noted[0] ?? 0 });
+    after.suspect({ poisonDigest: noted[0] ?? 0 });
     await assert.rejects(
       after.run('poison', () => Promise.resolve()),
       { code: 'BEDS_REQUEST_POISON' },
@@ -113,7 +113,7 @@ describe('an error of a template that JSON cannot write', () => {
   });
 });
 
-describe('a name that nobody knows', () => {
+describe('an unknown name', () => {
   const run = (query: string): string => `return (await ctx.view('fetch', ${query})).rows;`;
   const operations = {
     view: { mode: 'read', run: run(`{ Where: { country: 'AD' } }`) },

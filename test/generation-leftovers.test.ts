@@ -98,7 +98,7 @@ describe('a version that has ended', () => {
     ['a signal that aborts in time', `AbortSignal.timeout(20).addEventListener('abort', () => note('late'));`, ''],
   ];
   for (const [what, body, expected] of forgotten) {
-    it(`does nothing any more, and the host knows what it held: ${what}`, async () => {
+    it(`does nothing any more, and the host lists what it held: ${what}`, async () => {
       const template = await compile(body);
       await run(template);
       assert.equal(describeLeftovers(disposeTemplate(template)), expected);
@@ -145,7 +145,7 @@ describe('a version that has ended', () => {
     await quietFor(20);
   });
 
-  it('is told apart by number and kind, and summed up over threads', () => {
+  it('are counted by kind, and summed up over threads', () => {
     const sum = addLeftovers({ timers: 1, intervals: 0, immediates: 2 }, { timers: 1, intervals: 3, immediates: 0 });
     assert.equal(describeLeftovers(sum), '3 intervals, 2 timers, 2 immediates');
   });

@@ -54,7 +54,7 @@ describe('equal lines of a log', () => {
     assert.ok(String(written[1]?.line.fields['error']).length <= 1_000);
   });
 
-  it('are told from others by more than their beginning', () => {
+  it('are compared by more than their beginning', () => {
     const { joined, written } = joining();
     for (const end of ['a', 'b', 'a']) joined.add(lineOf(end), kindOf(`${'x'.repeat(10_000)}${end}`));
     joined.flush();
@@ -88,7 +88,7 @@ describe('lines of a log that are not equal', () => {
     joined.flush();
   });
 
-  it('are counted all the same when there are more than are told apart, and more writers', () => {
+  it('are counted all the same when there are more kinds than are joined, and more writers', () => {
     const { joined, written } = joining();
     let added = 0;
     for (let writer = 0; writer < 1_200; writer += 1) {

@@ -51,7 +51,7 @@ function openPipe(t: TestContext): Pipe {
 }
 
 describe('the output of the log', () => {
-  it('keeps lines for a reader that stands still, whole and in order, and says how many it dropped', async (t) => {
+  it('keeps lines for a stalled reader, whole and in order, and says how many it dropped', async (t) => {
     const pipe = openPipe(t);
     const output = new LogOutput(pipe.writer, { maxWaitingBytes: 100_000 });
     lastFirst(t, () => output.close(0));
@@ -149,7 +149,7 @@ describe('a host whose log is not taken', () => {
     ['by a socket that nobody reads', '', 'EAGAIN'],
   ] as const;
   for (const [name, redirection, code] of places) {
-    it(`${name} starts, answers, counts what is dropped, and ends when it is told to`, async (t) => {
+    it(`${name} starts, answers, counts dropped lines, and ends on a signal`, async (t) => {
       const { pid, root, status } = await startHostProcess(t, redirection);
       dropBadBundles(root);
       let seen: NodeStatus['log'] | undefined;

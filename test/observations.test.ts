@@ -80,7 +80,7 @@ describe('the reports of a shadow', () => {
     hasCursor,
   });
 
-  it('tell at most 50 kinds of differences apart, and count the others together', () => {
+  it('distinguish at most 50 kinds of differences, and count the others together', () => {
     const reports = new ShadowReports();
     for (let index = 1; index <= 60; index += 1) {
       for (const data of [Array<Json>(index).fill(0), [0.5]]) reports.compare(target, answer('x'), answer(data));

@@ -111,7 +111,7 @@ test('an import of real cities and countries goes in over AMQP, and a second one
   assert.deepEqual(await ofCountries.count(), { count: LOADED.length });
 });
 
-test('cities: created, fetched, changed and deleted; what is missing or refused is told apart', async () => {
+test('cities: created, fetched, changed and deleted; missing and refused records give different errors', async () => {
   const created = await ofCities.create({ name: 'Neustadt', country: 'AT', latitude: 47.8, longitude: 16.2 });
   const { id } = created;
   const { rows } = await ofCities.fetch({ key: id });
@@ -127,7 +127,7 @@ test('cities: created, fetched, changed and deleted; what is missing or refused 
   assert.deepEqual((await ofCities.fetch({ key: id })).rows, []);
 });
 
-test('countries: created, fetched, changed and deleted; what is missing or refused is told apart', async () => {
+test('countries: created, fetched, changed and deleted; missing and refused records give different errors', async () => {
   const atlantis = { code: 'ZZ', code3: 'ZZZ', name: 'Atlantis', region: 'Oceania', neighbours: [] };
   assert.deepEqual(await ofCountries.create(atlantis), { affected: 1 });
   await assert.rejects(ofCountries.create(atlantis), { code: 'BEDS_STORE_CONFLICT' });

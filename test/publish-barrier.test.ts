@@ -26,7 +26,7 @@ describe('a barrier of a channel without confirms', () => {
     assert.deepEqual(passed, [1, 2, 3]);
   });
 
-  it('does not tell of what was published after the question', async () => {
+  it('does not confirm what was published after the question', async () => {
     const { questions, ...channel } = makeChannel();
     const passed: number[] = [];
     const barrier = new PublishBarrier<number>(channel, (item) => passed.push(item));

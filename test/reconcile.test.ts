@@ -16,7 +16,7 @@ import {
   commandsOf,
   domainOf,
   generationOf,
-  isHarmed,
+  isServedFromQuarantine,
   liveOf,
   makePlan,
   pendingOf,
@@ -228,7 +228,10 @@ class World {
     }
     for (const name of DOMAINS) {
       const { held, live } = domainOf(this.state, name);
-      assert.ok(live === undefined || held !== live || isHarmed(this.state, name), `${name} is held for nothing`);
+      assert.ok(
+        live === undefined || held !== live || isServedFromQuarantine(this.state, name),
+        `${name} is held for nothing`,
+      );
     }
     this.#checkServed();
   }

@@ -48,7 +48,7 @@ function refusalOf(reply: ReplyEnvelope): {
 }
 
 describe('a request that is older than its deadline', () => {
-  it('is not run, by whatever its age is known, and is told so with a hint at the clocks', async (t) => {
+  it('is not run, whatever its age is known by, and the error hints at the clocks', async (t) => {
     const host = await serve(t);
     const caller = await PlainCaller.open(host);
     const agoMs = Date.now() - 11_000;

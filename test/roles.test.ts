@@ -87,7 +87,7 @@ describe('a node with several roles', () => {
     ]);
   });
 
-  it('knows whether the consumers of a queue are its own: so many brokers in each thread', async () => {
+  it('recognises its own consumers of a queue by the number of brokers in each thread', async () => {
     const queue = 'beds.req.users.read';
     assert.equal(await makeConsumers([{ queue, ready: 0, consumers: 6 }]).consumers.isOnlyHere('users'), true);
     assert.equal(await makeConsumers([{ queue, ready: 0, consumers: 7 }]).consumers.isOnlyHere('users'), false);

@@ -31,145 +31,145 @@ async function onlyAnswers(crowd: Crowd, version: string): Promise<void> {
 
 describe('a canary under orders', { timeout: TEST_MS * 10 }, () => {
   it('takes over at once when it is promoted', async (t) => {
-    const bed = await startCanaryHost(t, { services });
-    const crowd = await Crowd.start(t, bed.host);
-    await bed.operate.deploy([noteVersion('1.1.0')], OBSERVED);
-    await bed.observed('1.1.0');
-    await bed.operate.accepted('promote');
-    await bed.reached('1.1.0', 'active', 3_000);
+    const canaryHost = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, canaryHost.host);
+    await canaryHost.admin.deploy([noteVersion('1.1.0')], OBSERVED);
+    await canaryHost.observed('1.1.0');
+    await canaryHost.admin.accepted('promote');
+    await canaryHost.reached('1.1.0', 'active', 3_000);
     await onlyAnswers(crowd, '1.1.0');
     await crowd.stop();
     assert.deepEqual(failuresOf(crowd), []);
-    crowd.assertVersionsWereRouted(bed.host.transitions());
+    crowd.assertVersionsWereRouted(canaryHost.host.transitions());
   });
 
   it('is out again, and not quarantined, when it is rolled back; and may come again', async (t) => {
-    const bed = await startCanaryHost(t, { services });
-    const crowd = await Crowd.start(t, bed.host);
+    const canaryHost = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, canaryHost.host);
     const next = noteVersion('1.1.0');
-    await bed.operate.deploy([next], OBSERVED);
-    await bed.observed('1.1.0');
-    await bed.operate.accepted('rollback');
-    const { findings = [] } = await bed.reached('1.1.0', 'rejected', 3_000);
+    await canaryHost.admin.deploy([next], OBSERVED);
+    await canaryHost.observed('1.1.0');
+    await canaryHost.admin.accepted('rollback');
+    const { findings = [] } = await canaryHost.reached('1.1.0', 'rejected', 3_000);
     assert.deepEqual(
       findings.map(({ code }) => code),
       ['BEDS_ROLLOUT_ROLLED_BACK'],
     );
     await onlyAnswers(crowd, '1.0.0');
-    assert.equal(await bed.operate.canary(), undefined);
-    await bed.operate.deploy([next]);
-    await bed.reached('1.1.0', 'active');
+    assert.equal(await canaryHost.admin.canary(), undefined);
+    await canaryHost.admin.deploy([next]);
+    await canaryHost.reached('1.1.0', 'active');
     await crowd.stop();
     assert.deepEqual(failuresOf(crowd), []);
-    crowd.assertVersionsWereRouted(bed.host.transitions());
+    crowd.assertVersionsWereRouted(canaryHost.host.transitions());
   });
 
   it('keeps its share while it is paused, and the guards still act', async (t) => {
-    const bed = await startCanaryHost(t, { services });
-    const crowd = await Crowd.start(t, bed.host, { asks: [{ domain: 'notes', op: 'version', payload: {} }] });
+    const canaryHost = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, canaryHost.host, { asks: [{ domain: 'notes', op: 'version', payload: {} }] });
     const later = `if (globalThis.isBroken ??= false) throw new Error('broken'); return VERSION;`;
     const breaks = { mode: 'read', run: 'globalThis.isBroken = true; return null;' } as const;
-    await bed.operate.deploy([noteVersion('1.1.0', later, { operations: { breaks } })], {
+    await canaryHost.admin.deploy([noteVersion('1.1.0', later, { operations: { breaks } })], {
       ...OBSERVED,
       forMs: 1_500,
     });
-    await bed.observed('1.1.0');
-    await bed.operate.accepted('pause');
+    await canaryHost.observed('1.1.0');
+    await canaryHost.admin.accepted('pause');
     await quietFor(2_500);
-    const paused = await bed.operate.view();
+    const paused = await canaryHost.admin.view();
     assert.deepEqual([paused.canary?.hold, paused.canary?.percent, paused.paused], [true, 50, true]);
-    const client = await bed.host.connectClient({ name: 'breaker' });
+    const client = await canaryHost.host.connectClient({ name: 'breaker' });
     const broken = async (session: number): Promise<unknown> =>
       client.request({
         ...({ v: 1, id: `b-${String(session)}`, domain: 'notes', op: 'breaks', payload: {} } as const),
         meta: { client: 'breaker', session: String(session) },
       });
     for (let session = 0; session < 60; session += 1) await broken(session);
-    const { findings = [] } = await bed.reached('1.1.0', 'quarantined');
+    const { findings = [] } = await canaryHost.reached('1.1.0', 'quarantined');
     assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
     await crowd.stop();
   });
 
   it('waits for its promotion when it was deployed to hold', async (t) => {
-    const bed = await startCanaryHost(t, { services });
-    const crowd = await Crowd.start(t, bed.host);
-    await bed.operate.deploy([noteVersion('1.1.0')], { canaryPercent: 50, forMs: 300, hold: true });
-    await bed.observed('1.1.0');
+    const canaryHost = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, canaryHost.host);
+    await canaryHost.admin.deploy([noteVersion('1.1.0')], { canaryPercent: 50, forMs: 300, hold: true });
+    await canaryHost.observed('1.1.0');
     await quietFor(1_500);
-    const canary = await bed.operate.canary();
+    const canary = await canaryHost.admin.canary();
     assert.deepEqual([canary?.hold, canary?.percent, canary?.elapsedMs], [true, 50, 0]);
-    await bed.operate.accepted('promote');
-    await bed.reached('1.1.0', 'active', 3_000);
+    await canaryHost.admin.accepted('promote');
+    await canaryHost.reached('1.1.0', 'active', 3_000);
     await crowd.stop();
     assert.deepEqual(failuresOf(crowd), []);
   });
 
   it('gives way to a newer drop, and ends when its own file is removed', async (t) => {
-    const bed = await startCanaryHost(t, { services, rollout: OBSERVED_BY_DEFAULT });
-    const { pluginsDirectory } = bed.host;
-    const crowd = await Crowd.start(t, bed.host);
+    const canaryHost = await startCanaryHost(t, { services, rollout: OBSERVED_BY_DEFAULT });
+    const { pluginsDirectory } = canaryHost.host;
+    const crowd = await Crowd.start(t, canaryHost.host);
     await writeBundle(pluginsDirectory, noteVersion('1.1.0', undefined, { name: 'first.mjs' }));
-    await bed.observed('1.1.0');
+    await canaryHost.observed('1.1.0');
     await writeBundle(pluginsDirectory, noteVersion('1.2.0', undefined, { name: 'second.mjs' }));
-    await bed.observed('1.2.0');
-    assert.equal((await bed.operate.canary())?.version, '1.2.0');
-    await bed.reached('1.1.0', 'retired');
+    await canaryHost.observed('1.2.0');
+    assert.equal((await canaryHost.admin.canary())?.version, '1.2.0');
+    await canaryHost.reached('1.1.0', 'retired');
     await rm(join(pluginsDirectory, 'second.mjs'));
-    await bed.reached('1.2.0', 'retired');
+    await canaryHost.reached('1.2.0', 'retired');
     await onlyAnswers(crowd, '1.0.0');
-    const view = await bed.operate.view();
+    const view = await canaryHost.admin.view();
     assert.deepEqual([view.live?.version, view.canary, view.candidate], ['1.0.0', undefined, undefined]);
-    for (const version of ['1.1.0', '1.2.0']) assert.equal(statesOf(bed, version).includes('active'), false);
+    for (const version of ['1.1.0', '1.2.0']) assert.equal(statesOf(canaryHost, version).includes('active'), false);
     await crowd.stop();
     assert.deepEqual(failuresOf(crowd), []);
-    crowd.assertVersionsWereRouted(bed.host.transitions());
+    crowd.assertVersionsWereRouted(canaryHost.host.transitions());
   });
 
   it('is served by a thread that joins meanwhile', async (t) => {
     const spin = { mode: 'write', run: 'for (;;);' } as const;
     const tasks = notesBundle({ domain: 'tasks', name: 'tasks.mjs', operations: { spin } });
     const config = { supervisor: { drainTimeoutMs: 5_000, stallTimeoutMs: 1_000 } };
-    const bed = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0'), tasks], config });
-    const crowd = await Crowd.start(t, bed.host, { clients: 20, pauseMs: 20 });
-    await bed.operate.deploy([noteVersion('1.1.0')], OBSERVED);
-    await bed.observed('1.1.0');
-    const client = await bed.host.connectClient({ name: 'spinner' });
-    const channel = await bed.host.plainChannel();
+    const canaryHost = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0'), tasks], config });
+    const crowd = await Crowd.start(t, canaryHost.host, { clients: 20, pauseMs: 20 });
+    await canaryHost.admin.deploy([noteVersion('1.1.0')], OBSERVED);
+    await canaryHost.observed('1.1.0');
+    const client = await canaryHost.host.connectClient({ name: 'spinner' });
+    const channel = await canaryHost.host.plainChannel();
     await assert.rejects(client.domain('tasks').call('spin', {}, { deadlineMs: 5_000 }));
-    await bed.host.logged('a thread ended', ({ msg }) => msg === 'broker thread ended; it is replaced');
+    await canaryHost.host.logged('a thread ended', ({ msg }) => msg === 'broker thread ended; it is replaced');
     await eventually('two threads consume', async () => {
-      const queue = await channel.checkQueue(`${bed.host.prefix}.req.notes.read`);
+      const queue = await channel.checkQueue(`${canaryHost.host.prefix}.req.notes.read`);
       return queue.consumerCount === 2;
     });
     const before = crowd.seen.length;
     await crowd.more(300);
     const versions = new Set(crowd.seen.slice(before).map(({ reply }) => reply?.by.version));
     assert.deepEqual([...versions].sort(), ['1.0.0', '1.1.0']);
-    assert.equal((await bed.operate.canary())?.version, '1.1.0');
-    await bed.operate.accepted('promote');
-    await bed.reached('1.1.0', 'active');
+    assert.equal((await canaryHost.admin.canary())?.version, '1.1.0');
+    await canaryHost.admin.accepted('promote');
+    await canaryHost.reached('1.1.0', 'active');
     await onlyAnswers(crowd, '1.1.0');
     await crowd.stop();
     assert.deepEqual(failuresOf(crowd), []);
   });
 
   it('ends cleanly with its host, which serves what was confirmed when it starts again', async (t) => {
-    const bed = await startCanaryHost(t, { services });
-    const crowd = await Crowd.start(t, bed.host);
-    await bed.operate.deploy([noteVersion('1.1.0', FAILS)], { canaryPercent: 1, forMs: 60_000 });
-    await bed.observed('1.1.0');
+    const canaryHost = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, canaryHost.host);
+    await canaryHost.admin.deploy([noteVersion('1.1.0', FAILS)], { canaryPercent: 1, forMs: 60_000 });
+    await canaryHost.observed('1.1.0');
     await crowd.more(50);
     await crowd.stop();
     const stoppingAtMs = performance.now();
-    await bed.host.host.stop();
+    await canaryHost.host.host.stop();
     assert.ok(performance.now() - stoppingAtMs < 8_000);
     assert.deepEqual(
-      bed.host.log.filter(({ level }) => level === 'error'),
+      canaryHost.host.log.filter(({ level }) => level === 'error'),
       [],
     );
-    await bed.host.startAgain();
-    await eventually('it serves', async () => (await bed.operate.view()).live?.version === '1.0.0');
-    const view = await bed.operate.view();
+    await canaryHost.host.startAgain();
+    await eventually('it serves', async () => (await canaryHost.admin.view()).live?.version === '1.0.0');
+    const view = await canaryHost.admin.view();
     assert.deepEqual([view.canary, view.candidate], [undefined, undefined]);
   });
 });

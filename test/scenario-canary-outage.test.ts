@@ -21,34 +21,34 @@ const refusals = ({ host }: CanaryHost): readonly string[] =>
     .filter(({ state }) => state === 'quarantined' || state === 'rejected')
     .map(({ msg }) => msg);
 
-async function waits(bed: CanaryHost, what: RegExp): Promise<void> {
-  await eventually('the canary waits', async () => what.test((await bed.operate.canary())?.waits ?? ''), SOON_MS);
+async function waits(canaryHost: CanaryHost, what: RegExp): Promise<void> {
+  await eventually('the canary waits', async () => what.test((await canaryHost.admin.canary())?.waits ?? ''), SOON_MS);
 }
 
 describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () => {
   // A test that failed may have left it stopped.
   beforeEach(() => mariadb.start());
 
-  it('is not judged for it, stands still until it is back, and takes over then', async (t) => {
-    const bed = await startCanaryHost(t, { services });
-    const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
-    await bed.operate.deploy([noteVersion('1.1.0')], { canaryPercent: 50, forMs: 4_000 });
-    await bed.observed('1.1.0');
+  it('is not judged for it, waits until the store is back, and takes over then', async (t) => {
+    const canaryHost = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, canaryHost.host, { asks: FETCH });
+    await canaryHost.admin.deploy([noteVersion('1.1.0')], { canaryPercent: 50, forMs: 4_000 });
+    await canaryHost.observed('1.1.0');
     await crowd.more(100);
     await mariadb.stop();
-    await waits(bed, /Store main/);
-    const stoodAt = (await bed.operate.canary())?.elapsedMs;
+    await waits(canaryHost, /Store main/);
+    const stoodAt = (await canaryHost.admin.canary())?.elapsedMs;
     await crowd.more(200);
-    const canary = await bed.operate.canary();
+    const canary = await canaryHost.admin.canary();
     assert.ok(canary && stoodAt !== undefined);
     assert.ok(canary.elapsedMs === stoodAt, `${String(stoodAt)} ms, then ${String(canary.elapsedMs)} ms`);
-    assert.deepEqual(refusals(bed), []);
+    assert.deepEqual(refusals(canaryHost), []);
     await mariadb.start();
-    await bed.reached('1.1.0', 'active', SOON_MS);
+    await canaryHost.reached('1.1.0', 'active', SOON_MS);
     await crowd.stop();
-    assert.deepEqual(refusals(bed), []);
-    assert.ok(bed.host.log.some(({ msg }) => msg.startsWith('notes 1.1.0 canary waits: Store main')));
-    assert.ok(bed.host.log.some(({ msg }) => msg === 'notes 1.1.0 canary goes on'));
+    assert.deepEqual(refusals(canaryHost), []);
+    assert.ok(canaryHost.host.log.some(({ msg }) => msg.startsWith('notes 1.1.0 canary waits: Store main')));
+    assert.ok(canaryHost.host.log.some(({ msg }) => msg === 'notes 1.1.0 canary goes on'));
     assert.ok(
       crowd.by('1.1.0').some(({ failure }) => failure !== undefined),
       'it did fail',
@@ -57,99 +57,99 @@ describe('a canary whose database goes away', { timeout: TEST_MS * 8 }, () => {
 
   it('is not judged for the promises that its code forgot to wait for meanwhile', async (t) => {
     const forgets = { body: { fetchRecords: `void ctx.view('fetch', query); return ctx.view('fetch', query);` } };
-    const bed = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0', undefined, forgets)] });
-    const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
-    await bed.operate.deploy([noteVersion('1.1.0', undefined, forgets)], { canaryPercent: 50, forMs: 3_000 });
-    await bed.observed('1.1.0');
+    const canaryHost = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0', undefined, forgets)] });
+    const crowd = await Crowd.start(t, canaryHost.host, { asks: FETCH });
+    await canaryHost.admin.deploy([noteVersion('1.1.0', undefined, forgets)], { canaryPercent: 50, forMs: 3_000 });
+    await canaryHost.observed('1.1.0');
     await crowd.more(100);
     await mariadb.kill();
-    await waits(bed, /Store main/);
+    await waits(canaryHost, /Store main/);
     await crowd.more(200);
     await mariadb.start();
-    await bed.reached('1.1.0', 'active', SOON_MS);
+    await canaryHost.reached('1.1.0', 'active', SOON_MS);
     await crowd.stop();
-    assert.deepEqual(refusals(bed), []);
+    assert.deepEqual(refusals(canaryHost), []);
   });
 
-  it('is not judged, nor does it take over, while the database stands still', async (t) => {
-    const bed = await startCanaryHost(t, { services });
-    const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
+  it('is not judged, nor does it take over, while the database hangs', async (t) => {
+    const canaryHost = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, canaryHost.host, { asks: FETCH });
     const { pid } = mariadb;
     assert.ok(pid !== undefined);
-    await bed.operate.deploy([noteVersion('1.1.0')], { canaryPercent: 50, shadowPercent: 50, forMs: 3_000 });
-    await bed.observed('1.1.0');
+    await canaryHost.admin.deploy([noteVersion('1.1.0')], { canaryPercent: 50, shadowPercent: 50, forMs: 3_000 });
+    await canaryHost.observed('1.1.0');
     await crowd.more(100);
     process.kill(pid, 'SIGSTOP');
     try {
-      await waits(bed, /does not answer/);
+      await waits(canaryHost, /does not answer/);
       // Longer than it would be watched.
       await quietFor(4_500);
-      assert.equal((await bed.operate.view()).live?.version, '1.0.0');
-      assert.deepEqual(refusals(bed), []);
+      assert.equal((await canaryHost.admin.view()).live?.version, '1.0.0');
+      assert.deepEqual(refusals(canaryHost), []);
     } finally {
       process.kill(pid, 'SIGCONT');
     }
-    await bed.reached('1.1.0', 'active', SOON_MS);
+    await canaryHost.reached('1.1.0', 'active', SOON_MS);
     await crowd.stop();
-    assert.deepEqual(refusals(bed), []);
+    assert.deepEqual(refusals(canaryHost), []);
   });
 
   it('is judged by what is its own when the database is back', async (t) => {
-    const bed = await startCanaryHost(t, { services });
-    const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
+    const canaryHost = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, canaryHost.host, { asks: FETCH });
     const broken = { body: { fetchRecords: `await ctx.view('fetch', query); throw new Error('broken');` } };
-    await bed.operate.deploy([noteVersion('1.1.0', undefined, broken)], { canaryPercent: 5, forMs: 60_000 });
-    await bed.observed('1.1.0');
+    await canaryHost.admin.deploy([noteVersion('1.1.0', undefined, broken)], { canaryPercent: 5, forMs: 60_000 });
+    await canaryHost.observed('1.1.0');
     await mariadb.stop();
-    await waits(bed, /Store main/);
+    await waits(canaryHost, /Store main/);
     await crowd.more(100);
-    assert.deepEqual(refusals(bed), []);
+    assert.deepEqual(refusals(canaryHost), []);
     await mariadb.start();
-    const { findings = [] } = await bed.reached('1.1.0', 'quarantined', SOON_MS);
+    const { findings = [] } = await canaryHost.reached('1.1.0', 'quarantined', SOON_MS);
     await crowd.stop();
     assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
   });
 
   it('is judged for overrunning deadlines alone, while the version beside it does not', async (t) => {
-    const bed = await startCanaryHost(t, { services });
-    const crowd = await Crowd.start(t, bed.host, { asks: [{ domain: 'notes', op: 'version', payload: {} }] });
+    const canaryHost = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, canaryHost.host, { asks: [{ domain: 'notes', op: 'version', payload: {} }] });
     const overruns = `throw Object.assign(new Error('late'), { [Symbol.for('beds.error')]: true,
       code: 'BEDS_STORE_TIMEOUT', status: 'timeout', verdict: 'ack', retryable: true });`;
-    await bed.operate.deploy([noteVersion('1.1.0', overruns)], { canaryPercent: 50, forMs: 60_000 });
-    const { findings = [] } = await bed.reached('1.1.0', 'quarantined', SOON_MS);
+    await canaryHost.admin.deploy([noteVersion('1.1.0', overruns)], { canaryPercent: 50, forMs: 60_000 });
+    const { findings = [] } = await canaryHost.reached('1.1.0', 'quarantined', SOON_MS);
     await crowd.stop();
     assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
   });
 
   it('waits for an object that a DBA takes away, and goes on when it is restored', async (t) => {
-    const bed = await startCanaryHost(t, { services });
-    const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
-    await bed.operate.deploy([noteVersion('1.1.0')], { canaryPercent: 50, forMs: 3_000 });
-    await bed.observed('1.1.0');
-    const { dba, prefix } = bed.host;
+    const canaryHost = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, canaryHost.host, { asks: FETCH });
+    await canaryHost.admin.deploy([noteVersion('1.1.0')], { canaryPercent: 50, forMs: 3_000 });
+    await canaryHost.observed('1.1.0');
+    const { dba, prefix } = canaryHost.host;
     await dba.query(`REVOKE SELECT ON ${prefix}.note_list FROM '${prefix}'@'%'`);
-    await waits(bed, /note_list/);
+    await waits(canaryHost, /note_list/);
     await crowd.more(200);
     await dba.query(`GRANT SELECT ON ${prefix}.note_list TO '${prefix}'@'%'`);
-    await bed.reached('1.1.0', 'active', SOON_MS);
+    await canaryHost.reached('1.1.0', 'active', SOON_MS);
     await crowd.stop();
-    assert.deepEqual(refusals(bed), []);
+    assert.deepEqual(refusals(canaryHost), []);
   });
 
   it('lets the command that follows it say that it waits, and end in time', async (t) => {
-    const bed = await startCanaryHost(t, { services });
-    const orders = new RolloutOrders(t, bed.host);
-    const crowd = await Crowd.start(t, bed.host, { asks: FETCH });
+    const canaryHost = await startCanaryHost(t, { services });
+    const orders = new RolloutOrders(t, canaryHost.host);
+    const crowd = await Crowd.start(t, canaryHost.host, { asks: FETCH });
     const { path } = await writeBundle(temporaryDirectory(t), noteVersion('1.1.0'));
     const running = orders.run('deploy', path, '--canary', '50%', '--for', '4s', '--timeout', '8s');
-    await bed.observed('1.1.0');
+    await canaryHost.observed('1.1.0');
     await mariadb.stop();
     const ran = await running;
     assert.notEqual(ran.code, 0);
-    assert.match(ran.stdout, /waits, and judges nothing: Store main does not answer/);
-    assert.deepEqual(refusals(bed), []);
+    assert.match(ran.stdout, /waits and is not judged: Store main does not answer/);
+    assert.deepEqual(refusals(canaryHost), []);
     await mariadb.start();
-    await bed.reached('1.1.0', 'active', SOON_MS);
+    await canaryHost.reached('1.1.0', 'active', SOON_MS);
     await crowd.stop();
   });
 });

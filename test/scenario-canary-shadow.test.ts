@@ -21,15 +21,22 @@ async function rowCount({ host }: CanaryHost): Promise<number> {
 
 describe('a shadow', { timeout: TEST_MS * 4 }, () => {
   it('answers copies that callers never notice, and its differences are in the history', async (t) => {
-    const bed = await startCanaryHost(t, { services });
-    const crowd = await Crowd.start(t, bed.host);
+    const canaryHost = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, canaryHost.host);
     await crowd.more(300);
     const alone = crowd.seen.length;
     const other = 'await new Promise((go) => setTimeout(go, 200)); return { version: VERSION };';
-    await bed.operate.deploy([noteVersion('1.1.0', other)], { canaryPercent: 0, shadowPercent: 100, forMs: 3_000 });
-    const { time: beganAt } = await bed.observed('1.1.0');
-    await eventually('copies are compared', async () => ((await bed.operate.canary())?.shadow?.compared ?? 0) > 20);
-    const { time: activeAt, findings = [] } = await bed.reached('1.1.0', 'active', 20_000);
+    await canaryHost.admin.deploy([noteVersion('1.1.0', other)], {
+      canaryPercent: 0,
+      shadowPercent: 100,
+      forMs: 3_000,
+    });
+    const { time: beganAt } = await canaryHost.observed('1.1.0');
+    await eventually(
+      'copies are compared',
+      async () => ((await canaryHost.admin.canary())?.shadow?.compared ?? 0) > 20,
+    );
+    const { time: activeAt, findings = [] } = await canaryHost.reached('1.1.0', 'active', 20_000);
     await crowd.stop();
     const beside = crowd.seen.filter(({ askedAt, answeredAt }) => askedAt > beganAt && answeredAt < activeAt - 100);
     assert.ok(beside.length > 50);
@@ -41,15 +48,17 @@ describe('a shadow', { timeout: TEST_MS * 4 }, () => {
     const [finding] = findings;
     assert.equal(finding?.code, 'BEDS_ROLLOUT_SHADOW_DIFFERENT');
     assert.match(finding.message, /^version answered \{version: string\} where the version before answered string \(/);
-    const entry = (await bed.operate.history()).find(({ version, state }) => version === '1.1.0' && state === 'active');
+    const entry = (await canaryHost.admin.history()).find(
+      ({ version, state }) => version === '1.1.0' && state === 'active',
+    );
     assert.deepEqual(entry?.findings, findings);
   });
 
   it('whose copies fail goes into quarantine, though no caller met it', async (t) => {
-    const bed = await startCanaryHost(t, { services });
-    const crowd = await Crowd.start(t, bed.host);
-    await bed.operate.deploy([noteVersion('1.1.0', FAILS)], { shadowPercent: 100, forMs: 60_000 });
-    const { findings = [] } = await bed.reached('1.1.0', 'quarantined', 20_000);
+    const canaryHost = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, canaryHost.host);
+    await canaryHost.admin.deploy([noteVersion('1.1.0', FAILS)], { shadowPercent: 100, forMs: 60_000 });
+    const { findings = [] } = await canaryHost.reached('1.1.0', 'quarantined', 20_000);
     assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
     assert.match(findings[0].message, /copies of reads failed/);
     await crowd.stop();
@@ -58,18 +67,20 @@ describe('a shadow', { timeout: TEST_MS * 4 }, () => {
   });
 
   it('gets no writes', async (t) => {
-    const bed = await startCanaryHost(t, { services });
+    const canaryHost = await startCanaryHost(t, { services });
     const create = { domain: 'notes', op: 'create', payload: { text: 'once' } };
-    const crowd = await Crowd.start(t, bed.host, { asks: [create, { domain: 'notes', op: 'version', payload: {} }] });
-    await bed.operate.deploy([noteVersion('1.1.0')], { shadowPercent: 100, forMs: 1_500 });
-    await bed.observed('1.1.0');
-    await eventually('copies are compared', async () => ((await bed.operate.canary())?.shadow?.compared ?? 0) > 0);
-    await bed.reached('1.1.0', 'active');
+    const crowd = await Crowd.start(t, canaryHost.host, {
+      asks: [create, { domain: 'notes', op: 'version', payload: {} }],
+    });
+    await canaryHost.admin.deploy([noteVersion('1.1.0')], { shadowPercent: 100, forMs: 1_500 });
+    await canaryHost.observed('1.1.0');
+    await eventually('copies are compared', async () => ((await canaryHost.admin.canary())?.shadow?.compared ?? 0) > 0);
+    await canaryHost.reached('1.1.0', 'active');
     await crowd.stop();
     await quietFor(300);
     assert.deepEqual(failuresOf(crowd), []);
     const created = crowd.seen.filter(({ reply }) => reply?.ok === true && typeof reply.data === 'object');
-    assert.equal(await rowCount(bed), created.length);
+    assert.equal(await rowCount(canaryHost), created.length);
   });
 });
 
@@ -81,25 +92,28 @@ describe('two domains of one deploy', { timeout: TEST_MS * 4 }, () => {
     startCanaryHost(t, { services, serving: [noteVersion('1.0.0'), task('1.0.1')] });
 
   it('take over together, in one flip', async (t) => {
-    const bed = await serve(t);
-    const crowd = await Crowd.start(t, bed.host, { asks: BOTH });
-    await bed.operate.deploy([noteVersion('1.1.0'), task('1.1.1')]);
-    const [notes, tasks] = [await bed.reached('1.1.0', 'active'), await bed.reached('1.1.1', 'active')];
+    const canaryHost = await serve(t);
+    const crowd = await Crowd.start(t, canaryHost.host, { asks: BOTH });
+    await canaryHost.admin.deploy([noteVersion('1.1.0'), task('1.1.1')]);
+    const [notes, tasks] = [await canaryHost.reached('1.1.0', 'active'), await canaryHost.reached('1.1.1', 'active')];
     assert.ok(notes['flipMs'] !== undefined && notes['flipMs'] === tasks['flipMs'], 'one flip');
     await crowd.more(100);
     await crowd.stop();
     assert.deepEqual(failuresOf(crowd), []);
-    crowd.assertVersionsWereRouted(bed.host.transitions());
+    crowd.assertVersionsWereRouted(canaryHost.host.transitions());
   });
 
   it('stay as they are when one of them is refused', async (t) => {
-    const bed = await serve(t);
-    const crowd = await Crowd.start(t, bed.host, { asks: BOTH });
-    await bed.operate.deploy([
+    const canaryHost = await serve(t);
+    const crowd = await Crowd.start(t, canaryHost.host, { asks: BOTH });
+    await canaryHost.admin.deploy([
       noteVersion('1.1.0'),
       noteVersion('1.1.1', undefined, { domain: 'tasks', body: { selfTest: `throw new Error('no');` } }),
     ]);
-    const [notes, tasks] = [await bed.reached('1.1.0', 'rejected'), await bed.reached('1.1.1', 'rejected')];
+    const [notes, tasks] = [
+      await canaryHost.reached('1.1.0', 'rejected'),
+      await canaryHost.reached('1.1.1', 'rejected'),
+    ];
     assert.deepEqual(
       notes.findings?.map(({ code }) => code),
       ['BEDS_ROLLOUT_TOGETHER'],
@@ -112,16 +126,20 @@ describe('two domains of one deploy', { timeout: TEST_MS * 4 }, () => {
   });
 
   it('are canaries together: a caller is on the same side of both', async (t) => {
-    const bed = await serve(t);
-    const crowd = await Crowd.start(t, bed.host, { asks: BOTH, clients: 30, pauseMs: 60 });
-    await bed.operate.deploy([noteVersion('1.1.0'), task('1.1.1')], { canaryPercent: 40, forMs: 60_000, hold: true });
-    await bed.observed('1.1.0');
-    const { time } = await bed.observed('1.1.1');
+    const canaryHost = await serve(t);
+    const crowd = await Crowd.start(t, canaryHost.host, { asks: BOTH, clients: 30, pauseMs: 60 });
+    await canaryHost.admin.deploy([noteVersion('1.1.0'), task('1.1.1')], {
+      canaryPercent: 40,
+      forMs: 60_000,
+      hold: true,
+    });
+    await canaryHost.observed('1.1.0');
+    const { time } = await canaryHost.observed('1.1.1');
     await crowd.more(400);
-    for (const domain of ['notes', 'tasks']) assert.equal((await bed.operate.canary(domain))?.percent, 40);
-    await bed.operate.accepted('promote', 'tasks');
-    const { time: activeAt } = await bed.reached('1.1.1', 'active');
-    await bed.reached('1.1.0', 'active');
+    for (const domain of ['notes', 'tasks']) assert.equal((await canaryHost.admin.canary(domain))?.percent, 40);
+    await canaryHost.admin.accepted('promote', 'tasks');
+    const { time: activeAt } = await canaryHost.reached('1.1.1', 'active');
+    await canaryHost.reached('1.1.0', 'active');
     await crowd.stop();
     const observed = crowd.seen.filter(({ askedAt, answeredAt }) => askedAt > time && answeredAt < activeAt - 200);
     const sides = new Map<string, Set<boolean>>();
@@ -135,19 +153,19 @@ describe('two domains of one deploy', { timeout: TEST_MS * 4 }, () => {
     assert.deepEqual(mixed, []);
     assert.ok(inside > 0 && inside < sides.size);
     assert.deepEqual(failuresOf(crowd), []);
-    crowd.assertVersionsWereRouted(bed.host.transitions());
+    crowd.assertVersionsWereRouted(canaryHost.host.transitions());
   });
 
   it('go together when one of the canaries does harm', async (t) => {
-    const bed = await serve(t);
-    const crowd = await Crowd.start(t, bed.host, { asks: BOTH });
-    await bed.operate.deploy([noteVersion('1.1.0'), task('1.1.1', FAILS)], { canaryPercent: 50, forMs: 60_000 });
-    const harmful = await bed.reached('1.1.1', 'quarantined', 20_000);
-    const other = await bed.reached('1.1.0', 'rejected');
+    const canaryHost = await serve(t);
+    const crowd = await Crowd.start(t, canaryHost.host, { asks: BOTH });
+    await canaryHost.admin.deploy([noteVersion('1.1.0'), task('1.1.1', FAILS)], { canaryPercent: 50, forMs: 60_000 });
+    const harmful = await canaryHost.reached('1.1.1', 'quarantined', 20_000);
+    const other = await canaryHost.reached('1.1.0', 'rejected');
     assert.equal(harmful.findings?.[0]?.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
     assert.equal(other.findings?.[0]?.code, 'BEDS_ROLLOUT_TOGETHER');
     await crowd.stop();
     assert.ok(failuresOf(crowd).every(({ domain }) => domain === 'tasks'));
-    crowd.assertVersionsWereRouted(bed.host.transitions());
+    crowd.assertVersionsWereRouted(canaryHost.host.transitions());
   });
 });

@@ -17,10 +17,10 @@ const SLOW = 'await new Promise((go) => setTimeout(go, 400)); return VERSION;';
 
 describe('a canary', { timeout: TEST_MS * 8 }, () => {
   it('that fails a fifth of its requests is out again within seconds, quarantined until that is lifted', async (t) => {
-    const { host, operate, reached, observed } = await startCanaryHost(t, { services });
+    const { host, admin, reached, observed } = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, host, { clients: 40, pauseMs: 50 });
     const bad = noteVersion('1.1.0', FAILS);
-    const [hash] = await operate.deploy([bad], { canaryPercent: 5, forMs: 60_000 });
+    const [hash] = await admin.deploy([bad], { canaryPercent: 5, forMs: 60_000 });
     const { time: beganAt } = await observed('1.1.0');
     const ended = await reached('1.1.0', 'quarantined', 30_000);
     await crowd.more(300);
@@ -51,17 +51,17 @@ describe('a canary', { timeout: TEST_MS * 8 }, () => {
     await writeBundle(host.pluginsDirectory, { ...bad, name: 'again.mjs' });
     const refused = (): string[] => host.transitions().flatMap(({ findings = [] }) => findings.map(({ code }) => code));
     await eventually('it is refused', () => refused().includes('BEDS_ROLLOUT_QUARANTINED'));
-    assert.equal((await operate.view()).live?.version, '1.0.0');
-    const lifted = await operate.command('lift', { name: hash?.slice(0, 8) ?? '' });
+    assert.equal((await admin.view()).live?.version, '1.0.0');
+    const lifted = await admin.command('lift', { name: hash?.slice(0, 8) ?? '' });
     assert.equal(lifted.receipts[0]?.hash, hash);
-    await operate.deploy([bad]);
+    await admin.deploy([bad]);
     await host.active('notes', '1.1.0');
   });
 
   it('that is slow trips the guard of latency', async (t) => {
-    const { host, operate, reached } = await startCanaryHost(t, { services });
+    const { host, admin, reached } = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, host, { clients: 40, pauseMs: 40 });
-    await operate.deploy([noteVersion('1.1.0', SLOW)], { canaryPercent: 50, forMs: 60_000 });
+    await admin.deploy([noteVersion('1.1.0', SLOW)], { canaryPercent: 50, forMs: 60_000 });
     const { findings = [] } = await reached('1.1.0', 'quarantined', 30_000);
     assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_LATENCY');
     await crowd.stop();
@@ -73,13 +73,13 @@ describe('a canary', { timeout: TEST_MS * 8 }, () => {
   });
 
   it('that is good takes over when its time is over, and is seen until then', async (t) => {
-    const { host, operate, reached, observed } = await startCanaryHost(t, { services });
+    const { host, admin, reached, observed } = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, host);
-    const [hash] = await operate.deploy([noteVersion('1.1.0')], { canaryPercent: 20, forMs: 3_000 });
+    const [hash] = await admin.deploy([noteVersion('1.1.0')], { canaryPercent: 20, forMs: 3_000 });
     const began = await observed('1.1.0');
-    let seen = await operate.canary();
+    let seen = await admin.canary();
     await eventually('both sides are counted', async () => {
-      seen = await operate.canary();
+      seen = await admin.canary();
       return (seen?.candidate.requests ?? 0) > 0 && (seen?.active.requests ?? 0) > 0;
     });
     assert.ok(seen);
@@ -89,11 +89,11 @@ describe('a canary', { timeout: TEST_MS * 8 }, () => {
       { version: '1.1.0', hash, percent: 20, shadowPercent: 0, forMs: 3_000, hold: false },
     );
     assert.ok(seen.elapsedMs > 0 && seen.elapsedMs < 3_000);
-    assert.equal((await operate.view()).candidate?.state, 'canary');
+    assert.equal((await admin.view()).candidate?.state, 'canary');
     const active = await reached('1.1.0', 'active', 20_000);
     assert.ok(active.time - began.time >= 3_000);
     assert.deepEqual(active.findings, undefined);
-    assert.equal(await operate.canary(), undefined);
+    assert.equal(await admin.canary(), undefined);
     await crowd.more(100);
     await crowd.stop();
     assert.deepEqual(
@@ -104,12 +104,12 @@ describe('a canary', { timeout: TEST_MS * 8 }, () => {
   });
 
   it('that nobody calls gets a larger share each time, and takes over in the end', async (t) => {
-    const { operate, reached, observed } = await startCanaryHost(t, { services });
-    await operate.deploy([noteVersion('1.1.0')], { canaryPercent: 5, forMs: 500 });
+    const { admin, reached, observed } = await startCanaryHost(t, { services });
+    await admin.deploy([noteVersion('1.1.0')], { canaryPercent: 5, forMs: 500 });
     const began = await observed('1.1.0');
     const shares = new Set<number>();
     await eventually('it has no share any more', async () => {
-      const canary = await operate.canary();
+      const canary = await admin.canary();
       if (canary !== undefined) shares.add(canary.percent);
       return canary === undefined;
     });
@@ -120,9 +120,9 @@ describe('a canary', { timeout: TEST_MS * 8 }, () => {
   });
 
   it('that fails as much as the version beside it is not to blame', async (t) => {
-    const { host, operate, reached } = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0', FAILS)] });
+    const { host, admin, reached } = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0', FAILS)] });
     const crowd = await Crowd.start(t, host);
-    await operate.deploy([noteVersion('1.1.0', FAILS)], { canaryPercent: 50, forMs: 3_000 });
+    await admin.deploy([noteVersion('1.1.0', FAILS)], { canaryPercent: 50, forMs: 3_000 });
     await reached('1.1.0', 'active', 30_000);
     await crowd.stop();
     const mine = crowd.by('1.1.0');
@@ -130,10 +130,10 @@ describe('a canary', { timeout: TEST_MS * 8 }, () => {
   });
 
   it('that alone finds mistakes of its callers is taken out for it, and not quarantined', async (t) => {
-    const { host, operate, reached } = await startCanaryHost(t, { services });
+    const { host, admin, reached } = await startCanaryHost(t, { services });
     const crowd = await Crowd.start(t, host);
     const refuses = noteVersion('1.1.0', `if (asked % 3 === 0) ${REFUSES} return VERSION;`);
-    await operate.deploy([refuses], { canaryPercent: 30, forMs: 60_000 });
+    await admin.deploy([refuses], { canaryPercent: 30, forMs: 60_000 });
     const { findings = [] } = await reached('1.1.0', 'rejected', 30_000);
     assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_REFUSALS');
     assert.match(findings[0].message, /'invalid'/);
@@ -142,7 +142,7 @@ describe('a canary', { timeout: TEST_MS * 8 }, () => {
 
   it('is made of every drop by configuration, but not of the first version of a domain', async (t) => {
     const rollout = { canaryPercent: 50, canaryForMs: 1_000 };
-    const { host, operate, reached, observed } = await startCanaryHost(t, { services, rollout });
+    const { host, admin, reached, observed } = await startCanaryHost(t, { services, rollout });
     assert.deepEqual(
       host.transitions().filter(({ state }) => state === 'canary'),
       [],
@@ -158,7 +158,7 @@ describe('a canary', { timeout: TEST_MS * 8 }, () => {
     );
     crowd.assertVersionsWereRouted(host.transitions());
     assert.equal(
-      (await operate.history()).some(({ state, cause }) => state === 'canary' && cause === 'drop'),
+      (await admin.history()).some(({ state, cause }) => state === 'canary' && cause === 'drop'),
       true,
     );
   });

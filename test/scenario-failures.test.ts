@@ -118,7 +118,7 @@ describe('a host whose servers fail', () => {
     assert.deepEqual(lost, [], 'the host lost no connection');
   });
 
-  it('answers at the deadline while its database stands still, and serves when it goes on', async (t) => {
+  it('answers at the deadline while its database hangs, and serves when it continues', async (t) => {
     const host = await serveNotes(t);
     const client = await host.connectClient();
     const load = await Load.start(t, host, { deadlineMs: 1_500 });

@@ -109,7 +109,7 @@ describe('a host that somebody kills', () => {
 
 describe('two suspects at once', () => {
   it(
-    'are told apart: the guilty one is convicted, the other is answered, also one that is called by it',
+    'are distinguished: the one at fault is quarantined, the other is answered, also one that is called by it',
     { timeout: 240_000 },
     async (t) => {
       const { host, client, next, oom } = await begin(

@@ -65,7 +65,7 @@ class Asking {
 }
 
 describe('drops and orders at random', () => {
-  it('end on what was asked for last, fail nothing but what was retired, and leave nothing behind', async (t: Teardown & {
+  it('end in the last requested state, fail only requests to undeployed domains, and leave nothing behind', async (t: Teardown & {
     diagnostic(text: string): void;
   }) => {
     const seed = Number(process.env['BEDS_TEST_SEED'] ?? randomInt(1 << 30));

@@ -25,7 +25,7 @@ async function serveNotes(teardown: Teardown, drainTimeoutMs = 10_000): Promise<
   return host;
 }
 
-describe('a host that is told to stop', () => {
+describe('a host that gets a stop signal', () => {
   it('loses nothing under load: what it began is answered once, what it did not begin waits in the queue', async (t) => {
     const host = await serveNotes(t);
     // Later answers than the deadline of a caller that nobody serves are not of interest here.

@@ -33,58 +33,70 @@ async function straysIn({ host }: CanaryHost, version: string, signal: AbortSign
 
 describe('what code leaves behind that no request ends with', { timeout: TEST_MS * 12 }, () => {
   it('keeps a canary from taking over, and its bytes go into quarantine', async (t) => {
-    const bed = await startCanaryHost(t, { services });
-    const crowd = await Crowd.start(t, bed.host);
-    await bed.operate.deploy([noteVersion('1.1.0', REJECTS)], { canaryPercent: 30, forMs: 5_000 });
-    const { findings = [] } = await bed.reached('1.1.0', 'quarantined', SOON_MS);
+    const canaryHost = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, canaryHost.host);
+    await canaryHost.admin.deploy([noteVersion('1.1.0', REJECTS)], { canaryPercent: 30, forMs: 5_000 });
+    const { findings = [] } = await canaryHost.reached('1.1.0', 'quarantined', SOON_MS);
     await crowd.stop();
     assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
     assert.match(findings[0].message, /It left \d+ faults that no request ended with, beside \d+ requests/);
-    assert.deepEqual(told(bed, ENDED), []);
+    assert.deepEqual(told(canaryHost, ENDED), []);
   });
 
   it('keeps one from taking over that only gets copies', async (t) => {
-    const bed = await startCanaryHost(t, { services });
-    const crowd = await Crowd.start(t, bed.host);
-    await bed.operate.deploy([noteVersion('1.1.0', REJECTS)], { canaryPercent: 0, shadowPercent: 100, forMs: 5_000 });
-    const { findings = [] } = await bed.reached('1.1.0', 'quarantined', SOON_MS);
+    const canaryHost = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, canaryHost.host);
+    await canaryHost.admin.deploy([noteVersion('1.1.0', REJECTS)], {
+      canaryPercent: 0,
+      shadowPercent: 100,
+      forMs: 5_000,
+    });
+    const { findings = [] } = await canaryHost.reached('1.1.0', 'quarantined', SOON_MS);
     await crowd.stop();
     assert.match(findings[0]?.message ?? '', /faults that no request ended with/);
   });
 
   it('fills no log, is counted, and takes a version out that goes on with it', async (t) => {
-    const bed = await startCanaryHost(t, { services });
-    const crowd = await Crowd.start(t, bed.host);
-    await writeBundle(bed.host.pluginsDirectory, noteVersion('1.1.0', REJECTS));
-    await bed.host.active('notes', '1.1.0');
-    await eventually('the status counts them', async () => (await straysIn(bed, '1.1.0', t.signal)) > 20, SOON_MS);
-    await eventually('the metrics count them', async () =>
-      /beds_stray_faults_total\{.*version="1\.1\.0".*\} \d+/.test(await metrics(bed, t.signal)),
+    const canaryHost = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, canaryHost.host);
+    await writeBundle(canaryHost.host.pluginsDirectory, noteVersion('1.1.0', REJECTS));
+    await canaryHost.host.active('notes', '1.1.0');
+    await eventually(
+      'the status counts them',
+      async () => (await straysIn(canaryHost, '1.1.0', t.signal)) > 20,
+      SOON_MS,
     );
-    const { findings = [] } = await bed.reached('1.1.0', 'quarantined', SOON_MS);
+    await eventually('the metrics count them', async () =>
+      /beds_stray_faults_total\{.*version="1\.1\.0".*\} \d+/.test(await metrics(canaryHost, t.signal)),
+    );
+    const { findings = [] } = await canaryHost.reached('1.1.0', 'quarantined', SOON_MS);
     assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_STRIKES');
     assert.match(findings[0].message, /stray faults/);
-    await eventually('1.0.0 serves again', async () => (await bed.operate.view()).live?.version === '1.0.0', SOON_MS);
+    await eventually(
+      '1.0.0 serves again',
+      async () => (await canaryHost.admin.view()).live?.version === '1.0.0',
+      SOON_MS,
+    );
     await crowd.stop();
     const asked = crowd.by('1.1.0').length;
     assert.ok(crowd.seen.every(({ failure }) => failure === undefined));
-    await bed.host.host.stop();
-    const lines = told(bed, 'fault in unhandled rejection');
+    await canaryHost.host.host.stop();
+    const lines = told(canaryHost, 'fault in unhandled rejection');
     assert.ok(lines.length <= 10, `${String(lines.length)} lines for ${String(asked)} requests`);
     assert.equal(sumOf(lines), asked, 'nothing is lost');
     assert.match(String(lines[0]?.['error']), /forgotten.*index\.mjs:\d+/s);
-    assert.deepEqual(told(bed, ENDED), []);
+    assert.deepEqual(told(canaryHost, ENDED), []);
   });
 
   it('takes nothing out of service where no other version is kept', async (t) => {
     const serving = [noteVersion('1.0.0', REJECTS)];
-    const bed = await startCanaryHost(t, { services, serving, rollout: { maxStrikes: 1 } });
-    const crowd = await Crowd.start(t, bed.host);
-    await eventually('it is loud', () => told(bed, 'fault in code that notes 1.0.0').length > 0, SOON_MS);
+    const canaryHost = await startCanaryHost(t, { services, serving, rollout: { maxStrikes: 1 } });
+    const crowd = await Crowd.start(t, canaryHost.host);
+    await eventually('it is loud', () => told(canaryHost, 'fault in code that notes 1.0.0').length > 0, SOON_MS);
     await crowd.more(100);
     await crowd.stop();
     assert.ok(crowd.seen.every(({ failure }) => failure === undefined));
-    assert.equal((await bed.operate.view()).live?.version, '1.0.0');
+    assert.equal((await canaryHost.admin.view()).live?.version, '1.0.0');
   });
 
   const thrown: readonly (readonly [what: string, expression: string])[] = [
@@ -118,8 +130,11 @@ describe('what code leaves behind that no request ends with', { timeout: TEST_MS
       operations[`throw${index}`] = { mode: 'read', run: `throw ${expression};` };
       operations[`later${index}`] = { mode: 'read', run: `await null; throw ${expression};` };
     }
-    const bed = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0', undefined, { operations })] });
-    const client = await bed.host.connectClient();
+    const canaryHost = await startCanaryHost(t, {
+      services,
+      serving: [noteVersion('1.0.0', undefined, { operations })],
+    });
+    const client = await canaryHost.host.connectClient();
     const ask = (op: string): Promise<unknown> => client.domain('notes').call(op, {}, { deadlineMs: 5_000 });
     for (const [index, [what]] of thrown.entries()) {
       assert.equal(await ask(`leave${index}`), '1.0.0', what);
@@ -127,8 +142,8 @@ describe('what code leaves behind that no request ends with', { timeout: TEST_MS
         await assert.rejects(ask(`${op}${index}`), { code: 'BEDS_REQUEST_TEMPLATE_FAULT' }, `${op} ${what}`);
       }
     }
-    await eventually('all are counted', async () => (await straysIn(bed, '1.0.0', t.signal)) === thrown.length);
-    assert.deepEqual(told(bed, ENDED), []);
+    await eventually('all are counted', async () => (await straysIn(canaryHost, '1.0.0', t.signal)) === thrown.length);
+    assert.deepEqual(told(canaryHost, ENDED), []);
   });
 
   it('ends its thread and nothing else where it is thrown in a callback, whatever it is', async (t) => {
@@ -141,12 +156,12 @@ describe('what code leaves behind that no request ends with', { timeout: TEST_MS
     );
     const config = { supervisor: { restartIntensity: 100, drainTimeoutMs: 5_000 } };
     const serving = [noteVersion('1.0.0', undefined, { operations: Object.fromEntries(late) })];
-    const bed = await startCanaryHost(t, { services, serving, config, rollout: { maxStrikes: 1_000 } });
-    const client = await bed.host.connectClient();
+    const canaryHost = await startCanaryHost(t, { services, serving, config, rollout: { maxStrikes: 1_000 } });
+    const client = await canaryHost.host.connectClient();
     for (const [index, [what]] of thrown.entries()) {
       await client.domain('notes').call(`late${index}`, {});
-      await eventually(`a thread ended with ${what}`, () => told(bed, ENDED).length > index, SOON_MS);
-      const line = told(bed, ENDED)[index];
+      await eventually(`a thread ended with ${what}`, () => told(canaryHost, ENDED).length > index, SOON_MS);
+      const line = told(canaryHost, ENDED)[index];
       assert.equal(line?.['domain'], 'notes', `${what}: ${JSON.stringify(line)}`);
       assert.equal(await client.domain('notes').call('version', {}), '1.0.0');
     }
@@ -157,30 +172,30 @@ describe('what code leaves behind that no request ends with', { timeout: TEST_MS
     const outer = noteVersion('2.0.0', `void ctx.domain('notes').call('version', {}); return VERSION;`, {
       ...{ domain: 'tasks', peers: ['notes'], name: 'tasks.mjs' },
     });
-    const bed = await startCanaryHost(t, { services, serving: [inner, outer] });
-    const client = await bed.host.connectClient();
+    const canaryHost = await startCanaryHost(t, { services, serving: [inner, outer] });
+    const client = await canaryHost.host.connectClient();
     assert.equal(await client.domain('tasks').call('version', {}), '2.0.0');
-    await eventually('it is counted', async () => (await straysIn(bed, '2.0.0', t.signal)) === 1);
-    assert.equal(await straysIn(bed, '1.0.0', t.signal), 0);
-    const [line] = told(bed, 'fault in unhandled rejection');
+    await eventually('it is counted', async () => (await straysIn(canaryHost, '2.0.0', t.signal)) === 1);
+    assert.equal(await straysIn(canaryHost, '1.0.0', t.signal), 0);
+    const [line] = told(canaryHost, 'fault in unhandled rejection');
     assert.equal(line?.['domain'], 'tasks');
   });
 });
 
 describe('a template that acts on its process', { timeout: TEST_MS * 2 }, () => {
   it('has failed, with its line in the log, and is out again as a canary', async (t) => {
-    const bed = await startCanaryHost(t, { services });
-    const crowd = await Crowd.start(t, bed.host, { asks: [VERSION_OF] });
-    await bed.operate.deploy([noteVersion('1.1.0', 'process.exit(1); return VERSION;')], {
+    const canaryHost = await startCanaryHost(t, { services });
+    const crowd = await Crowd.start(t, canaryHost.host, { asks: [VERSION_OF] });
+    await canaryHost.admin.deploy([noteVersion('1.1.0', 'process.exit(1); return VERSION;')], {
       canaryPercent: 30,
       forMs: 60_000,
     });
-    const { findings = [] } = await bed.reached('1.1.0', 'quarantined', SOON_MS);
+    const { findings = [] } = await canaryHost.reached('1.1.0', 'quarantined', SOON_MS);
     await crowd.stop();
     assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
     const failed = new Set(crowd.by('1.1.0').map(({ failure }) => failure));
     assert.deepEqual([...failed], ['BEDS_REQUEST_PROCESS_FORBIDDEN']);
-    const [line] = told(bed, 'fault in notes.version');
+    const [line] = told(canaryHost, 'fault in notes.version');
     assert.match(String(line?.['error']), /process\.exit\(\).*index\.mjs:\d+/s);
   });
 });
@@ -190,17 +205,20 @@ describe('what a template prints', { timeout: TEST_MS }, () => {
     const prints = `console.log('seen %s', 'it', { a: 1 }); console.error('bad'); console.table([{ a: 1 }]);
       console.log({ get a() { throw new Error('no'); }, [Symbol.for('nodejs.util.inspect.custom')]() { throw new Error('no'); } });
       ctx.log.info('given', { f() {} }); ctx.log.info(Symbol('no')); return VERSION;`;
-    const bed = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0', prints)] });
-    const client = await bed.host.connectClient();
+    const canaryHost = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0', prints)] });
+    const client = await canaryHost.host.connectClient();
     assert.equal(await client.domain('notes').call('version', {}), '1.0.0');
-    const line = await bed.host.logged('the text', ({ msg }) => msg === 'seen it { a: 1 }');
+    const line = await canaryHost.host.logged('the text', ({ msg }) => msg === 'seen it { a: 1 }');
     assert.deepEqual([line.level, line['domain'], line['version']], ['info', 'notes', '1.0.0']);
-    const bad = await bed.host.logged('the error', ({ msg }) => msg === 'bad');
+    const bad = await canaryHost.host.logged('the error', ({ msg }) => msg === 'bad');
     assert.equal(bad.level, 'error');
-    await bed.host.logged('the table', ({ msg }) => msg.includes('(index)'));
-    await bed.host.logged('what cannot be shown', ({ msg }) => msg === 'a value that cannot be shown');
-    await bed.host.logged('what cannot be written', ({ msg, fields }) => msg === 'given' && typeof fields === 'string');
-    assert.deepEqual(told(bed, ENDED), []);
+    await canaryHost.host.logged('the table', ({ msg }) => msg.includes('(index)'));
+    await canaryHost.host.logged('what cannot be shown', ({ msg }) => msg === 'a value that cannot be shown');
+    await canaryHost.host.logged(
+      'what cannot be written',
+      ({ msg, fields }) => msg === 'given' && typeof fields === 'string',
+    );
+    assert.deepEqual(told(canaryHost, ENDED), []);
   });
 
   it('makes no line of any length, whatever it hands over', async (t) => {
@@ -214,16 +232,19 @@ describe('what a template prints', { timeout: TEST_MS }, () => {
         run: `${long} void Promise.reject('text' + long); ctx.log.info('odd', Symbol('no')); return VERSION;`,
       },
     } as const;
-    const bed = await startCanaryHost(t, { services, serving: [noteVersion('1.0.0', undefined, { operations })] });
-    const client = await bed.host.connectClient();
+    const canaryHost = await startCanaryHost(t, {
+      services,
+      serving: [noteVersion('1.0.0', undefined, { operations })],
+    });
+    const client = await canaryHost.host.connectClient();
     for (const op of Object.keys(operations)) {
       assert.equal(await client.domain('notes').call(op, {}), '1.0.0');
     }
     for (const word of ['given', 'printed', 'left', 'text']) {
-      const line = await bed.host.logged(word, (each) => JSON.stringify(each).includes(`${word}yyy`));
+      const line = await canaryHost.host.logged(word, (each) => JSON.stringify(each).includes(`${word}yyy`));
       assert.match(JSON.stringify(line), /y…/);
     }
-    const longest = Math.max(...bed.host.log.map((line) => JSON.stringify(line).length));
+    const longest = Math.max(...canaryHost.host.log.map((line) => JSON.stringify(line).length));
     assert.ok(longest < 100_000, `${String(longest)} characters`);
   });
 });

@@ -295,7 +295,7 @@ describe('writes whose store is away', () => {
     assert.deepEqual(await deadLetters(host), []);
   });
 
-  it('are there once, or are kept as in doubt, when the database stands still under them', async (t) => {
+  it('are saved once, or are kept as indeterminate, when the database hangs under them', async (t) => {
     const host = await serveNotes(t, { limits: { defaultDeadlineMs: 4_000 } });
     const caller = await PlainCaller.open(host);
     await assertOnce(host, warmUp(caller));
@@ -383,7 +383,7 @@ const TASK_OBJECTS: readonly Entry[] = [
   },
 ];
 
-describe('a message that is not carried out and has nobody to be told', () => {
+describe('a message without reply-to that is not carried out', () => {
   const CASES: readonly (readonly [what: string, reason: string, message: PlainMessage])[] = [
     [
       'for a domain that is not there',

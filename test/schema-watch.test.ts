@@ -273,7 +273,7 @@ describe('a round of the watch', () => {
     fetch: { kind: 'view', name: 'list', columns: { id: integer } },
   };
 
-  it('finds nothing where a store is away, and keeps what it told', async (t) => {
+  it('finds nothing while a store is unavailable, and keeps its findings', async (t) => {
     const store = new FakeStore([LIST]);
     const place = new Place(t, [store.adapter]);
     await place.admit('notes', USE);
@@ -287,7 +287,7 @@ describe('a round of the watch', () => {
     assert.deepEqual(await place.round(), ['notes h1 sound']);
   });
 
-  it('does not judge a version that took over while the store was asked', async (t) => {
+  it('does not judge a version that took over during the check of the store', async (t) => {
     const store = new FakeStore([LIST]);
     const place = new Place(t, [store.adapter]);
     const source = await place.admit('notes', USE);
@@ -394,7 +394,7 @@ describe('a catalogue that many ask at once', () => {
     assert.ok(bad?.status === 'rejected' && bad.reason === fault);
   });
 
-  it('is read also where more names are asked for than one statement holds', async (t) => {
+  it('is read also for more names than one statement holds', async (t) => {
     const names = Array.from({ length: 40_000 }, (_, n) => `none_${String(n)}`);
     const found = await (await openedAdapter(t)).describe(['note_list', ...names, 'note_create']);
     assert.deepEqual([...found.keys()].sort(), ['note_create', 'note_list']);

@@ -161,7 +161,7 @@ describe('a package that a template imports', async () => {
     });
   }
 
-  it('is told of with the import of the author that brought it in, and with an alternative', async () => {
+  it("is reported with the author's import that brought it in, and with an alternative", async () => {
     const folder = join(directory, 'refused');
     const main = '{ "main": "./index.js" }';
     writeAll(folder, {

@@ -143,7 +143,7 @@ describe('beds in a project of its own', () => {
   it('db apply makes the objects; check compares them, and introspect writes them', async () => {
     const env = { BEDS_MARIADB_ADMIN_URL: adminUrl };
     const applied = await beds(['db', 'apply'], env);
-    assert.match(applied.text, /^5 files applied, 0 in place already$/m);
+    assert.match(applied.text, /^5 files applied, 0 unchanged$/m);
     const checked = await beds(['check'], env);
     assert.equal(checked.code, 0, checked.text);
     assert.ok(!checked.text.includes('no database was asked'), checked.text);
@@ -171,7 +171,7 @@ describe('beds in a project of its own', () => {
     const created = await beds(['create', 'tunes', '--database', 'mongodb'], {}, project);
     assert.equal(created.code, 0, created.text);
     const applied = await beds(['db', 'apply'], env, tunes);
-    assert.match(applied.text, /^5 files applied, 0 in place already$/m);
+    assert.match(applied.text, /^5 files applied, 0 unchanged$/m);
     const checked = await beds(['check'], env, tunes);
     assert.equal(checked.code, 0, checked.text);
     assert.ok(!checked.text.includes('no database was asked'), checked.text);

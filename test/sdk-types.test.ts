@@ -142,7 +142,7 @@ test('operations in files of their own know the objects', () => {
   defineDomain({ ...definition, objects: {}, operations: () => ({ count }) });
 });
 
-test('code stands for an object under the name of the operation', () => {
+test('code replaces an object under the name of the operation', () => {
   const template = defineDomain({
     ...identity,
     objects: { list: view('city_list', city) },

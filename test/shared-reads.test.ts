@@ -89,7 +89,7 @@ describe('reads of a view that may be shared', () => {
     for (const { rows } of await Promise.all(asked)) assert.deepEqual(rows, [{ n: 2, more: { list: [2] } }]);
   });
 
-  it('are asked for again, together, by those who have time when that of the first is over', async () => {
+  it('are run again, once for all callers with time left, when the time of the first is over', async () => {
     const view = new SlowView();
     const read = reader(view);
     const hasty = assert.rejects(read({}, 30), { code: 'BEDS_STORE_TIMEOUT' });

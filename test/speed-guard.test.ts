@@ -17,7 +17,7 @@ describe('an operation', () => {
     assert.deepEqual(readdirSync(temporaryFiles), []);
   });
 
-  it('that is done twice is told to cost more, in each figure', async (t) => {
+  it('that is done twice is reported to cost more, in each figure', async (t) => {
     const { code, out, err } = await runBench(t, ['guard', '--handicap', '2', '--attempts', '1'], { temporaryFiles });
     assert.equal(code, 1, `${out}${err}`);
     for (const figure of FIGURES) assert.match(err, new RegExp(`regression of ${figure}`), `${out}${err}`);

@@ -17,24 +17,24 @@ describe('the limit of restarts', () => {
   });
 });
 
-describe('what threads that join are told', () => {
+describe('the messages to threads that join', () => {
   it('is every recent end of a thread, and no old one', () => {
     const memory = new PoisonMemory();
-    memory.add({ convicted: 1 }, 0);
-    memory.add({ convicted: 2 }, 30_000);
-    assert.deepEqual(memory.current(59_999), [{ convicted: 1 }, { convicted: 2 }]);
-    assert.deepEqual(memory.current(60_000), [{ convicted: 2 }]);
+    memory.add({ poisonDigest: 1 }, 0);
+    memory.add({ poisonDigest: 2 }, 30_000);
+    assert.deepEqual(memory.current(59_999), [{ poisonDigest: 1 }, { poisonDigest: 2 }]);
+    assert.deepEqual(memory.current(60_000), [{ poisonDigest: 2 }]);
   });
 });
 
 describe('a request that ran when its thread ended', () => {
   it('is blamed at once where its own code was entered last, and else not before three threads ended under it', () => {
     const memory = new PoisonMemory();
-    const convict = (name: string, suspect: number, isSuspectLast: boolean): number =>
+    const attribute = (name: string, suspect: number, isSuspectLast: boolean): number =>
       memory.attribute({ name, suspect, isSuspectLast });
-    assert.equal(convict('a', 0, true), 0);
-    assert.equal(convict('a', 7, true), 7);
-    const ends = ['a', 'a', 'b', 'c'].map((name) => convict(name, 8, false));
+    assert.equal(attribute('a', 0, true), 0);
+    assert.equal(attribute('a', 7, true), 7);
+    const ends = ['a', 'a', 'b', 'c'].map((name) => attribute(name, 8, false));
     assert.deepEqual(ends, [0, 0, 0, 8]);
   });
 });

@@ -52,7 +52,7 @@ describe('the trail of a thread', () => {
     assert.deepEqual(running(), ['domain-2']);
   });
 
-  it('writes nothing for a version that is asked all the time', (t) => {
+  it('writes nothing more for a version that is called all the time', (t) => {
     const { trail, path } = keepTrail(t);
     trail.load(version(1));
     trail.loaded(1);
@@ -68,7 +68,7 @@ describe('the trail of a thread', () => {
     assert.ok(readFileSync(path).every((byte) => byte === 0));
   });
 
-  it('uses the lines of versions that ended again, and knows of those no more', (t) => {
+  it('reuses the lines of versions that ended, and forgets those versions', (t) => {
     const { trail, path, running } = keepTrail(t);
     for (let id = 1; id <= 500; id += 1) {
       trail.load(version(id));

@@ -18,7 +18,7 @@ interface Lock {
 export interface Peer {
   readonly title: string;
   readonly program: string;
-  /** The package whose version is told. */
+  /** The package whose version is printed. */
   readonly packageName: string;
 }
 

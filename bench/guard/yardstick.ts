@@ -1,7 +1,7 @@
 /** Waits of an operation of the request path, give or take. */
 const WAITS = 6;
 
-interface Asked {
+interface RequestBody {
   readonly id: string;
   readonly domain: string;
   readonly op: string;
@@ -20,7 +20,7 @@ export async function yardstick(body: Buffer, count: number): Promise<void> {
 }
 
 async function operate(body: Buffer, n: number): Promise<Buffer> {
-  const { id, domain, op, payload } = JSON.parse(body.toString('utf8')) as Asked;
+  const { id, domain, op, payload } = JSON.parse(body.toString('utf8')) as RequestBody;
   const key = `${domain}.${op}.${n}`;
   underWay.set(key, { id, startedAtMs: performance.now() });
   let data: unknown = payload;

@@ -216,7 +216,7 @@ interface Swaps {
   readonly flipsMs: readonly number[];
 }
 
-/** The rows of the scenario, and where the time of a swap goes, in words. */
+/** The rows of the scenario, and a line that says where the time of a swap goes. */
 function toSwapRows(
   slices: readonly SwapSlice[],
   pace: { readonly description: string; readonly promise: SwapPromise },

@@ -30,7 +30,7 @@ export interface CommandOptions {
   readonly node?: string;
   /** Longest wait until it is known which nodes are there. */
   readonly timeoutMs: number;
-  /** Those that are known to be there. Default: they are asked for first. */
+  /** The nodes that are known. Default: they are discovered first. */
   readonly nodes?: readonly string[];
 }
 

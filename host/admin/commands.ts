@@ -15,7 +15,7 @@ export interface BundleLimits {
   readonly maxFiles: number;
 }
 
-/** What a command is executed with. */
+/** The dependencies of a command. */
 export interface CommandTarget {
   readonly operations: Operations;
   readonly limits: BundleLimits;
@@ -24,13 +24,13 @@ export interface CommandTarget {
 export interface CommandDefinition<F extends Fields = Fields> extends Definition<F> {
   /** Resolves when the command is accepted. */
   execute(input: InputOf<F>, target: CommandTarget): Promise<readonly Receipt[]>;
-  /** Whether a version stands where the command wants it. Absent: it is enough that the nodes accept. */
+  /** Whether a version is in the state that the command asks for. Absent: acceptance by the nodes is enough. */
   isReached?(status: RolloutStatus, input: InputOf<F>): boolean;
 }
 
-/** What every command results in. */
+/** The result of every command. */
 export const commandResult = z.object({
-  /** ISO 8601 instant, by the node's clock, when it began: what the history has since is the work of the command. */
+  /** ISO 8601 instant, by the node's clock, when it began: later entries of the history are its effects. */
   at: z.string(),
   receipts: z.array(
     z.object({ domain: z.string(), version: z.string(), hash: z.string(), words: z.string() }).readonly(),
@@ -60,31 +60,31 @@ const bundles = z
   .min(1)
   .max(MAX_BUNDLES)
   .register(fieldHelp, {
-    description: `Bundles, in a deploy those that take over together, at most ${MAX_BUNDLES}: file name to content in base64.`,
+    description: `At most ${MAX_BUNDLES} bundles, each an object of file names and contents in base64. Deployed bundles take over together.`,
   });
 
-/** Everything that an operator may have a node do. A command that is added here is on the wire, on the command line and in the help. */
+/** Every command to a node. An entry here puts the command on the wire, on the command line and in the help. */
 export const COMMANDS = {
   deploy: command({
     summary: 'Send built domains to the running hosts and follow them until they serve.',
     details:
-      'Takes what `beds build` wrote, over RabbitMQ: no access to the plugin directory is needed. Several domains take over ' +
-      'together or not at all. What no option says comes from [rollout] in the configuration of each host. Exits with 0 only when ' +
-      'every version serves on every node (with --hold: is a canary there; with --no-wait: was accepted).',
+      'Sends the output of `beds build` over RabbitMQ, so it needs no access to the plugin directory. Several domains take over ' +
+      'together or not at all. Without options, [rollout] in the configuration of each host applies. Exits with 0 only when ' +
+      'every version serves on every node (with --hold: when it is a canary there; with --no-wait: when it was accepted).',
     fields: {
       bundles,
       canaryPercent: percent.exactOptional().register(fieldHelp, {
-        description: 'Share of the callers that it answers at first: 5%.',
+        description: 'Percentage of the callers that the new version answers at first: 5%.',
         option: 'canary',
         value: '<percent>',
       }),
       forMs: z.int().min(1).max(MAX_CANARY_MS).exactOptional().register(fieldHelp, {
-        description: 'How long it must hold as a canary: 30s, 5m.',
+        description: 'Time that it must stay healthy as a canary: 30s, 5m.',
         option: 'for',
         value: '<time>',
       }),
       shadowPercent: percent.exactOptional().register(fieldHelp, {
-        description: 'Share of the reads that it gets a copy of: 10%.',
+        description: 'Percentage of the reads that are also sent to it as copies: 10%.',
         option: 'shadow',
         value: '<percent>',
       }),
@@ -93,7 +93,7 @@ export const COMMANDS = {
         .exactOptional()
         .register(fieldHelp, { description: 'Stay a canary until `beds promote`.', option: 'hold' }),
       allowBreaking: z.boolean().exactOptional().register(fieldHelp, {
-        description: 'Also when it breaks the contract of the version that serves.',
+        description: 'Accept changes that break the contract of the serving version.',
         option: 'allow-breaking',
       }),
     },
@@ -105,8 +105,8 @@ export const COMMANDS = {
       state === 'active' || (hold === true && state === 'canary' && canary !== undefined),
   }),
   check: command({
-    summary: 'Say what a host would refuse built domains for, without deploying them.',
-    details: 'Runs all of admission: bytes, a trial run, the database, and the contract of the version that serves.',
+    summary: 'List everything for which a host would refuse built domains, without deploying them.',
+    details: 'Runs all of admission: bytes, probe, database, and the contract of the serving version.',
     fields: { bundles },
     execute: ({ bundles: sent }, { operations, limits }) => {
       for (const [index, files] of sent.entries()) requireSize(files, index, limits);
@@ -114,9 +114,9 @@ export const COMMANDS = {
     },
   }),
   rollback: command({
-    summary: 'End a canary, or go back to a version that served before.',
+    summary: 'End a canary, or go back to an earlier version.',
     details:
-      'Without a version it ends a canary, or goes to the version that served before the present one. It needs no plugin ' +
+      'Without a version it ends the canary, or goes back to the version that served before. It needs no plugin ' +
       'directory: each host keeps the last versions (`beds versions <domain>` lists them).',
     fields: {
       domain,
@@ -124,43 +124,44 @@ export const COMMANDS = {
         .string()
         .regex(VERSION, 'is not a version')
         .exactOptional()
-        .register(fieldHelp, { description: 'A version, or a hash or its beginning. Default: the one before.' }),
+        .register(fieldHelp, { description: 'A version, or a hash or its first digits. Default: the version before.' }),
     },
     execute: async (input, { operations }) => [await operations.rollback(input.domain, input.version)],
     // The receipt of an ended canary may name the canary.
     isReached: ({ state, findings, changes }) =>
       state === 'active' ||
       findings.some(({ code }) => code === 'BEDS_ROLLOUT_ROLLED_BACK') ||
-      // It drains, and the reason is not told yet.
+      // It drains, and its reason is not known yet.
       (state === 'replaced' && !changes.some((change) => change.state === 'active')),
   }),
   promote: command({
-    summary: 'Let a canary, or a version that waits because of a pause, take over now.',
-    details: 'Ends a pause as well. Follows the version until it serves on every node.',
+    summary: 'Let a canary, or a version that a pause holds back, take over now.',
+    details: 'Also ends a pause. Follows the version until it serves on every node.',
     fields: { domain },
     execute: async (input, { operations }) => [await operations.promote(input.domain)],
     isReached: ({ state }) => state === 'active',
   }),
   pause: command({
-    summary: 'Keep a domain as it is: a canary keeps its share, and no new version takes over.',
-    details: '`beds promote` ends the pause and lets what waits take over; `beds rollback` abandons it.',
+    summary: 'Freeze a domain: a canary keeps its share, and no new version takes over.',
+    details:
+      '`beds promote` ends the pause and lets the waiting version take over; `beds rollback` abandons that version.',
     fields: { domain },
     execute: async (input, { operations }) => [await operations.pause(input.domain)],
   }),
   undeploy: command({
-    summary: 'Take a domain out of service after every request that it has is answered.',
+    summary: 'Take a domain out of service, after its requests are answered.',
     details:
-      'Its file in the plugin directory counts again only when it changes; `beds deploy` or `beds rollback` brings the domain back.',
+      'Its file in the plugin directory is ignored until it changes. `beds deploy` or `beds rollback` brings the domain back.',
     fields: { domain },
     execute: async (input, { operations }) => [await operations.undeploy(input.domain)],
   }),
   lift: command({
-    summary: 'Allow quarantined bundles again: they count as never tried.',
+    summary: 'Lift the quarantine of bundles, as if they had never been tried.',
     fields: {
       name: z
         .union([domain, z.string().regex(/^[0-9a-f]{6,64}$/)], 'is neither a hash nor a domain')
         .register(fieldHelp, {
-          description: 'A hash or its first digits (at least 6), or a domain for all of its bundles.',
+          description: 'A hash or its first digits (at least 6), or a domain for all its bundles.',
         }),
     },
     execute: (input, { operations }) => operations.lift(input.name),

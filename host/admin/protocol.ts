@@ -37,7 +37,11 @@ export const ENVELOPE = {
     .max(200)
     .exactOptional()
     .register(fieldHelp, { description: 'Only this node acts and answers. Default: all.' }),
-  by: z.string().max(200).exactOptional().register(fieldHelp, { description: 'Who asks, by their own account.' }),
+  by: z
+    .string()
+    .max(200)
+    .exactOptional()
+    .register(fieldHelp, { description: 'The name of the sender, as the sender states it.' }),
 };
 
 /** Who asks. */
@@ -110,7 +114,7 @@ export function checkMessage<D extends Definition>(
   const { v, op, ...rest } = message;
   if (v !== ADMIN_VERSION) {
     const spoken = v === undefined ? 'The field "v" is missing' : `Version ${quote(v)} is not supported`;
-    throw adminErrors.make('BEDS_ADMIN_UNSUPPORTED_VERSION', `${spoken}; this node speaks version ${ADMIN_VERSION}.`);
+    throw adminErrors.make('BEDS_ADMIN_UNSUPPORTED_VERSION', `${spoken}; this node supports version ${ADMIN_VERSION}.`);
   }
   if (typeof op !== 'string' || !Object.hasOwn(door.definitions, op)) throw unknown(op, door);
   const definition = door.definitions[op] as D;

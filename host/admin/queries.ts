@@ -13,14 +13,14 @@ import type { DomainView, Inspections, NodeStatus } from './views.js';
 import { nodeStatus, refusalsOf, withThreads } from './node-views.js';
 import { fieldHelp, type Definition, type Fields, type InputOf } from './protocol.js';
 
-/** What a query is answered from. */
+/** The sources of the answers. */
 export interface QuerySources {
   readonly node: string;
   readonly config: Config;
   readonly startedAt: Date;
   readonly pool: ThreadPool;
   readonly stores: readonly StoreAdapter[];
-  /** The domains as the board knows them. */
+  /** The domains and their versions. */
   readonly domains: () => readonly DomainView[];
   readonly topology: Topology;
   readonly history: () => readonly HistoryEntry[];
@@ -32,21 +32,21 @@ export interface QuerySources {
 }
 
 export interface QueryDefinition<F extends Fields = Fields, R extends z.ZodType = z.ZodType> extends Definition<F> {
-  /** What is answered. Members are typed, and not checked further: a node of another release may say more. */
+  /** The result. Members are typed but not checked further: a node of another release may send more. */
   readonly result: R;
   answer(input: InputOf<F>, sources: QuerySources): Promise<z.output<R>> | z.output<R>;
 }
 
-/** As much history as fits one answer in comfort. */
+/** Entries of history in one answer. */
 const MAX_HISTORY = 200;
-/** What a rollout leaves in the history is a few lines. */
+/** A rollout leaves a few entries in the history. */
 const MAX_PROGRESS = 40;
 
 const version = (description: string): z.ZodExactOptional<z.ZodString> =>
   z.string().regex(VERSION, 'is not a version').exactOptional().register(fieldHelp, { description });
 const anyDomain = domain.exactOptional().register(fieldHelp, { description: 'Only this domain. Default: all.' });
 
-/** Everything that a node answers without changing anything. */
+/** Every query to a node. Queries change nothing. */
 export const QUERIES = {
   status: query({
     summary: 'Show nodes, threads, domains with their versions, stores and queues.',
@@ -70,7 +70,7 @@ export const QUERIES = {
     }),
   }),
   history: query({
-    summary: 'Show every change of state of the versions of each domain.',
+    summary: 'Show the state changes of the versions of each domain.',
     fields: { domain: anyDomain },
     result: z.object({ entries: z.array(view<HistoryEntry>()) }),
     answer: (input, sources) => ({ entries: entriesOf(input.domain, sources).slice(-MAX_HISTORY) }),
@@ -79,8 +79,8 @@ export const QUERIES = {
     summary: 'Show what changes for callers from one version of a domain to another.',
     fields: {
       domain,
-      from: version('A version, or a hash or its beginning. Default: the one that serves.'),
-      to: version('A version, or a hash or its beginning. Default: the newest other one that is kept.'),
+      from: version('A version, or a hash or its first digits. Default: the serving version.'),
+      to: version('A version, or a hash or its first digits. Default: the newest other version that is kept.'),
     },
     result: z.object({ diff: view<VersionDiff>() }),
     answer: async (input, sources) => {
@@ -90,19 +90,19 @@ export const QUERIES = {
     },
   }),
   quarantine: query({
-    summary: 'Show the bundles that are refused for the harm they did.',
+    summary: 'Show the quarantined bundles.',
     fields: {},
     result: z.object({ quarantined: z.array(view<QuarantineView>()) }),
     answer: (_, sources) => ({ quarantined: quarantinedOf(undefined, sources) }),
   }),
   metrics: query({
-    summary: "Print what is counted and measured, in Prometheus' text format.",
+    summary: 'Print the metrics in the text format of Prometheus.',
     fields: {},
     result: z.object({ text: z.string() }),
     answer: async (_, sources) => ({ text: await sources.metrics() }),
   }),
   progress: query({
-    summary: 'How rollouts are getting on: short, because it is asked again and again.',
+    summary: 'Show the progress of rollouts, briefly, for clients that poll.',
     fields: {
       domains: z.array(domain).min(1).max(MAX_BUNDLES).register(fieldHelp, { description: 'The domains.' }),
     },

@@ -336,19 +336,19 @@ export class PublishBarrier<T> {
   #mustAsk = false;
   #isAsking = false;
 
-  /** `onPassed` must not throw. Of a channel that closes nothing more is told. */
+  /** `onPassed` must not throw. A channel that closes calls it no more. */
   constructor(channel: Pick<Channel, 'prefetch'>, onPassed: (item: T) => void) {
     this.#channel = channel;
     this.#onPassed = onPassed;
   }
 
-  /** `item` was published just now. `flushNow`: something waits until it is told. */
+  /** `item` was published just now. `flushNow`: something waits for its confirmation. */
   add(item: T, flushNow: boolean): void {
     this.#items.push(item);
     if (!flushNow) this.#askLater();
     else if (!this.#mustAsk) {
       this.#mustAsk = true;
-      // What else is published in this turn is asked for by the same question.
+      // The same question covers everything else that is published in this turn.
       process.nextTick(() => this.#ask());
     }
   }

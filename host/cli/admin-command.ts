@@ -26,11 +26,14 @@ export const NODE_OPTION: CommandOption = {
 };
 
 const FOLLOW_OPTIONS: Readonly<Record<string, CommandOption>> = {
-  'no-wait': { type: 'boolean', description: 'Do not wait for the outcome: end when the nodes have accepted.' },
+  'no-wait': {
+    type: 'boolean',
+    description: 'Do not wait for the outcome: end when the nodes have accepted the command.',
+  },
   timeout: {
     type: 'string',
     value: '<time>',
-    description: 'How long to wait for the outcome, not counting the time of a canary: 30s, 5m. Default 60s.',
+    description: 'Maximum wait for the outcome, in addition to the time of a canary: 30s, 5m. Default 60s.',
   },
 };
 
@@ -235,7 +238,7 @@ function printOutcome({ accepted, refused, silent }: CommandOutcome, write: (tex
 
 function printStatus(status: RolloutStatus, all: readonly RolloutStatus[], write: (text: string) => void): void {
   const { node, domain, version, state, findings } = status;
-  const words = isHeldUp(status, all) ? `${state} and takes over together with what waits` : state;
+  const words = isHeldUp(status, all) ? `${state} and takes over together with the waiting versions` : state;
   write('');
   write(`${node}: ${domain} ${version} is ${words}${findings.length === 0 ? '.' : ':'}`);
   printFindings(findings, write);

@@ -15,7 +15,7 @@ const HELP = {
     '',
     'Usage: beds <command>, from a checkout: npm run beds -- <command>',
   ],
-  after: 'beds help <command> says more. Every command takes --json. The tests: npm test [-- --help]',
+  after: 'beds help <command> explains a command. Every command takes --json. Tests: npm test [-- --help]',
 } as const;
 
 /** Runs one `beds` command. Resolves to the exit code; never rejects. */

@@ -7,7 +7,7 @@ const MAX_TIMEOUT_MS = 600_000;
 export const TIMEOUT_OPTION: CommandOption = {
   type: 'string',
   value: '<time>',
-  description: `How long to wait for an answer: 500ms, 5s, or a number of milliseconds. Default ${DEFAULT_TIMEOUT_MS}.`,
+  description: `Maximum wait for an answer: 500ms, 5s, or a number of milliseconds. Default ${DEFAULT_TIMEOUT_MS}.`,
 };
 
 /** The value of --timeout, milliseconds. Throws BEDS_CLI_OPTION_INVALID. */

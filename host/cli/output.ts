@@ -9,7 +9,7 @@ export interface Output extends PlainOutput {
 
 export function createOutput(options: OutputOptions): Output {
   const out = createPlainOutput(options);
-  // n.b. added to it, and not spread: its width is asked for anew each time.
+  // n.b. added to it, and not spread: its width is read anew each time.
   return Object.assign(out, { table: (table: TableData): void => out.line(formatTable(table, out)) });
 }
 

@@ -48,7 +48,7 @@ export async function startOwnHost(place: ToolsPlace, settings: Config, options:
     const host = await startHost({ config, projectRoot, log });
     const { url, prefix } = config.amqp;
     const found = await findDevHost({ url, prefix, signal: new AbortController().signal, limits: config.plugins });
-    if (found === undefined) throw new TypeError('a host that has started answers');
+    if (found === undefined) throw new TypeError('a started host must answer');
     return {
       deploy: (path) => found.deploy(path),
       close: async () => {

@@ -51,7 +51,7 @@ export function canaryText({ percent, shadowPercent, candidate, active, ...rest 
   const compared =
     shadow === undefined ? [] : [`${shadow.different} of ${shadow.compared} copies answered differently`];
   const left = hold ? 'until it is promoted' : `${Math.max(0, Math.ceil((forMs - elapsedMs) / 1_000))} s left`;
-  const waiting = waits === undefined ? [] : [`waits, and judges nothing: ${waits}`];
+  const waiting = waits === undefined ? [] : [`waits and is not judged: ${waits}`];
   const all = [sideText(candidate), `active: ${sideText(active)}`, ...compared, left, ...waiting];
   return `${shares.join(', ')}: ${all.join('; ')}`;
 }

@@ -8,7 +8,7 @@ export interface CrossProblem {
   readonly message: string;
 }
 
-/** Everything that no single key can tell. */
+/** Checks the rules between several keys. */
 export function crossCheck(config: Config): readonly CrossProblem[] {
   return [
     ...checkRoles(config),

@@ -14,7 +14,7 @@ export interface Layer {
 /** Layers laid over one another. */
 export interface Merged {
   readonly values: Table;
-  /** Dotted path to the origin that had the last word. */
+  /** Dotted path to the origin of the effective value. */
   readonly sources: ReadonlyMap<string, string>;
 }
 

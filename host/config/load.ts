@@ -20,7 +20,7 @@ export interface ConfigReading {
   /** Undefined when there are problems. */
   readonly config: Config | undefined;
   readonly problems: readonly ConfigProblem[];
-  /** Dotted path to the file or variable that had the last word; a path that is absent has its default. */
+  /** Dotted path to the file or variable of the effective value. A path that is absent has its default. */
   readonly sources: ReadonlyMap<string, string>;
   /** Dotted path to the text as written, for values that hold a `${NAME}`: print this, not the value. */
   readonly written: ReadonlyMap<string, string>;
@@ -94,7 +94,7 @@ function validate(merged: Merged): Pick<ConfigReading, 'config' | 'problems'> {
     return { config: problems.length === 0 ? deepFreeze(parsed.data) : undefined, problems };
   }
   const problems = schemaProblems(parsed.error.issues, merged);
-  // What is wrong between the other sections is told in the same breath: the defaults stand in for a faulty section.
+  // Problems between the other sections are reported at the same time: a faulty section is replaced by its defaults.
   const faulty = new Set(problems.map(({ path }) => path.split('.')[0]));
   const sound = Object.fromEntries(Object.entries(merged.values).filter(([section]) => !faulty.has(section)));
   return { config: undefined, problems: [...problems, ...crossProblems(configSchema.parse(sound), merged, faulty)] };

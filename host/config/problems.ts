@@ -25,7 +25,7 @@ export function configInvalid(problems: readonly ConfigProblem[]): BedsError {
   return configErrors.make('BEDS_CONFIG_INVALID', `${count} in the configuration:\n${lines.join('\n')}`);
 }
 
-/** The schema's findings in the words of this project. n.b. zod's own messages know neither units nor neighbours. */
+/** The schema's findings as messages of this project. n.b. zod's own messages have neither units nor suggestions. */
 export function schemaProblems(
   issues: readonly z.core.$ZodIssue[],
   { sources, values }: Merged,

@@ -203,7 +203,7 @@ export class Effects {
       tell({ ...about, kind: 'missing' });
       return;
     }
-    // That it was probed is told with what is made of it.
+    // The outcome of the probe is reported with the next state.
     let passed: Passed['passed'] = [];
     let result = await admit(bytes, this.#admission, {
       signal,

@@ -83,7 +83,7 @@ class HistoryLog implements History {
   /** The file may end in a part of a line, or lack lines. */
   #isTorn = false;
   readonly #unwritten: HistoryEntry[] = [];
-  /** Who asked for them. */
+  /** The sender of the command. */
   readonly #awaiting: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
   #writing: Promise<void> | undefined;
   #closed: Promise<void> | undefined;

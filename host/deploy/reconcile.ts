@@ -51,7 +51,7 @@ const ORDERED: ReadonlySet<Cause> = new Set(['drop', 'deploy', 'rollback', 'rest
 const PAUSABLE: ReadonlySet<Cause> = new Set(['drop', 'deploy', 'restore']);
 /** They bring back what was decided before; what lies in the plugin directory besides is still to be decided. */
 export const REPEATED: ReadonlySet<Cause> = new Set(['boot', 'refresh', 'quarantine']);
-/** These go back on purpose, or bring back what was decided before: nobody is told that they are lower. */
+/** These go back on purpose, or restore an earlier decision: they are not reported as downgrades. */
 const UNREMARKED: ReadonlySet<Cause> = new Set(['rollback', 'boot', 'refresh', 'quarantine']);
 /** Who decides about a domain from then on; the other causes leave that as it was. */
 const ORIGINS: Partial<Record<Cause, Origin>> = {
@@ -156,10 +156,10 @@ function harmCommands(state: State, name: string): readonly Command[] {
   if (isToBeWithheld)
     return [{ key: `withhold ${name}`, owner: undefined, places: [], kind: 'withhold', domain: name }];
   const live = liveOf(state, name);
-  if (live !== undefined && held === live.id && !isHarmed(state, name))
+  if (live !== undefined && held === live.id && !isServedFromQuarantine(state, name))
     return [{ key: `release ${live.id}`, owner: undefined, places: [], kind: 'release', generation: live }];
   const isGoingBack = rolloutsOf(state).some((each) => each.cause === 'quarantine' && domainsOf(each).includes(name));
-  if (live === undefined || held === live.id || !isGoingBack || !isHarmed(state, name)) return [];
+  if (live === undefined || held === live.id || !isGoingBack || !isServedFromQuarantine(state, name)) return [];
   return [{ key: `hold ${live.id}`, owner: undefined, places: [], kind: 'hold', generation: live }];
 }
 
@@ -321,7 +321,7 @@ function advance(step: Step): boolean {
     return true;
   }
   for (const [name, { isToBeWithheld }] of Object.entries(step.state.domains)) {
-    if (!isToBeWithheld || isHarmed(step.state, name) || liveOf(step.state, name) === undefined) continue;
+    if (!isToBeWithheld || isServedFromQuarantine(step.state, name) || liveOf(step.state, name) === undefined) continue;
     step.patch(name, { isToBeWithheld: false });
   }
   return firstInPlace(step.state).some((item) =>
@@ -347,7 +347,7 @@ function isWanted(state: State, { cause, stage, members: [first] }: Rollout): bo
   const live = liveOf(state, first.domain);
   if (cause === 'boot') return live === undefined;
   if (cause === 'refresh') return live?.hash === first.hash;
-  return cause !== 'quarantine' || isHarmed(state, first.domain);
+  return cause !== 'quarantine' || isServedFromQuarantine(state, first.domain);
 }
 
 function advanceRollout(step: Step, rollout: Rollout): boolean {
@@ -499,7 +499,7 @@ function fallBack(step: Step, { cause, members, tried }: Rollout, mayTryNext: bo
     if (!step.domain(domain).isServed) {
       const hashes = mayTryNext && isIdle ? members.map(({ hash }) => hash) : [];
       for (const hash of hashes) tryNext(step, domain, hash);
-    } else if (isHarmed(step.state, domain)) step.goBack(domain, 'quarantine', failed);
+    } else if (isServedFromQuarantine(step.state, domain)) step.goBack(domain, 'quarantine', failed);
     else if (liveOf(step.state, domain) === undefined && isIdle) step.goBack(domain, 'boot', failed);
   }
 }
@@ -541,7 +541,7 @@ function flip(step: Step, rollout: Rollout, { threads }: { readonly threads: Thr
   step.patchRollout(rollout.id, { stage: 'flipped' });
 }
 
-/** What whoever brought a version is told when it takes over: that it is lower than the one before, or another build of it. */
+/** The findings for a version that takes over: it is lower than the one before, or another build of it. */
 function remarksOn(step: Step, { domain, version, hash }: Member, cause: Cause): readonly Finding[] {
   if (UNREMARKED.has(cause)) return [];
   const live = liveOf(step.state, domain);
@@ -609,7 +609,7 @@ function takeOutOfService(
   step.patch(domain, { withheld: undefined, held: undefined });
 }
 
-/** Ends what must not go on though nothing can take its place: callers are told to come back. */
+/** Ends what must not go on though nothing can take its place: callers get BEDS_REQUEST_WITHHELD. */
 function withhold(step: Step, { domain, hash, threads }: Extract<CommandResult, { kind: 'withhold' }>): void {
   if (!step.domain(domain).isToBeWithheld) return;
   step.patch(domain, { isToBeWithheld: false });
@@ -696,7 +696,7 @@ function blame(step: Step, culprit: Generation, { reason, killed }: ThreadLoss):
     const [firstLine = ''] = reason.split('\n');
     const finding = makeFinding('BEDS_ROLLOUT_GUARD_THREAD', `The canary ended a broker thread: ${firstLine}`);
     step.patchRollout(rollout.id, { stage: 'withdraw', objections: [{ domain, finding }] });
-  } else if (verdict !== undefined) convict(step, culprit, verdict);
+  } else if (verdict !== undefined) quarantineLive(step, culprit, verdict);
 }
 
 /** A thread may end by accident. A process that was made for suspects proves it, if nobody else ran in it. */
@@ -714,10 +714,10 @@ function judgeLoss(
   return isProven ? makeFinding('BEDS_ROLLOUT_ENDED_PROCESS', words) : undefined;
 }
 
-function convict(step: Step, { id, domain, version, hash }: Generation, verdict: Finding): void {
+function quarantineLive(step: Step, { id, domain, version, hash }: Generation, verdict: Finding): void {
   step.quarantine(domain, { hash, version }, verdict);
   step.note({ domain, version, hash, state: 'quarantined', generation: id, findings: [verdict] });
-  if (isHarmed(step.state, domain)) step.goBack(domain, 'quarantine');
+  if (isServedFromQuarantine(step.state, domain)) step.goBack(domain, 'quarantine');
 }
 
 /**
@@ -736,7 +736,7 @@ function strayed(step: Step, { generation: id, strays, requests }: Extract<Deplo
   const mayGoBack = served.some((each) => each.hash !== hash && !isQuarantined(step.state, domain, each.hash));
   if (isRestored || !mayGoBack) return;
   const verdict = step.strike(domain, generation, `${STRAYS}: ${words}`);
-  if (verdict !== undefined) convict(step, generation, verdict);
+  if (verdict !== undefined) quarantineLive(step, generation, verdict);
 }
 
 function threadDrained(step: Step, event: Extract<CommandResult, { kind: 'drained' }>): void {
@@ -807,8 +807,8 @@ export function isQuarantined(state: State, domain: string, hash: string): boole
   return domainOf(state, domain).versions[hash]?.quarantine !== undefined;
 }
 
-/** Whether bytes that are in quarantine serve it. */
-export function isHarmed(state: State, domain: string): boolean {
+/** Whether the live version of the domain is in quarantine. */
+export function isServedFromQuarantine(state: State, domain: string): boolean {
   const live = liveOf(state, domain);
   return live !== undefined && isQuarantined(state, domain, live.hash);
 }
@@ -1134,14 +1134,14 @@ class Step {
     }
   }
 
-  /** Serves the newest version that served before and is not quarantined; where there is none, callers are told to come back. */
+  /** Serves the newest version that served before and is not quarantined; where there is none, callers get BEDS_REQUEST_WITHHELD. */
   goBack(domain: string, cause: Cause, tried: readonly string[] = []): void {
     const isAllowed = (hash: string): boolean => !isQuarantined(this.state, domain, hash);
     const hashes = this.domain(domain).served.map(({ hash }) => hash);
     const sound = hashes.filter((hash) => isAllowed(hash) && !tried.includes(hash));
     if (sound.length === 0) {
       // Refused is not harmful: such a domain is unknown, as it was before.
-      const isHarmful = isHarmed(this.state, domain) || !hashes.some(isAllowed);
+      const isHarmful = isServedFromQuarantine(this.state, domain) || !hashes.some(isAllowed);
       if (isHarmful) this.patch(domain, { isToBeWithheld: true });
       return;
     }

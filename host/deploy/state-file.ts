@@ -4,7 +4,7 @@ import { publishFault } from '../observe/channels.js';
 
 /**
  * One JSON value in one file, replaced whole: a host that is killed while it writes leaves the value before or the value
- * after. Writes that are asked for while one is under way become one.
+ * after. Writes that are requested during a write are merged into one.
  */
 export class StateFile<T> {
   readonly #path: string;

@@ -151,7 +151,7 @@ export interface RolloutPlan {
   readonly hold: boolean;
 }
 
-/** What an operator asked for; the configuration says the rest. */
+/** The options of a command. The configuration has the others. */
 export type RolloutOptions = Partial<RolloutPlan>;
 
 /**
@@ -174,7 +174,7 @@ export interface Member {
   readonly generation: number | undefined;
   /** Why it was refused; of one that was admitted: what callers of the serving version lose. */
   readonly findings: readonly Finding[];
-  /** What whoever brought it is told when it takes over. */
+  /** Findings that are reported when it takes over. */
   readonly remarks: readonly Finding[];
 }
 
@@ -238,7 +238,7 @@ export interface State {
   readonly lastGeneration: number;
   readonly domains: Readonly<Record<string, Domain>>;
   readonly generations: Readonly<Record<string, Generation>>;
-  /** In the order in which they were asked for. */
+  /** In the order of the requests. */
   readonly queue: readonly (Rollout | Retirement)[];
   /** Complete bundles in the plugin directory, by name. */
   readonly entries: Readonly<
@@ -302,7 +302,7 @@ export const UNKNOWN: Domain = {
   shown: { live: undefined, candidate: undefined, superseded: undefined, left: [] },
 };
 
-/** One for all, so that nothing is told from nothing by comparing references. */
+/** One shared empty value, so that comparing references finds no difference. */
 export const NO_STRIKES: readonly Strike[] = [];
 
 /** What decisions go by that does not change while a host runs. */

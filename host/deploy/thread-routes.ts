@@ -12,7 +12,7 @@ import type { ThreadHandle } from '../threads/handle.js';
 import type { Member, ThreadPool } from '../threads/pool.js';
 import type { Domains } from './domains.js';
 import { Mutex } from './mutex.js';
-import { domainOf, generationOf, isHarmed, liveOf } from './reconcile.js';
+import { domainOf, generationOf, isServedFromQuarantine, liveOf } from './reconcile.js';
 import type { ThreadNames } from './state.js';
 
 export interface ThreadRoutesOptions {
@@ -230,7 +230,8 @@ export class ThreadRoutes {
   hold(domain: string, generation: number): Promise<void> {
     return this.#lock.run(async () => {
       const { state } = this.#options.domains;
-      if (domainOf(state, domain).live === generation && isHarmed(state, domain)) await this.#queues.hold(domain);
+      if (domainOf(state, domain).live === generation && isServedFromQuarantine(state, domain))
+        await this.#queues.hold(domain);
     });
   }
 
@@ -242,7 +243,7 @@ export class ThreadRoutes {
     });
   }
 
-  /** Ends what must not go on though nothing can take its place: callers are told to come back. */
+  /** Ends what must not go on though nothing can take its place: callers get BEDS_REQUEST_WITHHELD. */
   withhold(manifest: Manifest, hash: string): Promise<void> {
     const { domain } = manifest;
     return this.#lock.run(async () => {

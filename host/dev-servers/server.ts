@@ -93,7 +93,7 @@ export class PrivateServer extends ForeignServer {
   readonly #logFile: string;
   #plan: LaunchPlan | undefined;
   #process: GuardedProcess | undefined;
-  /** Starting and stopping happen one after the other, in the order in which they were asked for. */
+  /** Starts and stops run one after the other, in the order of the calls. */
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(parts: PrivateServerParts) {

@@ -57,7 +57,7 @@ Every error of BEDS has a code \`BEDS_<AREA>_<REASON>\`. The code is the contrac
 their meaning, and a retired one is not used again. \`beds errors <code>\` explains one on the command line.
 
 - **Status**: the class of the error, for callers that treat classes alike.
-- **Verdict**: what the host does with the message. *ack*: the caller is answered, the message is done with. *requeue*:
+- **Verdict**: what the host does with the message. *ack*: the caller is answered, the message is done. *requeue*:
   RabbitMQ delivers it again. *reject*: RabbitMQ dead-letters it.
 - **Retry**: whether the same request may succeed later.
 

@@ -88,17 +88,17 @@ export const requestErrors = defineErrors({
   BEDS_REQUEST_CALL_DEPTH: {
     message: 'Calls between domains are nested too deeply.',
     status: 'fault',
-    action: 'Look for two templates that call each other through ctx.domain.',
+    action: 'Look for two templates that call each other through `peers`.',
   },
   BEDS_REQUEST_READ_ONLY: {
     message: 'A read called an operation of another domain that writes.',
     status: 'fault',
-    action: "Declare the calling operation with mode 'write': a read may be run more than once.",
+    action: 'Declare the calling operation with `mutation`: a `query` may be run more than once.',
   },
   BEDS_REQUEST_UNDECLARED: {
     message: 'The template uses an object or domain that its definition does not declare.',
     status: 'fault',
-    action: 'Declare the object under `objects` or the domain under `domains` of the template.',
+    action: 'Declare the object under `objects` or the domain under `peers` of the template.',
   },
   BEDS_REQUEST_BAD_RESULT: {
     message: 'The result of the template is not valid.',

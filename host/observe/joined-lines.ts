@@ -44,7 +44,7 @@ interface Writer {
 }
 
 const MAX_LINES = 2_000;
-/** Kinds of lines that are told apart; further ones are written without being joined, as far as the bound on lines allows. */
+/** Maximum kinds of lines that are joined. Further kinds are written as they are, within the bound on lines. */
 const MAX_KINDS = 1_000;
 /** Writers come and go with versions; beyond this many they count together. */
 const MAX_WRITERS = 1_000;

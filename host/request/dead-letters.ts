@@ -6,7 +6,7 @@ import type { HandOver } from '../amqp/hand-over.js';
 import { MALFORMED_HEADERS } from '../amqp/guarded-amqplib.js';
 import { publishFault } from '../observe/channels.js';
 
-/** A request that nobody is told about, and why it was not carried out. */
+/** A request without a reply-to that was not carried out, and the reason. */
 export interface Lost {
   readonly request: RequestEnvelope;
   readonly failure: BedsError;

@@ -46,7 +46,7 @@ const STATUSES: Readonly<Record<ErrorStatus, true>> = {
   fault: true,
 };
 
-/** What a caller may be told of an error: a BEDS error as it is, anything else as a fault of the template. */
+/** The error as a caller may see it: a BEDS error as it is, anything else as a fault of the template. */
 export function toReplyError(error: unknown): BedsError {
   if (isBedsError(error) && isWhole(error)) return error;
   return requestErrors.make('BEDS_REQUEST_TEMPLATE_FAULT', undefined, { cause: error });

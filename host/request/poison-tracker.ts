@@ -5,9 +5,9 @@ import { fnv1a } from './request-scope.js';
 const SUSPICION_MS = 60_000;
 
 /** A finding of the supervisor, for every thread of the host. */
-export interface Suspicion {
-  /** Digest of the request that ran as the only suspect when its thread ended; 0: there was none. */
-  readonly convicted: number;
+export interface PoisonNotice {
+  /** Digest of the request that ran alone after a redelivery when its thread ended. 0: none. */
+  readonly poisonDigest: number;
 }
 
 /**
@@ -18,7 +18,7 @@ export interface Suspicion {
  */
 export class PoisonTracker {
   readonly #note: (digest: number, generation: number) => void;
-  readonly #convicted = new Set<number>();
+  readonly #poison = new Set<number>();
   #suspiciousUntilMs = 0;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -27,20 +27,20 @@ export class PoisonTracker {
     this.#note = note;
   }
 
-  suspect({ convicted }: Suspicion): void {
+  suspect({ poisonDigest }: PoisonNotice): void {
     this.#suspiciousUntilMs = performance.now() + SUSPICION_MS;
-    if (convicted !== 0) this.#convicted.add(convicted);
+    if (poisonDigest !== 0) this.#poison.add(poisonDigest);
   }
 
   /** Throws BEDS_REQUEST_POISON if this request, which was delivered before, ended what ran it then. */
   refuse(id: string): void {
-    if (this.#convicted.size > 0 && this.#convicted.has(digestOf(id))) throw requestErrors.make('BEDS_REQUEST_POISON');
+    if (this.#poison.size > 0 && this.#poison.has(digestOf(id))) throw requestErrors.make('BEDS_REQUEST_POISON');
   }
 
   /** Runs a request that was delivered before. Rejects with BEDS_REQUEST_POISON if it ended its thread then. */
   async run<T>(id: string, work: () => Promise<T>, generation = 0): Promise<T> {
     const digest = digestOf(id);
-    if (this.#convicted.has(digest)) throw requestErrors.make('BEDS_REQUEST_POISON');
+    if (this.#poison.has(digest)) throw requestErrors.make('BEDS_REQUEST_POISON');
     if (performance.now() >= this.#suspiciousUntilMs) return work();
     const before = this.#last;
     const running = before.then(() => {

@@ -383,7 +383,7 @@ export class RequestPath implements ContextHost {
     attempt.failed(error);
   }
 
-  /** Gives what the caller is told. */
+  /** Returns the error for the caller. */
   #countFailure(error: unknown, request: RequestEnvelope, generation: ServingGeneration | undefined): BedsError {
     const failure = toReplyError(error);
     this.#failures += 1;
@@ -578,7 +578,7 @@ async function countCalled({ generation }: Target, running: Promise<OperationRes
   }
 }
 
-/** What the caller of a write is told when the write failed after something of it may have been kept. */
+/** The error for a write that failed after some of it may have been saved. */
 function afterBegunWrite(failure: BedsError): BedsError {
   const { code, status, message, verdict, field } = failure;
   if (code === 'BEDS_REQUEST_DEADLINE_EXCEEDED') {

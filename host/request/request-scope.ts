@@ -224,7 +224,7 @@ function isDated({ meta }: RequestEnvelope, { properties }: Delivery): boolean {
   return headers !== undefined && (headers[SENT_AT] !== undefined || headers[BROKER_TIMESTAMP] !== undefined);
 }
 
-/** Whether somebody is to be told. */
+/** Whether the caller wants a reply. */
 export function hasReplyTo({ properties }: Delivery): boolean {
   const replyTo: unknown = properties.replyTo;
   return typeof replyTo === 'string' && replyTo !== '';

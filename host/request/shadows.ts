@@ -158,7 +158,7 @@ export class Shadows {
   }
 }
 
-/** Kinds of differences that are told apart in one operation. */
+/** Maximum kinds of differences that are distinguished in one operation. */
 const MAX_KINDS = 50;
 
 /** Stands for the kinds beyond the bound. */

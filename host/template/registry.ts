@@ -18,7 +18,7 @@ export interface Route {
   /** Absent: nothing answers. */
   readonly active?: number;
   readonly candidate?: CandidateRoute;
-  /** Nothing answers because the only version is quarantined; callers are told to come back. */
+  /** Nothing answers because the only version is quarantined; callers get BEDS_REQUEST_WITHHELD. */
   readonly withheld?: boolean;
 }
 

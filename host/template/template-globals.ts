@@ -46,7 +46,7 @@ function makeTemplateConsole(write: (level: ConsoleLevel, text: string) => void)
   );
 }
 
-/** What the host is told by the code of a bundle. */
+/** Reports of bundle code to the host. */
 export interface TemplateHooks {
   /** Its code goes on after a timer. */
   readonly onEnter?: (() => void) | undefined;

@@ -133,7 +133,7 @@ export class ThreadHandle {
     }
   }
 
-  /** Loads a version in the thread, once however often it is asked for; a failure may be tried again. */
+  /** Loads a version in the thread, once however often it is called. A failure may be retried. */
   prepare(source: GenerationSource, timeoutMs: number): Promise<void> {
     const before = this.#prepared.get(source.id);
     if (before !== undefined) return before;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { backoffMs } from '#sdk/time';
 import type { Config } from '../config/schema.js';
-import type { Suspicion } from '../request/poison-tracker.js';
+import type { PoisonNotice } from '../request/poison-tracker.js';
 import { threadErrors } from '../errors/thread.js';
 import type { BrokerPlan } from '../roles.js';
 import type { GenerationSource } from '../template/contract.js';
@@ -245,7 +245,7 @@ export class ThreadPool {
       }
       // What was delivered before is what may have ended a process: there, it runs when nothing like it does.
       if (cell !== undefined) {
-        await handle.request({ kind: 'suspect', convicted: 0 }, config.supervisor.startTimeoutMs);
+        await handle.request({ kind: 'suspect', poisonDigest: 0 }, config.supervisor.startTimeoutMs);
       }
       await this.#options.onJoin(handle, group);
       member.joined = true;
@@ -281,7 +281,7 @@ export class ThreadPool {
 
   /** Tells the threads that go on of one that did not; resolves when they know, or soon. */
   async #suspect(lost: ThreadHandle): Promise<void> {
-    const suspicion: Suspicion = { convicted: this.#dismissed.has(lost) ? 0 : this.#poison.attribute(lost) };
+    const suspicion: PoisonNotice = { poisonDigest: this.#dismissed.has(lost) ? 0 : this.#poison.attribute(lost) };
     this.#poison.add(suspicion, performance.now());
     const others = [...this.#members].filter(({ handle }) => handle !== lost && handle.state === 'ready');
     await Promise.allSettled(
@@ -407,7 +407,7 @@ export class Cells {
   }
 }
 
-/** How long a thread that starts is told of a thread that ended. */
+/** How long a starting thread still learns of a thread that ended. */
 const REMEMBERED_MS = 60_000;
 /** Suspects that may be innocent; the newest are remembered. */
 const MAX_DOUBTFUL = 1_000;
@@ -424,7 +424,7 @@ export interface CrashAttribution {
 
 /** What threads that join must know of those that ended; see `PoisonTracker`. */
 export class PoisonMemory {
-  #entries: { readonly suspicion: Suspicion; readonly atMs: number }[] = [];
+  #entries: { readonly suspicion: PoisonNotice; readonly atMs: number }[] = [];
 
   /** In which threads a suspect ran while other code was entered last. */
   readonly #doubtful = new Map<number, ReadonlySet<string>>();
@@ -442,12 +442,12 @@ export class PoisonMemory {
     return threads.size < MIN_DOUBTFUL_ENDS ? 0 : suspect;
   }
 
-  add(suspicion: Suspicion, nowMs: number): void {
+  add(suspicion: PoisonNotice, nowMs: number): void {
     this.#entries.push({ suspicion, atMs: nowMs });
     this.#entries = this.#entries.filter(({ atMs }) => nowMs - atMs < REMEMBERED_MS);
   }
 
-  current(nowMs: number): readonly Suspicion[] {
+  current(nowMs: number): readonly PoisonNotice[] {
     return this.#entries.filter(({ atMs }) => nowMs - atMs < REMEMBERED_MS).map(({ suspicion }) => suspicion);
   }
 }

@@ -6,7 +6,7 @@ import type { StoreStatus } from '../stores/contract.js';
 import type { Config } from '../config/schema.js';
 import type { SecretUrls } from '../config/secrets.js';
 import type { Tally } from '../request/observations.js';
-import type { Suspicion } from '../request/poison-tracker.js';
+import type { PoisonNotice } from '../request/poison-tracker.js';
 import type { WaitingCount } from '../request/waiting-writes.js';
 import type { GenerationSource } from '../template/contract.js';
 import type { Leftovers } from '../template/template-timers.js';
@@ -55,7 +55,7 @@ export type ThreadCommand =
   | { readonly kind: 'consume-own' }
   | { readonly kind: 'cancel'; readonly queue: string }
   /** A thread ended; see `PoisonTracker`. */
-  | ({ readonly kind: 'suspect' } & Suspicion)
+  | ({ readonly kind: 'suspect' } & PoisonNotice)
   | { readonly kind: 'status' }
   /** What was seen of requests: answers `Observations`, whose callers and shadows are those since the last time. */
   | { readonly kind: 'observe' }

@@ -35,7 +35,7 @@ export interface ConnectionOptions {
   readonly reconnectMaxMs: number;
 }
 
-/** How a connection is made, and who is told about it. None of these may throw, and `connect` may reject. */
+/** How a connection is made, and its listeners. None of these may throw; `connect` may reject. */
 export interface ConnectionHooks {
   /** That of amqplib. */
   readonly connect: typeof connect;

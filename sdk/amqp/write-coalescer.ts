@@ -22,7 +22,7 @@ interface Connection {
 
 /** Frames of at least so many bytes are handed over as they are: copying them costs more than a system call. */
 const LARGE_BYTES = 16_384;
-/** So many may wait for a socket that takes no more before a channel is told. */
+/** Maximum writes that wait for a full socket before the channel gets backpressure. */
 const MOST_BYTES = 1_048_576;
 /** So many are not held back to the end of the turn: whoever gets them can begin meanwhile. */
 const ENOUGH_BYTES = 16_384;

@@ -16,7 +16,7 @@ export interface BuildProblem {
   readonly hint: string;
 }
 
-/** What esbuild says in words of its own, in ours. */
+/** Messages of esbuild, translated into messages of BEDS. */
 const WORDS: readonly (readonly [says: RegExp, text: string, hint: string])[] = [
   [
     /top-level await/i,

@@ -170,7 +170,7 @@ export class AuthorSources {
         if (type.getProperty('then') !== undefined) {
           found.push({
             code: 'BEDS_CHECK_FORGOTTEN_AWAIT',
-            message: `Nobody waits for ${node.expression.expression.getText()}(…): its failure would be nobody's, and the answer may come first.`,
+            message: `${node.expression.expression.getText()}(…) is not awaited: its failure would be lost, and the reply may be sent before it ends.`,
             hint: checkErrors.specs.BEDS_CHECK_FORGOTTEN_AWAIT.action,
             ...this.#place(node),
           });

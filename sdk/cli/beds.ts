@@ -6,14 +6,10 @@ import { createOutput } from './output.js';
 import { runProgram } from './program.js';
 
 const HELP = {
-  before: [
-    'BEDS for authors of domains: from an empty folder to a domain that is live.',
-    '',
-    'Usage: npx beds <command>',
-  ],
+  before: ['BEDS for domain authors: from an empty folder to a live domain.', '', 'Usage: npx beds <command>'],
   after:
-    'npx beds help <command> says more. Every command takes --json. The configuration is config/beds.toml and BEDS_* variables, ' +
-    "as a host's. Commands for operators (status, deploy, rollback, …) come with the host.",
+    'npx beds help <command> explains a command. Every command takes --json. The configuration is config/beds.toml and BEDS_* variables, ' +
+    'as in a host. Commands for operators (status, deploy, rollback, …) come with the host.',
 } as const;
 
 /** Made of host/author: databases and hosts, as the host itself knows them. n.b. no literal: the compiler need not know it. */

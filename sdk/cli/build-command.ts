@@ -6,19 +6,19 @@ import { entryOf, findDomains } from './domains.js';
 
 export const buildCommand: Command<AuthorContext> = {
   name: 'build',
-  summary: 'Build a domain into one bundle, ready to be dropped into a host.',
+  summary: 'Build a domain into one bundle for the plugin directory of a host.',
   usage: 'build [domain…] [--out <dir>] [--file]',
   options: {
     out: {
       type: 'string',
       short: 'o',
       value: '<dir>',
-      description: 'Where the bundle goes. Default: dist in the folder.',
+      description: 'Output directory. Default: dist in the folder of the domain.',
     },
-    file: { type: 'boolean', description: 'One .mjs file with the manifest inside, instead of a folder.' },
+    file: { type: 'boolean', description: 'Write one .mjs file with the manifest inside, instead of a folder.' },
   },
   details:
-    'A domain is a folder that holds template.ts (or .js): a path, or a name in plugins.directory. Default: the working ' +
+    'Name each domain by its path, or by its name in plugins.directory. Its folder holds template.ts (or .js). Default: the working ' +
     'directory, or every domain in it.',
   run: async (context) => {
     const { cwd, options, out, json } = context;

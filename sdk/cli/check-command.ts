@@ -9,13 +9,13 @@ import { printable } from './print.js';
 
 export const checkCommand: Command<AuthorContext> = {
   name: 'check',
-  summary: 'Say everything that a host would refuse a domain for, with the line of the template.',
+  summary: 'List everything for which a host would refuse a domain, with the line of the template.',
   usage: 'check [domain…]',
   options: {},
   details:
-    'Types, promises that nobody waits for, imports, the definition; the objects that it names, their arguments, columns and ' +
-    'types, where the store has a url in the configuration; and the contract of the version that serves, where a host answers. ' +
-    'All problems at once; exits with 1 when there is one. A domain is named as for `beds build`.',
+    'Checks types, promises without await, imports and the definition. If the store has a url in the configuration, it also checks ' +
+    'the database objects with their arguments, columns and types. If a host answers, it also checks the contract of the serving version. ' +
+    'Lists all problems at once and exits with 1 when there is one. Name domains as for `beds build`.',
   run: async (context) => {
     const { cwd, out, json } = context;
     const domains = await findDomains(context, 'template');
@@ -32,7 +32,7 @@ export const checkCommand: Command<AuthorContext> = {
       for (const finding of fromHere) printPlaced(finding, out);
       for (const reason of skipped) out.note(`${name}: ${reason}`);
       const count = findings.length === 1 ? '1 problem' : `${findings.length} problems`;
-      out.line(findings.length === 0 ? `${version}: nothing is wrong.` : `${name}: ${count}.`);
+      out.line(findings.length === 0 ? `${version}: no problems.` : `${name}: ${count}.`);
     }
     const isOk = judged.every(({ findings }) => findings.length === 0);
     if (json) out.value({ ok: isOk, domains: judged });

@@ -28,9 +28,9 @@ export const commandErrors = defineErrors({
     action: 'Install it as the message says, in the project of the domain.',
   },
   BEDS_CLI_NO_HOST: {
-    message: 'There is no host to bring a domain live on.',
+    message: 'There is no host to deploy the domain to.',
     status: 'unavailable',
-    action: 'Start a host, or set BEDS_AMQP_URL to the RabbitMQ of one that runs.',
+    action: 'Start a host, or set BEDS_AMQP_URL to the RabbitMQ of a running host.',
   },
   BEDS_CLI_FAULT: {
     message: 'The command failed unexpectedly.',
@@ -42,13 +42,13 @@ export const commandErrors = defineErrors({
 /** What `beds check` finds in an author's TypeScript. */
 export const checkErrors = defineErrors({
   BEDS_CHECK_TYPE: {
-    message: 'The compiler refuses the types.',
+    message: 'The TypeScript compiler reports an error.',
     status: 'invalid',
-    action: 'Correct the line; the message is that of TypeScript.',
+    action: 'Correct the line. The message is from TypeScript.',
   },
   BEDS_CHECK_FORGOTTEN_AWAIT: {
-    message: 'Nobody waits for a promise.',
+    message: 'A promise is not awaited.',
     status: 'invalid',
-    action: 'Write `await` before it, or `void` where it is meant.',
+    action: 'Write `await` before it, or `void` if that is intended.',
   },
 });

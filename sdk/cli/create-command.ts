@@ -18,18 +18,18 @@ export const createCommand: Command<AuthorContext> = {
       type: 'string',
       short: 's',
       value: '<name>',
-      description: 'A [stores.*] of the configuration. Default: main.',
+      description: 'A [stores.*] entry of the configuration. Default: main.',
     },
     database: {
       type: 'string',
       value: '<kind>',
-      description: 'mysql (serves MariaDB too) or mongodb, where no configuration says. Default: mysql.',
+      description: 'mysql (also for MariaDB) or mongodb, if no configuration says which. Default: mysql.',
     },
   },
   details:
-    'The domain starts with records of an id and a name. It builds and passes its test as it is. It goes into plugins.directory ' +
-    'where a configuration names one, else into the working directory. The first domain of a project also gets it a tsconfig.json, a ' +
-    '.gitignore and a configuration. Outside a project that has @beds/sdk it is a project of its own, with a package.json.',
+    'The new domain has records with an id and a name. It builds and passes its test as it is. It is created in plugins.directory ' +
+    'if a configuration names one, otherwise in the working directory. The first domain of a project also gets a tsconfig.json, a ' +
+    '.gitignore and a configuration. Outside a project that has @beds/sdk it becomes a project of its own, with a package.json.',
   run: async (context) => {
     const {
       cwd,
@@ -39,14 +39,14 @@ export const createCommand: Command<AuthorContext> = {
       json,
     } = context;
     if (domain === undefined || more.length > 0 || !DOMAIN.test(domain)) {
-      const message = 'Give the domain one name of lower-case letters, digits and -, a letter first.';
+      const message = 'Name the domain with lower-case letters, digits and -, starting with a letter.';
       throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', message);
     }
     const settings = (await context.tools()).settings();
     const parent = settings.isPluginsSaid || existsSync(settings.plugins) ? settings.plugins : cwd;
     const folder = join(parent, domain);
     const shown = relative(cwd, folder);
-    if (existsSync(folder)) throw commandErrors.make('BEDS_CLI_TARGET_EXISTS', `There is a ${shown} already.`);
+    if (existsSync(folder)) throw commandErrors.make('BEDS_CLI_TARGET_EXISTS', `${shown} exists already.`);
     const store = typeof options['store'] === 'string' ? options['store'] : 'main';
     const { projectRoot } = context;
     const isOwnProject = ![projectRoot, projectOf(parent)].some(usesSdk);
@@ -134,7 +134,7 @@ function kindOf({ stores }: AuthorSettings, { store, database, isNew }: Asked): 
   }
   if (isNew || database !== undefined) {
     if (database === undefined || database === 'mysql' || database === 'mongodb') return database ?? 'mysql';
-    throw commandErrors.make('BEDS_CLI_OPTION_INVALID', '--database is mysql or mongodb.');
+    throw commandErrors.make('BEDS_CLI_OPTION_INVALID', '--database must be mysql or mongodb.');
   }
   const known = Object.keys(stores);
   const names = known.length === 0 ? 'It has none.' : `Known: ${known.join(', ')}.`;

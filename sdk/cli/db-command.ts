@@ -6,19 +6,18 @@ import { findDomains } from './domains.js';
 
 export const dbCommand: Command<AuthorContext> = {
   name: 'db',
-  summary: "Put the DBA's objects (<domain>/db) into their databases and grant them to the host.",
+  summary: "Apply the DBA's objects (<domain>/db) to their databases and grant them to the host.",
   usage: 'db apply [domain…] [--force]',
-  options: { force: { type: 'boolean', description: 'Apply files again that are in place unchanged.' } },
+  options: { force: { type: 'boolean', description: 'Apply unchanged files again.' } },
   details:
-    'Works as administrator, on the servers of BEDS_MARIADB_ADMIN_URL and BEDS_MONGODB_URL; in a checkout of BEDS, without ' +
-    'them, on private servers that it starts for the while. Files go in by the order of their names; one that is in place ' +
-    'unchanged is skipped. The account of the host gets EXECUTE on each routine and SELECT on each view, except those whose ' +
+    'Works as administrator, on the servers of BEDS_MARIADB_ADMIN_URL and BEDS_MONGODB_URL. Without them, in a checkout of BEDS, ' +
+    'it starts private servers for the duration of the command. Files are applied in the order of their names; unchanged files ' +
+    'are skipped. The account of the host gets EXECUTE on each routine and SELECT on each view, except those whose ' +
     'names begin with _, and nothing else. The host itself never changes a schema.',
   run: async (context) => {
     const { args, options, out, json, tools } = context;
     const [verb, ...names] = args;
-    if (verb !== 'apply')
-      throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'What db can do is: db apply [domain…].');
+    if (verb !== 'apply') throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'Use `db apply [domain…]`.');
     const byParent = new Map<string, string[]>();
     for (const { folder } of await findDomains({ ...context, args: names }, 'db')) {
       byParent.set(dirname(folder), [...(byParent.get(dirname(folder)) ?? []), basename(folder)]);
@@ -30,7 +29,7 @@ export const dbCommand: Command<AuthorContext> = {
       total.unchanged += done.unchanged;
     }
     if (json) out.value(total);
-    else out.line(`${total.applied} files applied, ${total.unchanged} in place already`);
+    else out.line(`${total.applied} files applied, ${total.unchanged} unchanged`);
     return EXIT.ok;
   },
 };

@@ -8,19 +8,19 @@ import { commandErrors } from './command-errors.js';
 const URL_OPTION = {
   type: 'string',
   value: '<url>',
-  description: 'RabbitMQ, as the caller reaches it. Default: amqp.url of the configuration, or BEDS_AMQP_URL.',
+  description: 'AMQP URL of RabbitMQ. Default: amqp.url of the configuration, or BEDS_AMQP_URL.',
 } as const;
 const EXCHANGE_OPTION = {
   type: 'string',
   value: '<name>',
-  description: 'The exchange that requests go to. Default: request, behind amqp.prefix.',
+  description: 'Exchange of the requests. Default: <amqp.prefix>.request.',
 } as const;
 
 const FORMATS = ['json-schema', 'asyncapi'] as const;
 
 export const describeCommand: Command<AuthorContext> = {
   name: 'describe',
-  summary: 'Ask a live domain what it takes and gives, as JSON Schema or AsyncAPI.',
+  summary: 'Print the contract of a live domain, as JSON Schema or AsyncAPI.',
   usage: 'describe <domain> [--format json-schema|asyncapi] [--url <url>] [--exchange <name>]',
   options: {
     format: { type: 'string', value: '<format>', description: `${FORMATS.join(' or ')}. Default ${FORMATS[0]}.` },
@@ -28,8 +28,8 @@ export const describeCommand: Command<AuthorContext> = {
     exchange: EXCHANGE_OPTION,
   },
   details:
-    'The version that serves answers: operations with their modes, arguments and results, the columns of its views, and the errors ' +
-    'that a reply may name. It takes the right to publish <domain>.describe, as other requests take theirs.',
+    'The serving version answers: operations with their modes, arguments and results, the columns of its views, and the errors ' +
+    'of its replies. The account needs permission to publish <domain>.describe.',
   run: async (context) => {
     const format = context.options['format'] ?? FORMATS[0];
     if (!FORMATS.some((known) => known === format)) {
@@ -43,11 +43,11 @@ export const describeCommand: Command<AuthorContext> = {
 
 export const typesCommand: Command<AuthorContext> = {
   name: 'types',
-  summary: 'Write the TypeScript types of a live domain, for callers without its source.',
+  summary: 'Print the TypeScript types of a live domain, for callers without its source.',
   usage: 'types <domain> [--url <url>] [--exchange <name>]',
   options: { url: URL_OPTION, exchange: EXCHANGE_OPTION },
   details:
-    'Prints a module to keep beside the code that calls: `beds types cities > cities.ts`, then ' +
+    'Prints a module to keep beside the calling code: `beds types cities > cities.ts`, then ' +
     '`connectBeds<{ cities: Cities }>(…)`, or `peer<Cities>()` in a domain of your own.',
   run: async (context) => {
     const { description } = await ask(context);
@@ -61,7 +61,7 @@ export const typesCommand: Command<AuthorContext> = {
 async function ask(context: AuthorContext): Promise<{ description: DomainDescription; exchange: string }> {
   const [domain, ...rest] = context.args;
   if (domain === undefined || rest.length > 0) {
-    throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'Exactly one domain must be named.');
+    throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'Name exactly one domain.');
   }
   const given = { url: context.options['url'], exchange: context.options['exchange'] };
   const broker = given.url === undefined ? (await context.tools()).broker() : undefined;

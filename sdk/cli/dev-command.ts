@@ -20,20 +20,19 @@ const WATCHED = /\.(ts|js|mjs|json)$/;
 
 export const devCommand: Command<AuthorContext> = {
   name: 'dev',
-  summary: 'Bring every save of a domain live, and show what a host says of it.',
+  summary: 'Deploy a domain at every save, and show its log.',
   usage: 'dev [domain…] [--inspect]',
   options: {
     inspect: {
       type: 'boolean',
-      description:
-        'Run a host here, and let a debugger stop at breakpoints in the .ts (127.0.0.1:9229). In a checkout of BEDS.',
+      description: 'Run a host here that stops at breakpoints in the .ts (127.0.0.1:9229). Only in a checkout of BEDS.',
     },
   },
   details:
     'Checks types, builds, and sends the bundle to the host that answers on the RabbitMQ of the configuration (BEDS_AMQP_URL): ' +
-    'your own or that of your team; no access to its directories is needed. What is wrong is said with its line, and the version ' +
-    'before goes on serving. Changes that break the contract are let through. In a checkout of BEDS, where no host answers, one ' +
-    'is started here, with private servers, and the files of db/ are applied; its log of the domain is shown. Ctrl-C ends it all.',
+    'your own or that of your team. It needs no access to the directories of the host. Problems are shown with their line, and the ' +
+    'version before goes on serving. Changes that break the contract are allowed. If no host answers, in a checkout of BEDS, the command ' +
+    'starts one with private servers, applies the files of db/ and shows the log of the domain. Ctrl-C ends everything.',
   run: async (context) => {
     const { out, signal, tools } = context;
     const folders = await findDomains(context, 'template');
@@ -66,9 +65,9 @@ async function startHost(
   const message =
     options['inspect'] === true
       ? '--inspect needs a host of its own, which only a checkout of BEDS can start.'
-      : 'No host answers: this project has none of its own.';
+      : 'No host answers, and this project cannot start one.';
   const hint =
-    'Set BEDS_AMQP_URL to the RabbitMQ of a host that runs, or start one: in a checkout of BEDS, `npm run beds -- dev <this folder>`.';
+    'Set BEDS_AMQP_URL to the RabbitMQ of a running host, or start one: in a checkout of BEDS, `npm run beds -- dev <this folder>`.';
   throw commandErrors.make('BEDS_CLI_NO_HOST', message, { hint });
 }
 

@@ -9,13 +9,13 @@ export const introspectCommand: Command<AuthorContext> = {
   summary: 'Write the definitions of the objects of a database, so that nobody types columns by hand.',
   usage: 'introspect <store> [object…] [--out <file>] [--force]',
   options: {
-    out: { type: 'string', short: 'o', value: '<file>', description: 'Where they go. Default: standard output.' },
-    force: { type: 'boolean', description: 'Replace the file where it exists.' },
+    out: { type: 'string', short: 'o', value: '<file>', description: 'Output file. Default: standard output.' },
+    force: { type: 'boolean', description: 'Replace an existing file.' },
   },
   details:
-    'Views, procedures and functions of MySQL and MariaDB; the catalogue of MongoDB. As the account of the store sees them: what is ' +
-    'not granted is not there. Names of objects choose some; `cities_*` chooses by the beginning. The same database gives the same ' +
-    'text. `beds check` says where a template and its database drifted apart.',
+    'Covers views, procedures and functions of MySQL and MariaDB, and the catalogue of MongoDB. Only objects that are granted to the ' +
+    'account of the store are visible. Name objects to select them; `cities_*` selects by prefix. The same database gives the same ' +
+    'text. `beds check` finds where a template and its database differ.',
   run: async (context) => {
     const { cwd, out, json, options } = context;
     const [store, ...names] = context.args;
@@ -31,7 +31,7 @@ export const introspectCommand: Command<AuthorContext> = {
     if (typeof options['out'] === 'string') {
       const path = resolve(cwd, options['out']);
       if (existsSync(path) && options['force'] !== true) {
-        const message = `There is a ${relative(cwd, path)} already; --force replaces it.`;
+        const message = `${relative(cwd, path)} exists already; --force replaces it.`;
         throw commandErrors.make('BEDS_CLI_TARGET_EXISTS', message);
       }
       writeFileSync(path, text);
@@ -53,7 +53,7 @@ export function definitionsText(store: string, objects: readonly StoreObject[]):
   const used = [...new Set(sorted.map(({ kind }) => MAKERS[kind]))].sort();
   const imports =
     sorted.length === 0 ? [] : [...used.filter((name) => name < 't'), 't', ...used.filter((name) => name > 't')];
-  const head = `// What the store ${store} has, as its account sees it. Written by \`beds introspect ${store}\`.`;
+  const head = `// The objects of the store ${store} that its account can see. Written by \`beds introspect ${store}\`.`;
   if (imports.length === 0) return `${head}\nexport {};\n`;
   const from = `import { ${imports.join(', ')} } from '@beds/sdk';`;
   return [head, from, '', ...sorted.map(definitionText)].join('\n');
@@ -72,7 +72,7 @@ function definitionText(object: StoreObject): string {
   const parts = [`'${name}'`, fields, ...(object.returns === undefined ? [] : [returnsText(object.returns)])];
   const told =
     kind === 'procedure' && object.returns === undefined
-      ? '// What it returns is not in the catalogue of the database: name its row as the third argument.\n'
+      ? '// The catalogue of the database does not say what it returns: name its row as the third argument.\n'
       : '';
   return `${note}${told}export const ${constant} = ${MAKERS[kind]}(${parts.join(', ')});\n`;
 }

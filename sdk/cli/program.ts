@@ -34,7 +34,7 @@ export async function runProgram<Context extends CommandContext, O extends Outpu
   const stop = signalled();
   watchPipes(streams.stdout, streams.stderr, (code) => {
     if (code !== 'EPIPE' && !stop.hasLostOutput())
-      out.note(`beds: standard output is not taken (${code ?? 'unknown'}).`);
+      out.note(`beds: cannot write to standard output (${code ?? 'unknown'}).`);
     stop.unwritten(code);
   });
   try {

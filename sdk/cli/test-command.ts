@@ -16,8 +16,8 @@ export const testCommand: Command<AuthorContext> = {
   usage: 'test [domain…]',
   options: {},
   details:
-    'The files *.test.ts beside template.ts, with the test runner of Node. Each is bundled for it, so that no other tool is ' +
-    'needed; failures name the lines of your files. A domain is named as for `beds build`.',
+    'Runs the files *.test.ts beside template.ts with the test runner of Node. Each is bundled first, so no other tool is ' +
+    'needed. Failures name the lines of your files. Name domains as for `beds build`.',
   run: async (context) => {
     const domains = await findDomains(context, 'template');
     const files = domains.flatMap(({ folder }) => testFiles(folder));

@@ -49,7 +49,7 @@ export interface BrokerLinkEvents {
 export interface OutgoingMessage {
   readonly id: string;
   readonly routingKey: string;
-  /** Of a read it is not asked whether RabbitMQ has it: who waits for the answer learns that. */
+  /** Reads skip publisher confirms: the reply proves delivery. */
   readonly isRead: boolean;
   readonly isBatch: boolean;
   readonly body: Buffer;

@@ -24,7 +24,7 @@ export const COMPARISON_NAMES = [
 export interface QueryFormOptions {
   /** Finds the name that was meant, for a sentence; '' where none is near. Default: it is not looked for. */
   readonly meant?: (name: string, known: readonly string[]) => string;
-  /** Names that whoever asks has put into the query itself. */
+  /** Names that the caller has put into the query itself. */
   readonly own?: readonly string[];
 }
 

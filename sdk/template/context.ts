@@ -42,7 +42,7 @@ export interface TransactionScope {
  * `BEDS_REQUEST_DEADLINE_EXCEEDED`.
  */
 export interface TemplateContext extends TransactionScope {
-  /** What is running: the domain, version and generation of this code, and the operation asked for. */
+  /** What is running: the domain, version and generation of this code, and the requested operation. */
   readonly self: {
     readonly domain: string;
     readonly version: string;

@@ -21,7 +21,7 @@ export interface ErrorSpec {
   /** What happened, in one sentence for a person. */
   readonly message: string;
   readonly status: ErrorStatus;
-  /** Default 'ack': the caller is answered, the message is done with. */
+  /** Default 'ack': the caller is answered, the message is done. */
   readonly verdict?: Verdict;
   /** Whether the same request may succeed later. Default false. */
   readonly retryable?: boolean;

@@ -93,7 +93,7 @@ export interface CallTerms<S extends Surroundings> extends Omit<
   readonly peers: Peers<S>;
 }
 
-/** What a handler gets: checked input, typed objects, and who asks under which terms. */
+/** The argument of a handler: checked input, typed objects, the caller and the deadline. */
 export interface Call<Input, S extends Surroundings> extends CallTerms<S> {
   readonly input: Input;
 }

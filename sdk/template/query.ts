@@ -66,7 +66,7 @@ export interface ViewQuery<Columns = AnyColumns> extends Filter<Columns> {
   readonly count?: boolean;
 }
 
-/** One page of rows. `cursor` is there when more rows follow, `count` when it was asked for. */
+/** One page of rows. `cursor` is there when more rows follow, `count` when the query requested it. */
 export interface Page<Row = JsonObject> {
   readonly rows: readonly Row[];
   readonly cursor?: string | undefined;

@@ -70,7 +70,7 @@ export type ReplyEnvelope =
       readonly id: string;
       readonly ok: true;
       readonly data: Json;
-      /** `cursor`: more rows follow. `count`: how many there are, where the query asked for it. */
+      /** `cursor`: more rows follow. `count`: the number of matching rows, if the query requested it. */
       readonly page?: { readonly cursor?: string; readonly count?: number };
       readonly by: ServedBy;
     }

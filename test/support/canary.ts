@@ -9,7 +9,7 @@ import type { Services } from '../../host/dev-servers/index.js';
 /** A host that serves `notes` 1.0.0, and its operator. */
 export interface CanaryHost {
   readonly host: TestHost;
-  readonly operate: Administrator;
+  readonly admin: Administrator;
   /** Resolves with the newest line of a version that reached the state. */
   reached(version: string, state: string, withinMs?: number): Promise<TransitionLine>;
   /** Resolves when the candidate is under observation. */
@@ -42,7 +42,7 @@ export async function startCanaryHost(t: Teardown, options: CanaryHostOptions): 
     );
     return find() as TransitionLine;
   };
-  return { host, operate: new Administrator(host), reached, observed: (version) => reached(version, 'canary') };
+  return { host, admin: new Administrator(host), reached, observed: (version) => reached(version, 'canary') };
 }
 
 /** A version of `notes` whose operation `version` runs this code; `asked` counts its requests in a thread. */

@@ -15,7 +15,7 @@ export default defineDomain({
   operations: ({ query, unsupported }) => ({
     /** The first records, read for this request alone. */
     first: query(first, async ({ input, db }) => (await db.fetch({ limit: input.count })).rows),
-    /** The same, with whoever asks the same meanwhile. */
+    /** The same, shared with identical concurrent reads. */
     firstShared: query(first, async ({ input, db }) => (await db.shared({ limit: input.count })).rows),
     update: unsupported(),
     delete: unsupported(),

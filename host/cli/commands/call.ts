@@ -16,9 +16,9 @@ export const callCommand: Command = {
   usage: 'call <domain>.<operation> [json] [--timeout <ms>]',
   options: { timeout: TIMEOUT_OPTION },
   details:
-    'The JSON holds what the envelope takes: {"query": …}, {"key": …}, {"payload": …}. For a custom operation the arguments ' +
-    'alone are enough; if one of them is itself named payload, query or key, wrap them: {"payload":{"payload":…}}. ' +
-    '"meta" may stand beside these members: {"payload":…,"meta":{"idempotencyKey":"…"}}. Example: beds call cities.fetch \'{"query":{"where":{"country":"AD"},"limit":3}}\'',
+    'The JSON has the members of the envelope: {"query": …}, {"key": …}, {"payload": …}. For a custom operation the arguments ' +
+    'alone are enough. If one of them is itself named payload, query or key, wrap them: {"payload":{"payload":…}}. ' +
+    '"meta" may be given as well: {"payload":…,"meta":{"idempotencyKey":"…"}}. Example: beds call cities.fetch \'{"query":{"where":{"country":"AD"},"limit":3}}\'',
   run: async (context) => {
     const request = requestOf(context);
     const { url, prefix } = brokerOf(context);
@@ -38,7 +38,7 @@ export function requestOf(context: Pick<CommandContext, 'args' | 'options'>): Re
   const [target = '', json = '{}'] = context.args;
   const [domain, op, ...rest] = target.split('.');
   if (domain === undefined || op === undefined || domain === '' || op === '' || rest.length > 0) {
-    throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'The first argument must read <domain>.<operation>.');
+    throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'The first argument must be <domain>.<operation>.');
   }
   const given = parseObject(json);
   const isCore = (CORE_OPERATIONS as readonly string[]).includes(op);

@@ -14,7 +14,7 @@ interface Setting {
 
 export const configCommand: Command = {
   name: 'config',
-  summary: 'Print the configuration in effect, and where each value comes from; no secrets.',
+  summary: 'Print the effective configuration and the origin of each value, without secrets.',
   usage: 'config [part of a key]',
   options: {},
   run: ({ projectRoot, env, args: [part = ''], out, json }) => {

@@ -9,7 +9,7 @@ const STEPS = 6;
 
 export const demoCommand: Command = {
   name: 'demo',
-  summary: 'Set everything up, load real data, swap a domain under load, and go on serving (this is npm start).',
+  summary: 'Set everything up, load real data, swap a domain under load, and go on serving (npm start runs this).',
   usage: 'demo [--exit]',
   options: { exit: { type: 'boolean', description: 'Stop after the summary; status 0 only if nothing failed.' } },
   details:
@@ -44,12 +44,12 @@ async function serve({ host }: Demo, { out, signal }: CommandContext): Promise<v
   out.line(`  ${run} call cities.nearest '{"latitude":48.8584,"longitude":2.2945,"limit":3}'`);
   out.line(`  ${run} call countries.profile '{"code":"JP"}'`);
   out.line();
-  out.line('Change plugins/cities/next/template.ts (its version too) and watch it being swapped in:');
+  out.line('Change plugins/cities/next/template.ts (and its version) and watch the host swap it in:');
   out.line();
   out.line(`  ${run} build plugins/cities/next --file --out plugins`);
   out.line(`  ${run} versions cities`);
   out.line();
-  out.line('Ctrl-C ends everything in order.');
+  out.line('Ctrl-C stops everything in order.');
   if (!signal.aborted) await Promise.race([once(signal, 'abort'), host.failed]);
 }
 
@@ -57,11 +57,11 @@ async function serve({ host }: Demo, { out, signal }: CommandContext): Promise<v
 async function endAll(endings: Endings, { out }: CommandContext): Promise<void> {
   if (endings.length === 0) return;
   out.note('');
-  out.note('Ending: the host finishes what it has begun, then the servers stop …');
+  out.note('Stopping: the host finishes its requests in flight, then the servers stop …');
   for (const end of endings.toReversed()) {
     await end().catch((error: unknown) => out.note(error instanceof Error ? error.message : String(error)));
   }
-  out.note('Everything has ended.');
+  out.note('Everything has stopped.');
 }
 
 function onStderr(out: Output): Output {

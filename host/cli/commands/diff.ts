@@ -15,8 +15,8 @@ const SHOWN_CALLERS = 5;
 
 export const diffCommand = queryCommand('diff', {
   details:
-    'From the version that serves to the newest other one that is kept, unless versions (or the beginnings of hashes) are ' +
-    'named. With each change, who called that operation in the last days. Exits with 1 when a change is breaking.',
+    'Compares the serving version with the newest other version that is kept, unless versions (or the first digits of hashes) are ' +
+    'named. Each change names who called that operation in the last days. Exits with 1 when a change is breaking.',
   show: (answers, { json, out }) => {
     const diffs = answers.map(({ node, result: { diff } }) => ({ node, diff }));
     if (json) out.value(diffs);
@@ -42,7 +42,7 @@ function row({ breaking, operation, message, callers, countedDays }: JoinedChang
   return [breaking ? 'breaking' : 'compatible', isWhole ? '(domain)' : operation, message, calls];
 }
 
-/** `billing 1,204, (no name) 3`; a young count does not pass for a long silence. */
+/** `billing 1,204, (no name) 3`; a count of less than a day is not shown as no calls. */
 function callersText(callers: readonly Caller[], countedDays: number): string {
   if (callers.length === 0)
     return countedDays < 1 ? 'none yet, counted for less than a day' : `none in ${Math.floor(countedDays)} d`;

@@ -10,7 +10,7 @@ export const errorsCommand: Command = {
   summary: 'Explain an error code, or list all of them.',
   usage: 'errors [code]',
   options: {},
-  details: 'Part of a code lists all codes that contain it. host/ERRORS.md is the same as a document.',
+  details: 'Part of a code lists all codes that contain it. host/ERRORS.md has the same list.',
   run: ({ args: [asked], out, json }) => {
     const wanted = asked?.toUpperCase();
     const rows = [...catalogue].filter(([code]) => wanted === undefined || code.includes(wanted));
@@ -41,7 +41,7 @@ function printList(rows: readonly Row[], out: Output): void {
 
 function printOne(code: string, spec: ErrorSpec, out: Output): void {
   const verdicts = {
-    ack: 'the caller is answered, the message is done with',
+    ack: 'the caller is answered, the message is done',
     requeue: 'RabbitMQ delivers it again',
     reject: 'RabbitMQ dead-letters it',
   } as const;

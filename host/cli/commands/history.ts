@@ -19,11 +19,10 @@ export const historyCommand = queryCommand('history', {
     limit: {
       type: 'string',
       value: '<count>',
-      description: `The newest of each node, at most ${MAX_LIMIT}. Default ${DEFAULT_LIMIT}.`,
+      description: `Number of newest entries of each node, at most ${MAX_LIMIT}. Default ${DEFAULT_LIMIT}.`,
     },
   },
-  details:
-    'The newest change comes last. `cause` is the first reason; `beds versions <domain>` has all of them, --json too.',
+  details: 'The newest change comes last. `cause` is the first reason; `beds versions <domain>` and --json show all.',
   show: (answers, context) => {
     const limit = limitOf(context);
     const histories = answers.map(({ node, result: { entries } }) => ({ node, entries: entries.slice(-limit) }));

@@ -4,7 +4,7 @@ import { queryCommand } from '../admin-command.js';
 export const metricsCommand = queryCommand('metrics', {
   details:
     'Asks every running node over AMQP; each sample names its node. For the textfile collector of the node_exporter, write ' +
-    'to a file beside the one that it reads, then rename it. --json has the text of each node.',
+    'to a temporary file in the same directory, then rename it. --json has the text of each node.',
   show: (answers, { json, out }) => {
     const nodes = answers.map(({ node, result: { text } }) => ({ node, text }));
     if (json) out.value(nodes);

@@ -6,12 +6,12 @@ import type { Command, CommandContext } from '../command.js';
 
 export const quarantineCommand: Command = {
   name: 'quarantine',
-  summary: 'Show the bundles that are refused for the harm they did, or allow one again.',
+  summary: 'Show the quarantined bundles, or lift one.',
   usage: 'quarantine [list] | quarantine lift <hash|domain>',
   options: { node: NODE_OPTION },
   details:
-    'A bundle that ended broker threads again and again is refused by its hash, also after a restart and when it is dropped ' +
-    'again. `lift` takes the hash or its first digits (at least 6), or a domain for all of its bundles. They then count as ' +
+    'A bundle that ended broker threads repeatedly is refused by its hash, also after a restart and when it is dropped ' +
+    'again. `lift` takes the hash or its first digits (at least 6), or a domain for all its bundles. Then they count as ' +
     'never tried: deploy or drop them again.',
   run: async (context) => {
     const [action = 'list', ...args] = context.args;
@@ -39,7 +39,7 @@ async function list(context: CommandContext): Promise<number> {
       `${code}: ${message}`,
     ]),
   );
-  if (rows.length === 0) out.line('Nothing is quarantined.');
+  if (rows.length === 0) out.line('No bundle is quarantined.');
   else out.table({ head: ['node', 'domain', 'version', 'bundle', 'since', 'why'], rows });
   return EXIT.ok;
 }

@@ -9,12 +9,12 @@ import { neededServers, resolveConfig } from '../../author/resolve-config.js';
 
 export const startCommand: Command = {
   name: 'start',
-  summary: 'Run a host until it is told to stop (SIGINT, SIGTERM).',
+  summary: 'Run a host until SIGINT or SIGTERM.',
   usage: 'start',
   options: {},
   details:
-    'The log goes to standard output, one JSON object a line. Servers that the configuration names no URL for are started ' +
-    'as private servers of this checkout, and stopped at the end; `beds db apply` must have made their runtime accounts.',
+    'The log goes to standard output, one JSON object per line. Servers without a URL in the configuration are started ' +
+    'as private servers of this checkout, and stopped at the end. Run `beds db apply` first: it creates their runtime accounts.',
   run: async (context) => {
     const services = await startServices({
       directory: stateDirectory(context),

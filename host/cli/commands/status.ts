@@ -15,7 +15,7 @@ export const statusCommand: Command = {
   usage: 'status [--node <name>] [--timeout <time>]',
   options: { node: NODE_OPTION, timeout: TIMEOUT_OPTION },
   details:
-    'Asks every running node over AMQP. Exits with 1 when a thread, a store or a domain is not in service, writes wait for ' +
+    'Asks every running node over AMQP. Exits with 1 when a thread, a broker, a store or a domain is out of service, writes wait for ' +
     'a store, a version is refused or waits, or the database objects of a domain are no longer as they were admitted (degraded).',
   run: async (context) => {
     const answers = await askNodes('status', {}, askOptions(context));
@@ -67,7 +67,7 @@ function printStatus(nodes: readonly NodeStatus[], out: Output): void {
 
 function logText({ droppedLines, waitingLines, code }: NodeStatus['log']): string {
   const dropped = `${String(droppedLines)} lines of its log were dropped`;
-  return code === undefined ? dropped : `${dropped}, ${String(waitingLines)} wait for its output (${code})`;
+  return code === undefined ? dropped : `${dropped}, ${String(waitingLines)} wait for the output (${code})`;
 }
 
 function sum(node: NodeStatus, field: 'served' | 'failed'): number {
@@ -95,7 +95,7 @@ function printDomains(nodes: readonly NodeStatus[], out: Output): void {
   else out.table({ head: ['node', 'domain', 'version', 'state', 'waiting r / w', 'since', 'bundle', 'remark'], rows });
 }
 
-/** What writes of a domain wait for: `12 writes wait for store main, BEDS_STORE_UNAVAILABLE`; of all threads. Empty: none does. */
+/** The waiting writes of a domain in all threads: `12 writes wait for store main, BEDS_STORE_UNAVAILABLE`. Empty: none. */
 function waitOf(domain: string, threads: NodeStatus['threads']): string {
   const own = threads.flatMap(({ status }) => status?.waitingWrites ?? []).filter((each) => each.domain === domain);
   return [...new Set(own.map(({ store }) => store))]

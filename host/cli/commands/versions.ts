@@ -22,9 +22,9 @@ const SHOWN_REFUSALS = 5;
 
 export const versionsCommand = queryCommand('versions', {
   details:
-    'Asks every running node over AMQP. Below the table: what differs in the database, the versions one may roll back to, ' +
-    'strikes, what retired versions left behind, and the reasons of the last ' +
-    `${SHOWN_REFUSALS} refused or waiting versions of each domain. --json has all of it. Exits with 1 when no node knows the domain.`,
+    'Asks every running node over AMQP. Below the table: differences in the database, the versions to roll back to, ' +
+    'strikes, leftovers of retired versions, and the reasons of the last ' +
+    `${SHOWN_REFUSALS} refused or waiting versions of each domain. --json has everything. Exits with 1 when no node knows the domain.`,
   show: (answers, { args, json, out }) => {
     const nodes = answers.map(({ node, result }) => ({ node, ...result }));
     if (json) out.value(nodes);
@@ -46,7 +46,7 @@ export function printVersions(nodes: readonly NodeVersions[], out: Output): void
       beside(view),
     ]),
   );
-  if (rows.length === 0) out.line('No domain is known.');
+  if (rows.length === 0) out.line('There are no domains.');
   else out.table({ head: ['node', 'domain', 'live', 'state', 'since', 'bundle', 'beside it'], rows });
   for (const each of nodes) printDetails(each, out);
 }
@@ -84,7 +84,7 @@ function remarks({ live, kept = [], strikes = [], left = [], held = [], strays =
   const versions = kept.map(({ version, hash }) => `${version} (${hash.slice(0, 12)})`);
   return [
     ...(versions.length === 0 ? [] : [`may be rolled back to ${versions.join(', ')}`]),
-    ...(strays === 0 ? [] : [`${live?.version ?? ''} left ${strayText(strays)}, with which no request ended`]),
+    ...(strays === 0 ? [] : [`${live?.version ?? ''} left ${strayText(strays)}, which ended no request`]),
     ...strikes.map(strikeText),
     ...left.map(leftText),
     ...held.map(heldText),
@@ -107,7 +107,7 @@ function leftText({ version, generation, left }: LeftView): string {
 function heldText({ version, generation, threads, sinceMs }: HeldView): string {
   const where = `${threads} broker thread${threads === 1 ? '' : 's'}`;
   const since = `it retired ${Math.round(sinceMs / 1_000)} s ago`;
-  return `${version} (generation ${generation}) is still held in memory by something, in ${where}; ${since}`;
+  return `${version} (generation ${generation}) is still referenced in memory, in ${where}; ${since}`;
 }
 
 /** The reasons why versions were refused or wait; the newest last. */
@@ -121,6 +121,6 @@ function printRefusals(refusals: readonly HistoryEntry[], out: Output): void {
     const hidden = ofDomain.length - shown.length;
     if (hidden === 0) continue;
     out.line();
-    out.line(`${hidden} older of ${name}: \`beds versions ${name} --json\` shows all.`);
+    out.line(`${hidden} older ones of ${name}: \`beds versions ${name} --json\` shows all.`);
   }
 }

@@ -105,7 +105,7 @@ async function applyStep(settings: Config, servers: ServerUrls, stage: Stage): P
       },
     });
     context.signal.throwIfAborted();
-    return `${applied} files applied, ${unchanged} in place already`;
+    return `${applied} files applied, ${unchanged} unchanged`;
   };
   await narrator.step("The DBA's objects: tables, views, procedures, grants", apply, (words) => words);
 }

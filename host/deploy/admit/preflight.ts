@@ -82,7 +82,7 @@ async function describe(
   }
 }
 
-/** What a template is told that names a store of its own. */
+/** The finding for a template that names an unknown store. */
 export function unknownStore(store: string, names: readonly string[]): Finding {
   const configured = names.length === 0 ? 'No store is configured.' : `Configured are: ${names.join(', ')}.`;
   const message = `Store ${store} is not configured.${didYouMean(store, names)}`;

@@ -24,7 +24,7 @@ export interface ProbeWatch {
 export interface Prober {
   /** Runs the bundle in a thread of its own. Empty: it loads, keeps the contract and passes its self-test. Does not throw. */
   probe(task: Omit<ProbeTask, 'memoryMb'>, watch?: ProbeWatch): Promise<readonly Finding[]>;
-  /** A probe will be asked for soon: starts a thread now where none is ready. */
+  /** A probe will be needed soon: starts a thread now if none is ready. */
   expect(): void;
   /** Ends running probes and the thread that was kept ready. */
   close(): Promise<void>;

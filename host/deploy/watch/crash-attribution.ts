@@ -4,7 +4,7 @@ import type { Generation, State, ThreadLoss } from '../state.js';
 /** Ends that name no culprit by themselves: whose code was entered last did it. */
 const BY_LAST_ENTERED = /no sign of life|ERR_WORKER_OUT_OF_MEMORY|memory limit|exit code|process was ended/;
 
-/** Whose code ended a thread, as far as its last words or what it entered last tell. */
+/** Attributes the end of a thread to a version, by its last report or by the code that was entered last. */
 export function culpritOf(
   { generations }: State,
   { reason, generation }: Omit<ThreadLoss, 'thread'>,

@@ -127,7 +127,7 @@ function difference(line: string, refusedAs: Code, part = ''): ObjectDifference 
   return { line, refusedAs, part };
 }
 
-/** What is said in words elsewhere, or is in the parameters and columns already. */
+/** Facts that are reported elsewhere, or are in the parameters and columns already. */
 const KNOWN = new Set(['notSupported', 'uncarried', 'problems', 'missingGrants', 'args', 'fields']);
 const WORDS: Readonly<Record<string, (is: Json | undefined, was: Json | undefined) => string>> = {
   database: (is, was) => `is in database ${text(is)}, was in ${text(was)}`,

@@ -51,7 +51,7 @@ export class ResultMeter {
     this.#takenBytes += more;
   }
 
-  /** What a write gives back. n.b. it is kept: nobody may be told to send it again. */
+  /** The result of a write. n.b. the write is saved, so its caller must not be asked to send it again. */
   addWritten(document: unknown, isKept: boolean): void {
     this.#weigh([document], 0, isKept ? '; what the call wrote was kept' : '');
   }

@@ -128,7 +128,7 @@ class MysqlAdapter implements StoreAdapter {
     return this.#attempt(() => viewWork(object, query), options);
   }
 
-  /** Not tried again after a deadlock: the work may have done what no database undoes. It is told BEDS_STORE_DEADLOCK. */
+  /** Not tried again after a deadlock: the work may have done what no database undoes. It fails with BEDS_STORE_DEADLOCK. */
   transaction<T>(work: (scope: AdapterScope) => Promise<T>, options: CallOptions): Promise<T> {
     const progress: Progress = { mayHaveCommitted: false };
     const run = (session: Session, deadline: Deadline): Promise<T> =>
@@ -513,7 +513,7 @@ class TransactionCalls implements AdapterScope {
   }
 }
 
-/** Commits when `work` resolves; otherwise leaves the session dirty, so that it is rolled back before anyone is told. */
+/** Commits when `work` resolves; otherwise leaves the session dirty, so that it is rolled back before the outcome is reported. */
 async function runTransaction<T>(
   session: Session,
   work: (scope: AdapterScope) => Promise<T>,

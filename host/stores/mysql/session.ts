@@ -256,7 +256,7 @@ class ResultMeter {
   /** The same, and for those before it that nobody has given back. */
   heldBytes = 0;
 
-  /** `refuse` is told that a result is too large, and again when as much has arrived of it once more. */
+  /** `refuse` is called when a result is too large, and again each time as much of it has arrived once more. */
   constructor(bounds: ResultBounds, refuse: (error: BedsError) => void) {
     this.#bounds = bounds;
     this.#refuse = refuse;
