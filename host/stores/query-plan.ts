@@ -1,6 +1,16 @@
 import { hash } from 'node:crypto';
 import { type BedsError, type Problem, isBedsError, type Json, type Scalar, type ValueType } from '@beds/sdk';
-import { checkQueryForm, MOST_PROBLEMS, sayProblems, isPlainName, QUERY_LIMITS, readValue } from '#sdk/template';
+import {
+  checkQueryForm,
+  compileFits,
+  type Fits,
+  MOST_PROBLEMS,
+  sayProblems,
+  isPlainName,
+  QUERY_LIMITS,
+  readValue,
+  VALUE_TYPES,
+} from '#sdk/template';
 import { meant } from '#sdk/nearest';
 import { storeErrors } from '../errors/store.js';
 import type { KeyedQuery, NamedObject, NamedValue } from './contract.js';
@@ -85,7 +95,6 @@ export function planQuery(view: View, query: KeyedQuery, dialect: Dialect): Quer
       order.map(({ column, direction }) => [column.name, direction]),
       ...(dialect.positions === 'stored' ? [dialect.positions] : []),
     ]);
-  const orderColumns = order.map(({ column }) => column);
   const plan = {
     conditions,
     order,
@@ -95,6 +104,7 @@ export function planQuery(view: View, query: KeyedQuery, dialect: Dialect): Quer
   };
   const cursor = query.cursor ?? undefined;
   if (cursor === undefined) return plan;
+  const orderColumns = order.map(({ column }) => column);
   if (dialect.positions === 'stored')
     return { ...plan, start: decodeCursor(cursor, print(), orderColumns.map(asText)) };
   const start = decodeCursor(cursor, print(), orderColumns);
@@ -177,7 +187,14 @@ function planFilter(filter: object, place: Place, planning: Planning): void {
   const { where, and, or, not } = filter as Readonly<Record<string, unknown>>;
   if (isObject(where)) planWhere(where, place, planning);
   if (and === undefined && or === undefined && not === undefined) return;
-  const { at, depth, into } = place;
+  planGroups({ and, or, not }, place, planning);
+}
+
+function planGroups(
+  { and, or, not }: Readonly<Record<Group['op'], unknown>>,
+  { at, depth, into }: Place,
+  planning: Planning,
+): void {
   if (depth >= QUERY_LIMITS.depth) return;
   const inside = (inner: unknown, path: string): Group => {
     const group: Predicate[] = [];
@@ -202,10 +219,24 @@ function planWhere(where: Readonly<Record<string, unknown>>, { at, into }: Place
       planning.problems.push({ field, message: `${what}is not a column of the view${hint}` });
       continue;
     }
+    if (typeof test !== 'object' && isComparable(column, test)) {
+      into.push({ column, at, op: 'eq', value: test });
+      continue;
+    }
     const planned = new ColumnPlan(column, at, planning.problems);
     if (typeof test !== 'object' || test === null) planned.add('eq', test as Json, into);
     else for (const op of Object.keys(test).sort()) planned.add(op, (test as Record<string, Json>)[op], into);
   }
+}
+
+/** n.b. length and range belong to stored values: searching beyond them finds nothing, it is not an error. */
+const FITS = Object.fromEntries(VALUE_TYPES.map((type) => [type, compileFits({ type })])) as Readonly<
+  Record<ValueType, Fits>
+>;
+
+/** Whether a value can be compared with a column just as it is. */
+function isComparable(column: NamedValue, value: unknown): value is Exclude<Scalar, null> {
+  return column.type !== 'json' && FITS[comparedType(column, value)](value);
 }
 
 /** Plans the comparisons of one column. */
@@ -266,11 +297,11 @@ class ColumnPlan {
 
   /** Undefined: it cannot be compared with. */
   #value(value: Json): Scalar | undefined {
+    if (isComparable(this.#column, value)) return value;
     const { type } = this.#column;
     if (type === 'json') this.#refuse('is JSON: it can only be compared with null');
     else if (value === null) this.#refuse('can be compared with null by eq, ne, in and isNull only');
     else {
-      // Length and range belong to stored values: searching beyond them finds nothing, it is not an error.
       const read = readValue(value, { type: comparedType(this.#column, value) });
       if (!('problem' in read)) return read.value as Scalar;
       this.#refuse(read.problem);
@@ -288,8 +319,9 @@ class ColumnPlan {
 
 function planOrder({ order, key }: KeyedQuery, { columns, problems }: Planning): readonly PlannedOrder[] {
   const planned: PlannedOrder[] = [];
-  const entries: readonly unknown[] = Array.isArray(order) ? order.slice(0, QUERY_LIMITS.orderColumns) : [];
-  for (const [index, entry] of entries.entries()) {
+  const entries: readonly unknown[] = Array.isArray(order) ? order : [];
+  for (let index = 0; index < Math.min(entries.length, QUERY_LIMITS.orderColumns); index += 1) {
+    const entry = entries[index];
     const { column: name, direction } = isObject(entry) ? entry : {};
     if (typeof name !== 'string') continue;
     const column = columns.get(name);
@@ -477,6 +509,6 @@ function refuseCursor(): Error {
 }
 
 /** A whole number that JavaScript cannot hold may be searched for in any column of whole numbers. */
-function comparedType({ type }: NamedValue, value: Json): ValueType {
+function comparedType({ type }: NamedValue, value: unknown): ValueType {
   return type === 'integer' && typeof value === 'string' ? 'bigint' : type;
 }

@@ -30,10 +30,112 @@ export interface QueryFormOptions {
 
 /**
  * Checks the form of a query, whatever its columns: names that nobody knows, things that are of another type, filters that
- * compare with nothing. What is wrong is added to `problems`. n.b. on the path of every read.
+ * compare with nothing. What is wrong is added to `problems`.
  */
 export function checkQueryForm(query: unknown, problems: Problem[], options: QueryFormOptions = {}): void {
+  if (!hasQueryForm(query, options.own)) findProblems(query, problems, options);
+}
+
+/** What `checkQueryForm` does for a query that does not have the form. */
+export function findProblems(query: unknown, problems: Problem[], options: QueryFormOptions = {}): void {
   new FormCheck(problems, options).query(query, 'query');
+}
+
+/** Whether there is nothing that `findProblems` would find. n.b. on the path of every read: it makes no objects. */
+export function hasQueryForm(query: unknown, own: readonly string[] = []): boolean {
+  if (!isObject(query)) return false;
+  let comparisons = 0;
+  for (const name in query) {
+    const value = query[name];
+    switch (name) {
+      case 'where':
+      case 'and':
+      case 'or':
+      case 'not':
+        if (!isAbsent(value)) comparisons += countPart(name, value, 0);
+        break;
+      case 'order':
+        if (!isAbsent(value) && !isOrder(value)) return false;
+        break;
+      default:
+        if (!isOther(name, value) && !own.includes(name)) return false;
+    }
+  }
+  return comparisons <= QUERY_LIMITS.comparisons;
+}
+
+function isOther(name: string, value: unknown): boolean {
+  switch (name) {
+    case 'limit':
+      return isAbsent(value) || typeof value === 'number';
+    case 'view':
+    case 'cursor':
+      return isAbsent(value) || typeof value === 'string';
+    case 'count':
+      return isAbsent(value) || typeof value === 'boolean';
+    default:
+      return false;
+  }
+}
+
+/** In place of the number of comparisons, where their form is wrong: no limit lets it pass. */
+const WRONG = Infinity;
+
+function countPart(name: (typeof FILTER_NAMES)[number], value: unknown, depth: number): number {
+  if (name === 'where') return isObject(value) ? countWhere(value) : WRONG;
+  if (name === 'not') return countFilter(value, depth + 1);
+  if (!Array.isArray(value) || value.length === 0) return WRONG;
+  let comparisons = 0;
+  for (const filter of value as readonly unknown[]) comparisons += countFilter(filter, depth + 1);
+  return comparisons;
+}
+
+/** Of a filter that stands in another one: it has some. */
+function countFilter(filter: unknown, depth: number): number {
+  if (!isObject(filter) || depth > QUERY_LIMITS.depth) return WRONG;
+  let comparisons = 0;
+  for (const name in filter) {
+    if (name !== 'where' && name !== 'and' && name !== 'or' && name !== 'not') return WRONG;
+    if (!isAbsent(filter[name])) comparisons += countPart(name, filter[name], depth);
+  }
+  return comparisons === 0 ? WRONG : comparisons;
+}
+
+function countWhere(where: Readonly<Record<string, unknown>>): number {
+  let comparisons = 0;
+  for (const column in where) {
+    const test = where[column];
+    if (test === undefined) continue;
+    comparisons += typeof test !== 'object' || test === null ? 1 : countColumn(test);
+  }
+  return comparisons;
+}
+
+function countColumn(test: object): number {
+  if (Array.isArray(test)) return WRONG;
+  let comparisons = 0;
+  for (const operator in test) {
+    const value = (test as Readonly<Record<string, unknown>>)[operator];
+    if (!COMPARISON_NAMES.includes(operator as 'eq')) return WRONG;
+    if (value === undefined) continue;
+    if (operator === 'in' && !(Array.isArray(value) && value.length <= QUERY_LIMITS.inValues)) return WRONG;
+    if (operator === 'between' && !(Array.isArray(value) && value.length === 2)) return WRONG;
+    if (operator === 'isNull' && typeof value !== 'boolean') return WRONG;
+    comparisons += 1;
+  }
+  return comparisons === 0 ? WRONG : comparisons;
+}
+
+function isOrder(order: unknown): boolean {
+  if (!Array.isArray(order) || order.length > QUERY_LIMITS.orderColumns) return false;
+  for (const entry of order as readonly unknown[]) {
+    if (!isObject(entry)) return false;
+    for (const name in entry) if (name !== 'column' && name !== 'direction') return false;
+    const { column, direction } = entry;
+    if (typeof column !== 'string') return false;
+    if (!isAbsent(direction) && direction !== 'asc' && direction !== 'desc') return false;
+  }
+  return true;
 }
 
 /** Whether a field of a query counts as left out. */

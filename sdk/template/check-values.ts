@@ -1,3 +1,4 @@
+import { compileFits } from './fits.js';
 import type { Json, JsonObject } from './json.js';
 import { readValue, type ReadValue } from './read-value.js';
 import { isPlainName } from './unknown-names.js';
@@ -78,7 +79,9 @@ export function compileChecker(spec: ValueFields): ValuesChecker {
     Object.entries(spec).map(([name, description]) => [name, withReadDefault(description)] as const),
   );
   const entries = Object.entries(fields);
+  const fits = compileFits({ type: 'object', fields });
   return (values) => {
+    if (fits(values)) return { ok: true, value: values };
     let value = values;
     let present = 0;
     for (const [name, description] of entries) {
@@ -136,8 +139,10 @@ export type CheckedResult = { readonly value: Json } | { readonly problems: read
 
 /** Prepares the check of what an operation gives; without a description it must be JSON, whatever it says. */
 export function compileResult(output: ValueDescription = { type: 'json' }): (value: unknown) => CheckedResult {
+  const fits = compileFits(output, true);
   return (value) => {
     const isAbsent = !isLive(output) && (value === undefined || value === null);
+    if (!isAbsent && fits(value)) return { value: value as Json };
     if (isAbsent && (output.optional === true || (value === null && output.type === 'json'))) return { value: null };
     const absent = value === null ? 'must not be null' : 'must be given';
     const read: ReadValue = isAbsent ? { problem: absent } : readValue(value as Json, output, true);

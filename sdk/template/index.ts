@@ -2,6 +2,7 @@ export * from './allowed-imports.js';
 export { checkManifest, parseManifest, type ParsedManifest } from './check-manifest.js';
 export * from './check-query.js';
 export * from './check-values.js';
+export { compileFits, type Fits } from './fits.js';
 export * from './read-value.js';
 export * from './context.js';
 export { defineDomain, isTemplate, type DomainDefinition } from './define-domain.js';

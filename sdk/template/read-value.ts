@@ -23,7 +23,17 @@ const DAY = /^(\d{4})-(\d{2})-(\d{2})$/;
 // RFC 3339: an instant has an offset; without one it would mean another time on every machine.
 const INSTANT =
   /^\d{4}-\d{2}-\d{2}T(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/;
-const LONE_SURROGATE = /\p{Surrogate}/u;
+const DAY_OF_MONTH = '(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)';
+
+/**
+ * Texts that are read as they are. n.b. some others are as well, 29 February for one: to read them finds out.
+ */
+export const IN_ONE_FORM = {
+  bigint: /^(?:0|-?[1-9]\d{0,63})$/,
+  decimal: DECIMAL,
+  date: new RegExp(`^\\d{4}-${DAY_OF_MONTH}$`),
+  datetime: new RegExp(`^\\d{4}-${DAY_OF_MONTH}T(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d\\.\\d{3}Z$`),
+} as const;
 const MAX_JSON_DEPTH = 64;
 
 const wrong = (problem: string): ReadValue => ({ problem });
@@ -36,7 +46,7 @@ function withinRange(value: number, description: ValueDescription): ReadValue | 
 
 function readString(value: Json): ReadValue {
   if (typeof value !== 'string') return wrong('must be a string');
-  return LONE_SURROGATE.test(value) ? wrong('must be well-formed Unicode') : { value };
+  return value.isWellFormed() ? { value } : wrong('must be well-formed Unicode');
 }
 
 function readInteger(value: Json, description: ValueDescription): ReadValue {
@@ -121,7 +131,9 @@ function at(path: string, problem: string): ProblemAt {
 function isPlainObject(value: object): boolean {
   const prototype = Object.getPrototypeOf(value) as object | null;
   return (
-    prototype === null || (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'hasOwnProperty'))
+    prototype === Object.prototype ||
+    prototype === null ||
+    (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'hasOwnProperty'))
   );
 }
 

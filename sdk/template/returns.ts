@@ -1,5 +1,6 @@
 import type { ValueProblem } from './check-values.js';
 import type { CallResult } from './context.js';
+import { compileFits, type Fits, fitsFields } from './fits.js';
 import type { Json, JsonObject } from './json.js';
 import type { ObjectManifest } from './manifest.js';
 import { readValue, type ReadValue } from './read-value.js';
@@ -69,14 +70,23 @@ function readGiven(given: Json | undefined, description: ValueDescription): Read
   return parsed === given ? read : readValue(parsed, description, true);
 }
 
+/** n.b. JSON may come as a text of its own. */
+function fitsColumn(description: ValueDescription): Fits {
+  const fits = compileFits(description, true);
+  return description.type === 'json' ? (value) => typeof value !== 'string' && fits(value) : fits;
+}
+
 type ReadRows = { readonly rows: readonly JsonObject[] } | { readonly problem: ValueProblem };
 
 /** Reads rows as declared. Columns that are not declared are left out: the database may add some at any time. */
 function rowsReader(fields: ValueFields, set: string): (rows: readonly JsonObject[]) => ReadRows {
   const columns = Object.entries(fields);
+  const fits = fitsFields(fields, true, fitsColumn);
   return (rows) => {
-    const read: JsonObject[] = [];
-    for (const [index, given] of rows.entries()) {
+    const read = rows.slice();
+    for (let index = 0; index < rows.length; index += 1) {
+      const given = rows[index] ?? {};
+      if (fits(given)) continue;
       const row: Record<string, Json> = {};
       for (const [name, description] of columns) {
         const column = readColumn(given[name], description);
@@ -85,7 +95,7 @@ function rowsReader(fields: ValueFields, set: string): (rows: readonly JsonObjec
         }
         row[name] = column.value;
       }
-      read.push(row);
+      read[index] = row;
     }
     return { rows: read };
   };

@@ -71,7 +71,8 @@ export function callStatement(routine: Routine, args: JsonObject): Statement {
     return toDriver(value, type);
   });
   routine.args.forEach((arg, index) => requireRange(arg, values[index] ?? null));
-  return { ...textsOf(routine), values };
+  const { sql, block } = textsOf(routine);
+  return { sql, block, values };
 }
 
 /** n.b. the server takes the nearest it can hold where its sql_mode is not strict. */
@@ -138,7 +139,12 @@ function countStatement(view: View, { conditions }: QueryPlan): Statement {
 }
 
 function whereOf(predicates: readonly Predicate[]): Part {
-  if (predicates.length === 0) return { sql: '', values: [] };
+  const [first] = predicates;
+  if (first === undefined) return { sql: '', values: [] };
+  if (predicates.length === 1) {
+    const { sql, values } = predicate(first);
+    return { sql: ` WHERE ${sql}`, values };
+  }
   const parts = predicates.map(predicate);
   return {
     sql: ` WHERE ${parts.map(({ sql }) => sql).join(' AND ')}`,
