@@ -287,7 +287,7 @@ function requestsOf(
   properties: ContentProperties,
 ): readonly RequestEnvelope[] {
   if (text.includes('null')) values.forEach(dropNulls);
-  if (!values.every(isEnvelope)) throw malformed(values, text.startsWith('['));
+  if (!areEnvelopes(values)) throw malformed(values, text.startsWith('['));
   addFromMessage(values, properties);
   return values;
 }
@@ -310,10 +310,16 @@ function drop(value: unknown, names: readonly string[]): Record<string, unknown>
   return fields;
 }
 
-function isEnvelope(value: unknown): value is RequestEnvelope {
+function areEnvelopes(values: readonly unknown[]): values is readonly RequestEnvelope[] {
+  for (const value of values) if (!isEnvelope(value)) return false;
+  return true;
+}
+
+function isEnvelope(value: unknown): boolean {
   if (!isObject(value)) return false;
-  const envelope = value as Record<string, unknown>;
-  for (const name of REQUIRED) if (!Object.hasOwn(envelope, name)) return false;
+  const envelope = value as Record<(typeof NAMES)[number], unknown>;
+  const { v, id, domain, op } = envelope;
+  if (v === undefined || id === undefined || domain === undefined || op === undefined) return false;
   if (!areRight(envelope, checkField)) return false;
   const { meta } = envelope;
   return meta === undefined || areRight(meta as Record<string, unknown>, checkMetaField);

@@ -126,10 +126,13 @@ export function viewStatements(view: View, plan: QueryPlan): Readonly<Record<'re
 /** The SELECT of one page (and one row more). Identifiers come from the catalogue alone; values are bound. */
 function readStatement(view: View, plan: QueryPlan): Statement {
   const { sql, values } = whereOf(plan.after === undefined ? plan.conditions : plan.conditions.concat(plan.after));
-  const order = plan.order.map(({ column, direction }) => `${sortKey(column)} ${direction === 'asc' ? 'ASC' : 'DESC'}`);
+  let order = '';
+  for (const { column, direction } of plan.order) {
+    order += `${order === '' ? '' : ', '}${sortKey(column)} ${direction === 'asc' ? 'ASC' : 'DESC'}`;
+  }
   // n.b. MySQL 8 refuses a LIMIT that is bound as a DOUBLE, which is how the driver sends numbers.
   const limit = String(plan.limit + 1);
-  return { sql: `${selectFrom(view)}${sql} ORDER BY ${order.join(', ')} LIMIT ?`, values: values.concat(limit) };
+  return { sql: `${selectFrom(view)}${sql} ORDER BY ${order} LIMIT ?`, values: values.concat(limit) };
 }
 
 /** How many rows there are on all pages, as `rows`. */
@@ -139,29 +142,27 @@ function countStatement(view: View, { conditions }: QueryPlan): Statement {
 }
 
 function whereOf(predicates: readonly Predicate[]): Part {
-  const [first] = predicates;
-  if (first === undefined) return { sql: '', values: [] };
-  if (predicates.length === 1) {
-    const { sql, values } = predicate(first);
-    return { sql: ` WHERE ${sql}`, values };
-  }
-  const parts = predicates.map(predicate);
-  return {
-    sql: ` WHERE ${parts.map(({ sql }) => sql).join(' AND ')}`,
-    values: parts.flatMap(({ values }) => values),
-  };
+  if (predicates.length === 0) return { sql: '', values: [] };
+  const { sql, values } = join(predicates, ' AND ');
+  return { sql: ` WHERE ${sql}`, values };
 }
 
-function predicate(test: Predicate): Part {
-  return 'of' in test ? grouped(test) : condition(test);
+function join(predicates: readonly Predicate[], word: ' AND ' | ' OR '): Part {
+  let sql = '';
+  const values: Statement['values'][number][] = [];
+  for (const each of predicates) {
+    const part = 'of' in each ? grouped(each) : condition(each);
+    sql += sql === '' ? part.sql : word + part.sql;
+    for (const value of part.values) values.push(value);
+  }
+  return { sql, values };
 }
 
 function grouped({ op, of }: Group): Part {
   if (of.length === 0) return { sql: op === 'and' ? 'TRUE' : 'FALSE', values: [] };
-  const parts = of.map(predicate);
-  const joined = `(${parts.map(({ sql }) => sql).join(op === 'or' ? ' OR ' : ' AND ')})`;
+  const { sql, values } = join(of, op === 'or' ? ' OR ' : ' AND ');
   // n.b. what compares with NULL is neither true nor false for the server; NOT of it would not be true.
-  return { sql: op === 'not' ? `${joined} IS NOT TRUE` : joined, values: parts.flatMap(({ values }) => values) };
+  return { sql: op === 'not' ? `(${sql}) IS NOT TRUE` : `(${sql})`, values };
 }
 
 const heads = new WeakMap<View, string>();
