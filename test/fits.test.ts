@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Json, Problem, ValueDescription } from '@beds/sdk';
-import { compileFits, compileReturns, findProblems, hasQueryForm, readValue } from '#sdk/template';
+import { compileFits, compileReturns, checkQueryForm, hasQueryForm, readValue } from '#sdk/template';
 import fc from 'fast-check';
 
 const RUNS = 5_000;
@@ -182,7 +182,7 @@ void describe('the fast way to check the form of a query', () => {
     fc.assert(
       fc.property(fc.oneof(query, filter), (asked) => {
         const problems: Problem[] = [];
-        findProblems(asked, problems, { own: ['key'] });
+        checkQueryForm(asked, problems, { own: ['key'] });
         assert.equal(hasQueryForm(asked, ['key']), problems.length === 0, JSON.stringify(problems));
         if (problems.length === 0) right += 1;
       }),

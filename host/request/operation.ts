@@ -10,13 +10,14 @@ import type {
   ValueDescription,
 } from '@beds/sdk';
 import {
-  checkQueryForm,
   type CheckedResult,
   compileInput,
   compileResult,
   CORE_OPERATIONS,
   DESCRIBE,
   describeDomain,
+  checkQueryForm,
+  hasQueryForm,
   sayProblems,
   type RequestEnvelope,
   type ServedBy,
@@ -131,15 +132,16 @@ function coreOperations(
       if (input.key !== undefined) return template.fetchRecords({ where: { [key]: input.key }, limit: 1 }, ctx);
       const query = input.query ?? {};
       const alias = typeof query.view === 'string' ? query.view : 'fetch';
-      const isFetchable = fetchable.has(alias);
-      // n.b. whoever plans a query of a view checks its form, and says what is wrong together with what the columns have to say.
-      if (isFetchable && isView(alias))
-        return alias === 'fetch' ? template.fetchRecords(query, ctx) : ctx.view(alias, query);
+      const isRight = hasQueryForm(query);
+      if (fetchable.has(alias)) {
+        if (alias === 'fetch' && isRight) return template.fetchRecords(query, ctx);
+        // n.b. what is wrong is said together with what the columns of the view have to say.
+        if (isView(alias)) return ctx.view(alias, query);
+      }
       const problems: Problem[] = [];
-      checkQueryForm(query, problems, FORM);
-      if (!isFetchable) problems.push(notFetchable(alias, fetchable));
-      if (problems.length > 0) throw invalidQuery(problems);
-      return template.fetchRecords(query, ctx);
+      if (!isRight) checkQueryForm(query, problems, FORM);
+      if (!fetchable.has(alias)) problems.push(notFetchable(alias, fetchable));
+      throw invalidQuery(problems);
     },
     update: (input, ctx) => {
       refuse(input, ['query']);

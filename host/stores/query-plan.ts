@@ -4,6 +4,7 @@ import {
   checkQueryForm,
   compileFits,
   type Fits,
+  hasQueryForm,
   MOST_PROBLEMS,
   sayProblems,
   isPlainName,
@@ -80,7 +81,7 @@ export interface Dialect {
  */
 export function planQuery(view: View, query: KeyedQuery, dialect: Dialect): QueryPlan {
   const problems: Problem[] = [];
-  checkQueryForm(query, problems, FORM);
+  if (!hasQueryForm(query, FORM.own)) checkQueryForm(query, problems, FORM);
   const planning: Planning = { columns: columnsOf(view), problems };
   const conditions: Predicate[] = [];
   planFilter(query, { at: 'query', depth: 0, into: conditions }, planning);

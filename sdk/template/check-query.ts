@@ -33,15 +33,10 @@ export interface QueryFormOptions {
  * compare with nothing. What is wrong is added to `problems`.
  */
 export function checkQueryForm(query: unknown, problems: Problem[], options: QueryFormOptions = {}): void {
-  if (!hasQueryForm(query, options.own)) findProblems(query, problems, options);
-}
-
-/** What `checkQueryForm` does for a query that does not have the form. */
-export function findProblems(query: unknown, problems: Problem[], options: QueryFormOptions = {}): void {
   new FormCheck(problems, options).query(query, 'query');
 }
 
-/** Whether there is nothing that `findProblems` would find. n.b. on the path of every read: it makes no objects. */
+/** Whether `checkQueryForm` would find nothing. n.b. on the path of every read: it makes no objects. */
 export function hasQueryForm(query: unknown, own: readonly string[] = []): boolean {
   if (!isObject(query)) return false;
   let comparisons = 0;
