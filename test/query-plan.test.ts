@@ -151,6 +151,37 @@ describe('a query of a view', () => {
     assert.match(refusal({ where: { id: { in: Array.from({ length: 1_001 }, (_, id) => id) } } }).message, /1000/);
   });
 
+  it('is bounded in the values of all its lists together, which one statement must carry', () => {
+    const lists = (count: number): object => ({
+      or: Array.from({ length: count }, () => ({
+        where: { id: { in: Array.from({ length: 1_000 }, (_, id) => id) } },
+      })),
+    });
+    plan(lists(10));
+    assert.match(refusal(lists(11)).message, /at most 10000 values for in, all together/);
+  });
+
+  it('is refused soon, however many names of columns are wrong, and however long', () => {
+    // n.b. to look for what was meant by each of them took half a minute.
+    const columns = Array.from({ length: 60 }, (_, place) => ({
+      ...({ name: `a_rather_long_name_of_a_column_${String(place)}`, type: 'string', nativeType: 'text' } as const),
+    }));
+    const names = Array.from({ length: 15_000 }, (_, place) => `b_rather_lang_name_of_a_colunn_${String(place)}`);
+    const where = Object.fromEntries([...names, 'x'.repeat(1_000_000)].map((name) => [name, 1]));
+    const beganMs = performance.now();
+    assert.throws(
+      () =>
+        planQuery(
+          { ...view, columns: view.columns.concat(columns) },
+          { key: 'id', where },
+          { positions: 'shown', write },
+        ),
+      { code: 'BEDS_STORE_QUERY_INVALID' },
+    );
+    const tookMs = performance.now() - beganMs;
+    assert.ok(tookMs < 3_000, `it took ${String(tookMs)} ms`);
+  });
+
   it('has a cursor of its own for each filter, whatever limit and count are', () => {
     const queries = [
       { where: { id: 1 } },

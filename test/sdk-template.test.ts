@@ -310,6 +310,22 @@ test('all that is wrong with a definition is said at once', () => {
   }
 });
 
+test('names that every object has are names like others in a manifest, and no operation has one', () => {
+  const { definition } = defineDomain({ ...identity, ...core });
+  for (const name of ['constructor', 'toString', 'valueOf']) {
+    const column = { type: 'integer', [name]: 1 };
+    const objects = { ...definition.objects, more: { kind: 'view', name: 'more', columns: { id: column } } };
+    const fields = checkManifest({ ...definition, objects }).map(({ field }) => field);
+    assert.ok(fields.includes(`objects.more.columns.id.${name}`), fields.join());
+  }
+  for (const name of ['toString', 'hasOwnProperty', 'inspect', 'catch', 'toJSON', 'call']) {
+    assert.throws(
+      () => defineDomain({ ...identity, ...core, operations: ({ query }) => ({ [name]: query({}, () => 1) }) }),
+      new RegExp(`operations\\.${name} has a name that every client, or every object, has already`),
+    );
+  }
+});
+
 test('domain errors carry their message, class and field', () => {
   assert.deepEqual(
     [notFound('No city 7.'), conflict(), refused(), notSupported()].map(({ code, status }) => [code, status]),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { conflict, defineDomain, peer, procedure, t, view, type BedsError } from '@beds/sdk';
 import { testDomain } from '@beds/sdk/testing';
+import { z } from 'zod';
 
 const city = t.row({ id: t.int(), name: t.string(), population: t.int().optional() });
 export const countries = defineDomain({
@@ -246,4 +247,74 @@ test('what JSON cannot carry is refused by name, never changed', async () => {
   }
   await assert.rejects(cities.anything({ what: 'nan' }), failure('BEDS_REQUEST_BAD_RESULT', 'result.a[1]'));
   await assert.rejects(cities.anything({ what: 'date' }), /result\.at must be JSON: Date is not/);
+});
+
+test('what a schema makes of a result is JSON, or refused by name', async () => {
+  const domain = testDomain(
+    defineDomain({
+      ...{ name: 'schemas', version: '1.0.0', store: 'main', key: 'code' },
+      create: procedure('x_create', { code: t.string() }),
+      fetch: view('x_list', { code: t.string() }),
+      update: procedure('x_update', { code: t.string() }),
+      delete: procedure('x_delete', { code: t.string() }),
+      operations: ({ query }) => ({
+        date: query({ output: { at: z.date() } }, () => ({ at: new Date(0) })),
+        big: query({ output: { at: z.bigint() } }, () => ({ at: 1n })),
+        nan: query({ output: { at: z.any() } }, () => ({ at: Number.NaN })),
+        map: query({ output: { at: z.string().transform((text) => new Map([[text, 1]])) } }, () => ({ at: 'x' })),
+        text: query({ output: { at: z.string().transform((text) => text.length) } }, () => ({ at: 'four' })),
+      }),
+    }),
+    {},
+  );
+  for (const name of ['date', 'big', 'nan', 'map']) {
+    await assert.rejects(domain.call(name as 'date', {}), failure('BEDS_REQUEST_BAD_RESULT', 'result.at'), name);
+  }
+  assert.deepEqual(await domain.text({}), { at: 4 });
+});
+
+test('numbers that come as text, and instants, are compared by what they are', async () => {
+  const price = t.row({ id: t.int(), price: t.decimal(), size: t.bigint(), at: t.datetime() });
+  const domain = testDomain(
+    defineDomain({
+      ...{ name: 'prices', version: '1.0.0', store: 'main', key: 'id' },
+      create: procedure('price_create', price.omit('id'), price),
+      fetch: view('price_list', price),
+      update: procedure('price_update', price.partial(), price),
+      delete: procedure('price_delete', price.pick('id')),
+    }),
+    {
+      views: {
+        fetch: [
+          { id: 1, price: '9.50', size: '9', at: '2026-01-01T00:00:00Z' },
+          { id: 2, price: '10', size: '-10', at: '2026-01-01T00:00:00.000001Z' },
+        ],
+      },
+    },
+  );
+  const found = async (query: Parameters<typeof domain.fetch>[0]): Promise<readonly unknown[]> =>
+    (await domain.fetch(query)).rows.map((row) => (row as { readonly id: number }).id);
+  assert.deepEqual(await found({ where: { price: { gt: '9.5' } } }), [2]);
+  assert.deepEqual(await found({ where: { price: '9.5' } }), [1]);
+  assert.deepEqual(await found({ where: { size: { between: ['-11', '8'] } } }), [2]);
+  assert.deepEqual(await found({ order: [{ column: 'size' }] }), [2, 1]);
+  assert.deepEqual(await found({ where: { at: '2026-01-01T01:00:00+01:00' } }), [1]);
+  assert.deepEqual(await found({ where: { at: { gt: '2026-01-01T00:00:00Z' } } }), [2]);
+});
+
+test('a peer is an object like others beside its operations', async () => {
+  const domain = testDomain(
+    defineDomain({
+      ...{ name: 'callers', version: '1.0.0', store: 'main', key: 'code' },
+      create: procedure('x_create', { code: t.string() }),
+      fetch: view('x_list', { code: t.string() }),
+      update: procedure('x_update', { code: t.string() }),
+      delete: procedure('x_delete', { code: t.string() }),
+      peers: { countries: peer<typeof countries>() },
+      operations: ({ query }) => ({ show: query({}, ({ peers }) => [String(peers), JSON.stringify(peers)]) }),
+    }),
+    {},
+  );
+  // n.b. an operation named toJSON would be asked for.
+  assert.deepEqual(await domain.show({}), ['[object Object]', '{"countries":{}}']);
 });

@@ -2,7 +2,13 @@ import { MOST_PROBLEMS, type Problem } from './errors.js';
 import { isPlainName, placeOf } from './unknown-names.js';
 
 /** Bounds of what one query may ask. */
-export const QUERY_LIMITS = { depth: 5, comparisons: 200, inValues: 1_000, orderColumns: 8 } as const;
+export const QUERY_LIMITS = {
+  depth: 5,
+  comparisons: 200,
+  inValues: 1_000,
+  allInValues: 10_000,
+  orderColumns: 8,
+} as const;
 
 export const FILTER_NAMES = ['where', 'and', 'or', 'not'] as const;
 export const QUERY_NAMES = [...FILTER_NAMES, 'view', 'order', 'limit', 'cursor', 'count'] as const;
@@ -146,6 +152,7 @@ class FormCheck {
   readonly #problems: Problem[];
   readonly #options: QueryFormOptions;
   #comparisons = 0;
+  #inValues = 0;
 
   constructor(problems: Problem[], options: QueryFormOptions) {
     this.#problems = problems;
@@ -174,6 +181,9 @@ class FormCheck {
     }
     if (this.#comparisons > QUERY_LIMITS.comparisons) {
       this.#add(path, `must have at most ${QUERY_LIMITS.comparisons} comparisons`);
+    }
+    if (this.#inValues > QUERY_LIMITS.allInValues) {
+      this.#add(path, `must have at most ${QUERY_LIMITS.allInValues} values for in, all together`);
     }
   }
 
@@ -224,14 +234,19 @@ class FormCheck {
       const value = (comparison as Readonly<Record<string, unknown>>)[operator];
       if (!COMPARISON_NAMES.includes(operator as 'eq')) this.#unknown(operator, COMPARISON_NAMES, path);
       else if (value === undefined) continue;
-      else if (operator === 'in' && !(Array.isArray(value) && value.length <= QUERY_LIMITS.inValues)) {
-        this.#add(path, `needs a list of at most ${QUERY_LIMITS.inValues} values for in`);
-      } else if (operator === 'between' && !(Array.isArray(value) && value.length === 2)) {
+      else if (operator === 'in') this.#in(value, path);
+      else if (operator === 'between' && !(Array.isArray(value) && value.length === 2)) {
         this.#add(path, 'needs a list of two values for between');
       } else if (operator === 'isNull' && typeof value !== 'boolean') this.#add(path, 'needs true or false for isNull');
       this.#comparisons += 1;
     }
     if (this.#comparisons === before) this.#add(path, `compares with nothing: give it ${COMPARISON_NAMES.join(', ')}`);
+  }
+
+  #in(value: unknown, path: string): void {
+    if (!Array.isArray(value) || value.length > QUERY_LIMITS.inValues) {
+      this.#add(path, `needs a list of at most ${QUERY_LIMITS.inValues} values for in`);
+    } else this.#inValues += value.length;
   }
 
   #order(order: unknown, path: string): void {

@@ -1,5 +1,5 @@
 import { coreOperations } from './core-operations.js';
-import { checkDefined, DefinitionProblems } from './definition-rules.js';
+import { checkDefined, DefinitionProblems, RESERVED, RESERVED_PROBLEM } from './definition-rules.js';
 import type { Domain, DomainTypes } from './domain-types.js';
 import { type HandlerCall, handlerCallOf } from './handler-call.js';
 import type { Json, JsonObject } from './json.js';
@@ -185,9 +185,6 @@ type LooseDefinition = DomainDefinition<
   Operations
 >;
 
-/** What clients call otherwise: an operation of such a name could not be called by it. */
-const TAKEN_NAMES = ['describe', 'call', 'fetchAll'];
-
 const HOOKS = ['setup', 'teardown', 'selfTest'] as const;
 const PARTS: readonly string[] = [
   ...['name', 'version', 'store', 'key', 'views', 'objects', 'peers', 'operations', 'notes'],
@@ -250,7 +247,7 @@ function codedOperations(problems: DefinitionProblems, definition: LooseDefiniti
     const field = `operations.${name}`;
     const { handler, kind } = (operation ?? {}) as Partial<Operations[string]>;
     const isCore = CORE_OPERATIONS.some((core) => core === name);
-    if (TAKEN_NAMES.includes(name)) problems.add(field, 'has a name that clients have for something else');
+    if (RESERVED.has(name)) problems.add(field, RESERVED_PROBLEM);
     if (kind === undefined) problems.add(field, 'must be made with query(…), mutation(…) or pages(…)');
     else if (typeof handler !== 'function') problems.add(field, 'must have a function that does it');
     else if (kind === 'pages' && name !== 'fetch')

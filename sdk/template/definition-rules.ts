@@ -13,8 +13,16 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const FORBIDDEN_NAMES = new Set(['__proto__', 'constructor', 'prototype']);
 
-/** What a caller finds in each domain beside its operations, and what `await` and JSON look for in any object. */
-const RESERVED: ReadonlySet<string> = new Set(['describe', 'fetchAll', 'call', 'then', 'toJSON']);
+/**
+ * Names that no operation may have: what a caller finds in each domain beside them, what `await`, JSON and test libraries look for
+ * in any object, and what every object has.
+ */
+export const RESERVED: ReadonlySet<string> = new Set([
+  ...['describe', 'fetchAll', 'call'],
+  ...['then', 'catch', 'finally', 'toJSON', 'inspect', 'asymmetricMatch'],
+  ...Object.getOwnPropertyNames(Object.prototype),
+]);
+export const RESERVED_PROBLEM = 'has a name that every client, or every object, has already: choose another';
 
 /** What names must look like, and how to say so. */
 export const NAME_RULES = {
@@ -87,7 +95,7 @@ const FACETS: Readonly<Partial<Record<string, readonly ValueType[]>>> = {
 function checkFacets(problems: DefinitionProblems, field: string, value: Fields): void {
   const type = value['type'] as ValueType;
   for (const name of Object.keys(value)) {
-    const types = FACETS[name];
+    const types = Object.hasOwn(FACETS, name) ? FACETS[name] : undefined;
     if (types !== undefined && value[name] !== undefined && !types.includes(type)) {
       problems.add(`${field}.${name}`, `means nothing for type ${type}`);
     }
@@ -301,7 +309,7 @@ function checkOperations(
   for (const [name, operation] of Object.entries(operations)) {
     const field = `operations.${name}`;
     problems.name(field, name, 'operation');
-    if (RESERVED.has(name)) problems.add(field, 'has a name that every client has already: choose another');
+    if (RESERVED.has(name)) problems.add(field, RESERVED_PROBLEM);
     if (!problems.record(field, operation)) continue;
     checkOperation(problems, name, operation);
     const isCore = CORE_OPERATIONS.some((core) => core === name);

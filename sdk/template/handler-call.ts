@@ -1,4 +1,5 @@
 import type { TemplateContext, TransactionScope } from './context.js';
+import { RESERVED } from './definition-rules.js';
 import type { JsonObject } from './json.js';
 import type { ObjectManifest } from './manifest.js';
 import type { Scalar, ViewQuery } from './query.js';
@@ -51,8 +52,9 @@ function peerCalls(ctx: TemplateContext, name: string): object {
   };
   return new Proxy(core, {
     get: (calls, operation) => {
-      // n.b. what has a `then` would be taken for a promise.
-      if (typeof operation !== 'string' || operation === 'then') return undefined;
+      if (typeof operation !== 'string') return undefined;
+      // n.b. what has a `then` would be taken for a promise, and JSON would call `toJSON`.
+      if (RESERVED.has(operation)) return Reflect.get(Object.prototype, operation) as unknown;
       return calls[operation] ?? ((input?: JsonObject) => domain.call(operation, input));
     },
   });

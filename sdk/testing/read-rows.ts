@@ -3,6 +3,8 @@ import type { Json, JsonObject } from '../template/json.js';
 import type { ObjectManifest } from '../template/manifest.js';
 import { checkQueryForm } from '../template/check-query.js';
 import { type Problem, sayProblems } from '../template/errors.js';
+import { readValue } from '../template/read-value.js';
+import type { ValueType } from '../template/values.js';
 import type { Comparison, Filter, OrderBy, Page, Scalar, ViewQuery } from '../template/query.js';
 import { hostError } from './host-errors.js';
 
@@ -17,24 +19,54 @@ export interface RowSource {
 
 const DEFAULT_LIMIT = 100;
 
-/** Null before every value, as the databases have it; text by code units, where a database has its collation. */
-function compare(a: Json, b: Json): number {
-  if (a === b) return 0;
-  if (a === null) return -1;
-  if (b === null) return 1;
-  if (typeof a === 'string' && typeof b === 'string') return a < b ? -1 : 1;
-  return Number(a) - Number(b);
+type Compare = (a: Json, b: Json) => number;
+
+/**
+ * Null before every value, as the databases have it; exact numbers by what they are, and not as the texts that they come as; text by
+ * code units, where a database has its collation.
+ */
+function comparing(type: ValueType | undefined): Compare {
+  const isExact = type === 'decimal' || type === 'bigint';
+  return (a, b) => {
+    if (a === b) return 0;
+    if (a === null) return -1;
+    if (b === null) return 1;
+    if (isExact) return compareExact(String(a), String(b));
+    if (type === 'datetime') return compareTexts(oneForm(a), oneForm(b));
+    if (typeof a === 'string' && typeof b === 'string') return compareTexts(a, b);
+    return Number(a) - Number(b);
+  };
 }
 
-const TESTS: Readonly<Record<string, (value: Json, against: Json) => boolean>> = {
-  eq: (value, against) => compare(value, against) === 0,
-  ne: (value, against) => compare(value, against) !== 0,
-  lt: (value, against) => value !== null && compare(value, against) < 0,
-  lte: (value, against) => value !== null && compare(value, against) <= 0,
-  gt: (value, against) => value !== null && compare(value, against) > 0,
-  gte: (value, against) => value !== null && compare(value, against) >= 0,
-  in: (value, against) => Array.isArray(against) && against.some((item: Json) => compare(value, item) === 0),
-  between: (value, against) => {
+function compareTexts(a: string, b: string): number {
+  return a === b ? 0 : a < b ? -1 : 1;
+}
+
+function compareExact(a: string, b: string): number {
+  const decimals = Math.max(...[a, b].map((text) => text.split('.')[1]?.length ?? 0));
+  const scaled = (text: string): bigint => {
+    const [whole = '', fraction = ''] = text.split('.');
+    return BigInt(whole + fraction.padEnd(decimals, '0'));
+  };
+  const [left, right] = [scaled(a), scaled(b)];
+  return left === right ? 0 : left < right ? -1 : 1;
+}
+
+/** An instant with its offset as the host reads it; n.b. the Z would sort behind further digits. */
+function oneForm(value: Json): string {
+  const read = readValue(value, { type: 'datetime' });
+  return String('value' in read ? read.value : value).replace('Z', '');
+}
+
+const TESTS: Readonly<Record<string, (value: Json, against: Json, compare: Compare) => boolean>> = {
+  eq: (value, against, compare) => compare(value, against) === 0,
+  ne: (value, against, compare) => compare(value, against) !== 0,
+  lt: (value, against, compare) => value !== null && compare(value, against) < 0,
+  lte: (value, against, compare) => value !== null && compare(value, against) <= 0,
+  gt: (value, against, compare) => value !== null && compare(value, against) > 0,
+  gte: (value, against, compare) => value !== null && compare(value, against) >= 0,
+  in: (value, against, compare) => Array.isArray(against) && against.some((item: Json) => compare(value, item) === 0),
+  between: (value, against, compare) => {
     const [low = null, high = null] = against as readonly Json[];
     return value !== null && compare(value, low) >= 0 && compare(value, high) <= 0;
   },
@@ -43,19 +75,23 @@ const TESTS: Readonly<Record<string, (value: Json, against: Json) => boolean>> =
   isNull: (value, against) => (value === null) === against,
 };
 
-function holds(row: JsonObject, { where, and, or, not }: Filter): boolean {
+function holds(row: JsonObject, { where, and, or, not }: Filter, columns: Columns): boolean {
   return (
-    Object.entries(where ?? {}).every(([column, condition]) => compares(row[column] ?? null, condition)) &&
-    (and ?? []).every((filter) => holds(row, filter)) &&
-    (or ?? undefined)?.some((filter) => holds(row, filter)) !== false &&
-    !((not ?? undefined) !== undefined && holds(row, not as Filter))
+    Object.entries(where ?? {}).every(([column, condition]) =>
+      compares(row[column] ?? null, condition, comparing(columns[column]?.type)),
+    ) &&
+    (and ?? []).every((filter) => holds(row, filter, columns)) &&
+    (or ?? undefined)?.some((filter) => holds(row, filter, columns)) !== false &&
+    !((not ?? undefined) !== undefined && holds(row, not as Filter, columns))
   );
 }
 
-function compares(value: Json, condition: Scalar | Comparison | undefined): boolean {
+function compares(value: Json, condition: Scalar | Comparison | undefined, compare: Compare): boolean {
   if (condition === undefined) return true;
   const comparison = typeof condition === 'object' && condition !== null ? condition : { eq: condition };
-  return Object.entries(comparison).every(([operator, against]) => TESTS[operator]?.(value, against as Json) ?? false);
+  return Object.entries(comparison).every(
+    ([operator, against]) => TESTS[operator]?.(value, against as Json, compare) ?? false,
+  );
 }
 
 /** Refuses a query that has another form than a query has; `columns`: of the view, where callers fetch from one. */
@@ -108,10 +144,10 @@ function checkColumns(filter: unknown, path: string, check: ColumnCheck): void {
   checkColumns(not, `${path}.not`, check);
 }
 
-function sorted(rows: readonly JsonObject[], order: readonly OrderBy[]): readonly JsonObject[] {
+function sorted(rows: readonly JsonObject[], order: readonly OrderBy[], columns: Columns): readonly JsonObject[] {
   return rows.toSorted((a, b) => {
     for (const { column, direction } of order) {
-      const difference = compare(a[column] ?? null, b[column] ?? null);
+      const difference = comparing(columns[column]?.type)(a[column] ?? null, b[column] ?? null);
       if (difference !== 0) return direction === 'desc' ? -difference : difference;
     }
     return 0;
@@ -136,8 +172,8 @@ export function readRows({ columns, key, rows }: RowSource, query: ViewQuery): P
     .slice(0, 16);
   const start = readCursor(query.cursor ?? undefined, print);
   const end = start + (query.limit ?? DEFAULT_LIMIT);
-  const matching = rows.filter((row) => holds(row, query));
-  const page = sorted(matching, order).slice(start, end);
+  const matching = rows.filter((row) => holds(row, query, columns));
+  const page = sorted(matching, order, columns).slice(start, end);
   const names = Object.keys(columns);
   const hasMore = matching.length > end && query.limit !== 0;
   return {
