@@ -1,5 +1,5 @@
 import { type Fields, type Manifest, type OperationManifest, procedure, t, view } from '@beds/sdk';
-import { CORE_OPERATIONS, describeFields } from '#sdk/template';
+import { CORE_OPERATIONS, describeFields, describeResult, describeWhole } from '#sdk/template';
 import { z } from 'zod';
 
 /** The four as code serves them that takes the key at most. */
@@ -468,6 +468,50 @@ const resultCases: readonly ContractCase[] = [
     next: lookup({ name: z.string().max(5), size: z.int() }),
     there: ['! lookup: maxLength of argument name was lowered from 10 to 5', '! lookup: argument size became required'],
     back: ['  lookup: maxLength of argument name was raised from 5 to 10', '  lookup: argument size became optional'],
+  },
+  {
+    what: 'a schema of another library that may be null',
+    live: lookup({ name: z.string().nullable() }),
+    next: lookup({ name: z.string() }),
+    there: ['! lookup: argument name became required'],
+    back: ['  lookup: argument name became optional'],
+  },
+  {
+    what: 'a part of a schema, beside one that cannot be compared',
+    live: lookup({}, { input: describeWhole(z.object({ mail: z.email(), name: z.string() })) }),
+    next: lookup({}, { input: describeWhole(z.object({ mail: z.email(), size: z.int() })) }),
+    there: ['! lookup: argument name was removed', '! lookup: argument size was added without a default'],
+    back: ['! lookup: argument size was removed', '! lookup: argument name was added without a default'],
+  },
+  {
+    what: 'a schema of what further members are',
+    live: lookup({ by: z.object({}).catchall(z.string()) }),
+    next: lookup({ by: z.object({}).catchall(z.number()) }),
+    there: ['  lookup: argument by is described by a schema that cannot be compared'],
+    back: ['  lookup: argument by is described by a schema that cannot be compared'],
+  },
+  {
+    what: 'what a schema makes of a result',
+    live: lookup({}, { output: describeResult({ size: z.string().default('none') }) }),
+    next: lookup({}, { output: describeResult({ size: z.string().optional() }) }),
+    there: ['! lookup: result field size may be null now'],
+    back: ['  lookup: result field size is never null now'],
+  },
+  {
+    what: 'text of a bounded length, and what is written as text',
+    live: lookup({}, { output: describeResult({ day: t.string({ max: 20 }), kind: t.string({ max: 3 }) }) }),
+    next: lookup({}, { output: describeResult({ day: t.date(), kind: t.enum(['a', 'bcd']) }) }),
+    there: [
+      '  lookup: result field day was narrowed from string to date',
+      '  lookup: maxLength of result field day was lowered from 20 to 10',
+      '  lookup: result field kind was narrowed from string to enum',
+    ],
+    back: [
+      '! lookup: result field day was widened from date to string',
+      '! lookup: result field kind was widened from enum to string',
+      '  lookup: maxLength of result field day was set to 20',
+      '  lookup: maxLength of result field kind was set to 3',
+    ],
   },
   {
     what: 'a schema that says more than can be compared',

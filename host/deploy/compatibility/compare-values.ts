@@ -39,7 +39,7 @@ const TAKEN_BY: Readonly<Record<ValueType, readonly ValueType[]>> = {
   string: ['json'],
   integer: ['bigint', 'number', 'decimal', 'json'],
   // n.b. a whole number is taken as a number as well, so text alone is not enough.
-  bigint: ['json'],
+  bigint: ['decimal', 'json'],
   number: ['json'],
   decimal: ['json'],
   boolean: ['json'],
@@ -102,13 +102,23 @@ export function compareGiven(pair: ValuePair): readonly Difference[] {
   if ('differences' in known) return known.differences;
   const { what, live, next } = known;
   const types = live.type === next.type ? compareParts(known, 'given') : compareGivenTypes(known);
-  // n.b. the bounds of another type are those of other values.
-  const bounds = { what, live: live.type === 'enum' && next.type === 'string' ? longest(live) : live, next };
+  const bounds = { what, live: asTextFor(next, live), next };
   return [...types, ...comparePresence(known), ...compareBounds(bounds, 'given')];
 }
 
-function longest({ values = [] }: ValueDescription): ValueDescription {
-  return { type: 'string', maxLength: Math.max(0, ...values.map((value) => Array.from(value).length)) };
+/** Most characters of the texts that such a value is written as. n.b. the bounds of another type are those of other values. */
+const TEXT_LENGTHS: Readonly<Partial<Record<ValueType, number>>> = {
+  date: '2026-01-02'.length,
+  datetime: '2026-01-02T03:04:05.123456789+01:00'.length,
+};
+
+/** Beside text of a bounded length: text that is as long as such a value may be, where that is known. */
+function asTextFor(other: ValueDescription, value: ValueDescription): ValueDescription {
+  const { type, values = [] } = value;
+  if (other.type !== 'string' || other.maxLength === undefined) return value;
+  const maxLength =
+    type === 'enum' ? Math.max(0, ...values.map((each) => Array.from(each).length)) : TEXT_LENGTHS[type];
+  return maxLength === undefined ? value : { type: 'string', maxLength };
 }
 
 function compareGivenTypes({ what, live, next }: ValuePair): readonly Difference[] {
@@ -144,7 +154,8 @@ export function compareShown(pair: ValuePair): readonly Difference[] {
   if ('differences' in known) return known.differences;
   const { what, live, next } = known;
   const types = live.type === next.type ? compareParts(known, 'shown') : compareShownTypes(known);
-  return [...types, ...compareNull({ what, live, next }), ...compareBounds(known, 'shown')];
+  const bounds = { what, live, next: asTextFor(live, next) };
+  return [...types, ...compareNull({ what, live, next }), ...compareBounds(bounds, 'shown')];
 }
 
 function compareNull({ what, live, next }: ValuePair): readonly Difference[] {
@@ -277,6 +288,10 @@ const SAYS_NOTHING = ['$schema', 'type', 'title', 'description', 'default', 'exa
 /** A JSON Schema in our own terms; undefined where it says more than they can. */
 function fromJsonSchema(schema: JsonObject): ValueDescription | undefined {
   const { type, anyOf } = schema;
+  if (Array.isArray(type) && type.length === 2 && type.includes('null')) {
+    const read = fromJsonSchema({ ...schema, type: type.find((each) => each !== 'null') ?? null });
+    return read === undefined ? undefined : { ...read, optional: true };
+  }
   if (Array.isArray(anyOf) && anyOf.length === 2) {
     const [some] = (anyOf as readonly JsonObject[]).filter((each) => each['type'] !== 'null');
     const hasNull = (anyOf as readonly JsonObject[]).some((each) => each['type'] === 'null');
@@ -309,8 +324,7 @@ function fromKnownSchema(type: string, schema: JsonObject): ValueDescription | u
     case 'boolean':
       return { type: 'boolean', ...standsIn };
     case 'array': {
-      const each = items === undefined ? ({ type: 'json' } as const) : fromJsonSchema(items as JsonObject);
-      if (each === undefined) return undefined;
+      const each = items === undefined ? ({ type: 'json' } as const) : partOf(items as JsonObject);
       return { type: 'list', items: each, ...(typeof maxItems === 'number' && { maxItems }), ...standsIn };
     }
     default:
@@ -318,12 +332,18 @@ function fromKnownSchema(type: string, schema: JsonObject): ValueDescription | u
   }
 }
 
+/** n.b. a part that cannot be compared must not hide what becomes of the others. */
+function partOf(schema: JsonObject): ValueDescription {
+  return fromJsonSchema(schema) ?? { type: 'schema', schema };
+}
+
 function fromObjectSchema(schema: JsonObject): ValueDescription | undefined {
+  // What further members must be is nothing that we can say.
+  if (typeof schema['additionalProperties'] === 'object') return undefined;
   const required = (schema['required'] ?? []) as readonly string[];
   const fields: Record<string, ValueDescription> = {};
   for (const [name, property] of Object.entries((schema['properties'] ?? {}) as Readonly<Record<string, JsonObject>>)) {
-    const read = fromJsonSchema(property);
-    if (read === undefined) return undefined;
+    const read = partOf(property);
     fields[name] = required.includes(name) ? read : { ...read, optional: true };
   }
   return { type: 'object', fields };
