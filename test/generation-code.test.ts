@@ -89,6 +89,21 @@ describe('a compiled bundle', () => {
     assert.deepEqual(await template.deleteRecord(1, ctx), { fetch: 'undefined', socket: 'undefined', env: 0 });
   });
 
+  it('cannot change the clock that others of its thread have', async () => {
+    const bigint = 'try { process.hrtime.bigint = () => 7n; } catch {}';
+    const hrtime = 'try { Object.assign(process.hrtime, { mark: 7 }); } catch {}';
+    const operations = {
+      change: {
+        mode: 'read',
+        run: `${bigint} ${hrtime} return typeof process.hrtime.bigint() + process.hrtime().length;`,
+      },
+    } as const;
+    const { template } = await compile({ operations });
+    assert.equal(await template.operations?.['change']?.run({}, ctx), 'bigint2');
+    assert.notEqual(process.hrtime.bigint(), 7n);
+    assert.ok(!('mark' in process.hrtime));
+  });
+
   it('behaves the same when another thread has read its code before', async () => {
     const calls = { createRecord: 'throw new RangeError("x");', updateRecord: `return import('node:fs');` };
     const { manifest, code, sourceMap } = await compile({ body: calls });

@@ -50,21 +50,61 @@ function fits(name: string, wanted: string): boolean {
 /** A module that exports each object under its name in camelCase. */
 export function definitionsText(store: string, objects: readonly StoreObject[]): string {
   const sorted = objects.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const constants = constantsOf(sorted);
   const used = [...new Set(sorted.map(({ kind }) => MAKERS[kind]))].sort();
   const imports =
     sorted.length === 0 ? [] : [...used.filter((name) => name < 't'), 't', ...used.filter((name) => name > 't')];
   const head = `// The objects of the store ${store} that its account can see. Written by \`beds introspect ${store}\`.`;
   if (imports.length === 0) return `${head}\nexport {};\n`;
   const from = `import { ${imports.join(', ')} } from '@beds/sdk';`;
-  return [head, from, '', ...sorted.map(definitionText)].join('\n');
+  return [head, from, '', ...sorted.map((object, place) => definitionText(object, constants[place] ?? ''))].join('\n');
 }
 
 const MAKERS = { view: 'view', procedure: 'procedure', function: 'fn' } as const;
 
-function definitionText(object: StoreObject): string {
+/** A name for each object that is one in TypeScript, and no other's. */
+function constantsOf(objects: readonly StoreObject[]): readonly string[] {
+  const constants: string[] = [];
+  for (const { name } of objects) {
+    const joined = name.replaceAll(/[^A-Za-z0-9]+(.)?/g, (_, next: string | undefined) => (next ?? '').toUpperCase());
+    const constant = /^\d|^$/.test(joined) || TAKEN.has(joined) ? `_${joined}` : joined;
+    const others = constants.filter((other) => other === constant || other.startsWith(`${constant}_`)).length;
+    constants.push(others === 0 ? constant : `${constant}_${others + 1}`);
+  }
+  return constants;
+}
+
+/** Words of the language, and what the file imports. */
+const TAKEN: ReadonlySet<string> = new Set([
+  ...['t', 'fn', 'view', 'procedure', 'await', 'yield', 'let', 'static', 'enum', 'eval', 'arguments', 'implements'],
+  ...['interface', 'package', 'private', 'protected', 'public', 'break', 'case', 'catch', 'class', 'const', 'continue'],
+  ...['debugger', 'default', 'delete', 'do', 'else', 'export', 'extends', 'false', 'finally', 'for', 'function', 'if'],
+  ...[
+    'import',
+    'in',
+    'instanceof',
+    'new',
+    'null',
+    'return',
+    'super',
+    'switch',
+    'this',
+    'throw',
+    'true',
+    'try',
+    'typeof',
+  ],
+  ...['var', 'void', 'while', 'with'],
+]);
+
+/** For the rest of a line: what a database says of a type may have several. */
+function onOneLine(text: string): string {
+  return text.replaceAll(/\s+/g, ' ');
+}
+
+function definitionText(object: StoreObject, constant: string): string {
   const { kind, name, problem } = object;
-  const note = problem === undefined ? '' : `// n.b. BEDS cannot serve it as it is: ${problem}.\n`;
-  const constant = name.replaceAll(/[^A-Za-z0-9]+(.)?/g, (_, next: string | undefined) => (next ?? '').toUpperCase());
+  const note = problem === undefined ? '' : `// n.b. BEDS cannot serve it as it is: ${onOneLine(problem)}.\n`;
   const fields =
     kind === 'view'
       ? `t.row(${fieldsText(object.columns ?? [], 'column')})`
@@ -88,7 +128,7 @@ function fieldsText(values: readonly DescribedValue[], place: 'argument' | 'colu
   const lines = values.map((value) => {
     const isAbsent = value.optional === true || value.nullable === true;
     const absence = isAbsent ? '.optional()' : '';
-    const note = place === 'column' || value.nativeType === undefined ? '' : ` // ${value.nativeType}`;
+    const note = place === 'column' || value.nativeType === undefined ? '' : ` // ${onOneLine(value.nativeType)}`;
     return `  ${value.name}: t.${typeText(value)}${absence},${note}`;
   });
   return `{\n${lines.join('\n')}\n}`;
