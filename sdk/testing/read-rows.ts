@@ -31,11 +31,15 @@ function comparing(type: ValueType | undefined): Compare {
     if (a === b) return 0;
     if (a === null) return -1;
     if (b === null) return 1;
-    if (isExact) return compareExact(String(a as Scalar), String(b as Scalar));
+    if (isExact) return compareExact(textOf(a), textOf(b));
     if (type === 'datetime') return compareTexts(oneForm(a), oneForm(b));
     if (typeof a === 'string' && typeof b === 'string') return compareTexts(a, b);
     return Number(a) - Number(b);
   };
+}
+
+function textOf(value: Json): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 function compareTexts(a: string, b: string): number {
@@ -55,7 +59,7 @@ function compareExact(a: string, b: string): number {
 /** An instant with its offset as the host reads it; n.b. the Z would sort behind further digits. */
 function oneForm(value: Json): string {
   const read = readValue(value, { type: 'datetime' });
-  return String(('value' in read ? read.value : value) as Scalar).replace('Z', '');
+  return textOf('value' in read ? read.value : value).replace('Z', '');
 }
 
 const TESTS: Readonly<Record<string, (value: Json, against: Json, compare: Compare) => boolean>> = {

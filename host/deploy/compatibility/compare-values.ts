@@ -289,7 +289,7 @@ const SAYS_NOTHING = ['$schema', 'type', 'title', 'description', 'default', 'exa
 function fromJsonSchema(schema: JsonObject): ValueDescription | undefined {
   const { type, anyOf } = schema;
   if (Array.isArray(type) && type.length === 2 && type.includes('null')) {
-    const read = fromJsonSchema({ ...schema, type: type.find((each) => each !== 'null') ?? null });
+    const read = fromJsonSchema({ ...schema, type: (type as readonly Json[]).find((each) => each !== 'null') ?? null });
     return read === undefined ? undefined : { ...read, optional: true };
   }
   if (Array.isArray(anyOf) && anyOf.length === 2) {
