@@ -246,7 +246,7 @@ describe('a canary on the command line', () => {
       assertRan(await run('status'), EXIT.failed, /notes +1\.1\.0 +quarantined/);
       assertRan(await run('quarantine', 'lift', 'songs'), EXIT.failed, /`beds quarantine` lists/);
       assertRan(await run('quarantine', 'lift', 'notes'), EXIT.ok, /: notes 1\.1\.0 may be deployed again\.$/m);
-      assertRan(await run('quarantine'), EXIT.ok, /Nothing is quarantined\./);
+      assertRan(await run('quarantine'), EXIT.ok, /No bundle is quarantined\./);
       assertRan(await run('status'), EXIT.ok);
       assert.doesNotMatch((await run('versions', 'notes')).stdout, /quarantined/);
     },
