@@ -73,6 +73,9 @@ interface Waiter {
 /**
  * From a delivered message to its acknowledgement: receive → decode → route → execute → reply. Every step leaves by an error of
  * the catalogue, whose row says how the message is settled.
+ *
+ * `#receive` decodes, `#serve` routes one request, an `Execution` runs the template's code, `#succeeded` or `#failed` encodes the
+ * answer, `#reply` sends it and settles the message.
  */
 export class RequestPath implements ContextHost {
   readonly entering: (generation: number) => void;
