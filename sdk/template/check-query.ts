@@ -62,7 +62,9 @@ export function hasQueryForm(query: unknown, own: readonly string[] = []): boole
         if (!isOther(name, value) && !own.includes(name)) return false;
     }
   }
-  return comparisons <= QUERY_LIMITS.comparisons;
+  return (
+    Math.floor(comparisons) <= QUERY_LIMITS.comparisons && (comparisons % 1) / ONE_VALUE <= QUERY_LIMITS.allInValues
+  );
 }
 
 function isOther(name: string, value: unknown): boolean {
@@ -81,8 +83,8 @@ function isOther(name: string, value: unknown): boolean {
 
 /** In place of the number of comparisons, where their form is wrong: no limit lets it pass. */
 const WRONG = Infinity;
-/** As long as this every list of a query may be. */
-const FEW_VALUES = QUERY_LIMITS.allInValues / QUERY_LIMITS.comparisons;
+/** What a value of a list adds to the number of comparisons: all that a query may have stay behind the point, and exact. */
+const ONE_VALUE = 2 ** -20;
 
 function countPart(name: (typeof FILTER_NAMES)[number], value: unknown, depth: number): number {
   if (name === 'where') return isObject(value) ? countWhere(value) : WRONG;
@@ -121,8 +123,10 @@ function countColumn(test: object): number {
     const value = (test as Readonly<Record<string, unknown>>)[operator];
     if (!COMPARISON_NAMES.includes(operator as 'eq')) return WRONG;
     if (value === undefined) continue;
-    // n.b. longer lists may be too much together: the way that counts their values tells.
-    if (operator === 'in' && !(Array.isArray(value) && value.length <= FEW_VALUES)) return WRONG;
+    if (operator === 'in') {
+      if (!Array.isArray(value) || value.length > QUERY_LIMITS.inValues) return WRONG;
+      comparisons += value.length * ONE_VALUE;
+    }
     if (operator === 'between' && !(Array.isArray(value) && value.length === 2)) return WRONG;
     if (operator === 'isNull' && typeof value !== 'boolean') return WRONG;
     comparisons += 1;
