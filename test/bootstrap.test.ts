@@ -214,7 +214,7 @@ describe('the door of every command', { concurrency: 2 }, () => {
       const goesOn = args[0] !== 'test';
       assert.deepEqual([code, stdout === ''], goesOn ? [0, false] : [1, true], stderr);
       assert.match(stderr, BROKEN_IS_NAMED);
-      assert.equal(/\(see above\); going on with the last build, of \d{4}-\d\d-\d\d /.test(stderr), goesOn);
+      assert.equal(/\(see above\); continuing with the last build, of \d{4}-\d\d-\d\d /.test(stderr), goesOn);
     }
     checkout.touch('host/main.ts');
     assert.match((await checkout.run(['test'])).stdout, /run\.js/);

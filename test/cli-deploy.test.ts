@@ -125,7 +125,7 @@ describe('beds deploy and a host', () => {
       /notes +1\.1\.0 +retired/,
     );
     assertRan(await run('versions', 'notes'), EXIT.ok, /: notes may be rolled back to 1\.0\.0 \(\w{12}\)$/m);
-    assertRan(await run('versions', 'songs'), EXIT.failed, /No domain is known\./);
+    assertRan(await run('versions', 'songs'), EXIT.failed, /There are no domains\./);
     assertRan(await run('status'), EXIT.ok);
   });
 

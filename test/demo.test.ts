@@ -98,7 +98,7 @@ test('a second run finds the data in place, serves until Ctrl-C, and ends in ord
   assert.equal(ended.code, 0, ended.stdout + ended.stderr);
   assert.match(ended.stdout, /250 countries are there already, 135,\d{3} cities are there already/);
   assert.match(ended.stdout, /countries\.profile of Germany: \d+ calls to both databases/);
-  assert.match(ended.stderr, /Everything has ended\.\s*$/);
+  assert.match(ended.stderr, /Everything has stopped\.\s*$/);
 });
 
 test('Ctrl-C in the middle of it ends everything in order, with the status that shells expect', async (t) => {
@@ -110,5 +110,5 @@ test('Ctrl-C in the middle of it ends everything in order, with the status that 
     interrupt();
   });
   assert.equal(ended.code, 130, ended.stdout + ended.stderr);
-  assert.match(ended.stderr, /Everything has ended\.\s*$/);
+  assert.match(ended.stderr, /Everything has stopped\.\s*$/);
 });

@@ -176,7 +176,7 @@ describe('a command whose output is not taken', () => {
     writeFileSync(join(root, 'config', 'beds.toml'), '[stores.main]\nkind = "mysql"\n');
     assert.equal(await exitCodeOf(t, ['create', 'later'], { root, redirection: `> /dev/full 2> ${remarks}` }), 1);
     assert.ok(existsSync(join(root, 'later', 'template.ts')));
-    assert.match(readFileSync(remarks, 'utf8'), /standard output is not taken \(ENOSPC\)/);
+    assert.match(readFileSync(remarks, 'utf8'), /cannot write to standard output \(ENOSPC\)/);
   });
 
   it('goes on where only its remarks are lost', async (t) => {

@@ -121,6 +121,6 @@ function printRefusals(refusals: readonly HistoryEntry[], out: Output): void {
     const hidden = ofDomain.length - shown.length;
     if (hidden === 0) continue;
     out.line();
-    out.line(`${hidden} older ones of ${name}: \`beds versions ${name} --json\` shows all.`);
+    out.line(`${hidden} older of ${name}: \`beds versions ${name} --json\` shows all.`);
   }
 }
