@@ -62,26 +62,6 @@ describe('the package @beds/sdk', () => {
     assert.deepEqual(Object.keys(testing).sort(), ['testDomain', 'testingErrors']);
   });
 
-  it('offers what authors and callers write with, and nothing else', () => {
-    assert.deepEqual(Object.keys(authors).sort(), [
-      ...[
-        'conflict',
-        'defineDomain',
-        'fn',
-        'invalid',
-        'isBedsError',
-        'notFound',
-        'notSupported',
-        'operationsOf',
-        'peer',
-      ],
-      ...['procedure', 'refused', 't', 'view'],
-    ]);
-    assert.deepEqual(Object.keys(builder).sort(), ['buildErrors', 'buildTemplate']);
-    assert.deepEqual(Object.keys(client).sort(), ['clientErrors', 'connectBeds']);
-    assert.deepEqual(Object.keys(testing).sort(), ['testDomain', 'testingErrors']);
-  });
-
   it('holds its sources, what was compiled of them and what a reader needs, and nothing else', () => {
     const names = content.listFiles().map((path) => path.replace(prefix, ''));
     const isCompiled = (name: string): boolean => {

@@ -1,11 +1,7 @@
 import type { Json, JsonObject } from './json.js';
 
-/**
- * The types a value may have on its way in and out. `integer` is a number without a fraction, within ±(2^53-1); `bigint` a
- * whole number of any size, always as a decimal string; `decimal` an exact decimal string; `date` an ISO 8601 day;
- * `datetime` an ISO 8601 instant in UTC; `json` any JSON; `schema` what a Standard Schema accepts.
- */
-export const VALUE_TYPES = [
+/** Those of VALUE_TYPES whose values have no declared parts. */
+export const SCALAR_TYPES = [
   'string',
   'integer',
   'bigint',
@@ -15,12 +11,14 @@ export const VALUE_TYPES = [
   'date',
   'datetime',
   'json',
-  'enum',
-  'list',
-  'object',
-  'schema',
 ] as const;
 
+/**
+ * The types a value may have on its way in and out. `integer` is a number without a fraction, within ±(2^53-1); `bigint` a
+ * whole number of any size, always as a decimal string; `decimal` an exact decimal string; `date` an ISO 8601 day;
+ * `datetime` an ISO 8601 instant in UTC; `json` any JSON; `schema` what a Standard Schema accepts.
+ */
+export const VALUE_TYPES = [...SCALAR_TYPES, 'enum', 'list', 'object', 'schema'] as const;
 export type ValueType = (typeof VALUE_TYPES)[number];
 
 /** A value as a manifest describes it. */

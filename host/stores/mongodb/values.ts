@@ -1,23 +1,12 @@
-import type { Json, JsonObject, ValueType as AnyValueType } from '@beds/sdk';
-import { readValue } from '#sdk/template';
+import type { Json, JsonObject } from '@beds/sdk';
+import { readValue, SCALAR_TYPES } from '#sdk/template';
 import { Binary, BSON, Decimal128, Double, Long, ObjectId, UUID } from 'mongodb';
 import { storeErrors } from '../../errors/store.js';
 import type { NamedValue } from '../contract.js';
 import { isDocument } from './body.js';
 
 /** The types of BEDS that a catalogue may use: what has parts is JSON to it. */
-const VALUE_TYPES = [
-  'string',
-  'integer',
-  'bigint',
-  'number',
-  'decimal',
-  'boolean',
-  'date',
-  'datetime',
-  'json',
-] as const satisfies readonly AnyValueType[];
-type ValueType = (typeof VALUE_TYPES)[number];
+type ValueType = (typeof SCALAR_TYPES)[number];
 
 /** How a value is stored: the BEDS type, and the BSON type where the DBA chose another than the usual one. */
 export interface StoredType {
@@ -413,8 +402,8 @@ function parseValue(name: string, spec: unknown, at: Place): ParsedValue | strin
   if (!isDocument(long)) return 'must be a type or a document with a type';
   const keys: readonly string[] = at === 'args' && typeof spec !== 'string' ? KEYS.args : [...KEYS[at], 'optional'];
   if (Object.keys(long).some((key) => !keys.includes(key))) return `knows only ${KEYS[at].join(', ')}`;
-  const type = VALUE_TYPES.find((known) => known === long['type']);
-  if (type === undefined) return `the type must be one of ${VALUE_TYPES.join(', ')}`;
+  const type = SCALAR_TYPES.find((known) => known === long['type']);
+  if (type === undefined) return `the type must be one of ${SCALAR_TYPES.join(', ')}`;
   const as = BSON_TYPES[type].find((known) => known === (long['as'] ?? BSON_TYPES[type][0]));
   if (as === undefined) return `a ${type} can be stored as ${BSON_TYPES[type].join(', ')}`;
   const from = long['from'] ?? name;
