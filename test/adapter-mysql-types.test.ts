@@ -12,17 +12,18 @@ const write = { mode: 'write', timeoutMs: 30_000 } as const;
 await store.dba.query(`
   CREATE TABLE samples (
     id BIGINT UNSIGNED PRIMARY KEY, small TINYINT, flag BOOLEAN, ratio DOUBLE, single FLOAT, price DECIMAL(38,10),
-    day DATE, at DATETIME(6), stamp TIMESTAMP(3) NULL, clock TIME, doc JSON, kind ENUM('a','b'), picture BLOB
+    day DATE, at DATETIME(6), stamp TIMESTAMP(3) NULL, clock TIME, doc JSON, kind ENUM('a','b'), picture BLOB,
+    place POINT
   );
   CREATE VIEW sample_list AS SELECT * FROM samples;
   CREATE PROCEDURE sample_create (IN id BIGINT UNSIGNED, IN small TINYINT, IN flag BOOLEAN, IN ratio DOUBLE,
     IN single FLOAT, IN price DECIMAL(38,10), IN day DATE, IN at DATETIME(6), IN stamp TIMESTAMP(3), IN clock TIME,
-    IN doc JSON, IN kind VARCHAR(1))
-    INSERT INTO samples VALUES (id, small, flag, ratio, single, price, day, at, stamp, clock, doc, kind, 'bytes');
+    IN doc JSON, IN kind VARCHAR(1), IN picture BLOB)
+    INSERT INTO samples VALUES (id, small, flag, ratio, single, price, day, at, stamp, clock, doc, kind, picture, NULL);
   CREATE PROCEDURE sample_out (OUT total INT) SELECT 1 INTO total;
-  CREATE PROCEDURE sample_blob (IN picture BLOB) SELECT 1;
+  CREATE PROCEDURE sample_place (IN place POINT) SELECT 1;
   CREATE PROCEDURE sample_sets () BEGIN SELECT 1 AS one; SELECT 2 AS two UNION SELECT 3; END;
-  CREATE PROCEDURE sample_picture () SELECT picture, flag, at FROM samples LIMIT 1;
+  CREATE PROCEDURE sample_picture () SELECT picture, flag, at FROM samples WHERE picture > '' LIMIT 1;
   CREATE FUNCTION sample_flag (flag BOOLEAN) RETURNS BOOLEAN RETURN NOT flag;
   CREATE FUNCTION sample_twice () RETURNS INT RETURN 1;
   CREATE PROCEDURE sample_twice () SELECT 1;
@@ -33,7 +34,7 @@ await store.dba.query(`
 const adapter = store.adapter();
 after(() => adapter.close(1_000));
 await adapter.open();
-const names = 'create out blob sets picture flag twice list'.split(' ').map((name) => `sample_${name}`);
+const names = 'create out place sets picture flag twice list'.split(' ').map((name) => `sample_${name}`);
 const found = await adapter.describe([...names, 'samples']);
 const object = (name: string): NamedObject => {
   const named = found.get(`sample_${name}`);
@@ -62,6 +63,7 @@ const full: JsonObject = {
   clock: '12:34:56',
   doc: { list: [1, 'two', null], deep: { yes: true } },
   kind: 'b',
+  picture: Buffer.from('bytes').toString('base64'),
 };
 const row = async (where: JsonObject): Promise<JsonObject | undefined> =>
   (await adapter.view(list, { key: 'id', where: where as never }, read)).rows[0];
@@ -147,7 +149,7 @@ test('a function gives the type it declares', async () => {
 });
 
 test('what BEDS cannot serve is a finding, and is not called', async () => {
-  for (const name of ['out', 'blob', 'twice']) {
+  for (const name of ['out', 'place', 'twice']) {
     const use = { kind: 'procedure', name: `sample_${name}`, args: {} } as const;
     const [finding, ...more] = adapter.check(use, object(name));
     assert.equal(finding?.code, 'BEDS_PREFLIGHT_NOT_SUPPORTED');
@@ -165,14 +167,14 @@ test('a template sees the columns that it declares, and may leave out what it ca
 });
 
 test('a column that BEDS cannot carry is a finding with its type, and no hindrance to the others', () => {
-  const columns = { id: { type: 'integer' }, picture: { type: 'string' }, none: { type: 'string' } } as const;
+  const columns = { id: { type: 'integer' }, place: { type: 'json' }, none: { type: 'string' } } as const;
   const findings = adapter.check({ kind: 'view', name: 'sample_list', columns }, object('list'));
   assert.deepEqual(
     findings.map(({ code, message }) => [code, message.split(/[.;]/)[0]]),
     [
       [
         'BEDS_PREFLIGHT_NOT_SUPPORTED',
-        'sample_list cannot be served: its column picture is blob, which BEDS cannot carry',
+        'sample_list cannot be served: its column place is point, which BEDS cannot carry',
       ],
       ['BEDS_PREFLIGHT_COLUMN_MISSING', 'The view sample_list has no column none'],
     ],

@@ -67,13 +67,24 @@ function reversed(value: unknown): unknown {
 /** Values at the edges of what descriptions tell apart; a whole number is text only beyond 2^53, as the protocol has it. */
 const SAMPLES: readonly Json[] = [
   null,
-  ...['', 'a', 'abc', 'abcdefghijk', '2026-01-31', '2026-01-31T23:59:59Z', '12.50', '9007199254740993'],
+  ...[
+    '',
+    'a',
+    'abc',
+    'abcdefghijk',
+    'AAE=',
+    'AAECAwQF',
+    '2026-01-31',
+    '2026-01-31T23:59:59Z',
+    '12.50',
+    '9007199254740993',
+  ],
   ...[0, 1, 5, 7.5, 10, 1e300, -1, true, false],
   ...[[], [1], [1, 2], ['a'], {}, { a: 1 }, { a: null }, { a: 1.5 }],
 ];
 
 function facetsOf(type: ValueDescription['type']): readonly Partial<ValueDescription>[] {
-  const lengths = type === 'string' ? [{ maxLength: 3 }, { maxLength: 10 }] : [];
+  const lengths = type === 'string' || type === 'binary' ? [{ maxLength: 3 }, { maxLength: 10 }] : [];
   const isNumber = ['integer', 'number', 'decimal'].includes(type);
   return [{}, { optional: true }, ...lengths, ...(isNumber ? [{ min: 1 }, { max: 5 }, { min: 0, max: 10 }] : [])];
 }

@@ -41,7 +41,10 @@ const cities = defineDomain({
         count: 1,
       }),
     ),
-    keep: mutation({ input: { tags: t.list(t.string(), { max: 3 }), big: t.bigint() } }, () => null),
+    keep: mutation(
+      { input: { tags: t.list(t.string(), { max: 3 }), big: t.bigint(), raw: t.binary({ max: 16 }).optional() } },
+      () => null,
+    ),
   }),
 });
 
@@ -79,6 +82,10 @@ describe('the description of a domain', () => {
       required: ['count'],
       additionalProperties: false,
     });
+    assert.match(
+      JSON.stringify(operations['keep']?.request),
+      /"raw":\{"type":\["string","null"\],"contentEncoding":"base64","maxLength":24\}/,
+    );
     const update = operations['update']?.request as {
       required: string[];
       properties: { payload: { properties: object } };

@@ -25,7 +25,9 @@ const { description } = fc.letrec<{ description: ValueDescription }>((tie) => ({
         max: fc.constantFrom(undefined, 10),
       })
       .map(compact),
-    fc.record({ type: fc.constant('string'), ...flags, maxLength: fc.constantFrom(undefined, 3) }).map(compact),
+    fc
+      .record({ type: fc.constantFrom('string', 'binary'), ...flags, maxLength: fc.constantFrom(undefined, 3) })
+      .map(compact),
     fc.record({ type: fc.constant('enum'), ...flags, values: fc.constant(['x', 'y']) }).map(compact),
     fc
       .record({
@@ -58,6 +60,9 @@ const TEXTS = [
   '2023-02-29',
   '2024-12-31',
   '2024-04-31',
+  'AA==',
+  'AAECAw==',
+  'AB==',
 ];
 const INSTANTS = [
   '2024-12-31T23:59:59.000Z',
@@ -102,6 +107,7 @@ void describe('the fast way to check a value', () => {
       [{ type: 'boolean' }, false],
       [{ type: 'date' }, '2024-12-31'],
       [{ type: 'datetime' }, '2024-12-31T23:59:59.120Z'],
+      [{ type: 'binary', maxLength: 2 }, 'AAE='],
       [{ type: 'json' }, { a: [null, { b: 1 }] }],
       [{ type: 'enum', values: ['x'] }, 'x'],
       [{ type: 'list', items: { type: 'integer', optional: true } }, [1, null]],

@@ -371,6 +371,10 @@ test('every value type takes what it names and refuses the rest', () => {
       ['2024-02-29T23:59:59Z', '2024-02-29T00:00:00.123456Z', '2024-02-29T23:59:59+02:00'],
       ['2024-02-29T24:00:00Z', '2024-02-29T23:59:59', '2023-02-29T00:00:00Z', '2024-02-29T23:59:59+24:00'],
     ],
+    binary: [
+      ['', 'AA==', 'AAE=', 'AAEC', '+/8='],
+      ['A', 'AA', 'AB==', 'AAF=', '-_8=', 'AAE=\n', 'A===', '====', 7],
+    ],
     json: [[1, 'x', [1], { a: null }], [null]],
   };
   for (const [type, [good, bad]] of Object.entries(samples)) {

@@ -74,7 +74,13 @@ const cities = defineDomain({
   operations: ({ query, mutation }) => ({
     count: query(
       {
-        input: { country: t.string(), top: t.int().default(3), after: t.date().optional(), big: t.bigint().optional() },
+        input: {
+          country: t.string(),
+          top: t.int().default(3),
+          after: t.date().optional(),
+          big: t.bigint().optional(),
+          raw: t.binary().default(''),
+        },
         output: { count: t.int(), names: t.list(t.string()), note: t.string().optional() },
       },
       async ({ input, db, peers, log, deadline }) => {
@@ -82,6 +88,7 @@ const cities = defineDomain({
         sameType<typeof input.top, number>(true);
         sameType<typeof input.after, string | null | undefined>(true);
         sameType<typeof input.big, string | null | undefined>(true);
+        sameType<typeof input.raw, string>(true);
         log.info('counts', { left: deadline.remainingMs });
         const page = await db.fetch({ where: { population: { gt: 1 } }, order: [{ column: 'name' }] });
         sameType<typeof page.rows, readonly City[]>(true);

@@ -13,6 +13,7 @@ const GOES_INTO: Readonly<Record<StoredType, readonly ValueType[]>> = {
   boolean: ['boolean'],
   date: ['date'],
   datetime: ['datetime'],
+  binary: ['binary'],
   json: ['json'],
 };
 

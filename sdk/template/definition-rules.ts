@@ -82,7 +82,7 @@ function checkDefault(problems: DefinitionProblems, field: string, description: 
 
 /** The facets of a description, each with the types that have it; all have the others. */
 const FACETS: Readonly<Partial<Record<string, readonly ValueType[]>>> = {
-  maxLength: ['string'],
+  maxLength: ['string', 'binary'],
   min: ['integer', 'number', 'decimal'],
   max: ['integer', 'number', 'decimal'],
   values: ['enum'],

@@ -1,5 +1,5 @@
 import type { Json } from './json.js';
-import { findNoJson, IN_ONE_FORM } from './read-value.js';
+import { byteLength, findNoJson, IN_ONE_FORM, isBase64 } from './read-value.js';
 import { isLive, type ValueDescription, type ValueFields } from './values.js';
 
 /**
@@ -12,10 +12,10 @@ const never: Fits = () => false;
 
 /** Prepares the question once. `fill` is that of `readValue`. */
 export function compileFits(description: ValueDescription, fill = false): Fits {
-  const { type, maxLength = Infinity, values = [] } = description;
+  const { type, values = [] } = description;
   switch (type) {
     case 'string':
-      return (value) => typeof value === 'string' && value.length <= maxLength && value.isWellFormed();
+      return fitsString(description);
     case 'integer':
       return fitsNumber(description, Number.isSafeInteger);
     case 'number':
@@ -29,6 +29,8 @@ export function compileFits(description: ValueDescription, fill = false): Fits {
     case 'date':
     case 'datetime':
       return isBounded(description) ? never : (value) => typeof value === 'string' && IN_ONE_FORM[type].test(value);
+    case 'binary':
+      return fitsBinary(description);
     case 'json':
     case 'schema':
       return isLive(description) ? never : (value) => findNoJson(value) === undefined;
@@ -37,6 +39,14 @@ export function compileFits(description: ValueDescription, fill = false): Fits {
     case 'object':
       return fitsFields(description.fields ?? {}, fill, (field) => compileFits(field, fill));
   }
+}
+
+function fitsString({ maxLength = Infinity }: ValueDescription): Fits {
+  return (value) => typeof value === 'string' && value.length <= maxLength && value.isWellFormed();
+}
+
+function fitsBinary({ maxLength = Infinity }: ValueDescription): Fits {
+  return (value) => typeof value === 'string' && isBase64(value) && byteLength(value) <= maxLength;
 }
 
 function fitsNumber({ min = -Infinity, max = Infinity }: ValueDescription, isOne: Fits): Fits {

@@ -101,6 +101,23 @@ function readDatetime(value: Json): ReadValue {
   return { value: `${seconds}.${fraction}Z` };
 }
 
+/** Bytes have one base64 text: with padding, and nothing in the bits that are left over. */
+const BASE64 = /^[A-Za-z0-9+/]*(?:[AQgw]==|[AEIMQUYcgkosw048]=)?$/;
+
+export function isBase64(text: string): boolean {
+  return text.length % 4 === 0 && BASE64.test(text);
+}
+
+/** How many bytes a base64 text stands for. */
+export function byteLength(text: string): number {
+  return (text.length / 4) * 3 - (text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0);
+}
+
+function readBinary(value: Json, { maxLength = Infinity }: ValueDescription): ReadValue {
+  if (typeof value !== 'string' || !isBase64(value)) return wrong('must be base64, with its padding');
+  return byteLength(value) > maxLength ? wrong(`must have at most ${maxLength} bytes`) : { value };
+}
+
 /** The first thing in a value that JSON cannot carry as it is. n.b. what is undefined in an object counts as left out. */
 export function findNoJson(value: unknown, depth = MAX_JSON_DEPTH): ProblemAt | undefined {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return undefined;
@@ -259,6 +276,7 @@ const readers: Readonly<Record<ValueDescription['type'], Reader>> = {
   boolean: (value) => (typeof value === 'boolean' ? { value } : wrong('must be true or false')),
   date: readDate,
   datetime: readDatetime,
+  binary: readBinary,
   json: readJson,
   enum: readEnum,
   list: readList,
@@ -273,7 +291,12 @@ const readers: Readonly<Record<ValueDescription['type'], Reader>> = {
 export function readValue(value: Json, description: ValueDescription, fill = false): ReadValue {
   const { maxLength } = description;
   // Databases count code points, JavaScript UTF-16 units: count only where the difference could matter.
-  if (maxLength !== undefined && typeof value === 'string' && value.length > maxLength) {
+  if (
+    maxLength !== undefined &&
+    description.type !== 'binary' &&
+    typeof value === 'string' &&
+    value.length > maxLength
+  ) {
     if (Array.from(value).length > maxLength) return wrong(`must have at most ${maxLength} characters`);
   }
   return readers[description.type](value, description, fill);

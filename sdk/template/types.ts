@@ -279,6 +279,9 @@ export const t = {
   date: (): Type<string> => new Type({ type: 'date' }),
   /** An instant with its offset, `'2026-12-24T18:00:00Z'`; it comes out in UTC. */
   datetime: (): Type<string> => new Type({ type: 'datetime' }),
+  /** Bytes, as base64 with its padding: `'AAEC/w=='`. `max` counts the bytes themselves. */
+  binary: ({ max }: { readonly max?: number } = {}): Type<string> =>
+    new Type({ type: 'binary', ...(max !== undefined && { maxLength: max }) }),
   /** Any JSON. */
   json: (): Type<Json> => new Type({ type: 'json' }),
   /** One of these strings. */

@@ -10,13 +10,14 @@ export const SCALAR_TYPES = [
   'boolean',
   'date',
   'datetime',
+  'binary',
   'json',
 ] as const;
 
 /**
  * The types a value may have on its way in and out. `integer` is a number without a fraction, within ±(2^53-1); `bigint` a
  * whole number of any size, always as a decimal string; `decimal` an exact decimal string; `date` an ISO 8601 day;
- * `datetime` an ISO 8601 instant in UTC; `json` any JSON; `schema` what a Standard Schema accepts.
+ * `datetime` an ISO 8601 instant in UTC; `binary` bytes, as base64 with its padding; `json` any JSON; `schema` what a Standard Schema accepts.
  */
 export const VALUE_TYPES = [...SCALAR_TYPES, 'enum', 'list', 'object', 'schema'] as const;
 export type ValueType = (typeof VALUE_TYPES)[number];
@@ -28,7 +29,7 @@ export interface ValueDescription {
   readonly optional?: boolean;
   /** Stands in where the value is left out or null. */
   readonly default?: Json;
-  /** Longest string, in characters. */
+  /** Longest string, in characters; most bytes of a binary. */
   readonly maxLength?: number;
   /** Smallest number. */
   readonly min?: number;

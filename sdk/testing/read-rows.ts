@@ -32,6 +32,7 @@ function comparing(type: ValueType | undefined): Compare {
     if (a === null) return -1;
     if (b === null) return 1;
     if (isExact) return compareExact(textOf(a), textOf(b));
+    if (type === 'binary') return Buffer.compare(Buffer.from(textOf(a), 'base64'), Buffer.from(textOf(b), 'base64'));
     if (type === 'datetime') return compareTexts(oneForm(a), oneForm(b));
     if (typeof a === 'string' && typeof b === 'string') return compareTexts(a, b);
     return Number(a) - Number(b);

@@ -209,7 +209,7 @@ function plainOf({ type, maxLength, min, max, values, schema }: ValueDescription
   const bounds = { ...(min !== undefined && { minimum: min }), ...(max !== undefined && { maximum: max }) };
   switch (type) {
     case 'string':
-      return { type: 'string', ...(maxLength !== undefined && { maxLength }) };
+      return { type: 'string', ...ofLength(maxLength) };
     case 'integer':
     case 'number':
       return { type, ...bounds };
@@ -223,6 +223,8 @@ function plainOf({ type, maxLength, min, max, values, schema }: ValueDescription
       return { type: 'string', format: 'date' };
     case 'datetime':
       return { type: 'string', format: 'date-time' };
+    case 'binary':
+      return { type: 'string', contentEncoding: 'base64', ...ofLength(base64Length(maxLength)) };
     case 'enum':
       return { enum: values ?? [] };
     case 'schema':
@@ -232,6 +234,15 @@ function plainOf({ type, maxLength, min, max, values, schema }: ValueDescription
     case 'object':
       return {};
   }
+}
+
+function ofLength(maxLength: number | undefined): JsonSchema {
+  return maxLength === undefined ? {} : { maxLength };
+}
+
+/** Characters of the base64 of so many bytes. */
+function base64Length(bytes: number | undefined): number | undefined {
+  return bytes === undefined ? undefined : 4 * Math.ceil(bytes / 3);
 }
 
 function orNull(schema: JsonSchema): JsonSchema {

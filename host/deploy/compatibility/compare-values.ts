@@ -45,6 +45,7 @@ const TAKEN_BY: Readonly<Record<ValueType, readonly ValueType[]>> = {
   boolean: ['json'],
   date: ['string', 'json'],
   datetime: ['string', 'json'],
+  binary: ['string', 'json'],
   json: [],
   enum: ['string', 'json'],
   list: ['json'],
@@ -54,7 +55,7 @@ const TAKEN_BY: Readonly<Record<ValueType, readonly ValueType[]>> = {
 
 /** Types whose values a reader of the key understands. */
 const SHOWN_AS: Readonly<Record<ValueType, readonly ValueType[]>> = {
-  string: ['date', 'datetime', 'decimal', 'bigint', 'enum'],
+  string: ['date', 'datetime', 'decimal', 'bigint', 'binary', 'enum'],
   integer: [],
   bigint: [],
   number: ['integer'],
@@ -62,7 +63,21 @@ const SHOWN_AS: Readonly<Record<ValueType, readonly ValueType[]>> = {
   boolean: [],
   date: [],
   datetime: [],
-  json: ['string', 'integer', 'bigint', 'number', 'decimal', 'boolean', 'date', 'datetime', 'enum', 'list', 'object'],
+  binary: [],
+  json: [
+    'string',
+    'integer',
+    'bigint',
+    'number',
+    'decimal',
+    'boolean',
+    'date',
+    'datetime',
+    'binary',
+    'enum',
+    'list',
+    'object',
+  ],
   enum: [],
   list: [],
   object: [],
@@ -117,7 +132,11 @@ function asTextFor(other: ValueDescription, value: ValueDescription): ValueDescr
   const { type, values = [] } = value;
   if (other.type !== 'string' || other.maxLength === undefined) return value;
   const maxLength =
-    type === 'enum' ? Math.max(0, ...values.map((each) => Array.from(each).length)) : TEXT_LENGTHS[type];
+    type === 'enum'
+      ? Math.max(0, ...values.map((each) => Array.from(each).length))
+      : type === 'binary' && value.maxLength !== undefined
+        ? 4 * Math.ceil(value.maxLength / 3)
+        : TEXT_LENGTHS[type];
   return maxLength === undefined ? value : { type: 'string', maxLength };
 }
 

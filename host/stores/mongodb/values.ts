@@ -27,6 +27,7 @@ const BSON_TYPES: Readonly<Record<ValueType, readonly [BsonType, ...BsonType[]]>
   boolean: ['bool'],
   date: ['date', 'string'],
   datetime: ['date', 'string'],
+  binary: ['binary', 'uuid'],
   json: ['any'],
 };
 
@@ -53,6 +54,8 @@ export function toBson(value: Json, { type, as }: StoredType, field: string): un
       return as === 'string' ? value : new Date(value as string);
     case 'json':
       return plainCopy(value, field);
+    case 'binary':
+      return bytes(value as string, as, field);
     case 'boolean':
       return value;
     case 'string':
@@ -73,6 +76,13 @@ function text(value: string, as: BsonType, field: string): unknown {
     return new Binary(Buffer.from(value, 'base64'));
   }
   return value;
+}
+
+function bytes(value: string, as: BsonType, field: string): Binary {
+  const buffer = Buffer.from(value, 'base64');
+  if (as === 'binary') return new Binary(buffer);
+  if (buffer.length !== UUID_BYTES) throw refuse(field, 'must have 16 bytes, as a UUID has');
+  return new Binary(buffer, Binary.SUBTYPE_UUID);
 }
 
 function wholeNumber(value: Json, field: string): unknown {
@@ -156,7 +166,11 @@ function plainInstant(value: Date, complain: Complain): string {
 }
 
 function plainBytes(value: Binary): string {
-  return isUuid(value) ? value.toUUID().toHexString(true) : Buffer.from(value.value()).toString('base64');
+  return isUuid(value) ? value.toUUID().toHexString(true) : base64Of(value);
+}
+
+function base64Of(value: Binary): string {
+  return Buffer.from(value.value()).toString('base64');
 }
 
 function isUuid(value: Binary): boolean {
@@ -228,14 +242,19 @@ const readers: Readonly<Record<BsonType, Reader>> = {
     if (!(value instanceof ObjectId)) throw complain(nameOf(value));
     return value.toHexString();
   },
-  binary: (value, { complain }) => {
+  binary: (value, { stored, complain }) => {
     if (!(value instanceof Binary)) throw complain(nameOf(value));
+    if (stored.type === 'binary') {
+      // n.b. bytes of another subtype would not be found by what is shown.
+      if (value.sub_type !== Binary.SUBTYPE_DEFAULT) throw complain(nameOf(value));
+      return base64Of(value);
+    }
     if (value.sub_type !== Binary.SUBTYPE_DEFAULT && !isUuid(value)) throw complain(nameOf(value));
     return plainBytes(value);
   },
-  uuid: (value, { complain }) => {
+  uuid: (value, { stored, complain }) => {
     if (!(value instanceof Binary) || !isUuid(value)) throw complain(nameOf(value));
-    return plainBytes(value);
+    return stored.type === 'binary' ? base64Of(value) : plainBytes(value);
   },
   long: (value, { stored, complain }) => {
     if (Long.isLong(value)) return wholeOf(value.toBigInt(), { stored, complain });

@@ -194,6 +194,12 @@ const TYPES: Readonly<Record<string, ValueType>> = {
   text: 'string',
   mediumtext: 'string',
   longtext: 'string',
+  binary: 'binary',
+  varbinary: 'binary',
+  tinyblob: 'binary',
+  blob: 'binary',
+  mediumblob: 'binary',
+  longblob: 'binary',
   enum: 'string',
   set: 'string',
   time: 'string',
@@ -242,7 +248,8 @@ function namedValue(source: CatalogueType): NamedValue {
 function bounds(source: CatalogueType, type: ValueType): { maxLength?: number; min?: number; max?: number } {
   const dataType = source.dataType.toLowerCase();
   const maxLength = Number(source.maxLength);
-  if (type === 'string' && BOUNDED.has(dataType) && maxLength > 0) return { maxLength };
+  const isBounded = type === 'binary' || (type === 'string' && BOUNDED.has(dataType));
+  if (isBounded && maxLength > 0) return { maxLength };
   const bits = BITS[dataType];
   if (type !== 'integer' || bits === undefined) return {};
   return /unsigned/i.test(source.fullType)

@@ -49,6 +49,9 @@ function qualified(object: NamedObject): string {
   return typeof database === 'string' ? `${quote({ name: database })}.${quote(object)}` : quote(object);
 }
 
+/** n.b. the driver would send bytes as text of the session's character set. */
+const BYTES = 'FROM_BASE64(?)';
+
 /** A checked value as the driver sends it: text for all that JavaScript's numbers would blur. */
 function toDriver(value: Json, type: ValueType): string | number | boolean | null {
   if (value === null) return null;
@@ -93,7 +96,7 @@ const callTexts = new WeakMap<Routine, Texts>();
 function textsOf(routine: Routine): Texts {
   const known = callTexts.get(routine);
   if (known !== undefined) return known;
-  const call = `${qualified(routine)}(${routine.args.map(() => '?').join(', ')})`;
+  const call = `${qualified(routine)}(${routine.args.map(({ type }) => (type === 'binary' ? BYTES : '?')).join(', ')})`;
   const sql = routine.kind === 'function' ? `SELECT ${call} AS value` : `CALL ${call}`;
   const block =
     routine.kind === 'function'
@@ -236,6 +239,7 @@ function anyOf(name: string, test: Condition, list: readonly Scalar[]): Part {
  */
 function placeholder(test: Condition, value: Scalar): string {
   const { type, collation } = test.column;
+  if (type === 'binary') return BYTES;
   if (type === 'decimal') return `CAST(? AS DECIMAL(65,${String(scaleFor(test, String(value)))}))`;
   if ((type === 'integer' || type === 'bigint') && typeof value === 'string') return 'CAST(? AS DECIMAL(20,0))';
   return collation === undefined ? '?' : `? COLLATE ${collation}`;
@@ -422,6 +426,7 @@ function converterOf(field: DriverField, type: ValueType | undefined): Convert |
   if (type === 'json') return asJson;
   if (type === 'integer') return asInteger;
   if (type === 'bigint') return String;
+  if (type === 'binary') return asBase64;
   if (columnType === undefined) return undefined;
   if (INSTANTS.has(columnType)) return asInstant;
   if (columnType === DAY) return asDay;
@@ -459,6 +464,7 @@ function positionOf(row: DriverRow, { name, type }: NamedValue): Scalar {
   const value = (row[name] ?? null) as Scalar;
   if (value === null) return null;
   if (type === 'boolean') return asBoolean(value, name) as Scalar;
+  if (type === 'binary') return asBase64(value, name) as Scalar;
   if (type === 'date') return String(value);
   if (type === 'datetime') return (asInstant(value, name) ?? NO_DATE) as Scalar;
   if (typeof value === 'string' && value.length > MAX_SORTED_CHARACTERS) {
