@@ -7,7 +7,7 @@ export interface BenchOptions extends Effort {
   readonly scenarios: readonly Scenario[];
   /** Write CPU profiles of the hosts, and print where their broker threads spent the time. Nothing is recorded then. */
   readonly profile: boolean;
-  /** Whether the peers of `echo` may be installed into bench/peers. */
+  /** Whether the peers may be installed into bench/peers. */
   readonly install: boolean;
   /** The file that is written; undefined: `fileName` in bench/results. */
   readonly output: string | undefined;

@@ -1,11 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
-import type { BenchContext, Sample } from '../contract.js';
-import type { Load, LoopSample } from '../measure/load.js';
-import type { Contender } from '../measure/rounds.js';
+import type { BenchContext } from '../contract.js';
 import type { BedsCaller } from '../processes/beds-echo.js';
-import { Child } from './child.js';
+import { ProcessContender, startPart } from './contender.js';
 import { type HostUnderTest, startHostUnderTest } from './host-under-test.js';
 import { installPeers, PEERS } from './peers.js';
 import type { EchoPlace } from './serve-echo.js';
@@ -22,43 +19,6 @@ export const BEDS_TITLES: Readonly<Record<BedsCaller, string>> = {
   default: 'BEDS, client default',
 };
 
-export interface EchoSample extends Sample {
-  /** Microseconds of processor time of server and client, for one operation. RabbitMQ's own is not in it. */
-  readonly cpuUs: number;
-  /** Of the server alone. */
-  readonly serverCpuUs: number;
-}
-
-/** Servers and a client, each in a process of its own. */
-export class EchoContender {
-  readonly title: string;
-  readonly #servers: readonly Child[];
-  readonly #client: Child;
-
-  constructor(title: string, { servers, client }: { readonly servers: readonly Child[]; readonly client: Child }) {
-    this.title = title;
-    this.#servers = servers;
-    this.#client = client;
-  }
-
-  with(inFlight: number): Contender<EchoSample> {
-    return async (durationMs) => {
-      const before = await this.#cpuUs();
-      const load: Load = { inFlight, durationMs };
-      const { operations, ...sample } = await this.#client.call<LoopSample>('run', load);
-      const after = await this.#cpuUs();
-      const serverCpuUs = (after.servers - before.servers) / operations;
-      return { ...sample, serverCpuUs, cpuUs: serverCpuUs + (after.client - before.client) / operations };
-    };
-  }
-
-  async #cpuUs(): Promise<{ readonly servers: number; readonly client: number }> {
-    let servers = 0;
-    for (const server of this.#servers) servers += await server.cpuUs();
-    return { servers, client: await this.#client.cpuUs() };
-  }
-}
-
 /** Asks hosts in one of the ways; they share a prefix. */
 export async function startBedsContender(
   context: BenchContext,
@@ -73,18 +33,18 @@ export async function startBedsContender(
     readonly hosts: readonly HostUnderTest[];
     readonly domains?: readonly string[];
   },
-): Promise<EchoContender> {
+): Promise<ProcessContender> {
   const [first] = hosts;
   assert.ok(first && context.services.rabbitmq, 'a host, and RabbitMQ, are needed');
-  const client = start(context, { program: 'beds-echo', part: `${first.prefix}-${kind}`, args: [kind] });
+  const client = startPart(context, { program: 'beds-echo', part: `${first.prefix}-${kind}`, args: [kind] });
   const { prefetch, exchange } = first;
   const place: EchoPlace = { url: context.services.rabbitmq.url, name: exchange, prefetch, domains };
   await client.call('connect', place);
-  return new EchoContender(title, { servers: hosts.map((host) => host.process), client });
+  return new ProcessContender(title, { servers: hosts.map((host) => host.process), client });
 }
 
 /** BEDS in three ways, the bare client, and every peer that is there. */
-export async function startEchoContenders(context: BenchContext): Promise<readonly EchoContender[]> {
+export async function startEchoContenders(context: BenchContext): Promise<readonly ProcessContender[]> {
   const { rabbitmq } = context.services;
   assert.ok(rabbitmq, 'RabbitMQ is needed');
   // The echo calls no object; its host is one with a store all the same, as every host is.
@@ -94,7 +54,7 @@ export async function startEchoContenders(context: BenchContext): Promise<readon
     stores: { main: { kind: 'mysql', url: main.runtimeUrl } },
     poolSize: 16,
   });
-  const contenders: EchoContender[] = [];
+  const contenders: ProcessContender[] = [];
   for (const [kind, title] of Object.entries(BEDS_TITLES)) {
     contenders.push(await startBedsContender(context, { title, kind: kind as BedsCaller, hosts: [host] }));
   }
@@ -123,29 +83,17 @@ async function startOther(
   context: BenchContext,
   { title, program, args = [] }: Other,
   at: Omit<EchoPlace, 'name'>,
-): Promise<EchoContender | undefined> {
+): Promise<ProcessContender | undefined> {
   const place: EchoPlace = { ...at, name: `bench-${program}-${randomBytes(4).toString('hex')}` };
-  const server = start(context, { program, part: `server${args.join('')}`, args });
-  const client = start(context, { program, part: `client${args.join('')}`, args });
+  const server = startPart(context, { program, part: `server${args.join('')}`, args });
+  const client = startPart(context, { program, part: `client${args.join('')}`, args });
   try {
     await server.call('serve', place);
     await client.call('connect', place);
-    return new EchoContender(title, { servers: [server], client });
+    return new ProcessContender(title, { servers: [server], client });
   } catch (error) {
     if (title === BARE || title === PROMISED) throw error;
     context.skip(title, error instanceof Error ? error.message : String(error));
     return undefined;
   }
-}
-
-interface Part {
-  readonly program: string;
-  readonly part: string;
-  readonly args?: readonly string[];
-}
-
-function start(context: BenchContext, { program, part, args = [] }: Part): Child {
-  const child = new Child({ program, args, logFile: join(context.folder, `${program}-${part}.log`) });
-  context.atEnd(() => child.stop());
-  return child;
 }

@@ -28,6 +28,9 @@ export const PEERS: readonly Peer[] = [
   { title: 'rabbitmq-client', program: 'rabbitmq-client-echo', packageName: 'rabbitmq-client' },
 ];
 
+/** Every library of bench/peers that is measured. */
+const PACKAGES = [...PEERS.map(({ packageName }) => packageName), 'dataloader'];
+
 /** Installs the libraries where that is allowed and needed. Resolves to why there are none, or to undefined. */
 export async function installPeers({ install, say, signal }: BenchContext): Promise<string | undefined> {
   if (isInstalled()) return undefined;
@@ -51,7 +54,7 @@ export async function installPeers({ install, say, signal }: BenchContext): Prom
 /** Names and versions as they are installed. */
 export function peerVersions(): Readonly<Record<string, string>> {
   const installed = Object.entries(readLock(join('node_modules', '.package-lock.json')).packages ?? {});
-  const versions = PEERS.flatMap(({ packageName }): [string, string][] => {
+  const versions = PACKAGES.flatMap((packageName): [string, string][] => {
     const version = installed.find(([path]) => path.endsWith(`node_modules/${packageName}`))?.[1].version;
     return version === undefined ? [] : [[packageName, version]];
   });

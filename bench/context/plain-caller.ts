@@ -15,18 +15,21 @@ export interface Route {
 export class PlainCaller {
   readonly #model: ChannelModel;
   readonly #channel: Channel;
+  readonly #isConfirmed: boolean;
   readonly #waiting = new Map<string, (reply: Buffer) => void>();
   #next = 0;
 
-  private constructor(model: ChannelModel, channel: Channel) {
+  private constructor(model: ChannelModel, channel: Channel, isConfirmed: boolean) {
     this.#model = model;
     this.#channel = channel;
+    this.#isConfirmed = isConfirmed;
   }
 
-  static async connect(url: string): Promise<PlainCaller> {
+  /** With `isConfirmed`, requests are persistent and RabbitMQ confirms them, so that a lost one is known. */
+  static async connect(url: string, { isConfirmed = false } = {}): Promise<PlainCaller> {
     const model = await connect(url, { noDelay: true });
-    const channel = await model.createChannel();
-    const caller = new PlainCaller(model, channel);
+    const channel = isConfirmed ? await model.createConfirmChannel() : await model.createChannel();
+    const caller = new PlainCaller(model, channel, isConfirmed);
     const take = (id: string, reply: Buffer): void => {
       caller.#waiting.get(id)?.(reply);
       caller.#waiting.delete(id);
@@ -46,7 +49,12 @@ export class PlainCaller {
     return new Promise((resolve) => {
       const correlationId = String((this.#next += 1));
       this.#waiting.set(correlationId, resolve);
-      const properties = { correlationId, replyTo: REPLY_QUEUE, contentType: 'application/json' };
+      const properties = {
+        correlationId,
+        replyTo: REPLY_QUEUE,
+        contentType: 'application/json',
+        persistent: this.#isConfirmed,
+      };
       this.#channel.publish(exchange, routingKey, body, properties);
     });
   }

@@ -45,7 +45,10 @@ export async function makeMysqlStore(context: BenchContext): Promise<MysqlBenchS
   for (const statement of MYSQL_OBJECTS) await dba.query(statement);
   await dba.query(`GRANT SELECT ON ${name}.record_list TO '${name}'@'%'`);
   await dba.query(`GRANT EXECUTE ON PROCEDURE ${name}.record_create TO '${name}'@'%'`);
-  const rows = Array.from({ length: RECORD_COUNT }, (_, n) => Object.values(fieldsOf(n)));
+  const rows = Array.from({ length: RECORD_COUNT }, (_, n) => {
+    const { name: title, amount, note } = fieldsOf(n);
+    return [title, amount, note];
+  });
   await dba.query('INSERT INTO record (name, amount, note) VALUES ?', [rows]);
   const url = new URL(mariadb.url);
   url.username = name;

@@ -1,11 +1,5 @@
-import {
-  BARE,
-  BEDS_TITLES,
-  type EchoContender,
-  type EchoSample,
-  PROMISED,
-  startEchoContenders,
-} from '../context/echo-contenders.js';
+import type { ContenderSample, ProcessContender } from '../context/contender.js';
+import { BARE, BEDS_TITLES, PROMISED, startEchoContenders } from '../context/echo-contenders.js';
 import type { Scenario, Row, Target } from '../contract.js';
 import { pairOf, takeTurns, toRow, type Turns, warmUp } from '../measure/rounds.js';
 
@@ -15,10 +9,10 @@ const WARM_UP_IN_FLIGHT = 500;
 const WARM_UP_SLICES = 3;
 
 const FIGURES = {
-  rate: { unit: 'ops/s', of: (sample: EchoSample): number => sample.perSecond },
-  p50: { unit: 'ms p50', of: (sample: EchoSample): number => sample.p50Ms },
-  p99: { unit: 'ms p99', of: (sample: EchoSample): number => sample.p99Ms },
-  cpu: { unit: 'µs CPU', of: (sample: EchoSample): number => sample.cpuUs },
+  rate: { unit: 'ops/s', of: (sample: ContenderSample): number => sample.perSecond },
+  p50: { unit: 'ms p50', of: (sample: ContenderSample): number => sample.p50Ms },
+  p99: { unit: 'ms p99', of: (sample: ContenderSample): number => sample.p99Ms },
+  cpu: { unit: 'µs CPU', of: (sample: ContenderSample): number => sample.cpuUs },
 } as const;
 
 type FigureName = keyof typeof FIGURES;
@@ -54,7 +48,7 @@ export const echoScenario: Scenario = {
   },
 };
 
-function isBeds(title: EchoContender['title']): boolean {
+function isBeds(title: ProcessContender['title']): boolean {
   return Object.values(BEDS_TITLES).includes(title);
 }
 
@@ -62,7 +56,7 @@ function isBeds(title: EchoContender['title']): boolean {
  * The plain caller asks the host and the bare server alike, so that only what answers differs. The peers bring clients of
  * their own, and are compared with BEDS' own client.
  */
-function compare(turns: Turns<EchoSample>, inFlight: number, peers: readonly string[]): readonly Row[] {
+function compare(turns: Turns<ContenderSample>, inFlight: number, peers: readonly string[]): readonly Row[] {
   const pairs = [
     [BEDS_TITLES.plain, BARE],
     [BEDS_TITLES.plain, PROMISED],
@@ -76,7 +70,7 @@ function compare(turns: Turns<EchoSample>, inFlight: number, peers: readonly str
   return pairs.flatMap(([subject, against]) => toRows(turns, { inFlight, subject, against }));
 }
 
-function toRows(turns: Turns<EchoSample>, comparison: Comparison): readonly Row[] {
+function toRows(turns: Turns<ContenderSample>, comparison: Comparison): readonly Row[] {
   const { inFlight, subject, against } = comparison;
   const rounds = pairOf(turns, subject, against);
   const targets = targetsOf(comparison);

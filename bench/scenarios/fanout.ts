@@ -1,73 +1,52 @@
-import assert from 'node:assert/strict';
-import { join } from 'node:path';
-import { Child } from '../context/child.js';
-import { startHostUnderTest } from '../context/host-under-test.js';
-import { FANOUT_KEYS, nextKeys } from '../context/records.js';
-import { makeMongodbStore, makeMysqlStore } from '../context/stores.js';
-import type { BenchContext, Scenario, Row, Sample } from '../contract.js';
-import { closedLoop } from '../measure/load.js';
-import { interleave, type Pair, toRow } from '../measure/rounds.js';
-import type { BareStoreOptions, BareStoreSlice } from '../processes/bare-store.js';
+import { compareStores, startStoreContenders, type StoreCase, type StorePair } from '../context/store-contenders.js';
+import { MANY_KEYS } from '../context/records.js';
+import type { Row, Scenario } from '../contract.js';
 
-const POOL_SIZE = 16;
-const IN_FLIGHT = [1, 10] as const;
-const CALLS = FANOUT_KEYS * 2;
-
-interface Sides {
-  readonly ask: () => Promise<unknown>;
-  readonly bare: Child;
+function reads(inFlight: number, promised: StorePair['promised'] & object): StoreCase {
+  return {
+    title: `${String(MANY_KEYS)} reads in a request, mariadb`,
+    operation: 'many',
+    inFlight,
+    pairs: [
+      { subject: 'default', against: 'bridge', promised },
+      { subject: 'default', against: 'loader' },
+      { subject: 'default', against: 'moleculer' },
+      { subject: 'default', against: 'bare' },
+    ],
+  };
 }
 
-/** One request that calls both databases many times at once. */
+function readsOfBoth(inFlight: number): StoreCase {
+  return {
+    title: `${String(MANY_KEYS)} reads in a request, half of them mongodb`,
+    operation: 'both',
+    inFlight,
+    pairs: [
+      { subject: 'default', against: 'bridge' },
+      { subject: 'default', against: 'bare', promised: { p50: { ratioAtMost: 1.2 } } },
+    ],
+  };
+}
+
+const CASES: readonly StoreCase[] = [
+  reads(1, { rate: { ratioAtLeast: 2.5 }, cpu: { ratioAtMost: 0.4 } }),
+  reads(10, { rate: { ratioAtLeast: 3 }, cpu: { ratioAtMost: 0.25 } }),
+  readsOfBoth(1),
+  readsOfBoth(10),
+];
+
+/** One request that reads many times at once. */
 export const fanoutScenario: Scenario = {
   name: 'fanout',
-  description: `one request with ${String(CALLS)} calls over both databases, against the same calls by the bare drivers`,
+  description: `one request with ${String(MANY_KEYS)} reads, against the same reads by bridges by hand, Moleculer and the bare drivers`,
   need: ['rabbitmq', 'mariadb', 'mongodb'],
-  timeLimitMs: 120_000,
+  timeLimitMs: 180_000,
   run: async (context) => {
-    const { ask, bare } = await prepare(context);
+    const contenders = await startStoreContenders(context, ['default', 'bridge', 'loader', 'moleculer', 'bare']);
     const rows: Row[] = [];
-    for (const inFlight of IN_FLIGHT) {
-      context.say(`${CALLS} calls in a request, ${inFlight} in flight`);
-      const pair: Pair<Sample> = {
-        subject: (durationMs) => closedLoop(ask, { inFlight, durationMs }),
-        against: (durationMs) =>
-          bare.call<Sample>('run', { operation: 'fanout', inFlight, durationMs } satisfies BareStoreSlice),
-      };
-      const rounds = await interleave(pair, context);
-      const names = { scenario: 'fanout', case: `${CALLS} calls, ${inFlight} in flight` };
-      const sides = { subject: 'BEDS, one request', against: 'bare mysql2 and mongodb' };
-      const p50 = { unit: 'ms p50', of: (sample: Sample): number => sample.p50Ms };
-      const p99 = { unit: 'ms p99', of: (sample: Sample): number => sample.p99Ms };
-      rows.push(toRow(rounds, { ...names, ...sides, ...p50, target: { ratioAtMost: 1.2 } }));
-      rows.push(toRow(rounds, { ...names, ...sides, ...p99 }));
+    for (const each of CASES) {
+      rows.push(...(await compareStores(context, contenders, { scenario: 'fanout', ...each })));
     }
     return rows;
   },
 };
-
-async function prepare(context: BenchContext): Promise<Sides> {
-  const main = await makeMysqlStore(context);
-  const documents = await makeMongodbStore(context);
-  const { client } = await startHostUnderTest(context, {
-    domains: ['fanout', 'documents'],
-    stores: {
-      main: { kind: 'mysql', url: main.runtimeUrl },
-      documents: { kind: 'mongodb', url: documents.runtimeUrl },
-    },
-    poolSize: POOL_SIZE,
-  });
-  const bare = new Child({ program: 'bare-store', logFile: join(context.folder, 'bare-store.log') });
-  context.atEnd(() => bare.stop());
-  const urls = { mysqlUrl: main.runtimeUrl, mongodbUrl: documents.runtimeUrl };
-  await bare.call('start', { ...urls, poolSize: POOL_SIZE } satisfies BareStoreOptions);
-  let counter = 0;
-  const domain = client.domain('fanout');
-  const ask = (): Promise<unknown> => {
-    counter += 1;
-    return domain.call('both', { keys: [...nextKeys(counter)] });
-  };
-  // A fast wrong answer must not win.
-  assert.deepEqual(await ask(), { found: CALLS }, 'every record is found');
-  return { ask, bare };
-}

@@ -1,4 +1,5 @@
-import { type EchoContender, type EchoSample, startBedsContender } from '../context/echo-contenders.js';
+import type { ContenderSample, ProcessContender } from '../context/contender.js';
+import { startBedsContender } from '../context/echo-contenders.js';
 import { type HostSettings, type HostUnderTest, newPrefix, startHostUnderTest } from '../context/host-under-test.js';
 import { makeMysqlStore } from '../context/stores.js';
 import type { BenchContext, Scenario, Row, Target } from '../contract.js';
@@ -18,7 +19,7 @@ type Settings = Pick<HostSettings, 'stores' | 'poolSize'>;
 interface Comparison {
   readonly case: string;
   /** The first one is what the others are compared with. */
-  readonly contenders: readonly EchoContender[];
+  readonly contenders: readonly ProcessContender[];
   readonly cpuTarget?: Target;
   readonly warmUpSlices?: number;
 }
@@ -68,7 +69,7 @@ async function measure(context: BenchContext, comparison: Comparison): Promise<r
   return others.flatMap(({ title }) => {
     const rounds = pairOf(turns, title, first?.title ?? '');
     const names = { scenario: 'scale', ...named, subject: title, against: first?.title ?? '' };
-    const cpu = (sample: EchoSample): number => sample.serverCpuUs;
+    const cpu = (sample: ContenderSample): number => sample.serverCpuUs;
     return [
       toRow(rounds, { ...names, unit: 'ops/s', of: ({ perSecond }) => perSecond }),
       toRow(rounds, { ...names, unit: 'µs CPU', of: cpu, ...(cpuTarget && { target: cpuTarget }) }),
@@ -77,7 +78,7 @@ async function measure(context: BenchContext, comparison: Comparison): Promise<r
 }
 
 async function threads(context: BenchContext, settings: Settings): Promise<Comparison> {
-  const contenders: EchoContender[] = [];
+  const contenders: ProcessContender[] = [];
   for (const count of [FEW, ...countsOf(context).threads]) {
     const node = `threads${String(count)}`;
     const host = await startHostUnderTest(context, { ...settings, node, domains: ['echo'], threads: count });
@@ -90,7 +91,7 @@ async function threads(context: BenchContext, settings: Settings): Promise<Compa
 
 /** Asks all of them in turn, with a message each: batches would be smaller with more domains. */
 async function domains(context: BenchContext, settings: Settings): Promise<Comparison> {
-  const contenders: EchoContender[] = [];
+  const contenders: ProcessContender[] = [];
   for (const count of [FEW, countsOf(context).domains]) {
     const node = `domains${String(count)}`;
     const host = await startHostUnderTest(context, { ...settings, node, domains: [], copies: count });
@@ -102,7 +103,7 @@ async function domains(context: BenchContext, settings: Settings): Promise<Compa
 }
 
 async function hosts(context: BenchContext, settings: Settings): Promise<Comparison> {
-  const contenders: EchoContender[] = [];
+  const contenders: ProcessContender[] = [];
   for (const count of [FEW, ...countsOf(context).hosts]) {
     const prefix = newPrefix();
     const started: HostUnderTest[] = [];

@@ -1,49 +1,132 @@
-import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
 import type { BedsClient } from '@beds/sdk/client';
-import { Child } from '../context/child.js';
-import { startHostUnderTest } from '../context/host-under-test.js';
-import { fieldsOf, keyOf } from '../context/records.js';
-import { makeMongodbStore, makeMysqlStore } from '../context/stores.js';
-import type { BenchContext, Scenario, Row, Sample } from '../contract.js';
+import { compareStores, type StoreCase, type StorePair, startStoreContenders } from '../context/store-contenders.js';
+import type { BenchContext, Row, Scenario } from '../contract.js';
 import { closedLoop } from '../measure/load.js';
-import { interleave, type Pair, toRow } from '../measure/rounds.js';
-import type { BareStoreOptions, BareStoreSlice } from '../processes/bare-store.js';
+import { interleave, toRow } from '../measure/rounds.js';
 
 const IN_FLIGHT = 50;
-const POOL_SIZE = 16;
-const TARGET = { ratioAtLeast: 0.85 };
+const MANY_IN_FLIGHT = 500;
 
-type Operation = 'fetch' | 'create';
+const FETCH_OTHERS: readonly StorePair[] = [
+  { subject: 'default', against: 'loader' },
+  { subject: 'default', against: 'moleculer' },
+  { subject: 'unbatched', against: 'loader' },
+  { subject: 'loader', against: 'bridge' },
+];
 
-interface Side {
-  readonly title: string;
-  readonly bareTitle: string;
-  readonly bare: Child;
-  readonly bareOperations: Readonly<Record<Operation, BareStoreSlice['operation']>>;
-  readonly operations: Readonly<Record<Operation, () => Promise<unknown>>>;
-}
+const ONE_MESSAGE: StorePair = {
+  subject: 'unbatched',
+  against: 'bridge',
+  promised: { rate: { ratioAtLeast: 1.5 }, cpu: { ratioAtMost: 0.65 } },
+};
+
+const CASES: readonly StoreCase[] = [
+  {
+    title: 'fetch by key, mariadb',
+    operation: 'fetch',
+    inFlight: IN_FLIGHT,
+    pairs: [
+      {
+        subject: 'default',
+        against: 'bridge',
+        promised: { rate: { ratioAtLeast: 3 }, cpu: { ratioAtMost: 0.25 } },
+      },
+      ONE_MESSAGE,
+      { subject: 'default', against: 'bare', promised: { rate: { ratioAtLeast: 1 } } },
+      ...FETCH_OTHERS,
+    ],
+  },
+  {
+    title: 'fetch by key, mariadb',
+    operation: 'fetch',
+    inFlight: MANY_IN_FLIGHT,
+    pairs: [
+      {
+        subject: 'default',
+        against: 'bridge',
+        promised: { rate: { ratioAtLeast: 5 }, cpu: { ratioAtMost: 0.15 } },
+      },
+      ONE_MESSAGE,
+      { subject: 'default', against: 'bare', promised: { rate: { ratioAtLeast: 1.5 } } },
+      ...FETCH_OTHERS,
+    ],
+  },
+  {
+    title: 'create, mariadb',
+    operation: 'create',
+    inFlight: IN_FLIGHT,
+    pairs: [
+      {
+        subject: 'default',
+        against: 'bridge',
+        promised: { rate: { ratioAtLeast: 1.5 }, cpu: { ratioAtMost: 0.55 } },
+      },
+      { subject: 'default', against: 'safe', promised: { rate: { ratioAtLeast: 2.5 } } },
+      { subject: 'default', against: 'bare', promised: { rate: { ratioAtLeast: 0.9 } } },
+      { subject: 'default', against: 'moleculer' },
+      {
+        subject: 'unbatched',
+        against: 'bridge',
+        promised: { rate: { ratioAtLeast: 1.1 }, cpu: { ratioAtMost: 0.85 } },
+      },
+      { subject: 'unbatched', against: 'safe' },
+    ],
+  },
+  {
+    title: 'pages of eight shapes, mariadb',
+    operation: 'page',
+    inFlight: IN_FLIGHT,
+    pairs: [
+      {
+        subject: 'default',
+        against: 'bridge',
+        promised: { rate: { ratioAtLeast: 0.95 }, cpu: { ratioAtMost: 1.05 } },
+      },
+      { subject: 'unbatched', against: 'bridge' },
+      { subject: 'default', against: 'bare' },
+      { subject: 'default', against: 'moleculer' },
+    ],
+  },
+  ...(['documentFetch', 'documentCreate'] as const).map((operation): StoreCase => ({
+    title: `${operation === 'documentFetch' ? 'fetch by key' : 'create'}, mongodb`,
+    operation,
+    inFlight: IN_FLIGHT,
+    pairs: [
+      { subject: 'default', against: 'bridge' },
+      { subject: 'unbatched', against: 'bridge' },
+      { subject: 'default', against: 'bare', promised: { rate: { ratioAtLeast: 0.85 } } },
+      { subject: 'default', against: 'moleculer' },
+    ],
+  })),
+  // Last: V8 has compiled what everybody runs.
+  {
+    title: 'fetch by key, mariadb',
+    operation: 'fetch',
+    inFlight: 1,
+    pairs: [
+      { subject: 'default', against: 'bridge' },
+      { subject: 'default', against: 'bare' },
+    ],
+  },
+];
 
 /** Records that everybody asks for at the same time, where reads are shared. */
 const SHARED_COUNTS = [1, 100];
 
-/** What the way over RabbitMQ and the host costs a program that could have asked its database itself. */
+/** What a program pays for reaching its database over RabbitMQ: with BEDS, with what it would write by hand, with others. */
 export const storeScenario: Scenario = {
   name: 'store',
-  description: 'fetch by key and create through the host, against the bare drivers',
+  description: 'fetch, create and pages through the host, against bridges by hand, Moleculer and the bare drivers',
   need: ['rabbitmq', 'mariadb', 'mongodb'],
-  timeLimitMs: 180_000,
+  timeLimitMs: 420_000,
   run: async (context) => {
+    const names = ['default', 'unbatched', 'bridge', 'loader', 'safe', 'moleculer', 'bare'] as const;
+    const contenders = await startStoreContenders(context, names);
     const rows: Row[] = [];
-    const { sides, client } = await prepare(context);
-    for (const side of sides) {
-      for (const operation of ['fetch', 'create'] as const) {
-        context.say(`${operation} on ${side.title}, ${IN_FLIGHT} in flight`);
-        rows.push(await compare(side, operation, context));
-      }
+    for (const each of CASES) {
+      rows.push(...(await compareStores(context, contenders, { scenario: 'store', ...each })));
     }
-    for (const count of SHARED_COUNTS) rows.push(await compareShared(client, count, context));
+    for (const count of SHARED_COUNTS) rows.push(await compareShared(contenders.host.client, count, context));
     return rows;
   },
 };
@@ -62,91 +145,4 @@ async function compareShared(client: BedsClient, count: number, context: BenchCo
     unit: 'ops/s',
     of: ({ perSecond }) => perSecond,
   });
-}
-
-async function compare(side: Side, operation: Operation, context: BenchContext): Promise<Row> {
-  const pair: Pair<Sample> = {
-    subject: (durationMs) => closedLoop(side.operations[operation], { inFlight: IN_FLIGHT, durationMs }),
-    against: (durationMs) => {
-      const slice = { operation: side.bareOperations[operation], inFlight: IN_FLIGHT, durationMs };
-      return side.bare.call<Sample>('run', slice satisfies BareStoreSlice);
-    },
-  };
-  return toRow(await interleave(pair, context), {
-    scenario: 'store',
-    case: `${operation}, ${side.title}`,
-    subject: 'BEDS, client default',
-    against: side.bareTitle,
-    unit: 'ops/s',
-    of: ({ perSecond }) => perSecond,
-    target: TARGET,
-  });
-}
-
-async function prepare(
-  context: BenchContext,
-): Promise<{ readonly sides: readonly Side[]; readonly client: BedsClient }> {
-  const main = await makeMysqlStore(context);
-  const documents = await makeMongodbStore(context);
-  const { client } = await startHostUnderTest(context, {
-    domains: ['records', 'documents'],
-    stores: {
-      main: { kind: 'mysql', url: main.runtimeUrl },
-      documents: { kind: 'mongodb', url: documents.runtimeUrl },
-    },
-    poolSize: POOL_SIZE,
-  });
-  const { mariadb, mongodb } = context.services;
-  const sides = [
-    {
-      title: mariadb?.kind ?? 'mariadb',
-      bareTitle: 'bare mysql2',
-      bare: await startBare(context, { mysqlUrl: main.runtimeUrl, poolSize: POOL_SIZE }),
-      bareOperations: { fetch: 'mysqlFetch', create: 'mysqlCreate' } as const,
-      operations: await checked(recordOperations(client)),
-    },
-    {
-      title: mongodb?.kind ?? 'mongodb',
-      bareTitle: 'bare mongodb',
-      bare: await startBare(context, { mongodbUrl: documents.runtimeUrl, poolSize: POOL_SIZE }),
-      bareOperations: { fetch: 'mongodbFetch', create: 'mongodbCreate' } as const,
-      operations: await checked(documentOperations(client)),
-    },
-  ];
-  return { sides, client };
-}
-
-async function startBare(context: BenchContext, options: BareStoreOptions): Promise<Child> {
-  const kind = options.mysqlUrl === undefined ? 'mongodb' : 'mysql';
-  const bare = new Child({ program: 'bare-store', logFile: join(context.folder, `bare-${kind}.log`) });
-  context.atEnd(() => bare.stop());
-  await bare.call('start', options);
-  return bare;
-}
-
-function recordOperations(client: BedsClient): Side['operations'] {
-  const records = client.domain('records');
-  let counter = 0;
-  return {
-    fetch: () => records.fetch({ key: keyOf(++counter) }),
-    create: () => records.create(fieldsOf(++counter)),
-  };
-}
-
-function documentOperations(client: BedsClient): Side['operations'] {
-  const documents = client.domain('documents');
-  let counter = 0;
-  return {
-    fetch: () => documents.fetch({ key: `k${keyOf(++counter)}` }),
-    create: () => documents.create({ id: randomUUID(), ...fieldsOf(++counter) }),
-  };
-}
-
-/** A fast wrong answer must not win. */
-async function checked(operations: Side['operations']): Promise<Side['operations']> {
-  const page = (await operations.fetch()) as { readonly rows: readonly unknown[] };
-  assert.equal(page.rows.length, 1, 'fetch finds the record');
-  const created = (await operations.create()) as { readonly name?: unknown };
-  assert.equal(typeof created.name, 'string', 'create returns the record');
-  return operations;
 }
