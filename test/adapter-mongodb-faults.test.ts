@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
-import { MongoError, MongoNetworkError, MongoServerError } from 'mongodb';
+import { BSON, MongoError, MongoNetworkError, MongoServerError } from 'mongodb';
 import type { MongoClient } from 'mongodb';
 import { isBedsError } from '@beds/sdk';
 import type { RoutineRows, Json } from '@beds/sdk';
@@ -266,11 +266,13 @@ describe('errors of MongoDB', () => {
   const write = { write: true, many: false };
   const many = { write: true, many: true };
   const server = (code: number): Error => new MongoServerError({ message: 'secret', code });
-  const labelled = (label: string): Error => {
+  const labelled = (...labels: readonly string[]): Error => {
     const error = new MongoNetworkError('secret');
-    error.addErrorLabel(label);
+    for (const label of labels) error.addErrorLabel(label);
     return error;
   };
+  // https://github.com/mongodb/specifications/blob/master/source/client-backpressure/client-backpressure.md
+  const unmade = labelled('HandshakeError', 'SystemOverloadedError', 'RetryableError');
 
   const cases: readonly (readonly [string, Error, typeof read, keyof typeof storeErrors.specs])[] = [
     ['a duplicate', server(11000), write, 'BEDS_STORE_CONFLICT'],
@@ -285,6 +287,9 @@ describe('errors of MongoDB', () => {
     ['a connection lost during a write', new MongoNetworkError('secret'), write, 'BEDS_STORE_INDETERMINATE'],
     ['a connection lost during a read', new MongoNetworkError('secret'), read, 'BEDS_STORE_UNAVAILABLE'],
     ['a connection that was never made', labelled('HandshakeError'), write, 'BEDS_STORE_UNAVAILABLE'],
+    ['a connection that was not made, and is called overload too', unmade, write, 'BEDS_STORE_UNAVAILABLE'],
+    ['text that is no UTF-8', new BSON.BSONError('secret'), read, 'BEDS_STORE_VALUE_UNFIT'],
+    ['what is no BSON', new BSON.BSONError('secret'), write, 'BEDS_STORE_INVALID_VALUE'],
     ['an unknown number', server(424242), read, 'BEDS_STORE_FAULT'],
     ['something else', new TypeError('secret'), read, 'BEDS_STORE_FAULT'],
   ];

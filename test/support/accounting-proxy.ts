@@ -1,11 +1,9 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
-import { BSON, type Document } from 'mongodb';
+import type { Document } from 'mongodb';
 import { ConnectionString } from 'mongodb-connection-string-url';
-
-const OP_MSG = 2013;
-const HEADER_BYTES = 16;
+import { answerTo, commandIn, MessageReader } from './mongodb-wire.js';
 
 /** What a server with accounts says to its administrator. */
 const ANSWERS: Readonly<Record<string, Document>> = {
@@ -59,12 +57,9 @@ export class AccountingProxy {
   }
 
   #read(near: Socket, far: Socket): void {
-    let bytes = Buffer.alloc(0);
-    near.on('data', (chunk) => {
-      bytes = Buffer.concat([bytes, chunk]);
-      for (let size = sizeOf(bytes); size !== undefined; size = sizeOf(bytes)) {
-        const message = bytes.subarray(0, size);
-        bytes = bytes.subarray(size);
+    const reader = new MessageReader();
+    near.on('data', (chunk: Buffer) => {
+      for (const message of reader.add(chunk)) {
         const answer = this.#answerTo(message);
         if (answer === undefined) far.write(message);
         else near.write(answer);
@@ -73,25 +68,11 @@ export class AccountingProxy {
   }
 
   #answerTo(message: Buffer): Buffer | undefined {
-    if (message.readInt32LE(12) !== OP_MSG) return undefined;
-    // n.b. after the flags comes the kind of the first section, 0: the command.
-    const command = BSON.deserialize(message.subarray(HEADER_BYTES + 5), { allowObjectSmallerThanBufferSize: true });
+    const command = commandIn(message) ?? {};
     const [name = ''] = Object.keys(command);
     const answer = ANSWERS[name];
     if (answer === undefined) return undefined;
     this.commands.push(command);
-    const body = Buffer.concat([Buffer.alloc(5), BSON.serialize(answer)]);
-    const header = Buffer.alloc(HEADER_BYTES);
-    header.writeInt32LE(HEADER_BYTES + body.length, 0);
-    header.writeInt32LE(message.readInt32LE(4), 8);
-    header.writeInt32LE(OP_MSG, 12);
-    return Buffer.concat([header, body]);
+    return answerTo(message, answer);
   }
-}
-
-/** Of the first message, where it is there as a whole. */
-function sizeOf(bytes: Buffer): number | undefined {
-  if (bytes.length < HEADER_BYTES) return undefined;
-  const size = bytes.readInt32LE(0);
-  return bytes.length < size ? undefined : size;
 }

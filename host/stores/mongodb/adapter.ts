@@ -20,7 +20,7 @@ import { bindBody, runBody, toResult } from './calls.js';
 import { checkObject, describeObjects, listNames, listViews, nativeOf } from './catalogue.js';
 import { createClient, signalOf, Slots, type StoreClient } from './client.js';
 import { ResultMeter } from './result-meter.js';
-import { NO_CAPABILITIES, tryCapabilities } from './server-profile.js';
+import { isAllKnown, type KnownCapabilities, NO_CAPABILITIES, tryCapabilities } from './server-profile.js';
 import { type Attempt, toStoreError } from './store-error.js';
 import { runTransaction } from './transaction.js';
 import { comparison, findUnindexed, prepareRead } from './views.js';
@@ -50,6 +50,7 @@ class MongodbAdapter implements StoreAdapter {
   readonly #connection: StoreClient;
   readonly #slots: Slots;
   #capabilities: StoreCapabilities = NO_CAPABILITIES;
+  #known: KnownCapabilities = {};
   #server = 'MongoDB';
   #closing: Promise<void> | undefined;
   readonly #onEnded = (): void => this.#slots.release();
@@ -70,22 +71,35 @@ class MongodbAdapter implements StoreAdapter {
         run: async (deadline) => {
           const build = await db.command({ buildInfo: 1 }, { signal: signalOf(deadline) });
           const views = await listViews(db, signalOf(deadline));
-          const rest = await tryCapabilities(client, db);
-          return {
-            server: `MongoDB ${String(build['version'])}`,
-            capabilities: { ...rest, nativeViews: views.size > 0 },
-          };
+          const known = await tryCapabilities(client, db, {});
+          return { server: `MongoDB ${String(build['version'])}`, nativeViews: views.size > 0, known };
         },
       },
     );
     this.#server = tried.server;
-    this.#capabilities = tried.capabilities;
+    // Of every operation it is known whether it writes before it is sent: no help of the server is needed.
+    this.#capabilities = { ...this.#capabilities, readOnlyReads: true, nativeViews: tried.nativeViews };
+    this.#know(tried.known);
+  }
+
+  /** n.b. a grant may come after the store was opened, and a server may be too busy to answer: what is not known is asked again. */
+  async #learn(timeoutMs: number): Promise<void> {
+    if (isAllKnown(this.#known)) return;
+    const { client, db } = this.#connection;
+    const run = (): Promise<KnownCapabilities> => tryCapabilities(client, db, this.#known);
+    this.#know(await this.#run({ timeoutMs }, { attempt: READ, run }));
+  }
+
+  #know(known: KnownCapabilities): void {
+    this.#known = known;
+    this.#capabilities = { ...this.#capabilities, ...known };
   }
 
   async describe(names: readonly string[]): Promise<ReadonlyMap<string, NamedObject>> {
     const { db } = this.#connection;
     const run = (deadline: Deadline): Promise<ReadonlyMap<string, NamedObject>> => describeObjects(db, names, deadline);
     const objects = await this.#run({ timeoutMs: DESCRIBE_TIMEOUT_MS }, { attempt: READ, run });
+    await this.#learn(DESCRIBE_TIMEOUT_MS);
     // The DBA may have made the first view since the store was opened.
     if ([...objects.values()].some((object) => nativeOf(object).servedBy === 'view')) {
       this.#capabilities = { ...this.#capabilities, nativeViews: true };
@@ -117,6 +131,7 @@ class MongodbAdapter implements StoreAdapter {
   }
 
   async transaction<T>(work: (scope: AdapterScope) => Promise<T>, options: CallOptions): Promise<T> {
+    if (this.#known.transactions === undefined) await this.#learn(options.timeoutMs);
     if (!this.#capabilities.transactions) throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED');
     const { client } = this.#connection;
     const attempt = { write: false, many: false };
@@ -234,7 +249,8 @@ class MongodbAdapter implements StoreAdapter {
    * second attempt: that one may have met no server after the first one was carried out.
    */
   #mayHaveBeenSent({ code }: BedsError, { write }: Attempt, startedAt: number): boolean {
-    if (!write || code !== 'BEDS_STORE_UNAVAILABLE' || !this.#capabilities.transactions) return false;
+    const isRepeated = this.#capabilities.transactions && this.#connection.client.options.retryWrites;
+    if (!write || code !== 'BEDS_STORE_UNAVAILABLE' || !isRepeated) return false;
     return !this.#wasDownSince(startedAt);
   }
 

@@ -1,6 +1,14 @@
-import { type Db, type MongoClient, MongoNetworkError, MongoServerError, MongoServerSelectionError } from 'mongodb';
+import {
+  type Db,
+  type MongoClient,
+  MongoError,
+  MongoNetworkError,
+  MongoServerError,
+  MongoServerSelectionError,
+} from 'mongodb';
 import type { StoreCapabilities } from '../contract.js';
 import { CATALOGUE, isDocument } from './body.js';
+import { toStoreError } from './store-error.js';
 
 /** A collection that no role grants: a server that lets it be read controls nothing. */
 const NOT_GRANTED = 'beds_not_granted';
@@ -17,38 +25,55 @@ export const NO_CAPABILITIES: StoreCapabilities = {
   accessControl: false,
 };
 
-/** Finds out what the server does by making it do it. What it says of itself is not asked: servers say much. */
-export async function tryCapabilities(client: MongoClient, db: Db): Promise<Omit<StoreCapabilities, 'nativeViews'>> {
-  const transactions = await canCommit(client, db);
-  const statementDeadline = await keepsDeadlines(db);
-  const accessControl = await refusesReads(db);
-  // Of every operation it is known whether it writes before it is sent: no help of the server is needed.
-  return { transactions, statementDeadline, accessControl, readOnlyReads: true };
+/** What is known of the server; absent is what it could not be asked yet. */
+export type KnownCapabilities = Partial<
+  Pick<StoreCapabilities, 'transactions' | 'statementDeadline' | 'accessControl'>
+>;
+
+export function isAllKnown(known: KnownCapabilities): boolean {
+  return [known.transactions, known.statementDeadline, known.accessControl].every((one) => one !== undefined);
 }
 
-async function canCommit(client: MongoClient, db: Db): Promise<boolean> {
+/** Finds out what the server does by making it do it. What it says of itself is not asked: servers say much. */
+export async function tryCapabilities(
+  client: MongoClient,
+  db: Db,
+  known: KnownCapabilities,
+): Promise<KnownCapabilities> {
+  const transactions = known.transactions ?? (await canCommit(client, db));
+  const statementDeadline = known.statementDeadline ?? (await keepsDeadlines(db));
+  const accessControl = known.accessControl ?? (await refusesReads(db));
+  return {
+    ...(transactions === undefined ? {} : { transactions }),
+    ...(statementDeadline === undefined ? {} : { statementDeadline }),
+    ...(accessControl === undefined ? {} : { accessControl }),
+  };
+}
+
+async function canCommit(client: MongoClient, db: Db): Promise<boolean | undefined> {
   const session = client.startSession();
   try {
-    session.startTransaction();
+    // n.b. whatever the URL says that other reads prefer.
+    session.startTransaction({ readPreference: 'primary' });
     await db.collection(CATALOGUE).findOne({}, { session, signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
     await session.commitTransaction();
     return true;
   } catch (error) {
-    return refusal(error, false);
+    return isRefused(error) ? false : undefined;
   } finally {
     await session.endSession().catch(() => undefined);
   }
 }
 
-async function keepsDeadlines(db: Db): Promise<boolean> {
+async function keepsDeadlines(db: Db): Promise<boolean | undefined> {
   const catalogue = db.collection(CATALOGUE);
   const signal = AbortSignal.timeout(PROBE_TIMEOUT_MS);
   // A server that takes an impossible limit does not read it, and must not be given long work to do.
-  const ignored = await catalogue.findOne({}, { maxTimeMS: MAX_INT32 + 1, signal }).then(
-    () => true,
-    (error: unknown) => refusal(error, false),
+  const reads = await catalogue.findOne({}, { maxTimeMS: MAX_INT32 + 1, signal }).then(
+    () => false,
+    (error: unknown) => (isRefused(error) ? true : undefined),
   );
-  if (ignored) return false;
+  if (reads !== true) return reads;
   const rows = { $range: [0, 100_000] };
   // $facet gives one document even where the collection has none.
   const work = [
@@ -62,24 +87,33 @@ async function keepsDeadlines(db: Db): Promise<boolean> {
     .toArray()
     .then(
       () => false,
-      (error: unknown) =>
-        error instanceof MongoServerError && error.code === MAX_TIME_EXPIRED ? true : refusal(error, false),
+      (error: unknown) => {
+        if (error instanceof MongoServerError && error.code === MAX_TIME_EXPIRED) return true;
+        return isRefused(error) ? false : undefined;
+      },
     );
 }
 
-async function refusesReads(db: Db): Promise<boolean> {
+async function refusesReads(db: Db): Promise<boolean | undefined> {
   try {
     await db.collection(NOT_GRANTED).findOne({}, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
     return false;
   } catch (error) {
-    return error instanceof MongoServerError && error.code === UNAUTHORIZED ? true : refusal(error, false);
+    if (error instanceof MongoServerError && error.code === UNAUTHORIZED) return true;
+    return isRefused(error) ? false : undefined;
   }
 }
 
-/** An answer is knowledge; a server that cannot be reached has given none. */
-function refusal(error: unknown, answer: boolean): boolean {
+/** Verdicts by which a server says that it does not know how. */
+const REFUSALS: readonly string[] = ['BEDS_STORE_NOT_SUPPORTED', 'BEDS_STORE_INVALID_VALUE', 'BEDS_STORE_FAULT'];
+
+/**
+ * Whether an error answers the question. A server that had no time, that is busy with an election or that did not let the account
+ * in has not answered. Throws where there is no server.
+ */
+function isRefused(error: unknown): boolean {
   if (error instanceof MongoNetworkError || error instanceof MongoServerSelectionError) throw error;
-  return answer;
+  return error instanceof MongoError && REFUSALS.includes(toStoreError(error, { write: false, many: false }).code);
 }
 
 interface Privilege {

@@ -1,8 +1,11 @@
 import { type BedsError, isBedsError } from '@beds/sdk';
 import {
+  BSON,
+  MongoBulkWriteError,
   MongoClientClosedError,
   MongoCompatibilityError,
   MongoError,
+  MongoInvalidArgumentError,
   MongoNetworkError,
   MongoNotConnectedError,
   MongoServerClosedError,
@@ -12,6 +15,7 @@ import {
   MongoWriteConcernError,
 } from 'mongodb';
 import { storeErrors } from '../../errors/store.js';
+import { isDocument } from './body.js';
 
 type Code = keyof typeof storeErrors.specs;
 
@@ -22,37 +26,42 @@ export interface Attempt {
   readonly many: boolean;
 }
 
-// https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
-const CODES = new Map<number, Code>([
-  [13, 'BEDS_STORE_DENIED'],
-  // The account is not let in: that says nothing about an object.
-  [18, 'BEDS_STORE_UNAVAILABLE'],
-  [11000, 'BEDS_STORE_CONFLICT'],
-  [11001, 'BEDS_STORE_CONFLICT'],
-  [12582, 'BEDS_STORE_CONFLICT'],
-  [50, 'BEDS_STORE_TIMEOUT'],
-  [262, 'BEDS_STORE_TIMEOUT'],
-  [24, 'BEDS_STORE_DEADLOCK'],
-  [112, 'BEDS_STORE_DEADLOCK'],
-  [251, 'BEDS_STORE_DEADLOCK'],
-  [26, 'BEDS_STORE_OBJECT_CHANGED'],
-  [166, 'BEDS_STORE_OBJECT_CHANGED'],
-  [121, 'BEDS_STORE_INVALID_VALUE'],
-  [10334, 'BEDS_STORE_INVALID_VALUE'],
-  [17280, 'BEDS_STORE_INVALID_VALUE'],
-  [17419, 'BEDS_STORE_INVALID_VALUE'],
-  [20, 'BEDS_STORE_NOT_SUPPORTED'],
-  [59, 'BEDS_STORE_NOT_SUPPORTED'],
-  [115, 'BEDS_STORE_NOT_SUPPORTED'],
-  [238, 'BEDS_STORE_NOT_SUPPORTED'],
-  [263, 'BEDS_STORE_NOT_SUPPORTED'],
-  [40324, 'BEDS_STORE_NOT_SUPPORTED'],
-]);
+/** https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml */
+const MEANINGS: readonly (readonly [Code, readonly number[]])[] = [
+  ['BEDS_STORE_DENIED', [13]],
+  // 18: the account is not let in, which says nothing about an object. 371, 14031: writes are blocked, the disk is full.
+  ['BEDS_STORE_UNAVAILABLE', [18, 371, 391, 14031]],
+  ['BEDS_STORE_CONFLICT', [11000, 11001, 12582]],
+  ['BEDS_STORE_TIMEOUT', [50, 262, 290, 11601]],
+  ['BEDS_STORE_DEADLOCK', [24, 46, 63, 107, 112, 150, 225, 239, 246, 249, 250, 251, 267, 272, 13388]],
+  ['BEDS_STORE_OVERLOADED', [261, 264, 365, 402, 433, 449, 450, 462]],
+  ['BEDS_STORE_OBJECT_CHANGED', [26, 165, 166, 167, 182]],
+  ['BEDS_STORE_NOT_SUPPORTED', [20, 59, 72, 115, 148, 168, 224, 238, 263, 322, 323, 324, 40324, 40414, 40415]],
+  ['BEDS_STORE_RESULT_TOO_LARGE', [146, 292, 16819, 16820, 16945]],
+  ['BEDS_STORE_INVALID_VALUE', [2, 4, 9, 14, 15, 16, 21, 22, 28, 29, 30, 34, 40, 52, 53, 54, 55, 56, 57, 61, 66]],
+  ['BEDS_STORE_INVALID_VALUE', [111, 116, 121, 153, 159, 170, 171, 207, 241, 257, 357, 378, 388, 10003, 10334]],
+];
+
+const CODES: ReadonlyMap<number, Code> = new Map(
+  MEANINGS.flatMap(([code, numbers]) => numbers.map((number) => [number, code] as const)),
+);
 
 /** The server did nothing: it is not, or no longer, the one that takes writes. */
-const NOT_PRIMARY = new Set([133, 10058, 10107, 13435, 13436]);
+const NOT_PRIMARY = new Set([94, 133, 10058, 10107, 13435, 13436]);
 /** The server went away, or lost another one, with the operation perhaps done. */
-const INTERRUPTED = new Set([6, 7, 64, 79, 89, 91, 100, 189, 9001, 11600, 11602]);
+const INTERRUPTED = new Set(
+  [6, 7, 64, 75, 79, 89, 91, 100, 189, 202, 217, 279, 355, 407, 453, 9001].concat([11600, 11602, 46841, 91331]),
+);
+/** What it was reading from is gone: the cursor, the plan, the collection's files. */
+const INVALIDATED = new Set([43, 136, 175, 237, 314]);
+
+/**
+ * Numbers without a name: what an expression or an operator finds in the values that it is given, such as a division by zero.
+ * https://github.com/mongodb/mongo/blob/master/docs/exception_architecture.md
+ */
+function isAssertion(code: number): boolean {
+  return (code >= 15_900 && code < 52_000) || code >= 1_000_000;
+}
 
 /** Labels that say that nothing reached the server, or that nothing of it was done. */
 const HARMLESS = ['HandshakeError', 'PoolRequestedRetry', 'NoWritesPerformed'];
@@ -60,32 +69,60 @@ const HARMLESS = ['HandshakeError', 'PoolRequestedRetry', 'NoWritesPerformed'];
 /** The BEDS error for anything the driver throws. Its text and its cause carry nothing of the request. */
 export function toStoreError(error: unknown, attempt: Attempt): BedsError {
   if (isBedsError(error)) return error;
-  return storeErrors.make(codeOf(error, attempt), undefined, { cause: describe(error) });
+  const code = codeOf(error, attempt);
+  return storeErrors.make(code, sayWhy(code, error), { cause: describe(error) });
 }
 
 function codeOf(error: unknown, attempt: Attempt): Code {
+  if (isUnwritable(error)) return attempt.write ? 'BEDS_STORE_INVALID_VALUE' : 'BEDS_STORE_VALUE_UNFIT';
+  // n.b. what is too large for a message is found before anything is sent.
+  if (error instanceof RangeError || error instanceof MongoInvalidArgumentError) return 'BEDS_STORE_INVALID_VALUE';
   if (!(error instanceof MongoError)) return 'BEDS_STORE_FAULT';
-  if (error.hasErrorLabel('SystemOverloadedError')) return 'BEDS_STORE_OVERLOADED';
   // Slots keep the driver's queue empty but for connections that the server does not let be made.
   if (error instanceof MongoServerSelectionError || error.name === 'MongoWaitQueueTimeoutError') {
     return 'BEDS_STORE_UNAVAILABLE';
   }
   const lost = attempt.write ? 'BEDS_STORE_INDETERMINATE' : 'BEDS_STORE_UNAVAILABLE';
   if (error instanceof MongoWriteConcernError) return lost;
+  // n.b. the driver says of a server that it cannot reach that it is overloaded, too.
   if (error instanceof MongoNetworkError) return isHarmless(error) ? 'BEDS_STORE_UNAVAILABLE' : lost;
   if (isClosed(error)) return 'BEDS_STORE_CLOSED';
   if (error instanceof MongoCompatibilityError) return 'BEDS_STORE_NOT_SUPPORTED';
   return error instanceof MongoServerError ? serverCode(error, { ...attempt, lost }) : 'BEDS_STORE_FAULT';
 }
 
-function serverCode(error: MongoServerError, { many, lost, write }: Attempt & { readonly lost: Code }): Code {
+/** Whether the driver could not write, or read, a value as BSON: text that is no UTF-8, for one. */
+function isUnwritable(error: unknown): boolean {
+  return error instanceof BSON.BSONError;
+}
+
+function serverCode(error: MongoServerError, attempt: Attempt & { readonly lost: Code }): Code {
+  const { lost, write } = attempt;
   const code = Number(error.code);
-  if (NOT_PRIMARY.has(code)) return 'BEDS_STORE_UNAVAILABLE';
+  // n.b. of several documents the first ones are kept, and of what only its confirmation is missing, all.
+  const isPartlyKept = error instanceof MongoBulkWriteError && error.insertedCount > 0;
+  const many = attempt.many && (isPartlyKept || !(error instanceof MongoBulkWriteError));
+  if (NOT_PRIMARY.has(code)) return isPartlyKept ? lost : 'BEDS_STORE_UNAVAILABLE';
   if (INTERRUPTED.has(code)) return isHarmless(error) ? 'BEDS_STORE_UNAVAILABLE' : lost;
-  const known = CODES.get(code) ?? 'BEDS_STORE_FAULT';
+  const known = INVALIDATED.has(code) ? 'BEDS_STORE_UNAVAILABLE' : knownCode(error, code);
   // One document changes as a whole or not at all; of many, some may have been changed already.
-  const isCutShort = known === 'BEDS_STORE_TIMEOUT' || known === 'BEDS_STORE_DEADLOCK';
-  return isCutShort && write && many && !isHarmless(error) ? 'BEDS_STORE_INDETERMINATE' : known;
+  return CUT_SHORT.has(known) && write && many && !isHarmless(error) ? 'BEDS_STORE_INDETERMINATE' : known;
+}
+
+/** Verdicts after which the same call would be made again. */
+const CUT_SHORT: ReadonlySet<Code> = new Set([
+  'BEDS_STORE_TIMEOUT',
+  'BEDS_STORE_DEADLOCK',
+  'BEDS_STORE_OVERLOADED',
+  'BEDS_STORE_UNAVAILABLE',
+]);
+
+function knownCode(error: MongoServerError, code: number): Code {
+  const known = CODES.get(code);
+  if (known !== undefined) return known;
+  if (error.hasErrorLabel('SystemOverloadedError')) return 'BEDS_STORE_OVERLOADED';
+  if (error.hasErrorLabel('TransientTransactionError')) return 'BEDS_STORE_DEADLOCK';
+  return isAssertion(code) ? 'BEDS_STORE_INVALID_VALUE' : 'BEDS_STORE_FAULT';
 }
 
 function isHarmless(error: MongoError): boolean {
@@ -106,4 +143,84 @@ function isClosed(error: MongoError): boolean {
 function describe(error: unknown): Readonly<Record<string, unknown>> {
   if (!(error instanceof MongoError)) return { name: error instanceof Error ? error.name : typeof error };
   return { name: error.name, code: error.code, labels: [...error.errorLabels] };
+}
+
+/** What the server says of names, its own and the DBA's, and never of values. Undefined: the usual words are enough. */
+function sayWhy(code: Code, error: unknown): string | undefined {
+  if (code === 'BEDS_STORE_RESULT_TOO_LARGE') {
+    return 'MongoDB would need more memory to sort or group these documents than it may use: filter more, ask for fewer rows, or order by columns that an index holds.';
+  }
+  if (code === 'BEDS_STORE_CONFLICT') return sayDuplicate(error);
+  if (code !== 'BEDS_STORE_INVALID_VALUE') return undefined;
+  if (!(error instanceof MongoServerError))
+    return 'A value is larger than MongoDB takes, or is none that it can store.';
+  if (error.code !== DOCUMENT_INVALID)
+    return `MongoDB cannot do this with the values that it is given (error ${String(error.code)}).`;
+  const reasons = [...reasonsIn(errorInfoOf(error))].slice(0, MOST_REASONS);
+  return `The validator of the collection refuses the document${reasons.length === 0 ? '' : `: ${reasons.join('; ')}`}.`;
+}
+
+const DOCUMENT_INVALID = 121;
+const MOST_REASONS = 10;
+const NAME = /^[\w.-]{1,120}$/;
+
+function nameOf(value: unknown): string | undefined {
+  return typeof value === 'string' && NAME.test(value) ? value : undefined;
+}
+
+/** https://www.mongodb.com/docs/manual/core/index-unique/ */
+function sayDuplicate(error: unknown): string | undefined {
+  if (!(error instanceof MongoServerError)) return undefined;
+  const fields = isDocument(error['keyPattern']) ? Object.keys(error['keyPattern']) : [];
+  // n.b. the first one is the server's own; values come after it.
+  const index = nameOf(/ index: (?:\S*\$)?(\S+) dup key/.exec(error.message)?.[1]);
+  if (index === '_id_' || fields.join() === '_id') return undefined;
+  if (fields.length > 0 && fields.every(nameOf)) return `Another record has the same ${fields.join(', ')}.`;
+  return index === undefined ? undefined : `Another record has the same values in the unique index ${index}.`;
+}
+
+function errorInfoOf(error: MongoServerError): unknown {
+  const { errInfo } = error instanceof MongoBulkWriteError ? ([error.writeErrors].flat()[0]?.err ?? error) : error;
+  return isDocument(errInfo) ? errInfo['details'] : undefined;
+}
+
+/**
+ * What a validator has against a document: fields and rules, without the values.
+ * https://www.mongodb.com/docs/manual/core/schema-validation/handle-invalid-documents/
+ */
+function* reasonsIn(details: unknown, path = ''): Generator<string> {
+  if (Array.isArray(details)) {
+    for (const one of details) yield* reasonsIn(one, path);
+    return;
+  }
+  if (!isDocument(details)) return;
+  const below = nameOf(details['propertyName']);
+  const here = [path, below ?? ''].filter(Boolean).join('.');
+  const inner = PARTS.map((part) => details[part]).filter((part) => Array.isArray(part) || isDocument(part));
+  if (inner.length > 0) {
+    for (const part of inner) yield* reasonsIn(part, here);
+    return;
+  }
+  const missing = [details['missingProperties'], details['additionalProperties']].flat().filter(nameOf);
+  const words = typeof details['description'] === 'string' ? details['description'] : details['reason'];
+  const rule = nameOf(String(details['operatorName']).replace('$', '')) ?? 'a rule';
+  const of = [here, ...missing].filter(Boolean).join(', ') || fieldIn(details['specifiedAs']);
+  yield `${of === '' ? '' : `${of}: `}${typeof words === 'string' ? `${words} (${rule})` : rule}`;
+}
+
+const PARTS = [
+  'schemaRulesNotSatisfied',
+  'propertiesNotSatisfied',
+  'patternPropertiesNotSatisfied',
+  'schemasNotSatisfied',
+  'clausesNotSatisfied',
+  'clausesSatisfied',
+  'dependenciesNotSatisfied',
+  'details',
+];
+
+/** The field of a rule such as `{ stars: { $gt: 0 } }`. */
+function fieldIn(rule: unknown): string {
+  const [field] = isDocument(rule) ? Object.keys(rule) : [];
+  return field === undefined || field.startsWith('$') ? '' : (nameOf(field) ?? '');
 }

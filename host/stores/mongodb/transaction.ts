@@ -35,7 +35,7 @@ export async function runTransaction<T>(options: TransactionOptions<T>): Promise
   try {
     session.startTransaction({
       readConcern: { level: 'snapshot' },
-      writeConcern: new WriteConcern('majority'),
+      writeConcern: client.writeConcern ?? new WriteConcern('majority'),
       readPreference: 'primary',
       maxCommitTimeMS: serverMs(deadline),
     });

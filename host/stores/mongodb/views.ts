@@ -12,7 +12,7 @@ import {
 import { storeErrors } from '../../errors/store.js';
 import type { NamedObject, Unindexed } from '../contract.js';
 import { type Condition, incomparable, type Predicate, type QueryPlan, refuseAll } from '../query-plan.js';
-import { quotePattern } from './body.js';
+import { isDocument, quotePattern } from './body.js';
 import { collect, type Execution, partsOf } from './calls.js';
 import { type NativeObject, nativeOf } from './catalogue.js';
 import { serverMs, signalOf } from './client.js';
@@ -33,6 +33,8 @@ interface Shape {
    * means something else in the projection of a query than in a pipeline.
    */
   readonly isPlain: boolean;
+  /** `collation` and `hint` of the body: they go with everything that is read of the view. */
+  readonly options: Stage;
 }
 
 interface Column {
@@ -48,12 +50,14 @@ function shapeOf(view: View): Shape {
   const known = shapes.get(view);
   if (known !== undefined) return known;
   const native = nativeOf(view);
-  const own = partsOf(native)['pipeline']?.(new Map()) as readonly Stage[];
+  const { pipeline, ...parts } = partsOf(native);
+  const own = pipeline?.(new Map()) as readonly Stage[];
   const fields = view.columns.map(({ name }) => ({ name, field: fieldOf(native, name) }));
   const isPlain = own.length === 0 && fields.every(({ field }) => !field.from.includes('.'));
   const shape: Shape = {
     own,
     isPlain,
+    options: Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, part(new Map())])),
     columns: fields.map(({ name, field }) => ({ name, field, as: isPlain ? field.from : name })),
     // n.b. the server gives _id unless it is told not to.
     projection: Object.fromEntries([
@@ -70,12 +74,17 @@ export function prepareRead(view: View, plan: QueryPlan): (execution: Execution)
   const matches = matchesOf(view, plan);
   const read = plan.limit === 0 ? undefined : readRows(view, plan, matches);
   const { columns } = shapeOf(view);
-  if (!plan.counts) {
-    return async (execution) => toPage(columns, plan, (await read?.(execution)) ?? []);
-  }
+  const pageOf = async (execution: Execution): Promise<Page> => {
+    const documents = (await read?.(execution)) ?? [];
+    const page = toPage(columns, plan, documents);
+    if (page.cursor !== undefined && areAlike(columns, plan, documents))
+      await checkNext(view, { plan, matches, documents }, execution);
+    return page;
+  };
+  if (!plan.counts) return pageOf;
   const count = countRows(view, matches);
   return async (execution) => {
-    const page = toPage(columns, plan, (await read?.(execution)) ?? []);
+    const page = await pageOf(execution);
     // A first page that is the last one has been counted.
     const isCounted = read !== undefined && plan.start === undefined && page.cursor === undefined;
     if (isCounted) return { ...page, count: page.rows.length };
@@ -95,7 +104,9 @@ function matchesOf(view: View, { conditions }: QueryPlan): readonly Stage[] {
   }
 }
 
-function readRows(view: View, plan: QueryPlan, matches: readonly Stage[]): Read {
+type RowsPlan = Pick<QueryPlan, 'order' | 'limit' | 'start'>;
+
+function readRows(view: View, plan: RowsPlan, matches: readonly Stage[]): Read {
   const native = nativeOf(view);
   const shape = shapeOf(view);
   const order = plan.order.map(({ column, direction }) => ({ field: fieldOf(native, column.name), direction }));
@@ -104,14 +115,16 @@ function readRows(view: View, plan: QueryPlan, matches: readonly Stage[]): Read 
     order.map(({ field, direction }): [string, 1 | -1] => [field.from, direction === 'asc' ? 1 : -1]),
   );
   const limit = plan.limit + 1;
-  if (shape.isPlain) return readPlain({ on: native.on, filter, sort, limit, projection: shape.projection });
-  const stages = [{ $sort: sort }, { $limit: limit }, { $project: shape.projection }];
-  return readStages(native.on, shape.own.concat(matching(filter), stages), limit);
+  const { isPlain, options, own, projection } = shape;
+  if (isPlain) return readPlain({ on: native.on, filter, sort, limit, projection, options });
+  const stages = [{ $sort: sort }, { $limit: limit }, { $project: projection }];
+  return readStages({ on: native.on, pipeline: own.concat(matching(filter), stages), limit, options });
 }
 
 function countRows(view: View, matches: readonly Stage[]): (execution: Execution) => Promise<number> {
-  const stages = shapeOf(view).own.concat(matching(filterOf(matches)), { $group: { _id: null, rows: { $sum: 1 } } });
-  const read = readStages(nativeOf(view).on, stages, 1);
+  const { own, options } = shapeOf(view);
+  const pipeline = own.concat(matching(filterOf(matches)), { $group: { _id: null, rows: { $sum: 1 } } });
+  const read = readStages({ on: nativeOf(view).on, pipeline, limit: 1, options });
   // n.b. of no documents there is no group.
   return async (execution) => Number((await read(execution))[0]?.['rows'] ?? 0);
 }
@@ -132,31 +145,40 @@ interface PlainQuery {
   readonly sort: Record<string, 1 | -1>;
   readonly limit: number;
   readonly projection: Stage;
+  readonly options: Stage;
 }
 
-function readPlain({ on, filter, sort, limit, projection }: PlainQuery): Read {
+function readPlain({ on, filter, sort, limit, projection, options }: PlainQuery): Read {
   return async (execution) => {
     const { db, session, meter } = execution;
     if (session === undefined) {
       // n.b. with a batch of `limit` documents servers leave the cursor open.
-      const command = { find: on, filter, sort, limit, projection, batchSize: limit + 1 };
+      const command = { find: on, filter, sort, limit, projection, batchSize: limit + 1, ...options };
       const found = await firstBatch(command, execution);
       if (found !== undefined) return found;
     }
-    const options = { sort, limit, projection, ...boundsOf(execution, limit) };
-    return collect(db.collection(on).find(filter, options), meter, SPARE_ROWS);
+    const all = { sort, limit, projection, ...options, ...boundsOf(execution, limit) };
+    return collect(db.collection(on).find(filter, all), meter, SPARE_ROWS);
   };
 }
 
-function readStages(on: string, pipeline: Stage[], limit: number): Read {
+interface StagesQuery {
+  readonly on: string;
+  readonly pipeline: Stage[];
+  readonly limit: number;
+  readonly options: Stage;
+}
+
+function readStages({ on, pipeline, limit, options }: StagesQuery): Read {
   return async (execution) => {
     const { db, session, meter } = execution;
     if (session === undefined) {
-      const command = { aggregate: on, pipeline, cursor: { batchSize: limit + 1 } };
+      const command = { aggregate: on, pipeline, cursor: { batchSize: limit + 1 }, ...options };
       const found = await firstBatch(command, execution);
       if (found !== undefined) return found;
     }
-    return collect(db.collection(on).aggregate(pipeline, boundsOf(execution, limit)), meter, SPARE_ROWS);
+    const all = { ...options, ...boundsOf(execution, limit) };
+    return collect(db.collection(on).aggregate(pipeline, all), meter, SPARE_ROWS);
   };
 }
 
@@ -265,6 +287,36 @@ function goesOn(order: readonly SortedColumn[], from: readonly unknown[], to: re
     if (compared !== 0) break;
   }
   throw storeErrors.make('BEDS_STORE_CURSOR_STUCK');
+}
+
+/** n.b. of what any collation calls the same, it does so too; of more than most do. */
+const ALIKE = new Intl.Collator('en', { sensitivity: 'base', ignorePunctuation: true, numeric: true });
+
+/** Whether the key of the row that follows may be, by a collation, that of the page's last row: `a` and `A`. */
+function areAlike(columns: readonly Column[], { order, limit }: QueryPlan, documents: readonly Document[]): boolean {
+  const key = columns.find(({ name }) => name === order.at(-1)?.column.name);
+  if (key === undefined) return false;
+  const last: unknown = documents[limit - 1]?.[key.as];
+  const next: unknown = documents[limit]?.[key.as];
+  return typeof last === 'string' && typeof next === 'string' && last !== next && ALIKE.compare(last, next) === 0;
+}
+
+interface ReadPage {
+  readonly plan: QueryPlan;
+  readonly matches: readonly Stage[];
+  readonly documents: readonly Document[];
+}
+
+/** Has the database itself find the row that follows after the page's last one. Throws BEDS_STORE_CURSOR_STUCK. */
+async function checkNext(view: View, { plan, matches, documents }: ReadPage, execution: Execution): Promise<void> {
+  const { order, limit } = plan;
+  const { columns } = shapeOf(view);
+  const keys = order.flatMap(({ column }) => columns.filter(({ name }) => name === column.name));
+  const start = keys.map(({ as }) => positionOf(documents[limit - 1]?.[as]));
+  const next = keys.slice(-1).map(({ field, as }): Stage => ({ [field.from]: documents[limit]?.[as] as unknown }));
+  execution.meter.begin();
+  const found = await readRows(view, { order, limit: 0, start }, matches.concat(next))(execution);
+  if (found.length === 0) throw storeErrors.make('BEDS_STORE_CURSOR_STUCK');
 }
 
 /** A field that documents are sorted by. */
@@ -461,6 +513,11 @@ function isWorthRepeating(error: unknown): boolean {
 const UNAUTHORIZED = 13;
 const NAMESPACE_NOT_FOUND = 26;
 
+/** https://www.mongodb.com/docs/manual/reference/collation/#collation-and-index-use */
+function localeOf(collation: unknown): string {
+  return isDocument(collation) ? String(collation['locale']) : 'simple';
+}
+
 /**
  * Compares the columns with the indexes of the collection. n.b. a sort by a column and the key is served only by an index of both, or by
  * that of the key itself. Undefined: the account may not list indexes, or stages of the view make its documents.
@@ -473,9 +530,14 @@ export async function findUnindexed(
   if (view.kind !== 'view' || shapeOf(view).own.length > 0) return undefined;
   const native = nativeOf(view);
   let indexes: readonly (readonly string[])[];
+  const { collation } = shapeOf(view).options;
   try {
     const { cursor } = (await db.command({ listIndexes: native.on }, { signal: signalOf(deadline) })) as Answer;
-    indexes = cursor.firstBatch.map(({ key: fields }) => Object.keys(fields as object));
+    // n.b. the index of _id has the collation of the collection, which a query has that names none.
+    const wanted = localeOf(collation ?? cursor.firstBatch.find(({ name }) => name === '_id_')?.['collation']);
+    indexes = cursor.firstBatch
+      .filter((index) => localeOf(index['collation']) === wanted)
+      .map(({ key: fields }) => Object.keys(fields as object));
   } catch (error) {
     if (error instanceof MongoError && (error.code === UNAUTHORIZED || error.code === NAMESPACE_NOT_FOUND))
       return undefined;
