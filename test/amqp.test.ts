@@ -224,6 +224,50 @@ describe('a consumer of queues', () => {
   });
 });
 
+describe('a queue that RabbitMQ refuses', () => {
+  it('costs the other queues of its consumer one channel, waits longer and longer, and is consumed when it may be', async (t) => {
+    const channel = await plainChannel(t);
+    const [good, locked] = [`test.good.${String(process.pid)}`, `test.locked.${String(process.pid)}`];
+    for (const queue of [good, locked]) await channel.assertQueue(queue, { expires: 60_000 });
+    // Nobody else may consume it: 403.
+    const { consumerTag } = await channel.consume(locked, () => undefined, { exclusive: true });
+    const bodies: string[] = [];
+    const events: BrokerEvent[] = [];
+    const note = (event: unknown): void => void events.push(event as BrokerEvent);
+    subscribe(brokerChannel.name, note);
+    t.after(() => unsubscribe(brokerChannel.name, note));
+    const count = (what: BrokerEvent['event']): number =>
+      events.filter(({ broker, event }) => broker === 'locked' && event === what).length;
+    const consumer = new QueueConsumer({
+      name: 'locked',
+      prefetch: 10,
+      onDelivery: (delivery) => {
+        bodies.push(delivery.body.toString());
+        delivery.settle('ack');
+      },
+    });
+    const connection = supervised(t, server.url, (model) => consumer.attach(model));
+    await connection.ready(5_000);
+    await Promise.all([consumer.consume(locked), consumer.consume(good)]);
+    await eventually('it was refused four times', () => count('queue-refused') >= 4);
+    await eventually('the other one is consumed', () => consumer.queues.includes(good));
+    channel.sendToQueue(good, Buffer.from('beside it'));
+    await eventually('the other one is served', () => bodies.includes('beside it'));
+    assert.equal(count('channel-lost'), 1);
+    assert.ok(events.every(({ event, queue }) => event !== 'queue-refused' || queue === locked));
+
+    await channel.cancel(consumerTag);
+    channel.sendToQueue(locked, Buffer.from('at last'));
+    await eventually('it is consumed', () => bodies.includes('at last'));
+    await consumer.cancel(locked);
+    assert.deepEqual(consumer.queues, [good]);
+    await consumer.idle();
+    assert.equal(connection.state, 'up');
+    await consumer.close();
+    assert.equal((await channel.checkQueue(locked)).consumerCount, 0);
+  });
+});
+
 describe('the reply publisher', () => {
   async function publisher(
     t: TestContext,

@@ -17,15 +17,22 @@ export interface QueueConsumerOptions {
 }
 
 /**
- * Consumes queues: a channel and its subscriptions, made again on every new connection and after every channel error. A queue that is missing is tried again with growing waits; the other queues never notice.
+ * Consumes queues: a channel and its subscriptions, made again on every new connection and after every channel error. A queue
+ * that is missing is tried again with growing waits; the other queues never notice. RabbitMQ closes the channel over a queue
+ * that it refuses (403, 405): that one is tried again on a channel of its own, and costs the others no other channel.
  */
 export class QueueConsumer implements Intake {
   readonly #options: QueueConsumerOptions;
-  readonly #wanted = new Map<string, string | undefined>();
+  readonly #wanted = new Map<string, Subscription | undefined>();
   readonly #retries = new Map<string, NodeJS.Timeout>();
+  readonly #refused = new Set<string>();
+  /** What refused queues are consumed on, by queue. */
+  readonly #own = new Map<string, ConsumerChannel>();
   #model: ChannelModel | undefined;
-  #channel: Channel | undefined;
-  #acks: AckCoalescer | undefined;
+  #shared: ConsumerChannel | undefined;
+  /** The queue that the shared channel is being asked for. */
+  #asking: string | undefined;
+  #turn: Promise<void> = Promise.resolve();
   #inFlight = 0;
   #stopped = false;
   #idle: (() => void)[] = [];
@@ -67,12 +74,16 @@ export class QueueConsumer implements Intake {
   /** Makes the channel and the subscriptions on a new connection. */
   attach(model: ChannelModel): Promise<void> {
     this.#model = model;
+    this.#refused.clear();
     return keepChannel(model, {
       create: () => model.createChannel(),
       setUp: (channel) => this.#use(model, channel),
-      onError: (error) => publishBroker({ broker: this.name, event: 'channel-lost', error }),
+      onError: (error) => {
+        if (this.#asking !== undefined && isRefusedConsumption(error)) this.#noteRefused(this.#asking, error);
+        publishBroker({ broker: this.name, event: 'channel-lost', error });
+      },
       onClose: (channel) => {
-        if (this.#channel === channel) this.#forgetChannel();
+        if (this.#shared?.channel === channel) this.#forgetShared();
       },
       isWanted: () => this.#model === model,
     });
@@ -87,10 +98,10 @@ export class QueueConsumer implements Intake {
 
   /** Consumes a queue no longer; messages that were delivered stay in flight. */
   async cancel(queue: string): Promise<void> {
-    const tag = this.#wanted.get(queue);
+    const subscription = this.#wanted.get(queue);
     this.#wanted.delete(queue);
     this.#clearRetry(queue);
-    if (tag !== undefined) await this.#channel?.cancel(tag).catch(() => undefined);
+    await subscription?.channel.cancel(subscription.tag).catch(() => undefined);
   }
 
   /** Cancels every queue for good. */
@@ -104,7 +115,7 @@ export class QueueConsumer implements Intake {
    * for the consumers that are there.
    */
   async roundTrip(): Promise<void> {
-    await this.#channel?.prefetch(this.#options.prefetch);
+    await Promise.all(this.#channels.map(({ channel }) => channel.prefetch(this.#options.prefetch)));
   }
 
   /** Resolves when no message is in flight. */
@@ -118,13 +129,17 @@ export class QueueConsumer implements Intake {
    * connection can overtake acknowledgements, and RabbitMQ delivers finished work again. `close` of the channel cannot.
    */
   async close(): Promise<void> {
-    const channel = this.#channel;
+    const channels = this.#channels;
     // n.b. another one may take its place on the same connection: a channel that is being opened must not consume beside it.
     this.#stopped = true;
     this.#model = undefined;
-    this.#acks?.flush();
-    this.#forgetChannel();
-    await channel?.close().catch(() => undefined);
+    for (const { acks } of channels) acks.flush();
+    this.#forgetShared();
+    await Promise.all(channels.map(({ channel }) => channel.close().catch(() => undefined)));
+  }
+
+  get #channels(): readonly ConsumerChannel[] {
+    return [...(this.#shared === undefined ? [] : [this.#shared]), ...this.#own.values()];
   }
 
   async #use(model: ChannelModel, channel: Channel): Promise<void> {
@@ -133,17 +148,16 @@ export class QueueConsumer implements Intake {
       await channel.close();
       return;
     }
-    this.#channel = channel;
-    this.#acks = new AckCoalescer(channel);
+    this.#shared = { channel, acks: new AckCoalescer(channel) };
+    this.#turn = Promise.resolve();
+    this.#asking = undefined;
     await Promise.all([...this.#wanted.keys()].map((queue) => this.#subscribe(queue, 0)));
   }
 
   async #subscribe(queue: string, attempt: number): Promise<void> {
-    const channel = this.#channel;
-    const acks = this.#acks;
+    const shared = this.#shared;
     const model = this.#model;
-    if (channel === undefined || acks === undefined || model === undefined || this.#wanted.get(queue) !== undefined)
-      return;
+    if (shared === undefined || model === undefined || this.#wanted.get(queue) !== undefined) return;
     try {
       // Consuming a missing queue would close the channel under all the others, so ask on a channel that may die.
       if (!(await queueExists(model, queue))) {
@@ -151,18 +165,61 @@ export class QueueConsumer implements Intake {
         this.#retryLater(queue, attempt);
         return;
       }
-      const { consumerTag } = await channel.consume(queue, (message) => {
-        if (message === null) this.#onCancelled(queue);
-        else this.#onMessage(acks, message);
-      });
-      if (this.#channel !== channel) return;
-      // n.b. it may have been cancelled, or cancelled and wanted once more, meanwhile.
-      if (this.#wanted.has(queue) && this.#wanted.get(queue) === undefined) this.#wanted.set(queue, consumerTag);
-      else await channel.cancel(consumerTag);
-      publishBroker({ broker: this.name, event: 'consuming', queue });
+      if (this.#refused.has(queue)) await this.#consumeAlone(model, queue);
+      else await this.#consumeShared(shared, queue);
     } catch {
-      if (this.#channel === channel) this.#retryLater(queue, attempt);
+      if (this.#shared === shared) this.#retryLater(queue, attempt);
     }
+  }
+
+  /** n.b. one after the other, as RabbitMQ closes the channel over the one that it refuses. */
+  #consumeShared(shared: ConsumerChannel, queue: string): Promise<void> {
+    const consumed = this.#turn.then(async () => {
+      if (this.#shared !== shared) return;
+      this.#asking = queue;
+      await this.#consumeOn(shared, queue);
+      this.#asking = undefined;
+    });
+    this.#turn = consumed.catch(() => undefined);
+    return consumed;
+  }
+
+  async #consumeAlone(model: ChannelModel, queue: string): Promise<void> {
+    const own = this.#own.get(queue) ?? (await this.#openOwn(model, queue));
+    await this.#consumeOn(own, queue);
+  }
+
+  async #openOwn(model: ChannelModel, queue: string): Promise<ConsumerChannel> {
+    const channel = await model.createChannel();
+    const own = { channel, acks: new AckCoalescer(channel) };
+    this.#own.set(queue, own);
+    channel.on('error', (error) => this.#noteRefused(queue, error));
+    channel.on('close', () => {
+      own.acks.close();
+      if (this.#own.get(queue) === own) this.#own.delete(queue);
+      if (this.#wanted.get(queue)?.channel !== channel) return;
+      this.#wanted.set(queue, undefined);
+      this.#retryLater(queue, 0);
+    });
+    await channel.prefetch(this.#options.prefetch);
+    return own;
+  }
+
+  async #consumeOn({ channel, acks }: ConsumerChannel, queue: string): Promise<void> {
+    const { consumerTag: tag } = await channel.consume(queue, (message) => {
+      if (message === null) this.#onCancelled(queue);
+      else this.#onMessage(acks, message);
+    });
+    if (acks.isClosed) return;
+    // n.b. it may have been cancelled, or cancelled and wanted once more, meanwhile.
+    if (this.#wanted.has(queue) && this.#wanted.get(queue) === undefined) this.#wanted.set(queue, { channel, tag });
+    else await channel.cancel(tag);
+    publishBroker({ broker: this.name, event: 'consuming', queue });
+  }
+
+  #noteRefused(queue: string, error: unknown): void {
+    this.#refused.add(queue);
+    publishBroker({ broker: this.name, event: 'queue-refused', queue, error });
   }
 
   #onMessage(acks: AckCoalescer, message: ConsumeMessage): void {
@@ -197,15 +254,33 @@ export class QueueConsumer implements Intake {
     this.#retries.delete(queue);
   }
 
-  #forgetChannel(): void {
-    this.#channel = undefined;
-    this.#acks?.close();
-    this.#acks = undefined;
-    for (const queue of this.#wanted.keys()) {
-      this.#wanted.set(queue, undefined);
+  /** n.b. channels of their own tell of their end themselves. */
+  #forgetShared(): void {
+    const shared = this.#shared;
+    this.#shared = undefined;
+    shared?.acks.close();
+    for (const [queue, subscription] of this.#wanted) {
       this.#clearRetry(queue);
+      if (subscription?.channel === shared?.channel) this.#wanted.set(queue, undefined);
     }
   }
+}
+
+/** A channel that consumes, and what settles its messages. */
+interface ConsumerChannel {
+  readonly channel: Channel;
+  readonly acks: AckCoalescer;
+}
+
+interface Subscription {
+  readonly channel: Channel;
+  readonly tag: string;
+}
+
+/** Of `basic.consume`: class 60, method 20. https://www.rabbitmq.com/amqp-0-9-1-reference#basic.consume */
+function isRefusedConsumption(error: unknown): boolean {
+  const { classId, methodId } = error as { readonly classId?: unknown; readonly methodId?: unknown };
+  return classId === 60 && methodId === 20;
 }
 
 async function queueExists(model: ChannelModel, queue: string): Promise<boolean> {

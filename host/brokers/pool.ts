@@ -65,9 +65,12 @@ export class BrokerPool {
   readonly #prefix: string;
   readonly #onEvent = (message: unknown): void => {
     const { broker, event, queue = '', error } = message as BrokerEvent;
-    if (event !== 'channel-lost' && event !== 'consumer-cancelled') return;
-    const reason = event === 'channel-lost' ? error : `RabbitMQ cancelled the consumer of ${queue}.`;
-    for (const each of this.#brokers) if (each.name === broker) each.consumerLost(reason);
+    for (const each of this.#brokers) {
+      if (each.name !== broker) continue;
+      if (event === 'channel-lost') each.consumerLost(error);
+      else if (event === 'consumer-cancelled') each.consumerLost(`RabbitMQ cancelled the consumer of ${queue}.`);
+      else if (event === 'queue-refused') each.noteError(`RabbitMQ refuses ${queue}: ${wordsFor(error)}`);
+    }
   };
 
   constructor({ plans, types, prefix, ...context }: BrokerPoolOptions) {
@@ -229,6 +232,11 @@ class SupervisedBroker {
     this.#noteRestart(error);
   }
 
+  /** `beds status` shows the last one. */
+  noteError(error: unknown): void {
+    this.#lastError = { message: wordsFor(error), at: new Date().toISOString() };
+  }
+
   sample(nowMs: number): void {
     if (nowMs - (this.#samples.at(-1)?.atMs ?? 0) < SAMPLE_MS) return;
     this.#samples.push({ atMs: nowMs, messages: this.#messages });
@@ -357,7 +365,7 @@ class SupervisedBroker {
 
   #noteRestart(error: unknown): void {
     this.#restarts += 1;
-    this.#lastError = { message: wordsFor(error), at: new Date().toISOString() };
+    this.noteError(error);
   }
 
   #stateOf(consumed: number): BrokerState {

@@ -8,7 +8,7 @@ import type { ConnectionChange } from '#sdk/amqp';
 
 export interface BrokerEvent {
   readonly broker: string;
-  readonly event: 'channel-lost' | 'consumer-cancelled' | 'queue-missing' | 'consuming' | 'failed';
+  readonly event: 'channel-lost' | 'consumer-cancelled' | 'queue-missing' | 'queue-refused' | 'consuming' | 'failed';
   readonly queue?: string;
   readonly error?: unknown;
 }
