@@ -11,6 +11,7 @@ import { openHistory, readHistory, type HistoryEntry } from '../host/deploy/hist
 import { temporaryDirectory } from './support/admission.js';
 import { type FaultEvent, faultChannel } from '../host/observe/channels.js';
 import { claimState } from '../host/deploy/state-claim.js';
+import { identify } from '../host/process-identity.js';
 import { describeBundle } from './support/bundles.js';
 
 const received = { domain: 'notes', version: '1.0.0', hash: 'a', state: 'received' } as const;
@@ -69,17 +70,25 @@ describe('the directory of stage and history', () => {
     const directory = join(await temporaryDirectory(t), '.beds');
     const release = claimState(directory);
     const path = join(directory, 'host.pid');
-    assert.equal(await readFile(path, 'utf8'), String(process.pid));
-    await writeFile(path, String(process.ppid));
+    assert.match(await readFile(path, 'utf8'), new RegExp(`^${String(process.pid)} .+\\n$`));
+    const parents = `${String(process.ppid)} ${identify(process.ppid)?.startedAt ?? ''}\n`;
+    await writeFile(path, parents);
     assert.throws(() => claimState(directory), { code: 'BEDS_ADMISSION_STATE_IN_USE' });
     release();
-    assert.equal(await readFile(path, 'utf8'), String(process.ppid));
+    assert.equal(await readFile(path, 'utf8'), parents);
+  });
+
+  it('is taken over where a later process has the id of the one that is gone', async (t) => {
+    const directory = await temporaryDirectory(t);
+    await writeFile(join(directory, 'host.pid'), `${String(process.ppid)} 1\n`);
+    claimState(directory)();
+    await assert.rejects(stat(join(directory, 'host.pid')), { code: 'ENOENT' });
   });
 
   it('is taken over from a process that is gone', async (t) => {
     const directory = await temporaryDirectory(t);
     const gone = spawnSync(process.execPath, ['-e', '']);
-    await writeFile(join(directory, 'host.pid'), String(gone.pid));
+    await writeFile(join(directory, 'host.pid'), `${String(gone.pid)} 1\n`);
     claimState(directory)();
     await assert.rejects(stat(join(directory, 'host.pid')), { code: 'ENOENT' });
   });

@@ -12,7 +12,7 @@ import { createConnection } from 'mysql2/promise';
 import { isBedsError } from '@beds/sdk';
 import { readServices, startServices } from '../host/dev-servers/index.js';
 import type { ServerState, Service, ServiceName } from '../host/dev-servers/index.js';
-import { identify } from '../host/dev-servers/processes.js';
+import { identify } from '../host/process-identity.js';
 import { privateServices, temporaryDirectory } from './support/services.js';
 
 const ALL: readonly ServiceName[] = ['rabbitmq', 'mariadb', 'mongodb'];

@@ -1,4 +1,4 @@
-import type { ProcessIdentity } from './processes.js';
+import type { ProcessIdentity } from '../process-identity.js';
 
 export const serviceNames = ['rabbitmq', 'mariadb', 'mongodb'] as const;
 

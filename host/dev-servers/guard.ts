@@ -10,7 +10,7 @@ import type { ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { ServerCommand } from './contract.js';
-import { identify, type ProcessIdentity } from './processes.js';
+import { identify, type ProcessIdentity } from '../process-identity.js';
 
 /** One JSON line each, from the command to the guard on its standard input. The end of the input means: stop. */
 export type ToGuard =

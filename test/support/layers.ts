@@ -18,7 +18,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['host/request'],
   ['host/template'],
   ['host/stores', 'host/amqp'],
-  ['host/observe'],
+  ['host/observe', 'host/process-identity.ts'],
   ['host/roles.ts'],
   ['host/config'],
   ['broker definitions'],
@@ -34,7 +34,7 @@ const LAYERS: readonly (readonly string[])[] = [
 
 /** Layers that may use less than what lies below them. */
 const ONLY: Readonly<Record<string, readonly string[]>> = {
-  'host/dev-servers': ['host/errors', 'sdk/template', 'sdk/time.ts'],
+  'host/dev-servers': ['host/process-identity.ts', 'host/errors', 'sdk/template', 'sdk/time.ts'],
 };
 
 /** Folders that need words of each other: the two halves of what the SDK's main door shows, and the parts of the control plane. */
