@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { isBedsError } from '@beds/sdk';
 import { startServices, type Services } from '../host/dev-servers/index.js';
+import { runWithNode } from './support/another-node.js';
 import { runTestFiles } from './support/run-test-files.js';
 import { sourceFiles } from './support/source-files.js';
 import { type CheckProgress, CHECKS_VARIABLE, runChecks } from './support/static-checks.js';
@@ -13,6 +14,13 @@ const SERVICES = 'host/dev-servers/index.js';
 /** An import of a file of ours, as the compiler leaves it: those of types are gone. */
 const IMPORT = /^(?:import|export)\b[^";]*"(\.[^"]+)";$/gm;
 const UNIT = '--unit';
+const SERVERS = '--servers';
+const NODE = '--node';
+const SERVERS_VARIABLE = 'BEDS_SERVERS';
+/** Says that the tests run with a Node that was asked for. */
+const NODE_VARIABLE = 'BEDS_TEST_NODE';
+/** A server of one's own in the place of one that `--servers` provides. */
+const URL_VARIABLES = ['BEDS_RABBITMQ_URL', 'BEDS_MARIADB_ADMIN_URL'];
 /** They need no server, but compile, pack or measure for longer than the unit run may take. */
 const NO_UNIT = ['cli-create', 'sdk-package', 'speed-guard'];
 /** Files that run at the same time: the least on a busy machine, the most while its processors are idle in part. */
@@ -47,15 +55,22 @@ const LONGEST = [
   'heap-growth',
 ];
 
-const USAGE = `npm test [-- [--unit] [<part of a file name> …] [<option of node --test> …]]
+const USAGE = `npm test [-- [--unit] [--servers <name>] [--node <version>] [<part of a file name> …] [<option of node --test> …]]
 
   npm test                     types, format, lint, layers and every test; servers are started where a test needs them
   npm test -- cities config    the test files with one of these in their name
   npm test -- --unit           the test files that need no server, compile no package and measure nothing: half a minute
+  npm test -- --servers mysql-9 dba
+                               with newer servers than the system's: mysql-9 (MySQL 9, RabbitMQ 4) or mariadb-11 (MariaDB 11,
+                               RabbitMQ 4), unpacked from Debian unstable without root; BEDS_SERVERS does the same for
+                               npm start
+  npm test -- --node 24        with another Node, which npm has as a package; of both, without the static checks
+
+  .ci/matrix                   every row that BEDS supports
 `;
 
 export interface TestRun {
-  /** Parts of test file names, `--unit`, and options of `node --test`. None: everything. */
+  /** Parts of test file names, options of ours and of `node --test`. None: everything. */
   readonly args: readonly string[];
   readonly projectRoot: string;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -64,17 +79,29 @@ export interface TestRun {
 /**
  * `npm test`: every test file in a process of its own, and the static checks beside them; the summary is the last thing on the screen. Resolves to the exit code: 0 only if everything that was asked for ran and passed.
  */
-export async function main({ args, projectRoot, env }: TestRun): Promise<number> {
-  if (args.includes('--help')) {
+export async function main({ args: given, projectRoot, env }: TestRun): Promise<number> {
+  if (given.includes('--help')) {
     process.stdout.write(USAGE);
     return 0;
   }
+  const { args, values } = takeOptions(given, [SERVERS, NODE]);
+  const servers = values[SERVERS] ?? env[SERVERS_VARIABLE];
+  const own = URL_VARIABLES.find((variable) => (env[variable] ?? '') !== '');
+  if (servers !== undefined && own !== undefined) return refuse(`${own} names a server: leave it out, or ${SERVERS}`);
+  const run = { args, projectRoot, env: servers === undefined ? env : { ...env, [SERVERS_VARIABLE]: servers } };
+  return values[NODE] === undefined ? runHere(run) : runWithAnotherNode(values[NODE], run);
+}
+
+async function runHere({ args, projectRoot, env }: TestRun): Promise<number> {
+  const isRow = env[SERVERS_VARIABLE] !== undefined || env[NODE_VARIABLE] !== undefined;
   const needsServers = serversNeeded(join(projectRoot, 'dist'));
   const isUnitRun = args.includes(UNIT);
   const filters = args.filter((arg) => !arg.startsWith('-'));
   const files = sourceFiles(projectRoot, ['test', 'plugins'])
     .map(({ path }) => path)
     .filter((path) => path.endsWith('.test.ts') && isWanted(path, filters))
+    // They say the same in every row.
+    .filter((path) => path !== STATIC_CHECKS || !isRow)
     .filter((path) => !isUnitRun || (isUnit(path) && !needsServers(compiledPath(projectRoot, path))));
   if (files.length === 0)
     return refuse(`no ${isUnitRun ? 'unit test' : 'test'} file has ${filters.join(' or ')} in its name`);
@@ -93,7 +120,9 @@ export async function main({ args, projectRoot, env }: TestRun): Promise<number>
     if (compiled.some(needsServers)) services = await start(servicesDirectory, env, stop.signal);
     if (stop.exitCode() !== undefined) return stop.exitCode() ?? 1;
     const atOnce = isUnitRun ? UNIT_AT_ONCE : AT_ONCE;
-    say(`running ${files.length} test files, ${atOnce.atLeast} to ${atOnce.atMost} at a time`);
+    say(
+      `running ${files.length} test files on Node ${process.version}, ${atOnce.atLeast} to ${atOnce.atMost} at a time`,
+    );
     const code = await runTestFiles(compiled, {
       ...atOnce,
       nodeOptions: args.filter((arg) => arg.startsWith('-') && arg !== UNIT),
@@ -112,6 +141,45 @@ export async function main({ args, projectRoot, env }: TestRun): Promise<number>
     await services?.close();
     stop.release();
     rmSync(workplace, { recursive: true, force: true });
+  }
+}
+
+interface TakenOptions {
+  /** What is left. */
+  readonly args: readonly string[];
+  readonly values: Readonly<Record<string, string | undefined>>;
+}
+
+/** Options with a value: `--name value` or `--name=value`. */
+function takeOptions(args: readonly string[], names: readonly string[]): TakenOptions {
+  const [first, ...rest] = args;
+  if (first === undefined) return { args, values: {} };
+  const name = names.find((each) => first === each || first.startsWith(`${each}=`));
+  const isApart = first === name;
+  const { args: left, values } = takeOptions(isApart ? rest.slice(1) : rest, names);
+  if (name === undefined) return { args: [first, ...left], values };
+  return { args: left, values: { [name]: isApart ? (rest[0] ?? '') : first.slice(name.length + 1), ...values } };
+}
+
+async function runWithAnotherNode(version: string, { args, projectRoot, env }: TestRun): Promise<number> {
+  if (!/^\d+(\.\d+){0,2}$/.test(version)) return refuse(`${NODE} takes a version, as in ${NODE} 24`);
+  const stop = stopOnSignals();
+  try {
+    const again = { ...env, [NODE_VARIABLE]: version };
+    const code = await runWithNode({
+      version,
+      args: ['test', ...args],
+      projectRoot,
+      env: again,
+      signal: stop.signal,
+      say,
+    });
+    return stop.exitCode() ?? code;
+  } catch (error) {
+    if (!isBedsError(error)) throw error;
+    return stop.exitCode() ?? refuse(`${error.code}: ${error.message}\n${error.hint ?? ''}`);
+  } finally {
+    stop.release();
   }
 }
 
@@ -175,6 +243,7 @@ function start(directory: string, environment: TestRun['env'], signal: AbortSign
     directory,
     need: ['rabbitmq', 'mariadb', 'mongodb'],
     environment,
+    provision: { servers: environment[SERVERS_VARIABLE] },
     signal,
     onProgress: ({ type, words }) => {
       // Nothing may come after the summary.

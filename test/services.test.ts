@@ -10,7 +10,7 @@ import { connect } from 'amqplib';
 import { MongoClient } from 'mongodb';
 import { createConnection } from 'mysql2/promise';
 import { isBedsError } from '@beds/sdk';
-import { readServices, startServices } from '../host/dev-servers/index.js';
+import { newerServers, readServices, startServices } from '../host/dev-servers/index.js';
 import type { ServerState, Service, ServiceName } from '../host/dev-servers/index.js';
 import { identify } from '../host/process-identity.js';
 import { privateServices, temporaryDirectory } from './support/services.js';
@@ -150,7 +150,7 @@ describe('a command that is killed', () => {
 describe('what cannot be provided', () => {
   for (const name of ALL) {
     test(`${name} is one message with the command and the variable`, BOUND, async (t) => {
-      const provision = { searchPath: [], downloads: false, cacheDirectory: temporaryDirectory(t) };
+      const provision = { servers: '', searchPath: [], downloads: false, cacheDirectory: temporaryDirectory(t) };
       const variable = name === 'mariadb' ? 'BEDS_MARIADB_ADMIN_URL' : `BEDS_${name.toUpperCase()}_URL`;
       await assert.rejects(privateServices(t, [name], { provision }), (error: unknown) => {
         assert.ok(hasCode('BEDS_SERVICES_UNAVAILABLE')(error));
@@ -159,6 +159,34 @@ describe('what cannot be provided', () => {
       });
     });
   }
+
+  for (const servers of Object.keys(newerServers)) {
+    test(`servers of ${servers} are said to be impossible here, and none of the system's starts`, BOUND, async (t) => {
+      const directory = temporaryDirectory(t);
+      const provision = { servers, downloads: false, cacheDirectory: temporaryDirectory(t) };
+      await assert.rejects(privateServices(t, ['mariadb'], { directory, provision }), (error: unknown) => {
+        assert.ok(hasCode('BEDS_SERVICES_UNAVAILABLE')(error));
+        assert.match(
+          String(error),
+          /(MySQL 9|MariaDB 11) cannot be provided on this system\. It needs apt-get and dpkg-deb/,
+        );
+        return true;
+      });
+      assert.equal(readServices(directory), undefined);
+    });
+  }
+
+  test('one that runs is not taken for the newer one that is wanted', BOUND, async () => {
+    const { mariadb } = await started;
+    const other = mariadb?.kind === 'mysql' ? 'mariadb-11' : 'mysql-9';
+    const wanted = startServices({ directory, need: ['mariadb'], environment: {}, provision: { servers: other } });
+    await assert.rejects(wanted, /is wanted, and [^ ]+.* is up on port \d+ in its place/);
+  });
+
+  test('a name of no servers is refused', async (t) => {
+    const refused = privateServices(t, ['mariadb'], { provision: { servers: 'mysql-5' } });
+    await assert.rejects(refused, hasCode('BEDS_SERVICES_SET_UNKNOWN'));
+  });
 
   test(
     'a server that does not start is reported with the end of its log, and the others are stopped',

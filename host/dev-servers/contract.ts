@@ -85,6 +85,15 @@ export interface ProvisionOptions {
   readonly downloads?: boolean;
   /** Where unpacked packages are kept. Default: `$XDG_CACHE_HOME/beds`, `~/.cache/beds`. */
   readonly cacheDirectory?: string;
+  /** Which servers, of `newerServers`, instead of those on the PATH or of the system's packages. Default: BEDS_SERVERS. */
+  readonly servers?: string | undefined;
+}
+
+/** A server that is newer than the system's: the package of Debian unstable that it comes from, and what its version must be. */
+export interface NewerServer {
+  readonly title: string;
+  readonly packageName: string;
+  readonly version: RegExp;
 }
 
 export interface StartOptions {
@@ -100,6 +109,8 @@ export interface StartOptions {
 
 /** What an installer and a planner may use. */
 export interface ServiceContext extends Pick<ServerDefinition, 'name' | 'title'> {
+  /** What is wanted in the place of the system's own server. */
+  readonly newer: NewerServer | undefined;
   /** The server's own folder: `<directory>/<name>`. */
   readonly folder: string;
   readonly provision: ProvisionOptions;

@@ -13,11 +13,13 @@ import type {
 import { withLock, endStale, findRunning, makePrivateFolder } from './server-folder.js';
 import { mariadb } from './mysql.js';
 import { mongodb } from './mongodb.js';
+import { newerServer } from './provision/newer-servers.js';
 import { installCommand } from './provision/programs.js';
 import { rabbitmq } from './rabbitmq.js';
 import { ForeignServer, PrivateServer } from './server.js';
 
 export type { ServerState, Service, ServiceName, Services, StartOptions } from './contract.js';
+export { newerServers } from './provision/newer-servers.js';
 export { readServices } from './server-folder.js';
 
 const definitions: Readonly<Record<ServiceName, ServerDefinition>> = { rabbitmq, mariadb, mongodb };
@@ -58,9 +60,11 @@ export async function startServices(options: StartOptions): Promise<Services> {
 }
 
 function contextOf({ name, title }: ServerDefinition, options: StartOptions, signal: AbortSignal): ServiceContext {
+  const newer = newerServer(options.provision?.servers ?? process.env['BEDS_SERVERS'], name);
   return {
     name,
-    title,
+    title: newer?.title ?? title,
+    newer,
     folder: join(options.directory, name),
     provision: options.provision ?? {},
     progress: reporter(name, options),
@@ -88,10 +92,14 @@ async function startOne(context: ServiceContext, options: StartOptions): Promise
 }
 
 async function findOrStart(context: ServiceContext, directory: string): Promise<Service> {
-  const { name, title, progress } = context;
+  const { name, title, progress, newer } = context;
   const running = findRunning(directory, name);
   if (running !== undefined) {
     const { serverVersion, port } = running;
+    if (newer?.version.test(serverVersion) === false) {
+      const words = `${title} is wanted, and ${serverVersion} is up on port ${String(port)} in its place.`;
+      throw servicesErrors.make('BEDS_SERVICES_UNAVAILABLE', words, { hint: 'End the command that started it.' });
+    }
     progress('reused', `${title} ${serverVersion} is up on port ${String(port)} already; using it`);
     return new ForeignServer(running);
   }
@@ -102,6 +110,11 @@ async function findOrStart(context: ServiceContext, directory: string): Promise<
   progress('starting', `starting ${server.title}`);
   const startedAt = performance.now();
   await server.start();
+  if (newer?.version.test(server.version) === false) {
+    await server.stop();
+    const words = `${title} is wanted, and Debian unstable has ${server.version} by now.`;
+    throw servicesErrors.make('BEDS_SERVICES_UNAVAILABLE', words, { hint: hintWithout(definition) });
+  }
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
   progress('ready', `${server.title} ${server.version} is up on port ${String(server.port)} after ${seconds} s`);
   return server;
@@ -114,18 +127,27 @@ async function install(definition: ServerDefinition, context: ServiceContext): P
     return undefined;
   });
   if (installed !== undefined) return installed;
+  if (context.newer !== undefined) {
+    const why = cause instanceof Error ? cause.message : 'It needs apt-get and dpkg-deb.';
+    const words = `${context.title} cannot be provided on this system. ${why}`;
+    throw servicesErrors.make('BEDS_SERVICES_UNAVAILABLE', words, { hint: hintWithout(definition), cause });
+  }
   const why = cause instanceof Error ? ` It could not be downloaded: ${cause.message}` : '';
   const hint = `Run: ${installCommand(definition.packages)} — or set ${definition.urlVariable} to a server that you run.`;
   const message = `${definition.title} is not installed on this machine.${why} ${hint}`;
   throw servicesErrors.make('BEDS_SERVICES_UNAVAILABLE', message, { hint, cause });
 }
 
+function hintWithout({ urlVariable }: ServerDefinition): string {
+  return `Leave out BEDS_SERVERS and --servers, or set ${urlVariable} instead to a server that you run.`;
+}
+
 async function stopAll(servers: readonly Service[], options: StartOptions): Promise<void> {
-  const owned = servers.filter((server) => server.owned);
+  const owned = servers.filter((server) => server instanceof PrivateServer);
   await Promise.all(
     owned.map(async (server) => {
       await server.stop();
-      reporter(server.name, options)('stopped', `${definitions[server.name].title} is stopped`);
+      reporter(server.name, options)('stopped', `${server.title} is stopped`);
     }),
   );
 }

@@ -7,7 +7,7 @@ import { servicesErrors } from '../errors/dev-servers.js';
 import type { LaunchPlan, ProvisionOptions, ServerDefinition, ServerPlace } from './contract.js';
 import { LOOPBACK } from './ports.js';
 import { findProgram, searchPath, runCommand } from './provision/programs.js';
-import { CHECK_TIMEOUT_MS, libraryPath, unpackedPrograms } from './provision/distribution-packages.js';
+import { CHECK_TIMEOUT_MS, libraryVariables, unpackedPrograms } from './provision/distribution-packages.js';
 import { makePrivateFolder, writePrivateFile } from './server-folder.js';
 
 const CONNECT_TIMEOUT_MS = 3_000;
@@ -23,14 +23,14 @@ export const mariadb: ServerDefinition = {
   portCount: 1,
   packages: { apt: 'mariadb-server', dnf: 'mariadb-server', apk: 'mariadb', pacman: 'mariadb', brew: 'mariadb' },
   install: async (context) => {
-    const installed = findInstalled(context.provision);
+    const installed = context.newer === undefined ? findInstalled(context.provision) : undefined;
     const programs =
       installed ??
       (await unpackedPrograms(context, {
         // Older releases have the version in the name of the core package; `mariadb-server` needs the right one.
         names: ['mariadb-server-core', 'mariadb-server'],
         together: /^(mariadb|mysql)-server/,
-        programsIn,
+        programsIn: (root) => programsIn(root, libraryVariables(context, root)),
         check: kindOf,
       }));
     if (programs === undefined) return undefined;
@@ -79,16 +79,18 @@ interface Programs {
   readonly base: string;
   /** Folder with the error messages and the SQL of the system tables. */
   readonly share: string;
+  /** Of an unpacked server, which looks for them where it would be installed. */
+  readonly plugins?: string;
   readonly env: Readonly<Record<string, string>>;
 }
 
 const SHARES = ['share/mariadb', 'share/mysql', 'share'];
 const SYSTEM_TABLES = ['mariadb_system_tables.sql', 'mysql_system_tables.sql'];
 
-function programsIn(root: string): Programs {
+function programsIn(root: string, env: Programs['env']): Programs {
   const base = join(root, 'usr');
   const server = findProgram(['mariadbd', 'mysqld'], [join(base, 'sbin')]) ?? join(base, 'sbin', 'mariadbd');
-  return { server, base, share: findShare(base), env: { LD_LIBRARY_PATH: libraryPath(root) } };
+  return { server, base, share: findShare(base), plugins: join(base, 'lib', 'mysql', 'plugin'), env };
 }
 
 function findInstalled(options: ProvisionOptions): Programs | undefined {
@@ -139,7 +141,7 @@ async function plan(programs: Programs, kind: keyof typeof FLAVOURS, place: Serv
 
 function baseOptions(programs: Programs): readonly string[] {
   const options = ['--no-defaults', `--basedir=${programs.base}`];
-  if ('LD_LIBRARY_PATH' in programs.env) options.push(`--plugin-dir=${join(programs.base, 'lib', 'mysql', 'plugin')}`);
+  if (programs.plugins !== undefined) options.push(`--plugin-dir=${programs.plugins}`);
   // It refuses to run as root unless told to.
   if (process.getuid?.() === 0) options.push('--user=root');
   return options;

@@ -5,7 +5,7 @@ import { connect } from 'amqplib';
 import type { LaunchPlan, ProvisionOptions, ServerDefinition, ServerPlace } from './contract.js';
 import { LOOPBACK } from './ports.js';
 import { findProgram, searchPath, subfolders, runCommand } from './provision/programs.js';
-import { CHECK_TIMEOUT_MS, libraryPath, unpackedPrograms } from './provision/distribution-packages.js';
+import { CHECK_TIMEOUT_MS, libraryVariables, unpackedPrograms } from './provision/distribution-packages.js';
 import { makePrivateFolder, writePrivateFile } from './server-folder.js';
 
 const CONNECT_TIMEOUT_MS = 3_000;
@@ -24,14 +24,14 @@ export const rabbitmq: ServerDefinition = {
     brew: 'rabbitmq',
   },
   install: async (context) => {
-    const installed = findInstalled(context.provision);
+    const installed = context.newer === undefined ? findInstalled(context.provision) : undefined;
     const programs =
       installed ??
       (await unpackedPrograms(context, {
         names: ['rabbitmq-server'],
         together: /^(erlang|rabbitmq)/,
-        finish: makeErlangWrapper,
-        programsIn,
+        finish: makeErlangWrappers,
+        programsIn: (root) => programsIn(root, libraryVariables(context, root)),
         check: ({ erl, env }) => {
           const args = ['-noshell', '-boot', 'start_clean', '-eval', 'crypto:start(), halt(0).'];
           return runCommand(erl, { args, timeoutMs: CHECK_TIMEOUT_MS, env: { ...process.env, ...env } });
@@ -64,12 +64,21 @@ export ROOTDIR BINDIR EMU PROGNAME
 exec "$BINDIR/erlexec" \${1+"$@"}
 `;
 
-function makeErlangWrapper(root: string): void {
-  mkdirSync(join(root, 'beds'), { recursive: true });
-  writeFileSync(join(root, 'beds', 'erl'), ERLANG_WRAPPER, { mode: 0o755 });
+/** What the commands of RabbitMQ 4 are run by. */
+const ESCRIPT_WRAPPER = `#!/bin/sh
+ESCRIPT_EMULATOR="\${0%/*}/erl"
+export ESCRIPT_EMULATOR
+exec "\${0%/*}/../usr/lib/erlang/bin/escript" "$@"
+`;
+
+function makeErlangWrappers(root: string): void {
+  const folder = join(root, 'beds');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'erl'), ERLANG_WRAPPER, { mode: 0o755 });
+  writeFileSync(join(folder, 'escript'), ESCRIPT_WRAPPER, { mode: 0o755 });
 }
 
-function programsIn(root: string): Programs {
+function programsIn(root: string, libraries: Programs['env']): Programs {
   const runtime = subfolders(join(root, 'usr', 'lib', 'erlang'), /^erts-/).at(-1) ?? '';
   const scripts = join(root, 'usr', 'lib', 'rabbitmq', 'bin');
   return {
@@ -77,7 +86,7 @@ function programsIn(root: string): Programs {
     epmd: join(runtime, 'bin', 'epmd'),
     server: join(scripts, 'rabbitmq-server'),
     control: join(scripts, 'rabbitmqctl'),
-    env: { PATH: [join(root, 'beds'), '/usr/bin', '/bin'].join(':'), LD_LIBRARY_PATH: libraryPath(root) },
+    env: { PATH: [join(root, 'beds'), '/usr/bin', '/bin'].join(':'), ...libraries },
   };
 }
 

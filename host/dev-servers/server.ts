@@ -78,6 +78,11 @@ export class ForeignServer implements Service {
   }
 }
 
+/** One server cannot read the data of another. */
+function dataFolder({ folder, newer }: ServiceContext): string {
+  return newer === undefined ? folder : makePrivateFolder(join(folder, newer.packageName));
+}
+
 interface PrivateServerParts {
   readonly directory: string;
   readonly definition: ServerDefinition;
@@ -144,7 +149,7 @@ export class PrivateServer extends ForeignServer {
   async #attempt(): Promise<Error | undefined> {
     const { definition, installed, context, directory } = this.#parts;
     const { password, ports } = await recallServer(context.folder, definition.portCount);
-    const plan = this.#plan ?? (await installed.plan({ folder: context.folder, password, ports }));
+    const plan = this.#plan ?? (await installed.plan({ folder: dataFolder(context), password, ports }));
     const running = await launchGuarded(plan.commands, this.#logFile);
     try {
       this.state = this.#stateOf(plan, running, await this.#untilReady(plan, running));

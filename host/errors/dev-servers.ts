@@ -7,6 +7,11 @@ export const servicesErrors = defineErrors({
     status: 'unavailable',
     action: 'Run the command that the message names, or set the BEDS_*_URL variable to a server that you run.',
   },
+  BEDS_SERVICES_SET_UNKNOWN: {
+    message: 'There are no servers of that name.',
+    status: 'invalid',
+    action: 'Name servers that the message lists, in BEDS_SERVERS or with --servers.',
+  },
   BEDS_SERVICES_START_FAILED: {
     message: 'A private server did not start.',
     status: 'unavailable',

@@ -13,6 +13,7 @@ import { basename, join } from 'node:path';
 import { isBedsError } from '@beds/sdk';
 import type { ServiceContext } from '../contract.js';
 import { findProgram, searchPath, subfolders, runCommand } from './programs.js';
+import { debianUnstable, giveOwnLoader } from './newer-servers.js';
 import { cacheFolder, cachedFolder } from './package-cache.js';
 import { withLock } from '../server-folder.js';
 
@@ -36,8 +37,9 @@ export interface PackagedServer<Programs> {
 }
 
 /**
- * Unpacks a package of the distribution, and those it needs that are not installed, into the user's cache. The same for
- * root and for a plain user. Undefined where packages cannot be unpacked.
+ * Unpacks a package of the distribution, and those it needs that are not installed, into the user's cache; of Debian
+ * unstable all that it needs, down to the C library. The same for root and for a plain user. Undefined where packages
+ * cannot be unpacked.
  */
 export async function unpackedPrograms<Programs>(
   context: ServiceContext,
@@ -53,22 +55,25 @@ export async function unpackedPrograms<Programs>(
       // One that was not done in time says that the machine is busy, and nothing of the programs.
       (error: unknown) => !isBedsError(error) || error.code !== 'BEDS_SERVICES_COMMAND_TIMEOUT',
     );
-  const entry = { cache, key: context.name, context, isDamaged };
+  const entry = { cache, key: context.newer?.packageName.concat('-unstable') ?? context.name, context, isDamaged };
   return programsOf(await cachedFolder(entry, (draft) => fill(draft, context, server)));
 }
 
 async function fill<Programs>(draft: string, context: ServiceContext, server: PackagedServer<Programs>): Promise<void> {
   const work = mkdtempSync(join(draft, 'apt-'));
-  const lists = join(cacheFolder(context), 'apt-lists');
-  const { signal } = context;
-  const apt = new PrivateApt({ folder: work, lists, ignoreInstalled: server.together, signal });
-  const files = await download(apt, context, server.names);
+  const { signal, newer } = context;
+  const lists = join(cacheFolder(context), newer === undefined ? 'apt-lists' : 'apt-lists-unstable');
+  const ignoreInstalled = newer === undefined ? server.together : /./;
+  const sources = newer === undefined ? undefined : await debianUnstable(signal);
+  const apt = new PrivateApt({ folder: work, lists, ignoreInstalled, sources, signal });
+  const files = await download(apt, context, newer === undefined ? server.names : [newer.packageName]);
   context.progress('unpacking', `unpacking ${context.title}`);
   const root = join(draft, 'root');
   for (const file of files) {
-    if (NEVER_UNPACKED.test(basename(file))) continue;
+    if (newer === undefined && NEVER_UNPACKED.test(basename(file))) continue;
     await runCommand('dpkg-deb', { args: ['-x', file, root], timeoutMs: UNPACK_TIMEOUT_MS, signal });
   }
+  if (newer !== undefined) giveOwnLoader(root);
   server.finish?.(root);
   await server.check(server.programsIn(root));
   rmSync(work, { recursive: true, force: true });
@@ -79,10 +84,12 @@ async function download(
   context: ServiceContext,
   names: readonly string[],
 ): Promise<readonly string[]> {
-  try {
-    return await downloadFirst(apt, context, names);
-  } catch (error) {
-    if (!apt.usesSystemLists || context.signal.aborted) throw error;
+  if (apt.usesSystemLists) {
+    try {
+      return await downloadFirst(apt, context, names);
+    } catch (error) {
+      if (context.signal.aborted) throw error;
+    }
   }
   // The system's lists are empty (a fresh container) or older than the archive: fetch our own.
   context.progress('downloading', `downloading the package lists for ${context.title}`);
@@ -112,10 +119,11 @@ async function downloadFirst(
   throw problem;
 }
 
-/** Folders of shared libraries among unpacked files, for LD_LIBRARY_PATH. */
-export function libraryPath(root: string): string {
+/** How unpacked programs find the shared libraries among unpacked files. Those with a loader of their own need nothing. */
+export function libraryVariables({ newer }: ServiceContext, root: string): Readonly<Record<string, string>> {
+  if (newer !== undefined) return {};
   const parents = [join(root, 'usr', 'lib'), join(root, 'lib')];
-  return parents.flatMap((parent) => subfolders(parent, /-linux-(gnu|musl)/)).join(':');
+  return { LD_LIBRARY_PATH: parents.flatMap((parent) => subfolders(parent, /-linux-(gnu|musl)/)).join(':') };
 }
 
 const UPDATE_TIMEOUT_MS = 180_000;
@@ -133,6 +141,8 @@ interface PrivateAptOptions {
   readonly lists: string;
   /** Packages whose names match count as not installed, so that a set comes from one place. */
   readonly ignoreInstalled: RegExp;
+  /** Instead of the system's sources; then only with package lists of our own. */
+  readonly sources: string | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -146,9 +156,10 @@ class PrivateApt {
   readonly #folder: string;
   readonly #ownLists: string;
   readonly #signal: AbortSignal;
+  readonly #ownSources: Readonly<Record<string, string>>;
   #lists = SYSTEM_LISTS;
 
-  constructor({ folder, lists, ignoreInstalled, signal }: PrivateAptOptions) {
+  constructor({ folder, lists, ignoreInstalled, sources, signal }: PrivateAptOptions) {
     this.#folder = folder;
     this.#ownLists = lists;
     this.#signal = signal;
@@ -156,11 +167,15 @@ class PrivateApt {
     for (const each of ['cache/archives/partial', 'parts']) mkdirSync(join(folder, each), { recursive: true });
     writeFileSync(join(folder, 'status'), installedWithout(ignoreInstalled));
     this.#copyConfiguration();
+    const list = join(folder, 'sources.list');
+    if (sources !== undefined) writeFileSync(list, sources);
+    this.#ownSources =
+      sources === undefined ? {} : { 'Dir::Etc::SourceList': list, 'Dir::Etc::SourceParts': '/dev/null' };
   }
 
   /** Whether the package lists in use are those of the system, which may be absent or old. */
   get usesSystemLists(): boolean {
-    return this.#lists === SYSTEM_LISTS;
+    return this.#lists === SYSTEM_LISTS && Object.keys(this.#ownSources).length === 0;
   }
 
   /** Changes to package lists of our own, fetched at most once an hour. A source that fails is no error if others do not. */
@@ -201,6 +216,7 @@ class PrivateApt {
       'Dir::Cache': join(this.#folder, 'cache'),
       'APT::Sandbox::User': 'root',
       'APT::Get::AllowUnauthenticated': 'false',
+      ...this.#ownSources,
     };
     const flags = Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
     const env = {

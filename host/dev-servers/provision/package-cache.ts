@@ -21,7 +21,7 @@ const FILL_WAIT_MS = 900_000;
 export interface CacheEntry {
   readonly cache: string;
   readonly key: string;
-  readonly context: ServiceContext;
+  readonly context: Pick<ServiceContext, 'progress' | 'signal'>;
   /** Whether a folder that is whole can be used no more. */
   readonly isDamaged?: (folder: string) => Promise<boolean>;
 }
@@ -61,7 +61,7 @@ export function hasCachedFolder(cache: string, key: string): boolean {
 }
 
 /** Per user and outside the checkout, so that a second checkout downloads nothing; by distribution, because of libraries. */
-export function cacheFolder(context: ServiceContext): string {
+export function cacheFolder(context: Pick<ServiceContext, 'provision' | 'folder'>): string {
   const configured = context.provision.cacheDirectory;
   const system = `${distribution()}-${process.arch}`;
   if (configured !== undefined) return join(configured, system);
