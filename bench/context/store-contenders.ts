@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import type { BenchContext, Row, Target } from '../contract.js';
 import type { Load } from '../measure/load.js';
-import { pairOf, takeTurns, toRow } from '../measure/rounds.js';
+import { pairOf, takeTurns, toRow, warmUp } from '../measure/rounds.js';
 import { type ContenderSample, ProcessContender, startPart, type Watched } from './contender.js';
 import { type HostUnderTest, startHostUnderTest } from './host-under-test.js';
 import { installPeers } from './peers.js';
@@ -116,6 +116,8 @@ function watchedIn({ services: { rabbitmq, mariadb, mongodb } }: BenchContext): 
   );
 }
 
+const WARM_UP_SLICES = 2;
+
 type Promised = Readonly<Partial<Record<'rate' | 'p50' | 'p99' | 'cpu', Target>>>;
 
 /** Two that stand side by side, and what is promised of that. */
@@ -157,6 +159,8 @@ export async function compareStores(
       ? []
       : [[name, contender.with(inFlight, { operation } satisfies Omit<StoreLoad, keyof Load>)] as const];
   });
+  // Until V8 has compiled what they run: otherwise the first case would measure that.
+  await warmUp(new Map(busy), context, WARM_UP_SLICES);
   const turns = await takeTurns(new Map(busy), context);
   return pairsHere.flatMap(({ subject, against, promised = {} }) => {
     const rounds = pairOf(turns, subject, against);
