@@ -37,6 +37,7 @@ function collect(count: number, holdMs: number | undefined) {
   const settled: Verdict[] = [];
   const replies = new BatchReplies({
     ...{ count, holdMs },
+    tooLarge: (place) => `"${place} is too large"`,
     send: ({ text, expiresAtMs }, onSent) => parts.push({ text, expiresAtMs, onSent }),
     onSettled: (verdict) => settled.push(verdict),
   });
@@ -85,6 +86,27 @@ describe('the answers to a batch', () => {
     add(1);
     add(2);
     assert.equal(parts.length, 2);
+  });
+
+  it('are never more than RabbitMQ 4 delivers in one message', () => {
+    const megabytes = (count: number): string => `"${'ü'.repeat(count * 524_288)}"`;
+    const inParts = collect(4, 60_000);
+    inParts.add(0, megabytes(14));
+    for (const [place, size] of [0.2, 14.9, 15.1].entries()) inParts.add(place + 1, megabytes(size));
+    assert.deepEqual(
+      inParts.parts.map(({ text }) => Math.floor(Buffer.byteLength(text) / 1_048_576)),
+      [14, 0, 14, 0],
+    );
+    assert.equal(inParts.texts().at(-1), '["3 is too large"]');
+
+    const together = collect(4, undefined);
+    for (const [place, size] of [0.2, 14, 0.9, 0.5].entries()) together.add(place, megabytes(size));
+    assert.deepEqual(together.texts().length, 1);
+    const [, , third, fourth] = JSON.parse(together.texts()[0] ?? '') as string[];
+    assert.deepEqual([third, fourth?.length], ['2 is too large', 262_144]);
+    assert.ok(together.parts[0]);
+    together.parts[0].onSent();
+    assert.deepEqual(together.settled, ['ack']);
   });
 
   it('wait for all where the caller wants one message', async () => {

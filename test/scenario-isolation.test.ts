@@ -197,9 +197,11 @@ describe('a version that waits', () => {
 
 /** The DBA gives the parameters another order, which a version that binds by position must know of. */
 async function swapParameters(host: TestHost): Promise<void> {
-  await host.dba.query(`CREATE OR REPLACE PROCEDURE note_update(IN text VARCHAR(200), IN id BIGINT) SQL SECURITY DEFINER
+  await host.dba.query('DROP PROCEDURE note_update');
+  await host.dba.query(`CREATE PROCEDURE note_update(IN text VARCHAR(200), IN id BIGINT) SQL SECURITY DEFINER
     BEGIN
       UPDATE note SET note.text = text, note.version = note.version + 1 WHERE note.id = id;
       SELECT note.id, note.text, note.mark, note.version FROM note WHERE note.id = id;
     END`);
+  await host.dba.query(`GRANT EXECUTE ON PROCEDURE ${host.prefix}.note_update TO '${host.prefix}'@'%'`);
 }

@@ -88,10 +88,10 @@ async function openedAdapter(t: TestContext, poolSize = 2): Promise<StoreAdapter
   return adapter;
 }
 
-describe('the watch over the objects of live versions, on MariaDB', () => {
+describe('the watch over the objects of live versions, on MariaDB or MySQL', () => {
   beforeEach(async () => {
     await sql.dba
-      .query(`CREATE OR REPLACE TABLE note (id INT PRIMARY KEY, text VARCHAR(200), mark VARCHAR(64), more INT);
+      .query(`DROP TABLE IF EXISTS note; CREATE TABLE note (id INT PRIMARY KEY, text VARCHAR(200), mark VARCHAR(64), more INT);
       ${VIEW}; GRANT SELECT ON note_list TO ${sql.account}; ${createRoutine('IN text VARCHAR(200), IN mark VARCHAR(64)')}`);
   });
 
@@ -170,7 +170,7 @@ describe('the watch over the objects of live versions, on MariaDB', () => {
     const kinds = ['create', 'update', 'delete', 'slow'];
     for (let index = 0; index < DOMAINS; index += 1) {
       const routines = kinds.map(
-        (kind) => `CREATE OR REPLACE PROCEDURE w${index}_${kind}(IN id INT, IN text VARCHAR(200))
+        (kind) => `CREATE PROCEDURE w${index}_${kind}(IN id INT, IN text VARCHAR(200))
         BEGIN SELECT id, text; END; GRANT EXECUTE ON PROCEDURE w${index}_${kind} TO ${sql.account};`,
       );
       await sql.dba.query(`CREATE OR REPLACE VIEW w${index}_list AS SELECT id, text, mark, more FROM note;

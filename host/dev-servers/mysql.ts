@@ -11,7 +11,7 @@ import { CHECK_TIMEOUT_MS, libraryVariables, unpackedPrograms } from './provisio
 import { makePrivateFolder, writePrivateFile } from './server-folder.js';
 
 const CONNECT_TIMEOUT_MS = 3_000;
-const BOOTSTRAP_TIMEOUT_MS = 60_000;
+const BOOTSTRAP_TIMEOUT_MS = 180_000;
 /** sun_path has 108 bytes, the last of them 0. https://man7.org/linux/man-pages/man7/unix.7.html; macOS has 104. */
 const MAX_SOCKET_PATH_BYTES = 100;
 

@@ -14,7 +14,8 @@ import { acceptsConnections, LOOPBACK } from './ports.js';
 import { runCommand } from './provision/programs.js';
 import { forgetPorts, logTail, makePrivateFolder, recallServer, removeState, writeState } from './server-folder.js';
 
-const READY_TIMEOUT_MS = 60_000;
+/** MySQL takes a second of processor time to begin, and a busy machine has none. */
+const READY_TIMEOUT_MS = 180_000;
 const PROBE_INTERVAL_MS = 50;
 const PORT_ATTEMPTS = 3;
 const CONTROL_TIMEOUT_MS = 60_000;

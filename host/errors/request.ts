@@ -108,7 +108,8 @@ export const requestErrors = defineErrors({
   BEDS_REQUEST_RESULT_TOO_LARGE: {
     message: 'The result is larger than the host may send.',
     status: 'invalid',
-    action: 'Ask for fewer rows with query.limit and follow the cursor. limits.maxReplyBytes is the bound.',
+    action:
+      'Ask for fewer rows with query.limit and follow the cursor, or for less in one message. limits.maxReplyBytes bounds one reply; the replies to an array go in one message of at most 15 MiB, unless its type is beds.batch.',
   },
   BEDS_REQUEST_PROCESS_FORBIDDEN: {
     message: 'The template tried to change or end the process, which all domains share.',

@@ -207,6 +207,11 @@ export class RequestPath implements ContextHost {
     const replies = new BatchReplies({
       count: requests.length,
       holdMs: wantsParts ? this.#limits.batchHoldMs : undefined,
+      tooLarge: (place) => {
+        const words = 'The answers to this message are larger than one message of RabbitMQ may be.';
+        const error = requestErrors.make('BEDS_REQUEST_RESULT_TOO_LARGE', words);
+        return encodeFailure(requests[place]?.id ?? '', error, this.#unservedBy(requests[place]?.domain ?? ''));
+      },
       send: ({ text, expiresAtMs, copies }, onSent) => {
         if (address === undefined) onSent();
         else this.#send(delivery, { address, text, expiresAtMs, onSent });
