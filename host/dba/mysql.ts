@@ -23,7 +23,8 @@ BEGIN
   DECLARE found CURSOR FOR
     SELECT c.COLUMN_NAME, c.DATA_TYPE FROM information_schema.COLUMNS c
     JOIN information_schema.VIEWS v ON v.TABLE_SCHEMA = c.TABLE_SCHEMA AND v.TABLE_NAME = c.TABLE_NAME
-    WHERE c.TABLE_SCHEMA = DATABASE() AND c.TABLE_NAME = view_name ORDER BY c.ORDINAL_POSITION;
+    WHERE c.TABLE_SCHEMA = DATABASE() AND c.TABLE_NAME = view_name AND c.DATA_TYPE <> 'vector'
+    ORDER BY c.ORDINAL_POSITION;
   DECLARE CONTINUE HANDLER FOR NOT FOUND SET is_over = TRUE;
   SET @beds_view = CONCAT('\`', REPLACE(view_name, '\`', '\`\`'), '\`');
   OPEN found;

@@ -191,7 +191,12 @@ export function narrowObject(use: ObjectManifest, found: NamedObject): NamedObje
     return { ...found, columns: used.map((column) => ({ ...column, type: chosenType(column, columns[column.name]) })) };
   }
   const args = use.kind === 'view' ? {} : use.args;
-  return { ...found, args: found.args.map((value) => narrowValue(value, args[value.name])) };
+  const declared = use.kind === 'function' ? storedType(use.returns) : undefined;
+  return {
+    ...found,
+    args: found.args.map((value) => narrowValue(value, args[value.name])),
+    ...(declared !== undefined && { declared }),
+  };
 }
 
 function narrowValue(value: NamedValue, declared: ValueDescription | undefined): NamedValue {

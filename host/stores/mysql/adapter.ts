@@ -1,13 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { withTimeout } from '#sdk/time';
-import {
-  type RoutineRows,
-  isBedsError,
-  type JsonObject,
-  type ObjectManifest,
-  type Page,
-  type ValueType,
-} from '@beds/sdk';
+import { type RoutineRows, isBedsError, type JsonObject, type ObjectManifest, type Page } from '@beds/sdk';
 import type { StoreConfig } from '../../config/schema.js';
 import { storeErrors } from '../../errors/store.js';
 import { checkUse } from '../check-use.js';
@@ -310,7 +303,7 @@ function callWork(object: NamedObject, args: JsonObject): Work<RoutineRows> {
     run: async (session, send) => {
       const executed = await send(session, statement);
       if (routine.kind === 'procedure') return callResult(executed);
-      return functionResult(executed, routine.native['returns'] as ValueType | undefined, session.profile);
+      return functionResult(executed, routine, session.profile);
     },
   };
 }

@@ -1,6 +1,7 @@
 import type { JsonObject, ValueType } from '@beds/sdk';
 import type { NamedObject, NamedValue } from '../contract.js';
 import type { DriverRow } from './driver.js';
+import { GEOMETRIES, wordOf } from './values.js';
 
 /** Objects with other names are not offered: names go into statements, where only these need no thought. */
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
@@ -109,11 +110,23 @@ function readRoutine(database: string, routine: Fields, own: readonly Fields[]):
   // Position 0 is what a function returns.
   const rows = own.filter((row) => Number(row['position']) > 0);
   const returned = own.find((row) => Number(row['position']) === 0);
-  // A routine cannot say that a parameter may be left out; it always takes null.
-  const args = rows.map((row): NamedValue => ({ ...namedValue(typeOf(row)), nullable: true }));
-  const returns = returned === undefined ? {} : { returns: valueType(typeOf(returned)) ?? 'string' };
+  const args = rows.map((row): NamedValue => {
+    const value = namedValue(typeOf(row));
+    // A routine cannot say that a parameter may be left out; it always takes null.
+    return { ...value, nativeType: value.nativeType + characterSet(row), nullable: true };
+  });
+  const returns =
+    returned === undefined
+      ? {}
+      : { returns: valueType(typeOf(returned)) ?? 'string', returned: wordOf(String(returned['dataType'])) };
   const native: JsonObject = { database, ...returns, ...problem(rows) };
   return { kind, name, args, native };
+}
+
+/** n.b. the catalogue of MariaDB writes it into no type. */
+function characterSet({ dataType, collation }: Fields): string {
+  if (!BOUNDED.has(String(dataType)) || typeof collation !== 'string' || collation.startsWith('utf8mb4')) return '';
+  return ` character set ${collation.replace(/_.*/, '')}`;
 }
 
 function problem(rows: readonly Fields[]): JsonObject {
@@ -200,6 +213,9 @@ const TYPES: Readonly<Record<string, ValueType>> = {
   blob: 'binary',
   mediumblob: 'binary',
   longblob: 'binary',
+  bit: 'integer',
+  vector: 'json',
+  ...Object.fromEntries([...GEOMETRIES].map((word) => [word, 'json'] as const)),
   enum: 'string',
   set: 'string',
   time: 'string',
@@ -216,7 +232,7 @@ const BOUNDED = new Set(['char', 'varchar', 'tinytext', 'text', 'mediumtext', 'l
 /** How a type of the database is spoken of above the adapters; undefined where BEDS cannot carry its values. */
 function valueType({ dataType, fullType, collation }: CatalogueType): ValueType | undefined {
   const type = dataType.toLowerCase();
-  if (type === 'tinyint' && /^tinyint\(1\)/i.test(fullType)) return 'boolean';
+  if (/^(?:tinyint|bit)\(1\)/i.test(fullType)) return 'boolean';
   // MariaDB keeps JSON as LONGTEXT of this collation: https://mariadb.com/kb/en/json-data-type/
   if (type === 'longtext' && collation === 'utf8mb4_bin') return 'json';
   return TYPES[type];
@@ -225,6 +241,7 @@ function valueType({ dataType, fullType, collation }: CatalogueType): ValueType 
 /** TINYINT(1) and text of that collation are also what they are called; text may hold JSON; whole numbers may grow. */
 const ALTERNATIVES: Readonly<Partial<Record<string, readonly ValueType[]>>> = {
   tinyint: ['integer', 'bigint'],
+  bit: ['integer', 'bigint'],
   ...Object.fromEntries(['smallint', 'mediumint', 'int', 'bigint'].map((type) => [type, ['bigint']])),
   ...Object.fromEntries(['varchar', 'text', 'mediumtext'].map((type) => [type, ['json']])),
   longtext: ['string', 'json'],

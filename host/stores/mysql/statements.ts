@@ -1,4 +1,3 @@
-import { isIPv4, isIPv6 } from 'node:net';
 import {
   type RoutineRows,
   isBedsError,
@@ -23,13 +22,30 @@ import {
 } from '../query-plan.js';
 import { type DriverField, type DriverHeader, type DriverRow, isJsonField, type ServerProfile } from './driver.js';
 import type { Executed } from './session.js';
+import {
+  type Binding,
+  bindingOf,
+  BYTES,
+  comparableFloat,
+  type DriverValue,
+  type Form,
+  FORMS,
+  GEOMETRIES,
+  instantText,
+  type Members,
+  readGeometry,
+  readMembers,
+  readVector,
+  shortestFloat,
+  wordOf,
+} from './values.js';
 
 /** Text for the server, with the values for its marks. */
 export interface Statement {
   readonly sql: string;
   /** The same as a transaction of its own, for servers that know blocks. */
   readonly block?: string;
-  readonly values: readonly (string | number | boolean | null)[];
+  readonly values: readonly DriverValue[];
 }
 
 const quoted = new WeakMap<{ readonly name: string }, string>();
@@ -49,16 +65,10 @@ function qualified(object: NamedObject): string {
   return typeof database === 'string' ? `${quote({ name: database })}.${quote(object)}` : quote(object);
 }
 
-/** n.b. the driver would send bytes as text of the session's character set. */
-const BYTES = 'FROM_BASE64(?)';
-
-/** A checked value as the driver sends it: text for all that JavaScript's numbers would blur. */
-function toDriver(value: Json, type: ValueType): string | number | boolean | null {
-  if (value === null) return null;
-  if (type === 'json') return JSON.stringify(value);
-  // MySQL takes no ISO 8601 zone; the session's time zone is UTC.
-  if (type === 'datetime') return (value as string).replace('T', ' ').replace('Z', '');
-  return value as string | number | boolean;
+/** A checked value as the driver sends it. */
+function toDriver(value: Json, type: ValueType): DriverValue {
+  if (type === 'datetime' && value !== null) return instantText(value as string);
+  return value as DriverValue;
 }
 
 export type Routine = Extract<NamedObject, { args: unknown }>;
@@ -69,42 +79,32 @@ export function callStatement(routine: Routine, args: JsonObject): Statement {
   if (typeof notSupported === 'string') {
     throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED', `${routine.name} cannot be called: ${notSupported}.`);
   }
-  const values = bindValues(routine.args, args).map((value: Json, index) => {
-    const { type } = routine.args[index] ?? { type: 'string' };
-    return toDriver(value, type);
-  });
-  routine.args.forEach((arg, index) => requireRange(arg, values[index] ?? null));
-  const { sql, block } = textsOf(routine);
+  const { sql, block, binds } = textsOf(routine);
+  const values = bindValues(routine.args, args).map((value, index) => binds[index]?.(value) ?? null);
   return { sql, block, values };
 }
 
-/** n.b. the server takes the nearest it can hold where its sql_mode is not strict. */
-function requireRange({ name, nativeType }: NamedValue, value: Statement['values'][number]): void {
-  if (typeof value !== 'string' || !/^bigint/i.test(nativeType)) return;
-  const isUnsigned = /unsigned/i.test(nativeType);
-  const [least, most] = isUnsigned ? [0n, 2n ** 64n - 1n] : [-(2n ** 63n), 2n ** 63n - 1n];
-  const whole = BigInt(value);
-  if (whole >= least && whole <= most) return;
-  const message = `Argument ${name} must be from ${String(least)} to ${String(most)}.`;
-  throw storeErrors.make('BEDS_STORE_INVALID_VALUE', message, { field: name });
+interface Texts extends Required<Pick<Statement, 'sql' | 'block'>> {
+  /** In the order of the arguments. */
+  readonly binds: readonly Binding['bind'][];
 }
-
-type Texts = Required<Pick<Statement, 'sql' | 'block'>>;
 
 const callTexts = new WeakMap<Routine, Texts>();
 
 function textsOf(routine: Routine): Texts {
   const known = callTexts.get(routine);
   if (known !== undefined) return known;
-  const call = `${qualified(routine)}(${routine.args.map(({ type }) => (type === 'binary' ? BYTES : '?')).join(', ')})`;
-  const sql = routine.kind === 'function' ? `SELECT ${call} AS value` : `CALL ${call}`;
+  const bindings = routine.args.map(bindingOf);
+  const call = `${qualified(routine)}(${bindings.map(({ mark }) => mark).join(', ')})`;
+  const value = isShape(routine.native['returned']) ? bytesOf(call) : call;
+  const sql = routine.kind === 'function' ? `SELECT ${value} AS value` : `CALL ${call}`;
   const block =
     routine.kind === 'function'
       ? `BEGIN NOT ATOMIC ${sql}; END`
       : `BEGIN NOT ATOMIC START TRANSACTION; ${sql}; COMMIT; END`;
-  const both = { sql, block };
-  callTexts.set(routine, both);
-  return both;
+  const texts = { sql, block, binds: bindings.map(({ bind }) => bind) };
+  callTexts.set(routine, texts);
+  return texts;
 }
 
 type View = Extract<NamedObject, { kind: 'view' }>;
@@ -173,9 +173,21 @@ const heads = new WeakMap<View, string>();
 function selectFrom(view: View): string {
   const known = heads.get(view);
   if (known !== undefined) return known;
-  const head = `SELECT ${view.columns.map(quote).join(', ')} FROM ${qualified(view)}`;
+  const head = `SELECT ${view.columns.map(shownColumn).join(', ')} FROM ${qualified(view)}`;
   heads.set(view, head);
   return head;
+}
+
+/** n.b. the driver gives bits as bytes, and reads shapes in a way that does not tell all of them apart. */
+function shownColumn(column: NamedValue): string {
+  const name = quote(column);
+  const word = wordOf(column.nativeType);
+  if (word === 'bit') return `${name} + 0 AS ${name}`;
+  return GEOMETRIES.has(word) ? `${bytesOf(name)} AS ${name}` : name;
+}
+
+function bytesOf(shape: string): string {
+  return `CAST(${shape} AS BINARY)`;
 }
 
 /** n.b. MySQL sorts the last member of a SET of 64 as a sign. */
@@ -249,25 +261,11 @@ function escapeLike(text: string): string {
   return text.replace(/[!%_]/g, '!$&');
 }
 
-interface Form {
-  readonly what: string;
-  fits(text: string): boolean;
-}
-
-const TIME = /^-?(?:[0-7]?\d{1,2}|8[0-2]\d|83[0-8]):[0-5]?\d(?::[0-5]?\d(?:\.\d{1,6})?)?$/;
-const UUID = /^[\da-f]{8}(-?)[\da-f]{4}\1[\da-f]{4}\1[\da-f]{4}\1[\da-f]{12}$/i;
-
-/** Types of text that have a form: what has another one, a server takes for the value of some row, or for no value. */
-const FORMS: Readonly<Partial<Record<string, Form>>> = {
-  time: { what: 'a time, hh:mm:ss, of at most 838 hours and 6 decimals', fits: (text) => TIME.test(text) },
-  uuid: { what: 'a UUID', fits: (text) => UUID.test(text) },
-  inet4: { what: 'an IPv4 address', fits: isIPv4 },
-  inet6: { what: 'an IPv6 address', fits: (text) => isIPv6(text) && !text.includes('%') },
-};
 const knownForms = new WeakMap<NamedValue, Form | undefined>();
 
 function formOf(column: NamedValue): Form | undefined {
-  if (!knownForms.has(column)) knownForms.set(column, FORMS[column.nativeType.replace(/\(.*/s, '').toLowerCase()]);
+  if (!knownForms.has(column))
+    knownForms.set(column, (FORMS as Readonly<Partial<Record<string, Form>>>)[wordOf(column.nativeType)]);
   return knownForms.get(column);
 }
 
@@ -284,6 +282,8 @@ function comparable(test: Condition, value: Scalar): Scalar {
       if (String(value).length > MOST_INSTANT_CHARACTERS)
         throw incomparable(test, 'must be compared with an instant of at most 6 decimals');
       return value;
+    case 'number':
+      return wordOf(column.nativeType) === 'float' ? comparableFloat(Number(value)) : value;
     case 'integer':
     case 'bigint':
       return Number(value) > 0 && Number(value) < NO_YEAR && /^year/i.test(column.nativeType) ? NO_YEAR : value;
@@ -316,30 +316,12 @@ function scaleFor(test: Condition, value: string): number {
   throw incomparable(test, `must be compared with a number of at most ${String(scale)} decimals`);
 }
 
-/** The texts of an ENUM or a SET, in the order that its DBA wrote them. */
-export interface Members {
-  readonly kind: 'enum' | 'set';
-  readonly texts: readonly string[];
-}
-
 const knownMembers = new WeakMap<NamedValue, Members | undefined>();
 
 /** undefined: a column of another type. */
 function membersOf(column: NamedValue): Members | undefined {
   if (!knownMembers.has(column)) knownMembers.set(column, readMembers(column.nativeType));
   return knownMembers.get(column);
-}
-
-const WRITTEN: Readonly<Record<string, string>> = { "''": "'", '\\n': '\n', '\\r': '\r', '\\0': '\0', '\\\\': '\\' };
-
-/** The catalogue writes `enum('a','it''s')`, and backslashes and ends of lines as a literal has them. */
-function readMembers(nativeType: string): Members | undefined {
-  const match = /^(enum|set)\((.*)\)/is.exec(nativeType);
-  if (match === null) return undefined;
-  const texts = [...(match[2] ?? '').matchAll(/'((?:[^']|'')*)'/g)].map(([, text = '']) =>
-    text.replace(/''|\\[nr0\\]/g, (written) => WRITTEN[written] ?? written),
-  );
-  return { kind: match[1]?.toLowerCase() === 'set' ? 'set' : 'enum', texts };
 }
 
 /**
@@ -359,6 +341,10 @@ function numberOf(test: Condition, { kind, texts }: Members, value: Scalar): str
 const TINY = 1;
 const INSTANTS = new Set([7, 12]);
 const DAY = 10;
+const FLOAT = 4;
+const BIT = 16;
+const VECTOR = 242;
+const GEOMETRY = 255;
 const BINARY_CHARSET = 63;
 const BINARY = new Set([16, 249, 250, 251, 252, 253, 254, 255]);
 const NO_DATE = '0000-00-00';
@@ -368,18 +354,18 @@ const MAX_SORTED_CHARACTERS = 2_048;
 /** Whole numbers of so many digits may not be exact in JavaScript. */
 const BIG = /\d{16}/;
 
-type Reviver = (key: string, value: unknown, context?: { readonly source?: string }) => unknown;
+/** Texts and numbers of JSON. */
+const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 
-/** Where the engine shows the source of a number (Node 22 does, Node 20 does not), a whole one that it cannot hold becomes text. */
-const reviveBig: Reviver = (_key, value, context) =>
-  typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? '')
-    ? context?.source
-    : value;
+/** A whole number that JavaScript cannot hold becomes text. */
+function quoteBig(token: string): string {
+  return token.length > 15 && /^-?\d+$/.test(token) && !Number.isSafeInteger(Number(token)) ? `"${token}"` : token;
+}
 
 /** The JSON of a column. Throws BEDS_STORE_VALUE_UNFIT where it is none. */
 function parseJson(text: string, column: string): Json {
   try {
-    return (BIG.test(text) ? JSON.parse(text, reviveBig) : JSON.parse(text)) as Json;
+    return JSON.parse(BIG.test(text) ? text.replace(TOKENS, quoteBig) : text) as Json;
   } catch {
     throw storeErrors.make('BEDS_STORE_VALUE_UNFIT', `${column} holds text that is not JSON.`, {
       field: column,
@@ -411,6 +397,23 @@ const asDay: Convert = (value) => (String(value).startsWith(NO_DATE) ? null : St
 const asBase64: Convert = (value) => (Buffer.isBuffer(value) ? value.toString('base64') : (value as Json));
 const asJson: Convert = (value, column) => (typeof value === 'string' ? parseJson(value, column) : (value as Json));
 
+const asFloat: Convert = (value) => shortestFloat(value as number);
+const asVector: Convert = (value) => readVector(value as Buffer);
+const asShape: Convert = (value) => readGeometry(value as Buffer);
+const asBits: Convert = (value) => {
+  const whole = BigInt(`0x${(value as Buffer).toString('hex')}`);
+  return whole > Number.MAX_SAFE_INTEGER ? whole.toString() : Number(whole);
+};
+// n.b. of the result sets of a procedure the driver gives shapes only as it read them, and of most that is not enough.
+const asPoint: Convert = (value, column) => {
+  const { x, y } = value as { readonly x?: number; readonly y?: number };
+  if (x !== undefined && y !== undefined) return { type: 'Point', coordinates: [x, y] };
+  throw storeErrors.make('BEDS_STORE_VALUE_UNFIT', `${column} holds a shape that is no point.`, {
+    field: column,
+    hint: `Have the DBA give ST_AsGeoJSON(${column}) instead.`,
+  });
+};
+
 /** `2026-01-02 03:04:05.120000` becomes `2026-01-02T03:04:05.120Z`: milliseconds at least, nothing lost. */
 const asInstant: Convert = (value) => {
   const text = String(value);
@@ -418,6 +421,13 @@ const asInstant: Convert = (value) => {
   const fraction = text.slice(20).replace(/0+$/, '').padEnd(3, '0');
   return `${text.slice(0, 10)}T${text.slice(11, 19)}.${fraction}Z`;
 };
+
+/** JSON above the adapter that is none in the database. */
+function shapeConverter(nativeType: string): Convert {
+  const word = wordOf(nativeType);
+  if (word === 'vector') return asVector;
+  return GEOMETRIES.has(word) ? asShape : asJson;
+}
 
 /** By the type that the value was declared with; undefined where nobody declared one, as in the result sets of a procedure. */
 function converterOf(field: DriverField, type: ValueType | undefined): Convert | undefined {
@@ -428,22 +438,30 @@ function converterOf(field: DriverField, type: ValueType | undefined): Convert |
   if (type === 'bigint') return String;
   if (type === 'binary') return asBase64;
   if (columnType === undefined) return undefined;
+  if (columnType === FLOAT) return asFloat;
+  if (columnType === BIT) return asBits;
+  if (columnType === GEOMETRY) return asPoint;
+  if (columnType === VECTOR) return asVector;
   if (INSTANTS.has(columnType)) return asInstant;
   if (columnType === DAY) return asDay;
   if (type === undefined && isJsonField(field)) return asJson;
   return characterSet === BINARY_CHARSET && BINARY.has(columnType) ? asBase64 : undefined;
 }
 
+function columnConverter(field: DriverField, column: NamedValue | undefined): Convert | undefined {
+  return column?.type === 'json' ? shapeConverter(column.nativeType) : converterOf(field, column?.type);
+}
+
 /** Changes the driver's rows in place into what templates see: the rows are ours alone. `columns`: in the order of the fields. */
 function convertRows(
   rows: readonly DriverRow[],
   fields: readonly DriverField[],
-  columns: readonly Pick<NamedValue, 'type'>[] = [],
+  columns: readonly NamedValue[] = [],
 ): readonly JsonObject[] {
   for (const [index, field] of fields.entries()) {
     const { name } = field;
-    const type = columns[index]?.type;
-    const convert = type === undefined && isFlag(field, rows) ? asBoolean : converterOf(field, type);
+    const column = columns[index];
+    const convert = column === undefined && isFlag(field, rows) ? asBoolean : columnConverter(field, column);
     if (convert === undefined) continue;
     for (const row of rows) {
       const value = row[name];
@@ -509,7 +527,7 @@ const asJsonOrText: Convert = (value, column) => {
 /** What a function returned, by the type it declares: the protocol does not tell a boolean function from a number. */
 export function functionResult(
   { result, fields }: Executed,
-  returns: ValueType | undefined,
+  { native, declared }: Routine,
   { jsonIsText }: Pick<ServerProfile, 'jsonIsText'>,
 ): RoutineRows {
   // n.b. a block answers with a list of answers, a plain SELECT with its rows alone.
@@ -517,19 +535,31 @@ export function functionResult(
   const found = (isList ? (result as readonly DriverRow[][])[0] : result) as readonly DriverRow[];
   const [field] = (isList ? fields?.[0] : fields) as readonly DriverField[];
   const value = found[0]?.['value'] ?? null;
-  const convert = field === undefined ? undefined : returnedBy(field, { value, returns, jsonIsText });
+  const convert = field === undefined ? undefined : returnedBy(field, { value, native, declared, jsonIsText });
   const rows = [{ value: value === null || convert === undefined ? (value as Json) : convert(value, 'value') }];
   return { rows, sets: [rows], affected: 0 };
 }
 
-function returnedBy(
-  field: DriverField,
-  found: { readonly value: unknown; readonly returns: ValueType | undefined; readonly jsonIsText: boolean },
-): Convert | undefined {
-  const { value, returns, jsonIsText } = found;
+interface Returned extends Pick<ServerProfile, 'jsonIsText'> {
+  readonly value: unknown;
+  readonly native: Routine['native'];
+  readonly declared: ValueType | undefined;
+}
+
+function returnedBy(field: DriverField, { value, native, declared, jsonIsText }: Returned): Convert | undefined {
+  const returns = native['returns'] as ValueType | undefined;
+  const word = native['returned'];
+  if (word === 'bit') return asBits;
+  if (word === 'vector') return asVector;
+  if (isShape(word)) return asShape;
   if (returns === 'boolean' && value !== 0 && value !== 1) return undefined;
   // n.b. the template says whether it is an integer or a bigint, and what it declares is read from what is given here.
   if (returns === 'integer') return undefined;
   if (returns !== 'json' || isJsonField(field)) return converterOf(field, returns);
-  return jsonIsText ? asJsonOrText : undefined;
+  if (!jsonIsText || declared === 'string') return undefined;
+  return declared === 'json' ? asJson : asJsonOrText;
+}
+
+function isShape(word: Json | undefined): boolean {
+  return typeof word === 'string' && GEOMETRIES.has(word);
 }
