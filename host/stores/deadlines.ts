@@ -1,5 +1,7 @@
+import { isBedsError } from '@beds/sdk';
 import { storeErrors } from '../errors/store.js';
 import type { CallOptions } from './contract.js';
+import { resultBudget } from './result-budget.js';
 
 /** Something that ends at its deadline. It is an entry of a list itself, so that watching it costs no object more. */
 export abstract class WheelEntry {
@@ -277,4 +279,218 @@ export class WaitingLine<T> {
 interface Waiter<T> {
   readonly resolve: (what: T) => void;
   readonly reject: (error: Error) => void;
+}
+
+/** Calls of one kind that can go to the database as one. */
+export interface Grouping<Input, Result> {
+  /** Most calls of a group at first, and ever: powers of two. */
+  readonly firstCalls: number;
+  readonly mostCalls: number;
+  /** Whether a group may have any number of calls; or only powers of two, so that their statements are few. */
+  readonly isPadded: boolean;
+  /** Whether those of a group that failed are run one after the other, as each of them may see what those before it did. */
+  readonly isOrdered: boolean;
+  alone(input: Input, options: CallOptions): Promise<Result>;
+  /** Rejects where the failure is everybody's. */
+  together(inputs: readonly Input[], options: CallOptions): Promise<Together<Result>>;
+}
+
+/** For each call its result, the error that is its own, or undefined where it has to be run alone; undefined where all have. */
+export type Together<Result> = readonly (Result | Error | undefined)[] | undefined;
+
+interface Asked<Input, Result> {
+  readonly input: Input;
+  readonly options: CallOptions;
+  readonly endsAtMs: number;
+  readonly resolve: (result: Result) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** While two groups are under way, or as many calls in smaller ones, others wait for a moment and go together. */
+const LEAST_GROUPS = 2;
+const CALLS_UNDER_WAY = 32;
+/** Nobody waits longer for the groups under way, and a group that takes longer has to be worth it. */
+const PATIENCE_MS = 10;
+/** It is where each of its calls takes at most this share of what it takes in smaller groups. */
+const GAIN = 0.7;
+/** So many calls go alone after a group that failed or was not worth it, and twice as many each time that follows. */
+const [LEAST_REST, MOST_REST] = [32, 4_096];
+
+/**
+ * Calls of one kind that come in one turn, or while groups are under way, go together: a statement costs more than what it asks for.
+ * One that comes by itself goes alone. Groups grow as long as that makes each call quicker.
+ */
+export class CallGroups<Input, Result> {
+  readonly #grouping: Grouping<Input, Result>;
+  readonly #waiting: Asked<Input, Result>[] = [];
+  #underWay = 0;
+  #isScheduled = false;
+  #patience: WheelEntry | undefined;
+  #mostCalls: number;
+  /** Milliseconds that a call took in groups of 1, 2, 4 … calls. */
+  readonly #costsMs: number[] = [];
+  #restCalls = 0;
+  #nextRest = LEAST_REST;
+
+  constructor(grouping: Grouping<Input, Result>) {
+    this.#grouping = grouping;
+    this.#mostCalls = Math.min(grouping.firstCalls, grouping.mostCalls);
+  }
+
+  get isIdle(): boolean {
+    return this.#underWay === 0 && this.#waiting.length === 0;
+  }
+
+  ask(input: Input, options: CallOptions): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ input, options, endsAtMs: performance.now() + options.timeoutMs, resolve, reject });
+      if (this.#isScheduled) return;
+      if (this.#mayGo()) {
+        this.#isScheduled = true;
+        setImmediate(this.#turned);
+      } else this.#beImpatient();
+    });
+  }
+
+  readonly #turned = (): void => {
+    this.#isScheduled = false;
+    this.#go();
+  };
+
+  #beImpatient(): void {
+    this.#patience ??= timerWheel.watch(performance.now() + PATIENCE_MS, () => {
+      this.#patience = undefined;
+      this.#begin();
+      this.#go();
+    });
+  }
+
+  get #most(): number {
+    return this.#restCalls > 0 ? 1 : this.#mostCalls;
+  }
+
+  #mayGo(): boolean {
+    const most = this.#most;
+    return most === 1 || this.#underWay < Math.max(LEAST_GROUPS, CALLS_UNDER_WAY / most);
+  }
+
+  #go(): void {
+    while (this.#waiting.length > 0 && this.#mayGo()) this.#begin();
+    if (this.#waiting.length > 0) this.#beImpatient();
+    else if (this.#patience !== undefined) {
+      timerWheel.remove(this.#patience);
+      this.#patience = undefined;
+    }
+  }
+
+  #begin(): void {
+    const most = Math.min(this.#waiting.length, this.#most);
+    if (most === 0) return;
+    const asked = this.#waiting.splice(0, this.#grouping.isPadded ? most : 2 ** Math.floor(Math.log2(most)));
+    this.#underWay += 1;
+    if (this.#restCalls > 0) this.#restCalls -= 1;
+    const [first] = asked;
+    if (asked.length > 1) void this.#together(asked);
+    else if (first !== undefined) void this.#single(first);
+  }
+
+  async #single(asked: Asked<Input, Result>): Promise<void> {
+    const beganAtMs = performance.now();
+    await this.#alone(asked);
+    const tookMs = performance.now() - beganAtMs;
+    if (tookMs > PATIENCE_MS || this.#mostCalls === 1) this.#learn(1, tookMs);
+    this.#underWay -= 1;
+    if (this.#waiting.length > 0) this.#go();
+  }
+
+  #alone({ input, options, endsAtMs, resolve, reject }: Asked<Input, Result>): Promise<void> {
+    const leftMs = endsAtMs - performance.now();
+    const bounded = leftMs > options.timeoutMs - 1 ? options : { ...options, timeoutMs: leftMs };
+    return this.#grouping.alone(input, bounded).then(resolve, reject);
+  }
+
+  async #together(asked: readonly Asked<Input, Result>[]): Promise<void> {
+    const beganAtMs = performance.now();
+    let again = asked;
+    try {
+      const inputs = asked.map(({ input }) => input);
+      const results = await this.#grouping.together(inputs, optionsOf(asked, beganAtMs));
+      if (results === undefined) this.#rest();
+      else {
+        this.#learn(asked.length, performance.now() - beganAtMs);
+        again = asked.filter((each, index) => !settle(each, results[index]));
+      }
+    } catch (error) {
+      if (isBedsError(error) && error.code === 'BEDS_STORE_TIMEOUT') this.#rest();
+      else {
+        again = [];
+        for (const { reject } of asked) reject(ownCopyOf(error));
+      }
+    }
+    this.#underWay -= 1;
+    this.#go();
+    for (const each of again) {
+      const running = this.#alone(each);
+      if (this.#grouping.isOrdered) await running;
+    }
+  }
+
+  #learn(calls: number, tookMs: number): void {
+    const size = Math.floor(Math.log2(calls));
+    const costs = this.#costsMs;
+    const costMs = tookMs / calls;
+    costs[size] = costs[size] === undefined ? costMs : (costs[size] + costMs) / 2;
+    const isWorthIt = tookMs <= PATIENCE_MS || this.#gains(size, size - 1);
+    if (isWorthIt || this.#gains(size + 1, size)) {
+      if (isWorthIt && calls > 1) this.#nextRest = LEAST_REST;
+      if (calls >= this.#most) this.#mostCalls = Math.min(this.#grouping.mostCalls, this.#mostCalls * 2);
+    } else if (calls > 1) {
+      this.#mostCalls = 2 ** Math.max(0, size - 1);
+      if (this.#mostCalls === 1) this.#rest();
+    }
+  }
+
+  /** Whether a call is quicker in groups of the one size than in those of the other. */
+  #gains(size: number, than: number): boolean {
+    return (this.#costsMs[size] ?? Infinity) <= GAIN * (this.#costsMs[than] ?? 0);
+  }
+
+  #rest(): void {
+    this.#restCalls = this.#nextRest;
+    this.#nextRest = Math.min(MOST_REST, this.#nextRest * 2);
+    this.#mostCalls = Math.max(1, this.#mostCalls / 2);
+  }
+}
+
+/** False: it has to be run alone. */
+function settle<Input, Result>({ resolve, reject }: Asked<Input, Result>, result: Result | Error | undefined): boolean {
+  if (result === undefined) return false;
+  if (result instanceof Error) reject(result);
+  else resolve(result);
+  return true;
+}
+
+/** The time of the one that has the least; what the result takes is held by all. */
+function optionsOf<Input, Result>(asked: readonly Asked<Input, Result>[], nowMs: number): CallOptions {
+  const [first] = asked as readonly [Asked<Input, Result>];
+  let { endsAtMs } = first;
+  for (const each of asked) if (each.endsAtMs < endsAtMs) endsAtMs = each.endsAtMs;
+  const hold = (bytes: number): void => {
+    const each = Math.floor(bytes / asked.length);
+    let rest = bytes - each * (asked.length - 1);
+    for (const { options } of asked) {
+      if (options.holder === undefined) resultBudget.giveBack(rest);
+      else options.holder.hold(rest);
+      rest = each;
+    }
+  };
+  return { timeoutMs: endsAtMs - nowMs, mode: first.options.mode, holder: { hold } };
+}
+
+/** n.b. whoever is told of an error may note on it whose it is. */
+function ownCopyOf(error: unknown): unknown {
+  if (!isBedsError(error)) return error;
+  return storeErrors.make(error.code as Parameters<typeof storeErrors.make>[0], error.message, {
+    cause: error.cause,
+  });
 }

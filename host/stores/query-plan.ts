@@ -18,8 +18,8 @@ import type { KeyedQuery, NamedObject, NamedValue } from './contract.js';
 import { takesNull } from './inputs.js';
 
 const FORM = { meant, own: ['key', 'maxRows'] } as const;
-const DEFAULT_LIMIT = 100;
-const MAX_LIMIT = 100_000;
+export const DEFAULT_LIMIT = 100;
+export const MAX_LIMIT = 100_000;
 
 /**
  * One comparison. It holds or it does not: `eq`, `ne` and `in` treat null as a value (`ne 1` holds for null), the others never hold

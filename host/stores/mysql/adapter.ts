@@ -16,8 +16,8 @@ import type {
   Unindexed,
   UnindexedOptions,
 } from '../contract.js';
-import { Deadline } from '../deadlines.js';
-import { type Dialect, planQuery } from '../query-plan.js';
+import { CallGroups, Deadline, type Together } from '../deadlines.js';
+import { type Dialect, planQuery, type QueryPlan } from '../query-plan.js';
 import { type ReadCatalogue, readCatalogue, readNames } from './catalogue.js';
 import { type DriverRow, type Endpoint, isConnectionLoss, readEndpoint, toStoreError } from './driver.js';
 import { Connector, Killer, Pool } from './pool.js';
@@ -27,15 +27,32 @@ import {
   callStatement,
   condition,
   functionResult,
+  type KeyForm,
+  type KeyRead,
+  keyReadOf,
+  keysOf,
+  keysStatement,
   pageOf,
+  pagesByKey,
+  pagesOfUnion,
   type Routine,
   type Statement,
+  unionStatement,
+  unites,
   viewStatements,
 } from './statements.js';
 import { resultBudget } from '../result-budget.js';
 
 const MAX_ATTEMPTS = 4;
 const RETRY_PAUSE_MS = 20;
+/** Calls of a group at first, and at most. */
+const [FIRST_KEYS, MOST_KEYS] = [16, 64];
+const [FIRST_PAGES, MOST_PAGES] = [4, 32];
+/** Of pages that go together: what there is to gain is the way of small ones. */
+const MOST_GROUP_ROWS = 3_200;
+const MOST_GROUP_VALUES = 4_096;
+/** Kinds of reads of one view that may go together. */
+const MOST_SHAPES = 64;
 const DESCRIBE_TIMEOUT_MS = 10_000;
 const UNKNOWN: StoreCapabilities = {
   transactions: false,
@@ -50,6 +67,14 @@ export function createMysqlAdapter(options: { readonly store: string; readonly c
   return new MysqlAdapter(options.store, options.config, readEndpoint(options.store, options.config));
 }
 
+type View = Extract<NamedObject, { kind: 'view' }>;
+
+interface ViewGroups {
+  readonly keys: Partial<Record<KeyForm, CallGroups<KeyRead, Page>>>;
+  /** By the shape of their statement. */
+  readonly pages: Map<string, CallGroups<ViewWork, Page>>;
+}
+
 class MysqlAdapter implements StoreAdapter {
   readonly check = checkObject;
   readonly store: string;
@@ -58,6 +83,8 @@ class MysqlAdapter implements StoreAdapter {
   readonly #connector: Connector;
   readonly #pool: Pool;
   readonly #killer: Killer;
+  /** Reads of each view that may go together. */
+  readonly #groups = new WeakMap<View, ViewGroups>();
 
   constructor(store: string, config: StoreConfig, { database, connect }: Endpoint) {
     this.store = store;
@@ -117,8 +144,99 @@ class MysqlAdapter implements StoreAdapter {
     return this.#attempt(() => callWork(object, args), options);
   }
 
+  /** n.b. reads that can be given up by themselves go alone. */
   view(object: NamedObject, query: KeyedQuery, options: CallOptions): Promise<Page> {
-    return this.#attempt(() => viewWork(object, query), options);
+    if (options.mode !== 'read' || object.kind !== 'view' || options.signal !== undefined)
+      return this.#attempt(() => viewWork(object, query), options);
+    const groups = this.#groups.get(object) ?? this.#groupsOf(object);
+    if (query.where?.[query.key] !== undefined) {
+      const byKey = keyReadOf(object, query);
+      if (byKey !== undefined)
+        return (groups.keys[byKey.form] ??= this.#keyReads(object, byKey.form)).ask(byKey.read, options);
+    }
+    let work: ViewWork;
+    try {
+      work = viewWork(object, query);
+    } catch (error) {
+      return this.#attempt<Page>(() => {
+        throw error;
+      }, options);
+    }
+    const { shape } = work;
+    const pages = shape === undefined ? undefined : (groups.pages.get(shape) ?? this.#pageReads(object, work));
+    return pages === undefined ? this.#attempt(() => work, options) : pages.ask(work, options);
+  }
+
+  #groupsOf(view: View): ViewGroups {
+    const made: ViewGroups = { keys: {}, pages: new Map() };
+    this.#groups.set(view, made);
+    return made;
+  }
+
+  #keyReads(view: View, form: KeyForm): CallGroups<KeyRead, Page> {
+    return new CallGroups<KeyRead, Page>({
+      ...{ firstCalls: FIRST_KEYS, mostCalls: MOST_KEYS, isPadded: true, isOrdered: false },
+      alone: (read, options) => this.#attempt(() => viewWork(view, read), options),
+      together: (reads, options) => this.#readKeys(view, { form, reads }, options),
+    });
+  }
+
+  /** undefined: there are as many kinds of reads of the view under way as may go together. */
+  #pageReads(view: View, { shape, plan, read }: ViewWork): CallGroups<ViewWork, Page> | undefined {
+    const pages = this.#groups.get(view)?.pages;
+    if (pages === undefined || shape === undefined || read === undefined) return undefined;
+    if (pages.size >= MOST_SHAPES) for (const [other, { isIdle }] of pages) if (isIdle) pages.delete(other);
+    if (pages.size >= MOST_SHAPES) return undefined;
+    const most = Math.min(MOST_PAGES, MOST_GROUP_ROWS / plan.limit, MOST_GROUP_VALUES / read.values.length);
+    if (most < 2) return undefined;
+    const made = new CallGroups<ViewWork, Page>({
+      ...{ firstCalls: FIRST_PAGES, mostCalls: 2 ** Math.floor(Math.log2(most)), isPadded: false, isOrdered: false },
+      alone: (work, options) => this.#attempt(() => work, options),
+      together: (works, options) => this.#readPages(view, works, options),
+    });
+    pages.set(shape, made);
+    return made;
+  }
+
+  #readPages(view: View, works: readonly ViewWork[], options: CallOptions): Promise<Together<Page>> {
+    const { sql, values } = unionStatement(works.map(({ read }) => read as Statement));
+    return this.#readTogether(options, async (session) =>
+      pagesOfUnion(
+        view,
+        works.map(({ plan }) => plan),
+        await session.execute(sql, values),
+      ),
+    );
+  }
+
+  #readKeys(
+    view: View,
+    { form, reads }: { readonly form: KeyForm; readonly reads: readonly KeyRead[] },
+    options: CallOptions,
+  ): Promise<Together<Page>> {
+    const keys = keysOf(reads, form);
+    const { sql, values } = keysStatement(view, reads[0]?.key ?? '', keys);
+    return this.#readTogether(options, async (session) =>
+      pagesByKey(view, { reads, keys, executed: await session.execute(sql, values) }),
+    );
+  }
+
+  async #readTogether(
+    options: CallOptions,
+    read: (session: Session) => Promise<Together<Page>>,
+  ): Promise<Together<Page>> {
+    let isSent = false;
+    const run = (session: Session): Promise<Together<Page>> => {
+      isSent = true;
+      return read(session);
+    };
+    try {
+      return await this.#lend(options, { progress: { mayHaveCommitted: false }, run });
+    } catch (error) {
+      // Each will learn what is wrong with its own.
+      if (isSent) return undefined;
+      throw error;
+    }
   }
 
   /** Not tried again after a deadlock: the work may have done what no database undoes. It fails with BEDS_STORE_DEADLOCK. */
@@ -204,7 +322,11 @@ class MysqlAdapter implements StoreAdapter {
             deadline.remainingMs();
             return work.run(session, deadline);
           });
-      return await withinDeadline({ session, killer: this.#killer, deadline, mode, progress, work: running });
+      try {
+        return await deadline.race(running);
+      } catch (error) {
+        return await stopLate({ session, killer: this.#killer, deadline, mode, progress, work: running }, error);
+      }
     } catch (error) {
       failure = toFailure(error, progress, args);
       if (session.refusal !== undefined)
@@ -308,7 +430,14 @@ function callWork(object: NamedObject, args: JsonObject): Work<RoutineRows> {
   };
 }
 
-function viewWork(object: NamedObject, query: KeyedQuery): Work<Page> {
+interface ViewWork extends Work<Page> {
+  readonly plan: QueryPlan;
+  readonly read: Statement | undefined;
+  /** The same for all reads that may go together; undefined: it goes alone. */
+  readonly shape: string | undefined;
+}
+
+function viewWork(object: NamedObject, query: KeyedQuery): ViewWork {
   if (object.kind !== 'view') {
     throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED', `${object.name} is a ${object.kind}: call it.`);
   }
@@ -317,6 +446,10 @@ function viewWork(object: NamedObject, query: KeyedQuery): Work<Page> {
   return {
     kind: 'view',
     args: [],
+    plan,
+    read,
+    shape:
+      read === undefined || count !== undefined || !unites(object) ? undefined : `${String(plan.limit)} ${read.sql}`,
     run: async (session, send) => {
       const page = read === undefined ? NO_ROWS : pageOf(object, plan, await send(session, read));
       if (count === undefined) return page;
@@ -431,20 +564,15 @@ interface Bounded<T> {
 }
 
 /**
- * Waits for work on a session until the deadline; then stops it in the server and gives the session up. A read fails at
- * once with BEDS_STORE_TIMEOUT. A write first waits for how it ended: done after all, stopped (BEDS_STORE_TIMEOUT), or
- * not known (BEDS_STORE_INDETERMINATE).
+ * Stops work on a session in the server at the deadline, and gives the session up. A read fails at once with BEDS_STORE_TIMEOUT. A
+ * write first waits for how it ended: done after all, stopped (BEDS_STORE_TIMEOUT), or not known (BEDS_STORE_INDETERMINATE).
  */
-async function withinDeadline<T>(bounded: Bounded<T>): Promise<T> {
-  const { session, killer, deadline, work } = bounded;
-  try {
-    return await deadline.race(work);
-  } catch (error) {
-    const { reason } = deadline;
-    if (reason === undefined || error !== reason) throw error;
-    void killer.stop(session.connection.threadId);
-    return await settle(bounded, reason);
-  }
+async function stopLate<T>(bounded: Bounded<T>, error: unknown): Promise<T> {
+  const { session, killer, deadline } = bounded;
+  const { reason } = deadline;
+  if (reason === undefined || error !== reason) throw error;
+  void killer.stop(session.connection.threadId);
+  return await settle(bounded, reason);
 }
 
 async function settle<T>({ session, mode, progress, work }: Bounded<T>, reason: Error): Promise<T> {

@@ -8,13 +8,16 @@ import {
   type ValueType,
 } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
-import type { NamedObject, NamedValue } from '../contract.js';
+import type { KeyedQuery, NamedObject, NamedValue } from '../contract.js';
+import type { Together } from '../deadlines.js';
 import { bindValues } from '../inputs.js';
 import {
   type Condition,
   cursorOf,
+  DEFAULT_LIMIT,
   type Group,
   incomparable,
+  MAX_LIMIT,
   type Predicate,
   type QueryPlan,
   refuseAll,
@@ -562,4 +565,184 @@ function returnedBy(field: DriverField, { value, native, declared, jsonIsText }:
 
 function isShape(word: Json | undefined): boolean {
   return typeof word === 'string' && GEOMETRIES.has(word);
+}
+
+/** How a row tells exactly whose it is: by its number, by the digits of one, or by text that no collation takes for other such text. */
+export type KeyForm = 'number' | 'digits' | 'text';
+
+/** A read of one record by its key; nothing that its caller can change any more. */
+export interface KeyRead extends KeyedQuery {
+  readonly where: Readonly<Record<string, string | number>>;
+}
+
+interface KeyColumn {
+  readonly column: NamedValue;
+  readonly takes: 'whole' | 'text' | undefined;
+}
+
+const keyColumns = new WeakMap<View, KeyColumn>();
+
+function keyColumnOf(view: View, key: string): KeyColumn | undefined {
+  const known = keyColumns.get(view);
+  if (known?.column.name === key) return known;
+  const column = view.columns.find(({ name }) => name === key);
+  if (column === undefined) return undefined;
+  const { type, nativeType } = column;
+  const isWhole = (type === 'integer' || type === 'bigint') && /^(?:tiny|small|medium|big)?int/i.test(nativeType);
+  const isText = type === 'string' && /^(?:var)?char\(/i.test(nativeType);
+  const made = { column, takes: isWhole ? ('whole' as const) : isText ? ('text' as const) : undefined };
+  keyColumns.set(view, made);
+  return made;
+}
+
+const DIGITS = /^(?:0|-?[1-9]\d{0,17})$/;
+const WORD = /^[\w-]{1,255}$/;
+
+function formOfKey({ column, takes }: KeyColumn, value: unknown): KeyForm | undefined {
+  if (typeof value === 'number')
+    return takes === 'whole' && column.type === 'integer' && Number.isSafeInteger(value) ? 'number' : undefined;
+  if (typeof value !== 'string') return undefined;
+  if (takes === 'whole') return DIGITS.test(value) ? 'digits' : undefined;
+  return takes === 'text' && WORD.test(value) ? 'text' : undefined;
+}
+
+/** undefined: the query asks for something else, or may be wrong. */
+export function keyReadOf(
+  view: View,
+  query: KeyedQuery,
+): { readonly form: KeyForm; readonly read: KeyRead } | undefined {
+  const { key, where, limit, maxRows = MAX_LIMIT } = query;
+  if (typeof where !== 'object') return undefined;
+  for (const name in query) if (!KEY_READ.has(name)) return undefined;
+  for (const name in where) if (name !== key) return undefined;
+  const column = keyColumnOf(view, key);
+  const value: unknown = where[key];
+  const form = column === undefined ? undefined : formOfKey(column, value);
+  if (form === undefined || !isLimit(limit, maxRows)) return undefined;
+  const asked = { [key]: value as string | number };
+  return { form, read: { key, where: asked, limit: limit ?? Math.min(DEFAULT_LIMIT, maxRows), maxRows } };
+}
+
+function isLimit(limit: unknown, most: number): limit is number | undefined {
+  return limit === undefined || (Number.isSafeInteger(limit) && Number(limit) >= 1 && Number(limit) <= most);
+}
+
+const KEY_READ = new Set(['key', 'maxRows', 'where', 'limit']);
+
+/** Letters that a collation may take for each other, all of them for one: I and J, U and V in utf8mb4_roman_ci. */
+function folded(text: string): string {
+  return text.toLowerCase().replace(/[jy]/g, 'i').replace(/[vw]/g, 'u');
+}
+
+/** The keys that one statement can ask for; whose key may be taken for another one is left out. */
+export function keysOf(reads: readonly KeyRead[], form: KeyForm): ReadonlySet<string | number> {
+  const keys = new Set<string | number>();
+  const taken = new Set<string>();
+  for (const { key, where } of reads) {
+    const value = where[key];
+    if (value === undefined || keys.has(value)) continue;
+    if (form === 'text') {
+      const as = folded(String(value));
+      if (taken.has(as)) continue;
+      taken.add(as);
+    }
+    keys.add(value);
+  }
+  return keys;
+}
+
+/** The rows of all the keys, and one more. */
+export function keysStatement(view: View, key: string, keys: ReadonlySet<string | number>): Statement {
+  const column = keyColumnOf(view, key)?.column;
+  if (column === undefined) throw new TypeError(`The view ${view.name} has no column ${key}.`);
+  const { sql, values } = condition({ column, at: 'query', op: 'in', value: [...keys] });
+  return { sql: `${selectFrom(view)} WHERE ${sql} LIMIT ?`, values: values.concat(String(keys.size + 1)) };
+}
+
+/**
+ * The page of each read; undefined: it has to be read alone. undefined for all where the rows do not tell exactly whose they are,
+ * as where several have the same key.
+ */
+export function pagesByKey(
+  view: View,
+  {
+    reads,
+    keys,
+    executed,
+  }: {
+    readonly reads: readonly KeyRead[];
+    readonly keys: ReadonlySet<string | number>;
+    readonly executed: Executed;
+  },
+): Together<Page> {
+  const { result, fields } = executed;
+  const rows = convertRows(result as DriverRow[], (fields ?? []) as readonly DriverField[], view.columns);
+  const key = reads[0]?.key ?? '';
+  const isNumber = typeof reads[0]?.where[key] === 'number';
+  const byKey = new Map<string | number, JsonObject>();
+  for (const row of rows) {
+    const found = row[key] as string | number;
+    const value = isNumber ? found : String(found);
+    if (byKey.has(value) || !keys.has(value)) return undefined;
+    byKey.set(value, row);
+  }
+  const given = new Set<string | number>();
+  return reads.map(({ where }) => {
+    const value = where[key] ?? '';
+    if (!keys.has(value)) return undefined;
+    const row = byKey.get(value);
+    if (row === undefined) return { rows: [] };
+    if (given.has(value)) return { rows: [structuredClone(row)] };
+    given.add(value);
+    return { rows: [row] };
+  });
+}
+
+/** Types that a UNION gives as they are. n.b. it has no FLOAT of its own, and no BIT. */
+const UNITED =
+  /^(?:(?:tiny|small|medium|big)?int|decimal|double|(?:var)?char|(?:tiny|medium|long)?text|json|date|datetime|timestamp|time)\b/i;
+
+const knownUnions = new WeakMap<View, boolean>();
+
+/** Whether several reads of a view can be one UNION. */
+export function unites(view: View): boolean {
+  let known = knownUnions.get(view);
+  if (known === undefined) {
+    known = view.columns.every(({ nativeType }) => UNITED.test(nativeType));
+    knownUnions.set(view, known);
+  }
+  return known;
+}
+
+/** No column of a view can have this name here. */
+const WHOSE = '#';
+const SELECT = 'SELECT ';
+
+/** Several reads of the same text. */
+export function unionStatement(reads: readonly Statement[]): Statement {
+  let sql = '';
+  const values: Statement['values'][number][] = [];
+  for (const [at, read] of reads.entries()) {
+    sql += `${at === 0 ? '' : ' UNION ALL '}(${SELECT}${String(at)} AS \`${WHOSE}\`, ${read.sql.slice(SELECT.length)})`;
+    for (const value of read.values) values.push(value);
+  }
+  return { sql, values };
+}
+
+/** The page of each plan, or what is wrong with it. */
+export function pagesOfUnion(view: View, plans: readonly QueryPlan[], { result, fields }: Executed): Together<Page> {
+  const own = (fields ?? []).slice(1) as readonly DriverField[];
+  const found = plans.map((): DriverRow[] => []);
+  for (const row of result as readonly DriverRow[]) {
+    const copy: DriverRow = {};
+    for (const { name } of own) copy[name] = row[name];
+    found[Number(row[WHOSE])]?.push(copy);
+  }
+  return plans.map((plan, at) => {
+    try {
+      return pageOf(view, plan, { result: found[at] ?? [], fields: own });
+    } catch (error) {
+      return error as Error;
+    }
+  });
 }

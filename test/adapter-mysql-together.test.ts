@@ -1,0 +1,364 @@
+import assert from 'node:assert/strict';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+import fc from 'fast-check';
+import { isBedsError, type Json, type Page, type ViewQuery } from '@beds/sdk';
+import type { CallOptions, NamedObject, StoreAdapter } from '../host/stores/contract.js';
+import { createMysqlAdapter } from '../host/stores/mysql/adapter.js';
+import type { StoreConfig } from '../host/config/schema.js';
+import { mysqlStore } from './support/mysql-store.js';
+import { storeLimits } from './support/store-limits.js';
+
+const store = await mysqlStore();
+const read = { mode: 'read', timeoutMs: 10_000 } as const;
+
+const WORDS = ['a', 'A', 'a ', 'b', 'B', 'i', 'j', 'ab', 'aB', 'a-b', 'ä', 'ss', 'ß', '1', '01', '', 'é', 'e'];
+const INSERTS = `
+  INSERT INTO whole VALUES ${[0, 1, 2, 3, 5, 8, 13, 21, 34, 55].map((id) => `(${String(id)}, 'n${String(id)}', '{"a":[${String(id)}]}')`).join(',')};
+  INSERT INTO big VALUES (0, 'zero'), (9007199254740993, 'odd'), (9007199254740992, 'even'), (18446744073709551615, 'most');
+  INSERT INTO words VALUES ${WORDS.map((word, at) => `('${word}', ${String(at)})`).join(',')};
+  INSERT INTO exact VALUES (0.10, 1), (1.00, 2), (12345678901234567.89, 3);
+  INSERT INTO moments VALUES ('2026-01-02 03:04:05.120', 1), ('2026-01-02 03:04:05.000', 2)`;
+
+await store.dba.query(`
+  CREATE TABLE whole (id INT PRIMARY KEY, name VARCHAR(20) NOT NULL, data JSON);
+  CREATE TABLE big (id BIGINT UNSIGNED PRIMARY KEY, name VARCHAR(20) NOT NULL);
+  CREATE TABLE words (id VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, at INT PRIMARY KEY);
+  CREATE TABLE exact (id DECIMAL(20, 2) PRIMARY KEY, at INT NOT NULL);
+  CREATE TABLE moments (id DATETIME(3) PRIMARY KEY, at INT NOT NULL);
+  CREATE TABLE wide (id INT PRIMARY KEY, text MEDIUMTEXT NOT NULL);
+  CREATE TABLE kinds (id INT PRIMARY KEY, flag BOOLEAN NOT NULL, text VARCHAR(20), exact DECIMAL(20, 4), day DATE,
+    moment TIMESTAMP(3) NULL, hours TIME, data JSON);
+  CREATE VIEW kind_list AS SELECT * FROM kinds;
+  ${INSERTS};
+  INSERT INTO kinds VALUES (1, 1, 'a', 1.5, '2026-01-01', '2026-01-01 00:00:00.5', '-01:00:00', '{"a": 1}'),
+    (2, 1, NULL, NULL, NULL, NULL, NULL, NULL), (3, 1, 'b', 12345678901.1234, '1999-12-31', '2026-01-01 00:00:00.25', '800:00:00', '[]'),
+    (4, 0, 'b', 0, '2026-01-01', '2026-01-01 00:00:00.5', '00:00:01', '"text"'), (5, 1, 'ä', -1, '2026-02-01', NULL, '00:00:00', 'null');
+  INSERT INTO wide VALUES (1, REPEAT('x', 400000)), (2, REPEAT('y', 400000)), (3, REPEAT('z', 40)), (4, '');
+  CREATE VIEW whole_list AS SELECT id, name, data FROM whole;
+  CREATE VIEW big_list AS SELECT id, name FROM big;
+  CREATE VIEW word_list AS SELECT id, at FROM words;
+  CREATE VIEW folded_list AS SELECT CONVERT(id USING utf8mb4) COLLATE utf8mb4_general_ci AS id, at FROM words;
+  CREATE VIEW exact_list AS SELECT id, at FROM exact;
+  CREATE VIEW moment_list AS SELECT id, at FROM moments;
+  CREATE VIEW wide_list AS SELECT id, text FROM wide;
+  CREATE FUNCTION slow_if (id INT) RETURNS INT READS SQL DATA RETURN IF(id = 5, SLEEP(3), id);
+  CREATE VIEW slow_list AS SELECT id, slow_if(id) AS slow FROM whole;
+  CREATE FUNCTION wrong_if (id INT) RETURNS INT READS SQL DATA
+    BEGIN IF id = 8 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'eight is refused'; END IF; RETURN id; END;
+  CREATE VIEW wrong_list AS SELECT id, wrong_if(id) AS wrong FROM whole;
+  ${['whole', 'big', 'word', 'folded', 'exact', 'moment', 'wide', 'slow', 'wrong', 'kind'].map((name) => `GRANT SELECT ON ${store.database}.${name}_list TO ${store.account};`).join('\n')}
+  GRANT EXECUTE ON ${store.database}.* TO ${store.account}`);
+
+/** Counts the statements that an adapter sends, and can cut its connections at one of them. */
+interface Wire {
+  readonly url: string;
+  sent: number;
+  /** Cuts the connection when so many more statements were sent. */
+  cutAfter: number;
+  close(): Promise<void>;
+}
+
+const EXECUTE = 0x17;
+
+async function wire(): Promise<Wire> {
+  const target = new URL(store.url);
+  const sockets = new Set<Socket>();
+  const made = { url: '', sent: 0, cutAfter: Infinity, close: () => Promise.resolve() };
+  const server = createServer((client) => {
+    const upstream = connect(Number(target.port), target.hostname);
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        sockets.delete(socket);
+        client.destroy();
+        upstream.destroy();
+      });
+    }
+    upstream.pipe(client);
+    client.on('data', (chunk: Buffer) => {
+      for (let at = 0; at + 4 < chunk.length; at += 4 + chunk.readUIntLE(at, 3)) {
+        if (chunk[at + 4] !== EXECUTE) continue;
+        made.sent += 1;
+        made.cutAfter -= 1;
+      }
+      if (made.cutAfter < 0) {
+        made.cutAfter = Infinity;
+        client.destroy();
+      } else upstream.write(chunk);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = new URL(store.url);
+  url.hostname = '127.0.0.1';
+  url.port = String((server.address() as AddressInfo).port);
+  made.url = url.href;
+  made.close = () =>
+    new Promise((resolve) => {
+      server.close(() => resolve());
+      for (const socket of sockets) socket.destroy();
+    });
+  return made;
+}
+
+interface Opened {
+  readonly adapter: StoreAdapter;
+  readonly wire: Wire;
+  object(name: string): NamedObject;
+}
+
+async function opened(changes: Partial<StoreConfig> = {}): Promise<Opened & { close(): Promise<void> }> {
+  const counted = await wire();
+  const config = { kind: 'mysql', url: counted.url, ...storeLimits, acquireTimeoutMs: 10_000, ...changes } as const;
+  const adapter = createMysqlAdapter({ store: 'test', config });
+  await adapter.open();
+  const names = await adapter.names();
+  const objects = await adapter.describe(names);
+  const close = async (): Promise<void> => {
+    await adapter.close(1_000);
+    await counted.close();
+  };
+  const object = (name: string): NamedObject => {
+    const found = objects.get(name);
+    assert.ok(found, name);
+    return found;
+  };
+  return { adapter, wire: counted, object, close };
+}
+
+/** What came of a call, in a form that can be compared. */
+async function outcome(call: Promise<unknown>): Promise<unknown> {
+  try {
+    return await call;
+  } catch (error) {
+    assert.ok(isBedsError(error), String(error));
+    return [error.code, error.message, error.field];
+  }
+}
+
+describe('reads that come in one turn', () => {
+  let shared: Awaited<ReturnType<typeof opened>>;
+  const view = (name: string, query: ViewQuery, options: CallOptions = read): Promise<Page> =>
+    shared.adapter.view(shared.object(name), { key: 'id', ...query }, options);
+  const byId = (name: string, id: string | number, options: CallOptions = read): Promise<Page> =>
+    view(name, { where: { id }, limit: 1 }, options);
+  before(async () => {
+    shared = await opened();
+  });
+  after(() => shared.close());
+
+  it('by key are one statement, and each gets its own record', async () => {
+    const before = shared.wire.sent;
+    const pages = await Promise.all([3, 1, 99, 2].map((id) => byId('whole_list', id)));
+    assert.equal(shared.wire.sent - before, 1);
+    const names = pages.map(({ rows: [row] }) => row?.['name']);
+    assert.deepEqual(names, ['n3', 'n1', undefined, 'n2']);
+  });
+
+  it('one by itself is the statement that it always was', async () => {
+    const before = shared.wire.sent;
+    assert.equal((await byId('whole_list', 3)).rows.length, 1);
+    assert.equal(shared.wire.sent - before, 1);
+  });
+
+  it('of the same record get rows of their own', async () => {
+    const [first, second] = await Promise.all([byId('whole_list', 3), byId('whole_list', 3)]);
+    assert.deepEqual(first, second);
+    assert.notEqual(first?.rows[0], second?.rows[0]);
+    (first?.rows[0]?.['data'] as Record<string, Json>)['a'] = 'changed';
+    assert.deepEqual(second?.rows[0]?.['data'], { a: [3] });
+  });
+
+  it('keep what they asked when their caller changes it', async () => {
+    const where = { id: 3 };
+    const asked = [view('whole_list', { where, limit: 1 }), byId('whole_list', 2)];
+    where.id = 2;
+    assert.deepEqual(
+      (await Promise.all(asked)).map(({ rows: [row] }) => row?.['id']),
+      [3, 2],
+    );
+  });
+
+  it('give the same as one after the other, whatever the type and the collation of the key', async () => {
+    const words = fc.oneof(fc.constantFrom(...WORDS), fc.constantFrom('AB', 'J', 'I', 'aa', 'E', 'SS', '1 ', 'x'));
+    const numbers = fc.oneof(
+      fc.integer({ min: -2, max: 60 }),
+      fc.constantFrom('5', '05', '-0', '8.0', 5.5, '99999999999999999999'),
+    );
+    const big = fc.constantFrom(
+      0,
+      1,
+      9007199254740991,
+      '9007199254740992',
+      '9007199254740993',
+      '18446744073709551615',
+      '0',
+      '00',
+    );
+    const exact = fc.constantFrom(
+      '0.1',
+      '0.10',
+      '1',
+      '1.00',
+      '1.000',
+      '12345678901234567.89',
+      '12345678901234567.9',
+      1,
+    );
+    const moments = fc.constantFrom(
+      '2026-01-02T03:04:05.120Z',
+      '2026-01-02T03:04:05Z',
+      '2026-01-02T03:04:05.12Z',
+      'never',
+    );
+    const of = (name: string, id: fc.Arbitrary<string | number>): fc.Arbitrary<readonly [string, ViewQuery]> =>
+      fc.tuple(
+        fc.constant(name),
+        fc.record(
+          { where: fc.record({ id }), limit: fc.constantFrom(1, 2, 50, 0, undefined) },
+          { requiredKeys: ['where'] },
+        ) as fc.Arbitrary<ViewQuery>,
+      );
+    const asked = fc.oneof(
+      of('whole_list', numbers),
+      of('big_list', big),
+      of('word_list', words),
+      of('folded_list', words),
+      of('exact_list', exact),
+      of('moment_list', moments),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(asked, { minLength: 2, maxLength: 40 }), async (all) => {
+        const together = await Promise.all(all.map(([name, query]) => outcome(view(name, query))));
+        for (const [index, [name, query]] of all.entries()) {
+          assert.deepEqual(together[index], await outcome(view(name, query)), JSON.stringify([name, query]));
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('of one form are one statement, and each gets its own page', async () => {
+    const ask = (least: number): Promise<Page> =>
+      view('whole_list', { where: { id: { gte: least } }, order: [{ column: 'name', direction: 'desc' }], limit: 2 });
+    await Promise.all([ask(0), ask(1), ask(2), ask(3)]);
+    const before = shared.wire.sent;
+    const pages = await Promise.all([ask(0), ask(8), ask(40), ask(99)]);
+    assert.equal(shared.wire.sent - before, 1);
+    const found = pages.map(({ rows, cursor }) => [rows.map(({ id }) => id), cursor !== undefined]);
+    assert.deepEqual(found, [
+      [[8, 55], true],
+      [[8, 55], true],
+      [[55], false],
+      [[], false],
+    ]);
+    assert.deepEqual(Object.keys(pages[0]?.rows[0] ?? {}), ['id', 'name', 'data']);
+  });
+
+  it('give the same pages as one after the other, and go on from them', async () => {
+    const direction = fc.constantFrom('asc' as const, 'desc' as const);
+    const limit = fc.integer({ min: 1, max: 3 });
+    const wholes = fc.record({
+      where: fc.oneof(
+        fc.record({ id: fc.record({ gte: fc.integer({ min: 0, max: 60 }) }) }),
+        fc.record({ name: fc.record({ prefix: fc.constantFrom('n', 'n1', 'N', 'n%') }) }),
+        fc.record({ id: fc.record({ in: fc.uniqueArray(fc.integer({ min: 0, max: 60 }), { maxLength: 5 }) }) }),
+      ),
+      order: fc.tuple(fc.record({ column: fc.constantFrom('id', 'name'), direction })),
+      limit,
+    });
+    const kinds = fc.record({
+      where: fc.record({ flag: fc.boolean() }),
+      order: fc.tuple(fc.record({ column: fc.constantFrom('exact', 'day', 'moment', 'text', 'hours'), direction })),
+      limit,
+    });
+    const folded = fc.record({ where: fc.record({ id: fc.constantFrom('a', 'B', 'ss', 'E', '') }), limit });
+    const asked = fc.oneof(
+      fc.tuple(fc.constant('whole_list'), wholes),
+      fc.tuple(fc.constant('kind_list'), kinds),
+      fc.tuple(fc.constant('folded_list'), folded),
+    ) as fc.Arbitrary<readonly [string, ViewQuery]>;
+    const bothPages = async (name: string, query: ViewQuery): Promise<unknown> => {
+      const key = name === 'folded_list' ? 'at' : 'id';
+      const first = await view(name, { ...query, key } as ViewQuery);
+      const next = first.cursor === undefined ? undefined : { ...query, key, cursor: first.cursor };
+      return [first, next && (await view(name, next))];
+    };
+    await fc.assert(
+      fc.asyncProperty(fc.array(asked, { minLength: 2, maxLength: 20 }), async (all) => {
+        const twice = [...all, ...all];
+        const together = await Promise.all(twice.map(([name, query]) => bothPages(name, query)));
+        for (const [index, [name, query]] of twice.entries()) {
+          assert.deepEqual(together[index], await bothPages(name, query), JSON.stringify([name, query]));
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('fail by themselves', async () => {
+    const results = await Promise.all([1, 8, 2, 8, 3].map((id) => outcome(byId('wrong_list', id))));
+    const refused = ['BEDS_STORE_REFUSED', 'eight is refused', undefined];
+    assert.deepEqual(results, [
+      { rows: [{ id: 1, wrong: 1 }] },
+      refused,
+      { rows: [{ id: 2, wrong: 2 }] },
+      refused,
+      { rows: [{ id: 3, wrong: 3 }] },
+    ]);
+  });
+
+  it('are bounded by the shortest deadline; the others are read again', async () => {
+    const began = performance.now();
+    const results = await Promise.all([
+      outcome(byId('slow_list', 5, { mode: 'read', timeoutMs: 300 })),
+      outcome(byId('slow_list', 1)),
+      outcome(byId('slow_list', 2)),
+    ]);
+    assert.ok(performance.now() - began < 2_500);
+    assert.equal((results[0] as readonly unknown[])[0], 'BEDS_STORE_TIMEOUT');
+    assert.deepEqual(results.slice(1), [{ rows: [{ id: 1, slow: 1 }] }, { rows: [{ id: 2, slow: 2 }] }]);
+  });
+
+  it('that can be given up by themselves are, and nobody else is', async () => {
+    const signal = AbortSignal.timeout(100);
+    const given = outcome(byId('slow_list', 5, { ...read, signal }));
+    const [first, second] = await Promise.all([byId('slow_list', 1), byId('slow_list', 2)]);
+    assert.deepEqual([first?.rows, second?.rows], [[{ id: 1, slow: 1 }], [{ id: 2, slow: 2 }]]);
+    assert.equal(((await given) as readonly unknown[])[0], 'BEDS_STORE_TIMEOUT');
+  });
+
+  it('survive the loss of their connection', async (t) => {
+    const lossy = await opened({ poolSize: 2 });
+    t.after(() => lossy.close());
+    lossy.wire.cutAfter = 0;
+    const ask = (id: number): Promise<Page> =>
+      lossy.adapter.view(lossy.object('whole_list'), { key: 'id', where: { id }, limit: 1 }, read);
+    const pages = await Promise.all([1, 2, 3].map(ask));
+    assert.deepEqual(
+      pages.map(({ rows }) => rows[0]?.['id']),
+      [1, 2, 3],
+    );
+  });
+
+  it('whose sum is too large are read alone', async (t) => {
+    const narrow = await opened({ maxResultBytes: 600_000 });
+    t.after(() => narrow.close());
+    const ask = (id: number): Promise<Page> =>
+      narrow.adapter.view(narrow.object('wide_list'), { key: 'id', where: { id }, limit: 1 }, read);
+    const pages = await Promise.all([1, 2, 3, 4].map(ask));
+    assert.deepEqual(
+      pages.map(({ rows }) => (rows[0]?.['text'] as string).length),
+      [400_000, 400_000, 40, 0],
+    );
+  });
+
+  it('count for those who asked what their results take', async () => {
+    const held = [0, 0];
+    const ask = (id: number, at: number): Promise<Page> =>
+      byId('wide_list', id, { ...read, holder: { hold: (bytes) => (held[at] = (held[at] ?? 0) + bytes) } });
+    await Promise.all([ask(1, 0), ask(3, 1)]);
+    assert.ok((held[0] ?? 0) + (held[1] ?? 0) > 400_000, JSON.stringify(held));
+  });
+});
