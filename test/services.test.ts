@@ -58,17 +58,19 @@ describe('private servers', () => {
   });
 
   test(
-    'MariaDB has the administrator, utf8mb4, statement limits and no account without a password',
+    'MariaDB, or MySQL, has the administrator, utf8mb4, statement limits and no account without a password',
     BOUND,
     async () => {
       const { mariadb } = await started;
+      const limit = mariadb?.kind === 'mysql' ? 'max_execution_time' : 'max_statement_time';
       const connection = await createConnection(mariadb?.url ?? '');
       try {
         const [rows] = await connection.query(
-          `SELECT @@character_set_server AS charset, @@max_statement_time AS statementLimit, DATABASE() AS name,
-        (SELECT GROUP_CONCAT(User) FROM mysql.user WHERE User <> 'mariadb.sys') AS users`,
+          `SELECT @@character_set_server AS charset, @@${limit} AS statementLimit, DATABASE() AS name,
+        (SELECT GROUP_CONCAT(User) FROM mysql.user WHERE User <> 'root' AND User NOT LIKE '%.%') AS users,
+        (SELECT COUNT(*) FROM mysql.user WHERE authentication_string = '' AND User <> 'mariadb.sys') AS open`,
         );
-        assert.deepEqual(rows, [{ charset: 'utf8mb4', statementLimit: 0, name: 'beds', users: 'beds_admin' }]);
+        assert.deepEqual(rows, [{ charset: 'utf8mb4', statementLimit: 0, name: 'beds', users: 'beds_admin', open: 0 }]);
       } finally {
         await connection.end();
       }
@@ -193,11 +195,13 @@ describe('what cannot be provided', () => {
     BOUND,
     async (t) => {
       const directory = temporaryDirectory(t);
-      mkdirSync(join(directory, 'mariadb', 'data'), { recursive: true });
-      writeFileSync(join(directory, 'mariadb', 'data', 'ibdata1'), 'not a database');
+      const { packageName = '' } = newerServers[process.env['BEDS_SERVERS'] ?? '']?.mariadb ?? {};
+      const data = join(directory, 'mariadb', packageName, 'data');
+      mkdirSync(data, { recursive: true });
+      writeFileSync(join(data, 'ibdata1'), 'not a database');
       await assert.rejects(privateServices(t, ['mariadb', 'mongodb'], { directory }), (error: unknown) => {
         assert.ok(hasCode('BEDS_SERVICES_START_FAILED')(error));
-        assert.match(String(error), /MariaDB did not start: it exited with status 1[^]*\[ERROR\]/);
+        assert.match(String(error), /(MariaDB|MySQL) did not start: it exited with status 1[^]*\[ERROR\]/);
         return true;
       });
       assert.equal(readServices(directory), undefined);

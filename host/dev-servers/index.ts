@@ -82,7 +82,7 @@ async function startOne(context: ServiceContext, options: StartOptions): Promise
   const url = (options.environment ?? process.env)[urlVariable];
   if (url !== undefined && url !== '') {
     const server = configuredServer(definitions[name], url);
-    progress('configured', `${title}: using ${urlVariable}`);
+    progress('configured', `${definitions[name].title}: using ${urlVariable}`);
     return server;
   }
   const onWait = (pid: number): void =>
