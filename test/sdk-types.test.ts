@@ -98,6 +98,8 @@ const cities = defineDomain({
         sameType<typeof largest, string | null>(true);
         const made = await db.create({ name: 'Zug', kind: 'town' });
         sameType<typeof made, City | undefined>(true);
+        const changed = await db.update({ id: 1, name: 'Zug' });
+        sameType<typeof changed, City | undefined>(true);
         const gone = await db.delete({ id: 1 });
         sameType<typeof gone, Affected>(true);
         const [first, names] = await db.both();
@@ -158,7 +160,9 @@ test('code replaces an object under the name of the operation', () => {
         made: input.name,
       })),
       fetch: pages(city, ({ input, db }) => db.list({ ...input, limit: 1 })),
-      update: mutation({ input: { id: t.int(), name: t.string() }, output: city.pick('id') }, ({ input }) => input),
+      update: mutation({ input: { id: t.int(), name: t.string() }, output: city.pick('id') }, ({ input: { id } }) => ({
+        id,
+      })),
       delete: unsupported('Cities stay.'),
     }),
   });
@@ -222,6 +226,8 @@ export function mistakes(): void {
         await db.create();
         // @ts-expect-error name is a string
         await db.create({ name: 1, kind: 'town' });
+        // @ts-expect-error which record is always said, also where all columns may be left out
+        await db.update({ name: 'a' });
         // @ts-expect-error no such kind
         await db.create({ name: 'a', kind: 'city' });
         // @ts-expect-error no such argument
@@ -307,6 +313,14 @@ export async function callers(client: BedsClient): Promise<void> {
     objects: { create: ({ name, kind }) => ({ id: 1, name, kind }), count: () => 1, delete: () => 1, all: () => [] },
     views: { fetch: [{ id: 1, name: 'Zug' }], towns: [{ id: 2 }] },
     peers: { countries: { area: () => ({ area: 5 }) } },
+  });
+  testDomain(cities, {
+    objects: {
+      update: ({ id, name }) => {
+        sameType<typeof id, number>(true);
+        return { id, name: name ?? 'Zug', kind: 'town' as const };
+      },
+    },
   });
   // @ts-expect-error no such alias
   testDomain(cities, { objects: { insert: () => [] } });

@@ -64,6 +64,7 @@ type KeyOf<F> = F extends View ? keyof ViewRow<F> & string : string;
 
 /** The parts of a definition that its code works with, for `operationsOf`. */
 interface Around<
+  Key extends string,
   C extends Procedure | undefined,
   F extends View | Procedure | undefined,
   U extends Procedure | undefined,
@@ -72,6 +73,7 @@ interface Around<
   O extends Objects,
   R extends PeersByName,
 > {
+  readonly key: Key;
   readonly create: C;
   readonly fetch: F;
   readonly update: U;
@@ -158,13 +160,13 @@ export interface DomainDefinition<
   /** Other domains that the code calls, by their names. */
   readonly peers?: R;
   /** Operations by code; the makers know the objects and peers above. */
-  readonly operations?: (makers: OperationMakers<Around<C, F, U, D, V, O, R>>) => P & {
+  readonly operations?: (makers: OperationMakers<Around<Key, C, F, U, D, V, O, R>>) => P & {
     readonly [K in Unserved<C, F, U, D>]: Operations[string];
   };
   /** Free text for people: who, why, from which commit. */
   readonly notes?: Json;
   /** Runs on each broker thread before this version takes traffic. A throw refuses the version. */
-  readonly setup?: (call: CallTerms<Around<C, F, U, D, V, O, R>>) => Promise<void> | void;
+  readonly setup?: (call: CallTerms<Around<Key, C, F, U, D, V, O, R>>) => Promise<void> | void;
   /** Runs on each broker thread after the last request of this version. */
   readonly teardown?: () => Promise<void> | void;
   /** Runs once per version, before it is loaded anywhere and without databases. A throw refuses the version. */
@@ -362,10 +364,10 @@ export function defineDomain<
   V extends Views = Nothing,
   O extends Objects = Nothing,
   R extends PeersByName = Nothing,
-  P extends OperationsOf<Around<C, F, U, D, V, O, R>> = Nothing,
+  P extends OperationsOf<Around<Key, C, F, U, D, V, O, R>> = Nothing,
 >(
   definition: DomainDefinition<Name, Key, C, F, U, D, V, O, R, P> & Complete<Unserved<C, F, U, D>>,
-): Domain<TypesFor<Name, Key, C, F, U, D, V, P>> & Surrounded<Around<C, F, U, D, V, O, R>> {
+): Domain<TypesFor<Name, Key, C, F, U, D, V, P>> & Surrounded<Around<Key, C, F, U, D, V, O, R>> {
   const loose = definition as unknown as LooseDefinition;
   const { manifest, coded } = describe(loose);
   const Call = handlerCallOf(manifest.objects, manifest.peers);
@@ -381,7 +383,7 @@ export function defineDomain<
     ...(begin !== undefined && { setup: (ctx: Parameters<Run>[1]) => begin(new Call(undefined, ctx)) }),
     ...(teardown !== undefined && { teardown }),
     ...(selfTest !== undefined && { selfTest }),
-  }) as unknown as Domain<TypesFor<Name, Key, C, F, U, D, V, P>> & Surrounded<Around<C, F, U, D, V, O, R>>;
+  }) as unknown as Domain<TypesFor<Name, Key, C, F, U, D, V, P>> & Surrounded<Around<Key, C, F, U, D, V, O, R>>;
 }
 
 /** Recognises a template of any copy of the SDK. */

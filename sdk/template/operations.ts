@@ -5,11 +5,13 @@ import type { OperationMode } from './manifest.js';
 import type { Procedure, ArgsOf, ReturnsOf, RoutineResult, StoreFunction, View, ViewRow } from './objects.js';
 import type { Page, ViewQuery } from './query.js';
 import { notSupported } from './template-errors.js';
+import type { Anything, OutputContract } from './answers.js';
 import {
   type AnswerOf,
   describeResult,
   describeWhole,
   type FieldsLike,
+  type Flatten,
   type GivenOf,
   type ShownOf,
   type TakenOf,
@@ -31,6 +33,7 @@ export function peer<T>(): Peer<TypesOf<T>> {
 
 /** What a definition says of the store and of other domains: all that the types of its code follow from. */
 export interface Surroundings {
+  readonly key?: string | undefined;
   readonly create?: Procedure | undefined;
   readonly fetch?: View | Procedure | undefined;
   readonly update?: Procedure | undefined;
@@ -70,10 +73,21 @@ export type Calls<S extends Surroundings> = CoreObjects<S> &
   FurtherObjects<Given<S['views']>> &
   FurtherObjects<Given<S['objects']>>;
 
-/** The same, and a way to make several of them one. */
-export type Database<S extends Surroundings> = Calls<S> & {
+/** Arguments of `update` and `delete`: a record is always named, also by a row whose columns may all be left out. */
+export type Keyed<Args, S extends Surroundings> = S extends { readonly key: infer K extends keyof Args }
+  ? Flatten<Omit<Args, K> & { readonly [P in K]-?: Exclude<Args[P], null | undefined> }>
+  : Args;
+type KeyedCalls<S extends Surroundings> = {
+  readonly [K in 'update' | 'delete' as [S[K]] extends [Procedure] ? K : never]: (
+    args: Keyed<ArgsOf<Given<S[K]>>, S>,
+  ) => Promise<RoutineResult<ReturnsOf<Given<S[K]>>>>;
+};
+type CallsInCode<S extends Surroundings> = Omit<Calls<S>, keyof KeyedCalls<S>> & KeyedCalls<S>;
+
+/** The same as code calls them, and a way to make several of them one. */
+export type Database<S extends Surroundings> = CallsInCode<S> & {
   /** Commits when `work` resolves, rolls back when it rejects. `BEDS_STORE_NOT_SUPPORTED` where the store cannot. */
-  transaction<T>(work: (tx: Calls<S>) => Promise<T>): Promise<T>;
+  transaction<T>(work: (tx: CallsInCode<S>) => Promise<T>): Promise<T>;
 };
 
 export type Peers<S extends Surroundings> = {
@@ -143,17 +157,18 @@ export type OperationResult<T> = T extends { readonly [TYPES]: { readonly result
 
 type Eventually<T> = T | Promise<T>;
 
-/** What a handler answers; without `output` any JSON. */
+/** What a handler should answer; without `output` any JSON. */
 type Answer<O> = [O] extends [undefined] ? Json : AnswerOf<O>;
 type Shown<O> = [O] extends [undefined] ? Json : ShownOf<O>;
 
-/** Makes operations whose code sees `db` and `peers` of these surroundings. */
+/** Makes operations whose code sees `db` and `peers` of these surroundings. `R` is what it answers: `contract` says what of that is wrong. */
 export type OperationMaker<S extends Surroundings> = <
   const I extends WholeLike = Readonly<Record<never, never>>,
   const O extends WholeLike | undefined = undefined,
+  const R extends Answer<O> | Anything = Answer<O>,
 >(
-  contract: { readonly input?: I; readonly output?: O },
-  handler: (call: Call<TakenOf<I>, S>) => Eventually<Answer<O>>,
+  contract: { readonly input?: I } & OutputContract<O, R>,
+  handler: (call: Call<TakenOf<I>, S>) => Eventually<R>,
 ) => CodedOperation<GivenOf<I>, Shown<O>, Calls<S>>;
 
 export interface OperationMakers<S extends Surroundings> {

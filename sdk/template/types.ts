@@ -48,7 +48,8 @@ export type AnyType = Type<unknown, unknown, unknown, Absence> | StandardSchema;
 /** Named types: arguments, columns, or the members of an object. */
 export type Fields = Readonly<Record<string, AnyType>>;
 
-type Flatten<T> = { [K in keyof T]: T[K] } & {};
+/** The editor shows the members and not how they were put together. */
+export type Flatten<T> = { [K in keyof T]: T[K] } & {};
 
 type GivenIn<T> = T extends { readonly [TYPES]: { readonly given: infer V } }
   ? V

@@ -1,3 +1,3 @@
-export { testDomain, type TestedDomain, type TestOptions } from './test-domain.js';
+export { testDomain, type FakesOf, type TestedDomain, type TestOptions } from './test-domain.js';
 export type { LogLine, RecordedCall } from './test-context.js';
 export { testingErrors } from './testing-errors.js';

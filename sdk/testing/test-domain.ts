@@ -7,7 +7,7 @@ import { isBedsError } from '../template/errors.js';
 import type { Json, JsonObject } from '../template/json.js';
 import type { Template } from '../template/namaste-core.js';
 import type { ReturnsOf, TakenArgsOf, View, ViewRow } from '../template/objects.js';
-import type { Peer, Surroundings, SurroundingsOf } from '../template/operations.js';
+import type { Keyed, Peer, Surroundings, SurroundingsOf } from '../template/operations.js';
 import type { Page, Scalar, ViewQuery } from '../template/query.js';
 import { templateErrors } from '../template/template-errors.js';
 import type { AnswerOf } from '../template/types.js';
@@ -37,9 +37,9 @@ type FakeResult<R> = [R] extends [undefined]
     ? { readonly [K in keyof R]: FakeRows<R[K]> }
     : FakeRows<R>;
 
-type FakeObjects<O> = {
+type FakeObjects<O, S extends Surroundings> = {
   readonly [A in keyof O as O[A] extends View | undefined ? never : A]?: (
-    args: TakenArgsOf<O[A]>,
+    args: A extends 'update' | 'delete' ? Keyed<TakenArgsOf<O[A]>, S> : TakenArgsOf<O[A]>,
   ) => Eventually<FakeResult<ReturnsOf<O[A]>>>;
 };
 type FakeViews<O> = {
@@ -59,12 +59,15 @@ type FakePeer<P> =
 /** What stands in for the store and for other domains. Only what the test uses needs to be given. */
 export interface TestOptions<S extends Surroundings> {
   /** By alias of a routine: it gets checked arguments and answers with what the routine returns; with how many it changed where that is nothing. */
-  readonly objects?: FakeObjects<Objects<S>>;
+  readonly objects?: FakeObjects<Objects<S>, S>;
   /** By alias of a view: its rows, to which where, order, limit and cursor are applied. Missing columns read as null. */
   readonly views?: FakeViews<Objects<S>>;
   /** By name of a domain: its operations. */
   readonly peers?: { readonly [K in keyof S['peers']]?: FakePeer<Exclude<S['peers'], undefined>[K]> };
 }
+
+/** What a test of a domain gives in place of its store and of other domains: `FakesOf<typeof template>['peers']`. */
+export type FakesOf<T> = TestOptions<SurroundingsOf<T>>;
 
 /** A domain that runs in memory. Its calls reject with what a host would answer. No operation has a name that begins with `$`. */
 export type TestedDomain<T> = DomainClient<T> & {
@@ -192,10 +195,7 @@ class Runner {
  * Runs a domain in memory, without broker or database: input, results, aliases, arguments and columns are checked as in a host,
  * and mistakes give the same errors. `template` is the default export of `template.ts`.
  */
-export function testDomain<T extends Template>(
-  template: T,
-  options: TestOptions<SurroundingsOf<T>> = {},
-): TestedDomain<T> {
+export function testDomain<T extends Template>(template: T, options: FakesOf<T> = {}): TestedDomain<T> {
   if (!isTemplate(template)) {
     throw templateErrors.make('BEDS_TEMPLATE_INVALID', 'The first argument must be made by defineDomain.');
   }
