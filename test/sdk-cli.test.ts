@@ -130,6 +130,12 @@ describe('beds in a project of its own', () => {
       ['await db.create({ name: 7 })', /Type 'number' is not assignable to type 'string'/],
       ["db.create({ name: 'a' })", /BEDS_CHECK_FORGOTTEN_AWAIT[^]*what to do: Write `await`/],
       ["return db.create({ name: 'a' }).name", /type 'Promise<[^]*what to do: Write `await`/],
+      [
+        "[1].forEach(async () => void (await db.create({ name: 'a' })))",
+        /\[1\]\.forEach\(…\) does not await what its function does/,
+      ],
+      ["[1].map(() => db.create({ name: 'a' }))", /\[1\]\.map\(…\) is a list of promises that nobody awaits/],
+      ["const late = db.create({ name: 'a' })", /late is a promise that nobody awaits/],
     ] as const) {
       await withMistake(/,?\n\}\);\n$/, asks(call), async () => {
         const { code, text } = await beds(['check']);
@@ -138,6 +144,26 @@ describe('beds in a project of its own', () => {
         assert.match(text, message);
       });
     }
+  });
+
+  it('check says which operation answers with something else than it declares, in one line', async () => {
+    const operations = `,
+  operations: ({ query }) => ({
+    first: query({ output: { name: t.string() } }, async ({ db }) => {
+      const name = db.fetch();
+      return { name, more: 1 };
+    }),
+  }),
+});
+`;
+    await withMistake(/,?\n\}\);\n$/, operations, async () => {
+      const { code, text } = await beds(['check']);
+      assert.equal(code, 1, text);
+      const said = `first answers with something else than it declares: output.name is a promise: await it; output.more is not declared (TS2322)`;
+      const [, message, hint] = text.split('\n');
+      assert.equal(message, `  ${said}`, text);
+      assert.match(hint ?? '', /what to do: Write `await`/);
+    });
   });
 
   it('db apply makes the objects; check compares them, and introspect writes them', async () => {

@@ -151,35 +151,119 @@ export class AuthorSources {
       .filter(({ fileName, isDeclarationFile }) => !isDeclarationFile && !fileName.includes('/node_modules/'));
   }
 
-  #typeFinding({ file, start, messageText, code }: ts.Diagnostic): PlacedFinding {
+  #typeFinding({ file, start = 0, messageText, code }: ts.Diagnostic): PlacedFinding {
     const message = this.#ts.flattenDiagnosticMessageText(messageText, '\n  ');
+    const wrong = [...message.matchAll(WRONG_ANSWER)].map(([, text = '']) => text);
+    const said =
+      wrong.length === 0 || file === undefined
+        ? message
+        : `${this.#operationAt(file, start)} answers with something else than it declares: ${[...new Set(wrong)].join('; ')}`;
     const finding = {
       code: 'BEDS_CHECK_TYPE',
-      message: `${message} (TS${code})`,
-      ...(IS_PROMISE.test(message) && { hint: checkErrors.specs.BEDS_CHECK_FORGOTTEN_AWAIT.action }),
+      message: `${said} (TS${code})`,
+      ...(IS_PROMISE.test(said) && { hint: checkErrors.specs.BEDS_CHECK_FORGOTTEN_AWAIT.action }),
     };
-    return file === undefined ? finding : { ...finding, ...this.#placeAt(file, start ?? 0) };
+    return file === undefined ? finding : { ...finding, ...this.#placeAt(file, start) };
+  }
+
+  /** The name that the operation around a position is given. */
+  #operationAt(file: ts.SourceFile, position: number): string {
+    const { isPropertyAssignment, isVariableDeclaration, forEachChild } = this.#ts;
+    let name = 'The operation';
+    const visit = (node: ts.Node): void => {
+      if (position < node.pos || position >= node.end) return;
+      const isNamed = isPropertyAssignment(node) || isVariableDeclaration(node);
+      if (isNamed && node.initializer !== undefined && this.#makesOperation(node.initializer)) name = nameOf(node);
+      forEachChild(node, visit);
+    };
+    visit(file);
+    return name;
+  }
+
+  /** `query({ … }, handler)`, also with `.idempotent()` behind it. */
+  #makesOperation(node: ts.Node): boolean {
+    const { isCallExpression, isPropertyAccessExpression } = this.#ts;
+    if (!isCallExpression(node)) return false;
+    return (
+      node.arguments.length === 2 ||
+      (isPropertyAccessExpression(node.expression) && this.#makesOperation(node.expression.expression))
+    );
   }
 
   #forgottenAwaits(file: ts.SourceFile, checker: ts.TypeChecker): readonly PlacedFinding[] {
     const api = this.#ts;
     const found: PlacedFinding[] = [];
+    const add = (node: ts.Node, problem: string): void => {
+      const hint = checkErrors.specs.BEDS_CHECK_FORGOTTEN_AWAIT.action;
+      found.push({
+        code: 'BEDS_CHECK_FORGOTTEN_AWAIT',
+        message: `${problem}: its failure would be lost, and the reply may be sent before it ends.`,
+        hint,
+        ...this.#place(node),
+      });
+    };
     const visit = (node: ts.Node): void => {
-      if (api.isExpressionStatement(node) && api.isCallExpression(node.expression)) {
-        const type = checker.getTypeAtLocation(node.expression);
-        if (type.getProperty('then') !== undefined) {
-          found.push({
-            code: 'BEDS_CHECK_FORGOTTEN_AWAIT',
-            message: `${node.expression.expression.getText()}(…) is not awaited: its failure would be lost, and the reply may be sent before it ends.`,
-            hint: checkErrors.specs.BEDS_CHECK_FORGOTTEN_AWAIT.action,
-            ...this.#place(node),
-          });
+      if (api.isExpressionStatement(node) && !this.#isMeant(node.expression)) {
+        const kind = this.#promiseKind(checker, checker.getTypeAtLocation(node.expression));
+        if (kind !== undefined) add(node, `${this.#short(node.expression)} is ${kind} that nobody awaits`);
+      } else if (api.isVariableDeclaration(node) && node.initializer !== undefined && api.isIdentifier(node.name)) {
+        const kind = this.#promiseKind(checker, checker.getTypeAtLocation(node.initializer));
+        if (kind !== undefined && !this.#isUsed(node.name))
+          add(node, `${node.name.text} is ${kind} that nobody awaits`);
+      } else if (api.isCallExpression(node) && !TIMERS.test(node.expression.getText())) {
+        for (const each of node.arguments) {
+          if (this.#isUnawaitedCallback(checker, each))
+            add(each, `${this.#short(node)} does not await what its function does`);
         }
       }
       api.forEachChild(node, visit);
     };
     visit(file);
     return found;
+  }
+
+  /** `void` says that nobody waits on purpose; an assignment hands the promise on. */
+  #isMeant(expression: ts.Expression): boolean {
+    const { isVoidExpression, isBinaryExpression, SyntaxKind } = this.#ts;
+    return (
+      isVoidExpression(expression) ||
+      (isBinaryExpression(expression) && expression.operatorToken.kind === SyntaxKind.EqualsToken)
+    );
+  }
+
+  #promiseKind(checker: ts.TypeChecker, type: ts.Type): string | undefined {
+    const isPromise = (each: ts.Type): boolean =>
+      each.isUnion() ? each.types.some(isPromise) : each.getProperty('then') !== undefined;
+    if (isPromise(type)) return 'a promise';
+    const [item] = checker.isArrayType(type) ? checker.getTypeArguments(type as ts.TypeReference) : [];
+    return item !== undefined && isPromise(item) ? 'a list of promises' : undefined;
+  }
+
+  /** A function that gives a promise, where one is called whose result nobody takes: `forEach`. */
+  #isUnawaitedCallback(checker: ts.TypeChecker, argument: ts.Expression): boolean {
+    const { isArrowFunction, isFunctionExpression, TypeFlags } = this.#ts;
+    if (!isArrowFunction(argument) && !isFunctionExpression(argument)) return false;
+    const wanted = checker.getContextualType(argument)?.getCallSignatures() ?? [];
+    const given = checker.getTypeAtLocation(argument).getCallSignatures();
+    const isVoid = (each: ts.Signature): boolean => (each.getReturnType().flags & TypeFlags.Void) !== 0;
+    return (
+      wanted.length > 0 &&
+      wanted.every(isVoid) &&
+      given.some((each) => this.#promiseKind(checker, each.getReturnType()) !== undefined)
+    );
+  }
+
+  #isUsed(name: ts.Identifier): boolean {
+    const { isIdentifier } = this.#ts;
+    const isUse = (node: ts.Node): boolean => isIdentifier(node) && node !== name && node.text === name.text;
+    return this.#findIn(name.getSourceFile(), isUse) !== undefined;
+  }
+
+  /** What is called, without what it is called with. */
+  #short(expression: ts.Expression): string {
+    return this.#ts.isCallExpression(expression)
+      ? `${expression.expression.getText()}(…)`
+      : expression.getText().slice(0, 40);
   }
 
   #isMember(node: ts.Node): node is ts.PropertyAssignment | ts.ShorthandPropertyAssignment | ts.MethodDeclaration {
@@ -214,7 +298,11 @@ export class AuthorSources {
 }
 
 /** A promise stands where its value was meant. */
-const IS_PROMISE = /^(?:Property '.*' does not exist on type|Type|Argument of type) 'Promise</;
+const IS_PROMISE = /^(?:Property '.*' does not exist on type|Type|Argument of type) 'Promise<|is a promise: await it/;
+/** What the type of an operation says of its answer. */
+const WRONG_ANSWER = /"(output[^"]*)"/g;
+/** What they call, they call when nobody waits any more. */
+const TIMERS = /^(?:set(?:Timeout|Interval|Immediate)|queueMicrotask)$/;
 
 function nameOf(node: ts.Node): string {
   const { name } = node as Partial<ts.PropertyAssignment>;

@@ -37,11 +37,13 @@ export async function judge({ entry, sources, tools }: JudgedDomain): Promise<Ju
     const { manifest, path } = built.bundle;
     const names = Object.values(manifest.objects).map(({ name }) => name);
     const toolbox = await tools();
-    const opinions = await Promise.all([toolbox.checkObjects(manifest), toolbox.checkWithHost(path)]);
+    const [database, host] = await Promise.all([toolbox.checkObjects(manifest), toolbox.checkWithHost(path)]);
+    const opinions = [database, host];
     const findings = opinions.flatMap((opinion) => opinion.findings.map((finding) => placed(finding, names, sources)));
     return {
       findings: unique([...types, ...findings]),
-      skipped: opinions.flatMap(({ skipped }) => (skipped === undefined ? [] : [skipped])),
+      // A host that answers has asked the database.
+      skipped: host.skipped === undefined ? [] : opinions.flatMap(({ skipped }) => skipped ?? []),
       version: `${manifest.domain} ${manifest.version}`,
     };
   } finally {
