@@ -221,6 +221,24 @@ describe('what a template prints', { timeout: TEST_MS }, () => {
     assert.deepEqual(told(canaryHost, ENDED), []);
   });
 
+  it('carries the trace context of the request, as do its faults; the code has it as well', async (t) => {
+    const operations = {
+      trace: { mode: 'read', run: `ctx.log.info('traced'); return ctx.traceparent ?? 'none';` },
+      fail: { mode: 'read', run: `throw new Error('no');` },
+    } as const;
+    const serving = [noteVersion('1.0.0', undefined, { operations })];
+    const canaryHost = await startCanaryHost(t, { services, serving });
+    const { host } = canaryHost;
+    const notes = (await host.connectClient()).domain('notes');
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+    assert.equal(await notes.call('trace', {}, { traceparent }), traceparent);
+    assert.equal((await host.logged('the line', ({ msg }) => msg === 'traced'))['traceparent'], traceparent);
+    await assert.rejects(notes.call('fail', {}, { traceparent }));
+    const fault = await host.logged('the fault', ({ msg }) => msg === 'fault in notes.fail');
+    assert.equal(fault['traceparent'], traceparent);
+    assert.equal(await notes.call('trace', {}), 'none');
+  });
+
   it('makes no line of any length, whatever it hands over', async (t) => {
     const long = `const long = 'y'.repeat(2_000_000);`;
     const operations = {

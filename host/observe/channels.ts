@@ -22,6 +22,8 @@ export interface FaultEvent {
   /** Names the bytes of that version. */
   readonly hash?: string;
   readonly requestId?: string;
+  /** What its caller said, for logs of several systems to be put together by. */
+  readonly traceparent?: string | undefined;
 }
 
 export interface TemplateLogEvent {
@@ -30,6 +32,8 @@ export interface TemplateLogEvent {
   readonly version: string;
   /** Absent where the code printed it: what runs beside requests belongs to none. */
   readonly requestId?: string;
+  /** What its caller said. */
+  readonly traceparent?: string | undefined;
   readonly message: string;
   readonly fields: Readonly<Record<string, unknown>>;
 }

@@ -616,6 +616,7 @@ function reportFault(error: unknown, request: RequestEnvelope, generation: Servi
     error: generation === undefined ? error : mapStack(error, generation.source),
     domain: request.domain,
     requestId: request.id,
+    traceparent: request.meta?.traceparent,
     ...(generation === undefined ? {} : { version: generation.version, hash: generation.source.hash }),
   });
 }

@@ -19,6 +19,7 @@ interface Asker {
   readonly client?: string | undefined;
   readonly session?: string | undefined;
   readonly idempotencyKey?: string | undefined;
+  readonly traceparent?: string | undefined;
   readonly isCopy?: boolean;
 }
 
@@ -30,6 +31,7 @@ export class RequestScope implements ResultHolder {
   readonly client: string | undefined;
   readonly session: string | undefined;
   readonly idempotencyKey: string | undefined;
+  readonly traceparent: string | undefined;
   /** In terms of performance.now(). */
   readonly expiresAtMs: number;
   /** A copy for a shadow: it leaves no trace in the counts. */
@@ -46,13 +48,14 @@ export class RequestScope implements ResultHolder {
   #heldBytes = 0;
   #isDone = false;
 
-  constructor(requestId: string, expiresAtMs: number, { client, session, idempotencyKey, isCopy }: Asker = NOBODY) {
+  constructor(requestId: string, expiresAtMs: number, asker: Asker = NOBODY) {
     this.requestId = requestId;
-    this.client = client;
-    this.session = session;
-    this.idempotencyKey = idempotencyKey;
+    this.client = asker.client;
+    this.session = asker.session;
+    this.idempotencyKey = asker.idempotencyKey;
+    this.traceparent = asker.traceparent;
     this.expiresAtMs = expiresAtMs;
-    this.isCopy = isCopy === true;
+    this.isCopy = asker.isCopy === true;
   }
 
   /** Which side of a canary the request is on, see `Sharer`; on demand, as most domains have no canary. */

@@ -126,7 +126,12 @@ export class Shadows {
 
   #run(copy: ShadowCopy): Promise<OperationResult> {
     const { target, input, request, timeMs } = copy;
-    const asker = { client: request.meta?.client, session: request.meta?.session, isCopy: true };
+    const asker = {
+      client: request.meta?.client,
+      session: request.meta?.session,
+      traceparent: request.meta?.traceparent,
+      isCopy: true,
+    };
     const scope = new RequestScope(request.id, performance.now() + timeMs, asker);
     const running = this.#options.run(target, { input, scope, depth: 0, onEnded: () => this.#copies.delete(copy) });
     this.#copies.add(copy);

@@ -85,6 +85,10 @@ export class RequestContext implements TemplateContext {
     return this.#options.scope.idempotencyKey;
   }
 
+  get traceparent(): string | undefined {
+    return this.#options.scope.traceparent;
+  }
+
   get signal(): AbortSignal {
     return this.#options.scope.signal;
   }
@@ -98,7 +102,8 @@ export class RequestContext implements TemplateContext {
       (level: TemplateLogEvent['level']) =>
       (message: string, fields: JsonObject = {}): void => {
         const { domain, version } = this.#options.generation;
-        publishTemplateLog({ level, domain, version, requestId: this.requestId, message, fields });
+        const { requestId, traceparent } = this;
+        publishTemplateLog({ level, domain, version, requestId, traceparent, message, fields });
       };
     return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
   }

@@ -50,10 +50,10 @@ export function forwardObservations(send: (message: LogMessage) => void, events:
     log(event === 'consuming' ? 'debug' : 'warn', `broker ${event}`, { broker, queue, error: describe(error) });
   });
   subscribe(faultChannel.name, (message) => {
-    const { where, error, domain, version, hash, requestId } = message as FaultEvent;
+    const { where, error, domain, version, hash, requestId, traceparent } = message as FaultEvent;
     const line = { level: 'error', message: `fault in ${where}` } as const;
     const key = ['fault', where, domain, version, hash, ...causeOfFault(error)].join(' ');
-    const fields = { domain, version, hash, requestId, error: describe(error) };
+    const fields = { domain, version, hash, requestId, traceparent, error: describe(error) };
     joined.add({ ...line, fields }, { key, writer: writerOf(domain, version) });
     events.publish({ topic: `fault.${domain ?? 'host'}`, data: { where, domain, version, hash, requestId } });
   });

@@ -55,6 +55,8 @@ export interface TemplateContext extends TransactionScope {
   readonly session: string | undefined;
   /** The caller's name for the effect it wants, for a routine that keeps such keys. */
   readonly idempotencyKey: string | undefined;
+  /** W3C trace context of the caller, for what the code tells others; lines of the log carry it by themselves. */
+  readonly traceparent: string | undefined;
   /** Aborted at the deadline. */
   readonly signal: AbortSignal;
   /** Milliseconds left before the deadline; at most 0 when it has passed. */

@@ -116,5 +116,9 @@ export function handlerCallOf(
     get idempotencyKey(): string | undefined {
       return this.#ctx.idempotencyKey;
     }
+
+    get traceparent(): string | undefined {
+      return this.#ctx.traceparent;
+    }
   };
 }

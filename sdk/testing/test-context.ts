@@ -146,6 +146,7 @@ export function testContext(
     deadlineMs = DEFAULT_DEADLINE_MS,
     idempotencyKey,
     session,
+    traceparent,
     signal = AbortSignal.timeout(deadlineMs),
   } = options;
   const expiresAtMs = performance.now() + deadlineMs;
@@ -162,6 +163,7 @@ export function testContext(
     client: 'test',
     session,
     idempotencyKey,
+    traceparent,
     signal,
     deadline: {
       get remainingMs() {
