@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { testDomain } from '@beds/sdk/testing';
+import { testDomain, type FakesOf } from '@beds/sdk/testing';
 import template from './template.js';
 
 const shared = { region: 'Europe', subregion: 'Central Europe', area_km2: 80_000, languages: [], currencies: ['EUR'] };
@@ -9,10 +9,10 @@ const slovakia = { ...shared, code: 'SK', code3: 'SVK', name: 'Slovakia', capita
 
 const populations: Readonly<Record<string, number>> = { AT: 1_600_000, SK: 400_000 };
 
-type Fakes = NonNullable<NonNullable<Parameters<typeof testDomain<typeof template>>[1]>['peers']>['cities'];
+type FakePeers = NonNullable<FakesOf<typeof template>['peers']>;
 
 /** The domain cities, as far as a profile asks it. */
-function fakeCities(asked: string[] = []): NonNullable<Fakes> {
+function fakeCities(asked: string[] = []): NonNullable<FakePeers['cities']> {
   const place = { id: 1, latitude: 0, longitude: 0 };
   const say = (what: string, country: string | null | undefined): string => {
     asked.push(`${what} ${String(country)}`);

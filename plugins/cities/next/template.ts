@@ -1,17 +1,16 @@
 import { defineDomain, procedure, t, view } from '@beds/sdk';
-import { city, definition } from '../definition.js';
-import { operations } from '../operations.js';
+import { city, database, operations } from '../template.js';
 
 const near = city.pick('id', 'name', 'country', 'population').extend({ distance_km: t.number() });
 
 /** Version 1.1.0: `nearest`, and what kind of place a city is. Whoever calls 1.0.0 can call this. */
 export default defineDomain({
-  ...definition,
+  ...database,
   name: 'cities',
   version: '1.1.0',
   fetch: view('city_list', city.extend({ feature_code: t.string() })),
   objects: {
-    ...definition.objects,
+    ...database.objects,
     nearest: procedure('city_nearest', { latitude: t.number(), longitude: t.number(), wanted: t.int() }, t.list(near)),
   },
   operations: ({ query }) => ({
