@@ -97,8 +97,17 @@ const LANGUAGES: readonly Language[] = [
     name: 'PHP',
     build: async (folder) => {
       const library = ['require', '--quiet', '--no-interaction', 'php-amqplib/php-amqplib:^3.7'];
-      await run('php', ['--version']);
-      await run('composer', library, { cwd: folder, timeout: INSTALL_TIMEOUT_MS });
+      const isThere = await run('php', [
+        '-r',
+        `exit((int) !stream_resolve_include_path('PhpAmqpLib/autoload.php'));`,
+      ]).then(
+        () => true,
+        (error: unknown) => {
+          if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw error;
+          return false;
+        },
+      );
+      if (!isThere) await run('composer', library, { cwd: folder, timeout: INSTALL_TIMEOUT_MS });
       return ['php', take(folder, 'Beds.php', 'cases.php')];
     },
   },

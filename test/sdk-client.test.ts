@@ -591,6 +591,18 @@ test('input that is not JSON, an id in use and a senseless deadline reject the c
     await assert.rejects(cities.create(value as never), { code: 'BEDS_CLIENT_REQUEST_INVALID', field, message: what });
   }
   await assert.rejects(cities.fetch({ where: { at: new Date() as never } }), { field: 'query.where.at' });
+  // What JSON leaves out of a filter makes it find more.
+  for (const [query, field] of [
+    [{ where: { country: undefined } }, 'query.where.country'],
+    [{ where: { area: { gt: undefined, lt: 5 } } }, 'query.where.area'],
+    [{ or: [{ where: { a: 1 } }, { not: { where: { b: undefined } } }] }, 'query.or[1].not.where.b'],
+  ] as const) {
+    await assert.rejects(cities.fetch(query as never), {
+      code: 'BEDS_CLIENT_REQUEST_INVALID',
+      field,
+      message: /undefined/,
+    });
+  }
   await assert.rejects(cities.delete(NaN), { field: 'key' });
   assert.equal(host.received.length, 0);
   const plain = { absent: undefined, none: null, text: 'x', list: [{ n: 1.5 }], ...(Object.create(null) as object) };

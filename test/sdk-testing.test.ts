@@ -212,6 +212,40 @@ test('mistakes of the code give the errors that a host gives', async () => {
   assert.throws(() => testDomain({} as never), failure('BEDS_TEMPLATE_INVALID'));
 });
 
+test('a comparison with undefined is refused, by its column', async () => {
+  const asking = defineDomain({
+    ...{ name: 'cities', version: '1.0.0', store: 'main', key: 'id' },
+    fetch: view('city_list', { id: t.int(), name: t.string() }),
+    operations: ({ query, unsupported }) => ({
+      ...{ create: unsupported(), update: unsupported(), delete: unsupported() },
+      named: query({ input: { name: t.string().optional() }, output: t.int() }, async ({ input, db }) => {
+        const { name } = input;
+        return (await db.fetch({ where: { id: { gt: 0 }, ...('name' in input && { name }) } })).rows.length;
+      }),
+      unnamed: query(
+        { output: t.int() },
+        async ({ db }) => (await db.fetch({ where: { name: undefined as never } })).rows.length,
+      ),
+      unbounded: query(
+        { output: t.int() },
+        async ({ db }) => (await db.fetch({ where: { id: { gt: 0, lt: undefined as never } } })).rows.length,
+      ),
+    }),
+  });
+  const tested = testDomain(asking, { views: { fetch: [{ id: 1, name: 'Zug' }] } });
+  assert.equal(await tested.named({}), 1);
+  await assert.rejects(tested.unnamed({}), {
+    code: 'BEDS_STORE_QUERY_INVALID',
+    field: 'query.where.name',
+    message: /undefined/,
+  });
+  await assert.rejects(tested.unbounded({}), {
+    code: 'BEDS_STORE_QUERY_INVALID',
+    field: 'query.where.id',
+    message: /undefined/,
+  });
+});
+
 test('a further view is fetched from by its name', async () => {
   const cities = testDomain(template, { views: { fetch: rows, large: [rows[3] ?? {}] } });
   const page = await cities.fetch({ view: 'large', where: { id: { gt: 1 } } });

@@ -94,7 +94,15 @@ export function checkUse(use: ObjectManifest, found: NamedObject | undefined): r
     ];
   }
   if (use.kind === 'view') return found.kind === 'view' ? checkColumns(use, found.columns) : [];
-  return found.kind === 'view' ? [] : checkArguments(use, use.args, found.args);
+  return found.kind === 'view' ? [] : checkArguments(use, use.args, withoutPrefix(found.args, use));
+}
+
+/** The parameters by the names that the template has for them: statements bind them by their place. */
+function withoutPrefix(args: readonly NamedValue[], { prefix }: { readonly prefix?: string }): readonly NamedValue[] {
+  if (prefix === undefined) return args;
+  return args.map((value) =>
+    value.name.startsWith(prefix) ? { ...value, name: value.name.slice(prefix.length) } : value,
+  );
 }
 
 function checkArguments(use: ObjectManifest, args: Values, found: readonly NamedValue[]): readonly ObjectFinding[] {
@@ -190,11 +198,11 @@ export function narrowObject(use: ObjectManifest, found: NamedObject): NamedObje
     const used = found.columns.filter((column) => Object.hasOwn(columns, column.name));
     return { ...found, columns: used.map((column) => ({ ...column, type: chosenType(column, columns[column.name]) })) };
   }
-  const args = use.kind === 'view' ? {} : use.args;
+  if (use.kind === 'view') return found;
   const declared = use.kind === 'function' ? storedType(use.returns) : undefined;
   return {
     ...found,
-    args: found.args.map((value) => narrowValue(value, args[value.name])),
+    args: withoutPrefix(found.args, use).map((value) => narrowValue(value, use.args[value.name])),
     ...(declared !== undefined && { declared }),
   };
 }

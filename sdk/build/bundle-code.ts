@@ -114,7 +114,14 @@ class Bundler {
     const { errors, code, sourceMap } = await this.#build({ ...options, format: 'esm' });
     if (errors.length > 0) await this.#refuse(errors.map(problemOf));
     const inBrowserForm = [...this.#inBrowserForm].map((folder) => folder.replace(/^.*[\\/]node_modules[\\/]/, ''));
-    return { code, sourceMap, inBrowserForm };
+    return { code, sourceMap: this.#withoutPackages(sourceMap), inBrowserForm };
+  }
+
+  /** The map with the texts of the author's files alone: those of packages, the SDK first, would be most of a small bundle. */
+  #withoutPackages(sourceMap: string): string {
+    const map = JSON.parse(sourceMap) as { readonly sources: readonly string[]; sourcesContent: (string | null)[] };
+    map.sourcesContent = map.sourcesContent.map((text, at) => (this.#isAuthors(map.sources[at]) ? text : null));
+    return JSON.stringify(map);
   }
 
   async close(): Promise<void> {

@@ -105,16 +105,27 @@ function onOneLine(text: string): string {
 function definitionText(object: StoreObject, constant: string): string {
   const { kind, name, problem } = object;
   const note = problem === undefined ? '' : `// n.b. BEDS cannot serve it as it is: ${onOneLine(problem)}.\n`;
+  const args = object.args ?? [];
+  const prefix = prefixOf(args.map((value) => value.name));
+  const unprefixed = args.map((value) => ({ ...value, name: value.name.slice(prefix.length) }));
   const fields =
-    kind === 'view'
-      ? `t.row(${fieldsText(object.columns ?? [], 'column')})`
-      : fieldsText(object.args ?? [], 'argument');
-  const parts = [`'${name}'`, fields, ...(object.returns === undefined ? [] : [returnsText(object.returns)])];
+    kind === 'view' ? `t.row(${fieldsText(object.columns ?? [], 'column')})` : fieldsText(unprefixed, 'argument');
+  const returns = object.returns === undefined ? [] : [returnsText(object.returns)];
+  const parts = [`'${name}'`, fields, ...returns];
+  const end = prefix === '' ? '' : `.prefix('${prefix}')`;
   const told =
     kind === 'procedure' && object.returns === undefined
       ? '// The catalogue of the database does not say what it returns: name its row as the third argument.\n'
       : '';
-  return `${note}${told}export const ${constant} = ${MAKERS[kind]}(${parts.join(', ')});\n`;
+  return `${note}${told}export const ${constant} = ${MAKERS[kind]}(${parts.join(', ')})${end};\n`;
+}
+
+/** What DBAs begin all names of parameters with, so that they are no names of columns. */
+const PREFIX = /^(?:(?:p|in|arg|par|param)_|_)(?=[A-Za-z])/;
+
+function prefixOf(names: readonly string[]): string {
+  const [prefix = ''] = PREFIX.exec(names[0] ?? '') ?? [];
+  return names.every((name) => name.startsWith(prefix) && /^[A-Za-z]/.test(name.slice(prefix.length))) ? prefix : '';
 }
 
 function returnsText(returns: NonNullable<StoreObject['returns']>): string {

@@ -1,5 +1,6 @@
 import type { Json, JsonObject } from '../template/json.js';
-import type { Page, Scalar, ViewQuery } from '../template/query.js';
+import type { Filter, Page, Scalar, ViewQuery } from '../template/query.js';
+import { findNoJson } from '../template/read-value.js';
 import { DESCRIBE, type DomainDescription } from '../wire/description.js';
 import type { ReplyEnvelope, RequestEnvelope } from '../wire/envelope.js';
 import { clientErrors, fromReply } from './client-errors.js';
@@ -33,74 +34,41 @@ export function headOf(target: Target, id: string, body: Body): string {
   return `${target.head},"id":${JSON.stringify(id)}${members(body)}`;
 }
 
-const MAX_DEPTH = 64;
-
 /** n.b. on the way of each call: `JSON.stringify` would leave out or change what is no JSON, and nobody would notice. */
 function refuseOther(body: Body): void {
   for (const name in body) {
     const value: unknown = body[name as keyof Body];
-    if (value !== undefined && !isJson(value, MAX_DEPTH)) {
-      const [field, problem] = whatIsOther(value, name, MAX_DEPTH) ?? [name, 'is no JSON'];
-      throw clientErrors.make('BEDS_CLIENT_REQUEST_INVALID', `${field} ${problem}.`, { field });
+    const found = value === undefined ? undefined : findNoJson(value);
+    if (found !== undefined) refuse(`${name}${found.at}`, found.problem);
+  }
+  if (body.query !== undefined) refuseUndefined(body.query, 'query');
+}
+
+/** A comparison with nothing would fall away, and the query would find more than was meant. n.b. the host says what has no form. */
+function refuseUndefined(filter: unknown, at: string): void {
+  if (typeof filter !== 'object' || filter === null) return;
+  const { where, and, or, not } = filter as Filter;
+  for (const column in where) {
+    const test: unknown = where[column];
+    const field = `${at}.where.${column}`;
+    if (test === undefined) refuse(field, 'is undefined: leave it out, or compare with null');
+    if (typeof test !== 'object') continue;
+    for (const operator in test) {
+      const value: unknown = (test as Readonly<Record<string, unknown>>)[operator];
+      if (value === undefined) refuse(field, `has undefined for ${operator}: leave it out`);
     }
   }
+  for (const [name, list] of [
+    ['and', and],
+    ['or', or],
+  ] as const) {
+    if (Array.isArray(list)) list.forEach((inner, index) => refuseUndefined(inner, `${at}.${name}[${index}]`));
+  }
+  refuseUndefined(not, `${at}.not`);
 }
 
-/** Members that are undefined are absent. */
-function isJson(value: unknown, depth: number): boolean {
-  switch (typeof value) {
-    case 'string':
-    case 'boolean':
-      return true;
-    case 'number':
-      return Number.isFinite(value);
-    case 'object':
-      break;
-    default:
-      return false;
-  }
-  if (value === null) return true;
-  if (depth === 0) return false;
-  if (Array.isArray(value)) {
-    for (const item of value) if (!isJson(item, depth - 1)) return false;
-    return true;
-  }
-  if (!isPlain(value)) return false;
-  for (const name in value) {
-    const inner: unknown = (value as Readonly<Record<string, unknown>>)[name];
-    if (inner !== undefined && !isJson(inner, depth - 1)) return false;
-  }
-  return true;
-}
-
-function isPlain(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null || Object.getPrototypeOf(prototype) === null;
-}
-
-/** Where the first thing is that is no JSON, and what to pass instead. */
-function whatIsOther(value: unknown, field: string, depth: number): readonly [string, string] | undefined {
-  if (isJson(value, depth)) return undefined;
-  if (depth === 0) return [field, 'nests too deeply, or in a circle'];
-  if (Array.isArray(value)) {
-    const items = value.map((item, at) => whatIsOther(item, `${field}[${at}]`, depth - 1));
-    return items.find((found) => found !== undefined);
-  }
-  if (typeof value === 'object' && value !== null && isPlain(value)) {
-    const entries = Object.entries(value).filter(([, inner]) => inner !== undefined);
-    const inside = entries.map(([name, inner]) => whatIsOther(inner, `${field}.${name}`, depth - 1));
-    return inside.find((found) => found !== undefined);
-  }
-  return [field, problemOf(value)];
-}
-
-function problemOf(value: unknown): string {
-  if (typeof value === 'number') return `is ${String(value)}, which JSON cannot carry`;
-  if (typeof value === 'bigint') return 'is a bigint: pass its decimal text';
-  if (value instanceof Date) return 'is a Date: pass its toISOString()';
-  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return 'is binary: pass it as text, in base64 say';
-  if (typeof value === 'object' && value !== null) return 'is an object of a class: pass a plain one';
-  return `is ${typeof value}, which JSON cannot carry`;
+function refuse(field: string, problem: string): never {
+  throw clientErrors.make('BEDS_CLIENT_REQUEST_INVALID', `${field} ${problem}.`, { field });
 }
 
 /** Names that are looked for in any object, by `await` for one: no operation of these is called by its own name. */

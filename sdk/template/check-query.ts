@@ -110,7 +110,7 @@ function countWhere(where: Readonly<Record<string, unknown>>): number {
   let comparisons = 0;
   for (const column in where) {
     const test = where[column];
-    if (test === undefined) continue;
+    if (test === undefined) return WRONG;
     comparisons += typeof test !== 'object' || test === null ? 1 : countColumn(test);
   }
   return comparisons;
@@ -122,7 +122,7 @@ function countColumn(test: object): number {
   for (const operator in test) {
     const value = (test as Readonly<Record<string, unknown>>)[operator];
     if (!COMPARISON_NAMES.includes(operator as 'eq')) return WRONG;
-    if (value === undefined) continue;
+    if (value === undefined) return WRONG;
     if (operator === 'in') {
       if (!Array.isArray(value) || value.length > QUERY_LIMITS.inValues) return WRONG;
       comparisons += value.length * ONE_VALUE;
@@ -227,8 +227,9 @@ class FormCheck {
     if (!isObject(where)) return this.#add(path, 'must be a JSON object');
     for (const column in where) {
       const comparison = where[column];
-      if (comparison === undefined) continue;
-      if (typeof comparison !== 'object' || comparison === null) this.#comparisons += 1;
+      if (comparison === undefined) {
+        this.#add(placeOf({ path, name: column }), 'is undefined: leave it out, or compare with null');
+      } else if (typeof comparison !== 'object' || comparison === null) this.#comparisons += 1;
       else this.#comparison(comparison, path, column);
     }
   }
@@ -240,7 +241,7 @@ class FormCheck {
     for (const operator in comparison) {
       const value = (comparison as Readonly<Record<string, unknown>>)[operator];
       if (!COMPARISON_NAMES.includes(operator as 'eq')) this.#unknown(operator, COMPARISON_NAMES, path);
-      else if (value === undefined) continue;
+      else if (value === undefined) this.#add(path, `has undefined for ${operator}: leave it out`);
       else if (operator === 'in') this.#in(value, path);
       else if (operator === 'between' && !(Array.isArray(value) && value.length === 2)) {
         this.#add(path, 'needs a list of two values for between');

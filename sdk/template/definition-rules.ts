@@ -158,17 +158,24 @@ function checkReturns(problems: DefinitionProblems, field: string, returns: unkn
     for (const [index, set] of (returns as readonly unknown[]).entries()) checkSet(problems, `${field}.${index}`, set);
 }
 
+function checkPrefix(problems: DefinitionProblems, field: string, prefix: unknown): void {
+  if (prefix === undefined || (typeof prefix === 'string' && prefix !== '')) return;
+  problems.add(`${field}.prefix`, "must be what the parameters' names begin with, such as 'p_'");
+}
+
 function checkObject(problems: DefinitionProblems, field: string, object: unknown): void {
   if (!problems.record(field, object)) return;
   problems.name(`${field}.name`, object['name'], 'object');
   switch (object['kind']) {
     case 'procedure':
-      problems.unknownKeys(field, object, ['kind', 'name', 'args', 'returns']);
+      problems.unknownKeys(field, object, ['kind', 'name', 'args', 'prefix', 'returns']);
+      checkPrefix(problems, field, object['prefix']);
       checkDescriptions(problems, `${field}.args`, object['args']);
       if (object['returns'] !== undefined) checkReturns(problems, `${field}.returns`, object['returns']);
       break;
     case 'function':
-      problems.unknownKeys(field, object, ['kind', 'name', 'args', 'returns']);
+      problems.unknownKeys(field, object, ['kind', 'name', 'args', 'prefix', 'returns']);
+      checkPrefix(problems, field, object['prefix']);
       checkDescriptions(problems, `${field}.args`, object['args']);
       checkDescription(problems, `${field}.returns`, object['returns']);
       break;

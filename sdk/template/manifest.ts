@@ -24,8 +24,21 @@ export type Returns = ValueDescription | readonly ValueDescription[];
 
 /** A named object as the template uses it: its alias is the name in code, `name` the name in the database. */
 export type ObjectManifest =
-  | { readonly kind: 'procedure'; readonly name: string; readonly args: ValueFields; readonly returns?: Returns }
-  | { readonly kind: 'function'; readonly name: string; readonly args: ValueFields; readonly returns: ValueDescription }
+  | {
+      readonly kind: 'procedure';
+      readonly name: string;
+      readonly args: ValueFields;
+      /** What the names of the routine's parameters begin with, and those of `args` do not: `p_`. */
+      readonly prefix?: string;
+      readonly returns?: Returns;
+    }
+  | {
+      readonly kind: 'function';
+      readonly name: string;
+      readonly args: ValueFields;
+      readonly prefix?: string;
+      readonly returns: ValueDescription;
+    }
   | {
       readonly kind: 'view';
       readonly name: string;

@@ -55,15 +55,28 @@ export class Procedure<A extends Fields = Fields, R = unknown> {
   idempotent(): Procedure<A, R> {
     return new Procedure(this.manifest, this.args, true);
   }
+
+  /** What the names of all parameters begin with in the database, and those of the arguments do not: `p_`. */
+  prefix(prefix: string): Procedure<A, R> {
+    return new Procedure({ ...this.manifest, prefix }, this.args, this.isIdempotent);
+  }
 }
 
 /** A function of the store, made by `fn`. */
 export class StoreFunction<A extends Fields = Fields, R = unknown> {
   declare readonly [TYPES]: { readonly args: A; readonly returns: R };
   readonly manifest: Extract<ObjectManifest, { kind: 'function' }>;
+  /** The arguments, for an operation that takes the same. */
+  readonly args: ObjectType<A>;
 
-  constructor(manifest: Extract<ObjectManifest, { kind: 'function' }>) {
+  constructor(manifest: Extract<ObjectManifest, { kind: 'function' }>, args: ObjectType<A>) {
     this.manifest = Object.freeze(manifest);
+    this.args = args;
+  }
+
+  /** What the names of all parameters begin with in the database, and those of the arguments do not: `p_`. */
+  prefix(prefix: string): StoreFunction<A, R> {
+    return new StoreFunction({ ...this.manifest, prefix }, this.args);
   }
 }
 
@@ -121,7 +134,8 @@ export function fn<const A extends FieldsLike, const R extends AnyType>(
   args: A,
   returns: R,
 ): StoreFunction<FieldsIn<A>, R> {
-  return new StoreFunction({ kind: 'function', name, args: describeFields(args), returns: describeResult(returns) });
+  const described = { args: describeFields(args), returns: describeResult(returns) };
+  return new StoreFunction({ kind: 'function', name, ...described }, objectOf(args));
 }
 
 export interface ViewOptions {

@@ -121,8 +121,9 @@ function readBinary(value: Json, { maxLength = Infinity }: ValueDescription): Re
 /** The first thing in a value that JSON cannot carry as it is. n.b. what is undefined in an object counts as left out. */
 export function findNoJson(value: unknown, depth = MAX_JSON_DEPTH): ProblemAt | undefined {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return undefined;
-  if (typeof value === 'number') return Number.isFinite(value) ? undefined : at('', 'must be a finite number');
-  if (typeof value !== 'object') return at('', `must be JSON: ${typeof value} is not`);
+  if (typeof value === 'number')
+    return Number.isFinite(value) ? undefined : at('', `must be a finite number, not ${value}`);
+  if (typeof value !== 'object') return at('', `must be JSON: ${typeof value} is not${INSTEAD[typeof value] ?? ''}`);
   if (depth === 0) return at('', `must be JSON at most ${MAX_JSON_DEPTH} deep, and hold no cycle`);
   if (Array.isArray(value)) {
     for (let index = 0; index < value.length; index += 1) {
@@ -131,13 +132,23 @@ export function findNoJson(value: unknown, depth = MAX_JSON_DEPTH): ProblemAt | 
     }
     return undefined;
   }
-  if (!isPlainObject(value)) return at('', `must be JSON: ${nameOfClass(value)} is not`);
+  if (!isPlainObject(value)) return at('', `must be JSON: ${nameOfClass(value)} is not${insteadOf(value)}`);
   for (const name in value) {
     const member = (value as Readonly<Record<string, unknown>>)[name];
     const found = member === undefined ? undefined : findNoJson(member, depth - 1);
     if (found !== undefined) return at(`.${name}${found.at}`, found.problem);
   }
   return undefined;
+}
+
+/** What to give in place of it. */
+const INSTEAD: Readonly<Record<string, string>> = { bigint: ', its decimal text is' };
+
+function insteadOf(value: object): string {
+  if (value instanceof Date) return ', its toISOString() is';
+  return ArrayBuffer.isView(value) || value instanceof ArrayBuffer
+    ? ', its text in base64 is'
+    : ', as an object of a class';
 }
 
 function at(path: string, problem: string): ProblemAt {

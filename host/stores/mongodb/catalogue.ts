@@ -188,6 +188,10 @@ export function checkObject(use: ObjectManifest, found: NamedObject | undefined)
       hint: `Correct the entry ${use.name}; the template activates itself then.`,
     }));
   }
+  if (use.kind !== 'view' && use.prefix !== undefined) {
+    const message = `${use.name} has no parameters with a prefix: its entry of ${CATALOGUE} names its arguments itself.`;
+    return [{ code: 'BEDS_PREFLIGHT_NOT_SUPPORTED', object: use.name, message, hint: 'Leave out the prefix.' }];
+  }
   const denied = missingGrants.map((grant): ObjectFinding => {
     const [action, ...collection] = grant.split(' ');
     return {
