@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it, mock } from 'node:test';
 import { setImmediate as settled } from 'node:timers/promises';
 import type { StoreStatus } from '../host/stores/contract.js';
+import type { ResultHolder } from '../host/stores/result-budget.js';
 import { Deadline } from '../host/stores/deadlines.js';
 import { Slots } from '../host/stores/mongodb/client.js';
 import { type Connector, Pool } from '../host/stores/mysql/pool.js';
@@ -26,11 +27,12 @@ function pass(ms: number): void {
 interface Gate {
   readonly counts: Omit<StoreStatus['connections'], 'idle'>;
   take(): boolean;
-  wait(timeoutMs?: number): Promise<unknown>;
+  wait(timeoutMs?: number, holder?: ResultHolder): Promise<unknown>;
   end(): void;
 }
 
-const deadline = (timeoutMs = NEVER): Deadline => new Deadline({ timeoutMs });
+const deadline = (timeoutMs = NEVER, holder?: ResultHolder): Deadline =>
+  new Deadline({ timeoutMs, ...(holder === undefined ? {} : { holder }) });
 
 function slots(): Gate {
   const all = new Slots(options);
@@ -39,7 +41,7 @@ function slots(): Gate {
       return all.counts;
     },
     take: () => all.take(),
-    wait: (timeoutMs) => all.wait(deadline(timeoutMs)),
+    wait: (timeoutMs, holder) => all.wait(deadline(timeoutMs, holder)),
     end: () => all.release(),
   };
 }
@@ -60,7 +62,7 @@ function pool(): Gate {
       if (session !== undefined) lent.push(session);
       return session !== undefined;
     },
-    wait: async (timeoutMs) => lent.push(await all.wait(deadline(timeoutMs))),
+    wait: async (timeoutMs, holder) => lent.push(await all.wait(deadline(timeoutMs, holder))),
     end: () => {
       const session = lent.shift();
       if (session !== undefined) all.release(session);
@@ -72,6 +74,14 @@ function pool(): Gate {
 async function fill(gate: Gate): Promise<void> {
   for (let count = 0; count < MOST; count += 1) if (!gate.take()) await gate.wait();
   assert.deepEqual([gate.counts.inUse, gate.counts.waiting], [MOST, 0]);
+}
+
+/** Serves those who wait, one after the other. */
+async function passThrough(gate: Gate, waits: readonly Promise<unknown>[]): Promise<void> {
+  for (const wait of waits) {
+    gate.end();
+    await wait;
+  }
 }
 
 for (const make of [slots, pool]) {
@@ -103,6 +113,27 @@ for (const make of [slots, pool]) {
       await assert.rejects(gate.wait(), { code: 'BEDS_STORE_OVERLOADED' });
       waits.forEach(() => gate.end());
       await Promise.all(waits);
+    });
+
+    it('is counted by requests: those that make many calls at once are no more than the others', async () => {
+      const gate = make();
+      await fill(gate);
+      const requests = Array.from({ length: options.queueLimit }, (): ResultHolder => ({ hold: () => undefined }));
+      const waits = requests.flatMap((request) => Array.from({ length: 48 }, () => gate.wait(NEVER, request)));
+      assert.equal(gate.counts.waiting, 48 * options.queueLimit);
+      await assert.rejects(gate.wait(NEVER, { hold: () => undefined }), { code: 'BEDS_STORE_OVERLOADED' });
+      await passThrough(gate, waits.slice(0, 48));
+      const next = gate.wait(NEVER, { hold: () => undefined });
+      await passThrough(gate, [...waits.slice(48), next]);
+    });
+
+    it('is refused where one request alone makes more calls than anybody means to', async () => {
+      const gate = make();
+      await fill(gate);
+      const request: ResultHolder = { hold: () => undefined };
+      const waits = Array.from({ length: 1_000 }, () => gate.wait(NEVER, request));
+      await assert.rejects(gate.wait(NEVER, request), { code: 'BEDS_STORE_OVERLOADED' });
+      await passThrough(gate, waits);
     });
 
     it('leaves the line after acquireTimeoutMs or at its deadline, and is given nothing then', async () => {

@@ -198,7 +198,7 @@ const store = z.strictObject({
     .describe('Maximum number of connections of one broker thread, and so of concurrent calls.'),
   queueLimit: within(1, 100_000)
     .default(1_000)
-    .describe('Maximum number of calls of one thread that wait for a connection.'),
+    .describe('Maximum number of requests of one thread whose calls wait for a connection.'),
   acquireTimeoutMs: milliseconds.default(2_000).describe('Timeout for getting a connection from the pool.'),
   connectTimeoutMs: milliseconds.default(5_000).describe('Timeout of one connection attempt.'),
   maxResultRows: within(1, 10_000_000)

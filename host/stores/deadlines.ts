@@ -1,7 +1,7 @@
 import { isBedsError } from '@beds/sdk';
 import { storeErrors } from '../errors/store.js';
 import type { CallOptions } from './contract.js';
-import { resultBudget } from './result-budget.js';
+import { resultBudget, type ResultHolder } from './result-budget.js';
 
 /** Something that ends at its deadline. It is an entry of a list itself, so that watching it costs no object more. */
 export abstract class WheelEntry {
@@ -137,16 +137,24 @@ type Lose = (reason: Error) => void;
 export class Deadline extends WheelEntry {
   readonly #endsAtMs: number;
   readonly #signal: AbortSignal | undefined;
+  readonly #holder: ResultHolder | undefined;
   readonly #losers: Lose[] = [];
   #reason: Error | undefined;
 
-  constructor({ timeoutMs, signal }: Pick<CallOptions, 'timeoutMs' | 'signal'>) {
+  constructor({ timeoutMs, signal, holder }: Pick<CallOptions, 'timeoutMs' | 'signal' | 'holder'>) {
     super();
+    this.#holder = holder;
     this.#endsAtMs = performance.now() + timeoutMs;
     this.#signal = signal;
     timerWheel.add(this.#endsAtMs, this);
     if (signal?.aborted === true) this.expire();
     else signal?.addEventListener('abort', this.#giveUp, { once: true });
+  }
+
+  /** Whose time it is: the requests, or the call itself where nobody says which. */
+  get askers(): readonly object[] {
+    const holder = this.#holder;
+    return holder?.holders ?? [holder ?? this];
   }
 
   /** BEDS_STORE_TIMEOUT, the one that everything that waits fails with; undefined while there is time. */
@@ -221,11 +229,16 @@ export interface LineLimits {
   readonly acquireTimeoutMs: number;
 }
 
-/** Calls that wait for their turn, first come first served: a bounded number, for a bounded time. */
+/** A request may make many calls at once; one that makes more has lost count. */
+const MOST_CALLS = 1_000;
+
+/** Calls that wait for their turn, first come first served: those of a bounded number of requests, for a bounded time. */
 export class WaitingLine<T> {
   readonly #limits: LineLimits;
   readonly waiters: ReadonlySet<unknown>;
   readonly #waiters = new Set<Waiter<T>>();
+  /** Waiting calls of each request. */
+  readonly #askers = new Map<object, number>();
 
   constructor(limits: LineLimits) {
     this.#limits = limits;
@@ -234,10 +247,13 @@ export class WaitingLine<T> {
 
   /** BEDS_STORE_OVERLOADED when the line is full, `inVain` after `acquireTimeoutMs`, the deadline's reason after that. */
   wait(deadline: Deadline, inVain: () => Error): Promise<T> {
-    const { queueLimit, acquireTimeoutMs } = this.#limits;
-    if (this.#waiters.size >= queueLimit) return Promise.reject(storeErrors.make('BEDS_STORE_OVERLOADED'));
+    const { acquireTimeoutMs } = this.#limits;
+    const { askers } = deadline;
+    if (!askers.every((asker) => this.#takes(asker))) return Promise.reject(storeErrors.make('BEDS_STORE_OVERLOADED'));
+    this.#count(askers, 1);
     return new Promise((resolve, reject) => {
       const leave = (): void => {
+        if (this.#waiters.has(waiter)) this.#count(askers, -1);
         timerWheel.remove(patience);
         this.#waiters.delete(waiter);
       };
@@ -255,6 +271,19 @@ export class WaitingLine<T> {
       this.#waiters.add(waiter);
       deadline.onOver(waiter.reject);
     });
+  }
+
+  #takes(asker: object): boolean {
+    const calls = this.#askers.get(asker);
+    return calls === undefined ? this.#askers.size < this.#limits.queueLimit : calls < MOST_CALLS;
+  }
+
+  #count(askers: readonly object[], change: number): void {
+    for (const asker of askers) {
+      const calls = (this.#askers.get(asker) ?? 0) + change;
+      if (calls > 0) this.#askers.set(asker, calls);
+      else this.#askers.delete(asker);
+    }
   }
 
   /** Gives what the first one waits for; false when nobody does. */
@@ -484,7 +513,8 @@ function optionsOf<Input, Result>(asked: readonly Asked<Input, Result>[], nowMs:
       rest = each;
     }
   };
-  return { timeoutMs: endsAtMs - nowMs, mode: first.options.mode, holder: { hold } };
+  const holders = [...new Set(asked.map(({ options, resolve }) => options.holder ?? resolve))];
+  return { timeoutMs: endsAtMs - nowMs, mode: first.options.mode, holder: { hold, holders } };
 }
 
 /** n.b. whoever is told of an error may note on it whose it is. */

@@ -4,6 +4,8 @@ import { getHeapStatistics } from 'node:v8';
 export interface ResultHolder {
   /** `bytes` were taken from the budget of this thread; the holder gives them back. */
   hold(bytes: number): void;
+  /** Those for whom it holds, where they may be several. */
+  readonly holders?: readonly object[];
 }
 
 /** Text may take two bytes for a character, and a reply is written beside the result it comes from. */
