@@ -203,6 +203,42 @@ describe('what is sent to a MongoDB replica set', () => {
   });
 });
 
+describe('a page whose rows the collation of MongoDB calls the same', () => {
+  // https://www.mongodb.com/docs/manual/reference/collation/ (strength) and …/core/views/#collation-behavior
+  const pageOf = async (t: TestContext, keys: readonly [string, string], isThere: boolean): Promise<Place> => {
+    const place = await placeOf(t);
+    const rows = keys.map((key) => ({ _id: key, id: key }));
+    const answers = [batchOf(...rows), batchOf(...(isThere ? rows.slice(1) : []))];
+    for (const name of ['find', 'aggregate']) place.played.on(name, (_sent, nth) => answers[nth] ?? batchOf());
+    return place;
+  };
+
+  for (const name of ['plain', 'stages']) {
+    it(`is no page of ${name} where the next one would leave out the row that follows`, async (t) => {
+      for (const keys of [
+        ['a', 'A'],
+        ['é', 'E'],
+        ['1', '01'],
+        ['a-b', 'ab'],
+      ] as const) {
+        const place = await pageOf(t, keys, false);
+        await rejects(place.view(name, { limit: 1, order: [{ column: 'n' }] }), 'BEDS_STORE_CURSOR_STUCK');
+        const check = at(place.played.commands[1], name === 'plain' ? 'filter' : 'pipeline') as Document;
+        assert.ok(JSON.stringify(check).includes(`{"_id":"${keys[1]}"}`));
+      }
+    });
+
+    it(`is one of ${name} where it would not, and nothing is asked of other keys`, async (t) => {
+      const alike = await pageOf(t, ['A', 'a'], true);
+      assert.ok('cursor' in ((await alike.view(name, { limit: 1 })) as JsonObject));
+      assert.equal(alike.played.commands.length, 2);
+      const apart = await pageOf(t, ['a', 'b'], false);
+      assert.ok('cursor' in ((await apart.view(name, { limit: 1 })) as JsonObject));
+      assert.equal(apart.played.commands.length, 1);
+    });
+  }
+});
+
 describe('a transaction of MongoDB', () => {
   // https://www.mongodb.com/docs/manual/core/transactions/#transactions-and-read-preference and the sections that follow it
   it('begins with a snapshot of the primary and commits for the majority, whatever reads outside of it prefer', async (t) => {
@@ -398,7 +434,8 @@ describe('what MongoDB answers', () => {
   ];
 
   for (const [name, answer, code] of cases) {
-    const number = answer['code'] ?? at(answer, 'writeErrors.0.code') ?? at(answer, 'writeConcernError.code');
+    const number =
+      (answer['code'] as unknown) ?? at(answer, 'writeErrors.0.code') ?? at(answer, 'writeConcernError.code');
     it(`error ${String(number)} of ${name} is ${code}, without its text`, async (t) => {
       // n.b. a write that may have been repeated is another matter.
       const { played, call, view: read } = await placeOf(t, 'retryWrites=false');

@@ -1,6 +1,6 @@
 import type { Json, JsonObject } from '@beds/sdk';
-import { readValue, SCALAR_TYPES } from '#sdk/template';
-import { Binary, BSON, Decimal128, Double, Long, ObjectId, UUID } from 'mongodb';
+import { isBase64, readValue, SCALAR_TYPES } from '#sdk/template';
+import { Binary, BSON, Decimal128, Double, Long, ObjectId, Timestamp, UUID } from 'mongodb';
 import { storeErrors } from '../../errors/store.js';
 import type { NamedValue } from '../contract.js';
 import { isDocument } from './body.js';
@@ -33,10 +33,14 @@ const BSON_TYPES: Readonly<Record<ValueType, readonly [BsonType, ...BsonType[]]>
 
 const HEX_24 = /^[0-9a-f]{24}$/i;
 const UUID_TEXT = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 const UUID_BYTES = 16;
 const INT64_MAX = 2n ** 63n;
 const INT32_MAX = 2 ** 31;
+
+/** n.b. the driver's own test takes a timestamp for one. */
+export function isLong(value: unknown): value is Long {
+  return Long.isLong(value) && !(value instanceof Timestamp);
+}
 
 /** A checked value as BSON. Throws BEDS_STORE_INVALID_VALUE with `field` where it cannot be stored so. */
 export function toBson(value: Json, { type, as }: StoredType, field: string): unknown {
@@ -48,10 +52,10 @@ export function toBson(value: Json, { type, as }: StoredType, field: string): un
     case 'number':
       return new Double(value as number);
     case 'decimal':
-      return as === 'double' ? new Double(Number(value)) : decimal(value as string, field);
+      return as === 'double' ? nearest(value as string, field) : decimal(value as string, field);
     case 'date':
     case 'datetime':
-      return as === 'string' ? value : new Date(value as string);
+      return as === 'string' ? value : instant(value as string, field);
     case 'json':
       return plainCopy(value, field);
     case 'binary':
@@ -72,7 +76,7 @@ function text(value: string, as: BsonType, field: string): unknown {
   if (as === 'binary' || as === 'uuid') {
     // n.b. no base64 has a hyphen: a UUID is given back as the text that it is shown as.
     if (UUID_TEXT.test(value)) return new UUID(value).toBinary();
-    if (!BASE64.test(value) || value.length % 4 !== 0) throw refuse(field, 'must be base64');
+    if (!isBase64(value)) throw refuse(field, 'must be base64');
     return new Binary(Buffer.from(value, 'base64'));
   }
   return value;
@@ -90,6 +94,22 @@ function wholeNumber(value: Json, field: string): unknown {
   if (whole >= INT64_MAX || whole < -INT64_MAX) throw refuse(field, 'must fit in 64 bits');
   // n.b. the driver writes whole JavaScript numbers beyond 32 bits as doubles.
   return whole >= -INT32_MAX && whole < INT32_MAX ? Number(whole) : Long.fromBigInt(whole);
+}
+
+/** n.b. MongoDB would store, and find, the milliseconds only. */
+function instant(value: string, field: string): Date {
+  if (value.length > MILLISECONDS.length) throw refuse(field, 'must have no more than milliseconds');
+  return new Date(value);
+}
+
+const MILLISECONDS = 'YYYY-MM-DDThh:mm:ss.sssZ';
+
+/** A decimal number as the double that is written so: another one would be given back, and another record found. */
+function nearest(value: string, field: string): Double {
+  const double = Number(value);
+  const isSame = Number.isFinite(double) && compareExact(exactText(value), exactText(String(double))) === 0;
+  if (!isSame) throw refuse(field, 'must have no more digits than a double holds');
+  return new Double(double);
 }
 
 function decimal(value: string, field: string): Decimal128 {
@@ -126,11 +146,13 @@ export type Complain = (what: string) => Error;
 
 /**
  * Any BSON value as plain JSON; identifiers as hex, UUIDs as such, instants as ISO 8601, exact numbers as decimal strings,
- * bytes as base64. What JSON cannot carry is complained of, and never changed.
+ * bytes as base64, and what only MongoDB has as its Extended JSON. What JSON cannot carry is complained of, and never changed.
  */
 function toPlain(value: unknown, complain: Complain): Json {
-  if (value === undefined || value === null) return null;
+  if (value === null) return null;
   switch (typeof value) {
+    case 'undefined':
+      throw complain(UNDEFINED);
     case 'string':
     case 'boolean':
       return value;
@@ -152,10 +174,10 @@ function plainObject(value: object, complain: Complain): Json {
   if (value instanceof ObjectId) return value.toHexString();
   if (value instanceof Decimal128) return plainDecimal(value, complain);
   if (value instanceof Double) return toPlain(value.value, complain);
-  if (value instanceof Binary) return plainBytes(value);
-  if (Long.isLong(value)) return shortest(value.toBigInt());
-  if (value instanceof RegExp) return value.source;
-  if ('_bsontype' in value) return BSON.EJSON.serialize({ value }, { relaxed: true })['value'] as Json;
+  if (value instanceof Binary && (value.sub_type === Binary.SUBTYPE_DEFAULT || isUuid(value))) return plainBytes(value);
+  if (isLong(value)) return shortest(value.toBigInt());
+  if ('_bsontype' in value || value instanceof RegExp)
+    return BSON.EJSON.serialize({ value }, { relaxed: true })['value'] as Json;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, toPlain(item, complain)]));
 }
 
@@ -211,7 +233,18 @@ const MS_PER_DAY = 86_400_000;
 export function toColumn(value: unknown, stored: StoredType, column: string): Json {
   if (value === undefined || value === null) return null;
   const complain = complaintOf(column, stored);
+  if (value === STORED_UNDEFINED) throw complain(UNDEFINED);
   return readers[stored.as](value instanceof Double ? value.value : value, { stored, complain });
+}
+
+/** The deprecated BSON type of that name: it is not null, and sorted below it. */
+const UNDEFINED = 'a BSON undefined';
+const STORED_UNDEFINED: unique symbol = Symbol(UNDEFINED);
+
+/** The value of a field: undefined is one that is not there, while a stored undefined is told apart. */
+export function fieldIn(document: Readonly<Record<string, unknown>>, name: string): unknown {
+  const value = document[name];
+  return value === undefined && Object.hasOwn(document, name) ? STORED_UNDEFINED : value;
 }
 
 /** A stored value of which nothing is declared. */
@@ -257,20 +290,20 @@ const readers: Readonly<Record<BsonType, Reader>> = {
     return stored.type === 'binary' ? base64Of(value) : plainBytes(value);
   },
   long: (value, { stored, complain }) => {
-    if (Long.isLong(value)) return wholeOf(value.toBigInt(), { stored, complain });
+    if (isLong(value)) return wholeOf(value.toBigInt(), { stored, complain });
     // n.b. some drivers store whole numbers as doubles, and a double beyond 2^53 is a whole number too.
     if (!Number.isInteger(value)) throw complain(nameOf(value));
     return wholeOf(BigInt(value as number), { stored, complain });
   },
   double: (value, { stored, complain }) => {
-    const short = Long.isLong(value) ? shortest(value.toBigInt()) : value;
+    const short = isLong(value) ? shortest(value.toBigInt()) : value;
     if (stored.type === 'decimal' && typeof short === 'string') return short;
     if (typeof short !== 'number') throw complain(nameOf(value));
     return stored.type === 'decimal' ? plainDecimal(short, complain) : toPlain(short, complain);
   },
   decimal128: (value, { complain }) => {
     if (value instanceof Decimal128) return plainDecimal(value, complain);
-    if (Long.isLong(value)) return value.toBigInt().toString();
+    if (isLong(value)) return value.toBigInt().toString();
     // n.b. no decimal number equals the double that is nearest to it: it would not find itself.
     if (!Number.isInteger(value)) throw complain(nameOf(value));
     return BigInt(value as number).toString();
@@ -340,7 +373,7 @@ export function compareStored(a: unknown, b: unknown): number | undefined {
 type StoredNumber = number | Double | Long | Decimal128;
 
 function isNumber(value: unknown): value is StoredNumber {
-  return typeof value === 'number' || value instanceof Double || value instanceof Decimal128 || Long.isLong(value);
+  return typeof value === 'number' || value instanceof Double || value instanceof Decimal128 || isLong(value);
 }
 
 function compareNumbers(a: StoredNumber, b: StoredNumber): number | undefined {
@@ -364,8 +397,12 @@ function compareExact(a: Exact, b: Exact): number {
 
 function exactly(value: StoredNumber): Exact {
   if (typeof value === 'number' || value instanceof Double) return exactDouble(Number(value));
+  return exactText(value.toString());
+}
+
+function exactText(text: string): Exact {
   const [, sign = '', whole = '', fraction = '', exponent = '0'] =
-    /^(-?)(\d+)(?:\.(\d+))?(?:E([+-]?\d+))?$/.exec(value.toString()) ?? [];
+    /^(-?)(\d+)(?:\.(\d+))?(?:E([+-]?\d+))?$/i.exec(text) ?? [];
   return { digits: BigInt(`${sign}${whole}${fraction}`), exponent: Number(exponent) - fraction.length };
 }
 
@@ -469,7 +506,7 @@ function valueAt(document: unknown, path: readonly string[]): unknown {
   const [first, ...rest] = path;
   if (first === undefined) return document;
   if (Array.isArray(document)) return document.map((item) => valueAt(item, path)).filter((item) => item !== undefined);
-  return isDocument(document) && Object.hasOwn(document, first) ? valueAt(document[first], rest) : undefined;
+  return isDocument(document) && Object.hasOwn(document, first) ? valueAt(fieldIn(document, first), rest) : undefined;
 }
 
 /** A document as the entry's `returns` names it; without `returns` all of it but `_id`. */

@@ -17,7 +17,7 @@ import { collect, type Execution, partsOf } from './calls.js';
 import { type NativeObject, nativeOf } from './catalogue.js';
 import { serverMs, signalOf } from './client.js';
 import { toStoreError } from './store-error.js';
-import { type BsonType, compareStored, type Field, toBson, toColumn } from './values.js';
+import { type BsonType, compareStored, type Field, fieldIn, isLong, toBson, toColumn } from './values.js';
 
 type View = Extract<NamedObject, { kind: 'view' }>;
 type Stage = Record<string, unknown>;
@@ -232,7 +232,7 @@ function fieldOf(native: NativeObject, column: string): Field {
 function toPage(columns: readonly Column[], plan: QueryPlan, documents: readonly Document[]): Page {
   const rows = documents.slice(0, plan.limit).map((document) => {
     const row: Record<string, Json> = {};
-    for (const { name, field, as } of columns) row[name] = toColumn(document[as], field, name);
+    for (const { name, field, as } of columns) row[name] = toColumn(fieldIn(document, as), field, name);
     return row;
   });
   const cursor = cursorOf(columns, plan, documents);
@@ -269,7 +269,7 @@ function valuesIn(document: Document | undefined, order: readonly Column[]): rea
   return (
     document &&
     order.map(({ name, field, as }) => {
-      const value: unknown = document[as];
+      const value = fieldIn(document, as);
       toColumn(value, field, name);
       return value;
     })
@@ -341,7 +341,7 @@ function positionOf(value: unknown): Scalar {
   if (value instanceof ObjectId) return `o${value.toHexString()}`;
   if (value instanceof Decimal128) return `d${value.toString()}`;
   if (value instanceof Binary) return `x${value.sub_type}:${value.toString('base64')}`;
-  if (Long.isLong(value)) return `l${value.toString()}`;
+  if (isLong(value)) return `l${value.toString()}`;
   throw storeErrors.make('BEDS_STORE_CURSOR_STUCK');
 }
 
