@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Json, Problem, ValueDescription } from '@beds/sdk';
-import { compileFits, compileReturns, checkQueryForm, hasQueryForm, readValue } from '#sdk/template';
+import { compileColumns, compileFits, compileReturns, checkQueryForm, hasQueryForm, readValue } from '#sdk/template';
 import fc from 'fast-check';
 
 const RUNS = 5_000;
@@ -197,9 +197,59 @@ void describe('the fast way to check the form of a query', () => {
     assert.ok(right > RUNS / 50 && right < RUNS, `${String(right)} of ${String(RUNS)} were right`);
   });
 
+  void it('refuses a comparison with undefined, which would fall away', () => {
+    for (const where of [{ a: undefined }, { a: { eq: undefined } }, { a: 1, b: { gte: 1, lt: undefined } }]) {
+      const problems: Problem[] = [];
+      checkQueryForm({ where }, problems);
+      assert.match(problems.map(({ message }) => message).join(), /undefined.*: leave it out/);
+      assert.ok(!hasQueryForm({ where }));
+    }
+  });
+
   void it('counts the comparisons of all filters together', () => {
     const many = (count: number): object => ({ or: Array.from({ length: count }, () => ({ where: { a: 1 } })) });
     assert.ok(hasQueryForm(many(200)));
     assert.ok(!hasQueryForm({ ...many(200), where: { a: 1 } }));
+  });
+});
+
+void describe('the rows of a view', () => {
+  const columns = {
+    id: { type: 'integer' },
+    name: { type: 'string' },
+    kind: { type: 'enum', values: ['a', 'b'] },
+    tags: { type: 'list', items: { type: 'string' }, optional: true },
+    place: { type: 'object', fields: { x: { type: 'number' }, y: { type: 'number', optional: true } }, optional: true },
+  } as const;
+  const row = { id: 1, name: 'x', kind: 'a', tags: ['t'], place: { x: 1, y: null } };
+
+  void it('are checked where their database may show null, or knows less of a type than the template says', () => {
+    const check = compileColumns(columns, (name) => name === 'name');
+    assert.ok(check);
+    const rows = [row, { ...row, tags: null, place: null }];
+    const found = check(rows);
+    assert.ok('rows' in found && found.rows === rows, 'rows that fit are given as they are');
+    const wrong: readonly (readonly [object, string, RegExp])[] = [
+      [{ name: null }, 'name', /^is null, and not declared optional \(row 2\)$/],
+      [{ kind: 'c' }, 'kind', /one of a, b/],
+      [{ kind: null }, 'kind', /is null/],
+      [{ tags: ['t', 1] }, 'tags', /^\[1\] must be a string/],
+      [{ place: { y: 1 } }, 'place', /^\.x is required/],
+    ];
+    for (const [change, field, message] of wrong) {
+      const { problem } = check([row, { ...row, ...change }]) as { problem: Problem };
+      assert.equal(problem.field, field);
+      assert.match(problem.message, message);
+    }
+    const filled = check([{ ...row, place: { x: 1 } }]);
+    assert.deepEqual('rows' in filled && filled.rows, [{ ...row, place: { x: 1, y: null } }]);
+  });
+
+  void it('cost nothing where the database sees to all of that', () => {
+    const { id, name } = columns;
+    assert.equal(
+      compileColumns({ id, name }, () => false),
+      undefined,
+    );
   });
 });

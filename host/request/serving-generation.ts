@@ -1,11 +1,11 @@
 import type { Template } from '@beds/sdk';
-import { compileArguments, compileReturns, type ServedBy, type ValuesChecker } from '#sdk/template';
+import { compileArguments, compileColumns, compileReturns, type ServedBy, type ValuesChecker } from '#sdk/template';
 import { settlesWithin } from '#sdk/time';
 import { encodeServedBy } from './encode.js';
 import { type CallerBook, RequestCounts } from './observations.js';
 import { compileOperations, type Operation } from './operation.js';
 import { SharedReads } from './shared-reads.js';
-import type { StoreAdapter } from '../stores/contract.js';
+import type { NamedObject, StoreAdapter } from '../stores/contract.js';
 import type { GenerationSource } from '../template/contract.js';
 
 export interface Serving {
@@ -37,6 +37,8 @@ export class ServingGeneration {
   readonly counts = new RequestCounts();
   /** What checks the arguments of a routine and reads what it returns, by alias. */
   readonly routines: ReadonlyMap<string, RoutineUse>;
+  /** What checks the rows of a view beyond what its database sees to, by alias; most views have none. */
+  readonly columns: ReadonlyMap<string, NonNullable<ReturnType<typeof compileColumns>>>;
   /** Aliases of views whose reads may be shared. */
   readonly sharedViews: ReadonlySet<string>;
   readonly sharedReads = new SharedReads();
@@ -64,6 +66,13 @@ export class ServingGeneration {
           ? []
           : [[alias, { check: compileArguments(object.args), read: compileReturns(object) }] as const],
       ),
+    );
+    this.columns = new Map(
+      Object.entries(template.definition.objects).flatMap(([alias, object]) => {
+        const check =
+          object.kind === 'view' ? compileColumns(object.columns, nullsOf(source.objects[alias])) : undefined;
+        return check === undefined ? [] : [[alias, check] as const];
+      }),
     );
     this.sharedViews = new Set(
       Object.entries(source.manifest.objects).flatMap(([alias, object]) =>
@@ -94,6 +103,14 @@ export class ServingGeneration {
     if (this.#leases === 0) return true;
     return settlesWithin(new Promise<void>((resolve) => this.#onIdle.push(resolve)), timeoutMs);
   }
+}
+
+/** Which columns may come as null, by the catalogue. n.b. a day or an instant may be the zero date, which is shown as null. */
+function nullsOf(object: NamedObject | undefined): (name: string) => boolean {
+  const columns = object?.kind === 'view' ? object.columns : [];
+  const may = columns.filter(({ type, nullable }) => nullable !== false || type === 'date' || type === 'datetime');
+  const names = new Set(may.map(({ name }) => name));
+  return (name) => names.has(name);
 }
 
 /** What answers a request. */

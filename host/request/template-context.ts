@@ -137,9 +137,10 @@ export class RequestContext implements TemplateContext {
       generation.adapter.view(object, keyed, { timeoutMs, mode: options.mode, holder: scope });
     const isShared = generation.sharedViews.has(alias) && scope.mayShare;
     try {
-      return await (isShared
+      const page = await (isShared
         ? generation.sharedReads.read({ alias, query, scope, begin })
         : generation.adapter.view(object, keyed, options));
+      return this.#readPage(alias, page);
     } catch (error) {
       scope.failedAt(generation.adapter.store);
       this.#handed(error);
@@ -173,7 +174,10 @@ export class RequestContext implements TemplateContext {
         const rows = await this.#returning(calls.call(this.#object(alias), this.#checkArgs(alias, args)));
         return this.#read(alias, rows);
       },
-      view: async (alias, query = {}) => this.#returning(calls.view(this.#object(alias), this.#keyed(query))),
+      view: async (alias, query = {}) => {
+        const page = await this.#returning(calls.view(this.#object(alias), this.#keyed(query)));
+        return this.#readPage(alias, page);
+      },
     };
   }
 
@@ -239,6 +243,16 @@ export class RequestContext implements TemplateContext {
     if ('value' in read) return read.value;
     const { field, message } = read.problem;
     throw storeErrors.make('BEDS_STORE_VALUE_UNFIT', `Result of ${alias}: ${field} ${message}.`, { field });
+  }
+
+  /** The rows as the template declares them. Throws BEDS_STORE_VALUE_UNFIT where the database gave something else. */
+  #readPage(alias: string, page: Page): Page {
+    const check = this.#options.generation.columns.get(alias);
+    if (check === undefined) return page;
+    const read = check(page.rows);
+    if ('rows' in read) return read.rows === page.rows ? page : { ...page, rows: read.rows };
+    const { field, message } = read.problem;
+    throw storeErrors.make('BEDS_STORE_VALUE_UNFIT', `A row of ${alias}: ${field} ${message}.`, { field });
   }
 
   #callOptions(): CallOptions {

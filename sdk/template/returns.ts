@@ -101,6 +101,41 @@ function rowsReader(fields: ValueFields, set: string): (rows: readonly JsonObjec
   };
 }
 
+/** Types that a database knows less of than the template says. */
+const LOOSE: ReadonlySet<ValueType> = new Set(['enum', 'list', 'object', 'schema']);
+
+/**
+ * Prepares the check of a view's rows, where there is something that their database does not see to: undefined, mostly.
+ * `mayBeNull`: whether the database may show null in a column.
+ */
+export function compileColumns(
+  columns: ValueFields,
+  mayBeNull: (name: string) => boolean,
+): ((rows: readonly JsonObject[]) => ReadRows) | undefined {
+  const checked = Object.entries(columns)
+    .filter(([name, { type, optional }]) => LOOSE.has(type) || (optional !== true && mayBeNull(name)))
+    .map(([name, description]) => {
+      const fits: Fits = LOOSE.has(description.type) ? fitsColumn(description) : () => true;
+      return { name, description, fits, isNullFine: description.optional === true && !isLive(description) };
+    });
+  if (checked.length === 0) return undefined;
+  return (rows) => {
+    let read: JsonObject[] | undefined;
+    for (let index = 0; index < rows.length; index += 1) {
+      let row = rows[index] ?? {};
+      for (const { name, description, fits, isNullFine } of checked) {
+        const given = row[name] ?? null;
+        if (given === null ? isNullFine : fits(given)) continue;
+        const column = readColumn(given, description);
+        if ('problem' in column) return { problem: { field: name, message: `${column.problem} (row ${index + 1})` } };
+        row = { ...row, [name]: column.value };
+      }
+      if (row !== rows[index]) (read ??= rows.slice())[index] = row;
+    }
+    return { rows: read ?? rows };
+  };
+}
+
 type ReadSet = (rows: readonly JsonObject[] | undefined) => ReadReturns;
 
 function setReader(returns: ValueDescription, set: string): ReadSet {

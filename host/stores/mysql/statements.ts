@@ -83,7 +83,9 @@ export function callStatement(routine: Routine, args: JsonObject): Statement {
     throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED', `${routine.name} cannot be called: ${notSupported}.`);
   }
   const { sql, block, binds } = textsOf(routine);
-  const values = bindValues(routine.args, args).map((value, index) => binds[index]?.(value) ?? null);
+  const values = bindValues(routine.args, args).map((value, index) =>
+    value === null ? null : (binds[index]?.(value) ?? (value as DriverValue)),
+  );
   return { sql, block, values };
 }
 

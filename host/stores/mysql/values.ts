@@ -27,8 +27,11 @@ function lengthOf(nativeType: string): number {
 export interface Binding {
   /** What stands for it there. */
   readonly mark: string;
-  /** Throws BEDS_STORE_INVALID_VALUE where the server would keep another value than the one that it was given. */
-  readonly bind: (value: Json) => DriverValue;
+  /**
+   * Throws BEDS_STORE_INVALID_VALUE where the server would keep another value than the one that it was given. Absent: every
+   * value of the type is sent as it is, and kept.
+   */
+  readonly bind?: (value: Exclude<Json, null>) => DriverValue;
 }
 
 /** What is wrong with a value that has its type; undefined: nothing. */
@@ -36,8 +39,9 @@ type Complaint = (value: Json) => string | undefined;
 
 /** How values of this argument get into a statement. Made once for a routine. */
 export function bindingOf(argument: NamedValue): Binding {
-  const complaint = COMPLAINTS[wordOf(argument.nativeType)]?.(argument.nativeType);
+  const complaint = COMPLAINTS[wordOf(argument.nativeType)]?.(argument);
   const { mark, write } = writerOf(argument);
+  if (complaint === undefined && write === undefined) return { mark };
   const refuse = (problem: string): Error => {
     const { name } = argument;
     return storeErrors.make('BEDS_STORE_INVALID_VALUE', `Argument ${name} ${problem}.`, { field: name });
@@ -45,11 +49,10 @@ export function bindingOf(argument: NamedValue): Binding {
   return {
     mark,
     bind: (value) => {
-      if (value === null) return null;
       const problem = complaint?.(value);
       if (problem !== undefined) throw refuse(problem);
-      const written = write(value);
-      if (typeof written === 'object') throw refuse(written.problem);
+      const written = write === undefined ? (value as DriverValue) : write(value);
+      if (typeof written === 'object' && written !== null) throw refuse(written.problem);
       return written;
     },
   };
@@ -57,16 +60,16 @@ export function bindingOf(argument: NamedValue): Binding {
 
 type Write = (value: Json) => Exclude<DriverValue, null> | { readonly problem: string };
 
-function writerOf({ type, nativeType }: NamedValue): { readonly mark: string; readonly write: Write } {
+function writerOf({ type, nativeType }: NamedValue): { readonly mark: string; readonly write?: Write } {
   const word = wordOf(nativeType);
   if (word === 'bit')
     return { mark: BITS, write: (value) => textOf(typeof value === 'boolean' ? Number(value) : value) };
   if (word === 'vector') return { mark: BYTES, write: writeVector };
   if (GEOMETRIES.has(word)) return { mark: BYTES, write: (value) => writeGeometry(value, word) };
-  if (type === 'binary') return { mark: BYTES, write: (value) => value as string };
+  if (type === 'binary') return { mark: BYTES };
   if (type === 'json') return { mark: '?', write: (value) => JSON.stringify(value) };
   if (type === 'datetime') return { mark: '?', write: (value) => instantText(value as string) };
-  return { mark: '?', write: (value) => value as Exclude<DriverValue, null> };
+  return { mark: '?' };
 }
 
 /** Of a value that is a text or a number. */
@@ -82,10 +85,13 @@ export function instantText(value: string): string {
 /** Bytes of the whole numbers. */
 const WIDTHS: Readonly<Record<string, bigint>> = { tinyint: 1n, smallint: 2n, mediumint: 3n, int: 4n, bigint: 8n };
 
-function wholeNumbers(nativeType: string): Complaint {
+/** n.b. a number was compared with the bounds of its type already; a whole number in a text was not. */
+function wholeNumbers({ nativeType, min, max }: NamedValue): Complaint {
   const bits = 8n * (WIDTHS[wordOf(nativeType)] ?? 8n);
   const isUnsigned = /unsigned|zerofill/i.test(nativeType);
-  return between(isUnsigned ? 0n : -(2n ** (bits - 1n)), 2n ** (isUnsigned ? bits : bits - 1n) - 1n);
+  const complaint = between(isUnsigned ? 0n : -(2n ** (bits - 1n)), 2n ** (isUnsigned ? bits : bits - 1n) - 1n);
+  const isBounded = min !== undefined && max !== undefined;
+  return (value) => (isBounded && typeof value === 'number' ? undefined : complaint(value));
 }
 
 /** n.b. a routine keeps the nearest that it can hold where it was made without the strict sql_mode. */
@@ -99,7 +105,7 @@ function between(least: bigint, most: bigint): Complaint {
 
 const isYear = (year: number): boolean => year === 0 || (year >= 1901 && year <= 2155);
 
-function decimals(nativeType: string): Complaint {
+function decimals({ nativeType }: NamedValue): Complaint {
   const [, digits = 10, scale = 0] = /^\w+\((\d+)(?:,(\d+))?/.exec(nativeType) ?? [];
   const isUnsigned = /unsigned|zerofill/i.test(nativeType);
   return (value) => {
@@ -120,14 +126,15 @@ const CHARACTERS: Readonly<Partial<Record<string, RegExp>>> = {
 };
 
 /** n.b. MySQL does not say which argument it is that has another one. */
-function characters(nativeType: string): Complaint {
+function characters({ nativeType }: NamedValue): Complaint | undefined {
   const set = /character set (\w+)/.exec(nativeType)?.[1] ?? '';
   const known = CHARACTERS[set];
-  return (value) => (known?.test(textOf(value)) === false ? `has a character that ${set} does not have` : undefined);
+  if (known === undefined) return undefined;
+  return (value) => (!known.test(textOf(value)) ? `has a character that ${set} does not have` : undefined);
 }
 
 /** n.b. one server rounds them, the other cuts them off. */
-function secondDecimals(nativeType: string): Complaint {
+function secondDecimals({ nativeType }: NamedValue): Complaint {
   const most = lengthOf(nativeType);
   const sayMost = `must have at most ${String(most)} decimals of a second, as ${nativeType} keeps`;
   return (value) => ((/\.(\d*?)0*Z?$/.exec(value as string)?.[1] ?? '').length > most ? sayMost : undefined);
@@ -137,10 +144,10 @@ function form({ what, fits }: Form): Complaint {
   return (value) => (fits(textOf(value)) ? undefined : `must be ${what}`);
 }
 
-function all(...complaints: readonly Complaint[]): Complaint {
+function all(...complaints: readonly (Complaint | undefined)[]): Complaint {
   return (value) => {
     for (const complaint of complaints) {
-      const problem = complaint(value);
+      const problem = complaint?.(value);
       if (problem !== undefined) return problem;
     }
     return undefined;
@@ -148,7 +155,7 @@ function all(...complaints: readonly Complaint[]): Complaint {
 }
 
 /** n.b. a server takes a number in a text for the place of a member, and other letters for the member that they are like. */
-function members(nativeType: string): Complaint {
+function members({ nativeType }: NamedValue): Complaint {
   const known = readMembers(nativeType);
   if (known === undefined) return () => undefined;
   const { kind, texts } = known;
@@ -182,22 +189,22 @@ const noSpaceAtEnd: Complaint = (value) =>
   textOf(value).endsWith(' ') ? 'must not end with a space, which CHAR does not keep' : undefined;
 
 /** By the word of the type. */
-const COMPLAINTS: Readonly<Partial<Record<string, (nativeType: string) => Complaint>>> = {
+const COMPLAINTS: Readonly<Partial<Record<string, (argument: NamedValue) => Complaint | undefined>>> = {
   ...Object.fromEntries(Object.keys(WIDTHS).map((word) => [word, wholeNumbers])),
-  bit: (nativeType) => between(0n, 2n ** BigInt(lengthOf(nativeType)) - 1n),
+  bit: ({ nativeType }) => between(0n, 2n ** BigInt(lengthOf(nativeType)) - 1n),
   year: () => (value) => (isYear(Number(value)) ? undefined : 'must be a year from 1901 to 2155, or 0'),
   decimal: decimals,
   datetime: secondDecimals,
   timestamp: secondDecimals,
-  time: (nativeType) => all(form(FORMS.time), secondDecimals(nativeType)),
+  time: (argument) => all(form(FORMS.time), secondDecimals(argument)),
   uuid: () => form(FORMS.uuid),
   inet4: () => form(FORMS.inet4),
   inet6: () => form(FORMS.inet6),
   enum: members,
   set: members,
   ...Object.fromEntries(TEXTS.map((word) => [word, characters])),
-  char: (nativeType) => all(characters(nativeType), noSpaceAtEnd),
-  binary: (nativeType) => {
+  char: (argument) => all(characters(argument), noSpaceAtEnd),
+  binary: ({ nativeType }) => {
     const bytes = lengthOf(nativeType);
     return (value) => (byteLength(value as string) === bytes ? undefined : `must have ${String(bytes)} bytes`);
   },
