@@ -212,6 +212,55 @@ test('mistakes of the code give the errors that a host gives', async () => {
   assert.throws(() => testDomain({} as never), failure('BEDS_TEMPLATE_INVALID'));
 });
 
+test('a schema of any library has its types, and its paths, also where these are arrays of a class', async () => {
+  /** As arktype has it: `map` of such an array makes another one, of what it takes for items. */
+  class Path extends Array<PropertyKey> {
+    constructor(...keys: readonly PropertyKey[]) {
+      super();
+      this.push(...keys);
+    }
+  }
+  /** As valibot and arktype declare it: what goes in is not what comes out, and the vendor is a literal. */
+  const size: {
+    readonly '~standard': {
+      readonly version: 1;
+      readonly vendor: 'arktype';
+      readonly validate: (
+        value: unknown,
+      ) =>
+        | { readonly value: { n: number }; readonly issues?: undefined }
+        | { readonly issues: readonly { message: string; path: Path }[] };
+      readonly types?: { readonly input: { n?: number }; readonly output: { n: number } } | undefined;
+    };
+  } = {
+    '~standard': {
+      version: 1,
+      vendor: 'arktype',
+      validate: (value) => {
+        if (typeof value !== 'object') return { issues: [{ message: 'must be an object', path: new Path() }] };
+        const { n = 3 } = value as { n?: unknown };
+        return typeof n === 'number'
+          ? { value: { n } }
+          : { issues: [{ message: 'must be a number', path: new Path('n') }] };
+      },
+    },
+  };
+  const sized = defineDomain({
+    ...{ name: 'sizes', version: '1.0.0', store: 'main', key: 'id' },
+    operations: ({ query, pages, unsupported }) => ({
+      ...{ create: unsupported(), update: unsupported(), delete: unsupported() },
+      fetch: pages({ id: t.int() }, () => ({ rows: [] })),
+      twice: query({ input: size, output: t.int() }, ({ input }) => 2 * input.n),
+      inside: query({ input: { size }, output: size }, ({ input }) => ({ n: input.size.n })),
+    }),
+  });
+  const sizes = testDomain(sized);
+  assert.equal(await sizes.twice({}), 6);
+  assert.deepEqual(await sizes.inside({ size: { n: 4 } }), { n: 4 });
+  await assert.rejects(sizes.twice({ n: 'four' as never }), { field: 'payload.n' });
+  await assert.rejects(sizes.inside({ size: { n: 'four' as never } }), { field: 'payload.size.n' });
+});
+
 test('a comparison with undefined is refused, by its column', async () => {
   const asking = defineDomain({
     ...{ name: 'cities', version: '1.0.0', store: 'main', key: 'id' },

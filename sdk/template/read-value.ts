@@ -272,7 +272,8 @@ function refuseWaiting(result: PromiseLike<unknown>): ReadValue {
 }
 
 function pathText(path: SchemaIssue['path']): string {
-  const keys = (path ?? []).map((part) => (typeof part === 'object' ? part.key : part));
+  // n.b. arktype's paths are arrays of a class whose `map` makes another one of a length.
+  const keys = Array.from(path ?? [], (part) => (typeof part === 'object' ? part.key : part));
   return keys
     .map((part) => (typeof part === 'number' ? `[${part}]` : `.${isIdentifier(String(part)) ? String(part) : '?'}`))
     .join('');

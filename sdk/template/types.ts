@@ -51,14 +51,17 @@ export type Fields = Readonly<Record<string, AnyType>>;
 /** The editor shows the members and not how they were put together. */
 export type Flatten<T> = { [K in keyof T]: T[K] } & {};
 
+/** n.b. by the member that is there for it: what takes one type and gives another fits no `StandardSchema` of one. */
+type SchemaTypes<T> = T extends { readonly '~standard': { readonly types?: infer Types } } ? NonNullable<Types> : never;
+
 type GivenIn<T> = T extends { readonly [TYPES]: { readonly given: infer V } }
   ? V
-  : T extends StandardSchema<infer In>
+  : SchemaTypes<T> extends { readonly input: infer In }
     ? In
     : never;
 type TakenFrom<T> = T extends { readonly [TYPES]: { readonly taken: infer V } }
   ? V
-  : T extends StandardSchema<never, infer Out>
+  : SchemaTypes<T> extends { readonly output: infer Out }
     ? Out
     : never;
 type ShownBy<T> = T extends { readonly [TYPES]: { readonly shown: infer V } } ? V : TakenFrom<T>;
