@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { eventually } from './support/eventually.js';
 import { installSdk, packSdk, packTools, unpack } from './support/packed-sdk.js';
@@ -182,7 +183,68 @@ process.exitCode = await main({ args: process.argv.slice(2), projectRoot: import
       });
     }
   }
+
+  // The pages of the checkout call their example songs as the guide does.
+  for (const { page: readme, domain } of [
+    { page: 'README.md', domain: 'airs' },
+    { page: 'plugins/README.md', domain: 'tunes' },
+  ]) {
+    const blocks = blocksOf(readme).filter(({ language }) => language === 'sh' || language === 'ts');
+    for (const { line, language, text } of blocks) {
+      const own = text.replaceAll('songs', domain);
+      if (language === 'ts' && readme === 'plugins/README.md') {
+        it(`${readme}:${line} is added to the template`, () => {
+          edit(domain, [
+            ["version: '1.0.0'", "version: '1.1.0'"],
+            ['defineDomain,', 'defineDomain, notFound,'],
+            [/\}\);\n$/, `${own}});\n`],
+          ]);
+        });
+      }
+      const commands = own.split('\n').filter((command) => /^(?:npm run (?:-s )?beds|rm) /.test(command));
+      if (language !== 'sh' || commands.length === 0) continue;
+      it(`${readme}:${line}: each command does what is said beside it`, async () => {
+        if (own.includes('errors BEDS_PREFLIGHT_OBJECT_MISSING')) {
+          edit(domain, [
+            ["version: '1.1.0'", "version: '1.2.0'"],
+            [`${domain}_update'`, `${domain}_updat'`],
+          ]);
+        }
+        const inCheckout = new Shell(checkout, { ...env, PATH: `${dirname(process.execPath)}:${String(env['PATH'])}` });
+        try {
+          for (const command of commands) await runAsSaid(inCheckout, command);
+        } finally {
+          inCheckout.end();
+        }
+      });
+    }
+  }
+
+  function edit(domain: string, changes: readonly (readonly [from: string | RegExp, to: string])[]): void {
+    const path = join(checkout, 'plugins', domain, 'template.ts');
+    let text = readFileSync(path, 'utf8');
+    for (const [from, to] of changes) {
+      assert.match(text, typeof from === 'string' ? new RegExp(escape(from)) : from);
+      text = text.replace(from, to);
+    }
+    writeFileSync(path, text);
+  }
 });
+
+const SAID_TIMEOUT_MS = 30_000;
+
+/** A code in the comment is what the command fails with. n.b. what was dropped is live a little later. */
+async function runAsSaid(shell: Shell, line: string): Promise<void> {
+  const [command = '', comment = ''] = line.split(/\s+# /);
+  const [code] = /\bBEDS_\w+/.exec(comment) ?? [];
+  const until = Date.now() + SAID_TIMEOUT_MS;
+  for (;;) {
+    const { printed, status } = await shell.run(command);
+    if (code === undefined ? status === 0 : status !== 0 && printed.includes(code)) return;
+    assert.ok(Date.now() < until, `${line}\n${printed}`);
+    await setTimeout(250);
+  }
+}
 
 /** A command that fails on purpose: the page says so, or counts what is wrong. */
 function mayFail(command: string, expected: string): boolean {
