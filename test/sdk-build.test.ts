@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import type { BedsError, JsonObject } from '@beds/sdk';
+import type { BedsError } from '@beds/sdk';
 import { isTemplate, parseManifest, readSingleFile, splitSourceMap } from '#sdk/template';
 import { buildTemplate } from '@beds/sdk/build';
 
@@ -153,7 +153,13 @@ test('a single file is recognised when complete, incomplete at any shorter lengt
   assert.equal(readSingleFile(Buffer.from('//! beds-manifest {}\n')).state, 'invalid');
   const { code, sourceMap } = splitSourceMap(Buffer.from(read.state === 'complete' ? read.body : []).toString());
   assert.doesNotMatch(code, /sourceMappingURL/);
-  assert.ok((JSON.parse(sourceMap) as JsonObject)['sourcesContent']);
+  const map = JSON.parse(sourceMap) as { readonly sources: string[]; readonly sourcesContent: (string | null)[] };
+  const kept = map.sources.filter((_, place) => map.sourcesContent[place] !== null);
+  assert.deepEqual(
+    kept.toSorted(),
+    ['shout.ts', 'template.ts'],
+    'texts of the author are kept, those of packages are not',
+  );
 });
 
 test('every forbidden import is reported at once, with its place and a hint', async (t) => {

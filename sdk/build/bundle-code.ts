@@ -1,5 +1,6 @@
 import { access } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type * as Esbuild from 'esbuild';
 import type { BuildFailure, BuildOptions, BuildResult, Message } from 'esbuild';
 import { HIDDEN_GLOBALS } from '../template/allowed-imports.js';
@@ -29,6 +30,9 @@ const REFUSED_TO_AUTHORS: NonNullable<BuildOptions['logOverride']> = {
   'indirect-require': 'warning',
   'commonjs-variable-in-esm': 'warning',
 };
+
+/** n.b. in a checkout of BEDS the SDK is no package of node_modules. */
+const SDK_FOLDER = fileURLToPath(new URL('../../', import.meta.url));
 
 /** The file is never written under this name: it only makes paths in comments and source map relative to the entry. */
 const OUTPUT_NAME = 'index.mjs';
@@ -120,7 +124,8 @@ class Bundler {
   /** The map with the texts of the author's files alone: those of packages, the SDK first, would be most of a small bundle. */
   #withoutPackages(sourceMap: string): string {
     const map = JSON.parse(sourceMap) as { readonly sources: readonly string[]; sourcesContent: (string | null)[] };
-    map.sourcesContent = map.sourcesContent.map((text, at) => (this.#isAuthors(map.sources[at]) ? text : null));
+    const isKept = (file = ''): boolean => this.#isAuthors(file) && !this.#absolute(file).startsWith(SDK_FOLDER);
+    map.sourcesContent = map.sourcesContent.map((text, at) => (isKept(map.sources[at]) ? text : null));
     return JSON.stringify(map);
   }
 
