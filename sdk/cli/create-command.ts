@@ -88,7 +88,9 @@ function stepsWithin(
   { parent, isFirst }: { readonly parent: string; readonly isFirst: boolean },
   { projectRoot, cwd, beds }: AuthorContext,
 ): readonly string[] {
-  if (isFirst) return ['test', 'db apply', 'check', 'dev'].map((command) => `${beds} ${command} ${domain}`);
+  // n.b. outside of a directory that a host watches, a domain is tried by `dev`, the second one as well.
+  if (isFirst || parent === cwd)
+    return ['test', 'db apply', 'check', 'dev'].map((command) => `${beds} ${command} ${domain}`);
   const isInside = parent === join(projectRoot, 'plugins');
   const out = isInside ? relative(cwd, parent) || '.' : parent;
   return [`${beds} test ${domain}`, `${beds} db apply ${domain}`, `${beds} build ${domain} --file --out ${out}`];

@@ -41,7 +41,7 @@ export async function judge({ entry, sources, tools }: JudgedDomain): Promise<Ju
     const opinions = [database, host];
     const findings = opinions.flatMap((opinion) => opinion.findings.map((finding) => placed(finding, names, sources)));
     return {
-      findings: unique([...types, ...findings]),
+      findings: templateFirst(unique([...types, ...findings])),
       // A host that answers has asked the database.
       skipped: host.skipped === undefined ? [] : opinions.flatMap(({ skipped }) => skipped ?? []),
       version: `${manifest.domain} ${manifest.version}`,
@@ -103,6 +103,12 @@ export function placed(finding: Finding, objects: readonly string[], sources: Au
   const words = new Set(finding.message.split(/[^\w$.-]+|[.,;:]+(?=\s|$)/));
   const object = objects.find((name) => words.has(name));
   return object === undefined ? placedByText(finding, sources) : sources.placeObject(object, finding);
+}
+
+/** What is wrong with a template makes its tests wrong as well. */
+function templateFirst(findings: readonly PlacedFinding[]): readonly PlacedFinding[] {
+  const isOfTest = ({ file = '' }: PlacedFinding): boolean => file.includes('.test.');
+  return [...findings.filter((each) => !isOfTest(each)), ...findings.filter(isOfTest)];
 }
 
 /** A database and a host that looks at the same one say the same. */
