@@ -124,6 +124,21 @@ test('a declared template says what it is and is recognised', () => {
 
 const FILE = { sha256: 'a'.repeat(64), bytes: 1 };
 
+test('a procedure says in the manifest that its calls may go together, and nothing otherwise', () => {
+  const create = procedure('city_create', { name: t.string() });
+  const together = defineDomain({ ...identity, ...core, create: create.idempotent().together() });
+  const manifest = { kind: 'procedure', name: 'city_create', args: { name: { type: 'string' } } };
+  assert.deepEqual(together.definition.objects['create'], { ...manifest, together: true });
+  assert.deepEqual(defineDomain({ ...identity, ...core, create }).definition.objects['create'], manifest);
+  const wrong = {
+    ...together.definition,
+    objects: { create: { ...manifest, together: 'yes' } },
+    entry: 'a',
+    files: { a: FILE },
+  };
+  assert.ok(checkManifest(wrong).some(({ field }) => field === 'objects.create.together'));
+});
+
 test('a view says in the manifest that its reads may be shared, and nothing otherwise', () => {
   const fetch = view('city_list', { id: t.int() }, { share: true });
   const shared = defineDomain({ ...identity, ...core, fetch });

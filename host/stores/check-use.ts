@@ -204,6 +204,7 @@ export function narrowObject(use: ObjectManifest, found: NamedObject): NamedObje
     ...found,
     args: withoutPrefix(found.args, use).map((value) => narrowValue(value, use.args[value.name])),
     ...(declared !== undefined && { declared }),
+    ...(use.kind === 'procedure' && use.together === true && { together: true as const }),
   };
 }
 

@@ -14,6 +14,8 @@ export type NamedObject =
       readonly args: readonly NamedValue[];
       /** Whether a call that fails may have kept a part of its work. Default false. */
       readonly inParts?: true;
+      /** Whether calls that come at once may be one transaction, as the template says. Default false. */
+      readonly together?: true;
       /** Of a function: the type that the template says it returns, where the database knows it. */
       readonly declared?: ValueType;
       /** What only this adapter understands. */

@@ -317,7 +317,7 @@ export interface Grouping<Input, Result> {
   readonly mostCalls: number;
   /** Whether a group may have any number of calls; or only powers of two, so that their statements are few. */
   readonly isPadded: boolean;
-  /** Whether those of a group that failed are run one after the other, as each of them may see what those before it did. */
+  /** Whether they take effect in the order in which they came: one group at a time, and one by one after it where it fails. */
   readonly isOrdered: boolean;
   alone(input: Input, options: CallOptions): Promise<Result>;
   /** Rejects where the failure is everybody's. */
@@ -340,6 +340,7 @@ const LEAST_GROUPS = 2;
 const CALLS_UNDER_WAY = 32;
 /** Nobody waits longer for the groups under way, and a group that takes longer has to be worth it. */
 const PATIENCE_MS = 10;
+const ORDERED_PATIENCE_MS = 50;
 /** It is where each of its calls takes at most this share of what it takes in smaller groups. */
 const GAIN = 0.7;
 /** So many calls go alone after a group that failed or was not worth it, and twice as many each time that follows. */
@@ -387,7 +388,8 @@ export class CallGroups<Input, Result> {
   };
 
   #beImpatient(): void {
-    this.#patience ??= timerWheel.watch(performance.now() + PATIENCE_MS, () => {
+    const patienceMs = this.#grouping.isOrdered ? ORDERED_PATIENCE_MS : PATIENCE_MS;
+    this.#patience ??= timerWheel.watch(performance.now() + patienceMs, () => {
       this.#patience = undefined;
       this.#begin();
       this.#go();
@@ -400,6 +402,7 @@ export class CallGroups<Input, Result> {
 
   #mayGo(): boolean {
     const most = this.#most;
+    if (most > 1 && this.#grouping.isOrdered) return this.#underWay === 0;
     return most === 1 || this.#underWay < Math.max(LEAST_GROUPS, CALLS_UNDER_WAY / most);
   }
 
@@ -456,12 +459,12 @@ export class CallGroups<Input, Result> {
         for (const { reject } of asked) reject(ownCopyOf(error));
       }
     }
-    this.#underWay -= 1;
-    this.#go();
     for (const each of again) {
       const running = this.#alone(each);
       if (this.#grouping.isOrdered) await running;
     }
+    this.#underWay -= 1;
+    this.#go();
   }
 
   #learn(calls: number, tookMs: number): void {

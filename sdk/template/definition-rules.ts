@@ -163,13 +163,18 @@ function checkPrefix(problems: DefinitionProblems, field: string, prefix: unknow
   problems.add(`${field}.prefix`, "must be what the parameters' names begin with, such as 'p_'");
 }
 
+function checkFlag(problems: DefinitionProblems, field: string, value: unknown): void {
+  if (value !== undefined && typeof value !== 'boolean') problems.add(field, 'must be true or false');
+}
+
 function checkObject(problems: DefinitionProblems, field: string, object: unknown): void {
   if (!problems.record(field, object)) return;
   problems.name(`${field}.name`, object['name'], 'object');
   switch (object['kind']) {
     case 'procedure':
-      problems.unknownKeys(field, object, ['kind', 'name', 'args', 'prefix', 'returns']);
+      problems.unknownKeys(field, object, ['kind', 'name', 'args', 'prefix', 'returns', 'together']);
       checkPrefix(problems, field, object['prefix']);
+      checkFlag(problems, `${field}.together`, object['together']);
       checkDescriptions(problems, `${field}.args`, object['args']);
       if (object['returns'] !== undefined) checkReturns(problems, `${field}.returns`, object['returns']);
       break;
@@ -182,11 +187,8 @@ function checkObject(problems: DefinitionProblems, field: string, object: unknow
     case 'view':
       problems.unknownKeys(field, object, ['kind', 'name', 'columns', 'share', 'fetchable']);
       checkDescriptions(problems, `${field}.columns`, object['columns']);
-      for (const flag of ['share', 'fetchable']) {
-        const value = object[flag];
-        if (value !== undefined && typeof value !== 'boolean')
-          problems.add(`${field}.${flag}`, 'must be true or false');
-      }
+      checkFlag(problems, `${field}.share`, object['share']);
+      checkFlag(problems, `${field}.fetchable`, object['fetchable']);
       break;
     default:
       problems.add(field, 'must be made with procedure(…), fn(…) or view(…)');

@@ -31,6 +31,8 @@ export type ObjectManifest =
       /** What the names of the routine's parameters begin with, and those of `args` do not: `p_`. */
       readonly prefix?: string;
       readonly returns?: Returns;
+      /** Whether calls that come at once may be one transaction. Default false. */
+      readonly together?: boolean;
     }
   | {
       readonly kind: 'function';

@@ -60,6 +60,14 @@ export class Procedure<A extends Fields = Fields, R = unknown> {
   prefix(prefix: string): Procedure<A, R> {
     return new Procedure({ ...this.manifest, prefix }, this.args, this.isIdempotent);
   }
+
+  /**
+   * Calls that come at once may go to the database as one transaction, in which a call that fails is undone by itself. For procedures
+   * that neither commit nor roll back.
+   */
+  together(): Procedure<A, R> {
+    return new Procedure({ ...this.manifest, together: true }, this.args, this.isIdempotent);
+  }
 }
 
 /** A function of the store, made by `fn`. */

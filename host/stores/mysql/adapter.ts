@@ -19,7 +19,14 @@ import type {
 import { CallGroups, Deadline, type Together } from '../deadlines.js';
 import { type Dialect, planQuery, type QueryPlan } from '../query-plan.js';
 import { type ReadCatalogue, readCatalogue, readNames } from './catalogue.js';
-import { type DriverRow, type Endpoint, isConnectionLoss, readEndpoint, toStoreError } from './driver.js';
+import {
+  type DriverRow,
+  type Endpoint,
+  isConnectionLoss,
+  isSavepointLost,
+  readEndpoint,
+  toStoreError,
+} from './driver.js';
 import { Connector, Killer, Pool } from './pool.js';
 import { type Executed, isDriverError, type Session, type SessionMode } from './session.js';
 import {
@@ -27,6 +34,7 @@ import {
   callStatement,
   condition,
   functionResult,
+  groupStatement,
   type KeyForm,
   type KeyRead,
   keyReadOf,
@@ -35,6 +43,7 @@ import {
   pageOf,
   pagesByKey,
   pagesOfUnion,
+  resultsOfGroup,
   type Routine,
   type Statement,
   unionStatement,
@@ -48,6 +57,7 @@ const RETRY_PAUSE_MS = 20;
 /** Calls of a group at first, and at most. */
 const [FIRST_KEYS, MOST_KEYS] = [16, 64];
 const [FIRST_PAGES, MOST_PAGES] = [4, 32];
+const [FIRST_WRITES, MOST_WRITES] = [4, 32];
 /** Of pages that go together: what there is to gain is the way of small ones. */
 const MOST_GROUP_ROWS = 3_200;
 const MOST_GROUP_VALUES = 4_096;
@@ -83,6 +93,9 @@ class MysqlAdapter implements StoreAdapter {
   readonly #connector: Connector;
   readonly #pool: Pool;
   readonly #killer: Killer;
+  readonly #writes = new WeakMap<NamedObject, CallGroups<CallWork, RoutineRows>>();
+  /** Procedures that were found to commit by themselves, and so cannot go together. */
+  readonly #committing = new WeakSet<NamedObject>();
   /** Reads of each view that may go together. */
   readonly #groups = new WeakMap<View, ViewGroups>();
 
@@ -141,7 +154,59 @@ class MysqlAdapter implements StoreAdapter {
   }
 
   call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<RoutineRows> {
-    return this.#attempt(() => callWork(object, args), options);
+    if (object.kind !== 'procedure' || object.together !== true || !this.#mayJoin(object, options))
+      return this.#attempt(() => callWork(object, args), options);
+    let work: CallWork;
+    try {
+      work = callWork(object, args);
+    } catch (error) {
+      return this.#attempt<RoutineRows>(() => {
+        throw error;
+      }, options);
+    }
+    return (this.#writes.get(object) ?? this.#groupWrites(object)).ask(work, options);
+  }
+
+  /** n.b. calls that can be given up by themselves go alone. */
+  #mayJoin(object: NamedObject, { mode, signal }: CallOptions): boolean {
+    const { profile } = this.#connector;
+    return mode === 'write' && signal === undefined && profile?.blocks === true && !this.#committing.has(object);
+  }
+
+  #groupWrites(object: NamedObject): CallGroups<CallWork, RoutineRows> {
+    const made = new CallGroups<CallWork, RoutineRows>({
+      ...{ firstCalls: FIRST_WRITES, mostCalls: MOST_WRITES, isPadded: false, isOrdered: true },
+      alone: (work, options) => this.#attempt(() => work, options),
+      together: (works, options) => this.#callTogether(object, works, options),
+    });
+    this.#writes.set(object, made);
+    return made;
+  }
+
+  /** undefined: nothing of it was kept, and each is to be called by itself. */
+  async #callTogether(
+    object: NamedObject,
+    works: readonly CallWork[],
+    options: CallOptions,
+  ): Promise<Together<RoutineRows>> {
+    const { sql, values } = groupStatement(works.map(({ statement }) => statement));
+    const progress: Progress = { mayHaveCommitted: false };
+    const run = async (session: Session): Promise<Together<RoutineRows>> => {
+      progress.mayHaveCommitted = true;
+      try {
+        return resultsOfGroup(await session.execute(sql, values, true), works[0]?.args ?? []);
+      } catch (error) {
+        if (!isSavepointLost(error)) throw error;
+        this.#committing.add(object);
+        throw storeErrors.make('BEDS_STORE_INDETERMINATE', COMMITS_ITSELF);
+      }
+    };
+    try {
+      return await this.#lend(options, { progress, run });
+    } catch (error) {
+      if (!progress.mayHaveCommitted || (isBedsError(error) && MAY_BE_KEPT.has(error.code))) throw error;
+      return undefined;
+    }
   }
 
   /** n.b. reads that can be given up by themselves go alone. */
@@ -415,13 +480,22 @@ interface Work<T> {
   run(session: Session, send: Send): Promise<T>;
 }
 
-function callWork(object: NamedObject, args: JsonObject): Work<RoutineRows> {
+interface CallWork extends Work<RoutineRows> {
+  readonly statement: Statement;
+}
+
+const MAY_BE_KEPT = new Set(['BEDS_STORE_INDETERMINATE', 'BEDS_STORE_RESULT_TOO_LARGE']);
+const COMMITS_ITSELF =
+  'The procedure ends transactions by itself, so calls of it cannot go together. The change may or may not be saved.';
+
+function callWork(object: NamedObject, args: JsonObject): CallWork {
   if (object.kind === 'view') throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED', `${object.name} is a view: read it.`);
   const routine: Routine = object;
   const statement = callStatement(routine, args);
   return {
     kind: routine.kind,
     args: routine.args.map(({ name }) => name),
+    statement,
     run: async (session, send) => {
       const executed = await send(session, statement);
       if (routine.kind === 'procedure') return callResult(executed);

@@ -227,6 +227,14 @@ export function isConnectionLoss(error: unknown): boolean {
   return errno === undefined || errno < 1000 || errno === KILLED || errno === SHUTDOWN;
 }
 
+const NO_SUCH_SAVEPOINT = 1305;
+
+/** n.b. the same number says of a routine that it is not there. */
+export function isSavepointLost(error: unknown): boolean {
+  const { errno, sqlMessage } = error as ServerError;
+  return errno === NO_SUCH_SAVEPOINT && sqlMessage?.startsWith('SAVEPOINT') === true;
+}
+
 /** The catalogued error for what the driver reported, without anything of the request in it. */
 export function toStoreError(error: unknown, args: readonly string[] = []): BedsError {
   const { errno, sqlState, sqlMessage, code } = error as ServerError;

@@ -23,7 +23,14 @@ import {
   refuseAll,
   refuseQuery,
 } from '../query-plan.js';
-import { type DriverField, type DriverHeader, type DriverRow, isJsonField, type ServerProfile } from './driver.js';
+import {
+  type DriverField,
+  type DriverHeader,
+  type DriverRow,
+  isJsonField,
+  type ServerProfile,
+  toStoreError,
+} from './driver.js';
 import type { Executed } from './session.js';
 import {
   type Binding,
@@ -740,11 +747,60 @@ export function pagesOfUnion(view: View, plans: readonly QueryPlan[], { result, 
     for (const { name } of own) copy[name] = row[name];
     found[Number(row[WHOSE])]?.push(copy);
   }
-  return plans.map((plan, at) => {
-    try {
-      return pageOf(view, plan, { result: found[at] ?? [], fields: own });
-    } catch (error) {
-      return error as Error;
+  return plans.map((plan, at) => resultOrError(() => pageOf(view, plan, { result: found[at] ?? [], fields: own })));
+}
+
+/** What ends each call of a group: no routine's result begins with a column of this name. */
+const ENDED = '#beds';
+
+/**
+ * Calls of the same text as one transaction, in which one that fails is undone by itself. None waits for a lock, which would keep the
+ * others waiting: it is called by itself then. Where a call has ended the transaction there is no savepoint to release.
+ */
+export function groupStatement(calls: readonly Statement[]): Statement {
+  let sql = 'BEGIN NOT ATOMIC START TRANSACTION; ';
+  const values: Statement['values'][number][] = [];
+  for (const call of calls) {
+    sql +=
+      'BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN DECLARE number INT; DECLARE state CHAR(5); DECLARE text TEXT; ' +
+      'GET DIAGNOSTICS CONDITION 1 number = MYSQL_ERRNO, state = RETURNED_SQLSTATE, text = MESSAGE_TEXT; ' +
+      `ROLLBACK TO SAVEPOINT beds; SELECT number AS \`${ENDED}\`, state AS state, text AS text; END; SAVEPOINT beds; ` +
+      `SET STATEMENT innodb_lock_wait_timeout=0 FOR ${call.sql}; SELECT ROW_COUNT() AS \`${ENDED}\`; ` +
+      'RELEASE SAVEPOINT beds; END; ';
+    for (const value of call.values) values.push(value);
+  }
+  return { sql: `${sql}COMMIT; END`, values };
+}
+
+/** Errors that say what is wrong with a call, whenever it is made. */
+const OWN_ERRORS = new Set(['BEDS_STORE_CONFLICT', 'BEDS_STORE_INVALID_VALUE', 'BEDS_STORE_REFUSED']);
+
+/** What each call gave, or its error; undefined: it was undone, and has to be made by itself. */
+export function resultsOfGroup({ result, fields }: Executed, args: readonly string[]): Together<RoutineRows> {
+  const parts = result as readonly (DriverHeader | DriverRow[])[];
+  const columns = fields as readonly (readonly DriverField[] | undefined)[];
+  const results: (RoutineRows | Error | undefined)[] = [];
+  let from = 0;
+  parts.forEach((part, index) => {
+    if (!Array.isArray(part) || columns[index]?.[0]?.name !== ENDED) return;
+    const { [ENDED]: number, state, text } = part[0] ?? {};
+    if (state === undefined) {
+      const header: DriverHeader = { affectedRows: Math.max(0, Number(number)), serverStatus: 0 };
+      const own: Executed = { result: [...parts.slice(from, index), header], fields: columns.slice(from, index) };
+      results.push(resultOrError(() => callResult(own)));
+    } else {
+      const error = toStoreError({ errno: number, sqlState: state, sqlMessage: text }, args);
+      results.push(OWN_ERRORS.has(error.code) ? error : undefined);
     }
+    from = index + 1;
   });
+  return results;
+}
+
+function resultOrError<T>(read: () => T): T | Error {
+  try {
+    return read();
+  } catch (error) {
+    return error as Error;
+  }
 }
