@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { after, describe, test } from 'node:test';
+import { after, describe, it, test } from 'node:test';
 import type { JsonObject, OrderBy, Scalar, ValueType } from '@beds/sdk';
 import { narrowObject } from '../host/stores/check-use.js';
 import type { NamedObject } from '../host/stores/contract.js';
+import fc from 'fast-check';
 import { mysqlStore } from './support/mysql-store.js';
 
 interface Sample {
@@ -378,4 +379,108 @@ test('a text too long to be sorted whole is refused as an order where a page wou
   const refusal = { code: 'BEDS_STORE_QUERY_INVALID', field: 'query.order', message: /order names v/ };
   await assert.rejects(walk(view, [{ column: 'v' }], 2), refusal);
   assert.deepEqual(ids(await walk(view, [{ column: 'v' }], 3)), [3, 1, 2]);
+});
+
+/** How many sets of rows are tried of each type, and from which seed: both may be given to look longer, or at the same again. */
+const RUNS = Number(process.env['BEDS_PAGE_RUNS'] ?? 2);
+const SEED = Number(process.env['BEDS_PAGE_SEED'] ?? Date.now() % 2 ** 31);
+
+const unit = fc.constantFrom(...('aAáäbßzZ -_%09iİıÆ日😀\u0301\u00ad\u0000'.match(/./gsu) ?? []), 'ss', 'ae');
+const word = fc.string({ unit, maxLength: 4 });
+const digits = fc.bigInt({ min: -(10n ** 20n), max: 10n ** 20n }).map(
+  (whole) =>
+    `${String(whole / 100n)}.${String(whole % 100n)
+      .replace('-', '')
+      .padStart(2, '0')}`,
+);
+const two = (max: number): fc.Arbitrary<string> => fc.nat(max).map((part) => String(part).padStart(2, '0'));
+const clock = fc
+  .tuple(two(23), two(59), two(59), fc.nat(3))
+  .map(([h, m, s, us]) => `${h}:${m}:${s}.00000${String(us)}`);
+
+const random: readonly (readonly [type: string, as: ValueType, value: fc.Arbitrary<string | number | Buffer>])[] = [
+  ['TINYINT', 'integer', fc.integer({ min: -128, max: 127 })],
+  ['BIGINT', 'bigint', fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map(String)],
+  ['BIGINT UNSIGNED', 'bigint', fc.bigInt({ min: 2n ** 64n - 4n, max: 2n ** 64n - 1n }).map(String)],
+  [
+    'BIT(64)',
+    'bigint',
+    fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map((bits) => Buffer.from(bits.toString(16).padStart(16, '0'), 'hex')),
+  ],
+  ['DECIMAL(30,2)', 'decimal', digits],
+  ['FLOAT', 'number', fc.float({ noNaN: true, noDefaultInfinity: true })],
+  ['DOUBLE', 'number', fc.double({ noNaN: true, noDefaultInfinity: true })],
+  ['DATETIME(6)', 'datetime', clock.map((time) => `2026-01-01 ${time}`)],
+  ['TIME(6)', 'string', fc.tuple(fc.boolean(), clock).map(([isBelow, time]) => (isBelow ? '-' : '') + time)],
+  ["ENUM('z','a','M','')", 'string', fc.constantFrom('z', 'a', 'M', '')],
+  ["SET('z','a','m')", 'string', fc.subarray(['z', 'a', 'm']).map((list) => list.join())],
+  ['VARBINARY(16)', 'binary', fc.uint8Array({ maxLength: 4 }).map((bytes) => Buffer.from(bytes))],
+  ['BINARY(2)', 'binary', fc.uint8Array({ minLength: 2, maxLength: 2, max: 3 }).map((bytes) => Buffer.from(bytes))],
+  ...[
+    'bin',
+    'general_ci',
+    'unicode_ci',
+    'uca1400_ai_ci',
+    'uca1400_nopad_as_cs',
+    '0900_ai_ci',
+    '0900_as_cs',
+    '0900_bin',
+  ].map((collation) => [`VARCHAR(20) COLLATE utf8mb4_${collation}`, 'string', word] as const),
+  ['CHAR(20) COLLATE utf8mb4_unicode_ci', 'string', word],
+];
+
+describe(`random rows come on pages as in one read, by one column and by two; seed ${String(SEED)}`, () => {
+  for (const [index, [type, as, value]] of random.entries()) {
+    it(`${type} as ${as}`, async (t) => {
+      const name = `random_${String(index)}`;
+      try {
+        await store.dba.query(`CREATE TABLE ${name} (id INT PRIMARY KEY, v ${type} NULL, w TINYINT NOT NULL)`);
+      } catch (error) {
+        return t.skip(`the server does not know it: ${(error as Error).message}`);
+      }
+      await store.dba.query(
+        `CREATE VIEW ${name}_list AS SELECT id, v, w FROM ${name}; GRANT SELECT ON ${name}_list TO ${store.account}`,
+      );
+      const found = (await adapter.describe([`${name}_list`])).get(`${name}_list`);
+      assert.ok(found);
+      const columns = { id: { type: 'integer' }, v: { type: as }, w: { type: 'integer' } } as const;
+      const view = narrowObject({ kind: 'view', name: `${name}_list`, columns }, found);
+      const put = (id: number, [v, w]: readonly [string | number | Buffer | null, number]): Promise<unknown> =>
+        store.dba.execute(`INSERT INTO ${name} VALUES (?, ?, ?)`, [id, v, w]);
+      const direction = fc.constantFrom('asc' as const, 'desc' as const);
+      const rows = fc.array(fc.tuple(fc.option(value, { freq: 4 }), fc.nat(1)), { minLength: 4, maxLength: 9 });
+      const property = fc.asyncProperty(rows, direction, direction, async (kept, ofV, ofW) => {
+        await store.dba.query(`DELETE FROM ${name}`);
+        for (const [id, row] of kept.entries()) await put(id, row);
+        const [v, w] = [
+          { column: 'v', direction: ofV },
+          { column: 'w', direction: ofW },
+        ];
+        for (const order of [[v], [v, w], [w, v]]) {
+          const all = (await adapter.view(view, { key: 'id', order, limit: 100 }, read)).rows;
+          const by = order.map((each) => `${each.column} ${each.direction}`).join(', ');
+          assert.deepEqual(ids(all), await idsOf(`SELECT id FROM ${name} ORDER BY ${by}, id`));
+          for (const limit of [1, 2, 3])
+            assert.deepEqual(await walk(view, order, limit), all, `${by}, ${String(limit)}`);
+        }
+        // Others come and go while somebody turns the pages: the ids from 100 on.
+        for (const [id, row] of kept.entries()) await put(100 + id, row);
+        let [seen, cursor] = [[] as unknown[], undefined as string | undefined];
+        for (let page = 0; page === 0 || cursor !== undefined; page += 1) {
+          const query = { key: 'id', order: [v], limit: 2, ...(cursor === undefined ? {} : { cursor }) };
+          const answer = await adapter.view(view, query, read);
+          seen = seen.concat(ids(answer.rows));
+          cursor = answer.cursor;
+          const row = kept[page % kept.length];
+          if (page < kept.length && row !== undefined) {
+            await store.dba.query(`DELETE FROM ${name} WHERE id = ${String(100 + page)}`);
+            await put(200 + page, row);
+          }
+        }
+        const stayed = seen.filter((id) => Number(id) < 100);
+        assert.deepEqual(stayed.toSorted(), [...kept.keys()].toSorted(), 'who was there all along is seen once');
+      });
+      await fc.assert(property, { numRuns: RUNS, seed: SEED, endOnFailure: true });
+    });
+  }
 });
