@@ -1,3 +1,4 @@
+import { STOP } from '../host/dba/mysql.js';
 import { adapterConformance } from './support/adapter-conformance.js';
 import { mysqlStore } from './support/mysql-store.js';
 
@@ -27,7 +28,9 @@ await store.dba.query(`
   GRANT SELECT ON kind_list TO ${store.account};
   GRANT SELECT ON note_list TO ${store.account};
   ${['create', 'update', 'delete', 'slow'].map((name) => `GRANT EXECUTE ON PROCEDURE note_${name} TO ${store.account};`).join('\n')}
-  GRANT EXECUTE ON FUNCTION note_count TO ${store.account}`);
+  GRANT EXECUTE ON FUNCTION note_count TO ${store.account};
+  ${STOP};
+  GRANT EXECUTE ON PROCEDURE beds_stop TO ${store.account}`);
 
 adapterConformance({
   name: 'MySQL',

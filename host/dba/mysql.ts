@@ -42,6 +42,19 @@ BEGIN
   CLOSE found;
 END`;
 
+/**
+ * Ends what a connection of the runtime account works on. While a routine runs, its connection is its definer's, and the server refuses
+ * the account's own KILL; by the lock that each connection of the host has, the account's own are known, and no others are ended.
+ */
+export const STOP = `DROP PROCEDURE IF EXISTS beds_stop;
+CREATE PROCEDURE beds_stop (IN connection BIGINT UNSIGNED) NO SQL SQL SECURITY DEFINER
+BEGIN
+  DECLARE CONTINUE HANDLER FOR 1094 BEGIN END;
+  IF IS_USED_LOCK(LEFT(CONCAT('beds:', connection, ':', SUBSTRING_INDEX(USER(), '@', 1)), 64)) = connection THEN
+    KILL QUERY connection;
+  END IF;
+END`;
+
 /** MySQL and MariaDB. Throws BEDS_DBA_SERVER_UNAVAILABLE. */
 export async function administerMysql(adminUrl: string): Promise<StoreAdministrator> {
   try {
@@ -92,8 +105,13 @@ class MysqlAdministrator implements StoreAdministrator {
     try {
       await this.#connection.query(`CREATE USER IF NOT EXISTS ${user} IDENTIFIED BY ${secret}`);
       await this.#connection.query(`ALTER USER ${user} IDENTIFIED BY ${secret}`);
-      await this.#connection.query(EXPLAIN);
-      await this.#connection.query(`GRANT ${this.#right({ kind: 'PROCEDURE', name: 'beds_explain' })} TO ${user}`);
+      for (const [name, text] of [
+        ['beds_explain', EXPLAIN],
+        ['beds_stop', STOP],
+      ] as const) {
+        await this.#connection.query(text);
+        await this.#connection.query(`GRANT ${this.#right({ kind: 'PROCEDURE', name })} TO ${user}`);
+      }
       for (const object of objects) await this.#connection.query(`GRANT ${this.#right(object)} TO ${user}`);
     } catch (cause) {
       throw dbaErrors.make('BEDS_DBA_ACCOUNT_FAILED', reasonWithout(cause, account.password), { cause });

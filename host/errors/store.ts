@@ -92,6 +92,12 @@ export const storeErrors = defineErrors({
     status: 'indeterminate',
     action: 'Read the record before you send the change again.',
   },
+  BEDS_STORE_TRANSACTION_ENDED: {
+    message: 'A routine ended the transaction that it was called in. What was done before that is kept.',
+    status: 'indeterminate',
+    action:
+      'Read the records before you send the change again. DBAs: take START TRANSACTION, COMMIT, ROLLBACK and DDL out of routines that are called in transactions.',
+  },
   BEDS_STORE_REFUSED: {
     message: 'The named object refused the request.',
     status: 'invalid',

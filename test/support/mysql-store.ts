@@ -55,7 +55,7 @@ export async function mysqlStore(): Promise<MysqlStore> {
       createMysqlAdapter({ store: 'test', config: { kind: 'mysql', url: url.href, ...storeLimits, ...changes } }),
     running: async () => {
       const [rows] = await dba.query(
-        `SELECT COUNT(*) AS running FROM INFORMATION_SCHEMA.PROCESSLIST WHERE DB = ? AND COMMAND <> 'Sleep' AND ID <> CONNECTION_ID()`,
+        `SELECT COUNT(*) AS running FROM INFORMATION_SCHEMA.PROCESSLIST WHERE DB = ? AND COMMAND <> 'Sleep' AND INFO IS NOT NULL AND ID <> CONNECTION_ID()`,
         [database],
       );
       return Number((rows as { running: number }[])[0]?.running);

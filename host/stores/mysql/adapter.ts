@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { withTimeout } from '#sdk/time';
+import { settlesWithin } from '#sdk/time';
 import { type RoutineRows, isBedsError, type JsonObject, type ObjectManifest, type Page } from '@beds/sdk';
 import type { StoreConfig } from '../../config/schema.js';
 import { storeErrors } from '../../errors/store.js';
@@ -23,6 +23,7 @@ import {
   type DriverRow,
   type Endpoint,
   isConnectionLoss,
+  isNotHere,
   isSavepointLost,
   readEndpoint,
   toStoreError,
@@ -99,12 +100,12 @@ class MysqlAdapter implements StoreAdapter {
   /** Reads of each view that may go together. */
   readonly #groups = new WeakMap<View, ViewGroups>();
 
-  constructor(store: string, config: StoreConfig, { database, connect }: Endpoint) {
+  constructor(store: string, config: StoreConfig, endpoint: Endpoint) {
     this.store = store;
     this.#config = config;
-    this.#database = database;
-    this.#connector = new Connector(connect, config);
-    this.#killer = new Killer(connect);
+    this.#database = endpoint.database;
+    this.#connector = new Connector(endpoint.connect, config);
+    this.#killer = new Killer(endpoint);
     this.#pool = new Pool({
       connector: this.#connector,
       poolSize: config.poolSize,
@@ -308,7 +309,7 @@ class MysqlAdapter implements StoreAdapter {
   transaction<T>(work: (scope: AdapterScope) => Promise<T>, options: CallOptions): Promise<T> {
     const progress: Progress = { mayHaveCommitted: false };
     const run = (session: Session, deadline: Deadline): Promise<T> =>
-      runTransaction(session, work, { progress, deadline });
+      runTransaction(session, work, { mode: options.mode, progress, deadline });
     return this.#lend(options, { progress, run });
   }
 
@@ -319,10 +320,15 @@ class MysqlAdapter implements StoreAdapter {
       kind: this.#config.kind,
       server: profile?.version ?? 'unknown',
       up: profile !== undefined && lastError === undefined,
-      capabilities: profile?.capabilities ?? UNKNOWN,
+      capabilities: this.#capabilities,
       connections: this.#pool.counts,
       ...(lastError === undefined ? {} : { lastError }),
     };
+  }
+
+  get #capabilities(): StoreCapabilities {
+    const known = this.#connector.profile?.capabilities ?? UNKNOWN;
+    return this.#killer.stopsRoutines ? { ...known, statementDeadline: true } : known;
   }
 
   async close(timeoutMs: number): Promise<void> {
@@ -346,9 +352,10 @@ class MysqlAdapter implements StoreAdapter {
         });
       } catch (error) {
         const code = isBedsError(error) ? error.code : '';
-        const lostRead = code === 'BEDS_STORE_UNAVAILABLE' && mode === 'read' && attempt === 1;
+        const lostRead = code === 'BEDS_STORE_UNAVAILABLE' && mode === 'read';
+        const isElsewhere = attempt === 1 && (lostRead || isNotHere(error));
         const gaveWay = code === 'BEDS_STORE_DEADLOCK' && attempt < MAX_ATTEMPTS;
-        if (!lostRead && !gaveWay) throw error;
+        if (!isElsewhere && !gaveWay) throw error;
         if (gaveWay) await delay(Math.min(Math.random() * RETRY_PAUSE_MS * 2 ** attempt, endsAtMs - performance.now()));
         bounded = { ...options, timeoutMs: endsAtMs - performance.now() };
       }
@@ -394,10 +401,14 @@ class MysqlAdapter implements StoreAdapter {
       }
     } catch (error) {
       failure = toFailure(error, progress, args);
+      if (isNotHere(failure)) this.#pool.renew();
       if (session.refusal !== undefined)
         failure = await this.#giveUp(session, failure, mode === 'write' && progress.mayHaveCommitted);
+      if (isBedsError(failure) && failure.code === 'BEDS_STORE_DEADLOCK' && (await committedItself(session)))
+        failure = storeErrors.make('BEDS_STORE_INDETERMINATE', KEPT_A_PART);
       // A failed write is rolled back before its caller learns of it: its locks are gone when the caller tries again.
-      if (mode === 'write' && session.isAlive) await this.#pool.clean(session).catch(() => session.destroy());
+      if (mode === 'write' && session.isAlive && session.abandoned === undefined)
+        await this.#pool.clean(session).catch(() => session.destroy());
       throw failure;
     } finally {
       deadline.end();
@@ -642,21 +653,42 @@ interface Bounded<T> {
  * write first waits for how it ended: done after all, stopped (BEDS_STORE_TIMEOUT), or not known (BEDS_STORE_INDETERMINATE).
  */
 async function stopLate<T>(bounded: Bounded<T>, error: unknown): Promise<T> {
-  const { session, killer, deadline } = bounded;
-  const { reason } = deadline;
+  const { reason } = bounded.deadline;
   if (reason === undefined || error !== reason) throw error;
-  void killer.stop(session.connection.threadId);
-  return await settle(bounded, reason);
+  return settle(bounded, reason);
 }
 
-async function settle<T>({ session, mode, progress, work }: Bounded<T>, reason: Error): Promise<T> {
-  try {
-    if (mode === 'read' || !progress.mayHaveCommitted) throw reason;
-    return await withTimeout(work, STOP_GRACE_MS, () => storeErrors.make('BEDS_STORE_INDETERMINATE'));
-  } finally {
+async function settle<T>({ session, killer, mode, progress, work }: Bounded<T>, reason: Error): Promise<T> {
+  if (!session.isBusy) {
+    // The server rolls back what is open.
     session.destroy();
+    throw reason;
   }
+  const told = killer.stop(session.connection.threadId);
+  if (mode === 'read') {
+    session.abandon(told);
+    const stops = session.profile.capabilities.statementDeadline || killer.stopsRoutines;
+    throw stops ? reason : storeErrors.make('BEDS_STORE_TIMEOUT', GOES_ON);
+  }
+  if (!(await settlesWithin(session.idle(), STOP_GRACE_MS))) {
+    session.abandon(told);
+    throw storeErrors.make('BEDS_STORE_INDETERMINATE', NOT_STOPPED);
+  }
+  session.abandon(told);
+  if (progress.mayHaveCommitted) return work;
+  throw reason;
 }
+
+/** n.b. a deadlock undoes what came after that, and running the whole again would do the rest twice. */
+async function committedItself(session: Session): Promise<boolean> {
+  return session.isAlive && !session.isBusy && (await session.hasCommittedItself().catch(() => false));
+}
+
+const KEPT_A_PART =
+  'The routine gave way to another transaction after a COMMIT of its own: a part of its work is kept.';
+const GOES_ON = 'The database did not finish in time. It may still be working on the statement.';
+const NOT_STOPPED =
+  'The database did not finish in time and could not be stopped yet. The change may or may not be saved.';
 
 /**
  * The calls of one transaction. They take turns on its connection. After the server has failed one of them nothing more
@@ -667,6 +699,7 @@ class TransactionCalls implements AdapterScope {
   readonly #session: Session;
   readonly #deadline: Deadline;
   readonly #running = new Set<Promise<unknown>>();
+  #last: Promise<unknown> | undefined;
   #failure: Error | undefined;
   #over = false;
 
@@ -690,12 +723,24 @@ class TransactionCalls implements AdapterScope {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
+  /** n.b. the driver would send on what waits in its own line when the time is over. */
+  async #inTurn<T>(work: Work<T>): Promise<T> {
+    const last = this.#last;
+    if (last !== undefined) {
+      await last.catch(() => undefined);
+      if (this.#failure !== undefined) throw this.#failure;
+      this.#deadline.remainingMs();
+    }
+    return work.run(this.#session, sendInside);
+  }
+
   async #run<T>(make: () => Work<T>): Promise<T> {
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#over) throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED', 'The transaction is over.');
     this.#deadline.remainingMs();
     const work = make();
-    const running = work.run(this.#session, sendInside);
+    const running = this.#inTurn(work);
+    this.#last = running;
     this.#running.add(running);
     try {
       return await running;
@@ -708,14 +753,22 @@ class TransactionCalls implements AdapterScope {
   }
 }
 
+/** Failures after which there is no transaction, or nobody to ask. */
+const UNDONE_BY_SERVER = new Set([
+  'BEDS_STORE_DEADLOCK',
+  'BEDS_STORE_UNAVAILABLE',
+  'BEDS_STORE_TIMEOUT',
+  'BEDS_STORE_TRANSACTION_ENDED',
+]);
+
 /** Commits when `work` resolves; otherwise leaves the session dirty, so that it is rolled back before the outcome is reported. */
 async function runTransaction<T>(
   session: Session,
   work: (scope: AdapterScope) => Promise<T>,
-  { progress, deadline }: { readonly progress: Progress; readonly deadline: Deadline },
+  { mode, progress, deadline }: Pick<Sending, 'mode' | 'progress' | 'deadline'>,
 ): Promise<T> {
   const calls = new TransactionCalls(session, deadline);
-  await session.begin();
+  await session.begin(mode === 'write');
   deadline.remainingMs();
   try {
     const result = await work(calls);
@@ -727,6 +780,8 @@ async function runTransaction<T>(
   } catch (error) {
     session.isDirty = true;
     await calls.finish().catch(() => undefined);
+    const isUndone = isBedsError(error) && UNDONE_BY_SERVER.has(error.code);
+    if (!isUndone && !(await session.isIntact())) throw storeErrors.make('BEDS_STORE_TRANSACTION_ENDED');
     throw error;
   }
 }

@@ -30,10 +30,13 @@ export async function readCatalogue(
   return unambiguous(found);
 }
 
+/** What `beds db apply` makes for the host. */
+const OWN = new Set(['beds_explain', 'beds_stop']);
+
 /** The names of the views and routines of a database that the account may see, without what BEDS has made for itself. */
 export async function readNames(read: ReadCatalogue, database: string): Promise<readonly string[]> {
   const rows = await read(NAMES, [database, database]);
-  return rows.map(({ name }) => String(name)).filter((name) => IDENTIFIER.test(name) && name !== 'beds_explain');
+  return rows.map(({ name }) => String(name)).filter((name) => IDENTIFIER.test(name) && !OWN.has(name));
 }
 
 const NAMES = `SELECT TABLE_NAME AS name FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_TYPE = 'VIEW'

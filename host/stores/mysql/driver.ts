@@ -66,6 +66,7 @@ export type Connect = () => DriverConnection;
 
 // Every statement's text is ours and names one object; what varies is the shape of a view query.
 const MAX_PREPARED_STATEMENTS = 256;
+const KEEP_ALIVE_MS = 10_000;
 const DATABASE = /^[A-Za-z_][A-Za-z0-9_-]{0,63}$/;
 const TLS: Readonly<Record<string, NonNullable<ConnectionOptions['ssl']> | undefined>> = {
   disabled: undefined,
@@ -107,6 +108,9 @@ export function readEndpoint(store: string, config: StoreConfig): Endpoint {
     // n.b. what the driver cannot parse ends its connection.
     jsonStrings: true,
     maxPreparedStatements: MAX_PREPARED_STATEMENTS,
+    // n.b. who waits for an answer sends nothing: of a peer that is gone only this tells, within seconds.
+    enableKeepAlive: true,
+    keepAliveInitialDelay: KEEP_ALIVE_MS,
     // n.b. without it mysql2 offers the server to read local files, which BEDS never does.
     flags: ['-LOCAL_FILES'],
     ...(ssl === undefined ? {} : { ssl: { ...(ssl as object) } }),
@@ -169,7 +173,7 @@ export async function profileServer(connection: DriverConnection): Promise<Serve
       transactions,
       readOnlyReads: readOnlyVariable !== undefined,
       // MySQL's max_execution_time bounds SELECT only, and KILL is refused while a routine runs as its definer.
-      statementDeadline: limitVariable?.name === 'max_statement_time',
+      statementDeadline: limitVariable?.name === 'max_statement_time' || (await works('CALL beds_stop(0)')),
       nativeViews: true,
       // A server started with --skip-grant-tables refuses this one.
       accessControl: await works('SHOW GRANTS'),
@@ -194,37 +198,85 @@ interface ServerError {
 }
 
 // Numbers: https://mariadb.com/kb/en/mariadb-error-code-reference/ and
-// https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
+// https://dev.mysql.com/doc/mysql-errors/9.7/en/server-error-reference.html
 const BY_NUMBER: readonly (readonly [Code, readonly number[]])[] = [
   ['BEDS_STORE_CONFLICT', [1022, 1062, 1169, 1451, 1452, 1557, 1586, 1761, 1762]],
   [
     'BEDS_STORE_INVALID_VALUE',
-    [1048, 1263, 1264, 1265, 1267, 1292, 1364, 1366, 1367, 1406, 1411, 1441, 1690, 3140, 3819, 3854, 3988, 4025, 4078],
+    [
+      1048, 1153, 1263, 1264, 1265, 1267, 1292, 1364, 1366, 1367, 1406, 1411, 1441, 1690, 3140, 3819, 3854, 3988, 4025,
+      4078,
+    ],
   ],
-  ['BEDS_STORE_DENIED', [1044, 1045, 1142, 1143, 1227, 1370, 1410, 1419, 1698, 1792]],
+  [
+    'BEDS_STORE_DENIED',
+    [1044, 1045, 1142, 1143, 1227, 1370, 1410, 1419, 1698, 1792, 1820, 1862, 3118, 3159, 3955, 4150, 4151],
+  ],
   ['BEDS_STORE_OBJECT_CHANGED', [1054, 1146, 1305, 1318, 1347, 1356, 1412, 1449]],
-  ['BEDS_STORE_DEADLOCK', [1020, 1205, 1213, 3058, 3572]],
+  ['BEDS_STORE_DEADLOCK', [1020, 1205, 1213, 1614, 3058, 3101, 3572]],
   ['BEDS_STORE_TIMEOUT', [1028, 1317, 1969, 3024]],
+  ['BEDS_STORE_OVERLOADED', [1037, 1038, 1041, 1135, 1206, 1461, 1637, 3170]],
   [
     'BEDS_STORE_UNAVAILABLE',
-    [1040, 1049, 1053, 1077, 1079, 1129, 1130, 1203, 1226, 1290, 1836, 1927, 2002, 2006, 2013],
+    [
+      1021, 1040, 1047, 1049, 1053, 1077, 1079, 1114, 1129, 1130, 1152, 1158, 1159, 1160, 1161, 1180, 1184, 1203, 1223,
+      1226, 1836, 1927, 2002, 2006, 2013, 3100, 3168, 3169, 4031,
+    ],
   ],
 ];
 const CODES = new Map<number, Code>(BY_NUMBER.flatMap(([code, numbers]) => numbers.map((n) => [n, code] as const)));
 const CANNOT_WRITE_IN_READ_ONLY = 1792;
-const SHUTDOWN = 1053;
-const KILLED = 1927;
+const OPTION_PREVENTS = 1290;
+/** Broken off by the server: by a shutdown, by a KILL, in the middle of a packet, or of a COMMIT. */
+const BROKEN_OFF = new Set([1053, 1158, 1159, 1160, 1161, 1180, 1184, 1927, 3169]);
+/** There are as many connections as the server, or the account, may have. */
+const NO_MORE_CONNECTIONS = new Set([1040, 1203, 1226]);
+/** Refused before anything was done, for what is the matter with this server or connection: read-only, out of the cluster, idle too long. */
+const NOT_HERE = new Set([1047, 1836, 3100, 4031]);
+/** SIGNAL and RESIGNAL of a condition that the server has no number of its own for. */
+const SIGNALLED = new Set([1642, 1643, 1644]);
 const MAX_REFUSAL_CHARACTERS = 256;
 
+/** How the server's own texts begin, in the language that a session has: under these numbers a routine may say something else. */
+const OWN_TEXTS: Readonly<Partial<Record<number, RegExp>>> = {
+  1020: /^Record has changed/,
+  1048: /^Column '/,
+  1062: /^Duplicate entry /,
+  1205: /^Lock wait timeout/,
+  1213: /^(Deadlock found|Lock deadlock|WSREP)/,
+  1264: /^Out of range value/,
+  1406: /^Data too long/,
+  1451: /^Cannot delete or update a parent row/,
+  1452: /^Cannot add or update a child row/,
+};
+
 /**
- * The connection is gone and with it the answer: what was sent may or may not have been done. n.b. a server that shuts down says
- * so of a statement that it kills, be it after its COMMIT.
+ * The connection is gone, or was broken off, and with it the answer: what was sent may or may not have been done. n.b. a server that
+ * shuts down says so of a statement that it kills, be it after its COMMIT.
  */
 export function isConnectionLoss(error: unknown): boolean {
   const { errno, message } = error as ServerError;
   // A command that mysql2 refused to send was certainly not done.
   if (message?.startsWith("Can't add new command") === true) return false;
-  return errno === undefined || errno < 1000 || errno === KILLED || errno === SHUTDOWN;
+  return errno === undefined || errno < 1000 || BROKEN_OFF.has(errno);
+}
+
+const noMoreConnections = new WeakSet<object>();
+const notHere = new WeakSet<object>();
+
+/** Whether it says that there are as many connections as the server, or the account, may have. */
+export function hasNoMoreConnections(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && noMoreConnections.has(error);
+}
+
+/** Whether nothing was done, and the same may be done on a new connection, which may lead to another server. */
+export function isNotHere(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && notHere.has(error);
+}
+
+/** n.b. the number is that of every option: https://mariadb.com/kb/en/e1290/ */
+function isReadOnlyServer({ errno, sqlMessage }: ServerError): boolean {
+  return errno === OPTION_PREVENTS && /read[-_]only/i.test(sqlMessage ?? '');
 }
 
 const NO_SUCH_SAVEPOINT = 1305;
@@ -237,28 +289,52 @@ export function isSavepointLost(error: unknown): boolean {
 
 /** The catalogued error for what the driver reported, without anything of the request in it. */
 export function toStoreError(error: unknown, args: readonly string[] = []): BedsError {
-  const { errno, sqlState, sqlMessage, code } = error as ServerError;
-  if (sqlState === '45000' && errno !== undefined && CODES.get(errno) === undefined) return refused(sqlMessage ?? '');
-  if (errno === CANNOT_WRITE_IN_READ_ONLY) {
-    return storeErrors.make('BEDS_STORE_DENIED', 'A read may not call an object that writes.');
-  }
+  const told = catalogued(error as ServerError, args);
+  if (told.code !== 'BEDS_STORE_UNAVAILABLE') return told;
+  const { errno = 0 } = error as ServerError;
+  if (NO_MORE_CONNECTIONS.has(errno)) noMoreConnections.add(told);
+  if (NOT_HERE.has(errno) || isReadOnlyServer(error as ServerError)) notHere.add(told);
+  return told;
+}
+
+function catalogued(error: ServerError, args: readonly string[]): BedsError {
+  const { errno, sqlMessage = '', sqlState = 'no state', code } = error;
   if (errno === undefined || errno < 1000) {
     const reason = typeof code === 'string' && /^[A-Z_]{1,40}$/.test(code) ? ` (${code})` : '';
     return storeErrors.make('BEDS_STORE_UNAVAILABLE', `The database cannot be reached${reason}.`);
   }
   const mapped = CODES.get(errno);
+  if (isSaidByRoutine(error)) return refused(sqlMessage, mapped);
+  if (errno === CANNOT_WRITE_IN_READ_ONLY) {
+    return storeErrors.make('BEDS_STORE_DENIED', 'A read may not call an object that writes.');
+  }
   if (mapped === 'BEDS_STORE_INVALID_VALUE') {
-    const field = columnOf(sqlMessage ?? '', args);
+    const field = columnOf(sqlMessage, args);
     return storeErrors.make(mapped, undefined, field === undefined ? {} : { field });
   }
+  if (isReadOnlyServer(error))
+    return storeErrors.make('BEDS_STORE_UNAVAILABLE', 'The database takes no writes: it is read-only.');
+  if (NO_MORE_CONNECTIONS.has(errno))
+    return storeErrors.make('BEDS_STORE_UNAVAILABLE', 'The database gives the runtime account no more for now.');
   if (mapped !== undefined) return storeErrors.make(mapped);
-  return storeErrors.make('BEDS_STORE_FAULT', `The database reported error ${errno} (${sqlState ?? 'no state'}).`);
+  return storeErrors.make('BEDS_STORE_FAULT', `The database reported error ${errno} (${sqlState}).`);
 }
 
-/** SIGNAL SQLSTATE '45000' is how a routine talks to the caller: https://mariadb.com/kb/en/signal/ */
-function refused(text: string): BedsError {
+/**
+ * SIGNAL is how a routine, its handler or a trigger talks to the caller, under any state and number: https://mariadb.com/kb/en/signal/
+ * The server's own errors have no state 45xxx, and numbers from 1000 to 1999, from 3000 to 4999 and of five digits up to 19999.
+ */
+function isSaidByRoutine({ errno = 0, sqlState, sqlMessage = '' }: ServerError): boolean {
+  if (SIGNALLED.has(errno) || sqlState?.startsWith('45') === true) return true;
+  const isOwn = errno < 2000 || (errno >= 3000 && errno < 5000) || (errno >= 6000 && errno < 20_000);
+  return !isOwn || OWN_TEXTS[errno]?.test(sqlMessage) === false;
+}
+
+/** The words of the DBA. A number may say that it is a conflict or a value; what it says of the server is not true. */
+function refused(text: string, mapped: Code | undefined): BedsError {
   const clean = text.replace(/\p{C}/gu, ' ').slice(0, MAX_REFUSAL_CHARACTERS).trim();
-  return storeErrors.make('BEDS_STORE_REFUSED', clean === '' ? undefined : clean);
+  const isOfRequest = mapped === 'BEDS_STORE_CONFLICT' || mapped === 'BEDS_STORE_INVALID_VALUE';
+  return storeErrors.make(isOfRequest ? mapped : 'BEDS_STORE_REFUSED', clean === '' ? undefined : clean);
 }
 
 // The text around the name may quote a value, so a name counts only if the object has an argument of that name.

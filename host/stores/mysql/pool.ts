@@ -6,6 +6,8 @@ import { type Deadline, type LineLimits, WaitingLine } from '../deadlines.js';
 import {
   type Connect,
   type DriverConnection,
+  type Endpoint,
+  hasNoMoreConnections,
   profileServer,
   query,
   type ServerProfile,
@@ -20,6 +22,8 @@ export interface PoolOptions extends LineLimits {
 
 const RESET_TIMEOUT_MS = 1_000;
 const IDLE_CHECK_MS = 1_000;
+/** How long the pool does not ask for more connections than a server gave it. */
+const FULL_MS = 900;
 // GET_LOCK is the one thing a routine can leave behind that the server does not report.
 const MAX_USES_BETWEEN_RESETS = 1_000;
 
@@ -33,14 +37,21 @@ export class Pool {
   readonly #all = new Set<Session>();
   readonly #line: WaitingLine<Session>;
   readonly #sweeper: NodeJS.Timeout;
+  /** Lent to nobody, while the server still works for a borrower that has given up. */
+  #abandoned = 0;
   #connecting = 0;
+  /** Until then the server gives no more connections than there are. */
+  #fullUntilMs = 0;
   #closing: Promise<void> | undefined;
   #drained: (() => void) | undefined;
 
   constructor(options: PoolOptions) {
     this.#options = options;
     this.#line = new WaitingLine(options);
-    this.#sweeper = setInterval(() => this.#resetIdle(), IDLE_CHECK_MS);
+    this.#sweeper = setInterval(() => {
+      this.#resetIdle();
+      this.#grow();
+    }, IDLE_CHECK_MS);
     this.#sweeper.unref();
   }
 
@@ -55,7 +66,7 @@ export class Pool {
     if (this.#all.size > 0) return;
     this.#connecting += 1;
     try {
-      this.#adopt(await this.#options.connector.open());
+      this.#adopt(await this.#options.connector.open(true));
     } finally {
       this.#connecting -= 1;
     }
@@ -67,7 +78,7 @@ export class Pool {
     const same = this.#idle.findLastIndex((session) => session.mode === mode);
     if (same >= 0) return this.#idle.splice(same, 1)[0];
     // Opening another keeps both kinds of sessions ready; at the limit a session changes its kind.
-    return this.#all.size + this.#connecting < this.#options.poolSize ? undefined : this.#idle.pop();
+    return this.#mayGrow() ? undefined : this.#idle.pop();
   }
 
   /** BEDS_STORE_OVERLOADED, _UNAVAILABLE, _CLOSED or the deadline's reason. */
@@ -77,12 +88,27 @@ export class Pool {
     return session;
   }
 
-  /** Takes the session back; the caller does not wait for its cleaning. */
+  /**
+   * Takes the session back; the caller does not wait for its cleaning. n.b. one that was given up stays lent until the server has done
+   * with it: ended here only, its statement would work on beside those of a connection in its place.
+   */
   release(session: Session): void {
     if (!session.isAlive || this.#closing !== undefined) {
       this.#drop(session);
       return;
     }
+    if (session.abandoned === undefined) {
+      this.#reuse(session);
+      return;
+    }
+    this.#abandoned += 1;
+    void session.abandoned.then(() => {
+      this.#abandoned -= 1;
+      this.#reuse(session);
+    });
+  }
+
+  #reuse(session: Session): void {
     if (!session.isDirty && session.uses < MAX_USES_BETWEEN_RESETS) {
       this.#hand(session);
       return;
@@ -93,32 +119,58 @@ export class Pool {
     );
   }
 
+  /** Ends the connections that there are now, the lent ones when they come back: those made from now on may lead to another server. */
+  renew(): void {
+    for (const session of this.#all) session.isOutdated = true;
+    for (const session of this.#idle.splice(0)) this.#drop(session);
+  }
+
   /** Waits for borrowed sessions, at most `timeoutMs`, then ends all. Later calls join the first. */
   close(timeoutMs: number): Promise<void> {
     this.#closing ??= this.#close(timeoutMs);
     return this.#closing;
   }
 
+  /** Sessions that somebody works with. */
+  get #lent(): number {
+    return this.#all.size - this.#idle.length - this.#abandoned;
+  }
+
   readonly #inVain = (): Error =>
     storeErrors.make(this.#all.size === 0 ? 'BEDS_STORE_UNAVAILABLE' : 'BEDS_STORE_OVERLOADED');
 
+  #mayGrow(): boolean {
+    if (this.#all.size + this.#connecting >= this.#options.poolSize) return false;
+    return this.#fullUntilMs === 0 || performance.now() >= this.#fullUntilMs;
+  }
+
   /** Opens another connection for those who wait, where one is needed and allowed. */
   #grow(): void {
-    const { connector, poolSize } = this.#options;
-    if (this.#all.size + this.#connecting >= poolSize || this.#connecting >= this.#line.waiters.size) return;
+    if (!this.#mayGrow() || this.#connecting >= this.#line.waiters.size) return;
     this.#connecting += 1;
-    connector.open().then(
+    this.#options.connector.open(this.#all.size === 0).then(
       (session) => {
         this.#connecting -= 1;
         this.#adopt(session);
       },
       (error: unknown) => {
         this.#connecting -= 1;
+        if (hasNoMoreConnections(error)) {
+          // They wait for one of those that there are, or that others give back.
+          this.#fullUntilMs = performance.now() + FULL_MS;
+          this.#serveIdle();
+          return;
+        }
         // Whoever waits longest is told; the others' attempts are under way, or follow.
         this.#line.refuse(notLetIn(error));
         this.#grow();
       },
     );
+  }
+
+  /** n.b. who came while the pool might grow was not given a session that had last been of the other mode. */
+  #serveIdle(): void {
+    while (this.#idle.length > 0 && this.#line.waiters.size > 0) this.#hand(this.#idle.pop() as Session);
   }
 
   #adopt(session: Session): void {
@@ -140,7 +192,7 @@ export class Pool {
   }
 
   #hand(session: Session): void {
-    if (!session.isAlive || this.#closing !== undefined) {
+    if (!session.isAlive || session.isOutdated || this.#closing !== undefined) {
       this.#drop(session);
       return;
     }
@@ -151,8 +203,9 @@ export class Pool {
   #drop(session: Session): void {
     session.destroy();
     this.#all.delete(session);
+    this.#fullUntilMs = 0;
     if (this.#closing === undefined) this.#grow();
-    else if (this.#all.size === this.#idle.length) this.#drained?.();
+    else if (this.#lent === 0) this.#drained?.();
   }
 
   /** Rolls back and forgets all that the session holds, within a second; else it is gone. */
@@ -173,7 +226,7 @@ export class Pool {
   async #close(timeoutMs: number): Promise<void> {
     clearInterval(this.#sweeper);
     this.#line.dismiss(storeErrors.make('BEDS_STORE_CLOSED'));
-    if (this.#all.size > this.#idle.length) {
+    if (this.#lent > 0) {
       const drained = new Promise<void>((resolve) => (this.#drained = resolve));
       await settlesWithin(drained, timeoutMs);
     }
@@ -221,8 +274,8 @@ export class Connector {
     return this.#lastError;
   }
 
-  /** Bounded by `connectTimeoutMs`, the finding out of the server's capabilities included. */
-  async open(): Promise<Session> {
+  /** Bounded by `connectTimeoutMs`, the finding out of the server's capabilities included. `isFirst`: there is no other connection. */
+  async open(isFirst: boolean): Promise<Session> {
     const connection = this.#connect();
     // mysql2 throws what nobody listens to; the session's owner learns of a loss by its own listener.
     connection.on('error', () => undefined);
@@ -236,7 +289,7 @@ export class Connector {
       connection.destroy();
       connection.stream.destroy();
       const failure = 'verdict' in (error as object) ? (error as Error & { code: string }) : toStoreError(error);
-      this.#lastError = failure.code;
+      if (isFirst || !hasNoMoreConnections(failure)) this.#lastError = failure.code;
       throw failure;
     }
   }
@@ -254,30 +307,45 @@ export class Connector {
 const KILL_TIMEOUT_MS = 2_000;
 const IDLE_MS = 10_000;
 
+const NOT_OWNER = 1095;
+
 /**
  * Stops statements in the server. It has a connection of its own, outside the pool, opened when first needed, because
  * the pool may be full of the very statements that are to be stopped. A user may kill its own threads, but not while they
- * run a routine with its definer's rights: those end by the session's own bound.
+ * run a routine with its definer's rights: the DBA's procedure `beds_stop`, made by `beds db apply`, ends those. Where it is not there
+ * they end by the session's own bound, or by themselves.
  */
 export class Killer {
-  readonly #connect: Connect;
+  readonly #endpoint: Endpoint;
   #connection: DriverConnection | undefined;
   #idle: NodeJS.Timeout | undefined;
+  /** Whether it has stopped a routine that runs with its definer's rights. */
+  stopsRoutines = false;
 
-  constructor(connect: Connect) {
-    this.#connect = connect;
+  constructor(endpoint: Endpoint) {
+    this.#endpoint = endpoint;
   }
 
   /** Resolves when the server has been told, or after 2 s. Never rejects: the client gives up on the statement anyway. */
   async stop(threadId: number): Promise<void> {
     const connection = (this.#connection ??= this.#open());
     clearTimeout(this.#idle);
-    // n.b. KILL takes no placeholder; the number is the server's own, from its greeting.
-    const told = query(connection, `KILL QUERY ${Math.trunc(threadId)}`);
-    if (!(await settlesWithin(told, KILL_TIMEOUT_MS))) this.#forget(connection);
+    if (!(await settlesWithin(this.#tell(connection, threadId), KILL_TIMEOUT_MS))) this.#forget(connection);
     clearTimeout(this.#idle);
     this.#idle = setTimeout(() => this.#forget(connection), IDLE_MS);
     this.#idle.unref();
+  }
+
+  async #tell(connection: DriverConnection, threadId: number): Promise<void> {
+    // n.b. KILL takes no placeholder; the number is the server's own, from its greeting.
+    const id = String(Math.trunc(threadId));
+    try {
+      await query(connection, `KILL QUERY ${id}`);
+    } catch (error) {
+      if ((error as { readonly errno?: number }).errno !== NOT_OWNER) throw error;
+      await query(connection, `CALL \`${this.#endpoint.database}\`.beds_stop(${id})`);
+      this.stopsRoutines = true;
+    }
   }
 
   close(): void {
@@ -286,7 +354,7 @@ export class Killer {
   }
 
   #open(): DriverConnection {
-    const connection = this.#connect();
+    const connection = this.#endpoint.connect();
     const forget = (): void => this.#forget(connection);
     connection.on('error', forget);
     connection.on('end', forget);

@@ -1,4 +1,4 @@
-import type { BedsError } from '@beds/sdk';
+import { type BedsError, isBedsError } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import {
   type DriverCommand,
@@ -34,17 +34,31 @@ export function isDriverError(error: unknown): boolean {
   return typeof error === 'object' && error !== null && fromDriver.has(error);
 }
 
+/** Is there as long as the transaction that it was made in. */
+const GUARD = 'beds_transaction';
+const NO_SUCH_SAVEPOINT = 1305;
+/** How a block ends that is a transaction of its own. */
+const COMMIT_AT_END = 'COMMIT; END';
+
+function transactionEnded(): BedsError {
+  return storeErrors.make('BEDS_STORE_TRANSACTION_ENDED');
+}
+
 /** n.b. texts that are the same so far are sorted as equal, and compared as different. */
 const MAX_SORT_BYTES = 16_384;
 
 /** What a server may have otherwise for all sessions, and a borrower must not meet: writes that are not kept, rows that are cut off. */
 const ALWAYS = [
   `time_zone='+00:00'`,
+  // n.b. an error is told from what a routine says by its text.
+  `lc_messages='en_US'`,
   'autocommit=1',
   'completion_type=0',
   'sql_auto_is_null=0',
   'sql_select_limit=18446744073709551615',
   `max_sort_length=${String(MAX_SORT_BYTES)}`,
+  // n.b. by this lock the DBA's procedure `beds_stop` knows the connections of an account: while a routine runs, they are its definer's.
+  `@beds=GET_LOCK(LEFT(CONCAT('beds:', CONNECTION_ID(), ':', SUBSTRING_INDEX(USER(), '@', 1)), 64), 0)`,
 ] as const;
 
 /** One connection and what we know of its state in the server. */
@@ -59,9 +73,15 @@ export class Session {
   isDirty = false;
   /** Between our own START TRANSACTION and COMMIT: there the server's flag says nothing of what a routine left behind. */
   #isInTransaction = false;
+  /** Whether nobody else may end that transaction. */
+  #isGuarded = false;
+  /** COMMITs of ours since it was reset. */
+  #commits = 0;
   /** Statements since it was reset. */
   uses = 0;
   isAlive = true;
+  /** Whether it leads to a server that turned out to be the wrong one. */
+  isOutdated = false;
   readonly meter: ResultMeter;
   #reject: ((error: Error) => void) | undefined;
   #isDrained = false;
@@ -69,6 +89,9 @@ export class Session {
   refusal: BedsError | undefined;
   #end: StatementEnd | undefined;
   #onEnd: ((end: StatementEnd | undefined) => void) | undefined;
+  /** Settles when the server has done with what its borrower gave up, and may be told nothing more of it; undefined: nobody has. */
+  abandoned: Promise<unknown> | undefined;
+  #onIdle: (() => void) | undefined;
   readonly #pending = new Set<(error: Error) => void>();
   lastUsedAt = Date.now();
 
@@ -118,8 +141,13 @@ export class Session {
           this.#ended('done');
           reject(problem);
         } else {
-          this.#noteState(result, this.#isInTransaction ? STATE_CHANGED : STATE_CHANGED | IN_TRANSACTION);
-          resolve({ result, fields });
+          if (sql.endsWith(COMMIT_AT_END)) this.#commits += 1;
+          const status = this.#noteState(
+            result,
+            this.#isInTransaction ? STATE_CHANGED : STATE_CHANGED | IN_TRANSACTION,
+          );
+          if (this.#isGuarded && status !== undefined && (status & IN_TRANSACTION) === 0) reject(transactionEnded());
+          else resolve({ result, fields });
         }
       });
       this.meter.begin(command);
@@ -145,34 +173,88 @@ export class Session {
     });
   }
 
-  async begin(): Promise<void> {
-    await this.text('START TRANSACTION');
+  /** `isGuarded`: it is noticed when a routine ends the transaction, by itself or by what does so, as DDL. */
+  async begin(isGuarded = false): Promise<void> {
+    if (!isGuarded) await this.text('START TRANSACTION');
+    else if (this.profile.blocks) await this.text(`BEGIN NOT ATOMIC START TRANSACTION; SAVEPOINT ${GUARD}; END`);
+    else await Promise.all([this.text('START TRANSACTION'), this.text(`SAVEPOINT ${GUARD}`)]);
     this.#isInTransaction = true;
+    this.#isGuarded = isGuarded;
   }
 
-  /** n.b. a session that is still in a transaction afterwards is dirty: it would go on with the snapshot of this one. */
+  /**
+   * n.b. a session that is still in a transaction afterwards is dirty: it would go on with the snapshot of this one. Throws
+   * BEDS_STORE_TRANSACTION_ENDED where a guarded one is not the one that began.
+   */
   async commit(): Promise<void> {
+    const { blocks } = this.profile;
+    if (this.#isGuarded && !blocks) await this.#endGuard(`RELEASE SAVEPOINT ${GUARD}`);
+    const sql = this.#isGuarded && blocks ? `BEGIN NOT ATOMIC RELEASE SAVEPOINT ${GUARD}; COMMIT; END` : 'COMMIT';
     this.#isInTransaction = false;
-    await this.#answer<void>((resolve, reject) => {
-      query(this.connection, 'COMMIT').then((result) => {
-        this.#noteState(result, IN_TRANSACTION);
-        resolve();
-      }, reject);
-    });
+    this.#noteState(await this.#endGuard(sql), IN_TRANSACTION);
+    this.#isGuarded = false;
+    this.#commits += 1;
+  }
+
+  async #endGuard(sql: string): Promise<DriverResult> {
+    try {
+      return await this.#answer<DriverResult>((resolve, reject) => {
+        query(this.connection, sql).then(resolve, reject);
+      });
+    } catch (error) {
+      throw this.#isGuarded && (error as { readonly errno?: number }).errno === NO_SUCH_SAVEPOINT
+        ? transactionEnded()
+        : error;
+    }
+  }
+
+  /** Whether the guarded transaction is still the one that began. Asks the server; what cannot be asked is taken for it. */
+  async isIntact(): Promise<boolean> {
+    if (!this.#isGuarded || !this.isAlive || this.isBusy) return true;
+    return this.#endGuard(`RELEASE SAVEPOINT ${GUARD}`).then(
+      () => true,
+      (error: unknown) => !(isBedsError(error) && error.code === 'BEDS_STORE_TRANSACTION_ENDED'),
+    );
+  }
+
+  /** Whether a routine has sent a COMMIT of its own since the session was reset. n.b. asks the server. */
+  async hasCommittedItself(): Promise<boolean> {
+    const rows = (await query(this.connection, `SHOW SESSION STATUS LIKE 'Com_commit'`)) as DriverRow[];
+    return Number(rows[0]?.['Value']) > this.#commits;
+  }
+
+  /** Whether the server has not answered all that was sent. */
+  get isBusy(): boolean {
+    return this.#pending.size > 0;
+  }
+
+  /** Resolves when the server has answered all that was sent, or the connection is gone. */
+  async idle(): Promise<void> {
+    if (this.isBusy) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+  }
+
+  /** Its borrower waits no longer: rows are not kept, and nothing more is sent until it is reset. `told`: to stop. */
+  abandon(told: Promise<unknown>): void {
+    this.isDirty = true;
+    this.meter.giveUp();
+    this.abandoned = Promise.allSettled([told, this.idle()]);
   }
 
   /** Rolls back, drops temporary tables, locks, variables and prepared statements: COM_RESET_CONNECTION. */
   async reset(): Promise<void> {
-    await this.#answer<void>((resolve, reject) => {
+    await this.#sent<void>((resolve, reject) => {
       this.connection.reset((error) => {
         if (error) reject(error);
         else resolve();
       });
     });
+    this.abandoned = undefined;
     this.mode = undefined;
     this.limitMs = undefined;
     this.isDirty = false;
     this.#isInTransaction = false;
+    this.#isGuarded = false;
+    this.#commits = 0;
     this.uses = 0;
   }
 
@@ -199,30 +281,44 @@ export class Session {
     this.#onEnd?.(end);
   }
 
-  #answer<T>(send: (resolve: (value: T) => void, reject: (error: Error) => void) => void): Promise<T> {
+  #answer<T>(send: Sent<T>): Promise<T> {
+    return this.abandoned === undefined ? this.#sent(send) : Promise.reject(storeErrors.make('BEDS_STORE_TIMEOUT'));
+  }
+
+  #sent<T>(send: Sent<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const fail = (error: Error): void => {
-        this.#pending.delete(fail);
+        this.#answered(fail);
         this.isDirty = true;
         fromDriver.add(error);
         reject(error);
       };
       this.#pending.add(fail);
       send((value) => {
-        this.#pending.delete(fail);
+        this.#answered(fail);
         resolve(value);
       }, fail);
     });
   }
 
+  #answered(fail: (error: Error) => void): void {
+    this.#pending.delete(fail);
+    if (this.#onIdle === undefined || this.isBusy) return;
+    this.#onIdle();
+    this.#onIdle = undefined;
+  }
+
   // A plain SELECT ends in rows, whose status mysql2 does not give.
-  #noteState(result: DriverResult, dirtyBits: number): void {
+  #noteState(result: DriverResult, dirtyBits: number): number | undefined {
     const last: unknown = Array.isArray(result) ? result.at(-1) : result;
-    if (typeof last !== 'object' || last === null || !('serverStatus' in last)) return;
+    if (typeof last !== 'object' || last === null || !('serverStatus' in last)) return undefined;
     const { serverStatus } = last as DriverHeader;
     if (!this.profile.tracksState || (serverStatus & dirtyBits) !== 0) this.isDirty = true;
+    return serverStatus;
   }
 }
+
+type Sent<T> = (resolve: (value: T) => void, reject: (error: Error) => void) => void;
 
 /** To two digits: what is left of equal deadlines differs by little, and shall not move the bound each time. */
 function roundUp(timeoutMs: number): number {
@@ -293,6 +389,13 @@ class ResultMeter {
     this.heldBytes = 0;
     this.#takenBytes = 0;
     return bytes;
+  }
+
+  /** Nobody waits for the result any more. */
+  giveUp(): void {
+    this.#isRefused = true;
+    this.#giveBack();
+    if (this.#command !== undefined) discard(this.#command);
   }
 
   #giveBack(): void {

@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import type { RoutineRows, JsonObject } from '@beds/sdk';
+import { toStoreError } from '../host/stores/mysql/driver.js';
+import type { CallOptions, NamedObject } from '../host/stores/contract.js';
+import { mysqlStore } from './support/mysql-store.js';
+
+const store = await mysqlStore();
+const read: CallOptions = { mode: 'read', timeoutMs: 30_000 };
+const write: CallOptions = { mode: 'write', timeoutMs: 30_000 };
+
+/** Bodies of procedures that refuse, and what the caller is told. */
+const refusals: Readonly<Record<string, readonly [body: string, code: string, text: string]>> = {
+  state_22: [
+    `BEGIN INSERT INTO kept VALUES (1); SIGNAL SQLSTATE '22001' SET MESSAGE_TEXT = 'too old'; END`,
+    'REFUSED',
+    'too old',
+  ],
+  state_23: [`SIGNAL SQLSTATE '23000' SET MESSAGE_TEXT = 'taken'`, 'REFUSED', 'taken'],
+  state_40: [`SIGNAL SQLSTATE '40001' SET MESSAGE_TEXT = 'not today'`, 'REFUSED', 'not today'],
+  state_45: [`SIGNAL SQLSTATE '45001' SET MESSAGE_TEXT = 'no money'`, 'REFUSED', 'no money'],
+  state_02: [`SIGNAL SQLSTATE '02000' SET MESSAGE_TEXT = 'nobody'`, 'REFUSED', 'nobody'],
+  state_hy: [`SIGNAL SQLSTATE 'HY000' SET MESSAGE_TEXT = 'closed'`, 'REFUSED', 'closed'],
+  number: [`SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 50001, MESSAGE_TEXT = 'rule 1'`, 'REFUSED', 'rule 1'],
+  conflict: [
+    `SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1062, MESSAGE_TEXT = 'e-mail taken'`,
+    'CONFLICT',
+    'e-mail taken',
+  ],
+  deadlock: [
+    `BEGIN INSERT INTO kept VALUES (2); COMMIT; SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'again'; END`,
+    'REFUSED',
+    'again',
+  ],
+  says_again: [
+    `BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION RESIGNAL SQLSTATE '45007' SET MESSAGE_TEXT = 'said so'; INSERT INTO once VALUES (1), (1); END`,
+    'REFUSED',
+    'said so',
+  ],
+  nested: [
+    `BEGIN DECLARE EXIT HANDLER FOR 1062 BEGIN DECLARE EXIT HANDLER FOR SQLSTATE '45000'
+       SIGNAL SQLSTATE '45009' SET MESSAGE_TEXT = 'innermost'; SIGNAL SQLSTATE '45000'; END; INSERT INTO once VALUES (1), (1); END`,
+    'REFUSED',
+    'innermost',
+  ],
+  by_trigger: [`INSERT INTO watched VALUES (1)`, 'REFUSED', 'from the trigger'],
+  by_function: [`SELECT says_no() AS v`, 'REFUSED', 'from the function'],
+  by_itself: [
+    `BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;
+    START TRANSACTION; INSERT INTO kept VALUES (3); SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'undone'; COMMIT; END`,
+    'REFUSED',
+    'undone',
+  ],
+};
+
+/** Bodies of procedures that end the transaction that they are called in, and what is kept of them. */
+const endings: Readonly<Record<string, readonly [body: string, kept: readonly number[]]>> = {
+  own_commit: ['BEGIN INSERT INTO kept VALUES (10); COMMIT; END', [10]],
+  own_start: ['BEGIN INSERT INTO kept VALUES (11); START TRANSACTION; INSERT INTO kept VALUES (12); END', [11]],
+  own_both: [
+    'BEGIN INSERT INTO kept VALUES (13); START TRANSACTION; INSERT INTO kept VALUES (14); COMMIT; END',
+    [13, 14],
+  ],
+  own_rollback: ['BEGIN INSERT INTO kept VALUES (15); ROLLBACK; END', []],
+  own_ddl: ['BEGIN INSERT INTO kept VALUES (16); CREATE TABLE IF NOT EXISTS made (id INT); END', [16]],
+};
+
+const others: Readonly<Record<string, string>> = {
+  warns: `BEGIN SIGNAL SQLSTATE '01999' SET MESSAGE_TEXT = 'a warning'; SELECT 1 AS a; END`,
+  gives_way: `BEGIN INSERT INTO kept VALUES (20); COMMIT;
+    SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'Deadlock found when trying to get lock; try restarting transaction'; END`,
+  empty_sets: 'BEGIN SELECT id FROM kept WHERE FALSE; SELECT 1 AS a; SELECT id FROM kept WHERE FALSE; END',
+  nothing: 'DO 0',
+  counts: `BEGIN DECLARE is_over INT DEFAULT 0; DECLARE x, total INT DEFAULT 0; DECLARE c CURSOR FOR SELECT 1 UNION SELECT 2;
+    DECLARE CONTINUE HANDLER FOR NOT FOUND SET is_over = 1; OPEN c; l: LOOP FETCH c INTO x; IF is_over THEN LEAVE l; END IF;
+    SET total = total + x; END LOOP; CLOSE c; SELECT total; END`,
+  prepares: `BEGIN SET @q = 'SELECT ? AS v'; SET @p = 5; PREPARE s FROM @q; EXECUTE s USING @p; DEALLOCATE PREPARE s; END`,
+  keep: 'INSERT INTO kept VALUES (30), (31)',
+};
+
+const bodies = {
+  ...others,
+  ...Object.fromEntries(Object.entries({ ...refusals, ...endings }).map(([name, [body]]) => [name, body])),
+};
+await store.dba.query(`
+  CREATE TABLE kept (id INT); CREATE TABLE once (id INT PRIMARY KEY); CREATE TABLE watched (id INT);
+  CREATE TRIGGER no_watched BEFORE INSERT ON watched FOR EACH ROW SIGNAL SQLSTATE '45003' SET MESSAGE_TEXT = 'from the trigger';
+  CREATE FUNCTION says_no () RETURNS INT NO SQL BEGIN SIGNAL SQLSTATE '45004' SET MESSAGE_TEXT = 'from the function'; RETURN 1; END;
+  ${Object.entries(bodies)
+    .map(([name, body]) => `CREATE PROCEDURE ${name} () ${body};`)
+    .join('\n')}
+  GRANT EXECUTE ON ${store.database}.* TO ${store.account}`);
+
+const adapter = store.adapter({ poolSize: 2 });
+after(() => adapter.close(1_000));
+await adapter.open();
+const objects = await adapter.describe([...Object.keys(bodies), 'says_no']);
+const object = (name: string): NamedObject => {
+  const found = objects.get(name);
+  assert.ok(found, name);
+  return found;
+};
+const call = (name: string, args: JsonObject = {}, options = write): Promise<RoutineRows> =>
+  adapter.call(object(name), args, options);
+const inside = (name: string): Promise<RoutineRows> =>
+  adapter.transaction((scope) => scope.call(object(name), {}), write);
+async function takeKept(): Promise<readonly number[]> {
+  const [rows] = await store.dba.query('SELECT id FROM kept ORDER BY id');
+  await store.dba.query('DELETE FROM kept');
+  return (rows as { id: number }[]).map(({ id }) => id);
+}
+
+test('what a routine refuses by SIGNAL is a refusal with its text, whatever the state, alone and in a transaction', async () => {
+  for (const [name, [, code, message]] of Object.entries(refusals)) {
+    await assert.rejects(call(name), { code: `BEDS_STORE_${code}`, message, retryable: false }, name);
+    assert.deepEqual(await takeKept(), name === 'deadlock' ? [2] : [], name);
+    if (name === 'deadlock' || name === 'by_itself') continue;
+    await assert.rejects(inside(name), { code: `BEDS_STORE_${code}`, message, retryable: false }, name);
+    assert.deepEqual(await takeKept(), [], name);
+  }
+  for (const options of [read, write]) {
+    await assert.rejects(call('says_no', {}, options), { code: 'BEDS_STORE_REFUSED', message: 'from the function' });
+  }
+  assert.deepEqual((await call('warns')).rows, [{ a: 1 }], 'a warning refuses nothing');
+});
+
+test('a routine that ends the transaction that it was called in is noticed, and what is kept is not denied', async () => {
+  for (const [name, [, kept]] of Object.entries(endings)) {
+    const mine = adapter.transaction(async (scope) => {
+      await scope.call(object(name), {});
+      throw new RangeError('the work changed its mind');
+    }, write);
+    await assert.rejects(
+      mine,
+      { code: 'BEDS_STORE_TRANSACTION_ENDED', status: 'indeterminate', retryable: false },
+      name,
+    );
+    assert.deepEqual(await takeKept(), kept, name);
+    const going = adapter.transaction(async (scope) => {
+      await scope.call(object(name), {}).catch(() => undefined);
+      await scope.call(object('keep'), {});
+    }, write);
+    await assert.rejects(going, { code: 'BEDS_STORE_TRANSACTION_ENDED' }, name);
+    assert.equal((await takeKept()).includes(30), false, name);
+  }
+  await assert.rejects(inside('deadlock'), { code: 'BEDS_STORE_TRANSACTION_ENDED' });
+  assert.deepEqual(await takeKept(), [2]);
+});
+
+test('alone, a routine may end its transaction; it is not run again after that', async () => {
+  for (const name of ['own_commit', 'own_both', 'own_ddl']) {
+    await call(name);
+    assert.deepEqual(await takeKept(), endings[name]?.[1], name);
+  }
+  await assert.rejects(call('gives_way'), { code: 'BEDS_STORE_INDETERMINATE', retryable: false });
+  assert.deepEqual(await takeKept(), [20]);
+});
+
+test('procedures without rows, with empty sets, with cursors and statements that they prepare', async () => {
+  for (const run of [call, inside]) {
+    assert.deepEqual((await run('empty_sets')).sets, [[], [{ a: 1 }], []]);
+    assert.deepEqual(await run('nothing'), { rows: [], sets: [], affected: 0 });
+    assert.deepEqual((await run('counts')).rows, [{ total: 3 }]);
+    assert.deepEqual((await run('prepares')).rows, [{ v: 5 }]);
+    assert.equal((await run('keep')).affected, 2);
+    assert.deepEqual(await takeKept(), [30, 31]);
+  }
+});
+
+/** Numbers as the servers document them, with a text of theirs: what the caller is told. */
+const verdicts: readonly (readonly [number: number, state: string, text: string, code: string])[] = [
+  [1040, '08004', 'Too many connections', 'UNAVAILABLE'],
+  [1045, '28000', `Access denied for user 'x'@'y' (using password: YES)`, 'DENIED'],
+  [1047, '08S01', 'WSREP has not yet prepared node for application use', 'UNAVAILABLE'],
+  [1053, '08S01', 'Server shutdown in progress', 'UNAVAILABLE'],
+  [1062, '23000', `Duplicate entry 'secret' for key 'PRIMARY'`, 'CONFLICT'],
+  [1153, '08S01', `Got a packet bigger than 'max_allowed_packet' bytes`, 'INVALID_VALUE'],
+  [1203, '42000', `User secret already has more than 'max_user_connections' active connections`, 'UNAVAILABLE'],
+  [1205, 'HY000', 'Lock wait timeout exceeded; try restarting transaction', 'DEADLOCK'],
+  [1206, 'HY000', 'The total number of locks exceeds the lock table size', 'OVERLOADED'],
+  [1213, '40001', 'Deadlock found when trying to get lock; try restarting transaction', 'DEADLOCK'],
+  [
+    1213,
+    '40001',
+    'WSREP detected deadlock/conflict and aborted the transaction. Try restarting the transaction',
+    'DEADLOCK',
+  ],
+  [1223, 'HY000', `Can't execute the query because you have a conflicting read lock`, 'UNAVAILABLE'],
+  [1226, '42000', `User 'secret' has exceeded the 'max_user_connections' resource (current value: 4)`, 'UNAVAILABLE'],
+  [
+    1290,
+    'HY000',
+    'The MySQL server is running with the --super-read-only option so it cannot execute this statement',
+    'UNAVAILABLE',
+  ],
+  [
+    1290,
+    'HY000',
+    'The MySQL server is running with the --secure-file-priv option so it cannot execute this statement',
+    'FAULT',
+  ],
+  [1317, '70100', 'Query execution was interrupted', 'TIMEOUT'],
+  [1644, '45000', 'as the DBA says', 'REFUSED'],
+  [1792, '25006', 'Cannot execute statement in a READ ONLY transaction.', 'DENIED'],
+  [1820, 'HY000', 'You must reset your password using ALTER USER statement before executing this statement.', 'DENIED'],
+  [1836, 'HY000', 'Running in read-only mode', 'UNAVAILABLE'],
+  [1862, 'HY000', 'Your password has expired. To log in you must change it', 'DENIED'],
+  [1927, '70100', 'Connection was killed', 'UNAVAILABLE'],
+  [1969, '70100', 'Query execution was interrupted (max_statement_time exceeded)', 'TIMEOUT'],
+  [3024, 'HY000', 'Query execution was interrupted, maximum statement execution time exceeded', 'TIMEOUT'],
+  [3100, 'HY000', `Error on observer while running replication hook 'before_commit'.`, 'UNAVAILABLE'],
+  [3101, '40000', 'Plugin instructed the server to rollback the current transaction.', 'DEADLOCK'],
+  [3118, 'HY000', 'Access denied for user secret. Account is locked.', 'DENIED'],
+  [3159, 'HY000', 'Connections using insecure transport are prohibited', 'DENIED'],
+  [3572, 'HY000', 'Statement aborted because lock(s) could not be acquired immediately and NOWAIT is set.', 'DEADLOCK'],
+  [3955, 'HY000', 'Access denied for user secret. Account is blocked for 1 day(s)', 'DENIED'],
+  [4031, 'HY000', 'The client was disconnected by the server because of inactivity.', 'UNAVAILABLE'],
+  [4151, 'HY000', 'Access denied, this account is locked', 'DENIED'],
+  [4999, 'HY000', 'secret', 'FAULT'],
+];
+
+test('errors of the server are told by what they are documented to mean, without their texts', () => {
+  for (const [errno, sqlState, sqlMessage, code] of verdicts) {
+    const { code: told, message } = toStoreError({ errno, sqlState, sqlMessage });
+    assert.equal(told, `BEDS_STORE_${code}`, `${String(errno)} ${sqlMessage}`);
+    assert.doesNotMatch(message, /secret/);
+  }
+});
