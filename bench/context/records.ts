@@ -114,7 +114,7 @@ const UP = `ORDER BY id LIMIT ${String(PAGE_ROWS)}`;
 const DOWN = `ORDER BY id DESC LIMIT ${String(PAGE_ROWS)}`;
 const itself = (from: number): number => from;
 
-export const PAGE_SHAPES: readonly PageShape[] = [
+const PAGE_SHAPES: readonly PageShape[] = [
   {
     where: (from) => ({ id: { gte: from } }),
     direction: 'asc',

@@ -4,6 +4,7 @@ import type { ReplyEnvelope } from '../wire/envelope.js';
 import type { LinkLoss, OutgoingMessage } from './broker-link.js';
 import { clientErrors } from './client-errors.js';
 import { Draft } from './draft.js';
+import { KeptById } from './kept-by-id.js';
 import { PendingCall, type CallRequest, type SentMessage } from './pending-call.js';
 import type { Target } from './target.js';
 
@@ -26,6 +27,15 @@ export interface PipelineOptions {
   readonly ask: (target: Target) => Promise<void>;
 }
 
+/** Calls of one routing key that wait to be sent. It stays when it is empty: what `KeptById` says of maps is true of this one. */
+interface Queue {
+  readonly isRead: boolean;
+  calls: PendingCall[];
+}
+
+/** A program that makes names up must not fill its memory with queues. One that has calls is in `#filled`, and is sent from there. */
+const MOST_QUEUES = 1_000;
+
 /** How often deadlines are looked at: calls fail at most so much late. A timer for each would cost more than the call. */
 const SWEEP_MS = 25;
 /** A look so much late says that this program did not read its socket meanwhile. */
@@ -38,11 +48,13 @@ const LATE_MS = 100;
 export class RequestPipeline {
   readonly #sink: MessageSink;
   readonly #options: PipelineOptions;
-  readonly #calls = new Map<string, PendingCall>();
-  readonly #messages = new Map<string, SentMessage>();
+  readonly #calls = new KeptById<PendingCall>();
+  readonly #messages = new KeptById<SentMessage>();
   /** By routing key; an operation that one caller takes for a read and another for a write is in both. */
-  readonly #reads = new Map<string, PendingCall[]>();
-  readonly #writes = new Map<string, PendingCall[]>();
+  readonly #reads = new Map<string, Queue>();
+  readonly #writes = new Map<string, Queue>();
+  /** Those that have calls. */
+  #filled: Queue[] = [];
   /** Sent before the link was lost; whether they may be sent again is to be asked. */
   #undecided: PendingCall[] = [];
   #sweeper: NodeJS.Timeout | undefined;
@@ -69,7 +81,7 @@ export class RequestPipeline {
       }
       const call = new PendingCall(request, resolve as PendingCall['resolve'], reject);
       if (request.signal !== undefined && this.#isAborted(call, request.signal)) return;
-      this.#calls.set(request.id, call);
+      this.#calls.add(request.id, call);
       if (this.#sweeper === undefined) this.#startSweeping();
       this.#enqueue(call);
     });
@@ -87,7 +99,7 @@ export class RequestPipeline {
 
   /** The sink is lost: replies to what was sent can never come, as their address went with it. */
   down(loss: LinkLoss): void {
-    const messages = [...this.#messages.values()];
+    const messages = this.#messages.values();
     const unconfirmed = messages.filter(({ isConfirmed }) => !isConfirmed);
     this.#messages.clear();
     for (const message of messages) {
@@ -121,7 +133,7 @@ export class RequestPipeline {
   async drain(timeoutMs: number): Promise<void> {
     this.#flush();
     if (this.#calls.size > 0) await settlesWithin(new Promise<void>((resolve) => (this.#idle = resolve)), timeoutMs);
-    for (const call of [...this.#calls.values()]) this.#fail(call, this.#lossError(call, 'BEDS_CLIENT_CLOSED'));
+    for (const call of this.#calls.values()) this.#fail(call, this.#lossError(call, 'BEDS_CLIENT_CLOSED'));
     this.#stopSweeping();
   }
 
@@ -153,19 +165,29 @@ export class RequestPipeline {
   #putBack(call: PendingCall): void {
     const { target } = call.request;
     const queues = target.isRead ? this.#reads : this.#writes;
-    const waiting = queues.get(target.routingKey);
-    if (waiting === undefined) queues.set(target.routingKey, [call]);
-    else waiting.push(call);
+    let queue = queues.get(target.routingKey);
+    if (queue === undefined) {
+      if (queues.size >= MOST_QUEUES) queues.clear();
+      queue = { isRead: target.isRead, calls: [] };
+      queues.set(target.routingKey, queue);
+    }
+    if (queue.calls.length === 0) this.#filled.push(queue);
+    queue.calls.push(call);
   }
 
   #flush(): void {
     this.#isFlushScheduled = false;
     if (!this.#sink.isReady) return;
-    const [reads, writes] = [[...this.#reads.values()], [...this.#writes.values()]];
-    this.#reads.clear();
-    this.#writes.clear();
-    for (const calls of reads) this.#flushQueue(calls, true);
-    for (const calls of writes) this.#flushQueue(calls, false);
+    const filled = this.#filled;
+    this.#filled = [];
+    for (const isRead of [true, false]) {
+      for (const queue of filled) {
+        if (queue.isRead !== isRead) continue;
+        const { calls } = queue;
+        queue.calls = [];
+        this.#flushQueue(calls, isRead);
+      }
+    }
   }
 
   #flushQueue(calls: readonly PendingCall[], isRead: boolean): void {
@@ -229,7 +251,7 @@ export class RequestPipeline {
       },
     });
     if (!isHanded) return;
-    this.#messages.set(id, message);
+    this.#messages.add(id, message);
     for (const call of calls) {
       call.message = message;
       call.sends += 1;
@@ -290,8 +312,14 @@ export class RequestPipeline {
 
   #judge(nowMs: number): void {
     for (const call of this.#calls.values()) if (call.expiresAtMs <= nowMs) this.#expire(call);
-    if (!this.#sink.isReady) for (const queues of [this.#reads, this.#writes]) dropSettled(queues);
+    if (!this.#sink.isReady) this.#dropSettled();
     if (this.#calls.size === 0) this.#stopSweeping();
+  }
+
+  /** While there is no link nothing else takes calls out of their queues. */
+  #dropSettled(): void {
+    for (const queue of this.#filled) queue.calls = queue.calls.filter(({ isSettled }) => !isSettled);
+    this.#filled = this.#filled.filter(({ calls }) => calls.length > 0);
   }
 
   #startSweeping(): void {
@@ -362,15 +390,6 @@ export class RequestPipeline {
       if (message.waiting === 0) this.#messages.delete(message.id);
     }
     if (this.#calls.size === 0) this.#idle?.();
-  }
-}
-
-/** While there is no link nothing else takes calls out of their queues. */
-function dropSettled(queues: Map<string, PendingCall[]>): void {
-  for (const [routingKey, calls] of queues) {
-    const waiting = calls.filter(({ isSettled }) => !isSettled);
-    if (waiting.length === 0) queues.delete(routingKey);
-    else queues.set(routingKey, waiting);
   }
 }
 
