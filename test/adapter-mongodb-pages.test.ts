@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Binary, Decimal128, Double, Long, MaxKey, MinKey, ObjectId, Timestamp, UUID } from 'mongodb';
 import type { Document } from 'mongodb';
+import fc from 'fast-check';
 import type { Json, JsonObject } from '@beds/sdk';
 import { isBedsError } from '@beds/sdk';
 import { compareStored, toColumn } from '../host/stores/mongodb/values.js';
@@ -159,6 +160,126 @@ describe('pages of MongoDB', () => {
       }
     });
   }
+});
+
+/** What a generated document holds: the number of a value, nothing (-1), or null (-2). */
+const anyPlace = fc.integer({ min: -2, max: 13 });
+const anyDocuments = fc.array(fc.tuple(anyPlace, anyPlace), { minLength: 1, maxLength: 9 });
+const anyDirection = fc.constantFrom(...DIRECTIONS);
+
+describe('generated pages of MongoDB', () => {
+  it('by two columns of any types give what one read gives', async () => {
+    const names = new Map<number, Promise<readonly string[]>>();
+    const columnsOf = (at: number): Document => {
+      const [v, w] = [VALUES[at % VALUES.length]?.[0], VALUES[(at + 5) % VALUES.length]?.[0]];
+      return { id: { type: 'integer', from: '_id' }, v, w };
+    };
+    const anyCase = fc.record({
+      at: fc.nat({ max: VALUES.length - 1 }),
+      places: anyDocuments,
+      first: anyDirection,
+      second: anyDirection,
+      limit: fc.constantFrom(...LIMITS),
+    });
+    const property = fc.asyncProperty(anyCase, async ({ at, places, first, second, limit }) => {
+      const views = await (names.get(at) ?? viewsOf([], columnsOf(at)));
+      names.set(at, Promise.resolve(views));
+      const valueOf = (type: number, place: number): Document => {
+        const values = VALUES[type % VALUES.length]?.[1] ?? [];
+        if (place < 0) return place === -1 ? {} : { v: null };
+        return { v: values[place % values.length] };
+      };
+      const documents = places.map(([v, w], n): Document => {
+        const { v: other } = valueOf(at + 5, w);
+        return { _id: n, ...valueOf(at, v), ...(w === -1 ? {} : { w: other as unknown }) };
+      });
+      const collection = dba.db().collection((views[0] ?? '').replace('_plain', ''));
+      await collection.deleteMany({});
+      await collection.insertMany(documents);
+      for (const name of views) {
+        const order = [
+          { column: 'v', direction: first },
+          { column: 'w', direction: second },
+        ];
+        const whole = await walk(name, order, 1_000);
+        assert.equal(whole.length, documents.length);
+        assert.deepEqual(await walk(name, order, limit), whole);
+      }
+    });
+    await fc.assert(property, { numRuns: 40 });
+  });
+
+  it('lose nobody who was there all along, and show nobody twice, while others come and go', async () => {
+    const [name = ''] = await viewsOf([], { id: { type: 'integer', from: '_id' }, v: 'integer' });
+    const collection = dba.db().collection<{ _id: number; v?: number }>(name.replace('_plain', ''));
+    const view = await object(name);
+    const anyNumbers = fc.array(fc.nat({ max: 5 }), { minLength: 3, maxLength: 8 });
+    const anyChange = fc.record({ insert: fc.nat({ max: 5 }), remove: fc.nat({ max: 7 }) });
+    const anyCase = fc.record({
+      numbers: anyNumbers,
+      changes: fc.array(anyChange, { maxLength: 5 }),
+      direction: anyDirection,
+      limit: fc.constantFrom(...LIMITS),
+    });
+    const property = fc.asyncProperty(anyCase, async ({ numbers, changes, direction, limit }) => {
+      await collection.deleteMany({});
+      await collection.insertMany(numbers.map((v, _id) => ({ _id, v })));
+      const stay = new Set(numbers.keys());
+      const seen: Json[] = [];
+      const order = [{ column: 'v', direction }];
+      let cursor: string | undefined;
+      for (let page = 0; page < 100; page += 1) {
+        const given = await adapter.view(
+          view,
+          { key: 'id', order, limit, ...(cursor === undefined ? {} : { cursor }) },
+          READ,
+        );
+        seen.push(...given.rows.map(({ id }) => id ?? null));
+        cursor = given.cursor;
+        if (cursor === undefined) break;
+        const change = changes[page];
+        if (change === undefined) continue;
+        await collection.insertOne({ _id: 1_000 + page, v: change.insert });
+        await collection.deleteOne({ _id: change.remove });
+        stay.delete(change.remove);
+      }
+      assert.equal(cursor, undefined);
+      assert.equal(new Set(seen).size, seen.length);
+      for (const id of stay) assert.ok(seen.includes(id), `${id} of ${JSON.stringify(seen)}`);
+    });
+    await fc.assert(property, { numRuns: 40 });
+  });
+});
+
+describe('pages of a view of MongoDB that has a collation', () => {
+  // https://www.mongodb.com/docs/manual/core/views/#collation-behavior
+  it('give what one read gives, by the collation', async (t) => {
+    const texts = ['b', 'A', 'a', 'B', 'ä', 'Z', '', 'É', 'e', null, 'a'];
+    const [first = ''] = await viewsOf(
+      texts.map((v, _id) => ({ _id, v })),
+      { id: { type: 'integer', from: '_id' }, v: 'string' },
+    );
+    const collation = { locale: 'en', strength: 2 };
+    const on = first.replace('_plain', '');
+    const same = await dba.db().collection(on).find({ v: 'A' }, { collation }).toArray();
+    if (same.length !== 3) return t.skip('the server in use compares without the collation that it is sent');
+    const columns = { id: { type: 'integer', from: '_id' }, v: 'string' };
+    await dba.db().createCollection('collated_native', { viewOn: on, pipeline: [], collation });
+    await deliver(
+      { _id: 'collated', kind: 'view', on, columns, body: { pipeline: [], collation } },
+      { _id: 'collated_stages', kind: 'view', on, columns, body: { pipeline: [{ $match: {} }], collation } },
+      { _id: 'collated_native', kind: 'view', native: true, columns, on, body: { pipeline: [], collation } },
+    );
+    for (const name of ['collated', 'collated_stages', 'collated_native']) {
+      for (const direction of DIRECTIONS) {
+        const order = [{ column: 'v', direction }];
+        const whole = await walk(name, order, 100);
+        assert.equal(whole.length, texts.length);
+        for (const limit of LIMITS) assert.deepEqual(await walk(name, order, limit), whole);
+      }
+      assert.equal((await adapter.view(await object(name), { key: 'id', where: { v: 'A' } }, READ)).rows.length, 3);
+    }
+  });
 });
 
 const NAN = Decimal128.fromString('NaN');

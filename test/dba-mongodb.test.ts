@@ -10,6 +10,7 @@ import { nativeOf, parseEntry } from '../host/stores/mongodb/catalogue.js';
 import { applyObjects, runtimeUrl, type AppliedObjects, type DbaProgress } from '../host/dba/index.js';
 import { AccountingProxy } from './support/accounting-proxy.js';
 import { databaseUrl } from './support/mongodb-url.js';
+import { PlayedMongodb, refused } from './support/played-mongodb.js';
 import { sharedServices, temporaryDirectory } from './support/services.js';
 import { storeLimits } from './support/store-limits.js';
 
@@ -203,6 +204,57 @@ describe(
     });
   },
 );
+
+describe('a collection that beds db apply makes', () => {
+  const apply = async (t: TestContext, adminUrl: string, content: Document): Promise<AppliedObjects> => {
+    const directory = temporaryDirectory(t);
+    const folder = join(directory, 'plugins');
+    mkdirSync(join(folder, 'things/db'), { recursive: true });
+    writeFileSync(join(folder, 'things/db/1.json'), JSON.stringify(content));
+    return applyObjects({ stores: { documents: { kind: 'mongodb', adminUrl } }, folder, directory });
+  };
+  const validator = { $jsonSchema: { required: ['name'] } };
+  const view = { viewOn: 'thing', pipeline: [{ $match: { open: true } }], collation: { locale: 'en', strength: 2 } };
+
+  // https://www.mongodb.com/docs/manual/reference/command/create/ and …/collMod/
+  it('has its options, and takes those anew that can be changed', async (t) => {
+    const played = await PlayedMongodb.start(t);
+    for (const [collection, options, changed] of [
+      [
+        'thing',
+        { validator, validationAction: 'error', collation: { locale: 'de' } },
+        { validator, validationAction: 'error' },
+      ],
+      ['open_things', view, { viewOn: view.viewOn, pipeline: view.pipeline }],
+    ] as const) {
+      played.commands.length = 0;
+      played.on('create', () => ({ ok: 1 }));
+      await apply(t, played.url, { collection, options });
+      assert.deepEqual(picked(played.sent('create')[0], Object.keys(options)), options);
+      assert.equal(played.sent('create')[0]?.['create'], collection);
+      assert.equal(played.sent('collMod').length, 0);
+      played.on('create', () => refused(48));
+      await apply(t, played.url, { collection, options });
+      const [change] = played.sent('collMod');
+      assert.equal(change?.['collMod'], collection);
+      assert.deepEqual(picked(change, [...Object.keys(options)]), changed);
+    }
+  });
+
+  it('is refused with a key that would have no effect', async (t) => {
+    const played = await PlayedMongodb.start(t);
+    for (const more of [{ validator }, view, { index: [] }, { indexes: {} }, { options: [] }]) {
+      await assert.rejects(apply(t, played.url, { collection: 'thing', ...more }), { code: 'BEDS_DBA_FILE_INVALID' });
+    }
+    assert.deepEqual(played.sent('create'), []);
+  });
+});
+
+function picked(command: Document | undefined, keys: readonly string[]): Document {
+  return Object.fromEntries(
+    keys.filter((key) => command !== undefined && key in command).map((key) => [key, command?.[key] as unknown]),
+  );
+}
 
 describe('the account that beds db apply makes on a MongoDB with access control', () => {
   const skip = hasOwnAccounts ? false : 'the server in use has no accounts: set BEDS_MONGODB_URL to one that has';

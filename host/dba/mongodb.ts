@@ -1,13 +1,16 @@
 import { type Db, type Document, type IndexDescription, MongoClient, MongoServerError } from 'mongodb';
 import { ConnectionString } from 'mongodb-connection-string-url';
 import { dbaErrors } from '../errors/dba.js';
-import { APPLIED, CATALOGUE } from '../stores/mongodb/body.js';
+import { APPLIED, CATALOGUE, isDocument } from '../stores/mongodb/body.js';
 import { nativeOf, parseEntry } from '../stores/mongodb/catalogue.js';
 import type { DomainObjects, Granted, ObjectFile, RuntimeAccount, StoreAdministrator } from './contract.js';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 /** https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml */
 const NAMESPACE_EXISTS = 48;
+/** What a collection or view that exists takes anew: https://www.mongodb.com/docs/manual/reference/command/collMod/ */
+const CHANGEABLE = ['validator', 'validationLevel', 'validationAction', 'viewOn', 'pipeline'];
+const COLLECTION_KEYS = ['collection', 'indexes', 'options'];
 const ROLE_EXISTS = 51_002;
 const USER_EXISTS = 51_003;
 
@@ -107,8 +110,11 @@ class MongodbAdministrator implements StoreAdministrator {
       await this.#db.collection<Document & { _id: string }>(CATALOGUE).replaceOne({ _id }, entry, { upsert: true });
       return;
     }
-    await this.#db.createCollection(object.name).catch((error: unknown) => {
+    const { name, options } = object;
+    await this.#db.createCollection(name, options).catch(async (error: unknown) => {
       if (!hasCode(error, NAMESPACE_EXISTS)) throw error;
+      const changes = Object.entries(options).filter(([key]) => CHANGEABLE.includes(key));
+      if (changes.length > 0) await this.#db.command({ collMod: name, ...Object.fromEntries(changes) });
     });
     if (object.indexes.length > 0) await this.#db.collection(object.name).createIndexes([...object.indexes]);
   }
@@ -174,15 +180,27 @@ type PlainDocument = Readonly<Record<string, unknown>>;
 
 /** What a JSON file of `db/` holds: a collection with its indexes, or one entry of the catalogue of named objects. */
 export type MongodbObject =
-  | { readonly type: 'collection'; readonly name: string; readonly indexes: readonly IndexDescription[] }
+  | {
+      readonly type: 'collection';
+      readonly name: string;
+      readonly indexes: readonly IndexDescription[];
+      /** Those of db.createCollection: a validator, a collation, what makes it a view. */
+      readonly options: PlainDocument;
+    }
   | { readonly type: 'entry'; readonly entry: PlainDocument & { readonly _id: string } };
 
 /** Throws BEDS_DBA_FILE_INVALID. */
 function parseObjectFile({ name, text }: ObjectFile): MongodbObject {
   const content = parse(name, text);
   if (typeof content['collection'] === 'string') {
-    const indexes = Array.isArray(content['indexes']) ? (content['indexes'] as readonly IndexDescription[]) : [];
-    return { type: 'collection', name: content['collection'], indexes };
+    const { collection, indexes = [], options = {} } = content;
+    // n.b. what would be left out without a word, a validator for one, is missed when it is too late.
+    if (Object.keys(content).some((key) => !COLLECTION_KEYS.includes(key))) {
+      throw invalid(name, `knows only ${COLLECTION_KEYS.join(', ')} of a collection`);
+    }
+    if (!Array.isArray(indexes)) throw invalid(name, 'has indexes that are no list');
+    if (!isDocument(options)) throw invalid(name, 'has options that are no object');
+    return { type: 'collection', name: collection, indexes: indexes as readonly IndexDescription[], options };
   }
   const id = content['_id'];
   if (typeof id !== 'string' || id === '') {
