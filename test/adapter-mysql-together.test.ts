@@ -394,7 +394,8 @@ describe('writes of a procedure that may go together', () => {
     await store.dba.query('DELETE FROM marks');
   });
 
-  it('are one statement where the server knows blocks, and one that fails is undone by itself, with its own error', async () => {
+  it('are one statement, and one that fails is undone by itself, with its own error', async (t) => {
+    if (!blocks) return t.skip('the server knows no blocks: calls go alone');
     const before = shared.wire.sent;
     const results = await Promise.all([
       call('mark', { id: 1, n: 1 }),
@@ -403,7 +404,7 @@ describe('writes of a procedure that may go together', () => {
       call('mark', { id: 3, n: 'x' }),
       call('mark', { id: 4, n: 4 }),
     ]);
-    if (blocks) assert.equal(shared.wire.sent - before, 1);
+    assert.equal(shared.wire.sent - before, 1);
     const row = (id: number, n: number): object => ({ rows: [{ id, n }], sets: [[{ id, n }]], affected: 2 });
     assert.deepEqual([results[0], results[4]], [row(1, 2), row(4, 5)]);
     assert.deepEqual(
