@@ -66,7 +66,7 @@ describe('a project with the packed SDK, in an empty folder', () => {
       return stdout.trim();
     };
     await run(compiler, '-p', '.');
-    assert.match(await run('--test', 'out/template.test.js'), /^# pass 1$/m);
+    assert.match(await run('--test', '--test-reporter=tap', 'out/template.test.js'), /^# pass 1$/m);
     const host = await startTestHost(t, { services });
     cpSync(await run('out/build.js'), join(host.pluginsDirectory, 'notes-1.0.0.mjs'));
     await host.active('notes', '1.0.0');
