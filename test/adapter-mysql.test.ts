@@ -1,5 +1,8 @@
+import assert from 'node:assert/strict';
+import { type BedsError, isBedsError, type Page } from '@beds/sdk';
 import { STOP } from '../host/dba/mysql.js';
-import { adapterConformance } from './support/adapter-conformance.js';
+import type { StoreAdapter } from '../host/stores/contract.js';
+import { adapterConformance, type ConformanceStore } from './support/adapter-conformance.js';
 import { mysqlStore } from './support/mysql-store.js';
 
 const store = await mysqlStore();
@@ -32,7 +35,7 @@ await store.dba.query(`
   ${STOP};
   GRANT EXECUTE ON PROCEDURE beds_stop TO ${store.account}`);
 
-adapterConformance({
+const conforming: ConformanceStore = {
   name: 'MySQL',
   running: store.running,
   fillKinds: async (rows) => {
@@ -48,5 +51,43 @@ adapterConformance({
   open: async (bounds = {}) => {
     await store.dba.query('DELETE FROM notes');
     return { adapter: store.adapter(bounds), teardown: () => Promise.resolve() };
+  },
+};
+
+/** Makes every read three times at once, so that they go together; each has to give the same. */
+function threefold(adapter: StoreAdapter): StoreAdapter {
+  const view: StoreAdapter['view'] = async (...asked) => {
+    const settled = await Promise.allSettled([1, 2, 3].map(() => adapter.view(...asked)));
+    const [first, ...others] = settled.map((result) => outcomeOf(result));
+    for (const other of others) assert.deepEqual(other, first);
+    const [result] = settled;
+    assert.ok(result);
+    if (result.status === 'rejected') throw result.reason;
+    return result.value;
+  };
+  return new Proxy(adapter, {
+    get: (target, name): unknown => {
+      if (name === 'view') return view;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
+function outcomeOf(result: PromiseSettledResult<Page>): unknown {
+  if (result.status === 'fulfilled') return result.value;
+  const error: unknown = result.reason;
+  assert.ok(isBedsError(error), String(error));
+  const { code, message, field }: BedsError = error;
+  return [code, message, field];
+}
+
+adapterConformance(conforming);
+adapterConformance({
+  ...conforming,
+  name: 'MySQL, every read three times at once',
+  open: async (bounds) => {
+    const { adapter, teardown } = await conforming.open(bounds);
+    return { adapter: threefold(adapter), teardown };
   },
 });

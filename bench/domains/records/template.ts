@@ -10,7 +10,7 @@ export default defineDomain({
   store: 'main',
   key: 'id',
   fetch: view('record_list', record),
-  create: procedure('record_create', record.omit('id'), record),
+  create: procedure('record_create', record.omit('id'), record).together(),
   objects: { shared: view('record_list', record, { share: true }) },
   operations: ({ query, unsupported }) => ({
     /** The first records, read for this request alone. */
