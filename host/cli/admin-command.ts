@@ -16,7 +16,7 @@ import { cliErrors } from '../errors/cli.js';
 import { brokerOf } from './broker-of.js';
 import type { Command, CommandContext } from './command.js';
 import { parseDuration, parsePercent, TIMEOUT_OPTION, timeoutOf } from './options.js';
-import { printFindings } from './print.js';
+import { printFindings } from './output.js';
 import { narrator } from './rollout-text.js';
 
 export const NODE_OPTION: CommandOption = {

@@ -1,4 +1,5 @@
-import { createOutput as createPlainOutput, type Output as PlainOutput, type OutputOptions } from '#sdk/cli';
+import { createOutput as createPlainOutput, type Output as PlainOutput, type OutputOptions, printable } from '#sdk/cli';
+import type { Finding } from '../template/contract.js';
 import { formatTable, type TableData } from './table.js';
 
 /** Where a command of the host writes. */
@@ -11,6 +12,21 @@ export function createOutput(options: OutputOptions): Output {
   const out = createPlainOutput(options);
   // n.b. added to it, and not spread: its width is read anew each time.
   return Object.assign(out, { table: (table: TableData): void => out.line(formatTable(table, out)) });
+}
+
+/** Every finding with what to do about it, indented. */
+export function printFindings(findings: readonly Finding[], write: (text: string) => void): void {
+  for (const { code, message, hint } of findings) {
+    write(`  ${code}: ${printable(message)}`);
+    if (hint !== undefined) write(`    ${printable(hint)}`);
+  }
+}
+
+/** A bold heading with the findings below it, after an empty line. */
+export function printReasons(heading: string, findings: readonly Finding[], out: Output): void {
+  out.line();
+  out.line(out.paint('bold', printable(heading)));
+  printFindings(findings, out.line);
 }
 
 /** How long ago an ISO 8601 instant was, in one unit. */

@@ -1,6 +1,7 @@
 import type { Config } from '../config/schema.js';
 import type { VersionView } from '../admin/views.js';
 import { type Finding, makeFinding } from '../template/contract.js';
+import { generationFile } from '../template/compile.js';
 import { addLeftovers, isNothing, NO_LEFTOVERS } from '../template/template-timers.js';
 import type { RolloutCode } from '../errors/rollout.js';
 import { compareVersions } from './compare-versions.js';
@@ -34,7 +35,6 @@ import {
   UNKNOWN,
   type ThreadLoss,
 } from './state.js';
-import { culpritOf } from './watch/crash-attribution.js';
 
 export interface Reconciled {
   readonly state: State;
@@ -61,6 +61,8 @@ const ORIGINS: Partial<Record<Cause, Origin>> = {
   rollback: 'deploy',
   quarantine: 'deploy',
 };
+/** Ends that name no culprit by themselves: whose code was entered last did it. */
+const BY_LAST_ENTERED = /no sign of life|ERR_WORKER_OUT_OF_MEMORY|memory limit|exit code|process was ended/;
 /** What quarantines the bytes of a canary; anything else only ends its rollout. */
 const HARM: ReadonlySet<string> = new Set<RolloutCode>([
   'BEDS_ROLLOUT_GUARD_ERRORS',
@@ -1591,4 +1593,17 @@ function forgetSettled(step: Step, which: (name: string) => boolean): void {
 /** n.b. an entry may be named like what every object has. */
 function own<T>(record: Readonly<Record<string, T>>, name: string): T | undefined {
   return Object.hasOwn(record, name) ? record[name] : undefined;
+}
+
+/** Attributes the end of a thread to a version, by its last report or by the code that was entered last. */
+export function culpritOf(
+  { generations }: State,
+  { reason, generation }: Omit<ThreadLoss, 'thread'>,
+): Generation | undefined {
+  const known = Object.values(generations);
+  // Two generations of one version have the same name in a stack: the one that was entered last, then.
+  const named = known.filter((each) => reason.includes(generationFile(each)));
+  const inStack = named.find(({ id }) => id === generation) ?? named.find(({ state }) => state === 'live') ?? named[0];
+  if (inStack !== undefined || !BY_LAST_ENTERED.test(reason)) return inStack;
+  return known.find(({ id }) => id === generation);
 }

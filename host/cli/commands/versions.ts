@@ -4,8 +4,7 @@ import type { HistoryEntry } from '../../deploy/history.js';
 import type { QuarantineView } from '../../admin/contract.js';
 import type { DomainView, HeldView, LeftView, StrikeView } from '../../admin/views.js';
 import { queryCommand } from '../admin-command.js';
-import type { Output } from '../output.js';
-import { printReasons } from '../print.js';
+import { type Output, printReasons } from '../output.js';
 import { canaryText, strayText } from '../rollout-text.js';
 
 /** What one host says of its domains. */
