@@ -273,6 +273,8 @@ describe('errors of MongoDB', () => {
   };
   // https://github.com/mongodb/specifications/blob/master/source/client-backpressure/client-backpressure.md
   const unmade = labelled('HandshakeError', 'SystemOverloadedError', 'RetryableError');
+  // What version 7.9 of the driver throws.
+  const refused = labelled('SystemOverloadedError', 'RetryableError');
 
   const cases: readonly (readonly [string, Error, typeof read, keyof typeof storeErrors.specs])[] = [
     ['a duplicate', server(11000), write, 'BEDS_STORE_CONFLICT'],
@@ -288,6 +290,7 @@ describe('errors of MongoDB', () => {
     ['a connection lost during a read', new MongoNetworkError('secret'), read, 'BEDS_STORE_UNAVAILABLE'],
     ['a connection that was never made', labelled('HandshakeError'), write, 'BEDS_STORE_UNAVAILABLE'],
     ['a connection that was not made, and is called overload too', unmade, write, 'BEDS_STORE_UNAVAILABLE'],
+    ['a connection that was refused', refused, write, 'BEDS_STORE_UNAVAILABLE'],
     ['text that is no UTF-8', new BSON.BSONError('secret'), read, 'BEDS_STORE_VALUE_UNFIT'],
     ['what is no BSON', new BSON.BSONError('secret'), write, 'BEDS_STORE_INVALID_VALUE'],
     ['an unknown number', server(424242), read, 'BEDS_STORE_FAULT'],

@@ -65,7 +65,7 @@ describe('the package @beds/sdk', () => {
   it('holds its sources, what was compiled of them and what a reader needs, and nothing else', () => {
     const names = content.listFiles().map((path) => path.replace(prefix, ''));
     const isCompiled = (name: string): boolean => {
-      const source = /^dist\/(.*)\.(js|d\.ts|js\.map|d\.ts\.map)$/.exec(name)?.[1];
+      const source = /^dist\/(.*)\.(js|d\.ts|js\.map)$/.exec(name)?.[1];
       return source !== undefined && names.includes(`${source}.ts`);
     };
     const others = names.filter((name) => !isCompiled(name));

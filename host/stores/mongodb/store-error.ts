@@ -63,8 +63,12 @@ function isAssertion(code: number): boolean {
   return (code >= 15_900 && code < 52_000) || code >= 1_000_000;
 }
 
-/** Labels that say that nothing reached the server, or that nothing of it was done. */
+/**
+ * Labels that say that nothing reached the server, or that nothing of it was done. n.b. of a server to which no connection could be
+ * made the driver says that it is overloaded.
+ */
 const HARMLESS = ['HandshakeError', 'PoolRequestedRetry', 'NoWritesPerformed'];
+const NOT_CONNECTED = 'SystemOverloadedError';
 
 /** The BEDS error for anything the driver throws. Its text and its cause carry nothing of the request. */
 export function toStoreError(error: unknown, attempt: Attempt): BedsError {
@@ -84,7 +88,6 @@ function codeOf(error: unknown, attempt: Attempt): Code {
   }
   const lost = attempt.write ? 'BEDS_STORE_INDETERMINATE' : 'BEDS_STORE_UNAVAILABLE';
   if (error instanceof MongoWriteConcernError) return lost;
-  // n.b. the driver says of a server that it cannot reach that it is overloaded, too.
   if (error instanceof MongoNetworkError) return isHarmless(error) ? 'BEDS_STORE_UNAVAILABLE' : lost;
   if (isClosed(error)) return 'BEDS_STORE_CLOSED';
   if (error instanceof MongoCompatibilityError) return 'BEDS_STORE_NOT_SUPPORTED';
@@ -126,6 +129,7 @@ function knownCode(error: MongoServerError, code: number): Code {
 }
 
 function isHarmless(error: MongoError): boolean {
+  if (error instanceof MongoNetworkError && error.hasErrorLabel(NOT_CONNECTED)) return true;
   return error.name === 'MongoPoolClearedError' || HARMLESS.some((label) => error.hasErrorLabel(label));
 }
 
