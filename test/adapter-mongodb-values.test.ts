@@ -142,6 +142,12 @@ const STORED: readonly (readonly [string, unknown, Declared, Carried, Json?])[] 
 
 const exactly = (value: unknown): string => JSON.stringify(BSON.EJSON.serialize({ value }, { relaxed: false }));
 
+it('a document may have the members by which the driver knows its own types', () => {
+  for (const document of [{ _bsontype: 'Int32', value: 1 }, { _bsontype: 1 }, { __isLong__: true, low: 1 }]) {
+    assert.deepEqual(toColumn({ a: [document] }, { type: 'json', as: 'any' }, 'v'), { a: [document] });
+  }
+});
+
 interface Place {
   readonly on: string;
   readonly plain: string;
@@ -267,6 +273,7 @@ describe('values of MongoDB', () => {
     assert.throws(() => toRow({ a: undefinedOne }, undefined), { code: 'BEDS_STORE_VALUE_UNFIT', field: 'a' });
     assert.throws(() => toColumn([undefined], { type: 'json', as: 'any' }, 'v'), { code: 'BEDS_STORE_VALUE_UNFIT' });
     assert.equal(toColumn(fieldIn({}, 'v'), { type: 'string', as: 'string' }, 'v'), null);
+    assert.equal(toColumn(fieldIn({}, 'constructor'), { type: 'string', as: 'string' }, 'constructor'), null);
   });
 
   it('that a type does not hold exactly are refused, in arguments and in filters', async () => {

@@ -140,6 +140,53 @@ test('all result sets of a procedure come back, bytes as base64', async () => {
   assert.equal(picture?.['picture'], Buffer.from('bytes').toString('base64'));
 });
 
+test('of columns with one name, as a join gives them, the last is given as its own type says', async () => {
+  await store.dba.query(`
+    CREATE PROCEDURE sample_pairs () WITH one AS (SELECT CAST('2026-01-02 03:04:05' AS DATETIME) AS v,
+      CAST('2026-01-02 03:04:05.120' AS DATETIME(3)) AS at, CAST(0.1 AS FLOAT) AS single, JSON_EXTRACT('["12"]', '$[0]') AS doc)
+      SELECT a.*, b.*, 'x' AS v FROM one a JOIN one b`);
+  const pairs = (await adapter.describe(['sample_pairs'])).get('sample_pairs');
+  assert.ok(pairs);
+  const { rows } = await adapter.call(pairs, {}, write);
+  assert.deepEqual(rows, [{ v: 'x', at: '2026-01-02T03:04:05.120Z', single: 0.1, doc: '12' }]);
+});
+
+test('numbers in JSON that a double does not hold keep their digits, as text', async (t) => {
+  const [[kept]] = (await store.dba.query(
+    `SELECT JSON_EXTRACT('[0.12345678901234567891]', '$') AS doc`,
+  )) as unknown as [[{ doc: unknown }]];
+  if (typeof kept.doc !== 'string') return t.skip('the server keeps doubles');
+  const text =
+    '[12345678901234567.89, 0.12345678901234567891, 1e400, 1e-400, -12345678901234567890, 1.50, 1e2, 0.30000000000000004, ' +
+    '0.10000000000000001, 0e999, 3.141592653589793, "1e400 12345678901234567890", "\\"12345678901234567890"]';
+  await store.dba.query(`INSERT INTO samples (id, doc) VALUES (77, ?)`, [text]);
+  const { rows } = await adapter.view(list, { key: 'id', where: { id: '77' } }, read);
+  assert.deepEqual(rows[0]?.['doc'], [
+    '12345678901234567.89',
+    '0.12345678901234567891',
+    '1e400',
+    '1e-400',
+    '-12345678901234567890',
+    ...[1.5, 100, 0.30000000000000004, 0.1, 0, 3.141592653589793],
+    ...['1e400 12345678901234567890', '"12345678901234567890'],
+  ]);
+  await store.dba.query('DELETE FROM samples WHERE id = 77');
+});
+
+test('a SET is found by its members in any order', async () => {
+  await store.dba.query(`CREATE TABLE tagged (id INT PRIMARY KEY, v SET('z','a','m'));
+    INSERT INTO tagged VALUES (1, 'm,z'), (2, 'z'), (3, ''); CREATE VIEW tagged_list AS SELECT id, v FROM tagged;
+    GRANT SELECT ON tagged_list TO ${store.account}`);
+  const tagged = (await adapter.describe(['tagged_list'])).get('tagged_list');
+  assert.ok(tagged);
+  const found = async (v: JsonObject | string): Promise<unknown> =>
+    (await adapter.view(tagged, { key: 'id', where: { v: v } }, read)).rows.map(({ id }) => id);
+  assert.deepEqual(await found('m,z'), [1]);
+  assert.deepEqual(await found({ in: ['m,z,m', ''] }), [1, 3]);
+  assert.deepEqual(await found({ ne: 'm,z' }), [2, 3]);
+  assert.deepEqual(await found({ gte: 'm,z', lte: 'z,m' }), [1]);
+});
+
 test('a function gives the type it declares', async () => {
   assert.deepEqual((await adapter.call(object('flag'), { flag: true }, read)).rows, [{ value: false }]);
   assert.deepEqual((await adapter.call(object('flag'), { flag: null }, read)).rows, [{ value: null }]);

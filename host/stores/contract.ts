@@ -40,6 +40,8 @@ export interface NamedValue extends ValueDescription {
   readonly alternatives?: readonly ValueType[];
   /** What the database compares text by, where its adapter has to name it. */
   readonly collation?: string;
+  /** Of a text: the database compares it by its bytes, and does not sort it so by itself. */
+  readonly byBytes?: true;
 }
 
 export interface GivenParameter extends NamedValue {

@@ -454,7 +454,7 @@ function compareInstants(a: string, b: string): number {
 
 const CURSOR_VERSION = 1;
 const MAX_CURSOR_CHARACTERS = 8_192;
-const STORED_DAY = /^\d{4}-\d{2}-\d{2}$/;
+const STORED = { date: /^\d{4}-\d{2}-\d{2}$/, datetime: /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3,6}Z$/ };
 
 /** Names a query without its cursor and limit: a cursor is only good for the query it came from. */
 function fingerprint(query: Json): string {
@@ -490,9 +490,9 @@ function readPosition(value: Json, column: NamedValue): Scalar {
   return read.value;
 }
 
-/** n.b. a database may keep, and order by, days that no calendar has: 0000-00-00. */
+/** n.b. a database may keep, and order by, days that no calendar has: 0000-00-00, 2026-01-00. */
 function readStoredDay(value: Scalar, { type }: NamedValue): Scalar {
-  if ((type === 'date' || type === 'datetime') && typeof value === 'string' && STORED_DAY.test(value)) return value;
+  if ((type === 'date' || type === 'datetime') && typeof value === 'string' && STORED[type].test(value)) return value;
   throw refuseCursor();
 }
 

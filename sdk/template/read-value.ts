@@ -44,9 +44,12 @@ function withinRange(value: number, description: ValueDescription): ReadValue | 
   return undefined;
 }
 
+/** n.b. databases keep half a surrogate pair as another character, or not at all. */
+const UNICODE = 'must be well-formed Unicode';
+
 function readString(value: Json): ReadValue {
   if (typeof value !== 'string') return wrong('must be a string');
-  return value.isWellFormed() ? { value } : wrong('must be well-formed Unicode');
+  return value.isWellFormed() ? { value } : wrong(UNICODE);
 }
 
 function readInteger(value: Json, description: ValueDescription): ReadValue {
@@ -120,7 +123,8 @@ function readBinary(value: Json, { maxLength = Infinity }: ValueDescription): Re
 
 /** The first thing in a value that JSON cannot carry as it is. n.b. what is undefined in an object counts as left out. */
 export function findNoJson(value: unknown, depth = MAX_JSON_DEPTH): ProblemAt | undefined {
-  if (value === null || typeof value === 'string' || typeof value === 'boolean') return undefined;
+  if (value === null || typeof value === 'boolean') return undefined;
+  if (typeof value === 'string') return value.isWellFormed() ? undefined : at('', UNICODE);
   if (typeof value === 'number')
     return Number.isFinite(value) ? undefined : at('', `must be a finite number, not ${value}`);
   if (typeof value !== 'object') return at('', `must be JSON: ${typeof value} is not${INSTEAD[typeof value] ?? ''}`);
@@ -134,6 +138,7 @@ export function findNoJson(value: unknown, depth = MAX_JSON_DEPTH): ProblemAt | 
   }
   if (!isPlainObject(value)) return at('', `must be JSON: ${nameOfClass(value)} is not${insteadOf(value)}`);
   for (const name in value) {
+    if (!name.isWellFormed()) return at('', UNICODE);
     const member = (value as Readonly<Record<string, unknown>>)[name];
     const found = member === undefined ? undefined : findNoJson(member, depth - 1);
     if (found !== undefined) return at(`.${name}${found.at}`, found.problem);

@@ -122,11 +122,29 @@ export const typeCases: readonly TypeCase[] = [
   },
   {
     ...{ type: 'FLOAT', as: 'number', values: [0, 0.1, -0.1, 1.5, 1e-38, 16777216, 3.4e38, -3.4e38, 1.1754944e-38] },
-    ...{ refused: [1e39], form: 'number', bounds: '24 bits: the nearest is kept, and shown with the fewest digits' },
+    ...{
+      refused: [1e39, 1e-46],
+      form: 'number',
+      bounds: '24 bits: the nearest is kept, and shown with the fewest digits',
+    },
+  },
+  {
+    ...{ type: 'FLOAT(7,3)', name: 'FLOAT(m,d)', as: 'number', form: 'number', bounds: 'its own digits; not rounded' },
+    ...{ values: [0, 0.123, -1234.5, 9999.999], refused: [0.1234, 10000, 1e-7] },
   },
   {
     ...{ type: 'DOUBLE', as: 'number', form: 'number', bounds: exact },
     values: [0, 0.1, 0.30000000000000004, 5e-324, 1.7976931348623157e308, -1.7976931348623157e308, 2 ** 53],
+  },
+  {
+    ...{
+      type: 'DOUBLE(10,2)',
+      name: 'DOUBLE(m,d)',
+      as: 'number',
+      form: 'number',
+      bounds: 'its own digits; not rounded',
+    },
+    ...{ values: [0, 0.12, -99999999.99], refused: [2.675, 1e8, -1e300] },
   },
   {
     ...{ type: 'DECIMAL(65,30)', name: 'DECIMAL(p,s)', as: 'decimal', form: 'decimal string' },
@@ -201,10 +219,12 @@ export const typeCases: readonly TypeCase[] = [
   },
   {
     ...{ type: "SET('z','a','m')", name: 'SET', as: 'string', values: ['', 'z', 'a', 'z,a', 'z,a,m'] },
-    ...{ refused: ['7', 'Z', 'z,b'], form: 'text, a comma between', bounds: 'its members' },
+    ...{ refused: ['7', 'Z', 'z,b', 'a,z', 'z,z'], form: 'text, a comma between' },
+    bounds: 'its members, each once, in their order',
   },
   {
-    ...{ type: 'JSON', as: 'json', form: 'JSON', bounds: 'whole numbers beyond 2^53 are read as text' },
+    ...{ type: 'JSON', as: 'json', form: 'JSON', bounds: 'numbers that a double does not hold are read as text' },
+    refused: ['\ud800', { a: ['\udc00'] }, { '\ud800': 1 }],
     values: [{ a: [1, 'two', null, true, { deep: 0.5 }] }, [], {}, 'text', 12, true, { big: '9007199254740993' }],
   },
   {

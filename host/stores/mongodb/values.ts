@@ -37,9 +37,9 @@ const UUID_BYTES = 16;
 const INT64_MAX = 2n ** 63n;
 const INT32_MAX = 2 ** 31;
 
-/** n.b. the driver's own test takes a timestamp for one. */
+/** n.b. the driver's own test takes a timestamp for one, and a document that says it is. */
 export function isLong(value: unknown): value is Long {
-  return Long.isLong(value) && !(value instanceof Timestamp);
+  return value instanceof Long && !(value instanceof Timestamp);
 }
 
 /** A checked value as BSON. Throws BEDS_STORE_INVALID_VALUE with `field` where it cannot be stored so. */
@@ -176,7 +176,8 @@ function plainObject(value: object, complain: Complain): Json {
   if (value instanceof Double) return toPlain(value.value, complain);
   if (value instanceof Binary && (value.sub_type === Binary.SUBTYPE_DEFAULT || isUuid(value))) return plainBytes(value);
   if (isLong(value)) return shortest(value.toBigInt());
-  if ('_bsontype' in value || value instanceof RegExp)
+  // n.b. of a stored document it is a member like others.
+  if (('_bsontype' in value && !Object.hasOwn(value, '_bsontype')) || value instanceof RegExp)
     return BSON.EJSON.serialize({ value }, { relaxed: true })['value'] as Json;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, toPlain(item, complain)]));
 }
@@ -243,8 +244,10 @@ const STORED_UNDEFINED: unique symbol = Symbol(UNDEFINED);
 
 /** The value of a field: undefined is one that is not there, while a stored undefined is told apart. */
 export function fieldIn(document: Readonly<Record<string, unknown>>, name: string): unknown {
+  // n.b. every object has a `constructor`, stored or not.
+  if (!Object.hasOwn(document, name)) return undefined;
   const value = document[name];
-  return value === undefined && Object.hasOwn(document, name) ? STORED_UNDEFINED : value;
+  return value === undefined ? STORED_UNDEFINED : value;
 }
 
 /** A stored value of which nothing is declared. */

@@ -1,7 +1,7 @@
 import type { JsonObject, ValueType } from '@beds/sdk';
 import type { GivenParameter, NamedObject, NamedValue } from '../contract.js';
 import type { DriverRow } from './driver.js';
-import { GEOMETRIES, wordOf } from './values.js';
+import { charactersOf, GEOMETRIES, setOf, wordOf } from './values.js';
 
 /** Objects with other names are not offered: names go into statements, where only these need no thought. */
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
@@ -67,9 +67,11 @@ async function readSome(
   return found.filter(({ name }) => asked.has(name));
 }
 
+/** n.b. MariaDB compares their texts without padding and sorts them with it: a page would leave out what begins with a tab. */
+const BY_BYTES = "'utf8mb4_nopad_bin', 'utf8mb4_0900_bin'";
 const COLUMNS = `SELECT c.TABLE_NAME AS object, c.COLUMN_NAME AS name, c.DATA_TYPE AS dataType,
   c.COLUMN_TYPE AS fullType, c.IS_NULLABLE AS nullable, c.CHARACTER_MAXIMUM_LENGTH AS maxLength,
-  c.COLLATION_NAME AS collation
+  c.COLLATION_NAME AS collation, VERSION() LIKE '%MariaDB%' AND c.COLLATION_NAME IN (${BY_BYTES}) AS byBytes
   FROM INFORMATION_SCHEMA.COLUMNS c JOIN INFORMATION_SCHEMA.TABLES t
     ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME AND t.TABLE_TYPE = 'VIEW'
   WHERE c.TABLE_SCHEMA = ?`;
@@ -86,6 +88,7 @@ function readView(database: string, name: string, rows: readonly Fields[]): Name
   const columns = usable.map((row): NamedValue => ({
     ...namedValue(typeOf(row)),
     nullable: row['nullable'] === 'YES',
+    ...(row['byBytes'] === 1 && { byBytes: true as const }),
   }));
   const others = rows
     .filter((row) => !usable.includes(row))
@@ -145,7 +148,7 @@ function givenParameter(row: Fields, place: number): GivenParameter {
 /** n.b. the catalogue of MariaDB writes it into no type. */
 function characterSet({ dataType, collation }: Fields): string {
   if (!BOUNDED.has(String(dataType)) || typeof collation !== 'string' || collation.startsWith('utf8mb4')) return '';
-  return ` character set ${collation.replace(/_.*/, '')}`;
+  return ` character set ${setOf(collation)}`;
 }
 
 function problem(kind: NamedObject['kind'], rows: readonly Fields[]): JsonObject {
@@ -279,8 +282,13 @@ function namedValue(source: CatalogueType): NamedValue {
     nativeType: source.fullType,
     ...bounds(source, others[0] === 'integer' || others[0] === 'string' ? others[0] : type),
     ...(others.length > 0 && { alternatives: others }),
-    ...(collation?.startsWith('utf8mb4_') === true && type === 'string' ? { collation } : {}),
+    ...(collation !== null && isKnown(collation) && type === 'string' ? { collation } : {}),
   };
+}
+
+/** Whether a text can be compared by this collation: none of its characters is lost on the way to it. */
+function isKnown(collation: string): boolean {
+  return setOf(collation) === 'utf8mb4' || charactersOf(collation) !== undefined;
 }
 
 function bounds(source: CatalogueType, type: ValueType): { maxLength?: number; min?: number; max?: number } {

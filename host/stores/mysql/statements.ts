@@ -36,16 +36,19 @@ import {
   type Binding,
   bindingOf,
   BYTES,
+  charactersOf,
   comparableFloat,
   type DriverValue,
   type Form,
   FORMS,
   GEOMETRIES,
+  inOrder,
   instantText,
   type Members,
   readGeometry,
   readMembers,
   readVector,
+  setOf,
   shortestFloat,
   wordOf,
 } from './values.js';
@@ -216,6 +219,8 @@ type View = Extract<NamedObject, { kind: 'view' }>;
 type Part = Statement;
 
 const OPERATORS = { lt: '<', lte: '<=', gt: '>', gte: '>=' } as const;
+/** What stands between a value and the column. */
+const MIRRORED = { lt: '>', lte: '>=', gt: '<', gte: '<=' } as const;
 
 /** What a plan asks for: the rows of a page, how many there are on all pages, or both. */
 export function viewStatements(view: View, plan: QueryPlan): Readonly<Record<'read' | 'count', Statement | undefined>> {
@@ -302,6 +307,7 @@ function bytesOf(shape: string): string {
 
 /** n.b. MySQL sorts the last member of a SET of 64 as a sign. */
 function sortKey(column: NamedValue): string {
+  if (column.byBytes === true) return bytesOf(quote(column));
   const members = membersOf(column);
   if (members === undefined) return quote(column);
   const { kind, texts } = members;
@@ -327,10 +333,11 @@ export function condition(test: Condition): Part {
   const value = comparable(test, test.value);
   const mark = placeholder(test, value);
   const values = [toDriver(value, column.type)];
-  if (op === 'eq') return { sql: `${name} = ${mark}`, values };
-  if (op === 'ne') return { sql: `NOT (${name} <=> ${mark})`, values };
+  // n.b. the mark first: MySQL refuses to compare a column made of two collations with anything, the other way around.
+  if (op === 'eq') return { sql: `${mark} = ${name}`, values };
+  if (op === 'ne') return { sql: `NOT (${mark} <=> ${name})`, values };
   const members = membersOf(column);
-  if (members === undefined) return { sql: `${name} ${OPERATORS[op]} ${mark}`, values };
+  if (members === undefined) return { sql: `${mark} ${MIRRORED[op]} ${name}`, values };
   // n.b. the server orders ENUM and SET by the numbers of their members, and compares them with text as text.
   return {
     sql: `${placeOf(column, members)} ${OPERATORS[op]} CAST(? AS DECIMAL(20,0))`,
@@ -350,7 +357,8 @@ function anyOf(name: string, test: Condition, list: readonly Scalar[]): Part {
   // Rounded up to a power of two, so that lists of every length share few prepared statements.
   const padded = Array.from({ length: 2 ** Math.ceil(Math.log2(some.length)) }, (_, i) => some[i] ?? some[0] ?? null);
   const marks = padded.map((value) => placeholder(test, value)).join(', ');
-  const within = { sql: `${name} IN (${marks})`, values: padded.map((value) => toDriver(value, type)) };
+  const sql = padded.length === 1 ? `${marks} = ${name}` : `${name} IN (${marks})`;
+  const within = { sql, values: padded.map((value) => toDriver(value, type)) };
   return isNull[0] === undefined ? within : { sql: `(${within.sql} OR ${isNull[0].sql})`, values: within.values };
 }
 
@@ -364,7 +372,16 @@ function placeholder(test: Condition, value: Scalar): string {
   if (type === 'binary') return BYTES;
   if (type === 'decimal') return `CAST(? AS DECIMAL(65,${String(scaleFor(test, String(value)))}))`;
   if ((type === 'integer' || type === 'bigint') && typeof value === 'string') return 'CAST(? AS DECIMAL(20,0))';
-  return collation === undefined ? '?' : `? COLLATE ${collation}`;
+  if (collation === undefined) return '?';
+  const known = charactersOf(collation);
+  if (known === undefined) return `? COLLATE ${collation}`;
+  // n.b. they would become question marks, which some row may hold.
+  if (!known.test(String(value)))
+    throw incomparable(
+      test,
+      `must be compared with text of ${setOf(collation)}, which does not have all of these characters`,
+    );
+  return `CONVERT(? USING ${setOf(collation)}) COLLATE ${collation}`;
 }
 
 function escapeLike(text: string): string {
@@ -401,7 +418,8 @@ function comparable(test: Condition, value: Scalar): Scalar {
       const form = formOf(column);
       if (form !== undefined && !form.fits(String(value)))
         throw incomparable(test, `must be compared with ${form.what}`);
-      return value;
+      const members = membersOf(column);
+      return members?.kind === 'set' ? (inOrder(String(value), members) ?? value) : value;
     }
     default:
       return value;
@@ -461,15 +479,29 @@ const NO_DATE = '0000-00-00';
 /** A session sorts text by 16 KB at least: up to 8 bytes for a character, as the collation weighs it. */
 const MAX_SORTED_CHARACTERS = 2_048;
 
-/** Whole numbers of so many digits may not be exact in JavaScript. */
-const BIG = /\d{16}/;
+/** Numbers of so many digits, or with such an exponent, may not be exact in JavaScript. */
+const BIG = /[\d.]{16}|\d[eE][+-]?\d{3}/;
 
 /** Texts and numbers of JSON. */
 const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 
-/** A whole number that JavaScript cannot hold becomes text. */
+/** A number that JavaScript cannot hold becomes text. */
 function quoteBig(token: string): string {
-  return token.length > 15 && /^-?\d+$/.test(token) && !Number.isSafeInteger(Number(token)) ? `"${token}"` : token;
+  return token.startsWith('"') || isHeld(token) ? token : `"${token}"`;
+}
+
+function isHeld(token: string): boolean {
+  const number = Number(token);
+  if (/^-?\d+$/.test(token)) return Number.isSafeInteger(number);
+  const digits = digitsOf(token);
+  if (!Number.isFinite(number) || digits === '' || number === 0) return digits === '';
+  // n.b. some writers give a double 17 digits, though fewer would name it.
+  return digits === digitsOf(String(number)) || digits === digitsOf(number.toPrecision(17));
+}
+
+/** The significant ones: none of zero. */
+function digitsOf(number: string): string {
+  return number.replace(/[eE].*$|[-.]/g, '').replace(/^0+|0+$/g, '');
 }
 
 /** The JSON of a column. Throws BEDS_STORE_VALUE_UNFIT where it is none. */
@@ -528,10 +560,13 @@ const asPoint: Convert = (value, column) => {
 /** `2026-01-02 03:04:05.120000` becomes `2026-01-02T03:04:05.120Z`: milliseconds at least, nothing lost. */
 const asInstant: Convert = (value) => {
   const text = String(value);
-  if (text.startsWith(NO_DATE)) return null;
+  return text.startsWith(NO_DATE) ? null : storedInstant(text);
+};
+
+function storedInstant(text: string): string {
   const fraction = text.slice(20).replace(/0+$/, '').padEnd(3, '0');
   return `${text.slice(0, 10)}T${text.slice(11, 19)}.${fraction}Z`;
-};
+}
 
 /** n.b. the driver writes no zeros at the end of what is no text. */
 const asTime: Convert = (value) => String(value).replace(/\.0*$|(\.\d*?)0+$/, '$1');
@@ -575,6 +610,7 @@ function convertRows(
   for (const [index, field] of fields.entries()) {
     const { name } = field;
     const column = columns[index];
+    if (column === undefined && isGivenAgain(fields, index)) continue;
     const convert = column === undefined && isFlag(field, rows) ? asBoolean : columnConverter(field, column);
     if (convert === undefined) continue;
     for (const row of rows) {
@@ -583,6 +619,13 @@ function convertRows(
     }
   }
   return rows as readonly JsonObject[];
+}
+
+/** Whether a later column has the same name, as those of a join may: the driver gives that one's value. */
+function isGivenAgain(fields: readonly DriverField[], index: number): boolean {
+  for (let later = index + 1; later < fields.length; later += 1)
+    if (fields[later]?.name === fields[index]?.name) return true;
+  return false;
 }
 
 /** A TINYINT(1) that nobody declared is a boolean, unless one of its rows says that it is a number. */
@@ -598,7 +641,7 @@ function positionOf(row: DriverRow, { name, type }: NamedValue): Scalar {
   if (type === 'boolean') return asBoolean(value, name) as Scalar;
   if (type === 'binary') return asBase64(value, name) as Scalar;
   if (type === 'date') return String(value);
-  if (type === 'datetime') return (asInstant(value, name) ?? NO_DATE) as Scalar;
+  if (type === 'datetime') return storedInstant(String(value));
   if (typeof value === 'string' && value.length > MAX_SORTED_CHARACTERS) {
     throw refuseQuery([{ field: 'query.order', message: `names ${name}, whose texts are too long to go on from` }]);
   }

@@ -64,6 +64,8 @@ function writerOf({ type, nativeType }: NamedValue): { readonly mark: string; re
   const word = wordOf(nativeType);
   if (word === 'bit')
     return { mark: BITS, write: (value) => textOf(typeof value === 'boolean' ? Number(value) : value) };
+  // n.b. the text '0' is the year 2000.
+  if (word === 'year') return { mark: '?', write: Number };
   if (word === 'vector') return { mark: BYTES, write: writeVector };
   if (GEOMETRIES.has(word)) return { mark: BYTES, write: (value) => writeGeometry(value, word) };
   if (type === 'binary') return { mark: BYTES };
@@ -125,6 +127,16 @@ const CHARACTERS: Readonly<Partial<Record<string, RegExp>>> = {
   ucs2: /^[\0-\uffff]*$/u,
 };
 
+/** The character set of a collation. */
+export function setOf(collation: string): string {
+  return collation.replace(/_.*/, '');
+}
+
+/** Undefined where its set has all characters, or only the server knows which. */
+export function charactersOf(collation: string): RegExp | undefined {
+  return CHARACTERS[setOf(collation)];
+}
+
 /** n.b. MySQL does not say which argument it is that has another one. */
 function characters({ nativeType }: NamedValue): Complaint | undefined {
   const set = /character set (\w+)/.exec(nativeType)?.[1] ?? '';
@@ -138,6 +150,21 @@ function secondDecimals({ nativeType }: NamedValue): Complaint {
   const most = lengthOf(nativeType);
   const sayMost = `must have at most ${String(most)} decimals of a second, as ${nativeType} keeps`;
   return (value) => ((/\.(\d*?)0*Z?$/.exec(value as string)?.[1] ?? '').length > most ? sayMost : undefined);
+}
+
+const tooSmall: Complaint = (value) =>
+  value !== 0 && Math.fround(Number(value)) === 0 ? 'must not be so small that FLOAT keeps 0' : undefined;
+
+/** Of a FLOAT(7,3), which rounds: one of no such form keeps the nearest double or float. */
+function shortened({ nativeType }: NamedValue): Complaint | undefined {
+  const [, digits, scale] = /^\w+\((\d+),(\d+)\)/.exec(nativeType) ?? [];
+  if (digits === undefined || scale === undefined) return undefined;
+  const bound = 10 ** (Number(digits) - Number(scale));
+  return (value) => {
+    const number = Number(value);
+    if (Math.abs(number) >= bound) return `must lie below ±${String(bound)}`;
+    return Number(number.toFixed(Number(scale))) === number ? undefined : `must have at most ${scale} decimals`;
+  };
 }
 
 function form({ what, fits }: Form): Complaint {
@@ -154,16 +181,23 @@ function all(...complaints: readonly (Complaint | undefined)[]): Complaint {
   };
 }
 
-/** n.b. a server takes a number in a text for the place of a member, and other letters for the member that they are like. */
+/**
+ * n.b. a server takes a number in a text for the place of a member, and other letters for the member that they are like. It keeps those
+ * of a SET once, in the DBA's order.
+ */
 function members({ nativeType }: NamedValue): Complaint {
   const known = readMembers(nativeType);
   if (known === undefined) return () => undefined;
-  const { kind, texts } = known;
-  const own = new Set(texts);
-  return (value) => {
-    const parts = kind === 'set' ? (value === '' ? [] : textOf(value).split(',')) : [textOf(value)];
-    return parts.every((part) => own.has(part)) ? undefined : `must be ${kind === 'set' ? 'of' : 'one of'} its members`;
-  };
+  if (known.kind === 'enum')
+    return (value) => (known.texts.includes(textOf(value)) ? undefined : 'must be one of its members');
+  return (value) =>
+    inOrder(textOf(value), known) === value ? undefined : 'must be of its members, each once, in their order';
+}
+
+/** The text of a SET as the server keeps and shows it; undefined for what is none. */
+export function inOrder(text: string, { texts }: Members): string | undefined {
+  const parts = text === '' ? [] : text.split(',');
+  return parts.every((part) => texts.includes(part)) ? texts.filter((each) => parts.includes(each)).join() : undefined;
 }
 
 /** A form that a type of text has. */
@@ -194,6 +228,8 @@ const COMPLAINTS: Readonly<Partial<Record<string, (argument: NamedValue) => Comp
   bit: ({ nativeType }) => between(0n, 2n ** BigInt(lengthOf(nativeType)) - 1n),
   year: () => (value) => (isYear(Number(value)) ? undefined : 'must be a year from 1901 to 2155, or 0'),
   decimal: decimals,
+  float: (argument) => all(tooSmall, shortened(argument)),
+  double: shortened,
   datetime: secondDecimals,
   timestamp: secondDecimals,
   time: (argument) => all(form(FORMS.time), secondDecimals(argument)),
