@@ -217,6 +217,5 @@ function storeObject(object: NamedObject): StoreObject {
   return {
     ...{ kind: object.kind, name: object.name, args: object.args, ...said },
     ...(given === undefined ? {} : { returns: given }),
-    ...(object.gives !== undefined && { gives: object.gives }),
   };
 }

@@ -133,12 +133,10 @@ export class RequestContext implements TemplateContext {
     const keyed = this.#keyed(query);
     const options = this.#callOptions();
     const { generation, scope } = this.#options;
-    const begin = (timeoutMs: number): Promise<Page> =>
-      generation.adapter.view(object, keyed, { timeoutMs, mode: options.mode, holder: scope });
     const isShared = generation.sharedViews.has(alias) && scope.mayShare;
     try {
       const page = await (isShared
-        ? generation.sharedReads.read({ alias, query, scope, begin })
+        ? this.#shared({ alias, query, object, keyed })
         : generation.adapter.view(object, keyed, options));
       return this.#readPage(alias, page);
     } catch (error) {
@@ -148,6 +146,14 @@ export class RequestContext implements TemplateContext {
     } finally {
       this.#entering();
     }
+  }
+
+  /** n.b. a method of its own: the functions that it makes would cost every read. */
+  #shared({ alias, query, object, keyed }: SharedView): Promise<Page> {
+    const { generation, scope, operation } = this.#options;
+    const begin = (timeoutMs: number): Promise<Page> =>
+      generation.adapter.view(object, keyed, { timeoutMs, mode: operation.mode, holder: scope });
+    return generation.sharedReads.read({ alias, query, scope, begin });
   }
 
   async transaction<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T> {
@@ -282,6 +288,13 @@ export class RequestContext implements TemplateContext {
   #entering(): void {
     this.#options.host.entering(this.#options.generation.id);
   }
+}
+
+interface SharedView {
+  readonly alias: string;
+  readonly query: ViewQuery;
+  readonly object: NamedObject;
+  readonly keyed: KeyedQuery;
 }
 
 function unknownInQuery(name: string): Error {

@@ -502,22 +502,36 @@ function settle<Input, Result>({ resolve, reject }: Asked<Input, Result>, result
   return true;
 }
 
-/** The time of the one that has the least; what the result takes is held by all. */
+/** The time of the one that has the least. */
 function optionsOf<Input, Result>(asked: readonly Asked<Input, Result>[], nowMs: number): CallOptions {
   const [first] = asked as readonly [Asked<Input, Result>];
   let { endsAtMs } = first;
   for (const each of asked) if (each.endsAtMs < endsAtMs) endsAtMs = each.endsAtMs;
-  const hold = (bytes: number): void => {
-    const each = Math.floor(bytes / asked.length);
-    let rest = bytes - each * (asked.length - 1);
-    for (const { options } of asked) {
+  return { timeoutMs: endsAtMs - nowMs, mode: first.options.mode, holder: new GroupHolder(asked) };
+}
+
+/** What the result of a group takes is held by all. */
+class GroupHolder<Input, Result> implements ResultHolder {
+  readonly #asked: readonly Asked<Input, Result>[];
+
+  constructor(asked: readonly Asked<Input, Result>[]) {
+    this.#asked = asked;
+  }
+
+  /** n.b. on demand: mostly nobody has to wait, and so nobody asks. */
+  get holders(): readonly object[] {
+    return [...new Set(this.#asked.map(({ options, resolve }) => options.holder ?? resolve))];
+  }
+
+  hold(bytes: number): void {
+    const each = Math.floor(bytes / this.#asked.length);
+    let rest = bytes - each * (this.#asked.length - 1);
+    for (const { options } of this.#asked) {
       if (options.holder === undefined) resultBudget.giveBack(rest);
       else options.holder.hold(rest);
       rest = each;
     }
-  };
-  const holders = [...new Set(asked.map(({ options, resolve }) => options.holder ?? resolve))];
-  return { timeoutMs: endsAtMs - nowMs, mode: first.options.mode, holder: { hold, holders } };
+  }
 }
 
 /** n.b. whoever is told of an error may note on it whose it is. */

@@ -20,14 +20,11 @@ import { CallGroups, Deadline, type Together } from '../deadlines.js';
 import { type Dialect, planQuery, type QueryPlan } from '../query-plan.js';
 import { type ReadCatalogue, readCatalogue, readNames } from './catalogue.js';
 import {
-  type DriverField,
   type DriverRow,
   type Endpoint,
   isConnectionLoss,
   isNotHere,
-  isRefusedToRead,
   isSavepointLost,
-  isTableThere,
   readEndpoint,
   toStoreError,
 } from './driver.js';
@@ -38,7 +35,6 @@ import {
   callStatement,
   condition,
   functionResult,
-  type Giving,
   groupStatement,
   type KeyForm,
   type KeyRead,
@@ -60,7 +56,7 @@ import { resultBudget } from '../result-budget.js';
 const MAX_ATTEMPTS = 4;
 const RETRY_PAUSE_MS = 20;
 /** Calls of a group at first, and at most. */
-const [FIRST_KEYS, MOST_KEYS] = [16, 64];
+const [FIRST_KEYS, MOST_KEYS] = [16, 128];
 const [FIRST_PAGES, MOST_PAGES] = [4, 32];
 const [FIRST_WRITES, MOST_WRITES] = [4, 32];
 /** Of pages that go together: what there is to gain is the way of small ones. */
@@ -101,10 +97,6 @@ class MysqlAdapter implements StoreAdapter {
   readonly #writes = new WeakMap<NamedObject, CallGroups<CallWork, RoutineRows>>();
   /** Procedures that were found to commit by themselves, and so cannot go together. */
   readonly #committing = new WeakSet<NamedObject>();
-  /** Routines that make temporary tables, and otherwise only read. */
-  readonly #scribbling = new WeakSet<NamedObject>();
-  /** Routines that met a table that they make: their sessions are cleaned. n.b. MariaDB does not report `CREATE TEMPORARY TABLE … AS`. */
-  readonly #leaving = new WeakSet<NamedObject>();
   /** Reads of each view that may go together. */
   readonly #groups = new WeakMap<View, ViewGroups>();
 
@@ -176,18 +168,10 @@ class MysqlAdapter implements StoreAdapter {
     return (this.#writes.get(object) ?? this.#groupWrites(object)).ask(work, options);
   }
 
-  /** A READ ONLY transaction takes no temporary table: what its DBA says only reads is done in another, which is rolled back. */
-  #undone<T>({ run, args }: Work<T>, options: CallOptions): Promise<T> {
-    return this.#lend(
-      { ...options, mode: 'write' },
-      { progress: { mayHaveCommitted: false }, args, run: (session) => runUndone(session, run) },
-    );
-  }
-
-  /** n.b. calls that can be given up by themselves go alone, and so do those that give parameters back. */
-  #mayJoin(object: Routine, { mode, signal }: CallOptions): boolean {
-    if (mode !== 'write' || signal !== undefined || object.gives !== undefined) return false;
-    return this.#connector.profile?.blocks === true && !this.#committing.has(object);
+  /** n.b. calls that can be given up by themselves go alone. */
+  #mayJoin(object: NamedObject, { mode, signal }: CallOptions): boolean {
+    const { profile } = this.#connector;
+    return mode === 'write' && signal === undefined && profile?.blocks === true && !this.#committing.has(object);
   }
 
   #groupWrites(object: NamedObject): CallGroups<CallWork, RoutineRows> {
@@ -297,7 +281,7 @@ class MysqlAdapter implements StoreAdapter {
     options: CallOptions,
   ): Promise<Together<Page>> {
     const keys = keysOf(reads, form);
-    const { sql, values } = keysStatement(view, reads[0]?.key ?? '', keys);
+    const { sql, values } = keysStatement(view, reads[0]?.key ?? '', { form, keys });
     return this.#readTogether(options, async (session) =>
       pagesByKey(view, { reads, keys, executed: await session.execute(sql, values) }),
     );
@@ -356,8 +340,6 @@ class MysqlAdapter implements StoreAdapter {
   async #attempt<T>(prepare: () => Work<T>, options: CallOptions): Promise<T> {
     const work = prepare();
     const { mode } = options;
-    const { routine } = work;
-    if (mode === 'read' && routine !== undefined && this.#scribbling.has(routine)) return this.#undone(work, options);
     const endsAtMs = performance.now() + options.timeoutMs;
     let bounded = options;
     for (let attempt = 1; ; attempt += 1) {
@@ -366,17 +348,9 @@ class MysqlAdapter implements StoreAdapter {
         return await this.#lend(bounded, {
           progress,
           args: work.args,
-          run: (session, deadline) => {
-            if (routine !== undefined && this.#leaving.has(routine)) session.isDirty = true;
-            return work.run(session, sendAlone({ kind: work.kind, mode, progress, deadline }));
-          },
+          run: (session, deadline) => work.run(session, sendAlone({ kind: work.kind, mode, progress, deadline })),
         });
       } catch (error) {
-        if (routine !== undefined && isTableThere(error)) this.#leaving.add(routine);
-        if (mode === 'read' && routine?.native['onlyReads'] === true && isRefusedToRead(error)) {
-          this.#scribbling.add(routine);
-          return await this.#undone(work, { ...options, timeoutMs: endsAtMs - performance.now() });
-        }
         const code = isBedsError(error) ? error.code : '';
         const lostRead = code === 'BEDS_STORE_UNAVAILABLE' && mode === 'read';
         const isElsewhere = attempt === 1 && (lostRead || isNotHere(error));
@@ -514,8 +488,7 @@ type Send = (session: Session, statement: Statement) => Promise<Executed>;
 interface Work<T> {
   readonly kind: NamedObject['kind'];
   readonly args: readonly string[];
-  readonly routine?: Routine;
-  readonly run: (session: Session, send: Send) => Promise<T>;
+  run(session: Session, send: Send): Promise<T>;
 }
 
 interface CallWork extends Work<RoutineRows> {
@@ -533,11 +506,10 @@ function callWork(object: NamedObject, args: JsonObject): CallWork {
   return {
     kind: routine.kind,
     args: routine.args.map(({ name }) => name),
-    routine,
     statement,
     run: async (session, send) => {
       const executed = await send(session, statement);
-      if (routine.kind === 'procedure') return callResult(executed, routine.gives);
+      if (routine.kind === 'procedure') return callResult(executed);
       return functionResult(executed, routine, session.profile);
     },
   };
@@ -593,43 +565,8 @@ interface Sending {
 }
 
 /** Sends a statement inside a transaction that is open already. */
-function sendInside(session: Session, statement: Statement): Promise<Executed> {
-  const { sql, values, giving } = statement;
-  if (giving === undefined) return session.execute(sql, values);
-  return session.profile.blocks ? session.execute(giving.inside, values) : callInSteps(session, statement, giving);
-}
-
-/** Nothing of it is kept: the session is dirty with it. */
-async function runUndone<T>(session: Session, run: Work<T>['run']): Promise<T> {
-  session.isDirty = true;
-  await session.begin();
-  return run(session, sendInside);
-}
-
-/** n.b. variables of a session are there until it is reset. */
-async function callInSteps(
-  session: Session,
-  { sql, values }: Statement,
-  { set, setCount, read }: Giving,
-): Promise<Executed> {
-  session.isDirty = true;
-  if (set !== undefined) {
-    const texts = values.slice(0, setCount).map((value) => (typeof value === 'boolean' ? Number(value) : value));
-    await session.execute(
-      set,
-      texts.map((value) => (value === null ? null : String(value))),
-    );
-  }
-  const called = await session.execute(sql, values.slice(setCount));
-  const given = await session.execute(read, undefined);
-  // n.b. without a result set of its own it answers with a header alone.
-  const isList = Array.isArray(called.result);
-  const parts = isList ? (called.result as DriverRow[][]) : [called.result];
-  const fields = isList ? (called.fields as readonly DriverField[][]) : [undefined];
-  return {
-    result: [...parts, given.result as DriverRow[]],
-    fields: [...fields, given.fields as readonly DriverField[]],
-  };
+function sendInside(session: Session, { sql, values }: Statement): Promise<Executed> {
+  return session.execute(sql, values);
 }
 
 /**
@@ -648,7 +585,6 @@ function sendAlone({ kind, mode, progress, deadline }: Sending): Send {
     // n.b. of a write whose result is too large it shall be known whether it was kept.
     const isDrained = mode === 'write';
     if (blocks) return session.execute(statement.block ?? statement.sql, statement.values, isDrained);
-    if (statement.giving !== undefined) return sendInside(session, statement);
     // Only a block's (or a CALL's) last answer tells whether the session was left changed.
     if (kind === 'function') session.isDirty = true;
     return session.execute(statement.sql, statement.values, isDrained);
@@ -657,12 +593,12 @@ function sendAlone({ kind, mode, progress, deadline }: Sending): Send {
 
 async function sendInThree(
   session: Session,
-  statement: Statement,
+  { sql, values }: Statement,
   { progress, deadline }: Pick<Sending, 'progress' | 'deadline'>,
 ): Promise<Executed> {
   await session.begin();
   deadline.remainingMs();
-  const executed = await sendInside(session, statement);
+  const executed = await session.execute(sql, values);
   deadline.remainingMs();
   progress.mayHaveCommitted = true;
   await session.commit();
