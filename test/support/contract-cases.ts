@@ -487,8 +487,8 @@ const resultCases: readonly ContractCase[] = [
     what: 'a schema of what further members are',
     live: lookup({ by: z.object({}).catchall(z.string()) }),
     next: lookup({ by: z.object({}).catchall(z.number()) }),
-    there: ['  lookup: argument by is described by a schema that cannot be compared'],
-    back: ['  lookup: argument by is described by a schema that cannot be compared'],
+    there: ['! lookup: each further member of argument by changed from string to number'],
+    back: ['! lookup: each further member of argument by changed from number to string'],
   },
   {
     what: 'what a schema makes of a result',
@@ -515,8 +515,8 @@ const resultCases: readonly ContractCase[] = [
   },
   {
     what: 'a schema that says more than can be compared',
-    live: lookup({ name: z.string().regex(/a/) }),
-    next: lookup({ name: z.string().regex(/b/).optional() }),
+    live: lookup({ name: z.union([z.string(), z.int(), z.boolean()]) }),
+    next: lookup({ name: z.union([z.string(), z.int()]).optional() }),
     there: [
       '  lookup: argument name is described by a schema that cannot be compared',
       '  lookup: argument name became optional',
@@ -525,6 +525,97 @@ const resultCases: readonly ContractCase[] = [
       '! lookup: argument name became required',
       '  lookup: argument name is described by a schema that cannot be compared',
     ],
+  },
+  {
+    what: 'the least that a schema takes',
+    live: lookup({ name: z.string(), tags: z.array(z.string()), share: z.number().min(0), size: z.int().positive() }),
+    next: lookup({
+      name: z.string().min(1),
+      tags: z.array(z.string()).min(2),
+      share: z.number().positive(),
+      size: z.int().min(2),
+    }),
+    there: [
+      '! lookup: minLength of argument name was set to 1',
+      '! lookup: minItems of argument tags was set to 2',
+      '! lookup: min of argument share changed from 0 to more than 0',
+      '! lookup: min of argument size was raised from 1 to 2',
+    ],
+    back: [
+      '  lookup: minLength of argument name (1) is gone',
+      '  lookup: minItems of argument tags (2) is gone',
+      '  lookup: min of argument share changed from more than 0 to 0',
+      '  lookup: min of argument size was lowered from 2 to 1',
+    ],
+  },
+  {
+    what: 'the least that a schema gives',
+    live: lookup({}, { output: describeResult({ name: z.string().min(1) }) }),
+    next: lookup({}, { output: describeResult({ name: z.string() }) }),
+    there: ['! lookup: minLength of result field name (1) is gone'],
+    back: ['  lookup: minLength of result field name was set to 1'],
+  },
+  {
+    what: 'the patterns of a schema',
+    live: lookup({ name: z.string().regex(/^a/), size: z.int() }),
+    next: lookup({ name: z.string().regex(/^a/).regex(/b$/), size: z.int().multipleOf(5) }),
+    there: ['! lookup: argument name has the pattern "b$" now', '! lookup: argument size has the multipleOf 5 now'],
+    back: [
+      '  lookup: argument name no longer has the pattern "b$"',
+      '  lookup: argument size no longer has the multipleOf 5',
+    ],
+  },
+  {
+    what: 'a pattern for another',
+    live: lookup({}, { output: describeResult({ code: z.string().regex(/^a/) }) }),
+    next: lookup({}, { output: describeResult({ code: z.string().regex(/^b/) }) }),
+    there: [
+      '! lookup: result field code no longer has the pattern "^a"',
+      '  lookup: result field code has the pattern "^b" now',
+    ],
+    back: [
+      '! lookup: result field code no longer has the pattern "^b"',
+      '  lookup: result field code has the pattern "^a" now',
+    ],
+  },
+  {
+    what: 'a form of text, by its shortened pattern',
+    live: lookup({ day: t.date() }),
+    next: lookup({ day: z.iso.date() }),
+    there: [
+      '! lookup: argument day has the format "date" now',
+      '! lookup: argument day has the pattern "^(?:(?:\\\\d\\\\d[2468][048]|\\\\d\\\\d… now',
+      '  lookup: argument day was widened from date to string',
+    ],
+    back: [
+      '! lookup: argument day was narrowed from string to date',
+      '  lookup: argument day no longer has the format "date"',
+      '  lookup: argument day no longer has the pattern "^(?:(?:\\\\d\\\\d[2468][048]|\\\\d\\\\d…',
+    ],
+  },
+  {
+    what: 'further members of a strict object',
+    live: lookup({}, { input: describeWhole(z.object({ a: z.object({}) })) }),
+    next: lookup({}, { input: describeWhole(z.strictObject({ a: z.strictObject({}) })) }),
+    there: [
+      '! lookup: argument a has no further members any more',
+      '! lookup: the input has no further members any more',
+    ],
+    back: ['  lookup: argument a may have further members now', '  lookup: the input may have further members now'],
+  },
+  {
+    what: 'further members of a result',
+    live: lookup({}, { output: describeResult(z.looseObject({})) }),
+    next: lookup({}, { output: describeResult(z.object({})) }),
+    there: ['! lookup: the result has no further members any more'],
+    back: ['  lookup: the result may have further members now'],
+  },
+  {
+    what: 'a member that may be null, and left out or not',
+    live: lookup({ by: z.object({ a: z.string().nullish() }) }),
+    next: lookup({ by: z.object({ a: z.string().nullable(), b: z.string().nullable() }) }),
+    there: ['! lookup: argument by.a may no longer be left out', '! lookup: argument by.b was added without a default'],
+    back: ['! lookup: argument by.b was removed', '  lookup: argument by.a may be left out now'],
   },
 ];
 

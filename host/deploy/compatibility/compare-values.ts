@@ -27,11 +27,31 @@ export function own<T>(table: Readonly<Record<string, T>>, name: string): T | un
   return Object.hasOwn(table, name) ? table[name] : undefined;
 }
 
+/** A description, and what beside it only the JSON Schemas of other libraries say. */
+interface Described extends ValueDescription {
+  readonly items?: Described;
+  readonly fields?: DescribedFields;
+  readonly minLength?: number;
+  readonly minItems?: number;
+  /** Every number is greater. */
+  readonly above?: number;
+  /** Every number is less. */
+  readonly below?: number;
+  /** What of two schemas can only be the same or not: `pattern "^a"`. */
+  readonly rules?: readonly string[];
+  /** Of an object: what members are that `fields` does not name; absent where there are none. */
+  readonly further?: Described;
+  /** The only way of being `optional`; our own types have both. */
+  readonly absence?: Absence;
+}
+type Absence = 'null' | 'left out';
+type DescribedFields = Readonly<Record<string, Described>>;
+
 /** Two descriptions of a value. `what` names it: `argument limit`. */
 export interface ValuePair {
   readonly what: string;
-  readonly live: ValueDescription;
-  readonly next: ValueDescription;
+  readonly live: Described;
+  readonly next: Described;
 }
 
 /** Types that take every value of the key, as the check of values has it. */
@@ -89,25 +109,25 @@ type Side = 'given' | 'shown';
 
 const SHOWN_CHARACTERS = 40;
 
-/** Compares named arguments: what a caller of `live` sends must suit `next`. `path` leads to them where they are not arguments themselves. */
-function compareArguments(live: ValueFields, next: ValueFields, path = 'argument '): readonly Difference[] {
+/** Compares named arguments: what a caller of `live` sends must suit `next`. `path` leads to them. */
+function compareArguments(live: DescribedFields, next: DescribedFields, path: string): readonly Difference[] {
   return namesOfBoth(live, next).flatMap((name) => compareArgument(`${path}${name}`, own(live, name), own(next, name)));
 }
 
 /** Compares one argument that one of the two may not have. */
 export function compareArgument(
   what: string,
-  live: ValueDescription | undefined,
-  next: ValueDescription | undefined,
+  live: Described | undefined,
+  next: Described | undefined,
 ): readonly Difference[] {
   if (next === undefined) return live === undefined ? [] : [breaking(`${what} was removed`)];
   if (live === undefined) return [added(what, next)];
   return compareGiven({ what, live, next });
 }
 
-function added(what: string, next: ValueDescription): Difference {
+function added(what: string, next: Described): Difference {
   if (next.default !== undefined) return compatible(`${what} was added with the default ${show(next.default)}`);
-  if (next.optional === true) return compatible(`optional ${what} was added`);
+  if (next.optional === true && next.absence !== 'null') return compatible(`optional ${what} was added`);
   return breaking(`${what} was added without a default`);
 }
 
@@ -118,26 +138,38 @@ export function compareGiven(pair: ValuePair): readonly Difference[] {
   const { what, live, next } = known;
   const types = live.type === next.type ? compareParts(known, 'given') : compareGivenTypes(known);
   const bounds = { what, live: asTextFor(next, live), next };
-  return [...types, ...comparePresence(known), ...compareBounds(bounds, 'given')];
+  return [...types, ...comparePresence(known), ...compareBounds(bounds, 'given'), ...compareRules(known, 'given')];
 }
 
-/** Most characters of the texts that such a value is written as. n.b. the bounds of another type are those of other values. */
-const TEXT_LENGTHS: Readonly<Partial<Record<ValueType, number>>> = {
-  date: '2026-01-02'.length,
-  datetime: '2026-01-02T03:04:05.123456789+01:00'.length,
-};
+/** Fewest and most characters of the texts that such a value is written as. n.b. the bounds of another type are those of other values. */
+function textLengths({ type, values = [], maxLength = Infinity }: Described): readonly [number, number] | undefined {
+  switch (type) {
+    case 'enum': {
+      const lengths = values.map((each) => Array.from(each).length);
+      return [Math.min(...lengths), Math.max(...lengths)];
+    }
+    case 'binary':
+      return [0, 4 * Math.ceil(maxLength / 3)];
+    case 'date':
+      return ['2026-01-02'.length, '2026-01-02'.length];
+    case 'datetime':
+      return ['2026-01-02T03:04:05Z'.length, '2026-01-02T03:04:05.123456789+01:00'.length];
+    default:
+      return undefined;
+  }
+}
 
 /** Beside text of a bounded length: text that is as long as such a value may be, where that is known. */
-function asTextFor(other: ValueDescription, value: ValueDescription): ValueDescription {
-  const { type, values = [] } = value;
-  if (other.type !== 'string' || other.maxLength === undefined) return value;
-  const maxLength =
-    type === 'enum'
-      ? Math.max(0, ...values.map((each) => Array.from(each).length))
-      : type === 'binary' && value.maxLength !== undefined
-        ? 4 * Math.ceil(value.maxLength / 3)
-        : TEXT_LENGTHS[type];
-  return maxLength === undefined ? value : { type: 'string', maxLength };
+function asTextFor(other: Described, value: Described): Described {
+  if (other.type !== 'string' || (other.minLength ?? other.maxLength) === undefined) return value;
+  const lengths = textLengths(value);
+  if (lengths === undefined) return value;
+  const [minLength, maxLength] = lengths;
+  return {
+    type: 'string',
+    ...(other.minLength !== undefined && { minLength }),
+    ...(other.maxLength !== undefined && { maxLength }),
+  };
 }
 
 function compareGivenTypes({ what, live, next }: ValuePair): readonly Difference[] {
@@ -151,10 +183,20 @@ function comparePresence({ what, live, next }: ValuePair): readonly Difference[]
   const couldBeLeftOut = mayBeLeftOut(live);
   if (couldBeLeftOut && !mayBeLeftOut(next)) return [breaking(`${what} became required`)];
   if (!couldBeLeftOut && mayBeLeftOut(next)) return [compatible(`${what} became optional`)];
+  const ways = couldBeLeftOut ? compareAbsence({ what, live, next }) : [];
+  if (ways.length > 0) return ways;
   if (isDeepStrictEqual(live.default, next.default)) return [];
   if (live.default === undefined) return [compatible(`default of ${what} was set to ${show(next.default)}`)];
   if (next.default === undefined) return [compatible(`default of ${what} (${show(live.default)}) is gone`)];
   return [compatible(`default of ${what} changed from ${show(live.default)} to ${show(next.default)}`)];
+}
+
+function compareAbsence({ what, live, next }: ValuePair): readonly Difference[] {
+  return (['null', 'left out'] as const).flatMap((way) => {
+    const [could, can] = [live, next].map(({ absence = way }) => absence === way);
+    if (could === can) return [];
+    return can === true ? [compatible(`${what} may be ${way} now`)] : [breaking(`${what} may no longer be ${way}`)];
+  });
 }
 
 /** Null counts as left out. */
@@ -163,7 +205,10 @@ function mayBeLeftOut({ optional, default: value }: ValueDescription): boolean {
 }
 
 function show(value: Json | undefined): string {
-  const text = JSON.stringify(value) ?? 'nothing';
+  return shorten(JSON.stringify(value) ?? 'nothing');
+}
+
+function shorten(text: string): string {
   return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
 }
 
@@ -174,7 +219,7 @@ export function compareShown(pair: ValuePair): readonly Difference[] {
   const { what, live, next } = known;
   const types = live.type === next.type ? compareParts(known, 'shown') : compareShownTypes(known);
   const bounds = { what, live, next: asTextFor(live, next) };
-  return [...types, ...compareNull({ what, live, next }), ...compareBounds(bounds, 'shown')];
+  return [...types, ...compareNull(known), ...compareBounds(bounds, 'shown'), ...compareRules(known, 'shown')];
 }
 
 function compareNull({ what, live, next }: ValuePair): readonly Difference[] {
@@ -204,7 +249,7 @@ export function compareColumns(live: ValueFields, next: ValueFields, path = 'res
 }
 
 /** Compares the members of what callers get. */
-function compareFields(live: ValueFields, next: ValueFields, path: string): readonly Difference[] {
+function compareFields(live: DescribedFields, next: DescribedFields, path: string): readonly Difference[] {
   return namesOfBoth(live, next).flatMap((name) => {
     const what = `${path}${name}`;
     const before = own(live, name);
@@ -228,11 +273,30 @@ function compareParts({ what, live, next }: ValuePair, side: Side): readonly Dif
     case 'object': {
       const path = what === 'the input' ? 'argument ' : what === 'the result' ? 'result field ' : `${what}.`;
       const [before, after] = [live.fields ?? {}, next.fields ?? {}];
-      return side === 'given' ? compareArguments(before, after, path) : compareFields(before, after, path);
+      const fields =
+        side === 'given'
+          ? compareArguments({ ...furtherMembers(live, after), ...before }, after, path)
+          : compareFields(before, after, path);
+      return [...fields, ...compareFurther({ what, live, next }, side)];
     }
     default:
       return [];
   }
+}
+
+/** Those of the names under which callers passed something that was kept and not named. */
+function furtherMembers({ further }: Described, names: DescribedFields): DescribedFields {
+  if (further === undefined || further === DROPPED) return {};
+  return Object.fromEntries(Object.keys(names).map((name) => [name, { ...further, ...presence(further, true) }]));
+}
+
+/** Compares what objects hold beside the members that they name. */
+function compareFurther({ what, live, next }: ValuePair, side: Side): readonly Difference[] {
+  if (live.further === undefined && next.further === undefined) return [];
+  if (live.further === undefined) return [compatible(`${what} may have further members now`)];
+  if (next.further === undefined) return [breaking(`${what} has no further members any more`)];
+  const pair = { what: `each further member of ${what}`, live: live.further, next: next.further };
+  return side === 'given' ? compareGiven(pair) : compareShown(pair);
 }
 
 function compareEnums({ what, live, next }: ValuePair, side: Side): readonly Difference[] {
@@ -244,35 +308,64 @@ function compareEnums({ what, live, next }: ValuePair, side: Side): readonly Dif
 }
 
 interface Facet {
-  readonly name: 'maxLength' | 'min' | 'max' | 'maxItems';
+  readonly name: 'minLength' | 'maxLength' | 'minItems' | 'maxItems' | 'min' | 'max';
   /** What a bound that is not given stands for. */
   readonly unbounded: number;
+  /** The same bound where it is no value itself. */
+  readonly open?: 'above' | 'below';
 }
 
 const FACETS: readonly Facet[] = [
+  { name: 'minLength', unbounded: 0 },
   { name: 'maxLength', unbounded: Infinity },
+  { name: 'minItems', unbounded: 0 },
   { name: 'maxItems', unbounded: Infinity },
-  { name: 'min', unbounded: -Infinity },
-  { name: 'max', unbounded: Infinity },
+  { name: 'min', unbounded: -Infinity, open: 'above' },
+  { name: 'max', unbounded: Infinity, open: 'below' },
 ];
+
+interface Bound {
+  readonly at: number;
+  readonly isOpen: boolean;
+}
+
+function boundOf(value: Described, { name, unbounded, open }: Facet): Bound {
+  const at = value[name] ?? unbounded;
+  const beyond = open === undefined ? undefined : value[open];
+  const isOpen = beyond !== undefined && (unbounded > 0 ? beyond <= at : beyond >= at);
+  return { at: isOpen ? beyond : at, isOpen };
+}
 
 /** Compares length and range. What is given must still fit (tighter breaks); what is received must be foreseen (looser breaks). */
 function compareBounds(pair: ValuePair, side: Side): readonly Difference[] {
-  return FACETS.flatMap(({ name, unbounded }) => {
-    const live = pair.live[name] ?? unbounded;
-    const next = pair.next[name] ?? unbounded;
-    if (live === next) return [];
-    const isTighter = unbounded > 0 ? next < live : next > live;
-    const message = `${name} of ${pair.what} ${describeBound({ live, next, unbounded })}`;
+  return FACETS.flatMap((facet) => {
+    const [live, next] = [boundOf(pair.live, facet), boundOf(pair.next, facet)];
+    if (live.at === next.at && live.isOpen === next.isOpen) return [];
+    const isTighter = live.at === next.at ? next.isOpen : facet.unbounded > 0 === next.at < live.at;
+    const message = `${facet.name} of ${pair.what} ${describeChange(live, next, facet.unbounded)}`;
     return [isTighter === (side === 'given') ? breaking(message) : compatible(message)];
   });
 }
 
-function describeBound(bound: { readonly live: number; readonly next: number; readonly unbounded: number }): string {
-  const { live, next, unbounded } = bound;
-  if (live === unbounded) return `was set to ${String(next)}`;
-  if (next === unbounded) return `(${String(live)}) is gone`;
-  return `was ${next < live ? 'lowered' : 'raised'} from ${String(live)} to ${String(next)}`;
+function describeChange(live: Bound, next: Bound, unbounded: number): string {
+  const [before, after] = [live, next].map(
+    ({ at, isOpen }) => `${isOpen ? (unbounded > 0 ? 'less than ' : 'more than ') : ''}${String(at)}`,
+  );
+  if (live.at === unbounded) return `was set to ${String(after)}`;
+  if (next.at === unbounded) return `(${String(before)}) is gone`;
+  const change = live.at === next.at ? 'changed' : next.at < live.at ? 'was lowered' : 'was raised';
+  return `${change} from ${String(before)} to ${String(after)}`;
+}
+
+/** Whether all that fits one pattern fits another cannot be told: what is given meets a new rule, and what is received is no longer held to the old one. */
+function compareRules({ what, live, next }: ValuePair, side: Side): readonly Difference[] {
+  const [before, after] = [live.rules ?? [], next.rules ?? []];
+  const come = after.filter((rule) => !before.includes(rule)).map((rule) => `${what} has the ${shorten(rule)} now`);
+  const gone = before
+    .filter((rule) => !after.includes(rule))
+    .map((rule) => `${what} no longer has the ${shorten(rule)}`);
+  const isGiven = side === 'given';
+  return [...come.map(isGiven ? breaking : compatible), ...gone.map(isGiven ? compatible : breaking)];
 }
 
 /** Puts in place of a schema what its JSON Schema says of it; says so where that cannot be compared. */
@@ -282,88 +375,151 @@ function withoutSchemas(
 ): ValuePair | { readonly differences: readonly Difference[] } {
   if (live.type !== 'schema' && next.type !== 'schema') return { what, live, next };
   const isSame = isDeepStrictEqual(live.schema, next.schema) && live.type === next.type;
-  const [before, after] = [live, next].map((value) => (value.type === 'schema' ? readSchema(value) : value));
+  const [before, after] = [live, next].map((value) => (value.type === 'schema' ? readSchema(value, side) : value));
   if (before !== undefined && after !== undefined) return { what, live: before, next: after };
   // n.b. how it is missed is known of any.
   const said = isSame ? [] : [compatible(`${what} is described by a schema that cannot be compared`)];
   return { differences: [...said, ...(side === 'given' ? comparePresence : compareNull)({ what, live, next })] };
 }
 
-function readSchema({ schema, optional }: ValueDescription): ValueDescription | undefined {
-  const read = schema === undefined ? undefined : fromJsonSchema(schema);
-  return read === undefined || optional !== true ? read : { ...read, optional };
+function readSchema({ schema, optional = false }: ValueDescription, side: Side): Described | undefined {
+  const read = schema === undefined ? undefined : fromJsonSchema(schema, side);
+  return read === undefined ? undefined : { ...read, ...presence(read, optional) };
 }
 
+/** n.b. null is not absence for another library. */
+function presence(read: Described, mayBeLeftOut: boolean): Pick<Described, 'optional' | 'absence'> {
+  const mayBeNull = read.optional === true;
+  if (!mayBeLeftOut && !mayBeNull) return {};
+  return { optional: true, ...(mayBeLeftOut !== mayBeNull && { absence: mayBeNull ? 'null' : 'left out' }) };
+}
+
+const NUMBER = ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'multipleOf'];
 const KEYWORDS: Readonly<Record<string, readonly string[]>> = {
-  string: ['maxLength', 'enum', 'const'],
-  integer: ['minimum', 'maximum'],
-  number: ['minimum', 'maximum'],
+  string: ['minLength', 'maxLength', 'enum', 'const', 'pattern', 'allOf', 'format', 'contentEncoding'],
+  integer: NUMBER,
+  number: NUMBER,
   boolean: [],
-  array: ['items', 'maxItems'],
-  object: ['properties', 'required', 'additionalProperties'],
+  array: ['items', 'minItems', 'maxItems'],
+  object: ['properties', 'required', 'additionalProperties', 'propertyNames'],
 };
 const SAYS_NOTHING = ['$schema', 'type', 'title', 'description', 'default', 'examples'];
 
 /** A JSON Schema in our own terms; undefined where it says more than they can. */
-function fromJsonSchema(schema: JsonObject): ValueDescription | undefined {
+function fromJsonSchema(schema: JsonObject, side: Side): Described | undefined {
   const { type, anyOf } = schema;
   if (Array.isArray(type) && type.length === 2 && type.includes('null')) {
-    const read = fromJsonSchema({ ...schema, type: (type as readonly Json[]).find((each) => each !== 'null') ?? null });
+    const some = (type as readonly Json[]).find((each) => each !== 'null') ?? null;
+    const read = fromJsonSchema({ ...schema, type: some }, side);
     return read === undefined ? undefined : { ...read, optional: true };
   }
   if (Array.isArray(anyOf) && anyOf.length === 2) {
     const [some] = (anyOf as readonly JsonObject[]).filter((each) => each['type'] !== 'null');
     const hasNull = (anyOf as readonly JsonObject[]).some((each) => each['type'] === 'null');
-    const read = some === undefined || !hasNull ? undefined : fromJsonSchema(some);
+    const read = some === undefined || !hasNull ? undefined : fromJsonSchema(some, side);
     return read === undefined ? undefined : { ...read, optional: true };
   }
   const keywords = typeof type === 'string' ? own(KEYWORDS, type) : undefined;
   if (keywords === undefined) return undefined;
   if (Object.keys(schema).some((name) => !SAYS_NOTHING.includes(name) && !keywords.includes(name))) return undefined;
-  return fromKnownSchema(type as string, schema);
+  const read = fromKnownSchema(schema, side);
+  return read === undefined || schema['default'] === undefined ? read : { ...read, default: schema['default'] };
 }
 
-function fromKnownSchema(type: string, schema: JsonObject): ValueDescription | undefined {
-  const { minimum, maximum, maxLength, maxItems, items, default: value } = schema;
-  const standsIn = value === undefined ? {} : { default: value };
-  switch (type) {
-    case 'string': {
-      const values = (schema['enum'] ?? (schema['const'] === undefined ? undefined : [schema['const']])) as
-        readonly string[] | undefined;
-      if (values !== undefined) return { type: 'enum', values, ...standsIn };
-      return { type: 'string', ...(typeof maxLength === 'number' && { maxLength }), ...standsIn };
-    }
+function fromKnownSchema(schema: JsonObject, side: Side): Described | undefined {
+  switch (schema['type']) {
+    case 'string':
+      return fromTextSchema(schema);
     case 'integer':
-    case 'number': {
-      const isBound = (bound: Json | undefined): bound is number =>
-        typeof bound === 'number' && (type === 'number' || Math.abs(bound) < Number.MAX_SAFE_INTEGER);
-      const bounds = { ...(isBound(minimum) && { min: minimum }), ...(isBound(maximum) && { max: maximum }) };
-      return { type, ...bounds, ...standsIn };
-    }
+    case 'number':
+      return fromNumberSchema(schema);
     case 'boolean':
-      return { type: 'boolean', ...standsIn };
+      return { type: 'boolean' };
     case 'array': {
-      const each = items === undefined ? ({ type: 'json' } as const) : partOf(items as JsonObject);
-      return { type: 'list', items: each, ...(typeof maxItems === 'number' && { maxItems }), ...standsIn };
+      const { items } = schema;
+      const each = items === undefined ? ({ type: 'json' } as const) : partOf(items as JsonObject, side);
+      return { type: 'list', items: each, ...numbersOf(schema, { minItems: 'minItems', maxItems: 'maxItems' }) };
     }
     default:
-      return fromObjectSchema(schema);
+      return fromObjectSchema(schema, side);
   }
+}
+
+function fromTextSchema(schema: JsonObject): Described | undefined {
+  const values = (schema['enum'] ?? (schema['const'] === undefined ? undefined : [schema['const']])) as
+    readonly string[] | undefined;
+  if (values !== undefined) return { type: 'enum', values };
+  // Several patterns are written as parts.
+  const parts = (schema['allOf'] ?? []) as readonly JsonObject[];
+  if (parts.some((part) => Object.keys(part).some((name) => name !== 'pattern'))) return undefined;
+  const rules = [schema, ...parts].flatMap((part) => rulesOf(part, ['format', 'contentEncoding', 'pattern']));
+  return { type: 'string', rules, ...numbersOf(schema, { minLength: 'minLength', maxLength: 'maxLength' }) };
+}
+
+function fromNumberSchema(schema: JsonObject): Described {
+  const rules = rulesOf(schema, ['multipleOf']);
+  const isWhole = schema['type'] === 'integer';
+  const bounds = numbersOf(schema, {
+    min: 'minimum',
+    max: 'maximum',
+    above: 'exclusiveMinimum',
+    below: 'exclusiveMaximum',
+  });
+  if (!isWhole) return { type: 'number', rules, ...bounds };
+  const { above = -Infinity, below = Infinity } = bounds;
+  const min = Math.max(bounds.min ?? -Infinity, Math.floor(above) + 1);
+  const max = Math.min(bounds.max ?? Infinity, Math.ceil(below) - 1);
+  // Whole numbers have these bounds in any case.
+  const isBound = (bound: number): boolean => Math.abs(bound) < Number.MAX_SAFE_INTEGER;
+  return { type: 'integer', rules, ...(isBound(min) && { min }), ...(isBound(max) && { max }) };
+}
+
+type NumberName = 'minLength' | 'maxLength' | 'minItems' | 'maxItems' | 'min' | 'max' | 'above' | 'below';
+
+/** The numbers among keywords, under our names for them. */
+function numbersOf(
+  schema: JsonObject,
+  keywords: Readonly<Partial<Record<NumberName, string>>>,
+): Readonly<Partial<Record<NumberName, number>>> {
+  const found = Object.entries(keywords).map(([name, keyword]) => [name, schema[keyword]] as const);
+  return Object.fromEntries(found.filter(([, value]) => typeof value === 'number')) as Readonly<
+    Partial<Record<NumberName, number>>
+  >;
+}
+
+function rulesOf(schema: JsonObject, keywords: readonly string[]): readonly string[] {
+  return keywords
+    .filter((keyword) => schema[keyword] !== undefined)
+    .map((keyword) => `${keyword} ${JSON.stringify(schema[keyword])}`);
 }
 
 /** n.b. a part that cannot be compared must not hide what becomes of the others. */
-function partOf(schema: JsonObject): ValueDescription {
-  return fromJsonSchema(schema) ?? { type: 'schema', schema };
+function partOf(schema: JsonObject, side: Side): Described {
+  return fromJsonSchema(schema, side) ?? { type: 'schema', schema };
 }
 
-function fromObjectSchema(schema: JsonObject): ValueDescription | undefined {
-  // What further members must be is nothing that we can say.
-  if (typeof schema['additionalProperties'] === 'object') return undefined;
+const ANY_NAME: Json = { type: 'string' };
+
+function fromObjectSchema(schema: JsonObject, side: Side): Described | undefined {
+  const { propertyNames = ANY_NAME, additionalProperties } = schema;
+  // What names there are is nothing that we can say.
+  if (!isDeepStrictEqual(propertyNames, ANY_NAME)) return undefined;
   const required = (schema['required'] ?? []) as readonly string[];
-  const fields: Record<string, ValueDescription> = {};
+  const fields: Record<string, Described> = {};
   for (const [name, property] of Object.entries((schema['properties'] ?? {}) as Readonly<Record<string, JsonObject>>)) {
-    const read = partOf(property);
-    fields[name] = required.includes(name) ? read : { ...read, optional: true };
+    const read = partOf(property, side);
+    fields[name] = { ...read, ...presence(read, !required.includes(name)) };
   }
-  return { type: 'object', fields };
+  const further = furtherOf(additionalProperties, side);
+  return { type: 'object', fields, ...(further !== undefined && { further }) };
+}
+
+/** What becomes of further members where nothing is said of them: they are taken, and dropped. */
+const DROPPED: Described = { type: 'json' };
+
+function furtherOf(additional: Json | undefined, side: Side): Described | undefined {
+  if (additional === undefined) return side === 'given' ? DROPPED : undefined;
+  if (additional === false) return undefined;
+  const isAny = typeof additional !== 'object' || isDeepStrictEqual(additional, {});
+  return isAny ? { type: 'json' } : partOf(additional as JsonObject, side);
 }
