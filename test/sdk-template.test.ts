@@ -270,6 +270,7 @@ test('all that is wrong with a definition is said at once', () => {
     peers: { Other: peer() },
     operations: ({ query, pages }: OperationMakers<Surroundings>) => ({
       now: 7,
+      none: query.of('kind' as never),
       list: pages(city, () => ({ rows: [] })),
       describe: query({}, () => 1),
     }),
@@ -304,6 +305,7 @@ test('all that is wrong with a definition is said at once', () => {
     'objects.transaction',
     'operations.describe',
     'operations.list',
+    'operations.none',
     'operations.now',
     'peers.0',
     'setup',

@@ -75,6 +75,7 @@ const template = defineDomain({
         return undefined as never;
       },
     ),
+    totals: query.of('totals'),
     anything: query({ input: { what: t.string() } }, ({ input: { what } }) => ODD[what] as never),
   }),
   async setup({ db, log }) {
@@ -112,6 +113,19 @@ function failure(code: string, field?: string): (error: BedsError) => boolean {
     return true;
   };
 }
+
+test('an operation that is made of an object takes and gives what the object does', async () => {
+  const cities = testDomain(template, {
+    objects: { totals: ({ country }) => (country === 'CH' ? { total: 3 } : undefined) },
+  });
+  assert.deepEqual(await cities.totals({ country: 'CH' }), { total: 3 });
+  assert.equal(await cities.totals({ country: 'AT' }), null);
+  await assert.rejects(cities.totals({} as never), failure('BEDS_REQUEST_INVALID', 'payload.country'));
+  assert.deepEqual(cities.$calls, [
+    { alias: 'totals', args: { country: 'CH' } },
+    { alias: 'totals', args: { country: 'AT' } },
+  ]);
+});
 
 test('the four operations run against the fakes', async () => {
   const cities = testDomain(template, {

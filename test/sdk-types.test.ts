@@ -149,6 +149,40 @@ test('operations in files of their own know the objects', () => {
   sameType<TypesOf<typeof template>['operations']['twice']['result'], number>(true);
   // @ts-expect-error the operations need an object count, which these do not have
   defineDomain({ ...definition, objects: {}, operations: () => ({ count }) });
+  const own = defineDomain({ ...definition, operations: () => ({ count: query.of('count') }) });
+  sameType<TypesOf<typeof own>['operations']['count']['result'], number>(true);
+});
+
+test('an object is an operation without its arguments and result being said twice', () => {
+  const template = defineDomain({
+    ...identity,
+    ...core,
+    objects: {
+      count: fn('city_count', { country: t.string().optional() }, t.int()),
+      largest: procedure('city_largest', {}, city),
+      all: procedure('city_all', {}, t.list(city.pick('id'))),
+      rename: procedure('city_rename', { id: t.int(), name: t.string() }).idempotent(),
+    },
+    operations: ({ query, mutation }) => ({
+      count: query.of('count'),
+      largest: query.of('largest'),
+      all: query.of('all'),
+      rename: mutation.of('rename'),
+    }),
+  });
+  type Types = TypesOf<typeof template>['operations'];
+  sameType<Types['count']['input'], { readonly country?: string | null }>(true);
+  sameType<Types['count']['result'], number>(true);
+  sameType<Types['largest']['result'], City | null>(true);
+  sameType<Types['all']['result'], readonly { readonly id: number }[]>(true);
+  sameType<Types['rename']['input'], { readonly id: number; readonly name: string }>(true);
+  sameType<Types['rename']['result'], Affected>(true);
+  const { count, rename } = template.definition.operations;
+  assert.deepEqual(count, {
+    ...{ mode: 'read', idempotent: true, output: { type: 'integer' } },
+    input: { type: 'object', fields: { country: { type: 'string', optional: true } } },
+  });
+  assert.deepEqual([rename?.mode, rename?.idempotent], ['write', true]);
 });
 
 test('code replaces an object under the name of the operation', () => {
@@ -206,9 +240,19 @@ export function mistakes(): void {
   defineDomain({
     ...identity,
     ...core,
-    objects: { count: fn('city_count', { country: t.string() }, t.int()) },
+    objects: {
+      count: fn('city_count', { country: t.string() }, t.int()),
+      both: procedure('city_both', {}, [city, city]),
+      some: view('city_some', city),
+    },
     peers: { countries: peer<typeof countries>() },
     operations: ({ query }) => ({
+      // @ts-expect-error no such object
+      none: query.of('cont'),
+      // @ts-expect-error it has two results
+      both: query.of('both'),
+      // @ts-expect-error a view is fetched from
+      some: query.of('some'),
       // @ts-expect-error a handler answers with JSON
       date: query({}, () => ({ at: new Date() })),
       // @ts-expect-error the answer lacks its field

@@ -31,6 +31,7 @@ import type { Scalar } from './query.js';
 import { SDK_VERSION } from './sdk-version.js';
 import { templateErrors } from './template-errors.js';
 import type { ShownOf } from './types.js';
+import type { ValueDescription } from './values.js';
 import { CORE_OPERATIONS } from '../wire/envelope.js';
 
 type Operations = Readonly<Record<string, CodedOperation<unknown, unknown, never>>>;
@@ -195,6 +196,7 @@ const PARTS: readonly string[] = [
 ];
 
 type Members = Readonly<Record<string, unknown>>;
+type ObjectsByAlias = Readonly<Record<string, ObjectManifest>>;
 
 /** The members of a part that may be left out; what is no object is named. */
 function membersOf(problems: DefinitionProblems, definition: Members, part: string): Members {
@@ -203,7 +205,7 @@ function membersOf(problems: DefinitionProblems, definition: Members, part: stri
 }
 
 /** All named objects by alias, as the manifest lists them. */
-function objectsOf(problems: DefinitionProblems, definition: Members): Readonly<Record<string, ObjectManifest>> {
+function objectsOf(problems: DefinitionProblems, definition: Members): ObjectsByAlias {
   const objects: Record<string, ObjectManifest> = {};
   const add = (field: string, alias: string, object: unknown): void => {
     const manifest = (object as Partial<StoreObject> | null | undefined)?.manifest;
@@ -236,8 +238,27 @@ function withKey(object: ObjectManifest, key: unknown): ObjectManifest {
   return { ...object, args: { ...object.args, [key]: required } };
 }
 
+/** The operation with what its object takes and gives; undefined where there is no such object, or one with another kind of result. */
+function ofObject(operation: Operations[string], objects: Objects): Operations[string] | undefined {
+  const { object: alias = '' } = operation;
+  const object = Object.hasOwn(objects, alias) ? objects[alias] : undefined;
+  const manifest = (object as Partial<StoreObject> | null | undefined)?.manifest;
+  if (object === undefined || manifest === undefined || manifest.kind === 'view') return undefined;
+  const { args, returns = AFFECTED } = manifest;
+  if (!('type' in returns)) return undefined;
+  const isRow = manifest.kind === 'procedure' && returns.type === 'object' && returns !== AFFECTED;
+  return operation.with({
+    kind: 'handler',
+    isIdempotent: operation.isIdempotent || ('isIdempotent' in object && object.isIdempotent),
+    input: { type: 'object', fields: args },
+    output: isRow ? { ...returns, optional: true } : returns,
+  });
+}
+
+const AFFECTED: ValueDescription = { type: 'object', fields: { affected: { type: 'integer' } } };
+
 function codedOperations(problems: DefinitionProblems, definition: LooseDefinition): Operations {
-  const { operations } = definition;
+  const { operations, objects = {} } = definition;
   if (operations === undefined) return {};
   if (typeof operations !== 'function') {
     problems.add('operations', 'must be a function: ({ query, mutation }) => ({ … })');
@@ -245,9 +266,10 @@ function codedOperations(problems: DefinitionProblems, definition: LooseDefiniti
   }
   const made: unknown = operations(operationsOf());
   if (!problems.record('operations', made)) return {};
-  for (const [name, operation] of Object.entries(made)) {
+  const coded: Record<string, Operations[string]> = {};
+  for (const [name, operation] of Object.entries(made as Operations)) {
     const field = `operations.${name}`;
-    const { handler, kind } = (operation ?? {}) as Partial<Operations[string]>;
+    const { handler, kind, object } = ((operation as unknown) ?? {}) as Partial<Operations[string]>;
     const isCore = CORE_OPERATIONS.some((core) => core === name);
     if (RESERVED.has(name)) problems.add(field, RESERVED_PROBLEM);
     if (kind === undefined) problems.add(field, 'must be made with query(…), mutation(…) or pages(…)');
@@ -255,13 +277,20 @@ function codedOperations(problems: DefinitionProblems, definition: LooseDefiniti
     else if (kind === 'pages' && name !== 'fetch')
       problems.add(field, 'must be made with query(…): pages(…) is for fetch');
     else if (kind === 'unsupported' && !isCore) problems.add(field, 'is none of the four: leave it out');
+    const known = kind === 'object' ? ofObject(operation, objects) : operation;
+    if (known === undefined)
+      problems.add(
+        field,
+        `is made of "${String(object)}": that must be a procedure or function in objects, with one result`,
+      );
+    else coded[name] = known;
   }
   if (problems.found.length > 0) return {};
   // n.b. the maker does not know which of the four it refuses.
-  const { fetch } = made as Partial<Operations>;
-  if (fetch?.kind !== 'unsupported') return made as Operations;
+  const { fetch } = coded;
+  if (fetch?.kind !== 'unsupported') return coded;
   const output = { type: 'list', items: { type: 'json' } } as const;
-  return { ...(made as Operations), fetch: fetch.with({ mode: 'read', input: undefined, output }) };
+  return { ...coded, fetch: fetch.with({ mode: 'read', input: undefined, output }) };
 }
 
 function operationManifests(definition: LooseDefinition, coded: Operations): Record<string, OperationManifest> {

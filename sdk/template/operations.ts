@@ -2,7 +2,16 @@ import type { TemplateContext } from './context.js';
 import type { DomainCalls, DomainTypes, TypesOf } from './domain-types.js';
 import type { Json } from './json.js';
 import type { OperationMode } from './manifest.js';
-import type { Procedure, ArgsOf, ReturnsOf, RoutineResult, StoreFunction, View, ViewRow } from './objects.js';
+import type {
+  Procedure,
+  ArgsOf,
+  RecordResult,
+  ReturnsOf,
+  RoutineResult,
+  StoreFunction,
+  View,
+  ViewRow,
+} from './objects.js';
 import type { Page, ViewQuery } from './query.js';
 import { notSupported } from './template-errors.js';
 import type { Anything, OutputContract } from './answers.js';
@@ -118,16 +127,18 @@ export type Handler = (call: never) => unknown;
 type OperationParts = Pick<
   CodedOperation<unknown, unknown, unknown>,
   'mode' | 'isIdempotent' | 'kind' | 'input' | 'output' | 'handler'
->;
+> & { readonly object?: string | undefined };
 
-/** An operation by code, made by `query`, `mutation` or `pages`. */
+/** An operation by code or by an object, made by `query`, `mutation` or `pages`. */
 export class CodedOperation<Input, Result, in Needs> {
   declare readonly [TYPES]: { readonly input: Input; readonly result: Result };
   declare readonly needs?: (surroundings: Needs) => void;
   readonly mode: OperationMode;
   readonly isIdempotent: boolean;
-  /** Which of the makers made it: the input of `pages` is a query, `unsupported` refuses every one. */
-  readonly kind: 'handler' | 'pages' | 'unsupported';
+  /** Which of the makers made it: the input of `pages` is a query, `unsupported` refuses every one, `object` takes what its object takes. */
+  readonly kind: 'handler' | 'object' | 'pages' | 'unsupported';
+  /** The alias of the object that it calls with its input, and answers as. */
+  readonly object: string | undefined;
   readonly input: ValueDescription | undefined;
   readonly output: ValueDescription | undefined;
   readonly handler: Handler;
@@ -136,6 +147,7 @@ export class CodedOperation<Input, Result, in Needs> {
     this.mode = parts.mode;
     this.isIdempotent = parts.isIdempotent;
     this.kind = parts.kind;
+    this.object = parts.object;
     this.input = parts.input;
     this.output = parts.output;
     this.handler = parts.handler;
@@ -147,8 +159,8 @@ export class CodedOperation<Input, Result, in Needs> {
   }
 
   with(changed: Partial<OperationParts>): CodedOperation<Input, Result, Needs> {
-    const { mode, isIdempotent, kind, input, output, handler } = this;
-    return new CodedOperation({ mode, isIdempotent, kind, input, output, handler, ...changed });
+    const { mode, isIdempotent, kind, object, input, output, handler } = this;
+    return new CodedOperation({ mode, isIdempotent, kind, object, input, output, handler, ...changed });
   }
 }
 
@@ -161,15 +173,41 @@ type Eventually<T> = T | Promise<T>;
 type Answer<O> = [O] extends [undefined] ? Json : AnswerOf<O>;
 type Shown<O> = [O] extends [undefined] ? Json : ShownOf<O>;
 
-/** Makes operations whose code sees `db` and `peers` of these surroundings. `R` is what it answers: `contract` says what of that is wrong. */
-export type OperationMaker<S extends Surroundings> = <
-  const I extends WholeLike = Readonly<Record<never, never>>,
-  const O extends WholeLike | undefined = undefined,
-  const R extends Answer<O> | Anything = Answer<O>,
->(
-  contract: { readonly input?: I } & OutputContract<O, R>,
-  handler: (call: Call<TakenOf<I>, S>) => Eventually<R>,
-) => CodedOperation<GivenOf<I>, Shown<O>, Calls<S>>;
+/** Objects that an operation can be made of: what has one result. */
+type Routines<O> = {
+  readonly [
+    K in keyof O as O[K] extends StoreFunction | Procedure
+      ? ReturnsOf<O[K]> extends readonly unknown[]
+        ? never
+        : K
+      : never
+  ]: O[K];
+};
+
+/** What an operation answers that is made of an object. */
+type ObjectResult<T> = T extends StoreFunction
+  ? ShownOf<ReturnsOf<T>>
+  : RecordResult<ReturnsOf<T>> | (undefined extends RoutineResult<ReturnsOf<T>> ? null : never);
+
+/** Makes operations whose code sees `db` and `peers` of these surroundings. */
+export interface OperationMaker<S extends Surroundings> {
+  /** `R` is what the code answers: `contract` says what of that is wrong. */
+  <
+    const I extends WholeLike = Readonly<Record<never, never>>,
+    const O extends WholeLike | undefined = undefined,
+    const R extends Answer<O> | Anything = Answer<O>,
+  >(
+    contract: { readonly input?: I } & OutputContract<O, R>,
+    handler: (call: Call<TakenOf<I>, S>) => Eventually<R>,
+  ): CodedOperation<GivenOf<I>, Shown<O>, Calls<S>>;
+  /**
+   * A procedure or function of `objects` as an operation, by its alias: callers pass its arguments and get what it returns, null
+   * where that is a row and there is none.
+   */
+  of<K extends keyof Routines<Given<S['objects']>>>(
+    alias: K,
+  ): CodedOperation<ArgsOf<Routines<Given<S['objects']>>[K]>, ObjectResult<Routines<Given<S['objects']>>[K]>, Calls<S>>;
+}
 
 export interface OperationMakers<S extends Surroundings> {
   /** A read: it runs on the read brokers and may not change data. */
@@ -204,16 +242,31 @@ interface Contract {
   readonly output?: WholeLike | undefined;
 }
 
-function maker(mode: OperationMode): (contract: Contract, handler: Handler) => CodedOperation<unknown, unknown, never> {
-  return ({ input = {}, output }, handler) =>
+type Operation = CodedOperation<unknown, unknown, never>;
+interface Maker {
+  (contract: Contract, handler: Handler): Operation;
+  of(alias: string): Operation;
+}
+
+function maker(mode: OperationMode): Maker {
+  const isIdempotent = mode === 'read';
+  const make = ({ input = {}, output }: Contract, handler: Handler): Operation =>
     new CodedOperation({
-      mode,
-      isIdempotent: mode === 'read',
-      kind: 'handler',
+      ...{ mode, isIdempotent, kind: 'handler', handler },
       input: describeWhole(input),
       output: output === undefined ? undefined : describeResult(output),
-      handler,
     });
+  const callOf =
+    (alias: string): Handler =>
+    ({ input, db }: { readonly input: unknown; readonly db: Readonly<Record<string, (args: unknown) => unknown>> }) =>
+      db[alias]?.(input);
+  // n.b. what it takes and gives is known where the objects are: `defineDomain` adds it.
+  const of = (alias: string): Operation =>
+    new CodedOperation({
+      ...{ mode, isIdempotent, kind: 'object', object: alias, handler: callOf(alias) },
+      ...{ input: undefined, output: undefined },
+    });
+  return Object.assign(make, { of });
 }
 
 const MAKERS = {
