@@ -127,6 +127,30 @@ describe('beds call', () => {
 });
 
 describe('beds versions', () => {
+  it('prints what could be better about the version that serves', () => {
+    let text = '';
+    const stream = { write: (part: string) => (text += part) };
+    const notices = [
+      { code: 'BEDS_PREFLIGHT_UNINDEXED', message: 'No index serves filters by name.', hint: 'Add one.' },
+    ];
+    const live = {
+      version: '1.0.0',
+      hash: 'a'.repeat(64),
+      state: 'active',
+      since: '2026-01-01T00:00:00.000Z',
+    } as const;
+    const node = { node: 'n', domains: [{ domain: 'notes', live, notices }], quarantined: [], refusals: [] };
+    printVersions([node], createOutput({ stdout: stream, stderr: stream, env: {} }));
+    const [, said] = text.split('\n\n');
+    const lines = [
+      'notes 1.0.0 could be better on n:',
+      '  BEDS_PREFLIGHT_UNINDEXED: No index serves filters by name.',
+      '    Add one.',
+      '',
+    ];
+    assert.equal(said, lines.join('\n'));
+  });
+
   it('prints why versions are not live, each once, of each domain the last five', () => {
     const change = (version: string, state: HistoryEntry['state'], domain = 'notes'): HistoryEntry => {
       const entry = { at: '2026-01-01T00:00:00.000Z', domain, version, hash: `${domain}${version}`, state };

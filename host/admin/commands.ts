@@ -33,7 +33,15 @@ export const commandResult = z.object({
   /** ISO 8601 instant, by the node's clock, when it began: later entries of the history are its effects. */
   at: z.string(),
   receipts: z.array(
-    z.object({ domain: z.string(), version: z.string(), hash: z.string(), words: z.string() }).readonly(),
+    z
+      .object({
+        ...{ domain: z.string(), version: z.string(), hash: z.string(), words: z.string() },
+        notices: z
+          .array(z.object({ code: z.string(), message: z.string(), hint: z.string().exactOptional() }))
+          .readonly()
+          .exactOptional(),
+      })
+      .readonly(),
   ),
 });
 export type CommandResult = z.output<typeof commandResult>;

@@ -1,4 +1,5 @@
 import type { RolloutOptions } from '../deploy/state.js';
+import type { Finding } from '../template/contract.js';
 
 /** The files of one bundle by name, as the command line read them: one `*.mjs`, or `manifest.json` and the files it names. */
 export type BundleFiles = ReadonlyMap<string, Buffer>;
@@ -11,6 +12,8 @@ export interface Receipt {
   readonly hash: string;
   /** One sentence for a person. */
   readonly words: string;
+  /** Of `check`: what the author should know, and keeps nothing from serving. */
+  readonly notices?: readonly Finding[];
 }
 
 export interface QuarantineView {

@@ -96,6 +96,8 @@ export interface DomainView {
   readonly canary?: CanaryView;
   /** What of the live version's database objects is no longer as it was admitted. Empty or absent: nothing. */
   readonly degraded?: readonly Finding[];
+  /** What admission found about the live version that its author should know. Absent: nothing. */
+  readonly notices?: readonly Finding[];
   /** An operator stopped rollouts of the domain. */
   readonly paused?: boolean;
   /** Nothing answers: the only version is quarantined. */

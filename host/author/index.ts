@@ -92,8 +92,8 @@ class Tools implements AuthorTools {
     }
     const adapter = await this.#openAdapter(manifest.store, { ...settings, url });
     try {
-      const { findings } = await preflight(manifest, new Map([[manifest.store, adapter]]));
-      return { findings };
+      const { findings, notices } = await preflight(manifest, new Map([[manifest.store, adapter]]));
+      return { findings, notices };
     } finally {
       await adapter.close(CLOSE_TIMEOUT_MS);
     }
@@ -135,7 +135,10 @@ class Tools implements AuthorTools {
           { timeoutMs: ASK_TIMEOUT_MS },
         );
         const told = refused.flatMap(({ error }) => error.findings ?? [error]);
-        return { findings: accepted.length + told.length === 0 ? [] : told };
+        return {
+          findings: told,
+          notices: accepted.flatMap(({ receipts }) => receipts.flatMap(({ notices = [] }) => notices)),
+        };
       } finally {
         await client.close();
       }

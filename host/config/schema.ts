@@ -211,7 +211,7 @@ const store = z.strictObject({
     .enum(['allow', 'warn', 'refuse'])
     .default('allow')
     .describe(
-      'What happens to a version whose fetchable views have columns without an index. allow: nothing is checked. warn: it is logged. refuse: the version waits for the DBA.',
+      'What happens to a version whose fetchable views have columns without an index. allow: nothing is checked. warn: it is logged, and shown by `beds versions` and `beds check`. refuse: the version waits for the DBA.',
     ),
 });
 

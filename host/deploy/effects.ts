@@ -4,7 +4,7 @@ import type { Config } from '../config/schema.js';
 import type { Log } from '../observe/log.js';
 import { publishFault } from '../observe/channels.js';
 import type { Finding, GenerationSource } from '../template/contract.js';
-import { type AdmissionDeps, admit, type AdmissionResult } from './admit/admit.js';
+import { type AdmissionDeps, admit, admitted, type AdmissionResult } from './admit/admit.js';
 import { preflight } from './admit/preflight.js';
 import { type BundleBytes, loadStaged, stageBundle } from './admit/stage.js';
 import { Canary, type CanaryProgress } from './canary.js';
@@ -64,11 +64,14 @@ export class Effects {
   }
 
   /** What admission would say of a version that nobody deploys, and what callers of the serving one would lose by it. */
-  async judge(bytes: BundleBytes): Promise<readonly Finding[]> {
+  async judge(
+    bytes: BundleBytes,
+  ): Promise<{ readonly findings: readonly Finding[]; readonly notices: readonly Finding[] }> {
     const { settings } = this.#options;
     const result = await admit(bytes, this.#admission);
     const lost = settings.breaking === 'allow' ? [] : this.#breaks(bytes.manifest);
-    return [...(result.ok ? [] : result.findings), ...lost];
+    if (!result.ok) return { findings: [...result.findings, ...lost], notices: [] };
+    return { findings: lost, notices: result.source.notices ?? [] };
   }
 
   progressOf(rollout: Rollout): CanaryProgress | undefined {
@@ -227,7 +230,9 @@ export class Effects {
     }
     if (signal.aborted) return;
     const { domain, version } = bytes.manifest;
-    for (const { code, message } of result.notices) this.#options.log.warn({ domain, version, code }, message);
+    for (const { code, message } of result.source.notices ?? []) {
+      this.#options.log.warn({ domain, version, code }, message);
+    }
     this.#admitted.set(`${rollout.id} ${hash}`, result.source);
     tell({ ...about, kind: 'admitted', findings: this.#breaks(bytes.manifest), passed });
   }
@@ -244,9 +249,10 @@ export class Effects {
   }
 
   async #askDatabaseAgain({ probed }: WaitingResult): Promise<AdmissionResult> {
-    const { objects, findings, notices } = await preflight(probed.manifest, this.#options.admission.stores);
+    const flight = await preflight(probed.manifest, this.#options.admission.stores);
+    const { findings } = flight;
     if (findings.length > 0) return { ok: false, step: 'preflight', findings, probed };
-    return { ok: true, source: { ...probed, objects }, notices };
+    return { ok: true, source: admitted(probed, flight) };
   }
 
   async #bytesOf({ domain, hash }: Pick<Member, 'domain' | 'hash'>): Promise<BundleBytes | undefined> {

@@ -75,11 +75,14 @@ export class Operator implements Operations, Inspections {
     const { effects, config, directory } = this.#options;
     const received: BundleBytes[] = [];
     for (const files of bundles) received.push(await receiveBundle(files, { directory, limits: config.plugins }));
-    const findings = (await Promise.all(received.map((bytes) => effects.judge(bytes)))).flat();
+    const judged = await Promise.all(received.map((bytes) => effects.judge(bytes)));
+    const findings = judged.flatMap((each) => each.findings);
     if (findings.length > 0) throw Object.assign(rolloutErrors.make('BEDS_ROLLOUT_CHECK_FAILED'), { findings });
-    return received.map(({ hash, manifest: { domain, version } }) =>
-      receiptOf({ domain, version, hash }, 'would serve.'),
-    );
+    return received.map(({ hash, manifest: { domain, version } }, index) => {
+      const notices = judged[index]?.notices ?? [];
+      const receipt = receiptOf({ domain, version, hash }, 'would serve.');
+      return notices.length === 0 ? receipt : { ...receipt, notices };
+    });
   }
 
   rollback(domain: string, version?: string): Promise<Receipt> {
@@ -223,6 +226,7 @@ export class Operator implements Operations, Inspections {
     const liveHash = liveOf(this.#state, name)?.hash;
     const kept = served.filter(({ hash }) => hash !== liveHash);
     const newest = shown.candidate ?? shown.superseded;
+    const notices = this.#options.routes.liveSource(name)?.notices;
     // What was lifted out of quarantine counts as never tried.
     const isLifted = newest?.state === 'quarantined' && !isQuarantined(this.#state, name, newest.hash);
     const candidate = isLifted ? undefined : newest;
@@ -232,6 +236,7 @@ export class Operator implements Operations, Inspections {
       ...(live === undefined ? {} : { live }),
       ...(candidate === undefined ? {} : { candidate }),
       ...(degraded.length === 0 ? {} : { degraded }),
+      ...(notices === undefined ? {} : { notices }),
       ...(left.length === 0 ? {} : { left }),
       ...(canary === undefined ? {} : { canary }),
       ...(paused ? { paused } : {}),

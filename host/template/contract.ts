@@ -24,6 +24,8 @@ export interface GenerationSource {
   readonly sourceMap: string;
   /** The named objects by the template's alias, as the preflight found them. */
   readonly objects: Readonly<Record<string, NamedObject>>;
+  /** What its author should know, and does not keep it from serving. */
+  readonly notices?: readonly Finding[];
 }
 
 /** Why a version was refused, or what it waits for. */

@@ -65,6 +65,8 @@ export interface ApplyRequest {
 /** What a database or a host said of a version, or why it was not asked. */
 export interface Opinion {
   readonly findings: readonly Finding[];
+  /** What could be better, and keeps no version from serving. */
+  readonly notices?: readonly Finding[];
   /** Why nobody was asked; absent: the findings are all there is. */
   readonly skipped?: string;
 }

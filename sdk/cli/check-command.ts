@@ -3,7 +3,7 @@ import type { AuthorContext } from './author.js';
 import { AuthorSources, loadTypeScript, type PlacedFinding } from './author-sources.js';
 import { type Command, EXIT } from './command.js';
 import { entryOf, findDomains } from './domains.js';
-import { judge } from './judge.js';
+import { judge, type Judgement } from './judge.js';
 import type { Output } from './output.js';
 import { printable } from './print.js';
 
@@ -15,21 +15,21 @@ export const checkCommand: Command<AuthorContext> = {
   details:
     'Checks types, promises without await, imports and the definition. If the store has a url in the configuration, it also checks ' +
     'the database objects with their arguments, columns and types. If a host answers, it also checks the contract of the serving version. ' +
-    'Lists all problems at once and exits with 1 when there is one. Name domains as for `beds build`.',
+    'Lists all problems at once and exits with 1 when there is one; columns that no index serves are listed as well.  Name domains as for `beds build`.',
   run: async (context) => {
     const { cwd, out, json } = context;
     const domains = await findDomains(context, 'template');
-    const judged: { domain: string; findings: readonly PlacedFinding[]; skipped: readonly string[] }[] = [];
+    const judged: ({ readonly domain: string } & Pick<Judgement, 'findings' | 'notices' | 'skipped'>)[] = [];
     for (const { name, folder } of domains) {
       const entry = entryOf(folder) ?? join(folder, 'template.ts');
       const sources = new AuthorSources(await loadTypeScript(folder), entry);
-      const { findings, skipped, version = name } = await judge({ entry, sources, tools: context.tools });
-      const fromHere = findings.map((finding) =>
-        finding.file === undefined ? finding : { ...finding, file: relative(cwd, join(folder, finding.file)) },
-      );
-      judged.push({ domain: name, findings: fromHere, skipped });
+      const { findings, notices, skipped, version = name } = await judge({ entry, sources, tools: context.tools });
+      const fromHere = (finding: PlacedFinding): PlacedFinding =>
+        finding.file === undefined ? finding : { ...finding, file: relative(cwd, join(folder, finding.file)) };
+      judged.push({ domain: name, findings: findings.map(fromHere), notices: notices.map(fromHere), skipped });
       if (json) continue;
-      for (const finding of fromHere) printPlaced(finding, out);
+      for (const notice of notices.map(fromHere)) printPlaced(notice, out, 'yellow');
+      for (const finding of findings.map(fromHere)) printPlaced(finding, out);
       for (const reason of skipped) out.note(`${name}: ${reason}`);
       const count = findings.length === 1 ? '1 problem' : `${findings.length} problems`;
       out.line(findings.length === 0 ? `${version}: no problems.` : `${name}: ${count}.`);
@@ -44,9 +44,10 @@ export const checkCommand: Command<AuthorContext> = {
 export function printPlaced(
   { file, line, column, code, message, hint }: PlacedFinding,
   { line: write, paint }: Output,
+  style: 'red' | 'yellow' = 'red',
 ): void {
   const place = [file, line, column].filter((part) => part !== undefined).join(':');
-  write(`${place === '' ? '' : `${paint('cyan', place)} `}${paint('red', code)}`);
+  write(`${place === '' ? '' : `${paint('cyan', place)} `}${paint(style, code)}`);
   for (const text of message.split('\n')) write(`  ${printable(text)}`);
   if (hint !== undefined) write(`  ${paint('cyan', 'what to do:')} ${printable(hint)}`);
   write();

@@ -10,6 +10,8 @@ import type { AuthorSources, PlacedFinding } from './author-sources.js';
 /** What is thought of a domain as it stands. */
 export interface Judgement {
   readonly findings: readonly PlacedFinding[];
+  /** What could be better, and keeps the domain from nothing. */
+  readonly notices: readonly PlacedFinding[];
   /** What could not be asked, and why. */
   readonly skipped: readonly string[];
   /** `cities 1.0.0`; undefined where it does not build. */
@@ -33,15 +35,17 @@ export async function judge({ entry, sources, tools }: JudgedDomain): Promise<Ju
   try {
     const types = sources.check();
     const built = await tryBuild({ entry, outDir }, sources);
-    if (!built.ok) return { findings: [...types, ...built.findings], skipped: [], version: undefined };
+    if (!built.ok) return { findings: [...types, ...built.findings], notices: [], skipped: [], version: undefined };
     const { manifest, path } = built.bundle;
     const names = Object.values(manifest.objects).map(({ name }) => name);
     const toolbox = await tools();
     const [database, host] = await Promise.all([toolbox.checkObjects(manifest), toolbox.checkWithHost(path)]);
     const opinions = [database, host];
-    const findings = opinions.flatMap((opinion) => opinion.findings.map((finding) => placed(finding, names, sources)));
+    const place = (finding: Finding): PlacedFinding => placed(finding, names, sources);
+    const findings = opinions.flatMap((opinion) => opinion.findings.map(place));
     return {
       findings: templateFirst(unique([...types, ...findings])),
+      notices: unique(opinions.flatMap(({ notices = [] }) => notices.map(place))),
       // A host that answers has asked the database.
       skipped: host.skipped === undefined ? [] : opinions.flatMap(({ skipped }) => skipped ?? []),
       version: `${manifest.domain} ${manifest.version}`,

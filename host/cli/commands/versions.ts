@@ -21,7 +21,7 @@ const SHOWN_REFUSALS = 5;
 
 export const versionsCommand = queryCommand('versions', {
   details:
-    'Asks every running node over AMQP. Below the table: differences in the database, the versions to roll back to, ' +
+    'Asks every running node over AMQP. Below the table: differences in the database, columns that no index serves, the versions to roll back to, ' +
     'strikes, leftovers of retired versions, and the reasons of the last ' +
     `${SHOWN_REFUSALS} refused or waiting versions of each domain. --json has everything. Exits with 1 when no node knows the domain.`,
   show: (answers, { args, json, out }) => {
@@ -64,9 +64,10 @@ function beside({ candidate, canary }: DomainView): string {
 
 function printDetails({ node, domains, quarantined, refusals }: NodeVersions, out: Output): void {
   for (const view of domains) {
-    const { domain, live, degraded = [], canary } = view;
+    const { domain, live, degraded = [], notices = [], canary } = view;
     if (canary !== undefined) out.line(`\n${node}: ${domain} ${canary.version} ${canaryText(canary)}`);
     if (degraded.length > 0) printReasons(`${domain} ${live?.version ?? ''} is degraded on ${node}:`, degraded, out);
+    if (notices.length > 0) printReasons(`${domain} ${live?.version ?? ''} could be better on ${node}:`, notices, out);
     for (const line of remarks(view)) out.line(`${node}: ${domain} ${line}`);
   }
   printRefusals(refusals, out);

@@ -21,10 +21,10 @@ export interface AdmissionWatch {
 }
 
 /** A version that only its number and the database's word separate from a generation. */
-export type ProbedSource = Omit<GenerationSource, 'id' | 'objects'>;
+export type ProbedSource = Omit<GenerationSource, 'id' | 'objects' | 'notices'>;
 
 export type AdmissionResult =
-  | { readonly ok: true; readonly source: Omit<GenerationSource, 'id'>; readonly notices: readonly Finding[] }
+  | { readonly ok: true; readonly source: Omit<GenerationSource, 'id'> }
   | { readonly ok: false; readonly step: 'stage' | 'verify' | 'probe'; readonly findings: readonly Finding[] }
   /** The bundle is sound and the database is not ready for it: `preflight` may be asked again later, for `probed`. */
   | {
@@ -70,7 +70,12 @@ export async function admit(
   const flight = await asking;
   const open = isAborted(signal) ? superseded() : flight.findings;
   if (open.length > 0) return { ok: false, step: 'preflight', findings: open, probed };
-  return { ok: true, source: { ...probed, objects: flight.objects }, notices: flight.notices };
+  return { ok: true, source: admitted(probed, flight) };
+}
+
+/** A version of which the database has all that it uses. */
+export function admitted(probed: ProbedSource, { objects, notices }: PreflightResult): Omit<GenerationSource, 'id'> {
+  return { ...probed, objects, ...(notices.length > 0 && { notices }) };
 }
 
 /** A version that is refused anyway waits this long for what its database lacks, so that the author learns of it too. */
