@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { RoutineRows, JsonObject } from '@beds/sdk';
+import { narrowObject } from '../host/stores/check-use.js';
 import { toStoreError } from '../host/stores/mysql/driver.js';
 import type { CallOptions, NamedObject } from '../host/stores/contract.js';
 import { mysqlStore } from './support/mysql-store.js';
@@ -78,6 +79,17 @@ const others: Readonly<Record<string, string>> = {
   keep: 'INSERT INTO kept VALUES (30), (31)',
 };
 
+/** Parameters and bodies of procedures that give parameters back. */
+const giving: Readonly<Record<string, string>> = {
+  out_all: `(OUT total INT, IN p_a INT, INOUT twice INT, IN name VARCHAR(10))
+    BEGIN SELECT p_a AS a, name; INSERT INTO kept VALUES (p_a); SET total = p_a + 1, twice = 2 * twice; SELECT 7 AS s; END`,
+  out_refuses: `(OUT total INT, INOUT twice INT)
+    BEGIN INSERT INTO kept VALUES (99); SET total = 1; SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not today'; END`,
+  out_commits: '(OUT total INT) BEGIN INSERT INTO kept VALUES (50); COMMIT; SET total = 3; END',
+  out_reads: '(INOUT p_total INT) READS SQL DATA SET p_total = p_total + (SELECT COUNT(*) FROM kept)',
+  out_nothing: '(OUT total INT, OUT name VARCHAR(10)) DO 0',
+};
+
 const bodies = {
   ...others,
   ...Object.fromEntries(Object.entries({ ...refusals, ...endings }).map(([name, [body]]) => [name, body])),
@@ -89,12 +101,23 @@ await store.dba.query(`
   ${Object.entries(bodies)
     .map(([name, body]) => `CREATE PROCEDURE ${name} () ${body};`)
     .join('\n')}
+  CREATE FUNCTION says_scribbled () RETURNS INT READS SQL DATA BEGIN CREATE TEMPORARY TABLE scribble (id INT);
+    INSERT INTO scribble SELECT id FROM kept; RETURN (SELECT COUNT(*) FROM scribble); END;
+  CREATE PROCEDURE leaves_table () CREATE TEMPORARY TABLE left_over AS SELECT 1 AS a;
+  CREATE PROCEDURE scribbles (IN n INT) READS SQL DATA BEGIN CREATE TEMPORARY TABLE scribble AS SELECT id FROM kept;
+    SELECT COUNT(*) + n AS c FROM scribble; END;
+  CREATE PROCEDURE scribbles_untold () BEGIN CREATE TEMPORARY TABLE scribble AS SELECT id FROM kept;
+    SELECT COUNT(*) AS c FROM scribble; DROP TEMPORARY TABLE scribble; END;
+  ${Object.entries(giving)
+    .map(([name, rest]) => `CREATE PROCEDURE ${name} ${rest};`)
+    .join('\n')}
   GRANT EXECUTE ON ${store.database}.* TO ${store.account}`);
 
 const adapter = store.adapter({ poolSize: 2 });
 after(() => adapter.close(1_000));
 await adapter.open();
-const objects = await adapter.describe([...Object.keys(bodies), 'says_no']);
+const own = ['says_no', 'leaves_table', 'says_scribbled', 'scribbles', 'scribbles_untold'];
+const objects = await adapter.describe([...Object.keys({ ...bodies, ...giving }), ...own]);
 const object = (name: string): NamedObject => {
   const found = objects.get(name);
   assert.ok(found, name);
@@ -165,6 +188,104 @@ test('procedures without rows, with empty sets, with cursors and statements that
     assert.equal((await run('keep')).affected, 2);
     assert.deepEqual(await takeKept(), [30, 31]);
   }
+});
+
+test('OUT and INOUT parameters come back as a row after the result sets, whoever calls', async () => {
+  const args = { p_a: 4, twice: 5, name: 'x' };
+  const inTransaction = (name: string, given: JsonObject, options = write): Promise<RoutineRows> =>
+    adapter.transaction((scope) => scope.call(object(name), given), options);
+  for (const run of [call, inTransaction]) {
+    const { rows, sets } = await run('out_all', args);
+    assert.deepEqual(sets, [[{ a: 4, name: 'x' }], [{ s: 7 }], [{ total: 5, twice: 10 }]]);
+    assert.equal(rows, sets[0]);
+    assert.deepEqual(await takeKept(), [4]);
+    assert.deepEqual((await run('out_nothing', {})).rows, [{ total: null, name: null }]);
+    assert.deepEqual((await run('out_all', { ...args, twice: null })).sets[2], [{ total: 5, twice: null }]);
+    assert.deepEqual(await takeKept(), [4]);
+    for (const options of [read, write])
+      assert.deepEqual(await run('out_reads', { p_total: 4 }, options), {
+        ...{ rows: [{ p_total: 4 }], sets: [[{ p_total: 4 }]], affected: 0 },
+      });
+    await assert.rejects(run('out_all', args, read), { code: 'BEDS_STORE_DENIED' });
+    await assert.rejects(run('out_refuses', { twice: 1 }), { code: 'BEDS_STORE_REFUSED', message: 'not today' });
+    assert.deepEqual(await takeKept(), []);
+  }
+  assert.deepEqual((await call('out_commits')).rows, [{ total: 3 }]);
+  assert.deepEqual(await takeKept(), [50]);
+  await assert.rejects(inside('out_commits'), { code: 'BEDS_STORE_TRANSACTION_ENDED' });
+  assert.deepEqual(await takeKept(), [50]);
+});
+
+test('calls of such a procedure that come at once, also as writes that go together, get each its own', async () => {
+  const reads = object('out_reads');
+  for (const each of [reads, { ...reads, together: true as const }]) {
+    const given = await Promise.all(Array.from({ length: 40 }, (_, n) => adapter.call(each, { p_total: n }, write)));
+    assert.deepEqual(
+      given.map(({ rows }) => rows[0]?.['p_total']),
+      Array.from({ length: 40 }, (_, n) => n),
+    );
+  }
+});
+
+test('an OUT parameter is no argument; the template has its own names and types for them', async () => {
+  const use = {
+    kind: 'procedure',
+    name: 'out_all',
+    prefix: 'p_',
+    args: { a: { type: 'integer' }, twice: { type: 'integer' }, name: { type: 'string' } },
+  } as const;
+  assert.deepEqual(adapter.check(use, object('out_all')), []);
+  const findings = adapter.check({ ...use, args: { ...use.args, total: { type: 'integer' } } }, object('out_all'));
+  assert.deepEqual(
+    findings.map(({ code, hint }) => [code, hint]),
+    [
+      [
+        'BEDS_PREFLIGHT_ARGUMENT_UNKNOWN',
+        'total is an OUT parameter: it comes back in the last result set. It takes: a, twice, name.',
+      ],
+    ],
+  );
+  const reads = narrowObject(
+    {
+      ...{ kind: 'procedure', name: 'out_reads', prefix: 'p_', args: { total: { type: 'integer' } } },
+      returns: { type: 'object', fields: { total: { type: 'bigint' } } },
+    },
+    object('out_reads'),
+  );
+  assert.deepEqual((await adapter.call(reads, { total: 1 }, read)).rows, [{ total: '1' }]);
+});
+
+test('a read may call what makes a temporary table, where its DBA says that it only reads', async (t) => {
+  await store.dba.query('INSERT INTO kept VALUES (1), (2)');
+  const single = store.adapter({ poolSize: 1 });
+  t.after(() => single.close(1_000));
+  await single.open();
+  for (let time = 0; time < 3; time += 1) {
+    const counted = await Promise.all([1, 2].map((n) => single.call(object('scribbles'), { n }, read)));
+    assert.deepEqual(
+      counted.map(({ rows }) => rows),
+      [[{ c: 3 }], [{ c: 4 }]],
+    );
+    assert.deepEqual((await single.call(object('says_scribbled'), {}, read)).rows, [{ value: 2 }]);
+  }
+  for (const call of [
+    single.call(object('scribbles_untold'), {}, read),
+    single.transaction((scope) => scope.call(object('scribbles'), { n: 1 }), read),
+    single.call(object('keep'), {}, read),
+  ])
+    await assert.rejects(call, { code: 'BEDS_STORE_DENIED', hint: /READS SQL DATA/ });
+  assert.deepEqual((await single.call(object('scribbles_untold'), {}, write)).rows, [{ c: 2 }]);
+  assert.deepEqual(await takeKept(), [1, 2]);
+});
+
+test('a temporary table that a routine leaves is met once at most', async (t) => {
+  const single = store.adapter({ poolSize: 1 });
+  t.after(() => single.close(1_000));
+  await single.open();
+  const calls = Array.from({ length: 8 }, () => () => single.call(object('leaves_table'), {}, write));
+  let failed = 0;
+  for (const each of calls) await each().catch(() => (failed += 1));
+  assert.ok(failed <= 1, String(failed));
 });
 
 /** Numbers as the servers document them, with a text of theirs: what the caller is told. */

@@ -38,6 +38,8 @@ interface Made {
   /** Gives a row's value back, and the value that it is given. */
   readonly get: NamedObject;
   readonly same: NamedObject;
+  /** Gives `v` back in OUT `v` and INOUT `w`. */
+  readonly out: NamedObject;
   readonly value: ValueDescription;
 }
 
@@ -51,7 +53,8 @@ async function make(name: string, { type, as, given }: TypeCase): Promise<Made |
       GRANT SELECT ON ${store.database}.${name}_list TO ${store.account};
       CREATE PROCEDURE ${name}_put (IN id INT, IN v ${argument}) INSERT INTO ${name} VALUES (id, v);
       CREATE PROCEDURE ${name}_get (IN wanted INT) SELECT ${given?.(isMariaDb) ?? 'v'} AS v FROM ${name} WHERE id = wanted;
-      CREATE FUNCTION ${name}_same (v ${argument}) RETURNS ${argument} DETERMINISTIC RETURN v`);
+      CREATE FUNCTION ${name}_same (v ${argument}) RETURNS ${argument} DETERMINISTIC RETURN v;
+      CREATE PROCEDURE ${name}_out (IN a ${argument}, OUT v ${argument}, INOUT w ${argument}) SET v = a`);
   } catch (error) {
     if (/Unknown (?:data type|collation)|syntax|Operator does not exist/i.test((error as Error).message))
       return undefined;
@@ -65,6 +68,10 @@ async function make(name: string, { type, as, given }: TypeCase): Promise<Made |
     put: { kind: 'procedure', name: `${name}_put`, args: { id, v: optional } },
     get: { kind: 'procedure', name: `${name}_get`, args: { wanted: id } },
     same: { kind: 'function', name: `${name}_same`, args: { v: optional }, returns: optional },
+    out: {
+      ...{ kind: 'procedure', name: `${name}_out`, args: { a: optional, w: optional } },
+      returns: { type: 'object', fields: { v: optional, w: optional } },
+    },
   };
   const found = await adapter.describe(Object.values(uses).map((use) => use.name));
   const made = Object.entries(uses).map(([role, use]) => {
@@ -76,16 +83,20 @@ async function make(name: string, { type, as, given }: TypeCase): Promise<Made |
   return { ...(Object.fromEntries(made) as Omit<Made, 'value'>), value };
 }
 
-/** The value as a template gets it of a procedure's first row, or of a function. */
-function returned(made: Made, rows: Awaited<ReturnType<AdapterScope['call']>>, isFunction: boolean): Json | undefined {
+/** The value as a template gets it of a column of a procedure's first row, or of a function. */
+function returned(
+  made: Made,
+  rows: Awaited<ReturnType<AdapterScope['call']>>,
+  column: 'v' | 'w' | undefined,
+): Json | undefined {
   const optional = { ...made.value, optional: true };
   const of = compileReturns(
-    isFunction
+    column === undefined
       ? { kind: 'function', name: 'f', args: {}, returns: optional }
-      : { kind: 'procedure', name: 'p', args: {}, returns: { type: 'object', fields: { v: optional } } },
+      : { kind: 'procedure', name: 'p', args: {}, returns: { type: 'object', fields: { [column]: optional } } },
   )(rows);
   assert.ok('value' in of, JSON.stringify(of));
-  return isFunction ? (of.value as Json) : (of.value as JsonObject)['v'];
+  return column === undefined ? (of.value as Json) : (of.value as JsonObject)[column];
 }
 
 const alone: AdapterScope = {
@@ -102,8 +113,11 @@ async function checkValue(
   await scope.call(made.put, { id, v });
   const where = { id };
   assert.deepEqual((await scope.view(made.view, { key: 'id', where })).rows, [{ id, v }], 'of the view');
-  assert.deepEqual(returned(made, await scope.call(made.get, { wanted: id }), false), v, 'of a procedure');
-  assert.deepEqual(returned(made, await scope.call(made.same, { v }), true), v, 'of a function');
+  assert.deepEqual(returned(made, await scope.call(made.get, { wanted: id }), 'v'), v, 'of a procedure');
+  assert.deepEqual(returned(made, await scope.call(made.same, { v }), undefined), v, 'of a function');
+  const out = await scope.call(made.out, { a: v, w: v });
+  assert.deepEqual(returned(made, out, 'v'), v, 'of an OUT parameter');
+  assert.deepEqual(returned(made, out, 'w'), v, 'of an INOUT parameter');
   if (v === null || made.value.type === 'json' || scope !== alone) return;
   for (const test of [v, { eq: v }, { in: [v] }, { gte: v, lte: v }, { between: [v, v] }]) {
     const { rows } = await scope.view(made.view, { key: 'id', where: { v: test as never }, limit: 100 });

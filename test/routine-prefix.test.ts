@@ -61,7 +61,7 @@ test('what such a routine lacks is named as the template writes it', () => {
   );
 });
 
-test('introspect writes the prefix, where all parameters have it', async () => {
+test('introspect writes the prefix, where all parameters have it, and the row of those that come back', async () => {
   const [, load] = AUTHOR_COMMANDS.find(([name]) => name === 'introspect') ?? [];
   assert.ok(load !== undefined);
   const command = await load();
@@ -70,7 +70,11 @@ test('introspect writes the prefix, where all parameters have it', async () => {
     ...{ kind: 'procedure', name },
     args: args.map((each) => ({ name: each, type: 'string' })),
   });
-  const objects = [routine('tag', 'p_title', 'p_at'), routine('mix', 'p_title', 'at'), routine('in', 'in_2')];
+  const gives = ['p_at', 'p_total'].map((each) => ({ name: each, type: 'integer', nullable: true }));
+  const objects = [
+    ...[routine('tag', 'p_title', 'p_at'), routine('mix', 'p_title', 'at'), routine('in', 'in_2')],
+    { ...routine('out', 'p_at'), gives },
+  ];
   const context = {
     ...{ args: ['main'], options: {}, json: false, cwd: '.' },
     out: { line: (line: string) => (text += line) },
@@ -80,4 +84,13 @@ test('introspect writes the prefix, where all parameters have it', async () => {
   assert.match(text, /procedure\('tag', \{\n {2}title: t\.string\(\),\n {2}at: t\.string\(\),\n\}\)\.prefix\('p_'\);/);
   assert.match(text, /procedure\('mix', \{\n {2}p_title: t\.string\(\),\n {2}at: t\.string\(\),\n\}\);/);
   assert.match(text, /procedure\('in', \{\n {2}in_2: t\.string\(\),\n\}\);/);
+  const row =
+    't\\.row\\(\\{\n {2}at: t\\.int\\(\\)\\.optional\\(\\),\n {2}total: t\\.int\\(\\)\\.optional\\(\\),\n\\}\\)';
+  assert.match(
+    text,
+    new RegExp(
+      `^// The row of its OUT and INOUT parameters.*\nexport const out = .*\n.*\n\\}, ${row}\\)\\.prefix`,
+      'm',
+    ),
+  );
 });

@@ -10,7 +10,7 @@ import { diffObjects } from '../host/deploy/watch/diff-objects.js';
 const TEXT: NamedValue = { name: 'text', type: 'string', nativeType: 'varchar(200)', maxLength: 200, nullable: true };
 const MARK: NamedValue = { name: 'mark', type: 'string', nativeType: 'varchar(64)', maxLength: 64, nullable: true };
 
-function routine(args: readonly NamedValue[], native: JsonObject = {}): NamedObject {
+function routine(args: readonly NamedValue[], native: JsonObject = {}): Exclude<NamedObject, { kind: 'view' }> {
   return { kind: 'procedure', name: 'note_create', args, native: { database: 'shop', ...native } };
 }
 
@@ -81,8 +81,11 @@ describe('the difference between two descriptions of a named object', () => {
     [
       'says that a parameter gives a value back now',
       was,
-      routine([TEXT, MARK], { notSupported: 'its parameter text is OUT; give results back by SELECT instead' }),
-      ['routine note_create can no longer be served: its parameter text is OUT; give results back by SELECT instead'],
+      { ...routine([MARK]), gives: [{ ...TEXT, place: 0, isArgument: false }] },
+      [
+        'routine note_create: parameter text is gone',
+        'routine note_create: it gives back text (varchar(200)), gave back nothing',
+      ],
     ],
     [
       'says both results of a function',

@@ -220,5 +220,6 @@ function storeObject(object: NamedObject): StoreObject {
   return {
     ...{ kind: object.kind, name: object.name, args: object.args, ...said },
     ...(given === undefined ? {} : { returns: given }),
+    ...(object.gives !== undefined && { gives: object.gives }),
   };
 }

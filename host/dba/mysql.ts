@@ -13,7 +13,8 @@ const RECORD = 'INSERT INTO beds_applied (file, sha256) VALUES (?, ?) ON DUPLICA
 
 /**
  * Tells the runtime account, which may not read tables, how the server would read a view of this database: for each column its name, the
- * plan of a filter and the plan of an order. It reads no row.
+ * plan of a filter and the plan of an order. It reads no row. n.b. a small table is sorted unless an index has all that is asked for, and
+ * MySQL 9 explains in another format by default.
  */
 const EXPLAIN = `DROP PROCEDURE IF EXISTS beds_explain;
 CREATE PROCEDURE beds_explain (IN view_name VARCHAR(64)) READS SQL DATA SQL SECURITY DEFINER
@@ -33,10 +34,10 @@ BEGIN
     IF is_over THEN LEAVE every_column; END IF;
     SELECT name AS beds_column;
     SET @beds_column = CONCAT('\`', REPLACE(name, '\`', '\`\`'), '\`');
-    SET @beds_sql = CONCAT('EXPLAIN SELECT 1 FROM ', @beds_view, ' WHERE ', @beds_column, ' = ',
+    SET @beds_sql = CONCAT('EXPLAIN FORMAT=TRADITIONAL SELECT 1 FROM ', @beds_view, ' WHERE ', @beds_column, ' = ',
       IF(type IN ('date', 'datetime', 'timestamp'), QUOTE('2000-01-01'), QUOTE('1')));
     PREPARE beds_plan FROM @beds_sql; EXECUTE beds_plan; DEALLOCATE PREPARE beds_plan;
-    SET @beds_sql = CONCAT('EXPLAIN SELECT * FROM ', @beds_view, ' ORDER BY ', @beds_column, ' LIMIT 1');
+    SET @beds_sql = CONCAT('EXPLAIN FORMAT=TRADITIONAL SELECT ', @beds_column, ' FROM ', @beds_view, ' ORDER BY ', @beds_column, ' LIMIT 1');
     PREPARE beds_plan FROM @beds_sql; EXECUTE beds_plan; DEALLOCATE PREPARE beds_plan;
   END LOOP;
   CLOSE found;

@@ -1,5 +1,5 @@
 import type { ObjectManifest, ValueDescription, ValueType } from '@beds/sdk';
-import type { NamedObject, NamedValue, ObjectFinding, StoreAdapter } from './contract.js';
+import type { GivenParameter, NamedObject, NamedValue, ObjectFinding, StoreAdapter } from './contract.js';
 
 type Values = Readonly<Record<string, ValueDescription>>;
 
@@ -41,6 +41,8 @@ export function checkUses(
   return { objects, findings };
 }
 
+type RoutineManifest = Exclude<ObjectManifest, { kind: 'view' }>;
+type FoundRoutine = Exclude<NamedObject, { kind: 'view' }>;
 type StoredType = Exclude<ValueType, 'enum' | 'list' | 'object' | 'schema'>;
 
 /**
@@ -94,27 +96,35 @@ export function checkUse(use: ObjectManifest, found: NamedObject | undefined): r
     ];
   }
   if (use.kind === 'view') return found.kind === 'view' ? checkColumns(use, found.columns) : [];
-  return found.kind === 'view' ? [] : checkArguments(use, use.args, withoutPrefix(found.args, use));
+  return found.kind === 'view' ? [] : checkArguments(use, found);
 }
 
 /** The parameters by the names that the template has for them: statements bind them by their place. */
-function withoutPrefix(args: readonly NamedValue[], { prefix }: { readonly prefix?: string }): readonly NamedValue[] {
+function withoutPrefix<Value extends NamedValue>(
+  args: readonly Value[],
+  { prefix }: { readonly prefix?: string },
+): readonly Value[] {
   if (prefix === undefined) return args;
   return args.map((value) =>
     value.name.startsWith(prefix) ? { ...value, name: value.name.slice(prefix.length) } : value,
   );
 }
 
-function checkArguments(use: ObjectManifest, args: Values, found: readonly NamedValue[]): readonly ObjectFinding[] {
-  const unknown = Object.keys(args)
+function checkArguments(use: RoutineManifest, routine: FoundRoutine): readonly ObjectFinding[] {
+  const found = withoutPrefix(routine.args, use);
+  const gives = withoutPrefix(routine.gives ?? [], use);
+  const takes = `It takes: ${found.map((value) => value.name).join(', ') || 'none'}.`;
+  const unknown = Object.keys(use.args)
     .filter((name) => !found.some((value) => value.name === name))
     .map((name) =>
       finding('ARGUMENT_UNKNOWN', use, {
         message: `${use.name} takes no argument ${name}.`,
-        hint: `It takes: ${found.map((value) => value.name).join(', ') || 'none'}.`,
+        hint: gives.some((value) => value.name === name)
+          ? `${name} is an OUT parameter: it comes back in the last result set. ${takes}`
+          : takes,
       }),
     );
-  return [...unknown, ...found.flatMap((value) => checkArgument(use, value, args))];
+  return [...unknown, ...found.flatMap((value) => checkArgument(use, value, use.args))];
 }
 
 function checkArgument(use: ObjectManifest, value: NamedValue, args: Values): readonly ObjectFinding[] {
@@ -203,9 +213,18 @@ export function narrowObject(use: ObjectManifest, found: NamedObject): NamedObje
   return {
     ...found,
     args: withoutPrefix(found.args, use).map((value) => narrowValue(value, use.args[value.name])),
+    ...(found.gives !== undefined && { gives: narrowGiven(found.gives, use) }),
     ...(declared !== undefined && { declared }),
     ...(use.kind === 'procedure' && use.together === true && { together: true as const }),
   };
+}
+
+/** n.b. the row that they come back in is the last one that the template names. */
+function narrowGiven(gives: readonly GivenParameter[], use: RoutineManifest): readonly GivenParameter[] {
+  const { returns } = use;
+  const last = Array.isArray(returns) ? (returns as readonly ValueDescription[]).at(-1) : (returns as ValueDescription);
+  const declared = (last?.type === 'list' ? last.items?.fields : last?.fields) ?? {};
+  return withoutPrefix(gives, use).map((value) => ({ ...value, type: chosenType(value, declared[value.name]) }));
 }
 
 function narrowValue(value: NamedValue, declared: ValueDescription | undefined): NamedValue {

@@ -12,6 +12,8 @@ export type NamedObject =
       readonly name: string;
       /** In the order the database wants them. */
       readonly args: readonly NamedValue[];
+      /** Of a procedure: its OUT and INOUT parameters, which come back as a row after its result sets. Absent: it has none. */
+      readonly gives?: readonly GivenParameter[];
       /** Whether a call that fails may have kept a part of its work. Default false. */
       readonly inParts?: true;
       /** Whether calls that come at once may be one transaction, as the template says. Default false. */
@@ -40,6 +42,13 @@ export interface NamedValue extends ValueDescription {
   readonly collation?: string;
   /** Of a text: the database compares it by its bytes, and does not sort it so by itself. */
   readonly byBytes?: true;
+}
+
+export interface GivenParameter extends NamedValue {
+  /** Among all parameters, from 0. */
+  readonly place: number;
+  /** INOUT: it is one of `args`, too. */
+  readonly isArgument: boolean;
 }
 
 /** Why a template's use of an object does not fit the database. */

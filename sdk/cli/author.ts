@@ -92,6 +92,8 @@ export interface StoreObject {
   readonly args?: readonly DescribedValue[];
   /** One value of a function, the columns of a row; absent where the database does not say. */
   readonly returns?: DescribedValue | readonly DescribedValue[];
+  /** OUT and INOUT parameters of a procedure, which come back as a row after its result sets. */
+  readonly gives?: readonly DescribedValue[];
   /** Why BEDS cannot serve it as it is. */
   readonly problem?: string;
 }

@@ -105,19 +105,24 @@ function onOneLine(text: string): string {
 function definitionText(object: StoreObject, constant: string): string {
   const { kind, name, problem } = object;
   const note = problem === undefined ? '' : `// n.b. BEDS cannot serve it as it is: ${onOneLine(problem)}.\n`;
-  const args = object.args ?? [];
-  const prefix = prefixOf(args.map((value) => value.name));
+  const { args = [], gives = [] } = object;
+  const prefix = prefixOf([...args, ...gives].map((value) => value.name));
   const unprefixed = args.map((value) => ({ ...value, name: value.name.slice(prefix.length) }));
   const fields =
     kind === 'view' ? `t.row(${fieldsText(object.columns ?? [], 'column')})` : fieldsText(unprefixed, 'argument');
-  const returns = object.returns === undefined ? [] : [returnsText(object.returns)];
+  const given = gives.map((value) => ({ ...value, name: value.name.slice(prefix.length) }));
+  const row = object.returns ?? (given.length > 0 ? given : undefined);
+  const returns = row === undefined ? [] : [returnsText(row)];
   const parts = [`'${name}'`, fields, ...returns];
   const end = prefix === '' ? '' : `.prefix('${prefix}')`;
-  const told =
-    kind === 'procedure' && object.returns === undefined
-      ? '// The catalogue of the database does not say what it returns: name its row as the third argument.\n'
-      : '';
+  const told = kind === 'procedure' && object.returns === undefined ? toldOf(gives.length > 0) : '';
   return `${note}${told}export const ${constant} = ${MAKERS[kind]}(${parts.join(', ')})${end};\n`;
+}
+
+function toldOf(givesBack: boolean): string {
+  return givesBack
+    ? '// The row of its OUT and INOUT parameters. Result sets of its own come before it: [t.list(…), t.row(…)].\n'
+    : '// The catalogue of the database does not say what it returns: name its row as the third argument.\n';
 }
 
 /** What DBAs begin all names of parameters with, so that they are no names of columns. */

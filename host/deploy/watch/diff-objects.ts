@@ -32,7 +32,18 @@ export function diffObjects(was: NamedObject, is: NamedObject | undefined): read
   if (was.kind !== is.kind) {
     return [difference(`${title} is a ${is.kind}, was a ${was.kind}`, 'BEDS_PREFLIGHT_KIND_MISMATCH')];
   }
-  return [...diffValues(title, valuesOf(was), valuesOf(is)), ...diffNative(title, was, is)];
+  const [gave, gives] = [givenWords(was), givenWords(is)];
+  const given = `${title}: it gives back ${gives}, gave back ${gave}`;
+  return [
+    ...diffValues(title, valuesOf(was), valuesOf(is)),
+    ...(gave === gives ? [] : [difference(given, 'BEDS_PREFLIGHT_NOT_SUPPORTED')]),
+    ...diffNative(title, was, is),
+  ];
+}
+
+function givenWords(object: NamedObject): string {
+  const gives = object.kind === 'view' ? [] : (object.gives ?? []);
+  return gives.map(({ name, nativeType }) => `${name} (${nativeType})`).join(', ') || 'nothing';
 }
 
 /** The catalogues of MySQL and MariaDB do not tell what is gone from what may not be seen, or no longer works. */
@@ -132,6 +143,7 @@ const KNOWN = new Set(['notSupported', 'uncarried', 'problems', 'missingGrants',
 const WORDS: Readonly<Record<string, (is: Json | undefined, was: Json | undefined) => string>> = {
   database: (is, was) => `is in database ${text(is)}, was in ${text(was)}`,
   returns: (is, was) => `its result is ${text(is)}, was ${text(was)}`,
+  onlyReads: (is) => (is === true ? 'is declared to read only' : 'is no longer declared to read only'),
   op: (is, was) => `its operation is ${text(is)}, was ${text(was)}`,
   on: (is, was) => `works on collection ${text(is)}, worked on ${text(was)}`,
   body: () => 'its body was rewritten',

@@ -20,11 +20,14 @@ import { CallGroups, Deadline, type Together } from '../deadlines.js';
 import { type Dialect, planQuery, type QueryPlan } from '../query-plan.js';
 import { type ReadCatalogue, readCatalogue, readNames } from './catalogue.js';
 import {
+  type DriverField,
   type DriverRow,
   type Endpoint,
   isConnectionLoss,
   isNotHere,
+  isRefusedToRead,
   isSavepointLost,
+  isTableThere,
   readEndpoint,
   toStoreError,
 } from './driver.js';
@@ -35,6 +38,7 @@ import {
   callStatement,
   condition,
   functionResult,
+  type Giving,
   groupStatement,
   type KeyForm,
   type KeyRead,
@@ -97,6 +101,10 @@ class MysqlAdapter implements StoreAdapter {
   readonly #writes = new WeakMap<NamedObject, CallGroups<CallWork, RoutineRows>>();
   /** Procedures that were found to commit by themselves, and so cannot go together. */
   readonly #committing = new WeakSet<NamedObject>();
+  /** Routines that make temporary tables, and otherwise only read. */
+  readonly #scribbling = new WeakSet<NamedObject>();
+  /** Routines that met a table that they make: their sessions are cleaned. n.b. MariaDB does not report `CREATE TEMPORARY TABLE … AS`. */
+  readonly #leaving = new WeakSet<NamedObject>();
   /** Reads of each view that may go together. */
   readonly #groups = new WeakMap<View, ViewGroups>();
 
@@ -168,10 +176,18 @@ class MysqlAdapter implements StoreAdapter {
     return (this.#writes.get(object) ?? this.#groupWrites(object)).ask(work, options);
   }
 
-  /** n.b. calls that can be given up by themselves go alone. */
-  #mayJoin(object: NamedObject, { mode, signal }: CallOptions): boolean {
-    const { profile } = this.#connector;
-    return mode === 'write' && signal === undefined && profile?.blocks === true && !this.#committing.has(object);
+  /** A READ ONLY transaction takes no temporary table: what its DBA says only reads is done in another, which is rolled back. */
+  #undone<T>({ run, args }: Work<T>, options: CallOptions): Promise<T> {
+    return this.#lend(
+      { ...options, mode: 'write' },
+      { progress: { mayHaveCommitted: false }, args, run: (session) => runUndone(session, run) },
+    );
+  }
+
+  /** n.b. calls that can be given up by themselves go alone, and so do those that give parameters back. */
+  #mayJoin(object: Routine, { mode, signal }: CallOptions): boolean {
+    if (mode !== 'write' || signal !== undefined || object.gives !== undefined) return false;
+    return this.#connector.profile?.blocks === true && !this.#committing.has(object);
   }
 
   #groupWrites(object: NamedObject): CallGroups<CallWork, RoutineRows> {
@@ -340,6 +356,8 @@ class MysqlAdapter implements StoreAdapter {
   async #attempt<T>(prepare: () => Work<T>, options: CallOptions): Promise<T> {
     const work = prepare();
     const { mode } = options;
+    const { routine } = work;
+    if (mode === 'read' && routine !== undefined && this.#scribbling.has(routine)) return this.#undone(work, options);
     const endsAtMs = performance.now() + options.timeoutMs;
     let bounded = options;
     for (let attempt = 1; ; attempt += 1) {
@@ -348,9 +366,17 @@ class MysqlAdapter implements StoreAdapter {
         return await this.#lend(bounded, {
           progress,
           args: work.args,
-          run: (session, deadline) => work.run(session, sendAlone({ kind: work.kind, mode, progress, deadline })),
+          run: (session, deadline) => {
+            if (routine !== undefined && this.#leaving.has(routine)) session.isDirty = true;
+            return work.run(session, sendAlone({ kind: work.kind, mode, progress, deadline }));
+          },
         });
       } catch (error) {
+        if (routine !== undefined && isTableThere(error)) this.#leaving.add(routine);
+        if (mode === 'read' && routine?.native['onlyReads'] === true && isRefusedToRead(error)) {
+          this.#scribbling.add(routine);
+          return await this.#undone(work, { ...options, timeoutMs: endsAtMs - performance.now() });
+        }
         const code = isBedsError(error) ? error.code : '';
         const lostRead = code === 'BEDS_STORE_UNAVAILABLE' && mode === 'read';
         const isElsewhere = attempt === 1 && (lostRead || isNotHere(error));
@@ -488,7 +514,8 @@ type Send = (session: Session, statement: Statement) => Promise<Executed>;
 interface Work<T> {
   readonly kind: NamedObject['kind'];
   readonly args: readonly string[];
-  run(session: Session, send: Send): Promise<T>;
+  readonly routine?: Routine;
+  readonly run: (session: Session, send: Send) => Promise<T>;
 }
 
 interface CallWork extends Work<RoutineRows> {
@@ -506,10 +533,11 @@ function callWork(object: NamedObject, args: JsonObject): CallWork {
   return {
     kind: routine.kind,
     args: routine.args.map(({ name }) => name),
+    routine,
     statement,
     run: async (session, send) => {
       const executed = await send(session, statement);
-      if (routine.kind === 'procedure') return callResult(executed);
+      if (routine.kind === 'procedure') return callResult(executed, routine.gives);
       return functionResult(executed, routine, session.profile);
     },
   };
@@ -565,8 +593,43 @@ interface Sending {
 }
 
 /** Sends a statement inside a transaction that is open already. */
-function sendInside(session: Session, { sql, values }: Statement): Promise<Executed> {
-  return session.execute(sql, values);
+function sendInside(session: Session, statement: Statement): Promise<Executed> {
+  const { sql, values, giving } = statement;
+  if (giving === undefined) return session.execute(sql, values);
+  return session.profile.blocks ? session.execute(giving.inside, values) : callInSteps(session, statement, giving);
+}
+
+/** Nothing of it is kept: the session is dirty with it. */
+async function runUndone<T>(session: Session, run: Work<T>['run']): Promise<T> {
+  session.isDirty = true;
+  await session.begin();
+  return run(session, sendInside);
+}
+
+/** n.b. variables of a session are there until it is reset. */
+async function callInSteps(
+  session: Session,
+  { sql, values }: Statement,
+  { set, setCount, read }: Giving,
+): Promise<Executed> {
+  session.isDirty = true;
+  if (set !== undefined) {
+    const texts = values.slice(0, setCount).map((value) => (typeof value === 'boolean' ? Number(value) : value));
+    await session.execute(
+      set,
+      texts.map((value) => (value === null ? null : String(value))),
+    );
+  }
+  const called = await session.execute(sql, values.slice(setCount));
+  const given = await session.execute(read, undefined);
+  // n.b. without a result set of its own it answers with a header alone.
+  const isList = Array.isArray(called.result);
+  const parts = isList ? (called.result as DriverRow[][]) : [called.result];
+  const fields = isList ? (called.fields as readonly DriverField[][]) : [undefined];
+  return {
+    result: [...parts, given.result as DriverRow[]],
+    fields: [...fields, given.fields as readonly DriverField[]],
+  };
 }
 
 /**
@@ -585,6 +648,7 @@ function sendAlone({ kind, mode, progress, deadline }: Sending): Send {
     // n.b. of a write whose result is too large it shall be known whether it was kept.
     const isDrained = mode === 'write';
     if (blocks) return session.execute(statement.block ?? statement.sql, statement.values, isDrained);
+    if (statement.giving !== undefined) return sendInside(session, statement);
     // Only a block's (or a CALL's) last answer tells whether the session was left changed.
     if (kind === 'function') session.isDirty = true;
     return session.execute(statement.sql, statement.values, isDrained);
@@ -593,12 +657,12 @@ function sendAlone({ kind, mode, progress, deadline }: Sending): Send {
 
 async function sendInThree(
   session: Session,
-  { sql, values }: Statement,
+  statement: Statement,
   { progress, deadline }: Pick<Sending, 'progress' | 'deadline'>,
 ): Promise<Executed> {
   await session.begin();
   deadline.remainingMs();
-  const executed = await session.execute(sql, values);
+  const executed = await sendInside(session, statement);
   deadline.remainingMs();
   progress.mayHaveCommitted = true;
   await session.commit();

@@ -1,5 +1,5 @@
 import type { JsonObject, ValueType } from '@beds/sdk';
-import type { NamedObject, NamedValue } from '../contract.js';
+import type { GivenParameter, NamedObject, NamedValue } from '../contract.js';
 import type { DriverRow } from './driver.js';
 import { charactersOf, GEOMETRIES, setOf, wordOf } from './values.js';
 
@@ -76,11 +76,11 @@ const COLUMNS = `SELECT c.TABLE_NAME AS object, c.COLUMN_NAME AS name, c.DATA_TY
     ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME AND t.TABLE_TYPE = 'VIEW'
   WHERE c.TABLE_SCHEMA = ?`;
 const ROUTINES = `SELECT SPECIFIC_NAME AS object, ROUTINE_TYPE AS kind, -1 AS position, NULL AS mode, NULL AS name,
-  NULL AS dataType, NULL AS fullType, NULL AS maxLength, NULL AS collation
+  NULL AS dataType, NULL AS fullType, NULL AS maxLength, NULL AS collation, SQL_DATA_ACCESS AS access
   FROM INFORMATION_SCHEMA.ROUTINES WHERE ROUTINE_SCHEMA = ? AND ROUTINE_TYPE IN ('PROCEDURE', 'FUNCTION')`;
 const PARAMETERS = `SELECT SPECIFIC_NAME AS object, ROUTINE_TYPE AS kind, ORDINAL_POSITION AS position,
   PARAMETER_MODE AS mode, PARAMETER_NAME AS name, DATA_TYPE AS dataType, DTD_IDENTIFIER AS fullType,
-  CHARACTER_MAXIMUM_LENGTH AS maxLength, COLLATION_NAME AS collation
+  CHARACTER_MAXIMUM_LENGTH AS maxLength, COLLATION_NAME AS collation, NULL AS access
   FROM INFORMATION_SCHEMA.PARAMETERS WHERE SPECIFIC_SCHEMA = ?`;
 
 function readView(database: string, name: string, rows: readonly Fields[]): NamedObject {
@@ -116,17 +116,33 @@ function readRoutine(database: string, routine: Fields, own: readonly Fields[]):
   // Position 0 is what a function returns.
   const rows = own.filter((row) => Number(row['position']) > 0);
   const returned = own.find((row) => Number(row['position']) === 0);
-  const args = rows.map((row): NamedValue => {
-    const value = namedValue(typeOf(row));
-    // A routine cannot say that a parameter may be left out; it always takes null.
-    return { ...value, nativeType: value.nativeType + characterSet(row), nullable: true };
-  });
+  const args = rows
+    .filter((row) => row['mode'] !== 'OUT')
+    .map((row): NamedValue => {
+      const value = namedValue(typeOf(row));
+      // A routine cannot say that a parameter may be left out; it always takes null.
+      return { ...value, nativeType: value.nativeType + characterSet(row), nullable: true };
+    });
+  const gives = rows.flatMap((row, place) => (row['mode'] === 'IN' ? [] : [givenParameter(row, place)]));
   const returns =
     returned === undefined
       ? {}
       : { returns: valueType(typeOf(returned)) ?? 'string', returned: wordOf(String(returned['dataType'])) };
-  const native: JsonObject = { database, ...returns, ...problem(rows) };
-  return { kind, name, args, native };
+  const onlyReads = ONLY_READ.has(String(routine['access'])) && { onlyReads: true };
+  const native: JsonObject = { database, ...returns, ...onlyReads, ...problem(kind, rows) };
+  return { kind, name, args, ...(gives.length > 0 && { gives }), native };
+}
+
+/** What a DBA says of a routine that writes no table. n.b. CONTAINS SQL is what is said of one of which nobody says anything. */
+const ONLY_READ = new Set(['READS SQL DATA', 'NO SQL']);
+
+/** n.b. its type is that of a variable: the catalogue of MariaDB writes no character set into it. */
+function givenParameter(row: Fields, place: number): GivenParameter {
+  const { collation, mode } = row;
+  const set =
+    typeof collation === 'string' ? ` CHARACTER SET ${collation.replace(/_.*/, '')} COLLATE ${collation}` : '';
+  const value = namedValue(typeOf(row));
+  return { ...value, nativeType: value.nativeType + set, nullable: true, place, isArgument: mode === 'INOUT' };
 }
 
 /** n.b. the catalogue of MariaDB writes it into no type. */
@@ -135,10 +151,12 @@ function characterSet({ dataType, collation }: Fields): string {
   return ` character set ${setOf(collation)}`;
 }
 
-function problem(rows: readonly Fields[]): JsonObject {
-  const out = rows.find((row) => row['mode'] !== 'IN');
+function problem(kind: NamedObject['kind'], rows: readonly Fields[]): JsonObject {
+  const out = kind === 'function' ? rows.find((row) => row['mode'] !== 'IN') : undefined;
   if (out !== undefined) {
-    return { notSupported: `its parameter ${out['name']} is ${out['mode']}; give results back by SELECT instead` };
+    return {
+      notSupported: `its parameter ${out['name']} is ${out['mode']}; only a procedure may give parameters back`,
+    };
   }
   const unnamed = rows.find((row) => !IDENTIFIER.test(String(row['name'])));
   if (unnamed !== undefined)

@@ -30,7 +30,7 @@ export interface DriverHeader {
 export type DriverRow = Record<string, unknown>;
 export type DriverResult = DriverHeader | DriverRow[] | (DriverHeader | DriverRow[])[];
 export type DriverFields = readonly DriverField[] | readonly (readonly DriverField[] | undefined)[] | undefined;
-type Answer = (error: Error | null, result: DriverResult, fields: DriverFields) => void;
+export type Answer = (error: Error | null, result: DriverResult, fields: DriverFields) => void;
 
 /** n.b. what a statement has brought so far, which the driver's interface does not show. */
 export interface DriverCommand {
@@ -43,7 +43,7 @@ export interface DriverConnection {
   readonly threadId: number;
   readonly stream: { destroy(): void; on(event: 'data', listener: (chunk: Buffer) => void): unknown };
   execute(sql: string, values: readonly unknown[], done: Answer): DriverCommand;
-  query(sql: string, done: Answer): unknown;
+  query(sql: string, done: Answer): DriverCommand;
   reset(done: (error: Error | null) => void): unknown;
   end(done: (error: Error | null) => void): unknown;
   destroy(): void;
@@ -226,6 +226,9 @@ const BY_NUMBER: readonly (readonly [Code, readonly number[]])[] = [
 ];
 const CODES = new Map<number, Code>(BY_NUMBER.flatMap(([code, numbers]) => numbers.map((n) => [n, code] as const)));
 const CANNOT_WRITE_IN_READ_ONLY = 1792;
+const TEMPORARY =
+  'A routine that makes a temporary table and otherwise reads is called where it is declared READS SQL DATA, outside of transactions.';
+const TABLE_EXISTS = 1050;
 const OPTION_PREVENTS = 1290;
 /** Broken off by the server: by a shutdown, by a KILL, in the middle of a packet, or of a COMMIT. */
 const BROKEN_OFF = new Set([1053, 1158, 1159, 1160, 1161, 1180, 1184, 1927, 3169]);
@@ -262,6 +265,8 @@ export function isConnectionLoss(error: unknown): boolean {
 }
 
 const noMoreConnections = new WeakSet<object>();
+const refusedToRead = new WeakSet<object>();
+const tableThere = new WeakSet<object>();
 const notHere = new WeakSet<object>();
 
 /** Whether it says that there are as many connections as the server, or the account, may have. */
@@ -272,6 +277,16 @@ export function hasNoMoreConnections(error: unknown): boolean {
 /** Whether nothing was done, and the same may be done on a new connection, which may lead to another server. */
 export function isNotHere(error: unknown): boolean {
   return typeof error === 'object' && error !== null && notHere.has(error);
+}
+
+/** Whether a routine made a table that was there: a temporary one, it may be, that it left in the session the time before. */
+export function isTableThere(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && tableThere.has(error);
+}
+
+/** Whether it is said of a routine that writes, or makes a temporary table, in a READ ONLY transaction. */
+export function isRefusedToRead(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && refusedToRead.has(error);
 }
 
 /** n.b. the number is that of every option: https://mariadb.com/kb/en/e1290/ */
@@ -290,8 +305,10 @@ export function isSavepointLost(error: unknown): boolean {
 /** The catalogued error for what the driver reported, without anything of the request in it. */
 export function toStoreError(error: unknown, args: readonly string[] = []): BedsError {
   const told = catalogued(error as ServerError, args);
-  if (told.code !== 'BEDS_STORE_UNAVAILABLE') return told;
   const { errno = 0 } = error as ServerError;
+  if (errno === CANNOT_WRITE_IN_READ_ONLY) refusedToRead.add(told);
+  if (errno === TABLE_EXISTS) tableThere.add(told);
+  if (told.code !== 'BEDS_STORE_UNAVAILABLE') return told;
   if (NO_MORE_CONNECTIONS.has(errno)) noMoreConnections.add(told);
   if (NOT_HERE.has(errno) || isReadOnlyServer(error as ServerError)) notHere.add(told);
   return told;
@@ -306,7 +323,7 @@ function catalogued(error: ServerError, args: readonly string[]): BedsError {
   const mapped = CODES.get(errno);
   if (isSaidByRoutine(error)) return refused(sqlMessage, mapped);
   if (errno === CANNOT_WRITE_IN_READ_ONLY) {
-    return storeErrors.make('BEDS_STORE_DENIED', 'A read may not call an object that writes.');
+    return storeErrors.make('BEDS_STORE_DENIED', 'A read may not call an object that writes.', { hint: TEMPORARY });
   }
   if (mapped === 'BEDS_STORE_INVALID_VALUE') {
     const field = columnOf(sqlMessage, args);

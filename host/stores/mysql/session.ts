@@ -1,6 +1,7 @@
 import { type BedsError, isBedsError } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
 import {
+  type Answer,
   type DriverCommand,
   type DriverConnection,
   type DriverFields,
@@ -122,15 +123,15 @@ export class Session {
   }
 
   /**
-   * Runs a prepared statement. Any error leaves the session dirty: a transaction may be open. A result that is too large ends the
+   * Runs a prepared statement, or without `values` a text. Any error leaves the session dirty: a transaction may be open. A result that is too large ends the
    * connection; one that `isDrained` is read to its end instead, unkept, so that `howItEnded` can be told.
    */
-  execute(sql: string, values: readonly unknown[], isDrained = false): Promise<Executed> {
+  execute(sql: string, values: readonly unknown[] | undefined, isDrained = false): Promise<Executed> {
     this.uses += 1;
     this.#isDrained = isDrained;
     return this.#answer((resolve, reject) => {
       this.#reject = reject;
-      const command = this.connection.execute(sql, values, (error, result, fields) => {
+      const done: Answer = (error, result, fields) => {
         const problem = this.meter.ended();
         if (this.refusal !== undefined) {
           this.#ended(error === null ? 'done' : 'undone');
@@ -149,8 +150,10 @@ export class Session {
           if (this.#isGuarded && status !== undefined && (status & IN_TRANSACTION) === 0) reject(transactionEnded());
           else resolve({ result, fields });
         }
-      });
-      this.meter.begin(command);
+      };
+      this.meter.begin(
+        values === undefined ? this.connection.query(sql, done) : this.connection.execute(sql, values, done),
+      );
     });
   }
 

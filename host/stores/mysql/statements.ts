@@ -8,7 +8,7 @@ import {
   type ValueType,
 } from '@beds/sdk';
 import { storeErrors } from '../../errors/store.js';
-import type { KeyedQuery, NamedObject, NamedValue } from '../contract.js';
+import type { GivenParameter, KeyedQuery, NamedObject, NamedValue } from '../contract.js';
 import type { Together } from '../deadlines.js';
 import { bindValues } from '../inputs.js';
 import {
@@ -59,6 +59,20 @@ export interface Statement {
   /** The same as a transaction of its own, for servers that know blocks. */
   readonly block?: string;
   readonly values: readonly DriverValue[];
+  /** Of a procedure that gives parameters back. */
+  readonly giving?: Giving;
+}
+
+/** How parameters come back: in variables of a block or, where the server knows none, of the session. */
+export interface Giving {
+  /** The same as `block`, for a transaction that is open. */
+  readonly inside: string;
+  /** Gives values to those of the session's variables that are arguments, too. */
+  readonly set: string | undefined;
+  /** How many of the statement's values are for them: the first ones. */
+  readonly setCount: number;
+  /** Reads the session's variables. */
+  readonly read: string;
 }
 
 const quoted = new WeakMap<{ readonly name: string }, string>();
@@ -92,16 +106,20 @@ export function callStatement(routine: Routine, args: JsonObject): Statement {
   if (typeof notSupported === 'string') {
     throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED', `${routine.name} cannot be called: ${notSupported}.`);
   }
-  const { sql, block, binds } = textsOf(routine);
+  const { sql, block, binds, order, giving } = textsOf(routine);
   const values = bindValues(routine.args, args).map((value, index) =>
     value === null ? null : (binds[index]?.(value) ?? (value as DriverValue)),
   );
-  return { sql, block, values };
+  if (giving === undefined || order === undefined) return { sql, block, values };
+  return { sql, block, values: order.map((index) => values[index] ?? null), giving };
 }
 
 interface Texts extends Required<Pick<Statement, 'sql' | 'block'>> {
   /** In the order of the arguments. */
   readonly binds: readonly Binding['bind'][];
+  /** Of the values, as the texts need them; undefined: that of the arguments. */
+  readonly order?: readonly number[];
+  readonly giving?: Giving;
 }
 
 const callTexts = new WeakMap<Routine, Texts>();
@@ -109,6 +127,13 @@ const callTexts = new WeakMap<Routine, Texts>();
 function textsOf(routine: Routine): Texts {
   const known = callTexts.get(routine);
   if (known !== undefined) return known;
+  const { gives } = routine;
+  const texts = gives === undefined ? plainTexts(routine) : givingTexts(routine, gives);
+  callTexts.set(routine, texts);
+  return texts;
+}
+
+function plainTexts(routine: Routine): Texts {
   const bindings = routine.args.map(bindingOf);
   const call = `${qualified(routine)}(${bindings.map(({ mark }) => mark).join(', ')})`;
   const value = isShape(routine.native['returned']) ? bytesOf(call) : call;
@@ -117,9 +142,77 @@ function textsOf(routine: Routine): Texts {
     routine.kind === 'function'
       ? `BEGIN NOT ATOMIC ${sql}; END`
       : `BEGIN NOT ATOMIC START TRANSACTION; ${sql}; COMMIT; END`;
-  const texts = { sql, block, binds: bindings.map(({ bind }) => bind) };
-  callTexts.set(routine, texts);
-  return texts;
+  return { sql, block, binds: bindings.map(({ bind }) => bind) };
+}
+
+/**
+ * n.b. prepared, a variable of a session takes what it had before for its type. Every value is exact as text, but a year: '0' is
+ * another one than 0.
+ */
+function sessionMark(mark: string, { nativeType }: NamedValue): string {
+  if (mark !== '?') return mark;
+  return wordOf(nativeType) === 'year' ? 'CAST(? AS UNSIGNED)' : 'CAST(? AS CHAR CHARACTER SET utf8mb4)';
+}
+
+function givingTexts(routine: Routine, gives: readonly GivenParameter[]): Texts {
+  const bindings = routine.args.map(bindingOf);
+  const places = placesOf(bindings, gives);
+  const variables = places.filter((place): place is Variable => place.given !== undefined);
+  const call = (prefix: string): string =>
+    `CALL ${qualified(routine)}(${places.map(({ given, name, mark }) => (given === undefined ? mark : prefix + name)).join(', ')})`;
+  const declared = variables.map(
+    ({ given, name, mark }) => `DECLARE ${name} ${given.nativeType}${mark === '' ? '' : ` DEFAULT ${mark}`}; `,
+  );
+  const shown = variables.map(({ given, name }) => `${shownAs(name, given)} AS ${quote(given)}`);
+  const set = variables.filter(({ mark }) => mark !== '');
+  const marks = set.map(({ given, name, mark }) => `@${name} = ${sessionMark(mark, given)}`);
+  const called = `${call('')}; SELECT ${shown.join(', ')}`;
+  const rest = places.filter(({ given }) => given === undefined);
+  return {
+    sql: call('@'),
+    block: `BEGIN NOT ATOMIC ${declared.join('')}START TRANSACTION; ${called}; COMMIT; END`,
+    binds: bindings.map(({ bind }) => bind),
+    order: [set, rest].flat().map(({ at }) => at),
+    giving: {
+      inside: `BEGIN NOT ATOMIC ${declared.join('')}${called}; END`,
+      set: set.length === 0 ? undefined : `SET ${marks.join(', ')}`,
+      setCount: set.length,
+      read: `SELECT ${variables.map(({ given, name }) => `@${name} AS ${quote(given)}`).join(', ')}`,
+    },
+  };
+}
+
+/** A parameter as a CALL has it. */
+interface Place {
+  /** undefined: it gives nothing back. */
+  readonly given: GivenParameter | undefined;
+  /** Of the variable that gives it back. */
+  readonly name: string;
+  /** Empty: it takes nothing. */
+  readonly mark: string;
+  /** Among the arguments, where it is one. */
+  readonly at: number;
+}
+
+interface Variable extends Place {
+  readonly given: GivenParameter;
+}
+
+function placesOf(bindings: readonly Binding[], gives: readonly GivenParameter[]): readonly Place[] {
+  const places: Place[] = [];
+  let at = 0;
+  while (at < bindings.length || places.length < (gives.at(-1)?.place ?? -1) + 1) {
+    const given = gives.find(({ place }) => place === places.length);
+    const isArgument = given === undefined || given.isArgument;
+    places.push({
+      given,
+      name: `beds_${String(places.length)}`,
+      mark: isArgument ? (bindings[at]?.mark ?? '') : '',
+      at,
+    });
+    if (isArgument) at += 1;
+  }
+  return places;
 }
 
 type View = Extract<NamedObject, { kind: 'view' }>;
@@ -198,9 +291,14 @@ function selectFrom(view: View): string {
 /** n.b. the driver gives bits as bytes, and reads shapes in a way that does not tell all of them apart. */
 function shownColumn(column: NamedValue): string {
   const name = quote(column);
-  const word = wordOf(column.nativeType);
-  if (word === 'bit') return `${name} + 0 AS ${name}`;
-  return GEOMETRIES.has(word) ? `${bytesOf(name)} AS ${name}` : name;
+  const shown = shownAs(name, column);
+  return shown === name ? name : `${shown} AS ${name}`;
+}
+
+function shownAs(expression: string, { nativeType }: NamedValue): string {
+  const word = wordOf(nativeType);
+  if (word === 'bit') return `${expression} + 0`;
+  return GEOMETRIES.has(word) ? bytesOf(expression) : expression;
 }
 
 function bytesOf(shape: string): string {
@@ -428,6 +526,7 @@ const asBoolean: Convert = (value, column) => {
     hint: `Declare ${column} as t.int() in the template, or have the DBA correct the rows.`,
   });
 };
+const asFlag: Convert = (value) => (value === 0 || value === 1 ? value === 1 : (value as Json));
 // n.b. the driver gives what JavaScript's numbers do not hold as text.
 const asInteger: Convert = (value, column) => {
   if (typeof value !== 'string') return value as Json;
@@ -468,6 +567,9 @@ function storedInstant(text: string): string {
   const fraction = text.slice(20).replace(/0+$/, '').padEnd(3, '0');
   return `${text.slice(0, 10)}T${text.slice(11, 19)}.${fraction}Z`;
 }
+
+/** n.b. the driver writes no zeros at the end of what is no text. */
+const asTime: Convert = (value) => String(value).replace(/\.0*$|(\.\d*?)0+$/, '$1');
 
 /** JSON above the adapter that is none in the database. */
 function shapeConverter(nativeType: string): Convert {
@@ -557,15 +659,19 @@ export function pageOf(view: View, plan: QueryPlan, { result, fields }: Executed
   return cursor === undefined ? { rows } : { rows, cursor };
 }
 
-/** All result sets of a CALL; its last answer is a header without rows. */
-export function callResult({ result, fields }: Executed): RoutineRows {
+/** All result sets of a CALL; its last answer is a header without rows. `gives`: what the last set is made of. */
+export function callResult({ result, fields }: Executed, gives?: readonly GivenParameter[]): RoutineRows {
   if (!Array.isArray(result)) return { rows: [], sets: [], affected: result.affectedRows };
   const parts = result as readonly (DriverHeader | DriverRow[])[];
   const sets: (readonly JsonObject[])[] = [];
+  const given = gives === undefined ? -1 : parts.findLastIndex(Array.isArray);
   let affected = 0;
   parts.forEach((part, index) => {
     if (!Array.isArray(part)) affected += part.affectedRows;
-    else sets.push(convertRows(part, (fields as readonly (readonly DriverField[])[])[index] ?? []));
+    else {
+      const own = (fields as readonly (readonly DriverField[])[])[index] ?? [];
+      sets.push(gives !== undefined && index === given ? convertGiven(part, own, gives) : convertRows(part, own));
+    }
   });
   return { rows: sets[0] ?? [], sets, affected };
 }
@@ -578,6 +684,43 @@ const asJsonOrText: Convert = (value, column) => {
     return value as Json;
   }
 };
+
+/** n.b. what the template declares is read from what is given here; a session's variable has not the type of the parameter. */
+function givenConverter(field: DriverField, { type, nativeType }: NamedValue): Convert | undefined {
+  switch (type) {
+    case 'integer':
+      return undefined;
+    case 'boolean':
+      return asFlag;
+    case 'date':
+      return asDay;
+    case 'datetime':
+      return asInstant;
+    case 'number':
+      return wordOf(nativeType) === 'float' ? asFloat : undefined;
+    case 'json': {
+      const convert = shapeConverter(nativeType);
+      return convert === asJson ? asJsonOrText : convert;
+    }
+    default:
+      return wordOf(nativeType) === 'time' ? asTime : converterOf(field, type);
+  }
+}
+
+function convertGiven(
+  rows: readonly DriverRow[],
+  fields: readonly DriverField[],
+  gives: readonly GivenParameter[],
+): readonly JsonObject[] {
+  for (const [index, field] of fields.entries()) {
+    const { name } = field;
+    const given = gives[index];
+    const convert = given === undefined ? undefined : givenConverter(field, given);
+    if (convert === undefined) continue;
+    for (const row of rows) if (row[name] !== null) row[name] = convert(row[name], name);
+  }
+  return rows as readonly JsonObject[];
+}
 
 /** What a function returned, by the type it declares: the protocol does not tell a boolean function from a number. */
 export function functionResult(
