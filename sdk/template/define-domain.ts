@@ -269,7 +269,7 @@ function codedOperations(problems: DefinitionProblems, definition: LooseDefiniti
   const coded: Record<string, Operations[string]> = {};
   for (const [name, operation] of Object.entries(made as Operations)) {
     const field = `operations.${name}`;
-    const { handler, kind, object } = ((operation as unknown) ?? {}) as Partial<Operations[string]>;
+    const { handler, kind, object } = (operation ?? {}) as Partial<Operations[string]>;
     const isCore = CORE_OPERATIONS.some((core) => core === name);
     if (RESERVED.has(name)) problems.add(field, RESERVED_PROBLEM);
     if (kind === undefined) problems.add(field, 'must be made with query(…), mutation(…) or pages(…)');

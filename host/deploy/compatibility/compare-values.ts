@@ -482,9 +482,7 @@ function numbersOf(
   keywords: Readonly<Partial<Record<NumberName, string>>>,
 ): Readonly<Partial<Record<NumberName, number>>> {
   const found = Object.entries(keywords).map(([name, keyword]) => [name, schema[keyword]] as const);
-  return Object.fromEntries(found.filter(([, value]) => typeof value === 'number')) as Readonly<
-    Partial<Record<NumberName, number>>
-  >;
+  return Object.fromEntries(found.filter(([, value]) => typeof value === 'number'));
 }
 
 function rulesOf(schema: JsonObject, keywords: readonly string[]): readonly string[] {
