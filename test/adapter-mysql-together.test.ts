@@ -6,6 +6,7 @@ import { isBedsError, type Json, type JsonObject, type Page, type ViewQuery } fr
 import type { CallOptions, NamedObject, StoreAdapter } from '../host/stores/contract.js';
 import { createMysqlAdapter } from '../host/stores/mysql/adapter.js';
 import type { StoreConfig } from '../host/config/schema.js';
+import { eventually } from './support/eventually.js';
 import { mysqlStore } from './support/mysql-store.js';
 import { storeLimits } from './support/store-limits.js';
 
@@ -47,7 +48,10 @@ await store.dba.query(`
   CREATE FUNCTION wrong_if (id INT) RETURNS INT READS SQL DATA
     BEGIN IF id = 8 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'eight is refused'; END IF; RETURN id; END;
   CREATE VIEW wrong_list AS SELECT id, wrong_if(id) AS wrong FROM whole;
-  ${['whole', 'big', 'word', 'folded', 'exact', 'moment', 'wide', 'slow', 'wrong', 'kind'].map((name) => `GRANT SELECT ON ${store.database}.${name}_list TO ${store.account};`).join('\n')}
+  CREATE TABLE soft (id VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_lithuanian_ci PRIMARY KEY);
+  INSERT INTO soft VALUES ('ch'), ('d');
+  CREATE VIEW soft_list AS SELECT id FROM soft;
+  ${['whole', 'big', 'word', 'folded', 'soft', 'exact', 'moment', 'wide', 'slow', 'wrong', 'kind'].map((name) => `GRANT SELECT ON ${store.database}.${name}_list TO ${store.account};`).join('\n')}
   CREATE TABLE marks (id INT PRIMARY KEY, n INT NOT NULL);
   CREATE PROCEDURE mark (IN id INT, IN n INT) BEGIN
     INSERT INTO marks VALUES (id, n);
@@ -55,6 +59,16 @@ await store.dba.query(`
     UPDATE marks SET marks.n = marks.n + 1 WHERE marks.id = id;
     SELECT marks.id, marks.n FROM marks WHERE marks.id = id; END;
   CREATE PROCEDURE remark (IN id INT, IN n INT) UPDATE marks SET marks.n = n WHERE marks.id = id;
+  CREATE TABLE numbered (id INT PRIMARY KEY AUTO_INCREMENT, n INT NOT NULL UNIQUE);
+  CREATE PROCEDURE number_of (IN n INT) BEGIN INSERT IGNORE INTO numbered (n) VALUES (n); SELECT LAST_INSERT_ID() AS id; END;
+  CREATE PROCEDURE scratch (IN id INT, IN n INT) BEGIN
+    CREATE TEMPORARY TABLE IF NOT EXISTS notes (id INT); INSERT INTO notes VALUES (id); INSERT INTO marks VALUES (id, n);
+    SELECT notes.id FROM notes; END;
+  CREATE PROCEDURE bump (IN id INT, IN n INT) BEGIN DECLARE before_it INT;
+    SELECT marks.n INTO before_it FROM marks WHERE marks.id = id; UPDATE marks SET marks.n = marks.n + n WHERE marks.id = id; END;
+  CREATE PROCEDURE gives_way (IN id INT, IN n INT)
+    SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'Deadlock found when trying to get lock';
+  CREATE PROCEDURE wordy (IN id INT, IN n INT) BEGIN INSERT INTO marks VALUES (id, n); SELECT REPEAT('x', 200000) AS text; END;
   CREATE PROCEDURE commits (IN id INT, IN n INT) BEGIN INSERT INTO marks VALUES (id, n); COMMIT; END;
   GRANT EXECUTE ON ${store.database}.* TO ${store.account}`);
 
@@ -64,15 +78,17 @@ interface Wire {
   sent: number;
   /** Cuts the connection when so many more statements were sent. */
   cutAfter: number;
+  /** Cuts the connection at the next text of the adapter's own. */
+  cutsTexts: boolean;
   close(): Promise<void>;
 }
 
-const EXECUTE = 0x17;
+const [TEXT, EXECUTE] = [0x03, 0x17];
 
 async function wire(): Promise<Wire> {
   const target = new URL(store.url);
   const sockets = new Set<Socket>();
-  const made = { url: '', sent: 0, cutAfter: Infinity, close: () => Promise.resolve() };
+  const made = { url: '', sent: 0, cutAfter: Infinity, cutsTexts: false, close: () => Promise.resolve() };
   const server = createServer((client) => {
     const upstream = connect(Number(target.port), target.hostname);
     for (const socket of [client, upstream]) {
@@ -87,12 +103,14 @@ async function wire(): Promise<Wire> {
     upstream.pipe(client);
     client.on('data', (chunk: Buffer) => {
       for (let at = 0; at + 4 < chunk.length; at += 4 + chunk.readUIntLE(at, 3)) {
+        if (chunk[at + 4] === TEXT && made.cutsTexts) made.cutAfter = -1;
         if (chunk[at + 4] !== EXECUTE) continue;
         made.sent += 1;
         made.cutAfter -= 1;
       }
       if (made.cutAfter < 0) {
         made.cutAfter = Infinity;
+        made.cutsTexts = false;
         client.destroy();
       } else upstream.write(chunk);
     });
@@ -351,6 +369,49 @@ describe('reads that come in one turn', () => {
     );
   });
 
+  it('survive that their connection was dead before they were sent', async (t) => {
+    const lossy = await opened({ poolSize: 1 });
+    t.after(() => lossy.close());
+    const ask = (id: number, timeoutMs: number): Promise<Page> =>
+      lossy.adapter.view(
+        lossy.object('whole_list'),
+        { key: 'id', where: { id }, limit: 1 },
+        { mode: 'read', timeoutMs },
+      );
+    await ask(1, 10_000);
+    lossy.wire.cutsTexts = true;
+    const pages = await Promise.all([1, 2, 3].map((id) => ask(id, 5_000)));
+    assert.deepEqual(
+      pages.map(({ rows }) => rows[0]?.['id']),
+      [1, 2, 3],
+    );
+  });
+
+  it('are told apart where a collation takes words of different letters for the same', async () => {
+    const pages = await Promise.all(['c', 'ch', 'd', 'dh'].map((id) => byId('soft_list', id)));
+    const found = pages.map(({ rows: [row] }) => row?.['id']);
+    assert.deepEqual(found, ['ch', 'ch', 'd', undefined]);
+  });
+
+  it('are refused singly where the line has no room for all of them', async (t) => {
+    const narrow = await opened({ poolSize: 1, queueLimit: 3 });
+    t.after(() => narrow.close());
+    const ask = (name: string, id: number): Promise<unknown> =>
+      outcome(
+        narrow.adapter.view(
+          narrow.object(name),
+          { key: 'id', where: { id }, limit: 1 },
+          { ...read, holder: { hold: () => undefined } },
+        ),
+      );
+    const busy = ask('slow_list', 5);
+    await eventually('it is under way', () => narrow.adapter.status().connections.inUse === 1);
+    const results = await Promise.all([1, 2, 3, 5, 8].map((id) => ask('whole_list', id)));
+    const refused = results.map((result) => (Array.isArray(result) ? (result as unknown[])[0] : 'read'));
+    assert.deepEqual(refused, ['read', 'read', 'read', 'BEDS_STORE_OVERLOADED', 'BEDS_STORE_OVERLOADED']);
+    await busy;
+  });
+
   it('whose sum is too large are read alone', async (t) => {
     const narrow = await opened({ maxResultBytes: 600_000 });
     t.after(() => narrow.close());
@@ -386,7 +447,8 @@ describe('writes of a procedure that may go together', () => {
   let blocks = false;
   before(async () => {
     shared = await opened({ poolSize: 4 });
-    for (const name of ['mark', 'remark', 'commits']) objects.set(name, together(name));
+    for (const name of ['mark', 'remark', 'commits', 'number_of', 'scratch', 'bump', 'wordy'])
+      objects.set(name, together(name));
     blocks = /mariadb/i.test(shared.adapter.status().server);
   });
   after(() => shared.close());
@@ -443,6 +505,20 @@ describe('writes of a procedure that may go together', () => {
     assert.deepEqual(await table(), [{ id: 1, n: 40 }]);
   });
 
+  it('keep the order of those about the same while they go alone, as after a group that was late', async (t) => {
+    if (!blocks) return t.skip('the server knows no blocks: calls go alone');
+    await store.dba.query('INSERT INTO marks VALUES (1, 0), (2, 0)');
+    const remark = objects.get('remark') as NamedObject;
+    const late = { mode: 'write', timeoutMs: 0.001 } as const;
+    await Promise.all([1, 2].map((id) => outcome(shared.adapter.call(remark, { id, n: 0 }, late))));
+    const calls = Array.from({ length: 60 }, (_, at) => call('remark', { id: 1 + (at % 2), n: at + 1 }));
+    await Promise.all(calls);
+    assert.deepEqual(await table(), [
+      { id: 1, n: 59 },
+      { id: 2, n: 60 },
+    ]);
+  });
+
   it('do not wait for the lock that one of them waits for', async (t) => {
     if (!blocks) return t.skip('the server knows no blocks: calls go alone');
     await store.dba.query(
@@ -457,6 +533,114 @@ describe('writes of a procedure that may go together', () => {
       await table(),
       [1, 2, 3].map((id) => ({ id, n: 5 })),
     );
+  });
+
+  it('do not keep those with less time waiting for the one that waits for a lock', async (t) => {
+    if (!blocks) return t.skip('the server knows no blocks: calls go alone');
+    await store.dba.query('INSERT INTO marks VALUES (1, 0); START TRANSACTION; UPDATE marks SET n = 9 WHERE id = 1');
+    const began = performance.now();
+    const remark = (timeoutMs: number): Promise<unknown> =>
+      outcome(shared.adapter.call(objects.get('remark') as NamedObject, { id: 1, n: 5 }, { mode: 'write', timeoutMs }));
+    const first = remark(4_000);
+    const others = await Promise.all([remark(300), remark(300), remark(300)]);
+    assert.ok(performance.now() - began < 2_000);
+    for (const other of others) assert.equal((other as readonly unknown[])[0], 'BEDS_STORE_TIMEOUT');
+    await store.dba.query('ROLLBACK');
+    assert.equal(((await first) as { affected: number }).affected, 1);
+  });
+
+  it('are made once whose connection is lost, or each is told that nobody knows', async (t) => {
+    if (!blocks) return t.skip('the server knows no blocks: calls go alone');
+    const lossy = await opened({ poolSize: 1 });
+    t.after(() => lossy.close());
+    const mark = { ...lossy.object('mark'), together: true } as NamedObject;
+    const codes = async (ids: readonly number[]): Promise<readonly unknown[]> => {
+      const results = await Promise.all(ids.map((id) => outcome(lossy.adapter.call(mark, { id, n: 1 }, write))));
+      return results.map((result) => (Array.isArray(result) ? (result as unknown[])[0] : 'done'));
+    };
+    const unknown = 'BEDS_STORE_INDETERMINATE';
+    let id = 0;
+    const pair = (): Promise<readonly unknown[]> => codes([(id += 1), (id += 1)]);
+    /** n.b. where the ones before took long they go alone for a while, and other things are cut. */
+    const cut = async (begin: () => void, expected: unknown): Promise<void> => {
+      let found: readonly unknown[] = [];
+      for (let tries = 0; tries < 40 && found[0] !== expected; tries += 1) {
+        for (let sent = 0; sent !== 1;) {
+          const before = lossy.wire.sent;
+          assert.deepEqual(await pair(), ['done', 'done']);
+          sent = lossy.wire.sent - before;
+        }
+        begin();
+        found = await pair();
+        Object.assign(lossy.wire, { cutsTexts: false, cutAfter: Infinity });
+      }
+      assert.deepEqual(found, [expected, expected]);
+    };
+    await cut(() => (lossy.wire.cutsTexts = true), unknown);
+    await cut(() => (lossy.wire.cutAfter = 0), 'done');
+  });
+
+  it('see nothing of what another has left in the session, and go alone where one leaves something', async () => {
+    const ask = (ids: readonly number[]): Promise<unknown> =>
+      Promise.all(
+        ids.map(async (id) => (await (call('scratch', { id, n: id }) as Promise<{ rows: readonly object[] }>)).rows),
+      );
+    assert.deepEqual(await ask([1, 2, 3, 4]), [[{ id: 1 }], [{ id: 2 }], [{ id: 3 }], [{ id: 4 }]]);
+    const before = shared.wire.sent;
+    assert.deepEqual(await ask([11, 12]), [[{ id: 11 }], [{ id: 12 }]]);
+    assert.equal(shared.wire.sent - before, 2);
+    assert.equal(((await table()) as readonly object[]).length, 6);
+  });
+
+  it('see nothing of the id that another has inserted, together or not', async (t) => {
+    if (!blocks) return t.skip('the server knows no blocks: its sessions keep the id');
+    const ask = async (n: number): Promise<unknown> =>
+      ((await call('number_of', { n })) as { rows: readonly JsonObject[] }).rows[0]?.['id'];
+    await store.dba.query('INSERT INTO numbered (n) VALUES (5)');
+    const [first, known, second] = await Promise.all([ask(1), ask(5), ask(2)]);
+    assert.deepEqual([Number(first) > 1, known, Number(second) > 1], [true, 0, true]);
+    for (const n of [6, 7, 5]) assert.equal((await ask(n)) === 0, n === 5);
+  });
+
+  it('are made by themselves where the server has undone all of them, as for a row that was changed meanwhile', async (t) => {
+    const other = await opened({ poolSize: 4 });
+    t.after(() => other.close());
+    await store.dba.query('INSERT INTO marks VALUES (1, 0), (2, 0)');
+    const [mine, theirs] = [together('bump'), { ...other.object('bump'), together: true } as NamedObject];
+    let done = 0;
+    for (let round = 0; round < 25; round += 1) {
+      const calls = Array.from({ length: 12 }, (_, at) => {
+        const args = { id: 1 + (at % 2), n: 1 };
+        return outcome(at % 3 === 0 ? other.adapter.call(theirs, args, write) : shared.adapter.call(mine, args, write));
+      });
+      for (const result of await Promise.all(calls)) {
+        if (Array.isArray(result)) assert.equal(result[0], 'BEDS_STORE_DEADLOCK');
+        else done += 1;
+      }
+    }
+    const rows = (await table()) as readonly { n: number }[];
+    assert.equal(
+      rows.reduce((sum, { n }) => sum + n, 0),
+      done,
+    );
+  });
+
+  it('are not taken for routines that commit by themselves because the first connection was tried out', async (t) => {
+    const first = await opened({ poolSize: 1 });
+    t.after(() => first.close());
+    const [code] = (await outcome(first.adapter.call(first.object('gives_way'), { id: 1, n: 1 }, write))) as string[];
+    assert.equal(code, 'BEDS_STORE_DEADLOCK');
+  });
+
+  it('whose results are too large together are made by themselves', async (t) => {
+    const narrow = await opened({ maxResultBytes: 600_000 });
+    t.after(() => narrow.close());
+    const wordy = { ...narrow.object('wordy'), together: true } as NamedObject;
+    const results = await Promise.all(
+      [1, 2, 3, 4, 5].map((id) => outcome(narrow.adapter.call(wordy, { id, n: id }, write))),
+    );
+    for (const result of results) assert.equal((result as { affected: number }).affected, 1);
+    assert.equal(((await table()) as readonly object[]).length, 5);
   });
 
   it('that commit by themselves are found out: what is not known is said, and nothing is done twice', async (t) => {

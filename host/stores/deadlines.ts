@@ -1,3 +1,4 @@
+import { settlesWithin } from '#sdk/time';
 import { isBedsError } from '@beds/sdk';
 import { storeErrors } from '../errors/store.js';
 import type { CallOptions } from './contract.js';
@@ -232,6 +233,9 @@ export interface LineLimits {
 /** A request may make many calls at once; one that makes more has lost count. */
 const MOST_CALLS = 1_000;
 
+/** Errors of calls that the line did not take: nobody has waited. */
+const notTaken = new WeakSet<object>();
+
 /** Calls that wait for their turn, first come first served: those of a bounded number of requests, for a bounded time. */
 export class WaitingLine<T> {
   readonly #limits: LineLimits;
@@ -249,7 +253,11 @@ export class WaitingLine<T> {
   wait(deadline: Deadline, inVain: () => Error): Promise<T> {
     const { acquireTimeoutMs } = this.#limits;
     const { askers } = deadline;
-    if (!askers.every((asker) => this.#takes(asker))) return Promise.reject(storeErrors.make('BEDS_STORE_OVERLOADED'));
+    if (!this.#takes(askers)) {
+      const full = storeErrors.make('BEDS_STORE_OVERLOADED');
+      notTaken.add(full);
+      return Promise.reject(full);
+    }
     this.#count(askers, 1);
     return new Promise((resolve, reject) => {
       const leave = (): void => {
@@ -273,9 +281,14 @@ export class WaitingLine<T> {
     });
   }
 
-  #takes(asker: object): boolean {
-    const calls = this.#askers.get(asker);
-    return calls === undefined ? this.#askers.size < this.#limits.queueLimit : calls < MOST_CALLS;
+  #takes(askers: readonly object[]): boolean {
+    let room = this.#limits.queueLimit - this.#askers.size;
+    for (const asker of askers) {
+      const calls = this.#askers.get(asker);
+      if (calls === undefined) room -= 1;
+      if (room < 0 || (calls ?? 0) >= MOST_CALLS) return false;
+    }
+    return true;
   }
 
   #count(askers: readonly object[], change: number): void {
@@ -319,6 +332,8 @@ export interface Grouping<Input, Result> {
   readonly isPadded: boolean;
   /** Whether they take effect in the order in which they came: one group at a time, and one by one after it where it fails. */
   readonly isOrdered: boolean;
+  /** What a call that keeps its order is about: it waits for those under way that are about the same. undefined: for none. */
+  readonly turnOf?: (input: Input) => unknown;
   alone(input: Input, options: CallOptions): Promise<Result>;
   /** Rejects where the failure is everybody's. */
   together(inputs: readonly Input[], options: CallOptions): Promise<Together<Result>>;
@@ -352,8 +367,10 @@ const [LEAST_REST, MOST_REST] = [32, 4_096];
  */
 export class CallGroups<Input, Result> {
   readonly #grouping: Grouping<Input, Result>;
-  readonly #waiting: Asked<Input, Result>[] = [];
+  #waiting: Asked<Input, Result>[] = [];
   #underWay = 0;
+  /** How many of those under way are about each thing. */
+  readonly #turns = new Map<unknown, number>();
   #isScheduled = false;
   #patience: WheelEntry | undefined;
   #mostCalls: number;
@@ -391,9 +408,17 @@ export class CallGroups<Input, Result> {
     const patienceMs = this.#grouping.isOrdered ? ORDERED_PATIENCE_MS : PATIENCE_MS;
     this.#patience ??= timerWheel.watch(performance.now() + patienceMs, () => {
       this.#patience = undefined;
+      this.#dismissLate();
       this.#begin();
       this.#go();
     });
+  }
+
+  /** Whose time is over waits no longer. */
+  #dismissLate(): void {
+    const nowMs = performance.now();
+    for (const each of this.#waiting) if (each.endsAtMs <= nowMs) void this.#alone(each);
+    this.#waiting = this.#waiting.filter(({ endsAtMs }) => endsAtMs > nowMs);
   }
 
   get #most(): number {
@@ -407,7 +432,8 @@ export class CallGroups<Input, Result> {
   }
 
   #go(): void {
-    while (this.#waiting.length > 0 && this.#mayGo()) this.#begin();
+    let goesOn = true;
+    while (goesOn && this.#waiting.length > 0 && this.#mayGo()) goesOn = this.#begin();
     if (this.#waiting.length > 0) this.#beImpatient();
     else if (this.#patience !== undefined) {
       timerWheel.remove(this.#patience);
@@ -415,20 +441,44 @@ export class CallGroups<Input, Result> {
     }
   }
 
-  #begin(): void {
-    const most = Math.min(this.#waiting.length, this.#most);
-    if (most === 0) return;
-    const asked = this.#waiting.splice(0, this.#grouping.isPadded ? most : 2 ** Math.floor(Math.log2(most)));
+  /** false: all that wait have to wait for others. */
+  #begin(): boolean {
+    const asked = this.#take();
+    const [first] = asked;
+    if (first === undefined) return false;
+    for (const each of asked) this.#count(each, 1);
     this.#underWay += 1;
     if (this.#restCalls > 0) this.#restCalls -= 1;
-    const [first] = asked;
     if (asked.length > 1) void this.#together(asked);
-    else if (first !== undefined) void this.#single(first);
+    else void this.#single(first);
+    return true;
+  }
+
+  /** As many as may go of those that wait for no other. */
+  #take(): readonly Asked<Input, Result>[] {
+    const { isPadded, turnOf } = this.#grouping;
+    const waiting = this.#waiting;
+    const sizeOf = (calls: number): number => (isPadded || calls < 2 ? calls : 2 ** Math.floor(Math.log2(calls)));
+    const most = Math.min(waiting.length, this.#most);
+    if (turnOf === undefined || this.#turns.size === 0) return waiting.splice(0, sizeOf(most));
+    const free = waiting.filter(({ input }) => !this.#turns.has(turnOf(input)));
+    const taken = new Set(free.slice(0, sizeOf(Math.min(free.length, most))));
+    this.#waiting = waiting.filter((each) => !taken.has(each));
+    return [...taken];
+  }
+
+  #count({ input }: Asked<Input, Result>, change: number): void {
+    const turn = this.#grouping.turnOf?.(input);
+    if (turn === undefined) return;
+    const calls = (this.#turns.get(turn) ?? 0) + change;
+    if (calls > 0) this.#turns.set(turn, calls);
+    else this.#turns.delete(turn);
   }
 
   async #single(asked: Asked<Input, Result>): Promise<void> {
     const beganAtMs = performance.now();
     await this.#alone(asked);
+    this.#count(asked, -1);
     const tookMs = performance.now() - beganAtMs;
     if (tookMs > PATIENCE_MS || this.#mostCalls === 1) this.#learn(1, tookMs);
     this.#underWay -= 1;
@@ -454,14 +504,18 @@ export class CallGroups<Input, Result> {
       }
     } catch (error) {
       if (isBedsError(error) && error.code === 'BEDS_STORE_TIMEOUT') this.#rest();
-      else {
+      // The line may have room for some of them.
+      else if (!notTaken.has(error as object)) {
         again = [];
         for (const { reject } of asked) reject(ownCopyOf(error));
       }
     }
+    const patientUntilMs = performance.now() + ORDERED_PATIENCE_MS;
+    for (const each of asked) if (!again.includes(each)) this.#count(each, -1);
     for (const each of again) {
-      const running = this.#alone(each);
-      if (this.#grouping.isOrdered) await running;
+      const running = this.#alone(each).then(() => this.#count(each, -1));
+      const patienceMs = patientUntilMs - performance.now();
+      if (this.#grouping.isOrdered && patienceMs > 0) await settlesWithin(running, patienceMs);
     }
     this.#underWay -= 1;
     this.#go();

@@ -99,8 +99,10 @@ class MysqlAdapter implements StoreAdapter {
   readonly #pool: Pool;
   readonly #killer: Killer;
   readonly #writes = new WeakMap<NamedObject, CallGroups<CallWork, RoutineRows>>();
-  /** Procedures that were found to commit by themselves, and so cannot go together. */
-  readonly #committing = new WeakSet<NamedObject>();
+  /** Procedures that were found to commit by themselves, or to leave something behind in the session, and so cannot go together. */
+  readonly #single = new WeakSet<NamedObject>();
+  /** Procedures whose calls have gone together without that. */
+  readonly #proven = new WeakSet<NamedObject>();
   /** Routines that make temporary tables, and otherwise only read. */
   readonly #scribbling = new WeakSet<NamedObject>();
   /** Routines that met a table that they make: their sessions are cleaned. n.b. MariaDB does not report `CREATE TEMPORARY TABLE … AS`. */
@@ -186,13 +188,15 @@ class MysqlAdapter implements StoreAdapter {
 
   /** n.b. calls that can be given up by themselves go alone, and so do those that give parameters back. */
   #mayJoin(object: Routine, { mode, signal }: CallOptions): boolean {
+    const { profile } = this.#connector;
     if (mode !== 'write' || signal !== undefined || object.gives !== undefined) return false;
-    return this.#connector.profile?.blocks === true && !this.#committing.has(object);
+    return profile?.blocks === true && profile.tracksState && !this.#single.has(object);
   }
 
   #groupWrites(object: NamedObject): CallGroups<CallWork, RoutineRows> {
     const made = new CallGroups<CallWork, RoutineRows>({
       ...{ firstCalls: FIRST_WRITES, mostCalls: MOST_WRITES, isPadded: false, isOrdered: true },
+      turnOf: ({ statement }) => statement.values[0] ?? undefined,
       alone: (work, options) => this.#attempt(() => work, options),
       together: (works, options) => this.#callTogether(object, works, options),
     });
@@ -208,21 +212,32 @@ class MysqlAdapter implements StoreAdapter {
   ): Promise<Together<RoutineRows>> {
     const { sql, values } = groupStatement(works.map(({ statement }) => statement));
     const progress: Progress = { mayHaveCommitted: false };
-    const run = async (session: Session): Promise<Together<RoutineRows>> => {
-      progress.mayHaveCommitted = true;
-      try {
-        return resultsOfGroup(await session.execute(sql, values, true), works[0]?.args ?? []);
-      } catch (error) {
-        if (!isSavepointLost(error)) throw error;
-        this.#committing.add(object);
+    let isSent = false;
+    const run = async (session: Session, deadline: Deadline): Promise<Together<RoutineRows>> => {
+      isSent = true;
+      progress.mayHaveCommitted = !this.#proven.has(object);
+      const executed = await session.executeOpening(sql, values).catch(async (error: unknown) => {
+        if (!isSavepointLost(error) && !(await committedItself(session))) throw error;
+        this.#single.add(object);
         throw storeErrors.make('BEDS_STORE_INDETERMINATE', COMMITS_ITSELF);
+      });
+      // n.b. before the COMMIT: one may have been given what another has left in the session, as rows of a temporary table.
+      if (session.isDirty) {
+        this.#single.add(object);
+        throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED');
       }
+      this.#proven.add(object);
+      deadline.remainingMs();
+      progress.mayHaveCommitted = true;
+      await session.commit();
+      return resultsOfGroup(executed, works[0]?.args ?? []);
     };
     try {
-      return await this.#lend(options, { progress, run });
+      return await this.#lend(options, { progress, run, sessionMode: 'together' });
     } catch (error) {
-      if (!progress.mayHaveCommitted || (isBedsError(error) && MAY_BE_KEPT.has(error.code))) throw error;
-      return undefined;
+      const isKnown = isBedsError(error) && error.code !== 'BEDS_STORE_INDETERMINATE';
+      if (isKnown && (isSent || isNotHere(error))) return undefined;
+      throw error;
     }
   }
 
@@ -299,7 +314,10 @@ class MysqlAdapter implements StoreAdapter {
     const keys = keysOf(reads, form);
     const { sql, values } = keysStatement(view, reads[0]?.key ?? '', { form, keys });
     return this.#readTogether(options, async (session) =>
-      pagesByKey(view, { reads, keys, executed: await session.execute(sql, values) }),
+      pagesByKey(view, {
+        ...{ reads, keys, executed: await session.execute(sql, values) },
+        isLarge: session.meter.heldBytes > 0,
+      }),
     );
   }
 
@@ -315,8 +333,8 @@ class MysqlAdapter implements StoreAdapter {
     try {
       return await this.#lend(options, { progress: { mayHaveCommitted: false }, run });
     } catch (error) {
-      // Each will learn what is wrong with its own.
-      if (isSent) return undefined;
+      // Each will learn what is wrong with its own, and tries once more where a connection was dead.
+      if (isSent || (isBedsError(error) && error.code === 'BEDS_STORE_UNAVAILABLE')) return undefined;
       throw error;
     }
   }
@@ -390,7 +408,8 @@ class MysqlAdapter implements StoreAdapter {
 
   /** Lends a session to a piece of work: bounded, rolled back if it fails, and clean when it goes back. */
   async #lend<T>(options: CallOptions, work: SessionWork<T>): Promise<T> {
-    const { mode, timeoutMs } = options;
+    const { timeoutMs } = options;
+    const mode = work.sessionMode ?? options.mode;
     const deadline = new Deadline(options);
     let session: Session | undefined;
     let remainingMs = timeoutMs;
@@ -411,12 +430,12 @@ class MysqlAdapter implements StoreAdapter {
 
   async #use<T>(session: Session, { options, work, deadline, remainingMs }: Lent<T>): Promise<T> {
     const { mode, holder } = options;
-    const { progress, args } = work;
+    const { progress, args, sessionMode = mode } = work;
     let failure: unknown;
     try {
-      const running = isPrepared(session, mode, remainingMs)
+      const running = isPrepared(session, sessionMode, remainingMs)
         ? work.run(session, deadline)
-        : session.prepare(mode, remainingMs).then(() => {
+        : session.prepare(sessionMode, remainingMs).then(() => {
             deadline.remainingMs();
             return work.run(session, deadline);
           });
@@ -429,7 +448,7 @@ class MysqlAdapter implements StoreAdapter {
       failure = toFailure(error, progress, args);
       if (isNotHere(failure)) this.#pool.renew();
       if (session.refusal !== undefined)
-        failure = await this.#giveUp(session, failure, mode === 'write' && progress.mayHaveCommitted);
+        failure = await this.#giveUp(session, failure, sessionMode === 'write' && progress.mayHaveCommitted);
       if (isBedsError(failure) && failure.code === 'BEDS_STORE_DEADLOCK' && (await committedItself(session)))
         failure = storeErrors.make('BEDS_STORE_INDETERMINATE', KEPT_A_PART);
       // A failed write is rolled back before its caller learns of it: its locks are gone when the caller tries again.
@@ -522,7 +541,6 @@ interface CallWork extends Work<RoutineRows> {
   readonly statement: Statement;
 }
 
-const MAY_BE_KEPT = new Set(['BEDS_STORE_INDETERMINATE', 'BEDS_STORE_RESULT_TOO_LARGE']);
 const COMMITS_ITSELF =
   'The procedure ends transactions by itself, so calls of it cannot go together. The change may or may not be saved.';
 
@@ -677,6 +695,8 @@ interface SessionWork<T> {
   readonly progress: Progress;
   /** Names that an error may point at. */
   readonly args?: readonly string[];
+  /** What the session has to be prepared for. Default: the mode of the call. */
+  readonly sessionMode?: SessionMode;
   readonly run: (session: Session, deadline: Deadline) => Promise<T>;
 }
 
@@ -688,7 +708,11 @@ interface Lent<T> {
 }
 
 /** How far the server's bound may lie behind the deadline before it costs a round trip to move it. */
-const LIMIT_SLACK = { write: () => 400, read: (timeoutMs: number) => Math.max(400, timeoutMs / 5) } as const;
+const LIMIT_SLACK = {
+  write: () => 400,
+  together: () => 400,
+  read: (timeoutMs: number) => Math.max(400, timeoutMs / 5),
+} as const;
 
 /** Whether `Session.prepare` has nothing to do. */
 function isPrepared({ mode: last, limitMs = 0 }: Session, mode: SessionMode, timeoutMs: number): boolean {
@@ -736,6 +760,9 @@ async function settle<T>({ session, killer, mode, progress, work }: Bounded<T>, 
   }
   if (!(await settlesWithin(session.idle(), STOP_GRACE_MS))) {
     session.abandon(told);
+    // n.b. nobody commits what a group has done.
+    if (session.mode === 'together' && !progress.mayHaveCommitted)
+      throw storeErrors.make('BEDS_STORE_TIMEOUT', GOES_ON);
     throw storeErrors.make('BEDS_STORE_INDETERMINATE', NOT_STOPPED);
   }
   session.abandon(told);

@@ -168,7 +168,8 @@ export async function profileServer(connection: DriverConnection): Promise<Serve
     readOnlyVariable,
     limitVariable,
     tracksState: await works('SET SESSION session_track_state_change=1'),
-    blocks: await works('BEGIN NOT ATOMIC START TRANSACTION; COMMIT; END'),
+    // n.b. a COMMIT would be taken for a routine's own later.
+    blocks: await works('BEGIN NOT ATOMIC START TRANSACTION; ROLLBACK; END'),
     capabilities: {
       transactions,
       readOnlyReads: readOnlyVariable !== undefined,

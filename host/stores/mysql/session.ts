@@ -14,7 +14,8 @@ import {
 } from './driver.js';
 import { resultBudget } from '../result-budget.js';
 
-export type SessionMode = 'read' | 'write';
+/** `together`: it writes, and waits for no lock. */
+export type SessionMode = 'read' | 'write' | 'together';
 
 /** Whether a statement was carried out, or undone by an error. */
 export type StatementEnd = 'done' | 'undone';
@@ -117,6 +118,9 @@ export class Session {
     if (this.mode === undefined && tracksState) settings.push('session_track_state_change=1');
     if (readOnlyVariable !== undefined) settings.push(`${readOnlyVariable}=${mode === 'read' ? 1 : 0}`);
     if (limitVariable !== undefined) settings.push(`${limitVariable.name}=${limitMs / limitVariable.unitMs}`);
+    // n.b. set by the statement itself, the server would say of each that it left something behind.
+    if (mode === 'together') settings.push('innodb_lock_wait_timeout=0');
+    else if (this.mode === 'together') settings.push('innodb_lock_wait_timeout=DEFAULT');
     if (settings.length > 0) await this.text(`SET SESSION ${settings.join(', ')}`);
     this.mode = mode;
     this.limitMs = limitMs;
@@ -155,6 +159,12 @@ export class Session {
         values === undefined ? this.connection.query(sql, done) : this.connection.execute(sql, values, done),
       );
     });
+  }
+
+  /** The same for a text that begins a transaction, and leaves it open for `commit`. */
+  executeOpening(sql: string, values: readonly unknown[]): Promise<Executed> {
+    this.#isInTransaction = true;
+    return this.execute(sql, values);
   }
 
   /** How a statement ended in the server whose result was refused; undefined where that is not known within `graceMs`. */

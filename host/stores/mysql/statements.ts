@@ -122,6 +122,9 @@ interface Texts extends Required<Pick<Statement, 'sql' | 'block'>> {
   readonly giving?: Giving;
 }
 
+/** n.b. what LAST_INSERT_ID() gives is one of the things that the server does not say were left behind. */
+const NO_ID = 'DO LAST_INSERT_ID(0)';
+
 const callTexts = new WeakMap<Routine, Texts>();
 
 function textsOf(routine: Routine): Texts {
@@ -141,7 +144,7 @@ function plainTexts(routine: Routine): Texts {
   const block =
     routine.kind === 'function'
       ? `BEGIN NOT ATOMIC ${sql}; END`
-      : `BEGIN NOT ATOMIC START TRANSACTION; ${sql}; COMMIT; END`;
+      : `BEGIN NOT ATOMIC START TRANSACTION; ${NO_ID}; ${sql}; COMMIT; END`;
   return { sql, block, binds: bindings.map(({ bind }) => bind) };
 }
 
@@ -170,7 +173,7 @@ function givingTexts(routine: Routine, gives: readonly GivenParameter[]): Texts 
   const rest = places.filter(({ given }) => given === undefined);
   return {
     sql: call('@'),
-    block: `BEGIN NOT ATOMIC ${declared.join('')}START TRANSACTION; ${called}; COMMIT; END`,
+    block: `BEGIN NOT ATOMIC ${declared.join('')}START TRANSACTION; ${NO_ID}; ${called}; COMMIT; END`,
     binds: bindings.map(({ bind }) => bind),
     order: [set, rest].flat().map(({ at }) => at),
     giving: {
@@ -829,9 +832,16 @@ function isOfKeyRead(name: string): boolean {
   return name === 'key' || name === 'maxRows' || name === 'where' || name === 'limit';
 }
 
-/** Letters that a collation may take for each other, all of them for one: I and J, U and V in utf8mb4_roman_ci. */
+/**
+ * The same for all that a collation may take for each other: I and J, U and V in utf8mb4_roman_ci; `c` and `ch` in Lithuanian ones;
+ * `ccs` and `cscs`, and others of such letters, in Hungarian ones.
+ */
 function folded(text: string): string {
-  return text.toLowerCase().replace(/[jy]/g, 'i').replace(/[vw]/g, 'u');
+  const lower = text.toLowerCase().replaceAll('ch', 'c');
+  return lower
+    .replace(/[cdglnstyz]{3,}/g, '.')
+    .replace(/[jy]/g, 'i')
+    .replace(/[vw]/g, 'u');
 }
 
 /** The keys that one statement can ask for; whose key may be taken for another one is left out. */
@@ -882,10 +892,13 @@ export function pagesByKey(
     reads,
     keys,
     executed,
+    isLarge,
   }: {
     readonly reads: readonly KeyRead[];
     readonly keys: ReadonlySet<string | number>;
     readonly executed: Executed;
+    /** Whether what several asked for is too large to have copies of that nobody counts. */
+    readonly isLarge: boolean;
   },
 ): Together<Page> {
   const { result, fields } = executed;
@@ -904,7 +917,7 @@ export function pagesByKey(
     const value = where[key] ?? '';
     const row = byKey.get(value);
     if (row === undefined) return keys.has(value) ? { rows: [] } : undefined;
-    if (given?.has(value) === true) return { rows: [structuredClone(row)] };
+    if (given?.has(value) === true) return isLarge ? undefined : { rows: [structuredClone(row)] };
     given?.add(value);
     return { rows: [row] };
   });
@@ -956,23 +969,27 @@ export function pagesOfUnion(view: View, plans: readonly QueryPlan[], { result, 
 /** What ends each call of a group: no routine's result begins with a column of this name. */
 const ENDED = '#beds';
 
+/** Errors with which the server has undone the whole transaction, and not only what a call did. */
+const ALL_UNDONE = 'number IN (1020, 1206, 1213) OR (number = 1205 AND @@innodb_rollback_on_timeout)';
+
 /**
- * Calls of the same text as one transaction, in which one that fails is undone by itself. None waits for a lock, which would keep the
- * others waiting: it is called by itself then. Where a call has ended the transaction there is no savepoint to release.
+ * Calls of the same text in one transaction, which is left open, in which one that fails is undone by itself. Where a call has ended the
+ * transaction there is no savepoint to release.
  */
 export function groupStatement(calls: readonly Statement[]): Statement {
   let sql = 'BEGIN NOT ATOMIC START TRANSACTION; ';
   const values: Statement['values'][number][] = [];
   for (const call of calls) {
     sql +=
-      'BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN DECLARE number INT; DECLARE state CHAR(5); DECLARE text TEXT; ' +
+      'BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN DECLARE number INT; DECLARE state CHAR(5); ' +
+      'DECLARE text TEXT CHARACTER SET utf8mb4; ' +
       'GET DIAGNOSTICS CONDITION 1 number = MYSQL_ERRNO, state = RETURNED_SQLSTATE, text = MESSAGE_TEXT; ' +
-      `ROLLBACK TO SAVEPOINT beds; SELECT number AS \`${ENDED}\`, state AS state, text AS text; END; SAVEPOINT beds; ` +
-      `SET STATEMENT innodb_lock_wait_timeout=0 FOR ${call.sql}; SELECT ROW_COUNT() AS \`${ENDED}\`; ` +
+      `IF ${ALL_UNDONE} THEN RESIGNAL; END IF; ROLLBACK TO SAVEPOINT beds; SELECT number AS \`${ENDED}\`, state AS state, text AS text; END; SAVEPOINT beds; ` +
+      `${NO_ID}; ${call.sql}; SELECT ROW_COUNT() AS \`${ENDED}\`; ` +
       'RELEASE SAVEPOINT beds; END; ';
     for (const value of call.values) values.push(value);
   }
-  return { sql: `${sql}COMMIT; END`, values };
+  return { sql: `${sql}END`, values };
 }
 
 /** Errors that say what is wrong with a call, whenever it is made. */
