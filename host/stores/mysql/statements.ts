@@ -376,15 +376,29 @@ function placeholder(test: Condition, value: Scalar): string {
   if (type === 'decimal') return `CAST(? AS DECIMAL(65,${String(scaleFor(test, String(value)))}))`;
   if ((type === 'integer' || type === 'bigint') && typeof value === 'string') return 'CAST(? AS DECIMAL(20,0))';
   if (collation === undefined) return '?';
-  const known = charactersOf(collation);
-  if (known === undefined) return `? COLLATE ${collation}`;
+  const { mark, set, known } = textMarkOf(test.column, collation);
   // n.b. they would become question marks, which some row may hold.
-  if (!known.test(String(value)))
-    throw incomparable(
-      test,
-      `must be compared with text of ${setOf(collation)}, which does not have all of these characters`,
-    );
-  return `CONVERT(? USING ${setOf(collation)}) COLLATE ${collation}`;
+  if (known?.test(String(value)) === false)
+    throw incomparable(test, `must be compared with text of ${set}, which does not have all of these characters`);
+  return mark;
+}
+
+interface TextMark {
+  readonly mark: string;
+  readonly set: string;
+  readonly known: RegExp | undefined;
+}
+
+const textMarks = new WeakMap<NamedValue, TextMark>();
+
+function textMarkOf(column: NamedValue, collation: string): TextMark {
+  const made = textMarks.get(column);
+  if (made !== undefined) return made;
+  const [set, known] = [setOf(collation), charactersOf(collation)];
+  const text = known === undefined ? '?' : `CONVERT(? USING ${set})`;
+  const mark: TextMark = { mark: `${text} COLLATE ${collation}`, set, known };
+  textMarks.set(column, mark);
+  return mark;
 }
 
 function escapeLike(text: string): string {
