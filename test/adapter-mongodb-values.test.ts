@@ -23,6 +23,7 @@ import { fieldIn, toColumn, toRow } from '../host/stores/mongodb/values.js';
 import type { StoreAdapter } from '../host/stores/contract.js';
 import { mongodbStore, READ, rejects, WRITE } from './support/mongodb-store.js';
 import { batchOf, PlayedMongodb } from './support/played-mongodb.js';
+import { checkTypes, type TypeRow } from './support/types-document.js';
 
 const { dba, adapter, deliver, object, call, open } = await mongodbStore();
 
@@ -33,6 +34,13 @@ interface Declared {
 
 /** What a value of a column is for callers. */
 type Carried = 'as it is' | 'read only' | 'refused';
+
+/** n.b. a value that the server at hand cannot store is played by another: all servers have the same column. */
+const SECTION = {
+  title: 'MongoDB',
+  heads: ['stored as', 'in the catalogue', 'travels as, for example', 'filters, orders and pages'],
+  servers: ['a value is given'],
+} as const;
 
 const number = { type: 'number' };
 const string = { type: 'string' };
@@ -55,17 +63,25 @@ const STORED: readonly (readonly [string, unknown, Declared, Carried, Json?])[] 
   ['double', new Double(0.1), { type: 'decimal', as: 'double' }, 'as it is', '0.1'],
   ['double', new Double(0.1 + 0.2), { type: 'decimal', as: 'double' }, 'as it is', '0.30000000000000004'],
   ['double', new Double(1e-7), { type: 'decimal', as: 'double' }, 'as it is', '0.0000001'],
+  ['double', new Double(2), decimal, 'read only', '2'],
   ['double', new Double(0.1), decimal, 'refused'],
+  ['double', new Double(2), { type: 'integer' }, 'read only', 2],
   ['double', new Double(0.5), { type: 'integer' }, 'refused'],
+  ['double', new Double(2), { type: 'bigint' }, 'read only', '2'],
+  ['double', new Double(0.5), json, 'as it is', 0.5],
   ['double', new Double(Number.NaN), json, 'refused'],
   ['int', new Int32(-2147483648), { type: 'integer' }, 'as it is', -2147483648],
   ['int', new Int32(7), { type: 'bigint' }, 'as it is', '7'],
+  ['int', new Int32(7), number, 'read only', 7],
+  ['int', new Int32(7), decimal, 'read only', '7'],
   ['int', new Int32(7), json, 'as it is', 7],
   ['long', long('9007199254740991'), { type: 'integer' }, 'as it is', 9007199254740991],
   ['long', long('9007199254740992'), { type: 'integer' }, 'refused'],
   ['long', long('9007199254740993'), { type: 'bigint' }, 'as it is', '9007199254740993'],
   ['long', Long.MIN_VALUE, { type: 'bigint' }, 'as it is', '-9223372036854775808'],
+  ['long', long('9007199254740991'), number, 'read only', 9007199254740991],
   ['long', long('9007199254740993'), number, 'refused'],
+  ['long', long('9007199254740993'), decimal, 'read only', '9007199254740993'],
   ['long', long('9007199254740993'), json, 'read only', '9007199254740993'],
   ['decimal', exact('1234567890123456789012345678.901234'), decimal, 'as it is', '1234567890123456789012345678.901234'],
   ['decimal', exact('-0.010'), decimal, 'as it is', '-0.010'],
@@ -76,6 +92,7 @@ const STORED: readonly (readonly [string, unknown, Declared, Carried, Json?])[] 
   ['decimal', exact('-Infinity'), decimal, 'refused'],
   ['decimal', exact('1.5'), number, 'refused'],
   ['decimal', exact('1.5'), json, 'read only', '1.5'],
+  ['string', 'Zürich', string, 'as it is', 'Zürich'],
   ['string', '', string, 'as it is', ''],
   ['string', 'a\u0000b 😀 \u{ffff}', string, 'as it is', 'a\u0000b 😀 \u{ffff}'],
   ['string', '2024-02-29', { type: 'date', as: 'string' }, 'as it is', '2024-02-29'],
@@ -90,8 +107,8 @@ const STORED: readonly (readonly [string, unknown, Declared, Carried, Json?])[] 
   ['object', { a: { b: [1, null, 'x'] }, c: {} }, json, 'as it is', { a: { b: [1, null, 'x'] }, c: {} }],
   ['object', { a: 1 }, string, 'refused'],
   ['object', { $a: 1, 'b.c': 2 }, json, 'read only', { $a: 1, 'b.c': 2 }],
-  ['array', [], json, 'as it is', []],
   ['array', [1, [2]], json, 'as it is', [1, [2]]],
+  ['array', [], json, 'as it is', []],
   ['array', ['x'], string, 'refused'],
   ['binary, subtype 0', bytes(0), { type: 'binary' }, 'as it is', 'BwcH'],
   ['binary, subtype 0', bytes(0, 0), { type: 'binary' }, 'as it is', ''],
@@ -100,11 +117,11 @@ const STORED: readonly (readonly [string, unknown, Declared, Carried, Json?])[] 
   ['binary, subtype 0', bytes(0), json, 'read only', 'BwcH'],
   ['binary, subtype 0', bytes(0), string, 'refused'],
   ...[1, 2, 3, 5, 6, 7, 8, 9, 128].flatMap((subtype): readonly (typeof STORED)[number][] => [
-    [`binary, subtype ${subtype}`, bytes(subtype, 16), { type: 'binary' }, 'refused'],
-    [`binary, subtype ${subtype}`, bytes(subtype, 16), { type: 'string', as: 'uuid' }, 'refused'],
+    ['binary, another subtype', bytes(subtype, 16), { type: 'binary' }, 'refused'],
+    ['binary, another subtype', bytes(subtype, 16), { type: 'string', as: 'uuid' }, 'refused'],
   ]),
-  ['binary, subtype 3', bytes(3), json, 'read only', { $binary: { base64: 'BwcH', subType: '03' } }],
-  ['binary, subtype 9', bytes(9), json, 'read only', { $binary: { base64: 'BwcH', subType: '09' } }],
+  ['binary, another subtype', bytes(3), json, 'read only', { $binary: { base64: 'BwcH', subType: '03' } }],
+  ['binary, another subtype', bytes(9), json, 'read only', { $binary: { base64: 'BwcH', subType: '09' } }],
   ['binary, subtype 4', uuid, { type: 'string', as: 'uuid' }, 'as it is', '00112233-4455-4677-8899-aabbccddeeff'],
   ['binary, subtype 4', uuid, { type: 'string', as: 'binary' }, 'as it is', '00112233-4455-4677-8899-aabbccddeeff'],
   ['binary, subtype 4', uuid, { type: 'binary', as: 'uuid' }, 'as it is', 'ABEiM0RVRneImaq7zN3u/w=='],
@@ -212,8 +229,51 @@ const view = async (name: string, where: ViewQuery['where'] = {}): Promise<reado
 
 const nameOf = ({ type, as }: Declared): string => (as === undefined ? type : `${type} stored as ${as}`);
 
+/** Both values, a page each, in both directions. */
+async function walk(name: string, ids: readonly number[]): Promise<void> {
+  const view = await object(name);
+  for (const direction of ['asc', 'desc'] as const) {
+    const query = { key: 'id', where: { id: { in: ids } }, order: [{ column: 'v', direction }], limit: 1 };
+    const first = await adapter.view(view, query, READ);
+    const next = await adapter.view(view, { ...query, cursor: first.cursor ?? assert.fail('no second page') }, READ);
+    const walked = [...first.rows, ...next.rows].map(({ id }) => id);
+    assert.deepEqual([walked, next.cursor], [ids, undefined]);
+  }
+}
+
+type Stored = (typeof STORED)[number];
+
+/** A row for each type of a column, in which the values are told that are not carried as the first one is. */
+function rowsOf(values: readonly Stored[]): readonly TypeRow[] {
+  const kinds = new Map<string, Stored[]>();
+  for (const value of values) {
+    const kind = `${value[0]} in ${nameOf(value[2])}`;
+    kinds.set(kind, [...(kinds.get(kind) ?? []), value]);
+  }
+  return [...kinds.values()].map((some) => {
+    const [[type, , declared, usual]] = some as [Stored];
+    const others = (['read only', 'refused'] as const).flatMap((carried) => {
+      const those = some.filter((each) => each[3] === carried && carried !== usual);
+      return those.length === 0 ? [] : [`${carried}: ${those.map(([, value]) => textOf(value)).join(', ')}`];
+    });
+    const shown = some.find(([, , , carried]) => carried !== 'refused')?.[4];
+    const travels = shown === undefined ? '' : `\`${JSON.stringify(shown)}\``;
+    const isCompared = declared.type === 'json' ? 'null only' : usual === 'as it is' ? 'yes' : '';
+    return { cells: [type, nameOf(declared), travels, isCompared], outcome: [usual, ...others].join('; ') };
+  });
+}
+
+function textOf(value: unknown): string {
+  if (value instanceof Date) return value.toISOString();
+  return typeof value === 'object' && value !== null && '_bsontype' in value ? String(value) : JSON.stringify(value);
+}
+
+const tried: Stored[] = [];
+const rows: TypeRow[] = [];
+
 describe('values of MongoDB', () => {
-  for (const [type, value, declared, carried, shown] of STORED) {
+  for (const stored of STORED) {
+    const [type, value, declared, carried, shown] = stored;
     it(`a ${type} in a ${nameOf(declared)} is ${carried}: ${exactly(value).slice(9, 80)}`, async (t) => {
       const place = await placeOf(declared);
       const [id, other] = newIds();
@@ -229,6 +289,7 @@ describe('values of MongoDB', () => {
       ];
       if (carried === 'refused') {
         for (const read of reads) await rejects(read(), 'BEDS_STORE_VALUE_UNFIT', 'v');
+        tried.push(stored);
         return;
       }
       for (const read of reads) assert.deepEqual(await read(), [{ id, v: shown ?? null }]);
@@ -240,15 +301,17 @@ describe('values of MongoDB', () => {
           (error: unknown) => (isBedsError(error) ? error.code : String(error)),
         );
         assert.ok(outcome === undefined || outcome === 'BEDS_STORE_INVALID_VALUE', outcome);
+        tried.push(stored);
         return;
       }
       assert.deepEqual((await call(place.add, written)).rows, [written]);
       assert.equal(exactly(await storedIn(place.on, other)), exactly(value));
-      if (declared.type === 'json') return;
-      for (const name of [place.plain, place.stages]) {
+      for (const name of declared.type === 'json' ? [] : [place.plain, place.stages]) {
         const found = await view(name, { v: shown as Scalar, id: { in: [id, other] } });
         assert.deepEqual(found, [{ id, v: shown ?? null }, written]);
+        await walk(name, [id, other]);
       }
+      tried.push(stored);
     });
   }
 
@@ -274,6 +337,7 @@ describe('values of MongoDB', () => {
     assert.throws(() => toColumn([undefined], { type: 'json', as: 'any' }, 'v'), { code: 'BEDS_STORE_VALUE_UNFIT' });
     assert.equal(toColumn(fieldIn({}, 'v'), { type: 'string', as: 'string' }, 'v'), null);
     assert.equal(toColumn(fieldIn({}, 'constructor'), { type: 'string', as: 'string' }, 'constructor'), null);
+    for (const type of ['undefined', 'dbPointer']) rows.push({ cells: [type, 'any', '', ''], outcome: 'refused' });
   });
 
   it('that a type does not hold exactly are refused, in arguments and in filters', async () => {
@@ -325,6 +389,7 @@ describe('values of MongoDB', () => {
       ]);
       assert.deepEqual(await view(name, { id, v: { ne: null } }), [{ id: third, v: 'x' }]);
     }
+    rows.push({ cells: ['no such field', 'any', '`null`', 'yes'], outcome: 'read only' });
   });
 
   it('are found at paths into documents, and named where a list stands in the way', async () => {
@@ -348,5 +413,10 @@ describe('values of MongoDB', () => {
       .insertOne({ _id: 9 as never, a: [{ b: 'x' }, { b: 'y' }] });
     const reads = [() => view('paths'), () => view('paths', { b: 'x' }), () => call('paths_find', {}, READ)];
     for (const read of reads) await rejects(read(), 'BEDS_STORE_VALUE_UNFIT', 'b');
+  });
+
+  it('as host/stores/TYPES.md says', () => {
+    const [server] = SECTION.servers;
+    checkTypes(SECTION, server, [...rowsOf(tried), ...rows]);
   });
 });

@@ -16,15 +16,19 @@ adapterConformance({
   fillKinds: async (rows) => {
     const columns = {
       ...{ id: { type: 'integer', from: '_id' }, text: 'string', whole: 'integer', exact: 'decimal', real: 'number' },
-      ...{ flag: 'boolean', day: 'date', moment: 'datetime', data: 'json' },
+      ...{ flag: 'boolean', day: 'date', moment: 'datetime', data: 'json', big: 'bigint', state: 'string' },
+      ...{ bytes: 'binary', tags: 'json', place: 'json' },
     };
     await deliver({ _id: 'kind_list', kind: 'view', on: 'kinds', columns, body: { pipeline: [] } });
     const kinds = dba.db().collection('kinds');
     await kinds.deleteMany({});
+    if (rows.length === 0) return;
     await kinds.insertMany(
-      rows.map(({ id, text, whole, exact, real, flag, day, moment, data }) => ({
+      rows.map(({ id, text, whole, exact, real, flag, day, moment, data, big, state, bytes, tags, place }) => ({
         // n.b. a document need not have a field: it is null as well.
         ...(text === null ? {} : { text }),
+        ...(bytes === null ? {} : { bytes: new Binary(Buffer.from(bytes, 'base64')) }),
+        ...{ big: big === null ? null : Long.fromString(big), state, tags, place },
         ...{ _id: id as never, whole, exact: exact === null ? null : Decimal128.fromString(exact) },
         ...{ real: real === null ? null : new Double(real), flag, day: day === null ? null : new Date(day) },
         ...{ moment: moment === null ? null : new Date(moment), data },
@@ -73,14 +77,33 @@ async function deliverNotes(): Promise<void> {
     { _id: 'note_slow', kind: 'procedure', on: 'one', op: 'aggregate', body: { pipeline: [...slow, { $count: 'n' }] } },
     { _id: 'note_list', kind: 'view', on, columns: notes, body: { pipeline: [] } },
   );
+  await deliverForms();
 }
 
-function unable(): Readonly<Partial<Record<'slow' | 'hidden' | 'deadline', string>>> {
+async function deliverForms(): Promise<void> {
+  const on = 'kinds';
+  const parts = { big: 'bigint', state: 'string', bytes: 'binary', tags: 'json', place: 'json' };
+  const returns = { id: { type: 'integer', from: '_id' }, ...parts };
+  const optional = Object.fromEntries(Object.entries(parts).map(([name, type]) => [name, `${type}?`]));
+  const document = Object.fromEntries(Object.keys(parts).map((name) => [name, { $arg: name }]));
+  const find = { on, op: 'find', args: { wanted: 'integer' }, body: { filter: { _id: { $arg: 'wanted' } } } };
+  await deliver(
+    {
+      ...{ _id: 'form_add', kind: 'procedure', on, op: 'insertOne', args: { id: 'integer', ...optional }, returns },
+      body: { document: { _id: { $arg: 'id' }, ...document } },
+    },
+    { _id: 'form_get', kind: 'procedure', ...find, returns },
+    { _id: 'form_tags', kind: 'function', ...find, returns: { tags: 'json' } },
+  );
+}
+
+function unable(): Readonly<Partial<Record<'slow' | 'hidden' | 'deadline' | 'sets', string>>> {
   const { accessControl, statementDeadline } = adapter.status().capabilities;
   const goesOn = 'the server in use does not stop work at its deadline: it would be busy for minutes';
   return {
     ...(statementDeadline ? {} : { slow: goesOn, deadline: goesOn }),
     ...(accessControl ? {} : { hidden: 'the account in use may read every collection' }),
+    sets: 'an operation of MongoDB gives one result',
   };
 }
 

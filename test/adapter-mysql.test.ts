@@ -14,7 +14,7 @@ await store.dba.query(`
   );
   CREATE TABLE kinds (
     id INT PRIMARY KEY, text VARCHAR(40), whole INT, exact DECIMAL(20, 4), \`real\` DOUBLE, flag BOOLEAN, day DATE,
-    moment DATETIME(3), data JSON
+    moment DATETIME(3), data JSON, big BIGINT, state ENUM ('closed', 'open'), bytes VARBINARY(200), tags JSON, place JSON
   );
   CREATE VIEW kind_list AS SELECT * FROM kinds;
   CREATE TABLE notes_hidden (id INT PRIMARY KEY);
@@ -28,10 +28,26 @@ await store.dba.query(`
     RETURN (SELECT COUNT(*) FROM notes n WHERE n.title = title);
   CREATE PROCEDURE note_slow () NO SQL
     BEGIN DECLARE i BIGINT DEFAULT 0; WHILE i < 1000000000 DO SET i = i + 1; END WHILE; END;
+  CREATE PROCEDURE form_add
+    (IN id INT, IN big BIGINT, IN state ENUM ('closed', 'open'), IN bytes VARBINARY(200), IN tags JSON, IN place JSON)
+    MODIFIES SQL DATA
+    BEGIN
+      INSERT INTO kinds (id, big, state, bytes, tags, place) VALUES (id, big, state, bytes, tags, place);
+      SELECT k.id, k.big, k.state, k.bytes, k.tags, k.place FROM kinds k WHERE k.id = id;
+    END;
+  CREATE PROCEDURE form_get (IN wanted INT) READS SQL DATA SELECT * FROM kinds WHERE id = wanted;
+  CREATE PROCEDURE form_sets (IN wanted INT) READS SQL DATA
+    BEGIN
+      SELECT id, state FROM kinds ORDER BY id;
+      SELECT id FROM kinds WHERE id < 0;
+      SELECT tags, big FROM kinds WHERE id = wanted;
+    END;
+  CREATE FUNCTION form_tags (wanted INT) RETURNS JSON READS SQL DATA RETURN (SELECT tags FROM kinds WHERE id = wanted);
   GRANT SELECT ON kind_list TO ${store.account};
   GRANT SELECT ON note_list TO ${store.account};
-  ${['create', 'update', 'delete', 'slow'].map((name) => `GRANT EXECUTE ON PROCEDURE note_${name} TO ${store.account};`).join('\n')}
+  ${['note_create', 'note_update', 'note_delete', 'note_slow', 'form_add', 'form_get', 'form_sets'].map((name) => `GRANT EXECUTE ON PROCEDURE ${name} TO ${store.account};`).join('\n')}
   GRANT EXECUTE ON FUNCTION note_count TO ${store.account};
+  GRANT EXECUTE ON FUNCTION form_tags TO ${store.account};
   ${STOP};
   GRANT EXECUTE ON PROCEDURE beds_stop TO ${store.account}`);
 
@@ -40,11 +56,12 @@ const conforming: ConformanceStore = {
   running: store.running,
   fillKinds: async (rows) => {
     await store.dba.query('DELETE FROM kinds');
-    for (const { id, text, whole, exact, real, flag, day, moment, data } of rows) {
+    const json = (value: unknown): string | null => (value === null ? null : JSON.stringify(value));
+    for (const { id, text, whole, exact, real, flag, day, moment, data, big, state, bytes, tags, place } of rows) {
       const stored = moment === null ? null : moment.replace('T', ' ').replace('Z', '');
-      await store.dba.execute('INSERT INTO kinds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)', [
-        ...[id, text, whole, exact, real, flag, day],
-        ...[stored, data === null ? null : JSON.stringify(data)],
+      await store.dba.execute(`INSERT INTO kinds VALUES (${Array.from({ length: 14 }, () => '?').join()})`, [
+        ...[id, text, whole, exact, real, flag, day, stored, json(data), big, state],
+        ...[bytes === null ? null : Buffer.from(bytes, 'base64'), json(tags), json(place)],
       ]);
     }
   },

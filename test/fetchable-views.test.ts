@@ -1,20 +1,28 @@
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import { randomBytes } from 'node:crypto';
+import test, { type TestContext } from 'node:test';
+import { MongoClient } from 'mongodb';
 import { isBedsError, type Page } from '@beds/sdk';
 import { writeBundle } from './support/bundles.js';
-import { startTestHost } from './support/host.js';
+import { startTestHost, type TestHost } from './support/host.js';
+import type { Entry } from './support/mongodb-store.js';
+import { databaseUrl } from './support/mongodb-url.js';
 import { NOTES_OBJECTS, notesBundle } from './support/notes-domain.js';
 import { sharedServices } from './support/services.js';
 
-const services = await sharedServices(['rabbitmq', 'mariadb']);
+const services = await sharedServices(['rabbitmq', 'mariadb', 'mongodb']);
 
-test('a further view is fetched from by its name, with every part of a query; what is no such view is refused', async (t) => {
-  const columns = { id: { type: 'integer' }, text: { type: 'string' } } as const;
-  const texts = { kind: 'view', name: 'note_list', columns, fetchable: true } as const;
-  const hidden = { kind: 'view', name: 'note_list', columns } as const;
-  const host = await startTestHost(t, { services });
-  await writeBundle(host.pluginsDirectory, notesBundle({ objects: { ...NOTES_OBJECTS, texts, hidden } }));
+const string = { type: 'string' } as const;
+
+/** Starts the domain with two views more than it fetches from by itself: `texts`, and `hidden`, which is not fetchable. */
+async function serveNotes(host: TestHost, id: object, objects: object): Promise<void> {
+  const texts = { kind: 'view', name: 'note_list', columns: { id, text: string }, fetchable: true } as const;
+  const { fetchable: _fetchable, ...hidden } = texts;
+  await writeBundle(host.pluginsDirectory, notesBundle({ objects: { ...objects, texts, hidden } }));
   await host.active('notes', '1.0.0');
+}
+
+async function checkViews(host: TestHost): Promise<void> {
   const notes = (await host.connectClient()).domain('notes');
   for (const text of ['anna', 'berta', 'cora', 'dora']) await notes.create({ text });
   const textsOf = ({ rows }: Page): unknown[] => rows.map(({ text }) => text);
@@ -45,4 +53,50 @@ test('a further view is fetched from by its name, with every part of a query; wh
   }
   // n.b. a column of the domain's own view, and not of this one.
   await assert.rejects(notes.fetch({ view: 'texts', where: { mark: 'x' } }), { field: 'query.where.mark' });
+  assert.equal((await notes.fetch({ where: { mark: 'x' } })).rows.length, 0);
+}
+
+test('a further view is fetched from by its name, with every part of a query; what is no such view is refused', async (t) => {
+  const host = await startTestHost(t, { services });
+  await serveNotes(host, { type: 'integer' }, NOTES_OBJECTS);
+  await checkViews(host);
 });
+
+test('so is one of MongoDB', async (t) => {
+  const url = await deliverNotes(t);
+  const host = await startTestHost(t, { services, config: { stores: { main: { kind: 'mongodb', url } } } });
+  const mark = { type: 'string', optional: true } as const;
+  const columns = { id: string, text: string, mark };
+  await serveNotes(host, string, {
+    create: {
+      ...{ kind: 'procedure', name: 'note_create', args: { text: string, mark } },
+      returns: { type: 'object', fields: columns },
+    },
+    fetch: { kind: 'view', name: 'note_list', columns },
+  });
+  await checkViews(host);
+});
+
+/** What a DBA delivers for the domain on MongoDB. */
+async function deliverNotes(t: TestContext): Promise<string> {
+  assert.ok(services.mongodb);
+  const url = databaseUrl(services.mongodb.url, `t${randomBytes(5).toString('hex')}`);
+  const dba = new MongoClient(url);
+  t.after(async () => {
+    await dba.db().dropDatabase();
+    await dba.close();
+  });
+  const on = 'note';
+  const columns = { id: { type: 'string', as: 'objectId', from: '_id' }, text: 'string', mark: 'string' };
+  await dba
+    .db()
+    .collection<Entry>('beds_objects')
+    .insertMany([
+      {
+        ...{ _id: 'note_create', kind: 'procedure', on, op: 'insertOne', args: { text: 'string', mark: 'string?' } },
+        ...{ body: { document: { text: { $arg: 'text' }, mark: { $arg: 'mark' } } }, returns: columns },
+      },
+      { _id: 'note_list', kind: 'view', on, columns, body: { pipeline: [] } },
+    ]);
+  return url;
+}

@@ -811,7 +811,8 @@ function keyColumnOf(view: View, key: string): KeyColumn | undefined {
 }
 
 const DIGITS = /^(?:0|-?[1-9]\d{0,17})$/;
-const WORD = /^[\w-]{1,255}$/;
+/** n.b. utf8mb4_hu_0900_ai_ci takes CCS for CSCS, and so all letters of two that are doubled by their first one. */
+const WORD = /^(?!.*(?:cc|dd|gg|ll|nn|ss|tt|zz)[syz])[\w-]{1,255}$/i;
 
 function formOfKey({ column, takes }: KeyColumn, value: unknown): KeyForm | undefined {
   if (typeof value === 'number')
@@ -848,10 +849,10 @@ function isOfKeyRead(name: string): boolean {
 
 /**
  * The same for all that a collation may take for each other: I and J, U and V in utf8mb4_roman_ci; `c` and `ch` in Lithuanian ones;
- * `ccs` and `cscs`, and others of such letters, in Hungarian ones.
+ * `ccs` and `cscs`, and others of such letters, in Hungarian ones; M and N in macce_general_ci.
  */
 function folded(text: string): string {
-  const lower = text.toLowerCase().replaceAll('ch', 'c');
+  const lower = text.toLowerCase().replaceAll('ch', 'c').replaceAll('m', 'n');
   return lower
     .replace(/[cdglnstyz]{3,}/g, '.')
     .replace(/[jy]/g, 'i')
