@@ -478,7 +478,7 @@ export class CallGroups<Input, Result> {
   async #single(asked: Asked<Input, Result>): Promise<void> {
     const beganAtMs = performance.now();
     await this.#alone(asked);
-    this.#count(asked, -1);
+    if (this.#grouping.turnOf !== undefined) this.#count(asked, -1);
     const tookMs = performance.now() - beganAtMs;
     if (tookMs > PATIENCE_MS || this.#mostCalls === 1) this.#learn(1, tookMs);
     this.#underWay -= 1;
