@@ -34,7 +34,7 @@ export interface KindRow {
   readonly place: JsonObject | null;
 }
 
-export const STATES = ['closed', 'open'] as const;
+const STATES = ['closed', 'open'] as const;
 
 export interface OpenedStore {
   readonly adapter: StoreAdapter;
