@@ -265,7 +265,8 @@ function rowsOf(values: readonly Stored[]): readonly TypeRow[] {
 
 function textOf(value: unknown): string {
   if (value instanceof Date) return value.toISOString();
-  return typeof value === 'object' && value !== null && '_bsontype' in value ? String(value) : JSON.stringify(value);
+  const isOfBson = typeof value === 'object' && value !== null && '_bsontype' in value;
+  return isOfBson ? (value as BSON.BSONValue & { toString(): string }).toString() : JSON.stringify(value);
 }
 
 const tried: Stored[] = [];
