@@ -5,8 +5,8 @@ import { once } from 'node:events';
 import { after, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { RoutineRows, JsonObject } from '@beds/sdk';
-import type { CallOptions, NamedObject, StoreAdapter } from '../host/stores/contract.js';
-import { mysqlStore } from './support/mysql-store.js';
+import type { CallOptions, StoreAdapter } from '../host/stores/contract.js';
+import { finderOf, mysqlStore } from './support/mysql-store.js';
 
 const store = await mysqlStore();
 const read: CallOptions = { mode: 'read', timeoutMs: 30_000 };
@@ -40,11 +40,7 @@ const adapter = store.adapter({ poolSize: 4 });
 after(() => adapter.close(1_000));
 await adapter.open();
 const objects = await adapter.describe([...routines, 'account_list']);
-const object = (name: string): NamedObject => {
-  const found = objects.get(name);
-  assert.ok(found, name);
-  return found;
-};
+const object = finderOf(objects);
 const call = (name: string, args: JsonObject = {}, options = write): Promise<RoutineRows> =>
   adapter.call(object(name), args, options);
 const amounts = async (): Promise<readonly unknown[]> => {

@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import { after, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { isBedsError, type RoutineRows } from '@beds/sdk';
-import type { CallOptions, NamedObject } from '../host/stores/contract.js';
+import type { CallOptions } from '../host/stores/contract.js';
 import { resultBudget, ResultBudget } from '../host/stores/result-budget.js';
 import { RequestScope } from '../host/request/request-scope.js';
 import { eventually } from './support/eventually.js';
 import type { HeavyReading } from './support/heavy-reader.js';
-import { mysqlStore } from './support/mysql-store.js';
+import { finderOf, mysqlStore } from './support/mysql-store.js';
 
 const MEGABYTE = 1_048_576;
 const store = await mysqlStore();
@@ -43,11 +43,7 @@ after(() => adapter.close(1_000));
 await adapter.open();
 const routines = ['nothing_often', 'flood', 'some', 'twice', 'one_row', 'hollow', 'long_text', 'mark', 'mark_long'];
 const objects = await adapter.describe([...routines, 'page_list']);
-const object = (name: string): NamedObject => {
-  const found = objects.get(name);
-  assert.ok(found, name);
-  return found;
-};
+const object = finderOf(objects);
 const call = (name: string, args = {}, options = read): Promise<RoutineRows> =>
   adapter.call(object(name), args, options);
 const nothingIsTaken = (): void => assert.equal(resultBudget.takenBytes, 0);

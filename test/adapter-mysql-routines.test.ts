@@ -3,8 +3,8 @@ import { after, test } from 'node:test';
 import type { RoutineRows, JsonObject } from '@beds/sdk';
 import { narrowObject } from '../host/stores/check-use.js';
 import { toStoreError } from '../host/stores/mysql/driver.js';
-import type { CallOptions, NamedObject } from '../host/stores/contract.js';
-import { mysqlStore } from './support/mysql-store.js';
+import type { CallOptions } from '../host/stores/contract.js';
+import { finderOf, mysqlStore } from './support/mysql-store.js';
 
 const store = await mysqlStore();
 const read: CallOptions = { mode: 'read', timeoutMs: 30_000 };
@@ -118,11 +118,7 @@ after(() => adapter.close(1_000));
 await adapter.open();
 const own = ['says_no', 'leaves_table', 'says_scribbled', 'scribbles', 'scribbles_untold'];
 const objects = await adapter.describe([...Object.keys({ ...bodies, ...giving }), ...own]);
-const object = (name: string): NamedObject => {
-  const found = objects.get(name);
-  assert.ok(found, name);
-  return found;
-};
+const object = finderOf(objects);
 const call = (name: string, args: JsonObject = {}, options = write): Promise<RoutineRows> =>
   adapter.call(object(name), args, options);
 const inside = (name: string): Promise<RoutineRows> =>

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { createConnection } from 'mysql2/promise';
 import type { RoutineRows, Json, JsonObject } from '@beds/sdk';
-import type { CallOptions, NamedObject } from '../host/stores/contract.js';
+import type { CallOptions } from '../host/stores/contract.js';
 import { narrowObject } from '../host/stores/check-use.js';
 import { createMysqlAdapter } from '../host/stores/mysql/adapter.js';
-import { mysqlStore } from './support/mysql-store.js';
+import { finderOf, mysqlStore } from './support/mysql-store.js';
 import { privateServices } from './support/services.js';
 import { storeLimits } from './support/store-limits.js';
 
@@ -58,11 +58,7 @@ const objects = await adapter.describe([
   ...['entry_list', 'entry_add', 'entry_put', 'entry_flags'],
   ...returned.map((_, index) => `give_${String(index)}`),
 ]);
-const object = (name: string): NamedObject => {
-  const found = objects.get(name);
-  assert.ok(found, name);
-  return found;
-};
+const object = finderOf(objects);
 /** As a template declares it whose ids are beyond 2^53. */
 const list = narrowObject(
   { kind: 'view', name: 'entry_list', columns: { id: { type: 'bigint' }, amount: { type: 'integer' } } },

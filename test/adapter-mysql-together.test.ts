@@ -7,7 +7,7 @@ import type { CallOptions, NamedObject, StoreAdapter } from '../host/stores/cont
 import { createMysqlAdapter } from '../host/stores/mysql/adapter.js';
 import type { StoreConfig } from '../host/config/schema.js';
 import { eventually } from './support/eventually.js';
-import { mysqlStore } from './support/mysql-store.js';
+import { finderOf, mysqlStore } from './support/mysql-store.js';
 import { storeLimits } from './support/store-limits.js';
 
 const store = await mysqlStore();
@@ -162,11 +162,7 @@ async function opened(changes: Partial<StoreConfig> = {}): Promise<Opened & { cl
     await adapter.close(1_000);
     await counted.close();
   };
-  const object = (name: string): NamedObject => {
-    const found = objects.get(name);
-    assert.ok(found, name);
-    return found;
-  };
+  const object = finderOf(objects);
   return { adapter, wire: counted, object, close };
 }
 

@@ -37,6 +37,18 @@ async function plainChannel(t: TestContext): Promise<Awaited<ReturnType<ChannelM
   return model.createConfirmChannel();
 }
 
+/** Consumes queues, and notes what came. */
+function collector(name: string, bodies: string[]): QueueConsumer {
+  return new QueueConsumer({
+    name,
+    prefetch: 10,
+    onDelivery: (delivery) => {
+      bodies.push(delivery.body.toString());
+      delivery.settle('ack');
+    },
+  });
+}
+
 /** The different bodies that wait in a queue. */
 async function bodiesIn(channel: Channel, queue: string): Promise<ReadonlySet<string>> {
   const bodies = new Set<string>();
@@ -154,14 +166,7 @@ describe('a consumer of queues', () => {
     const channel = await plainChannel(t);
     const queue = `test.later.${String(process.pid)}`;
     const bodies: string[] = [];
-    const consumer = new QueueConsumer({
-      name: 'test',
-      prefetch: 10,
-      onDelivery: (delivery) => {
-        bodies.push(delivery.body.toString());
-        delivery.settle('ack');
-      },
-    });
+    const consumer = collector('test', bodies);
     const connection = supervised(t, server.url, (model) => consumer.attach(model));
     await connection.ready(5_000);
     await consumer.consume(queue);
@@ -238,14 +243,7 @@ describe('a queue that RabbitMQ refuses', () => {
     t.after(() => unsubscribe(brokerChannel.name, note));
     const count = (what: BrokerEvent['event']): number =>
       events.filter(({ broker, event }) => broker === 'locked' && event === what).length;
-    const consumer = new QueueConsumer({
-      name: 'locked',
-      prefetch: 10,
-      onDelivery: (delivery) => {
-        bodies.push(delivery.body.toString());
-        delivery.settle('ack');
-      },
-    });
+    const consumer = collector('locked', bodies);
     const connection = supervised(t, server.url, (model) => consumer.attach(model));
     await connection.ready(5_000);
     await Promise.all([consumer.consume(locked), consumer.consume(good)]);

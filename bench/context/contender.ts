@@ -14,6 +14,14 @@ export interface ContenderSample extends Sample {
   readonly watchedCpuUs: Readonly<Record<string, number>>;
 }
 
+/** What is told of a contender. */
+export const FIGURES = {
+  rate: { unit: 'ops/s', of: (sample: ContenderSample): number => sample.perSecond },
+  p50: { unit: 'ms p50', of: (sample: ContenderSample): number => sample.p50Ms },
+  p99: { unit: 'ms p99', of: (sample: ContenderSample): number => sample.p99Ms },
+  cpu: { unit: 'µs CPU', of: (sample: ContenderSample): number => sample.cpuUs },
+} as const;
+
 /** Other processes that work for the contenders: RabbitMQ, the databases. By a name for those that count as one. */
 export type Watched = Readonly<Record<string, readonly number[]>>;
 

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { BenchContext, Row, Target } from '../contract.js';
 import type { Load } from '../measure/load.js';
 import { pairOf, takeTurns, toRow, warmUp } from '../measure/rounds.js';
-import { type ContenderSample, ProcessContender, startPart, type Watched } from './contender.js';
+import { FIGURES, ProcessContender, startPart, type Watched } from './contender.js';
 import { type HostUnderTest, startHostUnderTest } from './host-under-test.js';
 import { installPeers } from './peers.js';
 import type { StoreLoad, StoreOperation, StorePlace } from './serve-store.js';
@@ -134,13 +134,6 @@ export interface StoreCase {
   readonly inFlight: number;
   readonly pairs: readonly StorePair[];
 }
-
-const FIGURES = {
-  rate: { unit: 'ops/s', of: (sample: ContenderSample): number => sample.perSecond },
-  p50: { unit: 'ms p50', of: (sample: ContenderSample): number => sample.p50Ms },
-  p99: { unit: 'ms p99', of: (sample: ContenderSample): number => sample.p99Ms },
-  cpu: { unit: 'µs CPU', of: (sample: ContenderSample): number => sample.cpuUs },
-} as const;
 
 /** Everybody of a case takes turns; a pair of which one is missing has no rows. */
 export async function compareStores(

@@ -1,4 +1,4 @@
-import type { ContenderSample, ProcessContender } from '../context/contender.js';
+import { type ContenderSample, FIGURES, type ProcessContender } from '../context/contender.js';
 import { BARE, BEDS_TITLES, PROMISED, startEchoContenders } from '../context/echo-contenders.js';
 import type { Scenario, Row, Target } from '../contract.js';
 import { pairOf, takeTurns, toRow, type Turns, warmUp } from '../measure/rounds.js';
@@ -7,13 +7,6 @@ const IN_FLIGHT = [1, 50, 500, 2_000] as const;
 /** With one in flight the compiler of V8 would see too few operations to get ready. */
 const WARM_UP_IN_FLIGHT = 500;
 const WARM_UP_SLICES = 3;
-
-const FIGURES = {
-  rate: { unit: 'ops/s', of: (sample: ContenderSample): number => sample.perSecond },
-  p50: { unit: 'ms p50', of: (sample: ContenderSample): number => sample.p50Ms },
-  p99: { unit: 'ms p99', of: (sample: ContenderSample): number => sample.p99Ms },
-  cpu: { unit: 'µs CPU', of: (sample: ContenderSample): number => sample.cpuUs },
-} as const;
 
 type FigureName = keyof typeof FIGURES;
 type Targets = Readonly<Partial<Record<FigureName, Target>>>;

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after } from 'node:test';
 import { createConnection } from 'mysql2/promise';
 import type { Connection } from 'mysql2/promise';
-import type { StoreAdapter } from '../../host/stores/contract.js';
+import type { NamedObject, StoreAdapter } from '../../host/stores/contract.js';
 import { createMysqlAdapter } from '../../host/stores/mysql/adapter.js';
 import type { StoreConfig } from '../../host/config/schema.js';
 import { sharedServices } from './services.js';
@@ -60,5 +60,14 @@ export async function mysqlStore(): Promise<MysqlStore> {
       );
       return Number((rows as { running: number }[])[0]?.running);
     },
+  };
+}
+
+/** Finds the objects that a test has described, by name. */
+export function finderOf(objects: ReadonlyMap<string, NamedObject>): (name: string) => NamedObject {
+  return (name) => {
+    const found = objects.get(name);
+    assert.ok(found, name);
+    return found;
   };
 }

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { SCALAR_TYPES } from '#sdk/template';
 import type { Json, JsonObject, ValueDescription, ValueFields, ValueType } from '@beds/sdk';
 
 /** A change of one operation, before it is known which. */
@@ -84,20 +85,7 @@ const SHOWN_AS: Readonly<Record<ValueType, readonly ValueType[]>> = {
   date: [],
   datetime: [],
   binary: [],
-  json: [
-    'string',
-    'integer',
-    'bigint',
-    'number',
-    'decimal',
-    'boolean',
-    'date',
-    'datetime',
-    'binary',
-    'enum',
-    'list',
-    'object',
-  ],
+  json: [...SCALAR_TYPES.filter((type) => type !== 'json'), 'enum', 'list', 'object'],
   enum: [],
   list: [],
   object: [],
