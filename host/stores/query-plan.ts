@@ -1,5 +1,14 @@
 import { hash } from 'node:crypto';
-import { type BedsError, type Problem, isBedsError, type Json, type Scalar, type ValueType } from '@beds/sdk';
+import {
+  type BedsError,
+  type Problem,
+  isBedsError,
+  type Json,
+  type JsonObject,
+  type Page,
+  type Scalar,
+  type ValueType,
+} from '@beds/sdk';
 import {
   checkQueryForm,
   compileFits,
@@ -15,11 +24,12 @@ import {
 import { meant } from '#sdk/nearest';
 import { storeErrors } from '../errors/store.js';
 import type { KeyedQuery, NamedObject, NamedValue } from './contract.js';
+import type { Together } from './deadlines.js';
 import { takesNull } from './inputs.js';
 
 const FORM = { meant, own: ['key', 'maxRows'] } as const;
-export const DEFAULT_LIMIT = 100;
-export const MAX_LIMIT = 100_000;
+const DEFAULT_LIMIT = 100;
+const MAX_LIMIT = 100_000;
 
 /**
  * One comparison. It holds or it does not: `eq`, `ne` and `in` treat null as a value (`ne 1` holds for null), the others never hold
@@ -512,4 +522,115 @@ function refuseCursor(): Error {
 /** A whole number that JavaScript cannot hold may be searched for in any column of whole numbers. */
 function comparedType({ type }: NamedValue, value: unknown): ValueType {
   return type === 'integer' && typeof value === 'string' ? 'bigint' : type;
+}
+
+/** How a row tells exactly whose it is: by its number, by digits, or by text that no collation takes for other such text. */
+export type KeyForm = 'number' | 'digits' | 'text';
+
+/** A read of one record by its key; nothing that its caller can change any more. */
+export interface KeyRead extends KeyedQuery {
+  readonly where: Readonly<Record<string, string | number>>;
+}
+
+/** undefined: the query asks for something else, or may be wrong. */
+export function readByKey(query: KeyedQuery): KeyRead | undefined {
+  const { key, where, limit, maxRows = MAX_LIMIT } = query;
+  if (typeof where !== 'object' || !isLimit(limit, maxRows)) return undefined;
+  for (const name in query) if (!isOfKeyRead(name)) return undefined;
+  for (const name in where) if (name !== key) return undefined;
+  const value: unknown = where[key];
+  if (typeof value !== 'string' && typeof value !== 'number') return undefined;
+  return { key, where: { [key]: value }, limit: limit ?? Math.min(DEFAULT_LIMIT, maxRows), maxRows };
+}
+
+function isLimit(limit: unknown, most: number): limit is number | undefined {
+  return limit === undefined || (Number.isSafeInteger(limit) && Number(limit) >= 1 && Number(limit) <= most);
+}
+
+function isOfKeyRead(name: string): boolean {
+  return name === 'key' || name === 'maxRows' || name === 'where' || name === 'limit';
+}
+
+const DIGITS = /^(?:0|-?[1-9]\d{0,17})$/;
+/** n.b. utf8mb4_hu_0900_ai_ci takes CCS for CSCS, and so all letters of two that are doubled by their first one. */
+const WORD = /^(?!.*(?:cc|dd|gg|ll|nn|ss|tt|zz)[syz])[\w-]{1,255}$/i;
+
+/** A whole number of 64 bits, as databases give it. */
+export function isDigits(text: string): boolean {
+  return DIGITS.test(text);
+}
+
+/** Text of which it is known what a collation may take for it. */
+export function isWord(text: string): boolean {
+  return WORD.test(text);
+}
+
+/**
+ * The same for all that a collation may take for each other: I and J, U and V in utf8mb4_roman_ci; `c` and `ch` in Lithuanian ones;
+ * `ccs` and `cscs`, and others of such letters, in Hungarian ones; M and N in macce_general_ci.
+ */
+function folded(text: string): string {
+  const lower = text.toLowerCase().replaceAll('ch', 'c').replaceAll('m', 'n');
+  return lower
+    .replace(/[cdglnstyz]{3,}/g, '.')
+    .replace(/[jy]/g, 'i')
+    .replace(/[vw]/g, 'u');
+}
+
+/** The keys that one statement can ask for; whose key may be taken for another one is left out. `plain`: what the database leaves out, too. */
+export function keysOf(
+  reads: readonly KeyRead[],
+  form: KeyForm,
+  plain?: (text: string) => string,
+): ReadonlySet<string | number> {
+  const keys = new Set<string | number>();
+  const taken = new Set<string>();
+  for (const { key, where } of reads) {
+    const value = where[key];
+    if (value === undefined || keys.has(value)) continue;
+    if (form === 'text') {
+      const text = String(value);
+      const as = folded(plain === undefined ? text : plain(text));
+      if (taken.has(as)) continue;
+      taken.add(as);
+    }
+    keys.add(value);
+  }
+  return keys;
+}
+
+/**
+ * The page of each read; undefined: it has to be read alone. undefined for all where the rows do not tell exactly whose they are,
+ * as where several have the same key. `isLarge`: what several asked for is too large to have copies of that nobody counts.
+ */
+export function pagesByKey(
+  rows: readonly JsonObject[],
+  {
+    reads,
+    keys,
+    isLarge,
+  }: {
+    readonly reads: readonly KeyRead[];
+    readonly keys: ReadonlySet<string | number>;
+    readonly isLarge: boolean;
+  },
+): Together<Page> {
+  const key = reads[0]?.key ?? '';
+  const isNumber = typeof reads[0]?.where[key] === 'number';
+  const byKey = new Map<string | number, JsonObject>();
+  for (const row of rows) {
+    const found = row[key] as string | number;
+    const value = isNumber ? found : String(found);
+    if (byKey.has(value) || !keys.has(value)) return undefined;
+    byKey.set(value, row);
+  }
+  const given = keys.size === reads.length ? undefined : new Set<string | number>();
+  return reads.map(({ where }) => {
+    const value = where[key] ?? '';
+    const row = byKey.get(value);
+    if (row === undefined) return keys.has(value) ? { rows: [] } : undefined;
+    if (given?.has(value) === true) return isLarge ? undefined : { rows: [structuredClone(row)] };
+    given?.add(value);
+    return { rows: [row] };
+  });
 }

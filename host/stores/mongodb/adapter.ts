@@ -1,4 +1,4 @@
-import type { BedsError, RoutineRows, JsonObject, Page } from '@beds/sdk';
+import { type BedsError, isBedsError, type RoutineRows, type JsonObject, type Page } from '@beds/sdk';
 import { type ClientSession, MongoError } from 'mongodb';
 import type { StoreConfig } from '../../config/schema.js';
 import { storeErrors } from '../../errors/store.js';
@@ -13,8 +13,8 @@ import type {
   Unindexed,
   UnindexedOptions,
 } from '../contract.js';
-import { Deadline } from '../deadlines.js';
-import { type Dialect, planQuery } from '../query-plan.js';
+import { CallGroups, Deadline, type Together } from '../deadlines.js';
+import { type Dialect, type KeyForm, type KeyRead, planQuery } from '../query-plan.js';
 import { operationOf } from './body.js';
 import { bindBody, runBody, toResult } from './calls.js';
 import { checkObject, describeObjects, listNames, listViews, nativeOf } from './catalogue.js';
@@ -23,11 +23,13 @@ import { ResultMeter } from './result-meter.js';
 import { isAllKnown, type KnownCapabilities, NO_CAPABILITIES, tryCapabilities } from './server-profile.js';
 import { type Attempt, toStoreError } from './store-error.js';
 import { runTransaction } from './transaction.js';
-import { comparison, findUnindexed, prepareRead } from './views.js';
+import { comparison, findUnindexed, keyReadOf, prepareKeys, prepareRead } from './views.js';
 import { resultBudget } from '../result-budget.js';
 
 const READ: Attempt = { write: false, many: false };
 const DESCRIBE_TIMEOUT_MS = 10_000;
+/** Reads by key of a group at first, and at most. */
+const [FIRST_KEYS, MOST_KEYS] = [16, 64];
 const DIALECT: Dialect = { positions: 'stored', write: (condition, view) => comparison(condition, nativeOf(view)) };
 
 /** An operation that is checked and bound, and lacks only where to run. */
@@ -37,6 +39,9 @@ interface Prepared<T> {
   /** Whether it may throw errors that are the caller's own. */
   readonly runsForeignCode?: true;
 }
+
+type View = Extract<NamedObject, { kind: 'view' }>;
+type KeyReads = CallGroups<KeyRead, Page>;
 
 /** An adapter for one MongoDB database; not yet open. BEDS_STORE_URL_INVALID. */
 export function createMongodbAdapter(options: { readonly store: string; readonly config: StoreConfig }): StoreAdapter {
@@ -53,6 +58,8 @@ class MongodbAdapter implements StoreAdapter {
   #known: KnownCapabilities = {};
   #server = 'MongoDB';
   #closing: Promise<void> | undefined;
+  /** Reads of each view by its key, which may go together. */
+  readonly #keyReads = new WeakMap<View, Partial<Record<KeyForm, KeyReads>>>();
   readonly #onEnded = (): void => this.#slots.release();
 
   constructor(store: string, config: StoreConfig) {
@@ -126,8 +133,40 @@ class MongodbAdapter implements StoreAdapter {
     return this.#run(options, this.#prepareCall(object, args, options.mode));
   }
 
+  /** n.b. reads that can be given up by themselves go alone. */
   async view(object: NamedObject, query: KeyedQuery, options: CallOptions): Promise<Page> {
+    const mayJoin = options.mode === 'read' && options.signal === undefined;
+    if (mayJoin && object.kind === 'view' && query.where?.[query.key] !== undefined) {
+      const byKey = keyReadOf(object, query);
+      if (byKey !== undefined) return this.#groupOf(object, byKey.form).ask(byKey.read, options);
+    }
     return this.#run(options, this.#prepareView(object, query));
+  }
+
+  #groupOf(view: View, form: KeyForm): KeyReads {
+    const groups = this.#keyReads.get(view) ?? {};
+    this.#keyReads.set(view, groups);
+    return (groups[form] ??= new CallGroups<KeyRead, Page>({
+      ...{ firstCalls: FIRST_KEYS, mostCalls: MOST_KEYS, isPadded: true, isOrdered: false },
+      alone: async (read, options) => this.#run(options, this.#prepareView(view, read)),
+      together: (reads, options) => this.#readKeys(prepareKeys(view, reads, form), options),
+    }));
+  }
+
+  async #readKeys(read: ReturnType<typeof prepareKeys>, options: CallOptions): Promise<Together<Page>> {
+    const { db } = this.#connection;
+    let isSent = false;
+    const run = (deadline: Deadline, meter: ResultMeter): Promise<Together<Page>> => {
+      isSent = true;
+      return read({ db, deadline, session: undefined, meter });
+    };
+    try {
+      return await this.#run(options, { attempt: READ, run });
+    } catch (error) {
+      // Each will learn what is wrong with its own.
+      if (isSent && !(isBedsError(error) && error.code === 'BEDS_STORE_UNAVAILABLE')) return undefined;
+      throw error;
+    }
   }
 
   async transaction<T>(work: (scope: AdapterScope) => Promise<T>, options: CallOptions): Promise<T> {

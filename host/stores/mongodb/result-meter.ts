@@ -26,6 +26,11 @@ export class ResultMeter {
     this.#bounds = bounds;
   }
 
+  /** Whether the result of this operation was taken from the budget. */
+  get isLarge(): boolean {
+    return this.#takenBytes > 0;
+  }
+
   /** Another operation begins, or the same one anew where `isAgain`. */
   begin(isAgain = false): void {
     if (isAgain) resultBudget.giveBack(this.#takenBytes);

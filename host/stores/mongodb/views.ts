@@ -1,4 +1,4 @@
-import { isBedsError, type Json, type Page, type Scalar } from '@beds/sdk';
+import { isBedsError, type Json, type JsonObject, type Page, type Scalar } from '@beds/sdk';
 import {
   Binary,
   Decimal128,
@@ -10,8 +10,22 @@ import {
   ObjectId,
 } from 'mongodb';
 import { storeErrors } from '../../errors/store.js';
-import type { NamedObject, Unindexed } from '../contract.js';
-import { type Condition, incomparable, type Predicate, type QueryPlan, refuseAll } from '../query-plan.js';
+import type { KeyedQuery, NamedObject, Unindexed } from '../contract.js';
+import type { Together } from '../deadlines.js';
+import {
+  type Condition,
+  incomparable,
+  isDigits,
+  isWord,
+  type KeyForm,
+  type KeyRead,
+  keysOf,
+  pagesByKey,
+  type Predicate,
+  type QueryPlan,
+  readByKey,
+  refuseAll,
+} from '../query-plan.js';
 import { isDocument, quotePattern } from './body.js';
 import { collect, type Execution, partsOf } from './calls.js';
 import { type NativeObject, nativeOf } from './catalogue.js';
@@ -90,6 +104,59 @@ export function prepareRead(view: View, plan: QueryPlan): (execution: Execution)
     if (isCounted) return { ...page, count: page.rows.length };
     execution.meter.begin(true);
     return { ...page, count: await count(execution) };
+  };
+}
+
+/** undefined: the query asks for something else, may be wrong, or the database may find more by the key than is equal to it. */
+export function keyReadOf(
+  view: View,
+  query: KeyedQuery,
+): { readonly form: KeyForm; readonly read: KeyRead } | undefined {
+  const { isPlain, columns, options } = shapeOf(view);
+  const column = isPlain ? columns.find(({ name }) => name === query.key) : undefined;
+  const read = column === undefined ? undefined : readByKey(query);
+  if (column === undefined || read === undefined) return undefined;
+  const form = formOfKey(column.field, read.where[query.key]);
+  return form === undefined || (form === 'text' && options['collation'] !== undefined) ? undefined : { form, read };
+}
+
+/** n.b. hexadecimal digits are found in large letters too, and given in small ones. */
+const IDENTIFIERS: Partial<Record<BsonType, RegExp>> = {
+  objectId: /^[\da-f]{24}$/,
+  uuid: /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/,
+};
+
+function formOfKey({ type, as }: Field, value: unknown): KeyForm | undefined {
+  if (typeof value === 'number') return type === 'integer' && Number.isSafeInteger(value) ? 'number' : undefined;
+  if (typeof value !== 'string') return undefined;
+  if (type === 'bigint') return isDigits(value) ? 'digits' : undefined;
+  if (type !== 'string') return undefined;
+  if (as === 'string') return isWord(value) ? 'text' : undefined;
+  return IDENTIFIERS[as]?.test(value) === true ? 'digits' : undefined;
+}
+
+/** n.b. collations may compare digits as the numbers that they are, and leave out punctuation. */
+function withoutWeight(text: string): string {
+  return text.replace(/(?<!\d)0+(?=\d)/g, '').replace(/[-_]/g, '');
+}
+
+/** The pages of reads of one form; see `pagesByKey`. */
+export function prepareKeys(
+  view: View,
+  reads: readonly KeyRead[],
+  form: KeyForm,
+): (execution: Execution) => Promise<Together<Page>> {
+  const native = nativeOf(view);
+  const { columns, projection, options } = shapeOf(view);
+  const key = reads[0]?.key ?? '';
+  const field = fieldOf(native, key);
+  const keys = keysOf(reads, form, withoutWeight);
+  const filter = { [field.from]: { $in: [...keys].map((value) => toBson(value, field, key)) } };
+  const limit = keys.size + SPARE_ROWS;
+  const read = readPlain({ on: native.on, filter, sort: { [field.from]: 1 }, limit, projection, options });
+  return async (execution) => {
+    const rows = toRows(columns, await read(execution));
+    return pagesByKey(rows, { reads, keys, isLarge: execution.meter.isLarge });
   };
 }
 
@@ -228,13 +295,17 @@ function fieldOf(native: NativeObject, column: string): Field {
   return field;
 }
 
-/** The documents as rows of the view, and the cursor when there are more of them than the page holds. */
-function toPage(columns: readonly Column[], plan: QueryPlan, documents: readonly Document[]): Page {
-  const rows = documents.slice(0, plan.limit).map((document) => {
+function toRows(columns: readonly Column[], documents: readonly Document[]): readonly JsonObject[] {
+  return documents.map((document) => {
     const row: Record<string, Json> = {};
     for (const { name, field, as } of columns) row[name] = toColumn(fieldIn(document, as), field, name);
     return row;
   });
+}
+
+/** The documents as rows of the view, and the cursor when there are more of them than the page holds. */
+function toPage(columns: readonly Column[], plan: QueryPlan, documents: readonly Document[]): Page {
+  const rows = toRows(columns, documents.slice(0, plan.limit));
   const cursor = cursorOf(columns, plan, documents);
   return cursor === undefined ? { rows } : { rows, cursor };
 }

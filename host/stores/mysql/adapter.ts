@@ -17,7 +17,15 @@ import type {
   UnindexedOptions,
 } from '../contract.js';
 import { CallGroups, Deadline, type Together } from '../deadlines.js';
-import { type Dialect, planQuery, type QueryPlan } from '../query-plan.js';
+import {
+  type Dialect,
+  type KeyForm,
+  type KeyRead,
+  keysOf,
+  pagesByKey,
+  planQuery,
+  type QueryPlan,
+} from '../query-plan.js';
 import { type ReadCatalogue, readCatalogue, readNames } from './catalogue.js';
 import {
   type DriverField,
@@ -40,16 +48,13 @@ import {
   functionResult,
   type Giving,
   groupStatement,
-  type KeyForm,
-  type KeyRead,
   keyReadOf,
-  keysOf,
   keysStatement,
   pageOf,
-  pagesByKey,
   pagesOfUnion,
   resultsOfGroup,
   type Routine,
+  rowsOfKeys,
   type Statement,
   unionStatement,
   unites,
@@ -314,8 +319,8 @@ class MysqlAdapter implements StoreAdapter {
     const keys = keysOf(reads, form);
     const { sql, values } = keysStatement(view, reads[0]?.key ?? '', { form, keys });
     return this.#readTogether(options, async (session) =>
-      pagesByKey(view, {
-        ...{ reads, keys, executed: await session.execute(sql, values) },
+      pagesByKey(rowsOfKeys(view, await session.execute(sql, values)), {
+        ...{ reads, keys },
         isLarge: session.meter.heldBytes > 0,
       }),
     );

@@ -14,12 +14,15 @@ import { bindValues } from '../inputs.js';
 import {
   type Condition,
   cursorOf,
-  DEFAULT_LIMIT,
   type Group,
   incomparable,
-  MAX_LIMIT,
+  isDigits,
+  isWord,
+  type KeyForm,
+  type KeyRead,
   type Predicate,
   type QueryPlan,
+  readByKey,
   refuseAll,
   refuseQuery,
 } from '../query-plan.js';
@@ -779,14 +782,6 @@ function isShape(word: Json | undefined): boolean {
   return typeof word === 'string' && GEOMETRIES.has(word);
 }
 
-/** How a row tells exactly whose it is: by its number, by the digits of one, or by text that no collation takes for other such text. */
-export type KeyForm = 'number' | 'digits' | 'text';
-
-/** A read of one record by its key; nothing that its caller can change any more. */
-export interface KeyRead extends KeyedQuery {
-  readonly where: Readonly<Record<string, string | number>>;
-}
-
 interface KeyColumn {
   readonly column: NamedValue;
   readonly takes: 'whole' | 'text' | undefined;
@@ -810,16 +805,12 @@ function keyColumnOf(view: View, key: string): KeyColumn | undefined {
   return made;
 }
 
-const DIGITS = /^(?:0|-?[1-9]\d{0,17})$/;
-/** n.b. utf8mb4_hu_0900_ai_ci takes CCS for CSCS, and so all letters of two that are doubled by their first one. */
-const WORD = /^(?!.*(?:cc|dd|gg|ll|nn|ss|tt|zz)[syz])[\w-]{1,255}$/i;
-
 function formOfKey({ column, takes }: KeyColumn, value: unknown): KeyForm | undefined {
   if (typeof value === 'number')
     return takes === 'whole' && column.type === 'integer' && Number.isSafeInteger(value) ? 'number' : undefined;
   if (typeof value !== 'string') return undefined;
-  if (takes === 'whole') return DIGITS.test(value) ? 'digits' : undefined;
-  return takes === 'text' && WORD.test(value) ? 'text' : undefined;
+  if (takes === 'whole') return isDigits(value) ? 'digits' : undefined;
+  return takes === 'text' && isWord(value) ? 'text' : undefined;
 }
 
 /** undefined: the query asks for something else, or may be wrong. */
@@ -827,53 +818,10 @@ export function keyReadOf(
   view: View,
   query: KeyedQuery,
 ): { readonly form: KeyForm; readonly read: KeyRead } | undefined {
-  const { key, where, limit, maxRows = MAX_LIMIT } = query;
-  if (typeof where !== 'object') return undefined;
-  for (const name in query) if (!isOfKeyRead(name)) return undefined;
-  for (const name in where) if (name !== key) return undefined;
-  const column = keyColumnOf(view, key);
-  const value: unknown = where[key];
-  const form = column === undefined ? undefined : formOfKey(column, value);
-  if (form === undefined || !isLimit(limit, maxRows)) return undefined;
-  const asked = { [key]: value as string | number };
-  return { form, read: { key, where: asked, limit: limit ?? Math.min(DEFAULT_LIMIT, maxRows), maxRows } };
-}
-
-function isLimit(limit: unknown, most: number): limit is number | undefined {
-  return limit === undefined || (Number.isSafeInteger(limit) && Number(limit) >= 1 && Number(limit) <= most);
-}
-
-function isOfKeyRead(name: string): boolean {
-  return name === 'key' || name === 'maxRows' || name === 'where' || name === 'limit';
-}
-
-/**
- * The same for all that a collation may take for each other: I and J, U and V in utf8mb4_roman_ci; `c` and `ch` in Lithuanian ones;
- * `ccs` and `cscs`, and others of such letters, in Hungarian ones; M and N in macce_general_ci.
- */
-function folded(text: string): string {
-  const lower = text.toLowerCase().replaceAll('ch', 'c').replaceAll('m', 'n');
-  return lower
-    .replace(/[cdglnstyz]{3,}/g, '.')
-    .replace(/[jy]/g, 'i')
-    .replace(/[vw]/g, 'u');
-}
-
-/** The keys that one statement can ask for; whose key may be taken for another one is left out. */
-export function keysOf(reads: readonly KeyRead[], form: KeyForm): ReadonlySet<string | number> {
-  const keys = new Set<string | number>();
-  const taken = new Set<string>();
-  for (const { key, where } of reads) {
-    const value = where[key];
-    if (value === undefined || keys.has(value)) continue;
-    if (form === 'text') {
-      const as = folded(String(value));
-      if (taken.has(as)) continue;
-      taken.add(as);
-    }
-    keys.add(value);
-  }
-  return keys;
+  const column = keyColumnOf(view, query.key);
+  const read = column === undefined ? undefined : readByKey(query);
+  const form = column === undefined || read === undefined ? undefined : formOfKey(column, read.where[query.key]);
+  return form === undefined || read === undefined ? undefined : { form, read };
 }
 
 /** The rows of all the keys, and one more. The keys of one form make statements of the same text, rounded up to a power of two. */
@@ -897,45 +845,9 @@ function keysText(view: View, column: NamedValue, value: readonly Scalar[]): str
   return `${selectFrom(view)} WHERE ${condition({ column, at: 'query', op: 'in', value }).sql} LIMIT ?`;
 }
 
-/**
- * The page of each read; undefined: it has to be read alone. undefined for all where the rows do not tell exactly whose they are,
- * as where several have the same key.
- */
-export function pagesByKey(
-  view: View,
-  {
-    reads,
-    keys,
-    executed,
-    isLarge,
-  }: {
-    readonly reads: readonly KeyRead[];
-    readonly keys: ReadonlySet<string | number>;
-    readonly executed: Executed;
-    /** Whether what several asked for is too large to have copies of that nobody counts. */
-    readonly isLarge: boolean;
-  },
-): Together<Page> {
-  const { result, fields } = executed;
-  const rows = convertRows(result as DriverRow[], (fields ?? []) as readonly DriverField[], view.columns);
-  const key = reads[0]?.key ?? '';
-  const isNumber = typeof reads[0]?.where[key] === 'number';
-  const byKey = new Map<string | number, JsonObject>();
-  for (const row of rows) {
-    const found = row[key] as string | number;
-    const value = isNumber ? found : String(found);
-    if (byKey.has(value) || !keys.has(value)) return undefined;
-    byKey.set(value, row);
-  }
-  const given = keys.size === reads.length ? undefined : new Set<string | number>();
-  return reads.map(({ where }) => {
-    const value = where[key] ?? '';
-    const row = byKey.get(value);
-    if (row === undefined) return keys.has(value) ? { rows: [] } : undefined;
-    if (given?.has(value) === true) return isLarge ? undefined : { rows: [structuredClone(row)] };
-    given?.add(value);
-    return { rows: [row] };
-  });
+/** The rows of a statement of `keysStatement`. */
+export function rowsOfKeys(view: View, { result, fields }: Executed): readonly JsonObject[] {
+  return convertRows(result as DriverRow[], (fields ?? []) as readonly DriverField[], view.columns);
 }
 
 /** Types that a UNION gives as they are. n.b. it has no FLOAT of its own, and no BIT. */
