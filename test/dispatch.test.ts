@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RequestEnvelope } from '#sdk/template';
-import { PoisonTracker } from '../host/request/poison-tracker.js';
+import { PoisonTracker, type Suspect } from '../host/request/poison-tracker.js';
 import type { StoreAdapter } from '../host/stores/contract.js';
 import { TimerWheel } from '../host/stores/deadlines.js';
 import { planQuery } from '../host/stores/query-plan.js';
@@ -56,12 +56,14 @@ describe('entries of the timer wheel', () => {
 });
 
 describe('requests that were delivered before', () => {
+  const suspect = (id: string): Suspect => ({ id, generation: 1, isOpen: () => false });
+
   it('run at once while no thread has ended', async () => {
     const noted: number[] = [];
     const suspects = new PoisonTracker((digest) => noted.push(digest));
     let isBothRunning = false;
-    const first = suspects.run('a', () => eventually('the other runs', () => isBothRunning));
-    await suspects.run('b', () => Promise.resolve((isBothRunning = true)));
+    const first = suspects.run(suspect('a'), () => eventually('the other runs', () => isBothRunning));
+    await suspects.run(suspect('b'), () => Promise.resolve((isBothRunning = true)));
     await first;
     assert.deepEqual(noted, []);
   });
@@ -78,8 +80,12 @@ describe('requests that were delivered before', () => {
       await delay(5);
       running -= 1;
     };
-    const fails = suspects.run('b', () => Promise.reject(new RangeError('no')));
-    await Promise.all([suspects.run('a', work), assert.rejects(fails, RangeError), suspects.run('c', work)]);
+    const fails = suspects.run(suspect('b'), () => Promise.reject(new RangeError('no')));
+    await Promise.all([
+      suspects.run(suspect('a'), work),
+      assert.rejects(fails, RangeError),
+      suspects.run(suspect('c'), work),
+    ]);
     await eventually('the last note is taken back', () => noted.at(-1) === 0);
     assert.equal(noted.filter((digest) => digest !== 0).length, 3);
     assert.equal(new Set(noted).size, 4);
@@ -89,14 +95,14 @@ describe('requests that were delivered before', () => {
     const noted: number[] = [];
     const before = new PoisonTracker((digest) => noted.push(digest));
     before.suspect({ poisonDigest: 0 });
-    await before.run('poison', () => Promise.resolve());
+    await before.run(suspect('poison'), () => Promise.resolve());
     const after = new PoisonTracker(() => undefined);
     after.suspect({ poisonDigest: noted[0] ?? 0 });
     await assert.rejects(
-      after.run('poison', () => Promise.resolve()),
+      after.run(suspect('poison'), () => Promise.resolve()),
       { code: 'BEDS_REQUEST_POISON' },
     );
-    assert.equal(await after.run('other', () => Promise.resolve('served')), 'served');
+    assert.equal(await after.run(suspect('other'), () => Promise.resolve('served')), 'served');
   });
 });
 

@@ -12,6 +12,7 @@ const services = await sharedServices(['rabbitmq', 'mariadb']);
 
 const ENDED = 'broker thread ended; it is replaced';
 const DEADLINE_MS = 20_000;
+const MODULES = `\nimport crypto from 'node:crypto';\nimport stream from 'node:stream';`;
 
 /** A host whose one version has these operations, and a client whose every call is a message of its own. */
 async function serve(
@@ -21,7 +22,7 @@ async function serve(
 ): Promise<{ host: TestHost; client: BedsClient; hash: string }> {
   const supervisor = { stallTimeoutMs: 1_000, drainTimeoutMs: 3_000, restartIntensity: 50 };
   const host = await startTestHost(t, { services, config: { supervisor, ...config } });
-  const { hash } = await writeBundle(host.pluginsDirectory, notesBundle({ operations }));
+  const { hash } = await writeBundle(host.pluginsDirectory, notesBundle({ head: MODULES, operations }));
   await host.active('notes', '1.0.0');
   return { host, hash, client: await host.connectClient({ batching: false, defaultDeadlineMs: DEADLINE_MS }) };
 }
@@ -63,6 +64,13 @@ const LOOPS = {
   'after it waited for the database': `await ctx.view('fetch', { limit: 1 }); for (;;);`,
 };
 
+const BESIDE = {
+  'a microtask': `queueMicrotask(() => { throw new Error('micro'); }); return VERSION;`,
+  'a tick': `process.nextTick(() => { throw new Error('tick'); }); return VERSION;`,
+  'an event': `Object.assign(new stream.Readable(), { read() {} }).destroy(new Error('gone')); return VERSION;`,
+  'a callback': `crypto.pbkdf2('a', 'b', 1, 8, 'sha1', () => { throw new Error('callback'); }); return VERSION;`,
+};
+
 describe('a template that harms its thread', () => {
   for (const [when, run] of Object.entries(LOOPS)) {
     it(`costs nobody else an answer when it blocks ${when}, and is not run for ever`, async (t) => {
@@ -78,6 +86,19 @@ describe('a template that harms its thread', () => {
       }
       const lost = host.log.filter(({ msg }) => msg === 'connection waiting');
       assert.deepEqual(lost, [], 'no other thread lost a connection');
+    });
+  }
+
+  for (const [where, run] of Object.entries(BESIDE)) {
+    it(`is not run for ever when it throws beside its request, in ${where}`, async (t) => {
+      const { host, client } = await serve(t, { poison: { mode: 'read', run } });
+      const requests = Array.from({ length: 20 }, (_, index) => read(client, index === 5 ? 'poison' : 'version'));
+      const { BEDS_REQUEST_POISON: refused = 0, ...answered } = await outcomes(requests);
+      assert.deepEqual(answered, { '"1.0.0"': 20 - refused });
+      assert.ok(refused <= 1);
+      await assertServes(host, client);
+      const ends = endings(host);
+      assert.ok(ends.length > 0 && ends.length <= 3, `${ends.length} threads ended for one request`);
     });
   }
 

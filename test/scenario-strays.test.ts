@@ -167,6 +167,41 @@ describe('what code leaves behind that no request ends with', { timeout: TEST_MS
     }
   });
 
+  it('is counted where its stack names no template: what a promise, a stream or a body of Node rejects with', async (t) => {
+    const rejects = [
+      `void new Response('x').json();`,
+      `const r = new stream.Readable({ read() {} }); void stream.promises.pipeline(r, new stream.PassThrough()); setTimeout(() => r.destroy(), 20);`,
+      `void Promise.resolve('{').then(JSON.parse);`,
+      `void Promise.resolve('%').then(decodeURIComponent);`,
+      `void new Response(new Blob(['x']).stream().pipeThrough(new DecompressionStream('gzip'))).text();`,
+    ];
+    const throws = [
+      `setTimeout(decodeURIComponent, 20, '%');`,
+      `const r = new stream.Readable({ read() {} }); stream.finished(r, (e) => { throw e; }); setTimeout(() => r.destroy(), 20);`,
+    ];
+    const all = [...rejects, ...throws].map(
+      (code, index) => [`op${index}`, { mode: 'read', run: `${code} return VERSION;` } as const] as const,
+    );
+    const version = noteVersion('1.0.0', undefined, {
+      operations: Object.fromEntries(all),
+      head: `\nimport stream from 'node:stream';\n`,
+    });
+    const canaryHost = await startCanaryHost(t, { services, serving: [version] });
+    const client = await canaryHost.host.connectClient();
+    for (const [index] of rejects.entries()) {
+      assert.equal(await client.domain('notes').call(`op${index}`, {}), '1.0.0');
+      await eventually(`${rejects[index]} is counted`, async () => {
+        return (await straysIn(canaryHost, '1.0.0', t.signal)) === index + 1;
+      });
+    }
+    assert.ok(told(canaryHost, 'fault in ').every(({ domain }) => domain === 'notes'));
+    for (const [index, code] of throws.entries()) {
+      await client.domain('notes').call(`op${rejects.length + index}`, {});
+      await eventually(code, () => told(canaryHost, ENDED).length > index, SOON_MS);
+      assert.equal(told(canaryHost, ENDED)[index]?.['domain'], 'notes', code);
+    }
+  });
+
   it('is the fault of who was given the promise, not of the domain that was called', async (t) => {
     const inner = noteVersion('1.0.0', `throw new Error('inner');`);
     const outer = noteVersion('2.0.0', `void ctx.domain('notes').call('version', {}); return VERSION;`, {

@@ -39,6 +39,7 @@ async function startThread(t: Teardown, ...bundles: readonly BundleOptions[]): P
     data: { thread: 'own-1', node: 'own', config, brokers: planBrokers(config) },
     heapMb: 128,
     onMessage: (message) => messages.push(message),
+    onEnding: () => Promise.resolve(),
     onEnd: () => undefined,
   });
   ending.push(() => thread.stop(1_000));

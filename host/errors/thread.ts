@@ -26,9 +26,9 @@ export const threadErrors = defineErrors({
       'Fix the cause that the log shows, then start the host again. In production, let a process manager restart it.',
   },
   BEDS_THREAD_UNCAUGHT: {
-    message: 'Code threw a value that is not an Error, and nothing caught it.',
+    message: 'Code threw in a timer, a listener or a callback, and nothing caught it.',
     status: 'fault',
-    action: 'Find what throws in a timer, a listener or a callback of the named template. Throw Error objects.',
+    action: 'Find what throws in a timer, a listener or a callback of the named template, and handle it there.',
   },
   BEDS_THREAD_PREPARE_FAILED: {
     message: 'A broker thread could not prepare the version.',

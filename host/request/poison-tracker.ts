@@ -1,13 +1,28 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { requestErrors } from '../errors/request.js';
 import { fnv1a } from './request-scope.js';
 
 /** How long redelivered requests stay suspects after a thread ended under them. */
 const SUSPICION_MS = 60_000;
 
+/** How long a suspect that has ended is noted at most while RabbitMQ could deliver its message again. */
+const REST_MS = 250;
+/** How often to look whether it still could. */
+const LOOK_MS = 2;
+
 /** A finding of the supervisor, for every thread of the host. */
 export interface PoisonNotice {
   /** Digest of the request that ran alone after a redelivery when its thread ended. 0: none. */
   readonly poisonDigest: number;
+}
+
+/** A request that was delivered before. */
+export interface Suspect {
+  readonly id: string;
+  /** The generation that runs it. */
+  readonly generation: number;
+  /** Whether its message is not settled, and waits for no other request. */
+  readonly isOpen: () => boolean;
 }
 
 /**
@@ -38,7 +53,7 @@ export class PoisonTracker {
   }
 
   /** Runs a request that was delivered before. Rejects with BEDS_REQUEST_POISON if it ended its thread then. */
-  async run<T>(id: string, work: () => Promise<T>, generation = 0): Promise<T> {
+  async run<T>({ id, generation, isOpen }: Suspect, work: () => Promise<T>): Promise<T> {
     const digest = digestOf(id);
     if (this.#poison.has(digest)) throw requestErrors.make('BEDS_REQUEST_POISON');
     if (performance.now() >= this.#suspiciousUntilMs) return work();
@@ -49,11 +64,19 @@ export class PoisonTracker {
     });
     this.#last = running
       .catch(() => undefined)
+      .then(() => rest(isOpen))
       .then(() => {
         this.#note(0, 0);
       });
     return running;
   }
+}
+
+/** What code leaves behind may throw after the request has ended: in a tick, an event, a callback. */
+async function rest(isOpen: () => boolean): Promise<void> {
+  const untilMs = performance.now() + REST_MS;
+  do await delay(LOOK_MS);
+  while (isOpen() && performance.now() < untilMs);
 }
 
 /** Never 0. A collision costs a request that was redelivered as well, no other. */

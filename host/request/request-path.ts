@@ -299,8 +299,15 @@ export class RequestPath implements ContextHost {
 
   /** What was delivered before may have ended its thread: it runs when nothing like it does. */
   #tryAgain(target: Target, work: Work, attempt: Attempt): void {
+    const { delivery, isOfBatch } = attempt.pending;
+    const suspect = {
+      id: work.scope.requestId,
+      generation: target.generation.id,
+      // The message of a batch is open for as long as the others of it have not run.
+      isOpen: () => !isOfBatch && delivery.isLive,
+    };
     this.#options.poison
-      .run(work.scope.requestId, () => this.#run(target, work), target.generation.id)
+      .run(suspect, () => this.#run(target, work))
       .then(
         (value) => attempt.succeeded(value),
         (error: unknown) => attempt.failed(error),

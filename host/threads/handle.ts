@@ -33,7 +33,11 @@ export interface ThreadHandleOptions {
   readonly heapMb: number;
   /** Whether it has a process of its own. */
   readonly isApart?: boolean;
-  readonly onMessage: (message: Exclude<ThreadMessage, { kind: 'answer' } | { kind: 'ready' }>) => void;
+  readonly onMessage: (
+    message: Exclude<ThreadMessage, { kind: 'answer' } | { kind: 'ready' } | { kind: 'ending' }>,
+  ) => void;
+  /** An error is about to end the thread; it waits a moment until this resolves. */
+  readonly onEnding: (handle: ThreadHandle) => Promise<void>;
   /** Once, when the thread is gone; `reason` is for a person. */
   readonly onEnd: (handle: ThreadHandle, reason: string) => void;
 }
@@ -70,6 +74,8 @@ export class ThreadHandle {
         else if (message.kind === 'ready') {
           this.#setReady();
           setReady();
+        } else if (message.kind === 'ending') {
+          void options.onEnding(this).finally(() => this.#carrier.mayEnd?.());
         } else {
           if (message.kind === 'drained') this.#prepared.delete(message.generation);
           options.onMessage(message);
@@ -203,6 +209,8 @@ interface CarrierEvents {
 interface Carrier {
   readonly left: LeftBehind;
   post(request: ThreadRequest): void;
+  /** Lets go one that ends for an error. A process does not wait: who takes its place starts after its end. */
+  readonly mayEnd?: () => void;
   /** Ends it at once, whatever it does; resolves when it is gone. */
   terminate(): Promise<void>;
 }
@@ -231,6 +239,7 @@ function startThreadCarrier(data: CarrierData, heapMb: number, events: CarrierEv
   return {
     left: breadcrumbs,
     post: (request) => worker.postMessage(request),
+    mayEnd: () => breadcrumbs.mayEnd(),
     terminate: async () => {
       await worker.terminate();
     },

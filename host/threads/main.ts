@@ -10,6 +10,7 @@ import { RequestContext } from '../request/template-context.js';
 import { loadAdapters } from '../stores/factory.js';
 import { sealRealm } from '../template/seal-realm.js';
 import type { PlainError, ProcessMessage, ProcessStart, ThreadData, ThreadMessage, ThreadRequest } from './protocol.js';
+import { CrashBreadcrumbs } from './trail.js';
 import { BrokerThread } from './worker.js';
 
 /*
@@ -18,6 +19,8 @@ import { BrokerThread } from './worker.js';
  */
 
 const FAILED = 'BEDS_THREAD_PREPARE_FAILED';
+/** How long a thread that ends waits at most until the others know. */
+const MAY_END_MS = 500;
 
 /** The way to the supervisor, from a thread or from a process. */
 interface SupervisorPort {
@@ -78,6 +81,9 @@ async function runAsThread(port: NonNullable<typeof parentPort>): Promise<void> 
     postMessage: (message) => port.postMessage(message),
     onRequest: (take) => port.on('message', (request: ThreadRequest) => take(request)),
     endFor: (error) => {
+      // The other threads must know before RabbitMQ gives them what this one had not finished.
+      port.postMessage({ kind: 'ending' } satisfies ThreadMessage);
+      new CrashBreadcrumbs(data.breadcrumbs).awaitEnd(MAY_END_MS);
       throw error;
     },
     close: () => port.close(),

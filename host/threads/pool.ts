@@ -232,6 +232,7 @@ export class ThreadPool {
       onMessage: (message) => {
         this.#options.onMessage(handle, message);
       },
+      onEnding: (ending) => this.#suspect(ending),
       onEnd: (_handle, reason) => {
         this.#onEnd(member, reason);
       },

@@ -70,6 +70,8 @@ export interface ThreadRequest {
 /** What the thread tells the supervisor. */
 export type ThreadMessage =
   | { readonly kind: 'ready' }
+  /** It ends for an error, as soon as the supervisor lets it. */
+  | { readonly kind: 'ending' }
   | { readonly kind: 'answer'; readonly seq: number; readonly ok: true; readonly value: unknown }
   | { readonly kind: 'answer'; readonly seq: number; readonly ok: false; readonly error: PlainError }
   /** `left`: what the version had not ended by itself; it is ended. `tally`: all that its requests came to. */

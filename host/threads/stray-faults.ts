@@ -6,6 +6,7 @@ import { toReplyError } from '../request/encode.js';
 import { handedTo, type ServingGeneration } from '../request/serving-generation.js';
 import { generationFile } from '../template/compile.js';
 import { framesOf, mapStack } from '../template/map-stack.js';
+import { TIMERS_FILE } from '../template/template-timers.js';
 
 export interface StrayFaultsOptions {
   /** Everything whose code may still run. */
@@ -15,6 +16,10 @@ export interface StrayFaultsOptions {
 }
 
 const FILE = /beds:\/\/[^\s()]+?\/index\.js/g;
+/** A frame of Node, or of the language. Whoever called it may be gone: a callback, a stream and a promise have no other frames. */
+const OF_NODE = /^\s+at (?:async )?(?:node:|[^(]*\((?:node:|<anonymous>|native|index \d+\)))/;
+/** What the network does to a driver; templates have none. */
+const OF_SYSTEM = /^(?:E(?!RR_)|ERR_(?:SOCKET|TLS|SSL)_)/;
 /** What Node rejects with where a signal ends a wait: the error is made in no file of ours or of theirs. */
 const OF_SIGNALS: ReadonlySet<string> = new Set(['AbortError', 'TimeoutError']);
 
@@ -40,19 +45,16 @@ export class StrayFaults {
 
   /** What is left to say of an exception that ends the thread: an error that names the file of whom it is blamed on. */
   describeUncaught(error: unknown): Error {
-    if (isError(error) && framesOf(error) !== '') return error;
+    if (isError(error) && (framesOf(error).match(FILE) !== null || isOfHost(error))) return error;
     const generation = this.#culprit(error);
     const file = generation === undefined ? '' : ` (${generationFile(generation.source.manifest)})`;
-    return threadErrors.make(
-      'BEDS_THREAD_UNCAUGHT',
-      `Code threw what is no error, and nobody caught it${file}: ${wordsFor(error)}`,
-    );
+    return threadErrors.make('BEDS_THREAD_UNCAUGHT', `Code threw, and nobody caught it${file}: ${wordsFor(error)}`);
   }
 
   /**
    * Whom it is blamed on; undefined: the host itself, or somebody who has ended. What was handed to a template is its to
-   * handle; else the innermost file of a template in the stack counts. What is no error was not thrown by the host: whose code
-   * was entered last did it.
+   * handle; else the innermost file of a template in the stack counts. What is no error, or was made by Node alone, was not thrown
+   * by the host: whose code was entered last did it.
    */
   #culprit(error: unknown): ServingGeneration | undefined {
     const handed = handedTo(error);
@@ -66,9 +68,16 @@ export class StrayFaults {
       // Two versions may have the same number.
       return named.find(({ id }) => id === last) ?? named[0];
     }
-    const isOfHost = frames !== '' && !OF_SIGNALS.has(textOf(error, 'name') ?? '');
-    return isOfHost ? undefined : known.find(({ id }) => id === last);
+    return isOfHost(error) ? undefined : known.find(({ id }) => id === last);
   }
+}
+
+/** Whether no template comes into question. */
+function isOfHost(error: unknown): boolean {
+  const frames = isError(error) ? framesOf(error) : '';
+  if (frames === '' || OF_SIGNALS.has(textOf(error, 'name') ?? '')) return false;
+  if (OF_SYSTEM.test(textOf(error, 'code') ?? '')) return true;
+  return frames.split('\n').some((frame) => !OF_NODE.test(frame) && !frame.includes(TIMERS_FILE));
 }
 
 /** n.b. what a promise was rejected with is not what a caller was told: that nobody handled it is the fault. */

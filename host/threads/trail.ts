@@ -81,7 +81,11 @@ const BEAT = 0;
 const GENERATION = 1;
 const SUSPECT = 2;
 const SUSPECT_GENERATION = 3;
-const LENGTH = 4;
+const MAY_END = 4;
+const LENGTH = 5;
+
+/** Templates may not call it: it is taken before the thread is sealed. */
+const { wait } = Atomics;
 
 /**
  * What a broker thread leaves in shared memory for the supervisor, which reads it when the thread no longer answers:
@@ -115,6 +119,16 @@ export class CrashBreadcrumbs {
   /** The generation whose code ran last; 0 before the first request. */
   get lastEntered(): number {
     return Atomics.load(this.#cells, GENERATION);
+  }
+
+  /** Stops this thread, which is about to end, until the supervisor says that it may. */
+  awaitEnd(timeoutMs: number): void {
+    wait(this.#cells, MAY_END, 0, timeoutMs);
+  }
+
+  mayEnd(): void {
+    Atomics.store(this.#cells, MAY_END, 1);
+    Atomics.notify(this.#cells, MAY_END);
   }
 
   /** Notes the digest of the suspect that runs now, and in which generation; 0: none does. */
