@@ -1,4 +1,5 @@
 import type { Config } from './config/schema.js';
+import { withOwnStores } from './roles.js';
 import { createLog, type Log, type LogOutput, type LogState, stdoutOutput } from './observe/log.js';
 import { loadAdapters } from './stores/factory.js';
 import { Supervisor } from './supervisor.js';
@@ -28,7 +29,8 @@ export interface Host {
 
 /** Starts a host in this process; resolves when it serves what its plugin directory holds. */
 export async function startHost(options: HostOptions): Promise<Host> {
-  const { config, projectRoot } = options;
+  const { projectRoot } = options;
+  const config = withOwnStores(options.config);
   const makeAdapters = await loadAdapters(config.stores);
   const { log, logState, closeLog } = openLog(options);
   let fail: (error: Error) => void = () => undefined;

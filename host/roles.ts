@@ -1,6 +1,6 @@
 import type { OwnQueue } from './brokers/define.js';
 import { brokerDefinitions } from './brokers/definitions.js';
-import type { Config } from './config/schema.js';
+import { type Config, playedRoles } from './config/schema.js';
 import { hostname } from 'node:os';
 
 /** What is to run of one `[brokers.<name>]` entry, in every broker thread. It is sent to threads: plain data only. */
@@ -11,47 +11,78 @@ export interface BrokerPlan {
   readonly prefetch: number;
   /** The whole entry. */
   readonly settings: Readonly<Record<string, unknown>>;
-  /** Domains of its role; `*` is every domain. */
+  /** Its domains; `*` is every domain but those of `exceptDomains`. */
   readonly domains: readonly string[];
-  /** Which queue of each of these domains it consumes. */
-  readonly domainQueue: 'read' | 'write' | undefined;
+  /** What other roles name: `*` does not mean them. */
+  readonly exceptDomains: readonly string[];
+  /** Which queues of each of these domains it consumes. */
+  readonly domainQueues: readonly ('read' | 'write')[];
   readonly ownQueues: readonly OwnQueue[];
 }
 
 /** The brokers of all roles that this node plays. */
-export function planBrokers({
-  node,
-  roles,
-  brokers,
-}: Pick<Config, 'node' | 'roles' | 'brokers'>): readonly BrokerPlan[] {
-  return node.roles.flatMap((role) =>
-    (roles[role]?.brokers ?? []).flatMap((name) => {
+export function planBrokers(config: Pick<Config, 'node' | 'roles' | 'brokers'>): readonly BrokerPlan[] {
+  const { roles, brokers } = config;
+  return playedRoles(config).flatMap((role) => {
+    const exceptDomains = namedElsewhere(role, roles);
+    return (roles[role]?.brokers ?? []).flatMap((name) => {
       const settings = brokers[name];
       const definition = brokerDefinitions.get(settings?.type ?? '');
       if (settings === undefined || definition === undefined) return [];
+      const own = definition.domains?.(settings) ?? ['*'];
+      const ofRole = { domains: roles[role]?.domains ?? [], exceptDomains };
       return {
         name,
         type: settings.type,
         count: settings.count,
         prefetch: settings.prefetch,
         settings,
-        domains: roles[role]?.domains ?? [],
-        domainQueue: definition.domainQueue?.(settings),
+        domains: own.includes('*') ? ofRole.domains : own.filter((domain) => hasDomain(ofRole, domain)),
+        exceptDomains,
+        domainQueues: definition.domainQueues?.(settings) ?? [],
         ownQueues: definition.ownQueues?.(settings) ?? [],
       };
-    }),
+    });
+  });
+}
+
+function namedElsewhere(role: string, roles: Config['roles']): readonly string[] {
+  return Object.entries(roles).flatMap(([other, { domains }]) =>
+    other === role ? [] : domains.filter((domain) => domain !== '*'),
   );
 }
 
-/** Whether a broker consumes queues of the domain. */
-export function servesDomain({ domains, domainQueue }: BrokerPlan, domain: string): boolean {
-  return domainQueue !== undefined && (domains.includes('*') || domains.includes(domain));
+function hasDomain({ domains, exceptDomains }: Pick<BrokerPlan, 'domains' | 'exceptDomains'>, domain: string): boolean {
+  return domains.includes(domain) || (domains.includes('*') && !exceptDomains.includes(domain));
 }
 
-/** Whether this node serves a domain: one of its roles names it, or `*`, and runs a broker for it. */
-export function serveMatcher(config: Config): (domain: string) => boolean {
+/** Whether a broker consumes queues of the domain. */
+export function servesDomain(plan: BrokerPlan, domain: string): boolean {
+  return plan.domainQueues.length > 0 && hasDomain(plan, domain);
+}
+
+/** Whether this node serves a domain: one of its roles has it, and runs a broker for it. */
+export function serveMatcher(config: Pick<Config, 'node' | 'roles' | 'brokers'>): (domain: string) => boolean {
   const plans = planBrokers(config);
   return (domain) => plans.some((plan) => servesDomain(plan, domain));
+}
+
+/** The roles that run brokers and that this node does not play, with the domains that they name: other nodes are to play them. */
+export function rolesOfOthers(config: Pick<Config, 'node' | 'roles'>): Readonly<Record<string, readonly string[]>> {
+  const played = playedRoles(config);
+  const others = Object.entries(config.roles).filter(
+    ([role, { brokers }]) => brokers.length > 0 && !played.includes(role),
+  );
+  return Object.fromEntries(others.map(([role, { domains }]) => [role, domains]));
+}
+
+/** The configuration of a node with the stores of its roles only: the others are not opened, and their URLs may be empty. */
+export function withOwnStores(config: Config): Config {
+  const played = playedRoles(config);
+  const own = Object.entries(config.stores).filter(([, { roles }]) =>
+    roles.some((role) => role === '*' || played.includes(role)),
+  );
+  return { ...config, stores: Object.fromEntries(own) };
 }
 
 /** The configured name, or one that no other process has: host name and process id. */

@@ -7,7 +7,7 @@ import { AmqpConnection } from './amqp/connection.js';
 import { makeNames, type Names } from './amqp/names.js';
 import { Topology } from './amqp/topology.js';
 import { directoriesOf } from './config/load.js';
-import type { Config } from './config/schema.js';
+import { type Config, playedRoles } from './config/schema.js';
 import type { Log, LogState } from './observe/log.js';
 import { connectionChannel, type FaultEvent, faultChannel, lifecycleChannel } from './observe/channels.js';
 import type { Transition } from './deploy/state.js';
@@ -144,7 +144,7 @@ export class Supervisor {
     const reassert = (): void => void deploy.routes.reassert().catch(onUnasserted);
     this.#reassert = setInterval(reassert, config.topology.checkIntervalMs);
     log.info(
-      { roles: config.node.roles, domains: deploy.routes.live.map(({ manifest }) => manifest.domain) },
+      { roles: playedRoles(config), domains: deploy.routes.live.map(({ manifest }) => manifest.domain) },
       'serving',
     );
   }

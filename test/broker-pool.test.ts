@@ -67,7 +67,8 @@ const plan: BrokerPlan = {
   prefetch: 1,
   settings: {},
   domains: [],
-  domainQueue: undefined,
+  exceptDomains: [],
+  domainQueues: [],
   ownQueues: [{ name: 'own' }],
 };
 

@@ -144,6 +144,16 @@ const BROKEN: readonly (readonly [string, Given, RegExp])[] = [
   ],
   ['nobody who writes', { beds: '[roles.appServer]\nbrokers = ["rBroker"]' }, /no role runs a broker of mode write/],
   [
+    'nobody who writes a domain of another role',
+    { variables: { BEDS_BROKERS_U_BROKER_MODE: 'read' } },
+    /no role runs a broker of mode write.*of the domain users/,
+  ],
+  [
+    'a store of a role that is not there',
+    { beds: '[stores.a]\nkind = "mysql"\nroles = ["terzero", "tercero"]' },
+    /stores\.a\.roles: there is no role terzero\. Did you mean tercero\?/,
+  ],
+  [
     'readers, but none of them',
     { variables: { BEDS_BROKERS_R_BROKER_COUNT: '0' } },
     /no role runs a broker of mode read/,
@@ -156,7 +166,7 @@ const BROKEN: readonly (readonly [string, Given, RegExp])[] = [
   ['two groups for all the rest', { beds: '[threads.a]\n[threads.b]' }, /\* \(every other domain\) belongs to one/],
   [
     'a domain without threads',
-    { beds: '[threads.a]\ndomains = ["x"]' },
+    { beds: '[threads.a]\ndomains = ["x", "users", "sessions"]' },
     /roles\.appServer\.domains: no thread group has \*/,
   ],
   [
@@ -274,7 +284,9 @@ describe('where values come from', () => {
     assert.deepEqual(problems, []);
     assert.equal(config?.topology.declare, false);
     assert.deepEqual(config.threads['heavy']?.domains, ['cities', 'countries']);
-    assert.deepEqual(config.brokers['wBroker'], { type: 'data', mode: 'write', count: 1, prefetch: 7 });
+    assert.deepEqual(config.brokers['wBroker'], {
+      ...{ type: 'data', mode: 'write', domains: ['*'], count: 1, prefetch: 7 },
+    });
     assert.equal(config.stores['main']?.url, 'mysql://u:p@h/d');
   });
 
@@ -314,11 +326,11 @@ describe('the files of config/', () => {
     assert.ok(readFileSync('config/beds.toml', 'utf8') === defaultFileText(), 'run npm run config:schema');
   });
 
-  it('beds.toml says the defaults of the schema, and the two private stores', (t) => {
+  it('beds.toml says the defaults of the schema, and the private stores', (t) => {
     const { config, problems } = reading(t, { beds: defaultFileText() });
     assert.deepEqual(problems, []);
     assert.deepEqual({ ...config, stores: {} }, configSchema.parse({}));
-    assert.deepEqual(Object.keys(config?.stores ?? {}), ['main', 'documents']);
+    assert.deepEqual(Object.keys(config?.stores ?? {}), ['main', 'documents', 'accounts']);
   });
 
   it('env.example.toml can be used as it is', (t) => {

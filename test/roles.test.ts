@@ -4,7 +4,7 @@ import { makeNames } from '../host/amqp/names.js';
 import type { QueueStatus, Topology } from '../host/amqp/topology.js';
 import { configSchema } from '../host/config/schema.js';
 import { DomainConsumers } from '../host/deploy/thread-routes.js';
-import { planBrokers, serveMatcher } from '../host/roles.js';
+import { planBrokers, rolesOfOthers, servesDomain, serveMatcher, withOwnStores } from '../host/roles.js';
 import type { ThreadCommand } from '../host/threads/protocol.js';
 import type { ThreadPool } from '../host/threads/pool.js';
 
@@ -64,6 +64,42 @@ describe('a node with several roles', () => {
   it('serves the domains of all of them, and no others', () => {
     const serves = serveMatcher(config);
     assert.deepEqual(['cities', 'users', 'sessions', 'orders'].map(serves), [true, true, true, false]);
+  });
+
+  it('means by * what no other role of the configuration names, be it played here or not', () => {
+    const played = (...roles: readonly string[]): readonly boolean[] => {
+      const serves = serveMatcher(configSchema.parse({ node: { roles } }));
+      return ['cities', 'users', 'sessions'].map(serves);
+    };
+    assert.deepEqual(played('appServer'), [true, false, false]);
+    assert.deepEqual(played('tercero'), [false, true, true]);
+    assert.deepEqual(played('*'), [true, true, true]);
+    assert.deepEqual(rolesOfOthers(configSchema.parse({ node: { roles: ['appServer'] } })), {
+      tercero: ['users', 'sessions'],
+    });
+  });
+
+  it('opens the stores of its roles, and no others', () => {
+    const stores = {
+      main: { kind: 'mysql' },
+      accounts: { kind: 'mongodb', roles: ['tercero'] },
+    };
+    const opened = (...roles: readonly string[]): readonly string[] =>
+      Object.keys(withOwnStores(configSchema.parse({ node: { roles }, stores })).stores);
+    assert.deepEqual(opened('appServer'), ['main']);
+    assert.deepEqual(opened('*'), ['main', 'accounts']);
+  });
+
+  it('gives a broker with domains of its own those of them that its role has', () => {
+    const plans = planBrokers(configSchema.parse({}));
+    const queuesOf = (domain: string): readonly (readonly [string, readonly string[]])[] =>
+      plans.filter((plan) => servesDomain(plan, domain)).map(({ name, domainQueues }) => [name, domainQueues]);
+    assert.deepEqual(queuesOf('users'), [['uBroker', ['read', 'write']]]);
+    assert.deepEqual(queuesOf('sessions'), [['sBroker', ['read', 'write']]]);
+    assert.deepEqual(queuesOf('cities'), [
+      ['rBroker', ['read']],
+      ['wBroker', ['write']],
+    ]);
   });
 
   it('serves no domain by a role that runs nothing for domains', () => {

@@ -13,6 +13,12 @@ export function bareRequestPath(config: Config, parts: Parts): RequestPath {
     config,
     poison: new PoisonTracker(() => undefined),
     gaps: { readSince: (nowMs) => nowMs },
+    remote: {
+      call: () => Promise.reject(new TypeError('there is no other node')),
+      isServed: () => Promise.resolve(false),
+    },
+    serves: () => true,
+    rolesOfOthers: {},
     entering: () => undefined,
     handOver: new HandOver(),
     adapters: new Map(),

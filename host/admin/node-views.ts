@@ -1,8 +1,9 @@
 import { SDK_VERSION } from '#sdk/template';
 import type { Topology } from '../amqp/topology.js';
-import type { Config } from '../config/schema.js';
+import { type Config, playedRoles } from '../config/schema.js';
 import type { HistoryEntry } from '../deploy/history.js';
 import type { LogState } from '../observe/log.js';
+import { rolesOfOthers } from '../roles.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import type { LifecycleState } from '../template/contract.js';
 import type { ThreadPool } from '../threads/pool.js';
@@ -27,7 +28,8 @@ export async function nodeStatus(sources: StatusSources, domains: readonly Domai
   const { config, pool, topology } = sources;
   return {
     node: sources.node,
-    roles: config.node.roles,
+    roles: playedRoles(config),
+    rolesOfOthers: rolesOfOthers(config),
     pid: process.pid,
     nodeVersion: process.version,
     bedsVersion: SDK_VERSION,

@@ -119,6 +119,8 @@ export interface DomainView {
 export interface NodeStatus {
   readonly node: string;
   readonly roles: readonly string[];
+  /** Roles that are configured and that this node does not play, with the domains that they name. */
+  readonly rolesOfOthers: Readonly<Record<string, readonly string[]>>;
   readonly pid: number;
   readonly nodeVersion: string;
   readonly bedsVersion: string;

@@ -10,8 +10,8 @@ export interface QueueConsumerOptions {
   readonly name: string;
   /** Unacknowledged messages for each queue. */
   readonly prefetch: number;
-  /** Whether it consumes queues of writes. */
-  readonly carriesWrites?: boolean;
+  /** Whether a queue is one of writes. Default: none is. */
+  readonly carriesWrites?: (queue: string) => boolean;
   /** Called for each message, synchronously; must not throw. */
   readonly onDelivery: (delivery: Delivery) => void;
 }
@@ -33,20 +33,26 @@ export class QueueConsumer implements Intake {
   /** The queue that the shared channel is being asked for. */
   #asking: string | undefined;
   #turn: Promise<void> = Promise.resolve();
+  /** This, as what came by queues of writes sees it. */
+  readonly #writes: Intake;
   #inFlight = 0;
   #stopped = false;
   #idle: (() => void)[] = [];
 
   constructor(options: QueueConsumerOptions) {
     this.#options = options;
+    const nearPrefetchLimit = (): boolean => this.nearPrefetchLimit;
+    this.#writes = {
+      carriesWrites: true,
+      get nearPrefetchLimit() {
+        return nearPrefetchLimit();
+      },
+      settled: () => this.settled(),
+    };
   }
 
   get name(): string {
     return this.#options.name;
-  }
-
-  get carriesWrites(): boolean {
-    return this.#options.carriesWrites === true;
   }
 
   get inFlight(): number {
@@ -206,9 +212,10 @@ export class QueueConsumer implements Intake {
   }
 
   async #consumeOn({ channel, acks }: ConsumerChannel, queue: string): Promise<void> {
+    const intake = this.#options.carriesWrites?.(queue) === true ? this.#writes : this;
     const { consumerTag: tag } = await channel.consume(queue, (message) => {
       if (message === null) this.#onCancelled(queue);
-      else this.#onMessage(acks, message);
+      else this.#onMessage(acks, message, intake);
     });
     if (acks.isClosed) return;
     // n.b. it may have been cancelled, or cancelled and wanted once more, meanwhile.
@@ -222,10 +229,10 @@ export class QueueConsumer implements Intake {
     publishBroker({ broker: this.name, event: 'queue-refused', queue, error });
   }
 
-  #onMessage(acks: AckCoalescer, message: ConsumeMessage): void {
+  #onMessage(acks: AckCoalescer, message: ConsumeMessage, intake: Intake): void {
     this.#inFlight += 1;
     acks.open(message);
-    this.#options.onDelivery(new Delivery(acks, message, this));
+    this.#options.onDelivery(new Delivery(acks, message, intake));
   }
 
   /** The queue was deleted under the consumer. https://www.rabbitmq.com/docs/consumer-cancel */
@@ -300,7 +307,7 @@ async function queueExists(model: ChannelModel, queue: string): Promise<boolean>
 export interface Intake {
   /** Whether much of what may be unsettled is: soon RabbitMQ delivers no more. */
   readonly nearPrefetchLimit: boolean;
-  /** Whether it consumes queues of writes. */
+  /** Whether it is a queue of writes. */
   readonly carriesWrites?: boolean;
   /** A message was settled. */
   settled(): void;

@@ -3,6 +3,7 @@ import type { Config, StoreConfig } from '../config/schema.js';
 import { runtimeUrl, type AdministeredStore, type RuntimeAccounts } from '../dba/index.js';
 import type { ServiceName } from '../dev-servers/index.js';
 import { cliErrors } from '../errors/cli.js';
+import { withOwnStores } from '../roles.js';
 
 /** Servers in use, with the credentials of administrators; `Services` and `ServicesState` of host/dev-servers are this. */
 export interface ServerUrls {
@@ -22,14 +23,15 @@ const SERVER_OF_KIND: Readonly<Record<StoreConfig['kind'], 'mariadb' | 'mongodb'
 };
 
 /**
- * The configuration with every URL that it leaves empty filled in: RabbitMQ's, and for each store the running server's
+ * The configuration with the stores of this node, and every URL that it leaves empty filled in: RabbitMQ's, and for each store the running server's
  * with the runtime account that `beds db apply` made. Throws BEDS_CLI_SERVER_MISSING with everything that is lacking.
  */
-export function resolveConfig(config: Config, servers: ServerUrls, accounts: RuntimeAccounts): Config {
+export function resolveConfig(settings: Config, servers: ServerUrls, accounts: RuntimeAccounts): Config {
+  const config = withOwnStores(settings);
   const missing: string[] = [];
   const brokerUrl = config.amqp.url === '' ? servers.rabbitmq?.url : config.amqp.url;
   if (brokerUrl === undefined) missing.push('RabbitMQ does not run');
-  const stores = Object.entries(config.stores).map(([name, store]): [string, StoreConfig] => {
+  const stores = Object.entries(config.stores).map(([name, store]): [string, Config['stores'][string]] => {
     const url = urlOfStore(name, store, { servers, accounts });
     if (url === undefined)
       missing.push(`the store ${name} has no running server, or \`beds db apply\` has not prepared it`);
@@ -68,7 +70,8 @@ function sentence(parts: readonly string[]): string {
 }
 
 /** The private servers that stand in for the URLs that the configuration leaves empty. */
-export function neededServers({ amqp, stores }: Config): readonly ServiceName[] {
+export function neededServers(config: Config): readonly ServiceName[] {
+  const { amqp, stores } = withOwnStores(config);
   const kinds = Object.values(stores).flatMap(({ url, kind }) => (url === '' ? [kind] : []));
   return [
     ...(amqp.url === '' ? (['rabbitmq'] as const) : []),

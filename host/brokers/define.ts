@@ -25,11 +25,13 @@ export interface BrokerDefinition<Shape extends z.ZodRawShape = z.ZodRawShape> {
   readonly settings: Shape;
   /** Its metrics: name to help text. */
   readonly metrics: Readonly<Record<string, string>>;
-  /** Which queue of every domain of its role it consumes; absent: none. */
-  domainQueue?(settings: Settings<Shape>): 'read' | 'write';
+  /** Which queues of its domains it consumes; absent: none. */
+  domainQueues?(settings: Settings<Shape>): readonly ('read' | 'write')[];
+  /** Its domains, of those of its role; absent or `*`: all of them. */
+  domains?(settings: Settings<Shape>): readonly string[];
   /** Queues of its own. */
   ownQueues?(settings: Settings<Shape>): readonly OwnQueue[];
-  /** What is wrong between all brokers of this type that a role with domains runs. */
+  /** What is wrong between all brokers of this type that have a domain: words that go on with ` of the domain x`. */
   check?(brokers: readonly Settings<Shape>[]): readonly string[];
 }
 

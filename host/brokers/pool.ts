@@ -283,7 +283,7 @@ class SupervisedBroker {
     return new QueueConsumer({
       name,
       prefetch: plan.prefetch,
-      carriesWrites: plan.domainQueue === 'write',
+      carriesWrites: (queue) => plan.domainQueues.includes('write') && queue.endsWith('.write'),
       onDelivery: (delivery) => this.#take(delivery),
     });
   }

@@ -1,6 +1,6 @@
 import { brokerDefinitions } from '../brokers/definitions.js';
 import { didYouMean } from '#sdk/nearest';
-import type { Config } from './schema.js';
+import { type Config, playedRoles } from './schema.js';
 
 /** Something wrong between several keys. The first path is the one to change. */
 export interface CrossProblem {
@@ -15,6 +15,7 @@ export function crossCheck(config: Config): readonly CrossProblem[] {
     ...checkSharedBrokers(config),
     ...checkBrokers(config),
     ...checkThreads(config),
+    ...checkStoreRoles(config),
     ...checkOrder(config),
     ...checkReplyPrefixes(config),
     ...checkUrls(config),
@@ -26,7 +27,7 @@ function checkRoles({ node, roles }: Config): readonly CrossProblem[] {
   const paths = ['node.roles', 'roles'] as const;
   if (node.roles.length === 0) return [{ paths, message: `must name at least one role. Known: ${known.join(', ')}.` }];
   const unknown = node.roles
-    .filter((role) => !Object.hasOwn(roles, role))
+    .filter((role) => role !== '*' && !Object.hasOwn(roles, role))
     .map((role): CrossProblem => {
       const hint = didYouMean(role, known);
       return { paths, message: `there is no role ${role}.${hint} Known: ${known.join(', ')}.` };
@@ -51,8 +52,8 @@ function ownersOf(
 }
 
 /** n.b. a broker serves the domains of its role, so it has one. */
-function checkSharedBrokers({ node, roles }: Config): readonly CrossProblem[] {
-  const played = [...new Set(node.roles)].map((role) => [role, roles[role]?.brokers ?? []] as const);
+function checkSharedBrokers(config: Config): readonly CrossProblem[] {
+  const played = playedRoles(config).map((role) => [role, config.roles[role]?.brokers ?? []] as const);
   return [...ownersOf(played)]
     .filter(([, of]) => of.length > 1)
     .map(([name, of]) => ({
@@ -73,14 +74,21 @@ function checkBrokers({ roles, brokers }: Config): readonly CrossProblem[] {
   const doubled = Object.entries(roles).flatMap(([role, { brokers: names }]) =>
     namedTwice(names, [`roles.${role}.brokers`, 'brokers']),
   );
-  const serving = Object.values(roles).filter(({ domains }) => domains.length > 0);
-  const running = new Set(serving.flatMap((role) => role.brokers));
-  const lacking = [...brokerDefinitions].flatMap(([type, definition]) => {
-    const own = Object.entries(brokers).flatMap(([name, entry]) =>
-      running.has(name) && entry.type === type ? [entry] : [],
-    );
-    return serving.length === 0 ? [] : (definition.check?.(own) ?? []);
-  });
+  const domains = new Set(Object.values(roles).flatMap((role) => role.domains));
+  const lacking = [...domains].flatMap((domain) =>
+    [...brokerDefinitions].flatMap(([type, definition]) => {
+      const own = Object.values(roles).flatMap((role) => {
+        const named = role.domains.includes(domain) ? [...new Set(role.brokers)] : [];
+        return named.flatMap((name) => brokers[name] ?? []).filter((entry) => entry.type === type);
+      });
+      const having = own.filter((entry) => {
+        const of = definition.domains?.(entry) ?? ['*'];
+        return of.includes('*') || of.includes(domain);
+      });
+      const of = domain === '*' ? '' : ` of the domain ${domain}`;
+      return (definition.check?.(having) ?? []).map((words) => `${words}${of}.`);
+    }),
+  );
   return [
     ...missing,
     ...doubled,
@@ -109,6 +117,18 @@ function checkThreads({ roles, threads }: Config): readonly CrossProblem[] {
       })),
   );
   return [...overlaps, ...homeless];
+}
+
+function checkStoreRoles({ roles, stores }: Config): readonly CrossProblem[] {
+  const known = Object.keys(roles);
+  return Object.entries(stores).flatMap(([store, { roles: of }]) =>
+    of
+      .filter((role) => role !== '*' && !known.includes(role))
+      .map((role): CrossProblem => {
+        const message = `there is no role ${role}.${didYouMean(role, known)} Known: ${known.join(', ')}.`;
+        return { paths: [`stores.${store}.roles`, 'roles'], message };
+      }),
+  );
 }
 
 function checkOrder({ amqp, limits, supervisor }: Config): readonly CrossProblem[] {

@@ -7,6 +7,9 @@ import { brokerDefinitions } from '../brokers/definitions.js';
  */
 
 const name = z.string().regex(/^[A-Za-z][A-Za-z0-9_-]{0,62}$/, 'must be a letter followed by letters, digits, _ or -');
+const anyRole = z
+  .string()
+  .regex(/^(\*|[A-Za-z][A-Za-z0-9_-]{0,62})$/, 'must be * or a letter followed by letters, digits, _ or -');
 const domain = z
   .string()
   .regex(/^(\*|[a-z][a-z0-9-]{0,62})$/, 'must be * or lower-case letters, digits and -, a letter first');
@@ -20,7 +23,7 @@ const node = z.strictObject({
     .string()
     .default('')
     .describe('Name of this node in replies, logs and metrics. Empty: host name and process id.'),
-  roles: z.array(name).default(['appServer']).describe('Roles of this node: names of [roles.*] entries.'),
+  roles: z.array(anyRole).default(['*']).describe('Roles of this node: names of [roles.*] entries. * means every one.'),
 });
 
 const amqp = z.strictObject({
@@ -183,7 +186,9 @@ const role = z.strictObject({
   domains: z
     .array(domain)
     .default(['*'])
-    .describe('Domains that the brokers of this role serve. * means every domain. An empty list means none.'),
+    .describe(
+      'Domains that the brokers of this role serve. * means every domain that no other role names. An empty list means none.',
+    ),
   brokers: z
     .array(name)
     .default(['rBroker', 'wBroker'])
@@ -193,6 +198,10 @@ const role = z.strictObject({
 const store = z.strictObject({
   kind: z.enum(['mysql', 'mongodb']).describe('Database of this store. mysql is also right for MariaDB.'),
   url: url.default('').describe('URL with the runtime account. Empty: the private server of this checkout.'),
+  roles: z
+    .array(anyRole)
+    .default(['*'])
+    .describe('Roles whose nodes open this store: no other node needs its URL. * means every role.'),
   poolSize: within(1, 1_000)
     .default(16)
     .describe('Maximum number of connections of one broker thread, and so of concurrent calls.'),
@@ -264,13 +273,18 @@ export const configSchema = z.strictObject({
   brokers: z
     .record(name, broker)
     .default({
-      rBroker: { type: 'data', mode: 'read', count: 1, prefetch: 200 },
-      wBroker: { type: 'data', mode: 'write', count: 1, prefetch: 100 },
+      rBroker: { type: 'data', mode: 'read', domains: ['*'], count: 1, prefetch: 200 },
+      wBroker: { type: 'data', mode: 'write', domains: ['*'], count: 1, prefetch: 100 },
+      uBroker: { type: 'data', mode: 'both', domains: ['users'], count: 1, prefetch: 100 },
+      sBroker: { type: 'data', mode: 'both', domains: ['sessions'], count: 1, prefetch: 200 },
     })
     .describe('Brokers, by name. A broker consumes queues.'),
   roles: z
     .record(name, role)
-    .default({ appServer: { domains: ['*'], brokers: ['rBroker', 'wBroker'] } })
+    .default({
+      appServer: { domains: ['*'], brokers: ['rBroker', 'wBroker'] },
+      tercero: { domains: ['users', 'sessions'], brokers: ['uBroker', 'sBroker'] },
+    })
     .describe('Roles, by name. A role says which brokers a node runs.'),
   stores: z.record(name, store).default({}).describe('Databases, by the name that templates use.'),
   supervisor: supervisor.prefault({}).describe('How threads are watched, replaced and stopped.'),
@@ -286,4 +300,10 @@ type DeepReadonly<T> = T extends readonly (infer E)[]
 
 /** The whole configuration, validated, with defaults, deep-frozen. */
 export type Config = DeepReadonly<z.output<typeof configSchema>>;
-export type StoreConfig = Config['stores'][string];
+/** The roles of this node; `*` are all that are configured. */
+export function playedRoles({ node, roles }: Pick<Config, 'node' | 'roles'>): readonly string[] {
+  return [...new Set(node.roles.flatMap((role) => (role === '*' ? Object.keys(roles) : [role])))];
+}
+
+/** What an adapter needs to know of its store. */
+export type StoreConfig = Omit<Config['stores'][string], 'roles'>;

@@ -16,8 +16,12 @@ const HEADER = `#:schema ./beds.schema.json
 # Generated from the schema by \`npm run config:schema\`: change host/config/schema.ts, not the sentences here.
 `;
 
-/** The stores of a fresh checkout; both are private servers. */
-const STORES: Table = { main: { kind: 'mysql' }, documents: { kind: 'mongodb' } };
+/** The stores of a fresh checkout; all are private servers. */
+const STORES: Table = {
+  main: { kind: 'mysql' },
+  documents: { kind: 'mongodb' },
+  accounts: { kind: 'mysql', roles: ['tercero'], poolSize: 8 },
+};
 
 /** The text of config/beds.schema.json: editors use it to check and complete the TOML files. */
 export function jsonSchemaText(): string {

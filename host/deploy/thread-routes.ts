@@ -562,8 +562,9 @@ export class DomainConsumers {
   #consumersOf(domain: string): readonly { readonly broker: string; readonly queue: string; readonly count: number }[] {
     const { brokers, names } = this.#options;
     return brokers.flatMap((plan) => {
-      if (plan.domainQueue === undefined || !servesDomain(plan, domain)) return [];
-      return { broker: plan.name, queue: names.queue(domain, plan.domainQueue), count: plan.count };
+      if (!servesDomain(plan, domain)) return [];
+      const { name: broker, count } = plan;
+      return plan.domainQueues.map((mode) => ({ broker, queue: names.queue(domain, mode), count }));
     });
   }
 

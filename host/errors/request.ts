@@ -56,6 +56,19 @@ export const requestErrors = defineErrors({
     status: 'not-found',
     action: 'Check the name. `beds status` lists the domains; `beds versions` says why one is not live.',
   },
+  BEDS_REQUEST_ROLE_ABSENT: {
+    message: 'No node that plays the role of this domain serves it.',
+    status: 'unavailable',
+    action:
+      'Start a node with this role in node.roles, and deploy the domain there. `beds status` says which roles nobody plays.',
+  },
+  BEDS_REQUEST_PEER_UNAVAILABLE: {
+    message: 'Another domain, which other nodes serve, cannot be asked.',
+    status: 'unavailable',
+    retryable: true,
+    action:
+      'Look at the message and at `beds status`: RabbitMQ, the node of that domain, the rights of this host’s account.',
+  },
   BEDS_REQUEST_WITHHELD: {
     message: 'The only version of this domain is quarantined.',
     status: 'unavailable',

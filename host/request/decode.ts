@@ -250,6 +250,10 @@ const checkMetaField: Check = (name, value) => {
       return isDuration(value);
     case 'sentAt':
       return isInstant(value);
+    case 'depth':
+      return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 255;
+    case 'readOnly':
+      return typeof value === 'boolean';
     default:
       return undefined;
   }
@@ -274,11 +278,22 @@ const EXPECTED: Readonly<Record<string, string>> = {
   'meta.traceparent': TEXT,
   'meta.deadlineMs': 'must be a number of milliseconds above 0',
   'meta.sentAt': 'must be milliseconds since 1970',
+  'meta.depth': 'must be an integer from 0 to 255',
+  'meta.readOnly': 'must be true or false',
 };
 
 const NAMES = ['v', 'id', 'domain', 'op', 'payload', 'query', 'key', 'meta'] as const;
 const REQUIRED = ['v', 'id', 'domain', 'op'] as const;
-const META_NAMES = ['client', 'session', 'deadlineMs', 'sentAt', 'idempotencyKey', 'traceparent'] as const;
+const META_NAMES = [
+  'client',
+  'session',
+  'deadlineMs',
+  'sentAt',
+  'idempotencyKey',
+  'traceparent',
+  'depth',
+  'readOnly',
+] as const;
 
 /** The envelopes of a message. Throws BEDS_REQUEST_MALFORMED with all that is wrong in any of them. */
 function requestsOf(

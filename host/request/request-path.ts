@@ -22,6 +22,7 @@ import type { CallerBook, Observations } from './observations.js';
 import type { Operation, OperationInput } from './operation.js';
 import type { Answer, PendingRequest } from './pending-request.js';
 import type { PoisonTracker } from './poison-tracker.js';
+import type { RemoteDomains } from './remote-domains.js';
 import { expiryOf, type LoopGaps, RequestScope, thisMoment, tooLate } from './request-scope.js';
 import type { ServingGeneration, Target } from './serving-generation.js';
 import { type ShadowCopy, Shadows } from './shadows.js';
@@ -49,6 +50,11 @@ export interface RequestPathOptions {
   readonly poison: PoisonTracker;
   readonly callers: CallerBook;
   readonly gaps: Pick<LoopGaps, 'readSince'>;
+  readonly remote: Pick<RemoteDomains, 'call' | 'isServed'>;
+  /** Whether this node serves the domain. */
+  readonly serves: (domain: string) => boolean;
+  /** Roles that this node does not play, with the domains that they name. */
+  readonly rolesOfOthers: Readonly<Record<string, readonly string[]>>;
   /** Notes whose code is about to run, by the id of its generation. */
   readonly entering: (generation: number) => void;
 }
@@ -263,10 +269,13 @@ export class RequestPath implements ContextHost {
       if (delivery.redelivered) this.#refusePoison(delivery, request, route?.withheld === true);
       const { generation } = attempt;
       const operation = generation?.operations.get(request.op);
-      if (generation === undefined || operation === undefined) throw unserved(route, generation);
+      if (generation === undefined || operation === undefined) {
+        this.#refuseUnserved(attempt, route);
+        return;
+      }
       const target: Target = { generation, operation };
       if (pending.waited === undefined) operation.callers.count(scope.client);
-      if (delivery.redelivered && !operation.repeatable) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
+      refuseByMode(operation, request, delivery);
       if (operation.mode === 'write' && this.#waitingWrites.holds(pending, scope)) return;
       // n.b. what was delivered before may have ended a thread.
       if (hasCandidate && !delivery.redelivered) {
@@ -331,11 +340,12 @@ export class RequestPath implements ContextHost {
     return this.#run(target, work).then((value) => target.operation.resultOf(value));
   }
 
-  /** Runs an operation for template code of another domain, in this thread. */
+  /** Runs an operation for template code of another domain: in this thread, or on a node that serves the domain. */
   async invoke(call: DomainCall): Promise<OperationResult> {
-    if (call.depth > MAX_CALL_DEPTH) throw requestErrors.make('BEDS_REQUEST_CALL_DEPTH');
+    if (call.scope.depth + call.depth > MAX_CALL_DEPTH) throw requestErrors.make('BEDS_REQUEST_CALL_DEPTH');
     const route = this.#options.registry.route(call.domain);
     const generation = route?.choose(call.scope);
+    if (generation === undefined && !this.#options.serves(call.domain)) return this.#options.remote.call(call);
     const operation = generation?.operations.get(call.op);
     if (generation === undefined || operation === undefined) throw unserved(route, generation);
     const target: Target = { generation, operation };
@@ -414,6 +424,25 @@ export class RequestPath implements ContextHost {
     const text = encodeFailure(typeof id === 'string' ? id : '', error, this.#unservedBy(''));
     const expiresAtMs = receivedAtMs + this.#limits.defaultDeadlineMs;
     return { text, verdict: error.verdict, expiresAtMs, copy: undefined, lost: error };
+  }
+
+  /** Of a domain of another role RabbitMQ had no binding: the domain lacks the operation, or nobody serves it. */
+  #refuseUnserved(attempt: Attempt, route: DomainRoute<ServingGeneration> | undefined): void {
+    const { remote, rolesOfOthers, serves } = this.#options;
+    const { domain } = attempt.pending.request;
+    const [role] = Object.entries(rolesOfOthers).find(([, domains]) => domains.includes(domain)) ?? [];
+    if (role === undefined || route !== undefined || serves(domain)) {
+      attempt.failed(unserved(route, attempt.generation));
+      return;
+    }
+    void remote.isServed(domain).then((isServed) => {
+      const words = `No node that plays the role ${role} serves this domain.`;
+      attempt.failed(
+        isServed
+          ? requestErrors.make('BEDS_REQUEST_UNKNOWN_OPERATION')
+          : requestErrors.make('BEDS_REQUEST_ROLE_ABSENT', words),
+      );
+    });
   }
 
   #unservedBy(domain: string): string {
@@ -579,6 +608,12 @@ function unserved(
 ): BedsError {
   if (generation !== undefined) return requestErrors.make('BEDS_REQUEST_UNKNOWN_OPERATION');
   return requestErrors.make(route?.withheld === true ? 'BEDS_REQUEST_WITHHELD' : 'BEDS_REQUEST_UNKNOWN_DOMAIN');
+}
+
+/** What the operation writes may not be done, or not again. */
+function refuseByMode({ mode, repeatable }: Operation, { meta }: RequestEnvelope, { redelivered }: Delivery): void {
+  if (meta?.readOnly === true && mode === 'write') throw requestErrors.make('BEDS_REQUEST_READ_ONLY');
+  if (redelivered && !repeatable) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
 }
 
 /** A canary that only other domains call must be judged by something. */

@@ -20,6 +20,7 @@ interface Asker {
   readonly session?: string | undefined;
   readonly idempotencyKey?: string | undefined;
   readonly traceparent?: string | undefined;
+  readonly depth?: number | undefined;
   readonly isCopy?: boolean;
 }
 
@@ -32,6 +33,8 @@ export class RequestScope implements ResultHolder {
   readonly session: string | undefined;
   readonly idempotencyKey: string | undefined;
   readonly traceparent: string | undefined;
+  /** How many domains of other nodes called each other to get here. */
+  readonly depth: number;
   /** In terms of performance.now(). */
   readonly expiresAtMs: number;
   /** A copy for a shadow: it leaves no trace in the counts. */
@@ -54,6 +57,7 @@ export class RequestScope implements ResultHolder {
     this.session = asker.session;
     this.idempotencyKey = asker.idempotencyKey;
     this.traceparent = asker.traceparent;
+    this.depth = asker.depth ?? 0;
     this.expiresAtMs = expiresAtMs;
     this.isCopy = asker.isCopy === true;
   }

@@ -23,7 +23,7 @@ import type { AdapterScope, CallOptions, KeyedQuery, NamedObject } from '../stor
 
 /** What a context needs from the request path. */
 export interface ContextHost {
-  /** Runs an operation of another domain in this thread, under the same scope. */
+  /** Runs an operation of another domain, here or on the node that serves it, under the same scope. */
   invoke(call: DomainCall): Promise<OperationResult>;
   /** Most rows in one page: `limits.maxPageRows`. */
   readonly maxPageRows: number;

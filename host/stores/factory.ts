@@ -1,5 +1,5 @@
 import { sleep } from '#sdk/time';
-import type { Config, StoreConfig } from '../config/schema.js';
+import type { StoreConfig } from '../config/schema.js';
 import type { StoreAdapter } from './contract.js';
 
 type MakeAdapter = (options: { readonly store: string; readonly config: StoreConfig }) => StoreAdapter;
@@ -19,7 +19,7 @@ export type MakeAdapters = (
  * Imports what the configured stores need and no other driver: each costs every thread some 0.1 s of processor time. A thread
  * calls it before it is sealed, because nothing can be imported afterwards.
  */
-export async function loadAdapters(stores: Config['stores']): Promise<MakeAdapters> {
+export async function loadAdapters(stores: Readonly<Record<string, StoreConfig>>): Promise<MakeAdapters> {
   const loaded = await Promise.all(
     Object.entries(stores).map(async ([store, config]) => ({ store, config, make: await KINDS[config.kind]() })),
   );

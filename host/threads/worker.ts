@@ -1,15 +1,20 @@
+import type { ChannelModel } from 'amqplib';
 import { settlesWithin } from '#sdk/time';
 import { BrokerPool, type OpenBrokers } from '../brokers/pool.js';
 import { AmqpConnection } from '../amqp/connection.js';
 import { EventPublisher } from '../amqp/event-publisher.js';
 import { HandOver } from '../amqp/hand-over.js';
+import { makeNames } from '../amqp/names.js';
 import { ReplyPublisher } from '../amqp/reply-publisher.js';
+import { Topology } from '../amqp/topology.js';
 import type { SecretUrls } from '../config/secrets.js';
 import { CallerBook } from '../request/observations.js';
 import { PoisonTracker } from '../request/poison-tracker.js';
+import { RemoteDomains } from '../request/remote-domains.js';
 import { RequestPath } from '../request/request-path.js';
 import { LoopGaps } from '../request/request-scope.js';
 import type { ServingGeneration } from '../request/serving-generation.js';
+import { rolesOfOthers, serveMatcher } from '../roles.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import { keepOpen, type MakeAdapters } from '../stores/factory.js';
 import { GenerationRegistry } from '../template/registry.js';
@@ -42,11 +47,13 @@ export class BrokerThread {
   readonly #adapters: ReadonlyMap<string, StoreAdapter>;
   readonly #poison: PoisonTracker;
   readonly #gaps = new LoopGaps(() => this.#brokers.roundTrip());
+  readonly #remote: RemoteDomains;
   readonly #path: RequestPath;
   readonly #generations: Generations;
   readonly #brokers: BrokerPool;
   readonly #connections: readonly AmqpConnection[];
   readonly #ending = new AbortController();
+  #eventsModel: ChannelModel | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
   #sayCounts: () => void = () => undefined;
   #stopping: Promise<void> | undefined;
@@ -70,6 +77,15 @@ export class BrokerThread {
     this.#adapters = makeAdapters((entry, store) => ({ ...entry, url: urls.stores[store] ?? '' }));
     const callers = new CallerBook();
     this.#poison = new PoisonTracker((digest, generation) => this.#code.trying(digest, generation));
+    const names = makeNames(config.amqp.prefix);
+    const topology = new Topology({ names, settings: config.topology }, () => this.#eventsModel);
+    this.#remote = new RemoteDomains({
+      url: urls.amqp,
+      name: `${node}/${thread}/domains`,
+      exchange: names.requests,
+      connectTimeoutMs: config.amqp.connectTimeoutMs,
+      queuesOf: (domain) => topology.status(domain),
+    });
     this.#path = new RequestPath({
       node,
       config,
@@ -80,6 +96,9 @@ export class BrokerThread {
       handOver: this.#handOver,
       poison: this.#poison,
       gaps: this.#gaps,
+      remote: this.#remote,
+      serves: serveMatcher(config),
+      rolesOfOthers: rolesOfOthers(config),
       entering: this.#code.enter,
     });
     this.#generations = new Generations({
@@ -112,9 +131,10 @@ export class BrokerThread {
     });
     this.#connections = [
       new AmqpConnection(options('reply'), (model) => this.#replies.attach(model)),
-      new AmqpConnection(options('events'), (model) =>
-        Promise.all([this.#events.attach(model), this.#handOver.attach(model)]),
-      ),
+      new AmqpConnection(options('events'), (model) => {
+        this.#eventsModel = model;
+        return Promise.all([this.#events.attach(model), this.#handOver.attach(model)]);
+      }),
       new AmqpConnection(options('consume'), (model) => this.#brokers.attach(model)),
     ];
   }
@@ -176,7 +196,9 @@ export class BrokerThread {
     await settlesWithin(settled, leftMs());
     await settlesWithin(this.#brokers.close(), CLOSE_MS);
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(leftMs())));
-    await Promise.all([...this.#connections, this.#replies].map((connection) => connection.close(leftMs())));
+    await Promise.all(
+      [...this.#connections, this.#replies, this.#remote].map((connection) => connection.close(leftMs())),
+    );
     this.#sayCounts();
     clearInterval(this.#heartbeat);
     this.#gaps.stop();

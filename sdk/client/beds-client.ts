@@ -15,6 +15,11 @@ export interface ConnectOptions {
   readonly url: string;
   /** This program's name for itself, in every request. */
   readonly name: string;
+  /**
+   * AMQP `user-id` of every message. RabbitMQ refuses one that is not the name of the account, so a host knows which program asks.
+   * Default: none.
+   */
+  readonly userId?: string;
   /** Default 'beds.request'. */
   readonly exchange?: string;
   /** Milliseconds that a call has when it names none. Default 10_000. */
@@ -55,9 +60,9 @@ export class BedsClient {
     this.#options = options;
     this.#defaultDeadlineMs = options.defaultDeadlineMs ?? DEFAULT_DEADLINE_MS;
     this.#clientMember = members({ client: options.name });
-    const { url, name, exchange = REQUEST_EXCHANGE, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
+    const { url, name, userId, exchange = REQUEST_EXCHANGE, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
     this.#link = new BrokerLink(
-      { url, name, exchange, connectTimeoutMs },
+      { url, name, userId, exchange, connectTimeoutMs },
       {
         up: () => this.#pipeline.up(),
         down: (loss) => this.#pipeline.down(loss),

@@ -26,6 +26,8 @@ export interface BrokerLinkOptions {
   readonly name: string;
   readonly exchange: string;
   readonly connectTimeoutMs: number;
+  /** AMQP `user-id` of each message. */
+  readonly userId?: string | undefined;
 }
 
 /** Why the link was lost, where RabbitMQ said so. */
@@ -127,7 +129,7 @@ export class BrokerLink {
   publish({ id, routingKey, isRead, isBatch, body, stampMs, expirationMs, confirmed }: OutgoingMessage): boolean {
     const channels = this.#channels;
     if (channels === undefined || !this.isReady) return false;
-    const { exchange } = this.#options;
+    const { exchange, userId } = this.#options;
     const options: Options.Publish = {
       contentType: 'application/json',
       type: isBatch ? BATCH_IN_PARTS : 'beds.request',
@@ -137,6 +139,7 @@ export class BrokerLink {
       expiration: String(expirationMs),
       mandatory: true,
       replyTo: REPLY_QUEUE,
+      ...(userId === undefined ? {} : { userId }),
       ...(stampMs === undefined ? {} : { headers: { [SENT_AT]: stampMs } }),
     };
     try {

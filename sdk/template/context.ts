@@ -20,7 +20,7 @@ export interface TemplateLog {
   error(message: string, fields?: JsonObject): void;
 }
 
-/** Calls into another domain on the same host, under the same deadline. */
+/** Calls into another domain, on the same host or on the one that serves it, under the same deadline. */
 export interface DomainCaller {
   create(payload: JsonObject): Promise<JsonObject>;
   fetch(query: ViewQuery | { readonly key: Scalar }): Promise<Page>;

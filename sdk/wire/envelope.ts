@@ -20,6 +20,10 @@ export interface RequestMeta {
   readonly idempotencyKey?: string;
   /** W3C trace context. */
   readonly traceparent?: string;
+  /** Of a domain that asks for a request of its own: how many domains called each other to get there. */
+  readonly depth?: number;
+  /** Refuses an operation that writes, as it is called by one that only reads. */
+  readonly readOnly?: boolean;
 }
 
 /** One request: the body of an AMQP message, alone or in an array of requests of the same domain and operation. */

@@ -70,6 +70,12 @@ export function makeDataPlane(adapter = {} as StoreAdapter, others: readonly Sto
     ...{ ...common, config, replies, handOver: new HandOver(), adapters },
     poison: new PoisonTracker(() => undefined),
     gaps: { readSince: (nowMs) => nowMs },
+    remote: {
+      call: () => Promise.reject(new TypeError('there is no other node')),
+      isServed: () => Promise.resolve(false),
+    },
+    serves: () => true,
+    rolesOfOthers: {},
     entering: (id) => entered.push(id),
   });
   const generations = new Generations({

@@ -15,14 +15,17 @@ export const statusCommand: Command = {
   usage: 'status [--node <name>] [--timeout <time>]',
   options: { node: NODE_OPTION, timeout: TIMEOUT_OPTION },
   details:
-    'Asks every running node over AMQP. Exits with 1 when a thread, a broker, a store or a domain is out of service, writes wait for ' +
+    'Asks every running node over AMQP. Exits with 1 when a thread, a broker, a store or a domain is out of service, no node plays a ' +
+    'role that is configured, writes wait for ' +
     'a store, a version is refused or waits, or the database objects of a domain are no longer as they were admitted (degraded).',
   run: async (context) => {
     const answers = await askNodes('status', {}, askOptions(context));
     const nodes = answers.map(({ result }) => result).sort((a, b) => a.node.localeCompare(b.node));
+    // n.b. of one node the others are not known.
+    const isOne = context.options['node'] !== undefined;
     if (context.json) context.out.value(nodes);
-    else printStatus(nodes, context.out);
-    return nodes.every(isHealthy) ? EXIT.ok : EXIT.failed;
+    else printStatus(nodes, context.out, isOne);
+    return (isOne || absentRoles(nodes).length === 0) && nodes.every(isHealthy) ? EXIT.ok : EXIT.failed;
   },
 };
 
@@ -36,7 +39,14 @@ function isHealthy(node: NodeStatus): boolean {
   );
 }
 
-function printStatus(nodes: readonly NodeStatus[], out: Output): void {
+/** Roles that are configured and that no node plays. */
+function absentRoles(nodes: readonly NodeStatus[]): readonly (readonly [role: string, domains: readonly string[]])[] {
+  const played = new Set(nodes.flatMap(({ roles }) => roles));
+  const absent = new Map(nodes.flatMap(({ rolesOfOthers }) => Object.entries(rolesOfOthers)));
+  return [...absent].filter(([role]) => !played.has(role));
+}
+
+function printStatus(nodes: readonly NodeStatus[], out: Output, isOne: boolean): void {
   out.table({
     head: ['node', 'roles', 'up', 'threads', 'memory', 'served', 'failed', 'node.js', 'pid'],
     rows: nodes.map((node) => [
@@ -55,6 +65,10 @@ function printStatus(nodes: readonly NodeStatus[], out: Output): void {
   for (const { node, log } of nodes) {
     if (log.waitingLines + log.droppedLines > 0) out.line(`${node}: ${logText(log)}`);
   }
+  for (const [role, domains] of isOne ? [] : absentRoles(nodes))
+    out.line(
+      `No node plays the role ${role}${domains.length === 0 ? '' : `: requests to ${domains.join(', ')} fail with BEDS_REQUEST_ROLE_ABSENT`}.`,
+    );
   out.line();
   printDomains(nodes, out);
   out.line();

@@ -1,0 +1,172 @@
+import { randomUUID } from 'node:crypto';
+import { isBedsError, type Json } from '@beds/sdk';
+import { type BedsClient, connectBeds } from '@beds/sdk/client';
+import { BedsError, type ReplyEnvelope, type RequestEnvelope } from '#sdk/template';
+import { requestErrors } from '../errors/request.js';
+import type { OperationResult } from './encode.js';
+import type { DomainCall } from './template-context.js';
+
+export interface RemoteOptions {
+  readonly url: string;
+  /** Shown by RabbitMQ, and in the requests. */
+  readonly name: string;
+  readonly exchange: string;
+  readonly connectTimeoutMs: number;
+  /** The queues of a domain, with their consumers. */
+  readonly queuesOf: (domain: string) => Promise<readonly { readonly consumers: number }[]>;
+}
+
+/** Calls of one thread that may wait for another node. */
+const MOST_CALLS = 2_000;
+
+/** For so long it is known whether another node serves a domain. */
+const KNOWN_MS = 1_000;
+
+/** Nothing was begun for a call that ended so. */
+const NOT_BEGUN: ReadonlySet<string> = new Set([
+  'BEDS_CLIENT_REQUEST_INVALID',
+  'BEDS_CLIENT_UNAVAILABLE',
+  'BEDS_CLIENT_UNROUTABLE',
+  'BEDS_CLIENT_FORBIDDEN',
+  'BEDS_REQUEST_CALL_DEPTH',
+  'BEDS_REQUEST_INVALID',
+  'BEDS_REQUEST_PEER_UNAVAILABLE',
+  'BEDS_REQUEST_READ_ONLY',
+  'BEDS_REQUEST_ROLE_ABSENT',
+  'BEDS_REQUEST_TOO_COMPLEX',
+  'BEDS_REQUEST_TOO_LARGE',
+  'BEDS_REQUEST_UNKNOWN_DOMAIN',
+  'BEDS_REQUEST_UNKNOWN_OPERATION',
+  'BEDS_REQUEST_WITHHELD',
+]);
+
+/**
+ * Calls of templates into domains that other nodes serve: over RabbitMQ, under the deadline of the request that they belong to.
+ * The connection is opened at the first of them.
+ */
+export class RemoteDomains {
+  readonly #options: RemoteOptions;
+  readonly #idPrefix = randomUUID().slice(0, 13);
+  #opening: Promise<BedsClient> | undefined;
+  readonly #served = new Map<string, { readonly untilMs: number; readonly isServed: Promise<boolean> }>();
+  #calls = 0;
+  #underWay = 0;
+
+  constructor(options: RemoteOptions) {
+    this.#options = options;
+  }
+
+  /** Rejects with what the other node answered, or with what kept it from answering. */
+  async call(call: DomainCall): Promise<OperationResult> {
+    const { scope, mode, op } = call;
+    if (this.#underWay >= MOST_CALLS) {
+      throw requestErrors.make('BEDS_REQUEST_PEER_UNAVAILABLE', 'Too many calls wait for other nodes.');
+    }
+    const mayWrite = mode === 'write' && op !== 'fetch';
+    if (mayWrite) scope.beginsWrite();
+    this.#underWay += 1;
+    try {
+      const reply = await this.#send(call);
+      if (mayWrite && reply.by?.mode === 'read') scope.keptNothing();
+      else if (mayWrite && !reply.ok && NOT_BEGUN.has(reply.error.code)) scope.keptNothing();
+      return resultOf(reply);
+    } catch (error) {
+      if (!isTransport(error)) throw error;
+      if (mayWrite && NOT_BEGUN.has(error.code)) scope.keptNothing();
+      throw ofTransport(error, mayWrite);
+    } finally {
+      this.#underWay -= 1;
+      if (mayWrite) scope.writeEnded();
+    }
+  }
+
+  /** Whether another node serves a domain that a role names. Never rejects. */
+  isServed(domain: string): Promise<boolean> {
+    const known = this.#served.get(domain);
+    const nowMs = performance.now();
+    if (known !== undefined && nowMs < known.untilMs) return known.isServed;
+    const isServed = this.#options.queuesOf(domain).then(
+      (queues) => queues.some(({ consumers }) => consumers > 0),
+      () => false,
+    );
+    this.#served.set(domain, { untilMs: nowMs + KNOWN_MS, isServed });
+    return isServed;
+  }
+
+  async close(timeoutMs: number): Promise<void> {
+    const client = await this.#opening?.catch(() => undefined);
+    await client?.close({ drainTimeoutMs: timeoutMs });
+  }
+
+  async #send(call: DomainCall): Promise<Answer> {
+    const { scope } = call;
+    const client = await this.#connected();
+    const deadlineMs = Math.max(1, Math.floor(scope.requireTime()));
+    this.#calls += 1;
+    return client.request(envelopeOf(call, `${this.#idPrefix}-${this.#calls.toString(36)}`, deadlineMs));
+  }
+
+  #connected(): Promise<BedsClient> {
+    if (this.#opening !== undefined) return this.#opening;
+    const { url } = this.#options;
+    const userId = decodeURIComponent(new URL(url).username);
+    const opening = connectBeds({ ...this.#options, ...(userId === '' ? {} : { userId }) });
+    this.#opening = opening;
+    opening.catch(() => (this.#opening = undefined));
+    return opening;
+  }
+}
+
+/** n.b. whoever stands in for a host may leave `by` out. */
+type Answer = ReplyEnvelope | (ReplyEnvelope & { readonly by?: undefined });
+
+function envelopeOf(call: DomainCall, id: string, deadlineMs: number): RequestEnvelope {
+  const { domain, op, input, scope, mode, depth } = call;
+  const { client, session, idempotencyKey, traceparent } = scope;
+  const meta = {
+    ...(client !== undefined && { client }),
+    ...(session !== undefined && { session }),
+    ...(idempotencyKey !== undefined && { idempotencyKey }),
+    ...(traceparent !== undefined && { traceparent }),
+    ...(mode === 'read' && { readOnly: true }),
+    depth: scope.depth + depth,
+    deadlineMs,
+  };
+  const { payload, query, key } = input;
+  return {
+    ...{ v: 1, id, domain, op, meta },
+    ...(payload !== undefined && { payload }),
+    ...(query !== undefined && { query }),
+    ...(key !== undefined && { key }),
+  };
+}
+
+function resultOf(reply: ReplyEnvelope): OperationResult {
+  if (reply.ok) {
+    const data: Json = reply.data;
+    return { data, ...reply.page };
+  }
+  const { code, message, status = 'fault', hint = '', retryable, field, problems } = reply.error;
+  const details = { retryable, ...(field !== undefined && { field }), ...(problems !== undefined && { problems }) };
+  throw new BedsError(code, { message, status, action: hint }, details);
+}
+
+function isTransport(error: unknown): error is BedsError {
+  return isBedsError(error) && error.code.startsWith('BEDS_CLIENT_');
+}
+
+function ofTransport(cause: BedsError, mayWrite: boolean): BedsError {
+  const { code, message, field } = cause;
+  switch (code) {
+    case 'BEDS_CLIENT_TIMEOUT':
+      return requestErrors.make(mayWrite ? 'BEDS_REQUEST_INDETERMINATE' : 'BEDS_REQUEST_DEADLINE_EXCEEDED', undefined, {
+        cause,
+      });
+    case 'BEDS_CLIENT_INDETERMINATE':
+      return requestErrors.make('BEDS_REQUEST_INDETERMINATE', undefined, { cause });
+    case 'BEDS_CLIENT_REQUEST_INVALID':
+      return requestErrors.make('BEDS_REQUEST_INVALID', message, { cause, ...(field !== undefined && { field }) });
+    default:
+      return requestErrors.make('BEDS_REQUEST_PEER_UNAVAILABLE', message, { cause });
+  }
+}

@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import type { BedsClient } from '@beds/sdk/client';
+import { configSchema } from '../host/config/schema.js';
+import type { NodeStatus } from '../host/admin/views.js';
+import { beds } from './support/beds.js';
+import { writeBundle } from './support/bundles.js';
+import { eventually, startTestHost, type TestHost } from './support/host.js';
+import { type HostProcess, startHostProcess } from './support/host-process.js';
+import { NOTES_OBJECTS } from './support/notes-domain.js';
+import { sharedServices } from './support/services.js';
+
+const services = await sharedServices(['rabbitmq', 'mariadb']);
+
+const USERS = {
+  form: 'file',
+  ...{ domain: 'users', name: 'users.mjs', store: 'accounts', objects: NOTES_OBJECTS },
+  body: { fetchRecords: `return ctx.view('fetch', query);` },
+  operations: {
+    who: {
+      mode: 'read',
+      run: `return {
+        client: ctx.client, trace: ctx.traceparent, key: ctx.idempotencyKey, left: ctx.deadline.remainingMs,
+        rows: (await ctx.view('fetch', {})).rows.length };`,
+    },
+    keep: { mode: 'write', run: `return ctx.call('create', { text: 'kept' });` },
+    slow: { mode: 'read', run: `return ctx.call('slow', { ms: 5000 });` },
+    back: { mode: 'read', run: `return ctx.domain('orders').call('round');` },
+  },
+  peers: ['orders'],
+} as const;
+
+const ORDERS = {
+  form: 'file',
+  ...{ domain: 'orders', name: 'orders.mjs', objects: NOTES_OBJECTS, peers: ['users'] },
+  operations: {
+    ask: { mode: 'read', run: `return ctx.domain('users').call('who');` },
+    read: { mode: 'read', run: `return (await ctx.domain('users').fetch({ limit: 1, count: true }));` },
+    sneak: { mode: 'read', run: `return ctx.domain('users').call('keep');` },
+    keep: { mode: 'write', run: `return ctx.domain('users').call('keep');` },
+    unknown: { mode: 'write', run: `return ctx.domain('users').call('nothing');` },
+    slow: { mode: 'read', run: `return ctx.domain('users').call('slow');` },
+    round: { mode: 'read', run: `return ctx.domain('users').call('back');` },
+  },
+} as const;
+
+interface Nodes {
+  readonly place: TestHost;
+  readonly client: BedsClient;
+  start(node: string, role: string): HostProcess;
+  status(): Promise<{ readonly code: number; readonly nodes: readonly NodeStatus[]; readonly text: string }>;
+}
+
+/** Both nodes have one configuration, but for their roles and for the secrets of their stores. */
+async function makeNodes(t: TestContext): Promise<Nodes> {
+  const place = await startTestHost(t, { services, isStarted: false });
+  await writeBundle(place.pluginsDirectory, USERS);
+  await writeBundle(place.pluginsDirectory, ORDERS);
+  const { prefix, config, runtimeUrl } = place;
+  const start = (node: string, role: string): HostProcess => {
+    const { stores } = configSchema.parse({
+      stores: {
+        main: { kind: 'mysql', roles: ['appServer'], url: role === 'appServer' ? runtimeUrl : '' },
+        accounts: { kind: 'mysql', roles: ['tercero'], url: role === 'tercero' ? runtimeUrl : '' },
+      },
+    });
+    return startHostProcess(t, place, {
+      ...{ node: { name: node, roles: [role] }, stores },
+      state: { directory: `.beds-${node}` },
+    });
+  };
+  const env = { BEDS_AMQP_URL: config.amqp.url, BEDS_AMQP_PREFIX: prefix };
+  return {
+    ...{ place, start, client: await place.connectClient() },
+    status: async () => {
+      const answered = await beds(['status', '--json'], { env });
+      const shown = await beds(['status'], { env });
+      return { code: answered.code, nodes: JSON.parse(answered.stdout) as readonly NodeStatus[], text: shown.stdout };
+    },
+  };
+}
+
+describe('roles as processes of their own, by configuration alone', { timeout: 120_000 }, () => {
+  it('a role that nobody plays is said, and requests to its domains fail at once, by name', async (t) => {
+    const { client, start, status } = await makeNodes(t);
+    await start('app', 'appServer').serving;
+    const beganMs = performance.now();
+    await assert.rejects(client.domain('users').fetch({}), {
+      code: 'BEDS_REQUEST_ROLE_ABSENT',
+      message: 'No node that plays the role tercero serves this domain.',
+    });
+    await assert.rejects(client.domain('orders').call('ask', {}), { code: 'BEDS_REQUEST_ROLE_ABSENT' });
+    await assert.rejects(client.domain('orders').call('keep', {}), { code: 'BEDS_REQUEST_ROLE_ABSENT' });
+    assert.ok(performance.now() - beganMs < 5_000, 'nobody waits for a deadline');
+    const { code, nodes, text } = await status();
+    assert.equal(code, 1);
+    assert.match(
+      text,
+      /No node plays the role tercero: requests to users, sessions fail with BEDS_REQUEST_ROLE_ABSENT/,
+    );
+    const [app] = nodes;
+    assert.deepEqual(app?.roles, ['appServer']);
+    assert.deepEqual(
+      app.domains.map(({ domain }) => domain),
+      ['orders'],
+      'what another role names is not loaded here',
+    );
+    assert.deepEqual(
+      app.stores.map(({ store, up }) => [store, up]),
+      [['main', true]],
+      'nor is its store opened, for which there is no password here',
+    );
+  });
+
+  it('a domain of another role is called over RabbitMQ under the same terms', async (t) => {
+    const { client, place, start, status } = await makeNodes(t);
+    await Promise.all([start('app', 'appServer').serving, start('accounts', 'tercero').serving]);
+    const orders = client.domain('orders');
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+    const asked = await orders.call('ask', {}, { deadlineMs: 4_000, idempotencyKey: 'k', traceparent });
+    const { left, ...terms } = asked as { readonly left: number };
+    assert.deepEqual(terms, { client: 'test', trace: traceparent, key: 'k', rows: 0 });
+    assert.ok(left > 0 && left < 4_000, `${String(left)} ms of 4,000 are left`);
+
+    await orders.call('keep', {});
+    await assert.rejects(orders.call('sneak', {}), { code: 'BEDS_REQUEST_READ_ONLY' }, 'a read leads to no write');
+    await assert.rejects(orders.call('unknown', {}), { code: 'BEDS_REQUEST_UNKNOWN_OPERATION' });
+    assert.deepEqual(await orders.call('read', {}), {
+      rows: [{ id: 1, text: 'kept', mark: null, version: 1 }],
+      count: 1,
+    });
+    assert.equal(((await place.dba.query('SELECT text FROM note'))[0] as unknown[]).length, 1);
+
+    const beganMs = performance.now();
+    await assert.rejects(orders.call('slow', {}, { deadlineMs: 700 }), {
+      code: 'BEDS_REQUEST_DEADLINE_EXCEEDED',
+    });
+    assert.ok(performance.now() - beganMs < 3_000, 'the deadline is that of the request');
+    await assert.rejects(orders.call('round', {}), { code: 'BEDS_REQUEST_CALL_DEPTH' }, 'calls in a circle end');
+
+    const { code, nodes, text } = await status();
+    assert.equal(code, 0, text);
+    assert.deepEqual(
+      nodes.map(({ node, roles, domains, stores }) => [
+        node,
+        roles,
+        domains.map(({ domain }) => domain),
+        stores.length,
+      ]),
+      [
+        ['accounts', ['tercero'], ['users'], 1],
+        ['app', ['appServer'], ['orders'], 1],
+      ],
+    );
+    assert.match(
+      text,
+      /accounts +uBroker +data +consuming +\S+\.req\.users\.read, \S+\.req\.users\.write, \S+\.unrouted/,
+    );
+  });
+
+  it('the other node may be killed and come back: calls go on', async (t) => {
+    const { client, start } = await makeNodes(t);
+    const tercero = start('accounts', 'tercero');
+    await Promise.all([start('app', 'appServer').serving, tercero.serving]);
+    await client.domain('orders').call('ask', {});
+    await tercero.kill();
+    const waiting = client.domain('orders').call('ask', {}, { deadlineMs: 30_000 });
+    await start('accounts', 'tercero').serving;
+    await waiting;
+    await eventually('the next is answered', async () => {
+      await client.domain('orders').call('ask', {});
+      return true;
+    });
+  });
+});
