@@ -52,7 +52,7 @@ const LONGEST = [
   'admission-bundles',
   'sdk-build',
   'bootstrap',
-  'heap-growth',
+  'heap-limits',
 ];
 
 const USAGE = `npm test [-- [--unit] [--servers <name>] [--node <version>] [<part of a file name> …] [<option of node --test> …]]

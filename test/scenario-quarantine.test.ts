@@ -117,7 +117,7 @@ describe('a version that ends threads again and again', () => {
       assert.ok(back.time - Number(line['time']) < 5_000, `${String(back.time - Number(line['time']))} ms`);
       t.diagnostic(`the one before served ${String(back.time - Number(line['time']))} ms after the last strike`);
       for (const end of host.log.filter(({ msg }) => msg === ENDED)) {
-        assert.deepEqual([end['domain'], end['version'], end['hash']], ['notes', '1.1.0', hash]);
+        assert.deepEqual([end['domain'], end['version'], end['hash']], ['notes', '1.1.0', hash], JSON.stringify(end));
       }
       // The file that did harm is tidied up: that ends nothing.
       await rm(join(host.pluginsDirectory, 'notes.mjs'));

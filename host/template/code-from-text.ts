@@ -1,16 +1,4 @@
-import { setFlagsFromString } from 'node:v8';
 import { compileFunction } from 'node:vm';
-
-/** As an option of Node, for a process. */
-export const CODE_FROM_TEXT_FLAG = '--disallow-code-generation-from-strings';
-
-/**
- * Lets no thread that is started afterwards make code from text: no `eval`, no constructor of functions, however it was
- * reached. What `makeFunction` returns still works there. Threads that run already keep what they had.
- */
-export function denyCodeFromText(): void {
-  setFlagsFromString(CODE_FROM_TEXT_FLAG);
-}
 
 /** How code that is older than `globalThis` asks for it; in strict code `this` has no value. */
 const ASKS_FOR_GLOBALS = /^\s*return this\s*;?\s*$/;

@@ -1,12 +1,17 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { setFlagsFromString } from 'node:v8';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { withTimeout } from '#sdk/time';
 import { takeUrls } from '../config/secrets.js';
 import { threadErrors } from '../errors/thread.js';
 import { textOf, wordsFor } from '../errors/thrown.js';
-import { CODE_FROM_TEXT_FLAG, denyCodeFromText } from '../template/code-from-text.js';
 import type { GenerationSource } from '../template/contract.js';
+import {
+  CODE_FROM_TEXT_FLAG,
+  denyCodeFromText,
+  keepLoopsEndable,
+  letHeapsGrow,
+  YOUNG_GENERATION_MB,
+} from '../template/v8-flags.js';
 import {
   type PlainError,
   type ProcessMessage,
@@ -221,6 +226,7 @@ export type CarrierData = Omit<ThreadData, 'breadcrumbs' | 'secrets'>;
 function startThreadCarrier(data: CarrierData, heapMb: number, events: CarrierEvents): Carrier {
   denyCodeFromText();
   letHeapsGrow();
+  keepLoopsEndable();
   const breadcrumbs = new CrashBreadcrumbs();
   const { config, urls } = takeUrls(data.config);
   const { port1: ours, port2: secrets } = new MessageChannel();
@@ -231,7 +237,7 @@ function startThreadCarrier(data: CarrierData, heapMb: number, events: CarrierEv
     transferList: [secrets],
     name: `beds ${data.thread}`,
     env: {},
-    resourceLimits: { maxOldGenerationSizeMb: heapMb },
+    resourceLimits: { maxOldGenerationSizeMb: heapMb, maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
   });
   worker.on('message', events.onMessage);
   worker.on('error', events.onError);
@@ -340,14 +346,4 @@ class ProcessTrail implements LeftBehind {
   #read(): TrailView | undefined {
     return this.#kept ?? (this.#trail === undefined ? undefined : readTrail(this.#trail));
   }
-}
-
-/**
- * Lets the heap of a thread grow to four times what is alive in it before it is collected as a whole, as V8 does where a heap
- * has no limit. With a limit below its own (2 or 4 GB) it takes 1.3 to 2 times; a busy broker thread then collected its 17 MB
- * four times a second, which took a fifth of its processor time. The limit itself, `threads.<group>.heapMb`, stays what it is.
- * `MemoryController::MaxGrowingFactor`: https://github.com/v8/v8/blob/11.3.244/src/heap/heap-controller.cc
- */
-export function letHeapsGrow(): void {
-  setFlagsFromString('--heap-growing-percent=300');
 }

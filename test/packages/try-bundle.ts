@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { readSingleFile } from '#sdk/template';
 import { openProber } from '../../host/deploy/admit/probe.js';
 import { verifyBundle } from '../../host/deploy/admit/verify.js';
-import { denyCodeFromText } from '../../host/template/code-from-text.js';
+import { denyCodeFromText } from '../../host/template/v8-flags.js';
 import type { SealedRun, SealedSource } from './sealed-thread.js';
 
 /** What came of a bundle in a host. */

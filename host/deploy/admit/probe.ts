@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 import type { Manifest } from '@beds/sdk';
 import { build } from 'esbuild';
 import { startAtLowPriority } from '../../template/low-priority.js';
-import { denyCodeFromText } from '../../template/code-from-text.js';
+import { denyCodeFromText, keepLoopsEndable } from '../../template/v8-flags.js';
 import { type Finding, makeFinding } from '../../template/contract.js';
 import { withEsbuild } from '../../template/convert.js';
 
@@ -133,6 +133,7 @@ class ThreadProber implements Prober {
 
 function startThread(script: URL, { memoryMb }: ProbeOptions): Worker {
   denyCodeFromText();
+  keepLoopsEndable();
   const thread = new Worker(script, {
     name: 'beds-probe',
     env: {},

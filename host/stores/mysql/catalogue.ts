@@ -288,7 +288,7 @@ function namedValue(source: CatalogueType): NamedValue {
 
 /** Whether a text can be compared by this collation: none of its characters is lost on the way to it. */
 function isKnown(collation: string): boolean {
-  return setOf(collation) === 'utf8mb4' || charactersOf(collation) !== undefined;
+  return /^utf8mb4(_|$)/.test(collation) || charactersOf(collation) !== undefined;
 }
 
 function bounds(source: CatalogueType, type: ValueType): { maxLength?: number; min?: number; max?: number } {
