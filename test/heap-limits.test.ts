@@ -35,9 +35,10 @@ async function printed(program: string): Promise<string> {
 async function collections(before: string): Promise<number> {
   const count = await printed(`
     import { Worker } from 'node:worker_threads';
-    import { letHeapsGrow } from ${module};
+    import { letHeapsGrow, YOUNG_GENERATION_MB } from ${module};
     ${before}
-    new Worker(${JSON.stringify(THREAD)}, { eval: true, resourceLimits: { maxOldGenerationSizeMb: 512 } })
+    const resourceLimits = { maxOldGenerationSizeMb: 512, maxYoungGenerationSizeMb: YOUNG_GENERATION_MB };
+    new Worker(${JSON.stringify(THREAD)}, { eval: true, resourceLimits })
       .on('message', (count) => console.log(count));
   `);
   return Number(count);
