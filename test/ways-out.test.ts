@@ -9,6 +9,7 @@ import { verifyBundle } from '../host/deploy/admit/verify.js';
 import { describeBundle, writeBundle } from './support/bundles.js';
 import { startTestHost, type TestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';
+import { PlainCaller } from './support/plain-caller.js';
 import { sharedServices } from './support/services.js';
 import { HIDDEN, waysOutHead, WRITTEN } from './support/ways-out.js';
 
@@ -92,5 +93,40 @@ describe('a template with a way out at its top level', () => {
     const second = await host.logged('the other refusal', ({ msg }) => msg === 'notes 1.1.0 rejected');
     assert.match(JSON.stringify(second['findings']), /BEDS_ADMISSION_LOAD_THROWS/);
     assert.equal(existsSync(mark), false);
+  });
+});
+
+describe('a template that changes RegExp.prototype, which stays open', () => {
+  it('sees no request of others as it came, no password, and lets no forbidden key through', async (t) => {
+    const host = await startTestHost(t, { services, config: { threads: { default: { count: 1 } } } });
+    const head = `
+      const seen = [];
+      for (const name of ['exec', 'test', ...['replace', 'split', 'match', 'matchAll', 'search'].map((way) => Symbol[way])]) {
+        const was = RegExp.prototype[name];
+        RegExp.prototype[name] = function (...args) {
+          seen[seen.length] = args.map(String).join(' ');
+          return name === 'test' && String(args[0]).startsWith('{') ? false : Reflect.apply(was, this, args);
+        };
+      }`;
+    const operations = { seen: { mode: 'read', run: 'return seen.splice(0);' } } as const;
+    await writeBundle(host.pluginsDirectory, notesBundle({ head, operations }));
+    await writeBundle(host.pluginsDirectory, notesBundle({ domain: 'tasks', name: 'tasks.mjs' }));
+    await Promise.all([host.active('notes', '1.0.0'), host.active('tasks', '1.0.0')]);
+    const client = await host.connectClient();
+    await host.dba.query(`KILL HARD CONNECTION USER '${host.prefix}'`).catch(() => undefined);
+    await client.domain('tasks').create({ text: 'canary', mark: 'canary' });
+    const caller = await PlainCaller.open(host);
+    const body = '{"v":1,"id":"1","domain":"tasks","op":"create","payload":{"__proto__":{"text":"x"}}}';
+    const reply = await caller.ask({ routingKey: 'tasks.create', body });
+    assert.equal(reply.ok ? '' : reply.error.code, 'BEDS_REQUEST_FORBIDDEN_KEY');
+    const seen = (await client.domain('notes').call('seen', {})) as readonly string[];
+    const passwords = [host.config.amqp.url, ...Object.values(host.config.stores).map(({ url }) => url)]
+      .map((url) => new URL(url).password)
+      .filter((password) => password !== '');
+    assert.ok(seen.length > 0 && passwords.length > 1);
+    assert.deepEqual(
+      seen.filter((text) => ['canary', ...passwords].some((secret) => text.includes(secret))),
+      [],
+    );
   });
 });

@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import { createRequire } from 'node:module';
 import process from 'node:process';
 import stream from 'node:stream';
+import { inspect } from 'node:util';
 import { ALLOWED_IMPORTS, HIDDEN_GLOBALS } from '#sdk/template';
 import { makeFunction } from './code-from-text.js';
 import { makeDriverBuffer } from './driver-buffers.js';
@@ -109,7 +110,9 @@ function samples(): readonly unknown[] {
   // Iterators that are made of iterators, where there are such.
   const { Iterator } = globalThis as { readonly Iterator?: { from(of: object): { map(by: () => void): unknown } } };
   const wrapped = Iterator?.from({ next: () => ({ done: true }) });
-  return [Buffer, ...iterators, ...functions, wrapped, wrapped?.map(() => undefined)];
+  // n.b. its setter writes into this one.
+  const options = inspect.defaultOptions;
+  return [Buffer, options, ...iterators, ...functions, wrapped, wrapped?.map(() => undefined)];
 }
 
 const SAMPLE = {

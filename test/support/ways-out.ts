@@ -52,6 +52,8 @@ export const HIDDEN: Readonly<Record<string, string>> = {
   'the console': `return [console.Console, console._stdout, console._stderr, console._streams];`,
   'a tick and a microtask': `return await new Promise((done) => queueMicrotask(function () { process.nextTick(function (...all) { done([this, all]); }); }));`,
   'an inspection': `const seen = []; util.inspect({ [Symbol.for('nodejs.util.inspect.custom')](...all) { seen.push(this.constructor, all, all[2]?.constructor); return ''; } }); return seen;`,
+  'the options of every inspection': `const { depth } = util.inspect.defaultOptions; try { util.inspect.defaultOptions = { depth: 7 }; } catch {}
+    const isSet = util.inspect.defaultOptions.depth === 7; if (isSet) util.inspect.defaultOptions = { depth }; return isSet ? 'canary: set' : undefined;`,
   'the timers of others': `const timer = setTimeout(fn, 60_000); const now = setImmediate(fn);
     const found = [timer, now].flatMap((it) => [it._idleNext, it._idlePrev, it._onTimeout, it._onImmediate, it._timerArgs]); clearTimeout(timer); return found.filter(Boolean).length > 0 ? 'canary: timers' : undefined;`,
   'the bytes beside a buffer': `const all = [Buffer.from('x'), Buffer.allocUnsafe(8), Buffer.concat([Buffer.from('x')]), buffer.Buffer.from([1]), Buffer.from('eA', 'base64'),
