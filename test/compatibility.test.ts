@@ -8,9 +8,10 @@ import type { Caller } from '../host/deploy/compatibility/caller-ledger.js';
 import { diffVersions, breakingFindings, joinCallers } from '../host/deploy/compatibility/gate.js';
 import { contractCases, inputOf, lookup, manifest } from './support/contract-cases.js';
 
-/** `!` marks what breaks. */
+/** `!` marks what breaks, `+` what lets somebody do or see more. */
 function lines(changes: readonly ContractChange[]): readonly string[] {
-  return changes.map(({ breaking, operation, message }) => `${breaking ? '! ' : '  '}${operation}: ${message}`);
+  const mark = ({ breaking, loosens }: ContractChange): string => (breaking ? '! ' : loosens === true ? '+ ' : '  ');
+  return changes.map((change) => `${mark(change)}${change.operation}: ${change.message}`);
 }
 
 describe('the comparison of two manifests', () => {
@@ -28,6 +29,14 @@ describe('the comparison of two manifests', () => {
         assert.deepEqual(compareManifests(each, reversed(each) as Manifest), []);
       }
     }
+  });
+
+  it('takes what says nothing of access for what the host is configured to', () => {
+    const open = lookup({}, { access: 'anyone' });
+    assert.deepEqual(compareManifests(lookup({}), open), []);
+    assert.deepEqual(lines(compareManifests(lookup({}), open, 'signed-in')), [
+      '+ lookup: access changed from every user to anyone: whoever is not signed in may now',
+    ]);
   });
 
   it('puts what breaks first, then goes by operation', () => {
@@ -230,7 +239,10 @@ describe('the difference of two kept versions', () => {
     const from = { manifest: { ...lookup({}), files }, hash: 'h1' };
     const nextFiles = { 'same.js': file('c'), 'index.js': file('d'), 'new.js': file('e') };
     const to = { manifest: manifest({ version: '2.0.0', files: nextFiles }), hash: 'h2' };
-    const diff = diffVersions(from, to, ledgerOf({ 'cities.lookup': [caller('web', 3)] }, 2));
+    const diff = diffVersions(from, to, {
+      ledger: ledgerOf({ 'cities.lookup': [caller('web', 3)] }, 2),
+      defaultAccess: 'anyone',
+    });
     assert.deepEqual(structuredClone(diff), {
       domain: 'cities',
       from: { version: '1.0.0', hash: 'h1' },

@@ -109,6 +109,7 @@ describe('the description of a domain', () => {
       manifest,
       book,
       by: { node: 'a', domain: 'world-cities', generation: 7 },
+      defaultAccess: 'anyone',
     });
     const ask = (): DomainDescription => made.get('describe')?.run({}, {} as TemplateContext) as DomainDescription;
     const first = ask();

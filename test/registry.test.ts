@@ -114,7 +114,8 @@ describe('the choice between the active version and its candidate', () => {
   }
 
   function caller(client: string | undefined, session?: string, requestId = 'r-1'): RequestScope {
-    return new RequestScope(requestId, 0, { client, session });
+    const user = session === undefined ? undefined : { id: 'ann', roles: [], session };
+    return new RequestScope(requestId, 0, { client, user });
   }
 
   /** What the candidate answered of so many requests of so many clients in turn. */

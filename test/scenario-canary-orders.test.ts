@@ -79,12 +79,12 @@ describe('a canary under orders', { timeout: TEST_MS * 10 }, () => {
     const paused = await canaryHost.admin.view();
     assert.deepEqual([paused.canary?.hold, paused.canary?.percent, paused.paused], [true, 50, true]);
     const client = await canaryHost.host.connectClient({ name: 'breaker' });
-    const broken = async (session: number): Promise<unknown> =>
+    const broken = async (n: number): Promise<unknown> =>
       client.request({
-        ...({ v: 1, id: `b-${String(session)}`, domain: 'notes', op: 'breaks', payload: {} } as const),
-        meta: { client: 'breaker', session: String(session) },
+        ...({ v: 1, id: `b-${String(n)}`, domain: 'notes', op: 'breaks', payload: {} } as const),
+        meta: { client: `breaker-${String(n)}` },
       });
-    for (let session = 0; session < 60; session += 1) await broken(session);
+    for (let n = 0; n < 60; n += 1) await broken(n);
     const { findings = [] } = await canaryHost.reached('1.1.0', 'quarantined');
     assert.equal(findings[0]?.code, 'BEDS_ROLLOUT_GUARD_ERRORS');
     await crowd.stop();

@@ -44,7 +44,7 @@ function reader(view: SlowView): (query?: ViewQuery, timeMs?: number) => Promise
   const reads = new SharedReads();
   return (query = {}, timeMs = LONG_MS) => {
     const scope = new RequestScope('r', performance.now() + timeMs);
-    return reads.read({ alias: 'fetch', query, scope, begin: view.begin });
+    return reads.read({ alias: 'fetch', asked: query, scope, begin: view.begin });
   };
 }
 

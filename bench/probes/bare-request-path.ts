@@ -1,3 +1,5 @@
+import { Access } from '../../host/access/access.js';
+import { ProgramPolicy } from '../../host/access/programs.js';
 import { HandOver } from '../../host/amqp/hand-over.js';
 import type { Config } from '../../host/config/schema.js';
 import { PoisonTracker } from '../../host/request/poison-tracker.js';
@@ -7,6 +9,11 @@ type Parts = Pick<RequestPathOptions, 'registry' | 'replies' | 'callers'>;
 
 /** The request path without RabbitMQ, databases and a trail. */
 export function bareRequestPath(config: Config, parts: Parts): RequestPath {
+  const access = new Access({
+    security: config.security,
+    resolve: () => Promise.resolve(null),
+    listen: () => undefined,
+  });
   return new RequestPath({
     ...parts,
     node: 'bench',
@@ -22,5 +29,7 @@ export function bareRequestPath(config: Config, parts: Parts): RequestPath {
     entering: () => undefined,
     handOver: new HandOver(),
     adapters: new Map(),
+    access,
+    programs: new ProgramPolicy(config.callers, ''),
   });
 }

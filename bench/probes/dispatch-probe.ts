@@ -36,7 +36,9 @@ export async function makeDispatchProbe(): Promise<DispatchProbe> {
   const source = { id: 1, hash: '', manifest, code: '', sourceMap: '', objects: {} };
   const callers = new CallerBook();
   const adapter = {} as StoreAdapter;
-  registry.prepare(new ServingGeneration(source, template, { node: 'bench', adapter, callers }));
+  registry.prepare(
+    new ServingGeneration(source, template, { node: 'bench', adapter, callers, defaultAccess: 'anyone' }),
+  );
   registry.apply([{ domain: manifest.domain, active: 1 }]);
   const replies = new NoReplies();
   const path = bareRequestPath(config, { registry, replies, callers });

@@ -60,6 +60,7 @@ export async function makeSwapProbe(head = ''): Promise<SwapProbe> {
     host: path,
     callers,
     adapters: new Map([['main', {} as StoreAdapter]]),
+    defaultAccess: 'anyone',
     prepareTimeoutMs: config.plugins.prepareTimeoutMs,
     drainTimeoutMs: config.supervisor.drainTimeoutMs,
     onDrained: (_generation, complete, more) => {

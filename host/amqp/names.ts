@@ -11,6 +11,8 @@ export interface Names {
   readonly dead: string;
   /** Topic exchange of events. */
   readonly events: string;
+  /** Topic exchange of what happened in domains: `session.revoked`. */
+  readonly happened: string;
   /** Fanout exchange that reaches every host with a query of an administrator. */
   readonly admin: string;
   /** Fanout exchange that reaches every host with a command of an administrator. */
@@ -25,6 +27,7 @@ export function makeNames(prefix: string): Names {
     unrouted: `${prefix}.unrouted`,
     dead: `${prefix}.dead`,
     events: `${prefix}.event`,
+    happened: `${prefix}.events`,
     admin: `${prefix}.admin`,
     operate: `${prefix}.operate`,
     queue: (domain, mode) => `${prefix}.req.${domain}.${mode}`,

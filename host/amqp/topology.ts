@@ -62,7 +62,7 @@ export class Topology {
     const { names, settings } = this.#options;
     await this.#withChannel(async (channel) => {
       if (!settings.declare) {
-        for (const exchange of [names.requests, names.events, names.admin, names.operate]) {
+        for (const exchange of [names.requests, names.events, names.happened, names.admin, names.operate]) {
           await channel.checkExchange(exchange);
         }
         return;
@@ -75,6 +75,7 @@ export class Topology {
       await channel.bindQueue(names.unrouted, names.unrouted, '');
       await channel.assertExchange(names.requests, 'topic', { durable: true, alternateExchange: names.unrouted });
       await channel.assertExchange(names.events, 'topic', { durable: true });
+      await channel.assertExchange(names.happened, 'topic', { durable: true });
       await channel.assertExchange(names.admin, 'fanout', { durable: true });
       await channel.assertExchange(names.operate, 'fanout', { durable: true });
     });

@@ -195,6 +195,29 @@ const role = z.strictObject({
     .describe('Brokers that run on a node of this role: names of [brokers.*] entries.'),
 });
 
+const security = z.strictObject({
+  defaultAccess: z
+    .enum(['anyone', 'signed-in'])
+    .default('anyone')
+    .describe('Who may call an operation whose template does not say it under access.'),
+  sessionCacheMs: milliseconds
+    .default(30_000)
+    .describe(
+      'Maximum time that a broker thread keeps whose session a token is. A revoked session is dropped at once.',
+    ),
+  sessionCacheEntries: within(1, 1_000_000)
+    .default(10_000)
+    .describe('Maximum number of sessions that a broker thread keeps.'),
+});
+
+const caller = z.strictObject({
+  domains: z.array(domain).default(['*']).describe('Domains that this AMQP user may call. * means every domain.'),
+  operations: z
+    .array(z.string())
+    .default(['*'])
+    .describe('Operations that it may call there, by name. * means every operation.'),
+});
+
 const store = z.strictObject({
   kind: z.enum(['mysql', 'mongodb']).describe('Database of this store. mysql is also right for MariaDB.'),
   url: url.default('').describe('URL with the runtime account. Empty: the private server of this checkout.'),
@@ -286,6 +309,13 @@ export const configSchema = z.strictObject({
       tercero: { domains: ['users', 'sessions'], brokers: ['uBroker', 'sBroker'] },
     })
     .describe('Roles, by name. A role says which brokers a node runs.'),
+  security: security.prefault({}).describe('Who may call what.'),
+  callers: z
+    .record(name, caller)
+    .default({})
+    .describe(
+      'What programs may call, by AMQP user. With one such table every request must say its user-id, which RabbitMQ checks, and who has no table may call nothing.',
+    ),
   stores: z.record(name, store).default({}).describe('Databases, by the name that templates use.'),
   supervisor: supervisor.prefault({}).describe('How threads are watched, replaced and stopped.'),
   log: log.prefault({}).describe('The log.'),

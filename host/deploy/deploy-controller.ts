@@ -97,6 +97,7 @@ export class DeployController implements DropHandlers {
       domains,
       routes: this.routes,
       settings: config.rollout,
+      defaultAccess: config.security.defaultAccess,
       observer: this.#observer,
       shadows,
       isRabbitUp,

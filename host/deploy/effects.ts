@@ -24,6 +24,7 @@ export interface EffectsOptions {
   readonly routes: ThreadRoutes;
   readonly admission: Omit<AdmissionDeps, 'inUse'>;
   readonly settings: Config['rollout'];
+  readonly defaultAccess: Config['security']['defaultAccess'];
   readonly observer: RequestObserver;
   readonly shadows: ShadowBoard;
   readonly isRabbitUp: () => boolean;
@@ -241,7 +242,8 @@ export class Effects {
   #breaks(next: Manifest): readonly Finding[] {
     const live = this.#options.routes.liveSource(next.domain)?.manifest;
     if (live === undefined) return [];
-    return breakingFindings(joinCallers(compareManifests(live, next), next.domain, this.#options.ledger));
+    const { ledger, defaultAccess } = this.#options;
+    return breakingFindings(joinCallers(compareManifests(live, next, defaultAccess), next.domain, ledger));
   }
 
   get #admission(): AdmissionDeps {

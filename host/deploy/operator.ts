@@ -210,7 +210,9 @@ export class Operator implements Operations, Inspections {
     const before = find(kept, from ?? live);
     const others = kept.filter(({ hash }) => hash !== before.hash);
     const after = find(others, to);
-    return diffVersions(await this.#load(before), await this.#load(after), this.#options.ledger);
+    const { ledger, config } = this.#options;
+    const { defaultAccess } = config.security;
+    return diffVersions(await this.#load(before), await this.#load(after), { ledger, defaultAccess });
   }
 
   get #state(): Domains['state'] {

@@ -51,6 +51,25 @@ export const requestErrors = defineErrors({
     action:
       'Use direct reply-to (amq.rabbitmq.reply-to), a server-named queue, or a queue named beds.reply.<name>. Operators: amqp.replyPrefixes allows others.',
   },
+  BEDS_REQUEST_FORBIDDEN: {
+    message: 'Who asks may not do this.',
+    status: 'forbidden',
+    action:
+      'Ask for less, or for the right. Authors: `access` of the template says who may. Operators: so does [callers.*], for the AMQP user.',
+  },
+  BEDS_REQUEST_SIGN_IN: {
+    message: 'Nobody is signed in, or no longer.',
+    status: 'forbidden',
+    action:
+      'Send the token of a session as meta.session. Where one was sent it has ended: refresh it, or sign in again.',
+  },
+  BEDS_REQUEST_SESSION_UNAVAILABLE: {
+    message: 'Whose session this is cannot be found out now.',
+    status: 'unavailable',
+    retryable: true,
+    action:
+      'Try again. Operators: a node must serve the domain `sessions`, and for tokens of an OpenID provider its keys must be reached.',
+  },
   BEDS_REQUEST_UNKNOWN_DOMAIN: {
     message: 'This host does not serve the domain.',
     status: 'not-found',

@@ -200,6 +200,13 @@ function isText(value: unknown): boolean {
   return typeof value === 'string' && value.length > 0 && value.length <= 255;
 }
 
+/** Tokens of OpenID providers are longer than names are. */
+const MAX_TOKEN_CHARACTERS = 8_192;
+
+function isToken(value: unknown): boolean {
+  return typeof value === 'string' && value.length > 0 && value.length <= MAX_TOKEN_CHARACTERS;
+}
+
 function isObject(value: unknown): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -242,10 +249,12 @@ const checkField: Check = (name, value) => {
 const checkMetaField: Check = (name, value) => {
   switch (name) {
     case 'client':
-    case 'session':
+    case 'asDomain':
     case 'idempotencyKey':
     case 'traceparent':
       return isText(value);
+    case 'session':
+      return isToken(value);
     case 'deadlineMs':
       return isDuration(value);
     case 'sentAt':
@@ -273,13 +282,14 @@ const EXPECTED: Readonly<Record<string, string>> = {
   meta: OBJECT,
   key: 'must be a text, a number, true or false',
   'meta.client': TEXT,
-  'meta.session': TEXT,
+  'meta.session': `must be a text of 1 to ${MAX_TOKEN_CHARACTERS.toLocaleString('en')} characters`,
   'meta.idempotencyKey': TEXT,
   'meta.traceparent': TEXT,
   'meta.deadlineMs': 'must be a number of milliseconds above 0',
   'meta.sentAt': 'must be milliseconds since 1970',
   'meta.depth': 'must be an integer from 0 to 255',
   'meta.readOnly': 'must be true or false',
+  'meta.asDomain': TEXT,
 };
 
 const NAMES = ['v', 'id', 'domain', 'op', 'payload', 'query', 'key', 'meta'] as const;
@@ -293,6 +303,7 @@ const META_NAMES = [
   'traceparent',
   'depth',
   'readOnly',
+  'asDomain',
 ] as const;
 
 /** The envelopes of a message. Throws BEDS_REQUEST_MALFORMED with all that is wrong in any of them. */

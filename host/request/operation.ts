@@ -1,4 +1,5 @@
 import type {
+  Access,
   Problem,
   Json,
   JsonObject,
@@ -10,7 +11,9 @@ import type {
   ValueDescription,
 } from '@beds/sdk';
 import {
+  allows,
   type CheckedResult,
+  compileArguments,
   compileInput,
   compileResult,
   CORE_OPERATIONS,
@@ -28,6 +31,7 @@ import { requestErrors } from '../errors/request.js';
 import { storeErrors } from '../errors/store.js';
 import { checkPage, checkRecord, encodeServedBy, type OperationResult } from './encode.js';
 import type { CallerBook, Callers } from './observations.js';
+import { type Authority, requireUser } from './request-scope.js';
 
 /** The part of an envelope that an operation reads. */
 export type OperationInput = Pick<RequestEnvelope, 'payload' | 'query' | 'key'>;
@@ -38,6 +42,8 @@ export interface Operation {
   readonly mode: OperationMode;
   /** Whether a message that may have been worked on already is run again. */
   readonly repeatable: boolean;
+  /** Who may call it; undefined: anyone. */
+  readonly access: OperationAccess | undefined;
   /** Who calls it. */
   readonly callers: Callers;
   /** The `by` of its replies. */
@@ -48,8 +54,17 @@ export interface Operation {
   resultOf(value: unknown): OperationResult;
 }
 
+/** Who may call an operation. */
+export interface OperationAccess {
+  readonly rule: Access;
+  /** Of `fetch`: by the views that have a rule of their own. */
+  readonly views: ReadonlyMap<string, Access>;
+}
+
 export interface Compiling {
   readonly manifest: Manifest;
+  /** Who may call what the template says nothing of. */
+  readonly defaultAccess: Access;
   readonly book: CallerBook;
   readonly by: ServedBy;
 }
@@ -57,13 +72,14 @@ export interface Compiling {
 /** The operations of a template by the name they have on the wire. */
 export function compileOperations(
   template: Template,
-  { manifest, book, by }: Compiling,
+  { manifest, book, by, defaultAccess }: Compiling,
 ): ReadonlyMap<string, Operation> {
   const operations = new Map<string, Operation>();
   const add = (name: string, code: Pick<Operation, 'mode' | 'repeatable' | 'run' | 'resultOf'>): void => {
     const { mode, repeatable } = code;
     const byJson = encodeServedBy({ ...by, mode: mode === 'write' && repeatable ? 'idempotent' : mode });
-    operations.set(name, { name, ...code, callers: book.of(manifest.domain, name), byJson });
+    const access = name === DESCRIBE ? undefined : accessOf(name, manifest, defaultAccess);
+    operations.set(name, { name, ...code, access, callers: book.of(manifest.domain, name), byJson });
   };
   const core = coreOperations(template, manifest);
   for (const name of CORE_OPERATIONS) {
@@ -75,6 +91,7 @@ export function compileOperations(
   for (const [name, custom] of Object.entries(template.operations)) {
     const check = compileInput(custom.input);
     const read = compileResult(custom.output);
+    const isCode = manifest.operations[name]?.access === 'code';
     add(name, {
       mode: custom.mode,
       repeatable: custom.mode === 'read' || custom.idempotent,
@@ -82,6 +99,7 @@ export function compileOperations(
         refuse(input, ['query', 'key']);
         const checked = check(input.payload ?? {});
         if (!checked.ok) throw invalid(`payload.${checked.problem.field}`, checked.problem.message);
+        if (isCode) requireByCode(template, name, { ctx, input: checked.value });
         return custom.run(checked.value, ctx);
       },
       resultOf: (value) => ({ data: accept(read(value)) }),
@@ -103,6 +121,42 @@ export function compileOperations(
   return operations;
 }
 
+function accessOf(name: string, { operations, objects }: Manifest, byDefault: Access): OperationAccess | undefined {
+  const rule = operations[name]?.access ?? byDefault;
+  const views = new Map<string, Access>();
+  if (name === 'fetch') {
+    for (const [alias, object] of Object.entries(objects)) {
+      if (object.kind === 'view' && object.access !== undefined) views.set(alias, object.access);
+    }
+  }
+  return rule === 'anyone' && views.size === 0 ? undefined : { rule, views };
+}
+
+/**
+ * Throws BEDS_REQUEST_SIGN_IN or BEDS_REQUEST_FORBIDDEN where the rule of the operation does not let this one pass, before anything else is
+ * looked at. n.b. where code decides it is asked by `run`, once the input has been checked.
+ */
+export function requireAccess({ access }: Operation, { query }: OperationInput, who: Authority): void {
+  if (access === undefined) return;
+  const view: unknown = query?.view;
+  const rule = (typeof view === 'string' ? access.views.get(view) : undefined) ?? access.rule;
+  if (rule === 'anyone' || (rule === 'host' && who.isHost)) return;
+  if (rule === 'host') throw requestErrors.make('BEDS_REQUEST_FORBIDDEN');
+  if (who.asDomain !== undefined && rule !== 'code') return;
+  if (!allows(rule, requireUser(who))) throw requestErrors.make('BEDS_REQUEST_FORBIDDEN');
+}
+
+/** n.b. a promise is no consent: only true is. */
+function requireByCode(
+  { access = {} }: Template,
+  name: string,
+  { ctx, input }: { readonly ctx: TemplateContext; readonly input: JsonObject },
+): void {
+  const decide: unknown = Object.hasOwn(access, name) ? access[name] : undefined;
+  const isAllowed = typeof decide === 'function' && ctx.user !== undefined && access[name]?.(ctx.user, input) === true;
+  if (!isAllowed) throw requestErrors.make('BEDS_REQUEST_FORBIDDEN');
+}
+
 const FORM = { meant };
 
 /** What a caller may be answered. */
@@ -115,25 +169,60 @@ const CALLER_ERRORS = Object.fromEntries(
   ),
 );
 
+/** What asks the code of a template who may call one of the four, with input that has been checked; undefined: nothing to ask. */
+function byCode(
+  name: (typeof CORE_OPERATIONS)[number],
+  template: Template,
+  { operations }: Manifest,
+): ((input: JsonObject, ctx: TemplateContext) => void) | undefined {
+  if (operations[name]?.access !== 'code') return undefined;
+  const object = template.definition.objects[name];
+  const input = template.definition.operations[name]?.input;
+  const check =
+    object !== undefined && object.kind !== 'view'
+      ? compileArguments(object.args)
+      : compileInput(input ?? { type: 'schema' });
+  return (given, ctx) => {
+    const checked = name === 'fetch' ? undefined : check(given);
+    if (checked?.ok === false) throw invalid(`payload.${checked.problem.field}`, checked.problem.message);
+    requireByCode(template, name, { ctx, input: checked?.value ?? given });
+  };
+}
+
 function coreOperations(
   template: Template,
-  { key, objects }: Manifest,
+  manifest: Manifest,
 ): Readonly<Record<(typeof CORE_OPERATIONS)[number], Operation['run']>> {
+  const { key, objects } = manifest;
+  const [create, fetch, update, remove] = CORE_OPERATIONS.map((name) => byCode(name, template, manifest));
   const isView = (alias: string): boolean => objects[alias]?.kind === 'view';
+  const accessTo = (alias: string): Access | undefined => {
+    const object = objects[alias];
+    return object?.kind === 'view' ? object.access : undefined;
+  };
   const fetchable = new Set(['fetch', ...Object.keys(objects).filter((alias) => isFetchableView(objects[alias]))]);
   return {
     create: (input, ctx) => {
       refuse(input, ['query', 'key']);
-      return template.createRecord(required(input.payload, 'payload'), ctx);
+      const payload = required(input.payload, 'payload');
+      create?.(payload, ctx);
+      return template.createRecord(payload, ctx);
     },
     fetch: (input, ctx) => {
       refuse(input, ['payload']);
       if (input.key !== undefined && input.query !== undefined) throw invalid('key', 'excludes query');
-      if (input.key !== undefined) return template.fetchRecords({ where: { [key]: input.key }, limit: 1 }, ctx);
+      if (input.key !== undefined) {
+        const asked = { where: { [key]: input.key }, limit: 1 };
+        fetch?.(asked, ctx);
+        return template.fetchRecords(asked, ctx);
+      }
       const query = input.query ?? {};
       const alias = typeof query.view === 'string' ? query.view : 'fetch';
       const isRight = hasQueryForm(query);
       if (fetchable.has(alias)) {
+        if (alias !== 'fetch' && accessTo(alias) === 'code')
+          requireByCode(template, alias, { ctx, input: query as JsonObject });
+        else if (alias === 'fetch' || accessTo(alias) === undefined) fetch?.(query as JsonObject, ctx);
         if (alias === 'fetch' && isRight) return template.fetchRecords(query, ctx);
         // n.b. what is wrong is said together with what the columns of the view have to say.
         if (isView(alias)) return ctx.view(alias, query);
@@ -146,11 +235,15 @@ function coreOperations(
     update: (input, ctx) => {
       refuse(input, ['query']);
       const payload = required(input.payload, 'payload');
-      return template.updateRecord(withKey(payload, key, input.key), ctx);
+      const keyed = withKey(payload, key, input.key);
+      update?.(keyed, ctx);
+      return template.updateRecord(keyed, ctx);
     },
     delete: (input, ctx) => {
       refuse(input, ['query', 'payload']);
-      return template.deleteRecord(required(input.key, 'key'), ctx);
+      const id = required(input.key, 'key');
+      remove?.({ [key]: id }, ctx);
+      return template.deleteRecord(id, ctx);
     },
   };
 }

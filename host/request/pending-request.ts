@@ -1,5 +1,5 @@
 import type { BedsError } from '@beds/sdk';
-import type { Verdict } from '#sdk/template';
+import type { User, Verdict } from '#sdk/template';
 import type { Receipt } from './request-scope.js';
 import type { ShadowCopy } from './shadows.js';
 import { WheelEntry } from '../stores/deadlines.js';
@@ -12,6 +12,8 @@ export interface PendingRequest extends Receipt {
   readonly isOfBatch: boolean;
   /** That it waited for a store before. */
   readonly waited: WaitingWrite | undefined;
+  /** Whose session it carries, where that had to be asked for. */
+  readonly user: User | undefined;
 }
 
 /** What happens to a write that has waited long enough. */
@@ -39,7 +41,8 @@ export class WaitingWrite extends WheelEntry {
     { failure, onOver }: { failure: BedsError; onOver: WaitOver },
   ) {
     super();
-    this.pending = { ...pending, waited: this };
+    // n.b. the session may end while it waits: it is asked for again.
+    this.pending = { ...pending, waited: this, user: undefined };
     this.order = times.order;
     this.untilMs = times.untilMs;
     this.holdUntilMs = times.holdUntilMs;

@@ -29,10 +29,13 @@ const NOT_BEGUN: ReadonlySet<string> = new Set([
   'BEDS_CLIENT_UNROUTABLE',
   'BEDS_CLIENT_FORBIDDEN',
   'BEDS_REQUEST_CALL_DEPTH',
+  'BEDS_REQUEST_FORBIDDEN',
   'BEDS_REQUEST_INVALID',
   'BEDS_REQUEST_PEER_UNAVAILABLE',
   'BEDS_REQUEST_READ_ONLY',
   'BEDS_REQUEST_ROLE_ABSENT',
+  'BEDS_REQUEST_SESSION_UNAVAILABLE',
+  'BEDS_REQUEST_SIGN_IN',
   'BEDS_REQUEST_TOO_COMPLEX',
   'BEDS_REQUEST_TOO_LARGE',
   'BEDS_REQUEST_UNKNOWN_DOMAIN',
@@ -121,11 +124,14 @@ export class RemoteDomains {
 type Answer = ReplyEnvelope | (ReplyEnvelope & { readonly by?: undefined });
 
 function envelopeOf(call: DomainCall, id: string, deadlineMs: number): RequestEnvelope {
-  const { domain, op, input, scope, mode, depth } = call;
-  const { client, session, idempotencyKey, traceparent } = scope;
+  const { domain, op, input, scope, mode, depth, authority } = call;
+  const { client, idempotencyKey, traceparent } = scope;
+  const { asDomain } = authority;
+  const session = authority.user === undefined ? undefined : scope.token;
   const meta = {
     ...(client !== undefined && { client }),
     ...(session !== undefined && { session }),
+    ...(asDomain !== undefined && { asDomain }),
     ...(idempotencyKey !== undefined && { idempotencyKey }),
     ...(traceparent !== undefined && { traceparent }),
     ...(mode === 'read' && { readOnly: true }),

@@ -1,5 +1,7 @@
 import { BATCH_IN_PARTS, BedsError, type RequestEnvelope } from '#sdk/template';
 import type { Delivery } from '../amqp/queue-consumer.js';
+import type { Access } from '../access/access.js';
+import type { ProgramPolicy } from '../access/programs.js';
 import type { HandOver } from '../amqp/hand-over.js';
 import { parseReplyAddress, type ReplyAddress } from '../amqp/reply-address.js';
 import type { ReplyPublisher } from '../amqp/reply-publisher.js';
@@ -19,11 +21,11 @@ import {
   toReplyError,
 } from './encode.js';
 import type { CallerBook, Observations } from './observations.js';
-import type { Operation, OperationInput } from './operation.js';
+import { type Operation, type OperationInput, requireAccess } from './operation.js';
 import type { Answer, PendingRequest } from './pending-request.js';
 import type { PoisonTracker } from './poison-tracker.js';
 import type { RemoteDomains } from './remote-domains.js';
-import { expiryOf, type LoopGaps, RequestScope, thisMoment, tooLate } from './request-scope.js';
+import { type Authority, expiryOf, type LoopGaps, RequestScope, thisMoment, tooLate } from './request-scope.js';
 import type { ServingGeneration, Target } from './serving-generation.js';
 import { type ShadowCopy, Shadows } from './shadows.js';
 import { type ContextHost, type DomainCall, RequestContext } from './template-context.js';
@@ -57,6 +59,8 @@ export interface RequestPathOptions {
   readonly rolesOfOthers: Readonly<Record<string, readonly string[]>>;
   /** Notes whose code is about to run, by the id of its generation. */
   readonly entering: (generation: number) => void;
+  readonly access: Access;
+  readonly programs: ProgramPolicy;
 }
 
 /** What a template is to do. */
@@ -65,9 +69,13 @@ interface Work {
   readonly scope: RequestScope;
   /** How many domains called each other to get here. */
   readonly depth: number;
+  /** In whose name. Absent: in that of who asks. */
+  readonly authority?: Authority | undefined;
   /** When the code has really ended, be it after the deadline. */
   readonly onEnded?: () => void;
 }
+
+type Withholding = Pick<DomainRoute<ServingGeneration>, 'withheld'>;
 
 /** Who waits for an execution; one of the two is called once. A request costs no promise for this. */
 interface Waiter {
@@ -90,6 +98,7 @@ export class RequestPath implements ContextHost {
   readonly #limits: Config['limits'];
   readonly #exchange: string;
   readonly #prefix: string;
+  readonly #programs: ProgramPolicy;
   /** Each is parsed once: a caller sends the same one with every request. */
   readonly #addresses = new Map<string, ReplyAddress>();
   readonly #waitingWrites: WaitingWrites;
@@ -107,6 +116,7 @@ export class RequestPath implements ContextHost {
     this.#limits = config.limits;
     this.#exchange = `${prefix}.request`;
     this.#prefix = prefix;
+    this.#programs = options.programs;
     this.#dead = new DeadLetters(handOver, `${prefix}.dead`);
     this.#waitingWrites = new WaitingWrites({
       stores: adapters,
@@ -184,6 +194,7 @@ export class RequestPath implements ContextHost {
       onAnswer,
       isOfBatch: false,
       waited: undefined,
+      user: undefined,
     });
   }
 
@@ -235,8 +246,8 @@ export class RequestPath implements ContextHost {
           replies.add(place, answer);
         };
         const { receivedAtMs } = delivery;
-        const waited = undefined;
-        this.#serve({ request, delivery, receivedAtMs, readSinceMs, readAt, onAnswer, isOfBatch: true, waited });
+        const [waited, user] = [undefined, undefined];
+        this.#serve({ request, delivery, receivedAtMs, readSinceMs, readAt, onAnswer, isOfBatch: true, waited, user });
       });
     };
     // n.b. messages that were read together get a turn each, so that the first is answered before the last is begun.
@@ -252,7 +263,7 @@ export class RequestPath implements ContextHost {
   /** Carries out one request, or lets it wait for its store; never throws. */
   #serve(pending: PendingRequest): void {
     const { request, delivery } = pending;
-    const isMisrouted = this.#isMisrouted(request, delivery);
+    const refusal = this.#refusalOf(request, delivery);
     const attempt = new Attempt(pending, this.#limits, this.#ends);
     const { scope } = attempt;
     // n.b. of one that was delivered before it is not certain that nothing was done.
@@ -260,13 +271,14 @@ export class RequestPath implements ContextHost {
       attempt.failed(tooLate());
       return;
     }
+    if (scope.token !== undefined && !this.#identify(attempt, scope.token)) return;
     const route = this.#options.registry.route(request.domain);
     const hasCandidate = route?.candidate !== undefined;
     attempt.generation = route?.choose(scope);
     attempt.isObserved = hasCandidate;
     try {
-      if (isMisrouted) throw requestErrors.make('BEDS_REQUEST_ROUTE_MISMATCH');
-      if (delivery.redelivered) this.#refusePoison(delivery, request, route?.withheld === true);
+      if (refusal !== undefined) throw refusal;
+      if (delivery.redelivered) this.#refusePoison(delivery, request, route);
       const { generation } = attempt;
       const operation = generation?.operations.get(request.op);
       if (generation === undefined || operation === undefined) {
@@ -276,34 +288,76 @@ export class RequestPath implements ContextHost {
       const target: Target = { generation, operation };
       if (pending.waited === undefined) operation.callers.count(scope.client);
       refuseByMode(operation, request, delivery);
+      if (operation.access !== undefined) this.#requireAccess(operation, attempt);
       if (operation.mode === 'write' && this.#waitingWrites.holds(pending, scope)) return;
-      // n.b. what was delivered before may have ended a thread.
-      if (hasCandidate && !delivery.redelivered) {
-        const timeMs = scope.expiresAtMs - pending.receivedAtMs;
-        attempt.copy = this.#shadows.draw(route, target, { request, timeMs });
-      }
+      if (hasCandidate) this.#drawCopy(attempt, route, target);
       attempt.operation = operation;
       attempt.isRepeatable = operation.repeatable;
       const work: Work = { input: request, scope, depth: 0 };
-      if (delivery.redelivered) this.#tryAgain(target, work, attempt);
-      else this.#execute(target, work, attempt);
+      this.#begin(target, work, attempt);
     } catch (error) {
       attempt.failed(error);
     }
   }
 
+  #requireAccess(operation: Operation, { pending, scope }: Attempt): void {
+    scope.isHost = this.#programs.isHost(pending.delivery.properties.userId);
+    requireAccess(operation, pending.request, scope);
+  }
+
+  /** n.b. what was delivered before may have ended a thread. */
+  #drawCopy(attempt: Attempt, route: DomainRoute<ServingGeneration>, target: Target): void {
+    const { pending, scope } = attempt;
+    if (pending.delivery.redelivered) return;
+    const timeMs = scope.expiresAtMs - pending.receivedAtMs;
+    attempt.copy = this.#shadows.draw(route, target, { request: pending.request, timeMs, user: scope.user });
+  }
+
+  /** Whether it is known whose session that is. Where it has to be asked, the request goes on once that is said. */
+  #identify(attempt: Attempt, token: string): boolean {
+    const { pending, scope } = attempt;
+    const { access } = this.#options;
+    const user = pending.user ?? access.known(token);
+    if (user === undefined) {
+      access.ask(token, scope.remainingMs).then(
+        (asked) => {
+          if (asked === undefined) attempt.failed(notIdentified(pending.delivery));
+          else this.#serve({ ...pending, user: asked });
+        },
+        (error: unknown) => attempt.failed(notIdentified(pending.delivery, error)),
+      );
+      return false;
+    }
+    if (user === null) attempt.failed(notIdentified(pending.delivery));
+    else scope.user = user;
+    return user !== null;
+  }
+
   /**
    * RabbitMQ checked the caller's right to the routing key (topic permissions): the envelope must ask for what that says, and the
-   * message must have come through the request exchange and not straight into the queue.
+   * message must have come through the request exchange and not straight into the queue. Its program must be one that may ask that.
    */
-  #isMisrouted({ domain, op }: RequestEnvelope, { exchange, routingKey }: Delivery): boolean {
-    return exchange !== this.#exchange || routingKey !== `${domain}.${op}`;
+  #refusalOf(request: RequestEnvelope, { exchange, routingKey, properties }: Delivery): BedsError | undefined {
+    if (exchange !== this.#exchange || routingKey !== `${request.domain}.${request.op}`) {
+      return requestErrors.make('BEDS_REQUEST_ROUTE_MISMATCH');
+    }
+    // n.b. only hosts can tell that a template of theirs asks in its own name.
+    if (request.meta?.asDomain !== undefined && !this.#programs.isHost(properties.userId)) {
+      return requestErrors.make('BEDS_REQUEST_FORBIDDEN');
+    }
+    if (!this.#programs.isAsked || this.#programs.mayAsk(properties.userId, request)) return undefined;
+    return requestErrors.make('BEDS_REQUEST_FORBIDDEN');
   }
 
   /** n.b. that nobody serves it now must not hide that a write may have been carried out. */
-  #refusePoison({ isWrite }: Delivery, { id }: RequestEnvelope, isWithheld: boolean): void {
+  #refusePoison({ isWrite }: Delivery, { id }: RequestEnvelope, route: Withholding | undefined): void {
     this.#options.poison.refuse(id);
-    if (isWrite && isWithheld) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
+    if (isWrite && route?.withheld === true) throw requestErrors.make('BEDS_REQUEST_INDETERMINATE');
+  }
+
+  #begin(target: Target, work: Work, attempt: Attempt): void {
+    if (attempt.pending.delivery.redelivered) this.#tryAgain(target, work, attempt);
+    else this.#execute(target, work, attempt);
   }
 
   /** What was delivered before may have ended its thread: it runs when nothing like it does. */
@@ -337,6 +391,7 @@ export class RequestPath implements ContextHost {
   }
 
   #result(target: Target, work: Work): Promise<OperationResult> {
+    requireAccess(target.operation, work.input, work.authority ?? work.scope);
     return this.#run(target, work).then((value) => target.operation.resultOf(value));
   }
 
@@ -546,7 +601,7 @@ class Execution extends WheelEntry {
   /** Throws, with nothing begun, where the deadline has passed. */
   start(host: ContextHost): void {
     const { generation, operation } = this.#target;
-    const { input, scope, depth } = this.#work;
+    const { input, scope, depth, authority } = this.#work;
     if (scope.isExpired || performance.now() >= scope.expiresAtMs) {
       throw requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED');
     }
@@ -557,7 +612,7 @@ class Execution extends WheelEntry {
     try {
       // n.b. of what a template gives that is not a promise one is made; a promise stays the one it is.
       running = Promise.resolve(
-        operation.run(input, new RequestContext({ host, generation, operation, scope, depth })),
+        operation.run(input, new RequestContext({ host, generation, operation, scope, depth, authority })),
       );
     } catch (error) {
       running = Promise.reject(isError(error) ? error : toReplyError(error));
@@ -599,6 +654,12 @@ class Execution extends WheelEntry {
 function rejectAfterFault(delivery: Delivery, error: unknown): void {
   publishFault({ where: 'request path', error });
   delivery.settle('reject');
+}
+
+/** n.b. whoever signs in again asks again: of a write that was delivered before that may be the second time. */
+function notIdentified({ redelivered, isWrite }: Delivery, error?: unknown): unknown {
+  if (redelivered && isWrite) return requestErrors.make('BEDS_REQUEST_INDETERMINATE');
+  return error ?? requestErrors.make('BEDS_REQUEST_SIGN_IN');
 }
 
 /** What the generation that the route chose lacks, the other side does not answer for it. */

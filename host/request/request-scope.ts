@@ -1,4 +1,4 @@
-import { type RequestEnvelope, SENT_AT } from '#sdk/template';
+import { type RequestEnvelope, SENT_AT, type User } from '#sdk/template';
 import type { Delivery } from '../amqp/queue-consumer.js';
 import type { Config } from '../config/schema.js';
 import { requestErrors } from '../errors/request.js';
@@ -17,7 +17,13 @@ export function fnv1a(text: string, from = 0x811c9dc5): number {
 /** Who asks: the `meta` of an envelope, or the part of it that a copy has. */
 interface Asker {
   readonly client?: string | undefined;
+  /** The token that the request carries. */
   readonly session?: string | undefined;
+  readonly user?: User | undefined;
+  /** The domain in whose name it is asked. */
+  readonly asDomain?: string | undefined;
+  /** Whether this is a host's own question. */
+  readonly isHost?: boolean;
   readonly idempotencyKey?: string | undefined;
   readonly traceparent?: string | undefined;
   readonly depth?: number | undefined;
@@ -26,11 +32,32 @@ interface Asker {
 
 const NOBODY: Asker = {};
 
+/** In whose name something is asked. */
+export interface Authority {
+  /** Who is signed in. */
+  readonly user: User | undefined;
+  /** The domain that asks, where it does not ask for a user. */
+  readonly asDomain: string | undefined;
+  /** Whether a host asks for itself. */
+  readonly isHost: boolean;
+}
+
+/** Throws BEDS_REQUEST_SIGN_IN where nobody is signed in, and BEDS_REQUEST_FORBIDDEN where that would not help. */
+export function requireUser({ user, asDomain, isHost }: Authority): User {
+  if (user !== undefined) return user;
+  const isOwn = asDomain !== undefined || isHost;
+  throw requestErrors.make(isOwn ? 'BEDS_REQUEST_FORBIDDEN' : 'BEDS_REQUEST_SIGN_IN');
+}
+
 /** Who asks and until when; shared by a request and the calls it makes into other domains. */
-export class RequestScope implements ResultHolder {
+export class RequestScope implements ResultHolder, Authority {
   readonly requestId: string;
   readonly client: string | undefined;
-  readonly session: string | undefined;
+  /** What proves who is signed in. n.b. nobody but the host may see it: it goes along to other hosts, and nowhere else. */
+  readonly token: string | undefined;
+  readonly asDomain: string | undefined;
+  user: User | undefined;
+  isHost: boolean;
   readonly idempotencyKey: string | undefined;
   readonly traceparent: string | undefined;
   /** How many domains of other nodes called each other to get here. */
@@ -54,7 +81,10 @@ export class RequestScope implements ResultHolder {
   constructor(requestId: string, expiresAtMs: number, asker: Asker = NOBODY) {
     this.requestId = requestId;
     this.client = asker.client;
-    this.session = asker.session;
+    this.token = asker.session;
+    this.user = asker.user;
+    this.asDomain = asker.asDomain;
+    this.isHost = asker.isHost === true;
     this.idempotencyKey = asker.idempotencyKey;
     this.traceparent = asker.traceparent;
     this.depth = asker.depth ?? 0;
@@ -163,7 +193,8 @@ export class RequestScope implements ResultHolder {
 }
 
 /** In hundredths of a percent; a caller that does not say who it is gets a side for each request. */
-function bucketOf({ client, session, requestId }: RequestScope, salt: number): number {
+function bucketOf({ client, user, requestId }: RequestScope, salt: number): number {
+  const session = user?.session;
   const digest =
     client === undefined && session === undefined
       ? fnv1a(requestId)

@@ -1,4 +1,4 @@
-import type { Template } from '@beds/sdk';
+import type { Access, BoundArgument, RowRule, Template } from '@beds/sdk';
 import { compileArguments, compileColumns, compileReturns, type ServedBy, type ValuesChecker } from '#sdk/template';
 import { settlesWithin } from '#sdk/time';
 import { encodeServedBy } from './encode.js';
@@ -12,12 +12,16 @@ export interface Serving {
   readonly node: string;
   readonly adapter: StoreAdapter;
   readonly callers: CallerBook;
+  /** `security.defaultAccess` */
+  readonly defaultAccess: Access;
 }
 
 /** How a template uses a routine. */
 export interface RoutineUse {
   readonly check: ValuesChecker;
   readonly read: ReturnType<typeof compileReturns>;
+  /** Arguments that are filled in from who is signed in; undefined: none. */
+  readonly bind: Readonly<Record<string, BoundArgument>> | undefined;
 }
 
 /**
@@ -39,6 +43,8 @@ export class ServingGeneration {
   readonly routines: ReadonlyMap<string, RoutineUse>;
   /** What checks the rows of a view beyond what its database sees to, by alias; most views have none. */
   readonly columns: ReadonlyMap<string, NonNullable<ReturnType<typeof compileColumns>>>;
+  /** Which rows of a view there are for who is signed in, by alias; of most views all. */
+  readonly rowRules: ReadonlyMap<string, RowRule>;
   /** Aliases of views whose reads may be shared. */
   readonly sharedViews: ReadonlySet<string>;
   readonly sharedReads = new SharedReads();
@@ -57,6 +63,7 @@ export class ServingGeneration {
     this.operations = compileOperations(template, {
       manifest: source.manifest,
       book: serving.callers,
+      defaultAccess: serving.defaultAccess,
       by: this.by,
     });
     // n.b. of the code, which has the schemas; admission has compared the rest with the manifest.
@@ -64,7 +71,12 @@ export class ServingGeneration {
       Object.entries(template.definition.objects).flatMap(([alias, object]) =>
         object.kind === 'view'
           ? []
-          : [[alias, { check: compileArguments(object.args), read: compileReturns(object) }] as const],
+          : [
+              [
+                alias,
+                { check: compileArguments(object.args), read: compileReturns(object), bind: object.bind },
+              ] as const,
+            ],
       ),
     );
     this.columns = new Map(
@@ -73,6 +85,11 @@ export class ServingGeneration {
           object.kind === 'view' ? compileColumns(object.columns, nullsOf(source.objects[alias])) : undefined;
         return check === undefined ? [] : [[alias, check] as const];
       }),
+    );
+    this.rowRules = new Map(
+      Object.entries(source.manifest.objects).flatMap(([alias, object]) =>
+        object.kind === 'view' && object.where !== undefined ? [[alias, object.where] as const] : [],
+      ),
     );
     this.sharedViews = new Set(
       Object.entries(source.manifest.objects).flatMap(([alias, object]) =>

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { BedsError, Json } from '@beds/sdk';
-import { DESCRIBE, type RequestEnvelope } from '#sdk/template';
+import { DESCRIBE, type RequestEnvelope, type User } from '#sdk/template';
 import { publishFault } from '../observe/channels.js';
 import { checkSize, encodeData, type OperationResult, toReplyError } from './encode.js';
 import type { ShadowDifference, ShadowReport } from './observations.js';
@@ -42,6 +42,7 @@ export interface ShadowCopy {
   readonly input: OperationInput;
   /** What the request had at most. */
   readonly timeMs: number;
+  readonly user: User | undefined;
   active?: Outcome;
 }
 
@@ -60,7 +61,7 @@ export class Shadows {
   draw(
     route: DomainRoute<ServingGeneration>,
     chosen: Target,
-    { request, timeMs }: { readonly request: RequestEnvelope; readonly timeMs: number },
+    { request, timeMs, user }: Pick<ShadowCopy, 'request' | 'timeMs' | 'user'>,
   ): ShadowCopy | undefined {
     const { active, candidate, shadowPercent } = route;
     if (candidate === undefined || chosen.generation !== active || chosen.operation.mode !== 'read') return undefined;
@@ -75,7 +76,7 @@ export class Shadows {
       ...(query === undefined ? {} : { query }),
       ...(key === undefined ? {} : { key }),
     });
-    return { target: { generation: candidate, operation }, request, input, timeMs };
+    return { target: { generation: candidate, operation }, request, input, timeMs, user };
   }
 
   /** Notes what the active version answered to a request that is copied. */
@@ -125,10 +126,11 @@ export class Shadows {
   }
 
   #run(copy: ShadowCopy): Promise<OperationResult> {
-    const { target, input, request, timeMs } = copy;
+    const { target, input, request, timeMs, user } = copy;
     const asker = {
       client: request.meta?.client,
       session: request.meta?.session,
+      user,
       traceparent: request.meta?.traceparent,
       isCopy: true,
     };

@@ -1,4 +1,4 @@
-import { isBedsError, type Json, type JsonObject, type Page, type ViewQuery } from '@beds/sdk';
+import { isBedsError, type Json, type JsonObject, type Page } from '@beds/sdk';
 import { withTimeout } from '#sdk/time';
 import { requestErrors } from '../errors/request.js';
 import type { RequestScope } from './request-scope.js';
@@ -6,7 +6,8 @@ import type { RequestScope } from './request-scope.js';
 /** A read of a view that the template declares with `share`. */
 export interface SharedRead {
   readonly alias: string;
-  readonly query: ViewQuery;
+  /** What is asked; who asks the same may share. */
+  readonly asked: unknown;
   readonly scope: RequestScope;
   readonly begin: (timeoutMs: number) => Promise<Page>;
 }
@@ -24,11 +25,11 @@ interface UnderWay {
 export class SharedReads {
   readonly #underWay = new Map<string, UnderWay>();
 
-  async read({ alias, query, scope, begin }: SharedRead): Promise<Page> {
+  async read({ alias, asked, scope, begin }: SharedRead): Promise<Page> {
     for (;;) {
       const timeoutMs = scope.requireTime();
       // n.b. in the turn in which it may begin: code may change what it asked with while it waits.
-      const key = queryKey([alias, query]);
+      const key = queryKey([alias, asked]);
       if (key === undefined) return begin(timeoutMs);
       const running = this.#underWay.get(key);
       if (running === undefined) return this.#begin(key, begin(timeoutMs));

@@ -1,4 +1,5 @@
 import {
+  type BoundArgument,
   type CallResult,
   type DomainCaller,
   isBedsError,
@@ -12,12 +13,13 @@ import {
   type TransactionScope,
   type ViewQuery,
 } from '@beds/sdk';
+import { boundValue, rowsOf } from '#sdk/template';
 import { requestErrors } from '../errors/request.js';
 import { storeErrors } from '../errors/store.js';
 import { publishTemplateLog, type TemplateLogEvent } from '../observe/channels.js';
 import type { OperationResult } from './encode.js';
 import { invalidQuery, type Operation, type OperationInput } from './operation.js';
-import type { RequestScope } from './request-scope.js';
+import { type Authority, type RequestScope, requireUser } from './request-scope.js';
 import { noteHanded, type ServingGeneration } from './serving-generation.js';
 import type { AdapterScope, CallOptions, KeyedQuery, NamedObject } from '../stores/contract.js';
 
@@ -39,6 +41,7 @@ export interface DomainCall {
   /** Of the operation that calls: a read may be repeated, so it must not lead to a write. */
   readonly mode: OperationMode;
   readonly depth: number;
+  readonly authority: Authority;
 }
 
 export interface ContextOptions {
@@ -48,6 +51,21 @@ export interface ContextOptions {
   readonly scope: RequestScope;
   /** How many domains called each other to get here. */
   readonly depth: number;
+  /** In whose name it runs. Absent: in that of who asks. */
+  readonly authority?: Authority | undefined;
+}
+
+/** What code may know of its scope. n.b. the scope itself says who is signed in, and by what token. */
+export class RequestDeadline {
+  readonly #scope: RequestScope;
+
+  constructor(scope: RequestScope) {
+    this.#scope = scope;
+  }
+
+  get remainingMs(): number {
+    return this.#scope.remainingMs;
+  }
 }
 
 /** The capabilities handed to template code for one request. */
@@ -77,8 +95,12 @@ export class RequestContext implements TemplateContext {
     return this.#options.scope.client;
   }
 
-  get session(): string | undefined {
-    return this.#options.scope.session;
+  get user(): TemplateContext['user'] {
+    return this.#authority.user;
+  }
+
+  get #authority(): Authority {
+    return this.#options.authority ?? this.#options.scope;
   }
 
   get idempotencyKey(): string | undefined {
@@ -94,7 +116,7 @@ export class RequestContext implements TemplateContext {
   }
 
   get deadline(): { readonly remainingMs: number } {
-    return this.#options.scope;
+    return new RequestDeadline(this.#options.scope);
   }
 
   get log(): TemplateLog {
@@ -130,7 +152,7 @@ export class RequestContext implements TemplateContext {
 
   async view(alias: string, query: ViewQuery = {}): Promise<Page> {
     const object = this.#object(alias);
-    const keyed = this.#keyed(query);
+    const keyed = this.#keyed(alias, query);
     const options = this.#callOptions();
     const { generation, scope } = this.#options;
     const isShared = generation.sharedViews.has(alias) && scope.mayShare;
@@ -153,7 +175,9 @@ export class RequestContext implements TemplateContext {
     const { generation, scope, operation } = this.#options;
     const begin = (timeoutMs: number): Promise<Page> =>
       generation.adapter.view(object, keyed, { timeoutMs, mode: operation.mode, holder: scope });
-    return generation.sharedReads.read({ alias, query, scope, begin });
+    // n.b. users with rows of their own share nothing with each other.
+    const asked = keyed.rows === undefined ? query : [query, keyed.rows];
+    return generation.sharedReads.read({ alias, asked, scope, begin });
   }
 
   async transaction<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T> {
@@ -181,7 +205,7 @@ export class RequestContext implements TemplateContext {
         return this.#read(alias, rows);
       },
       view: async (alias, query = {}) => {
-        const page = await this.#returning(calls.view(this.#object(alias), this.#keyed(query)));
+        const page = await this.#returning(calls.view(this.#object(alias), this.#keyed(alias, query)));
         return this.#readPage(alias, page);
       },
     };
@@ -195,8 +219,12 @@ export class RequestContext implements TemplateContext {
         `The template does not declare that it calls domain ${name}.`,
       );
     }
-    const invoke = (op: string, input: OperationInput): Promise<OperationResult> =>
-      this.#returning(host.invoke({ domain: name, op, input, scope, mode: operation.mode, depth: depth + 1 }));
+    const isOwn = generation.source.manifest.asDomain?.includes(name) === true;
+    const authority = isOwn ? { user: undefined, asDomain: generation.domain, isHost: false } : this.#authority;
+    const invoke = (op: string, input: OperationInput): Promise<OperationResult> => {
+      const call = { domain: name, op, input, scope, mode: operation.mode, depth: depth + 1, authority };
+      return this.#returning(host.invoke(call));
+    };
     const record = async (op: string, input: OperationInput): Promise<JsonObject> =>
       (await invoke(op, input)).data as JsonObject;
     return {
@@ -225,20 +253,41 @@ export class RequestContext implements TemplateContext {
     return object;
   }
 
-  #keyed(query: ViewQuery): KeyedQuery {
+  #keyed(alias: string, query: ViewQuery): KeyedQuery {
     // n.b. these are the host's to say.
     if ('key' in query) throw unknownInQuery('key');
     if ('maxRows' in query) throw unknownInQuery('maxRows');
+    if ('rows' in query) throw unknownInQuery('rows');
     const { generation, host } = this.#options;
+    const rule = generation.rowRules.get(alias);
+    if (rule !== undefined) {
+      const rows = rowsOf(requireUser(this.#authority), rule);
+      return { key: generation.source.manifest.key, maxRows: host.maxPageRows, rows, ...query };
+    }
     // n.b. in this order: V8 takes thirty times as long for an object that begins with a spread and goes on.
     return { key: generation.source.manifest.key, maxRows: host.maxPageRows, ...query };
   }
 
   #checkArgs(alias: string, args: JsonObject): JsonObject {
-    const checked = this.#options.generation.routines.get(alias)?.check(args);
-    if (checked === undefined || checked.ok) return checked?.value ?? args;
-    const { field, message } = checked.problem;
-    throw requestErrors.make('BEDS_REQUEST_INVALID', `${field} ${message}.`, { field });
+    const routine = this.#options.generation.routines.get(alias);
+    const checked = routine?.check(args);
+    if (checked?.ok === false) {
+      const { field, message } = checked.problem;
+      throw requestErrors.make('BEDS_REQUEST_INVALID', `${field} ${message}.`, { field });
+    }
+    const given = checked?.value ?? args;
+    return routine?.bind === undefined ? given : this.#bound(given, routine.bind);
+  }
+
+  /** The arguments with those that nobody gives. */
+  #bound(given: JsonObject, bind: Readonly<Record<string, BoundArgument>>): JsonObject {
+    const user = requireUser(this.#authority);
+    const bound = Object.entries(bind).map(([name, each]) => {
+      const value = boundValue(user, each);
+      if (value === undefined) throw requestErrors.make('BEDS_REQUEST_FORBIDDEN');
+      return [name, value] as const;
+    });
+    return Object.assign<Record<string, Json>, JsonObject>(Object.fromEntries(bound), given);
   }
 
   /** What the template declares that the routine returns. Throws BEDS_STORE_VALUE_UNFIT where the database gave something else. */

@@ -42,6 +42,13 @@ export function checkUses(
 }
 
 type RoutineManifest = Exclude<ObjectManifest, { kind: 'view' }>;
+
+/** What the routine is called with: the arguments that are given, and those that the host fills in. */
+function argumentsOf({ args, bind }: RoutineManifest): Values {
+  if (bind === undefined) return args;
+  const bound = Object.entries(bind).map(([name, { value }]) => [name, value] as const);
+  return { ...args, ...Object.fromEntries(bound) };
+}
 type FoundRoutine = Exclude<NamedObject, { kind: 'view' }>;
 type StoredType = Exclude<ValueType, 'enum' | 'list' | 'object' | 'schema'>;
 
@@ -114,7 +121,8 @@ function checkArguments(use: RoutineManifest, routine: FoundRoutine): readonly O
   const found = withoutPrefix(routine.args, use);
   const gives = withoutPrefix(routine.gives ?? [], use);
   const takes = `It takes: ${found.map((value) => value.name).join(', ') || 'none'}.`;
-  const unknown = Object.keys(use.args)
+  const args = argumentsOf(use);
+  const unknown = Object.keys(args)
     .filter((name) => !found.some((value) => value.name === name))
     .map((name) =>
       finding('ARGUMENT_UNKNOWN', use, {
@@ -124,7 +132,7 @@ function checkArguments(use: RoutineManifest, routine: FoundRoutine): readonly O
           : takes,
       }),
     );
-  return [...unknown, ...found.flatMap((value) => checkArgument(use, value, use.args))];
+  return [...unknown, ...found.flatMap((value) => checkArgument(use, value, args))];
 }
 
 function checkArgument(use: ObjectManifest, value: NamedValue, args: Values): readonly ObjectFinding[] {
@@ -210,9 +218,10 @@ export function narrowObject(use: ObjectManifest, found: NamedObject): NamedObje
   }
   if (use.kind === 'view') return found;
   const declared = use.kind === 'function' ? storedType(use.returns) : undefined;
+  const args = argumentsOf(use);
   return {
     ...found,
-    args: withoutPrefix(found.args, use).map((value) => narrowValue(value, use.args[value.name])),
+    args: withoutPrefix(found.args, use).map((value) => narrowValue(value, args[value.name])),
     ...(found.gives !== undefined && { gives: narrowGiven(found.gives, use) }),
     ...(declared !== undefined && { declared }),
     ...(use.kind === 'procedure' && use.together === true && { together: true as const }),

@@ -1,4 +1,13 @@
-import type { RoutineRows, JsonObject, ObjectManifest, Page, ValueDescription, ValueType, ViewQuery } from '@beds/sdk';
+import type {
+  RoutineRows,
+  JsonObject,
+  ObjectManifest,
+  Page,
+  ValueDescription,
+  ValueType,
+  ViewQuery,
+  Where,
+} from '@beds/sdk';
 import type { StoreConfig } from '../config/schema.js';
 import type { ResultHolder } from './result-budget.js';
 
@@ -148,6 +157,8 @@ export interface KeyedQuery extends ViewQuery {
   readonly key: string;
   /** Most rows in one page. Default 100,000. */
   readonly maxRows?: number;
+  /** What every row must have beside what the query asks, whatever that says: the rows of who is signed in. */
+  readonly rows?: Where | undefined;
 }
 
 export interface AdapterScope {

@@ -8,6 +8,7 @@ import {
   type Page,
   type Scalar,
   type ValueType,
+  type Where,
 } from '@beds/sdk';
 import {
   checkQueryForm,
@@ -27,7 +28,7 @@ import type { KeyedQuery, NamedObject, NamedValue } from './contract.js';
 import type { Together } from './deadlines.js';
 import { takesNull } from './inputs.js';
 
-const FORM = { meant, own: ['key', 'maxRows'] } as const;
+const FORM = { meant, own: ['key', 'maxRows', 'rows'] } as const;
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 100_000;
 
@@ -94,6 +95,7 @@ export function planQuery(view: View, query: KeyedQuery, dialect: Dialect): Quer
   if (!hasQueryForm(query, FORM.own)) checkQueryForm(query, problems, FORM);
   const planning: Planning = { columns: columnsOf(view), problems };
   const conditions: Predicate[] = [];
+  if (query.rows !== undefined) planRows(query.rows, planning.columns, conditions);
   planFilter(query, { at: 'query', depth: 0, into: conditions }, planning);
   const order = planOrder(query, planning);
   const limit = planLimit(query, problems);
@@ -238,6 +240,14 @@ function planWhere(where: Readonly<Record<string, unknown>>, { at, into }: Place
     if (typeof test !== 'object' || test === null) planned.add('eq', test as Json, into);
     else for (const op of Object.keys(test).sort()) planned.add(op, (test as Record<string, Json>)[op], into);
   }
+}
+
+/** n.b. what no value of the column can be has no rows: a user whose id is a name owns nothing where owners are numbers. */
+function planRows(rows: Where, columns: Planning['columns'], into: Predicate[]): void {
+  const problems: Problem[] = [];
+  planWhere(rows, { at: 'query', depth: 0, into }, { columns, problems });
+  const [column] = columns.values();
+  if (problems.length > 0 && column !== undefined) into.push({ column, at: 'query', op: 'in', value: [] });
 }
 
 /** n.b. length and range belong to stored values: searching beyond them finds nothing, it is not an error. */

@@ -5,7 +5,7 @@ import { type Finding, makeFinding } from './contract.js';
 
 const METHODS = ['createRecord', 'fetchRecords', 'updateRecord', 'deleteRecord'] as const;
 const HOOKS = ['setup', 'teardown', 'selfTest'] as const;
-const DEFINED = ['domain', 'version', 'store', 'key', 'objects', 'peers'] as const;
+const DEFINED = ['domain', 'version', 'store', 'key', 'objects', 'peers', 'asDomain'] as const;
 
 /** Everything that keeps a default export from being the template that its manifest promises; empty when it is. */
 export function checkTemplate(value: unknown, manifest: Manifest): readonly Finding[] {

@@ -1,3 +1,4 @@
+import type { Access } from '@beds/sdk';
 import { threadErrors } from '../errors/thread.js';
 import { wordsFor } from '../errors/thrown.js';
 import { publishFault, publishTemplateLog } from '../observe/channels.js';
@@ -21,6 +22,8 @@ export interface GenerationsOptions {
   readonly adapters: ReadonlyMap<string, StoreAdapter>;
   readonly host: ContextHost;
   readonly callers: CallerBook;
+  /** Who may call what the template says nothing of. */
+  readonly defaultAccess: Access;
   readonly prepareTimeoutMs: number;
   readonly drainTimeoutMs: number;
   readonly onDrained: (generation: ServingGeneration, complete: boolean, left: Leftovers) => void;
@@ -45,7 +48,7 @@ export class Generations {
     if (adapter === undefined) {
       throw threadErrors.make('BEDS_THREAD_PREPARE_FAILED', `No store named ${source.manifest.store} is configured.`);
     }
-    const { node, callers } = this.#options;
+    const { node, callers, defaultAccess } = this.#options;
     const { domain, version } = source.manifest;
     const template = compileTemplate(
       source,
@@ -56,7 +59,7 @@ export class Generations {
         publishTemplateLog({ level, domain, version, message, fields: {} });
       },
     );
-    const generation = new ServingGeneration(source, template, { node, adapter, callers });
+    const generation = new ServingGeneration(source, template, { node, adapter, callers, defaultAccess });
     this.#beside.add(generation);
     try {
       await this.#setUp(generation);

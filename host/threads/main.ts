@@ -5,8 +5,7 @@ import { loadBrokers } from '../brokers/pool.js';
 import type { SecretUrls } from '../config/secrets.js';
 import { threadErrors } from '../errors/thread.js';
 import { textOf, wordsFor } from '../errors/thrown.js';
-import { RequestScope } from '../request/request-scope.js';
-import { RequestContext } from '../request/template-context.js';
+import { RequestContext, RequestDeadline } from '../request/template-context.js';
 import { loadAdapters } from '../stores/factory.js';
 import { sealRealm } from '../template/seal-realm.js';
 import type { PlainError, ProcessMessage, ProcessStart, ThreadData, ThreadMessage, ThreadRequest } from './protocol.js';
@@ -56,7 +55,7 @@ async function serveCommands(data: ThreadData, urls: SecretUrls, port: Superviso
 /** Loads what the thread needs, seals it, and makes it ready to connect. */
 async function openThread(data: ThreadData, urls: SecretUrls, port: SupervisorPort): Promise<BrokerThread> {
   const [types, makeAdapters] = await Promise.all([loadBrokers(data.brokers), loadAdapters(data.config.stores)]);
-  sealRealm({ classes: [BedsError, RequestContext, RequestScope], isAdmitted: true });
+  sealRealm({ classes: [BedsError, RequestContext, RequestDeadline], isAdmitted: true });
   const thread = new BrokerThread(data, { urls, types, makeAdapters }, port);
   // A template that forgot to await must not cost the requests of others: by default Node would end the thread.
   process.on('unhandledRejection', (error) => {

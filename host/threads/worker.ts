@@ -1,5 +1,9 @@
 import type { ChannelModel } from 'amqplib';
 import { settlesWithin } from '#sdk/time';
+import type { Json } from '@beds/sdk';
+import { Access } from '../access/access.js';
+import { ProgramPolicy } from '../access/programs.js';
+import { Revocations } from '../access/revocations.js';
 import { BrokerPool, type OpenBrokers } from '../brokers/pool.js';
 import { AmqpConnection } from '../amqp/connection.js';
 import { EventPublisher } from '../amqp/event-publisher.js';
@@ -12,7 +16,7 @@ import { CallerBook } from '../request/observations.js';
 import { PoisonTracker } from '../request/poison-tracker.js';
 import { RemoteDomains } from '../request/remote-domains.js';
 import { RequestPath } from '../request/request-path.js';
-import { LoopGaps } from '../request/request-scope.js';
+import { LoopGaps, RequestScope } from '../request/request-scope.js';
 import type { ServingGeneration } from '../request/serving-generation.js';
 import { rolesOfOthers, serveMatcher } from '../roles.js';
 import type { StoreAdapter } from '../stores/contract.js';
@@ -46,6 +50,8 @@ export class BrokerThread {
   readonly #events: EventPublisher;
   readonly #adapters: ReadonlyMap<string, StoreAdapter>;
   readonly #poison: PoisonTracker;
+  readonly #access: Access;
+  readonly #revocations: Revocations;
   readonly #gaps = new LoopGaps(() => this.#brokers.roundTrip());
   readonly #remote: RemoteDomains;
   readonly #path: RequestPath;
@@ -78,6 +84,9 @@ export class BrokerThread {
     const callers = new CallerBook();
     this.#poison = new PoisonTracker((digest, generation) => this.#code.trying(digest, generation));
     const names = makeNames(config.amqp.prefix);
+    const listen = (): void => this.#revocations.begin();
+    this.#access = new Access({ ...config, resolve: (tokenHash) => this.#resolveSession(tokenHash), listen });
+    this.#revocations = new Revocations(names.happened, this.#access);
     const topology = new Topology({ names, settings: config.topology }, () => this.#eventsModel);
     this.#remote = new RemoteDomains({
       url: urls.amqp,
@@ -100,6 +109,8 @@ export class BrokerThread {
       serves: serveMatcher(config),
       rolesOfOthers: rolesOfOthers(config),
       entering: this.#code.enter,
+      access: this.#access,
+      programs: new ProgramPolicy(config.callers, urls.amqp),
     });
     this.#generations = new Generations({
       node,
@@ -107,6 +118,7 @@ export class BrokerThread {
       adapters: this.#adapters,
       host: this.#path,
       callers,
+      defaultAccess: config.security.defaultAccess,
       prepareTimeoutMs: config.plugins.prepareTimeoutMs,
       // A request that is under way keeps its version until its deadline, whatever a host that stops would wait.
       drainTimeoutMs: Math.max(config.supervisor.drainTimeoutMs, config.limits.maxDeadlineMs),
@@ -135,7 +147,10 @@ export class BrokerThread {
         this.#eventsModel = model;
         return Promise.all([this.#events.attach(model), this.#handOver.attach(model)]);
       }),
-      new AmqpConnection(options('consume'), (model) => this.#brokers.attach(model)),
+      new AmqpConnection(options('consume'), (model) => {
+        this.#revocations.attach(model);
+        return this.#brokers.attach(model);
+      }),
     ];
   }
 
@@ -181,6 +196,19 @@ export class BrokerThread {
       case 'stop':
         this.#stopping ??= this.#stop(command.timeoutMs);
         return this.#stopping;
+    }
+  }
+
+  /** Asks the domain `sessions`, wherever it is served, in the name of this host. */
+  async #resolveSession(tokenHash: string): Promise<Json> {
+    const expiresAtMs = performance.now() + this.#data.config.limits.defaultDeadlineMs;
+    const scope = new RequestScope('session', expiresAtMs, { isHost: true });
+    const call = { domain: 'sessions', op: 'resolve', input: { payload: { tokenHash } } };
+    try {
+      const { data } = await this.#path.invoke({ ...call, scope, authority: scope, mode: 'read', depth: 1 });
+      return data;
+    } finally {
+      scope.done();
     }
   }
 

@@ -9,6 +9,7 @@ export { operationsOf, peer } from './operations.js';
 export { conflict, invalid, notFound, notSupported, refused } from './template-errors.js';
 export { t } from './types.js';
 // Whatever the compiler infers of a domain must have a name for who imports it.
+export type * from './access.js';
 export type * from './context.js';
 export type * from './define-domain.js';
 export type * from './domain-types.js';

@@ -16,6 +16,7 @@ const KEYS: readonly string[] = [
   'operations',
   'objects',
   'peers',
+  'asDomain',
   'entry',
   'files',
   'sdk',

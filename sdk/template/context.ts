@@ -1,3 +1,4 @@
+import type { User } from './access.js';
 import type { Json, JsonObject } from './json.js';
 import type { Page, Scalar, ViewQuery } from './query.js';
 
@@ -52,7 +53,8 @@ export interface TemplateContext extends TransactionScope {
   readonly requestId: string;
   /** The caller's name for itself; not proof of identity. */
   readonly client: string | undefined;
-  readonly session: string | undefined;
+  /** Who is signed in; undefined: nobody, or another domain calls in its own name. */
+  readonly user: User | undefined;
   /** The caller's name for the effect it wants, for a routine that keeps such keys. */
   readonly idempotencyKey: string | undefined;
   /** W3C trace context of the caller, for what the code tells others; lines of the log carry it by themselves. */

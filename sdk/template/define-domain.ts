@@ -1,3 +1,4 @@
+import type { AccessCheck, AccessRule } from './access.js';
 import { coreOperations } from './core-operations.js';
 import { checkDefined, DefinitionProblems, RESERVED, RESERVED_PROBLEM } from './definition-rules.js';
 import type { Domain, DomainTypes } from './domain-types.js';
@@ -160,6 +161,11 @@ export interface DomainDefinition<
   readonly objects?: O;
   /** Other domains that the code calls, by their names. */
   readonly peers?: R;
+  /**
+   * Who may call which operation, or fetch from which of `views`: `{ fetch: 'anyone', create: 'signed-in', delete: ['admin'] }`, or a
+   * function of the user and the input. What is not named here is as open as the host's `security.defaultAccess` says.
+   */
+  readonly access?: Readonly<Record<string, AccessRule>>;
   /** Operations by code; the makers know the objects and peers above. */
   readonly operations?: (makers: OperationMakers<Around<Key, C, F, U, D, V, O, R>>) => P & {
     readonly [K in Unserved<C, F, U, D>]: Operations[string];
@@ -190,7 +196,7 @@ type LooseDefinition = DomainDefinition<
 
 const HOOKS = ['setup', 'teardown', 'selfTest'] as const;
 const PARTS: readonly string[] = [
-  ...['name', 'version', 'store', 'key', 'views', 'objects', 'peers', 'operations', 'notes'],
+  ...['name', 'version', 'store', 'key', 'views', 'objects', 'peers', 'access', 'operations', 'notes'],
   ...CORE_OPERATIONS,
   ...HOOKS,
 ];
@@ -310,6 +316,31 @@ function operationManifests(definition: LooseDefinition, coded: Operations): Rec
   return manifests;
 }
 
+/** What the manifest says of a rule that code is. */
+const manifestOf = (rule: AccessRule): OperationManifest['access'] => (typeof rule === 'function' ? 'code' : rule);
+
+/** Puts the rules where they hold: at the operations, and at views that callers may fetch from. */
+function withAccess(
+  problems: DefinitionProblems,
+  rules: Members,
+  { operations, objects }: Pick<Template['definition'], 'operations' | 'objects'>,
+): Pick<Template['definition'], 'operations' | 'objects'> {
+  const [ruled, viewed] = [{ ...operations }, { ...objects }];
+  for (const [name, rule] of Object.entries(rules)) {
+    const access = manifestOf(rule as AccessRule);
+    const [operation, object] = [own(ruled, name), own(viewed, name)];
+    if (operation !== undefined) ruled[name] = { ...operation, ...(access !== undefined && { access }) };
+    else if (object?.kind === 'view' && object.fetchable === true) {
+      viewed[name] = { ...object, ...(access !== undefined && { access }) };
+    } else problems.add(`access.${name}`, 'is neither an operation nor one of views');
+  }
+  return { operations: ruled, objects: viewed };
+}
+
+function own<T>(table: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(table, name) ? table[name] : undefined;
+}
+
 /** Says of each of the four what serves it twice, or not at all. */
 function checkServed(problems: DefinitionProblems, definition: Members, coded: Operations): void {
   for (const name of CORE_OPERATIONS) {
@@ -335,10 +366,16 @@ function describe(definition: LooseDefinition): { manifest: Template['definition
   for (const hook of HOOKS) {
     if (members[hook] !== undefined && typeof members[hook] !== 'function') problems.add(hook, 'must be a function');
   }
-  const objects = objectsOf(problems, members);
-  const peers = Object.keys(membersOf(problems, members, 'peers'));
+  const named = objectsOf(problems, members);
+  const peersByName = membersOf(problems, members, 'peers') as PeersByName;
+  const peers = Object.keys(peersByName);
+  const asDomain = peers.filter((name) => peersByName[name]?.isAsDomain === true);
   const coded = codedOperations(problems, definition);
   checkServed(problems, members, coded);
+  const { operations, objects } = withAccess(problems, membersOf(problems, members, 'access'), {
+    operations: operationManifests(definition, coded),
+    objects: named,
+  });
   const manifest: Template['definition'] = {
     manifestVersion: 2,
     contract: CONTRACT_VERSION,
@@ -346,9 +383,10 @@ function describe(definition: LooseDefinition): { manifest: Template['definition
     version: definition.version,
     store: definition.store,
     key: definition.key,
-    operations: operationManifests(definition, coded),
+    operations,
     objects,
     peers,
+    ...(asDomain.length > 0 && { asDomain }),
     sdk: SDK_VERSION,
     ...(definition.notes !== undefined && { notes: definition.notes }),
   };
@@ -402,12 +440,14 @@ export function defineDomain<
   const Call = handlerCallOf(manifest.objects, manifest.peers);
   const code = Object.fromEntries(Object.entries(coded).map(([name, operation]) => [name, runOf(operation, Call)]));
   const { key, objects, operations } = manifest;
-  const { setup, teardown, selfTest } = loose;
+  const { setup, teardown, selfTest, access = {} } = loose;
+  const checks = Object.entries(access).filter(([, rule]) => typeof rule === 'function');
   const begin = setup as ((call: object) => Promise<void> | void) | undefined;
   return Object.freeze({
     [TEMPLATE_MARK]: true,
     definition: manifest,
     operations: customOperations(coded, code),
+    ...(checks.length > 0 && { access: Object.fromEntries(checks) as Readonly<Record<string, AccessCheck>> }),
     ...coreOperations({ key, objects, operations, code }),
     ...(begin !== undefined && { setup: (ctx: Parameters<Run>[1]) => begin(new Call(undefined, ctx)) }),
     ...(teardown !== undefined && { teardown }),

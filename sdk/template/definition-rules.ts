@@ -1,4 +1,5 @@
 import { CORE_OPERATIONS, type CoreOperation } from '../wire/envelope.js';
+import { USER_VALUES } from './access.js';
 import { readValue } from './read-value.js';
 import type { ValueDescription, ValueType } from './values.js';
 import { VALUE_TYPES } from './values.js';
@@ -167,25 +168,80 @@ function checkFlag(problems: DefinitionProblems, field: string, value: unknown):
   if (value !== undefined && typeof value !== 'boolean') problems.add(field, 'must be true or false');
 }
 
+const ACCESS: readonly unknown[] = ['anyone', 'signed-in', 'host', 'code'];
+
+/** n.b. a role that is named like one of these would be taken for it by who reads. */
+function checkAccess(problems: DefinitionProblems, field: string, access: unknown): void {
+  if (access === undefined || ACCESS.includes(access)) return;
+  const isRoles =
+    Array.isArray(access) &&
+    access.length > 0 &&
+    access.every((role) => typeof role === 'string' && role !== '' && role.length <= 64 && !ACCESS.includes(role));
+  if (!isRoles) problems.add(field, "must be 'anyone', 'signed-in', a list of roles, or a function of user and input");
+}
+
+function checkUserValue(problems: DefinitionProblems, field: string, value: unknown): void {
+  if (!USER_VALUES.some((known) => known === value)) problems.add(field, `must be ${USER_VALUES.join(' or ')}`);
+}
+
+/** Arguments that the host fills in must not be those that callers give. */
+function checkBind(problems: DefinitionProblems, field: string, { bind, args }: Fields): void {
+  if (bind === undefined || !problems.record(`${field}.bind`, bind)) return;
+  for (const [name, bound] of Object.entries(bind)) {
+    const at = `${field}.bind.${name}`;
+    problems.name(at, name, 'value');
+    if (!problems.record(at, bound)) continue;
+    problems.unknownKeys(at, bound, ['from', 'value']);
+    checkUserValue(problems, `${at}.from`, bound['from']);
+    if (bound['value'] === undefined) problems.add(at, 'is no argument');
+    else checkDescription(problems, `${at}.value`, bound['value']);
+    const { type } = (bound['value'] ?? {}) as Partial<ValueDescription>;
+    if (bound['from'] === 'user.roles' && type !== 'list' && type !== 'json') {
+      problems.add(`${at}.value`, 'must be a list of strings or JSON: a user may have several roles');
+    }
+    if (Object.hasOwn(args ?? {}, name)) problems.add(at, 'is an argument that callers give as well');
+  }
+}
+
+/** Rows are bound to columns that the template uses. */
+function checkRowRule(problems: DefinitionProblems, field: string, { where, columns }: Fields): void {
+  if (where === undefined || !problems.record(`${field}.where`, where)) return;
+  if (Object.keys(where).length === 0) problems.add(`${field}.where`, 'must bind at least one column');
+  for (const [name, value] of Object.entries(where)) {
+    const at = `${field}.where.${name}`;
+    checkUserValue(problems, at, value);
+    const column = Object.hasOwn(columns ?? {}, name) ? (columns as Fields)[name] : undefined;
+    const { type } = (column ?? {}) as Partial<ValueDescription>;
+    if (column === undefined) problems.add(at, 'is not a column that the template uses');
+    else if (type === 'json' || type === 'list' || type === 'object' || type === 'schema') {
+      problems.add(at, 'has parts: it can be compared with nothing');
+    }
+  }
+}
+
 function checkObject(problems: DefinitionProblems, field: string, object: unknown): void {
   if (!problems.record(field, object)) return;
   problems.name(`${field}.name`, object['name'], 'object');
   switch (object['kind']) {
     case 'procedure':
-      problems.unknownKeys(field, object, ['kind', 'name', 'args', 'prefix', 'returns', 'together']);
+      problems.unknownKeys(field, object, ['kind', 'name', 'args', 'bind', 'prefix', 'returns', 'together']);
+      checkBind(problems, field, object);
       checkPrefix(problems, field, object['prefix']);
       checkFlag(problems, `${field}.together`, object['together']);
       checkDescriptions(problems, `${field}.args`, object['args']);
       if (object['returns'] !== undefined) checkReturns(problems, `${field}.returns`, object['returns']);
       break;
     case 'function':
-      problems.unknownKeys(field, object, ['kind', 'name', 'args', 'prefix', 'returns']);
+      problems.unknownKeys(field, object, ['kind', 'name', 'args', 'bind', 'prefix', 'returns']);
+      checkBind(problems, field, object);
       checkPrefix(problems, field, object['prefix']);
       checkDescriptions(problems, `${field}.args`, object['args']);
       checkDescription(problems, `${field}.returns`, object['returns']);
       break;
     case 'view':
-      problems.unknownKeys(field, object, ['kind', 'name', 'columns', 'share', 'fetchable']);
+      problems.unknownKeys(field, object, ['kind', 'name', 'columns', 'share', 'fetchable', 'where', 'access']);
+      checkAccess(problems, `${field}.access`, object['access']);
+      checkRowRule(problems, field, object);
       checkDescriptions(problems, `${field}.columns`, object['columns']);
       checkFlag(problems, `${field}.share`, object['share']);
       checkFlag(problems, `${field}.fetchable`, object['fetchable']);
@@ -260,7 +316,8 @@ function checkDeleteArguments(
 
 function checkOperation(problems: DefinitionProblems, name: string, operation: Fields): void {
   const field = `operations.${name}`;
-  problems.unknownKeys(field, operation, ['mode', 'idempotent', 'input', 'output']);
+  problems.unknownKeys(field, operation, ['mode', 'idempotent', 'input', 'output', 'access']);
+  checkAccess(problems, `${field}.access`, operation['access']);
   const { mode, idempotent, input, output } = operation;
   if (mode !== 'read' && mode !== 'write') problems.add(`${field}.mode`, "must be 'read' or 'write'");
   if (typeof idempotent !== 'boolean') problems.add(`${field}.idempotent`, 'must be true or false');
@@ -331,13 +388,16 @@ function checkOperations(
   }
 }
 
-/** Checks the names of the domains that the code calls. */
-function checkPeers(problems: DefinitionProblems, peers: unknown): void {
+/** Checks the names of the domains that the code calls, and which of them in the name of its own. */
+function checkPeers(problems: DefinitionProblems, peers: unknown, asDomain: unknown): void {
   if (!Array.isArray(peers)) {
     problems.add('peers', 'must be a list of domain names');
     return;
   }
   peers.forEach((domain: unknown, index) => problems.name(`peers.${index}`, domain, 'domain'));
+  if (asDomain === undefined) return;
+  const isOfPeers = Array.isArray(asDomain) && asDomain.every((domain) => peers.includes(domain));
+  if (!isOfPeers) problems.add('asDomain', 'must be a list of some of peers');
 }
 
 /** Checks all that a definition and a manifest have in common. */
@@ -348,5 +408,5 @@ export function checkDefined(problems: DefinitionProblems, definition: Fields): 
   problems.name('key', definition['key'], 'value');
   checkObjects(problems, definition['objects'], definition['key']);
   checkOperations(problems, definition['operations'], { objects: definition['objects'], key: definition['key'] });
-  checkPeers(problems, definition['peers']);
+  checkPeers(problems, definition['peers'], definition['asDomain']);
 }

@@ -109,8 +109,8 @@ export function handlerCallOf(
       return this.#ctx.client;
     }
 
-    get session(): string | undefined {
-      return this.#ctx.session;
+    get user(): TemplateContext['user'] {
+      return this.#ctx.user;
     }
 
     get idempotencyKey(): string | undefined {

@@ -1,3 +1,4 @@
+export * from './access.js';
 export * from './allowed-imports.js';
 export { checkManifest, parseManifest, type ParsedManifest } from './check-manifest.js';
 export * from './check-query.js';

@@ -1,3 +1,4 @@
+import type { Access, BoundArgument, RowRule } from './access.js';
 import type { Json } from './json.js';
 import type { ValueDescription, ValueFields } from './values.js';
 
@@ -14,6 +15,8 @@ export interface OperationManifest {
   readonly input?: ValueDescription;
   /** What it answers; absent where an object serves the operation, or nothing is promised. */
   readonly output?: ValueDescription;
+  /** Who may call it. Absent: `security.defaultAccess` of the host says it. */
+  readonly access?: Access;
 }
 
 /**
@@ -28,6 +31,8 @@ export type ObjectManifest =
       readonly kind: 'procedure';
       readonly name: string;
       readonly args: ValueFields;
+      /** Arguments beside `args` that the host fills in from who is signed in. */
+      readonly bind?: Readonly<Record<string, BoundArgument>>;
       /** What the names of the routine's parameters begin with, and those of `args` do not: `p_`. */
       readonly prefix?: string;
       readonly returns?: Returns;
@@ -38,6 +43,7 @@ export type ObjectManifest =
       readonly kind: 'function';
       readonly name: string;
       readonly args: ValueFields;
+      readonly bind?: Readonly<Record<string, BoundArgument>>;
       readonly prefix?: string;
       readonly returns: ValueDescription;
     }
@@ -49,6 +55,10 @@ export type ObjectManifest =
       readonly share?: boolean;
       /** Whether callers may fetch from it by its alias; from `fetch` they always may. Default false. */
       readonly fetchable?: boolean;
+      /** Which rows there are for who is signed in, whoever reads and however. Absent: all. */
+      readonly where?: RowRule;
+      /** Of a fetchable view: who may fetch from it. Absent: who may call `fetch`. */
+      readonly access?: Access;
     };
 
 /** What a bundle says of itself; `manifest.json` of a folder, the first line of a single-file bundle. */
@@ -66,6 +76,8 @@ export interface Manifest {
   readonly objects: Readonly<Record<string, ObjectManifest>>;
   /** Other domains that the code calls. */
   readonly peers: readonly string[];
+  /** Those of `peers` that are called in the name of this domain and not of the user. Absent: none. */
+  readonly asDomain?: readonly string[];
   readonly entry: string;
   readonly files: Readonly<Record<string, { readonly sha256: string; readonly bytes: number }>>;
   readonly sdk: string;

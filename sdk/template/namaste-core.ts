@@ -1,3 +1,4 @@
+import type { AccessCheck } from './access.js';
 import type { TemplateContext } from './context.js';
 import type { Json, JsonObject } from './json.js';
 import type { Manifest, OperationMode } from './manifest.js';
@@ -34,6 +35,8 @@ export interface Template extends NamasteCore {
   /** The manifest without what only the build knows (`entry`, `files`). */
   readonly definition: Omit<Manifest, 'entry' | 'files'>;
   readonly operations: Readonly<Record<string, CustomOperation>>;
+  /** By operation, or view that callers may fetch: what its `access` of 'code' stands for. */
+  readonly access?: Readonly<Record<string, AccessCheck>>;
   /** Runs on each broker thread before the generation takes traffic. */
   setup?(ctx: TemplateContext): Promise<void> | void;
   /** Runs on each broker thread after the last request of the generation. */

@@ -1,3 +1,4 @@
+import type { BoundArgument, RowRule, UserValue } from './access.js';
 import type { Affected } from './context.js';
 import type { ObjectManifest, Returns } from './manifest.js';
 import {
@@ -62,6 +63,15 @@ export class Procedure<A extends Fields = Fields, R = unknown> {
   }
 
   /**
+   * Arguments that nobody gives, neither a caller nor code: the host fills in who is signed in, and refuses the call where nobody is.
+   * `procedure('order_close', { id: t.int(), owner: t.string() }).bind({ owner: 'user.id' })`.
+   */
+  bind<const B extends Bindable<A>>(bound: B): Procedure<Omit<A, keyof B>, R> {
+    const { manifest, args } = boundTo(this, bound);
+    return new Procedure(manifest, args as ObjectType<Omit<A, keyof B>>, this.isIdempotent);
+  }
+
+  /**
    * Calls that come at once may go to the database as one transaction, in which a call that fails is undone by itself. For procedures
    * that neither commit nor roll back.
    */
@@ -86,6 +96,34 @@ export class StoreFunction<A extends Fields = Fields, R = unknown> {
   prefix(prefix: string): StoreFunction<A, R> {
     return new StoreFunction({ ...this.manifest, prefix }, this.args);
   }
+
+  /** Arguments that the host fills in from who is signed in, as those of a procedure. */
+  bind<const B extends Bindable<A>>(bound: B): StoreFunction<Omit<A, keyof B>, R> {
+    const { manifest, args } = boundTo(this, bound);
+    return new StoreFunction(manifest, args as ObjectType<Omit<A, keyof B>>);
+  }
+}
+
+/** By argument: what of the user is passed. */
+type Bindable<A extends Fields> = { readonly [K in keyof A]?: UserValue };
+
+/** Moves the bound arguments out of those that callers and code give. */
+function boundTo<M extends Exclude<ObjectManifest, { kind: 'view' }>>(
+  { manifest, args }: { readonly manifest: M; readonly args: ObjectType<Fields> },
+  bound: Readonly<Record<string, UserValue | undefined>>,
+): { readonly manifest: M; readonly args: ObjectType<Fields> } {
+  const names = Object.keys(bound);
+  const { bind = {} } = manifest;
+  const added = names.map((name) => [name, { from: bound[name], value: manifest.args[name] }] as const);
+  const left = Object.entries(manifest.args).filter(([name]) => !names.includes(name));
+  return {
+    manifest: {
+      ...manifest,
+      args: Object.fromEntries(left),
+      bind: { ...bind, ...(Object.fromEntries(added) as Readonly<Record<string, BoundArgument>>) },
+    },
+    args: args.omit(...names),
+  };
 }
 
 /** A view of the store, made by `view`. */
@@ -146,7 +184,7 @@ export function fn<const A extends FieldsLike, const R extends AnyType>(
   return new StoreFunction({ kind: 'function', name, ...described }, objectOf(args));
 }
 
-export interface ViewOptions {
+export interface ViewOptions<Column extends string = string> {
   /**
    * Whether a read that begins while another one with the same query is under way may take the rows of that one, which
    * may be as old as its start. Default false.
@@ -154,6 +192,11 @@ export interface ViewOptions {
   readonly share?: boolean;
   /** Whether callers may fetch it, by its alias as `query.view`. Default false. */
   readonly fetchable?: boolean;
+  /**
+   * Which rows there are for who is signed in: `{ owner: 'user.id' }`, or one of several by `'user.roles'`. It holds for every read of
+   * the view, and where nobody is signed in the read is refused.
+   */
+  readonly where?: { readonly [K in Column]?: UserValue };
 }
 
 function objectOf<T extends FieldsLike>(fields: T): ObjectType<FieldsIn<T>> {
@@ -164,7 +207,9 @@ function objectOf<T extends FieldsLike>(fields: T): ObjectType<FieldsIn<T>> {
 export function view<const C extends FieldsLike>(
   name: string,
   columns: C,
-  options: ViewOptions = {},
+  options: ViewOptions<keyof FieldsIn<C> & string> = {},
 ): View<FieldsIn<C>> {
-  return new View({ kind: 'view', name, columns: describeColumns(columns), ...options }, objectOf(columns));
+  const { where, ...others } = options;
+  const rule = where === undefined ? {} : { where: where as RowRule };
+  return new View({ kind: 'view', name, columns: describeColumns(columns), ...others, ...rule }, objectOf(columns));
 }

@@ -33,11 +33,21 @@ declare const TYPES: unique symbol;
 /** Another domain that the code calls; `T` is its template's type, or the one that `beds types` wrote. */
 export interface Peer<Types extends DomainTypes = DomainTypes> {
   readonly [TYPES]?: Types;
+  /** Whether it is called in the name of this domain. */
+  readonly isAsDomain?: boolean;
+}
+
+export interface PeerOptions {
+  /**
+   * `user` (the default): the call has the rights of who is signed in. `domain`: it is made in the name of this domain, whoever is signed
+   * in; rules that ask for a role or a user let it pass, those that are bound to the user or decided by code do not.
+   */
+  readonly as?: 'user' | 'domain';
 }
 
 /** Says which domain is called, typed: `peers: { countries: peer<typeof countries>() }`. The name is the key. */
-export function peer<T>(): Peer<TypesOf<T>> {
-  return {};
+export function peer<T>({ as = 'user' }: PeerOptions = {}): Peer<TypesOf<T>> {
+  return as === 'domain' ? { isAsDomain: true } : {};
 }
 
 /** What a definition says of the store and of other domains: all that the types of its code follow from. */

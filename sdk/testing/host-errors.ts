@@ -4,6 +4,8 @@ import { BedsError, type ErrorDetails, type ErrorStatus } from '../template/erro
 const STATUS = {
   BEDS_REQUEST_INVALID: 'invalid',
   BEDS_REQUEST_MALFORMED: 'invalid',
+  BEDS_REQUEST_FORBIDDEN: 'forbidden',
+  BEDS_REQUEST_SIGN_IN: 'forbidden',
   BEDS_REQUEST_UNDECLARED: 'fault',
   BEDS_REQUEST_UNKNOWN_OPERATION: 'not-found',
   BEDS_REQUEST_BAD_RESULT: 'fault',

@@ -5,7 +5,7 @@ import { checkQueryForm } from '../template/check-query.js';
 import { type Problem, sayProblems } from '../template/errors.js';
 import { readValue } from '../template/read-value.js';
 import type { ValueType } from '../template/values.js';
-import type { Comparison, Filter, OrderBy, Page, Scalar, ViewQuery } from '../template/query.js';
+import type { Comparison, Filter, OrderBy, Page, Scalar, ViewQuery, Where } from '../template/query.js';
 import { hostError } from './host-errors.js';
 
 type Columns = Extract<ObjectManifest, { kind: 'view' }>['columns'];
@@ -15,6 +15,8 @@ export interface RowSource {
   readonly columns: Columns;
   readonly key: string;
   readonly rows: readonly JsonObject[];
+  /** What those must have that there are for the user. */
+  readonly bound?: Where | undefined;
 }
 
 const DEFAULT_LIMIT = 100;
@@ -167,17 +169,17 @@ function readCursor(cursor: string | undefined, print: string): number {
 }
 
 /** Reads a page of given rows as an adapter would read it from a view. */
-export function readRows({ columns, key, rows }: RowSource, query: ViewQuery): Page {
+export function readRows({ columns, key, rows, bound = {} }: RowSource, query: ViewQuery): Page {
   checkQuery(query, columns);
   const { where, and, or, not } = query;
   const order = [...(query.order ?? []), { column: key }];
   const print = createHash('sha256')
-    .update(JSON.stringify([where, and, or, not, order]))
+    .update(JSON.stringify([where, and, or, not, order, bound]))
     .digest('base64url')
     .slice(0, 16);
   const start = readCursor(query.cursor ?? undefined, print);
   const end = start + (query.limit ?? DEFAULT_LIMIT);
-  const matching = rows.filter((row) => holds(row, query, columns));
+  const matching = rows.filter((row) => holds(row, { where: bound }, columns) && holds(row, query, columns));
   const page = sorted(matching, order, columns).slice(start, end);
   const names = Object.keys(columns);
   const hasMore = matching.length > end && query.limit !== 0;

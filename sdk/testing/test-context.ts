@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { CallOptions } from '../client/domain-client.js';
+import { boundValue, rowsOf, type User } from '../template/access.js';
 import { compileArguments } from '../template/check-values.js';
 import type {
   Affected,
@@ -45,7 +46,7 @@ export interface LogLine {
 }
 
 /** What a test can look at afterwards. */
-export interface Recording {
+interface Recording {
   readonly calls: RecordedCall[];
   readonly log: LogLine[];
 }
@@ -77,7 +78,7 @@ function isSets(returns: Returns): returns is readonly ValueDescription[] {
 }
 
 /** Calls and views of the declared objects, answered by the fakes. */
-function scopeOf(template: Template, fakes: Fakes, recording: Recording): TransactionScope {
+function scopeOf({ template, fakes, recording, user }: TestSources): TransactionScope {
   const { objects, key } = template.definition;
   const declared = (alias: string): ObjectManifest => {
     const object = Object.hasOwn(objects, alias) ? objects[alias] : undefined;
@@ -93,7 +94,7 @@ function scopeOf(template: Template, fakes: Fakes, recording: Recording): Transa
         const { field, message } = checked.problem;
         throw hostError('BEDS_REQUEST_INVALID', `${field} ${message}.`, { field });
       }
-      const passed = throughJson(checked.value);
+      const passed = throughJson({ ...checked.value, ...boundOf(routine, user) });
       recording.calls.push({ alias, args: passed });
       const fake = fakes.objects[alias];
       if (fake === undefined) throw testingErrors.make('BEDS_TESTING_NO_FAKE', `objects.${alias} is not given.`);
@@ -107,9 +108,25 @@ function scopeOf(template: Template, fakes: Fakes, recording: Recording): Transa
       if (view.kind !== 'view') throw undeclared(`a view named ${alias}`);
       const rows = fakes.views[alias];
       if (rows === undefined) throw testingErrors.make('BEDS_TESTING_NO_FAKE', `views.${alias} is not given.`);
-      return readRows({ columns: view.columns, key, rows }, query);
+      const bound = view.where === undefined ? undefined : rowsOf(requireUser(user), view.where);
+      return readRows({ columns: view.columns, key, rows, bound }, query);
     },
   };
+}
+
+/** Who must be signed in for what is bound to the user. */
+export function requireUser(user: User | undefined): User {
+  if (user !== undefined) return user;
+  throw hostError('BEDS_REQUEST_SIGN_IN', 'Nobody is signed in.');
+}
+
+function boundOf({ bind = {} }: Routine, user: User | undefined): JsonObject {
+  const entries = Object.entries(bind).map(([name, bound]) => {
+    const value = boundValue(requireUser(user), bound);
+    if (value === undefined) throw hostError('BEDS_REQUEST_FORBIDDEN', 'The user may not do this.');
+    return [name, value] as const;
+  });
+  return Object.fromEntries(entries);
 }
 
 function domainCaller(template: Template, fakes: Fakes, name: string): DomainCaller {
@@ -135,22 +152,27 @@ export function throughJson<V>(value: V): V {
   return value === undefined ? value : (JSON.parse(JSON.stringify(value)) as V);
 }
 
+/** What a context is made of. */
+export interface TestSources {
+  readonly template: Template;
+  readonly fakes: Fakes;
+  readonly recording: Recording;
+  /** Who is signed in. */
+  readonly user: User | undefined;
+}
+
 /** The context of one operation, as code sees it in a host. Transactions run their work, but do not roll the fakes back. */
-export function testContext(
-  { template, fakes, recording }: { readonly template: Template; readonly fakes: Fakes; readonly recording: Recording },
-  operation: string,
-  options: CallOptions = {},
-): TemplateContext {
+export function testContext(sources: TestSources, operation: string, options: CallOptions = {}): TemplateContext {
+  const { template, fakes, recording, user } = sources;
   const { domain, version } = template.definition;
   const {
     deadlineMs = DEFAULT_DEADLINE_MS,
     idempotencyKey,
-    session,
     traceparent,
     signal = AbortSignal.timeout(deadlineMs),
   } = options;
   const expiresAtMs = performance.now() + deadlineMs;
-  const scope = scopeOf(template, fakes, recording);
+  const scope = scopeOf(sources);
   const write =
     (level: LogLine['level']) =>
     (message: string, fields: JsonObject = {}): void => {
@@ -161,7 +183,7 @@ export function testContext(
     self: { domain, version, generation: 1, operation },
     requestId: randomUUID(),
     client: 'test',
-    session,
+    user,
     idempotencyKey,
     traceparent,
     signal,

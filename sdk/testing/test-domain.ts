@@ -1,4 +1,5 @@
 import type { CallOptions, DomainClient } from '../client/domain-client.js';
+import { type Access, allows, type User } from '../template/access.js';
 import { compileInput, compileResult } from '../template/check-values.js';
 import type { Affected, TemplateContext } from '../template/context.js';
 import { isTemplate } from '../template/define-domain.js';
@@ -22,7 +23,8 @@ import {
   type Fakes,
   type LogLine,
   type RecordedCall,
-  type Recording,
+  requireUser,
+  type TestSources,
 } from './test-context.js';
 
 type Eventually<T> = T | Promise<T>;
@@ -64,6 +66,8 @@ export interface TestOptions<S extends Surroundings> {
   readonly views?: FakeViews<Objects<S>>;
   /** By name of a domain: its operations. */
   readonly peers?: { readonly [K in keyof S['peers']]?: FakePeer<Exclude<S['peers'], undefined>[K]> };
+  /** Who is signed in. Default: nobody. What the definition does not say of access is open to anyone. */
+  readonly user?: User;
 }
 
 /** What a test of a domain gives in place of its store and of other domains: `FakesOf<typeof template>['peers']`. */
@@ -75,6 +79,8 @@ export type TestedDomain<T> = DomainClient<T> & {
   readonly $calls: readonly RecordedCall[];
   /** What the code logged so far. */
   readonly $log: readonly LogLine[];
+  /** The same domain for another user, or for nobody. */
+  $as(user: User | undefined): TestedDomain<T>;
   $setup(): Promise<void>;
   $teardown(): Promise<void>;
   $selfTest(): Promise<void>;
@@ -101,21 +107,36 @@ async function run<R>(work: () => Eventually<R>): Promise<R> {
 
 class Runner {
   readonly #template: Template;
-  readonly #fakes: Fakes;
-  readonly recording: Recording = { calls: [], log: [] };
+  readonly #sources: TestSources;
 
-  constructor(template: Template, fakes: Fakes) {
-    this.#template = template;
-    this.#fakes = fakes;
+  constructor(sources: TestSources) {
+    this.#template = sources.template;
+    this.#sources = sources;
   }
 
   context(operation: string, options?: CallOptions): TemplateContext {
-    const sources = { template: this.#template, fakes: this.#fakes, recording: this.recording };
-    return testContext(sources, operation, options);
+    return testContext(this.#sources, operation, options);
+  }
+
+  /** `input`: what a function of the definition is asked with. */
+  #admit(access: Access | undefined, name: string, input: JsonObject): void {
+    const { user } = this.#sources;
+    if (access === undefined || access === 'anyone') return;
+    requireUser(user);
+    const isAllowed =
+      access === 'code'
+        ? user !== undefined && this.#template.access?.[name]?.(user, input) === true
+        : allows(access, user);
+    if (!isAllowed) throw hostError('BEDS_REQUEST_FORBIDDEN', 'The user may not do this.');
+  }
+
+  #admitTo(operation: string, input: JsonObject): void {
+    this.#admit(this.#template.definition.operations[operation]?.access, operation, input);
   }
 
   create = (payload: JsonObject, options?: CallOptions): Promise<Json> =>
     run(async () => {
+      this.#admitTo('create', payload);
       const record = await this.#template.createRecord(throughJson(payload), this.context('create', options));
       return this.#record('create', record);
     });
@@ -126,6 +147,9 @@ class Runner {
       const asked: ViewQuery = 'key' in query ? { where: { [key]: query.key }, limit: 1 } : query;
       const alias = asked.view ?? 'fetch';
       const object = objects[alias === 'fetch' ? alias : this.#fetchable(alias)];
+      const ofView = object?.kind === 'view' ? object.access : undefined;
+      if (ofView === undefined) this.#admitTo('fetch', asked as JsonObject);
+      else this.#admit(ofView, alias, asked as JsonObject);
       requireQueryForm(asked, object?.kind === 'view' ? object.columns : undefined);
       const ctx = this.context('fetch', options);
       const page = await (alias === 'fetch'
@@ -150,11 +174,15 @@ class Runner {
   update = (key: Scalar, payload: JsonObject, options?: CallOptions): Promise<Json> =>
     run(async () => {
       const keyed = { ...throughJson(payload), [this.#template.definition.key]: key };
+      this.#admitTo('update', keyed);
       return this.#record('update', await this.#template.updateRecord(keyed, this.context('update', options)));
     });
 
   delete = (key: Scalar, options?: CallOptions): Promise<Json> =>
-    run(async () => this.#record('delete', await this.#template.deleteRecord(key, this.context('delete', options))));
+    run(async () => {
+      this.#admitTo('delete', { [this.#template.definition.key]: key });
+      return this.#record('delete', await this.#template.deleteRecord(key, this.context('delete', options)));
+    });
 
   call = (operation: string, input: JsonObject = {}, options?: CallOptions): Promise<Json> =>
     run(async () => {
@@ -166,6 +194,7 @@ class Runner {
         const field = `payload.${checked.problem.field}`;
         throw hostError('BEDS_REQUEST_INVALID', `${field} ${checked.problem.message}.`, { field });
       }
+      this.#admitTo(operation, checked.value);
       return result(found.output, await found.run(checked.value, this.context(operation, options)));
     });
 
@@ -204,22 +233,28 @@ export function testDomain<T extends Template>(template: T, options: FakesOf<T> 
     views: (options.views ?? {}) as Readonly<Record<string, readonly JsonObject[]>>,
     peers: (options.peers ?? {}) as Readonly<Record<string, Readonly<Record<string, FakeOperation>>>>,
   };
-  const runner = new Runner(template, fakes);
+  return tested(template, { template, fakes, recording: { calls: [], log: [] }, user: options.user });
+}
+
+function tested<T extends Template>(template: T, sources: TestSources): TestedDomain<T> {
+  const runner = new Runner(sources);
   const own = Object.keys(template.operations).map((name) => [
     name,
     (input?: JsonObject, terms?: CallOptions) => runner.call(name, input, terms),
   ]);
-  const { create, fetch, update, delete: remove, recording } = runner;
-  const tested = {
+  const { create, fetch, update, delete: remove } = runner;
+  const { recording } = sources;
+  const domain = {
     ...(Object.fromEntries(own) as Readonly<Record<string, unknown>>),
     ...{ create, fetch, update, delete: remove, call: runner.call },
     fetchAll: runner.fetchAll.bind(runner),
     $calls: recording.calls,
     $log: recording.log,
+    $as: (user: User | undefined) => tested(template, { ...sources, user }),
     $setup: async () => template.setup?.(runner.context('setup')),
     $teardown: async () => template.teardown?.(),
     $selfTest: async () => template.selfTest?.(),
   };
   // The types of the domain narrow what is JSON here.
-  return tested as unknown as TestedDomain<T>;
+  return domain as unknown as TestedDomain<T>;
 }

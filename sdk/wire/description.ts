@@ -1,3 +1,4 @@
+import type { Access } from '../template/access.js';
 import type { Json, JsonObject } from '../template/json.js';
 import type { Manifest, ObjectManifest, Returns } from '../template/manifest.js';
 import type { ValueDescription, ValueFields } from '../template/values.js';
@@ -15,6 +16,8 @@ export interface OperationDescription {
   readonly request: JsonSchema;
   /** The `data` of a reply. */
   readonly data: JsonSchema;
+  /** Who may call it, where the domain says so. */
+  readonly access?: Access;
 }
 
 export interface ErrorDescription {
@@ -45,12 +48,13 @@ export function describeDomain(
 ): DomainDescription {
   const { domain, version, key } = manifest;
   const views = viewsOf(manifest);
-  const operations = Object.entries(manifest.operations).map(([name, { mode, idempotent }]) => [
+  const operations = Object.entries(manifest.operations).map(([name, { mode, idempotent, access }]) => [
     name,
     {
       mode: mode === 'write' && idempotent ? 'idempotent' : mode,
       request: requestOf(name, manifest, views),
       data: dataOf(name, manifest, views),
+      ...(access !== undefined && { access }),
     },
   ]);
   return {

@@ -11,6 +11,7 @@ export type CoreOperation = (typeof CORE_OPERATIONS)[number];
 export interface RequestMeta {
   /** The caller's name for itself; of a plain AMQP client the `app-id` of its message stands in. */
   readonly client?: string;
+  /** The token of a session, or of an OpenID provider: the request is carried out for its user or not at all. */
   readonly session?: string;
   /** Milliseconds until the caller gives up: from `sentAt` where it is given, or else from the host's receipt. */
   readonly deadlineMs?: number;
@@ -24,6 +25,8 @@ export interface RequestMeta {
   readonly depth?: number;
   /** Refuses an operation that writes, as it is called by one that only reads. */
   readonly readOnly?: boolean;
+  /** The domain that asks in its own name, where a host asks for one; refused from anybody else. */
+  readonly asDomain?: string;
 }
 
 /** One request: the body of an AMQP message, alone or in an array of requests of the same domain and operation. */

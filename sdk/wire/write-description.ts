@@ -137,7 +137,7 @@ function envelopeOf(domain: string, op: string, { request }: OperationDescriptio
   const meta = {
     type: 'object',
     properties: {
-      ...{ client: TEXT, session: TEXT, idempotencyKey: TEXT, traceparent: TEXT },
+      ...{ client: TEXT, session: { ...TEXT, maxLength: 8_192 }, idempotencyKey: TEXT, traceparent: TEXT },
       deadlineMs: { type: 'number', exclusiveMinimum: 0 },
       sentAt: { type: 'number' },
     },

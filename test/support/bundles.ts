@@ -30,6 +30,10 @@ export interface BundleOptions {
   readonly peers?: readonly string[];
   /** Custom operations: manifest and code agree. `run` is the body of `async run(input, ctx)`. */
   readonly operations?: Readonly<Record<string, BundleOperation>>;
+  /** Who may call what, by operation: as a manifest says it, or the body of a function of `user` and `input`. */
+  readonly access?: Readonly<Record<string, string | readonly string[]>>;
+  /** Those of `peers` that it calls in its own name. */
+  readonly asDomain?: readonly string[];
   /** Bodies of methods that differ from the usual ones: createRecord, fetchRecords, updateRecord, deleteRecord, setup, … */
   readonly body?: Readonly<Record<string, string>>;
   /** Text before the default export. */
@@ -148,10 +152,20 @@ export function templateCode(options: BundleOptions = {}): string {
     '  operations: {',
     ...custom,
     '  },',
+    '  access: {',
+    ...Object.entries(options.access ?? {}).flatMap(([name, rule]) =>
+      isCode(rule) ? [`    ${name}: (user, input) => { ${String(rule)} },`] : [],
+    ),
+    '  },',
     ...methods,
     '};',
     '',
   ].join('\n');
+}
+
+/** n.b. a body returns something. */
+function isCode(rule: string | readonly string[]): boolean {
+  return typeof rule === 'string' && rule.includes('return');
 }
 
 function definitionOf(options: BundleOptions): Record<string, unknown> {
@@ -162,6 +176,12 @@ function definitionOf(options: BundleOptions): Record<string, unknown> {
     name,
     { mode, input: { type: 'object', fields: args }, idempotent: mode === 'read' },
   ]);
+  const all = Object.entries<Readonly<Record<string, unknown>>>(
+    Object.fromEntries([...core, ['fetch', fetch], ...custom]) as Record<string, Readonly<Record<string, unknown>>>,
+  ).map(([name, operation]) => {
+    const rule = options.access?.[name];
+    return [name, rule === undefined ? operation : { ...operation, access: isCode(rule) ? 'code' : rule }];
+  });
   return {
     manifestVersion: 2,
     contract: 2,
@@ -169,9 +189,10 @@ function definitionOf(options: BundleOptions): Record<string, unknown> {
     version,
     store,
     key: 'id',
-    operations: Object.fromEntries([...core, ['fetch', fetch], ...custom]),
+    operations: Object.fromEntries(all) as Record<string, unknown>,
     objects,
     peers: options.peers ?? [],
+    ...(options.asDomain && { asDomain: options.asDomain }),
     sdk: '0.2.0',
   };
 }

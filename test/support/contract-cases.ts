@@ -650,6 +650,78 @@ const insideCases: readonly ContractCase[] = [
   },
 ];
 
+const ordersOf = (where?: { readonly owner?: 'user.id' | 'user.roles' }): Manifest =>
+  manifest({
+    objects: {
+      fetch: view('order_list', { id: integer, owner: text }, where === undefined ? {} : { where }).manifest,
+    },
+  });
+const closing = procedure('order_close', { id: integer, owner: text.optional() });
+
+const accessCases: readonly ContractCase[] = [
+  {
+    what: 'who may call an operation, from anyone to users',
+    live: lookup({}),
+    next: lookup({}, { access: 'signed-in' }),
+    there: ['! lookup: access changed from anyone to every user: whoever is not signed in may no longer'],
+    back: ['+ lookup: access changed from every user to anyone: whoever is not signed in may now'],
+  },
+  {
+    what: 'who may call an operation, from users to roles',
+    live: lookup({}, { access: 'signed-in' }),
+    next: lookup({}, { access: ['clerk'] }),
+    there: ['! lookup: access changed from every user to the roles clerk: every user may no longer'],
+    back: ['+ lookup: access changed from the roles clerk to every user: every user may now'],
+  },
+  {
+    what: 'the roles that may call an operation',
+    live: lookup({}, { access: ['clerk', 'admin'] }),
+    next: lookup({}, { access: ['admin', 'auditor'] }),
+    there: [
+      '! lookup: access changed from the roles admin, clerk to the roles admin, auditor: clerk may no longer',
+      '+ lookup: access changed from the roles admin, clerk to the roles admin, auditor: auditor may now',
+    ],
+    back: [
+      '! lookup: access changed from the roles admin, auditor to the roles admin, clerk: auditor may no longer',
+      '+ lookup: access changed from the roles admin, auditor to the roles admin, clerk: clerk may now',
+    ],
+  },
+  {
+    what: 'who may call an operation, from roles to code, which cannot be compared',
+    live: lookup({}, { access: ['clerk'] }),
+    next: lookup({}, { access: 'code' }),
+    there: [
+      '! lookup: access changed from the roles clerk to whom its code lets: others may no longer',
+      '+ lookup: access changed from the roles clerk to whom its code lets: others may now',
+    ],
+    back: [
+      '! lookup: access changed from whom its code lets to the roles clerk: others may no longer',
+      '+ lookup: access changed from whom its code lets to the roles clerk: others may now',
+    ],
+  },
+  {
+    what: 'the rows that there are for a user',
+    live: ordersOf(),
+    next: ordersOf({ owner: 'user.id' }),
+    there: ['! fetch: rows are bound by owner = user.id now'],
+    back: ['+ fetch: rows are no longer bound by owner = user.id'],
+  },
+  {
+    what: 'an argument that is filled in from the user',
+    live: manifest({ objects: { close: closing.manifest } }),
+    next: manifest({ objects: { close: closing.bind({ owner: 'user.id' }).manifest } }),
+    there: ['  *: close: argument owner is user.id now'],
+    back: ['+ *: close: argument owner is no longer user.id'],
+  },
+  {
+    what: 'in whose name a domain is called',
+    live: manifest({ peers: ['stock'] }),
+    next: manifest({ peers: ['stock'], asDomain: ['stock'] }),
+    there: ['+ *: calls stock in its own name now, whoever is signed in'],
+    back: [],
+  },
+];
+
 /** One change of each class, in both directions. */
 export const contractCases: readonly ContractCase[] = [
   ...operationCases,
@@ -657,4 +729,5 @@ export const contractCases: readonly ContractCase[] = [
   ...coreCases,
   ...resultCases,
   ...insideCases,
+  ...accessCases,
 ];

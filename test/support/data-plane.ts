@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { parseManifest, type ReplyEnvelope, type RequestEnvelope } from '#sdk/template';
 import type { ConsumeMessage } from 'amqplib';
+import { Access, type ResolveSession } from '../../host/access/access.js';
+import { ProgramPolicy } from '../../host/access/programs.js';
 import { Delivery } from '../../host/amqp/queue-consumer.js';
 import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
@@ -31,11 +33,19 @@ export async function sourceOf(id: number, options: BundleOptions): Promise<Gene
 }
 
 /** What is sent, as far as it is not the same for all. */
-export type Asked = Pick<RequestEnvelope, 'op'> & Partial<RequestEnvelope> & { readonly redelivered?: boolean };
+export type Asked = Pick<RequestEnvelope, 'op'> &
+  Partial<RequestEnvelope> & {
+    readonly redelivered?: boolean;
+    /** Whether its queue carries writes. */
+    readonly isWrite?: boolean;
+    /** The account that RabbitMQ has checked. */
+    readonly userId?: string;
+  };
 
 /** The request path and the generations of one thread, in this process, without servers. */
 export interface DataPlane {
   readonly path: RequestPath;
+  readonly access: Access;
   readonly registry: GenerationRegistry<ServingGeneration>;
   readonly generations: Generations;
   /** Generations that drained, and those whose code was entered since `prepare`, in order. */
@@ -56,13 +66,31 @@ class KeptReplies extends ReplyPublisher {
   }
 }
 
+/** What of a thread differs. */
+export interface PlaneOptions {
+  /** Whose session a token is, by its hash. Default: nobody's. */
+  readonly resolve?: ResolveSession;
+  /** Sections of the configuration. */
+  readonly config?: Readonly<Record<string, unknown>>;
+}
+
 /** `adapter`: of the store `main`; `others`: stores by their own names. */
-export function makeDataPlane(adapter = {} as StoreAdapter, others: readonly StoreAdapter[] = []): DataPlane {
+export function makeDataPlane(
+  adapter = {} as StoreAdapter,
+  others: readonly StoreAdapter[] = [],
+  options: PlaneOptions = {},
+): DataPlane {
   const adapters = new Map([['main', adapter], ...others.map((other) => [other.store, other] as const)]);
-  const config = configSchema.parse({});
+  const config = configSchema.parse(options.config ?? {});
+  const access: Access = new Access({
+    security: config.security,
+    resolve: options.resolve ?? (() => Promise.resolve(null)),
+    listen: () => access.listening(true),
+  });
   const registry = new GenerationRegistry<ServingGeneration>();
   const [drained, entered]: [number[], number[]] = [[], []];
   const common = { node: 'test', registry, callers: new CallerBook() };
+  const programs = new ProgramPolicy(config.callers, 'amqp://host:secret@localhost');
   const waiting = new Map<string, (text: string) => void>();
   const replies = new KeptReplies();
   replies.onReply = ({ correlationId = '', body }) => waiting.get(correlationId)?.(body.toString());
@@ -77,40 +105,51 @@ export function makeDataPlane(adapter = {} as StoreAdapter, others: readonly Sto
     serves: () => true,
     rolesOfOthers: {},
     entering: (id) => entered.push(id),
+    ...{ access, programs },
   });
   const generations = new Generations({
     ...{ ...common, host: path, prepareTimeoutMs: 1_000, drainTimeoutMs: 5_000 },
     adapters,
+    defaultAccess: config.security.defaultAccess,
     onDrained: ({ id }) => drained.push(id),
   });
   let asked = 0;
-  const ask = ({ redelivered = false, ...request }: Asked): Promise<ReplyEnvelope> => {
+  const ask = ({ redelivered = false, isWrite = false, userId, ...request }: Asked): Promise<ReplyEnvelope> => {
     asked += 1;
     const correlationId = String(asked);
     const envelope = { v: 1, id: `r-${correlationId}`, domain: 'notes', ...request };
     const answer = new Promise<string>((resolve) => waiting.set(correlationId, resolve));
-    path.handle(deliver(envelope, { correlationId, redelivered, prefix: config.amqp.prefix }));
+    path.handle(deliver(envelope, { correlationId, redelivered, userId, isWrite, prefix: config.amqp.prefix }));
     return answer.then((text) => JSON.parse(text) as ReplyEnvelope);
   };
   const prepare = async (...bundles: readonly BundleOptions[]): Promise<void> => {
     for (const [index, bundle] of bundles.entries()) await generations.prepare(await sourceOf(index + 1, bundle));
     entered.length = 0;
   };
-  return { path, registry, generations, drained, entered, prepare, ask };
+  return { path, access, registry, generations, drained, entered, prepare, ask };
+}
+
+interface Sent {
+  readonly correlationId: string;
+  readonly redelivered: boolean;
+  readonly userId: string | undefined;
+  readonly isWrite: boolean;
+  readonly prefix: string;
 }
 
 function deliver(
   envelope: { readonly domain: string; readonly op: string },
-  { correlationId, redelivered, prefix }: { correlationId: string; redelivered: boolean; prefix: string },
+  { correlationId, redelivered, userId, isWrite, prefix }: Sent,
 ): Delivery {
   const routingKey = `${envelope.domain}.${envelope.op}`;
   const fields = { exchange: `${prefix}.request`, routingKey, redelivered, deliveryTag: 1 };
   const replyTo = 'amq.rabbitmq.reply-to.g1h2AA5yZXBseUA4OTU2MDI0NgAAFAAAAAAAZQ.Jx5u8J2jv0Xb';
-  const properties = { contentType: 'application/json', correlationId, replyTo, headers: {} };
+  const properties = { contentType: 'application/json', correlationId, replyTo, userId, headers: {} };
   const message = { content: Buffer.from(JSON.stringify(envelope)), fields, properties };
   const channel = { ack: () => undefined, nack: () => undefined, reject: () => undefined };
   return new Delivery(channel, message as unknown as ConsumeMessage, {
     nearPrefetchLimit: false,
+    carriesWrites: isWrite,
     settled: () => undefined,
   });
 }

@@ -16,6 +16,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['host/threads'],
   ['host/brokers'],
   ['host/request'],
+  ['host/access'],
   ['host/template'],
   ['host/stores', 'host/amqp'],
   ['host/observe', 'host/process-identity.ts'],

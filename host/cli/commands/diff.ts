@@ -16,7 +16,8 @@ const SHOWN_CALLERS = 5;
 export const diffCommand = queryCommand('diff', {
   details:
     'Compares the serving version with the newest other version that is kept, unless versions (or the first digits of hashes) are ' +
-    'named. Each change names who called that operation in the last days. Exits with 1 when a change is breaking.',
+    'named. Each change names who called that operation in the last days. LOOSENS marks a change by which somebody may do or see more. ' +
+    'Exits with 1 when a change is breaking.',
   show: (answers, { json, out }) => {
     const diffs = answers.map(({ node, result: { diff } }) => ({ node, diff }));
     if (json) out.value(diffs);
@@ -36,10 +37,11 @@ function printDiff({ node, diff }: NodeDiff, out: Output): void {
   out.line();
 }
 
-function row({ breaking, operation, message, callers, countedDays }: JoinedChange): readonly string[] {
+function row({ breaking, loosens, operation, message, callers, countedDays }: JoinedChange): readonly string[] {
   const isWhole = operation === WHOLE_DOMAIN;
   const calls = isWhole ? '' : callersText(callers, countedDays);
-  return [breaking ? 'breaking' : 'compatible', isWhole ? '(domain)' : operation, message, calls];
+  const effect = loosens === true ? 'LOOSENS' : 'compatible';
+  return [breaking ? 'breaking' : effect, isWhole ? '(domain)' : operation, message, calls];
 }
 
 /** `billing 1,204, (no name) 3`; a count of less than a day is not shown as no calls. */

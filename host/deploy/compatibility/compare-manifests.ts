@@ -1,6 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Manifest, OperationManifest, ObjectManifest, Returns, ValueDescription, ValueFields } from '@beds/sdk';
+import type {
+  Access,
+  Manifest,
+  OperationManifest,
+  ObjectManifest,
+  Returns,
+  ValueDescription,
+  ValueFields,
+} from '@beds/sdk';
 import { CORE_OPERATIONS } from '#sdk/template';
+import { compareAccess, compareAuthority, compareBound, compareRows } from './compare-access.js';
 import {
   breaking,
   compareArgument,
@@ -28,20 +37,81 @@ const MODE_CHANGES = {
 } as const;
 
 /** All of a manifest that is compared. */
-const COMPARED = ['store', 'key', 'operations', 'objects', 'peers'] as const;
+const COMPARED = ['store', 'key', 'operations', 'objects', 'peers', 'asDomain'] as const;
 
-/** Compares what callers can see of two versions of a domain: breaking changes first, then by operation. */
-export function compareManifests(live: Manifest, next: Manifest): readonly ContractChange[] {
+/**
+ * Compares what callers can see of two versions of a domain: breaking changes first, then what loosens a rule, then by operation.
+ * `byDefault`: who may call what says nothing of it.
+ */
+export function compareManifests(
+  live: Manifest,
+  next: Manifest,
+  byDefault: Access = 'anyone',
+): readonly ContractChange[] {
   // Most versions change their code alone.
   if (COMPARED.every((field) => isDeepStrictEqual(live[field], next[field]))) return [];
   const changes = [
     ...compareOperations(live, next),
+    ...compareRights(live, next, byDefault),
     ...compareCore(live, next),
     ...compareViews(live, next),
     ...compareInside(live, next).map((difference) => ({ operation: WHOLE_DOMAIN, ...difference })),
   ];
   // Sorting is stable: the changes of one operation keep their order.
-  return changes.sort((a, b) => Number(b.breaking) - Number(a.breaking) || compareText(a.operation, b.operation));
+  return changes.sort((a, b) => weightOf(b) - weightOf(a) || compareText(a.operation, b.operation));
+}
+
+function weightOf({ breaking: breaks, loosens }: Difference): number {
+  return breaks ? 2 : Number(loosens === true);
+}
+
+/** Who may do and see what. */
+function compareRights(live: Manifest, next: Manifest, byDefault: Access): readonly ContractChange[] {
+  const operations = namesOfBoth(live.operations, next.operations).flatMap((operation) => {
+    const [before, after] = [own(live.operations, operation), own(next.operations, operation)];
+    if (before === undefined || after === undefined) return [];
+    const differences = compareAccess(before.access ?? byDefault, after.access ?? byDefault);
+    return differences.map((difference) => ({ operation, ...difference }));
+  });
+  const objects = namesOfBoth(live.objects, next.objects).flatMap((alias) => {
+    const [before, after] = [own(live.objects, alias), own(next.objects, alias)];
+    if (before === undefined || after === undefined) return [];
+    const operation = rightOf(alias, next);
+    const of = operation === alias ? '' : `${alias}: `;
+    return compareObjectRights(before, after, { live, next, byDefault }).map((difference) => ({
+      operation,
+      ...difference,
+      message: `${of}${difference.message}`,
+      // n.b. what only code reads and calls breaks no caller for sure.
+      breaking: difference.breaking && operation !== WHOLE_DOMAIN,
+    }));
+  });
+  const authority = compareAuthority(live, next).map((difference) => ({ operation: WHOLE_DOMAIN, ...difference }));
+  return [...operations, ...objects, ...authority];
+}
+
+/** The operation that an object serves as. */
+function rightOf(alias: string, manifest: Manifest): string {
+  if (CORE_OPERATIONS.some((core) => core === alias)) return alias;
+  return fetchable(manifest, alias) === undefined ? WHOLE_DOMAIN : 'fetch';
+}
+
+interface Rights {
+  readonly live: Manifest;
+  readonly next: Manifest;
+  readonly byDefault: Access;
+}
+
+function compareObjectRights(
+  before: ObjectManifest,
+  after: ObjectManifest,
+  { live, next, byDefault }: Rights,
+): readonly Difference[] {
+  if (before.kind !== 'view' || after.kind !== 'view') return compareBound(before, after);
+  const ofFetch = ({ operations }: Manifest): Access => own(operations, 'fetch')?.access ?? byDefault;
+  const isRuled = before.access !== undefined || after.access !== undefined;
+  const access = isRuled ? compareAccess(before.access ?? ofFetch(live), after.access ?? ofFetch(next)) : [];
+  return [...access, ...compareRows(before.where, after.where)];
 }
 
 function compareText(a: string, b: string): number {

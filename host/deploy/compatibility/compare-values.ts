@@ -8,6 +8,8 @@ export interface Difference {
   readonly breaking: boolean;
   /** One clause: `argument limit was added without a default`. */
   readonly message: string;
+  /** Whether somebody may do or see more than before. Absent: no. */
+  readonly loosens?: true;
 }
 
 export function breaking(message: string): Difference {
@@ -16,6 +18,11 @@ export function breaking(message: string): Difference {
 
 export function compatible(message: string): Difference {
   return { breaking: false, message };
+}
+
+/** Somebody may do or see more than before. */
+export function loosened(message: string): Difference {
+  return { breaking: false, message, loosens: true };
 }
 
 /** The names of two tables in the order of the first, then what only the second has. */

@@ -1,4 +1,4 @@
-import type { Manifest } from '@beds/sdk';
+import type { Access, Manifest } from '@beds/sdk';
 import { type Finding, makeFinding } from '../../template/contract.js';
 import type { Caller, CallerLedger } from './caller-ledger.js';
 import { compareManifests, type ContractChange, WHOLE_DOMAIN } from './compare-manifests.js';
@@ -90,18 +90,20 @@ export interface VersionDiff {
   readonly files: readonly FileChange[];
 }
 
+export interface DiffTerms {
+  readonly ledger: Pick<CallerLedger, 'callersOf' | 'countedDays'>;
+  /** Who may call what a version says nothing of. */
+  readonly defaultAccess: Access;
+}
+
 /** Compares two kept versions of a domain, in the direction of a rollout from `from` to `to`. */
-export function diffVersions(
-  from: KeptVersion,
-  to: KeptVersion,
-  ledger: Pick<CallerLedger, 'callersOf' | 'countedDays'>,
-): VersionDiff {
+export function diffVersions(from: KeptVersion, to: KeptVersion, { ledger, defaultAccess }: DiffTerms): VersionDiff {
   const { domain } = to.manifest;
   return {
     domain,
     from: { version: from.manifest.version, hash: from.hash },
     to: { version: to.manifest.version, hash: to.hash },
-    changes: joinCallers(compareManifests(from.manifest, to.manifest), domain, ledger),
+    changes: joinCallers(compareManifests(from.manifest, to.manifest, defaultAccess), domain, ledger),
     files: compareFiles(from.manifest.files, to.manifest.files),
   };
 }
