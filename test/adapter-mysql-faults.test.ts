@@ -12,7 +12,8 @@ const store = await mysqlStore();
 const read: CallOptions = { mode: 'read', timeoutMs: 30_000 };
 const write: CallOptions = { mode: 'write', timeoutMs: 30_000 };
 
-const routines = 'half_work swap note_set amount_set leave_all leave_open leave_lock look take gone'.split(' ');
+const routines =
+  'half_work swap note_set amount_set leave_all leave_open leave_lock leave_rows last_id look take gone'.split(' ');
 
 await store.dba.query(`
   CREATE TABLE accounts (id INT PRIMARY KEY, amount INT NOT NULL CHECK (amount < 1000), note VARCHAR(5));
@@ -29,6 +30,10 @@ await store.dba.query(`
     SET @left = 1; SET SESSION sql_mode = 'ANSI'; CREATE TEMPORARY TABLE left_over (a INT); END;
   CREATE PROCEDURE leave_open () BEGIN SET autocommit = 0; INSERT INTO marks VALUES (1); END;
   CREATE PROCEDURE leave_lock () SELECT GET_LOCK('${store.database}', 0) AS taken;
+  CREATE PROCEDURE leave_rows (IN n INT) BEGIN
+    CREATE TEMPORARY TABLE IF NOT EXISTS left_rows AS SELECT n; SELECT * FROM left_rows; END;
+  CREATE TABLE numbered (id INT PRIMARY KEY AUTO_INCREMENT, n INT NOT NULL UNIQUE);
+  CREATE PROCEDURE last_id (IN n INT) BEGIN INSERT IGNORE INTO numbered (n) VALUES (n); SELECT LAST_INSERT_ID() AS id; END;
   CREATE PROCEDURE look () SELECT @left AS variable, @@SESSION.sql_mode LIKE '%ANSI%' AS ansi, @@SESSION.autocommit AS autocommit;
   CREATE PROCEDURE take (IN id INT, IN seconds INT) BEGIN INSERT INTO accounts VALUES (id, 1, NULL); DO SLEEP(seconds); END;
   CREATE PROCEDURE gone (IN id INT) SELECT id;
@@ -111,8 +116,38 @@ test('what a routine leaves in its session is not there for the next', async (t)
   }
 });
 
-test('a lock that a routine forgets is given back within seconds', async (t) => {
+test('a temporary table of which the server does not tell is not there for the next', async (t) => {
   const single = own(t, { poolSize: 1 });
+  const rowsOf = async (n: number): Promise<unknown> => (await single.call(object('leave_rows'), { n }, write)).rows;
+  for (const n of [1, 2, 3]) assert.deepEqual(await rowsOf(n), [{ n }]);
+  const inside = (n: number): Promise<RoutineRows> =>
+    single.transaction((scope) => scope.call(object('leave_rows'), { n }), write);
+  for (const n of [4, 5]) assert.deepEqual((await inside(n)).rows, [{ n }]);
+});
+
+test('the last id of one call is not there for the next', async (t) => {
+  const single = own(t, { poolSize: 1 });
+  const idOf = async (): Promise<unknown> => (await single.call(object('last_id'), { n: 1 }, write)).rows[0]?.['id'];
+  assert.notEqual(await idOf(), 0);
+  assert.equal(await idOf(), 0, 'nothing was inserted');
+  const inside = await single.transaction(async (scope) => {
+    await scope.call(object('last_id'), { n: 2 });
+    return scope.call(object('last_id'), { n: 1 });
+  }, write);
+  assert.notEqual(inside.rows[0]?.['id'], 0, 'within a transaction it is one caller');
+  assert.equal(await idOf(), 0);
+});
+
+test('a lock that a routine forgets is given back before the next call, and within seconds', async (t) => {
+  const single = own(t, { poolSize: 1 });
+  const other = own(t, { poolSize: 1 });
+  for (const mode of [write, read]) {
+    await single.call(object('leave_lock'), {}, mode);
+    await single.call(object('look'), {}, mode);
+    const { rows } = await other.call(object('leave_lock'), {}, mode);
+    assert.deepEqual(rows, [{ taken: 1 }], mode.mode);
+    await other.call(object('look'), {}, mode);
+  }
   await single.call(object('leave_lock'), {}, write);
   const [rows] = await store.dba.query(`SELECT GET_LOCK('${store.database}', 5) AS taken`);
   assert.equal((rows as { taken: number }[])[0]?.taken, 1);

@@ -16,7 +16,7 @@ import type {
   Unindexed,
   UnindexedOptions,
 } from '../contract.js';
-import { CallGroups, Deadline, type Together } from '../deadlines.js';
+import { CallGroups, Deadline, timerWheel, type Together } from '../deadlines.js';
 import {
   type Dialect,
   type KeyForm,
@@ -40,7 +40,7 @@ import {
   toStoreError,
 } from './driver.js';
 import { Connector, Killer, Pool } from './pool.js';
-import { type Executed, isDriverError, type Session, type SessionMode } from './session.js';
+import { type Counted, type Executed, isDriverError, type Session, type SessionMode, TIDY } from './session.js';
 import {
   callResult,
   callStatement,
@@ -110,8 +110,6 @@ class MysqlAdapter implements StoreAdapter {
   readonly #proven = new WeakSet<NamedObject>();
   /** Routines that make temporary tables, and otherwise only read. */
   readonly #scribbling = new WeakSet<NamedObject>();
-  /** Routines that met a table that they make: their sessions are cleaned. n.b. MariaDB does not report `CREATE TEMPORARY TABLE … AS`. */
-  readonly #leaving = new WeakSet<NamedObject>();
   /** Reads of each view that may go together. */
   readonly #groups = new WeakMap<View, ViewGroups>();
 
@@ -184,10 +182,10 @@ class MysqlAdapter implements StoreAdapter {
   }
 
   /** A READ ONLY transaction takes no temporary table: what its DBA says only reads is done in another, which is rolled back. */
-  #undone<T>({ run, args }: Work<T>, options: CallOptions): Promise<T> {
+  #undone<T>(work: Work<T>, options: CallOptions): Promise<T> {
     return this.#lend(
       { ...options, mode: 'write' },
-      { progress: { mayHaveCommitted: false }, args, run: (session) => runUndone(session, run) },
+      { progress: { mayHaveCommitted: false }, args: work.args, run: (session) => runUndone(session, work) },
     );
   }
 
@@ -198,7 +196,7 @@ class MysqlAdapter implements StoreAdapter {
     return profile?.blocks === true && profile.tracksState && !this.#single.has(object);
   }
 
-  #groupWrites(object: NamedObject): CallGroups<CallWork, RoutineRows> {
+  #groupWrites(object: Routine): CallGroups<CallWork, RoutineRows> {
     const made = new CallGroups<CallWork, RoutineRows>({
       ...{ firstCalls: FIRST_WRITES, mostCalls: MOST_WRITES, isPadded: false, isOrdered: true },
       turnOf: ({ statement }) => statement.values[0] ?? undefined,
@@ -211,7 +209,7 @@ class MysqlAdapter implements StoreAdapter {
 
   /** undefined: nothing of it was kept, and each is to be called by itself. */
   async #callTogether(
-    object: NamedObject,
+    object: Routine,
     works: readonly CallWork[],
     options: CallOptions,
   ): Promise<Together<RoutineRows>> {
@@ -227,8 +225,9 @@ class MysqlAdapter implements StoreAdapter {
         throw storeErrors.make('BEDS_STORE_INDETERMINATE', COMMITS_ITSELF);
       });
       // n.b. before the COMMIT: one may have been given what another has left in the session, as rows of a temporary table.
-      if (session.isDirty) {
+      if (session.isDirty || (isWatched(object) && (await session.tidy()))) {
         this.#single.add(object);
+        leaving.add(object);
         throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED');
       }
       this.#proven.add(object);
@@ -389,13 +388,10 @@ class MysqlAdapter implements StoreAdapter {
         return await this.#lend(bounded, {
           progress,
           args: work.args,
-          run: (session, deadline) => {
-            if (routine !== undefined && this.#leaving.has(routine)) session.isDirty = true;
-            return work.run(session, sendAlone({ kind: work.kind, mode, progress, deadline }));
-          },
+          run: (session, deadline) => work.run(session, sendAlone({ kind: work.kind, mode, progress, deadline })),
         });
       } catch (error) {
-        if (routine !== undefined && isTableThere(error)) this.#leaving.add(routine);
+        if (routine !== undefined && isTableThere(error)) leaving.add(routine);
         if (mode === 'read' && routine?.native['onlyReads'] === true && isRefusedToRead(error)) {
           this.#scribbling.add(routine);
           return await this.#undone(work, { ...options, timeoutMs: endsAtMs - performance.now() });
@@ -467,7 +463,8 @@ class MysqlAdapter implements StoreAdapter {
         if (holder !== undefined && failure === undefined) holder.hold(heldBytes);
         else resultBudget.giveBack(heldBytes);
       }
-      this.#pool.release(session);
+      if (!session.isUntidy || session.isDirty || !session.isAlive) this.#pool.release(session);
+      else void tidyUp(session).finally(() => this.#pool.release(session));
     }
   }
 
@@ -480,6 +477,48 @@ class MysqlAdapter implements StoreAdapter {
     if (end === 'undone') return failure;
     const message = 'The database gave more for one call than the host takes; what the call wrote was kept.';
     return storeErrors.make('BEDS_STORE_RESULT_TOO_LARGE', message);
+  }
+}
+
+/** Routines that leave in their session what no server tells of: it is cleaned after each of their calls. */
+const leaving = new WeakSet<Routine>();
+/** Calls of each routine. */
+const called = new WeakMap<Routine, number>();
+/** So many are looked after, one by one, and of those that follow one in so many. */
+const [FIRST_WATCHED, ONE_WATCHED_IN] = [4, 16];
+
+function isWatched(routine: Routine): boolean {
+  const calls = (called.get(routine) ?? 0) + 1;
+  called.set(routine, calls);
+  return calls <= FIRST_WATCHED || calls % ONE_WATCHED_IN === 0;
+}
+
+const TIDY_TIMEOUT_MS = 1_000;
+/** Routines whose calls are looked after when their sessions come back. */
+const watched = new WeakMap<Session, Set<Routine>>();
+
+function noteCall(session: Session, routine: Routine): void {
+  if (leaving.has(routine)) session.isDirty = true;
+  if (isWatched(routine)) {
+    const others = session.isUntidy ? watched.get(session) : undefined;
+    watched.set(session, (others ?? new Set()).add(routine));
+    session.isUntidy = true;
+  } else if (!session.profile.blocks && session.mode !== 'read') session.isUntidy = true;
+}
+
+/** n.b. nobody waits for it but the next one to be given the session. */
+async function tidyUp(session: Session): Promise<void> {
+  session.isUntidy = false;
+  const routines = watched.get(session);
+  const patience = timerWheel.watch(performance.now() + TIDY_TIMEOUT_MS, () => session.destroy());
+  try {
+    if (routines === undefined) await session.text(TIDY);
+    else if (await session.tidy()) for (const routine of routines) leaving.add(routine);
+  } catch {
+    // It is dirty, and is cleaned.
+  } finally {
+    timerWheel.remove(patience);
+    watched.delete(session);
   }
 }
 
@@ -559,6 +598,7 @@ function callWork(object: NamedObject, args: JsonObject): CallWork {
     routine,
     statement,
     run: async (session, send) => {
+      noteCall(session, routine);
       const executed = await send(session, statement);
       if (routine.kind === 'procedure') return callResult(executed, routine.gives);
       return functionResult(executed, routine, session.profile);
@@ -622,12 +662,28 @@ function sendInside(session: Session, statement: Statement): Promise<Executed> {
   return session.profile.blocks ? session.execute(giving.inside, values) : callInSteps(session, statement, giving);
 }
 
-/** Nothing of it is kept: the session is dirty with it. */
-async function runUndone<T>(session: Session, run: Work<T>['run']): Promise<T> {
+/**
+ * Nothing of it is kept: the session is dirty with it. n.b. what a routine writes may all go to the tables that it makes; one that makes
+ * none has written to others.
+ */
+async function runUndone<T>(session: Session, { run, routine }: Work<T>): Promise<T> {
   session.isDirty = true;
+  const before = session.uses === 0 ? NOTHING : await session.counted();
   await session.begin();
-  return run(session, sendInside);
+  const result = await run(session, sendInside);
+  const after = await session.counted();
+  if (after.writes === before.writes || after.tables > before.tables) return result;
+  const name = routine?.name ?? 'The routine';
+  throw storeErrors.make(
+    'BEDS_STORE_DENIED',
+    `${name} is declared as only reading, and writes: nothing of it was kept.`,
+    {
+      hint: `Have the DBA correct the declaration of ${name}, and call it as a write.`,
+    },
+  );
 }
+
+const NOTHING: Counted = { commits: 0, tables: 0, writes: 0 };
 
 /** n.b. variables of a session are there until it is reset. */
 async function callInSteps(

@@ -24,7 +24,7 @@ const RESET_TIMEOUT_MS = 1_000;
 const IDLE_CHECK_MS = 1_000;
 /** How long the pool does not ask for more connections than a server gave it. */
 const FULL_MS = 900;
-// GET_LOCK is the one thing a routine can leave behind that the server does not report.
+// n.b. a routine may leave behind what the server does not report.
 const MAX_USES_BETWEEN_RESETS = 1_000;
 
 /**

@@ -39,8 +39,35 @@ export function isDriverError(error: unknown): boolean {
 /** Is there as long as the transaction that it was made in. */
 const GUARD = 'beds_transaction';
 const NO_SUCH_SAVEPOINT = 1305;
+/**
+ * By this lock the DBA's procedure `beds_stop` knows the connections of an account: while a routine runs, they are its definer's.
+ */
+const OWN_LOCK = "GET_LOCK(LEFT(CONCAT('beds:', CONNECTION_ID(), ':', SUBSTRING_INDEX(USER(), '@', 1)), 64), 0)";
+/** What a server does not say was left behind: locks, and what LAST_INSERT_ID() gives. n.b. all locks but one, which is taken again. */
+export const TIDY = `DO LAST_INSERT_ID(0), RELEASE_ALL_LOCKS(), ${OWN_LOCK}`;
 /** How a block ends that is a transaction of its own. */
-const COMMIT_AT_END = 'COMMIT; END';
+export const COMMIT_AT_END = `COMMIT; ${TIDY}; END`;
+
+/** n.b. MySQL counts both under one name. */
+const CREATE_TABLE = ['Com_create_table', 'Com_create_temporary_table'];
+const WRITES = [
+  'insert',
+  'insert_select',
+  'replace',
+  'replace_select',
+  'update',
+  'update_multi',
+  'delete',
+  'delete_multi',
+].map((kind) => `Com_${kind}`);
+const COUNTED = `SHOW SESSION STATUS WHERE Variable_name IN (${['Com_commit', ...CREATE_TABLE, ...WRITES].map((name) => `'${name}'`).join(', ')})`;
+
+/** Statements by what they do. */
+export interface Counted {
+  readonly commits: number;
+  readonly tables: number;
+  readonly writes: number;
+}
 
 function transactionEnded(): BedsError {
   return storeErrors.make('BEDS_STORE_TRANSACTION_ENDED');
@@ -59,8 +86,7 @@ const ALWAYS = [
   'sql_auto_is_null=0',
   'sql_select_limit=18446744073709551615',
   `max_sort_length=${String(MAX_SORT_BYTES)}`,
-  // n.b. by this lock the DBA's procedure `beds_stop` knows the connections of an account: while a routine runs, they are its definer's.
-  `@beds=GET_LOCK(LEFT(CONCAT('beds:', CONNECTION_ID(), ':', SUBSTRING_INDEX(USER(), '@', 1)), 64), 0)`,
+  `@beds=${OWN_LOCK}`,
 ] as const;
 
 /** One connection and what we know of its state in the server. */
@@ -81,6 +107,8 @@ export class Session {
   #commits = 0;
   /** Statements since it was reset. */
   uses = 0;
+  /** Whether a call may have left what no server tells of. */
+  isUntidy = false;
   isAlive = true;
   /** Whether it leads to a server that turned out to be the wrong one. */
   isOutdated = false;
@@ -202,7 +230,8 @@ export class Session {
   async commit(): Promise<void> {
     const { blocks } = this.profile;
     if (this.#isGuarded && !blocks) await this.#endGuard(`RELEASE SAVEPOINT ${GUARD}`);
-    const sql = this.#isGuarded && blocks ? `BEGIN NOT ATOMIC RELEASE SAVEPOINT ${GUARD}; COMMIT; END` : 'COMMIT';
+    const release = this.#isGuarded ? `RELEASE SAVEPOINT ${GUARD}; ` : '';
+    const sql = blocks ? `BEGIN NOT ATOMIC ${release}${COMMIT_AT_END}` : 'COMMIT';
     this.#isInTransaction = false;
     this.#noteState(await this.#endGuard(sql), IN_TRANSACTION);
     this.#isGuarded = false;
@@ -232,8 +261,35 @@ export class Session {
 
   /** Whether a routine has sent a COMMIT of its own since the session was reset. n.b. asks the server. */
   async hasCommittedItself(): Promise<boolean> {
-    const rows = (await query(this.connection, `SHOW SESSION STATUS LIKE 'Com_commit'`)) as DriverRow[];
-    return Number(rows[0]?.['Value']) > this.#commits;
+    return (await this.counted()).commits > this.#commits;
+  }
+
+  /** Statements since the session was reset, those within routines as well: the server counts them. */
+  async counted(): Promise<Counted> {
+    const rows = await this.#rows(COUNTED);
+    const of = (...kinds: readonly string[]): number =>
+      rows.reduce((sum, { Variable_name: name, Value: count }) => {
+        return kinds.includes(String(name)) ? sum + Number(count) : sum;
+      }, 0);
+    return { commits: of('Com_commit'), tables: of(...CREATE_TABLE), writes: of(...WRITES) };
+  }
+
+  /** Gives back what a server does not say was left behind. Whether there was more than an id: it is dirty then. */
+  async tidy(): Promise<boolean> {
+    const [found] = await this.#rows(
+      `SELECT RELEASE_ALL_LOCKS() AS locks, ${OWN_LOCK} AS own, LAST_INSERT_ID(0) AS id`,
+    );
+    // n.b. MariaDB and MySQL say nothing of `CREATE TEMPORARY TABLE … AS`.
+    const mayHaveMade = this.mode !== 'read' && (await this.counted()).tables > 0;
+    if (!mayHaveMade && Number(found?.['locks']) <= 1) return false;
+    this.isDirty = true;
+    return true;
+  }
+
+  async #rows(sql: string): Promise<readonly DriverRow[]> {
+    return this.#answer((resolve, reject) => {
+      query(this.connection, sql).then((result) => resolve(result as readonly DriverRow[]), reject);
+    });
   }
 
   /** Whether the server has not answered all that was sent. */
@@ -265,6 +321,7 @@ export class Session {
     this.mode = undefined;
     this.limitMs = undefined;
     this.isDirty = false;
+    this.isUntidy = false;
     this.#isInTransaction = false;
     this.#isGuarded = false;
     this.#commits = 0;

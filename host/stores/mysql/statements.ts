@@ -34,7 +34,7 @@ import {
   type ServerProfile,
   toStoreError,
 } from './driver.js';
-import type { Executed } from './session.js';
+import { COMMIT_AT_END, type Executed, TIDY } from './session.js';
 import {
   type Binding,
   bindingOf,
@@ -125,9 +125,6 @@ interface Texts extends Required<Pick<Statement, 'sql' | 'block'>> {
   readonly giving?: Giving;
 }
 
-/** n.b. what LAST_INSERT_ID() gives is one of the things that the server does not say were left behind. */
-const NO_ID = 'DO LAST_INSERT_ID(0)';
-
 const callTexts = new WeakMap<Routine, Texts>();
 
 function textsOf(routine: Routine): Texts {
@@ -146,8 +143,8 @@ function plainTexts(routine: Routine): Texts {
   const sql = routine.kind === 'function' ? `SELECT ${value} AS value` : `CALL ${call}`;
   const block =
     routine.kind === 'function'
-      ? `BEGIN NOT ATOMIC ${sql}; END`
-      : `BEGIN NOT ATOMIC START TRANSACTION; ${NO_ID}; ${sql}; COMMIT; END`;
+      ? `BEGIN NOT ATOMIC ${sql}; ${TIDY}; END`
+      : `BEGIN NOT ATOMIC START TRANSACTION; ${sql}; ${COMMIT_AT_END}`;
   return { sql, block, binds: bindings.map(({ bind }) => bind) };
 }
 
@@ -176,7 +173,7 @@ function givingTexts(routine: Routine, gives: readonly GivenParameter[]): Texts 
   const rest = places.filter(({ given }) => given === undefined);
   return {
     sql: call('@'),
-    block: `BEGIN NOT ATOMIC ${declared.join('')}START TRANSACTION; ${NO_ID}; ${called}; COMMIT; END`,
+    block: `BEGIN NOT ATOMIC ${declared.join('')}START TRANSACTION; ${called}; ${COMMIT_AT_END}`,
     binds: bindings.map(({ bind }) => bind),
     order: [set, rest].flat().map(({ at }) => at),
     giving: {
@@ -912,7 +909,7 @@ export function groupStatement(calls: readonly Statement[]): Statement {
       'DECLARE text TEXT CHARACTER SET utf8mb4; ' +
       'GET DIAGNOSTICS CONDITION 1 number = MYSQL_ERRNO, state = RETURNED_SQLSTATE, text = MESSAGE_TEXT; ' +
       `IF ${ALL_UNDONE} THEN RESIGNAL; END IF; ROLLBACK TO SAVEPOINT beds; SELECT number AS \`${ENDED}\`, state AS state, text AS text; END; SAVEPOINT beds; ` +
-      `${NO_ID}; ${call.sql}; SELECT ROW_COUNT() AS \`${ENDED}\`; ` +
+      `${TIDY}; ${call.sql}; SELECT ROW_COUNT() AS \`${ENDED}\`; ` +
       'RELEASE SAVEPOINT beds; END; ';
     for (const value of call.values) values.push(value);
   }
