@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { RowDataPacket } from 'mysql2/promise';
+import type { ReplyEnvelope } from '#sdk/template';
 import { type CanaryHost, FAILS, noteVersion, startCanaryHost } from './support/canary.js';
 import { Crowd, type CrowdRequest } from './support/crowd.js';
 import { quietFor } from './support/eventually.js';
 import { eventually } from './support/host.js';
 import { median } from './support/load.js';
-import { sharedServices } from './support/services.js';
+import { NOTES_OBJECTS } from './support/notes-domain.js';
+import { askWithPika, installPika } from './support/pika-caller.js';
+import { sharedServices, temporaryDirectory } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb']);
 const TEST_MS = 60_000;
@@ -81,6 +84,56 @@ describe('a shadow', { timeout: TEST_MS * 4 }, () => {
     assert.deepEqual(failuresOf(crowd), []);
     const created = crowd.seen.filter(({ reply }) => reply?.ok === true && typeof reply.data === 'object');
     assert.equal(await rowCount(canaryHost), created.length);
+  });
+});
+
+describe('a client in Python', { timeout: TEST_MS * 4 }, () => {
+  const columns = { id: { type: 'integer' }, text: { type: 'string' } };
+  const marked = { kind: 'view', name: 'note_list', columns, fetchable: true };
+  const version = (name: string): ReturnType<typeof noteVersion> =>
+    noteVersion(name, undefined, { objects: { ...NOTES_OBJECTS, marked } });
+
+  it('fetches from a further view with `or`, beside a shadow and from a canary', async (t) => {
+    const pika = await installPika(temporaryDirectory(t));
+    if ('whyNot' in pika) {
+      t.skip(pika.whyNot);
+      return;
+    }
+    const canaryHost = await startCanaryHost(t, { services, serving: [version('1.0.0')] });
+    const { host, admin } = canaryHost;
+    await host.dba.query("INSERT INTO note (text, mark) VALUES ('a', 'x'), ('b', 'y'), ('c', 'z')");
+    const or = [{ where: { text: 'a' } }, { where: { id: { gte: 3 } } }];
+    const query = { view: 'marked', or, order: [{ column: 'id', direction: 'desc' }], count: true };
+    const ask = async (client: string): Promise<string> => {
+      const request = { v: 1, id: client, domain: 'notes', op: 'fetch', query, meta: { client } };
+      const call = { url: host.config.amqp.url, exchange: `${host.prefix}.request`, request };
+      const { reply } = await askWithPika(pika.packages, call);
+      const { ok, data, page, by } = reply as Extract<ReplyEnvelope, { ok: true }>;
+      assert.ok(ok, JSON.stringify(reply));
+      const rows = [
+        { id: 3, text: 'c' },
+        { id: 1, text: 'a' },
+      ];
+      assert.deepEqual([data, page?.count], [rows, 2]);
+      return by.version ?? '';
+    };
+
+    const options = { canaryPercent: 0, shadowPercent: 100, forMs: 60_000, hold: true };
+    await admin.deploy([version('1.1.0')], options);
+    await canaryHost.observed('1.1.0');
+    assert.equal(await ask('app'), '1.0.0');
+    await eventually('the copy is compared', async () => ((await admin.canary())?.shadow?.compared ?? 0) > 0);
+    const shadow = (await admin.canary())?.shadow;
+    assert.deepEqual([shadow?.different, shadow?.failed], [0, 0]);
+    await admin.accepted('promote');
+    await canaryHost.reached('1.1.0', 'active');
+
+    await admin.deploy([version('1.2.0')], { ...options, canaryPercent: 50, shadowPercent: 0 });
+    await canaryHost.observed('1.2.0');
+    const versions = new Set<string>();
+    for (let client = 0; client < 20 && versions.size < 2; client += 1)
+      versions.add(await ask(`app-${String(client)}`));
+    assert.deepEqual([...versions].sort(), ['1.1.0', '1.2.0']);
   });
 });
 
