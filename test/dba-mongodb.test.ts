@@ -32,7 +32,10 @@ interface Place {
   readonly directory: string;
   /** Puts an entry into the catalogue by hand, which nobody checks. */
   readonly insert: (...entries: readonly Entry[]) => Promise<void>;
-  readonly apply: (files: Readonly<Record<string, Document>>) => Promise<AppliedObjects & { readonly words: string }>;
+  readonly apply: (
+    files: Readonly<Record<string, Document>>,
+    account?: string,
+  ) => Promise<AppliedObjects & { readonly words: string }>;
   /** `action collection` of the role that was last sent. */
   readonly granted: () => readonly string[];
 }
@@ -62,7 +65,7 @@ async function placeOf(t: TestContext): Promise<Place> {
         .collection('beds_objects')
         .insertMany(entries.map((entry): Document => ({ ...entry })));
     },
-    apply: async (files) => {
+    apply: async (files, account) => {
       const folder = join(directory, 'plugins');
       mkdirSync(join(folder, 'things/db'), { recursive: true });
       for (const [name, content] of Object.entries(files)) {
@@ -70,7 +73,8 @@ async function placeOf(t: TestContext): Promise<Place> {
       }
       const events: DbaProgress[] = [];
       const stores = { documents: { kind: 'mongodb', adminUrl } } as const;
-      const applied = await applyObjects({ stores, folder, directory, onProgress: (event) => events.push(event) });
+      const onProgress = (event: DbaProgress): unknown => events.push(event);
+      const applied = await applyObjects({ stores, folder, directory, account, onProgress });
       const words = events.flatMap((event) => (event.type === 'granted' ? [event.words] : [])).join();
       return { ...applied, words };
     },
@@ -101,6 +105,15 @@ describe(
       assert.equal(options.credentials.password, user['pwd']);
       assert.deepEqual(place.granted(), ['find beds_objects', 'find thing']);
       assert.match(words, /^account .*: 2 collections, by a role of its own$/);
+    });
+
+    it('is made by nobody where an account of a host elsewhere is named: that one gets the role', async (t) => {
+      const place = await placeOf(t);
+      await place.apply({ 'list.json': RIGHT }, 'shop');
+      const [role, grant, ...others] = place.proxy.commands.filter((command) => !('connectionStatus' in command));
+      assert.deepEqual([role?.['createRole'], grant?.['grantRolesToUser'], others], ['shop', 'shop', []]);
+      assert.deepEqual(grant?.['roles'], [{ role: 'shop', db: place.database }]);
+      assert.deepEqual(place.granted(), ['find beds_objects', 'find thing']);
     });
 
     it('may do what the operations need, and no more', async (t) => {

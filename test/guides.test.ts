@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
@@ -219,6 +219,53 @@ process.exitCode = await main({ args: process.argv.slice(2), projectRoot: import
       });
     }
   }
+
+  it('sdk/README.md: each command of its shell block does what is said beside it', async (t) => {
+    const [block, ...others] = blocksOf('sdk/README.md').filter(({ language }) => language === 'sh');
+    assert.ok(block !== undefined && others.length === 0);
+    const own = join(home, 'own');
+    mkdirSync(own);
+    symlinkSync(join(project, 'node_modules'), join(own, 'node_modules'));
+    writeFileSync(join(own, 'package.json'), '{ "devDependencies": { "@beds/sdk": "*" } }');
+    // n.b. the first line installs from the registry; `before` has done that.
+    const [install = '', ...lines] = block.text.replaceAll('songs', 'hymns').trimEnd().split('\n');
+    assert.match(install, /^npm install /);
+    const ownEnv = { ...env, BEDS_AMQP_URL: env['BEDS_RABBITMQ_URL'] };
+    const inOwn = new Shell(own, ownEnv);
+    const accounts = readFileSync(join(checkout, '.beds', 'runtime-accounts.json'), 'utf8');
+    const { user } = (JSON.parse(accounts) as { stores: { main: { user: string } } }).stores.main;
+    t.after(() => inOwn.end());
+    const printed = new Map<string, string>();
+    for (const line of lines) {
+      const [command = ''] = line.split(/\s+# /);
+      const [, , name = ''] = command.split(' ');
+      if (name === 'dev') {
+        const child = spawn('bash', ['-c', `exec ${command.replace('npx ', 'node_modules/.bin/')} 2>&1`], {
+          ...{ cwd: own, env: ownEnv, stdio: ['ignore', 'pipe', 'inherit'] },
+        });
+        t.after(() => child.kill('SIGKILL'));
+        let said = '';
+        child.stdout?.setEncoding('utf8').on('data', (part: string) => (said += part));
+        await eventually(command, () => said.includes('Watching'), COMMAND_TIMEOUT_MS);
+        child.kill('SIGINT');
+        await eventually(`${command} ends`, () => child.exitCode === 0, COMMAND_TIMEOUT_MS);
+        printed.set(name, said);
+        continue;
+      }
+      // The host of this test has made its account in the state of its checkout.
+      const ran = await inOwn.run(name === 'db' ? `${command} --account ${user}` : command);
+      assert.equal(ran.status, 0, `${command}\n${ran.printed}`);
+      printed.set(name, ran.printed);
+    }
+    assert.deepEqual([...printed.keys()], ['create', 'test', 'db', 'check', 'dev', 'build', 'introspect']);
+    for (const file of ['tsconfig.json', 'config/beds.toml', 'hymns/template.ts', 'hymns/dist/hymns-1.0.0.mjs'])
+      assert.ok(existsSync(join(own, file)), file);
+    assert.match(printed.get('test') ?? '', /fail 0/);
+    assert.match(printed.get('db') ?? '', /^5 files applied, 0 unchanged$/m);
+    assert.match(printed.get('check') ?? '', /^hymns 1\.0\.0: no problems\.$/m);
+    assert.match(printed.get('dev') ?? '', /hymns 1\.0\.0 is live/);
+    assert.match(printed.get('introspect') ?? '', /view\('hymns_list'/);
+  });
 
   function edit(domain: string, changes: readonly (readonly [from: string | RegExp, to: string])[]): void {
     const path = join(checkout, 'plugins', domain, 'template.ts');

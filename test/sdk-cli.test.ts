@@ -97,7 +97,21 @@ describe('beds in a project of its own', () => {
     await withMistake(/^/, "import 'mysql2';\n", async () => {
       const { code, text } = await beds(['check']);
       assert.equal(code, 1);
-      assert.match(text, /^template\.ts:1:8 BEDS_BUILD_REFUSED\n.*mysql2/m);
+      assert.match(
+        text,
+        /^template\.ts:1:8 BEDS_BUILD_REFUSED\n {2}"mysql2" may not be imported by a template\n {2}what to do: /m,
+      );
+    });
+    await withMistake("name: 'songs'", "name: 'Songs'", async () => {
+      const { code, text } = await beds(['check']);
+      assert.equal(code, 1);
+      const place = `template\\.ts:${lineOf("name: 'Songs'")}:3`;
+      assert.match(text, new RegExp(`^${place} BEDS_TEMPLATE_INVALID\n {2}name must be lower-case letters`, 'm'));
+    });
+    await withMistake("key: 'id'", "key: 'ID'", async () => {
+      const { text } = await beds(['check']);
+      const place = `template\\.ts:${lineOf("fetch: view('songs_list'")}:3`;
+      assert.match(text, new RegExp(`^${place} BEDS_TEMPLATE_INVALID\n {2}fetch.columns must have the key`, 'm'));
     });
     await withMistake("store: 'main'", 'store: 7', async () => {
       const { code, text } = await beds(['check']);
@@ -111,6 +125,28 @@ describe('beds in a project of its own', () => {
       const { domains } = JSON.parse(text) as { domains: { findings: { code: string; line: number }[] }[] };
       const found = domains[0]?.findings.map(({ code: name, line }) => [name, line]);
       assert.deepEqual(found, [['BEDS_CHECK_FORGOTTEN_AWAIT', lineOf('  late();')]]);
+    });
+  });
+
+  it('check says one thing of a missing bracket, and of a package that is not there how to get it', async () => {
+    await withMistake("store: 'main',", "store: 'main', notes: {,", async () => {
+      const { code, text } = await beds(['check']);
+      assert.equal(code, 1);
+      assert.match(text, /^template\.ts:\d+:26 BEDS_CHECK_TYPE\n {2}Property assignment expected/);
+      assert.ok(!/BEDS_BUILD|query|TS2/.test(text), text);
+    });
+    await withMistake(/^/, "import 'no-such-package';\n", async () => {
+      const { text } = await beds(['check']);
+      assert.match(
+        text,
+        /^template\.ts:1:8 .*\n {2}"no-such-package" is not installed\n {2}what to do: npm install no-such/m,
+      );
+      assert.match(text, /^songs: 1 problem\.$/m);
+    });
+    const query = `,\n  operations: ({ query }) => ({ all: query({}, async ({ db }) => db.query('SELECT 1')) }),\n});\n`;
+    await withMistake(/,?\n\}\);\n$/, query, async () => {
+      const { text } = await beds(['check']);
+      assert.match(text, / {2}Property 'query' does not exist on type 'Database<…>'\. \(TS2339\)$/m);
     });
   });
 
@@ -166,18 +202,41 @@ describe('beds in a project of its own', () => {
     });
   });
 
-  it('db apply makes the objects; check compares them, and introspect writes them', async () => {
+  it('db apply makes the objects; check compares them, and introspect writes them', async (t) => {
     const env = { BEDS_MARIADB_ADMIN_URL: adminUrl };
     const applied = await beds(['db', 'apply'], env);
     assert.match(applied.text, /^5 files applied, 0 unchanged$/m);
     const checked = await beds(['check'], env);
     assert.equal(checked.code, 0, checked.text);
     assert.ok(!checked.text.includes('no database was asked'), checked.text);
+
+    // A host elsewhere has an account of its own, which its configuration names: it may use nothing until it is named.
+    const [hostAccount, password] = [`h_${randomBytes(4).toString('hex')}`, randomBytes(12).toString('hex')];
+    await dba.query(`CREATE USER '${hostAccount}'@'%' IDENTIFIED BY '${password}'`);
+    t.after(() => dba.query(`DROP USER '${hostAccount}'@'%'`));
+    const url = Object.assign(new URL(adminUrl), { username: hostAccount, password });
+    const asHost = { BEDS_STORES_MAIN_URL: url.href };
+    await dba.query(`GRANT CREATE TEMPORARY TABLES ON ${database}.* TO '${hostAccount}'@'%'`);
+    const refused = await beds(['check'], asHost);
+    assert.equal(refused.code, 1, refused.text);
+    const remedy = /what to do: db\/30-procedure-songs_create\.sql names it: .* --account <user>\.$/m;
+    assert.match(refused.text, remedy);
+    const granted = await beds(['db', 'apply', '--account', hostAccount], env);
+    assert.equal(granted.code, 0, granted.text);
+    const asGranted = await beds(['check'], asHost);
+    assert.equal(asGranted.code, 0, asGranted.text);
+    const warned = await beds(['check'], { ...env, BEDS_STORES_MAIN_UNINDEXED: 'warn' });
+    assert.equal(warned.code, 0, warned.text);
+    const notice = 'No index serves filters by name, and orders by name of songs_list';
+    const at = `template\\.ts:${lineOf("songs_list'")}:\\d+`;
+    assert.match(warned.text, new RegExp(`^${at} BEDS_PREFLIGHT_UNINDEXED\n {2}${notice}`, 'm'));
+    assert.match(warned.text, /^songs 1\.0\.0: no problems\.$/m);
     await withMistake("songs_update'", "songs_updat'", async () => {
       const { code, text } = await beds(['check'], env);
       assert.equal(code, 1);
       const place = `template\\.ts:${lineOf("songs_updat'")}:\\d+`;
       assert.match(text, new RegExp(`^${place} BEDS_PREFLIGHT_OBJECT_MISSING\n.*songs_updat`, 'm'));
+      assert.match(text, /what to do: Did you mean songs_update\? Otherwise: Create songs_updat/);
     });
     const written = await beds(['introspect', 'main'], env);
     assert.equal(written.code, 0, written.text);
@@ -190,6 +249,9 @@ describe('beds in a project of its own', () => {
     const drifted = await beds(['check'], env);
     assert.match(drifted.text, /BEDS_PREFLIGHT_COLUMN_MISSING\n {2}The view songs_list has no column name\./);
     assert.equal((await beds(['db', 'apply', '--force'], env)).code, 0);
+    // A routine that is made anew stays granted to hosts that are not of this project.
+    const again = await beds(['check'], asHost);
+    assert.equal(again.code, 0, again.text);
   });
 
   it('does the same for MongoDB: a catalogue, its objects, their definitions', async () => {
@@ -230,6 +292,15 @@ describe('beds in a project of its own', () => {
     assert.equal(reply.by.version, '1.0.1', 'the version before goes on serving');
     writeFileSync(template, sound.replace("'1.0.0'", "'1.0.3'"));
     await said(/songs 1\.0\.3 is live/);
+
+    // What it imports from elsewhere in the project counts as well.
+    const shared = join(project, 'shared.ts');
+    writeFileSync(join(project, 'package.json'), '{ "type": "module" }');
+    writeFileSync(shared, "export const version = '1.0.4';\n");
+    writeFileSync(template, `import { version } from '../shared.js';\n${sound.replace("'1.0.0'", 'version')}`);
+    await said(/songs 1\.0\.4 is live/);
+    writeFileSync(shared, "export const version = '1.0.5';\n");
+    await said(/songs 1\.0\.5 is live/);
 
     child.kill('SIGINT');
     await eventually('the end', () => child.exitCode !== null, LONGEST_MS);

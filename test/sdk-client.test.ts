@@ -202,7 +202,8 @@ test('an error reply becomes an error with the code, field, hint and class of th
   const beds = await client(t, { exchange: host.exchange });
   await assert.rejects(beds.domain('cities').create({}), (thrown: unknown) => {
     assert.ok(isBedsError(thrown));
-    const { code: of, message, retryable, status, field, hint } = thrown;
+    const { code: of, message, retryable, status, field, hint, operation } = thrown;
+    assert.equal(operation, 'cities.create');
     assert.deepEqual({ code: of, message, retryable, status, field, hint }, error);
     return true;
   });
@@ -315,7 +316,8 @@ test('a call ends at its deadline, and a late reply is ignored', async (t) => {
   const host = await responder(t, (received, reply) => late.push(() => echo(received, reply)));
   const beds = await client(t, { exchange: host.exchange });
   const started = performance.now();
-  assert.equal(await code(beds.domain('cities').create({ n: 1 }, { deadlineMs: 200 })), 'BEDS_CLIENT_TIMEOUT');
+  const tooLate = beds.domain('cities').create({ n: 1 }, { deadlineMs: 200 });
+  await assert.rejects(tooLate, { code: 'BEDS_CLIENT_TIMEOUT', operation: 'cities.create' });
   const took = performance.now() - started;
   assert.ok(took >= 200 && took < 1_500, `${took} ms`);
   late.forEach((answer) => answer());

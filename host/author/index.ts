@@ -56,7 +56,12 @@ class Tools implements AuthorTools {
     return { plugins: this.#directories.plugins, isPluginsSaid, stores: Object.fromEntries(stores) };
   }
 
-  async applyObjects({ folder, domains, force }: ApplyRequest): Promise<{ applied: number; unchanged: number }> {
+  async applyObjects({
+    folder,
+    domains,
+    force,
+    account,
+  }: ApplyRequest): Promise<{ applied: number; unchanged: number }> {
     const { config } = this.#read();
     const servers = await this.#useServers(['mariadb', 'mongodb']);
     try {
@@ -65,7 +70,7 @@ class Tools implements AuthorTools {
         throw dbaErrors.make('BEDS_DBA_SERVER_UNKNOWN');
       const { note } = this.#place;
       return await applyObjects({
-        ...{ stores, folder, domains, force },
+        ...{ stores, folder, domains, force, account },
         directory: this.#directories.state,
         onProgress: (event) => {
           if (event.type === 'granted') note(`${event.store}: ${event.words}`);

@@ -22,6 +22,8 @@ export interface ApplyOptions {
   readonly directory: string;
   /** Default: every domain that has objects. */
   readonly domains?: readonly string[];
+  /** An account that gets the objects, in place of one that is made: that of a host whose configuration names it. */
+  readonly account?: string | undefined;
   /** Whether files are put in again that are there unchanged. Default false. */
   readonly force?: boolean;
   readonly onProgress?: (event: DbaProgress) => void;
@@ -93,7 +95,8 @@ async function applyToStore(
       counts[outcome] += 1;
       options.onProgress?.({ type: outcome, store, file: file.name });
     }
-    const account = ownAccount === true ? null : await grantAccount(store, { administrator, domains, options });
+    const isOwn = ownAccount === true && options.account === undefined;
+    const account = isOwn ? null : await grantAccount(store, { administrator, domains, options });
     return { store, ...counts, url: runtimeUrl(adminUrl, account) };
   } finally {
     await administrator.close();
@@ -108,7 +111,12 @@ interface GrantWork {
 
 /** Null where the server has no accounts. */
 async function grantAccount(store: string, work: GrantWork): Promise<RuntimeAccount | null> {
-  const { directory, onProgress } = work.options;
+  const { directory, onProgress, account: named } = work.options;
+  if (named !== undefined) {
+    const { words } = await work.administrator.grant(work.domains, { user: named });
+    onProgress?.({ type: 'granted', store, words });
+    return null;
+  }
   const accounts = readRuntimeAccounts(directory);
   const account = accounts[store] ?? makeRuntimeAccount(store);
   // Kept before it is made: an account whose password is lost would stay behind in the server.

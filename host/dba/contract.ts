@@ -35,6 +35,9 @@ export interface RuntimeAccount {
   readonly password: string;
 }
 
+/** Without a password it is there already, and is not changed. */
+export type Grantee = Pick<RuntimeAccount, 'user'> & Partial<RuntimeAccount>;
+
 export type DbaProgress =
   | { readonly type: 'applied'; readonly store: string; readonly file: string }
   | { readonly type: 'unchanged'; readonly store: string; readonly file: string }
@@ -44,8 +47,8 @@ export type DbaProgress =
 export interface StoreAdministrator {
   /** Puts a file into the database, unless exactly this was put there before and `force` is not given. */
   apply(file: ObjectFile, options: { readonly force: boolean }): Promise<'applied' | 'unchanged'>;
-  /** Makes the runtime account and gives it the objects of these domains, nothing else. */
-  grant(domains: readonly DomainObjects[], account: RuntimeAccount): Promise<Granted>;
+  /** Gives the account the objects of these domains, nothing else; makes it where a password is given. */
+  grant(domains: readonly DomainObjects[], account: Grantee): Promise<Granted>;
   close(): Promise<void>;
 }
 

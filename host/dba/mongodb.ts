@@ -3,7 +3,7 @@ import { ConnectionString } from 'mongodb-connection-string-url';
 import { dbaErrors } from '../errors/dba.js';
 import { APPLIED, CATALOGUE, isDocument } from '../stores/mongodb/body.js';
 import { nativeOf, parseEntry } from '../stores/mongodb/catalogue.js';
-import type { DomainObjects, Granted, ObjectFile, RuntimeAccount, StoreAdministrator } from './contract.js';
+import type { DomainObjects, Granted, ObjectFile, Grantee, StoreAdministrator } from './contract.js';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 /** https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml */
@@ -75,7 +75,7 @@ class MongodbAdministrator implements StoreAdministrator {
    * The actions that the catalogued objects need on their collections, and reading the catalogue: nothing else. A wrong
    * entry gets nothing. Of the whole catalogue, whoever applied it: a role is replaced as a whole.
    */
-  async grant(_domains: readonly DomainObjects[], account: RuntimeAccount): Promise<Granted> {
+  async grant(_domains: readonly DomainObjects[], account: Grantee): Promise<Granted> {
     const needs = needsOf(await this.#db.collection(CATALOGUE).find().toArray());
     const wrong = needs.wrong.length === 0 ? '' : `; wrong entries, which get nothing: ${needs.wrong.join(', ')}`;
     if (!(await this.#hasAccessControl())) {
@@ -91,8 +91,10 @@ class MongodbAdministrator implements StoreAdministrator {
     }));
     try {
       await this.#upsert({ createRole: role, privileges, roles: [] }, ROLE_EXISTS, { updateRole: role, privileges });
-      const user = { pwd: account.password, roles: [{ role, db }] };
-      await this.#upsert({ createUser: account.user, ...user }, USER_EXISTS, { updateUser: account.user, ...user });
+      const { user, password: pwd } = account;
+      const roles = [{ role, db }];
+      if (pwd === undefined) await this.#db.command({ grantRolesToUser: user, roles });
+      else await this.#upsert({ createUser: user, pwd, roles }, USER_EXISTS, { updateUser: user, pwd, roles });
     } catch (cause) {
       throw dbaErrors.make('BEDS_DBA_ACCOUNT_FAILED', undefined, { cause });
     }
@@ -214,7 +216,9 @@ function parse(name: string, text: string): PlainDocument {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw dbaErrors.make('BEDS_DBA_FILE_INVALID', `${name} is not JSON.`, { cause });
+    const position = Number(/at position (\d+)/.exec(String(cause))?.[1] ?? text.length);
+    const line = text.slice(0, position).split('\n').length;
+    throw dbaErrors.make('BEDS_DBA_FILE_INVALID', `${name} is not JSON: see line ${line}.`, { cause });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(name, 'must be an object');
   return value as PlainDocument;

@@ -1,6 +1,6 @@
 import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise';
 import { dbaErrors } from '../errors/dba.js';
-import type { DomainObjects, Granted, ObjectFile, RuntimeAccount, StoreAdministrator } from './contract.js';
+import type { DomainObjects, Granted, ObjectFile, Grantee, StoreAdministrator } from './contract.js';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -9,6 +9,8 @@ const APPLIED = `CREATE TABLE IF NOT EXISTS beds_applied (
   sha256 CHAR(64) NOT NULL,
   applied_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP
 )`;
+const GRANTED = `SELECT User AS user, Host AS host, Routine_type AS kind, Routine_name AS name FROM mysql.procs_priv
+WHERE Db = ? AND Routine_name IN (?) AND FIND_IN_SET('Execute', Proc_priv)`;
 const RECORD = 'INSERT INTO beds_applied (file, sha256) VALUES (?, ?) ON DUPLICATE KEY UPDATE sha256 = VALUES(sha256)';
 
 /**
@@ -85,7 +87,7 @@ class MysqlAdministrator implements StoreAdministrator {
     }
     if (!force && (await this.#isApplied(file))) return 'unchanged';
     try {
-      await this.#connection.query(file.text);
+      await this.#replace(createdObjects(file.text), file.text);
       await this.#connection.query(RECORD, [file.name, file.sha256]);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
@@ -98,32 +100,54 @@ class MysqlAdministrator implements StoreAdministrator {
    * By convention, so that nobody has to keep a list: EXECUTE on every routine and SELECT on every view that the files
    * create, except those whose names begin with `_`. Every time: replacing a routine takes its grants away.
    */
-  async grant(domains: readonly DomainObjects[], account: RuntimeAccount): Promise<Granted> {
+  async grant(domains: readonly DomainObjects[], { user: name, password }: Grantee): Promise<Granted> {
     const created = domains.flatMap(({ files }) => files.flatMap(({ text }) => createdObjects(text)));
     const objects = created.filter(({ name }) => !isInternal(name));
-    const user = `${this.#connection.escape(account.user)}@'%'`;
-    const secret = this.#connection.escape(account.password);
+    const [account = name, host = '%'] = name.split('@');
+    const user = `${this.#connection.escape(account)}@${this.#connection.escape(host)}`;
     try {
-      await this.#connection.query(`CREATE USER IF NOT EXISTS ${user} IDENTIFIED BY ${secret}`);
-      await this.#connection.query(`ALTER USER ${user} IDENTIFIED BY ${secret}`);
-      for (const [name, text] of [
+      if (password !== undefined) {
+        const secret = this.#connection.escape(password);
+        await this.#connection.query(`CREATE USER IF NOT EXISTS ${user} IDENTIFIED BY ${secret}`);
+        await this.#connection.query(`ALTER USER ${user} IDENTIFIED BY ${secret}`);
+      }
+      for (const [routine, text] of [
         ['beds_explain', EXPLAIN],
         ['beds_stop', STOP],
       ] as const) {
-        await this.#connection.query(text);
-        await this.#connection.query(`GRANT ${this.#right({ kind: 'PROCEDURE', name })} TO ${user}`);
+        await this.#replace([{ kind: 'PROCEDURE', name: routine }], text);
+        await this.#connection.query(`GRANT ${this.#right({ kind: 'PROCEDURE', name: routine })} TO ${user}`);
       }
       for (const object of objects) await this.#connection.query(`GRANT ${this.#right(object)} TO ${user}`);
     } catch (cause) {
-      throw dbaErrors.make('BEDS_DBA_ACCOUNT_FAILED', reasonWithout(cause, account.password), { cause });
+      throw dbaErrors.make('BEDS_DBA_ACCOUNT_FAILED', reasonWithout(cause, password), { cause });
     }
     const views = objects.filter(({ kind }) => kind === 'VIEW').length;
-    const words = `account ${account.user}: EXECUTE on ${objects.length - views} routines, SELECT on ${views} views, no table`;
+    const words = `account ${name}: EXECUTE on ${objects.length - views} routines, SELECT on ${views} views, no table`;
     return { account: true, words };
   }
 
   async close(): Promise<void> {
     await this.#connection.end();
+  }
+
+  /** Dropping a routine takes its grants away: the accounts of other hosts, which serve with the one before, keep theirs. */
+  async #replace(objects: readonly CreatedObject[], text: string): Promise<void> {
+    const routines = objects.filter(({ kind }) => kind !== 'VIEW');
+    const granted = routines.length === 0 ? [] : await this.#grantsOf(routines.map(({ name }) => name));
+    await this.#connection.query(text);
+    for (const { user, host, ...routine } of granted) {
+      if (!routines.some(({ kind, name }) => kind === routine.kind && name === routine.name)) continue;
+      const to = `${this.#connection.escape(user)}@${this.#connection.escape(host)}`;
+      await this.#connection.query(`GRANT ${this.#right(routine)} TO ${to}`);
+    }
+  }
+
+  /** n.b. an administrator of one database only may not see who has which. */
+  async #grantsOf(routines: readonly string[]): Promise<readonly GrantedRoutine[]> {
+    const asked = this.#connection.query<(RowDataPacket & GrantedRoutine)[]>(GRANTED, [this.#database, routines]);
+    const [rows] = await asked.catch((): [readonly GrantedRoutine[]] => [[]]);
+    return rows;
   }
 
   #right({ kind, name }: CreatedObject): string {
@@ -138,8 +162,14 @@ class MysqlAdministrator implements StoreAdministrator {
   }
 }
 
-function reasonWithout(cause: unknown, secret: string): string {
-  return (cause instanceof Error ? cause.message : String(cause)).replaceAll(secret, '***');
+interface GrantedRoutine extends CreatedObject {
+  readonly user: string;
+  readonly host: string;
+}
+
+function reasonWithout(cause: unknown, secret: string | undefined): string {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return secret === undefined ? reason : reason.replaceAll(secret, '***');
 }
 
 /** A procedure, function or view that a file creates. */

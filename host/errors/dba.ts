@@ -36,7 +36,7 @@ export const dbaErrors = defineErrors({
     message: 'It is not known where the databases of the stores are, as their administrator reaches them.',
     status: 'invalid',
     action:
-      'Set BEDS_MARIADB_ADMIN_URL (MySQL too) or BEDS_MONGODB_URL to the URL with the account of the DBA and the database.',
+      'Set BEDS_MARIADB_ADMIN_URL (MySQL too) or BEDS_MONGODB_URL to the URL with the account of the DBA and the database. If the databases are those that a checkout of BEDS started, run `npm --prefix <checkout> run beds -- db apply` here.',
   },
   BEDS_DBA_SERVER_UNAVAILABLE: {
     message: 'The administrator cannot reach the database of a store.',

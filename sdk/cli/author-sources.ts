@@ -62,14 +62,29 @@ export class AuthorSources {
   check(): readonly PlacedFinding[] {
     const program = (this.#program = this.#makeProgram());
     const own = this.#ownFiles(program);
-    const told = [
-      ...program.getOptionsDiagnostics(),
-      ...own.flatMap((file) => [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)]),
-    ];
+    // Where a bracket is missing, everything after it means something else.
+    const syntax = own.flatMap((file) => program.getSyntacticDiagnostics(file));
+    if (syntax.length > 0) return syntax.map((diagnostic) => this.#typeFinding(diagnostic));
+    const told = [...program.getOptionsDiagnostics(), ...own.flatMap((file) => program.getSemanticDiagnostics(file))];
     const forgotten = own
       .filter(({ fileName }) => !fileName.includes('.test.'))
       .flatMap((file) => this.#forgottenAwaits(file, program.getTypeChecker()));
     return [...told.map((diagnostic) => this.#typeFinding(diagnostic)), ...forgotten];
+  }
+
+  /** What the domain is made of, as of the last check: its own files and those that they import, packages left out. */
+  files(): readonly string[] {
+    return this.#program === undefined ? [] : this.#ownFiles(this.#program).map(({ fileName }) => fileName);
+  }
+
+  /** The file of `db/` that speaks of an object of the database, relative to the folder of the domain. */
+  databaseFileOf(object: string): string | undefined {
+    const folder = join(this.#folder, 'db');
+    const files = this.#ts.sys.directoryExists(folder) ? this.#ts.sys.readDirectory(folder) : [];
+    const word = new RegExp(`(?<![\\w$])${object.replaceAll(/[.$]/g, '\\$&')}(?![\\w$])`);
+    const isAbout = (path: string): boolean => word.test(this.#ts.sys.readFile(path) ?? '');
+    const path = files.toSorted((a, b) => Number(!a.includes(object)) - Number(!b.includes(object))).find(isAbout);
+    return path === undefined ? undefined : relative(this.#folder, path);
   }
 
   /** A finding about a named object of the database, where the template names it: at the argument or column in question if one is. */
@@ -156,7 +171,7 @@ export class AuthorSources {
     const wrong = [...message.matchAll(WRONG_ANSWER)].map(([, text = '']) => text);
     const said =
       wrong.length === 0 || file === undefined
-        ? message
+        ? withoutLongArguments(message)
         : `${this.#operationAt(file, start)} answers with something else than it declares: ${[...new Set(wrong)].join('; ')}`;
     const finding = {
       code: 'BEDS_CHECK_TYPE',
@@ -301,6 +316,33 @@ export class AuthorSources {
 const IS_PROMISE = /^(?:Property '.*' does not exist on type|Type|Argument of type) 'Promise<|is a promise: await it/;
 /** What the type of an operation says of its answer. */
 const WRONG_ANSWER = /"(output[^"]*)"/g;
+const LONGEST_ARGUMENTS = 60;
+
+/** `Database<…>`: what the compiler writes between the brackets of a domain's types says the whole template once more. */
+function withoutLongArguments(text: string): string {
+  let short = '';
+  for (let at = 0; at < text.length; at += 1) {
+    short += text.charAt(at);
+    if (text.charAt(at) !== '<' || !/\w/.test(text.charAt(at - 1))) continue;
+    const end = closingBracket(text, at);
+    if (end - at <= LONGEST_ARGUMENTS) continue;
+    short += '…';
+    at = end - 1;
+  }
+  return short;
+}
+
+/** n.b. the `>` of an arrow closes nothing. */
+function closingBracket(text: string, open: number): number {
+  let depth = 0;
+  for (let at = open; at < text.length; at += 1) {
+    if (text.charAt(at) === '<') depth += 1;
+    else if (text.charAt(at) === '>' && text.charAt(at - 1) !== '=') depth -= 1;
+    if (depth === 0) return at;
+  }
+  return open;
+}
+
 /** What they call, they call when nobody waits any more. */
 const TIMERS = /^(?:set(?:Timeout|Interval|Immediate)|queueMicrotask)$/;
 

@@ -60,6 +60,8 @@ export interface ApplyRequest {
   /** Names of folders in it; all that have a `db/` where it is empty. */
   readonly domains: readonly string[];
   readonly force: boolean;
+  /** An account of the database that gets the objects, in place of one that is made for this project. */
+  readonly account?: string | undefined;
 }
 
 /** What a database or a host said of a version, or why it was not asked. */

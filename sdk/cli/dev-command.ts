@@ -1,8 +1,7 @@
-import { watch } from 'node:fs';
+import { type FSWatcher, mkdtempSync, watch } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { AuthorContext, DevHost, HostLine } from './author.js';
 import { AuthorSources, loadTypeScript, type PlacedFinding } from './author-sources.js';
@@ -10,7 +9,7 @@ import { printPlaced } from './check-command.js';
 import { type Command, EXIT } from './command.js';
 import { commandErrors } from './command-errors.js';
 import { type DomainFolder, entryOf, findDomains } from './domains.js';
-import { placed, tryBuild } from './judge.js';
+import { placed, tryBuild, withoutTwins } from './judge.js';
 import { printable } from './print.js';
 
 /** An editor writes a file in several steps. */
@@ -43,8 +42,9 @@ export const devCommand: Command<AuthorContext> = {
     const found = isInspected ? undefined : await (await tools()).findHost(names, onLine);
     const host = found ?? (await startHost(context, folders, onLine));
     try {
-      for (const domain of domains) await domain.renew(host);
+      // n.b. watched first: what is saved while the first version is on its way counts as well.
       const watchers = domains.map((domain) => domain.watch(host));
+      for (const domain of domains) await domain.idle();
       out.note(`Watching ${names.join(', ')}; Ctrl-C ends.`);
       await aborted(signal);
       for (const watcher of watchers) watcher.close();
@@ -78,6 +78,7 @@ class DevDomain {
   readonly #entry: string;
   readonly #sources: AuthorSources;
   readonly #context: AuthorContext;
+  readonly #outside = new Map<string, FSWatcher>();
   #running: Promise<void> = Promise.resolve();
   #savedAt: number | undefined;
   #hash: string | undefined;
@@ -95,13 +96,37 @@ class DevDomain {
     return new DevDomain(folder, new AuthorSources(await loadTypeScript(folder.folder), entry), context);
   }
 
+  /** Brings it live, and again at every save. */
   watch(host: DevHost): { close(): void } {
-    return watch(this.#folder, { recursive: true }, (_, name) => {
-      if (name === null || IGNORED.test(name) || !WATCHED.test(name)) return;
-      const isFirst = this.#savedAt === undefined;
-      this.#savedAt ??= performance.now();
-      if (isFirst) this.#running = this.#running.then(() => this.#afterSave(host));
+    const own = watch(this.#folder, { recursive: true }, (_, name) => {
+      if (name !== null && !IGNORED.test(name) && WATCHED.test(name)) this.#saved(host);
     });
+    this.#saved(host);
+    return {
+      close: () => {
+        own.close();
+        for (const watcher of this.#outside.values()) watcher.close();
+      },
+    };
+  }
+
+  /** What the domain imports of other folders. n.b. folders, as editors put a new file in the place of the old one. */
+  #watchOutside(host: DevHost): void {
+    const outside = this.#sources.files().filter((file) => relative(this.#folder, file).startsWith('..'));
+    for (const folder of new Set(outside.map((file) => dirname(file)))) {
+      if (this.#outside.has(folder)) continue;
+      const watcher = watch(folder, (_, name) => {
+        const isImported = this.#sources.files().some((file) => dirname(file) === folder && basename(file) === name);
+        if (isImported) this.#saved(host);
+      });
+      this.#outside.set(folder, watcher);
+    }
+  }
+
+  #saved(host: DevHost): void {
+    const isFirst = this.#savedAt === undefined;
+    this.#savedAt ??= performance.now();
+    if (isFirst) this.#running = this.#running.then(() => this.#afterSave(host));
   }
 
   /** Resolves when nothing is on its way. */
@@ -126,8 +151,10 @@ class DevDomain {
       // n.b. esbuild works in a process of its own, while this one checks types.
       const building = tryBuild({ entry: this.#entry, outDir }, this.#sources);
       const types = this.#sources.check();
+      // n.b. before anything is said: who reads that a version is live may save the next one at once.
+      if (!this.#context.signal.aborted) this.#watchOutside(host);
       const built = await building;
-      const wrong = [...types, ...(built.ok ? [] : built.findings)];
+      const wrong = built.ok ? types : withoutTwins(types, built.findings);
       if (!built.ok || wrong.length > 0) {
         this.#refused(wrong);
         return;

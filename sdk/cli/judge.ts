@@ -35,7 +35,9 @@ export async function judge({ entry, sources, tools }: JudgedDomain): Promise<Ju
   try {
     const types = sources.check();
     const built = await tryBuild({ entry, outDir }, sources);
-    if (!built.ok) return { findings: [...types, ...built.findings], notices: [], skipped: [], version: undefined };
+    if (!built.ok) {
+      return { findings: withoutTwins(types, built.findings), notices: [], skipped: [], version: undefined };
+    }
     const { manifest, path } = built.bundle;
     const names = Object.values(manifest.objects).map(({ name }) => name);
     const toolbox = await tools();
@@ -67,26 +69,45 @@ export async function tryBuild(
     const { code, message, hint } = error;
     const [first = '', ...lines] = message.split('\n');
     const parts = lines.join('\n').split(/^- /m).slice(1);
-    const whole = { code, message, ...(hint === undefined ? {} : { hint }) };
     const findings =
       parts.length === 0
-        ? [placedByText(whole, sources)]
-        : parts.map((part) => placedPart({ ...whole, message: part.trim() }, sources));
+        ? [placedByText({ code, message, ...(hint === undefined ? {} : { hint }) }, sources)]
+        : parts.map((part) => placedPart({ code, message: part.trim() }, sources));
     return { ok: false, findings: findings.length === 0 ? [{ code, message: first }] : findings };
   }
+}
+
+const IS_SYNTAX = /\(TS1\d{3}\)$/;
+
+/**
+ * What the compiler and the builder say. Of an import that both cannot find, what the builder says, which knows what to do; a file
+ * that cannot be read is the compiler's to tell.
+ */
+export function withoutTwins(
+  types: readonly PlacedFinding[],
+  refused: readonly PlacedFinding[],
+): readonly PlacedFinding[] {
+  if (types.some(({ message }) => IS_SYNTAX.test(message))) return types;
+  const place = ({ file, line, column }: PlacedFinding): string => [file, line, column].join(':');
+  const places = new Set(refused.filter(({ code }) => code === 'BEDS_BUILD_REFUSED').map(place));
+  return [...types.filter((finding) => !places.has(place(finding))), ...refused];
 }
 
 const PLACE = /^(\S+?):(\d+)(?::(\d+))?\s+/;
 const PLACE_IN_TEXT = /(?<![\w/])([\w./-]+\.[jt]s):(\d+):(\d+)/;
 
-/** One line of many: `template.ts:3:8 "mysql2" may not be imported`, or `operations.count.mode must be …`. */
+const REMEDY = /^(.*?) \(([^]+)\)$/;
+
+/** One line of many: `template.ts:3:8 "mysql2" may not be imported (Use …)`, or `operations.count.mode must be …`. */
 function placedPart(finding: Finding, sources: AuthorSources): PlacedFinding {
   const [all = '', file, line, column] = PLACE.exec(finding.message) ?? [];
   if (file !== undefined) {
-    const message = finding.message.slice(all.length);
+    const said = finding.message.slice(all.length);
+    const [, message = said, hint] = REMEDY.exec(said) ?? [];
     return {
       ...finding,
       message,
+      ...(hint !== undefined && { hint }),
       file,
       line: Number(line),
       ...(column === undefined ? {} : { column: Number(column) }),
@@ -106,7 +127,10 @@ function placedByText(finding: Finding, sources: AuthorSources): PlacedFinding {
 export function placed(finding: Finding, objects: readonly string[], sources: AuthorSources): PlacedFinding {
   const words = new Set(finding.message.split(/[^\w$.-]+|[.,;:]+(?=\s|$)/));
   const object = objects.find((name) => words.has(name));
-  return object === undefined ? placedByText(finding, sources) : sources.placeObject(object, finding);
+  if (object === undefined) return placedByText(finding, sources);
+  const file = finding.code === 'BEDS_PREFLIGHT_OBJECT_MISSING' ? sources.databaseFileOf(object) : undefined;
+  const hint = `${file} names it: \`beds db apply\` makes and grants it. Where the host is elsewhere, give its account: --account <user>.`;
+  return sources.placeObject(object, file === undefined ? finding : { ...finding, hint });
 }
 
 /** What is wrong with a template makes its tests wrong as well. */

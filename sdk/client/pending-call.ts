@@ -1,3 +1,4 @@
+import { isBedsError } from '../template/errors.js';
 import type { ReplyEnvelope } from '../wire/envelope.js';
 import type { Target } from './target.js';
 
@@ -40,7 +41,7 @@ export class PendingCall {
   readonly expiresAtMs: number;
   readonly sentAt: number;
   readonly resolve: (value: unknown) => void;
-  readonly reject: (error: unknown) => void;
+  readonly #reject: (error: unknown) => void;
   isSettled = false;
   /** It travels with no other: a message that it was in was refused. */
   isAlone = false;
@@ -49,12 +50,12 @@ export class PendingCall {
   message: SentMessage | undefined;
   onAbort: (() => void) | undefined;
 
-  constructor(request: CallRequest, resolve: PendingCall['resolve'], reject: PendingCall['reject']) {
+  constructor(request: CallRequest, resolve: PendingCall['resolve'], reject: (error: unknown) => void) {
     this.request = request;
     this.expiresAtMs = performance.now() + request.deadlineMs + GRACE_MS;
     this.sentAt = request.sentAt ?? Date.now();
     this.resolve = resolve;
-    this.reject = reject;
+    this.#reject = reject;
   }
 
   /** What the version that answered takes the operation for. n.b. whoever stands in for a host may leave `by` out. */
@@ -68,6 +69,12 @@ export class PendingCall {
     } catch (error) {
       this.reject(error);
     }
+  }
+
+  /** The stack of such an error has no line of the caller, as it is made when the answer comes: so it says what was called. */
+  reject(error: unknown): void {
+    if (isBedsError(error)) error.operation = this.request.target.routingKey;
+    this.#reject(error);
   }
 
   /** Milliseconds the host may still take; below 1 when there is no more use in sending it. */

@@ -43,12 +43,10 @@ type Objects = Readonly<Record<string, Procedure | StoreFunction | View>>;
 type PeersByName = Readonly<Record<string, Peer>>;
 type Nothing = Readonly<Record<never, never>>;
 
+type Core = 'create' | 'fetch' | 'update' | 'delete';
+
 /** Those of the four that no object serves. */
-type Unserved<C, F, U, D> =
-  | ([C] extends [undefined] ? 'create' : never)
-  | ([F] extends [undefined] ? 'fetch' : never)
-  | ([U] extends [undefined] ? 'update' : never)
-  | ([D] extends [undefined] ? 'delete' : never);
+type Unserved<S extends Surroundings> = { [K in Core]: [S[K]] extends [undefined] ? K : never }[Core];
 
 declare const UNSERVED: unique symbol;
 
@@ -64,7 +62,7 @@ type Complete<Names> = [Names] extends [never] ? unknown : NothingServes<Names>;
 /** Where `fetch` is a view: its columns. The key is one of them. */
 type KeyOf<F> = F extends View ? keyof ViewRow<F> & string : string;
 
-/** The parts of a definition that its code works with, for `operationsOf`. */
+/** The parts of a definition that its code works with: each inferred by itself, and handed on as one. */
 interface Around<
   Key extends string,
   C extends Procedure | undefined,
@@ -85,6 +83,17 @@ interface Around<
   readonly peers: R;
 }
 
+type Definable = Around<
+  string,
+  Procedure | undefined,
+  View | Procedure | undefined,
+  Procedure | undefined,
+  Procedure | undefined,
+  Views,
+  Objects,
+  PeersByName
+>;
+
 type Code<P, Name extends string> = P extends { readonly [K in Name]: infer Operation } ? Operation : never;
 type FetchedRow<F, P> = F extends View
   ? ViewRow<F>
@@ -93,34 +102,35 @@ type FetchedRow<F, P> = F extends View
       ? Row
       : JsonObject
     : OperationResult<Code<P, 'fetch'>>;
-type Payload<Object, P, Name extends string> = Object extends Procedure
-  ? ArgsOf<Object>
-  : OperationInput<Code<P, Name>>;
-type Result<Object, P, Name extends string> = Object extends Procedure
-  ? RecordResult<ReturnsOf<Object>>
-  : OperationResult<Code<P, Name>>;
 type AsObject<T> = Extract<T, object>;
-type KeyType<Row, Key extends string> = [Row] extends [never]
+type Payload<S extends Surroundings, P, Name extends Core> = AsObject<
+  S[Name] extends Procedure ? ArgsOf<S[Name]> : OperationInput<Code<P, Name>>
+>;
+type Result<S extends Surroundings, P, Name extends Core> = S[Name] extends Procedure
+  ? RecordResult<ReturnsOf<S[Name]>>
+  : OperationResult<Code<P, Name>>;
+type KeyType<Row, Key> = [Row] extends [never]
   ? Scalar
-  : Row extends { readonly [K in Key]: infer V }
+  : Row extends { readonly [K in Key & string]: infer V }
     ? Extract<V, Scalar>
     : Scalar;
-type Core = 'create' | 'fetch' | 'update' | 'delete';
 
 /** What callers of the domain see. */
-interface TypesFor<Name extends string, Key extends string, C, F, U, D, V, P> extends DomainTypes {
+interface TypesFor<Name extends string, S extends Definable, P> extends DomainTypes {
   readonly name: Name;
-  readonly key: Key;
-  readonly create: { readonly payload: AsObject<Payload<C, P, 'create'>>; readonly result: Result<C, P, 'create'> };
+  readonly key: S['key'];
+  readonly create: { readonly payload: Payload<S, P, 'create'>; readonly result: Result<S, P, 'create'> };
   readonly update: {
-    readonly payload: Omit<AsObject<Payload<U, P, 'update'>>, Key>;
-    readonly result: Result<U, P, 'update'>;
+    readonly payload: Omit<Payload<S, P, 'update'>, S['key']>;
+    readonly result: Result<S, P, 'update'>;
   };
   readonly delete: {
-    readonly id: KeyType<FetchedRow<F, P>, Key>;
-    readonly result: Result<D, P, 'delete'>;
+    readonly id: KeyType<FetchedRow<S['fetch'], P>, S['key']>;
+    readonly result: Result<S, P, 'delete'>;
   };
-  readonly views: { readonly fetch: AsObject<FetchedRow<F, P>> } & { readonly [K in keyof V]: AsObject<ViewRow<V[K]>> };
+  readonly views: { readonly fetch: AsObject<FetchedRow<S['fetch'], P>> } & {
+    readonly [K in keyof S['views']]: AsObject<ViewRow<S['views'][K]>>;
+  };
   readonly operations: {
     readonly [K in Exclude<keyof P, Core>]: {
       readonly input: AsObject<OperationInput<P[K]>>;
@@ -129,19 +139,8 @@ interface TypesFor<Name extends string, Key extends string, C, F, U, D, V, P> ex
   };
 }
 
-/** What `defineDomain` takes. */
-export interface DomainDefinition<
-  Name extends string,
-  Key extends string,
-  C extends Procedure | undefined,
-  F extends View | Procedure | undefined,
-  U extends Procedure | undefined,
-  D extends Procedure | undefined,
-  V extends Views,
-  O extends Objects,
-  R extends PeersByName,
-  P extends Operations,
-> {
+/** What `defineDomain` takes; `S`: its objects and peers. */
+export interface DomainDefinition<Name extends string, S extends Definable, P extends Operations> {
   /** Lower-case letters, digits and -, at most 63. First word of the routing key. */
   readonly name: Name;
   /** Semantic version. */
@@ -149,50 +148,39 @@ export interface DomainDefinition<
   /** The configured store that the objects live in. */
   readonly store: string;
   /** The column that identifies a record. */
-  readonly key: Key;
+  readonly key: S['key'];
   /** The objects that serve the four operations; what none serves is an operation of that name, in `operations`. */
-  readonly create?: C;
-  readonly fetch?: F;
-  readonly update?: U;
-  readonly delete?: D;
+  readonly create?: S['create'];
+  readonly fetch?: S['fetch'];
+  readonly update?: S['update'];
+  readonly delete?: S['delete'];
   /** Further views that callers may fetch from: `fetch({ view: 'capitals' })`. */
-  readonly views?: V;
+  readonly views?: S['views'];
   /** Objects that the code calls, by alias. */
-  readonly objects?: O;
+  readonly objects?: S['objects'];
   /** Other domains that the code calls, by their names. */
-  readonly peers?: R;
+  readonly peers?: S['peers'];
   /**
    * Who may call which operation, or fetch from which of `views`: `{ fetch: 'anyone', create: 'signed-in', delete: ['admin'] }`, or a
    * function of the user and the input. What is not named here is as open as the host's `security.defaultAccess` says.
    */
   readonly access?: Readonly<Record<string, AccessRule>>;
   /** Operations by code; the makers know the objects and peers above. */
-  readonly operations?: (makers: OperationMakers<Around<Key, C, F, U, D, V, O, R>>) => P & {
-    readonly [K in Unserved<C, F, U, D>]: Operations[string];
-  };
+  readonly operations?: (makers: OperationMakers<S>) => P & { readonly [K in Unserved<S>]: Operations[string] };
   /** Free text for people: who, why, from which commit. */
   readonly notes?: Json;
   /** Runs on each broker thread before this version takes traffic. A throw refuses the version. */
-  readonly setup?: (call: CallTerms<Around<Key, C, F, U, D, V, O, R>>) => Promise<void> | void;
+  readonly setup?: (call: CallTerms<S>) => Promise<void> | void;
   /** Runs on each broker thread after the last request of this version. */
   readonly teardown?: () => Promise<void> | void;
   /** Runs once per version, before it is loaded anywhere and without databases. A throw refuses the version. */
   readonly selfTest?: () => Promise<void> | void;
 }
 
+type DefinedDomain<Name extends string, S extends Definable, P> = Domain<TypesFor<Name, S, P>> & Surrounded<S>;
+
 /** A definition once the types have done their work. */
-type LooseDefinition = DomainDefinition<
-  string,
-  string,
-  Procedure | undefined,
-  View | Procedure | undefined,
-  Procedure | undefined,
-  Procedure | undefined,
-  Views,
-  Objects,
-  PeersByName,
-  Operations
->;
+type LooseDefinition = DomainDefinition<string, Definable, Operations>;
 
 const HOOKS = ['setup', 'teardown', 'selfTest'] as const;
 const PARTS: readonly string[] = [
@@ -357,6 +345,14 @@ function refuse({ found }: Pick<DefinitionProblems, 'found'>): never {
   throw templateErrors.make('BEDS_TEMPLATE_INVALID', `The definition of the domain is wrong:\n${lines.join('\n')}`);
 }
 
+/** A path in the manifest as the path in the definition: `objects.create.args` is written as `create`. */
+function asWritten(field: string, definition: Members): string {
+  if (field === 'domain') return 'name';
+  const [, alias = '', rest = ''] = /^objects\.([^.]+)(.*)$/.exec(field) ?? [];
+  if (CORE_OPERATIONS.some((core) => core === alias) && definition[alias] !== undefined) return `${alias}${rest}`;
+  return Object.hasOwn(definition['views'] ?? {}, alias) ? `views.${alias}${rest}` : field;
+}
+
 /** The definition as the manifest says it. Throws BEDS_TEMPLATE_INVALID with everything that is wrong. */
 function describe(definition: LooseDefinition): { manifest: Template['definition']; coded: Operations } {
   const problems = new DefinitionProblems();
@@ -394,7 +390,9 @@ function describe(definition: LooseDefinition): { manifest: Template['definition
   checkDefined(problems, { ...manifest });
   // n.b. of what is missing the check of manifests says that the operation is not there.
   const missing = new Set(problems.found.slice(0, before).map(({ field }) => `operations.${field}`));
-  const found = problems.found.filter(({ field }) => !missing.has(field));
+  const found = problems.found
+    .filter(({ field }) => !missing.has(field))
+    .map(({ field, message }) => ({ field: asWritten(field, members), message }));
   return found.length === 0 ? { manifest, coded } : refuse({ found });
 }
 
@@ -433,8 +431,9 @@ export function defineDomain<
   R extends PeersByName = Nothing,
   P extends OperationsOf<Around<Key, C, F, U, D, V, O, R>> = Nothing,
 >(
-  definition: DomainDefinition<Name, Key, C, F, U, D, V, O, R, P> & Complete<Unserved<C, F, U, D>>,
-): Domain<TypesFor<Name, Key, C, F, U, D, V, P>> & Surrounded<Around<Key, C, F, U, D, V, O, R>> {
+  definition: DomainDefinition<Name, Around<Key, C, F, U, D, V, O, R>, P> &
+    Complete<Unserved<Around<Key, C, F, U, D, V, O, R>>>,
+): DefinedDomain<Name, Around<Key, C, F, U, D, V, O, R>, P> {
   const loose = definition as unknown as LooseDefinition;
   const { manifest, coded } = describe(loose);
   const Call = handlerCallOf(manifest.objects, manifest.peers);
@@ -452,7 +451,7 @@ export function defineDomain<
     ...(begin !== undefined && { setup: (ctx: Parameters<Run>[1]) => begin(new Call(undefined, ctx)) }),
     ...(teardown !== undefined && { teardown }),
     ...(selfTest !== undefined && { selfTest }),
-  }) as unknown as Domain<TypesFor<Name, Key, C, F, U, D, V, P>> & Surrounded<Around<Key, C, F, U, D, V, O, R>>;
+  }) as unknown as DefinedDomain<Name, Around<Key, C, F, U, D, V, O, R>, P>;
 }
 
 /** Recognises a template of any copy of the SDK. */

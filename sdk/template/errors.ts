@@ -56,6 +56,8 @@ export class BedsError extends Error {
   readonly field: string | undefined;
   readonly problems: readonly Problem[] | undefined;
   readonly hint: string | undefined;
+  /** Which operation was called: `songs.count`. Only errors that a caller gets have it. */
+  declare operation?: string;
 
   constructor(code: string, spec: ErrorSpec, details: ErrorDetails & { readonly message?: string } = {}) {
     super(details.message ?? spec.message, details.cause === undefined ? undefined : { cause: details.cause });

@@ -11,6 +11,7 @@ const ANSWERS: Readonly<Record<string, Document>> = {
   createRole: { ok: 1 },
   updateRole: { ok: 1 },
   createUser: { ok: 1 },
+  grantRolesToUser: { ok: 1 },
   updateUser: { ok: 1 },
 };
 

@@ -2,7 +2,7 @@ import { isBedsError, type Manifest } from '@beds/sdk';
 import { didYouMean } from '#sdk/nearest';
 import { preflightErrors } from '../../errors/preflight.js';
 import { checkUses } from '../../stores/check-use.js';
-import type { NamedObject, StoreAdapter } from '../../stores/contract.js';
+import type { NamedObject, ObjectFinding, StoreAdapter } from '../../stores/contract.js';
 import { type Finding, makeFinding } from '../../template/contract.js';
 
 export interface PreflightResult {
@@ -26,11 +26,20 @@ export async function preflight(manifest: Manifest, stores: Catalogues): Promise
   const found = await describe(adapter, names);
   if ('code' in found) return { objects: {}, findings: [found], notices: [] };
   const { objects, findings: wrong } = checkUses(manifest.objects, found, adapter.check);
-  const findings = wrong.map(({ code, message, hint }) => ({ code, message, hint }));
+  const visible = wrong.some(isMissing) ? await adapter.names().catch(() => []) : [];
+  const findings = wrong.map((finding) => {
+    const { code, message, hint } = finding;
+    const meant = isMissing(finding) ? didYouMean(finding.object, visible).trimStart() : '';
+    return { code, message, hint: meant === '' ? hint : `${meant} Otherwise: ${hint}` };
+  });
   if (findings.length > 0 || adapter.unindexed === 'allow') return { objects, findings, notices: [] };
   const unindexed = await findUnindexed(manifest, objects, adapter);
   if (adapter.unindexed === 'refuse') return { objects, findings: unindexed, notices: [] };
   return { objects, findings, notices: unindexed };
+}
+
+function isMissing({ code }: ObjectFinding): boolean {
+  return code === 'BEDS_PREFLIGHT_OBJECT_MISSING';
 }
 
 /** For all views of a version together. */
@@ -90,7 +99,10 @@ export function unknownStore(store: string, names: readonly string[]): Finding {
 }
 
 /** What a store says of itself and of its named objects. */
-export type Catalogue = Pick<StoreAdapter, 'store' | 'describe' | 'check' | 'status' | 'unindexed' | 'findUnindexed'>;
+export type Catalogue = Pick<
+  StoreAdapter,
+  'store' | 'describe' | 'names' | 'check' | 'status' | 'unindexed' | 'findUnindexed'
+>;
 
 /** The configured stores as the supervisor sees them, by name. */
 export type Catalogues = ReadonlyMap<string, Catalogue>;
@@ -137,6 +149,10 @@ export class JoinedCatalogue implements Catalogue {
       // It may be about an object that somebody else asked for.
       return await this.#inTurn(() => this.#adapter.describe(names));
     }
+  }
+
+  names(): Promise<readonly string[]> {
+    return this.#adapter.names();
   }
 
   status(): ReturnType<StoreAdapter['status']> {
