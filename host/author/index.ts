@@ -89,10 +89,9 @@ class Tools implements AuthorTools {
     if (settings === undefined) return { findings: [unknownStore(manifest.store, names)] };
     const url = this.#urlOf(manifest.store, settings);
     if (url === undefined) {
-      const variable = `BEDS_STORES_${manifest.store.replaceAll('-', '_').toUpperCase()}_URL`;
       return {
         findings: [],
-        skipped: `no database was asked, because the store ${manifest.store} has no url: set ${variable}, or run \`beds db apply\`.`,
+        skipped: `no database was asked, because the store ${manifest.store} has no url: ${wayToUrl(manifest.store)}`,
       };
     }
     const adapter = await this.#openAdapter(manifest.store, { ...settings, url });
@@ -112,7 +111,7 @@ class Tools implements AuthorTools {
       const message =
         settings === undefined
           ? unknownStore(store, Object.keys(config.stores)).message
-          : `The store ${store} has no url.`;
+          : `The store ${store} has no url: ${wayToUrl(store)}`;
       throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', message);
     }
     const adapter = await this.#openAdapter(store, { ...settings, url });
@@ -206,6 +205,10 @@ class Tools implements AuthorTools {
     await adapter.open().catch(() => undefined);
     return adapter;
   }
+}
+
+function wayToUrl(store: string): string {
+  return `set BEDS_STORES_${store.replaceAll('-', '_').toUpperCase()}_URL, or run \`beds db apply\`.`;
 }
 
 /** n.b. what only an adapter knows is read as far as it is a description: what a routine returns, why it is not served. */

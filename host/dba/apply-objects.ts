@@ -56,11 +56,20 @@ export async function applyObjects(options: ApplyOptions): Promise<AppliedObject
   }
   const outcomes: StoreOutcome[] = [];
   for (const [store, own] of byStore) outcomes.push(await applyToStore(store, own, options));
+  if (options.account === undefined) await prepareOthers([...byStore.keys()], options);
   return {
     applied: outcomes.reduce((sum, { applied }) => sum + applied, 0),
     unchanged: outcomes.reduce((sum, { unchanged }) => sum + unchanged, 0),
     urls: Object.fromEntries(outcomes.map(({ store, url }) => [store, url])),
   };
+}
+
+/** A host opens every store that it is configured with, also one whose domains come later. */
+async function prepareOthers(done: readonly string[], options: ApplyOptions): Promise<void> {
+  const accounts = readRuntimeAccounts(options.directory);
+  for (const store of Object.keys(options.stores)) {
+    if (!done.includes(store) && accounts[store] === undefined) await applyToStore(store, [], options);
+  }
 }
 
 interface StoreOutcome {

@@ -117,10 +117,11 @@ export async function startWatching(t: TestContext, options: Partial<WatchOption
 
 /** A store that holds these objects and checks names, kinds and arguments; for faults that need no database. */
 export function fakeStore(objects: readonly NamedObject[], store = 'main'): StoreAdapter {
-  const partial: Pick<StoreAdapter, 'store' | 'describe' | 'check' | 'unindexed' | 'findUnindexed'> = {
+  const partial: Pick<StoreAdapter, 'store' | 'describe' | 'names' | 'check' | 'unindexed' | 'findUnindexed'> = {
     store,
     unindexed: 'allow',
     findUnindexed: () => Promise.resolve(undefined),
+    names: () => Promise.resolve(objects.map(({ name }) => name)),
     describe: async (names) =>
       new Map(objects.filter(({ name }) => names.includes(name)).map((object) => [object.name, object])),
     check: (use, found) => {
