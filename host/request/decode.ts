@@ -116,8 +116,12 @@ const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor',
  * literally, or written with escapes. n.b. no regular expression: a template may change those, and would read every request.
  */
 function refuseForbiddenKeys(text: string, parsed: unknown): void {
+  // n.b. V8 looks for texts of less than seven characters several times as fast as for longer ones.
   const mayHaveOne =
-    text.includes('__proto__') || text.includes('constructor') || text.includes('prototype') || text.includes('\\u');
+    text.includes('__proto__') ||
+    (text.includes('struct') && text.includes('constructor')) ||
+    (text.includes('totype') && text.includes('prototype')) ||
+    text.includes('\\u');
   if (mayHaveOne) walk(parsed);
 }
 
