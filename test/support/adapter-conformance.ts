@@ -310,6 +310,66 @@ function viewTests(shared: Shared): void {
     assert.deepEqual(await ids({ body: { prefix: 'b1' }, stars: 1 }), [1, 11, 21]);
   });
 
+  const boundTo = (title: string, query: ViewQuery): ReturnType<StoreAdapter['view']> =>
+    shared.adapter.view(shared.objects.list, { key: 'id', rows: { title }, ...query }, read);
+  const everything: Filter = { where: { stars: { gte: 0 } } };
+  const crafted: Readonly<Record<string, ViewQuery>> = {
+    'a condition on the same column': { where: { title: { ne: 'nothing' } } },
+    'a list of other values': { where: { title: { in: ['title 0', 'title 1', 'title 2', null] } } },
+    'one of two': { or: [{ where: { title: 'title 0' } }, everything] },
+    'one of two within all': { and: [{ or: [everything, { not: everything }] }] },
+    'the opposite of nothing': { not: { and: [everything, { not: everything }] } },
+    'the opposite of what is bound': { not: { where: { title: 'title 1' } }, ...{ or: [everything] } },
+    'an order by another column': { order: [{ column: 'body' }, { column: 'stars', direction: 'desc' }] },
+  };
+  for (const [name, query] of Object.entries(crafted)) {
+    test(`rows that are bound are all there are, whatever is asked: ${name}`, async () => {
+      const { rows, count } = await boundTo('title 1', { ...query, limit: 100, count: true });
+      assert.deepEqual(
+        new Set(rows.map((row) => row['title'])),
+        new Set(name.startsWith('the opposite of what') ? [] : ['title 1']),
+      );
+      assert.equal(count, rows.length);
+      const none = await boundTo('title 1', { ...query, limit: 0, count: true });
+      assert.deepEqual([none.rows, none.count], [[], count]);
+    });
+  }
+
+  test('a cursor is good for the rows that it was given for, and no others', async () => {
+    const first = await boundTo('title 0', { limit: 2 });
+    assert.ok(first.cursor !== undefined);
+    const { cursor } = first;
+    assert.equal((await boundTo('title 0', { limit: 2, cursor })).rows.length, 2);
+    await refused(boundTo('title 1', { limit: 2, cursor }), 'BEDS_STORE_CURSOR_INVALID');
+    await refused(view({ limit: 2, cursor }), 'BEDS_STORE_CURSOR_INVALID');
+  });
+
+  test('reads that come at once and are bound to others get what is theirs, by key and by conditions', async () => {
+    const asked = Array.from({ length: 60 }, async (_, n) => {
+      const [title, id] = [`title ${n % 3}`, `view-${String(n % ROWS).padStart(2, '0')}`];
+      const found = await boundTo(title, n < 46 ? { where: { id }, limit: 1 } : { where: { stars: n % 5 }, limit: 50 });
+      const plain = await view(n < 46 ? { where: { id } } : { where: { stars: n % 5, title } });
+      return [
+        found.rows.filter((row) => String(row['id']).startsWith('view-')),
+        plain.rows.filter((row) => row['title'] === title),
+      ] as const;
+    });
+    for (const [found, own] of await Promise.all(asked)) assert.deepEqual(found, own);
+  });
+
+  test('who is nobody of that type has no rows', async () => {
+    const rows = { stars: 'ann' };
+    assert.deepEqual((await shared.adapter.view(shared.objects.list, { key: 'id', rows }, read)).rows, []);
+    const some = await shared.adapter.view(
+      shared.objects.list,
+      { key: 'id', rows: { stars: { in: ['1', '2'] } } },
+      read,
+    );
+    assert.deepEqual(new Set(some.rows.map((row) => row['stars'])), new Set([1, 2]));
+    const none = await shared.adapter.view(shared.objects.list, { key: 'id', rows: { title: { in: [] } } }, read);
+    assert.deepEqual(none.rows, []);
+  });
+
   const orders: readonly (readonly OrderBy[])[] = [
     [],
     [{ column: 'stars' }],

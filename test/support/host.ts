@@ -173,10 +173,13 @@ async function deleteTopology(url: string, prefix: string): Promise<void> {
   const queues = [
     'unrouted',
     'dead',
-    ...['notes', 'tasks'].flatMap((domain) => [`req.${domain}.read`, `req.${domain}.write`]),
+    ...['notes', 'tasks', 'orders', 'invoices', 'sessions'].flatMap((domain) => [
+      `req.${domain}.read`,
+      `req.${domain}.write`,
+    ]),
   ];
   for (const queue of queues) await channel.deleteQueue(`${prefix}.${queue}`);
-  for (const exchange of ['request', 'unrouted', 'dead', 'event', 'admin', 'operate']) {
+  for (const exchange of ['request', 'unrouted', 'dead', 'event', 'events', 'admin', 'operate']) {
     await channel.deleteExchange(`${prefix}.${exchange}`);
   }
   await model.close();
