@@ -29,7 +29,7 @@ const outside = {
   message: 'A domain imports its own folder and @beds/sdk only.',
 };
 const foreign = {
-  regex: '^(?!\\.|@beds/sdk$|@beds/sdk/(build|client|testing)$|node:(test|assert)(/|$))',
+  regex: '^(?!\\.|@beds/sdk$|@beds/sdk/(build|client|testing)$|node:(test|assert|crypto)(/|$))',
   message: 'A domain imports its own folder and @beds/sdk only.',
 };
 

@@ -48,6 +48,7 @@ const { urls } = await applyObjects({
   },
   folder: 'plugins',
   directory: projectRoot,
+  domains: ['cities', 'countries'],
 });
 endings.push(async () => {
   await admin.query(`DROP DATABASE ${name}`);

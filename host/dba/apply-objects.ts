@@ -48,7 +48,7 @@ const administrators: Readonly<Record<StoreKind, (adminUrl: string) => Promise<S
  * Throws BEDS_DBA_*.
  */
 export async function applyObjects(options: ApplyOptions): Promise<AppliedObjects> {
-  const domains = readDomains(options.folder, options.domains);
+  const domains = readDomains(options);
   const byStore = new Map<string, DomainObjects[]>();
   for (const domain of domains) {
     const store = storeOf(domain, options.stores);
@@ -142,7 +142,7 @@ const KIND_OF_FILE: Readonly<Record<string, StoreKind>> = { sql: 'mysql', json: 
  * The objects of the domains below `folder`, of all that have any or of those named. Throws BEDS_DBA_DOMAIN_UNKNOWN,
  * BEDS_DBA_FILE_INVALID.
  */
-function readDomains(folder: string, names: readonly string[] = []): readonly DomainObjects[] {
+function readDomains({ folder, domains: names = [], stores }: ApplyOptions): readonly DomainObjects[] {
   const known = readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && existsSync(join(folder, entry.name, 'db')))
     .map(({ name }) => name)
@@ -152,11 +152,18 @@ function readDomains(folder: string, names: readonly string[] = []): readonly Do
     const hint = `Known are ${known.join(', ') || 'none'}.`;
     throw dbaErrors.make('BEDS_DBA_DOMAIN_UNKNOWN', `There is no folder ${unknown}/db. ${hint}`);
   }
-  return (names.length === 0 ? known : names).flatMap((domain) => readDomain(folder, domain));
+  return (names.length === 0 ? known : names).flatMap((domain) => readDomain(domain, { folder, stores }));
 }
 
-function readDomain(folder: string, domain: string): readonly DomainObjects[] {
-  const directory = join(folder, domain, 'db');
+/** n.b. a domain that works on both kinds of database has a folder for each: which one counts, its store says. */
+function readDomain(
+  domain: string,
+  { folder, stores }: Pick<ApplyOptions, 'folder' | 'stores'>,
+): readonly DomainObjects[] {
+  const store = namedStore(join(folder, domain, 'package.json'));
+  const variant = join('db', stores[store ?? '']?.kind ?? 'mysql');
+  const place = existsSync(join(folder, domain, variant)) ? variant : 'db';
+  const directory = join(folder, domain, place);
   const names = readdirSync(directory)
     .filter((name) => Object.hasOwn(KIND_OF_FILE, extensionOf(name)))
     .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
@@ -167,9 +174,9 @@ function readDomain(folder: string, domain: string): readonly DomainObjects[] {
     const message = `${domain}/db holds ${first} and ${other}; a domain has one store, so its files are all of one kind.`;
     throw dbaErrors.make('BEDS_DBA_FILE_INVALID', message);
   }
-  const files = names.map((name) => readFile(join(directory, name), `${domain}/db/${name}`));
+  const files = names.map((name) => readFile(join(directory, name), `${domain}/${place}/${name}`));
   const kind = KIND_OF_FILE[extensionOf(first)] ?? 'mysql';
-  return [{ domain, kind, files, store: namedStore(join(folder, domain, 'package.json')) }];
+  return [{ domain, kind, files, store }];
 }
 
 function readFile(path: string, name: string): ObjectFile {

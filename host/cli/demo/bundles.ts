@@ -14,9 +14,11 @@ export interface DemoBundles {
   readonly cities: ReadyBundle;
   readonly citiesNext: ReadyBundle;
   readonly countries: ReadyBundle;
+  readonly users: ReadyBundle;
+  readonly sessions: ReadyBundle;
 }
 
-/** Builds the three bundles of the demonstration into a folder of its own, out of the host's sight. */
+/** Builds the bundles of the demonstration into a folder of its own, out of the host's sight. */
 export async function buildBundles(projectRoot: string, outDir: string): Promise<DemoBundles> {
   await mkdir(outDir, { recursive: true });
   const build = async (...path: readonly string[]): Promise<ReadyBundle> => {
@@ -24,12 +26,14 @@ export async function buildBundles(projectRoot: string, outDir: string): Promise
     const { path: file, manifest, bytes } = await buildTemplate({ entry, outDir, form: 'file' });
     return { file, version: manifest.version, bytes };
   };
-  const [cities, citiesNext, countries] = await Promise.all([
+  const [cities, citiesNext, countries, users, sessions] = await Promise.all([
     build('cities'),
     build('cities', 'next'),
     build('countries'),
+    build('users'),
+    build('sessions'),
   ]);
-  return { cities, citiesNext, countries };
+  return { cities, citiesNext, countries, users, sessions };
 }
 
 /** Drops a bundle: it appears under its name only when it is complete. Resolves to the wall clock, in milliseconds. */

@@ -24,6 +24,7 @@ const IN_FLIGHT = 32;
 const BEFORE_SWAP_MS = 2_500;
 const AFTER_SWAP_MS = 2_000;
 const BETWEEN_MS = 500;
+const DOMAINS = ['cities', 'countries', 'users', 'sessions'];
 const SHOWN_COUNTRY = 'DE';
 const ANSWER_TIMEOUT_MS = 5_000;
 
@@ -99,7 +100,7 @@ async function applyStep(settings: Config, servers: ServerUrls, stage: Stage): P
       // The domains of the demonstration are those of the checkout, wherever bundles are dropped.
       folder: join(context.projectRoot, 'plugins'),
       directory,
-      domains: ['cities', 'countries'],
+      domains: DOMAINS,
       onProgress: (event) => {
         if (event.type === 'granted') narrator.say(`${event.store}: ${event.words}`);
       },
@@ -115,13 +116,14 @@ function bundleStep({ context, narrator, directory, pluginsDirectory }: Stage): 
     const bundles = await buildBundles(context.projectRoot, join(directory, 'demo'));
     const others = await clearBundles(bundles, pluginsDirectory);
     if (others.length > 0) narrator.say(`beside them in the plugins directory: ${others.join(', ')}`);
-    for (const bundle of [bundles.cities, bundles.countries]) await dropBundle(bundle, pluginsDirectory);
+    const { cities, countries, users, sessions } = bundles;
+    for (const bundle of [cities, countries, users, sessions]) await dropBundle(bundle, pluginsDirectory);
     context.signal.throwIfAborted();
     return bundles;
   };
   return narrator.step('The templates: each domain becomes one file', build, ({ cities, countries }) => {
     const kilobytes = (cities.bytes / 1_024).toFixed(0);
-    return `cities ${cities.version} (${kilobytes} KB) and countries ${countries.version} are dropped`;
+    return `cities ${cities.version} (${kilobytes} KB), countries ${countries.version}, users and sessions are dropped`;
   });
 }
 
@@ -138,7 +140,7 @@ function hostStep(config: Config, { bundles, asking }: HostStep, stage: Stage): 
     endings.push(() => host.stop());
     context.signal.throwIfAborted();
     narrator.say(`its log: ${file}`);
-    const { domains } = await requireServed(['cities', 'countries'], asking);
+    const { domains } = await requireServed(DOMAINS, asking);
     const before = domains.find(({ domain }) => domain === 'cities')?.live?.version;
     if (before === bundles.cities.version) return host;
     narrator.say(`cities ${before ?? '?'} served last; ${bundles.cities.version} takes over to begin with`);

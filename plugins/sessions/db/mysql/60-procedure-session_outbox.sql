@@ -1,0 +1,16 @@
+DROP PROCEDURE IF EXISTS session_outbox;
+
+CREATE PROCEDURE session_outbox(
+  IN now BIGINT,
+  IN until BIGINT
+)
+  SQL SECURITY DEFINER
+  MODIFIES SQL DATA
+  COMMENT 'Takes the events of a record, which are its takers until then.'
+BEGIN
+  DECLARE found CHAR(36);
+  SELECT r.id INTO found FROM user_session AS r WHERE r.outbox_at <= now ORDER BY r.outbox_at LIMIT 1;
+  UPDATE user_session AS r SET r.outbox_at = until WHERE r.id = found AND r.outbox_at <= now;
+  IF ROW_COUNT() = 0 THEN SET found = NULL; END IF;
+  SELECT r.id, r.outbox FROM user_session AS r WHERE r.id = found;
+END;

@@ -1,0 +1,226 @@
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { conflict, defineDomain, type Json, notFound, operationsOf, refused, t } from '@beds/sdk';
+import { Attempt } from './attempts.js';
+import { definition, user } from './definition.js';
+import { comparePassword, hashPassword } from './password.js';
+
+/** How long a taker of events has them for itself. */
+const LEASE_MS = 5_000;
+const RESET_MS = 1_800_000;
+
+const { query, mutation } = operationsOf<typeof definition>();
+const { id, name, roles } = user.fields;
+/** n.b. a bound on what is hashed, and long enough for any sentence. */
+const password = t.string({ max: 200 });
+const signedIn = user.pick('id', 'name', 'roles');
+
+/** The form in which two names are the same. */
+function keyOf(given: string): string {
+  return given.normalize('NFKC').trim().toLowerCase();
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** What others are to be told, as it is kept with the record: a line each. */
+function told(at: number, ...events: readonly (readonly [topic: string, data: object])[]): string {
+  return events.map(([topic, data]) => JSON.stringify({ id: randomUUID(), topic, at, data })).join('\n');
+}
+
+/** Whoever remembers sessions of the user must ask again. */
+function sessionsOf(user: string): readonly [string, object] {
+  return ['session.revoked', { user }];
+}
+
+/** n.b. one store keeps the lines as a text, another as a list. */
+function eventsOf(raw: Json): readonly Json[] {
+  const texts = typeof raw === 'string' ? [raw] : (raw as readonly string[]);
+  const lines = texts.flatMap((text) => text.split('\n')).filter((line) => line !== '');
+  return lines.map((line) => JSON.parse(line) as Json);
+}
+
+function existing<T>(found: T | undefined): T {
+  if (found === undefined) throw notFound('There is no such user.');
+  return found;
+}
+
+function isTaken(error: unknown): boolean {
+  return (error as { readonly code?: unknown }).code === 'BEDS_STORE_CONFLICT';
+}
+
+function strong(given: string): string {
+  if (given.length < 8) throw refused('A password has at least 8 characters.');
+  return given;
+}
+
+export const operations = {
+  create: mutation(
+    { input: { name, password, roles: roles.default([]) }, output: user },
+    async ({ input, db, signal }) => {
+      const at = Date.now();
+      const kept = await hashPassword(strong(input.password), signal);
+      const made = { id: randomUUID(), name: input.name.trim(), name_key: keyOf(input.name), roles: input.roles };
+      if (made.name === '') throw refused('A name has at least one character.');
+      const event = told(at, ['user.created', { user: made.id, name: made.name }]);
+      try {
+        await db.insert({ ...made, password: kept, created_at: at, event });
+      } catch (error) {
+        throw isTaken(error) ? conflict('The name is taken.') : error;
+      }
+      const { name_key: _, ...shown } = made;
+      return { ...shown, disabled: false, created_at: at, password_at: at };
+    },
+  ),
+
+  /** Another name. */
+  update: mutation({ input: { id, name }, output: user }, async ({ input, db }) => {
+    const at = Date.now();
+    const event = told(at, ['user.changed', { user: input.id, what: 'name' }], sessionsOf(input.id));
+    const change = { id: input.id, name: input.name.trim(), name_key: keyOf(input.name), event, outbox_at: at };
+    try {
+      return existing(await db.change(change));
+    } catch (error) {
+      throw isTaken(error) ? conflict('The name is taken.') : error;
+    }
+  }).idempotent(),
+
+  /** What is personal is gone; his sessions have ended. */
+  delete: mutation({ input: { id }, output: { id } }, async ({ input, db }) => {
+    const at = Date.now();
+    const event = told(at, ['user.deleted', { user: input.id }], sessionsOf(input.id));
+    if ((await db.erase({ id: input.id, deleted_at: at, event })).affected === 0)
+      throw notFound('There is no such user.');
+    return { id: input.id };
+  }),
+
+  setRoles: mutation({ input: { id, roles }, output: user }, async ({ input, db }) => {
+    const at = Date.now();
+    const event = told(at, ['user.changed', { user: input.id, what: 'roles' }], sessionsOf(input.id));
+    return existing(await db.change({ ...input, event, outbox_at: at }));
+  }).idempotent(),
+
+  /** He is not let in any more, and his sessions have ended. */
+  disable: mutation({ input: { id }, output: user }, async ({ input, db }) => {
+    const at = Date.now();
+    const event = told(at, ['user.disabled', { user: input.id }], sessionsOf(input.id));
+    return existing(await db.change({ id: input.id, disabled: true, sessions_after: at, event, outbox_at: at }));
+  }).idempotent(),
+
+  enable: mutation({ input: { id }, output: user }, async ({ input, db }) => {
+    const at = Date.now();
+    const event = told(at, ['user.enabled', { user: input.id }]);
+    return existing(await db.change({ id: input.id, disabled: false, event, outbox_at: at }));
+  }).idempotent(),
+
+  /** All his sessions have ended. */
+  endSessions: mutation({ input: { id }, output: { id } }, async ({ input, db }) => {
+    const at = Date.now();
+    existing(
+      await db.change({ id: input.id, sessions_after: at, event: told(at, sessionsOf(input.id)), outbox_at: at }),
+    );
+    return { id: input.id };
+  }).idempotent(),
+
+  setPassword: mutation({ input: { id, password }, output: user }, async ({ input, db, signal }) => {
+    const kept = await hashPassword(strong(input.password), signal);
+    const at = Date.now();
+    const event = told(at, ['user.changed', { user: input.id, what: 'password' }], sessionsOf(input.id));
+    const times = { password_at: at, sessions_after: at, outbox_at: at, reset_until: 0 };
+    return existing(await db.change({ id: input.id, password: kept, ...times, event }));
+  }),
+
+  /** The user of a name and a password. Whatever is wrong, the answer and its time are the same. */
+  verify: mutation(
+    { input: { name, password, address: t.string({ max: 100 }).optional() }, output: signedIn },
+    async ({ input, db, client, signal }) => {
+      const nameKey = keyOf(input.name);
+      const attempt = new Attempt(db, { nameKey, client, address: input.address ?? undefined });
+      await attempt.begin(Date.now());
+      const found = await db.secret({ name_key: nameKey });
+      const { isRight, isOutdated } = await comparePassword(input.password, found?.password, signal);
+      if (found === undefined || !isRight || found.disabled) {
+        await attempt.failed(Date.now());
+        throw refused('Name or password is wrong.');
+      }
+      await attempt.succeeded();
+      if (isOutdated) await db.change({ id: found.id, password: await hashPassword(input.password, signal) });
+      return { id: found.id, name: found.name, roles: found.roles };
+    },
+  ),
+
+  /** What a session needs to know of its user; null: he is not let in. */
+  brief: query(
+    { input: { id }, output: { user: signedIn.extend({ sessions_after: t.int() }).optional() } },
+    async ({ input, db }) => {
+      const found = await db.brief({ id: input.id });
+      if (found === undefined || found.disabled) return { user: null };
+      const { disabled: _, ...shown } = found;
+      return { user: shown };
+    },
+  ),
+
+  /** The event `password.reset-asked` has the token, for whoever sends it. The answer is the same for a name that nobody has. */
+  askReset: mutation({ input: { name }, output: {} }, async ({ input, db }) => {
+    const at = Date.now();
+    const token = `bp_${randomBytes(32).toString('base64url')}`;
+    const found = await db.secret({ name_key: keyOf(input.name) });
+    const asked = { user: found?.id ?? '', name: found?.name ?? '', token, until: at + RESET_MS };
+    const event = told(at, ['password.reset-asked', asked]);
+    const times = { reset_until: at + RESET_MS, outbox_at: at };
+    await db.change({
+      id: found?.disabled === false ? found.id : 'nobody',
+      reset_hash: sha256(token),
+      ...times,
+      event,
+    });
+    return {};
+  }),
+
+  /** Sets a password by such a token, once; all sessions of the user have ended. */
+  reset: mutation(
+    { input: { token: t.string({ max: 100 }), password }, output: signedIn },
+    async ({ input, db, signal }) => {
+      const kept = await hashPassword(strong(input.password), signal);
+      const at = Date.now();
+      const hash = sha256(input.token);
+      const event = told(at, ['user.changed', { what: 'password' }]);
+      const found = await db.resetPassword({ reset_hash: hash, now: at, password: kept, event });
+      if (found === undefined) throw refused('The token is wrong, was used, or is too old.');
+      await db.change({ id: found.id, event: told(at, sessionsOf(found.id)), outbox_at: at });
+      return { id: found.id, name: found.name, roles: found.roles };
+    },
+  ),
+
+  /** Events of one record, for the broker that publishes them; they are its own for some seconds. */
+  outbox: mutation(
+    {
+      output: {
+        taken: t.object({ record: t.string(), raw: t.json(), events: t.list(t.json()) }).optional(),
+      },
+    },
+    async ({ db }) => {
+      const now = Date.now();
+      const found = await db.outbox({ now, until: now + LEASE_MS });
+      if (found === undefined) return { taken: null };
+      const { id: record, outbox: raw } = found;
+      return { taken: { record, raw, events: eventsOf(raw) } };
+    },
+  ).idempotent(),
+
+  /** These have been published. */
+  outboxDone: mutation(
+    { input: { record: t.string(), raw: t.json() }, output: {} },
+    async ({ input: { record, raw }, db }) => {
+      await db.outboxDone({
+        id: record,
+        ...(typeof raw === 'string' ? { published: raw, events: [] } : { published: '', events: raw }),
+      });
+      await db.outboxRest({ id: record });
+      return {};
+    },
+  ).idempotent(),
+};
+
+/** Who signs in. */
+export default defineDomain({ ...definition, name: 'users', version: '1.0.0', operations: () => operations });

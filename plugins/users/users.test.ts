@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { describe, it } from 'node:test';
+import { testDomain, type FakesOf } from '@beds/sdk/testing';
+import { comparePassword, hashPassword } from './password.js';
+import template from './template.js';
+
+const PASSWORD = 'correct horse battery';
+const ann = { id: 'u1', name: 'Ann', roles: ['editor'], disabled: false };
+
+type Fakes = FakesOf<typeof template>;
+
+/** A store of one user, and of the attempts at his name; `cleared` counts who was let in. */
+function fakes(kept: string, counted: { failures: number; failed_at: number }, cleared: number[] = []): Fakes {
+  const id = createHash('sha256').update('name\0ann').digest('hex');
+  return {
+    views: { attempts: [{ id, ...counted }] },
+    objects: {
+      secret: ({ name_key: key }) => (key === 'ann' ? { ...ann, password: kept } : undefined),
+      attemptTake: () => 1,
+      attemptAdd: () => 1,
+      attemptPurge: () => 0,
+      attemptClear: () => cleared.push(1),
+    },
+  };
+}
+
+describe('users', () => {
+  it('keeps of a password what cannot be turned back, another one each time', async () => {
+    const [one, other] = [await hashPassword(PASSWORD), await hashPassword(PASSWORD)];
+    assert.match(one, /^scrypt\$15\$8\$3\$[\w-]{22}\$[\w-]{43}$/);
+    assert.notEqual(one, other);
+    assert.deepEqual(await comparePassword(PASSWORD, one), { isRight: true, isOutdated: false });
+    assert.equal((await comparePassword(`${PASSWORD} `, one)).isRight, false);
+    assert.equal((await comparePassword(PASSWORD, undefined)).isRight, false);
+    const cheap = 'scrypt$10$8$1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
+    assert.deepEqual(await comparePassword(PASSWORD, cheap), { isRight: false, isOutdated: true });
+  });
+
+  it('verifies a name in any writing, and says of all that is wrong the same', async () => {
+    const counted = { failures: 3, failed_at: Date.now() };
+    const cleared: number[] = [];
+    const users = testDomain(template, fakes(await hashPassword(PASSWORD), counted, cleared));
+    const { disabled: _, ...shown } = ann;
+    assert.deepEqual(await users.verify({ name: ' ANN', password: PASSWORD }), shown);
+    assert.equal(cleared.length, 1, 'who is let in begins anew');
+    const wrong = { code: 'BEDS_TEMPLATE_REFUSED', message: 'Name or password is wrong.' };
+    await assert.rejects(users.verify({ name: 'ann', password: 'wrong password' }), wrong);
+    await assert.rejects(users.verify({ name: 'nobody', password: PASSWORD }), wrong);
+  });
+
+  it('waits longer with each failure beyond the fifth, at most a quarter of an hour, and forgets after an hour', async () => {
+    const kept = await hashPassword(PASSWORD);
+    const asked = (failures: number, agoMs: number): Promise<unknown> => {
+      const counted = { failures, failed_at: Date.now() - agoMs };
+      return testDomain(template, fakes(kept, counted)).verify({ name: 'ann', password: PASSWORD });
+    };
+    await asked(4, 0);
+    await assert.rejects(asked(5, 0), /Try again in 1 s/);
+    await assert.rejects(asked(8, 0), /Try again in 8 s/);
+    await assert.rejects(asked(40, 0), /Try again in 900 s/);
+    await asked(8, 8_100);
+    await asked(40, 3_600_100);
+  });
+
+  it('refuses passwords that are too short', async () => {
+    const users = testDomain(template);
+    await assert.rejects(users.create({ name: 'Ann', password: '1234567' }), { code: 'BEDS_TEMPLATE_REFUSED' });
+  });
+});

@@ -1,0 +1,128 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { buildTemplate } from '@beds/sdk/build';
+import { type BedsClient, connectBeds } from '@beds/sdk/client';
+import { connect } from 'amqplib';
+import { Long, MongoClient } from 'mongodb';
+import mysql from 'mysql2/promise';
+import { pino } from 'pino';
+import { dropBundle } from '../../host/cli/demo/bundles.js';
+import { type Config, configSchema } from '../../host/config/schema.js';
+import { applyObjects } from '../../host/dba/index.js';
+import type { Services } from '../../host/dev-servers/index.js';
+import { type Host, startHost } from '../../host/main.js';
+import type sessions from '../../plugins/sessions/template.js';
+import type users from '../../plugins/users/template.js';
+import { temporaryDirectory, type Teardown } from './services.js';
+
+export type StoreKind = 'mysql' | 'mongodb';
+export type AccountsClient = BedsClient & {
+  readonly users: ReturnType<typeof BedsClient.prototype.domain<typeof users>>;
+  readonly sessions: ReturnType<typeof BedsClient.prototype.domain<typeof sessions>>;
+};
+
+/** A host that serves users and sessions, on a database of their own. */
+export interface Accounts {
+  readonly prefix: string;
+  readonly config: Config;
+  readonly projectRoot: string;
+  readonly amqpUrl: string;
+  connect(): Promise<AccountsClient>;
+  startAgain(): Promise<Host>;
+  /** Of every name and caller that tried. */
+  setFailures(count: number): Promise<void>;
+  host: Host;
+}
+
+/** Starts one; everything ends with the test file. */
+export async function startAccounts(teardown: Teardown, kind: StoreKind, services: Services): Promise<Accounts> {
+  const { rabbitmq, mariadb, mongodb } = services;
+  const server = kind === 'mysql' ? mariadb : mongodb;
+  if (rabbitmq === undefined || server === undefined) throw new TypeError('the servers are needed');
+  const prefix = `t${randomBytes(5).toString('hex')}`;
+  const ending: (() => Promise<unknown>)[] = [];
+  teardown.after(async () => {
+    for (const end of ending.toReversed()) await end();
+  });
+  const projectRoot = temporaryDirectory({ after: (work) => ending.push(async () => work()) });
+  const adminUrl = Object.assign(new URL(server.url), { pathname: `/${prefix}` }).href;
+  const setFailures = await prepareDatabase(kind, { serverUrl: server.url, adminUrl, name: prefix, ending });
+  const domains = ['users', 'sessions'];
+  const { urls } = await applyObjects({
+    ...{ stores: { accounts: { kind, adminUrl } }, folder: 'plugins', directory: projectRoot, domains },
+  });
+  const pluginsDirectory = join(projectRoot, 'plugins');
+  for (const domain of domains) {
+    const entry = join('plugins', domain, 'template.ts');
+    const built = await buildTemplate({ entry, outDir: join(projectRoot, 'built'), form: 'file' });
+    await dropBundle({ file: built.path, version: built.manifest.version, bytes: built.bytes }, pluginsDirectory);
+  }
+  const config = configSchema.parse({
+    node: { name: prefix },
+    amqp: { url: rabbitmq.url, prefix },
+    threads: { default: { count: 2 } },
+    stores: { accounts: { kind, url: urls['accounts'], roles: ['tercero'] } },
+    plugins: { probeTimeoutMs: 30_000 },
+  });
+  ending.push(() => deleteTopology(rabbitmq.url, prefix, domains));
+  const startAgain = async (): Promise<Host> => {
+    const host = await startHost({ config, projectRoot, log: pino({ level: 'silent' }) });
+    ending.push(() => host.stop());
+    return host;
+  };
+  return {
+    ...{ prefix, config, projectRoot, amqpUrl: rabbitmq.url, startAgain, setFailures, host: await startAgain() },
+    connect: async () => {
+      const client = await connectBeds<{ users: typeof users; sessions: typeof sessions }>({
+        ...{ url: rabbitmq.url, name: 'test', exchange: `${prefix}.request`, defaultDeadlineMs: 30_000 },
+      });
+      ending.push(() => client.close());
+      return client;
+    },
+  };
+}
+
+interface Preparing {
+  readonly serverUrl: string;
+  readonly adminUrl: string;
+  readonly name: string;
+  readonly ending: (() => Promise<unknown>)[];
+}
+
+async function prepareDatabase(
+  kind: StoreKind,
+  { serverUrl, adminUrl, name, ending }: Preparing,
+): Promise<Accounts['setFailures']> {
+  if (kind === 'mongodb') {
+    const client = new MongoClient(adminUrl);
+    ending.push(async () => {
+      await client.db().dropDatabase();
+      await client.close();
+    });
+    const attempts = client.db().collection('user_attempt');
+    return async (failures) => {
+      await attempts.updateMany({}, { $set: { failures, failed_at: Long.fromNumber(Date.now()) } });
+    };
+  }
+  const admin = await mysql.createConnection(serverUrl);
+  await admin.query(`CREATE DATABASE ${name}`);
+  ending.push(async () => {
+    await admin.query(`DROP DATABASE ${name}`);
+    await admin.end();
+  });
+  return async (failures) => {
+    await admin.query(`UPDATE ${name}.user_attempt SET failures = ?, failed_at = ?`, [failures, Date.now()]);
+  };
+}
+
+/** Queues and exchanges outlive a host, as they should; those of a test need not. */
+async function deleteTopology(url: string, prefix: string, domains: readonly string[]): Promise<void> {
+  const model = await connect(url);
+  const channel = await model.createChannel();
+  const ofDomains = domains.flatMap((domain) => [`req.${domain}.read`, `req.${domain}.write`]);
+  for (const queue of ['unrouted', 'dead', ...ofDomains]) await channel.deleteQueue(`${prefix}.${queue}`);
+  for (const exchange of ['request', 'unrouted', 'dead', 'event', 'admin', 'operate']) {
+    await channel.deleteExchange(`${prefix}.${exchange}`);
+  }
+  await model.close();
+}
