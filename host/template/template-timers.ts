@@ -2,9 +2,6 @@ import * as promised from 'node:timers/promises';
 import type { TimerOptions } from 'node:timers';
 import { promisify } from 'node:util';
 
-/** As stacks name the code that calls what a template gave to a timer. */
-export const TIMERS_FILE = import.meta.url;
-
 /** What a version still held when its last request was done and its `teardown` had run: what its author forgot to end. */
 export interface Leftovers {
   /** Timers that had not fired, and waits of node:timers/promises. */

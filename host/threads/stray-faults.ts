@@ -6,7 +6,6 @@ import { toReplyError } from '../request/encode.js';
 import { handedTo, type ServingGeneration } from '../request/serving-generation.js';
 import { generationFile } from '../template/compile.js';
 import { framesOf, mapStack } from '../template/map-stack.js';
-import { TIMERS_FILE } from '../template/template-timers.js';
 
 export interface StrayFaultsOptions {
   /** Everything whose code may still run. */
@@ -18,6 +17,8 @@ export interface StrayFaultsOptions {
 const FILE = /beds:\/\/[^\s()]+?\/index\.js/g;
 /** A frame of Node, or of the language. Whoever called it may be gone: a callback, a stream and a promise have no other frames. */
 const OF_NODE = /^\s+at (?:async )?(?:node:|[^(]*\((?:node:|<anonymous>|native|index \d+\)))/;
+/** What calls the functions that a template gave to a timer. n.b. with source maps, stacks name the source. */
+const OF_TIMERS = /\btemplate-timers\.[jt]s:\d/;
 /** What the network does to a driver; templates have none. */
 const OF_SYSTEM = /^(?:E(?!RR_)|ERR_(?:SOCKET|TLS|SSL)_)/;
 /** What Node rejects with where a signal ends a wait: the error is made in no file of ours or of theirs. */
@@ -77,7 +78,7 @@ function isOfHost(error: unknown): boolean {
   const frames = isError(error) ? framesOf(error) : '';
   if (frames === '' || OF_SIGNALS.has(textOf(error, 'name') ?? '')) return false;
   if (OF_SYSTEM.test(textOf(error, 'code') ?? '')) return true;
-  return frames.split('\n').some((frame) => !OF_NODE.test(frame) && !frame.includes(TIMERS_FILE));
+  return frames.split('\n').some((frame) => !OF_NODE.test(frame) && !OF_TIMERS.test(frame));
 }
 
 /** n.b. what a promise was rejected with is not what a caller was told: that nobody handled it is the fault. */
