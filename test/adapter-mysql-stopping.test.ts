@@ -131,6 +131,24 @@ test('with the procedure of the DBA statements end with their deadline, and when
   assert.equal(typeof rows[0]?.['connection'], 'number', 'the connection is whole');
 });
 
+test('what still runs when the store is closed is ended in the server', async (t) => {
+  await store.dba.query(STOP);
+  t.after(() => store.dba.query('DROP PROCEDURE beds_stop'));
+  await store.dba.query(`GRANT EXECUTE ON PROCEDURE beds_stop TO ${store.account}`);
+  const adapter = await own(t, { poolSize: 2 });
+  const running = [
+    code(caller(adapter)('look_for', { tenths: 100 }, read)),
+    code(caller(adapter)('work_for', { id: 20, tenths: 100 }, write)),
+  ];
+  await eventually('both run', async () => (await store.running()) === 2);
+  const from = performance.now();
+  await adapter.close(100);
+  await idle();
+  assert.ok(performance.now() - from < 4_000, 'it was ended, not waited for');
+  assert.ok(!(await Promise.all(running)).includes('ok'));
+  assert.equal(await has(20), false);
+});
+
 test('the procedure ends no connection of another account', async (t) => {
   await store.dba.query(STOP);
   t.after(() => store.dba.query('DROP PROCEDURE beds_stop'));

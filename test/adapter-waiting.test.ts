@@ -51,7 +51,7 @@ function pool(): Gate {
   const connection = { on: () => undefined };
   const open = (): Promise<Session> =>
     Promise.resolve({ connection, isAlive: true, isDirty: false, uses: 0, mode: 'write' } as unknown as Session);
-  const all = new Pool({ ...options, connector: { open } as unknown as Connector });
+  const all = new Pool({ ...options, connector: { open } as unknown as Connector, stop: () => Promise.resolve() });
   const lent: Session[] = [];
   return {
     get counts() {

@@ -121,6 +121,7 @@ class MysqlAdapter implements StoreAdapter {
     this.#killer = new Killer(endpoint);
     this.#pool = new Pool({
       connector: this.#connector,
+      stop: (threadId) => this.#killer.stop(threadId),
       poolSize: config.poolSize,
       queueLimit: config.queueLimit,
       acquireTimeoutMs: config.acquireTimeoutMs,

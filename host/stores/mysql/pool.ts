@@ -17,6 +17,8 @@ import { type ResultBounds, Session, type SessionMode } from './session.js';
 
 export interface PoolOptions extends LineLimits {
   readonly connector: Connector;
+  /** Stops what a connection works on, in the server. Never rejects. */
+  readonly stop: (threadId: number) => Promise<void>;
   readonly poolSize: number;
 }
 
@@ -125,7 +127,10 @@ export class Pool {
     for (const session of this.#idle.splice(0)) this.#drop(session);
   }
 
-  /** Waits for borrowed sessions, at most `timeoutMs`, then ends all. Later calls join the first. */
+  /**
+   * Waits for borrowed sessions, at most `timeoutMs`, then ends all, in the server too: a routine does not notice that nobody is there
+   * for its answer. Later calls join the first.
+   */
   close(timeoutMs: number): Promise<void> {
     this.#closing ??= this.#close(timeoutMs);
     return this.#closing;
@@ -230,6 +235,9 @@ export class Pool {
       const drained = new Promise<void>((resolve) => (this.#drained = resolve));
       await settlesWithin(drained, timeoutMs);
     }
+    // n.b. those that were given up as well: whoever was to stop them may not have been heard yet.
+    const busy = [...this.#all].filter(({ isBusy }) => isBusy);
+    await Promise.all(busy.map((session) => this.#options.stop(session.connection.threadId)));
     await Promise.all(this.#idle.splice(0).map((session) => end(session)));
     for (const session of this.#all) session.destroy();
     this.#all.clear();
