@@ -187,7 +187,7 @@ function instantOf(value: unknown): number {
 }
 
 /** The user, as code may have it for as long as it likes; undefined where these are not the parts of one. */
-function userOf(parts: Readonly<Record<'id' | 'name' | 'roles' | 'session', unknown>>): User | undefined {
+export function userOf(parts: Readonly<Record<'id' | 'name' | 'roles' | 'session', unknown>>): User | undefined {
   const { name, roles } = parts;
   const [id, session] = [textOf(parts.id), textOf(parts.session)];
   if (id === undefined || session === undefined || !Array.isArray(roles) || roles.length > MOST_ROLES) return undefined;

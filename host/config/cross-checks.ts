@@ -19,6 +19,7 @@ export function crossCheck(config: Config): readonly CrossProblem[] {
     ...checkOrder(config),
     ...checkReplyPrefixes(config),
     ...checkUrls(config),
+    ...checkOpenid(config),
   ];
 }
 
@@ -176,4 +177,23 @@ function checkUrls({ amqp, stores }: Config): readonly CrossProblem[] {
       paths: [path, path.replace(/url$/, 'kind')],
       message: `must be a URL that starts with ${protocols.map((protocol) => `${protocol}://`).join(' or ')}.`,
     }));
+}
+
+/** n.b. who can change keys on their way signs in as anybody. */
+function checkOpenid({ openid: { issuer, audience, jwksUrl } }: Config): readonly CrossProblem[] {
+  if (issuer === '') return [];
+  const problems: CrossProblem[] = [];
+  if (audience === '') {
+    const message = 'must be given with openid.issuer: tokens for others would count.';
+    problems.push({ paths: ['openid.audience', 'openid.issuer'], message });
+  }
+  const { protocol, hostname } = URL.canParse(jwksUrl) ? new URL(jwksUrl) : { protocol: '', hostname: '' };
+  const isHere = protocol === 'http:' && ['127.0.0.1', 'localhost', '[::1]'].includes(hostname);
+  if (protocol !== 'https:' && !isHere) {
+    problems.push({
+      paths: ['openid.jwksUrl', 'openid.issuer'],
+      message: 'must be an https:// URL, or one of this machine.',
+    });
+  }
+  return problems;
 }

@@ -210,6 +210,29 @@ const security = z.strictObject({
     .describe('Maximum number of sessions that a broker thread keeps.'),
 });
 
+const openid = z.strictObject({
+  issuer: z
+    .string()
+    .default('')
+    .describe('Issuer of the tokens of an OpenID provider, exactly as their iss says it. Empty: no such token counts.'),
+  audience: z.string().default('').describe('What aud of a token must name: this installation.'),
+  jwksUrl: url.default('').describe('URL of the keys of the provider, https or on this machine.'),
+  algorithms: z
+    .array(z.enum(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']))
+    .min(1)
+    .default(['RS256', 'ES256'])
+    .describe('Algorithms that tokens may be signed by.'),
+  clockSkewSeconds: within(0, 300).default(30).describe('Tolerated difference of the clocks of provider and host.'),
+  rolesClaim: z
+    .string()
+    .default('roles')
+    .describe('Claim with the roles of the user, or the way to it: realm_access.roles.'),
+  idPrefix: z
+    .string()
+    .default('')
+    .describe('What stands before sub in the id of the user, where users of the domain `users` may have the same ids.'),
+});
+
 const caller = z.strictObject({
   domains: z.array(domain).default(['*']).describe('Domains that this AMQP user may call. * means every domain.'),
   operations: z
@@ -310,6 +333,7 @@ export const configSchema = z.strictObject({
     })
     .describe('Roles, by name. A role says which brokers a node runs.'),
   security: security.prefault({}).describe('Who may call what.'),
+  openid: openid.prefault({}).describe('Users of an OpenID provider.'),
   callers: z
     .record(name, caller)
     .default({})

@@ -1,6 +1,7 @@
 import { parentPort, receiveMessageOnPort, Worker, workerData } from 'node:worker_threads';
 import { isBedsError } from '@beds/sdk';
 import { BedsError } from '#sdk/template';
+import { loadTokenReader } from '../access/openid.js';
 import { loadBrokers } from '../brokers/pool.js';
 import type { SecretUrls } from '../config/secrets.js';
 import { threadErrors } from '../errors/thread.js';
@@ -54,9 +55,11 @@ async function serveCommands(data: ThreadData, urls: SecretUrls, port: Superviso
 
 /** Loads what the thread needs, seals it, and makes it ready to connect. */
 async function openThread(data: ThreadData, urls: SecretUrls, port: SupervisorPort): Promise<BrokerThread> {
-  const [types, makeAdapters] = await Promise.all([loadBrokers(data.brokers), loadAdapters(data.config.stores)]);
+  const { stores, openid } = data.config;
+  const loading = [loadBrokers(data.brokers), loadAdapters(stores), loadTokenReader(openid)] as const;
+  const [types, makeAdapters, readToken] = await Promise.all(loading);
   sealRealm({ classes: [BedsError, RequestContext, RequestDeadline], isAdmitted: true });
-  const thread = new BrokerThread(data, { urls, types, makeAdapters }, port);
+  const thread = new BrokerThread(data, { urls, types, makeAdapters, readToken }, port);
   // A template that forgot to await must not cost the requests of others: by default Node would end the thread.
   process.on('unhandledRejection', (error) => {
     thread.strays.report('unhandled rejection', error);

@@ -1,7 +1,7 @@
 import type { ChannelModel } from 'amqplib';
 import { settlesWithin } from '#sdk/time';
 import type { Json } from '@beds/sdk';
-import { Access } from '../access/access.js';
+import { Access, type ReadToken } from '../access/access.js';
 import { ProgramPolicy } from '../access/programs.js';
 import { Revocations } from '../access/revocations.js';
 import { BrokerPool, type OpenBrokers } from '../brokers/pool.js';
@@ -36,6 +36,7 @@ export interface ThreadParts {
   readonly urls: SecretUrls;
   readonly types: OpenBrokers;
   readonly makeAdapters: MakeAdapters;
+  readonly readToken: ReadToken | undefined;
 }
 
 /** The composition root of one broker thread: connections, brokers, adapters, generations, request path. */
@@ -66,7 +67,7 @@ export class BrokerThread {
 
   constructor(
     data: ThreadData,
-    { urls, types, makeAdapters }: ThreadParts,
+    { urls, types, makeAdapters, readToken }: ThreadParts,
     port: { postMessage(message: ThreadMessage): void },
   ) {
     const { config, node, thread } = data;
@@ -85,7 +86,8 @@ export class BrokerThread {
     this.#poison = new PoisonTracker((digest, generation) => this.#code.trying(digest, generation));
     const names = makeNames(config.amqp.prefix);
     const listen = (): void => this.#revocations.begin();
-    this.#access = new Access({ ...config, resolve: (tokenHash) => this.#resolveSession(tokenHash), listen });
+    const resolve = (tokenHash: string): Promise<Json> => this.#resolveSession(tokenHash);
+    this.#access = new Access({ ...config, resolve, readToken, listen });
     this.#revocations = new Revocations(names.happened, this.#access);
     const topology = new Topology({ names, settings: config.topology }, () => this.#eventsModel);
     this.#remote = new RemoteDomains({
