@@ -8,6 +8,7 @@ import { type Ask, type Body, DomainCalls, headOf, members, namedOnDemand } from
 import type { CallOptions, DomainClient, DomainClients } from './domain-client.js';
 import type { CallRequest } from './pending-call.js';
 import { RequestPipeline } from './request-pipeline.js';
+import { Session, type SessionTokens, tokensOf } from './session.js';
 import type { Target } from './target.js';
 
 export interface ConnectOptions {
@@ -20,6 +21,8 @@ export interface ConnectOptions {
    * Default: none.
    */
   readonly userId?: string;
+  /** For whom it calls: a session of `signIn`, its tokens as they were kept, or a token alone. Default: nobody. */
+  readonly session?: Session | SessionTokens | string;
   /** Default 'beds.request'. */
   readonly exchange?: string;
   /** Milliseconds that a call has when it names none. Default 10_000. */
@@ -50,6 +53,7 @@ export class BedsClient {
   readonly #pipeline: RequestPipeline;
   readonly #idPrefix = randomUUID().slice(0, 13);
   readonly #clientMember: string;
+  readonly #session: Session | string | undefined;
   readonly #domains = new Map<string, DomainCalls>();
   /** What is being asked of domains, by name. */
   readonly #asked = new Map<string, Promise<void>>();
@@ -60,6 +64,9 @@ export class BedsClient {
     this.#options = options;
     this.#defaultDeadlineMs = options.defaultDeadlineMs ?? DEFAULT_DEADLINE_MS;
     this.#clientMember = members({ client: options.name });
+    const { session } = options;
+    const isPlain = typeof session !== 'object' || session instanceof Session;
+    this.#session = isPlain ? session : new Session(session);
     const { url, name, userId, exchange = REQUEST_EXCHANGE, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS } = options;
     this.#link = new BrokerLink(
       { url, name, userId, exchange, connectTimeoutMs },
@@ -110,7 +117,7 @@ export class BedsClient {
       id,
       target,
       head: headOf(target, id, { payload, query, key } as Body),
-      meta: `,${JSON.stringify({ client: this.#options.name, ...meta, deadlineMs: undefined, sentAt: undefined }).slice(1, -1)}`,
+      meta: `,${JSON.stringify({ client: this.#options.name, session: tokenOf(this.#session), ...meta, deadlineMs: undefined, sentAt: undefined }).slice(1, -1)}`,
       deadlineMs: meta?.deadlineMs ?? this.#defaultDeadlineMs,
       sentAt: meta?.sentAt,
       signal,
@@ -164,20 +171,47 @@ export class BedsClient {
     return `${this.#idPrefix}-${this.#nextId.toString(36)}`;
   }
 
-  #ask<R>({ target, body, options, take }: Ask<R>): Promise<R> {
+  #ask<R>(ask: Ask<R>): Promise<R> {
+    const session = ask.options?.session === undefined ? this.#session : ask.options.session;
+    return session instanceof Session ? this.#askAs(ask, session) : this.#send(ask, session ?? undefined);
+  }
+
+  /** n.b. a request that is refused for its session was not carried out: it is sent once more, with the next token. */
+  async #askAs<R>(ask: Ask<R>, session: Session): Promise<R> {
+    const { token } = session.tokens;
+    try {
+      return await this.#send(ask, token);
+    } catch (error) {
+      if (!isRefusedSession(error)) throw error;
+    }
+    await session.refreshAfter(token, (refresh) => this.#refresh(refresh));
+    try {
+      return await this.#send(ask, session.tokens.token);
+    } catch (error) {
+      throw isRefusedSession(error)
+        ? clientErrors.make('BEDS_CLIENT_SESSION_ENDED', undefined, { cause: error })
+        : error;
+    }
+  }
+
+  async #refresh(refresh: string): Promise<SessionTokens> {
+    return tokensOf(await this.#calls('sessions').call('refresh', { refresh }, { session: null }));
+  }
+
+  #send<R>({ target, body, options, take }: Ask<R>, token: string | undefined): Promise<R> {
     const id = this.#newId();
     return this.#submit(() => ({
       id,
       target,
       head: headOf(target, id, body),
-      meta: options === undefined ? this.#clientMember : this.#metaOf(options),
+      meta: options === undefined && token === undefined ? this.#clientMember : this.#metaOf(options, token),
       deadlineMs: options?.deadlineMs ?? this.#defaultDeadlineMs,
       signal: options?.signal,
       take,
     }));
   }
 
-  #metaOf({ session, traceparent, idempotencyKey }: CallOptions): string {
+  #metaOf({ traceparent, idempotencyKey }: CallOptions = {}, session?: string): string {
     if (session === undefined && traceparent === undefined && idempotencyKey === undefined) return this.#clientMember;
     return this.#clientMember + members({ session, traceparent, idempotencyKey });
   }
@@ -217,6 +251,14 @@ function checkOptions({ url, name, defaultDeadlineMs }: ConnectOptions): void {
   if (typeof name !== 'string' || name === '') {
     throw clientErrors.make('BEDS_CLIENT_OPTIONS_INVALID', 'name must be a text.', { field: 'name' });
   }
+}
+
+function tokenOf(session: Session | string | undefined): string | undefined {
+  return session instanceof Session ? session.tokens.token : session;
+}
+
+function isRefusedSession(error: unknown): boolean {
+  return isBedsError(error) && error.code === 'BEDS_REQUEST_SIGN_IN';
 }
 
 const DOMAIN = /^[a-z][a-z0-9-]{0,62}$/;

@@ -45,6 +45,11 @@ export const clientErrors = defineErrors({
     status: 'unavailable',
     action: 'Make calls before close(), or connect again.',
   },
+  BEDS_CLIENT_SESSION_ENDED: {
+    message: 'The session has ended. The request was not carried out.',
+    status: 'forbidden',
+    action: 'Let the user sign in again, and go on with the session that gives.',
+  },
   BEDS_CLIENT_REQUEST_INVALID: {
     message: 'The request cannot be written as an envelope.',
     status: 'invalid',

@@ -2,6 +2,7 @@ import type { DomainCalls, DomainTypes, FetchQuery, FetchRow, TypesOf } from '..
 import type { Json, JsonObject } from '../template/json.js';
 import type { Page, Scalar } from '../template/query.js';
 import type { DomainDescription } from '../wire/description.js';
+import type { Session } from './session.js';
 
 /** Terms of one call. */
 export interface CallOptions {
@@ -10,7 +11,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Handed to the template as `idempotencyKey`, for a routine that keeps keys. The host itself does not compare keys. */
   readonly idempotencyKey?: string;
-  readonly session?: string;
+  /** For whom: a session of `signIn`, a token, or null for nobody. Default: the client's `session`. */
+  readonly session?: Session | string | null;
   /** W3C trace context. */
   readonly traceparent?: string;
 }
