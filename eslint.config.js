@@ -91,6 +91,14 @@ export default defineConfig(
       'max-lines-per-function': 'off',
       // A test takes methods apart to watch them.
       '@typescript-eslint/unbound-method': 'off',
+      'no-restricted-syntax': [
+        ...noDefaultExport['no-restricted-syntax'],
+        {
+          selector:
+            'Program > :matches(ExpressionStatement, ForOfStatement):has(CallExpression[callee.name=/^(describe|it|test)$/]) ~ VariableDeclaration > VariableDeclarator > AwaitExpression',
+          message: 'Wait at the top of the file: node:test ends it with its first suite else, and its servers with it.',
+        },
+      ],
       // What `it` and `describe` promise is for the runner to wait for.
       '@typescript-eslint/no-floating-promises': [
         'error',

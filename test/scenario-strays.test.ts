@@ -256,6 +256,19 @@ describe('what a template prints', { timeout: TEST_MS }, () => {
     assert.deepEqual(told(canaryHost, ENDED), []);
   });
 
+  it('is one where Node warns of it, instead of a text beside the log', async (t) => {
+    const warns = `util.deprecate(() => 1, 'of the author', 'AUTHOR1')(); const of = new events(); for (let n = 0; n < 12; n += 1) of.on('x', () => 1);`;
+    const head = `import util from 'node:util'; import events from 'node:events'; let asked = 0;`;
+    const serving = [noteVersion('1.0.0', `${warns} return VERSION;`, { head })];
+    const { host } = await startCanaryHost(t, { services, serving });
+    const client = await host.connectClient();
+    assert.equal(await client.domain('notes').call('version', {}), '1.0.0');
+    for (const word of ['DeprecationWarning: of the author', 'MaxListenersExceededWarning: Possible']) {
+      const line = await host.logged(word, ({ msg }) => msg.startsWith(word));
+      assert.deepEqual([line.level, line['domain'], line['version']], ['warn', 'notes', '1.0.0']);
+    }
+  });
+
   it('carries the trace context of the request, as do its faults; the code has it as well', async (t) => {
     const operations = {
       trace: { mode: 'read', run: `ctx.log.info('traced'); return ctx.traceparent ?? 'none';` },

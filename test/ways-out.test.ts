@@ -13,6 +13,8 @@ import { PlainCaller } from './support/plain-caller.js';
 import { sharedServices } from './support/services.js';
 import { HIDDEN, waysOutHead, WRITTEN } from './support/ways-out.js';
 
+const services = await sharedServices(['rabbitmq', 'mariadb']);
+
 describe('a way out that is written in a template', () => {
   for (const [what, code] of Object.entries(WRITTEN)) {
     it(`is found before any of it runs, with its line: ${what}`, async () => {
@@ -30,8 +32,6 @@ describe('a way out that is written in a template', () => {
     });
   }
 });
-
-const services = await sharedServices(['rabbitmq', 'mariadb']);
 
 describe('a template that looks for a way out', () => {
   const ends: (() => unknown)[] = [];

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { Duplex, Writable } from 'node:stream';
 
 const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as object;
 
@@ -11,6 +12,9 @@ const SET_BY_HEIRS = new Map<object, ReadonlySet<PropertyKey>>([
   // n.b. not `call` and `apply`, nor those of arrays, promises and maps: an accessor there costs every caller.
   [Function.prototype, new Set(['constructor', 'toString', 'bind'])],
   [String.prototype, new Set(['toString', 'valueOf'])],
+  // n.b. null: a function here would be handed what others write.
+  [Writable.prototype, new Set(['_writev'])],
+  [Duplex.prototype, new Set(['_writev'])],
   [Date.prototype, new Set(Object.getOwnPropertyNames(Date.prototype))],
   [typedArray, new Set(['toString', 'toLocaleString', 'slice', 'fill', 'indexOf', 'lastIndexOf', 'includes'])],
   ...[Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError, AggregateError].map(

@@ -7,7 +7,7 @@ import { ALLOWED_IMPORTS, HIDDEN_GLOBALS } from '#sdk/template';
 import { makeFunction } from './code-from-text.js';
 import { makeDriverBuffer } from './driver-buffers.js';
 import { freezeShared } from './freeze-shared.js';
-import { processForbidden } from './template-globals.js';
+import { processForbidden, WITHHELD, withTimeout } from './template-globals.js';
 
 /**
  * Leads to modules, to native code, to sockets or to the process itself; neither the host nor a driver uses it in a thread.
@@ -85,6 +85,9 @@ function refuseOddities(isAdmitted: boolean): void {
   Object.defineProperty(Atomics, 'wait', {
     value: refuse('Templates may not call Atomics.wait(): it stops the thread.'),
   });
+  // Templates have one that ends with them; this one would keep what waits for it until its time has come.
+  const timeout = refuse('Templates call AbortSignal.timeout() by this name.');
+  Object.defineProperty(AbortSignal.prototype, 'constructor', { value: withTimeout(timeout) });
   // The process keeps the object until somebody revokes it; nothing tells which version made it.
   Object.defineProperty(URL, 'createObjectURL', { value: refuse('Templates may not call URL.createObjectURL().') });
 }
@@ -93,12 +96,13 @@ function valueOfGlobal(name: string): readonly unknown[] {
   return NOT_SHARED.has(name) ? [] : [Object.getOwnPropertyDescriptor(globalThis, name)?.value];
 }
 
-/** n.b. their values only: reading accessors warns, or loads more. */
+/** n.b. with what Node makes when it is asked for. Reading what is withheld would warn. */
 function allowedModules(): readonly unknown[] {
   const require = createRequire(import.meta.url);
   return ALLOWED_IMPORTS.flatMap((name) => {
-    const module: unknown = require(name);
-    const values = Object.values(Object.getOwnPropertyDescriptors(module)).map(({ value }) => value as unknown);
+    const module = require(name) as Readonly<Record<string, unknown>>;
+    const names = Object.getOwnPropertyNames(module).filter((member) => !WITHHELD.has(member));
+    const values = names.map((member) => module[member]);
     return typeof module === 'function' ? [module, ...values] : values;
   });
 }

@@ -74,7 +74,7 @@ export class TemplateGlobals {
       ...{ setTimeout, setInterval, setImmediate, clearTimeout: clear, clearInterval: clear, clearImmediate: clear },
       ...{ process: makeProcess(() => this.#isLoaded, onPrint), console: makeTemplateConsole(onPrint) },
       performance: harmlessPerformance,
-      AbortSignal: withOwnTimeout(abortAfter),
+      AbortSignal: withTimeout(abortAfter),
       Buffer,
       Function: makeFunction(() => this.byName),
       // Libraries that note types of classes keep them here.
@@ -101,7 +101,13 @@ export class TemplateGlobals {
 const hostRequire = createRequire(import.meta.url);
 const allowed = new Set<string>(ALLOWED_IMPORTS);
 /** What an allowed module has beside computation: it loads native code, changes the process, or shows memory of others. */
-const WITHHELD = new Set(['setEngine', 'setFips', 'fips', 'SlowBuffer', 'resolveObjectURL']);
+export const WITHHELD: ReadonlySet<string> = new Set([
+  'setEngine',
+  'setFips',
+  'fips',
+  'SlowBuffer',
+  'resolveObjectURL',
+]);
 /** Names that lead from the globals of Node to what a template has in a form of its own. */
 const OWN_NAMES = new Set(['globalThis', 'global', 'process', 'console', 'performance', 'Function', 'Buffer', 'eval']);
 const handedOut = new Map<string, unknown>();
@@ -152,7 +158,12 @@ function nodeGlobals(): object {
       Object.defineProperties(this, describeValues({ [name]: value }));
     },
   });
-  return Object.create(Object.prototype, Object.fromEntries(names.map((name) => [name, describe(name)]))) as object;
+  const globals: object = Object.create(
+    Object.prototype,
+    Object.fromEntries(names.map((name) => [name, describe(name)])),
+  ) as object;
+  // Every template inherits from it.
+  return Object.freeze(globals);
 }
 
 function describeValues(values: Readonly<Record<string, unknown>>): PropertyDescriptorMap {
@@ -161,12 +172,22 @@ function describeValues(values: Readonly<Record<string, unknown>>): PropertyDesc
 }
 
 /** n.b. no proxy: it may not say other than what it stands for where that is frozen. */
-function withOwnTimeout(timeout: (ms: number) => AbortSignal): object {
+export function withTimeout(timeout: (ms: number) => AbortSignal): object {
   const make = function AbortSignal(): never {
     throw new TypeError('Illegal constructor');
   };
+  // n.b. what Node knows a target of events by is inherited.
+  Object.setPrototypeOf(make, EventTarget);
   const { prototype, abort, any } = Object.getOwnPropertyDescriptors(AbortSignal);
-  return Object.freeze(Object.defineProperties(make, { prototype, abort, any, timeout: { value: timeout } }));
+  return Object.freeze(
+    Object.defineProperties(make, {
+      prototype,
+      abort,
+      any,
+      timeout: { value: timeout },
+      name: { value: 'AbortSignal' },
+    }),
+  );
 }
 
 function makeProcess(isLoaded: () => boolean, print: NonNullable<TemplateHooks['onPrint']>): object {

@@ -64,6 +64,11 @@ async function openThread(data: ThreadData, urls: SecretUrls, port: SupervisorPo
   process.on('unhandledRejection', (error) => {
     thread.strays.report('unhandled rejection', error);
   });
+  const [print] = process.listeners('warning');
+  process.removeAllListeners('warning');
+  process.on('warning', (warning) => {
+    if (!thread.strays.warn(warning)) print?.(warning);
+  });
   // Ends the thread as without it; what was thrown may be anything, and must not be the supervisor's to make sense of.
   process.on('uncaughtException', (error) => {
     port.endFor(thread.strays.describeUncaught(error));

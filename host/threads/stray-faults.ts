@@ -1,7 +1,7 @@
 import type { ErrorStatus } from '@beds/sdk';
 import { threadErrors } from '../errors/thread.js';
 import { isError, textOf, wordsFor } from '../errors/thrown.js';
-import { publishFault } from '../observe/channels.js';
+import { publishFault, publishTemplateLog } from '../observe/channels.js';
 import { toReplyError } from '../request/encode.js';
 import { handedTo, type ServingGeneration } from '../request/serving-generation.js';
 import { generationFile } from '../template/compile.js';
@@ -42,6 +42,16 @@ export class StrayFaults {
     const { domain, version, source } = generation;
     generation.counts.strayed(statusOf(error));
     publishFault({ where, error: mapStack(error, source), domain, version, hash: source.hash });
+  }
+
+  /** Node writes what it warns of past the log. Whether it was a template, which has a line of its own then. */
+  warn(warning: Error): boolean {
+    const generation = this.#culprit(warning);
+    if (generation === undefined) return false;
+    const { domain, version } = generation;
+    const message = `${textOf(warning, 'name') ?? 'Warning'}: ${wordsFor(warning)}`;
+    publishTemplateLog({ level: 'warn', domain, version, message, fields: {} });
+    return true;
   }
 
   /** What is left to say of an exception that ends the thread: an error that names the file of whom it is blamed on. */

@@ -157,6 +157,15 @@ export const HIDDEN: Readonly<Record<string, string>> = {
   'a setter for what others set': `Object.defineProperty(Object.prototype, 'password', { configurable: true, set(value) { caught(value); } }); delete Object.prototype.password; return 'canary: set';`,
   'a getter for what others ask for': `Object.prototype.__defineGetter__('socketPath', function () { caught(this); }); delete Object.prototype.socketPath; return 'canary: set';`,
   'an element of every array': `Object.defineProperty(Array.prototype, '0', { configurable: true, set(value) { caught(value); } }); delete Array.prototype[0]; return 'canary: set';`,
+  'a global of all templates': `const all = Object.getPrototypeOf(globalThis); const was = all.JSON; try { all.JSON = 1; } catch {}
+    const isSet = all.JSON === 1; if (isSet) delete all.JSON; return isSet ? 'canary: set' : undefined;`,
+  'the methods of what Node makes late': `const set = (owner, name) => { const was = owner[name]; try { owner[name] = fn; } catch { return false; } const is = owner[name] === fn;
+    try { owner[name] = was; } catch {} return is; };
+    return [[crypto.subtle, 'digest'], [globalThis.crypto.subtle, 'digest'], [stream.promises, 'pipeline'], [events.EventEmitterAsyncResource.prototype, 'emit'], [util.aborted, 'name'],
+      [stream.Writable.prototype, '_writev'], [stream.Duplex.prototype, '_writev']].filter(([owner, name]) => set(owner, name)).map(([, name]) => 'canary: ' + name);`,
+  'the time-out of signals that does not end': `const { signal } = new AbortController();
+    try { signal.addEventListener('abort', fn); signal.removeEventListener('abort', fn); } catch { return 'canary: signals are broken'; }
+    return signal.constructor.timeout(1_000_000) && 'canary: it was made';`,
   'a toJSON of every text': `String.prototype.toJSON = function () { caught(this); return 'x'; }; delete String.prototype.toJSON; return 'canary: set';`,
   'another prototype of prototypes': `Object.setPrototypeOf(Array.prototype, { leak() {} }); Object.setPrototypeOf(Array.prototype, Object.prototype); return 'canary: set';`,
   'another prototype of emitters': `Object.setPrototypeOf(events.prototype, { leak() {} }); Object.setPrototypeOf(events.prototype, Object.prototype); return 'canary: set';`,
