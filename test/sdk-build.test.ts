@@ -244,7 +244,7 @@ test('what cannot be loaded, or is no template, is refused with its reason', asy
   assert.match(await outcome('export const template = 1'), /BEDS_BUILD_NO_TEMPLATE/);
   assert.match(
     await outcome(`import { defineDomain } from '@beds/sdk'; export default defineDomain({ name: 'X' });`),
-    /BEDS_TEMPLATE_INVALID [^]*- domain must[^]*- version must/,
+    /BEDS_TEMPLATE_INVALID [^]*- name must[^]*- version must/,
   );
 });
 
