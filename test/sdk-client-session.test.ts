@@ -1,91 +1,19 @@
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { describe, it } from 'node:test';
-import { inspect } from 'node:util';
-import { connect } from 'amqplib';
-import type { Json, JsonObject } from '@beds/sdk';
+import { inspect, promisify } from 'node:util';
+import type { JsonObject } from '@beds/sdk';
 import { type BedsClient, connectBeds, type ConnectOptions, Session, signIn } from '@beds/sdk/client';
-import type { ReplyEnvelope, RequestEnvelope } from '#sdk/template';
 import { lastFirst, sharedServices, type Teardown } from './support/services.js';
+import { sessionsStand, type SessionsStand } from './support/sessions-stand.js';
 
 const services = await sharedServices(['rabbitmq']);
 const url = services.rabbitmq?.url ?? assert.fail('RabbitMQ was asked for');
 
-/** What stands in for a host with the domains `sessions` and `cities`. */
-interface Stand {
-  readonly exchange: string;
-  /** Tokens that are good now, and refresh tokens with what they give. */
-  readonly good: Set<string>;
-  readonly next: Map<string, { readonly token: string; readonly refresh: string }>;
-  /** What came, as `domain.op session`. */
-  readonly seen: string[];
-  /** The error that a refresh is answered with. */
-  failing: { readonly code: string; readonly status: string } | undefined;
-}
-
-async function stand(teardown: Teardown): Promise<Stand> {
-  const model = await connect(url, { noDelay: true });
-  lastFirst(teardown, () => model.close());
-  const channel = await model.createChannel();
-  const state: Stand = {
-    exchange: `test.${randomUUID()}`,
-    good: new Set(),
-    next: new Map(),
-    seen: [],
-    failing: undefined,
-  };
-  await channel.assertExchange(state.exchange, 'topic', { autoDelete: true });
-  const { queue } = await channel.assertQueue('', { exclusive: true });
-  await channel.bindQueue(queue, state.exchange, '#');
-  await channel.consume(
-    queue,
-    (message) => {
-      if (message === null) return;
-      const body = JSON.parse(message.content.toString()) as RequestEnvelope | readonly RequestEnvelope[];
-      const replies = [body].flat().map((request) => answer(state, request));
-      const { replyTo, correlationId } = message.properties as {
-        readonly replyTo: string;
-        readonly correlationId: string;
-      };
-      channel.sendToQueue(replyTo, Buffer.from(JSON.stringify(Array.isArray(body) ? replies : replies[0])), {
-        correlationId,
-      });
-    },
-    { noAck: true },
-  );
-  return state;
-}
-
-function answer(
-  { good, next, seen, failing }: Stand,
-  { id, domain, op, payload = {}, meta }: RequestEnvelope,
-): ReplyEnvelope {
-  seen.push(`${domain}.${op} ${meta?.session ?? '-'}`);
-  const by = { node: 'n', domain };
-  const failed = (code: string, status: string): ReplyEnvelope => ({
-    ...({ v: 1, id, ok: false, by } as const),
-    error: { code, status: status as 'forbidden', message: 'No.', retryable: false },
-  });
-  const done = (data: Json): ReplyEnvelope => ({ v: 1, id, ok: true, data, by });
-  if (domain === 'sessions' && op === 'signIn') {
-    return payload['password'] === 'right'
-      ? done({ token: 't1', refresh: 'r1' })
-      : failed('BEDS_TEMPLATE_REFUSED', 'forbidden');
-  }
-  if (domain === 'sessions') {
-    if (failing !== undefined) return failed(failing.code, failing.status);
-    const tokens = next.get(payload['refresh'] as string);
-    if (tokens === undefined) return failed('BEDS_TEMPLATE_REFUSED', 'forbidden');
-    good.add(tokens.token);
-    return done(tokens);
-  }
-  if (meta?.session !== undefined && !good.has(meta.session)) return failed('BEDS_REQUEST_SIGN_IN', 'forbidden');
-  return done([{ for: meta?.session ?? null }]);
-}
-
 async function clientOf(
   teardown: Teardown,
-  { exchange }: Stand,
+  { exchange }: SessionsStand,
   options: Partial<ConnectOptions> = {},
 ): Promise<BedsClient> {
   const client = await connectBeds({ url, name: 'test', exchange, ...options });
@@ -100,7 +28,7 @@ const who = async (client: BedsClient, session?: Session | string | null): Promi
 
 describe('a client with a session', () => {
   it('calls for its user, unless a call is for another one or for nobody', async (t) => {
-    const state = await stand(t);
+    const state = await sessionsStand(t, url);
     for (const token of ['ann', 'bob']) state.good.add(token);
     const client = await clientOf(t, state, { session: 'ann' });
     assert.deepEqual([await who(client), await who(client, 'bob'), await who(client, null)], ['ann', 'bob', null]);
@@ -111,7 +39,7 @@ describe('a client with a session', () => {
   });
 
   it('signs in without the session that it had, and is told what the domain says', async (t) => {
-    const state = await stand(t);
+    const state = await sessionsStand(t, url);
     state.good.add('t1');
     const client = await clientOf(t, state, { session: 'old' });
     await assert.rejects(signIn(client, { name: 'ann', password: 'wrong' }), { code: 'BEDS_TEMPLATE_REFUSED' });
@@ -122,7 +50,7 @@ describe('a client with a session', () => {
   });
 
   it('takes the next token by itself, once for all calls that were refused', async (t) => {
-    const state = await stand(t);
+    const state = await sessionsStand(t, url);
     state.next.set('r1', { token: 't2', refresh: 'r2' });
     const kept: unknown[] = [];
     const session = new Session({ token: 't1', refresh: 'r1' }, { onRefreshed: (tokens) => kept.push(tokens) });
@@ -138,14 +66,14 @@ describe('a client with a session', () => {
   });
 
   it('goes on with tokens that were kept', async (t) => {
-    const state = await stand(t);
+    const state = await sessionsStand(t, url);
     state.next.set('r1', { token: 't2', refresh: 'r2' });
     const client = await clientOf(t, state, { session: { token: 't1', refresh: 'r1' } });
     assert.equal(await who(client), 't2');
   });
 
   it('says in one way that the session has ended: no refresh, a refused one, or one that helps nothing', async (t) => {
-    const state = await stand(t);
+    const state = await sessionsStand(t, url);
     const client = await clientOf(t, state);
     state.next.set('useless', { token: 't2', refresh: 'r2' });
     const ended = [new Session({ token: 't1' }), new Session({ token: 't1', refresh: 'replayed' })];
@@ -156,7 +84,7 @@ describe('a client with a session', () => {
   });
 
   it('has not ended where it could not be refreshed now', async (t) => {
-    const state = await stand(t);
+    const state = await sessionsStand(t, url);
     const session = new Session({ token: 't1', refresh: 'r1' });
     const client = await clientOf(t, state, { session });
     state.failing = { code: 'BEDS_REQUEST_ROLE_ABSENT', status: 'unavailable' };
@@ -169,5 +97,79 @@ describe('a client with a session', () => {
   it('is not what is printed', () => {
     const session = new Session({ token: 'secret', refresh: 'secret' });
     assert.doesNotMatch(inspect({ session }) + JSON.stringify({ session }), /secret/);
+  });
+});
+
+describe('the example of a server for browsers', () => {
+  it('keeps the tokens to itself, and lets in who has its cookie and comes from its own pages', async (t) => {
+    const state = await sessionsStand(t, url);
+    for (const token of ['t1', 't2']) state.good.add(token);
+    const origin = 'https://shop.example.org';
+    const env = { ...process.env, BEDS_URL: url, BEDS_EXCHANGE: state.exchange, PORT: '0', ORIGIN: origin };
+    const server = spawn(process.execPath, ['sdk/docs/browsers/server.mjs'], {
+      env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    lastFirst(t, () => {
+      server.kill();
+      return Promise.resolve();
+    });
+    const [line] = (await once(server.stdout, 'data')) as [Buffer];
+    const base = line.toString().trim();
+    const post = (
+      path: string,
+      body: object,
+      headers: Readonly<Record<string, string>> = { origin },
+    ): Promise<Response> => fetch(`${base}${path}`, { method: 'POST', body: JSON.stringify(body), headers });
+    assert.equal((await fetch(`${base}/cities`)).status, 401);
+    assert.equal((await post('/sign-in', { name: 'ann', password: 'right' }, {})).status, 403, 'another page');
+    const wrong = await post('/sign-in', { name: 'ann', password: 'wrong' });
+    assert.deepEqual([wrong.status, wrong.headers.get('set-cookie')], [403, null]);
+    const signedIn = await post('/sign-in', { name: 'ann', password: 'right' });
+    const cookie = signedIn.headers.get('set-cookie') ?? '';
+    assert.match(cookie, /^id=[\w-]{43}; Max-Age=\d+; Path=\/; HttpOnly; Secure; SameSite=Strict$/);
+    const mine = { cookie: cookie.split(';')[0] ?? '' };
+    const cities = await fetch(`${base}/cities?country=CH`, { headers: mine });
+    assert.deepEqual([cities.status, await cities.json()], [200, [{ for: 't1' }]]);
+    assert.equal((await fetch(`${base}/cities`, { headers: { cookie: `id=${'a'.repeat(43)}` } })).status, 401);
+    state.good.clear();
+    state.next.set('r1', { token: 't2', refresh: 'r2' });
+    assert.equal((await fetch(`${base}/cities`, { headers: mine })).status, 200, 'it goes on by itself');
+    state.good.clear();
+    const ended = await fetch(`${base}/cities`, { headers: mine });
+    assert.deepEqual([ended.status, ((await ended.json()) as JsonObject)['code']], [401, 'BEDS_CLIENT_SESSION_ENDED']);
+    assert.doesNotMatch(cookie + JSON.stringify([...ended.headers]), /\bt[12]\b|\br[12]\b/);
+  });
+});
+
+describe('the client in Python', () => {
+  it('goes on with the next token, once', async () => {
+    const script = `
+import sys, types
+for name in ("pika", "pika.exceptions"): sys.modules[name] = types.ModuleType(name)
+for name in ("AMQPError", "NackError", "UnroutableError"): setattr(sys.modules["pika.exceptions"], name, Exception)
+sys.path.insert(0, "sdk/docs/clients"); sys.dont_write_bytecode = True
+from beds import Beds, BedsError
+asked = []
+def once(domain, op, session=None, payload=None, **members):
+    asked.append((op, session))
+    if domain == "sessions": return {"data": {"token": "t1" if op == "signIn" else "t2", "refresh": "r"}}
+    if session not in good: raise BedsError("BEDS_REQUEST_SIGN_IN", "No.")
+    return {"data": session}
+beds = Beds("amqp://localhost", client="test"); beds._once = once
+good = {"t1", "other"}
+assert beds.sign_in("ann", "secret") == {"token": "t1", "refresh": "r"}
+assert beds.call("cities", "count") == "t1"
+assert beds.call("cities", "count", session="other") == "other"
+good = {"t2"}
+assert beds.call("cities", "count") == "t2"
+good = set()
+try: beds.call("cities", "count"); raise SystemExit("let in")
+except BedsError as error: assert error.code == "BEDS_REQUEST_SIGN_IN"
+beds.sign_out()
+assert asked == [("signIn", None), ("count", "t1"), ("count", "other"), ("count", "t1"), ("refresh", None), ("count", "t2"),
+                 ("count", "t2"), ("refresh", None), ("count", "t2"), ("signOut", None)], asked
+`;
+    await promisify(execFile)('python3', ['-c', script]);
   });
 });

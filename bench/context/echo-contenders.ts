@@ -13,7 +13,7 @@ export const BARE = 'bare amqplib';
 export const PROMISED = 'bare amqplib, as safe';
 
 /** Titles of the ways to ask a host. */
-export const BEDS_TITLES: Readonly<Record<BedsCaller, string>> = {
+export const BEDS_TITLES: Readonly<Record<Exclude<BedsCaller, 'session'>, string>> = {
   plain: 'BEDS, one envelope per message',
   unbatched: 'BEDS, client without batching',
   default: 'BEDS, client default',

@@ -3,7 +3,10 @@ import { PlainCaller } from '../context/plain-caller.js';
 import { BODY, PAYLOAD, serveEcho } from '../context/serve-echo.js';
 
 /** How a host is asked; the argument of the program says it. */
-export type BedsCaller = 'plain' | 'unbatched' | 'default';
+export type BedsCaller = 'plain' | 'unbatched' | 'default' | 'session';
+
+/** As long as the tokens of the domain `sessions` are. */
+const TOKEN = `bs_${'t'.repeat(43)}`;
 
 const caller = process.argv[2] as BedsCaller;
 let client: BedsClient | PlainCaller | undefined;
@@ -32,10 +35,12 @@ serveEcho({
       name: 'bench',
       exchange: name,
       ...(caller === 'unbatched' ? { batching: false } : {}),
+      ...(caller === 'session' ? { session: TOKEN } : {}),
     });
     client = beds;
     const echoes = domains.map((domain) => beds.domain(domain));
-    return { ask: () => next(echoes).call('echo', PAYLOAD) };
+    const operation = caller === 'session' ? 'checked' : 'echo';
+    return { ask: () => next(echoes).call(operation, PAYLOAD) };
   },
   stop: async () => client?.close(),
 });

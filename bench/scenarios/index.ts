@@ -1,4 +1,5 @@
 import type { Scenario } from '../contract.js';
+import { accessScenario } from './access.js';
 import { backlogScenario } from './backlog.js';
 import { dispatchScenario } from './dispatch.js';
 import { echoScenario } from './echo.js';
@@ -20,4 +21,5 @@ export const SCENARIOS: readonly Scenario[] = [
   scaleScenario,
   startScenario,
   backlogScenario,
+  accessScenario,
 ];

@@ -44,12 +44,14 @@ interface Entry {
 const NOBODY_MS = 1_000;
 /** Sessions that are asked for at once. */
 const MAX_ASKED = 1_000;
+/** Longer tokens, those of providers, are kept by their hashes. */
+const LONGEST_KEY = 128;
 /** What a user may have, so that the cache has a bound in bytes as well. */
 const MOST_ROLES = 100;
 const MOST_TEXT = 255;
 
 /**
- * Whose session a request carries. What was asked is kept for `security.sessionCacheMs`, under a hash of the token; a revocation
+ * Whose session a request carries. What was asked is kept for `security.sessionCacheMs`, in this thread’s memory alone; a revocation
  * takes it away at once. While revocations cannot be heard nothing is kept.
  */
 export class Access {
@@ -120,7 +122,7 @@ export class Access {
     await Promise.resolve();
     const asking = this.#asked.get(key);
     try {
-      const resolved = await this.#resolve(key, token);
+      const resolved = await this.#resolve(token);
       if (this.#asked.get(key) === asking) this.#keep(key, resolved);
       return resolved?.user;
     } finally {
@@ -128,10 +130,10 @@ export class Access {
     }
   }
 
-  async #resolve(key: string, token: string): Promise<Resolved | undefined> {
+  async #resolve(token: string): Promise<Resolved | undefined> {
     const { readToken, resolve } = this.#options;
     try {
-      if (!isJwt(token)) return resolvedOf(await resolve(key));
+      if (!isJwt(token)) return resolvedOf(await resolve(hashOf(token)));
       return await readToken?.(token);
     } catch (error) {
       if (isBedsError(error) && error.code === 'BEDS_REQUEST_SESSION_UNAVAILABLE') throw error;
@@ -158,8 +160,13 @@ export class Access {
   }
 }
 
-/** What stands for a token wherever it is kept or asked for. */
+/** What a token is kept by. n.b. a hash would cost each request as much as all else that is done to know its user. */
 function keyOf(token: string): string {
+  return token.length <= LONGEST_KEY ? token : hashOf(token);
+}
+
+/** What stands for a token where it is asked for. */
+function hashOf(token: string): string {
   return hash('sha256', token, 'hex');
 }
 

@@ -58,6 +58,8 @@ export class BedsClient {
   /** What is being asked of domains, by name. */
   readonly #asked = new Map<string, Promise<void>>();
   #nextId = 0;
+  #lastToken = '';
+  #lastMembers = '';
   #closing: Promise<void> | undefined;
 
   constructor(options: ConnectOptions) {
@@ -211,9 +213,19 @@ export class BedsClient {
     }));
   }
 
-  #metaOf({ traceparent, idempotencyKey }: CallOptions = {}, session?: string): string {
-    if (session === undefined && traceparent === undefined && idempotencyKey === undefined) return this.#clientMember;
-    return this.#clientMember + members({ session, traceparent, idempotencyKey });
+  #metaOf({ traceparent, idempotencyKey }: CallOptions = {}, token?: string): string {
+    const own = token === undefined ? this.#clientMember : this.#membersFor(token);
+    if (traceparent === undefined && idempotencyKey === undefined) return own;
+    return own + members({ traceparent, idempotencyKey });
+  }
+
+  /** n.b. a token is the same for many calls in a row. */
+  #membersFor(token: string): string {
+    if (this.#lastToken !== token) {
+      this.#lastToken = token;
+      this.#lastMembers = this.#clientMember + members({ session: token });
+    }
+    return this.#lastMembers;
   }
 
   #submit<R>(write: () => CallRequest<R>): Promise<R> {

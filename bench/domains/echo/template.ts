@@ -8,9 +8,12 @@ export default defineDomain({
   version: '1.0.0',
   store: 'main',
   key: 'id',
+  access: { checked: ['caller'] },
   operations: ({ query, unsupported }) => ({
     /** Returns its input. */
     echo: query({ input: message, output: message }, ({ input }) => input),
+    /** The same, for users of a role. */
+    checked: query({ input: message, output: message }, ({ input }) => input),
     create: unsupported(),
     fetch: unsupported(),
     update: unsupported(),

@@ -4,6 +4,7 @@
     beds.call("cities", "count", {"country": "CH"})                     # what the operation answers
     for city in beds.fetch_all("cities", {"where": {"country": "CH"}}):  # page after page
         print(city["name"])
+    beds.sign_in("ann", password)                                       # from here on for ann; refreshed by itself
 
 On the command line: python3 beds.py amqp://localhost cities.count '{"payload": {"country": "CH"}}'
 """
@@ -33,7 +34,21 @@ class Beds:
     def __init__(self, url, client, exchange="beds.request", deadline_ms=10_000):
         self._url, self._client, self._exchange, self._deadline_ms = url, client, exchange, deadline_ms
         self._replies, self._repeatable = {}, set()
+        self._tokens = None
         self._connection = None
+
+    def sign_in(self, name, password):
+        """Calls for this user from now on. Gives the tokens, for `resume` in another process."""
+        return self.resume(self._once("sessions", "signIn", payload={"name": name, "password": password})["data"])
+
+    def resume(self, tokens):
+        self._tokens = given({"token": tokens["token"], "refresh": tokens.get("refresh")})
+        return dict(self._tokens)
+
+    def sign_out(self):
+        tokens, self._tokens = self._tokens, None
+        if tokens is not None:
+            self._once("sessions", "signOut", payload={"token": tokens["token"]})
 
     def call(self, domain, op, payload=None, **terms):
         return self.request(domain, op, payload=payload, **terms)["data"]
@@ -56,8 +71,20 @@ class Beds:
             if query["cursor"] is None:
                 return
 
-    def request(self, domain, op, payload=None, query=None, key=None, deadline_ms=None, session=None, idempotency_key=None):
-        """The whole reply of a request that was carried out; BedsError for any other."""
+    def request(self, domain, op, session=None, **members):
+        """The whole reply of a request that was carried out; BedsError for any other. `session`: another one than that of `sign_in`."""
+        if session is not None or self._tokens is None:
+            return self._once(domain, op, session=session, **members)
+        try:
+            return self._once(domain, op, session=self._tokens["token"], **members)
+        except BedsError as error:
+            # Refused for its session, it was not carried out: once more, with the next token.
+            if error.code != "BEDS_REQUEST_SIGN_IN" or "refresh" not in self._tokens:
+                raise
+        self.resume(self._once("sessions", "refresh", payload={"refresh": self._tokens["refresh"]})["data"])
+        return self._once(domain, op, session=self._tokens["token"], **members)
+
+    def _once(self, domain, op, payload=None, query=None, key=None, deadline_ms=None, session=None, idempotency_key=None):
         deadline_ms = deadline_ms or self._deadline_ms
         meta = {"client": self._client, "session": session, "idempotencyKey": idempotency_key}
         meta.update(deadlineMs=deadline_ms, sentAt=int(time.time() * 1000))
