@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { chmod, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -10,6 +11,8 @@ import { eventually, quietFor } from './support/eventually.js';
 
 /** Several looks, and longer than any removal takes. */
 const QUIET_MS = 700;
+const FEW_FILES = 256;
+const ENOUGH_FILES = 1_024;
 const OPTIONS = { scanIntervalMs: 40, incompleteMs: 200 };
 
 /** A watcher over a directory that holds a bundle of each of these domains. */
@@ -50,6 +53,23 @@ async function assertNoticed({ record, directory }: Watching): Promise<void> {
   const { length } = record.seen;
   await writeBundle(directory, { domain: 'later', name: 'later' });
   assert.equal((await record.at(length)).what, 'complete');
+}
+
+/** Opens as many files as this process may have, after it was allowed fewer. Returns what closes them. */
+function takeAllFiles(): () => void {
+  const allow = (count: number): unknown =>
+    execFileSync('prlimit', [`--nofile=${String(count)}:`, '--pid', String(process.pid)]);
+  allow(FEW_FILES);
+  const taken: number[] = [];
+  try {
+    for (;;) taken.push(openSync('/dev/null', 'r'));
+  } catch (error) {
+    assert.equal((error as NodeJS.ErrnoException).code, 'EMFILE');
+  }
+  return () => {
+    for (const file of taken.splice(0)) closeSync(file);
+    allow(ENOUGH_FILES);
+  };
 }
 
 describe('a failed look at the plugin directory is no removal, is said once, and its end is said', () => {
@@ -94,6 +114,14 @@ describe('a failed look at the plugin directory is no removal, is said once, and
       assert.equal((await watching.record.at(2)).what, 'removed');
     });
   }
+
+  it('when this process may open no more files', async (t) => {
+    const watching = await watchDomains(t, ['notes', 'tasks']);
+    const release = takeAllFiles();
+    t.after(release);
+    await assertSaidAndOver(watching, 'DIRECTORY_UNREADABLE', async () => release());
+    await assertNoticed(watching);
+  });
 
   it('when the directory is moved away and an empty one is put back, and when it is back', async (t) => {
     for (const domains of [['notes'], ['notes', 'tasks']]) {

@@ -182,12 +182,14 @@ class DirectoryWatcher implements DropWatcher {
   /** n.b. the system reports what happens in the directory that was there, also when the path leads to another one now. */
   async #readDirectory(): Promise<DirectoryView> {
     const identity = await this.#identify();
+    // n.b. what cannot be read cannot be watched, and trying would wake the next look at once.
+    const names = await readdir(this.#options.directory);
     if (this.#watched !== undefined && this.#watched !== identity) {
       await this.#events?.close();
       if (this.#closed === undefined) this.#watch();
     }
     this.#watched = identity;
-    return { identity, names: await readdir(this.#options.directory) };
+    return { identity, names };
   }
 
   async #identify(): Promise<string> {
