@@ -96,6 +96,9 @@ async function run(t: TestContext, open: (index: number) => RunningBroker | Prom
     serve: () => undefined,
     replies: new ReplyPublisher(),
     publishEvent: () => undefined,
+    publishConfirmed: () => Promise.resolve(true),
+    ask: () => Promise.resolve(null),
+    onWrite: () => undefined,
   });
   t.after(async () => {
     await pool.stop();

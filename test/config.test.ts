@@ -130,7 +130,7 @@ const BROKEN: readonly (readonly [string, Given, RegExp])[] = [
   [
     'a type that is not there',
     { beds: '[brokers.a]\ntype = "dta"' },
-    /a\.type: must be one of data\. Did you mean data/,
+    /a\.type: must be one of data, outbox\. Did you mean data/,
   ],
   [
     'a setting of no type',

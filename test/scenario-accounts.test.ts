@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { connect } from 'amqplib';
 import { startAccounts, type Accounts, type AccountsClient, type StoreKind } from './support/accounts.js';
+import { eventually } from './support/eventually.js';
 import { sharedServices } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb', 'mongodb']);
@@ -11,8 +17,8 @@ const WRONG = { code: 'BEDS_TEMPLATE_REFUSED', message: 'Name or password is wro
 const TOO_MANY = { code: 'BEDS_TEMPLATE_REFUSED', message: /^Too many attempts\. Try again in \d+ s\.$/ };
 const ENDED = { code: 'BEDS_TEMPLATE_REFUSED', message: 'The session has ended. Sign in again.' };
 
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+function medianOf(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }
 
 for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[]) {
@@ -27,25 +33,38 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
       accounts = await startAccounts({ after: (end) => void endings.push(end) }, kind, services);
       client = await accounts.connect();
     });
+    /** The session of an operator. */
+    let operator = { session: '' };
+    before(async () => {
+      await accounts.makeUser({ name: 'Root', password: PASSWORD, roles: ['operator'] });
+      operator = { session: (await signIn('root')).token };
+    });
     const make = async (name: string, roles: readonly string[] = []): Promise<string> =>
-      (await client.users.create({ name, password: PASSWORD, roles })).id;
-    const resolve = (token: string): ReturnType<AccountsClient['sessions']['resolve']> =>
-      client.sessions.resolve({ tokenHash: sha256(token) });
+      (await client.users.create({ name, password: PASSWORD, roles }, operator)).id;
+    /** Who a domain sees by a token; null: nobody. */
+    const seen = async (token: string): Promise<{ readonly id: string; readonly session: string } | null> => {
+      try {
+        return (await client.domain('seen').call('who', {}, { session: token })) as never;
+      } catch (error) {
+        assert.equal((error as { readonly code?: unknown }).code, 'BEDS_REQUEST_SIGN_IN');
+        return null;
+      }
+    };
     const signIn = (name: string, password = PASSWORD): ReturnType<AccountsClient['sessions']['signIn']> =>
       client.sessions.signIn({ name, password, where: { address: name } });
 
     it('makes, shows, changes and removes users; a name is given once', async () => {
       const id = await make(' Ann ', ['editor']);
-      const { rows } = await client.users.fetch({ key: id });
+      const { rows } = await client.users.fetch({ key: id }, operator);
       const [ann] = rows;
       assert.deepEqual([ann?.name, ann?.roles, ann?.disabled], ['Ann', ['editor'], false]);
       assert.ok(!JSON.stringify(rows).includes('scrypt'), 'no hash is shown');
       await assert.rejects(make('ANN'), { code: 'BEDS_TEMPLATE_CONFLICT', message: 'The name is taken.' });
-      assert.equal((await client.users.update(id, { name: 'Anna' })).name, 'Anna');
-      assert.deepEqual((await client.users.setRoles({ id, roles: ['admin'] })).roles, ['admin']);
-      await client.users.delete(id);
-      assert.deepEqual((await client.users.fetch({ key: id })).rows, []);
-      await assert.rejects(client.users.delete(id), { code: 'BEDS_TEMPLATE_NOT_FOUND' });
+      assert.equal((await client.users.update(id, { name: 'Anna' }, operator)).name, 'Anna');
+      assert.deepEqual((await client.users.setRoles({ id, roles: ['admin'] }, operator)).roles, ['admin']);
+      await client.users.delete(id, operator);
+      assert.deepEqual((await client.users.fetch({ key: id }, operator)).rows, []);
+      await assert.rejects(client.users.delete(id, operator), { code: 'BEDS_TEMPLATE_NOT_FOUND' });
       await assert.rejects(signIn('anna'), WRONG);
       await make('anna');
     });
@@ -57,13 +76,9 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
       });
       assert.match(grant.token, /^bs_[\w-]{43}$/);
       assert.deepEqual(grant.user, { id, name: 'bob', roles: ['editor'] });
-      const found = await resolve(grant.token);
-      assert.deepEqual(
-        [found?.user, found?.session, found?.expiresAt, found?.idleUntil],
-        [grant.user, grant.session, grant.expiresAt, grant.idleUntil],
-      );
-      assert.equal(await resolve('bs_nobody'), null);
-      const [listed] = await client.sessions.list({ user: id });
+      assert.deepEqual(await seen(grant.token), { ...grant.user, session: grant.session });
+      assert.equal(await seen('bs_nobody'), null);
+      const [listed] = await client.sessions.list({ user: id }, operator);
       assert.deepEqual([listed?.id, listed?.place], [grant.session, { address: '10.0.0.1', device: 'Firefox' }]);
       assert.ok(!JSON.stringify(listed).includes(grant.token));
     });
@@ -72,10 +87,30 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
       const id = await make('carl');
       await assert.rejects(signIn('carl', 'wrong password'), WRONG);
       await assert.rejects(signIn('nobody-of-this-name'), WRONG);
-      await client.users.disable({ id });
+      await client.users.disable({ id }, operator);
       await assert.rejects(signIn('carl'), WRONG);
-      await client.users.enable({ id });
+      await client.users.enable({ id }, operator);
       await signIn('carl');
+    });
+
+    it('takes as long for a name that nobody has as for a wrong password', async () => {
+      await make('kim');
+      const took = { wrong: [] as number[], unknown: [] as number[] };
+      for (let round = 0; round < 15; round += 1) {
+        // n.b. each name has some attempts before it has to wait, and the store is not asked to forget in between.
+        await accounts.setFailures(0);
+        for (const [kind, name] of [
+          ['wrong', 'kim'],
+          ['unknown', 'nobody'],
+        ] as const) {
+          const askedAtMs = performance.now();
+          await assert.rejects(signIn(name, 'wrong password'), WRONG);
+          took[kind].push(performance.now() - askedAtMs);
+        }
+      }
+      const [wrong, unknown] = [medianOf(took.wrong), medianOf(took.unknown)];
+      const difference = Math.abs(wrong - unknown) / Math.max(wrong, unknown);
+      assert.ok(difference < 0.05, `medians of ${wrong.toFixed(0)} and ${unknown.toFixed(0)} ms`);
     });
 
     it('slows down guessing at one name, also by many at once and after a restart, and no other name', async () => {
@@ -105,12 +140,12 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
       ]);
       assert.deepEqual([one.token, one.refresh], [other.token, other.refresh]);
       assert.notEqual(one.token, first.token);
-      assert.equal((await resolve(one.token))?.session, first.session);
-      assert.equal((await resolve(first.token))?.session, first.session, 'what is under way goes on');
+      assert.equal((await seen(one.token))?.session, first.session);
+      assert.equal((await seen(first.token))?.session, first.session, 'what is under way goes on');
       const second = await client.sessions.refresh({ refresh: one.refresh });
       assert.equal(second.session, first.session);
       await assert.rejects(client.sessions.refresh({ refresh: first.refresh }), ENDED, 'it was replaced twice');
-      assert.equal(await resolve(second.token), null, 'whoever has the newest is out as well');
+      assert.equal(await seen(second.token), null, 'whoever has the newest is out as well');
       await assert.rejects(client.sessions.refresh({ refresh: second.refresh }), ENDED);
       await assert.rejects(client.sessions.refresh({ refresh: 'br_made-up' }), ENDED);
     });
@@ -119,21 +154,157 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
       const id = await make('gina');
       const [a, b, c] = [await signIn('gina'), await signIn('gina'), await signIn('gina')];
       await client.sessions.signOut({ token: a.token });
-      assert.equal(await resolve(a.token), null);
-      await client.sessions.revoke({ session: b.session });
-      assert.equal(await resolve(b.token), null);
-      assert.equal((await resolve(c.token))?.user.id, id);
-      await client.sessions.revokeAll({ user: id });
-      assert.equal(await resolve(c.token), null);
-      assert.deepEqual(await client.sessions.list({ user: id }), []);
+      assert.equal(await seen(a.token), null);
+      await client.sessions.revoke({ session: b.session }, operator);
+      assert.equal(await seen(b.token), null);
+      assert.equal((await seen(c.token))?.id, id);
+      await client.sessions.revokeAll({ user: id }, operator);
+      assert.equal(await seen(c.token), null);
+      assert.deepEqual(await client.sessions.list({ user: id }, operator), []);
       const d = await signIn('gina');
-      await client.users.setPassword({ id, password: 'another long password' });
-      assert.equal(await resolve(d.token), null);
+      await client.users.setPassword({ id, password: 'another long password' }, operator);
+      assert.equal(await seen(d.token), null);
       await assert.rejects(signIn('gina'), WRONG);
       const e = await signIn('gina', 'another long password');
-      await client.users.disable({ id });
-      assert.equal(await resolve(e.token), null);
+      await client.users.disable({ id }, operator);
+      assert.equal(await seen(e.token), null);
       await assert.rejects(client.sessions.refresh({ refresh: e.refresh }), ENDED);
     });
+
+    it('has its first operator made at a terminal, with a password that is read and never shown', async () => {
+      const made = await createUser(accounts, 'Boss', PASSWORD);
+      assert.equal(made.code, 0, made.printed);
+      assert.ok(!made.printed.includes(PASSWORD));
+      const { user } = await signIn('boss');
+      assert.deepEqual(user.roles, ['operator', 'editor']);
+      const again = await createUser(accounts, 'BOSS', PASSWORD);
+      assert.deepEqual([again.code, again.printed.includes('The name is taken.')], [64, true], again.printed);
+      const short = await createUser(accounts, 'another', '1234567');
+      assert.notEqual(short.code, 0);
+      assert.match(short.printed, /at least 8 characters/);
+    });
+
+    it('lets nobody do what is not his: neither without a session, nor with one that has no role', async () => {
+      const id = await make('hans');
+      const { token: session } = await signIn('hans');
+      const other = await make('ina');
+      const hers = await signIn('ina');
+      await assert.rejects(client.users.create({ name: 'x', password: PASSWORD }), { code: 'BEDS_REQUEST_SIGN_IN' });
+      for (const refused of [
+        () => client.users.create({ name: 'x', password: PASSWORD, roles: ['operator'] }, { session }),
+        () => client.users.setRoles({ id, roles: ['operator'] }, { session }),
+        () => client.users.verify({ name: 'ina', password: PASSWORD }, { session }),
+        () => client.users.fetch({}, { session }),
+        () => client.users.outbox({}, operator),
+        () => client.sessions.resolve({ tokenHash: 'a' }, operator),
+        () => client.sessions.list({ user: other }, { session }),
+        () => client.sessions.revokeAll({ user: other }, { session }),
+      ]) {
+        await assert.rejects(refused(), { code: 'BEDS_REQUEST_FORBIDDEN' });
+      }
+      const unknown = { code: 'BEDS_TEMPLATE_NOT_FOUND', message: 'There is no such session.' };
+      await assert.rejects(client.sessions.revoke({ session: hers.session }, { session }), unknown);
+      await assert.rejects(client.sessions.revoke({ session: 'made-up' }, { session }), unknown);
+      assert.equal((await client.sessions.list({ user: id }, { session })).length, 1);
+    });
+
+    it('tells others what happened, from where it is kept with the records, and a revocation within 100 ms', async () => {
+      const events = await listen(accounts);
+      endings.push(() => events.close());
+      const id = await make('judy');
+      const created = await events.next(({ topic, data }) => topic === 'user.created' && data['user'] === id);
+      assert.deepEqual(created.data, { user: id, name: 'judy' });
+      await client.users.askReset({ name: 'nobody-of-this-name' });
+      await client.users.askReset({ name: 'JUDY' });
+      const asked = await events.next(({ topic }) => topic === 'password.reset-asked');
+      const token = String(asked.data['token']);
+      assert.deepEqual([asked.data['user'], asked.data['name']], [id, 'judy']);
+      const before = await signIn('judy');
+      await client.users.reset({ token, password: 'brand new password' });
+      await assert.rejects(client.users.reset({ token, password: 'brand new password' }), /was used/);
+      assert.equal(await seen(before.token), null);
+      const took: number[] = [];
+      for (let round = 0; round < 5; round += 1) {
+        const { session, token: given } = await signIn('judy', 'brand new password');
+        assert.equal((await seen(given))?.session, session, 'it is known from then on');
+        const heard = events.next(({ topic, data }) => topic === 'session.revoked' && data['session'] === session);
+        await client.sessions.revoke({ session }, operator);
+        const repliedAtMs = performance.now();
+        await heard;
+        took.push(performance.now() - repliedAtMs);
+        await eventually('it is in force', async () => (await seen(given)) === null, 100);
+      }
+      assert.ok(Math.min(...took) < 100, `heard after ${took.map((ms) => ms.toFixed(0)).join(', ')} ms`);
+    });
   });
+}
+
+/** Runs `beds users create` as a process of its own, with the password as its input. */
+async function createUser(
+  { config, projectRoot }: Accounts,
+  name: string,
+  password: string,
+): Promise<{ readonly code: number | null; readonly printed: string }> {
+  const { url = '', kind = 'mysql' } = config.stores['accounts'] ?? {};
+  const args = ['users', 'create', name, '--role', 'operator', '--role', 'editor'];
+  const cli = pathToFileURL(join(import.meta.dirname, '..', 'host', 'cli', 'main.js')).href;
+  const script = join(projectRoot, 'users.mjs');
+  writeFileSync(join(projectRoot, 'beds.toml'), `[stores.accounts]\nkind = "${kind}"\n`);
+  writeFileSync(
+    script,
+    `import { main } from ${JSON.stringify(cli)};
+    const root = ${JSON.stringify(projectRoot)};
+    process.exitCode = await main({ args: ${JSON.stringify(args)}, projectRoot: root, cwd: root, env: process.env });`,
+  );
+  const env = { ...process.env, BEDS_CONFIG: projectRoot, BEDS_STORES_ACCOUNTS_URL: url, NODE_TEST_CONTEXT: undefined };
+  const child = spawn(process.execPath, [script], { env, stdio: ['pipe', 'pipe', 'pipe'] });
+  let printed = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => (printed += text));
+  child.stdin.end(`${password}\n`);
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, printed };
+}
+
+interface Told {
+  readonly topic: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+interface Events {
+  /** The first that fits, also one from before; each is given once. */
+  next(fits: (event: Told) => boolean): Promise<Told>;
+  close(): Promise<void>;
+}
+
+async function listen({ amqpUrl, prefix }: Accounts): Promise<Events> {
+  const model = await connect(amqpUrl);
+  const channel = await model.createChannel();
+  const { queue } = await channel.assertQueue('', { exclusive: true });
+  for (const topics of ['user.#', 'session.#', 'password.#'])
+    await channel.bindQueue(queue, `${prefix}.events`, topics);
+  const heard: Told[] = [];
+  const waiting = new Set<() => void>();
+  await channel.consume(
+    queue,
+    (message) => {
+      heard.push(JSON.parse(message?.content.toString() ?? '') as Told);
+      for (const look of waiting) look();
+    },
+    { noAck: true },
+  );
+  return {
+    next: (fits) =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          const found = heard.findIndex(fits);
+          if (found === -1) return;
+          waiting.delete(look);
+          resolve(heard.splice(found, 1)[0] as Told);
+        };
+        waiting.add(look);
+        look();
+      }),
+    close: () => model.close(),
+  };
 }

@@ -26,6 +26,7 @@ export function bareRequestPath(config: Config, parts: Parts): RequestPath {
     },
     serves: () => true,
     rolesOfOthers: {},
+    wrote: () => undefined,
     entering: () => undefined,
     handOver: new HandOver(),
     adapters: new Map(),

@@ -9,6 +9,8 @@ export interface HandedOver {
   readonly routingKey: string;
   readonly body: Buffer;
   readonly properties: Options.Publish;
+  /** Nobody need want it: then it is confirmed all the same. Default false. */
+  readonly isOptional?: true;
 }
 
 /**
@@ -47,7 +49,7 @@ export class HandOver {
   }
 
   /** Never throws; `onSettled` is called once, also in this turn, and must not throw. */
-  publish({ exchange, routingKey, body, properties }: HandedOver, onSettled: HandOverSettled): void {
+  publish({ exchange, routingKey, body, properties, isOptional }: HandedOver, onSettled: HandOverSettled): void {
     const channel = this.#channel;
     if (channel === undefined) {
       onSettled('refused');
@@ -57,11 +59,17 @@ export class HandOver {
     const sequence = this.#sequence;
     const headers: unknown = { ...(properties.headers as object | undefined), [MARK]: sequence };
     try {
-      channel.publish(exchange, routingKey, body, { ...properties, headers, mandatory: true }, (error: unknown) => {
-        const isReturned = this.#returned.delete(sequence);
-        if (error === null) onSettled(isReturned ? 'refused' : 'confirmed');
-        else onSettled(isNack(error) ? 'refused' : 'unknown');
-      });
+      channel.publish(
+        exchange,
+        routingKey,
+        body,
+        { ...properties, headers, mandatory: isOptional !== true },
+        (error: unknown) => {
+          const isReturned = this.#returned.delete(sequence);
+          if (error === null) onSettled(isReturned ? 'refused' : 'confirmed');
+          else onSettled(isNack(error) ? 'refused' : 'unknown');
+        },
+      );
     } catch {
       // What cannot be encoded, or a channel that is just being closed: nothing was sent.
       onSettled('refused');

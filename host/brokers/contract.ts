@@ -1,7 +1,15 @@
+import type { Json, JsonObject } from '@beds/sdk';
 import type { Delivery } from '../amqp/queue-consumer.js';
 import type { HostEvent } from '../amqp/event-publisher.js';
 import type { ReplyPublisher } from '../amqp/reply-publisher.js';
 import type { BrokerPlan } from '../roles.js';
+
+/** An operation, and what it is given. */
+export interface Asked {
+  readonly domain: string;
+  readonly op: string;
+  readonly payload: JsonObject;
+}
 
 /** What a broker is given when it is opened. */
 export interface BrokerContext {
@@ -14,6 +22,12 @@ export interface BrokerContext {
   readonly replies: ReplyPublisher;
   /** Publishes on the exchange of events, at most once. */
   readonly publishEvent: (event: HostEvent) => void;
+  /** The same, but resolves when RabbitMQ has taken it; false: it has not, or nobody knows. */
+  readonly publishConfirmed: (topic: string, body: object) => Promise<boolean>;
+  /** Asks an operation for the host itself: of this thread, or of the node that serves its domain. */
+  readonly ask: (asked: Asked, timeoutMs: number) => Promise<Json>;
+  /** Calls back after each write that this thread answered, of a domain that keeps events; undefined: no longer. */
+  readonly onWrite: (wrote: (() => void) | undefined) => void;
   /** It cannot go on, for a reason that no message is the cause of: it is closed, and another is opened in its place. */
   readonly fail: (error: unknown) => void;
 }

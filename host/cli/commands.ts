@@ -23,6 +23,7 @@ export const COMMANDS: CommandRegistry = new Map([
   ['diff', async (): Promise<Command> => (await import('./commands/diff.js')).diffCommand],
   ['quarantine', async (): Promise<Command> => (await import('./commands/quarantine.js')).quarantineCommand],
   ['call', async (): Promise<Command> => (await import('./commands/call.js')).callCommand],
+  ['users', async (): Promise<Command> => (await import('./commands/users.js')).usersCommand],
   ['url', async (): Promise<Command> => (await import('./commands/url.js')).urlCommand],
   ...AUTHOR_COMMANDS,
   ['config', async (): Promise<Command> => (await import('./commands/config.js')).configCommand],

@@ -323,13 +323,14 @@ export const configSchema = z.strictObject({
       wBroker: { type: 'data', mode: 'write', domains: ['*'], count: 1, prefetch: 100 },
       uBroker: { type: 'data', mode: 'both', domains: ['users'], count: 1, prefetch: 100 },
       sBroker: { type: 'data', mode: 'both', domains: ['sessions'], count: 1, prefetch: 200 },
+      eBroker: { type: 'outbox', everyMs: 1_000, count: 1, prefetch: 200 },
     })
     .describe('Brokers, by name. A broker consumes queues.'),
   roles: z
     .record(name, role)
     .default({
       appServer: { domains: ['*'], brokers: ['rBroker', 'wBroker'] },
-      tercero: { domains: ['users', 'sessions'], brokers: ['uBroker', 'sBroker'] },
+      tercero: { domains: ['users', 'sessions'], brokers: ['uBroker', 'sBroker', 'eBroker'] },
     })
     .describe('Roles, by name. A role says which brokers a node runs.'),
   security: security.prefault({}).describe('Who may call what.'),

@@ -57,6 +57,8 @@ export interface RequestPathOptions {
   readonly serves: (domain: string) => boolean;
   /** Roles that this node does not play, with the domains that they name. */
   readonly rolesOfOthers: Readonly<Record<string, readonly string[]>>;
+  /** A write was answered, of a domain that keeps events. */
+  readonly wrote: () => void;
   /** Notes whose code is about to run, by the id of its generation. */
   readonly entering: (generation: number) => void;
   readonly access: Access;
@@ -432,6 +434,7 @@ export class RequestPath implements ContextHost {
     generation?.counts.succeeded();
     if (attempt.isObserved) generation?.counts.took(performance.now() - pending.receivedAtMs);
     pending.onAnswer({ text, verdict: 'ack', expiresAtMs: scope.expiresAtMs, copy, lost: undefined });
+    if (operation.mode === 'write' && generation?.operations.has('outbox') === true) this.#options.wrote();
   }
 
   /** Counts, reports and answers a failure. */

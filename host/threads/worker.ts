@@ -1,6 +1,6 @@
 import type { ChannelModel } from 'amqplib';
 import { settlesWithin } from '#sdk/time';
-import type { Json } from '@beds/sdk';
+import type { Json, JsonObject } from '@beds/sdk';
 import { Access, type ReadToken } from '../access/access.js';
 import { ProgramPolicy } from '../access/programs.js';
 import { Revocations } from '../access/revocations.js';
@@ -8,7 +8,7 @@ import { BrokerPool, type OpenBrokers } from '../brokers/pool.js';
 import { AmqpConnection } from '../amqp/connection.js';
 import { EventPublisher } from '../amqp/event-publisher.js';
 import { HandOver } from '../amqp/hand-over.js';
-import { makeNames } from '../amqp/names.js';
+import { makeNames, type Names } from '../amqp/names.js';
 import { ReplyPublisher } from '../amqp/reply-publisher.js';
 import { Topology } from '../amqp/topology.js';
 import type { SecretUrls } from '../config/secrets.js';
@@ -18,6 +18,7 @@ import { RemoteDomains } from '../request/remote-domains.js';
 import { RequestPath } from '../request/request-path.js';
 import { LoopGaps, RequestScope } from '../request/request-scope.js';
 import type { ServingGeneration } from '../request/serving-generation.js';
+import type { DomainCall } from '../request/template-context.js';
 import { rolesOfOthers, serveMatcher } from '../roles.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import { keepOpen, type MakeAdapters } from '../stores/factory.js';
@@ -62,6 +63,7 @@ export class BrokerThread {
   readonly #ending = new AbortController();
   #eventsModel: ChannelModel | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
+  #wrote: () => void = () => undefined;
   #sayCounts: () => void = () => undefined;
   #stopping: Promise<void> | undefined;
 
@@ -85,8 +87,10 @@ export class BrokerThread {
     const callers = new CallerBook();
     this.#poison = new PoisonTracker((digest, generation) => this.#code.trying(digest, generation));
     const names = makeNames(config.amqp.prefix);
+    const { defaultDeadlineMs } = config.limits;
+    const resolve = (tokenHash: string): Promise<Json> =>
+      this.#ask({ domain: 'sessions', op: 'resolve', mode: 'read' }, { tokenHash }, defaultDeadlineMs);
     const listen = (): void => this.#revocations.begin();
-    const resolve = (tokenHash: string): Promise<Json> => this.#resolveSession(tokenHash);
     this.#access = new Access({ ...config, resolve, readToken, listen });
     this.#revocations = new Revocations(names.happened, this.#access);
     const topology = new Topology({ names, settings: config.topology }, () => this.#eventsModel);
@@ -110,6 +114,7 @@ export class BrokerThread {
       remote: this.#remote,
       serves: serveMatcher(config),
       rolesOfOthers: rolesOfOthers(config),
+      wrote: () => this.#wrote(),
       entering: this.#code.enter,
       access: this.#access,
       programs: new ProgramPolicy(config.callers, urls.amqp),
@@ -134,15 +139,7 @@ export class BrokerThread {
       generations: () => this.#generations.all,
       lastEntered: () => this.#code.lastEntered,
     });
-    this.#brokers = new BrokerPool({
-      node,
-      plans: data.brokers,
-      types,
-      prefix: config.amqp.prefix,
-      serve: this.#path.handle,
-      replies: this.#replies,
-      publishEvent: (event) => this.#events.publish(event),
-    });
+    this.#brokers = this.#poolOf(types, names);
     this.#connections = [
       new AmqpConnection(options('reply'), (model) => this.#replies.attach(model)),
       new AmqpConnection(options('events'), (model) => {
@@ -154,6 +151,17 @@ export class BrokerThread {
         return this.#brokers.attach(model);
       }),
     ];
+  }
+
+  #poolOf(types: OpenBrokers, names: Names): BrokerPool {
+    const { node, brokers } = this.#data;
+    return new BrokerPool({
+      ...{ node, plans: brokers, types, prefix: names.prefix, serve: this.#path.handle, replies: this.#replies },
+      publishEvent: (event) => this.#events.publish(event),
+      publishConfirmed: (topic, body) => this.#publishConfirmed(names.happened, topic, body),
+      ask: ({ domain, op, payload }, timeoutMs) => this.#ask({ domain, op, mode: 'write' }, payload, timeoutMs),
+      onWrite: (wrote) => (this.#wrote = wrote ?? ((): void => undefined)),
+    });
   }
 
   /** Connects to everything; databases that are down do not keep the thread from starting. */
@@ -201,14 +209,12 @@ export class BrokerThread {
     }
   }
 
-  /** Asks the domain `sessions`, wherever it is served, in the name of this host. */
-  async #resolveSession(tokenHash: string): Promise<Json> {
-    const expiresAtMs = performance.now() + this.#data.config.limits.defaultDeadlineMs;
-    const scope = new RequestScope('session', expiresAtMs, { isHost: true });
-    const call = { domain: 'sessions', op: 'resolve', input: { payload: { tokenHash } } };
+  /** Asks an operation, wherever its domain is served, in the name of this host. */
+  async #ask(asked: Pick<DomainCall, 'domain' | 'op' | 'mode'>, payload: JsonObject, timeoutMs: number): Promise<Json> {
+    const scope = new RequestScope(`host-${asked.op}`, performance.now() + timeoutMs, { isHost: true });
     try {
-      const { data } = await this.#path.invoke({ ...call, scope, authority: scope, mode: 'read', depth: 1 });
-      return data;
+      const call = { ...asked, input: { payload }, scope, authority: scope, depth: 1 };
+      return (await this.#path.invoke(call)).data;
     } finally {
       scope.done();
     }
@@ -233,6 +239,18 @@ export class BrokerThread {
     clearInterval(this.#heartbeat);
     this.#gaps.stop();
     this.#code.close();
+  }
+
+  #publishConfirmed(exchange: string, routingKey: string, body: object): Promise<boolean> {
+    const properties = { contentType: 'application/json', type: 'beds.event', persistent: true };
+    const message = {
+      exchange,
+      routingKey,
+      body: Buffer.from(JSON.stringify(body)),
+      properties,
+      isOptional: true,
+    } as const;
+    return new Promise((resolve) => this.#handOver.publish(message, (outcome) => resolve(outcome === 'confirmed')));
   }
 
   #status(): ThreadStatus {

@@ -47,5 +47,5 @@ export const definition = {
     outboxDone: procedure('session_outbox_done', { id, published: t.string(), events: t.json() }),
     outboxRest: procedure('session_outbox_rest', { id }),
   },
-  peers: { users: peer<typeof users>() },
+  peers: { users: peer<typeof users>({ as: 'domain' }) },
 } as const;

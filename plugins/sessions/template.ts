@@ -1,5 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import { type Call, defineDomain, type Json, notFound, operationsOf, refused, type RowOf, t } from '@beds/sdk';
+import {
+  type Call,
+  defineDomain,
+  type Json,
+  type JsonObject,
+  notFound,
+  operationsOf,
+  refused,
+  type RowOf,
+  t,
+  type User,
+} from '@beds/sdk';
 import { definition, place, session } from './definition.js';
 import { familyOf, newPair, newSalt, nextPair, type Pair, sha256 } from './tokens.js';
 
@@ -26,11 +37,11 @@ const granted = t.object({
 
 type Terms = Pick<Call<unknown, typeof definition>, 'db' | 'peers'>;
 type Tokens = NonNullable<Awaited<ReturnType<Terms['db']['byToken']>>>;
-type User = RowOf<typeof user.fields>;
+type SignedIn = RowOf<typeof user.fields>;
 type Grant = RowOf<typeof granted.fields>;
 
 /** The user of a session that has not ended; undefined: it has. */
-async function userOf({ user_id: id, created_at: beganAt }: Tokens, { peers }: Terms): Promise<User | undefined> {
+async function userOf({ user_id: id, created_at: beganAt }: Tokens, { peers }: Terms): Promise<SignedIn | undefined> {
   const { user: found } = await peers.users.brief({ id });
   if (found === null || beganAt <= found.sessions_after) return undefined;
   return { id: found.id, name: found.name, roles: found.roles };
@@ -47,9 +58,11 @@ async function end(
   await db.end({ id, ended_at: at, event: JSON.stringify(event) });
 }
 
-/** n.b. one store keeps the lines as a text, another as a list. */
+/** n.b. one store keeps the lines as a text, which begins so, another as a list. */
+const LINES = 'lines:\n';
+
 function eventsOf(raw: Json): readonly Json[] {
-  const texts = typeof raw === 'string' ? [raw] : (raw as readonly string[]);
+  const texts = typeof raw === 'string' ? [raw.slice(LINES.length)] : (raw as readonly string[]);
   const lines = texts.flatMap((text) => text.split('\n')).filter((line) => line !== '');
   return lines.map((line) => JSON.parse(line) as Json);
 }
@@ -64,7 +77,7 @@ function grantOf(found: Tokens, { token, refresh }: Pair, { user, tokenUntil, id
 }
 
 interface GrantTimes {
-  readonly user: User;
+  readonly user: SignedIn;
   readonly tokenUntil: number;
   readonly idleUntil: number;
 }
@@ -158,10 +171,11 @@ export const operations = {
     return {};
   }).idempotent(),
 
-  /** Ends one session. */
-  revoke: mutation({ input: { session: id }, output: {} }, async ({ input: { session }, db }) => {
+  /** Ends one session, of who asks or, for an operator, of anybody. */
+  revoke: mutation({ input: { session: id }, output: {} }, async ({ input: { session }, db, user: asking }) => {
     const [found] = (await db.fetch({ where: { id: session }, limit: 1 })).rows;
-    if (found === undefined) throw notFound('There is no such session.');
+    const isTheirs = asking?.roles.includes('operator') === true || found?.user_id === asking?.id;
+    if (found === undefined || !isTheirs) throw notFound('There is no such session.');
     await end(found, 'revoked', db);
     return {};
   }).idempotent(),
@@ -199,7 +213,9 @@ export const operations = {
     async ({ input: { record, raw }, db }) => {
       await db.outboxDone({
         id: record,
-        ...(typeof raw === 'string' ? { published: raw, events: [] } : { published: '', events: raw }),
+        ...(typeof raw === 'string'
+          ? { published: raw.slice(LINES.length), events: [] }
+          : { published: '', events: raw }),
       });
       await db.outboxRest({ id: record });
       return {};
@@ -207,5 +223,27 @@ export const operations = {
   ).idempotent(),
 };
 
+/** n.b. nobody is told whether there is a session of somebody else. */
+function isOwnOrOperator({ id, roles }: User, { user }: JsonObject): boolean {
+  return user === id || roles.includes('operator');
+}
+
 /** Who is signed in. */
-export default defineDomain({ ...definition, name: 'sessions', version: '1.0.0', operations: () => operations });
+export default defineDomain({
+  ...definition,
+  name: 'sessions',
+  version: '1.0.0',
+  access: {
+    fetch: ['operator'],
+    signIn: 'anyone',
+    refresh: 'anyone',
+    signOut: 'anyone',
+    resolve: 'host',
+    revoke: 'signed-in',
+    revokeAll: isOwnOrOperator,
+    list: isOwnOrOperator,
+    outbox: 'host',
+    outboxDone: 'host',
+  },
+  operations: () => operations,
+});

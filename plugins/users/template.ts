@@ -1,7 +1,8 @@
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { conflict, defineDomain, type Json, notFound, operationsOf, refused, t } from '@beds/sdk';
 import { Attempt } from './attempts.js';
 import { definition, user } from './definition.js';
+import { keyOf, newUser, strong, told } from './new-user.js';
 import { comparePassword, hashPassword } from './password.js';
 
 /** How long a taker of events has them for itself. */
@@ -14,18 +15,8 @@ const { id, name, roles } = user.fields;
 const password = t.string({ max: 200 });
 const signedIn = user.pick('id', 'name', 'roles');
 
-/** The form in which two names are the same. */
-function keyOf(given: string): string {
-  return given.normalize('NFKC').trim().toLowerCase();
-}
-
 function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');
-}
-
-/** What others are to be told, as it is kept with the record: a line each. */
-function told(at: number, ...events: readonly (readonly [topic: string, data: object])[]): string {
-  return events.map(([topic, data]) => JSON.stringify({ id: randomUUID(), topic, at, data })).join('\n');
 }
 
 /** Whoever remembers sessions of the user must ask again. */
@@ -33,9 +24,11 @@ function sessionsOf(user: string): readonly [string, object] {
   return ['session.revoked', { user }];
 }
 
-/** n.b. one store keeps the lines as a text, another as a list. */
+/** n.b. one store keeps the lines as a text, which begins so, another as a list. */
+const LINES = 'lines:\n';
+
 function eventsOf(raw: Json): readonly Json[] {
-  const texts = typeof raw === 'string' ? [raw] : (raw as readonly string[]);
+  const texts = typeof raw === 'string' ? [raw.slice(LINES.length)] : (raw as readonly string[]);
   const lines = texts.flatMap((text) => text.split('\n')).filter((line) => line !== '');
   return lines.map((line) => JSON.parse(line) as Json);
 }
@@ -49,27 +42,18 @@ function isTaken(error: unknown): boolean {
   return (error as { readonly code?: unknown }).code === 'BEDS_STORE_CONFLICT';
 }
 
-function strong(given: string): string {
-  if (given.length < 8) throw refused('A password has at least 8 characters.');
-  return given;
-}
-
 export const operations = {
   create: mutation(
     { input: { name, password, roles: roles.default([]) }, output: user },
     async ({ input, db, signal }) => {
-      const at = Date.now();
-      const kept = await hashPassword(strong(input.password), signal);
-      const made = { id: randomUUID(), name: input.name.trim(), name_key: keyOf(input.name), roles: input.roles };
-      if (made.name === '') throw refused('A name has at least one character.');
-      const event = told(at, ['user.created', { user: made.id, name: made.name }]);
+      const made = await newUser(input, signal);
       try {
-        await db.insert({ ...made, password: kept, created_at: at, event });
+        await db.insert(made);
       } catch (error) {
         throw isTaken(error) ? conflict('The name is taken.') : error;
       }
-      const { name_key: _, ...shown } = made;
-      return { ...shown, disabled: false, created_at: at, password_at: at };
+      const { id, name, roles, created_at } = made;
+      return { id, name, roles, disabled: false, created_at, password_at: created_at };
     },
   ),
 
@@ -214,7 +198,9 @@ export const operations = {
     async ({ input: { record, raw }, db }) => {
       await db.outboxDone({
         id: record,
-        ...(typeof raw === 'string' ? { published: raw, events: [] } : { published: '', events: raw }),
+        ...(typeof raw === 'string'
+          ? { published: raw.slice(LINES.length), events: [] }
+          : { published: '', events: raw }),
       });
       await db.outboxRest({ id: record });
       return {};
@@ -222,5 +208,22 @@ export const operations = {
   ).idempotent(),
 };
 
+/** n.b. a domain that asks in its own name passes: `sessions` verifies passwords so. */
+const OPERATORS = ['operator'] as const;
+
+const access = {
+  ...Object.fromEntries(
+    ['create', 'fetch', 'update', 'delete', 'setRoles', 'disable', 'enable', 'endSessions', 'setPassword'].map(
+      (name) => [name, OPERATORS],
+    ),
+  ),
+  verify: OPERATORS,
+  brief: OPERATORS,
+  askReset: 'anyone',
+  reset: 'anyone',
+  outbox: 'host',
+  outboxDone: 'host',
+} as const;
+
 /** Who signs in. */
-export default defineDomain({ ...definition, name: 'users', version: '1.0.0', operations: () => operations });
+export default defineDomain({ ...definition, name: 'users', version: '1.0.0', access, operations: () => operations });

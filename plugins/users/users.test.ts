@@ -8,12 +8,15 @@ import template from './template.js';
 const PASSWORD = 'correct horse battery';
 const ann = { id: 'u1', name: 'Ann', roles: ['editor'], disabled: false };
 
+const OPERATOR = { id: 'o1', roles: ['operator'], session: 's1' };
+
 type Fakes = FakesOf<typeof template>;
 
 /** A store of one user, and of the attempts at his name; `cleared` counts who was let in. */
 function fakes(kept: string, counted: { failures: number; failed_at: number }, cleared: number[] = []): Fakes {
   const id = createHash('sha256').update('name\0ann').digest('hex');
   return {
+    user: OPERATOR,
     views: { attempts: [{ id, ...counted }] },
     objects: {
       secret: ({ name_key: key }) => (key === 'ann' ? { ...ann, password: kept } : undefined),
@@ -64,7 +67,7 @@ describe('users', () => {
   });
 
   it('refuses passwords that are too short', async () => {
-    const users = testDomain(template);
+    const users = testDomain(template, { user: OPERATOR });
     await assert.rejects(users.create({ name: 'Ann', password: '1234567' }), { code: 'BEDS_TEMPLATE_REFUSED' });
   });
 });

@@ -11,8 +11,11 @@ import { type Config, configSchema } from '../../host/config/schema.js';
 import { applyObjects } from '../../host/dba/index.js';
 import type { Services } from '../../host/dev-servers/index.js';
 import { type Host, startHost } from '../../host/main.js';
+import { loadAdapters } from '../../host/stores/factory.js';
+import { newUser, type Wanted } from '../../plugins/users/new-user.js';
 import type sessions from '../../plugins/sessions/template.js';
 import type users from '../../plugins/users/template.js';
+import { writeBundle } from './bundles.js';
 import { temporaryDirectory, type Teardown } from './services.js';
 
 export type StoreKind = 'mysql' | 'mongodb';
@@ -28,6 +31,8 @@ export interface Accounts {
   readonly projectRoot: string;
   readonly amqpUrl: string;
   connect(): Promise<AccountsClient>;
+  /** Makes a user beside the host, as `beds users create` does. */
+  makeUser(wanted: Wanted): Promise<string>;
   startAgain(): Promise<Host>;
   /** Of every name and caller that tried. */
   setFailures(count: number): Promise<void>;
@@ -57,14 +62,19 @@ export async function startAccounts(teardown: Teardown, kind: StoreKind, service
     const built = await buildTemplate({ entry, outDir: join(projectRoot, 'built'), form: 'file' });
     await dropBundle({ file: built.path, version: built.manifest.version, bytes: built.bytes }, pluginsDirectory);
   }
+  await writeBundle(pluginsDirectory, {
+    ...{ form: 'file', domain: 'seen', name: 'seen.mjs', store: 'accounts' },
+    objects: { fetch: { kind: 'view', name: 'user_list', columns: { id: { type: 'string' } } } },
+    operations: { who: { mode: 'read', run: 'return ctx.user ?? null;' } },
+  });
   const config = configSchema.parse({
     node: { name: prefix },
     amqp: { url: rabbitmq.url, prefix },
     threads: { default: { count: 2 } },
-    stores: { accounts: { kind, url: urls['accounts'], roles: ['tercero'] } },
+    stores: { accounts: { kind, url: urls['accounts'] } },
     plugins: { probeTimeoutMs: 30_000 },
   });
-  ending.push(() => deleteTopology(rabbitmq.url, prefix, domains));
+  ending.push(() => deleteTopology(rabbitmq.url, prefix, [...domains, 'seen']));
   const startAgain = async (): Promise<Host> => {
     const host = await startHost({ config, projectRoot, log: pino({ level: 'silent' }) });
     ending.push(() => host.stop());
@@ -72,6 +82,17 @@ export async function startAccounts(teardown: Teardown, kind: StoreKind, service
   };
   return {
     ...{ prefix, config, projectRoot, amqpUrl: rabbitmq.url, startAgain, setFailures, host: await startAgain() },
+    makeUser: async (wanted) => {
+      const adapter = (await loadAdapters(config.stores))((store) => store).get('accounts');
+      if (adapter === undefined) throw new TypeError('the store is configured');
+      await adapter.open();
+      const object = (await adapter.describe(['user_insert'])).get('user_insert');
+      if (object === undefined) throw new TypeError('the objects were applied');
+      const { id, ...made } = await newUser(wanted);
+      await adapter.call(object, { id, ...made }, { timeoutMs: 10_000, mode: 'write' });
+      await adapter.close(1_000);
+      return id;
+    },
     connect: async () => {
       const client = await connectBeds<{ users: typeof users; sessions: typeof sessions }>({
         ...{ url: rabbitmq.url, name: 'test', exchange: `${prefix}.request`, defaultDeadlineMs: 30_000 },
@@ -121,7 +142,7 @@ async function deleteTopology(url: string, prefix: string, domains: readonly str
   const channel = await model.createChannel();
   const ofDomains = domains.flatMap((domain) => [`req.${domain}.read`, `req.${domain}.write`]);
   for (const queue of ['unrouted', 'dead', ...ofDomains]) await channel.deleteQueue(`${prefix}.${queue}`);
-  for (const exchange of ['request', 'unrouted', 'dead', 'event', 'admin', 'operate']) {
+  for (const exchange of ['request', 'unrouted', 'dead', 'event', 'events', 'admin', 'operate']) {
     await channel.deleteExchange(`${prefix}.${exchange}`);
   }
   await model.close();

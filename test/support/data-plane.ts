@@ -104,6 +104,7 @@ export function makeDataPlane(
     },
     serves: () => true,
     rolesOfOthers: {},
+    wrote: () => undefined,
     entering: (id) => entered.push(id),
     ...{ access, programs },
   });

@@ -12,5 +12,6 @@ BEGIN
   SELECT r.id INTO found FROM user_session AS r WHERE r.outbox_at <= now ORDER BY r.outbox_at LIMIT 1;
   UPDATE user_session AS r SET r.outbox_at = until WHERE r.id = found AND r.outbox_at <= now;
   IF ROW_COUNT() = 0 THEN SET found = NULL; END IF;
-  SELECT r.id, r.outbox FROM user_session AS r WHERE r.id = found;
+  -- n.b. one line alone would be taken for what it says, because it is JSON.
+  SELECT r.id, CONCAT('lines:\n', r.outbox) AS outbox FROM user_session AS r WHERE r.id = found;
 END;

@@ -1,0 +1,41 @@
+import { randomUUID } from 'node:crypto';
+import { refused } from '@beds/sdk';
+import { hashPassword } from './password.js';
+
+/** The form in which two names are the same. */
+export function keyOf(name: string): string {
+  return name.normalize('NFKC').trim().toLowerCase();
+}
+
+/** What others are to be told, as it is kept with the record: a line each. */
+export function told(at: number, ...events: readonly (readonly [topic: string, data: object])[]): string {
+  return events.map(([topic, data]) => JSON.stringify({ id: randomUUID(), topic, at, data })).join('\n');
+}
+
+export function strong(password: string): string {
+  if (password.length < 8) throw refused('A password has at least 8 characters.');
+  return password;
+}
+
+export interface Wanted {
+  readonly name: string;
+  readonly password: string;
+  readonly roles: readonly string[];
+}
+
+/** The arguments of `user_insert`. */
+export interface NewUser extends Wanted {
+  readonly id: string;
+  readonly name_key: string;
+  readonly created_at: number;
+  readonly event: string;
+}
+
+export async function newUser({ name: given, password, roles }: Wanted, signal?: AbortSignal): Promise<NewUser> {
+  const name = given.trim();
+  if (name === '') throw refused('A name has at least one character.');
+  const kept = await hashPassword(strong(password), signal);
+  const [id, at] = [randomUUID(), Date.now()];
+  const event = told(at, ['user.created', { user: id, name }]);
+  return { id, name, name_key: keyOf(name), roles, password: kept, created_at: at, event };
+}
