@@ -58,7 +58,7 @@ describe('the package @beds/sdk', () => {
       ...['procedure', 'refused', 't', 'view'],
     ]);
     assert.deepEqual(Object.keys(builder).sort(), ['buildErrors', 'buildTemplate']);
-    assert.deepEqual(Object.keys(client).sort(), ['clientErrors', 'connectBeds']);
+    assert.deepEqual(Object.keys(client).sort(), ['Session', 'clientErrors', 'connectBeds', 'signIn']);
     assert.deepEqual(Object.keys(testing).sort(), ['testDomain', 'testingErrors']);
   });
 
