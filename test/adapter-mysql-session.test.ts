@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { createConnection } from 'mysql2/promise';
-import type { RoutineRows, Json, JsonObject } from '@beds/sdk';
+import type { RoutineRows, Json, JsonObject, ViewQuery } from '@beds/sdk';
 import type { CallOptions } from '../host/stores/contract.js';
 import { narrowObject } from '../host/stores/check-use.js';
 import { createMysqlAdapter } from '../host/stores/mysql/adapter.js';
@@ -41,6 +41,12 @@ const returned: readonly (readonly [type: string, body: string, value: Json])[] 
 await store.dba.query(`
   CREATE TABLE entries (id BIGINT UNSIGNED PRIMARY KEY, amount INT NOT NULL);
   CREATE VIEW entry_list AS SELECT id, amount FROM entries;
+  CREATE TABLE days (id INT PRIMARY KEY, day DATE NULL, moment DATETIME(3) NULL);
+  SET @mode = @@sql_mode, SESSION sql_mode = '';
+  INSERT INTO days VALUES (1, NULL, NULL), (2, '0000-00-00', '0000-00-00'), (3, '0000-00-00', '0000-00-00 00:00:01'),
+    (4, '2024-00-00', '2024-00-00'), (5, '2024-02-29', '2024-02-29');
+  SET SESSION sql_mode = @mode;
+  CREATE VIEW day_list AS SELECT id, day, moment FROM days;
   CREATE PROCEDURE entry_add (IN id BIGINT UNSIGNED, IN amount INT) INSERT INTO entries VALUES (id, amount);
   CREATE FUNCTION entry_put (id BIGINT UNSIGNED, amount INT) RETURNS INT MODIFIES SQL DATA
     BEGIN INSERT INTO entries VALUES (id, amount); RETURN amount * 2; END;
@@ -49,13 +55,14 @@ await store.dba.query(`
     SELECT * FROM flags; DROP TEMPORARY TABLE flags; END;
   ${returned.map(([type, body], i) => `CREATE FUNCTION give_${String(i)} () RETURNS ${type} NO SQL RETURN ${body};`).join('\n')}
   GRANT EXECUTE ON ${store.database}.* TO ${store.account};
+  GRANT SELECT ON ${store.database}.day_list TO ${store.account};
   GRANT SELECT ON ${store.database}.entry_list TO ${store.account}`);
 
 const adapter = store.adapter({ poolSize: 2 });
 after(() => adapter.close(1_000));
 await adapter.open();
 const objects = await adapter.describe([
-  ...['entry_list', 'entry_add', 'entry_put', 'entry_flags'],
+  ...['day_list', 'entry_list', 'entry_add', 'entry_put', 'entry_flags'],
   ...returned.map((_, index) => `give_${String(index)}`),
 ]);
 const object = finderOf(objects);
@@ -173,4 +180,47 @@ test('a server that has its sessions otherwise neither loses writes nor hides ro
   const before = await prepared();
   for (let id = 11; id < 21; id += 1) await there.transaction((scope) => scope.call(add, { id }), write);
   assert.ok((await prepared()) - before <= 2, 'a transaction that leaves nothing behind costs no reset');
+});
+
+test('what is shown as null is found by null, and by nothing else: the zero date', async () => {
+  const view = object('day_list');
+  const ids = async (query: ViewQuery): Promise<readonly unknown[]> =>
+    (await adapter.view(view, { key: 'id', ...query }, read)).rows.map(({ id }) => id);
+  for (const column of ['day', 'moment']) {
+    const { rows } = await adapter.view(view, { key: 'id' }, read);
+    const [none, some] = [
+      [1, 2, 3],
+      [4, 5],
+    ];
+    assert.deepEqual(
+      rows.flatMap(({ id, [column]: value }) => (value === null ? [id] : [])),
+      none,
+    );
+    const late = column === 'day' ? '2025-01-01' : '2025-01-01T00:00:00.000Z';
+    assert.deepEqual(await ids({ where: { [column]: null } }), none);
+    assert.deepEqual(await ids({ where: { [column]: { isNull: true } } }), none);
+    assert.deepEqual(await ids({ where: { [column]: { isNull: false } } }), some);
+    assert.deepEqual(await ids({ where: { [column]: { ne: null } } }), some);
+    assert.deepEqual(await ids({ where: { [column]: { in: [null, late] } } }), none);
+    assert.deepEqual(await ids({ not: { where: { [column]: null } } }), some);
+    assert.deepEqual(await ids({ where: { [column]: { lt: late } } }), some);
+    assert.deepEqual(await ids({ where: { [column]: { lte: late } } }), some);
+    assert.deepEqual(await ids({ where: { [column]: { ne: late } } }), [...none, ...some]);
+    for (const direction of ['asc', 'desc'] as const) {
+      const seen: unknown[] = [];
+      let cursor: string | undefined;
+      do {
+        const query = {
+          key: 'id',
+          order: [{ column, direction }],
+          limit: 1,
+          ...(cursor === undefined ? {} : { cursor }),
+        };
+        const page = await adapter.view(view, query, read);
+        seen.push(...page.rows.map(({ id }) => id));
+        cursor = page.cursor;
+      } while (cursor !== undefined);
+      assert.deepEqual(seen.toSorted(), [...none, ...some], direction);
+    }
+  }
 });

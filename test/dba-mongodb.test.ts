@@ -10,7 +10,7 @@ import { nativeOf, parseEntry } from '../host/stores/mongodb/catalogue.js';
 import { applyObjects, runtimeUrl, type AppliedObjects, type DbaProgress } from '../host/dba/index.js';
 import { AccountingProxy } from './support/accounting-proxy.js';
 import { databaseUrl } from './support/mongodb-url.js';
-import { PlayedMongodb, refused } from './support/played-mongodb.js';
+import { batchOf, PlayedMongodb, refused } from './support/played-mongodb.js';
 import { sharedServices, temporaryDirectory } from './support/services.js';
 import { storeLimits } from './support/store-limits.js';
 
@@ -247,11 +247,42 @@ describe('a collection that beds db apply makes', () => {
       assert.equal(played.sent('create')[0]?.['create'], collection);
       assert.equal(played.sent('collMod').length, 0);
       played.on('create', () => refused(48));
+      played.on('listCollections', () => batchOf({ name: collection, options, info: { readOnly: false } }));
       await apply(t, played.url, { collection, options });
       const [change] = played.sent('collMod');
       assert.equal(change?.['collMod'], collection);
       assert.deepEqual(picked(change, [...Object.keys(options)]), changed);
     }
+  });
+
+  // https://www.mongodb.com/docs/manual/reference/command/listCollections/
+  it('is refused by name where it is there with other options that no command changes', async (t) => {
+    const played = await PlayedMongodb.start(t);
+    const german = { locale: 'de', strength: 2 };
+    const stored = { collation: { ...german, caseLevel: false, version: '57.1' }, capped: true, size: 1_024 };
+    played.on('create', () => refused(48));
+    const tell = (options: Document): void =>
+      played.on('listCollections', () => batchOf({ name: 'thing', type: 'collection', options, info: { uuid: 'u' } }));
+    tell(stored);
+    await apply(t, played.url, { collection: 'thing', options: { collation: german, capped: true, size: 1_000 } });
+    for (const [options, known, named] of [
+      [{ collation: { locale: 'de', strength: 1 } }, stored, 'collation'],
+      [{ collation: { locale: 'en' }, validator }, stored, 'collation'],
+      [{ collation: german }, {}, 'collation'],
+      [{ capped: true, size: 4_096 }, stored, 'size'],
+      [{ capped: true, size: 4_096 }, {}, 'capped, size'],
+      [{ capped: false }, stored, 'capped'],
+    ] as const) {
+      tell(known);
+      played.commands.length = 0;
+      await assert.rejects(apply(t, played.url, { collection: 'thing', options }), {
+        code: 'BEDS_DBA_APPLY_FAILED',
+        message: new RegExp(`the collection thing is there with another ${named}, which MongoDB does not change`),
+      });
+      assert.deepEqual(played.sent('collMod'), []);
+    }
+    tell({});
+    await apply(t, played.url, { collection: 'thing', options: { capped: false } });
   });
 
   it('is refused with a key that would have no effect', async (t) => {

@@ -97,6 +97,33 @@ void describe('the fast way to check a value', () => {
     assert.ok(fitting > RUNS / 50, `only ${String(fitting)} values fitted`);
   });
 
+  void it('compares decimals with their bounds by all of their digits', () => {
+    const problemOf = (value: string, bounds: { readonly min?: number; readonly max?: number }): string => {
+      const read = readValue(value, { type: 'decimal', ...bounds });
+      return 'problem' in read ? read.problem : '';
+    };
+    for (const [value, bound, sign] of [
+      ['9007199254740992', 2 ** 53, 0],
+      ['9007199254740993', 2 ** 53, 1],
+      ['9007199254740991.9999', 2 ** 53, -1],
+      ['100.00000000000000000001', 100, 1],
+      ['99.99999999999999999999', 100, -1],
+      ['100.000', 100, 0],
+      ['-100.00000000000000000001', -100, -1],
+      ['0.1', 0.1, 0],
+      ['0.10000000000000000001', 0.1, 1],
+      ['-0.00000000000000000001', 0, -1],
+      ['0.0000001', 1e-7, 0],
+      ['0.00000010000000000000000001', 1e-7, 1],
+      ['1000000000000000000000', 1e21, 0],
+      ['1000000000000000000001', 1e21, 1],
+      ['-1500000000000000000000.1', -1.5e21, -1],
+    ] as const) {
+      assert.equal(problemOf(value, { max: bound }) === '', sign <= 0, `${value} at most ${String(bound)}`);
+      assert.equal(problemOf(value, { min: bound }) === '', sign >= 0, `${value} at least ${String(bound)}`);
+    }
+  });
+
   void it('says yes to what is usual of each type, so that reading is left to what is not', () => {
     const usual: readonly (readonly [ValueDescription, Json])[] = [
       [{ type: 'string', maxLength: 3 }, 'abc'],

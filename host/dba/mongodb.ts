@@ -115,10 +115,30 @@ class MongodbAdministrator implements StoreAdministrator {
     const { name, options } = object;
     await this.#db.createCollection(name, options).catch(async (error: unknown) => {
       if (!hasCode(error, NAMESPACE_EXISTS)) throw error;
+      await this.#refuseChanges(name, options);
       const changes = Object.entries(options).filter(([key]) => CHANGEABLE.includes(key));
       if (changes.length > 0) await this.#db.command({ collMod: name, ...Object.fromEntries(changes) });
     });
     if (object.indexes.length > 0) await this.#db.collection(object.name).createIndexes([...object.indexes]);
+  }
+
+  /** n.b. what a collection was made with, a collation for one, no command changes: indexes and views rely on it. */
+  async #refuseChanges(name: string, options: PlainDocument): Promise<void> {
+    const [found] = await this.#db.listCollections({ name }).toArray();
+    const { options: known = {}, info } = (found ?? {}) as {
+      readonly options?: PlainDocument;
+      readonly info?: PlainDocument;
+    };
+    // n.b. the stand-in keeps no options; a MongoDB gives each collection an identity.
+    if (Object.keys(known).length === 0 && info?.['uuid'] === undefined) return;
+    const changed = Object.keys(options).filter(
+      (key) => !CHANGEABLE.includes(key) && !isPartOf(options[key], known[key], key),
+    );
+    if (changed.length === 0) return;
+    const these = changed.join(', ');
+    throw new Error(
+      `the collection ${name} is there with another ${these}, which MongoDB does not change. Make a new collection, or take ${these} out of the file.`,
+    );
   }
 
   /** https://www.mongodb.com/docs/manual/reference/command/connectionStatus/ */
@@ -179,6 +199,18 @@ function hasCode(error: unknown, code: number): boolean {
 }
 
 type PlainDocument = Readonly<Record<string, unknown>>;
+
+/** Whether an option is as it was asked for. n.b. servers add what was not said, and round sizes up. */
+function isPartOf(asked: unknown, known: unknown, key: string): boolean {
+  if (isDocument(asked)) {
+    return isDocument(known) && Object.keys(asked).every((part) => isPartOf(asked[part], known[part], part));
+  }
+  if (key === 'size') return known === asked || known === Math.ceil(Number(asked) / SIZE_STEP) * SIZE_STEP;
+  return asked === known || (asked === false && known === undefined);
+}
+
+/** https://www.mongodb.com/docs/manual/core/capped-collections/ */
+const SIZE_STEP = 256;
 
 /** What a JSON file of `db/` holds: a collection with its indexes, or one entry of the catalogue of named objects. */
 export type MongodbObject =

@@ -2,7 +2,7 @@ import { settlesWithin } from '#sdk/time';
 import { isBedsError } from '@beds/sdk';
 import { storeErrors } from '../errors/store.js';
 import type { CallOptions } from './contract.js';
-import { resultBudget, type ResultHolder } from './result-budget.js';
+import { resultBudget, type ResultHolder, weightOf } from './result-budget.js';
 
 /** Something that ends at its deadline. It is an entry of a list itself, so that watching it costs no object more. */
 export abstract class WheelEntry {
@@ -493,10 +493,12 @@ export class CallGroups<Input, Result> {
 
   async #together(asked: readonly Asked<Input, Result>[]): Promise<void> {
     const beganAtMs = performance.now();
+    const holder = new GroupHolder(asked);
     let again = asked;
     try {
       const inputs = asked.map(({ input }) => input);
-      const results = await this.#grouping.together(inputs, optionsOf(asked, beganAtMs));
+      const results = await this.#grouping.together(inputs, optionsOf(asked, beganAtMs, holder));
+      holder.share(results);
       if (results === undefined) this.#rest();
       else {
         this.#learn(asked.length, performance.now() - beganAtMs);
@@ -557,16 +559,21 @@ function settle<Input, Result>({ resolve, reject }: Asked<Input, Result>, result
 }
 
 /** The time of the one that has the least. */
-function optionsOf<Input, Result>(asked: readonly Asked<Input, Result>[], nowMs: number): CallOptions {
+function optionsOf<Input, Result>(
+  asked: readonly Asked<Input, Result>[],
+  nowMs: number,
+  holder: ResultHolder,
+): CallOptions {
   const [first] = asked as readonly [Asked<Input, Result>];
   let { endsAtMs } = first;
   for (const each of asked) if (each.endsAtMs < endsAtMs) endsAtMs = each.endsAtMs;
-  return { timeoutMs: endsAtMs - nowMs, mode: first.options.mode, holder: new GroupHolder(asked) };
+  return { timeoutMs: endsAtMs - nowMs, mode: first.options.mode, holder };
 }
 
-/** What the result of a group takes is held by all. */
+/** What the result of a group takes is held by those for whom it came: one may have a large record, and the others small ones. */
 class GroupHolder<Input, Result> implements ResultHolder {
   readonly #asked: readonly Asked<Input, Result>[];
+  #bytes = 0;
 
   constructor(asked: readonly Asked<Input, Result>[]) {
     this.#asked = asked;
@@ -578,13 +585,25 @@ class GroupHolder<Input, Result> implements ResultHolder {
   }
 
   hold(bytes: number): void {
-    const each = Math.floor(bytes / this.#asked.length);
-    let rest = bytes - each * (this.#asked.length - 1);
-    for (const { options } of this.#asked) {
-      if (options.holder === undefined) resultBudget.giveBack(rest);
-      else options.holder.hold(rest);
-      rest = each;
+    this.#bytes += bytes;
+  }
+
+  /** Hands on what is held. Nothing is held of what nobody is given. */
+  share(results: Together<Result>): void {
+    let rest = this.#bytes;
+    if (rest === 0) return;
+    const weights = this.#asked.map((_, at) => {
+      const result = results?.[at];
+      return result === undefined || result instanceof Error ? 0 : weightOf(result);
+    });
+    const weight = weights.reduce((sum, each) => sum + each, 0);
+    for (const [at, { options }] of this.#asked.entries()) {
+      const bytes = Math.floor((this.#bytes * (weights[at] ?? 0)) / Math.max(1, weight));
+      if (bytes === 0 || options.holder === undefined) continue;
+      options.holder.hold(bytes);
+      rest -= bytes;
     }
+    resultBudget.giveBack(rest);
   }
 }
 

@@ -40,6 +40,8 @@ export type Condition = {
   readonly column: NamedValue;
   /** The path of the filter that it stands in: `query.or[1]`. */
   readonly at: string;
+  /** Of a cursor: compared with what is stored, be it shown as null. */
+  readonly isStored?: true;
 } & (
   | { readonly op: 'eq' | 'ne' | 'lt' | 'lte' | 'gt' | 'gte' | 'prefix' | 'contains'; readonly value: Scalar }
   | { readonly op: 'in'; readonly value: readonly Scalar[] }
@@ -388,12 +390,14 @@ function planLimit({ limit, count, maxRows = MAX_LIMIT }: KeyedQuery, problems: 
   return DEFAULT_LIMIT;
 }
 
+const OF_CURSOR = { at: 'query', isStored: true } as const;
+
 /** The rows after `position`: equal in the first i columns and beyond it in the next one, for every i. */
 function planPosition(order: readonly PlannedOrder[], position: readonly Scalar[]): Group {
   const groups = order.flatMap((entry, index) => {
     const same = order
       .slice(0, index)
-      .map(({ column }, at): Condition => ({ column, at: 'query', op: 'eq', value: position[at] ?? null }));
+      .map(({ column }, at): Condition => ({ column, ...OF_CURSOR, op: 'eq', value: position[at] ?? null }));
     return beyond(entry, position[index] ?? null).map((condition): Group => ({
       op: 'and',
       of: same.concat(condition),
@@ -403,11 +407,10 @@ function planPosition(order: readonly PlannedOrder[], position: readonly Scalar[
 }
 
 function beyond({ column, direction }: PlannedOrder, value: Scalar): readonly Condition[] {
-  const at = 'query';
-  if (direction === 'asc') return [{ column, at, op: value === null ? 'ne' : 'gt', value }];
+  if (direction === 'asc') return [{ column, ...OF_CURSOR, op: value === null ? 'ne' : 'gt', value }];
   if (value === null) return [];
-  const lower: Condition = { column, at, op: 'lt', value };
-  return takesNull(column) ? [lower, { column, at, op: 'eq', value: null }] : [lower];
+  const lower: Condition = { column, ...OF_CURSOR, op: 'lt', value };
+  return takesNull(column) ? [lower, { column, ...OF_CURSOR, op: 'eq', value: null }] : [lower];
 }
 
 /** Types whose values sort in JavaScript as in every database; of text, only the database knows its collation. */

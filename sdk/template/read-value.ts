@@ -78,7 +78,34 @@ function readNumber(value: Json, description: ValueDescription): ReadValue {
 function readDecimal(value: Json, description: ValueDescription): ReadValue {
   const text = typeof value === 'number' ? String(value) : value;
   if (typeof text !== 'string' || !DECIMAL.test(text)) return wrong('must be a decimal number, as a string');
-  return withinRange(Number(text), description) ?? { value: text };
+  return withinRange(Number(text), description) ?? withinExactly(text, description) ?? { value: text };
+}
+
+/** n.b. of numbers that are the same number in JavaScript, the digits tell which is larger. */
+function withinExactly(text: string, { min, max }: ValueDescription): ReadValue | undefined {
+  const number = Number(text);
+  if (number === min && compareDigits(text, digitsOf(min)) < 0n) return wrong(`must be at least ${min}`);
+  if (number === max && compareDigits(text, digitsOf(max)) > 0n) return wrong(`must be at most ${max}`);
+  return undefined;
+}
+
+/** A number as it is written, without an exponent. */
+function digitsOf(number: number): string {
+  const [, sign = '', whole = '', fraction = '', exponent = '0'] =
+    /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]\d+))?$/.exec(String(number)) ?? [];
+  const point = whole.length + Number(exponent);
+  const digits = (whole + fraction).padStart(whole.length + fraction.length + Math.max(0, 1 - point), '0');
+  const at = Math.max(1, point);
+  return `${sign}${digits.slice(0, at).padEnd(at, '0')}.${digits.slice(at)}`;
+}
+
+function compareDigits(a: string, b: string): bigint {
+  const decimals = Math.max(...[a, b].map((text) => text.split('.')[1]?.length ?? 0));
+  const [first = 0n, second = 0n] = [a, b].map((text) => {
+    const [whole = '', fraction = ''] = text.split('.');
+    return BigInt(whole + fraction.padEnd(decimals, '0'));
+  });
+  return first - second;
 }
 
 function readDate(value: Json): ReadValue {

@@ -43,6 +43,7 @@ import { Connector, Killer, Pool } from './pool.js';
 import { type Counted, type Executed, isDriverError, type Session, type SessionMode, TIDY } from './session.js';
 import {
   callResult,
+  callsEnded,
   callStatement,
   condition,
   functionResult,
@@ -104,10 +105,6 @@ class MysqlAdapter implements StoreAdapter {
   readonly #pool: Pool;
   readonly #killer: Killer;
   readonly #writes = new WeakMap<NamedObject, CallGroups<CallWork, RoutineRows>>();
-  /** Procedures that were found to commit by themselves, or to leave something behind in the session, and so cannot go together. */
-  readonly #single = new WeakSet<NamedObject>();
-  /** Procedures whose calls have gone together without that. */
-  readonly #proven = new WeakSet<NamedObject>();
   /** Routines that make temporary tables, and otherwise only read. */
   readonly #scribbling = new WeakSet<NamedObject>();
   /** Reads of each view that may go together. */
@@ -194,7 +191,7 @@ class MysqlAdapter implements StoreAdapter {
   #mayJoin(object: Routine, { mode, signal }: CallOptions): boolean {
     const { profile } = this.#connector;
     if (mode !== 'write' || signal !== undefined || object.gives !== undefined) return false;
-    return profile?.blocks === true && profile.tracksState && !this.#single.has(object);
+    return profile?.blocks === true && profile.tracksState && !single.has(object);
   }
 
   #groupWrites(object: Routine): CallGroups<CallWork, RoutineRows> {
@@ -217,21 +214,27 @@ class MysqlAdapter implements StoreAdapter {
     const { sql, values } = groupStatement(works.map(({ statement }) => statement));
     const progress: Progress = { mayHaveCommitted: false };
     let isSent = false;
+    let partly: Together<RoutineRows>;
     const run = async (session: Session, deadline: Deadline): Promise<Together<RoutineRows>> => {
       isSent = true;
-      progress.mayHaveCommitted = !this.#proven.has(object);
+      progress.mayHaveCommitted = !proven.has(object);
       const executed = await session.executeOpening(sql, values).catch(async (error: unknown) => {
         if (!isSavepointLost(error) && !(await committedItself(session))) throw error;
-        this.#single.add(object);
-        throw storeErrors.make('BEDS_STORE_INDETERMINATE', COMMITS_ITSELF);
+        single.add(object);
+        // n.b. the first call that finds the transaction ended is the last one that is made.
+        const ended = session.result === undefined ? works.length : callsEnded(session.result);
+        partly = works.map((_, at) =>
+          at <= ended ? storeErrors.make('BEDS_STORE_INDETERMINATE', COMMITS_ITSELF) : undefined,
+        );
+        throw error;
       });
       // n.b. before the COMMIT: one may have been given what another has left in the session, as rows of a temporary table.
-      if (session.isDirty || (isWatched(object) && (await session.tidy()))) {
-        this.#single.add(object);
+      if (session.isDirty || (isWatched(object) && (await session.tidy()).isLeft)) {
+        single.add(object);
         leaving.add(object);
         throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED');
       }
-      this.#proven.add(object);
+      proven.add(object);
       deadline.remainingMs();
       progress.mayHaveCommitted = true;
       await session.commit();
@@ -240,6 +243,7 @@ class MysqlAdapter implements StoreAdapter {
     try {
       return await this.#lend(options, { progress, run, sessionMode: 'together' });
     } catch (error) {
+      if (partly !== undefined) return partly;
       const isKnown = isBedsError(error) && error.code !== 'BEDS_STORE_INDETERMINATE';
       if (isKnown && (isSent || isNotHere(error))) return undefined;
       throw error;
@@ -481,6 +485,10 @@ class MysqlAdapter implements StoreAdapter {
   }
 }
 
+/** Procedures that were found to commit by themselves, or to leave something behind in the session, and so cannot go together. */
+const single = new WeakSet<NamedObject>();
+/** Procedures that have been called without that. */
+const proven = new WeakSet<NamedObject>();
 /** Routines that leave in their session what no server tells of: it is cleaned after each of their calls. */
 const leaving = new WeakSet<Routine>();
 /** Calls of each routine. */
@@ -510,16 +518,28 @@ function noteCall(session: Session, routine: Routine): void {
 /** n.b. nobody waits for it but the next one to be given the session. */
 async function tidyUp(session: Session): Promise<void> {
   session.isUntidy = false;
-  const routines = watched.get(session);
   const patience = timerWheel.watch(performance.now() + TIDY_TIMEOUT_MS, () => session.destroy());
   try {
-    if (routines === undefined) await session.text(TIDY);
-    else if (await session.tidy()) for (const routine of routines) leaving.add(routine);
+    await tidyAfter(session, watched.get(session));
   } catch {
     // It is dirty, and is cleaned.
   } finally {
     timerWheel.remove(patience);
     watched.delete(session);
+  }
+}
+
+async function tidyAfter(session: Session, routines: ReadonlySet<Routine> | undefined): Promise<void> {
+  if (routines === undefined) {
+    await session.text(TIDY);
+    return;
+  }
+  const { isLeft, hasCommitted } = await session.tidy();
+  for (const routine of routines) {
+    if (isLeft) leaving.add(routine);
+    if (hasCommitted === false) proven.add(routine);
+    // n.b. of several it is not known which.
+    if (hasCommitted === true && routines.size === 1) single.add(routine);
   }
 }
 

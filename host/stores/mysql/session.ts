@@ -110,6 +110,8 @@ export class Session {
   /** Whether a call may have left what no server tells of. */
   isUntidy = false;
   isAlive = true;
+  /** What the last statement had brought before it failed. */
+  result: DriverCommand | undefined;
   /** Whether it leads to a server that turned out to be the wrong one. */
   isOutdated = false;
   readonly meter: ResultMeter;
@@ -174,6 +176,7 @@ export class Session {
           this.#ended('done');
           reject(problem);
         } else {
+          this.result = undefined;
           if (sql.endsWith(COMMIT_AT_END)) this.#commits += 1;
           const status = this.#noteState(
             result,
@@ -183,9 +186,9 @@ export class Session {
           else resolve({ result, fields });
         }
       };
-      this.meter.begin(
-        values === undefined ? this.connection.query(sql, done) : this.connection.execute(sql, values, done),
-      );
+      this.result =
+        values === undefined ? this.connection.query(sql, done) : this.connection.execute(sql, values, done);
+      this.meter.begin(this.result);
     });
   }
 
@@ -274,16 +277,19 @@ export class Session {
     return { commits: of('Com_commit'), tables: of(...CREATE_TABLE), writes: of(...WRITES) };
   }
 
-  /** Gives back what a server does not say was left behind. Whether there was more than an id: it is dirty then. */
-  async tidy(): Promise<boolean> {
+  /**
+   * Gives back what a server does not say was left behind. Whether there was more than an id: it is dirty then. And whether a routine has
+   * sent a COMMIT of its own.
+   */
+  async tidy(): Promise<{ readonly isLeft: boolean; readonly hasCommitted?: boolean }> {
     const [found] = await this.#rows(
       `SELECT RELEASE_ALL_LOCKS() AS locks, ${OWN_LOCK} AS own, LAST_INSERT_ID(0) AS id`,
     );
     // n.b. MariaDB and MySQL say nothing of `CREATE TEMPORARY TABLE … AS`.
-    const mayHaveMade = this.mode !== 'read' && (await this.counted()).tables > 0;
-    if (!mayHaveMade && Number(found?.['locks']) <= 1) return false;
-    this.isDirty = true;
-    return true;
+    const counted = this.mode === 'read' ? undefined : await this.counted();
+    const isLeft = Number(found?.['locks']) > 1 || Number(counted?.tables) > 0;
+    if (isLeft) this.isDirty = true;
+    return counted === undefined ? { isLeft } : { isLeft, hasCommitted: counted.commits > this.#commits };
   }
 
   async #rows(sql: string): Promise<readonly DriverRow[]> {
@@ -322,6 +328,7 @@ export class Session {
     this.limitMs = undefined;
     this.isDirty = false;
     this.isUntidy = false;
+    this.result = undefined;
     this.#isInTransaction = false;
     this.#isGuarded = false;
     this.#commits = 0;

@@ -27,6 +27,7 @@ import {
   refuseQuery,
 } from '../query-plan.js';
 import {
+  type DriverCommand,
   type DriverField,
   type DriverHeader,
   type DriverRow,
@@ -244,7 +245,9 @@ function readStatement(view: View, plan: QueryPlan): Statement {
   const { sql, values } = whereOf(plan.after === undefined ? plan.conditions : plan.conditions.concat(plan.after));
   let order = '';
   for (const { column, direction } of plan.order) {
-    order += `${order === '' ? '' : ', '}${sortKey(column)} ${direction === 'asc' ? 'ASC' : 'DESC'}`;
+    const way = direction === 'asc' ? 'ASC' : 'DESC';
+    order += `${order === '' ? '' : ', '}${sortKey(column)} ${way}`;
+    if (isSortedPadded(column)) order += `, CHAR_LENGTH(${quote(column)}) ${way}`;
   }
   // n.b. MySQL 8 refuses a LIMIT that is bound as a DOUBLE, which is how the driver sends numbers.
   const limit = String(plan.limit + 1);
@@ -318,6 +321,17 @@ function sortKey(column: NamedValue): string {
   return isOwn ? quote(column) : placeOf(column, members);
 }
 
+/**
+ * n.b. MariaDB compares texts of these collations without padding, and sorts them padded with U+0000: those that differ by such characters
+ * at their end only are alike to it. What they are not alike in is their length, but where one character is not one weight.
+ */
+const SORTED_PADDED = /_nopad_(?:ci|bin)$/;
+const OF_WEIGHTS = /_(?:unicode|uca\d+|520)_/;
+
+function isSortedPadded({ collation, byBytes }: NamedValue): boolean {
+  return collation !== undefined && byBytes !== true && SORTED_PADDED.test(collation) && !OF_WEIGHTS.test(collation);
+}
+
 /** The number that the server orders a member by. n.b. what was stored as no member of an ENUM is shown as the member '' is. */
 function placeOf(column: NamedValue, { kind, texts }: Members): string {
   const place = `CAST(${quote(column)} AS UNSIGNED)`;
@@ -330,7 +344,7 @@ export function condition(test: Condition): Part {
   const name = quote(test.column);
   if (test.op === 'in') return anyOf(name, test, test.value);
   const { column, op } = test;
-  if (test.value === null) return { sql: `${name} IS ${op === 'eq' ? '' : 'NOT '}NULL`, values: [] };
+  if (test.value === null) return op === 'eq' ? isNull(test) : isGiven(test);
   if (op === 'prefix') return like(name, test, `${escapeLike(String(test.value))}%`);
   if (op === 'contains') return like(name, test, `%${escapeLike(String(test.value))}%`);
   const value = comparable(test, test.value);
@@ -340,12 +354,36 @@ export function condition(test: Condition): Part {
   if (op === 'eq') return { sql: `${mark} = ${name}`, values };
   if (op === 'ne') return { sql: `NOT (${mark} <=> ${name})`, values };
   const members = membersOf(column);
-  if (members === undefined) return { sql: `${mark} ${MIRRORED[op]} ${name}`, values };
+  if (members === undefined) {
+    const sql = `${mark} ${MIRRORED[op]} ${name}`;
+    if (!mayBeZero(test) || !(op === 'lt' || op === 'lte')) return { sql, values };
+    // n.b. the zero date lies before all others.
+    return { sql: `(${sql} AND ${name} >= ?)`, values: [...values, FIRST_DAY] };
+  }
   // n.b. the server orders ENUM and SET by the numbers of their members, and compares them with text as text.
   return {
     sql: `${placeOf(column, members)} ${OPERATORS[op]} CAST(? AS DECIMAL(20,0))`,
     values: [numberOf(test, members, value)],
   };
+}
+
+/** Days of zeros only, which are shown as null, lie before it. n.b. it has to be bound: MySQL takes no such literal. */
+const FIRST_DAY = '0000-00-01 00:00:00';
+
+function mayBeZero({ column: { type }, isStored }: Condition): boolean {
+  return (type === 'date' || type === 'datetime') && isStored !== true;
+}
+
+function isNull(test: Condition): Part {
+  const name = quote(test.column);
+  if (!mayBeZero(test)) return { sql: `${name} IS NULL`, values: [] };
+  return { sql: `(${name} IS NULL OR ${name} < ?)`, values: [FIRST_DAY] };
+}
+
+function isGiven(test: Condition): Part {
+  const name = quote(test.column);
+  if (!mayBeZero(test)) return { sql: `${name} IS NOT NULL`, values: [] };
+  return { sql: `(${name} IS NOT NULL AND ${name} >= ?)`, values: [FIRST_DAY] };
 }
 
 function like(name: string, test: Condition, pattern: string): Part {
@@ -355,14 +393,15 @@ function like(name: string, test: Condition, pattern: string): Part {
 function anyOf(name: string, test: Condition, list: readonly Scalar[]): Part {
   const { type } = test.column;
   const some = list.filter((value) => value !== null).map((value) => comparable(test, value));
-  const isNull = some.length < list.length ? [{ sql: `${name} IS NULL`, values: [] }] : [];
-  if (some.length === 0) return isNull[0] ?? { sql: 'FALSE', values: [] };
+  const none = some.length < list.length ? isNull(test) : undefined;
+  if (some.length === 0) return none ?? { sql: 'FALSE', values: [] };
   // Rounded up to a power of two, so that lists of every length share few prepared statements.
   const padded = Array.from({ length: 2 ** Math.ceil(Math.log2(some.length)) }, (_, i) => some[i] ?? some[0] ?? null);
   const marks = padded.map((value) => placeholder(test, value)).join(', ');
   const sql = padded.length === 1 ? `${marks} = ${name}` : `${name} IN (${marks})`;
   const within = { sql, values: padded.map((value) => toDriver(value, type)) };
-  return isNull[0] === undefined ? within : { sql: `(${within.sql} OR ${isNull[0].sql})`, values: within.values };
+  if (none === undefined) return within;
+  return { sql: `(${within.sql} OR ${none.sql})`, values: within.values.concat(none.values) };
 }
 
 /**
@@ -914,6 +953,11 @@ export function groupStatement(calls: readonly Statement[]): Statement {
     for (const value of call.values) values.push(value);
   }
   return { sql: `${sql}END`, values };
+}
+
+/** How many calls of a group had ended when it failed. */
+export function callsEnded({ _rows: rows, _fields: fields }: DriverCommand): number {
+  return rows.filter((set, at) => Array.isArray(set) && fields[at]?.[0]?.name === ENDED).length;
 }
 
 /** Errors that say what is wrong with a call, whenever it is made. */
