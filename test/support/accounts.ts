@@ -24,7 +24,7 @@ export type AccountsClient = BedsClient & {
   readonly sessions: ReturnType<typeof BedsClient.prototype.domain<typeof sessions>>;
 };
 
-/** A host that serves users and sessions, on a database of their own. */
+/** A host that serves users and sessions, on a database of their own, and another one for the domain `seen`. */
 export interface Accounts {
   readonly prefix: string;
   readonly config: Config;
@@ -63,18 +63,30 @@ export async function startAccounts(teardown: Teardown, kind: StoreKind, service
     await dropBundle({ file: built.path, version: built.manifest.version, bytes: built.bytes }, pluginsDirectory);
   }
   await writeBundle(pluginsDirectory, {
-    ...{ form: 'file', domain: 'seen', name: 'seen.mjs', store: 'accounts' },
+    ...{ form: 'file', domain: 'seen', name: 'seen.mjs', store: 'main' },
     objects: { fetch: { kind: 'view', name: 'user_list', columns: { id: { type: 'string' } } } },
     operations: { who: { mode: 'read', run: 'return ctx.user ?? null;' } },
   });
   const config = configSchema.parse({
-    node: { name: prefix },
+    node: { name: prefix, roles: ['tercero'] },
     amqp: { url: rabbitmq.url, prefix },
     threads: { default: { count: 2 } },
-    stores: { accounts: { kind, url: urls['accounts'] } },
+    stores: { accounts: { kind, url: urls['accounts'], roles: ['tercero'] } },
     plugins: { probeTimeoutMs: 30_000 },
   });
   ending.push(() => deleteTopology(rabbitmq.url, prefix, [...domains, 'seen']));
+  // n.b. who is signed in this one has to ask the other: it has no account for the store of the users.
+  const application = await startHost({
+    config: configSchema.parse({
+      ...config,
+      node: { name: `${prefix}-app`, roles: ['appServer'] },
+      stores: { main: { kind, url: urls['accounts'] }, accounts: { kind, url: '', roles: ['tercero'] } },
+      state: { directory: '.beds-app' },
+    }),
+    projectRoot,
+    log: pino({ level: 'silent' }),
+  });
+  ending.push(() => application.stop());
   const startAgain = async (): Promise<Host> => {
     const host = await startHost({ config, projectRoot, log: pino({ level: 'silent' }) });
     ending.push(() => host.stop());
