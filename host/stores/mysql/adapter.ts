@@ -494,7 +494,7 @@ const leaving = new WeakSet<Routine>();
 /** Calls of each routine. */
 const called = new WeakMap<Routine, number>();
 /** So many are looked after, one by one, and of those that follow one in so many. */
-const [FIRST_WATCHED, ONE_WATCHED_IN] = [4, 16];
+const [FIRST_WATCHED, ONE_WATCHED_IN] = [4, 256];
 
 function isWatched(routine: Routine): boolean {
   const calls = (called.get(routine) ?? 0) + 1;
