@@ -350,7 +350,7 @@ function viewTests(shared: Shared): void {
       const found = await boundTo(title, n < 46 ? { where: { id }, limit: 1 } : { where: { stars: n % 5 }, limit: 50 });
       const plain = await view(n < 46 ? { where: { id } } : { where: { stars: n % 5, title } });
       return [
-        found.rows.filter((row) => String(row['id']).startsWith('view-')),
+        found.rows.filter(({ id: found }) => typeof found === 'string' && found.startsWith('view-')),
         plain.rows.filter((row) => row['title'] === title),
       ] as const;
     });
