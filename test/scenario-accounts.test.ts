@@ -30,7 +30,7 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
     let accounts: Accounts;
     let client: AccountsClient;
     before(async () => {
-      accounts = await startAccounts({ after: (end) => void endings.push(end) }, kind, services);
+      accounts = await startAccounts({ after: (end) => void endings.push(end) }, kind, { services });
       client = await accounts.connect();
     });
     /** The session of an operator. */

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { buildTemplate } from '@beds/sdk/build';
-import { type BedsClient, connectBeds } from '@beds/sdk/client';
+import type { JsonObject } from '@beds/sdk';
+import { type BedsClient, connectBeds, type ConnectOptions } from '@beds/sdk/client';
 import { connect } from 'amqplib';
 import { Long, MongoClient } from 'mongodb';
 import mysql from 'mysql2/promise';
@@ -11,6 +12,7 @@ import { type Config, configSchema } from '../../host/config/schema.js';
 import { applyObjects } from '../../host/dba/index.js';
 import type { Services } from '../../host/dev-servers/index.js';
 import { type Host, startHost } from '../../host/main.js';
+import type { StoreAdapter } from '../../host/stores/contract.js';
 import { loadAdapters } from '../../host/stores/factory.js';
 import { newUser, type Wanted } from '../../plugins/users/new-user.js';
 import type sessions from '../../plugins/sessions/template.js';
@@ -30,17 +32,26 @@ export interface Accounts {
   readonly config: Config;
   readonly projectRoot: string;
   readonly amqpUrl: string;
-  connect(): Promise<AccountsClient>;
+  connect(options?: Partial<ConnectOptions>): Promise<AccountsClient>;
   /** Makes a user beside the host, as `beds users create` does. */
   makeUser(wanted: Wanted): Promise<string>;
+  /** Calls a procedure of the store, beside the host. */
+  write(procedure: string, args: JsonObject): Promise<void>;
   startAgain(): Promise<Host>;
   /** Of every name and caller that tried. */
   setFailures(count: number): Promise<void>;
   host: Host;
 }
 
+export interface AccountsOptions {
+  readonly services: Services;
+  /** Of both hosts. */
+  readonly security?: Partial<Config['security']>;
+}
+
 /** Starts one; everything ends with the test file. */
-export async function startAccounts(teardown: Teardown, kind: StoreKind, services: Services): Promise<Accounts> {
+export async function startAccounts(teardown: Teardown, kind: StoreKind, options: AccountsOptions): Promise<Accounts> {
+  const { services, security = {} } = options;
   const { rabbitmq, mariadb, mongodb } = services;
   const server = kind === 'mysql' ? mariadb : mongodb;
   if (rabbitmq === undefined || server === undefined) throw new TypeError('the servers are needed');
@@ -73,8 +84,9 @@ export async function startAccounts(teardown: Teardown, kind: StoreKind, service
     threads: { default: { count: 2 } },
     stores: { accounts: { kind, url: urls['accounts'], roles: ['tercero'] } },
     plugins: { probeTimeoutMs: 30_000 },
+    security,
   });
-  ending.push(() => deleteTopology(rabbitmq.url, prefix, [...domains, 'seen']));
+  ending.push(() => deleteTopology(rabbitmq.url, prefix, [...domains, 'seen', 'mine']));
   // n.b. who is signed in this one has to ask the other: it has no account for the store of the users.
   const application = await startHost({
     config: configSchema.parse({
@@ -92,27 +104,36 @@ export async function startAccounts(teardown: Teardown, kind: StoreKind, service
     ending.push(() => host.stop());
     return host;
   };
+  const adapter = await openStore(config);
+  ending.push(() => adapter.close(1_000));
+  const write: Accounts['write'] = async (procedure, args) => {
+    const object = (await adapter.describe([procedure])).get(procedure);
+    if (object === undefined) throw new TypeError('the objects were applied');
+    await adapter.call(object, args, { timeoutMs: 10_000, mode: 'write' });
+  };
   return {
-    ...{ prefix, config, projectRoot, amqpUrl: rabbitmq.url, startAgain, setFailures, host: await startAgain() },
+    ...{ prefix, config, projectRoot, amqpUrl: rabbitmq.url, startAgain, setFailures, write, host: await startAgain() },
     makeUser: async (wanted) => {
-      const adapter = (await loadAdapters(config.stores))((store) => store).get('accounts');
-      if (adapter === undefined) throw new TypeError('the store is configured');
-      await adapter.open();
-      const object = (await adapter.describe(['user_insert'])).get('user_insert');
-      if (object === undefined) throw new TypeError('the objects were applied');
       const { id, ...made } = await newUser(wanted);
-      await adapter.call(object, { id, ...made }, { timeoutMs: 10_000, mode: 'write' });
-      await adapter.close(1_000);
+      await write('user_insert', { id, ...made });
       return id;
     },
-    connect: async () => {
+    connect: async (options) => {
       const client = await connectBeds<{ users: typeof users; sessions: typeof sessions }>({
         ...{ url: rabbitmq.url, name: 'test', exchange: `${prefix}.request`, defaultDeadlineMs: 30_000 },
+        ...options,
       });
       ending.push(() => client.close());
       return client;
     },
   };
+}
+
+async function openStore({ stores }: Config): Promise<StoreAdapter> {
+  const adapter = (await loadAdapters(stores))((store) => store).get('accounts');
+  if (adapter === undefined) throw new TypeError('the store is configured');
+  await adapter.open();
+  return adapter;
 }
 
 interface Preparing {

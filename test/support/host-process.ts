@@ -25,7 +25,7 @@ export interface HostProcess {
 /** Starts what `host` was, after that was stopped, in a process that may be lost. */
 export function startHostProcess(
   teardown: Teardown,
-  host: TestHost,
+  host: Pick<TestHost, 'config' | 'pluginsDirectory'>,
   config: Readonly<Record<string, unknown>> = {},
 ): HostProcess {
   const child = fork(new URL('./host-process-main.js', import.meta.url), [], {
