@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import {
   type Call,
   defineDomain,
-  type Json,
   type JsonObject,
   notFound,
   operationsOf,
@@ -12,6 +11,7 @@ import {
   type User,
 } from '@beds/sdk';
 import { definition, place, session } from './definition.js';
+import { forgetEvents, publishedEvents, takeEvents, takenEvents, told } from '../users/outbox.js';
 import { familyOf, newPair, newSalt, nextPair, type Pair, sha256 } from './tokens.js';
 
 /** Without a refresh a token ends after this time. */
@@ -24,8 +24,6 @@ const GRACE_MS = 10_000;
 /** What has ended is kept for so long. */
 const KEPT_MS = 7 * 86_400_000;
 const PURGE_ONE_IN = 64;
-/** How long a taker of events has them for itself. */
-const LEASE_MS = 5_000;
 
 const { query, mutation, unsupported } = operationsOf<typeof definition>();
 const { id } = session.fields;
@@ -54,17 +52,8 @@ async function end(
   db: Terms['db'],
 ): Promise<void> {
   const at = Date.now();
-  const event = { id: randomUUID(), topic: 'session.revoked', at, data: { session: id, user, reason } };
-  await db.end({ id, ended_at: at, event: JSON.stringify(event) });
-}
-
-/** n.b. one store keeps the lines as a text, which begins so, another as a list. */
-const LINES = 'lines:\n';
-
-function eventsOf(raw: Json): readonly Json[] {
-  const texts = typeof raw === 'string' ? [raw.slice(LINES.length)] : (raw as readonly string[]);
-  const lines = texts.flatMap((text) => text.split('\n')).filter((line) => line !== '');
-  return lines.map((line) => JSON.parse(line) as Json);
+  const event = told(at, ['session.revoked', { session: id, user, reason }]);
+  await db.end({ id, ended_at: at, event });
 }
 
 function ended(): Error {
@@ -196,31 +185,10 @@ export const operations = {
   }),
 
   /** Events of one record, for the broker that publishes them; they are its own for some seconds. */
-  outbox: mutation(
-    { output: { taken: t.object({ record: t.string(), raw: t.json(), events: t.list(t.json()) }).optional() } },
-    async ({ db }) => {
-      const now = Date.now();
-      const found = await db.outbox({ now, until: now + LEASE_MS });
-      if (found === undefined) return { taken: null };
-      const { id: record, outbox: raw } = found;
-      return { taken: { record, raw, events: eventsOf(raw) } };
-    },
-  ).idempotent(),
+  outbox: mutation({ output: takenEvents }, ({ db }) => takeEvents(db)).idempotent(),
 
   /** These have been published. */
-  outboxDone: mutation(
-    { input: { record: t.string(), raw: t.json() }, output: {} },
-    async ({ input: { record, raw }, db }) => {
-      await db.outboxDone({
-        id: record,
-        ...(typeof raw === 'string'
-          ? { published: raw.slice(LINES.length), events: [] }
-          : { published: '', events: raw }),
-      });
-      await db.outboxRest({ id: record });
-      return {};
-    },
-  ).idempotent(),
+  outboxDone: mutation({ input: publishedEvents, output: {} }, ({ input, db }) => forgetEvents(db, input)).idempotent(),
 };
 
 /** n.b. nobody is told whether there is a session of somebody else. */

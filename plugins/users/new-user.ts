@@ -1,15 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { refused } from '@beds/sdk';
+import { told } from './outbox.js';
 import { hashPassword } from './password.js';
 
 /** The form in which two names are the same. */
 export function keyOf(name: string): string {
   return name.normalize('NFKC').trim().toLowerCase();
-}
-
-/** What others are to be told, as it is kept with the record: a line each. */
-export function told(at: number, ...events: readonly (readonly [topic: string, data: object])[]): string {
-  return events.map(([topic, data]) => JSON.stringify({ id: randomUUID(), topic, at, data })).join('\n');
 }
 
 export function strong(password: string): string {

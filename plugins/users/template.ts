@@ -1,12 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { conflict, defineDomain, type Json, notFound, operationsOf, refused, t } from '@beds/sdk';
+import { conflict, defineDomain, notFound, operationsOf, refused, t } from '@beds/sdk';
 import { Attempt } from './attempts.js';
 import { definition, user } from './definition.js';
-import { keyOf, newUser, strong, told } from './new-user.js';
+import { keyOf, newUser, strong } from './new-user.js';
+import { forgetEvents, publishedEvents, takeEvents, takenEvents, told } from './outbox.js';
 import { comparePassword, hashPassword } from './password.js';
 
-/** How long a taker of events has them for itself. */
-const LEASE_MS = 5_000;
 const RESET_MS = 1_800_000;
 
 const { query, mutation } = operationsOf<typeof definition>();
@@ -22,15 +21,6 @@ function sha256(text: string): string {
 /** Whoever remembers sessions of the user must ask again. */
 function sessionsOf(user: string): readonly [string, object] {
   return ['session.revoked', { user }];
-}
-
-/** n.b. one store keeps the lines as a text, which begins so, another as a list. */
-const LINES = 'lines:\n';
-
-function eventsOf(raw: Json): readonly Json[] {
-  const texts = typeof raw === 'string' ? [raw.slice(LINES.length)] : (raw as readonly string[]);
-  const lines = texts.flatMap((text) => text.split('\n')).filter((line) => line !== '');
-  return lines.map((line) => JSON.parse(line) as Json);
 }
 
 function existing<T>(found: T | undefined): T {
@@ -177,35 +167,10 @@ export const operations = {
   ),
 
   /** Events of one record, for the broker that publishes them; they are its own for some seconds. */
-  outbox: mutation(
-    {
-      output: {
-        taken: t.object({ record: t.string(), raw: t.json(), events: t.list(t.json()) }).optional(),
-      },
-    },
-    async ({ db }) => {
-      const now = Date.now();
-      const found = await db.outbox({ now, until: now + LEASE_MS });
-      if (found === undefined) return { taken: null };
-      const { id: record, outbox: raw } = found;
-      return { taken: { record, raw, events: eventsOf(raw) } };
-    },
-  ).idempotent(),
+  outbox: mutation({ output: takenEvents }, ({ db }) => takeEvents(db)).idempotent(),
 
   /** These have been published. */
-  outboxDone: mutation(
-    { input: { record: t.string(), raw: t.json() }, output: {} },
-    async ({ input: { record, raw }, db }) => {
-      await db.outboxDone({
-        id: record,
-        ...(typeof raw === 'string'
-          ? { published: raw.slice(LINES.length), events: [] }
-          : { published: '', events: raw }),
-      });
-      await db.outboxRest({ id: record });
-      return {};
-    },
-  ).idempotent(),
+  outboxDone: mutation({ input: publishedEvents, output: {} }, ({ input, db }) => forgetEvents(db, input)).idempotent(),
 };
 
 /** n.b. a domain that asks in its own name passes: `sessions` verifies passwords so. */
