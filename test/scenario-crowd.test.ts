@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isBedsError } from '@beds/sdk';
 import { connect } from 'amqplib';
 import { familyOf, newPair, sha256 } from '../plugins/sessions/tokens.js';
-import { told } from '../plugins/users/new-user.js';
+import { told } from '../plugins/users/outbox.js';
 import { type Accounts, type AccountsClient, startAccounts } from './support/accounts.js';
 import { type BundleOptions, writeBundle } from './support/bundles.js';
 import { eventually } from './support/eventually.js';
