@@ -167,7 +167,13 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
       await client.users.setPassword({ id, password: 'another long password' }, operator);
       assert.equal(await seen(d.token), null);
       await assert.rejects(signIn('gina'), WRONG);
-      const e = await signIn('gina', 'another long password');
+      const own = await signIn('gina', 'another long password');
+      const change = (old: string): Promise<unknown> =>
+        client.users.changePassword({ old, password: 'a password of her own' }, { session: own.token });
+      await assert.rejects(change(PASSWORD), WRONG);
+      await change('another long password');
+      assert.equal(await seen(own.token), null);
+      const e = await signIn('gina', 'a password of her own');
       await client.users.disable({ id }, operator);
       assert.equal(await seen(e.token), null);
       await assert.rejects(client.sessions.refresh({ refresh: e.refresh }), ENDED);

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { refused, type CallTerms } from '@beds/sdk';
 import type { definition } from './definition.js';
 
-type Database = CallTerms<typeof definition>['db'];
+export type Database = CallTerms<typeof definition>['db'];
 
 /** So many wrong passwords cost no time: of a name, and of a caller who may sign many people in. */
 const FREE = { name: 5, caller: 30 } as const;

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { conflict, defineDomain, notFound, operationsOf, refused, t } from '@beds/sdk';
-import { Attempt } from './attempts.js';
+import { Attempt, type Database, type Trial as AttemptBy } from './attempts.js';
 import { definition, user } from './definition.js';
 import { keyOf, newUser, strong } from './new-user.js';
 import { forgetEvents, publishedEvents, takeEvents, takenEvents, told } from './outbox.js';
@@ -13,6 +13,7 @@ const { id, name, roles } = user.fields;
 /** n.b. a bound on what is hashed, and long enough for any sentence. */
 const password = t.string({ max: 200 });
 const signedIn = user.pick('id', 'name', 'roles');
+type Secret = NonNullable<Awaited<ReturnType<Database['secret']>>>;
 
 function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');
@@ -30,6 +31,41 @@ function existing<T>(found: T | undefined): T {
 
 function isTaken(error: unknown): boolean {
   return (error as { readonly code?: unknown }).code === 'BEDS_STORE_CONFLICT';
+}
+
+interface Trial extends AttemptBy {
+  readonly password: string;
+  /** Who it has to be. */
+  readonly id?: string | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Throws the same, after the same time, whatever is wrong. */
+async function passwordHolder(db: Database, trial: Trial): Promise<Secret> {
+  const { nameKey, password, id, signal } = trial;
+  const attempt = new Attempt(db, trial);
+  await attempt.begin(Date.now());
+  const named = await db.secret({ name_key: nameKey });
+  const found = id === undefined || named?.id === id ? named : undefined;
+  const { isRight, isOutdated } = await comparePassword(password, found?.password, signal);
+  if (found === undefined || !isRight || found.disabled) {
+    await attempt.failed(Date.now());
+    throw refused('Name or password is wrong.');
+  }
+  await attempt.succeeded();
+  if (isOutdated) await db.change({ id: found.id, password: await hashPassword(password, signal) });
+  return found;
+}
+
+async function renewPassword(
+  db: Database,
+  { id, password, signal }: { readonly id: string; readonly password: string; readonly signal: AbortSignal },
+): Promise<Awaited<ReturnType<Database['change']>>> {
+  const kept = await hashPassword(password, signal);
+  const at = Date.now();
+  const event = told(at, ['user.changed', { user: id, what: 'password' }], sessionsOf(id));
+  const times = { password_at: at, sessions_after: at, outbox_at: at, reset_until: 0 };
+  return db.change({ id, password: kept, ...times, event });
 }
 
 export const operations = {
@@ -96,29 +132,27 @@ export const operations = {
     return { id: input.id };
   }).idempotent(),
 
-  setPassword: mutation({ input: { id, password }, output: user }, async ({ input, db, signal }) => {
-    const kept = await hashPassword(strong(input.password), signal);
-    const at = Date.now();
-    const event = told(at, ['user.changed', { user: input.id, what: 'password' }], sessionsOf(input.id));
-    const times = { password_at: at, sessions_after: at, outbox_at: at, reset_until: 0 };
-    return existing(await db.change({ id: input.id, password: kept, ...times, event }));
-  }),
+  setPassword: mutation({ input: { id, password }, output: user }, async ({ input, db, signal }) =>
+    existing(await renewPassword(db, { id: input.id, password: strong(input.password), signal })),
+  ),
+
+  /** By himself, who is signed in and knows the old one. All his sessions have ended, the one that asks as well. */
+  changePassword: mutation(
+    { input: { old: password, password }, output: user },
+    async ({ input, db, client, user: self, signal }) => {
+      const wanted = strong(input.password);
+      const trial = { nameKey: keyOf(self?.name ?? ''), client, address: undefined };
+      const found = await passwordHolder(db, { ...trial, password: input.old, id: self?.id, signal });
+      return existing(await renewPassword(db, { id: found.id, password: wanted, signal }));
+    },
+  ),
 
   /** The user of a name and a password. Whatever is wrong, the answer and its time are the same. */
   verify: mutation(
     { input: { name, password, address: t.string({ max: 100 }).optional() }, output: signedIn },
     async ({ input, db, client, signal }) => {
-      const nameKey = keyOf(input.name);
-      const attempt = new Attempt(db, { nameKey, client, address: input.address ?? undefined });
-      await attempt.begin(Date.now());
-      const found = await db.secret({ name_key: nameKey });
-      const { isRight, isOutdated } = await comparePassword(input.password, found?.password, signal);
-      if (found === undefined || !isRight || found.disabled) {
-        await attempt.failed(Date.now());
-        throw refused('Name or password is wrong.');
-      }
-      await attempt.succeeded();
-      if (isOutdated) await db.change({ id: found.id, password: await hashPassword(input.password, signal) });
+      const trial = { nameKey: keyOf(input.name), client, address: input.address ?? undefined };
+      const found = await passwordHolder(db, { ...trial, password: input.password, signal });
       return { id: found.id, name: found.name, roles: found.roles };
     },
   ),
@@ -182,6 +216,7 @@ const access = {
       (name) => [name, OPERATORS],
     ),
   ),
+  changePassword: 'signed-in',
   verify: OPERATORS,
   brief: OPERATORS,
   askReset: 'anyone',
