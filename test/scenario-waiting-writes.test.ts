@@ -64,7 +64,16 @@ async function rowsOf(host: TestHost): Promise<ReadonlyMap<string, number>> {
 }
 
 async function assertOnce(host: TestHost, marks: readonly string[]): Promise<void> {
-  await eventually('all rows are there', async () => (await rowsOf(host)).size >= marks.length, 20_000);
+  const missing = async (): Promise<readonly string[]> => {
+    const rows = await rowsOf(host);
+    return marks.filter((mark) => !rows.has(mark));
+  };
+  try {
+    await eventually('all rows are there', async () => (await missing()).length === 0, 20_000);
+  } catch (error) {
+    const dead = (await deadLetters(host)).map(({ properties }) => JSON.stringify(properties.headers));
+    assert.fail(`${String(error)}; missing: ${String(await missing())}; dead letters: ${dead.join('\n')}`);
+  }
   assert.deepEqual([...(await rowsOf(host))].sort(), marks.map((mark): [string, number] => [mark, 1]).sort());
 }
 
