@@ -202,8 +202,8 @@ describe('the session of a request', () => {
     let isAway = false;
     const { resolve } = sessions();
     const plane = await serving(GUARDED, {
-      resolve: (tokenHash) =>
-        isAway ? Promise.reject(storeErrors.make('BEDS_STORE_UNAVAILABLE')) : resolve(tokenHash),
+      resolve: (tokenHash, timeoutMs) =>
+        isAway ? Promise.reject(storeErrors.make('BEDS_STORE_UNAVAILABLE')) : resolve(tokenHash, timeoutMs),
     });
     assert.equal(await outcome(plane, { op: 'open', ...as('mallory') }), SIGN_IN);
     assert.equal(

@@ -26,6 +26,7 @@ const BACK_MS = 1_000;
 /** By then all who waited for it have been answered, on a busy machine too. */
 const ANSWERED_MS = 3_000;
 const DEADLINE_MS = 15_000;
+const LEAST_OUTAGES = 2;
 /** So often somebody who is out tries his old token. */
 const TRIES_OUT = 3;
 /** What somebody may be told while the node of the sessions is away. */
@@ -141,10 +142,10 @@ class Crowd {
   }
 
   /** Calls for somebody, and after he is out for somebody else. */
-  async call(people: People, first: SignedIn, untilMs: number): Promise<void> {
+  async call(people: People, first: SignedIn, goesOn: () => boolean): Promise<void> {
     let [who, triesOut] = [first, 0];
     let waitingSinceMs: number | undefined;
-    while (performance.now() < untilMs) {
+    while (goesOn()) {
       waitingSinceMs ??= performance.now();
       const outcome = await this.ask(who);
       if (outcome !== 'refused') {
@@ -192,7 +193,7 @@ class Crowd {
 }
 
 /** Ends sessions and disables users, also while nobody is there to do so: it is done when the node is back, or fails. */
-async function turnOut(client: AccountsClient, people: People, untilMs: number): Promise<void> {
+async function turnOut(client: AccountsClient, people: People, goesOn: () => boolean): Promise<void> {
   const { token: session } = await people.addSession(await people.addUser(['operator']));
   const asked: Promise<unknown>[] = [];
   const ask = (who: Ending, asking: Promise<unknown>): void => {
@@ -200,7 +201,7 @@ async function turnOut(client: AccountsClient, people: People, untilMs: number):
     // n.b. who was killed while he did it has not said whether it is done: what is heard does.
     asked.push(asking.catch(() => undefined));
   };
-  for (let turn = 1; performance.now() < untilMs; turn += 1) {
+  for (let turn = 1; goesOn(); turn += 1) {
     if (turn % 4 === 0) {
       const user = anyOf(people.users.filter(isIn));
       ask(user, client.users.disable({ id: user.id }, { session }));
@@ -215,13 +216,14 @@ async function turnOut(client: AccountsClient, people: People, untilMs: number):
 }
 
 /** Deploys one version after the other. Returns the last one. */
-async function swap(pluginsDirectory: string, untilMs: number): Promise<string> {
-  for (let patch = 1; ; patch += 1) {
-    const version = `1.0.${String(patch)}`;
+async function swap(pluginsDirectory: string, goesOn: () => boolean): Promise<string> {
+  let version = '';
+  for (let patch = 1; goesOn(); patch += 1) {
+    version = `1.0.${String(patch)}`;
     await writeBundle(pluginsDirectory, { ...MINE, version });
-    if (performance.now() + 3_000 > untilMs) return version;
     await delay(1_500);
   }
+  return version;
 }
 
 const columns = { id: { type: 'string' }, user_id: { type: 'string' } };
@@ -267,8 +269,11 @@ describe('200 who are signed in', { timeout: (SECONDS + 120) * 1_000 }, () => {
       first.push(...some);
     }
     const untilMs = performance.now() + SECONDS * 1_000;
+    let isKilling = true;
+    // Until it has seen what it is about, on a busy machine too.
+    const goesOn = (): boolean => isKilling || performance.now() < untilMs;
     const killing = async (): Promise<void> => {
-      while (performance.now() + 4_000 < untilMs) {
+      while (crowd.outages.length < LEAST_OUTAGES || performance.now() + 4_000 < untilMs) {
         await delay(2_500);
         const outage = { fromMs: performance.now(), toMs: Infinity };
         crowd.outages.push(outage);
@@ -277,12 +282,13 @@ describe('200 who are signed in', { timeout: (SECONDS + 120) * 1_000 }, () => {
         await tercero.serving;
         outage.toMs = performance.now();
       }
+      isKilling = false;
     };
     const [version] = await Promise.all([
-      swap(place.pluginsDirectory, untilMs),
-      turnOut(client, people, untilMs),
+      swap(place.pluginsDirectory, goesOn),
+      turnOut(client, people, goesOn),
       killing(),
-      ...first.map((who) => crowd.call(people, who, untilMs)),
+      ...first.map((who) => crowd.call(people, who, goesOn)),
     ]);
 
     const awayMs = crowd.outages.map(({ fromMs, toMs }) => Math.round(toMs - fromMs));
@@ -297,8 +303,7 @@ describe('200 who are signed in', { timeout: (SECONDS + 120) * 1_000 }, () => {
       'the last version serves',
       async () => (await client.domain('mine').call('version', {})) === version,
     );
-    // It has seen what it is about.
-    assert.ok(crowd.outages.length >= 2 && version !== '1.0.1' && heard >= SECONDS && turnedAway >= SECONDS);
+    assert.ok(version !== '1.0.1' && heard >= SECONDS && turnedAway >= SECONDS);
     assert.ok(answered > 50 * SECONDS, `${String(answered)} answers`);
   });
 });

@@ -6,8 +6,8 @@ import type { Config } from '../config/schema.js';
 import { requestErrors } from '../errors/request.js';
 import { publishFault } from '../observe/channels.js';
 
-/** Asks the domain `sessions` whose session this is; `null` in answer: nobody's. */
-export type ResolveSession = (tokenHash: string) => Promise<Json>;
+/** Asks the domain `sessions` whose session this is; `null` in answer: nobody's. `timeoutMs`: how long the one waits who asks first. */
+export type ResolveSession = (tokenHash: string, timeoutMs: number) => Promise<Json>;
 
 /** Reads the token of an OpenID provider. Undefined: it is none that counts. */
 export type ReadToken = (token: string) => Promise<Resolved | undefined>;
@@ -95,7 +95,7 @@ export class Access {
       if (this.#asked.size >= MAX_ASKED) {
         throw requestErrors.make('BEDS_REQUEST_SESSION_UNAVAILABLE', 'Too many sessions are being asked for at once.');
       }
-      asking = this.#ask(key, token);
+      asking = this.#ask(key, token, timeoutMs);
       this.#asked.set(key, asking);
     }
     return withTimeout(asking, Math.max(1, Math.ceil(timeoutMs)), () =>
@@ -117,12 +117,12 @@ export class Access {
     }
   }
 
-  async #ask(key: string, token: string): Promise<User | undefined> {
+  async #ask(key: string, token: string, timeoutMs: number): Promise<User | undefined> {
     // n.b. in a later turn: it is among those that are asked for by then.
     await Promise.resolve();
     const asking = this.#asked.get(key);
     try {
-      const resolved = await this.#resolve(token);
+      const resolved = await this.#resolve(token, timeoutMs);
       if (this.#asked.get(key) === asking) this.#keep(key, resolved);
       return resolved?.user;
     } finally {
@@ -130,10 +130,10 @@ export class Access {
     }
   }
 
-  async #resolve(token: string): Promise<Resolved | undefined> {
+  async #resolve(token: string, timeoutMs: number): Promise<Resolved | undefined> {
     const { readToken, resolve } = this.#options;
     try {
-      if (!isJwt(token)) return resolvedOf(await resolve(hashOf(token)));
+      if (!isJwt(token)) return resolvedOf(await resolve(hashOf(token), timeoutMs));
       return await readToken?.(token);
     } catch (error) {
       if (isBedsError(error) && error.code === 'BEDS_REQUEST_SESSION_UNAVAILABLE') throw error;

@@ -88,8 +88,13 @@ export class BrokerThread {
     this.#poison = new PoisonTracker((digest, generation) => this.#code.trying(digest, generation));
     const names = makeNames(config.amqp.prefix);
     const { defaultDeadlineMs } = config.limits;
-    const resolve = (tokenHash: string): Promise<Json> =>
-      this.#ask({ domain: 'sessions', op: 'resolve', mode: 'read' }, { tokenHash }, defaultDeadlineMs);
+    // n.b. others may wait for the same answer, so it has the usual time at least.
+    const resolve = (tokenHash: string, timeoutMs: number): Promise<Json> =>
+      this.#ask(
+        { domain: 'sessions', op: 'resolve', mode: 'read' },
+        { tokenHash },
+        Math.max(timeoutMs, defaultDeadlineMs),
+      );
     const listen = (): void => this.#revocations.begin();
     this.#access = new Access({ ...config, resolve, readToken, listen });
     this.#revocations = new Revocations(names.happened, this.#access);
