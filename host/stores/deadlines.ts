@@ -353,17 +353,51 @@ interface Asked<Input, Result> {
 /** While two groups are under way, or as many calls in smaller ones, others wait for a moment and go together. */
 const LEAST_GROUPS = 2;
 const CALLS_UNDER_WAY = 32;
-/** Nobody waits longer for the groups under way, and a group that takes longer has to be worth it. */
+/** Nobody waits longer for the groups under way, and a group that takes longer is compared with smaller ones. */
 const PATIENCE_MS = 10;
 const ORDERED_PATIENCE_MS = 50;
-/** It is where each of its calls takes at most this share of what it takes in smaller groups. */
-const GAIN = 0.7;
-/** So many calls go alone after a group that failed or was not worth it, and twice as many each time that follows. */
+/** It is too large where it takes so much longer than one of half as many calls. */
+const MOST_ADDED_MS = 5;
+/** So many slow ones in a row are compared: one alone may have met whatever stops a thread or a server for a moment. */
+const SLOW_GROUPS = 4;
+/** So many of either size are compared, each with each; and this share of the pairs has to say the same. */
+const TRIED_GROUPS = 8;
+const CLEAR_SHARE = 0.75;
+/** So many calls go alone after a group that failed, or are not compared after a trial; twice as many each time that follows. */
 const [LEAST_REST, MOST_REST] = [32, 4_096];
+
+/** What groups took, and those of half as many calls. They take turns: a busy machine makes both slow. */
+class Trial {
+  readonly #wholeMs: number[] = [];
+  readonly #halfMs: number[] = [];
+  isHalfNext = true;
+
+  add(isWhole: boolean, tookMs: number): void {
+    const times = isWhole ? this.#wholeMs : this.#halfMs;
+    if (times.length < TRIED_GROUPS) times.push(tookMs);
+  }
+
+  get isOver(): boolean {
+    return this.#wholeMs.length === TRIED_GROUPS && this.#halfMs.length === TRIED_GROUPS;
+  }
+
+  /** Whether half as many calls are clearly quicker. */
+  get isTooLarge(): boolean {
+    let slower = 0;
+    for (const wholeMs of this.#wholeMs)
+      for (const halfMs of this.#halfMs) if (wholeMs - halfMs > MOST_ADDED_MS) slower += 1;
+    return slower >= CLEAR_SHARE * TRIED_GROUPS ** 2;
+  }
+
+  /** Whether most of half as many calls are quick. */
+  get isHalfQuick(): boolean {
+    return this.#halfMs.filter((ms) => ms <= PATIENCE_MS).length > TRIED_GROUPS / 2;
+  }
+}
 
 /**
  * Calls of one kind that come in one turn, or while groups are under way, go together: a statement costs more than what it asks for.
- * One that comes by itself goes alone. Groups grow as long as that makes each call quicker.
+ * One that comes by itself goes alone. Groups grow as long as nobody waits much longer for what the others ask for.
  */
 export class CallGroups<Input, Result> {
   readonly #grouping: Grouping<Input, Result>;
@@ -374,8 +408,14 @@ export class CallGroups<Input, Result> {
   #isScheduled = false;
   #patience: WheelEntry | undefined;
   #mostCalls: number;
-  /** Milliseconds that a call took in groups of 1, 2, 4 … calls. */
-  readonly #costsMs: number[] = [];
+  /** Slow groups in a row. */
+  #slowGroups = 0;
+  #trial: Trial | undefined;
+  /** Calls of the smallest groups that were found to be too large. */
+  #tooManyCalls = Infinity;
+  /** So many calls go before groups of other sizes are tried again. */
+  #holdCalls = 0;
+  #nextHold = LEAST_REST;
   #restCalls = 0;
   #nextRest = LEAST_REST;
 
@@ -422,7 +462,8 @@ export class CallGroups<Input, Result> {
   }
 
   get #most(): number {
-    return this.#restCalls > 0 ? 1 : this.#mostCalls;
+    if (this.#restCalls > 0) return 1;
+    return this.#trial?.isHalfNext === true ? this.#mostCalls / 2 : this.#mostCalls;
   }
 
   #mayGo(): boolean {
@@ -449,6 +490,7 @@ export class CallGroups<Input, Result> {
     for (const each of asked) this.#count(each, 1);
     this.#underWay += 1;
     if (this.#restCalls > 0) this.#restCalls -= 1;
+    else if (this.#trial !== undefined) this.#trial.isHalfNext = !this.#trial.isHalfNext;
     if (asked.length > 1) void this.#together(asked);
     else void this.#single(first);
     return true;
@@ -479,8 +521,7 @@ export class CallGroups<Input, Result> {
     const beganAtMs = performance.now();
     await this.#alone(asked);
     if (this.#grouping.turnOf !== undefined) this.#count(asked, -1);
-    const tookMs = performance.now() - beganAtMs;
-    if (tookMs > PATIENCE_MS || this.#mostCalls === 1) this.#learn(1, tookMs);
+    if (this.#mostCalls <= 2) this.#learn(1, performance.now() - beganAtMs);
     this.#underWay -= 1;
     if (this.#waiting.length > 0) this.#go();
   }
@@ -524,29 +565,74 @@ export class CallGroups<Input, Result> {
   }
 
   #learn(calls: number, tookMs: number): void {
-    const size = Math.floor(Math.log2(calls));
-    const costs = this.#costsMs;
-    const costMs = tookMs / calls;
-    costs[size] = costs[size] === undefined ? costMs : (costs[size] + costMs) / 2;
-    const isWorthIt = tookMs <= PATIENCE_MS || this.#gains(size, size - 1);
-    if (isWorthIt || this.#gains(size + 1, size)) {
-      if (isWorthIt && calls > 1) this.#nextRest = LEAST_REST;
-      if (calls >= this.#most) this.#mostCalls = Math.min(this.#grouping.mostCalls, this.#mostCalls * 2);
-    } else if (calls > 1) {
-      this.#mostCalls = 2 ** Math.max(0, size - 1);
-      if (this.#mostCalls === 1) this.#rest();
+    this.#holdCalls -= calls;
+    const isWhole = calls * 2 > this.#mostCalls;
+    if (this.#trial !== undefined) {
+      if (calls * 4 > this.#mostCalls) this.#try(this.#trial, isWhole, tookMs);
+    } else if (isWhole && tookMs > PATIENCE_MS) this.#slowed();
+    else if (isWhole) this.#wasQuick(calls);
+  }
+
+  #wasQuick(calls: number): void {
+    this.#slowGroups = 0;
+    if (calls > 1) this.#nextRest = LEAST_REST;
+    if (calls < this.#mostCalls) return;
+    this.#forgive();
+    if (this.#holdCalls <= 0) this.#mostCalls = Math.min(this.#grouping.mostCalls, this.#mostCalls * 2);
+  }
+
+  #slowed(): void {
+    this.#slowGroups += 1;
+    if (this.#slowGroups < SLOW_GROUPS || this.#holdCalls > 0) return;
+    const isDouble = this.#mostCalls === 1 || this.#mostCalls * 2 === this.#tooManyCalls;
+    if (isDouble) this.#mostCalls *= 2;
+    this.#startTrial();
+  }
+
+  /** n.b. as long as that finds groups that are small enough, or some that are too large, the next one follows. */
+  #startTrial(): void {
+    this.#slowGroups = 0;
+    this.#trial = new Trial();
+  }
+
+  #try(trial: Trial, isWhole: boolean, tookMs: number): void {
+    trial.add(isWhole, tookMs);
+    if (!trial.isOver) return;
+    this.#trial = undefined;
+    if (trial.isTooLarge) {
+      this.#tooManyCalls = this.#mostCalls;
+      this.#mostCalls /= 2;
+      if (trial.isHalfQuick || this.#mostCalls === 1) this.#hold();
+      else this.#startTrial();
+      return;
+    }
+    this.#forgive();
+    const next = this.#mostCalls * 2;
+    if (next > this.#grouping.mostCalls || next >= this.#tooManyCalls) this.#hold();
+    else {
+      this.#mostCalls = next;
+      this.#startTrial();
     }
   }
 
-  /** Whether a call is quicker in groups of the one size than in those of the other. */
-  #gains(size: number, than: number): boolean {
-    return (this.#costsMs[size] ?? Infinity) <= GAIN * (this.#costsMs[than] ?? 0);
+  /** Groups as large as these were too large, and are so no longer. */
+  #forgive(): void {
+    if (this.#mostCalls < this.#tooManyCalls) return;
+    this.#tooManyCalls = Infinity;
+    this.#nextHold = LEAST_REST;
+  }
+
+  #hold(): void {
+    this.#slowGroups = 0;
+    this.#holdCalls = this.#nextHold;
+    this.#nextHold = Math.min(MOST_REST, this.#nextHold * 2);
   }
 
   #rest(): void {
     this.#restCalls = this.#nextRest;
     this.#nextRest = Math.min(MOST_REST, this.#nextRest * 2);
     this.#mostCalls = Math.max(1, this.#mostCalls / 2);
+    this.#trial = undefined;
   }
 }
 
