@@ -182,6 +182,64 @@ test('a server that has its sessions otherwise neither loses writes nor hides ro
   assert.ok((await prepared()) - before <= 2, 'a transaction that leaves nothing behind costs no reset');
 });
 
+/** What a DBA may have set for all sessions, and what it would do to a borrower. Not every server knows each. */
+const OTHERWISE: Readonly<Record<string, string>> = {
+  'texts of another character set, once a session is reset': `character_set_client = latin1, GLOBAL character_set_results = latin1, GLOBAL collation_connection = latin1_swedish_ci`,
+  'texts of another character set, from the first one on': `init_connect = 'SET NAMES latin1'`,
+  'values that are cut to what fits': `sql_mode = ''`,
+  'texts that are padded': `sql_mode = 'PAD_CHAR_TO_FULL_LENGTH'`,
+  'texts in other quotes': `sql_mode = 'ANSI'`,
+  'empty texts that are null': `sql_mode = 'EMPTY_STRING_IS_NULL'`,
+  'blocks in another language': `sql_mode = 'ORACLE'`,
+};
+
+test('a server that has its sessions otherwise neither changes nor cuts values', async (t) => {
+  const { mariadb } = await privateServices(t, ['mariadb']);
+  assert.ok(mariadb);
+  const dba = await createConnection({ uri: mariadb.url, multipleStatements: true });
+  t.after(() => dba.end());
+  const url = new URL(mariadb.url);
+  const database = url.pathname.slice(1);
+  const hosts = ['%', 'localhost', '127.0.0.1'];
+  await dba.query(`CREATE TABLE notes (id INT PRIMARY KEY, name VARCHAR(20) CHARACTER SET utf8mb4, code CHAR(6) CHARACTER SET utf8mb4, f FLOAT);
+    CREATE VIEW note_list AS SELECT id, name, code, f FROM notes;
+    CREATE PROCEDURE note_add (IN id INT, IN name VARCHAR(20) CHARACTER SET utf8mb4, IN code CHAR(6) CHARACTER SET utf8mb4, IN f FLOAT, INOUT text VARCHAR(9) CHARACTER SET utf8mb4)
+      BEGIN INSERT INTO notes VALUES (id, name, code, f); SET text = CONCAT(text, '!'); END;
+    ${hosts.map((host) => `CREATE USER 'borrower'@'${host}' IDENTIFIED BY 'borrower'; GRANT SELECT, EXECUTE ON ${database}.* TO 'borrower'@'${host}';`).join('')}`);
+  url.username = url.password = 'borrower';
+  let id = 0;
+  for (const [what, setting] of Object.entries(OTHERWISE)) {
+    const isKnown = await dba.query(`SET GLOBAL ${setting}`).then(
+      () => true,
+      () => false,
+    );
+    if (!isKnown) continue;
+    const config = { kind: 'mysql', url: url.href, ...storeLimits, poolSize: 1 } as const;
+    const there = createMysqlAdapter({ store: 'there', config });
+    await there.open();
+    try {
+      const known = await there.describe(['note_list', 'note_add']);
+      const [view, add] = [known.get('note_list'), known.get('note_add')];
+      assert.ok(view && add);
+      // n.b. what is refused is followed by a reset of the session, which is the only one.
+      for (let times = 0; times < 2; times += 1) {
+        id += 1;
+        const row = { id, name: 'né😀 \\"\'', code: '', f: 0.1 };
+        assert.deepEqual((await there.call(add, { ...row, text: 'é' }, write)).rows, [{ text: 'é!' }], what);
+        assert.deepEqual((await there.view(view, { key: 'id', where: { id } }, read)).rows, [row], what);
+        const same = await there.view(view, { key: 'id', where: { id, name: row.name, code: '' } }, read);
+        assert.deepEqual(same.rows, [row], what);
+        const cut = there.call(add, { ...row, id: -id, f: 1e300, text: '' }, write);
+        await assert.rejects(cut, { code: 'BEDS_STORE_INVALID_VALUE', field: 'f' }, what);
+      }
+    } finally {
+      await there.close(1_000);
+      await dba.query(`SET GLOBAL init_connect = '', GLOBAL sql_mode = 'STRICT_TRANS_TABLES', GLOBAL character_set_client = utf8mb4,
+        GLOBAL character_set_results = utf8mb4, GLOBAL collation_connection = utf8mb4_general_ci`);
+    }
+  }
+});
+
 test('what is shown as null is found by null, and by nothing else: the zero date', async () => {
   const view = object('day_list');
   const ids = async (query: ViewQuery): Promise<readonly unknown[]> =>

@@ -122,6 +122,12 @@ function refuseUrl(store: string, problem: string): Error {
   return storeErrors.make('BEDS_STORE_URL_INVALID', `The URL of the store ${store} ${problem}.`);
 }
 
+/**
+ * n.b. others change what is read (`PAD_CHAR_TO_FULL_LENGTH`, `EMPTY_STRING_IS_NULL`) or what is taken for a block (`ORACLE`), and without
+ * a strict one arguments are cut to what fits. A routine has the one that it was made with.
+ */
+export const SQL_MODE = `sql_mode='STRICT_TRANS_TABLES,STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'`;
+
 /** What the server can do, found by trying. Names of variables differ between MySQL and the MariaDB versions. */
 export interface ServerProfile {
   readonly version: string;
@@ -155,6 +161,7 @@ export async function profileServer(connection: DriverConnection): Promise<Serve
       return false;
     }
   };
+  await works(`SET SESSION ${SQL_MODE}`);
   const rows = (await query(connection, 'SELECT VERSION() AS version')) as DriverRow[];
   const readOnlyVariable = await first(READ_ONLY_VARIABLES, (name) => works(`SET SESSION ${name}=0`));
   const limitVariable = await first(LIMIT_VARIABLES, ({ name }) => works(`SET SESSION ${name}=0`));

@@ -11,6 +11,7 @@ import {
   isJsonField,
   query,
   type ServerProfile,
+  SQL_MODE,
 } from './driver.js';
 import { resultBudget } from '../result-budget.js';
 
@@ -78,6 +79,11 @@ const MAX_SORT_BYTES = 16_384;
 
 /** What a server may have otherwise for all sessions, and a borrower must not meet: writes that are not kept, rows that are cut off. */
 const ALWAYS = [
+  // n.b. MySQL gives a session that is reset the server's own, not what the driver has asked for; so does an `init_connect`.
+  'character_set_client=utf8mb4',
+  'character_set_results=utf8mb4',
+  'collation_connection=utf8mb4_general_ci',
+  SQL_MODE,
   `time_zone='+00:00'`,
   // n.b. an error is told from what a routine says by its text.
   `lc_messages='en_US'`,
