@@ -1,6 +1,6 @@
 import type { OwnQueue } from './brokers/define.js';
 import { brokerDefinitions } from './brokers/definitions.js';
-import { type Config, playedRoles } from './config/schema.js';
+import { type Config, playedRoles, withPossibleRoles } from './config/schema.js';
 import { hostname } from 'node:os';
 
 /** What is to run of one `[brokers.<name>]` entry, in every broker thread. It is sent to threads: plain data only. */
@@ -76,8 +76,9 @@ export function rolesOfOthers(config: Pick<Config, 'node' | 'roles'>): Readonly<
   return Object.fromEntries(others.map(([role, { domains }]) => [role, domains]));
 }
 
-/** The configuration of a node with the stores of its roles only: the others are not opened, and their URLs may be empty. */
-export function withOwnStores(config: Config): Config {
+/** The configuration of a node with the roles that there can be, and the stores of its own only: the others are not opened, and their URLs may be empty. */
+export function withOwnStores(settings: Config): Config {
+  const config = withPossibleRoles(settings);
   const played = playedRoles(config);
   const own = Object.entries(config.stores).filter(([, { roles }]) =>
     roles.some((role) => role === '*' || played.includes(role)),

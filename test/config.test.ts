@@ -330,7 +330,7 @@ describe('the files of config/', () => {
     const { config, problems } = reading(t, { beds: defaultFileText() });
     assert.deepEqual(problems, []);
     assert.deepEqual({ ...config, stores: {} }, configSchema.parse({}));
-    assert.deepEqual(Object.keys(config?.stores ?? {}), ['main', 'documents', 'accounts']);
+    assert.deepEqual(Object.keys(config?.stores ?? {}), ['main', 'documents', 'accounts', 'admin']);
   });
 
   it('env.example.toml can be used as it is', (t) => {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { makeNames } from '../host/amqp/names.js';
 import type { QueueStatus, Topology } from '../host/amqp/topology.js';
-import { configSchema } from '../host/config/schema.js';
+import { crossCheck } from '../host/config/cross-checks.js';
+import { type Config, configSchema } from '../host/config/schema.js';
 import { DomainConsumers } from '../host/deploy/thread-routes.js';
 import { planBrokers, rolesOfOthers, servesDomain, serveMatcher, withOwnStores } from '../host/roles.js';
 import type { ThreadCommand } from '../host/threads/protocol.js';
@@ -74,9 +75,26 @@ describe('a node with several roles', () => {
     assert.deepEqual(played('appServer'), [true, false, false]);
     assert.deepEqual(played('tercero'), [false, true, true]);
     assert.deepEqual(played('*'), [true, true, true]);
-    assert.deepEqual(rolesOfOthers(configSchema.parse({ node: { roles: ['appServer'] } })), {
+    assert.deepEqual(rolesOfOthers(withOwnStores(configSchema.parse({ node: { roles: ['appServer'] } }))), {
       tercero: ['users', 'sessions'],
     });
+  });
+
+  it('has no role whose store is not configured, and then its domains are as any other', () => {
+    const parsed = (stores: object, ...roles: readonly string[]): Config =>
+      withOwnStores(withOwnStores(configSchema.parse({ node: { roles }, stores })));
+    const admin = { admin: { kind: 'mysql', roles: ['admin'] } };
+    const brokersOf = (config: Config): boolean => planBrokers(config).some(({ name }) => name === 'adminData');
+    assert.equal(brokersOf(parsed({}, '*')), false);
+    assert.equal(brokersOf(parsed(admin, '*')), true);
+    assert.equal(serveMatcher(parsed({}, 'appServer'))('audit'), true);
+    // n.b. this node does not have the store, as it plays another role.
+    assert.equal(serveMatcher(parsed(admin, 'appServer'))('audit'), false);
+    assert.deepEqual(Object.keys(rolesOfOthers(parsed(admin, 'appServer'))), ['tercero', 'admin']);
+    assert.deepEqual(
+      crossCheck(configSchema.parse({ node: { roles: ['admin'] } })).map(({ message }) => message),
+      ['the role admin needs a store admin, and there is no [stores.admin].'],
+    );
   });
 
   it('opens the stores of its roles, and no others', () => {

@@ -1,6 +1,6 @@
 import { brokerDefinitions } from '../brokers/definitions.js';
 import { didYouMean } from '#sdk/nearest';
-import { type Config, playedRoles } from './schema.js';
+import { type Config, playedRoles, withPossibleRoles } from './schema.js';
 
 /** Something wrong between several keys. The first path is the one to change. */
 export interface CrossProblem {
@@ -9,13 +9,15 @@ export interface CrossProblem {
 }
 
 /** Checks the rules between several keys. */
-export function crossCheck(config: Config): readonly CrossProblem[] {
+export function crossCheck(settings: Config): readonly CrossProblem[] {
+  const config = withPossibleRoles(settings);
   return [
-    ...checkRoles(config),
+    ...checkRoles(settings),
+    ...checkNeeds(settings),
     ...checkSharedBrokers(config),
     ...checkBrokers(config),
     ...checkThreads(config),
-    ...checkStoreRoles(config),
+    ...checkStoreRoles(settings),
     ...checkOrder(config),
     ...checkReplyPrefixes(config),
     ...checkUrls(config),
@@ -34,6 +36,17 @@ function checkRoles({ node, roles }: Config): readonly CrossProblem[] {
       return { paths, message: `there is no role ${role}.${hint} Known: ${known.join(', ')}.` };
     });
   return [...unknown, ...namedTwice(node.roles, paths)];
+}
+
+function checkNeeds({ node, roles, stores }: Config): readonly CrossProblem[] {
+  return node.roles.flatMap((role) =>
+    (roles[role]?.needs ?? [])
+      .filter((store) => !Object.hasOwn(stores, store))
+      .map((store): CrossProblem => ({
+        paths: ['node.roles', 'stores'],
+        message: `the role ${role} needs a store ${store}, and there is no [stores.${store}].`,
+      })),
+  );
 }
 
 function namedTwice(names: readonly string[], paths: CrossProblem['paths']): readonly CrossProblem[] {

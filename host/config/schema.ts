@@ -193,6 +193,12 @@ const role = z.strictObject({
     .array(name)
     .default(['rBroker', 'wBroker'])
     .describe('Brokers that run on a node of this role: names of [brokers.*] entries.'),
+  needs: z
+    .array(name)
+    .default([])
+    .describe(
+      'Stores without which there is no such role: where one of them is not configured, nobody plays it or misses it.',
+    ),
 });
 
 const security = z.strictObject({
@@ -324,13 +330,15 @@ export const configSchema = z.strictObject({
       uBroker: { type: 'data', mode: 'both', domains: ['users'], count: 1, prefetch: 100 },
       sBroker: { type: 'data', mode: 'both', domains: ['sessions'], count: 1, prefetch: 200 },
       eBroker: { type: 'outbox', everyMs: 1_000, count: 1, prefetch: 200 },
+      adminData: { type: 'data', mode: 'both', domains: ['audit', 'logs', 'metrics'], count: 1, prefetch: 100 },
     })
     .describe('Brokers, by name. A broker consumes queues.'),
   roles: z
     .record(name, role)
     .default({
-      appServer: { domains: ['*'], brokers: ['rBroker', 'wBroker'] },
-      tercero: { domains: ['users', 'sessions'], brokers: ['uBroker', 'sBroker', 'eBroker'] },
+      appServer: { domains: ['*'], brokers: ['rBroker', 'wBroker'], needs: [] },
+      tercero: { domains: ['users', 'sessions'], brokers: ['uBroker', 'sBroker', 'eBroker'], needs: [] },
+      admin: { domains: ['audit', 'logs', 'metrics'], brokers: ['adminData'], needs: ['admin'] },
     })
     .describe('Roles, by name. A role says which brokers a node runs.'),
   security: security.prefault({}).describe('Who may call what.'),
@@ -358,6 +366,14 @@ export type Config = DeepReadonly<z.output<typeof configSchema>>;
 /** The roles of this node; `*` are all that are configured. */
 export function playedRoles({ node, roles }: Pick<Config, 'node' | 'roles'>): readonly string[] {
   return [...new Set(node.roles.flatMap((role) => (role === '*' ? Object.keys(roles) : [role])))];
+}
+
+/** The configuration without the roles that lack a store. What is left needs none: a node may leave the stores of others out afterwards. */
+export function withPossibleRoles(config: Config): Config {
+  const possible = Object.entries(config.roles)
+    .filter(([, { needs }]) => needs.every((store) => Object.hasOwn(config.stores, store)))
+    .map(([role, settings]) => [role, { ...settings, needs: [] }] as const);
+  return { ...config, roles: Object.fromEntries(possible) };
 }
 
 /** What an adapter needs to know of its store. */

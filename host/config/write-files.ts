@@ -21,6 +21,7 @@ const STORES: Table = {
   main: { kind: 'mysql' },
   documents: { kind: 'mongodb' },
   accounts: { kind: 'mysql', roles: ['tercero'], poolSize: 8 },
+  admin: { kind: 'mysql', roles: ['admin'], poolSize: 4 },
 };
 
 /** The text of config/beds.schema.json: editors use it to check and complete the TOML files. */

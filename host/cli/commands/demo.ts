@@ -13,7 +13,7 @@ export const demoCommand: Command = {
   usage: 'demo [--exit]',
   options: { exit: { type: 'boolean', description: 'Stop after the summary; status 0 only if nothing failed.' } },
   details:
-    'Starts private servers, applies the objects of the DBA, builds and drops the domains cities, countries, users and sessions, starts a ' +
+    'Starts private servers, applies the objects of the DBA, builds and drops the domains cities, countries, users, sessions and audit, starts a ' +
     'host, loads 135,000 cities and 250 countries over AMQP, and swaps cities 1.0.0 for 1.1.0 while requests flow. A second ' +
     'run finds the data in place. Ctrl-C ends everything in order.',
   run: async (context) => {

@@ -24,7 +24,7 @@ const IN_FLIGHT = 32;
 const BEFORE_SWAP_MS = 2_500;
 const AFTER_SWAP_MS = 2_000;
 const BETWEEN_MS = 500;
-const DOMAINS = ['cities', 'countries', 'users', 'sessions'];
+const DOMAINS = ['cities', 'countries', 'users', 'sessions', 'audit'];
 const SHOWN_COUNTRY = 'DE';
 const ANSWER_TIMEOUT_MS = 5_000;
 
@@ -116,14 +116,14 @@ function bundleStep({ context, narrator, directory, pluginsDirectory }: Stage): 
     const bundles = await buildBundles(context.projectRoot, join(directory, 'demo'));
     const others = await clearBundles(bundles, pluginsDirectory);
     if (others.length > 0) narrator.say(`beside them in the plugins directory: ${others.join(', ')}`);
-    const { cities, countries, users, sessions } = bundles;
-    for (const bundle of [cities, countries, users, sessions]) await dropBundle(bundle, pluginsDirectory);
+    const { citiesNext: _, ...dropped } = bundles;
+    for (const bundle of Object.values(dropped)) await dropBundle(bundle, pluginsDirectory);
     context.signal.throwIfAborted();
     return bundles;
   };
   return narrator.step('The templates: each domain becomes one file', build, ({ cities, countries }) => {
     const kilobytes = (cities.bytes / 1_024).toFixed(0);
-    return `cities ${cities.version} (${kilobytes} KB), countries ${countries.version}, users and sessions are dropped`;
+    return `cities ${cities.version} (${kilobytes} KB), countries ${countries.version}, users, sessions and audit are dropped`;
   });
 }
 
