@@ -82,6 +82,11 @@ export default defineConfig(
     files: ['host/supervisor.ts', 'host/threads/worker.ts'],
     rules: { 'max-lines-per-function': ['error', 90] },
   },
+  // A language is a list of cases, one a construct: a function has all of them, and each is read alone.
+  {
+    files: ['sdk/spec/**/*.ts'],
+    rules: { complexity: ['error', 41], 'max-lines-per-function': ['error', 90] },
+  },
   { files: ['host/cli/**/*.ts', 'bench/**/*.ts'], rules: { 'no-console': 'off' } },
   { files: ['plugins/**/template.ts'], rules: { 'no-restricted-syntax': 'off' } },
   {

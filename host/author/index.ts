@@ -6,6 +6,7 @@ import {
   type AuthorTools,
   type DevHost,
   type HostLine,
+  type Language,
   type Opinion,
   type StoreObject,
   type ToolsPlace,
@@ -54,6 +55,10 @@ class Tools implements AuthorTools {
     const { config, isPluginsSaid } = this.#read();
     const stores = Object.entries(config.stores).map(([name, { kind }]) => [name, kind] as const);
     return { plugins: this.#directories.plugins, isPluginsSaid, stores: Object.fromEntries(stores) };
+  }
+
+  language(): Promise<Language> {
+    return import('#sdk/spec');
   }
 
   async applyObjects({

@@ -1,3 +1,4 @@
+import type * as language from '../spec/index.js';
 import type { Manifest } from '../template/manifest.js';
 import type { CommandContext } from './command.js';
 import type { Environment } from './output.js';
@@ -114,9 +115,14 @@ export interface AuthorTools {
   describeStore(store: string): Promise<readonly StoreObject[]>;
   /** What a running host would say of a bundle: all of admission, and the contract of the version that serves. */
   checkWithHost(bundlePath: string): Promise<Opinion>;
+  /** The language of specifications; loaded when it is asked for. */
+  language(): Promise<Language>;
   /** The hosts on the RabbitMQ of the configuration; undefined where none answers. `onLine` hears of faults of these domains. */
   findHost(domains: readonly string[], onLine: (line: HostLine) => void): Promise<DevHost | undefined>;
 }
+
+/** What checks and explains specifications. */
+export type Language = typeof language;
 
 /** Where tools work, and for whom. */
 export interface ToolsPlace {

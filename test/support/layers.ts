@@ -27,7 +27,8 @@ const LAYERS: readonly (readonly string[])[] = [
   ['plugins'],
   ['sdk/cli'],
   ['sdk/testing'],
-  ['sdk/build', 'sdk/client'],
+  ['sdk/build', 'sdk/client', 'sdk/generate'],
+  ['sdk/spec'],
   ['sdk/amqp'],
   ['sdk/template', 'sdk/wire'],
   ['sdk/time.ts', 'sdk/nearest.ts'],
@@ -55,6 +56,7 @@ const DOORS: Readonly<Record<string, string>> = {
   '#sdk/cli': 'sdk/cli/index.ts',
   '#sdk/template': 'sdk/template/index.ts',
   '#sdk/ways-out': 'sdk/build/ways-out.ts',
+  '#sdk/spec': 'sdk/spec/index.ts',
   '#sdk/nearest': 'sdk/nearest.ts',
   '#sdk/time': 'sdk/time.ts',
 };

@@ -1,0 +1,289 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import type { Problem, Specification } from '../spec/index.js';
+import type { AuthorContext, Language } from './author.js';
+import { type Command, EXIT } from './command.js';
+import { commandErrors } from './command-errors.js';
+import { printable } from './print.js';
+
+/**
+ * From plain words to a checked specification. The model fills in one document and nothing else; here it is whoever answers the
+ * prompt that is written to a file. Everything that was asked and answered stays in .beds/design/<domain>, and what is there says
+ * where the work stands: the command can be stopped and run again at any point.
+ */
+
+const MOST_ROUNDS = 3;
+const MOST_BRIEF_CHARACTERS = 20_000;
+const MOST_ANSWER_BYTES = 2_000_000;
+const DOMAIN = /^[a-z][a-z0-9-]{0,29}$/;
+
+export const designCommand: Command<AuthorContext> = {
+  name: 'design',
+  summary: 'Make the specification of a domain from plain words.',
+  usage:
+    'design <domain> ["<brief>"] [--file <brief.md>] [--change "<what>"] [--provider files] [--store <name>] [--out <domain.json>]',
+  options: {
+    file: { type: 'string', value: '<file>', description: 'The brief, instead of in the command line.' },
+    change: { type: 'string', value: '<what>', description: 'What is to be different in the domain that there is.' },
+    provider: {
+      type: 'string',
+      value: '<name>',
+      description: 'Who answers. files: a prompt is written to a file and the answer read from one. Default files.',
+    },
+    store: { type: 'string', value: '<name>', description: 'Store of the domain. Default main.' },
+    out: {
+      type: 'string',
+      value: '<file>',
+      description:
+        'Where the specification is written. Default domain.json in the folder of the domain in plugins.directory.',
+    },
+  },
+  details:
+    'Give the prompt to any chat program, put its answer into the file that is named, and run the command again: the answer is checked, and ' +
+    'where something is wrong in it, a prompt that says what is written, three rounds at most. The brief is data and never an order: only a ' +
+    'document that was checked goes on. Everything is kept in .beds/design/<domain>.',
+  run: async (context) => {
+    const language = await (await context.tools()).language();
+    const work = await openWork(context, language);
+    const outcome = advance(work);
+    if (context.json) context.out.value(outcome);
+    else print(context, outcome);
+    return outcome.state === 'refused' ? EXIT.failed : EXIT.ok;
+  },
+};
+
+interface Work {
+  readonly language: Language;
+  readonly folder: string;
+  readonly cwd: string;
+  readonly domain: string;
+  /** What the model is asked first. */
+  readonly task: string;
+  /** What the sentences of `covers` are about. */
+  readonly brief: string;
+  readonly before?: Specification;
+  readonly out: string;
+}
+
+type Outcome =
+  | {
+      readonly state: 'waiting';
+      readonly round: number;
+      readonly prompt: string;
+      readonly answer: string;
+      readonly problems: readonly Problem[];
+    }
+  | {
+      readonly state: 'done';
+      readonly rounds: number;
+      readonly file: string;
+      readonly text: string;
+      readonly problems: readonly Problem[];
+    }
+  | {
+      readonly state: 'refused';
+      readonly rounds: number;
+      readonly draft: string;
+      readonly why: string;
+      readonly problems: readonly Problem[];
+    };
+
+async function openWork(context: AuthorContext, language: Language): Promise<Work> {
+  const { args, options, cwd, projectRoot } = context;
+  const [domain, given, ...rest] = args;
+  if (domain === undefined || rest.length > 0 || !DOMAIN.test(domain)) {
+    throw commandErrors.make(
+      'BEDS_CLI_ARGUMENT_INVALID',
+      'Name one domain, in small letters, and put the brief into quotation marks.',
+    );
+  }
+  if ((options['provider'] ?? 'files') !== 'files')
+    throw commandErrors.make('BEDS_CLI_OPTION_INVALID', '--provider must be files.');
+  const file = typeof options['file'] === 'string' ? readFileSync(resolve(cwd, options['file']), 'utf8') : undefined;
+  const { change } = options;
+  const outOption = options['out'];
+  const out =
+    typeof outOption === 'string'
+      ? resolve(cwd, outOption)
+      : join((await context.tools()).settings().plugins, domain, 'domain.json');
+  const folder = join(projectRoot, '.beds', 'design', domain);
+  const store = typeof options['store'] === 'string' ? options['store'] : 'main';
+  if (typeof change === 'string') return openChange({ language, cwd, domain, out, folder, request: change });
+  const brief = keptBrief(join(folder, 'brief.md'), given ?? file);
+  if (existsSync(out) && !existsSync(join(folder, 'done.json'))) {
+    throw commandErrors.make(
+      'BEDS_CLI_TARGET_EXISTS',
+      `${relative(cwd, out)} is there, and was not made by this command. For its next version use --change.`,
+    );
+  }
+  return { language, cwd, domain, out, folder, brief, task: language.firstPrompt({ domain, brief, store }) };
+}
+
+function openChange({
+  folder,
+  request,
+  ...rest
+}: Pick<Work, 'language' | 'cwd' | 'domain' | 'out' | 'folder'> & { readonly request: string }): Work {
+  const { language, out, cwd } = rest;
+  // The change that is under way, or the next one.
+  let number = 1;
+  const at = (): string => join(folder, `change-${String(number)}`);
+  while (existsSync(join(at(), 'done.json')) && readFileSync(join(at(), 'brief.md'), 'utf8') !== bounded(request))
+    number += 1;
+  const brief = keptBrief(join(at(), 'brief.md'), request);
+  const kept = join(at(), 'before.json');
+  if (!existsSync(kept)) {
+    if (!existsSync(out))
+      throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', `There is no ${relative(cwd, out)} to change.`);
+    writeFileSync(kept, readFileSync(out));
+  }
+  const before = readFileSync(kept, 'utf8');
+  const checked = language.checkSpecification(JSON.parse(before));
+  if (checked.checked === undefined)
+    throw commandErrors.make(
+      'BEDS_CLI_ARGUMENT_INVALID',
+      `${relative(cwd, out)} has problems of its own: run \`beds spec check\`.`,
+    );
+  return {
+    ...rest,
+    folder: at(),
+    brief,
+    before: checked.checked.source,
+    task: language.changePrompt({ before, request: brief }),
+  };
+}
+
+function bounded(text: string): string {
+  const brief = text.replaceAll('\r\n', '\n').trim();
+  if (brief === '') throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', 'The brief is empty.');
+  if (brief.length <= MOST_BRIEF_CHARACTERS) return `${brief}\n`;
+  throw commandErrors.make(
+    'BEDS_CLI_ARGUMENT_INVALID',
+    `The brief has more than ${String(MOST_BRIEF_CHARACTERS)} characters. Describe one domain.`,
+  );
+}
+
+/** The brief of this work: written once, so that a later run answers the same. */
+function keptBrief(path: string, given: string | undefined): string {
+  const kept = existsSync(path) ? readFileSync(path, 'utf8') : undefined;
+  if (given === undefined) {
+    if (kept !== undefined) return kept;
+    throw commandErrors.make(
+      'BEDS_CLI_ARGUMENT_INVALID',
+      'Say what the domain is to do: in quotation marks, or by --file.',
+    );
+  }
+  const brief = bounded(given);
+  if (kept !== undefined && kept !== brief) {
+    throw commandErrors.make(
+      'BEDS_CLI_TARGET_EXISTS',
+      `Another brief is under way in ${dirname(path)}. Go on with it, or move the folder away.`,
+    );
+  }
+  mkdirSync(dirname(path), { recursive: true });
+  if (kept === undefined) writeFileSync(path, brief);
+  return brief;
+}
+
+/** Goes as far as the answers that are there lead. */
+function advance(work: Work): Outcome {
+  let prompt = work.task;
+  let last: readonly Problem[] = [];
+  for (let round = 1; round <= MOST_ROUNDS; round += 1) {
+    const promptFile = join(work.folder, `round-${String(round)}.prompt.md`);
+    const answerFile = join(work.folder, `round-${String(round)}.answer.txt`);
+    writeFileSync(promptFile, `${prompt}\n`);
+    if (!existsSync(answerFile))
+      return { state: 'waiting', round, prompt: promptFile, answer: answerFile, problems: last };
+    const answer = readFileSync(answerFile);
+    const judged = judge(work, answer.length > MOST_ANSWER_BYTES ? '' : answer.toString('utf8'));
+    writeFileSync(
+      join(work.folder, `round-${String(round)}.problems.json`),
+      `${JSON.stringify(judged.problems, undefined, 2)}\n`,
+    );
+    if (judged.specification !== undefined)
+      return finish(work, { ...judged, specification: judged.specification, rounds: round });
+    const isSame = JSON.stringify(judged.problems) === JSON.stringify(last);
+    if (isSame || round === MOST_ROUNDS) {
+      const draft = join(work.folder, 'draft.json');
+      writeFileSync(draft, judged.document);
+      const why = isSame ? 'the same problems came twice' : `problems are left after ${String(MOST_ROUNDS)} rounds`;
+      return { state: 'refused', rounds: round, draft, why, problems: judged.problems };
+    }
+    last = judged.problems;
+    prompt = work.language.repairPrompt({ document: judged.document, problems: last, task: work.task });
+  }
+  throw commandErrors.make('BEDS_CLI_FAULT', 'A round without an end.');
+}
+
+interface Judged {
+  readonly document: string;
+  readonly problems: readonly Problem[];
+  readonly specification?: Specification;
+}
+
+function judge({ language, brief, domain, before }: Work, text: string): Judged {
+  const answer = language.readAnswer(text);
+  if (!answer.ok) return { document: text.slice(0, 20_000), problems: [answer.problem] };
+  const { problems, checked } = language.checkSpecification(answer.document, { brief });
+  const all: Problem[] = [...problems];
+  if (checked !== undefined && checked.domain !== domain) {
+    all.push({
+      path: 'domain',
+      code: 'other-domain',
+      message: `it is ${checked.domain}, and ${domain} was asked for.`,
+      example: `"domain": "${domain}"`,
+      severity: 'error',
+    });
+  }
+  if (checked !== undefined && before !== undefined)
+    all.push(...language.compareVersions(before, checked.source, brief));
+  const errors = all.filter(({ severity }) => severity === 'error');
+  if (checked === undefined || errors.length > 0)
+    return { document: JSON.stringify(answer.document, undefined, 1), problems: errors };
+  return { document: text, problems: all, specification: checked.source };
+}
+
+function finish(
+  work: Work,
+  { specification, problems, rounds }: Judged & { readonly specification: Specification; readonly rounds: number },
+): Outcome {
+  const { language, out, folder } = work;
+  const text = language.formatSpecification(specification);
+  const done = join(folder, 'done.json');
+  const changed = existsSync(out) && existsSync(done) && readFileSync(out, 'utf8') !== text;
+  if (changed)
+    throw commandErrors.make(
+      'BEDS_CLI_TARGET_EXISTS',
+      `${relative(work.cwd, out)} was changed since it was made. It stays; what was made is ${done}.`,
+    );
+  mkdirSync(dirname(out), { recursive: true });
+  writeFileSync(out, text);
+  writeFileSync(done, text);
+  const { checked } = language.checkSpecification(specification);
+  return { state: 'done', rounds, file: out, problems, text: checked === undefined ? '' : language.explain(checked) };
+}
+
+function print({ cwd, out, args, options }: AuthorContext, outcome: Outcome): void {
+  const from = (path: string): string => relative(cwd, path);
+  if (outcome.state === 'done') {
+    for (const line of outcome.text.trimEnd().split('\n')) out.line(printable(line));
+    for (const { path, message } of outcome.problems) out.note(`${path}: ${printable(message)}`);
+    out.note(
+      `${from(outcome.file)} is written, after ${String(outcome.rounds)} ${outcome.rounds === 1 ? 'round' : 'rounds'}.`,
+    );
+    return;
+  }
+  for (const { path, message } of outcome.problems)
+    out.line(`${path === '' ? 'the document' : path}: ${printable(message)}`);
+  if (outcome.state === 'refused') {
+    out.line(
+      `Stopped: ${outcome.why}. The draft is ${from(outcome.draft)}: correct it by hand, check it with \`beds spec check\`, or change the brief.`,
+    );
+    return;
+  }
+  const again = typeof options['change'] === 'string' ? ' with the same --change' : '';
+  out.line(
+    `Round ${String(outcome.round)}: give ${from(outcome.prompt)} to a model, put its answer into ${from(outcome.answer)}, and run \`beds design ${args[0] ?? ''}\`${again} again.`,
+  );
+}

@@ -1,0 +1,26 @@
+/** The language in which domains are described: for the commands, the generators and the tests of this repository. */
+export type { CheckOptions } from './advice.js';
+export { checkSpecification, type CheckResult } from './check.js';
+export type * from './checked.js';
+export { computeFormula, type Surroundings } from './compute.js';
+export { LEDGER, SEATS } from './examples.js';
+export { explain } from './explain.js';
+export { formatSpecification } from './format.js';
+export {
+  compareComputed,
+  type Computed,
+  FUNCTIONS,
+  type FunctionInfo,
+  printed,
+  SPECIAL_FUNCTIONS,
+} from './functions.js';
+export { editorSchema, editorSchemaText, strictSchema } from './json-schema.js';
+export type * from './language.js';
+export { compareVersions } from './compare-versions.js';
+export { type ReadAnswer, readAnswer } from './read-answer.js';
+export { FormulaError, parseFormula } from './parse-formula.js';
+export { changePrompt, firstPrompt, problemLine, referenceText, repairPrompt } from './prompt.js';
+export { shapesLeftOut } from './grammar.js';
+export { IDIOMS } from './semantics.js';
+export { emptyScope, shapesOf } from './shapes.js';
+export { partsOf, typeFormula } from './type-formula.js';

@@ -1,0 +1,354 @@
+import { conjuncts, flatSteps, formulasOf, totalsOf, type Write, writesOf } from './anchors.js';
+import type {
+  CheckedAction,
+  CheckedIndex,
+  CheckedQuery,
+  CheckedStep,
+  Direction,
+  Formula,
+  OrderItem,
+} from './checked.js';
+import type { ActionDraft } from './check-operations.js';
+import type { RecordDraft } from './check-records.js';
+import type { Findings } from './findings.js';
+import { rootOf, type Shapes } from './shapes.js';
+import { partsOf } from './type-formula.js';
+
+/** What a document means as a whole: guards, the order of locks, indexes, and what a store without transactions can keep. */
+
+interface Model {
+  readonly shapes: Shapes;
+  readonly records: readonly RecordDraft[];
+  readonly actions: readonly ActionDraft[];
+}
+
+/** Records in the order in which all operations lock: what others refer to comes first. */
+export function lockOrder(records: readonly RecordDraft[]): readonly string[] {
+  const order: string[] = [];
+  const visit = (name: string, trail: readonly string[]): void => {
+    if (order.includes(name) || trail.includes(name)) return;
+    const record = records.find((one) => one.name === name);
+    for (const { type } of record?.fields ?? []) if (type.kind === 'reference') visit(type.record, [...trail, name]);
+    if (record !== undefined) order.push(name);
+  };
+  for (const { name } of records) visit(name, []);
+  return order;
+}
+
+/** What an action guards by checks must not have a way round: no standard operation writes the same. */
+export function checkGuards({ records, actions }: Model, findings: Findings): void {
+  for (const action of actions) {
+    let check: CheckedStep | undefined;
+    for (const step of flatSteps(action.steps)) {
+      if (step.op === 'check') check ??= step;
+      if (check?.op === 'check') guard({ records, action, check, findings }, step);
+    }
+  }
+}
+
+interface Guarded {
+  readonly records: readonly RecordDraft[];
+  readonly action: ActionDraft;
+  readonly check: CheckedStep & { readonly op: 'check' };
+  readonly findings: Findings;
+}
+
+function guard({ records, action, check, findings }: Guarded, step: CheckedStep): void {
+  if (step.op === 'check' || !('record' in step)) return;
+  const record = records.find(({ name }) => name === step.record);
+  const has = (kind: 'create' | 'update' | 'delete'): boolean => record?.spec.operations.includes(kind) === true;
+  const rule = check.message.map((part) => (typeof part === 'string' ? part : '…')).join('');
+  const path = `records.${step.record}.operations`;
+  if (step.op === 'insert' && has('create')) {
+    findings.error(path, 'unguarded', {
+      message: `create goes past the checks of action ${action.name} ("${rule}").`,
+      example: `"operations" without "create"`,
+    });
+  }
+  if ((step.op === 'delete' || step.op === 'delete_where') && has('delete')) {
+    findings.error(path, 'unguarded', {
+      message: `delete goes past the checks of action ${action.name} ("${rule}").`,
+      example: `"operations" without "delete"`,
+    });
+  }
+  if ((step.op === 'update' || step.op === 'update_where') && has('update')) {
+    const open = step.set.filter(
+      ({ name }) => record?.fields.find((field) => field.name === name)?.givenAtUpdate === true,
+    );
+    for (const { name } of open) {
+      findings.error(`records.${step.record}.fields.${name}`, 'unguarded', {
+        message: `update can set ${name} as well, and goes past the checks of action ${action.name} ("${rule}").`,
+        example: `"managed": true in the field, or "operations" without "update"`,
+      });
+    }
+  }
+}
+
+/** Every record can come into being, and every state be reached by an operation. */
+export function checkReach({ records, actions }: Model, findings: Findings): void {
+  const steps = actions.flatMap((action) => flatSteps(action.steps));
+  for (const { name, spec, fields } of records) {
+    const isMade =
+      spec.operations.includes('create') ||
+      spec.rows !== undefined ||
+      steps.some((step) => step.op === 'insert' && step.record === name);
+    if (!isMade)
+      findings.error(`records.${name}.operations`, 'unreachable', {
+        message: `nothing makes a ${name}: it has no create, no rows, and no action inserts it.`,
+        example: '"operations": ["create", "update"]',
+      });
+    const state = fields.find((field) => field.isState);
+    if (state?.type.kind !== 'enum' || spec.states === undefined) continue;
+    if (state.givenAtUpdate && spec.operations.includes('update')) continue;
+    for (const value of state.type.values) {
+      const isSet = steps.some(
+        (step) =>
+          'set' in step &&
+          'record' in step &&
+          step.record === name &&
+          step.set.some(
+            (set) => set.name === state.name && (set.value.node !== 'literal' || set.value.value === value),
+          ),
+      );
+      const expires = spec.expires?.set?.some((text) => text.includes(`'${value}'`)) === true;
+      if (isSet || expires || value === spec.states.start) continue;
+      findings.advice(`records.${name}.states`, 'unreachable', {
+        message: `no operation brings a ${name} to '${value}': update does not take ${state.name}, and no action sets it.`,
+      });
+    }
+  }
+}
+
+/* Indexes */
+
+interface Need {
+  readonly record: string;
+  readonly equal: readonly string[];
+  readonly then: readonly { readonly name: string; readonly direction: Direction }[];
+  readonly why: string;
+}
+
+export function indexesOf(record: RecordDraft, needs: readonly Need[]): readonly CheckedIndex[] {
+  const covered: (readonly string[])[] = [
+    record.key,
+    ...record.unique
+      .filter(({ when }) => when === undefined)
+      .map(({ fields }) => fields.flatMap((field) => (field.node === 'field' ? [field.field] : []))),
+  ];
+  const tenant = record.spec.per_tenant === true ? ['tenant'] : [];
+  const own = [...needs, ...ownNeeds(record)]
+    .filter((need) => need.record === record.name)
+    .map((need) => {
+      const equal = [...new Set([...tenant, ...need.equal])];
+      const rest = need.then.filter(
+        ({ name }, index, all) => !equal.includes(name) && all.findIndex((one) => one.name === name) === index,
+      );
+      return { fields: [...equal.map((name) => ({ name, direction: 'asc' as const })), ...rest], why: need.why };
+    })
+    .filter(({ fields }) => fields.length > tenant.length)
+    .toSorted((a, b) => b.fields.length - a.fields.length);
+  const kept: { fields: CheckedIndex['fields']; why: string[] }[] = [];
+  for (const { fields, why } of own) {
+    const names = fields.map(({ name }) => name);
+    const isPrefix = (longer: readonly string[]): boolean => names.every((name, index) => longer[index] === name);
+    if (covered.some(isPrefix)) continue;
+    const known = kept.find(
+      (index) =>
+        isPrefix(index.fields.map(({ name }) => name)) &&
+        fields.every(({ direction }, at) => index.fields[at]?.direction === direction),
+    );
+    if (known === undefined) kept.push({ fields, why: [why] });
+    else if (!known.why.includes(why)) known.why.push(why);
+  }
+  return kept
+    .map((index) => ({
+      name: `${record.name}_by_${index.fields.map(({ name }) => name).join('_')}`.slice(0, 60),
+      ...index,
+    }))
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** What the record's own properties look for. */
+function ownNeeds(record: RecordDraft): readonly Need[] {
+  const { name } = record;
+  const references = record.fields
+    .filter(({ type, origin }) => type.kind === 'reference' && origin === 'declared')
+    .map((field): Need => ({ record: name, equal: [field.name], then: [], why: `reference ${field.name}` }));
+  const overlaps = record.noOverlap.map((overlap): Need => ({
+    record: name,
+    equal: overlap.per,
+    then: [{ name: overlap.start, direction: 'asc' }],
+    why: 'no_overlap',
+  }));
+  const at = record.expires?.at;
+  const expiry: readonly Need[] =
+    at?.node === 'field' && at.path.length === 0
+      ? [{ record: name, equal: [], then: [{ name: at.field, direction: 'asc' }], why: 'expires' }]
+      : [];
+  return [...references, ...overlaps, ...expiry];
+}
+
+/** What the queries and actions look for. */
+export function needsOf(queries: readonly CheckedQuery[], actions: readonly ActionDraft[]): readonly Need[] {
+  const ofQueries = queries.flatMap((query) => {
+    const where = query.where.flatMap(conjuncts);
+    const needs = [
+      need(where, { record: query.from.record, row: query.from.as, order: query.orderBy, why: `query ${query.name}` }),
+    ];
+    for (const join of query.joins)
+      needs.push(
+        need([...conjuncts(join.on), ...where], {
+          record: join.record,
+          row: join.as,
+          order: [],
+          why: `query ${query.name}`,
+        }),
+      );
+    return [...needs, ...setNeeds([...query.where, ...query.columns.map(({ value }) => value)], `query ${query.name}`)];
+  });
+  const ofActions = actions.flatMap((action) =>
+    flatSteps(action.steps).flatMap((step) => {
+      const why = `action ${action.name}`;
+      const sets = setNeeds(formulasOf(step), why);
+      if (!('record' in step) || !('where' in step) || step.where === undefined) return sets;
+      const order = 'order' in step ? step.order : [];
+      return [need(conjuncts(step.where), { record: step.record, row: step.record, order, why }), ...sets];
+    }),
+  );
+  return [...ofQueries, ...ofActions];
+}
+
+function setNeeds(formulas: readonly Formula[], why: string): readonly Need[] {
+  return formulas.flatMap(partsOf).flatMap((part) => {
+    if (part.node !== 'set') return [];
+    return [need(conjuncts(part.where), { record: part.record, row: part.record, order: part.order ?? [], why })];
+  });
+}
+
+function need(
+  where: readonly Formula[],
+  {
+    record,
+    row,
+    order,
+    why,
+  }: { readonly record: string; readonly row: string; readonly order: readonly OrderItem[]; readonly why: string },
+): Need {
+  const own = (formula: Formula): string | undefined =>
+    formula.node === 'field' && formula.row === row && formula.path.length === 0 ? formula.field : undefined;
+  const equal: string[] = [];
+  const ranges: { name: string; direction: Direction }[] = [];
+  // "not given(:zone) or zone = :zone" filters by zone where it is given.
+  const parts = where.flatMap((part) =>
+    part.node === 'or' ? part.of.filter((one) => !(one.node === 'not' && one.of.node === 'given')) : [part],
+  );
+  for (const part of parts) {
+    if (part.node === 'compare' && part.op !== '!=') {
+      const [left, right] = [own(part.left), own(part.right)];
+      // Of two fields of the row neither finds it by an index.
+      const name = left !== undefined && right !== undefined ? undefined : (left ?? right);
+      if (name !== undefined && part.op === '=') equal.push(name);
+      else if (name !== undefined) ranges.push({ name, direction: 'asc' });
+    }
+    const listed = (part.node === 'in' || part.node === 'is_null') && !part.not ? own(part.of) : undefined;
+    if (listed !== undefined) equal.push(listed);
+  }
+  const ordered = order.map(({ by, direction }) => ({ name: own(by), direction }));
+  const known = ordered.flatMap(({ name, direction }) => (name === undefined ? [] : [{ name, direction }]));
+  const isWhole = known.length === ordered.length;
+  const [range] = ranges;
+  return {
+    record,
+    equal,
+    why,
+    then: isWhole && known.length > 0 && range === undefined ? known : range === undefined ? [] : [range],
+  };
+}
+
+/* Without transactions */
+
+/** What MongoDB without transactions does with an action: it writes one document, or it is refused by name. */
+export function withoutTransactions(
+  action: ActionDraft,
+  steps: readonly CheckedStep[],
+  model: Model,
+): CheckedAction['withoutTransactions'] {
+  const { shapes } = model;
+  const all = flatSteps(steps);
+  const writes = writesOf(action.name, model);
+  const roots = [...new Set(writes.map(({ record }) => rootOf(shapes, record)))];
+  const [root] = roots;
+  if (root === undefined) return { kept: true, document: '' };
+  const gapless = writes.find((write) => write.kind === 'insert' && hasGapless(model, write.record));
+  if (gapless !== undefined)
+    return {
+      kept: false,
+      why: `${action.name} takes the next number of ${gapless.record} from a counter and writes ${roots.join(', ')}: two documents`,
+    };
+  if (roots.length > 1) return { kept: false, why: `${action.name} changes ${roots.join(' and ')} together` };
+  const locks = [
+    ...new Set(
+      all.flatMap((step) =>
+        (step.op === 'read_for_update' || step.op === 'lock' || step.op === 'for_each_row') &&
+        rootOf(shapes, step.record) !== root
+          ? [step.record]
+          : [],
+      ),
+    ),
+  ];
+  if (locks.length > 0)
+    return {
+      kept: false,
+      why: `${action.name} decides by ${locks.join(' and ')} and writes ${root}: nothing holds the one while the other is written`,
+    };
+  const many = all.find(
+    (step) =>
+      (step.op === 'update_where' || step.op === 'delete_where' || step.op === 'for_each_row') && step.record === root,
+  );
+  const inserts = all.filter((step) => step.op === 'insert' && step.record === root);
+  const looped = all.some(
+    (step) =>
+      (step.op === 'for_each_item' || step.op === 'for_each_row') &&
+      flatSteps(step.steps).some((one) => one.op === 'insert' && one.record === root),
+  );
+  const rows = new Set(
+    all.flatMap((step) => ((step.op === 'update' || step.op === 'delete') && step.record === root ? [step.row] : [])),
+  );
+  if (many !== undefined || looped || inserts.length + rows.size > 1)
+    return { kept: false, why: `${action.name} writes several ${root} together` };
+  return { kept: true, document: root };
+}
+
+function hasGapless({ records }: Model, name: string): boolean {
+  return (
+    records.find((record) => record.name === name)?.fields.some(({ numbering }) => numbering?.gapless === true) === true
+  );
+}
+
+/** What the standard operations cannot keep without transactions. */
+export function refusedWithout(model: Model): readonly { readonly path: string; readonly why: string }[] {
+  return model.records.flatMap((record) =>
+    record.spec.operations.flatMap((kind) => {
+      const path = `records.${record.name}.operations`;
+      const write: Write = {
+        record: record.name,
+        kind: kind === 'create' ? 'insert' : kind,
+        fields: record.fields.map(({ name }) => name),
+        path,
+      };
+      const root = rootOf(model.shapes, record.name);
+      const totals = totalsOf(write, model.records).filter((total) => rootOf(model.shapes, total.record) !== root);
+      if (kind === 'create' && hasGapless(model, record.name))
+        return [{ path, why: `${kind} of ${record.name} needs a number without gaps from a counter: two documents` }];
+      const [total] = totals;
+      return total === undefined
+        ? []
+        : [
+            {
+              path,
+              why: `${kind} of ${record.name} changes ${total.fields.join(', ')} of ${total.record} together with it: two documents`,
+            },
+          ];
+    }),
+  );
+}

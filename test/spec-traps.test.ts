@@ -1,0 +1,441 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { checkSpecification, compareVersions, LEDGER, type Problem, readAnswer, SEATS } from '#sdk/spec';
+
+/** Ways in which models get such documents wrong: each is caught, and told so that the next answer is right. */
+
+/* eslint-disable @typescript-eslint/no-explicit-any, @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-argument, @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-return, @typescript-eslint/no-unsafe-assignment -- documents are spoilt in here: what is in them has no type. */
+type Loose = Record<string, any>;
+
+/** The example of seats, spoilt. */
+function seats(spoil: (document: Loose) => void): Loose {
+  const document = JSON.parse(SEATS) as Loose;
+  spoil(document);
+  return document;
+}
+
+function ledger(spoil: (document: Loose) => void): Loose {
+  const document = JSON.parse(LEDGER) as Loose;
+  spoil(document);
+  return document;
+}
+
+const named = (list: Loose[], name: string): Loose => list.find((one) => one['name'] === name) ?? assert.fail(name);
+const place = (document: Loose): Loose => named(document['records'] as Loose[], 'place');
+const field = (record: Loose, name: string): Loose => named(record['fields'] as Loose[], name);
+const action = (document: Loose, name: string): Loose => named(document['actions'] as Loose[], name);
+
+function found(document: unknown, path: string, expected: RegExp): Problem {
+  return foundIn(checkSpecification(document, {}).problems, path, expected);
+}
+
+function foundIn(problems: readonly Problem[], path: string, expected: RegExp): Problem {
+  const text = (problem: Problem): string => `${problem.message} ${problem.example ?? ''}`;
+  const match = problems.find((problem) => problem.path.startsWith(path) && expected.test(text(problem)));
+  return (
+    match ??
+    assert.fail(
+      `no problem at ${path} like ${String(expected)}:\n${problems.map((problem) => `${problem.path}: ${text(problem)}`).join('\n')}`,
+    )
+  );
+}
+
+describe('what models get wrong', () => {
+  it('1: the schema instead of a document', () => {
+    found({ $defs: {}, properties: { beds: {} } }, '', /This is the JSON Schema.*"beds": 1/i);
+  });
+
+  it('2, 8: records of the example, or invented ones, that no sentence asks for', () => {
+    const document = seats((all) => {
+      (all['records'] as Loose[]).push({
+        name: 'audit_log',
+        description: 'Log',
+        key: 'auto',
+        fields: [{ name: 'entry', description: 'Entry', type: 'text' }],
+        operations: ['create'],
+      });
+    });
+    const { problems } = checkSpecification(document, { brief: 'Seats of events.' });
+    foundIn(problems, 'records.audit_log', /no sentence asks for audit_log/);
+  });
+
+  it('3: a document that is cut off is asked for again, and never repaired', () => {
+    for (const answer of [readAnswer(SEATS.slice(0, 2000)), readAnswer(SEATS, { isCutOff: true })]) {
+      assert.ok(!answer.ok);
+      assert.equal(answer.problem.code, 'cut-off');
+    }
+  });
+
+  it('4: prose and fences around it, and two documents', () => {
+    const around = readAnswer(`Here's the "spec" {as asked}:\n\`\`\`json\n${SEATS}\n\`\`\`\nIt's done.`);
+    assert.ok(around.ok);
+    assert.deepEqual(around.document, JSON.parse(SEATS));
+    assert.ok(!readAnswer(`${SEATS}\n${LEDGER}`).ok);
+    assert.ok(readAnswer(`${SEATS}\n${SEATS}`).ok);
+    const none = readAnswer('I cannot help with that.');
+    assert.ok(!none.ok);
+    assert.match(none.problem.message, /no JSON object/);
+  });
+
+  it('5: types, properties and values of other languages', () => {
+    found(
+      seats((all) => (field(place(all), 'price')['type'] = 'varchar')),
+      'records.place.fields.price',
+      /'varchar' is none of .* You mean text/,
+    );
+    found(
+      seats((all) => (field(place(all), 'price')['type'] = 'decimal(10,2)')),
+      'records.place.fields.price',
+      /decimal with .*"precision": 10, "scale": 2/,
+    );
+    found(
+      seats((all) => (field(place(all), 'no')['maxLength'] = 6)),
+      'records.place.fields.no',
+      /no property maxLength here. It is max_length/,
+    );
+    found(
+      seats((all) => (action(all, 'hold')['steps'][0].op = 'get')),
+      'actions.hold.steps',
+      /'get' is none of .* You mean read_for_update/,
+    );
+    found(
+      seats((all) => (action(all, 'hold')['steps'][1].error = 'error')),
+      'actions.hold.steps',
+      /"error" is none of invalid, conflict/,
+    );
+    found(
+      seats((all) => (place(all)['states'].moves[0] = 'free>held')),
+      'records.place.states.moves',
+      /where an object is wanted.*"from"/,
+    );
+  });
+
+  it('6: numbers as text and the reverse', () => {
+    found(
+      seats((all) => (field(place(all), 'price')['min'] = 0)),
+      'records.place.fields.price.min',
+      /0 where a text is wanted.*"0"/,
+    );
+    found(
+      seats((all) => (all['examples'][0].given[0].arguments[0].value = 7)),
+      'examples[0].given[0]',
+      /7 where text is wanted/,
+    );
+    const member = ledger((all) => all['examples'][0].call.arguments.push({ name: 'entries', value: 1 }));
+    found(member, 'examples[0].call', /post has no argument entries.*/);
+  });
+
+  it('7: a sentence that nothing keeps', () => {
+    const brief = 'Seats of events. Never more than eight seats for a session.';
+    const { problems } = checkSpecification(
+      seats(() => undefined),
+      { brief },
+    );
+    foundIn(problems, 'covers', /sentence 2, "Never more than eight.*kept by nothing/);
+    const kept = seats((all) => (all['covers'] = [{ sentence: 2, paths: ['actions.hold'] }]));
+    assert.deepEqual(checkSpecification(kept, { brief }).problems, []);
+    found(
+      seats((all) => (all['covers'] = [{ sentence: 2, paths: ['actions.hald'] }])),
+      'covers[0]',
+      /leads to nothing. Did you mean hold/,
+    );
+  });
+
+  it('9: two units', () => {
+    const document = seats((all) => {
+      (place(all)['fields'] as Loose[]).push({ name: 'weight', description: 'Weight', type: 'integer', unit: 'kg' });
+      (place(all)['rules'] as Loose[]).push({ rule: 'price > weight', message: 'No.' });
+    });
+    found(document, 'records.place.rules[2]', /CHF and kg are two units|kg and CHF are two units/);
+  });
+
+  it('10: money as a float', () => {
+    const document = seats((all) =>
+      Object.assign(field(place(all), 'price'), { type: 'float', precision: undefined, scale: undefined }),
+    );
+    found(JSON.parse(JSON.stringify(document)), 'records.place.fields.price.type', /price is money.*decimal/);
+  });
+
+  it('11: a day where a moment is meant, and months at their end', () => {
+    found(
+      seats((all) => (action(all, 'cancel')['steps'][1].rule = '@today <= e.starts_at')),
+      'actions.cancel.steps[1]',
+      /compares date with timestamp.*date\(started_at\)/,
+    );
+    found(
+      seats((all) => (action(all, 'hold')['returns'][1] = 'until = @now + 10')),
+      'actions.hold.returns[1]',
+      /timestamp \+ integer has no meaning.*3 days/,
+    );
+  });
+
+  it('12: active beside a state', () => {
+    const document = seats((all) =>
+      (place(all)['fields'] as Loose[]).push({
+        name: 'active',
+        description: 'Active',
+        type: 'boolean',
+        default: 'true',
+      }),
+    );
+    found(document, 'records.place.fields.active', /active and state may contradict each other/);
+  });
+
+  it('13: check, then act, where two at once can both pass', () => {
+    const document = seats(
+      (all) => (action(all, 'hold')['steps'][1].rule = "count(place where session = :session and state != 'free') < 8"),
+    );
+    found(document, 'actions.hold.steps[1]', /two at once can both pass.*(?:read_for_update|lock)/);
+  });
+
+  it('13: adds the lock where the document says which record it is', () => {
+    const document = seats((all) => {
+      const hold = action(all, 'hold');
+      hold['steps'].shift();
+      hold['steps'][0].rule = 'count(place where event = :event and session = :session) < 8';
+      hold['steps'] = [
+        hold['steps'][0],
+        {
+          op: 'insert',
+          record: 'place',
+          set: ['event = :event', "no = 'X'", "category = 'I'", 'price = 1', 'session = :session'],
+        },
+      ];
+      place(all)['operations'] = [];
+      all['examples'] = [];
+    });
+    const { checked, problems } = checkSpecification(document);
+    assert.deepEqual(
+      problems.filter(({ severity }) => severity === 'error'),
+      [],
+    );
+    const [first, second, third] = checked?.actions.find(({ name }) => name === 'hold')?.steps ?? [];
+    assert.ok(first?.op === 'read_for_update' && first.added && first.record === 'event');
+    assert.equal(second?.op, 'check');
+    assert.equal(third?.op, 'insert', 'the insert has the lock already');
+    const [anchor] = checked?.records.find(({ name }) => name === 'place')?.anchors ?? [];
+    assert.equal(anchor?.record, 'event');
+    assert.equal(anchor.via, 'event', 'create and delete of a place lock the event as well');
+  });
+
+  it('14: states that are never reached, have no move, or are set past the moves', () => {
+    found(
+      seats((all) => (field(place(all), 'state')['values'] as string[]).push('returned')),
+      'records.place.states.moves',
+      /'returned' is never reached/,
+    );
+    found(
+      seats((all) => delete field(place(all), 'state')['managed'] && place(all)['operations'].push('update')),
+      'records.place.fields.state',
+      /update can set state as well, and goes past the checks.*managed/,
+    );
+    found(
+      seats((all) => (action(all, 'cancel')['steps'][4].set[0] = "state = 'gone'")),
+      'actions.cancel.steps[4]',
+      /'gone' is none of/,
+    );
+    found(
+      seats(
+        (all) =>
+          place(all)['states'].moves.pop() && action(all, 'release')['steps'][1].set.splice(0, 1, "state = 'sold'"),
+      ) &&
+        seats(
+          (all) =>
+            (place(all)['states'].moves = [
+              { from: 'free', to: ['held'] },
+              { from: 'held', to: ['free'] },
+            ]),
+        ),
+      'records.place.states.moves',
+      /'sold' is never reached/,
+    );
+  });
+
+  it('15: a kept balance that is set', () => {
+    const document = ledger((all) =>
+      action(all, 'post')['steps'][4].steps.push({ op: 'update', row: 'a', set: ['balance = balance + 1'] }),
+    );
+    found(document, 'actions.post.steps[4].steps', /balance is kept as a sum over line; do not set it/);
+  });
+
+  it('16: unique over a field that may be absent', () => {
+    found(
+      ledger((all) => delete named(all['records'], 'entry')['unique'][0].when),
+      'records.entry.unique[0]',
+      /reverses is optional.*is not null/,
+    );
+  });
+
+  it('17: letter case of what is unique', () => {
+    found(
+      seats((all) => delete field(named(all['records'], 'event'), 'code')['letter_case']),
+      'records.event.fields.code',
+      /code is unique, and "A" and "a" differ/,
+    );
+  });
+
+  it('18: words of formulas and letters of other languages as names', () => {
+    found(
+      seats((all) => (field(place(all), 'category')['name'] = 'Straße')),
+      'records.place.fields',
+      /is no name here.*English.*strasse/,
+    );
+    found(
+      seats((all) => (field(place(all), 'category')['name'] = 'and')),
+      'records',
+      /and is a word of formulas/,
+    );
+  });
+
+  it('19: tenants without a hole: the field, the filter and the scope come by themselves', () => {
+    const document = seats((all) => {
+      named(all['records'], 'event')['per_tenant'] = true;
+      named(all['records'], 'event')['fields'].push({ name: 'tenant', description: 'Tenant', type: 'text' });
+    });
+    found(document, 'records.event.fields.tenant', /event has tenant already: per_tenant brings it/);
+  });
+
+  it('20: an identity that the caller gives', () => {
+    const document = seats((all) => {
+      action(all, 'cancel')['args'].push({ name: 'user_id', description: 'User', type: 'text' });
+      action(all, 'cancel')['allowed'] = ":user_id = 'boss'";
+    });
+    found(document, 'actions.cancel.allowed', /:user_id is what the caller says.*@user/);
+    found(
+      seats((all) => (action(all, 'cancel')['allowed'] = "@role = 'boss'")),
+      'actions.cancel.allowed',
+      /several roles.*has_role/,
+    );
+  });
+
+  it('21: an end that nobody brings', () => {
+    found(
+      seats((all) => delete place(all)['expires']),
+      'records.place.fields.held_until',
+      /nothing happens at held_until: who ends it/,
+    );
+  });
+
+  it('22: history that goes with what it is about', () => {
+    const document = ledger((all) => (field(named(all['records'], 'line'), 'account')['on_delete'] = 'cascade'));
+    found(document, 'records.line.fields.account.on_delete', /deleting an account would remove line/);
+  });
+
+  it('23: a change that drops what it does not mention', () => {
+    const before = JSON.parse(SEATS);
+    const after = seats(
+      (all) => (place(all)['fields'] = (place(all)['fields'] as Loose[]).filter(({ name }) => name !== 'category')),
+    );
+    assert.match(
+      compareVersions(before, after as never, 'Seats get a colour.')[0]?.message ?? '',
+      /category is gone, and the request does not ask for it/,
+    );
+    assert.deepEqual(compareVersions(before, after as never, 'Remove the category of seats.'), []);
+    const renamed = seats((all) => Object.assign(field(place(all), 'category'), { name: 'class', was: 'category' }));
+    assert.deepEqual(compareVersions(before, renamed as never, 'Call it class.'), []);
+  });
+
+  it('25: texts that hide something', () => {
+    found(
+      seats((all) => (place(all)['description'] = 'A seat\u202e; DROP TABLE place')),
+      'records[1].description',
+      /a character that nobody sees/,
+    );
+    found(
+      seats((all) => (place(all)['description'] = 'A seat\nGRANT ALL')),
+      'records[1].description',
+      /a character that nobody sees/,
+    );
+    found(
+      seats((all) => (place(all)['name'] = 'place; DROP TABLE x; --')),
+      'records',
+      /is no name here/,
+    );
+  });
+
+  it('27: money as a JSON number', () => {
+    found(
+      seats((all) => (all['examples'][0].given[1].arguments[3].value = 40)),
+      'examples[0].given[1]',
+      /a JSON number loses digits.*"40.00"/,
+    );
+  });
+
+  it('28: names that are there twice', () => {
+    found(
+      seats((all) => (field(place(all), 'category')['name'] = 'no')),
+      'records.place.fields',
+      /the name no is there twice/,
+    );
+    found(
+      seats((all) => (action(all, 'hold')['name'] = 'create')),
+      'actions.create',
+      /standard operation/,
+    );
+  });
+
+  it('30: a year that is right for a year', () => {
+    const document = seats((all) =>
+      (named(all['queries'], 'map')['where'] as string[]).push("event.starts_at > '2024-01-01T00:00:00Z'"),
+    );
+    found(document, 'queries.map', /where does 2024 come from/);
+  });
+
+  it('says all problems at once, and each with its place', () => {
+    const document = seats((all) => {
+      field(place(all), 'price')['min'] = 'zero';
+      action(all, 'hold')['steps'][0].where = 'cod = :event';
+      action(all, 'scan')['steps'][1].rule = "p.state == 'sold'";
+      named(all['queries'], 'map')['order_by'] = ['nr'];
+    });
+    const paths = checkSpecification(document).problems.map(({ path }) => path);
+    assert.deepEqual(paths, [
+      'records.place.fields.price.min',
+      'queries.map.order_by[0]',
+      'actions.hold.steps[0].where',
+      'actions.scan.steps[1].rule',
+    ]);
+  });
+
+  it('means what optional arguments do when they are absent', () => {
+    const document = seats((all) => {
+      named(all['queries'], 'map')['args'].push({
+        name: 'category',
+        description: 'Category',
+        type: 'text',
+        optional: true,
+      });
+      named(all['queries'], 'map')['where'].push('category = :category');
+    });
+    found(document, 'queries.map.where[1]', /:category is optional.*not given\(:category\) or category = :category/);
+  });
+
+  it('refuses a write that goes past what an action checks', () => {
+    found(
+      ledger((all) => named(all['records'], 'entry')['operations'].push('create')),
+      'records.entry.operations',
+      /create goes past the checks of action post/,
+    );
+  });
+
+  it('refuses a rule that is only true for a moment', () => {
+    found(
+      seats((all) => place(all)['rules'].push({ rule: 'held_until > @now', message: 'No.' })),
+      'records.place.rules[2]',
+      /what is stored must stay true.*check of an action/,
+    );
+  });
+
+  it('refuses an update of what is read without a lock, or may not be there', () => {
+    found(
+      seats((all) => (action(all, 'scan')['steps'][0].op = 'read')),
+      'actions.scan.steps[3].row',
+      /read without a lock.*read_for_update/,
+    );
+    found(
+      seats((all) => delete action(all, 'scan')['steps'][0].message),
+      'actions.scan.steps[3].row',
+      /there may be no p/,
+    );
+  });
+});

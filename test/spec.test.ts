@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import {
+  checkSpecification,
+  computeFormula,
+  editorSchema,
+  editorSchemaText,
+  emptyScope,
+  formatSpecification,
+  FUNCTIONS,
+  IDIOMS,
+  LEDGER,
+  parseFormula,
+  printed,
+  referenceText,
+  SEATS,
+  shapesLeftOut,
+  shapesOf,
+  type Specification,
+  strictSchema,
+  typeFormula,
+} from '#sdk/spec';
+
+const BRIEFS = 'test/fixtures/briefs';
+const files = readdirSync(BRIEFS).filter((name) => name.endsWith('.json'));
+const read = (text: string): Specification => JSON.parse(text) as Specification;
+
+/** Errors only: advice is for a reader to weigh. */
+function errorsIn(document: unknown): readonly string[] {
+  const { problems } = checkSpecification(document);
+  return problems.filter(({ severity }) => severity === 'error').map(({ path, message }) => `${path}: ${message}`);
+}
+
+describe('the language of specifications', () => {
+  it('says all of twelve briefs', () => {
+    assert.equal(files.length, 12);
+    for (const file of files) {
+      const text = readFileSync(join(BRIEFS, file), 'utf8');
+      assert.deepEqual(errorsIn(JSON.parse(text)), [], file);
+    }
+  });
+
+  it('says the two examples of the prompt', () => {
+    for (const text of [SEATS, LEDGER]) assert.deepEqual(errorsIn(JSON.parse(text)), []);
+  });
+
+  it('is written in one way: formatting what is formatted changes nothing', () => {
+    const texts = [...files.map((file) => readFileSync(join(BRIEFS, file), 'utf8')), `${SEATS}\n`, `${LEDGER}\n`];
+    for (const text of texts) assert.equal(formatSpecification(read(text)), text);
+  });
+
+  it('is written in one way whatever order and spaces a writer chose', () => {
+    const shuffled = JSON.parse(SEATS, (_, value: unknown) =>
+      typeof value === 'object' && value !== null && !Array.isArray(value)
+        ? Object.fromEntries(Object.entries(value).toReversed())
+        : value,
+    ) as Specification;
+    assert.equal(formatSpecification(shuffled), `${SEATS}\n`);
+    const loose = SEATS.replaceAll('event = :event', 'event  =   :event').replaceAll(
+      "state != 'free'",
+      "state  <>  'free'",
+    );
+    assert.notEqual(loose, SEATS);
+    assert.equal(formatSpecification(read(loose)), `${SEATS}\n`);
+  });
+
+  it('has a JSON Schema in the package that is made from it', () => {
+    assert.equal(readFileSync('sdk/domain.schema.json', 'utf8'), editorSchemaText(), 'run `npm run spec:schema`');
+  });
+
+  it('has a reference page that is made from it and leaves nothing out', () => {
+    assert.equal(readFileSync('sdk/docs/specification.md', 'utf8'), referenceText(), 'run `npm run spec:schema`');
+    assert.deepEqual(shapesLeftOut(), []);
+  });
+
+  for (const { title, document } of IDIOMS) {
+    it(`says in an idiom that holds: ${title}`, () => {
+      const whole = {
+        beds: 1,
+        domain: 'idiom',
+        description: 'x',
+        store: 'main',
+        zone: 'UTC',
+        assumptions: [],
+        questions: [],
+      };
+      assert.deepEqual(errorsIn({ ...whole, ...(JSON.parse(document) as object) }), []);
+    });
+  }
+
+  it('describes every property, and has no open map anywhere', () => {
+    const { $defs } = editorSchema() as { readonly $defs: Readonly<Record<string, { readonly description?: string }>> };
+    eachObject(editorSchema(), (schema, path) => {
+      assert.equal(schema['additionalProperties'], false, `${path} is open`);
+      for (const [name, value] of Object.entries(
+        schema['properties'] as Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+      )) {
+        const target = typeof value['$ref'] === 'string' ? $defs[value['$ref'].replace('#/$defs/', '')] : value;
+        assert.ok(
+          typeof (value['description'] ?? target?.description) === 'string',
+          `${path}.${name} has no description`,
+        );
+      }
+    });
+  });
+
+  it('has a strict form, in which every property is required and may be null instead', () => {
+    eachObject(strictSchema(), (schema, path) => {
+      assert.deepEqual(schema['required'], Object.keys(schema['properties'] as object), path);
+    });
+    const strict = JSON.parse(SEATS) as { records: Record<string, unknown>[] };
+    for (const record of strict.records) record['immutable_when'] = null;
+    assert.deepEqual(errorsIn(strict), []);
+  });
+});
+
+function eachObject(
+  schema: unknown,
+  visit: (schema: Readonly<Record<string, unknown>>, path: string) => void,
+  path = '',
+): void {
+  if (typeof schema !== 'object' || schema === null) return;
+  if ('properties' in schema && 'type' in schema && schema.type === 'object') visit(schema, path);
+  for (const [key, value] of Object.entries(schema)) eachObject(value, visit, `${path}/${key}`);
+}
+
+describe('formulas', () => {
+  const scope = emptyScope(shapesOf([]), 'a test');
+  const compute = (text: string): string =>
+    printed(
+      computeFormula(typeFormula(parseFormula(text), scope), {
+        zone: 'Europe/Zurich',
+        now: new Date('2026-03-15T11:00:00Z'),
+        user: 'anna',
+      }),
+    );
+
+  for (const { name, example } of FUNCTIONS.values()) {
+    it(`come to what the table says of ${name}`, () => {
+      assert.equal(compute(example.formula), example.gives);
+    });
+  }
+
+  const cases: readonly (readonly [string, string])[] = [
+    ['0.1 + 0.2', '0.3'],
+    ['999999999999.99 + 0.01', '1000000000000.00'],
+    ['round(-2.5, 0)', '-3'],
+    ['round(10 / 3, 2)', '3.33'],
+    ['round(1 / 0, 2)', 'null'],
+    ['null is null and not (1 = 2)', 'true'],
+    ['coalesce(null, 1) = 1', 'true'],
+    ["timestamp('2026-01-31', '10:00') + 1 month", '2026-02-28T09:00:00.000Z'],
+    ["timestamp('2026-01-31', '10:00') - timestamp('2026-01-31', '09:00') > 30 min", 'true'],
+    ['@today + 3 days', '2026-03-18'],
+    ['@today + 2 * 1 month', '2026-05-15'],
+    ["'2026-01-31' < @today", 'true'],
+    ["@user = 'anna' and @user in ('bob', 'anna')", 'true'],
+    ['@tenant = @user', 'false'],
+    ['not (@tenant = @user)', 'true'],
+    ['7 % 3 * 2', '2'],
+    ['2 + 3 * 4 between 14 and 15', 'true'],
+    ["timestamp('2026-03-29', '02:30')", '2026-03-29T01:30:00.000Z'],
+    ['weekday(@today) in (6, 7)', 'true'],
+  ];
+  for (const [formula, expected] of cases) {
+    it(`compute ${formula}`, () => {
+      assert.equal(compute(formula), expected);
+    });
+  }
+});
