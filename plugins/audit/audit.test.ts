@@ -39,7 +39,7 @@ describe('the chain of the audit', () => {
     const [first] = chain(1);
     assert.ok(first !== undefined);
     for (const name of Object.keys(ENTRY) as (keyof typeof ENTRY)[]) {
-      const other: object = name === 'at' ? { at: first.at + 1 } : { [name]: `${String(first[name])}x` };
+      const other: object = name === 'at' ? { at: first.at + 1 } : { [name]: `${first[name]}x` };
       assert.deepEqual(problemsOf([{ ...first, ...other }]), ['Record 1 was changed.'], name);
     }
   });
