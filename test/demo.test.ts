@@ -83,7 +83,14 @@ test('the demonstration loads, swaps under load, loses nothing, and says so', as
   }
   assert.deepEqual(
     readdirSync(join(place.root, 'plugins')).filter((name) => name.endsWith('.mjs')),
-    ['cities-1.0.0.mjs', 'cities-1.1.0.mjs', 'countries-1.0.0.mjs', 'sessions-1.0.0.mjs', 'users-1.0.0.mjs'],
+    [
+      'audit-1.0.0.mjs',
+      'cities-1.0.0.mjs',
+      'cities-1.1.0.mjs',
+      'countries-1.0.0.mjs',
+      'sessions-1.0.0.mjs',
+      'users-1.0.0.mjs',
+    ],
   );
 });
 
