@@ -189,6 +189,25 @@ describe('beds spec', () => {
     assert.notEqual((await beds('spec', 'explain')).code, EXIT.ok);
   });
 
+  it('formats what check takes, says what is no document, and names the option whose file is not there', async (t) => {
+    const { root, beds } = project(t);
+    const file = join(root, 'domain.json');
+    writeFileSync(file, `\`\`\`json\n${SEATS}\n\`\`\`\n`);
+    assert.equal((await beds('spec', 'format')).code, EXIT.ok);
+    assert.equal(readFileSync(file, 'utf8'), `${SEATS}\n`);
+    writeFileSync(file, SEATS.slice(0, 2_000));
+    assert.match((await beds('spec', 'format')).text, /domain\.json: 1 problem/);
+    writeFileSync(file, SEATS);
+    assert.match(
+      (await beds('spec', 'check', '--brief', 'no.md')).text,
+      /BEDS_CLI_OPTION_INVALID.*--brief names no file/,
+    );
+    assert.match(
+      (await beds('design', 'seats', '--file', 'no.md')).text,
+      /BEDS_CLI_OPTION_INVALID.*--file names no file/,
+    );
+  });
+
   it('prints the JSON Schema, for editors and in the strict form of models', async (t) => {
     const { beds } = project(t);
     const editor = JSON.parse((await beds('spec', 'schema')).text) as {

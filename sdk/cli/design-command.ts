@@ -5,6 +5,7 @@ import type { AuthorContext, Language } from './author.js';
 import { type Command, EXIT } from './command.js';
 import { commandErrors } from './command-errors.js';
 import { printable } from './print.js';
+import { readNamedFile } from './spec-command.js';
 
 /**
  * From plain words to a checked specification. The model fills in one document and nothing else; here it is whoever answers the
@@ -99,7 +100,7 @@ async function openWork(context: AuthorContext, language: Language): Promise<Wor
   }
   if ((options['provider'] ?? 'files') !== 'files')
     throw commandErrors.make('BEDS_CLI_OPTION_INVALID', '--provider must be files.');
-  const file = typeof options['file'] === 'string' ? readFileSync(resolve(cwd, options['file']), 'utf8') : undefined;
+  const file = readNamedFile(context, 'file');
   const { change } = options;
   const outOption = options['out'];
   const out =
@@ -138,8 +139,9 @@ function openChange({
     writeFileSync(kept, readFileSync(out));
   }
   const before = readFileSync(kept, 'utf8');
-  const checked = language.checkSpecification(JSON.parse(before));
-  if (checked.checked === undefined)
+  const answer = language.readAnswer(before);
+  const checked = answer.ok ? language.checkSpecification(answer.document).checked : undefined;
+  if (checked === undefined)
     throw commandErrors.make(
       'BEDS_CLI_ARGUMENT_INVALID',
       `${relative(cwd, out)} has problems of its own: run \`beds spec check\`.`,
@@ -148,7 +150,7 @@ function openChange({
     ...rest,
     folder: at(),
     brief,
-    before: checked.checked.source,
+    before: checked.source,
     task: language.changePrompt({ before, request: brief }),
   };
 }

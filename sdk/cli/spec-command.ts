@@ -81,12 +81,12 @@ const RUN: Readonly<Record<Exclude<Verb, 'schema'>, (context: AuthorContext, job
   format: (context, job) => {
     const result = checked(context, job);
     // Only what has the form can be written in it: what is wrong in meaning is formatted all the same.
-    if (result.problems.some(({ code }) => code === 'form' || code === 'not-json' || code === 'schema-echo')) {
+    const { text: before, document } = result;
+    if (document === undefined || result.problems.some(({ code }) => code === 'form' || code === 'schema-echo')) {
       report(context, job, result);
       return EXIT.failed;
     }
-    const before = readFileSync(job.file, 'utf8');
-    const after = job.language.formatSpecification(JSON.parse(before) as Specification);
+    const after = job.language.formatSpecification(document as Specification);
     if (after !== before) writeFileSync(job.file, after);
     const file = relative(context.cwd, job.file);
     if (context.json) context.out.value({ file, changed: after !== before });
@@ -106,14 +106,33 @@ const RUN: Readonly<Record<Exclude<Verb, 'schema'>, (context: AuthorContext, job
   },
 };
 
-function checked(context: AuthorContext, { language, file }: Job): CheckResult {
-  const answer = language.readAnswer(readFileSync(file, 'utf8'));
-  if (!answer.ok) return { problems: [answer.problem] };
-  const { brief } = context.options;
-  return language.checkSpecification(
-    answer.document,
-    typeof brief === 'string' ? { brief: readFileSync(resolve(context.cwd, brief), 'utf8') } : {},
-  );
+interface Checked extends CheckResult {
+  /** The file as it is, and the document that it holds. */
+  readonly text: string;
+  readonly document?: unknown;
+}
+
+function checked(context: AuthorContext, { language, file }: Job): Checked {
+  const text = readFileSync(file, 'utf8');
+  const answer = language.readAnswer(text);
+  if (!answer.ok) return { problems: [answer.problem], text };
+  const { document } = answer;
+  const brief = readNamedFile(context, 'brief');
+  return { ...language.checkSpecification(document, brief === undefined ? {} : { brief }), text, document };
+}
+
+/** The text of the file that an option names. Throws BEDS_CLI_OPTION_INVALID where it cannot be read. */
+export function readNamedFile({ options, cwd }: AuthorContext, option: string): string | undefined {
+  const path = options[option];
+  if (typeof path !== 'string') return undefined;
+  try {
+    return readFileSync(resolve(cwd, path), 'utf8');
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw commandErrors.make('BEDS_CLI_OPTION_INVALID', `--${option} names no file that can be read (${why}).`, {
+      cause: error,
+    });
+  }
 }
 
 function report({ cwd, out, json }: AuthorContext, { file }: Job, { problems, checked: isGood }: CheckResult): void {
