@@ -94,7 +94,7 @@ function amqplib<Name extends keyof Lib>(name: Name): Lib[Name] {
 const MOST_FRAME_BYTES = 131_072;
 
 /** A connection of amqplib, or such a one with our changes, between chunks that come and chunks that were written. */
-function connectionOf(isOurs: boolean) {
+function connectionOf(isOurs: boolean, frameMax = MOST_FRAME_BYTES) {
   const { sendMessage, sendContent, recvFrame } = amqplib('connection').Connection.prototype;
   const written: Buffer[] = [];
   const incoming: Buffer[] = [];
@@ -105,7 +105,7 @@ function connectionOf(isOurs: boolean) {
   const stream = { on, cork: nothing, uncork: nothing, writable: true, write, read: () => incoming.shift() ?? null };
   const connection = {
     ...{ sendMessage, sendContent, recvFrame, stream, rest: Buffer.alloc(0), muxer: { unpipeFrom: nothing } },
-    ...{ frameMax: MOST_FRAME_BYTES, maxFrameSize: MOST_FRAME_BYTES, channels: [null, { buffer: { write } }] },
+    ...{ frameMax, maxFrameSize: MOST_FRAME_BYTES, channels: [null, { buffer: { write } }] },
     ...{ freshChannel: () => 1, sentSinceLastCheck: false, recvSinceLastCheck: false },
   };
   if (isOurs) coalesceWrites({ connection } as unknown as ChannelModel);
@@ -116,8 +116,8 @@ function connectionOf(isOurs: boolean) {
 type Message = readonly [exchange: string, key: string, content: Buffer, options: Options.Publish];
 
 /** What is written for a message. */
-function sender(isOurs: boolean): (message: Message) => string {
-  const { connection, written, drained } = connectionOf(isOurs);
+function sender(isOurs: boolean, frameMax: number): (message: Message) => string {
+  const { connection, written, drained } = connectionOf(isOurs, frameMax);
   const send = (...args: readonly unknown[]): unknown =>
     (connection.sendMessage as (...args: unknown[]) => unknown)(...args);
   const { BasicPublish, BasicProperties } = amqplib('defs');
@@ -145,7 +145,6 @@ const others = { contentEncoding: text, appId: text, priority: fc.nat(255), time
 const headers = fc.dictionary(fc.string({ maxLength: 5 }), fc.nat());
 
 it('writes each message as amqplib does, to the byte', () => {
-  const [ours, theirs] = [sender(true), sender(false)];
   const name = fc.oneof(text, fc.constantFrom('x'.repeat(256), 'é'.repeat(128)));
   const usual = {
     ...texts,
@@ -161,7 +160,7 @@ it('writes each message as amqplib does, to the byte', () => {
   );
   const content = fc.oneof(
     fc.uint8Array({ maxLength: 100 }),
-    fc.constantFrom(...[2_000, 16_300, 16_384, 300_000].map((size) => new Uint8Array(size))),
+    fc.constantFrom(...[2_000, 4_088, 4_089, 16_300, 16_384, 300_000].map((size) => new Uint8Array(size))),
   );
   const message = fc.tuple(
     name,
@@ -169,8 +168,11 @@ it('writes each message as amqplib does, to the byte', () => {
     content.map((bytes) => Buffer.from(bytes)),
     options.map((given) => given as Options.Publish),
   );
-  const property = fc.property(message, (sent) => assert.equal(ours(sent), theirs(sent)));
-  fc.assert(property, { numRuns: 2_000 });
+  for (const frameMax of [4_096, MOST_FRAME_BYTES]) {
+    const [ours, theirs] = [sender(true, frameMax), sender(false, frameMax)];
+    const property = fc.property(message, (sent) => assert.equal(ours(sent), theirs(sent)));
+    fc.assert(property, { numRuns: 2_000 });
+  }
 });
 
 /** All frames that are read from the chunks, and how that ends. */

@@ -32,9 +32,13 @@ interface Connection extends Reading {
   readonly stream: Writable & Reading['stream'];
   readonly muxer: { unpipeFrom(buffer: FrameBuffer): void };
   readonly channels: ({ buffer: FrameBuffer } | null)[];
+  /** What the server takes in one frame at most. */
+  readonly frameMax: number;
   freshChannel(channel: Channel, options?: unknown): number;
 }
 
+/** What a frame has besides its content. */
+const FRAME_OVERHEAD_BYTES = 8;
 /** Frames of at least so many bytes are handed over as they are: copying them costs more than a system call. */
 const LARGE_BYTES = 16_384;
 /** Maximum writes that wait for a full socket before the channel gets backpressure. */
@@ -156,7 +160,10 @@ export function coalesceWrites(model: ChannelModel): WriteCoalescer | undefined 
   connection.sendMessage = (...message) => {
     const [channel, method, fields, contentClass, properties, content] = message;
     const isPublication = method === PUBLISH && contentClass === BASIC && fields === properties;
-    const frames = isPublication && Buffer.isBuffer(content) ? framesOf(channel, fields, content) : undefined;
+    // n.b. a server may allow frames of as few as 4,096 bytes: amqplib divides what is larger.
+    const isUsual =
+      isPublication && Buffer.isBuffer(content) && content.length + FRAME_OVERHEAD_BYTES <= connection.frameMax;
+    const frames = isUsual ? framesOf(channel, fields, content) : undefined;
     const buffer = connection.channels[channel]?.buffer;
     if (frames === undefined || buffer === undefined) return send(...message);
     connection.sentSinceLastCheck = true;
