@@ -267,9 +267,9 @@ test('a read may call what makes a temporary table, where its DBA says that it o
     assert.deepEqual((await single.call(object('says_scribbled'), {}, read)).rows, [{ value: 2 }]);
   }
   for (const call of [
-    single.call(object('scribbles_untold'), {}, read),
-    single.transaction((scope) => scope.call(object('scribbles'), { n: 1 }), read),
-    single.call(object('keep'), {}, read),
+    () => single.call(object('scribbles_untold'), {}, read),
+    () => single.transaction((scope) => scope.call(object('scribbles'), { n: 1 }), read),
+    () => single.call(object('keep'), {}, read),
   ])
     await assert.rejects(call, { code: 'BEDS_STORE_DENIED', hint: /READS SQL DATA/ });
   assert.deepEqual((await single.call(object('scribbles_untold'), {}, write)).rows, [{ c: 2 }]);
