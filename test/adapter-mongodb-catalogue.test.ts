@@ -19,6 +19,12 @@ describe('the MongoDB catalogue', () => {
 
   const wrong: readonly (readonly [string, Document, RegExp])[] = [
     ['an unknown operation', { op: 'drop', body: {} }, /wrong at op: must be one of aggregate/],
+    ['words without a class', { body: { filter: { name: { $arg: 'name' } } }, whenNone: 'taken' }, /at whenNone: must/],
+    [
+      'words for an insert',
+      { op: 'insertOne', body: { document: { name: { $arg: 'name' } } }, whenNone: '[conflict] taken' },
+      /whenNone: insertOne always/,
+    ],
     ['an unknown kind', { kind: 'macro', body: { filter: { name: { $arg: 'name' } } } }, /kind: must be one of/],
     [
       'an argument that is not declared',

@@ -524,6 +524,16 @@ describe('what MongoDB answers', () => {
     }
   });
 
+  it('of a validator is said in the words of its DBA, where they name a class', async (t) => {
+    const { played, call } = await placeOf(t);
+    const details = [{ operatorName: 'pattern', consideredValue: 'a secret value' }];
+    const found = { propertyName: 'zip', description: '[conflict zip] This place moved.', details };
+    const schema = { operatorName: '$jsonSchema', schemaRulesNotSatisfied: [{ propertiesNotSatisfied: [found] }] };
+    played.on('insert', () => inParts(121, { errInfo: { details: schema } }));
+    const expected = { code: 'BEDS_STORE_CONFLICT', message: 'This place moved.', field: 'zip' };
+    await assert.rejects(call('insertOne'), expected);
+  });
+
   // https://www.mongodb.com/docs/manual/core/index-unique/
   it('of a duplicate names what must be unique, and no value', async (t) => {
     const { played, call } = await placeOf(t);

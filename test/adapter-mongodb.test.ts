@@ -4,7 +4,7 @@ import { Binary, Decimal128, Double, Long, ObjectId } from 'mongodb';
 import type { Document } from 'mongodb';
 import { isBedsError } from '@beds/sdk';
 import type { RoutineRows, Json, JsonObject, ObjectManifest } from '@beds/sdk';
-import { adapterConformance } from './support/adapter-conformance.js';
+import { adapterConformance, refusals } from './support/adapter-conformance.js';
 import { mongodbStore, READ, rejects, WRITE } from './support/mongodb-store.js';
 
 const { dba, adapter, open, deliver, object, call, rows } = await mongodbStore();
@@ -74,6 +74,10 @@ async function deliverNotes(): Promise<void> {
     },
     { _id: 'note_delete', kind: 'procedure', on, op: 'deleteOne', args: { id: 'string' }, body: { filter: id } },
     { _id: 'note_count', kind: 'function', on, op: 'count', args: { title: 'string' }, body: count },
+    ...Object.entries(refusals).map(([word, [whenNone]]) => ({
+      ...{ _id: `note_refuse_${word}`, kind: 'procedure', on, op: 'updateOne', args: { id: 'string' }, whenNone },
+      body: { filter: { ...id, title: 'never' }, update: { $set: { stars: 0 } } },
+    })),
     { _id: 'note_slow', kind: 'procedure', on: 'one', op: 'aggregate', body: { pipeline: [...slow, { $count: 'n' }] } },
     { _id: 'note_list', kind: 'view', on, columns: notes, body: { pipeline: [] } },
   );

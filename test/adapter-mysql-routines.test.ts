@@ -44,6 +44,13 @@ const refusals: Readonly<Record<string, readonly [body: string, code: string, te
     'REFUSED',
     'innermost',
   ],
+  by_class: [`SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '[not-found id]Nobody.'`, 'NOT_FOUND', 'Nobody.'],
+  by_no_class: [`SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '[fault] no class'`, 'REFUSED', '[fault] no class'],
+  by_class_alone: [
+    `SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '[forbidden]'`,
+    'FORBIDDEN',
+    'The named object does not allow this to the caller.',
+  ],
   by_trigger: [`INSERT INTO watched VALUES (1)`, 'REFUSED', 'from the trigger'],
   by_function: [`SELECT says_no() AS v`, 'REFUSED', 'from the function'],
   by_itself: [

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type BedsError, isBedsError, type Page } from '@beds/sdk';
 import { STOP } from '../host/dba/mysql.js';
 import type { StoreAdapter } from '../host/stores/contract.js';
-import { adapterConformance, type ConformanceStore } from './support/adapter-conformance.js';
+import { adapterConformance, refusals, type ConformanceStore } from './support/adapter-conformance.js';
 import { mysqlStore } from './support/mysql-store.js';
 
 const store = await mysqlStore();
@@ -26,6 +26,13 @@ await store.dba.query(`
   CREATE PROCEDURE note_delete (IN id VARCHAR(40)) MODIFIES SQL DATA DELETE FROM notes WHERE notes.id = id;
   CREATE FUNCTION note_count (title VARCHAR(200)) RETURNS INT READS SQL DATA
     RETURN (SELECT COUNT(*) FROM notes n WHERE n.title = title);
+  ${Object.entries(refusals)
+    .map(
+      ([word, [said]]) => `CREATE PROCEDURE note_refuse_${word} (IN id VARCHAR(40)) MODIFIES SQL DATA
+    BEGIN INSERT INTO notes VALUES (id, 't', NULL, 0); SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '${said}'; END;
+  GRANT EXECUTE ON PROCEDURE note_refuse_${word} TO ${store.account};`,
+    )
+    .join('\n')}
   CREATE PROCEDURE note_slow () NO SQL
     BEGIN DECLARE i BIGINT DEFAULT 0; WHILE i < 1000000000 DO SET i = i + 1; END WHILE; END;
   CREATE PROCEDURE form_add

@@ -103,6 +103,16 @@ export const storeErrors = defineErrors({
     status: 'invalid',
     action: 'Correct the request as the message says.',
   },
+  BEDS_STORE_FORBIDDEN: {
+    message: 'The named object does not allow this to the caller.',
+    status: 'forbidden',
+    action: 'See the message; the same request will be refused again.',
+  },
+  BEDS_STORE_NOT_FOUND: {
+    message: 'The named object finds no such record.',
+    status: 'not-found',
+    action: 'Check the key; the record may have been deleted.',
+  },
   BEDS_STORE_URL_INVALID: {
     message: 'The URL of the store is not valid.',
     status: 'fault',

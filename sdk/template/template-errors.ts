@@ -39,14 +39,19 @@ export const templateErrors = defineErrors({
   },
 });
 
+/** What an error is about: the field, as a path such as `payload.seats`. */
+interface About {
+  readonly field: string;
+}
+
 /** Thrown by template code where a record is missing. The caller sees `message`. */
-export function notFound(message?: string): BedsError {
-  return templateErrors.make('BEDS_TEMPLATE_NOT_FOUND', message);
+export function notFound(message?: string, about?: About): BedsError {
+  return templateErrors.make('BEDS_TEMPLATE_NOT_FOUND', message, about);
 }
 
 /** Thrown by template code where the state of a record forbids the change. The caller sees `message`. */
-export function conflict(message?: string): BedsError {
-  return templateErrors.make('BEDS_TEMPLATE_CONFLICT', message);
+export function conflict(message?: string, about?: About): BedsError {
+  return templateErrors.make('BEDS_TEMPLATE_CONFLICT', message, about);
 }
 
 /** Thrown by template code where a value is wrong. `field` is a path such as `payload.name`; the caller sees both. */
@@ -55,8 +60,8 @@ export function invalid(field: string, message: string): BedsError {
 }
 
 /** Thrown by template code where a rule of the domain forbids the request. The caller sees `message`. */
-export function refused(message?: string): BedsError {
-  return templateErrors.make('BEDS_TEMPLATE_REFUSED', message);
+export function refused(message?: string, about?: About): BedsError {
+  return templateErrors.make('BEDS_TEMPLATE_REFUSED', message, about);
 }
 
 /** Thrown by template code where an operation is not offered, such as `delete` of a read-only domain. */

@@ -81,6 +81,14 @@ const noteUses = {
   },
 } as const satisfies Readonly<Record<string, ObjectManifest>>;
 
+/** What `note_refuse_<word>` says to callers for the note `id`, and what they get of it. */
+export const refusals = {
+  invalid: ['[invalid id] No such name is taken.', 'BEDS_STORE_REFUSED', 'invalid', 'No such name is taken.', 'id'],
+  conflict: ['[conflict] The name is taken.', 'BEDS_STORE_CONFLICT', 'conflict', 'The name is taken.'],
+  forbidden: ['[forbidden] Not yours.', 'BEDS_STORE_FORBIDDEN', 'forbidden', 'Not yours.'],
+  missing: ['[not-found id] Nothing there: é, ß.', 'BEDS_STORE_NOT_FOUND', 'not-found', 'Nothing there: é, ß.', 'id'],
+} as const;
+
 type Uses = Readonly<Record<string, ObjectManifest>>;
 type Described<U extends Uses> = Readonly<Record<keyof U, NamedObject>>;
 type Objects = Described<typeof noteUses>;
@@ -249,6 +257,25 @@ function callTests(shared: Shared): void {
     await create({ id: 'call-7', title: 'first', stars: 1 });
     await refused(create({ id: 'call-7', title: 'second', stars: 1 }), 'BEDS_STORE_CONFLICT');
     assert.equal((await find('call-7'))[0]?.['title'], 'first');
+  });
+
+  test('what the DBA refuses reaches the caller with its class, its words and its field, alone and in a transaction', async () => {
+    const uses: Uses = Object.fromEntries(
+      Object.keys(refusals).map((word) => [
+        word,
+        { kind: 'procedure', name: `note_refuse_${word}`, args: { id: text } } as const,
+      ]),
+    );
+    const objects = await describeUses(shared.adapter, uses);
+    for (const [word, [, code, status, message, field]] of Object.entries(refusals)) {
+      const object = objects[word];
+      assert.ok(object);
+      const expected = { code, status, message, field, retryable: false };
+      await assert.rejects(shared.adapter.call(object, { id: 'refused' }, write), expected);
+      if (!shared.adapter.status().capabilities.transactions) continue;
+      const inside = shared.adapter.transaction((scope) => scope.call(object, { id: 'refused' }), write);
+      await assert.rejects(inside, expected);
+    }
   });
 
   test('what looks like code is only ever data', async () => {

@@ -12,6 +12,7 @@ import { storeErrors } from '../../errors/store.js';
 import type { NamedObject } from '../contract.js';
 import type { Deadline } from '../deadlines.js';
 import { bindValues } from '../inputs.js';
+import { refusalOf } from '../refusals.js';
 import { ABSENT, compileBody, type CompiledBody, type OperationName } from './body.js';
 import type { NativeObject } from './catalogue.js';
 import { sendSignalOf, serverMs, signalOf } from './client.js';
@@ -199,6 +200,7 @@ function changed({ matchedCount, upsertedCount }: Changes): Outcome {
 /** What the caller of a routine gets. */
 export function toResult(object: Routine, native: NativeObject, outcome: Outcome): RoutineRows {
   const { documents, affected } = outcome;
+  if (native.whenNone !== null && (documents?.length ?? affected) === 0) throw refusalOf(native.whenNone);
   if (documents === undefined) return { rows: [], sets: [], affected };
   const own = native.op === 'count' ? undefined : (native.fields ?? undefined);
   const rows = documents.map((document) => toRow(document, own));

@@ -2,6 +2,7 @@ import type { JsonObject, ObjectManifest } from '@beds/sdk';
 import { BSON, type Db, type Document, MongoServerError } from 'mongodb';
 import { checkUse } from '../check-use.js';
 import type { NamedObject, ObjectFinding } from '../contract.js';
+import { refusalOf } from '../refusals.js';
 import type { Deadline } from '../deadlines.js';
 import {
   CATALOGUE,
@@ -27,6 +28,8 @@ export interface NativeObject extends JsonObject {
   readonly fields: Readonly<Record<string, Field>> | null;
   /** 'view' where the server itself serves the view. */
   readonly servedBy: 'catalogue' | 'view';
+  /** What callers are told where no document is met; null: that is no failure. */
+  readonly whenNone: string | null;
   readonly problems: readonly string[];
   /** Grants it needs, `action collection`, that the account does not have. An entry with problems needs none. */
   readonly missingGrants: readonly string[];
@@ -39,7 +42,7 @@ export interface ServerKnowledge {
   readonly may: (action: string, collection: string) => boolean;
 }
 
-const KEYS = ['_id', 'kind', 'on', 'op', 'args', 'columns', 'body', 'returns', 'native', 'notes'];
+const KEYS = ['_id', 'kind', 'on', 'op', 'args', 'columns', 'body', 'returns', 'native', 'whenNone', 'notes'];
 const KINDS = ['view', 'procedure', 'function'] as const;
 
 export function nativeOf(object: NamedObject): NativeObject {
@@ -62,7 +65,7 @@ export function parseEntry(entry: Readonly<Record<string, unknown>>, server: Ser
 
 function viewOf(entry: Readonly<Record<string, unknown>>, server: ServerKnowledge, problems: string[]): NamedObject {
   const name = String(entry['_id']);
-  for (const key of ['op', 'args', 'returns']) {
+  for (const key of ['op', 'args', 'returns', 'whenNone']) {
     if (entry[key] !== undefined) problems.push(`${key}: does not belong to a view`);
   }
   const columns = parseValues(entry['columns'], 'columns', problems);
@@ -123,9 +126,19 @@ function routineOf(
     fields: returns,
     servedBy: 'catalogue',
   };
-  const native = nativeObject(source, findings);
+  const { whenNone } = entry;
+  if (whenNone !== undefined) problems.push(...whenNoneProblems(op, whenNone));
+  const native = { ...nativeObject(source, findings), whenNone: typeof whenNone === 'string' ? whenNone : null };
   const inParts = isOperation(op) && operationOf(op).many === true ? ({ inParts: true } as const) : {};
   return { kind, name: String(entry['_id']), args: args.map(({ value }) => value), ...inParts, native };
+}
+
+/** n.b. what is added is always there. */
+function whenNoneProblems(op: unknown, text: unknown): readonly string[] {
+  if (op === 'insertOne' || op === 'insertMany' || op === 'count') return [`whenNone: ${op} always gives something`];
+  return typeof text === 'string' && refusalOf(text) !== undefined
+    ? []
+    : ['whenNone: must be a text such as "[conflict] The seat is taken."'];
 }
 
 interface Source {
@@ -164,6 +177,7 @@ function nativeObject(source: Source, { server, problems }: Findings): NativeObj
     args: fieldsOf(source.args),
     fields: source.fields === null ? null : fieldsOf(source.fields),
     servedBy,
+    whenNone: null,
     problems: [...new Set(problems)],
     // n.b. a grant on the collection '' is one on all of the database.
     missingGrants: (problems.length > 0 ? [] : needed)

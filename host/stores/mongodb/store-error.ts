@@ -15,6 +15,7 @@ import {
   MongoWriteConcernError,
 } from 'mongodb';
 import { storeErrors } from '../../errors/store.js';
+import { refusalOf } from '../refusals.js';
 import { isDocument } from './body.js';
 
 type Code = keyof typeof storeErrors.specs;
@@ -74,7 +75,8 @@ const NOT_CONNECTED = 'SystemOverloadedError';
 export function toStoreError(error: unknown, attempt: Attempt): BedsError {
   if (isBedsError(error)) return error;
   const code = codeOf(error, attempt);
-  return storeErrors.make(code, sayWhy(code, error), { cause: describe(error) });
+  const said = code === 'BEDS_STORE_INVALID_VALUE' ? saidByValidator(error) : undefined;
+  return said ?? storeErrors.make(code, sayWhy(code, error), { cause: describe(error) });
 }
 
 function codeOf(error: unknown, attempt: Attempt): Code {
@@ -162,6 +164,22 @@ function sayWhy(code: Code, error: unknown): string | undefined {
     return `MongoDB cannot do this with the values that it is given (error ${String(error.code)}).`;
   const reasons = [...reasonsIn(errorInfoOf(error))].slice(0, MOST_REASONS);
   return `The validator of the collection refuses the document${reasons.length === 0 ? '' : `: ${reasons.join('; ')}`}.`;
+}
+
+/** What the DBA wrote for callers into a rule of a validator: `description: '[conflict] …'`. */
+function saidByValidator(error: unknown): BedsError | undefined {
+  if (!(error instanceof MongoServerError) || error.code !== DOCUMENT_INVALID) return undefined;
+  for (const text of descriptionsIn(errorInfoOf(error))) {
+    const refusal = refusalOf(text);
+    if (refusal !== undefined) return refusal;
+  }
+  return undefined;
+}
+
+function* descriptionsIn(details: unknown): Generator<string> {
+  const inner = Array.isArray(details) ? details : isDocument(details) ? PARTS.map((part) => details[part]) : [];
+  if (isDocument(details) && typeof details['description'] === 'string') yield details['description'];
+  for (const part of inner) yield* descriptionsIn(part);
 }
 
 const DOCUMENT_INVALID = 121;

@@ -3,6 +3,7 @@ import mysql, { type ConnectionOptions } from 'mysql2';
 import type { StoreConfig } from '../../config/schema.js';
 import { storeErrors } from '../../errors/store.js';
 import type { StoreCapabilities } from '../contract.js';
+import { cleanRefusal, refusalOf } from '../refusals.js';
 
 /** What the driver tells of a result column, as far as we read it. */
 export interface DriverField {
@@ -246,7 +247,6 @@ const NO_MORE_CONNECTIONS = new Set([1040, 1203, 1226]);
 const NOT_HERE = new Set([1047, 1836, 3100, 4031]);
 /** SIGNAL and RESIGNAL of a condition that the server has no number of its own for. */
 const SIGNALLED = new Set([1642, 1643, 1644]);
-const MAX_REFUSAL_CHARACTERS = 256;
 
 /** How the server's own texts begin, in the language that a session has: under these numbers a routine may say something else. */
 const OWN_TEXTS: Readonly<Partial<Record<number, RegExp>>> = {
@@ -355,11 +355,13 @@ function isSaidByRoutine({ errno = 0, sqlState, sqlMessage = '' }: ServerError):
   return !isOwn || OWN_TEXTS[errno]?.test(sqlMessage) === false;
 }
 
-/** The words of the DBA. A number may say that it is a conflict or a value; what it says of the server is not true. */
+/**
+ * The words of the DBA, which may begin with their class: `[conflict] …`. Else a number may say that it is a conflict or a value;
+ * what it says of the server is not true.
+ */
 function refused(text: string, mapped: Code | undefined): BedsError {
-  const clean = text.replace(/\p{C}/gu, ' ').slice(0, MAX_REFUSAL_CHARACTERS).trim();
   const isOfRequest = mapped === 'BEDS_STORE_CONFLICT' || mapped === 'BEDS_STORE_INVALID_VALUE';
-  return storeErrors.make(isOfRequest ? mapped : 'BEDS_STORE_REFUSED', clean === '' ? undefined : clean);
+  return refusalOf(text) ?? storeErrors.make(isOfRequest ? mapped : 'BEDS_STORE_REFUSED', cleanRefusal(text));
 }
 
 // The text around the name may quote a value, so a name counts only if the object has an argument of that name.

@@ -28,6 +28,26 @@ class BedsError(Exception):
     def __init__(self, code, message, retryable=False, field=None, problems=(), status=None, hint=None):
         super().__init__(f"{code}: {message}")
         self.code, self.retryable, self.field, self.problems, self.status = code, retryable, field, problems, status
+        self.message = message
+
+
+class Invalid(BedsError):
+    """Something in the request is wrong: see `field`."""
+
+
+class Forbidden(BedsError):
+    """A rule does not allow it to this caller."""
+
+
+class NotFound(BedsError):
+    """There is no such record."""
+
+
+class Conflict(BedsError):
+    """The present state forbids it: read again, then decide."""
+
+
+CLASSES = {"invalid": Invalid, "forbidden": Forbidden, "not-found": NotFound, "conflict": Conflict}
 
 
 class Beds:
@@ -109,7 +129,7 @@ class Beds:
         if reply["by"].get("mode") in ("read", "idempotent"):
             self._repeatable.add((domain, op))
         if not reply["ok"]:
-            raise BedsError(**reply["error"])
+            raise CLASSES.get(reply["error"].get("status"), BedsError)(**reply["error"])
         return reply
 
     def _ask(self, envelope, body, until):
