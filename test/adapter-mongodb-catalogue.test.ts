@@ -25,6 +25,15 @@ describe('the MongoDB catalogue', () => {
       { op: 'insertOne', body: { document: { name: { $arg: 'name' } } }, whenNone: '[conflict] taken' },
       /whenNone: insertOne always/,
     ],
+    [
+      'words for an upsert',
+      {
+        op: 'updateOne',
+        body: { filter: { name: { $arg: 'name' } }, update: { $set: { a: 1 } }, upsert: true },
+        whenNone: '[conflict] taken',
+      },
+      /whenNone: with upsert there is always/,
+    ],
     ['an unknown kind', { kind: 'macro', body: { filter: { name: { $arg: 'name' } } } }, /kind: must be one of/],
     [
       'an argument that is not declared',

@@ -530,7 +530,8 @@ describe('what MongoDB answers', () => {
     const found = { propertyName: 'zip', description: '[conflict zip] This place moved.', details };
     const schema = { operatorName: '$jsonSchema', schemaRulesNotSatisfied: [{ propertiesNotSatisfied: [found] }] };
     played.on('insert', () => inParts(121, { errInfo: { details: schema } }));
-    const expected = { code: 'BEDS_STORE_CONFLICT', message: 'This place moved.', field: 'zip' };
+    const cause = { name: 'MongoServerError', code: 121, labels: [] };
+    const expected = { code: 'BEDS_STORE_CONFLICT', message: 'This place moved.', field: 'zip', cause };
     await assert.rejects(call('insertOne'), expected);
   });
 

@@ -66,6 +66,12 @@ await store.dba.query(`
     SELECT notes.id FROM notes; END;
   CREATE PROCEDURE bump (IN id INT, IN n INT) BEGIN DECLARE before_it INT;
     SELECT marks.n INTO before_it FROM marks WHERE marks.id = id; UPDATE marks SET marks.n = marks.n + n WHERE marks.id = id; END;
+  CREATE PROCEDURE classed (IN id INT, IN n INT) BEGIN
+    INSERT INTO marks VALUES (id, n);
+    CASE n WHEN 1 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '[invalid n] Not one.';
+      WHEN 2 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '[conflict] Not now.';
+      WHEN 3 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '[forbidden] Not you.';
+      WHEN 4 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '[not-found id] Not there.'; END CASE; END;
   CREATE PROCEDURE gives_way (IN id INT, IN n INT)
     SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'Deadlock found when trying to get lock';
   CREATE PROCEDURE wordy (IN id INT, IN n INT) BEGIN INSERT INTO marks VALUES (id, n); SELECT REPEAT('x', 200000) AS text; END;
@@ -476,7 +482,7 @@ describe('writes of a procedure that may go together', () => {
   let blocks = false;
   before(async () => {
     shared = await opened({ poolSize: 4 });
-    for (const name of ['mark', 'remark', 'commits', 'number_of', 'scratch', 'bump', 'wordy'])
+    for (const name of ['mark', 'remark', 'classed', 'commits', 'number_of', 'scratch', 'bump', 'wordy'])
       objects.set(name, together(name));
     blocks = /mariadb/i.test(shared.adapter.status().server);
   });
@@ -506,6 +512,18 @@ describe('writes of a procedure that may go together', () => {
       { id: 1, n: 2 },
       { id: 4, n: 5 },
     ]);
+  });
+
+  it('are told what the DBA refuses by class, and none of them is made a second time', async (t) => {
+    if (!blocks) return t.skip('the server knows no blocks: calls go alone');
+    const before = shared.wire.sent;
+    const results = await Promise.all([1, 2, 3, 4].map((n) => call('classed', { id: n, n })));
+    assert.equal(shared.wire.sent - before, 1);
+    assert.deepEqual(
+      results.map((result) => (result as readonly string[])[0]),
+      ['BEDS_STORE_REFUSED', 'BEDS_STORE_CONFLICT', 'BEDS_STORE_FORBIDDEN', 'BEDS_STORE_NOT_FOUND'],
+    );
+    assert.deepEqual(await table(), []);
   });
 
   it('give the same, and leave the same, as one after the other', async () => {

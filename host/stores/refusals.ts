@@ -16,13 +16,13 @@ const MAX_CHARACTERS = 256;
  * The error of a text that the DBA wrote for callers: `[conflict] The seat is taken.`, `[invalid seats] One to eight seats.`
  * The class in brackets says its status, the word after it the field that is at fault. Undefined: the text names no class.
  */
-export function refusalOf(text: string): BedsError | undefined {
+export function refusalOf(text: string, about: { readonly cause?: unknown } = {}): BedsError | undefined {
   const [, name, field, words = ''] = MARKED.exec(text) ?? [];
   if (name === undefined) return undefined;
   return storeErrors.make(
     CLASSES[name as keyof typeof CLASSES],
     cleanRefusal(words),
-    field === undefined ? {} : { field },
+    field === undefined ? about : { ...about, field },
   );
 }
 

@@ -200,7 +200,9 @@ function changed({ matchedCount, upsertedCount }: Changes): Outcome {
 /** What the caller of a routine gets. */
 export function toResult(object: Routine, native: NativeObject, outcome: Outcome): RoutineRows {
   const { documents, affected } = outcome;
-  if (native.whenNone !== null && (documents?.length ?? affected) === 0) throw refusalOf(native.whenNone);
+  if (native.whenNone !== null && (documents?.length ?? affected) === 0) {
+    throw refusalOf(native.whenNone) ?? storeErrors.make('BEDS_STORE_NOT_FOUND');
+  }
   if (documents === undefined) return { rows: [], sets: [], affected };
   const own = native.op === 'count' ? undefined : (native.fields ?? undefined);
   const rows = documents.map((document) => toRow(document, own));

@@ -127,16 +127,17 @@ function routineOf(
     servedBy: 'catalogue',
   };
   const { whenNone } = entry;
-  if (whenNone !== undefined) problems.push(...whenNoneProblems(op, whenNone));
+  if (whenNone !== undefined) problems.push(...whenNoneProblems(entry));
   const native = { ...nativeObject(source, findings), whenNone: typeof whenNone === 'string' ? whenNone : null };
   const inParts = isOperation(op) && operationOf(op).many === true ? ({ inParts: true } as const) : {};
   return { kind, name: String(entry['_id']), args: args.map(({ value }) => value), ...inParts, native };
 }
 
-/** n.b. what is added is always there. */
-function whenNoneProblems(op: unknown, text: unknown): readonly string[] {
+/** n.b. what is added is always there, and with `upsert` what is changed. */
+function whenNoneProblems({ op, body, whenNone }: Readonly<Record<string, unknown>>): readonly string[] {
   if (op === 'insertOne' || op === 'insertMany' || op === 'count') return [`whenNone: ${op} always gives something`];
-  return typeof text === 'string' && refusalOf(text) !== undefined
+  if (isDocument(body) && body['upsert'] === true) return ['whenNone: with upsert there is always a document'];
+  return typeof whenNone === 'string' && refusalOf(whenNone) !== undefined
     ? []
     : ['whenNone: must be a text such as "[conflict] The seat is taken."'];
 }

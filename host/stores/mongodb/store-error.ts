@@ -170,7 +170,7 @@ function sayWhy(code: Code, error: unknown): string | undefined {
 function saidByValidator(error: unknown): BedsError | undefined {
   if (!(error instanceof MongoServerError) || error.code !== DOCUMENT_INVALID) return undefined;
   for (const text of descriptionsIn(errorInfoOf(error))) {
-    const refusal = refusalOf(text);
+    const refusal = refusalOf(text, { cause: describe(error) });
     if (refusal !== undefined) return refusal;
   }
   return undefined;

@@ -961,7 +961,13 @@ export function callsEnded({ _rows: rows, _fields: fields }: DriverCommand): num
 }
 
 /** Errors that say what is wrong with a call, whenever it is made. */
-const OWN_ERRORS = new Set(['BEDS_STORE_CONFLICT', 'BEDS_STORE_INVALID_VALUE', 'BEDS_STORE_REFUSED']);
+const OWN_ERRORS = new Set([
+  'BEDS_STORE_CONFLICT',
+  'BEDS_STORE_FORBIDDEN',
+  'BEDS_STORE_INVALID_VALUE',
+  'BEDS_STORE_NOT_FOUND',
+  'BEDS_STORE_REFUSED',
+]);
 
 /** What each call gave, or its error; undefined: it was undone, and has to be made by itself. */
 export function resultsOfGroup({ result, fields }: Executed, args: readonly string[]): Together<RoutineRows> {
