@@ -78,14 +78,22 @@ async function assertOnce(host: TestHost, marks: readonly string[]): Promise<voi
 }
 
 /** Takes what lies in the queue of dead letters. */
-async function deadLetters(host: TestHost): Promise<readonly ConsumeMessage[]> {
+function deadLetters(host: TestHost): Promise<readonly ConsumeMessage[]> {
+  return takeAll(host, `${host.prefix}.dead`);
+}
+
+async function takeAll(host: TestHost, queue: string): Promise<readonly ConsumeMessage[]> {
   const channel = await host.plainChannel();
   const taken: ConsumeMessage[] = [];
   for (;;) {
-    const message = await channel.get(`${host.prefix}.dead`, { noAck: true });
+    const message = await channel.get(queue, { noAck: true });
     if (message === false) return taken;
     taken.push(message as unknown as ConsumeMessage);
   }
+}
+
+function idsOf(messages: readonly ConsumeMessage[]): readonly string[] {
+  return messages.map(({ content }) => (JSON.parse(content.toString()) as { readonly id: string }).id);
 }
 
 async function eventuallyDead(host: TestHost, count: number): Promise<readonly ConsumeMessage[]> {
@@ -245,6 +253,29 @@ describe('writes whose store is away', () => {
     await host.startAgain();
     await assertOnce(host, marks);
     assert.equal((await asked).ok, true);
+    assert.deepEqual(await deadLetters(host), []);
+  });
+
+  it('go back once and unmarked, although a thread is busy when the host stops: none is handed what another gave back', async (t) => {
+    const host = await startTestHost(t, { services, config: { threads: { default: { count: 4 } } } });
+    const args = { ms: { type: 'integer' } } as const;
+    const run = 'const endsAt = Date.now() + input.ms; while (Date.now() < endsAt); return 1;';
+    await writeBundle(host.pluginsDirectory, notesBundle({ operations: { block: { mode: 'read', args, run } } }));
+    await host.active('notes', '1.0.0');
+    const caller = await PlainCaller.open(host);
+    await stopDatabase(t);
+    const marks = marksOf('handed', 100);
+    writes(caller, marks);
+    await eventually('all are held', async () => (await held(host, t)) === 100);
+    const { threads } = await status(host, t);
+    const holding = threads.filter((thread) => thread.status?.waitingWrites.some(({ count }) => count > 0));
+    caller.send({ routingKey: 'notes.block', body: envelope('block', { payload: { ms: 1_000 } }) });
+    await host.host.stop();
+    const left = await takeAll(host, `${host.prefix}.req.notes.write`);
+    assert.deepEqual(idsOf(left).toSorted(), marks.toSorted(), 'each is there once');
+    assert.deepEqual(idsOf(left.filter(({ fields }) => fields.redelivered)), [], 'none was delivered before');
+    const firsts = left.filter(({ properties }) => properties.headers?.['beds-hand-over'] === 1);
+    assert.equal(firsts.length, holding.length, 'what a thread gave back first is what is there');
     assert.deepEqual(await deadLetters(host), []);
   });
 

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { ChannelModel, ConfirmChannel } from 'amqplib';
 import type { StoreAdapter } from '../host/stores/contract.js';
 import { storeErrors } from '../host/errors/store.js';
 import { type DataPlane, makeDataPlane } from './support/data-plane.js';
@@ -189,4 +191,31 @@ describe('a write that waits for its store', () => {
     const reply = await cursed;
     assert.equal(reply.ok ? '' : reply.error.code, 'BEDS_STORE_UNAVAILABLE');
   });
+
+  it('is not given back marked when RabbitMQ does not take it at once as the thread ends: it is tried again', async () => {
+    const { plane, main } = await serve();
+    main.isUp = false;
+    void ask(plane, 'a');
+    await eventually('it waits', () => waiting(plane) === 1);
+    plane.path.stop();
+    await quietFor(300);
+    assert.deepEqual(plane.verdicts, [], 'it is kept while nothing takes it');
+    const taken: string[] = [];
+    await plane.handOver.attach(takesAll(taken));
+    await eventually('it is settled', () => plane.verdicts.length > 0);
+    assert.deepEqual(plane.verdicts, ['ack']);
+    assert.deepEqual(taken, ['notes.keep']);
+  });
 });
+
+/** A connection whose channels confirm what is published. */
+function takesAll(taken: string[]): ChannelModel {
+  const channel = Object.assign(new EventEmitter(), {
+    publish: (...[, routingKey, , , confirm]: Parameters<ConfirmChannel['publish']>) => {
+      taken.push(routingKey);
+      confirm?.(null, {});
+      return true;
+    },
+  });
+  return Object.assign(new EventEmitter(), { createConfirmChannel: () => Promise.resolve(channel) }) as never;
+}

@@ -48,6 +48,8 @@ export interface Missed {
 const MARGIN = { share: 0.1, mostMs: 250 } as const;
 /** After RabbitMQ did not take a write back. */
 const HOLD_AGAIN_MS = 5_000;
+/** The same while the thread ends: RabbitMQ would mark what is given back by `nack`, so it is tried for as long as there is time. */
+const GIVE_BACK_AGAIN_MS = 100;
 
 /**
  * Writes that met a store away before anything was begun for them. They wait here, unacknowledged: what RabbitMQ may deliver of
@@ -230,7 +232,8 @@ export class WaitingWrites {
     if (expiration !== undefined) message.properties.expiration = remainingMs(write);
     this.#options.handOver.publish(message, (outcome) => {
       if (outcome === 'confirmed') pending.onAnswer({ ...NO_ANSWER, verdict: 'ack' });
-      else if (outcome === 'unknown' || this.#isStopping) pending.onAnswer({ ...NO_ANSWER, verdict: 'requeue' });
+      else if (outcome === 'unknown' || !delivery.isLive) pending.onAnswer({ ...NO_ANSWER, verdict: 'requeue' });
+      else if (this.#isStopping) setTimeout(() => this.#giveBack(write), GIVE_BACK_AGAIN_MS);
       else this.#holdAgain(write);
     });
   }

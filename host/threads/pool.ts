@@ -15,6 +15,8 @@ import type { ThreadCommand } from './protocol.js';
 const SUSPICION_TIMEOUT_MS = 500;
 const POLL_MS = 25;
 const ENDED_IN_SETUP = 'setup() ended its thread, or blocked it until it was ended.';
+/** What a stop waits for RabbitMQ to confirm that nothing more comes; a thread may be busy meanwhile. */
+const INTAKE_MS = 2_000;
 /** Between a process that ended and the next, as it may end each of them at once. */
 const APART_BACKOFF = { minMs: 100, maxMs: 30_000 } as const;
 /** What is only called by others that are kept apart waits no longer for their process. */
@@ -212,11 +214,18 @@ export class ThreadPool {
     );
   }
 
-  /** Lets every thread finish, at most `timeoutMs`. */
+  /**
+   * Lets every thread finish, at most `timeoutMs`. None gives anything back before all have ended their intake: RabbitMQ would hand
+   * it to another, and mark as delivered before what is on its way to a consumer that is cancelled.
+   */
   async stop(timeoutMs: number): Promise<void> {
     this.#stopping = true;
     this.#watchdog.close();
-    await Promise.all([...this.#members].map(({ handle }) => handle.stop(timeoutMs)));
+    const stopAtMs = performance.now() + timeoutMs;
+    const intakeMs = Math.min(INTAKE_MS, timeoutMs / 2);
+    await Promise.allSettled(this.serving.map(({ handle }) => handle.request({ kind: 'stop-intake' }, intakeMs)));
+    const leftMs = Math.max(0, stopAtMs - performance.now());
+    await Promise.all([...this.#members].map(({ handle }) => handle.stop(leftMs)));
   }
 
   async #startMember(group: string): Promise<void> {

@@ -59,6 +59,8 @@ export type ThreadCommand =
   | { readonly kind: 'status' }
   /** What was seen of requests: answers `Observations`, whose callers and shadows are those since the last time. */
   | { readonly kind: 'observe' }
+  /** Consume nothing more; answered when RabbitMQ has confirmed that. */
+  | { readonly kind: 'stop-intake' }
   /** Finish what is in flight, then close connections and end. */
   | { readonly kind: 'stop'; readonly timeoutMs: number };
 

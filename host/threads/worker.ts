@@ -65,6 +65,7 @@ export class BrokerThread {
   #heartbeat: NodeJS.Timeout | undefined;
   #wrote: () => void = () => undefined;
   #sayCounts: () => void = () => undefined;
+  #intakeStopping: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(
@@ -208,6 +209,8 @@ export class BrokerThread {
         return this.#status();
       case 'observe':
         return this.#path.observe();
+      case 'stop-intake':
+        return this.#stopIntake();
       case 'stop':
         this.#stopping ??= this.#stop(command.timeoutMs);
         return this.#stopping;
@@ -225,13 +228,18 @@ export class BrokerThread {
     }
   }
 
+  #stopIntake(): Promise<void> {
+    this.#intakeStopping ??= this.#brokers.stop();
+    return this.#intakeStopping;
+  }
+
   /** Stop intake → let what is in flight settle, bounded → close connections. */
   async #stop(timeoutMs: number): Promise<void> {
     this.#ending.abort();
     const startedAtMs = performance.now();
     const leftMs = (): number => Math.max(CLOSE_MS, timeoutMs - (performance.now() - startedAtMs));
     // n.b. RabbitMQ may never confirm a cancel, and writes that only wait must be handed over all the same.
-    await settlesWithin(this.#brokers.stop(), CLOSE_MS);
+    await settlesWithin(this.#stopIntake(), CLOSE_MS);
     this.#path.stop();
     const settled = this.#brokers.idle().then(() => this.#generations.settled());
     await settlesWithin(settled, leftMs());

@@ -46,6 +46,10 @@ export type Asked = Pick<RequestEnvelope, 'op'> &
 export interface DataPlane {
   readonly path: RequestPath;
   readonly access: Access;
+  /** Without a channel until it is given one. */
+  readonly handOver: HandOver;
+  /** How messages were settled, in order. */
+  readonly verdicts: readonly string[];
   readonly registry: GenerationRegistry<ServingGeneration>;
   readonly generations: Generations;
   /** Generations that drained, and those whose code was entered since `prepare`, in order. */
@@ -89,13 +93,15 @@ export function makeDataPlane(
   });
   const registry = new GenerationRegistry<ServingGeneration>();
   const [drained, entered]: [number[], number[]] = [[], []];
+  const handOver = new HandOver();
+  const verdicts: string[] = [];
   const common = { node: 'test', registry, callers: new CallerBook() };
   const programs = new ProgramPolicy(config.callers, 'amqp://host:secret@localhost');
   const waiting = new Map<string, (text: string) => void>();
   const replies = new KeptReplies();
   replies.onReply = ({ correlationId = '', body }) => waiting.get(correlationId)?.(body.toString());
   const path = new RequestPath({
-    ...{ ...common, config, replies, handOver: new HandOver(), adapters },
+    ...{ ...common, config, replies, handOver, adapters },
     poison: new PoisonTracker(() => undefined),
     gaps: { readSince: (nowMs) => nowMs },
     remote: {
@@ -120,14 +126,16 @@ export function makeDataPlane(
     const correlationId = String(asked);
     const envelope = { v: 1, id: `r-${correlationId}`, domain: 'notes', ...request };
     const answer = new Promise<string>((resolve) => waiting.set(correlationId, resolve));
-    path.handle(deliver(envelope, { correlationId, redelivered, userId, isWrite, prefix: config.amqp.prefix }));
+    path.handle(
+      deliver(envelope, { correlationId, redelivered, userId, isWrite, verdicts, prefix: config.amqp.prefix }),
+    );
     return answer.then((text) => JSON.parse(text) as ReplyEnvelope);
   };
   const prepare = async (...bundles: readonly BundleOptions[]): Promise<void> => {
     for (const [index, bundle] of bundles.entries()) await generations.prepare(await sourceOf(index + 1, bundle));
     entered.length = 0;
   };
-  return { path, access, registry, generations, drained, entered, prepare, ask };
+  return { path, access, handOver, verdicts, registry, generations, drained, entered, prepare, ask };
 }
 
 interface Sent {
@@ -135,19 +143,24 @@ interface Sent {
   readonly redelivered: boolean;
   readonly userId: string | undefined;
   readonly isWrite: boolean;
+  readonly verdicts: string[];
   readonly prefix: string;
 }
 
 function deliver(
   envelope: { readonly domain: string; readonly op: string },
-  { correlationId, redelivered, userId, isWrite, prefix }: Sent,
+  { correlationId, redelivered, userId, isWrite, verdicts, prefix }: Sent,
 ): Delivery {
   const routingKey = `${envelope.domain}.${envelope.op}`;
   const fields = { exchange: `${prefix}.request`, routingKey, redelivered, deliveryTag: 1 };
   const replyTo = 'amq.rabbitmq.reply-to.g1h2AA5yZXBseUA4OTU2MDI0NgAAFAAAAAAAZQ.Jx5u8J2jv0Xb';
   const properties = { contentType: 'application/json', correlationId, replyTo, userId, headers: {} };
   const message = { content: Buffer.from(JSON.stringify(envelope)), fields, properties };
-  const channel = { ack: () => undefined, nack: () => undefined, reject: () => undefined };
+  const channel = {
+    ack: () => void verdicts.push('ack'),
+    nack: () => void verdicts.push('nack'),
+    reject: () => void verdicts.push('reject'),
+  };
   return new Delivery(channel, message as unknown as ConsumeMessage, {
     nearPrefetchLimit: false,
     carriesWrites: isWrite,
