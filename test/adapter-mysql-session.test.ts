@@ -5,6 +5,8 @@ import type { RoutineRows, Json, JsonObject, ViewQuery } from '@beds/sdk';
 import type { CallOptions } from '../host/stores/contract.js';
 import { narrowObject } from '../host/stores/check-use.js';
 import { createMysqlAdapter } from '../host/stores/mysql/adapter.js';
+import { readCatalogue } from '../host/stores/mysql/catalogue.js';
+import type { DriverRow } from '../host/stores/mysql/driver.js';
 import { finderOf, mysqlStore } from './support/mysql-store.js';
 import { privateServices } from './support/services.js';
 import { storeLimits } from './support/store-limits.js';
@@ -281,4 +283,25 @@ test('what is shown as null is found by null, and by nothing else: the zero date
       assert.deepEqual(seen.toSorted(), [...none, ...some], direction);
     }
   }
+});
+
+test('a server that keeps the names of views in lower case finds them as they are asked for', async () => {
+  // n.b. a server is made so and cannot be set so later: this answers as one does that has lower_case_table_names = 1.
+  const lower = (value: unknown): string => String(value).toLowerCase();
+  const ask = async (sql: string, values: readonly unknown[]): Promise<readonly DriverRow[]> => {
+    const [rows] = await store.dba.query(sql, values.map(lower));
+    return (rows as DriverRow[]).map((row) => ('anyCase' in row ? { ...row, anyCase: 1 } : row));
+  };
+  const names = ['Entry_List', 'entry_list', 'Entry_Add', 'entry_add', 'Absent_List'];
+  const found = await readCatalogue(ask, store.database, names);
+  assert.deepEqual([...found.keys()].toSorted(), ['Entry_List', 'entry_add', 'entry_list']);
+  assert.equal(found.get('Entry_List')?.kind, 'view');
+  const exactly = store.adapter({ poolSize: 1 });
+  after(() => exactly.close(1_000));
+  await exactly.open();
+  const [own] = (await store.dba.query('SELECT @@lower_case_table_names AS mode'))[0] as DriverRow[];
+  const views = own?.['mode'] === 0 ? [] : ['Entry_List'];
+  // n.b. of two names that differ in case only MariaDB looked for the first alone.
+  const described = await exactly.describe(['Entry_List', 'entry_list', 'Entry_Add', 'entry_add']);
+  assert.deepEqual([...described.keys()].toSorted(), [...views, 'entry_add', 'entry_list']);
 });

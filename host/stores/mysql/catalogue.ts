@@ -20,13 +20,9 @@ export async function readCatalogue(
   database: string,
   names: readonly string[],
 ): Promise<ReadonlyMap<string, NamedObject>> {
-  const wanted = [...new Set(names)].filter((name) => IDENTIFIER.test(name));
-  if (wanted.length === 0) return new Map();
   const found: NamedObject[] = [];
   // n.b. one after the other: they share a connection.
-  for (let from = 0; from < wanted.length; from += MOST_NAMES) {
-    found.push(...(await readSome(read, database, wanted.slice(from, from + MOST_NAMES))));
-  }
+  for (const wanted of batchesOf(names)) found.push(...(await readSome(read, database, wanted)));
   return unambiguous(found);
 }
 
@@ -46,6 +42,19 @@ const NAMES = `SELECT TABLE_NAME AS name FROM INFORMATION_SCHEMA.TABLES WHERE TA
 /** A prepared statement has 65,535 values at most. */
 const MOST_NAMES = 1_000;
 
+/** n.b. of two names that differ in case only MariaDB looks for the first, and finds neither where that one is not there. */
+function batchesOf(names: readonly string[]): readonly (readonly string[])[] {
+  const batches: Map<string, string>[] = [];
+  for (const name of new Set(names)) {
+    if (!IDENTIFIER.test(name)) continue;
+    const key = name.toLowerCase();
+    const roomy = batches.find((batch) => batch.size < MOST_NAMES && !batch.has(key));
+    if (roomy === undefined) batches.push(new Map([[key, name]]));
+    else roomy.set(key, name);
+  }
+  return batches.map((batch) => [...batch.values()]);
+}
+
 async function readSome(
   read: ReadCatalogue,
   database: string,
@@ -60,7 +69,9 @@ async function readSome(
     [...values, ...values],
   );
   const found = [
-    ...groupBy(views as readonly Fields[], 'object').map(([name, columns]) => readView(database, name, columns)),
+    ...groupBy(views as readonly Fields[], 'object').flatMap(([name, columns]) =>
+      namesOf(name, columns, wanted).map((asked) => readView(database, asked, columns)),
+    ),
     ...groupBy(routines as readonly Fields[], 'object').flatMap(([, rows]) => readRoutines(database, rows)),
   ];
   const asked = new Set(wanted);
@@ -71,7 +82,7 @@ async function readSome(
 const BY_BYTES = "'utf8mb4_nopad_bin', 'utf8mb4_0900_bin'";
 const COLUMNS = `SELECT c.TABLE_NAME AS object, c.COLUMN_NAME AS name, c.DATA_TYPE AS dataType,
   c.COLUMN_TYPE AS fullType, c.IS_NULLABLE AS nullable, c.CHARACTER_MAXIMUM_LENGTH AS maxLength,
-  c.COLLATION_NAME AS collation, VERSION() LIKE '%MariaDB%' AND c.COLLATION_NAME IN (${BY_BYTES}) AS byBytes
+  c.COLLATION_NAME AS collation, @@lower_case_table_names > 0 AS anyCase, VERSION() LIKE '%MariaDB%' AND c.COLLATION_NAME IN (${BY_BYTES}) AS byBytes
   FROM INFORMATION_SCHEMA.COLUMNS c JOIN INFORMATION_SCHEMA.TABLES t
     ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME AND t.TABLE_TYPE = 'VIEW'
   WHERE c.TABLE_SCHEMA = ?`;
@@ -82,6 +93,16 @@ const PARAMETERS = `SELECT SPECIFIC_NAME AS object, ROUTINE_TYPE AS kind, ORDINA
   PARAMETER_MODE AS mode, PARAMETER_NAME AS name, DATA_TYPE AS dataType, DTD_IDENTIFIER AS fullType,
   CHARACTER_MAXIMUM_LENGTH AS maxLength, COLLATION_NAME AS collation, NULL AS access
   FROM INFORMATION_SCHEMA.PARAMETERS WHERE SPECIFIC_SCHEMA = ?`;
+
+/**
+ * The names by which a view is asked for. n.b. a server on Windows or macOS, or one that is set so, takes them in any case, and may keep
+ * them in lower case: a template that runs elsewhere writes them as the DBA did.
+ * https://dev.mysql.com/doc/refman/8.4/en/identifier-case-sensitivity.html
+ */
+function namesOf(name: string, [column]: readonly Fields[], wanted: readonly string[]): readonly string[] {
+  if (column?.['anyCase'] !== 1) return [name];
+  return wanted.filter((asked) => asked.toLowerCase() === name.toLowerCase());
+}
 
 function readView(database: string, name: string, rows: readonly Fields[]): NamedObject {
   const usable = rows.filter((row) => IDENTIFIER.test(String(row['name'])) && carries(row));
