@@ -8,9 +8,16 @@ import { z } from 'zod';
 import { connect } from '../amqp/guarded-amqplib.js';
 import { makeNames, type Names } from '../amqp/names.js';
 import { adminErrors } from '../errors/admin.js';
-import { type CommandInput, type CommandName, commandResult, type CommandResult } from './commands.js';
+import {
+  type CommandDefinition,
+  type CommandInput,
+  type CommandName,
+  commandResult,
+  type CommandResult,
+  COMMANDS,
+} from './commands.js';
 import { ADMIN_VERSION, type Answer, type Refusal } from './protocol.js';
-import { QUERIES, type QueryInput, type QueryName, type QueryResult } from './queries.js';
+import { QUERIES, type QueryDefinition, type QueryInput, type QueryName, type QueryResult } from './queries.js';
 
 export interface AdminClientOptions {
   readonly url: string;
@@ -23,6 +30,8 @@ export interface QueryOptions {
   readonly timeoutMs: number;
   /** Nodes that are known to be there; without it, as many as answer within moments of each other. */
   readonly expected?: number;
+  /** Of a query that one node answers: this one. Default: any. */
+  readonly node?: string;
 }
 
 export interface CommandOptions {
@@ -81,14 +90,20 @@ export class AdminClient {
   }
 
   /** What every node answers to a query; empty when none answers. */
-  query<N extends QueryName>(
+  async query<N extends QueryName>(
     op: N,
     input: QueryInput<N>,
-    { timeoutMs, expected }: QueryOptions,
+    options: QueryOptions,
   ): Promise<readonly (Answer<QueryResult<N>> | Refusal)[]> {
+    const { timeoutMs } = options;
+    const definition: QueryDefinition = QUERIES[op];
+    const isOfOne = definition.byOneNode === true;
+    const node = isOfOne ? (options.node ?? (await this.#nodes(timeoutMs))[0]) : undefined;
+    if (isOfOne && node === undefined) return [];
+    const expected = isOfOne ? 1 : options.expected;
     return this.#gather<QueryResult<N>>({
       exchange: this.#names.admin,
-      message: { op, ...input },
+      message: { op, ...input, ...(node === undefined ? {} : { node }) },
       result: QUERIES[op].result,
       timeoutMs,
       quietMs: expected === undefined ? QUIET_MS : timeoutMs,
@@ -105,19 +120,28 @@ export class AdminClient {
     input: CommandInput<N>,
     { node, timeoutMs, nodes: known }: CommandOptions,
   ): Promise<CommandOutcome> {
-    const nodes = known ?? (await this.query('quarantine', {}, { timeoutMs })).map((answer) => answer.node);
-    if (nodes.length === 0) throw adminErrors.make('BEDS_ADMIN_NO_NODES');
+    const nodes = known ?? (await this.#nodes(timeoutMs));
+    const [first] = nodes;
+    if (first === undefined) throw adminErrors.make('BEDS_ADMIN_NO_NODES');
     if (node !== undefined && !nodes.includes(node)) throw nodeUnknown(node, nodes);
-    const asked = node === undefined ? nodes : [node];
+    const definition: CommandDefinition = COMMANDS[op];
+    const asked = node === undefined ? (definition.byOneNode === true ? [first] : nodes) : [node];
+    const only = asked.length === 1 && asked.length < nodes.length ? asked[0] : node;
     const answers = await this.#gather<CommandResult>({
       exchange: this.#names.operate,
-      message: { op, ...input, ...(node === undefined ? {} : { node }) },
+      message: { op, ...input, ...(only === undefined ? {} : { node: only }) },
       result: commandResult,
       timeoutMs: COMMAND_TIMEOUT_MS,
       quietMs: COMMAND_TIMEOUT_MS,
       expected: asked.length,
     });
     return { ...sort(answers, asked), nodeCount: nodes.length };
+  }
+
+  /** Those that answer, in the order of their names. */
+  async #nodes(timeoutMs: number): Promise<readonly string[]> {
+    const answers = await this.query('quarantine', {}, { timeoutMs });
+    return answers.map((answer) => answer.node).toSorted((a, b) => a.localeCompare(b));
   }
 
   /** Ends within moments, whatever RabbitMQ does. */

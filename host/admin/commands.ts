@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { FILE_NAME } from '../deploy/admit/read-drop.js';
 import { adminErrors } from '../errors/admin.js';
 import type { BundleFiles, Operations, Receipt } from './contract.js';
+import type { DeadLetterDesk, DeadLetterDetail, LetterOutcome } from './dead-letters.js';
 import { fieldHelp, type Definition, type Fields, type InputOf } from './protocol.js';
 import type { RolloutStatus } from './rollout-status.js';
 
@@ -19,6 +20,9 @@ export interface BundleLimits {
 export interface CommandTarget {
   readonly operations: Operations;
   readonly limits: BundleLimits;
+  readonly letters: DeadLetterDesk;
+  /** Until when whoever asks waits for the answer, in terms of performance.now(). */
+  readonly untilMs: number;
 }
 
 export interface CommandDefinition<F extends Fields = Fields> extends Definition<F> {
@@ -36,6 +40,8 @@ export const commandResult = z.object({
     z
       .object({
         ...{ domain: z.string(), version: z.string(), hash: z.string(), words: z.string() },
+        count: z.int().exactOptional(),
+        letter: z.custom<DeadLetterDetail>((value) => typeof value === 'object' && value !== null).exactOptional(),
         notices: z
           .array(z.object({ code: z.string(), message: z.string(), hint: z.string().exactOptional() }))
           .readonly()
@@ -54,6 +60,37 @@ export const domain = z
 export const VERSION = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$/;
 const percent = z.number().min(0).max(100);
 const MAX_CANARY_MS = 86_400_000;
+
+/** Ids in one order. */
+export const MAX_LETTER_IDS = 500;
+/** Letters that one order may be about. */
+export const MAX_LETTERS = 10_000;
+export const letterId = z.string().regex(/^[0-9a-f]{16}$/, 'is not the id of a dead letter');
+const reason = z.string().regex(/^[A-Za-z_]{1,100}$/, 'is not the reason of a dead letter');
+const operation = z.string().regex(/^[A-Za-z_$][\w$-]{0,99}$/, 'is not the name of an operation');
+
+/** Which dead letters a message is about. */
+export const letterFields = {
+  domain: domain.exactOptional().register(fieldHelp, { description: 'Only those of this domain.' }),
+  operation: operation.exactOptional().register(fieldHelp, { description: 'Only those of this operation.' }),
+  reason: reason.exactOptional().register(fieldHelp, { description: 'Only those with this reason.' }),
+};
+
+const letterOrder = {
+  ...letterFields,
+  ids: z
+    .array(letterId)
+    .min(1)
+    .max(MAX_LETTER_IDS)
+    .exactOptional()
+    .register(fieldHelp, {
+      description: `At most ${MAX_LETTER_IDS} letters, by id. Default: all that the other fields fit.`,
+    }),
+  most: z.int().min(1).max(MAX_LETTERS).register(fieldHelp, {
+    description:
+      'At most so many letters, the oldest first: as many as were confirmed, so that none that came since is among them.',
+  }),
+};
 
 const bundle = z
   .record(z.string().regex(FILE_NAME, 'is not the name of a file'), z.string().refine(isBase64, 'is not in base64'))
@@ -174,6 +211,28 @@ export const COMMANDS = {
     },
     execute: (input, { operations }) => operations.lift(input.name),
   }),
+  deadLetter: command({
+    summary: 'Show one dead letter: its headers and its body, without tokens and passwords.',
+    byOneNode: true,
+    fields: { id: letterId.register(fieldHelp, { description: 'The id that `dead` gives it.' }) },
+    execute: async ({ id }, { letters, untilMs }) => {
+      const letter = await letters.look(id, untilMs);
+      const { domain: name, reason: why } = letter;
+      return [{ domain: name, version: '', hash: '', words: `The letter ${id}: ${why}.`, letter }];
+    },
+  }),
+  deadResend: command({
+    summary: 'Send dead letters again, as requests that were made now and that nobody waits for.',
+    byOneNode: true,
+    fields: letterOrder,
+    execute: async (order, { letters, untilMs }) => receiptsOf(await letters.resend(order, untilMs), 'sent again'),
+  }),
+  deadDrop: command({
+    summary: 'Drop dead letters for good.',
+    byOneNode: true,
+    fields: letterOrder,
+    execute: async (order, { letters, untilMs }) => receiptsOf(await letters.drop(order, untilMs), 'dropped'),
+  }),
 };
 
 export type CommandName = keyof typeof COMMANDS;
@@ -186,6 +245,30 @@ const MAX_MESSAGE_BYTES = 134_217_728;
 export function maxCommandBytes({ maxBundleBytes, maxFiles }: BundleLimits): number {
   const names = maxFiles * 160;
   return Math.min(MAX_MESSAGE_BYTES, MAX_BUNDLES * (Math.ceil(maxBundleBytes / 3) * 4 + names) + 4_096);
+}
+
+/** One for each domain, one for each reason for which some were not sent, and one for those of which nobody knows. */
+function receiptsOf({ done, refused, doubtful }: LetterOutcome, did: string): readonly Receipt[] {
+  const receipt = (name: string, count: number, words: string): Receipt => ({
+    ...{ domain: name, version: '', hash: '', count },
+    words: `${count.toLocaleString('en')} ${count === 1 ? 'letter' : 'letters'}${name === '' ? '' : ` of ${name}`} ${words}`,
+  });
+  const byDomain = countBy(done.map((letter) => letter.domain));
+  const byReason = countBy(refused.map(({ why }) => why));
+  return [
+    ...[...byDomain].map(([name, count]) => receipt(name, count, `${count === 1 ? 'was' : 'were'} ${did}.`)),
+    ...[...byReason].map(([why, count]) => receipt('', count, `cannot be sent again: ${why}.`)),
+    ...(doubtful === 0
+      ? []
+      : [receipt('', doubtful, 'may be there twice: RabbitMQ did not confirm in time that it has what was sent.')]),
+    ...(done.length + refused.length + doubtful === 0 ? [receipt('', 0, `were ${did}: none fits.`)] : []),
+  ];
+}
+
+function countBy(names: readonly string[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return counts;
 }
 
 /** Infers the types of a definition. */

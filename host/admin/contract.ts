@@ -1,5 +1,6 @@
 import type { RolloutOptions } from '../deploy/state.js';
 import type { Finding } from '../template/contract.js';
+import type { DeadLetterDetail } from './dead-letters.js';
 
 /** The files of one bundle by name, as the command line read them: one `*.mjs`, or `manifest.json` and the files it names. */
 export type BundleFiles = ReadonlyMap<string, Buffer>;
@@ -12,6 +13,10 @@ export interface Receipt {
   readonly hash: string;
   /** One sentence for a person. */
   readonly words: string;
+  /** Of dead letters: how many. */
+  readonly count?: number;
+  /** Of `deadLetter`. */
+  readonly letter?: DeadLetterDetail;
   /** Of `check`: what the author should know, and keeps nothing from serving. */
   readonly notices?: readonly Finding[];
 }

@@ -17,6 +17,8 @@ export interface Definition<F extends Fields = Fields> {
   readonly details?: string;
   /** What the message holds beside the envelope. */
   readonly fields: F;
+  /** It is about what all nodes share, so one of them is asked. */
+  readonly byOneNode?: true;
 }
 
 /** What the help and PROTOCOL.md say of a field, and how the command line takes it. */

@@ -7,8 +7,9 @@ import { adminErrors } from '../errors/admin.js';
 import type { LogState } from '../observe/log.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import type { ThreadPool } from '../threads/pool.js';
-import { domain, MAX_BUNDLES, VERSION } from './commands.js';
+import { domain, letterFields, letterId, MAX_BUNDLES, VERSION } from './commands.js';
 import type { Operations, QuarantineView } from './contract.js';
+import type { DeadLetterDesk, DeadLetterView, LetterList } from './dead-letters.js';
 import type { DomainView, Inspections, NodeStatus } from './views.js';
 import { nodeStatus, refusalsOf, withThreads } from './node-views.js';
 import { fieldHelp, type Definition, type Fields, type InputOf } from './protocol.js';
@@ -27,6 +28,7 @@ export interface QuerySources {
   /** In Prometheus' text format. */
   readonly metrics: () => Promise<string>;
   readonly logState: () => LogState;
+  readonly letters: DeadLetterDesk;
   /** Absent while the host starts. */
   readonly operations: () => (Pick<Operations, 'quarantined'> & Inspections) | undefined;
 }
@@ -34,11 +36,14 @@ export interface QuerySources {
 export interface QueryDefinition<F extends Fields = Fields, R extends z.ZodType = z.ZodType> extends Definition<F> {
   /** The result. Members are typed but not checked further: a node of another release may send more. */
   readonly result: R;
-  answer(input: InputOf<F>, sources: QuerySources): Promise<z.output<R>> | z.output<R>;
+  /** `untilMs`: how long whoever asks waits, in terms of performance.now(). */
+  answer(input: InputOf<F>, sources: QuerySources, untilMs: number): Promise<z.output<R>> | z.output<R>;
 }
 
 /** Entries of history in one answer. */
 const MAX_HISTORY = 200;
+/** Dead letters in one answer. */
+export const MAX_LISTED_LETTERS = 500;
 /** A rollout leaves a few entries in the history. */
 const MAX_PROGRESS = 40;
 
@@ -100,6 +105,33 @@ export const QUERIES = {
     fields: {},
     result: z.object({ text: z.string() }),
     answer: async (_, sources) => ({ text: await sources.metrics() }),
+  }),
+  dead: query({
+    summary: 'List the dead letters: requests that nobody carried out and whose callers could not be told.',
+    byOneNode: true,
+    fields: {
+      ...letterFields,
+      after: letterId.exactOptional().register(fieldHelp, { description: 'Begin behind this letter.' }),
+      limit: z
+        .int()
+        .min(1)
+        .max(MAX_LISTED_LETTERS)
+        .exactOptional()
+        .register(fieldHelp, {
+          description: `At most so many letters, the oldest first. Default 100, at most ${MAX_LISTED_LETTERS}.`,
+        }),
+    },
+    result: z.object({
+      letters: z.array(view<DeadLetterView>()),
+      total: z.int(),
+      seen: z.int(),
+      matching: z.int(),
+      kinds: z.array(view<LetterList['kinds'][number]>()),
+    }),
+    answer: async ({ limit = 100, after, ...filter }, { letters }, untilMs) => {
+      const list = await letters.list(filter, { limit, after, untilMs });
+      return { ...list, letters: [...list.letters], kinds: [...list.kinds] };
+    },
   }),
   progress: query({
     summary: 'Show the progress of rollouts, briefly, for clients that poll.',

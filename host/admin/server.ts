@@ -14,6 +14,7 @@ import type { Log } from '../observe/log.js';
 import type { Finding } from '../template/contract.js';
 import { COMMANDS, maxCommandBytes, type CommandDefinition, type CommandResult } from './commands.js';
 import type { Operations } from './contract.js';
+import { DeadLetterDesk } from './dead-letters.js';
 import type { Inspections } from './views.js';
 import {
   ADMIN_VERSION,
@@ -31,7 +32,7 @@ export interface AdminServerOptions {
   readonly node: string;
   readonly config: Config;
   readonly log: Log;
-  readonly sources: Omit<QuerySources, 'node' | 'config' | 'operations'>;
+  readonly sources: Omit<QuerySources, 'node' | 'config' | 'operations' | 'letters'>;
   /** Absent while the host starts or stops. */
   readonly operations: () => (Operations & Inspections) | undefined;
   /** Longest that an asker is taken to wait. Default 60 s. */
@@ -51,11 +52,17 @@ class Lane {
   running = '';
 }
 
-/** What receives bundles takes its time, and may meet a disk or a database that never answers. Nothing else waits for it: a rollback must be possible then. */
-function laneOf(op: string): 'bundles' | 'orders' {
-  return Object.hasOwn(COMMANDS, op) && 'bundles' in COMMANDS[op as keyof typeof COMMANDS].fields
-    ? 'bundles'
-    : 'orders';
+type LaneName = 'bundles' | 'orders' | 'letters';
+
+/**
+ * What receives bundles takes its time, and may meet a disk or a database that never answers; dead letters may be many. Nothing else
+ * waits for these: a rollback must be possible then.
+ */
+function laneOf(op: string): LaneName {
+  if (!Object.hasOwn(COMMANDS, op)) return 'orders';
+  const { fields, byOneNode }: CommandDefinition = COMMANDS[op as keyof typeof COMMANDS];
+  if ('bundles' in fields) return 'bundles';
+  return byOneNode === true ? 'letters' : 'orders';
 }
 
 /** The one door of administrators: answers queries and executes commands over AMQP. */
@@ -64,7 +71,8 @@ export class AdminServer {
   readonly #sources: QuerySources;
   readonly #queues: readonly AdminQueue[];
   readonly #replies: ReplyPublisher;
-  readonly #lanes = { bundles: new Lane(), orders: new Lane() } as const;
+  readonly #lanes = { bundles: new Lane(), orders: new Lane(), letters: new Lane() } as const;
+  readonly #letters: DeadLetterDesk;
   readonly #commandDoor: Door<CommandDefinition>;
   readonly #queryDoor: Door<QueryDefinition>;
 
@@ -73,7 +81,8 @@ export class AdminServer {
     const { node, config, operations, sources, answerTimeoutMs = EXPIRE_MS } = options;
     const { amqp, plugins } = config;
     const { admin, operate } = makeNames(amqp.prefix);
-    this.#sources = { ...sources, node, config, operations };
+    this.#letters = new DeadLetterDesk({ node, config });
+    this.#sources = { ...sources, node, config, operations, letters: this.#letters };
     this.#queryDoor = { definitions: QUERIES, otherwise: { exchange: operate, definitions: COMMANDS } };
     this.#commandDoor = { definitions: COMMANDS, otherwise: { exchange: admin, definitions: QUERIES } };
     const trial = { ...amqp, name: `${node}/control-reply-trial` };
@@ -111,7 +120,7 @@ export class AdminServer {
 
   async #answerQuery(message: Message, { untilMs }: From): Promise<unknown> {
     const { definition, input } = checkMessage(message, this.#queryDoor);
-    const answering = Promise.resolve(definition.answer(input, this.#sources));
+    const answering = Promise.resolve(definition.answer(input, this.#sources, untilMs - ANSWER_SHARE_MS));
     return withTimeout(answering, untilMs - performance.now(), () => adminErrors.make('BEDS_ADMIN_QUERY_TIMEOUT'));
   }
 
@@ -127,7 +136,7 @@ export class AdminServer {
       hasBegun = true;
       lane.running = about;
       try {
-        return await this.#execute(checked, asker);
+        return await this.#execute(checked, { asker, untilMs: untilMs - ANSWER_SHARE_MS });
       } catch (err) {
         if (isTold) log.error({ err }, `the command that took too long failed: ${about}`);
         throw err;
@@ -141,13 +150,17 @@ export class AdminServer {
     });
   }
 
-  async #execute({ op, definition, input, by }: Checked<CommandDefinition>, asker: Asker): Promise<CommandResult> {
+  async #execute(
+    { op, definition, input, by }: Checked<CommandDefinition>,
+    { asker, untilMs }: From,
+  ): Promise<CommandResult> {
     const { operations: open, log, config } = this.#options;
     const operations = open();
     if (operations === undefined) throw adminErrors.make('BEDS_ADMIN_NOT_READY');
     log.info({ op, asker: asker.name, verified: asker.verified, by }, `command: ${op} ${aboutOf(input)}`);
     const at = new Date().toISOString();
-    return { at, receipts: [...(await definition.execute(input, { operations, limits: config.plugins }))] };
+    const target = { operations, limits: config.plugins, letters: this.#letters, untilMs };
+    return { at, receipts: [...(await definition.execute(input, target))] };
   }
 }
 
@@ -156,9 +169,10 @@ function notBegun({ running }: Lane): Error {
   return adminErrors.make('BEDS_ADMIN_NOT_BEGUN', message);
 }
 
-function aboutOf({ domain, name, bundles }: Message): string {
+function aboutOf({ domain, name, bundles, ids, reason, operation }: Message): string {
+  if (Array.isArray(ids)) return ids.length === 1 ? String(ids[0]) : `${ids.length} letters`;
   if (Array.isArray(bundles)) return bundles.length === 1 ? '1 bundle' : `${bundles.length} bundles`;
-  return [domain, name].filter((about) => typeof about === 'string').join(' ');
+  return [domain, name, operation, reason].filter((about) => typeof about === 'string').join(' ');
 }
 
 interface AdminQueueOptions {
@@ -170,7 +184,7 @@ interface AdminQueueOptions {
   /** Messages of one lane that are worked on or wait at once; more are refused. */
   readonly maxWaiting: number;
   /** Of an `op`. Default: there is one. */
-  readonly laneOf?: (op: string) => 'bundles' | 'orders';
+  readonly laneOf?: (op: string) => LaneName;
   readonly maxBytes: number;
   readonly answerTimeoutMs: number;
   readonly answer: (message: Message, from: From) => Promise<unknown>;
@@ -186,13 +200,15 @@ interface From {
 const EXPIRE_MS = 60_000;
 /** Of the time for which an asker waits: the rest is for the way. */
 const OWN_SHARE = 0.9;
+/** Of the time for which an asker waits: who works until its end answers in time. */
+const ANSWER_SHARE_MS = 200;
 const ANSWER_TIMEOUT_MS = 10_000;
 const UNKNOWN_ASKER: Asker = { name: '', verified: false };
 
 /** Takes what comes over a fanout exchange. Every node has a queue of its own there, so one message reaches all of them. */
 class AdminQueue {
   readonly #options: AdminQueueOptions;
-  readonly #waiting = { bundles: 0, orders: 0 };
+  readonly #waiting: Record<LaneName, number> = { bundles: 0, orders: 0, letters: 0 };
 
   constructor(options: AdminQueueOptions) {
     this.#options = options;
@@ -261,10 +277,10 @@ class AdminQueue {
 
   /** Undefined: the message is for another node. */
   async #answer(content: Buffer, from: From): Promise<Answer<unknown> | Refusal | undefined> {
-    const { node, maxBytes, maxWaiting, laneOf: lane = (): 'orders' => 'orders' } = this.#options;
+    const { node, maxBytes, maxWaiting, laneOf: lane = (): LaneName => 'orders' } = this.#options;
     let op = '';
     let { asker } = from;
-    let place: 'bundles' | 'orders' | undefined;
+    let place: LaneName | undefined;
     try {
       if (content.length > maxBytes) throw adminErrors.make('BEDS_ADMIN_TOO_LARGE');
       const message = parseMessage(content);

@@ -2,8 +2,15 @@ import { AUTHOR_COMMANDS } from '#sdk/cli';
 import { type CommandName, COMMANDS as ADMIN_COMMANDS } from '../admin/commands.js';
 import type { Command, CommandRegistry } from './command.js';
 
-/** Commands of the protocol with words of their own: `deploy` reads files, `check` is the author's, `lift` a part of `quarantine`. */
-const OWN_FILE: ReadonlySet<string> = new Set<CommandName>(['deploy', 'check', 'lift']);
+/** Commands of the protocol with words of their own: `deploy` reads files, `check` is the author's, `lift` a part of `quarantine`, three of `dead`. */
+const OWN_FILE: ReadonlySet<string> = new Set<CommandName>([
+  'deploy',
+  'check',
+  'lift',
+  'deadLetter',
+  'deadResend',
+  'deadDrop',
+]);
 const derived = (Object.keys(ADMIN_COMMANDS) as CommandName[])
   .filter((name) => !OWN_FILE.has(name))
   .map(
@@ -22,6 +29,7 @@ export const COMMANDS: CommandRegistry = new Map([
   ['metrics', async (): Promise<Command> => (await import('./commands/metrics.js')).metricsCommand],
   ['diff', async (): Promise<Command> => (await import('./commands/diff.js')).diffCommand],
   ['quarantine', async (): Promise<Command> => (await import('./commands/quarantine.js')).quarantineCommand],
+  ['dead', async (): Promise<Command> => (await import('./commands/dead.js')).deadCommand],
   ['call', async (): Promise<Command> => (await import('./commands/call.js')).callCommand],
   ['users', async (): Promise<Command> => (await import('./commands/users.js')).usersCommand],
   ['url', async (): Promise<Command> => (await import('./commands/url.js')).urlCommand],

@@ -76,6 +76,25 @@ export const adminErrors = defineErrors({
     status: 'forbidden',
     action: 'Queries need write permission on the exchange `<prefix>.admin`, commands also on `<prefix>.operate`.',
   },
+  BEDS_ADMIN_LETTER_UNKNOWN: {
+    message: 'There is no dead letter with this id.',
+    status: 'not-found',
+    action: '`beds dead` lists the letters. It may have been sent again or dropped since.',
+  },
+  BEDS_ADMIN_LETTERS_BUSY: {
+    message:
+      'Somebody else looks at the dead letters now: another operator, another node, or a program that consumes their queue.',
+    status: 'overloaded',
+    retryable: true,
+    action: 'Ask again in a moment. Where it stays so, end the program that consumes the queue `<prefix>.dead`.',
+  },
+  BEDS_ADMIN_LETTERS_UNAVAILABLE: {
+    message: 'The node could not look at the dead letters in time.',
+    status: 'unavailable',
+    retryable: true,
+    action:
+      'See that RabbitMQ is up, and that the account of the host may read the queue `<prefix>.dead`. After an order, list the letters before you repeat it.',
+  },
   BEDS_ADMIN_BROKER_BLOCKED: {
     message: 'RabbitMQ takes no messages now: it is short of memory or disk space.',
     status: 'unavailable',

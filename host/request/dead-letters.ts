@@ -81,22 +81,43 @@ interface Letter {
 
 function letterProperties(delivery: Delivery, { code, message }: BedsError): ReturnType<typeof copyOf> {
   const [domain = '', operation = ''] = delivery.routingKey.split('.');
+  const { userId, headers } = delivery.properties as { userId?: unknown; headers?: Readonly<Record<string, unknown>> };
   const properties = copyOf(delivery, {
-    'beds-reason': code,
-    'beds-message': message.slice(0, MAX_MESSAGE_CHARACTERS),
-    'beds-domain': domain,
-    'beds-operation': operation,
+    [OF_LETTER.reason]: code,
+    [OF_LETTER.message]: message.slice(0, MAX_MESSAGE_CHARACTERS),
+    [OF_LETTER.domain]: domain,
+    [OF_LETTER.operation]: operation,
+    [OF_LETTER.diedAt]: new Date().toISOString(),
+    // n.b. said each time, as whoever asks may have written such headers.
+    [OF_LETTER.user]: typeof userId === 'string' ? userId : '',
+    [OF_LETTER.deliveries]: delivery.redelivered ? 1 + (Number(headers?.['x-delivery-count']) || 1) : 1,
     [SINCE]: sinceOf(delivery),
   });
   delete properties.expiration;
   return properties;
 }
 
+/** Headers that say why a request is a dead letter. */
+export const OF_LETTER = {
+  reason: 'beds-reason',
+  message: 'beds-message',
+  domain: 'beds-domain',
+  operation: 'beds-operation',
+  diedAt: 'beds-died-at',
+  /** The account that published it, where RabbitMQ checked that. */
+  user: 'beds-user',
+  deliveries: 'beds-deliveries',
+} as const;
+
+/** Headers of a request that an operator sent again: the id of the letter that it was, and how often. */
+export const LETTER = 'beds-letter';
+export const RESENT = 'beds-resent';
+
 /** Header of a copy: when the message was first delivered, ISO 8601. */
 export const SINCE = 'beds-since';
 
 /** Headers that RabbitMQ would act upon again, or writes itself; and the mark of what could not be decoded. */
-const NOT_COPIED: ReadonlySet<string> = new Set([
+export const NOT_COPIED: ReadonlySet<string> = new Set([
   'CC',
   'BCC',
   'x-delivery-count',

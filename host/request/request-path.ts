@@ -10,7 +10,7 @@ import { requestErrors } from '../errors/request.js';
 import { causeOf, isError } from '../errors/thrown.js';
 import { publishFault } from '../observe/channels.js';
 import { BatchReplies } from './batch-replies.js';
-import { DeadLetters, type Lost } from './dead-letters.js';
+import { DeadLetters, LETTER, type Lost } from './dead-letters.js';
 import { type DecodedMessage, decodeMessage } from './decode.js';
 import {
   checkSize,
@@ -303,7 +303,9 @@ export class RequestPath implements ContextHost {
   }
 
   #requireAccess(operation: Operation, { pending, scope }: Attempt): void {
-    scope.isHost = this.#programs.isHost(pending.delivery.properties.userId);
+    const { properties } = pending.delivery;
+    // n.b. a host sends again what an operator found among the dead letters: it does not ask that itself.
+    scope.isHost = this.#programs.isHost(properties.userId) && properties.headers?.[LETTER] === undefined;
     requireAccess(operation, pending.request, scope);
   }
 
