@@ -24,7 +24,7 @@ import {
 } from '#sdk/spec';
 
 const BRIEFS = 'test/fixtures/briefs';
-const files = readdirSync(BRIEFS).filter((name) => name.endsWith('.json'));
+const files = readdirSync(BRIEFS).filter((name) => /^\d\d-[a-z-]+\.json$/.test(name));
 const read = (text: string): Specification => JSON.parse(text) as Specification;
 
 /** Errors only: advice is for a reader to weigh. */

@@ -5,9 +5,9 @@ import type { CallSpec, ExampleSpec, NamedValue, Value } from './language.js';
 import type { Shapes } from './shapes.js';
 import { typeName } from './type-formula.js';
 
-type Known = Pick<CheckedSpecification, 'records' | 'queries' | 'actions'>;
+export type Known = Pick<CheckedSpecification, 'records' | 'queries' | 'actions'>;
 
-interface Argument {
+export interface Argument {
   readonly name: string;
   readonly type: Type;
   readonly required: boolean;
@@ -21,7 +21,7 @@ const FORMS: Readonly<Record<string, RegExp>> = {
 };
 
 /** What callers can say: every operation with its arguments. */
-function operationsOf({ records, queries, actions }: Known): ReadonlyMap<string, readonly Argument[]> {
+export function operationsOf({ records, queries, actions }: Known): ReadonlyMap<string, readonly Argument[]> {
   const standard = records.flatMap((record) =>
     record.operations.map(({ kind, name }) => {
       const keys = record.fields.filter((field) => record.key.includes(field.name));

@@ -1,5 +1,6 @@
 import { didYouMean } from '../nearest.js';
 import type {
+  AnsweredRecord,
   CheckedAction,
   CheckedArgument,
   CheckedQuery,
@@ -358,7 +359,48 @@ export function checkAction(
   for (const name of duplicatesOf(returns.map((value) => value.name))) {
     context.findings.error(`${path}.returns`, 'duplicate-name', { message: `${name} is returned twice.` });
   }
-  return { spec, name: spec.name, args, steps, returns, ...(allowed === undefined ? {} : { allowed }) };
+  const answers = answeredBy(steps);
+  const members = [...returns, ...answers].map(({ name }) => name);
+  for (const name of duplicatesOf(members).filter((one) => answers.some((answer) => answer.name === one))) {
+    context.findings.error(`${path}.returns`, 'duplicate-name', {
+      message: `the answer has ${name} already: it is a record that the action writes.`,
+      example: `"${name}_value = …"`,
+    });
+  }
+  return { spec, name: spec.name, args, steps, returns, answers, ...(allowed === undefined ? {} : { allowed }) };
+}
+
+/** What an action answers without being told: the records that its steps outside of loops add and change by name. */
+function answeredBy(steps: readonly CheckedStep[]): readonly AnsweredRecord[] {
+  const rows = new Map<string, Omit<AnsweredRecord, 'name'>>();
+  const look = (step: CheckedStep, optional: boolean): void => {
+    if (step.op === 'if') {
+      for (const inner of [...step.then, ...step.else]) look(inner, true);
+      return;
+    }
+    if (step.op === 'insert' && step.as !== undefined) {
+      const key = `${step.record} ${step.as}`;
+      const isThere = rows.get(key)?.optional === false;
+      rows.set(key, {
+        ...{ record: step.record, row: step.as, inserted: true },
+        optional: !isThere && (optional || step.onDuplicate === 'skip'),
+      });
+    }
+    if (step.op !== 'update' && step.op !== 'delete') return;
+    const key = `${step.record} ${step.row}`;
+    const known = rows.get(key);
+    if (step.op === 'update') {
+      if (known === undefined || (known.optional && !optional && !known.inserted))
+        rows.set(key, { record: step.record, row: step.row, inserted: false, optional });
+    } else if (optional && known !== undefined) rows.set(key, { ...known, optional: true });
+    else rows.delete(key);
+  };
+  for (const step of steps) look(step, false);
+  const all = [...rows.values()];
+  return all.map((answer) => {
+    const isOnly = all.filter(({ record }) => record === answer.record).length === 1;
+    return { name: isOnly ? answer.record : answer.row, ...answer };
+  });
 }
 
 function scopeOf(context: ActionContext, flow: Flow): Scope {

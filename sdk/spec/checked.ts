@@ -387,6 +387,18 @@ export type CheckedStep = { readonly path: string } & (
     }
 );
 
+/** A record that an action has added or changed, as its answer shows it: whole, and as it is at the end of the action. */
+export interface AnsweredRecord {
+  /** Its member of the answer: the name of the type, or of the row where the action writes several of the type. */
+  readonly name: string;
+  readonly record: string;
+  /** The name of the row in the steps. */
+  readonly row: string;
+  /** Null where a choice or a duplicate has left it out. */
+  readonly optional: boolean;
+  readonly inserted: boolean;
+}
+
 export interface CheckedAction {
   readonly spec: ActionSpec;
   readonly name: string;
@@ -394,6 +406,8 @@ export interface CheckedAction {
   readonly allowed?: Formula;
   readonly steps: readonly CheckedStep[];
   readonly returns: readonly NamedFormula[];
+  /** The records in its answer, beside what it returns. */
+  readonly answers: readonly AnsweredRecord[];
   /** What it locks, in the order in which it must lock: see `CheckedRecord.lockRank`. */
   readonly locks: readonly string[];
   /** Types of record that it writes, those of rollups and numberings included. */

@@ -107,13 +107,13 @@ export function compareComputed(left: Computed, right: Computed): number {
 }
 
 /** Date and time of day of a moment in a zone: `2026-01-31`, `18:30:05`. */
-function local(moment: Date, zone: string): { readonly date: string; readonly time: string } {
+export function local(moment: Date, zone: string): { readonly date: string; readonly time: string } {
   const [date = '', time = ''] = moment.toLocaleString('sv-SE', { timeZone: zone }).split(' ');
   return { date, time };
 }
 
 /** The moment that a clock in the zone shows so. A time that summer time leaves out counts as the one an hour later. */
-function momentOf(date: string, time: string, zone: string): Date {
+export function momentOf(date: string, time: string, zone: string): Date {
   const wanted = Date.parse(`${date}T${time.padEnd(8, ':00').slice(0, 8)}Z`);
   let guess = wanted;
   for (let round = 0; round < 2; round += 1) {

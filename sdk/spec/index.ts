@@ -19,6 +19,7 @@ export type * from './language.js';
 export { compareVersions } from './compare-versions.js';
 export { type ReadAnswer, readAnswer } from './read-answer.js';
 export { FormulaError, parseFormula } from './parse-formula.js';
+export * from './play.js';
 export { changePrompt, firstPrompt, problemLine, referenceText, repairPrompt } from './prompt.js';
 export { shapesLeftOut } from './grammar.js';
 export { IDIOMS } from './semantics.js';
