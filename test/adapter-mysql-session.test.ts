@@ -184,6 +184,50 @@ test('a server that has its sessions otherwise neither loses writes nor hides ro
   assert.ok((await prepared()) - before <= 2, 'a transaction that leaves nothing behind costs no reset');
 });
 
+test('what is larger than a server takes at once is refused by what it is, and costs no connection', async (t) => {
+  const { mariadb } = await privateServices(t, ['mariadb']);
+  assert.ok(mariadb);
+  const dba = await createConnection({ uri: mariadb.url, multipleStatements: true });
+  t.after(() => dba.end());
+  await dba.query(`SET GLOBAL max_allowed_packet = 1048576;
+    CREATE TABLE texts (id INT PRIMARY KEY, body LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci);
+    CREATE PROCEDURE text_add (IN id INT, IN body LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci)
+      MODIFIES SQL DATA INSERT INTO texts VALUES (id, body);
+    CREATE PROCEDURE text_size (IN body LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci)
+      READS SQL DATA SELECT LENGTH(body) AS bytes`);
+  const limits = { ...storeLimits, poolSize: 2 };
+  const there = createMysqlAdapter({ store: 'there', config: { kind: 'mysql', url: mariadb.url, ...limits } });
+  t.after(() => there.close(1_000));
+  await there.open();
+  const known = finderOf(await there.describe(['text_add', 'text_size']));
+  const connections = async (): Promise<number> => {
+    const [rows] = await dba.query(`SHOW GLOBAL STATUS LIKE 'Connections'`);
+    return Number((rows as { Value: string }[])[0]?.Value);
+  };
+  const refusal = { code: 'BEDS_STORE_INVALID_VALUE', retryable: false, message: /max_allowed_packet 1,048,576 bytes/ };
+  await there.call(known('text_add'), { id: 0, body: 'small' }, write);
+  const opened = await connections();
+  for (const body of ['x'.repeat(1_048_600), 'x'.repeat(5_000_000), 'ü'.repeat(600_000), '😀'.repeat(270_000)]) {
+    await assert.rejects(there.call(known('text_add'), { id: 1, body }, write), refusal);
+    await assert.rejects(there.call(known('text_size'), { body }, read), refusal);
+    const inTransaction = there.transaction((scope) => scope.call(known('text_add'), { id: 1, body }), write);
+    await assert.rejects(inTransaction, refusal);
+  }
+  const ids = Array.from({ length: 40 }, (_, index) => index + 1);
+  const calls = ids.map((id) =>
+    there.call(known('text_add'), { id, body: 'x'.repeat(id === 20 ? 5_000_000 : 5) }, write),
+  );
+  const outcomes = await Promise.allSettled(calls);
+  assert.deepEqual(
+    ids.filter((_, index) => outcomes[index]?.status === 'rejected'),
+    [20],
+  );
+  await there.call(known('text_add'), { id: 20, body: 'ü'.repeat(520_000) }, write);
+  assert.ok((await connections()) - opened <= limits.poolSize, 'no connection was lost');
+  const [rows] = await dba.query('SELECT COUNT(*) AS kept, MAX(LENGTH(body)) AS most FROM texts');
+  assert.deepEqual(rows, [{ kept: 41, most: 1_040_000 }]);
+});
+
 /** What a DBA may have set for all sessions, and what it would do to a borrower. Not every server knows each. */
 const OTHERWISE: Readonly<Record<string, string>> = {
   'texts of another character set, once a session is reset': `character_set_client = latin1, GLOBAL character_set_results = latin1, GLOBAL collation_connection = latin1_swedish_ci`,

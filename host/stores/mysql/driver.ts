@@ -237,6 +237,9 @@ const CODES = new Map<number, Code>(BY_NUMBER.flatMap(([code, numbers]) => numbe
 const CANNOT_WRITE_IN_READ_ONLY = 1792;
 const TEMPORARY =
   'A routine that makes a temporary table and otherwise reads is called where it is declared READS SQL DATA, outside of transactions.';
+const PACKET_TOO_LARGE = 1153;
+const SEND_LESS =
+  'Send less in one call. DBAs: max_allowed_packet of the server is the bound; new connections have a new one.';
 const TABLE_EXISTS = 1050;
 const OPTION_PREVENTS = 1290;
 /** Broken off by the server: by a shutdown, by a KILL, in the middle of a packet, or of a COMMIT. */
@@ -310,6 +313,13 @@ export function isSavepointLost(error: unknown): boolean {
   return errno === NO_SUCH_SAVEPOINT && sqlMessage?.startsWith('SAVEPOINT') === true;
 }
 
+/** The values of a call are more than the server takes in one packet. */
+export function packetTooLarge(maxBytes?: number): BedsError {
+  const most = maxBytes === undefined ? '' : ` ${maxBytes.toLocaleString('en')} bytes`;
+  const message = `The values of the call are larger than what the database takes at once (max_allowed_packet${most}).`;
+  return storeErrors.make('BEDS_STORE_INVALID_VALUE', message, { hint: SEND_LESS });
+}
+
 /** The catalogued error for what the driver reported, without anything of the request in it. */
 export function toStoreError(error: unknown, args: readonly string[] = []): BedsError {
   const told = catalogued(error as ServerError, args);
@@ -333,6 +343,7 @@ function catalogued(error: ServerError, args: readonly string[]): BedsError {
   if (errno === CANNOT_WRITE_IN_READ_ONLY) {
     return storeErrors.make('BEDS_STORE_DENIED', 'A read may not call an object that writes.', { hint: TEMPORARY });
   }
+  if (errno === PACKET_TOO_LARGE) return packetTooLarge();
   if (mapped === 'BEDS_STORE_INVALID_VALUE') {
     const field = columnOf(sqlMessage, args);
     return storeErrors.make(mapped, undefined, field === undefined ? {} : { field });

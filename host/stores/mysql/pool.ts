@@ -6,6 +6,7 @@ import { type Deadline, type LineLimits, WaitingLine } from '../deadlines.js';
 import {
   type Connect,
   type DriverConnection,
+  type DriverRow,
   type Endpoint,
   hasNoMoreConnections,
   profileServer,
@@ -308,7 +309,13 @@ export class Connector {
       connection.once('error', reject);
     });
     this.#profile ??= await profileServer(connection);
-    return new Session(connection, this.#profile, this.#config);
+    const [row] = (await query(connection, 'SELECT @@max_allowed_packet AS bytes')) as DriverRow[];
+    const { maxResultRows, maxResultBytes } = this.#config;
+    return new Session(connection, this.#profile, {
+      maxResultRows,
+      maxResultBytes,
+      maxPacketBytes: Number(row?.['bytes']),
+    });
   }
 }
 

@@ -9,6 +9,7 @@ import {
   type DriverResult,
   type DriverRow,
   isJsonField,
+  packetTooLarge,
   query,
   type ServerProfile,
   SQL_MODE,
@@ -121,6 +122,7 @@ export class Session {
   /** Whether it leads to a server that turned out to be the wrong one. */
   isOutdated = false;
   readonly meter: ResultMeter;
+  readonly #maxPacketBytes: number;
   #reject: ((error: Error) => void) | undefined;
   #isDrained = false;
   /** Why the last result was not taken; undefined: it was. */
@@ -133,9 +135,10 @@ export class Session {
   readonly #pending = new Set<(error: Error) => void>();
   lastUsedAt = Date.now();
 
-  constructor(connection: DriverConnection, profile: ServerProfile, bounds: ResultBounds) {
+  constructor(connection: DriverConnection, profile: ServerProfile, bounds: SessionBounds) {
     this.connection = connection;
     this.profile = profile;
+    this.#maxPacketBytes = bounds.maxPacketBytes;
     this.meter = new ResultMeter(bounds, (error) => this.#refuse(error));
     connection.stream.on('data', (chunk) => this.meter.arrived(chunk.length));
   }
@@ -170,6 +173,11 @@ export class Session {
     this.uses += 1;
     this.#isDrained = isDrained;
     return this.#answer((resolve, reject) => {
+      // n.b. the server ends the connection of what is larger, mostly before it has said so: then nobody knows what was done.
+      if (isLargerThan(this.#maxPacketBytes, sql, values)) {
+        reject(packetTooLarge(this.#maxPacketBytes));
+        return;
+      }
       this.#reject = reject;
       const done: Answer = (error, result, fields) => {
         const problem = this.meter.ended();
@@ -409,9 +417,33 @@ function roundUp(timeoutMs: number): number {
   return Math.ceil(timeoutMs / step) * step;
 }
 
+/** What a parameter of a prepared statement takes besides its bytes, at least: its type and its length. */
+const PARAMETER_BYTES = 3;
+/** A character of JavaScript in UTF-8, at most. */
+const MOST_CHARACTER_BYTES = 3;
+
+/** Whether a server refuses the packet for sure. https://dev.mysql.com/doc/refman/8.4/en/packet-too-large.html */
+function isLargerThan(maxBytes: number, sql: string, values: readonly unknown[] | undefined): boolean {
+  const parts = values ?? [sql];
+  let characters = parts.length * PARAMETER_BYTES;
+  for (const part of parts) if (typeof part === 'string' || part instanceof Buffer) characters += part.length;
+  if (characters * MOST_CHARACTER_BYTES < maxBytes) return false;
+  let bytes = parts.length * PARAMETER_BYTES;
+  for (const part of parts) {
+    if (typeof part === 'string') bytes += Buffer.byteLength(part);
+    else if (part instanceof Buffer) bytes += part.length;
+  }
+  return bytes >= maxBytes;
+}
+
 export interface ResultBounds {
   readonly maxResultRows: number;
   readonly maxResultBytes: number;
+}
+
+interface SessionBounds extends ResultBounds {
+  /** `max_allowed_packet` of the connection: what the server had when it was opened. */
+  readonly maxPacketBytes: number;
 }
 
 /** Results below this are not weighed: most are. */
