@@ -18,6 +18,7 @@ export interface BrokerPlan {
   /** Which queues of each of these domains it consumes. */
   readonly domainQueues: readonly ('read' | 'write')[];
   readonly ownQueues: readonly OwnQueue[];
+  readonly place: 'thread' | 'supervisor';
 }
 
 /** The brokers of all roles that this node plays. */
@@ -41,6 +42,7 @@ export function planBrokers(config: Pick<Config, 'node' | 'roles' | 'brokers'>):
         exceptDomains,
         domainQueues: definition.domainQueues?.(settings) ?? [],
         ownQueues: definition.ownQueues?.(settings) ?? [],
+        place: definition.place ?? 'thread',
       };
     });
   });
@@ -84,6 +86,11 @@ export function withOwnStores(settings: Config): Config {
     roles.some((role) => role === '*' || played.includes(role)),
   );
   return { ...config, stores: Object.fromEntries(own) };
+}
+
+/** Whether there is to be a node, this one or another, through which all orders come. */
+export function hasOrderDesk({ roles, brokers }: Pick<Config, 'roles' | 'brokers'>): boolean {
+  return Object.values(roles).some(({ brokers: names }) => names.some((name) => brokers[name]?.type === 'admin-in'));
 }
 
 /** The configured name, or one that no other process has: host name and process id. */

@@ -16,6 +16,8 @@ import { DeployController } from './deploy/deploy-controller.js';
 import { type History, openHistory } from './deploy/history.js';
 import { type HostMetrics, openMetrics } from './metrics/host-metrics.js';
 import { planBrokers, nodeName } from './roles.js';
+import { AdminNode } from './admin/admin-node.js';
+import { openOrderKey, OrderGate } from './admin/orders.js';
 import { AdminServer } from './admin/server.js';
 import { claimState } from './deploy/state-claim.js';
 import { ThreadLog } from './threads/log.js';
@@ -46,6 +48,8 @@ export class Supervisor {
   readonly #pool: ThreadPool;
   readonly #ending = new AbortController();
   readonly #admin: AdminServer;
+  /** Undefined: it is none. */
+  readonly #adminNode: AdminNode | undefined;
   readonly #metrics: HostMetrics;
   readonly #threadLog: ThreadLog;
   #model: ChannelModel | undefined;
@@ -80,7 +84,7 @@ export class Supervisor {
     this.#pool = new ThreadPool({
       config,
       node: this.node,
-      brokers,
+      brokers: brokers.filter(({ place }) => place === 'thread'),
       trailDirectory: trailDirectoryOf(this.#directory),
       onMessage: ({ name }, message) => this.#onMessage(name, message),
       onJoin: async (thread, group) => this.#deploy?.routes.join(thread, group),
@@ -88,10 +92,14 @@ export class Supervisor {
       onReleased: (thread) => this.#deploy?.threadReleased(thread),
       onGiveUp: options.onFatal,
     });
+    const ofAdmin = brokers.filter(({ place }) => place === 'supervisor');
+    const key = ofAdmin.length === 0 ? undefined : openOrderKey(config, this.#directory);
+    if (key !== undefined) this.#adminNode = new AdminNode({ node: this.node, config, log, key, brokers: ofAdmin });
     this.#admin = new AdminServer({
       node: this.node,
       config,
       log,
+      gate: new OrderGate({ config, ownKey: key, directory: this.#directory }),
       operations: () => (this.#stopping === undefined && this.#isStarted ? this.#deploy?.operator : undefined),
       sources: {
         startedAt: this.#startedAt,
@@ -102,6 +110,7 @@ export class Supervisor {
         logState,
         domains: () => this.#deploy?.operator.views ?? [],
         history: () => this.#history?.entries ?? [],
+        brokers: () => this.#adminNode?.brokers ?? [],
       },
     });
   }
@@ -143,6 +152,7 @@ export class Supervisor {
     const onUnasserted = (error: unknown): void => log.warn({ error: wordsOf(error) }, 'queues could not be asserted');
     const reassert = (): void => void deploy.routes.reassert().catch(onUnasserted);
     this.#reassert = setInterval(reassert, config.topology.checkIntervalMs);
+    await this.#adminNode?.start();
     log.info(
       { roles: playedRoles(config), domains: deploy.routes.live.map(({ manifest }) => manifest.domain) },
       'serving',
@@ -160,6 +170,7 @@ export class Supervisor {
     this.#ending.abort();
     clearInterval(this.#reassert);
     this.#trials?.stopWatching();
+    await this.#adminNode?.stop(drainTimeoutMs);
     await this.#deploy?.close();
     await this.#pool.stop(drainTimeoutMs);
     await this.#prober.close();

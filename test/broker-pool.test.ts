@@ -70,6 +70,7 @@ const plan: BrokerPlan = {
   exceptDomains: [],
   domainQueues: [],
   ownQueues: [{ name: 'own' }],
+  place: 'thread',
 };
 
 interface Running {

@@ -48,7 +48,9 @@ class Shell {
   async run(command: string): Promise<{ readonly printed: string; readonly status: number }> {
     const mark = `ended-${(this.#commands += 1)}`;
     this.#printed = '';
-    this.#bash.stdin?.write(`{ ${command.replace(/ # fails$/, '')}\n} </dev/null 2>&1; echo "${mark} $?"\n`);
+    // What is typed where a password is asked for.
+    const input = /^beds (?:users create|login) /.test(command) ? "<<< 'correct horse battery'" : '</dev/null';
+    this.#bash.stdin?.write(`{ ${command.replace(/ # fails$/, '')}\n} ${input} 2>&1; echo "${mark} $?"\n`);
     const end = new RegExp(`^([\\s\\S]*)${mark} (\\d+)\n`);
     await eventually(command, () => end.test(this.#printed), COMMAND_TIMEOUT_MS);
     const [, printed = '', status] = end.exec(this.#printed) ?? [];
@@ -163,6 +165,7 @@ process.exitCode = await main({ args: process.argv.slice(2), projectRoot: import
         const script = `exec ${command.replace('npx ', 'node_modules/.bin/')} 2>&1`;
         const child = spawn('bash', ['-c', script], {
           ...{ cwd: project, stdio: ['ignore', 'pipe', 'inherit'] },
+          // What the page has exported.
           env: { ...env, BEDS_AMQP_URL: env['BEDS_RABBITMQ_URL'] },
         });
         t.after(() => child.kill('SIGINT'));

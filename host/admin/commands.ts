@@ -151,7 +151,8 @@ export const COMMANDS = {
   }),
   check: command({
     summary: 'List everything for which a host would refuse built domains, without deploying them.',
-    details: 'Runs all of admission: bytes, probe, database, and the contract of the serving version.',
+    details:
+      'Runs all of admission: bytes, probe, database, and the contract of the serving version. The probe runs their code on the host, so that it is an order like `deploy`.',
     fields: { bundles },
     execute: ({ bundles: sent }, { operations, limits }) => {
       for (const [index, files] of sent.entries()) requireSize(files, index, limits);
@@ -237,6 +238,19 @@ export const COMMANDS = {
 
 export type CommandName = keyof typeof COMMANDS;
 export type CommandInput<N extends CommandName> = z.input<z.ZodObject<(typeof COMMANDS)[N]['fields'], z.core.$strict>>;
+
+export type LaneName = 'bundles' | 'orders' | 'letters';
+
+/**
+ * What receives bundles takes its time, and may meet a disk or a database that never answers; dead letters may be many. Nothing else
+ * waits for these: a rollback must be possible then.
+ */
+export function laneOf(op: string): LaneName {
+  if (!Object.hasOwn(COMMANDS, op)) return 'orders';
+  const { fields, byOneNode }: CommandDefinition = COMMANDS[op as keyof typeof COMMANDS];
+  if ('bundles' in fields) return 'bundles';
+  return byOneNode === true ? 'letters' : 'orders';
+}
 
 /** RabbitMQ's own limit before release 4. */
 const MAX_MESSAGE_BYTES = 134_217_728;

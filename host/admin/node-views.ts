@@ -1,5 +1,6 @@
 import { SDK_VERSION } from '#sdk/template';
 import type { Topology } from '../amqp/topology.js';
+import type { BrokerStatus } from '../brokers/pool.js';
 import { type Config, playedRoles } from '../config/schema.js';
 import type { HistoryEntry } from '../deploy/history.js';
 import type { LogState } from '../observe/log.js';
@@ -21,6 +22,7 @@ interface StatusSources {
   readonly stores: readonly StoreAdapter[];
   readonly topology: Topology;
   readonly logState: () => LogState;
+  readonly brokers: () => readonly BrokerStatus[];
 }
 
 /** What a node says of itself. */
@@ -38,6 +40,7 @@ export async function nodeStatus(sources: StatusSources, domains: readonly Domai
     log: sources.logState(),
     pluginsDirectory: config.plugins.directory,
     threads: await threadViews(pool),
+    brokers: sources.brokers(),
     stores: sources.stores.map((adapter) => adapter.status()),
     domains: await Promise.all(
       domains.map(async (view) => ({

@@ -9,6 +9,10 @@ export const ADMIN_VERSION = 2;
 export type Fields = Readonly<Record<string, z.ZodType>>;
 export type InputOf<F extends Fields> = z.output<z.ZodObject<F, z.core.$strict>>;
 
+/** What operators may, each all of the one before: a viewer asks, an operator rolls out, a dba decides about databases. */
+export const OPERATOR_ROLES = ['viewer', 'operator', 'dba'] as const;
+export type OperatorRole = (typeof OPERATOR_ROLES)[number];
+
 /** A command or a query: the messages, the command line and the documents are made of this one entry. */
 export interface Definition<F extends Fields = Fields> {
   /** One sentence, for the help and for PROTOCOL.md. */
@@ -19,6 +23,8 @@ export interface Definition<F extends Fields = Fields> {
   readonly fields: F;
   /** It is about what all nodes share, so one of them is asked. */
   readonly byOneNode?: true;
+  /** The least role that may, where an admin node runs. Default: of a query `viewer`, of a command `operator`. */
+  readonly role?: OperatorRole;
 }
 
 /** What the help and PROTOCOL.md say of a field, and how the command line takes it. */
@@ -44,13 +50,64 @@ export const ENVELOPE = {
     .max(200)
     .exactOptional()
     .register(fieldHelp, { description: 'The name of the sender, as the sender states it.' }),
+  order: z
+    .strictObject({
+      id: z.string().regex(/^[A-Za-z0-9-]{8,36}$/, 'is not an id'),
+      at: z.number().exactOptional(),
+      until: z.number().exactOptional(),
+      revision: z.number().exactOptional(),
+    })
+    .exactOptional()
+    .register(fieldHelp, {
+      description:
+        'Of a command to or from an admin node: its `id`, under which it is carried out once; when it was given (`at`) and when it is too late (`until`), milliseconds since 1970; and its place among all orders (`revision`).',
+    }),
 };
+
+/** What a message to an admin node may hold beside that. */
+export const DESK_ENVELOPE = {
+  ...ENVELOPE,
+  session: z
+    .string()
+    .max(10_000)
+    .exactOptional()
+    .register(fieldHelp, { description: 'To an admin node: the token of the session of who asks.' }),
+  wait: z
+    .strictObject({
+      forMs: z.int().min(1).max(60_000),
+      expected: z.int().min(1).max(10_000).exactOptional(),
+      nodes: z.array(z.string().max(200)).min(1).max(1_000).exactOptional(),
+    })
+    .exactOptional()
+    .register(fieldHelp, {
+      description:
+        'To an admin node: how long the nodes may take for their first answer (`forMs`, 3,000 without it), how many are there (`expected`), or which (`nodes`).',
+    }),
+};
+
+/** What an admin node answers. */
+export const deskAnswer = z.union([
+  z.looseObject({
+    ok: z.literal(true),
+    /** As they came from the nodes. */
+    answers: z.array(z.unknown()),
+    /** Of a command: the nodes that it was given to, and how many there are. */
+    asked: z.array(z.string()),
+    nodeCount: z.number(),
+  }),
+  z.looseObject({
+    ok: z.literal(false),
+    node: z.string(),
+    error: z.looseObject({ code: z.string(), message: z.string(), hint: z.string().exactOptional() }),
+  }),
+]);
+export type DeskAnswer = z.output<typeof deskAnswer>;
 
 /** Who asks. */
 export interface Asker {
   /** Empty: it is not known. */
   readonly name: string;
-  /** RabbitMQ checked the name: it is the account (AMQP `user-id`). False: it is what the message says in `by`. */
+  /** RabbitMQ checked the name, which is the account (AMQP `user-id`), or an admin node did. False: it is what the message says in `by`. */
   readonly verified: boolean;
 }
 
@@ -102,6 +159,8 @@ export interface Checked<D extends Definition> {
   readonly op: string;
   readonly definition: D;
   readonly input: Readonly<Record<string, unknown>>;
+  /** Of the envelope. */
+  readonly node?: string;
   readonly by?: string;
 }
 
@@ -112,6 +171,7 @@ export interface Checked<D extends Definition> {
 export function checkMessage<D extends Definition>(
   message: Readonly<Record<string, unknown>>,
   door: Door<D>,
+  envelope: Fields = ENVELOPE,
 ): Checked<D> {
   const { v, op, ...rest } = message;
   if (v !== ADMIN_VERSION) {
@@ -120,10 +180,15 @@ export function checkMessage<D extends Definition>(
   }
   if (typeof op !== 'string' || !Object.hasOwn(door.definitions, op)) throw unknown(op, door);
   const definition = door.definitions[op] as D;
-  const checked = z.strictObject({ ...ENVELOPE, ...definition.fields }).safeParse(rest);
+  const checked = z.strictObject({ ...envelope, ...definition.fields }).safeParse(rest);
   if (!checked.success) throw invalid(op, rest, checked.error.issues);
-  const { node: _node, by, ...input } = checked.data as Readonly<Record<string, unknown>>;
-  return { op, definition, input, ...(typeof by === 'string' ? { by } : {}) };
+  const { node, by, ...said } = checked.data as Readonly<Record<string, unknown>>;
+  const input = Object.fromEntries(Object.entries(said).filter(([name]) => !Object.hasOwn(envelope, name)));
+  return {
+    ...{ op, definition, input },
+    ...(typeof node === 'string' ? { node } : {}),
+    ...(typeof by === 'string' ? { by } : {}),
+  };
 }
 
 function unknown(op: unknown, { definitions, otherwise }: Door<Definition>): Error {

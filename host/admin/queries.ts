@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Topology } from '../amqp/topology.js';
+import type { BrokerStatus } from '../brokers/pool.js';
 import type { Config } from '../config/schema.js';
 import type { VersionDiff } from '../deploy/compatibility/gate.js';
 import type { HistoryEntry } from '../deploy/history.js';
@@ -29,6 +30,8 @@ export interface QuerySources {
   readonly metrics: () => Promise<string>;
   readonly logState: () => LogState;
   readonly letters: DeadLetterDesk;
+  /** Of this node, beside those of its threads. */
+  readonly brokers: () => readonly BrokerStatus[];
   /** Absent while the host starts. */
   readonly operations: () => (Pick<Operations, 'quarantined'> & Inspections) | undefined;
 }

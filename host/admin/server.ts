@@ -12,9 +12,17 @@ import { adminErrors } from '../errors/admin.js';
 import { publishFault } from '../observe/channels.js';
 import type { Log } from '../observe/log.js';
 import type { Finding } from '../template/contract.js';
-import { COMMANDS, maxCommandBytes, type CommandDefinition, type CommandResult } from './commands.js';
+import {
+  COMMANDS,
+  laneOf,
+  type LaneName,
+  maxCommandBytes,
+  type CommandDefinition,
+  type CommandResult,
+} from './commands.js';
 import type { Operations } from './contract.js';
 import { DeadLetterDesk } from './dead-letters.js';
+import { type GivenOrder, ORDER_HEADER, type OrderGate } from './orders.js';
 import type { Inspections } from './views.js';
 import {
   ADMIN_VERSION,
@@ -35,6 +43,8 @@ export interface AdminServerOptions {
   readonly sources: Omit<QuerySources, 'node' | 'config' | 'operations' | 'letters'>;
   /** Absent while the host starts or stops. */
   readonly operations: () => (Operations & Inspections) | undefined;
+  /** Which orders are taken. */
+  readonly gate: OrderGate;
   /** Longest that an asker is taken to wait. Default 60 s. */
   readonly answerTimeoutMs?: number;
 }
@@ -52,19 +62,6 @@ class Lane {
   running = '';
 }
 
-type LaneName = 'bundles' | 'orders' | 'letters';
-
-/**
- * What receives bundles takes its time, and may meet a disk or a database that never answers; dead letters may be many. Nothing else
- * waits for these: a rollback must be possible then.
- */
-function laneOf(op: string): LaneName {
-  if (!Object.hasOwn(COMMANDS, op)) return 'orders';
-  const { fields, byOneNode }: CommandDefinition = COMMANDS[op as keyof typeof COMMANDS];
-  if ('bundles' in fields) return 'bundles';
-  return byOneNode === true ? 'letters' : 'orders';
-}
-
 /** The one door of administrators: answers queries and executes commands over AMQP. */
 export class AdminServer {
   readonly #options: AdminServerOptions;
@@ -78,7 +75,7 @@ export class AdminServer {
 
   constructor(options: AdminServerOptions) {
     this.#options = options;
-    const { node, config, operations, sources, answerTimeoutMs = EXPIRE_MS } = options;
+    const { node, config, operations, sources, gate, answerTimeoutMs = EXPIRE_MS } = options;
     const { amqp, plugins } = config;
     const { admin, operate } = makeNames(amqp.prefix);
     this.#letters = new DeadLetterDesk({ node, config });
@@ -102,6 +99,7 @@ export class AdminServer {
         maxWaiting: MAX_COMMANDS,
         maxBytes: maxCommandBytes(plugins),
         laneOf,
+        admit: (given) => gate.admit(given),
         answer: (message, from) => this.#executeCommand(message, from),
       }),
     ];
@@ -187,6 +185,8 @@ interface AdminQueueOptions {
   readonly laneOf?: (op: string) => LaneName;
   readonly maxBytes: number;
   readonly answerTimeoutMs: number;
+  /** Throws where a message is not taken; true: an admin node says who asks. */
+  readonly admit?: (given: GivenOrder) => boolean;
   readonly answer: (message: Message, from: From) => Promise<unknown>;
 }
 
@@ -194,6 +194,8 @@ interface AdminQueueOptions {
 interface From {
   readonly asker: Asker;
   readonly untilMs: number;
+  /** Of the signature. */
+  readonly header?: unknown;
 }
 
 /** An asker has gone when its message was not taken, or not answered, by then. */
@@ -256,7 +258,8 @@ class AdminQueue {
       throw adminErrors.make('BEDS_ADMIN_INVALID', 'A message without a usable reply address was dropped.');
     }
     const asker = typeof userId === 'string' ? { name: userId, verified: true } : UNKNOWN_ASKER;
-    const answer = await this.#answer(content, { asker, untilMs: this.#untilMs(properties.expiration) });
+    const header = (properties.headers as Readonly<Record<string, unknown>> | undefined)?.[ORDER_HEADER];
+    const answer = await this.#answer(content, { asker, header, untilMs: this.#untilMs(properties.expiration) });
     if (answer === undefined) return;
     const reply = {
       address,
@@ -290,6 +293,8 @@ class AdminQueue {
       }
       const isForAnother = typeof message['node'] === 'string' && message['node'] !== node;
       if (isForAnother) return undefined;
+      const isVouchedFor = this.#options.admit?.({ content, header: from.header, message }) === true;
+      if (isVouchedFor) asker = { name: String(message['by']).slice(0, 200), verified: true };
       place = lane(op);
       this.#waiting[place] += 1;
       if (this.#waiting[place] > maxWaiting) throw adminErrors.make('BEDS_ADMIN_BUSY');

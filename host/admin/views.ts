@@ -1,3 +1,4 @@
+import type { BrokerStatus } from '../brokers/pool.js';
 import type { StoreStatus } from '../stores/contract.js';
 import type { QueueStatus } from '../amqp/topology.js';
 import type { Finding, LifecycleState } from '../template/contract.js';
@@ -135,6 +136,8 @@ export interface NodeStatus {
     /** Absent when the thread did not answer in time. */
     readonly status?: ThreadStatus;
   }[];
+  /** What runs beside the control plane: the brokers of an admin node. */
+  readonly brokers: readonly BrokerStatus[];
   /** Stores as the control plane sees them. */
   readonly stores: readonly StoreStatus[];
   readonly domains: readonly (DomainView & { readonly queues: readonly QueueStatus[] })[];

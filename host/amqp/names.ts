@@ -17,6 +17,8 @@ export interface Names {
   readonly admin: string;
   /** Fanout exchange that reaches every host with a command of an administrator. */
   readonly operate: string;
+  /** Queue of what operators send, where an admin node runs. */
+  readonly desk: string;
   queue(domain: string, mode: OperationMode): string;
 }
 
@@ -30,6 +32,7 @@ export function makeNames(prefix: string): Names {
     happened: `${prefix}.events`,
     admin: `${prefix}.admin`,
     operate: `${prefix}.operate`,
+    desk: `${prefix}.admin.in`,
     queue: (domain, mode) => `${prefix}.req.${domain}.${mode}`,
   };
 }

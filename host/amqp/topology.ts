@@ -136,7 +136,7 @@ export class Topology {
     );
   }
 
-  async #assertOwnQueue({ name, bindings = {}, isShared }: OwnQueue): Promise<void> {
+  async #assertOwnQueue({ name, bindings = {}, isShared, keepsDead }: OwnQueue): Promise<void> {
     const { names, settings } = this.#options;
     if (isShared === true) return;
     await this.#withChannel(async (channel) => {
@@ -145,7 +145,8 @@ export class Topology {
         await channel.checkQueue(queue);
         return;
       }
-      await channel.assertQueue(queue, this.#queueOptions('write'));
+      const { deadLetterExchange: _, ...options } = this.#queueOptions('write') ?? {};
+      await channel.assertQueue(queue, keepsDead === false ? options : this.#queueOptions('write'));
       for (const [exchange, patterns] of Object.entries(bindings)) {
         for (const pattern of patterns) await channel.bindQueue(queue, `${names.prefix}.${exchange}`, pattern);
       }

@@ -23,6 +23,7 @@ import { dbaErrors } from '../errors/dba.js';
 import type { NamedObject, StoreAdapter } from '../stores/contract.js';
 import { loadAdapters } from '../stores/factory.js';
 import { findDevHost } from './dev-host.js';
+import { operatorSession } from './operator.js';
 import { readBundles, encodeBundle } from './read-bundles.js';
 import { administeredStores, type ServerUrls, urlOfStore } from './resolve-config.js';
 
@@ -136,7 +137,7 @@ class Tools implements AuthorTools {
     const [bundle] = await readBundles({ cwd, paths }, this.#read().config.plugins);
     if (bundle === undefined) return { findings: [] };
     try {
-      const client = await AdminClient.open({ ...broker, signal: this.#place.signal });
+      const client = await AdminClient.open({ ...broker, signal: this.#place.signal, session: this.#session(broker) });
       try {
         const { accepted, refused } = await client.command(
           'check',
@@ -161,7 +162,13 @@ class Tools implements AuthorTools {
     const broker = this.broker();
     if (broker === undefined) return undefined;
     const limits = this.#read().config.plugins;
-    return findDevHost({ ...broker, limits, signal: this.#place.signal, faults: { domains, onLine } });
+    const session = this.#session(broker);
+    return findDevHost({ ...broker, limits, session, signal: this.#place.signal, faults: { domains, onLine } });
+  }
+
+  #session(broker: { readonly url: string; readonly prefix: string }): () => Promise<string | undefined> {
+    const { env, signal } = this.#place;
+    return operatorSession({ ...broker, env, signal, config: this.#read().config, directory: this.#directories.state });
   }
 
   #read(): { readonly config: Config; readonly isPluginsSaid: boolean } {

@@ -11,6 +11,13 @@ export interface Asked {
   readonly payload: JsonObject;
 }
 
+/** Takes what operators send. */
+export interface OrderDesk {
+  /** Settles the message; never rejects. */
+  take(delivery: Delivery): Promise<void>;
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
 /** What a broker is given when it is opened. */
 export interface BrokerContext {
   readonly node: string;
@@ -28,6 +35,8 @@ export interface BrokerContext {
   readonly ask: (asked: Asked, timeoutMs: number) => Promise<Json>;
   /** Calls back after each write that this thread answered, of a domain that keeps events; undefined: no longer. */
   readonly onWrite: (wrote: (() => void) | undefined) => void;
+  /** The order desk of an admin node. Absent in broker threads. */
+  readonly desk?: OrderDesk;
   /** It cannot go on, for a reason that no message is the cause of: it is closed, and another is opened in its place. */
   readonly fail: (error: unknown) => void;
 }

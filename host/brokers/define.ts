@@ -8,6 +8,8 @@ export interface OwnQueue {
   readonly bindings?: Readonly<Record<string, readonly string[]>>;
   /** Every host declares it anyway: `unrouted` and `dead`. */
   readonly isShared?: true;
+  /** What expires there, or is delivered too often, is forgotten and not dead-lettered. */
+  readonly keepsDead?: false;
 }
 
 /**
@@ -25,6 +27,8 @@ export interface BrokerDefinition<Shape extends z.ZodRawShape = z.ZodRawShape> {
   readonly settings: Shape;
   /** Its metrics: name to help text. */
   readonly metrics: Readonly<Record<string, string>>;
+  /** Where it runs. Default: in every broker thread, beside templates. `supervisor`: once a node, beside the control plane. */
+  readonly place?: 'supervisor';
   /** Which queues of its domains it consumes; absent: none. */
   domainQueues?(settings: Settings<Shape>): readonly ('read' | 'write')[];
   /** Its domains, of those of its role; absent or `*`: all of them. */

@@ -13,7 +13,7 @@ import {
 import { QUERIES, type QueryDefinition, type QueryInput, type QueryName, type QueryResult } from '../admin/queries.js';
 import { isDecided, isHeldUp, type RolloutStatus } from '../admin/rollout-status.js';
 import { cliErrors } from '../errors/cli.js';
-import { brokerOf } from './broker-of.js';
+import { operatorOf } from './broker-of.js';
 import type { Command, CommandContext } from './command.js';
 import { parseDuration, parsePercent, TIMEOUT_OPTION, timeoutOf } from './options.js';
 import { printFindings } from './output.js';
@@ -41,7 +41,7 @@ const FOLLOW_OPTIONS: Readonly<Record<string, CommandOption>> = {
 export function askOptions(context: CommandContext, timeoutMs = timeoutOf(context)): AskOptions {
   const node = context.options['node'];
   return {
-    ...brokerOf(context),
+    ...operatorOf(context),
     timeoutMs,
     signal: context.signal,
     ...(typeof node === 'string' ? { node } : {}),

@@ -1,4 +1,5 @@
 import { directoriesOf } from '../config/load.js';
+import { type Login, operatorSession } from '../author/operator.js';
 import { cliErrors } from '../errors/cli.js';
 import { readServices } from '../dev-servers/index.js';
 import type { CommandContext } from './command.js';
@@ -18,4 +19,16 @@ export function brokerOf(context: CommandContext): { readonly url: string; reado
 
 function runningBroker(context: CommandContext): string | undefined {
   return context.env['BEDS_RABBITMQ_URL'] ?? readServices(stateDirectory(context))?.rabbitmq?.url;
+}
+
+/** Where to reach the hosts, and as whom. */
+export function operatorOf(context: CommandContext): Login & { readonly session: () => Promise<string | undefined> } {
+  const login = loginOf(context);
+  return { ...login, session: operatorSession(login) };
+}
+
+/** What says which session is meant. */
+export function loginOf(context: CommandContext): Login {
+  const { env, signal } = context;
+  return { ...brokerOf(context), env, signal, config: context.config(), directory: stateDirectory(context) };
 }

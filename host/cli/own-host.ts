@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { pino } from 'pino';
 import type { DevHost, HostLine, StartHostOptions, ToolsPlace } from '#sdk/cli';
+import { readOwnerToken } from '../admin/orders.js';
 import { findDevHost } from '../author/dev-host.js';
 import { createTools } from '../author/index.js';
 import { neededServers, resolveConfig, urlOfStore } from '../author/resolve-config.js';
@@ -47,7 +48,10 @@ export async function startOwnHost(place: ToolsPlace, settings: Config, options:
     const log = pino({ base: null }, { write: (line: string) => tell(line, options) });
     const host = await startHost({ config, projectRoot, log });
     const { url, prefix } = config.amqp;
-    const found = await findDevHost({ url, prefix, signal: new AbortController().signal, limits: config.plugins });
+    const session = (): Promise<string | undefined> => Promise.resolve(readOwnerToken(config, directory));
+    const found = await findDevHost({
+      ...{ url, prefix, session, signal: new AbortController().signal, limits: config.plugins },
+    });
     if (found === undefined) throw new TypeError('a started host must answer');
     return {
       deploy: (path) => found.deploy(path),

@@ -8,6 +8,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** `BEDS_*` variables that are not keys of the configuration, with what they are for. */
 export const OTHER_VARIABLES: Readonly<Record<string, string>> = {
   BEDS_CONFIG: 'Directory of beds.toml and env.toml, instead of config/.',
+  BEDS_SESSION: 'Token of the session that orders and questions are sent with, before that of `beds login`.',
   BEDS_DEBUG: 'Set to 1: commands print the stack trace of an error.',
   BEDS_SERVERS: 'Newer private servers than the system has: mysql-9 or mariadb-11 (with RabbitMQ 4).',
   BEDS_RABBITMQ_URL: 'RabbitMQ to use instead of a private server, with an administrator.',

@@ -214,6 +214,31 @@ const security = z.strictObject({
   sessionCacheEntries: within(1, 1_000_000)
     .default(10_000)
     .describe('Maximum number of sessions that a broker thread keeps.'),
+  directOrders: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Take orders of everybody who may publish to <prefix>.operate. Where the configuration has an admin node, or orderKeys, nodes take signed orders only, whatever this says.',
+    ),
+  orderKeys: z
+    .array(z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'must be the public key of an admin node, which its log says'))
+    .default([])
+    .describe('Public keys of the admin nodes whose orders this node takes. An admin node takes its own as well.'),
+  orderSecret: z
+    .string()
+    .regex(/^([A-Za-z0-9_-]{43})?$/, 'must be 32 bytes in base64url')
+    .default('')
+    .describe(
+      'What an admin node signs orders with: 32 bytes of chance in base64url, the same for all admin nodes. Empty: made at the first start, and kept in state.directory.',
+    ),
+  operators: z
+    .array(
+      z.string().regex(/^[^:]{1,200}:(viewer|operator|dba)$/, 'must be an AMQP account, : and viewer, operator or dba'),
+    )
+    .default([])
+    .describe(
+      'AMQP accounts that may order without a session, each with a role: deployer:operator. RabbitMQ checks the user-id of their messages.',
+    ),
 });
 
 const openid = z.strictObject({
@@ -330,6 +355,7 @@ export const configSchema = z.strictObject({
       uBroker: { type: 'data', mode: 'both', domains: ['users'], count: 1, prefetch: 100 },
       sBroker: { type: 'data', mode: 'both', domains: ['sessions'], count: 1, prefetch: 200 },
       eBroker: { type: 'outbox', everyMs: 1_000, count: 1, prefetch: 200 },
+      adminBrokerIn: { type: 'admin-in', count: 1, prefetch: 20 },
       adminData: { type: 'data', mode: 'both', domains: ['audit', 'logs', 'metrics'], count: 1, prefetch: 100 },
     })
     .describe('Brokers, by name. A broker consumes queues.'),
@@ -338,7 +364,7 @@ export const configSchema = z.strictObject({
     .default({
       appServer: { domains: ['*'], brokers: ['rBroker', 'wBroker'], needs: [] },
       tercero: { domains: ['users', 'sessions'], brokers: ['uBroker', 'sBroker', 'eBroker'], needs: [] },
-      admin: { domains: ['audit', 'logs', 'metrics'], brokers: ['adminData'], needs: ['admin'] },
+      admin: { domains: ['audit', 'logs', 'metrics'], brokers: ['adminBrokerIn', 'adminData'], needs: ['admin'] },
     })
     .describe('Roles, by name. A role says which brokers a node runs.'),
   security: security.prefault({}).describe('Who may call what.'),

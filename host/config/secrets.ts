@@ -61,13 +61,14 @@ export interface SecretUrls {
   readonly stores: Readonly<Record<string, string>>;
 }
 
-/** The configuration with empty URLs, and the URLs apart from it. */
+/** The configuration without its secrets, and the URLs apart from it. */
 export function takeUrls(config: Config): { readonly config: Config; readonly urls: SecretUrls } {
   const stores = Object.entries(config.stores);
   return {
     config: {
       ...config,
       amqp: { ...config.amqp, url: '' },
+      security: { ...config.security, orderSecret: '' },
       stores: Object.fromEntries(stores.map(([name, store]) => [name, { ...store, url: '' }])),
     },
     urls: { amqp: config.amqp.url, stores: Object.fromEntries(stores.map(([name, { url }]) => [name, url])) },

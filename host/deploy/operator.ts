@@ -151,8 +151,7 @@ export class Operator implements Operations, Inspections {
     await Promise.resolve();
     const { live, trial, withheld, served } = domainOf(this.#state, domain);
     const isKnown = (live ?? trial ?? withheld) !== undefined || served.length > 0;
-    if (!isKnown && pendingOf(this.#state, domain) === undefined)
-      throw rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_DOMAIN');
+    if (!isKnown && pendingOf(this.#state, domain) === undefined) throw this.#unknown(domain);
     return order();
   }
 
@@ -205,7 +204,7 @@ export class Operator implements Operations, Inspections {
 
   async diff(domain: string, from?: string, to?: string): Promise<VersionDiff> {
     const kept = this.#versions(domain);
-    if (kept.length === 0) throw rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_DOMAIN');
+    if (kept.length === 0) throw this.#unknown(domain);
     const live = liveOf(this.#state, domain)?.hash ?? kept[0]?.hash;
     const before = find(kept, from ?? live);
     const others = kept.filter(({ hash }) => hash !== before.hash);
@@ -213,6 +212,12 @@ export class Operator implements Operations, Inspections {
     const { ledger, config } = this.#options;
     const { defaultAccess } = config.security;
     return diffVersions(await this.#load(before), await this.#load(after), { ledger, defaultAccess });
+  }
+
+  /** A node of another role has nothing to do with a domain, and does not keep the others from what was ordered. */
+  #unknown(domain: string): Error {
+    const isOurs = this.#options.domains.rules.serves(domain);
+    return rolloutErrors.make(isOurs ? 'BEDS_ROLLOUT_UNKNOWN_DOMAIN' : 'BEDS_ROLLOUT_NOT_SERVED');
   }
 
   get #state(): Domains['state'] {

@@ -95,6 +95,69 @@ export const adminErrors = defineErrors({
     action:
       'See that RabbitMQ is up, and that the account of the host may read the queue `<prefix>.dead`. After an order, list the letters before you repeat it.',
   },
+  BEDS_ADMIN_NOT_SIGNED: {
+    message: 'The node takes orders of an admin node only, and this one did not come through one.',
+    status: 'forbidden',
+    action: 'Sign in with `beds login`: orders go through the admin node then.',
+  },
+  BEDS_ADMIN_FORGED: {
+    message: 'The order has a signature that is none of an admin node of this installation.',
+    status: 'forbidden',
+    action:
+      'Compare security.orderKeys of the node with the key in the log of the admin node. Where they are the same, somebody forges orders.',
+  },
+  BEDS_ADMIN_LATE: {
+    message: 'The order came too late. Nothing was done.',
+    status: 'timeout',
+    action: 'Give it again. Where it comes at once all the same, compare the clocks of the machines.',
+  },
+  BEDS_ADMIN_REPLAYED: {
+    message: 'The order was taken before. Nothing was done.',
+    status: 'conflict',
+    action:
+      '`beds audit` says who gave it first, and when. Somebody repeats what he has overheard, unless a program of yours sends one id twice.',
+  },
+  BEDS_ADMIN_STALE: {
+    message: 'A later order for this domain was taken before. Nothing was done.',
+    status: 'conflict',
+    action: '`beds audit` says who gave it. Look at `beds status` before you give yours again.',
+  },
+  BEDS_ADMIN_INTERRUPTED: {
+    message: 'The admin node that had begun with the order ended. The nodes may have carried it out.',
+    status: 'indeterminate',
+    action: 'Look at `beds status` and `beds history` before you repeat it.',
+  },
+  BEDS_ADMIN_SIGN_IN: {
+    message: 'Nobody is signed in, or the session has ended.',
+    status: 'forbidden',
+    action: 'Sign in with `beds login`.',
+  },
+  BEDS_ADMIN_ROLE: {
+    message: 'The role of the user does not allow this.',
+    status: 'forbidden',
+    action:
+      'A viewer asks, an operator rolls out as well, a dba does all. Somebody with the role operator changes roles: users.setRoles.',
+  },
+  BEDS_ADMIN_NO_AUDIT: {
+    message: 'The audit cannot be written, so nothing was done.',
+    status: 'unavailable',
+    retryable: true,
+    action:
+      '`beds status` says whether the domain audit serves and its store is up. What cannot wait: host/OPERATIONS.md, "When no order comes through".',
+  },
+  BEDS_ADMIN_NO_DESK: {
+    message: 'The admin node does not answer.',
+    status: 'unavailable',
+    retryable: true,
+    action:
+      'Look whether a node with the role admin runs. Unless nothing was done, look at `beds history` before you repeat an order. What cannot wait: host/OPERATIONS.md, "When no order comes through".',
+  },
+  BEDS_ADMIN_KEY_INVALID: {
+    message: 'The key that orders are signed with cannot be read.',
+    status: 'fault',
+    action:
+      'Put back the file order-secret in state.directory, or remove it: then another key is made, and the other nodes have to be told its public half.',
+  },
   BEDS_ADMIN_BROKER_BLOCKED: {
     message: 'RabbitMQ takes no messages now: it is short of memory or disk space.',
     status: 'unavailable',

@@ -9,6 +9,7 @@ import { readManifest } from '../../host/deploy/admit/read-drop.js';
 import type { VersionDiff } from '../../host/deploy/compatibility/gate.js';
 import type { BundleFiles, Operations, QuarantineView, Receipt } from '../../host/admin/contract.js';
 import type { DomainView, Inspections } from '../../host/admin/views.js';
+import { OrderGate } from '../../host/admin/orders.js';
 import { AdminServer } from '../../host/admin/server.js';
 import type { RolloutOptions } from '../../host/deploy/state.js';
 import { ThreadPool } from '../../host/threads/pool.js';
@@ -118,6 +119,8 @@ export interface NodeOptions {
   readonly maxBundleBytes?: number;
   /** The host has not started yet. */
   readonly isStarting?: true;
+  /** Where it notes orders that it took. */
+  readonly directory?: string;
 }
 
 /** Nodes that are nothing but the door of administrators, on a real RabbitMQ, under a prefix of their own. */
@@ -152,12 +155,15 @@ export async function openNodes(teardown: Teardown, url: string): Promise<TestNo
     const server = new AdminServer({
       ...{ node, config: settings, log: pino({}, { write }) },
       operations: () => (isStarting === true ? undefined : control),
+      // Without an admin node: test/scenario-orders.test.ts has one.
+      gate: new OrderGate({ config: { ...settings, roles: {} }, directory: options.directory ?? 'nowhere' }),
       ...(answerTimeoutMs === undefined ? {} : { answerTimeoutMs }),
       sources: {
         ...{ startedAt: new Date(), topology, stores: [], logState: () => ({ droppedLines: 0, waitingLines: 0 }) },
         pool,
         domains: () => [...control.views.values()],
         history: () => control.entries,
+        brokers: () => [],
         metrics: () => Promise.resolve('# TYPE beds_quarantined gauge\nbeds_quarantined{node="' + node + '"} 0\n'),
       },
     });

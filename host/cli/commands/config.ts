@@ -23,7 +23,8 @@ export const configCommand: Command = {
     const settings = leavesOf(config, [])
       .map(([path, value]): Setting => {
         const shown = written.get(path) ?? (typeof value === 'string' ? value : JSON.stringify(value));
-        return { path, value: redactUrl(shown), source: sources.get(path) ?? 'default' };
+        const isSecret = path === 'security.orderSecret' && shown !== '' && !written.has(path);
+        return { path, value: isSecret ? '***' : redactUrl(shown), source: sources.get(path) ?? 'default' };
       })
       .filter(({ path }) => path.includes(part));
     if (json) out.value(settings);

@@ -181,8 +181,8 @@ function printThreads(nodes: readonly NodeStatus[], out: Output): void {
 
 type BrokerStatus = NonNullable<NodeStatus['threads'][number]['status']>['brokers'][number];
 
-function brokersOf({ threads }: NodeStatus): readonly BrokerStatus[] {
-  return threads.flatMap(({ status }) => status?.brokers ?? []);
+function brokersOf({ threads, brokers }: NodeStatus): readonly BrokerStatus[] {
+  return [...threads.flatMap(({ status }) => status?.brokers ?? []), ...brokers];
 }
 
 /** A line for each entry of the configuration: all brokers that all threads run of it. */

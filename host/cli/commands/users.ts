@@ -1,7 +1,5 @@
 import { commandErrors, EXIT } from '#sdk/cli';
 import { isBedsError } from '@beds/sdk';
-import { createInterface } from 'node:readline';
-import { Writable } from 'node:stream';
 import { newUser } from '../../../plugins/users/new-user.js';
 import { urlOfStore } from '../../author/resolve-config.js';
 import { readRuntimeAccounts } from '../../dba/index.js';
@@ -11,6 +9,7 @@ import type { StoreAdapter } from '../../stores/contract.js';
 import { loadAdapters } from '../../stores/factory.js';
 import { stateDirectory } from '../broker-of.js';
 import type { Command, CommandContext } from '../command.js';
+import { readPassword } from '../read-password.js';
 
 const STORE = 'accounts';
 const INSERT = 'user_insert';
@@ -45,7 +44,10 @@ export const usersCommand: Command = {
           `The store ${STORE} has no ${INSERT}: run beds db apply users.`,
         );
       }
-      const { id, ...made } = await newUser({ name, password: await readPassword(context), roles }, context.signal);
+      const { id, ...made } = await newUser(
+        { name, password: await readPassword(context, 'Password (at least 8 characters; it is not shown):'), roles },
+        context.signal,
+      );
       await adapter.call(object, { id, ...made }, { timeoutMs: CALL_MS, mode: 'write' });
       if (context.json) context.out.value({ id, name: made.name, roles });
       else context.out.line(`user ${made.name} (${id}), roles: ${roles.join(', ') || 'none'}`);
@@ -81,20 +83,4 @@ async function openStore(context: CommandContext): Promise<StoreAdapter> {
   if (adapter === undefined) throw new TypeError('unreachable: the store was given');
   await adapter.open();
   return adapter;
-}
-
-/** The first line of standard input. A terminal shows nothing of it. */
-async function readPassword({ signal, out }: CommandContext): Promise<string> {
-  const { stdin } = process;
-  const isTerminal = stdin.isTTY;
-  if (isTerminal) out.note('Password (at least 8 characters; it is not shown):');
-  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const lines = createInterface({ input: stdin, output: silent, terminal: isTerminal });
-  signal.addEventListener('abort', () => lines.close(), { once: true });
-  try {
-    for await (const line of lines) return line;
-    return '';
-  } finally {
-    lines.close();
-  }
 }

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { connectBeds, type BedsClient } from '@beds/sdk/client';
 import type { JsonObject } from '@beds/sdk';
 import { askNodes, type AskOptions } from '../../admin/client.js';
+import { readOwnerToken } from '../../admin/orders.js';
 import { makeNames } from '../../amqp/names.js';
 import { directoriesOf } from '../../config/load.js';
 import type { Config } from '../../config/schema.js';
@@ -53,7 +54,8 @@ export async function runDemo(context: CommandContext, narrator: Narrator, endin
   await applyStep(settings, servers, stage);
   const config = resolveConfig(settings, servers, readRuntimeAccounts(directory));
   const { url, prefix } = config.amqp;
-  const asking: AskOptions = { url, prefix, timeoutMs: ANSWER_TIMEOUT_MS, signal: context.signal };
+  const session = (): Promise<string | undefined> => Promise.resolve(readOwnerToken(config, directory));
+  const asking: AskOptions = { url, prefix, session, timeoutMs: ANSWER_TIMEOUT_MS, signal: context.signal };
   const bundles = await bundleStep(stage);
   const host = await hostStep(config, { bundles, asking }, stage);
   const client = await connectBeds({ url, name: 'beds demo', exchange: makeNames(prefix).requests });

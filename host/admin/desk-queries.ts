@@ -1,0 +1,38 @@
+import { z } from 'zod';
+import { fieldHelp, type Definition } from './protocol.js';
+
+const place = z.object({ seq: z.number(), hash: z.string() });
+const text = z.string();
+
+/** A part of the audit, and where that ends. */
+export const auditPage = z.object({
+  records: z.array(
+    z.object({
+      ...{ ...place.shape, id: text, order_id: text, step: text, at: z.number(), node: text, previous: text },
+      ...{ user_id: text, user_name: text, source: text, op: text, target: text, outcome: text, words: text },
+    }),
+  ),
+  last: place,
+});
+export type AuditPage = z.output<typeof auditPage>;
+
+/** Records in one answer. */
+export const AUDIT_PAGE = 200;
+
+/** What an admin node answers itself. */
+export const DESK_QUERIES = {
+  audit: {
+    summary: 'Show who ordered what, and what came of it.',
+    fields: {
+      after: z.int().min(0).exactOptional().register(fieldHelp, {
+        description: 'Records behind this one, the oldest first. Default: the newest, oldest first.',
+      }),
+      limit: z
+        .int()
+        .min(1)
+        .max(AUDIT_PAGE)
+        .exactOptional()
+        .register(fieldHelp, { description: 'At most so many. Default 200.' }),
+    },
+  },
+} as const satisfies Readonly<Record<string, Definition>>;

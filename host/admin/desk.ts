@@ -1,0 +1,487 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { isBedsError, type Json, type JsonObject } from '@beds/sdk';
+import { Access, type ReadToken } from '../access/access.js';
+import { parseReplyAddress } from '../amqp/reply-address.js';
+import type { ReplyPublisher } from '../amqp/reply-publisher.js';
+import type { Delivery } from '../amqp/queue-consumer.js';
+import type { OrderDesk } from '../brokers/contract.js';
+import type { Config } from '../config/schema.js';
+import { adminErrors } from '../errors/admin.js';
+import { publishFault } from '../observe/channels.js';
+import type { Log } from '../observe/log.js';
+import { Mutex } from '../deploy/mutex.js';
+import { type CommandInput, type CommandName, COMMANDS, laneOf, maxCommandBytes } from './commands.js';
+import { COMMAND_TIMEOUT_MS, type CommandAnswers, type CommandOptions, type Nodes } from './nodes.js';
+import { ORDER_MS, type OrderKey } from './orders.js';
+import {
+  ADMIN_VERSION,
+  type Checked,
+  checkMessage,
+  type Definition,
+  DESK_ENVELOPE,
+  OPERATOR_ROLES,
+  type OperatorRole,
+  parseMessage,
+} from './protocol.js';
+import { AUDIT_PAGE, DESK_QUERIES } from './desk-queries.js';
+import { QUERIES, type QueryInput, type QueryName } from './queries.js';
+
+/** Asks an operation of a domain in the name of this host. */
+export type AskDomain = (question: DomainQuestion, timeoutMs: number) => Promise<Json>;
+
+export interface DomainQuestion {
+  readonly domain: string;
+  readonly op: string;
+  readonly payload: JsonObject;
+}
+
+export interface DeskOptions {
+  readonly node: string;
+  readonly config: Config;
+  readonly log: Log;
+  readonly key: OrderKey;
+  readonly ask: AskDomain;
+  readonly readToken?: ReadToken | undefined;
+  readonly replies: ReplyPublisher;
+  /** Undefined: there is no connection now. */
+  readonly nodes: () => Nodes | undefined;
+}
+
+/** Who asks, and what he may. */
+interface Asking {
+  readonly id: string;
+  readonly name: string;
+  readonly role: OperatorRole | undefined;
+  /** From where, as far as it is known. */
+  readonly source: string;
+}
+
+type Message = Readonly<Record<string, unknown>>;
+
+/** An order that is written down. */
+interface Given {
+  readonly checked: Checked<Definition>;
+  readonly message: Message;
+  readonly who: Asking;
+  readonly id: string;
+  /** Its place in the audit: of two for one domain the later one counts. */
+  readonly revision: number;
+}
+
+interface Answered {
+  readonly answers: readonly unknown[];
+  readonly asked: readonly string[];
+  readonly nodeCount: number;
+}
+
+/** One record of the audit, without its place. */
+interface Entry {
+  readonly id: string;
+  readonly order_id: string;
+  readonly at: number;
+  readonly step: 'asked' | 'done' | 'refused';
+  readonly who: Asking;
+  readonly op: string;
+  readonly target: string;
+  readonly outcome: string;
+  readonly words: string;
+}
+
+const ASK_MS = 5_000;
+const DEFAULT_WAIT_MS = 3_000;
+const ANSWER_TIMEOUT_MS = 10_000;
+/** Refused ones of nobody that is known are written down so often; the others are counted. */
+const STRANGERS = { most: 30, withinMs: 60_000 } as const;
+/** n.b. after that it is too late, whatever the store says. */
+const BEGUN_MS = 2 * (ORDER_MS + COMMAND_TIMEOUT_MS);
+const RETRY_MS = 2_000;
+const OWN_SHARE = 0.9;
+/** Records that wait for the store of the audit: what was done must not be forgotten, and memory has an end. */
+const MOST_UNWRITTEN = 10_000;
+const NOBODY = { id: '', name: '', role: undefined } as const;
+const DOOR = {
+  definitions: { ...QUERIES, ...DESK_QUERIES, ...COMMANDS } as Readonly<Record<string, Definition>>,
+  otherwise: { exchange: '', definitions: {} },
+};
+
+/**
+ * Where operators' orders and questions come in: says who asks, what his role may, writes down who ordered what and what came of it, and gives
+ * orders to the nodes, signed. An order is written down before a node hears of it; it is not given where that fails.
+ */
+export class Desk implements OrderDesk {
+  readonly #options: DeskOptions;
+  readonly #access: Access;
+  readonly #accounts: ReadonlyMap<string, OperatorRole>;
+  readonly #unwritten: Entry[] = [];
+  readonly #lanes = { bundles: new Mutex(), orders: new Mutex(), letters: new Mutex() } as const;
+  /** Orders that this one has begun with: whether the store has one is not known at once. */
+  readonly #begun = new Set<string>();
+  #strangers = { sinceMs: 0, count: 0, left: 0 };
+  #retry: NodeJS.Timeout | undefined;
+  #orders = 0;
+  #refused = 0;
+
+  constructor(options: DeskOptions) {
+    const { config, ask, readToken } = options;
+    this.#options = options;
+    // n.b. it hears of no revocation, so it keeps no session: who asks is asked for with each order.
+    this.#access = new Access({
+      security: config.security,
+      resolve: (tokenHash, timeoutMs) => ask({ domain: 'sessions', op: 'resolve', payload: { tokenHash } }, timeoutMs),
+      listen: () => undefined,
+      readToken,
+    });
+    this.#accounts = new Map(config.security.operators.map(accountRole));
+  }
+
+  get metrics(): Readonly<Record<string, number>> {
+    return {
+      beds_admin_orders_total: this.#orders,
+      beds_admin_refused_total: this.#refused,
+      beds_admin_unwritten: this.#unwritten.length,
+    };
+  }
+
+  async take(delivery: Delivery): Promise<void> {
+    const { config, replies } = this.#options;
+    const { replyTo, correlationId } = delivery.properties as Readonly<Record<'replyTo' | 'correlationId', unknown>>;
+    const address = typeof replyTo === 'string' ? parseReplyAddress(replyTo, config.amqp.prefix) : undefined;
+    if (address === undefined) {
+      publishFault({ where: 'order desk', error: adminErrors.make('BEDS_ADMIN_INVALID', 'No usable reply address.') });
+      delivery.settle('ack');
+      return;
+    }
+    const answer = await this.#answer(delivery);
+    const reply = {
+      ...{ address, body: Buffer.from(JSON.stringify(answer)), flushNow: false, type: 'beds.desk' },
+      correlationId: typeof correlationId === 'string' ? correlationId : undefined,
+      expiresAtMs: performance.now() + ANSWER_TIMEOUT_MS,
+    };
+    replies.publish(reply, () => undefined);
+    delivery.settle('ack');
+  }
+
+  close(): void {
+    clearTimeout(this.#retry);
+    if (this.#unwritten.length > 0) {
+      this.#options.log.error({ records: this.#unwritten }, 'records of the audit could not be written');
+    }
+  }
+
+  async #answer(delivery: Delivery): Promise<object> {
+    const { node, config } = this.#options;
+    let who: Asking = { ...NOBODY, source: sourceOf({}, delivery) };
+    let message: Message = {};
+    try {
+      if (delivery.body.length > maxCommandBytes(config.plugins)) throw adminErrors.make('BEDS_ADMIN_TOO_LARGE');
+      message = parseMessage(delivery.body);
+      who = await this.#whoAsks(message, delivery);
+      const checked = checkMessage(message, DOOR, DESK_ENVELOPE);
+      requireRole(who, checked);
+      const answered = await this.#carryOut(checked, message, { who, delivery });
+      return { v: ADMIN_VERSION, op: checked.op, node, ok: true, ...answered };
+    } catch (thrown) {
+      const error = thrown instanceof AlreadyWritten ? thrown.cause : thrown;
+      if (!isBedsError(error)) publishFault({ where: 'order desk', error });
+      const known = isBedsError(error) ? error : adminErrors.make('BEDS_ADMIN_FAULT', undefined, { cause: error });
+      const { code, message: words, hint } = known;
+      this.#refused += 1;
+      if (error === thrown) this.#noteRefusal(known, { who, message });
+      const refusal = { code, message: words, ...(hint === undefined ? {} : { hint }) };
+      return { v: ADMIN_VERSION, op: opOf(message), node, ok: false, error: refusal };
+    }
+  }
+
+  /** n.b. who is not known is not refused here: what he wanted is to be in the audit. */
+  async #whoAsks(message: Message, delivery: Delivery): Promise<Asking> {
+    const { session } = message;
+    const { userId } = delivery.properties as { readonly userId?: unknown };
+    const source = sourceOf(message, delivery);
+    if (typeof session !== 'string') {
+      const role = typeof userId === 'string' ? this.#accounts.get(userId) : undefined;
+      return role === undefined ? { ...NOBODY, source } : { id: `account:${String(userId)}`, name: '', role, source };
+    }
+    if (this.#options.key.isOwner(session)) return { id: 'owner', name: 'owner of the checkout', role: 'dba', source };
+    const user = await this.#access.ask(session, ASK_MS);
+    if (user === undefined) return { ...NOBODY, source };
+    const role = OPERATOR_ROLES.findLast((each) => user.roles.includes(each));
+    return { id: user.id, name: user.name ?? '', role, source: `${source}, session ${user.session}` };
+  }
+
+  async #carryOut(
+    checked: Checked<Definition>,
+    message: Message,
+    { who, delivery }: { readonly who: Asking; readonly delivery: Delivery },
+  ): Promise<Answered> {
+    const { op, input } = checked;
+    if (Object.hasOwn(DESK_QUERIES, op)) return this.#answerItself(input);
+    const nodes = this.#options.nodes();
+    if (nodes === undefined) throw adminErrors.make('BEDS_ADMIN_NO_NODES', 'The admin node has lost RabbitMQ.');
+    const { forMs = DEFAULT_WAIT_MS, ...wait } = (message['wait'] ?? {}) as {
+      readonly forMs?: number;
+      readonly expected?: number;
+      readonly nodes?: readonly string[];
+    };
+    if (Object.hasOwn(QUERIES, op)) {
+      const options = { timeoutMs: forMs, ...wait, ...(checked.node === undefined ? {} : { node: checked.node }) };
+      const answers = await nodes.query(op as QueryName, input as QueryInput<QueryName>, options);
+      return { answers, asked: [], nodeCount: answers.length };
+    }
+    const id = this.#requireOrder(message);
+    const untilMs = performance.now() + waitOf(delivery);
+    // n.b. nodes refuse more than a few at once, and who was told of one knows its place in the audit.
+    return this.#lanes[laneOf(op)].run(async () => {
+      if (performance.now() >= untilMs) throw adminErrors.make('BEDS_ADMIN_NOT_BEGUN');
+      const entry = { order_id: id, who, op, target: targetOf(input, checked.node) };
+      const asked = { ...entry, id, at: Date.now(), step: 'asked', outcome: 'ok', words: optionsOf(input) } as const;
+      const revision = await this.#begin(asked, delivery);
+      try {
+        const given = await this.#give({ checked, message, who, id, revision }, { timeoutMs: forMs, ...wait });
+        this.#write({ ...entry, id: randomUUID(), at: Date.now(), step: 'done', ...outcomeOf(given) });
+        return given;
+      } catch (error) {
+        const outcome = isBedsError(error) ? error.code : 'BEDS_ADMIN_FAULT';
+        this.#write({ ...entry, id: randomUUID(), at: Date.now(), step: 'done', outcome, words: wordsOf(error) });
+        throw new AlreadyWritten(error);
+      }
+    });
+  }
+
+  /** Gives an order that is written down to the nodes. */
+  async #give({ checked, message, who, id, revision }: Given, options: CommandOptions): Promise<CommandAnswers> {
+    const { op, node, input } = checked;
+    const { key, config, log } = this.#options;
+    const nodes = this.#options.nodes();
+    if (nodes === undefined) throw adminErrors.make('BEDS_ADMIN_NO_NODES', 'The admin node has lost RabbitMQ.');
+    this.#orders += 1;
+    log.info({ op, order: id, user: who.id, source: who.source }, `order: ${op} ${targetOf(input, node)}`);
+    const signed = { id, revision, by: byOf(who), sign: (body: Buffer): string => key.sign(config.amqp.prefix, body) };
+    // n.b. as it came: the nodes check it by the same definitions.
+    const sent = { ...fieldsOf(message, op) } as unknown as CommandInput<CommandName>;
+    return nodes.command(op as CommandName, sent, { ...options, signed, ...(node === undefined ? {} : { node }) });
+  }
+
+  /** The id of an order that is no later than it may be. */
+  #requireOrder({ order }: Message): string {
+    const { id, at } = (order ?? {}) as { readonly id?: string; readonly at?: number };
+    if (id === undefined || at === undefined) {
+      throw adminErrors.make(
+        'BEDS_ADMIN_INVALID',
+        'An order must say its id and when it was given: order.id, order.at.',
+      );
+    }
+    const agoMs = Date.now() - at;
+    if (Math.abs(agoMs) <= ORDER_MS + COMMAND_TIMEOUT_MS) return id;
+    const words = agoMs > 0 ? `${Math.round(agoMs / 1_000)} s ago` : `in ${Math.round(-agoMs / 1_000)} s`;
+    throw adminErrors.make(
+      'BEDS_ADMIN_LATE',
+      `By the clock of its sender the order was given ${words}. Nothing was done.`,
+    );
+  }
+
+  /** Writes an order down that nobody has given before; gives its place in the audit. */
+  async #begin(entry: Entry, delivery: Delivery): Promise<number> {
+    // n.b. RabbitMQ delivers it again where the admin node that had it has gone, or has lost its connection.
+    const again = delivery.redelivered ? 'BEDS_ADMIN_INTERRUPTED' : 'BEDS_ADMIN_REPLAYED';
+    if (this.#begun.has(entry.id)) throw adminErrors.make(again);
+    this.#begun.add(entry.id);
+    setTimeout(() => this.#begun.delete(entry.id), BEGUN_MS).unref();
+    try {
+      return await this.#append(entry);
+    } catch (error) {
+      if (!isConflict(error)) {
+        this.#begun.delete(entry.id);
+        throw adminErrors.make('BEDS_ADMIN_NO_AUDIT', undefined, { cause: error });
+      }
+      throw adminErrors.make(again);
+    }
+  }
+
+  #noteRefusal(
+    { code, message: words }: { readonly code: string; readonly message: string },
+    { who, message }: { readonly who: Asking; readonly message: Message },
+  ): void {
+    const left = who.id === '' ? this.#countStranger() : 0;
+    if (left === undefined) return;
+    const { id } = (typeof message['order'] === 'object' ? (message['order'] ?? {}) : {}) as { readonly id?: unknown };
+    this.#write({
+      ...{
+        id: randomUUID(),
+        at: Date.now(),
+        order_id: typeof id === 'string' ? id.slice(0, 36) : '',
+        step: 'refused',
+        who,
+      },
+      ...{ op: opOf(message), target: targetOf(message), outcome: code },
+      words: left === 0 ? words : `${words} (and ${left} more of nobody that is known, before)`,
+    });
+  }
+
+  /** How many were left out since the last one that was written down; undefined: this one is left out as well. */
+  #countStranger(): number | undefined {
+    const nowMs = performance.now();
+    const strangers = this.#strangers;
+    if (nowMs - strangers.sinceMs > STRANGERS.withinMs) {
+      this.#strangers = { sinceMs: nowMs, count: 1, left: 0 };
+      return strangers.left;
+    }
+    strangers.count += 1;
+    if (strangers.count <= STRANGERS.most) return 0;
+    strangers.left += 1;
+    return undefined;
+  }
+
+  async #answerItself(input: Message): Promise<Answered> {
+    const { node, ask } = this.#options;
+    const { after, limit } = input as { readonly after?: number; readonly limit?: number };
+    const payload = { after: after ?? null, limit: limit ?? AUDIT_PAGE };
+    const result = await ask({ domain: 'audit', op: 'read', payload }, ASK_MS);
+    const asker = { name: '', verified: true };
+    return { answers: [{ v: ADMIN_VERSION, op: 'audit', node, ok: true, asker, result }], asked: [], nodeCount: 1 };
+  }
+
+  /** What has happened is written down, now or as soon as the store is back; in the order in which it happened. */
+  #write(entry: Entry): void {
+    if (this.#unwritten.length < MOST_UNWRITTEN) this.#unwritten.push(entry);
+    else this.#options.log.error({ entry }, 'a record of the audit could not be kept');
+    if (this.#unwritten.length === 1) void this.#writeAll();
+  }
+
+  async #writeAll(): Promise<void> {
+    for (let [first] = this.#unwritten; first !== undefined; [first] = this.#unwritten) {
+      try {
+        await this.#append(first);
+      } catch (error) {
+        // n.b. whose answer was lost is there.
+        if (isConflict(error)) {
+          this.#unwritten.shift();
+          continue;
+        }
+        this.#options.log.error({ err: error }, 'the audit cannot be written; it is tried again');
+        this.#retry = setTimeout(() => void this.#writeAll(), RETRY_MS);
+        return;
+      }
+      this.#unwritten.shift();
+    }
+  }
+
+  /** n.b. the same record is not added twice: where nobody says whether it was, such as after a node was killed, it is tried again. */
+  async #append({ who, ...entry }: Entry): Promise<number> {
+    const { ask, node } = this.#options;
+    const payload = {
+      ...{ ...entry, node: cut(node, 200), user_id: cut(who.id, 255), user_name: cut(who.name, 255) },
+      ...{ source: cut(who.source, 500), op: cut(entry.op, 40), target: cut(entry.target, 2_000) },
+      ...{ outcome: cut(entry.outcome, 100), words: cut(entry.words, 4_000) },
+    };
+    const append = (): Promise<Json> => ask({ domain: 'audit', op: 'append', payload }, ASK_MS);
+    const added = await append().catch((error: unknown) => {
+      if (isConflict(error)) throw error;
+      return append();
+    });
+    return (added as { readonly seq: number }).seq;
+  }
+}
+
+/** Refused after it was written down what came of it. */
+class AlreadyWritten extends Error {
+  constructor(cause: unknown) {
+    super('written', { cause });
+  }
+}
+
+function isConflict(error: unknown): boolean {
+  return isBedsError(error) && error.status === 'conflict';
+}
+
+/** For so long whoever gave the order waits, of which a part is for the way back. */
+function waitOf({ properties }: Delivery): number {
+  const { expiration } = properties as { readonly expiration?: unknown };
+  return Math.min(Number(expiration ?? ORDER_MS), ORDER_MS) * OWN_SHARE;
+}
+
+function accountRole(text: string): readonly [account: string, role: OperatorRole] {
+  const colon = text.lastIndexOf(':');
+  return [text.slice(0, colon), text.slice(colon + 1) as OperatorRole];
+}
+
+/** Throws BEDS_ADMIN_SIGN_IN or BEDS_ADMIN_ROLE. */
+function requireRole({ id, role }: Asking, { op, definition }: Checked<Definition>): void {
+  const least = definition.role ?? (Object.hasOwn(COMMANDS, op) ? 'operator' : 'viewer');
+  if (id === '') throw adminErrors.make('BEDS_ADMIN_SIGN_IN');
+  if (role !== undefined && OPERATOR_ROLES.indexOf(role) >= OPERATOR_ROLES.indexOf(least)) return;
+  const has = role === undefined ? 'The user has none of the roles of operators' : `The user has the role ${role}`;
+  throw adminErrors.make('BEDS_ADMIN_ROLE', `${has}, and ${op} needs ${least}.`);
+}
+
+function sourceOf({ by }: Message, { properties }: Delivery): string {
+  const { userId } = properties as { readonly userId?: unknown };
+  const said = typeof by === 'string' ? `says ${by}` : 'says nothing';
+  return typeof userId === 'string' ? `${said}, AMQP account ${userId}` : said;
+}
+
+function byOf({ id, name }: Asking): string {
+  return cut(name === '' ? id : `${name} (${id})`, 200);
+}
+
+function opOf({ op }: Message): string {
+  return typeof op === 'string' ? op.slice(0, 40) : '';
+}
+
+/** The fields of the command itself, as they came. */
+function fieldsOf(message: Message, op: string): Message {
+  const { fields } = DOOR.definitions[op] ?? { fields: {} };
+  return Object.fromEntries(Object.entries(message).filter(([name]) => Object.hasOwn(fields, name)));
+}
+
+/** n.b. of a message that was not checked as well. */
+function targetOf({ domain, name, version, bundles }: Message, node?: string): string {
+  const named = [domain, name, version].filter((each) => typeof each === 'string');
+  const files = Array.isArray(bundles) ? bundles.flatMap(bundleTexts) : [];
+  const where = node === undefined ? [] : [`on ${node}`];
+  return [...named, ...files, ...where].join(' ').slice(0, 2_000);
+}
+
+/** Each file with its SHA-256. */
+function bundleTexts(bundle: unknown): readonly string[] {
+  const entries =
+    bundle instanceof Map
+      ? [...(bundle as ReadonlyMap<unknown, unknown>)]
+      : Object.entries((bundle ?? {}) as Readonly<Record<string, unknown>>);
+  return entries.map(([name, content]) => {
+    const bytes: unknown = typeof content === 'string' ? Buffer.from(content, 'base64') : content;
+    const digest = Buffer.isBuffer(bytes) ? createHash('sha256').update(bytes).digest('hex') : '?';
+    return `${String(name)} (sha256 ${digest})`;
+  });
+}
+
+function optionsOf({
+  bundles: _bundles,
+  domain: _domain,
+  name: _name,
+  version: _version,
+  ...options
+}: Message): string {
+  return Object.keys(options).length === 0 ? '' : JSON.stringify(options);
+}
+
+/** What the nodes said: `ok`, or the first that went wrong. */
+function outcomeOf({ answers, asked }: CommandAnswers): { readonly outcome: string; readonly words: string } {
+  const words = answers.map((answer) =>
+    answer.ok
+      ? `${answer.node}: ${answer.result.receipts.map((each) => `${each.domain} ${each.version} ${each.hash.slice(0, 12)}`).join(', ') || 'ok'}`
+      : `${answer.node}: ${answer.error.code}`,
+  );
+  const silent = asked.filter((node) => !answers.some((answer) => answer.node === node));
+  const [refused] = answers.flatMap((answer) => (answer.ok ? [] : [answer.error.code]));
+  const outcome = refused ?? (silent.length > 0 ? 'BEDS_ADMIN_NO_NODES' : 'ok');
+  return { outcome, words: [...words, ...silent.map((node) => `${node}: no answer`)].join('; ') };
+}
+
+function wordsOf(error: unknown): string {
+  return isBedsError(error) ? error.message : 'The log of the admin node has the error.';
+}
+
+/** n.b. halves of characters would not come back from a store as they went. */
+function cut(text: string, length: number): string {
+  return text.slice(0, length).toWellFormed();
+}

@@ -1,0 +1,277 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { ORDER_HEADER, OrderKey } from '../host/admin/orders.js';
+import type { AuditPage } from '../host/admin/desk-queries.js';
+import { eventually } from './support/eventually.js';
+import type { HostProcess } from './support/host-process.js';
+import { makeOrderNodes, type OrderNodes, PASSWORD } from './support/order-nodes.js';
+import { sharedServices } from './support/services.js';
+
+const services = await sharedServices(['rabbitmq', 'mariadb', 'mongodb']);
+const DIRECT = 'amq.rabbitmq.reply-to';
+const OPTIONS = { timeoutMs: 5_000 };
+
+interface Said {
+  readonly ok: boolean;
+  readonly error?: { readonly code: string };
+}
+
+/** Sends a message as any AMQP program could; undefined: nobody answers. */
+async function send(
+  { model }: OrderNodes,
+  {
+    exchange,
+    key = '',
+    body,
+    headers = {},
+  }: { exchange: string; key?: string; body: Buffer | object; headers?: object },
+): Promise<Said | undefined> {
+  const channel = await model.createChannel();
+  const correlationId = randomUUID();
+  const answer = new Promise<Said | undefined>((resolve) => {
+    setTimeout(() => resolve(undefined), 20_000).unref();
+    void channel.consume(DIRECT, (message) => resolve(JSON.parse(message?.content.toString() ?? '') as Said), {
+      noAck: true,
+    });
+  });
+  const content = Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body));
+  channel.publish(exchange, key, content, { replyTo: DIRECT, correlationId, headers });
+  const said = await answer;
+  await channel.close();
+  return said;
+}
+
+for (const kind of ['mysql', 'mongodb'] as const) {
+  describe(`orders through an admin node, its audit on ${kind}`, { timeout: 240_000 }, () => {
+    const endings: (() => unknown)[] = [];
+    after(async () => {
+      for (const end of endings.toReversed()) await end();
+    });
+    let nodes: OrderNodes;
+    let admin: HostProcess;
+    const tokens = { viewer: '', operator: '', dba: '', nobody: '' };
+    before(async () => {
+      nodes = await makeOrderNodes({ after: (end) => void endings.push(end) }, services, kind);
+      admin = nodes.start('admin-1', 'admin');
+      await Promise.all([admin.serving, nodes.start('app-1', 'app').serving]);
+      for (const role of ['viewer', 'operator', 'dba'] as const) tokens[role] = await nodes.signIn(role, [role]);
+      tokens.nobody = await nodes.signIn('nobody', ['editor']);
+    });
+    const audit = async (): Promise<AuditPage['records']> =>
+      (await (await nodes.client(tokens.viewer)).audit({})).records;
+    const operate = (): string => `${nodes.prefix}.operate`;
+    const desk = (body: object): Promise<Said | undefined> =>
+      send(nodes, { exchange: '', key: `${nodes.prefix}.admin.in`, body: { v: 2, ...body } });
+
+    it('carries out what an operator orders, and writes down who, what, from where and what came of it', async () => {
+      const client = await nodes.client(tokens.operator);
+      const outcome = await client.command('pause', { domain: 'seen' }, OPTIONS);
+      assert.deepEqual(
+        outcome.accepted.map(({ node, receipts }) => [node, receipts[0]?.domain]),
+        [['app-1', 'seen']],
+      );
+      const [asked, done] = (await audit()).slice(-2);
+      assert.deepEqual(
+        [asked, done].map((each) => [each?.step, each?.user_name, each?.op, each?.target, each?.node]),
+        [
+          ['asked', 'operator', 'pause', 'seen', 'admin-1'],
+          ['done', 'operator', 'pause', 'seen', 'admin-1'],
+        ],
+      );
+      assert.equal(done?.order_id, asked?.id);
+      assert.match(asked?.source ?? '', /^says \S+@\S+, AMQP account \S+, session \S+$/);
+      assert.match(done?.words ?? '', /app-1: seen 1\.0\.0 [0-9a-f]{12}/);
+    });
+
+    it('lets a viewer ask everything and order nothing; a user without such a role, and who is not signed in, do neither', async () => {
+      const viewer = await nodes.client(tokens.viewer);
+      assert.deepEqual((await viewer.query('status', {}, OPTIONS)).map(({ node }) => node).sort(), [
+        'admin-1',
+        'app-1',
+      ]);
+      const role = { code: 'BEDS_ADMIN_ROLE' };
+      for (const op of ['pause', 'promote', 'rollback', 'undeploy'] as const)
+        await assert.rejects(viewer.command(op, { domain: 'seen' }, OPTIONS), role, op);
+      await assert.rejects(viewer.command('lift', { name: 'seen' }, OPTIONS), role);
+      const nobody = await nodes.client(tokens.nobody);
+      await assert.rejects(nobody.query('status', {}, OPTIONS), role);
+      const unknown = await nodes.client('bs_made-up');
+      await assert.rejects(unknown.command('pause', { domain: 'seen' }, OPTIONS), { code: 'BEDS_ADMIN_SIGN_IN' });
+      await assert.rejects(unknown.audit({}), { code: 'BEDS_ADMIN_SIGN_IN' });
+      const refused = (await audit())
+        .filter(({ step }) => step === 'refused')
+        .map((each) => [each.user_name, each.op, each.outcome]);
+      for (const one of [
+        ['viewer', 'undeploy', 'BEDS_ADMIN_ROLE'],
+        ['nobody', 'status', 'BEDS_ADMIN_ROLE'],
+        ['', 'pause', 'BEDS_ADMIN_SIGN_IN'],
+      ])
+        assert.ok(
+          refused.some((each) => each.join() === one.join()),
+          `${one.join()} in ${JSON.stringify(refused)}`,
+        );
+    });
+
+    it('has nodes refuse what did not come through it, was forged, is late or was overheard, each by its name', async () => {
+      const bare = { v: 2, op: 'pause', domain: 'seen', node: 'app-1' };
+      assert.equal((await send(nodes, { exchange: operate(), body: bare }))?.error?.code, 'BEDS_ADMIN_NOT_SIGNED');
+      const nobody = await nodes.client();
+      await assert.rejects(nobody.command('pause', { domain: 'seen' }, OPTIONS), { code: 'BEDS_ADMIN_SIGN_IN' });
+      const order = (more: object = {}): Buffer =>
+        Buffer.from(
+          JSON.stringify({
+            ...{ v: 2, op: 'pause', domain: 'other', node: 'app-1', by: 'me' },
+            order: { id: randomUUID(), until: Date.now() + 30_000, revision: 1_000_000 },
+            ...more,
+          }),
+        );
+      const told = async (body: Buffer, header: string): Promise<string> => {
+        const said = await send(nodes, { exchange: operate(), body, headers: { [ORDER_HEADER]: header } });
+        return said?.ok === true ? 'taken' : (said?.error?.code ?? 'silence');
+      };
+      const { key, prefix } = nodes;
+      const other = new OrderKey(Buffer.alloc(32, 7).toString('base64url'));
+      const good = order();
+      assert.equal(
+        await told(good, other.sign(prefix, good)),
+        'BEDS_ADMIN_FORGED',
+        'a key that the node does not know',
+      );
+      const renamed = `${key.publicKey}.${other.sign(prefix, good).split('.')[1] ?? ''}`;
+      assert.equal(await told(good, renamed), 'BEDS_ADMIN_FORGED', 'under the name of the right one');
+      assert.equal(await told(order({ op: 'undeploy' }), key.sign(prefix, good)), 'BEDS_ADMIN_FORGED', 'another order');
+      assert.equal(await told(good, key.sign('elsewhere', good)), 'BEDS_ADMIN_FORGED', 'of another installation');
+      for (const header of ['', '.', `${key.publicKey}.`, `${key.publicKey}.AAAA`, 'x'.repeat(5_000)])
+        assert.equal(await told(good, header), 'BEDS_ADMIN_FORGED', header.slice(0, 50));
+      const unnamed = order({ order: undefined });
+      assert.equal(await told(unnamed, key.sign(prefix, unnamed)), 'BEDS_ADMIN_FORGED');
+      const late = order({ order: { id: randomUUID(), until: Date.now() - 1, revision: 1_000_000 } });
+      assert.equal(await told(late, key.sign(prefix, late)), 'BEDS_ADMIN_LATE');
+      assert.equal(await told(good, key.sign(prefix, good)), 'taken', 'the key is right');
+      assert.equal(await told(good, key.sign(prefix, good)), 'BEDS_ADMIN_REPLAYED');
+      const overtaken = order({ order: { id: randomUUID(), until: Date.now() + 30_000, revision: 999_999 } });
+      assert.equal(await told(overtaken, key.sign(prefix, overtaken)), 'BEDS_ADMIN_STALE');
+    });
+
+    it('takes an order once, in time, and complete', async () => {
+      const order = { id: randomUUID(), at: Date.now() };
+      const paused = { op: 'pause', domain: 'seen', session: tokens.operator };
+      assert.equal((await desk({ ...paused, order }))?.ok, true);
+      assert.equal((await desk({ ...paused, order }))?.error?.code, 'BEDS_ADMIN_REPLAYED');
+      assert.equal((await desk({ ...paused, op: 'undeploy', order }))?.error?.code, 'BEDS_ADMIN_REPLAYED');
+      const old = { id: randomUUID(), at: Date.now() - 3_600_000 };
+      assert.equal((await desk({ ...paused, order: old }))?.error?.code, 'BEDS_ADMIN_LATE');
+      assert.equal((await desk(paused))?.error?.code, 'BEDS_ADMIN_INVALID');
+      assert.equal((await desk({ ...paused, order: 7 }))?.error?.code, 'BEDS_ADMIN_INVALID');
+      assert.equal((await desk({ ...paused, op: 7 }))?.error?.code, 'BEDS_ADMIN_UNKNOWN_COMMAND');
+      const both = { id: randomUUID(), at: Date.now() };
+      const answers = await Promise.all(Array.from({ length: 5 }, () => desk({ ...paused, order: both })));
+      assert.equal(answers.filter((each) => each?.ok === true).length, 1, JSON.stringify(answers));
+    });
+
+    it('signs in at a terminal, keeps the session for its owner alone, and forgets it', async () => {
+      const refused = await nodes.beds(['pause', 'seen']);
+      assert.match(refused.printed, /BEDS_ADMIN_SIGN_IN/);
+      const wrong = await nodes.beds(['login', 'operator'], { input: 'something else\n' });
+      assert.notEqual(wrong.code, 0);
+      const login = await nodes.beds(['login', 'operator'], { input: `${PASSWORD}\n` });
+      assert.equal(login.code, 0, login.printed);
+      assert.match(login.printed, /signed in as operator, roles: operator/);
+      assert.ok(!login.printed.includes(PASSWORD));
+      assert.equal(statSync(join(nodes.projectRoot, 'home', 'beds', 'logins.json')).mode & 0o777, 0o600);
+      const paused = await nodes.beds(['pause', 'seen']);
+      assert.equal(paused.code, 0, paused.printed);
+      assert.equal((await nodes.beds(['logout'])).code, 0);
+      assert.match((await nodes.beds(['pause', 'seen'])).printed, /BEDS_ADMIN_SIGN_IN/);
+      const owner = await nodes.beds(['pause', 'seen'], { env: { BEDS_SESSION: nodes.key.ownerToken } });
+      assert.equal(owner.code, 0, owner.printed);
+      assert.equal((await audit()).at(-1)?.user_id, 'owner');
+    });
+
+    it(
+      'does nothing while the audit cannot be written, says so, and goes on when it can',
+      { skip: kind !== 'mysql' },
+      async () => {
+        const client = await nodes.client(tokens.operator);
+        const before = (await audit()).length;
+        await nodes.query('RENAME TABLE audit_head TO audit_gone');
+        try {
+          await assert.rejects(client.command('undeploy', { domain: 'seen' }, OPTIONS), {
+            code: 'BEDS_ADMIN_NO_AUDIT',
+            hint: /When no order comes through/,
+          });
+          const [app] = (await client.query('status', {}, OPTIONS)).filter(({ node }) => node === 'app-1');
+          assert.match(JSON.stringify(app), /"seen"/);
+        } finally {
+          await nodes.query('RENAME TABLE audit_gone TO audit_head');
+        }
+        assert.equal((await client.command('pause', { domain: 'seen' }, OPTIONS)).accepted.length, 1);
+        await eventually('what was refused is in the audit as well', async () => {
+          const since = (await audit()).slice(before);
+          return since.some(({ outcome }) => outcome === 'BEDS_ADMIN_NO_AUDIT');
+        });
+      },
+    );
+
+    it('does not wait for a node that was killed as long as for one that works on the order', async () => {
+      const client = await nodes.client(tokens.operator);
+      const begun = performance.now();
+      const nodesThen = ['admin-1', 'app-1', 'killed-meanwhile'];
+      const outcome = await client.command('pause', { domain: 'seen' }, { ...OPTIONS, nodes: nodesThen });
+      assert.deepEqual([outcome.accepted.length, outcome.silent], [1, ['killed-meanwhile']]);
+      assert.ok(performance.now() - begun < 30_000, `${performance.now() - begun} ms`);
+    });
+
+    it('keeps one chain while two admin nodes take orders, and goes on when one of them is killed', async () => {
+      const second = nodes.start('admin-2', 'admin');
+      await second.serving;
+      const client = await nodes.client(tokens.operator);
+      const orders = Array.from({ length: 24 }, () => client.command('pause', { domain: 'seen' }, OPTIONS));
+      await new Promise((resolve) => setTimeout(resolve, 400));
+      await second.kill();
+      const settled = await Promise.allSettled(orders);
+      const codes = settled.map((each) =>
+        each.status === 'fulfilled' ? 'ok' : (each.reason as { code: string }).code,
+      );
+      // What the killed one had begun may be done; what it had not is carried out by the other one.
+      assert.deepEqual(
+        [...new Set(codes)].filter((code) => !['ok', 'BEDS_ADMIN_INTERRUPTED'].includes(code)),
+        [],
+      );
+      assert.ok(codes.includes('ok'));
+      const records = await audit();
+      const writers = new Set(records.map(({ node }) => node));
+      assert.ok(writers.has('admin-1') && writers.has('admin-2'), [...writers].join());
+      const verified = await nodes.beds(['audit', 'verify'], { env: { BEDS_SESSION: tokens.viewer } });
+      assert.equal(verified.code, 0, verified.printed);
+    });
+
+    it('refuses at once while no admin node is there, answers questions all the same, and knows a program by its account', async () => {
+      const client = await nodes.client(tokens.operator);
+      await admin.kill();
+      const channel = await nodes.model.createChannel();
+      const queue = `${nodes.prefix}.admin.in`;
+      await eventually('RabbitMQ knows', async () => (await channel.checkQueue(queue)).consumerCount === 0);
+      await channel.close();
+      await assert.rejects(client.command('pause', { domain: 'seen' }, OPTIONS), {
+        code: 'BEDS_ADMIN_NO_DESK',
+        message: /Nothing was done/,
+      });
+      assert.deepEqual(
+        (await client.query('status', {}, OPTIONS)).map(({ node }) => node),
+        ['app-1'],
+      );
+      const account = decodeURIComponent(new URL(nodes.url).username);
+      await nodes.start('admin-3', 'admin', { operators: [`${account}:operator`] }).serving;
+      const program = await nodes.client();
+      assert.equal((await program.command('pause', { domain: 'seen' }, OPTIONS)).accepted.length, 1);
+      await eventually(
+        'the audit names the account',
+        async () => (await audit()).at(-1)?.user_id === `account:${account}`,
+      );
+    });
+  });
+}
