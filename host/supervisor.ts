@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ConnectionChange } from '#sdk/amqp';
 import type { ChannelModel } from 'amqplib';
-import type { StoreAdapter } from './stores/contract.js';
+import type { StoreAdapter, StoreStatus } from './stores/contract.js';
 import { keepOpen, type MakeAdapters } from './stores/factory.js';
 import { AmqpConnection } from './amqp/connection.js';
 import { makeNames, type Names } from './amqp/names.js';
@@ -126,7 +126,9 @@ export class Supervisor {
     this.#control.start();
     await this.#control.ready(config.supervisor.startTimeoutMs);
     await this.#topology.assertBase();
-    await Promise.all([...this.#adapters.values()].map((adapter) => keepOpen(adapter, this.#ending.signal)));
+    const { signal } = this.#ending;
+    const keeping = [...this.#adapters.values()].map((adapter) => keepOpen(adapter, signal, reportTo(log)));
+    await Promise.all(keeping);
     const deploy = await DeployController.open({
       config,
       directory,
@@ -229,6 +231,13 @@ export class Supervisor {
       ?.append(lines)
       .catch((error: unknown) => log.error({ err: error }, 'the history could not be written'));
   }
+}
+
+function reportTo(log: Log): (status: StoreStatus) => void {
+  return ({ store, server, up, lastError, why }) => {
+    if (up) log.info({ store, server }, `store ${store} is there`);
+    else log.warn({ store, code: lastError }, `store ${store} cannot be reached: ${why ?? 'nobody says why'}`);
+  };
 }
 
 function wordsOf(error: unknown): unknown {

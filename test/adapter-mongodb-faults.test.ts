@@ -82,6 +82,7 @@ describe('limits of a MongoDB store', () => {
     await rejects(absent.open(), 'BEDS_STORE_UNAVAILABLE');
     assert.ok(performance.now() - startedAt < 1_500);
     assert.equal(absent.status().up, false);
+    assert.match(String(absent.status().why), /ECONNREFUSED/);
     const write = await object('clear');
     await rejects(absent.call(write, {}, { mode: 'write', timeoutMs: 200 }), 'BEDS_STORE_UNAVAILABLE');
   });

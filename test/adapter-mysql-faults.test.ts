@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { createServer, connect } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { once } from 'node:events';
 import { after, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { RoutineRows, JsonObject } from '@beds/sdk';
+import type { StoreConfig } from '../host/config/schema.js';
 import type { CallOptions, StoreAdapter } from '../host/stores/contract.js';
 import { finderOf, mysqlStore } from './support/mysql-store.js';
 
@@ -280,6 +282,53 @@ test('an unavailable server is reported, and found again', async (t) => {
   await far.call(object('look'), {}, read);
   assert.equal(far.status().up, true);
 });
+
+test('why no connection comes about is said in words, without the password', async (t) => {
+  const name = `other_${randomUUID().slice(0, 8)}`;
+  const { dba, database } = store;
+  await dba.query(`CREATE USER ${name}@'%' IDENTIFIED BY 'right-one'`);
+  t.after(() => dba.query(`DROP USER ${name}@'%'`));
+  const whyOf = async (change: (url: URL) => void, more: Partial<StoreConfig> = {}): Promise<string> => {
+    const url = new URL(store.url);
+    change(url);
+    const adapter = own(t, { url: url.href, ...more });
+    await assert.rejects(adapter.open());
+    const { up, lastError, why } = adapter.status();
+    await adapter.close(100);
+    assert.deepEqual([up, typeof lastError], [false, 'string']);
+    return String(why);
+  };
+  const as =
+    (password: string, database_ = database) =>
+    (url: URL) => {
+      Object.assign(url, { username: name, password, pathname: `/${database_}` });
+    };
+  assert.match(await whyOf(as('wrong-one')), /^the server refuses the account.* \((1045|1698)\)$/);
+  assert.match(await whyOf(as('right-one')), /^the account may not use this database/);
+  await dba.query(`GRANT EXECUTE ON ${database}.* TO ${name}@'%'`);
+  assert.match(await whyOf(as('right-one', `${database}_absent`)), /^(the account may not use|there is no) /);
+  await dba.query(`ALTER USER ${name}@'%' PASSWORD EXPIRE`);
+  assert.match(await whyOf(as('right-one')), /^the password of the account has expired/);
+  const { port, cut } = await silent(t);
+  assert.match(await whyOf((url) => void (url.port = String(port)), { connectTimeoutMs: 300 }), /^no answer comes /);
+  cut();
+  assert.match(await whyOf((url) => void (url.port = String(port))), /^nothing listens there \(ECONNREFUSED\)$/);
+  assert.match(await whyOf((url) => void (url.hostname = 'no-such-host.invalid')), /^the name of the server /);
+});
+
+/** Takes connections and says nothing. */
+async function silent(t: TestContext): Promise<{ readonly port: number; readonly cut: () => void }> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => void sockets.add(socket));
+  const cut = (): void => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  };
+  t.after(cut);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return { port: (server.address() as AddressInfo).port, cut };
+}
 
 test('what the work of a transaction throws comes out as it is', async () => {
   const own = Object.assign(new RangeError('mine'), { code: 'ERR_OUT_OF_RANGE' });

@@ -295,6 +295,9 @@ describe('a good bundle', () => {
       ...fakeStore([]),
       describe: () => Promise.reject(storeErrors.make('BEDS_STORE_UNAVAILABLE')),
     };
+    const refused = { ...down, status: () => ({ ...down.status(), up: false, why: 'the account is locked (3118)' }) };
+    const [finding] = findingsOf(await admit(bytesOf({}), { ...deps, stores: new Map([['main', refused]]) }));
+    assert.match(finding?.message ?? '', /\(BEDS_STORE_UNAVAILABLE\): the account is locked \(3118\)\.$/);
     const result = await admit(bytesOf({}), { ...deps, stores: new Map([['main', down]]) });
     assert.deepEqual(
       findingsOf(result).map(({ code }) => code),

@@ -122,6 +122,8 @@ export interface StoreStatus {
   };
   /** Code of the last failure to reach the server, if it is down. */
   readonly lastError?: string;
+  /** The same in words, for operators: `nothing listens there (ECONNREFUSED)`. */
+  readonly why?: string;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { sleep } from '#sdk/time';
 import type { StoreConfig } from '../config/schema.js';
-import type { StoreAdapter } from './contract.js';
+import type { StoreAdapter, StoreStatus } from './contract.js';
 
 type MakeAdapter = (options: { readonly store: string; readonly config: StoreConfig }) => StoreAdapter;
 
@@ -32,20 +32,34 @@ const CHECK_MS = 1_000;
 /**
  * Opens a store; resolves after the first attempt, whatever came of it. Until `signal` is aborted it is opened again whenever
  * that failed or no connection is left, so that what only opening finds out is found out, and its status is true, without
- * a request.
+ * a request. `report` gets the status whenever the store is found to be away, or back.
  */
-export async function keepOpen(adapter: StoreAdapter, signal: AbortSignal): Promise<void> {
+export async function keepOpen(
+  adapter: StoreAdapter,
+  signal: AbortSignal,
+  report: (status: StoreStatus) => void = () => undefined,
+): Promise<void> {
   const isOpen = await tryOpen(adapter);
-  void keep(adapter, isOpen, signal);
+  if (!isOpen) report(adapter.status());
+  void keep(adapter, { isOpenAtFirst: isOpen, signal, report });
 }
 
-async function keep(adapter: StoreAdapter, isOpenAtFirst: boolean, signal: AbortSignal): Promise<void> {
+interface Keeping {
+  readonly isOpenAtFirst: boolean;
+  readonly signal: AbortSignal;
+  readonly report: (status: StoreStatus) => void;
+}
+
+async function keep(adapter: StoreAdapter, { isOpenAtFirst, signal, report }: Keeping): Promise<void> {
   let isOpen = isOpenAtFirst;
   while (!signal.aborted) {
     await sleep(CHECK_MS, signal);
     if (signal.aborted) return;
     const { inUse, idle } = adapter.status().connections;
-    if (!isOpen || inUse + idle === 0) isOpen = await tryOpen(adapter);
+    if (isOpen && inUse + idle > 0) continue;
+    const wasOpen = isOpen;
+    isOpen = await tryOpen(adapter);
+    if (isOpen !== wasOpen) report(adapter.status());
   }
 }
 

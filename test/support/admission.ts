@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { NamedObject, StoreAdapter } from '../../host/stores/contract.js';
+import type { Catalogue } from '../../host/deploy/admit/preflight.js';
 import type { Finding } from '../../host/template/contract.js';
 import type { Drop, DropWatcher, RefusedDrop, RemovedDrop, WatchOptions } from '../../host/deploy/admit/contract.js';
 import { watchDrops } from '../../host/deploy/sources/plugin-directory.js';
@@ -117,8 +118,13 @@ export async function startWatching(t: TestContext, options: Partial<WatchOption
 
 /** A store that holds these objects and checks names, kinds and arguments; for faults that need no database. */
 export function fakeStore(objects: readonly NamedObject[], store = 'main'): StoreAdapter {
-  const partial: Pick<StoreAdapter, 'store' | 'describe' | 'names' | 'check' | 'unindexed' | 'findUnindexed'> = {
+  const connections = { inUse: 0, idle: 0, waiting: 0, most: 1 };
+  const capabilities = {
+    ...{ transactions: true, readOnlyReads: true, statementDeadline: true, nativeViews: true, accessControl: true },
+  };
+  const partial: Catalogue = {
     store,
+    status: () => ({ store, kind: 'fake', server: 'none', up: true, capabilities, connections }),
     unindexed: 'allow',
     findUnindexed: () => Promise.resolve(undefined),
     names: () => Promise.resolve(objects.map(({ name }) => name)),

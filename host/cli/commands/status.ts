@@ -246,9 +246,9 @@ function printStores(nodes: readonly NodeStatus[], out: Output): void {
   out.table({
     head: ['node', 'store', 'server', 'state', 'calls', 'waiting', 'cannot'],
     rows: nodes.flatMap(({ node, stores, threads }) =>
-      stores.map(({ store, server, up, lastError, capabilities }) => {
+      stores.map(({ store, server, up, lastError, why, capabilities }) => {
         const missing = Object.entries(capabilities).flatMap(([name, can]) => (can === true ? [] : [name]));
-        const state = up ? 'up' : `down ${lastError ?? ''}`;
+        const state = up ? 'up' : `down: ${why ?? lastError ?? 'not opened yet'}`;
         return [node, store, server, state, ...callsOf(store, threads), missing.join(', ')];
       }),
     ),

@@ -86,7 +86,8 @@ async function describe(
     return await adapter.describe(names);
   } catch (error) {
     if (!isBedsError(error)) throw error;
-    const message = `Store ${adapter.store} could not be asked for its objects (${error.code}).`;
+    const { why } = adapter.status();
+    const message = `Store ${adapter.store} could not be asked for its objects (${error.code})${why === undefined ? '' : `: ${why}`}.`;
     return makeFinding('BEDS_ADMISSION_STORE_UNAVAILABLE', message);
   }
 }

@@ -25,6 +25,7 @@ import { type Attempt, toStoreError } from './store-error.js';
 import { runTransaction } from './transaction.js';
 import { comparison, findUnindexed, keyReadOf, prepareKeys, prepareRead } from './views.js';
 import { resultBudget } from '../result-budget.js';
+import { whyUnreachable } from '../why-unreachable.js';
 
 const READ: Attempt = { write: false, many: false };
 const DESCRIBE_TIMEOUT_MS = 10_000;
@@ -186,7 +187,9 @@ class MongodbAdapter implements StoreAdapter {
   }
 
   status(): StoreStatus {
-    const up = this.#connection.downSince() === undefined;
+    // n.b. an account that is not let in finds a server all the same.
+    const up = this.#connection.downSince() === undefined && this.#connection.isConnected();
+    const why = up ? undefined : whyUnreachable(this.#connection.problem(), NOT_LET_IN);
     const counts = this.#slots.counts;
     return {
       store: this.store,
@@ -196,6 +199,7 @@ class MongodbAdapter implements StoreAdapter {
       capabilities: this.#capabilities,
       connections: { ...counts, idle: Math.max(0, this.#connection.connections() - counts.inUse) },
       ...(up ? {} : { lastError: 'BEDS_STORE_UNAVAILABLE' }),
+      ...(why === undefined ? {} : { why }),
     };
   }
 
@@ -304,6 +308,13 @@ class MongodbAdapter implements StoreAdapter {
     return storeErrors.make(mayBeKept ? 'BEDS_STORE_INDETERMINATE' : 'BEDS_STORE_TIMEOUT');
   }
 }
+
+/** https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml */
+const NOT_LET_IN: Readonly<Record<string, string>> = {
+  11: 'there is no such account',
+  18: 'the server refuses the account or its password',
+  334: 'the server does not know the way by which the account signs in',
+};
 
 type RunOptions = Pick<CallOptions, 'timeoutMs' | 'signal' | 'holder'>;
 

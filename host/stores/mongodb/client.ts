@@ -1,4 +1,10 @@
-import { MongoClient, type Db, type MongoClientOptions, type TopologyDescriptionChangedEvent } from 'mongodb';
+import {
+  MongoClient,
+  type Db,
+  type MongoClientOptions,
+  MongoServerSelectionError,
+  type TopologyDescriptionChangedEvent,
+} from 'mongodb';
 import { ConnectionString } from 'mongodb-connection-string-url';
 import type { StoreConfig } from '../../config/schema.js';
 import { settlesWithin } from '#sdk/time';
@@ -24,6 +30,8 @@ export interface StoreClient {
   isConnected(): boolean;
   /** Milliseconds of performance.now() since when there is no usable server; undefined while there is one. */
   downSince(): number | undefined;
+  /** What the server or the network last said of a connection that did not come about, or was lost; undefined: nothing yet. */
+  problem(): unknown;
   /** Connections that are open, used or not; those of the driver's monitor not counted. */
   connections(): number;
 }
@@ -37,14 +45,22 @@ export function createClient(store: string, config: StoreConfig): StoreClient {
   // n.b. what MongoDB refuses, and what it never got, would be told to callers as done.
   if (client.options.writeConcern?.w === 0) throw refuse(store, 'has w=0: MongoDB would answer no write');
   let downSince: number | undefined = performance.now();
+  let problem: unknown;
   client.on('topologyDescriptionChanged', (event) => {
+    for (const { error } of event.newDescription.servers.values()) problem = error ?? problem;
     downSince = isUsable(event) ? undefined : (downSince ?? performance.now());
   });
   let connected = false;
   const connect = async (): Promise<void> => {
     // n.b. calling it while the driver is reconnecting would start a second set of connections.
     if (connected) return;
-    await client.connect();
+    try {
+      await client.connect();
+    } catch (error) {
+      // n.b. of a server that was not found only its description says why.
+      if (!(error instanceof MongoServerSelectionError)) problem = error;
+      throw error;
+    }
     connected = true;
   };
   let connections = 0;
@@ -60,6 +76,7 @@ export function createClient(store: string, config: StoreConfig): StoreClient {
     connect,
     isConnected: () => connected,
     downSince: () => downSince,
+    problem: () => problem,
     connections: () => connections,
   };
 }

@@ -365,7 +365,7 @@ class MysqlAdapter implements StoreAdapter {
       up: profile !== undefined && lastError === undefined,
       capabilities: this.#capabilities,
       connections: this.#pool.counts,
-      ...(lastError === undefined ? {} : { lastError }),
+      ...lastError,
     };
   }
 

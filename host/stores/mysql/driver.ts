@@ -320,6 +320,26 @@ export function packetTooLarge(maxBytes?: number): BedsError {
   return storeErrors.make('BEDS_STORE_INVALID_VALUE', message, { hint: SEND_LESS });
 }
 
+/** Why a server lets nobody in, by its number or the driver's code. */
+export const NOT_LET_IN: Readonly<Record<string, string>> = {
+  1040: 'the server gives no more connections',
+  1044: 'the account may not use this database, or there is none of this name',
+  1045: 'the server refuses the account, its password, or a connection without TLS',
+  1049: 'there is no database of this name',
+  1129: 'the server takes no connections of this machine after too many that failed',
+  1130: 'the server lets no account in from this machine',
+  1203: 'the server gives the account no more connections',
+  1226: 'the server gives the account no more connections',
+  1698: 'the server refuses the account or its password',
+  1820: 'the password of the account has expired',
+  1862: 'the password of the account has expired',
+  3118: 'the account is locked',
+  3159: 'the server wants TLS: ?tls=required at the end of the URL',
+  4151: 'the account is locked',
+  AUTH_SWITCH_PLUGIN_ERROR:
+    'the account signs in by a method that is not known here: the DBA gives it caching_sha2_password or mysql_native_password',
+};
+
 /** The catalogued error for what the driver reported, without anything of the request in it. */
 export function toStoreError(error: unknown, args: readonly string[] = []): BedsError {
   const told = catalogued(error as ServerError, args);

@@ -9,11 +9,13 @@ import {
   type DriverRow,
   type Endpoint,
   hasNoMoreConnections,
+  NOT_LET_IN,
   profileServer,
   query,
   type ServerProfile,
   toStoreError,
 } from './driver.js';
+import { whyUnreachable } from '../why-unreachable.js';
 import { type ResultBounds, Session, type SessionMode } from './session.js';
 
 export interface PoolOptions extends LineLimits {
@@ -261,6 +263,11 @@ async function end(session: Session): Promise<void> {
   session.destroy();
 }
 
+const NO_ANSWER = 'no answer comes within connectTimeoutMs';
+
+/** Of a store's status. */
+type Unreachable = Pick<StoreStatus, 'lastError' | 'why'>;
+
 type ConnectorConfig = ResultBounds & { readonly connectTimeoutMs: number };
 
 /** Opens sessions, and remembers what the server can do and whether it could be reached. */
@@ -268,7 +275,7 @@ export class Connector {
   readonly #connect: Connect;
   readonly #config: ConnectorConfig;
   #profile: ServerProfile | undefined;
-  #lastError: string | undefined;
+  #lastError: Unreachable | undefined;
 
   constructor(connect: Connect, config: ConnectorConfig) {
     this.#connect = connect;
@@ -279,7 +286,7 @@ export class Connector {
     return this.#profile;
   }
 
-  get lastError(): string | undefined {
+  get lastError(): Unreachable | undefined {
     return this.#lastError;
   }
 
@@ -288,17 +295,19 @@ export class Connector {
     const connection = this.#connect();
     // mysql2 throws what nobody listens to; the session's owner learns of a loss by its own listener.
     connection.on('error', () => undefined);
+    const noAnswer = storeErrors.make('BEDS_STORE_UNAVAILABLE');
     try {
-      const session = await withTimeout(this.#greet(connection), this.#config.connectTimeoutMs, () =>
-        storeErrors.make('BEDS_STORE_UNAVAILABLE'),
-      );
+      const session = await withTimeout(this.#greet(connection), this.#config.connectTimeoutMs, () => noAnswer);
       this.#lastError = undefined;
       return session;
     } catch (error) {
       connection.destroy();
       connection.stream.destroy();
       const failure = 'verdict' in (error as object) ? (error as Error & { code: string }) : toStoreError(error);
-      if (isFirst || !hasNoMoreConnections(failure)) this.#lastError = failure.code;
+      if (isFirst || !hasNoMoreConnections(failure)) {
+        const why = error === noAnswer ? NO_ANSWER : whyUnreachable(error, NOT_LET_IN);
+        this.#lastError = { lastError: failure.code, ...(why === undefined ? {} : { why }) };
+      }
       throw failure;
     }
   }
