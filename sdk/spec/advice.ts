@@ -12,7 +12,10 @@ const CASELESS = /(?:^|_)(?:email|e_mail|login|username|plate|licence|license|sk
 const ENDING = /^(?:until|expires|expires_at|expires_on|valid_to|valid_until|ends_at|held_until|expiry|due_until)$/;
 
 export function giveAdvice(findings: Findings, specification: Specification, { brief }: CheckOptions): void {
-  const text = JSON.stringify(specification);
+  const text = JSON.stringify({
+    ...specification,
+    records: specification.records.map((record) => ({ ...record, rules: [] })),
+  });
   for (const record of specification.records) {
     const path = `records.${record.name}`;
     for (const field of record.fields) adviseField(findings, `${path}.fields.${field.name}`, { record, field, text });
@@ -44,9 +47,9 @@ function adviseField(
     });
   }
   const isTime = field.type === 'timestamp' || field.type === 'date';
-  const isCompared = new RegExp(
-    `\\b${field.name}\\b[^"]*[<>][^"]*@(?:now|today)|@(?:now|today)[^"]*[<>][^"]*\\b${field.name}\\b`,
-  ).test(text);
+  // The end of a span is looked at by whoever looks at the span.
+  const isEnd = (record.no_overlap ?? []).some(({ end }) => end === field.name);
+  const isCompared = isEnd || new RegExp(`"[^"]*\\b${field.name}\\b[^"]*[<>]|[<>][^"]*\\b${field.name}\\b`).test(text);
   if (isTime && ENDING.test(field.name) && record.expires === undefined && !isCompared) {
     findings.advice(path, 'nobody-ends-it', {
       message: `nothing happens at ${field.name}: who ends it?`,
@@ -120,10 +123,6 @@ function adviseYears(findings: Findings, specification: Specification, brief = '
   }
 }
 
-/** Words that begin what must be kept. */
-const MODAL =
-  /\b(?:must|never|only|once|at most|at least|may|can't|cannot|not|max|min|between|unique|until|after|before|same|twice|every|each|no)\b|\b(?:muss|darf|nie|nur|höchstens|mindestens|kein|keine|nicht|pro|genau|zweimal)\b|\b(?:no|nunca|sólo|solo|máximo|mínimo|puede|debe|hasta|cada)\b/i;
-
 /** The sentences of a brief, in order. */
 export function sentencesOf(brief: string): readonly string[] {
   return brief
@@ -132,18 +131,12 @@ export function sentencesOf(brief: string): readonly string[] {
     .filter((sentence) => sentence.length > 2);
 }
 
-/** Names and sentences of the brief against those of the document. */
+/** Sentences and names of the brief against those of the document. */
 function adviseBrief(findings: Findings, specification: Specification, brief: string): void {
-  const covered = new Set((specification.covers ?? []).map(({ sentence }) => sentence));
-  const open = sentencesOf(brief).flatMap((sentence, index) =>
-    MODAL.test(sentence) && !covered.has(index + 1) ? [{ sentence, number: index + 1 }] : [],
-  );
-  for (const { sentence, number } of open) {
-    findings.error('covers', 'not-covered', {
-      message: `sentence ${String(number)}, "${sentence.slice(0, 100)}", is kept by nothing that covers names.`,
-      example: `{"sentence": ${String(number)}, "paths": ["records.${specification.records[0]?.name ?? 'x'}.rules"]}, or "paths": [] where a question or an assumption answers it`,
-    });
-  }
+  const sentences = sentencesOf(brief);
+  adviseCovers(findings, specification, sentences);
+  adviseNumbers(findings, specification, sentences);
+  adviseLanguage(findings, specification, brief);
   const named = (specification.covers ?? []).flatMap(({ paths }) => paths).join(' ');
   const used = JSON.stringify([specification.queries ?? [], specification.actions ?? []]);
   for (const { name } of specification.records.slice(1)) {
@@ -155,4 +148,107 @@ function adviseBrief(findings: Findings, specification: Specification, brief: st
       message: `no sentence asks for ${name}, and nothing uses it. Leave it out, or put a question.`,
     });
   }
+}
+
+/** Each sentence is answered: by something that keeps it, or by an assumption or a question. No list of words says which ones matter, in whatever language. */
+function adviseCovers(findings: Findings, specification: Specification, sentences: readonly string[]): void {
+  const { covers = [], assumptions, questions } = specification;
+  const covered = new Set(covers.map(({ sentence }) => sentence));
+  const open = sentences.flatMap((text, index) => (covered.has(index + 1) ? [] : [{ text, number: index + 1 }]));
+  const [first] = open;
+  if (first !== undefined) {
+    const listed = open.slice(0, 12).map(({ text, number }) => `${String(number)}, "${text.slice(0, 100)}"`);
+    findings.error('covers', 'not-covered', {
+      message: `sentence ${listed.join('; ')}${open.length > 12 ? '; and more' : ''}: kept by nothing that covers names.`,
+      example: `{"sentence": ${String(first.number)}, "paths": ["records.${specification.records[0]?.name ?? 'x'}.rules"]}, or "paths": [] where a question or an assumption answers it`,
+    });
+  }
+  const empty = covers.find(({ paths }) => paths.length === 0);
+  if (empty !== undefined && assumptions.length + questions.length === 0)
+    findings.error('covers', 'not-covered', {
+      message: `sentence ${String(empty.sentence)} is answered by no path, and there is neither an assumption nor a question.`,
+    });
+  const beyond = covers.find(({ sentence }) => sentence > sentences.length);
+  if (beyond !== undefined)
+    findings.error('covers', 'unknown-name', {
+      message: `there is no sentence ${String(beyond.sentence)}: the brief has ${String(sentences.length)}.`,
+    });
+}
+
+/** Factors between units: minutes and hours, hours and days, weeks, months, percent, thousands. */
+const FACTORS = [1, 60, 24, 7, 12, 100, 1000];
+
+/** A number of the brief is a bound, a span, a price: it stands somewhere in the document, or an assumption says what became of it. */
+function adviseNumbers(findings: Findings, specification: Specification, sentences: readonly string[]): void {
+  const { covers: _, examples: __, ...document } = specification;
+  const text = JSON.stringify(document);
+  const masks = specification.records.flatMap(({ fields }) =>
+    fields.flatMap((field) => (field.type === 'text' && field.mask !== undefined ? [field.mask.length] : [])),
+  );
+  const known = new Set([...numbersIn(text).flat(), ...masks, 0, 1]);
+  const isKnown = (value: number): boolean =>
+    FACTORS.some((factor) => [value * factor, value / factor].some((one) => known.has(rounded(one)))) ||
+    [1 + value / 100, 1 - value / 100, 100 - value].some((one) => known.has(rounded(one)));
+  for (const [index, sentence] of sentences.entries()) {
+    const missing = numbersIn(sentence).find((readings) => !readings.some(isKnown));
+    if (missing === undefined) continue;
+    findings.error('covers', 'number-missing', {
+      message: `sentence ${String(index + 1)}, "${sentence.slice(0, 100)}", says ${String(missing[0])}, and nothing in the document does.`,
+      example: 'a max, a rule, a check or a row with it, or an assumption that says what became of it',
+    });
+  }
+}
+
+function rounded(value: number): number {
+  return Math.round(value * 1e6) / 1e6;
+}
+
+/** The numbers in a text, each as it may be read: 1.000 is a thousand or one. Days such as 1.1. and numbers of lists are none. */
+function numbersIn(text: string): readonly (readonly number[])[] {
+  const plain = text.replaceAll(/\b\d{1,2}\.\d{1,2}\.(?:\d{2,4})?/g, ' ').replace(/^\s*\d+[.)]\s/, ' ');
+  const found = plain.matchAll(/(?<![\p{L}\d])\d+(?:[.,'’]\d+)*(?![\p{L}]{3})/gu);
+  return [...found].map(([number]) => [
+    ...new Set([number.replace(',', '.').replaceAll(/['’]/g, ''), number.replaceAll(/[.,'’]/g, '')].map(Number)),
+  ]);
+}
+
+/** Words that tell languages apart. */
+const COMMON: Readonly<Record<string, readonly string[]>> = {
+  English: ['the', 'and', 'of', 'is', 'are', 'with', 'for', 'by', 'not', 'must'],
+  German: ['der', 'die', 'das', 'und', 'ist', 'mit', 'nicht', 'ein', 'eine', 'wird', 'für', 'pro'],
+  Spanish: ['el', 'la', 'los', 'las', 'y', 'con', 'para', 'que', 'una', 'por', 'se', 'hay'],
+  French: ['le', 'les', 'et', 'est', 'avec', 'pour', 'une', 'des', 'dans', 'qui', 'pas'],
+  Italian: ['il', 'gli', 'di', 'che', 'con', 'per', 'una', 'sono', 'non', 'della'],
+};
+/** Words that are English as well. */
+const INTERNATIONAL = new Set(
+  'name status state date time hotel bus person position station model kind code text test order version model region total normal taxi team tag plan park club bar box sport film foto radio signal system service server student agent studio'.split(
+    ' ',
+  ),
+);
+
+/** Names are English: a name that is a word of a brief in another language was not translated. */
+function adviseLanguage(findings: Findings, specification: Specification, brief: string): void {
+  const words = brief.toLowerCase().match(/\p{L}+/gu) ?? [];
+  const counts = Object.entries(COMMON).map(
+    ([language, common]) => [language, words.filter((word) => common.includes(word)).length] as const,
+  );
+  const [language = 'English', count = 0] = counts.toSorted(([, a], [, b]) => b - a)[0] ?? [];
+  if (language === 'English' || count < 3) return;
+  const plain = new Set(words.map((word) => word.normalize('NFKD').replaceAll(/\p{M}/gu, '')));
+  const names = [
+    ...specification.records.flatMap((record) => [record.name, ...record.fields.map(({ name }) => name)]),
+    ...[...(specification.queries ?? []), ...(specification.actions ?? [])].flatMap(({ name, args = [] }) => [
+      name,
+      ...args.map((argument) => argument.name),
+    ]),
+  ];
+  const foreign = [...new Set(names)].filter((name) =>
+    name.split('_').some((part) => part.length > 3 && plain.has(part) && !INTERNATIONAL.has(part)),
+  );
+  if (foreign.length === 0) return;
+  findings.advice('records', 'language', {
+    message: `${foreign.slice(0, 8).join(', ')}: words of the brief, which is in ${language}. Names are English; values that callers send may be those of the brief, which is worth a question.`,
+    example: '"was" keeps the other name',
+  });
 }

@@ -114,14 +114,31 @@ function changes(write: Write, set: SetFormula): boolean {
   return write.kind !== 'update' || fieldsOf(set).some((field) => write.fields.includes(field));
 }
 
+interface Footprint {
+  readonly writes: readonly Write[];
+  readonly sets: readonly SetFormula[];
+}
+
+/** What each action writes and looks at: asked again for every set of every action. */
+const footprints = new WeakMap<Model, ReadonlyMap<string, Footprint>>();
+
+function footprintsOf(model: Model): ReadonlyMap<string, Footprint> {
+  const known = footprints.get(model);
+  if (known !== undefined) return known;
+  const made = new Map(
+    model.actions.map(({ name, steps }) => [name, { writes: writesOf(name, model), sets: setsOf(steps) }] as const),
+  );
+  footprints.set(model, made);
+  return made;
+}
+
 /** Whether two at once could both pass by this set: this action changes it, or another one that decides by what this one writes. */
 function isDecisive(set: SetFormula, action: ActionDraft, model: Model): boolean {
-  const own = writesOf(action.name, model);
+  const all = footprintsOf(model);
+  const own = all.get(action.name)?.writes ?? [];
   if (own.length === 0) return false;
   if (own.some((write) => changes(write, set))) return true;
-  return model.actions.some((other) => {
-    const writes = writesOf(other.name, model);
-    const sets = setsOf(other.steps);
+  return [...all.values()].some(({ writes, sets }) => {
     return writes.some((write) => changes(write, set)) && sets.some((one) => own.some((write) => changes(write, one)));
   });
 }

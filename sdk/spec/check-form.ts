@@ -6,7 +6,7 @@ import { type Specification, specificationSchema } from './language.js';
 /** The first look at a document: whether it has the form of a specification. Says what a model or a person most likely meant. */
 
 /** Words of other languages for properties and types. */
-const PROPERTY_SYNONYMS: Readonly<Record<string, string>> = {
+const PROPERTY_SYNONYMS = synonyms({
   ...{
     about: 'description',
     comment: 'description',
@@ -98,8 +98,8 @@ const PROPERTY_SYNONYMS: Readonly<Record<string, string>> = {
     fields: 'columns',
     step: 'multiple_of',
   },
-};
-const TYPE_SYNONYMS: Readonly<Record<string, string>> = {
+});
+const TYPE_SYNONYMS = synonyms({
   ...{
     string: 'text',
     str: 'text',
@@ -137,8 +137,8 @@ const TYPE_SYNONYMS: Readonly<Record<string, string>> = {
     jsonb: 'json',
     blob: 'text',
   },
-};
-const OP_SYNONYMS: Readonly<Record<string, string>> = {
+});
+const OP_SYNONYMS = synonyms({
   ...{
     get: 'read_for_update',
     find: 'read_for_update',
@@ -166,7 +166,15 @@ const OP_SYNONYMS: Readonly<Record<string, string>> = {
     return: 'returns of the action',
     upsert: 'insert with on_duplicate "update"',
   },
-};
+});
+
+/** n.b. a map: a document may call something `constructor`. */
+function synonyms(words: Readonly<Record<string, string>>): ReadonlyMap<string, string> {
+  return new Map(Object.entries(words));
+}
+
+/** Steps inside of steps, and lists inside of lists: nobody reads more, and no reader of JSON gets to its end. */
+const MOST_LEVELS = 60;
 
 export type Formed =
   | { readonly ok: true; readonly specification: Specification }
@@ -184,13 +192,30 @@ export function checkForm(document: unknown): Formed {
     const example = '{"beds": 1, "domain": "songs", …}';
     return { ok: false, problems: [{ path: '', code: 'schema-echo', message, example, severity: 'error' }] };
   }
+  if (isTooDeep(document)) {
+    const message = `goes more than ${String(MOST_LEVELS)} levels deep.`;
+    const example = 'an action of its own for the inner steps, and {"op": "call", …}';
+    return { ok: false, problems: [{ path: '', code: 'form', message, example, severity: 'error' }] };
+  }
   const result = specificationSchema.safeParse(withoutNulls(document));
   if (result.success) return { ok: true, specification: result.data };
   return { ok: false, problems: result.error.issues.flatMap((issue) => problemsOf(issue, document)) };
 }
 
+/** n.b. without recursion: that is what it keeps others from. */
+function isTooDeep(document: unknown): boolean {
+  let level: readonly unknown[] = [document];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > MOST_LEVELS) return true;
+    level = level.flatMap((value) =>
+      typeof value === 'object' && value !== null ? (Object.values(value) as unknown[]) : [],
+    );
+  }
+  return false;
+}
+
 /** n.b. the value of an argument in an example may be null, and stays. */
-function withoutNulls(value: unknown): unknown {
+export function withoutNulls(value: unknown): unknown {
   if (Array.isArray(value)) return value.map((item) => (item === null ? null : withoutNulls(item)));
   if (typeof value !== 'object' || value === null) return value;
   const isNamedValue = 'name' in value && 'value' in value && Object.keys(value).length === 2;
@@ -210,7 +235,7 @@ function problemsOf(issue: Issue, document: unknown): readonly Problem[] {
   if (issue.code === 'unrecognized_keys') {
     const known = knownKeys(document, issue.path);
     return issue.keys.map((key) => {
-      const synonym = PROPERTY_SYNONYMS[key];
+      const synonym = PROPERTY_SYNONYMS.get(key);
       const meant = synonym === undefined ? didYouMean(key, known) : ` It is ${synonym} here.`;
       return problem(`there is no property ${key} here.${meant}`, known.length === 0 ? {} : { known });
     });
@@ -228,8 +253,8 @@ function problemsOf(issue: Issue, document: unknown): readonly Problem[] {
     const word = /^[a-z_]+/i.exec(given.toLowerCase())?.[0] ?? given;
     const synonym =
       issue.discriminator === 'op'
-        ? OP_SYNONYMS[word]
-        : (TYPE_SYNONYMS[word] ??
+        ? OP_SYNONYMS.get(word)
+        : (TYPE_SYNONYMS.get(word) ??
           (options.includes(word)
             ? `${word} with properties of its own, such as "precision": 10, "scale": 2`
             : undefined));

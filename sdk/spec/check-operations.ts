@@ -11,9 +11,10 @@ import type {
   OrderItem,
   Type,
 } from './checked.js';
-import { assignment } from './check-records.js';
+import { assignment, checkBounds, checkWords } from './check-records.js';
 import type { Findings } from './findings.js';
 import type { ActionSpec, ArgumentSpec, EachItemStep, EachRowStep, QuerySpec, RuleSpec, Step } from './language.js';
+import { FORMULA_WORDS } from './parse-formula.js';
 import { argumentsOf, emptyScope, type ShapedField, type Shapes } from './shapes.js';
 import { type NamedValueShape, partsOf, type Scope, typeName, unitOf } from './type-formula.js';
 
@@ -50,6 +51,7 @@ function checkArguments(
         example: 'one argument for each',
       });
     }
+    for (const one of [spec, ...(spec.type === 'list' ? spec.columns : [])]) checkWords(findings, `${at}.values`, one);
     const own = { type: type.kind === 'list' ? type.of : type, nullable: false, ...unitOf(spec) };
     const bound = (name: 'min' | 'max' | 'multiple_of'): Formula | undefined => {
       const text = (spec as { readonly [key in typeof name]?: string })[name];
@@ -60,6 +62,7 @@ function checkArguments(
       spec.default === undefined
         ? undefined
         : findings.valueOf(`${at}.default`, spec.default, { scope, wanted: { ...own, type } });
+    checkBounds(findings, at, { min, max, multipleOf, value });
     return {
       ...argument,
       ...(value === undefined ? {} : { default: value }),
@@ -121,6 +124,8 @@ export function checkQuery(context: Context, spec: QuerySpec): CheckedQuery | un
     return undefined;
   }
   const as = spec.as ?? spec.from;
+  for (const name of [as, ...(spec.joins ?? []).map((join) => join.as)].filter((one) => FORMULA_WORDS.includes(one)))
+    findings.error(`${path}.as`, 'reserved-name', { message: `${name} is a word of formulas and cannot be a name.` });
   const rows = new Map([[as, { record: spec.from, nullable: false }]]);
   const source: Scope = { ...base, rows, own: as };
   const joins = (spec.joins ?? []).flatMap((join, index) => {
@@ -354,7 +359,7 @@ export function checkAction(
   const flow: Flow = { rows: new Map(), variables: new Map(), loops: new Set() };
   const steps = checkSteps(inside, `${path}.steps`, { steps: spec.steps, flow });
   const returns = (spec.returns ?? []).flatMap(
-    (text, index) => context.findings.named(`${path}.returns[${String(index)}]`, text, scopeOf(inside, flow)) ?? [],
+    (text, index) => context.findings.returned(`${path}.returns[${String(index)}]`, text, scopeOf(inside, flow)) ?? [],
   );
   for (const name of duplicatesOf(returns.map((value) => value.name))) {
     context.findings.error(`${path}.returns`, 'duplicate-name', { message: `${name} is returned twice.` });
@@ -571,6 +576,8 @@ function freshName(
   path: string,
   { name, flow }: { readonly name: string; readonly flow: Flow },
 ): void {
+  if (FORMULA_WORDS.includes(name))
+    findings.error(path, 'reserved-name', { message: `${name} is a word of formulas and cannot be a name.` });
   if (!flow.rows.has(name) && !flow.variables.has(name)) return;
   findings.error(path, 'duplicate-name', {
     message: `${name} is the name of something else in this action.`,

@@ -8,8 +8,12 @@ import type {
   Formula,
   NamedFormula,
   StandardOperation,
+  Type,
 } from './checked.js';
+import { computeFormula } from './compute.js';
+import { Exact } from './exact.js';
 import type { Findings } from './findings.js';
+import { compareComputed, type Computed } from './functions.js';
 import type { FieldSpec, RecordSpec, RuleSpec } from './language.js';
 import { emptyScope, recordScope, type ShapedField, type ShapedRecord, type Shapes } from './shapes.js';
 import { partsOf, type Scope, typeName, unitOf } from './type-formula.js';
@@ -35,6 +39,51 @@ function standardOperations(spec: RecordSpec, isFirst: boolean): readonly Standa
   }));
 }
 
+/** Values of an enum differ in more than letter case and spaces: databases take such texts for the same. */
+export function checkWords(
+  findings: Findings,
+  path: string,
+  spec: { readonly type: string; readonly values?: readonly string[] },
+): void {
+  if (spec.type !== 'enum') return;
+  const plain = (spec.values ?? []).map((value) => value.normalize('NFKC').trim().toLowerCase());
+  const values = spec.values ?? [];
+  const twice = values.find((_, index) => plain.indexOf(plain[index] ?? '') !== index);
+  if (twice !== undefined)
+    findings.error(path, 'duplicate-name', { message: `'${twice}' is there twice, as databases compare texts.` });
+  const spaced = values.find((value) => value !== value.trim());
+  if (spaced !== undefined)
+    findings.error(path, 'form', {
+      message: `'${spaced}' begins or ends with a space.`,
+      example: `'${spaced.trim()}'`,
+    });
+}
+
+/** Bounds that nothing can keep, and a default that is refused wherever it is used. */
+export function checkBounds(
+  findings: Findings,
+  path: string,
+  { min, max, multipleOf, value }: Readonly<Record<'min' | 'max' | 'multipleOf' | 'value', Formula | undefined>>,
+): void {
+  const known = { min: constantOf(min), max: constantOf(max), step: constantOf(multipleOf), value: constantOf(value) };
+  const isLess = (a: Computed | undefined, b: Computed | undefined): boolean =>
+    a !== undefined && b !== undefined && compareComputed(a, b) < 0;
+  if (isLess(known.max, known.min))
+    findings.error(path, 'contradiction', { message: 'max is less than min: no value is allowed.' });
+  if (isLess(known.value, known.min) || isLess(known.max, known.value))
+    findings.error(`${path}.default`, 'contradiction', { message: 'the default is outside of min and max.' });
+  if (known.step instanceof Exact && known.step.compare(Exact.of(0)) <= 0)
+    findings.error(`${path}.multiple_of`, 'contradiction', { message: 'a multiple is of something greater than 0.' });
+}
+
+/** What a formula without clock and caller comes to; undefined where it depends on more. */
+function constantOf(formula: Formula | undefined): Computed | undefined {
+  const changing = ['now', 'today', 'caller', 'has_role', 'field', 'argument', 'given', 'set', 'variable'];
+  if (formula === undefined || partsOf(formula).some(({ node }) => changing.includes(node))) return undefined;
+  const value = computeFormula(formula, { zone: 'UTC', now: new Date(0) });
+  return value === null || Array.isArray(value) ? undefined : value;
+}
+
 export function checkRecord(context: Context, spec: RecordSpec, isFirst: boolean): RecordDraft {
   const { shapes, findings } = context;
   const path = `records.${spec.name}`;
@@ -42,6 +91,13 @@ export function checkRecord(context: Context, spec: RecordSpec, isFirst: boolean
   const scope = recordScope(shapes, spec.name, false);
   const fields = [...(shape?.fields.values() ?? [])].map((field) => checkField(context, spec, field));
   checkKey(context, spec, shape);
+  checkTenant(context, spec);
+  if (isFirst && (shape?.keys.length ?? 0) > 1) {
+    findings.error(`${path}.key`, 'key', {
+      message: `the first record of a domain is named by one value, because callers fetch it by one key; this one by ${(shape?.keys ?? []).join(' and ')} together.`,
+      example: '"key": "auto" with a unique rule, or another record first',
+    });
+  }
   checkStates(findings, spec, shape);
   const condition = (name: string, text: string | undefined, of: Scope): Formula | undefined =>
     text === undefined ? undefined : findings.condition(`${path}.${name}`, text, of);
@@ -77,9 +133,22 @@ function checkKey({ findings, shapes }: Context, spec: RecordSpec, shape: Shaped
       known: [...shapes.keys()],
     });
   }
+  const parent = spec.part_of === undefined ? undefined : shapes.get(spec.part_of);
+  if (parent !== undefined && parent.keys.length > 1) {
+    findings.error(`${path}.part_of`, 'reference', {
+      message: `${parent.name} is named by ${parent.keys.join(' and ')} together, and a part names its whole by one value.`,
+      example: `give ${parent.name} "key": "auto" with a unique rule`,
+    });
+  }
   if (typeof spec.key === 'string') return;
   for (const name of spec.key) {
     const field = shape?.fields.get(name);
+    if (field !== undefined && !isKeyType(field.type)) {
+      findings.error(`${path}.key`, 'key', {
+        message: `${name} is ${typeName(field.type)}, and a key is compared and sorted.`,
+        example: '"key": "auto"',
+      });
+    }
     const known = [...(shape?.fields.keys() ?? [])];
     if (field === undefined) {
       const example = name === 'id' ? '"key": "auto"' : undefined;
@@ -94,6 +163,25 @@ function checkKey({ findings, shapes }: Context, spec: RecordSpec, shape: Shaped
       });
     }
   }
+}
+
+/** What can stand in a key, a unique rule or a per: it is equal or not, for ever. */
+function isKeyType({ kind }: Type): boolean {
+  return !['float', 'json', 'point', 'list', 'objects'].includes(kind);
+}
+
+/** What belongs to a record of an organisation belongs to that organisation. */
+function checkTenant({ findings, shapes }: Context, spec: RecordSpec): void {
+  if (spec.per_tenant === true) return;
+  const names = spec.fields.flatMap((field) => (field.type === 'reference' ? [field.references] : []));
+  const owner = [...(spec.part_of === undefined ? [] : [spec.part_of]), ...names].find(
+    (name) => shapes.get(name)?.spec.per_tenant === true,
+  );
+  if (owner === undefined) return;
+  findings.error(`records.${spec.name}`, 'tenant', {
+    message: `${spec.name} has no tenant while its ${owner} has: other organisations would see it.`,
+    example: '"per_tenant": true',
+  });
 }
 
 function checkField(context: Context, record: RecordSpec, field: ShapedField): CheckedField {
@@ -128,6 +216,7 @@ function checkField(context: Context, record: RecordSpec, field: ShapedField): C
   const max = bound('max');
   const multipleOf = bound('multiple_of');
   const value = given(spec.default, 'default', constants);
+  checkBounds(findings, path, { min, max, multipleOf, value });
   // What is computed is null where a part of it is: every reader must reckon with it only if the field says so.
   const computed = given(spec.computed, 'computed', recordScope(shapes, record.name, true));
   const rollup = checkRollup(context, { record, spec, path });
@@ -191,9 +280,7 @@ function checkType({ findings, shapes }: Context, path: string, spec: FieldSpec)
       example: '"precision": 12, "scale": 2',
     });
   }
-  if (spec.type === 'enum' && new Set(spec.values).size !== spec.values.length) {
-    findings.error(`${path}.values`, 'duplicate-name', { message: 'a value is there twice.' });
-  }
+  for (const one of [spec, ...(spec.type === 'list' ? spec.columns : [])]) checkWords(findings, `${path}.values`, one);
   if (
     spec.type === 'text' &&
     spec.mask !== undefined &&
@@ -328,6 +415,9 @@ function checkUnique({ findings, shapes }: Context, spec: RecordSpec, index: num
   );
   const when = unique?.when === undefined ? undefined : findings.condition(`${path}.when`, unique.when, scope);
   timeless(findings, path, [...fields, when]);
+  const unfit = fields.find(({ type }) => !isKeyType(type));
+  if (unfit !== undefined)
+    findings.error(`${path}.fields`, 'types', { message: `${typeName(unfit.type)} is never the same as another one.` });
   const open = fields.find((field) => field.node === 'field' && field.nullable);
   if (open?.node === 'field' && when === undefined) {
     findings.error(path, 'unique-null', {
@@ -364,6 +454,13 @@ function checkOverlap({ findings, shapes }: Context, spec: RecordSpec, index: nu
       known,
     });
   }
+  const unfit = overlap.per.find(
+    (name) => fields !== undefined && !isKeyType(fields.get(name)?.type ?? { kind: 'text' }),
+  );
+  if (unfit !== undefined)
+    findings.error(`${path}.per`, 'types', {
+      message: `no two records agree in ${unfit}: it is ${typeName(fields?.get(unfit)?.type ?? { kind: 'json' })}.`,
+    });
   const [start, end] = [fields?.get(overlap.start), fields?.get(overlap.end)];
   if (
     start !== undefined &&

@@ -19,7 +19,7 @@ import {
 } from './meaning.js';
 import { flatSteps } from './anchors.js';
 import { writesOf } from './anchors.js';
-import { FORMULA_WORDS } from './parse-formula.js';
+import { FORMULA_WORDS, WIRE_WORDS } from './parse-formula.js';
 import { implicitNames, type Shapes, shapesOf } from './shapes.js';
 
 /** Checks a specification: its form, its names, its formulas, and what it means. */
@@ -35,6 +35,9 @@ const RESERVED_OPERATIONS = ['describe', 'sweep'];
 /** Characters that hide or reorder what a reader sees, and those that end lines where nobody expects it. */
 // eslint-disable-next-line no-control-regex -- these are what it looks for
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/;
+
+/** Half of a character, which no encoding carries. */
+const LONE = /\p{Surrogate}/u;
 
 export function checkSpecification(document: unknown, options: CheckOptions = {}): CheckResult {
   const formed = checkForm(document);
@@ -52,7 +55,7 @@ export function checkSpecification(document: unknown, options: CheckOptions = {}
 
 function checkTexts(findings: Findings, specification: Specification): void {
   const look = (value: unknown, path: string): void => {
-    if (typeof value === 'string' && UNSEEN.test(value))
+    if (typeof value === 'string' && (UNSEEN.test(value) || LONE.test(value)))
       findings.error(path, 'unseen-character', {
         message: 'has a character that nobody sees. Texts are one line each.',
       });
@@ -76,9 +79,9 @@ function checkNames(findings: Findings, { records, queries = [], actions = [] }:
     for (const name of new Set(names.filter((one, index) => names.indexOf(one) !== index))) {
       findings.error(path, 'duplicate-name', { message: `the name ${name} is there twice.` });
     }
-    for (const name of names.filter((one) => FORMULA_WORDS.includes(one))) {
+    for (const name of names.filter((one) => FORMULA_WORDS.includes(one) || WIRE_WORDS.includes(one))) {
       findings.error(path, 'reserved-name', {
-        message: `${name} is a word of formulas and cannot be a name.`,
+        message: `${name} is a word of ${FORMULA_WORDS.includes(name) ? 'formulas' : 'JavaScript'} and cannot be a name.`,
         example: `${name}_value`,
       });
     }
@@ -106,6 +109,10 @@ function checkNames(findings: Findings, { records, queries = [], actions = [] }:
           `${path}.${field.name}`,
           field.columns.map(({ name }) => name),
         );
+  }
+  for (const { name, history } of records) {
+    if (history !== true || !records.some((other) => other.name === `${name}_history`)) continue;
+    findings.error(`records.${name}_history`, 'duplicate-name', { message: `${name} has a history of that name.` });
   }
   const parts = records.flatMap(({ name, part_of: parent }) => (parent === undefined ? [] : [[name, parent] as const]));
   for (const [name] of parts) {
@@ -243,19 +250,19 @@ function calledBy(steps: ActionSpec['steps']): readonly string[] {
 
 /** Every path of `covers` leads to something. */
 function checkCovers(findings: Findings, specification: Specification, operations: readonly string[]): void {
-  const parts: Readonly<Record<string, readonly { readonly name: string }[]>> = {
-    records: specification.records,
-    queries: specification.queries ?? [],
-    actions: specification.actions ?? [],
-  };
+  const parts = new Map<string, readonly { readonly name: string }[]>([
+    ['records', specification.records],
+    ['queries', specification.queries ?? []],
+    ['actions', specification.actions ?? []],
+  ]);
   for (const [index, { paths }] of (specification.covers ?? []).entries()) {
     for (const path of paths) {
       const [list = '', name = ''] = path.split('.');
-      const known = parts[list]?.map((part) => part.name) ?? [];
+      const known = parts.get(list)?.map((part) => part.name) ?? [];
       if (known.includes(name) || operations.includes(path)) continue;
       findings.error(`covers[${String(index)}]`, 'unknown-name', {
         message: `"${path}" leads to nothing.${didYouMean(name, known)}`,
-        known: Object.keys(parts),
+        known: [...parts.keys()],
         example: `"records.${specification.records[0]?.name ?? 'x'}.rules"`,
       });
     }

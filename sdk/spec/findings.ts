@@ -1,6 +1,14 @@
 import type { Formula, Message, NamedFormula, OrderItem, Problem } from './checked.js';
 import { FormulaError, parseAssignment, parseColumn, parseFormula, parseOrderItem } from './parse-formula.js';
-import { type NamedValueShape, type Scope, typeCondition, typeFormula, typeOrder, typeValue } from './type-formula.js';
+import {
+  type NamedValueShape,
+  type Scope,
+  typeCondition,
+  typeFormula,
+  typeName,
+  typeOrder,
+  typeValue,
+} from './type-formula.js';
 
 type Extra = Partial<Pick<Problem, 'known' | 'example'>>;
 
@@ -67,10 +75,18 @@ export class Findings {
     });
   }
 
+  /** `name = formula`, of which callers get the value. */
+  returned(path: string, text: string, scope: Scope): NamedFormula | undefined {
+    return this.formula(path, text, () => {
+      const { name, value } = parseAssignment(text);
+      return { name, value: answerable(typeFormula(value, scope)) };
+    });
+  }
+
   column(path: string, text: string, scope: Scope): NamedFormula | undefined {
     return this.formula(path, text, () => {
       const { name, value } = parseColumn(text);
-      return { name, value: typeFormula(value, scope) };
+      return { name, value: answerable(typeFormula(value, scope)) };
     });
   }
 
@@ -87,4 +103,16 @@ export class Findings {
     }
     return parts;
   }
+}
+
+/** What an answer can carry. */
+function answerable(value: Formula): Formula {
+  const { kind } = value.type;
+  if (!['span', 'row', 'answer', 'object', 'null'].includes(kind)) return value;
+  const example = {
+    span: 'minutes(from, to), days(from, to)',
+    row: 'the fields that callers need: number = e.number',
+    null: 'coalesce(…, 0)',
+  }[kind as 'span' | 'row' | 'null'] as string | undefined;
+  throw new FormulaError(`${typeName(value.type)} is nothing that callers are answered`, { at: 0, example });
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { withoutNulls } from './check-form.js';
 import { type Specification, specificationSchema } from './language.js';
 
 /** The one way in which a specification is written: properties in the order of the language, formulas with even spaces. */
@@ -8,7 +9,7 @@ const WIDTH = 110;
 /** The text of domain.json. The same document always gives the same bytes. */
 export function formatSpecification(specification: Specification): string {
   // n.b. the check of the form gives properties in the order of the language.
-  const ordered = z.parse(specificationSchema, specification);
+  const ordered = z.parse(specificationSchema, withoutNulls(specification));
   return `${written(evenFormulas(ordered), 0, 0)}\n`;
 }
 

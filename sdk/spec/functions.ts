@@ -66,6 +66,7 @@ const DATE: Type = { kind: 'date' };
 const TIME: Type = { kind: 'time' };
 const TIMESTAMP: Type = { kind: 'timestamp' };
 
+const MOST_ITEMS = 10_000;
 const DAY_MS = 86_400_000;
 const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
@@ -281,9 +282,10 @@ const ROWS: Readonly<Record<string, Row>> = {
     signature: 'pow(base, exponent)',
     takes: ['integer', 'integer'],
     gives: INTEGER,
-    about: 'A power of whole numbers; the exponent is 0 to 18.',
+    about: 'A power of whole numbers; null where the exponent is not 0 to 18.',
     example: ['pow(10, 5)', '100000'],
-    run: ([base, exponent]) => new Exact(BigInt(int(base)) ** BigInt(int(exponent)), 0),
+    run: ([base, exponent]) =>
+      int(exponent) >= 0 && int(exponent) <= 18 ? new Exact(BigInt(int(base)) ** BigInt(int(exponent)), 0) : null,
   },
   // Texts
   len: {
@@ -397,17 +399,18 @@ const ROWS: Readonly<Record<string, Row>> = {
     gives: INTEGER,
     about: 'A number from 0 to count - 1 that is always the same for a text.',
     example: ["bucket('a', 1)", '0'],
-    run: ([value, count]) => whole(createHash('sha256').update(text(value)).digest().readUIntBE(0, 6) % int(count)),
+    run: ([value, count]) =>
+      int(count) < 1 ? null : whole(createHash('sha256').update(text(value)).digest().readUIntBE(0, 6) % int(count)),
   },
   random_code: {
     signature: 'random_code(length)',
     takes: ['integer'],
     gives: TEXT,
     about:
-      'A code that nobody guesses: capital letters and digits, without 0, 1, I, O. In let steps, insert and update.',
+      'A code that nobody guesses: 1 to 64 capital letters and digits, without 0, 1, I, O. In let steps, insert and update.',
     example: ['len(random_code(8))', '8'],
     run: ([length]) =>
-      Array.from(crypto.getRandomValues(new Uint8Array(int(length))), (byte) =>
+      Array.from(crypto.getRandomValues(new Uint8Array(Math.min(64, Math.max(1, int(length))))), (byte) =>
         'ABCDEFGHJKLMNPQRSTUVWXYZ23456789'.charAt(byte % 32),
       ).join(''),
   },
@@ -570,10 +573,12 @@ const ROWS: Readonly<Record<string, Row>> = {
     signature: 'range(from, to)',
     takes: ['integer', 'integer'],
     gives: { kind: 'list', of: INTEGER },
-    about: 'The whole numbers from the first to the last, both included.',
+    about: 'The whole numbers from the first to the last, both included; null for more than 10,000.',
     example: ['range(2, 4)', '[2, 3, 4]'],
     run: ([from, to]) =>
-      Array.from({ length: Math.max(0, int(to) - int(from) + 1) }, (_, place) => whole(int(from) + place)),
+      int(to) - int(from) >= MOST_ITEMS
+        ? null
+        : Array.from({ length: Math.max(0, int(to) - int(from) + 1) }, (_, place) => whole(int(from) + place)),
   },
   text: {
     signature: 'text(json, path)',
@@ -601,7 +606,7 @@ const ROWS: Readonly<Record<string, Row>> = {
 };
 
 /** Functions that can give null for arguments that are not null. */
-export const PARTIAL: readonly string[] = ['text', 'number'];
+export const PARTIAL: readonly string[] = ['text', 'number', 'pow', 'range', 'bucket'];
 
 export const FUNCTIONS: ReadonlyMap<string, FunctionInfo> = new Map(
   Object.entries(ROWS).map(([name, row]) => {

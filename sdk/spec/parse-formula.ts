@@ -63,8 +63,18 @@ const UNITS: ReadonlyMap<string, Unit> = new Map<string, Unit>([
   ...(['year', 'years'] as const).map((word) => [word, 'years'] as const),
 ]);
 
+const MOST_DIGITS = 31;
+/** A thousand years in each unit. */
+const LONGEST: Readonly<Record<Unit, number>> = {
+  ...{ us: 3.2e16, ms: 3.2e13, s: 3.2e10, min: 5.3e8, hours: 8.8e6, days: 3.7e5, weeks: 5.3e4 },
+  ...{ months: 12_000, years: 1_000 },
+};
+
 /** Words of the grammar: no field, record or argument has such a name. The others, such as order and where, mean something in their place only. */
 export const FORMULA_WORDS: readonly string[] = ['and', 'or', 'not', 'in', 'is', 'null', 'true', 'false', 'this'];
+
+/** Names that no message of BEDS carries, because they mean something in JavaScript. */
+export const WIRE_WORDS: readonly string[] = ['constructor', 'prototype'];
 
 /** What other languages write, and what it is here. */
 const FOREIGN: Readonly<Record<string, string>> = {
@@ -310,11 +320,14 @@ class Reader {
 
   #number(value: string, at: number): Syntax {
     const { token } = this;
+    if (value.length > MOST_DIGITS) throw new FormulaError(`a number has at most ${MOST_DIGITS - 1} digits`, { at });
     if (token.kind !== 'word') return { node: 'number', value, at };
     const unit = UNITS.get(token.value);
     if (unit === undefined) return { node: 'number', value, at };
     this.take();
     if (value.includes('.')) throw new FormulaError('a length of time is whole', { at, example: '90 min' });
+    if (Number(value) > LONGEST[unit])
+      throw new FormulaError('a length of time is at most a thousand years', { at, example: '90 days' });
     return { node: 'span', amount: Number(value), in: unit, at };
   }
 
@@ -424,6 +437,8 @@ export function parseAssignment(text: string): { readonly name: string; readonly
   if (whole === undefined || name === undefined) {
     throw new FormulaError('expected "name = formula"', { at: 0, example: "state = 'held'" });
   }
+  if ([...FORMULA_WORDS, ...WIRE_WORDS].includes(name))
+    throw new FormulaError(`${name} is no name here`, { at: 0, example: `${name}_value = …` });
   return { name, value: shifted(() => parseFormula(text.slice(whole.length)), whole.length) };
 }
 

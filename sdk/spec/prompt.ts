@@ -14,7 +14,7 @@ const TASK = `You describe a data domain for BEDS, a backend whose database sche
 Rules of the work:
 1. Do not invent. A record, field, rule, restriction or required value is there only because a sentence of the brief asks for it, or because something that a sentence asks for cannot be done without it. What the brief leaves open is optional, or has a default, and is an assumption.
 2. Keys are "auto" unless the brief says that a value names the record for ever. Users are texts that are compared with @user; there is no table of users unless the brief wants one. No row_access and no allowed unless the brief says who may.
-3. Every sentence that says must, never, only, once, at most, between, until is kept by something in the document, and \`covers\` says by what.
+3. \`covers\` answers every sentence of the brief, by its number: with what in the document keeps it, or with no path where an assumption or a question answers it. Each number of the brief stands somewhere in the document, or in an assumption.
 4. What one person writes in one go, and what has a rule over several records, is an action. Everything else is a standard operation, which needs no action.
 5. Names are English, in snake_case. Enum values are words that callers send: as in the brief, in English unless the brief quotes them.
 6. Contradictions and gaps that change what people see are questions; take the simplest reading as an assumption meanwhile.

@@ -53,51 +53,53 @@ const SETS: readonly string[] = ['exists', 'count', 'sum', 'min', 'max', 'avg', 
 const WINDOWS: readonly string[] = ['rank', 'row_number', 'lag', 'lead', 'count', 'sum', 'min', 'max', 'avg'];
 const CALLERS: readonly string[] = ['user', 'tenant', 'role', 'now', 'today'];
 /** What people write for a function that has another name here. */
-const SYNONYMS: Readonly<Record<string, string>> = {
-  ...{
-    ifnull: 'coalesce',
-    nvl: 'coalesce',
-    iif: 'if',
-    length: 'len',
-    char_length: 'len',
-    substr: 'substring',
-    mid: 'substring',
-  },
-  ...{
-    left: 'substring',
-    right: 'substring',
-    ceiling: 'ceil',
-    now: '@now',
-    today: '@today',
-    current_date: '@today',
-    current_timestamp: '@now',
-  },
-  ...{
-    datediff: 'days(from, to)',
-    date_diff: 'days(from, to)',
-    timestampdiff: 'minutes(from, to)',
-    dateadd: 'day + 3 days',
-    date_add: 'day + 3 days',
-  },
-  ...{
-    date_trunc: "trunc(day, 'month')",
-    dayofweek: 'weekday',
-    distance: 'km',
-    power: 'pow',
-    average: 'avg',
-    any: 'exists',
-    some: 'exists',
-  },
-  ...{
-    includes: 'has',
-    min_of: 'least',
-    max_of: 'greatest',
-    code: 'random_code',
-    uuid: 'random_code',
-    to_date: 'date',
-    cast: 'round or concat',
-  },
-};
+const SYNONYMS: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    ...{
+      ifnull: 'coalesce',
+      nvl: 'coalesce',
+      iif: 'if',
+      length: 'len',
+      char_length: 'len',
+      substr: 'substring',
+      mid: 'substring',
+    },
+    ...{
+      left: 'substring',
+      right: 'substring',
+      ceiling: 'ceil',
+      now: '@now',
+      today: '@today',
+      current_date: '@today',
+      current_timestamp: '@now',
+    },
+    ...{
+      datediff: 'days(from, to)',
+      date_diff: 'days(from, to)',
+      timestampdiff: 'minutes(from, to)',
+      dateadd: 'day + 3 days',
+      date_add: 'day + 3 days',
+    },
+    ...{
+      date_trunc: "trunc(day, 'month')",
+      dayofweek: 'weekday',
+      distance: 'km',
+      power: 'pow',
+      average: 'avg',
+      any: 'exists',
+      some: 'exists',
+    },
+    ...{
+      includes: 'has',
+      min_of: 'least',
+      max_of: 'greatest',
+      code: 'random_code',
+      uuid: 'random_code',
+      to_date: 'date',
+      cast: 'round or concat',
+    },
+  }),
+);
 
 interface Place {
   /** Inside round, floor or ceil: a division may stand here. */
@@ -286,7 +288,7 @@ class Typer {
     if (to.kind === 'reference') return { ...this.#literal(formula, this.#keyType(to.record), at), type: to };
     if (to.kind === 'text') return { ...formula, type: to };
     const form = LITERALS[to.kind];
-    if (form?.pattern.test(value) === true) return { ...formula, type: to };
+    if (form?.pattern.test(value) === true && isDay(value, to)) return { ...formula, type: to };
     throw new FormulaError(`the text '${value}' where ${typeName(to)} is wanted`, {
       at,
       example: form?.example ?? conversion(TEXT, to),
@@ -320,6 +322,8 @@ class Typer {
       this.#sortable(a, at);
       this.#sortable(b, at);
     }
+    this.#comparable(a, at);
+    this.#comparable(b, at);
     if (a.node === 'field' && JSON.stringify(a) === JSON.stringify(b)) {
       throw new FormulaError(`compares ${a.field} with itself`, {
         at,
@@ -361,8 +365,26 @@ class Typer {
     throw new FormulaError(`${typeName(formula.type)} has no order`, { at });
   }
 
+  /** Free data, places and lists are not compared, nor are lengths of time of which one has months. */
+  #comparable({ type }: Formula, at: number): void {
+    if (type.kind === 'span' && type.calendar) {
+      throw new FormulaError('months and years have no length of their own, so nothing is compared with them', {
+        at,
+        example: 'starts_at > @now - 6 months, months(from, to) >= 6',
+      });
+    }
+    if (!['json', 'point', 'list', 'objects', 'object', 'answer'].includes(type.kind)) return;
+    throw new FormulaError(`${typeName(type)} is not compared`, {
+      at,
+      example: "has(tags, :tag), text(data, 'a.b') = 'x', km(a, b) < 5",
+    });
+  }
+
   #in(syntax: Syntax & { readonly node: 'in' }): Formula {
+    if (syntax.list.length === 0)
+      throw new FormulaError('the list is empty', { at: syntax.at, example: "state in ('open', 'held')" });
     const of = this.type(syntax.of, {});
+    this.#comparable(of, syntax.at);
     const [only] = syntax.list;
     const first = only === undefined ? undefined : this.type(only, {});
     if (first?.type.kind === 'list' && syntax.list.length === 1) {
@@ -595,6 +617,7 @@ class Typer {
         example: info.example.formula,
       });
     }
+    this.#digitsOf(info, call);
     const inside = {
       rounded: name === 'round' || name === 'floor' || name === 'ceil' || (name !== 'if' && place.rounded === true),
     };
@@ -621,6 +644,14 @@ class Typer {
       nullable,
       ...(keepsUnit && unit !== undefined ? { unit } : {}),
     };
+  }
+
+  /** To how many digits is rounded is part of the type. */
+  #digitsOf({ name, example }: FunctionInfo, { args, at }: CallSyntax): void {
+    const [, digits] = args;
+    if (name !== 'round' || digits === undefined) return;
+    if (digits.node === 'number' && /^(?:\d|10)$/.test(digits.value)) return;
+    throw new FormulaError('the digits of round are a number from 0 to 10', { at, example: example.formula });
   }
 
   #parameter(
@@ -914,6 +945,15 @@ const LITERALS: Readonly<Record<string, { readonly pattern: RegExp; readonly exa
   timestamp: { pattern: /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2})?Z$/, example: "'2026-01-31T18:30:00Z'" },
 };
 
+/** n.b. Date takes 30 February for 2 March. */
+function isDay(value: string, { kind }: Type): boolean {
+  if (kind !== 'date' && kind !== 'timestamp') return true;
+  const day = value.slice(0, 10);
+  const read = new Date(`${day}T00:00:00Z`);
+  const isRead = !Number.isNaN(read.getTime()) && read.toISOString().startsWith(day);
+  return isRead && (kind === 'date' || !Number.isNaN(Date.parse(value)));
+}
+
 function conversion(from: Type, to: Type): string | undefined {
   if ([from, to].some(({ kind }) => kind === 'date') && [from, to].some(({ kind }) => kind === 'timestamp'))
     return 'date(started_at) = day';
@@ -932,7 +972,7 @@ function unknownField(shape: RecordShape | undefined, name: string, at: number):
 }
 
 function unknownFunction(name: string, at: number): FormulaError {
-  const synonym = SYNONYMS[name.toLowerCase()];
+  const synonym = SYNONYMS.get(name.toLowerCase());
   const known = [...FUNCTIONS.keys(), ...SPECIAL_FUNCTIONS.map((one) => one.name)];
   const example = synonym === undefined ? undefined : (FUNCTIONS.get(synonym)?.signature ?? synonym);
   return new FormulaError(`there is no function ${name}.${synonym === undefined ? didYouMean(name, known) : ''}`, {
