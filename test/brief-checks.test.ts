@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { type CheckedSpecification, checkSpecification, playExample, SEATS } from '#sdk/spec';
+import { type CheckedSpecification, checkSpecification, playExample, SEATS, simulate } from '#sdk/spec';
 import { BRIEFS, callersOf, playChecks, readChecks } from './support/brief-checks.js';
 import { startDomainStage } from './support/domain-stage.js';
 import { sharedServices } from './support/services.js';
@@ -14,6 +14,24 @@ function specificationOf(brief: string): CheckedSpecification {
   assert.ok(checked);
   return checked;
 }
+
+describe('a domain in memory', () => {
+  const briefs = readdirSync(BRIEFS).filter((name) => name.endsWith('.binding.json'));
+
+  it('is made of each of the twelve briefs', () => {
+    assert.equal(briefs.length, 12);
+  });
+
+  for (const brief of briefs.map((name) => name.replace('.binding.json', ''))) {
+    it(`keeps what brief ${brief} asks for`, async () => {
+      const specification = specificationOf(brief);
+      assert.deepEqual(
+        await playChecks({ specification, stage: simulate(specification), checks: readChecks(brief) }),
+        [],
+      );
+    });
+  }
+});
 
 describe('the checks of a brief', { timeout: 180_000 }, () => {
   it('hold for a schema and a template that were written by hand, and say what does not', async (t) => {

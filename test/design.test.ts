@@ -10,7 +10,10 @@ import { createTools } from '../host/author/index.js';
 const BRIEF = 'Seats of events. Never more than eight seats for a session.';
 const COVERED = JSON.stringify({
   ...(JSON.parse(SEATS) as object),
-  covers: [{ sentence: 2, paths: ['actions.hold'] }],
+  covers: [
+    { sentence: 1, paths: ['records.event'] },
+    { sentence: 2, paths: ['actions.hold'] },
+  ],
 });
 
 interface Answer {

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { checkSpecification, compareVersions, LEDGER, type Problem, readAnswer, SEATS } from '#sdk/spec';
+import {
+  checkSpecification,
+  compareVersions,
+  formatSpecification,
+  LEDGER,
+  type Problem,
+  readAnswer,
+  SEATS,
+  tryExamples,
+} from '#sdk/spec';
 
 /** Ways in which models get such documents wrong: each is caught, and told so that the next answer is right. */
 
@@ -132,13 +141,75 @@ describe('what models get wrong', () => {
       { brief },
     );
     foundIn(problems, 'covers', /sentence 2, "Never more than eight.*kept by nothing/);
-    const kept = seats((all) => (all['covers'] = [{ sentence: 2, paths: ['actions.hold'] }]));
+    const covers = [
+      { sentence: 1, paths: ['records.event'] },
+      { sentence: 2, paths: ['actions.hold'] },
+    ];
+    const kept = seats((all) => (all['covers'] = covers));
     assert.deepEqual(checkSpecification(kept, { brief }).problems, []);
     found(
       seats((all) => (all['covers'] = [{ sentence: 2, paths: ['actions.hald'] }])),
       'covers[0]',
       /leads to nothing. Did you mean hold/,
     );
+  });
+
+  it('7: a number of the brief that is nowhere, and one that is there in another unit', () => {
+    const found = (brief: string): readonly string[] =>
+      checkSpecification(
+        seats(() => undefined),
+        { brief },
+      ).problems.flatMap(({ code, message }) => (code === 'number-missing' ? [message] : []));
+    assert.match(found('Seats cost 17.50 for children.').join(), /sentence 1, "Seats cost 17\.50.*says 17\.5/);
+    // Ten minutes are held, eight seats at most, 24 hours before: one day.
+    assert.deepEqual(found('At most 8 seats for 10 min (600 s). Up to 1 day before. From 1.1. on, ISO4217.'), []);
+  });
+
+  it('26: an example that comes out otherwise, be it the example or the rule that is wrong', async () => {
+    const document = ledger((all) => (named(all['records'], 'account')['rules'] = []));
+    const { checked } = checkSpecification(document);
+    assert.ok(checked);
+    const problems = await tryExamples(checked);
+    foundIn(
+      problems,
+      'examples[0]',
+      /A guarded account does not fall below zero.*post succeeds, and invalid is expected/,
+    );
+    const right = checkSpecification(ledger(() => undefined)).checked;
+    assert.ok(right);
+    assert.deepEqual(await tryExamples(right), []);
+  });
+
+  it('26: an example that depends on the time of day at which it is played', async () => {
+    const document = seats((all) => {
+      named(all['records'], 'event')['rules'] = [{ rule: "time(starts_at) >= '12:00'", message: 'From noon on.' }];
+      all['examples'][0].given[0].arguments[1].value = '~now+2h';
+    });
+    const { checked } = checkSpecification(document);
+    assert.ok(checked);
+    foundIn(await tryExamples(checked), 'examples[0]', /played at 03:30, comes out otherwise.*From noon on/);
+  });
+
+  it('29: names in the language of the brief', () => {
+    const brief = 'Vereinskasse mit Mitgliedern und Beiträgen, die Zahlung ist mit der Kasse zu buchen.';
+    const document = seats((all) => {
+      (all['records'] as Loose[]).push({
+        name: 'zahlung',
+        description: 'A payment',
+        key: 'auto',
+        fields: [{ name: 'amount', description: 'Amount', type: 'integer' }],
+        operations: ['create'],
+      });
+    });
+    foundIn(
+      checkSpecification(document, { brief }).problems,
+      'records',
+      /zahlung: words of the brief, which is in German/,
+    );
+    const english = checkSpecification(document, {
+      brief: 'The zahlung is for the members and must be booked with care by the club.',
+    });
+    assert.ok(!english.problems.some(({ code }) => code === 'language'));
   });
 
   it('9: two units', () => {
@@ -424,6 +495,82 @@ describe('what models get wrong', () => {
       'records.place.rules[2]',
       /what is stored must stay true.*check of an action/,
     );
+  });
+
+  it('refuses what no database keeps and no message carries', () => {
+    const cases: readonly (readonly [(all: Loose) => unknown, string, RegExp])[] = [
+      [(all) => (field(place(all), 'category')['name'] = 'constructor'), 'records.place.fields', /word of JavaScript/],
+      [(all) => (action(all, 'hold')['returns'][0] = 'prototype = 1'), 'actions.hold.returns[0]', /is no name here/],
+      [
+        (all) => (action(all, 'hold')['returns'][0] = 'left = e.starts_at - @now'),
+        'actions.hold.returns[0]',
+        /a length of time is nothing that callers are answered.*minutes\(from, to\)/,
+      ],
+      [
+        (all) => (action(all, 'hold')['returns'][0] = 'it = e'),
+        'actions.hold.returns[0]',
+        /an event is nothing that callers are answered/,
+      ],
+      [
+        (all) => (field(place(all), 'state')['values'] = ['free', 'held', 'sold', 'Free']),
+        'records.place.fields.state.values',
+        /'Free' is there twice/,
+      ],
+      [(all) => (field(place(all), 'price')['max'] = '-1'), 'records.place.fields.price', /max is less than min/],
+      [(all) => (place(all)['key'] = ['no', 'held_until']), 'records.place.key', /held_until is optional/],
+      [
+        (all) => (place(all)['rules'][0].rule = 'state in () or price = 1'),
+        'records.place.rules[0]',
+        /the list is empty/,
+      ],
+      [
+        (all) => (action(all, 'cancel')['steps'][1].rule = 'e.starts_at - @now > 1 month'),
+        'actions.cancel.steps[1]',
+        /months and years have no length/,
+      ],
+      [
+        (all) => (named(all['records'], 'event')['key'] = ['code', 'starts_at']),
+        'records.event.key',
+        /named by one value, because callers fetch it by one key/,
+      ],
+      [
+        (all) => (named(all['records'], 'event')['key'] = ['code', 'starts_at']),
+        'records.place.part_of',
+        /a part names its whole by one value/,
+      ],
+      [
+        (all) => (named(all['records'], 'event')['per_tenant'] = true),
+        'records.place',
+        /place has no tenant while its event has/,
+      ],
+      [
+        (all) => (place(all)['description'] = 'A \ud800 seat'),
+        'records[1].description',
+        /a character that nobody sees/,
+      ],
+      [(all) => (all['covers'] = [{ sentence: 1, paths: ['constructor.x'] }]), 'covers[0]', /leads to nothing/],
+      [
+        (all) => Object.assign(place(all), { constructor: 1 }),
+        'records.place',
+        /there is no property constructor here/,
+      ],
+      [
+        (all) => (place(all)['rules'][0].rule = 'constructor(price) > 1'),
+        'records.place.rules[0]',
+        /there is no function constructor/,
+      ],
+      [
+        (all) => (place(all)['rules'][0].rule = "held_until > '2026-02-30T00:00:00Z'"),
+        'records.place.rules[0]',
+        /where timestamp is wanted/,
+      ],
+    ];
+    for (const [spoil, path, expected] of cases) found(seats(spoil), path, expected);
+  });
+
+  it('takes null for what is left out, and formats it so', () => {
+    const document = seats((all) => (place(all)['immutable_when'] = null));
+    assert.equal(formatSpecification(document as never), `${SEATS}\n`);
   });
 
   it('refuses an update of what is read without a lock, or may not be there', () => {

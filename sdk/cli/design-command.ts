@@ -46,7 +46,7 @@ export const designCommand: Command<AuthorContext> = {
   run: async (context) => {
     const language = await (await context.tools()).language();
     const work = await openWork(context, language);
-    const outcome = advance(work);
+    const outcome = await advance(work);
     if (context.json) context.out.value(outcome);
     else print(context, outcome);
     return outcome.state === 'refused' ? EXIT.failed : EXIT.ok;
@@ -188,7 +188,7 @@ function keptBrief(path: string, given: string | undefined): string {
 }
 
 /** Goes as far as the answers that are there lead. */
-function advance(work: Work): Outcome {
+async function advance(work: Work): Promise<Outcome> {
   let prompt = work.task;
   let last: readonly Problem[] = [];
   for (let round = 1; round <= MOST_ROUNDS; round += 1) {
@@ -198,7 +198,7 @@ function advance(work: Work): Outcome {
     if (!existsSync(answerFile))
       return { state: 'waiting', round, prompt: promptFile, answer: answerFile, problems: last };
     const answer = readFileSync(answerFile);
-    const judged = judge(work, answer.length > MOST_ANSWER_BYTES ? '' : answer.toString('utf8'));
+    const judged = await judge(work, answer.length > MOST_ANSWER_BYTES ? '' : answer.toString('utf8'));
     writeFileSync(
       join(work.folder, `round-${String(round)}.problems.json`),
       `${JSON.stringify(judged.problems, undefined, 2)}\n`,
@@ -224,7 +224,7 @@ interface Judged {
   readonly specification?: Specification;
 }
 
-function judge({ language, brief, domain, before }: Work, text: string): Judged {
+async function judge({ language, brief, domain, before }: Work, text: string): Promise<Judged> {
   const answer = language.readAnswer(text);
   if (!answer.ok) return { document: text.slice(0, 20_000), problems: [answer.problem] };
   const { problems, checked } = language.checkSpecification(answer.document, { brief });
@@ -240,6 +240,7 @@ function judge({ language, brief, domain, before }: Work, text: string): Judged 
   }
   if (checked !== undefined && before !== undefined)
     all.push(...language.compareVersions(before, checked.source, brief));
+  if (checked !== undefined) all.push(...(await language.tryExamples(checked)));
   const errors = all.filter(({ severity }) => severity === 'error');
   if (checked === undefined || errors.length > 0)
     return { document: JSON.stringify(answer.document, undefined, 1), problems: errors };

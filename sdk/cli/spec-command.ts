@@ -24,7 +24,7 @@ export const specCommand: Command<AuthorContext> = {
     strict: { type: 'boolean', description: 'schema: in the form of strict structured output, for models.' },
   },
   details:
-    'check lists all problems with their place, what is known there and an example, and exits with 1 where one is an error. format writes the ' +
+    'check lists all problems with their place, what is known there and an example, plays the examples of the document in memory, and exits with 1 where one is an error. format writes the ' +
     'file in the one way in which it is written. explain says in plain words what the domain will do, for those who have to agree. schema ' +
     `prints the JSON Schema of the language. A domain is a file, a folder with a ${SPECIFICATION}, or a folder in plugins.directory.`,
   run: async (context) => {
@@ -36,8 +36,8 @@ export const specCommand: Command<AuthorContext> = {
       context.out.value(context.options['strict'] === true ? language.strictSchema() : language.editorSchema());
       return EXIT.ok;
     }
-    const files = await findFiles(context, names);
-    const codes = files.map((file) => RUN[verb](context, { language, file }));
+    const codes: number[] = [];
+    for (const file of await findFiles(context, names)) codes.push(await RUN[verb](context, { language, file }));
     return codes.every((code) => code === EXIT.ok) ? EXIT.ok : EXIT.failed;
   },
 };
@@ -72,9 +72,9 @@ interface Job {
   readonly file: string;
 }
 
-const RUN: Readonly<Record<Exclude<Verb, 'schema'>, (context: AuthorContext, job: Job) => number>> = {
-  check: (context, job) => {
-    const result = checked(context, job);
+const RUN: Readonly<Record<Exclude<Verb, 'schema'>, (context: AuthorContext, job: Job) => number | Promise<number>>> = {
+  check: async (context, job) => {
+    const result = await tried(job, checked(context, job));
     report(context, job, result);
     return result.checked === undefined ? EXIT.failed : EXIT.ok;
   },
@@ -105,6 +105,14 @@ const RUN: Readonly<Record<Exclude<Verb, 'schema'>, (context: AuthorContext, job
     return EXIT.ok;
   },
 };
+
+/** With what its examples come to. */
+async function tried({ language }: Job, result: Checked): Promise<CheckResult> {
+  if (result.checked === undefined) return result;
+  const problems = [...result.problems, ...(await language.tryExamples(result.checked))];
+  const isGood = problems.every(({ severity }) => severity !== 'error');
+  return { problems, ...(isGood ? { checked: result.checked } : {}) };
+}
 
 interface Checked extends CheckResult {
   /** The file as it is, and the document that it holds. */

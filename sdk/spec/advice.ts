@@ -157,9 +157,9 @@ function adviseCovers(findings: Findings, specification: Specification, sentence
   const open = sentences.flatMap((text, index) => (covered.has(index + 1) ? [] : [{ text, number: index + 1 }]));
   const [first] = open;
   if (first !== undefined) {
-    const listed = open.slice(0, 12).map(({ text, number }) => `${String(number)}, "${text.slice(0, 100)}"`);
+    const listed = open.slice(0, 12).map(({ text, number }) => `sentence ${String(number)}, "${text.slice(0, 100)}"`);
     findings.error('covers', 'not-covered', {
-      message: `sentence ${listed.join('; ')}${open.length > 12 ? '; and more' : ''}: kept by nothing that covers names.`,
+      message: `${listed.join('; ')}${open.length > 12 ? '; and more' : ''}: kept by nothing that covers names.`,
       example: `{"sentence": ${String(first.number)}, "paths": ["records.${specification.records[0]?.name ?? 'x'}.rules"]}, or "paths": [] where a question or an assumption answers it`,
     });
   }
@@ -170,7 +170,7 @@ function adviseCovers(findings: Findings, specification: Specification, sentence
     });
   const beyond = covers.find(({ sentence }) => sentence > sentences.length);
   if (beyond !== undefined)
-    findings.error('covers', 'unknown-name', {
+    findings.advice('covers', 'unknown-name', {
       message: `there is no sentence ${String(beyond.sentence)}: the brief has ${String(sentences.length)}.`,
     });
 }

@@ -100,8 +100,16 @@ function setsOf(steps: readonly CheckedStep[]): readonly SetFormula[] {
     .filter((part) => part.node === 'set');
 }
 
+const fields = new WeakMap<SetFormula, readonly string[]>();
+
 /** The fields of its record that a set looks at. */
 function fieldsOf(set: SetFormula): readonly string[] {
+  const known = fields.get(set) ?? lookedAt(set);
+  fields.set(set, known);
+  return known;
+}
+
+function lookedAt(set: SetFormula): readonly string[] {
   const own = [set.where, set.value, ...(set.order ?? []).map(({ by }) => by)].filter((part) => part !== undefined);
   return own.flatMap(partsOf).flatMap((part) => {
     if (part.node !== 'field' || part.row !== set.record) return [];

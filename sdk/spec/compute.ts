@@ -12,6 +12,8 @@ export interface Surroundings {
   readonly args?: Readonly<Record<string, Computed>>;
   /** Fields by the name of their row: those of the record itself are in `this`. */
   readonly rows?: Readonly<Record<string, Readonly<Record<string, Computed>>>>;
+  /** What a part comes to for whoever knows more than this; undefined: it is computed here. */
+  readonly resolve?: (part: Formula) => Computed | undefined;
 }
 
 const UNIT_MS: Readonly<Record<Exclude<Unit, 'months' | 'years'>, number>> = {
@@ -26,6 +28,8 @@ const UNIT_MS: Readonly<Record<Exclude<Unit, 'months' | 'years'>, number>> = {
 
 /** Computes a formula that looks at rows and arguments, but at no stored sets. */
 export function computeFormula(formula: Formula, around: Surroundings): Computed {
+  const known = around.resolve?.(formula);
+  if (known !== undefined) return known;
   const of = (part: Formula): Computed => computeFormula(part, around);
   switch (formula.node) {
     case 'literal':
@@ -35,13 +39,13 @@ export function computeFormula(formula: Formula, around: Surroundings): Computed
         ? { months: formula.amount * (formula.in === 'years' ? 12 : 1), ms: 0 }
         : { months: 0, ms: formula.amount * UNIT_MS[formula.in] };
     case 'argument':
-      return around.args?.[formula.name] ?? null;
+      return argumentIn(around, formula.name);
     case 'given':
-      return (around.args?.[formula.name] ?? null) !== null;
+      return argumentIn(around, formula.name) !== null;
     case 'caller':
       return around[formula.what] ?? null;
     case 'has_role':
-      return around.roles?.includes(formula.role) === true;
+      return (around.roles ?? []).includes(formula.role);
     case 'now':
       return around.now;
     case 'today':
@@ -57,7 +61,7 @@ export function computeFormula(formula: Formula, around: Surroundings): Computed
     case 'or':
       return formula.of.some((part) => of(part) === true);
     case 'compare':
-      return compared(formula.op, of(formula.left), of(formula.right));
+      return compared(formula.op, ...ranked(formula.left, formula.right, of));
     case 'is_null':
       return (of(formula.of) === null) !== formula.not;
     case 'in': {
@@ -68,11 +72,8 @@ export function computeFormula(formula: Formula, around: Surroundings): Computed
     }
     case 'arithmetic':
       return calculated(formula.op, of(formula.left), of(formula.right));
-    case 'call': {
-      const info = FUNCTIONS.get(formula.name);
-      const args = formula.args.map(of);
-      return info === undefined || (!info.nulls && args.includes(null)) ? null : info.run(args, around.zone);
-    }
+    case 'call':
+      return called(formula, around, of);
     default:
       throw new TypeError(`${formula.node} looks at more than one row`);
   }
@@ -84,10 +85,40 @@ function literal(value: string | number | boolean | null, type: Type): Computed 
   return isNumber && value !== null ? Exact.of(String(value)) : value;
 }
 
+function argumentIn({ args = {} }: Surroundings, name: string): Computed {
+  return args[name] ?? null;
+}
+
+function called(
+  { name, args: given }: Formula & { readonly node: 'call' },
+  { zone }: Surroundings,
+  of: (part: Formula) => Computed,
+): Computed {
+  const info = FUNCTIONS.get(name);
+  const args = given.map(of);
+  return info === undefined || (!info.nulls && args.includes(null)) ? null : info.run(args, zone);
+}
+
+/** Both sides of a comparison; words of an enum by their places in it. */
+function ranked(left: Formula, right: Formula, of: (part: Formula) => Computed): readonly [Computed, Computed] {
+  const sides = [of(left), of(right)] as const;
+  const lists = [left.type, right.type].flatMap((type) => (type.kind === 'enum' ? [type.values] : []));
+  const words = lists.toSorted((a, b) => b.length - a.length)[0];
+  const [a, b] = sides;
+  if (words === undefined || typeof a !== 'string' || typeof b !== 'string') return sides;
+  return words.includes(a) && words.includes(b) ? [words.indexOf(a), words.indexOf(b)] : sides;
+}
+
+/** Less, equal, greater: of two values of one type, lengths of time too. */
+export function compareSame(left: Computed, right: Computed): number {
+  if (isSpan(left) && isSpan(right)) return left.ms - right.ms;
+  return compareComputed(left, right);
+}
+
 /** Comparing with null is false. */
 function compared(op: Comparison, left: Computed, right: Computed): boolean {
   if (left === null || right === null) return false;
-  const order = isSpan(left) && isSpan(right) ? left.ms - right.ms : compareComputed(left, right);
+  const order = compareSame(left, right);
   return { '=': order === 0, '!=': order !== 0, '<': order < 0, '<=': order <= 0, '>': order > 0, '>=': order >= 0 }[
     op
   ];

@@ -68,6 +68,8 @@ function isNotFormula(key: string, holder: unknown): boolean {
 
 /** One space between parts, single quotation marks, and !=. Texts in a formula stay as they are. */
 function evenSpaces(formula: string): string {
+  // Nothing is no formula, and what is wrong stays as wrong as it was.
+  if (formula.trim() === '') return formula;
   const parts = formula.trim().split(/('(?:[^']|'')*'|"(?:[^"]|"")*")/);
   return parts
     .map((part, index) => {

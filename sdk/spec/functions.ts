@@ -369,15 +369,17 @@ const ROWS: Readonly<Record<string, Row>> = {
     takes: ['text', 'text'],
     repeats: true,
     gives: BOOLEAN,
-    about: 'Full-text search: whether all the words occur in the fields.',
+    nulls: true,
+    about: 'Full-text search: whether all the words occur in the fields, as far as these are there.',
     example: ["match('swim lake', 'to swim in the lake')", 'true'],
-    run: ([words, ...texts]) =>
+    run: ([words = null, ...texts]) =>
+      words !== null &&
       text(words)
         .toLowerCase()
         .split(/\s+/)
         .every((word) =>
           texts.some((value) =>
-            text(value)
+            text(value ?? '')
               .toLowerCase()
               .split(/[^\p{L}\p{N}]+/u)
               .includes(word),

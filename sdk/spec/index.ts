@@ -24,4 +24,6 @@ export { changePrompt, firstPrompt, problemLine, referenceText, repairPrompt } f
 export { shapesLeftOut } from './grammar.js';
 export { IDIOMS } from './semantics.js';
 export { emptyScope, shapesOf } from './shapes.js';
+export { simulate, type SimulatedStage, type SimulationOptions } from './simulate.js';
+export { tryExamples } from './try-examples.js';
 export { partsOf, typeFormula } from './type-formula.js';

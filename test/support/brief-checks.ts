@@ -72,6 +72,8 @@ interface BoundCall {
   readonly args?: Readonly<Record<string, string>>;
   /** Arguments that the check does not name; "@last" is the key of what the call before has made. */
   readonly fixed?: JsonObject;
+  /** Lists of pairs, {"image": "…"}, that are objects in the domain: the columns of the word and of the value. */
+  readonly pairs?: Readonly<Record<string, readonly [string, string]>>;
   /** Roles that the domain has no argument for. */
   readonly without?: readonly string[];
   readonly by?: By;
@@ -169,12 +171,14 @@ interface Prepared {
 class Player {
   readonly #options: PlayOptions;
   readonly #made = new Map<string, Json>();
+  readonly #words = new Map<string, Promise<Json>>();
 
   constructor(options: PlayOptions) {
     this.#options = options;
   }
 
   async step(step: CheckStep, check: Check): Promise<string | undefined> {
+    this.#words.clear();
     if ('pass' in step) {
       await this.#options.stage.pass(lengthOf(step.pass));
       return undefined;
@@ -219,11 +223,11 @@ class Player {
   }
 
   async #prepare(said: Said, bound: BoundCall): Promise<PlayedCall> {
-    const { args = {}, fixed = {}, without = [] } = bound;
+    const { args = {}, fixed = {}, without = [], pairs = {} } = bound;
     const types = new Map<string, string>();
     const given: [string, Json][] = [];
     for (const [role, value] of [...Object.entries(said.with).filter(([role]) => !without.includes(role))]) {
-      given.push([args[role] ?? role, value]);
+      given.push([args[role] ?? role, unpaired(value, pairs[role])]);
     }
     for (const [name, value] of Object.entries(fixed)) given.push([name, value]);
     for (const argument of argumentsOf(this.#specification, bound.operation)) types.set(argument.name, argument.kind);
@@ -256,7 +260,11 @@ class Player {
     if (value === '~this-year') return Number(this.#time('~year-start', 'date').slice(0, 4));
     if (value.startsWith('~')) return this.#time(value, kind);
     const word = this.#options.checks.binding.words?.[value];
-    return word === undefined ? value : this.#word(word);
+    if (word === undefined) return value;
+    // Two calls at once that say the word mean the same.
+    const known = this.#words.get(value) ?? this.#word(word);
+    this.#words.set(value, known);
+    return known;
   }
 
   #time(text: string, kind: string | undefined): string {
@@ -270,6 +278,8 @@ class Player {
     const outcome = await this.#options.stage.call(call);
     assert.ok(outcome.ok, JSON.stringify(outcome));
     if (word.column === undefined) return madeKey(this.#specification, call, outcome.answer);
+    if (!Array.isArray(outcome.answer) && memberOf(outcome.answer, 'rows') === undefined)
+      return foundIn(outcome.answer, word.column) ?? assert.fail('the word stands for nothing');
     const { order } = word;
     const rows = rowsOf(outcome.answer);
     const sorted =
@@ -418,6 +428,14 @@ class Player {
     }
     return true;
   }
+}
+
+function unpaired(value: Json, columns: readonly [string, string] | undefined): Json {
+  if (columns === undefined || !Array.isArray(value)) return value;
+  const [word, content] = columns;
+  return (value as readonly JsonObject[]).flatMap((pair) =>
+    Object.entries(pair).map(([key, inner]): JsonObject => ({ [word]: key, [content]: inner })),
+  );
 }
 
 function isRefusal(then: Json | undefined): then is { readonly error: string | readonly string[] } {

@@ -1,0 +1,158 @@
+import type { Json } from '../template/json.js';
+import type { CheckedQuery, Formula } from './checked.js';
+import { compareSame } from './compute.js';
+import { Exact } from './exact.js';
+import { type Computed, printed } from './functions.js';
+import { type Held, type Names, same, type Stored, type StoredRows, totalOf } from './simulated-rows.js';
+import { partsOf } from './type-formula.js';
+import { toWire } from './wire-values.js';
+
+/** One row of an answer: the names of the first source row behind it, all of the group, and the columns so far. */
+interface Found {
+  readonly names: Names;
+  readonly group: readonly Names[];
+  readonly columns: Map<string, Stored>;
+}
+
+const MOST_ROWS = 1_000;
+
+/** What a query answers; undefined where it asks for one row and there is none. */
+export function answerQuery(world: StoredRows, query: CheckedQuery, args: Names): Json | undefined {
+  const sources = sourcesOf(world, query, args).filter((names) =>
+    query.where.every((formula) => world.compute(formula, names) === true),
+  );
+  const groups = grouped(world, query, sources);
+  const found = groups.map((group): Found => {
+    const names = group[0] ?? args;
+    const groupColumns = query.groupBy.map(({ name, value }) => [name, world.compute(value, names)] as const);
+    return { names, group, columns: new Map(groupColumns) };
+  });
+  const answer = new Answer(world, found);
+  for (const { name, value } of query.columns) {
+    const values = found.map((one) => answer.valueOf(value, one));
+    for (const [index, one] of found.entries()) one.columns.set(name, values[index] ?? null);
+  }
+  const { having, top, orderBy, limit } = query;
+  let rows: readonly Found[] =
+    having === undefined ? found : found.filter((one) => answer.valueOf(having, one) === true);
+  if (top !== undefined) {
+    const count = Number(printed(world.compute(top.count, args) as Computed));
+    const ordered = answer.sorted(rows, top.orderBy);
+    const keyOf = (one: Found): string =>
+      JSON.stringify(top.per.map((name) => printed((one.columns.get(name) ?? null) as Computed)));
+    rows = ordered.filter(
+      (one, index) => ordered.slice(0, index).filter((other) => keyOf(other) === keyOf(one)).length < count,
+    );
+  }
+  rows = answer.sorted(rows, orderBy);
+  const most = limit === undefined ? MOST_ROWS : Number(printed(world.compute(limit, args) as Computed));
+  const shown = rows
+    .slice(0, most)
+    .map((one): Json =>
+      Object.fromEntries(
+        query.columns.map(
+          ({ name, value }) => [name, toWire(one.columns.get(name) ?? null, world.typed(value.type))] as const,
+        ),
+      ),
+    );
+  if (query.single) return shown[0];
+  return query.paged ? { rows: shown } : shown;
+}
+
+function sourcesOf(world: StoredRows, { from, joins }: CheckedQuery, args: Names): readonly Names[] {
+  let sources = world.rowsOf(from.record).map((held) => named({ ...args, own: from.as }, from.as, held));
+  for (const { record, as, on, left } of joins) {
+    sources = sources.flatMap((names) => {
+      const fitting = world
+        .rowsOf(record)
+        .map((held) => named(names, as, held))
+        .filter((joined) => world.compute(on, joined) === true);
+      return fitting.length === 0 && left ? [named(names, as, null)] : fitting;
+    });
+  }
+  return sources;
+}
+
+function named(names: Names, as: string, held: Held | null): Names {
+  return { ...names, rows: new Map(names.rows).set(as, held) };
+}
+
+function grouped(world: StoredRows, query: CheckedQuery, sources: readonly Names[]): readonly (readonly Names[])[] {
+  const hasTotal = query.columns.some(({ value }) => partsOf(value).some(({ node }) => node === 'total'));
+  if (query.groupBy.length === 0) return hasTotal ? [sources] : sources.map((names) => [names]);
+  const groups: { readonly key: readonly Stored[]; readonly members: Names[] }[] = [];
+  for (const names of sources) {
+    const key = query.groupBy.map(({ value }) => world.compute(value, names));
+    const known = groups.find((group) =>
+      group.key.every((value, index) => value === (key[index] ?? null) || same(value, key[index] ?? null)),
+    );
+    if (known === undefined) groups.push({ key, members: [names] });
+    else known.members.push(names);
+  }
+  return groups.map(({ members }) => members);
+}
+
+/** The rows of an answer, over which windows look. */
+class Answer {
+  readonly #world: StoredRows;
+  readonly #found: readonly Found[];
+
+  constructor(world: StoredRows, found: readonly Found[]) {
+    this.#world = world;
+    this.#found = found;
+  }
+
+  valueOf(formula: Formula, one: Found): Stored {
+    return this.#world.compute(formula, this.#namesOf(one));
+  }
+
+  sorted(rows: readonly Found[], order: CheckedQuery['orderBy']): readonly Found[] {
+    return this.#world.sorted(rows, order, (one) => this.#namesOf(one));
+  }
+
+  #namesOf(one: Found): Names {
+    return {
+      ...one.names,
+      variables: one.columns,
+      whole: (formula) => {
+        if (formula.node === 'total') return this.#total(formula, one);
+        return formula.node === 'window' ? this.#window(formula, one) : null;
+      },
+    };
+  }
+
+  #total({ value, function: kind, distinct }: Formula & { readonly node: 'total' }, { group, columns }: Found): Stored {
+    const values = group.map(
+      (names) =>
+        (value === undefined ? true : this.#world.compute(value, { ...names, variables: columns })) as Computed,
+    );
+    return totalOf(kind, values, distinct);
+  }
+
+  #window({ function: kind, value, partition, order }: Formula & { readonly node: 'window' }, one: Found): Stored {
+    const keyOf = (other: Found): string =>
+      JSON.stringify(partition.map((part) => printed(this.valueOf(part, other) as Computed)));
+    const own = keyOf(one);
+    const members = this.sorted(
+      this.#found.filter((other) => keyOf(other) === own),
+      order,
+    );
+    const at = members.indexOf(one);
+    const valueAt = (index: number): Computed => {
+      const member = members[index];
+      return member === undefined || value === undefined ? null : (this.valueOf(value, member) as Computed);
+    };
+    if (kind === 'lag' || kind === 'lead') return valueAt(at + (kind === 'lag' ? -1 : 1));
+    if (kind === 'row_number') return Exact.of(at + 1);
+    const isPeer = (other: Found): boolean =>
+      order.every(({ by }) => {
+        const [a, b] = [this.valueOf(by, other), this.valueOf(by, one)] as [Computed, Computed];
+        return (a === null && b === null) || (a !== null && b !== null && compareSame(a, b) === 0);
+      });
+    if (kind === 'rank') return Exact.of(members.findIndex(isPeer) + 1);
+    // Equals in the order count together.
+    const until = order.length === 0 ? members.length : members.findLastIndex(isPeer) + 1;
+    const values = members.slice(0, until).map((_, index) => (value === undefined ? true : valueAt(index)));
+    return totalOf(kind, values, false);
+  }
+}

@@ -1,0 +1,69 @@
+import { compareSame } from './compute.js';
+import type { CheckedQuery, Formula, Type } from './checked.js';
+import { Exact } from './exact.js';
+import { type Computed, printed } from './functions.js';
+
+/** What a domain in memory keeps, and how its parts see it. */
+
+/** A value in a row: what formulas compute with, and lists of objects. */
+export type Stored = Computed | readonly StoredItem[];
+export interface StoredItem {
+  readonly item: Readonly<Record<string, Stored>>;
+}
+export type Row = Readonly<Record<string, Stored>>;
+
+/** A row by its name in formulas: a stored one, or the values of one that is not stored. */
+export interface Held {
+  readonly record: string;
+  readonly id?: number;
+  readonly values?: Row;
+}
+
+/** What the names of a formula stand for. */
+export interface Names {
+  readonly rows: ReadonlyMap<string, Held | null>;
+  /** The row whose fields are written without its name. */
+  readonly own?: string;
+  readonly variables: ReadonlyMap<string, Stored>;
+  readonly answers: ReadonlyMap<string, ReadonlyMap<string, Stored>>;
+  readonly positions: ReadonlyMap<string, number>;
+  readonly args: Readonly<Record<string, Stored>>;
+  /** Totals and windows, in the answer of a query. */
+  readonly whole?: (formula: Formula, names: Names) => Stored;
+}
+
+/** What queries need of everything that is stored. */
+export interface StoredRows {
+  readonly rowsOf: (record: string) => readonly Held[];
+  readonly compute: (formula: Formula, names: Names) => Stored;
+  readonly sorted: <T>(
+    items: readonly T[],
+    order: CheckedQuery['orderBy'],
+    namesOf: (item: T) => Names,
+  ) => readonly T[];
+  /** A reference has the type of the key that it names. */
+  readonly typed: (type: Type) => Type;
+}
+
+export function same(a: Stored, b: Stored): boolean {
+  return a !== null && b !== null && compareSame(a as Computed, b as Computed) === 0;
+}
+
+export function totalOf(kind: string, all: readonly Computed[], distinct: boolean): Computed {
+  const given = all.filter((value) => value !== null);
+  const values = distinct
+    ? given.filter((value, index) => given.findIndex((one) => compareSame(one, value) === 0) === index)
+    : given;
+  if (kind === 'count') return Exact.of(values.length);
+  if (kind === 'min' || kind === 'max') {
+    const sorted = values.toSorted(compareSame);
+    return (kind === 'min' ? sorted[0] : sorted.at(-1)) ?? null;
+  }
+  const isFloat = values.some((value) => typeof value === 'number');
+  const sum: Exact | number = isFloat
+    ? values.reduce<number>((total, value) => total + Number(printed(value)), 0)
+    : values.reduce<Exact>((total, value) => (value instanceof Exact ? total.plus(value) : total), Exact.of(0));
+  if (kind === 'sum') return sum;
+  if (values.length === 0) return null;
+  return typeof sum === 'number' ? sum / values.length : (sum.dividedBy(Exact.of(values.length)) ?? null);
+}
