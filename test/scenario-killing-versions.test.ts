@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { BundleOptions } from './support/bundles.js';
 import { eventually } from './support/host.js';
-import { codeOf, type Harm, HOG, loseHost, read } from './support/lives.js';
+import { codeOf, type Harm, HOG, loseHost, read, TEST_MS } from './support/lives.js';
 import { notesBundle } from './support/notes-domain.js';
 import { sharedServices } from './support/services.js';
 
@@ -20,7 +20,7 @@ const HARMS: Readonly<Record<string, { readonly bundle: BundleOptions; readonly 
 
 describe('a version that ends the whole host without a request', () => {
   for (const [where, { bundle, ask }] of Object.entries(HARMS)) {
-    it(`is found when it does so ${where}, and ends no other host`, { timeout: 240_000 }, async (t) => {
+    it(`is found when it does so ${where}, and ends no other host`, { timeout: TEST_MS }, async (t) => {
       const { client, next, oom } = await loseHost(t, services, {
         bundle: notesBundle({ version: '1.1.0', ...bundle }),
         ...(ask === undefined ? {} : { ask }),
@@ -28,7 +28,7 @@ describe('a version that ends the whole host without a request', () => {
       const second = next();
       await second.serving;
       if (ask !== undefined) await ask(client);
-      await second.logged('it is in quarantine', ({ msg }) => msg === 'notes 1.1.0 quarantined', 60_000);
+      await second.logged('it is in quarantine', ({ msg }) => msg === 'notes 1.1.0 quarantined');
       await eventually(
         'the one before serves',
         async () => (await codeOf(read(client, 'version'))) === 'answered "1.0.0"',

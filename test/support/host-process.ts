@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
-import { endOfLog, eventually } from './eventually.js';
+import { endOfLog } from './eventually.js';
 import type { LogLine, TestHost } from './host.js';
 import type { Teardown } from './services.js';
 
@@ -19,7 +19,8 @@ export interface HostProcess {
   kill(): Promise<void>;
   /** Ends it in order. */
   stop(): Promise<void>;
-  logged(what: string, fits: (line: LogLine) => boolean, withinMs?: number): Promise<LogLine>;
+  /** Resolves with the first line that fits, also one from before; rejects when the process ends without it. */
+  logged(what: string, fits: (line: LogLine) => boolean): Promise<LogLine>;
 }
 
 /** Starts what `host` was, after that was stopped, in a process that may be lost. */
@@ -32,13 +33,18 @@ export function startHostProcess(
     stdio: ['ignore', 'pipe', 'ignore', 'ipc'],
   });
   const ended = once(child, 'exit').then(([, signal]) => signal as string | null);
+  const closed = once(child, 'close');
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     child.kill(signal);
     await ended;
   };
   teardown.after(() => end('SIGKILL'));
   const log: LogLine[] = [];
-  readLog(child, log);
+  const lines = new EventEmitter();
+  readLog(child, (line) => {
+    log.push(line);
+    lines.emit('line');
+  });
   const serving = Promise.race([once(child, 'message'), ended.then(() => ['it ended'])]).then(([word]) => {
     assert.equal(word, 'serving');
   });
@@ -48,21 +54,43 @@ export function startHostProcess(
     ...{ pid: child.pid ?? 0, log, serving, ended },
     kill: () => end('SIGKILL'),
     stop: () => end('SIGTERM'),
-    logged: async (what, fits, withinMs) => {
-      await eventually(
-        () => `log line: ${what}; the last ones are:\n${endOfLog(log)}`,
-        () => log.some(fits),
-        withinMs,
-      );
-      return log.find(fits) as LogLine;
-    },
+    logged: (what, fits) => heard({ lines, log, closed }, { what, fits }),
   };
 }
 
-function readLog(child: ChildProcess, log: LogLine[]): void {
-  if (child.stdout === null) return;
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    if (line.startsWith('{')) log.push(JSON.parse(line) as LogLine);
+function readLog({ stdout }: ChildProcess, onLine: (line: LogLine) => void): void {
+  if (stdout === null) return;
+  createInterface({ input: stdout }).on('line', (line) => {
+    if (line.startsWith('{')) onLine(JSON.parse(line) as LogLine);
+  });
+}
+
+/** The log of a process: `lines` says when there is one more, `closed` when there is none any more. */
+interface Log {
+  readonly lines: EventEmitter;
+  readonly log: readonly LogLine[];
+  readonly closed: Promise<unknown>;
+}
+
+interface Awaited {
+  readonly what: string;
+  readonly fits: (line: LogLine) => boolean;
+}
+
+function heard({ lines, log, closed }: Log, { what, fits }: Awaited): Promise<LogLine> {
+  return new Promise((resolve, reject) => {
+    const look = (): void => {
+      const found = log.find(fits);
+      if (found === undefined) return;
+      lines.off('line', look);
+      resolve(found);
+    };
+    lines.on('line', look);
+    look();
+    void closed.then(() => {
+      lines.off('line', look);
+      reject(new assert.AssertionError({ message: `it ended without a log line: ${what}\n${endOfLog(log)}` }));
+    });
   });
 }
 
