@@ -216,6 +216,26 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
       assert.equal((await client.sessions.list({ user: id }, { session })).length, 1);
     });
 
+    it('answers who ends a session once more as the first time, and tells others once', async () => {
+      const events = await listen(accounts);
+      endings.push(() => events.close());
+      await make('kay');
+      await make('lou');
+      const [own, other] = [await signIn('kay'), await signIn('kay')];
+      const stranger = { session: (await signIn('lou')).token };
+      const { session } = other;
+      // n.b. as RabbitMQ delivers again what a host had carried out when it was lost.
+      for (let time = 0; time < 3; time += 1) {
+        assert.deepEqual(await client.sessions.revoke({ session }, { session: own.token }), {});
+        assert.deepEqual(await client.sessions.revoke({ session }, operator), {});
+      }
+      const unknown = { code: 'BEDS_TEMPLATE_NOT_FOUND', message: 'There is no such session.' };
+      await assert.rejects(client.sessions.revoke({ session }, stranger), unknown);
+      await client.sessions.revoke({ session: own.session }, operator);
+      await events.next(({ data }) => data['session'] === own.session);
+      assert.equal(events.heard(({ data }) => data['session'] === session).length, 1);
+    });
+
     it('tells others what happened, from where it is kept with the records, and a revocation within 100 ms', async () => {
       const events = await listen(accounts);
       endings.push(() => events.close());
@@ -280,6 +300,8 @@ interface Told {
 }
 
 interface Events {
+  /** What is heard so far, and was not given. */
+  heard(fits: (event: Told) => boolean): readonly Told[];
   /** The first that fits, also one from before; each is given once. */
   next(fits: (event: Told) => boolean): Promise<Told>;
   close(): Promise<void>;
@@ -302,6 +324,7 @@ async function listen({ amqpUrl, prefix }: Accounts): Promise<Events> {
     { noAck: true },
   );
   return {
+    heard: (fits) => heard.filter(fits),
     next: (fits) =>
       new Promise((resolve) => {
         const look = (): void => {

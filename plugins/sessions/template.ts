@@ -160,12 +160,12 @@ export const operations = {
     return {};
   }).idempotent(),
 
-  /** Ends one session, of who asks or, for an operator, of anybody. */
+  /** Ends one session, of who asks or, for an operator, of anybody. One that has ended already stays so: whoever asks again is told the same. */
   revoke: mutation({ input: { session: id }, output: {} }, async ({ input: { session }, db, user: asking }) => {
-    const [found] = (await db.fetch({ where: { id: session }, limit: 1 })).rows;
+    const found = await db.owner({ id: session });
     const isTheirs = asking?.roles.includes('operator') === true || found?.user_id === asking?.id;
     if (found === undefined || !isTheirs) throw notFound('There is no such session.');
-    await end(found, 'revoked', db);
+    await end({ id: session, user_id: found.user_id }, 'revoked', db);
     return {};
   }).idempotent(),
 
