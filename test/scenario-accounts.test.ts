@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { connect } from 'amqplib';
 import { startAccounts, type Accounts, type AccountsClient, type StoreKind } from './support/accounts.js';
 import { eventually } from './support/eventually.js';
+import { startHostProcess } from './support/host-process.js';
 import { sharedServices } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb', 'mongodb']);
@@ -180,16 +181,24 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
     });
 
     it('has its first operator made at a terminal, with a password that is read and never shown', async () => {
-      const made = await createUser(accounts, 'Boss', PASSWORD);
+      const made = await createUser(accounts, { name: 'Boss', password: PASSWORD });
       assert.equal(made.code, 0, made.printed);
       assert.ok(!made.printed.includes(PASSWORD));
       const { user } = await signIn('boss');
       assert.deepEqual(user.roles, ['operator', 'editor']);
-      const again = await createUser(accounts, 'BOSS', PASSWORD);
+      const again = await createUser(accounts, { name: 'BOSS', password: PASSWORD });
       assert.deepEqual([again.code, again.printed.includes('The name is taken.')], [64, true], again.printed);
-      const short = await createUser(accounts, 'another', '1234567');
+      const short = await createUser(accounts, { name: 'another', password: '1234567' });
       assert.notEqual(short.code, 0);
       assert.match(short.printed, /at least 8 characters/);
+    });
+
+    it('shows nothing of a password that is typed at a terminal', async () => {
+      const { code, printed } = await createUser(accounts, { name: 'terry', password: PASSWORD, isTyped: true });
+      assert.equal(code, 0, printed);
+      assert.match(printed, /it is not shown[^]*user terry /);
+      for (const part of PASSWORD.split(' ')) assert.ok(!printed.includes(part), printed);
+      await signIn('terry');
     });
 
     it('lets nobody do what is not his: neither without a session, nor with one that has no role', async () => {
@@ -264,14 +273,48 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
       }
       assert.ok(Math.min(...took) < 100, `heard after ${took.map((ms) => ms.toFixed(0)).join(', ')} ms`);
     });
+
+    it('tells others after the next start what was kept and not published when the host was killed, and says why it was not', async (t) => {
+      await accounts.host.stop();
+      const life = (): ReturnType<typeof startHostProcess> =>
+        startHostProcess(t, { ...accounts, pluginsDirectory: join(accounts.projectRoot, 'plugins') });
+      const first = life();
+      await first.serving;
+      const unblock = await refuseEvents(accounts, 'user.created');
+      endings.push(unblock);
+      const [ida, ira] = [await make('ida'), await make('ira')];
+      const { error } = await first.logged('why', ({ msg }) => msg === 'fault in outbox of users');
+      assert.match(JSON.stringify(error), /BEDS_AMQP_EVENT_REFUSED/);
+      await first.kill();
+      await unblock();
+      const events = await listen(accounts);
+      endings.push(() => events.close());
+      const second = life();
+      for (const [id, name] of [
+        [ida, 'ida'],
+        [ira, 'ira'],
+      ]) {
+        const { data } = await events.next(({ topic, data: { user } }) => topic === 'user.created' && user === id);
+        assert.deepEqual(data, { user: id, name });
+      }
+      await second.serving;
+      await second.stop();
+      accounts.host = await accounts.startAgain();
+    });
   });
 }
 
-/** Runs `beds users create` as a process of its own, with the password as its input. */
+interface Created {
+  readonly name: string;
+  readonly password: string;
+  /** At a terminal, when it is asked for; otherwise it is the standard input. */
+  readonly isTyped?: boolean;
+}
+
+/** Runs `beds users create` as a process of its own. */
 async function createUser(
   { config, projectRoot }: Accounts,
-  name: string,
-  password: string,
+  { name, password, isTyped = false }: Created,
 ): Promise<{ readonly code: number | null; readonly printed: string }> {
   const { url = '', kind = 'mysql' } = config.stores['accounts'] ?? {};
   const args = ['users', 'create', name, '--role', 'operator', '--role', 'editor'];
@@ -285,13 +328,33 @@ async function createUser(
     process.exitCode = await main({ args: ${JSON.stringify(args)}, projectRoot: root, cwd: root, env: process.env });`,
   );
   const env = { ...process.env, BEDS_CONFIG: projectRoot, BEDS_STORES_ACCOUNTS_URL: url, NODE_TEST_CONTEXT: undefined };
-  const child = spawn(process.execPath, [script], { env, stdio: ['pipe', 'pipe', 'pipe'] });
+  // n.b. `script` gives what it runs a terminal, and prints what that shows.
+  const command = isTyped
+    ? ['script', '-qec', `'${process.execPath}' '${script}'`, '/dev/null']
+    : [process.execPath, script];
+  const [program = '', ...rest] = command;
+  const child = spawn(program, rest, { env, stdio: ['pipe', 'pipe', 'pipe'] });
   let printed = '';
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text: string) => (printed += text));
-  child.stdin.end(`${password}\n`);
+  if (isTyped) await eventually('it asks for the password', () => printed.includes('it is not shown'));
+  child.stdin.write(`${password}\n`);
+  if (!isTyped) child.stdin.end();
   const [code] = (await once(child, 'close')) as [number | null];
   return { code, printed };
+}
+
+/** A queue that is full takes no event of this topic, so RabbitMQ confirms none; until the function is called that comes back. */
+async function refuseEvents({ amqpUrl, prefix }: Accounts, topic: string): Promise<() => Promise<void>> {
+  const model = await connect(amqpUrl);
+  const channel = await model.createConfirmChannel();
+  const full = { exclusive: true, arguments: { 'x-max-length': 1, 'x-overflow': 'reject-publish' } };
+  const { queue } = await channel.assertQueue('', full);
+  channel.sendToQueue(queue, Buffer.from('it is full'));
+  await channel.waitForConfirms();
+  await channel.bindQueue(queue, `${prefix}.events`, topic);
+  let closing: Promise<void> | undefined;
+  return () => (closing ??= model.close());
 }
 
 interface Told {

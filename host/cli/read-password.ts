@@ -6,9 +6,10 @@ import type { CommandContext } from './command.js';
 export async function readPassword({ signal, out }: CommandContext, prompt: string): Promise<string> {
   const { stdin } = process;
   const isTerminal = stdin.isTTY;
-  if (isTerminal) out.note(prompt);
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: stdin, output: silent, terminal: isTerminal });
+  // n.b. the terminal shows nothing from here on: whoever reads this may type at once.
+  if (isTerminal) out.note(prompt);
   signal.addEventListener('abort', () => lines.close(), { once: true });
   try {
     for await (const line of lines) return line;

@@ -1,6 +1,12 @@
 import { defineErrors } from '#sdk/template';
 
 export const amqpErrors = defineErrors({
+  BEDS_AMQP_EVENT_REFUSED: {
+    message: 'RabbitMQ did not take an event that a domain keeps with its record.',
+    status: 'unavailable',
+    action:
+      'The event stays in its record and is published again. If this goes on: a queue that is bound to the exchange of events may be full and refuse (overflow: reject-publish), or RabbitMQ cannot be reached.',
+  },
   BEDS_AMQP_GUARD_MISSING: {
     message: 'The protection against deeply nested header tables is not active.',
     status: 'fault',

@@ -1,4 +1,6 @@
 import { isBedsError, type Json, type JsonObject } from '@beds/sdk';
+import { amqpErrors } from '../../errors/amqp.js';
+import { publishFault } from '../../observe/channels.js';
 import type { BrokerContext, OpenBroker } from '../contract.js';
 
 /** Records whose events are published in one go, before others get a turn. */
@@ -24,6 +26,8 @@ class Outbox {
   readonly #context: BrokerContext;
   readonly #domains: readonly string[];
   readonly #timer: NodeJS.Timeout;
+  /** Domains whose last attempt failed, and why. */
+  readonly #failing = new Map<string, string>();
   #isRunning = false;
   #isWoken = false;
   #isClosed = false;
@@ -66,7 +70,10 @@ class Outbox {
         const { taken } = (await ask({ domain, op: 'outbox', payload: {} }, ASK_MS)) as unknown as {
           readonly taken: Taken | null;
         };
-        if (taken === null) return;
+        if (taken === null) {
+          this.#failing.delete(domain);
+          return;
+        }
         for (const event of taken.events) await this.#publish(event);
         const payload = { record: taken.record, raw: taken.raw };
         await ask({ domain, op: 'outboxDone', payload }, ASK_MS);
@@ -74,13 +81,22 @@ class Outbox {
       this.#isWoken = true;
     } catch (error) {
       // A domain that is not live (yet), or keeps no events, is no failure.
-      if (!isBedsError(error) || !error.code.startsWith('BEDS_REQUEST_UNKNOWN_')) this.failures += 1;
+      if (!isBedsError(error) || !error.code.startsWith('BEDS_REQUEST_UNKNOWN_')) this.#failed(domain, error);
     }
+  }
+
+  /** Says why once, however often it fails for that. */
+  #failed(domain: string, error: unknown): void {
+    this.failures += 1;
+    const reason = isBedsError(error) ? error.code : String(error);
+    if (this.#failing.get(domain) === reason) return;
+    this.#failing.set(domain, reason);
+    publishFault({ where: `outbox of ${domain}`, error, domain });
   }
 
   async #publish({ topic, at, id, data }: Told): Promise<void> {
     const body = { v: 1, at: new Date(at).toISOString(), node: this.#context.node, id, topic, data };
-    if (!(await this.#context.publishConfirmed(topic, body))) throw new TypeError('RabbitMQ did not take the event.');
+    if (!(await this.#context.publishConfirmed(topic, body))) throw amqpErrors.make('BEDS_AMQP_EVENT_REFUSED');
     this.published += 1;
   }
 }
