@@ -100,6 +100,8 @@ class World {
   readonly running = new Map<string, Running>();
   readonly kinds = new Map<string, Kind>();
   readonly staged = new Set<string>();
+  /** Domains that bytes call. */
+  readonly peers = new Map<string, readonly string[]>();
   /** Bytes that the host has in its memory only. */
   readonly kept = new Set<string>();
   /** Generations that answered anybody, and did not end yet. */
@@ -427,7 +429,7 @@ class World {
     if (kind === 'refused') return [{ kind: 'refused', rollout, hash, findings, passed: [] }];
     if (this.isStoreAway || (kind === 'waits' && !this.isDelivered))
       return [{ kind: 'waits', rollout, hash, findings, passed: [] }];
-    return [{ kind: 'admitted', rollout, hash, findings: [], passed: [] }];
+    return [{ kind: 'admitted', rollout, hash, findings: [], peers: this.peers.get(hash) ?? [], passed: [] }];
   }
 
   /** New bytes of a domain, or some that were there before. */
@@ -442,6 +444,11 @@ class World {
     this.#count += 1;
     const hash = `hash-${String(this.#count)}`;
     this.kinds.set(hash, kind);
+    // Every choice of the others comes in turn.
+    this.peers.set(
+      hash,
+      DOMAINS.filter((other, index) => other !== domain && ((this.#count >> index) & 1) === 1),
+    );
     this.kept.add(hash);
     const bytes = { domain, version: `1.${String(this.#count)}.0`, hash };
     this.#made.push(bytes);
@@ -624,6 +631,68 @@ const action: fc.Arbitrary<Action> = fc.oneof(
   },
 );
 
+/** Domains that are dropped together, none of which serves yet; each calls its peers. */
+class Served {
+  #state = EMPTY_STATE;
+  #at = 1_000_000;
+  readonly #peers: ReadonlyMap<string, readonly string[]>;
+
+  constructor(domains: readonly (readonly [domain: string, peers: readonly string[]])[]) {
+    this.#peers = new Map(domains);
+    const when = { completeAt: this.#at, begunAt: this.#at, bornAt: this.#at, changedAt: this.#at };
+    const changes = domains.map(
+      ([domain]) =>
+        ({ kind: 'dropped', entry: `${domain}.mjs`, domain, version: '1.0.0', hash: domain, ...when }) as const,
+    );
+    this.#dispatch({ kind: 'looked', changes, isWhole: true });
+  }
+
+  /** Domains that begin to serve as soon as the threads say so. */
+  get activating(): readonly string[] {
+    return commandsOf(this.#state).flatMap((command) =>
+      command.kind === 'activate' ? command.rollout.members.map(({ domain }) => domain) : [],
+    );
+  }
+
+  prepare(...domains: readonly string[]): void {
+    for (const domain of domains) {
+      const about = { rollout: this.#idOf(domain), hash: domain };
+      this.#dispatch({ kind: 'admitted', ...about, findings: [], peers: this.#peers.get(domain) ?? [], passed: [] });
+      this.#dispatch({ kind: 'prepared', rollout: about.rollout });
+    }
+  }
+
+  flip(domain: string): void {
+    const rollout = this.#idOf(domain);
+    this.#dispatch({ kind: 'flip', rollout, threads: {} });
+    this.#dispatch({ kind: 'flipped', rollout, flipMs: 1, findings: {} });
+  }
+
+  wait(domain: string): void {
+    this.#admission(domain, 'waits');
+  }
+
+  refuse(domain: string): void {
+    this.#admission(domain, 'refused');
+  }
+
+  #admission(domain: string, kind: 'waits' | 'refused'): void {
+    const findings = [{ code: 'BEDS_PREFLIGHT_OBJECT_MISSING', message: '' }];
+    this.#dispatch({ kind, rollout: this.#idOf(domain), hash: domain, findings, passed: [] });
+  }
+
+  #idOf(domain: string): number {
+    const found = rolloutsOf(this.#state).find(({ members }) => members.some((member) => member.domain === domain));
+    assert.ok(found, `${domain} is on its way`);
+    return found.id;
+  }
+
+  #dispatch(event: DeployEvent): void {
+    this.#at += 1;
+    this.#state = reconcile(this.#state, event, { rules, at: this.#at }).state;
+  }
+}
+
 describe('the state of the domains', () => {
   it('keeps its promises whatever happens, in whatever order', () => {
     fc.assert(
@@ -669,6 +738,33 @@ describe('the state of the domains', () => {
     world.act({ does: 'restart-damaged' });
     world.settle();
     assert.equal(liveOf(world.state, 'notes')?.version, '1.1.0');
+  });
+
+  it('lets a domain begin to serve after those that it calls and that are on their way, and those that call each other together', () => {
+    const rollouts = (...all: readonly (readonly [domain: string, peers: readonly string[]])[]): Served =>
+      new Served(all);
+    const inTurn = rollouts(['sessions', ['users']], ['users', []], ['notes', []]);
+    inTurn.prepare('sessions', 'notes');
+    assert.deepEqual(inTurn.activating, ['notes']);
+    inTurn.prepare('users');
+    assert.deepEqual(inTurn.activating, ['users', 'notes']);
+    inTurn.flip('users');
+    assert.deepEqual(inTurn.activating, ['sessions', 'notes']);
+    const around = rollouts(['a', ['b']], ['b', ['c']], ['c', ['a', 'd']], ['d', []]);
+    around.prepare('a', 'b', 'c');
+    assert.deepEqual(around.activating, []);
+    around.prepare('d');
+    assert.deepEqual(around.activating, ['d']);
+    around.flip('d');
+    assert.deepEqual(around.activating, ['a', 'b', 'c']);
+    const inVain = rollouts(['sessions', ['users']], ['users', []]);
+    inVain.prepare('sessions');
+    inVain.wait('users');
+    assert.deepEqual(inVain.activating, ['sessions'], 'whom it calls waits for somebody outside');
+    const refused = rollouts(['sessions', ['users']], ['users', []]);
+    refused.prepare('sessions');
+    refused.refuse('users');
+    assert.deepEqual(refused.activating, ['sessions']);
   });
 
   it('is made again from the history where its file is damaged', () => {

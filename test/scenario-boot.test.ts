@@ -97,6 +97,26 @@ describe('a host that starts serves what was confirmed', () => {
     await place.host.logged('the last bundle ends it', ({ msg }) => msg === 'notes 1.2.0 retired');
   });
 
+  it('after the domains that it calls: what waited meets none of them missing', async (t) => {
+    const place = await open(t);
+    await place.drop('1.0.0', { body: { setup: `await new Promise((resolve) => setTimeout(resolve, 2_000));` } });
+    const run = `return ctx.domain('notes').call('version', {});`;
+    const tasks = { domain: 'tasks', name: 'tasks.mjs', peers: ['notes'], operations: { far: { mode: 'read', run } } };
+    await writeBundle(place.host.pluginsDirectory, notesBundle(tasks as BundleOptions));
+    const ask = (): Promise<string> =>
+      place.client
+        .domain('tasks')
+        .call('far', {}, { deadlineMs: 30_000 })
+        .then(String, (error: unknown) => (isBedsError(error) ? error.code : String(error)));
+    await place.host.active('tasks', '1.0.0');
+    assert.equal(await ask(), '1.0.0');
+    let asked: readonly Promise<string>[] = [];
+    const log = await place.restart(() => Promise.resolve((asked = Array.from({ length: 10 }, ask))));
+    assert.deepEqual([...new Set(await Promise.all(asked))], ['1.0.0']);
+    const active = log.flatMap(({ msg }) => /^(?<domain>\w+) 1\.0\.0 active$/.exec(msg)?.groups?.['domain'] ?? []);
+    assert.deepEqual(active, ['notes', 'tasks']);
+  });
+
   it('unless a newer bundle came while it was down; not one that was there before something else was ordered', async (t) => {
     const place = await open(t);
     await place.drop('1.0.0');

@@ -230,12 +230,12 @@ export class Effects {
       return;
     }
     if (signal.aborted) return;
-    const { domain, version } = bytes.manifest;
+    const { domain, version, peers } = bytes.manifest;
     for (const { code, message } of result.source.notices ?? []) {
       this.#options.log.warn({ domain, version, code }, message);
     }
     this.#admitted.set(`${rollout.id} ${hash}`, result.source);
-    tell({ ...about, kind: 'admitted', findings: this.#breaks(bytes.manifest), passed });
+    tell({ ...about, kind: 'admitted', findings: this.#breaks(bytes.manifest), peers, passed });
   }
 
   /** What callers of the serving version lose; empty: nothing. */

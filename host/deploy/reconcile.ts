@@ -248,9 +248,9 @@ const ROLLOUT_HANDLERS: {
     tryAlternative(step, rollout, hash);
   },
   admitted: (step, rollout, event) => {
-    const { hash, findings } = event;
+    const { hash, findings, peers } = event;
     notePassed(step, rollout, event);
-    step.patchMember(rollout.id, hash, { admission: 'admitted', findings });
+    step.patchMember(rollout.id, hash, { admission: 'admitted', findings, peers });
   },
   refused: (step, rollout, event) => {
     const { hash, findings } = event;
@@ -375,6 +375,7 @@ function advanceRollout(step: Step, rollout: Rollout): boolean {
         makeGenerations(step, rollout);
         return move({ stage: 'prepare' });
       }
+      if (isAheadOfPeers(step.state, rollout)) return false;
       const isBeside = members.some(({ domain }) => liveOf(step.state, domain) !== undefined);
       const isTried = isBeside && !rollout.isHurried && plan.canaryPercent + plan.shadowPercent > 0;
       return move({ stage: isTried ? 'trial' : 'activate' });
@@ -387,6 +388,37 @@ function advanceRollout(step: Step, rollout: Rollout): boolean {
     case 'flipped':
       return false;
   }
+}
+
+/**
+ * A domain that nobody serves yet begins after those that it calls, where they are on their way themselves: what waits in its queue
+ * would meet them missing. Those that call each other begin when all of them are prepared.
+ */
+function isAheadOfPeers(state: State, rollout: Rollout): boolean {
+  return calledOnTheWay(state, rollout).some(
+    (called) =>
+      !(called.stage === 'prepared' || called.stage === 'activate') || !calledOnTheWay(state, called).includes(rollout),
+  );
+}
+
+/** Rollouts of the domains that it calls and that nobody serves yet, and of those that they call; without such as wait for an operator or a database. */
+function calledOnTheWay(state: State, rollout: Rollout): readonly Rollout[] {
+  const isNew = ({ domain }: Member): boolean => liveOf(state, domain) === undefined;
+  const isWaiting = (each: Rollout): boolean =>
+    isPaused(state, each) || each.members.some(({ admission }) => admission === 'waiting');
+  const ahead = firstInPlace(state).filter((item) => item.kind === 'rollout' && !isWaiting(item)) as readonly Rollout[];
+  const found = new Set<Rollout>();
+  const follow = ({ members }: Rollout): void => {
+    const called = members.filter(isNew).flatMap(({ peers }) => peers);
+    if (called.length === 0) return;
+    for (const each of ahead) {
+      if (found.has(each) || !each.members.some((member) => isNew(member) && called.includes(member.domain))) continue;
+      found.add(each);
+      follow(each);
+    }
+  };
+  follow(rollout);
+  return [...found].filter((each) => each !== rollout);
 }
 
 /** Whether all that was found of the members decides about them. */
@@ -884,6 +916,7 @@ function newRollout(request: RolloutRequest): Rollout {
       generation: undefined,
       findings: [],
       remarks: [],
+      peers: [],
     })),
     alternatives,
     tried,

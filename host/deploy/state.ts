@@ -176,6 +176,8 @@ export interface Member {
   readonly findings: readonly Finding[];
   /** Findings that are reported when it takes over. */
   readonly remarks: readonly Finding[];
+  /** Domains that it calls; known when it is admitted. */
+  readonly peers: readonly string[];
 }
 
 /** A reason to end a canary; without a domain it goes for all of them. */
@@ -374,9 +376,17 @@ export type CommandResult =
   /** The stage has no sound copy of it. */
   | { readonly kind: 'missing'; readonly rollout: number; readonly hash: string }
   | ({
-      readonly kind: 'waits' | 'refused' | 'admitted';
+      readonly kind: 'waits' | 'refused';
       readonly rollout: number;
       readonly findings: readonly Finding[];
+    } & Passed)
+  | ({
+      readonly kind: 'admitted';
+      readonly rollout: number;
+      /** What callers of the serving version lose. */
+      readonly findings: readonly Finding[];
+      /** Domains that it calls. */
+      readonly peers: readonly string[];
     } & Passed)
   | { readonly kind: 'prepared'; readonly rollout: number }
   | { readonly kind: 'rabbit-away' | 'failed'; readonly rollout: number; readonly finding: Finding }
