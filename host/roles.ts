@@ -1,6 +1,6 @@
 import type { OwnQueue } from './brokers/define.js';
 import { brokerDefinitions } from './brokers/definitions.js';
-import { type Config, playedRoles, withPossibleRoles } from './config/schema.js';
+import { type Config, ownStores, playedRoles, withPossibleRoles } from './config/schema.js';
 import { hostname } from 'node:os';
 
 /** What is to run of one `[brokers.<name>]` entry, in every broker thread. It is sent to threads: plain data only. */
@@ -81,11 +81,7 @@ export function rolesOfOthers(config: Pick<Config, 'node' | 'roles'>): Readonly<
 /** The configuration of a node with the roles that there can be, and the stores of its own only: the others are not opened, and their URLs may be empty. */
 export function withOwnStores(settings: Config): Config {
   const config = withPossibleRoles(settings);
-  const played = playedRoles(config);
-  const own = Object.entries(config.stores).filter(([, { roles }]) =>
-    roles.some((role) => role === '*' || played.includes(role)),
-  );
-  return { ...config, stores: Object.fromEntries(own) };
+  return { ...config, stores: ownStores(config) };
 }
 
 /** Whether there is to be a node, this one or another, through which all orders come. */

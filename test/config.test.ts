@@ -300,6 +300,23 @@ describe('where values come from', () => {
     assert.equal(written.get('amqp.url'), text);
   });
 
+  it('a node needs no secret of a store that its roles do not open', (t) => {
+    const beds = (roles: string): string =>
+      `[node]\nroles = [${roles}]\n[stores.accounts]\nkind = "mysql"\nroles = ["tercero"]\nurl = "mysql://u:\${PW}@h/d"`;
+    const { config, problems, written } = reading(t, { beds: beds('"appServer"') });
+    assert.deepEqual(problems, []);
+    assert.equal(config?.stores['accounts']?.url, '', 'nothing is left of it to be tried');
+    assert.equal(written.get('stores.accounts.url'), 'mysql://u:${PW}@h/d');
+    const needed = /stores\.accounts\.url: needs the environment variable PW, which is not set/;
+    assert.match(refusal(t, { beds: beds('"appServer", "tercero"') }), needed);
+    assert.match(refusal(t, { beds: beds('"*"') }), needed);
+    assert.match(refusal(t, { beds: beds('"appServer"').replace('${PW}', '${PW') }), /holds a `\$\{` that is not/);
+    assert.equal(
+      reading(t, { beds: beds('"appServer"'), variables: { PW: 'p' } }).config?.stores['accounts']?.url,
+      'mysql://u:p@h/d',
+    );
+  });
+
   it('without any file every key has its default', (t) => {
     assert.deepEqual(reading(t, {}).config, configSchema.parse({}));
   });

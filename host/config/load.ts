@@ -5,7 +5,7 @@ import { environmentLayer, type Environment } from './environment.js';
 import { sections } from './fields.js';
 import { mergeLayers, readTomlFile, sourceOf, type Layer, type Merged } from './layers.js';
 import { configInvalid, schemaProblems, type ConfigProblem } from './problems.js';
-import { configSchema, type Config } from './schema.js';
+import { configSchema, ownStores, withPossibleRoles, type Config } from './schema.js';
 import { expandSecrets, type Expanded } from './secrets.js';
 
 export interface ConfigOrigin {
@@ -47,14 +47,16 @@ export function readConfig(origin: ConfigOrigin): ConfigReading {
   const merged = mergeLayers([defaultLayer(files), ...files, environment]);
 
   const { config, problems } = validate(merged);
+  const { unset, idle } = unsetOf(files, config);
   const all = [
     ...missingDirectory(directory, origin.projectRoot, env),
     ...files.flatMap((file) => file.problems),
+    ...unset,
     ...environment.problems,
     ...problems,
   ];
   return {
-    config: all.length === 0 ? config : undefined,
+    config: all.length === 0 && config !== undefined ? deepFreeze(withoutUrls(config, idle)) : undefined,
     problems: all,
     sources: merged.sources,
     written: writtenTexts(files, merged),
@@ -78,6 +80,31 @@ function readFileLayer(path: string, projectRoot: string, env: Environment): Fil
   };
 }
 
+/** Variables that are not set; `idle`: stores that need some for their URLs, and that this node does not open. */
+function unsetOf(
+  files: readonly FileLayer[],
+  config: Config | undefined,
+): { readonly unset: readonly ConfigProblem[]; readonly idle: readonly string[] } {
+  const all = files.flatMap(({ expanded }) => expanded.unset);
+  if (config === undefined || all.length === 0) return { unset: all, idle: [] };
+  const own = ownStores(withPossibleRoles(config));
+  const others = Object.keys(config.stores).filter((store) => !Object.hasOwn(own, store));
+  const urlOf = (store: string): string => `stores.${store}.url`;
+  return {
+    unset: all.filter(({ path }) => !others.some((store) => urlOf(store) === path)),
+    idle: others.filter((store) => all.some(({ path }) => path === urlOf(store))),
+  };
+}
+
+/** n.b. what is left of a URL without its password is none to be tried. */
+function withoutUrls(config: Config, stores: readonly string[]): Config {
+  const emptied = stores.flatMap((name) => {
+    const store = config.stores[name];
+    return store === undefined ? [] : [[name, { ...store, url: '' }] as const];
+  });
+  return { ...config, stores: { ...config.stores, ...Object.fromEntries(emptied) } };
+}
+
 /** Named tables (`[brokers.rBroker]`) that no file speaks of, so that a variable can change them too. */
 function defaultLayer(files: readonly Layer[]): Layer {
   const unsaid = sections.filter(({ key, named }) => named && !files.some(({ values }) => Object.hasOwn(values, key)));
@@ -91,7 +118,7 @@ function validate(merged: Merged): Pick<ConfigReading, 'config' | 'problems'> {
   const parsed = configSchema.safeParse(merged.values);
   if (parsed.success) {
     const problems = crossProblems(parsed.data, merged);
-    return { config: problems.length === 0 ? deepFreeze(parsed.data) : undefined, problems };
+    return { config: problems.length === 0 ? parsed.data : undefined, problems };
   }
   const problems = schemaProblems(parsed.error.issues, merged);
   // Problems between the other sections are reported at the same time: a faulty section is replaced by its defaults.

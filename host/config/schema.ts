@@ -402,5 +402,14 @@ export function withPossibleRoles(config: Config): Config {
   return { ...config, roles: Object.fromEntries(possible) };
 }
 
+/** The stores of the roles that this node plays. It opens no others. */
+export function ownStores(config: Pick<Config, 'node' | 'roles' | 'stores'>): Config['stores'] {
+  const played = playedRoles(config);
+  const own = Object.entries(config.stores).filter(([, { roles }]) =>
+    roles.some((role) => role === '*' || played.includes(role)),
+  );
+  return Object.fromEntries(own);
+}
+
 /** What an adapter needs to know of its store. */
 export type StoreConfig = Omit<Config['stores'][string], 'roles'>;

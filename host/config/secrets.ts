@@ -16,20 +16,26 @@ export interface Expanded {
   /** The variables that the file names. */
   readonly names: ReadonlySet<string>;
   readonly problems: readonly ConfigProblem[];
+  /** Variables that are not set, by the value that needs them. */
+  readonly unset: readonly ConfigProblem[];
 }
 
 /** Replaces `${NAME}` in every text by the environment variable NAME; `$${` is a plain `${`. */
 export function expandSecrets(values: Table, source: string, env: Environment): Expanded {
   const written = new Map<string, string>();
   const names = new Set<string>();
-  const problems: ConfigProblem[] = [];
+  const [problems, unset]: [ConfigProblem[], ConfigProblem[]] = [[], []];
 
   const expandText = (text: string, path: string): string =>
     text.replaceAll(PLACEHOLDER, (match: string, name: string | undefined) => {
       if (name === undefined) return '${';
       written.set(path, text);
-      const problem = placeholderProblem(match, name, env);
-      if (problem !== undefined) problems.push({ source, path, message: problem });
+      if (!match.endsWith('}') || !NAME.test(name)) {
+        const message = 'holds a `${` that is not a `${NAME}`; write `$${` for a plain `${`.';
+        problems.push({ source, path, message });
+      } else if (env[name] === undefined || env[name] === '') {
+        unset.push({ source, path, message: `needs the environment variable ${name}, which is not set.` });
+      }
       names.add(name);
       return env[name] ?? '';
     });
@@ -43,15 +49,7 @@ export function expandSecrets(values: Table, source: string, env: Environment): 
     );
   };
 
-  return { values: expand(values, '') as Table, written, names, problems };
-}
-
-function placeholderProblem(match: string, name: string, env: Environment): string | undefined {
-  if (!match.endsWith('}') || !NAME.test(name)) {
-    return 'holds a `${` that is not a `${NAME}`; write `$${` for a plain `${`.';
-  }
-  if (env[name] === undefined || env[name] === '') return `needs the environment variable ${name}, which is not set.`;
-  return undefined;
+  return { values: expand(values, '') as Table, written, names, problems, unset };
 }
 
 /** The URLs of a configuration, which hold its passwords. */
