@@ -568,6 +568,16 @@ describe('what models get wrong', () => {
     for (const [spoil, path, expected] of cases) found(seats(spoil), path, expected);
   });
 
+  it('refuses a stored total over what ends by itself', () => {
+    const total = (when: string) => (all: Loose) =>
+      named(all['records'], 'event')['fields'].push({
+        ...{ name: 'sum_held', description: 'Seats', type: 'integer' },
+        rollup: { function: 'count', child: 'place', via: 'event', when },
+      });
+    found(seats(total("state = 'held'")), 'records.event.fields.sum_held.rollup', /place expires by itself/);
+    assert.ok(checkSpecification(seats(total("category = 'I'"))).checked, 'what its end does not change is counted');
+  });
+
   it('takes null for what is left out, and formats it so', () => {
     const document = seats((all) => (place(all)['immutable_when'] = null));
     assert.equal(formatSpecification(document as never), `${SEATS}\n`);

@@ -201,7 +201,8 @@ function isLocked(
   );
 }
 
-export function anchorActions(model: Model, findings: Findings): AnchoredActions {
+export function anchorActions(model: Model, findings: Findings, ranks: readonly string[]): AnchoredActions {
+  const inOrder = orderOf(ranks);
   const anchors = new Map<string, Anchor[]>();
   const remember = (set: SetFormula, anchor: Omit<Anchor, 'fields'>): void => {
     const all = anchors.get(set.record) ?? [];
@@ -210,19 +211,31 @@ export function anchorActions(model: Model, findings: Findings): AnchoredActions
     anchors.set(set.record, [...all.filter((one) => one !== same), { ...anchor, fields }]);
   };
   const anchored = new Map(
-    model.actions.map((action) => [action.name, new Anchoring({ model, findings, action, remember }).run()] as const),
+    model.actions.map(
+      (action) => [action.name, new Anchoring({ model, findings, action, remember, inOrder }).run()] as const,
+    ),
   );
   // Only now every set that needs a lock is known: its writers lock as well.
   const steps = new Map(
     model.actions.map(
       (action) =>
-        [action.name, lockWriters({ model, findings, anchors, steps: anchored.get(action.name) ?? [] })] as const,
+        [
+          action.name,
+          lockWriters({ model, findings, anchors, inOrder, steps: anchored.get(action.name) ?? [] }),
+        ] as const,
     ),
   );
   return { steps, anchors };
 }
 
+/** Locks that are added at one place, in the order in which all operations lock. */
+function orderOf(ranks: readonly string[]): (added: readonly CheckedStep[]) => readonly CheckedStep[] {
+  const rankOf = (step: CheckedStep): number => ('record' in step ? ranks.indexOf(step.record) : -1);
+  return (added) => added.toSorted((a, b) => rankOf(a) - rankOf(b));
+}
+
 interface AnchoringOptions {
+  readonly inOrder: (added: readonly CheckedStep[]) => readonly CheckedStep[];
   readonly model: Model;
   readonly findings: Findings;
   readonly action: ActionDraft;
@@ -252,7 +265,7 @@ class Anchoring {
         locked = { ...locked, keys: [...locked.keys, lock.key] };
       }
       locked = lockedAfter(step, locked);
-      return [...added, this.#inside(step, locked)];
+      return [...this.#options.inOrder(added), this.#inside(step, locked)];
     });
   }
 
@@ -364,6 +377,7 @@ function lockedAfter(step: CheckedStep, locked: Locked): Locked {
 }
 
 interface LockingOptions {
+  readonly inOrder: (added: readonly CheckedStep[]) => readonly CheckedStep[];
   readonly model: Model;
   readonly findings: Findings;
   readonly anchors: ReadonlyMap<string, readonly Anchor[]>;
@@ -390,7 +404,7 @@ function lockIn(options: LockingOptions, steps: readonly CheckedStep[], before: 
     }
     locked = lockedAfter(step, locked);
     if (step.op === 'read_for_update' || step.op === 'for_each_row') reads.set(step.as, step);
-    return [...added, lockInside(options, step, locked)];
+    return [...options.inOrder(added), lockInside(options, step, locked)];
   });
 }
 

@@ -10,6 +10,7 @@ import { Findings } from './findings.js';
 import type { ActionSpec, Specification } from './language.js';
 import {
   checkGuards,
+  checkLateTotals,
   checkReach,
   indexesOf,
   lockOrder,
@@ -165,6 +166,7 @@ function checkMeaning(findings: Findings, specification: Specification): Checked
   const model = { shapes, records, actions };
   checkGuards(model, findings);
   checkReach(model, findings);
+  checkLateTotals(model, findings);
   const base: CheckedSpecification = {
     source: specification,
     domain: specification.domain,
@@ -174,8 +176,8 @@ function checkMeaning(findings: Findings, specification: Specification): Checked
     withoutTransactions: [],
   };
   if (findings.hasErrors) return base;
-  const anchored = anchorActions(model, findings);
   const ranks = lockOrder(records);
+  const anchored = anchorActions(model, findings, ranks);
   const needs = needsOf(queries, actions);
   const whole = {
     ...base,

@@ -119,6 +119,25 @@ export function checkReach({ records, actions }: Model, findings: Findings): voi
   }
 }
 
+/** A total is stored, and what ends by itself is written by nobody at that moment: the one would not know of the other. */
+export function checkLateTotals({ records }: Model, findings: Findings): void {
+  for (const { name, fields } of records) {
+    for (const { name: field, rollup } of fields) {
+      const expires = records.find((record) => record.name === rollup?.child)?.expires;
+      if (rollup === undefined || expires === undefined) continue;
+      const ended = (expires.set ?? []).map((set) => set.name);
+      const looked = [rollup.value, rollup.when]
+        .flatMap((formula) => (formula === undefined ? [] : partsOf(formula)))
+        .flatMap((part) => (part.node === 'field' ? [part.path[0]?.field ?? part.field] : []));
+      if (expires.set !== undefined && !looked.some((one) => ended.includes(one))) continue;
+      findings.error(`records.${name}.fields.${field}.rollup`, 'late-total', {
+        message: `${rollup.child} expires by itself, and a stored total would not know of it.`,
+        example: `"computed": "count(${rollup.child} where ${rollup.via} = this.id)" in place of the rollup`,
+      });
+    }
+  }
+}
+
 /* Indexes */
 
 interface Need {
