@@ -21,6 +21,8 @@ const STARTED = join(ROOT, '.beds', 'compiling');
 const STAGED = join(ROOT, '.beds', 'next-build');
 const SOURCES = ['host', 'sdk', 'plugins', 'bench', 'test'];
 const NOT_SOURCES = ['node_modules', 'dist', '.beds', 'fixtures', 'peers', 'results'];
+/** The page of the dashboard: bundled for browsers. */
+const PAGE = join(ROOT, 'host', 'dashboard', 'app');
 const PLUGINS = join(ROOT, 'plugins');
 const EXIT_GRACE_MS = 5_000;
 /** For those who work on the project: what ends when everything is installed and compiled, and programs of their own. */
@@ -72,7 +74,7 @@ function whyCompile() {
 function newerThan(time, folder) {
   const ours = entriesOf(folder);
   const changed = ours
-    .filter((entry) => entry.isFile() && /\.ts$|^tsconfig/.test(entry.name))
+    .filter((entry) => entry.isFile() && (/\.ts$|^tsconfig/.test(entry.name) || folder.startsWith(PAGE)))
     .map((entry) => join(folder, entry.name))
     .find((path) => statSync(path).mtimeMs > time);
   if (changed !== undefined) return [changed];
@@ -84,7 +86,7 @@ function newerThan(time, folder) {
 function sourcesIn(folder) {
   return entriesOf(folder).flatMap((entry) => {
     const path = join(folder, entry.name);
-    if (entry.isDirectory()) return sourcesIn(path);
+    if (entry.isDirectory()) return path === PAGE ? [] : sourcesIn(path);
     return /(?<!\.d)\.ts$/.test(entry.name) ? [path] : [];
   });
 }
@@ -155,11 +157,32 @@ async function stripTypes() {
       sourcesContent: false,
       logLevel: 'error',
     });
-    return outputFiles;
+    return [...outputFiles, ...bundlePage(buildSync)];
   } catch (error) {
     if (!Array.isArray(error.errors)) throw error;
     return undefined;
   }
+}
+
+/** The page of the dashboard, as its server hands it out: a script and a style with all that they need, and the document. */
+function bundlePage(buildSync) {
+  const outdir = join(ROOT, 'dist', 'host', 'dashboard', 'app');
+  const { outputFiles } = buildSync({
+    absWorkingDir: PAGE,
+    entryPoints: ['main.tsx', 'style.css', 'index.html', 'icon.svg'],
+    outdir,
+    write: false,
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    target: ['chrome110', 'firefox115', 'safari16.4'],
+    jsx: 'automatic',
+    jsxImportSource: 'preact',
+    loader: { '.html': 'copy', '.svg': 'copy' },
+    legalComments: 'none',
+    logLevel: 'error',
+  });
+  return outputFiles;
 }
 
 /** Where a source is compiled to, without the ending. */

@@ -1,4 +1,5 @@
 import type { Config } from './config/schema.js';
+import { type Dashboard, startDashboard } from './dashboard/start.js';
 import { withOwnStores } from './roles.js';
 import { createLog, type Log, type LogOutput, type LogState, stdoutOutput } from './observe/log.js';
 import { loadAdapters } from './stores/factory.js';
@@ -21,6 +22,8 @@ export interface HostOptions {
 /** A host that serves. */
 export interface Host {
   readonly node: string;
+  /** Undefined: it is not served here, or could not be started. */
+  readonly dashboard: Pick<Dashboard, 'url' | 'urlWithKey'> | undefined;
   /** Rejects when the host cannot go on; never resolves. */
   readonly failed: Promise<never>;
   /** Ends in order, bounded by supervisor.drainTimeoutMs; a second call joins the first. */
@@ -49,14 +52,32 @@ export async function startHost(options: HostOptions): Promise<Host> {
     makeAdapters,
   });
   let stopping: Promise<void> | undefined;
-  const stop = (): Promise<void> => (stopping ??= supervisor.stop().finally(closeLog));
+  let dashboard: Dashboard | undefined;
+  const stop = (): Promise<void> => {
+    stopping ??= Promise.all([dashboard?.close(), supervisor.stop()])
+      .then(() => undefined)
+      .finally(closeLog);
+    return stopping;
+  };
   try {
     await supervisor.start();
+    dashboard = await openDashboard(config, projectRoot, log);
   } catch (error) {
     await stop();
     throw error;
   }
-  return { node: supervisor.node, failed, stop };
+  return { node: supervisor.node, dashboard, failed, stop };
+}
+
+/** n.b. callers are served without it: what keeps it from starting is no reason to serve nobody. */
+async function openDashboard(config: Config, projectRoot: string, log: Log): Promise<Dashboard | undefined> {
+  if (!config.dashboard.enabled) return undefined;
+  try {
+    return await startDashboard(config, projectRoot, log);
+  } catch (err) {
+    log.error({ err }, 'the dashboard could not be started; the host goes on without it');
+    return undefined;
+  }
 }
 
 interface OpenLog {

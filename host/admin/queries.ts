@@ -11,7 +11,7 @@ import type { ThreadPool } from '../threads/pool.js';
 import { domain, letterFields, letterId, MAX_BUNDLES, VERSION } from './commands.js';
 import type { Operations, QuarantineView } from './contract.js';
 import type { DeadLetterDesk, DeadLetterView, LetterList } from './dead-letters.js';
-import type { DomainView, Inspections, NodeStatus } from './views.js';
+import type { CallerView, DomainView, Inspections, NodeStatus } from './views.js';
 import { nodeStatus, refusalsOf, withThreads } from './node-views.js';
 import { fieldHelp, type Definition, type Fields, type InputOf } from './protocol.js';
 
@@ -47,6 +47,8 @@ export interface QueryDefinition<F extends Fields = Fields, R extends z.ZodType 
 const MAX_HISTORY = 200;
 /** Dead letters in one answer. */
 export const MAX_LISTED_LETTERS = 500;
+/** Callers in one answer. */
+const MAX_CALLERS = 200;
 /** A rollout leaves a few entries in the history. */
 const MAX_PROGRESS = 40;
 
@@ -95,6 +97,21 @@ export const QUERIES = {
       const operations = sources.operations();
       if (operations === undefined) throw adminErrors.make('BEDS_ADMIN_NOT_READY');
       return { diff: await operations.diff(input.domain, input.from, input.to) };
+    },
+  }),
+  callers: query({
+    summary: 'Show who calls the operations of a domain, and how often.',
+    fields: { domain },
+    result: z.object({
+      callers: z.array(view<CallerView>()),
+      /** Days that callers were counted over, as a fraction. */
+      countedDays: z.number(),
+    }),
+    answer: (input, sources) => {
+      const operations = sources.operations();
+      if (operations === undefined) throw adminErrors.make('BEDS_ADMIN_NOT_READY');
+      const { callers, countedDays } = operations.callers(input.domain);
+      return { callers: callers.slice(0, MAX_CALLERS), countedDays };
     },
   }),
   quarantine: query({

@@ -143,6 +143,14 @@ export interface NodeStatus {
   readonly domains: readonly (DomainView & { readonly queues: readonly QueueStatus[] })[];
 }
 
+/** How often a client called an operation. */
+export interface CallerView {
+  readonly operation: string;
+  /** What the client calls itself; empty where it does not, `*` for those beyond the bound. */
+  readonly client: string;
+  readonly callsPerDay: number;
+}
+
 /** What the control plane answers when it is asked, beside the state that the board keeps. */
 export interface Inspections {
   /** The domains with everything that is known of them; `domain`: only that one. */
@@ -152,4 +160,6 @@ export interface Inspections {
    * Rejects with `BEDS_ROLLOUT_UNKNOWN_DOMAIN` or `BEDS_ROLLOUT_UNKNOWN_VERSION`.
    */
   diff(domain: string, from?: string, to?: string): Promise<VersionDiff>;
+  /** Who called the operations of a domain in the days that are kept, busiest first. */
+  callers(domain: string): { readonly callers: readonly CallerView[]; readonly countedDays: number };
 }

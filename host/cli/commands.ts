@@ -35,6 +35,7 @@ export const COMMANDS: CommandRegistry = new Map([
   ['logout', async (): Promise<Command> => (await import('./commands/login.js')).logoutCommand],
   ['audit', async (): Promise<Command> => (await import('./commands/audit.js')).auditCommand],
   ['users', async (): Promise<Command> => (await import('./commands/users.js')).usersCommand],
+  ['dashboard', async (): Promise<Command> => (await import('./commands/dashboard.js')).dashboardCommand],
   ['url', async (): Promise<Command> => (await import('./commands/url.js')).urlCommand],
   ...AUTHOR_COMMANDS,
   ['config', async (): Promise<Command> => (await import('./commands/config.js')).configCommand],

@@ -22,6 +22,7 @@ export function crossCheck(settings: Config): readonly CrossProblem[] {
     ...checkReplyPrefixes(config),
     ...checkUrls(config),
     ...checkOpenid(config),
+    ...checkDashboard(config),
   ];
 }
 
@@ -209,4 +210,21 @@ function checkOpenid({ openid: { issuer, audience, jwksUrl } }: Config): readonl
     });
   }
   return problems;
+}
+
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
+}
+
+/** n.b. without TLS passwords and sessions of operators would be read on their way. */
+function checkDashboard({ dashboard: { enabled, host, certificate, key } }: Config): readonly CrossProblem[] {
+  if ((certificate === '') !== (key === '')) {
+    return [
+      { paths: ['dashboard.key', 'dashboard.certificate'], message: 'certificate and key must be given together.' },
+    ];
+  }
+  if (!enabled || isLoopback(host) || certificate !== '') return [];
+  const message =
+    'must be an address of this machine, such as 127.0.0.1, unless dashboard.certificate and .key are given.';
+  return [{ paths: ['dashboard.host', 'dashboard.certificate'], message }];
 }

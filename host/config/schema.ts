@@ -327,6 +327,23 @@ const log = z.strictObject({
   level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info').describe('Minimum log level.'),
 });
 
+const dashboard = z.strictObject({
+  enabled: z.boolean().default(false).describe('Serve the dashboard for operators. `npm start` does by itself.'),
+  host: z
+    .string()
+    .default('127.0.0.1')
+    .describe('Address that the dashboard listens on. One that other machines reach needs certificate and key.'),
+  port: within(0, 65_535)
+    .default(7_117)
+    .describe('Port of the dashboard. On this machine the next free one is taken where it is not free. 0: any.'),
+  names: z
+    .array(z.string().regex(/^[a-z0-9.-]{1,253}$/, 'must be a host name in lower-case letters'))
+    .default([])
+    .describe('Host names under which browsers reach the dashboard, beside localhost and its address.'),
+  certificate: z.string().default('').describe('File with the certificate for TLS, PEM. Empty: no TLS.'),
+  key: z.string().default('').describe('File with its key, PEM.'),
+});
+
 const state = z.strictObject({
   directory: z
     .string()
@@ -377,6 +394,7 @@ export const configSchema = z.strictObject({
     ),
   stores: z.record(name, store).default({}).describe('Databases, by the name that templates use.'),
   supervisor: supervisor.prefault({}).describe('How threads are watched, replaced and stopped.'),
+  dashboard: dashboard.prefault({}).describe('The dashboard, for operators with a browser.'),
   log: log.prefault({}).describe('The log.'),
   state: state.prefault({}).describe('Where the host keeps what must survive a restart.'),
 });

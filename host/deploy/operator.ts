@@ -220,6 +220,11 @@ export class Operator implements Operations, Inspections {
     return rolloutErrors.make(isOurs ? 'BEDS_ROLLOUT_UNKNOWN_DOMAIN' : 'BEDS_ROLLOUT_NOT_SERVED');
   }
 
+  callers(domain: string): ReturnType<Inspections['callers']> {
+    const { ledger } = this.#options;
+    return { callers: ledger.callersOfDomain(domain), countedDays: ledger.countedDays() };
+  }
+
   get #state(): Domains['state'] {
     return this.#options.domains.state;
   }

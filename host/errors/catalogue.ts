@@ -11,6 +11,7 @@ import { admissionErrors } from './admission.js';
 import { amqpErrors } from './amqp.js';
 import { cliErrors } from './cli.js';
 import { configErrors } from './config.js';
+import { dashboardErrors } from './dashboard.js';
 import { dbaErrors } from './dba.js';
 import { preflightErrors } from './preflight.js';
 import { requestErrors } from './request.js';
@@ -35,6 +36,7 @@ export const catalogueAreas: readonly CatalogueArea[] = [
   { title: 'What a template asks of its database', specs: preflightErrors.specs },
   { title: 'Rollout of a version', specs: rolloutErrors.specs },
   { title: 'Administration', specs: adminErrors.specs },
+  { title: 'Dashboard', specs: dashboardErrors.specs },
   { title: 'Broker threads', specs: threadErrors.specs },
   { title: 'RabbitMQ', specs: { ...connectionErrors.specs, ...amqpErrors.specs } },
   { title: 'Configuration', specs: configErrors.specs },

@@ -8,7 +8,7 @@ import type { HistoryEntry } from '../../host/deploy/history.js';
 import { readManifest } from '../../host/deploy/admit/read-drop.js';
 import type { VersionDiff } from '../../host/deploy/compatibility/gate.js';
 import type { BundleFiles, Operations, QuarantineView, Receipt } from '../../host/admin/contract.js';
-import type { DomainView, Inspections } from '../../host/admin/views.js';
+import type { CallerView, DomainView, Inspections } from '../../host/admin/views.js';
 import { OrderGate } from '../../host/admin/orders.js';
 import { AdminServer } from '../../host/admin/server.js';
 import type { RolloutOptions } from '../../host/deploy/state.js';
@@ -25,6 +25,7 @@ export class ScriptedControl implements Operations, Inspections {
   /** Called with every command; may throw, or take its time. */
   onCommand: (receipt: Receipt) => Promise<void> | void = () => undefined;
   diffView: VersionDiff | undefined;
+  called: readonly CallerView[] = [];
 
   async deploy(bundles: readonly BundleFiles[], options: RolloutOptions): Promise<readonly Receipt[]> {
     this.rolloutOptions.push(options);
@@ -71,6 +72,10 @@ export class ScriptedControl implements Operations, Inspections {
     return this.diffView;
   }
 
+  callers(): ReturnType<Inspections['callers']> {
+    return { callers: this.called, countedDays: 3 };
+  }
+
   /** A change of state, on the board and in the history. */
   note(
     receipt: Pick<Receipt, 'domain' | 'version' | 'hash'>,
@@ -112,6 +117,8 @@ export interface TestNodes {
   readonly env: Readonly<Record<string, string>>;
   readonly model: ChannelModel;
   add(node: string, options?: NodeOptions): Promise<TestNode>;
+  /** All of them are gone. */
+  close(): Promise<void>;
 }
 
 export interface NodeOptions {
@@ -131,13 +138,16 @@ export async function openNodes(teardown: Teardown, url: string): Promise<TestNo
   const config = configSchema.parse({ amqp: { url, prefix } });
   const topology = new Topology({ names, settings: config.topology }, () => model);
   await topology.assertBase();
-  teardown.after(async () => {
+  const end = async (): Promise<void> => {
     const channel = await model.createChannel();
     for (const queue of [names.unrouted, names.dead]) await channel.deleteQueue(queue);
     const { requests, unrouted, dead, events, admin, operate } = names;
     for (const exchange of [requests, unrouted, dead, events, admin, operate]) await channel.deleteExchange(exchange);
     await model.close();
-  });
+  };
+  let ending: Promise<void> | undefined;
+  const close = (): Promise<void> => (ending ??= end());
+  teardown.after(close);
   const add: TestNodes['add'] = async (node, options = {}) => {
     const control = new ScriptedControl();
     const log: Readonly<Record<string, unknown>>[] = [];
@@ -170,5 +180,5 @@ export async function openNodes(teardown: Teardown, url: string): Promise<TestNo
     await server.attach(model);
     return { node, control, log };
   };
-  return { url, prefix, env: { BEDS_AMQP_URL: url, BEDS_AMQP_PREFIX: prefix }, model, add };
+  return { url, prefix, env: { BEDS_AMQP_URL: url, BEDS_AMQP_PREFIX: prefix }, model, add, close };
 }

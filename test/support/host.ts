@@ -140,7 +140,12 @@ async function notStarted({ amqp, topology }: Config): Promise<Host> {
   const model = await connect(amqp.url);
   await new Topology({ names: makeNames(amqp.prefix), settings: topology }, () => model).assertBase();
   await model.close();
-  return { node: amqp.prefix, failed: new Promise<never>(() => undefined), stop: () => Promise.resolve() };
+  return {
+    node: amqp.prefix,
+    dashboard: undefined,
+    failed: new Promise<never>(() => undefined),
+    stop: () => Promise.resolve(),
+  };
 }
 
 async function makeDatabase(adminUrl: string, name: string): Promise<{ dba: mysql.Pool; runtimeUrl: string }> {

@@ -9,9 +9,10 @@ import type { SourceFile } from './source-files.js';
 const LAYERS: readonly (readonly string[])[] = [
   ['test', 'bench'],
   ['host/cli'],
+  ['host/dashboard/app'],
   ['host/author'],
   ['host/main.ts'],
-  ['host/supervisor.ts'],
+  ['host/supervisor.ts', 'host/dashboard'],
   ['host/deploy', 'host/dev-servers', 'host/dba'],
   ['host/threads'],
   ['host/brokers'],
@@ -24,6 +25,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['host/config'],
   ['broker definitions'],
   ['host/errors'],
+  ['host/dashboard/contract.ts'],
   ['plugins'],
   ['sdk/cli'],
   ['sdk/testing'],
@@ -36,6 +38,7 @@ const LAYERS: readonly (readonly string[])[] = [
 
 /** Layers that may use less than what lies below them. */
 const ONLY: Readonly<Record<string, readonly string[]>> = {
+  'host/dashboard/app': ['host/dashboard/contract.ts'],
   'host/dev-servers': ['host/process-identity.ts', 'host/errors', 'sdk/template', 'sdk/time.ts'],
 };
 
@@ -96,7 +99,8 @@ const BROKER_DEFINITION = /^host\/brokers\/(?:define|definitions|markdown|[^/]+\
 
 function layerOf(path: string): string | undefined {
   if (BROKER_DEFINITION.test(path)) return 'broker definitions';
-  const names = [...Object.keys(ONE_LAYER), ...LAYERS.flat()];
+  // The longest first: a file or a folder may have a layer of its own.
+  const names = [...Object.keys(ONE_LAYER), ...LAYERS.flat()].sort((a, b) => b.length - a.length);
   const layer = names.find((name) => path === name || path.startsWith(`${name}/`));
   return layer === undefined ? undefined : (ONE_LAYER[layer] ?? layer);
 }

@@ -49,6 +49,12 @@ async function serve({ host }: Demo, { out, signal }: CommandContext): Promise<v
   out.line(`  ${run} build plugins/cities/next --file --out plugins`);
   out.line(`  ${run} versions cities`);
   out.line();
+  if (host.dashboard !== undefined) {
+    out.line('The dashboard, for this start and this user:');
+    out.line();
+    out.line(`  ${host.dashboard.urlWithKey}`);
+    out.line();
+  }
   out.line('Ctrl-C stops everything in order.');
   if (!signal.aborted) await Promise.race([once(signal, 'abort'), host.failed]);
 }

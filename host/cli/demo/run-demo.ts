@@ -52,7 +52,8 @@ export async function runDemo(context: CommandContext, narrator: Narrator, endin
   const stage: Stage = { context, narrator, endings, directory, pluginsDirectory };
   const servers = await startServers(settings, stage);
   await applyStep(settings, servers, stage);
-  const config = resolveConfig(settings, servers, readRuntimeAccounts(directory));
+  const resolved = resolveConfig(settings, servers, readRuntimeAccounts(directory));
+  const config: Config = { ...resolved, dashboard: { ...resolved.dashboard, enabled: true } };
   const { url, prefix } = config.amqp;
   const session = (): Promise<string | undefined> => Promise.resolve(readOwnerToken(config, directory));
   const asking: AskOptions = { url, prefix, session, timeoutMs: ANSWER_TIMEOUT_MS, signal: context.signal };

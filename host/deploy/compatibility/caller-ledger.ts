@@ -136,6 +136,15 @@ export class CallerLedger {
       .sort((a, b) => b.callsPerDay - a.callsPerDay || (a.client < b.client ? -1 : 1));
   }
 
+  /** The same for all operations of a domain, each client with what it called. */
+  callersOfDomain(domain: string): readonly (Caller & { readonly operation: string })[] {
+    return [...this.#clients.keys()]
+      .map((key) => JSON.parse(key) as readonly [string, string])
+      .filter(([of]) => of === domain)
+      .flatMap(([, operation]) => this.callersOf(domain, operation).map((caller) => ({ operation, ...caller })))
+      .sort((a, b) => b.callsPerDay - a.callsPerDay);
+  }
+
   /** Days that the count covers, as a fraction; at most the days that are kept. */
   countedDays(): number {
     const { days, nowMs } = this.#options;

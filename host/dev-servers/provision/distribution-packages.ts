@@ -23,7 +23,13 @@ export const CHECK_TIMEOUT_MS = 120_000;
 /** Of another release than the system's own, these would break every program that finds them in LD_LIBRARY_PATH. */
 const NEVER_UNPACKED = /^(libc6|libc-bin|libgcc-s1|libstdc\+\+6)_/;
 
-/** A server that distributions have packages of. */
+/** What is unpacked, where to, and who is told. */
+export interface UnpackContext extends Omit<ServiceContext, 'name'> {
+  /** Of its folder in the cache. */
+  readonly name: string;
+}
+
+/** A server, or another program, that distributions have packages of. */
 export interface PackagedServer<Programs> {
   /** Tried in this order: names differ between releases. */
   readonly names: readonly string[];
@@ -42,7 +48,7 @@ export interface PackagedServer<Programs> {
  * cannot be unpacked.
  */
 export async function unpackedPrograms<Programs>(
-  context: ServiceContext,
+  context: UnpackContext,
   server: PackagedServer<Programs>,
 ): Promise<Programs | undefined> {
   const tools = ['apt-get', 'dpkg-deb'].map((name) => findProgram([name], searchPath({})));
@@ -59,7 +65,7 @@ export async function unpackedPrograms<Programs>(
   return programsOf(await cachedFolder(entry, (draft) => fill(draft, context, server)));
 }
 
-async function fill<Programs>(draft: string, context: ServiceContext, server: PackagedServer<Programs>): Promise<void> {
+async function fill<Programs>(draft: string, context: UnpackContext, server: PackagedServer<Programs>): Promise<void> {
   const work = mkdtempSync(join(draft, 'apt-'));
   const { signal, newer } = context;
   const lists = join(cacheFolder(context), newer === undefined ? 'apt-lists' : 'apt-lists-unstable');
@@ -79,11 +85,7 @@ async function fill<Programs>(draft: string, context: ServiceContext, server: Pa
   rmSync(work, { recursive: true, force: true });
 }
 
-async function download(
-  apt: PrivateApt,
-  context: ServiceContext,
-  names: readonly string[],
-): Promise<readonly string[]> {
+async function download(apt: PrivateApt, context: UnpackContext, names: readonly string[]): Promise<readonly string[]> {
   if (apt.usesSystemLists) {
     try {
       return await downloadFirst(apt, context, names);
@@ -102,7 +104,7 @@ async function download(
 
 async function downloadFirst(
   apt: PrivateApt,
-  context: ServiceContext,
+  context: UnpackContext,
   names: readonly string[],
 ): Promise<readonly string[]> {
   let problem: unknown;
@@ -120,7 +122,10 @@ async function downloadFirst(
 }
 
 /** How unpacked programs find the shared libraries among unpacked files. Those with a loader of their own need nothing. */
-export function libraryVariables({ newer }: ServiceContext, root: string): Readonly<Record<string, string>> {
+export function libraryVariables(
+  { newer }: Pick<ServiceContext, 'newer'>,
+  root: string,
+): Readonly<Record<string, string>> {
   if (newer !== undefined) return {};
   const parents = [join(root, 'usr', 'lib'), join(root, 'lib')];
   return { LD_LIBRARY_PATH: parents.flatMap((parent) => subfolders(parent, /-linux-(gnu|musl)/)).join(':') };

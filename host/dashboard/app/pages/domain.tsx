@@ -1,0 +1,398 @@
+import type { VNode } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import type { DomainDetails, DomainOnNode, DomainPart, HistoryPart, Me, Problem } from '../../contract.js';
+import { api, problemOf } from '../api.js';
+import type { Asked } from '../dialog.js';
+import type { State } from '../live.js';
+import { askLift, askPause, askPromote, askRollback, askUndeploy } from '../orders.js';
+import { Ago, Empty, Findings, Hash, Mark, ProblemBox, Section, StateName, Table, Title, To } from '../parts.js';
+import { FAILURE_WORDS, millis, rate, span } from '../words.js';
+import { Loading, toneOf } from './overview.js';
+
+interface DomainPageProps {
+  readonly name: string;
+  readonly live: State;
+  readonly me: Me;
+  readonly ask: (asked: Asked) => void;
+  /** Where a bundle is dropped; null: he may not. */
+  readonly drop: VNode | null;
+}
+
+/** Everything about one domain, and everything that one may do to it. */
+export function DomainPage({ name, live, me, ask, drop }: DomainPageProps): VNode {
+  const part = live.domains.find(({ domain }) => domain === name);
+  const { details, problem } = useDetails(name, part);
+  if (live.summary === undefined) return <Loading />;
+  const mayOrder = me.role === 'operator' || me.role === 'dba';
+  return (
+    <>
+      <Title document={name}>{name}</Title>
+      {part === undefined ? (
+        <Empty>
+          No node serves {name} or tries to. <To path="/">Back to the overview</To>
+        </Empty>
+      ) : (
+        <>
+          <Standing part={part} />
+          {mayOrder ? (
+            <Actions part={part} ask={ask} />
+          ) : (
+            <p class="note">You may look. Orders need the role operator.</p>
+          )}
+          <Rollout part={part} />
+          {drop}
+          <Where part={part} />
+          <Failed part={part} since={live.summary.countedSince} />
+        </>
+      )}
+      {problem !== undefined && <ProblemBox problem={problem} />}
+      {details === undefined && problem === undefined && <Loading />}
+      {details !== undefined && (
+        <>
+          <Versions details={details} part={part} ask={mayOrder ? ask : undefined} />
+          <Callers details={details} />
+          <History details={details} />
+        </>
+      )}
+    </>
+  );
+}
+
+/** Asked for again whenever the domain has changed. */
+function useDetails(name: string, part: DomainPart | undefined): { details?: DomainDetails; problem?: Problem } {
+  const [answer, setAnswer] = useState<{ readonly details?: DomainDetails; readonly problem?: Problem }>({});
+  const states = part?.nodes.map(({ node, live, candidate, paused }) => [
+    node,
+    live?.hash,
+    candidate?.hash,
+    candidate?.state,
+    paused,
+  ]);
+  const key = JSON.stringify(states);
+  useEffect(() => {
+    let isWanted = true;
+    const look = (): void => {
+      api.details(name).then(
+        (details) => isWanted && setAnswer({ details }),
+        (error: unknown) => isWanted && setAnswer((before) => ({ ...before, problem: problemOf(error) })),
+      );
+    };
+    look();
+    // The history is written a moment later.
+    const later = setTimeout(look, 1_500);
+    const timer = setInterval(look, 30_000);
+    return () => {
+      isWanted = false;
+      clearTimeout(later);
+      clearInterval(timer);
+    };
+  }, [name, key]);
+  return answer.details?.domain === undefined || answer.details.domain === name ? answer : {};
+}
+
+function Standing({ part }: { readonly part: DomainPart }): VNode {
+  const { nodes, requestsPerSecond, queues } = part;
+  const versions = [...new Set(nodes.flatMap(({ live }) => live?.version ?? []))];
+  const withheld = nodes.some((on) => on.withheld);
+  const waiting = queues.reduce((sum, { ready }) => sum + ready, 0);
+  return (
+    <p class="standing">
+      <Mark tone={toneOf(part)} />{' '}
+      {withheld
+        ? 'Nothing answers: its only version is in quarantine.'
+        : versions.length === 0
+          ? 'Nothing serves it yet.'
+          : `${versions.join(' and ')} is live`}
+      {versions.length > 0 &&
+        ` on ${String(nodes.filter(({ live }) => live !== undefined).length)} of ${String(nodes.length)} nodes`}
+      {` · ${rate(requestsPerSecond)} requests a second`}
+      {waiting > 0 && ` · ${waiting.toLocaleString('en')} messages wait`}
+      {nodes.some(({ paused }) => paused) && <span class="tag">rollouts are paused</span>}
+    </p>
+  );
+}
+
+function Actions({ part, ask }: { readonly part: DomainPart; readonly ask: (asked: Asked) => void }): VNode {
+  const { nodes } = part;
+  const isPaused = nodes.some(({ paused }) => paused);
+  const isTried = nodes.some(({ canary }) => canary !== undefined);
+  const isHeld =
+    isPaused && nodes.some(({ candidate }) => candidate?.state === 'prepared' || candidate?.state === 'probed');
+  const kept = nodes.flatMap((on) => on.kept).toSorted((a, b) => (a.at < b.at ? 1 : -1));
+  const [before] = kept;
+  const isLive = nodes.some(({ live }) => live !== undefined);
+  return (
+    <div class="actions" role="group" aria-label="Orders">
+      {(isTried || isHeld || isPaused) && (
+        <button class="primary" onClick={() => ask(askPromote(part))}>
+          {isTried || isHeld ? 'Promote …' : 'End the pause …'}
+        </button>
+      )}
+      {isTried && <button onClick={() => ask(askRollback(part))}>End the trial …</button>}
+      {!isTried && before !== undefined && (
+        <button onClick={() => ask(askRollback(part, before))}>Roll back to {before.version} …</button>
+      )}
+      {!isPaused && isLive && <button onClick={() => ask(askPause(part))}>Pause rollouts …</button>}
+      {isLive && (
+        <button class="quiet" onClick={() => ask(askUndeploy(part))}>
+          Take out of service …
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** A version on trial, beside the one that serves. */
+function Rollout({ part }: { readonly part: DomainPart }): VNode | null {
+  const tried = part.nodes.filter(({ canary }) => canary !== undefined);
+  if (tried.length === 0) return null;
+  return (
+    <Section title="On trial now">
+      {tried.map((on) => (
+        <Trial key={on.node} on={on} />
+      ))}
+    </Section>
+  );
+}
+
+function Trial({ on }: { readonly on: DomainOnNode }): VNode | null {
+  const { node, canary, live } = on;
+  if (canary === undefined) return null;
+  const { percent, shadowPercent, forMs, elapsedMs, hold, waits } = canary;
+  const left = hold ? 'until it is promoted' : `${span(forMs - elapsedMs)} left of ${span(forMs)}`;
+  return (
+    <div class="trial">
+      <p>
+        <strong>{canary.version}</strong> answers {percent} % of the callers on {node}
+        {shadowPercent > 0 && ` and gets copies of ${String(shadowPercent)} % of the reads`}, {left}.
+        {waits !== undefined && ` Its time stands still: it waits for ${waits}.`}
+      </p>
+      <progress
+        max={forMs}
+        value={hold ? undefined : Math.min(elapsedMs, forMs)}
+        aria-label={`Trial of ${canary.version} on ${node}`}
+      />
+      <Table label={`Trial on ${node}`} head={['Version', '#Requests', '#Failed', '#p95']}>
+        {[
+          { version: `${canary.version}, new`, side: canary.candidate },
+          { version: `${live?.version ?? '?'}, live`, side: canary.active },
+        ].map(({ version, side }) => (
+          <tr key={version}>
+            <th scope="row">{version}</th>
+            <td class="number">{side.requests.toLocaleString('en')}</td>
+            <td class={side.errorPercent > 0 ? 'number bad' : 'number'}>{side.errorPercent.toFixed(1)} %</td>
+            <td class="number">{millis(side.p95Ms)}</td>
+          </tr>
+        ))}
+      </Table>
+    </div>
+  );
+}
+
+function Where({ part }: { readonly part: DomainPart }): VNode {
+  return (
+    <Section title="Where it runs">
+      <Table label="Where it runs" head={['Node', 'Live version', 'Bytes', 'Since', 'Beside it', 'Remarks']}>
+        {part.nodes.map((on) => (
+          <tr key={on.node}>
+            <th scope="row">{on.node}</th>
+            <td>{on.live === undefined ? 'none' : <strong>{on.live.version}</strong>}</td>
+            <td>{on.live !== undefined && <Hash hash={on.live.hash} />}</td>
+            <td>{on.live !== undefined && <Ago at={on.live.since} />}</td>
+            <td>
+              {on.candidate !== undefined && (
+                <>
+                  {on.candidate.version} <StateName state={on.candidate.state} />
+                  <Findings findings={on.candidate.findings} />
+                </>
+              )}
+            </td>
+            <td>
+              {on.withheld && 'its only version is in quarantine; '}
+              {on.apart && 'served by a process of its own, because its code ran when the host was killed; '}
+              {on.paused && 'rollouts are paused'}
+              <Findings findings={[...on.degraded, ...on.notices]} />
+            </td>
+          </tr>
+        ))}
+      </Table>
+      {part.queues.length > 0 && (
+        <Table label="Queues" head={['Queue', '#Messages that wait', '#Consumers']}>
+          {part.queues.map(({ queue, ready, consumers }) => (
+            <tr key={queue}>
+              <th scope="row">{queue}</th>
+              <td class={ready > 0 && consumers === 0 ? 'number bad' : 'number'}>{ready.toLocaleString('en')}</td>
+              <td class="number">{consumers}</td>
+            </tr>
+          ))}
+        </Table>
+      )}
+    </Section>
+  );
+}
+
+function Failed({ part, since }: { readonly part: DomainPart; readonly since: string }): VNode {
+  const { failed, refused } = part;
+  const from = new Date(since).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+  const note = `Since ${from}. ${refused.toLocaleString('en')} more were asked wrongly, and told so.`;
+  return (
+    <Section title="What failed" note={note}>
+      {failed.length === 0 ? (
+        <Empty>Nothing.</Empty>
+      ) : (
+        <Table label="What failed" head={['Node', 'Version', 'Why', '#Requests']}>
+          {failed.map(({ node, version, outcome, count }) => (
+            <tr key={`${node} ${version} ${outcome}`}>
+              <th scope="row">{node}</th>
+              <td>{version}</td>
+              <td>{FAILURE_WORDS[outcome] ?? outcome}</td>
+              <td class="number bad">{count.toLocaleString('en')}</td>
+            </tr>
+          ))}
+        </Table>
+      )}
+    </Section>
+  );
+}
+
+interface VersionsProps {
+  readonly details: DomainDetails;
+  readonly part: DomainPart | undefined;
+  readonly ask: ((asked: Asked) => void) | undefined;
+}
+
+/** What was refused and why, and what one may go back to. */
+function Versions({ details, part, ask }: VersionsProps): VNode {
+  const { refusals, quarantined, domain } = details;
+  const kept = new Map(part?.nodes.flatMap((on) => on.kept.map((each) => [each.hash, each] as const)));
+  const head = ['Version', 'Bytes', 'State', 'When', 'Why', ''];
+  return (
+    <Section title="Other versions" note="Refused, in quarantine, or kept to go back to.">
+      {refusals.length + quarantined.length + kept.size === 0 ? (
+        <Empty>None: the live version is the only one that is known.</Empty>
+      ) : (
+        <Table label="Other versions" head={head}>
+          {quarantined.map(({ node, version, hash, since, code, message }) => (
+            <tr key={`q ${node} ${hash}`}>
+              <th scope="row">{version}</th>
+              <td>
+                <Hash hash={hash} />
+              </td>
+              <td>
+                <StateName state="quarantined" />
+              </td>
+              <td>
+                <Ago at={since} /> on {node}
+              </td>
+              <td>
+                <Findings findings={[{ code, message }]} />
+              </td>
+              <td>
+                {ask !== undefined && <button onClick={() => ask(askLift(domain, { version, hash }))}>Lift …</button>}
+              </td>
+            </tr>
+          ))}
+          {refusals.map(({ node, version, hash, at, state, findings }) => (
+            <tr key={`r ${node} ${hash} ${version}`}>
+              <th scope="row">{version}</th>
+              <td>
+                <Hash hash={hash} />
+              </td>
+              <td>
+                <StateName state={state} />
+              </td>
+              <td>
+                <Ago at={at} /> on {node}
+              </td>
+              <td>
+                <Findings findings={findings} />
+              </td>
+              <td />
+            </tr>
+          ))}
+          {[...kept.values()].map((each) => (
+            <tr key={`k ${each.hash}`}>
+              <th scope="row">{each.version}</th>
+              <td>
+                <Hash hash={each.hash} />
+              </td>
+              <td>kept</td>
+              <td>
+                <Ago at={each.at} />
+              </td>
+              <td />
+              <td>
+                {ask !== undefined && part !== undefined && (
+                  <button onClick={() => ask(askRollback(part, each))}>Roll back to {each.version} …</button>
+                )}
+              </td>
+            </tr>
+          ))}
+        </Table>
+      )}
+    </Section>
+  );
+}
+
+function Callers({ details }: { readonly details: DomainDetails }): VNode {
+  const { callers, countedDays } = details;
+  const days = countedDays < 1 ? 'less than a day' : `${countedDays.toFixed(0)} days`;
+  return (
+    <Section title="Who calls it" note={`Counted over ${days}.`}>
+      {callers.length === 0 ? (
+        <Empty>Nobody has called it yet. Callers are counted every few seconds.</Empty>
+      ) : (
+        <Table label="Callers" head={['Client', 'Operation', '#Calls a day']}>
+          {callers.map(({ client, operation, callsPerDay }) => (
+            <tr key={`${client} ${operation}`}>
+              <th scope="row">{client === '' ? 'gives no name' : client === '*' ? 'others' : client}</th>
+              <td>{operation}</td>
+              <td class="number">{rate(callsPerDay)}</td>
+            </tr>
+          ))}
+        </Table>
+      )}
+    </Section>
+  );
+}
+
+/** Steps on the way to a state that matters. */
+const STEPS: ReadonlySet<string> = new Set(['received', 'verified', 'probed', 'prepared', 'draining']);
+
+function History({ details }: { readonly details: DomainDetails }): VNode {
+  const [all, setAll] = useState(false);
+  const entries = details.history.filter(({ state, findings }) => all || !STEPS.has(state) || findings !== undefined);
+  return (
+    <Section title="History" note="What became of every version, newest first.">
+      {entries.length === 0 ? <Empty>Nothing has happened yet.</Empty> : <Entries entries={entries} />}
+      <label class="row">
+        <input type="checkbox" checked={all} onChange={(event) => setAll(event.currentTarget.checked)} />
+        every step on the way
+      </label>
+    </Section>
+  );
+}
+
+function Entries({ entries }: { readonly entries: readonly HistoryPart[] }): VNode {
+  return (
+    <Table label="History" head={['When', 'Version', 'State', 'Node', 'After', 'Why']}>
+      {entries.map(({ at, version, state, node, ms, findings, cause }, index) => (
+        <tr key={`${at} ${node} ${version} ${state} ${String(index)}`}>
+          <td>
+            <Ago at={at} />
+          </td>
+          <th scope="row">{version}</th>
+          <td>
+            <StateName state={state} />
+          </td>
+          <td>{node}</td>
+          <td>{millis(ms)}</td>
+          <td>
+            {cause}
+            <Findings findings={findings} />
+          </td>
+        </tr>
+      ))}
+    </Table>
+  );
+}

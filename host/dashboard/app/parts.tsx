@@ -1,0 +1,177 @@
+import type { ComponentChildren, VNode } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
+import type { FindingView, Problem } from '../contract.js';
+import { STATE_WORDS, shortHash, span, stateTone, type Tone } from './words.js';
+import { useNow } from './live.js';
+import { go } from './route.js';
+
+const TONE_WORDS: Readonly<Record<Tone, string>> = {
+  well: 'well',
+  attention: 'needs a look',
+  trouble: 'trouble',
+  busy: 'under way',
+  quiet: '',
+};
+
+/** A mark whose shape says as much as its colour. */
+export function Mark({ tone, words }: { readonly tone: Tone; readonly words?: string }): VNode {
+  return (
+    <span class={`mark ${tone}`}>
+      <span class="unseen">{words ?? TONE_WORDS[tone]}</span>
+    </span>
+  );
+}
+
+export function StateName({ state }: { readonly state: string }): VNode {
+  return (
+    <span class={`state ${stateTone(state)}`}>
+      <Mark tone={stateTone(state)} words="" /> {STATE_WORDS[state] ?? state}
+    </span>
+  );
+}
+
+export function Hash({ hash }: { readonly hash: string }): VNode | null {
+  return hash === '' ? null : <code title={hash}>{shortHash(hash)}</code>;
+}
+
+/** A moment, as a distance from now; the exact one when it is pointed at. */
+export function Ago({ at }: { readonly at: string }): VNode {
+  const ms = useNow() - Date.parse(at);
+  return (
+    <time dateTime={at} title={new Date(at).toLocaleString()}>
+      {ms < 5_000 ? 'now' : `${span(ms)} ago`}
+    </time>
+  );
+}
+
+/** A link of the page itself. */
+export function To({ path, children, current }: ToProps): VNode {
+  const follow = (event: MouseEvent): void => {
+    if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
+    event.preventDefault();
+    go(path);
+  };
+  return (
+    <a href={path} onClick={follow} aria-current={current === true ? 'page' : undefined}>
+      {children}
+    </a>
+  );
+}
+
+interface ToProps {
+  readonly path: string;
+  readonly children: ComponentChildren;
+  readonly current?: boolean;
+}
+
+/** The headline of a page, where the keyboard begins after a change of pages. */
+export function Title({
+  children,
+  document: name,
+}: {
+  readonly children: ComponentChildren;
+  readonly document: string;
+}): VNode {
+  const ref = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    document.title = `${name} – BEDS`;
+    ref.current?.focus({ preventScroll: true });
+  }, [name]);
+  return (
+    <h1 ref={ref} tabIndex={-1}>
+      {children}
+    </h1>
+  );
+}
+
+export function Section({ title, note, children }: SectionProps): VNode {
+  const id = `s-${title.toLowerCase().replaceAll(/\W+/g, '-')}`;
+  return (
+    <section aria-labelledby={id}>
+      <div class="section-head">
+        <h2 id={id}>{title}</h2>
+        {note !== undefined && <p class="note">{note}</p>}
+      </div>
+      {children}
+    </section>
+  );
+}
+
+interface SectionProps {
+  readonly title: string;
+  readonly note?: ComponentChildren;
+  readonly children: ComponentChildren;
+}
+
+/** A table that a phone scrolls sideways, and the keyboard, too. */
+export function Table({ label, head, children }: TableProps): VNode {
+  return (
+    <div class="scroll" role="region" aria-label={label} tabIndex={0}>
+      <table>
+        <thead>
+          <tr>
+            {head.map((text) => (
+              <th key={text} scope="col" class={text.startsWith('#') ? 'number' : undefined}>
+                {text.replace(/^#/, '')}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>{children}</tbody>
+      </table>
+    </div>
+  );
+}
+
+interface TableProps {
+  readonly label: string;
+  /** `#` before a name: numbers. */
+  readonly head: readonly string[];
+  readonly children: ComponentChildren;
+}
+
+/** Text of the host, in which commands stand between backticks. */
+export function Words({ text }: { readonly text: string }): VNode {
+  return <>{text.split('`').map((part, index) => (index % 2 === 1 ? <code key={index}>{part}</code> : part))}</>;
+}
+
+export function Findings({ findings }: { readonly findings: readonly FindingView[] | undefined }): VNode | null {
+  if (findings === undefined || findings.length === 0) return null;
+  return (
+    <ul class="findings">
+      {findings.map(({ code, message, hint }, index) => (
+        <li key={index}>
+          <Words text={message} /> <code>{code}</code>
+          {hint !== undefined && hint !== '' && (
+            <span class="hint">
+              <Words text={hint} />
+            </span>
+          )}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+export function ProblemBox({ problem }: { readonly problem: Problem }): VNode {
+  return (
+    <div class="problem" role="alert">
+      <p>
+        <strong>
+          <Words text={problem.message} />
+        </strong>{' '}
+        {problem.code !== '' && <code>{problem.code}</code>}
+      </p>
+      {problem.hint !== undefined && problem.hint !== '' && (
+        <p>
+          <Words text={problem.hint} />
+        </p>
+      )}
+      <Findings findings={problem.findings} />
+    </div>
+  );
+}
+
+export function Empty({ children }: { readonly children: ComponentChildren }): VNode {
+  return <p class="empty">{typeof children === 'string' ? <Words text={children} /> : children}</p>;
+}

@@ -1,0 +1,254 @@
+/**
+ * What the dashboard's server and its page say to each other. Types only: the page is compiled for browsers and imports
+ * nothing else of the host.
+ */
+
+/** From the least to the most: each may do what those before it may. */
+export const ROLES = ['viewer', 'operator', 'dba'] as const;
+export type Role = (typeof ROLES)[number];
+
+/** Who is signed in. */
+export interface Me {
+  readonly name: string;
+  /** Empty where he signed in with the key of the host. */
+  readonly id: string;
+  /** The highest of his roles that counts here; absent: he may not even look. */
+  readonly role?: Role;
+}
+
+/** How one can sign in here, now. */
+export interface SignInWays {
+  /** Some node has the domain `sessions` live. */
+  readonly accounts: boolean;
+  /** The key of the host counts: the dashboard is reached from this machine only. */
+  readonly key: boolean;
+}
+
+/** Why something was not done, in words for a person. */
+export interface Problem {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+  readonly findings?: readonly FindingView[];
+}
+
+export interface FindingView {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+export type Health = 'well' | 'attention' | 'trouble' | 'unknown';
+
+/** One thing that is not as it should be. */
+export interface Trouble {
+  readonly level: 'attention' | 'trouble';
+  readonly words: string;
+  /** The page that shows more of it. */
+  readonly path: string;
+}
+
+/** The first thing that one sees. */
+export interface Summary {
+  readonly health: Health;
+  /** One sentence that says whether all is well. */
+  readonly sentence: string;
+  readonly troubles: readonly Trouble[];
+  readonly nodes: number;
+  readonly domains: number;
+  /** ISO 8601: failures are counted since then, at most an hour ago. */
+  readonly countedSince: string;
+  readonly failures: number;
+  /** Requests that callers asked wrongly: they were answered as they should be. */
+  readonly refused: number;
+}
+
+export interface BrokerPart {
+  readonly name: string;
+  readonly type: string;
+  readonly thread: string;
+  readonly state: string;
+  readonly queues: readonly string[];
+  readonly inFlight: number;
+  readonly perSecond: number;
+  readonly restarts: number;
+  readonly lastError?: { readonly message: string; readonly at: string };
+}
+
+export interface NodePart {
+  readonly node: string;
+  /** ISO 8601: since then it has not answered. Absent: it answers. */
+  readonly silentSince?: string;
+  readonly roles: readonly string[];
+  readonly pid: number;
+  readonly nodeVersion: string;
+  readonly bedsVersion: string;
+  readonly startedAt: string;
+  readonly residentMb: number;
+  readonly droppedLogLines: number;
+  readonly threads: readonly {
+    readonly thread: string;
+    readonly group: string;
+    readonly state: string;
+    readonly answers: boolean;
+    readonly heapMb?: number;
+    readonly connections: Readonly<Record<string, string>>;
+    readonly served: number;
+    readonly failed: number;
+  }[];
+  readonly brokers: readonly BrokerPart[];
+  readonly stores: readonly {
+    readonly store: string;
+    readonly kind: string;
+    readonly up: boolean;
+    readonly inUse: number;
+    readonly most: number;
+    readonly waiting: number;
+    readonly lastError?: string;
+  }[];
+}
+
+export interface VersionPart {
+  readonly version: string;
+  readonly hash: string;
+  readonly state: string;
+  readonly since: string;
+  readonly findings?: readonly FindingView[];
+}
+
+export interface SidePart {
+  readonly requests: number;
+  readonly errorPercent: number;
+  readonly p95Ms?: number;
+}
+
+/** A domain on one node. */
+export interface DomainOnNode {
+  readonly node: string;
+  readonly live?: VersionPart;
+  readonly candidate?: VersionPart;
+  readonly canary?: {
+    readonly version: string;
+    readonly hash: string;
+    readonly percent: number;
+    readonly shadowPercent: number;
+    readonly forMs: number;
+    readonly elapsedMs: number;
+    readonly hold: boolean;
+    readonly waits?: string;
+    readonly candidate: SidePart;
+    readonly active: SidePart;
+  };
+  readonly paused: boolean;
+  readonly withheld: boolean;
+  readonly apart: boolean;
+  readonly degraded: readonly FindingView[];
+  readonly notices: readonly FindingView[];
+  readonly kept: readonly { readonly version: string; readonly hash: string; readonly at: string }[];
+}
+
+export interface DomainPart {
+  readonly domain: string;
+  readonly nodes: readonly DomainOnNode[];
+  /** Messages that wait, and who takes them. */
+  readonly queues: readonly { readonly queue: string; readonly ready: number; readonly consumers: number }[];
+  /** Over the last samples. */
+  readonly requestsPerSecond: number;
+  /** 95 % of its requests took at most this long. Absent: nobody measures. */
+  readonly p95Ms?: number;
+  /** Since `Summary.countedSince`. */
+  readonly failures: number;
+  readonly refused: number;
+  /** The failures by where they happened and why, the most first. */
+  readonly failed: readonly {
+    readonly node: string;
+    readonly version: string;
+    readonly outcome: string;
+    readonly count: number;
+  }[];
+}
+
+/** What a page of one domain asks for once, and again when the domain changes. */
+export interface DomainDetails {
+  readonly domain: string;
+  readonly history: readonly HistoryPart[];
+  readonly refusals: readonly HistoryPart[];
+  readonly quarantined: readonly {
+    readonly node: string;
+    readonly version: string;
+    readonly hash: string;
+    readonly since: string;
+    readonly code: string;
+    readonly message: string;
+  }[];
+  readonly callers: readonly CallerPart[];
+  /** Days over which callers were counted. */
+  readonly countedDays: number;
+}
+
+export interface CallerPart {
+  readonly operation: string;
+  readonly client: string;
+  readonly callsPerDay: number;
+}
+
+export interface HistoryPart {
+  readonly node: string;
+  readonly at: string;
+  readonly domain: string;
+  readonly version: string;
+  readonly hash: string;
+  readonly state: string;
+  readonly cause?: string;
+  readonly ms?: number;
+  readonly findings?: readonly FindingView[];
+}
+
+/** One moment of the whole installation. */
+export interface Sample {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly requestsPerSecond: number;
+  readonly failuresPerSecond: number;
+}
+
+/** An event of the stream: what changed since the event before. Its parts are `summary`, `node:<name>` and `domain:<name>`. */
+export interface Change {
+  /** Which run of the server this is. */
+  readonly epoch: string;
+  /** It takes the place of all that was there. */
+  readonly whole: boolean;
+  readonly parts: Readonly<Record<string, unknown>>;
+  readonly gone: readonly string[];
+}
+
+/** Orders that the page may give. */
+export const ORDERS = ['deploy', 'check', 'rollback', 'promote', 'pause', 'undeploy', 'lift'] as const;
+export type OrderName = (typeof ORDERS)[number];
+
+export interface Order {
+  /** Made for this one order: the same order is not carried out twice. */
+  readonly id: string;
+  /** Milliseconds since 1970 when the person confirmed it: a late one is refused. */
+  readonly at: number;
+  readonly op: OrderName;
+  readonly input: Readonly<Record<string, unknown>>;
+  /** The hashes of the versions that the person saw live, by node: the order is refused where that has changed. */
+  readonly seen?: Readonly<Record<string, string>>;
+}
+
+/** What came of an order. */
+export interface OrderOutcome {
+  readonly accepted: readonly {
+    readonly node: string;
+    readonly receipts: readonly {
+      readonly domain: string;
+      readonly version: string;
+      readonly hash: string;
+      readonly words: string;
+      readonly notices?: readonly FindingView[];
+    }[];
+  }[];
+  readonly refused: readonly { readonly node: string; readonly problem: Problem }[];
+  readonly silent: readonly string[];
+}

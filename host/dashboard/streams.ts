@@ -1,0 +1,106 @@
+import type { ServerResponse } from 'node:http';
+import { dashboardErrors } from '../errors/dashboard.js';
+import type { Board } from './board.js';
+import type { Sample } from './contract.js';
+import type { Identities, Person } from './identities.js';
+
+interface Stream {
+  readonly response: ServerResponse;
+  readonly person: Person;
+  /** Of the board, that was sent last. */
+  revision: number;
+  /** Milliseconds since 1970: since then the browser takes nothing. */
+  stuckSinceMs: number | undefined;
+}
+
+const MAX_STREAMS = 500;
+const BEAT_MS = 5_000;
+/** A browser that takes nothing for so long is let go; it comes back by itself and goes on where it was. */
+const STUCK_MS = 20_000;
+
+/** The browsers that watch. What one of them does not take is not kept for it: it is given the newest state later. */
+export class Streams {
+  readonly #board: Board;
+  readonly #identities: Pick<Identities, 'check'>;
+  readonly #onWatched: (isWatched: boolean) => void;
+  readonly #streams = new Set<Stream>();
+  readonly #beat = setInterval(() => this.#tend(), BEAT_MS);
+
+  constructor(board: Board, identities: Pick<Identities, 'check'>, onWatched: (isWatched: boolean) => void) {
+    this.#board = board;
+    this.#identities = identities;
+    this.#onWatched = onWatched;
+  }
+
+  get size(): number {
+    return this.#streams.size;
+  }
+
+  /** Throws BEDS_DASHBOARD_TOO_MANY before anything is written. */
+  open(response: ServerResponse, person: Person, since: string | undefined): void {
+    if (this.#streams.size >= MAX_STREAMS) throw dashboardErrors.make('BEDS_DASHBOARD_TOO_MANY');
+    const stream: Stream = { response, person, revision: this.#board.revisionOf(since), stuckSinceMs: undefined };
+    response.writeHead(200, { ...headersOf(response), 'content-type': 'text/event-stream; charset=utf-8' });
+    response.write('retry: 1000\n\n');
+    this.#streams.add(stream);
+    this.#onWatched(true);
+    response.on('drain', () => {
+      stream.stuckSinceMs = undefined;
+      this.#bringUpToDate(stream);
+    });
+    response.on('error', () => this.#close(stream));
+    response.on('close', () => this.#close(stream));
+    this.#bringUpToDate(stream);
+  }
+
+  /** The board has changed. */
+  changed(): void {
+    for (const stream of this.#streams) this.#bringUpToDate(stream);
+  }
+
+  sample(sample: Sample): void {
+    const event = `event: sample\ndata: ${JSON.stringify(sample)}\n\n`;
+    for (const stream of this.#streams) this.#write(stream, event);
+  }
+
+  close(): void {
+    clearInterval(this.#beat);
+    for (const stream of this.#streams) this.#close(stream);
+  }
+
+  #bringUpToDate(stream: Stream): void {
+    if (stream.revision === this.#board.revision) return;
+    if (this.#write(stream, this.#board.eventSince(stream.revision))) stream.revision = this.#board.revision;
+  }
+
+  /** False: it is not taken now, and not kept. */
+  #write(stream: Stream, text: string): boolean {
+    if (stream.stuckSinceMs !== undefined || stream.response.writableEnded) return false;
+    if (!stream.response.write(text)) stream.stuckSinceMs = Date.now();
+    return true;
+  }
+
+  #tend(): void {
+    const now = Date.now();
+    for (const stream of this.#streams) {
+      if (stream.stuckSinceMs !== undefined && now - stream.stuckSinceMs > STUCK_MS) stream.response.destroy();
+      else this.#write(stream, 'event: beat\ndata: {}\n\n');
+      this.#identities.check(stream.person).catch(() => {
+        this.#write(stream, 'event: signed-out\ndata: {}\n\n');
+        this.#close(stream);
+      });
+    }
+  }
+
+  #close(stream: Stream): void {
+    if (!this.#streams.delete(stream)) return;
+    if (stream.stuckSinceMs !== undefined) stream.response.destroy();
+    else stream.response.end();
+    this.#onWatched(this.#streams.size > 0);
+  }
+}
+
+/** What was set before the framework handed the response over. */
+function headersOf(response: ServerResponse): Readonly<Record<string, string | number | string[] | undefined>> {
+  return { ...response.getHeaders() };
+}
