@@ -1,5 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ConnectionChange } from '#sdk/amqp';
+import { SDK_VERSION } from '#sdk/template';
 import type { ChannelModel } from 'amqplib';
 import type { StoreAdapter, StoreStatus } from './stores/contract.js';
 import { keepOpen, type MakeAdapters } from './stores/factory.js';
@@ -9,6 +10,7 @@ import { Topology } from './amqp/topology.js';
 import { directoriesOf } from './config/load.js';
 import { type Config, playedRoles } from './config/schema.js';
 import type { Log, LogState } from './observe/log.js';
+import type { TraceExporter } from './observe/trace-exporter.js';
 import { connectionChannel, type FaultEvent, faultChannel, lifecycleChannel } from './observe/channels.js';
 import type { Transition } from './deploy/state.js';
 import { openProber, type Prober } from './deploy/admit/probe.js';
@@ -35,6 +37,9 @@ export interface SupervisorOptions {
   readonly makeAdapters: MakeAdapters;
 }
 
+/** What a collector gets for the last spans. */
+const TRACES_CLOSE_MS = 1_000;
+
 /** The composition root of the control plane. It owns the threads, and no template code ever runs on its own. */
 export class Supervisor {
   readonly node: string;
@@ -52,6 +57,8 @@ export class Supervisor {
   readonly #adminNode: AdminNode | undefined;
   readonly #metrics: HostMetrics;
   readonly #threadLog: ThreadLog;
+  /** Undefined: no span is exported. */
+  #traces: TraceExporter | undefined;
   #model: ChannelModel | undefined;
   #history: History | undefined;
   #deploy: DeployController | undefined;
@@ -78,6 +85,7 @@ export class Supervisor {
       node: this.node,
       stores: this.#adapters,
       logState,
+      traces: () => this.#traces?.counts,
       pool: () => this.#pool,
       deploy: () => this.#deploy,
     });
@@ -121,6 +129,7 @@ export class Supervisor {
     const { state: directory, plugins: pluginsDirectory } = directoriesOf(projectRoot, config);
     this.#cleanUps.push(observeHost(log), () => this.#threadLog.close());
     this.#cleanUps.push(claimState(directory));
+    this.#traces = await openTraces(this.node, this.#options);
     this.#trials = await Trials.open({ directory, config, log });
     this.#history = await openHistory({ directory });
     this.#control.start();
@@ -175,6 +184,7 @@ export class Supervisor {
     await this.#adminNode?.stop(drainTimeoutMs);
     await this.#deploy?.close();
     await this.#pool.stop(drainTimeoutMs);
+    await this.#traces?.close(TRACES_CLOSE_MS);
     await this.#prober.close();
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close(1_000)));
     await Promise.all([this.#admin, this.#control].map((open) => open.close(2_000)));
@@ -200,7 +210,8 @@ export class Supervisor {
     if (message.kind === 'drained') {
       this.#metrics.drained(thread, message.tally);
       this.#deploy?.drained(message.generation, thread, message.left);
-    } else this.#threadLog.write(thread, message);
+    } else if (message.kind === 'spans') this.#traces?.add(message);
+    else this.#threadLog.write(thread, message);
   }
 
   #onLost(loss: Parameters<ThreadPoolOptions['onLost']>[0]): void {
@@ -238,6 +249,14 @@ function reportTo(log: Log): (status: StoreStatus) => void {
     if (up) log.info({ store, server }, `store ${store} is there`);
     else log.warn({ store, code: lastError }, `store ${store} cannot be reached: ${why ?? 'nobody says why'}`);
   };
+}
+
+/** n.b. nothing of OpenTelemetry is loaded where no collector is configured. */
+async function openTraces(node: string, options: SupervisorOptions): Promise<TraceExporter | undefined> {
+  const { tracing: settings } = options.config;
+  if (settings.endpoint === '') return undefined;
+  const { TraceExporter } = await import('./observe/trace-exporter.js');
+  return new TraceExporter({ node, version: SDK_VERSION, settings, log: options.log });
 }
 
 function wordsOf(error: unknown): unknown {

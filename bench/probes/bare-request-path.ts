@@ -17,6 +17,7 @@ export function bareRequestPath(config: Config, parts: Parts): RequestPath {
   return new RequestPath({
     ...parts,
     node: 'bench',
+    spans: undefined,
     config,
     poison: new PoisonTracker(() => undefined),
     gaps: { readSince: (nowMs) => nowMs },

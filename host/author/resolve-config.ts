@@ -39,7 +39,10 @@ export function resolveConfig(settings: Config, servers: ServerUrls, accounts: R
   });
   if (missing.length > 0) throw cliErrors.make('BEDS_CLI_SERVER_MISSING', `${sentence(missing)}.`);
   const amqp = { ...config.amqp, url: brokerUrl ?? '' };
-  return deepFreeze({ ...config, amqp, stores: Object.fromEntries(stores) });
+  // n.b. who reaches the private RabbitMQ of a checkout develops there.
+  const { tracing } = config;
+  const own = config.amqp.url === '' ? { ...tracing, replyRoles: ['*'] } : tracing;
+  return deepFreeze({ ...config, amqp, tracing: own, stores: Object.fromEntries(stores) });
 }
 
 /** The databases that the configuration leaves to this checkout, as their administrator reaches them. */

@@ -344,6 +344,37 @@ const dashboard = z.strictObject({
   key: z.string().default('').describe('File with its key, PEM.'),
 });
 
+const tracing = z.strictObject({
+  endpoint: url
+    .default('')
+    .describe(
+      'URL that takes spans as OTLP over HTTP, with its path: http://127.0.0.1:4318/v1/traces. Empty: nothing is exported.',
+    ),
+  headers: z
+    .array(z.string().regex(/^[A-Za-z0-9-]{1,100}=[\x20-\x7e]{1,4000}$/, 'must be a header as name=value'))
+    .default([])
+    .describe('Headers of each export as name=value, such as the key of a service: api-key=${COLLECTOR_KEY}.'),
+  serviceName: z.string().min(1).max(255).default('beds').describe('Name of this service in the traces.'),
+  sampleRatio: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(1)
+    .describe(
+      'Share of the requests that are traced. One that belongs to a trace already is traced as its caller decided.',
+    ),
+  timeoutMs: milliseconds.default(5_000).describe('Timeout of one export.'),
+  maxWaiting: within(100, 1_000_000)
+    .default(20_000)
+    .describe('Maximum number of spans that wait to be exported. More are dropped and counted.'),
+  replyRoles: z
+    .array(anyRole)
+    .default(['operator', 'dba'])
+    .describe(
+      'Roles of users who get the spans of their request with its reply, where they ask for them. * means everybody. An empty list means nobody.',
+    ),
+});
+
 const state = z.strictObject({
   directory: z
     .string()
@@ -396,6 +427,7 @@ export const configSchema = z.strictObject({
   supervisor: supervisor.prefault({}).describe('How threads are watched, replaced and stopped.'),
   dashboard: dashboard.prefault({}).describe('The dashboard, for operators with a browser.'),
   log: log.prefault({}).describe('The log.'),
+  tracing: tracing.prefault({}).describe('Traces of requests, for OpenTelemetry.'),
   state: state.prefault({}).describe('Where the host keeps what must survive a restart.'),
 });
 

@@ -52,6 +52,8 @@ export function expandSecrets(values: Table, source: string, env: Environment): 
   return { values: expand(values, '') as Table, written, names, problems, unset };
 }
 
+const HIDDEN = '***';
+
 /** The URLs of a configuration, which hold its passwords. */
 export interface SecretUrls {
   readonly amqp: string;
@@ -59,7 +61,7 @@ export interface SecretUrls {
   readonly stores: Readonly<Record<string, string>>;
 }
 
-/** The configuration without its secrets, and the URLs apart from it. */
+/** The configuration without its secrets (of the collector of traces it is only said that there is one), and the URLs apart from it. */
 export function takeUrls(config: Config): { readonly config: Config; readonly urls: SecretUrls } {
   const stores = Object.entries(config.stores);
   return {
@@ -67,13 +69,12 @@ export function takeUrls(config: Config): { readonly config: Config; readonly ur
       ...config,
       amqp: { ...config.amqp, url: '' },
       security: { ...config.security, orderSecret: '' },
+      tracing: { ...config.tracing, endpoint: config.tracing.endpoint === '' ? '' : HIDDEN, headers: [] },
       stores: Object.fromEntries(stores.map(([name, store]) => [name, { ...store, url: '' }])),
     },
     urls: { amqp: config.amqp.url, stores: Object.fromEntries(stores.map(([name, { url }]) => [name, url])) },
   };
 }
-
-const HIDDEN = '***';
 
 /**
  * The URL with its password, and every query value whose name speaks of a secret, replaced by `***`. Anything that is

@@ -6,6 +6,7 @@ import { brokerDefinitions } from '../brokers/definitions.js';
 import type { DeployController } from '../deploy/deploy-controller.js';
 import type { Transition } from '../deploy/state.js';
 import type { LogState } from '../observe/log.js';
+import type { TraceCounts } from '../observe/trace-exporter.js';
 import type { Tally } from '../request/observations.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import type { GenerationSource } from '../template/contract.js';
@@ -16,6 +17,8 @@ interface MetricsSources {
   readonly node: string;
   readonly stores: ReadonlyMap<string, StoreAdapter>;
   readonly logState: () => LogState;
+  /** Undefined: no span is exported. */
+  readonly traces: () => TraceCounts | undefined;
   readonly pool: () => ThreadPool;
   /** Absent while the host starts. */
   readonly deploy: () => DeployController | undefined;
@@ -23,10 +26,9 @@ interface MetricsSources {
 
 /** The metrics of a whole host, fed from what its parts know. */
 export function openMetrics(sources: MetricsSources): HostMetrics {
-  const { node, stores, logState, pool, deploy } = sources;
+  const { node, stores, logState, traces, pool, deploy } = sources;
   return new HostMetrics({
-    node,
-    logState,
+    ...{ node, logState, traces },
     sources: () => deploy()?.routes.all ?? [],
     state: async () => {
       const [threads] = await Promise.all([threadViews(pool()), deploy()?.observe()]);
@@ -44,6 +46,7 @@ export function openMetrics(sources: MetricsSources): HostMetrics {
 interface HostMetricsOptions {
   readonly node: string;
   readonly logState: () => LogState;
+  readonly traces: () => TraceCounts | undefined;
   /** Versions whose requests may still be counted. */
   readonly sources: () => readonly GenerationSource[];
   /** How things are now; what threads counted is up to date afterwards. */
@@ -96,6 +99,7 @@ export class HostMetrics {
   readonly #setState = stateGauges(this.#declare);
   readonly #setBrokers = brokerGauges(this.#declare);
   readonly #process = processMetrics(this.#declare);
+  readonly #spans = spanCounter(this.#declare);
   readonly #domains = new Set<string>();
   #collecting: Promise<string> | undefined;
 
@@ -146,6 +150,7 @@ export class HostMetrics {
     this.#setState(state);
     this.#setBrokers(state.threads);
     this.#process.collect(this.#options.logState());
+    this.#spans(this.#options.traces());
     return this.#registry.metrics();
   }
 
@@ -260,6 +265,19 @@ function brokerGauges({ gauge }: Declare): (threads: HostState['threads']) => vo
         restarts.set(labels, seen.restarts);
         for (const [name, value] of Object.entries(seen.metrics ?? {})) ofTypes.get(name)?.set(labels, value);
       }
+    }
+  };
+}
+
+/** What became of the spans of traces; nothing while no collector is configured. */
+function spanCounter({ counter }: Declare): (counts: TraceCounts | undefined) => void {
+  const total = counter('beds_trace_spans_total', 'Finished spans, by what became of them.', 'outcome');
+  const seen = { exported: 0, dropped: 0, failed: 0 };
+  return (counts) => {
+    if (counts === undefined) return;
+    for (const outcome of ['exported', 'dropped', 'failed'] as const) {
+      total.inc({ outcome }, counts[outcome] - seen[outcome]);
+      seen[outcome] = counts[outcome];
     }
   };
 }

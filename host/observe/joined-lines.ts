@@ -143,7 +143,7 @@ function boundedKey(key: string): string {
 
 /** What is kept of a line for its count: whose it is and what it said, not all that hung on it, nor what is of the first alone. */
 function briefly({ level, message, fields }: Line): Line {
-  const { requestId: _request, traceparent: _trace, thread: _thread, ...shared } = fields;
+  const { requestId: _request, traceparent: _trace, traceId: _id, thread: _thread, ...shared } = fields;
   const kept: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(shared)) {
     if (typeof value === 'string') kept[name] = value.slice(0, MAX_KEPT_CHARACTERS);

@@ -211,6 +211,19 @@ function isToken(value: unknown): boolean {
   return typeof value === 'string' && value.length > 0 && value.length <= MAX_TOKEN_CHARACTERS;
 }
 
+/** What has to be passed on at least: https://www.w3.org/TR/trace-context/#tracestate-limits */
+const MAX_STATE_CHARACTERS = 512;
+
+/** n.b. nobody looks into it, but it goes into messages and logs of others. */
+function isTraceState(value: unknown): boolean {
+  if (typeof value !== 'string' || value.length > MAX_STATE_CHARACTERS) return false;
+  for (let at = 0; at < value.length; at += 1) {
+    const code = value.charCodeAt(at);
+    if (code < 0x20 || code > 0x7e) return false;
+  }
+  return true;
+}
+
 function isObject(value: unknown): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -259,6 +272,8 @@ const checkMetaField: Check = (name, value) => {
       return isText(value);
     case 'session':
       return isToken(value);
+    case 'tracestate':
+      return isTraceState(value);
     case 'deadlineMs':
       return isDuration(value);
     case 'sentAt':
@@ -266,6 +281,7 @@ const checkMetaField: Check = (name, value) => {
     case 'depth':
       return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 255;
     case 'readOnly':
+    case 'trace':
       return typeof value === 'boolean';
     default:
       return undefined;
@@ -289,6 +305,8 @@ const EXPECTED: Readonly<Record<string, string>> = {
   'meta.session': `must be a text of 1 to ${MAX_TOKEN_CHARACTERS.toLocaleString('en')} characters`,
   'meta.idempotencyKey': TEXT,
   'meta.traceparent': TEXT,
+  'meta.tracestate': `must be a text of at most ${MAX_STATE_CHARACTERS} printable characters`,
+  'meta.trace': 'must be true or false',
   'meta.deadlineMs': 'must be a number of milliseconds above 0',
   'meta.sentAt': 'must be milliseconds since 1970',
   'meta.depth': 'must be an integer from 0 to 255',
@@ -305,6 +323,8 @@ const META_NAMES = [
   'sentAt',
   'idempotencyKey',
   'traceparent',
+  'tracestate',
+  'trace',
   'depth',
   'readOnly',
   'asDomain',
@@ -360,13 +380,21 @@ function areRight(fields: Readonly<Record<string, unknown>>, check: Check): bool
   return true;
 }
 
+interface TraceHeaders {
+  readonly traceparent?: unknown;
+  readonly tracestate?: unknown;
+}
+
+const NO_HEADERS: TraceHeaders = {};
+
 /** What instrumentations and libraries write into the message counts for each of its requests that does not say it itself. */
 function addFromMessage(requests: readonly RequestEnvelope[], { appId, headers }: ContentProperties): void {
-  const trace: unknown = (headers as { readonly traceparent?: unknown } | undefined)?.traceparent;
+  const { traceparent: trace, tracestate: state } = (headers ?? NO_HEADERS) as TraceHeaders;
   if (appId === undefined && trace === undefined) return;
   const more: RequestMeta = {
     ...(isText(appId) ? { client: appId as string } : {}),
     ...(isText(trace) ? { traceparent: trace as string } : {}),
+    ...(isText(trace) && isTraceState(state) ? { tracestate: state as string } : {}),
   };
   for (const request of requests) (request as { meta?: RequestMeta }).meta = { ...more, ...request.meta };
 }

@@ -4,6 +4,7 @@ import { type BedsClient, connectBeds } from '@beds/sdk/client';
 import { BedsError, type ReplyEnvelope, type RequestEnvelope } from '#sdk/template';
 import { requestErrors } from '../errors/request.js';
 import type { OperationResult } from './encode.js';
+import { sentToOther } from './spans.js';
 import type { DomainCall } from './template-context.js';
 
 export interface RemoteOptions {
@@ -70,6 +71,7 @@ export class RemoteDomains {
     this.#underWay += 1;
     try {
       const reply = await this.#send(call);
+      if (reply.trace !== undefined) call.span?.trace.heard(reply.trace.spans, reply.trace.left ?? 0);
       if (mayWrite && reply.by?.mode === 'read') scope.keptNothing();
       else if (mayWrite && !reply.ok && NOT_BEGUN.has(reply.error.code)) scope.keptNothing();
       return resultOf(reply);
@@ -102,7 +104,8 @@ export class RemoteDomains {
   }
 
   async #send(call: DomainCall): Promise<Answer> {
-    const { scope } = call;
+    const { scope, span } = call;
+    if (span !== undefined) sentToOther(span, `${call.domain}.${call.op}`);
     const client = await this.#connected();
     const deadlineMs = Math.max(1, Math.floor(scope.requireTime()));
     this.#calls += 1;
@@ -113,7 +116,7 @@ export class RemoteDomains {
     if (this.#opening !== undefined) return this.#opening;
     const { url } = this.#options;
     const userId = decodeURIComponent(new URL(url).username);
-    const opening = connectBeds({ ...this.#options, ...(userId === '' ? {} : { userId }) });
+    const opening = connectBeds({ ...this.#options, openTelemetry: false, ...(userId === '' ? {} : { userId }) });
     this.#opening = opening;
     opening.catch(() => (this.#opening = undefined));
     return opening;
@@ -124,8 +127,9 @@ export class RemoteDomains {
 type Answer = ReplyEnvelope | (ReplyEnvelope & { readonly by?: undefined });
 
 function envelopeOf(call: DomainCall, id: string, deadlineMs: number): RequestEnvelope {
-  const { domain, op, input, scope, mode, depth, authority } = call;
-  const { client, idempotencyKey, traceparent } = scope;
+  const { domain, op, input, scope, mode, depth, authority, span } = call;
+  const { client, idempotencyKey, tracestate } = scope;
+  const traceparent = span === undefined ? scope.traceparent : span.traceparent;
   const { asDomain } = authority;
   const session = authority.user === undefined ? undefined : scope.token;
   const meta = {
@@ -134,6 +138,8 @@ function envelopeOf(call: DomainCall, id: string, deadlineMs: number): RequestEn
     ...(asDomain !== undefined && { asDomain }),
     ...(idempotencyKey !== undefined && { idempotencyKey }),
     ...(traceparent !== undefined && { traceparent }),
+    ...(traceparent !== undefined && tracestate !== undefined && { tracestate }),
+    ...(span?.trace.kept !== undefined && { trace: true }),
     ...(mode === 'read' && { readOnly: true }),
     depth: scope.depth + depth,
     deadlineMs,

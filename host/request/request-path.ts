@@ -9,6 +9,7 @@ import type { Config } from '../config/schema.js';
 import { requestErrors } from '../errors/request.js';
 import { causeOf, isError } from '../errors/thrown.js';
 import { publishFault } from '../observe/channels.js';
+import type { Span, SpanSink } from '../observe/trace.js';
 import { BatchReplies } from './batch-replies.js';
 import { DeadLetters, LETTER, type Lost } from './dead-letters.js';
 import { type DecodedMessage, decodeMessage } from './decode.js';
@@ -28,6 +29,7 @@ import type { RemoteDomains } from './remote-domains.js';
 import { type Authority, expiryOf, type LoopGaps, RequestScope, thisMoment, tooLate } from './request-scope.js';
 import type { ServingGeneration, Target } from './serving-generation.js';
 import { type ShadowCopy, Shadows } from './shadows.js';
+import { Tracing } from './spans.js';
 import { type ContextHost, type DomainCall, RequestContext } from './template-context.js';
 import { type WaitingCount, WaitingWrites } from './waiting-writes.js';
 import type { StoreAdapter } from '../stores/contract.js';
@@ -44,7 +46,9 @@ const REPLY_GRACE_MS = 1_000;
 
 export interface RequestPathOptions {
   readonly node: string;
-  readonly config: Pick<Config, 'limits' | 'amqp'>;
+  readonly config: Pick<Config, 'limits' | 'amqp' | 'tracing'>;
+  /** Where spans wait to be exported; undefined: none is. */
+  readonly spans: SpanSink | undefined;
   readonly registry: GenerationRegistry<ServingGeneration>;
   readonly replies: ReplyPublisher;
   readonly handOver: HandOver;
@@ -73,6 +77,8 @@ interface Work {
   readonly depth: number;
   /** In whose name. Absent: in that of who asks. */
   readonly authority?: Authority | undefined;
+  /** What it is a part of. Absent: it is not traced. */
+  readonly span?: Span | undefined;
   /** When the code has really ended, be it after the deadline. */
   readonly onEnded?: () => void;
 }
@@ -106,6 +112,7 @@ export class RequestPath implements ContextHost {
   readonly #waitingWrites: WaitingWrites;
   readonly #dead: DeadLetters;
   readonly #shadows: Shadows;
+  readonly #tracing: Tracing;
   #served = 0;
   #failures = 0;
 
@@ -119,6 +126,7 @@ export class RequestPath implements ContextHost {
     this.#exchange = `${prefix}.request`;
     this.#prefix = prefix;
     this.#programs = options.programs;
+    this.#tracing = new Tracing({ node: options.node, config, sink: options.spans });
     this.#dead = new DeadLetters(handOver, `${prefix}.dead`);
     this.#waitingWrites = new WaitingWrites({
       stores: adapters,
@@ -266,7 +274,9 @@ export class RequestPath implements ContextHost {
   #serve(pending: PendingRequest): void {
     const { request, delivery } = pending;
     const refusal = this.#refusalOf(request, delivery);
+    const span = this.#spanOf(pending);
     const attempt = new Attempt(pending, this.#limits, this.#ends);
+    attempt.span = span;
     const { scope } = attempt;
     // n.b. of one that was delivered before it is not certain that nothing was done.
     if (scope.expiresAtMs <= pending.receivedAtMs && !delivery.redelivered) {
@@ -295,11 +305,16 @@ export class RequestPath implements ContextHost {
       if (hasCandidate) this.#drawCopy(attempt, route, target);
       attempt.operation = operation;
       attempt.isRepeatable = operation.repeatable;
-      const work: Work = { input: request, scope, depth: 0 };
+      const work: Work = { input: request, scope, depth: 0, span: attempt.span };
       this.#begin(target, work, attempt);
     } catch (error) {
       attempt.failed(error);
     }
+  }
+
+  /** Undefined: the request is not traced. */
+  #spanOf(pending: PendingRequest): Span | undefined {
+    return this.#tracing.isOn || pending.request.meta?.trace === true ? this.#tracing.begin(pending) : undefined;
   }
 
   #requireAccess(operation: Operation, { pending, scope }: Attempt): void {
@@ -409,6 +424,7 @@ export class RequestPath implements ContextHost {
     if (generation === undefined || operation === undefined) throw unserved(route, generation);
     const target: Target = { generation, operation };
     if (call.mode === 'read' && operation.mode === 'write') throw requestErrors.make('BEDS_REQUEST_READ_ONLY');
+    call.span?.set('beds.version', generation.version);
     const running = this.#result(target, call);
     if (route?.candidate === undefined || call.scope.isCopy) return running;
     return countCalled(target, running);
@@ -427,6 +443,7 @@ export class RequestPath implements ContextHost {
       const result = operation.resultOf(value);
       text = encodeSuccess(pending.request.id, result, operation.byJson);
       checkSize(text, this.#limits.maxReplyBytes);
+      if (attempt.span !== undefined) text = this.#traced(attempt, text);
       if (copy !== undefined) this.#shadows.answered(copy, result);
     } catch (error) {
       this.#failed(attempt, error);
@@ -446,19 +463,32 @@ export class RequestPath implements ContextHost {
     const operation = generation?.operations.get(request.op);
     const mode = operation?.mode;
     const again = (): void => this.#failed(attempt, error);
-    if (this.#waitingWrites.takes(pending, { error, scope, mode, repeatable: isRepeatable, again })) return;
-    const failure = this.#countFailure(error, request, generation);
+    if (this.#waitingWrites.takes(pending, { error, scope, mode, repeatable: isRepeatable, again })) {
+      attempt.span?.end(error);
+      return;
+    }
+    const failure = this.#countFailure(error, attempt);
     if (copy !== undefined) this.#shadows.failed(copy, failure);
     if (attempt.isObserved) generation?.counts.took(performance.now() - receivedAtMs);
     const told = isRepeatable || !scope.hasBegunWrite ? failure : afterBegunWrite(failure);
     const byJson = operation?.byJson ?? generation?.byJson ?? this.#unservedBy(request.domain);
-    const text = failureText(request.id, told, byJson);
+    const text = this.#traced(attempt, failureText(request.id, told, byJson), told);
     // n.b. of a request that came too late the caller may have gone, or have another clock.
     const expiresAtMs = Math.max(scope.expiresAtMs, receivedAtMs);
     // n.b. a template may throw an error with any verdict; what is answered is not delivered again.
     const verdict = told.verdict === 'reject' ? 'reject' : 'ack';
     // n.b. a read that was not answered is no loss.
     pending.onAnswer({ text, verdict, expiresAtMs, copy, lost: mode === 'read' ? undefined : told });
+  }
+
+  /** Ends the span of a request, where it has one. Gives the text of its reply. */
+  #traced({ span, scope, generation, pending }: Attempt, text: string, failure?: BedsError): string {
+    if (span === undefined) return text;
+    span.set('beds.version', generation?.version);
+    span.set('beds.generation', generation?.id);
+    span.end(failure);
+    const isHost = this.#programs.isHost(pending.delivery.properties.userId);
+    return this.#tracing.addTo(text, span, { user: scope.user, isHost, maxBytes: this.#limits.maxReplyBytes });
   }
 
   /** Answers a request that waited in vain, as the version does that would answer it now. */
@@ -469,12 +499,13 @@ export class RequestPath implements ContextHost {
   }
 
   /** Returns the error for the caller. */
-  #countFailure(error: unknown, request: RequestEnvelope, generation: ServingGeneration | undefined): BedsError {
+  #countFailure(error: unknown, attempt: Attempt): BedsError {
+    const { generation } = attempt;
     const failure = toReplyError(error);
     this.#failures += 1;
     // A message that never should have come this way says nothing about the version.
     if (failure.code !== 'BEDS_REQUEST_ROUTE_MISMATCH') generation?.counts.failedWith(failure.status);
-    if (failure.status === 'fault') reportFault(causeOf(failure) ?? failure, request, generation);
+    if (failure.status === 'fault') reportFault(causeOf(failure) ?? failure, attempt);
     return failure;
   }
 
@@ -567,6 +598,8 @@ class Attempt implements Waiter {
   /** Whether it may be run twice. */
   isRepeatable = true;
   copy: ShadowCopy | undefined;
+  /** Undefined: it is not traced. */
+  span: Span | undefined;
   /** Whether its domain has a candidate. */
   isObserved = false;
   readonly #ends: AttemptEnds;
@@ -606,7 +639,7 @@ class Execution extends WheelEntry {
   /** Throws, with nothing begun, where the deadline has passed. */
   start(host: ContextHost): void {
     const { generation, operation } = this.#target;
-    const { input, scope, depth, authority } = this.#work;
+    const { input, scope, depth, authority, span } = this.#work;
     if (scope.isExpired || performance.now() >= scope.expiresAtMs) {
       throw requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED');
     }
@@ -617,7 +650,7 @@ class Execution extends WheelEntry {
     try {
       // n.b. of what a template gives that is not a promise one is made; a promise stays the one it is.
       running = Promise.resolve(
-        operation.run(input, new RequestContext({ host, generation, operation, scope, depth, authority })),
+        operation.run(input, new RequestContext({ host, generation, operation, scope, depth, authority, span })),
       );
     } catch (error) {
       running = Promise.reject(isError(error) ? error : toReplyError(error));
@@ -718,13 +751,13 @@ function failureText(id: string, failure: BedsError, byJson: string): string {
 }
 
 /** Makes known what a request failed with, with the author's line where a version ran. */
-function reportFault(error: unknown, request: RequestEnvelope, generation: ServingGeneration | undefined): void {
+function reportFault(error: unknown, { pending: { request }, generation, span }: Attempt): void {
   publishFault({
     where: `${request.domain}.${request.op}`,
     error: generation === undefined ? error : mapStack(error, generation.source),
     domain: request.domain,
     requestId: request.id,
-    traceparent: request.meta?.traceparent,
+    traceparent: span === undefined ? request.meta?.traceparent : span.traceparent,
     ...(generation === undefined ? {} : { version: generation.version, hash: generation.source.hash }),
   });
 }

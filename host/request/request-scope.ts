@@ -26,6 +26,7 @@ interface Asker {
   readonly isHost?: boolean;
   readonly idempotencyKey?: string | undefined;
   readonly traceparent?: string | undefined;
+  readonly tracestate?: string | undefined;
   readonly depth?: number | undefined;
   readonly isCopy?: boolean;
 }
@@ -59,7 +60,9 @@ export class RequestScope implements ResultHolder, Authority {
   user: User | undefined;
   isHost: boolean;
   readonly idempotencyKey: string | undefined;
+  /** As its caller said it. */
   readonly traceparent: string | undefined;
+  readonly tracestate: string | undefined;
   /** How many domains of other nodes called each other to get here. */
   readonly depth: number;
   /** In terms of performance.now(). */
@@ -87,6 +90,7 @@ export class RequestScope implements ResultHolder, Authority {
     this.isHost = asker.isHost === true;
     this.idempotencyKey = asker.idempotencyKey;
     this.traceparent = asker.traceparent;
+    this.tracestate = asker.tracestate;
     this.depth = asker.depth ?? 0;
     this.expiresAtMs = expiresAtMs;
     this.isCopy = asker.isCopy === true;

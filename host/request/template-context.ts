@@ -17,6 +17,8 @@ import { boundValue, rowsOf } from '#sdk/template';
 import { requestErrors } from '../errors/request.js';
 import { storeErrors } from '../errors/store.js';
 import { publishTemplateLog, type TemplateLogEvent } from '../observe/channels.js';
+import type { Span } from '../observe/trace.js';
+import { spanOfCall, spanOfPeer, spanOfTransaction } from './spans.js';
 import type { OperationResult } from './encode.js';
 import { invalidQuery, type Operation, type OperationInput } from './operation.js';
 import { type Authority, type RequestScope, requireUser } from './request-scope.js';
@@ -42,6 +44,8 @@ export interface DomainCall {
   readonly mode: OperationMode;
   readonly depth: number;
   readonly authority: Authority;
+  /** Of this call. Absent: it is not traced. */
+  readonly span?: Span | undefined;
 }
 
 export interface ContextOptions {
@@ -53,6 +57,8 @@ export interface ContextOptions {
   readonly depth: number;
   /** In whose name it runs. Absent: in that of who asks. */
   readonly authority?: Authority | undefined;
+  /** What it is a part of. Absent: it is not traced. */
+  readonly span?: Span | undefined;
 }
 
 /** What code may know of its scope. n.b. the scope itself says who is signed in, and by what token. */
@@ -108,7 +114,8 @@ export class RequestContext implements TemplateContext {
   }
 
   get traceparent(): string | undefined {
-    return this.#options.scope.traceparent;
+    const { scope, span } = this.#options;
+    return span === undefined ? scope.traceparent : span.traceparent;
   }
 
   get signal(): AbortSignal {
@@ -134,17 +141,20 @@ export class RequestContext implements TemplateContext {
     const object = this.#object(alias);
     const checked = this.#checkArgs(alias, args);
     const options = this.#callOptions();
-    const { scope, generation } = this.#options;
+    const { scope, generation, span } = this.#options;
     const isWrite = options.mode === 'write';
     if (isWrite) scope.beginsWrite();
+    const calling = span === undefined ? undefined : spanOfCall(span, object, generation.adapter);
     try {
       return this.#read(alias, await generation.adapter.call(object, checked, options));
     } catch (error) {
+      calling?.end(error);
       if (isWrite && callKeptNothing(error, object)) scope.keptNothing();
       scope.failedAt(generation.adapter.store);
       this.#handed(error);
       throw error;
     } finally {
+      calling?.end();
       if (isWrite) scope.writeEnded();
       this.#entering();
     }
@@ -154,18 +164,22 @@ export class RequestContext implements TemplateContext {
     const object = this.#object(alias);
     const keyed = this.#keyed(alias, query);
     const options = this.#callOptions();
-    const { generation, scope } = this.#options;
+    const { generation, scope, span } = this.#options;
     const isShared = generation.sharedViews.has(alias) && scope.mayShare;
+    const reading = span === undefined ? undefined : spanOfCall(span, object, generation.adapter);
     try {
       const page = await (isShared
         ? this.#shared({ alias, query, object, keyed })
         : generation.adapter.view(object, keyed, options));
+      reading?.set('db.response.returned_rows', page.rows.length);
       return this.#readPage(alias, page);
     } catch (error) {
+      reading?.end(error);
       scope.failedAt(generation.adapter.store);
       this.#handed(error);
       throw error;
     } finally {
+      reading?.end();
       this.#entering();
     }
   }
@@ -182,37 +196,45 @@ export class RequestContext implements TemplateContext {
 
   async transaction<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T> {
     const options = this.#callOptions();
-    const { scope, generation } = this.#options;
+    const { scope, generation, span } = this.#options;
     const isWrite = options.mode === 'write';
     if (isWrite) scope.beginsWrite();
+    const whole = span === undefined ? undefined : spanOfTransaction(span, generation.adapter);
     try {
-      return await generation.adapter.transaction((calls) => work(this.#inside(calls)), options);
+      return await generation.adapter.transaction((calls) => work(this.#inside(calls, whole)), options);
     } catch (error) {
+      whole?.end(error);
       if (isWrite && transactionKeptNothing(error)) scope.keptNothing();
       scope.failedAt(generation.adapter.store);
       throw error;
     } finally {
+      whole?.end();
       if (isWrite) scope.writeEnded();
       this.#entering();
     }
   }
 
   /** The calls of a transaction, by alias. */
-  #inside(calls: AdapterScope): TransactionScope {
+  #inside(calls: AdapterScope, whole: Span | undefined): TransactionScope {
+    const { adapter } = this.#options.generation;
     return {
       call: async (alias, args = {}) => {
-        const rows = await this.#returning(calls.call(this.#object(alias), this.#checkArgs(alias, args)));
-        return this.#read(alias, rows);
+        const object = this.#object(alias);
+        const checked = this.#checkArgs(alias, args);
+        const span = whole === undefined ? undefined : spanOfCall(whole, object, adapter);
+        return this.#read(alias, await this.#returning(calls.call(object, checked), span));
       },
       view: async (alias, query = {}) => {
-        const page = await this.#returning(calls.view(this.#object(alias), this.#keyed(alias, query)));
-        return this.#readPage(alias, page);
+        const object = this.#object(alias);
+        const keyed = this.#keyed(alias, query);
+        const span = whole === undefined ? undefined : spanOfCall(whole, object, adapter);
+        return this.#readPage(alias, await this.#returning(calls.view(object, keyed), span));
       },
     };
   }
 
   domain(name: string): DomainCaller {
-    const { generation, host, operation, scope, depth } = this.#options;
+    const { generation, host, operation, scope, depth, span: parent } = this.#options;
     if (!generation.source.manifest.peers.includes(name)) {
       throw requestErrors.make(
         'BEDS_REQUEST_UNDECLARED',
@@ -222,8 +244,9 @@ export class RequestContext implements TemplateContext {
     const isOwn = generation.source.manifest.asDomain?.includes(name) === true;
     const authority = isOwn ? { user: undefined, asDomain: generation.domain, isHost: false } : this.#authority;
     const invoke = (op: string, input: OperationInput): Promise<OperationResult> => {
-      const call = { domain: name, op, input, scope, mode: operation.mode, depth: depth + 1, authority };
-      return this.#returning(host.invoke(call));
+      const span = parent === undefined ? undefined : spanOfPeer(parent, name, op);
+      const call = { domain: name, op, input, scope, mode: operation.mode, depth: depth + 1, authority, span };
+      return this.#returning(host.invoke(call), span);
     };
     const record = async (op: string, input: OperationInput): Promise<JsonObject> =>
       (await invoke(op, input)).data as JsonObject;
@@ -317,13 +340,15 @@ export class RequestContext implements TemplateContext {
     return { timeoutMs, mode: operation.mode, holder: scope };
   }
 
-  async #returning<T>(promise: Promise<T>): Promise<T> {
+  async #returning<T>(promise: Promise<T>, span: Span | undefined): Promise<T> {
     try {
       return await promise;
     } catch (error) {
+      span?.end(error);
       this.#handed(error);
       throw error;
     } finally {
+      span?.end();
       this.#entering();
     }
   }

@@ -17,6 +17,7 @@ import {
 } from '../observe/channels.js';
 import { JoinedLines, joinedText } from '../observe/joined-lines.js';
 import type { Log } from '../observe/log.js';
+import { traceIdOf } from '../observe/trace.js';
 import type { LogLevel, ThreadMessage } from './protocol.js';
 
 type LogMessage = Extract<ThreadMessage, { kind: 'log' }>;
@@ -53,7 +54,8 @@ export function forwardObservations(send: (message: LogMessage) => void, events:
     const { where, error, domain, version, hash, requestId, traceparent } = message as FaultEvent;
     const line = { level: 'error', message: `fault in ${where}` } as const;
     const key = ['fault', where, domain, version, hash, ...causeOfFault(error)].join(' ');
-    const fields = { domain, version, hash, requestId, traceparent, error: describe(error) };
+    const traceId = traceIdOf(traceparent);
+    const fields = { domain, version, hash, requestId, traceId, traceparent, error: describe(error) };
     joined.add({ ...line, fields }, { key, writer: writerOf(domain, version) });
     events.publish({ topic: `fault.${domain ?? 'host'}`, data: { where, domain, version, hash, requestId } });
   });
@@ -63,7 +65,8 @@ export function forwardObservations(send: (message: LogMessage) => void, events:
     else log('info', `writes of ${domain} go on`, { domain, store });
   });
   subscribe(templateLogChannel.name, (message) => {
-    const { level, fields, message: given, ...rest } = message as TemplateLogEvent;
+    const { level, fields, message: given, ...event } = message as TemplateLogEvent;
+    const rest = { ...event, traceId: traceIdOf(event.traceparent) };
     // n.b. typed as text, and given by code that need not be.
     const text = shorten(typeof given === 'string' ? given : wordsFor(given));
     const json = jsonOf(fields);

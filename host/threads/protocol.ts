@@ -13,6 +13,7 @@ import type { Leftovers } from '../template/template-timers.js';
 import type { RetiredInMemory } from '../template/retired-templates.js';
 import type { Route } from '../template/registry.js';
 import type { LineKind } from '../observe/joined-lines.js';
+import type { SpanBatch } from '../observe/trace.js';
 
 /** Version of this protocol; both sides are of one build, so it only guards against a stale file. */
 export const THREAD_PROTOCOL = 1;
@@ -84,6 +85,7 @@ export type ThreadMessage =
       readonly left: Leftovers;
       readonly tally: Tally;
     }
+  | ({ readonly kind: 'spans' } & SpanBatch)
   | {
       readonly kind: 'log';
       readonly level: LogLevel;

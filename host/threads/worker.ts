@@ -12,6 +12,7 @@ import { makeNames, type Names } from '../amqp/names.js';
 import { ReplyPublisher } from '../amqp/reply-publisher.js';
 import { Topology } from '../amqp/topology.js';
 import type { SecretUrls } from '../config/secrets.js';
+import { SpanBuffer } from '../observe/trace.js';
 import { CallerBook } from '../request/observations.js';
 import { PoisonTracker } from '../request/poison-tracker.js';
 import { RemoteDomains } from '../request/remote-domains.js';
@@ -61,6 +62,8 @@ export class BrokerThread {
   readonly #brokers: BrokerPool;
   readonly #connections: readonly AmqpConnection[];
   readonly #ending = new AbortController();
+  /** Undefined: nothing is traced. */
+  readonly #spans: SpanBuffer | undefined;
   #eventsModel: ChannelModel | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
   #wrote: () => void = () => undefined;
@@ -107,9 +110,9 @@ export class BrokerThread {
       connectTimeoutMs: config.amqp.connectTimeoutMs,
       queuesOf: (domain) => topology.status(domain),
     });
+    this.#spans = config.tracing.endpoint === '' ? undefined : new SpanBuffer();
     this.#path = new RequestPath({
-      node,
-      config,
+      ...{ node, config, spans: this.#spans },
       callers,
       registry: this.#registry,
       adapters: this.#adapters,
@@ -249,6 +252,7 @@ export class BrokerThread {
       [...this.#connections, this.#replies, this.#remote].map((connection) => connection.close(leftMs())),
     );
     this.#sayCounts();
+    this.#sendSpans();
     clearInterval(this.#heartbeat);
     this.#gaps.stop();
     this.#code.close();
@@ -287,6 +291,12 @@ export class BrokerThread {
   #beat(): void {
     this.#code.beat();
     this.#brokers.sample();
+    this.#sendSpans();
+  }
+
+  #sendSpans(): void {
+    const batch = this.#spans?.take();
+    if (batch !== undefined) this.#send({ kind: 'spans', ...batch });
   }
 
   #send(message: ThreadMessage): void {

@@ -33,6 +33,8 @@ export interface ConnectOptions {
   readonly batching?: { readonly maxCount?: number; readonly maxBytes?: number } | false;
   /** Most times that a read, or a write that its domain declares idempotent, is sent again after a lost connection. Default 3. */
   readonly retries?: number;
+  /** Whether calls belong to the trace of the active OpenTelemetry context, where the program has `@opentelemetry/api`. Default true. */
+  readonly openTelemetry?: boolean;
 }
 
 const DEFAULT_DEADLINE_MS = 10_000;
@@ -57,6 +59,8 @@ export class BedsClient {
   readonly #domains = new Map<string, DomainCalls>();
   /** What is being asked of domains, by name. */
   readonly #asked = new Map<string, Promise<void>>();
+  /** Tells the trace of the code that calls; undefined: there is none. */
+  #activeTrace: (() => ActiveTrace | undefined) | undefined;
   #nextId = 0;
   #lastToken = '';
   #lastMembers = '';
@@ -96,6 +100,7 @@ export class BedsClient {
 
   /** Used by `connectBeds`. */
   async open(): Promise<void> {
+    if (this.#options.openTelemetry !== false) this.#activeTrace = await openActiveTrace();
     await this.#link.open();
   }
 
@@ -115,11 +120,12 @@ export class BedsClient {
       return Promise.reject(clientErrors.make('BEDS_CLIENT_REQUEST_INVALID', message, { field }));
     }
     const target = DomainCalls.targetOf(this.#calls(domain), op);
+    const trace = meta?.traceparent === undefined ? this.#activeTrace?.() : undefined;
     return this.#submit(() => ({
       id,
       target,
       head: headOf(target, id, { payload, query, key } as Body),
-      meta: `,${JSON.stringify({ client: this.#options.name, session: tokenOf(this.#session), ...meta, deadlineMs: undefined, sentAt: undefined }).slice(1, -1)}`,
+      meta: `,${JSON.stringify({ client: this.#options.name, session: tokenOf(this.#session), ...trace, ...meta, deadlineMs: undefined, sentAt: undefined }).slice(1, -1)}`,
       deadlineMs: meta?.deadlineMs ?? this.#defaultDeadlineMs,
       sentAt: meta?.sentAt,
       signal,
@@ -202,21 +208,25 @@ export class BedsClient {
 
   #send<R>({ target, body, options, take }: Ask<R>, token: string | undefined): Promise<R> {
     const id = this.#newId();
+    const trace = this.#activeTrace?.();
+    const isPlain = options === undefined && token === undefined && trace === undefined;
     return this.#submit(() => ({
       id,
       target,
       head: headOf(target, id, body),
-      meta: options === undefined && token === undefined ? this.#clientMember : this.#metaOf(options, token),
+      meta: isPlain ? this.#clientMember : this.#metaOf(options, token, trace),
       deadlineMs: options?.deadlineMs ?? this.#defaultDeadlineMs,
       signal: options?.signal,
       take,
     }));
   }
 
-  #metaOf({ traceparent, idempotencyKey }: CallOptions = {}, token?: string): string {
+  /** What the caller says of its trace itself comes first. */
+  #metaOf({ traceparent, tracestate, idempotencyKey }: CallOptions = {}, token?: string, trace?: ActiveTrace): string {
     const own = token === undefined ? this.#clientMember : this.#membersFor(token);
-    if (traceparent === undefined && idempotencyKey === undefined) return own;
-    return own + members({ traceparent, idempotencyKey });
+    if (traceparent !== undefined) return own + members({ traceparent, tracestate, idempotencyKey });
+    if (trace === undefined && idempotencyKey === undefined) return own;
+    return own + members({ ...trace, idempotencyKey });
   }
 
   /** n.b. a token is the same for many calls in a row. */
@@ -293,4 +303,64 @@ export async function connectBeds<Domains = Record<never, never>>(
   await client.open();
   // Its domains are made when they are asked for.
   return client as BedsClient & DomainClients<Domains>;
+}
+
+/** What the trace of the code that calls is, as the request says it. */
+interface ActiveTrace {
+  readonly traceparent: string;
+  readonly tracestate?: string;
+}
+
+/** The part of `@opentelemetry/api` that is used: whoever does without the package needs no types of it either. */
+interface OpenTelemetry {
+  readonly trace: {
+    getSpanContext(context: unknown): SpanContext | undefined;
+  };
+  readonly context: { active(): unknown };
+  readonly isSpanContextValid: (context: SpanContext) => boolean;
+}
+
+interface SpanContext {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly traceFlags: number;
+  readonly traceState?: { serialize(): string } | undefined;
+}
+
+/** By the standard longer ones need not be passed on, and a host refuses them. */
+const MAX_STATE_CHARACTERS = 512;
+
+/**
+ * What tells the trace of the active OpenTelemetry context, where the program has `@opentelemetry/api`; undefined: it has not, and no
+ * call pays for it. Never rejects.
+ */
+async function openActiveTrace(): Promise<(() => ActiveTrace | undefined) | undefined> {
+  const api = await loadApi();
+  return api === undefined ? undefined : () => activeTrace(api);
+}
+
+async function loadApi(): Promise<OpenTelemetry | undefined> {
+  try {
+    // n.b. an optional peer: bundlers must not insist on it.
+    const name = '@opentelemetry/api';
+    const module = (await import(name)) as Partial<OpenTelemetry> & { readonly default?: Partial<OpenTelemetry> };
+    const { trace, context, isSpanContextValid } = module.trace === undefined ? (module.default ?? {}) : module;
+    return trace && context && isSpanContextValid ? { trace, context, isSpanContextValid } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** n.b. the code of others: what it throws must not keep the call from being made. */
+function activeTrace({ trace, context, isSpanContextValid }: OpenTelemetry): ActiveTrace | undefined {
+  try {
+    const span = trace.getSpanContext(context.active());
+    if (span === undefined || !isSpanContextValid(span)) return undefined;
+    const { traceId, spanId, traceFlags, traceState } = span;
+    const traceparent = `00-${traceId}-${spanId}-${(traceFlags & 1) === 1 ? '01' : '00'}`;
+    const state = traceState?.serialize() ?? '';
+    return state === '' || state.length > MAX_STATE_CHARACTERS ? { traceparent } : { traceparent, tracestate: state };
+  } catch {
+    return undefined;
+  }
 }

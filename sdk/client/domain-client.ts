@@ -13,8 +13,9 @@ export interface CallOptions {
   readonly idempotencyKey?: string;
   /** For whom: a session of `signIn`, a token, or null for nobody. Default: the client's `session`. */
   readonly session?: Session | string | null;
-  /** W3C trace context. */
+  /** W3C trace context. Default: that of the active OpenTelemetry context, where the program has `@opentelemetry/api`. */
   readonly traceparent?: string;
+  readonly tracestate?: string;
 }
 
 /** Stands for a domain whose types are not known: all that JSON can say. */

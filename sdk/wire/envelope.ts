@@ -21,6 +21,9 @@ export interface RequestMeta {
   readonly idempotencyKey?: string;
   /** W3C trace context. */
   readonly traceparent?: string;
+  readonly tracestate?: string;
+  /** Asks for the spans of this request in its reply; who may not have them gets a reply without. */
+  readonly trace?: boolean;
   /** Of a domain that asks for a request of its own: how many domains called each other to get there. */
   readonly depth?: number;
   /** Refuses an operation that writes, as it is called by one that only reads. */
@@ -71,6 +74,31 @@ export interface ReplyError {
   readonly hint?: string;
 }
 
+/** A piece of work on the way of a request, with the time that it took. */
+export interface TraceSpan {
+  /** 16 hexadecimal digits. */
+  readonly id: string;
+  /** The span that it is a part of. Of the first one, that is what the caller named, if any. */
+  readonly parentId?: string;
+  readonly name: string;
+  readonly node: string;
+  /** Milliseconds since 1970 by the clock of that node, with fractions. */
+  readonly startMs: number;
+  readonly ms: number;
+  /** Code of the error that it ended with. */
+  readonly error?: string;
+  readonly attributes?: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** What a host says of the way of one request, where `meta.trace` asks for it and the caller may know. */
+export interface ReplyTrace {
+  readonly traceId: string;
+  /** In the order in which they began. */
+  readonly spans: readonly TraceSpan[];
+  /** Further spans that were left out. */
+  readonly left?: number;
+}
+
 export type ReplyEnvelope =
   | {
       readonly v: 1;
@@ -80,8 +108,16 @@ export type ReplyEnvelope =
       /** `cursor`: more rows follow. `count`: the number of matching rows, if the query requested it. */
       readonly page?: { readonly cursor?: string; readonly count?: number };
       readonly by: ServedBy;
+      readonly trace?: ReplyTrace;
     }
-  | { readonly v: 1; readonly id: string; readonly ok: false; readonly error: ReplyError; readonly by: ServedBy };
+  | {
+      readonly v: 1;
+      readonly id: string;
+      readonly ok: false;
+      readonly error: ReplyError;
+      readonly by: ServedBy;
+      readonly trace?: ReplyTrace;
+    };
 
 /** The exchange that requests are published to, with routing key `<domain>.<operation>`. */
 export const REQUEST_EXCHANGE = 'beds.request';

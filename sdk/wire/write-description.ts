@@ -138,6 +138,7 @@ function envelopeOf(domain: string, op: string, { request }: OperationDescriptio
     type: 'object',
     properties: {
       ...{ client: TEXT, session: { ...TEXT, maxLength: 8_192 }, idempotencyKey: TEXT, traceparent: TEXT },
+      ...{ tracestate: { type: 'string', maxLength: 512 }, trace: { type: 'boolean' } },
       deadlineMs: { type: 'number', exclusiveMinimum: 0 },
       sentAt: { type: 'number' },
     },

@@ -101,7 +101,7 @@ export function makeDataPlane(
   const replies = new KeptReplies();
   replies.onReply = ({ correlationId = '', body }) => waiting.get(correlationId)?.(body.toString());
   const path = new RequestPath({
-    ...{ ...common, config, replies, handOver, adapters },
+    ...{ ...common, config, replies, handOver, adapters, spans: undefined },
     poison: new PoisonTracker(() => undefined),
     gaps: { readSince: (nowMs) => nowMs },
     remote: {

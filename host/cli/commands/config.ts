@@ -22,7 +22,8 @@ export const configCommand: Command = {
     if (config === undefined) throw configInvalid(problems);
     const settings = leavesOf(config, [])
       .map(([path, value]): Setting => {
-        const shown = written.get(path) ?? (typeof value === 'string' ? value : JSON.stringify(value));
+        const told = path === 'tracing.headers' ? (value as readonly string[]).map(withoutValue) : value;
+        const shown = written.get(path) ?? (typeof told === 'string' ? told : JSON.stringify(told));
         const isSecret = path === 'security.orderSecret' && shown !== '' && !written.has(path);
         return { path, value: isSecret ? '***' : redactUrl(shown), source: sources.get(path) ?? 'default' };
       })
@@ -35,6 +36,11 @@ export const configCommand: Command = {
     return Promise.resolve(EXIT.ok);
   },
 };
+
+/** Of a header the name. */
+function withoutValue(header: string): string {
+  return `${header.slice(0, header.indexOf('='))}=***`;
+}
 
 function leavesOf(value: unknown, path: readonly string[]): readonly (readonly [path: string, value: unknown])[] {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[path.join('.'), value]];

@@ -19,6 +19,11 @@ from decimal import Decimal
 import pika
 from pika.exceptions import AMQPError, NackError, UnroutableError
 
+try:
+    from opentelemetry import propagate
+except ImportError:  # Without it, pass traceparent="…" where a request belongs to a trace.
+    propagate = None
+
 MAX_SAFE = 2**53 - 1
 
 
@@ -48,6 +53,14 @@ class Conflict(BedsError):
 
 
 CLASSES = {"invalid": Invalid, "forbidden": Forbidden, "not-found": NotFound, "conflict": Conflict}
+
+
+def active_trace():
+    """The trace of the active OpenTelemetry context, where the program has it."""
+    carrier = {}
+    if propagate is not None:
+        propagate.inject(carrier)
+    return {name: carrier[name] for name in ("traceparent", "tracestate") if carrier.get(name)}
 
 
 class Beds:
@@ -104,9 +117,12 @@ class Beds:
         self.resume(self._once("sessions", "refresh", payload={"refresh": self._tokens["refresh"]})["data"])
         return self._once(domain, op, session=self._tokens["token"], **members)
 
-    def _once(self, domain, op, payload=None, query=None, key=None, deadline_ms=None, session=None, idempotency_key=None):
+    def _once(
+        self, domain, op, payload=None, query=None, key=None, deadline_ms=None, session=None, idempotency_key=None, traceparent=None
+    ):
         deadline_ms = deadline_ms or self._deadline_ms
         meta = {"client": self._client, "session": session, "idempotencyKey": idempotency_key}
+        meta.update({"traceparent": traceparent} if traceparent else active_trace())
         meta.update(deadlineMs=deadline_ms, sentAt=int(time.time() * 1000))
         envelope = {"v": 1, "id": str(uuid.uuid4()), "domain": domain, "op": op, "meta": given(meta)}
         envelope.update(given({"payload": payload, "query": query and given(query), "key": key}))
