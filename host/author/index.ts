@@ -5,6 +5,7 @@ import {
   type AuthorSettings,
   type AuthorTools,
   type DevHost,
+  type Generator,
   type HostLine,
   type Language,
   type Opinion,
@@ -60,6 +61,10 @@ class Tools implements AuthorTools {
 
   language(): Promise<Language> {
     return import('#sdk/spec');
+  }
+
+  generator(): Promise<Generator> {
+    return import('#sdk/generate');
   }
 
   async applyObjects({

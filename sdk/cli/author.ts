@@ -1,3 +1,4 @@
+import type * as generator from '../generate/index.js';
 import type * as language from '../spec/index.js';
 import type { Manifest } from '../template/manifest.js';
 import type { CommandContext } from './command.js';
@@ -117,12 +118,17 @@ export interface AuthorTools {
   checkWithHost(bundlePath: string): Promise<Opinion>;
   /** The language of specifications; loaded when it is asked for. */
   language(): Promise<Language>;
+  /** What makes files of specifications; loaded when it is asked for. */
+  generator(): Promise<Generator>;
   /** The hosts on the RabbitMQ of the configuration; undefined where none answers. `onLine` hears of faults of these domains. */
   findHost(domains: readonly string[], onLine: (line: HostLine) => void): Promise<DevHost | undefined>;
 }
 
 /** What checks and explains specifications. */
 export type Language = typeof language;
+
+/** What makes the files of a domain from its specification. */
+export type Generator = typeof generator;
 
 /** Where tools work, and for whom. */
 export interface ToolsPlace {

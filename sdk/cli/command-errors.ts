@@ -22,6 +22,11 @@ export const commandErrors = defineErrors({
     status: 'conflict',
     action: 'Choose another name, or move the existing file or folder away.',
   },
+  BEDS_CLI_NOT_GENERATED: {
+    message: 'The generator has no SQL for a construct of the specification.',
+    status: 'invalid',
+    action: 'Say it in another way at the line that the message names, or write its objects by hand.',
+  },
   BEDS_CLI_PACKAGE_MISSING: {
     message: 'A package that the command needs is not installed.',
     status: 'invalid',

@@ -37,7 +37,8 @@ export const specCommand: Command<AuthorContext> = {
       return EXIT.ok;
     }
     const codes: number[] = [];
-    for (const file of await findFiles(context, names)) codes.push(await RUN[verb](context, { language, file }));
+    for (const file of await findSpecifications(context, names))
+      codes.push(await RUN[verb](context, { language, file }));
     return codes.every((code) => code === EXIT.ok) ? EXIT.ok : EXIT.failed;
   },
 };
@@ -46,7 +47,8 @@ function isVerb(word: string | undefined): word is Verb {
   return VERBS.some((verb) => verb === word);
 }
 
-async function findFiles(context: AuthorContext, names: readonly string[]): Promise<readonly string[]> {
+/** The specifications of these domains; without one that of the working directory. */
+export async function findSpecifications(context: AuthorContext, names: readonly string[]): Promise<readonly string[]> {
   if (names.length === 0) return [fileAt(context.cwd) ?? missing(join(context.cwd, SPECIFICATION))];
   const found: string[] = [];
   for (const name of names) {

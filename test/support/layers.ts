@@ -60,6 +60,7 @@ const DOORS: Readonly<Record<string, string>> = {
   '#sdk/template': 'sdk/template/index.ts',
   '#sdk/ways-out': 'sdk/build/ways-out.ts',
   '#sdk/spec': 'sdk/spec/index.ts',
+  '#sdk/generate': 'sdk/generate/index.ts',
   '#sdk/nearest': 'sdk/nearest.ts',
   '#sdk/time': 'sdk/time.ts',
 };

@@ -1,0 +1,155 @@
+import type { CheckedRecord, CheckedSpecification } from '../spec/index.js';
+import { actionRoutine } from './mysql-actions.js';
+import { MysqlFormulas } from './mysql-formulas.js';
+import { functionTexts } from './mysql-functions.js';
+import {
+  counterText,
+  historyName,
+  historyText,
+  lockText,
+  refuseRecord,
+  rowsText,
+  tableOf,
+  triggerTexts,
+  viewName,
+  viewText,
+} from './mysql-records.js';
+import { explainName, explainText } from './mysql-refusals.js';
+import { queryRoutine, standardRoutines, sweepRoutine } from './mysql-routines.js';
+import { readmeText } from './readme-text.js';
+import { type Refusal, Refusals } from './refusals.js';
+import { templateText } from './template-text.js';
+
+export type { Refusal };
+
+export type Generated =
+  | { readonly files: Readonly<Record<string, string>>; readonly refused?: never }
+  /** All that this generator cannot make; nothing of the domain is made then. */
+  | { readonly refused: readonly Refusal[]; readonly files?: never };
+
+/** A domain for MySQL and MariaDB. The same specification gives the same bytes. */
+export function generateMysql(specification: CheckedSpecification): Generated {
+  const refusals = new Refusals();
+  const formulas = new MysqlFormulas(specification, refusals);
+  const { records, queries, actions } = specification;
+  for (const record of records) refuseRecord(record, formulas);
+  const ordered = inOrder(specification, formulas);
+  const tables = ordered.map((record) => ({ record, ...tableOf(record, formulas) }));
+  const plain = [
+    ...records.flatMap((record) => standardRoutines(record, formulas)),
+    ...records.flatMap((record) => sweepRoutine(record, formulas) ?? []),
+    ...queries.map((query) => queryRoutine(query, formulas)),
+  ];
+  const made = actions.map((action) => actionRoutine(action, formulas));
+  const triggers = records.flatMap((record) => Object.entries(triggerTexts(record, formulas)));
+  const views = ordered.map((record) => [viewName(record, formulas), viewText(record, formulas)] as const);
+  const template = templateText(specification, formulas, { plain, actions: made });
+  const counters = counterText(formulas);
+  const files: Record<string, string> = {};
+  const add = (kind: string, entries: readonly (readonly [string, string])[], first: number): void => {
+    for (const [index, [name, text]] of entries.entries()) files[`db/${first + index}-${kind}-${name}.sql`] = text;
+  };
+  add(
+    'table',
+    [
+      [formulas.name('lock'), lockText(formulas)],
+      ...(counters === undefined ? [] : [[formulas.name('counter'), counters] as const]),
+    ],
+    100,
+  );
+  add(
+    'table',
+    tables.map(({ record, text }) => [formulas.name(record.name), text]),
+    110,
+  );
+  add(
+    'table',
+    records.flatMap((record) => {
+      const text = historyText(record, formulas);
+      return text === undefined ? [] : [[historyName(record, formulas), text] as const];
+    }),
+    180,
+  );
+  add('function', Object.entries(functionTexts(formulas)), 200);
+  add(
+    'procedure',
+    [
+      [
+        explainName(formulas),
+        explainText(
+          tables.flatMap(({ refused }) => refused),
+          formulas,
+        ),
+      ],
+    ],
+    210,
+  );
+  add('trigger', triggers, 300);
+  add(
+    'rows',
+    ordered.flatMap((record) => {
+      const text = rowsText(record, formulas);
+      return text === undefined ? [] : [[formulas.name(record.name), text] as const];
+    }),
+    600,
+  );
+  add('view', views, 700);
+  add(
+    'procedure',
+    [...plain, ...made.map(({ routine }) => routine)].map(({ name, text }) => [name, text]),
+    800,
+  );
+  refuseSameNames(files, formulas);
+  files['template.ts'] = template;
+  files['README.md'] = readmeText(specification, { plain, actions: made });
+  files['package.json'] = packageText(specification);
+  return refusals.found.length > 0 ? { refused: refusals.found } : { files };
+}
+
+/** Records that are named by others come first. */
+function inOrder({ records }: CheckedSpecification, formulas: MysqlFormulas): readonly CheckedRecord[] {
+  const sorted: CheckedRecord[] = [];
+  const visit = (record: CheckedRecord, trail: readonly string[]): void => {
+    if (sorted.includes(record)) return;
+    if (trail.includes(record.name)) {
+      formulas.refuse(
+        { path: `records.${record.name}` },
+        `references in a circle, ${[...trail, record.name].join(' to ')}`,
+      );
+      return;
+    }
+    for (const { type } of record.fields)
+      if (type.kind === 'reference' && type.record !== record.name)
+        visit(formulas.record(type.record), [...trail, record.name]);
+    if (!sorted.includes(record)) sorted.push(record);
+  };
+  for (const record of records) visit(record, []);
+  return sorted;
+}
+
+/** A record called `lock`, or `place_rows` beside one called `place`: two objects of one name. */
+function refuseSameNames(files: Readonly<Record<string, string>>, formulas: MysqlFormulas): void {
+  const taken = new Set<string>();
+  for (const file of Object.keys(files)) {
+    const [, kind = '', name = ''] = /^db\/\d+-(table|view|procedure|function|trigger)-(.*)\.sql$/.exec(file) ?? [];
+    // n.b. tables and views share their names; and a host cannot tell a view from a procedure of its name.
+    const spaces = { table: ['table'], view: ['table', 'callable'], procedure: ['callable'] }[kind] ?? [kind];
+    for (const space of spaces) {
+      if (taken.has(`${space} ${name}`))
+        formulas.refuse({ path: 'records' }, `two objects that are both called ${name}`);
+      taken.add(`${space} ${name}`);
+    }
+  }
+}
+
+function packageText({ domain, source }: CheckedSpecification): string {
+  const content = {
+    name: `@beds-plugins/${domain}`,
+    version: '1.0.0',
+    private: true,
+    description: source.description,
+    type: 'module',
+    beds: { store: source.store },
+  };
+  return `${JSON.stringify(content, undefined, 2)}\n`;
+}

@@ -1,0 +1,774 @@
+import type {
+  CheckedColumn,
+  CheckedField,
+  CheckedRecord,
+  CheckedSpecification,
+  Comparison,
+  Formula,
+  Hop,
+  OrderItem,
+  Type,
+  Unit,
+} from '../spec/index.js';
+import { fit, literal, quote } from './mysql-words.js';
+import type { Refusals } from './refusals.js';
+
+/** A row that formulas know by a name, and how its fields are written. */
+export type RowRef =
+  /** A table in a FROM. `isRaw`: as it is stored, whatever has expired. */
+  | { readonly kind: 'alias'; readonly alias: string; readonly record: CheckedRecord; readonly isRaw: boolean }
+  /** Variables of a routine, one for each field, and `<row>__is_there`. */
+  | { readonly kind: 'variables'; readonly name: string; readonly record: CheckedRecord };
+
+/** Further tables of one FROM, for the references that its formulas follow. */
+export class Joins {
+  readonly lines: string[] = [];
+  readonly known = new Map<string, string>();
+}
+
+/** Where a formula stands. */
+export interface Place {
+  readonly path: string;
+  readonly row: (name: string) => RowRef | undefined;
+  /** The row that is `this` for a set that stands here. */
+  readonly own?: RowRef | undefined;
+  readonly now: string;
+  /** Whether sets read what others have committed since, and lock it: in actions, which decide by them. */
+  readonly isLocking: boolean;
+  readonly aliases: Set<string>;
+  /** Whether it is known who asks: in procedures. Elsewhere records that depend on it cannot be read. */
+  readonly knowsCaller?: boolean;
+  /** Inside of a row_access, which looks at all that is stored. */
+  readonly isUnfiltered?: boolean;
+  readonly joins?: Joins;
+  /** What stands for a field that no row here has: of an outer query what the inner one gives along. */
+  readonly field?: (formula: Formula & { readonly node: 'field' }) => string;
+  /** What stands for a variable: of a query its columns. */
+  readonly variable?: (name: string) => string | undefined;
+}
+
+export function nowhere(path: string, now = 'v_now'): Place {
+  return { path, row: () => undefined, now, isLocking: false, knowsCaller: now === 'v_now', aliases: new Set() };
+}
+
+type Of<Name extends Formula['node']> = Extract<Formula, { readonly node: Name }>;
+
+const COMPARISONS: Readonly<Record<Comparison, string>> = {
+  ...{ '=': '=', '!=': '<>', '<': '<', '<=': '<=', '>': '>', '>=': '>=' },
+};
+const INTERVALS: Readonly<Record<Unit, readonly [factor: number, unit: string, micros: number]>> = {
+  us: [1, 'MICROSECOND', 1],
+  ms: [1000, 'MICROSECOND', 1000],
+  s: [1, 'SECOND', 1_000_000],
+  min: [1, 'MINUTE', 60_000_000],
+  hours: [1, 'HOUR', 3_600_000_000],
+  days: [1, 'DAY', 86_400_000_000],
+  weeks: [7, 'DAY', 604_800_000_000],
+  months: [1, 'MONTH', 0],
+  years: [12, 'MONTH', 0],
+};
+
+const FUNCTIONS: Readonly<Record<string, (args: readonly string[]) => string>> = {
+  coalesce: (args) => `COALESCE(${args.join(', ')})`,
+  least: (args) => `LEAST(${args.join(', ')})`,
+  greatest: (args) => `GREATEST(${args.join(', ')})`,
+  round: ([value = '', digits = '0']) => `ROUND(${value}, ${digits})`,
+  floor: ([value = '']) => `FLOOR(${value})`,
+  ceil: ([value = '']) => `CEILING(${value})`,
+  abs: ([value = '']) => `ABS(${value})`,
+  pow: ([base = '', exponent = '']) => `CAST(POW(${base}, ${exponent}) AS SIGNED)`,
+  len: ([value = '']) => `CHAR_LENGTH(${value})`,
+  lower: ([value = '']) => `LOWER(${value})`,
+  upper: ([value = '']) => `UPPER(${value})`,
+  trim: ([value = '']) => `TRIM(${value})`,
+  concat: (args) => `CONCAT(${args.join(', ')})`,
+  substring: ([value = '', from = '', length = '']) => `SUBSTRING(${value}, ${from}, ${length})`,
+  contains: ([value = '', part = '']) => `(LOCATE(LOWER(${part}), LOWER(${value})) > 0)`,
+  starts_with: ([value = '', part = '']) => `(LOCATE(LOWER(${part}), LOWER(${value})) = 1)`,
+  sha256: ([value = '']) => `SHA2(${value}, 256)`,
+  bucket: ([value = '', count = '']) => `(CONV(LEFT(SHA2(${value}, 256), 12), 16, 10) MOD ${count})`,
+};
+/** Of days. Those of moments are taken in the zone. */
+const OF_DAYS: Readonly<Record<string, (day: string) => string>> = {
+  year: (day) => `YEAR(${day})`,
+  month: (day) => `MONTH(${day})`,
+  day: (day) => `DAYOFMONTH(${day})`,
+  weekday: (day) => `(WEEKDAY(${day}) + 1)`,
+  month_of: (day) => `DATE_FORMAT(${day}, '%Y-%m')`,
+};
+const TRUNCATED: Readonly<Record<string, (day: string) => string>> = {
+  week: (day) => `(${day} - INTERVAL WEEKDAY(${day}) DAY)`,
+  month: (day) => `(${day} - INTERVAL DAYOFMONTH(${day}) - 1 DAY)`,
+  quarter: (day) => `(MAKEDATE(YEAR(${day}), 1) + INTERVAL QUARTER(${day}) - 1 QUARTER)`,
+  halfyear: (day) => `(MAKEDATE(YEAR(${day}), 1) + INTERVAL IF(MONTH(${day}) < 7, 0, 6) MONTH)`,
+  year: (day) => `MAKEDATE(YEAR(${day}), 1)`,
+};
+const BETWEEN: Readonly<Record<string, number>> = { seconds: 1_000_000, minutes: 60_000_000, hours: 3_600_000_000 };
+
+export const CALLER = { id: 'p_caller_id', roles: 'p_caller_roles' } as const;
+
+/** Writes formulas as MySQL and MariaDB read them. What they have no equal for is refused by name. */
+export class MysqlFormulas {
+  readonly specification: CheckedSpecification;
+  readonly prefix: string;
+  /** Functions of the domain's own that formulas call. */
+  readonly used = new Set<'local' | 'moment' | 'random_code' | 'tenant'>();
+  /** Fields of rows in variables that a formula has read: the others need not be fetched. */
+  readonly fetched = new Set<string>();
+  readonly #refusals: Refusals;
+
+  constructor(specification: CheckedSpecification, refusals: Refusals) {
+    this.specification = specification;
+    this.prefix = specification.domain.replaceAll('-', '_');
+    this.#refusals = refusals;
+  }
+
+  /** Says that it is not made, and goes on, so that all that is not made is said. */
+  refuse({ path }: Pick<Place, 'path'>, construct: string): string {
+    this.#refusals.add(path, construct);
+    return 'NULL';
+  }
+
+  record(name: string): CheckedRecord {
+    const found = this.specification.records.find((record) => record.name === name);
+    // n.b. the checker has resolved every name.
+    if (found === undefined) throw new TypeError(`no record ${name}`);
+    return found;
+  }
+
+  name(...parts: readonly string[]): string {
+    return fit([this.prefix, ...parts].join('_'));
+  }
+
+  fieldOf(record: CheckedRecord, name: string): CheckedField {
+    const found = record.fields.find((field) => field.name === name);
+    if (found === undefined) throw new TypeError(`no field ${name} in ${record.name}`);
+    return found;
+  }
+
+  /** An alias that is not taken in this statement. */
+  alias(name: string, { aliases }: Pick<Place, 'aliases'>): string {
+    let alias = name;
+    for (let number = 2; aliases.has(alias); number += 1) alias = `${name}_${number}`;
+    aliases.add(alias);
+    return quote(alias);
+  }
+
+  /** A value that is 0 or 1, never NULL. */
+  truth(formula: Formula, place: Place): string {
+    const text = this.write(formula, place);
+    return formula.nullable || mayBeNull(formula) ? `(${unwrapped(text)}) IS TRUE` : text;
+  }
+
+  /** A condition of IF, WHERE or WHEN, where NULL counts as false. */
+  condition(formula: Formula, place: Place): string {
+    return unwrapped(this.write(formula, place));
+  }
+
+  /** True where the formula is not: false and NULL. */
+  negation(formula: Formula, place: Place): string {
+    return `(${this.condition(formula, place)}) IS NOT TRUE`;
+  }
+
+  /** As a value that is stored, answered or compared. */
+  value(formula: Formula, place: Place): string {
+    return formula.type.kind === 'boolean' && formula.node !== 'field' && formula.node !== 'literal'
+      ? this.truth(formula, place)
+      : this.write(formula, place);
+  }
+
+  write(formula: Formula, place: Place): string {
+    switch (formula.node) {
+      case 'literal':
+        return this.#literal(formula.value, formula.type);
+      case 'span':
+        return String(formula.amount * INTERVALS[formula.in][2]);
+      case 'argument':
+        return `p_${formula.name}`;
+      case 'argument_column':
+        return this.refuse(place, 'a column of a list argument outside of a total');
+      case 'given':
+        return `(p_${formula.name} IS NOT NULL)`;
+      case 'caller':
+        return formula.what === 'user' ? CALLER.id : this.#tenant();
+      case 'has_role':
+        return `(JSON_CONTAINS(${CALLER.roles}, JSON_QUOTE(${literal(formula.role)})) IS TRUE)`;
+      case 'now':
+        return place.now;
+      case 'today':
+        return `DATE(${this.#local(place.now)})`;
+      case 'field':
+        return this.#field(formula, place);
+      case 'row':
+        return this.#keyOf(formula.row, place);
+      case 'variable':
+        return place.variable?.(formula.name) ?? `v_${formula.name}`;
+      case 'item_column':
+        return `${formula.item}__${formula.column}`;
+      case 'position':
+        return `${formula.item}__position`;
+      case 'not':
+        return `(${this.negation(formula.of, place)})`;
+      case 'negate':
+        return `(-${this.write(formula.of, place)})`;
+      case 'and':
+      case 'or':
+        return `(${formula.of.map((part) => this.write(part, place)).join(` ${formula.node.toUpperCase()} `)})`;
+      case 'compare':
+        return this.#compare(formula, place);
+      case 'is_null':
+        return this.#isNull(formula, place);
+      case 'in':
+        return this.#in(formula, place);
+      case 'arithmetic':
+        return this.#arithmetic(formula, place);
+      case 'call':
+        return this.#call(formula, place);
+      case 'set':
+        return this.#set(formula, place);
+      case 'list_total':
+        return this.#listTotal(formula, place);
+      case 'total':
+        return this.#total(formula, place);
+      case 'window':
+        return this.#window(formula, place);
+      case 'answer_value':
+        return `v_${formula.answer}_${formula.name}`;
+    }
+  }
+
+  /** `ORDER BY` items. */
+  order(items: readonly OrderItem[], place: Place): readonly string[] {
+    return items.map(({ by, direction }) => `${this.orderable(by, place)}${direction === 'desc' ? ' DESC' : ''}`);
+  }
+
+  /** n.b. an enum is ordered as its values are written: a column of MySQL is, a text of one is not. */
+  orderable(formula: Formula, place: Place): string {
+    const text = this.write(formula, place);
+    if (formula.type.kind !== 'enum') return text;
+    return `FIELD(${text}, ${formula.type.values.map(literal).join(', ')})`;
+  }
+
+  /** n.b. users have roles, and that of an organisation begins with `tenant:`. */
+  #tenant(): string {
+    this.used.add('tenant');
+    return `${fit(`_${this.prefix}_tenant`)}(${CALLER.roles})`;
+  }
+
+  #literal(value: string | number | boolean | null, type: Type): string {
+    if (value === null) return 'NULL';
+    if (typeof value === 'boolean') return value ? 'TRUE' : 'FALSE';
+    if (typeof value === 'number' || type.kind === 'decimal' || type.kind === 'integer') return String(value);
+    if (type.kind === 'date') return `DATE ${literal(value)}`;
+    if (type.kind === 'time') return `TIME ${literal(value)}`;
+    if (type.kind === 'timestamp') return `TIMESTAMP ${literal(value.replace('T', ' ').replace('Z', ''))}`;
+    return literal(value);
+  }
+
+  #local(moment: string): string {
+    if (this.specification.source.zone === 'UTC') return moment;
+    this.used.add('local');
+    return `${fit(`_${this.prefix}_local`)}(${moment})`;
+  }
+
+  /** The day of a date or a moment. */
+  #day(formula: Formula | undefined, place: Place): string {
+    if (formula === undefined) return 'NULL';
+    const text = this.write(formula, place);
+    return formula.type.kind === 'timestamp' ? `DATE(${this.#local(text)})` : text;
+  }
+
+  /** A field of a row, as readers see it. */
+  read(ref: RowRef, field: CheckedField, place: Place): string {
+    if (field.computed !== undefined) {
+      const inside: Place = { ...place, row: (name) => (name === 'this' ? ref : undefined), own: ref };
+      return this.value(field.computed, inside);
+    }
+    if (ref.kind === 'variables') {
+      this.fetched.add(`${ref.name}__${field.name}`);
+      return `${ref.name}__${field.name}`;
+    }
+    return ref.isRaw ? `${ref.alias}.${quote(field.name)}` : this.#effective(ref, field, place);
+  }
+
+  /** What has expired counts as changed from that moment on, whether or not that was written. */
+  #effective(ref: RowRef & { readonly kind: 'alias' }, field: CheckedField, place: Place): string {
+    const column = `${ref.alias}.${quote(field.name)}`;
+    const changed = ref.record.expires?.set?.find(({ name }) => name === field.name);
+    if (changed === undefined) return column;
+    const raw = this.#raw(ref, place);
+    return `IF(${this.expired(ref, place)}, ${this.value(changed.value, raw)}, ${column})`;
+  }
+
+  #raw(ref: RowRef & { readonly kind: 'alias' }, place: Place): Place {
+    const own: RowRef = { ...ref, isRaw: true };
+    return { ...place, path: `records.${ref.record.name}.expires`, row: () => own, own };
+  }
+
+  /** Whether a stored row has expired. */
+  expired(ref: RowRef & { readonly kind: 'alias' }, place: Place): string {
+    const { expires } = ref.record;
+    if (expires === undefined) return 'FALSE';
+    const raw = this.#raw(ref, place);
+    const until = expires.at.type.kind === 'date' ? `DATE(${this.#local(place.now)})` : place.now;
+    return `${this.write(expires.when, raw)} AND ${this.write(expires.at, raw)} <= ${until}`;
+  }
+
+  #field(formula: Of<'field'>, place: Place): string {
+    if (place.field !== undefined) return place.field(formula);
+    const start = place.row(formula.row);
+    if (start === undefined) return this.refuse(place, `the row ${formula.row} here`);
+    const field = this.fieldOf(this.record(formula.record), formula.field);
+    return this.#follow(start, formula.path, { field, place });
+  }
+
+  /** What lies behind references: a join where there is a FROM to join, else a read of its own. */
+  #follow(
+    start: RowRef,
+    path: readonly Hop[],
+    { field, place }: { readonly field: CheckedField; readonly place: Place },
+  ): string {
+    const [hop, ...more] = path;
+    if (hop === undefined) return this.read(start, field, place);
+    const to = this.record(hop.to);
+    const [keyName, ...others] = to.key;
+    if (keyName === undefined || others.length > 0)
+      return this.refuse(place, `a path through ${to.name}, whose key has several fields`);
+    const from = this.read(start, this.fieldOf(start.record, hop.field), place);
+    const { joins } = place;
+    if (start.kind === 'alias' && joins !== undefined) {
+      let alias = joins.known.get(from);
+      if (alias === undefined) {
+        alias = this.alias(hop.field, place);
+        joins.known.set(from, alias);
+        const seen = this.visible({ kind: 'alias', alias, record: to, isRaw: false }, place);
+        const also = seen === undefined ? '' : ` AND (${seen})`;
+        joins.lines.push(`LEFT JOIN ${this.name(to.name)} AS ${alias} ON ${alias}.${quote(keyName)} = ${from}${also}`);
+      }
+      return this.#follow({ kind: 'alias', alias, record: to, isRaw: false }, more, { field, place });
+    }
+    const alias = this.alias(hop.field, place);
+    const inner = new Joins();
+    const ref: RowRef = { kind: 'alias', alias, record: to, isRaw: false };
+    const value = this.#follow(ref, more, { field, place: { ...place, joins: inner } });
+    const tables = [`${this.name(to.name)} AS ${alias}`, ...inner.lines].join(' ');
+    const seen = this.visible(ref, place);
+    const also = seen === undefined ? '' : ` AND (${seen})`;
+    return `(SELECT ${value} FROM ${tables} WHERE ${alias}.${quote(keyName)} = ${from}${also})`;
+  }
+
+  /** Which rows of a record whoever asks may see; undefined: all. */
+  visible(ref: RowRef, place: Place): string | undefined {
+    const { rowAccess } = ref.record;
+    if (rowAccess === undefined || place.isUnfiltered === true) return undefined;
+    if (place.knowsCaller !== true) {
+      this.refuse(place, `what depends on who asks, ${ref.record.name}, in a view or a trigger`);
+      return undefined;
+    }
+    return this.access(rowAccess.read, ref, place);
+  }
+
+  /** A formula of row_access, of one row. n.b. without joins: what it follows is read by itself. */
+  access(formula: Formula, ref: RowRef, place: Place): string {
+    const { joins: _, ...around } = place;
+    return this.condition(formula, {
+      ...around,
+      ...{ path: `records.${ref.record.name}.row_access`, own: ref, isUnfiltered: true },
+      row: (name) => (name === 'this' ? ref : undefined),
+    });
+  }
+
+  #keyOf(row: string, place: Place): string {
+    const ref = place.row(row);
+    if (ref === undefined) return this.refuse(place, `the row ${row} here`);
+    const [name, ...others] = ref.record.key;
+    if (name === undefined || others.length > 0)
+      return this.refuse(place, `the key of ${ref.record.name}, which has several fields`);
+    return this.read(ref, this.fieldOf(ref.record, name), place);
+  }
+
+  #compare({ op, left, right }: Of<'compare'>, place: Place): string {
+    const isOrder = op !== '=' && op !== '!=';
+    const expiring = op === '=' ? this.#compareExpiring(left, right, place) : undefined;
+    if (expiring !== undefined) return expiring;
+    const side = (formula: Formula, other: Formula): string => {
+      const { type } = formula.type.kind === 'enum' || !isOrder ? formula : other;
+      if (isOrder && type.kind === 'enum')
+        return `FIELD(${this.write(formula, place)}, ${type.values.map(literal).join(', ')})`;
+      return this.value(formula, place);
+    };
+    return `${side(left, right)} ${COMPARISONS[op]} ${side(right, left)}`;
+  }
+
+  /** A field that expires, compared with what it does not expire to: so that an index on it can be used. */
+  #compareExpiring(left: Formula, right: Formula, place: Place): string | undefined {
+    if (left.node !== 'field' || left.path.length > 0) return undefined;
+    const ref = place.row(left.row);
+    if (ref?.kind !== 'alias' || ref.isRaw) return undefined;
+    const changed = ref.record.expires?.set?.find(({ name }) => name === left.field)?.value;
+    if (changed?.node !== 'literal') return undefined;
+    const isOther = changed.value === null || (right.node === 'literal' && right.value !== changed.value);
+    if (!isOther) return undefined;
+    const column = `${ref.alias}.${quote(left.field)}`;
+    return `(${column} = ${this.value(right, place)} AND (${this.expired(ref, place)}) IS NOT TRUE)`;
+  }
+
+  #isNull({ of, not }: Of<'is_null'>, place: Place): string {
+    if (of.node === 'row') {
+      const ref = place.row(of.row);
+      if (ref?.kind === 'variables') return not ? `${ref.name}__is_there` : `NOT ${ref.name}__is_there`;
+      if (ref === undefined) return this.refuse(place, `the row ${of.row} here`);
+      return `${ref.alias}.${quote(ref.record.key[0] ?? 'id')} IS ${not ? 'NOT ' : ''}NULL`;
+    }
+    return `${this.value(of, place)} IS ${not ? 'NOT ' : ''}NULL`;
+  }
+
+  #in({ of, list, not }: Of<'in'>, place: Place): string {
+    const value = this.write(of, place);
+    const text = Array.isArray(list)
+      ? `${value} IN (${(list as readonly Formula[]).map((each) => this.write(each, place)).join(', ')})`
+      : this.#has(list as Formula, of, place);
+    return not ? `((${text}) IS NOT TRUE)` : text;
+  }
+
+  /** Whether a list, which is kept as JSON, has a value. */
+  #has(list: Formula, value: Formula, place: Place): string {
+    if (list.node === 'call') return this.refuse(place, `a value in ${list.name}()`);
+    const text = this.write(value, place);
+    const { kind } = this.keyType(value.type);
+    const json =
+      kind === 'text' || kind === 'enum' ? `JSON_QUOTE(${text})` : kind === 'integer' ? `CAST(${text} AS CHAR)` : '';
+    if (json === '') return this.refuse(place, `a list of ${kind}`);
+    return `JSON_CONTAINS(${this.write(list, place)}, ${json})`;
+  }
+
+  /** What a reference is kept as. */
+  keyType(type: Type): Type {
+    if (type.kind !== 'reference') return type;
+    const record = this.record(type.record);
+    const [name = 'id'] = record.key;
+    return this.keyType(this.fieldOf(record, name).type);
+  }
+
+  #arithmetic(formula: Of<'arithmetic'>, place: Place): string {
+    const { op, left, right } = formula;
+    const [a, b] = [left.type.kind, right.type.kind];
+    if (a === 'time' || b === 'time') return this.refuse(place, 'arithmetic of times of day');
+    if (b === 'span' && a !== 'span' && (op === '+' || op === '-'))
+      return `(${this.write(left, place)} ${op} ${this.#interval(right, place)})`;
+    if (a === 'span' && b !== 'span' && op === '+')
+      return `(${this.write(right, place)} + ${this.#interval(left, place)})`;
+    if (formula.type.kind === 'span' && formula.type.calendar) return this.refuse(place, 'a length in months here');
+    const [first, second] = [this.write(left, place), this.write(right, place)];
+    // n.b. a moment minus a moment, in microseconds as every length of time here.
+    if (formula.type.kind === 'span' && (a === 'date' || a === 'timestamp'))
+      return `TIMESTAMPDIFF(MICROSECOND, ${second}, ${first})`;
+    if (op === '/') {
+      // Twenty digits more, so that what is rounded afterwards is not rounded twice.
+      const dividend = a === 'float' || b === 'float' ? first : `CAST(${unwrapped(first)} AS DECIMAL(60, 20))`;
+      return `(${dividend} / ${divisor(right, second)})`;
+    }
+    if (op === '%') return `(${first} MOD ${divisor(right, second)})`;
+    return `(${first} ${op} ${second})`;
+  }
+
+  /** `15 min`, or a number of them: `:minutes * 1 min`. */
+  #interval(formula: Formula, place: Place): string {
+    if (formula.node === 'span') {
+      const [factor, unit] = INTERVALS[formula.in];
+      return `INTERVAL ${formula.amount * factor} ${unit}`;
+    }
+    if (formula.node === 'arithmetic' && formula.op === '*') {
+      const [span, number] = [formula.left, formula.right].toSorted((one) => (one.node === 'span' ? -1 : 1));
+      if (span?.node === 'span' && number !== undefined) {
+        const [factor, unit] = INTERVALS[span.in];
+        const times = span.amount * factor;
+        return `INTERVAL ${this.write(number, place)}${times === 1 ? '' : ` * ${times}`} ${unit}`;
+      }
+    }
+    if (formula.type.kind === 'span' && formula.type.calendar) return this.refuse(place, 'a length in months here');
+    return `INTERVAL ${this.write(formula, place)} MICROSECOND`;
+  }
+
+  #call(formula: Of<'call'>, place: Place): string {
+    const { name, args } = formula;
+    const [first, second, third] = args;
+    if (name === 'if' && first !== undefined && second !== undefined && third !== undefined)
+      return `IF(${this.condition(first, place)}, ${this.value(second, place)}, ${this.value(third, place)})`;
+    if (first === undefined) return this.refuse(place, `the function ${name}`);
+    const texts = (): readonly string[] => args.map((arg) => this.#argument(arg, { name, place }));
+    const plain = FUNCTIONS[name];
+    if (plain !== undefined) return plain(texts());
+    const ofDays = OF_DAYS[name];
+    if (ofDays !== undefined) return ofDays(this.#day(first, place));
+    if (name === 'days') return `DATEDIFF(${this.#day(second, place)}, ${this.#day(first, place)})`;
+    if (name === 'date') return this.#day(first, place);
+    if (name === 'trunc' && second?.node === 'literal')
+      return TRUNCATED[String(second.value)]?.(this.#day(first, place)) ?? this.refuse(place, 'the function trunc');
+    const micros = BETWEEN[name];
+    if (micros !== undefined) return `(TIMESTAMPDIFF(MICROSECOND, ${texts().join(', ')}) DIV ${micros})`;
+    if (name === 'time') return `CAST(DATE_FORMAT(${this.#local(this.write(first, place))}, '%H:%i:00') AS TIME)`;
+    if (name === 'hour' || name === 'minute') {
+      const text = this.write(first, place);
+      return `${name.toUpperCase()}(${first.type.kind === 'timestamp' ? this.#local(text) : text})`;
+    }
+    if (name === 'timestamp') {
+      this.used.add('local').add('moment');
+      return `${fit(`_${this.prefix}_moment`)}(TIMESTAMP(${texts().join(', ')}))`;
+    }
+    if (name === 'random_code') {
+      this.used.add('random_code');
+      return `${fit(`_${this.prefix}_random_code`)}(${texts().join(', ')})`;
+    }
+    if (name === 'has' && second !== undefined) return this.#has(first, second, place);
+    return this.refuse(place, `the function ${name}`);
+  }
+
+  /** n.b. a moment in a text is written as answers show it. */
+  #argument(arg: Formula, { name, place }: { readonly name: string; readonly place: Place }): string {
+    const text = this.value(arg, place);
+    if (name !== 'concat' && name !== 'sha256') return text;
+    if (arg.type.kind === 'timestamp') return `CONCAT(LEFT(DATE_FORMAT(${text}, '%Y-%m-%dT%H:%i:%s.%f'), 23), 'Z')`;
+    if (arg.type.kind === 'time') return `TIME_FORMAT(${text}, '%H:%i')`;
+    if (arg.type.kind === 'boolean') return `IF(${text}, 'true', 'false')`;
+    return arg.type.kind === 'json' || arg.type.kind === 'float'
+      ? this.refuse(place, `a ${arg.type.kind} in a text`)
+      : text;
+  }
+
+  #set(formula: Of<'set'>, place: Place): string {
+    const record = this.record(formula.record);
+    const { inside, from, where } = this.source(record, { where: formula.where, around: place });
+    const value = formula.value === undefined ? undefined : this.value(formula.value, inside);
+    const order = formula.order === undefined ? [] : this.order(formula.order, inside);
+    // Without it a set is as old as the first read of the transaction, and what others have written since would be missed.
+    const lock = place.isLocking ? ' FOR UPDATE' : '';
+    const rest = `FROM ${from()}${where}`;
+    const distinct = formula.distinct ? 'DISTINCT ' : '';
+    switch (formula.function) {
+      case 'exists':
+        return `EXISTS (SELECT 1 ${rest}${lock})`;
+      case 'count':
+        return `(SELECT COUNT(${distinct}${value ?? '*'}) ${rest}${lock})`;
+      case 'sum':
+        return `(SELECT COALESCE(SUM(${distinct}${value ?? '1'}), 0) ${rest}${lock})`;
+      case 'first': {
+        const key = record.key.map((name) => this.read(inside.own, this.fieldOf(record, name), inside));
+        return `(SELECT ${value ?? '1'} ${rest} ORDER BY ${[...order, ...key].join(', ')} LIMIT 1${lock})`;
+      }
+      case 'avg':
+        return `(SELECT AVG(CAST(${value ?? '1'} AS DECIMAL(60, 20))) ${rest}${lock})`;
+      case 'min':
+      case 'max':
+        if (formula.value?.type.kind === 'enum') return this.refuse(place, `${formula.function} of an enum`);
+        return `(SELECT ${formula.function.toUpperCase()}(${value ?? '1'}) ${rest}${lock})`;
+    }
+  }
+
+  /** The records of a type that fit, for a set or a step: its place, and its FROM once everything in it is written. */
+  source(
+    record: CheckedRecord,
+    { where, around }: { readonly where: Formula | undefined; readonly around: Place },
+  ): { readonly inside: Place & { readonly own: RowRef }; readonly from: () => string; readonly where: string } {
+    const alias = this.alias(record.name, around);
+    const own: RowRef = { kind: 'alias', alias, record, isRaw: false };
+    const joins = new Joins();
+    const inside = {
+      ...around,
+      row: (name: string) => (name === record.name ? own : name === 'this' ? (around.own ?? own) : around.row(name)),
+      ...{ own, joins },
+    };
+    const seen = this.visible(own, inside);
+    const conditions = [
+      ...(where === undefined ? [] : [this.condition(where, inside)].filter((text) => text !== 'TRUE')),
+      ...(seen === undefined ? [] : [`(${seen})`]),
+    ];
+    const [first = '', ...others] = conditions;
+    const whole = others.length === 0 ? first : [grouped(first), ...others].join(' AND ');
+    return {
+      inside,
+      from: () => [`${this.name(record.name)} AS ${alias}`, ...joins.lines].join(' '),
+      where: whole === '' ? '' : ` WHERE ${whole}`,
+    };
+  }
+
+  #listTotal(formula: Of<'list_total'>, place: Place): string {
+    const { list } = formula;
+    if (formula.function === 'count' && list.node === 'argument') return `COALESCE(JSON_LENGTH(p_${list.name}), 0)`;
+    if (formula.function === 'count' && list.node === 'field')
+      return `COALESCE(JSON_LENGTH(${this.write(list, place)}), 0)`;
+    if (list.node !== 'argument_column') return this.refuse(place, `${formula.function} of this list`);
+    const alias = this.alias(list.name, place);
+    const value = `${alias}.${quote(list.column)}`;
+    const { type } = list;
+    const scale = type.kind === 'list' && type.of.kind === 'decimal' ? type.of.scale : 0;
+    const number = `CAST(${value} AS DECIMAL(60, ${scale}))`;
+    const from = `FROM JSON_TABLE(p_${list.name}, '$[*]' COLUMNS (${quote(list.column)} VARCHAR(60) PATH '$.${list.column}')) AS ${alias}`;
+    if (formula.function === 'count') return `(SELECT COUNT(${value}) ${from})`;
+    if (formula.function === 'sum') return `(SELECT COALESCE(SUM(${number}), 0) ${from})`;
+    return `(SELECT ${formula.function.toUpperCase()}(${number}) ${from})`;
+  }
+
+  #total(formula: Of<'total'>, place: Place): string {
+    const value = formula.value === undefined ? '*' : unwrapped(this.value(formula.value, place));
+    const distinct = formula.distinct ? 'DISTINCT ' : '';
+    if (formula.function === 'count') return `COUNT(${distinct}${value})`;
+    if (formula.function === 'sum') return `COALESCE(SUM(${distinct}${value}), 0)`;
+    if (formula.function === 'avg') return `AVG(CAST(${value} AS DECIMAL(60, 20)))`;
+    if (formula.value?.type.kind === 'enum') return this.refuse(place, `${formula.function} of an enum`);
+    return `${formula.function.toUpperCase()}(${value})`;
+  }
+
+  #window(formula: Of<'window'>, place: Place): string {
+    const value = formula.value === undefined ? '' : unwrapped(this.value(formula.value, place));
+    const partition = formula.partition.map((each) => this.write(each, place));
+    const order = this.order(formula.order, place);
+    const over = [
+      ...(partition.length === 0 ? [] : [`PARTITION BY ${partition.join(', ')}`]),
+      ...(order.length === 0 ? [] : [`ORDER BY ${order.join(', ')}`]),
+    ].join(' ');
+    const text = `${formula.function.toUpperCase()}(${value === '' && formula.function === 'count' ? '*' : value}) OVER (${over})`;
+    return formula.function === 'sum' ? `COALESCE(${text}, 0)` : text;
+  }
+}
+
+/** n.b. `a OR b` beside AND. */
+export function grouped(text: string): string {
+  return text.includes(' OR ') ? `(${text})` : text;
+}
+
+/** Parentheses around the whole, which a place that has its own does not need. */
+export function unwrapped(text: string): string {
+  if (!text.startsWith('(') || !text.endsWith(')')) return text;
+  let depth = 0;
+  let isQuoted = false;
+  for (let at = 0; at < text.length; at += 1) {
+    const sign = text.charAt(at);
+    if (sign === "'" && text.charAt(at - 1) !== '\\') isQuoted = !isQuoted;
+    if (isQuoted) continue;
+    if (sign === '(') depth += 1;
+    if (sign === ')') depth -= 1;
+    if (depth === 0 && at < text.length - 1) return text;
+  }
+  const inner = text.slice(1, -1);
+  return inner.startsWith('SELECT ') ? text : inner;
+}
+
+/** n.b. a comparison of what can be null is said not to be null, because it counts as false; in SQL it is NULL. */
+function mayBeNull(formula: Formula): boolean {
+  switch (formula.node) {
+    case 'compare':
+      return formula.left.nullable || formula.right.nullable;
+    case 'and':
+    case 'or':
+      return formula.of.some(mayBeNull);
+    case 'in':
+      return true;
+    case 'call':
+      return formula.args.some(({ nullable }) => nullable);
+    default:
+      return formula.nullable;
+  }
+}
+
+function divisor(formula: Formula, text: string): string {
+  return formula.node === 'literal' && Number(formula.value) !== 0 ? text : `NULLIF(${unwrapped(text)}, 0)`;
+}
+
+/** How values of a type are declared: as a column, as a parameter, and in the template. */
+export interface Declared {
+  readonly column: string;
+  /** Wider than the column where MySQL would round what does not fit in place of refusing it. */
+  readonly parameter: string;
+  readonly template: string;
+}
+
+const TEXT = 'CHARACTER SET utf8mb4 COLLATE utf8mb4_bin';
+
+interface Sized {
+  readonly type: Type;
+  readonly spec?: object | undefined;
+}
+
+/** Undefined: this generator has no such type, and refuses what has it. */
+export function declared({ type, spec }: Sized, formulas: MysqlFormulas): Declared | undefined {
+  const of = (spec ?? {}) as { readonly max_length?: number; readonly precision?: number; readonly max_items?: number };
+  const same = (column: string, template: string): Declared => ({ column, parameter: column, template });
+  switch (type.kind) {
+    case 'text': {
+      const most = of.max_length ?? 200;
+      return same(`${most > 4000 ? 'MEDIUMTEXT' : `VARCHAR(${most})`} ${TEXT}`, `t.string({ max: ${most} })`);
+    }
+    case 'integer':
+      return same('BIGINT', 't.int()');
+    case 'decimal':
+      return {
+        column: `DECIMAL(${of.precision ?? 50}, ${type.scale})`,
+        parameter: 'DECIMAL(60, 20)',
+        template: 't.decimal()',
+      };
+    case 'float':
+      return same('DOUBLE', 't.number()');
+    case 'boolean':
+      return same('BOOLEAN', 't.boolean()');
+    case 'date':
+      return same('DATE', 't.date()');
+    case 'time':
+      return same('TIME', 't.string({ max: 8 })');
+    case 'timestamp':
+      return same('DATETIME(3)', 't.datetime()');
+    case 'enum':
+      return {
+        column: `ENUM(${type.values.map(literal).join(', ')}) ${TEXT}`,
+        parameter: `VARCHAR(40) ${TEXT}`,
+        template: `t.enum([${type.values.map((value) => JSON.stringify(value)).join(', ')}])`,
+      };
+    case 'json':
+      return same('JSON', 't.json()');
+    case 'list': {
+      const item = declared({ type: type.of, spec }, formulas);
+      const most = of.max_items === undefined ? '' : `, { max: ${of.max_items} }`;
+      return item === undefined ? undefined : same('JSON', `t.list(${item.template}${most})`);
+    }
+    case 'objects': {
+      const items = type.columns.map((column) => objectField(column, formulas));
+      if (items.includes(undefined)) return undefined;
+      const most = of.max_items === undefined ? '' : `, { max: ${of.max_items} }`;
+      return same('JSON', `t.list(t.object({ ${items.join(', ')} })${most})`);
+    }
+    case 'reference': {
+      const record = formulas.record(type.record);
+      const [name, ...others] = record.key;
+      if (name === undefined || others.length > 0) return undefined;
+      return declaredField(formulas.fieldOf(record, name), record, formulas);
+    }
+    default:
+      return undefined;
+  }
+}
+
+function objectField(column: CheckedColumn, formulas: MysqlFormulas): string | undefined {
+  const made = declared(column, formulas);
+  return made === undefined ? undefined : `${column.name}: ${made.template}${column.optional ? '.optional()' : ''}`;
+}
+
+export function declaredField(
+  field: CheckedField,
+  record: CheckedRecord,
+  formulas: MysqlFormulas,
+): Declared | undefined {
+  if (field.origin === 'key' && record.keyKind === 'uuid')
+    return {
+      column: 'CHAR(36) CHARACTER SET ascii COLLATE ascii_bin',
+      parameter: 'CHAR(36)',
+      template: 't.string({ max: 36 })',
+    };
+  return declared(field, formulas);
+}
+
+/** As an answer shows a value: a time of day without seconds, a decimal with its digits. */
+export function shown(text: string, { type }: { readonly type: Type }): string {
+  if (type.kind === 'time') return `TIME_FORMAT(${text}, '%H:%i')`;
+  if (type.kind === 'decimal') return `CAST(${unwrapped(text)} AS DECIMAL(60, ${type.scale}))`;
+  return type.kind === 'integer' ? `CAST(${unwrapped(text)} AS SIGNED)` : unwrapped(text);
+}

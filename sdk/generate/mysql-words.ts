@@ -1,0 +1,76 @@
+import { createHash } from 'node:crypto';
+
+/** How names and texts are written in SQL that MySQL and MariaDB both read. */
+
+const MOST_CHARACTERS = 64;
+
+/** A name of at most 64 characters, as MySQL takes them; what is cut is told apart by a hash. */
+export function fit(name: string): string {
+  if (name.length <= MOST_CHARACTERS) return name;
+  return `${name.slice(0, MOST_CHARACTERS - 7)}_${createHash('sha256').update(name).digest('hex').slice(0, 6)}`;
+}
+
+/**
+ * Of columns and aliases: a field may be called `order` or `rank`, and what is no reserved word today may be one tomorrow. Names
+ * that begin with the domain, or as variables do, need no quotes.
+ */
+export function quote(name: string): string {
+  return `\`${name}\``;
+}
+
+/** n.b. `SET sql_mode` at the head of each file leaves backslash escapes on. Texts have no control characters: the checker refuses them. */
+export function literal(value: string): string {
+  return `'${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
+}
+
+/** What an object is for, as the server shows it. */
+export function comment(words: string, most = 255): string {
+  const plain = words.replaceAll(/\s+/gu, ' ').trim();
+  return literal(plain.length > most ? `${plain.slice(0, most - 1)}…` : plain);
+}
+
+/** n.b. a line of its own: MySQL takes `--` for a comment only with a space behind it. */
+export function remark(words: string): string {
+  return `-- ${words.replaceAll(/\s+/gu, ' ').trim()}`;
+}
+
+export function indent(lines: readonly string[], by = 2): readonly string[] {
+  return lines.flatMap((line) => line.split('\n')).map((line) => (line === '' ? '' : `${' '.repeat(by)}${line}`));
+}
+
+const LINE_CHARACTERS = 110;
+
+/** A list behind a word, `SELECT a, b`: in as few lines as fit. */
+export function listed(head: string, items: readonly string[], tail = ''): string {
+  const lines: string[] = [];
+  let line = head;
+  for (const [index, item] of items.entries()) {
+    const text = index === items.length - 1 ? `${item}${tail}` : `${item},`;
+    if (line.length + text.length + 1 > LINE_CHARACTERS && line !== head && line.trim() !== '') {
+      lines.push(line);
+      line = '   ';
+    }
+    line = `${line} ${text}`;
+  }
+  return [...lines, line].join('\n');
+}
+
+export function when(condition: string, then: readonly string[]): readonly string[] {
+  return [`IF ${condition} THEN`, ...indent(then), 'END IF;'];
+}
+
+/** `d` is a digit, `A` a capital letter, everything else itself. */
+export function maskPattern(mask: string): string {
+  const parts = Array.from(mask, (letter) => {
+    if (letter === 'd') return '[0-9]';
+    if (letter === 'A') return '[A-Z]';
+    if (letter === '^' || letter === '\\' || letter === ']') return `\\${letter}`;
+    return /[A-Za-z0-9 _-]/.test(letter) ? letter : `[${letter}]`;
+  });
+  return `^${parts.join('')}$`;
+}
+
+/** A view reads as what is stored; a routine and a trigger keep the mode and the collation that they were made with. */
+export const HEAD = `SET NAMES utf8mb4 COLLATE utf8mb4_bin;
+SET sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION';
+`;

@@ -1,0 +1,96 @@
+import type { CheckedSpecification } from '../spec/index.js';
+import type { Routines } from './template-text.js';
+
+/** Texts of a specification are data: nothing in them becomes a heading, a link or HTML. */
+function plain(words: string): string {
+  return words
+    .replaceAll(/\s+/gu, ' ')
+    .replaceAll(/[\\`*_[\]<>|#]/g, (sign) => `\\${sign}`)
+    .trim();
+}
+
+const EXAMPLES: Readonly<Record<string, unknown>> = {
+  ...{ integer: 1, decimal: '12.50', float: 1.5, boolean: true, date: '2026-01-31', time: '18:30' },
+  ...{ timestamp: '2026-01-31T18:30:00Z', json: {}, list: [], objects: [], text: 'text', reference: 1 },
+};
+
+/** What callers and the DBA read of a domain. */
+export function readmeText(specification: CheckedSpecification, { plain: routines, actions }: Routines): string {
+  const { source, domain, records, queries } = specification;
+  const references = records.flatMap((record) =>
+    record.fields.flatMap(({ name, type, optional }) =>
+      type.kind === 'reference' ? [`  ${type.record} ${optional ? '|o' : '||'}--o{ ${record.name} : "${name}"`] : [],
+    ),
+  );
+  const entities = records.flatMap((record) => [
+    `  ${record.name} {`,
+    ...record.fields.map(({ name, type }) => `    ${type.kind} ${name}${record.key.includes(name) ? ' PK' : ''}`),
+    '  }',
+  ]);
+  const all = [...routines, ...actions.map(({ routine }) => routine)];
+  const rows = [
+    ...records.map(({ name }, index) => [
+      index === 0 ? '`fetch`' : `\`fetch\`, \`"view": "${name}_records"\`; \`${name}_fetch\`, \`${name}_list\``,
+      `Finds ${plain(name.replaceAll('_', ' '))} records by key, by filters, in an order, page by page.`,
+      '`query`',
+    ]),
+    ...all.map(({ operation, about, args }) => [
+      `\`${operation}\``,
+      plain(about),
+      args.map(({ name, isLoose }) => `\`${name}\`${isLoose ? '?' : ''}`).join(', '),
+    ]),
+  ];
+  const example = specification.actions[0] ?? queries[0];
+  const args = Object.fromEntries(
+    (example?.args ?? [])
+      .filter(({ optional }) => !optional)
+      .map(({ name, type }) => [name, type.kind === 'enum' ? type.values[0] : EXAMPLES[type.kind]]),
+  );
+  const json = JSON.stringify(args);
+  const calls =
+    example === undefined
+      ? ''
+      : `
+## A call
+
+\`\`\`ts
+await beds.domain('${domain}').call('${example.name}', ${json});
+\`\`\`
+
+\`\`\`python
+beds.call("${domain}", "${example.name}", json.loads(${JSON.stringify(json)}))
+\`\`\`
+
+As a bare message, to the exchange \`beds.request\` with the routing key \`${domain}\`:
+
+\`\`\`json
+${JSON.stringify({ id: '1', domain, op: example.name, payload: args }, undefined, 2)}
+\`\`\`
+`;
+  return `# ${plain(domain)}
+
+${plain(source.description)} Made from \`domain.json\`: change that, and make this again.
+
+## Operations
+
+| operation | what it does | arguments |
+| --- | --- | --- |
+${rows.map((cells) => `| ${cells.join(' | ')} |`).join('\n')}
+
+An argument with \`?\` may be left out. What a rule refuses is answered with a status and the words of the rule: \`invalid\`, \`conflict\`,
+\`forbidden\` or \`not-found\`, with the field where one is at fault.
+${calls}
+## Records
+
+\`\`\`mermaid
+erDiagram
+${[...references, ...entities].join('\n')}
+\`\`\`
+
+## For the DBA
+
+The files of \`db/\` go in by their names, with \`beds db apply ${domain}\`: tables, functions, triggers, views, procedures. The runtime account gets EXECUTE on the
+procedures and SELECT on the views, but for those whose names begin with \`_\`, and nothing else. Each file is right to run again. Constraints keep the rules whoever
+writes; \`_…_explain\` is the one place where they get their words.
+`;
+}

@@ -1,0 +1,192 @@
+import type { CheckedSpecification } from '../spec/index.js';
+import type { ActionRoutine } from './mysql-actions.js';
+import type { MysqlFormulas } from './mysql-formulas.js';
+import { viewName } from './mysql-records.js';
+import { type AnswerColumn, recordColumns, type Routine } from './mysql-routines.js';
+
+export interface Routines {
+  /** Standard operations, sweeps and queries. */
+  readonly plain: readonly Routine[];
+  readonly actions: readonly ActionRoutine[];
+}
+
+/** A comment of TypeScript that the texts of a specification cannot end. */
+function doc(words: string): string {
+  return `/** ${words.replaceAll(/\s+/gu, ' ').replaceAll('*/', '* /').trim()} */`;
+}
+
+const rowOf = (columns: readonly { readonly name: string; readonly template: string }[]): string =>
+  `{ ${columns.map(({ name, template }) => `${name}: ${template}`).join(', ')} }`;
+
+const CALLER_ID = 'caller_id: t.string({ max: 200 }).optional()';
+const CALLER_ROLES = 'caller_roles: t.list(t.string({ max: 100 }), { max: 100 }).optional()';
+const CORE: readonly string[] = ['create', 'update', 'delete'];
+
+interface Parts {
+  readonly objects: string[];
+  readonly core: string[];
+  readonly operations: string[];
+  readonly makers: Set<string>;
+  /** Names of rows, by what they are. */
+  readonly rows: ReadonlyMap<string, string>;
+}
+
+/** The template: which object of the database serves each operation, and nothing that decides. */
+export function templateText(
+  { domain, records, source }: CheckedSpecification,
+  formulas: MysqlFormulas,
+  { plain, actions }: Routines,
+): string {
+  const [first] = records;
+  const [key = 'id', ...more] = first?.key ?? [];
+  if (more.length > 0)
+    formulas.refuse({ path: `records.${first?.name ?? ''}.key` }, 'a first record whose key has several fields');
+  const known = new Map(
+    records.map((record) => [rowOf(recordColumns(record, formulas)), rowName(record.name)] as const),
+  );
+  const parts: Parts = { objects: [], core: [], operations: [], makers: new Set(), rows: known };
+  const bound = plain.find(({ operation }) => operation === 'list');
+  for (const routine of plain) if (routine !== bound) addRoutine(routine, parts, undefined);
+  for (const action of actions) addRoutine(action.routine, parts, action);
+  const served = new Set([...plain, ...actions.map(({ routine }) => routine)].map(({ operation }) => operation));
+  for (const kind of CORE) {
+    if (served.has(kind)) continue;
+    parts.makers.add('unsupported');
+    parts.operations.unshift(`${kind}: unsupported(),`);
+  }
+  const views = records
+    .slice(1)
+    .filter((record) => record.rowAccess === undefined && record.fields.some(({ name }) => name === key))
+    .map(
+      (record) =>
+        `${record.name}_records: view('${viewName(record, formulas)}', ${rowName(record.name)}, { fetchable: true }),`,
+    );
+  const named = [...parts.objects, ...parts.core, ...parts.operations, ...views].join('\n');
+  const rows = records
+    .filter((record) => record === first || new RegExp(`\\b${rowName(record.name)}\\b`).test(named))
+    .map(
+      (record) =>
+        `${doc(record.spec.description)}\nconst ${rowName(record.name)} = t.row(${rowOf(recordColumns(record, formulas))});`,
+    );
+  const usesNotFound = parts.operations.some((text) => text.includes('notFound('));
+  const imports = ['defineDomain', ...(usesNotFound ? ['notFound'] : []), 'procedure', 't', 'view'];
+  return `import { ${imports.join(', ')} } from '@beds/sdk';
+
+// Made from domain.json by \`beds generate\`: change that, and make this again.
+
+${rows.join('\n\n')}
+
+const objects = {
+${parts.objects.map((each) => `  ${each}`).join('\n')}
+};
+
+${doc(`${source.description} The database decides; what it says is passed on.`)}
+export default defineDomain({
+  name: '${domain}',
+  version: '1.0.0',
+  store: '${source.store}',
+  key: '${key}',
+${parts.core.map((each) => `  ${each}\n`).join('')}  fetch: ${bound === undefined ? `view('${first === undefined ? '' : viewName(first, formulas)}', ${rowName(first?.name ?? '')})` : boundText(bound, rowName(first?.name ?? ''))},
+${views.length === 0 ? '' : `  views: {\n${views.map((each) => `    ${each}`).join('\n')}\n  },\n`}  objects,
+  operations: ({ ${[...parts.makers].toSorted().join(', ')} }) => ({
+${parts.operations.map((each) => `    ${each}`).join('\n')}
+  }),
+});
+`;
+}
+
+/** Of records that depend on who asks: the host fills in who that is, and refuses where nobody is signed in. */
+function boundText({ name, args, usesCaller }: Routine, row: string): string {
+  const all = [
+    ...args.map((arg) => `${arg.name}: ${arg.template}.optional()`),
+    ...(usesCaller.id ? ['caller_id: t.string({ max: 200 })'] : []),
+    ...(usesCaller.roles ? ['caller_roles: t.list(t.string({ max: 100 }), { max: 100 })'] : []),
+  ];
+  const fills = [
+    ...(usesCaller.id ? ["caller_id: 'user.id'"] : []),
+    ...(usesCaller.roles ? ["caller_roles: 'user.roles'"] : []),
+  ];
+  return `procedure('${name}', { ${all.join(', ')} }, t.list(${row})).prefix('p_').bind({ ${fills.join(', ')} })`;
+}
+
+/** n.b. a record may be called as a word of TypeScript: class, new. */
+function rowName(record: string): string {
+  return `${record}_row`;
+}
+
+function addRoutine(routine: Routine, parts: Parts, action: ActionRoutine | undefined): void {
+  const { operation, usesCaller, clears, reads } = routine;
+  const isCore = CORE.includes(operation);
+  const isNested = (action?.rows.length ?? 0) > 0;
+  const isCoded = usesCaller.id || usesCaller.roles || clears || isNested;
+  const alias = isCoded || isCore ? `${operation}_call` : operation;
+  const args = routine.args.map(({ name, template, isLoose }) => `${name}: ${template}${isLoose ? '.optional()' : ''}`);
+  const all = [
+    ...args,
+    ...(clears ? ['clears: t.list(t.string({ max: 64 }), { max: 100 })'] : []),
+    ...(usesCaller.id ? [CALLER_ID] : []),
+    ...(usesCaller.roles ? [CALLER_ROLES] : []),
+  ];
+  const columns = rowOf(routine.columns);
+  const row = parts.rows.get(columns) ?? `t.row(${columns})`;
+  const returns = { nothing: '', row: `, ${row}`, rows: `, t.list(${row})`, page: '' }[routine.answers];
+  const made = `procedure('${routine.name}', { ${all.join(', ')} }${returns}).prefix('p_')${operation === 'update' || operation.endsWith('_update') ? '.idempotent()' : ''}`;
+  const maker = reads ? 'query' : 'mutation';
+  if (isCore && !isCoded) {
+    parts.core.push(`${operation}: ${made},`);
+    return;
+  }
+  parts.makers.add(maker);
+  parts.objects.push(`${alias}: ${made},`);
+  if (!isCoded) parts.operations.push(`${doc(routine.about)}\n    ${operation}: ${maker}.of('${alias}'),`);
+  else parts.operations.push(codedText(routine, { alias, args, action }));
+}
+
+/** The host says who calls, never the caller; and what comes in one row is answered record by record. */
+function codedText(
+  routine: Routine,
+  {
+    alias,
+    args,
+    action,
+  }: { readonly alias: string; readonly args: readonly string[]; readonly action: ActionRoutine | undefined },
+): string {
+  const { operation, usesCaller, clears, reads, answers } = routine;
+  const given = [
+    '...input',
+    ...(clears ? ['clears: Object.entries(input).flatMap(([name, value]) => (value === null ? [name] : []))'] : []),
+    ...(usesCaller.id ? ['caller_id: user?.id ?? null'] : []),
+    ...(usesCaller.roles ? ['caller_roles: user?.roles.slice() ?? []'] : []),
+  ];
+  const takes = ['input', 'db', ...(usesCaller.id || usesCaller.roles ? ['user'] : [])].join(', ');
+  const call = `db.${alias}({ ${given.join(', ')} })`;
+  const maker = reads ? 'query' : 'mutation';
+  const idempotent = operation === 'update' || operation.endsWith('_update') ? '.idempotent()' : '';
+  const head = `${doc(routine.about)}\n    ${operation}: ${maker}(`;
+  const input = `input: { ${args.join(', ')} }`;
+  if (answers === 'nothing')
+    return `${head}{ ${input}, output: { affected: t.int() } }, async ({ ${takes} }) => ${call}),`;
+  if (answers === 'rows')
+    return `${head}{ ${input}, output: t.list(t.object(${rowOf(routine.columns)})) }, async ({ ${takes} }) => ${call}),`;
+  const own: readonly AnswerColumn[] = action === undefined ? routine.columns : action.returns;
+  const rows = action?.rows ?? [];
+  const output = [
+    ...own.map(({ name, template }) => `${name}: ${template}`),
+    ...rows.map(
+      ({ as, columns, isLoose }) =>
+        `${as}: t.object({ ${columns.map(({ field, template }) => `${field}: ${template}`).join(', ')} })${isLoose ? '.optional()' : ''}`,
+    ),
+  ];
+  const shown = [
+    ...own.map(({ name }) => `${name}: answer.${name}`),
+    ...rows.map(({ as, columns, isLoose }) => {
+      const object = `{ ${columns.map(({ name, field }) => `${field}: answer.${name}`).join(', ')} }`;
+      return isLoose ? `${as}: answer.${columns[0]?.name ?? ''} === null ? null : ${object}` : `${as}: ${object}`;
+    }),
+  ];
+  return `${head}{ ${input}, output: { ${output.join(', ')} } }, async ({ ${takes} }) => {
+      const answer = await ${call};
+      if (answer === undefined) throw notFound();
+      return { ${shown.join(', ')} };
+    })${idempotent},`;
+}

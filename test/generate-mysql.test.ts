@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { type AuthorContext, AUTHOR_COMMANDS, createOutput, EXIT, runProgram } from '#sdk/cli';
+import { generateMysql } from '#sdk/generate';
+import { checkSpecification, LEDGER, SEATS, type Specification } from '#sdk/spec';
+import { createTools } from '../host/author/index.js';
+import { BRIEFS } from './support/brief-checks.js';
+import { filesOf, specificationOf } from './support/generated-domain.js';
+
+const GOLDEN = 'test/fixtures/generated';
+const GOLDEN_DOMAINS = { seats: SEATS, ledger: LEDGER };
+
+const all = readdirSync(BRIEFS)
+  .filter((name) => /^\d\d-[a-z-]+\.json$/.test(name))
+  .map((name) => [name, readFileSync(join(BRIEFS, name), 'utf8')] as const);
+const made = all.flatMap(([name, text]) => {
+  const { files } = generateMysql(specificationOf(text));
+  return files === undefined ? [] : [[name, files] as const];
+});
+
+function changed(text: string, change: (specification: Specification) => unknown): ReturnType<typeof generateMysql> {
+  const { checked, problems } = checkSpecification(change(JSON.parse(text) as Specification));
+  assert.ok(checked, JSON.stringify(problems));
+  return generateMysql(checked);
+}
+
+describe('the generator for MySQL and MariaDB', () => {
+  for (const [name, text] of Object.entries(GOLDEN_DOMAINS)) {
+    it(`makes of ${name} what is kept in ${GOLDEN}/${name}, byte for byte`, () => {
+      const files = filesOf(specificationOf(text));
+      const folder = join(GOLDEN, name);
+      if (process.env['BEDS_WRITE_GOLDEN'] === '1') {
+        rmSync(folder, { recursive: true, force: true });
+        for (const [file, content] of Object.entries(files)) {
+          mkdirSync(dirname(join(folder, file)), { recursive: true });
+          writeFileSync(join(folder, file), content);
+        }
+      }
+      const kept = readdirSync(folder, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+      assert.deepEqual(kept.toSorted(), Object.keys(files).toSorted());
+      for (const file of kept) assert.equal(files[file], readFileSync(join(folder, file), 'utf8'), file);
+    });
+  }
+
+  it('makes the same bytes again, whatever order the properties of the document have', () => {
+    const turned = JSON.parse(SEATS, (_, value: unknown) =>
+      typeof value === 'object' && value !== null && !Array.isArray(value)
+        ? Object.fromEntries(Object.entries(value).toReversed())
+        : value,
+    ) as unknown;
+    const { checked } = checkSpecification(turned);
+    assert.ok(checked);
+    assert.deepEqual(generateMysql(checked), generateMysql(specificationOf(SEATS)));
+  });
+
+  it('gives the runtime account procedures and views, and no table, no function and no trigger', () => {
+    const sql = made.flatMap(([name, files]) => Object.entries(files).map(([file, text]) => ({ name, file, text })));
+    for (const { name, file, text } of sql.filter((each) => each.file.endsWith('.sql'))) {
+      assert.ok(!/\bGRANT\b/.test(text), `${name} ${file}`);
+      const objects = [
+        ...text.matchAll(/CREATE (?:OR REPLACE )?(?:SQL SECURITY DEFINER )?(FUNCTION|VIEW|PROCEDURE) (\S+?)[(\s]/g),
+      ];
+      for (const [, kind, object] of objects) {
+        if (kind === 'FUNCTION') assert.match(object ?? '', /^_/, `${name} ${file}`);
+        assert.match(text, /SQL SECURITY DEFINER/, `${name} ${file}`);
+      }
+      const statements = text.match(/^CREATE (?:PROCEDURE|FUNCTION|TRIGGER)/gm) ?? [];
+      assert.ok(statements.length <= 1, `${name} ${file}: one routine to a file`);
+    }
+  });
+
+  it('writes every text of a specification as a text, whatever is in it', () => {
+    const words = String.raw`It's a "\" ; DROP TABLE x; -- */ \\' OR 1=1`;
+    const generated = changed(SEATS, (specification) => ({
+      ...specification,
+      description: words,
+      records: specification.records.map((record) => ({
+        ...record,
+        description: words,
+        fields: record.fields.map((field) => ({ ...field, description: words })),
+      })),
+    }));
+    const { files = {} } = generated;
+    const sql = files['db/111-table-seats_place.sql'] ?? '';
+    assert.match(sql, /COMMENT 'It''s a "\\\\" ; DROP TABLE x; -- \*\/ \\\\\\\\'' OR 1=1'/);
+    assert.ok(!(files['template.ts'] ?? '').includes('x; -- */'));
+    // Outside of texts nothing of it is left.
+    const outside = sql.replaceAll(/^--.*$/gm, '').replaceAll(/'(?:''|\\\\|[^'\\])*'/g, "''");
+    assert.ok(!outside.includes('DROP'), outside);
+  });
+
+  it('names every construct that it does not make, and makes nothing then', () => {
+    const { refused, files } = changed(SEATS, (specification) => ({
+      ...specification,
+      records: specification.records.map((record) =>
+        record.name === 'event' ? { ...record, soft_delete: true } : record,
+      ),
+    }));
+    assert.equal(files, undefined);
+    assert.deepEqual(refused, [{ path: 'records.event', construct: 'soft_delete' }]);
+  });
+});
+
+function project(t: TestContext): {
+  readonly root: string;
+  readonly beds: (...args: string[]) => Promise<{ readonly code: number; readonly text: string }>;
+} {
+  const root = mkdtempSync(join(tmpdir(), 'beds-generate-'));
+  t.after(() => {
+    rmSync(root, { recursive: true, force: true });
+  });
+  const beds = async (...args: string[]): Promise<{ readonly code: number; readonly text: string }> => {
+    let text = '';
+    const stream = Object.assign(Object.create(process.stdout) as typeof process.stdout, {
+      write: (part: string) => {
+        text += part;
+        return true;
+      },
+    });
+    const code = await runProgram(
+      {
+        commands: new Map(AUTHOR_COMMANDS),
+        help: { before: [], after: '' },
+        createOutput,
+        contextOf: (base): AuthorContext => ({
+          ...base,
+          projectRoot: root,
+          beds: 'beds',
+          tools: () =>
+            Promise.resolve(createTools({ projectRoot: root, env: {}, signal: base.signal, note: () => undefined })),
+        }),
+      },
+      { args, cwd: root, env: {}, streams: { stdout: stream, stderr: stream } },
+    );
+    return { code, text };
+  };
+  return { root, beds };
+}
+
+describe('beds generate', () => {
+  it('writes the files beside the document, and never over what a person has changed', async (t) => {
+    const { root, beds } = project(t);
+    writeFileSync(join(root, 'domain.json'), SEATS);
+    assert.equal((await beds('generate', '--check')).code, EXIT.failed);
+    const first = await beds('generate');
+    assert.equal(first.code, EXIT.ok, first.text);
+    assert.match(first.text, /seats: \d+ files, \d+ changed/);
+    assert.equal((await beds('generate', '--check')).code, EXIT.ok);
+    const hold = readdirSync(join(root, 'db')).find((name) => name.includes('seats_hold')) ?? '';
+    const path = join(root, 'db', hold);
+    const own = `${readFileSync(path, 'utf8')}-- mine\n`;
+    writeFileSync(path, own);
+    writeFileSync(join(root, 'domain.json'), SEATS.replaceAll('+ 10 min', '+ 12 min'));
+    const refused = await beds('generate');
+    assert.notEqual(refused.code, EXIT.ok);
+    assert.match(refused.text, /BEDS_CLI_TARGET_EXISTS.*seats_hold/);
+    assert.equal(readFileSync(path, 'utf8'), own);
+    assert.equal((await beds('generate', '--force')).code, EXIT.ok);
+    assert.match(readFileSync(path, 'utf8'), /INTERVAL 12 MINUTE/);
+  });
+
+  it('takes away what it made and makes no more, and nothing else', async (t) => {
+    const { root, beds } = project(t);
+    writeFileSync(join(root, 'domain.json'), SEATS);
+    writeFileSync(join(root, 'notes.md'), 'mine');
+    assert.equal((await beds('generate')).code, EXIT.ok);
+    const { actions = [], ...rest } = JSON.parse(SEATS) as Specification;
+    const fewer = { ...rest, actions: actions.filter(({ name }) => name !== 'scan'), examples: [] };
+    writeFileSync(join(root, 'domain.json'), JSON.stringify(fewer));
+    const again = await beds('generate');
+    assert.equal(again.code, EXIT.ok, again.text);
+    assert.ok(!readdirSync(join(root, 'db')).some((name) => name.includes('seats_scan')));
+    assert.equal(readFileSync(join(root, 'notes.md'), 'utf8'), 'mine');
+  });
+
+  it('names what it cannot make by its line, with a code', async (t) => {
+    const { root, beds } = project(t);
+    const text = SEATS.replace(
+      '"operations": ["create", "update", "delete"]',
+      '"soft_delete": true, "operations": ["create", "update", "delete"]',
+    );
+    writeFileSync(join(root, 'domain.json'), text);
+    const { code, text: said } = await beds('generate');
+    assert.notEqual(code, EXIT.ok);
+    const line = text.split('\n').findIndex((each) => each.includes('"name": "event"'));
+    assert.match(
+      said,
+      new RegExp(`BEDS_CLI_NOT_GENERATED.*domain\\.json:${String(line)}: records\\.event: soft_delete`, 's'),
+    );
+    assert.deepEqual(readdirSync(root), ['domain.json']);
+    writeFileSync(join(root, 'domain.json'), SEATS.replace("state = 'free'", "stat = 'free'"));
+    assert.match((await beds('generate')).text, /BEDS_CLI_ARGUMENT_INVALID.*beds spec check/);
+  });
+});
