@@ -158,6 +158,26 @@ describe('roles as processes of their own, by configuration alone', { timeout: 1
     );
   });
 
+  it('a node that does not come back is waited for no longer: calls end at once, by name, until there is one', async (t) => {
+    const { client, start } = await makeNodes(t);
+    const tercero = start('accounts', 'tercero');
+    await Promise.all([start('app', 'appServer').serving, tercero.serving]);
+    const ask = (deadlineMs: number): Promise<unknown> => client.domain('orders').call('ask', {}, { deadlineMs });
+    const code = (asked: Promise<unknown>): Promise<unknown> =>
+      asked.then(
+        () => 'answered',
+        (error: unknown) => (error as { readonly code?: unknown }).code,
+      );
+    assert.equal(await code(ask(10_000)), 'answered');
+    await tercero.stop();
+    await eventually('it is said', async () => (await code(ask(2_000))) === 'BEDS_REQUEST_ROLE_ABSENT', 80_000);
+    const beganMs = performance.now();
+    assert.equal(await code(ask(30_000)), 'BEDS_REQUEST_ROLE_ABSENT');
+    assert.ok(performance.now() - beganMs < 5_000, 'nobody waits for a deadline');
+    await start('accounts', 'tercero').serving;
+    await eventually('calls go on', async () => (await code(ask(10_000))) === 'answered');
+  });
+
   it('the other node may be killed and come back: calls go on', async (t) => {
     const { client, start } = await makeNodes(t);
     const tercero = start('accounts', 'tercero');

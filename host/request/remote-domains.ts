@@ -15,6 +15,8 @@ export interface RemoteOptions {
   readonly connectTimeoutMs: number;
   /** The queues of a domain, with their consumers. */
   readonly queuesOf: (domain: string) => Promise<readonly { readonly consumers: number }[]>;
+  /** Roles that this node does not play, with the domains that they name. */
+  readonly rolesOfOthers: Readonly<Record<string, readonly string[]>>;
 }
 
 /** Calls of one thread that may wait for another node. */
@@ -22,6 +24,10 @@ const MOST_CALLS = 2_000;
 
 /** For so long it is known whether another node serves a domain. */
 const KNOWN_MS = 1_000;
+/** How often that is looked at while nobody asks. */
+const LOOK_MS = 5_000;
+/** Who served a domain this long ago is taken to be on the way back. */
+const BACK_WITHIN_MS = 30_000;
 
 /** Nothing was begun for a call that ended so. */
 const NOT_BEGUN: ReadonlySet<string> = new Set([
@@ -53,19 +59,28 @@ export class RemoteDomains {
   readonly #idPrefix = randomUUID().slice(0, 13);
   #opening: Promise<BedsClient> | undefined;
   readonly #served = new Map<string, { readonly untilMs: number; readonly isServed: Promise<boolean> }>();
+  /** Since when nobody was seen to serve a domain, in terms of performance.now(). */
+  readonly #unservedSince = new Map<string, number>();
+  readonly #timer: NodeJS.Timeout;
   #calls = 0;
   #underWay = 0;
 
   constructor(options: RemoteOptions) {
     this.#options = options;
+    const domains = Object.values(options.rolesOfOthers).flat();
+    this.#timer = setInterval(() => {
+      for (const domain of domains) if (domain !== '*') void this.isServed(domain);
+    }, LOOK_MS).unref();
   }
 
   /** Rejects with what the other node answered, or with what kept it from answering. */
   async call(call: DomainCall): Promise<OperationResult> {
-    const { scope, mode, op } = call;
+    const { scope, domain, mode, op } = call;
     if (this.#underWay >= MOST_CALLS) {
       throw requestErrors.make('BEDS_REQUEST_PEER_UNAVAILABLE', 'Too many calls wait for other nodes.');
     }
+    // n.b. otherwise in this turn: a write that is not awaited has begun, too.
+    if (this.#isAway(domain)) await this.#requireNode(domain);
     const mayWrite = mode === 'write' && op !== 'fetch';
     if (mayWrite) scope.beginsWrite();
     this.#underWay += 1;
@@ -92,13 +107,31 @@ export class RemoteDomains {
     if (known !== undefined && nowMs < known.untilMs) return known.isServed;
     const isServed = this.#options.queuesOf(domain).then(
       (queues) => queues.some(({ consumers }) => consumers > 0),
-      () => false,
+      () => undefined,
     );
-    this.#served.set(domain, { untilMs: nowMs + KNOWN_MS, isServed });
-    return isServed;
+    const noted = isServed.then((is) => {
+      // n.b. who cannot ask RabbitMQ knows of nobody that he is away.
+      if (is !== false) this.#unservedSince.delete(domain);
+      else if (!this.#unservedSince.has(domain)) this.#unservedSince.set(domain, nowMs);
+      return is === true;
+    });
+    this.#served.set(domain, { untilMs: nowMs + KNOWN_MS, isServed: noted });
+    return noted;
+  }
+
+  /** A node that was lost is waited for under the deadline of each call; one that does not come back is not. */
+  #isAway(domain: string): boolean {
+    const sinceMs = this.#unservedSince.get(domain);
+    return sinceMs !== undefined && performance.now() - sinceMs >= BACK_WITHIN_MS;
+  }
+
+  async #requireNode(domain: string): Promise<void> {
+    await this.isServed(domain);
+    if (this.#isAway(domain)) throw requestErrors.make('BEDS_REQUEST_ROLE_ABSENT');
   }
 
   async close(timeoutMs: number): Promise<void> {
+    clearInterval(this.#timer);
     const client = await this.#opening?.catch(() => undefined);
     await client?.close({ drainTimeoutMs: timeoutMs });
   }

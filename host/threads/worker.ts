@@ -104,11 +104,10 @@ export class BrokerThread {
     this.#revocations = new Revocations(names.happened, this.#access);
     const topology = new Topology({ names, settings: config.topology }, () => this.#eventsModel);
     this.#remote = new RemoteDomains({
-      url: urls.amqp,
-      name: `${node}/${thread}/domains`,
-      exchange: names.requests,
+      ...{ url: urls.amqp, name: `${node}/${thread}/domains`, exchange: names.requests },
       connectTimeoutMs: config.amqp.connectTimeoutMs,
       queuesOf: (domain) => topology.status(domain),
+      rolesOfOthers: rolesOfOthers(config),
     });
     this.#spans = config.tracing.endpoint === '' ? undefined : new SpanBuffer();
     this.#path = new RequestPath({
