@@ -568,6 +568,30 @@ describe('what models get wrong', () => {
     for (const [spoil, path, expected] of cases) found(seats(spoil), path, expected);
   });
 
+  it('takes an action that only other actions run: a call does not ask who may', async () => {
+    const document = seats((all) => {
+      action(all, 'release')['allowed'] = 'false';
+      all['actions'].push({
+        ...{
+          name: 'give_up',
+          description: 'Gives up',
+          args: [{ name: 'event', description: 'Event', type: 'reference', references: 'event' }],
+        },
+        steps: [{ op: 'call', action: 'release', arguments: ['event = :event', "session = 's1'"] }],
+      });
+      const [example] = all['examples'];
+      const event = [{ name: 'event', value: '@F1' }];
+      example.call = { operation: 'give_up', arguments: event };
+      example.expect = { outcome: 'ok' };
+      all['examples'][1] = structuredClone(example);
+      all['examples'][1].call = { operation: 'release', arguments: [...event, { name: 'session', value: 's1' }] };
+      all['examples'][1].expect = { outcome: 'error', error: 'forbidden' };
+    });
+    const { checked, problems } = checkSpecification(document);
+    assert.ok(checked, JSON.stringify(problems));
+    assert.deepEqual(await tryExamples(checked), []);
+  });
+
   it('refuses a stored total over what ends by itself', () => {
     const total = (when: string) => (all: Loose) =>
       named(all['records'], 'event')['fields'].push({

@@ -18,7 +18,8 @@ Rules of the work:
 4. What one person writes in one go, and what has a rule over several records, is an action. Everything else is a standard operation, which needs no action.
 5. Names are English, in snake_case. Enum values are words that callers send: as in the brief, in English unless the brief quotes them.
 6. Contradictions and gaps that change what people see are questions; take the simplest reading as an assumption meanwhile.
-7. Leave out every optional property that says nothing. Give two to six examples: one that works, and one for each important refusal.`;
+7. Leave out every optional property that says nothing. Give two to twelve examples: one that works, and one for each important refusal. They are played, and must come out as they say.
+8. What a brief only lists about a thing is an optional field, but for what names the thing or what a rule needs.`;
 
 function languageText(): string {
   const idioms = IDIOMS.map(({ title, document }) => `### ${title}\n\n\`\`\`json\n${document}\n\`\`\``);

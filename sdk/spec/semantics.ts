@@ -21,7 +21,23 @@ export const SEMANTICS = `**Formulas.** \`and or not\`, \`= != < <= > >=\`, \`in
 
 **Two at once.** A check or a value over a set must be anchored: its filter names one record (\`event = e.code\`) that the action has read for update; BEDS adds the lock where the filter says which record it is, and makes every other writer take it. Where no record stands for the set, \`lock\` is the first step. What one action checks has no other way: no create, update or delete beside it writes the same. Deadlocks are tried again. \`allowed\` is not anchored: it is about the moment of the call.
 
-**Row access, soft delete and tenants** filter every read, set, join, reference and total by themselves. **Expiry** holds for every reader from its moment on. **Rollups** change with every write of a child; the rules about them are tested when the action ends, so that lines that cancel out may follow one another. Sets inside of row_access look at all records. A tenant is a role of the form \`tenant:name\` that the user has. Names made inside of a loop or an if end with it; a name from outside keeps what it was given there.`;
+**Row access, soft delete and tenants** filter every read, set, join, reference and total by themselves. **Expiry** holds for every reader from its moment on. **Rollups** change with every write of a child; the rules about them are tested when the action ends, so that lines that cancel out may follow one another. Sets inside of row_access look at all records. A tenant is a role of the form \`tenant:name\` that the user has. Names made inside of a loop or an if end with it; a name from outside keeps what it was given there.
+
+**Questions that come up.**
+
+- *Locks.* A path in a check (\`booking.room.state\`) is read without a lock: where that must still hold at the end, read the record for update. The rows of a for_each_row are locked and anchor sets as well. The filter of a set may follow paths, but only a reference of its own record anchors it.
+- *Rows* stand for what is stored now, after an update and after a \`call\` too. A \`call\` does not ask who may: "allowed": "false" makes an action that only other actions run.
+- *Inside of a set* the row around it is \`this.field\`, or its alias in a query or an action.
+- *Expiry* changes its own record only, and by itself nothing else: what follows for others is computed by those who read. What has expired counts as ended in unique and no_overlap rules too. A new record has the first state; an action that needs another one inserts and then updates.
+- *Clock and caller* may stand in computed fields, in defaults, in min and max of arguments, and in min and max of write_once fields.
+- *Managed* fields are taken by create where it exists, and changed by actions only.
+- *Computed* fields may be of any type, enums too: \`if(result > high, 'high', 'normal')\`, null where a part is null and no choice says otherwise.
+- *A reference* names a record by one value: one with key auto, uuid or a single field. What BEDS numbers is a field beside such a key.
+- *Roles* are texts of the brief's choice; two are \`has_role('a') or has_role('b')\`. Where everybody may write, row_access has \`"write": "true"\`.
+- *A query that refuses* says so in \`requires\`. A list of what a loop added is a query of its own. A grid of positions is \`rows\`, or an action with a loop over \`range(1, 100)\`.
+- *Units of time*: s, min, hours, days, weeks, months, years. \`15 min\`, \`n * 1 day\`.
+- *Examples.* "@A" is the key of what the call with "as": "A" made: the first record that it added by name, or else changed. Times are given as they are at the call: "~now+2h", "~now-10min", "~today-3d", "~today+12mo", "~tomorrow 12:00", "~month-start", "~year-start". A single query, an action and fetch are expected with outcome ok and values, other queries and list with rows. An example holds at any time of day.
+- *covers* names paths such as records.booking.no_overlap, queries.late, actions.pay, or a standard operation.`;
 
 /** How to do what people ask for again and again. Each is a part of a document; a test checks them all. */
 export const IDIOMS: readonly { readonly title: string; readonly document: string }[] = [

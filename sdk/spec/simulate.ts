@@ -171,6 +171,7 @@ class World {
     const action = actions.find(({ name }) => name === operation);
     if (action !== undefined) {
       const names = this.#withArguments(action.args, given);
+      this.#allow(action.allowed, names);
       const { answer } = this.#act(action, names);
       this.#settle();
       return answer();
@@ -767,7 +768,6 @@ class World {
     action: CheckedAction,
     names: Names,
   ): { readonly answer: () => Json; readonly returned: ReadonlyMap<string, Stored> } {
-    this.#allow(action.allowed, names);
     const flow = new Flow(names);
     const seen = new Map<string, Held | null>();
     this.#steps(action.steps, flow, seen);
