@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
+import { makeNames } from '../host/amqp/names.js';
 import type { DomainView } from '../host/admin/views.js';
 import { openNodes, type TestNode, type TestNodes } from './support/admin-nodes.js';
 import { openBrowser } from './support/chromium.js';
@@ -226,6 +227,76 @@ describe('the page of the dashboard', { skip }, () => {
     await page.getByRole('navigation').getByRole('link', { name: 'Nodes' }).click();
     await page.getByRole('heading', { name: `n${script}` }).waitFor();
     assert.equal(await page.locator('img, main script').count(), 0);
+  });
+
+  it('lists dead letters with their reasons, shows one, sends some again and drops others', async (t) => {
+    const { url, nodes } = await stage(t, []);
+    const channel = await nodes.model.createChannel();
+    const { dead, requests } = makeNames(nodes.prefix);
+    const { queue } = await channel.assertQueue('', { exclusive: true });
+    await channel.bindQueue(queue, requests, '#');
+    const sent: string[] = [];
+    await channel.consume(queue, (message) => message && sent.push(message.content.toString()), { noAck: true });
+    for (const [place, reason] of [
+      'BEDS_STORE_INDETERMINATE',
+      'BEDS_REQUEST_INVALID',
+      'BEDS_REQUEST_INVALID',
+    ].entries()) {
+      const headers = { 'beds-reason': reason, 'beds-message': `why <b>${String(place)}</b>`, 'beds-since': ago(5) };
+      const meta = { client: 'web-shop', session: 'bs_secret' };
+      const request = {
+        v: 1,
+        id: `r-${String(place)}`,
+        domain: 'notes',
+        op: 'create',
+        payload: { text: `note ${String(place)}` },
+        meta,
+      };
+      channel.publish(dead, 'notes.create', Buffer.from(JSON.stringify(request)), { headers, persistent: true });
+    }
+    const page = await look(t, url, { size: 'phone' });
+    await page.getByRole('link', { name: 'Dead letters' }).click();
+    await page.getByRole('row', { name: /notes\.create BEDS_REQUEST_INVALID 2/ }).waitFor();
+    assert.deepEqual(await seriousFindings(page), []);
+    assert.equal(await isWide(page), false);
+    await page
+      .getByRole('row', { name: /why <b>0<\/b>/ })
+      .getByRole('button', { name: 'Look into' })
+      .click();
+    const letter = page.getByRole('dialog', { name: 'A letter of notes.create' });
+    await letter.getByText('note 0').waitFor();
+    assert.doesNotMatch((await letter.textContent()) ?? '', /bs_secret/);
+    assert.deepEqual(await seriousFindings(page), []);
+    await letter.getByRole('button', { name: 'Close' }).click();
+    await page
+      .getByRole('row', { name: /why <b>0<\/b>/ })
+      .getByRole('button', { name: 'Send again' })
+      .click();
+    await page
+      .getByRole('dialog')
+      .getByRole('button', { name: /^Send the letter \w{16} of notes\.create again$/ })
+      .click();
+    await eventually('it is sent again', () => sent.some((text) => text.includes('note 0')));
+    await page
+      .getByRole('row', { name: /BEDS_REQUEST_INVALID 2/ })
+      .getByRole('button', { name: 'Drop all' })
+      .click();
+    await page.getByRole('dialog').getByRole('textbox').fill('drop');
+    await page.getByRole('dialog').getByRole('button', { name: 'Drop 2 letters of notes.create' }).click();
+    await page.getByText('There are none.').waitFor();
+    assert.equal((await channel.checkQueue(dead)).messageCount, 0);
+    assert.equal(sent.length, 1);
+  });
+
+  it('says so where no admin node keeps an audit', async (t) => {
+    const { url } = await stage(t, []);
+    const page = await look(t, url);
+    await page.getByRole('link', { name: 'Audit' }).click();
+    await page
+      .getByRole('alert')
+      .getByText(/BEDS_ADMIN_(NO_DESK|SIGN_IN)/)
+      .waitFor();
+    assert.deepEqual(await seriousFindings(page), []);
   });
 
   it('says when nothing is there, when nobody answers, and goes on by itself', async (t) => {

@@ -116,7 +116,8 @@ describe('the server of the dashboard', () => {
     }
     const given = await ask('/api/order', { body: order('undeploy', { domain: 'notes' }) });
     assert.equal(await problemCode(given), '401 BEDS_DASHBOARD_SIGNED_OUT');
-    assert.equal(await problemCode(await ask('/api/call', { body: {} })), '401 BEDS_DASHBOARD_SIGNED_OUT');
+    assert.equal(await problemCode(await ask('/api/dead', { body: {} })), '401 BEDS_DASHBOARD_SIGNED_OUT');
+    assert.equal(await problemCode(await ask('/api/audit')), '401 BEDS_DASHBOARD_SIGNED_OUT');
     assert.deepEqual(node.control.commands, []);
   });
 

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
+import { beds } from './support/beds.js';
 import { type BundleOptions, describeBundle } from './support/bundles.js';
 import { FAILS, noteVersion, startCanaryHost, type CanaryHost } from './support/canary.js';
 import { openBrowser } from './support/chromium.js';
@@ -223,6 +224,8 @@ describe('the dashboard of a host', { skip, timeout: 600_000 }, () => {
 
   it('comes back by itself when its process is lost, and callers notice nothing', async (t) => {
     const { host, url } = await stage(t);
+    const printed = await beds(['dashboard'], { projectRoot: dirname(host.pluginsDirectory), env: {} });
+    assert.equal(printed.stdout.trim(), url);
     const page = await look(t, url);
     await page.getByRole('heading', { level: 1, name: /^All is well/ }).waitFor();
     const crowd = await Crowd.start(t, host, { clients: 10, pauseMs: 20 });

@@ -204,6 +204,63 @@ export interface HistoryPart {
   readonly findings?: readonly FindingView[];
 }
 
+/** A request that nobody carried out and whose caller could not be told. */
+export interface LetterPart {
+  readonly id: string;
+  readonly domain: string;
+  readonly operation: string;
+  readonly reason: string;
+  readonly message: string;
+  readonly since?: string;
+  readonly diedAt?: string;
+  readonly bytes: number;
+  readonly deliveries?: number;
+  readonly resent: number;
+  readonly from?: string;
+  readonly caution?: 'may-have-run' | 'ended-its-thread' | 'unreadable';
+}
+
+export interface LetterDetail extends LetterPart {
+  readonly properties: Readonly<Record<string, unknown>>;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly body: string;
+  readonly isCut: boolean;
+}
+
+export interface LetterFilter {
+  readonly domain?: string;
+  readonly operation?: string;
+  readonly reason?: string;
+  readonly after?: string;
+}
+
+export interface Letters {
+  readonly letters: readonly LetterPart[];
+  readonly total: number;
+  readonly seen: number;
+  readonly matching: number;
+  readonly kinds: readonly {
+    readonly domain: string;
+    readonly operation: string;
+    readonly reason: string;
+    readonly count: number;
+  }[];
+}
+
+/** Who ordered what, and what came of it. */
+export interface AuditPart {
+  readonly seq: number;
+  readonly at: number;
+  readonly user_id: string;
+  readonly user_name: string;
+  readonly op: string;
+  readonly target: string;
+  readonly step: string;
+  readonly outcome: string;
+  readonly words: string;
+  readonly source: string;
+}
+
 /** One moment of the whole installation. */
 export interface Sample {
   /** Milliseconds since 1970. */
@@ -223,7 +280,18 @@ export interface Change {
 }
 
 /** Orders that the page may give. */
-export const ORDERS = ['deploy', 'check', 'rollback', 'promote', 'pause', 'undeploy', 'lift'] as const;
+export const ORDERS = [
+  'deploy',
+  'check',
+  'rollback',
+  'promote',
+  'pause',
+  'undeploy',
+  'lift',
+  'deadLetter',
+  'deadResend',
+  'deadDrop',
+] as const;
 export type OrderName = (typeof ORDERS)[number];
 
 export interface Order {
@@ -247,6 +315,7 @@ export interface OrderOutcome {
       readonly hash: string;
       readonly words: string;
       readonly notices?: readonly FindingView[];
+      readonly letter?: LetterDetail;
     }[];
   }[];
   readonly refused: readonly { readonly node: string; readonly problem: Problem }[];

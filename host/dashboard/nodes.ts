@@ -1,5 +1,6 @@
 import { connectBeds, type BedsClient } from '@beds/sdk/client';
 import { AdminClient, type CommandOutcome } from '../admin/client.js';
+import type { AuditPage } from '../admin/desk-queries.js';
 import type { CommandInput, CommandName } from '../admin/commands.js';
 import type { CommandOptions, QueryOptions } from '../admin/nodes.js';
 import type { Answer, Refusal } from '../admin/protocol.js';
@@ -51,6 +52,16 @@ export class Nodes {
     const admin = await AdminClient.open({ ...this.#options, session });
     try {
       return await admin.command(op, input, terms);
+    } finally {
+      await admin.close();
+    }
+  }
+
+  /** Records of the audit, the newest of them or those behind one, in the name of who is signed in. */
+  async audit(input: { readonly after?: number }, session: string | undefined): Promise<AuditPage> {
+    const admin = await AdminClient.open({ ...this.#options, session });
+    try {
+      return await admin.audit(input);
     } finally {
       await admin.close();
     }

@@ -1,11 +1,14 @@
 import { isIP } from 'node:net';
-import { isBedsError, type ErrorStatus, type JsonObject } from '@beds/sdk';
+import { isBedsError, type ErrorStatus } from '@beds/sdk';
+import { BedsError } from '#sdk/template';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { letterFields, letterId } from '../admin/commands.js';
+import { adminErrors } from '../errors/admin.js';
 import { dashboardErrors } from '../errors/dashboard.js';
 import type { Assets } from './assets.js';
 import { Board } from './board.js';
-import type { CallerPart, DomainDetails, Role, SignInWays } from './contract.js';
+import type { AuditPart, CallerPart, DomainDetails, Letters, SignInWays } from './contract.js';
 import { Identities, mayAct, type Person, tokensOf } from './identities.js';
 import { Nodes } from './nodes.js';
 import { Orders, problemOf } from './orders.js';
@@ -30,7 +33,8 @@ export interface DashboardServerOptions {
 const SMALL_BODY_BYTES = 65_536;
 const QUERY_MS = 3_000;
 const DETAILS_MS = 1_000;
-const CALL_MS = 10_000;
+/** There may be many: RabbitMQ hands over thousands of letters in seconds. */
+const LETTERS_MS = 15_000;
 
 /** Scripts, styles and connections are of this origin only, and nobody frames the page. */
 const POLICY =
@@ -46,18 +50,6 @@ const STATUS: Readonly<Record<ErrorStatus, number>> = {
   unavailable: 503,
   indeterminate: 502,
   fault: 500,
-};
-
-/** What the page may ask of domains, in the name of who is signed in: the domain itself decides, too. */
-const CALLS: Readonly<Record<string, Readonly<Record<string, Role>>>> = {
-  users: {
-    ...{ fetch: 'operator', create: 'operator', setRoles: 'operator', disable: 'operator', enable: 'operator' },
-    ...{ endSessions: 'operator', setPassword: 'operator', changePassword: 'viewer' },
-  },
-  sessions: { list: 'viewer', revoke: 'viewer', revokeAll: 'operator' },
-  logs: { search: 'viewer' },
-  metrics: { series: 'viewer', objects: 'viewer' },
-  audit: { fetch: 'viewer', verify: 'viewer' },
 };
 
 /** The web server of the dashboard: a client of RabbitMQ like any other, with the session of who is signed in. */
@@ -197,24 +189,33 @@ export class DashboardServer {
       await looking(request, reply);
       return this.#detailsOf(domain);
     });
-    web.post('/api/call', async (request, reply) => this.#call(request.body, await looking(request, reply)));
+    web.post('/api/dead', async (request, reply) => {
+      await looking(request, reply);
+      return this.#lettersOf(request.body);
+    });
+    web.get('/api/audit', async (request, reply) => {
+      const { cookie } = await looking(request, reply);
+      const { token } = tokensOf(cookie);
+      const { records } = await this.#nodes.audit({}, token === '' ? this.#options.ownerToken : token);
+      return records.toReversed() satisfies readonly AuditPart[];
+    });
   }
 
-  async #call(body: unknown, person: Person): Promise<unknown> {
-    const asked = z.strictObject({ domain: z.string(), op: z.string(), input: z.record(z.string(), z.unknown()) });
-    const read = asked.safeParse(body);
+  async #lettersOf(filter: unknown): Promise<Letters> {
+    const read = z.strictObject({ ...letterFields, after: letterId.exactOptional() }).safeParse(filter);
     if (!read.success) throw dashboardErrors.make('BEDS_DASHBOARD_INVALID');
-    const { domain, op, input } = read.data;
-    const operations = Object.hasOwn(CALLS, domain) ? CALLS[domain] : undefined;
-    const least = operations !== undefined && Object.hasOwn(operations, op) ? operations[op] : undefined;
-    if (least === undefined) throw dashboardErrors.make('BEDS_DASHBOARD_NOT_FOUND');
-    if (!mayAct(person.me, least)) throw dashboardErrors.make('BEDS_DASHBOARD_FORBIDDEN');
-    const client = await this.#nodes.client();
-    const { token } = tokensOf(person.cookie);
-    const terms = { session: token === '' ? null : token, deadlineMs: CALL_MS };
-    const calls = client.domain(domain);
-    const answer = op === 'fetch' ? await calls.fetch(input, terms) : await calls.call(op, input as JsonObject, terms);
-    return { answer };
+    const answers = await this.#nodes.query(
+      'dead',
+      { ...read.data, limit: 100 },
+      { timeoutMs: LETTERS_MS, expected: 1 },
+    );
+    const [answer] = answers;
+    if (answer === undefined) throw adminErrors.make('BEDS_ADMIN_NO_NODES');
+    if (!answer.ok) {
+      const { code, message, hint: action = '' } = answer.error;
+      throw new BedsError(code, { message, status: 'unavailable', action });
+    }
+    return answer.result;
   }
 
   /** Asked of the nodes once for all who look within a second. */

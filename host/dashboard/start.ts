@@ -144,7 +144,11 @@ class KeptProcess {
     this.#child = child;
     child.send(this.#data, () => undefined);
     return new Promise((resolvePort, reject) => {
-      child.on('error', reject);
+      child.on('error', (error) => {
+        // n.b. one that could not be started never exits.
+        if (child.pid === undefined) this.#child = undefined;
+        reject(error);
+      });
       child.once('exit', () => reject(dashboardErrors.make('BEDS_DASHBOARD_UNREACHABLE')));
       child.on('message', (message: DashboardMessage) => {
         if (message.kind === 'listening') resolvePort(message.port);

@@ -1,4 +1,16 @@
-import type { DomainDetails, Me, Order, OrderName, OrderOutcome, Problem, Sample, SignInWays } from '../contract.js';
+import type {
+  AuditPart,
+  DomainDetails,
+  LetterFilter,
+  Letters,
+  Me,
+  Order,
+  OrderName,
+  OrderOutcome,
+  Problem,
+  Sample,
+  SignInWays,
+} from '../contract.js';
 
 /** What the server, or the way to it, refused with. */
 export class Refused extends Error {
@@ -44,6 +56,8 @@ export const api = {
   signOut: (): Promise<object> => ask('/api/sign-out', {}),
   samples: (): Promise<readonly Sample[]> => ask('/api/samples'),
   details: (domain: string): Promise<DomainDetails> => ask(`/api/domains/${encodeURIComponent(domain)}`),
+  letters: (filter: LetterFilter): Promise<Letters> => ask('/api/dead', filter),
+  audit: (): Promise<readonly AuditPart[]> => ask('/api/audit'),
   order: (op: OrderName, input: Order['input'], seen?: Order['seen']): Promise<OrderOutcome> => {
     const order: Order = { id: crypto.randomUUID(), at: Date.now(), op, input, ...(seen && { seen }) };
     return ask('/api/order', order);

@@ -61,6 +61,7 @@ function heard(): void {
 
 function open(): void {
   stream?.close();
+  heardAtMs = Date.now();
   const opened = new EventSource('/api/stream');
   stream = opened;
   opened.addEventListener('open', heard);
@@ -97,7 +98,6 @@ function end(): void {
 /** Begins to listen; `signedOut` is called when the session has ended. */
 export function startLive(signedOut: () => void): void {
   onSignedOut = signedOut;
-  heardAtMs = Date.now();
   open();
   api.samples().then(
     (samples) => set({ samples }),

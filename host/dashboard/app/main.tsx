@@ -5,6 +5,8 @@ import { api, problemOf, Refused } from './api.js';
 import { Deploy, DropPlace, filesOf } from './deploy.js';
 import { type Asked, Confirm } from './dialog.js';
 import { type State, startLive, stopLive, useLive } from './live.js';
+import { Audit } from './pages/audit.js';
+import { DeadLetters } from './pages/dead.js';
 import { DomainPage } from './pages/domain.js';
 import { Nodes } from './pages/nodes.js';
 import { HEALTH_TONE, Overview, toneOf } from './pages/overview.js';
@@ -125,6 +127,8 @@ function Page({ live, me, path, ask, drop }: PageProps): VNode {
     );
   }
   if (path === '/') return <Overview live={live} deploy={drop} />;
+  if (path === '/dead') return <DeadLetters me={me} ask={ask} />;
+  if (path === '/audit') return <Audit />;
   if (path === '/nodes') return <Nodes live={live} />;
   if (domain !== undefined) return <DomainPage key={domain} name={domain} {...{ live, me, ask, drop }} />;
   return (
@@ -180,6 +184,13 @@ interface SidebarProps {
   readonly onLeave: () => void;
 }
 
+const PAGES = [
+  ['/', 'Overview'],
+  ['/nodes', 'Nodes'],
+  ['/dead', 'Dead letters'],
+  ['/audit', 'Audit'],
+] as const;
+
 function Sidebar({ live, me, path, onLeave }: SidebarProps): VNode {
   const { domains, summary } = live;
   const theme = useTheme();
@@ -190,16 +201,13 @@ function Sidebar({ live, me, path, onLeave }: SidebarProps): VNode {
       </p>
       <nav aria-label="Pages">
         <ul>
-          <li>
-            <To path="/" current={path === '/'}>
-              Overview
-            </To>
-          </li>
-          <li>
-            <To path="/nodes" current={path === '/nodes'}>
-              Nodes
-            </To>
-          </li>
+          {PAGES.map(([to, name]) => (
+            <li key={to}>
+              <To path={to} current={path === to}>
+                {name}
+              </To>
+            </li>
+          ))}
         </ul>
         <ul class="domains" aria-label="Domains">
           {domains.map((part) => (

@@ -1,0 +1,61 @@
+import type { VNode } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import type { AuditPart, Problem } from '../../contract.js';
+import { api, problemOf } from '../api.js';
+import { Ago, Empty, Mark, ProblemBox, Table, Title, Words } from '../parts.js';
+import { Loading } from './overview.js';
+
+const LOOK_MS = 5_000;
+
+/** Who ordered what, and what came of it. */
+export function Audit(): VNode {
+  const [records, setRecords] = useState<readonly AuditPart[]>();
+  const [problem, setProblem] = useState<Problem>();
+  useEffect(() => {
+    const look = (): void => {
+      api.audit().then(
+        (found) => {
+          setRecords(found);
+          setProblem(undefined);
+        },
+        (error: unknown) => setProblem(problemOf(error)),
+      );
+    };
+    look();
+    const timer = setInterval(look, LOOK_MS);
+    return () => clearInterval(timer);
+  }, []);
+  return (
+    <>
+      <Title document="Audit">Audit</Title>
+      <p class="standing">
+        Who ordered what, and what came of it, newest first; refused orders as well. <code>beds audit verify</code>{' '}
+        finds a record that was changed.
+      </p>
+      {problem !== undefined && <ProblemBox problem={problem} />}
+      {records === undefined && problem === undefined && <Loading />}
+      {records?.length === 0 && <Empty>Nothing has been ordered yet.</Empty>}
+      {records !== undefined && records.length > 0 && (
+        <Table label="Audit" head={['When', 'Who', 'Order', 'About', 'Step', 'What came of it', 'From']}>
+          {records.map((record) => (
+            <tr key={record.seq}>
+              <td>
+                <Ago at={new Date(record.at).toISOString()} />
+              </td>
+              <th scope="row">{record.user_name || record.user_id || 'nobody who is known'}</th>
+              <td>{record.op}</td>
+              <td>{record.target}</td>
+              <td>
+                <Mark tone={record.outcome === 'ok' ? 'well' : 'trouble'} words="" /> {record.step}
+              </td>
+              <td>
+                <Words text={record.words} /> {record.outcome !== 'ok' && <code>{record.outcome}</code>}
+              </td>
+              <td>{record.source}</td>
+            </tr>
+          ))}
+        </Table>
+      )}
+    </>
+  );
+}
