@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { LEDGER, playExample, SEATS } from '#sdk/spec';
@@ -9,7 +9,13 @@ import { sharedServices } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb']);
 
-describe('what is generated for MySQL and MariaDB', { timeout: 300_000 }, () => {
+/** All but those with a construct that has no SQL yet: full text and slugs of 10-articles. */
+const briefs = readdirSync(BRIEFS)
+  .filter((name) => /^\d\d-[a-z-]+\.json$/.test(name))
+  .map((name) => name.replace(/\.json$/, ''))
+  .filter((brief) => brief !== '10-articles');
+
+describe('what is generated for MySQL and MariaDB', { timeout: 900_000 }, () => {
   for (const [name, text] of Object.entries({ seats: SEATS, ledger: LEDGER })) {
     it(`comes to what the examples of ${name} say`, async (t) => {
       const specification = specificationOf(text);
@@ -23,7 +29,7 @@ describe('what is generated for MySQL and MariaDB', { timeout: 300_000 }, () => 
     });
   }
 
-  for (const brief of ['04-parking']) {
+  for (const brief of briefs) {
     it(`keeps all checks of the brief ${brief}, one at a time and two at once`, async (t) => {
       const specification = specificationOf(readFileSync(join(BRIEFS, `${brief}.json`), 'utf8'));
       const checks = readChecks(brief);

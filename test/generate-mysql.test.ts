@@ -103,6 +103,16 @@ describe('the generator for MySQL and MariaDB', () => {
     }));
     assert.equal(files, undefined);
     assert.deepEqual(refused, [{ path: 'records.event', construct: 'soft_delete' }]);
+    // A field that would share its variable with one of the generator's own.
+    const flag = { name: 'is_there', description: 'There', type: 'boolean', default: 'true' };
+    const taken = changed(SEATS, (specification) => ({
+      ...specification,
+      records: specification.records.map((record) => ({ ...record, fields: [...record.fields, flag] })),
+    }));
+    assert.deepEqual(
+      taken.refused?.map(({ construct }) => construct),
+      ['a field called is_there', 'a field called is_there'],
+    );
   });
 });
 

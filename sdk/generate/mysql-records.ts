@@ -30,6 +30,9 @@ export function storedFields(record: CheckedRecord, formulas: MysqlFormulas): re
   });
 }
 
+/** What variables and parameters of procedures are called beside those of fields. */
+const OWN_NAMES: readonly string[] = ['is_there', 'is_last', 'position', 'caller_id', 'caller_roles', 'clears'];
+
 /** What this generator has no SQL for. */
 export function refuseRecord(record: CheckedRecord, formulas: MysqlFormulas): void {
   const { spec } = record;
@@ -45,6 +48,7 @@ export function refuseRecord(record: CheckedRecord, formulas: MysqlFormulas): vo
     if (overlap.maxAtOnce !== undefined) formulas.refuse({ path }, 'no_overlap with max_at_once');
   for (const field of record.fields) {
     const at = { path: `${path}.fields.${field.name}` };
+    if (OWN_NAMES.includes(field.name)) formulas.refuse(at, `a field called ${field.name}`);
     const { rollup } = field;
     if (rollup?.child === record.name) formulas.refuse(at, 'a rollup over the record itself');
     if (rollup !== undefined && hasPath([rollup.value, rollup.when]))
