@@ -7,6 +7,11 @@ import { Loading } from './overview.js';
 
 const LOOK_MS = 5_000;
 
+/** Twelve digits of a hash name it. */
+function shorten(text: string): string {
+  return text.replaceAll(/\b([0-9a-f]{12})[0-9a-f]{52}\b/g, '$1…');
+}
+
 /** Who ordered what, and what came of it. */
 export function Audit(): VNode {
   const [records, setRecords] = useState<readonly AuditPart[]>();
@@ -44,14 +49,14 @@ export function Audit(): VNode {
               </td>
               <th scope="row">{record.user_name || record.user_id || 'nobody who is known'}</th>
               <td>{record.op}</td>
-              <td>{record.target}</td>
+              <td class="long">{shorten(record.target)}</td>
               <td>
                 <Mark tone={record.outcome === 'ok' ? 'well' : 'trouble'} words="" /> {record.step}
               </td>
-              <td>
-                <Words text={record.words} /> {record.outcome !== 'ok' && <code>{record.outcome}</code>}
+              <td class="long">
+                <Words text={shorten(record.words)} /> {record.outcome !== 'ok' && <code>{record.outcome}</code>}
               </td>
-              <td>{record.source}</td>
+              <td class="long">{record.source}</td>
             </tr>
           ))}
         </Table>
