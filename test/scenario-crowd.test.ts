@@ -214,8 +214,12 @@ async function turnOut(client: AccountsClient, people: People, goesOn: () => boo
       ask(user, client.users.disable({ id: user.id }, { session }));
       people.users.push(await people.addUser());
     } else {
-      const who = anyOf(people.sessions.slice(-CALLERS).filter((each) => isIn(each) && isIn(each.user)));
-      ask(who, client.sessions.revoke({ session: who.session }, { session }));
+      // n.b. an outage on a busy machine may outlast all of them: nobody takes their places before it is over.
+      const those = people.sessions.slice(-CALLERS).filter((each) => isIn(each) && isIn(each.user));
+      if (those.length > 0) {
+        const who = anyOf(those);
+        ask(who, client.sessions.revoke({ session: who.session }, { session }));
+      }
     }
     await delay(250);
   }
