@@ -109,10 +109,8 @@ describe('the generator for MySQL and MariaDB', () => {
       ...specification,
       records: specification.records.map((record) => ({ ...record, fields: [...record.fields, flag] })),
     }));
-    assert.deepEqual(
-      taken.refused?.map(({ construct }) => construct),
-      ['a field called is_there', 'a field called is_there'],
-    );
+    assert.equal(taken.files, undefined);
+    assert.ok(taken.refused?.some(({ construct }) => construct === 'a field called is_there'));
   });
 });
 
