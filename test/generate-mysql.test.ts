@@ -74,6 +74,17 @@ describe('the generator for MySQL and MariaDB', () => {
     }
   });
 
+  it('takes the key that the database gave at once, before a history or a trigger takes one', () => {
+    for (const [name, files] of made)
+      for (const [file, text] of Object.entries(files))
+        for (const [found] of text.matchAll(/^.*\n.*LAST_INSERT_ID\(\).*$/gm))
+          assert.match(
+            found,
+            /(?:;|THEN)\n\s*SET \S+ = LAST_INSERT_ID\(\);$|= LAST_INSERT_ID\(\S+\)/,
+            `${name} ${file}: ${found}`,
+          );
+  });
+
   it('writes every text of a specification as a text, whatever is in it', () => {
     const words = String.raw`It's a "\" ; DROP TABLE x; -- */ \\' OR 1=1`;
     const generated = changed(SEATS, (specification) => ({
