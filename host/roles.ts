@@ -86,7 +86,16 @@ export function withOwnStores(settings: Config): Config {
 
 /** Whether there is to be a node, this one or another, through which all orders come. */
 export function hasOrderDesk({ roles, brokers }: Pick<Config, 'roles' | 'brokers'>): boolean {
-  return Object.values(roles).some(({ brokers: names }) => names.some((name) => brokers[name]?.type === 'admin-in'));
+  return hasBroker({ roles, brokers }, 'admin-in');
+}
+
+/** Whether there is to be a node that keeps what all nodes shall run. */
+export function hasFleet(config: Pick<Config, 'roles' | 'brokers'>): boolean {
+  return hasBroker(config, 'admin-out');
+}
+
+function hasBroker({ roles, brokers }: Pick<Config, 'roles' | 'brokers'>, type: string): boolean {
+  return Object.values(roles).some(({ brokers: names }) => names.some((name) => brokers[name]?.type === type));
 }
 
 /** The configured name, or one that no other process has: host name and process id. */

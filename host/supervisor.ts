@@ -17,8 +17,9 @@ import { openProber, type Prober } from './deploy/admit/probe.js';
 import { DeployController } from './deploy/deploy-controller.js';
 import { type History, openHistory } from './deploy/history.js';
 import { type HostMetrics, openMetrics } from './metrics/host-metrics.js';
-import { planBrokers, nodeName } from './roles.js';
+import { hasFleet, planBrokers, nodeName } from './roles.js';
 import { AdminNode } from './admin/admin-node.js';
+import { FleetMember } from './admin/fleet-member.js';
 import { openOrderKey, OrderGate } from './admin/orders.js';
 import { AdminServer } from './admin/server.js';
 import { claimState } from './deploy/state-claim.js';
@@ -53,8 +54,11 @@ export class Supervisor {
   readonly #pool: ThreadPool;
   readonly #ending = new AbortController();
   readonly #admin: AdminServer;
+  readonly #gate: OrderGate;
   /** Undefined: it is none. */
   readonly #adminNode: AdminNode | undefined;
+  /** Undefined: no admin node keeps what all nodes shall run. */
+  #fleet: FleetMember | undefined;
   readonly #metrics: HostMetrics;
   readonly #threadLog: ThreadLog;
   /** Undefined: no span is exported. */
@@ -103,11 +107,12 @@ export class Supervisor {
     const ofAdmin = brokers.filter(({ place }) => place === 'supervisor');
     const key = ofAdmin.length === 0 ? undefined : openOrderKey(config, this.#directory);
     if (key !== undefined) this.#adminNode = new AdminNode({ node: this.node, config, log, key, brokers: ofAdmin });
+    this.#gate = new OrderGate({ config, ownKey: key, directory: this.#directory });
     this.#admin = new AdminServer({
       node: this.node,
       config,
       log,
-      gate: new OrderGate({ config, ownKey: key, directory: this.#directory }),
+      gate: this.#gate,
       operations: () => (this.#stopping === undefined && this.#isStarted ? this.#deploy?.operator : undefined),
       sources: {
         startedAt: this.#startedAt,
@@ -155,6 +160,19 @@ export class Supervisor {
       onTallies: (thread, tallies) => this.#metrics.tallies(thread, tallies),
     });
     this.#deploy = deploy;
+    if (hasFleet(config)) {
+      const model = (): ChannelModel | undefined => this.#model;
+      this.#fleet = await FleetMember.open({
+        node: this.node,
+        config,
+        log,
+        directory,
+        gate: this.#gate,
+        model,
+        deploy,
+      });
+      await this.#fleet.prepare();
+    }
     this.#pool.cells.set(await this.#trials.cells(deploy.served));
     await this.#pool.start();
     this.#isStarted = true;
@@ -164,6 +182,7 @@ export class Supervisor {
     const reassert = (): void => void deploy.routes.reassert().catch(onUnasserted);
     this.#reassert = setInterval(reassert, config.topology.checkIntervalMs);
     await this.#adminNode?.start();
+    this.#fleet?.start();
     log.info(
       { roles: playedRoles(config), domains: deploy.routes.live.map(({ manifest }) => manifest.domain) },
       'serving',
@@ -181,6 +200,7 @@ export class Supervisor {
     this.#ending.abort();
     clearInterval(this.#reassert);
     this.#trials?.stopWatching();
+    await this.#fleet?.stop();
     await this.#adminNode?.stop(drainTimeoutMs);
     await this.#deploy?.close();
     await this.#pool.stop(drainTimeoutMs);
@@ -232,6 +252,7 @@ export class Supervisor {
       ...entry,
       ...(cause === undefined ? {} : { cause }),
     }));
+    this.#fleet?.changed();
     for (const transition of transitions) lifecycleChannel.publish(transition);
     for (const transition of transitions) this.#metrics.transition(transition);
     for (const [index, transition] of transitions.entries()) {

@@ -88,6 +88,7 @@ test('the demonstration loads, swaps under load, loses nothing, and says so', as
       'cities-1.0.0.mjs',
       'cities-1.1.0.mjs',
       'countries-1.0.0.mjs',
+      'fleet-1.0.0.mjs',
       'sessions-1.0.0.mjs',
       'users-1.0.0.mjs',
     ],

@@ -126,6 +126,10 @@ for (const kind of ['mysql', 'mongodb'] as const) {
       for (const op of ['pause', 'promote', 'rollback', 'undeploy'] as const)
         await assert.rejects(viewer.command(op, { domain: 'seen' }, OPTIONS), role, op);
       await assert.rejects(viewer.command('lift', { name: 'seen' }, OPTIONS), role);
+      await assert.rejects(viewer.command('check', { bundles: [{ 'a.mjs': '' }] }, OPTIONS), role);
+      await assert.rejects(viewer.command('deploy', { bundles: [{ 'a.mjs': '' }] }, OPTIONS), role);
+      await assert.rejects(viewer.forget('app-1'), role);
+      assert.equal((await viewer.fleet()).drift.length, 0);
       const nobody = await nodes.client(tokens.nobody);
       await assert.rejects(nobody.query('status', {}, OPTIONS), role);
       const unknown = await nodes.client('bs_made-up');
@@ -260,7 +264,9 @@ for (const kind of ['mysql', 'mongodb'] as const) {
       await second.serving;
       const client = await nodes.client(tokens.operator);
       const orders = Array.from({ length: 24 }, () => client.command('pause', { domain: 'seen' }, OPTIONS));
-      await new Promise((resolve) => setTimeout(resolve, 400));
+      await eventually('the second one takes orders', async () =>
+        (await audit()).some(({ node }) => node === 'admin-2'),
+      );
       await second.kill();
       const settled = await Promise.allSettled(orders);
       const codes = settled.map((each) =>
@@ -295,7 +301,7 @@ for (const kind of ['mysql', 'mongodb'] as const) {
         ['app-1'],
       );
       const account = decodeURIComponent(new URL(nodes.url).username);
-      await nodes.start('admin-3', 'admin', { operators: [`${account}:operator`] }).serving;
+      await nodes.start('admin-3', 'admin', { security: { operators: [`${account}:operator`] } }).serving;
       const program = await nodes.client();
       assert.equal((await program.command('pause', { domain: 'seen' }, OPTIONS)).accepted.length, 1);
       await eventually(

@@ -10,7 +10,9 @@ import type { Config } from '../config/schema.js';
 import type { Log } from '../observe/log.js';
 import type { BrokerPlan } from '../roles.js';
 import { userOf } from './client.js';
-import { type AskDomain, Desk } from './desk.js';
+import type { AskDomain } from './contract.js';
+import { Desk } from './desk.js';
+import { Fleet } from './fleet.js';
 import { Nodes } from './nodes.js';
 import type { OrderKey } from './orders.js';
 
@@ -57,8 +59,10 @@ export class AdminNode {
       nodes: () => this.#nodes(),
     });
     this.#desk = desk;
+    const fleet = new Fleet({ config, log, key, ask: this.#ask, replies: this.#replies });
     this.#brokers = new BrokerPool({
-      ...{ node, plans, prefix: config.amqp.prefix, types: await loadBrokers(plans), replies: this.#replies, desk },
+      ...{ node, plans, prefix: config.amqp.prefix, types: await loadBrokers(plans), replies: this.#replies },
+      desks: { orders: desk, fleet },
       // It serves no domain, and publishes nothing.
       serve: (delivery) => delivery.settle('requeue'),
       publishEvent: () => undefined,

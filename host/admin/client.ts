@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { hostname, userInfo } from 'node:os';
 import type { ChannelModel } from 'amqplib';
+import type { z } from 'zod';
 import { endConnection } from '#sdk/amqp';
 import { BedsError } from '#sdk/template';
 import { connect } from '../amqp/guarded-amqplib.js';
 import { makeNames, type Names } from '../amqp/names.js';
 import { adminErrors } from '../errors/admin.js';
-import { type AuditPage, auditPage } from './desk-queries.js';
+import { type AuditPage, auditPage, type FleetView, fleetView } from './desk-queries.js';
 import { type CommandInput, type CommandName, commandResult, type CommandResult } from './commands.js';
 import {
   AWAY,
@@ -125,13 +126,32 @@ export class AdminClient {
 
   /** Records of the audit. Throws BEDS_ADMIN_SIGN_IN, BEDS_ADMIN_NO_DESK, or what the admin node refuses with. */
   async audit(input: { readonly after?: number; readonly limit?: number }): Promise<AuditPage> {
+    return (await this.#askItself({ op: 'audit', ...input }, auditPage)) as AuditPage;
+  }
+
+  /** What all nodes shall run. Throws as `audit` does. */
+  async fleet(): Promise<FleetView> {
+    return (await this.#askItself({ op: 'fleet' }, fleetView)) as FleetView;
+  }
+
+  /** Forgets a node that does not come back. Throws as `audit` does. */
+  async forget(name: string): Promise<void> {
+    await this.#fromDesk({ op: 'forget', name, order: { id: randomUUID(), at: Date.now() } });
+  }
+
+  async #askItself(message: object, result: z.ZodType): Promise<unknown> {
     if (this.#session === undefined) throw adminErrors.make('BEDS_ADMIN_SIGN_IN');
-    const answer = await this.#askDesk({ op: 'audit', ...input }, DESK_MS);
+    const { answers } = await this.#fromDesk(message);
+    const [answer] = answers.map((each) => checkAnswer(each, result));
+    if (answer?.ok !== true) throw adminErrors.make('BEDS_ADMIN_ANSWER_INVALID');
+    return answer.result;
+  }
+
+  async #fromDesk(message: object): Promise<Extract<DeskAnswer, { ok: true }>> {
+    const answer = await this.#askDesk(message, DESK_MS);
     if (answer === AWAY) throw adminErrors.make('BEDS_ADMIN_NO_DESK', AWAY_WORDS);
     if (answer === undefined) throw adminErrors.make('BEDS_ADMIN_NO_DESK', 'No admin node has been here.');
-    const [page] = answer.answers.map((each) => checkAnswer(each, auditPage));
-    if (page?.ok !== true) throw adminErrors.make('BEDS_ADMIN_ANSWER_INVALID');
-    return page.result as AuditPage;
+    return answer;
   }
 
   /** Ends within moments, whatever RabbitMQ does. */

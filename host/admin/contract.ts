@@ -1,3 +1,4 @@
+import type { Json, JsonObject } from '@beds/sdk';
 import type { RolloutOptions } from '../deploy/state.js';
 import type { Finding } from '../template/contract.js';
 import type { DeadLetterDetail } from './dead-letters.js';
@@ -52,4 +53,13 @@ export interface Operations {
   /** `name`: a hash or its beginning (at least 6 digits), or a domain for all of its quarantined versions. */
   lift(name: string): Promise<readonly Receipt[]>;
   readonly quarantined: readonly QuarantineView[];
+}
+
+/** Asks an operation of a domain in the name of this host. */
+export type AskDomain = (question: DomainQuestion, timeoutMs: number) => Promise<Json>;
+
+export interface DomainQuestion {
+  readonly domain: string;
+  readonly op: string;
+  readonly payload: JsonObject;
 }

@@ -19,8 +19,29 @@ export type AuditPage = z.output<typeof auditPage>;
 /** Records in one answer. */
 export const AUDIT_PAGE = 200;
 
+/** What all nodes shall run, what they have reported, and where that differs. */
+export const fleetView = z.object({
+  revision: z.number(),
+  desired: z.record(text, z.object({ hash: text, version: text, state: text, at: z.number(), revision: z.number() })),
+  members: z.array(z.looseObject({ node: text, at: z.number(), roles: z.array(text) })),
+  drift: z.array(z.object({ node: text, domain: text, shall: text, does: text })),
+});
+export type FleetView = z.output<typeof fleetView>;
+
+/** Orders that an admin node carries out itself. */
+export const DESK_ORDERS = {
+  forget: {
+    summary: 'Forget a node that does not come back.',
+    fields: {
+      name: z.string().min(1).max(200).register(fieldHelp, { description: 'The name of the node.' }),
+    },
+    role: 'operator',
+  },
+} as const satisfies Readonly<Record<string, Definition>>;
+
 /** What an admin node answers itself. */
 export const DESK_QUERIES = {
+  fleet: { summary: 'Show what all nodes shall run, and which of them deviate.', fields: {} },
   audit: {
     summary: 'Show who ordered what, and what came of it.',
     fields: {

@@ -1,10 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { isBedsError, type Json, type JsonObject } from '@beds/sdk';
+import { isBedsError, type Json } from '@beds/sdk';
 import { Access, type ReadToken } from '../access/access.js';
 import { parseReplyAddress } from '../amqp/reply-address.js';
 import type { ReplyPublisher } from '../amqp/reply-publisher.js';
 import type { Delivery } from '../amqp/queue-consumer.js';
-import type { OrderDesk } from '../brokers/contract.js';
+import type { MessageDesk } from '../brokers/contract.js';
+import type { AskDomain } from './contract.js';
 import type { Config } from '../config/schema.js';
 import { adminErrors } from '../errors/admin.js';
 import { publishFault } from '../observe/channels.js';
@@ -23,17 +24,9 @@ import {
   type OperatorRole,
   parseMessage,
 } from './protocol.js';
-import { AUDIT_PAGE, DESK_QUERIES } from './desk-queries.js';
+import { AUDIT_PAGE, DESK_ORDERS, DESK_QUERIES } from './desk-queries.js';
+import { readFleet } from './fleet.js';
 import { QUERIES, type QueryInput, type QueryName } from './queries.js';
-
-/** Asks an operation of a domain in the name of this host. */
-export type AskDomain = (question: DomainQuestion, timeoutMs: number) => Promise<Json>;
-
-export interface DomainQuestion {
-  readonly domain: string;
-  readonly op: string;
-  readonly payload: JsonObject;
-}
 
 export interface DeskOptions {
   readonly node: string;
@@ -100,7 +93,7 @@ const OWN_SHARE = 0.9;
 const MOST_UNWRITTEN = 10_000;
 const NOBODY = { id: '', name: '', role: undefined } as const;
 const DOOR = {
-  definitions: { ...QUERIES, ...DESK_QUERIES, ...COMMANDS } as Readonly<Record<string, Definition>>,
+  definitions: { ...QUERIES, ...DESK_QUERIES, ...DESK_ORDERS, ...COMMANDS } as Readonly<Record<string, Definition>>,
   otherwise: { exchange: '', definitions: {} },
 };
 
@@ -108,7 +101,7 @@ const DOOR = {
  * Where operators' orders and questions come in: says who asks, what his role may, writes down who ordered what and what came of it, and gives
  * orders to the nodes, signed. An order is written down before a node hears of it; it is not given where that fails.
  */
-export class Desk implements OrderDesk {
+export class Desk implements MessageDesk {
   readonly #options: DeskOptions;
   readonly #access: Access;
   readonly #accounts: ReadonlyMap<string, OperatorRole>;
@@ -214,7 +207,7 @@ export class Desk implements OrderDesk {
     { who, delivery }: { readonly who: Asking; readonly delivery: Delivery },
   ): Promise<Answered> {
     const { op, input } = checked;
-    if (Object.hasOwn(DESK_QUERIES, op)) return this.#answerItself(input);
+    if (Object.hasOwn(DESK_QUERIES, op)) return this.#answerItself(op, input);
     const nodes = this.#options.nodes();
     if (nodes === undefined) throw adminErrors.make('BEDS_ADMIN_NO_NODES', 'The admin node has lost RabbitMQ.');
     const { forMs = DEFAULT_WAIT_MS, ...wait } = (message['wait'] ?? {}) as {
@@ -236,7 +229,10 @@ export class Desk implements OrderDesk {
       const asked = { ...entry, id, at: Date.now(), step: 'asked', outcome: 'ok', words: optionsOf(input) } as const;
       const revision = await this.#begin(asked, delivery);
       try {
-        const given = await this.#give({ checked, message, who, id, revision }, { timeoutMs: forMs, ...wait });
+        const order = { checked, message, who, id, revision };
+        const given = Object.hasOwn(DESK_ORDERS, op)
+          ? await this.#forget(input)
+          : await this.#give(order, { timeoutMs: forMs, ...wait });
         this.#write({ ...entry, id: randomUUID(), at: Date.now(), step: 'done', ...outcomeOf(given) });
         return given;
       } catch (error) {
@@ -259,6 +255,12 @@ export class Desk implements OrderDesk {
     // n.b. as it came: the nodes check it by the same definitions.
     const sent = { ...fieldsOf(message, op) } as unknown as CommandInput<CommandName>;
     return nodes.command(op as CommandName, sent, { ...options, signed, ...(node === undefined ? {} : { node }) });
+  }
+
+  /** A node that is there all the same reports again. */
+  async #forget({ name }: Message): Promise<CommandAnswers> {
+    await this.#options.ask({ domain: 'fleet', op: 'leave', payload: { node: String(name) } }, ASK_MS);
+    return { answers: [], asked: [], nodeCount: 0 };
   }
 
   /** The id of an order that is no later than it may be. */
@@ -331,13 +333,17 @@ export class Desk implements OrderDesk {
     return undefined;
   }
 
-  async #answerItself(input: Message): Promise<Answered> {
+  async #answerItself(op: string, input: Message): Promise<Answered> {
     const { node, ask } = this.#options;
+    const asker = { name: '', verified: true };
+    const answer = { v: ADMIN_VERSION, op, node, ok: true, asker };
+    if (op === 'fleet') {
+      return { answers: [{ ...answer, result: await readFleet(this.#options) }], asked: [], nodeCount: 1 };
+    }
     const { after, limit } = input as { readonly after?: number; readonly limit?: number };
     const payload = { after: after ?? null, limit: limit ?? AUDIT_PAGE };
     const result = await ask({ domain: 'audit', op: 'read', payload }, ASK_MS);
-    const asker = { name: '', verified: true };
-    return { answers: [{ v: ADMIN_VERSION, op: 'audit', node, ok: true, asker, result }], asked: [], nodeCount: 1 };
+    return { answers: [{ ...answer, result }], asked: [], nodeCount: 1 };
   }
 
   /** What has happened is written down, now or as soon as the store is back; in the order in which it happened. */

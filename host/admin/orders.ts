@@ -21,6 +21,8 @@ export const ORDER_HEADER = 'beds-order';
 /** For so long nodes take an order. Their clocks may differ from that of the admin node by less. */
 export const ORDER_MS = 60_000;
 
+/** What a signature of an order is for. */
+const ORDER = 'beds-order-v1';
 const SECRET_FILE = 'order-secret';
 const SECRET = /^[A-Za-z0-9_-]{43}$/;
 /** What stands before 32 bytes to make them a key: https://www.rfc-editor.org/rfc/rfc8410#section-7 */
@@ -45,8 +47,8 @@ export class OrderKey {
   }
 
   /** The value of the header. */
-  sign(prefix: string, body: Buffer): string {
-    return `${this.publicKey}.${sign(null, signedText(prefix, body), this.#private).toString('base64url')}`;
+  sign(prefix: string, body: Buffer, purpose = ORDER): string {
+    return `${this.publicKey}.${sign(null, signedText({ prefix, body, purpose }), this.#private).toString('base64url')}`;
   }
 
   isOwner(token: string): boolean {
@@ -55,8 +57,14 @@ export class OrderKey {
 }
 
 /** n.b. the prefix: what was signed for one installation is no order in another one. */
-function signedText(prefix: string, body: Buffer): Buffer {
-  return Buffer.concat([Buffer.from(`beds-order-v1\0${prefix}\0`), body]);
+function signedText({ prefix, body, purpose }: Signed): Buffer {
+  return Buffer.concat([Buffer.from(`${purpose}\0${prefix}\0`), body]);
+}
+
+interface Signed {
+  readonly prefix: string;
+  readonly body: Buffer;
+  readonly purpose: string;
 }
 
 function isSameText(one: string, other: string): boolean {
@@ -135,12 +143,7 @@ export class OrderGate {
       const none = 'Nor does it know the key of one: security.orderKeys is empty.';
       throw adminErrors.make('BEDS_ADMIN_NOT_SIGNED', undefined, this.#keys.size === 0 ? { hint: none } : {});
     }
-    const [name = '', signature = ''] = header.split('.');
-    const key = this.#keys.get(name);
-    const text = signedText(this.#prefix, content);
-    if (key === undefined || !verify(null, text, key, Buffer.from(signature, 'base64url'))) {
-      throw adminErrors.make('BEDS_ADMIN_FORGED');
-    }
+    if (!this.isSigned(content, { header, purpose: ORDER })) throw adminErrors.make('BEDS_ADMIN_FORGED');
     const { id, until, revision } = (message['order'] ?? {}) as Readonly<Record<string, unknown>>;
     if (typeof id !== 'string' || typeof until !== 'number' || typeof revision !== 'number')
       throw adminErrors.make('BEDS_ADMIN_FORGED');
@@ -148,6 +151,14 @@ export class OrderGate {
     if (!this.#taken.take(id, until)) throw adminErrors.make('BEDS_ADMIN_REPLAYED');
     this.#requireNewest(message['domain'], revision);
     return true;
+  }
+
+  /** Whether this node knows an admin node that has signed that, for this purpose. */
+  isSigned(body: Buffer, { header, purpose }: { readonly header: string; readonly purpose: string }): boolean {
+    const [name = '', signature = ''] = header.split('.');
+    const key = this.#keys.get(name);
+    const text = signedText({ prefix: this.#prefix, body, purpose });
+    return key !== undefined && verify(null, text, key, Buffer.from(signature, 'base64url'));
   }
 
   /** Two admin nodes may give orders for one domain at once: all nodes go by the one that is later in the audit. */

@@ -151,6 +151,20 @@ export interface CallerView {
   readonly callsPerDay: number;
 }
 
+/** What a node runs of a domain, as admin nodes compare it with what all shall run. */
+export interface RunView {
+  readonly domain: string;
+  readonly hash: string;
+  readonly version: string;
+  readonly state: 'serve' | 'paused' | 'retired';
+  /** Who decided about it: what lies in the plugin directory, or an order. */
+  readonly origin: 'directory' | 'deploy';
+  /** It is to serve, and nothing answers. */
+  readonly isDown?: true;
+  /** A version that is on its way. */
+  readonly pending?: string;
+}
+
 /** What the control plane answers when it is asked, beside the state that the board keeps. */
 export interface Inspections {
   /** The domains with everything that is known of them; `domain`: only that one. */

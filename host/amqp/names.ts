@@ -19,6 +19,8 @@ export interface Names {
   readonly operate: string;
   /** Queue of what operators send, where an admin node runs. */
   readonly desk: string;
+  /** Queue of what nodes report, where an admin node runs. */
+  readonly fleet: string;
   queue(domain: string, mode: OperationMode): string;
 }
 
@@ -33,6 +35,7 @@ export function makeNames(prefix: string): Names {
     admin: `${prefix}.admin`,
     operate: `${prefix}.operate`,
     desk: `${prefix}.admin.in`,
+    fleet: `${prefix}.admin.out`,
     queue: (domain, mode) => `${prefix}.req.${domain}.${mode}`,
   };
 }

@@ -11,8 +11,8 @@ export interface Asked {
   readonly payload: JsonObject;
 }
 
-/** Takes what operators send. */
-export interface OrderDesk {
+/** Takes messages beside the control plane of an admin node. */
+export interface MessageDesk {
   /** Settles the message; never rejects. */
   take(delivery: Delivery): Promise<void>;
   readonly metrics: Readonly<Record<string, number>>;
@@ -35,8 +35,8 @@ export interface BrokerContext {
   readonly ask: (asked: Asked, timeoutMs: number) => Promise<Json>;
   /** Calls back after each write that this thread answered, of a domain that keeps events; undefined: no longer. */
   readonly onWrite: (wrote: (() => void) | undefined) => void;
-  /** The order desk of an admin node. Absent in broker threads. */
-  readonly desk?: OrderDesk;
+  /** What an admin node works with. Absent in broker threads. */
+  readonly desks?: { readonly orders: MessageDesk; readonly fleet: MessageDesk };
   /** It cannot go on, for a reason that no message is the cause of: it is closed, and another is opened in its place. */
   readonly fail: (error: unknown) => void;
 }

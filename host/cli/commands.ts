@@ -33,6 +33,7 @@ export const COMMANDS: CommandRegistry = new Map([
   ['call', async (): Promise<Command> => (await import('./commands/call.js')).callCommand],
   ['login', async (): Promise<Command> => (await import('./commands/login.js')).loginCommand],
   ['logout', async (): Promise<Command> => (await import('./commands/login.js')).logoutCommand],
+  ['fleet', async (): Promise<Command> => (await import('./commands/fleet.js')).fleetCommand],
   ['audit', async (): Promise<Command> => (await import('./commands/audit.js')).auditCommand],
   ['users', async (): Promise<Command> => (await import('./commands/users.js')).usersCommand],
   ['dashboard', async (): Promise<Command> => (await import('./commands/dashboard.js')).dashboardCommand],

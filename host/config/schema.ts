@@ -404,7 +404,14 @@ export const configSchema = z.strictObject({
       sBroker: { type: 'data', mode: 'both', domains: ['sessions'], count: 1, prefetch: 200 },
       eBroker: { type: 'outbox', everyMs: 1_000, count: 1, prefetch: 200 },
       adminBrokerIn: { type: 'admin-in', count: 1, prefetch: 20 },
-      adminData: { type: 'data', mode: 'both', domains: ['audit', 'logs', 'metrics'], count: 1, prefetch: 100 },
+      adminBrokerOut: { type: 'admin-out', count: 1, prefetch: 20 },
+      adminData: {
+        type: 'data',
+        mode: 'both',
+        domains: ['audit', 'fleet', 'logs', 'metrics'],
+        count: 1,
+        prefetch: 100,
+      },
     })
     .describe('Brokers, by name. A broker consumes queues.'),
   roles: z
@@ -412,7 +419,11 @@ export const configSchema = z.strictObject({
     .default({
       appServer: { domains: ['*'], brokers: ['rBroker', 'wBroker'], needs: [] },
       tercero: { domains: ['users', 'sessions'], brokers: ['uBroker', 'sBroker', 'eBroker'], needs: [] },
-      admin: { domains: ['audit', 'logs', 'metrics'], brokers: ['adminBrokerIn', 'adminData'], needs: ['admin'] },
+      admin: {
+        domains: ['audit', 'fleet', 'logs', 'metrics'],
+        brokers: ['adminBrokerIn', 'adminBrokerOut', 'adminData'],
+        needs: ['admin'],
+      },
     })
     .describe('Roles, by name. A role says which brokers a node runs.'),
   security: security.prefault({}).describe('Who may call what.'),

@@ -18,8 +18,9 @@ import { Effects } from './effects.js';
 import type { HistoryEntry } from './history.js';
 import { Operator } from './operator.js';
 import { watchDrops } from './sources/plugin-directory.js';
-import { culpritOf, isOnItsWay } from './reconcile.js';
-import type { DirectoryChange, Transition, ThreadLoss } from './state.js';
+import { bundleOf, filesOf, loadStaged, stageBundle } from './admit/stage.js';
+import { culpritOf, domainOf, isOnItsWay, isQuarantined, makePlan } from './reconcile.js';
+import type { DesiredVersion, DirectoryChange, Transition, ThreadLoss } from './state.js';
 import { ThreadRoutes } from './thread-routes.js';
 import { RequestObserver, type RequestObserverOptions } from './watch/request-observer.js';
 import { openSchemaWatch, type SchemaWatch } from './watch/schema-watch.js';
@@ -157,6 +158,59 @@ export class DeployController implements DropHandlers {
     const isOptional = Object.values(this.#domains.state.domains).some(({ isServed }) => isServed);
     this.#watcher = await watchDrops({ ...config.plugins, directory: pluginsDirectory, isOptional }, this);
     await this.#effects.decided();
+  }
+
+  /** What all nodes shall run, before anything is served; its bytes are staged. */
+  desire(versions: readonly DesiredVersion[]): void {
+    this.#domains.dispatch({ kind: 'desired', versions });
+  }
+
+  /** The same while this node serves. */
+  async follow({ domain, hash, version, state }: DesiredVersion): Promise<void> {
+    const before = domainOf(this.#domains.state, domain);
+    if (state === 'retired') {
+      if (before.isServed) this.#domains.dispatch({ kind: 'retire', domain });
+      return;
+    }
+    if (isQuarantined(this.#domains.state, domain, hash)) return;
+    const isThere = before.isServed && before.served[0]?.hash === hash;
+    if (!isThere && before.served.some((each) => each.hash === hash)) {
+      this.#domains.dispatch({ kind: 'restore', domain, hash });
+    } else if (!isThere) {
+      this.#effects.keep(await loadStaged(hash, this.#stageDirectory));
+      // n.b. it proved itself elsewhere, and what breaks callers was allowed there.
+      const proven = { canaryPercent: 0, shadowPercent: 0, allowBreaking: true };
+      const plan = makePlan(this.#options.config.rollout, proven);
+      this.#domains.dispatch({ kind: 'deploy', versions: [{ domain, version, hash }], plan });
+    }
+    if ((state === 'paused') !== before.paused) {
+      this.#domains.dispatch({ kind: state === 'paused' ? 'pause' : 'promote', domain });
+    }
+  }
+
+  serves(domain: string): boolean {
+    return this.#domains.rules.serves(domain);
+  }
+
+  /** Whether the bytes are staged, whole. */
+  async has(hash: string): Promise<boolean> {
+    return loadStaged(hash, this.#stageDirectory).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /** Stages bytes that came over RabbitMQ. Throws `BEDS_ADMISSION_STAGE_DAMAGED` where they are not what the hash names. */
+  async take(hash: string, files: ReadonlyMap<string, Buffer>): Promise<void> {
+    await stageBundle(bundleOf(hash, files), this.#stageDirectory);
+  }
+
+  async files(hash: string): Promise<ReadonlyMap<string, Buffer>> {
+    return filesOf(await loadStaged(hash, this.#stageDirectory));
+  }
+
+  get #stageDirectory(): string {
+    return join(this.#options.directory, 'stage');
   }
 
   /** Hashes of what served when the host was stopped, by domain. */

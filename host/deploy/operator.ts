@@ -3,7 +3,7 @@ import { rolloutErrors } from '../errors/rollout.js';
 import type { Config } from '../config/schema.js';
 import { makeFinding } from '../template/contract.js';
 import type { BundleFiles, Operations, QuarantineView, Receipt } from '../admin/contract.js';
-import type { CanaryView, DomainView, Inspections, SideView, StrikeView } from '../admin/views.js';
+import type { CanaryView, DomainView, Inspections, RunView, SideView, StrikeView } from '../admin/views.js';
 import { type BundleBytes, loadStaged, type StagedBundle } from './admit/stage.js';
 import type { CallerLedger } from './compatibility/caller-ledger.js';
 import { diffVersions, type VersionDiff } from './compatibility/gate.js';
@@ -41,6 +41,9 @@ type Named = Pick<ServedVersion, 'hash' | 'version'>;
 
 /** What goes back is no rollout that `rollback` ends. */
 const GOING_BACK: ReadonlySet<Cause> = new Set(['boot', 'refresh', 'quarantine', 'rollback', 'restore']);
+
+/** These bring no other version. */
+const BESIDE: ReadonlySet<Cause> = new Set(['boot', 'refresh']);
 
 /** What a person may order of this host, and ask it: events for the state, and views of it. */
 export class Operator implements Operations, Inspections {
@@ -180,6 +183,28 @@ export class Operator implements Operations, Inspections {
   }
 
   // Questions.
+
+  /** What this node runs, for the admin nodes. */
+  get runs(): readonly RunView[] {
+    return Object.keys(this.#state.domains).flatMap((domain) => {
+      const { served, isServed, paused, origin } = domainOf(this.#state, domain);
+      const live = liveOf(this.#state, domain);
+      const [newest] = served;
+      const shown = live ?? newest;
+      const pending = pendingOf(this.#state, domain);
+      const member = pending?.members.find((each) => each.domain === domain);
+      const isOnItsWay = member !== undefined && pending?.stage !== 'flipped' && !BESIDE.has(pending?.cause ?? 'boot');
+      if (shown === undefined) return [];
+      const state = isServed ? (paused ? 'paused' : 'serve') : 'retired';
+      return [
+        {
+          ...({ domain, hash: shown.hash, version: shown.version, state, origin } as const),
+          ...(isServed && live === undefined ? { isDown: true as const } : {}),
+          ...(isOnItsWay ? { pending: member.version } : {}),
+        },
+      ];
+    });
+  }
 
   get quarantined(): readonly QuarantineView[] {
     return Object.entries(this.#state.domains)

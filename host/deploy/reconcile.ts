@@ -185,6 +185,7 @@ const HANDLERS: Handlers<Exclude<DeployEvent, RolloutResult>> = {
       if (isServed && step.rules.serves(name)) step.goBack(name, 'boot');
     }
   },
+  desired,
   looked,
   deploy: (step, { versions, plan }) => {
     step.begin({ versions, cause: 'deploy', plan, completeAt: step.at });
@@ -1364,6 +1365,25 @@ function isNothingKnown(domain: Domain): boolean {
   return isIdle && lists.every(({ length }) => length === 0);
 }
 
+/** What all nodes shall run counts for more than what a run before has left, and than what lies in the plugin directory of a node that knew nothing. */
+function desired(step: Step, { versions }: Extract<DeployEvent, { kind: 'desired' }>): void {
+  for (const { domain, version, hash, state } of versions) {
+    if (!step.rules.serves(domain)) continue;
+    const { served } = step.domain(domain);
+    if (served.length === 0) step.state = { ...step.state, given: [...step.state.given, domain] };
+    if (state === 'retired') {
+      if (served.length > 0) step.patch(domain, { isServed: false });
+    } else if (!isQuarantined(step.state, domain, hash)) {
+      const others = served.filter((each) => each.hash !== hash);
+      const newest = { hash, version, at: new Date(step.at).toISOString() };
+      step.patch(domain, {
+        served: [newest, ...others].slice(0, step.rules.keepVersions),
+        ...{ isServed: true, origin: 'deploy', paused: state === 'paused' },
+      });
+    }
+  }
+}
+
 // What lies in the plugin directory.
 
 /** Between two files of one copy. */
@@ -1422,7 +1442,8 @@ function dropped(
 ): FoundVersion | undefined {
   const { entry, hash, version } = found;
   const { served, isServed } = step.domain(domain);
-  if (step.state.settledBytes.includes(hash)) {
+  const isGiven = !step.state.hasSeenDirectory && step.state.given.includes(domain);
+  if (isGiven || step.state.settledBytes.includes(hash)) {
     step.state = { ...step.state, settled: { ...step.state.settled, [entry]: hash } };
   }
   const isSettled = own(step.state.settled, entry) === hash;

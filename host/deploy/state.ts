@@ -254,6 +254,8 @@ export interface State {
   readonly toStage: readonly string[];
   /** All of the plugin directory was seen in this run. */
   readonly hasSeenDirectory: boolean;
+  /** Domains of which nothing was known before an admin node said what shall run: it has decided about what lies in the plugin directory. */
+  readonly given: readonly string[];
 }
 
 /** A version changed its state. */
@@ -284,6 +286,7 @@ export const EMPTY_STATE: State = {
   settledBytes: [],
   toStage: [],
   hasSeenDirectory: false,
+  given: [],
 };
 
 /** A domain of which nothing is known. */
@@ -336,9 +339,19 @@ export type DirectoryChange =
   /** What was malformed is gone, or is something else now. */
   | { readonly kind: 'withdrawn'; readonly domain: string };
 
+/** What all nodes shall run of a domain. */
+export interface DesiredVersion {
+  readonly domain: string;
+  readonly version: string;
+  readonly hash: string;
+  readonly state: 'serve' | 'paused' | 'retired';
+}
+
 /** Something that happened. The first group comes from outside, the second is what became of commands. */
 export type DeployEvent =
   | { readonly kind: 'boot' }
+  /** What shall run, as an admin node says; before `boot`. */
+  | { readonly kind: 'desired'; readonly versions: readonly DesiredVersion[] }
   /** A look at the plugin directory is over; `isWhole`: everything in it could be looked at. */
   | { readonly kind: 'looked'; readonly changes: readonly DirectoryChange[]; readonly isWhole: boolean }
   | {

@@ -486,9 +486,8 @@ function createRoutine(record: CheckedRecord, operation: string, formulas: Mysql
     const start = field.origin === 'key' && record.keyKind === 'uuid' ? 'UUID()' : startValue(field, formulas, place);
     if (start !== undefined) values.set(field.name, start === 'UUID()' ? 'v_id' : start);
   }
-  const isUuid = record.keyKind === 'uuid';
-  const keyOf = (name: string): string =>
-    record.keyKind === 'auto' ? 'LAST_INSERT_ID()' : isUuid ? 'v_id' : (values.get(name) ?? 'NULL');
+  const [isUuid, isAuto] = [record.keyKind === 'uuid', record.keyKind === 'auto'];
+  const keyOf = (name: string): string => (record.keyKind === 'fields' ? (values.get(name) ?? 'NULL') : 'v_id');
   const isIt = record.key.map((name) => `target.${quote(name)} = ${keyOf(name)}`).join(' AND ');
   return routineOf(
     {
@@ -501,13 +500,14 @@ function createRoutine(record: CheckedRecord, operation: string, formulas: Mysql
         isLoose: field.optional || field.default !== undefined,
       })),
       reads: false,
-      declarations: isUuid ? ['DECLARE v_id CHAR(36) DEFAULT UUID();'] : [],
+      declarations: isUuid ? ['DECLARE v_id CHAR(36) DEFAULT UUID();'] : isAuto ? ['DECLARE v_id BIGINT;'] : [],
       body: [
         ...lines,
         ...anchorLines(record, (via) => `p_${via}`, formulas),
         ...referenceLines(given, formulas),
         listed(`INSERT INTO ${formulas.name(record.name)} (`, [...values.keys()].map(quote), ')').replace('( ', '('),
         listed('VALUES (', [...values.values()], ');').replace('( ', '('),
+        ...(isAuto ? ['SET v_id = LAST_INSERT_ID();'] : []),
         ...writeAccessLines(record, isIt, formulas),
         ...overlapLines(record, isIt, { formulas }),
         ...historyLines(record, { isIt, kind: 'insert' }, formulas),

@@ -206,7 +206,7 @@ function rounded(value: number): number {
 /** The numbers in a text, each as it may be read: 1.000 is a thousand or one. Days such as 1.1. and numbers of lists are none. */
 function numbersIn(text: string): readonly (readonly number[])[] {
   const plain = text.replaceAll(/\b\d{1,2}\.\d{1,2}\.(?:\d{2,4})?/g, ' ').replace(/^\s*\d+[.)]\s/, ' ');
-  const found = plain.matchAll(/(?<![\p{L}\d])\d+(?:[.,'’]\d+)*(?![\p{L}]{3})/gu);
+  const found = plain.matchAll(/(?<![\p{L}\d])\d+(?:[.,'’]\d+)*(?!\d|\p{L}{3})/gu);
   return [...found].map(([number]) => [
     ...new Set([number.replace(',', '.').replaceAll(/['’]/g, ''), number.replaceAll(/[.,'’]/g, '')].map(Number)),
   ]);

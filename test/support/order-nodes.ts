@@ -33,7 +33,7 @@ export interface OrderNodes {
   readonly model: ChannelModel;
   /** As the DBA. */
   query(sql: string): Promise<unknown>;
-  start(name: string, role: 'admin' | 'app', security?: Partial<Config['security']>): HostProcess;
+  start(name: string, role: 'admin' | 'app', options?: NodeOptions): HostProcess;
   /** Signs a user in, made with these roles; gives the token. */
   signIn(name: string, roles: readonly string[]): Promise<string>;
   client(session?: string): Promise<AdminClient>;
@@ -42,6 +42,12 @@ export interface OrderNodes {
     args: readonly string[],
     options?: BedsOptions,
   ): Promise<{ readonly code: number | null; readonly printed: string }>;
+}
+
+export interface NodeOptions {
+  readonly security?: Partial<Config['security']>;
+  /** Its plugin directory. Default: that of all, which holds a bundle of every domain. */
+  readonly directory?: string;
 }
 
 export interface BedsOptions {
@@ -80,7 +86,7 @@ export async function makeOrderNodes(
       await mongo.close();
     });
   }
-  const domains = ['users', 'sessions', 'audit'];
+  const domains = ['users', 'sessions', 'audit', 'fleet'];
   const { urls } = await applyObjects({
     stores: { accounts: { kind: 'mysql', adminUrl: ofServer(mariadb.url) }, admin: audit },
     ...{ folder: 'plugins', directory: projectRoot, domains },
@@ -99,7 +105,7 @@ export async function makeOrderNodes(
   }
   const secret = randomBytes(32).toString('base64url');
   const key = new OrderKey(secret);
-  const configOf = (name: string, role: 'admin' | 'app', security: Partial<Config['security']> = {}): Config =>
+  const configOf = (name: string, role: 'admin' | 'app', { security, directory }: NodeOptions = {}): Config =>
     configSchema.parse({
       node: { name, roles: role === 'admin' ? ['admin', 'tercero'] : ['appServer'] },
       amqp: { url, prefix, reconnectMaxMs: 500 },
@@ -109,7 +115,7 @@ export async function makeOrderNodes(
         accounts: { kind: 'mysql', url: role === 'admin' ? urls['accounts'] : '', roles: ['tercero'] },
         admin: { kind, url: role === 'admin' ? urls['admin'] : '', roles: ['admin'] },
       },
-      plugins: { probeTimeoutMs: 30_000 },
+      plugins: { probeTimeoutMs: 30_000, ...(directory === undefined ? {} : { directory }) },
       state: { directory: `.beds-${name}` },
       security: { ...(role === 'admin' ? { orderSecret: secret } : { orderKeys: [key.publicKey] }), ...security },
     });
@@ -133,10 +139,10 @@ export async function makeOrderNodes(
   return {
     ...{ url, prefix, projectRoot, key, model },
     query: async (sql) => (await dba.query(sql))[0],
-    start: (name, role, security) =>
+    start: (name, role, options) =>
       startHostProcess(
         { after: (work) => ending.push(async () => work()) },
-        { config: configOf(name, role, security), pluginsDirectory },
+        { config: configOf(name, role, options), pluginsDirectory },
       ),
     signIn: async (name, roles) => {
       const { id, ...made } = await newUser({ name, password: PASSWORD, roles });
@@ -181,7 +187,8 @@ export async function makeOrderNodes(
 async function deleteTopology(model: ChannelModel, prefix: string, domains: readonly string[]): Promise<void> {
   const channel = await model.createChannel();
   const ofDomains = domains.flatMap((domain) => [`req.${domain}.read`, `req.${domain}.write`]);
-  for (const queue of ['unrouted', 'dead', 'admin.in', ...ofDomains]) await channel.deleteQueue(`${prefix}.${queue}`);
+  for (const queue of ['unrouted', 'dead', 'admin.in', 'admin.out', ...ofDomains])
+    await channel.deleteQueue(`${prefix}.${queue}`);
   for (const exchange of ['request', 'unrouted', 'dead', 'event', 'events', 'admin', 'operate']) {
     await channel.deleteExchange(`${prefix}.${exchange}`);
   }

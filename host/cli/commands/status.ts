@@ -4,6 +4,7 @@ import { QUERIES } from '../../admin/queries.js';
 import { straysOf } from '../../admin/node-views.js';
 import type { DomainView, NodeStatus } from '../../admin/views.js';
 import type { Command } from '../command.js';
+import { printDrift, readDrift } from './fleet.js';
 import { askOptions, NODE_OPTION } from '../admin-command.js';
 import { percentText, strayText } from '../rollout-text.js';
 import { ago, megabytes, type Output } from '../output.js';
@@ -16,15 +17,18 @@ export const statusCommand: Command = {
   options: { node: NODE_OPTION, timeout: TIMEOUT_OPTION },
   details:
     'Asks every running node over AMQP. Exits with 1 when a thread, a broker, a store or a domain is out of service, no node plays a ' +
-    'role that is configured, writes wait for ' +
+    'role that is configured, a node does not run what all nodes shall (`beds fleet`), writes wait for ' +
     'a store, a version is refused or waits, or the database objects of a domain are no longer as they were admitted (degraded).',
   run: async (context) => {
     const answers = await askNodes('status', {}, askOptions(context));
     const nodes = answers.map(({ result }) => result).sort((a, b) => a.node.localeCompare(b.node));
     // n.b. of one node the others are not known.
     const isOne = context.options['node'] !== undefined;
+    const fleet = isOne ? undefined : await readDrift(context);
     if (context.json) context.out.value(nodes);
     else printStatus(nodes, context.out, isOne);
+    if (fleet !== undefined && !context.json) printDrift(fleet, context.out);
+    if (fleet !== undefined && fleet.drift.length > 0) return EXIT.failed;
     return (isOne || absentRoles(nodes).length === 0) && nodes.every(isHealthy) ? EXIT.ok : EXIT.failed;
   },
 };

@@ -17,6 +17,7 @@ export interface DemoBundles {
   readonly users: ReadyBundle;
   readonly sessions: ReadyBundle;
   readonly audit: ReadyBundle;
+  readonly fleet: ReadyBundle;
 }
 
 /** Builds the bundles of the demonstration into a folder of its own, out of the host's sight. */
@@ -27,15 +28,16 @@ export async function buildBundles(projectRoot: string, outDir: string): Promise
     const { path: file, manifest, bytes } = await buildTemplate({ entry, outDir, form: 'file' });
     return { file, version: manifest.version, bytes };
   };
-  const [cities, citiesNext, countries, users, sessions, audit] = await Promise.all([
+  const [cities, citiesNext, countries, users, sessions, audit, fleet] = await Promise.all([
     build('cities'),
     build('cities', 'next'),
     build('countries'),
     build('users'),
     build('sessions'),
     build('audit'),
+    build('fleet'),
   ]);
-  return { cities, citiesNext, countries, users, sessions, audit };
+  return { cities, citiesNext, countries, users, sessions, audit, fleet };
 }
 
 /** Drops a bundle: it appears under its name only when it is complete. Resolves to the wall clock, in milliseconds. */

@@ -24,6 +24,7 @@ export interface PruneOptions {
 
 /** A draft is renamed within moments of being made. */
 const DRAFT_MAX_AGE_MS = 3_600_000;
+const MANIFEST = 'manifest.json';
 const HASH = /^[0-9a-f]{64}$/;
 
 /**
@@ -59,6 +60,24 @@ async function stage(bytes: BundleBytes, stageDirectory: string): Promise<Staged
   const { hash, manifest, manifestText, files } = bytes;
   rememberDomain(hash, manifest.domain);
   return { hash, manifest, manifestText, files, directory };
+}
+
+/** Files of a bundle with its manifest, checked against the hash. Throws `BEDS_ADMISSION_STAGE_DAMAGED`. */
+export function bundleOf(hash: string, all: ReadonlyMap<string, Buffer>): BundleBytes {
+  const manifestText = all.get(MANIFEST)?.toString('utf8') ?? '';
+  const reading = readManifest(manifestText);
+  const files = new Map([...all].filter(([name]) => name !== MANIFEST));
+  if (reading.state !== 'valid' || reading.names.hash !== hash)
+    throw admissionErrors.make('BEDS_ADMISSION_STAGE_DAMAGED');
+  const { manifest } = reading;
+  const isWhole = Object.keys(manifest.files).length === files.size && checkHashes(manifest, files).length === 0;
+  if (!isWhole) throw admissionErrors.make('BEDS_ADMISSION_STAGE_DAMAGED');
+  return { hash, manifest, manifestText, files };
+}
+
+/** The files of a bundle, with its manifest. */
+export function filesOf({ manifestText, files }: BundleBytes): ReadonlyMap<string, Buffer> {
+  return new Map([[MANIFEST, Buffer.from(manifestText, 'utf8')], ...files]);
 }
 
 /** Reads a staged bundle and checks every byte. Throws `BEDS_ADMISSION_STAGE_DAMAGED`. */

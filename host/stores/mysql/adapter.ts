@@ -104,6 +104,7 @@ class MysqlAdapter implements StoreAdapter {
   readonly #connector: Connector;
   readonly #pool: Pool;
   readonly #killer: Killer;
+  readonly #habits = new Habits();
   readonly #writes = new WeakMap<NamedObject, CallGroups<CallWork, RoutineRows>>();
   /** Routines that make temporary tables, and otherwise only read. */
   readonly #scribbling = new WeakSet<NamedObject>();
@@ -167,10 +168,10 @@ class MysqlAdapter implements StoreAdapter {
 
   call(object: NamedObject, args: JsonObject, options: CallOptions): Promise<RoutineRows> {
     if (object.kind !== 'procedure' || object.together !== true || !this.#mayJoin(object, options))
-      return this.#attempt(() => callWork(object, args), options);
+      return this.#attempt(() => callWork(object, args, this.#habits), options);
     let work: CallWork;
     try {
-      work = callWork(object, args);
+      work = callWork(object, args, this.#habits);
     } catch (error) {
       return this.#attempt<RoutineRows>(() => {
         throw error;
@@ -191,7 +192,7 @@ class MysqlAdapter implements StoreAdapter {
   #mayJoin(object: Routine, { mode, signal }: CallOptions): boolean {
     const { profile } = this.#connector;
     if (mode !== 'write' || signal !== undefined || object.gives !== undefined) return false;
-    return profile?.blocks === true && profile.tracksState && !single.has(object);
+    return profile?.blocks === true && profile.tracksState && !this.#habits.single.has(object);
   }
 
   #groupWrites(object: Routine): CallGroups<CallWork, RoutineRows> {
@@ -217,10 +218,10 @@ class MysqlAdapter implements StoreAdapter {
     let partly: Together<RoutineRows>;
     const run = async (session: Session, deadline: Deadline): Promise<Together<RoutineRows>> => {
       isSent = true;
-      progress.mayHaveCommitted = !proven.has(object);
+      progress.mayHaveCommitted = !this.#habits.proven.has(object);
       const executed = await session.executeOpening(sql, values).catch(async (error: unknown) => {
         if (!isSavepointLost(error) && !(await committedItself(session))) throw error;
-        single.add(object);
+        this.#habits.single.add(object);
         // n.b. the first call that finds the transaction ended is the last one that is made.
         const ended = session.result === undefined ? works.length : callsEnded(session.result);
         partly = works.map((_, at) =>
@@ -229,12 +230,12 @@ class MysqlAdapter implements StoreAdapter {
         throw error;
       });
       // n.b. before the COMMIT: one may have been given what another has left in the session, as rows of a temporary table.
-      if (session.isDirty || (isWatched(object) && (await session.tidy()).isLeft)) {
-        single.add(object);
-        leaving.add(object);
+      if (session.isDirty || (this.#habits.isWatched(object) && (await session.tidy()).isLeft)) {
+        this.#habits.single.add(object);
+        this.#habits.leaving.add(object);
         throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED');
       }
-      proven.add(object);
+      this.#habits.proven.add(object);
       deadline.remainingMs();
       progress.mayHaveCommitted = true;
       await session.commit();
@@ -352,7 +353,7 @@ class MysqlAdapter implements StoreAdapter {
   transaction<T>(work: (scope: AdapterScope) => Promise<T>, options: CallOptions): Promise<T> {
     const progress: Progress = { mayHaveCommitted: false };
     const run = (session: Session, deadline: Deadline): Promise<T> =>
-      runTransaction(session, work, { mode: options.mode, progress, deadline });
+      runTransaction(session, work, { mode: options.mode, progress, deadline, habits: this.#habits });
     return this.#lend(options, { progress, run });
   }
 
@@ -396,7 +397,7 @@ class MysqlAdapter implements StoreAdapter {
           run: (session, deadline) => work.run(session, sendAlone({ kind: work.kind, mode, progress, deadline })),
         });
       } catch (error) {
-        if (routine !== undefined && isTableThere(error)) leaving.add(routine);
+        if (routine !== undefined && isTableThere(error)) this.#habits.leaving.add(routine);
         if (mode === 'read' && routine?.native['onlyReads'] === true && isRefusedToRead(error)) {
           this.#scribbling.add(routine);
           return await this.#undone(work, { ...options, timeoutMs: endsAtMs - performance.now() });
@@ -469,7 +470,7 @@ class MysqlAdapter implements StoreAdapter {
         else resultBudget.giveBack(heldBytes);
       }
       if (!session.isUntidy || session.isDirty || !session.isAlive) this.#pool.release(session);
-      else void tidyUp(session).finally(() => this.#pool.release(session));
+      else void this.#habits.tidyUp(session).finally(() => this.#pool.release(session));
     }
   }
 
@@ -485,61 +486,65 @@ class MysqlAdapter implements StoreAdapter {
   }
 }
 
-/** Procedures that were found to commit by themselves, or to leave something behind in the session, and so cannot go together. */
-const single = new WeakSet<NamedObject>();
-/** Procedures that have been called without that. */
-const proven = new WeakSet<NamedObject>();
-/** Routines that leave in their session what no server tells of: it is cleaned after each of their calls. */
-const leaving = new WeakSet<Routine>();
-/** Calls of each routine. */
-const called = new WeakMap<Routine, number>();
-/** So many are looked after, one by one, and of those that follow one in so many. */
+/** So many calls of a routine are looked after, one by one, and of those that follow one in so many. */
 const [FIRST_WATCHED, ONE_WATCHED_IN] = [4, 256];
-
-function isWatched(routine: Routine): boolean {
-  const calls = (called.get(routine) ?? 0) + 1;
-  called.set(routine, calls);
-  return calls <= FIRST_WATCHED || calls % ONE_WATCHED_IN === 0;
-}
-
 const TIDY_TIMEOUT_MS = 1_000;
-/** Routines whose calls are looked after when their sessions come back. */
-const watched = new WeakMap<Session, Set<Routine>>();
 
-function noteCall(session: Session, routine: Routine): void {
-  if (leaving.has(routine)) session.isDirty = true;
-  if (isWatched(routine)) {
-    const others = session.isUntidy ? watched.get(session) : undefined;
-    watched.set(session, (others ?? new Set()).add(routine));
-    session.isUntidy = true;
-  } else if (!session.profile.blocks && session.mode !== 'read') session.isUntidy = true;
-}
+/** What calls of a store's routines have shown of them. */
+class Habits {
+  /** Procedures that were found to commit by themselves, or to leave something behind in the session, and so cannot go together. */
+  readonly single = new WeakSet<NamedObject>();
+  /** Procedures that have been called without that. */
+  readonly proven = new WeakSet<NamedObject>();
+  /** Routines that leave in their session what no server tells of: it is cleaned after each of their calls. */
+  readonly leaving = new WeakSet<Routine>();
+  /** Calls of each routine. */
+  readonly #called = new WeakMap<Routine, number>();
+  /** Routines whose calls are looked after when their sessions come back. */
+  readonly #watched = new WeakMap<Session, Set<Routine>>();
 
-/** n.b. nobody waits for it but the next one to be given the session. */
-async function tidyUp(session: Session): Promise<void> {
-  session.isUntidy = false;
-  const patience = timerWheel.watch(performance.now() + TIDY_TIMEOUT_MS, () => session.destroy());
-  try {
-    await tidyAfter(session, watched.get(session));
-  } catch {
-    // It is dirty, and is cleaned.
-  } finally {
-    timerWheel.remove(patience);
-    watched.delete(session);
+  /** Counts a call, and says whether it is looked after. */
+  isWatched(routine: Routine): boolean {
+    const calls = (this.#called.get(routine) ?? 0) + 1;
+    this.#called.set(routine, calls);
+    return calls <= FIRST_WATCHED || calls % ONE_WATCHED_IN === 0;
   }
-}
 
-async function tidyAfter(session: Session, routines: ReadonlySet<Routine> | undefined): Promise<void> {
-  if (routines === undefined) {
-    await session.text(TIDY);
-    return;
+  noteCall(session: Session, routine: Routine): void {
+    if (this.leaving.has(routine)) session.isDirty = true;
+    if (this.isWatched(routine)) {
+      const others = session.isUntidy ? this.#watched.get(session) : undefined;
+      this.#watched.set(session, (others ?? new Set()).add(routine));
+      session.isUntidy = true;
+    } else if (!session.profile.blocks && session.mode !== 'read') session.isUntidy = true;
   }
-  const { isLeft, hasCommitted } = await session.tidy();
-  for (const routine of routines) {
-    if (isLeft) leaving.add(routine);
-    if (hasCommitted === false) proven.add(routine);
-    // n.b. of several it is not known which.
-    if (hasCommitted === true && routines.size === 1) single.add(routine);
+
+  /** n.b. nobody waits for it but the next one to be given the session. */
+  async tidyUp(session: Session): Promise<void> {
+    session.isUntidy = false;
+    const patience = timerWheel.watch(performance.now() + TIDY_TIMEOUT_MS, () => session.destroy());
+    try {
+      await this.#tidyAfter(session, this.#watched.get(session));
+    } catch {
+      // It is dirty, and is cleaned.
+    } finally {
+      timerWheel.remove(patience);
+      this.#watched.delete(session);
+    }
+  }
+
+  async #tidyAfter(session: Session, routines: ReadonlySet<Routine> | undefined): Promise<void> {
+    if (routines === undefined) {
+      await session.text(TIDY);
+      return;
+    }
+    const { isLeft, hasCommitted } = await session.tidy();
+    for (const routine of routines) {
+      if (isLeft) this.leaving.add(routine);
+      if (hasCommitted === false) this.proven.add(routine);
+      // n.b. of several it is not known which.
+      if (hasCommitted === true && routines.size === 1) this.single.add(routine);
+    }
   }
 }
 
@@ -609,7 +614,7 @@ interface CallWork extends Work<RoutineRows> {
 const COMMITS_ITSELF =
   'The procedure ends transactions by itself, so calls of it cannot go together. The change may or may not be saved.';
 
-function callWork(object: NamedObject, args: JsonObject): CallWork {
+function callWork(object: NamedObject, args: JsonObject, habits: Habits): CallWork {
   if (object.kind === 'view') throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED', `${object.name} is a view: read it.`);
   const routine: Routine = object;
   const statement = callStatement(routine, args);
@@ -619,7 +624,7 @@ function callWork(object: NamedObject, args: JsonObject): CallWork {
     routine,
     statement,
     run: async (session, send) => {
-      noteCall(session, routine);
+      habits.noteCall(session, routine);
       const executed = await send(session, statement);
       if (routine.kind === 'procedure') return callResult(executed, routine.gives);
       return functionResult(executed, routine, session.profile);
@@ -871,18 +876,20 @@ const NOT_STOPPED =
 class TransactionCalls implements AdapterScope {
   readonly #session: Session;
   readonly #deadline: Deadline;
+  readonly #habits: Habits;
   readonly #running = new Set<Promise<unknown>>();
   #last: Promise<unknown> | undefined;
   #failure: Error | undefined;
   #over = false;
 
-  constructor(session: Session, deadline: Deadline) {
+  constructor(session: Session, deadline: Deadline, habits: Habits) {
     this.#session = session;
     this.#deadline = deadline;
+    this.#habits = habits;
   }
 
   call(object: NamedObject, args: JsonObject): Promise<RoutineRows> {
-    return this.#run(() => callWork(object, args));
+    return this.#run(() => callWork(object, args, this.#habits));
   }
 
   view(object: NamedObject, query: KeyedQuery): Promise<Page> {
@@ -938,9 +945,9 @@ const UNDONE_BY_SERVER = new Set([
 async function runTransaction<T>(
   session: Session,
   work: (scope: AdapterScope) => Promise<T>,
-  { mode, progress, deadline }: Pick<Sending, 'mode' | 'progress' | 'deadline'>,
+  { mode, progress, deadline, habits }: Pick<Sending, 'mode' | 'progress' | 'deadline'> & { readonly habits: Habits },
 ): Promise<T> {
-  const calls = new TransactionCalls(session, deadline);
+  const calls = new TransactionCalls(session, deadline, habits);
   await session.begin(mode === 'write');
   deadline.remainingMs();
   try {

@@ -1,0 +1,6 @@
+CREATE OR REPLACE SQL SECURITY DEFINER VIEW fleet_members AS
+SELECT
+  fleet_member.node,
+  fleet_member.at,
+  fleet_member.report
+FROM fleet_member;

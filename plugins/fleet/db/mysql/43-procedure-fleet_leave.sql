@@ -1,0 +1,9 @@
+DROP PROCEDURE IF EXISTS fleet_leave;
+
+CREATE PROCEDURE fleet_leave(IN node VARCHAR(200))
+  SQL SECURITY DEFINER
+  MODIFIES SQL DATA
+  COMMENT 'Forgets a node.'
+BEGIN
+  DELETE m FROM fleet_member AS m WHERE m.node = node;
+END;

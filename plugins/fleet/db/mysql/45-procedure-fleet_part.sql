@@ -1,0 +1,9 @@
+DROP PROCEDURE IF EXISTS fleet_part;
+
+CREATE PROCEDURE fleet_part(IN id VARCHAR(80))
+  SQL SECURITY DEFINER
+  READS SQL DATA
+  COMMENT 'A part of a bundle.'
+BEGIN
+  SELECT p.parts, p.content FROM fleet_bundle AS p WHERE p.id = id;
+END;
