@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import type { Config } from './config/schema.js';
 import { type Dashboard, startDashboard } from './dashboard/start.js';
 import { withOwnStores } from './roles.js';
-import { createLog, type Log, type LogOutput, type LogState, stdoutOutput } from './observe/log.js';
+import { createLog, type Log, type LogOutput, type LogState, stdoutOutput, WrittenLines } from './observe/log.js';
 import { loadAdapters } from './stores/factory.js';
+import { LogTap } from './observe/log-tap.js';
 import { Supervisor } from './supervisor.js';
 
 /** What a host that has ended waits for whoever reads its log. */
@@ -35,7 +37,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
   const { projectRoot } = options;
   const config = withOwnStores(options.config);
   const makeAdapters = await loadAdapters(config.stores);
-  const { log, logState, closeLog } = openLog(options);
+  const { log, tap, logState, closeLog } = openLog(options);
   let fail: (error: Error) => void = () => undefined;
   const failed = new Promise<never>((_resolve, reject) => {
     fail = reject;
@@ -46,6 +48,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     projectRoot,
     log,
     logState,
+    tap,
     onFatal: (error) => {
       fail(error);
     },
@@ -82,6 +85,7 @@ async function openDashboard(config: Config, projectRoot: string, log: Log): Pro
 
 interface OpenLog {
   readonly log: Log;
+  readonly tap?: LogTap;
   readonly logState: () => LogState;
   readonly closeLog: () => Promise<void>;
 }
@@ -90,8 +94,10 @@ function openLog({ config, log, logOutput }: HostOptions): OpenLog {
   if (log !== undefined)
     return { log, logState: () => ({ droppedLines: 0, waitingLines: 0 }), closeLog: () => Promise.resolve() };
   const output = logOutput ?? stdoutOutput();
+  const lines = config.log.publish ? new WrittenLines() : undefined;
   return {
-    log: createLog({ node: config.node.name, level: config.log.level, output }),
+    log: createLog({ node: config.node.name, level: config.log.level, output, lines }),
+    ...(lines === undefined ? {} : { tap: new LogTap({ source: randomBytes(4).toString('hex'), lines }) }),
     logState: () => output.state,
     closeLog: () => output.close(LOG_CLOSE_MS),
   };

@@ -11,12 +11,16 @@ import { directoriesOf } from './config/load.js';
 import { type Config, playedRoles } from './config/schema.js';
 import type { Log, LogState } from './observe/log.js';
 import type { TraceExporter } from './observe/trace-exporter.js';
+import type { LogTap } from './observe/log-tap.js';
 import { connectionChannel, type FaultEvent, faultChannel, lifecycleChannel } from './observe/channels.js';
 import type { Transition } from './deploy/state.js';
 import { openProber, type Prober } from './deploy/admit/probe.js';
 import { DeployController } from './deploy/deploy-controller.js';
 import { type History, openHistory } from './deploy/history.js';
 import { type HostMetrics, openMetrics } from './metrics/host-metrics.js';
+import { Sampler } from './metrics/sample.js';
+import { Signals } from './metrics/signals.js';
+import { UsageBook } from './metrics/usage-book.js';
 import { hasFleet, planBrokers, nodeName } from './roles.js';
 import { AdminNode } from './admin/admin-node.js';
 import { FleetMember } from './admin/fleet-member.js';
@@ -33,6 +37,8 @@ export interface SupervisorOptions {
   readonly projectRoot: string;
   readonly log: Log;
   readonly logState: () => LogState;
+  /** Gets every line of the log, for those who collect them; absent: nobody does. */
+  readonly tap?: LogTap | undefined;
   /** The host cannot go on; the process should stop it and end with a failure. */
   readonly onFatal: (error: Error) => void;
   readonly makeAdapters: MakeAdapters;
@@ -63,6 +69,9 @@ export class Supervisor {
   readonly #threadLog: ThreadLog;
   /** Undefined: no span is exported. */
   #traces: TraceExporter | undefined;
+  readonly #usage = new UsageBook();
+  readonly #sampler: Sampler;
+  readonly #signals: Signals;
   #model: ChannelModel | undefined;
   #history: History | undefined;
   #deploy: DeployController | undefined;
@@ -108,6 +117,14 @@ export class Supervisor {
     const key = ofAdmin.length === 0 ? undefined : openOrderKey(config, this.#directory);
     if (key !== undefined) this.#adminNode = new AdminNode({ node: this.node, config, log, key, brokers: ofAdmin });
     this.#gate = new OrderGate({ config, ownKey: key, directory: this.#directory });
+    this.#sampler = new Sampler({ pool: () => this.#pool, usage: this.#usage });
+    this.#signals = new Signals({
+      ...{ node: this.node, config, names: this.#names, tap: options.tap },
+      stores: () => [...this.#adapters.values()].map((adapter) => adapter.status()),
+      domains: () => this.#deploy?.routes.live.map(({ manifest }) => manifest.domain) ?? [],
+      sample: () => this.#sampler.take(),
+      usage: () => this.#usage.takeChanged(),
+    });
     this.#admin = new AdminServer({
       node: this.node,
       config,
@@ -124,6 +141,7 @@ export class Supervisor {
         domains: () => this.#deploy?.operator.views ?? [],
         history: () => this.#history?.entries ?? [],
         brokers: () => this.#adminNode?.brokers ?? [],
+        usage: this.#usage,
       },
     });
   }
@@ -158,6 +176,7 @@ export class Supervisor {
       isRabbitUp: () => this.#control.state === 'up',
       onTransitions: (transitions) => this.#record(transitions),
       onTallies: (thread, tallies) => this.#metrics.tallies(thread, tallies),
+      onUsage: (counts) => this.#usage.add(counts),
     });
     this.#deploy = deploy;
     if (hasFleet(config)) {
@@ -183,6 +202,7 @@ export class Supervisor {
     this.#reassert = setInterval(reassert, config.topology.checkIntervalMs);
     await this.#adminNode?.start();
     this.#fleet?.start();
+    this.#signals.start();
     log.info(
       { roles: playedRoles(config), domains: deploy.routes.live.map(({ manifest }) => manifest.domain) },
       'serving',
@@ -213,6 +233,7 @@ export class Supervisor {
     this.#metrics.close();
     for (const cleanUp of this.#cleanUps) cleanUp();
     this.#options.log.info('stopped');
+    await this.#signals.close(500);
   }
 
   async #setUp(model: ChannelModel): Promise<void> {
@@ -238,15 +259,26 @@ export class Supervisor {
     this.#metrics.threadEnded(loss.thread, loss.reason);
     const blamed = this.#deploy?.threadLost(loss);
     this.#options.log.error({ ...loss, ...blamed }, 'broker thread ended; it is replaced');
+    const [first = ''] = loss.reason.split('\n');
+    this.#signals.alert('thread-ended', `Broker thread ${loss.thread} ended: ${first}`, { ...blamed });
   }
 
   get #directory(): string {
     return directoriesOf(this.#options.projectRoot, this.#options.config).state;
   }
 
-  /** Changes of state: on the diagnostics channel, in the metrics, in the log, in the durable history. */
+  #alertOf({ domain, version, hash, findings }: Transition): void {
+    const [finding] = findings ?? [];
+    const kind = finding?.code.startsWith('BEDS_ROLLOUT_GUARD_') === true ? 'rolled-back' : 'quarantined';
+    const words = kind === 'rolled-back' ? 'was rolled back by the guard' : 'is quarantined';
+    const fields = { domain, version, hash, code: finding?.code };
+    this.#signals.alert(kind, `${domain} ${version} ${words}: ${finding?.message ?? 'no reason is known'}`, fields);
+  }
+
+  /** Changes of state: on the diagnostics channel, in the metrics, in the log, for graphs, in the durable history. */
   #record(transitions: readonly Transition[]): void {
     const { log } = this.#options;
+    const { swaps } = this.#sampler;
     const levels = transitions.map(levelOf);
     const lines = transitions.map(({ generation: _, flipMs, cause, ...entry }) => ({
       ...entry,
@@ -258,6 +290,8 @@ export class Supervisor {
     for (const [index, transition] of transitions.entries()) {
       const { domain, version, state } = transition;
       log[levels[index] ?? 'info'](transition, `${domain} ${version} ${state}`);
+      if (state === 'active') swaps.set(domain, (swaps.get(domain) ?? 0) + 1);
+      if (state === 'quarantined') this.#alertOf(transition);
     }
     this.#history
       ?.append(lines)

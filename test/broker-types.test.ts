@@ -130,7 +130,7 @@ describe('a type of broker', { timeout: 120_000 }, () => {
     writeConfig(projectRoot, prefix, 'type = "parot"\nmode = "read"');
     assert.match(
       (await copy.beds('config')).out,
-      /brokers\.polly\.type: must be one of admin-in, admin-out, data, outbox, parrot\. Did you mean parrot\?/,
+      /brokers\.polly\.type: must be one of admin-graph, admin-in, admin-logs, admin-out, admin-syslog, data, outbox, parrot\. Did you mean parrot\?/,
     );
     writeConfig(projectRoot, prefix, 'type = "parrot"\nmode = "read"');
     assert.match(

@@ -17,7 +17,7 @@ class ScriptedObserver extends RequestObserver {
 
   constructor(script: readonly (readonly Tally[])[]) {
     const never = (): never => assert.fail('no thread is asked');
-    super({ pool: never, onCallers: never, onShadows: never, onTallies: never });
+    super({ pool: never, onCallers: never, onShadows: never, onTallies: never, onUsage: never });
     this.#script = script;
   }
 

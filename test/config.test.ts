@@ -125,12 +125,12 @@ const BROKEN: readonly (readonly [string, Given, RegExp])[] = [
   [
     'a broker without a type',
     { beds: '[brokers.a]\nmode = "read"' },
-    /brokers\.a\.type: is missing: it must be one of admin-in, admin-out, data/,
+    /brokers\.a\.type: is missing: it must be one of admin-graph, admin-in, admin-logs, admin-out, admin-syslog, data/,
   ],
   [
     'a type that is not there',
     { beds: '[brokers.a]\ntype = "dta"' },
-    /a\.type: must be one of admin-in, admin-out, data, outbox\. Did you mean data/,
+    /a\.type: must be one of admin-graph, admin-in, admin-logs, admin-out, admin-syslog, data, outbox\. Did you mean data/,
   ],
   [
     'a setting of no type',

@@ -89,6 +89,8 @@ test('the demonstration loads, swaps under load, loses nothing, and says so', as
       'cities-1.1.0.mjs',
       'countries-1.0.0.mjs',
       'fleet-1.0.0.mjs',
+      'logs-1.0.0.mjs',
+      'metrics-1.0.0.mjs',
       'sessions-1.0.0.mjs',
       'users-1.0.0.mjs',
     ],

@@ -29,6 +29,9 @@ const SECRET = /^[A-Za-z0-9_-]{43}$/;
 const PRIVATE = Buffer.from('302e020100300506032b657004220420', 'hex');
 const PUBLIC = Buffer.from('302a300506032b6570032100', 'hex');
 
+/** How the token that stands for the owner begins. It is no session: domains know users only. */
+export const OWNER_TOKEN = 'bo_';
+
 /** What an admin node signs orders with. */
 export class OrderKey {
   /** What other nodes are configured with. */
@@ -43,7 +46,7 @@ export class OrderKey {
     this.#private = createPrivateKey({ key: Buffer.concat([PRIVATE, seed]), format: 'der', type: 'pkcs8' });
     const spki = createPublicKey(this.#private).export({ format: 'der', type: 'spki' });
     this.publicKey = spki.subarray(PUBLIC.length).toString('base64url');
-    this.ownerToken = `bo_${createHmac('sha256', seed).update('beds-owner-v1').digest('base64url')}`;
+    this.ownerToken = `${OWNER_TOKEN}${createHmac('sha256', seed).update('beds-owner-v1').digest('base64url')}`;
   }
 
   /** The value of the header. */

@@ -5,13 +5,14 @@ import type { Config } from '../config/schema.js';
 import type { VersionDiff } from '../deploy/compatibility/gate.js';
 import type { HistoryEntry } from '../deploy/history.js';
 import { adminErrors } from '../errors/admin.js';
+import type { UsageRow } from '../metrics/usage-book.js';
 import type { LogState } from '../observe/log.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import type { ThreadPool } from '../threads/pool.js';
 import { domain, letterFields, letterId, MAX_BUNDLES, VERSION } from './commands.js';
 import type { Operations, QuarantineView } from './contract.js';
 import type { DeadLetterDesk, DeadLetterView, LetterList } from './dead-letters.js';
-import type { CallerView, DomainView, Inspections, NodeStatus } from './views.js';
+import type { CallerView, DeclaredObject, DomainView, Inspections, NodeStatus } from './views.js';
 import { nodeStatus, refusalsOf, withThreads } from './node-views.js';
 import { fieldHelp, type Definition, type Fields, type InputOf } from './protocol.js';
 
@@ -28,6 +29,8 @@ export interface QuerySources {
   readonly history: () => readonly HistoryEntry[];
   /** In Prometheus' text format. */
   readonly metrics: () => Promise<string>;
+  /** What was counted of operations and objects today. */
+  readonly usage: { rows(object?: string): readonly UsageRow[] };
   readonly logState: () => LogState;
   readonly letters: DeadLetterDesk;
   /** Of this node, beside those of its threads. */
@@ -152,6 +155,31 @@ export const QUERIES = {
       const list = await letters.list(filter, { limit, after, untilMs });
       return { ...list, letters: [...list.letters], kinds: [...list.kinds] };
     },
+  }),
+  objects: query({
+    summary: 'Show who uses the objects of the stores, and whether one may be dropped.',
+    fields: {
+      name: z
+        .string()
+        .min(1)
+        .max(200)
+        .exactOptional()
+        .register(fieldHelp, { description: 'Only this object: a view, procedure or function. Default: all.' }),
+    },
+    result: z.object({
+      /** Who may call it, whether he did or not. */
+      declared: z.array(view<DeclaredObject>()),
+      /** Calls since the node started, of today. */
+      usage: z.array(view<UsageRow>()),
+      startedAt: z.string(),
+    }),
+    answer: async ({ name }, sources) => ({
+      declared: ((await sources.operations()?.declaredObjects()) ?? []).filter(
+        ({ object }) => name === undefined || object === name,
+      ),
+      usage: sources.usage.rows(name).filter(({ object }) => object !== ''),
+      startedAt: sources.startedAt.toISOString(),
+    }),
   }),
   progress: query({
     summary: 'Show the progress of rollouts, briefly, for clients that poll.',

@@ -176,4 +176,19 @@ export interface Inspections {
   diff(domain: string, from?: string, to?: string): Promise<VersionDiff>;
   /** Who called the operations of a domain in the days that are kept, busiest first. */
   callers(domain: string): { readonly callers: readonly CallerView[]; readonly countedDays: number };
+  /** The named objects of every version that serves, or that a rollback would bring back. */
+  declaredObjects(): Promise<readonly DeclaredObject[]>;
+}
+
+/** A named object that a version of a domain may call. */
+export interface DeclaredObject {
+  readonly store: string;
+  readonly object: string;
+  readonly kind: string;
+  readonly domain: string;
+  readonly version: string;
+  /** `candidate`: it is on its way. `kept`: a rollback would bring it back. */
+  readonly state: 'live' | 'candidate' | 'kept';
+  /** How its code calls it. */
+  readonly alias: string;
 }

@@ -28,6 +28,11 @@ export class EventPublisher {
     return this.#dropped;
   }
 
+  /** Whether RabbitMQ takes events at this moment: otherwise they wait or are dropped. */
+  get isReady(): boolean {
+    return this.#channel !== undefined && !this.#full;
+  }
+
   attach(model: ChannelModel): Promise<void> {
     return keepChannel(model, {
       create: () => model.createChannel(),

@@ -36,6 +36,14 @@ export interface QueueStatus {
 
 const MODES: readonly OperationMode[] = ['read', 'write'];
 
+/** n.b. not durable messages in a durable queue: who consumes it finds it, and nobody waits for a disk. */
+function lossy(maxBytes: number): Parameters<Channel['assertQueue']>[1] {
+  return {
+    durable: true,
+    arguments: { 'x-queue-type': 'classic', 'x-max-length-bytes': maxBytes, 'x-overflow': 'drop-head' },
+  };
+}
+
 type BoundOperations = Readonly<Record<string, { readonly mode: OperationMode }>>;
 
 /** What a domain has bindings for: its operations, and the question what they are. */
@@ -136,7 +144,7 @@ export class Topology {
     );
   }
 
-  async #assertOwnQueue({ name, bindings = {}, isShared, keepsDead }: OwnQueue): Promise<void> {
+  async #assertOwnQueue({ name, bindings = {}, isShared, keepsDead, lossyBytes }: OwnQueue): Promise<void> {
     const { names, settings } = this.#options;
     if (isShared === true) return;
     await this.#withChannel(async (channel) => {
@@ -145,8 +153,9 @@ export class Topology {
         await channel.checkQueue(queue);
         return;
       }
-      const { deadLetterExchange: _, ...options } = this.#queueOptions('write') ?? {};
-      await channel.assertQueue(queue, keepsDead === false ? options : this.#queueOptions('write'));
+      const { deadLetterExchange: _, ...forgetful } = this.#queueOptions('write') ?? {};
+      const kept = keepsDead === false ? forgetful : this.#queueOptions('write');
+      await channel.assertQueue(queue, lossyBytes === undefined ? kept : lossy(lossyBytes));
       for (const [exchange, patterns] of Object.entries(bindings)) {
         for (const pattern of patterns) await channel.bindQueue(queue, `${names.prefix}.${exchange}`, pattern);
       }

@@ -6,6 +6,11 @@ export interface OwnQueue {
   readonly name: string;
   /** What reaches it: routing patterns by exchange, the exchange without prefix as well. */
   readonly bindings?: Readonly<Record<string, readonly string[]>>;
+  /**
+   * What is in it may be lost: it is a classic queue, the oldest messages make room beyond so many bytes, and none of them is a dead
+   * letter. Absent: it is one of writes.
+   */
+  readonly lossyBytes?: number;
   /** Every host declares it anyway: `unrouted` and `dead`. */
   readonly isShared?: true;
   /** What expires there, or is delivered too often, is forgotten and not dead-lettered. */

@@ -325,6 +325,12 @@ const supervisor = z.strictObject({
 
 const log = z.strictObject({
   level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info').describe('Minimum log level.'),
+  publish: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Publish the lines on the exchange of events as well, for brokers of the type admin-logs and `beds logs`.',
+    ),
 });
 
 const dashboard = z.strictObject({
@@ -412,6 +418,14 @@ export const configSchema = z.strictObject({
         count: 1,
         prefetch: 100,
       },
+      adminLogsBroker: {
+        ...{ type: 'admin-logs', debugDays: 1, infoDays: 14, warnDays: 90, errorDays: 366, count: 1, prefetch: 200 },
+      },
+      adminSyslogBroker: {
+        ...{ type: 'admin-syslog', host: '', port: 514, transport: 'udp', caFile: '', facility: 16 },
+        ...{ enterpriseNumber: 32_473, maxMessageBytes: 2_048, maxWaiting: 150, count: 1, prefetch: 200 },
+      },
+      adminGraphBroker: { type: 'admin-graph', count: 1, prefetch: 200 },
     })
     .describe('Brokers, by name. A broker consumes queues.'),
   roles: z
@@ -421,7 +435,14 @@ export const configSchema = z.strictObject({
       tercero: { domains: ['users', 'sessions'], brokers: ['uBroker', 'sBroker', 'eBroker'], needs: [] },
       admin: {
         domains: ['audit', 'fleet', 'logs', 'metrics'],
-        brokers: ['adminBrokerIn', 'adminBrokerOut', 'adminData'],
+        brokers: [
+          'adminBrokerIn',
+          'adminBrokerOut',
+          'adminData',
+          'adminLogsBroker',
+          'adminSyslogBroker',
+          'adminGraphBroker',
+        ],
         needs: ['admin'],
       },
     })

@@ -44,6 +44,7 @@ export interface DeployControllerOptions {
   readonly isRabbitUp: () => boolean;
   readonly onTransitions: (transitions: readonly Transition[]) => void;
   readonly onTallies: RequestObserverOptions['onTallies'];
+  readonly onUsage: RequestObserverOptions['onUsage'];
 }
 
 /**
@@ -90,6 +91,7 @@ export class DeployController implements DropHandlers {
       onShadows: (reports) => {
         shadows.add(reports);
       },
+      onUsage: options.onUsage,
     });
     this.#stores = new Map([...adapters].map(([store, adapter]) => [store, new JoinedCatalogue(adapter)]));
     this.routes = new ThreadRoutes({ domains, pool, topology, names, config, brokers });

@@ -1,9 +1,18 @@
 import { join } from 'node:path';
+import type { Manifest } from '@beds/sdk';
 import { rolloutErrors } from '../errors/rollout.js';
 import type { Config } from '../config/schema.js';
 import { makeFinding } from '../template/contract.js';
 import type { BundleFiles, Operations, QuarantineView, Receipt } from '../admin/contract.js';
-import type { CanaryView, DomainView, Inspections, RunView, SideView, StrikeView } from '../admin/views.js';
+import type {
+  CanaryView,
+  DeclaredObject,
+  DomainView,
+  Inspections,
+  RunView,
+  SideView,
+  StrikeView,
+} from '../admin/views.js';
 import { type BundleBytes, loadStaged, type StagedBundle } from './admit/stage.js';
 import type { CallerLedger } from './compatibility/caller-ledger.js';
 import { diffVersions, type VersionDiff } from './compatibility/gate.js';
@@ -250,6 +259,21 @@ export class Operator implements Operations, Inspections {
     return { callers: ledger.callersOfDomain(domain), countedDays: ledger.countedDays() };
   }
 
+  /** n.b. what is only kept is read from the stage; what is no longer there nobody can go back to. */
+  async declaredObjects(): Promise<readonly DeclaredObject[]> {
+    const loaded = this.#options.routes.loaded;
+    const kept = Object.values(this.#state.domains)
+      .flatMap(({ served }) => served)
+      .filter(({ hash }) => !loaded.some((source) => source.hash === hash));
+    const staged = await Promise.all(kept.map((each) => this.#load(each).catch(() => undefined)));
+    const isLive = ({ hash, manifest }: (typeof loaded)[number]): boolean =>
+      liveOf(this.#state, manifest.domain)?.hash === hash;
+    return [
+      ...loaded.flatMap((source) => objectsOf(source.manifest, isLive(source) ? 'live' : 'candidate')),
+      ...staged.flatMap((bundle) => (bundle === undefined ? [] : objectsOf(bundle.manifest, 'kept'))),
+    ];
+  }
+
   get #state(): Domains['state'] {
     return this.#options.domains.state;
   }
@@ -336,6 +360,12 @@ export class Operator implements Operations, Inspections {
       throw rolloutErrors.make('BEDS_ROLLOUT_UNKNOWN_VERSION', `Version ${version} is no longer kept.`, { cause });
     }
   }
+}
+
+function objectsOf({ domain, version, store, objects }: Manifest, state: DeclaredObject['state']): DeclaredObject[] {
+  return Object.entries(objects).map(([alias, { name, kind }]) => ({
+    ...{ store, object: name, kind, domain, version, state, alias },
+  }));
 }
 
 function isWorthShowing({ served, paused, shown: { live, candidate, left } }: Domain): boolean {

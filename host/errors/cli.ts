@@ -22,6 +22,12 @@ export const cliErrors = defineErrors({
     status: 'conflict',
     action: 'Stop it first, or use it: `npm run beds -- status`.',
   },
+  BEDS_CLI_NOTHING_KEPT: {
+    message: 'No node keeps this: nobody serves the domains of the role admin.',
+    status: 'unavailable',
+    action:
+      'Run a node of the role admin with a store for it ([stores.admin]); host/OPERATIONS.md says how. `beds logs --follow` shows what nodes say from now on without one.',
+  },
   BEDS_CLI_DEMO_FAILED: {
     message: 'The demo failed.',
     status: 'fault',

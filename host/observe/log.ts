@@ -139,13 +139,53 @@ function nonBlockingStdout(): number {
 
 export type Log = Logger;
 
+/** Lines that wait to be looked at by whoever collects them. */
+const MAX_LINES = 5_000;
+const MAX_CHARACTERS = 4_194_304;
+
+/** What the log wrote, for whoever collects it: they look at it later, when nobody waits for them. */
+export class WrittenLines {
+  readonly #lines: string[] = [];
+  #characters = 0;
+  #dropped = 0;
+
+  /** Lines that nobody gets, since the process started: too many waited. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  add(line: string): void {
+    if (this.#lines.length >= MAX_LINES || this.#characters >= MAX_CHARACTERS) {
+      this.#dropped += 1;
+      return;
+    }
+    this.#lines.push(line);
+    this.#characters += line.length;
+  }
+
+  /** The oldest of them. */
+  take(most: number): readonly string[] {
+    const taken = this.#lines.splice(0, most);
+    for (const line of taken) this.#characters -= line.length;
+    return taken;
+  }
+}
+
 /** The host's log: JSON lines, as whoever collects them expects; secrets are never handed to it. */
 export function createLog(options: {
   readonly node: string;
   readonly level: Config['log']['level'];
   readonly output: LogOutput;
+  /** Get every line as well. */
+  readonly lines?: WrittenLines | undefined;
 }): Log {
-  const { node, level, output } = options;
+  const { node, level, output, lines } = options;
+  const stream = {
+    write: (line: string): void => {
+      output.write(line);
+      lines?.add(line);
+    },
+  };
   const log = pino(
     {
       level,
@@ -153,7 +193,7 @@ export function createLog(options: {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    output,
+    stream,
   );
   output.onDropped = (dropped, code) =>
     log.warn({ dropped, code }, 'log lines were dropped: the output did not take them');

@@ -48,6 +48,7 @@ export interface Observations {
   readonly tallies: readonly Tally[];
   readonly callers: readonly CallerCount[];
   readonly shadows: readonly ShadowReport[];
+  readonly usage: readonly UsageCount[];
 }
 
 const [FIRST_BOUND_MS = 1, SECOND_BOUND_MS = 2] = LATENCY_BOUNDS_MS;
@@ -57,6 +58,72 @@ const LOG_OF_STEP = Math.log(SECOND_BOUND_MS / FIRST_BOUND_MS);
 export function latencyBucket(ms: number): number {
   if (ms <= FIRST_BOUND_MS) return 0;
   return Math.min(Math.ceil(Math.log(ms / FIRST_BOUND_MS) / LOG_OF_STEP), LATENCY_BOUNDS_MS.length);
+}
+
+/** Calls of an operation, or of a named object by an operation, since they were taken last. It is sent to the supervisor: plain data. */
+export interface UsageCount {
+  readonly domain: string;
+  readonly version: string;
+  readonly operation: string;
+  /** Absent: the operation itself. */
+  readonly object?: { readonly name: string; readonly kind: string; readonly store: string };
+  readonly calls: number;
+  readonly failures: number;
+  /** Calls by latency: bucket and count in turn, see LATENCY_BOUNDS_MS; without empty buckets. */
+  readonly latency: readonly number[];
+}
+
+type Counted = Pick<UsageCount, 'calls' | 'failures' | 'latency'>;
+
+/** Counts calls and how long they took. On the path of every request. */
+export class CallCounts {
+  /** Milliseconds of calls that are not counted yet. Who makes them adds here: for that he need not come here. */
+  readonly good: number[] = [];
+  readonly failed: number[] = [];
+  readonly #latency = new Uint32Array(LATENCY_BOUNDS_MS.length + 1);
+  #calls = 0;
+  #failures = 0;
+
+  ended(ms: number, isGood: boolean): void {
+    this.#calls += 1;
+    if (!isGood) this.#failures += 1;
+    const bucket = latencyBucket(ms);
+    this.#latency[bucket] = (this.#latency[bucket] ?? 0) + 1;
+  }
+
+  /** Counts those that were added. */
+  count(): void {
+    for (const ms of this.good.splice(0)) this.ended(ms, true);
+    for (const ms of this.failed.splice(0)) this.ended(ms, false);
+  }
+
+  /** Calls since the last time; undefined: none. */
+  take(): Counted | undefined {
+    this.count();
+    if (this.#calls === 0) return undefined;
+    const latency = [...this.#latency].flatMap((count, bucket) => (count === 0 ? [] : [bucket, count]));
+    const taken = { calls: this.#calls, failures: this.#failures, latency };
+    this.#calls = 0;
+    this.#failures = 0;
+    this.#latency.fill(0);
+    return taken;
+  }
+}
+
+/** Calls that are added before they are counted. */
+export const MAX_UNCOUNTED = 500;
+
+/** Counts the calls of one operation of one generation, and those that it makes of named objects, by alias. */
+export class OperationUsage extends CallCounts {
+  readonly objects = new Map<string, CallCounts>();
+
+  /** The first call of an object, or one after many. */
+  called(alias: string, ms: number, isGood: boolean): void {
+    let counts = this.objects.get(alias);
+    if (counts === undefined) this.objects.set(alias, (counts = new CallCounts()));
+    counts.count();
+    counts.ended(ms, isGood);
+  }
 }
 
 /** Counts how the requests of one generation end; a `Tally` in the making. On the path of every request. */
@@ -81,11 +148,14 @@ export class RequestCounts {
     return this.#strayed;
   }
 
-  succeeded(): void {
+  /** `usage`: what counts the operation, which took so long. */
+  succeeded(usage?: CallCounts, ms = 0): void {
     this.#requests += 1;
+    usage?.ended(ms, true);
   }
 
-  failedWith(status: ErrorStatus): void {
+  failedWith(status: ErrorStatus, usage?: CallCounts, ms = 0): void {
+    usage?.ended(ms, false);
     this.#requests += 1;
     this.#failed += 1;
     this.#failures[status] = (this.#failures[status] ?? 0) + 1;

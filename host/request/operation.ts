@@ -30,7 +30,7 @@ import { meant } from '#sdk/nearest';
 import { requestErrors } from '../errors/request.js';
 import { storeErrors } from '../errors/store.js';
 import { checkPage, checkRecord, encodeServedBy, type OperationResult } from './encode.js';
-import type { CallerBook, Callers } from './observations.js';
+import { type CallerBook, type Callers, OperationUsage } from './observations.js';
 import { type Authority, requireUser } from './request-scope.js';
 
 /** The part of an envelope that an operation reads. */
@@ -46,6 +46,8 @@ export interface Operation {
   readonly access: OperationAccess | undefined;
   /** Who calls it. */
   readonly callers: Callers;
+  /** How often, how fast, and with which objects. */
+  readonly usage: OperationUsage;
   /** The `by` of its replies. */
   readonly byJson: string;
   /** Starts the template's code; what it gives, or promises, goes through `resultOf`. Throws for input that does not fit. */
@@ -79,7 +81,8 @@ export function compileOperations(
     const { mode, repeatable } = code;
     const byJson = encodeServedBy({ ...by, mode: mode === 'write' && repeatable ? 'idempotent' : mode });
     const access = name === DESCRIBE ? undefined : accessOf(name, manifest, defaultAccess);
-    operations.set(name, { name, ...code, access, callers: book.of(manifest.domain, name), byJson });
+    const usage = new OperationUsage();
+    operations.set(name, { name, ...code, access, callers: book.of(manifest.domain, name), usage, byJson });
   };
   const core = coreOperations(template, manifest);
   for (const name of CORE_OPERATIONS) {

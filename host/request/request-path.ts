@@ -21,7 +21,7 @@ import {
   type OperationResult,
   toReplyError,
 } from './encode.js';
-import type { CallerBook, Observations } from './observations.js';
+import type { CallerBook, Observations, UsageCount } from './observations.js';
 import { type Operation, type OperationInput, requireAccess } from './operation.js';
 import type { Answer, PendingRequest } from './pending-request.js';
 import type { PoisonTracker } from './poison-tracker.js';
@@ -113,6 +113,7 @@ export class RequestPath implements ContextHost {
   readonly #dead: DeadLetters;
   readonly #shadows: Shadows;
   readonly #tracing: Tracing;
+  readonly #drainedUsage: UsageCount[] = [];
   #served = 0;
   #failures = 0;
 
@@ -147,13 +148,20 @@ export class RequestPath implements ContextHost {
     return { served: this.#served, failed: this.#failures };
   }
 
-  /** What was seen of requests; callers and shadows since the last time. */
+  /** What was seen of requests; all but the tallies since the last time. */
   observe(): Observations {
+    const generations = this.#options.registry.all;
     return {
-      tallies: this.#options.registry.all.map(({ id, counts }) => counts.tally(id)),
+      tallies: generations.map(({ id, counts }) => counts.tally(id)),
       callers: this.#options.callers.take(),
       shadows: this.#shadows.take(),
+      usage: [...this.#drainedUsage.splice(0), ...generations.flatMap((each) => each.takeUsage())],
     };
+  }
+
+  /** The generation has ended: what was not taken of it is taken with the rest. */
+  drained(generation: ServingGeneration): void {
+    this.#drainedUsage.push(...generation.takeUsage());
   }
 
   /** Writes that wait for a store that is away. */
@@ -450,8 +458,9 @@ export class RequestPath implements ContextHost {
       return;
     }
     this.#served += 1;
-    generation?.counts.succeeded();
-    if (attempt.isObserved) generation?.counts.took(performance.now() - pending.receivedAtMs);
+    const ms = performance.now() - pending.receivedAtMs;
+    generation?.counts.succeeded(operation.usage, ms);
+    if (attempt.isObserved) generation?.counts.took(ms);
     pending.onAnswer({ text, verdict: 'ack', expiresAtMs: scope.expiresAtMs, copy, lost: undefined });
     if (operation.mode === 'write' && generation?.operations.has('outbox') === true) this.#options.wrote();
   }
@@ -500,11 +509,14 @@ export class RequestPath implements ContextHost {
 
   /** Returns the error for the caller. */
   #countFailure(error: unknown, attempt: Attempt): BedsError {
-    const { generation } = attempt;
+    const { pending, generation } = attempt;
+    const { request, receivedAtMs } = pending;
     const failure = toReplyError(error);
+    const usage = generation?.operations.get(request.op)?.usage;
     this.#failures += 1;
     // A message that never should have come this way says nothing about the version.
-    if (failure.code !== 'BEDS_REQUEST_ROUTE_MISMATCH') generation?.counts.failedWith(failure.status);
+    if (failure.code !== 'BEDS_REQUEST_ROUTE_MISMATCH')
+      generation?.counts.failedWith(failure.status, usage, performance.now() - receivedAtMs);
     if (failure.status === 'fault') reportFault(causeOf(failure) ?? failure, attempt);
     return failure;
   }

@@ -2,7 +2,7 @@ import type { Access, BoundArgument, RowRule, Template } from '@beds/sdk';
 import { compileArguments, compileColumns, compileReturns, type ServedBy, type ValuesChecker } from '#sdk/template';
 import { settlesWithin } from '#sdk/time';
 import { encodeServedBy } from './encode.js';
-import { type CallerBook, RequestCounts } from './observations.js';
+import { type CallerBook, RequestCounts, type UsageCount } from './observations.js';
 import { compileOperations, type Operation } from './operation.js';
 import { SharedReads } from './shared-reads.js';
 import type { NamedObject, StoreAdapter } from '../stores/contract.js';
@@ -100,6 +100,22 @@ export class ServingGeneration {
 
   get inFlight(): number {
     return this.#leases;
+  }
+
+  /** Calls of its operations and of their objects since the last time. */
+  takeUsage(): readonly UsageCount[] {
+    const { domain, version } = this;
+    return [...this.operations.values()].flatMap(({ name: operation, usage }) => {
+      const own = usage.take();
+      const ofObjects = [...usage.objects].flatMap(([alias, counts]) => {
+        const counted = counts.take();
+        const object = this.source.objects[alias];
+        if (counted === undefined || object === undefined) return [];
+        const { name, kind } = object;
+        return { domain, version, operation, object: { name, kind, store: this.adapter.store }, ...counted };
+      });
+      return own === undefined ? ofObjects : [{ domain, version, operation, ...own }, ...ofObjects];
+    });
   }
 
   /** Keeps the generation until `release`; every request holds one from before its template code until after it. */

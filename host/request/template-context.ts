@@ -20,6 +20,7 @@ import { publishTemplateLog, type TemplateLogEvent } from '../observe/channels.j
 import type { Span } from '../observe/trace.js';
 import { spanOfCall, spanOfPeer, spanOfTransaction } from './spans.js';
 import type { OperationResult } from './encode.js';
+import { MAX_UNCOUNTED } from './observations.js';
 import { invalidQuery, type Operation, type OperationInput } from './operation.js';
 import { type Authority, type RequestScope, requireUser } from './request-scope.js';
 import { noteHanded, type ServingGeneration } from './serving-generation.js';
@@ -51,7 +52,7 @@ export interface DomainCall {
 export interface ContextOptions {
   readonly host: ContextHost;
   readonly generation: ServingGeneration;
-  readonly operation: Pick<Operation, 'name' | 'mode'>;
+  readonly operation: Pick<Operation, 'name' | 'mode'> & Partial<Pick<Operation, 'usage'>>;
   readonly scope: RequestScope;
   /** How many domains called each other to get here. */
   readonly depth: number;
@@ -145,8 +146,11 @@ export class RequestContext implements TemplateContext {
     const isWrite = options.mode === 'write';
     if (isWrite) scope.beginsWrite();
     const calling = span === undefined ? undefined : spanOfCall(span, object, generation.adapter);
+    let isGood = false;
     try {
-      return this.#read(alias, await generation.adapter.call(object, checked, options));
+      const rows = await generation.adapter.call(object, checked, options);
+      isGood = true;
+      return this.#read(alias, rows);
     } catch (error) {
       calling?.end(error);
       if (isWrite && callKeptNothing(error, object)) scope.keptNothing();
@@ -156,7 +160,7 @@ export class RequestContext implements TemplateContext {
     } finally {
       calling?.end();
       if (isWrite) scope.writeEnded();
-      this.#entering();
+      this.#ended(alias, options, isGood);
     }
   }
 
@@ -167,11 +171,13 @@ export class RequestContext implements TemplateContext {
     const { generation, scope, span } = this.#options;
     const isShared = generation.sharedViews.has(alias) && scope.mayShare;
     const reading = span === undefined ? undefined : spanOfCall(span, object, generation.adapter);
+    let isGood = false;
     try {
       const page = await (isShared
         ? this.#shared({ alias, query, object, keyed })
         : generation.adapter.view(object, keyed, options));
       reading?.set('db.response.returned_rows', page.rows.length);
+      isGood = true;
       return this.#readPage(alias, page);
     } catch (error) {
       reading?.end(error);
@@ -180,7 +186,7 @@ export class RequestContext implements TemplateContext {
       throw error;
     } finally {
       reading?.end();
-      this.#entering();
+      this.#ended(alias, options, isGood);
     }
   }
 
@@ -222,15 +228,47 @@ export class RequestContext implements TemplateContext {
         const object = this.#object(alias);
         const checked = this.#checkArgs(alias, args);
         const span = whole === undefined ? undefined : spanOfCall(whole, object, adapter);
-        return this.#read(alias, await this.#returning(calls.call(object, checked), span));
+        return this.#read(alias, await this.#inTransaction({ alias, span }, calls.call(object, checked)));
       },
       view: async (alias, query = {}) => {
         const object = this.#object(alias);
         const keyed = this.#keyed(alias, query);
         const span = whole === undefined ? undefined : spanOfCall(whole, object, adapter);
-        return this.#readPage(alias, await this.#returning(calls.view(object, keyed), span));
+        return this.#readPage(alias, await this.#inTransaction({ alias, span }, calls.view(object, keyed)));
       },
     };
+  }
+
+  async #inTransaction<T>({ alias, span }: TransactionCall, calling: Promise<T>): Promise<T> {
+    const startedAtMs = performance.now();
+    let isGood = false;
+    try {
+      const result = await calling;
+      isGood = true;
+      return result;
+    } catch (error) {
+      span?.end(error);
+      this.#handed(error);
+      throw error;
+    } finally {
+      span?.end();
+      this.#count(alias, performance.now() - startedAtMs, isGood);
+      this.#entering();
+    }
+  }
+
+  /** A call of an object has ended: it is counted, and the template's code goes on. n.b. its timeout tells when it began. */
+  #ended(alias: string, { timeoutMs }: CallOptions, isGood: boolean): void {
+    this.#count(alias, performance.now() - (this.#options.scope.expiresAtMs - timeoutMs), isGood);
+    this.#entering();
+  }
+
+  #count(alias: string, ms: number, isGood: boolean): void {
+    const { usage } = this.#options.operation;
+    const counts = usage?.objects.get(alias);
+    const times = isGood ? counts?.good : counts?.failed;
+    if (times !== undefined && times.length < MAX_UNCOUNTED) times.push(ms);
+    else usage?.called(alias, ms, isGood);
   }
 
   domain(name: string): DomainCaller {
@@ -362,6 +400,11 @@ export class RequestContext implements TemplateContext {
   #entering(): void {
     this.#options.host.entering(this.#options.generation.id);
   }
+}
+
+interface TransactionCall {
+  readonly alias: string;
+  readonly span: Span | undefined;
 }
 
 interface SharedView {

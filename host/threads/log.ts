@@ -16,6 +16,7 @@ import {
   writesChannel,
 } from '../observe/channels.js';
 import { JoinedLines, joinedText } from '../observe/joined-lines.js';
+import { causeOf, placeOf } from '../observe/log-tap.js';
 import type { Log } from '../observe/log.js';
 import { traceIdOf } from '../observe/trace.js';
 import type { LogLevel, ThreadMessage } from './protocol.js';
@@ -53,9 +54,11 @@ export function forwardObservations(send: (message: LogMessage) => void, events:
   subscribe(faultChannel.name, (message) => {
     const { where, error, domain, version, hash, requestId, traceparent } = message as FaultEvent;
     const line = { level: 'error', message: `fault in ${where}` } as const;
-    const key = ['fault', where, domain, version, hash, ...causeOfFault(error)].join(' ');
+    const told = causeOfFault(error);
+    const key = ['fault', where, domain, version, hash, ...told].join(' ');
+    const cause = { cause: causeOf([where, domain, version, ...told]), place: placeOf(stackOf(error)) };
     const traceId = traceIdOf(traceparent);
-    const fields = { domain, version, hash, requestId, traceId, traceparent, error: describe(error) };
+    const fields = { domain, version, hash, requestId, traceId, traceparent, ...cause, error: describe(error) };
     joined.add({ ...line, fields }, { key, writer: writerOf(domain, version) });
     events.publish({ topic: `fault.${domain ?? 'host'}`, data: { where, domain, version, hash, requestId } });
   });
@@ -85,8 +88,11 @@ function writerOf(domain = 'the host', version = ''): string {
 
 /** Which faults are the same: not what they say, which may be of the request, but their code and where they were made. */
 function causeOfFault(error: unknown): readonly string[] {
-  const stack = typeof error === 'string' ? error : (textOf(error, 'stack') ?? '');
-  return [textOf(error, 'code') ?? '', FRAME.exec(stack)?.[0] ?? ''];
+  return [textOf(error, 'code') ?? '', FRAME.exec(stackOf(error))?.[0] ?? ''];
+}
+
+function stackOf(error: unknown): string {
+  return typeof error === 'string' ? error : (textOf(error, 'stack') ?? '');
 }
 
 /** n.b. what a template logs may be what no other thread can be sent, and its request must not end for that. */
@@ -137,7 +143,8 @@ export class ThreadLog {
       intervalMs,
       write: (line, kind, joined) => {
         const { message, fields } = joinedText(line, kind, { ...joined, intervalMs });
-        log[line.level]({ ...line.fields, ...fields }, message);
+        const lines = joined.count > 1 ? { lines: joined.count } : {};
+        log[line.level]({ ...line.fields, ...fields, ...lines }, message);
       },
     });
   }

@@ -58,7 +58,7 @@ export type ThreadCommand =
   /** A thread ended; see `PoisonTracker`. */
   | ({ readonly kind: 'suspect' } & PoisonNotice)
   | { readonly kind: 'status' }
-  /** What was seen of requests: answers `Observations`, whose callers and shadows are those since the last time. */
+  /** What was seen of requests: answers `Observations`, all of it but the tallies since the last time. */
   | { readonly kind: 'observe' }
   /** Consume nothing more; answered when RabbitMQ has confirmed that. */
   | { readonly kind: 'stop-intake' }

@@ -24,6 +24,7 @@ import { rolesOfOthers, serveMatcher } from '../roles.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import { keepOpen, type MakeAdapters } from '../stores/factory.js';
 import { GenerationRegistry } from '../template/registry.js';
+import type { Leftovers } from '../template/template-timers.js';
 import { Generations } from './generations.js';
 import { forwardObservations } from './log.js';
 import type { ThreadCommand, ThreadData, ThreadMessage, ThreadStatus } from './protocol.js';
@@ -137,11 +138,7 @@ export class BrokerThread {
       prepareTimeoutMs: config.plugins.prepareTimeoutMs,
       // A request that is under way keeps its version until its deadline, whatever a host that stops would wait.
       drainTimeoutMs: Math.max(config.supervisor.drainTimeoutMs, config.limits.maxDeadlineMs),
-      onDrained: (generation, complete, left) => {
-        const { id, counts } = generation;
-        this.#code.forget(id);
-        this.#send({ kind: 'drained', generation: id, complete, left, tally: counts.tally(id) });
-      },
+      onDrained: (generation, complete, left) => this.#drained(generation, complete, left),
     });
     this.strays = new StrayFaults({
       generations: () => this.#generations.all,
@@ -296,6 +293,13 @@ export class BrokerThread {
   #sendSpans(): void {
     const batch = this.#spans?.take();
     if (batch !== undefined) this.#send({ kind: 'spans', ...batch });
+  }
+
+  #drained(generation: ServingGeneration, complete: boolean, left: Leftovers): void {
+    const { id, counts } = generation;
+    this.#path.drained(generation);
+    this.#code.forget(id);
+    this.#send({ kind: 'drained', generation: id, complete, left, tally: counts.tally(id) });
   }
 
   #send(message: ThreadMessage): void {

@@ -8,10 +8,11 @@ import type { HistoryEntry } from '../../host/deploy/history.js';
 import { readManifest } from '../../host/deploy/admit/read-drop.js';
 import type { VersionDiff } from '../../host/deploy/compatibility/gate.js';
 import type { BundleFiles, Operations, QuarantineView, Receipt } from '../../host/admin/contract.js';
-import type { CallerView, DomainView, Inspections } from '../../host/admin/views.js';
+import type { CallerView, DeclaredObject, DomainView, Inspections } from '../../host/admin/views.js';
 import { OrderGate } from '../../host/admin/orders.js';
 import { AdminServer } from '../../host/admin/server.js';
 import type { RolloutOptions } from '../../host/deploy/state.js';
+import { UsageBook } from '../../host/metrics/usage-book.js';
 import { ThreadPool } from '../../host/threads/pool.js';
 import type { Teardown } from './services.js';
 
@@ -21,6 +22,7 @@ export class ScriptedControl implements Operations, Inspections {
   readonly rolloutOptions: RolloutOptions[] = [];
   readonly entries: HistoryEntry[] = [];
   readonly views = new Map<string, DomainView>();
+  readonly declared: DeclaredObject[] = [];
   quarantined: readonly QuarantineView[] = [];
   /** Called with every command; may throw, or take its time. */
   onCommand: (receipt: Receipt) => Promise<void> | void = () => undefined;
@@ -37,6 +39,10 @@ export class ScriptedControl implements Operations, Inspections {
       receipts.push(await this.#take('deploy', { domain, version, hash: reading.names.hash }));
     }
     return receipts;
+  }
+
+  declaredObjects(): Promise<readonly DeclaredObject[]> {
+    return Promise.resolve(this.declared);
   }
 
   check(): Promise<readonly Receipt[]> {
@@ -174,6 +180,7 @@ export async function openNodes(teardown: Teardown, url: string): Promise<TestNo
         domains: () => [...control.views.values()],
         history: () => control.entries,
         brokers: () => [],
+        usage: new UsageBook(),
         metrics: () => Promise.resolve('# TYPE beds_quarantined gauge\nbeds_quarantined{node="' + node + '"} 0\n'),
       },
     });

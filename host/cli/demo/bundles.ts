@@ -18,6 +18,8 @@ export interface DemoBundles {
   readonly sessions: ReadyBundle;
   readonly audit: ReadyBundle;
   readonly fleet: ReadyBundle;
+  readonly logs: ReadyBundle;
+  readonly metrics: ReadyBundle;
 }
 
 /** Builds the bundles of the demonstration into a folder of its own, out of the host's sight. */
@@ -28,7 +30,7 @@ export async function buildBundles(projectRoot: string, outDir: string): Promise
     const { path: file, manifest, bytes } = await buildTemplate({ entry, outDir, form: 'file' });
     return { file, version: manifest.version, bytes };
   };
-  const [cities, citiesNext, countries, users, sessions, audit, fleet] = await Promise.all([
+  const [cities, citiesNext, countries, users, sessions, audit, fleet, logs, metrics] = await Promise.all([
     build('cities'),
     build('cities', 'next'),
     build('countries'),
@@ -36,8 +38,10 @@ export async function buildBundles(projectRoot: string, outDir: string): Promise
     build('sessions'),
     build('audit'),
     build('fleet'),
+    build('logs'),
+    build('metrics'),
   ]);
-  return { cities, citiesNext, countries, users, sessions, audit, fleet };
+  return { cities, citiesNext, countries, users, sessions, audit, fleet, logs, metrics };
 }
 
 /** Drops a bundle: it appears under its name only when it is complete. Resolves to the wall clock, in milliseconds. */

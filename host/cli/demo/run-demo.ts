@@ -25,7 +25,7 @@ const IN_FLIGHT = 32;
 const BEFORE_SWAP_MS = 2_500;
 const AFTER_SWAP_MS = 2_000;
 const BETWEEN_MS = 500;
-const DOMAINS = ['cities', 'countries', 'users', 'sessions', 'audit', 'fleet'];
+const DOMAINS = ['cities', 'countries', 'users', 'sessions', 'audit', 'fleet', 'logs', 'metrics'];
 const SHOWN_COUNTRY = 'DE';
 const ANSWER_TIMEOUT_MS = 5_000;
 
@@ -126,7 +126,7 @@ function bundleStep({ context, narrator, directory, pluginsDirectory }: Stage): 
   };
   return narrator.step('The templates: each domain becomes one file', build, ({ cities, countries }) => {
     const kilobytes = (cities.bytes / 1_024).toFixed(0);
-    return `cities ${cities.version} (${kilobytes} KB), countries ${countries.version}, users, sessions, audit and fleet are dropped`;
+    return `cities ${cities.version} (${kilobytes} KB), countries ${countries.version}, users, sessions, audit, fleet, logs and metrics are dropped`;
   });
 }
 

@@ -1,5 +1,5 @@
 import { settlesWithin, sleep } from '#sdk/time';
-import type { CallerCount, Observations, ShadowReport, Tally } from '../../request/observations.js';
+import type { CallerCount, Observations, ShadowReport, Tally, UsageCount } from '../../request/observations.js';
 import type { ThreadHandle } from '../../threads/handle.js';
 import type { ThreadPool } from '../../threads/pool.js';
 import type { ThreadTallies } from './tally-window.js';
@@ -10,6 +10,7 @@ export interface RequestObserverOptions {
   readonly onTallies: (thread: string, tallies: readonly Tally[]) => void;
   readonly onCallers: (counts: readonly CallerCount[]) => void;
   readonly onShadows: (reports: readonly ShadowReport[]) => void;
+  readonly onUsage: (counts: readonly UsageCount[]) => void;
 }
 
 const INTERVAL_MS = 5_000;
@@ -79,10 +80,11 @@ export class RequestObserver {
     return asked;
   }
 
-  #take(thread: string, { tallies, callers, shadows }: Observations): void {
+  #take(thread: string, { tallies, callers, shadows, usage }: Observations): void {
     this.#tallies.set(thread, tallies);
     this.#options.onTallies(thread, tallies);
     this.#options.onCallers(callers);
     this.#options.onShadows(shadows);
+    this.#options.onUsage(usage);
   }
 }

@@ -1,0 +1,136 @@
+import { sleep } from '#sdk/time';
+import type { JsonObject } from '@beds/sdk';
+import { Batches } from '../batches.js';
+import type { BrokerContext, OpenBroker } from '../contract.js';
+
+const MAX_LINES = 200;
+const HOLD_MS = 200;
+const ASK_MS = 10_000;
+const DAY_MS = 86_400_000;
+const PURGE_MS = 60_000;
+const FIRST_PURGE_MS = 10_000;
+/** Between two parts: whoever writes meanwhile comes in between. */
+const PAUSE_MS = 100;
+const MAX_PARTS = 200;
+
+/** Levels that are kept equally long, by the key that says how long. */
+const AGES = [
+  ['debugDays', 0, 29],
+  ['infoDays', 30, 39],
+  ['warnDays', 40, 49],
+  ['errorDays', 50, 100],
+] as const;
+
+const ID = /^[0-9a-z]{9}-[0-9a-z]{1,20}-[0-9a-z]{1,9}$/;
+const MAX_LENGTHS = {
+  ...{ message: 2_000, domain: 200, version: 200, requestId: 200, traceId: 200 },
+  ...{ cause: 16, code: 200, place: 200, fields: 8_192 },
+} as const;
+
+/** What of a line the domain takes. n.b. whoever may publish may publish anything. Undefined: it is no line. */
+function readLine(given: unknown, node: string): JsonObject | undefined {
+  if (typeof given !== 'object' || given === null) return undefined;
+  const { id, level, count, ...rest } = given as Readonly<Record<string, unknown>>;
+  if (typeof id !== 'string' || !ID.test(id) || !isWhole(level, 0, 100)) return undefined;
+  const texts = Object.entries(MAX_LENGTHS).flatMap(([name, most]) => {
+    const text = rest[name];
+    return typeof text === 'string' ? [[name, wellFormed(text).slice(0, most)] as const] : [];
+  });
+  const line = { id, level, node, message: '', ...Object.fromEntries(texts) };
+  return isWhole(count, 1, 2_000_000_000) ? { ...line, count } : line;
+}
+
+/** n.b. half of a pair that was cut cannot be written as UTF-8, and one such line would keep its whole batch from being kept. */
+function wellFormed(text: string): string {
+  return text.toWellFormed().replaceAll('\0', '�');
+}
+
+function isWhole(value: unknown, least: number, most: number): value is number {
+  return Number.isInteger(value) && Number(value) >= least && Number(value) <= most;
+}
+
+function readLines(body: Buffer): readonly JsonObject[] | undefined {
+  try {
+    const { node, data } = JSON.parse(body.toString()) as {
+      readonly node: unknown;
+      readonly data: { readonly lines: unknown };
+    };
+    if (typeof node !== 'string' || !Array.isArray(data.lines)) return undefined;
+    const name = wellFormed(node).slice(0, 200);
+    return (data.lines as readonly unknown[])
+      .slice(0, MAX_LINES)
+      .map((line) => readLine(line, name))
+      .filter((line) => line !== undefined);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Removes what is old, a part at a time, until it is closed. */
+class Retention {
+  readonly #context: BrokerContext;
+  readonly #ending = new AbortController();
+  removed = 0;
+
+  constructor(context: BrokerContext) {
+    this.#context = context;
+    void this.#run();
+  }
+
+  close(): void {
+    this.#ending.abort();
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#ending;
+    await sleep(FIRST_PURGE_MS, signal);
+    while (!signal.aborted) {
+      for (const [key, leastLevel, mostLevel] of AGES) {
+        const before = Date.now() - Number(this.#context.plan.settings[key]) * DAY_MS;
+        await this.#purge({ leastLevel, mostLevel, before }).catch(() => undefined);
+      }
+      await sleep(PURGE_MS, signal);
+    }
+  }
+
+  async #purge(payload: JsonObject): Promise<void> {
+    const { signal } = this.#ending;
+    for (let part = 0; part < MAX_PARTS && !signal.aborted; part += 1) {
+      const { removed } = (await this.#context.ask({ domain: 'logs', op: 'purge', payload }, ASK_MS)) as {
+        readonly removed: number;
+      };
+      this.removed += removed;
+      if (removed === 0) return;
+      await sleep(PAUSE_MS, signal);
+    }
+  }
+}
+
+export const open: OpenBroker = (context) => {
+  let refused = 0;
+  const retention = new Retention(context);
+  const batches = new Batches<JsonObject>({
+    maxItems: MAX_LINES,
+    holdMs: HOLD_MS,
+    keep: async (lines) => {
+      await context.ask({ domain: 'logs', op: 'add', payload: { lines: [...lines] } }, ASK_MS);
+    },
+  });
+  return {
+    handle: (delivery) => {
+      const lines = readLines(delivery.body);
+      if (lines === undefined) refused += 1;
+      batches.add(delivery, lines ?? []);
+    },
+    metrics: () => ({
+      beds_admin_logs_kept_total: batches.kept,
+      beds_admin_logs_refused_total: refused + batches.refused,
+      beds_admin_logs_failures_total: batches.failures,
+      beds_admin_logs_removed_total: retention.removed,
+    }),
+    close: () => {
+      batches.close();
+      retention.close();
+    },
+  };
+};

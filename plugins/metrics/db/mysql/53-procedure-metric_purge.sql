@@ -1,0 +1,15 @@
+DROP PROCEDURE IF EXISTS metric_purge;
+
+CREATE PROCEDURE metric_purge(
+  IN step MEDIUMINT,
+  IN before_at BIGINT
+)
+  SQL SECURITY DEFINER
+  MODIFIES SQL DATA
+  COMMENT 'Removes samples of this fineness that are older, some at a time.'
+BEGIN
+  DELETE FROM metric_sample
+  WHERE metric_sample.step = step AND metric_sample.at < before_at
+  ORDER BY metric_sample.at
+  LIMIT 5000;
+END;

@@ -1,0 +1,9 @@
+DROP PROCEDURE IF EXISTS metric_oldest;
+
+CREATE PROCEDURE metric_oldest(IN step MEDIUMINT)
+  SQL SECURITY DEFINER
+  READS SQL DATA
+  COMMENT 'The instant of the oldest sample of this fineness.'
+BEGIN
+  SELECT s.at FROM metric_sample AS s WHERE s.step = step ORDER BY s.at LIMIT 1;
+END;

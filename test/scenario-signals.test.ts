@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { startAdminHost, type AdminHost } from './support/admin-host.js';
+import { beds } from './support/beds.js';
+import type { BundleOptions } from './support/bundles.js';
+import { eventually } from './support/eventually.js';
+import { sharedServices } from './support/services.js';
+
+const services = await sharedServices(['rabbitmq', 'mariadb', 'mongodb']);
+
+/** Says what it is told, and fails where it is told to. */
+const ORDERS: BundleOptions = {
+  ...{ domain: 'orders', name: 'orders.mjs', form: 'file' },
+  store: 'main',
+  objects: {
+    fetch: { kind: 'view', name: 'log_list', columns: { id: { type: 'string' }, message: { type: 'string' } } },
+  },
+  operations: {
+    say: {
+      mode: 'read',
+      args: { words: { type: 'string' }, times: { type: 'integer' } },
+      run: `for (let n = 0; n < input.times; n += 1) ctx.log.warn(input.words + ' ' + n, { n }); return null;`,
+    },
+    fail: { mode: 'read', run: `throw new TypeError('no price for ' + ctx.requestId);` },
+  },
+  body: { fetchRecords: `return ctx.view('fetch', query);` },
+};
+
+interface Line {
+  readonly id: string;
+  readonly at: number;
+  readonly level: number;
+  readonly node: string;
+  readonly domain: string;
+  readonly message: string;
+  readonly count: number;
+  readonly requestId: string;
+}
+
+for (const kind of ['mysql', 'mongodb'] as const) {
+  describe(`what nodes tell, kept in ${kind}`, async () => {
+    const server = kind === 'mysql' ? services.mariadb : services.mongodb;
+    if (server === undefined) {
+      void it.skip(`has no ${kind} here`);
+      return;
+    }
+    let admin: AdminHost;
+    const lines = async (conditions: object): Promise<readonly Line[]> =>
+      (await admin.viewer.domain('logs').call('search', { limit: 500, ...conditions })) as unknown as readonly Line[];
+
+    it('is the log of all nodes, in order of time', async (t) => {
+      admin = await startAdminHost({ after: (work) => t.after(work) }, { services, kind, bundles: [ORDERS] });
+      const other = await admin.startNode('far away', [ORDERS]);
+      await eventually(
+        () => 'lines of both nodes',
+        async () => {
+          await admin.viewer.domain('orders').call('say', { words: 'hello', times: 1 });
+          const nodes = new Set((await lines({ domain: 'orders', level: 40 })).map(({ node }) => node));
+          return nodes.has(other.node) && nodes.has(admin.host.node);
+        },
+        30_000,
+      );
+      const all = await lines({});
+      assert.ok(all.some(({ message }) => message === 'serving'));
+      assert.deepEqual(
+        all.map(({ id }) => id),
+        all.map(({ id }) => id).toSorted(),
+      );
+      await refusesStrangers(admin);
+      await findsByRequest(admin, lines);
+      await showsFaults(admin);
+      await joinsFloods(admin, lines);
+      await samples(admin);
+      await countsObjects(admin);
+    });
+  });
+}
+
+async function refusesStrangers({ stranger }: AdminHost): Promise<void> {
+  await assert.rejects(stranger.domain('logs').call('search', {}), { code: 'BEDS_REQUEST_FORBIDDEN' });
+  await assert.rejects(stranger.domain('logs').call('add', { lines: [] }), { code: 'BEDS_REQUEST_FORBIDDEN' });
+  await assert.rejects(stranger.domain('metrics').call('objects', {}), { code: 'BEDS_REQUEST_FORBIDDEN' });
+}
+
+async function findsByRequest(
+  { viewer, env }: AdminHost,
+  lines: (conditions: object) => Promise<readonly Line[]>,
+): Promise<void> {
+  await viewer.domain('orders').call('say', { words: 'found', times: 3 });
+  let found: readonly Line[] = [];
+  await eventually(
+    () => 'the lines of one request',
+    async () => {
+      const [line] = (await lines({ domain: 'orders' })).filter(({ message }) => message === 'found 2');
+      if (line === undefined) return false;
+      found = await lines({ requestId: line.requestId });
+      return found.length === 3;
+    },
+  );
+  assert.deepEqual(
+    found.map(({ message }) => message),
+    ['found 0', 'found 1', 'found 2'],
+  );
+  const [first, second, third] = found;
+  const after = await lines({ requestId: first?.requestId, after: first?.id });
+  assert.deepEqual(after, [second, third]);
+  const shown = await beds(['logs', '--request', first?.requestId ?? '', '--limit', '2'], { env });
+  assert.equal(shown.code, 0, shown.stderr);
+  assert.match(
+    shown.stdout,
+    /^\S+ \S+ {2}warn .*orders 1\.0\.0 {2}found 1 \[.*\]\n\S+ \S+ {2}warn .*found 2 \[.*\]\n$/,
+  );
+  const json = await beds(['logs', '--request', first?.requestId ?? '', '--json'], { env });
+  assert.deepEqual(
+    json.stdout
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as Line).message),
+    ['found 0', 'found 1', 'found 2'],
+  );
+}
+
+async function showsFaults({ viewer, env }: AdminHost): Promise<void> {
+  for (let n = 0; n < 5; n += 1) {
+    await assert.rejects(viewer.domain('orders').call('fail', {}), { code: 'BEDS_REQUEST_TEMPLATE_FAULT' });
+  }
+  // n.b. the host says how many more there were when ten seconds have passed.
+  let shown = '';
+  await eventually(
+    () => `one row for five faults: ${shown}`,
+    async () => {
+      const { stdout } = await beds(['faults', '--domain', 'orders', '--json'], { env });
+      shown = stdout;
+      const groups = JSON.parse(stdout) as readonly { count: number; place: string; message: string }[];
+      return groups.length === 1 && groups[0]?.count === 5 && /^index\.mjs:\d+:\d+$/.test(groups[0].place);
+    },
+    30_000,
+  );
+  const { stdout } = await beds(['faults', '--since', '1h'], { env });
+  assert.match(stdout, /5 .*orders 1\.0\.0 +fault in orders\.fail/);
+}
+
+async function joinsFloods(
+  { viewer }: AdminHost,
+  lines: (conditions: object) => Promise<readonly Line[]>,
+): Promise<void> {
+  await viewer.domain('orders').call('say', { words: 'flood', times: 1_500 });
+  const count = async (): Promise<number> =>
+    (await lines({ domain: 'orders' }))
+      .filter(({ message }) => message.startsWith('flood'))
+      .reduce((sum, line) => sum + line.count, 0);
+  await eventually(
+    () => 'all 1,500 lines in few',
+    async () => (await count()) === 1_500,
+    20_000,
+  );
+  const rows = (await lines({ domain: 'orders' })).filter(({ message }) => message.startsWith('flood'));
+  assert.ok(rows.length < 100, `${String(rows.length)} rows`);
+}
+
+interface Point {
+  readonly at: number;
+  readonly calls: number;
+  readonly failures: number;
+  readonly memoryMb: number;
+}
+
+async function samples({ viewer, env }: AdminHost): Promise<void> {
+  const from = Date.now() - 600_000;
+  const series = async (input: object): Promise<readonly Point[]> => {
+    const asked = { from, to: Date.now() + 5_000, points: 600, ...input };
+    return ((await viewer.domain('metrics').call('series', asked)) as unknown as { points: readonly Point[] }).points;
+  };
+  await eventually(
+    () => 'samples of the domain and of the whole',
+    async () => {
+      const points = await series({ domain: 'orders' });
+      const failures = points.reduce((sum, point) => sum + point.failures, 0);
+      return failures === 5 && (await series({})).some(({ memoryMb }) => memoryMb > 20);
+    },
+    30_000,
+  );
+  const one = await beds(['graph', 'orders', '--since', '10m'], { env });
+  assert.equal(one.code, 0, one.stderr);
+  assert.match(one.stdout, /requests\n +[\d.]+ \/s [⠀-⣿]+\n/);
+  const all = await beds(['graph', '--since', '10m'], { env });
+  assert.match(all.stdout, /orders +[\d,.]+ +[ ▁▂▃▄▅▆▇█]+/);
+}
+
+async function countsObjects({ viewer, env }: AdminHost): Promise<void> {
+  for (let n = 0; n < 3; n += 1) await viewer.domain('orders').fetch({ limit: 1 });
+  await eventually(
+    () => 'calls of a view',
+    async () => {
+      const { stdout } = await beds(['objects', 'log_list', '--json'], { env });
+      const { uses } = JSON.parse(stdout) as {
+        readonly uses: readonly { readonly domain: string; readonly calls: number }[];
+      };
+      return uses.some(({ domain, calls }) => domain === 'orders' && calls === 3);
+    },
+    20_000,
+  );
+  const used = await beds(['objects', 'log_list'], { env });
+  assert.match(used.stdout, /^May log_list be dropped\?\nNo\. .*orders 1\.0\.0 \(live\).* have it in the code/);
+  const free = await beds(['objects', 'nobody_knows_it'], { env });
+  assert.match(free.stdout, /be dropped\?\nProbably\. .*\nNobody has called it since/);
+}

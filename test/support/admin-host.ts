@@ -1,0 +1,175 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { buildTemplate } from '@beds/sdk/build';
+import { type BedsClient, connectBeds } from '@beds/sdk/client';
+import { connect } from 'amqplib';
+import { MongoClient } from 'mongodb';
+import mysql from 'mysql2/promise';
+import { dropBundle } from '../../host/cli/demo/bundles.js';
+import { type Config, configSchema } from '../../host/config/schema.js';
+import { applyObjects } from '../../host/dba/index.js';
+import type { Services } from '../../host/dev-servers/index.js';
+import { type Host, startHost } from '../../host/main.js';
+import { fileOutput } from '../../host/observe/log.js';
+import { type BundleOptions, writeBundle } from './bundles.js';
+import { sessionsBundle, tokenOf } from './sessions-domain.js';
+import { temporaryDirectory, type Teardown } from './services.js';
+
+/** A host that plays the roles appServer and admin, with the domains logs and metrics in a database of its own. */
+export interface AdminHost {
+  readonly host: Host;
+  readonly config: Config;
+  readonly prefix: string;
+  readonly projectRoot: string;
+  /** For `beds`. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Somebody with the role viewer. */
+  readonly viewer: BedsClient;
+  /** Somebody without a role. */
+  readonly stranger: BedsClient;
+  /** The administrator's URL of the database. */
+  readonly adminUrl: string;
+  /** Another host on the same RabbitMQ, without the role admin. */
+  startNode(name: string, bundles: readonly BundleOptions[]): Promise<Host>;
+}
+
+export interface AdminHostOptions {
+  readonly services: Services;
+  readonly kind: 'mysql' | 'mongodb';
+  readonly domains?: readonly string[];
+  readonly bundles?: readonly BundleOptions[];
+  /** Settings of brokers, by entry. */
+  readonly brokers?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+}
+
+const BROKERS = {
+  rBroker: { type: 'data', mode: 'read' },
+  wBroker: { type: 'data', mode: 'write' },
+  adminData: { type: 'data', mode: 'both', domains: ['logs', 'metrics'] },
+  adminLogsBroker: { type: 'admin-logs' },
+  adminGraphBroker: { type: 'admin-graph' },
+  adminSyslogBroker: { type: 'admin-syslog' },
+};
+
+/** Starts one. Everything ends with the test. */
+export async function startAdminHost(teardown: Teardown, options: AdminHostOptions): Promise<AdminHost> {
+  const { services, kind, domains = ['logs', 'metrics'], bundles = [] } = options;
+  const { rabbitmq, mariadb, mongodb } = services;
+  const server = kind === 'mysql' ? mariadb : mongodb;
+  if (rabbitmq === undefined || server === undefined) throw new TypeError('the servers are needed');
+  const prefix = `t${randomBytes(5).toString('hex')}`;
+  const ending: (() => Promise<unknown>)[] = [];
+  teardown.after(async () => {
+    for (const end of ending.toReversed()) await end();
+  });
+  const projectRoot = temporaryDirectory({ after: (work) => ending.push(async () => work()) });
+  const adminUrl = Object.assign(new URL(server.url), { pathname: `/${prefix}` }).href;
+  await makeDatabase(kind, { serverUrl: server.url, adminUrl, prefix, ending });
+  const folder = 'plugins';
+  const { urls } = await applyObjects({
+    stores: { admin: { kind, adminUrl } },
+    folder,
+    directory: projectRoot,
+    domains,
+  });
+  ending.push(() => deleteTopology(rabbitmq.url, prefix));
+  const pluginsDirectory = join(projectRoot, 'plugins');
+  for (const domain of domains) {
+    const entry = join('plugins', domain, 'template.ts');
+    const built = await buildTemplate({ entry, outDir: join(projectRoot, 'built'), form: 'file' });
+    await dropBundle({ file: built.path, version: built.manifest.version, bytes: built.bytes }, pluginsDirectory);
+  }
+  const sessions = sessionsBundle({ vera: ['viewer'], bob: [] });
+  for (const bundle of [sessions, ...bundles]) await writeBundle(pluginsDirectory, bundle);
+  const configOf = (name: string, roles: readonly string[]): Config =>
+    configSchema.parse({
+      node: { name, roles },
+      amqp: { url: rabbitmq.url, prefix, reconnectMaxMs: 500 },
+      threads: { default: { count: 1 } },
+      brokers: Object.fromEntries(
+        Object.entries(BROKERS).map(([entry, settings]) => [entry, { ...settings, ...options.brokers?.[entry] }]),
+      ),
+      roles: {
+        appServer: { domains: ['*'], brokers: ['rBroker', 'wBroker'] },
+        admin: {
+          domains: ['logs', 'metrics'],
+          brokers: ['adminData', 'adminLogsBroker', 'adminGraphBroker', 'adminSyslogBroker'],
+        },
+      },
+      stores: {
+        admin: { kind, url: urls['admin'], roles: ['admin'] },
+        main: { kind, url: urls['admin'] },
+      },
+      plugins: { probeTimeoutMs: 30_000 },
+      supervisor: { drainTimeoutMs: 5_000 },
+    });
+  const config = configOf(`${prefix}-admin`, ['appServer', 'admin']);
+  const start = async (settings: Config, root: string): Promise<Host> => {
+    const output = fileOutput(join(root, `${settings.node.name}.log`));
+    const host = await startHost({ config: settings, projectRoot: root, logOutput: output });
+    ending.push(() => host.stop());
+    return host;
+  };
+  const host = await start(config, projectRoot);
+  const clientOf = async (id: string): Promise<BedsClient> => {
+    const session = tokenOf(id);
+    const client = await connectBeds({ url: rabbitmq.url, name: id, exchange: `${prefix}.request`, session });
+    ending.push(() => client.close());
+    return client;
+  };
+  return {
+    ...{ host, config, prefix, projectRoot, adminUrl },
+    env: { BEDS_AMQP_URL: rabbitmq.url, BEDS_AMQP_PREFIX: prefix, BEDS_SESSION: tokenOf('vera') },
+    viewer: await clientOf('vera'),
+    stranger: await clientOf('bob'),
+    startNode: async (name, ofNode) => {
+      const root = temporaryDirectory({ after: (work) => ending.push(async () => work()) });
+      mkdirSync(join(root, 'plugins'));
+      for (const bundle of [sessions, ...ofNode]) await writeBundle(join(root, 'plugins'), bundle);
+      return start(configOf(name, ['appServer']), root);
+    },
+  };
+}
+
+interface Preparing {
+  readonly serverUrl: string;
+  readonly adminUrl: string;
+  readonly prefix: string;
+  readonly ending: (() => Promise<unknown>)[];
+}
+
+async function makeDatabase(
+  kind: 'mysql' | 'mongodb',
+  { serverUrl, adminUrl, prefix, ending }: Preparing,
+): Promise<void> {
+  if (kind === 'mongodb') {
+    const client = new MongoClient(adminUrl);
+    ending.push(async () => {
+      await client.db().dropDatabase();
+      await client.close();
+    });
+    return;
+  }
+  const admin = await mysql.createConnection(serverUrl);
+  await admin.query(`CREATE DATABASE ${prefix}`);
+  ending.push(async () => {
+    await admin.query(`DROP DATABASE ${prefix}`);
+    await admin.end();
+  });
+}
+
+/** Queues and exchanges outlive a host, as they should; those of a test need not. */
+async function deleteTopology(url: string, prefix: string): Promise<void> {
+  const model = await connect(url);
+  const channel = await model.createChannel();
+  const domains = ['logs', 'metrics', 'sessions', 'orders', 'notes'];
+  const ofDomains = domains.flatMap((domain) => [`req.${domain}.read`, `req.${domain}.write`]);
+  for (const queue of ['unrouted', 'dead', 'logs', 'metrics', 'syslog', ...ofDomains]) {
+    await channel.deleteQueue(`${prefix}.${queue}`);
+  }
+  for (const exchange of ['request', 'unrouted', 'dead', 'event', 'events', 'admin', 'operate']) {
+    await channel.deleteExchange(`${prefix}.${exchange}`);
+  }
+  await model.close();
+}
