@@ -157,7 +157,7 @@ async function stripTypes() {
       sourcesContent: false,
       logLevel: 'error',
     });
-    return [...outputFiles, ...bundlePage(buildSync)];
+    return existsSync(PAGE) ? [...outputFiles, ...bundlePage(buildSync)] : outputFiles;
   } catch (error) {
     if (!Array.isArray(error.errors)) throw error;
     return undefined;

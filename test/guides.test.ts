@@ -6,6 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { createConnection } from 'mysql2/promise';
 import { eventually } from './support/eventually.js';
 import { installSdk, packSdk, packTools, unpack } from './support/packed-sdk.js';
 import { sharedServices, temporaryDirectory, wholeFile } from './support/services.js';
@@ -92,9 +93,21 @@ describe('your own project', () => {
   const [checkout, project] = [join(home, 'beds'), join(home, 'shop')];
   let [env, shell]: [NodeJS.ProcessEnv, Shell | undefined] = [{}, undefined];
   let host: ChildProcess | undefined;
+  let dropDatabase = (): Promise<void> => Promise.resolve();
 
   before(async () => {
     const { rabbitmq, mariadb, mongodb } = await sharedServices(['rabbitmq', 'mariadb', 'mongodb']);
+    assert.ok(mariadb);
+    // n.b. what all nodes shall run is kept in the store of the admin node, and that of another host is not this one's.
+    const database = `guides_${randomBytes(4).toString('hex')}`;
+    const dba = await createConnection({ uri: mariadb.url });
+    await dba.query(`CREATE DATABASE ${database} CHARACTER SET utf8mb4`);
+    dropDatabase = async () => {
+      await dba.query(`DROP DATABASE ${database}`);
+      await dba.end();
+    };
+    const databaseUrl = new URL(mariadb.url);
+    databaseUrl.pathname = `/${database}`;
     mkdirSync(project);
     for (const part of ['config', 'plugins']) {
       const filter = (path: string): boolean => !path.endsWith('.mjs');
@@ -116,7 +129,7 @@ process.exitCode = await main({ args: process.argv.slice(2), projectRoot: import
       PATH: process.env['PATH'],
       HOME: home,
       BEDS_RABBITMQ_URL: rabbitmq?.url,
-      BEDS_MARIADB_ADMIN_URL: mariadb?.url,
+      BEDS_MARIADB_ADMIN_URL: databaseUrl.href,
       BEDS_MONGODB_URL: mongodb?.url,
       BEDS_AMQP_PREFIX: `t${randomBytes(4).toString('hex')}`,
     };
@@ -140,9 +153,11 @@ process.exitCode = await main({ args: process.argv.slice(2), projectRoot: import
   });
   after(async () => {
     shell?.end();
-    if (host?.exitCode !== null) return;
-    host.kill('SIGINT');
-    await eventually('the host has ended', () => host?.exitCode !== null, START_TIMEOUT_MS);
+    if (host?.exitCode === null) {
+      host.kill('SIGINT');
+      await eventually('the host has ended', () => host?.exitCode !== null, START_TIMEOUT_MS);
+    }
+    await dropDatabase();
   });
 
   // n.b. `sh` sets up the checkout and installs from the registry: `before` does the same without a network.

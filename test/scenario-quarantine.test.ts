@@ -113,7 +113,7 @@ describe('a version that ends threads again and again', () => {
           .find(({ state, version }) => state === 'active' && version === '1.0.0');
       await eventually('1.0.0 is active again', findBack);
       const back = findBack();
-      assert.equal(back?.['cause'], 'quarantine');
+      assert.equal(back?.['cause'], 'quarantine', JSON.stringify([host.transitions(), ends]));
       assert.ok(back.time - Number(line['time']) < 5_000, `${String(back.time - Number(line['time']))} ms`);
       t.diagnostic(`the one before served ${String(back.time - Number(line['time']))} ms after the last strike`);
       for (const end of host.log.filter(({ msg }) => msg === ENDED)) {
