@@ -20,8 +20,8 @@ export const CHECKS_VARIABLE = 'BEDS_TEST_CHECKS';
 /** Behind the tests, and on a machine that is busy with other things as well. */
 const TIMEOUT_MS = 1_800_000;
 
-/** Checks step back behind the tests, of which many are bounded by time. */
-const NICENESS = 5;
+/** Checks step far back behind the tests, of which many are bounded by time, or judge by it: four of them take as much as all tests else. */
+const NICENESS = 15;
 
 /** Each check as a package's program and its arguments; the npm scripts of the same names do the same. */
 const CHECKS: Readonly<Record<CheckName, readonly string[]>> = {
