@@ -233,8 +233,10 @@ class Player {
     for (const argument of argumentsOf(this.#specification, bound.operation)) types.set(argument.name, argument.kind);
     const strange = given.find(([name]) => types.size > 0 && !types.has(name));
     assert.equal(strange, undefined, `${bound.operation} has no argument of that name: the check is bound wrongly`);
+    // n.b. ten days between two times of one call are ten days.
+    const now = this.#options.stage.now();
     const resolved: [string, Json][] = [];
-    for (const [name, value] of given) resolved.push([name, await this.#value(value, types.get(name))]);
+    for (const [name, value] of given) resolved.push([name, await this.#value(value, types.get(name), now)]);
     const by = bound.by ?? said.by;
     return {
       operation: bound.operation,
@@ -243,11 +245,12 @@ class Player {
     };
   }
 
-  async #value(value: Json, kind?: string): Promise<Json> {
-    if (Array.isArray(value)) return Promise.all((value as readonly Json[]).map((item) => this.#value(item, kind)));
+  async #value(value: Json, kind?: string, now = this.#options.stage.now()): Promise<Json> {
+    if (Array.isArray(value))
+      return Promise.all((value as readonly Json[]).map((item) => this.#value(item, kind, now)));
     if (typeof value === 'object' && value !== null) {
       const entries = Object.entries(value as JsonObject).map(
-        async ([name, item]) => [name, await this.#value(item)] as const,
+        async ([name, item]) => [name, await this.#value(item, undefined, now)] as const,
       );
       return Object.fromEntries(await Promise.all(entries));
     }
@@ -257,8 +260,8 @@ class Player {
       assert.ok(made !== undefined, `${value} was not made`);
       return made;
     }
-    if (value === '~this-year') return Number(this.#time('~year-start', 'date').slice(0, 4));
-    if (value.startsWith('~')) return this.#time(value, kind);
+    if (value === '~this-year') return Number(this.#time('~year-start', now, 'date').slice(0, 4));
+    if (value.startsWith('~')) return this.#time(value, now, kind);
     const word = this.#options.checks.binding.words?.[value];
     if (word === undefined) return value;
     // Two calls at once that say the word mean the same.
@@ -267,9 +270,8 @@ class Player {
     return known;
   }
 
-  #time(text: string, kind: string | undefined): string {
-    const { stage } = this.#options;
-    return timeOf(text, kind as 'date', { now: stage.now(), zone: this.#specification.source.zone });
+  #time(text: string, now: Date, kind: string | undefined): string {
+    return timeOf(text, kind as 'date', { now, zone: this.#specification.source.zone });
   }
 
   async #word(word: Word): Promise<Json> {
