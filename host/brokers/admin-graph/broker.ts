@@ -1,13 +1,11 @@
-import { sleep } from '#sdk/time';
 import type { JsonObject } from '@beds/sdk';
 import { Batches } from '../batches.js';
-import type { BrokerContext, OpenBroker } from '../contract.js';
+import type { OpenBroker } from '../contract.js';
+import { Housekeeping } from '../housekeeping.js';
 
 const ASK_MS = 10_000;
 const TIDY_MS = 60_000;
 const FIRST_TIDY_MS = 15_000;
-const PAUSE_MS = 100;
-const MAX_PARTS = 200;
 
 /** What a message asks the domain to keep. */
 interface Told {
@@ -28,45 +26,16 @@ function read(body: Buffer): Told | undefined {
   }
 }
 
-/** Makes coarse samples of fine ones, and removes what is old, until it is closed. */
-class Tidying {
-  readonly #context: BrokerContext;
-  readonly #ending = new AbortController();
-
-  constructor(context: BrokerContext) {
-    this.#context = context;
-    void this.#run();
-  }
-
-  close(): void {
-    this.#ending.abort();
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#ending;
-    await sleep(FIRST_TIDY_MS, signal);
-    while (!signal.aborted) {
-      await this.#tidy().catch(() => undefined);
-      await sleep(TIDY_MS, signal);
-    }
-  }
-
-  async #tidy(): Promise<void> {
-    const { signal } = this.#ending;
-    await this.#context.ask({ domain: 'metrics', op: 'rollUp', payload: {} }, ASK_MS);
-    for (let part = 0; part < MAX_PARTS && !signal.aborted; part += 1) {
-      const { removed } = (await this.#context.ask({ domain: 'metrics', op: 'purge', payload: {} }, ASK_MS)) as {
-        readonly removed: number;
-      };
-      if (removed === 0) return;
-      await sleep(PAUSE_MS, signal);
-    }
-  }
-}
-
 export const open: OpenBroker = (context) => {
   let refused = 0;
-  const tidying = new Tidying(context);
+  const housekeeping = new Housekeeping({
+    ...{ context, domain: 'metrics', firstMs: FIRST_TIDY_MS, everyMs: TIDY_MS },
+    // Coarse samples are made of fine ones before these go.
+    round: async (metrics) => {
+      await context.ask({ domain: 'metrics', op: 'rollUp', payload: {} }, ASK_MS);
+      await metrics.purge({});
+    },
+  });
   const batches = new Batches<Told>({
     maxItems: 1,
     holdMs: 0,
@@ -87,7 +56,7 @@ export const open: OpenBroker = (context) => {
     }),
     close: () => {
       batches.close();
-      tidying.close();
+      housekeeping.close();
     },
   };
 };

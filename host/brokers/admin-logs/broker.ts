@@ -1,7 +1,7 @@
-import { sleep } from '#sdk/time';
 import type { JsonObject } from '@beds/sdk';
 import { Batches } from '../batches.js';
-import type { BrokerContext, OpenBroker } from '../contract.js';
+import type { OpenBroker } from '../contract.js';
+import { Housekeeping } from '../housekeeping.js';
 
 const MAX_LINES = 200;
 const HOLD_MS = 200;
@@ -9,9 +9,6 @@ const ASK_MS = 10_000;
 const DAY_MS = 86_400_000;
 const PURGE_MS = 60_000;
 const FIRST_PURGE_MS = 10_000;
-/** Between two parts: whoever writes meanwhile comes in between. */
-const PAUSE_MS = 100;
-const MAX_PARTS = 200;
 
 /** Levels that are kept equally long, by the key that says how long. */
 const AGES = [
@@ -66,49 +63,17 @@ function readLines(body: Buffer): readonly JsonObject[] | undefined {
   }
 }
 
-/** Removes what is old, a part at a time, until it is closed. */
-class Retention {
-  readonly #context: BrokerContext;
-  readonly #ending = new AbortController();
-  removed = 0;
-
-  constructor(context: BrokerContext) {
-    this.#context = context;
-    void this.#run();
-  }
-
-  close(): void {
-    this.#ending.abort();
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#ending;
-    await sleep(FIRST_PURGE_MS, signal);
-    while (!signal.aborted) {
-      for (const [key, leastLevel, mostLevel] of AGES) {
-        const before = Date.now() - Number(this.#context.plan.settings[key]) * DAY_MS;
-        await this.#purge({ leastLevel, mostLevel, before }).catch(() => undefined);
-      }
-      await sleep(PURGE_MS, signal);
-    }
-  }
-
-  async #purge(payload: JsonObject): Promise<void> {
-    const { signal } = this.#ending;
-    for (let part = 0; part < MAX_PARTS && !signal.aborted; part += 1) {
-      const { removed } = (await this.#context.ask({ domain: 'logs', op: 'purge', payload }, ASK_MS)) as {
-        readonly removed: number;
-      };
-      this.removed += removed;
-      if (removed === 0) return;
-      await sleep(PAUSE_MS, signal);
-    }
-  }
-}
-
 export const open: OpenBroker = (context) => {
   let refused = 0;
-  const retention = new Retention(context);
+  const housekeeping = new Housekeeping({
+    ...{ context, domain: 'logs', firstMs: FIRST_PURGE_MS, everyMs: PURGE_MS },
+    round: async (logs) => {
+      for (const [key, leastLevel, mostLevel] of AGES) {
+        const before = Date.now() - Number(context.plan.settings[key]) * DAY_MS;
+        await logs.purge({ leastLevel, mostLevel, before }).catch(() => undefined);
+      }
+    },
+  });
   const batches = new Batches<JsonObject>({
     maxItems: MAX_LINES,
     holdMs: HOLD_MS,
@@ -126,11 +91,11 @@ export const open: OpenBroker = (context) => {
       beds_admin_logs_kept_total: batches.kept,
       beds_admin_logs_refused_total: refused + batches.refused,
       beds_admin_logs_failures_total: batches.failures,
-      beds_admin_logs_removed_total: retention.removed,
+      beds_admin_logs_removed_total: housekeeping.removed,
     }),
     close: () => {
       batches.close();
-      retention.close();
+      housekeeping.close();
     },
   };
 };
