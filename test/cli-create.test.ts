@@ -1,13 +1,25 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { before, describe, it, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { defaultFileText } from '../host/config/write-files.js';
 import { EXIT } from '#sdk/cli';
+import { generateMysql } from '#sdk/generate';
+import { checkSpecification } from '#sdk/spec';
 import { main } from '../host/cli/main.js';
+import { BRIEFS } from './support/brief-checks.js';
 
 const run = promisify(execFile);
 
@@ -79,17 +91,59 @@ describe('beds create', () => {
     });
   }
 
+  it('begins with a specification that has no problems, and from which the rest comes', async (t) => {
+    const root = checkout(t);
+    await beds(root, 'create', 'categories');
+    const file = join(root, 'plugins', 'categories', 'domain.json');
+    assert.match((await beds(root, 'spec', 'check', 'categories')).text, /domain\.json: no problems/);
+    assert.match((await beds(root, 'generate', '--check', 'categories')).text, /categories: all files are as made/);
+    const { records } = JSON.parse(readFileSync(file, 'utf8')) as { records: { name: string }[] };
+    assert.equal(records[0]?.name, 'category');
+    // What an author has made of its package stays.
+    const own = join(root, 'plugins', 'categories', 'package.json');
+    writeFileSync(own, readFileSync(own, 'utf8').replace('1.0.0', '1.0.1'));
+    writeFileSync(file, readFileSync(file, 'utf8').replace('What it is called', 'Its title'));
+    const again = await beds(root, 'generate', 'categories');
+    assert.match(again.text, /^plugins\/categories\/db\/110-table-categories_category\.sql$/m);
+    assert.match(readFileSync(own, 'utf8'), /1\.0\.1/);
+  });
+
   it('refuses a name that is taken, a name that cannot be one, and a store that is not there', async (t) => {
     const root = checkout(t);
     assert.equal((await beds(root, 'create', 'notes')).code, EXIT.ok);
     const taken = await beds(root, 'create', 'notes');
     assert.equal(taken.code, EXIT.failed);
     assert.match(taken.text, /BEDS_CLI_TARGET_EXISTS: plugins\/notes exists already/);
-    for (const name of ['Notes', '../up', 'a_b', '9'])
+    for (const name of ['Notes', '../up', 'a_b', '9', 'a'.repeat(31)])
       assert.equal((await beds(root, 'create', name)).code, EXIT.usage);
     const nowhere = await beds(root, 'create', 'more', '--store', 'mian');
     assert.match(nowhere.text, /The configuration has no store mian\. Did you mean main\?/);
     assert.ok(!existsSync(join(root, 'plugins', 'more')));
+  });
+});
+
+describe('what is generated of every brief', () => {
+  it('compiles, and its template passes the test that comes with it', async (t) => {
+    const root = checkout(t);
+    const domains = readdirSync(BRIEFS)
+      .filter((name) => /^\d\d-[a-z-]+\.json$/.test(name))
+      .flatMap((name) => {
+        const { checked } = checkSpecification(JSON.parse(readFileSync(join(BRIEFS, name), 'utf8')));
+        const { files } = checked === undefined ? {} : generateMysql(checked);
+        return checked === undefined || files === undefined ? [] : [{ domain: checked.domain, files }];
+      });
+    assert.ok(domains.length >= 11, String(domains.length));
+    for (const { domain, files } of domains) {
+      mkdirSync(join(root, 'plugins', domain), { recursive: true });
+      for (const [name, text] of Object.entries(files))
+        if (!name.includes('/')) writeFileSync(join(root, 'plugins', domain, name), text);
+    }
+    const tested = await beds(root, 'test', ...domains.map(({ domain }) => domain));
+    assert.equal(tested.code, EXIT.ok, tested.text);
+    assert.ok(Number(/^ℹ pass (\d+)$/m.exec(tested.text)?.[1]) > 200, tested.text.slice(-400));
+    await tool(root, 'typescript/bin/tsc', '-p', '.', '--noEmit').catch((error: unknown) =>
+      assert.fail((error as { readonly stdout: string }).stdout),
+    );
   });
 });
 

@@ -110,7 +110,7 @@ describe('beds in a project of its own', () => {
     });
     await withMistake("key: 'id'", "key: 'ID'", async () => {
       const { text } = await beds(['check']);
-      const place = `template\\.ts:${lineOf("fetch: view('songs_list'")}:3`;
+      const place = `template\\.ts:${lineOf("fetch: view('songs_song_rows'")}:3`;
       assert.match(text, new RegExp(`^${place} BEDS_TEMPLATE_INVALID\n {2}fetch.columns must have the key`, 'm'));
     });
     await withMistake("store: 'main'", 'store: 7', async () => {
@@ -205,7 +205,7 @@ describe('beds in a project of its own', () => {
   it('db apply makes the objects; check compares them, and introspect writes them', async (t) => {
     const env = { BEDS_MARIADB_ADMIN_URL: adminUrl };
     const applied = await beds(['db', 'apply'], env);
-    assert.match(applied.text, /^5 files applied, 0 unchanged$/m);
+    assert.match(applied.text, /^7 files applied, 0 unchanged$/m);
     const checked = await beds(['check'], env);
     assert.equal(checked.code, 0, checked.text);
     assert.ok(!checked.text.includes('no database was asked'), checked.text);
@@ -219,7 +219,7 @@ describe('beds in a project of its own', () => {
     await dba.query(`GRANT CREATE TEMPORARY TABLES ON ${database}.* TO '${hostAccount}'@'%'`);
     const refused = await beds(['check'], asHost);
     assert.equal(refused.code, 1, refused.text);
-    const remedy = /what to do: db\/30-procedure-songs_create\.sql names it: .* --account <user>\.$/m;
+    const remedy = /what to do: db\/800-procedure-songs_create\.sql names it: .* --account <user>\.$/m;
     assert.match(refused.text, remedy);
     const granted = await beds(['db', 'apply', '--account', hostAccount], env);
     assert.equal(granted.code, 0, granted.text);
@@ -227,8 +227,8 @@ describe('beds in a project of its own', () => {
     assert.equal(asGranted.code, 0, asGranted.text);
     const warned = await beds(['check'], { ...env, BEDS_STORES_MAIN_UNINDEXED: 'warn' });
     assert.equal(warned.code, 0, warned.text);
-    const notice = 'No index serves filters by name, and orders by name of songs_list';
-    const at = `template\\.ts:${lineOf("songs_list'")}:\\d+`;
+    const notice = 'No index serves filters by name, and orders by name of songs_song_rows';
+    const at = `template\\.ts:${lineOf("songs_song_rows'")}:\\d+`;
     assert.match(warned.text, new RegExp(`^${at} BEDS_PREFLIGHT_UNINDEXED\n {2}${notice}`, 'm'));
     assert.match(warned.text, /^songs 1\.0\.0: no problems\.$/m);
     await withMistake("songs_update'", "songs_updat'", async () => {
@@ -240,14 +240,14 @@ describe('beds in a project of its own', () => {
     });
     const written = await beds(['introspect', 'main'], env);
     assert.equal(written.code, 0, written.text);
-    assert.match(written.text, /^export const songsList = view\('songs_list', t\.row\(\{$/m);
+    assert.match(written.text, /^export const songsSongRows = view\('songs_song_rows', t\.row\(\{$/m);
     assert.match(written.text, /^ {2}name: t\.string\(\{ max: 100 \}\),$/m);
     assert.match(written.text, /^export const songsDelete = procedure\('songs_delete', \{$/m);
     assert.equal((await beds(['introspect', 'main'], env)).text, written.text);
 
-    await dba.query('CREATE OR REPLACE SQL SECURITY DEFINER VIEW songs_list AS SELECT id FROM songs');
+    await dba.query('CREATE OR REPLACE SQL SECURITY DEFINER VIEW songs_song_rows AS SELECT id FROM songs_song');
     const drifted = await beds(['check'], env);
-    assert.match(drifted.text, /BEDS_PREFLIGHT_COLUMN_MISSING\n {2}The view songs_list has no column name\./);
+    assert.match(drifted.text, /BEDS_PREFLIGHT_COLUMN_MISSING\n {2}The view songs_song_rows has no column name\./);
     assert.equal((await beds(['db', 'apply', '--force'], env)).code, 0);
     // A routine that is made anew stays granted to hosts that are not of this project.
     const again = await beds(['check'], asHost);

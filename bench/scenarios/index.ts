@@ -1,6 +1,5 @@
 import type { Scenario } from '../contract.js';
 import { accessScenario } from './access.js';
-import { adminScenario } from './admin.js';
 import { backlogScenario } from './backlog.js';
 import { dispatchScenario } from './dispatch.js';
 import { echoScenario } from './echo.js';
@@ -23,5 +22,4 @@ export const SCENARIOS: readonly Scenario[] = [
   startScenario,
   backlogScenario,
   accessScenario,
-  adminScenario,
 ];

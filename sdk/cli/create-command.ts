@@ -5,13 +5,22 @@ import type { AuthorContext, AuthorSettings, StoreKind } from './author.js';
 import { type Command, EXIT } from './command.js';
 import { commandErrors } from './command-errors.js';
 import { CONFIGURATION, projectOf } from './domains.js';
-import { domainFiles, type NewDomain, projectFiles, storeText, workplaceFiles } from './scaffold/domain-files.js';
+import { withRecord } from './generate-command.js';
+import { mongodbDomain } from './mongodb-domain.js';
+import {
+  type DomainFiles,
+  type NewDomain,
+  projectFiles,
+  smallSpecification,
+  storeText,
+  workplaceFiles,
+} from './new-domain.js';
 
-const DOMAIN = /^[a-z][a-z0-9-]{0,62}$/;
+const DOMAIN = /^[a-z][a-z0-9-]{0,29}$/;
 
 export const createCommand: Command<AuthorContext> = {
   name: 'create',
-  summary: 'Start a new domain: a template, its test and its database objects.',
+  summary: 'Start a new domain: its specification, and what is generated from it.',
   usage: 'create <domain> [--store <name>] [--database <kind>]',
   options: {
     store: {
@@ -27,7 +36,9 @@ export const createCommand: Command<AuthorContext> = {
     },
   },
   details:
-    'The new domain has records with an id and a name. It builds and passes its test as it is. It is created in plugins.directory ' +
+    'The new domain has records with an id and a name. domain.json says so, in the language of `beds spec`; database objects, template, test and ' +
+    'documentation are made from it, as by `beds generate`. In MongoDB they are written without a domain.json: for that nothing is generated yet. ' +
+    'It builds and passes its test as it is. It is created in plugins.directory ' +
     'if a configuration names one, otherwise in the working directory. The first domain of a project also gets a tsconfig.json, a ' +
     '.gitignore and a configuration. Outside a project that has @beds/sdk it becomes a project of its own, with a package.json.',
   run: async (context) => {
@@ -39,7 +50,7 @@ export const createCommand: Command<AuthorContext> = {
       json,
     } = context;
     if (domain === undefined || more.length > 0 || !DOMAIN.test(domain)) {
-      const message = 'Name the domain with lower-case letters, digits and -, starting with a letter.';
+      const message = 'Name the domain with at most 30 lower-case letters, digits and -, starting with a letter.';
       throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', message);
     }
     const settings = (await context.tools()).settings();
@@ -53,7 +64,10 @@ export const createCommand: Command<AuthorContext> = {
     const isFirst = !isOwnProject && isUnconfigured(settings, projectRoot);
     const kind = kindOf(settings, { store, database: options['database'], isNew: isOwnProject || isFirst });
     const asked = { domain, store, kind };
-    const own = filesIn(folder, { ...domainFiles(asked), ...(isOwnProject ? projectFiles(asked) : {}) });
+    const own = filesIn(folder, {
+      ...(await domainFiles(asked, context)),
+      ...(isOwnProject ? projectFiles(asked) : {}),
+    });
     const shared = isFirst ? filesIn(projectRoot, workplaceFiles(asked, ['*/*.ts'])) : [];
     // What the project has already is its own.
     const files = [...own, ...shared.filter(({ path }) => !existsSync(path))];
@@ -72,6 +86,21 @@ export const createCommand: Command<AuthorContext> = {
     return EXIT.ok;
   },
 };
+
+/** A small specification, and what is made from it. */
+async function domainFiles(asked: NewDomain, context: AuthorContext): Promise<DomainFiles> {
+  if (asked.kind === 'mongodb') return mongodbDomain(asked);
+  const tools = await context.tools();
+  const [language, { generateMysql }] = await Promise.all([tools.language(), tools.generator()]);
+  const specification = smallSpecification(asked);
+  const { checked, problems } = language.checkSpecification(specification);
+  if (checked === undefined) {
+    const message = `${asked.domain} cannot be the name of a domain, or ${asked.store} that of its store: ${problems[0]?.message ?? ''}`;
+    throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', message);
+  }
+  const { files = {} } = generateMysql(checked);
+  return { 'domain.json': language.formatSpecification(specification), ...withRecord(files) };
+}
 
 function filesIn(folder: string, texts: Readonly<Record<string, string>>): readonly { path: string; text: string }[] {
   return Object.entries(texts).map(([name, text]) => ({ path: join(folder, name), text }));

@@ -65,9 +65,18 @@ interface Made {
   readonly files: Readonly<Record<string, string>>;
 }
 
-function write(context: AuthorContext, { folder, domain, files }: Made): boolean {
+/** Written where there is none, and the author's from then on: it has a version, and packages. */
+const ONCE = 'package.json';
+
+/** Writes what differs, and says so. Throws BEDS_CLI_TARGET_EXISTS where a person has changed a file. */
+function write(context: AuthorContext, { folder, domain, files: made }: Made): boolean {
   const { options, out, cwd, json } = context;
   const before = recordedIn(folder);
+  if (options['check'] !== true && !existsSync(join(folder, ONCE)) && made[ONCE] !== undefined) {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, ONCE), made[ONCE]);
+  }
+  const { [ONCE]: _, ...files } = made;
   const there = (name: string): string | undefined =>
     existsSync(join(folder, name)) ? readFileSync(join(folder, name), 'utf8') : undefined;
   const names = [...new Set([...Object.keys(before), ...Object.keys(files)])].toSorted();
@@ -98,15 +107,7 @@ function write(context: AuthorContext, { folder, domain, files }: Made): boolean
       writeFileSync(join(folder, name), text);
     }
   }
-  const record = {
-    beds: 1,
-    files: Object.fromEntries(
-      Object.keys(files)
-        .toSorted()
-        .map((name) => [name, hashOf(files[name] ?? '')]),
-    ),
-  };
-  writeFileSync(join(folder, RECORD), `${JSON.stringify(record, undefined, 2)}\n`);
+  writeFileSync(join(folder, RECORD), recordText(files));
   if (json) out.value({ domain, folder, changed, files: Object.keys(files) });
   else {
     for (const name of changed)
@@ -117,6 +118,19 @@ function write(context: AuthorContext, { folder, domain, files }: Made): boolean
     );
   }
   return true;
+}
+
+function recordText(files: Readonly<Record<string, string>>): string {
+  const hashes = Object.keys(files)
+    .toSorted()
+    .map((name) => [name, hashOf(files[name] ?? '')] as const);
+  return `${JSON.stringify({ beds: 1, files: Object.fromEntries(hashes) }, undefined, 2)}\n`;
+}
+
+/** What a new domain gets, with the record of it. */
+export function withRecord(made: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const { [ONCE]: _, ...files } = made;
+  return { ...made, [RECORD]: recordText(files) };
 }
 
 function hashOf(text: string): string {

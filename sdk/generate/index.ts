@@ -19,6 +19,7 @@ import { queryRoutine, standardRoutines, sweepRoutine } from './mysql-routines.j
 import { readmeText } from './readme-text.js';
 import { type Refusal, Refusals } from './refusals.js';
 import { templateText } from './template-text.js';
+import { testText } from './test-text.js';
 
 export type { Refusal };
 
@@ -101,6 +102,7 @@ export function generateMysql(specification: CheckedSpecification): Generated {
   );
   refuseSameNames(files, formulas);
   files['template.ts'] = template;
+  files[`${specification.domain}.test.ts`] = testText(specification, { plain, actions: made });
   files['README.md'] = readmeText(specification, { plain, actions: made });
   files['package.json'] = packageText(specification);
   return refusals.found.length > 0 ? { refused: refusals.found } : { files };

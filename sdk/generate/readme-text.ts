@@ -1,5 +1,5 @@
 import type { CheckedSpecification } from '../spec/index.js';
-import type { Routines } from './template-text.js';
+import { literalOf, type Routines } from './template-text.js';
 
 /** Texts of a specification are data: nothing in them becomes a heading, a link or HTML. */
 function plain(words: string): string {
@@ -7,6 +7,20 @@ function plain(words: string): string {
     .replaceAll(/\s+/gu, ' ')
     .replaceAll(/[\\`*_[\]<>|#]/g, (sign) => `\\${sign}`)
     .trim();
+}
+
+/** A table whose columns stand below one another. */
+function tableText([head = [], ...rows]: readonly (readonly string[])[]): string {
+  const widths = head.map((title, at) =>
+    Math.max(...[[title], ...rows.map((cells) => [cells[at] ?? ''])].flat().map(length)),
+  );
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, at) => cell + ' '.repeat((widths[at] ?? 0) - length(cell))).join(' | ')} |`;
+  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
+}
+
+function length(text: string): number {
+  return Array.from(text).length;
 }
 
 const EXAMPLES: Readonly<Record<string, unknown>> = {
@@ -40,13 +54,17 @@ export function readmeText(specification: CheckedSpecification, { plain: routine
       args.map(({ name, isLoose }) => `\`${name}\`${isLoose ? '?' : ''}`).join(', '),
     ]),
   ];
-  const example = specification.actions[0] ?? queries[0];
+  const created = records[0]?.operations.find(({ kind }) => kind === 'create');
+  const example = specification.actions[0] ?? queries[0] ?? created;
+  const given = example === created ? (records[0]?.fields ?? []).filter((field) => field.givenAtCreate) : [];
   const args = Object.fromEntries(
-    (example?.args ?? [])
-      .filter(({ optional }) => !optional)
+    [...(example !== undefined && 'args' in example ? example.args : []), ...given]
+      .filter((argument) => !argument.optional && argument.default === undefined)
       .map(({ name, type }) => [name, type.kind === 'enum' ? type.values[0] : EXAMPLES[type.kind]]),
   );
   const json = JSON.stringify(args);
+  const call =
+    example === created ? `create(${literalOf(args)})` : `call('${example?.name ?? ''}', ${literalOf(args)})`;
   const calls =
     example === undefined
       ? ''
@@ -54,7 +72,7 @@ export function readmeText(specification: CheckedSpecification, { plain: routine
 ## A call
 
 \`\`\`ts
-await beds.domain('${domain}').call('${example.name}', ${json});
+await beds.domain('${domain}').${call};
 \`\`\`
 
 \`\`\`python
@@ -73,9 +91,7 @@ ${plain(source.description)} Made from \`domain.json\`: change that, and make th
 
 ## Operations
 
-| operation | what it does | arguments |
-| --- | --- | --- |
-${rows.map((cells) => `| ${cells.join(' | ')} |`).join('\n')}
+${tableText([['operation', 'what it does', 'arguments'], ...rows])}
 
 An argument with \`?\` may be left out. What a rule refuses is answered with a status and the words of the rule: \`invalid\`, \`conflict\`,
 \`forbidden\` or \`not-found\`, with the field where one is at fault.

@@ -15,6 +15,18 @@ function doc(words: string): string {
   return `/** ${words.replaceAll(/\s+/gu, ' ').replaceAll('*/', '* /').trim()} */`;
 }
 
+/** A value as TypeScript has it. */
+export function literalOf(value: unknown): string {
+  if (typeof value === 'string')
+    return value.includes("'")
+      ? JSON.stringify(value)
+      : `'${JSON.stringify(value).slice(1, -1).replaceAll('\\"', '"')}'`;
+  if (Array.isArray(value)) return `[${value.map(literalOf).join(', ')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  const entries = Object.entries(value).map(([name, inner]) => `${name}: ${literalOf(inner)}`);
+  return entries.length === 0 ? '{}' : `{ ${entries.join(', ')} }`;
+}
+
 const rowOf = (columns: readonly { readonly name: string; readonly template: string }[]): string =>
   `{ ${columns.map(({ name, template }) => `${name}: ${template}`).join(', ')} }`;
 
@@ -68,30 +80,37 @@ export function templateText(
       (record) =>
         `${doc(record.spec.description)}\nconst ${rowName(record.name)} = t.row(${rowOf(recordColumns(record, formulas))});`,
     );
-  const usesNotFound = parts.operations.some((text) => text.includes('notFound('));
-  const imports = ['defineDomain', ...(usesNotFound ? ['notFound'] : []), 'procedure', 't', 'view'];
+  const fetched =
+    bound === undefined
+      ? `view('${first === undefined ? '' : viewName(first, formulas)}', ${rowName(first?.name ?? '')})`
+      : boundText(bound, rowName(first?.name ?? ''));
+  const uses = (word: string): boolean => `${named} ${fetched}`.includes(`${word}(`);
+  const imports = ['defineDomain', 'notFound', 'procedure', 't', 'view'].filter(
+    (word) => word === 'defineDomain' || word === 't' || uses(word),
+  );
+  const objects =
+    parts.objects.length === 0 ? '' : `const objects = {\n${parts.objects.map((each) => `  ${each}\n`).join('')}};\n\n`;
+  const operations =
+    parts.operations.length === 0
+      ? ''
+      : `  operations: ({ ${[...parts.makers].toSorted().join(', ')} }) => ({
+${parts.operations.map((each) => `    ${each}`).join('\n')}
+  }),
+`;
   return `import { ${imports.join(', ')} } from '@beds/sdk';
 
 // Made from domain.json by \`beds generate\`: change that, and make this again.
 
 ${rows.join('\n\n')}
 
-const objects = {
-${parts.objects.map((each) => `  ${each}`).join('\n')}
-};
-
-${doc(`${source.description} The database decides; what it says is passed on.`)}
+${objects}${doc(`${source.description} The database decides; what it says is passed on.`)}
 export default defineDomain({
   name: '${domain}',
   version: '1.0.0',
   store: '${source.store}',
   key: '${key}',
-${parts.core.map((each) => `  ${each}\n`).join('')}  fetch: ${bound === undefined ? `view('${first === undefined ? '' : viewName(first, formulas)}', ${rowName(first?.name ?? '')})` : boundText(bound, rowName(first?.name ?? ''))},
-${views.length === 0 ? '' : `  views: {\n${views.map((each) => `    ${each}`).join('\n')}\n  },\n`}  objects,
-  operations: ({ ${[...parts.makers].toSorted().join(', ')} }) => ({
-${parts.operations.map((each) => `    ${each}`).join('\n')}
-  }),
-});
+${parts.core.map((each) => `  ${each}\n`).join('')}  fetch: ${fetched},
+${views.length === 0 ? '' : `  views: {\n${views.map((each) => `    ${each}`).join('\n')}\n  },\n`}${objects === '' ? '' : '  objects,\n'}${operations}});
 `;
 }
 
@@ -114,12 +133,21 @@ function rowName(record: string): string {
   return `${record}_row`;
 }
 
+/** Whether the template has code for it, and not the name of its object only. */
+function isCodedHere({ usesCaller, clears }: Routine, action: ActionRoutine | undefined): boolean {
+  return usesCaller.id || usesCaller.roles || clears || (action?.rows.length ?? 0) > 0;
+}
+
+/** The name that the object of a routine has in the template. */
+export function aliasOf(routine: Routine, action: ActionRoutine | undefined): string {
+  return isCodedHere(routine, action) ? `${routine.operation}_call` : routine.operation;
+}
+
 function addRoutine(routine: Routine, parts: Parts, action: ActionRoutine | undefined): void {
   const { operation, usesCaller, clears, reads } = routine;
   const isCore = CORE.includes(operation);
-  const isNested = (action?.rows.length ?? 0) > 0;
-  const isCoded = usesCaller.id || usesCaller.roles || clears || isNested;
-  const alias = isCoded || isCore ? `${operation}_call` : operation;
+  const isCoded = isCodedHere(routine, action);
+  const alias = aliasOf(routine, action);
   const args = routine.args.map(({ name, template, isLoose }) => `${name}: ${template}${isLoose ? '.optional()' : ''}`);
   const all = [
     ...args,
@@ -133,13 +161,21 @@ function addRoutine(routine: Routine, parts: Parts, action: ActionRoutine | unde
   const made = `procedure('${routine.name}', { ${all.join(', ')} }${returns}).prefix('p_')${operation === 'update' || operation.endsWith('_update') ? '.idempotent()' : ''}`;
   const maker = reads ? 'query' : 'mutation';
   if (isCore && !isCoded) {
-    parts.core.push(`${operation}: ${made},`);
+    parts.core.push(chained(`${operation}: ${made},`));
     return;
   }
   parts.makers.add(maker);
   parts.objects.push(`${alias}: ${made},`);
   if (!isCoded) parts.operations.push(`${doc(routine.about)}\n    ${operation}: ${maker}.of('${alias}'),`);
   else parts.operations.push(codedText(routine, { alias, args, action }));
+}
+
+const LINE_CHARACTERS = 118;
+
+/** What does not fit into a line goes on in the next ones, a call in each. */
+function chained(text: string): string {
+  if (text.length <= LINE_CHARACTERS) return text;
+  return text.replace(/\)\.prefix\('p_'\)\.idempotent\(\)/, ")\n    .prefix('p_')\n    .idempotent()");
 }
 
 /** The host says who calls, never the caller; and what comes in one row is answered record by record. */
