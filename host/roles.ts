@@ -1,7 +1,6 @@
-import type { OwnQueue } from './brokers/define.js';
-import { brokerDefinitions } from './brokers/definitions.js';
-import { type Config, ownStores, playedRoles, withPossibleRoles } from './config/schema.js';
 import { hostname } from 'node:os';
+import type { OwnQueue } from './brokers/define.js';
+import type { Config } from './config/schema.js';
 
 /** What is to run of one `[brokers.<name>]` entry, in every broker thread. It is sent to threads: plain data only. */
 export interface BrokerPlan {
@@ -21,52 +20,39 @@ export interface BrokerPlan {
   readonly place: 'thread' | 'supervisor';
 }
 
-/** The brokers of all roles that this node plays. */
-export function planBrokers(config: Pick<Config, 'node' | 'roles' | 'brokers'>): readonly BrokerPlan[] {
-  const { roles, brokers } = config;
-  return playedRoles(config).flatMap((role) => {
-    const exceptDomains = namedElsewhere(role, roles);
-    return (roles[role]?.brokers ?? []).flatMap((name) => {
-      const settings = brokers[name];
-      const definition = brokerDefinitions.get(settings?.type ?? '');
-      if (settings === undefined || definition === undefined) return [];
-      const own = definition.domains?.(settings) ?? ['*'];
-      const ofRole = { domains: roles[role]?.domains ?? [], exceptDomains };
-      return {
-        name,
-        type: settings.type,
-        count: settings.count,
-        prefetch: settings.prefetch,
-        settings,
-        domains: own.includes('*') ? ofRole.domains : own.filter((domain) => hasDomain(ofRole, domain)),
-        exceptDomains,
-        domainQueues: definition.domainQueues?.(settings) ?? [],
-        ownQueues: definition.ownQueues?.(settings) ?? [],
-        place: definition.place ?? 'thread',
-      };
-    });
-  });
+/** The roles of this node; `*` are all that are configured. */
+export function playedRoles({ node, roles }: Pick<Config, 'node' | 'roles'>): readonly string[] {
+  return [...new Set(node.roles.flatMap((role) => (role === '*' ? Object.keys(roles) : [role])))];
 }
 
-function namedElsewhere(role: string, roles: Config['roles']): readonly string[] {
-  return Object.entries(roles).flatMap(([other, { domains }]) =>
-    other === role ? [] : domains.filter((domain) => domain !== '*'),
+/** The configuration without the roles that lack a store. What is left needs none: a node may leave the stores of others out afterwards. */
+export function withPossibleRoles(config: Config): Config {
+  const possible = Object.entries(config.roles)
+    .filter(([, { needs }]) => needs.every((store) => Object.hasOwn(config.stores, store)))
+    .map(([role, settings]) => [role, { ...settings, needs: [] }] as const);
+  return { ...config, roles: Object.fromEntries(possible) };
+}
+
+/** The stores of the roles that this node plays. It opens no others. */
+export function ownStores(config: Pick<Config, 'node' | 'roles' | 'stores'>): Config['stores'] {
+  const played = playedRoles(config);
+  const own = Object.entries(config.stores).filter(([, { roles }]) =>
+    roles.some((role) => role === '*' || played.includes(role)),
   );
+  return Object.fromEntries(own);
 }
 
-function hasDomain({ domains, exceptDomains }: Pick<BrokerPlan, 'domains' | 'exceptDomains'>, domain: string): boolean {
+/** Whether a broker, or a role, has the domain. */
+export function hasDomain(
+  { domains, exceptDomains }: Pick<BrokerPlan, 'domains' | 'exceptDomains'>,
+  domain: string,
+): boolean {
   return domains.includes(domain) || (domains.includes('*') && !exceptDomains.includes(domain));
 }
 
 /** Whether a broker consumes queues of the domain. */
 export function servesDomain(plan: BrokerPlan, domain: string): boolean {
   return plan.domainQueues.length > 0 && hasDomain(plan, domain);
-}
-
-/** Whether this node serves a domain: one of its roles has it, and runs a broker for it. */
-export function serveMatcher(config: Pick<Config, 'node' | 'roles' | 'brokers'>): (domain: string) => boolean {
-  const plans = planBrokers(config);
-  return (domain) => plans.some((plan) => servesDomain(plan, domain));
 }
 
 /** The roles that run brokers and that this node does not play, with the domains that they name: other nodes are to play them. */

@@ -5,7 +5,8 @@ import type { QueueStatus, Topology } from '../host/amqp/topology.js';
 import { crossCheck } from '../host/config/cross-checks.js';
 import { type Config, configSchema } from '../host/config/schema.js';
 import { DomainConsumers } from '../host/deploy/thread-routes.js';
-import { planBrokers, rolesOfOthers, servesDomain, serveMatcher, withOwnStores } from '../host/roles.js';
+import { planBrokers, serveMatcher } from '../host/brokers/plan.js';
+import { rolesOfOthers, servesDomain, withOwnStores } from '../host/roles.js';
 import type { ThreadCommand } from '../host/threads/protocol.js';
 import type { ThreadPool } from '../host/threads/pool.js';
 

@@ -4,7 +4,7 @@ import { connect } from 'amqplib';
 import type { RowDataPacket } from 'mysql2/promise';
 import { makeNames } from '../host/amqp/names.js';
 import { Topology } from '../host/amqp/topology.js';
-import { planBrokers } from '../host/roles.js';
+import { planBrokers } from '../host/brokers/plan.js';
 import type { Observations } from '../host/request/observations.js';
 import type { Route } from '../host/template/registry.js';
 import { ThreadHandle } from '../host/threads/handle.js';

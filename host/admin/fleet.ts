@@ -5,12 +5,12 @@ import type { ReplyPublisher } from '../amqp/reply-publisher.js';
 import type { Delivery } from '../amqp/queue-consumer.js';
 import { ProgramPolicy } from '../access/programs.js';
 import type { MessageDesk } from '../brokers/contract.js';
+import { serveMatcher } from '../brokers/plan.js';
 import type { Config } from '../config/schema.js';
 import { Mutex } from '../deploy/mutex.js';
 import { adminErrors } from '../errors/admin.js';
 import { publishFault } from '../observe/channels.js';
 import type { Log } from '../observe/log.js';
-import { serveMatcher } from '../roles.js';
 import {
   agreed,
   desiredDomains,

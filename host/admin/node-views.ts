@@ -1,10 +1,10 @@
 import { SDK_VERSION } from '#sdk/template';
 import type { Topology } from '../amqp/topology.js';
 import type { BrokerStatus } from '../brokers/pool.js';
-import { type Config, playedRoles } from '../config/schema.js';
+import type { Config } from '../config/schema.js';
 import type { HistoryEntry } from '../deploy/history.js';
 import type { LogState } from '../observe/log.js';
-import { rolesOfOthers } from '../roles.js';
+import { playedRoles, rolesOfOthers } from '../roles.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import type { LifecycleState } from '../template/contract.js';
 import type { ThreadPool } from '../threads/pool.js';

@@ -1,6 +1,7 @@
 import { brokerDefinitions } from '../brokers/definitions.js';
 import { didYouMean } from '#sdk/nearest';
-import { type Config, playedRoles, withPossibleRoles } from './schema.js';
+import { playedRoles, withPossibleRoles } from '../roles.js';
+import type { Config } from './schema.js';
 
 /** Something wrong between several keys. The first path is the one to change. */
 export interface CrossProblem {

@@ -5,7 +5,8 @@ import { environmentLayer, type Environment } from './environment.js';
 import { sections } from './fields.js';
 import { mergeLayers, readTomlFile, sourceOf, type Layer, type Merged } from './layers.js';
 import { configInvalid, schemaProblems, type ConfigProblem } from './problems.js';
-import { configSchema, ownStores, withPossibleRoles, type Config } from './schema.js';
+import { ownStores, withPossibleRoles } from '../roles.js';
+import { configSchema, type Config } from './schema.js';
 import { expandSecrets, type Expanded } from './secrets.js';
 
 export interface ConfigOrigin {

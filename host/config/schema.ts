@@ -471,27 +471,6 @@ type DeepReadonly<T> = T extends readonly (infer E)[]
 
 /** The whole configuration, validated, with defaults, deep-frozen. */
 export type Config = DeepReadonly<z.output<typeof configSchema>>;
-/** The roles of this node; `*` are all that are configured. */
-export function playedRoles({ node, roles }: Pick<Config, 'node' | 'roles'>): readonly string[] {
-  return [...new Set(node.roles.flatMap((role) => (role === '*' ? Object.keys(roles) : [role])))];
-}
-
-/** The configuration without the roles that lack a store. What is left needs none: a node may leave the stores of others out afterwards. */
-export function withPossibleRoles(config: Config): Config {
-  const possible = Object.entries(config.roles)
-    .filter(([, { needs }]) => needs.every((store) => Object.hasOwn(config.stores, store)))
-    .map(([role, settings]) => [role, { ...settings, needs: [] }] as const);
-  return { ...config, roles: Object.fromEntries(possible) };
-}
-
-/** The stores of the roles that this node plays. It opens no others. */
-export function ownStores(config: Pick<Config, 'node' | 'roles' | 'stores'>): Config['stores'] {
-  const played = playedRoles(config);
-  const own = Object.entries(config.stores).filter(([, { roles }]) =>
-    roles.some((role) => role === '*' || played.includes(role)),
-  );
-  return Object.fromEntries(own);
-}
 
 /** What an adapter needs to know of its store. */
 export type StoreConfig = Omit<Config['stores'][string], 'roles'>;

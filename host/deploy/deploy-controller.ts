@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 import type { Names } from '../amqp/names.js';
 import type { Topology } from '../amqp/topology.js';
+import { serveMatcher } from '../brokers/plan.js';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../observe/log.js';
 import { publishFault } from '../observe/channels.js';
-import { type BrokerPlan, serveMatcher } from '../roles.js';
+import type { BrokerPlan } from '../roles.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import type { Finding } from '../template/contract.js';
 import { type Leftovers, NO_LEFTOVERS } from '../template/template-timers.js';

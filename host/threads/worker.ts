@@ -20,7 +20,7 @@ import { RequestPath } from '../request/request-path.js';
 import { LoopGaps, RequestScope } from '../request/request-scope.js';
 import type { ServingGeneration } from '../request/serving-generation.js';
 import type { DomainCall } from '../request/template-context.js';
-import { rolesOfOthers, serveMatcher } from '../roles.js';
+import { rolesOfOthers, servesDomain } from '../roles.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import { keepOpen, type MakeAdapters } from '../stores/factory.js';
 import { GenerationRegistry } from '../template/registry.js';
@@ -77,7 +77,7 @@ export class BrokerThread {
     { urls, types, makeAdapters, readToken }: ThreadParts,
     port: { postMessage(message: ThreadMessage): void },
   ) {
-    const { config, node, thread } = data;
+    const { config, node, thread, brokers } = data;
     this.#data = data;
     this.#port = port;
     const options = (role: string): ConstructorParameters<typeof AmqpConnection>[0] => ({
@@ -121,7 +121,7 @@ export class BrokerThread {
       poison: this.#poison,
       gaps: this.#gaps,
       remote: this.#remote,
-      serves: serveMatcher(config),
+      serves: (domain) => brokers.some((plan) => servesDomain(plan, domain)),
       rolesOfOthers: rolesOfOthers(config),
       wrote: () => this.#wrote(),
       entering: this.#code.enter,

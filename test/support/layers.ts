@@ -21,7 +21,6 @@ const LAYERS: readonly (readonly string[])[] = [
   ['host/template'],
   ['host/stores', 'host/amqp'],
   ['host/observe', 'host/process-identity.ts'],
-  ['host/roles.ts'],
   ['host/config'],
   ['broker definitions'],
   ['host/errors'],
@@ -46,6 +45,7 @@ const ONLY: Readonly<Record<string, readonly string[]>> = {
 const ONE_LAYER: Readonly<Record<string, string>> = {
   'sdk/wire': 'sdk/template',
   'host/admin': 'host/deploy',
+  'host/roles.ts': 'host/config',
   'host/metrics': 'host/deploy',
 };
 

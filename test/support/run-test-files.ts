@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { cpus } from 'node:os';
+import { cpus, getPriority } from 'node:os';
 import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -146,8 +146,10 @@ interface ProcessorTimes {
 
 function processorTimes(): ProcessorTimes {
   const times = cpus().map((each) => each.times);
-  const idleMs = times.reduce((sum, { idle }) => sum + idle, 0);
-  const allMs = times.reduce((sum, { user, nice, sys, irq }) => sum + user + nice + sys + irq, idleMs);
+  const allMs = times.reduce((sum, { user, nice, sys, irq, idle }) => sum + user + nice + sys + irq + idle, 0);
+  // n.b. the checks stand back behind the tests: they use what is idle, and that is left for tests.
+  const givesWay = getPriority() <= 0;
+  const idleMs = times.reduce((sum, { idle, nice }) => sum + idle + (givesWay ? nice : 0), 0);
   return { idleMs, allMs };
 }
 
