@@ -72,6 +72,7 @@ function makeCanary(plan: Partial<CanaryOptions['plan']>, ...script: readonly (r
       },
     },
     onWait: (reason) => said.push(reason),
+    recoveryMs: 600,
   });
   return { canary, observer, widened, outside, said, order };
 }
@@ -149,6 +150,32 @@ describe('the watch over a canary', { timeout: TEST_MS }, () => {
     assert.deepEqual(said, ['Store main does not answer.', undefined]);
     assert.equal(canary.progress.pairs[0]?.of.failures.fault ?? 0, 0);
     assert.equal(canary.progress.waits, undefined);
+  });
+
+  it('judges nobody by what ends late after something outside is back', async () => {
+    const slow = (generation: number, requests: number, slowOnes: number): Tally => {
+      const latency = new Array<number>(LATENCY_BOUNDS_MS.length + 1).fill(0);
+      latency[0] = requests - slowOnes;
+      latency[LATENCY_BOUNDS_MS.length - 1] = slowOnes;
+      return { generation, requests, failures: {}, latency };
+    };
+    const before = [slow(1, 2_000, 0), slow(2, 200, 0)];
+    const late = [slow(1, 2_000, 0), slow(2, 400, 200)];
+    const { canary, observer, outside } = makeCanary(
+      { forMs: 300 },
+      NOTHING,
+      before,
+      [tally(1, 2_000, 1), ...before.slice(1)],
+      late,
+    );
+    const verdict = canary.watch(signal);
+    observer.onLook = async () => {
+      outside.ask = observer.looks === 3 ? 'Store main does not answer.' : undefined;
+    };
+    assert.deepEqual(await verdict, []);
+    assert.deepEqual(canary.progress.pairs[0]?.of.latency, before[1]?.latency);
+    const alone = makeCanary({ forMs: 300 }, NOTHING, before, late);
+    assert.equal((await alone.canary.watch(signal))[0]?.finding.code, 'BEDS_ROLLOUT_GUARD_LATENCY');
   });
 
   it('asks nobody as long as nothing fails, and once more before it promotes', async () => {

@@ -117,6 +117,11 @@ class World {
   readonly #changes: DirectoryChange[] = [];
   #count = 0;
 
+  /** Of the version that took over last. */
+  get lastCause(): string | undefined {
+    return this.#history.findLast(({ state }) => state === 'active')?.cause;
+  }
+
   dispatch(event: DeployEvent): void {
     const before = this.state;
     this.at += 1;
@@ -723,6 +728,31 @@ describe('the state of the domains', () => {
       world.settle();
       world.checkRest();
       assert.equal(liveOf(world.state, 'notes')?.version, '1.1.0');
+      assert.equal(world.lastCause, 'quarantine', 'what it came back for is said, however long that took');
+      world.act({ does: 'lift', domain: 0 });
+      world.act({ does: 'restart' });
+      world.settle();
+      assert.equal(
+        liveOf(world.state, 'notes')?.version,
+        '1.1.0',
+        'what was gone back to is what the next start serves',
+      );
+    });
+
+    it(`lets a newer version take over while what did no harm waits to be gone back to: ${away}`, () => {
+      const world = new World();
+      const deploy = { does: 'deploy', domains: [0], kind: 'good', again: 0, canaryPercent: 0, hold: false } as const;
+      for (let version = 0; version < 2; version += 1) {
+        world.act(deploy);
+        world.settle();
+      }
+      world.act({ does: away });
+      world.act({ does: 'crash', generation: 0 });
+      world.act({ does: 'rest' });
+      world.act(deploy);
+      world.settle();
+      world.checkRest();
+      assert.equal(liveOf(world.state, 'notes')?.version, '1.3.0');
     });
   }
 

@@ -29,6 +29,8 @@ export interface CanaryOptions {
   readonly surroundings?: Pick<Surroundings, 'seemAway' | 'ask'>;
   /** It waits for what is not in the versions, and for what; undefined: it goes on. */
   readonly onWait?: (reason: string | undefined) => void;
+  /** After what is not in the versions is back, nothing is judged for this time. Default 5 s. */
+  readonly recoveryMs?: number;
 }
 
 /** What an operator sees of a canary. */
@@ -54,6 +56,7 @@ const LOOKS_TO_TRIP = 2;
 const LOOKS_TO_WAIT = 2;
 /** What began while a store was away ends some time after it is back, and pools of threads connect again. */
 const RECOVERY_MS = 5_000;
+const RECOVERS = 'What was away is back; what began meanwhile still ends.';
 const FAILS_ALIKE = 'The serving version fails as well, in the same way.';
 
 interface Copies {
@@ -150,7 +153,11 @@ export class Canary {
       this.#waitFor(FAILS_ALIKE);
       return true;
     }
-    if (isDoubtful && performance.now() - this.#troubledAtMs < RECOVERY_MS) return true;
+    // n.b. in any case: what began while it was away ends late, and most of it well.
+    if (performance.now() - this.#troubledAtMs < (this.#options.recoveryMs ?? RECOVERY_MS)) {
+      if (this.#waits !== undefined) this.#waitFor(RECOVERS);
+      return true;
+    }
     this.#waitFor(undefined);
     return false;
   }

@@ -345,10 +345,10 @@ function isBanned(step: Step, rollout: Rollout): boolean {
 }
 
 /** Whether what the host does by itself is still of use. */
-function isWanted(state: State, { cause, stage, members: [first] }: Rollout): boolean {
+function isWanted(state: State, { cause, isBeside, stage, members: [first] }: Rollout): boolean {
   if (first === undefined || stage === 'flipped') return true;
   const live = liveOf(state, first.domain);
-  if (cause === 'boot') return live === undefined;
+  if (cause === 'boot' || (cause === 'quarantine' && isBeside)) return live === undefined;
   if (cause === 'refresh') return live?.hash === first.hash;
   return cause !== 'quarantine' || isServedFromQuarantine(state, first.domain);
 }
@@ -470,7 +470,7 @@ function wait(
 ): void {
   for (const member of members) step.noteMember(rollout, member, 'waiting', { findings });
   step.patchRollout(rollout.id, { hasWaited: true });
-  if (rollout.cause !== 'quarantine') return;
+  if (rollout.cause !== 'quarantine' || rollout.isBeside) return;
   step.abandon(rollout);
   fallBack(step, rollout, false);
 }
@@ -535,7 +535,9 @@ function fallBack(step: Step, { cause, members, tried }: Rollout, mayTryNext: bo
       const hashes = mayTryNext && isIdle ? members.map(({ hash }) => hash) : [];
       for (const hash of hashes) tryNext(step, domain, hash);
     } else if (isServedFromQuarantine(step.state, domain)) step.goBack(domain, 'quarantine', failed);
-    else if (liveOf(step.state, domain) === undefined && isIdle) step.goBack(domain, 'boot', failed);
+    else if (liveOf(step.state, domain) === undefined && isIdle) {
+      step.goBack(domain, step.domain(domain).withheld === undefined ? 'boot' : 'quarantine', failed);
+    }
   }
 }
 
@@ -658,7 +660,7 @@ function withhold(step: Step, { domain, hash, threads }: Extract<CommandResult, 
   if (rollout !== undefined) step.restart(rollout);
   // What did no harm and only waited in vain for what was away serves when that is back.
   const isSound = step.domain(domain).served.some((each) => !isQuarantined(step.state, domain, each.hash));
-  if (isSound) step.goBack(domain, 'boot');
+  if (isSound) step.goBack(domain, 'quarantine');
 }
 
 function end(step: Step, rollout: Rollout, { finding, orderedFor }: Extract<DeployEvent, { kind: 'end' }>): void {
@@ -820,13 +822,13 @@ function domainsOf(item: Rollout | Retirement): readonly string[] {
 
 /** Of what shares a place, only the first acts. */
 function placesOf(item: Rollout | Retirement): readonly string[] {
-  const isBeside = item.kind === 'rollout' && BESIDE.has(item.cause);
+  const isBeside = item.kind === 'rollout' && item.isBeside;
   return isBeside ? domainsOf(item).map((domain) => `${item.cause} of ${domain}`) : domainsOf(item);
 }
 
 /** The newest rollout of a domain, without what the host repeats by itself beside it. */
 export function pendingOf(state: State, domain: string): Rollout | undefined {
-  return rolloutsOf(state).findLast((rollout) => !BESIDE.has(rollout.cause) && domainsOf(rollout).includes(domain));
+  return rolloutsOf(state).findLast((rollout) => !rollout.isBeside && domainsOf(rollout).includes(domain));
 }
 
 export function isOnItsWay(state: State, hash: string): boolean {
@@ -907,6 +909,7 @@ function newRollout(request: RolloutRequest): Rollout {
     kind: 'rollout',
     id,
     cause,
+    isBeside: BESIDE.has(cause),
     plan,
     completeAt,
     members: versions.map(({ domain, version, hash }) => ({
@@ -1156,8 +1159,11 @@ class Step {
     for (const older of rolloutsOf(this.state)) {
       // Going back from what did harm is short, and what comes next begins from there; what served before a restart must
       // serve again until what was dropped since then does.
+      const isNews = cause === 'drop' || cause === 'deploy';
       const goesOn =
-        older.cause === 'quarantine' || (older.cause === 'boot' && (cause === 'drop' || cause === 'deploy'));
+        older.cause === 'boot' || (older.cause === 'quarantine' && older.isBeside)
+          ? isNews
+          : older.cause === 'quarantine';
       if (goesOn || older.stage === 'flipped') continue;
       if (!domainsOf(older).some((domain) => domains.includes(domain))) continue;
       const words = `Something newer was asked of ${domains.join(', ')}, and they were to take over together.`;
@@ -1181,10 +1187,11 @@ class Step {
       if (isHarmful) this.patch(domain, { isToBeWithheld: true });
       return;
     }
-    if (cause === 'boot') {
-      // It goes on beside whatever is on its way.
+    // What did harm is out of service: nothing must be quick any more, and what is away is waited for.
+    const isWithheld = cause === 'quarantine' && this.domain(domain).withheld !== undefined;
+    if (cause === 'boot' || isWithheld) {
       const isComing = rolloutsOf(this.state).some((each) => each.cause === cause && domainsOf(each).includes(domain));
-      if (!isComing) this.push(this.#staged(domain, sound, { cause, tried }));
+      if (!isComing) this.push({ ...this.#staged(domain, sound, { cause, tried }), isBeside: true });
       return;
     }
     const pending = pendingOf(this.state, domain);
@@ -1205,16 +1212,9 @@ class Step {
     this.state = { ...this.state, queue: queue.map((item) => (item.id === rollout.id ? anew : item)) };
   }
 
-  #anew({ cause, plan, completeAt, members, alternatives, tried }: Rollout): Rollout {
-    return newRollout({
-      id: this.nextId(),
-      cause,
-      plan,
-      completeAt,
-      versions: members,
-      alternatives,
-      tried,
-    });
+  #anew({ cause, isBeside, plan, completeAt, members, alternatives, tried }: Rollout): Rollout {
+    const request = { id: this.nextId(), cause, plan, completeAt, versions: members, alternatives, tried };
+    return { ...newRollout(request), isBeside };
   }
 
   #staged(

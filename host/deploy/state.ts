@@ -206,6 +206,8 @@ export interface Rollout {
   readonly kind: 'rollout';
   readonly id: number;
   readonly cause: Cause;
+  /** It runs beside what is on its way, waits for what is away, and gives way to whatever takes over first. */
+  readonly isBeside: boolean;
   readonly plan: RolloutPlan;
   /** When the bytes were complete, milliseconds since 1970. */
   readonly completeAt: number;
