@@ -2,6 +2,7 @@ import { Access } from '../../host/access/access.js';
 import { ProgramPolicy } from '../../host/access/programs.js';
 import { HandOver } from '../../host/amqp/hand-over.js';
 import type { Config } from '../../host/config/schema.js';
+import { requestErrors } from '../../host/errors/request.js';
 import { PoisonTracker } from '../../host/request/poison-tracker.js';
 import { RequestPath, type RequestPathOptions } from '../../host/request/request-path.js';
 
@@ -24,9 +25,10 @@ export function bareRequestPath(config: Config, parts: Parts): RequestPath {
     remote: {
       call: () => Promise.reject(new TypeError('there is no other node')),
       isServed: () => Promise.resolve(false),
+      roleOf: () => undefined,
+      absent: () => requestErrors.make('BEDS_REQUEST_ROLE_ABSENT'),
     },
     serves: () => true,
-    rolesOfOthers: {},
     wrote: () => undefined,
     entering: () => undefined,
     handOver: new HandOver(),

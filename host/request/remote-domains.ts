@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { isBedsError, type Json } from '@beds/sdk';
 import { type BedsClient, connectBeds } from '@beds/sdk/client';
 import { BedsError, type ReplyEnvelope, type RequestEnvelope } from '#sdk/template';
+import type { QueueStatus } from '../amqp/topology.js';
 import { requestErrors } from '../errors/request.js';
 import type { OperationResult } from './encode.js';
 import { sentToOther } from './spans.js';
@@ -13,8 +14,7 @@ export interface RemoteOptions {
   readonly name: string;
   readonly exchange: string;
   readonly connectTimeoutMs: number;
-  /** The queues of a domain, with their consumers. */
-  readonly queuesOf: (domain: string) => Promise<readonly { readonly consumers: number }[]>;
+  readonly queuesOf: (domain: string) => Promise<readonly QueueStatus[]>;
   /** Roles that this node does not play, with the domains that they name. */
   readonly rolesOfOthers: Readonly<Record<string, readonly string[]>>;
 }
@@ -24,8 +24,6 @@ const MOST_CALLS = 2_000;
 
 /** For so long it is known whether another node serves a domain. */
 const KNOWN_MS = 1_000;
-/** How often that is looked at while nobody asks. */
-const LOOK_MS = 5_000;
 /** Who served a domain this long ago is taken to be on the way back. */
 const BACK_WITHIN_MS = 30_000;
 
@@ -61,16 +59,11 @@ export class RemoteDomains {
   readonly #served = new Map<string, { readonly untilMs: number; readonly isServed: Promise<boolean> }>();
   /** Since when nobody was seen to serve a domain, in terms of performance.now(). */
   readonly #unservedSince = new Map<string, number>();
-  readonly #timer: NodeJS.Timeout;
   #calls = 0;
   #underWay = 0;
 
   constructor(options: RemoteOptions) {
     this.#options = options;
-    const domains = Object.values(options.rolesOfOthers).flat();
-    this.#timer = setInterval(() => {
-      for (const domain of domains) if (domain !== '*') void this.isServed(domain);
-    }, LOOK_MS).unref();
   }
 
   /** Rejects with what the other node answered, or with what kept it from answering. */
@@ -80,7 +73,7 @@ export class RemoteDomains {
       throw requestErrors.make('BEDS_REQUEST_PEER_UNAVAILABLE', 'Too many calls wait for other nodes.');
     }
     // n.b. otherwise in this turn: a write that is not awaited has begun, too.
-    if (this.#isAway(domain)) await this.#requireNode(domain);
+    if (this.isAway(domain)) await this.#requireNode(domain);
     const mayWrite = mode === 'write' && op !== 'fetch';
     if (mayWrite) scope.beginsWrite();
     this.#underWay += 1;
@@ -103,35 +96,47 @@ export class RemoteDomains {
   /** Whether another node serves a domain that a role names. Never rejects. */
   isServed(domain: string): Promise<boolean> {
     const known = this.#served.get(domain);
+    if (known !== undefined && performance.now() < known.untilMs) return known.isServed;
+    const isServed = this.look(domain).then((queues) => queues?.some(({ consumers }) => consumers > 0) === true);
+    this.#served.set(domain, { untilMs: performance.now() + KNOWN_MS, isServed });
+    return isServed;
+  }
+
+  /** Looks at the queues of a domain; undefined: RabbitMQ cannot be asked. Never rejects. */
+  async look(domain: string): Promise<readonly QueueStatus[] | undefined> {
     const nowMs = performance.now();
-    if (known !== undefined && nowMs < known.untilMs) return known.isServed;
-    const isServed = this.#options.queuesOf(domain).then(
-      (queues) => queues.some(({ consumers }) => consumers > 0),
-      () => undefined,
-    );
-    const noted = isServed.then((is) => {
-      // n.b. who cannot ask RabbitMQ knows of nobody that he is away.
-      if (is !== false) this.#unservedSince.delete(domain);
-      else if (!this.#unservedSince.has(domain)) this.#unservedSince.set(domain, nowMs);
-      return is === true;
-    });
-    this.#served.set(domain, { untilMs: nowMs + KNOWN_MS, isServed: noted });
-    return noted;
+    const queues = await this.#options.queuesOf(domain).catch(() => undefined);
+    // n.b. who cannot ask RabbitMQ knows of nobody that he is away.
+    if (queues === undefined || queues.some(({ consumers }) => consumers > 0)) this.#unservedSince.delete(domain);
+    else if (!this.#unservedSince.has(domain)) this.#unservedSince.set(domain, nowMs);
+    return queues;
   }
 
   /** A node that was lost is waited for under the deadline of each call; one that does not come back is not. */
-  #isAway(domain: string): boolean {
+  isAway(domain: string): boolean {
     const sinceMs = this.#unservedSince.get(domain);
     return sinceMs !== undefined && performance.now() - sinceMs >= BACK_WITHIN_MS;
   }
 
+  /** The role of others that names a domain. */
+  roleOf(domain: string): string | undefined {
+    const [role] = Object.entries(this.#options.rolesOfOthers).find(([, domains]) => domains.includes(domain)) ?? [];
+    return role;
+  }
+
+  /** Makes (does not throw) the error of a request to a domain that nobody serves. */
+  absent(domain: string): BedsError {
+    const role = this.roleOf(domain);
+    const words = role === undefined ? undefined : `No node that plays the role ${role} serves this domain.`;
+    return requestErrors.make('BEDS_REQUEST_ROLE_ABSENT', words);
+  }
+
   async #requireNode(domain: string): Promise<void> {
     await this.isServed(domain);
-    if (this.#isAway(domain)) throw requestErrors.make('BEDS_REQUEST_ROLE_ABSENT');
+    if (this.isAway(domain)) throw this.absent(domain);
   }
 
   async close(timeoutMs: number): Promise<void> {
-    clearInterval(this.#timer);
     const client = await this.#opening?.catch(() => undefined);
     await client?.close({ drainTimeoutMs: timeoutMs });
   }

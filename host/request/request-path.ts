@@ -56,11 +56,9 @@ export interface RequestPathOptions {
   readonly poison: PoisonTracker;
   readonly callers: CallerBook;
   readonly gaps: Pick<LoopGaps, 'readSince'>;
-  readonly remote: Pick<RemoteDomains, 'call' | 'isServed'>;
+  readonly remote: Pick<RemoteDomains, 'call' | 'isServed' | 'roleOf' | 'absent'>;
   /** Whether this node serves the domain. */
   readonly serves: (domain: string) => boolean;
-  /** Roles that this node does not play, with the domains that they name. */
-  readonly rolesOfOthers: Readonly<Record<string, readonly string[]>>;
   /** A write was answered, of a domain that keeps events. */
   readonly wrote: () => void;
   /** Notes whose code is about to run, by the id of its generation. */
@@ -114,6 +112,8 @@ export class RequestPath implements ContextHost {
   readonly #shadows: Shadows;
   readonly #tracing: Tracing;
   readonly #drainedUsage: UsageCount[] = [];
+  /** Messages of queues that nobody consumes. */
+  readonly #abandoned = new WeakSet<Delivery>();
   #served = 0;
   #failures = 0;
 
@@ -181,6 +181,12 @@ export class RequestPath implements ContextHost {
     } catch (error) {
       rejectAfterFault(delivery, error);
     }
+  };
+
+  /** The same for what lies in a queue that nobody consumes any more: it is answered that the role of its domain is absent. */
+  readonly refuse = (delivery: Delivery): void => {
+    this.#abandoned.add(delivery);
+    this.handle(delivery);
   };
 
   #receive(delivery: Delivery): void {
@@ -351,13 +357,20 @@ export class RequestPath implements ContextHost {
           if (asked === undefined) attempt.failed(notIdentified(pending.delivery));
           else this.#serve({ ...pending, user: asked });
         },
-        (error: unknown) => attempt.failed(notIdentified(pending.delivery, error)),
+        (error: unknown) => this.#unidentified(attempt, error),
       );
       return false;
     }
     if (user === null) attempt.failed(notIdentified(pending.delivery));
     else scope.user = user;
     return user !== null;
+  }
+
+  /** n.b. where the role of its domain is absent as well, that is what its caller has to know. */
+  #unidentified(attempt: Attempt, error: unknown): void {
+    const { delivery } = attempt.pending;
+    if (this.#abandoned.has(delivery)) this.#refuseUnserved(attempt, undefined);
+    else attempt.failed(notIdentified(delivery, error));
   }
 
   /**
@@ -529,23 +542,25 @@ export class RequestPath implements ContextHost {
     return { text, verdict: error.verdict, expiresAtMs, copy: undefined, lost: error };
   }
 
-  /** Of a domain of another role RabbitMQ had no binding: the domain lacks the operation, or nobody serves it. */
+  /**
+   * Of a domain of another role: it lies in a queue that nobody consumes, or RabbitMQ had no binding for it, because the domain lacks
+   * the operation or nobody serves it.
+   */
   #refuseUnserved(attempt: Attempt, route: DomainRoute<ServingGeneration> | undefined): void {
-    const { remote, rolesOfOthers, serves } = this.#options;
-    const { domain } = attempt.pending.request;
-    const [role] = Object.entries(rolesOfOthers).find(([, domains]) => domains.includes(domain)) ?? [];
-    if (role === undefined || route !== undefined || serves(domain)) {
+    const { remote, serves } = this.#options;
+    const { request, delivery } = attempt.pending;
+    const { domain } = request;
+    if (route !== undefined || serves(domain) || remote.roleOf(domain) === undefined) {
       attempt.failed(unserved(route, attempt.generation));
-      return;
+    } else if (this.#abandoned.has(delivery)) {
+      // n.b. the node that is gone may have begun with it.
+      const isInDoubt = delivery.redelivered && delivery.isWrite;
+      attempt.failed(isInDoubt ? requestErrors.make('BEDS_REQUEST_INDETERMINATE') : remote.absent(domain));
+    } else {
+      void remote.isServed(domain).then((isServed) => {
+        attempt.failed(isServed ? requestErrors.make('BEDS_REQUEST_UNKNOWN_OPERATION') : remote.absent(domain));
+      });
     }
-    void remote.isServed(domain).then((isServed) => {
-      const words = `No node that plays the role ${role} serves this domain.`;
-      attempt.failed(
-        isServed
-          ? requestErrors.make('BEDS_REQUEST_UNKNOWN_OPERATION')
-          : requestErrors.make('BEDS_REQUEST_ROLE_ABSENT', words),
-      );
-    });
   }
 
   #unservedBy(domain: string): string {

@@ -15,6 +15,7 @@ import type { SecretUrls } from '../config/secrets.js';
 import { SpanBuffer } from '../observe/trace.js';
 import { CallerBook } from '../request/observations.js';
 import { PoisonTracker } from '../request/poison-tracker.js';
+import { AbsentRoles } from '../request/absent-roles.js';
 import { RemoteDomains } from '../request/remote-domains.js';
 import { RequestPath } from '../request/request-path.js';
 import { LoopGaps, RequestScope } from '../request/request-scope.js';
@@ -58,6 +59,7 @@ export class BrokerThread {
   readonly #revocations: Revocations;
   readonly #gaps = new LoopGaps(() => this.#brokers.roundTrip());
   readonly #remote: RemoteDomains;
+  readonly #absentRoles: AbsentRoles;
   readonly #path: RequestPath;
   readonly #generations: Generations;
   readonly #brokers: BrokerPool;
@@ -122,12 +124,12 @@ export class BrokerThread {
       gaps: this.#gaps,
       remote: this.#remote,
       serves: (domain) => brokers.some((plan) => servesDomain(plan, domain)),
-      rolesOfOthers: rolesOfOthers(config),
       wrote: () => this.#wrote(),
       entering: this.#code.enter,
       access: this.#access,
       programs: new ProgramPolicy(config.callers, urls.amqp),
     });
+    this.#absentRoles = this.#answerForAbsent(names);
     this.#generations = new Generations({
       node,
       registry: this.#registry,
@@ -156,6 +158,20 @@ export class BrokerThread {
         return this.#brokers.attach(model);
       }),
     ];
+  }
+
+  #answerForAbsent({ requests: exchange }: Names): AbsentRoles {
+    const { config } = this.#data;
+    const domains = Object.values(rolesOfOthers(config)).flat();
+    return new AbsentRoles({
+      domains: domains.filter((domain) => domain !== '*'),
+      remote: this.#remote,
+      model: () => this.#eventsModel,
+      refuse: this.#path.refuse,
+      handOver: this.#handOver,
+      exchange,
+      holdMs: config.limits.holdWritesMs,
+    });
   }
 
   #poolOf(types: OpenBrokers, names: Names): BrokerPool {
@@ -240,6 +256,7 @@ export class BrokerThread {
     // n.b. RabbitMQ may never confirm a cancel, and writes that only wait must be handed over all the same.
     await settlesWithin(this.#stopIntake(), CLOSE_MS);
     this.#path.stop();
+    await settlesWithin(this.#absentRoles.stop(), leftMs());
     const settled = this.#brokers.idle().then(() => this.#generations.settled());
     await settlesWithin(settled, leftMs());
     await settlesWithin(this.#brokers.close(), CLOSE_MS);

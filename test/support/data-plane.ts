@@ -7,6 +7,7 @@ import { Delivery } from '../../host/amqp/queue-consumer.js';
 import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
 import { configSchema } from '../../host/config/schema.js';
+import { requestErrors } from '../../host/errors/request.js';
 import { CallerBook } from '../../host/request/observations.js';
 import { PoisonTracker } from '../../host/request/poison-tracker.js';
 import { RequestPath } from '../../host/request/request-path.js';
@@ -107,9 +108,10 @@ export function makeDataPlane(
     remote: {
       call: () => Promise.reject(new TypeError('there is no other node')),
       isServed: () => Promise.resolve(false),
+      roleOf: () => undefined,
+      absent: () => requestErrors.make('BEDS_REQUEST_ROLE_ABSENT'),
     },
     serves: () => true,
-    rolesOfOthers: {},
     wrote: () => undefined,
     entering: (id) => entered.push(id),
     ...{ access, programs },

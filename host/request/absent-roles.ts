@@ -1,0 +1,182 @@
+import type { Channel, ChannelModel, ConsumeMessage, GetMessage } from 'amqplib';
+import type { HandOver } from '../amqp/hand-over.js';
+import { AckCoalescer, Delivery, type Intake } from '../amqp/queue-consumer.js';
+import type { QueueStatus } from '../amqp/topology.js';
+import { publishFault } from '../observe/channels.js';
+import { copyOf, SINCE, sinceOf } from './dead-letters.js';
+import type { RemoteDomains } from './remote-domains.js';
+import { hasReplyTo } from './request-scope.js';
+
+export interface AbsentRolesOptions {
+  /** Domains that roles of other nodes name. */
+  readonly domains: readonly string[];
+  readonly remote: Pick<RemoteDomains, 'look' | 'isAway'>;
+  readonly model: () => ChannelModel | undefined;
+  /** Answers a request of a domain that nobody serves, and settles it. */
+  readonly refuse: (delivery: Delivery) => void;
+  readonly handOver: HandOver;
+  /** Where requests are published. */
+  readonly exchange: string;
+  /** Longest that a write is held. */
+  readonly holdMs: number;
+}
+
+/** How often it is looked who serves a domain, and how often while nobody does: a caller waits for that. */
+const LOOK_MS = 5_000;
+const ABSENT_LOOK_MS = 500;
+/** Messages that are taken at once, and that may be unsettled. */
+const MOST_AT_ONCE = 200;
+const MOST_OPEN = 1_000;
+
+/**
+ * Answers callers of a role that nobody plays any more: their requests lie in queues that nobody consumes, and would be answered
+ * by nobody. They are taken one by one, not consumed, so that whoever counts consumers counts those that serve. A write that nobody
+ * waits for is held, unacknowledged, and given back when the role is played again.
+ */
+export class AbsentRoles {
+  readonly #options: AbsentRolesOptions;
+  readonly #held = new Map<string, Delivery[]>();
+  #open: Promise<Opened> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #unsettled = 0;
+  #looking: Promise<void> = Promise.resolve();
+  #isStopped = false;
+
+  constructor(options: AbsentRolesOptions) {
+    this.#options = options;
+    if (options.domains.length > 0) this.#lookIn(LOOK_MS);
+  }
+
+  /** What is held goes back; resolves when RabbitMQ has it. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    await this.#looking;
+    await Promise.all([...this.#held.keys()].map((domain) => this.#giveBack(domain)));
+  }
+
+  #lookIn(ms: number): void {
+    if (this.#isStopped) return;
+    this.#timer = setTimeout(() => {
+      this.#looking = this.#lookAtAll().then(
+        (nextMs) => this.#lookIn(nextMs),
+        (error: unknown) => {
+          publishFault({ where: 'requests to roles that nobody plays', error });
+          this.#lookIn(LOOK_MS);
+        },
+      );
+    }, ms).unref();
+  }
+
+  async #lookAtAll(): Promise<number> {
+    const { domains, remote, holdMs } = this.#options;
+    let nextMs = LOOK_MS;
+    for (const domain of domains) {
+      const queues = await remote.look(domain);
+      if (queues === undefined) continue;
+      if (!remote.isAway(domain)) {
+        await this.#giveBack(domain);
+        continue;
+      }
+      nextMs = Math.min(nextMs, ABSENT_LOOK_MS);
+      await this.#giveBack(domain, performance.now() - holdMs);
+      for (const queue of queues) if ((await this.#take(domain, queue)) === MOST_AT_ONCE) nextMs = 0;
+    }
+    return nextMs;
+  }
+
+  /** Gives how many were taken. */
+  async #take(domain: string, { queue, ready }: QueueStatus): Promise<number> {
+    const most = Math.min(ready, MOST_AT_ONCE, MOST_OPEN - this.#unsettled);
+    const model = this.#options.model();
+    if (most <= 0 || model === undefined || this.#isStopped) return 0;
+    const { channel, acks } = await (this.#open ??= this.#openOn(model));
+    const intake: Intake = {
+      carriesWrites: queue.endsWith('.write'),
+      nearPrefetchLimit: false,
+      settled: () => (this.#unsettled -= 1),
+    };
+    const got = await Promise.all(Array.from({ length: most }, () => channel.get(queue)));
+    const messages = got.filter((message) => message !== false);
+    for (const message of messages) this.#answer(domain, this.#deliveryOf(message, acks, intake));
+    return messages.length;
+  }
+
+  async #openOn(model: ChannelModel): Promise<Opened> {
+    try {
+      const channel = await model.createChannel();
+      const acks = new AckCoalescer(channel);
+      // n.b. RabbitMQ closes it over a queue that is gone or refused, and gives back what was taken.
+      channel.on('error', (error) => publishFault({ where: 'queues of roles that nobody plays', error }));
+      channel.on('close', () => {
+        acks.close();
+        this.#open = undefined;
+        this.#dropGone();
+      });
+      return { channel, acks };
+    } catch (error) {
+      this.#open = undefined;
+      throw error;
+    }
+  }
+
+  #deliveryOf(message: GetMessage, acks: AckCoalescer, intake: Intake): Delivery {
+    this.#unsettled += 1;
+    const taken: ConsumeMessage = { ...message, fields: { ...message.fields, consumerTag: '' } };
+    acks.open(taken);
+    return new Delivery(acks, taken, intake);
+  }
+
+  #answer(domain: string, delivery: Delivery): void {
+    if (hasReplyTo(delivery)) this.#options.refuse(delivery);
+    else if (!delivery.isWrite) delivery.settle('ack');
+    else this.#held.set(domain, [...(this.#held.get(domain) ?? []), delivery]);
+  }
+
+  #dropGone(): void {
+    for (const [domain, held] of this.#held) {
+      for (const delivery of held) delivery.settle('requeue');
+      this.#held.delete(domain);
+    }
+  }
+
+  /** What is held, or what of it came before a moment. */
+  async #giveBack(domain: string, beforeMs = Infinity): Promise<void> {
+    const held = this.#held.get(domain) ?? [];
+    const old = held.filter(({ receivedAtMs }) => receivedAtMs < beforeMs);
+    if (old.length === 0) return;
+    this.#held.set(
+      domain,
+      held.filter((delivery) => !old.includes(delivery)),
+    );
+    for (const delivery of old) await this.#publishAgain(delivery);
+  }
+
+  /** n.b. given back by `nack` it would be marked as delivered before, and a write that is so marked may have been carried out. */
+  #publishAgain(delivery: Delivery): Promise<void> {
+    const { handOver, exchange } = this.#options;
+    const { routingKey, body, redelivered } = delivery;
+    const properties = copyOf(delivery, { [SINCE]: sinceOf(delivery) });
+    const { expiration } = properties;
+    if (expiration !== undefined) {
+      properties.expiration = Math.max(0, Math.ceil(Number(expiration) - (performance.now() - delivery.receivedAtMs)));
+    }
+    return new Promise((resolve) => {
+      const settle = (verdict: 'ack' | 'requeue'): void => {
+        delivery.settle(verdict);
+        resolve();
+      };
+      if (redelivered) settle('requeue');
+      else {
+        handOver.publish({ exchange, routingKey, body, properties }, (outcome) =>
+          settle(outcome === 'confirmed' ? 'ack' : 'requeue'),
+        );
+      }
+    });
+  }
+}
+
+interface Opened {
+  readonly channel: Channel;
+  readonly acks: AckCoalescer;
+}
