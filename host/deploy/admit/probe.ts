@@ -54,8 +54,6 @@ class ThreadProber implements Prober {
   readonly #running = new Set<Worker>();
   readonly #waiting: (() => void)[] = [];
   #atWork = 0;
-  #script = PROBE_FILE;
-  #isScriptMade = false;
   #spare: Worker | undefined;
   #timer: NodeJS.Timeout | undefined;
   #closed: Promise<void> | undefined;
@@ -117,24 +115,19 @@ class ThreadProber implements Prober {
     clearTimeout(this.#timer);
     if (this.#closed !== undefined) return;
     // Not before the first probe: a host that starts has other things to do.
-    if (!this.#isScriptMade) void this.#makeScript();
+    makingScript ??= makeProbeScript();
     this.#timer = setTimeout(() => this.expect(), SPARE_DELAY_MS).unref();
   }
 
-  async #makeScript(): Promise<void> {
-    this.#isScriptMade = true;
-    this.#script = await makeProbeScript();
-  }
-
   #startThread(): Worker {
-    return startAtLowPriority(() => startThread(this.#script, this.#options));
+    return startAtLowPriority(() => startThread(this.#options));
   }
 }
 
-function startThread(script: URL, { memoryMb }: ProbeOptions): Worker {
+function startThread({ memoryMb }: ProbeOptions): Worker {
   denyCodeFromText();
   keepLoopsEndable();
-  const thread = new Worker(script, {
+  const thread = new Worker(probeScript, {
     name: 'beds-probe',
     env: {},
     execArgv: [],
@@ -231,11 +224,15 @@ class Attempt {
 /** The entry of the probe thread as it lies on the disk. */
 const PROBE_FILE = new URL('./probe-thread.js', import.meta.url);
 
+/** What threads are started from. */
+let probeScript = PROBE_FILE;
+let makingScript: Promise<void> | undefined;
+
 /**
- * The probe thread with all that it imports in one text, because most of the work of starting one is loading its modules one
- * by one. `PROBE_FILE` where that fails: it does the same, later.
+ * Puts the probe thread with all that it imports into one text, because most of the work of starting one is loading its modules one
+ * by one. Where that fails, `PROBE_FILE` does the same, later.
  */
-async function makeProbeScript(): Promise<URL> {
+async function makeProbeScript(): Promise<void> {
   try {
     const { outputFiles } = await withEsbuild(() =>
       build({
@@ -247,10 +244,10 @@ async function makeProbeScript(): Promise<URL> {
       }),
     );
     const [file] = outputFiles;
-    if (file === undefined) return PROBE_FILE;
-    return new URL(`data:text/javascript;base64,${Buffer.from(file.contents).toString('base64')}`);
+    if (file === undefined) return;
+    probeScript = new URL(`data:text/javascript;base64,${Buffer.from(file.contents).toString('base64')}`);
   } catch {
-    return PROBE_FILE;
+    // It stays as it is.
   }
 }
 
