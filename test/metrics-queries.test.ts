@@ -58,7 +58,7 @@ async function load({ database }: Stand, step: number, domains: number): Promise
   for (let domain = 0; domain <= domains; domain += 1) {
     for (let node = 0; node < NODES; node += 1) {
       await database.query(
-        `INSERT INTO metric_sample SELECT ?, ?, ? + n * ?, ?, 100 + n MOD 50, n MOD 3, 800, 2000 + n MOD 900, 9000, 1, 0, 0, 200, 150, 0 FROM moment WHERE n < ?`,
+        `INSERT INTO metric_sample SELECT 'beds', ?, ?, ? + n * ?, ?, 100 + n MOD 50, n MOD 3, 800, 2000 + n MOD 900, 9000, 1, 0, 0, 200, 150, 0 FROM moment WHERE n < ?`,
         [step, domain === 0 ? '' : `domain${String(domain)}`, BEGIN, step, `node${String(node)}`, DAY / step],
       );
     }
@@ -92,7 +92,7 @@ async function indexOf({ database, folder }: Stand, file: string, args: readonly
     create.replace(name, `${name}_explained`).replace('  SELECT\n', '  EXPLAIN FORMAT = TRADITIONAL SELECT\n'),
   );
   const [sets] = await database.query<RowDataPacket[][]>(
-    `CALL ${name}_explained(${args.map(() => '?').join(', ')})`,
+    `CALL ${name}_explained('beds', ${args.map(() => '?').join(', ')})`,
     args as unknown[],
   );
   return String(sets[0]?.find(({ table }) => table === 's')?.['key']);
@@ -110,14 +110,14 @@ describe('a day of 10 nodes and 50 domains', () => {
 
     const end = BEGIN + DAY;
     const day = [60, 'domain1', '', BEGIN, end, 240];
-    const series = await serverMs(stand, 'CALL metric_series(?, ?, ?, ?, ?, ?)', day);
+    const series = await serverMs(stand, `CALL metric_series('beds', ?, ?, ?, ?, ?, ?)`, day);
     assert.equal(series.rows.length, 360);
     // Of all nodes, and of the four minutes that are put together.
     assert.equal(series.rows[0]?.['calls'], NODES * (100 + 101 + 102 + 103));
     assert.equal(series.rows[0]['in_flight'], NODES);
     assert.equal(await indexOf(stand, '50-procedure-metric_series', day), 'PRIMARY');
 
-    const hour = await serverMs(stand, 'CALL metric_series(?, ?, ?, ?, ?, ?)', [
+    const hour = await serverMs(stand, `CALL metric_series('beds', ?, ?, ?, ?, ?, ?)`, [
       5,
       'domain1',
       '',
@@ -126,9 +126,16 @@ describe('a day of 10 nodes and 50 domains', () => {
       10,
     ]);
     assert.equal(hour.rows.length, 360);
-    const one = await serverMs(stand, 'CALL metric_series(?, ?, ?, ?, ?, ?)', [60, '', 'node3', BEGIN, end, 240]);
+    const one = await serverMs(stand, `CALL metric_series('beds', ?, ?, ?, ?, ?, ?)`, [
+      60,
+      '',
+      'node3',
+      BEGIN,
+      end,
+      240,
+    ]);
     assert.equal(one.rows.length, 360);
-    const overview = await serverMs(stand, 'CALL metric_overview(?, ?, ?)', [300, end - 3_600, end]);
+    const overview = await serverMs(stand, `CALL metric_overview('beds', ?, ?, ?)`, [300, end - 3_600, end]);
     assert.equal(overview.rows.length, NODES * (DOMAINS + 1));
     assert.equal(await indexOf(stand, '51-procedure-metric_overview', [300, end - 3_600, end]), 'metric_by_time');
 

@@ -5,6 +5,7 @@ import { beds } from './support/beds.js';
 import type { BundleOptions } from './support/bundles.js';
 import { eventually } from './support/eventually.js';
 import { sharedServices } from './support/services.js';
+import { tokenOf } from './support/sessions-domain.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb', 'mongodb']);
 
@@ -67,6 +68,7 @@ for (const kind of ['mysql', 'mongodb'] as const) {
         all.map(({ id }) => id).toSorted(),
       );
       await refusesStrangers(admin);
+      await answersTheOwner(admin);
       await findsByRequest(admin, lines);
       await showsFaults(admin);
       await joinsFloods(admin, lines);
@@ -80,6 +82,21 @@ async function refusesStrangers({ stranger }: AdminHost): Promise<void> {
   await assert.rejects(stranger.domain('logs').call('search', {}), { code: 'BEDS_REQUEST_FORBIDDEN' });
   await assert.rejects(stranger.domain('logs').call('add', { lines: [] }), { code: 'BEDS_REQUEST_FORBIDDEN' });
   await assert.rejects(stranger.domain('metrics').call('objects', {}), { code: 'BEDS_REQUEST_FORBIDDEN' });
+}
+
+/** Whoever can read the key of the admin node needs no account: so it is after `npm start`. */
+async function answersTheOwner({ env, owner }: AdminHost): Promise<void> {
+  for (const command of [['logs'], ['faults'], ['graph'], ['objects'], ['objects', 'log_list']]) {
+    const { code, stderr } = await beds([...command, '--json'], { env: { ...env, BEDS_SESSION: owner } });
+    assert.equal(code, 0, `${command.join(' ')}: ${stderr}`);
+    const others = await beds([...command, '--json'], { env: { ...env, BEDS_SESSION: `${owner}x` } });
+    if (command[0] === 'objects') continue;
+    assert.match(others.stderr, /BEDS_ADMIN_SIGN_IN/, command.join(' '));
+    const bob = await beds(command, { env: { ...env, BEDS_SESSION: tokenOf('bob') } });
+    assert.match(bob.stderr, /BEDS_ADMIN_ROLE/, command.join(' '));
+  }
+  const { stdout } = await beds(['logs', '--level', 'info', '--json'], { env: { ...env, BEDS_SESSION: owner } });
+  assert.match(stdout, /"message":"serving"/);
 }
 
 async function findsByRequest(

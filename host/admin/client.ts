@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { hostname, userInfo } from 'node:os';
 import type { ChannelModel } from 'amqplib';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { endConnection } from '#sdk/amqp';
 import { BedsError } from '#sdk/template';
 import { connect } from '../amqp/guarded-amqplib.js';
 import { makeNames, type Names } from '../amqp/names.js';
 import { adminErrors } from '../errors/admin.js';
-import { type AuditPage, auditPage, type FleetView, fleetView } from './desk-queries.js';
+import { type AuditPage, auditPage, type FleetView, fleetView, type KeptName } from './desk-queries.js';
 import { type CommandInput, type CommandName, commandResult, type CommandResult } from './commands.js';
 import {
   AWAY,
@@ -129,6 +129,11 @@ export class AdminClient {
     return (await this.#askItself({ op: 'audit', ...input }, auditPage)) as AuditPage;
   }
 
+  /** What is kept of all nodes. Throws BEDS_ADMIN_NO_DESK, or what the admin node refuses with. */
+  async kept(what: KeptName, input: object): Promise<unknown> {
+    return answerOf(await this.#fromDesk({ op: 'kept', what, input }), z.unknown());
+  }
+
   /** What all nodes shall run. Throws as `audit` does. */
   async fleet(): Promise<FleetView> {
     return (await this.#askItself({ op: 'fleet' }, fleetView)) as FleetView;
@@ -141,10 +146,7 @@ export class AdminClient {
 
   async #askItself(message: object, result: z.ZodType): Promise<unknown> {
     if (this.#session === undefined) throw adminErrors.make('BEDS_ADMIN_SIGN_IN');
-    const { answers } = await this.#fromDesk(message);
-    const [answer] = answers.map((each) => checkAnswer(each, result));
-    if (answer?.ok !== true) throw adminErrors.make('BEDS_ADMIN_ANSWER_INVALID');
-    return answer.result;
+    return answerOf(await this.#fromDesk(message), result);
   }
 
   async #fromDesk(message: object): Promise<Extract<DeskAnswer, { ok: true }>> {
@@ -178,6 +180,13 @@ export class AdminClient {
     if (!read.data.ok) throw refusalError(read.data);
     return read.data;
   }
+}
+
+/** What an admin node answered itself. */
+function answerOf({ answers }: Extract<DeskAnswer, { ok: true }>, result: z.ZodType): unknown {
+  const [answer] = answers.map((each) => checkAnswer(each, result));
+  if (answer?.ok !== true) throw adminErrors.make('BEDS_ADMIN_ANSWER_INVALID');
+  return answer.result;
 }
 
 export interface AskOptions extends AdminClientOptions {

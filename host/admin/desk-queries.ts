@@ -39,8 +39,30 @@ export const DESK_ORDERS = {
   },
 } as const satisfies Readonly<Record<string, Definition>>;
 
+/** What is kept of all nodes, by the question: the domain that has it, and its operation for this. */
+export const KEPT = {
+  logs: { domain: 'logs', op: 'searchForDesk' },
+  faults: { domain: 'logs', op: 'faultsForDesk' },
+  series: { domain: 'metrics', op: 'seriesForDesk' },
+  overview: { domain: 'metrics', op: 'overviewForDesk' },
+  objects: { domain: 'metrics', op: 'objectsForDesk' },
+} as const;
+export type KeptName = keyof typeof KEPT;
+
 /** What an admin node answers itself. */
 export const DESK_QUERIES = {
+  kept: {
+    summary: 'Show what is kept of all nodes: log lines, faults by cause, samples over time, the use of objects.',
+    fields: {
+      what: z
+        .enum(Object.keys(KEPT) as KeptName[])
+        .register(fieldHelp, { description: 'Which of them: logs, faults, series, overview or objects.' }),
+      input: z.record(z.string().max(100), z.json()).register(fieldHelp, {
+        description:
+          'The input of `logs.search`, `logs.faults`, `metrics.series`, `metrics.overview` or `metrics.objects`.',
+      }),
+    },
+  },
   fleet: { summary: 'Show what all nodes shall run, and which of them deviate.', fields: {} },
   audit: {
     summary: 'Show who ordered what, and what came of it.',

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { isBedsError, type Json } from '@beds/sdk';
+import { isBedsError, type Json, type JsonObject } from '@beds/sdk';
 import { Access, type ReadToken } from '../access/access.js';
 import { parseReplyAddress } from '../amqp/reply-address.js';
 import type { ReplyPublisher } from '../amqp/reply-publisher.js';
@@ -24,7 +24,7 @@ import {
   type OperatorRole,
   parseMessage,
 } from './protocol.js';
-import { AUDIT_PAGE, DESK_ORDERS, DESK_QUERIES } from './desk-queries.js';
+import { AUDIT_PAGE, DESK_ORDERS, DESK_QUERIES, KEPT, type KeptName } from './desk-queries.js';
 import { readFleet } from './fleet.js';
 import { QUERIES, type QueryInput, type QueryName } from './queries.js';
 
@@ -174,7 +174,7 @@ export class Desk implements MessageDesk {
       const answered = await this.#carryOut(checked, message, { who, delivery });
       return { v: ADMIN_VERSION, op: checked.op, node, ok: true, ...answered };
     } catch (thrown) {
-      const error = thrown instanceof AlreadyWritten ? thrown.cause : thrown;
+      const error = thrown instanceof NotRefused ? thrown.cause : thrown;
       if (!isBedsError(error)) publishFault({ where: 'order desk', error });
       const known = isBedsError(error) ? error : adminErrors.make('BEDS_ADMIN_FAULT', undefined, { cause: error });
       const { code, message: words, hint } = known;
@@ -207,7 +207,12 @@ export class Desk implements MessageDesk {
     { who, delivery }: { readonly who: Asking; readonly delivery: Delivery },
   ): Promise<Answered> {
     const { op, input } = checked;
-    if (Object.hasOwn(DESK_QUERIES, op)) return this.#answerItself(op, input);
+    if (Object.hasOwn(DESK_QUERIES, op)) {
+      return this.#answerItself(op, input).catch((error: unknown) => {
+        // n.b. it was let in, and a question changes nothing: a store that is away must not fill the audit.
+        throw new NotRefused(error);
+      });
+    }
     const nodes = this.#options.nodes();
     if (nodes === undefined) throw adminErrors.make('BEDS_ADMIN_NO_NODES', 'The admin node has lost RabbitMQ.');
     const { forMs = DEFAULT_WAIT_MS, ...wait } = (message['wait'] ?? {}) as {
@@ -238,7 +243,7 @@ export class Desk implements MessageDesk {
       } catch (error) {
         const outcome = isBedsError(error) ? error.code : 'BEDS_ADMIN_FAULT';
         this.#write({ ...entry, id: randomUUID(), at: Date.now(), step: 'done', outcome, words: wordsOf(error) });
-        throw new AlreadyWritten(error);
+        throw new NotRefused(error);
       }
     });
   }
@@ -340,6 +345,11 @@ export class Desk implements MessageDesk {
     if (op === 'fleet') {
       return { answers: [{ ...answer, result: await readFleet(this.#options) }], asked: [], nodeCount: 1 };
     }
+    if (op === 'kept') {
+      const { what, input: asked } = input as { readonly what: KeptName; readonly input: JsonObject };
+      const result = await ask({ ...KEPT[what], payload: asked }, ASK_MS);
+      return { answers: [{ ...answer, result }], asked: [], nodeCount: 1 };
+    }
     const { after, limit } = input as { readonly after?: number; readonly limit?: number };
     const payload = { after: after ?? null, limit: limit ?? AUDIT_PAGE };
     const result = await ask({ domain: 'audit', op: 'read', payload }, ASK_MS);
@@ -388,10 +398,10 @@ export class Desk implements MessageDesk {
   }
 }
 
-/** Refused after it was written down what came of it. */
-class AlreadyWritten extends Error {
+/** What failed without being refused: of an order it is written down already, of a question it need not be. */
+class NotRefused extends Error {
   constructor(cause: unknown) {
-    super('written', { cause });
+    super('not refused', { cause });
   }
 }
 

@@ -1,28 +1,27 @@
 import { isBedsError } from '@beds/sdk';
-import { type BedsClient, connectBeds } from '@beds/sdk/client';
-import { makeNames } from '../amqp/names.js';
+import { AdminClient } from '../admin/client.js';
+import type { KeptName } from '../admin/desk-queries.js';
 import { cliErrors } from '../errors/cli.js';
-import { OWNER_TOKEN } from '../admin/orders.js';
 import { operatorOf } from './broker-of.js';
 import type { CommandContext } from './command.js';
 
-/** A domain that nobody serves: no node plays the role, or its version is not live. */
+/** Nobody keeps it: no node plays the role, or the version of its domain is not live. */
 const ABSENT: ReadonlySet<string> = new Set([
+  'BEDS_ADMIN_NO_DESK',
   'BEDS_REQUEST_UNKNOWN_DOMAIN',
   'BEDS_REQUEST_ROLE_ABSENT',
   'BEDS_CLIENT_UNROUTABLE',
 ]);
+const NOT_FOR_THIS_ONE: ReadonlySet<string> = new Set(['BEDS_ADMIN_SIGN_IN', 'BEDS_ADMIN_ROLE']);
 
-/** Asks the domains of the role admin. `BEDS_CLI_NOTHING_KEPT` where nobody serves them. */
-export async function withAdminData<T>(context: CommandContext, work: (client: BedsClient) => Promise<T>): Promise<T> {
-  const { url, prefix, session } = operatorOf(context);
-  const token = (await session()) ?? '';
-  const client = await connectBeds({
-    ...{ url, name: 'beds', exchange: makeNames(prefix).requests },
-    ...(token === '' || token.startsWith(OWNER_TOKEN) ? {} : { session: token }),
-  });
+/** Asks an admin node for what is kept of all nodes. */
+export type AskKept = (what: KeptName, input: object) => Promise<unknown>;
+
+/** Asks for what an admin node keeps. `BEDS_CLI_NOTHING_KEPT` where there is none. */
+export async function withAdminData<T>(context: CommandContext, work: (ask: AskKept) => Promise<T>): Promise<T> {
+  const client = await AdminClient.open(operatorOf(context));
   try {
-    return await work(client);
+    return await work((what, input) => client.kept(what, input));
   } catch (cause) {
     if (isBedsError(cause) && ABSENT.has(cause.code)) {
       throw cliErrors.make('BEDS_CLI_NOTHING_KEPT', undefined, { cause });
@@ -33,16 +32,16 @@ export async function withAdminData<T>(context: CommandContext, work: (client: B
   }
 }
 
-/** The same; undefined where nobody serves the domain, or does not let this one read it. */
+/** The same; undefined where nobody keeps it, or does not let this one read it. */
 export async function adminDataIfAny<T>(
   context: CommandContext,
-  work: (client: BedsClient) => Promise<T>,
+  work: (ask: AskKept) => Promise<T>,
 ): Promise<T | undefined> {
   try {
     return await withAdminData(context, work);
   } catch (error) {
     const code = isBedsError(error) ? error.code : '';
-    if (['BEDS_CLI_NOTHING_KEPT', 'BEDS_REQUEST_SIGN_IN', 'BEDS_REQUEST_FORBIDDEN'].includes(code)) return undefined;
+    if (code === 'BEDS_CLI_NOTHING_KEPT' || NOT_FOR_THIS_ONE.has(code)) return undefined;
     throw error;
   }
 }

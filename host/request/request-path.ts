@@ -99,6 +99,7 @@ interface Waiter {
  */
 export class RequestPath implements ContextHost {
   readonly entering: (generation: number) => void;
+  readonly installation: string;
   readonly maxPageRows: number;
   readonly #options: RequestPathOptions;
   readonly #limits: Config['limits'];
@@ -122,6 +123,7 @@ export class RequestPath implements ContextHost {
     const { config, registry, handOver, adapters } = options;
     const { prefix } = config.amqp;
     this.entering = options.entering;
+    this.installation = config.amqp.prefix;
     this.maxPageRows = config.limits.maxPageRows;
     this.#limits = config.limits;
     this.#exchange = `${prefix}.request`;

@@ -30,6 +30,8 @@ import type { AdapterScope, CallOptions, KeyedQuery, NamedObject } from '../stor
 export interface ContextHost {
   /** Runs an operation of another domain, here or on the node that serves it, under the same scope. */
   invoke(call: DomainCall): Promise<OperationResult>;
+  /** `amqp.prefix`. */
+  readonly installation: string;
   /** Most rows in one page: `limits.maxPageRows`. */
   readonly maxPageRows: number;
   /** Notes whose code is about to run, by the id of its generation: a thread that stops answering can be blamed on it. */
@@ -85,12 +87,13 @@ export class RequestContext implements TemplateContext {
   }
 
   get self(): TemplateContext['self'] {
-    const { generation, operation } = this.#options;
+    const { host, generation, operation } = this.#options;
     return {
       domain: generation.domain,
       version: generation.version,
       generation: generation.id,
       operation: operation.name,
+      installation: host.installation,
     };
   }
 

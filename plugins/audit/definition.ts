@@ -1,6 +1,7 @@
 import { procedure, t, view } from '@beds/sdk';
 
 const hash = t.string({ max: 64 });
+const installation = t.string({ max: 100 });
 
 /** What is told of an order, at one step of it. Texts: what is hashed must be what is read, whatever keeps it. */
 const told = {
@@ -25,7 +26,16 @@ const told = {
 };
 
 /** A record, with its place in the chain. */
-export const record = t.row({ seq: t.int({ min: 1 }), ...told, previous: hash, hash });
+export const record = t.row({
+  /** Installation and place. */
+  key: t.string({ max: 130 }),
+  /** Prefix of the names in RabbitMQ: each installation that keeps its audit here has a chain of its own. */
+  installation,
+  seq: t.int({ min: 1 }),
+  ...told,
+  previous: hash,
+  hash,
+});
 
 export const entry = t.object(told);
 
@@ -34,10 +44,10 @@ const place = { seq: t.int({ min: 0 }), hash };
 /** What the operations work with. The runtime account can add a record and read records, and nothing else. */
 export const definition = {
   store: 'admin',
-  key: 'seq',
-  fetch: view('audit_list', record),
+  key: 'key',
   objects: {
+    list: view('audit_list', record),
     append: procedure('audit_append', record.fields, place),
-    last: procedure('audit_last', {}, place),
+    last: procedure('audit_last', { installation }, place),
   },
 } as const;

@@ -5,7 +5,7 @@ import { definition, entry, record } from './definition.js';
 /** Others may add records at the same moment: each round one of them is through. */
 const ROUNDS = 200;
 
-const { query, mutation, unsupported } = operationsOf<typeof definition>();
+const { query, mutation, pages, unsupported } = operationsOf<typeof definition>();
 
 type Entry = RowOf<typeof entry.fields>;
 
@@ -33,9 +33,14 @@ export default defineDomain({
     update: unsupported('A record is never changed.'),
     delete: unsupported('A record is never removed.'),
 
+    /** Records of this installation. */
+    fetch: pages(record, ({ input, db, self: { installation } }) =>
+      db.list({ ...input, where: { ...input.where, installation } }),
+    ),
+
     /** Where the chain ends, as the store has noted it: who removes the last record has to change this as well. */
-    last: query({ output: t.object({ seq: t.int(), hash: t.string() }) }, async ({ db }) => {
-      return (await db.last({})) ?? BEGINNING;
+    last: query({ output: t.object({ seq: t.int(), hash: t.string() }) }, async ({ db, self: { installation } }) => {
+      return (await db.last({ installation })) ?? BEGINNING;
     }),
 
     /** Records behind one, the oldest first; null: the newest, in the same order. With them where the chain ends. */
@@ -44,11 +49,11 @@ export default defineDomain({
         input: { after: t.int({ min: 0 }).optional(), limit: t.int({ min: 1, max: 200 }) },
         output: t.object({ records: t.list(record), last: t.object({ seq: t.int(), hash: t.string() }) }),
       },
-      async ({ input: { after, limit }, db }) => {
-        const last = (await db.last({})) ?? BEGINNING;
+      async ({ input: { after, limit }, db, self: { installation } }) => {
+        const last = (await db.last({ installation })) ?? BEGINNING;
         const behind = after ?? Math.max(0, last.seq - limit);
         const order = [{ column: 'seq', direction: 'asc' }] as const;
-        const { rows } = await db.fetch({ where: { seq: { gt: behind } }, order, limit });
+        const { rows } = await db.list({ where: { installation, seq: { gt: behind } }, order, limit });
         return { records: rows, last };
       },
     ),
@@ -56,17 +61,17 @@ export default defineDomain({
     /** Adds a record behind the last one. An id is there once: the same record again is not added twice, another one is refused. */
     append: mutation(
       { input: entry.fields, output: t.object({ seq: t.int(), hash: t.string() }) },
-      async ({ input: given, db }): Promise<Place> => {
+      async ({ input: given, db, self: { installation } }): Promise<Place> => {
         for (let round = 0; round < ROUNDS; round += 1) {
-          const { seq: before, hash: previous } = (await db.last({})) ?? BEGINNING;
+          const { seq: before, hash: previous } = (await db.last({ installation })) ?? BEGINNING;
           const linked = { seq: before + 1, ...given, previous };
           const hash = hashOf(linked);
           try {
-            const last = await db.append({ ...linked, hash });
+            const last = await db.append({ key: `${installation}/${linked.seq}`, installation, ...linked, hash });
             if (last?.hash === hash) return { seq: linked.seq, hash };
           } catch (error) {
             if (!isConflict(error)) throw error;
-            const [found] = (await db.fetch({ where: { id: given.id }, limit: 1 })).rows;
+            const [found] = (await db.list({ where: { id: given.id }, limit: 1 })).rows;
             if (found !== undefined && isSame(found, given)) return { seq: found.seq, hash: found.hash };
             if (found !== undefined) throw conflict('There is a record with this id.');
           }

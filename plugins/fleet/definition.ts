@@ -4,11 +4,20 @@ import { procedure, t, view } from '@beds/sdk';
 const instant = t.int({ min: 0 });
 const node = t.string({ max: 200 });
 const hash = t.string({ max: 64 });
-/** Hash and number of a part. */
-const id = t.string({ max: 80 });
+/** Prefix of the names in RabbitMQ: installations that share a database are told apart by it. */
+const installation = t.string({ max: 100 });
+/** Of a part: installation, hash and number. */
+const partId = t.string({ max: 200 });
 
 /** A node, and what it said when it reported last. */
-export const member = t.row({ node, at: instant, report: t.string({ max: 500_000 }) });
+export const member = t.row({
+  /** Installation and name. */
+  id: t.string({ max: 300 }),
+  installation,
+  node,
+  at: instant,
+  report: t.string({ max: 500_000 }),
+});
 
 /** All that shall run, as JSON. It is written whole, and `revision` counts how often. */
 export const desired = { revision: t.int({ min: 0 }), content: t.string({ max: 500_000 }) };
@@ -22,15 +31,15 @@ export const part = {
 /** What the operations work with. */
 export const definition = {
   store: 'admin',
-  key: 'node',
-  fetch: view('fleet_members', member),
+  key: 'id',
   objects: {
-    desired: procedure('fleet_desired', {}, desired),
-    set: procedure('fleet_set', { ...desired, next: t.int({ min: 1 }) }),
+    members: view('fleet_members', member),
+    desired: procedure('fleet_desired', { installation }, desired),
+    set: procedure('fleet_set', { installation, ...desired, next: t.int({ min: 1 }) }),
     report: procedure('fleet_report', member.fields),
-    leave: procedure('fleet_leave', { node }),
-    keep: procedure('fleet_keep', { id, ...part }),
-    part: procedure('fleet_part', { id }, { parts: part.parts, content: part.content }),
-    drop: procedure('fleet_drop', { hash }),
+    leave: procedure('fleet_leave', { id: member.fields.id }),
+    keep: procedure('fleet_keep', { id: partId, installation, ...part }),
+    part: procedure('fleet_part', { id: partId }, { parts: part.parts, content: part.content }),
+    drop: procedure('fleet_drop', { installation, hash }),
   },
 } as const;

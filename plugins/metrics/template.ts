@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type Call, defineDomain, operationsOf, type RowOf, t } from '@beds/sdk';
-import { definition, type kept, type point, type usage } from './definition.js';
+import { definition, type kept, type point, usage } from './definition.js';
 
 /** Samples are taken every five seconds; of these are made such of a minute, of those such of five, and of those such of an hour. */
 const FINE = 5;
@@ -29,7 +29,7 @@ const MAX_POINTS = 2_000;
 const OVERVIEW_MOMENTS = 15;
 const ROWS_AT_ONCE = 500;
 
-const { query, mutation, unsupported } = operationsOf<typeof definition>();
+const { query, mutation, pages, unsupported } = operationsOf<typeof definition>();
 const name = t.string({ max: 200 });
 /** Milliseconds since 1970. */
 const instant = t.int({ min: 0 });
@@ -67,12 +67,12 @@ function bounded(value: number): number {
 
 function toKept(
   sample: RowOf<typeof given> & { readonly domain: string },
-  { node, at }: { readonly node: string; readonly at: number },
+  { installation, node, at }: Pick<Kept, 'installation' | 'node' | 'at'>,
 ): Kept {
   const { domain, calls, failures, p50Ms, p95Ms, p99Ms, inFlight, queued, waiting, memoryMb, cpuPercent, swaps } =
     sample;
   return {
-    ...{ step: FINE, domain, at: Math.floor(at / 1_000 / FINE) * FINE, node },
+    ...{ installation, step: FINE, domain, at: Math.floor(at / 1_000 / FINE) * FINE, node },
     ...{ calls: bounded(calls), failures: bounded(failures) },
     ...{ p50_us: bounded(p50Ms * 1_000), p95_us: bounded(p95Ms * 1_000), p99_us: bounded(p99Ms * 1_000) },
     ...{ in_flight: bounded(inFlight), queued: bounded(queued), waiting: bounded(waiting) },
@@ -80,8 +80,8 @@ function toKept(
   };
 }
 
-function idOf({ step, domain, at, node }: Kept): string {
-  return `${step}/${domain}/${at}/${node}`;
+function idOf({ installation, step, domain, at, node }: Kept): string {
+  return `${installation}/${step}/${domain}/${at}/${node}`;
 }
 
 function shown(row: Omit<RowOf<typeof point.fields>, 'at'>): RowOf<typeof shownFigures> {
@@ -123,108 +123,117 @@ async function keep(db: Database, rows: readonly Kept[]): Promise<void> {
   }
 }
 
+/** Points of one domain, or with an empty name of everything, at equal distances; of one node, or of all together. */
+const series = query(
+  {
+    input: {
+      ...{ domain: name.default(''), node: name.default(''), from: instant, to: instant },
+      points: t.int({ min: 1, max: MAX_POINTS }).default(120),
+      metrics: t.list(t.enum(NAMES)).optional(),
+    },
+    output: t.object({
+      /** Milliseconds from one point to the next. */
+      stepMs: t.int(),
+      points: t.list(
+        t
+          .row({ at: instant, ...shownFigures })
+          .partial()
+          .extend({ at: instant }),
+      ),
+    }),
+  },
+  async ({ input: { domain, node, from, to, points, metrics }, db, self: { installation } }) => {
+    const fromAt = Math.floor(from / 1_000);
+    const span = Math.max(1, Math.ceil(to / 1_000) - fromAt);
+    const step = stepFor(span / points, fromAt);
+    const width = Math.max(step, Math.ceil(span / points / step) * step);
+    const range = { from_at: Math.floor(fromAt / width) * width, until_at: Math.max(0, Math.ceil(to / 1_000)) };
+    const rows = await db.series({ installation, step, domain, node, ...range, width });
+    const wanted = NAMES.filter((each) => metrics?.includes(each) ?? true);
+    return {
+      stepMs: width * 1_000,
+      points: rows.map(({ at, ...figures }) => {
+        const all = shown(figures);
+        return { at: at * 1_000, ...Object.fromEntries(wanted.map((each) => [each, all[each]])) };
+      }),
+    };
+  },
+);
+
+/** Every domain on every node over the whole time, as far as samples are complete; an empty name is a whole node. */
+const overview = query(
+  {
+    input: { from: instant, to: instant },
+    output: t.list(t.row({ domain: name, node: name, ...shownFigures })),
+  },
+  async ({ input: { from, to }, db, self: { installation } }) => {
+    const fromAt = Math.floor(from / 1_000);
+    const untilAt = Math.max(0, Math.ceil(to / 1_000));
+    const kept = stepsKept(fromAt);
+    const wanted = kept.find((step) => step >= (untilAt - fromAt) / OVERVIEW_MOMENTS) ?? HOUR;
+    const read = (step: number): ReturnType<typeof db.overview> =>
+      db.overview({ installation, step, from_at: Math.floor(fromAt / step) * step, until_at: untilAt });
+    let rows = await read(wanted);
+    // n.b. in the first minutes there are no coarse ones.
+    for (const step of kept.filter((each) => each < wanted).toReversed())
+      if (rows.length === 0) rows = await read(step);
+    return rows.map(({ domain, node, ...figures }) => ({ domain, node, ...shown(figures) }));
+  },
+);
+
+/** How much objects are used, by operation and version; `since`: from when on calls are counted. */
+const objects = query(
+  {
+    input: {
+      name: name.default(''),
+      domain: name.default(''),
+      days: t.int({ min: 1, max: KEPT_USAGE_DAYS }).default(90),
+    },
+    output: t.object({
+      since: instant.optional(),
+      days: t.int(),
+      objects: t.list(
+        t.row({
+          ...{ store: name, object: name, kind: t.string(), domain: name, version: name, operation: name },
+          ...{ calls: t.int(), callsPerDay: t.number(), failures: t.int(), p95Ms: t.number() },
+          ...{ firstAt: instant, lastAt: instant },
+        }),
+      ),
+    }),
+  },
+  async ({ input: { name: object, domain, days }, db, self: { installation } }) => {
+    const today = Math.floor(Date.now() / 1_000 / DAY);
+    const [since, rows] = await Promise.all([
+      db.usageSince({ installation }),
+      db.usageOf({ installation, object, domain, from_day: Math.max(0, today - days + 1) }),
+    ]);
+    const first = since?.first_at ?? null;
+    const counted = first === null ? days : Math.min(days, Math.max(1, Date.now() / 1_000 / DAY - first / DAY));
+    return {
+      since: first === null ? null : first * 1_000,
+      days,
+      objects: rows.map(({ p95_us: p95, first_at: firstAt, last_at: lastAt, ...rest }) => ({
+        ...rest,
+        ...{ callsPerDay: Math.round((rest.calls / counted) * 10) / 10, p95Ms: p95 / 1_000 },
+        ...{ firstAt: firstAt * 1_000, lastAt: lastAt * 1_000 },
+      })),
+    };
+  },
+);
+
 const operations = {
   create: unsupported('Samples are added by the broker that collects them.'),
   update: unsupported('A sample is never changed.'),
   delete: unsupported('Samples are removed by their age.'),
 
-  /** Points of one domain, or with an empty name of everything, at equal distances; of one node, or of all together. */
-  series: query(
-    {
-      input: {
-        ...{ domain: name.default(''), node: name.default(''), from: instant, to: instant },
-        points: t.int({ min: 1, max: MAX_POINTS }).default(120),
-        metrics: t.list(t.enum(NAMES)).optional(),
-      },
-      output: t.object({
-        /** Milliseconds from one point to the next. */
-        stepMs: t.int(),
-        points: t.list(
-          t
-            .row({ at: instant, ...shownFigures })
-            .partial()
-            .extend({ at: instant }),
-        ),
-      }),
-    },
-    async ({ input: { domain, node, from, to, points, metrics }, db }) => {
-      const fromAt = Math.floor(from / 1_000);
-      const span = Math.max(1, Math.ceil(to / 1_000) - fromAt);
-      const step = stepFor(span / points, fromAt);
-      const width = Math.max(step, Math.ceil(span / points / step) * step);
-      const range = { from_at: Math.floor(fromAt / width) * width, until_at: Math.max(0, Math.ceil(to / 1_000)) };
-      const rows = await db.series({ step, domain, node, ...range, width });
-      const wanted = NAMES.filter((each) => metrics?.includes(each) ?? true);
-      return {
-        stepMs: width * 1_000,
-        points: rows.map(({ at, ...figures }) => {
-          const all = shown(figures);
-          return { at: at * 1_000, ...Object.fromEntries(wanted.map((each) => [each, all[each]])) };
-        }),
-      };
-    },
+  /** Counts of this installation. */
+  fetch: pages(usage, ({ input, db, self: { installation } }) =>
+    db.list({ ...input, where: { ...input.where, installation } }),
   ),
 
-  /** Every domain on every node over the whole time, as far as samples are complete; an empty name is a whole node. */
-  overview: query(
-    {
-      input: { from: instant, to: instant },
-      output: t.list(t.row({ domain: name, node: name, ...shownFigures })),
-    },
-    async ({ input: { from, to }, db }) => {
-      const fromAt = Math.floor(from / 1_000);
-      const untilAt = Math.max(0, Math.ceil(to / 1_000));
-      const kept = stepsKept(fromAt);
-      const wanted = kept.find((step) => step >= (untilAt - fromAt) / OVERVIEW_MOMENTS) ?? HOUR;
-      const read = (step: number): ReturnType<typeof db.overview> =>
-        db.overview({ step, from_at: Math.floor(fromAt / step) * step, until_at: untilAt });
-      let rows = await read(wanted);
-      // n.b. in the first minutes there are no coarse ones.
-      for (const step of kept.filter((each) => each < wanted).toReversed())
-        if (rows.length === 0) rows = await read(step);
-      return rows.map(({ domain, node, ...figures }) => ({ domain, node, ...shown(figures) }));
-    },
-  ),
-
-  /** How much objects are used, by operation and version; `since`: from when on calls are counted. */
-  objects: query(
-    {
-      input: {
-        name: name.default(''),
-        domain: name.default(''),
-        days: t.int({ min: 1, max: KEPT_USAGE_DAYS }).default(90),
-      },
-      output: t.object({
-        since: instant.optional(),
-        days: t.int(),
-        objects: t.list(
-          t.row({
-            ...{ store: name, object: name, kind: t.string(), domain: name, version: name, operation: name },
-            ...{ calls: t.int(), callsPerDay: t.number(), failures: t.int(), p95Ms: t.number() },
-            ...{ firstAt: instant, lastAt: instant },
-          }),
-        ),
-      }),
-    },
-    async ({ input: { name: object, domain, days }, db }) => {
-      const today = Math.floor(Date.now() / 1_000 / DAY);
-      const [since, rows] = await Promise.all([
-        db.usageSince({}),
-        db.usageOf({ object, domain, from_day: Math.max(0, today - days + 1) }),
-      ]);
-      const first = since?.first_at ?? null;
-      const counted = first === null ? days : Math.min(days, Math.max(1, Date.now() / 1_000 / DAY - first / DAY));
-      return {
-        since: first === null ? null : first * 1_000,
-        days,
-        objects: rows.map(({ p95_us: p95, first_at: firstAt, last_at: lastAt, ...rest }) => ({
-          ...rest,
-          ...{ callsPerDay: Math.round((rest.calls / counted) * 10) / 10, p95Ms: p95 / 1_000 },
-          ...{ firstAt: firstAt * 1_000, lastAt: lastAt * 1_000 },
-        })),
-      };
-    },
-  ),
+  ...{ series, overview, objects },
+  /** The same for the node that takes questions of operators: it has looked at who asks. */
+  ...{ seriesForDesk: series, overviewForDesk: overview, objectsForDesk: objects },
 
   /** Keeps what a node told of one moment. */
   add: mutation(
@@ -232,10 +241,10 @@ const operations = {
       input: { node: name, at: instant, samples: t.list(t.object({ domain: name, ...given }), { max: 1_000 }) },
       output: {},
     },
-    async ({ input: { node, at, samples }, db }) => {
+    async ({ input: { node, at, samples }, db, self: { installation } }) => {
       await keep(
         db,
-        samples.map((sample) => toKept(sample, { node, at })),
+        samples.map((sample) => toKept(sample, { installation, node, at })),
       );
       return {};
     },
@@ -259,12 +268,22 @@ const operations = {
       },
       output: {},
     },
-    async ({ input: { node, process, rows }, db }) => {
+    async ({ input: { node, process, rows }, db, self: { installation } }) => {
       const put = ({ p95Ms, firstAt, lastAt, ...row }: (typeof rows)[number]): Promise<unknown> => {
-        const about = [row.day, node, process, row.store, row.object, row.domain, row.version, row.operation];
+        const about = [
+          installation,
+          row.day,
+          node,
+          process,
+          row.store,
+          row.object,
+          row.domain,
+          row.version,
+          row.operation,
+        ];
         const kept: RowOf<typeof usage.fields> = {
           id: createHash('sha256').update(about.join('\0')).digest('hex'),
-          ...{ ...row, node, p95_us: bounded(p95Ms * 1_000) },
+          ...{ ...row, installation, node, p95_us: bounded(p95Ms * 1_000) },
           ...{ first_at: Math.floor(firstAt / 1_000), last_at: Math.floor(lastAt / 1_000) },
         };
         return db.usagePut(kept);
@@ -275,29 +294,32 @@ const operations = {
   ).idempotent(),
 
   /** Makes coarser samples of those that are complete. n.b. again for a while: nodes whose samples come late are counted as well. */
-  rollUp: mutation({ output: {} }, async ({ db }) => {
+  rollUp: mutation({ output: {} }, async ({ db, self: { installation } }) => {
     const now = Math.floor(Date.now() / 1_000);
     for (const [step, coarse, back] of ROLL_UPS) {
       const until = Math.floor(now / coarse) * coarse;
-      const rows = await db.rollUp({ step, coarse, from_at: Math.max(0, until - back), until_at: until });
-      for (const row of rows) await db.put({ id: idOf(row), ...row });
+      const rows = await db.rollUp({ installation, step, coarse, from_at: Math.max(0, until - back), until_at: until });
+      for (const each of rows) {
+        const row = { ...each, installation };
+        await db.put({ id: idOf(row), ...row });
+      }
     }
     return {};
   }).idempotent(),
 
   /** Removes some of what is old; `removed`: of one kind at most. n.b. a part at a time, also where a store removes all that fits. */
-  purge: mutation({ output: { removed: t.int() } }, async ({ db }) => {
+  purge: mutation({ output: { removed: t.int() } }, async ({ db, self: { installation } }) => {
     const now = Math.floor(Date.now() / 1_000);
     let removed = 0;
     for (const [step, seconds] of KEPT_SECONDS) {
-      const [oldest] = await db.oldest({ step });
+      const [oldest] = await db.oldest({ installation, step });
       const before = Math.min(now - seconds, (oldest?.at ?? 0) + MOMENTS_AT_ONCE * step);
-      const { affected } = await db.purge({ step, before_at: Math.max(0, before) });
+      const { affected } = await db.purge({ installation, step, before_at: Math.max(0, before) });
       removed = Math.max(removed, affected);
     }
-    const since = (await db.usageSince({}))?.first_at ?? 0;
+    const since = (await db.usageSince({ installation }))?.first_at ?? 0;
     const before = Math.min(Math.floor(now / DAY) - KEPT_USAGE_DAYS, Math.floor(since / DAY) + 1);
-    const { affected } = await db.usagePurge({ before_day: Math.max(0, before) });
+    const { affected } = await db.usagePurge({ installation, before_day: Math.max(0, before) });
     return { removed: Math.max(removed, affected) };
   }).idempotent(),
 };
@@ -312,6 +334,7 @@ export default defineDomain({
     series: ['viewer', 'operator', 'dba'],
     overview: ['viewer', 'operator', 'dba'],
     objects: ['viewer', 'operator', 'dba'],
+    ...{ seriesForDesk: 'host', overviewForDesk: 'host', objectsForDesk: 'host' },
     add: 'host',
     addUsage: 'host',
     rollUp: 'host',

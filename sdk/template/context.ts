@@ -43,12 +43,16 @@ export interface TransactionScope {
  * `BEDS_REQUEST_DEADLINE_EXCEEDED`.
  */
 export interface TemplateContext extends TransactionScope {
-  /** What is running: the domain, version and generation of this code, and the requested operation. */
+  /**
+   * What is running: the domain, version and generation of this code, the requested operation, and the installation that it belongs to: the
+   * prefix of its names in RabbitMQ, which tells apart what two installations keep in one database.
+   */
   readonly self: {
     readonly domain: string;
     readonly version: string;
     readonly generation: number;
     readonly operation: string;
+    readonly installation: string;
   };
   readonly requestId: string;
   /** The caller's name for itself; not proof of identity. */

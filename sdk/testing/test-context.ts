@@ -180,7 +180,7 @@ export function testContext(sources: TestSources, operation: string, options: Ca
     };
   return {
     ...scope,
-    self: { domain, version, generation: 1, operation },
+    self: { domain, version, generation: 1, operation, installation: 'test' },
     requestId: randomUUID(),
     client: 'test',
     user,

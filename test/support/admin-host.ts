@@ -6,6 +6,7 @@ import { type BedsClient, connectBeds } from '@beds/sdk/client';
 import { connect } from 'amqplib';
 import { MongoClient } from 'mongodb';
 import mysql from 'mysql2/promise';
+import { OrderKey } from '../../host/admin/orders.js';
 import { dropBundle } from '../../host/cli/demo/bundles.js';
 import { type Config, configSchema } from '../../host/config/schema.js';
 import { applyObjects } from '../../host/dba/index.js';
@@ -28,8 +29,11 @@ export interface AdminHost {
   readonly viewer: BedsClient;
   /** Somebody without a role. */
   readonly stranger: BedsClient;
-  /** The administrator's URL of the database. */
+  /** The database: the URL of its administrator, and that of the hosts. */
   readonly adminUrl: string;
+  readonly runtimeUrl: string;
+  /** What stands for whoever can read the key of the admin node. */
+  readonly owner: string;
   /** Another host on the same RabbitMQ, without the role admin. */
   startNode(name: string, bundles: readonly BundleOptions[]): Promise<Host>;
 }
@@ -39,22 +43,29 @@ export interface AdminHostOptions {
   readonly kind: 'mysql' | 'mongodb';
   readonly domains?: readonly string[];
   readonly bundles?: readonly BundleOptions[];
+  /** Another installation, whose database this one shares. */
+  readonly beside?: AdminHost;
+  /** Name of the node. Default: one of its own. */
+  readonly node?: string;
   /** Settings of brokers, by entry. */
   readonly brokers?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }
 
 const BROKERS = {
+  adminBrokerIn: { type: 'admin-in' },
   rBroker: { type: 'data', mode: 'read' },
   wBroker: { type: 'data', mode: 'write' },
-  adminData: { type: 'data', mode: 'both', domains: ['logs', 'metrics'] },
+  adminBrokerOut: { type: 'admin-out' },
+  adminData: { type: 'data', mode: 'both', domains: ['*'] },
   adminLogsBroker: { type: 'admin-logs' },
   adminGraphBroker: { type: 'admin-graph' },
   adminSyslogBroker: { type: 'admin-syslog' },
 };
+const ADMIN_BROKERS = Object.keys(BROKERS).filter((name) => !['rBroker', 'wBroker'].includes(name));
 
 /** Starts one. Everything ends with the test. */
 export async function startAdminHost(teardown: Teardown, options: AdminHostOptions): Promise<AdminHost> {
-  const { services, kind, domains = ['logs', 'metrics'], bundles = [] } = options;
+  const { services, kind, domains = ['audit', 'logs', 'metrics'], bundles = [], beside } = options;
   const { rabbitmq, mariadb, mongodb } = services;
   const server = kind === 'mysql' ? mariadb : mongodb;
   if (rabbitmq === undefined || server === undefined) throw new TypeError('the servers are needed');
@@ -64,15 +75,14 @@ export async function startAdminHost(teardown: Teardown, options: AdminHostOptio
     for (const end of ending.toReversed()) await end();
   });
   const projectRoot = temporaryDirectory({ after: (work) => ending.push(async () => work()) });
-  const adminUrl = Object.assign(new URL(server.url), { pathname: `/${prefix}` }).href;
-  await makeDatabase(kind, { serverUrl: server.url, adminUrl, prefix, ending });
-  const folder = 'plugins';
-  const { urls } = await applyObjects({
-    stores: { admin: { kind, adminUrl } },
-    folder,
-    directory: projectRoot,
-    domains,
-  });
+  const adminUrl = beside?.adminUrl ?? Object.assign(new URL(server.url), { pathname: `/${prefix}` }).href;
+  let runtimeUrl = beside?.runtimeUrl ?? '';
+  if (beside === undefined) {
+    await makeDatabase(kind, { serverUrl: server.url, adminUrl, prefix, ending });
+    const stores = { admin: { kind, adminUrl } };
+    const { urls } = await applyObjects({ stores, folder: 'plugins', directory: projectRoot, domains });
+    runtimeUrl = urls['admin'] ?? '';
+  }
   ending.push(() => deleteTopology(rabbitmq.url, prefix));
   const pluginsDirectory = join(projectRoot, 'plugins');
   for (const domain of domains) {
@@ -82,6 +92,8 @@ export async function startAdminHost(teardown: Teardown, options: AdminHostOptio
   }
   const sessions = sessionsBundle({ vera: ['viewer'], bob: [] });
   for (const bundle of [sessions, ...bundles]) await writeBundle(pluginsDirectory, bundle);
+  const secret = randomBytes(32).toString('base64url');
+  const key = new OrderKey(secret);
   const configOf = (name: string, roles: readonly string[]): Config =>
     configSchema.parse({
       node: { name, roles },
@@ -93,18 +105,19 @@ export async function startAdminHost(teardown: Teardown, options: AdminHostOptio
       roles: {
         appServer: { domains: ['*'], brokers: ['rBroker', 'wBroker'] },
         admin: {
-          domains: ['logs', 'metrics'],
-          brokers: ['adminData', 'adminLogsBroker', 'adminGraphBroker', 'adminSyslogBroker'],
+          domains,
+          brokers: ADMIN_BROKERS.filter((name) => name !== 'adminBrokerOut' || domains.includes('fleet')),
         },
       },
       stores: {
-        admin: { kind, url: urls['admin'], roles: ['admin'] },
-        main: { kind, url: urls['admin'] },
+        admin: { kind, url: runtimeUrl, roles: ['admin'] },
+        main: { kind, url: runtimeUrl },
       },
+      security: { orderSecret: secret, orderKeys: [key.publicKey] },
       plugins: { probeTimeoutMs: 30_000 },
       supervisor: { drainTimeoutMs: 5_000 },
     });
-  const config = configOf(`${prefix}-admin`, ['appServer', 'admin']);
+  const config = configOf(options.node ?? `${prefix}-admin`, ['appServer', 'admin']);
   const start = async (settings: Config, root: string): Promise<Host> => {
     const output = fileOutput(join(root, `${settings.node.name}.log`));
     const host = await startHost({ config: settings, projectRoot: root, logOutput: output });
@@ -119,7 +132,7 @@ export async function startAdminHost(teardown: Teardown, options: AdminHostOptio
     return client;
   };
   return {
-    ...{ host, config, prefix, projectRoot, adminUrl },
+    ...{ host, config, prefix, projectRoot, adminUrl, runtimeUrl, owner: key.ownerToken },
     env: { BEDS_AMQP_URL: rabbitmq.url, BEDS_AMQP_PREFIX: prefix, BEDS_SESSION: tokenOf('vera') },
     viewer: await clientOf('vera'),
     stranger: await clientOf('bob'),
@@ -163,9 +176,9 @@ async function makeDatabase(
 async function deleteTopology(url: string, prefix: string): Promise<void> {
   const model = await connect(url);
   const channel = await model.createChannel();
-  const domains = ['logs', 'metrics', 'sessions', 'orders', 'notes'];
+  const domains = ['audit', 'fleet', 'logs', 'metrics', 'sessions', 'orders', 'notes'];
   const ofDomains = domains.flatMap((domain) => [`req.${domain}.read`, `req.${domain}.write`]);
-  for (const queue of ['unrouted', 'dead', 'logs', 'metrics', 'syslog', ...ofDomains]) {
+  for (const queue of ['unrouted', 'dead', 'logs', 'metrics', 'syslog', 'admin.in', 'admin.out', ...ofDomains]) {
     await channel.deleteQueue(`${prefix}.${queue}`);
   }
   for (const exchange of ['request', 'unrouted', 'dead', 'event', 'events', 'admin', 'operate']) {

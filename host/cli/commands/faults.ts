@@ -37,8 +37,7 @@ export const faultsCommand: Command = {
     const since = sinceOf(options) ?? Date.now() - DAY_MS;
     const groups = await withAdminData(
       context,
-      async (client) =>
-        (await client.domain('logs').call('faults', { domain, since })) as unknown as readonly FaultGroup[],
+      async (ask) => (await ask('faults', { domain, since })) as readonly FaultGroup[],
     );
     if (json) out.value(groups);
     else if (groups.length === 0) out.line('Nothing failed in this time.');

@@ -1,6 +1,5 @@
 import { commandErrors, EXIT, printable } from '#sdk/cli';
-import type { BedsClient } from '@beds/sdk/client';
-import { withAdminData } from '../admin-data.js';
+import { type AskKept, withAdminData } from '../admin-data.js';
 import { NODE_OPTION } from '../admin-command.js';
 import type { Command, CommandContext } from '../command.js';
 import { brailleGraph, sparkline, topOf, type Values } from '../graph-text.js';
@@ -59,27 +58,27 @@ export const graphCommand: Command = {
     const to = Date.now();
     const node = typeof context.options['node'] === 'string' ? context.options['node'] : '';
     const asked = { from: sinceOf(context.options) ?? to - HOUR_MS, to, node };
-    await withAdminData(context, (client) =>
-      domain === undefined ? showAll(client, asked, context) : showOne(client, { ...asked, domain }, context),
+    await withAdminData(context, (ask) =>
+      domain === undefined ? showAll(ask, asked, context) : showOne(ask, { ...asked, domain }, context),
     );
     return EXIT.ok;
   },
 };
 
 async function seriesOf(
-  client: BedsClient,
+  ask: AskKept,
   asked: Asked & { readonly domain: string; readonly points: number },
 ): Promise<Series> {
-  return (await client.domain('metrics').call('series', { ...asked })) as unknown as Series;
+  return (await ask('series', asked)) as Series;
 }
 
 async function showOne(
-  client: BedsClient,
+  ask: AskKept,
   asked: Asked & { readonly domain: string },
   { out, json }: Pick<CommandContext, 'json'> & { readonly out: Output },
 ): Promise<void> {
   const width = Math.max(20, Math.min(100, out.width - LABELS));
-  const series = await seriesOf(client, { ...asked, points: width * 2 });
+  const series = await seriesOf(ask, { ...asked, points: width * 2 });
   if (json) {
     out.value({ ...asked, ...series });
     return;
@@ -116,11 +115,11 @@ function valuesOf({ points, stepMs }: Series, { from, to }: Asked, pick: (point:
 }
 
 async function showAll(
-  client: BedsClient,
+  ask: AskKept,
   { from, to, node }: Asked,
   { out, json }: Pick<CommandContext, 'json'> & { readonly out: Output },
 ): Promise<void> {
-  const rows = (await client.domain('metrics').call('overview', { from, to })) as unknown as readonly Row[];
+  const rows = (await ask('overview', { from, to })) as readonly Row[];
   const ofNode = rows.filter((row) => node === '' || row.node === node);
   if (json) {
     out.value({ from, to, rows: ofNode });
@@ -134,7 +133,7 @@ async function showAll(
   const drawn = new Map<string, string>();
   for (let begin = 0; begin < domains.length; begin += TOGETHER) {
     const part = domains.slice(begin, begin + TOGETHER);
-    const asking = part.map((domain) => seriesOf(client, { domain, from, to, node, points: SPARK }));
+    const asking = part.map((domain) => seriesOf(ask, { domain, from, to, node, points: SPARK }));
     for (const [index, series] of (await Promise.all(asking)).entries()) {
       const values = valuesOf(series, { from, to, node }, ({ calls }) => calls);
       drawn.set(part[index] ?? '', sparkline(values, SPARK));

@@ -117,14 +117,14 @@ function limitOf(text: unknown): number {
 
 /** The newest lines that are kept, oldest first: page by page into the past. */
 function search(context: CommandContext, wanted: Wanted): Promise<readonly ShownLine[]> {
-  return withAdminData(context, async (client) => {
+  return withAdminData(context, async (ask) => {
     const { limit, ...conditions } = wanted;
     let lines: ShownLine[] = [];
     let until: number | undefined;
     while (lines.length < limit) {
       const asked = Math.min(MAX_PAGE, limit - lines.length);
       const range = until === undefined ? {} : { until };
-      const found = (await client.domain('logs').call('search', { ...conditions, ...range, limit: asked })) as unknown;
+      const found = await ask('logs', { ...conditions, ...range, limit: asked });
       const known = new Set(lines.map(({ id }) => id));
       const older = (found as readonly ShownLine[]).filter(({ id }) => !known.has(id));
       lines = older.concat(lines);

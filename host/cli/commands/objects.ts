@@ -59,10 +59,7 @@ async function ask(context: CommandContext, name: string | undefined): Promise<K
   const input = name === undefined ? {} : { name };
   const [answers, kept] = await Promise.all([
     askNodes('objects', input, askOptions(context)),
-    adminDataIfAny(
-      context,
-      async (client) => (await client.domain('metrics').call('objects', input)) as unknown as Kept,
-    ),
+    adminDataIfAny(context, async (ask) => (await ask('objects', input)) as Kept),
   ]);
   const today = answers.flatMap(({ result }) => result.usage);
   return {

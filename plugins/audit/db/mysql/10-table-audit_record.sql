@@ -1,5 +1,8 @@
 -- Texts are kept exactly as they came: what is hashed is what is read. n.b. CHAR would lose blanks at the end.
 CREATE TABLE IF NOT EXISTS audit_record (
+  -- Installation and place.
+  `key` VARCHAR(130) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  installation VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   seq BIGINT NOT NULL,
   id VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   order_id VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -15,8 +18,9 @@ CREATE TABLE IF NOT EXISTS audit_record (
   words VARCHAR(4000) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   previous VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   hash VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  PRIMARY KEY (seq),
+  PRIMARY KEY (`key`),
+  UNIQUE KEY audit_by_place (installation, seq),
   UNIQUE KEY audit_by_id (id),
   KEY audit_by_order (order_id),
-  KEY audit_by_time (at)
+  KEY audit_by_time (installation, at)
 ) ENGINE = InnoDB;

@@ -1,5 +1,7 @@
 CREATE OR REPLACE SQL SECURITY DEFINER VIEW audit_list AS
 SELECT
+  audit_record.`key`,
+  audit_record.installation,
   audit_record.seq,
   audit_record.id,
   audit_record.order_id,

@@ -1,6 +1,8 @@
 DROP PROCEDURE IF EXISTS audit_append;
 
 CREATE PROCEDURE audit_append(
+  IN `key` VARCHAR(130) CHARACTER SET ascii COLLATE ascii_bin,
+  IN installation VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin,
   IN seq BIGINT,
   IN id VARCHAR(36),
   IN order_id VARCHAR(36),
@@ -28,13 +30,17 @@ BEGIN
     ROLLBACK;
     RESIGNAL;
   END;
+  INSERT IGNORE INTO audit_head (installation, seq, hash) VALUES (installation, 0, '');
   START TRANSACTION;
-  SELECT h.seq, h.hash INTO last_seq, last_hash FROM audit_head AS h WHERE h.id = 1 FOR UPDATE;
+  SELECT h.seq, h.hash INTO last_seq, last_hash FROM audit_head AS h WHERE h.installation = installation FOR UPDATE;
   IF seq = last_seq + 1 AND previous = last_hash THEN
     INSERT INTO audit_record
-      (seq, id, order_id, step, at, node, user_id, user_name, source, op, target, outcome, words, previous, hash)
-    VALUES (seq, id, order_id, step, at, node, user_id, user_name, source, op, target, outcome, words, previous, hash);
-    UPDATE audit_head AS h SET h.seq = seq, h.hash = hash WHERE h.id = 1;
+      (`key`, installation, seq, id, order_id, step, at, node, user_id, user_name, source, op, target, outcome, words,
+      previous, hash)
+    VALUES
+      (`key`, installation, seq, id, order_id, step, at, node, user_id, user_name, source, op, target, outcome, words,
+      previous, hash);
+    UPDATE audit_head AS h SET h.seq = seq, h.hash = hash WHERE h.installation = installation;
     SET last_seq = seq, last_hash = hash;
   END IF;
   COMMIT;

@@ -1,9 +1,9 @@
 DROP PROCEDURE IF EXISTS fleet_leave;
 
-CREATE PROCEDURE fleet_leave(IN node VARCHAR(200))
+CREATE PROCEDURE fleet_leave(IN id VARCHAR(300))
   SQL SECURITY DEFINER
   MODIFIES SQL DATA
   COMMENT 'Forgets a node.'
 BEGIN
-  DELETE m FROM fleet_member AS m WHERE m.node = node;
+  DELETE m FROM fleet_member AS m WHERE m.id = id;
 END;

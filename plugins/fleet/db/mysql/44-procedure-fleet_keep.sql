@@ -1,7 +1,8 @@
 DROP PROCEDURE IF EXISTS fleet_keep;
 
 CREATE PROCEDURE fleet_keep(
-  IN id VARCHAR(80),
+  IN id VARCHAR(200),
+  IN installation VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin,
   IN hash VARCHAR(64),
   IN part INT,
   IN parts INT,
@@ -12,5 +13,6 @@ CREATE PROCEDURE fleet_keep(
   MODIFIES SQL DATA
   COMMENT 'Keeps a part of a bundle, in place of the one that was there.'
 BEGIN
-  REPLACE INTO fleet_bundle (id, hash, part, parts, at, content) VALUES (id, hash, part, parts, at, content);
+  REPLACE INTO fleet_bundle (id, installation, hash, part, parts, at, content)
+  VALUES (id, installation, hash, part, parts, at, content);
 END;

@@ -1,6 +1,7 @@
 CREATE OR REPLACE SQL SECURITY DEFINER VIEW log_list AS
 SELECT
   log_line.id,
+  log_line.installation,
   log_line.level,
   log_line.node,
   log_line.domain,

@@ -9,15 +9,17 @@ CREATE PROCEDURE log_add(
   COMMENT 'Keeps the lines of a JSON array; those that are kept already stay as they are.'
 BEGIN
   INSERT INTO log_line
-    (id, level, node, domain, version, message, cause, code, place, request_id, trace_id, line_count, fields)
+    (id, installation, level, node, domain, version, message, cause, code, place, request_id, trace_id, line_count,
+    fields)
   SELECT
-    added.id, added.level, added.node, added.domain, added.version, added.message, added.cause, added.code, added.place,
-    added.request_id, added.trace_id, added.line_count, added.fields
+    added.id, added.installation, added.level, added.node, added.domain, added.version, added.message, added.cause,
+    added.code, added.place, added.request_id, added.trace_id, added.line_count, added.fields
   FROM
     JSON_TABLE(
       `lines`,
       '$[*]' COLUMNS (
         id VARCHAR(40) PATH '$._id',
+        installation VARCHAR(100) PATH '$.installation',
         level SMALLINT PATH '$.level',
         node VARCHAR(200) PATH '$.node',
         domain VARCHAR(200) PATH '$.domain',

@@ -2,6 +2,7 @@ DROP PROCEDURE IF EXISTS log_put;
 
 CREATE PROCEDURE log_put(
   IN id VARCHAR(40),
+  IN installation VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin,
   IN level SMALLINT,
   IN node VARCHAR(200),
   IN domain VARCHAR(200),
@@ -20,7 +21,10 @@ CREATE PROCEDURE log_put(
   COMMENT 'Keeps one line, unless it is kept already.'
 BEGIN
   INSERT INTO log_line
-    (id, level, node, domain, version, message, cause, code, place, request_id, trace_id, line_count, fields)
-  VALUES (id, level, node, domain, version, message, cause, code, place, request_id, trace_id, line_count, fields)
+    (id, installation, level, node, domain, version, message, cause, code, place, request_id, trace_id, line_count,
+    fields)
+  VALUES
+    (id, installation, level, node, domain, version, message, cause, code, place, request_id, trace_id, line_count,
+    fields)
   ON DUPLICATE KEY UPDATE log_line.level = log_line.level;
 END;

@@ -2,6 +2,7 @@ DROP PROCEDURE IF EXISTS log_faults;
 
 -- n.b. ids are compared byte by byte, whatever collation the database has.
 CREATE PROCEDURE log_faults(
+  IN installation VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin,
   IN domain VARCHAR(200),
   IN from_id VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin,
   IN until_id VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin
@@ -21,7 +22,9 @@ BEGIN
     MAX(l.place) AS place,
     MIN(l.message) AS message
   FROM log_line AS l
-  WHERE l.cause > '' AND l.id >= from_id AND l.id < until_id AND (domain = '' OR l.domain = domain)
+  WHERE
+    l.installation = installation AND l.cause > '' AND l.id >= from_id AND l.id < until_id
+    AND (domain = '' OR l.domain = domain)
   GROUP BY l.cause
   ORDER BY last_id DESC
   LIMIT 200;

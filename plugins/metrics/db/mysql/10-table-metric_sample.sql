@@ -1,5 +1,6 @@
 -- In the order in which graphs are read: one domain, one fineness, from an instant on. Instants are seconds, times microseconds.
 CREATE TABLE IF NOT EXISTS metric_sample (
+  installation VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   step MEDIUMINT NOT NULL,
   domain VARCHAR(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   at BIGINT NOT NULL,
@@ -15,6 +16,6 @@ CREATE TABLE IF NOT EXISTS metric_sample (
   memory_mb INT NOT NULL,
   cpu_permille INT NOT NULL,
   swaps INT NOT NULL,
-  PRIMARY KEY (step, domain, at, node),
-  KEY metric_by_time (step, at)
+  PRIMARY KEY (installation, step, domain, at, node),
+  KEY metric_by_time (installation, step, at)
 ) ENGINE = InnoDB;

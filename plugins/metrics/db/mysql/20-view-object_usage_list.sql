@@ -1,6 +1,7 @@
 CREATE OR REPLACE SQL SECURITY DEFINER VIEW object_usage_list AS
 SELECT
   object_usage.id,
+  object_usage.installation,
   object_usage.day,
   object_usage.store,
   object_usage.object,

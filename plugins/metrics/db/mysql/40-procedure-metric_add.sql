@@ -6,16 +6,17 @@ CREATE PROCEDURE metric_add(IN samples LONGTEXT)
   COMMENT 'Keeps the samples of a JSON array; one that is there is replaced.'
 BEGIN
   INSERT INTO metric_sample
-    (step, domain, at, node, calls, failures, p50_us, p95_us, p99_us, in_flight, queued, waiting, memory_mb,
-    cpu_permille, swaps)
+    (installation, step, domain, at, node, calls, failures, p50_us, p95_us, p99_us, in_flight, queued, waiting,
+    memory_mb, cpu_permille, swaps)
   SELECT
-    added.step, added.domain, added.at, added.node, added.calls, added.failures, added.p50_us, added.p95_us,
+    added.installation, added.step, added.domain, added.at, added.node, added.calls, added.failures, added.p50_us, added.p95_us,
     added.p99_us, added.in_flight, added.queued, added.waiting, added.memory_mb, added.cpu_permille,
     added.swaps
   FROM
     JSON_TABLE(
       samples,
       '$[*]' COLUMNS (
+        installation VARCHAR(100) PATH '$.installation',
         step MEDIUMINT PATH '$.step',
         domain VARCHAR(200) PATH '$.domain',
         at BIGINT PATH '$.at',

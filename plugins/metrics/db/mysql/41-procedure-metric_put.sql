@@ -2,6 +2,7 @@ DROP PROCEDURE IF EXISTS metric_put;
 
 CREATE PROCEDURE metric_put(
   IN id VARCHAR(500),
+  IN installation VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin,
   IN step MEDIUMINT,
   IN domain VARCHAR(200),
   IN at BIGINT,
@@ -23,11 +24,11 @@ CREATE PROCEDURE metric_put(
   COMMENT 'Keeps one sample; one that is there is replaced.'
 BEGIN
   INSERT INTO metric_sample
-    (step, domain, at, node, calls, failures, p50_us, p95_us, p99_us, in_flight, queued, waiting, memory_mb,
-    cpu_permille, swaps)
+    (installation, step, domain, at, node, calls, failures, p50_us, p95_us, p99_us, in_flight, queued, waiting,
+    memory_mb, cpu_permille, swaps)
   VALUES
-    (step, domain, at, node, calls, failures, p50_us, p95_us, p99_us, in_flight, queued, waiting, memory_mb,
-    cpu_permille, swaps)
+    (installation, step, domain, at, node, calls, failures, p50_us, p95_us, p99_us, in_flight, queued, waiting,
+    memory_mb, cpu_permille, swaps)
   ON DUPLICATE KEY UPDATE
     metric_sample.calls = VALUES(calls),
     metric_sample.failures = VALUES(failures),

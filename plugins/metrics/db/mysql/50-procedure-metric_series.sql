@@ -1,6 +1,7 @@
 DROP PROCEDURE IF EXISTS metric_series;
 
 CREATE PROCEDURE metric_series(
+  IN installation VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin,
   IN step MEDIUMINT,
   IN domain VARCHAR(200),
   IN node VARCHAR(200),
@@ -42,7 +43,7 @@ BEGIN
       SUM(s.swaps) AS swaps
     FROM metric_sample AS s
     WHERE
-      s.step = step AND s.domain = domain AND s.at >= from_at AND s.at < until_at
+      s.installation = installation AND s.step = step AND s.domain = domain AND s.at >= from_at AND s.at < until_at
       AND (node = '' OR s.node = node)
     GROUP BY s.at
   ) AS m

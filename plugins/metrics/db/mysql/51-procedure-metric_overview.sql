@@ -1,6 +1,7 @@
 DROP PROCEDURE IF EXISTS metric_overview;
 
 CREATE PROCEDURE metric_overview(
+  IN installation VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin,
   IN step MEDIUMINT,
   IN from_at BIGINT,
   IN until_at BIGINT
@@ -24,7 +25,7 @@ BEGIN
     CAST(ROUND(SUM(s.cpu_permille) / COUNT(*)) AS SIGNED) AS cpu_permille,
     CAST(SUM(s.swaps) AS SIGNED) AS swaps
   FROM metric_sample AS s
-  WHERE s.step = step AND s.at >= from_at AND s.at < until_at
+  WHERE s.installation = installation AND s.step = step AND s.at >= from_at AND s.at < until_at
   GROUP BY s.domain, s.node
   ORDER BY s.domain, s.node;
 END;

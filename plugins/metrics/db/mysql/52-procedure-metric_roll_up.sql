@@ -1,6 +1,7 @@
 DROP PROCEDURE IF EXISTS metric_roll_up;
 
 CREATE PROCEDURE metric_roll_up(
+  IN installation VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin,
   IN step MEDIUMINT,
   IN coarse MEDIUMINT,
   IN from_at BIGINT,
@@ -11,9 +12,10 @@ CREATE PROCEDURE metric_roll_up(
   COMMENT 'Puts finer samples together and keeps what comes of it. Running it again changes nothing.'
 BEGIN
   INSERT INTO metric_sample
-    (step, domain, at, node, calls, failures, p50_us, p95_us, p99_us, in_flight, queued, waiting, memory_mb,
-    cpu_permille, swaps)
+    (installation, step, domain, at, node, calls, failures, p50_us, p95_us, p99_us, in_flight, queued, waiting,
+    memory_mb, cpu_permille, swaps)
   SELECT
+    installation,
     coarse,
     s.domain,
     MIN(s.at) DIV coarse * coarse,
@@ -30,7 +32,7 @@ BEGIN
     ROUND(AVG(s.cpu_permille)),
     SUM(s.swaps)
   FROM metric_sample AS s
-  WHERE s.step = step AND s.at >= from_at AND s.at < until_at
+  WHERE s.installation = installation AND s.step = step AND s.at >= from_at AND s.at < until_at
   GROUP BY s.domain, s.node, s.at DIV coarse
   ON DUPLICATE KEY UPDATE
     metric_sample.calls = VALUES(calls),
@@ -49,5 +51,5 @@ BEGIN
     s.step, s.domain, s.at, s.node, s.calls, s.failures, s.p50_us, s.p95_us, s.p99_us, s.in_flight, s.queued,
     s.waiting, s.memory_mb, s.cpu_permille, s.swaps
   FROM metric_sample AS s
-  WHERE s.step = 0 AND s.domain = '' AND s.at < 0;
+  WHERE s.installation = '' AND s.step = 0 AND s.domain = '' AND s.at < 0;
 END;

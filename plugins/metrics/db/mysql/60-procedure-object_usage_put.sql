@@ -2,6 +2,7 @@ DROP PROCEDURE IF EXISTS object_usage_put;
 
 CREATE PROCEDURE object_usage_put(
   IN id CHAR(64),
+  IN installation VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin,
   IN day INT,
   IN store VARCHAR(200),
   IN object VARCHAR(200),
@@ -21,11 +22,11 @@ CREATE PROCEDURE object_usage_put(
   COMMENT 'Keeps what one process counted on one day. What comes late, when more is known already, changes nothing.'
 BEGIN
   INSERT INTO object_usage
-    (id, day, store, object, kind, domain, version, operation, node, calls, failures, p95_us, first_at,
-    last_at)
+    (id, installation, day, store, object, kind, domain, version, operation, node, calls, failures, p95_us,
+    first_at, last_at)
   VALUES
-    (id, day, store, object, kind, domain, version, operation, node, calls, failures, p95_us, first_at,
-    last_at)
+    (id, installation, day, store, object, kind, domain, version, operation, node, calls, failures, p95_us,
+    first_at, last_at)
   ON DUPLICATE KEY UPDATE
     object_usage.p95_us = IF(VALUES(calls) >= object_usage.calls, VALUES(p95_us), object_usage.p95_us),
     object_usage.failures = GREATEST(object_usage.failures, VALUES(failures)),

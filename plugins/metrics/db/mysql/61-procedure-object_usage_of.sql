@@ -1,6 +1,7 @@
 DROP PROCEDURE IF EXISTS object_usage_of;
 
 CREATE PROCEDURE object_usage_of(
+  IN installation VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin,
   IN object VARCHAR(200),
   IN domain VARCHAR(200),
   IN from_day INT
@@ -23,7 +24,7 @@ BEGIN
     MAX(u.last_at) AS last_at
   FROM object_usage AS u
   WHERE
-    u.day >= from_day AND u.object <> '' AND (object = '' OR u.object = object) AND (domain = '' OR u.domain = domain)
+    u.installation = installation AND u.day >= from_day AND u.object <> '' AND (object = '' OR u.object = object) AND (domain = '' OR u.domain = domain)
   GROUP BY u.store, u.object, u.domain, u.version, u.operation
   ORDER BY u.store, u.object, u.domain, u.version, u.operation
   LIMIT 2000;
