@@ -90,6 +90,27 @@ async function listen(
   return { port: (server.address() as AddressInfo).port, frames, sockets, server };
 }
 
+interface Certificate {
+  readonly key: Buffer;
+  readonly cert: Buffer;
+  /** Of the certificate, which vouches for itself. */
+  readonly file: string;
+}
+
+/** A certificate for a name; undefined: nobody here can make it. */
+function certificate(t: TestContext, name: string): Certificate | undefined {
+  const directory = temporaryDirectory(t);
+  const [key, file] = [join(directory, 'key.pem'), join(directory, 'cert.pem')];
+  const subject = ['-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name}`, '-days', '2', '-nodes'];
+  const made = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-keyout', key, '-out', file];
+  try {
+    execFileSync('openssl', ['req', '-x509', ...made, ...subject], { stdio: 'ignore' });
+    return { key: readFileSync(key), cert: readFileSync(file), file };
+  } catch {
+    return undefined;
+  }
+}
+
 const tcp = (onSocket: (socket: Socket) => void): Server => createTcpServer(onSocket);
 
 describe('the syslog broker', () => {
@@ -176,19 +197,13 @@ describe('the syslog broker', () => {
   });
 
   it('checks the certificate of a TLS server', async (t) => {
-    const directory = temporaryDirectory(t);
-    const [key, cert] = [join(directory, 'key.pem'), join(directory, 'cert.pem')];
-    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-days', '2', '-nodes'];
-    try {
-      const made = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-keyout', key, '-out', cert];
-      execFileSync('openssl', ['req', '-x509', ...made, ...subject], { stdio: 'ignore' });
-    } catch {
+    const good = certificate(t, 'localhost');
+    if (good === undefined) {
       t.skip('there is no openssl here');
       return;
     }
-    const pair = { key: readFileSync(key), cert: readFileSync(cert) };
-    const { port, frames } = await listen(t, (onSocket) => createTlsServer(pair, onSocket));
-    const trusting = start(t, { host: 'localhost', port, transport: 'tls', caFile: cert });
+    const { port, frames } = await listen(t, (onSocket) => createTlsServer(good, onSocket));
+    const trusting = start(t, { host: 'localhost', port, transport: 'tls', caFile: good.file });
     const { delivery, settled } = alert('secret');
     void trusting.handle(delivery);
     await eventually(
@@ -207,6 +222,101 @@ describe('the syslog broker', () => {
     );
     assert.deepEqual(frames.texts, ['secret']);
     assert.equal(careful.metrics?.()['beds_admin_syslog_waiting'], 1);
+  });
+
+  it('says nothing to a server with the certificate of another one, though it trusts who made it', async (t) => {
+    const other = certificate(t, 'elsewhere.example');
+    if (other === undefined) {
+      t.skip('there is no openssl here');
+      return;
+    }
+    const { port, frames } = await listen(t, (onSocket) => createTlsServer(other, onSocket));
+    const broker = start(t, { host: 'localhost', port, transport: 'tls', caFile: other.file });
+    const { delivery, settled } = alert('secret');
+    void broker.handle(delivery);
+    await eventually(
+      () => 'two refusals',
+      () => (broker.metrics?.()['beds_admin_syslog_failures_total'] ?? 0) >= 2,
+    );
+    assert.deepEqual([frames.messages.length, settled], [0, []]);
+    assert.equal(broker.metrics?.()['beds_admin_syslog_waiting'], 1);
+  });
+
+  it('holds no more than its bound for a TLS server that reads nothing, and goes on whole when that reads again', async (t) => {
+    const pair = certificate(t, 'localhost');
+    if (pair === undefined) {
+      t.skip('there is no openssl here');
+      return;
+    }
+    const { port, frames, sockets } = await listen(t, (onSocket) =>
+      createTlsServer(pair, (socket) => {
+        onSocket(socket);
+        socket.pause();
+      }),
+    );
+    const broker = start(t, { host: 'localhost', port, transport: 'tls', caFile: pair.file, maxWaiting: 20 });
+    await eventually(
+      () => 'a connection',
+      () => sockets.size === 1,
+    );
+    const count = (name: string): number => broker.metrics?.()[`beds_admin_syslog_${name}`] ?? 0;
+    const sent: Sent[] = [];
+    const isFull = (): boolean => count('dropped_total') >= 10;
+    // n.b. what the system takes for a server that reads nothing is some megabytes.
+    for (let n = 0; n < 50_000 && !isFull(); n += 1) {
+      const each = alert(`${String(n)} ${'x'.repeat(1_500)}`);
+      sent.push(each);
+      void broker.handle(each.delivery);
+      if (n % 20 === 0) await new Promise(setImmediate);
+    }
+    assert.ok(isFull(), `${String(sent.length)} alerts`);
+    assert.ok(count('waiting') <= 20);
+    for (const socket of sockets) socket.resume();
+    await eventually(
+      () => `the rest of ${String(sent.length)}: ${String(frames.messages.length)}`,
+      () => frames.messages.length === sent.length - count('dropped_total'),
+      30_000,
+    );
+    await eventually(
+      () => 'all settled',
+      () => sent.every(({ settled }) => settled.join() === 'ack'),
+    );
+    const numbers = frames.texts.map((text) => Number(text.split(' ')[0]));
+    assert.deepEqual(
+      numbers,
+      numbers.toSorted((a, b) => a - b),
+    );
+  });
+
+  it('finds a TLS server again that was away', async (t) => {
+    const pair = certificate(t, 'localhost');
+    if (pair === undefined) {
+      t.skip('there is no openssl here');
+      return;
+    }
+    const tls = (onSocket: (socket: Socket) => void): Server => createTlsServer(pair, onSocket);
+    const first = await listen(t, tls);
+    const { port } = first;
+    const broker = start(t, { host: 'localhost', port, transport: 'tls', caFile: pair.file });
+    void broker.handle(alert('before').delivery);
+    await eventually(
+      () => 'the first',
+      () => first.frames.messages.length === 1,
+    );
+    first.server.close();
+    for (const socket of first.sockets) socket.destroy();
+    await eventually(
+      () => 'a lost connection',
+      () => (broker.metrics?.()['beds_admin_syslog_failures_total'] ?? 0) > 0,
+    );
+    void broker.handle(alert('meanwhile').delivery);
+    const { frames } = await listen(t, tls, port);
+    await eventually(
+      () => 'the second',
+      () => frames.messages.length === 1,
+      30_000,
+    );
+    assert.deepEqual(frames.texts, ['meanwhile']);
   });
 
   it('sends nothing that is no alert, and nothing at all without a host', (t) => {

@@ -20,6 +20,23 @@ function memberId(installation: string, node: string): string {
   return `${installation}/${node}`;
 }
 
+/** All that is known of this installation. */
+const state = query(
+  { output: t.object({ ...desired, members: t.list(member) }) },
+  async ({ db, self: { installation } }) => {
+    const members = [];
+    const order = [{ column: 'id', direction: 'asc' }] as const;
+    for (let after = ''; ;) {
+      const { rows } = await db.members({ where: { installation, id: { gt: after } }, order, limit: PAGE });
+      members.push(...rows);
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < PAGE) break;
+      after = last.id;
+    }
+    return { ...((await db.desired({ installation })) ?? NOTHING), members };
+  },
+);
+
 /** What all nodes shall run, with the bytes, and what each of them has reported. Admin nodes work with it; `beds fleet` shows it. */
 export default defineDomain({
   ...definition,
@@ -39,21 +56,7 @@ export default defineDomain({
       db.members({ ...input, where: { ...input.where, installation } }),
     ),
 
-    state: query(
-      { output: t.object({ ...desired, members: t.list(member) }) },
-      async ({ db, self: { installation } }) => {
-        const members = [];
-        const order = [{ column: 'id', direction: 'asc' }] as const;
-        for (let after = ''; ;) {
-          const { rows } = await db.members({ where: { installation, id: { gt: after } }, order, limit: PAGE });
-          members.push(...rows);
-          const last = rows.at(-1);
-          if (last === undefined || rows.length < PAGE) break;
-          after = last.id;
-        }
-        return { ...((await db.desired({ installation })) ?? NOTHING), members };
-      },
-    ),
+    state,
 
     /** Writes the next revision, unless another admin node did since this one was seen. */
     set: mutation(
