@@ -2,7 +2,15 @@ import { randomBytes } from 'node:crypto';
 import type { Config } from './config/schema.js';
 import { type Dashboard, startDashboard } from './dashboard/start.js';
 import { withOwnStores } from './roles.js';
-import { createLog, type Log, type LogOutput, type LogState, stdoutOutput, WrittenLines } from './observe/log.js';
+import {
+  createLog,
+  isJournal,
+  type Log,
+  type LogOutput,
+  type LogState,
+  stdoutOutput,
+  WrittenLines,
+} from './observe/log.js';
 import { loadAdapters } from './stores/factory.js';
 import { LogTap } from './observe/log-tap.js';
 import { Supervisor } from './supervisor.js';
@@ -94,9 +102,11 @@ function openLog({ config, log, logOutput }: HostOptions): OpenLog {
   if (log !== undefined)
     return { log, logState: () => ({ droppedLines: 0, waitingLines: 0 }), closeLog: () => Promise.resolve() };
   const output = logOutput ?? stdoutOutput();
+  // n.b. a file of the log is read by nobody who takes priorities off.
+  const hasPriorities = logOutput === undefined && isJournal(config.log.format);
   const lines = config.log.publish ? new WrittenLines() : undefined;
   return {
-    log: createLog({ node: config.node.name, level: config.log.level, output, lines }),
+    log: createLog({ node: config.node.name, level: config.log.level, output, lines, hasPriorities }),
     ...(lines === undefined ? {} : { tap: new LogTap({ source: randomBytes(4).toString('hex'), lines }) }),
     logState: () => output.state,
     closeLog: () => output.close(LOG_CLOSE_MS),

@@ -325,6 +325,12 @@ const supervisor = z.strictObject({
 
 const log = z.strictObject({
   level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info').describe('Minimum log level.'),
+  format: z
+    .enum(['auto', 'json', 'journald'])
+    .default('auto')
+    .describe(
+      'How lines are written to standard output. json: as they are. journald: each with its priority before it (<4> is a warning), which journald takes off. auto: journald where systemd has connected standard output to it, otherwise json.',
+    ),
   publish: z
     .boolean()
     .default(true)

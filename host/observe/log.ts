@@ -137,6 +137,22 @@ function nonBlockingStdout(): number {
   }
 }
 
+/** Whether standard output is read by journald: as it is configured, or as systemd says by device and inode. https://systemd.io/JOURNAL_NATIVE_PROTOCOL */
+export function isJournal(format: Config['log']['format']): boolean {
+  if (format !== 'auto') return format === 'journald';
+  const { dev, ino } = fstatSync(STDOUT);
+  return process.env['JOURNAL_STREAM'] === `${String(dev)}:${String(ino)}`;
+}
+
+/** Priorities of syslog, by the levels of the log. */
+const PRIORITIES: Readonly<Record<string, number>> = { fatal: 2, error: 3, warn: 4, info: 6, debug: 7, trace: 7 };
+
+/** The line with its priority before it, which journald takes off: https://man7.org/linux/man-pages/man3/sd-daemon.3.html */
+function withPriority(line: string): string {
+  const [, level = ''] = /^\{"level":"([a-z]+)"/.exec(line) ?? [];
+  return `<${String(PRIORITIES[level] ?? PRIORITIES['info'])}>${line}`;
+}
+
 export type Log = Logger;
 
 /** Lines that wait to be looked at by whoever collects them. */
@@ -178,11 +194,13 @@ export function createLog(options: {
   readonly output: LogOutput;
   /** Get every line as well. */
   readonly lines?: WrittenLines | undefined;
+  /** Each line begins with its priority, for journald. */
+  readonly hasPriorities?: boolean;
 }): Log {
-  const { node, level, output, lines } = options;
+  const { node, level, output, lines, hasPriorities = false } = options;
   const stream = {
     write: (line: string): void => {
-      output.write(line);
+      output.write(hasPriorities ? withPriority(line) : line);
       lines?.add(line);
     },
   };
