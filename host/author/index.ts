@@ -4,19 +4,33 @@ import {
   type ApplyRequest,
   type AuthorSettings,
   type AuthorTools,
+  type ChangeRequest,
+  type DatabasePlan,
+  type DatabaseStatus,
   type DevHost,
   type Generator,
   type HostLine,
   type Language,
+  type ObjectUser,
   type Opinion,
   type StoreObject,
   type ToolsPlace,
 } from '#sdk/cli';
 import { AdminClient } from '../admin/client.js';
+import type { DeclaredObject } from '../admin/views.js';
 import { configInvalid } from '../config/problems.js';
 import { directoriesOf, readConfig } from '../config/load.js';
 import type { Config, StoreConfig } from '../config/schema.js';
-import { applyObjects, readRuntimeAccounts } from '../dba/index.js';
+import {
+  applyObjects,
+  type ApplyOptions,
+  contractObjects,
+  planObjects,
+  readRuntimeAccounts,
+  statusObjects,
+  undoObjects,
+  type DbaProgress,
+} from '../dba/index.js';
 import { preflight, unknownStore } from '../deploy/admit/preflight.js';
 import type { ServiceName } from '../dev-servers/contract.js';
 import { readServices } from '../dev-servers/server-folder.js';
@@ -67,12 +81,40 @@ class Tools implements AuthorTools {
     return import('#sdk/generate');
   }
 
-  async applyObjects({
-    folder,
-    domains,
-    force,
-    account,
-  }: ApplyRequest): Promise<{ applied: number; unchanged: number }> {
+  applyObjects(request: ApplyRequest): Promise<{ applied: number; unchanged: number }> {
+    return this.#withDatabases((stores) => applyObjects({ ...request, ...stores }));
+  }
+
+  async planObjects({ folder, domains }: ChangeRequest): Promise<readonly DatabasePlan[]> {
+    const plans = await this.#withDatabases((stores) => planObjects({ folder, domains, ...stores }));
+    const planned: DatabasePlan[] = [];
+    for (const plan of plans) planned.push({ ...plan, users: await this.#usersOf(plan) });
+    return planned;
+  }
+
+  async contractObjects({
+    allowLoss,
+    acceptDrift,
+    isRetired,
+    ...place
+  }: ChangeRequest & { readonly isRetired: boolean }): Promise<number> {
+    const change = { allowLoss, acceptDrift };
+    for (const plan of await this.planObjects({ ...place, ...change })) refuseWhereUsed(plan, isRetired);
+    return this.#withDatabases((stores) => contractObjects({ ...place, ...stores, change }));
+  }
+
+  undoObjects({ allowLoss, acceptDrift, ...place }: ChangeRequest): Promise<number> {
+    const change = { allowLoss, acceptDrift };
+    return this.#withDatabases((stores) => undoObjects({ ...place, ...stores, change }));
+  }
+
+  databaseStatus(domains: readonly string[]): Promise<readonly DatabaseStatus[]> {
+    return this.#withDatabases(({ stores }) => statusObjects({ stores, domains }));
+  }
+
+  async #withDatabases<T>(
+    work: (place: Pick<ApplyOptions, 'stores' | 'directory' | 'onProgress'>) => Promise<T>,
+  ): Promise<T> {
     const { config } = this.#read();
     const servers = await this.#useServers(['mariadb', 'mongodb']);
     try {
@@ -80,16 +122,38 @@ class Tools implements AuthorTools {
       if (Object.keys(config.stores).length > 0 && Object.keys(stores).length === 0)
         throw dbaErrors.make('BEDS_DBA_SERVER_UNKNOWN');
       const { note } = this.#place;
-      return await applyObjects({
-        ...{ stores, folder, domains, force, account },
+      return await work({
+        stores,
         directory: this.#directories.state,
         onProgress: (event) => {
           if (event.type === 'granted') note(`${event.store}: ${event.words}`);
           else if (event.type === 'applied') note(`${event.store}: applied ${event.file}`);
+          else if (event.type === 'change') noteChange(event, note);
         },
       });
     } finally {
       await servers.close();
+    }
+  }
+
+  /** The versions on all hosts that use what a plan would drop; undefined where no host answers. */
+  async #usersOf({ retired }: { readonly retired: readonly string[] }): Promise<readonly ObjectUser[] | undefined> {
+    const broker = this.broker();
+    if (broker === undefined || retired.length === 0) return undefined;
+    const { signal } = this.#place;
+    try {
+      const client = await AdminClient.open({ ...broker, signal, session: this.#session(broker) });
+      try {
+        const answers = await client.query('objects', {}, { timeoutMs: ASK_TIMEOUT_MS });
+        const told = answers.flatMap((answer) => (answer.ok ? [answer] : []));
+        if (told.length === 0) return undefined;
+        return told.flatMap(({ node, result }) => usersIn(result.declared, { node, retired }));
+      } finally {
+        await client.close();
+      }
+    } catch (error) {
+      if (!isBedsError(error)) throw error;
+      return undefined;
     }
   }
 
@@ -222,6 +286,45 @@ class Tools implements AuthorTools {
     await adapter.open().catch(() => undefined);
     return adapter;
   }
+}
+
+/** Throws BEDS_DBA_CHANGE_USED. */
+function refuseWhereUsed({ domain, retired, users }: DatabasePlan, isRetired: boolean): void {
+  if (retired.length === 0) return;
+  if (users === undefined) {
+    if (isRetired) return;
+    throw dbaErrors.make(
+      'BEDS_DBA_CHANGE_USED',
+      `No host answers, so nobody knows whether one still needs the version before of ${domain}.`,
+    );
+  }
+  const needed = users.filter(({ state }) => state !== 'kept');
+  if (needed.length === 0) return;
+  const said = needed.map((user) => `${user.domain} ${user.version} on ${user.node} (${user.objects.join(', ')})`);
+  throw dbaErrors.make('BEDS_DBA_CHANGE_USED', `In use: ${said.join('; ')}.`);
+}
+
+function noteChange(
+  { store, event }: Extract<DbaProgress, { readonly type: 'change' }>,
+  note: (text: string) => void,
+): void {
+  if (event.type === 'step') note(`${store}: ${event.number} of ${event.of}: ${event.words}`);
+  else if (event.type === 'rows') note(`${store}: ${event.done} rows: ${event.words}`);
+}
+
+function usersIn(
+  declared: readonly DeclaredObject[],
+  { node, retired }: { readonly node: string; readonly retired: readonly string[] },
+): readonly ObjectUser[] {
+  const users = new Map<string, ObjectUser & { readonly objects: string[] }>();
+  for (const { domain, version, state, object } of declared) {
+    if (!retired.includes(object)) continue;
+    const key = `${domain} ${version} ${state}`;
+    const user = users.get(key) ?? { node, domain, version, state, objects: [] };
+    if (!user.objects.includes(object)) user.objects.push(object);
+    users.set(key, user);
+  }
+  return [...users.values()];
 }
 
 function wayToUrl(store: string): string {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { dbaErrors } from '../errors/dba.js';
+import type { ApplyChange, ChangePlan, DomainStatus, MysqlChanges } from './change-domain.js';
 import type {
   AdministeredStore,
   DbaProgress,
@@ -26,6 +27,8 @@ export interface ApplyOptions {
   readonly account?: string | undefined;
   /** Whether files are put in again that are there unchanged. Default false. */
   readonly force?: boolean;
+  /** Whether rows may lose something, and whether a database that was changed by hand is taken as it is. Default neither. */
+  readonly change?: { readonly allowLoss: boolean; readonly acceptDrift: boolean };
   readonly onProgress?: (event: DbaProgress) => void;
 }
 
@@ -99,10 +102,18 @@ async function applyToStore(
   const administrator = await administrators[kind](adminUrl);
   try {
     const counts = { applied: 0, unchanged: 0 };
-    for (const file of domains.flatMap(({ files }) => files)) {
-      const outcome = await administrator.apply(file, { force: options.force === true });
-      counts[outcome] += 1;
-      options.onProgress?.({ type: outcome, store, file: file.name });
+    for (const domain of domains) {
+      if (!(await isPlain(store, domain, options))) {
+        counts.applied += await expandDomain(store, domain, options);
+        continue;
+      }
+      const before = counts.applied;
+      for (const file of domain.files) {
+        const outcome = await administrator.apply(file, { force: options.force === true });
+        counts[outcome] += 1;
+        options.onProgress?.({ type: outcome, store, file: file.name });
+      }
+      await recordDomain(store, domain, { options, isChanged: counts.applied > before });
     }
     const isOwn = ownAccount === true && options.account === undefined;
     const account = isOwn ? null : await grantAccount(store, { administrator, domains, options });
@@ -110,6 +121,97 @@ async function applyToStore(
   } finally {
     await administrator.close();
   }
+}
+
+/* Domains that are made from a specification, on MySQL and MariaDB: what they were made from is kept, and a next revision is a change. */
+
+function isMade({ specification, kind }: DomainObjects): boolean {
+  return specification !== undefined && kind === 'mysql';
+}
+
+async function withChanges<T>(
+  store: string,
+  stores: ApplyOptions['stores'],
+  work: (changes: MysqlChanges) => Promise<T>,
+): Promise<T> {
+  const { openChanges } = await import('./change-domain.js');
+  const changes = await openChanges(stores[store]?.adminUrl ?? '', store);
+  try {
+    return await work(changes);
+  } finally {
+    await changes.close();
+  }
+}
+
+async function isPlain(store: string, domain: DomainObjects, { stores }: ApplyOptions): Promise<boolean> {
+  return !isMade(domain) || withChanges(store, stores, (changes) => changes.isPlain(domain));
+}
+
+async function recordDomain(
+  store: string,
+  domain: DomainObjects,
+  { options, isChanged }: { readonly options: ApplyOptions; readonly isChanged: boolean },
+): Promise<void> {
+  if (!isMade(domain)) return;
+  await withChanges(store, options.stores, (changes) => changes.recordApplied(domain, isChanged));
+}
+
+function changeOptions(store: string, { change, onProgress }: ApplyOptions): ApplyChange {
+  return {
+    ...(change ?? { allowLoss: false, acceptDrift: false }),
+    onProgress: (event) => onProgress?.({ type: 'change', store, event }),
+  };
+}
+
+async function expandDomain(store: string, domain: DomainObjects, options: ApplyOptions): Promise<number> {
+  return withChanges(store, options.stores, (changes) => changes.expand(domain, changeOptions(store, options)));
+}
+
+/** What `applyObjects` would do to the domains that are made from a specification. Changes nothing. Throws BEDS_DBA_*. */
+export async function planObjects(options: ApplyOptions): Promise<readonly ChangePlan[]> {
+  const plans: ChangePlan[] = [];
+  for (const domain of readDomains(options)) {
+    const store = storeOf(domain, options.stores);
+    if (isMade(domain)) plans.push(await withChanges(store, options.stores, (changes) => changes.plan(domain)));
+    else if (domain.specification !== undefined)
+      throw dbaErrors.make('BEDS_DBA_CHANGE_KIND', `${domain.domain} is of MongoDB.`);
+  }
+  return plans;
+}
+
+/** Takes away what only the revisions before needed. Throws BEDS_DBA_*. */
+export async function contractObjects(options: ApplyOptions): Promise<number> {
+  let steps = 0;
+  for (const domain of readDomains(options).filter(isMade)) {
+    const store = storeOf(domain, options.stores);
+    steps += await withChanges(store, options.stores, (changes) =>
+      changes.contract(domain, changeOptions(store, options)),
+    );
+  }
+  return steps;
+}
+
+/** Takes the last expansion back. Throws BEDS_DBA_*. */
+export async function undoObjects(options: ApplyOptions): Promise<number> {
+  let steps = 0;
+  for (const domain of readDomains(options).filter(isMade)) {
+    const store = storeOf(domain, options.stores);
+    steps += await withChanges(store, options.stores, (changes) =>
+      changes.undo(domain.domain, changeOptions(store, options)),
+    );
+  }
+  return steps;
+}
+
+/** What the databases were made from, and where a change stands. */
+export async function statusObjects({
+  stores,
+  domains = [],
+}: Pick<ApplyOptions, 'stores' | 'domains'>): Promise<readonly DomainStatus[]> {
+  const found: DomainStatus[] = [];
+  for (const [store, { kind }] of Object.entries(stores))
+    if (kind === 'mysql') found.push(...(await withChanges(store, stores, (changes) => changes.status(domains))));
+  return found;
 }
 
 interface GrantWork {
@@ -176,7 +278,9 @@ function readDomain(
   }
   const files = names.map((name) => readFile(join(directory, name), `${domain}/${place}/${name}`));
   const kind = KIND_OF_FILE[extensionOf(first)] ?? 'mysql';
-  return [{ domain, kind, files, store }];
+  const document = join(folder, domain, 'domain.json');
+  const specification = existsSync(document) ? readFileSync(document, 'utf8') : undefined;
+  return [{ domain, kind, files, store, specification }];
 }
 
 function readFile(path: string, name: string): ObjectFile {

@@ -1,4 +1,5 @@
 import type { StoreConfig } from '../config/schema.js';
+import type { ChangeProgress } from './change-steps.js';
 
 export type StoreKind = StoreConfig['kind'];
 
@@ -27,6 +28,8 @@ export interface DomainObjects {
   readonly kind: StoreKind;
   /** In the order of their names, numbers by value. */
   readonly files: readonly ObjectFile[];
+  /** Text of its domain.json, where the files are made from one. */
+  readonly specification?: string | undefined;
 }
 
 /** The account that the host uses. */
@@ -41,7 +44,8 @@ export type Grantee = Pick<RuntimeAccount, 'user'> & Partial<RuntimeAccount>;
 export type DbaProgress =
   | { readonly type: 'applied'; readonly store: string; readonly file: string }
   | { readonly type: 'unchanged'; readonly store: string; readonly file: string }
-  | { readonly type: 'granted'; readonly store: string; readonly words: string };
+  | { readonly type: 'granted'; readonly store: string; readonly words: string }
+  | { readonly type: 'change'; readonly store: string; readonly event: ChangeProgress };
 
 /** The administrator's connection to one database. Errors are BEDS_DBA_*. */
 export interface StoreAdministrator {

@@ -1,3 +1,12 @@
-export { applyObjects, type AppliedObjects, type ApplyOptions } from './apply-objects.js';
+export {
+  applyObjects,
+  type AppliedObjects,
+  type ApplyOptions,
+  contractObjects,
+  planObjects,
+  statusObjects,
+  undoObjects,
+} from './apply-objects.js';
+export type { ChangePlan, Counted, DomainStatus, PlannedStep } from './change-domain.js';
 export type { AdministeredStore, DbaProgress } from './contract.js';
 export { readRuntimeAccounts, runtimeUrl, type RuntimeAccounts } from './runtime-accounts.js';

@@ -38,6 +38,58 @@ export const dbaErrors = defineErrors({
     action:
       'Set BEDS_MARIADB_ADMIN_URL (MySQL too) or BEDS_MONGODB_URL to the URL with the account of the DBA and the database. If the databases are those that a checkout of BEDS started, run `npm --prefix <checkout> run beds -- db apply` here.',
   },
+  BEDS_DBA_CHANGE_REFUSED: {
+    message: 'The database cannot be changed from the revision that it is made from to the one of domain.json.',
+    status: 'invalid',
+    action: 'Change the document as the message says; `beds db plan` shows the whole.',
+  },
+  BEDS_DBA_CHANGE_LOSS: {
+    message: 'Rows would lose something.',
+    status: 'conflict',
+    action: 'See `beds db plan`. --allow-loss does it all the same.',
+  },
+  BEDS_DBA_CHANGE_DRIFT: {
+    message: 'The database is not as it was made: somebody has changed it by hand.',
+    status: 'conflict',
+    action: 'Take the change back, or bring it into domain.json. --accept-drift leaves it as it is and goes on.',
+  },
+  BEDS_DBA_CHANGE_BLOCKED: {
+    message: 'Rows are in the way of what the new revision asks for.',
+    status: 'conflict',
+    action: 'Put the rows right that the message names, and run the command again.',
+  },
+  BEDS_DBA_CHANGE_USED: {
+    message: 'A version that is in use needs what would be dropped.',
+    status: 'conflict',
+    action: 'Deploy the new version everywhere first. Where no host can be asked, --retired says that none uses it.',
+  },
+  BEDS_DBA_CHANGE_STATE: {
+    message: 'The database is not in the state that this needs.',
+    status: 'conflict',
+    action: 'See `beds db status`.',
+  },
+  BEDS_DBA_CHANGE_BUSY: {
+    message: 'Somebody else changes the database of this domain at this moment.',
+    status: 'conflict',
+    retryable: true,
+    action: 'Wait until that has ended, then see `beds db status`.',
+  },
+  BEDS_DBA_CHANGE_WAITS: {
+    message: 'A step waited for a table that others hold, and gave up so that nobody waits behind it.',
+    status: 'unavailable',
+    retryable: true,
+    action: 'End the long transaction, then run the command again: it goes on with this step.',
+  },
+  BEDS_DBA_CHANGE_FAILED: {
+    message: 'The database refused a step of a change.',
+    status: 'fault',
+    action: 'Put right what the message says, and run the command again: it goes on with this step.',
+  },
+  BEDS_DBA_CHANGE_KIND: {
+    message: 'A change from one revision to the next is made for MySQL and MariaDB only.',
+    status: 'invalid',
+    action: 'Write the next objects beside those of today by hand, and apply them.',
+  },
   BEDS_DBA_SERVER_UNAVAILABLE: {
     message: 'The administrator cannot reach the database of a store.',
     status: 'unavailable',

@@ -62,8 +62,68 @@ export interface ApplyRequest {
   /** Names of folders in it; all that have a `db/` where it is empty. */
   readonly domains: readonly string[];
   readonly force: boolean;
+  readonly change?: Pick<ChangeRequest, 'allowLoss' | 'acceptDrift'>;
   /** An account of the database that gets the objects, in place of one that is made for this project. */
   readonly account?: string | undefined;
+}
+
+export interface ChangeRequest {
+  /** Holds the folders of the domains. */
+  readonly folder: string;
+  readonly domains: readonly string[];
+  readonly allowLoss: boolean;
+  readonly acceptDrift: boolean;
+}
+
+/** What a change of a database comes to, as host/dba has it. */
+export interface DatabasePlan {
+  readonly domain: string;
+  readonly store: string;
+  readonly state: 'new' | 'current' | 'change' | 'unfinished' | 'expanded' | 'refused';
+  readonly from: number | undefined;
+  readonly to: number;
+  readonly expand: readonly PlannedStep[];
+  readonly contract: readonly PlannedStep[];
+  readonly losses: readonly CountedRows[];
+  readonly blocks: readonly CountedRows[];
+  readonly refused: readonly string[];
+  readonly drift: readonly string[];
+  readonly notices: readonly string[];
+  /** Objects that the contract drops, and who uses them: undefined where no host was asked. */
+  readonly retired: readonly string[];
+  readonly users: readonly ObjectUser[] | undefined;
+}
+
+export interface PlannedStep {
+  readonly words: string;
+  /** For how long whom it holds up. */
+  readonly lock: string;
+  readonly sql: readonly string[];
+}
+
+export interface CountedRows {
+  readonly rows: number;
+  readonly words: string;
+}
+
+/** A version that uses objects of a database. */
+export interface ObjectUser {
+  readonly node: string;
+  readonly domain: string;
+  readonly version: string;
+  /** `candidate`: it is on its way. `kept`: a rollback would bring it back. */
+  readonly state: 'live' | 'candidate' | 'kept';
+  readonly objects: readonly string[];
+}
+
+export interface DatabaseStatus {
+  readonly domain: string;
+  readonly store: string;
+  readonly revision: number;
+  readonly phase: 'live' | 'expanding' | 'expanded' | 'contracting' | 'undoing';
+  readonly nextRevision: number | undefined;
+  readonly steps: readonly { readonly words: string; readonly state: string; readonly rows: number }[];
+  readonly drift: readonly string[];
 }
 
 /** What a database or a host said of a version, or why it was not asked. */
@@ -110,6 +170,14 @@ export interface AuthorTools {
   broker(): { readonly url: string; readonly prefix: string } | undefined;
   /** Puts the files of `db/` folders into their databases. Throws BEDS_DBA_*. */
   applyObjects(request: ApplyRequest): Promise<{ readonly applied: number; readonly unchanged: number }>;
+  /** What applying would do to the databases of the domains that are made from a specification. Throws BEDS_DBA_*. */
+  planObjects(request: ChangeRequest): Promise<readonly DatabasePlan[]>;
+  /** Takes away what only the revisions before needed: as many steps. Throws BEDS_DBA_*. */
+  contractObjects(request: ChangeRequest & { readonly isRetired: boolean }): Promise<number>;
+  /** Takes the last expansion back: as many steps. Throws BEDS_DBA_*. */
+  undoObjects(request: ChangeRequest): Promise<number>;
+  /** What the databases were made from, of all domains or of those named. */
+  databaseStatus(domains: readonly string[]): Promise<readonly DatabaseStatus[]>;
   /** What admission would say of the objects that a version uses. */
   checkObjects(manifest: Manifest): Promise<Opinion>;
   /** Every named object that the account of a store may see. Throws BEDS_CLI_ARGUMENT_INVALID without a url, BEDS_STORE_*. */

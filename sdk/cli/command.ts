@@ -2,8 +2,8 @@ import { didYouMean } from '../nearest.js';
 import { commandErrors } from './command-errors.js';
 import type { Environment, Output } from './output.js';
 
-/** What every command ends with. https://man.openbsd.org/sysexits */
-export const EXIT = { ok: 0, failed: 1, usage: 64, config: 78 } as const;
+/** What every command ends with. https://man.openbsd.org/sysexits `changes`: all is well, and there is something to be done. */
+export const EXIT = { ok: 0, failed: 1, changes: 2, usage: 64, config: 78 } as const;
 
 /** An option as `node:util` parseArgs takes it, with what the help says of it. */
 export interface CommandOption {

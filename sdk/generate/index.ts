@@ -21,6 +21,14 @@ import { type Refusal, Refusals } from './refusals.js';
 import { templateText } from './template-text.js';
 import { testText } from './test-text.js';
 
+export {
+  changeMysql,
+  type ChangeOptions,
+  type Fill,
+  type MysqlChange,
+  type TableChange,
+  type WindowTrigger,
+} from './mysql-change.js';
 export type { Refusal };
 
 export type Generated =
@@ -147,7 +155,7 @@ function refuseSameNames(files: Readonly<Record<string, string>>, formulas: Mysq
 function packageText({ domain, source }: CheckedSpecification): string {
   const content = {
     name: `@beds-plugins/${domain}`,
-    version: '1.0.0',
+    version: `${String(source.revision ?? 1)}.0.0`,
     private: true,
     description: source.description,
     type: 'module',

@@ -140,6 +140,19 @@ export class MysqlFormulas {
     return fit([this.prefix, ...parts].join('_'));
   }
 
+  get revision(): number {
+    return this.specification.source.revision ?? 1;
+  }
+
+  /**
+   * What callers and routines use: views, procedures, functions. From the second revision of a document on they carry its number, so
+   * that those of the version before are there beside them, unchanged, for as long as it is used.
+   */
+  callable(name: string): string {
+    const { revision } = this;
+    return fit(revision === 1 ? name : `${name}_v${revision}`);
+  }
+
   fieldOf(record: CheckedRecord, name: string): CheckedField {
     const found = record.fields.find((field) => field.name === name);
     if (found === undefined) throw new TypeError(`no field ${name} in ${record.name}`);
@@ -252,7 +265,7 @@ export class MysqlFormulas {
   /** n.b. users have roles, and that of an organisation begins with `tenant:`. */
   #tenant(): string {
     this.used.add('tenant');
-    return `${fit(`_${this.prefix}_tenant`)}(${CALLER.roles})`;
+    return `${this.callable(`_${this.prefix}_tenant`)}(${CALLER.roles})`;
   }
 
   #literal(value: string | number | boolean | null, type: Type): string {
@@ -268,7 +281,7 @@ export class MysqlFormulas {
   #local(moment: string): string {
     if (this.specification.source.zone === 'UTC') return moment;
     this.used.add('local');
-    return `${fit(`_${this.prefix}_local`)}(${moment})`;
+    return `${this.callable(`_${this.prefix}_local`)}(${moment})`;
   }
 
   /** The day of a date or a moment. */
@@ -514,11 +527,11 @@ export class MysqlFormulas {
     }
     if (name === 'timestamp') {
       this.used.add('local').add('moment');
-      return `${fit(`_${this.prefix}_moment`)}(TIMESTAMP(${texts().join(', ')}))`;
+      return `${this.callable(`_${this.prefix}_moment`)}(TIMESTAMP(${texts().join(', ')}))`;
     }
     if (name === 'random_code') {
       this.used.add('random_code');
-      return `${fit(`_${this.prefix}_random_code`)}(${texts().join(', ')})`;
+      return `${this.callable(`_${this.prefix}_random_code`)}(${texts().join(', ')})`;
     }
     if (name === 'has' && second !== undefined) return this.#has(first, second, place);
     return this.refuse(place, `the function ${name}`);

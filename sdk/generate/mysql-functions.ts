@@ -1,11 +1,11 @@
 import type { MysqlFormulas } from './mysql-formulas.js';
-import { fit, HEAD, literal, remark } from './mysql-words.js';
+import { HEAD, literal, remark } from './mysql-words.js';
 
 /** Functions of a domain's own: the zone in one place, and codes that nobody guesses. Their names begin with `_`: no caller has them. */
 export function functionTexts(formulas: MysqlFormulas): Readonly<Record<string, string>> {
   const { used, prefix, specification } = formulas;
   const { zone } = specification.source;
-  const named = (name: string): string => fit(`_${prefix}_${name}`);
+  const named = (name: string): string => formulas.callable(`_${prefix}_${name}`);
   const [local, moment, code, tenant] = [named('local'), named('moment'), named('random_code'), named('tenant')];
   const isZoned = zone !== 'UTC';
   return {

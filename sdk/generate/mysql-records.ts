@@ -96,7 +96,7 @@ function hasDeleteTrigger(record: CheckedRecord, formulas: MysqlFormulas): boole
 }
 
 /** The row of a trigger, or of a CHECK. */
-function rowPlace(record: CheckedRecord, alias: string, path: string): Place {
+export function rowPlace(record: CheckedRecord, alias: string, path: string): Place {
   const own: RowRef = { kind: 'alias', alias, record, isRaw: true };
   return {
     ...nowhere(`records.${record.name}.${path}`, 'UTC_TIMESTAMP(3)'),
@@ -305,36 +305,51 @@ export type TriggerEvent =
 
 /** What holds whoever writes and a CHECK cannot say. */
 export function triggerTexts(record: CheckedRecord, formulas: MysqlFormulas): Readonly<Record<string, string>> {
-  const bodies = triggersOf(record, formulas);
   const texts: Record<string, string> = {};
-  for (const [event, lines] of Object.entries(bodies)) {
+  for (const [event, lines] of Object.entries(triggersOf(record, formulas))) {
     if (lines.length === 0) continue;
-    const name = formulas.name(record.name, event);
-    const [time = '', happening = ''] = event.split('_');
-    const body = lines.join('\n');
-    const declared = [
-      ...(body.includes('v_message')
-        ? [`DECLARE v_message VARCHAR(1000) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;`]
-        : []),
-      ...(body.includes('v_number') ? ['DECLARE v_number BIGINT;'] : []),
-      ...(body.includes('v_locked')
-        ? [`DECLARE v_locked VARCHAR(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;`]
-        : []),
-    ];
-    texts[name] = `${remark(`${happening} of ${words(record.name)}: what holds whoever writes.`)}
+    const { name, text } = triggerText(record, { event, lines }, formulas);
+    texts[name] = text;
+  }
+  return texts;
+}
+
+/** With the variables that its lines name. */
+export function triggerBlock(lines: readonly string[]): readonly string[] {
+  const body = lines.join('\n');
+  return [
+    ...(body.includes('v_message')
+      ? [`DECLARE v_message VARCHAR(1000) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;`]
+      : []),
+    ...(body.includes('v_number') ? ['DECLARE v_number BIGINT;'] : []),
+    ...(body.includes('v_locked') ? [`DECLARE v_locked VARCHAR(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;`] : []),
+    ...lines,
+  ];
+}
+
+export function triggerText(
+  record: CheckedRecord,
+  { event, lines }: { readonly event: string; readonly lines: readonly string[] },
+  formulas: MysqlFormulas,
+): { readonly name: string; readonly text: string } {
+  const name = formulas.name(record.name, event);
+  const [time = '', happening = ''] = event.split('_');
+  const text = `${remark(`${happening} of ${words(record.name)}: what holds whoever writes.`)}
 ${HEAD}
 DROP TRIGGER IF EXISTS ${name};
 
 CREATE TRIGGER ${name} ${time.toUpperCase()} ${happening.toUpperCase()} ON ${formulas.name(record.name)} FOR EACH ROW
 BEGIN
-${indent([...declared, ...lines]).join('\n')}
+${indent(triggerBlock(lines)).join('\n')}
 END;
 `;
-  }
-  return texts;
+  return { name, text };
 }
 
-function triggersOf(record: CheckedRecord, formulas: MysqlFormulas): Readonly<Record<TriggerEvent, readonly string[]>> {
+export function triggersOf(
+  record: CheckedRecord,
+  formulas: MysqlFormulas,
+): Readonly<Record<TriggerEvent, readonly string[]>> {
   const made: Record<TriggerEvent, string[]> = {
     ...{
       before_insert: [],
@@ -493,14 +508,14 @@ export function lockReference(to: string, value: string, formulas: MysqlFormulas
   return `SELECT lock_of.${key} INTO v_locked FROM ${formulas.name(to)} AS lock_of WHERE lock_of.${key} = ${value} FOR UPDATE;`;
 }
 
-interface Total {
+export interface Total {
   readonly parent: CheckedRecord;
   readonly child: CheckedRecord;
   readonly field: CheckedField;
   readonly rollup: NonNullable<CheckedField['rollup']>;
 }
 
-function totalsOver(child: CheckedRecord, formulas: MysqlFormulas): readonly Total[] {
+export function totalsOver(child: CheckedRecord, formulas: MysqlFormulas): readonly Total[] {
   return formulas.specification.records.flatMap((parent) =>
     parent.fields.flatMap((field): readonly Total[] =>
       field.rollup?.child === child.name ? [{ parent, child, field, rollup: field.rollup }] : [],
@@ -509,7 +524,7 @@ function totalsOver(child: CheckedRecord, formulas: MysqlFormulas): readonly Tot
 }
 
 /** Keeps a stored total exact with each write of a child. */
-function totalLines(
+export function totalLines(
   { parent, child, field, rollup }: Total,
   event: 'insert' | 'update' | 'delete',
   formulas: MysqlFormulas,
@@ -614,8 +629,8 @@ export function historyLines(
 
 /** n.b. of records that depend on who asks, it is for procedures only: nobody is granted what begins with `_`. */
 export function viewName(record: CheckedRecord, formulas: MysqlFormulas): string {
-  const name = formulas.name(record.name, 'rows');
-  return record.rowAccess === undefined ? name : fit(`_${name}`);
+  const name = `${formulas.prefix}_${record.name}_rows`;
+  return formulas.callable(record.rowAccess === undefined ? name : `_${name}`);
 }
 
 /** Every record, as readers see it. */

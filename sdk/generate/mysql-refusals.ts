@@ -1,6 +1,6 @@
 import type { CheckedRecord, ErrorClass, Message } from '../spec/index.js';
 import { type MysqlFormulas, nowhere, type Place } from './mysql-formulas.js';
-import { fit, HEAD, indent, literal, remark } from './mysql-words.js';
+import { HEAD, indent, literal, remark } from './mysql-words.js';
 
 /** How the database says no: in the caller's words, with the class and the field that BEDS reads from the text. */
 
@@ -55,7 +55,7 @@ export function referenceName(record: CheckedRecord, field: string, formulas: My
 const CONSTRAINT_ERRORS = '1062, 1451, 1452, 3819, 4025';
 
 export function explainName(formulas: MysqlFormulas): string {
-  return fit(`_${formulas.prefix}_explain`);
+  return formulas.callable(`_${formulas.prefix}_explain`);
 }
 
 /** The one place where constraints get their words. n.b. values that a message quotes stand before the name, never behind it. */

@@ -76,7 +76,7 @@ export interface RoutineParts {
 /** A procedure, with the variables that its body names. */
 export function routineOf(parts: RoutineParts, formulas: MysqlFormulas): Routine {
   const { operation, about, parameters, args, reads, declarations, body, answers, columns, clears = false } = parts;
-  const name = formulas.name(operation);
+  const name = formulas.callable(`${formulas.prefix}_${operation}`);
   const all = [...declarations, ...body].join('\n');
   const uses = (variable: string): boolean => new RegExp(`\\b${variable}\\b`).test(all);
   const usesCaller = { id: uses(CALLER.id), roles: uses(CALLER.roles) };
@@ -91,6 +91,8 @@ export function routineOf(parts: RoutineParts, formulas: MysqlFormulas): Routine
     ...(uses('v_locked') ? [`DECLARE v_locked VARCHAR(200) ${TEXT};`] : []),
   ];
   const handler = reads ? [] : constraintHandler(formulas);
+  // While two revisions work at once, triggers keep the rules of the one that writes.
+  const said = reads ? [] : [`SET @beds_revision = ${formulas.revision};`];
   const signature =
     list.length === 0 ? '()' : `(\n${list.map((each) => `  IN ${each.name} ${each.type}`).join(',\n')}\n)`;
   const text = `${remark(about)}
@@ -102,7 +104,7 @@ CREATE PROCEDURE ${name}${signature}
   ${reads ? 'READS' : 'MODIFIES'} SQL DATA
   COMMENT ${comment(about)}
 BEGIN
-${indent([...own, ...declarations, ...handler, ...body]).join('\n')}
+${indent([...own, ...declarations, ...handler, ...said, ...body]).join('\n')}
 END;
 `;
   return { operation, name, args, answers, columns, text, reads, usesCaller, clears, about };

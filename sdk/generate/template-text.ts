@@ -106,7 +106,7 @@ ${rows.join('\n\n')}
 ${objects}${doc(`${source.description} The database decides; what it says is passed on.`)}
 export default defineDomain({
   name: '${domain}',
-  version: '1.0.0',
+  version: '${formulas.revision}.0.0',
   store: '${source.store}',
   key: '${key}',
 ${parts.core.map((each) => `  ${each}\n`).join('')}  fetch: ${fetched},

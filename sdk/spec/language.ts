@@ -717,6 +717,12 @@ export const specificationSchema = z
     domain: z.string().regex(DOMAIN_PATTERN).describe('Name of the domain: a-z, 0-9 and hyphens.'),
     description: sentence('What the domain is for, in one sentence.'),
     store: name('Name of the store in the configuration of BEDS. "main" unless the brief says another.'),
+    revision: z
+      .int()
+      .min(1)
+      .max(9999)
+      .exactOptional()
+      .describe('Number of this version of the document. Tools count it: leave it as it is.'),
     zone: z.string().min(1).max(60).describe('Time zone by IANA, in which @today and days are meant: "Europe/Zurich".'),
     records: z
       .array(record)

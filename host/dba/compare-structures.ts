@@ -1,0 +1,401 @@
+import type { TableChange } from '#sdk/generate';
+import {
+  type ColumnParts,
+  compareTypes,
+  optionalColumn,
+  partsOf,
+  type Structure,
+  type TableStructure,
+} from './mysql-structure.js';
+
+/**
+ * What has to be done to the tables of a domain from one revision to the next, in two phases. Expanding adds and widens: what worked
+ * goes on working. Contracting takes away and narrows, when nobody uses the revision before.
+ */
+export interface TableWork {
+  readonly phase: Phase;
+  readonly table: string;
+  /** Clauses of one ALTER TABLE are of one group. */
+  readonly group: Group;
+  /** Of ALTER TABLE. Empty: the table itself goes. */
+  readonly clause: string;
+  readonly words: string;
+  /** References of columns that hold nothing yet: nothing has to be looked up. */
+  readonly isUnchecked?: boolean;
+}
+
+export type Phase = 'expand' | 'contract';
+export type Group = 'unbind' | 'unkey' | 'columns' | 'keys' | 'references' | 'checks' | 'drop';
+export const GROUPS: readonly Group[] = ['unbind', 'unkey', 'columns', 'keys', 'references', 'checks', 'drop'];
+
+/** Rows that lose something, or that must be put right before. */
+export interface Hurdle {
+  readonly kind: 'loss' | 'block';
+  readonly table: string;
+  /** Rows that it is about, as a condition over the table, or as a whole query that counts. */
+  readonly where?: string;
+  readonly count?: string;
+  /** Behind a number: `rows have a value in phone, which goes`. */
+  readonly words: string;
+  /** What makes them fit, where the loss is allowed. */
+  readonly cut?: { readonly column: string; readonly value: string };
+}
+
+export interface Comparison {
+  readonly works: readonly TableWork[];
+  readonly hurdles: readonly Hurdle[];
+  readonly refused: readonly { readonly path: string; readonly construct: string }[];
+  /** What callers should know. */
+  readonly notices: readonly string[];
+}
+
+export interface Compared {
+  /** As the database is. */
+  readonly real: Structure;
+  /** As the revision before has it: what is in neither is somebody else's, and stays. */
+  readonly before: Structure;
+  readonly after: Structure;
+  readonly tables: Readonly<Record<string, TableChange>>;
+}
+
+const q = (name: string): string => `\`${name.replaceAll('`', '``')}\``;
+
+export function compareStructures(compared: Compared): Comparison {
+  const all = new Collected();
+  const { real, before, after } = compared;
+  for (const [table, is] of Object.entries(real.tables)) {
+    const target = after.tables[table];
+    if (target === undefined) {
+      if (before.tables[table] === undefined) continue;
+      all.works.push({ phase: 'contract', table, group: 'drop', clause: '', words: `drop the table ${table}` });
+      all.hurdles.push({ kind: 'loss', table, where: 'TRUE', words: `rows of ${table} are lost with the table` });
+      continue;
+    }
+    const was = before.tables[table] ?? { columns: {}, keys: {}, references: {}, checks: {} };
+    const change = compared.tables[table] ?? { renamed: {}, fills: [] };
+    new TableComparison({ table, is, was, target, change }, all).run();
+  }
+  return all;
+}
+
+class Collected implements Comparison {
+  readonly works: TableWork[] = [];
+  readonly hurdles: Hurdle[] = [];
+  readonly refused: { readonly path: string; readonly construct: string }[] = [];
+  readonly notices: string[] = [];
+}
+
+interface OneTable {
+  readonly table: string;
+  readonly is: TableStructure;
+  readonly was: TableStructure;
+  readonly target: TableStructure;
+  readonly change: TableChange;
+}
+
+class TableComparison {
+  readonly #of: OneTable;
+  readonly #all: Collected;
+  /** Columns that hold nothing of the revision before. */
+  readonly #fresh: ReadonlySet<string>;
+
+  constructor(of: OneTable, all: Collected) {
+    this.#of = of;
+    this.#all = all;
+    this.#fresh = new Set(Object.keys(of.target.columns).filter((name) => of.was.columns[name] === undefined));
+  }
+
+  run(): void {
+    const { target, is, was } = this.#of;
+    for (const [name, definition] of Object.entries(target.columns)) {
+      const there = is.columns[name];
+      if (there === undefined) this.#addColumn(name, definition);
+      else if (there !== definition && was.columns[name] !== definition) this.#changeColumn(name, [there, definition]);
+    }
+    for (const name of Object.keys(is.columns)) {
+      if (target.columns[name] === undefined && was.columns[name] !== undefined) this.#removeColumn(name);
+    }
+    this.#compareKeys();
+    this.#compareConstraints('references');
+    this.#compareConstraints('checks');
+  }
+
+  #work(phase: Phase, group: Group, [clause, words]: readonly [string, string], isUnchecked = false): void {
+    this.#all.works.push({
+      phase,
+      table: this.#of.table,
+      group,
+      clause,
+      words,
+      ...(isUnchecked ? { isUnchecked } : {}),
+    });
+  }
+
+  #hurdle(hurdle: Omit<Hurdle, 'table'>): void {
+    this.#all.hurdles.push({ table: this.#of.table, ...hurdle });
+  }
+
+  #refuse(name: string, construct: string): void {
+    this.#all.refused.push({ path: `${this.#of.table}.${name}`, construct });
+  }
+
+  #isFilled(name: string): boolean {
+    return this.#of.change.fills.some(({ column }) => column === name);
+  }
+
+  #addColumn(name: string, definition: string): void {
+    const { table } = this.#of;
+    const parts = partsOf(definition);
+    if (parts.isNumbered) return this.#refuse(name, 'a key that the database gives, in a table that is there');
+    const isHeld = parts.isRequired && parts.default === undefined && !parts.isGenerated;
+    if (isHeld && !this.#isFilled(name))
+      return this.#refuse(name, 'a value that must be there, which rows that are there do not have: give it a default');
+    const now = isHeld ? optionalColumn(definition) : definition;
+    const words = `add ${table}.${name}${isHeld ? ', which may be absent until the version before is retired' : ''}`;
+    this.#work('expand', 'columns', [`ADD COLUMN ${q(name)} ${now}`, words]);
+    if (isHeld) this.#require(name, definition);
+  }
+
+  #require(name: string, definition: string): void {
+    this.#work('contract', 'columns', [
+      `MODIFY COLUMN ${q(name)} ${definition}`,
+      `${this.#of.table}.${name} must be there`,
+    ]);
+    this.#hurdle({
+      kind: 'block',
+      where: `${q(name)} IS NULL`,
+      words: `rows have no ${name}, which must be there: give them one`,
+    });
+  }
+
+  #changeColumn(name: string, [from, to]: readonly [string, string]): void {
+    const { table } = this.#of;
+    const [is, next] = [partsOf(from), partsOf(to)];
+    if (is.isGenerated || next.isGenerated) {
+      this.#work('contract', 'unkey', [`DROP COLUMN ${q(name)}`, `compute ${table}.${name} in another way`]);
+      this.#work('contract', 'columns', [`ADD COLUMN ${q(name)} ${to}`, `compute ${table}.${name} in another way`]);
+      return;
+    }
+    const types = compareTypes(is, next);
+    if (types === undefined || is.isNumbered !== next.isNumbered)
+      return this.#refuse(
+        name,
+        `another kind of value, ${shown(from)} to ${shown(to)}: add a field of another name and move what it holds`,
+      );
+    const isTightened = !is.isRequired && next.isRequired;
+    const isLoosened = is.isRequired && !next.isRequired;
+    const loses = is.default !== undefined && is.default !== next.default;
+    if (types === 'narrower') this.#narrow(name, { is, next, to });
+    if (isTightened) {
+      if (!this.#isFilled(name) && next.default === undefined && this.#of.was.columns[name] !== undefined)
+        this.#all.notices.push(
+          `${table}.${name} must be there from now on: rows without it cannot be read by the new version.`,
+        );
+      this.#require(name, to);
+    }
+    if (isLoosened)
+      this.#all.notices.push(
+        `${table}.${name} may be absent only when the version before is retired, which would not understand it: until then the new version must give it.`,
+      );
+    if (types === 'narrower' || isTightened || isLoosened || loses) {
+      if (!isTightened)
+        this.#work('contract', 'columns', [
+          `MODIFY COLUMN ${q(name)} ${to}`,
+          `change ${table}.${name} to ${shown(to)}`,
+        ]);
+      if (types !== 'wider') return;
+    }
+    const wide = types === 'wider' && (isTightened || isLoosened || loses) ? widened(from, to) : to;
+    this.#work('expand', 'columns', [
+      `MODIFY COLUMN ${q(name)} ${wide}`,
+      types === 'wider'
+        ? `widen ${table}.${name} to ${shown(to)}`
+        : `change the words or the default of ${table}.${name}`,
+    ]);
+    if (types === 'wider' && next.base === 'enum') {
+      const added = next.size.filter((word) => !is.size.includes(word)).join(', ');
+      this.#all.notices.push(
+        `Callers of the version before do not know ${added} in ${table}.${name}: a row that has it they cannot read.`,
+      );
+    }
+  }
+
+  #narrow(
+    name: string,
+    { is, next, to }: { readonly is: ColumnParts; readonly next: ColumnParts; readonly to: string },
+  ): void {
+    const column = q(name);
+    const [first = '0', second = '0'] = next.size;
+    if (next.base === 'enum') {
+      const gone = is.size.filter((word) => !next.size.includes(word));
+      this.#hurdle({
+        kind: 'block',
+        where: `${column} IN (${gone.join(', ')})`,
+        words: `rows have ${gone.join(' or ')} in ${name}, which goes: give them another word`,
+      });
+    } else if (next.base === 'varchar' || next.base === 'char') {
+      this.#hurdle({
+        kind: 'loss',
+        where: `CHAR_LENGTH(${column}) > ${first}`,
+        words: `rows have more than ${first} characters in ${name}, which are cut`,
+        cut: { column: name, value: `LEFT(target.${column}, ${first})` },
+      });
+    } else if (next.base === 'decimal') {
+      this.#hurdle({
+        kind: 'block',
+        where: `ABS(${column}) >= 1e${Number(first) - Number(second)}`,
+        words: `rows have too large a number in ${name}`,
+      });
+      this.#hurdle({
+        kind: 'loss',
+        where: `${column} <> ROUND(${column}, ${second})`,
+        words: `rows have more than ${second} digits after the point in ${name}, which are rounded`,
+        cut: { column: name, value: `ROUND(target.${column}, ${second})` },
+      });
+    } else {
+      const bits = { tinyint: 8, smallint: 16, mediumint: 24, int: 32 }[next.base] ?? 64;
+      this.#hurdle({
+        kind: 'block',
+        where: `${column} NOT BETWEEN -POW(2, ${bits - 1}) AND POW(2, ${bits - 1}) - 1`,
+        words: `rows have a number in ${name} that ${shown(to)} does not hold`,
+      });
+    }
+    this.#hurdle({ kind: 'loss', where: 'FALSE', words: `rows: ${name} is narrowed to ${shown(to)}` });
+  }
+
+  #removeColumn(name: string): void {
+    const { table, change, is } = this.#of;
+    const definition = is.columns[name] ?? '';
+    const parts = partsOf(definition);
+    const moved = change.renamed[name];
+    if (parts.isRequired && parts.default === undefined && !parts.isGenerated) {
+      this.#work('expand', 'columns', [
+        `MODIFY COLUMN ${q(name)} ${optionalColumn(definition)}`,
+        `let ${table}.${name} be absent, which the new version does not give`,
+      ]);
+      if (moved === undefined)
+        this.#all.notices.push(
+          `Rows that the new version adds have no ${table}.${name}: callers of the version before cannot read them where they expect one.`,
+        );
+    }
+    this.#work('contract', 'columns', [
+      `DROP COLUMN ${q(name)}`,
+      `drop ${table}.${name}${moved === undefined ? '' : `, which is ${moved} now`}`,
+    ]);
+    if (parts.isGenerated) return;
+    if (moved === undefined)
+      this.#hurdle({
+        kind: 'loss',
+        where: `${q(name)} IS NOT NULL`,
+        words: `rows have a value in ${table}.${name}, which goes`,
+      });
+    else
+      this.#hurdle({
+        kind: 'block',
+        where: `NOT (${q(name)} <=> ${q(moved)})`,
+        words: `rows have not been moved from ${name} to ${moved}: run the command again`,
+      });
+  }
+
+  #isOnFresh(text: string): boolean {
+    const inside = /\(([\s\S]*)\)/.exec(text)?.[1] ?? '';
+    const own = inside.split(/\bREFERENCES\b/)[0] ?? '';
+    const named = [...own.matchAll(/`((?:[^`]|``)+)`/g)].map(([, name = '']) => name);
+    return named.length > 0 && named.every((name) => this.#fresh.has(name));
+  }
+
+  #compareKeys(): void {
+    const { is, was, target, table } = this.#of;
+    if (is.keys['PRIMARY'] !== target.keys['PRIMARY'] && was.keys['PRIMARY'] !== target.keys['PRIMARY'])
+      this.#refuse('PRIMARY', 'another primary key');
+    const names = new Set([...Object.keys(is.keys), ...Object.keys(target.keys)]);
+    names.delete('PRIMARY');
+    for (const name of names) {
+      const [there, wanted, old] = [is.keys[name], target.keys[name], was.keys[name]];
+      if (there === wanted || (wanted === undefined && old === undefined) || (there !== undefined && wanted === old))
+        continue;
+      const isUnique = wanted?.startsWith('UNIQUE') === true;
+      if (there !== undefined) this.#work('contract', 'unkey', [`DROP KEY ${q(name)}`, `drop the index ${name}`]);
+      if (wanted === undefined) continue;
+      const isAtOnce = there === undefined && (!isUnique || this.#isOnFresh(wanted));
+      this.#work(isAtOnce ? 'expand' : 'contract', 'keys', [
+        `ADD ${wanted}`,
+        `add the ${isUnique ? 'unique key' : 'index'} ${name}`,
+      ]);
+      if (!isUnique || isAtOnce) continue;
+      this.#all.notices.push(
+        `What ${name} asks for holds when the version before is retired: until then two rows of ${table} may agree in it.`,
+      );
+      const list = /\((.*)\)$/.exec(wanted)?.[1] ?? '';
+      const present = [...list.matchAll(/`[^`]+`/g)]
+        .filter(([column]) => is.columns[column.slice(1, -1)] !== undefined)
+        .map(([column]) => column);
+      if (present.length === 0 || present.length < [...list.matchAll(/`[^`]+`/g)].length) continue;
+      const some = present.map((column) => `${column} IS NOT NULL`).join(' AND ');
+      this.#hurdle({
+        kind: 'block',
+        count: `SELECT COALESCE(SUM(many), 0) AS found FROM (SELECT COUNT(*) AS many FROM ${q(table)} WHERE ${some} GROUP BY ${present.join(', ')} HAVING COUNT(*) > 1) AS same`,
+        words: `rows agree in what must be unique, ${present.join(', ').replaceAll('`', '')}: change or delete some`,
+      });
+    }
+  }
+
+  #compareConstraints(kind: 'references' | 'checks'): void {
+    const { table } = this.#of;
+    const [is, was, target] = [this.#of.is[kind], this.#of.was[kind], this.#of.target[kind]];
+    const what = kind === 'checks' ? 'rule' : 'reference';
+    const drop = kind === 'checks' ? 'DROP CONSTRAINT' : 'DROP FOREIGN KEY';
+    for (const name of new Set([...Object.keys(is), ...Object.keys(target)])) {
+      const [there, wanted, old] = [is[name], target[name], was[name]];
+      if (there === wanted || (wanted === undefined && old === undefined) || (there !== undefined && wanted === old))
+        continue;
+      if (there !== undefined) {
+        this.#work('contract', 'unbind', [`${drop} ${q(name)}`, `drop the ${what} ${name}`]);
+        this.#all.notices.push(
+          `The ${what} ${name} of ${table} holds until the version before is retired, for the new version too.`,
+        );
+      }
+      if (wanted === undefined) continue;
+      const isAtOnce = there === undefined && this.#isOnFresh(wanted);
+      this.#work(
+        isAtOnce ? 'expand' : 'contract',
+        kind,
+        [`ADD ${wanted}`, `add the ${what} ${name}`],
+        isAtOnce && kind === 'references',
+      );
+      if (isAtOnce) continue;
+      if (there === undefined)
+        this.#all.notices.push(`The ${what} ${name} of ${table} holds for rows when the version before is retired.`);
+      const columns = [...wanted.matchAll(/`([^`]+)`/g)].slice(1).map(([, column = '']) => column);
+      if (kind === 'checks') {
+        if (!columns.every((column) => this.#of.is.columns[column] !== undefined)) continue;
+        const [, test = ''] = /CHECK \(([\s\S]*)\)/.exec(wanted) ?? [];
+        this.#hurdle({
+          kind: 'block',
+          where: `(${test}) IS FALSE`,
+          words: `rows break the rule ${name}: put them right`,
+        });
+      } else {
+        const [, own = '', other = '', key = ''] =
+          /FOREIGN KEY \(`([^`]+)`\) REFERENCES `([^`]+)` \(`([^`]+)`\)/.exec(wanted) ?? [];
+        if (this.#of.is.columns[own] === undefined) continue;
+        this.#hurdle({
+          kind: 'block',
+          count: `SELECT COUNT(*) AS found FROM ${q(table)} AS one LEFT JOIN ${q(other)} AS named ON named.${q(key)} = one.${q(own)} WHERE one.${q(own)} IS NOT NULL AND named.${q(key)} IS NULL`,
+          words: `rows name a ${other} in ${own} that is not there`,
+        });
+      }
+    }
+  }
+}
+
+/** The new type with all else as it was. */
+function widened(from: string, to: string): string {
+  const type = (text: string): string => /^\w+(?:\((?:'(?:[^'\\]|\\.|'')*'|[^)'])*\))?/.exec(text)?.[0] ?? '';
+  return `${type(to)}${from.slice(type(from).length)}`;
+}
+
+/** A column as a person reads it: without its comment. */
+function shown(definition: string): string {
+  return definition.replace(/ COMMENT '(?:[^'\\]|\\.|'')*'$/, '').replaceAll(/ (?:CHARACTER SET|COLLATE) \S+/g, '');
+}

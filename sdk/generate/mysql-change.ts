@@ -1,0 +1,313 @@
+import type { CheckedField, CheckedRecord, CheckedSpecification } from '../spec/index.js';
+import { CALLER, MysqlFormulas } from './mysql-formulas.js';
+import {
+  rowPlace,
+  type StoredField,
+  storedFields,
+  type Total,
+  totalLines,
+  totalsOver,
+  triggerBlock,
+  type TriggerEvent,
+  triggersOf,
+  triggerText,
+} from './mysql-records.js';
+import { indent, literal, quote } from './mysql-words.js';
+import { type Refusal, Refusals } from './refusals.js';
+
+/**
+ * From one revision of a specification to the next, as far as the documents say it: which column is which, what rows that are there
+ * get, and the triggers that keep both revisions right while both are used. What the tables are like, the database itself says.
+ */
+
+export interface MysqlChange {
+  readonly refused: readonly Refusal[];
+  /** By the name of the table. */
+  readonly tables: Readonly<Record<string, TableChange>>;
+  /** In place of those of the revision before, until it is retired. */
+  readonly triggers: readonly WindowTrigger[];
+}
+
+export interface TableChange {
+  /** Names of columns, by their names before. */
+  readonly renamed: Readonly<Record<string, string>>;
+  readonly fills: readonly Fill[];
+}
+
+/** What rows that are there get in a column. */
+export interface Fill {
+  readonly column: string;
+  /** Over the row, whose alias is `target`. */
+  readonly value: string;
+  /** Rows that have it already. */
+  readonly isDone?: string;
+  readonly words: string;
+}
+
+export interface WindowTrigger {
+  readonly name: string;
+  readonly table: string;
+  /** Keeps both revisions right; absent: there is none meanwhile. */
+  readonly window?: string;
+  readonly before?: string;
+  readonly after?: string;
+}
+
+/** How the DBA's own writes are known, by which rows that are there get their values: no rule of a state holds them up. */
+export interface ChangeOptions {
+  /** The account of the DBA, as the server knows it: the part before the @. */
+  readonly account: string;
+}
+
+export function changeMysql(
+  before: CheckedSpecification,
+  after: CheckedSpecification,
+  { account }: ChangeOptions,
+): MysqlChange {
+  const refusals = new Refusals();
+  const sides: Sides = {
+    old: new MysqlFormulas(before, new Refusals()),
+    fresh: new MysqlFormulas(after, refusals),
+    account,
+    refuse: (path, construct) => {
+      refusals.add(path, construct);
+    },
+  };
+  if (before.source.store !== after.source.store) sides.refuse('store', 'another store: its data would have to move');
+  const tables: Record<string, TableChange> = {};
+  const triggers: WindowTrigger[] = [];
+  for (const record of after.records) {
+    const was = before.records.find(({ name }) => name === record.name);
+    if (was === undefined) {
+      if (before.records.some(({ name }) => name === record.spec.was))
+        sides.refuse(`records.${record.name}.was`, `another name for the record ${String(record.spec.was)}`);
+      continue;
+    }
+    const change = tableChange(was, record, sides);
+    tables[sides.fresh.name(record.name)] = change;
+    triggers.push(...windowTriggers(was, record, { sides, change }));
+  }
+  return { refused: refusals.found, tables, triggers };
+}
+
+interface Sides {
+  readonly old: MysqlFormulas;
+  readonly fresh: MysqlFormulas;
+  readonly account: string;
+  readonly refuse: (path: string, construct: string) => void;
+}
+
+function tableChange(was: CheckedRecord, record: CheckedRecord, sides: Sides): TableChange {
+  const path = `records.${record.name}`;
+  const renamed = renamedFields(was, record);
+  const key = was.key.map((name) => renamed[name] ?? name);
+  if (key.join() !== record.key.join() || was.keyKind !== record.keyKind || was.parent !== record.parent)
+    sides.refuse(`${path}.key`, 'another key');
+  for (const name of was.key)
+    if (renamed[name] !== undefined)
+      sides.refuse(`${path}.fields.${renamed[name]}.was`, 'another name for a field of the key');
+  if (record.spec.soft_delete === true && was.spec.soft_delete !== true)
+    sides.refuse(`${path}.soft_delete`, 'soft_delete, where the version before would show what is deleted');
+  const fills: Fill[] = [];
+  for (const field of storedFields(record, sides.fresh)) {
+    const from = Object.entries(renamed).find(([, to]) => to === field.name)?.[0];
+    const old = stored(was, from ?? field.name);
+    if (from !== undefined)
+      fills.push({
+        column: field.name,
+        value: `target.${quote(from)}`,
+        isDone: `target.${quote(field.name)} <=> target.${quote(from)}`,
+        words: `what ${from} has`,
+      });
+    else if (field.rollup !== undefined) fills.push(...totalFill(field, { was: old, record, sides }));
+    else if (old === undefined || (old.optional && !field.optional))
+      fills.push(...valueFill(field, { record, sides, isNew: old === undefined }));
+  }
+  return { renamed, fills };
+}
+
+function stored(record: CheckedRecord, name: string): CheckedField | undefined {
+  return record.fields.find((field) => field.name === name && field.computed === undefined);
+}
+
+/** n.b. `was` is kept by later revisions, where it says nothing any more; and it may be the name of a column of another system. */
+function renamedFields(was: CheckedRecord, record: CheckedRecord): Readonly<Record<string, string>> {
+  const renamed: Record<string, string> = {};
+  for (const { name, spec, computed } of record.fields) {
+    const from = spec?.was;
+    if (from === undefined || computed !== undefined || stored(was, name) !== undefined) continue;
+    if (stored(was, from) !== undefined && stored(record, from) === undefined) renamed[from] = name;
+  }
+  return renamed;
+}
+
+function totalFill(
+  field: StoredField,
+  {
+    was,
+    record,
+    sides,
+  }: { readonly was: CheckedField | undefined; readonly record: CheckedRecord; readonly sides: Sides },
+): readonly Fill[] {
+  const { fresh } = sides;
+  const { rollup } = field;
+  if (rollup === undefined) return [];
+  const path = `records.${record.name}.fields.${field.name}`;
+  if (was !== undefined) {
+    if (JSON.stringify(was.rollup) !== JSON.stringify(rollup)) sides.refuse(path, 'another total under the same name');
+    return [];
+  }
+  const child = fresh.record(rollup.child);
+  const place = rowPlace(child, 'child_of', `fields.${field.name}`);
+  const value = rollup.value === undefined ? '1' : fresh.value(rollup.value, place);
+  const counted = rollup.when === undefined ? '' : ` AND (${fresh.condition(rollup.when, place)})`;
+  const [key = 'id'] = record.key;
+  const isEmpty = rollup.function === 'min' || rollup.function === 'max';
+  const total = isEmpty ? `${rollup.function.toUpperCase()}(${value})` : `COALESCE(SUM(${value}), 0)`;
+  const of = `SELECT ${total} FROM ${fresh.name(child.name)} AS child_of WHERE child_of.${quote(rollup.via)} = target.${quote(key)}${counted}`;
+  return [{ column: field.name, value: `(${of})`, words: `the ${rollup.function} of ${child.name}` }];
+}
+
+/** What a row gets that has none: the default of the field, as a new row would. */
+function valueFill(
+  field: StoredField,
+  { record, sides, isNew }: { readonly record: CheckedRecord; readonly sides: Sides; readonly isNew: boolean },
+): readonly Fill[] {
+  const path = `records.${record.name}.fields.${field.name}`;
+  const value = standIn(field, { alias: 'target', record, sides });
+  if (field.numbering !== undefined && isNew) sides.refuse(path, 'numbers for rows that are there');
+  // What the column gives by itself, rows that are there have at once.
+  if (field.isState || field.origin === 'version' || field.numbering !== undefined) return [];
+  if (value === undefined) {
+    if (!field.optional)
+      sides.refuse(
+        path,
+        'a value that must be there, without a default: rows that are there have none, and the version before gives none. Make it optional, or give it a default',
+      );
+    return [];
+  }
+  const isPlain = field.default?.node === 'literal';
+  if (isNew && isPlain) return [];
+  if (isNew && field.optional) return [];
+  const words = isPlain
+    ? `its default, ${value}`
+    : field.origin === 'timestamps'
+      ? 'the moment of this change'
+      : `its default, ${value}`;
+  return [{ column: field.name, value, isDone: `target.${quote(field.name)} IS NOT NULL`, words }];
+}
+
+function standIn(
+  field: StoredField,
+  { alias, record, sides }: { readonly alias: string; readonly record: CheckedRecord; readonly sides: Sides },
+): string | undefined {
+  if (field.origin === 'timestamps') return field.name.endsWith('_at') ? 'UTC_TIMESTAMP(3)' : undefined;
+  if (field.origin === 'key' && record.keyKind === 'uuid') return undefined;
+  if (field.default === undefined) return undefined;
+  const text = sides.fresh.value(field.default, rowPlace(record, alias, `fields.${field.name}.default`));
+  if (!text.includes(CALLER.id) && !text.includes(CALLER.roles)) return text;
+  return undefined;
+}
+
+/* Triggers */
+
+interface Window {
+  readonly sides: Sides;
+  readonly change: TableChange;
+}
+
+const EVENTS: readonly TriggerEvent[] = [
+  'before_insert',
+  'before_update',
+  'before_delete',
+  'after_insert',
+  'after_update',
+  'after_delete',
+];
+
+function windowTriggers(was: CheckedRecord, record: CheckedRecord, window: Window): readonly WindowTrigger[] {
+  const { old, fresh } = window.sides;
+  const [ofOld, ofFresh] = [triggersOf(was, old), triggersOf(record, fresh)];
+  const table = fresh.name(record.name);
+  return EVENTS.flatMap((event): readonly WindowTrigger[] => {
+    const lines = event.startsWith('after')
+      ? bothTotals({ was, record, event }, window.sides)
+      : bothRules({ event, old: ofOld[event], fresh: ofFresh[event], record }, window);
+    const text = (of: readonly string[]): string | undefined =>
+      of.length === 0 ? undefined : triggerText(record, { event, lines: of }, fresh).text;
+    const [before, after, meanwhile] = [text(ofOld[event]), text(ofFresh[event]), text(lines)];
+    if (before === after && meanwhile === before) return [];
+    return [
+      {
+        name: fresh.name(record.name, event),
+        table,
+        ...(meanwhile === undefined ? {} : { window: meanwhile }),
+        ...(before === undefined ? {} : { before }),
+        ...(after === undefined ? {} : { after }),
+      },
+    ];
+  });
+}
+
+/** Each revision by its own rules, and what each one writes in the form of the other as well. */
+function bothRules(
+  {
+    event,
+    old,
+    fresh,
+    record,
+  }: {
+    readonly event: TriggerEvent;
+    readonly old: readonly string[];
+    readonly fresh: readonly string[];
+    readonly record: CheckedRecord;
+  },
+  { sides, change }: Window,
+): readonly string[] {
+  const forward: string[] = [];
+  const back: string[] = [];
+  if (event !== 'before_delete') {
+    for (const [from, to] of Object.entries(change.renamed)) {
+      forward.push(`SET NEW.${quote(to)} = NEW.${quote(from)};`);
+      back.push(`SET NEW.${quote(from)} = NEW.${quote(to)};`);
+    }
+    for (const { column } of change.fills) {
+      if (Object.values(change.renamed).includes(column)) continue;
+      const field = storedFields(record, sides.fresh).find(({ name }) => name === column);
+      if (field === undefined || field.rollup !== undefined) continue;
+      const value = standIn(field, { alias: 'NEW', record, sides });
+      if (value !== undefined) forward.push(`SET NEW.${quote(column)} = COALESCE(NEW.${quote(column)}, ${value});`);
+      if (column === 'changed_at' && field.origin === 'timestamps')
+        forward.push(`SET NEW.${quote(column)} = UTC_TIMESTAMP(3);`);
+    }
+  }
+  const isSame = old.join('\n') === fresh.join('\n');
+  const isFilled = change.fills.length > 0 && event === 'before_update';
+  if (isSame && forward.length === 0 && back.length === 0 && !(isFilled && old.length > 0)) return old;
+  const branch = (lines: readonly string[]): readonly string[] =>
+    indent(['BEGIN', ...indent(triggerBlock(lines)), 'END;']);
+  const isOwn = `@beds_filling IS NOT NULL AND SUBSTRING_INDEX(USER(), '@', 1) = ${literal(sides.account)}`;
+  return [
+    ...(isFilled ? [`IF ${isOwn} THEN`, ...branch([])] : []),
+    `${isFilled ? 'ELSEIF' : 'IF'} COALESCE(@beds_revision, ${sides.old.revision}) < ${sides.fresh.revision} THEN`,
+    ...branch([...old, ...forward]),
+    'ELSE',
+    ...branch([...fresh, ...back]),
+    'END IF;',
+  ];
+}
+
+/** Totals of both revisions: those of the one before are exact until it is retired. */
+function bothTotals(
+  { was, record, event }: { readonly was: CheckedRecord; readonly record: CheckedRecord; readonly event: TriggerEvent },
+  { old, fresh }: Sides,
+): readonly string[] {
+  const happening = event.slice('after_'.length) as 'insert' | 'update' | 'delete';
+  const totals = totalsOver(record, fresh);
+  const named = ({ parent, field }: Total): string => `${parent.name}.${field.name}`;
+  const kept = totalsOver(was, old).filter((total) => !totals.some((each) => named(each) === named(total)));
+  return [
+    ...totals.flatMap((total) => totalLines(total, happening, fresh)),
+    ...kept.flatMap((total) => totalLines(total, happening, old)),
+  ];
+}

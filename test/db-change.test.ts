@@ -1,0 +1,246 @@
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import type { RowDataPacket } from 'mysql2/promise';
+import {
+  applyObjects,
+  type ChangePlan,
+  contractObjects,
+  planObjects,
+  statusObjects,
+  undoObjects,
+} from '../host/dba/index.js';
+import { changingDomain, type Draft, fieldsOf, nextOf, SONGS, type Workplace } from './support/changing-domain.js';
+import { sharedServices } from './support/services.js';
+
+const { mariadb } = await sharedServices(['mariadb']);
+assert.ok(mariadb);
+const { url } = mariadb;
+
+/** The first revision, with rows in it. */
+async function started(t: TestContext): Promise<Workplace> {
+  const place = await changingDomain(t, url);
+  place.write(SONGS);
+  await applyObjects(place.options);
+  await place.dba.query("INSERT INTO songs_artist (name, web) VALUES ('Ann', 'a.example'), ('Bo', NULL)");
+  await place.dba.query(
+    `INSERT INTO songs_song (title, artist, seconds, label, added_on) VALUES ('One', 1, 100, 'Red', '2026-01-01'), ('Two', 1, 200, NULL, '2026-01-02'), ('Three', 2, 300, 'Blue', '2026-01-03')`,
+  );
+  return place;
+}
+
+async function onePlan(place: Workplace): Promise<ChangePlan> {
+  const [plan, ...more] = await planObjects(place.options);
+  assert.ok(plan);
+  assert.equal(more.length, 0);
+  return plan;
+}
+
+async function rows(place: Workplace, sql: string): Promise<readonly RowDataPacket[]> {
+  return (await place.dba.query<RowDataPacket[]>(sql))[0];
+}
+
+const MANY = nextOf(SONGS, (next) => {
+  const song = fieldsOf(next, 'song');
+  const title = song.find(({ name }) => name === 'title');
+  Object.assign(title ?? {}, { name: 'name', was: 'title' });
+  song.push({
+    name: 'stars',
+    description: 'How good it is',
+    type: 'integer',
+    min: '0',
+    max: '5',
+    default: '0',
+  });
+  song.push({ name: 'heard_at', description: 'When it was heard last', type: 'timestamp', default: '@now' });
+  song.push({ name: 'note', description: 'A word about it', type: 'text', optional: true });
+  const mood = song.find(({ name }) => name === 'mood');
+  Object.assign(mood ?? {}, { values: ['calm', 'loud', 'odd'] });
+  song.splice(
+    song.findIndex(({ name }) => name === 'label'),
+    1,
+  );
+  fieldsOf(next, 'artist').push({
+    ...{ name: 'songs', description: 'How many there are', type: 'integer' },
+    rollup: { function: 'count', child: 'song', via: 'artist' },
+  });
+  next.records.push({
+    ...{ name: 'playlist', description: 'Songs in an order', key: 'auto', operations: ['create'] },
+    fields: [{ name: 'name', description: 'Its name', type: 'text' }],
+  });
+  for (const query of next.queries ?? [])
+    Object.assign(query, { columns: ['name = name', 'seconds = seconds'], order_by: ['name'] });
+});
+
+const allowed = { change: { allowLoss: true, acceptDrift: false } };
+
+describe('a change of a database', { timeout: 300_000 }, () => {
+  it('is planned in words, with what is lost by it and how long it locks, and changes nothing', async (t) => {
+    const place = await started(t);
+    assert.equal((await onePlan(place)).state, 'current');
+    place.write(MANY);
+    const plan = await onePlan(place);
+    assert.deepEqual([plan.state, plan.from, plan.to, plan.refused, plan.drift], ['change', 1, 2, [], []]);
+    assert.deepEqual(plan.losses, [{ rows: 2, words: 'rows have a value in songs_song.label, which goes' }]);
+    const said = plan.expand.map(({ words }) => words).join('\n');
+    for (const part of [
+      'make the table songs_playlist',
+      'add songs_artist.songs',
+      'add songs_song.name, which may be absent until the version before is retired',
+      "widen songs_song.mood to enum('calm','loud','odd')",
+      'let songs_song.title be absent, which the new version does not give',
+      'give songs_song.name what title has',
+      'give songs_artist.songs the count of song',
+      'put in 15 views and procedures beside those of the version before',
+    ])
+      assert.ok(said.includes(part), `${part} is not in:\n${said}`);
+    assert.match(plan.contract.map(({ words }) => words).join('\n'), /drop songs_song\.title, which is name now/);
+    const added = plan.expand.find(({ words }) => words.startsWith('add songs_artist.songs'));
+    assert.match(added?.lock ?? '', /^a moment: only/);
+    assert.match(plan.notices.join('\n'), /do not know 'odd' in songs_song\.mood/);
+    // Nothing is there of what it was asked for.
+    assert.deepEqual(await rows(place, "SHOW DATABASES LIKE 'beds\\_plan\\_%'"), []);
+    const [song] = await rows(place, 'SELECT * FROM songs_song');
+    assert.deepEqual(Object.keys(song ?? {}), ['id', 'title', 'artist', 'seconds', 'mood', 'label', 'added_on']);
+  });
+
+  it('lets both revisions work, and takes away what is no longer needed', async (t) => {
+    const place = await started(t);
+    place.write(MANY);
+    await assert.rejects(applyObjects(place.options), {
+      code: 'BEDS_DBA_CHANGE_LOSS',
+      message: 'songs: 2 rows have a value in songs_song.label, which goes.',
+    });
+    await applyObjects({ ...place.options, ...allowed });
+    const { dba } = place;
+    await dba.query("CALL songs_create('Four', 1, 400, NULL, 'Green', '2026-01-04')");
+    await dba.query("CALL songs_create_v2('Five', 2, 500, 'odd', NULL, 4, NULL, 'fine')");
+    await dba.query("CALL songs_update(1, 'Uno', NULL, NULL, NULL, NULL, NULL, NULL)");
+    await dba.query("CALL songs_update_v2(2, 'Due', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)");
+    const both = 'SELECT title, name, label, stars, heard_at IS NOT NULL AS heard FROM songs_song ORDER BY id';
+    assert.deepEqual(await rows(place, both), [
+      { title: 'Uno', name: 'Uno', label: 'Red', stars: 0, heard: 1 },
+      { title: 'Due', name: 'Due', label: null, stars: 0, heard: 1 },
+      { title: 'Three', name: 'Three', label: 'Blue', stars: 0, heard: 1 },
+      { title: 'Four', name: 'Four', label: 'Green', stars: 0, heard: 1 },
+      { title: 'Five', name: 'Five', label: null, stars: 4, heard: 1 },
+    ]);
+    assert.deepEqual(await rows(place, 'SELECT name, songs FROM songs_artist ORDER BY id'), [
+      { name: 'Ann', songs: 3 },
+      { name: 'Bo', songs: 2 },
+    ]);
+    const [status] = await statusObjects(place.options);
+    assert.deepEqual([status?.phase, status?.revision, status?.nextRevision], ['expanded', 1, 2]);
+    assert.equal((await onePlan(place)).state, 'expanded');
+    await assert.rejects(contractObjects(place.options), { code: 'BEDS_DBA_CHANGE_LOSS' });
+    await contractObjects({ ...place.options, ...allowed });
+    assert.deepEqual(await rows(place, 'SELECT name, stars FROM songs_song WHERE id > 3'), [
+      { name: 'Four', stars: 0 },
+      { name: 'Five', stars: 4 },
+    ]);
+    const plan = await onePlan(place);
+    assert.deepEqual([plan.state, plan.drift], ['current', []]);
+    // It is what a database is that was made from the document at once, but for the order of the columns.
+    const fresh = await changingDomain(t, url);
+    fresh.write(MANY);
+    await applyObjects(fresh.options);
+    const made = async ({ dba: connection }: Workplace): Promise<readonly string[]> => {
+      const texts: string[] = [];
+      for (const table of ['songs_song', 'songs_artist', 'songs_playlist']) {
+        const [[row]] = await connection.query<RowDataPacket[]>(`SHOW CREATE TABLE ${table}`);
+        texts.push(
+          ...String(row?.['Create Table'])
+            .replace(/ AUTO_INCREMENT=\d+/, '')
+            .split('\n')
+            .map((line) => line.replace(/,$/, '')),
+        );
+      }
+      return texts.toSorted();
+    };
+    assert.deepEqual(await made(place), await made(fresh));
+  });
+
+  it('is undone, as long as the revision before is there', async (t) => {
+    const place = await started(t);
+    const before = await rows(place, 'SHOW CREATE TABLE songs_song');
+    place.write(MANY);
+    await applyObjects({ ...place.options, ...allowed });
+    await place.dba.query("CALL songs_create_v2('Five', 2, 500, NULL, NULL, 4, NULL, 'fine')");
+    await assert.rejects(undoObjects(place.options), {
+      code: 'BEDS_DBA_CHANGE_LOSS',
+      message: /1 rows have a value in songs_song\.note, which goes/,
+    });
+    await undoObjects({ ...place.options, ...allowed });
+    const [is] = await rows(place, 'SHOW CREATE TABLE songs_song');
+    const text = (row: RowDataPacket | undefined): string =>
+      String(row?.['Create Table']).replace(/ AUTO_INCREMENT=\d+/, '');
+    assert.equal(text(is), text(before[0]));
+    place.write(SONGS);
+    const plan = await onePlan(place);
+    assert.deepEqual([plan.state, plan.drift], ['current', []]);
+    await assert.rejects(undoObjects(place.options), { code: 'BEDS_DBA_CHANGE_STATE' });
+  });
+
+  it('is refused where the document does not say what rows get, and where its number is the same', async (t) => {
+    const place = await started(t);
+    const refusedOf = async (change: (next: Draft) => void): Promise<string> => {
+      place.write(nextOf(SONGS, change));
+      const plan = await onePlan(place);
+      await assert.rejects(applyObjects(place.options), { code: /^BEDS_DBA_CHANGE_/ });
+      return plan.refused.join('\n');
+    };
+    const found = await refusedOf((next) => {
+      fieldsOf(next, 'song').push({ name: 'price', description: 'Its price', type: 'integer' });
+    });
+    assert.match(found, /^records\.song\.fields\.price: a value that must be there, without a default/);
+    const kind = await refusedOf((next) => {
+      fieldsOf(next, 'song')[2] = { name: 'seconds', description: 'How long it is', type: 'date' };
+      next.queries = [];
+    });
+    assert.match(kind, /songs_song\.seconds: another kind of value, bigint.* to date/);
+    const key = await refusedOf((next) => {
+      Object.assign(next.records[1] ?? {}, { key: ['name'] });
+    });
+    assert.match(key, /records\.artist\.key: another key/);
+    const same = await refusedOf((next) => {
+      delete next.revision;
+      fieldsOf(next, 'song').push({ name: 'note', description: 'A word', type: 'text', optional: true });
+    });
+    assert.match(same, /write "revision": 2 into it/);
+    assert.deepEqual(
+      (await rows(place, 'SHOW COLUMNS FROM songs_song')).map(({ Field }) => Field as string),
+      ['id', 'title', 'artist', 'seconds', 'mood', 'label', 'added_on'],
+    );
+  });
+
+  it('says what somebody has changed by hand, leaves it alone, and goes on only when told to', async (t) => {
+    const place = await started(t);
+    await place.dba.query('ALTER TABLE songs_song ADD COLUMN hand INT NULL, MODIFY COLUMN label VARCHAR(90) NULL');
+    await place.dba.query('CREATE OR REPLACE VIEW songs_artist_rows AS SELECT 1 AS id');
+    place.write(
+      nextOf(SONGS, (next) => {
+        fieldsOf(next, 'song').push({ name: 'note', description: 'A word', type: 'text', optional: true });
+      }),
+    );
+    const drift = [
+      'column songs_song.label is another',
+      'column songs_song.hand was added',
+      'view songs_artist_rows is another',
+    ];
+    assert.deepEqual((await onePlan(place)).drift, drift);
+    assert.deepEqual((await statusObjects(place.options))[0]?.drift, drift);
+    await assert.rejects(applyObjects(place.options), { code: 'BEDS_DBA_CHANGE_DRIFT' });
+    await applyObjects({ ...place.options, change: { allowLoss: false, acceptDrift: true } });
+    await contractObjects({ ...place.options, change: { allowLoss: false, acceptDrift: true } });
+    const columns = await rows(place, 'SHOW COLUMNS FROM songs_song');
+    assert.deepEqual(
+      columns
+        .map(({ Field, Type }) => `${String(Field)} ${String(Type)}`)
+        .filter((each) => /^(?:hand|label|note)/.test(each)),
+      [
+        'label varchar(90)',
+        columns.some(({ Type }) => Type === 'int(11)') ? 'hand int(11)' : 'hand int',
+        'note varchar(200)',
+      ],
+    );
+  });
+});
