@@ -6,7 +6,7 @@ import { startServices, type Services } from '../host/dev-servers/index.js';
 import { runWithNode } from './support/another-node.js';
 import { runTestFiles } from './support/run-test-files.js';
 import { sourceFiles } from './support/source-files.js';
-import { type CheckProgress, CHECKS_VARIABLE, runChecks } from './support/static-checks.js';
+import { type CheckProgress, CHECKS_VARIABLE, emitDeclarations, runChecks } from './support/static-checks.js';
 import { stopOnSignals } from './support/stop-on-signals.js';
 
 const STATIC_CHECKS = 'test/static-checks.test.ts';
@@ -145,11 +145,13 @@ async function runHere({ args, projectRoot, env }: TestRun): Promise<number> {
   let services: Services | undefined;
   try {
     const checksFile = join(workplace, 'checks.json');
-    // The checks run beside the tests, behind them where both want the processors; the tests of the checks come last.
-    if (files.includes(STATIC_CHECKS)) check(projectRoot, checksFile, stop.signal);
+    const declared = files.includes(STATIC_CHECKS) ? emitDeclarations(projectRoot, stop.signal) : undefined;
     const compiled = longestFirst(files).map((path) => compiledPath(projectRoot, path));
     if (compiled.some(needsServers)) services = await start(servicesDirectory, env, stop.signal);
+    await declared;
     if (stop.exitCode() !== undefined) return stop.exitCode() ?? 1;
+    // The checks run beside the tests, behind them where both want the processors; the tests of the checks come last.
+    if (declared !== undefined) check(projectRoot, checksFile, stop.signal);
     const atOnce = isUnitRun ? UNIT_AT_ONCE : AT_ONCE;
     say(
       `running ${files.length} test files on Node ${process.version}, ${atOnce.atLeast} to ${atOnce.atMost} at a time`,

@@ -61,6 +61,17 @@ export function runCheck(root: string, name: CheckName, signal?: AbortSignal): P
   });
 }
 
+/**
+ * Emits the declarations of the SDK, which tests pack and types are checked by: once, before several would do it at the same time.
+ * What is wrong with them, the check of types tells.
+ */
+export function emitDeclarations(root: string, signal: AbortSignal): Promise<void> {
+  const program = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  return new Promise((done) => {
+    execFile(process.execPath, [program, '-b', 'sdk'], { cwd: root, timeout: TIMEOUT_MS, signal }, () => done());
+  });
+}
+
 export interface CheckProgress {
   readonly name: CheckName;
   readonly ok: boolean;
