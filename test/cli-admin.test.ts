@@ -8,11 +8,12 @@ import { readOptions } from '../host/cli/admin-command.js';
 import { parseDuration, parsePercent, timeoutOf } from '../host/cli/options.js';
 import { rolloutErrors } from '../host/errors/rollout.js';
 import type { Receipt } from '../host/admin/contract.js';
-import type { CanaryView, DomainView } from '../host/admin/views.js';
+import type { DomainView } from '../host/admin/views.js';
 import { beds, type Ran } from './support/beds.js';
 import { describeBundle, writeBundle } from './support/bundles.js';
 import { openNodes, type ScriptedControl, type TestNode, type TestNodes } from './support/admin-nodes.js';
 import { sharedServices, temporaryDirectory } from './support/services.js';
+import type { CanaryView } from '../host/admin/shown.js';
 
 const { rabbitmq } = await sharedServices(['rabbitmq']);
 

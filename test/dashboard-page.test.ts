@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import type { Json } from '@beds/sdk';
 import type { Browser, Page } from 'playwright-core';
 import { makeNames } from '../host/amqp/names.js';
 import type { DomainView } from '../host/admin/views.js';
@@ -7,7 +11,8 @@ import { openNodes, type TestNode, type TestNodes } from './support/admin-nodes.
 import { openBrowser } from './support/chromium.js';
 import { openDashboard, picture, seriousFindings, type TestDashboard } from './support/dashboard.js';
 import { eventually } from './support/eventually.js';
-import { sharedServices, wholeFile } from './support/services.js';
+import { type Operation, serveKept } from './support/kept-domains.js';
+import { sharedServices, temporaryDirectory, wholeFile } from './support/services.js';
 
 const { rabbitmq } = await sharedServices(['rabbitmq']);
 const opened = await openBrowser(wholeFile);
@@ -54,6 +59,112 @@ const PAUSED: DomainView = {
   paused: true,
 };
 
+const LINE = {
+  ...{ node: 'berlin-1', domain: '', version: '', message: 'a line of the host', cause: '', code: '', place: '' },
+  ...{ requestId: '', traceId: '', count: 1, fields: '', level: 30 },
+};
+const FAULT = {
+  ...{
+    cause: 'c0ffee',
+    domain: 'cities',
+    version: '1.1.0',
+    code: 'BEDS_TEMPLATE_THREW',
+    place: 'cities/template.ts:40',
+  },
+  message: 'TypeError: no city has this id',
+};
+
+/** What nodes would have told a node of the role admin, and users of one of the role tercero. */
+function keptOperations(): Readonly<Record<string, Operation>> {
+  const now = Date.now();
+  const line = (secondsAgo: number, more: object): object => {
+    const at = now - secondsAgo * 1_000;
+    return { ...LINE, id: `${at.toString(36).padStart(9, '0')}-a-1`, at, ...more };
+  };
+  const lines = [
+    line(2_900, { message: 'serving' }),
+    line(1_200, { domain: 'cities', version: '1.1.0', message: 'active', fields: '{"ms":412}' }),
+    line(600, {}),
+    line(420, { level: 40, domain: 'orders', version: '2.0.0', message: 'slow: 1,204 ms', count: 214 }),
+    line(61, { ...FAULT, level: 50, requestId: 'r-17', fields: '{"operation":"fetch"}' }),
+    line(4, { level: 40, domain: 'cities', version: '1.1.0', message: 'no population is known', requestId: 'r-18' }),
+  ];
+  const users = [
+    {
+      id: 'u-1',
+      name: 'ann',
+      roles: ['operator', 'shop'],
+      disabled: false,
+      created_at: now - 9e9,
+      password_at: now - 9e8,
+    },
+    { id: 'u-2', name: 'bob', roles: ['viewer'], disabled: false, created_at: now - 8e9, password_at: now - 8e9 },
+    { id: 'u-3', name: 'old account', roles: [], disabled: true, created_at: now - 3e10, password_at: now - 3e10 },
+  ];
+  let sessions: readonly object[] = [
+    { address: '192.0.2.7', device: 'Firefox on Linux' },
+    { address: '192.0.2.99', device: 'a telephone' },
+  ].map((place, index) => ({
+    ...{
+      id: `s-${String(index)}`,
+      user_id: 'u-1',
+      place,
+      created_at: now - 8e7,
+      refreshed_at: now - 6e4,
+      idle_until: now + 9e8,
+    },
+  }));
+  return {
+    'logs.search': ({ cause }) =>
+      lines.filter((each) => cause === undefined || (each as typeof LINE).cause === cause) as never,
+    'logs.faults': () => [{ ...FAULT, count: 17, firstAt: now - 1_200_000, lastAt: now - 61_000, lastId: 'x' }],
+    'metrics.series': ({ from, to, points }) => {
+      const [begin, end] = [Number(from), Number(to)];
+      const stepMs = Math.round((end - begin) / Number(points) / 5_000) * 5_000;
+      const curve = Array.from({ length: Number(points) }, (_, index) => {
+        const wave = 1 + Math.sin(index / 17) / 2 + Math.sin(index / 5) / 9;
+        return {
+          ...{ at: begin + index * stepMs, calls: Math.round((wave * 41 * stepMs) / 1_000), p50Ms: 2, p99Ms: 40 },
+          ...{
+            failures: index > 170 && index < 184 ? Math.round(stepMs / 2_000) : 0,
+            p95Ms: 8 * wave,
+            inFlight: Math.round(4 * wave),
+          },
+          ...{ waiting: 0, queued: 0, memoryMb: Math.round(180 + index / 8), cpuPercent: 22 * wave, swaps: 0 },
+        };
+      });
+      // Nobody measured in between.
+      return { stepMs, points: curve.filter((_, index) => index < 90 || index > 102) };
+    },
+    'metrics.overview': () => [{ domain: 'cities', node: 'berlin-1', p95Ms: 9.6 }],
+    'metrics.objects': ({ name }) => ({
+      ...{ since: now - 40 * 86_400_000, days: 90 },
+      objects: ['1.0.0', '1.1.0']
+        .map((version, index) => ({
+          ...{
+            store: 'main',
+            object: 'city_list',
+            kind: 'view',
+            domain: 'cities',
+            version,
+            operation: 'fetch',
+            calls: 48_160,
+          },
+          ...{ callsPerDay: 1_204, failures: 0, p95Ms: 3.4, firstAt: now - 3e9, lastAt: now - (2 - index) * 4e7 },
+        }))
+        .filter(({ object }) => name === undefined || object === name),
+    }),
+    'users.fetch': () => users,
+    'users.setRoles': ({ id, roles }) => Object.assign(users.find((user) => user.id === id) ?? {}, { roles }) as Json,
+    'users.disable': ({ id }) => Object.assign(users.find((user) => user.id === id) ?? {}, { disabled: true }),
+    'users.endSessions': ({ id }) => {
+      sessions = [];
+      return { id: String(id) };
+    },
+    'sessions.list': () => sessions as never,
+  };
+}
+
 interface Stage extends TestDashboard {
   readonly nodes: TestNodes;
   readonly node: TestNode;
@@ -68,13 +179,22 @@ async function stage(t: TestContext, views: readonly DomainView[]): Promise<Stag
 }
 
 interface Look {
+  /** Of a certificate that nobody signed. */
+  readonly isTrusting?: true;
   readonly size?: keyof typeof SIZES;
   readonly colours?: 'light' | 'dark';
 }
 
 /** A page of a browser of its own, in which no error is overlooked. */
-async function look(t: TestContext, url: string, { size = 'desktop', colours = 'light' }: Look = {}): Promise<Page> {
-  const context = await browser.newContext({ viewport: SIZES[size], colorScheme: colours, reducedMotion: 'reduce' });
+async function look(
+  t: TestContext,
+  url: string,
+  { size = 'desktop', colours = 'light', isTrusting }: Look = {},
+): Promise<Page> {
+  const context = await browser.newContext({
+    ...{ viewport: SIZES[size], colorScheme: colours, reducedMotion: 'reduce' },
+    ignoreHTTPSErrors: isTrusting === true,
+  });
   t.after(() => context.close());
   const page = await context.newPage();
   page.setDefaultTimeout(WAIT_MS);
@@ -288,6 +408,104 @@ describe('the page of the dashboard', { skip }, () => {
     assert.equal(sent.length, 1);
   });
 
+  for (const size of ['desktop', 'phone'] as const) {
+    for (const colours of ['light', 'dark'] as const) {
+      it(`shows what is kept: lines, faults, curves, objects and users, ${size}, ${colours}`, async (t) => {
+        const { url, nodes, node } = await stage(t, [TRIED, PAUSED]);
+        const live = { store: 'main', domain: 'cities', version: '1.1.0', state: 'live' } as const;
+        node.control.declared.push({ ...live, object: 'city_archive', kind: 'procedure', alias: 'archive' });
+        node.control.declared.push({ ...live, object: 'city_list', kind: 'view', alias: 'fetch' });
+        const asked = await serveKept(nodes, keptOperations());
+        const page = await look(t, url, { size, colours });
+        const go = (name: string): Promise<void> =>
+          page.getByRole('navigation').getByRole('link', { name, exact: true }).click();
+        const check = async (name: string): Promise<void> => {
+          assert.deepEqual(await seriousFindings(page), [], name);
+          assert.equal(await isWide(page), false, `${name} is wider than the screen`);
+          await picture(page, `${name}-${size}-${colours}`);
+        };
+        await go('Faults');
+        await page.getByRole('row', { name: /cities 1\.1\.0 .*cities\/template\.ts:40/ }).waitFor();
+        await check('faults');
+        await page.getByRole('link', { name: 'log lines' }).first().click();
+        await page.getByRole('heading', { level: 1, name: 'Logs' }).waitFor();
+        await page.getByText('no city has this id').first().waitFor();
+        assert.equal(new URL(page.url()).searchParams.get('cause'), 'c0ffee');
+        await page.getByRole('button', { name: 'Not only this fault' }).click();
+        await page.getByText('a line of the host').waitFor();
+        await page.getByText('no city has this id').first().click();
+        await page.getByRole('definition').filter({ hasText: 'r-17' }).waitFor();
+        await check('logs');
+        await page.getByLabel('Level').selectOption('50');
+        await eventually('only errors are asked for', () =>
+          asked.some(({ op, payload }) => op === 'search' && (payload as { level?: number }).level === 50),
+        );
+        await go('Graphs');
+        await page
+          .getByText(/most [\d.]+ a second/)
+          .first()
+          .waitFor();
+        await page.getByText(/most \d+ MB/).waitFor();
+        await check('graphs');
+        await page.getByLabel('Over').selectOption('31536000');
+        await page.getByRole('combobox', { name: 'Domain' }).selectOption('cities');
+        await page.getByText(/most \d+ MB/).waitFor({ state: 'detached' });
+        await check('graphs-year');
+        await go('Database objects');
+        await page.getByRole('row', { name: /city_archive main cities 1\.1\.0 .*never/ }).waitFor();
+        await page.getByRole('link', { name: 'city_list' }).first().click();
+        await page.getByRole('heading', { name: 'May city_list be dropped?' }).waitFor();
+        await page.getByText(/It was last called/).waitFor();
+        await check('objects');
+        await go('Users');
+        await page.getByRole('row', { name: /ann operator, shop may sign in/ }).waitFor();
+        await check('users');
+        await page.getByRole('row', { name: /^ann/ }).getByRole('button', { name: 'Roles' }).click();
+        await page
+          .getByRole('dialog')
+          .getByRole('checkbox', { name: /^viewer/ })
+          .check();
+        await check('roles');
+        await page.getByRole('button', { name: 'Set the roles of ann' }).click();
+        await page.getByText('ann has the roles viewer, operator, shop now.').waitFor();
+        await page.getByRole('row', { name: /^bob/ }).getByRole('button', { name: 'Disable' }).click();
+        await page.getByRole('dialog').getByRole('button', { name: 'Disable bob' }).click();
+        await page.getByText('bob is disabled.').waitFor();
+        await page.getByRole('row', { name: /^ann/ }).getByRole('button', { name: 'Sessions' }).click();
+        await page.getByRole('dialog').getByText('Firefox on Linux').waitFor();
+        await check('sessions');
+        await page.getByRole('dialog').getByRole('button', { name: 'End 2 sessions' }).click();
+        await page.getByRole('dialog').getByText('ann is signed in nowhere.').waitFor();
+        const orders = asked.filter(({ op }) => ['setRoles', 'disable', 'endSessions'].includes(op));
+        assert.deepEqual(
+          orders.map(({ domain, op, payload }) => ({ domain, op, payload })),
+          [
+            { domain: 'users', op: 'setRoles', payload: { id: 'u-1', roles: ['viewer', 'operator', 'shop'] } },
+            { domain: 'users', op: 'disable', payload: { id: 'u-2' } },
+            { domain: 'users', op: 'endSessions', payload: { id: 'u-1' } },
+          ],
+        );
+      });
+    }
+  }
+
+  it('says so where nothing is kept, and is not alarmed', async (t) => {
+    const { url, nodes } = await stage(t, []);
+    const unknown: Operation = () => {
+      throw Object.assign(new Error('x'), { code: 'BEDS_REQUEST_UNKNOWN_DOMAIN', status: 'not-found' });
+    };
+    await serveKept(nodes, { 'logs.*': unknown, 'metrics.*': unknown, 'users.*': unknown });
+    const page = await look(t, url);
+    for (const name of ['Logs', 'Faults', 'Graphs', 'Users']) {
+      await page.getByRole('navigation').getByRole('link', { name, exact: true }).click();
+      await page.getByText('Nothing is kept here.').waitFor();
+      assert.equal(await page.getByRole('alert').count(), 0, name);
+      assert.deepEqual(await seriousFindings(page), [], name);
+    }
+    await page.getByRole('navigation').getByRole('link', { name: 'Database objects' }).click();
+    await page.getByText('No version has an object of a store in its code.').waitFor();
+  });
+
   it('says so where no admin node keeps an audit', async (t) => {
     const { url } = await stage(t, []);
     const page = await look(t, url);
@@ -329,6 +547,83 @@ describe('the page of the dashboard', { skip }, () => {
     await page.getByText('The dashboard does not answer.').waitFor({ timeout: 30_000 });
     assert.deepEqual(await seriousFindings(page), []);
     await picture(page, 'away-desktop-light');
+  });
+
+  it('is reached over TLS, with a cookie that goes nowhere else', async (t) => {
+    const folder = temporaryDirectory(t);
+    const [cert, key] = ['cert.pem', 'key.pem'].map((name) => join(folder, name));
+    const made = [
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:prime256v1',
+      '-keyout',
+      key ?? '',
+      '-out',
+      cert ?? '',
+    ];
+    execFileSync('openssl', ['req', '-x509', ...made, '-subj', '/CN=localhost', '-days', '2', '-nodes'], {
+      stdio: 'ignore',
+    });
+    const tls = { cert: readFileSync(cert ?? '', 'utf8'), key: readFileSync(key ?? '', 'utf8') };
+    const nodes = await openNodes(t, rabbitmq?.url ?? '');
+    const node = await nodes.add('berlin-1');
+    node.control.views.set('cities', TRIED);
+    const { url, origin } = await openDashboard(t, { url: nodes.url, prefix: nodes.prefix }, { tls });
+    const page = await look(t, url, { isTrusting: true });
+    await page.getByRole('cell', { name: '1.1.0' }).waitFor();
+    const [cookie] = await page.context().cookies();
+    assert.match(cookie?.name ?? '', /^__Host-beds-/);
+    assert.deepEqual([cookie?.secure, cookie?.httpOnly, cookie?.sameSite], [true, true, 'Strict']);
+    const answer = await page.request.get(`${origin}/`);
+    assert.match(answer.headers()['strict-transport-security'] ?? '', /^max-age=\d{7,}/);
+    await page.goto(`${origin}/domains/cities`);
+    await page.getByRole('button', { name: 'Pause rollouts' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Pause cities' }).click();
+    await page.getByText('pause of cities 1.1.0 accepted.').waitFor();
+    await assert.rejects(fetch(origin.replace('https', 'http')), 'without TLS nothing is said');
+  });
+
+  it('shows fifty browsers the same at once: ten pages, and forty streams', async (t) => {
+    const { url, origin, node, signIn } = await stage(t, [TRIED, PAUSED]);
+    const pages: Page[] = [];
+    for (let count = 0; count < 10; count += 1) pages.push(await look(t, url));
+    const cookie = await signIn();
+    const stop = new AbortController();
+    t.after(() => stop.abort());
+    const seen = await Promise.all(
+      Array.from({ length: 40 }, async () => {
+        const { body } = await fetch(`${origin}/api/stream`, { headers: { cookie }, signal: stop.signal });
+        const heard = { text: '' };
+        const read = async (): Promise<void> => {
+          for await (const chunk of body ?? []) heard.text += Buffer.from(chunk).toString();
+        };
+        read().catch(() => undefined);
+        return heard;
+      }),
+    );
+    await Promise.all(pages.map((page) => page.getByRole('cell', { name: '1.1.0' }).waitFor()));
+    node.control.note({ domain: 'cities', version: '1.9.0', hash: HASH.next }, { state: 'active' });
+    const begun = performance.now();
+    await Promise.all(pages.map((page) => page.getByRole('cell', { name: '1.9.0' }).waitFor()));
+    await eventually('every stream tells it', () => seen.every(({ text }) => text.includes('"1.9.0"')));
+    t.diagnostic(`all of them after ${(performance.now() - begun).toFixed(0)} ms`);
+  });
+
+  it('refuses what is no bundle before it reads it, in words', async (t) => {
+    const { url, node } = await stage(t, [TRIED]);
+    const page = await look(t, url);
+    await page.getByRole('cell', { name: '1.1.0' }).waitFor();
+    const drop = (name: string, size: number): Promise<void> =>
+      page.locator('input[type=file]').setInputFiles({ name, mimeType: 'application/zip', buffer: Buffer.alloc(size) });
+    await drop('cities.zip', 100);
+    await page.getByRole('dialog').getByText('cities.zip is no part of a bundle.').waitFor();
+    assert.deepEqual(await seriousFindings(page), []);
+    await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
+    await drop('cities.mjs', 3_000_000);
+    await page.getByRole('dialog').getByText('That is 2.9 MB, and a bundle may have 1.0 MB at most.').waitFor();
+    await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
+    assert.deepEqual(node.control.commands, []);
   });
 
   it('lets nobody in by a wrong key, and says why', async (t) => {

@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
-import type { Change, Me, OrderOutcome } from '../host/dashboard/contract.js';
+import { type Change, type Me, ORDERS, type OrderOutcome } from '../host/dashboard/contract.js';
 import type { Person } from '../host/dashboard/identities.js';
 import { Orders } from '../host/dashboard/orders.js';
 import { openNodes, type TestNode, type TestNodes } from './support/admin-nodes.js';
 import { KEY, openDashboard, order, type TestDashboard } from './support/dashboard.js';
 import { eventually } from './support/eventually.js';
+import { type Operation, serveKept } from './support/kept-domains.js';
 import { sharedServices } from './support/services.js';
 
 const { rabbitmq } = await sharedServices(['rabbitmq']);
@@ -239,7 +241,163 @@ function raw(origin: string, headers: Readonly<Record<string, string>>, body: st
   });
 }
 
+/** The text of a connection on which these bytes were sent, as they are. */
+function spoken(origin: string, text: string, waitMs = 1_000): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const { hostname, port } = new URL(origin);
+    let heard = '';
+    const socket = connect(Number(port), hostname, () => socket.write(text));
+    socket.setEncoding('utf8').on('data', (more: string) => (heard += more));
+    socket.on('error', reject).on('close', () => resolve(heard));
+    socket.setTimeout(waitMs, () => socket.destroy());
+  });
+}
+
+describe('what strangers send', () => {
+  it('gets no file beside those of the page, whatever the path is', async (t) => {
+    const { origin, signIn } = await room(t);
+    const cookie = await signIn();
+    const { host } = new URL(origin);
+    const paths = [
+      ...['/assets/../process.js', '/assets/%2e%2e/process.js', '/assets/..%2fprocess.js', '/assets/..\\process.js'],
+      ...[
+        '//evil.example/',
+        '/assets/',
+        '/assets/main.js/',
+        '/assets/main.js%00.html',
+        '/%00',
+        '/%',
+        '/.beds/dashboard-address',
+      ],
+      ...['/api/', '/api/kept/__proto__', '/api/kept/constructor', '/api/domains/..%2f..%2fx', '/api/domains/%00'],
+    ];
+    for (const path of paths) {
+      const answer = await spoken(
+        origin,
+        `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nCookie: ${cookie}\r\nConnection: close\r\n\r\n`,
+        5_000,
+      );
+      const isPage = answer.startsWith('HTTP/1.1 200') && answer.includes('<div id="page">');
+      const isAnswer = answer.startsWith('HTTP/1.1 200') && answer.includes('"history":[]');
+      assert.ok(isPage || isAnswer || /^HTTP\/1\.1 (400|404)/.test(answer), `${path}: ${answer.slice(0, 80)}`);
+      assert.doesNotMatch(answer, /hostKey|DashboardServer|127\.0\.0\.1:\d+\/#key/, path);
+    }
+  });
+
+  it('may be kept by no cache where it tells of the installation, and is looked at anew where it is the page', async (t) => {
+    const { ask, signIn } = await room(t);
+    const cookie = await signIn();
+    for (const path of ['/api/me', '/api/samples', '/api/domains/notes', '/api/ways']) {
+      assert.equal((await ask(path, { cookie })).headers.get('cache-control'), 'no-store', path);
+    }
+    const script = await ask('/assets/main.js');
+    assert.equal(script.headers.get('cache-control'), 'no-cache');
+    const again = await ask('/assets/main.js', { headers: { 'if-none-match': script.headers.get('etag') ?? '' } });
+    assert.equal(again.status, 304);
+  });
+
+  it('is not kept in memory before it is known who sends it, and few large ones at once are', async (t) => {
+    const { origin, signIn, ask } = await room(t);
+    const cookie = await signIn();
+    const { host } = new URL(origin);
+    const head = (from: string, length: number): string =>
+      `POST /api/order HTTP/1.1\r\nHost: ${host}\r\nOrigin: ${origin}\r\nContent-Type: application/json\r\nCookie: ${from}\r\nContent-Length: ${String(length)}\r\n\r\n{"id":`;
+    // n.b. answered though the body never comes.
+    assert.match(await spoken(origin, head('', 1_000_000)), /^HTTP\/1\.1 401 /);
+    assert.match(await spoken(origin, head('beds-1=bs_x', 1_000_000)), /^HTTP\/1\.1 401 /);
+    const slow = Array.from({ length: 4 }, () => spoken(origin, head(cookie, 1_000_000), 4_000));
+    await eventually('the fifth is refused', async () =>
+      (await spoken(origin, head(cookie, 1_000_000))).startsWith('HTTP/1.1 429 '),
+    );
+    const pause = await ask('/api/order', { cookie, body: order('pause', { domain: 'notes' }) });
+    assert.equal(pause.status, 200, 'a small order passes');
+    await Promise.all(slow);
+    const chunked = head(cookie, 0).replace('Content-Length: 0', 'Transfer-Encoding: chunked');
+    assert.doesNotMatch(await spoken(origin, chunked), /^HTTP\/1\.1 429 /, 'those that gave up make room');
+  });
+});
+
+const ROLES_OF = { vera: ['viewer'], ann: ['operator'], nobody: [] } as const;
+
+/** People who sign in with any password. */
+function accounts(): Readonly<Record<string, Operation>> {
+  return {
+    'sessions.signIn': ({ name }) => ({
+      ...{ token: `bs_${String(name).padEnd(43, 'x')}`, refresh: `br_${String(name).padEnd(64, 'x')}` },
+      user: { id: String(name), name: String(name), roles: [...ROLES_OF[name as keyof typeof ROLES_OF]] },
+      expiresAt: Date.now() + 1_800_000,
+    }),
+    'users.*': () => ({}),
+    'sessions.*': () => [],
+    'logs.*': () => [],
+    'metrics.*': () => [],
+  };
+}
+
 describe('a viewer', () => {
+  it('is refused whatever he sends by hand, and what he may not see he is not told', async (t) => {
+    const { ask, node, nodes } = await room(t);
+    const asked = await serveKept(nodes, accounts());
+    const cookieOf = async (name: string): Promise<string> => {
+      const answer = await ask('/api/sign-in', { body: { name, password: 'x' } });
+      return (answer.headers.get('set-cookie') ?? '').replace(/;.*/, '');
+    };
+    const [viewer, stranger, operator] = [await cookieOf('vera'), await cookieOf('nobody'), await cookieOf('ann')];
+    const before = asked.length;
+    const userOrders = ['disable', 'enable', 'setRoles', 'endSessions', 'endSession', 'create'].map((op) => ({
+      op,
+      id: 'ann',
+      roles: ['dba'],
+    }));
+    for (const cookie of [viewer, stranger]) {
+      for (const op of ORDERS) {
+        const given = await ask('/api/order', { cookie, body: order(op, { domain: 'notes' }) });
+        assert.equal(await problemCode(given), '403 BEDS_DASHBOARD_FORBIDDEN', op);
+      }
+      for (const body of userOrders) {
+        assert.equal(
+          await problemCode(await ask('/api/user', { cookie, body })),
+          '403 BEDS_DASHBOARD_FORBIDDEN',
+          body.op,
+        );
+      }
+      for (const question of ['users', 'sessions']) {
+        const answer = await ask(`/api/kept/${question}`, {
+          cookie,
+          body: question === 'users' ? {} : { user: 'ann' },
+        });
+        assert.equal(await problemCode(answer), '403 BEDS_DASHBOARD_FORBIDDEN', question);
+      }
+    }
+    for (const path of ['/api/stream', '/api/samples', '/api/domains/notes', '/api/audit']) {
+      assert.equal(await problemCode(await ask(path, { cookie: stranger })), '403 BEDS_DASHBOARD_FORBIDDEN', path);
+    }
+    assert.equal(
+      await problemCode(await ask('/api/kept/logs', { cookie: stranger, body: {} })),
+      '403 BEDS_DASHBOARD_FORBIDDEN',
+    );
+    assert.deepEqual(node.control.commands, []);
+    assert.deepEqual(
+      asked.slice(before).filter(({ domain }) => domain === 'users'),
+      [],
+    );
+    // What is let through is asked for in his name, and only as it is meant.
+    assert.equal((await ask('/api/kept/logs', { cookie: viewer, body: { domain: 'notes' } })).status, 200);
+    const search = asked.find(({ op }) => op === 'search');
+    assert.match(search?.meta?.session ?? '', /^bs_vera/);
+    assert.equal(search?.meta?.asDomain, undefined);
+    for (const body of [{ where: {} }, { limit: 1e9 }, { domain: { gt: '' } }, { limit: -1 }, []]) {
+      assert.equal(
+        await problemCode(await ask('/api/kept/logs', { cookie: viewer, body })),
+        '400 BEDS_DASHBOARD_INVALID',
+      );
+    }
+    assert.equal((await ask('/api/user', { cookie: operator, body: userOrders[0] })).status, 200);
+    assert.match(asked.findLast(({ op }) => op === 'disable')?.meta?.session ?? '', /^bs_ann/);
+    const unknown = await ask('/api/user', { cookie: operator, body: { op: 'delete', id: 'vera' } });
+    assert.equal(await problemCode(unknown), '400 BEDS_DASHBOARD_INVALID');
+  });
+
   it('gives no order, whatever it is', () => {
     const nobody = { command: () => assert.fail('nothing may be ordered') };
     const orders = new Orders(nobody, { liveHash: () => undefined, hurry: () => undefined });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { connect, type Channel, type ConsumeMessage, type Options } from 'amqplib';
-import { DeadLetterDesk, type DeadLetterView } from '../host/admin/dead-letters.js';
+import { DeadLetterDesk } from '../host/admin/dead-letters.js';
 import { makeNames, type Names } from '../host/amqp/names.js';
 import { configSchema } from '../host/config/schema.js';
 import { beds } from './support/beds.js';
@@ -13,6 +13,7 @@ import { eventually, startTestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';
 import { envelope, PlainCaller } from './support/plain-caller.js';
 import { lastFirst, sharedServices, type Teardown } from './support/services.js';
+import type { DeadLetterView } from '../host/admin/shown.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb']);
 const url = services.rabbitmq?.url ?? '';

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
@@ -10,6 +12,8 @@ import { FAILS, noteVersion, startCanaryHost, type CanaryHost } from './support/
 import { openBrowser } from './support/chromium.js';
 import { Crowd } from './support/crowd.js';
 import { picture, seriousFindings } from './support/dashboard.js';
+import { makeOrderNodes, PASSWORD } from './support/order-nodes.js';
+import type { HostProcess } from './support/host-process.js';
 import { sharedServices, temporaryDirectory, wholeFile } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb']);
@@ -101,20 +105,21 @@ function builtFile(folder: string, options: BundleOptions): string {
 }
 
 interface Deployed {
+  readonly domain?: string;
   readonly file: string;
   readonly version: string;
   readonly canary: readonly [percent: string, minutes: string];
 }
 
-async function deploy(page: Page, { file, version, canary }: Deployed): Promise<void> {
+async function deploy(page: Page, { domain = 'notes', file, version, canary }: Deployed): Promise<void> {
   await page.locator('input[type=file]').setInputFiles(file);
-  const dialog = page.getByRole('dialog', { name: `Deploy notes ${version}?` });
+  const dialog = page.getByRole('dialog', { name: `Deploy ${domain} ${version}?` });
   await dialog.waitFor();
   await dialog.getByRole('combobox', { name: 'answer' }).selectOption(canary[0]);
   await dialog.getByRole('combobox', { name: /^for/ }).selectOption(canary[1]);
   assert.deepEqual(await seriousFindings(page), []);
   await picture(page, `deploy-${version}`);
-  await dialog.getByRole('button', { name: `Deploy notes ${version}` }).click();
+  await dialog.getByRole('button', { name: `Deploy ${domain} ${version}` }).click();
   await dialog.waitFor({ state: 'detached' });
 }
 
@@ -244,6 +249,70 @@ describe('the dashboard of a host', { skip, timeout: 600_000 }, () => {
     );
   });
 });
+
+describe('the dashboard of an admin node', { skip, timeout: 400_000 }, () => {
+  it('comes back by itself after the node was killed in the middle of a rollout, which goes on, and the audit is whole', async (t) => {
+    const nodes = await makeOrderNodes(t, services);
+    const port = await freePort();
+    const startAdmin = (): HostProcess => nodes.start('admin-1', 'admin', { dashboard: { enabled: true, port } });
+    let admin = startAdmin();
+    const app = nodes.start('app-1', 'app');
+    await Promise.all([admin.serving, app.serving]);
+    const token = await nodes.signIn('ann', ['operator']);
+    const page = await look(t, `http://127.0.0.1:${String(port)}/`);
+    await page.getByLabel('Name').fill('ann');
+    await page.getByLabel('Password').fill(PASSWORD);
+    await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+    await page.getByRole('navigation').getByRole('link', { name: 'seen' }).click();
+    const next: BundleOptions = {
+      ...{ form: 'file', domain: 'seen', name: 'seen-1.1.0.mjs', version: '1.1.0', store: 'main' },
+      objects: { fetch: { kind: 'view', name: 'user_list', columns: { id: { type: 'string' } } } },
+    };
+    const file = builtFile(temporaryDirectory(t), next);
+    await deploy(page, { domain: 'seen', file, version: '1.1.0', canary: ['20', '30'] });
+    await page.getByRole('heading', { name: 'On trial now' }).waitFor();
+    await admin.kill();
+    await page.getByText('The dashboard does not answer.').waitFor();
+    assert.deepEqual(await seriousFindings(page), []);
+    await picture(page, 'admin-away');
+    admin = startAdmin();
+    await admin.serving;
+    await page.getByText('The dashboard does not answer.').waitFor({ state: 'detached' });
+    await page.getByText('1.1.0 answers 20 % of the callers on app-1').waitFor();
+    await page.getByRole('button', { name: 'Promote …' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Promote seen 1.1.0' }).click();
+    await page.getByText('1.1.0 is live on 1 of 1 nodes').waitFor();
+    await page.getByRole('navigation').getByRole('link', { name: 'Nodes' }).click();
+    const desired = page.getByRole('region', { name: 'What all nodes shall run' }).first();
+    await desired.getByRole('row', { name: /seen 1\.1\.0 .* none/ }).waitFor();
+    await picture(page, 'nodes');
+    await page.getByRole('navigation').getByRole('link', { name: 'Users' }).click();
+    await page.getByRole('row', { name: /^ann\s*you operator may sign in/ }).waitFor();
+    await page.getByRole('navigation').getByRole('link', { name: 'Audit' }).click();
+    for (const op of ['deploy', 'promote']) {
+      await page
+        .getByRole('row', { name: new RegExp(`ann ${op} seen.* done`) })
+        .first()
+        .waitFor();
+    }
+    await picture(page, 'audit');
+    const verified = await nodes.beds(['audit', 'verify'], { env: { BEDS_SESSION: token } });
+    assert.equal(verified.code, 0, verified.printed);
+    assert.deepEqual(
+      app.log.filter(({ level }) => Number(level) >= 60),
+      [],
+    );
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  assert.ok(typeof address === 'object' && address !== null);
+  return address.port;
+}
 
 /** Processes of the dashboard that this one started. */
 function childrenOf(parent: number): readonly number[] {

@@ -2,9 +2,10 @@ import { z } from 'zod';
 import { FILE_NAME } from '../deploy/admit/read-drop.js';
 import { adminErrors } from '../errors/admin.js';
 import type { BundleFiles, Operations, Receipt } from './contract.js';
-import type { DeadLetterDesk, DeadLetterDetail, LetterOutcome } from './dead-letters.js';
+import type { DeadLetterDesk, LetterOutcome } from './dead-letters.js';
 import { fieldHelp, type Definition, type Fields, type InputOf } from './protocol.js';
 import type { RolloutStatus } from './rollout-status.js';
+import type { DeadLetterDetail } from './shown.js';
 
 /** Bundles in one `deploy`. */
 export const MAX_BUNDLES = 32;

@@ -1,7 +1,7 @@
 import type { Json, JsonObject } from '@beds/sdk';
 import type { RolloutOptions } from '../deploy/state.js';
 import type { Finding } from '../template/contract.js';
-import type { DeadLetterDetail } from './dead-letters.js';
+import type { DeadLetterDetail } from './shown.js';
 
 /** The files of one bundle by name, as the command line read them: one `*.mjs`, or `manifest.json` and the files it names. */
 export type BundleFiles = ReadonlyMap<string, Buffer>;

@@ -14,46 +14,7 @@ import { LETTER, NOT_COPIED, OF_LETTER, RESENT, SINCE } from '../request/dead-le
 import { decodeMessage, type DecodedMessage } from '../request/decode.js';
 import { toReplyError } from '../request/encode.js';
 import { BROKER_TIMESTAMP } from '../request/request-scope.js';
-
-/** What whoever sends a letter again should know. */
-export type LetterCaution =
-  /** The request may have been carried out: read before it is sent again. */
-  | 'may-have-run'
-  /** It ended the thread or the process that ran it. */
-  | 'ended-its-thread'
-  /** It is refused again as it is. */
-  | 'unreadable';
-
-/** A message that nobody carried out, as a list shows it. */
-export interface DeadLetterView {
-  /** Digest of the whole message. Messages that are equal to the last byte have the same. */
-  readonly id: string;
-  readonly domain: string;
-  readonly operation: string;
-  /** Code of the error that a host met; where RabbitMQ moved the message by itself, its word: expired, rejected, delivery_limit, maxlen. */
-  readonly reason: string;
-  readonly message: string;
-  /** ISO 8601 instants: when a host first received it, and when it became a dead letter; absent where nobody said so. */
-  readonly since?: string;
-  readonly diedAt?: string;
-  readonly bytes: number;
-  /** Deliveries of the request before it became a dead letter, as far as RabbitMQ counted them. */
-  readonly deliveries?: number;
-  /** How often an operator sent it again. */
-  readonly resent: number;
-  /** The account that published it, where RabbitMQ checked that; else the caller's name for itself. */
-  readonly from?: string;
-  readonly caution?: LetterCaution;
-}
-
-/** The whole letter, bounded, without tokens and passwords. */
-export interface DeadLetterDetail extends DeadLetterView {
-  readonly properties: Readonly<Record<string, unknown>>;
-  readonly headers: Readonly<Record<string, unknown>>;
-  /** As text; JSON has no line breaks here. */
-  readonly body: string;
-  readonly isCut: boolean;
-}
+import type { DeadLetterView, DeadLetterDetail, LetterCaution, LetterList } from './shown.js';
 
 export interface LetterFilter {
   readonly ids?: readonly string[] | undefined;
@@ -65,23 +26,6 @@ export interface LetterFilter {
 export interface LetterOrder extends LetterFilter {
   /** At most so many, the oldest first: what was confirmed. */
   readonly most: number;
-}
-
-export interface LetterList {
-  /** The oldest first. */
-  readonly letters: readonly DeadLetterView[];
-  /** In the queue when it was looked at. */
-  readonly total: number;
-  /** Of these, how many were looked at. */
-  readonly seen: number;
-  /** How many of them fit. */
-  readonly matching: number;
-  readonly kinds: readonly {
-    readonly domain: string;
-    readonly operation: string;
-    readonly reason: string;
-    readonly count: number;
-  }[];
 }
 
 /** What became of an order. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Drift } from './shown.js';
 
 /** What all nodes shall run of a domain. */
 export const desiredVersion = z.object({
@@ -119,16 +120,6 @@ export function withAgreed(
     return [domain, { hash, version, state, at, revision, previous: previous.slice(0, KEPT) }];
   });
   return { desired: { ...desired, ...Object.fromEntries(entries) }, dropped };
-}
-
-/** A node that does not run what it shall. */
-export interface Drift {
-  readonly node: string;
-  /** Empty: all of them. */
-  readonly domain: string;
-  /** `1.2.0`, `nothing`. */
-  readonly shall: string;
-  readonly does: string;
 }
 
 export function driftOf(

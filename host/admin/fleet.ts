@@ -15,7 +15,6 @@ import {
   agreed,
   desiredDomains,
   type DesiredDomains,
-  type Drift,
   driftOf,
   isGone,
   type Member,
@@ -24,6 +23,7 @@ import {
 } from './desired.js';
 import type { AskDomain } from './contract.js';
 import { ORDER_MS, type OrderKey } from './orders.js';
+import type { Drift } from './shown.js';
 
 export interface FleetOptions {
   readonly config: Config;

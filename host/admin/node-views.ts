@@ -26,7 +26,11 @@ interface StatusSources {
 }
 
 /** What a node says of itself. */
-export async function nodeStatus(sources: StatusSources, domains: readonly DomainView[]): Promise<NodeStatus> {
+export async function nodeStatus(
+  sources: StatusSources,
+  domains: readonly DomainView[],
+  { isWithQueues }: { readonly isWithQueues: boolean },
+): Promise<NodeStatus> {
   const { config, pool, topology } = sources;
   return {
     node: sources.node,
@@ -45,7 +49,7 @@ export async function nodeStatus(sources: StatusSources, domains: readonly Domai
     domains: await Promise.all(
       domains.map(async (view) => ({
         ...view,
-        queues: view.live === undefined ? [] : await topology.status(view.domain).catch(() => []),
+        queues: view.live === undefined || !isWithQueues ? [] : await topology.status(view.domain).catch(() => []),
       })),
     ),
   };

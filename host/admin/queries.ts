@@ -5,16 +5,16 @@ import type { Config } from '../config/schema.js';
 import type { VersionDiff } from '../deploy/compatibility/gate.js';
 import type { HistoryEntry } from '../deploy/history.js';
 import { adminErrors } from '../errors/admin.js';
-import type { UsageRow } from '../metrics/usage-book.js';
 import type { LogState } from '../observe/log.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import type { ThreadPool } from '../threads/pool.js';
 import { domain, letterFields, letterId, MAX_BUNDLES, VERSION } from './commands.js';
 import type { Operations, QuarantineView } from './contract.js';
-import type { DeadLetterDesk, DeadLetterView, LetterList } from './dead-letters.js';
-import type { CallerView, DeclaredObject, DomainView, Inspections, NodeStatus } from './views.js';
+import type { DeadLetterDesk } from './dead-letters.js';
+import type { DomainView, Inspections, NodeStatus } from './views.js';
 import { nodeStatus, refusalsOf, withThreads } from './node-views.js';
 import { fieldHelp, type Definition, type Fields, type InputOf } from './protocol.js';
+import type { CallerView, DeclaredObject, DeadLetterView, LetterList, UsageRow } from './shown.js';
 
 /** The sources of the answers. */
 export interface QuerySources {
@@ -63,9 +63,14 @@ const anyDomain = domain.exactOptional().register(fieldHelp, { description: 'Onl
 export const QUERIES = {
   status: query({
     summary: 'Show nodes, threads, domains with their versions, stores and queues.',
-    fields: {},
+    fields: {
+      queues: z.boolean().exactOptional().register(fieldHelp, {
+        description: 'false: without the queues of the domains, for whoever looks often. Default: true.',
+      }),
+    },
     result: view<NodeStatus>(),
-    answer: async (_, sources) => nodeStatus(sources, await domainsOf(undefined, sources)),
+    answer: async ({ queues = true }, sources) =>
+      nodeStatus(sources, await domainsOf(undefined, sources), { isWithQueues: queues }),
   }),
   versions: query({
     summary: 'Show the state of each domain, its versions, and why one was refused.',
@@ -109,12 +114,15 @@ export const QUERIES = {
       callers: z.array(view<CallerView>()),
       /** Days that callers were counted over, as a fraction. */
       countedDays: z.number(),
+      /** Calls of the operations by the version that answered, since the node started, of today. */
+      operations: z.array(view<UsageRow>()),
     }),
     answer: (input, sources) => {
       const operations = sources.operations();
       if (operations === undefined) throw adminErrors.make('BEDS_ADMIN_NOT_READY');
       const { callers, countedDays } = operations.callers(input.domain);
-      return { callers: callers.slice(0, MAX_CALLERS), countedDays };
+      const counted = sources.usage.rows('').filter((row) => row.domain === input.domain);
+      return { callers: callers.slice(0, MAX_CALLERS), countedDays, operations: counted.slice(0, MAX_CALLERS) };
     },
   }),
   quarantine: query({

@@ -1,7 +1,8 @@
 import type { HistoryEntry } from '../deploy/history.js';
 import type { Finding, LifecycleState } from '../template/contract.js';
 import type { Receipt } from './contract.js';
-import type { CanaryView, DomainView, VersionView } from './views.js';
+import type { DomainView, VersionView } from './views.js';
+import type { CanaryView } from './shown.js';
 
 /** What a node accepted. */
 export interface Accepted {

@@ -6,7 +6,7 @@ import type { Leftovers } from '../template/template-timers.js';
 import type { LogState } from '../observe/log.js';
 import type { ThreadStatus } from '../threads/protocol.js';
 import type { VersionDiff } from '../deploy/compatibility/gate.js';
-import type { ShadowView } from '../deploy/watch/shadow-board.js';
+import type { CanaryView, KeptVersion, CallerView, DeclaredObject } from './shown.js';
 
 /** A version as a person wants to see it. */
 export interface VersionView {
@@ -18,47 +18,6 @@ export interface VersionView {
   readonly generation?: number;
   /** Why it was refused, or what it waits for. */
   readonly findings?: readonly Finding[];
-}
-
-/** How one side of a canary fared since the canary began, over all threads. */
-export interface SideView {
-  readonly requests: number;
-  /** Percent of the requests that failed; 0 without requests. */
-  readonly errorPercent: number;
-  /** 95 % of the requests took at most this long; absent without requests. */
-  readonly p95Ms?: number;
-  /** Faults that no request ended with; absent: none. */
-  readonly strays?: number;
-}
-
-/** A version under observation, beside the one that answers its domain. */
-export interface CanaryView {
-  readonly version: string;
-  readonly hash: string;
-  /** Percent of the callers that it answers. */
-  readonly percent: number;
-  /** Percent of the reads that it gets a copy of. */
-  readonly shadowPercent: number;
-  /** How long it must hold. */
-  readonly forMs: number;
-  readonly elapsedMs: number;
-  /** It stays a canary until an operator promotes it: `--hold`, or `beds pause`. */
-  readonly hold: boolean;
-  /** What it waits for that is not in the version; its time stands still, and nothing is judged. */
-  readonly waits?: string;
-  readonly candidate: SideView;
-  /** The version that serves, over the same time. */
-  readonly active: SideView;
-  /** What shadowing found. */
-  readonly shadow?: ShadowView;
-}
-
-/** A version whose bytes are in the stage, so that one may go back to it. */
-export interface KeptVersion {
-  readonly version: string;
-  readonly hash: string;
-  /** ISO 8601 instant when it was staged or last served. */
-  readonly at: string;
 }
 
 /** Harm that a bundle did within `rollout.strikePeriodMs`: broker threads that it ended, or faults that it left behind. */
@@ -143,14 +102,6 @@ export interface NodeStatus {
   readonly domains: readonly (DomainView & { readonly queues: readonly QueueStatus[] })[];
 }
 
-/** How often a client called an operation. */
-export interface CallerView {
-  readonly operation: string;
-  /** What the client calls itself; empty where it does not, `*` for those beyond the bound. */
-  readonly client: string;
-  readonly callsPerDay: number;
-}
-
 /** What a node runs of a domain, as admin nodes compare it with what all shall run. */
 export interface RunView {
   readonly domain: string;
@@ -178,17 +129,4 @@ export interface Inspections {
   callers(domain: string): { readonly callers: readonly CallerView[]; readonly countedDays: number };
   /** The named objects of every version that serves, or that a rollback would bring back. */
   declaredObjects(): Promise<readonly DeclaredObject[]>;
-}
-
-/** A named object that a version of a domain may call. */
-export interface DeclaredObject {
-  readonly store: string;
-  readonly object: string;
-  readonly kind: string;
-  readonly domain: string;
-  readonly version: string;
-  /** `candidate`: it is on its way. `kept`: a rollback would bring it back. */
-  readonly state: 'live' | 'candidate' | 'kept';
-  /** How its code calls it. */
-  readonly alias: string;
 }

@@ -17,7 +17,7 @@ import {
   type ToolsPlace,
 } from '#sdk/cli';
 import { AdminClient } from '../admin/client.js';
-import type { DeclaredObject } from '../admin/views.js';
+import type { DeclaredObject } from '../admin/shown.js';
 import { configInvalid } from '../config/problems.js';
 import { directoriesOf, readConfig } from '../config/load.js';
 import type { Config, StoreConfig } from '../config/schema.js';

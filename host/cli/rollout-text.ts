@@ -1,5 +1,5 @@
 import type { RolloutStatus } from '../admin/rollout-status.js';
-import type { CanaryView, SideView } from '../admin/views.js';
+import type { SideView, CanaryView } from '../admin/shown.js';
 
 const CANARY_EVERY_MS = 5_000;
 /** A short canary is reported this often in its time. */

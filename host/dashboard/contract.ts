@@ -1,7 +1,22 @@
 /**
  * What the dashboard's server and its page say to each other. Types only: the page is compiled for browsers and imports
- * nothing else of the host.
+ * nothing else of the host. What nodes say of themselves is typed there, once.
  */
+import type {
+  CallerView,
+  CanaryView,
+  DeadLetterDetail,
+  DeadLetterView,
+  DeclaredObject,
+  Drift,
+  KeptVersion,
+  LetterList,
+  ObjectUse,
+  UsageRow,
+  Verdict,
+} from '../admin/shown.js';
+
+export type { CallerView, DeadLetterDetail, DeadLetterView, DeclaredObject, Drift, LetterList, ObjectUse, UsageRow };
 
 /** From the least to the most: each may do what those before it may. */
 export const ROLES = ['viewer', 'operator', 'dba'] as const;
@@ -14,6 +29,12 @@ export interface Me {
   readonly id: string;
   /** The highest of his roles that counts here; absent: he may not even look. */
   readonly role?: Role;
+}
+
+/** What a page needs to know first. */
+export interface SignedIn {
+  readonly me: Me;
+  readonly maxBundleBytes: number;
 }
 
 /** How one can sign in here, now. */
@@ -116,35 +137,18 @@ export interface VersionPart {
   readonly findings?: readonly FindingView[];
 }
 
-export interface SidePart {
-  readonly requests: number;
-  readonly errorPercent: number;
-  readonly p95Ms?: number;
-}
-
 /** A domain on one node. */
 export interface DomainOnNode {
   readonly node: string;
   readonly live?: VersionPart;
   readonly candidate?: VersionPart;
-  readonly canary?: {
-    readonly version: string;
-    readonly hash: string;
-    readonly percent: number;
-    readonly shadowPercent: number;
-    readonly forMs: number;
-    readonly elapsedMs: number;
-    readonly hold: boolean;
-    readonly waits?: string;
-    readonly candidate: SidePart;
-    readonly active: SidePart;
-  };
+  readonly canary?: CanaryView;
   readonly paused: boolean;
   readonly withheld: boolean;
   readonly apart: boolean;
   readonly degraded: readonly FindingView[];
   readonly notices: readonly FindingView[];
-  readonly kept: readonly { readonly version: string; readonly hash: string; readonly at: string }[];
+  readonly kept: readonly KeptVersion[];
 }
 
 export interface DomainPart {
@@ -181,16 +185,17 @@ export interface DomainDetails {
     readonly code: string;
     readonly message: string;
   }[];
-  readonly callers: readonly CallerPart[];
+  readonly callers: readonly CallerView[];
   /** Days over which callers were counted. */
   readonly countedDays: number;
+  /** Calls of operations by the version that answered, of today. */
+  readonly operations: readonly OperationPart[];
 }
 
-export interface CallerPart {
-  readonly operation: string;
-  readonly client: string;
-  readonly callsPerDay: number;
-}
+export type OperationPart = Pick<
+  UsageRow,
+  'version' | 'operation' | 'calls' | 'failures' | 'p95Ms' | 'firstAt' | 'lastAt'
+>;
 
 export interface HistoryPart {
   readonly node: string;
@@ -204,29 +209,6 @@ export interface HistoryPart {
   readonly findings?: readonly FindingView[];
 }
 
-/** A request that nobody carried out and whose caller could not be told. */
-export interface LetterPart {
-  readonly id: string;
-  readonly domain: string;
-  readonly operation: string;
-  readonly reason: string;
-  readonly message: string;
-  readonly since?: string;
-  readonly diedAt?: string;
-  readonly bytes: number;
-  readonly deliveries?: number;
-  readonly resent: number;
-  readonly from?: string;
-  readonly caution?: 'may-have-run' | 'ended-its-thread' | 'unreadable';
-}
-
-export interface LetterDetail extends LetterPart {
-  readonly properties: Readonly<Record<string, unknown>>;
-  readonly headers: Readonly<Record<string, unknown>>;
-  readonly body: string;
-  readonly isCut: boolean;
-}
-
 export interface LetterFilter {
   readonly domain?: string;
   readonly operation?: string;
@@ -234,17 +216,127 @@ export interface LetterFilter {
   readonly after?: string;
 }
 
-export interface Letters {
-  readonly letters: readonly LetterPart[];
-  readonly total: number;
-  readonly seen: number;
-  readonly matching: number;
-  readonly kinds: readonly {
-    readonly domain: string;
-    readonly operation: string;
-    readonly reason: string;
-    readonly count: number;
-  }[];
+/** What the domain `logs` keeps of a log line. */
+export interface LogLine {
+  /** Sorts as lines were written, over all nodes. */
+  readonly id: string;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  /** 10 to 60: trace, debug, info, warn, error, fatal. */
+  readonly level: number;
+  readonly node: string;
+  readonly domain: string;
+  readonly version: string;
+  readonly message: string;
+  /** Of a fault: the same for faults with the same cause. Otherwise empty. */
+  readonly cause: string;
+  readonly code: string;
+  /** Of a fault: the author's file and line. */
+  readonly place: string;
+  readonly requestId: string;
+  readonly traceId: string;
+  /** How many lines it stands for. */
+  readonly count: number;
+  /** Everything else that the line has, as JSON. */
+  readonly fields: string;
+}
+
+export interface LogFilter {
+  readonly domain?: string;
+  readonly node?: string;
+  readonly level?: number;
+  readonly requestId?: string;
+  readonly cause?: string;
+  /** Milliseconds since 1970. */
+  readonly since?: number;
+  readonly limit?: number;
+}
+
+/** Faults with the same cause. */
+export interface FaultGroup {
+  readonly cause: string;
+  readonly count: number;
+  readonly firstAt: number;
+  readonly lastAt: number;
+  readonly domain: string;
+  readonly version: string;
+  readonly code: string;
+  readonly place: string;
+  readonly message: string;
+}
+
+/** Of one moment, or of all between it and the next point. */
+export interface SeriesPoint {
+  readonly at: number;
+  readonly calls: number;
+  readonly failures: number;
+  readonly p50Ms: number;
+  readonly p95Ms: number;
+  readonly p99Ms: number;
+  readonly inFlight: number;
+  readonly waiting: number;
+  readonly memoryMb: number;
+  readonly cpuPercent: number;
+  readonly swaps: number;
+}
+
+export interface Series {
+  /** Milliseconds from one point to the next. */
+  readonly stepMs: number;
+  readonly points: readonly SeriesPoint[];
+}
+
+export interface SeriesAsked {
+  /** Empty: all together. */
+  readonly domain?: string;
+  readonly node?: string;
+  readonly from: number;
+  readonly to: number;
+  readonly points: number;
+}
+
+/** How much the objects of the stores are used, and by whom. */
+export interface ObjectsView {
+  /** Of the one that was asked for. */
+  readonly verdict?: Verdict;
+  readonly declared: readonly DeclaredObject[];
+  readonly uses: readonly ObjectUse[];
+  /** From when on calls were counted, milliseconds since 1970. */
+  readonly since: number;
+  /** Whether calls are kept over restarts of nodes. */
+  readonly isKept: boolean;
+}
+
+/** What the domain `users` says of a user. */
+export interface UserPart {
+  readonly id: string;
+  readonly name: string;
+  readonly roles: readonly string[];
+  readonly disabled: boolean;
+  readonly created_at: number;
+  readonly password_at: number;
+}
+
+/** What the domain `sessions` says of a session. */
+export interface SessionPart {
+  readonly id: string;
+  readonly user_id: string;
+  readonly place: { readonly address?: string | null; readonly device?: string | null } | null;
+  readonly created_at: number;
+  readonly refreshed_at: number;
+  readonly idle_until: number;
+}
+
+/** What may be done to a user or a session. */
+export const USER_ORDERS = ['disable', 'enable', 'setRoles', 'endSessions', 'endSession', 'create'] as const;
+export type UserOrder = (typeof USER_ORDERS)[number];
+
+/** What all nodes shall run, as an admin node keeps it, and where that is not so. */
+export interface FleetPart {
+  readonly desired: Readonly<
+    Record<string, { readonly version: string; readonly hash: string; readonly state: string; readonly at: number }>
+  >;
+  readonly drift: readonly Drift[];
 }
 
 /** Who ordered what, and what came of it. */
@@ -269,7 +361,7 @@ export interface Sample {
   readonly failuresPerSecond: number;
 }
 
-/** An event of the stream: what changed since the event before. Its parts are `summary`, `node:<name>` and `domain:<name>`. */
+/** An event of the stream: what changed since the event before. Its parts are `summary`, `fleet`, `node:<name>` and `domain:<name>`. */
 export interface Change {
   /** Which run of the server this is. */
   readonly epoch: string;
@@ -315,7 +407,7 @@ export interface OrderOutcome {
       readonly hash: string;
       readonly words: string;
       readonly notices?: readonly FindingView[];
-      readonly letter?: LetterDetail;
+      readonly letter?: DeadLetterDetail;
     }[];
   }[];
   readonly refused: readonly { readonly node: string; readonly problem: Problem }[];

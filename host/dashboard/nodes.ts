@@ -1,6 +1,9 @@
+import { randomUUID } from 'node:crypto';
+import type { Json, JsonObject } from '@beds/sdk';
 import { connectBeds, type BedsClient } from '@beds/sdk/client';
+import { BedsError } from '#sdk/template';
 import { AdminClient, type CommandOutcome } from '../admin/client.js';
-import type { AuditPage } from '../admin/desk-queries.js';
+import type { AuditPage, FleetView } from '../admin/desk-queries.js';
 import type { CommandInput, CommandName } from '../admin/commands.js';
 import type { CommandOptions, QueryOptions } from '../admin/nodes.js';
 import type { Answer, Refusal } from '../admin/protocol.js';
@@ -10,6 +13,15 @@ import { makeNames } from '../amqp/names.js';
 interface OrderTerms extends CommandOptions {
   /** A token of tercero, or what stands for the owner of the host. Undefined: none. */
   readonly session: string | undefined;
+}
+
+interface DomainCall {
+  readonly domain: string;
+  readonly op: string;
+  readonly input: JsonObject;
+  /** Undefined: in the name of the host. */
+  readonly session: string | undefined;
+  readonly deadlineMs: number;
 }
 
 interface NodesOptions {
@@ -22,7 +34,10 @@ interface NodesOptions {
 export class Nodes {
   readonly #options: NodesOptions;
   #admin: Promise<AdminClient> | undefined;
+  /** It is asked again and again. */
+  #desk: { readonly session: string; readonly admin: Promise<AdminClient> } | undefined;
   #client: Promise<BedsClient> | undefined;
+  #hostClient: Promise<BedsClient> | undefined;
 
   constructor(options: NodesOptions) {
     this.#options = options;
@@ -67,11 +82,38 @@ export class Nodes {
     }
   }
 
+  /** What all nodes shall run, and where that is not so. Throws what `AdminClient.fleet` throws. */
+  async fleet(session: string): Promise<FleetView> {
+    if (this.#desk?.session !== session) await this.#dropDesk();
+    this.#desk ??= { session, admin: AdminClient.open({ ...this.#options, session }) };
+    try {
+      return await (await this.#desk.admin).fleet();
+    } catch (error) {
+      await this.#dropDesk();
+      throw error;
+    }
+  }
+
+  /** An operation of a domain. Rejects with what it answers. */
+  async call({ domain, op, input, session, deadlineMs }: DomainCall): Promise<Json> {
+    if (session !== undefined) {
+      const client = await this.client();
+      if (op === 'fetch') return { ...(await client.domain(domain).fetch(input, { session, deadlineMs })) } as Json;
+      return client.domain(domain).call(op, input, { session, deadlineMs });
+    }
+    // n.b. whoever has the key of the host can read its configuration, and so do this as well.
+    const client = await this.#ofHost();
+    const meta = { asDomain: 'dashboard', deadlineMs };
+    const body = op === 'fetch' ? { query: input } : { payload: input };
+    const reply = await client.request({ v: 1, id: randomUUID(), domain, op, meta, ...body });
+    if (reply.ok) return op === 'fetch' ? { rows: reply.data, ...reply.page } : reply.data;
+    const { code, message, status = 'fault', hint = '', retryable } = reply.error;
+    throw new BedsError(code, { message, status, action: hint }, { retryable });
+  }
+
   /** For calls of domains; it comes back by itself once it was there. */
   async client(): Promise<BedsClient> {
-    const { url, prefix } = this.#options;
-    const exchange = makeNames(prefix).requests;
-    this.#client ??= connectBeds({ url, name: 'dashboard', exchange, connectTimeoutMs: 5_000 });
+    this.#client ??= this.#connect();
     try {
       return await this.#client;
     } catch (error) {
@@ -80,9 +122,27 @@ export class Nodes {
     }
   }
 
+  async #ofHost(): Promise<BedsClient> {
+    const account = decodeURIComponent(new URL(this.#options.url).username);
+    this.#hostClient ??= this.#connect(account === '' ? 'guest' : account);
+    try {
+      return await this.#hostClient;
+    } catch (error) {
+      this.#hostClient = undefined;
+      throw error;
+    }
+  }
+
+  #connect(userId?: string): Promise<BedsClient> {
+    const { url, prefix } = this.#options;
+    const who = { name: 'dashboard', ...(userId === undefined ? {} : { userId }) };
+    return connectBeds({ url, ...who, exchange: makeNames(prefix).requests, connectTimeoutMs: 5_000 });
+  }
+
   async close(): Promise<void> {
-    const client = await this.#client?.catch(() => undefined);
-    await Promise.all([this.#drop(), client?.close({ drainTimeoutMs: 500 })]);
+    const end = async (client: Promise<BedsClient> | undefined): Promise<void> =>
+      (await client?.catch(() => undefined))?.close({ drainTimeoutMs: 500 });
+    await Promise.all([this.#drop(), this.#dropDesk(), end(this.#client), end(this.#hostClient)]);
   }
 
   async #open(): Promise<AdminClient> {
@@ -93,6 +153,12 @@ export class Nodes {
       this.#admin = undefined;
       throw error;
     }
+  }
+
+  async #dropDesk(): Promise<void> {
+    const { admin } = this.#desk ?? {};
+    this.#desk = undefined;
+    await (await admin?.catch(() => undefined))?.close();
   }
 
   async #drop(): Promise<void> {

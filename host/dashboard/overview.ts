@@ -1,5 +1,14 @@
 import type { NodeStatus } from '../admin/views.js';
-import type { DomainOnNode, DomainPart, Health, NodePart, Summary, Trouble, VersionPart } from './contract.js';
+import type {
+  DomainOnNode,
+  DomainPart,
+  FleetPart,
+  Health,
+  NodePart,
+  Summary,
+  Trouble,
+  VersionPart,
+} from './contract.js';
 import type { Counts, Failed } from './request-counts.js';
 
 /** What one node said last. */
@@ -20,6 +29,9 @@ export interface Seen {
   readonly counts: (domain: string) => Counts;
   readonly failed: (domain: string) => readonly Failed[];
   readonly requestsPerSecond: (domain: string) => number;
+  readonly p95Ms: (domain: string) => number | undefined;
+  /** Undefined: nobody keeps what all nodes shall run. */
+  readonly fleet: FleetPart | undefined;
 }
 
 type DomainOfNode = NodeStatus['domains'][number];
@@ -35,6 +47,7 @@ export function partsOf(seen: Seen): ReadonlyMap<string, unknown> {
   const domains = domainPartsOf(seen);
   return new Map<string, unknown>([
     ['summary', summaryOf(seen, nodes, domains)],
+    ...(seen.fleet === undefined ? [] : [['fleet', seen.fleet] as const]),
     ...nodes.map((node) => [`node:${node.node}`, node] as const),
     ...domains.map((domain) => [`domain:${domain.domain}`, domain] as const),
   ]);
@@ -78,6 +91,7 @@ function domainPartsOf(seen: Seen): readonly DomainPart[] {
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([domain, on]) => {
       const { failures, refused } = seen.counts(domain);
+      const p95Ms = seen.p95Ms(domain);
       // Every node tells of the same queues.
       const queues = new Map(on.flatMap(({ view }) => view.queues.map((queue) => [queue.queue, queue] as const)));
       return {
@@ -88,6 +102,7 @@ function domainPartsOf(seen: Seen): readonly DomainPart[] {
           requestsPerSecond: seen.requestsPerSecond(domain),
           queues: [...queues.values()],
         },
+        ...(p95Ms === undefined ? {} : { p95Ms }),
         failed: seen.failed(domain),
         nodes: on.map(({ node, view }) => domainOnNode(node, view)),
       };
@@ -114,6 +129,9 @@ function summaryOf(seen: Seen, nodes: readonly NodePart[], domains: readonly Dom
     ...(seen.problem === undefined ? [] : [trouble(seen.problem, '/nodes')]),
     ...nodes.flatMap((node) => troublesOfNode(node, seen.nowMs)),
     ...domains.flatMap(troublesOfDomain),
+    ...absentRoles(seen),
+    ...waitingWrites(seen),
+    ...driftWords(seen.fleet),
   ].sort((a, b) => Number(b.level === 'trouble') - Number(a.level === 'trouble'));
   const answering = nodes.filter(({ silentSince }) => silentSince === undefined).length;
   const failures = domains.reduce((sum, domain) => sum + domain.failures, 0);
@@ -157,6 +175,53 @@ function trouble(words: string, path: string): Trouble {
 
 function look(words: string, path: string): Trouble {
   return { level: 'attention', words, path };
+}
+
+/** Roles that are configured and that no node plays. */
+function absentRoles({ nodes }: Seen): readonly Trouble[] {
+  const played = new Set(
+    nodes.flatMap(({ status, silentSinceMs }) => (silentSinceMs === undefined ? status.roles : [])),
+  );
+  const absent = new Map(nodes.flatMap(({ status }) => Object.entries(status.rolesOfOthers)));
+  return [...absent]
+    .filter(([role]) => !played.has(role))
+    .map(([role, of]) =>
+      trouble(
+        `No node plays the role ${role}${of.length === 0 ? '' : `: nothing answers ${of.join(', ')}`}.`,
+        '/nodes',
+      ),
+    );
+}
+
+function waitingWrites({ nodes }: Seen): readonly Trouble[] {
+  const waiting = new Map<string, number>();
+  for (const { status } of nodes) {
+    for (const { domain, store, count } of status.threads.flatMap((thread) => thread.status?.waitingWrites ?? [])) {
+      const key = `${domain}\n${store}`;
+      waiting.set(key, (waiting.get(key) ?? 0) + count);
+    }
+  }
+  return [...waiting]
+    .filter(([, count]) => count > 0)
+    .map(([key, count]) => {
+      const [domain = '', store = ''] = key.split('\n');
+      return look(`${many(count, 'write')} of ${domain} wait for the store ${store}.`, `/domains/${domain}`);
+    });
+}
+
+const MAX_DRIFT = 5;
+
+function driftWords(fleet: FleetPart | undefined): readonly Trouble[] {
+  const drift = fleet?.drift ?? [];
+  const words = drift
+    .slice(0, MAX_DRIFT)
+    .map(({ node, domain, shall, does }) =>
+      domain === '' ? `${node} ${does}.` : `${node}: ${domain} shall be ${shall}, and is ${does}.`,
+    );
+  const more = drift.length - words.length;
+  return [...words, ...(more > 0 ? [`${many(more, 'more deviation')} of what nodes shall run.`] : [])].map((text) =>
+    look(text, '/nodes'),
+  );
 }
 
 function troublesOfNode(node: NodePart, nowMs: number): readonly Trouble[] {

@@ -8,8 +8,19 @@ import { adminErrors } from '../errors/admin.js';
 import { dashboardErrors } from '../errors/dashboard.js';
 import type { Assets } from './assets.js';
 import { Board } from './board.js';
-import type { AuditPart, CallerPart, DomainDetails, Letters, SignInWays } from './contract.js';
+import type {
+  AuditPart,
+  CallerView,
+  DomainDetails,
+  FleetPart,
+  LetterList,
+  OperationPart,
+  SignedIn,
+  SignInWays,
+  UsageRow,
+} from './contract.js';
 import { Identities, mayAct, type Person, tokensOf } from './identities.js';
+import { Kept } from './kept.js';
 import { Nodes } from './nodes.js';
 import { Orders, problemOf } from './orders.js';
 import { Streams } from './streams.js';
@@ -30,6 +41,13 @@ export interface DashboardServerOptions {
   readonly onFault: (error: unknown) => void;
 }
 
+interface Latency {
+  readonly domain: string;
+  readonly p95Ms: number;
+}
+
+/** Of so long the latency on the overview is. */
+const LATENCY_MS = 180_000;
 const SMALL_BODY_BYTES = 65_536;
 const QUERY_MS = 3_000;
 const DETAILS_MS = 1_000;
@@ -62,7 +80,9 @@ export class DashboardServer {
   readonly #watch: Watch;
   readonly #streams: Streams;
   readonly #orders: Orders;
+  readonly #kept: Kept;
   readonly #signIns = new SignInBounds();
+  readonly #uploads = new UploadBounds();
   readonly #details = new Map<string, { readonly atMs: number; readonly answer: Promise<DomainDetails> }>();
   readonly #web: FastifyInstance;
   #port = 0;
@@ -75,9 +95,12 @@ export class DashboardServer {
     this.#streams = new Streams(this.#board, this.#identities, (isWatched) => (this.#watch.isWatched = isWatched));
     this.#watch = new Watch({
       ...{ nodes: this.#nodes, board: this.#board, signal },
+      fleet: () => this.#fleet(),
+      latencies: () => this.#latencies(),
       onChange: () => this.#streams.changed(),
       onSample: (sample) => this.#streams.sample(sample),
     });
+    this.#kept = new Kept(this.#nodes, () => this.#watch.answering.length);
     this.#orders = new Orders(this.#nodes, this.#watch, options.ownerToken);
     this.#web = this.#open();
   }
@@ -124,7 +147,15 @@ export class DashboardServer {
     this.#addReads(web);
     web.post(
       '/api/order',
-      { bodyLimit: Math.ceil(maxBundleBytes / 3) * 4 + SMALL_BODY_BYTES },
+      {
+        bodyLimit: Math.ceil(maxBundleBytes / 3) * 4 + SMALL_BODY_BYTES,
+        // n.b. before its body is read: who may not order is not to fill the memory of this process.
+        onRequest: async (request, reply) => {
+          const { me } = await this.#person(request, reply);
+          if (!mayAct(me, 'operator')) throw dashboardErrors.make('BEDS_DASHBOARD_FORBIDDEN');
+          this.#uploads.begin(request, reply);
+        },
+      },
       async (request, reply) => {
         const person = await this.#person(request, reply);
         await this.#identities.refreshRoles(person);
@@ -132,6 +163,12 @@ export class DashboardServer {
         return this.#orders.give(request.body, person);
       },
     );
+    web.post('/api/user', async (request, reply) => {
+      const person = await this.#person(request, reply);
+      await this.#identities.refreshRoles(person);
+      this.#keep(reply, person);
+      return this.#kept.order(request.body, person);
+    });
     return web;
   }
 
@@ -142,7 +179,8 @@ export class DashboardServer {
       this.#watch.glance();
       return { accounts: this.#watch.isServed('sessions'), key: this.#identities.takesKey };
     });
-    web.get('/api/me', async (request, reply) => ({ me: (await this.#person(request, reply)).me }));
+    const shown = ({ me }: Person): SignedIn => ({ me, maxBundleBytes: this.#options.maxBundleBytes });
+    web.get('/api/me', async (request, reply) => shown(await this.#person(request, reply)));
     web.post('/api/sign-in', async (request, reply) => {
       const read = asked.safeParse(request.body);
       if (!read.success) throw dashboardErrors.make('BEDS_DASHBOARD_INVALID');
@@ -154,7 +192,7 @@ export class DashboardServer {
           : this.#identities.signIn(data, { address: request.ip, device }),
       );
       this.#keep(reply, person);
-      return { me: person.me };
+      return shown(person);
     });
     web.post('/api/sign-out', async (request, reply) => {
       const person = await this.#person(request, reply);
@@ -193,6 +231,10 @@ export class DashboardServer {
       await looking(request, reply);
       return this.#lettersOf(request.body);
     });
+    web.post('/api/kept/:question', async (request, reply) => {
+      const { question } = request.params as { readonly question: string };
+      return this.#kept.ask(question, request.body, await looking(request, reply));
+    });
     web.get('/api/audit', async (request, reply) => {
       const { cookie } = await looking(request, reply);
       const { token } = tokensOf(cookie);
@@ -201,7 +243,31 @@ export class DashboardServer {
     });
   }
 
-  async #lettersOf(filter: unknown): Promise<Letters> {
+  async #fleet(): Promise<FleetPart | undefined> {
+    const session = this.#options.ownerToken ?? this.#streams.someToken;
+    if (session === undefined) return undefined;
+    try {
+      const { desired, drift } = await this.#nodes.fleet(session);
+      return { desired, drift };
+    } catch {
+      // n.b. where no admin node keeps that, or it is away, the nodes themselves are shown all the same.
+      return undefined;
+    }
+  }
+
+  async #latencies(): Promise<ReadonlyMap<string, number>> {
+    const to = Date.now();
+    const input = { from: to - LATENCY_MS, to };
+    const asked = { domain: 'metrics', op: 'overview', input, session: undefined, deadlineMs: QUERY_MS };
+    const rows = await this.#nodes.call(asked).catch(() => []);
+    const latencies = new Map<string, number>();
+    for (const { domain, p95Ms } of rows as unknown as readonly Latency[]) {
+      if (p95Ms > 0) latencies.set(domain, Math.max(p95Ms, latencies.get(domain) ?? 0));
+    }
+    return latencies;
+  }
+
+  async #lettersOf(filter: unknown): Promise<LetterList> {
     const read = z.strictObject({ ...letterFields, after: letterId.exactOptional() }).safeParse(filter);
     if (!read.success) throw dashboardErrors.make('BEDS_DASHBOARD_INVALID');
     const answers = await this.#nodes.query(
@@ -249,6 +315,7 @@ export class DashboardServer {
       quarantined: good(versions).flatMap(({ node, result }) => on(node, result.quarantined)),
       callers: sumCallers(counted.flatMap(({ result }) => result.callers)),
       countedDays: Math.max(0, ...counted.map(({ result }) => result.countedDays)),
+      operations: sumOperations(counted.flatMap(({ result }) => result.operations)),
     };
   }
 
@@ -352,14 +419,49 @@ function cookieOf(header: string | undefined, name: string): string | undefined 
   return pairs.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);
 }
 
-function sumCallers(callers: readonly CallerPart[]): readonly CallerPart[] {
-  const sums = new Map<string, CallerPart>();
+function sumCallers(callers: readonly CallerView[]): readonly CallerView[] {
+  const sums = new Map<string, CallerView>();
   for (const caller of callers) {
     const key = `${caller.operation}\n${caller.client}`;
     const before = sums.get(key)?.callsPerDay ?? 0;
     sums.set(key, { ...caller, callsPerDay: before + caller.callsPerDay });
   }
   return [...sums.values()].sort((a, b) => b.callsPerDay - a.callsPerDay).slice(0, 200);
+}
+
+function sumOperations(rows: readonly UsageRow[]): readonly OperationPart[] {
+  const sums = new Map<string, OperationPart>();
+  for (const { version, operation, calls, failures, p95Ms, firstAt, lastAt } of rows) {
+    const key = `${operation}\n${version}`;
+    const before = sums.get(key) ?? { version, operation, calls: 0, failures: 0, p95Ms, firstAt, lastAt };
+    sums.set(key, {
+      ...{ version, operation, calls: before.calls + calls, failures: before.failures + failures },
+      p95Ms: Math.max(before.p95Ms, p95Ms),
+      firstAt: Math.min(before.firstAt, firstAt),
+      lastAt: Math.max(before.lastAt, lastAt),
+    });
+  }
+  return [...sums.values()].sort((a, b) =>
+    a.operation < b.operation ? -1 : a.operation > b.operation ? 1 : b.lastAt - a.lastAt,
+  );
+}
+
+/** A body that is larger, or does not say how large it is, is kept in memory with few others only. */
+const MAX_LARGE_BODIES = 4;
+
+class UploadBounds {
+  #underWay = 0;
+
+  /** Throws BEDS_DASHBOARD_TOO_MANY. */
+  begin({ headers }: FastifyRequest, { raw }: FastifyReply): void {
+    const length = Number(headers['content-length'] ?? Infinity);
+    if (length <= SMALL_BODY_BYTES) return;
+    if (this.#underWay >= MAX_LARGE_BODIES) {
+      throw dashboardErrors.make('BEDS_DASHBOARD_TOO_MANY', 'Other bundles are on their way.');
+    }
+    this.#underWay += 1;
+    raw.once('close', () => (this.#underWay -= 1));
+  }
 }
 
 const MINUTE_MS = 60_000;

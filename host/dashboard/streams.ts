@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { dashboardErrors } from '../errors/dashboard.js';
 import type { Board } from './board.js';
 import type { Sample } from './contract.js';
-import type { Identities, Person } from './identities.js';
+import { type Identities, type Person, tokensOf } from './identities.js';
 
 interface Stream {
   readonly response: ServerResponse;
@@ -34,6 +34,15 @@ export class Streams {
 
   get size(): number {
     return this.#streams.size;
+  }
+
+  /** The token of somebody who watches with an account. */
+  get someToken(): string | undefined {
+    for (const { person } of this.#streams) {
+      const { token } = tokensOf(person.cookie);
+      if (token !== '') return token;
+    }
+    return undefined;
   }
 
   /** Throws BEDS_DASHBOARD_TOO_MANY before anything is written. */

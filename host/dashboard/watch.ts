@@ -1,13 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isBedsError } from '@beds/sdk';
+import type { NodeStatus } from '../admin/views.js';
 import type { Board } from './board.js';
-import type { Sample } from './contract.js';
+import type { FleetPart, Sample } from './contract.js';
 import type { Nodes } from './nodes.js';
 import { partsOf, type SeenNode } from './overview.js';
 import { type Counts, RequestCounts } from './request-counts.js';
 
 export interface WatchOptions {
   readonly nodes: Pick<Nodes, 'query'>;
+  /** What all nodes shall run; undefined: nobody keeps that, or it cannot be asked. Never rejects. */
+  readonly fleet: () => Promise<FleetPart | undefined>;
+  /** In how many milliseconds 95 % of the requests of each domain were answered lately; empty: nobody measures. Never rejects. */
+  readonly latencies: () => Promise<ReadonlyMap<string, number>>;
   readonly board: Board;
   readonly signal: AbortSignal;
   /** Something is another than before. */
@@ -21,6 +26,11 @@ const ANSWER_MS = 1_500;
 /** So often it is not taken for granted which nodes there are. */
 const DISCOVER_EVERY = 5;
 const COUNT_EVERY_MS = 5_000;
+/** So often, at most, queues are looked at: each costs RabbitMQ a question, and hundreds of domains have hundreds. */
+const QUEUES_EVERY_MS = 5_000;
+const QUEUES_EACH_MS = 20;
+/** What the domains of the role admin keep changes slowly. */
+const KEPT_EVERY_MS = 10_000;
 /** A node that was silent for so long is forgotten. */
 const FORGET_MS = 600_000;
 /** Silence of one look may be a busy machine. */
@@ -43,6 +53,10 @@ export class Watch {
   #looks = 0;
   #lookedAtMs = 0;
   #countedAtMs = 0;
+  #queuesAtMs = 0;
+  #keptAtMs = 0;
+  #fleet: FleetPart | undefined;
+  #latencies: ReadonlyMap<string, number> = new Map();
   #hurryUntilMs = 0;
   #wake = new AbortController();
   #running: Promise<void> | undefined;
@@ -128,13 +142,34 @@ export class Watch {
     this.#lookedAtMs = Date.now();
     const known = this.answering.length;
     const expected = known > 0 && this.#looks % DISCOVER_EVERY !== 0 ? { expected: known } : {};
-    const answers = await nodes.query('status', {}, { timeoutMs: ANSWER_MS, ...expected });
+    this.#lookAtKept();
+    const isWithQueues = this.#lookedAtMs - this.#queuesAtMs >= this.#queuesPeriodMs;
+    const asked = isWithQueues ? {} : { queues: false };
+    const answers = await nodes.query('status', asked, { timeoutMs: ANSWER_MS, ...expected });
     const good = answers.flatMap((answer) => (answer.ok ? [answer] : []));
     const [refused] = answers.flatMap((answer) => (answer.ok ? [] : [answer]));
-    for (const { node, result } of good) this.#nodes.set(node, { status: result, silentSinceMs: undefined, missed: 0 });
+    if (isWithQueues && good.length > 0) this.#queuesAtMs = this.#lookedAtMs;
+    for (const { node, result } of good) {
+      const status = isWithQueues ? result : withQueuesOf(result, this.#nodes.get(node)?.status);
+      this.#nodes.set(node, { status, silentSinceMs: undefined, missed: 0 });
+    }
     this.#missOthers(new Set(good.map(({ node }) => node)));
     if (good.length === 0 && refused !== undefined) throw new Refused(`${refused.node}: ${refused.error.message}`);
     await this.#count(good.length);
+  }
+
+  get #queuesPeriodMs(): number {
+    const queues = [...this.#nodes.values()].reduce((sum, { status }) => sum + status.domains.length, 0);
+    return Math.max(QUEUES_EVERY_MS, queues * QUEUES_EACH_MS);
+  }
+
+  /** n.b. nobody waits for it: a store that is slow must not hide what the nodes say. */
+  #lookAtKept(): void {
+    const now = Date.now();
+    if (!this.#isWatched || now - this.#keptAtMs < KEPT_EVERY_MS) return;
+    this.#keptAtMs = now;
+    void this.#options.fleet().then((fleet) => (this.#fleet = fleet));
+    void this.#options.latencies().then((latencies) => (this.#latencies = latencies));
   }
 
   #missOthers(answered: ReadonlySet<string>): void {
@@ -194,9 +229,17 @@ export class Watch {
       counts: (domain) => this.#counts.of(domain),
       failed: (domain) => this.#counts.failed(domain),
       requestsPerSecond: (domain) => this.#rates.get(domain) ?? 0,
+      p95Ms: (domain) => this.#latencies.get(domain),
+      fleet: this.#fleet,
     });
     if (this.#options.board.replace(parts)) this.#options.onChange();
   }
+}
+
+/** Queues as they were seen last. */
+function withQueuesOf(status: NodeStatus, before: NodeStatus | undefined): NodeStatus {
+  const known = new Map(before?.domains.map(({ domain, queues }) => [domain, queues]));
+  return { ...status, domains: status.domains.map((view) => ({ ...view, queues: known.get(view.domain) ?? [] })) };
 }
 
 /** What the nodes say where none of them answers the question. */

@@ -3,9 +3,10 @@ import type { Config } from '../config/schema.js';
 import { hasDoubtful, isBothFailing, judge, judgeCopies, judgeStrays, type Outcome } from './watch/guard.js';
 import type { Objection, RolloutPlan } from './state.js';
 import type { RequestObserver } from './watch/request-observer.js';
-import type { ShadowBoard, ShadowView } from './watch/shadow-board.js';
+import type { ShadowBoard } from './watch/shadow-board.js';
 import type { Surroundings } from './watch/surroundings.js';
 import { TallyWindow } from './watch/tally-window.js';
+import type { ShadowView } from '../admin/shown.js';
 
 /** A candidate and the version beside it. */
 export interface Pair {

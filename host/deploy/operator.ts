@@ -4,15 +4,7 @@ import { rolloutErrors } from '../errors/rollout.js';
 import type { Config } from '../config/schema.js';
 import { makeFinding } from '../template/contract.js';
 import type { BundleFiles, Operations, QuarantineView, Receipt } from '../admin/contract.js';
-import type {
-  CanaryView,
-  DeclaredObject,
-  DomainView,
-  Inspections,
-  RunView,
-  SideView,
-  StrikeView,
-} from '../admin/views.js';
+import type { DomainView, Inspections, RunView, StrikeView } from '../admin/views.js';
 import { type BundleBytes, loadStaged, type StagedBundle } from './admit/stage.js';
 import type { CallerLedger } from './compatibility/caller-ledger.js';
 import { diffVersions, type VersionDiff } from './compatibility/gate.js';
@@ -35,6 +27,7 @@ import { receiveBundle } from './sources/receive-bundle.js';
 import { type Cause, type Domain, type RolloutOptions, type ServedVersion } from './state.js';
 import type { ThreadRoutes } from './thread-routes.js';
 import { type Outcome, ownFailures, percentile95Ms, strayFaults } from './watch/guard.js';
+import type { SideView, CanaryView, DeclaredObject } from '../admin/shown.js';
 
 export interface OperatorOptions {
   readonly domains: Domains;

@@ -80,6 +80,12 @@ export const dashboardErrors = defineErrors({
     status: 'conflict',
     action: 'Look at how things are now, and decide again.',
   },
+  BEDS_DASHBOARD_NOTHING_KEPT: {
+    message: 'No node keeps this.',
+    status: 'unavailable',
+    action:
+      'Log lines, samples and how objects are used are kept by a node of the role admin, users by one of the role tercero: run one with a store for it. host/OPERATIONS.md says how.',
+  },
   BEDS_DASHBOARD_NOT_FOUND: {
     message: 'There is no such page.',
     status: 'not-found',

@@ -9,7 +9,8 @@ import type { Config } from '../config/schema.js';
 import { publishFault } from '../observe/channels.js';
 import { levelName, type LogTap, type TappedLine } from '../observe/log-tap.js';
 import type { StoreStatus } from '../stores/contract.js';
-import type { DomainSample, UsageRow } from './usage-book.js';
+import type { DomainSample } from './usage-book.js';
+import type { UsageRow } from '../admin/shown.js';
 
 /** What an operator must not miss. */
 export type AlertKind = 'thread-ended' | 'store-lost' | 'store-back' | 'quarantined' | 'rolled-back' | 'dead-letter';

@@ -1,23 +1,5 @@
 import { LATENCY_BOUNDS_MS, type UsageCount } from '../request/observations.js';
-
-/** Calls of an operation, or of a named object by an operation of a version, on one day of this host. */
-export interface UsageRow {
-  /** Days since 1970, UTC. */
-  readonly day: number;
-  readonly domain: string;
-  readonly version: string;
-  readonly operation: string;
-  /** Empty: the operation itself. */
-  readonly object: string;
-  readonly kind: string;
-  readonly store: string;
-  readonly calls: number;
-  readonly failures: number;
-  readonly p95Ms: number;
-  /** Milliseconds since 1970; exact to the interval at which threads are asked. */
-  readonly firstAt: number;
-  readonly lastAt: number;
-}
+import type { UsageRow } from '../admin/shown.js';
 
 /** Requests of one domain since the last sample. */
 export interface DomainSample {

@@ -1,4 +1,5 @@
 import type { ErrorStatus } from '@beds/sdk';
+import type { ShadowDifference } from '../admin/shown.js';
 
 /** Upper bounds of the latency buckets, milliseconds: a quarter more each time; one more bucket holds what is above the last. */
 export const LATENCY_BOUNDS_MS: readonly number[] = Array.from({ length: 56 }, (_, index) => 0.25 * 1.25 ** index);
@@ -34,13 +35,6 @@ export interface ShadowReport {
   /** Copies that were not sent because enough were under way. */
   readonly skipped: number;
   readonly differences: readonly ShadowDifference[];
-}
-
-export interface ShadowDifference {
-  /** Shape of the answer, without its values: `{id: integer, name: string}[2]`, or the code of the error. */
-  readonly active: string;
-  readonly candidate: string;
-  readonly count: number;
 }
 
 /** What a thread saw of its requests; the command `observe` asks for it. */

@@ -3,12 +3,13 @@ import type { BedsError, Json } from '@beds/sdk';
 import { DESCRIBE, type RequestEnvelope, type User } from '#sdk/template';
 import { publishFault } from '../observe/channels.js';
 import { checkSize, encodeData, type OperationResult, toReplyError } from './encode.js';
-import type { ShadowDifference, ShadowReport } from './observations.js';
+import type { ShadowReport } from './observations.js';
 import type { OperationInput } from './operation.js';
 import { RequestScope } from './request-scope.js';
 import type { ServingGeneration, Target } from './serving-generation.js';
 import { mapStack } from '../template/map-stack.js';
 import type { DomainRoute } from '../template/registry.js';
+import type { ShadowDifference } from '../admin/shown.js';
 
 /** Copies under way in one thread. */
 const MAX_COPIES = 16;

@@ -8,13 +8,14 @@ import type { HistoryEntry } from '../../host/deploy/history.js';
 import { readManifest } from '../../host/deploy/admit/read-drop.js';
 import type { VersionDiff } from '../../host/deploy/compatibility/gate.js';
 import type { BundleFiles, Operations, QuarantineView, Receipt } from '../../host/admin/contract.js';
-import type { CallerView, DeclaredObject, DomainView, Inspections } from '../../host/admin/views.js';
+import type { DomainView, Inspections } from '../../host/admin/views.js';
 import { OrderGate } from '../../host/admin/orders.js';
 import { AdminServer } from '../../host/admin/server.js';
 import type { RolloutOptions } from '../../host/deploy/state.js';
 import { UsageBook } from '../../host/metrics/usage-book.js';
 import { ThreadPool } from '../../host/threads/pool.js';
 import type { Teardown } from './services.js';
+import type { CallerView, DeclaredObject } from '../../host/admin/shown.js';
 
 /** A control plane that only remembers what it was told, and does what a test says. */
 export class ScriptedControl implements Operations, Inspections {

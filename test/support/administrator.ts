@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { AdminClient, type AskOptions, askNodes } from '../../host/admin/client.js';
 import type { CommandInput, CommandName, CommandResult } from '../../host/admin/commands.js';
-import type { CanaryView, DomainView } from '../../host/admin/views.js';
+import type { DomainView } from '../../host/admin/views.js';
 import type { HistoryEntry } from '../../host/deploy/history.js';
 import type { RolloutOptions } from '../../host/deploy/state.js';
 import { type BundleOptions, describeBundle } from './bundles.js';
 import type { TestHost } from './host.js';
+import type { CanaryView } from '../../host/admin/shown.js';
 
 const TIMEOUT_MS = 10_000;
 

@@ -46,7 +46,7 @@ export async function openDashboard(
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => (closing ??= server.close());
   lastFirst(teardown, close);
-  const origin = `http://127.0.0.1:${String(port)}`;
+  const origin = `${options.tls === undefined ? 'http' : 'https'}://127.0.0.1:${String(port)}`;
   const ask: TestDashboard['ask'] = (path, { body, cookie, headers } = {}) =>
     fetch(`${origin}${path}`, {
       ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),

@@ -25,6 +25,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['broker definitions'],
   ['host/errors'],
   ['host/dashboard/contract.ts'],
+  ['host/admin/shown.ts'],
   ['plugins'],
   ['sdk/cli'],
   ['sdk/testing'],

@@ -48,6 +48,7 @@ export interface NodeOptions {
   readonly security?: Partial<Config['security']>;
   /** Its plugin directory. Default: that of all, which holds a bundle of every domain. */
   readonly directory?: string;
+  readonly dashboard?: Partial<Config['dashboard']>;
 }
 
 export interface BedsOptions {
@@ -105,7 +106,11 @@ export async function makeOrderNodes(
   }
   const secret = randomBytes(32).toString('base64url');
   const key = new OrderKey(secret);
-  const configOf = (name: string, role: 'admin' | 'app', { security, directory }: NodeOptions = {}): Config =>
+  const configOf = (
+    name: string,
+    role: 'admin' | 'app',
+    { security, directory, dashboard }: NodeOptions = {},
+  ): Config =>
     configSchema.parse({
       node: { name, roles: role === 'admin' ? ['admin', 'tercero'] : ['appServer'] },
       amqp: { url, prefix, reconnectMaxMs: 500 },
@@ -117,6 +122,7 @@ export async function makeOrderNodes(
       },
       plugins: { probeTimeoutMs: 30_000, ...(directory === undefined ? {} : { directory }) },
       state: { directory: `.beds-${name}` },
+      ...(dashboard === undefined ? {} : { dashboard }),
       security: { ...(role === 'admin' ? { orderSecret: secret } : { orderKeys: [key.publicKey] }), ...security },
     });
   const model = await connect(url);

@@ -2,13 +2,14 @@ import { createInterface } from 'node:readline';
 import { commandErrors, type CommandOption, EXIT, printable } from '#sdk/cli';
 import { AdminClient, askNodes } from '../../admin/client.js';
 import { MAX_LETTER_IDS, MAX_LETTERS } from '../../admin/commands.js';
-import type { DeadLetterDetail, DeadLetterView, LetterCaution, LetterFilter } from '../../admin/dead-letters.js';
+import type { LetterFilter } from '../../admin/dead-letters.js';
 import { MAX_LISTED_LETTERS, type QueryResult } from '../../admin/queries.js';
 import { adminErrors } from '../../errors/admin.js';
 import { askOptions, NODE_OPTION, runCommand } from '../admin-command.js';
 import type { Command, CommandContext } from '../command.js';
 import { timeoutOf } from '../options.js';
 import { ago, type Output } from '../output.js';
+import type { DeadLetterView, DeadLetterDetail, LetterCaution } from '../../admin/shown.js';
 
 const filter = (value: `<${string}>`, description: string): CommandOption => ({ type: 'string', value, description });
 

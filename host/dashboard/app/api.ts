@@ -1,15 +1,24 @@
 import type {
   AuditPart,
   DomainDetails,
+  FaultGroup,
   LetterFilter,
-  Letters,
-  Me,
+  LetterList,
+  LogFilter,
+  LogLine,
+  ObjectsView,
   Order,
   OrderName,
   OrderOutcome,
   Problem,
   Sample,
+  Series,
+  SeriesAsked,
+  SessionPart,
+  SignedIn,
   SignInWays,
+  UserOrder,
+  UserPart,
 } from '../contract.js';
 
 /** What the server, or the way to it, refused with. */
@@ -44,8 +53,10 @@ export function problemOf(error: unknown): Problem {
   return error instanceof Refused ? error.problem : { code: '', message: String(error) };
 }
 
-interface SignedIn {
-  readonly me: Me;
+interface UserTerms {
+  readonly roles?: readonly string[];
+  readonly name?: string;
+  readonly password?: string;
 }
 
 export const api = {
@@ -56,7 +67,19 @@ export const api = {
   signOut: (): Promise<object> => ask('/api/sign-out', {}),
   samples: (): Promise<readonly Sample[]> => ask('/api/samples'),
   details: (domain: string): Promise<DomainDetails> => ask(`/api/domains/${encodeURIComponent(domain)}`),
-  letters: (filter: LetterFilter): Promise<Letters> => ask('/api/dead', filter),
+  letters: (filter: LetterFilter): Promise<LetterList> => ask('/api/dead', filter),
+  logs: (filter: LogFilter): Promise<readonly LogLine[]> => ask('/api/kept/logs', filter),
+  faults: (filter: { readonly domain?: string; readonly since: number }): Promise<readonly FaultGroup[]> =>
+    ask('/api/kept/faults', filter),
+  series: (asked: SeriesAsked): Promise<Series> => ask('/api/kept/series', asked),
+  objects: (name?: string): Promise<ObjectsView> => ask('/api/kept/objects', name === undefined ? {} : { name }),
+  users: async (): Promise<readonly UserPart[]> => {
+    const { rows } = await ask<{ readonly rows: readonly UserPart[] }>('/api/kept/users', {});
+    return rows;
+  },
+  sessions: (user: string): Promise<readonly SessionPart[]> => ask('/api/kept/sessions', { user }),
+  /** `id`: of a user, or of a session. */
+  user: (op: UserOrder, id: string, more: UserTerms = {}): Promise<object> => ask('/api/user', { op, id, ...more }),
   audit: (): Promise<readonly AuditPart[]> => ask('/api/audit'),
   order: (op: OrderName, input: Order['input'], seen?: Order['seen']): Promise<OrderOutcome> => {
     const order: Order = { id: crypto.randomUUID(), at: Date.now(), op, input, ...(seen && { seen }) };

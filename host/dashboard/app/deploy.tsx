@@ -68,8 +68,22 @@ export function DropPlace({ onFiles }: { readonly onFiles: (files: readonly File
   );
 }
 
+const PARTS = /\.(?:mjs|js|json|map)$/;
+
+/** Why the files are no bundle, as far as it can be seen without reading them. */
+function unfitOf(files: readonly File[], maxBytes: number): Problem | undefined {
+  const other = files.find(({ name }) => !PARTS.test(name));
+  const hint = 'Drop the *.mjs that `beds build --file` wrote, or the folder that `beds build` wrote.';
+  if (other !== undefined) return { code: '', message: `${other.name} is no part of a bundle.`, hint };
+  const bytes = files.reduce((sum, { size }) => sum + size, 0);
+  if (bytes <= maxBytes) return undefined;
+  const [has, most] = [bytes, maxBytes].map((each) => (each / 1_048_576).toFixed(1));
+  return { code: '', message: `That is ${has ?? ''} MB, and a bundle may have ${most ?? ''} MB at most.`, hint };
+}
+
 interface DeployProps {
   readonly files: readonly File[];
+  readonly maxBundleBytes: number;
   readonly domains: readonly DomainPart[];
   readonly onClose: () => void;
   readonly onGiven: (outcome: OrderOutcome) => void;
@@ -82,10 +96,15 @@ interface Checked {
 
 /** First every node tries it out, and nothing changes; then it is said what would, and it is done. */
 export function Deploy(props: DeployProps): VNode {
-  const { files, onClose } = props;
+  const { files, maxBundleBytes, onClose } = props;
   const [checked, setChecked] = useState<Checked>();
   const [problem, setProblem] = useState<Problem>();
   useEffect(() => {
+    const unfit = unfitOf(files, maxBundleBytes);
+    if (unfit !== undefined) {
+      setProblem(unfit);
+      return;
+    }
     const check = async (): Promise<void> => {
       const bundles = await bundlesOf(files);
       setChecked({ bundles, outcome: await api.order('check', { bundles }) });

@@ -44,13 +44,18 @@ export interface Asked {
   readonly verb: string;
   /** Harm that nothing undoes by itself: this is typed first. */
   readonly typed?: string;
-  readonly give: () => Promise<OrderOutcome>;
+  readonly give: () => Promise<OrderOutcome | Done>;
+}
+
+/** Of an order that no node is given. */
+export interface Done {
+  readonly words: string;
 }
 
 interface ConfirmProps {
   readonly asked: Asked;
   readonly onClose: () => void;
-  readonly onGiven: (outcome: OrderOutcome) => void;
+  readonly onGiven: (outcome: OrderOutcome | Done) => void;
 }
 
 /** Says what an order will do, names it on its button, and stays open with the reason where it was refused. */
@@ -98,7 +103,10 @@ interface OrderState {
   readonly give: () => void;
 }
 
-export function useOrder(give: () => Promise<OrderOutcome>, onGiven: (outcome: OrderOutcome) => void): OrderState {
+export function useOrder<T extends OrderOutcome | Done>(
+  give: () => Promise<T>,
+  onGiven: (outcome: T) => void,
+): OrderState {
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem>();
   const [outcome, setOutcome] = useState<OrderOutcome>();
@@ -107,7 +115,7 @@ export function useOrder(give: () => Promise<OrderOutcome>, onGiven: (outcome: O
     setProblem(undefined);
     try {
       const answer = await give();
-      if (answer.refused.length + answer.silent.length > 0) setOutcome(answer);
+      if ('refused' in answer && answer.refused.length + answer.silent.length > 0) setOutcome(answer);
       else onGiven(answer);
     } catch (error) {
       setProblem(problemOf(error));

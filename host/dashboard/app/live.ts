@@ -1,10 +1,12 @@
 import { useEffect, useState } from 'preact/hooks';
-import type { Change, DomainPart, NodePart, Sample, Summary } from '../contract.js';
+import type { Change, DomainPart, FleetPart, NodePart, Sample, Summary } from '../contract.js';
 import { api } from './api.js';
 
 /** The live state, as far as it is known here. */
 export interface State {
   readonly summary?: Summary;
+  /** What all nodes shall run; absent: nobody keeps that. */
+  readonly fleet?: FleetPart;
   readonly nodes: readonly NodePart[];
   readonly domains: readonly DomainPart[];
   readonly samples: readonly Sample[];
@@ -43,8 +45,12 @@ function take({ whole, parts: changed, gone }: Change): void {
     <T>(name: (part: T) => string) =>
     (a: T, b: T) =>
       name(a) < name(b) ? -1 : 1;
+  const { fleet: _, ...rest } = state;
+  const fleet = parts.get('fleet') as FleetPart | undefined;
+  state = rest;
   set({
     summary: parts.get('summary') as Summary,
+    ...(fleet && { fleet }),
     nodes: (ofKind('node') as NodePart[]).toSorted(byName(({ node }) => node)),
     domains: (ofKind('domain') as DomainPart[]).toSorted(byName(({ domain }) => domain)),
   });

@@ -1,22 +1,28 @@
 import { render, type VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import type { Me, OrderOutcome, Problem } from '../contract.js';
+import type { Me, OrderOutcome, Problem, SignedIn as SignedInAs } from '../contract.js';
 import { api, problemOf, Refused } from './api.js';
 import { Deploy, DropPlace, filesOf } from './deploy.js';
-import { type Asked, Confirm } from './dialog.js';
+import { type Asked, Confirm, type Done } from './dialog.js';
 import { type State, startLive, stopLive, useLive } from './live.js';
 import { Audit } from './pages/audit.js';
 import { DeadLetters } from './pages/dead.js';
 import { DomainPage } from './pages/domain.js';
+import { Faults } from './pages/faults.js';
+import { Graphs } from './pages/graphs.js';
+import { Logs } from './pages/logs.js';
 import { Nodes } from './pages/nodes.js';
+import { Objects } from './pages/objects.js';
 import { HEALTH_TONE, Overview, toneOf } from './pages/overview.js';
 import { SignIn } from './pages/sign-in.js';
+import { Users } from './pages/users.js';
 import { Empty, Mark, Title, To, Words } from './parts.js';
 import { usePath } from './route.js';
 import { setTheme, useTheme } from './theme.js';
 
 interface Standing {
   readonly me?: Me;
+  readonly maxBundleBytes?: number;
   readonly problem?: Problem;
   readonly hasEnded?: boolean;
   readonly isKnown: boolean;
@@ -31,8 +37,7 @@ function takeKey(): string | undefined {
 
 async function whoIsSignedIn(key: string | undefined): Promise<Standing> {
   try {
-    const { me } = await (key === undefined ? api.me() : api.signInByKey(key));
-    return { me, isKnown: true };
+    return { ...(await (key === undefined ? api.me() : api.signInByKey(key))), isKnown: true };
   } catch (error) {
     const isPlain = error instanceof Refused && error.isSignedOut && key === undefined;
     return { isKnown: true, ...(isPlain ? {} : { problem: problemOf(error) }) };
@@ -42,38 +47,42 @@ async function whoIsSignedIn(key: string | undefined): Promise<Standing> {
 const key = takeKey();
 
 function App(): VNode {
-  const [{ me, problem, hasEnded = false, isKnown }, setStanding] = useState<Standing>({ isKnown: false });
+  const [{ me, maxBundleBytes = 0, problem, hasEnded = false, isKnown }, setStanding] = useState<Standing>({
+    isKnown: false,
+  });
   useEffect(() => {
     void whoIsSignedIn(key).then(setStanding);
   }, []);
   if (!isKnown) return <main id="main" class="sign-in" aria-busy="true" />;
   if (me === undefined) {
-    const onSignedIn = (signedIn: Me): void => setStanding({ me: signedIn, isKnown: true });
+    const onSignedIn = (signedIn: SignedInAs): void => setStanding({ ...signedIn, isKnown: true });
     return <SignIn hasEnded={hasEnded} {...(problem && { problem })} onSignedIn={onSignedIn} />;
   }
-  return <SignedIn me={me} onEnd={(ended) => setStanding({ isKnown: true, hasEnded: ended })} />;
+  return <SignedIn {...{ me, maxBundleBytes }} onEnd={(ended) => setStanding({ isKnown: true, hasEnded: ended })} />;
 }
 
-interface SignedInProps {
-  readonly me: Me;
+function mayOrder({ role }: Me): boolean {
+  return role === 'operator' || role === 'dba';
+}
+
+interface SignedInProps extends SignedInAs {
   /** `true`: not by the person. */
   readonly onEnd: (hasEnded: boolean) => void;
 }
 
-function SignedIn({ me, onEnd }: SignedInProps): VNode {
+function SignedIn({ me, maxBundleBytes, onEnd }: SignedInProps): VNode {
   const live = useLive();
   const path = usePath();
   const [asked, setAsked] = useState<Asked>();
   const [files, setFiles] = useState<readonly File[]>();
   const [told, setTold] = useState<string>();
-  const mayOrder = me.role === 'operator' || me.role === 'dba';
   useEffect(() => {
     startLive(() => onEnd(true));
     return stopLive;
   }, []);
   useEffect(() => setTold(undefined), [path]);
-  useDrop(mayOrder, setFiles);
-  const onGiven = (outcome: OrderOutcome): void => {
+  useDrop(mayOrder(me), setFiles);
+  const onGiven = (outcome: OrderOutcome | Done): void => {
     setAsked(undefined);
     setFiles(undefined);
     setTold(wordsOf(outcome));
@@ -82,7 +91,7 @@ function SignedIn({ me, onEnd }: SignedInProps): VNode {
     stopLive();
     void api.signOut().finally(() => onEnd(false));
   };
-  const drop = mayOrder ? <DropPlace onFiles={setFiles} /> : null;
+  const drop = mayOrder(me) ? <DropPlace onFiles={setFiles} /> : null;
   return (
     <>
       <a class="skip" href="#main">
@@ -98,11 +107,16 @@ function SignedIn({ me, onEnd }: SignedInProps): VNode {
             </>
           )}
         </p>
-        <Page {...{ live, me, path, ask: setAsked, drop }} />
+        <Page {...{ live, me, path, ask: setAsked, drop }} onDone={setTold} />
       </main>
       {asked !== undefined && <Confirm asked={asked} onClose={() => setAsked(undefined)} onGiven={onGiven} />}
       {files !== undefined && (
-        <Deploy files={files} domains={live.domains} onClose={() => setFiles(undefined)} onGiven={onGiven} />
+        <Deploy
+          {...{ files, maxBundleBytes }}
+          domains={live.domains}
+          onClose={() => setFiles(undefined)}
+          onGiven={onGiven}
+        />
       )}
     </>
   );
@@ -114,9 +128,11 @@ interface PageProps {
   readonly path: string;
   readonly ask: (asked: Asked) => void;
   readonly drop: VNode | null;
+  /** Says what was done. */
+  readonly onDone: (words: string) => void;
 }
 
-function Page({ live, me, path, ask, drop }: PageProps): VNode {
+function Page({ live, me, path, ask, drop, onDone }: PageProps): VNode {
   const [, domain] = /^\/domains\/([a-z0-9-]+)$/.exec(path) ?? [];
   if (me.role === undefined) {
     return (
@@ -127,6 +143,11 @@ function Page({ live, me, path, ask, drop }: PageProps): VNode {
     );
   }
   if (path === '/') return <Overview live={live} deploy={drop} />;
+  if (path === '/logs') return <Logs live={live} />;
+  if (path === '/faults') return <Faults live={live} />;
+  if (path === '/graphs') return <Graphs live={live} />;
+  if (path === '/objects') return <Objects />;
+  if (path === '/users' && mayOrder(me)) return <Users {...{ me, ask, onDone }} />;
   if (path === '/dead') return <DeadLetters me={me} ask={ask} />;
   if (path === '/audit') return <Audit />;
   if (path === '/nodes') return <Nodes live={live} />;
@@ -142,12 +163,12 @@ function Page({ live, me, path, ask, drop }: PageProps): VNode {
 }
 
 /** Files that are dropped anywhere on the page. */
-function useDrop(mayOrder: boolean, onFiles: (files: readonly File[]) => void): void {
+function useDrop(isAllowed: boolean, onFiles: (files: readonly File[]) => void): void {
   useEffect(() => {
     const over = (event: DragEvent): void => event.preventDefault();
     const drop = (event: DragEvent): void => {
       event.preventDefault();
-      if (!mayOrder || event.dataTransfer === null) return;
+      if (!isAllowed || event.dataTransfer === null) return;
       void filesOf(event.dataTransfer).then((files) => files.length > 0 && onFiles(files));
     };
     addEventListener('dragover', over);
@@ -156,10 +177,12 @@ function useDrop(mayOrder: boolean, onFiles: (files: readonly File[]) => void): 
       removeEventListener('dragover', over);
       removeEventListener('drop', drop);
     };
-  }, [mayOrder]);
+  }, [isAllowed]);
 }
 
-function wordsOf({ accepted }: OrderOutcome): string {
+function wordsOf(outcome: OrderOutcome | Done): string {
+  if ('words' in outcome) return outcome.words;
+  const { accepted } = outcome;
   const words = new Set(accepted.flatMap(({ receipts }) => receipts.map((receipt) => receipt.words)));
   const nodes = accepted.length === 1 ? accepted[0]?.node : `${String(accepted.length)} nodes`;
   return `${nodes ?? ''}: ${[...words].join(' ')}`;
@@ -187,7 +210,12 @@ interface SidebarProps {
 const PAGES = [
   ['/', 'Overview'],
   ['/nodes', 'Nodes'],
+  ['/faults', 'Faults'],
+  ['/logs', 'Logs'],
+  ['/graphs', 'Graphs'],
+  ['/objects', 'Database objects'],
   ['/dead', 'Dead letters'],
+  ['/users', 'Users'],
   ['/audit', 'Audit'],
 ] as const;
 
@@ -201,7 +229,7 @@ function Sidebar({ live, me, path, onLeave }: SidebarProps): VNode {
       </p>
       <nav aria-label="Pages">
         <ul>
-          {PAGES.map(([to, name]) => (
+          {PAGES.filter(([to]) => to !== '/users' || mayOrder(me)).map(([to, name]) => (
             <li key={to}>
               <To path={to} current={path === to}>
                 {name}

@@ -172,6 +172,49 @@ export function ProblemBox({ problem }: { readonly problem: Problem }): VNode {
   );
 }
 
+/** A problem; that nobody keeps something is none, but a choice. */
+export function Missing({ problem }: { readonly problem: Problem }): VNode {
+  if (problem.code !== 'BEDS_DASHBOARD_NOTHING_KEPT') return <ProblemBox problem={problem} />;
+  return (
+    <div class="empty">
+      <p>
+        <strong>Nothing is kept here.</strong> {problem.message}
+      </p>
+      {problem.hint !== undefined && <p>{problem.hint}</p>}
+    </div>
+  );
+}
+
+interface ChoiceProps {
+  readonly name: string;
+  readonly value: string | undefined;
+  /** What no choice is called; absent: there is always one. */
+  readonly all?: string;
+  /** Values, or values with their names. */
+  readonly options: readonly (string | readonly [value: string, name: string])[];
+  readonly set: (value: string) => void;
+}
+
+/** A list of which one is chosen. What is chosen stays there, though it is none of the options any more. */
+export function Choice({ name, value = '', all, options, set }: ChoiceProps): VNode {
+  const pairs = options.map((option) => (typeof option === 'string' ? ([option, option] as const) : option));
+  const isKnown = value === '' || pairs.some(([each]) => each === value);
+  return (
+    <label>
+      {name}
+      <select value={value} onChange={(event) => set(event.currentTarget.value)}>
+        {all !== undefined && <option value="">{all}</option>}
+        {!isKnown && <option value={value}>{value}</option>}
+        {pairs.map(([each, words]) => (
+          <option key={each} value={each}>
+            {words}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
 export function Empty({ children }: { readonly children: ComponentChildren }): VNode {
   return <p class="empty">{typeof children === 'string' ? <Words text={children} /> : children}</p>;
 }

@@ -34,6 +34,39 @@ export function stateTone(state: string): Tone {
 
 export type Tone = 'well' | 'attention' | 'trouble' | 'busy' | 'quiet';
 
+/** Of log lines: the level as its number, and its name. */
+export const LEVELS = [
+  ['30', 'info and above'],
+  ['40', 'warn and above'],
+  ['50', 'error and above'],
+] as const;
+
+export function levelOf(level: number): { readonly name: string; readonly tone: Tone } {
+  if (level >= 60) return { name: 'fatal', tone: 'trouble' };
+  if (level >= 50) return { name: 'error', tone: 'trouble' };
+  if (level >= 40) return { name: 'warn', tone: 'attention' };
+  return { name: level >= 30 ? 'info' : level >= 20 ? 'debug' : 'trace', tone: 'quiet' };
+}
+
+/** `14:05`, wherever the browser is. */
+export const MINUTES = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const;
+
+/** Spans of time, in seconds. */
+export const SINCE = [
+  ['600', '10 minutes'],
+  ['3600', 'an hour'],
+  ['86400', 'a day'],
+  ['604800', 'a week'],
+] as const;
+
+export const RANGES = [
+  ['3600', 'an hour'],
+  ['86400', 'a day'],
+  ['604800', 'a week'],
+  ['2592000', 'a month'],
+  ['31536000', 'a year'],
+] as const;
+
 export function count(value: number, word: string): string {
   return `${value.toLocaleString('en')} ${word}${value === 1 ? '' : 's'}`;
 }
@@ -57,4 +90,8 @@ export function millis(ms: number | undefined): string {
 /** As people write it: `12.4`, `1,240`. */
 export function rate(value: number): string {
   return value === 0 ? '0' : value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString('en');
+}
+
+export function perSecond(value: number): string {
+  return `${rate(value)} a second`;
 }

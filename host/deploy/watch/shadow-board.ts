@@ -1,16 +1,6 @@
-import type { ShadowDifference, ShadowReport } from '../../request/observations.js';
+import type { ShadowReport } from '../../request/observations.js';
 import { type Finding, makeFinding } from '../../template/contract.js';
-
-/** What the copies of reads showed of one candidate, over all threads. */
-export interface ShadowView {
-  readonly compared: number;
-  readonly skipped: number;
-  readonly different: number;
-  /** Copies that failed where the serving version answered. */
-  readonly failed: number;
-  /** Most frequent first. */
-  readonly differences: readonly (ShadowDifference & { readonly operation: string })[];
-}
+import type { ShadowView, ShadowDifference } from '../../admin/shown.js';
 
 interface Entry {
   compared: number;

@@ -1,7 +1,6 @@
 import type { VNode } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
-import type { AuditPart, Problem } from '../../contract.js';
-import { api, problemOf } from '../api.js';
+import { api } from '../api.js';
+import { useAsked } from '../asked.js';
 import { Ago, Empty, Mark, ProblemBox, Table, Title, Words } from '../parts.js';
 import { Loading } from './overview.js';
 
@@ -14,22 +13,7 @@ function shorten(text: string): string {
 
 /** Who ordered what, and what came of it. */
 export function Audit(): VNode {
-  const [records, setRecords] = useState<readonly AuditPart[]>();
-  const [problem, setProblem] = useState<Problem>();
-  useEffect(() => {
-    const look = (): void => {
-      api.audit().then(
-        (found) => {
-          setRecords(found);
-          setProblem(undefined);
-        },
-        (error: unknown) => setProblem(problemOf(error)),
-      );
-    };
-    look();
-    const timer = setInterval(look, LOOK_MS);
-    return () => clearInterval(timer);
-  }, []);
+  const { answer: records, problem } = useAsked(() => api.audit(), { about: '', everyMs: LOOK_MS });
   return (
     <>
       <Title document="Audit">Audit</Title>

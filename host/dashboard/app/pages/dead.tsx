@@ -1,6 +1,6 @@
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import type { LetterDetail, LetterFilter, LetterPart, Letters, Me, OrderOutcome, Problem } from '../../contract.js';
+import type { DeadLetterDetail, LetterFilter, DeadLetterView, LetterList, Me, Problem } from '../../contract.js';
 import { api, problemOf } from '../api.js';
 import { type Asked, Dialog } from '../dialog.js';
 import { Ago, Empty, ProblemBox, Section, Table, Title, Words } from '../parts.js';
@@ -12,9 +12,9 @@ interface DeadLettersProps {
   readonly ask: (asked: Asked) => void;
 }
 
-type Kind = Letters['kinds'][number];
+type Kind = LetterList['kinds'][number];
 
-const CAUTIONS: Readonly<Record<NonNullable<LetterPart['caution']>, string>> = {
+const CAUTIONS: Readonly<Record<NonNullable<DeadLetterView['caution']>, string>> = {
   'may-have-run': 'It may have been carried out: read before you send it again.',
   'ended-its-thread': 'It ended the thread that ran it.',
   unreadable: 'It cannot be read, and is refused again as it is.',
@@ -23,9 +23,9 @@ const CAUTIONS: Readonly<Record<NonNullable<LetterPart['caution']>, string>> = {
 /** Requests that nobody carried out: why, from whom, and what becomes of them. */
 export function DeadLetters({ me, ask }: DeadLettersProps): VNode {
   const [filter, setFilter] = useState<LetterFilter>({});
-  const [found, setFound] = useState<Letters>();
+  const [found, setFound] = useState<LetterList>();
   const [problem, setProblem] = useState<Problem>();
-  const [shown, setShown] = useState<LetterPart>();
+  const [shown, setShown] = useState<DeadLetterView>();
   const look = (): void => {
     api.letters(filter).then(
       (letters) => {
@@ -38,8 +38,7 @@ export function DeadLetters({ me, ask }: DeadLettersProps): VNode {
   useEffect(look, [filter]);
   const mayOrder = me.role === 'operator' || me.role === 'dba';
   const askAndLook = (asked: Asked): void => {
-    const give = async (): Promise<OrderOutcome> => asked.give().finally(look);
-    ask({ ...asked, give });
+    ask({ ...asked, give: async () => asked.give().finally(look) });
   };
   const orders = { mayOrder, ask: askAndLook };
   return (
@@ -71,7 +70,7 @@ interface Orders {
   readonly ask: (asked: Asked) => void;
 }
 
-function nameOf({ domain, operation }: Pick<LetterPart, 'domain' | 'operation'>): string {
+function nameOf({ domain, operation }: Pick<DeadLetterView, 'domain' | 'operation'>): string {
   return domain === '' ? 'nobody that is known' : `${domain}.${operation}`;
 }
 
@@ -135,8 +134,8 @@ function Kinds({
 }
 
 interface ListProps extends Orders {
-  readonly found: Letters;
-  readonly show: (letter: LetterPart) => void;
+  readonly found: LetterList;
+  readonly show: (letter: DeadLetterView) => void;
   readonly next: (after: string) => void;
 }
 
@@ -178,8 +177,8 @@ function List({ found, show, next, mayOrder, ask }: ListProps): VNode {
 }
 
 /** n.b. an order, and so in the audit: a letter may hold what is personal. */
-function Look({ letter, onClose }: { readonly letter: LetterPart; readonly onClose: () => void }): VNode {
-  const [detail, setDetail] = useState<LetterDetail>();
+function Look({ letter, onClose }: { readonly letter: DeadLetterView; readonly onClose: () => void }): VNode {
+  const [detail, setDetail] = useState<DeadLetterDetail>();
   const [problem, setProblem] = useState<Problem>();
   useEffect(() => {
     api.order('deadLetter', { id: letter.id }).then(

@@ -1,12 +1,37 @@
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import type { DomainDetails, DomainOnNode, DomainPart, HistoryPart, Me, Problem } from '../../contract.js';
+import type {
+  DomainDetails,
+  DomainOnNode,
+  DomainPart,
+  HistoryPart,
+  Me,
+  OperationPart,
+  Problem,
+} from '../../contract.js';
 import { api, problemOf } from '../api.js';
+import { useAsked } from '../asked.js';
 import type { Asked } from '../dialog.js';
 import type { State } from '../live.js';
 import { askLift, askPause, askPromote, askRollback, askUndeploy } from '../orders.js';
-import { Ago, Empty, Findings, Hash, Mark, ProblemBox, Section, StateName, Table, Title, To } from '../parts.js';
-import { FAILURE_WORDS, millis, rate, span } from '../words.js';
+import {
+  Ago,
+  Empty,
+  Findings,
+  Hash,
+  Mark,
+  Missing,
+  ProblemBox,
+  Section,
+  StateName,
+  Table,
+  Title,
+  To,
+} from '../parts.js';
+import { FAILURE_WORDS, millis, MINUTES, rate, span } from '../words.js';
+import { FaultTable } from './faults.js';
+import { Curves } from './graphs.js';
+import { UseTable } from './objects.js';
 import { Loading, toneOf } from './overview.js';
 
 interface DomainPageProps {
@@ -40,9 +65,11 @@ export function DomainPage({ name, live, me, ask, drop }: DomainPageProps): VNod
             <p class="note">You may look. Orders need the role operator.</p>
           )}
           <Rollout part={part} />
-          {drop}
           <Where part={part} />
           <Failed part={part} since={live.summary.countedSince} />
+          <FaultsOf domain={name} />
+          <Curves domain={name} seconds={DAY_S} isQuiet />
+          {drop !== null && <section aria-label="Deploy">{drop}</section>}
         </>
       )}
       {problem !== undefined && <ProblemBox problem={problem} />}
@@ -50,7 +77,9 @@ export function DomainPage({ name, live, me, ask, drop }: DomainPageProps): VNod
       {details !== undefined && (
         <>
           <Versions details={details} part={part} ask={mayOrder ? ask : undefined} />
+          <Operations details={details} part={part} />
           <Callers details={details} />
+          <ObjectsOf domain={name} />
           <History details={details} />
         </>
       )}
@@ -185,7 +214,37 @@ function Trial({ on }: { readonly on: DomainOnNode }): VNode | null {
           </tr>
         ))}
       </Table>
+      {canary.shadow !== undefined && canary.shadow.compared > 0 && <Shadow shadow={canary.shadow} />}
     </div>
+  );
+}
+
+/** What copies of reads showed. */
+function Shadow({ shadow }: { readonly shadow: NonNullable<NonNullable<DomainOnNode['canary']>['shadow']> }): VNode {
+  const { compared, different, differences } = shadow;
+  return (
+    <>
+      <p>
+        {different === 0 ? 'All' : `${different.toLocaleString('en')} of`} {compared.toLocaleString('en')} copies of
+        reads were answered {different === 0 ? 'alike' : 'differently'}.
+      </p>
+      {differences.length > 0 && (
+        <Table label="Answers that differ" head={['Operation', 'Live answers', 'New answers', '#Times']}>
+          {differences.map(({ operation, active, candidate, count }) => (
+            <tr key={`${operation} ${active} ${candidate}`}>
+              <th scope="row">{operation}</th>
+              <td class="long">
+                <code>{active}</code>
+              </td>
+              <td class="long">
+                <code>{candidate}</code>
+              </td>
+              <td class="number">{count.toLocaleString('en')}</td>
+            </tr>
+          ))}
+        </Table>
+      )}
+    </>
   );
 }
 
@@ -233,7 +292,7 @@ function Where({ part }: { readonly part: DomainPart }): VNode {
 
 function Failed({ part, since }: { readonly part: DomainPart; readonly since: string }): VNode {
   const { failed, refused } = part;
-  const from = new Date(since).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+  const from = new Date(since).toLocaleTimeString([], MINUTES);
   const note = `Since ${from}. ${refused.toLocaleString('en')} more were asked wrongly, and told so.`;
   return (
     <Section title="What failed" note={note}>
@@ -332,6 +391,71 @@ function Versions({ details, part, ask }: VersionsProps): VNode {
       )}
     </Section>
   );
+}
+
+const DAY_S = 86_400;
+const FAULTS_MS = 10_000;
+const OBJECTS_MS = 30_000;
+
+/** Where in its code it failed. */
+function FaultsOf({ domain }: { readonly domain: string }): VNode {
+  const ask = (): ReturnType<typeof api.faults> => api.faults({ domain, since: Date.now() - DAY_S * 1_000 });
+  const { answer: groups, problem } = useAsked(ask, { about: domain, everyMs: FAULTS_MS });
+  return (
+    <Section title="Faults by line" note="Of the last day, with the line of its source.">
+      {problem !== undefined && <Missing problem={problem} />}
+      {groups === undefined && problem === undefined && <Loading />}
+      {groups?.length === 0 && <Empty>None.</Empty>}
+      {groups !== undefined && groups.length > 0 && <FaultTable groups={groups} since={String(DAY_S)} />}
+    </Section>
+  );
+}
+
+function ObjectsOf({ domain }: { readonly domain: string }): VNode | null {
+  const { answer } = useAsked(() => api.objects(), { about: '', everyMs: OBJECTS_MS });
+  return answer === undefined ? null : <UseTable view={answer} domain={domain} />;
+}
+
+interface OperationsProps {
+  readonly details: DomainDetails;
+  readonly part: DomainPart | undefined;
+}
+
+/** Each operation by the version that answered it: what is new is beside what is live. */
+function Operations({ details: { operations }, part }: OperationsProps): VNode | null {
+  if (operations.length === 0) return null;
+  const tried = part?.nodes.find(({ canary }) => canary !== undefined)?.canary?.version;
+  const live = new Set(part?.nodes.flatMap((on) => on.live?.version ?? []));
+  const note =
+    tried === undefined
+      ? 'Calls of today, by the version that answered.'
+      : 'Calls of today: the version on trial against the live one.';
+  return (
+    <Section title="Operations" note={note}>
+      <Table label="Operations" head={['Operation', 'Version', '#Calls', '#Failed', '#p95', 'Last call']}>
+        {operations.map((row) => (
+          <tr key={`${row.operation} ${row.version}`}>
+            <th scope="row">{row.operation}</th>
+            <td>
+              {row.version}
+              {row.version === tried && <span class="tag">on trial</span>}
+              {live.has(row.version) && <span class="tag">live</span>}
+            </td>
+            <td class="number">{row.calls.toLocaleString('en')}</td>
+            <td class={row.failures > 0 ? 'number bad' : 'number'}>{failedShare(row).toFixed(1)} %</td>
+            <td class="number">{millis(row.p95Ms)}</td>
+            <td>
+              <Ago at={new Date(row.lastAt).toISOString()} />
+            </td>
+          </tr>
+        ))}
+      </Table>
+    </Section>
+  );
+}
+
+function failedShare({ calls, failures }: OperationPart): number {
+  return calls === 0 ? 0 : (failures / calls) * 100;
 }
 
 function Callers({ details }: { readonly details: DomainDetails }): VNode {

@@ -1,22 +1,67 @@
 import type { VNode } from 'preact';
-import type { BrokerPart, NodePart } from '../../contract.js';
+import type { BrokerPart, FleetPart, NodePart } from '../../contract.js';
 import type { State } from '../live.js';
-import { Ago, Empty, Mark, Section, Table, Title } from '../parts.js';
+import { Ago, Empty, Hash, Mark, Section, Table, Title, To } from '../parts.js';
 import { count, type Tone } from '../words.js';
 import { Loading } from './overview.js';
 
 /** Every node with what runs in it. */
 export function Nodes({ live }: { readonly live: State }): VNode {
-  const { nodes, summary } = live;
+  const { nodes, summary, fleet } = live;
   return (
     <>
       <Title document="Nodes">Nodes</Title>
       {summary === undefined && <Loading />}
       {summary !== undefined && nodes.length === 0 && <Empty>No node has answered yet.</Empty>}
+      {fleet !== undefined && <Desired fleet={fleet} />}
       {nodes.map((node) => (
         <Node key={node.node} node={node} />
       ))}
     </>
+  );
+}
+
+/** What all nodes shall run, and which of them do not. */
+function Desired({ fleet: { desired, drift } }: { readonly fleet: FleetPart }): VNode {
+  const ofNodes = drift.filter(({ domain }) => domain === '');
+  return (
+    <Section title="What all nodes shall run" note="An admin node keeps it, with the bytes.">
+      {ofNodes.map(({ node, does }) => (
+        <p class="problem" key={node}>
+          {node} {does}.
+        </p>
+      ))}
+      <Table label="What all nodes shall run" head={['Domain', 'Version', 'Bytes', 'Since', 'Nodes that differ']}>
+        {Object.entries(desired).map(([domain, { version, hash, state, at }]) => {
+          const differing = drift.filter((each) => each.domain === domain);
+          return (
+            <tr key={domain}>
+              <th scope="row">
+                <Mark tone={differing.length > 0 ? 'attention' : 'well'} />{' '}
+                <To path={`/domains/${domain}`}>{domain}</To>
+              </th>
+              <td>
+                {version}
+                {state !== 'serve' && <span class="tag">{state}</span>}
+              </td>
+              <td>
+                <Hash hash={hash} />
+              </td>
+              <td>{at > 0 && <Ago at={new Date(at).toISOString()} />}</td>
+              <td>
+                {differing.length === 0
+                  ? 'none'
+                  : differing.map(({ node, does }) => (
+                      <div key={node}>
+                        {node} runs {does}
+                      </div>
+                    ))}
+              </td>
+            </tr>
+          );
+        })}
+      </Table>
+    </Section>
   );
 }
 
@@ -76,8 +121,8 @@ function Node({ node }: { readonly node: NodePart }): VNode {
           It has not answered since <Ago at={silentSince} />. What is below is from before.
         </p>
       )}
-      <Brokers brokers={node.brokers} />
-      <Threads threads={node.threads} />
+      {node.brokers.length > 0 && <Brokers brokers={node.brokers} />}
+      {node.threads.length > 0 && <Threads threads={node.threads} />}
       <Stores stores={node.stores} />
     </Section>
   );

@@ -1,9 +1,9 @@
 import type { VNode } from 'preact';
-import type { DomainPart, Health, Summary } from '../../contract.js';
-import { Chart } from '../chart.js';
+import type { DomainPart, Health, Sample, Summary } from '../../contract.js';
+import { Chart, type Point } from '../chart.js';
 import type { State } from '../live.js';
 import { Ago, Empty, Mark, Section, StateName, Table, Title, To } from '../parts.js';
-import { rate, type Tone } from '../words.js';
+import { MINUTES, perSecond, rate, type Tone } from '../words.js';
 import { NodeTable } from './nodes.js';
 
 export const HEALTH_TONE: Readonly<Record<Health, Tone>> = {
@@ -20,10 +20,7 @@ export function Overview({ live, deploy }: { readonly live: State; readonly depl
   return (
     <>
       <Headline summary={summary} />
-      <div class="charts">
-        <Chart title="Requests" unit="a second" samples={samples} of={(s) => s.requestsPerSecond} tone="busy" />
-        <Chart title="Failures" unit="a second" samples={samples} of={(s) => s.failuresPerSecond} tone="trouble" />
-      </div>
+      <LastHour samples={samples} />
       <Section title="Domains" note={`Failures are counted since ${clock(summary.countedSince)}.`}>
         {domains.length === 0 ? <NoDomains hasNodes={nodes.length > 0} /> : <DomainTable domains={domains} />}
         {deploy}
@@ -36,6 +33,25 @@ export function Overview({ live, deploy }: { readonly live: State; readonly depl
         )}
       </Section>
     </>
+  );
+}
+
+const HOUR_MS = 3_600_000;
+const LEAST_SPAN_MS = 120_000;
+const GAP_MS = 30_000;
+
+/** n.b. of a dashboard that has just started there are some moments only: they are drawn wide. */
+function LastHour({ samples }: { readonly samples: readonly Sample[] }): VNode {
+  const end = samples.at(-1)?.at ?? Date.now();
+  const begin = Math.max(end - HOUR_MS, Math.min(samples[0]?.at ?? end, end - LEAST_SPAN_MS));
+  const terms = { begin, end, gapMs: GAP_MS, words: perSecond };
+  const points = (of: (sample: Sample) => number): readonly Point[] =>
+    samples.map((sample) => ({ at: sample.at, value: of(sample) }));
+  return (
+    <div class="charts">
+      <Chart title="Requests" points={points((sample) => sample.requestsPerSecond)} tone="busy" {...terms} />
+      <Chart title="Failures" points={points((sample) => sample.failuresPerSecond)} tone="trouble" {...terms} />
+    </div>
   );
 }
 
@@ -139,5 +155,5 @@ export function toneOf({ nodes, failures, queues }: DomainPart): Tone {
 }
 
 function clock(iso: string): string {
-  return new Date(iso).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+  return new Date(iso).toLocaleTimeString([], MINUTES);
 }

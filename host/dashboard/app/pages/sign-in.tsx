@@ -1,6 +1,6 @@
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import type { Me, Problem, SignInWays } from '../../contract.js';
+import type { Problem, SignedIn, SignInWays } from '../../contract.js';
 import { api, problemOf } from '../api.js';
 import { ProblemBox, Title } from '../parts.js';
 
@@ -9,7 +9,7 @@ interface SignInProps {
   readonly hasEnded: boolean;
   /** What went wrong with the key that the address carried. */
   readonly problem?: Problem;
-  readonly onSignedIn: (me: Me) => void;
+  readonly onSignedIn: (signedIn: SignedIn) => void;
 }
 
 const LOOK_MS = 2_000;
@@ -38,12 +38,7 @@ export function SignIn({ hasEnded, problem: first, onSignedIn }: SignInProps): V
     };
     setBusy(true);
     const asked = form.has('key') ? api.signInByKey(text('key').trim()) : api.signIn(text('name'), text('password'));
-    asked
-      .then(
-        ({ me }) => onSignedIn(me),
-        (error: unknown) => setProblem(problemOf(error)),
-      )
-      .finally(() => setBusy(false));
+    asked.then(onSignedIn, (error: unknown) => setProblem(problemOf(error))).finally(() => setBusy(false));
   };
   return (
     <main class="sign-in" id="main">

@@ -1,0 +1,99 @@
+import type { VNode } from 'preact';
+import type { Series, SeriesPoint } from '../../contract.js';
+import { api } from '../api.js';
+import { useAsked } from '../asked.js';
+import { Chart } from '../chart.js';
+import type { State } from '../live.js';
+import { Choice, Empty, Missing, Title } from '../parts.js';
+import { useConditions } from '../route.js';
+import { millis, perSecond, RANGES, rate } from '../words.js';
+import { Loading } from './overview.js';
+
+const POINTS = 240;
+const FEWEST_MS = 5_000;
+/** A gap is so many points that are missing. */
+const GAP = 2.5;
+
+/** Requests, failures, latency and memory over time. */
+export function Graphs({ live }: { readonly live: State }): VNode {
+  const [{ domain, node, over = '86400' }, set] = useConditions();
+  return (
+    <>
+      <Title document="Graphs">Graphs</Title>
+      <form class="filter" role="search" aria-label="Graphs" onSubmit={(event) => event.preventDefault()}>
+        <Choice
+          name="Domain"
+          value={domain}
+          all="all"
+          options={live.domains.map((part) => part.domain)}
+          set={(next) => set({ domain: next })}
+        />
+        <Choice
+          name="Node"
+          value={node}
+          all="all"
+          options={live.nodes.map((part) => part.node)}
+          set={(next) => set({ node: next })}
+        />
+        <Choice name="Over" value={over} options={RANGES} set={(next) => set({ over: next })} />
+      </form>
+      <Curves domain={domain} node={node} seconds={Number(over)} />
+    </>
+  );
+}
+
+interface CurvesProps {
+  readonly domain?: string | undefined;
+  readonly node?: string | undefined;
+  readonly seconds: number;
+  /** Among other things: where there is nothing to draw, nothing is said. */
+  readonly isQuiet?: true;
+}
+
+interface Drawn extends Series {
+  readonly begin: number;
+  readonly end: number;
+}
+
+export function Curves({ domain, node, seconds, isQuiet }: CurvesProps): VNode | null {
+  const ask = async (): Promise<Drawn> => {
+    const end = Date.now();
+    const begin = end - seconds * 1_000;
+    const of = { ...(domain && { domain }), ...(node && { node }) };
+    return { ...(await api.series({ ...of, from: begin, to: end, points: POINTS })), begin, end };
+  };
+  const everyMs = Math.max(FEWEST_MS, (seconds * 1_000) / POINTS);
+  const { answer: drawn, problem } = useAsked(ask, { about: JSON.stringify([domain, node, seconds]), everyMs });
+  if (isQuiet && (drawn?.points.length ?? 0) === 0) return null;
+  if (problem !== undefined && drawn === undefined) return <Missing problem={problem} />;
+  if (drawn === undefined) return <Loading />;
+  if (drawn.points.length === 0) return <Empty>Nothing was measured in this time.</Empty>;
+  const { stepMs, points, begin, end } = drawn;
+  const aSecond = (value: number): number => (value * 1_000) / stepMs;
+  const curve = (title: string, pick: (point: SeriesPoint) => number, terms: Terms): VNode => (
+    <Chart
+      key={title}
+      title={title}
+      words={terms.words}
+      tone={terms.tone ?? 'busy'}
+      points={points.map((point) => ({ at: point.at, value: pick(point) }))}
+      gapMs={stepMs * GAP}
+      {...{ begin, end }}
+    />
+  );
+  return (
+    <div class="charts">
+      {curve('Requests', ({ calls }) => aSecond(calls), { words: perSecond })}
+      {curve('Failures', ({ failures }) => aSecond(failures), { words: perSecond, tone: 'trouble' })}
+      {curve('Latency, 95 % within', ({ p95Ms }) => p95Ms, { words: millis })}
+      {curve('Requests in flight', ({ inFlight }) => inFlight, { words: rate })}
+      {!domain && curve('Memory', ({ memoryMb }) => memoryMb, { words: (value) => `${rate(value)} MB` })}
+      {!domain && curve('Processor', ({ cpuPercent }) => cpuPercent, { words: (value) => `${rate(value)} %` })}
+    </div>
+  );
+}
+
+interface Terms {
+  readonly words: (value: number) => string;
+  readonly tone?: 'trouble';
+}
