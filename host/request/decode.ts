@@ -41,7 +41,7 @@ function scanBody(body: Buffer, limits: BodyLimits): string {
   }
   // Nothing has to be decoded then: copying bytes takes a third of the time.
   const text = isPlain ? body.toString('latin1') : body.toString('utf8');
-  if (mayBeTooComplex(text, limits)) refuseTooComplex(body, limits);
+  if (mayBeTooComplex(text, limits)) refuseTooComplex(text, limits);
   return text;
 }
 
@@ -62,23 +62,23 @@ function mayBeTooComplex(text: string, { maxDepth, maxKeys }: BodyLimits): boole
 }
 
 /**
- * Counts in one pass over the bytes. `JSON.parse` takes 200,000 levels without complaint, and then whatever walks the result
- * overflows the stack.
+ * Counts in one pass. `JSON.parse` takes 200,000 levels without complaint, and then whatever walks the result overflows the stack.
+ * n.b. over the text: what native code finds in it costs a tenth of what it costs to find in a buffer.
  */
-function refuseTooComplex(body: Buffer, limits: BodyLimits): void {
+function refuseTooComplex(text: string, limits: BodyLimits): void {
   let depth = 0;
   let elements = 0;
-  for (let at = 0; at < body.length; at++) {
-    const byte = body[at];
-    if (byte === QUOTE) {
-      at = endOfString(body, at + 1);
-    } else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) {
+      at = endOfString(text, at + 1);
+    } else if (code === OPEN_BRACE || code === OPEN_BRACKET) {
       depth += 1;
       elements += 1;
       if (depth > limits.maxDepth) throw requestErrors.make('BEDS_REQUEST_TOO_COMPLEX', 'The body nests too deeply.');
-    } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
+    } else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) {
       depth -= 1;
-    } else if (byte === COMMA) {
+    } else if (code === COMMA) {
       elements += 1;
     }
   }
@@ -87,26 +87,26 @@ function refuseTooComplex(body: Buffer, limits: BodyLimits): void {
 }
 
 /** Up to this length a loop finds the end of a string before a call into native code has begun to look for it. */
-const SHORT_STRING_BYTES = 48;
+const SHORT_STRING = 12;
 
-/** Position of the quote that ends the string which begins at `from`; the end of the body if there is none. */
-function endOfString(body: Buffer, from: number): number {
-  const shortEnd = Math.min(body.length, from + SHORT_STRING_BYTES);
+/** Position of the quote that ends the string which begins at `from`; the end of the text if there is none. */
+function endOfString(text: string, from: number): number {
+  const shortEnd = Math.min(text.length, from + SHORT_STRING);
   let at = from;
   while (at < shortEnd) {
-    const byte = body[at];
-    if (byte === QUOTE) return at;
-    at += byte === BACKSLASH ? 2 : 1;
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) return at;
+    at += code === BACKSLASH ? 2 : 1;
   }
-  let quote = body.indexOf(QUOTE, at);
+  let quote = text.indexOf('"', at);
   while (quote !== -1) {
     // n.b. backslashes before `at` are whole pairs, so counting them too changes nothing.
     let backslashes = 0;
-    while (body[quote - 1 - backslashes] === BACKSLASH) backslashes += 1;
+    while (text.charCodeAt(quote - 1 - backslashes) === BACKSLASH) backslashes += 1;
     if (backslashes % 2 === 0) return quote;
-    quote = body.indexOf(QUOTE, quote + 1);
+    quote = text.indexOf('"', quote + 1);
   }
-  return body.length;
+  return text.length;
 }
 
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
@@ -118,7 +118,7 @@ const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor',
 function refuseForbiddenKeys(text: string, parsed: unknown): void {
   // n.b. V8 looks for texts of less than seven characters several times as fast as for longer ones.
   const mayHaveOne =
-    text.includes('__proto__') ||
+    (text.includes('__') && text.includes('__proto__')) ||
     (text.includes('struct') && text.includes('constructor')) ||
     (text.includes('totype') && text.includes('prototype')) ||
     text.includes('\\u');

@@ -352,7 +352,7 @@ export class RequestPath implements ContextHost {
   #identify(attempt: Attempt, token: string): boolean {
     const { pending, scope } = attempt;
     const { access } = this.#options;
-    const user = pending.user ?? access.known(token);
+    const user = pending.user ?? access.known(token, pending.receivedAtMs);
     if (user === undefined) {
       access.ask(token, scope.remainingMs).then(
         (asked) => {
