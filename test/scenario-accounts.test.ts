@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createHash, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -114,6 +115,67 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
       for (let round = 0; round < 15 || (round < 60 && difference() >= 0.05); round += 1) await measure();
       const words = `${(difference() * 100).toFixed(1)} % after ${String(took.kim.length)} rounds`;
       assert.ok(difference() < 0.05, words);
+    });
+
+    it('takes as long to ask for a reset for a name that nobody has as for one that somebody has', async () => {
+      await make('lisa');
+      const took = { lisa: [] as number[], nobody: [] as number[] };
+      for (let round = 0; round < 7; round += 1) {
+        for (const name of ['lisa', 'nobody'] as const) {
+          const askedAtMs = performance.now();
+          await client.users.askReset({ name });
+          took[name].push(performance.now() - askedAtMs);
+        }
+      }
+      const [known, unknown] = [medianOf(took.lisa), medianOf(took.nobody)];
+      const difference = Math.abs(known - unknown) / Math.max(known, unknown);
+      assert.ok(difference < 0.05, `${known.toFixed(1)} ms for a name, ${unknown.toFixed(1)} ms for none`);
+    });
+
+    it('ends all sessions of a user, whatever clock the host had that began them, and none that begins later', async () => {
+      const id = await make('mia');
+      const token = `bs_${'m'.repeat(40)}mia`;
+      const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+      const [ahead, later] = [Date.now() + 30_000, Date.now() + 1_800_000];
+      await accounts.write('session_insert', {
+        ...{ id: randomUUID(), user_id: id, place: { address: null, device: null } },
+        ...{
+          family_hash: sha256(`family ${kind}`),
+          token_hash: sha256(token),
+          refresh_hash: sha256(`refresh ${kind}`),
+        },
+        ...{ created_at: ahead, token_until: later, idle_until: later, expires_at: later },
+      });
+      assert.equal((await seen(token))?.id, id);
+      const before = await signIn('mia');
+      await client.sessions.revokeAll({ user: id }, operator);
+      assert.deepEqual([await seen(token), await seen(before.token)], [null, null]);
+      for (let time = 0; time < 2; time += 1) {
+        const since = await signIn('mia');
+        assert.equal((await seen(since.token))?.id, id, 'who signs in after that is in');
+        assert.equal((await client.sessions.list({ user: id }, operator)).length, 1);
+        await client.sessions.revokeAll({ user: id }, operator);
+        assert.equal(await seen(since.token), null);
+      }
+    });
+
+    it('takes a role away from who is signed in, at once', async () => {
+      const id = await make('nora', ['operator']);
+      const nora = { session: (await signIn('nora')).token };
+      await client.users.fetch({}, nora);
+      await client.users.setRoles({ id, roles: [] }, operator);
+      await eventually(
+        'she may do it no more',
+        async () => {
+          const asked = client.users.fetch({}, nora).then(
+            () => 'done',
+            (error: unknown) => (error as { readonly code?: unknown }).code,
+          );
+          return (await asked) === 'BEDS_REQUEST_FORBIDDEN';
+        },
+        2_000,
+      );
+      assert.equal((await seen(nora.session))?.id, id, 'and is signed in');
     });
 
     it('slows down guessing at one name, also by many at once and after a restart, and no other name', async () => {
@@ -240,6 +302,30 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
       }
       const unknown = { code: 'BEDS_TEMPLATE_NOT_FOUND', message: 'There is no such session.' };
       await assert.rejects(client.sessions.revoke({ session }, stranger), unknown);
+      // Also who ended his own session by that, and is nobody by now; nobody else learns of it.
+      const [mine, later] = [await signIn('kay'), await signIn('kay')];
+      const refusal = { code: 'BEDS_REQUEST_SIGN_IN' };
+      for (let time = 0; time < 3; time += 1) {
+        assert.deepEqual(await client.sessions.revoke({ session: mine.session }, { session: mine.token }), {});
+      }
+      for (const session of [later.session, own.session, 'no such session'])
+        await assert.rejects(client.sessions.revoke({ session }, { session: mine.token }), refusal);
+      await assert.rejects(
+        client.sessions.revoke({ session: mine.session }, { session: `bs_${'A'.repeat(43)}` }),
+        refusal,
+      );
+      await assert.rejects(client.sessions.revokeAll({ user: mine.user.id }, { session: mine.token }), refusal);
+      await assert.rejects(client.sessions.list({ user: mine.user.id }, { session: mine.token }), refusal);
+      for (let time = 0; time < 3; time += 1) {
+        const again = { session: later.token };
+        assert.deepEqual(await client.sessions.revokeAll({ user: later.user.id }, again), {});
+      }
+      const since = await signIn('kay');
+      assert.deepEqual(await client.sessions.revokeAll({ user: later.user.id }, { session: later.token }), {});
+      await assert.doesNotReject(
+        client.sessions.list({ user: since.user.id }, { session: since.token }),
+        'what began since goes on',
+      );
       await client.sessions.revoke({ session: own.session }, operator);
       await events.next(({ data }) => data['session'] === own.session);
       assert.equal(events.heard(({ data }) => data['session'] === session).length, 1);

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { isBedsError, type Json } from '@beds/sdk';
-import type { User } from '#sdk/template';
+import type { RequestEnvelope, User } from '#sdk/template';
 import { withTimeout } from '#sdk/time';
 import type { Config } from '../config/schema.js';
 import { requestErrors } from '../errors/request.js';
@@ -8,6 +8,9 @@ import { publishFault } from '../observe/channels.js';
 
 /** Asks the domain `sessions` whose session this is; `null` in answer: nobody's. `timeoutMs`: how long the one waits who asks first. */
 export type ResolveSession = (tokenHash: string, timeoutMs: number) => Promise<Json>;
+
+/** Asks the domain `sessions` whether a token is of a session that was ended as `asked`: the same is asked once more. */
+export type AskHasEnded = (tokenHash: string, asked: Readonly<Record<string, string>>) => Promise<Json>;
 
 /** Reads the token of an OpenID provider. Undefined: it is none that counts. */
 export type ReadToken = (token: string) => Promise<Resolved | undefined>;
@@ -27,6 +30,8 @@ export interface Revocation {
 export interface AccessOptions {
   readonly security: Pick<Config['security'], 'sessionCacheMs' | 'sessionCacheEntries'>;
   readonly resolve: ResolveSession;
+  /** Undefined: nobody can say that. */
+  readonly hasEnded?: AskHasEnded;
   /** Undefined: no provider is configured. */
   readonly readToken?: ReadToken | undefined;
   /** Begins to listen for revocations. Called once, with the first session. */
@@ -46,6 +51,13 @@ const NOBODY_MS = 1_000;
 const MAX_ASKED = 1_000;
 /** Longer tokens, those of providers, are kept by their hashes. */
 const LONGEST_KEY = 128;
+/** Operations of `sessions` by which a user ends his own, with what they name; and how many of them may be looked into at once. */
+const ENDINGS: ReadonlyMap<string, string> = new Map([
+  ['revoke', 'session'],
+  ['revokeAll', 'user'],
+]);
+const MAX_ENDINGS = 100;
+const LONGEST_ID = 36;
 /** What a user may have, so that the cache has a bound in bytes as well. */
 const MOST_ROLES = 100;
 const MOST_TEXT = 255;
@@ -61,6 +73,7 @@ export class Access {
   readonly #nobody = new Map<string, Entry>();
   readonly #asked = new Map<string, Promise<User | undefined>>();
   #isListening: boolean | undefined;
+  #endings = 0;
   /** The one that was asked for last: mostly it is asked for again, and to compare two tokens costs a fraction of a look-up. */
   #lastKey = '';
   #last: Entry | undefined;
@@ -108,6 +121,25 @@ export class Access {
     return withTimeout(asking, Math.max(1, Math.ceil(timeoutMs)), () =>
       requestErrors.make('BEDS_REQUEST_DEADLINE_EXCEEDED'),
     );
+  }
+
+  /**
+   * Whether somebody whose token is nobody's asks once more for the end of his session, as RabbitMQ delivers again what a host had
+   * carried out when it was lost. Undefined: he asks for something else. Never rejects.
+   */
+  asksForEndAgain(token: string, { domain, op, payload }: RequestEnvelope): Promise<boolean> | undefined {
+    const { hasEnded } = this.#options;
+    const field = domain === 'sessions' ? ENDINGS.get(op) : undefined;
+    const value = field === undefined ? undefined : payload?.[field];
+    const isAskable = typeof value === 'string' && value.length <= LONGEST_ID && !isJwt(token);
+    if (hasEnded === undefined || field === undefined || !isAskable || this.#endings >= MAX_ENDINGS) return undefined;
+    this.#endings += 1;
+    return hasEnded(hashOf(token), { [field]: value })
+      .then(
+        (answer) => answer === true,
+        () => false,
+      )
+      .finally(() => (this.#endings -= 1));
   }
 
   /** Revocations are heard from now on, or not any more: what was revoked meanwhile is not known. */

@@ -356,16 +356,34 @@ export class RequestPath implements ContextHost {
     if (user === undefined) {
       access.ask(token, scope.remainingMs).then(
         (asked) => {
-          if (asked === undefined) attempt.failed(notIdentified(pending.delivery));
+          if (asked === undefined) this.#refuseNobody(attempt, token);
           else this.#serve({ ...pending, user: asked });
         },
         (error: unknown) => this.#unidentified(attempt, error),
       );
       return false;
     }
-    if (user === null) attempt.failed(notIdentified(pending.delivery));
+    if (user === null) this.#refuseNobody(attempt, token);
     else scope.user = user;
     return user !== null;
+  }
+
+  /** n.b. who ended his own session and asks once more is nobody by now, and is answered as the first time. */
+  #refuseNobody(attempt: Attempt, token: string): void {
+    const { request, delivery } = attempt.pending;
+    const generation = this.#options.registry.route(request.domain)?.choose(attempt.scope);
+    const operation = generation?.operations.get(request.op);
+    const asking = operation === undefined ? undefined : this.#options.access.asksForEndAgain(token, request);
+    if (asking === undefined) {
+      attempt.failed(notIdentified(delivery));
+      return;
+    }
+    void asking.then((isAgain) => {
+      attempt.generation = generation;
+      attempt.operation = operation;
+      if (isAgain) attempt.succeeded({});
+      else attempt.failed(notIdentified(delivery));
+    });
   }
 
   /** n.b. where the role of its domain is absent as well, that is what its caller has to know. */

@@ -1,7 +1,7 @@
 import type { ChannelModel } from 'amqplib';
 import { settlesWithin } from '#sdk/time';
 import type { Json, JsonObject } from '@beds/sdk';
-import { Access, type ReadToken } from '../access/access.js';
+import { Access, type AskHasEnded, type ReadToken } from '../access/access.js';
 import { ProgramPolicy } from '../access/programs.js';
 import { Revocations } from '../access/revocations.js';
 import { BrokerPool, type OpenBrokers } from '../brokers/pool.js';
@@ -102,8 +102,10 @@ export class BrokerThread {
         { tokenHash },
         Math.max(timeoutMs, defaultDeadlineMs),
       );
+    const hasEnded: AskHasEnded = (tokenHash, asked) =>
+      this.#ask({ domain: 'sessions', op: 'hasEnded', mode: 'read' }, { tokenHash, ...asked }, defaultDeadlineMs);
     const listen = (): void => this.#revocations.begin();
-    this.#access = new Access({ ...config, resolve, readToken, listen });
+    this.#access = new Access({ ...config, resolve, hasEnded, readToken, listen });
     this.#revocations = new Revocations(names.happened, this.#access);
     const topology = new Topology({ names, settings: config.topology }, () => this.#eventsModel);
     this.#remote = new RemoteDomains({

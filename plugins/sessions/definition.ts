@@ -42,6 +42,11 @@ export const definition = {
     end: procedure('session_end', { id, ended_at: instant, event: t.string() }),
     byToken: procedure('session_by_token', { token_hash: hash }, tokens),
     byFamily: procedure('session_by_family', { family_hash: hash }, tokens),
+    any: procedure(
+      'session_any',
+      { token_hash: hash },
+      { id, user_id: id, created_at: instant, ended_at: instant.optional() },
+    ),
     owner: procedure('session_owner', { id }, { user_id: id }),
     purge: procedure('session_purge', { before_at: instant }),
     outbox: procedure('session_outbox', { now: instant, until: instant }, { id, outbox: t.json() }),

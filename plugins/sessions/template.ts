@@ -84,7 +84,8 @@ export const operations = {
     },
     async ({ input: { name, password, where }, db, peers }) => {
       const address = where?.address ?? null;
-      const user = await peers.users.verify({ name, password, ...(address !== null && { address }) });
+      const verified = await peers.users.verify({ name, password, ...(address !== null && { address }) });
+      const { sessions_after: endedUntil, ...user } = verified;
       const now = Date.now();
       if (Math.random() * PURGE_ONE_IN < 1) await db.purge({ before_at: now - KEPT_MS });
       const pair = newPair();
@@ -92,7 +93,9 @@ export const operations = {
       const session = randomUUID();
       const place = { address, device: where?.device ?? null };
       const hashes = { family_hash: familyOf(pair.refresh) ?? '', token_hash: sha256(pair.token) };
-      const begun = { id: session, user_id: user.id, place, created_at: now, ...times };
+      // n.b. what was known before the password was compared: whatever ended all sessions since then ends this one, too.
+      const createdAt = Math.max(now, endedUntil + 1);
+      const begun = { id: session, user_id: user.id, place, created_at: createdAt, ...times };
       await db.insert({ ...begun, ...hashes, refresh_hash: sha256(pair.refresh) });
       const until = { expiresAt: times.token_until, idleUntil: times.idle_until, endsAt: times.expires_at };
       return { ...pair, session, user, ...until };
@@ -153,6 +156,22 @@ export const operations = {
     },
   ),
 
+  /**
+   * Whether a token is of the session that is to be ended, or of one of all those of the user, and that has been done: who ends his
+   * own session and asks once more is answered as the first time, though he is nobody any more. For hosts.
+   */
+  hasEnded: query(
+    { input: { tokenHash: t.string({ max: 64 }), session: id.optional(), user: id.optional() }, output: t.boolean() },
+    async ({ input: { tokenHash, session, user }, db, peers }) => {
+      const found = await db.any({ token_hash: tokenHash });
+      if (found === undefined) return false;
+      if (typeof session === 'string') return found.id === session && typeof found.ended_at === 'number';
+      if (user !== found.user_id) return false;
+      const { user: owner } = await peers.users.brief({ id: found.user_id });
+      return owner !== null && found.created_at <= owner.sessions_after;
+    },
+  ),
+
   /** Who has its token may end a session. */
   signOut: mutation({ input: { token: t.string({ max: 100 }) }, output: {} }, async ({ input: { token }, db }) => {
     const found = await db.byToken({ token_hash: sha256(token) });
@@ -207,6 +226,7 @@ export default defineDomain({
     refresh: 'anyone',
     signOut: 'anyone',
     resolve: 'host',
+    hasEnded: 'host',
     revoke: 'signed-in',
     revokeAll: isOwnOrOperator,
     list: isOwnOrOperator,

@@ -45,7 +45,7 @@ export const definition = {
     secret: procedure(
       'user_secret',
       { name_key: nameKey },
-      user.pick('id', 'name', 'roles', 'disabled').extend({ password }),
+      user.pick('id', 'name', 'roles', 'disabled').extend({ password, sessions_after: instant }),
     ),
     brief: procedure(
       'user_brief',

@@ -7,6 +7,10 @@ import { forgetEvents, publishedEvents, takeEvents, takenEvents, told } from './
 import { comparePassword, hashPassword } from './password.js';
 
 const RESET_MS = 1_800_000;
+/** Who asks for a reset is answered after this time, or a multiple of it: a name that somebody has takes longer, as something is written. */
+const RESET_ANSWER_MS = 250;
+/** Clocks of hosts may differ by so much: sessions that seem to have begun until then have ended as well. */
+const CLOCKS_DIFFER_MS = 60_000;
 
 const { query, mutation } = operationsOf<typeof definition>();
 const { id, name, roles } = user.fields;
@@ -57,6 +61,17 @@ async function passwordHolder(db: Database, trial: Trial): Promise<Secret> {
   return found;
 }
 
+/** The moment until which all sessions of a user have ended. It never goes back, whatever clock the host before had. */
+async function sessionsEndAt(db: Database, id: string): Promise<number> {
+  const found = await db.brief({ id });
+  return Math.max(Date.now() + CLOCKS_DIFFER_MS, (found?.sessions_after ?? 0) + 2);
+}
+
+/** Resolves when `stepMs`, or a multiple of it, have passed since a moment. */
+function nextStep(sinceMs: number, stepMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, stepMs - ((Date.now() - sinceMs) % stepMs)));
+}
+
 async function renewPassword(
   db: Database,
   { id, password, signal }: { readonly id: string; readonly password: string; readonly signal: AbortSignal },
@@ -64,7 +79,7 @@ async function renewPassword(
   const kept = await hashPassword(password, signal);
   const at = Date.now();
   const event = told(at, ['user.changed', { user: id, what: 'password' }], sessionsOf(id));
-  const times = { password_at: at, sessions_after: at, outbox_at: at, reset_until: 0 };
+  const times = { password_at: at, sessions_after: await sessionsEndAt(db, id), outbox_at: at, reset_until: 0 };
   return db.change({ id, password: kept, ...times, event });
 }
 
@@ -114,7 +129,8 @@ export const operations = {
   disable: mutation({ input: { id }, output: user }, async ({ input, db }) => {
     const at = Date.now();
     const event = told(at, ['user.disabled', { user: input.id }], sessionsOf(input.id));
-    return existing(await db.change({ id: input.id, disabled: true, sessions_after: at, event, outbox_at: at }));
+    const after = await sessionsEndAt(db, input.id);
+    return existing(await db.change({ id: input.id, disabled: true, sessions_after: after, event, outbox_at: at }));
   }).idempotent(),
 
   enable: mutation({ input: { id }, output: user }, async ({ input, db }) => {
@@ -126,8 +142,9 @@ export const operations = {
   /** All his sessions have ended. */
   endSessions: mutation({ input: { id }, output: { id } }, async ({ input, db }) => {
     const at = Date.now();
+    const after = await sessionsEndAt(db, input.id);
     existing(
-      await db.change({ id: input.id, sessions_after: at, event: told(at, sessionsOf(input.id)), outbox_at: at }),
+      await db.change({ id: input.id, sessions_after: after, event: told(at, sessionsOf(input.id)), outbox_at: at }),
     );
     return { id: input.id };
   }).idempotent(),
@@ -149,11 +166,14 @@ export const operations = {
 
   /** The user of a name and a password. Whatever is wrong, the answer and its time are the same. */
   verify: mutation(
-    { input: { name, password, address: t.string({ max: 100 }).optional() }, output: signedIn },
+    {
+      input: { name, password, address: t.string({ max: 100 }).optional() },
+      output: signedIn.extend({ sessions_after: t.int() }),
+    },
     async ({ input, db, client, signal }) => {
       const trial = { nameKey: keyOf(input.name), client, address: input.address ?? undefined };
       const found = await passwordHolder(db, { ...trial, password: input.password, signal });
-      return { id: found.id, name: found.name, roles: found.roles };
+      return { id: found.id, name: found.name, roles: found.roles, sessions_after: found.sessions_after };
     },
   ),
 
@@ -182,6 +202,7 @@ export const operations = {
       ...times,
       event,
     });
+    await nextStep(at, RESET_ANSWER_MS);
     return {};
   }),
 
@@ -195,7 +216,8 @@ export const operations = {
       const event = told(at, ['user.changed', { what: 'password' }]);
       const found = await db.resetPassword({ reset_hash: hash, now: at, password: kept, event });
       if (found === undefined) throw refused('The token is wrong, was used, or is too old.');
-      await db.change({ id: found.id, event: told(at, sessionsOf(found.id)), outbox_at: at });
+      const after = await sessionsEndAt(db, found.id);
+      await db.change({ id: found.id, sessions_after: after, event: told(at, sessionsOf(found.id)), outbox_at: at });
       return { id: found.id, name: found.name, roles: found.roles };
     },
   ),

@@ -6,7 +6,7 @@ import { comparePassword, hashPassword } from './password.js';
 import template from './template.js';
 
 const PASSWORD = 'correct horse battery';
-const ann = { id: 'u1', name: 'Ann', roles: ['editor'], disabled: false };
+const ann = { id: 'u1', name: 'Ann', roles: ['editor'], disabled: false, sessions_after: 0 };
 
 const OPERATOR = { id: 'o1', roles: ['operator'], session: 's1' };
 

@@ -7,5 +7,7 @@ CREATE PROCEDURE user_secret(
   READS SQL DATA
   COMMENT 'The user of a name, with the hash of his password.'
 BEGIN
-  SELECT u.id, u.name, u.roles, u.disabled, u.password FROM user_account AS u WHERE u.name_key = name_key AND u.deleted_at IS NULL;
+  SELECT u.id, u.name, u.roles, u.disabled, u.password, u.sessions_after
+  FROM user_account AS u
+  WHERE u.name_key = name_key AND u.deleted_at IS NULL;
 END;
