@@ -1,8 +1,8 @@
-import { type Db, type Document, type IndexDescription, MongoClient, MongoServerError } from 'mongodb';
+import { BSON, type Db, type Document, type IndexDescription, MongoClient, MongoServerError } from 'mongodb';
 import { ConnectionString } from 'mongodb-connection-string-url';
 import { dbaErrors } from '../errors/dba.js';
 import { APPLIED, CATALOGUE, isDocument } from '../stores/mongodb/body.js';
-import { nativeOf, parseEntry } from '../stores/mongodb/catalogue.js';
+import { nativeOf, parseEntry, RULES, rulesIn } from '../stores/mongodb/catalogue.js';
 import type { DomainObjects, Granted, ObjectFile, Grantee, StoreAdministrator } from './contract.js';
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -10,7 +10,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const NAMESPACE_EXISTS = 48;
 /** What a collection or view that exists takes anew: https://www.mongodb.com/docs/manual/reference/command/collMod/ */
 const CHANGEABLE = ['validator', 'validationLevel', 'validationAction', 'viewOn', 'pipeline'];
-const COLLECTION_KEYS = ['collection', 'indexes', 'options'];
+const COLLECTION_KEYS = ['collection', 'indexes', 'options', 'documents'];
 const ROLE_EXISTS = 51_002;
 const USER_EXISTS = 51_003;
 
@@ -57,7 +57,7 @@ class MongodbAdministrator implements StoreAdministrator {
 
   async apply(file: ObjectFile, { force }: { readonly force: boolean }): Promise<'applied' | 'unchanged'> {
     const object = parseObjectFile(file);
-    if (object.type === 'entry') checkEntry(file.name, object.entry);
+    if (object.type === 'entry' && object.entry['kind'] !== RULES) checkEntry(file.name, object.entry);
     const applied = this.#db.collection<Applied>(APPLIED);
     const { name, sha256 } = file;
     if (!force && (await applied.findOne({ _id: name, sha256 })) !== null) return 'unchanged';
@@ -120,6 +120,9 @@ class MongodbAdministrator implements StoreAdministrator {
       if (changes.length > 0) await this.#db.command({ collMod: name, ...Object.fromEntries(changes) });
     });
     if (object.indexes.length > 0) await this.#db.collection(object.name).createIndexes([...object.indexes]);
+    const collection = this.#db.collection<Document & { _id: unknown }>(name);
+    for (const { _id, ...document } of object.documents)
+      await collection.updateOne({ _id } as Document, { $setOnInsert: document }, { upsert: true });
   }
 
   /** n.b. what a collection was made with, a collation for one, no command changes: indexes and views rely on it. */
@@ -178,8 +181,9 @@ interface Needs {
 function needsOf(entries: readonly Document[]): Needs {
   const actions = new Map<string, Set<string>>([[CATALOGUE, new Set(['find'])]]);
   const wrong: string[] = [];
-  for (const entry of entries) {
-    const { problems, missingGrants } = nativeOf(parseEntry(entry, NOTHING_GRANTED));
+  const server = { ...NOTHING_GRANTED, rules: rulesIn(entries) };
+  for (const entry of entries.filter(({ kind }) => kind !== RULES)) {
+    const { problems, missingGrants } = nativeOf(parseEntry(entry, server));
     if (problems.length > 0) wrong.push(`${nameOf(entry)} (${problems.join('; ')})`);
     for (const grant of missingGrants) {
       const space = grant.indexOf(' ');
@@ -220,6 +224,8 @@ export type MongodbObject =
       readonly indexes: readonly IndexDescription[];
       /** Those of db.createCollection: a validator, a collation, what makes it a view. */
       readonly options: PlainDocument;
+      /** Documents that are there from the start: one that is there already stays as it is. */
+      readonly documents: readonly (Document & { readonly _id: unknown })[];
     }
   | { readonly type: 'entry'; readonly entry: PlainDocument & { readonly _id: string } };
 
@@ -227,14 +233,22 @@ export type MongodbObject =
 function parseObjectFile({ name, text }: ObjectFile): MongodbObject {
   const content = parse(name, text);
   if (typeof content['collection'] === 'string') {
-    const { collection, indexes = [], options = {} } = content;
+    const { collection, indexes = [], options = {}, documents = [] } = content;
     // n.b. what would be left out without a word, a validator for one, is missed when it is too late.
     if (Object.keys(content).some((key) => !COLLECTION_KEYS.includes(key))) {
       throw invalid(name, `knows only ${COLLECTION_KEYS.join(', ')} of a collection`);
     }
     if (!Array.isArray(indexes)) throw invalid(name, 'has indexes that are no list');
     if (!isDocument(options)) throw invalid(name, 'has options that are no object');
-    return { type: 'collection', name: collection, indexes: indexes as readonly IndexDescription[], options };
+    if (!Array.isArray(documents) || !documents.every((one) => isDocument(one) && one['_id'] !== undefined))
+      throw invalid(name, 'has documents that are no list of objects with an _id');
+    return {
+      ...{ type: 'collection', name: collection, options },
+      indexes: indexes as readonly IndexDescription[],
+      documents: (documents as readonly Document[]).map(
+        (document) => BSON.EJSON.deserialize(document) as Document & { readonly _id: unknown },
+      ),
+    };
   }
   const id = content['_id'];
   if (typeof id !== 'string' || id === '') {

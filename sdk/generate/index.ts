@@ -15,9 +15,9 @@ import {
   viewText,
 } from './mysql-records.js';
 import { explainName, explainText } from './mysql-refusals.js';
-import { queryRoutine, standardRoutines, sweepRoutine } from './mysql-routines.js';
+import { queryRoutine, recordColumns, standardRoutines, sweepRoutine } from './mysql-routines.js';
 import { readmeText } from './readme-text.js';
-import { type Refusal, Refusals } from './refusals.js';
+import { type Generated, packageText, type Refusal, Refusals } from './refusals.js';
 import { templateText } from './template-text.js';
 import { testText } from './test-text.js';
 
@@ -29,12 +29,10 @@ export {
   type TableChange,
   type WindowTrigger,
 } from './mysql-change.js';
+export { generateMongodb } from './mongodb-domain.js';
 export type { Refusal };
 
-export type Generated =
-  | { readonly files: Readonly<Record<string, string>>; readonly refused?: never }
-  /** All that this generator cannot make; nothing of the domain is made then. */
-  | { readonly refused: readonly Refusal[]; readonly files?: never };
+export type { Generated };
 
 /** A domain for MySQL and MariaDB. The same specification gives the same bytes. */
 export function generateMysql(specification: CheckedSpecification): Generated {
@@ -52,7 +50,14 @@ export function generateMysql(specification: CheckedSpecification): Generated {
   const made = actions.map((action) => actionRoutine(action, formulas));
   const triggers = records.flatMap((record) => Object.entries(triggerTexts(record, formulas)));
   const views = ordered.map((record) => [viewName(record, formulas), viewText(record, formulas)] as const);
-  const template = templateText(specification, formulas, { plain, actions: made });
+  const served = {
+    columnsOf: (record: CheckedRecord) => recordColumns(record, formulas),
+    viewOf: (record: CheckedRecord) => (record.rowAccess === undefined ? viewName(record, formulas) : undefined),
+    refuse: (path: string, construct: string) => formulas.refuse({ path }, construct),
+    revision: formulas.revision,
+    prefix: 'p_',
+  };
+  const template = templateText(specification, served, { plain, actions: made });
   const counters = counterText(formulas);
   const files: Record<string, string> = {};
   const add = (kind: string, entries: readonly (readonly [string, string])[], first: number): void => {
@@ -111,7 +116,7 @@ export function generateMysql(specification: CheckedSpecification): Generated {
   refuseSameNames(files, formulas);
   files['template.ts'] = template;
   files[`${specification.domain}.test.ts`] = testText(specification, { plain, actions: made });
-  files['README.md'] = readmeText(specification, { plain, actions: made });
+  files['README.md'] = readmeText(specification, { plain, actions: made }, { dba: forTheDba(specification.domain) });
   files['package.json'] = packageText(specification);
   return refusals.found.length > 0 ? { refused: refusals.found } : { files };
 }
@@ -152,14 +157,8 @@ function refuseSameNames(files: Readonly<Record<string, string>>, formulas: Mysq
   }
 }
 
-function packageText({ domain, source }: CheckedSpecification): string {
-  const content = {
-    name: `@beds-plugins/${domain}`,
-    version: `${String(source.revision ?? 1)}.0.0`,
-    private: true,
-    description: source.description,
-    type: 'module',
-    beds: { store: source.store },
-  };
-  return `${JSON.stringify(content, undefined, 2)}\n`;
+function forTheDba(domain: string): string {
+  return `The files of \`db/\` go in by their names, with \`beds db apply ${domain}\`: tables, functions, triggers, views, procedures. The runtime account gets EXECUTE on the
+procedures and SELECT on the views, but for those whose names begin with \`_\`, and nothing else. Each file is right to run again. Constraints keep the rules whoever
+writes; \`_…_explain\` is the one place where they get their words.`;
 }

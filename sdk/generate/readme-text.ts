@@ -28,8 +28,19 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
   ...{ timestamp: '2026-01-31T18:30:00Z', json: {}, list: [], objects: [], text: 'text', reference: 1 },
 };
 
+export interface ReadmeOptions {
+  /** Records that are fetched by a view. Default: all. */
+  readonly views?: readonly string[];
+  /** What a DBA does with the files. */
+  readonly dba: string;
+}
+
 /** What callers and the DBA read of a domain. */
-export function readmeText(specification: CheckedSpecification, { plain: routines, actions }: Routines): string {
+export function readmeText(
+  specification: CheckedSpecification,
+  { plain: routines, actions }: Routines,
+  { views = specification.records.map(({ name }) => name), dba }: ReadmeOptions,
+): string {
   const { source, domain, records, queries } = specification;
   const references = records.flatMap((record) =>
     record.fields.flatMap(({ name, type, optional }) =>
@@ -44,7 +55,9 @@ export function readmeText(specification: CheckedSpecification, { plain: routine
   const all = [...routines, ...actions.map(({ routine }) => routine)];
   const rows = [
     ...records.map(({ name }, index) => [
-      index === 0 ? '`fetch`' : `\`fetch\`, \`"view": "${name}_records"\`; \`${name}_fetch\`, \`${name}_list\``,
+      index === 0
+        ? '`fetch`'
+        : `${views.includes(name) ? `\`fetch\`, \`"view": "${name}_records"\`; ` : ''}\`${name}_fetch\`, \`${name}_list\``,
       `Finds ${plain(name.replaceAll('_', ' '))} records by key, by filters, in an order, page by page.`,
       '`query`',
     ]),
@@ -105,8 +118,6 @@ ${[...references, ...entities].join('\n')}
 
 ## For the DBA
 
-The files of \`db/\` go in by their names, with \`beds db apply ${domain}\`: tables, functions, triggers, views, procedures. The runtime account gets EXECUTE on the
-procedures and SELECT on the views, but for those whose names begin with \`_\`, and nothing else. Each file is right to run again. Constraints keep the rules whoever
-writes; \`_…_explain\` is the one place where they get their words.
+${dba}
 `;
 }

@@ -1,13 +1,26 @@
-import type { CheckedSpecification } from '../spec/index.js';
+import type { CheckedRecord, CheckedSpecification } from '../spec/index.js';
 import type { ActionRoutine } from './mysql-actions.js';
-import type { MysqlFormulas } from './mysql-formulas.js';
-import { viewName } from './mysql-records.js';
-import { type AnswerColumn, recordColumns, type Routine } from './mysql-routines.js';
+import type { AnswerColumn, Routine } from './mysql-routines.js';
+
+/** A routine, as a template uses it. */
+export type ServedRoutine = Omit<Routine, 'text'>;
+export type ServedAction = Omit<ActionRoutine, 'routine'> & { readonly routine: ServedRoutine };
 
 export interface Routines {
   /** Standard operations, sweeps and queries. */
-  readonly plain: readonly Routine[];
-  readonly actions: readonly ActionRoutine[];
+  readonly plain: readonly ServedRoutine[];
+  readonly actions: readonly ServedAction[];
+}
+
+/** What is different from database to database. */
+export interface Served {
+  readonly columnsOf: (record: CheckedRecord) => readonly AnswerColumn[];
+  /** Undefined: readers ask a routine. */
+  readonly viewOf: (record: CheckedRecord) => string | undefined;
+  readonly refuse: (path: string, construct: string) => void;
+  readonly revision: string | number;
+  /** Between the arguments of a routine and those of the template. */
+  readonly prefix?: string;
 }
 
 /** A comment of TypeScript that the texts of a specification cannot end. */
@@ -41,49 +54,46 @@ interface Parts {
   readonly makers: Set<string>;
   /** Names of rows, by what they are. */
   readonly rows: ReadonlyMap<string, string>;
+  readonly prefix: string;
 }
 
 /** The template: which object of the database serves each operation, and nothing that decides. */
 export function templateText(
   { domain, records, source }: CheckedSpecification,
-  formulas: MysqlFormulas,
+  served: Served,
   { plain, actions }: Routines,
 ): string {
   const [first] = records;
   const [key = 'id', ...more] = first?.key ?? [];
-  if (more.length > 0)
-    formulas.refuse({ path: `records.${first?.name ?? ''}.key` }, 'a first record whose key has several fields');
-  const known = new Map(
-    records.map((record) => [rowOf(recordColumns(record, formulas)), rowName(record.name)] as const),
-  );
-  const parts: Parts = { objects: [], core: [], operations: [], makers: new Set(), rows: known };
+  if (more.length > 0) served.refuse(`records.${first?.name ?? ''}.key`, 'a first record whose key has several fields');
+  const known = new Map(records.map((record) => [rowOf(served.columnsOf(record)), rowName(record.name)] as const));
+  const prefix = served.prefix === undefined ? '' : `.prefix('${served.prefix}')`;
+  const parts: Parts = { objects: [], core: [], operations: [], makers: new Set(), rows: known, prefix };
   const bound = plain.find(({ operation }) => operation === 'list');
   for (const routine of plain) if (routine !== bound) addRoutine(routine, parts, undefined);
   for (const action of actions) addRoutine(action.routine, parts, action);
-  const served = new Set([...plain, ...actions.map(({ routine }) => routine)].map(({ operation }) => operation));
+  const names = new Set([...plain, ...actions.map(({ routine }) => routine)].map(({ operation }) => operation));
   for (const kind of CORE) {
-    if (served.has(kind)) continue;
+    if (names.has(kind)) continue;
     parts.makers.add('unsupported');
     parts.operations.unshift(`${kind}: unsupported(),`);
   }
-  const views = records
-    .slice(1)
-    .filter((record) => record.rowAccess === undefined && record.fields.some(({ name }) => name === key))
-    .map(
-      (record) =>
-        `${record.name}_records: view('${viewName(record, formulas)}', ${rowName(record.name)}, { fetchable: true }),`,
-    );
+  const views = records.slice(1).flatMap((record) => {
+    const view = served.viewOf(record);
+    if (view === undefined || !record.fields.some(({ name }) => name === key)) return [];
+    return [`${record.name}_records: view('${view}', ${rowName(record.name)}, { fetchable: true }),`];
+  });
   const named = [...parts.objects, ...parts.core, ...parts.operations, ...views].join('\n');
   const rows = records
     .filter((record) => record === first || new RegExp(`\\b${rowName(record.name)}\\b`).test(named))
     .map(
       (record) =>
-        `${doc(record.spec.description)}\nconst ${rowName(record.name)} = t.row(${rowOf(recordColumns(record, formulas))});`,
+        `${doc(record.spec.description)}\nconst ${rowName(record.name)} = t.row(${rowOf(served.columnsOf(record))});`,
     );
   const fetched =
     bound === undefined
-      ? `view('${first === undefined ? '' : viewName(first, formulas)}', ${rowName(first?.name ?? '')})`
-      : boundText(bound, rowName(first?.name ?? ''));
+      ? `view('${(first === undefined ? undefined : served.viewOf(first)) ?? ''}', ${rowName(first?.name ?? '')})`
+      : boundText(bound, rowName(first?.name ?? ''), prefix);
   const uses = (word: string): boolean => `${named} ${fetched}`.includes(`${word}(`);
   const imports = ['defineDomain', 'notFound', 'procedure', 't', 'view'].filter(
     (word) => word === 'defineDomain' || word === 't' || uses(word),
@@ -106,7 +116,7 @@ ${rows.join('\n\n')}
 ${objects}${doc(`${source.description} The database decides; what it says is passed on.`)}
 export default defineDomain({
   name: '${domain}',
-  version: '${formulas.revision}.0.0',
+  version: '${served.revision}.0.0',
   store: '${source.store}',
   key: '${key}',
 ${parts.core.map((each) => `  ${each}\n`).join('')}  fetch: ${fetched},
@@ -115,7 +125,7 @@ ${views.length === 0 ? '' : `  views: {\n${views.map((each) => `    ${each}`).jo
 }
 
 /** Of records that depend on who asks: the host fills in who that is, and refuses where nobody is signed in. */
-function boundText({ name, args, usesCaller }: Routine, row: string): string {
+function boundText({ name, args, usesCaller }: ServedRoutine, row: string, prefix: string): string {
   const all = [
     ...args.map((arg) => `${arg.name}: ${arg.template}.optional()`),
     ...(usesCaller.id ? ['caller_id: t.string({ max: 200 })'] : []),
@@ -125,7 +135,7 @@ function boundText({ name, args, usesCaller }: Routine, row: string): string {
     ...(usesCaller.id ? ["caller_id: 'user.id'"] : []),
     ...(usesCaller.roles ? ["caller_roles: 'user.roles'"] : []),
   ];
-  return `procedure('${name}', { ${all.join(', ')} }, t.list(${row})).prefix('p_').bind({ ${fills.join(', ')} })`;
+  return `procedure('${name}', { ${all.join(', ')} }, t.list(${row}))${prefix}.bind({ ${fills.join(', ')} })`;
 }
 
 /** n.b. a record may be called as a word of TypeScript: class, new. */
@@ -134,16 +144,16 @@ function rowName(record: string): string {
 }
 
 /** Whether the template has code for it, and not the name of its object only. */
-function isCodedHere({ usesCaller, clears }: Routine, action: ActionRoutine | undefined): boolean {
+function isCodedHere({ usesCaller, clears }: ServedRoutine, action: ServedAction | undefined): boolean {
   return usesCaller.id || usesCaller.roles || clears || (action?.rows.length ?? 0) > 0;
 }
 
 /** The name that the object of a routine has in the template. */
-export function aliasOf(routine: Routine, action: ActionRoutine | undefined): string {
+export function aliasOf(routine: ServedRoutine, action: ServedAction | undefined): string {
   return isCodedHere(routine, action) ? `${routine.operation}_call` : routine.operation;
 }
 
-function addRoutine(routine: Routine, parts: Parts, action: ActionRoutine | undefined): void {
+function addRoutine(routine: ServedRoutine, parts: Parts, action: ServedAction | undefined): void {
   const { operation, usesCaller, clears, reads } = routine;
   const isCore = CORE.includes(operation);
   const isCoded = isCodedHere(routine, action);
@@ -158,7 +168,7 @@ function addRoutine(routine: Routine, parts: Parts, action: ActionRoutine | unde
   const columns = rowOf(routine.columns);
   const row = parts.rows.get(columns) ?? `t.row(${columns})`;
   const returns = { nothing: '', row: `, ${row}`, rows: `, t.list(${row})`, page: '' }[routine.answers];
-  const made = `procedure('${routine.name}', { ${all.join(', ')} }${returns}).prefix('p_')${operation === 'update' || operation.endsWith('_update') ? '.idempotent()' : ''}`;
+  const made = `procedure('${routine.name}', { ${all.join(', ')} }${returns})${parts.prefix}${operation === 'update' || operation.endsWith('_update') ? '.idempotent()' : ''}`;
   const maker = reads ? 'query' : 'mutation';
   if (isCore && !isCoded) {
     parts.core.push(chained(`${operation}: ${made},`));
@@ -180,12 +190,12 @@ function chained(text: string): string {
 
 /** The host says who calls, never the caller; and what comes in one row is answered record by record. */
 function codedText(
-  routine: Routine,
+  routine: ServedRoutine,
   {
     alias,
     args,
     action,
-  }: { readonly alias: string; readonly args: readonly string[]; readonly action: ActionRoutine | undefined },
+  }: { readonly alias: string; readonly args: readonly string[]; readonly action: ServedAction | undefined },
 ): string {
   const { operation, usesCaller, clears, reads, answers } = routine;
   const given = [

@@ -1,7 +1,5 @@
 import type { CheckedSpecification } from '../spec/index.js';
-import type { ActionRoutine } from './mysql-actions.js';
-import type { Routine } from './mysql-routines.js';
-import { aliasOf, literalOf, type Routines } from './template-text.js';
+import { aliasOf, literalOf, type Routines, type ServedAction, type ServedRoutine } from './template-text.js';
 
 /** A value that is none of any type: a test of what has one is left out. */
 class NoSample extends Error {}
@@ -73,7 +71,7 @@ interface Test {
 export function testText({ domain, records }: CheckedSpecification, { plain, actions }: Routines): string {
   const key = records[0]?.key[0] ?? 'id';
   const bound = plain.find(({ operation }) => operation === 'list');
-  const all: readonly (readonly [Routine, ActionRoutine | undefined])[] = [
+  const all: readonly (readonly [ServedRoutine, ServedAction | undefined])[] = [
     ...plain.filter((routine) => routine !== bound).map((routine) => [routine, undefined] as const),
     ...actions.map((action) => [action.routine, action] as const),
   ];
@@ -100,7 +98,7 @@ ${usesUser ? `\nconst user = ${literalOf(USER)};\n` : ''}
 ${texts.join('\n')}`;
 }
 
-function fetchTests({ columns }: Routine, key: string): readonly Test[] {
+function fetchTests({ columns }: ServedRoutine, key: string): readonly Test[] {
   try {
     const row = Object.fromEntries(columns.map(({ name, template }) => [name, sampleOf(template, name)]));
     return [
@@ -119,12 +117,12 @@ function fetchTests({ columns }: Routine, key: string): readonly Test[] {
 }
 
 interface Tested {
-  readonly action: ActionRoutine | undefined;
+  readonly action: ServedAction | undefined;
   /** Of the records that fetch, update and delete are about. */
   readonly key: string;
 }
 
-function testsOf(routine: Routine, tested: Tested): readonly Test[] {
+function testsOf(routine: ServedRoutine, tested: Tested): readonly Test[] {
   const { operation, answers, args, clears, usesCaller } = routine;
   const required = args.filter(({ isLoose }) => !isLoose);
   const given = Object.fromEntries(required.map(({ name, template }) => [name, sampleOf(template, name)]));
@@ -177,7 +175,7 @@ function testsOf(routine: Routine, tested: Tested): readonly Test[] {
 }
 
 /** n.b. a word of an enum would be any text otherwise. */
-function answerText(made: unknown, { columns }: Routine): string {
+function answerText(made: unknown, { columns }: ServedRoutine): string {
   const isExact = columns.some(({ template }) => template.includes('t.enum('));
   const text = `${literalOf(made)}${isExact && made !== 1 ? ' as const' : ''}`;
   return text.startsWith('{') ? `(${text})` : text;
@@ -191,7 +189,7 @@ function callText(operation: string, values: Readonly<Record<string, unknown>>, 
 }
 
 /** The one row that the procedure gives, record by record as callers get it. */
-function nested({ rows, returns }: ActionRoutine, row: Readonly<Record<string, unknown>>): unknown {
+function nested({ rows, returns }: ServedAction, row: Readonly<Record<string, unknown>>): unknown {
   if (rows.length === 0) return row;
   return Object.fromEntries([
     ...returns.map(({ name }) => [name, row[name]] as const),

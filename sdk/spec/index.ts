@@ -3,6 +3,15 @@ export type { CheckOptions } from './advice.js';
 export { checkSpecification, type CheckResult } from './check.js';
 export type * from './checked.js';
 export { computeFormula, type Surroundings } from './compute.js';
+export {
+  documentLayout,
+  type DocumentLayout,
+  type DocumentPlace,
+  isKeyWhole,
+  keyFields,
+  uniqueIndex,
+  type UniqueIndex,
+} from './documents.js';
 export { LEDGER, SEATS } from './examples.js';
 export { explain } from './explain.js';
 export { formatSpecification } from './format.js';
@@ -24,6 +33,20 @@ export { changePrompt, firstPrompt, problemLine, referenceText, repairPrompt } f
 export { shapesLeftOut } from './grammar.js';
 export { IDIOMS } from './semantics.js';
 export { emptyScope, shapesOf } from './shapes.js';
-export { simulate, type SimulatedStage, type SimulationOptions } from './simulate.js';
+export {
+  firstRows,
+  type Performed,
+  performOn,
+  Refusal,
+  type RowChange,
+  type RowName,
+  simulate,
+  type SimulatedStage,
+  type SimulationOptions,
+  type StoredDomain,
+  type Table,
+} from './simulate.js';
+export { type Condition, Missing, type Row, type Stored, type Wish } from './simulated-rows.js';
+export { fromWire, toWire, ValueError } from './wire-values.js';
 export { tryExamples } from './try-examples.js';
 export { partsOf, typeFormula } from './type-formula.js';

@@ -3,7 +3,7 @@ import type { CheckedQuery, Formula } from './checked.js';
 import { compareSame } from './compute.js';
 import { Exact } from './exact.js';
 import { type Computed, printed } from './functions.js';
-import { type Held, type Names, same, type Stored, type StoredRows, totalOf } from './simulated-rows.js';
+import { type Held, type Names, same, type Stored, type StoredRows, totalOf, withEach } from './simulated-rows.js';
 import { partsOf } from './type-formula.js';
 import { toWire } from './wire-values.js';
 
@@ -16,25 +16,35 @@ interface Found {
 
 const MOST_ROWS = 1_000;
 
+/** Of a query with pages: how many rows the caller has had, and how many more he wants. */
+export interface PageOf {
+  readonly skip: number;
+  readonly limit: number;
+}
+
 /** What a query answers; undefined where it asks for one row and there is none. */
-export function answerQuery(world: StoredRows, query: CheckedQuery, args: Names): Json | undefined {
-  const sources = sourcesOf(world, query, args).filter((names) =>
-    query.where.every((formula) => world.compute(formula, names) === true),
-  );
+export function answerQuery(
+  world: StoredRows,
+  query: CheckedQuery,
+  { page, ...args }: Names & { readonly page?: PageOf | undefined },
+): Json | undefined {
+  const all = sourcesOf(world, query, args);
+  const fits = withEach(all, (names) => query.where.every((formula) => world.compute(formula, names) === true));
+  const sources = all.filter((_, index) => fits[index]);
   const groups = grouped(world, query, sources);
-  const found = groups.map((group): Found => {
+  const found = withEach(groups, (group): Found => {
     const names = group[0] ?? args;
     const groupColumns = query.groupBy.map(({ name, value }) => [name, world.compute(value, names)] as const);
     return { names, group, columns: new Map(groupColumns) };
   });
   const answer = new Answer(world, found);
   for (const { name, value } of query.columns) {
-    const values = found.map((one) => answer.valueOf(value, one));
+    const values = withEach(found, (one) => answer.valueOf(value, one));
     for (const [index, one] of found.entries()) one.columns.set(name, values[index] ?? null);
   }
   const { having, top, orderBy, limit } = query;
   let rows: readonly Found[] =
-    having === undefined ? found : found.filter((one) => answer.valueOf(having, one) === true);
+    having === undefined ? found : withEach(found, (one) => (answer.valueOf(having, one) === true ? [one] : [])).flat();
   if (top !== undefined) {
     const count = Number(printed(world.compute(top.count, args) as Computed));
     const ordered = answer.sorted(rows, top.orderBy);
@@ -46,29 +56,28 @@ export function answerQuery(world: StoredRows, query: CheckedQuery, args: Names)
   }
   rows = answer.sorted(rows, orderBy);
   const most = limit === undefined ? MOST_ROWS : Number(printed(world.compute(limit, args) as Computed));
-  const shown = rows
-    .slice(0, most)
-    .map((one): Json =>
+  const shown = (page === undefined ? rows.slice(0, most) : rows.slice(page.skip, page.skip + page.limit)).map(
+    (one): Json =>
       Object.fromEntries(
         query.columns.map(
           ({ name, value }) => [name, toWire(one.columns.get(name) ?? null, world.typed(value.type))] as const,
         ),
       ),
-    );
+  );
   if (query.single) return shown[0];
   return query.paged ? { rows: shown } : shown;
 }
 
-function sourcesOf(world: StoredRows, { from, joins }: CheckedQuery, args: Names): readonly Names[] {
-  let sources = world.rowsOf(from.record).map((held) => named({ ...args, own: from.as }, from.as, held));
+function sourcesOf(world: StoredRows, { from, joins, where }: CheckedQuery, args: Names): readonly Names[] {
+  const narrow = { where, as: from.as, names: args };
+  let sources = world.rowsOf(from.record, narrow).map((held) => named({ ...args, own: from.as }, from.as, held));
   for (const { record, as, on, left } of joins) {
-    sources = sources.flatMap((names) => {
-      const fitting = world
-        .rowsOf(record)
-        .map((held) => named(names, as, held))
-        .filter((joined) => world.compute(on, joined) === true);
+    sources = withEach(sources, (names) => {
+      const joined = world.rowsOf(record, { where: [on], as, names }).map((held) => named(names, as, held));
+      const fits = withEach(joined, (one) => world.compute(on, one) === true);
+      const fitting = joined.filter((_, index) => fits[index]);
       return fitting.length === 0 && left ? [named(names, as, null)] : fitting;
-    });
+    }).flat();
   }
   return sources;
 }
@@ -81,8 +90,9 @@ function grouped(world: StoredRows, query: CheckedQuery, sources: readonly Names
   const hasTotal = query.columns.some(({ value }) => partsOf(value).some(({ node }) => node === 'total'));
   if (query.groupBy.length === 0) return hasTotal ? [sources] : sources.map((names) => [names]);
   const groups: { readonly key: readonly Stored[]; readonly members: Names[] }[] = [];
-  for (const names of sources) {
-    const key = query.groupBy.map(({ value }) => world.compute(value, names));
+  const keys = withEach(sources, (names) => query.groupBy.map(({ value }) => world.compute(value, names)));
+  for (const [index, names] of sources.entries()) {
+    const key = keys[index] ?? [];
     const known = groups.find((group) =>
       group.key.every((value, index) => value === (key[index] ?? null) || same(value, key[index] ?? null)),
     );

@@ -4,6 +4,7 @@ import type {
   CheckedArgument,
   CheckedField,
   CheckedRecord,
+  CheckedRollup,
   CheckedRule,
   CheckedSpecification,
   CheckedStep,
@@ -16,11 +17,24 @@ import type {
 } from './checked.js';
 import { compareSame, computeFormula, type Surroundings } from './compute.js';
 import { Exact } from './exact.js';
-import { type Computed, local, printed } from './functions.js';
+import { type Computed, FUNCTIONS, local, printed } from './functions.js';
 import type { NamedValue } from './language.js';
 import type { Caller, Outcome, PlayedCall, Stage } from './play.js';
-import { answerQuery } from './simulate-query.js';
-import { type Held, type Names, type Row, same, type Stored, type StoredItem, totalOf } from './simulated-rows.js';
+import { answerQuery, type PageOf } from './simulate-query.js';
+import {
+  type Condition,
+  type Held,
+  type Names,
+  type Narrow,
+  type Row,
+  same,
+  type Stored,
+  type StoredElsewhere,
+  type StoredItem,
+  totalOf,
+  withEach,
+} from './simulated-rows.js';
+import { partsOf } from './type-formula.js';
 import { fromWire, toWire, ValueError } from './wire-values.js';
 
 /**
@@ -28,7 +42,7 @@ import { fromWire, toWire, ValueError } from './wire-values.js';
  * other. Examples are tried on it before there is a database, and what a generator makes is compared with it.
  */
 
-type Table = ReadonlyMap<number, Row>;
+export type Table = ReadonlyMap<number, Row>;
 
 const NO_NAMES: Names = {
   rows: new Map(),
@@ -45,7 +59,7 @@ const MOST_STEPS = 50_000;
 class TooLong extends Error {}
 
 /** A rule has said no. */
-class Refusal extends Error {
+export class Refusal extends Error {
   readonly kind: ErrorClass;
 
   constructor(kind: ErrorClass, message: string) {
@@ -53,6 +67,58 @@ class Refusal extends Error {
     this.kind = kind;
   }
 }
+
+/** Rows that a call has changed; without `after` it has removed them, without `before` added them. */
+export interface RowChange {
+  readonly record: string;
+  readonly id: number;
+  readonly before?: Row;
+  readonly after?: Row;
+  /** What its unique rules compare, by their names; none where the row does not count. */
+  readonly uniqueBefore: Readonly<Record<string, string>>;
+  readonly uniqueAfter: Readonly<Record<string, string>>;
+}
+
+export interface RowName {
+  readonly record: string;
+  readonly id: number;
+}
+
+/** What a call comes to, on data that are stored elsewhere: what is answered once all of it is written. */
+export interface Performed {
+  readonly answer: Json;
+  readonly changes: readonly RowChange[];
+  /** Rows that nobody else may change meanwhile. */
+  readonly locks: readonly RowName[];
+  /** Rows that are named by what is written: they must still be there. */
+  readonly named: readonly RowName[];
+  /** What has no row and is locked all the same: types of record, and who shares a span of time. */
+  readonly lockedNames: readonly string[];
+  readonly counters: ReadonlyMap<string, number>;
+}
+
+export interface StoredDomain extends StoredElsewhere {
+  /** What has been read, by numbers of the reader's own choice from 1 on. */
+  readonly tables: ReadonlyMap<string, Table>;
+  readonly now: Date;
+}
+
+/** Carries out a call on data that are stored elsewhere, and changes nothing. Throws Missing, Refusal, ValueError. */
+export function performOn(
+  specification: CheckedSpecification,
+  call: PlayedCall & { readonly page?: PageOf | undefined },
+  stored: StoredDomain,
+): Performed {
+  return World.on(specification, stored, call.user).perform(call);
+}
+
+/** The rows that are there from the start. */
+export function firstRows(specification: CheckedSpecification): readonly RowChange[] {
+  return World.begin(specification, new Date()).changes();
+}
+
+/** Rows that a database numbers from 1 on; new ones are told apart from them. */
+const FIRST_NEW_ID = 1_000_000_000;
 
 export interface SimulationOptions {
   /** Where its clock begins. Default: now. */
@@ -113,6 +179,14 @@ class World {
   #stepsLeft = MOST_STEPS;
   /** Rollups whose rules are tested when the call ends: they are changed once, by all that it did. */
   readonly #touched = new Map<string, Held>();
+  /** Absent: everything is in memory. */
+  #source: StoredDomain | undefined;
+  readonly #settled = new Map<string, Held>();
+  readonly #locks = new Map<string, RowName>();
+  readonly #named = new Map<string, RowName>();
+  readonly #lockedNames = new Set<string>();
+  readonly #keysGiven = new Map<string, number>();
+  #randoms = 0;
 
   private constructor(
     specification: CheckedSpecification,
@@ -136,6 +210,74 @@ class World {
     return world;
   }
 
+  /** n.b. of what is stored elsewhere; `tables` hold what has been read of it. */
+  static on(specification: CheckedSpecification, source: StoredDomain, user: Caller | undefined): World {
+    const data = { tables: new Map(source.tables), counters: new Map<string, number>(), nextId: FIRST_NEW_ID };
+    const world = new World(specification, { now: source.now, user }, data);
+    world.#source = source;
+    return world;
+  }
+
+  perform({ page, ...call }: PlayedCall & { readonly page?: PageOf | undefined }): Performed {
+    const answer = this.carryOut(call, page);
+    return {
+      answer,
+      changes: this.changes(),
+      locks: [...this.#locks.values()],
+      named: [...this.#named.values()],
+      lockedNames: [...this.#lockedNames].toSorted(),
+      counters: this.#counters,
+    };
+  }
+
+  /** n.b. totals are written down at the end only: until then they are what is stored and what has changed since. */
+  changes(): readonly RowChange[] {
+    const totals = new Map<string, Row>();
+    for (const [name, held] of this.#settled) {
+      const row = this.#stored(held);
+      if (row === undefined) continue;
+      const rollups = this.record(held.record).fields.filter(({ rollup }) => rollup !== undefined);
+      const values = rollups.map((field) => [field.name, this.valueOf(held, field.name)] as const);
+      totals.set(name, { ...row, ...Object.fromEntries(values) });
+    }
+    return this.specification.records.flatMap(({ name }) => {
+      const [before, after] = [this.#source?.tables.get(name) ?? new Map<number, Row>(), this.#table(name)];
+      return [...new Set([...before.keys(), ...after.keys()])].flatMap((id): readonly RowChange[] => {
+        const [was, is] = [before.get(id), totals.get(`${name} ${String(id)}`) ?? after.get(id)];
+        if (was === is) return [];
+        return [
+          {
+            record: name,
+            id,
+            ...(was === undefined ? {} : { before: was }),
+            ...(is === undefined ? {} : { after: is }),
+            uniqueBefore: this.#uniqueKeys(name, id, was),
+            uniqueAfter: this.#uniqueKeys(name, id, is),
+          },
+        ];
+      });
+    });
+  }
+
+  #uniqueKeys(name: string, id: number, row: Row | undefined): Readonly<Record<string, string>> {
+    const record = this.record(name);
+    if (row === undefined || record.unique.length === 0) return {};
+    const own = this.#own({ record: name, id, values: row });
+    const tenant = record.spec.per_tenant === true ? [row['tenant'] ?? null] : [];
+    const keys = record.unique.flatMap((unique) => {
+      if (unique.when !== undefined && this.compute(unique.when, own) !== true) return [];
+      const values = [...tenant, ...unique.fields.map((field) => this.compute(field, own))];
+      if (values.includes(null)) return [];
+      return [[unique.name, JSON.stringify(values.map((value) => printed(value as Computed)))] as const];
+    });
+    return Object.fromEntries(keys);
+  }
+
+  #lock(held: Held | null): void {
+    if (held?.id !== undefined)
+      this.#locks.set(`${held.record} ${String(held.id)}`, { record: held.record, id: held.id });
+  }
+
   /** A row of reference data. */
   #given(record: CheckedRecord, values: readonly NamedValue[]): Row {
     const entries = values.flatMap(({ name, value }) => {
@@ -148,7 +290,9 @@ class World {
 
   at(now: Date, user: Caller | undefined): World {
     const data = { tables: new Map(this.#tables), counters: new Map(this.#counters), nextId: this.#nextId };
-    return new World(this.specification, { now, user }, data);
+    const world = new World(this.specification, { now, user }, data);
+    world.#source = this.#source;
+    return world;
   }
 
   get zone(): string {
@@ -157,14 +301,14 @@ class World {
 
   /* Calls */
 
-  carryOut({ operation, arguments: given }: PlayedCall): Json {
+  carryOut({ operation, arguments: given }: PlayedCall, page?: PageOf): Json {
     const { records, queries, actions } = this.specification;
     const query = queries.find(({ name }) => name === operation);
     if (query !== undefined) {
       const names = this.#withArguments(query.args, given);
       this.#allow(query.allowed, names);
       for (const rule of query.requires) this.#hold(rule, names, 'invalid');
-      const answer = answerQuery(this, query, names);
+      const answer = answerQuery(this, query, { ...names, page });
       if (answer === undefined) throw new Refusal('not_found', 'There is none.');
       return answer;
     }
@@ -183,7 +327,23 @@ class World {
       this.#settle();
       return answer();
     }
+    const swept = records.find(({ name, expires }) => expires !== undefined && operation === `sweep_${name}`);
+    if (swept !== undefined) return this.#sweep(swept, Number(given['most'] ?? 1));
     throw new Refusal('not_found', `There is no operation ${operation}.`);
+  }
+
+  /** Writes down what has expired; how many. */
+  #sweep(record: CheckedRecord, most: number): number {
+    const { expires } = record;
+    if (expires === undefined) return 0;
+    const narrow = { where: [expires.when], as: 'this', names: NO_NAMES };
+    this.#source?.need(record.name, this.#conditions(record, narrow, { isStored: true }));
+    const expired = [...this.#table(record.name)].filter(([, row]) => this.#hasExpired(record.name, row));
+    for (const [id] of expired.slice(0, most)) {
+      const held = { record: record.name, id };
+      this.#write(record.name, id, expires.set === undefined ? undefined : this.#effective(held));
+    }
+    return Math.min(expired.length, most);
   }
 
   #standard(record: CheckedRecord, kind: StandardOperation['kind'], given: JsonObject): () => Json {
@@ -200,10 +360,11 @@ class World {
     };
     if (kind === 'list') {
       const names = Object.keys(given);
-      const rows = this.rowsOf(record.name).filter((held) =>
-        names.every((name) => same(this.valueOf(held, name), value(name))),
-      );
-      return () => ({ rows: rows.map((held) => this.shown(held)) });
+      const wanted = names.map((name) => [name, value(name)] as const);
+      const all = this.rowsOf(record.name, { equal: wanted });
+      const fits = withEach(all, (held) => wanted.every(([name, is]) => same(this.valueOf(held, name), is)));
+      const rows = all.filter((_, index) => fits[index]);
+      return () => ({ rows: withEach(rows, (held) => this.shown(held)) });
     }
     if (kind === 'create') {
       const row: Record<string, Stored> = {};
@@ -213,15 +374,18 @@ class World {
         if (given[field.name] !== null) row[field.name] = value(field.name);
       }
       const held = this.insert(record, row, NO_NAMES);
+      this.#lockAnchors(record, held);
       return () => this.shown(held);
     }
-    const held = this.rowsOf(record.name).find((one) =>
-      record.key.every((name) => same(this.valueOf(one, name), value(name))),
+    const key = record.key.map((name) => [name, value(name)] as const);
+    const held = this.rowsOf(record.name, { equal: key }).find((one) =>
+      key.every(([name, is]) => same(this.valueOf(one, name), is)),
     );
     if (held === undefined) throw new Refusal('not_found', `There is no such ${record.name}.`);
     if (kind === 'fetch') return () => this.shown(held);
     if (kind === 'delete') {
       const before = this.shown(held);
+      this.#lockAnchors(record, held);
       this.delete(held);
       return () => before;
     }
@@ -237,8 +401,20 @@ class World {
       changes[field.name] = value(field.name);
     }
     if (record.spec.version === true && !('version' in given)) throw new Refusal('invalid', 'The version is missing.');
+    this.#lockAnchors(record, held, changes);
     this.update(held, changes);
+    this.#lockAnchors(record, held, changes);
     return () => this.shown(held);
+  }
+
+  /** What actions lock that decide by sets of this record. */
+  #lockAnchors({ anchors }: CheckedRecord, held: Held, changes?: Row): void {
+    if (this.#source === undefined) return;
+    for (const { record, via, fields } of anchors) {
+      if (changes !== undefined && !fields.some((field) => field in changes)) continue;
+      if (via === undefined) this.#lockedNames.add(record);
+      else this.#lock(this.#find(record, this.valueOf(held, via)));
+    }
   }
 
   #withArguments(args: readonly CheckedArgument[], given: JsonObject): Names {
@@ -314,10 +490,86 @@ class World {
   }
 
   /** Every row that is there at this moment, as far as the caller may see it. */
-  rowsOf(record: string, { all = false }: { readonly all?: boolean } = {}): readonly Held[] {
-    return [...this.#table(record).keys()]
-      .map((id): Held => ({ record, id }))
-      .filter((held) => this.#isThere(held) && (all || this.#seesAll || this.#isVisible(held)));
+  rowsOf(
+    record: string,
+    { all = false, equal, ...narrow }: Partial<Narrow> & { readonly all?: boolean; readonly equal?: Equal } = {},
+  ): readonly Held[] {
+    if (this.#source !== undefined && !this.#isRead(record, { ...narrow, equal })) return [];
+    const rows = [...this.#table(record).keys()].map((id): Held => ({ record, id }));
+    const isSeen = withEach(rows, (held) => this.#isThere(held) && (all || this.#seesAll || this.#isVisible(held)));
+    return rows.filter((_, index) => isSeen[index]);
+  }
+
+  /** Asks for what may fit, where it is stored elsewhere. False: nothing can. */
+  #isRead(
+    record: string,
+    { equal, where, as, names }: Partial<Narrow> & { readonly equal: Equal | undefined },
+  ): boolean {
+    const of = this.record(record);
+    const given = (equal ?? []).flatMap(([field, value]): readonly Condition[] =>
+      this.#isFound(of, field, false) ? [{ field, op: '=', value }] : [],
+    );
+    if ((equal ?? []).some(([, value]) => value === null)) return false;
+    const narrow = { where: where ?? [], as: as ?? 'this', names: names ?? NO_NAMES };
+    const conditions = [...given, ...this.#conditions(of, narrow)];
+    if (conditions.some(({ value }) => value === null)) return false;
+    this.#source?.need(record, conditions);
+    return true;
+  }
+
+  /** Whether rows are found by what is stored in the field: it is what readers see. */
+  #isFound({ fields, expires }: CheckedRecord, name: string, isStored: boolean): boolean {
+    const field = fields.find((one) => one.name === name);
+    const changes = !isStored && expires?.set?.some((one) => one.name === name) === true;
+    const isPlain = field !== undefined && !['json', 'list', 'objects', 'point'].includes(field.type.kind);
+    return isPlain && field.computed === undefined && field.rollup === undefined && !changes;
+  }
+
+  /** Parts of a filter by which a database finds rows. */
+  #conditions(
+    record: CheckedRecord,
+    { where, as, names }: Narrow,
+    { isStored = false }: { readonly isStored?: boolean } = {},
+  ): readonly Condition[] {
+    const isKnown = (formula: Formula): boolean =>
+      partsOf(formula).every(
+        (part) =>
+          !['total', 'window'].includes(part.node) &&
+          ((part.node !== 'field' && part.node !== 'row') || (part.row !== as && names.rows.has(part.row))) &&
+          // n.b. inside of a set the row around it has another name.
+          part.node !== 'set',
+      );
+    const fieldOf = (formula: Formula): string | undefined =>
+      formula.node === 'field' &&
+      formula.row === as &&
+      formula.path.length === 0 &&
+      this.#isFound(record, formula.field, isStored)
+        ? formula.field
+        : undefined;
+    const value = (formula: Formula): Stored => this.compute(formula, names);
+    const found = (part: Formula): readonly Condition[] => {
+      if (part.node === 'and') return part.of.flatMap(found);
+      if (part.node === 'or') {
+        const open = part.of.filter((one) => !isKnown(one) || value(one) === true);
+        const [only, ...others] = open;
+        return only === undefined || others.length > 0 || isKnown(only) ? [] : found(only);
+      }
+      if (part.node === 'in' && !part.not) {
+        const field = fieldOf(part.of);
+        const list = 'node' in part.list ? [part.list] : part.list;
+        if (field === undefined || !list.every(isKnown)) return [];
+        const values = list.map(value).flatMap((one) => (Array.isArray(one) ? (one as readonly Stored[]) : [one]));
+        return [{ field, op: 'in', value: values.filter((one) => one !== null) as Stored }];
+      }
+      if (part.node !== 'compare' || part.op === '!=') return [];
+      const { op, left, right } = part;
+      const [own, other] = [fieldOf(left), fieldOf(right)];
+      if (own !== undefined && isKnown(right)) return comparison(record, { field: own, op, value: value(right) });
+      return other !== undefined && isKnown(left)
+        ? comparison(record, { field: other, op: TURNED[op], value: value(left) })
+        : [];
+    };
+    return where.flatMap(found);
   }
 
   #isThere(held: Held): boolean {
@@ -388,14 +640,47 @@ class World {
     if (field?.computed !== undefined) return this.compute(field.computed, this.#own({ values: row, ...held }));
     if (field?.rollup === undefined) return row[name] ?? null;
     const { child, via, value, when, function: kind } = field.rollup;
+    const known = held.id === undefined ? undefined : this.#source?.tables.get(held.record)?.get(held.id)?.[name];
     const key = this.keyOf(held);
-    const children = this.rowsOf(child, { all: true }).filter(
+    if (known instanceof Exact && (kind === 'sum' || kind === 'count'))
+      return this.#totalSince(known, field.rollup, key);
+    const isNew = this.#source !== undefined && (held.id ?? 0) >= FIRST_NEW_ID;
+    const children = (isNew ? this.#newRows(child) : this.rowsOf(child, { all: true, equal: [[via, key]] })).filter(
       (one) => same(this.valueOf(one, via), key) && (when === undefined || this.compute(when, this.#own(one)) === true),
     );
     const values = children.map((one) =>
       value === undefined ? (one.id ?? 0) : this.compute(value, this.#own(one)),
     ) as Computed[];
     return totalOf(kind, values, false);
+  }
+
+  /** A total that is stored, and what this call has changed of it. */
+  #totalSince(known: Exact, { child, via, value, when, function: kind }: CheckedRollup, key: Stored): Exact {
+    const before = this.#source?.tables.get(child) ?? new Map<number, Row>();
+    const after = this.#table(child);
+    const counted = (id: number, row: Row | undefined): Exact => {
+      if (row === undefined) return Exact.of(0);
+      const held = { record: child, id, values: row };
+      const names = this.#own(held);
+      const counts =
+        this.#isThere(held) &&
+        same(row[via] ?? null, key) &&
+        (when === undefined || this.compute(when, names) === true);
+      if (!counts) return Exact.of(0);
+      const amount = value === undefined ? Exact.of(1) : this.compute(value, names);
+      if (amount === null) return Exact.of(0);
+      return kind === 'count' ? Exact.of(1) : Exact.of(printed(amount as Computed));
+    };
+    const changed = [...new Set([...before.keys(), ...after.keys()])].filter((id) => before.get(id) !== after.get(id));
+    return changed.reduce(
+      (total, id) => total.plus(counted(id, after.get(id))).plus(counted(id, before.get(id)).negated()),
+      known,
+    );
+  }
+
+  #newRows(record: string): readonly Held[] {
+    const ids = [...this.#table(record).keys()].filter((id) => id >= FIRST_NEW_ID);
+    return ids.map((id): Held => ({ record, id })).filter((held) => this.#isThere(held));
   }
 
   /** The value by which references name a row. */
@@ -406,7 +691,8 @@ class World {
 
   #find(record: string, key: Stored): Held | null {
     if (key === null) return null;
-    return this.rowsOf(record, { all: true }).find((held) => same(this.keyOf(held), key)) ?? null;
+    const [name = 'id'] = this.record(record).key;
+    return this.rowsOf(record, { all: true, equal: [[name, key]] }).find((held) => same(this.keyOf(held), key)) ?? null;
   }
 
   /** A row as callers see it. */
@@ -439,11 +725,7 @@ class World {
     for (const field of record.fields) {
       const { name, origin } = field;
       if (row[name] !== undefined && row[name] !== null) continue;
-      if (origin === 'key')
-        row[name] =
-          record.keyKind === 'uuid'
-            ? `00000000-0000-4000-8000-${String(id).padStart(12, '0')}`
-            : new Exact(BigInt(id), 0);
+      if (origin === 'key') row[name] = this.#newKey(record, id);
       else if (origin === 'tenant') row[name] = this.user?.tenant ?? null;
       else if (origin === 'version') row[name] = Exact.of(1);
       else if (name === 'created_at' || name === 'changed_at')
@@ -463,7 +745,7 @@ class World {
         row['tenant'] === undefined ? '' : printed(row['tenant'] as Computed),
         ...per,
       ]);
-      const next = (this.#counters.get(counter) ?? 0) + 1;
+      const next = (this.#counters.get(counter) ?? this.#source?.counter(counter) ?? 0) + 1;
       this.#counters.set(counter, next);
       row[name] = Exact.of(next);
     }
@@ -471,6 +753,15 @@ class World {
     const held = { record: record.name, id };
     this.#test(record, held, undefined);
     return held;
+  }
+
+  #newKey({ name, keyKind }: CheckedRecord, id: number): Stored {
+    if (this.#source !== undefined) {
+      const nth = this.#keysGiven.get(name) ?? 0;
+      this.#keysGiven.set(name, nth + 1);
+      return this.#source.newKey(name, nth);
+    }
+    return keyKind === 'uuid' ? `00000000-0000-4000-8000-${String(id).padStart(12, '0')}` : new Exact(BigInt(id), 0);
   }
 
   update(held: Held, changes: Row): void {
@@ -493,7 +784,7 @@ class World {
       return;
     }
     for (const { child, field } of this.#referrersOf(record.name)) {
-      const children = this.rowsOf(child.name, { all: true });
+      const children = this.rowsOf(child.name, { all: true, equal: [[field.name, key]] });
       for (const one of children.filter((each) => same(this.valueOf(each, field.name), key))) {
         if (field.origin === 'parent' || field.onDelete === 'cascade') this.delete(one);
         else if (field.onDelete === 'set_null') this.update(one, { [field.name]: null });
@@ -542,6 +833,8 @@ class World {
       if (value !== null && field.type.kind === 'reference') {
         const target = this.#find(field.type.record, value);
         if (target === null) throw new Refusal('conflict', `${field.name} names no ${field.type.record}.`);
+        if (before?.[field.name] !== value && target.id !== undefined)
+          this.#named.set(`${target.record} ${String(target.id)}`, { record: target.record, id: target.id });
       }
     }
     for (const rule of record.rules) this.#hold(rule, names, 'invalid');
@@ -566,22 +859,32 @@ class World {
 
   /** Another row with the same key, or with the same values of a unique rule. */
   twinOf(record: CheckedRecord, held: Held): { readonly held: Held; readonly message: string } | undefined {
-    const others = this.rowsOf(record.name, { all: true }).filter(({ id }) => id !== held.id);
     const tenant = record.spec.per_tenant === true ? ['tenant'] : [];
+    const othersBy = (equal: Equal): readonly Held[] =>
+      this.rowsOf(record.name, { all: true, equal }).filter(({ id }) => id !== held.id);
+    const own = (name: string): readonly [string, Stored] => [name, this.valueOf(held, name)];
     const agree = (one: Held, name: string): boolean => same(this.valueOf(one, name), this.valueOf(held, name));
-    const byKey = others.find((one) => [...record.key, ...tenant].every((name) => agree(one, name)));
+    const isNumbered = this.#source !== undefined && record.keyKind !== 'fields';
+    const byKey = isNumbered
+      ? undefined
+      : othersBy([...record.key, ...tenant].map(own)).find((one) =>
+          [...record.key, ...tenant].every((name) => agree(one, name)),
+        );
     if (byKey !== undefined) return { held: byKey, message: `There is a ${record.name} with this key.` };
     for (const { fields, when, message } of record.unique) {
       const counts = (one: Held): boolean => when === undefined || this.compute(when, this.#own(one)) === true;
       if (!counts(held)) continue;
       const values = (one: Held): readonly Stored[] => fields.map((field) => this.compute(field, this.#own(one)));
-      const own = values(held);
-      if (own.includes(null)) continue;
-      const twin = others.find(
+      const mine = values(held);
+      if (mine.includes(null)) continue;
+      const plain = fields.flatMap((field): Equal =>
+        field.node === 'field' && field.path.length === 0 ? [own(field.field)] : [],
+      );
+      const twin = othersBy([...plain, ...tenant.map(own)]).find(
         (one) =>
           counts(one) &&
           tenant.every((name) => agree(one, name)) &&
-          values(one).every((value, index) => same(value, own[index] ?? null)),
+          values(one).every((value, index) => same(value, mine[index] ?? null)),
       );
       const said =
         message === undefined ? `There is such a ${record.name} already.` : this.#said(message, this.#own(held));
@@ -600,7 +903,12 @@ class World {
       ];
       const [from, to] = spanOf(held);
       if (from !== null && to !== null && compareSame(from, to) >= 0) continue;
-      const others = this.rowsOf(record.name, { all: true })
+      const perValues = per.map((name): readonly [string, Stored] => [name, this.valueOf(held, name)]);
+      if (this.#source !== undefined)
+        this.#lockedNames.add(
+          JSON.stringify([record.name, ...perValues.map(([, value]) => printed(value as Computed))]),
+        );
+      const others = this.rowsOf(record.name, { all: true, equal: perValues })
         .filter(
           (one) =>
             one.id !== held.id &&
@@ -655,6 +963,7 @@ class World {
       for (const field of record.fields)
         if (field.rollup !== undefined) this.#bound(field.name, this.valueOf(held, field.name), field);
     }
+    for (const [name, held] of this.#touched) this.#settled.set(name, held);
     this.#touched.clear();
   }
 
@@ -714,6 +1023,12 @@ class World {
       case 'total':
       case 'window':
         return names.whole?.(part, names) ?? null;
+      case 'call': {
+        if (part.name !== 'random_code' || this.#source === undefined) return undefined;
+        const length = this.compute(part.args[0] ?? part, names) as Computed;
+        this.#randoms += 1;
+        return this.#source.random(this.#randoms, () => FUNCTIONS.get('random_code')?.run([length], this.zone) ?? null);
+      }
       default:
         return undefined;
     }
@@ -729,16 +1044,20 @@ class World {
       return { ...rest, rows, own: set.record };
     };
     const { where, value, order } = set;
-    const found = this.rowsOf(set.record)
-      .map(inside)
-      .filter((one) => where === undefined || this.compute(where, one) === true);
+    const outside = new Map(names.rows);
+    if (around !== undefined) outside.set('this', around);
+    outside.delete(set.record);
+    const narrow = { where: where === undefined ? [] : [where], as: set.record, names: { ...names, rows: outside } };
+    const all = this.rowsOf(set.record, narrow).map(inside);
+    const fits = withEach(all, (one) => where === undefined || this.compute(where, one) === true);
+    const found = all.filter((_, index) => fits[index]);
     if (set.function === 'exists') return found.length > 0;
     const valueIn = (one: Names): Computed => (value === undefined ? true : this.compute(value, one)) as Computed;
     if (set.function === 'first') {
       const [first] = this.sorted(found, order ?? [], (one) => one);
       return first === undefined ? null : valueIn(first);
     }
-    return totalOf(set.function, found.map(valueIn), set.distinct);
+    return totalOf(set.function, withEach(found, valueIn), set.distinct);
   }
 
   /** In an order of formulas; what is absent comes first. */
@@ -747,7 +1066,7 @@ class World {
     order: readonly { readonly by: Formula; readonly direction: 'asc' | 'desc' }[],
     namesOf: (item: T) => Names,
   ): readonly T[] {
-    const keyed = items.map((item) => ({
+    const keyed = withEach(items, (item) => ({
       item,
       keys: order.map(({ by }) => ranked(by, this.compute(by, namesOf(item)) as Computed)),
     }));
@@ -803,9 +1122,11 @@ class World {
         return;
       case 'read':
       case 'read_for_update': {
-        if (step.added) return;
+        if (step.added && this.#source === undefined) return;
         const found = this.#matching(step.record, step.where, flow);
         const [first] = this.sorted(found, step.order, (held) => this.#inWhere(held, flow));
+        if (step.op === 'read_for_update') this.#lock(first ?? null);
+        if (step.added) return;
         if (first === undefined && step.message !== undefined)
           throw new Refusal('not_found', this.#said(step.message, flow.names));
         flow.rows.set(step.as, first ?? null);
@@ -838,6 +1159,7 @@ class World {
           if (this.#stored(held) !== undefined) this.delete(held);
         return;
       case 'lock':
+        if (this.#source !== undefined) this.#lockedNames.add(step.record);
         return;
       case 'call': {
         const called = this.specification.actions.find(({ name }) => name === step.action);
@@ -864,6 +1186,7 @@ class World {
           step.where === undefined ? this.rowsOf(step.record) : this.#matching(step.record, step.where, flow);
         if (found.length > step.max) throw new Refusal('invalid', `More than ${String(step.max)} ${step.record} fit.`);
         const ordered = this.sorted(found, step.order, (held) => this.#inWhere(held, flow));
+        for (const held of ordered) this.#lock(held);
         for (const [index, held] of ordered.entries()) this.#eachRow(step, { held, index, flow });
         return;
       }
@@ -938,7 +1261,9 @@ class World {
   }
 
   #matching(record: string, where: Formula, flow: Flow): readonly Held[] {
-    return this.rowsOf(record).filter((held) => this.compute(where, this.#inWhere(held, flow)) === true);
+    const rows = this.rowsOf(record, { where: [where], as: record, names: flow.names });
+    const fits = withEach(rows, (held) => this.compute(where, this.#inWhere(held, flow)) === true);
+    return rows.filter((_, index) => fits[index]);
   }
 
   #inWhere(held: Held, flow: Flow): Names {
@@ -979,6 +1304,24 @@ class Flow {
   takeBack({ variables }: Flow): void {
     for (const name of this.variables.keys()) this.variables.set(name, variables.get(name) ?? null);
   }
+}
+
+/** Values by which rows are looked up. */
+type Equal = readonly (readonly [string, Stored])[];
+
+const TURNED = { '=': '=', '!=': '!=', '<': '>', '<=': '>=', '>': '<', '>=': '<=' } as const;
+
+/** n.b. words and texts are ordered otherwise in databases. */
+function comparison({ fields }: CheckedRecord, { field, op, value }: Compared): readonly Condition[] {
+  const kind = fields.find(({ name }) => name === field)?.type.kind ?? 'text';
+  const isOrdered = ['integer', 'decimal', 'float', 'date', 'time', 'timestamp'].includes(kind);
+  return op === '=' || (op !== '!=' && isOrdered) ? [{ field, op, value }] : [];
+}
+
+interface Compared {
+  readonly field: string;
+  readonly op: '=' | '!=' | '<' | '<=' | '>' | '>=';
+  readonly value: Stored;
 }
 
 function isItem(value: Stored | StoredItem): value is StoredItem {

@@ -32,9 +32,58 @@ export interface Names {
   readonly whole?: (formula: Formula, names: Names) => Stored;
 }
 
+/** What rows must have to be looked at, as far as a database can find them by it. All are tested by the whole formula afterwards. */
+export interface Condition {
+  readonly field: string;
+  readonly op: '=' | 'in' | '<' | '<=' | '>' | '>=';
+  readonly value: Stored;
+}
+
+/** What a domain that is stored elsewhere has to be asked for. */
+export type Wish =
+  | { readonly kind: 'rows'; readonly record: string; readonly conditions: readonly Condition[] }
+  | { readonly kind: 'key'; readonly record: string; readonly nth: number }
+  | { readonly kind: 'counter'; readonly counter: string };
+
+/** Something has not been read yet: read it, and compute again from the beginning. */
+export class Missing extends Error {
+  readonly wishes: readonly Wish[];
+
+  constructor(wishes: readonly Wish[]) {
+    super('not read yet');
+    this.wishes = wishes;
+  }
+}
+
+/** Does it with each, so that what is missing for all of them is read at once. */
+export function withEach<T, R>(items: readonly T[], work: (item: T) => R): readonly R[] {
+  const done: R[] = [];
+  const wishes: Wish[] = [];
+  for (const item of items) {
+    try {
+      done.push(work(item));
+    } catch (error) {
+      if (!(error instanceof Missing)) throw error;
+      wishes.push(...error.wishes);
+    }
+  }
+  if (wishes.length > 0) throw new Missing(wishes);
+  return done;
+}
+
+/** Data that are stored elsewhere. Each of these throws Missing for what has not been read. */
+export interface StoredElsewhere {
+  readonly need: (record: string, conditions: readonly Condition[]) => void;
+  readonly newKey: (record: string, nth: number) => Stored;
+  readonly counter: (counter: string) => number;
+  /** The same again when it is computed again. */
+  readonly random: (nth: number, make: () => Computed) => Computed;
+}
+
 /** What queries need of everything that is stored. */
 export interface StoredRows {
-  readonly rowsOf: (record: string) => readonly Held[];
+  /** `where` narrows what has to be read: rows called `as`, in formulas that are known but for them. */
+  readonly rowsOf: (record: string, narrow?: Narrow) => readonly Held[];
   readonly compute: (formula: Formula, names: Names) => Stored;
   readonly sorted: <T>(
     items: readonly T[],
@@ -43,6 +92,12 @@ export interface StoredRows {
   ) => readonly T[];
   /** A reference has the type of the key that it names. */
   readonly typed: (type: Type) => Type;
+}
+
+export interface Narrow {
+  readonly where: readonly Formula[];
+  readonly as: string;
+  readonly names: Names;
 }
 
 export function same(a: Stored, b: Stored): boolean {

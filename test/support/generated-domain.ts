@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import mysql from 'mysql2/promise';
-import { generateMysql } from '#sdk/generate';
+import { generateMongodb, generateMysql } from '#sdk/generate';
 import { type Caller, type CheckedSpecification, checkSpecification } from '#sdk/spec';
 import type { Services } from '../../host/dev-servers/index.js';
 import { type DomainStage, startDomainStage } from './domain-stage.js';
@@ -15,9 +15,11 @@ export function specificationOf(text: string): CheckedSpecification {
   return checked;
 }
 
+export type Kind = 'mysql' | 'mongodb';
+
 /** The files of a domain. */
-export function filesOf(specification: CheckedSpecification): Readonly<Record<string, string>> {
-  const { files, refused } = generateMysql(specification);
+export function filesOf(specification: CheckedSpecification, kind: Kind = 'mysql'): Readonly<Record<string, string>> {
+  const { files, refused } = kind === 'mysql' ? generateMysql(specification) : generateMongodb(specification);
   assert.ok(files, JSON.stringify(refused));
   return files;
 }
@@ -31,10 +33,12 @@ export async function generatedStage(
     services,
     specification,
     callers = [],
+    kind = 'mysql',
   }: {
     readonly services: Services;
     readonly specification: CheckedSpecification;
     readonly callers?: readonly Caller[];
+    readonly kind?: Kind;
   },
 ): Promise<DomainStage> {
   folders += 1;
@@ -43,15 +47,17 @@ export async function generatedStage(
   lastFirst(teardown, () => {
     rmSync(folder, { recursive: true, force: true });
   });
-  for (const [name, text] of Object.entries(filesOf(specification))) {
+  for (const [name, text] of Object.entries(filesOf(specification, kind))) {
     const path = join(folder, specification.domain, name);
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, text);
   }
   const { mariadb } = services;
-  assert.ok(mariadb);
-  const dba = await mysql.createConnection(mariadb.url);
-  await teachTimeZone(dba, specification.source.zone);
-  await dba.end();
-  return startDomainStage(teardown, { services, specification, folder, kind: 'mysql', callers });
+  if (kind === 'mysql') {
+    assert.ok(mariadb);
+    const dba = await mysql.createConnection(mariadb.url);
+    await teachTimeZone(dba, specification.source.zone);
+    await dba.end();
+  }
+  return startDomainStage(teardown, { services, specification, folder, kind, callers });
 }

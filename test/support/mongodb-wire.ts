@@ -29,9 +29,9 @@ export class MessageReader {
 }
 
 /** The command of a message, sequences of documents in their place; undefined for other messages. */
-export function commandIn(message: Buffer): Document | undefined {
+export function commandIn(message: Buffer, options: BSON.DeserializeOptions = {}): Document | undefined {
   const kind = message.readInt32LE(12);
-  const read = (at: number): Document => BSON.deserialize(message.subarray(at, at + message.readInt32LE(at)));
+  const read = (at: number): Document => BSON.deserialize(message.subarray(at, at + message.readInt32LE(at)), options);
   // n.b. before the command of an old query come its flags, a name, and two numbers.
   if (kind === OP_QUERY) return read(message.indexOf(0, HEADER_BYTES + 4) + 1 + 8);
   if (kind !== OP_MSG) return undefined;

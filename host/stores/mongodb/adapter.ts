@@ -17,8 +17,9 @@ import { CallGroups, Deadline, type Together } from '../deadlines.js';
 import { type Dialect, type KeyForm, type KeyRead, planQuery } from '../query-plan.js';
 import { operationOf } from './body.js';
 import { bindBody, runBody, toResult } from './calls.js';
-import { checkObject, describeObjects, listNames, listViews, nativeOf } from './catalogue.js';
+import { checkObject, describeObjects, listNames, listViews, type NativeObject, nativeOf } from './catalogue.js';
 import { createClient, signalOf, Slots, type StoreClient } from './client.js';
+import { prepareOperation } from './operations.js';
 import { ResultMeter } from './result-meter.js';
 import { isAllKnown, type KnownCapabilities, NO_CAPABILITIES, tryCapabilities } from './server-profile.js';
 import { type Attempt, toStoreError } from './store-error.js';
@@ -105,9 +106,11 @@ class MongodbAdapter implements StoreAdapter {
 
   async describe(names: readonly string[]): Promise<ReadonlyMap<string, NamedObject>> {
     const { db } = this.#connection;
-    const run = (deadline: Deadline): Promise<ReadonlyMap<string, NamedObject>> => describeObjects(db, names, deadline);
-    const objects = await this.#run({ timeoutMs: DESCRIBE_TIMEOUT_MS }, { attempt: READ, run });
     await this.#learn(DESCRIBE_TIMEOUT_MS);
+    const { transactions } = this.#capabilities;
+    const run = (deadline: Deadline): Promise<ReadonlyMap<string, NamedObject>> =>
+      describeObjects(db, names, { deadline, transactions });
+    const objects = await this.#run({ timeoutMs: DESCRIBE_TIMEOUT_MS }, { attempt: READ, run });
     // The DBA may have made the first view since the store was opened.
     if ([...objects.values()].some((object) => nativeOf(object).servedBy === 'view')) {
       this.#capabilities = { ...this.#capabilities, nativeViews: true };
@@ -214,11 +217,27 @@ class MongodbAdapter implements StoreAdapter {
     const operation = operationOf(native.op);
     const write = operation.mode === 'write';
     if (write && mode === 'read') throw storeErrors.make('BEDS_STORE_DENIED');
+    if (native.op === 'ask' || native.op === 'act') return this.#prepareOperation(object, native, args);
     const body = bindBody(object, native, args);
     return {
       attempt: { write, many: operation.many === true },
       run: async (deadline, meter, session) =>
         toResult(object, native, await runBody(native, body, { db: this.#connection.db, deadline, session, meter })),
+    };
+  }
+
+  /** n.b. it may be kept once something is written, and not before. */
+  #prepareOperation(object: Exclude<NamedObject, View>, native: NativeObject, args: JsonObject): Prepared<RoutineRows> {
+    const carryOut = prepareOperation(object, native, args);
+    const attempt = { write: false, many: false };
+    const onWrite = (): void => {
+      attempt.write = native.op === 'act';
+    };
+    const { client, db } = this.#connection;
+    const hasTransactions = this.#capabilities.transactions;
+    return {
+      attempt,
+      run: (deadline, meter, session) => carryOut({ client, db, deadline, meter, session, hasTransactions, onWrite }),
     };
   }
 

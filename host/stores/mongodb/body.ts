@@ -454,6 +454,9 @@ export const OPERATIONS = {
     required: { filter: strictFilter },
     optional: { ...common, sort: fixed },
   },
+  // What the rules of a domain say of an operation: see operations.ts.
+  ask: { mode: 'read', actions: [], required: { rules: fixed, operation: fixed }, optional: { together: fixed } },
+  act: { mode: 'write', actions: [], required: { rules: fixed, operation: fixed }, optional: { together: fixed } },
 } as const satisfies Readonly<Record<string, Operation>>;
 
 export type OperationName = keyof typeof OPERATIONS;

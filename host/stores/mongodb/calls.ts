@@ -83,6 +83,7 @@ function absentPart(name: string): unknown {
 
 /** Runs a bound body. */
 export async function runBody(native: NativeObject, body: BoundBody, execution: Execution): Promise<Outcome> {
+  if (native.op === 'ask' || native.op === 'act') throw new TypeError('it has no body of its own');
   const { db, deadline, session, meter } = execution;
   const { filter: _filter, update: _update, pipeline: _pipeline, ...rest } = body;
   const { document: _document, documents: _documents, replacement: _replacement, ...options } = rest;
@@ -144,7 +145,7 @@ const found = (document: Document | null, { meter, isKept }: Run): Outcome => {
 
 const filterOf = (body: BoundBody): Document => body['filter'] as Document;
 
-const runners: Readonly<Record<OperationName, (run: Run) => Promise<Outcome>>> = {
+const runners: Readonly<Record<Exclude<OperationName, 'ask' | 'act'>, (run: Run) => Promise<Outcome>>> = {
   aggregate: ({ collection, body, options, deadline, meter }) =>
     all(collection.aggregate(body['pipeline'] as Document[], { ...options, signal: signalOf(deadline) }), meter),
   find: ({ collection, body, options, deadline, meter }) =>

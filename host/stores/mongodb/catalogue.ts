@@ -15,6 +15,7 @@ import {
   operationOf,
 } from './body.js';
 import { serverMs, signalOf } from './client.js';
+import { packRules, readRules } from './operation-rules.js';
 import { readPrivileges } from './server-profile.js';
 import { type Field, type ParsedValue, parseValues } from './values.js';
 
@@ -40,10 +41,15 @@ export interface ServerKnowledge {
   /** Names that the server lists as views: on a server with access control, those that the account may use. */
   readonly views: ReadonlySet<string>;
   readonly may: (action: string, collection: string) => boolean;
+  readonly transactions?: boolean;
+  /** Rules of domains, by the names of their entries. Absent: they are not at hand. */
+  readonly rules?: ReadonlyMap<string, unknown>;
 }
 
 const KEYS = ['_id', 'kind', 'on', 'op', 'args', 'columns', 'body', 'returns', 'native', 'whenNone', 'notes'];
 const KINDS = ['view', 'procedure', 'function'] as const;
+/** An entry that holds the specification of a domain, for the operations that name it. */
+export const RULES = 'rules';
 
 export function nativeOf(object: NamedObject): NativeObject {
   return object.native as NativeObject;
@@ -126,11 +132,49 @@ function routineOf(
     fields: returns,
     servedBy: 'catalogue',
   };
+  if (op === 'ask' || op === 'act')
+    return {
+      kind,
+      name: String(entry['_id']),
+      args: args.map(({ value }) => value),
+      native: carriedOut(entry, { op, args, returns }, findings),
+    };
   const { whenNone } = entry;
   if (whenNone !== undefined) problems.push(...whenNoneProblems(entry));
   const native = { ...nativeObject(source, findings), whenNone: typeof whenNone === 'string' ? whenNone : null };
   const inParts = isOperation(op) && operationOf(op).many === true ? ({ inParts: true } as const) : {};
   return { kind, name: String(entry['_id']), args: args.map(({ value }) => value), ...inParts, native };
+}
+
+/** An operation of a domain whose rules are an entry of their own. */
+function carriedOut(
+  entry: Readonly<Record<string, unknown>>,
+  { op, args, returns }: Pick<Source, 'args'> & { readonly op: 'ask' | 'act'; readonly returns: Source['fields'] },
+  { server, problems }: Findings,
+): NativeObject {
+  const body = isDocument(entry['body']) ? entry['body'] : {};
+  const { rules: name, operation, together, ...others } = body;
+  for (const key of ['on', 'whenNone']) if (entry[key] !== undefined) problems.push(`${key}: does not belong to ${op}`);
+  if (entry['kind'] === 'function') problems.push(`op: a function cannot ${op}`);
+  if (typeof name !== 'string' || typeof operation !== 'string' || Object.keys(others).length > 0)
+    problems.push('body: names its rules and its operation, and says what it needs a transaction for in together');
+  if (typeof together === 'string' && server.transactions === false)
+    problems.push(`body.together: ${together}. MongoDB keeps that in a transaction, for which it needs a replica set`);
+  const rules = server.rules?.get(String(name));
+  const read = server.rules === undefined ? undefined : readRules(rules, String(operation));
+  if (read !== undefined && 'problem' in read) problems.push(`body.rules: ${read.problem}`);
+  const collections = read !== undefined && 'collections' in read ? read.collections : [];
+  const actions = op === 'ask' ? ['find'] : ['find', 'insert', 'update', 'remove'];
+  return {
+    ...{ op, on: '', servedBy: 'catalogue', whenNone: null, problems: [...new Set(problems)] },
+    body: Buffer.from(BSON.serialize({ rules: packRules(rules), operation: String(operation) })).toString('base64'),
+    args: fieldsOf(args),
+    fields: returns === null ? null : fieldsOf(returns),
+    missingGrants: (problems.length > 0 ? [] : collections)
+      .flatMap((collection) => actions.map((action) => [action, collection] as const))
+      .filter(([action, collection]) => !server.may(action, collection))
+      .map(([action, collection]) => `${action} ${collection}`),
+  };
 }
 
 /** n.b. what is added is always there, and with `upsert` what is changed. */
@@ -225,24 +269,36 @@ const UNAUTHORIZED = 13;
 export async function describeObjects(
   db: Db,
   names: readonly string[],
-  deadline: Deadline,
+  { deadline, transactions }: { readonly deadline: Deadline; readonly transactions: boolean },
 ): Promise<ReadonlyMap<string, NamedObject>> {
   const limits = { signal: signalOf(deadline), maxTimeMS: serverMs(deadline) };
-  const entries = await unlessDenied<Document[]>(
-    db
-      .collection<{ readonly _id: string }>(CATALOGUE)
-      .find({ _id: { $in: [...new Set(names)] } }, limits)
-      .toArray(),
-    [],
-  );
+  const find = (wanted: readonly string[]): Promise<readonly Document[]> =>
+    unlessDenied<Document[]>(
+      db
+        .collection<{ readonly _id: string }>(CATALOGUE)
+        .find({ _id: { $in: [...new Set(wanted)] } }, limits)
+        .toArray(),
+      [],
+    );
+  const entries = await find(names);
   if (entries.length === 0) return new Map();
+  const rulesNamed = entries.flatMap(({ body }) =>
+    isDocument(body) && typeof body['rules'] === 'string' ? [body['rules']] : [],
+  );
+  const found = rulesNamed.length === 0 ? [] : await find(rulesNamed);
+  const rules = rulesIn(found);
   const [views, may] = await Promise.all([listViews(db, signalOf(deadline)), readPrivileges(db)]);
   return new Map(
     entries.map((entry) => {
-      const object = parseEntry(entry, { views, may });
+      const object = parseEntry(entry, { views, may, transactions, rules });
       return [object.name, object];
     }),
   );
+}
+
+/** The rules among these entries. */
+export function rulesIn(entries: readonly Document[]): ReadonlyMap<string, unknown> {
+  return new Map(entries.filter(({ kind }) => kind === RULES).map(({ _id, body }) => [String(_id), body]));
 }
 
 /** The names of all entries, in their order. */
@@ -250,7 +306,7 @@ export async function listNames(db: Db, deadline: Deadline): Promise<readonly st
   const limits = { signal: signalOf(deadline), maxTimeMS: serverMs(deadline) };
   const entries = db
     .collection<{ readonly _id: string }>(CATALOGUE)
-    .find({}, { ...limits, projection: { _id: 1 } })
+    .find({ kind: { $ne: RULES } }, { ...limits, projection: { _id: 1 } })
     .toArray();
   return (await unlessDenied(entries, [])).map(({ _id }) => _id).sort();
 }
