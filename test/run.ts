@@ -86,6 +86,9 @@ const LONGEST = [
   'reconcile',
 ];
 
+/** Files that judge how fast something is by the clock: near the end, where they are kept apart from most others without much waiting. */
+const JUDGE_BY_TIME = ['metrics-queries', 'speed-guard', 'sealed-speed'];
+
 const USAGE = `npm test [-- [--unit] [--servers <name>] [--node <version>] [<part of a file name> …] [<option of node --test> …]]
 
   npm test                     types, format, lint, layers and every test; servers are started where a test needs them
@@ -158,6 +161,7 @@ async function runHere({ args, projectRoot, env }: TestRun): Promise<number> {
     );
     const code = await runTestFiles(compiled, {
       ...atOnce,
+      judgesByTime,
       nodeOptions: args.filter((arg) => arg.startsWith('-') && arg !== UNIT),
       cwd: projectRoot,
       env: {
@@ -228,9 +232,14 @@ function longestFirst(files: readonly string[]): readonly string[] {
   const rank = (path: string): number => {
     const index = LONGEST.indexOf(basename(path, '.test.ts'));
     if (path === STATIC_CHECKS) return Infinity;
+    if (judgesByTime(path)) return LONGEST.length + 1;
     return index === -1 ? LONGEST.length : index;
   };
   return files.toSorted((one, other) => (rank(one) < rank(other) ? -1 : Number(rank(one) > rank(other))));
+}
+
+function judgesByTime(path: string): boolean {
+  return JUDGE_BY_TIME.includes(basename(path).split('.')[0] ?? '');
 }
 
 function compiledPath(projectRoot: string, path: string): string {

@@ -30,6 +30,8 @@ export interface TestFilesOptions {
   readonly atLeast: number;
   /** So many do while the processors are idle in part: much of a test is waiting. */
   readonly atMost: number;
+  /** Tells whether a file judges by time: beside it no more run than `atLeast`. */
+  readonly judgesByTime: (file: string) => boolean;
   readonly cwd: string;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
@@ -44,6 +46,8 @@ interface Ended {
 /** Runs compiled test files, each in a process of its own, in the order given. Resolves to the exit code of the whole. */
 export async function runTestFiles(files: readonly string[], options: TestFilesOptions): Promise<number> {
   const running = new Map<ChildProcess, Promise<void>>();
+  /** Of those that run. */
+  const judging = new Set<ChildProcess>();
   const totals = new Map<string, number>();
   const failed: Ended[] = [];
   const begunMs = performance.now();
@@ -66,7 +70,9 @@ export async function runTestFiles(files: readonly string[], options: TestFilesO
   };
   let ended = 0;
   for (const file of files) {
-    for (let isIdle = false; running.size >= (isIdle ? options.atMost : options.atLeast);) {
+    const judges = options.judgesByTime(file);
+    const most = (): number => (judges || judging.size > 0 ? options.atLeast : options.atMost);
+    for (let isIdle = false; running.size >= (isIdle ? most() : options.atLeast);) {
       const before = processorTimes();
       await Promise.race([...running.values(), delay(LOOK_MS)]);
       isIdle = idleShareSince(before) >= ENOUGH_IDLE;
@@ -75,10 +81,12 @@ export async function runTestFiles(files: readonly string[], options: TestFilesO
     const child = startFile(file, options);
     const over = outcomeOf(child, file).then((outcome) => {
       running.delete(child);
+      judging.delete(child);
       ended += 1;
       end(outcome, ended);
     });
     running.set(child, over);
+    if (judges) judging.add(child);
   }
   await Promise.all(running.values());
   process.off('SIGTERM', stop).off('SIGINT', stop);
