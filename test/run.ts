@@ -24,7 +24,7 @@ const URL_VARIABLES = ['BEDS_RABBITMQ_URL', 'BEDS_MARIADB_ADMIN_URL'];
 /** They need no server, but compile, pack or measure for longer than the unit run may take. */
 const NO_UNIT = ['cli-create', 'sdk-package', 'speed-guard'];
 /** Files that run at the same time: the least on a busy machine, the most while its processors are idle in part. */
-const AT_ONCE = { atLeast: 2, atMost: 6 };
+const AT_ONCE = { atLeast: 2, atMost: 5 };
 const UNIT_AT_ONCE = { atLeast: 4, atMost: 8 };
 
 /** What takes longest begins first, so that nothing long is left to run alone at the end. Not to be kept exactly. */

@@ -6,8 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { servicesErrors } from '../errors/dev-servers.js';
 import type { ServerCommand } from './contract.js';
 import type { FromGuard, ToGuard } from './guard.js';
-import { identify, type ProcessIdentity } from '../process-identity.js';
-import { endProcesses } from './processes.js';
+import { endProcesses, identify, type ProcessIdentity } from '../process-identity.js';
 
 type GuardChild = ChildProcessByStdio<Writable, Readable, null>;
 

@@ -3,8 +3,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync, linkSync } 
 import { dirname, join } from 'node:path';
 import { serviceNames, type ServerState, type ServiceName, type ServicesState } from './contract.js';
 import { pickPorts } from './ports.js';
-import { identify, isSameProcessAlive, type ProcessIdentity } from '../process-identity.js';
-import { endProcesses } from './processes.js';
+import { endProcesses, identify, isSameProcessAlive, type ProcessIdentity } from '../process-identity.js';
 import { setTimeout as delay } from 'node:timers/promises';
 import { servicesErrors } from '../errors/dev-servers.js';
 

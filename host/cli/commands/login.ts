@@ -1,11 +1,12 @@
 import { commandErrors, EXIT } from '#sdk/cli';
 import { hostname } from 'node:os';
+import { createInterface } from 'node:readline';
+import { Writable } from 'node:stream';
 import { type BedsClient, connectBeds } from '@beds/sdk/client';
 import { makeNames } from '../../amqp/names.js';
 import { keepLogin, type KeptSession, type Login, readLogin } from '../../author/operator.js';
 import { loginOf } from '../broker-of.js';
-import type { Command } from '../command.js';
-import { readPassword } from '../read-password.js';
+import type { Command, CommandContext } from '../command.js';
 
 const CALL_MS = 30_000;
 
@@ -69,5 +70,22 @@ async function withClient<T>({ url, prefix }: Login, work: (client: BedsClient) 
     return await work(client);
   } finally {
     await client.close();
+  }
+}
+
+/** The first line of standard input. A terminal shows nothing of it. */
+export async function readPassword({ signal, out }: CommandContext, prompt: string): Promise<string> {
+  const { stdin } = process;
+  const isTerminal = stdin.isTTY;
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({ input: stdin, output: silent, terminal: isTerminal });
+  // n.b. the terminal shows nothing from here on: whoever reads this may type at once.
+  if (isTerminal) out.note(prompt);
+  signal.addEventListener('abort', () => lines.close(), { once: true });
+  try {
+    for await (const line of lines) return line;
+    return '';
+  } finally {
+    lines.close();
   }
 }

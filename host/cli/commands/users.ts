@@ -9,7 +9,7 @@ import type { StoreAdapter } from '../../stores/contract.js';
 import { loadAdapters } from '../../stores/factory.js';
 import { stateDirectory } from '../broker-of.js';
 import type { Command, CommandContext } from '../command.js';
-import { readPassword } from '../read-password.js';
+import { readPassword } from './login.js';
 
 const STORE = 'accounts';
 const INSERT = 'user_insert';
