@@ -23,7 +23,8 @@ const SOURCES = ['host', 'sdk', 'plugins', 'bench', 'test'];
 const NOT_SOURCES = ['node_modules', 'dist', '.beds', 'fixtures', 'peers', 'results'];
 /** The page of the dashboard: bundled for browsers. */
 const PAGE = join(ROOT, 'host', 'dashboard', 'app');
-const PLUGINS = join(ROOT, 'plugins');
+/** Bundles come and go in them: that they are newer says nothing. */
+const NOT_BY_TIME = [join(ROOT, 'plugins'), join(ROOT, 'host', 'author', 'package')];
 const EXIT_GRACE_MS = 5_000;
 /** For those who work on the project: what ends when everything is installed and compiled, and programs of their own. */
 const SETUP = 'setup';
@@ -78,7 +79,7 @@ function newerThan(time, folder) {
     .map((entry) => join(folder, entry.name))
     .find((path) => statSync(path).mtimeMs > time);
   if (changed !== undefined) return [changed];
-  if (folder !== PLUGINS && statSync(folder).mtimeMs > time) return [folder];
+  if (!NOT_BY_TIME.includes(folder) && statSync(folder).mtimeMs > time) return [folder];
   return ours.filter((entry) => entry.isDirectory()).flatMap((entry) => newerThan(time, join(folder, entry.name)));
 }
 
