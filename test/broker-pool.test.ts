@@ -95,6 +95,7 @@ async function run(t: TestContext, open: (index: number) => RunningBroker | Prom
       ['calm', () => ({ handle: (delivery) => delivery.settle('ack') })],
     ]),
     serve: () => undefined,
+    isFromHost: () => true,
     replies: new ReplyPublisher(),
     publishEvent: () => undefined,
     publishConfirmed: () => Promise.resolve(true),

@@ -32,7 +32,7 @@ class Connection extends EventEmitter {
 const keepers = [
   { what: 'for replies', make: () => new ReplyPublisher(), closes: 1 },
   { what: 'for what is handed over', make: () => new HandOver(), closes: 0 },
-  { what: 'for events', make: () => new EventPublisher({ exchange: 'beds.event', node: 'a' }), closes: 0 },
+  { what: 'for events', make: () => new EventPublisher({ exchange: 'beds.event', node: 'a', userId: 'b' }), closes: 0 },
 ];
 
 for (const { what, make, closes } of keepers) {

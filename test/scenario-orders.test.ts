@@ -206,6 +206,83 @@ for (const kind of ['mysql', 'mongodb'] as const) {
       assert.equal(answers.filter((each) => each?.ok === true).length, 1, JSON.stringify(answers));
     });
 
+    it('goes on whatever is sent to its queues, and shows what it kept of that as text', async () => {
+      const escapes = '\u001b[2J\u001b]0;mine\u0007\u202e<script>alert(1)</script>';
+      const order = { id: randomUUID(), at: Date.now() };
+      const bodies: readonly (string | Buffer)[] = [
+        ...['', '{', 'null', '7', '[]', '"text"', '{"v":2}', '{"v":1e999,"op":{}}', '{"__proto__":{"ok":true},"v":2}'],
+        ...['['.repeat(300_000), `{"a":${'{"a":'.repeat(100_000)}`, Buffer.from([0xff, 0xfe, 0, 0xc3, 0x28])],
+        Buffer.alloc(24 * 1_048_576, 32),
+        ...[
+          { op: escapes },
+          { op: 'pause', domain: escapes, by: escapes, order },
+          { op: 'pause', domain: 'seen', session: escapes, order: { ...order, id: escapes } },
+          { op: 'undeploy', domain: ['seen'], session: ['x'], by: 'x'.repeat(1_000_000), order },
+          {
+            op: 'deploy',
+            bundles: [{ [escapes]: 'AAAA' }, null, 7],
+            order: { id: randomUUID(), at: -Number.MAX_VALUE },
+          },
+          { op: 'rollback', domain: 'seen', wait: { forMs: 60_000, nodes: Array(1_000).fill('x') }, order },
+          { op: 'kept', what: 'constructor', input: { __proto__: 1 } },
+          {
+            op: 'report',
+            node: 'app-1',
+            nonce: 'n',
+            report: { isNamed: true, roles: [], runs: Array(2_000).fill({}) },
+          },
+          { op: 'leave', node: 'app-1' },
+          { op: 'keep', hash: 'a'.repeat(64), part: 0, parts: 1, content: 'x'.repeat(400_000) },
+        ].map((body) => JSON.stringify({ v: 2, ...body })),
+      ];
+      const channel = await nodes.model.createChannel();
+      const queues = ['admin.in', 'admin.out'].map((name) => `${nodes.prefix}.${name}`);
+      await channel.consume(DIRECT, () => undefined, { noAck: true });
+      for (const queue of queues) {
+        for (const body of bodies) {
+          for (const properties of [
+            {},
+            { replyTo: DIRECT, correlationId: 'x' },
+            { replyTo: '../nobody', expiration: '1' },
+          ])
+            channel.sendToQueue(queue, Buffer.from(body), properties);
+        }
+      }
+      await eventually(
+        'all of it is settled',
+        async () => {
+          const found = await Promise.all(queues.map((queue) => channel.checkQueue(queue)));
+          return found.every(({ messageCount, consumerCount }) => messageCount === 0 && consumerCount === 1);
+        },
+        60_000,
+      );
+      await channel.close();
+      const viewer = await nodes.client(tokens.viewer);
+      assert.deepEqual((await viewer.fleet()).drift, []);
+      assert.ok(
+        (await viewer.fleet()).members.some(({ node }) => node === 'app-1'),
+        'only hosts take a node away',
+      );
+      const env = { BEDS_SESSION: tokens.viewer };
+      const shown = await nodes.beds(['audit'], { env });
+      assert.equal(shown.code, 0, shown.printed);
+      assert.match(shown.printed, /alert\(1\)/);
+      // eslint-disable-next-line no-control-regex -- that is what is looked for.
+      assert.doesNotMatch(shown.printed, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
+      assert.equal((await nodes.beds(['audit', 'verify'], { env })).code, 0);
+      assert.equal(
+        (
+          await desk({
+            op: 'pause',
+            domain: 'seen',
+            session: tokens.operator,
+            order: { id: randomUUID(), at: Date.now() },
+          })
+        )?.ok,
+        true,
+      );
+    });
+
     it('signs in at a terminal, keeps the session for its owner alone, and forgets it', async () => {
       const refused = await nodes.beds(['pause', 'seen']);
       assert.match(refused.printed, /BEDS_ADMIN_SIGN_IN/);

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
+import { connect } from 'amqplib';
+import { AdminClient } from '../host/admin/client.js';
+import { lineIdAt } from '../host/observe/log-tap.js';
 import { startAdminHost, type AdminHost } from './support/admin-host.js';
 import { beds } from './support/beds.js';
 import type { BundleOptions } from './support/bundles.js';
@@ -22,9 +25,20 @@ const ORDERS: BundleOptions = {
       args: { words: { type: 'string' }, times: { type: 'integer' } },
       run: `for (let n = 0; n < input.times; n += 1) ctx.log.warn(input.words + ' ' + n, { n }); return null;`,
     },
+    hush: {
+      mode: 'read',
+      args: { words: { type: 'string' }, times: { type: 'integer' } },
+      run: `let all = ''; for (let n = 0; n < input.times; n += 1) all = input.words + ' ' + n; return all === '' ? 1 : null;`,
+    },
     fail: { mode: 'read', run: `throw new TypeError('no price for ' + ctx.requestId);` },
   },
   body: { fetchRecords: `return ctx.view('fetch', query);` },
+};
+
+/** Shares the thread of the other one. */
+const NOTES: BundleOptions = {
+  ...{ domain: 'notes', name: 'notes.mjs', form: 'file', objects: {} },
+  operations: { calm: { mode: 'read', run: 'return null;' } },
 };
 
 interface Line {
@@ -49,8 +63,8 @@ for (const kind of ['mysql', 'mongodb'] as const) {
     const lines = async (conditions: object): Promise<readonly Line[]> =>
       (await admin.viewer.domain('logs').call('search', { limit: 500, ...conditions })) as unknown as readonly Line[];
 
-    it('is the log of all nodes, in order of time', async (t) => {
-      admin = await startAdminHost({ after: (work) => t.after(work) }, { services, kind, bundles: [ORDERS] });
+    it('is the log of all nodes, in order of time', async (t: TestContext) => {
+      admin = await startAdminHost({ after: (work) => t.after(work) }, { services, kind, bundles: [ORDERS, NOTES] });
       const other = await admin.startNode('far away', [ORDERS]);
       await eventually(
         () => 'lines of both nodes',
@@ -69,9 +83,11 @@ for (const kind of ['mysql', 'mongodb'] as const) {
       );
       await refusesStrangers(admin);
       await answersTheOwner(admin);
+      await believesHostsOnly(admin, lines);
       await findsByRequest(admin, lines);
       await showsFaults(admin);
       await joinsFloods(admin, lines);
+      await slowsNobody(t, admin);
       await samples(admin);
       await countsObjects(admin);
     });
@@ -97,6 +113,70 @@ async function answersTheOwner({ env, owner }: AdminHost): Promise<void> {
   }
   const { stdout } = await beds(['logs', '--level', 'info', '--json'], { env: { ...env, BEDS_SESSION: owner } });
   assert.match(stdout, /"message":"serving"/);
+}
+
+/** A program that may publish says what it likes of nodes: nobody believes it without the account of a host, for which RabbitMQ vouches. */
+async function believesHostsOnly(
+  { config, owner, viewer }: AdminHost,
+  lines: (conditions: object) => Promise<readonly Line[]>,
+): Promise<void> {
+  const { url, prefix } = config.amqp;
+  const client = await AdminClient.open({ url, prefix, session: owner, signal: AbortSignal.timeout(60_000) });
+  const model = await connect(url);
+  try {
+    const channel = await model.createChannel();
+    const node = 'evil';
+    const id = `${lineIdAt(Date.now())}-evil-1`;
+    const figures = {
+      p50Ms: 1,
+      p95Ms: 1,
+      p99Ms: 1,
+      inFlight: 0,
+      queued: 0,
+      waiting: 0,
+      memoryMb: 1,
+      cpuPercent: 1,
+      swaps: 0,
+    };
+    const told = {
+      'log.error.evil': { lines: [{ id, at: Date.now(), level: 50, message: 'all is lost' }] },
+      'sample.evil': { at: Date.now(), process: 'p', samples: [{ domain: '', calls: 9, failures: 9, ...figures }] },
+      'usage.evil': { process: 'p', rows: [{ day: 20_000, store: 'admin', object: 'log_list', kind: 'view' }] },
+    };
+    for (const [topic, data] of Object.entries(told)) {
+      channel.publish(
+        `${prefix}.events`,
+        topic,
+        Buffer.from(JSON.stringify({ v: 1, at: new Date().toISOString(), node, data })),
+      );
+    }
+    let refused: readonly number[] = [];
+    await eventually(
+      () => `three messages that nobody believes: ${refused.join()}`,
+      async () => {
+        const answers = await client.query('status', {}, { timeoutMs: 5_000 });
+        const metrics = answers
+          .flatMap((answer) => (answer.ok ? answer.result.threads : []))
+          .flatMap(({ status }) => status?.brokers ?? [])
+          .flatMap((broker) => (broker.metrics === undefined ? [] : [broker.metrics]));
+        const sum = (name: string): number => metrics.reduce((total, each) => total + (each[name] ?? 0), 0);
+        refused = [sum('beds_admin_logs_refused_total'), sum('beds_admin_graph_refused_total')];
+        return refused.join() === '1,2';
+      },
+    );
+    assert.deepEqual(await lines({ node }), []);
+    const asked = { from: Date.now() - 600_000, to: Date.now() + 60_000 };
+    const rows = (await viewer.domain('metrics').call('overview', asked)) as unknown as readonly {
+      readonly node: string;
+    }[];
+    assert.deepEqual(
+      rows.filter((row) => row.node === node),
+      [],
+    );
+  } finally {
+    await model.close();
+    await client.close();
+  }
 }
 
 async function findsByRequest(
@@ -173,6 +253,52 @@ async function joinsFloods(
   );
   const rows = (await lines({ domain: 'orders' })).filter(({ message }) => message.startsWith('flood'));
   assert.ok(rows.length < 100, `${String(rows.length)} rows`);
+}
+
+const FLOOD_LINES = 100;
+const ROUNDS = 5;
+const ROUND_MS = 800;
+/** 100 µs a line that a neighbour on the same thread waits for. */
+const MOST_MS = 10;
+
+/** A neighbour of one who floods the log waits for the code of that one, and hardly longer than where it says nothing. */
+async function slowsNobody(t: TestContext, { viewer, config, owner }: AdminHost): Promise<void> {
+  const { url, prefix } = config.amqp;
+  const client = await AdminClient.open({ url, prefix, session: owner, signal: AbortSignal.timeout(120_000) });
+  const round = async (op: 'say' | 'hush'): Promise<number> => {
+    const until = performance.now() + ROUND_MS;
+    const busy = async (): Promise<void> => {
+      while (performance.now() < until) await viewer.domain('orders').call(op, { words: 'noise', times: FLOOD_LINES });
+    };
+    const flood = busy();
+    const times: number[] = [];
+    while (performance.now() < until) {
+      const askedAt = performance.now();
+      await viewer.domain('notes').call('calm', {});
+      times.push(performance.now() - askedAt);
+    }
+    await flood;
+    return median(times);
+  };
+  try {
+    for (const op of ['hush', 'say'] as const) await round(op);
+    const more: number[] = [];
+    for (let n = 0; n < ROUNDS; n += 1) more.push(-(await round('hush')) + (await round('say')));
+    t.diagnostic(`${String(FLOOD_LINES)} lines a call: ${median(more).toFixed(2)} ms more for a neighbour`);
+    assert.ok(median(more) < MOST_MS, `${median(more).toFixed(1)} ms more`);
+    // The control plane, which writes all of these lines, answers operators meanwhile.
+    const flood = round('say');
+    const askedAt = performance.now();
+    assert.equal((await client.query('status', {}, { timeoutMs: 20_000, expected: 2 })).length, 2);
+    t.diagnostic(`status within ${(performance.now() - askedAt).toFixed(0)} ms`);
+    await flood;
+  } finally {
+    await client.close();
+  }
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
 interface Point {

@@ -21,16 +21,21 @@ interface Sent {
   readonly settled: string[];
 }
 
-function alert(message: string): Sent {
+/** With properties: not of a host. */
+function alert(message: string, properties?: object): Sent {
   const settled: string[] = [];
   const body = { v: 1, at: new Date().toISOString(), node: 'n1', data: { kind: 'store-lost', message, store: 'main' } };
-  const delivery = { body: Buffer.from(JSON.stringify(body)), settle: (verdict: string) => settled.push(verdict) };
+  const bytes = Buffer.from(JSON.stringify(body));
+  const delivery = { body: bytes, properties, settle: (verdict: string) => settled.push(verdict) };
   return { delivery: delivery as unknown as Delivery, settled };
 }
 
 function start(t: TestContext, settings: object): RunningBroker {
   const parsed = z.object(definition.settings).parse(settings);
-  const broker = open({ plan: { settings: parsed } } as unknown as BrokerContext) as RunningBroker;
+  const broker = open({
+    plan: { settings: parsed },
+    isFromHost: ({ properties }: Partial<Delivery>) => properties === undefined,
+  } as unknown as BrokerContext) as RunningBroker;
   t.after(() => broker.close?.());
   return broker;
 }
@@ -122,7 +127,7 @@ describe('the syslog broker', () => {
     socket.bind(0, '127.0.0.1');
     await once(socket, 'listening');
     const broker = start(t, { host: '127.0.0.1', port: socket.address().port, transport: 'udp' });
-    const sent = ['one', 'two\nlines'].map(alert);
+    const sent = ['one', 'two\nlines'].map((words) => alert(words));
     for (const { delivery } of sent) void broker.handle(delivery);
     await eventually(
       () => 'both',
@@ -140,7 +145,7 @@ describe('the syslog broker', () => {
     const { port, frames } = await listen(t, tcp);
     const broker = start(t, { host: '127.0.0.1', port, transport: 'tcp' });
     const words = Array.from({ length: 100 }, (_, n) => `${'ü語'.repeat(n)} ${String(n)}`);
-    const sent = words.map(alert);
+    const sent = words.map((words) => alert(words));
     for (const { delivery } of sent) void broker.handle(delivery);
     await eventually(
       () => 'all of them',
@@ -325,7 +330,9 @@ describe('the syslog broker', () => {
     const settled: string[] = [];
     const delivery = { body: Buffer.from('{}'), settle: (verdict: string) => settled.push(verdict) };
     void broker.handle(delivery as unknown as Delivery);
-    assert.deepEqual(settled, ['ack']);
-    assert.equal(broker.metrics?.()['beds_admin_syslog_refused_total'], 1);
+    const foreign = alert('not of a host', {});
+    void broker.handle(foreign.delivery);
+    assert.deepEqual([settled, foreign.settled], [['ack'], ['ack']]);
+    assert.equal(broker.metrics?.()['beds_admin_syslog_refused_total'], 2);
   });
 });

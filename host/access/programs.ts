@@ -11,7 +11,7 @@ export class ProgramPolicy {
   /** Whether anything is to be asked: no program is named where all may call everything. */
   readonly isAsked: boolean;
   readonly #byUser: ReadonlyMap<string, Allowed>;
-  readonly #host: string | undefined;
+  readonly #host: string;
 
   /** `url`: of the host's own connection. */
   constructor(callers: Config['callers'], url: string) {
@@ -25,7 +25,7 @@ export class ProgramPolicy {
 
   /** Whether a message comes from a host of BEDS. */
   isHost(userId: unknown): boolean {
-    return userId !== undefined && userId === this.#host;
+    return this.#host !== '' && userId === this.#host;
   }
 
   /** Other hosts may: whoever asks them was looked at there. */
@@ -40,8 +40,9 @@ function has(names: ReadonlySet<string>, name: string): boolean {
   return names.has(name) || names.has('*');
 }
 
-function accountOf(url: string): string | undefined {
-  if (!URL.canParse(url)) return undefined;
+/** The AMQP account of a URL; empty: it is none. */
+export function accountOf(url: string): string {
+  if (!URL.canParse(url)) return '';
   const { username } = new URL(url);
   return username === '' ? 'guest' : decodeURIComponent(username);
 }

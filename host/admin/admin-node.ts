@@ -65,6 +65,7 @@ export class AdminNode {
       desks: { orders: desk, fleet },
       // It serves no domain, and publishes nothing.
       serve: (delivery) => delivery.settle('requeue'),
+      isFromHost: () => false,
       publishEvent: () => undefined,
       publishConfirmed: () => Promise.resolve(false),
       ask: this.#ask,

@@ -9,18 +9,25 @@ export interface HostEvent {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
+export interface EventPublisherOptions {
+  readonly exchange: string;
+  readonly node: string;
+  /** The account of the connection: RabbitMQ vouches for it, so that whoever keeps what hosts say can tell them from others. */
+  readonly userId: string;
+}
+
 /**
  * Publishes events on a connection of its own, best effort: when RabbitMQ is slow or away, events are dropped and counted
  * before anything else suffers.
  */
 export class EventPublisher {
-  readonly #options: { readonly exchange: string; readonly node: string };
+  readonly #options: EventPublisherOptions;
   #channel: Channel | undefined;
   #waiting: HostEvent[] = [];
   #full = false;
   #dropped = 0;
 
-  constructor(options: { readonly exchange: string; readonly node: string }) {
+  constructor(options: EventPublisherOptions) {
     this.#options = options;
   }
 
@@ -64,11 +71,13 @@ export class EventPublisher {
   }
 
   #send(channel: Channel, event: HostEvent): void {
-    const body = JSON.stringify({ v: 1, at: new Date().toISOString(), node: this.#options.node, ...event });
+    const { exchange, node, userId } = this.#options;
+    const body = JSON.stringify({ v: 1, at: new Date().toISOString(), node, ...event });
     try {
-      this.#full = !channel.publish(this.#options.exchange, event.topic, Buffer.from(body), {
+      this.#full = !channel.publish(exchange, event.topic, Buffer.from(body), {
         contentType: 'application/json',
         type: 'beds.event',
+        userId,
       });
     } catch {
       this.#dropped += 1;

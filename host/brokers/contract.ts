@@ -26,6 +26,8 @@ export interface BrokerContext {
   readonly plan: BrokerPlan;
   /** The request path: answers a request for a domain, and settles it. */
   readonly serve: (delivery: Delivery) => void;
+  /** Whether RabbitMQ vouches that a host of BEDS sent it: whoever may publish may say anything. */
+  readonly isFromHost: (delivery: Delivery) => boolean;
   readonly replies: ReplyPublisher;
   /** Publishes on the exchange of events, at most once. */
   readonly publishEvent: (event: HostEvent) => void;

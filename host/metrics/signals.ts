@@ -5,6 +5,7 @@ import { AmqpConnection } from '../amqp/connection.js';
 import { EventPublisher } from '../amqp/event-publisher.js';
 import { keepChannel } from '../amqp/kept-channel.js';
 import type { Names } from '../amqp/names.js';
+import { accountOf } from '../access/programs.js';
 import type { Config } from '../config/schema.js';
 import { publishFault } from '../observe/channels.js';
 import { levelName, type LogTap, type TappedLine } from '../observe/log-tap.js';
@@ -69,7 +70,7 @@ export class Signals {
   constructor(options: SignalsOptions) {
     this.#options = options;
     const { node, config, names } = options;
-    this.#events = new EventPublisher({ exchange: names.happened, node });
+    this.#events = new EventPublisher({ exchange: names.happened, node, userId: accountOf(config.amqp.url) });
     this.#connection = new AmqpConnection({ ...config.amqp, name: `${node}/signals` }, (model) => this.#setUp(model));
   }
 

@@ -2,7 +2,7 @@ import type { ChannelModel } from 'amqplib';
 import { settlesWithin } from '#sdk/time';
 import type { Json, JsonObject } from '@beds/sdk';
 import { Access, type AskHasEnded, type ReadToken } from '../access/access.js';
-import { ProgramPolicy } from '../access/programs.js';
+import { accountOf, ProgramPolicy } from '../access/programs.js';
 import { Revocations } from '../access/revocations.js';
 import { BrokerPool, type OpenBrokers } from '../brokers/pool.js';
 import { AmqpConnection } from '../amqp/connection.js';
@@ -54,6 +54,7 @@ export class BrokerThread {
   readonly #handOver = new HandOver();
   readonly #events: EventPublisher;
   readonly #adapters: ReadonlyMap<string, StoreAdapter>;
+  readonly #programs: ProgramPolicy;
   readonly #poison: PoisonTracker;
   readonly #access: Access;
   readonly #revocations: Revocations;
@@ -89,8 +90,12 @@ export class BrokerThread {
     });
     this.#code = new RunningCode(data, this.#registry);
     this.#replies = new ReplyPublisher((setUp) => new AmqpConnection(options('reply-trial'), setUp));
-    this.#events = new EventPublisher({ exchange: `${config.amqp.prefix}.event`, node });
+    this.#events = new EventPublisher({
+      ...{ exchange: `${config.amqp.prefix}.event`, node },
+      userId: accountOf(urls.amqp),
+    });
     this.#adapters = makeAdapters((entry, store) => ({ ...entry, url: urls.stores[store] ?? '' }));
+    this.#programs = new ProgramPolicy(config.callers, urls.amqp);
     const callers = new CallerBook();
     this.#poison = new PoisonTracker((digest, generation) => this.#code.trying(digest, generation));
     const names = makeNames(config.amqp.prefix);
@@ -129,7 +134,7 @@ export class BrokerThread {
       wrote: () => this.#wrote(),
       entering: this.#code.enter,
       access: this.#access,
-      programs: new ProgramPolicy(config.callers, urls.amqp),
+      programs: this.#programs,
     });
     this.#absentRoles = this.#answerForAbsent(names);
     this.#generations = new Generations({
@@ -180,6 +185,7 @@ export class BrokerThread {
     const { node, brokers } = this.#data;
     return new BrokerPool({
       ...{ node, plans: brokers, types, prefix: names.prefix, serve: this.#path.handle, replies: this.#replies },
+      isFromHost: ({ properties }) => this.#programs.isHost(properties.userId),
       publishEvent: (event) => this.#events.publish(event),
       publishConfirmed: (topic, body) => this.#publishConfirmed(names.happened, topic, body),
       ask: ({ domain, op, payload }, timeoutMs) => this.#ask({ domain, op, mode: 'write' }, payload, timeoutMs),

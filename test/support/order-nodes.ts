@@ -49,6 +49,8 @@ export interface NodeOptions {
   /** Its plugin directory. Default: that of all, which holds a bundle of every domain. */
   readonly directory?: string;
   readonly dashboard?: Partial<Config['dashboard']>;
+  /** How it reaches RabbitMQ, where that is not straight. */
+  readonly amqpUrl?: string;
 }
 
 export interface BedsOptions {
@@ -109,11 +111,11 @@ export async function makeOrderNodes(
   const configOf = (
     name: string,
     role: 'admin' | 'app',
-    { security, directory, dashboard }: NodeOptions = {},
+    { security, directory, dashboard, amqpUrl = url }: NodeOptions = {},
   ): Config =>
     configSchema.parse({
       node: { name, roles: role === 'admin' ? ['admin', 'tercero'] : ['appServer'] },
-      amqp: { url, prefix, reconnectMaxMs: 500 },
+      amqp: { url: amqpUrl, prefix, reconnectMaxMs: 500 },
       threads: { default: { count: 1 } },
       stores: {
         main: { kind: 'mysql', url: urls['accounts'], roles: ['appServer'] },

@@ -13,7 +13,7 @@ interface Told {
   readonly payload: JsonObject;
 }
 
-/** n.b. whoever may publish may publish anything; what is wrong in it, the domain refuses. Undefined: it is neither. */
+/** n.b. what is wrong in it, the domain refuses. Undefined: it is neither. */
 function read(body: Buffer): Told | undefined {
   try {
     const { node, data } = JSON.parse(body.toString()) as { readonly node: string; readonly data: JsonObject };
@@ -45,7 +45,7 @@ export const open: OpenBroker = (context) => {
   });
   return {
     handle: (delivery) => {
-      const told = read(delivery.body);
+      const told = context.isFromHost(delivery) ? read(delivery.body) : undefined;
       if (told === undefined) refused += 1;
       batches.add(delivery, told === undefined ? [] : [told]);
     },

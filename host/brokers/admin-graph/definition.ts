@@ -10,7 +10,7 @@ export const definition = defineBroker({
   settings: {},
   metrics: {
     beds_admin_graph_kept_total: 'Messages with samples or usage that were kept.',
-    beds_admin_graph_refused_total: 'Messages that were neither.',
+    beds_admin_graph_refused_total: 'Messages that were neither, or that RabbitMQ does not say a host has sent.',
     beds_admin_graph_failures_total: 'Attempts to keep samples that failed; they are tried again.',
   },
   ownQueues: () => [{ name: 'metrics', bindings: { events: ['sample.#', 'usage.#'] }, lossyBytes: 33_554_432 }],

@@ -24,7 +24,7 @@ const MAX_LENGTHS = {
   ...{ cause: 16, code: 200, place: 200, fields: 8_192 },
 } as const;
 
-/** What of a line the domain takes. n.b. whoever may publish may publish anything. Undefined: it is no line. */
+/** What of a line the domain takes. Undefined: it is no line. */
 function readLine(given: unknown, node: string): JsonObject | undefined {
   if (typeof given !== 'object' || given === null) return undefined;
   const { id, level, count, ...rest } = given as Readonly<Record<string, unknown>>;
@@ -83,7 +83,7 @@ export const open: OpenBroker = (context) => {
   });
   return {
     handle: (delivery) => {
-      const lines = readLines(delivery.body);
+      const lines = context.isFromHost(delivery) ? readLines(delivery.body) : undefined;
       if (lines === undefined) refused += 1;
       batches.add(delivery, lines ?? []);
     },

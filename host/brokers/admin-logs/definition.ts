@@ -17,7 +17,8 @@ export const definition = defineBroker({
   },
   metrics: {
     beds_admin_logs_kept_total: 'Log lines that were kept.',
-    beds_admin_logs_refused_total: 'Messages that were not log lines of a node, and lines that the domain refused.',
+    beds_admin_logs_refused_total:
+      'Messages that were not log lines of a node, or that RabbitMQ does not say a host has sent, and lines that the domain refused.',
     beds_admin_logs_failures_total: 'Attempts to keep lines that failed; they are tried again.',
     beds_admin_logs_removed_total: 'Lines that were removed for their age.',
   },

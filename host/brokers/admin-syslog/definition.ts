@@ -46,7 +46,8 @@ export const definition = defineBroker({
   metrics: {
     beds_admin_syslog_sent_total: 'Messages that were sent.',
     beds_admin_syslog_dropped_total: 'Messages that were dropped because too many waited.',
-    beds_admin_syslog_refused_total: 'Messages that were no alerts of a node.',
+    beds_admin_syslog_refused_total:
+      'Messages that were no alerts of a node, or that RabbitMQ does not say a host has sent.',
     beds_admin_syslog_failures_total: 'Connections to the server that failed, and datagrams that could not be sent.',
     beds_admin_syslog_waiting: 'Messages that wait for the server.',
   },
