@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { backoffMs } from '#sdk/time';
 import type { Verdict } from '#sdk/template';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
@@ -5,6 +6,11 @@ import { publishBroker } from '../observe/channels.js';
 import { keepChannel } from './kept-channel.js';
 
 const RETRY = { minMs: 100, maxMs: 5_000 } as const;
+/** Nothing is on its way when nothing came for so long; a consumer that stops waits for that, at most so long. */
+const QUIET_MS = 100;
+const QUIET_WITHIN_MS = 3_000;
+/** How long a consumer that stopped keeps acknowledgements back where something is still in flight. */
+const HOLD_MS = 500;
 
 export interface QueueConsumerOptions {
   readonly name: string;
@@ -36,6 +42,8 @@ export class QueueConsumer implements Intake {
   /** This, as what came by queues of writes sees it. */
   readonly #writes: Intake;
   #inFlight = 0;
+  /** Messages that came, since the start. */
+  #delivered = 0;
   #stopped = false;
   #idle: (() => void)[] = [];
 
@@ -110,10 +118,22 @@ export class QueueConsumer implements Intake {
     await subscription?.channel.cancel(subscription.tag).catch(() => undefined);
   }
 
-  /** Cancels every queue for good. */
+  /**
+   * Cancels every queue for good. n.b. what is on its way to a consumer as it is cancelled, a quorum queue gives to another one,
+   * marked as delivered before, and a write so marked is in doubt although nobody began it. So nothing is acknowledged from here on
+   * until nothing comes any more: as many as are prefetched are held, or the queues are empty. What has finished by then is
+   * acknowledged together, as RabbitMQ forgets acknowledgements that come one by one just before the channel closes.
+   * https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling
+   */
   async stop(): Promise<void> {
     this.#stopped = true;
+    const channels = this.#channels;
+    for (const { acks } of channels) acks.hold();
+    await this.#quiet();
     await Promise.all([...this.#wanted.keys()].map((queue) => this.cancel(queue)));
+    setTimeout(() => {
+      for (const { acks } of channels) acks.release();
+    }, HOLD_MS).unref();
   }
 
   /**
@@ -142,6 +162,14 @@ export class QueueConsumer implements Intake {
     for (const { acks } of channels) acks.flush();
     this.#forgetShared();
     await Promise.all(channels.map(({ channel }) => channel.close().catch(() => undefined)));
+  }
+
+  async #quiet(): Promise<void> {
+    const untilMs = performance.now() + QUIET_WITHIN_MS;
+    for (let seen = -1; seen !== this.#delivered && performance.now() < untilMs;) {
+      seen = this.#delivered;
+      await delay(QUIET_MS);
+    }
   }
 
   get #channels(): readonly ConsumerChannel[] {
@@ -231,6 +259,7 @@ export class QueueConsumer implements Intake {
 
   #onMessage(acks: AckCoalescer, message: ConsumeMessage, intake: Intake): void {
     this.#inFlight += 1;
+    this.#delivered += 1;
     acks.open(message);
     this.#options.onDelivery(new Delivery(acks, message, intake));
   }
@@ -387,6 +416,7 @@ export class AckCoalescer implements Settler {
   /** Tags of what was delivered and is not settled, in their order: at most as many as are prefetched. */
   readonly #open = new Set<number>();
   #acks: ConsumeMessage[] = [];
+  #isHeld = false;
   #isClosed = false;
 
   constructor(channel: Settler) {
@@ -402,13 +432,23 @@ export class AckCoalescer implements Settler {
     this.#isClosed = true;
   }
 
+  /** Sends no acknowledgement until `release` or `flush`. */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  release(): void {
+    this.#isHeld = false;
+    this.flush();
+  }
+
   /** A message was delivered. */
   open(message: ConsumeMessage): void {
     this.#open.add(message.fields.deliveryTag);
   }
 
   ack(message: ConsumeMessage): void {
-    if (this.#acks.length === 0) process.nextTick(() => this.flush());
+    if (this.#acks.length === 0) process.nextTick(() => this.#flushTurn());
     this.#acks.push(message);
     this.#settle(message);
   }
@@ -425,7 +465,7 @@ export class AckCoalescer implements Settler {
     this.#settle(message);
   }
 
-  /** Sends what waits for the end of the turn. */
+  /** Sends what waits. */
   flush(): void {
     const acks = this.#acks;
     if (acks.length === 0) return;
@@ -443,6 +483,10 @@ export class AckCoalescer implements Settler {
       }
     }
     if (last !== undefined) this.#tryAck(last, count > 1);
+  }
+
+  #flushTurn(): void {
+    if (!this.#isHeld) this.flush();
   }
 
   #settle(message: ConsumeMessage): void {

@@ -16,7 +16,7 @@ const SUSPICION_TIMEOUT_MS = 500;
 const POLL_MS = 25;
 const ENDED_IN_SETUP = 'setup() ended its thread, or blocked it until it was ended.';
 /** What a stop waits for RabbitMQ to confirm that nothing more comes; a thread may be busy meanwhile. */
-const INTAKE_MS = 2_000;
+const INTAKE_MS = 4_000;
 /** Between a process that ended and the next, as it may end each of them at once. */
 const APART_BACKOFF = { minMs: 100, maxMs: 30_000 } as const;
 /** What is only called by others that are kept apart waits no longer for their process. */
