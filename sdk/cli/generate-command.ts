@@ -14,13 +14,14 @@ const RECORD = 'generated.json';
 export const generateCommand: Command<AuthorContext> = {
   name: 'generate',
   summary: 'Make the tables, views, procedures and the template of a domain from its domain.json.',
-  usage: 'generate [domain or file…] [--check] [--force]',
+  usage: 'generate [domain or file…] [--for mysql|mongodb] [--check] [--force]',
   options: {
+    for: { type: 'string', description: 'The database: mysql, which is MariaDB as well, or mongodb. Default: mysql.' },
     check: { type: 'boolean', description: 'Write nothing; exit with 1 where a file is not as it would be made.' },
     force: { type: 'boolean', description: 'Write over files that a person has changed.' },
   },
   details:
-    'For MySQL and MariaDB. The same document gives the same bytes. The files go beside it: db/ for the DBA, template.ts, README.md. What the generator cannot make it ' +
+    'For MySQL and MariaDB, or for MongoDB. The same document gives the same bytes. The files go beside it: db/ for the DBA, template.ts, README.md. What the generator cannot make it ' +
     `names with its line, and makes nothing of that domain then. ${RECORD} notes with which bytes each file was made: one that a person has changed is never written over without --force.`,
   run: async (context) => {
     const files = await findSpecifications(context, context.args);
@@ -32,7 +33,7 @@ export const generateCommand: Command<AuthorContext> = {
 
 async function generateOne(context: AuthorContext, file: string): Promise<boolean> {
   const tools = await context.tools();
-  const [language, { generateMysql }] = await Promise.all([tools.language(), tools.generator()]);
+  const [language, { generateMysql, generateMongodb }] = await Promise.all([tools.language(), tools.generator()]);
   const text = readFileSync(file, 'utf8');
   const shown = relative(context.cwd, file);
   const answer = language.readAnswer(text);
@@ -42,7 +43,10 @@ async function generateOne(context: AuthorContext, file: string): Promise<boolea
       'BEDS_CLI_ARGUMENT_INVALID',
       `${shown} has problems: beds spec check ${shown} lists them.`,
     );
-  const { files, refused } = generateMysql(checked);
+  const database = context.options['for'] ?? 'mysql';
+  if (database !== 'mysql' && database !== 'mongodb')
+    throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', '--for knows mysql, which is MariaDB as well, and mongodb.');
+  const { files, refused } = database === 'mysql' ? generateMysql(checked) : generateMongodb(checked);
   if (files === undefined) {
     const lines = refused.map(({ path, construct }) => {
       const line = lineOfPath(text, path);
@@ -50,7 +54,7 @@ async function generateOne(context: AuthorContext, file: string): Promise<boolea
     });
     throw commandErrors.make(
       'BEDS_CLI_NOT_GENERATED',
-      `Nothing is made of ${checked.domain}, because the generator has no SQL for: ${printable(lines.join('; '))}.`,
+      `Nothing is made of ${checked.domain}, because the generator does not make: ${printable(lines.join('; '))}.`,
       {
         hint: 'Say it in another way, or write these objects by hand: the other files of a domain are as plain as yours.',
       },

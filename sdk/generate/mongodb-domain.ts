@@ -150,6 +150,11 @@ class MongodbDomain {
         path,
         `a part that is called as a field of ${root.name}, ${list}: both would be one field of the document`,
       );
+    if (record.spec.soft_delete === true && record.keyKind === 'fields')
+      this.#refusals.add(
+        `${path}.soft_delete`,
+        'soft_delete of a record that is named by its own fields: its name would stay taken',
+      );
     if (record.name === 'lock' || record.name === 'counter')
       this.#refusals.add(path, `a record called ${record.name}: its collection would be that of locks and numbers`);
   }
@@ -322,7 +327,8 @@ class MongodbDomain {
         const key = Object.fromEntries(
           stored.map((one) => [place.pathOf(one.name), one.direction === 'desc' ? -1 : 1] as const),
         );
-        if (Object.keys(key).length > 0 && Object.keys(key).join() !== '_id') indexes.set(name, { name, key });
+        // n.b. what begins with the document is found by it.
+        if (Object.keys(key).length > 0 && Object.keys(key)[0] !== '_id') indexes.set(name, { name, key });
       }
     }
     const seen = new Set<string>();

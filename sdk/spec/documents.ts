@@ -100,6 +100,7 @@ export function uniqueIndex(
   const isPlain =
     list === undefined &&
     when === undefined &&
+    record.spec.soft_delete !== true &&
     plain.length === fields.length &&
     fields.every(({ nullable }) => !nullable) &&
     !plain.some((one) => changed.includes(one));

@@ -77,6 +77,8 @@ export interface RowChange {
   /** What its unique rules compare, by their names; none where the row does not count. */
   readonly uniqueBefore: Readonly<Record<string, string>>;
   readonly uniqueAfter: Readonly<Record<string, string>>;
+  /** It has ended by itself, and is only written down: whatever else the call does. */
+  readonly isExpiry?: true;
 }
 
 export interface RowName {
@@ -186,6 +188,7 @@ class World {
   readonly #named = new Map<string, RowName>();
   readonly #lockedNames = new Set<string>();
   readonly #keysGiven = new Map<string, number>();
+  readonly #expired = new Set<string>();
   #randoms = 0;
 
   private constructor(
@@ -253,6 +256,7 @@ class World {
             ...(is === undefined ? {} : { after: is }),
             uniqueBefore: this.#uniqueKeys(name, id, was),
             uniqueAfter: this.#uniqueKeys(name, id, is),
+            ...(this.#expired.has(`${name} ${String(id)}`) ? { isExpiry: true } : {}),
           },
         ];
       });
@@ -263,6 +267,7 @@ class World {
     const record = this.record(name);
     if (row === undefined || record.unique.length === 0) return {};
     const own = this.#own({ record: name, id, values: row });
+    if (!this.#isThere({ record: name, id, values: row })) return {};
     const tenant = record.spec.per_tenant === true ? [row['tenant'] ?? null] : [];
     const keys = record.unique.flatMap((unique) => {
       if (unique.when !== undefined && this.compute(unique.when, own) !== true) return [];
@@ -864,6 +869,7 @@ class World {
       this.rowsOf(record.name, { all: true, equal }).filter(({ id }) => id !== held.id);
     const own = (name: string): readonly [string, Stored] => [name, this.valueOf(held, name)];
     const agree = (one: Held, name: string): boolean => same(this.valueOf(one, name), this.valueOf(held, name));
+    this.#writeDownExpired(record, record.key.map(own));
     const isNumbered = this.#source !== undefined && record.keyKind !== 'fields';
     const byKey = isNumbered
       ? undefined
@@ -880,6 +886,7 @@ class World {
       const plain = fields.flatMap((field): Equal =>
         field.node === 'field' && field.path.length === 0 ? [own(field.field)] : [],
       );
+      this.#writeDownExpired(record, plain);
       const twin = othersBy([...plain, ...tenant.map(own)]).find(
         (one) =>
           counts(one) &&
@@ -891,6 +898,20 @@ class World {
       if (twin !== undefined) return { held: twin, message: said };
     }
     return undefined;
+  }
+
+  /** n.b. an index of a database knows no clock: what has ended would still be in the way there. */
+  #writeDownExpired(record: CheckedRecord, equal: Equal): void {
+    const { expires, name } = record;
+    if (this.#source === undefined || expires === undefined || !this.#isRead(name, { equal })) return;
+    for (const [id, row] of this.#table(name)) {
+      const isLike = equal.every(
+        ([field, value]) => !this.#isFound(record, field, false) || same(row[field] ?? null, value),
+      );
+      if (!isLike || !this.#hasExpired(name, row)) continue;
+      this.#expired.add(`${name} ${String(id)}`);
+      this.#write(name, id, expires.set === undefined ? undefined : this.#effective({ record: name, id }));
+    }
   }
 
   #testOverlap(record: CheckedRecord, held: Held): void {

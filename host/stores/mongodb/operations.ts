@@ -80,7 +80,7 @@ export function prepareOperation(
       try {
         return resultOf(native, await runOnce({ domain, call, carrying, writes: native.op === 'act' }));
       } catch (error) {
-        const failure = said(error);
+        const failure = said(error, Object.keys(given));
         const isAgain = error instanceof Changed || isTransient(error);
         if (!isAgain || attempt >= ATTEMPTS || carrying.session !== undefined)
           throw error instanceof Changed ? storeErrors.make('BEDS_STORE_DEADLOCK') : failure;
@@ -100,9 +100,12 @@ function isTransient(error: unknown): boolean {
   return code === 'BEDS_STORE_DEADLOCK' || code === 'BEDS_STORE_CONFLICT';
 }
 
-function said(error: unknown): unknown {
-  if (error instanceof Refusal) return refusal(error.kind === 'not_found' ? 'not-found' : error.kind, error);
-  return error instanceof ValueError ? refusal('invalid', error) : error;
+function said(error: unknown, names: readonly string[]): unknown {
+  if (!(error instanceof Refusal) && !(error instanceof ValueError)) return error;
+  const kind = error instanceof ValueError ? 'invalid' : error.kind === 'not_found' ? 'not-found' : error.kind;
+  // n.b. what is wrong with a value begins with its name.
+  const [, first = ''] = /^([a-z][a-z0-9_]*)(?:\.[a-z0-9_]+)? (?:is|has|names) /.exec(error.message) ?? [];
+  return refusal(kind, { message: error.message, ...(names.includes(first) ? { field: first } : {}) });
 }
 
 function refusal(kind: string, { message, field }: { readonly message: string; readonly field?: string }): unknown {
@@ -184,7 +187,8 @@ async function runOnce(attempt: Attempt): Promise<Performed> {
       session = own;
       return NO_SCOPE;
     },
-    work: () => inSession(attempt, now, session),
+    // n.b. nothing of it is kept before the commit.
+    work: () => inSession({ ...attempt, carrying: { ...carrying, onWrite: () => undefined } }, now, session),
   });
 }
 
@@ -585,17 +589,19 @@ class Writing {
     const isSwept = this.#attempt.call.operation.startsWith('sweep_');
     const hasTransaction = this.#session !== undefined;
     // n.b. without a transaction one document is written, or nothing; what has expired is written down one after the other.
-    const isTogether = changed.length + locked.length > 1 && !isSwept;
+    const ended = changed.filter(({ changes }) => changes.every(({ isExpiry }) => isExpiry === true));
+    const isTogether = changed.length - ended.length + locked.length > 1 && !isSwept;
     if (!hasTransaction && changed.length > 0 && (isTogether || performed.lockedNames.length > 0))
       throw storeErrors.make(
         'BEDS_STORE_NOT_SUPPORTED',
         'The operation changes several documents together, for which MongoDB needs a replica set.',
       );
     if (changed.length === 0) return;
-    const all = hasTransaction ? [...changed, ...locked, ...named] : changed;
+    const others = changed.filter((plan) => !ended.includes(plan));
+    const all = hasTransaction ? [...others, ...locked, ...named] : others;
     if (hasTransaction) for (const name of performed.lockedNames) await this.#lock(name);
     for (const [counter, value] of performed.counters) await this.#count(counter, value);
-    for (const plan of all.toSorted(byRank)) await this.#writeDocument(plan);
+    for (const plan of [...ended, ...all.toSorted(byRank)]) await this.#writeDocument(plan);
   }
 
   #plans({ changes, locks, named }: Performed): readonly DocumentPlan[] {
