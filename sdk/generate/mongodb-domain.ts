@@ -69,6 +69,7 @@ class MongodbDomain {
     const { records, queries, actions, domain } = this.#specification;
     for (const record of records) this.#refuse(record);
     for (const action of actions) this.#refuseKeyChanges(action.steps);
+    this.#refuseNames();
     const files: Record<string, string> = {};
     const add = (first: number, kind: string, entries: readonly (readonly [string, Json])[]): void => {
       for (const [index, [name, content]] of entries.entries())
@@ -157,6 +158,34 @@ class MongodbDomain {
       );
     if (record.name === 'lock' || record.name === 'counter')
       this.#refusals.add(path, `a record called ${record.name}: its collection would be that of locks and numbers`);
+  }
+
+  /** Names of what a template fills in beside the arguments. */
+  #refuseNames(): void {
+    const { records, queries, actions } = this.#specification;
+    const refuse = (path: string, names: readonly string[], taken: readonly string[]): void => {
+      for (const name of names)
+        if (['caller_id', 'caller_roles', ...taken].includes(name))
+          this.#refusals.add(path, `an argument called ${name}, which the template fills in`);
+    };
+    for (const { name, fields } of records)
+      refuse(
+        `records.${name}`,
+        fields.map((field) => field.name),
+        ['clears'],
+      );
+    for (const { name, args, paged, single } of queries)
+      refuse(
+        `queries.${name}`,
+        args.map((arg) => arg.name),
+        paged && !single ? ['skip', 'limit'] : [],
+      );
+    for (const { name, args } of actions)
+      refuse(
+        `actions.${name}`,
+        args.map((arg) => arg.name),
+        [],
+      );
   }
 
   /** Why an operation needs a transaction, and so a replica set; undefined: one document holds all of it. */

@@ -75,7 +75,7 @@ export function prepareOperation(
   const operation = String(body['operation']);
   const given = Object.fromEntries(object.args.map(({ name }, index) => [name, values[index] ?? null]));
   return async (carrying) => {
-    const call = callOf(operation, given);
+    const call = callOf(operation, given, domain.specification);
     for (let attempt = 1; ; attempt += 1) {
       try {
         return resultOf(native, await runOnce({ domain, call, carrying, writes: native.op === 'act' }));
@@ -117,11 +117,17 @@ function refusal(kind: string, { message, field }: { readonly message: string; r
 type Call = Parameters<typeof performOn>[1];
 
 /** n.b. who calls is said by the host, in arguments that no caller gives. */
-function callOf(operation: string, given: JsonObject): Call {
-  const { caller_id: id = null, caller_roles: roles, clears, skip, limit, ...rest } = given;
-  const isPaged = 'limit' in given && 'skip' in given;
+function callOf(operation: string, given: JsonObject, { queries, records }: CheckedSpecification): Call {
+  const isPaged = queries.some(({ name, paged, single }) => name === operation && paged && !single);
+  const standard = records.flatMap(({ operations }) => operations).find(({ name }) => name === operation);
+  const hasClears = standard?.kind === 'update';
+  const { caller_id: id = null, caller_roles: roles } = given;
+  const paging: JsonObject = isPaged ? given : {};
+  const { skip, limit } = paging;
+  const clears = hasClears ? given['clears'] : undefined;
+  const others = ['caller_id', 'caller_roles', ...(isPaged ? ['skip', 'limit'] : []), ...(hasClears ? ['clears'] : [])];
   const cleared = Array.isArray(clears) ? clears.map((name) => [String(name), null] as const) : [];
-  const own = Object.entries(rest).filter(([, value]) => value !== null);
+  const own = Object.entries(given).filter(([name, value]) => value !== null && !others.includes(name));
   const held = Array.isArray(roles) ? roles.map(String) : [];
   const tenant = held.find((role) => role.startsWith(TENANT_ROLE))?.slice(TENANT_ROLE.length);
   const user =
