@@ -77,13 +77,16 @@ export class Operator implements Operations, Inspections {
   }
 
   async check(bundles: readonly BundleFiles[]): Promise<readonly Receipt[]> {
-    const { effects, config, directory } = this.#options;
+    const { domains, effects, config, directory } = this.#options;
     const received: BundleBytes[] = [];
     for (const files of bundles) received.push(await receiveBundle(files, { directory, limits: config.plugins }));
-    const judged = await Promise.all(received.map((bytes) => effects.judge(bytes)));
+    // n.b. a node of another role has not the stores of the domain, and nothing to say of it.
+    const served = received.filter(({ manifest }) => domains.rules.serves(manifest.domain));
+    if (served.length === 0) throw rolloutErrors.make('BEDS_ROLLOUT_NOT_SERVED');
+    const judged = await Promise.all(served.map((bytes) => effects.judge(bytes)));
     const findings = judged.flatMap((each) => each.findings);
     if (findings.length > 0) throw Object.assign(rolloutErrors.make('BEDS_ROLLOUT_CHECK_FAILED'), { findings });
-    return received.map(({ hash, manifest: { domain, version } }, index) => {
+    return served.map(({ hash, manifest: { domain, version } }, index) => {
       const notices = judged[index]?.notices ?? [];
       const receipt = receiptOf({ domain, version, hash }, 'would serve.');
       return notices.length === 0 ? receipt : { ...receipt, notices };

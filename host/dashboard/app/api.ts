@@ -34,7 +34,8 @@ export class Refused extends Error {
   }
 }
 
-const AWAY: Problem = {
+/** n.b. the page says so once, at its head. */
+export const AWAY: Problem = {
   code: '',
   message: 'The dashboard does not answer.',
   hint: 'Look whether the host runs, and try again.',

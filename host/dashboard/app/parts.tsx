@@ -1,6 +1,7 @@
 import type { ComponentChildren, VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import type { FindingView, Problem } from '../contract.js';
+import { AWAY } from './api.js';
 import { STATE_WORDS, shortHash, span, stateTone, type Tone } from './words.js';
 import { useNow } from './live.js';
 import { go } from './route.js';
@@ -173,7 +174,8 @@ export function ProblemBox({ problem }: { readonly problem: Problem }): VNode {
 }
 
 /** A problem; that nobody keeps something is none, but a choice. */
-export function Missing({ problem }: { readonly problem: Problem }): VNode {
+export function Missing({ problem }: { readonly problem: Problem }): VNode | null {
+  if (problem === AWAY) return null;
   if (problem.code !== 'BEDS_DASHBOARD_NOTHING_KEPT') return <ProblemBox problem={problem} />;
   return (
     <div class="empty">

@@ -1,7 +1,7 @@
 import type { VNode } from 'preact';
 import { api } from '../api.js';
 import { useAsked } from '../asked.js';
-import { Ago, Empty, Mark, ProblemBox, Table, Title, Words } from '../parts.js';
+import { Ago, Empty, Mark, Missing, Table, Title, Words } from '../parts.js';
 import { Loading } from './overview.js';
 
 const LOOK_MS = 5_000;
@@ -21,7 +21,7 @@ export function Audit(): VNode {
         Who ordered what, and what came of it, newest first; refused orders as well. <code>beds audit verify</code>{' '}
         finds a record that was changed.
       </p>
-      {problem !== undefined && <ProblemBox problem={problem} />}
+      {problem !== undefined && <Missing problem={problem} />}
       {records === undefined && problem === undefined && <Loading />}
       {records?.length === 0 && <Empty>Nothing has been ordered yet.</Empty>}
       {records !== undefined && records.length > 0 && (

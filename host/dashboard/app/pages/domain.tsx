@@ -14,20 +14,7 @@ import { useAsked } from '../asked.js';
 import type { Asked } from '../dialog.js';
 import type { State } from '../live.js';
 import { askLift, askPause, askPromote, askRollback, askUndeploy } from '../orders.js';
-import {
-  Ago,
-  Empty,
-  Findings,
-  Hash,
-  Mark,
-  Missing,
-  ProblemBox,
-  Section,
-  StateName,
-  Table,
-  Title,
-  To,
-} from '../parts.js';
+import { Ago, Empty, Findings, Hash, Mark, Missing, Section, StateName, Table, Title, To } from '../parts.js';
 import { FAILURE_WORDS, millis, MINUTES, rate, span } from '../words.js';
 import { FaultTable } from './faults.js';
 import { Curves } from './graphs.js';
@@ -72,7 +59,7 @@ export function DomainPage({ name, live, me, ask, drop }: DomainPageProps): VNod
           {drop !== null && <section aria-label="Deploy">{drop}</section>}
         </>
       )}
-      {problem !== undefined && <ProblemBox problem={problem} />}
+      {problem !== undefined && <Missing problem={problem} />}
       {details === undefined && problem === undefined && <Loading />}
       {details !== undefined && (
         <>
