@@ -30,7 +30,7 @@ const PRIVATE = Buffer.from('302e020100300506032b657004220420', 'hex');
 const PUBLIC = Buffer.from('302a300506032b6570032100', 'hex');
 
 /** How the token that stands for the owner begins. It is no session: domains know users only. */
-export const OWNER_TOKEN = 'bo_';
+const OWNER_TOKEN = 'bo_';
 
 /** What an admin node signs orders with. */
 export class OrderKey {
