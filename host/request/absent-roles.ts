@@ -78,7 +78,8 @@ export class AbsentRoles {
         await this.#giveBack(domain);
         continue;
       }
-      nextMs = Math.min(nextMs, ABSENT_LOOK_MS);
+      // n.b. without queues nothing can lie in one, and RabbitMQ writes a line each time it is asked for one that it has not.
+      if (queues.length > 0) nextMs = Math.min(nextMs, ABSENT_LOOK_MS);
       await this.#giveBack(domain, performance.now() - holdMs);
       for (const queue of queues) if ((await this.#take(domain, queue)) === MOST_AT_ONCE) nextMs = 0;
     }
