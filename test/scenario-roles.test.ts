@@ -93,6 +93,10 @@ describe('roles as processes of their own, by configuration alone', { timeout: 1
     });
     await assert.rejects(client.domain('orders').call('ask', {}), { code: 'BEDS_REQUEST_ROLE_ABSENT' });
     await assert.rejects(client.domain('orders').call('keep', {}), { code: 'BEDS_REQUEST_ROLE_ABSENT' });
+    await assert.rejects(client.domain('orders').call('ask', {}, { session: 'bs_somebody' }), {
+      code: 'BEDS_REQUEST_SESSION_UNAVAILABLE',
+      message: 'No node that plays the role of the domain sessions serves it.',
+    });
     assert.ok(performance.now() - beganMs < 5_000, 'nobody waits for a deadline');
     const { code, nodes, text } = await status();
     assert.equal(code, 1);

@@ -178,7 +178,9 @@ export class Access {
     } catch (error) {
       if (isBedsError(error) && error.code === 'BEDS_REQUEST_SESSION_UNAVAILABLE') throw error;
       if (!isBedsError(error) || error.status === 'fault') publishFault({ where: 'session', error });
-      throw requestErrors.make('BEDS_REQUEST_SESSION_UNAVAILABLE', undefined, { cause: error });
+      const isAbsent = isBedsError(error) && error.code === 'BEDS_REQUEST_ROLE_ABSENT';
+      const words = isAbsent ? 'No node that plays the role of the domain sessions serves it.' : undefined;
+      throw requestErrors.make('BEDS_REQUEST_SESSION_UNAVAILABLE', words, { cause: error });
     }
   }
 
