@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Json } from '@beds/sdk';
@@ -229,6 +230,14 @@ describe('the session of a request', () => {
     assert.equal(await outcome(plane, again), 'BEDS_REQUEST_INDETERMINATE');
     const away = await serving(GUARDED, { resolve: () => Promise.reject(storeErrors.make('BEDS_STORE_UNAVAILABLE')) });
     assert.equal(await outcome(away, again), 'BEDS_REQUEST_INDETERMINATE');
+  });
+
+  it('that nobody tells whose it is leaves time for an answer before the caller gives up', async () => {
+    const plane = await serving(GUARDED, { resolve: () => new Promise(() => undefined) });
+    const deadlineMs = 1_000;
+    const answer = outcome(plane, { op: 'open', meta: { session: 'ann', deadlineMs } });
+    // n.b. of two timers of one process the one that is due first ends first, however busy that is.
+    assert.equal(await Promise.race([answer, delay(deadlineMs, 'too late')]), 'BEDS_REQUEST_DEADLINE_EXCEEDED');
   });
 
   it('may be as long as the tokens of providers are', async () => {

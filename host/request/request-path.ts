@@ -26,7 +26,15 @@ import { type Operation, type OperationInput, requireAccess } from './operation.
 import type { Answer, PendingRequest } from './pending-request.js';
 import type { PoisonTracker } from './poison-tracker.js';
 import type { RemoteDomains } from './remote-domains.js';
-import { type Authority, expiryOf, type LoopGaps, RequestScope, thisMoment, tooLate } from './request-scope.js';
+import {
+  type Authority,
+  expiryOf,
+  type LoopGaps,
+  marginOf,
+  RequestScope,
+  thisMoment,
+  tooLate,
+} from './request-scope.js';
 import type { ServingGeneration, Target } from './serving-generation.js';
 import { type ShadowCopy, Shadows } from './shadows.js';
 import { Tracing } from './spans.js';
@@ -354,7 +362,9 @@ export class RequestPath implements ContextHost {
     const { access } = this.#options;
     const user = pending.user ?? access.known(token, pending.receivedAtMs);
     if (user === undefined) {
-      access.ask(token, scope.remainingMs).then(
+      // n.b. whoever is told in time that nobody can say who he is need not wonder whether anything was done.
+      const leftMs = scope.remainingMs;
+      access.ask(token, leftMs - marginOf(leftMs)).then(
         (asked) => {
           if (asked === undefined) this.#refuseNobody(attempt, token);
           else this.#serve({ ...pending, user: asked });

@@ -266,6 +266,11 @@ function isDated({ meta }: RequestEnvelope, { properties }: Delivery): boolean {
   return headers !== undefined && (headers[SENT_AT] !== undefined || headers[BROKER_TIMESTAMP] !== undefined);
 }
 
+/** An answer that is no result reaches its caller so much before the caller gives up, who waits for `givenMs`. */
+export function marginOf(givenMs: number): number {
+  return Math.min(250, givenMs * 0.1);
+}
+
 /** Whether the caller wants a reply. */
 export function hasReplyTo({ properties }: Delivery): boolean {
   const replyTo: unknown = properties.replyTo;

@@ -6,7 +6,7 @@ import type { HandOver } from '../amqp/hand-over.js';
 import { publishWrites } from '../observe/channels.js';
 import { copyOf, SINCE, sinceOf } from './dead-letters.js';
 import { type PendingRequest, WaitingWrite } from './pending-request.js';
-import { BROKER_TIMESTAMP, hasReplyTo, type RequestScope, thisMoment } from './request-scope.js';
+import { BROKER_TIMESTAMP, hasReplyTo, marginOf, type RequestScope, thisMoment } from './request-scope.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import { timerWheel } from '../stores/deadlines.js';
 
@@ -44,8 +44,6 @@ export interface Missed {
   readonly again: () => void;
 }
 
-/** An answer reaches its caller this much before the caller gives up: as a share of the time it gave, and at most. */
-const MARGIN = { share: 0.1, mostMs: 250 } as const;
 /** After RabbitMQ did not take a write back. */
 const HOLD_AGAIN_MS = 5_000;
 /** The same while the thread ends: RabbitMQ would mark what is given back by `nack`, so it is tried for as long as there is time. */
@@ -277,8 +275,7 @@ function untilMs({ request, delivery }: PendingRequest, scope: RequestScope): nu
   const named = request.meta?.deadlineMs === undefined ? Infinity : scope.expiresAtMs;
   const endsAtMs = Math.min(named, delivery.receivedAtMs + expiration);
   if (!hasReplyTo(delivery)) return endsAtMs;
-  const givenMs = endsAtMs - delivery.receivedAtMs;
-  return endsAtMs - Math.min(MARGIN.mostMs, givenMs * MARGIN.share);
+  return endsAtMs - marginOf(endsAtMs - delivery.receivedAtMs);
 }
 
 /** A deadline that the caller named runs from when it was made or received; the host's own begins with the work. */
