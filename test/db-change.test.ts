@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { describe, it, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import type { RowDataPacket } from 'mysql2/promise';
 import {
   applyObjects,
+  type ApplyOptions,
   type ChangePlan,
   contractObjects,
   planObjects,
@@ -73,7 +77,7 @@ const MANY = nextOf(SONGS, (next) => {
 
 const allowed = { change: { allowLoss: true, acceptDrift: false } };
 
-describe('a change of a database', { timeout: 300_000 }, () => {
+describe('a change of a database', { timeout: 600_000 }, () => {
   it('is planned in words, with what is lost by it and how long it locks, and changes nothing', async (t) => {
     const place = await started(t);
     assert.equal((await onePlan(place)).state, 'current');
@@ -243,4 +247,68 @@ describe('a change of a database', { timeout: 300_000 }, () => {
       ],
     );
   });
+
+  it('goes on where it was, whenever the process that did it is lost', async (t) => {
+    const place = await started(t);
+    const many = Array.from({ length: 1500 }, (_, index) => `('Song ${index}', 1, 60, NULL, '2026-02-01')`);
+    await place.dba.query(`INSERT INTO songs_song (title, artist, seconds, label, added_on) VALUES ${many.join(', ')}`);
+    place.write(MANY);
+    const seen: string[] = [];
+    for (const work of ['apply', 'contract']) {
+      for (;;) {
+        const { said, signal } = await lost(work, { ...place.options, ...allowed }, seen);
+        if (said === 'end') break;
+        assert.equal(signal, 'SIGKILL');
+        assert.ok(!seen.includes(said) && said.startsWith(work), said);
+        seen.push(said);
+        const [status] = await statusObjects(place.options);
+        assert.equal(status?.phase, work === 'apply' ? 'expanding' : 'contracting');
+      }
+    }
+    assert.ok(seen.length > 20, seen.join('\n'));
+    assert.ok(seen.includes('apply rows give songs_song.name what title has'));
+    const [found] = await rows(
+      place,
+      'SELECT COUNT(*) AS songs, COUNT(name) AS names, COUNT(heard_at) AS heard FROM songs_song',
+    );
+    assert.deepEqual({ ...found }, { songs: 1503, names: 1503, heard: 1503 });
+    assert.deepEqual(await rows(place, 'SELECT songs FROM songs_artist ORDER BY id'), [{ songs: 1502 }, { songs: 1 }]);
+    const plan = await onePlan(place);
+    assert.deepEqual([plan.state, plan.drift], ['current', []]);
+  });
+
+  it('is made by one at a time', async (t) => {
+    const place = await started(t);
+    place.write(MANY);
+    const steps: string[] = [];
+    const onProgress: NonNullable<Workplace['options']['onProgress']> = (event) => {
+      if (event.type === 'change' && event.event.type === 'done') steps.push(String(event.event.number));
+    };
+    const outcomes = await Promise.allSettled(
+      [1, 2].map(() => applyObjects({ ...place.options, ...allowed, onProgress })),
+    );
+    for (const outcome of outcomes)
+      if (outcome.status === 'rejected')
+        assert.equal((outcome.reason as { readonly code?: string }).code, 'BEDS_DBA_CHANGE_BUSY');
+    assert.ok(outcomes.some(({ status }) => status === 'fulfilled'));
+    assert.equal(new Set(steps).size, steps.length, 'a step was carried out twice');
+    assert.equal((await statusObjects(place.options))[0]?.phase, 'expanded');
+  });
 });
+
+/** One life of a process that changes the database: what it said last, and how it ended. */
+async function lost(
+  work: string,
+  options: ApplyOptions,
+  seen: readonly string[],
+): Promise<{ readonly said: string; readonly signal: NodeJS.Signals | null }> {
+  const script = new URL('./support/change-killed.js', import.meta.url);
+  const args = [work, options, seen].map((part) => JSON.stringify(part));
+  const child = spawn(process.execPath, [fileURLToPath(script), ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let said = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  const [, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
+  return { said, signal };
+}

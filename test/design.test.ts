@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { type AuthorContext, AUTHOR_COMMANDS, createOutput, EXIT, runProgram } from '#sdk/cli';
-import { SEATS } from '#sdk/spec';
+import { checkSpecification, compareVersions, SEATS, type Specification } from '#sdk/spec';
 import { createTools } from '../host/author/index.js';
 
 const BRIEF = 'Seats of events. Never more than eight seats for a session.';
@@ -166,7 +166,40 @@ describe('beds design with the files provider', () => {
       ),
     );
     assert.equal((await design('--change', 'Seats get a colour.')).state, 'done');
-    assert.match(readFileSync(join(root, 'seats/domain.json'), 'utf8'), /"colour"/);
+    const made = JSON.parse(readFileSync(join(root, 'seats/domain.json'), 'utf8')) as { readonly revision?: number };
+    assert.match(JSON.stringify(made), /"colour"/);
+    assert.equal(made.revision, 2);
+    // The next change begins with that, and counts on.
+    const next = await design('--change', 'Seats get a smell.');
+    assert.match(readFileSync(next.prompt, 'utf8'), /"colour"[^]*Seats get a smell/);
+  });
+
+  it('refuses a change that rows of today and callers of today have no answer to, and says what to do', async (t) => {
+    const { root, design } = project(t);
+    const first = await design(BRIEF);
+    writeFileSync(first.answer, COVERED.replace('"store":', '"revision":7,"store":'));
+    assert.equal((await design()).state, 'done');
+    const text = readFileSync(join(root, 'seats/domain.json'), 'utf8');
+    assert.ok(!text.includes('"revision"'), 'the number of a first document is not for a model to say');
+    const asked = await design('--change', 'Seats get a colour.');
+    const serial =
+      '"name": "serial", "type": "integer", "description": "Serial", "numbering": { "per": [], "gapless": false }';
+    const spoiled = text.replace('"name": "category"', `${serial} }, { "name": "category"`);
+    writeFileSync(asked.answer, spoiled);
+    const again = await design('--change', 'Seats get a colour.');
+    assert.equal(again.state, 'waiting');
+    const said = again.problems.map(({ path, message }) => `${path}: ${message}`).join('\n');
+    assert.match(
+      said,
+      /records\.place\.fields\.serial: no database with rows can be brought there .*: numbers for rows that are there/,
+    );
+    const { problems: callers } = checkSpecification(JSON.parse(text));
+    assert.deepEqual(callers, []);
+    const changed = JSON.parse(text) as Specification;
+    const before = structuredClone(changed);
+    const hold = changed.actions?.find(({ name }) => name === 'hold');
+    hold?.args.push({ name: 'colour', description: 'Colour', type: 'text' });
+    assert.match(compareVersions(before, changed, 'colour')[0]?.message ?? '', /callers of today do not give colour/);
   });
 });
 

@@ -1,6 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise';
+import type * as makers from '#sdk/generate';
 import type { MysqlChange, WindowTrigger } from '#sdk/generate';
+import type * as language from '#sdk/spec';
 import type { CheckedSpecification } from '#sdk/spec';
 import { dbaErrors } from '../errors/dba.js';
 import {
@@ -110,7 +112,9 @@ export interface ApplyChange {
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
-const LOCK_SECONDS = 10;
+const LOCK_SECONDS = 5;
+/** n.b. ANSI_QUOTES would have SHOW CREATE TABLE write other texts; and a fill updates by ranges of the key. */
+const SESSION = `SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', sql_safe_updates = 0, sql_quote_show_create = 1`;
 
 export async function openChanges(adminUrl: string, store: string): Promise<MysqlChanges> {
   const uri = adminUrl.replace(/^mariadb:/, 'mysql:');
@@ -119,9 +123,10 @@ export async function openChanges(adminUrl: string, store: string): Promise<Mysq
       ...{ uri, multipleStatements: true, connectTimeout: CONNECT_TIMEOUT_MS },
       ...{ dateStrings: true, supportBigNumbers: true, bigNumberStrings: true },
     });
+    await connection.query(SESSION);
     await connection.query(DOMAIN_TABLE);
     await connection.query(STEP_TABLE);
-    return new MysqlChanges(connection, decodeURIComponent(new URL(uri).pathname.slice(1)), store);
+    return new MysqlChanges(connection, { uri, database: decodeURIComponent(new URL(uri).pathname.slice(1)), store });
   } catch (cause) {
     throw dbaErrors.make('BEDS_DBA_SERVER_UNAVAILABLE', undefined, { cause });
   }
@@ -141,9 +146,15 @@ export class MysqlChanges {
   readonly #connection: Connection;
   readonly #database: string;
   readonly #store: string;
+  /** With the DBA's password. */
+  readonly #uri: string;
 
-  constructor(connection: Connection, database: string, store: string) {
+  constructor(
+    connection: Connection,
+    { uri, database, store }: { readonly uri: string; readonly database: string; readonly store: string },
+  ) {
     this.#connection = connection;
+    this.#uri = uri;
     this.#database = database;
     this.#store = store;
   }
@@ -190,6 +201,8 @@ export class MysqlChanges {
     return this.#alone(domain.domain, async () => {
       const record = await this.#record(domain.domain);
       if (record?.phase === 'expanding') return this.#goOn(domain, record, options);
+      if (record?.phase === 'contracting' || record?.phase === 'undoing')
+        throw dbaErrors.make('BEDS_DBA_CHANGE_STATE', `${domain.domain} is ${record.phase}: end that first.`);
       const prepared = await this.#prepare(domain);
       const { plan, steps, after } = prepared;
       if (plan.state === 'current' || plan.state === 'expanded') return 0;
@@ -339,39 +352,20 @@ export class MysqlChanges {
       const alters = async (phase: Phase): Promise<readonly ChangeStep[]> => this.#alters(works, phase, scratch);
       const expandAlters = isExpanded ? [] : await alters('expand');
       const contractAlters = await alters('contract');
-      const [losses, blocks] = [
-        await this.#count(comparison.hurdles, 'loss'),
-        await this.#count(comparison.hurdles, 'block'),
-      ];
+      const { losses, blocks } = await this.#countAll(comparison.hurdles);
       const steps = isExpanded ? [] : expandSteps({ domain, real, change, alters: expandAlters });
-      const contractSteps = this.#contractSteps({
-        record,
-        change,
-        comparison,
-        alters: contractAlters,
-        keys: keysOf(after),
-      });
+      const keys = keysOf(after);
+      const contractSteps = this.#contractSteps({ record, change, comparison, alters: contractAlters, keys });
+      const state = refused.length > 0 ? 'refused' : isExpanded ? 'expanded' : 'change';
+      const { revision: from, phase, structure } = record;
       const plan: ChangePlan = {
-        ...{
-          domain: domain.domain,
-          store: this.#store,
-          from: record.revision,
-          to: revisionOf(checked),
-          phase: record.phase,
-        },
-        state: refused.length > 0 ? 'refused' : isExpanded ? 'expanded' : 'change',
+        ...{ domain: domain.domain, store: this.#store, from, to: revisionOf(checked), phase, state },
         ...{ expand: steps.map(planned), contract: contractSteps.map(planned), losses, blocks, refused, drift },
         notices: [...new Set(comparison.notices)],
-        retired: [...Object.keys(record.structure.routines), ...Object.keys(record.structure.views)],
+        retired: [...Object.keys(structure.routines), ...Object.keys(structure.views)],
       };
-      return {
-        plan,
-        steps,
-        contractSteps,
-        after: { ...after, ...afterObjects(domain.files) },
-        record,
-        specification: text,
-      };
+      const made = { ...after, ...afterObjects(domain.files) };
+      return { plan, steps, contractSteps, after: made, record, specification: text };
     } finally {
       await scratch.close();
     }
@@ -381,25 +375,26 @@ export class MysqlChanges {
     const steps: ChangeStep[] = [];
     const chosen = works.filter((work) => work.phase === phase);
     for (const group of GROUPS) {
-      for (const table of new Set(chosen.map((work) => work.table))) {
-        for (const isUnchecked of [false, true]) {
-          const own = chosen.filter(
-            (work) => work.table === table && work.group === group && (work.isUnchecked ?? false) === isUnchecked,
-          );
-          if (own.length === 0) continue;
-          if (group === 'drop') {
-            const sql = [`DROP TABLE IF EXISTS \`${table}\``];
-            steps.push({ phase, words: wordsOf(own), lock: 'a moment', run: { kind: 'sql', sql } });
-            continue;
-          }
-          for (const { algorithm, works: together } of await scratch.ask(table, own, isUnchecked)) {
-            const clauses = together.map(({ clause }) => clause).join(', ');
-            const alter = `ALTER TABLE \`${table}\` ${clauses}, ALGORITHM=${algorithm}`;
-            const sql = isUnchecked ? ['SET foreign_key_checks = 0', alter, 'SET foreign_key_checks = 1'] : [alter];
-            const lock = await this.#lockWords(table, algorithm);
-            steps.push({ phase, words: wordsOf(together), lock, run: { kind: 'sql', sql } });
-          }
-        }
+      const ofGroup = chosen.filter((work) => work.group === group);
+      for (const table of new Set(ofGroup.map((work) => work.table))) {
+        const own = ofGroup.filter((work) => work.table === table);
+        steps.push(...(group === 'drop' ? [dropStep(table, phase, own)] : await this.#altersOf(table, own, scratch)));
+      }
+    }
+    return steps;
+  }
+
+  async #altersOf(table: string, works: readonly TableWork[], scratch: Scratch): Promise<readonly ChangeStep[]> {
+    const steps: ChangeStep[] = [];
+    for (const isUnchecked of [false, true]) {
+      const own = works.filter((work) => (work.isUnchecked ?? false) === isUnchecked);
+      for (const { algorithm, works: together } of await scratch.ask(table, own, isUnchecked)) {
+        const clauses = together.map(({ clause }) => clause).join(', ');
+        const alter = `ALTER TABLE \`${table}\` ${clauses}, ALGORITHM=${algorithm}`;
+        const sql = isUnchecked ? ['SET foreign_key_checks = 0', alter, 'SET foreign_key_checks = 1'] : [alter];
+        const lock = await this.#lockWords(table, algorithm);
+        const phase = together[0]?.phase ?? 'expand';
+        steps.push({ phase, words: wordsOf(together), lock, run: { kind: 'sql', sql } });
       }
     }
     return steps;
@@ -468,6 +463,10 @@ export class MysqlChanges {
     ];
   }
 
+  async #countAll(hurdles: readonly Hurdle[]): Promise<Pick<ChangePlan, 'losses' | 'blocks'>> {
+    return { losses: await this.#count(hurdles, 'loss'), blocks: await this.#count(hurdles, 'block') };
+  }
+
   async #count(hurdles: readonly Hurdle[], kind: Hurdle['kind']): Promise<readonly Counted[]> {
     const found: Counted[] = [];
     for (const { kind: own, table, where, count, words } of hurdles) {
@@ -510,50 +509,18 @@ export class MysqlChanges {
         ...(await this.#alters(comparison.works, 'expand', scratch)),
         ...(await this.#alters(comparison.works, 'contract', scratch)),
       ].map((step) => ({ ...step, phase: 'undo' as const }));
-      const gone = { views: Object.keys(nextStructure.views), routines: Object.keys(nextStructure.routines) };
-      const fresh = (names: readonly string[], old: Readonly<Record<string, string>>): readonly string[] =>
-        names.filter((name) => old[name] === undefined);
-      const drops = [
-        ...fresh(gone.views, record.structure.views).map((name) => `DROP VIEW IF EXISTS \`${name}\``),
-        ...fresh(gone.routines, record.structure.routines).flatMap((name) => [
-          `DROP PROCEDURE IF EXISTS \`${name}\``,
-          `DROP FUNCTION IF EXISTS \`${name}\``,
-        ]),
-      ];
       const steps: ChangeStep[] = [
-        ...(drops.length === 0
-          ? []
-          : [
-              {
-                phase: 'undo',
-                words: `drop the views and procedures of revision ${String(record.nextRevision)}`,
-                lock: 'a moment each',
-                run: { kind: 'sql', sql: drops },
-              } as const,
-            ]),
+        ...undoDrops(record, nextStructure),
         ...change.triggers
           .filter(({ table }) => real.tables[table] !== undefined)
           .map((trigger) => triggerStep('undo', trigger, trigger.before)),
         ...alters,
       ];
+      const { revision: to, nextRevision: from, phase } = record;
       const plan: ChangePlan = {
-        ...{
-          domain,
-          store: this.#store,
-          state: 'change',
-          from: record.nextRevision,
-          to: record.revision,
-          phase: record.phase,
-        },
-        ...{
-          expand: [],
-          contract: steps.map(planned),
-          drift: [],
-          notices: [],
-          retired: [],
-          blocks: await this.#count(comparison.hurdles, 'block'),
-        },
-        losses: await this.#count(comparison.hurdles, 'loss'),
+        ...{ domain, store: this.#store, state: 'change', from, to, phase },
+        ...{ expand: [], contract: steps.map(planned), drift: [], notices: [], retired: [] },
+        ...(await this.#countAll(comparison.hurdles)),
         refused: comparison.refused.map(({ path, construct }) => `${path}: ${construct}`),
       };
       const [block] = plan.blocks.filter(({ rows }) => rows > 0);
@@ -749,14 +716,8 @@ export class MysqlChanges {
 
   async #openScratch(): Promise<Scratch> {
     const name = `beds_plan_${randomBytes(6).toString('hex')}`;
-    const { host, port, user, password } = this.#connection.config as unknown as Record<string, string>;
-    const own = await createConnection({
-      host,
-      port: Number(port),
-      user,
-      password,
-      multipleStatements: true,
-    } as object);
+    const own = await createConnection({ uri: this.#uri, multipleStatements: true });
+    await own.query(SESSION);
     await own.query(`CREATE DATABASE \`${name}\` CHARACTER SET utf8mb4`);
     await own.query(`USE \`${name}\``);
     return new Scratch(own, name, this.#database);
@@ -766,6 +727,11 @@ export class MysqlChanges {
 interface Asked {
   readonly algorithm: string;
   readonly works: readonly TableWork[];
+}
+
+function dropStep(table: string, phase: Phase, works: readonly TableWork[]): ChangeStep {
+  const sql = [`DROP TABLE IF EXISTS \`${table}\``];
+  return { phase, words: wordsOf(works), lock: 'a moment', run: { kind: 'sql', sql } };
 }
 
 function wordsOf(works: readonly TableWork[]): string {
@@ -810,6 +776,7 @@ class Scratch {
    * does not wait for what takes long.
    */
   async ask(table: string, works: readonly TableWork[], isUnchecked: boolean): Promise<readonly Asked[]> {
+    if (works.length === 0) return [];
     if (isUnchecked) await this.#connection.query('SET foreign_key_checks = 0');
     try {
       if (await this.#can(table, works, 'INSTANT')) return [{ algorithm: 'INSTANT', works }];
@@ -953,6 +920,22 @@ function fillSteps(
   );
 }
 
+/** What callers use of the revision that is taken back. */
+function undoDrops({ structure, nextRevision }: DomainRecord, next: Structure): readonly ChangeStep[] {
+  const fresh = (of: 'views' | 'routines'): readonly string[] =>
+    Object.keys(next[of]).filter((name) => structure[of][name] === undefined);
+  const sql = [
+    ...fresh('views').map((name) => `DROP VIEW IF EXISTS \`${name}\``),
+    ...fresh('routines').flatMap((name) => [
+      `DROP PROCEDURE IF EXISTS \`${name}\``,
+      `DROP FUNCTION IF EXISTS \`${name}\``,
+    ]),
+  ];
+  if (sql.length === 0) return [];
+  const words = `drop the views and procedures of revision ${String(nextRevision)}`;
+  return [{ phase: 'undo', words, lock: 'a moment each', run: { kind: 'sql', sql } }];
+}
+
 /** n.b. while a trigger is changed nobody writes the table, so that no row is written without it. */
 function triggerStep(phase: ChangeStep['phase'], { name, table }: WindowTrigger, text: string | undefined): ChangeStep {
   const head = `LOCK TABLES \`${table}\` WRITE;\nDROP TRIGGER IF EXISTS ${name};`;
@@ -1025,7 +1008,7 @@ function refuseUnlessAllowed(
 }
 
 /** What is not as it was made, in words. */
-export function driftOf(made: Structure, real: Structure): readonly string[] {
+function driftOf(made: Structure, real: Structure): readonly string[] {
   const found: string[] = [];
   const compare = (what: string, was: Readonly<Record<string, string>>, is: Readonly<Record<string, string>>): void => {
     for (const name of Object.keys(was)) {
@@ -1058,7 +1041,8 @@ function staleFiles(domain: DomainObjects, made: Readonly<Record<string, string>
   );
 }
 
-type Language = typeof import('#sdk/spec');
+type Language = typeof language;
+type Makers = typeof makers;
 
 function checkedOf(language: Language, text: string): CheckedSpecification {
   const answer = language.readAnswer(text);
@@ -1079,7 +1063,7 @@ async function readSpecification({ domain, specification }: DomainObjects): Prom
   readonly text: string;
   readonly checked: CheckedSpecification;
   readonly language: Language;
-  readonly generator: typeof import('#sdk/generate');
+  readonly generator: Makers;
 }> {
   const [language, generator] = await Promise.all([import('#sdk/spec'), import('#sdk/generate')]);
   const answer = language.readAnswer(specification ?? '');

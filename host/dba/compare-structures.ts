@@ -120,15 +120,9 @@ class TableComparison {
     this.#compareConstraints('checks');
   }
 
-  #work(phase: Phase, group: Group, [clause, words]: readonly [string, string], isUnchecked = false): void {
-    this.#all.works.push({
-      phase,
-      table: this.#of.table,
-      group,
-      clause,
-      words,
-      ...(isUnchecked ? { isUnchecked } : {}),
-    });
+  #work(phase: Phase, group: Group, [clause, words, isUnchecked]: readonly [string, string, boolean?]): void {
+    const { table } = this.#of;
+    this.#all.works.push({ phase, table, group, clause, words, ...(isUnchecked === true ? { isUnchecked } : {}) });
   }
 
   #hurdle(hurdle: Omit<Hurdle, 'table'>): void {
@@ -171,53 +165,60 @@ class TableComparison {
   #changeColumn(name: string, [from, to]: readonly [string, string]): void {
     const { table } = this.#of;
     const [is, next] = [partsOf(from), partsOf(to)];
-    if (is.isGenerated || next.isGenerated) {
-      this.#work('contract', 'unkey', [`DROP COLUMN ${q(name)}`, `compute ${table}.${name} in another way`]);
-      this.#work('contract', 'columns', [`ADD COLUMN ${q(name)} ${to}`, `compute ${table}.${name} in another way`]);
-      return;
-    }
+    if (is.isGenerated || next.isGenerated) return this.#computeAgain(name, to);
     const types = compareTypes(is, next);
     if (types === undefined || is.isNumbered !== next.isNumbered)
       return this.#refuse(
         name,
         `another kind of value, ${shown(from)} to ${shown(to)}: add a field of another name and move what it holds`,
       );
-    const isTightened = !is.isRequired && next.isRequired;
-    const isLoosened = is.isRequired && !next.isRequired;
-    const loses = is.default !== undefined && is.default !== next.default;
     if (types === 'narrower') this.#narrow(name, { is, next, to });
-    if (isTightened) {
-      if (!this.#isFilled(name) && next.default === undefined && this.#of.was.columns[name] !== undefined)
+    const isLater = this.#changeLater(name, { is, next, to, isNarrower: types === 'narrower' });
+    if (isLater && types !== 'wider') return;
+    const words =
+      types === 'wider' ? `widen ${table}.${name} to ${shown(to)}` : `change how ${table}.${name} is described`;
+    this.#work('expand', 'columns', [`MODIFY COLUMN ${q(name)} ${isLater ? widened(from, to) : to}`, words]);
+    if (types !== 'wider' || next.base !== 'enum') return;
+    const added = next.size.filter((word) => !is.size.includes(word)).join(', ');
+    this.#all.notices.push(
+      `Callers of the version before do not know ${added} in ${table}.${name}: a row that has it they cannot read.`,
+    );
+  }
+
+  /** What the version before would not understand, or not keep to: whether there is any. */
+  #changeLater(
+    name: string,
+    {
+      is,
+      next,
+      to,
+      isNarrower,
+    }: { readonly is: ColumnParts; readonly next: ColumnParts; readonly to: string; readonly isNarrower: boolean },
+  ): boolean {
+    const { table, was } = this.#of;
+    const loses = is.default !== undefined && is.default !== next.default;
+    if (!is.isRequired && next.isRequired) {
+      if (!this.#isFilled(name) && next.default === undefined && was.columns[name] !== undefined)
         this.#all.notices.push(
           `${table}.${name} must be there from now on: rows without it cannot be read by the new version.`,
         );
       this.#require(name, to);
+      return true;
     }
+    const isLoosened = is.isRequired && !next.isRequired;
     if (isLoosened)
       this.#all.notices.push(
         `${table}.${name} may be absent only when the version before is retired, which would not understand it: until then the new version must give it.`,
       );
-    if (types === 'narrower' || isTightened || isLoosened || loses) {
-      if (!isTightened)
-        this.#work('contract', 'columns', [
-          `MODIFY COLUMN ${q(name)} ${to}`,
-          `change ${table}.${name} to ${shown(to)}`,
-        ]);
-      if (types !== 'wider') return;
-    }
-    const wide = types === 'wider' && (isTightened || isLoosened || loses) ? widened(from, to) : to;
-    this.#work('expand', 'columns', [
-      `MODIFY COLUMN ${q(name)} ${wide}`,
-      types === 'wider'
-        ? `widen ${table}.${name} to ${shown(to)}`
-        : `change the words or the default of ${table}.${name}`,
-    ]);
-    if (types === 'wider' && next.base === 'enum') {
-      const added = next.size.filter((word) => !is.size.includes(word)).join(', ');
-      this.#all.notices.push(
-        `Callers of the version before do not know ${added} in ${table}.${name}: a row that has it they cannot read.`,
-      );
-    }
+    if (!isNarrower && !isLoosened && !loses) return false;
+    this.#work('contract', 'columns', [`MODIFY COLUMN ${q(name)} ${to}`, `change ${table}.${name} to ${shown(to)}`]);
+    return true;
+  }
+
+  #computeAgain(name: string, definition: string): void {
+    const words = `compute ${this.#of.table}.${name} in another way`;
+    this.#work('contract', 'unkey', [`DROP COLUMN ${q(name)}`, words]);
+    this.#work('contract', 'columns', [`ADD COLUMN ${q(name)} ${definition}`, words]);
   }
 
   #narrow(
@@ -312,8 +313,7 @@ class TableComparison {
     names.delete('PRIMARY');
     for (const name of names) {
       const [there, wanted, old] = [is.keys[name], target.keys[name], was.keys[name]];
-      if (there === wanted || (wanted === undefined && old === undefined) || (there !== undefined && wanted === old))
-        continue;
+      if (isKept(there, wanted, old)) continue;
       const isUnique = wanted?.startsWith('UNIQUE') === true;
       if (there !== undefined) this.#work('contract', 'unkey', [`DROP KEY ${q(name)}`, `drop the index ${name}`]);
       if (wanted === undefined) continue;
@@ -326,18 +326,22 @@ class TableComparison {
       this.#all.notices.push(
         `What ${name} asks for holds when the version before is retired: until then two rows of ${table} may agree in it.`,
       );
-      const list = /\((.*)\)$/.exec(wanted)?.[1] ?? '';
-      const present = [...list.matchAll(/`[^`]+`/g)]
-        .filter(([column]) => is.columns[column.slice(1, -1)] !== undefined)
-        .map(([column]) => column);
-      if (present.length === 0 || present.length < [...list.matchAll(/`[^`]+`/g)].length) continue;
-      const some = present.map((column) => `${column} IS NOT NULL`).join(' AND ');
-      this.#hurdle({
-        kind: 'block',
-        count: `SELECT COALESCE(SUM(many), 0) AS found FROM (SELECT COUNT(*) AS many FROM ${q(table)} WHERE ${some} GROUP BY ${present.join(', ')} HAVING COUNT(*) > 1) AS same`,
-        words: `rows agree in what must be unique, ${present.join(', ').replaceAll('`', '')}: change or delete some`,
-      });
+      this.#countTwins(wanted);
     }
+  }
+
+  /** Rows that agree in what is to be unique. n.b. NULL agrees with nothing. */
+  #countTwins(key: string): void {
+    const { is, table } = this.#of;
+    const columns = [...(/\((.*)\)$/.exec(key)?.[1] ?? '').matchAll(/`[^`]+`/g)].map(([column]) => column);
+    if (columns.length === 0 || columns.some((column) => is.columns[column.slice(1, -1)] === undefined)) return;
+    const some = columns.map((column) => `${column} IS NOT NULL`).join(' AND ');
+    const groups = `SELECT COUNT(*) AS many FROM ${q(table)} WHERE ${some} GROUP BY ${columns.join(', ')} HAVING COUNT(*) > 1`;
+    this.#hurdle({
+      kind: 'block',
+      count: `SELECT COALESCE(SUM(many), 0) AS found FROM (${groups}) AS same`,
+      words: `rows agree in what must be unique, ${columns.join(', ').replaceAll('`', '')}: change or delete some`,
+    });
   }
 
   #compareConstraints(kind: 'references' | 'checks'): void {
@@ -347,8 +351,7 @@ class TableComparison {
     const drop = kind === 'checks' ? 'DROP CONSTRAINT' : 'DROP FOREIGN KEY';
     for (const name of new Set([...Object.keys(is), ...Object.keys(target)])) {
       const [there, wanted, old] = [is[name], target[name], was[name]];
-      if (there === wanted || (wanted === undefined && old === undefined) || (there !== undefined && wanted === old))
-        continue;
+      if (isKept(there, wanted, old)) continue;
       if (there !== undefined) {
         this.#work('contract', 'unbind', [`${drop} ${q(name)}`, `drop the ${what} ${name}`]);
         this.#all.notices.push(
@@ -357,36 +360,40 @@ class TableComparison {
       }
       if (wanted === undefined) continue;
       const isAtOnce = there === undefined && this.#isOnFresh(wanted);
-      this.#work(
-        isAtOnce ? 'expand' : 'contract',
-        kind,
-        [`ADD ${wanted}`, `add the ${what} ${name}`],
-        isAtOnce && kind === 'references',
-      );
+      const isUnchecked = isAtOnce && kind === 'references';
+      this.#work(isAtOnce ? 'expand' : 'contract', kind, [`ADD ${wanted}`, `add the ${what} ${name}`, isUnchecked]);
       if (isAtOnce) continue;
       if (there === undefined)
         this.#all.notices.push(`The ${what} ${name} of ${table} holds for rows when the version before is retired.`);
-      const columns = [...wanted.matchAll(/`([^`]+)`/g)].slice(1).map(([, column = '']) => column);
-      if (kind === 'checks') {
-        if (!columns.every((column) => this.#of.is.columns[column] !== undefined)) continue;
-        const [, test = ''] = /CHECK \(([\s\S]*)\)/.exec(wanted) ?? [];
-        this.#hurdle({
-          kind: 'block',
-          where: `(${test}) IS FALSE`,
-          words: `rows break the rule ${name}: put them right`,
-        });
-      } else {
-        const [, own = '', other = '', key = ''] =
-          /FOREIGN KEY \(`([^`]+)`\) REFERENCES `([^`]+)` \(`([^`]+)`\)/.exec(wanted) ?? [];
-        if (this.#of.is.columns[own] === undefined) continue;
-        this.#hurdle({
-          kind: 'block',
-          count: `SELECT COUNT(*) AS found FROM ${q(table)} AS one LEFT JOIN ${q(other)} AS named ON named.${q(key)} = one.${q(own)} WHERE one.${q(own)} IS NOT NULL AND named.${q(key)} IS NULL`,
-          words: `rows name a ${other} in ${own} that is not there`,
-        });
-      }
+      if (kind === 'checks') this.#countBroken(name, wanted);
+      else this.#countOrphans(wanted);
     }
   }
+
+  #countBroken(name: string, check: string): void {
+    const columns = [...check.matchAll(/`([^`]+)`/g)].slice(1).map(([, column = '']) => column);
+    if (!columns.every((column) => this.#of.is.columns[column] !== undefined)) return;
+    const [, test = ''] = /CHECK \(([\s\S]*)\)/.exec(check) ?? [];
+    this.#hurdle({ kind: 'block', where: `(${test}) IS FALSE`, words: `rows break the rule ${name}: put them right` });
+  }
+
+  #countOrphans(reference: string): void {
+    const [, own = '', other = '', key = ''] =
+      /FOREIGN KEY \(`([^`]+)`\) REFERENCES `([^`]+)` \(`([^`]+)`\)/.exec(reference) ?? [];
+    if (this.#of.is.columns[own] === undefined) return;
+    const joined = `${q(this.#of.table)} AS one LEFT JOIN ${q(other)} AS named ON named.${q(key)} = one.${q(own)}`;
+    this.#hurdle({
+      kind: 'block',
+      count: `SELECT COUNT(*) AS found FROM ${joined} WHERE one.${q(own)} IS NOT NULL AND named.${q(key)} IS NULL`,
+      words: `rows name a ${other} in ${own} that is not there`,
+    });
+  }
+}
+
+/** Whether it is as it should be, or was never the domain's, or is somebody else's by now. */
+function isKept(there: string | undefined, wanted: string | undefined, old: string | undefined): boolean {
+  if (there === wanted) return true;
+  return wanted === undefined ? old === undefined : there !== undefined && wanted === old;
 }
 
 /** The new type with all else as it was. */

@@ -80,9 +80,9 @@ function hashOf(text: string): string {
 }
 
 /** Of what SHOW CREATE TABLE answers: a part is a line. */
-export function parseTable(text: string): TableStructure {
-  const table = { columns: {}, keys: {}, references: {}, checks: {} } as {
-    -readonly [Part in keyof TableStructure]: Record<string, string>;
+function parseTable(text: string): TableStructure {
+  const table: { readonly [Part in keyof TableStructure]: Record<string, string> } = {
+    ...{ columns: {}, keys: {}, references: {}, checks: {} },
   };
   for (const raw of text.split('\n').slice(1)) {
     if (raw.startsWith(')')) break;
@@ -159,6 +159,10 @@ export function compareTypes(from: ColumnParts, to: ColumnParts): 'same' | 'wide
     const step = texts.indexOf(to.base) - texts.indexOf(from.base);
     return both.every((base) => texts.includes(base)) ? (step > 0 ? 'wider' : 'narrower') : undefined;
   }
+  return compareSizes(from, to);
+}
+
+function compareSizes(from: ColumnParts, to: ColumnParts): 'same' | 'wider' | 'narrower' {
   if (from.base === 'enum') {
     if (from.size.join() === to.size.join()) return 'same';
     return from.size.every((word) => to.size.includes(word)) ? 'wider' : 'narrower';

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
-import type { Problem, Specification } from '../spec/index.js';
-import type { AuthorContext, Language } from './author.js';
+import type { CheckedSpecification, Problem, Specification } from '../spec/index.js';
+import type { AuthorContext, Generator, Language } from './author.js';
 import { type Command, EXIT } from './command.js';
 import { commandErrors } from './command-errors.js';
 import { printable } from './print.js';
@@ -62,7 +62,8 @@ interface Work {
   readonly task: string;
   /** What the sentences of `covers` are about. */
   readonly brief: string;
-  readonly before?: Specification;
+  /** What is changed, and what says whether a database can go from there to the next revision. */
+  readonly change?: { readonly before: CheckedSpecification; readonly generator: Generator };
   readonly out: string;
 }
 
@@ -109,7 +110,10 @@ async function openWork(context: AuthorContext, language: Language): Promise<Wor
       : join((await context.tools()).settings().plugins, domain, 'domain.json');
   const folder = join(projectRoot, '.beds', 'design', domain);
   const store = typeof options['store'] === 'string' ? options['store'] : 'main';
-  if (typeof change === 'string') return openChange({ language, cwd, domain, out, folder, request: change });
+  if (typeof change === 'string') {
+    const generator = await (await context.tools()).generator();
+    return openChange({ language, cwd, domain, out, folder, request: change, generator });
+  }
   const brief = keptBrief(join(folder, 'brief.md'), given ?? file);
   if (existsSync(out) && !existsSync(join(folder, 'done.json'))) {
     throw commandErrors.make(
@@ -123,8 +127,12 @@ async function openWork(context: AuthorContext, language: Language): Promise<Wor
 function openChange({
   folder,
   request,
+  generator,
   ...rest
-}: Pick<Work, 'language' | 'cwd' | 'domain' | 'out' | 'folder'> & { readonly request: string }): Work {
+}: Pick<Work, 'language' | 'cwd' | 'domain' | 'out' | 'folder'> & {
+  readonly request: string;
+  readonly generator: Generator;
+}): Work {
   const { language, out, cwd } = rest;
   // The change that is under way, or the next one.
   let number = 1;
@@ -150,7 +158,7 @@ function openChange({
     ...rest,
     folder: at(),
     brief,
-    before: checked.source,
+    change: { before: checked, generator },
     task: language.changePrompt({ before, request: brief }),
   };
 }
@@ -224,7 +232,7 @@ interface Judged {
   readonly specification?: Specification;
 }
 
-async function judge({ language, brief, domain, before }: Work, text: string): Promise<Judged> {
+async function judge({ language, brief, domain, change }: Work, text: string): Promise<Judged> {
   const answer = language.readAnswer(text);
   if (!answer.ok) return { document: text.slice(0, 20_000), problems: [answer.problem] };
   const { problems, checked } = language.checkSpecification(answer.document, { brief });
@@ -238,13 +246,33 @@ async function judge({ language, brief, domain, before }: Work, text: string): P
       severity: 'error',
     });
   }
-  if (checked !== undefined && before !== undefined)
-    all.push(...language.compareVersions(before, checked.source, brief));
+  if (checked !== undefined && change !== undefined) {
+    all.push(...language.compareVersions(change.before.source, checked.source, brief));
+    all.push(...impossible(change, checked));
+  }
   if (checked !== undefined) all.push(...(await language.tryExamples(checked)));
   const errors = all.filter(({ severity }) => severity === 'error');
   if (checked === undefined || errors.length > 0)
     return { document: JSON.stringify(answer.document, undefined, 1), problems: errors };
-  return { document: text, problems: all, specification: checked.source };
+  return { document: text, problems: all, specification: numbered(checked.source, change?.before.source) };
+}
+
+/** What no plan takes a database to, while callers of the version before go on. */
+function impossible(
+  { before, generator }: NonNullable<Work['change']>,
+  checked: CheckedSpecification,
+): readonly Problem[] {
+  const { refused } = generator.changeMysql(before, checked, { account: '' });
+  return refused.map(({ path, construct }) => ({
+    ...{ path, code: 'change', severity: 'error' },
+    message: `no database with rows can be brought there while the version before works: ${construct}.`,
+    example: 'leave this as it is, and add an optional field, or one with a default, beside it',
+  }));
+}
+
+/** n.b. the number is counted here, whatever an answer says: it decides what the objects of the database are called. */
+function numbered({ revision: _, ...document }: Specification, before: Specification | undefined): Specification {
+  return before === undefined ? document : { ...document, revision: (before.revision ?? 1) + 1 };
 }
 
 function finish(

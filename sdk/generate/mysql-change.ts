@@ -67,7 +67,8 @@ export function changeMysql(
   const refusals = new Refusals();
   const sides: Sides = {
     old: new MysqlFormulas(before, new Refusals()),
-    fresh: new MysqlFormulas(after, refusals),
+    // What the generator does not make at all, it says itself.
+    fresh: new MysqlFormulas(after, new Refusals()),
     account,
     refuse: (path, construct) => {
       refusals.add(path, construct);
@@ -112,6 +113,11 @@ function tableChange(was: CheckedRecord, record: CheckedRecord, sides: Sides): T
   for (const field of storedFields(record, sides.fresh)) {
     const from = Object.entries(renamed).find(([, to]) => to === field.name)?.[0];
     const old = stored(was, from ?? field.name);
+    if (old !== undefined && old.type.kind !== field.type.kind)
+      sides.refuse(
+        `${path}.fields.${field.name}`,
+        `another kind of value, ${old.type.kind} to ${field.type.kind}, under the same name`,
+      );
     if (from !== undefined)
       fills.push({
         column: field.name,

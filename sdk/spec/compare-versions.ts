@@ -1,8 +1,8 @@
 import type { Problem } from './checked.js';
-import type { Specification } from './language.js';
+import type { ArgumentSpec, Specification } from './language.js';
 
 /**
- * What is gone between two versions of a specification. A change says what it changes: what it does not mention stays, and what has
+ * What is gone between two versions of a specification, and what callers would have to give that they do not give today. A change says what it changes: what it does not mention stays, and what has
  * another name says so in `was`. `request` is what was asked for, in plain words.
  */
 export function compareVersions(before: Specification, after: Specification, request: string): readonly Problem[] {
@@ -35,9 +35,29 @@ export function compareVersions(before: Specification, after: Specification, req
       const next = (after[list] ?? []).find(({ name, was }) => name === operation.name || was === operation.name);
       for (const argument of operation.args ?? [])
         gone(`${list}.${operation.name}.args`, argument.name, next?.args ?? []);
+      for (const { name } of newlyNeeded(operation.args ?? [], next?.args ?? [])) {
+        problems.push({
+          path: `${list}.${operation.name}.args.${name}`,
+          code: 'callers',
+          message: `callers of today do not give ${name}, which must be given now.`,
+          example: '"optional": true, or a default that stands for what callers of today mean',
+          severity: 'error',
+        });
+      }
     }
   }
   return problems;
+}
+
+function newlyNeeded(before: readonly ArgumentSpec[], after: readonly ArgumentSpec[]): readonly ArgumentSpec[] {
+  return after.filter((argument) => {
+    const was = before.find(({ name }) => name === argument.name);
+    return !isLoose(argument) && (was === undefined || isLoose(was));
+  });
+}
+
+function isLoose({ optional, default: given }: ArgumentSpec): boolean {
+  return optional === true || given !== undefined;
 }
 
 function words(name: string): readonly string[] {

@@ -142,6 +142,10 @@ export interface PlayOptions {
   readonly stage: RacingStage;
   readonly checks: BriefChecks;
   readonly kinds?: readonly Check['kind'][];
+  /** Behind the calls that are given: where a next revision is put in, callers go on as they were. */
+  readonly afterGiven?: () => Promise<void>;
+  /** Before what a change asks for: from here on it is this document. */
+  readonly become?: () => { readonly specification: CheckedSpecification; readonly calls: Binding['calls'] };
 }
 
 /** Plays the checks of these kinds, in order, on one database. Gives what failed, with the id of its check. */
@@ -153,8 +157,10 @@ export async function playChecks(options: PlayOptions): Promise<readonly string[
     const wrong = await player.say(said);
     if (wrong !== undefined) return [`given ${said.do} ${said.of}: ${wrong}`];
   }
+  await options.afterGiven?.();
   for (const check of checks.checks.checks) {
     if (!kinds.includes(check.kind)) continue;
+    if (check.kind === 'change' && options.become !== undefined) player.become(options.become());
     for (const [index, step] of (check.steps ?? []).entries()) {
       const wrong = await player.step(step, check);
       if (wrong !== undefined) failures.push(`${check.id} (${check.says ?? ''}), step ${index + 1}: ${wrong}`);
@@ -173,8 +179,19 @@ class Player {
   readonly #made = new Map<string, Json>();
   readonly #words = new Map<string, Promise<Json>>();
 
+  specification: CheckedSpecification;
+  #calls: Binding['calls'];
+
   constructor(options: PlayOptions) {
     this.#options = options;
+    this.specification = options.specification;
+    this.#calls = options.checks.binding.calls;
+  }
+
+  /** `calls`: what is bound in another way from here on. */
+  become({ specification, calls }: ReturnType<NonNullable<PlayOptions['become']>>): void {
+    this.specification = specification;
+    this.#calls = { ...this.#calls, ...calls };
   }
 
   async step(step: CheckStep, check: Check): Promise<string | undefined> {
@@ -190,13 +207,8 @@ class Player {
 
   async say(said: Said): Promise<string | undefined> {
     const { outcome, call, bound } = await this.#carryOut(said);
-    if (said.as !== undefined && outcome.ok)
-      this.#made.set(said.as, madeKey(this.#specification, call, outcome.answer));
+    if (said.as !== undefined && outcome.ok) this.#made.set(said.as, madeKey(this.specification, call, outcome.answer));
     return this.#wrong(outcome, said, bound);
-  }
-
-  get #specification(): CheckedSpecification {
-    return this.#options.specification;
   }
 
   async #carryOut(said: Said): Promise<{ readonly outcome: Outcome } & Prepared> {
@@ -209,7 +221,7 @@ class Player {
         const outcome = await this.#options.stage.call(call);
         last = { outcome, call };
         if (!outcome.ok) return { outcome, call, bound };
-        this.#made.set('last', madeKey(this.#specification, call, outcome.answer));
+        this.#made.set('last', madeKey(this.specification, call, outcome.answer));
       }
     }
     assert.ok(last, `${said.do} ${said.of} is no call`);
@@ -217,7 +229,7 @@ class Player {
   }
 
   #boundTo({ do: verb, of: role }: Said): Bound {
-    const bound = this.#options.checks.binding.calls[`${verb} ${role}`];
+    const bound = this.#calls[`${verb} ${role}`];
     assert.ok(bound, `${verb} ${role} is not bound: the operation is missing`);
     return bound;
   }
@@ -230,7 +242,7 @@ class Player {
       given.push([args[role] ?? role, unpaired(value, pairs[role])]);
     }
     for (const [name, value] of Object.entries(fixed)) given.push([name, value]);
-    for (const argument of argumentsOf(this.#specification, bound.operation)) types.set(argument.name, argument.kind);
+    for (const argument of argumentsOf(this.specification, bound.operation)) types.set(argument.name, argument.kind);
     const strange = given.find(([name]) => types.size > 0 && !types.has(name));
     assert.equal(strange, undefined, `${bound.operation} has no argument of that name: the check is bound wrongly`);
     // n.b. ten days between two times of one call are ten days.
@@ -271,7 +283,7 @@ class Player {
   }
 
   #time(text: string, now: Date, kind: string | undefined): string {
-    return timeOf(text, kind as 'date', { now, zone: this.#specification.source.zone });
+    return timeOf(text, kind as 'date', { now, zone: this.specification.source.zone });
   }
 
   async #word(word: Word): Promise<Json> {
@@ -279,7 +291,7 @@ class Player {
     const call = await this.#prepare(said, word);
     const outcome = await this.#options.stage.call(call);
     assert.ok(outcome.ok, JSON.stringify(outcome));
-    if (word.column === undefined) return madeKey(this.#specification, call, outcome.answer);
+    if (word.column === undefined) return madeKey(this.specification, call, outcome.answer);
     if (!Array.isArray(outcome.answer) && memberOf(outcome.answer, 'rows') === undefined)
       return foundIn(outcome.answer, word.column) ?? assert.fail('the word stands for nothing');
     const { order } = word;
@@ -315,7 +327,7 @@ class Player {
       const [outcome, said, call] = [outcomes[winner], together[winner], prepared[winner]];
       const name = said?.as ?? together.find(({ as }) => as !== undefined)?.as;
       if (outcome?.ok === true && call !== undefined && name !== undefined)
-        this.#made.set(name, madeKey(this.#specification, call, outcome.answer));
+        this.#made.set(name, madeKey(this.specification, call, outcome.answer));
     }
     return undefined;
   }

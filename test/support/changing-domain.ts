@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import mysql from 'mysql2/promise';
-import { checkSpecification, formatSpecification, type Specification } from '#sdk/spec';
+import { type CheckedSpecification, checkSpecification, formatSpecification, type Specification } from '#sdk/spec';
 import type { AdministeredStore, ApplyOptions } from '../../host/dba/index.js';
 import { filesOf } from './generated-domain.js';
 import { lastFirst, temporaryDirectory, type Teardown } from './services.js';
@@ -111,15 +111,21 @@ export async function changingDomain(teardown: Teardown, url: string): Promise<W
     ...{ database, adminUrl, folder, dba },
     options: { stores: { main: { kind: 'mysql', adminUrl } }, folder, directory },
     write: (specification) => {
-      const { checked, problems } = checkSpecification(specification);
-      assert.ok(checked, JSON.stringify(problems, undefined, 1));
-      const root = join(folder, checked.domain);
-      rmSync(root, { recursive: true, force: true });
-      const files = { ...filesOf(checked), 'domain.json': formatSpecification(checked.source) };
-      for (const [name, text] of Object.entries(files)) {
-        mkdirSync(dirname(join(root, name)), { recursive: true });
-        writeFileSync(join(root, name), text);
-      }
+      writeDomain(folder, specification);
     },
   };
+}
+
+/** domain.json and what is generated from it, in a folder of its own. */
+export function writeDomain(folder: string, specification: Specification): CheckedSpecification {
+  const { checked, problems } = checkSpecification(specification);
+  assert.ok(checked, JSON.stringify(problems, undefined, 1));
+  const root = join(folder, checked.domain);
+  rmSync(root, { recursive: true, force: true });
+  const files = { ...filesOf(checked), 'domain.json': formatSpecification(checked.source) };
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, name)), { recursive: true });
+    writeFileSync(join(root, name), text);
+  }
+  return checked;
 }

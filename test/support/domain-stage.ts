@@ -36,6 +36,8 @@ export interface DomainStageOptions {
   readonly kind: 'mysql' | 'mongodb';
   /** Who calls. */
   readonly callers?: readonly Caller[];
+  /** Whether a version may answer what callers of today do not know: another word of an enum. Default false. */
+  readonly mayBreak?: boolean;
 }
 
 /** A stage that is the real thing: the objects in a database of its own, the template built and loaded by a host, calls over RabbitMQ. */
@@ -44,13 +46,23 @@ export interface DomainStage extends RacingStage {
   readonly empty: () => Promise<void>;
   /** The administrator's own connection; undefined on MongoDB. */
   readonly dba: mysql.Connection | undefined;
+  /** Of the host's queues. */
+  readonly prefix: string;
+  /** What is put there, the host takes. */
+  readonly plugins: string;
+  /** Whether a version has begun to serve: `seats 1.0.0`. */
+  readonly serves: (version: string) => boolean;
+  /** Puts what is in the folder now, the next revision of the domain, into the database and lets the host take its template. */
+  readonly deploy: (next: CheckedSpecification) => Promise<void>;
+  /** From here on callers know this document. */
+  readonly speak: (next: CheckedSpecification) => void;
 }
 
 const SIGN_IN_MS = 30_000;
 
 /** Applies the objects of a domain, starts a host with it and plays calls on that. Everything ends with the test. */
 export async function startDomainStage(teardown: Teardown, options: DomainStageOptions): Promise<DomainStage> {
-  const { services, specification, folder, kind, callers = [] } = options;
+  const { services, specification, folder, kind, callers = [], mayBreak = false } = options;
   const { rabbitmq } = services;
   assert.ok(rabbitmq, 'RabbitMQ is needed');
   const { domain, source } = specification;
@@ -83,6 +95,7 @@ export async function startDomainStage(teardown: Teardown, options: DomainStageO
       threads: { default: { count: 2 } },
       stores: { [source.store]: { kind, url: urls[source.store] } },
       plugins: { probeTimeoutMs: SIGN_IN_MS },
+      ...(mayBreak ? { rollout: { breaking: 'allow' } } : {}),
     }),
     projectRoot,
     log: pino({ level: 'info' }, lines),
@@ -113,15 +126,29 @@ export async function startDomainStage(teardown: Teardown, options: DomainStageO
   });
   const fixed = new Set<string>();
   let turn = 0;
+  let current = specification;
   return {
-    dba,
+    ...{ dba, prefix: name, plugins },
+    serves: (version) => log.some(({ msg }) => msg === `${version} active`),
+    deploy: async (next) => {
+      await applyObjects({ stores, folder, directory: projectRoot, domains: [domain] });
+      await buildTemplate({ entry: join(folder, domain, 'template.ts'), outDir: plugins, form: 'file' });
+      const version = `${domain} ${next.source.revision ?? 1}.0.0`;
+      await eventually(
+        () => `${version} serves; the last lines are:\n${endOfLog(log)}`,
+        () => log.some(({ msg }) => msg === `${version} active`),
+      );
+    },
+    speak: (next) => {
+      current = next;
+    },
     now: () => new Date(),
     call: async (call) => {
       noteDays(call.arguments, fixed);
       turn += 1;
       const client = clients[turn % clients.length];
       assert.ok(client);
-      return outcomeOf(carryOut(client.domain(domain), specification, call));
+      return outcomeOf(carryOut(client.domain(domain), current, call));
     },
     pass: (ms) => scratch.pass(ms, fixed),
     keep: () => scratch.keep('round'),

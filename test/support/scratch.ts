@@ -30,7 +30,7 @@ export function scratchMysql(dba: Connection): Scratch {
         `SELECT c.TABLE_NAME AS \`table\`, c.COLUMN_NAME AS name, c.DATA_TYPE AS type,
            COALESCE(c.GENERATION_EXPRESSION, '') <> '' OR c.EXTRA LIKE '%GENERATED%' AND c.EXTRA NOT LIKE 'DEFAULT_GENERATED%' AS made
          FROM INFORMATION_SCHEMA.COLUMNS c JOIN INFORMATION_SCHEMA.TABLES t USING (TABLE_SCHEMA, TABLE_NAME)
-         WHERE TABLE_SCHEMA = DATABASE() AND t.TABLE_TYPE = 'BASE TABLE' AND TABLE_NAME NOT LIKE 'kept\\_%'
+         WHERE TABLE_SCHEMA = DATABASE() AND t.TABLE_TYPE = 'BASE TABLE' AND TABLE_NAME NOT LIKE 'kept\\_%' AND TABLE_NAME NOT LIKE 'beds\\_%'
          ORDER BY c.TABLE_NAME, c.ORDINAL_POSITION`,
       )
     ).map(({ made, ...column }) => ({ ...column, isMade: made === 1 }));
