@@ -9,11 +9,9 @@ import { sharedServices } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb']);
 
-/** All but those with a construct that has no SQL yet: full text and slugs of 10-articles. */
 const briefs = readdirSync(BRIEFS)
   .filter((name) => /^\d\d-[a-z-]+\.json$/.test(name))
-  .map((name) => name.replace(/\.json$/, ''))
-  .filter((brief) => brief !== '10-articles');
+  .map((name) => name.replace(/\.json$/, ''));
 
 describe('what is generated for MySQL and MariaDB', { timeout: 900_000 }, () => {
   for (const [name, text] of Object.entries({ seats: SEATS, ledger: LEDGER })) {

@@ -4,6 +4,7 @@ import { MysqlFormulas } from './mysql-formulas.js';
 import { functionTexts } from './mysql-functions.js';
 import {
   counterText,
+  dependsOnCaller,
   historyName,
   historyText,
   lockText,
@@ -13,6 +14,7 @@ import {
   triggerTexts,
   viewName,
   viewText,
+  withoutUnkeptTotals,
 } from './mysql-records.js';
 import { explainName, explainText } from './mysql-refusals.js';
 import { queryRoutine, recordColumns, standardRoutines, sweepRoutine } from './mysql-routines.js';
@@ -35,13 +37,17 @@ export type { Refusal };
 export type { Generated };
 
 /** A domain for MySQL and MariaDB. The same specification gives the same bytes. */
-export function generateMysql(specification: CheckedSpecification): Generated {
+export function generateMysql(checked: CheckedSpecification): Generated {
+  const specification = { ...checked, records: withoutUnkeptTotals(checked.records) };
   const refusals = new Refusals();
   const formulas = new MysqlFormulas(specification, refusals);
   const { records, queries, actions } = specification;
   for (const record of records) refuseRecord(record, formulas);
   const ordered = inOrder(specification, formulas);
-  const tables = ordered.map((record) => ({ record, ...tableOf(record, formulas) }));
+  const tables = ordered.map((record, index) => {
+    const later = ordered.slice(index + 1).map(({ name }) => name);
+    return { record, ...tableOf(record, { later }, formulas) };
+  });
   const plain = [
     ...records.flatMap((record) => standardRoutines(record, formulas)),
     ...records.flatMap((record) => sweepRoutine(record, formulas) ?? []),
@@ -49,10 +55,13 @@ export function generateMysql(specification: CheckedSpecification): Generated {
   ];
   const made = actions.map((action) => actionRoutine(action, formulas));
   const triggers = records.flatMap((record) => Object.entries(triggerTexts(record, formulas)));
-  const views = ordered.map((record) => [viewName(record, formulas), viewText(record, formulas)] as const);
+  const views = ordered.flatMap((record) => {
+    const text = viewText(record, formulas);
+    return text === undefined ? [] : [[viewName(record, formulas), text] as const];
+  });
   const served = {
     columnsOf: (record: CheckedRecord) => recordColumns(record, formulas),
-    viewOf: (record: CheckedRecord) => (record.rowAccess === undefined ? viewName(record, formulas) : undefined),
+    viewOf: (record: CheckedRecord) => (dependsOnCaller(record, formulas) ? undefined : viewName(record, formulas)),
     refuse: (path: string, construct: string) => formulas.refuse({ path }, construct),
     revision: formulas.revision,
     prefix: 'p_',
@@ -121,21 +130,13 @@ export function generateMysql(specification: CheckedSpecification): Generated {
   return refusals.found.length > 0 ? { refused: refusals.found } : { files };
 }
 
-/** Records that are named by others come first. */
+/** Records that are named by others come first, as far as they do not name each other. */
 function inOrder({ records }: CheckedSpecification, formulas: MysqlFormulas): readonly CheckedRecord[] {
   const sorted: CheckedRecord[] = [];
   const visit = (record: CheckedRecord, trail: readonly string[]): void => {
-    if (sorted.includes(record)) return;
-    if (trail.includes(record.name)) {
-      formulas.refuse(
-        { path: `records.${record.name}` },
-        `references in a circle, ${[...trail, record.name].join(' to ')}`,
-      );
-      return;
-    }
+    if (sorted.includes(record) || trail.includes(record.name)) return;
     for (const { type } of record.fields)
-      if (type.kind === 'reference' && type.record !== record.name)
-        visit(formulas.record(type.record), [...trail, record.name]);
+      if (type.kind === 'reference') visit(formulas.record(type.record), [...trail, record.name]);
     if (!sorted.includes(record)) sorted.push(record);
   };
   for (const record of records) visit(record, []);

@@ -1,13 +1,14 @@
 import type { CheckedAction, CheckedRecord, CheckedStep, Formula, NamedFormula, Type } from '../spec/index.js';
-import { CALLER, declared, type MysqlFormulas, type Place, type RowRef, shown } from './mysql-formulas.js';
+import { declared, type MysqlFormulas, type Place, type RowRef, shown } from './mysql-formulas.js';
 import {
+  deleteWhere,
   historyLines,
   lockLine,
-  overlapLines,
+  shownFrom,
   startValue,
   type StoredField,
   storedFields,
-  viewName,
+  touched,
   words,
 } from './mysql-records.js';
 import { signal } from './mysql-refusals.js';
@@ -15,9 +16,12 @@ import {
   allowedLines,
   type AnswerColumn,
   argumentsOf,
-  deleteChildren,
+  endedLines,
+  inReadingOrder,
   itemColumn,
   recordColumns,
+  removeLines,
+  tenantLines,
   writeAccessLines,
   type Routine,
   routineOf,
@@ -143,8 +147,6 @@ class Steps {
     const prefix = step.as ?? action.name;
     const own = renamed(action, prefix);
     const lines = action.args.flatMap((arg) => {
-      if (arg.type.kind === 'list' || arg.type.kind === 'objects')
-        formulas.refuse(place, `a call of ${action.name}, which takes a list`);
       const given = step.arguments.find(({ name }) => name === arg.name)?.value;
       const value = given ?? arg.default;
       const name = `${prefix}_${arg.name}`;
@@ -179,7 +181,8 @@ class Steps {
   #declareValue(name: string, type: Type, place: Place): void {
     const formulas = this.#formulas;
     const { kind } = formulas.keyType(type);
-    if (kind === 'text' || kind === 'enum') this.#declare(name, `VARCHAR(1000) ${TEXT}`, place);
+    if (kind === 'text' || kind === 'enum')
+      this.#declare(name, `${kind === 'text' && formulas.hasLongTexts ? 'LONGTEXT' : 'VARCHAR(1000)'} ${TEXT}`, place);
     else if (kind === 'span') this.#declare(name, 'BIGINT', place);
     else if (kind === 'decimal') this.#declare(name, `DECIMAL(60, ${type.kind === 'decimal' ? type.scale : 0})`, place);
     else this.#declare(name, declared({ type }, formulas)?.column ?? 'BIGINT', place);
@@ -191,7 +194,7 @@ class Steps {
       this.#formulas.refuse(place, `two rows of different types that are both called ${as}`);
     const row = known ?? { record };
     this.rows.set(as, row);
-    this.#declare(`${as}__is_there`, 'BOOLEAN DEFAULT FALSE', place);
+    this.#declare(`is_there_${as}`, 'BOOLEAN DEFAULT FALSE', place);
     for (const { name, declared: made, type } of this.#fields(as, record)) {
       const column = type.kind === 'enum' ? made.parameter : made.column;
       this.#declare(`${as}__${name}`, column, place);
@@ -208,7 +211,7 @@ class Steps {
   }
 
   #into(as: string, record: CheckedRecord): string {
-    return listed('INTO', [`${as}__is_there`, ...this.#fields(as, record).map(({ name }) => `${as}__${name}`)]);
+    return listed('INTO', [`is_there_${as}`, ...this.#fields(as, record).map(({ name }) => `${as}__${name}`)]);
   }
 
   /** The row as it is now, as readers see it. */
@@ -220,7 +223,7 @@ class Steps {
   /** n.b. SELECT INTO without a row leaves variables as they were. */
   #forget(as: string, record: CheckedRecord): string {
     const all = this.#fields(as, record).map(({ name }) => `${as}__${name} = NULL`);
-    return listed('SET', [`${as}__is_there = FALSE`, ...all], ';');
+    return listed('SET', [`is_there_${as} = FALSE`, ...all], ';');
   }
 
   #read(step: Step<'read' | 'read_for_update'>, place: Place): readonly string[] {
@@ -248,7 +251,7 @@ class Steps {
     const missing =
       step.message === undefined
         ? []
-        : when(`NOT ${step.as}__is_there`, signal(step.message, { error: 'not_found', formulas, place }));
+        : when(`NOT is_there_${step.as}`, signal(step.message, { error: 'not_found', formulas, place }));
     return [this.#forget(step.as, record), ...lines, ...missing];
   }
 
@@ -297,7 +300,11 @@ class Steps {
   }
 
   #keyIs(as: string, record: CheckedRecord, alias: string): string {
-    return record.key.map((name) => `${alias}.${quote(name)} = ${as}__${name}`).join(' AND ');
+    return this.#formulas.keyIs(record, alias, this.#keyOf(as));
+  }
+
+  #keyOf(as: string): (name: string) => string {
+    return (name) => (name === 'tenant' ? this.#formulas.tenant : `${as}__${name}`);
   }
 
   #insert(step: Step<'insert'>, place: Place): readonly string[] {
@@ -326,24 +333,25 @@ class Steps {
       ).replace('( ', '('),
     ];
     const values = new Map(columns);
+    const before = [...tenantLines(record, formulas), ...endedLines(record, (name) => values.get(name), formulas)];
     const keep = as === undefined ? [] : this.#keepKey(as, record, values);
-    const start = isUuid && as !== undefined ? [`SET ${as}__id = UUID();`] : [];
+    const start = [...before, ...(isUuid && as !== undefined ? [`SET ${as}__id = UUID();`] : [])];
     if (step.onDuplicate === 'update')
-      return [...start, ...this.#insertOrUpdate(step, { as, record, insert, keep, place })];
+      return [...start, ...this.#insertOrUpdate(step, { as, record, insert, keep, values, place })];
     const whole = [...insert.slice(0, 1), `${insert[1] ?? ''};`];
     if (step.onDuplicate === 'skip') {
-      const flag = as === undefined ? 'BEGIN END' : `SET ${as}__is_there = FALSE`;
+      const flag = as === undefined ? 'BEGIN END' : `SET is_there_${as} = FALSE`;
       return [
         ...(as === undefined ? [] : [this.#forget(as, record)]),
         ...start,
         'BEGIN',
         `  DECLARE CONTINUE HANDLER FOR 1062 ${flag};`,
-        ...(as === undefined ? [] : [`  SET ${as}__is_there = TRUE;`]),
+        ...(as === undefined ? [] : [`  SET is_there_${as} = TRUE;`]),
         ...indent(whole),
         'END;',
         ...(as === undefined
           ? []
-          : when(`${as}__is_there`, [...keep, ...this.#reread(as, record, place), ...this.#mustHold(as, record)])),
+          : when(`is_there_${as}`, [...keep, ...this.#reread(as, record, place), ...this.#mustHold(as, record)])),
       ];
     }
     const again = as === undefined ? [] : [...this.#reread(as, record, place), ...this.#mustHold(as, record)];
@@ -380,17 +388,23 @@ class Steps {
       readonly record: CheckedRecord;
       readonly insert: readonly string[];
       readonly keep: readonly string[];
+      readonly values: ReadonlyMap<string, string>;
       readonly place: Place;
     },
   ): readonly string[] {
-    const { as, record, insert, keep, place } = made;
+    const { record, insert, keep, place } = made;
     const formulas = this.#formulas;
-    if (record.fields.some(({ numbering }) => numbering !== undefined))
-      formulas.refuse(place, 'on_duplicate update of a record that is numbered');
-    if (record.keyKind === 'uuid' || (record.keyKind === 'fields' && record.unique.length > 0))
-      formulas.refuse(place, 'on_duplicate update of a record with several keys');
-    if (record.expires !== undefined) formulas.refuse(place, 'on_duplicate update of a record that expires');
-    if (record.spec.history === true) formulas.refuse(place, 'on_duplicate update of a record with history');
+    const isPlain =
+      !record.fields.some(({ numbering }) => numbering !== undefined) &&
+      record.keyKind !== 'uuid' &&
+      (record.keyKind !== 'fields' || record.unique.length === 0) &&
+      record.expires === undefined &&
+      !isLookedAt(record);
+    const reads = step.update.some(({ value }, index) =>
+      step.update.slice(0, index).some(({ name }) => JSON.stringify(value).includes(`"field":"${name}"`)),
+    );
+    if (!isPlain || reads) return this.#insertThenUpdate(step, made);
+    const { as } = made;
     const table = formulas.name(record.name);
     const own: RowRef = { kind: 'alias', alias: table, record, isRaw: true };
     const inside: Place = {
@@ -398,26 +412,81 @@ class Steps {
       own,
       row: (name) => (name === 'this' || name === record.name ? own : place.row(name)),
     };
-    const later = step.update.map(({ name }) => name);
-    for (const [index, { value }] of step.update.entries())
-      if (later.slice(0, index).some((name) => JSON.stringify(value).includes(`"field":"${name}"`)))
-        formulas.refuse(place, 'an update that reads what it has just set');
     const set = [
       ...(record.keyKind === 'auto' ? [`${quote('id')} = LAST_INSERT_ID(${table}.${quote('id')})`] : []),
       ...step.update.map(({ name, value }) => `${quote(name)} = ${formulas.value(value, inside)}`),
-      ...this.#touched(record, (name) => `${table}.${quote(name)}`),
+      ...touched(record, table),
     ];
     const again = as === undefined ? [] : [...this.#reread(as, record, place), ...this.#mustHold(as, record)];
     return [...insert, listed('ON DUPLICATE KEY UPDATE', set, ';'), ...keep, ...again];
   }
 
-  /** What every change of a record writes along. */
-  #touched(record: CheckedRecord, column: (name: string) => string): readonly string[] {
+  /** Where one statement cannot do both: it is added, or, where it is there already, found by what it has in common and changed. */
+  #insertThenUpdate(
+    step: Step<'insert'>,
+    {
+      as: named,
+      record,
+      insert,
+      keep: kept,
+      values,
+      place,
+    }: {
+      readonly as: string | undefined;
+      readonly record: CheckedRecord;
+      readonly insert: readonly string[];
+      readonly keep: readonly string[];
+      readonly values: ReadonlyMap<string, string>;
+      readonly place: Place;
+    },
+  ): readonly string[] {
+    const formulas = this.#formulas;
+    const as = named ?? `new_${record.name}`;
+    this.#declareRow(as, record, place);
+    const keep = named === undefined ? this.#keepKey(as, record, values) : kept;
+    const flag = `is_twice_${as}`;
+    this.#declare(flag, 'BOOLEAN DEFAULT FALSE', place);
+    const target = { kind: 'alias', alias: 'target', record, isRaw: false } as const;
+    const key = record.key.map((name) => `target.${quote(name)}`).join(', ');
+    const rules = [
+      ...(record.keyKind === 'fields' ? [formulas.keyIs(record, 'target', (name) => values.get(name) ?? 'NULL')] : []),
+      ...record.unique.map((unique) => {
+        const fresh: RowRef = { kind: 'values', values, record };
+        const at = (own: RowRef): Place => ({ ...place, own, row: (name) => (name === 'this' ? own : undefined) });
+        const same = unique.fields.map(
+          (field) => `${formulas.value(field, at(target))} = ${formulas.value(field, at(fresh))}`,
+        );
+        const tenant = record.spec.per_tenant === true ? [`target.${quote('tenant')} = ${formulas.tenant}`] : [];
+        const counts = unique.when === undefined ? [] : [formulas.truth(unique.when, at(target))];
+        return [...tenant, ...same, ...counts, ...formulas.isThere(target, place)].join(' AND ');
+      }),
+    ];
+    const find = rules.flatMap((isIt) =>
+      when(`NOT is_there_${as}`, [
+        `SELECT TRUE, ${key} INTO is_there_${as}, ${record.key.map((name) => `${as}__${name}`).join(', ')}`,
+        `FROM ${formulas.name(record.name)} AS target WHERE ${isIt} LIMIT 1 FOR UPDATE;`,
+      ]),
+    );
+    const same: Place = {
+      ...place,
+      row: (name) => (name === 'this' ? { kind: 'variables', name: as, record } : place.row(name)),
+    };
     return [
-      ...(record.spec.version === true ? [`${column('version')} = ${column('version')} + 1`] : []),
-      ...(record.spec.timestamps === true
-        ? [`${column('changed_at')} = v_now`, `${column('changed_by')} = ${CALLER.id}`]
-        : []),
+      `SET ${flag} = FALSE;`,
+      'BEGIN',
+      `  DECLARE CONTINUE HANDLER FOR 1062 SET ${flag} = TRUE;`,
+      ...indent([...insert.slice(0, -1), `${insert.at(-1) ?? ''};`]),
+      'END;',
+      `IF ${flag} THEN`,
+      ...indent([
+        this.#forget(as, record),
+        ...find,
+        ...this.#reread(as, record, place),
+        ...this.#change({ row: as, record, set: step.update }, same),
+      ]),
+      'ELSE',
+      ...indent([...keep, ...this.#reread(as, record, place), ...this.#mustHold(as, record)]),
+      'END IF;',
     ];
   }
 
@@ -457,18 +526,14 @@ class Steps {
     const beside = expiring
       .filter(({ name }) => !given.some((each) => each.name === name))
       .map(({ name }) => `target.${quote(name)} = ${formulas.read(variables, formulas.fieldOf(record, name), place)}`);
-    const all = [...set, ...beside, ...this.#touched(record, (name) => `target.${quote(name)}`)];
+    const all = [...set, ...beside, ...touched(record, 'target')];
     return [
       ...this.#mayWrite(row, record),
       `UPDATE ${formulas.name(record.name)} AS target`,
       listed('SET', all),
       `WHERE ${this.#keyIs(row, record, 'target')};`,
       ...this.#reread(row, record, place),
-      ...this.#mustHold(
-        row,
-        record,
-        given.map(({ name }) => name),
-      ),
+      ...this.#mustHold(row, record, 'update'),
     ];
   }
 
@@ -492,7 +557,7 @@ class Steps {
     const { inside, from, where: text } = formulas.source(record, { where, around: { ...place, aliases: new Set() } });
     const key = record.key.map((each) => `${(inside.own as { readonly alias: string }).alias}.${quote(each)}`);
     this.#declareRow(as, record, place);
-    this.#declare(`${as}__position`, 'BIGINT DEFAULT 0', place);
+    this.#declare(`position_${as}`, 'BIGINT DEFAULT 0', place);
     return this.#loop(as, {
       select: `SELECT ${key.join(', ')} FROM ${from()}${text} ORDER BY ${key.join(', ')} FOR UPDATE`,
       into: record.key.map((each) => `${as}__${each}`),
@@ -519,7 +584,7 @@ class Steps {
     const ordered = inReadingOrder(texts, alias);
     if (ordered === undefined || texts.some(({ text }) => text.includes('SELECT'))) return one();
     const set = ordered.map(({ name, text }) => `${alias}.${quote(name)} = ${text}`);
-    const all = [...set, ...this.#touched(record, (name) => `${alias}.${quote(name)}`)];
+    const all = [...set, ...touched(record, alias)];
     return [
       `UPDATE ${formulas.name(record.name)} AS ${alias}`,
       listed('SET', all, where === '' ? ';' : ''),
@@ -531,18 +596,13 @@ class Steps {
     const formulas = this.#formulas;
     const row = this.rows.get(step.row);
     if (row === undefined) return [formulas.refuse(place, `a deletion of ${step.row}`)];
-    return [...this.#deleteRow(step.row, row.record), `SET ${step.row}__is_there = FALSE;`];
+    return [...this.#deleteRow(step.row, row.record), `SET is_there_${step.row} = FALSE;`];
   }
 
-  /** What must hold of a record, just written, that neither a constraint nor a trigger can see. */
-  #mustHold(as: string, record: CheckedRecord, changed?: readonly string[]): readonly string[] {
+  /** What is seen to behind a write that neither a constraint nor a trigger can see to: who may, and the history. */
+  #mustHold(as: string, record: CheckedRecord, kind: 'insert' | 'update' = 'insert'): readonly string[] {
     const isIt = this.#keyIs(as, record, 'target');
-    const kind = changed === undefined ? 'insert' : 'update';
-    return [
-      ...this.#mayWrite(as, record),
-      ...overlapLines(record, isIt, { formulas: this.#formulas, ...(changed === undefined ? {} : { changed }) }),
-      ...historyLines(record, { isIt, kind }, this.#formulas),
-    ];
+    return [...this.#mayWrite(as, record), ...historyLines(record, { isIt, kind }, this.#formulas)];
   }
 
   #mayWrite(as: string, record: CheckedRecord): readonly string[] {
@@ -550,49 +610,46 @@ class Steps {
   }
 
   #deleteRow(as: string, record: CheckedRecord): readonly string[] {
-    return [
-      ...this.#mayWrite(as, record),
-      ...historyLines(record, { isIt: this.#keyIs(as, record, 'target'), kind: 'delete' }, this.#formulas),
-      ...deleteChildren(record, (name) => `${as}__${name}`, this.#formulas),
-      `DELETE FROM target USING ${this.#formulas.name(record.name)} AS target WHERE ${this.#keyIs(as, record, 'target')};`,
-    ];
+    return [...this.#mayWrite(as, record), ...removeLines(record, this.#keyOf(as), this.#formulas)];
   }
 
   #deleteWhere(step: Step<'delete_where'>, place: Place): readonly string[] {
     const formulas = this.#formulas;
     const record = formulas.record(step.record);
     const fitting = this.#fitting(record, step.where, place);
-    if (fitting === undefined || deleteChildren(record, () => 'NULL', formulas).length > 0)
+    if (fitting === undefined || deleteWhere(record, 'TRUE', { formulas }).length > 1)
       return this.#eachFitting(step, place, (as) => this.#deleteRow(as, record));
+    if (record.spec.soft_delete === true)
+      return [
+        `UPDATE ${formulas.name(record.name)} AS ${fitting.alias} SET ${fitting.alias}.${quote('deleted_at')} = v_now`,
+        `${fitting.where};`,
+      ];
     return [`DELETE FROM ${fitting.alias} USING ${formulas.name(record.name)} AS ${fitting.alias} ${fitting.where};`];
   }
 
   #eachItem(step: Step<'for_each_item'>, place: Place): readonly string[] {
     const formulas = this.#formulas;
     const { list, as, max } = step;
-    this.#declare(`${as}__position`, 'BIGINT DEFAULT 0', place);
+    this.#declare(`position_${as}`, 'BIGINT DEFAULT 0', place);
     if (list.node === 'call' && list.name === 'range') {
       const [from, to] = list.args;
       if (from === undefined || to === undefined) return [];
       this.#declare(`v_${as}`, 'BIGINT', place);
-      this.#declare(`${as}__last`, 'BIGINT', place);
+      this.#declare(`last_of_${as}`, 'BIGINT', place);
       const body = this.write(step.steps);
       const many = signal([`More than ${max} at once.`], { error: 'invalid', formulas, place });
       return [
-        `SET v_${as} = ${formulas.write(from, place)}, ${as}__last = ${formulas.write(to, place)}, ${as}__position = 0;`,
-        ...when(`${as}__last - v_${as} >= ${max}`, many),
-        `WHILE v_${as} <= ${as}__last DO`,
-        `  SET ${as}__position = ${as}__position + 1;`,
+        `SET v_${as} = ${formulas.write(from, place)}, last_of_${as} = ${formulas.write(to, place)}, position_${as} = 0;`,
+        ...when(`last_of_${as} - v_${as} >= ${max}`, many),
+        `WHILE v_${as} <= last_of_${as} DO`,
+        `  SET position_${as} = position_${as} + 1;`,
         ...indent(body),
         `  SET v_${as} = v_${as} + 1;`,
         'END WHILE;',
       ];
     }
-    if (list.node !== 'argument') {
-      formulas.refuse(place, 'a loop over this list');
-      return [];
-    }
     const { type } = list;
+    const json = formulas.write(list, place);
     const argument = place.path;
     const columns =
       type.kind === 'objects'
@@ -605,7 +662,14 @@ class Steps {
         : type.kind === 'list'
           ? [
               {
-                made: itemColumn({ name: as, type: type.of, spec: this.#specOf(argument, list.name) }, formulas),
+                made: itemColumn(
+                  {
+                    name: as,
+                    type: type.of,
+                    spec: list.node === 'argument' ? this.#specOf(argument, list.name) : { max_length: 3_999 },
+                  },
+                  formulas,
+                ),
                 variable: `v_${as}`,
                 path: '$',
                 type: type.of,
@@ -621,11 +685,11 @@ class Steps {
     const values = known.map(({ made }, index) => made.convert(`item.${quote(`column_${index}`)}`));
     const body = this.write(step.steps);
     return this.#loop(as, {
-      select: `SELECT item.item_position, ${values.join(', ')} FROM JSON_TABLE(p_${list.name}, '$[*]' COLUMNS (item_position FOR ORDINALITY, ${read.join(', ')})) AS item ORDER BY item.item_position`,
-      into: [`${as}__position`, ...known.map(({ variable }) => variable)],
+      select: `SELECT item.item_position, ${values.join(', ')} FROM JSON_TABLE(${json}, '$[*]' COLUMNS (item_position FOR ORDINALITY, ${read.join(', ')})) AS item ORDER BY item.item_position`,
+      into: [`position_${as}`, ...known.map(({ variable }) => variable)],
       body: [
         ...when(
-          `${as}__position > ${max}`,
+          `position_${as} > ${max}`,
           signal([`More than ${max} at once.`], { error: 'invalid', formulas, place }),
         ),
         ...body,
@@ -650,7 +714,7 @@ class Steps {
     const own = inside.own as RowRef & { readonly kind: 'alias' };
     const key = record.key.map((name) => `${own.alias}.${quote(name)}`);
     this.#declareRow(as, record, place);
-    this.#declare(`${as}__position`, 'BIGINT DEFAULT 0', place);
+    this.#declare(`position_${as}`, 'BIGINT DEFAULT 0', place);
     const whole = [...order, ...key.filter((text) => !order.includes(text))];
     const tables = from();
     const body = this.write(step.steps);
@@ -659,9 +723,9 @@ class Steps {
       select: `SELECT ${key.join(', ')} FROM ${tables}${where} ORDER BY ${whole.join(', ')} LIMIT ${max + 1} FOR UPDATE`,
       into: record.key.map((name) => `${as}__${name}`),
       body: [
-        `SET ${as}__position = ${as}__position + 1;`,
+        `SET position_${as} = position_${as} + 1;`,
         ...when(
-          `${as}__position > ${max}`,
+          `position_${as} > ${max}`,
           signal([`More than ${max} ${words(record.name)} records at once.`], { error: 'conflict', formulas, place }),
         ),
         ...this.#reread(as, record, place),
@@ -685,22 +749,22 @@ class Steps {
       readonly place: Place;
     },
   ): readonly string[] {
-    this.#declare(`${as}__is_last`, 'BOOLEAN DEFAULT FALSE', place);
+    this.#declare(`is_last_${as}`, 'BOOLEAN DEFAULT FALSE', place);
     return [
       'BEGIN',
-      `  DECLARE ${as}__all CURSOR FOR`,
+      `  DECLARE all_${as} CURSOR FOR`,
       `    ${select};`,
-      `  SET ${as}__position = 0, ${as}__is_last = FALSE;`,
-      `  OPEN ${as}__all;`,
-      `  ${as}__each: LOOP`,
+      `  SET position_${as} = 0, is_last_${as} = FALSE;`,
+      `  OPEN all_${as};`,
+      `  each_${as}: LOOP`,
       '    BEGIN',
-      `      DECLARE CONTINUE HANDLER FOR NOT FOUND SET ${as}__is_last = TRUE;`,
-      `      FETCH ${as}__all INTO ${into.join(', ')};`,
+      `      DECLARE CONTINUE HANDLER FOR NOT FOUND SET is_last_${as} = TRUE;`,
+      `      FETCH all_${as} INTO ${into.join(', ')};`,
       '    END;',
-      ...indent(when(`${as}__is_last`, [`LEAVE ${as}__each;`]), 4),
+      ...indent(when(`is_last_${as}`, [`LEAVE each_${as};`]), 4),
       ...indent(body, 4),
       '  END LOOP;',
-      `  CLOSE ${as}__all;`,
+      `  CLOSE all_${as};`,
       'END;',
     ];
   }
@@ -731,6 +795,7 @@ function renamed(action: CheckedAction, prefix: string): Pick<CheckedAction, 'st
       .filter(([each]) => each !== 'spec')
       .map(([each, inner]) => [each, each === 'type' ? inner : map(inner, each)] as const);
     const copy = Object.fromEntries(entries);
+    if (part.node === 'argument_column') return { ...copy, list: `v_${prefix}_${part.name ?? ''}` };
     if (part.node === 'argument') return { ...copy, node: 'variable', name: `${prefix}_${part.name ?? ''}` };
     if (part.node === 'given') {
       const of = { node: 'variable', name: `${prefix}_${part.name ?? ''}`, type: { kind: 'text' }, nullable: true };
@@ -753,7 +818,7 @@ function renamed(action: CheckedAction, prefix: string): Pick<CheckedAction, 'st
 
 /** Whether something must be seen to after each write of such a record. */
 function isLookedAt(record: CheckedRecord): boolean {
-  return record.rowAccess !== undefined || record.noOverlap.length > 0 || record.spec.history === true;
+  return record.rowAccess !== undefined || record.spec.history === true;
 }
 
 /** Whether a filter names the key, so that there is one at most. */
@@ -769,24 +834,6 @@ function isKeyed(where: Formula, record: CheckedRecord): boolean {
         ),
     ),
   );
-}
-
-/** Assignments in an order in which none reads what was set before it; undefined: there is none. */
-function inReadingOrder(
-  all: readonly { readonly name: string; readonly text: string }[],
-  alias: string,
-): readonly { readonly name: string; readonly text: string }[] | undefined {
-  const left = [...all];
-  const ordered: { readonly name: string; readonly text: string }[] = [];
-  while (left.length > 0) {
-    const at = left.findIndex(({ name }) =>
-      left.every((other) => other.name === name || !other.text.includes(`${alias}.${quote(name)}`)),
-    );
-    const [next] = at < 0 ? [] : left.splice(at, 1);
-    if (next === undefined) return undefined;
-    ordered.push(next);
-  }
-  return ordered;
 }
 
 export function actionRoutine(action: CheckedAction, formulas: MysqlFormulas): ActionRoutine {
@@ -817,13 +864,13 @@ function writeAction(action: CheckedAction, steps: Steps, formulas: MysqlFormula
       template: optional ? column.template.replace(/(?:\.optional\(\))?$/, '.optional()') : column.template,
     }));
     const alias = quote(name);
-    const isIt = record.key.map((key) => `${alias}.${quote(key)} = ${row}__${key}`).join(' AND ');
+    const isIt = formulas.keyIs(record, alias, (key) => (key === 'tenant' ? formulas.tenant : `${row}__${key}`));
     return {
       as: name,
       columns,
       isLoose: optional,
       alias,
-      join: `LEFT JOIN ${viewName(record, formulas)} AS ${alias} ON ${isIt}`,
+      join: `LEFT JOIN ${shownFrom(record, { all: true }, formulas)} AS ${alias} ON ${isIt}`,
     };
   });
   const columns = [

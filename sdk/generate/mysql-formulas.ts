@@ -18,7 +18,9 @@ export type RowRef =
   /** A table in a FROM. `isRaw`: as it is stored, whatever has expired. */
   | { readonly kind: 'alias'; readonly alias: string; readonly record: CheckedRecord; readonly isRaw: boolean }
   /** Variables of a routine, one for each field, and `<row>__is_there`. */
-  | { readonly kind: 'variables'; readonly name: string; readonly record: CheckedRecord };
+  | { readonly kind: 'variables'; readonly name: string; readonly record: CheckedRecord }
+  /** A row that is not stored yet: what its fields will be. */
+  | { readonly kind: 'values'; readonly values: ReadonlyMap<string, string>; readonly record: CheckedRecord };
 
 /** Further tables of one FROM, for the references that its formulas follow. */
 export class Joins {
@@ -94,7 +96,7 @@ const OF_DAYS: Readonly<Record<string, (day: string) => string>> = {
   month: (day) => `MONTH(${day})`,
   day: (day) => `DAYOFMONTH(${day})`,
   weekday: (day) => `(WEEKDAY(${day}) + 1)`,
-  month_of: (day) => `DATE_FORMAT(${day}, '%Y-%m')`,
+  month_of: (day) => `CONCAT(YEAR(${day}), '-', LPAD(MONTH(${day}), 2, '0'))`,
 };
 const TRUNCATED: Readonly<Record<string, (day: string) => string>> = {
   week: (day) => `(${day} - INTERVAL WEEKDAY(${day}) DAY)`,
@@ -107,12 +109,26 @@ const BETWEEN: Readonly<Record<string, number>> = { seconds: 1_000_000, minutes:
 
 export const CALLER = { id: 'p_caller_id', roles: 'p_caller_roles' } as const;
 
+/** Functions of a domain's own. */
+export type Helper =
+  | 'local'
+  | 'moment'
+  | 'random_code'
+  | 'tenant'
+  | 'months'
+  | 'workdays'
+  | 'slug'
+  | 'match'
+  | 'json_text'
+  | 'km'
+  | 'instant';
+
 /** Writes formulas as MySQL and MariaDB read them. What they have no equal for is refused by name. */
 export class MysqlFormulas {
   readonly specification: CheckedSpecification;
   readonly prefix: string;
   /** Functions of the domain's own that formulas call. */
-  readonly used = new Set<'local' | 'moment' | 'random_code' | 'tenant'>();
+  readonly used = new Set<Helper>();
   /** Fields of rows in variables that a formula has read: the others need not be fetched. */
   readonly fetched = new Set<string>();
   readonly #refusals: Refusals;
@@ -185,9 +201,8 @@ export class MysqlFormulas {
 
   /** As a value that is stored, answered or compared. */
   value(formula: Formula, place: Place): string {
-    return formula.type.kind === 'boolean' && formula.node !== 'field' && formula.node !== 'literal'
-      ? this.truth(formula, place)
-      : this.write(formula, place);
+    const isTest = ['compare', 'and', 'or', 'not', 'in'].includes(formula.node);
+    return isTest ? this.truth(formula, place) : this.write(formula, place);
   }
 
   write(formula: Formula, place: Place): string {
@@ -199,11 +214,11 @@ export class MysqlFormulas {
       case 'argument':
         return `p_${formula.name}`;
       case 'argument_column':
-        return this.refuse(place, 'a column of a list argument outside of a total');
+        return this.refuse(place, 'a column of a list argument by itself');
       case 'given':
         return `(p_${formula.name} IS NOT NULL)`;
       case 'caller':
-        return formula.what === 'user' ? CALLER.id : this.#tenant();
+        return formula.what === 'user' ? CALLER.id : this.tenant;
       case 'has_role':
         return `(JSON_CONTAINS(${CALLER.roles}, JSON_QUOTE(${literal(formula.role)})) IS TRUE)`;
       case 'now':
@@ -219,7 +234,7 @@ export class MysqlFormulas {
       case 'item_column':
         return `${formula.item}__${formula.column}`;
       case 'position':
-        return `${formula.item}__position`;
+        return `position_${formula.item}`;
       case 'not':
         return `(${this.negation(formula.of, place)})`;
       case 'negate':
@@ -262,10 +277,33 @@ export class MysqlFormulas {
     return `FIELD(${text}, ${formula.type.values.map(literal).join(', ')})`;
   }
 
-  /** n.b. users have roles, and that of an organisation begins with `tenant:`. */
-  #tenant(): string {
+  /** The organisation of whoever calls, in a procedure. n.b. users have roles, and that of an organisation begins with `tenant:`. */
+  get tenant(): string {
     this.used.add('tenant');
-    return `${this.callable(`_${this.prefix}_tenant`)}(${CALLER.roles})`;
+    return 'v_tenant';
+  }
+
+  /** Whether a text may be longer than variables are else. */
+  get hasLongTexts(): boolean {
+    return /"max_length":(?:[1-9]\d{3,}|9\d\d)[,}]/.test(JSON.stringify(this.specification.source));
+  }
+
+  /** A call of a function of the domain's own. */
+  helper(name: Helper, ...args: readonly string[]): string {
+    this.used.add(name);
+    return `${this.callable(`_${this.prefix}_${name}`)}(${args.join(', ')})`;
+  }
+
+  /** The fields by which a table tells its records apart: organisations that name theirs themselves may use the same names. */
+  tableKey(record: CheckedRecord): readonly string[] {
+    return record.spec.per_tenant === true && record.keyKind === 'fields' ? ['tenant', ...record.key] : record.key;
+  }
+
+  /** That a row is the one with this key. */
+  keyIs(record: CheckedRecord, alias: string, value: (name: string) => string): string {
+    return this.tableKey(record)
+      .map((name) => `${alias}.${quote(name)} = ${value(name)}`)
+      .join(' AND ');
   }
 
   #literal(value: string | number | boolean | null, type: Type): string {
@@ -280,8 +318,7 @@ export class MysqlFormulas {
 
   #local(moment: string): string {
     if (this.specification.source.zone === 'UTC') return moment;
-    this.used.add('local');
-    return `${this.callable(`_${this.prefix}_local`)}(${moment})`;
+    return this.helper('local', moment);
   }
 
   /** The day of a date or a moment. */
@@ -297,6 +334,7 @@ export class MysqlFormulas {
       const inside: Place = { ...place, row: (name) => (name === 'this' ? ref : undefined), own: ref };
       return this.value(field.computed, inside);
     }
+    if (ref.kind === 'values') return ref.values.get(field.name) ?? 'NULL';
     if (ref.kind === 'variables') {
       this.fetched.add(`${ref.name}__${field.name}`);
       return `${ref.name}__${field.name}`;
@@ -344,18 +382,18 @@ export class MysqlFormulas {
     const [hop, ...more] = path;
     if (hop === undefined) return this.read(start, field, place);
     const to = this.record(hop.to);
-    const [keyName, ...others] = to.key;
-    if (keyName === undefined || others.length > 0)
-      return this.refuse(place, `a path through ${to.name}, whose key has several fields`);
+    const keyName = to.key[0] ?? 'id';
     const from = this.read(start, this.fieldOf(start.record, hop.field), place);
     const { joins } = place;
+    // n.b. what belongs to an organisation leads to what belongs to it.
+    const around: Place = start.kind === 'alias' && place.isUnfiltered !== true ? { ...place, own: start } : place;
     if (start.kind === 'alias' && joins !== undefined) {
       let alias = joins.known.get(from);
       if (alias === undefined) {
         alias = this.alias(hop.field, place);
         joins.known.set(from, alias);
-        const seen = this.visible({ kind: 'alias', alias, record: to, isRaw: false }, place);
-        const also = seen === undefined ? '' : ` AND (${seen})`;
+        const seen = this.visible({ kind: 'alias', alias, record: to, isRaw: false }, around);
+        const also = seen === undefined ? '' : ` AND ${seen}`;
         joins.lines.push(`LEFT JOIN ${this.name(to.name)} AS ${alias} ON ${alias}.${quote(keyName)} = ${from}${also}`);
       }
       return this.#follow({ kind: 'alias', alias, record: to, isRaw: false }, more, { field, place });
@@ -365,20 +403,41 @@ export class MysqlFormulas {
     const ref: RowRef = { kind: 'alias', alias, record: to, isRaw: false };
     const value = this.#follow(ref, more, { field, place: { ...place, joins: inner } });
     const tables = [`${this.name(to.name)} AS ${alias}`, ...inner.lines].join(' ');
-    const seen = this.visible(ref, place);
-    const also = seen === undefined ? '' : ` AND (${seen})`;
+    const seen = this.visible(ref, around);
+    const also = seen === undefined ? '' : ` AND ${seen}`;
     return `(SELECT ${value} FROM ${tables} WHERE ${alias}.${quote(keyName)} = ${from}${also})`;
   }
 
-  /** Which rows of a record whoever asks may see; undefined: all. */
-  visible(ref: RowRef, place: Place): string | undefined {
-    const { rowAccess } = ref.record;
-    if (rowAccess === undefined || place.isUnfiltered === true) return undefined;
-    if (place.knowsCaller !== true) {
-      this.refuse(place, `what depends on who asks, ${ref.record.name}, in a view or a trigger`);
-      return undefined;
+  /** Which rows of a record are there, and whoever asks may see; undefined: all. */
+  visible(ref: RowRef & { readonly kind: 'alias' }, place: Place): string | undefined {
+    const { spec, rowAccess } = ref.record;
+    const parts = [...this.isThere(ref, place)];
+    if (spec.per_tenant === true) {
+      const tenant = this.#tenantAt(place, ref.record);
+      parts.push(`${ref.alias}.${quote('tenant')} = ${tenant}`);
     }
-    return this.access(rowAccess.read, ref, place);
+    if (rowAccess !== undefined && place.isUnfiltered !== true) {
+      if (place.knowsCaller === true) parts.push(`(${this.access(rowAccess.read, ref, place)})`);
+      else this.refuse(place, `what depends on who asks, ${ref.record.name}, in a view or a trigger`);
+    }
+    return parts.length === 0 ? undefined : parts.join(' AND ');
+  }
+
+  /** That a row is neither deleted nor has ended. */
+  isThere(ref: RowRef & { readonly kind: 'alias' }, place: Place): readonly string[] {
+    const { spec, expires } = ref.record;
+    return [
+      ...(spec.soft_delete === true ? [`${ref.alias}.${quote('deleted_at')} IS NULL`] : []),
+      ...(expires !== undefined && expires.set === undefined ? [`(${this.expired(ref, place)}) IS NOT TRUE`] : []),
+    ];
+  }
+
+  /** Whose records are seen: the caller's; where nobody calls, those of the organisation of the row that stands here. */
+  #tenantAt(place: Place, record: CheckedRecord): string {
+    if (place.knowsCaller === true) return this.tenant;
+    const { own } = place;
+    if (own?.kind === 'alias' && own.record.spec.per_tenant === true) return `${own.alias}.${quote('tenant')}`;
+    return this.refuse(place, `what depends on who asks, ${record.name}, in a view or a trigger`);
   }
 
   /** A formula of row_access, of one row. n.b. without joins: what it follows is read by itself. */
@@ -394,23 +453,43 @@ export class MysqlFormulas {
   #keyOf(row: string, place: Place): string {
     const ref = place.row(row);
     if (ref === undefined) return this.refuse(place, `the row ${row} here`);
-    const [name, ...others] = ref.record.key;
-    if (name === undefined || others.length > 0)
-      return this.refuse(place, `the key of ${ref.record.name}, which has several fields`);
-    return this.read(ref, this.fieldOf(ref.record, name), place);
+    return this.read(ref, this.fieldOf(ref.record, ref.record.key[0] ?? 'id'), place);
   }
 
   #compare({ op, left, right }: Of<'compare'>, place: Place): string {
     const isOrder = op !== '=' && op !== '!=';
     const expiring = op === '=' ? this.#compareExpiring(left, right, place) : undefined;
     if (expiring !== undefined) return expiring;
+    const near = this.#near({ op, left, right }, place);
     const side = (formula: Formula, other: Formula): string => {
       const { type } = formula.type.kind === 'enum' || !isOrder ? formula : other;
       if (isOrder && type.kind === 'enum')
         return `FIELD(${this.write(formula, place)}, ${type.values.map(literal).join(', ')})`;
       return this.value(formula, place);
     };
-    return `${side(left, right)} ${COMPARISONS[op]} ${side(right, left)}`;
+    const text = `${side(left, right)} ${COMPARISONS[op]} ${side(right, left)}`;
+    return near === undefined ? text : `(${near} AND ${text})`;
+  }
+
+  /** What is nearer than so many kilometres lies in a band of latitudes, which an index finds. */
+  #near({ op, left, right }: Pick<Of<'compare'>, 'op' | 'left' | 'right'>, place: Place): string | undefined {
+    const [call, most] = op === '<' || op === '<=' ? [left, right] : [right, left];
+    if (op === '=' || op === '!=' || call.node !== 'call' || call.name !== 'km') return undefined;
+    const isOwn = (formula: Formula | undefined): boolean => {
+      if (formula?.node !== 'field' || formula.path.length > 0 || place.field !== undefined) return false;
+      const ref = place.row(formula.row);
+      if (ref?.kind !== 'alias' || ref.alias === 'NEW' || ref.alias === 'OLD') return false;
+      const field = this.fieldOf(ref.record, formula.field);
+      const isKept = ref.isRaw || ref.record.expires?.set?.some(({ name }) => name === field.name) !== true;
+      return field.computed === undefined && isKept;
+    };
+    const [own, other] = isOwn(call.args[0]) ? call.args : call.args.toReversed();
+    if (own?.node !== 'field' || !isOwn(own) || other === undefined) return undefined;
+    const ref = place.row(own.row);
+    if (ref?.kind !== 'alias') return undefined;
+    const middle = `JSON_EXTRACT(${this.write(other, place)}, '$.lat')`;
+    const degrees = `${this.write(most, place)} / 111.19`;
+    return `${ref.alias}.${quote(latitudeOf(own.field))} BETWEEN ${middle} - ${degrees} AND ${middle} + ${degrees}`;
   }
 
   /** A field that expires, compared with what it does not expire to: so that an index on it can be used. */
@@ -429,8 +508,8 @@ export class MysqlFormulas {
   #isNull({ of, not }: Of<'is_null'>, place: Place): string {
     if (of.node === 'row') {
       const ref = place.row(of.row);
-      if (ref?.kind === 'variables') return not ? `${ref.name}__is_there` : `NOT ${ref.name}__is_there`;
-      if (ref === undefined) return this.refuse(place, `the row ${of.row} here`);
+      if (ref?.kind === 'variables') return not ? `is_there_${ref.name}` : `NOT is_there_${ref.name}`;
+      if (ref?.kind !== 'alias') return this.refuse(place, `the row ${of.row} here`);
       return `${ref.alias}.${quote(ref.record.key[0] ?? 'id')} IS ${not ? 'NOT ' : ''}NULL`;
     }
     return `${this.value(of, place)} IS ${not ? 'NOT ' : ''}NULL`;
@@ -444,15 +523,34 @@ export class MysqlFormulas {
     return not ? `((${text}) IS NOT TRUE)` : text;
   }
 
-  /** Whether a list, which is kept as JSON, has a value. */
+  /** Whether a list has a value. */
   #has(list: Formula, value: Formula, place: Place): string {
-    if (list.node === 'call') return this.refuse(place, `a value in ${list.name}()`);
-    const text = this.write(value, place);
-    const { kind } = this.keyType(value.type);
-    const json =
-      kind === 'text' || kind === 'enum' ? `JSON_QUOTE(${text})` : kind === 'integer' ? `CAST(${text} AS CHAR)` : '';
-    if (json === '') return this.refuse(place, `a list of ${kind}`);
-    return `JSON_CONTAINS(${this.write(list, place)}, ${json})`;
+    const text = this.value(value, place);
+    if (list.node === 'call' && list.name === 'range') {
+      const [from, to] = list.args.map((arg) => this.write(arg, place));
+      return `(${text} BETWEEN ${from} AND ${to})`;
+    }
+    const items = this.#items(list, place);
+    return items === undefined ? 'FALSE' : `(${text} IN (SELECT ${items.value} FROM ${items.from}))`;
+  }
+
+  /** The items of a list of values, which is kept as JSON, as a table of one column. */
+  #items(list: Formula, place: Place): { readonly value: string; readonly from: string } | undefined {
+    const of = list.type.kind === 'list' ? list.type.of : list.type;
+    const made = jsonItem({ type: this.keyType(of) });
+    if (made === undefined) {
+      this.refuse(place, `a list of ${of.kind}`);
+      return undefined;
+    }
+    const isColumn = list.node === 'argument_column';
+    const alias = this.alias('item', place);
+    // n.b. of an action that is called by another one, its list is a variable.
+    const json = isColumn ? ((list as { readonly list?: string }).list ?? `p_${list.name}`) : this.write(list, place);
+    const path = isColumn ? `$.${list.column}` : '$';
+    return {
+      value: made.convert(`${alias}.${quote('value')}`),
+      from: `JSON_TABLE(COALESCE(${json}, '[]'), '$[*]' COLUMNS (${quote('value')} ${made.read} ${TEXT} PATH '${path}')) AS ${alias}`,
+    };
   }
 
   /** What a reference is kept as. */
@@ -467,11 +565,10 @@ export class MysqlFormulas {
     const { op, left, right } = formula;
     const [a, b] = [left.type.kind, right.type.kind];
     if (a === 'time' || b === 'time') return this.refuse(place, 'arithmetic of times of day');
-    if (b === 'span' && a !== 'span' && (op === '+' || op === '-'))
-      return `(${this.write(left, place)} ${op} ${this.#interval(right, place)})`;
-    if (a === 'span' && b !== 'span' && op === '+')
-      return `(${this.write(right, place)} + ${this.#interval(left, place)})`;
-    if (formula.type.kind === 'span' && formula.type.calendar) return this.refuse(place, 'a length in months here');
+    if (b === 'span' && a !== 'span' && (op === '+' || op === '-')) return this.#moved(left, { op, by: right }, place);
+    if (a === 'span' && b !== 'span' && op === '+') return this.#moved(right, { op, by: left }, place);
+    if (formula.type.kind === 'span' && formula.type.calendar)
+      return this.refuse(place, 'a length in months that is no part of a date');
     const [first, second] = [this.write(left, place), this.write(right, place)];
     // n.b. a moment minus a moment, in microseconds as every length of time here.
     if (formula.type.kind === 'span' && (a === 'date' || a === 'timestamp'))
@@ -485,8 +582,25 @@ export class MysqlFormulas {
     return `(${first} ${op} ${second})`;
   }
 
+  /** A day or a moment, so much later: months first, then the rest. */
+  #moved(start: Formula, { op, by }: { readonly op: '+' | '-'; readonly by: Formula }, place: Place): string {
+    const text = this.write(start, place);
+    const plain = this.#interval(by, place);
+    if (plain !== undefined) {
+      const moved = `(${text} ${op} ${plain})`;
+      return start.type.kind === 'date' && !/ (?:DAY|MONTH)$/.test(plain) ? `DATE${moved}` : moved;
+    }
+    const [months, micros] = [this.#lengthIn('months', by, place), this.#lengthIn('micros', by, place)];
+    const parts = [
+      ...(months === '0' ? [] : [`INTERVAL ${months} MONTH`]),
+      ...(micros === '0' ? [] : [`INTERVAL ${micros} MICROSECOND`]),
+    ];
+    const moved = `(${[text, ...parts].join(` ${op} `)})`;
+    return start.type.kind === 'date' ? `DATE${moved}` : moved;
+  }
+
   /** `15 min`, or a number of them: `:minutes * 1 min`. */
-  #interval(formula: Formula, place: Place): string {
+  #interval(formula: Formula, place: Place): string | undefined {
     if (formula.node === 'span') {
       const [factor, unit] = INTERVALS[formula.in];
       return `INTERVAL ${formula.amount * factor} ${unit}`;
@@ -499,8 +613,43 @@ export class MysqlFormulas {
         return `INTERVAL ${this.write(number, place)}${times === 1 ? '' : ` * ${times}`} ${unit}`;
       }
     }
-    if (formula.type.kind === 'span' && formula.type.calendar) return this.refuse(place, 'a length in months here');
+    if (formula.type.kind === 'span' && formula.type.calendar) return undefined;
     return `INTERVAL ${this.write(formula, place)} MICROSECOND`;
+  }
+
+  /** The whole months of a length of time, or the rest of it in microseconds: a number. */
+  #lengthIn(part: 'months' | 'micros', formula: Formula, place: Place): string {
+    const { type } = formula;
+    if (type.kind === 'span' && !type.calendar) return part === 'months' ? '0' : this.write(formula, place);
+    const of = (inner: Formula | undefined): string => (inner === undefined ? '0' : this.#lengthIn(part, inner, place));
+    switch (formula.node) {
+      case 'span': {
+        const [factor, , micros] = INTERVALS[formula.in];
+        return String(part === 'months' ? formula.amount * factor : formula.amount * micros);
+      }
+      case 'negate':
+        return of(formula.of) === '0' ? '0' : `(-${of(formula.of)})`;
+      case 'arithmetic': {
+        const { op, left, right } = formula;
+        if (op === '*') {
+          const [span, number] = left.type.kind === 'span' ? [left, right] : [right, left];
+          return of(span) === '0' ? '0' : `(${of(span)} * ${this.write(number, place)})`;
+        }
+        const [a, b] = [of(left), of(right)];
+        if (b === '0') return a;
+        return a === '0' && op === '+' ? b : `(${a} ${op} ${b})`;
+      }
+      case 'call': {
+        const [condition, yes, no] = formula.args;
+        if (formula.name === 'if' && condition !== undefined)
+          return of(yes) === '0' && of(no) === '0'
+            ? '0'
+            : `IF(${this.condition(condition, place)}, ${of(yes)}, ${of(no)})`;
+        return this.refuse(place, `a length in months by ${formula.name}`);
+      }
+      default:
+        return this.refuse(place, 'a length in months that is kept');
+    }
   }
 
   #call(formula: Of<'call'>, place: Place): string {
@@ -514,6 +663,15 @@ export class MysqlFormulas {
     if (plain !== undefined) return plain(texts());
     const ofDays = OF_DAYS[name];
     if (ofDays !== undefined) return ofDays(this.#day(first, place));
+    if (name === 'months' || name === 'workdays')
+      return this.helper(name, this.#day(first, place), this.#day(second, place));
+    if (name === 'slug') return this.helper('slug', this.write(first, place));
+    if (name === 'match') {
+      const [words = '', ...fields] = texts();
+      return `(${this.helper('match', words, fields.length === 1 ? (fields[0] ?? '') : `CONCAT_WS(' ', ${fields.join(', ')})`)} IS TRUE)`;
+    }
+    if (name === 'km') return this.helper('km', ...texts());
+    if (name === 'text' || name === 'number') return this.#inData(name, formula, place);
     if (name === 'days') return `DATEDIFF(${this.#day(second, place)}, ${this.#day(first, place)})`;
     if (name === 'date') return this.#day(first, place);
     if (name === 'trunc' && second?.node === 'literal')
@@ -526,15 +684,29 @@ export class MysqlFormulas {
       return `${name.toUpperCase()}(${first.type.kind === 'timestamp' ? this.#local(text) : text})`;
     }
     if (name === 'timestamp') {
-      this.used.add('local').add('moment');
-      return `${this.callable(`_${this.prefix}_moment`)}(TIMESTAMP(${texts().join(', ')}))`;
+      this.used.add('local');
+      return this.helper('moment', `TIMESTAMP(${texts().join(', ')})`);
     }
-    if (name === 'random_code') {
-      this.used.add('random_code');
-      return `${this.callable(`_${this.prefix}_random_code`)}(${texts().join(', ')})`;
+    if (name === 'random_code') return this.helper('random_code', ...texts());
+    if (name === 'has' && second !== undefined) {
+      const found = this.#has(first, second, place);
+      return first.nullable ? `IF(${this.write(first, place)} IS NULL, NULL, ${found})` : found;
     }
-    if (name === 'has' && second !== undefined) return this.#has(first, second, place);
     return this.refuse(place, `the function ${name}`);
+  }
+
+  /** A text or a number out of free data: a word of the path is a name, or a place in a list. */
+  #inData(name: 'text' | 'number', { args }: Of<'call'>, place: Place): string {
+    const [data, path] = args;
+    if (data === undefined || path?.node !== 'literal') return this.refuse(place, `the function ${name}`);
+    const words = String(path.value).split('.');
+    const named = words.map((word) => `."${word.replaceAll('"', '')}"`).join('');
+    const placed = words.map((word) => (/^\d+$/.test(word) ? `[${word}]` : `."${word.replaceAll('"', '')}"`)).join('');
+    const text = this.write(data, place);
+    const found = [...new Set([named, placed])].map((each) => `JSON_EXTRACT(${text}, ${literal(`$${each}`)})`);
+    const value = this.helper('json_text', found.length === 1 ? (found[0] ?? '') : `COALESCE(${found.join(', ')})`);
+    if (name === 'text') return value;
+    return `CAST(IF(${value} REGEXP '^-?[0-9]+([.][0-9]+)?$', ${value}, NULL) AS DECIMAL(60, 10))`;
   }
 
   /** n.b. a moment in a text is written as answers show it. */
@@ -544,9 +716,7 @@ export class MysqlFormulas {
     if (arg.type.kind === 'timestamp') return `CONCAT(LEFT(DATE_FORMAT(${text}, '%Y-%m-%dT%H:%i:%s.%f'), 23), 'Z')`;
     if (arg.type.kind === 'time') return `TIME_FORMAT(${text}, '%H:%i')`;
     if (arg.type.kind === 'boolean') return `IF(${text}, 'true', 'false')`;
-    return arg.type.kind === 'json' || arg.type.kind === 'float'
-      ? this.refuse(place, `a ${arg.type.kind} in a text`)
-      : text;
+    return arg.type.kind === 'json' ? `CAST(${text} AS CHAR)` : text;
   }
 
   #set(formula: Of<'set'>, place: Place): string {
@@ -573,8 +743,7 @@ export class MysqlFormulas {
         return `(SELECT AVG(CAST(${value ?? '1'} AS DECIMAL(60, 20))) ${rest}${lock})`;
       case 'min':
       case 'max':
-        if (formula.value?.type.kind === 'enum') return this.refuse(place, `${formula.function} of an enum`);
-        return `(SELECT ${formula.function.toUpperCase()}(${value ?? '1'}) ${rest}${lock})`;
+        return `(SELECT ${extreme(formula.function, value ?? '1', formula.value?.type)} ${rest}${lock})`;
     }
   }
 
@@ -584,7 +753,7 @@ export class MysqlFormulas {
     { where, around }: { readonly where: Formula | undefined; readonly around: Place },
   ): { readonly inside: Place & { readonly own: RowRef }; readonly from: () => string; readonly where: string } {
     const alias = this.alias(record.name, around);
-    const own: RowRef = { kind: 'alias', alias, record, isRaw: false };
+    const own = { kind: 'alias', alias, record, isRaw: false } as const;
     const joins = new Joins();
     const inside = {
       ...around,
@@ -594,7 +763,7 @@ export class MysqlFormulas {
     const seen = this.visible(own, inside);
     const conditions = [
       ...(where === undefined ? [] : [this.condition(where, inside)].filter((text) => text !== 'TRUE')),
-      ...(seen === undefined ? [] : [`(${seen})`]),
+      ...(seen === undefined ? [] : [seen]),
     ];
     const [first = '', ...others] = conditions;
     const whole = others.length === 0 ? first : [grouped(first), ...others].join(' AND ');
@@ -607,19 +776,18 @@ export class MysqlFormulas {
 
   #listTotal(formula: Of<'list_total'>, place: Place): string {
     const { list } = formula;
-    if (formula.function === 'count' && list.node === 'argument') return `COALESCE(JSON_LENGTH(p_${list.name}), 0)`;
-    if (formula.function === 'count' && list.node === 'field')
+    if (formula.function === 'count' && list.node !== 'argument_column')
       return `COALESCE(JSON_LENGTH(${this.write(list, place)}), 0)`;
-    if (list.node !== 'argument_column') return this.refuse(place, `${formula.function} of this list`);
-    const alias = this.alias(list.name, place);
-    const value = `${alias}.${quote(list.column)}`;
+    const items = this.#items(list, place);
+    if (items === undefined) return 'NULL';
+    const { value, from } = items;
     const { type } = list;
-    const scale = type.kind === 'list' && type.of.kind === 'decimal' ? type.of.scale : 0;
-    const number = `CAST(${value} AS DECIMAL(60, ${scale}))`;
-    const from = `FROM JSON_TABLE(p_${list.name}, '$[*]' COLUMNS (${quote(list.column)} VARCHAR(60) PATH '$.${list.column}')) AS ${alias}`;
-    if (formula.function === 'count') return `(SELECT COUNT(${value}) ${from})`;
-    if (formula.function === 'sum') return `(SELECT COALESCE(SUM(${number}), 0) ${from})`;
-    return `(SELECT ${formula.function.toUpperCase()}(${number}) ${from})`;
+    const of = this.keyType(type.kind === 'list' ? type.of : type);
+    const distinct = 'distinct' in formula && formula.distinct === true ? 'DISTINCT ' : '';
+    if (formula.function === 'count') return `(SELECT COUNT(${distinct}${value}) FROM ${from})`;
+    if (formula.function === 'sum') return `(SELECT COALESCE(SUM(${value}), 0) FROM ${from})`;
+    if (formula.function === 'avg') return `(SELECT AVG(CAST(${value} AS DECIMAL(60, 20))) FROM ${from})`;
+    return `(SELECT ${extreme(formula.function, value, of)} FROM ${from})`;
   }
 
   #total(formula: Of<'total'>, place: Place): string {
@@ -628,8 +796,7 @@ export class MysqlFormulas {
     if (formula.function === 'count') return `COUNT(${distinct}${value})`;
     if (formula.function === 'sum') return `COALESCE(SUM(${distinct}${value}), 0)`;
     if (formula.function === 'avg') return `AVG(CAST(${value} AS DECIMAL(60, 20)))`;
-    if (formula.value?.type.kind === 'enum') return this.refuse(place, `${formula.function} of an enum`);
-    return `${formula.function.toUpperCase()}(${value})`;
+    return extreme(formula.function, value, formula.value?.type);
   }
 
   #window(formula: Of<'window'>, place: Place): string {
@@ -643,6 +810,18 @@ export class MysqlFormulas {
     const text = `${formula.function.toUpperCase()}(${value === '' && formula.function === 'count' ? '*' : value}) OVER (${over})`;
     return formula.function === 'sum' ? `COALESCE(${text}, 0)` : text;
   }
+}
+
+/** n.b. words of an enum come in the order in which they are written. */
+function extreme(kind: 'min' | 'max', value: string, type: Type | undefined): string {
+  if (type?.kind !== 'enum') return `${kind.toUpperCase()}(${value})`;
+  const words = type.values.map(literal).join(', ');
+  return `ELT(${kind.toUpperCase()}(FIELD(${value}, ${words})), ${words})`;
+}
+
+/** The column beside a place, by which an index finds what is near. */
+export function latitudeOf(field: string): string {
+  return fit(`_${field}_lat`);
 }
 
 /** n.b. `a OR b` beside AND. */
@@ -710,7 +889,10 @@ export function declared({ type, spec }: Sized, formulas: MysqlFormulas): Declar
   switch (type.kind) {
     case 'text': {
       const most = of.max_length ?? 200;
-      return same(`${most > 4000 ? 'MEDIUMTEXT' : `VARCHAR(${most})`} ${TEXT}`, `t.string({ max: ${most} })`);
+      return same(
+        `${most > 16_000 ? 'MEDIUMTEXT' : most > 4000 ? 'TEXT' : `VARCHAR(${most})`} ${TEXT}`,
+        `t.string({ max: ${most} })`,
+      );
     }
     case 'integer':
       return same('BIGINT', 't.int()');
@@ -738,6 +920,8 @@ export function declared({ type, spec }: Sized, formulas: MysqlFormulas): Declar
       };
     case 'json':
       return same('JSON', 't.json()');
+    case 'point':
+      return same('JSON', 't.object({ lat: t.number(), lon: t.number() })');
     case 'list': {
       const item = declared({ type: type.of, spec }, formulas);
       const most = of.max_items === undefined ? '' : `, { max: ${of.max_items} }`;
@@ -751,10 +935,38 @@ export function declared({ type, spec }: Sized, formulas: MysqlFormulas): Declar
     }
     case 'reference': {
       const record = formulas.record(type.record);
-      const [name, ...others] = record.key;
-      if (name === undefined || others.length > 0) return undefined;
+      const name = record.key[0] ?? 'id';
       return declaredField(formulas.fieldOf(record, name), record, formulas);
     }
+    default:
+      return undefined;
+  }
+}
+
+/** How an item of a list, as JSON has it, is read: wide enough to see what is too long, and what it stands for. */
+function jsonItem({
+  type,
+}: {
+  readonly type: Type;
+}): { readonly read: string; readonly convert: (value: string) => string } | undefined {
+  const same = (value: string): string => value;
+  switch (type.kind) {
+    case 'text':
+      return { read: 'VARCHAR(4000)', convert: same };
+    case 'enum':
+      return { read: 'VARCHAR(50)', convert: same };
+    case 'integer':
+      return { read: 'VARCHAR(40)', convert: (value) => `CAST(${value} AS SIGNED)` };
+    case 'decimal':
+      return { read: 'VARCHAR(60)', convert: (value) => `CAST(${value} AS DECIMAL(60, ${type.scale}))` };
+    case 'float':
+      return { read: 'VARCHAR(60)', convert: (value) => `(${value} + 0e0)` };
+    case 'date':
+      return { read: 'VARCHAR(20)', convert: (value) => `CAST(${value} AS DATE)` };
+    case 'time':
+      return { read: 'VARCHAR(20)', convert: (value) => `CAST(${value} AS TIME)` };
+    case 'boolean':
+      return { read: 'VARCHAR(10)', convert: (value) => `(${value} IN ('true', '1'))` };
     default:
       return undefined;
   }

@@ -12,6 +12,13 @@ export function functionTexts(formulas: MysqlFormulas): Readonly<Record<string, 
     ...(used.has('local') && isZoned ? { [local]: localText(local, zone) } : {}),
     ...(used.has('moment') ? { [moment]: isZoned ? momentText(moment, { local, zone }) : momentOfUtc(moment) } : {}),
     ...(used.has('tenant') ? { [tenant]: tenantText(tenant) } : {}),
+    ...(used.has('months') ? { [named('months')]: monthsText(named('months')) } : {}),
+    ...(used.has('workdays') ? { [named('workdays')]: workdaysText(named('workdays')) } : {}),
+    ...(used.has('slug') ? { [named('slug')]: slugText(named('slug')) } : {}),
+    ...(used.has('match') ? { [named('match')]: matchText(named('match')) } : {}),
+    ...(used.has('json_text') ? { [named('json_text')]: jsonText(named('json_text')) } : {}),
+    ...(used.has('km') ? { [named('km')]: kmText(named('km')) } : {}),
+    ...(used.has('instant') ? { [named('instant')]: instantText(named('instant')) } : {}),
     ...(used.has('random_code') ? { [code]: codeText(code) } : {}),
   };
 }
@@ -89,6 +96,184 @@ CREATE FUNCTION ${tenant}(p_roles JSON) RETURNS VARCHAR(200) CHARACTER SET utf8m
   NO SQL
   COMMENT 'The organisation of whoever calls.'
 RETURN SUBSTRING(JSON_UNQUOTE(JSON_EXTRACT(p_roles, JSON_UNQUOTE(JSON_SEARCH(p_roles, 'one', 'tenant:%')))), 8);
+`;
+}
+
+const WIDE = 'CHARACTER SET utf8mb4 COLLATE utf8mb4_bin';
+
+function monthsText(name: string): string {
+  return `${remark('Whole months between two days. From 31 January to 28 February is a month, as the one plus a month is the other.')}
+${HEAD}
+DROP FUNCTION IF EXISTS ${name};
+
+CREATE FUNCTION ${name}(p_from DATE, p_to DATE) RETURNS BIGINT
+  SQL SECURITY DEFINER
+  DETERMINISTIC
+  NO SQL
+  COMMENT 'Whole months between two days.'
+BEGIN
+  DECLARE v_months BIGINT;
+  SET v_months = PERIOD_DIFF(EXTRACT(YEAR_MONTH FROM p_to), EXTRACT(YEAR_MONTH FROM p_from));
+  RETURN v_months - (v_months > 0 AND p_from + INTERVAL v_months MONTH > p_to)
+    + (v_months < 0 AND p_from + INTERVAL v_months MONTH < p_to);
+END;
+`;
+}
+
+function workdaysText(name: string): string {
+  return `${remark('Mondays to Fridays from the first day on, without the last.')}
+${HEAD}
+DROP FUNCTION IF EXISTS ${name};
+
+CREATE FUNCTION ${name}(p_from DATE, p_to DATE) RETURNS BIGINT
+  SQL SECURITY DEFINER
+  DETERMINISTIC
+  NO SQL
+  COMMENT 'Mondays to Fridays from the first day on, without the last.'
+BEGIN
+  DECLARE v_days BIGINT DEFAULT DATEDIFF(p_to, p_from);
+  IF v_days <= 0 THEN
+    RETURN 0;
+  END IF;
+  -- Whole weeks have five; of the days that are left those that are 1 count, Monday first.
+  RETURN 5 * (v_days DIV 7)
+    + CHAR_LENGTH(REPLACE(SUBSTRING('1111100111110', WEEKDAY(p_from) + 1, v_days MOD 7), '0', ''));
+END;
+`;
+}
+
+/** Letters and digits that are an ASCII one with something added, by what they are without it. */
+function plainSigns(): readonly [signs: string, plain: string] {
+  const found: (readonly [string, string])[] = [];
+  for (let code = 0x80; code < 0x2000; code += 1) {
+    const sign = String.fromCodePoint(code);
+    const plain = sign.normalize('NFKD').replaceAll(/\p{M}/gu, '').toLowerCase();
+    if (/^[a-z0-9]$/.test(plain)) found.push([sign, plain]);
+  }
+  return [found.map(([sign]) => sign).join(''), found.map(([, plain]) => plain).join('')];
+}
+
+function slugText(name: string): string {
+  const [signs, plain] = plainSigns();
+  return `${remark('For addresses: small letters, digits and hyphens, 80 at most.')}
+${HEAD}
+DROP FUNCTION IF EXISTS ${name};
+
+CREATE FUNCTION ${name}(p_text LONGTEXT ${WIDE}) RETURNS VARCHAR(80) ${WIDE}
+  SQL SECURITY DEFINER
+  DETERMINISTIC
+  NO SQL
+  COMMENT 'For addresses: small letters, digits and hyphens.'
+BEGIN
+  -- Letters with accents, and below each the letter without.
+  DECLARE v_signs VARCHAR(2000) ${WIDE} DEFAULT
+    ${literal(signs)};
+  DECLARE v_plain VARCHAR(2000) ${WIDE} DEFAULT
+    ${literal(plain)};
+  DECLARE v_left LONGTEXT ${WIDE} DEFAULT REGEXP_REPLACE(REPLACE(p_text, 'ß', 'ss'), '\\\\p{M}', '');
+  DECLARE v_slug LONGTEXT ${WIDE} DEFAULT '';
+  DECLARE v_at, v_found INT DEFAULT 1;
+  IF p_text IS NULL THEN
+    RETURN NULL;
+  END IF;
+  WHILE v_at <= CHAR_LENGTH(v_left) DO
+    SET v_found = LOCATE(SUBSTRING(v_left, v_at, 1), v_signs);
+    SET v_slug = CONCAT(v_slug, IF(v_found = 0, SUBSTRING(v_left, v_at, 1), SUBSTRING(v_plain, v_found, 1)));
+    SET v_at = v_at + 1;
+  END WHILE;
+  SET v_slug = REGEXP_REPLACE(LOWER(v_slug), '[^a-z0-9]+', '-');
+  RETURN LEFT(TRIM(BOTH '-' FROM v_slug), 80);
+END;
+`;
+}
+
+function matchText(name: string): string {
+  return `${remark('Whether all the words occur in a text, whatever their letter case.')}
+${HEAD}
+DROP FUNCTION IF EXISTS ${name};
+
+CREATE FUNCTION ${name}(
+  p_words VARCHAR(4000) ${WIDE},
+  p_text LONGTEXT ${WIDE}
+) RETURNS BOOLEAN
+  SQL SECURITY DEFINER
+  DETERMINISTIC
+  NO SQL
+  COMMENT 'Whether all the words occur in a text.'
+BEGIN
+  DECLARE v_text LONGTEXT ${WIDE};
+  DECLARE v_left VARCHAR(4000) ${WIDE} DEFAULT TRIM(REGEXP_REPLACE(LOWER(p_words), '[[:space:]]+', ' '));
+  SET v_text = CONCAT(' ', REGEXP_REPLACE(LOWER(COALESCE(p_text, '')), '[^\\\\p{L}\\\\p{N}]+', '  '), ' ');
+  IF COALESCE(v_left, '') = '' THEN
+    RETURN FALSE;
+  END IF;
+  LOOP
+    IF LOCATE(CONCAT(' ', SUBSTRING_INDEX(v_left, ' ', 1), ' '), v_text) = 0 THEN
+      RETURN FALSE;
+    END IF;
+    IF LOCATE(' ', v_left) = 0 THEN
+      RETURN TRUE;
+    END IF;
+    SET v_left = SUBSTRING(v_left, LOCATE(' ', v_left) + 1);
+  END LOOP;
+END;
+`;
+}
+
+function jsonText(name: string): string {
+  return `${remark('A value of free data as a text; of what is not there, NULL.')}
+${HEAD}
+DROP FUNCTION IF EXISTS ${name};
+
+CREATE FUNCTION ${name}(p_value JSON) RETURNS LONGTEXT ${WIDE}
+  SQL SECURITY DEFINER
+  DETERMINISTIC
+  NO SQL
+  COMMENT 'A value of free data as a text.'
+RETURN IF(JSON_TYPE(p_value) = 'NULL', NULL, JSON_UNQUOTE(p_value));
+`;
+}
+
+function instantText(name: string): string {
+  return `${remark('The moment that a text with its zone says, 2026-01-31T18:30:00Z; NULL: it says none.')}
+${HEAD}
+DROP FUNCTION IF EXISTS ${name};
+
+CREATE FUNCTION ${name}(p_text VARCHAR(40) ${WIDE}) RETURNS DATETIME(3)
+  SQL SECURITY DEFINER
+  DETERMINISTIC
+  NO SQL
+  COMMENT 'The moment that a text with its zone says.'
+BEGIN
+  DECLARE v_zone VARCHAR(10) ${WIDE} DEFAULT REGEXP_SUBSTR(p_text, '(Z|[-+][0-9]{2}:[0-9]{2})$');
+  IF p_text NOT REGEXP '^[0-9]{4}-[0-1][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9](:[0-5][0-9]([.][0-9]+)?)?(Z|[-+][0-9]{2}:[0-9]{2})$' THEN
+    RETURN NULL;
+  END IF;
+  RETURN CONVERT_TZ(
+    CAST(REPLACE(LEFT(p_text, CHAR_LENGTH(p_text) - CHAR_LENGTH(v_zone)), 'T', ' ') AS DATETIME(3)),
+    IF(v_zone = 'Z', '+00:00', v_zone), '+00:00'
+  );
+END;
+`;
+}
+
+function kmText(name: string): string {
+  return `${remark('Kilometres between two places, as the crow flies.')}
+${HEAD}
+DROP FUNCTION IF EXISTS ${name};
+
+CREATE FUNCTION ${name}(p_from JSON, p_to JSON) RETURNS DOUBLE
+  SQL SECURITY DEFINER
+  DETERMINISTIC
+  NO SQL
+  COMMENT 'Kilometres between two places, as the crow flies.'
+BEGIN
+  DECLARE v_from_lat DOUBLE DEFAULT RADIANS(JSON_EXTRACT(p_from, '$.lat') + 0e0);
+  DECLARE v_to_lat DOUBLE DEFAULT RADIANS(JSON_EXTRACT(p_to, '$.lat') + 0e0);
+  DECLARE v_turn DOUBLE DEFAULT RADIANS((JSON_EXTRACT(p_to, '$.lon') + 0e0) - (JSON_EXTRACT(p_from, '$.lon') + 0e0));
+  RETURN 6371 * 2 * ASIN(SQRT(LEAST(1, POW(SIN((v_to_lat - v_from_lat) / 2), 2)
+    + COS(v_from_lat) * COS(v_to_lat) * POW(SIN(v_turn / 2), 2))));
+END;
 `;
 }
 

@@ -17,13 +17,20 @@ export interface About {
   readonly place: Place;
 }
 
+/** n.b. the server refuses a longer one: the end of a sentence is left out, not the error. */
+function shortened(text: string): string {
+  const letters = Array.from(text);
+  if (letters.length <= MOST_CHARACTERS) return text;
+  return `${letters
+    .slice(0, MOST_CHARACTERS - 1)
+    .join('')
+    .replace(/\s+\S*$/, '')}…`;
+}
+
 export function signal(message: Message, { error, field, formulas, place }: About): readonly string[] {
   const head = `[${CLASSES[error]}${field === undefined ? '' : ` ${field}`}] `;
-  const fixed = message.filter((part) => typeof part === 'string').join('');
-  if (head.length + fixed.length > MOST_CHARACTERS)
-    formulas.refuse(place, `a message of more than ${MOST_CHARACTERS - head.length} characters`);
   if (message.every((part) => typeof part === 'string'))
-    return [`SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = ${literal(head + fixed)};`];
+    return [`SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = ${literal(shortened(head + message.join('')))};`];
   const [first, ...rest] = message;
   const parts = [
     ...(typeof first === 'string' ? [literal(head + first)] : [literal(head), first]),

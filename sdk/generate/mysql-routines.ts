@@ -1,4 +1,11 @@
-import type { CheckedArgument, CheckedQuery, CheckedRecord, Formula, Message } from '../spec/index.js';
+import {
+  type CheckedArgument,
+  type CheckedQuery,
+  type CheckedRecord,
+  type Formula,
+  type Message,
+  partsOf,
+} from '../spec/index.js';
 import {
   CALLER,
   declared,
@@ -12,15 +19,17 @@ import {
   shown,
 } from './mysql-formulas.js';
 import {
-  explicitChildren,
+  deleteByKey,
+  deleteWhere,
+  dependsOnCaller,
   historyLines,
   lockLine,
   lockReference,
-  overlapLines,
+  shownFrom,
   startValue,
   type StoredField,
   storedFields,
-  viewName,
+  touched,
   words,
 } from './mysql-records.js';
 import { constraintHandler, signal } from './mysql-refusals.js';
@@ -79,7 +88,7 @@ export function routineOf(parts: RoutineParts, formulas: MysqlFormulas): Routine
   const name = formulas.callable(`${formulas.prefix}_${operation}`);
   const all = [...declarations, ...body].join('\n');
   const uses = (variable: string): boolean => new RegExp(`\\b${variable}\\b`).test(all);
-  const usesCaller = { id: uses(CALLER.id), roles: uses(CALLER.roles) };
+  const usesCaller = { id: uses(CALLER.id), roles: uses(CALLER.roles) || uses('v_tenant') };
   const list = [
     ...parameters,
     ...(usesCaller.id ? [{ name: CALLER.id, type: `VARCHAR(200) ${TEXT}` }] : []),
@@ -87,6 +96,9 @@ export function routineOf(parts: RoutineParts, formulas: MysqlFormulas): Routine
   ];
   const own = [
     ...(uses('v_now') ? ['DECLARE v_now DATETIME(3) DEFAULT UTC_TIMESTAMP(3);'] : []),
+    ...(uses('v_tenant')
+      ? [`DECLARE v_tenant VARCHAR(200) ${TEXT} DEFAULT ${formulas.helper('tenant', CALLER.roles)};`]
+      : []),
     ...(uses('v_message') ? [`DECLARE v_message VARCHAR(1000) ${TEXT};`] : []),
     ...(uses('v_locked') ? [`DECLARE v_locked VARCHAR(200) ${TEXT};`] : []),
   ];
@@ -132,6 +144,17 @@ function valueLines({ name, type, spec }: Given, formulas: MysqlFormulas): reado
     lines.push(
       ...when(`${value} <> ROUND(${value}, ${type.scale})`, say(`At most ${type.scale} digits after the point.`)),
     );
+  if (type.kind === 'point') {
+    const number = (part: string): string => `JSON_EXTRACT(${value}, '$.${part}')`;
+    const isNumber = (part: string): string =>
+      `COALESCE(JSON_TYPE(${number(part)}), '') IN ('INTEGER', 'UNSIGNED INTEGER', 'DOUBLE', 'DECIMAL')`;
+    const isOn = (part: string, most: number): string => `ABS(${number(part)} + 0e0) <= ${most}`;
+    const fits = [isNumber('lat'), isNumber('lon'), isOn('lat', 90), isOn('lon', 180)].join(' AND ');
+    lines.push(
+      ...when(`${value} IS NOT NULL AND (${fits}) IS NOT TRUE`, say('A place: lat and lon in degrees.')),
+      `SET ${value} = IF(${value} IS NULL, NULL, JSON_OBJECT('lat', ${number('lat')}, 'lon', ${number('lon')}));`,
+    );
+  }
   if (type.kind === 'enum')
     lines.push(...when(`${value} NOT IN (${type.values.map(literal).join(', ')})`, say(oneOf(type.values))));
   if (type.kind === 'time')
@@ -157,6 +180,53 @@ export interface ItemColumn {
   readonly convert: (value: string) => string;
 }
 
+function textItem(
+  name: string,
+  of: { readonly max_length?: number; readonly mask?: string; readonly letter_case?: string },
+): ItemColumn {
+  const most = of.max_length ?? 200;
+  const letters = of.letter_case?.toUpperCase();
+  return {
+    name,
+    read: most < 4000 ? `VARCHAR(${most + 1})` : 'LONGTEXT',
+    wrong: (value) =>
+      [
+        `CHAR_LENGTH(${value}) > ${most}`,
+        ...(of.mask === undefined
+          ? []
+          : [`${letters === undefined ? value : `${letters}(${value})`} NOT REGEXP ${literal(maskPattern(of.mask))}`]),
+      ].join(' OR '),
+    convert: letters === undefined ? (value) => value : (value) => `${letters}(${value})`,
+  };
+}
+
+function timeItem(name: string, kind: 'date' | 'time' | 'timestamp', formulas: MysqlFormulas): ItemColumn {
+  switch (kind) {
+    case 'date':
+      return {
+        name,
+        read: 'VARCHAR(20)',
+        wrong: (value) =>
+          `${value} NOT REGEXP '^[0-9]{4}-[0-9]{2}-[0-9]{2}$' OR DATE_FORMAT(${value}, '%Y-%m-%d') IS NULL`,
+        convert: (value) => `CAST(${value} AS DATE)`,
+      };
+    case 'time':
+      return {
+        name,
+        read: 'VARCHAR(20)',
+        wrong: (value) => `${value} NOT REGEXP '^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$'`,
+        convert: (value) => `CAST(${value} AS TIME)`,
+      };
+    case 'timestamp':
+      return {
+        name,
+        read: 'VARCHAR(40)',
+        wrong: (value) => `${formulas.helper('instant', value)} IS NULL`,
+        convert: (value) => formulas.helper('instant', value),
+      };
+  }
+}
+
 export function itemColumn(
   {
     name,
@@ -174,32 +244,20 @@ export function itemColumn(
     readonly precision?: number;
   };
   const same = (value: string): string => value;
-  const bounds = (value: string): readonly string[] => [
-    ...(of.min === undefined ? [] : [`${value} < ${of.min}`]),
-    ...(of.max === undefined ? [] : [`${value} > ${of.max}`]),
-  ];
-  for (const bound of [of.min, of.max]) if (bound !== undefined && !/^-?\d+(?:\.\d+)?$/.test(bound)) return undefined;
+  const bounds = (value: string): readonly string[] =>
+    isPlain
+      ? [
+          ...(of.min === undefined ? [] : [`${value} < ${of.min}`]),
+          ...(of.max === undefined ? [] : [`${value} > ${of.max}`]),
+        ]
+      : [];
+  // n.b. a bound of another kind is tested item by item, where the items are used.
+  const isPlain = [of.min, of.max].every((bound) => bound === undefined || /^-?\d+(?:\.\d+)?$/.test(bound));
   const key = type.kind === 'reference' ? keyField(type.record, formulas) : undefined;
   if (key !== undefined) return itemColumn({ ...key, name }, formulas);
   switch (type.kind) {
-    case 'text': {
-      const most = of.max_length ?? 200;
-      const letters = of.letter_case?.toUpperCase();
-      return {
-        name,
-        read: `VARCHAR(${most + 1})`,
-        wrong: (value) =>
-          [
-            `CHAR_LENGTH(${value}) > ${most}`,
-            ...(of.mask === undefined
-              ? []
-              : [
-                  `${letters === undefined ? value : `${letters}(${value})`} NOT REGEXP ${literal(maskPattern(of.mask))}`,
-                ]),
-          ].join(' OR '),
-        convert: letters === undefined ? same : (value) => `${letters}(${value})`,
-      };
-    }
+    case 'text':
+      return textItem(name, of);
     case 'integer':
       return {
         name,
@@ -219,12 +277,16 @@ export function itemColumn(
       };
     }
     case 'date':
+    case 'time':
+    case 'timestamp':
+      return timeItem(name, type.kind, formulas);
+    case 'float':
       return {
         name,
-        read: 'VARCHAR(20)',
+        read: 'VARCHAR(60)',
         wrong: (value) =>
-          `${value} NOT REGEXP '^[0-9]{4}-[0-9]{2}-[0-9]{2}$' OR DATE_FORMAT(${value}, '%Y-%m-%d') IS NULL`,
-        convert: (value) => `CAST(${value} AS DATE)`,
+          [`${value} NOT REGEXP '^-?[0-9.]+([eE][-+]?[0-9]+)?$'`, ...bounds(`(${value} + 0e0)`)].join(' OR '),
+        convert: (value) => `(${value} + 0e0)`,
       };
     case 'enum':
       return {
@@ -250,9 +312,7 @@ function keyField(
   formulas: MysqlFormulas,
 ): { readonly type: CheckedArgument['type']; readonly spec?: object | undefined } | undefined {
   const record = formulas.record(name);
-  const [key, ...others] = record.key;
-  if (key === undefined || others.length > 0) return undefined;
-  const { type, spec } = formulas.fieldOf(record, key);
+  const { type, spec } = formulas.fieldOf(record, record.key[0] ?? 'id');
   return { type, spec };
 }
 
@@ -365,12 +425,16 @@ function referenceLines(fields: readonly StoredField[], formulas: MysqlFormulas)
   return fields.flatMap((field) => {
     if (field.type.kind !== 'reference') return [];
     const to = formulas.record(field.type.record);
-    const key = quote(to.key[0] ?? 'id');
     const value = `p_${field.name}`;
-    const missing = `NOT EXISTS (SELECT 1 FROM ${formulas.name(to.name)} AS named WHERE named.${key} = ${value})`;
     const place = nowhere(`records.${to.name}`);
+    const isIt = [
+      `named.${quote(to.key[0] ?? 'id')} = ${value}`,
+      ...(to.spec.per_tenant === true ? [`named.${quote('tenant')} = ${formulas.tenant}`] : []),
+      ...formulas.isThere({ kind: 'alias', alias: 'named', record: to, isRaw: false }, place),
+    ];
+    const missing = `NOT EXISTS (SELECT 1 FROM ${formulas.name(to.name)} AS named WHERE ${isIt.join(' AND ')})`;
     const text = signal([`There is no such ${words(to.name)}.`], {
-      error: 'not_found',
+      error: 'conflict',
       field: field.name,
       formulas,
       place,
@@ -390,7 +454,7 @@ function anchorLines(
   formulas: MysqlFormulas,
 ): readonly string[] {
   return record.anchors.map(({ record: anchor, via }) =>
-    via === undefined ? lockLine(anchor, formulas) : lockReference(anchor, value(via), formulas),
+    via === undefined ? lockLine(anchor, formulas) : lockReference(anchor, { value: value(via) }, formulas),
   );
 }
 
@@ -398,7 +462,7 @@ export function standardRoutines(record: CheckedRecord, formulas: MysqlFormulas)
   const isMain = record === formulas.specification.records[0];
   return record.operations.flatMap(({ kind, name }) => {
     // The main record is fetched by its view, as that of every domain, unless it depends on who asks.
-    if ((kind === 'fetch' && !isMain) || (kind === 'list' && (!isMain || record.rowAccess !== undefined)))
+    if ((kind === 'fetch' && !isMain) || (kind === 'list' && (!isMain || dependsOnCaller(record, formulas))))
       return [readRoutine(record, { kind, operation: name }, formulas)];
     if (kind === 'create') return [createRoutine(record, name, formulas)];
     if (kind === 'update') return [updateRoutine(record, name, formulas)];
@@ -422,9 +486,20 @@ function recordColumns(record: CheckedRecord, formulas: MysqlFormulas): readonly
 }
 export { recordColumns };
 
+/** n.b. the keys that organisations give may be the same. */
+function keyTenant(record: CheckedRecord, alias: string, formulas: MysqlFormulas): string {
+  return formulas.tableKey(record).length === record.key.length ? '' : ` AND ${alias}.${quote('tenant')} = v_tenant`;
+}
+
+/** That a row is the one that the arguments name. */
+function isNamed(record: CheckedRecord, formulas: MysqlFormulas): string {
+  return formulas.keyIs(record, 'target', (name) => (name === 'tenant' ? formulas.tenant : `p_${name}`));
+}
+
 function answerLines(record: CheckedRecord, key: (name: string) => string, formulas: MysqlFormulas): readonly string[] {
   const where = record.key.map((name) => `shown.${quote(name)} = ${key(name)}`).join(' AND ');
-  return [`SELECT shown.* FROM ${viewName(record, formulas)} AS shown WHERE ${where};`];
+  const tenant = keyTenant(record, 'shown', formulas);
+  return [`SELECT shown.* FROM ${shownFrom(record, { all: true }, formulas)} AS shown WHERE ${where}${tenant};`];
 }
 
 /** A record by its key, or all that have these values. */
@@ -435,7 +510,7 @@ function readRoutine(
 ): Routine {
   const isList = kind === 'list';
   const given = storedFields(record, formulas).filter(({ name, type }) =>
-    isList ? !['json', 'list', 'objects'].includes(type.kind) : record.key.includes(name),
+    isList ? !['json', 'list', 'objects', 'point'].includes(type.kind) : record.key.includes(name),
   );
   const own: RowRef = { kind: 'alias', alias: 'shown', record, isRaw: true };
   const place: Place = { ...nowhere(`records.${record.name}`), row: () => own, own };
@@ -443,6 +518,7 @@ function readRoutine(
     const is = `shown.${quote(name)} = ${type.kind === 'time' ? `TIME_FORMAT(p_${name}, '%H:%i')` : `p_${name}`}`;
     return isList ? `(p_${name} IS NULL OR ${is})` : is;
   });
+  if (record.spec.per_tenant === true) conditions.push(`shown.${quote('tenant')} = ${formulas.tenant}`);
   if (record.rowAccess !== undefined) conditions.push(`(${formulas.access(record.rowAccess.read, own, place)})`);
   const key = record.key.map((name) => `shown.${quote(name)}`).join(', ');
   return routineOf(
@@ -455,7 +531,7 @@ function readRoutine(
       args: given.map(({ name, declared: made }) => ({ name, template: made.template, isLoose: isList })),
       ...{ reads: true, declarations: [] },
       body: [
-        `SELECT shown.* FROM ${viewName(record, formulas)} AS shown`,
+        `SELECT shown.* FROM ${shownFrom(record, { all: false }, formulas)} AS shown`,
         `WHERE ${conditions.join('\n  AND ')}`,
         `ORDER BY ${key} LIMIT ${isList ? '1000' : '1'};`,
       ],
@@ -490,7 +566,7 @@ function createRoutine(record: CheckedRecord, operation: string, formulas: Mysql
   }
   const [isUuid, isAuto] = [record.keyKind === 'uuid', record.keyKind === 'auto'];
   const keyOf = (name: string): string => (record.keyKind === 'fields' ? (values.get(name) ?? 'NULL') : 'v_id');
-  const isIt = record.key.map((name) => `target.${quote(name)} = ${keyOf(name)}`).join(' AND ');
+  const isIt = formulas.keyIs(record, 'target', (name) => (name === 'tenant' ? formulas.tenant : keyOf(name)));
   return routineOf(
     {
       operation,
@@ -504,14 +580,15 @@ function createRoutine(record: CheckedRecord, operation: string, formulas: Mysql
       reads: false,
       declarations: isUuid ? ['DECLARE v_id CHAR(36) DEFAULT UUID();'] : isAuto ? ['DECLARE v_id BIGINT;'] : [],
       body: [
+        ...tenantLines(record, formulas),
         ...lines,
         ...anchorLines(record, (via) => `p_${via}`, formulas),
         ...referenceLines(given, formulas),
+        ...endedLines(record, (name) => values.get(name), formulas),
         listed(`INSERT INTO ${formulas.name(record.name)} (`, [...values.keys()].map(quote), ')').replace('( ', '('),
         listed('VALUES (', [...values.values()], ');').replace('( ', '('),
         ...(isAuto ? ['SET v_id = LAST_INSERT_ID();'] : []),
         ...writeAccessLines(record, isIt, formulas),
-        ...overlapLines(record, isIt, { formulas }),
         ...historyLines(record, { isIt, kind: 'insert' }, formulas),
         ...answerLines(record, keyOf, formulas),
       ],
@@ -520,6 +597,95 @@ function createRoutine(record: CheckedRecord, operation: string, formulas: Mysql
     },
     formulas,
   );
+}
+
+/** Who belongs to no organisation adds nothing to one. */
+export function tenantLines(record: CheckedRecord, formulas: MysqlFormulas): readonly string[] {
+  if (record.spec.per_tenant !== true) return [];
+  const place = nowhere(`records.${record.name}`);
+  const text = signal(['You belong to no organisation.'], { error: 'forbidden', formulas, place });
+  return when(`${formulas.tenant} IS NULL`, text);
+}
+
+/** Writes down what has ended and would be in the way of what is written: the same key, or the same values of a unique rule. */
+export function endedLines(
+  record: CheckedRecord,
+  value: (name: string) => string | undefined,
+  formulas: MysqlFormulas,
+): readonly string[] {
+  const { expires } = record;
+  if (expires === undefined) return [];
+  const target = { kind: 'alias', alias: 'target', record, isRaw: true } as const;
+  const place: Place = { ...nowhere(`records.${record.name}.expires`), row: () => target, own: target };
+  const tenant = record.spec.per_tenant === true ? ['tenant'] : [];
+  const changed = new Set(expires.set?.map(({ name }) => name));
+  const rules = record.unique
+    .map(({ fields, when: condition }) => ({
+      names: fields.flatMap((field) => (field.node === 'field' && field.path.length === 0 ? [field.field] : [])),
+      isAbout: [...fields, ...(condition === undefined ? [] : [condition])]
+        .flatMap(partsOf)
+        .some((part) => part.node === 'field' && changed.has(part.field)),
+    }))
+    .filter(({ isAbout }) => expires.set === undefined || isAbout)
+    .map(({ names }) => [...tenant, ...names.filter((name) => !changed.has(name))]);
+  const all = expires.set === undefined && record.keyKind === 'fields' ? [formulas.tableKey(record), ...rules] : rules;
+  return all.flatMap((names) => {
+    const same = names.flatMap((name) => {
+      const text = value(name);
+      return text === undefined ? [] : [`target.${quote(name)} = ${text}`];
+    });
+    if (same.length === tenant.length) return [];
+    const isIt = [...same, formulas.expired(target, place)].join(' AND ');
+    if (expires.set === undefined) return deleteWhere(record, isIt, { formulas });
+    return [
+      ...historyLines(record, { isIt, kind: 'update' }, formulas),
+      `UPDATE ${formulas.name(record.name)} AS target`,
+      listed('SET', endedValues(record, 'target', formulas)),
+      `WHERE ${isIt};`,
+    ];
+  });
+}
+
+/** What has ended counts as. n.b. MySQL sets one after the other: what reads a field comes before what sets it. */
+function endedValues(record: CheckedRecord, alias: string, formulas: MysqlFormulas): readonly string[] {
+  const row = { kind: 'alias', alias, record, isRaw: true } as const;
+  const place: Place = { ...nowhere(`records.${record.name}.expires`), row: () => row, own: row };
+  const texts = (record.expires?.set ?? []).map(({ name, value }) => ({ name, text: formulas.value(value, place) }));
+  const ordered = inReadingOrder(texts, alias);
+  if (ordered === undefined) formulas.refuse(place, 'expires that sets fields from each other');
+  return (ordered ?? texts).map(({ name, text }) => `${alias}.${quote(name)} = ${text}`);
+}
+
+/** Assignments in an order in which none reads what was set before it; undefined: there is none. */
+export function inReadingOrder(
+  all: readonly { readonly name: string; readonly text: string }[],
+  alias: string,
+): readonly { readonly name: string; readonly text: string }[] | undefined {
+  const left = [...all];
+  const ordered: { readonly name: string; readonly text: string }[] = [];
+  while (left.length > 0) {
+    const at = left.findIndex(({ name }) =>
+      left.every((other) => other.name === name || !other.text.includes(`${alias}.${quote(name)}`)),
+    );
+    const [next] = at < 0 ? [] : left.splice(at, 1);
+    if (next === undefined) return undefined;
+    ordered.push(next);
+  }
+  return ordered;
+}
+
+/** What a caller deletes: it is gone, or stays stored and hidden. */
+export function removeLines(
+  record: CheckedRecord,
+  key: (name: string) => string,
+  formulas: MysqlFormulas,
+): readonly string[] {
+  if (record.spec.soft_delete !== true) return deleteByKey(record, key, { formulas });
+  const isIt = formulas.keyIs(record, 'target', key);
+  return [
+    ...historyLines(record, { isIt, kind: 'delete' }, formulas),
+    `UPDATE ${formulas.name(record.name)} AS target SET target.${quote('deleted_at')} = v_now WHERE ${isIt};`,
+  ];
 }
 
 function keyFields(record: CheckedRecord, formulas: MysqlFormulas): readonly StoredField[] {
@@ -531,7 +697,7 @@ function keyFields(record: CheckedRecord, formulas: MysqlFormulas): readonly Sto
 export function writeAccessLines(record: CheckedRecord, isIt: string, formulas: MysqlFormulas): readonly string[] {
   if (record.rowAccess === undefined) return [];
   const place = nowhere(`records.${record.name}.row_access`);
-  const ref: RowRef = { kind: 'alias', alias: 'target', record, isRaw: false };
+  const ref = { kind: 'alias', alias: 'target', record, isRaw: false } as const;
   const may = formulas.access(record.rowAccess.write, ref, place);
   return when(
     `NOT EXISTS (SELECT 1 FROM ${formulas.name(record.name)} AS target WHERE ${isIt} AND (${may}) FOR UPDATE)`,
@@ -542,10 +708,10 @@ export function writeAccessLines(record: CheckedRecord, isIt: string, formulas: 
 /** Takes the record itself: nobody changes it until this has ended. */
 function findLines(record: CheckedRecord, formulas: MysqlFormulas): readonly string[] {
   const table = formulas.name(record.name);
-  const where = record.key.map((name) => `target.${quote(name)} = p_${name}`).join(' AND ');
+  const where = isNamed(record, formulas);
   const place = nowhere(`records.${record.name}`);
   const visible = formulas.visible({ kind: 'alias', alias: 'target', record, isRaw: false }, place);
-  const seen = visible === undefined ? '' : ` AND (${visible})`;
+  const seen = visible === undefined ? '' : ` AND ${visible}`;
   return [
     ...anchorVia(record, formulas),
     `SELECT COUNT(*) INTO v_there FROM ${table} AS target WHERE ${where}${seen} FOR UPDATE;`,
@@ -559,7 +725,7 @@ function findLines(record: CheckedRecord, formulas: MysqlFormulas): readonly str
 
 /** The record that others lock, found by what is stored: a read that locks nothing, because locks come in one order. */
 function anchorVia(record: CheckedRecord, formulas: MysqlFormulas): readonly string[] {
-  const where = record.key.map((name) => `target.${quote(name)} = p_${name}`).join(' AND ');
+  const where = isNamed(record, formulas);
   return anchorLines(
     record,
     (via) =>
@@ -582,10 +748,8 @@ function updateRoutine(record: CheckedRecord, operation: string, formulas: Mysql
     const kept = `COALESCE(p_${field.name}, ${column})`;
     return `${column} = ${field.optional ? `IF(JSON_CONTAINS(p_clears, '"${field.name}"') IS TRUE, NULL, ${kept})` : kept}`;
   });
-  if (version !== undefined) set.push(`target.${quote('version')} = target.${quote('version')} + 1`);
-  if (record.spec.timestamps === true)
-    set.push(`target.${quote('changed_at')} = v_now`, `target.${quote('changed_by')} = ${CALLER.id}`);
-  const where = record.key.map((name) => `target.${quote(name)} = p_${name}`).join(' AND ');
+  set.push(...touched(record, 'target'));
+  const where = isNamed(record, formulas);
   const needed = version === undefined ? key : [...key, version];
   return routineOf(
     {
@@ -623,7 +787,6 @@ function updateRoutine(record: CheckedRecord, operation: string, formulas: Mysql
           ? []
           : [`UPDATE ${formulas.name(record.name)} AS target`, listed('SET', set), `WHERE ${where};`]),
         ...writeAccessLines(record, where, formulas),
-        ...overlapLines(record, where, { formulas, changed: given.map(({ name }) => name) }),
         ...historyLines(record, { isIt: where, kind: 'update' }, formulas),
         ...answerLines(record, (name) => `p_${name}`, formulas),
       ],
@@ -637,20 +800,17 @@ function updateRoutine(record: CheckedRecord, operation: string, formulas: Mysql
 
 function deleteRoutine(record: CheckedRecord, operation: string, formulas: MysqlFormulas): Routine {
   const key = keyFields(record, formulas);
-  const where = record.key.map((name) => `target.${quote(name)} = p_${name}`).join(' AND ');
   return routineOf(
     {
       operation,
-      about: `Deletes a ${words(record.name)}${explicitChildren(record, formulas).length > 0 ? ' with what is part of it' : ''}.`,
+      about: `Deletes a ${words(record.name)}.`,
       parameters: key.map(parameterOf),
       args: key.map((field) => ({ name: field.name, template: field.declared.template, isLoose: false })),
       reads: false,
       declarations: ['DECLARE v_there BIGINT;'],
       body: [
         ...findLines(record, formulas),
-        ...historyLines(record, { isIt: where, kind: 'delete' }, formulas),
-        ...deleteChildren(record, (name) => `p_${name}`, formulas),
-        `DELETE FROM target USING ${formulas.name(record.name)} AS target WHERE ${where};`,
+        ...removeLines(record, (name) => (name === 'tenant' ? formulas.tenant : `p_${name}`), formulas),
       ],
       answers: 'nothing',
       columns: [],
@@ -659,38 +819,17 @@ function deleteRoutine(record: CheckedRecord, operation: string, formulas: Mysql
   );
 }
 
-/** Children by name, where a cascade of the server would go past their triggers. */
-export function deleteChildren(
-  record: CheckedRecord,
-  key: (name: string) => string,
-  formulas: MysqlFormulas,
-): readonly string[] {
-  const [name = 'id'] = record.key;
-  return explicitChildren(record, formulas).flatMap(({ record: child, field }) => {
-    const isIt = (alias: string): string => `${alias}.${quote(field)} = ${key(name)}`;
-    return [
-      ...historyLines(child, { isIt: isIt('target'), kind: 'delete' }, formulas),
-      `DELETE FROM child_of USING ${formulas.name(child.name)} AS child_of WHERE ${isIt('child_of')};`,
-    ];
-  });
-}
-
 /** Writes down what has expired, some at a time. Readers see it without. */
 export function sweepRoutine(record: CheckedRecord, formulas: MysqlFormulas): Routine | undefined {
   const { expires } = record;
-  if (expires?.set === undefined) return undefined;
+  if (expires === undefined) return undefined;
+  if (expires.set === undefined) return sweepDeletes(record, formulas);
   const table = formulas.name(record.name);
   const stored: RowRef & { readonly kind: 'alias' } = { kind: 'alias', alias: table, record, isRaw: true };
   const place: Place = { ...nowhere(`records.${record.name}.expires`), row: () => stored, own: stored };
   const raw: RowRef & { readonly kind: 'alias' } = { kind: 'alias', alias: 'target', record, isRaw: true };
   const rawPlace: Place = { ...place, row: () => raw, own: raw };
-  // n.b. MySQL sets one after the other: what later ones read must not have been changed.
-  const names = expires.set.map(({ name }) => name);
-  const set = expires.set.map(({ name, value }) => `${table}.${quote(name)} = ${formulas.value(value, place)}`);
-  const readsOther = expires.set.some(({ value }) =>
-    names.some((name) => JSON.stringify(value).includes(`"field":"${name}"`)),
-  );
-  if (readsOther) formulas.refuse(place, 'expires that sets fields from each other');
+  const set = endedValues(record, table, formulas);
   return routineOf(
     {
       operation: `sweep_${record.name}`,
@@ -713,6 +852,50 @@ export function sweepRoutine(record: CheckedRecord, formulas: MysqlFormulas): Ro
   );
 }
 
+/** Deletes what has ended, some at a time. What others name, or what is never changed, stays stored: nobody sees it. */
+function sweepDeletes(record: CheckedRecord, formulas: MysqlFormulas): Routine {
+  const table = formulas.name(record.name);
+  const old = { kind: 'alias', alias: 'old', record, isRaw: true } as const;
+  const place: Place = { ...nowhere(`records.${record.name}.expires`), row: () => old, own: old };
+  const key = formulas.tableKey(record);
+  const named = holders(record, formulas).map(
+    ({ child, field }) =>
+      `NOT EXISTS (SELECT 1 FROM ${formulas.name(child.name)} AS holder WHERE holder.${quote(field)} = old.${quote(record.key[0] ?? 'id')}${child.spec.per_tenant === true ? ` AND holder.${quote('tenant')} = old.${quote('tenant')}` : ''})`,
+  );
+  const { immutableWhen } = record;
+  const fixed = immutableWhen === undefined ? [] : [`(${formulas.condition(immutableWhen, place)}) IS NOT TRUE`];
+  const columns = key.map((name) => `old.${quote(name)}`).join(', ');
+  const isIt = `(${key.map((name) => `target.${quote(name)}`).join(', ')}) IN (SELECT * FROM (SELECT ${columns} FROM ${table} AS old WHERE ${[formulas.expired(old, place), ...named, ...fixed].join(' AND ')} ORDER BY ${columns} LIMIT p_most) AS ended)`;
+  return routineOf(
+    {
+      operation: `sweep_${record.name}`,
+      about: `Deletes ${words(record.name)} records that have ended, the first of them. Readers miss them without this.`,
+      parameters: [{ name: 'p_most', type: 'INT' }],
+      args: [{ name: 'most', template: 't.int({ min: 1, max: 10_000 })', isLoose: false }],
+      reads: false,
+      declarations: [],
+      body: deleteWhere(record, isIt, { formulas }),
+      answers: 'nothing',
+      columns: [],
+    },
+    formulas,
+  );
+}
+
+/** Records that keep a record from being deleted. */
+function holders(
+  record: CheckedRecord,
+  formulas: MysqlFormulas,
+): readonly { readonly child: CheckedRecord; readonly field: string }[] {
+  return formulas.specification.records.flatMap((child) =>
+    child.fields.flatMap((field) =>
+      field.type.kind === 'reference' && field.type.record === record.name && field.onDelete === 'restrict'
+        ? [{ child, field: field.name }]
+        : [],
+    ),
+  );
+}
+
 /* Queries */
 
 export function queryRoutine(query: CheckedQuery, formulas: MysqlFormulas): Routine {
@@ -720,7 +903,7 @@ export function queryRoutine(query: CheckedQuery, formulas: MysqlFormulas): Rout
   const sources: readonly { readonly record: string; readonly as: string }[] = [query.from, ...query.joins];
   const joins = new Joins();
   const aliases = new Set(sources.map(({ as }) => as));
-  const rows = new Map<string, RowRef>(
+  const rows = new Map<string, RowRef & { readonly kind: 'alias' }>(
     sources.map(({ record, as }) => [
       as,
       { kind: 'alias', alias: quote(as), record: formulas.record(record), isRaw: false },
@@ -738,19 +921,17 @@ export function queryRoutine(query: CheckedQuery, formulas: MysqlFormulas): Rout
     },
   };
   const args = withPages(argumentsOf(query.args, path, formulas), query, formulas);
-  const columns = query.columns.map(({ name, value }) => {
-    const made = declared(value, formulas);
-    if (made === undefined) formulas.refuse(inner, `a column of type ${value.type.kind}`);
-    return { name, value, template: `${made?.template ?? 't.json()'}${isLoose(value) ? '.optional()' : ''}` };
-  });
+  const columns = answerColumns(query, formulas);
   const isTotal = query.groupBy.length > 0 || query.columns.some(({ value }) => hasNode(value, 'total'));
   const key = isTotal
     ? query.groupBy.map(({ value }) => formulas.orderable(value, inner))
     : sources
         .slice(0, 1)
         .flatMap(({ record, as }) => formulas.record(record).key.map((name) => `${quote(as)}.${quote(name)}`));
-  const order = [...query.orderBy.map((item) => expanded(item, columnOf))];
-  const orderTexts = [...formulas.order(order, inner)];
+  const orderTexts = formulas.order(
+    query.orderBy.map((item) => expanded(item, columnOf)),
+    inner,
+  );
   const whole = [
     ...orderTexts,
     ...key.filter((text) => !orderTexts.some((each) => each.replace(/ DESC$/, '') === text)),
@@ -758,18 +939,15 @@ export function queryRoutine(query: CheckedQuery, formulas: MysqlFormulas): Rout
   const sqlColumns = columns.map(
     ({ name, value }) => `${shown(formulas.value(value, inner), value)} AS ${quote(name)}`,
   );
-  const [first] = rows.values();
-  const seen = first === undefined ? undefined : formulas.visible(first, inner);
+  const seen = own === undefined ? undefined : formulas.visible(own, inner);
   const where = [
     ...query.where.map((part) => formulas.condition(part, inner)).filter((text) => text !== 'TRUE'),
     ...(seen === undefined ? [] : [seen]),
   ];
   const group = query.groupBy.map(({ value }) => formulas.value(value, inner));
   const isLate = query.having !== undefined && needsWindow(query, columnOf);
-  if (isLate && query.top !== undefined) formulas.refuse(inner, 'top beside a having over windows');
-  const needsOuter = query.top !== undefined || isLate;
   const having = query.having === undefined || isLate ? undefined : formulas.condition(query.having, inner);
-  const limit = limitOf(query, formulas);
+  const limit = limitOf(query);
   const main = (extra: readonly string[]): readonly string[] => [
     'SELECT',
     `  ${[...sqlColumns, ...extra].join(',\n  ')}`,
@@ -782,18 +960,24 @@ export function queryRoutine(query: CheckedQuery, formulas: MysqlFormulas): Rout
       ? []
       : [`${isTotal ? 'HAVING' : where.length === 0 ? 'WHERE' : '  AND'} ${grouped(having)}`]),
   ];
-  const body = needsOuter
-    ? outerQuery(query, { main, whole, columns, inner, formulas, limit })
-    : [...main([]), ...(whole.length === 0 ? [] : [`ORDER BY ${whole.join(', ')}`]), `LIMIT ${limit};`];
+  const body =
+    query.top !== undefined || isLate
+      ? outerQuery(
+          { ...(query.top === undefined ? {} : { top: query.top }), having: isLate ? query.having : undefined },
+          { main, whole, columns, inner, formulas, limit },
+        )
+      : [...main([]), ...(whole.length === 0 ? [] : [`ORDER BY ${whole.join(', ')}`]), `LIMIT ${limit};`];
   const place = nowhere(path);
   return routineOf(
     {
       operation: query.name,
       about: query.spec.description,
-      ...{ parameters: args.parameters, args: args.args, reads: true, declarations: [] },
+      ...{ parameters: args.parameters, args: args.args, reads: true },
+      declarations: limit === 'v_limit' ? ['DECLARE v_limit BIGINT;'] : [],
       body: [
         ...allowedLines(query.allowed, path, formulas),
         ...args.lines,
+        ...(limit === 'v_limit' ? limitLines(query.limit, place, formulas) : []),
         ...query.requires.flatMap(({ rule, message }) =>
           when(formulas.negation(rule, place), signal(message, { error: 'invalid', formulas, place })),
         ),
@@ -804,6 +988,18 @@ export function queryRoutine(query: CheckedQuery, formulas: MysqlFormulas): Rout
     },
     formulas,
   );
+}
+
+interface QueryColumn extends AnswerColumn {
+  readonly value: Formula;
+}
+
+function answerColumns({ name: query, columns }: CheckedQuery, formulas: MysqlFormulas): readonly QueryColumn[] {
+  return columns.map(({ name, value }) => {
+    const made = declared(value, formulas);
+    if (made === undefined) formulas.refuse({ path: `queries.${query}` }, `a column of type ${value.type.kind}`);
+    return { name, value, template: `${made?.template ?? 't.json()'}${isLoose(value) ? '.optional()' : ''}` };
+  });
 }
 
 type Arguments = ReturnType<typeof argumentsOf>;
@@ -832,24 +1028,26 @@ function isLoose(value: Formula): boolean {
   return value.nullable || hasNode(value, 'window') || (value.node === 'call' && value.args.some(isLoose));
 }
 
-function limitOf(query: CheckedQuery, formulas: MysqlFormulas): string {
+function limitLines(limit: Formula | undefined, place: Place, formulas: MysqlFormulas): readonly string[] {
+  return limit === undefined ? [] : [`SET v_limit = GREATEST(COALESCE(${formulas.value(limit, place)}, 0), 0);`];
+}
+
+function limitOf(query: CheckedQuery): string {
   if (query.single) return '1';
   if (query.paged) return 'p_skip, p_limit';
   if (query.limit === undefined) return '1000';
   if (query.limit.node === 'argument') return `p_${query.limit.name}`;
-  return query.limit.node === 'literal'
-    ? String(query.limit.value)
-    : formulas.refuse({ path: `queries.${query.name}` }, 'a limit that is computed');
+  return query.limit.node === 'literal' ? String(query.limit.value) : 'v_limit';
 }
 
 function joinLines(query: CheckedQuery, inner: Place, formulas: MysqlFormulas): readonly string[] {
   return query.joins.map(({ record, as, on, left }) => {
-    const before = inner.joins?.lines.length ?? 0;
-    const text = formulas.condition(on, inner);
-    if ((inner.joins?.lines.length ?? 0) > before) formulas.refuse(inner, 'a join by what lies behind a reference');
+    // n.b. what lies behind a reference is read by itself here: its table is joined further down.
+    const { joins: _, ...around } = inner;
+    const text = formulas.condition(on, around);
     const joined = inner.row(as);
-    const seen = joined === undefined ? undefined : formulas.visible(joined, inner);
-    const also = seen === undefined ? '' : ` AND (${seen})`;
+    const seen = joined?.kind === 'alias' ? formulas.visible(joined, inner) : undefined;
+    const also = seen === undefined ? '' : ` AND ${seen}`;
     return `${left ? 'LEFT JOIN' : 'JOIN'} ${formulas.name(record)} AS ${quote(as)} ON ${grouped(text)}${also}`;
   });
 }
@@ -888,49 +1086,52 @@ interface Outer {
   readonly limit: string;
 }
 
-/** Where rows are chosen by what a window says of them, it must have been computed before. */
-function outerQuery(query: CheckedQuery, { main, whole, columns, inner, formulas, limit }: Outer): readonly string[] {
+/** Where rows are chosen by what a window says of them, it must have been computed before: what it needs is given along. */
+function outerQuery(
+  query: Pick<CheckedQuery, 'top'> & { readonly having: Formula | undefined },
+  { main, whole, columns, inner, formulas, limit }: Outer,
+): readonly string[] {
   const { top, having } = query;
-  const conditions: string[] = [];
-  const extra = [`ROW_NUMBER() OVER (ORDER BY ${whole.join(', ')}) AS answer_order`];
+  const extra: string[] = [];
+  const along = (text: string, name: string): string => {
+    extra.push(`${text} AS ${name}`);
+    return `answer.${name}`;
+  };
+  const ordered = (items: readonly string[], name: string): readonly string[] =>
+    items.map((item, index) => {
+      const [, text = item, desc = ''] = /^(.*?)( DESC)?$/s.exec(item) ?? [];
+      return `${along(text, `${name}_${index + 1}`)}${desc}`;
+    });
+  const order = ordered(whole, 'answer_order');
   const outer: Place = {
     ...nowhere(inner.path),
     row: () => undefined,
     variable: (name) => `answer.${quote(name)}`,
+    // n.b. what is asked of a field that is no column is given along.
+    field: (formula) => along(formulas.write(formula, inner), `answer_field_${extra.length + 1}`),
   };
-  if (having !== undefined && top === undefined) {
-    // n.b. what it asks of a field that is no column is given along.
-    const field: Place['field'] = (formula) => {
-      const name = `answer_field_${extra.length}`;
-      extra.push(`${formulas.write(formula, inner)} AS ${name}`);
-      return `answer.${name}`;
-    };
-    conditions.push(formulas.condition(having, { ...outer, field }));
-  }
-  if (top !== undefined) {
-    const columnOf = (name: string): Formula | undefined => columns.find((column) => column.name === name)?.value;
-    const per = top.per.map((name) => {
-      const value = columnOf(name);
-      return value === undefined ? formulas.refuse(inner, `top per ${name}`) : formulas.value(value, inner);
-    });
-    const order = [
-      ...formulas.order(
-        top.orderBy.map((item) => expanded(item, columnOf)),
-        inner,
-      ),
-      ...whole,
-    ];
-    const partition = per.length === 0 ? '' : `PARTITION BY ${per.join(', ')} `;
-    extra.push(`ROW_NUMBER() OVER (${partition}ORDER BY ${order.join(', ')}) AS answer_place`);
-    conditions.push(`answer.answer_place <= ${formulas.write(top.count, outer)}`);
-  }
+  const filter = having === undefined ? [] : [`WHERE ${grouped(formulas.condition(having, outer))}`];
+  const shownColumns = columns.map(({ name }) => `answer.${quote(name)}`).join(', ');
+  const tail = [`ORDER BY ${order.join(', ')}`, `LIMIT ${limit};`];
+  const source = (lines: readonly string[]): readonly string[] => ['FROM (', ...indent(lines), ') AS answer'];
+  if (top === undefined) return [`SELECT ${shownColumns}`, ...source(main(extra)), ...filter, ...tail];
+  const columnOf = (name: string): Formula | undefined => columns.find((column) => column.name === name)?.value;
+  const per = top.per.map((name, index) => {
+    const value = columnOf(name);
+    const text = value === undefined ? formulas.refuse(inner, `top per ${name}`) : formulas.value(value, inner);
+    return along(text, `answer_group_${index + 1}`);
+  });
+  const items = formulas.order(
+    top.orderBy.map((item) => expanded(item, columnOf)),
+    inner,
+  );
+  const placed = [...ordered(items, 'answer_rank'), ...order].join(', ');
+  const partition = per.length === 0 ? '' : `PARTITION BY ${per.join(', ')} `;
+  const whichPlace = `ROW_NUMBER() OVER (${partition}ORDER BY ${placed}) AS answer_place`;
   return [
-    `SELECT ${columns.map(({ name }) => `answer.${quote(name)}`).join(', ')}`,
-    'FROM (',
-    ...indent(main(extra)),
-    ') AS answer',
-    `WHERE ${conditions.map(grouped).join('\n  AND ')}`,
-    'ORDER BY answer.answer_order',
-    `LIMIT ${limit};`,
+    `SELECT ${shownColumns}`,
+    ...source([`SELECT answer.*, ${whichPlace}`, ...source(main(extra)), ...filter]),
+    `WHERE answer.answer_place <= ${formulas.write(top.count, outer)}`,
+    ...tail,
   ];
 }

@@ -56,7 +56,7 @@ export function listed(head: string, items: readonly string[], tail = ''): strin
 }
 
 export function when(condition: string, then: readonly string[]): readonly string[] {
-  return [`IF ${condition} THEN`, ...indent(then), 'END IF;'];
+  return then.length === 0 ? [] : [`IF ${condition} THEN`, ...indent(then), 'END IF;'];
 }
 
 /** `d` is a digit, `A` a capital letter, everything else itself. */

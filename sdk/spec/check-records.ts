@@ -172,7 +172,14 @@ function isKeyType({ kind }: Type): boolean {
 
 /** What belongs to a record of an organisation belongs to that organisation. */
 function checkTenant({ findings, shapes }: Context, spec: RecordSpec): void {
-  if (spec.per_tenant === true) return;
+  if (spec.per_tenant === true) {
+    if (spec.rows !== undefined)
+      findings.error(`records.${spec.name}.rows`, 'tenant', {
+        message: `rows that are there from the start belong to no organisation, and each ${spec.name} belongs to one.`,
+        example: 'rows without per_tenant, or per_tenant without rows',
+      });
+    return;
+  }
   const names = spec.fields.flatMap((field) => (field.type === 'reference' ? [field.references] : []));
   const owner = [...(spec.part_of === undefined ? [] : [spec.part_of]), ...names].find(
     (name) => shapes.get(name)?.spec.per_tenant === true,
@@ -240,7 +247,8 @@ function checkField(context: Context, record: RecordSpec, field: ShapedField): C
     ...(rollup === undefined ? {} : { rollup }),
     ...(numbering === undefined ? {} : { numbering: { per, gapless: numbering.gapless } }),
     ...(onDelete === undefined ? {} : { onDelete }),
-    givenAtCreate: !isMade && !isState,
+    // What actions manage is theirs from the start; a value that every record has may begin as a caller says.
+    givenAtCreate: !isMade && !isState && (spec.managed !== true || !field.nullable),
     givenAtUpdate: !isMade && !isKey && spec.write_once !== true && spec.managed !== true,
   };
 }

@@ -386,14 +386,17 @@ const ROWS: Readonly<Record<string, Row>> = {
       words !== null &&
       text(words)
         .toLowerCase()
+        .trim()
         .split(/\s+/)
-        .every((word) =>
-          texts.some((value) =>
-            text(value ?? '')
-              .toLowerCase()
-              .split(/[^\p{L}\p{N}]+/u)
-              .includes(word),
-          ),
+        .every(
+          (word) =>
+            word !== '' &&
+            texts.some((value) =>
+              text(value ?? '')
+                .toLowerCase()
+                .split(/[^\p{L}\p{N}]+/u)
+                .includes(word),
+            ),
         ),
   },
   sha256: {

@@ -225,7 +225,7 @@ const ofField = {
   default: formula('The value where a new record gives none. May use @user, @now and @today.').exactOptional(),
   write_once: flag('True where the value is given at creation and never changed afterwards, by nothing.'),
   managed: flag(
-    'True where only actions change the value: update does not take it. create does, unless create has no need of it.',
+    'True where only actions change the value: update does not take it, and create only where it is not optional.',
   ),
   computed: formula(
     'The value is not stored but computed on reading, from other fields of the record.',

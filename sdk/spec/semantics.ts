@@ -21,7 +21,7 @@ export const SEMANTICS = `**Formulas.** \`and or not\`, \`= != < <= > >=\`, \`in
 
 **Two at once.** A check or a value over a set must be anchored: its filter names one record (\`event = e.code\`) that the action has read for update; BEDS adds the lock where the filter says which record it is, and makes every other writer take it. Where no record stands for the set, \`lock\` is the first step. What one action checks has no other way: no create, update or delete beside it writes the same. Deadlocks are tried again. \`allowed\` is not anchored: it is about the moment of the call.
 
-**Row access, soft delete and tenants** filter every read, set, join, reference and total by themselves. **Expiry** holds for every reader from its moment on. **Rollups** change with every write of a child; the rules about them are tested when the action ends, so that lines that cancel out may follow one another. Sets inside of row_access look at all records. A tenant is a role of the form \`tenant:name\` that the user has. Names made inside of a loop or an if end with it; a name from outside keeps what it was given there.
+**Row access, soft delete and tenants** filter every read, set, join, reference and total by themselves. **Expiry** holds for every reader from its moment on. **Rollups** change with every write of a child; the rules about them are tested when the action ends, so that lines that cancel out may follow one another. Sets inside of row_access look at all records of the organisation. A tenant is a role of the form \`tenant:name\` that the user has; who has none adds nothing (forbidden). What is deleted softly goes on holding its key and what it names, and its unique values are free again; what has ended holds nothing. Names made inside of a loop or an if end with it; a name from outside keeps what it was given there.
 
 **Questions that come up.**
 
@@ -30,7 +30,7 @@ export const SEMANTICS = `**Formulas.** \`and or not\`, \`= != < <= > >=\`, \`in
 - *Inside of a set* the row around it is \`this.field\`, or its alias in a query or an action.
 - *Expiry* changes its own record only, and by itself nothing else: what follows for others is computed by those who read. What has expired counts as ended in unique and no_overlap rules too. A new record has the first state; an action that needs another one inserts and then updates.
 - *Clock and caller* may stand in computed fields, in defaults, in min and max of arguments, and in min and max of write_once fields.
-- *Managed* fields are taken by create where it exists, and changed by actions only.
+- *Managed* fields are changed by actions only. Create takes one only where every record has a value of it: not optional.
 - *Computed* fields may be of any type, enums too: \`if(result > high, 'high', 'normal')\`, null where a part is null and no choice says otherwise.
 - *A reference* names a record by one value: one with key auto, uuid or a single field. What BEDS numbers is a field beside such a key.
 - *Roles* are texts of the brief's choice; two are \`has_role('a') or has_role('b')\`. Where everybody may write, row_access has \`"write": "true"\`.

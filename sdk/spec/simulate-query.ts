@@ -43,18 +43,19 @@ export function answerQuery(
     for (const [index, one] of found.entries()) one.columns.set(name, values[index] ?? null);
   }
   const { having, top, orderBy, limit } = query;
+  const tail = tailOf(world, query);
   let rows: readonly Found[] =
     having === undefined ? found : withEach(found, (one) => (answer.valueOf(having, one) === true ? [one] : [])).flat();
   if (top !== undefined) {
     const count = Number(printed(world.compute(top.count, args) as Computed));
-    const ordered = answer.sorted(rows, top.orderBy);
+    const ordered = answer.sorted(rows, [...top.orderBy, ...orderBy, ...tail]);
     const keyOf = (one: Found): string =>
       JSON.stringify(top.per.map((name) => printed((one.columns.get(name) ?? null) as Computed)));
     rows = ordered.filter(
       (one, index) => ordered.slice(0, index).filter((other) => keyOf(other) === keyOf(one)).length < count,
     );
   }
-  rows = answer.sorted(rows, orderBy);
+  rows = answer.sorted(rows, [...orderBy, ...tail]);
   const most = limit === undefined ? MOST_ROWS : Number(printed(world.compute(limit, args) as Computed));
   const shown = (page === undefined ? rows.slice(0, most) : rows.slice(page.skip, page.skip + page.limit)).map(
     (one): Json =>
@@ -66,6 +67,16 @@ export function answerQuery(
   );
   if (query.single) return shown[0];
   return query.paged ? { rows: shown } : shown;
+}
+
+/** What makes an order definite: the key, or what rows were joined into one by. */
+function tailOf(world: StoredRows, { from, groupBy, columns }: CheckedQuery): CheckedQuery['orderBy'] {
+  const isTotal =
+    groupBy.length > 0 || columns.some(({ value }) => partsOf(value).some(({ node }) => node === 'total'));
+  const keys = world.keyFields(from.record).map(({ name: field, type }): Formula => ({
+    ...{ node: 'field', row: from.as, path: [], record: from.record, field, type, nullable: false },
+  }));
+  return (isTotal ? groupBy.map(({ value }) => value) : keys).map((by) => ({ by, direction: 'asc' }));
 }
 
 function sourcesOf(world: StoredRows, { from, joins, where }: CheckedQuery, args: Names): readonly Names[] {

@@ -418,7 +418,7 @@ class World {
     for (const { record, via, fields } of anchors) {
       if (changes !== undefined && !fields.some((field) => field in changes)) continue;
       if (via === undefined) this.#lockedNames.add(record);
-      else this.#lock(this.#find(record, this.valueOf(held, via)));
+      else this.#lock(this.#find(record, this.valueOf(held, via), held));
     }
   }
 
@@ -483,6 +483,11 @@ class World {
     return found;
   }
 
+  keyFields(name: string): readonly CheckedField[] {
+    const { key, fields } = this.record(name);
+    return key.flatMap((one) => fields.find((field) => field.name === one) ?? []);
+  }
+
   #table(name: string): Table {
     return this.#tables.get(name) ?? new Map();
   }
@@ -501,8 +506,17 @@ class World {
   ): readonly Held[] {
     if (this.#source !== undefined && !this.#isRead(record, { ...narrow, equal })) return [];
     const rows = [...this.#table(record).keys()].map((id): Held => ({ record, id }));
-    const isSeen = withEach(rows, (held) => this.#isThere(held) && (all || this.#seesAll || this.#isVisible(held)));
+    const isSeen = withEach(rows, (held) => this.#isThere(held) && (all || this.#isVisible(held)));
     return rows.filter((_, index) => isSeen[index]);
+  }
+
+  /** Every row that is stored, those that were deleted and are only hidden too; what has ended is gone. */
+  #storedRows(record: string, equal: Equal): readonly Held[] {
+    if (this.#source !== undefined && !this.#isRead(record, { equal })) return [];
+    const { expires } = this.record(record);
+    return [...this.#table(record)]
+      .filter(([, row]) => expires === undefined || expires.set !== undefined || !this.#hasExpired(record, row))
+      .map(([id]): Held => ({ record, id }));
   }
 
   /** Asks for what may fit, where it is stored elsewhere. False: nothing can. */
@@ -589,15 +603,26 @@ class World {
     const { spec, rowAccess } = this.record(held.record);
     if (spec.per_tenant === true && !same(this.#effective(held)['tenant'] ?? null, this.user?.tenant ?? null))
       return false;
-    return rowAccess === undefined || this.#access(rowAccess.read, held);
+    return this.#seesAll || rowAccess === undefined || this.#access(rowAccess.read, held);
+  }
+
+  /** What belongs to an organisation has to do with its own only. */
+  #areOfOne(one: Held, other: Held): boolean {
+    const isBound = [one, other].every(({ record }) => this.record(record).spec.per_tenant === true);
+    const tenantOf = (held: Held): Stored => this.#stored(held)?.['tenant'] ?? null;
+    return !isBound || same(tenantOf(one), tenantOf(other));
   }
 
   /** n.b. sets that decide who sees a record look at all records: else they would ask themselves. */
   #access(formula: Formula, held: Held): boolean {
+    return this.#seeingAll(() => this.compute(formula, this.#own(held)) === true);
+  }
+
+  #seeingAll<T>(work: () => T): T {
     const before = this.#seesAll;
     this.#seesAll = true;
     try {
-      return this.compute(formula, this.#own(held)) === true;
+      return work();
     } finally {
       this.#seesAll = before;
     }
@@ -644,19 +669,24 @@ class World {
     const field = this.record(held.record).fields.find((one) => one.name === name);
     if (field?.computed !== undefined) return this.compute(field.computed, this.#own({ values: row, ...held }));
     if (field?.rollup === undefined) return row[name] ?? null;
-    const { child, via, value, when, function: kind } = field.rollup;
+    const { rollup } = field;
+    const { child, via, value, when, function: kind } = rollup;
     const known = held.id === undefined ? undefined : this.#source?.tables.get(held.record)?.get(held.id)?.[name];
     const key = this.keyOf(held);
-    if (known instanceof Exact && (kind === 'sum' || kind === 'count'))
-      return this.#totalSince(known, field.rollup, key);
-    const isNew = this.#source !== undefined && (held.id ?? 0) >= FIRST_NEW_ID;
-    const children = (isNew ? this.#newRows(child) : this.rowsOf(child, { all: true, equal: [[via, key]] })).filter(
-      (one) => same(this.valueOf(one, via), key) && (when === undefined || this.compute(when, this.#own(one)) === true),
-    );
-    const values = children.map((one) =>
-      value === undefined ? (one.id ?? 0) : this.compute(value, this.#own(one)),
-    ) as Computed[];
-    return totalOf(kind, values, false);
+    return this.#seeingAll(() => {
+      if (known instanceof Exact && (kind === 'sum' || kind === 'count')) return this.#totalSince(known, rollup, key);
+      const isNew = this.#source !== undefined && (held.id ?? 0) >= FIRST_NEW_ID;
+      const children = (isNew ? this.#newRows(child) : this.rowsOf(child, { all: true, equal: [[via, key]] })).filter(
+        (one) =>
+          same(this.valueOf(one, via), key) &&
+          this.#areOfOne(one, held) &&
+          (when === undefined || this.compute(when, this.#own(one)) === true),
+      );
+      const values = children.map((one) =>
+        value === undefined ? (one.id ?? 0) : this.compute(value, this.#own(one)),
+      ) as Computed[];
+      return totalOf(kind, values, false);
+    });
   }
 
   /** A total that is stored, and what this call has changed of it. */
@@ -694,10 +724,15 @@ class World {
     return others.length > 0 || first === undefined ? (held.id ?? null) : this.valueOf(held, first);
   }
 
-  #find(record: string, key: Stored): Held | null {
+  /** The row that another one names by its key. */
+  #find(record: string, key: Stored, from: Held): Held | null {
     if (key === null) return null;
     const [name = 'id'] = this.record(record).key;
-    return this.rowsOf(record, { all: true, equal: [[name, key]] }).find((held) => same(this.keyOf(held), key)) ?? null;
+    return (
+      this.rowsOf(record, { all: true, equal: [[name, key]] }).find(
+        (held) => same(this.keyOf(held), key) && this.#areOfOne(from, held),
+      ) ?? null
+    );
   }
 
   /** A row as callers see it. */
@@ -731,8 +766,10 @@ class World {
       const { name, origin } = field;
       if (row[name] !== undefined && row[name] !== null) continue;
       if (origin === 'key') row[name] = this.#newKey(record, id);
-      else if (origin === 'tenant') row[name] = this.user?.tenant ?? null;
-      else if (origin === 'version') row[name] = Exact.of(1);
+      else if (origin === 'tenant') {
+        if (this.user?.tenant === undefined) throw new Refusal('forbidden', 'The caller belongs to no organisation.');
+        row[name] = this.user.tenant;
+      } else if (origin === 'version') row[name] = Exact.of(1);
       else if (name === 'created_at' || name === 'changed_at')
         row[name] = origin === 'timestamps' ? this.now : (row[name] ?? null);
       else if (name === 'created_by' || name === 'changed_by')
@@ -757,6 +794,7 @@ class World {
     this.#write(record.name, id, folded(record, row));
     const held = { record: record.name, id };
     this.#test(record, held, undefined);
+    this.#mayWrite(record, held);
     return held;
   }
 
@@ -771,8 +809,15 @@ class World {
 
   update(held: Held, changes: Row): void {
     const record = this.record(held.record);
+    this.#mayWrite(record, held);
+    this.#change(held, changes);
+    this.#mayWrite(record, held);
+  }
+
+  #change(held: Held, changes: Row): void {
+    const record = this.record(held.record);
     const before = this.#effective(held);
-    this.#mayChange(record, held);
+    this.#isFixed(record, held);
     const isVersioned = record.spec.version === true ? { version: (before['version'] as Exact).plus(Exact.of(1)) } : {};
     const stamps = record.spec.timestamps === true ? { changed_at: this.now, changed_by: this.user?.id ?? null } : {};
     this.#write(held.record, held.id ?? -1, folded(record, { ...before, ...changes, ...isVersioned, ...stamps }));
@@ -781,18 +826,30 @@ class World {
 
   delete(held: Held): void {
     const record = this.record(held.record);
-    this.#mayChange(record, held);
-    const key = this.keyOf(held);
-    this.#touch(held);
-    if (record.spec.soft_delete === true) {
-      this.#write(held.record, held.id ?? -1, { ...this.#stored(held), deleted_at: this.now });
+    this.#mayWrite(record, held);
+    if (record.spec.soft_delete !== true) {
+      this.#remove(held);
       return;
     }
+    this.#isFixed(record, held);
+    this.#touch(held);
+    this.#write(held.record, held.id ?? -1, { ...this.#stored(held), deleted_at: this.now });
+  }
+
+  /** n.b. who may delete a record deletes what goes with it. */
+  #remove(held: Held): void {
+    const record = this.record(held.record);
+    this.#isFixed(record, held);
+    const key = this.keyOf(held);
+    this.#touch(held);
     for (const { child, field } of this.#referrersOf(record.name)) {
-      const children = this.rowsOf(child.name, { all: true, equal: [[field.name, key]] });
-      for (const one of children.filter((each) => same(this.valueOf(each, field.name), key))) {
-        if (field.origin === 'parent' || field.onDelete === 'cascade') this.delete(one);
-        else if (field.onDelete === 'set_null') this.update(one, { [field.name]: null });
+      const children = this.#storedRows(child.name, [[field.name, key]]).filter(
+        (each) => same(this.#stored(each)?.[field.name] ?? null, key) && this.#areOfOne(each, held),
+      );
+      for (const one of children) {
+        if (this.#stored(one) === undefined) continue;
+        if (field.origin === 'parent' || field.onDelete === 'cascade') this.#remove(one);
+        else if (field.onDelete === 'set_null') this.#change(one, { [field.name]: null });
         else throw new Refusal('conflict', `A ${child.name} names it.`);
       }
     }
@@ -807,10 +864,10 @@ class World {
     );
   }
 
-  #mayChange(record: CheckedRecord, held: Held): void {
-    this.#mayWrite(record, held);
-    if (record.immutableWhen !== undefined && this.compute(record.immutableWhen, this.#own(held)) === true)
-      throw new Refusal('conflict', `The ${record.name} is not changed any more.`);
+  #isFixed({ name, immutableWhen }: CheckedRecord, held: Held): void {
+    if (immutableWhen === undefined) return;
+    if (this.#seeingAll(() => this.compute(immutableWhen, this.#own(held)) === true))
+      throw new Refusal('conflict', `The ${name} is not changed any more.`);
   }
 
   #mayWrite({ rowAccess }: CheckedRecord, held: Held): void {
@@ -835,14 +892,15 @@ class World {
         for (const one of Array.isArray(value) && field.type.kind === 'list' ? (value as Stored[]) : [value])
           this.#bound(field.name, one, field);
       }
-      if (value !== null && field.type.kind === 'reference') {
-        const target = this.#find(field.type.record, value);
+      const isNew = before === undefined || !same(before[field.name] ?? null, value);
+      if (value !== null && field.type.kind === 'reference' && isNew) {
+        const target = this.#find(field.type.record, value, held);
         if (target === null) throw new Refusal('conflict', `${field.name} names no ${field.type.record}.`);
         if (before?.[field.name] !== value && target.id !== undefined)
           this.#named.set(`${target.record} ${String(target.id)}`, { record: target.record, id: target.id });
       }
     }
-    for (const rule of record.rules) this.#hold(rule, names, 'invalid');
+    for (const rule of record.rules) this.#seeingAll(() => this.#hold(rule, names, 'invalid'));
     const { states } = record;
     if (states !== undefined && before !== undefined) {
       const [from, to] = [before[states.field], row[states.field]];
@@ -851,7 +909,6 @@ class World {
       if (from !== to && !isMove)
         throw new Refusal('conflict', `A ${record.name} that is ${was} does not become ${is}.`);
     }
-    this.#mayWrite(record, held);
     this.#testUnique(record, held);
     this.#testOverlap(record, held);
     this.#touch(held, before);
@@ -870,12 +927,13 @@ class World {
     const own = (name: string): readonly [string, Stored] => [name, this.valueOf(held, name)];
     const agree = (one: Held, name: string): boolean => same(this.valueOf(one, name), this.valueOf(held, name));
     this.#writeDownExpired(record, record.key.map(own));
+    // n.b. a key names a record for ever: that of one that is deleted and hidden too.
     const isNumbered = this.#source !== undefined && record.keyKind !== 'fields';
     const byKey = isNumbered
       ? undefined
-      : othersBy([...record.key, ...tenant].map(own)).find((one) =>
-          [...record.key, ...tenant].every((name) => agree(one, name)),
-        );
+      : this.#storedRows(record.name, [...record.key, ...tenant].map(own))
+          .filter(({ id }) => id !== held.id)
+          .find((one) => [...record.key, ...tenant].every((name) => agree(one, name)));
     if (byKey !== undefined) return { held: byKey, message: `There is a ${record.name} with this key.` };
     for (const { fields, when, message } of record.unique) {
       const counts = (one: Held): boolean => when === undefined || this.compute(when, this.#own(one)) === true;
@@ -934,6 +992,7 @@ class World {
           (one) =>
             one.id !== held.id &&
             counts(one) &&
+            this.#areOfOne(one, held) &&
             per.every((name) => same(this.valueOf(one, name), this.valueOf(held, name))),
         )
         .map(spanOf)
@@ -970,7 +1029,7 @@ class World {
     );
     for (const { name, via } of fed) {
       for (const key of [this.valueOf(held, via), before?.[via] ?? null]) {
-        const found = this.#find(name, key);
+        const found = this.#find(name, key, held);
         if (found !== null) this.#touched.set(`${name} ${String(found.id)}`, found);
       }
     }
@@ -980,7 +1039,7 @@ class World {
     for (const held of this.#touched.values()) {
       if (this.#stored(held) === undefined) continue;
       const record = this.record(held.record);
-      for (const rule of record.rules) this.#hold(rule, this.#own(held), 'invalid');
+      for (const rule of record.rules) this.#seeingAll(() => this.#hold(rule, this.#own(held), 'invalid'));
       for (const field of record.fields)
         if (field.rollup !== undefined) this.#bound(field.name, this.valueOf(held, field.name), field);
     }
@@ -1030,7 +1089,8 @@ class World {
         let held = names.rows.get(part.row) ?? null;
         for (const hop of part.path) {
           if (held === null) return null;
-          held = this.#find(hop.to, read(held, hop.field));
+          const found = this.#find(hop.to, read(held, hop.field), held);
+          held = found !== null && this.#isVisible(found) ? found : null;
         }
         return held === null ? null : part.path.length === 0 ? read(held, part.field) : this.valueOf(held, part.field);
       }

@@ -90,6 +90,7 @@ export interface StoredRows {
     order: CheckedQuery['orderBy'],
     namesOf: (item: T) => Names,
   ) => readonly T[];
+  readonly keyFields: (record: string) => readonly { readonly name: string; readonly type: Type }[];
   /** A reference has the type of the key that it names. */
   readonly typed: (type: Type) => Type;
 }
