@@ -910,7 +910,7 @@ export function queryRoutine(query: CheckedQuery, formulas: MysqlFormulas): Rout
     ]),
   );
   const [own] = rows.values();
-  const columnOf = (name: string): Formula | undefined => query.columns.find((column) => column.name === name)?.value;
+  const columnOf = columnsOf(query);
   const inner: Place = {
     ...{ path, row: (name) => rows.get(name), own, now: 'v_now', isLocking: false, knowsCaller: true, joins, aliases },
     // n.b. a column that is called as what is grouped by is that.
@@ -920,7 +920,6 @@ export function queryRoutine(query: CheckedQuery, formulas: MysqlFormulas): Rout
       return found === undefined ? undefined : formulas.value(found, inner);
     },
   };
-  const args = withPages(argumentsOf(query.args, path, formulas), query, formulas);
   const columns = answerColumns(query, formulas);
   const isTotal = query.groupBy.length > 0 || query.columns.some(({ value }) => hasNode(value, 'total'));
   const key = isTotal
@@ -928,24 +927,26 @@ export function queryRoutine(query: CheckedQuery, formulas: MysqlFormulas): Rout
     : sources
         .slice(0, 1)
         .flatMap(({ record, as }) => formulas.record(record).key.map((name) => `${quote(as)}.${quote(name)}`));
-  const orderTexts = formulas.order(
-    query.orderBy.map((item) => expanded(item, columnOf)),
-    inner,
-  );
+  const order = query.orderBy.map((item) => expanded(item, columnOf));
+  const orderTexts = formulas.order(order, inner);
   const whole = [
     ...orderTexts,
     ...key.filter((text) => !orderTexts.some((each) => each.replace(/ DESC$/, '') === text)),
   ];
-  const sqlColumns = columns.map(
-    ({ name, value }) => `${shown(formulas.value(value, inner), value)} AS ${quote(name)}`,
-  );
+  const isLate = query.having !== undefined && needsWindow(query, columnOf);
+  const pages = isTotal || isLate ? undefined : pagesOf(query, { order, whole }, formulas);
+  const args = withPages(argumentsOf(query.args, path, formulas), { query, pages }, formulas);
+  const sqlColumns = [
+    ...columns.map(({ name, value }) => `${shown(formulas.value(value, inner), value)} AS ${quote(name)}`),
+    ...(pages === undefined ? [] : [pages.column]),
+  ];
   const seen = own === undefined ? undefined : formulas.visible(own, inner);
   const where = [
     ...query.where.map((part) => formulas.condition(part, inner)).filter((text) => text !== 'TRUE'),
     ...(seen === undefined ? [] : [seen]),
+    ...(pages === undefined ? [] : [pages.isBehind]),
   ];
   const group = query.groupBy.map(({ value }) => formulas.value(value, inner));
-  const isLate = query.having !== undefined && needsWindow(query, columnOf);
   const having = query.having === undefined || isLate ? undefined : formulas.condition(query.having, inner);
   const limit = limitOf(query);
   const main = (extra: readonly string[]): readonly string[] => [
@@ -973,7 +974,7 @@ export function queryRoutine(query: CheckedQuery, formulas: MysqlFormulas): Rout
       operation: query.name,
       about: query.spec.description,
       ...{ parameters: args.parameters, args: args.args, reads: true },
-      declarations: limit === 'v_limit' ? ['DECLARE v_limit BIGINT;'] : [],
+      declarations: [...(limit === 'v_limit' ? ['DECLARE v_limit BIGINT;'] : []), ...(pages?.declarations ?? [])],
       body: [
         ...allowedLines(query.allowed, path, formulas),
         ...args.lines,
@@ -984,10 +985,98 @@ export function queryRoutine(query: CheckedQuery, formulas: MysqlFormulas): Rout
         ...body,
       ],
       answers: query.single ? 'row' : 'rows',
-      columns: columns.map(({ name, template }) => ({ name, template })),
+      columns: [
+        ...columns.map(({ name, template }) => ({ name, template })),
+        ...(pages === undefined ? [] : [{ name: 'after', template: `t.string({ max: ${MOST_AFTER} })` }]),
+      ],
     },
     formulas,
   );
+}
+
+const MOST_AFTER = 8000;
+
+/** How a page begins behind a row: by what its order is, so that rows that come and go meanwhile move nothing. */
+interface Pages {
+  /** What a row gives for the page behind it. */
+  readonly column: string;
+  readonly isBehind: string;
+  readonly declarations: readonly string[];
+  readonly lines: readonly string[];
+}
+
+/** Undefined: the query has no pages, or the place of a row in its order is not the row's own. */
+function pagesOf(
+  query: CheckedQuery,
+  { order, whole }: { readonly order: CheckedQuery['orderBy']; readonly whole: readonly string[] },
+  formulas: MysqlFormulas,
+): Pages | undefined {
+  const { paged, single, joins, top } = query;
+  if (!paged || single || joins.length > 0 || top !== undefined) return undefined;
+  if ([...query.args, ...query.columns].some(({ name }) => name === 'after')) return undefined;
+  const record = formulas.record(query.from.record);
+  const key = keyFields(record, formulas);
+  const items = whole.map((text, index) => {
+    const by = order[index]?.by;
+    const own = key.find(({ name }) => text === `${quote(query.from.as)}.${quote(name)}`);
+    return {
+      by,
+      text: text.replace(/ DESC$/, ''),
+      isDown: text.endsWith(' DESC'),
+      type: typeOfItem(by, own, formulas),
+    };
+  });
+  if (items.some(({ by, type }) => type === undefined || hasNode(by, 'window'))) return undefined;
+  const given = (index: number): string => `v_after_${index + 1}`;
+  const isFurther = items.map(({ text, isDown }, index) =>
+    isDown
+      ? `(${text} < ${given(index)} OR (${text} IS NULL AND ${given(index)} IS NOT NULL))`
+      : `(${text} > ${given(index)} OR (${text} IS NOT NULL AND ${given(index)} IS NULL))`,
+  );
+  const behind = isFurther.map((further, index) =>
+    [...items.slice(0, index).map(({ text }, at) => `${text} <=> ${given(at)}`), further].join(' AND '),
+  );
+  const place = nowhere(`queries.${query.name}`);
+  const say = signal(['What a row of the answer has as after.'], { error: 'invalid', field: 'after', formulas, place });
+  const values = items.map(
+    (_, index) => `${given(index)} = ${formulas.helper('json_text', `JSON_EXTRACT(p_after, '$[${index}]')`)}`,
+  );
+  return {
+    column: `CAST(JSON_ARRAY(${items.map(({ text }) => text).join(', ')}) AS CHAR) AS ${quote('after')}`,
+    isBehind: `(p_after IS NULL OR ${behind.map((each) => `(${each})`).join(' OR ')})`,
+    declarations: items.map(({ type }, index) => `DECLARE ${given(index)} ${type ?? 'BIGINT'};`),
+    lines: when('p_after IS NOT NULL', [
+      ...when(`JSON_VALID(p_after) IS NOT TRUE OR JSON_LENGTH(p_after) <> ${items.length}`, say),
+      listed('SET', values, ';'),
+    ]),
+  };
+}
+
+/** How a value that rows are ordered by is kept; undefined: a number that loses digits on the way. */
+function typeOfItem(
+  by: Formula | undefined,
+  own: StoredField | undefined,
+  formulas: MysqlFormulas,
+): string | undefined {
+  const type = formulas.keyType(by?.type ?? own?.type ?? { kind: 'integer' });
+  switch (type.kind) {
+    case 'float':
+      return undefined;
+    case 'text':
+      return `${formulas.hasLongTexts ? 'LONGTEXT' : 'VARCHAR(1000)'} ${TEXT}`;
+    case 'decimal':
+      return 'DECIMAL(60, 20)';
+    case 'date':
+    case 'time':
+    case 'timestamp':
+      return declared({ type }, formulas)?.column;
+    default:
+      return 'BIGINT';
+  }
+}
+
+function columnsOf({ columns }: CheckedQuery): (name: string) => Formula | undefined {
+  return (name) => columns.find((column) => column.name === name)?.value;
 }
 
 interface QueryColumn extends AnswerColumn {
@@ -1004,21 +1093,32 @@ function answerColumns({ name: query, columns }: CheckedQuery, formulas: MysqlFo
 
 type Arguments = ReturnType<typeof argumentsOf>;
 
-/** Callers of a query with pages say how many rows they have had, and how many more they want. */
-function withPages(own: Arguments, query: CheckedQuery, formulas: MysqlFormulas): Arguments {
+/** Callers of a query with pages say behind which row they go on, or how many they have had, and how many more they want. */
+function withPages(
+  own: Arguments,
+  { query, pages }: { readonly query: CheckedQuery; readonly pages: Pages | undefined },
+  formulas: MysqlFormulas,
+): Arguments {
   if (!query.paged || query.single) return own;
   for (const name of ['skip', 'limit'])
     if (query.args.some((arg) => arg.name === name))
       formulas.refuse({ path: `queries.${query.name}` }, `paged, with an argument called ${name}`);
   return {
-    parameters: [...own.parameters, { name: 'p_skip', type: 'BIGINT' }, { name: 'p_limit', type: 'BIGINT' }],
+    parameters: [
+      ...own.parameters,
+      ...(pages === undefined ? [] : [{ name: 'p_after', type: `VARCHAR(${MOST_AFTER}) ${TEXT}` }]),
+      { name: 'p_skip', type: 'BIGINT' },
+      { name: 'p_limit', type: 'BIGINT' },
+    ],
     args: [
       ...own.args,
+      ...(pages === undefined ? [] : [{ name: 'after', template: `t.string({ max: ${MOST_AFTER} })`, isLoose: true }]),
       { name: 'skip', template: 't.int({ min: 0 })', isLoose: true },
       { name: 'limit', template: 't.int({ min: 1, max: 1000 })', isLoose: true },
     ],
     lines: [
       ...own.lines,
+      ...(pages?.lines ?? []),
       'SET p_skip = GREATEST(COALESCE(p_skip, 0), 0), p_limit = LEAST(GREATEST(COALESCE(p_limit, 100), 1), 1000);',
     ],
   };
