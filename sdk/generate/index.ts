@@ -55,10 +55,7 @@ export function generateMysql(checked: CheckedSpecification): Generated {
   ];
   const made = actions.map((action) => actionRoutine(action, formulas));
   const triggers = records.flatMap((record) => Object.entries(triggerTexts(record, formulas)));
-  const views = ordered.flatMap((record) => {
-    const text = viewText(record, formulas);
-    return text === undefined ? [] : [[viewName(record, formulas), text] as const];
-  });
+  const views = viewsOf(ordered, formulas);
   const served = {
     columnsOf: (record: CheckedRecord) => recordColumns(record, formulas),
     viewOf: (record: CheckedRecord) => (dependsOnCaller(record, formulas) ? undefined : viewName(record, formulas)),
@@ -128,6 +125,13 @@ export function generateMysql(checked: CheckedSpecification): Generated {
   files['README.md'] = readmeText(specification, { plain, actions: made }, { dba: forTheDba(specification.domain) });
   files['package.json'] = packageText(specification);
   return refusals.found.length > 0 ? { refused: refusals.found } : { files };
+}
+
+function viewsOf(records: readonly CheckedRecord[], formulas: MysqlFormulas): readonly (readonly [string, string])[] {
+  return records.flatMap((record) => {
+    const text = viewText(record, formulas);
+    return text === undefined ? [] : [[viewName(record, formulas), text] as const];
+  });
 }
 
 /** Records that are named by others come first, as far as they do not name each other. */

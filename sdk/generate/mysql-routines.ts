@@ -979,18 +979,20 @@ export function queryRoutine(query: CheckedQuery, formulas: MysqlFormulas): Rout
         ...allowedLines(query.allowed, path, formulas),
         ...args.lines,
         ...(limit === 'v_limit' ? limitLines(query.limit, place, formulas) : []),
-        ...query.requires.flatMap(({ rule, message }) =>
-          when(formulas.negation(rule, place), signal(message, { error: 'invalid', formulas, place })),
-        ),
+        ...requiredLines(query, formulas),
         ...body,
       ],
       answers: query.single ? 'row' : 'rows',
-      columns: [
-        ...columns.map(({ name, template }) => ({ name, template })),
-        ...(pages === undefined ? [] : [{ name: 'after', template: `t.string({ max: ${MOST_AFTER} })` }]),
-      ],
+      columns: [...columns.map(({ name, template }) => ({ name, template })), ...(pages?.columns ?? [])],
     },
     formulas,
+  );
+}
+
+function requiredLines({ name, requires }: CheckedQuery, formulas: MysqlFormulas): readonly string[] {
+  const place = nowhere(`queries.${name}`);
+  return requires.flatMap(({ rule, message }) =>
+    when(formulas.negation(rule, place), signal(message, { error: 'invalid', formulas, place })),
   );
 }
 
@@ -1000,6 +1002,7 @@ const MOST_AFTER = 8000;
 interface Pages {
   /** What a row gives for the page behind it. */
   readonly column: string;
+  readonly columns: readonly AnswerColumn[];
   readonly isBehind: string;
   readonly declarations: readonly string[];
   readonly lines: readonly string[];
@@ -1043,6 +1046,7 @@ function pagesOf(
   );
   return {
     column: `CAST(JSON_ARRAY(${items.map(({ text }) => text).join(', ')}) AS CHAR) AS ${quote('after')}`,
+    columns: [{ name: 'after', template: `t.string({ max: ${MOST_AFTER} })` }],
     isBehind: `(p_after IS NULL OR ${behind.map((each) => `(${each})`).join(' OR ')})`,
     declarations: items.map(({ type }, index) => `DECLARE ${given(index)} ${type ?? 'BIGINT'};`),
     lines: when('p_after IS NOT NULL', [
