@@ -54,8 +54,9 @@ export interface SignedOrder {
   readonly sign: (body: Buffer) => string;
 }
 
-/** Nodes answer a query within milliseconds of each other. */
+/** Nodes answer a query within milliseconds of each other; where the first one took long, the machines are busy, and the others may take longer. */
 const QUIET_MS = 300;
+const QUIET_OF_FIRST = 4;
 /** A node accepts or refuses a command within a minute. */
 export const COMMAND_TIMEOUT_MS = 65_000;
 /** Whoever does not answer is looked for so often, and is waited for no longer when he is gone at two looks: nobody says when a node was killed. */
@@ -210,6 +211,8 @@ export class Nodes {
   async #gather<R>(asked: Broadcast): Promise<readonly (Answer<R> | Refusal)[]> {
     const { exchange, message, result, expected, timeoutMs, quietMs, signed, onAnswer, over } = asked;
     const answers: (Answer<R> | Refusal)[] = [];
+    const askedAtMs = performance.now();
+    let restMs = quietMs;
     const until = Date.now() + ORDER_MS;
     const order = signed === undefined ? {} : { order: { id: signed.id, revision: signed.revision, until } };
     const body = this.#bodyOf({ ...message, ...order }, signed?.by);
@@ -218,9 +221,12 @@ export class Nodes {
       ...(signed === undefined ? {} : { headers: { [ORDER_HEADER]: signed.sign(body) } }),
       onReply: (content) => {
         const answer = readAnswer(content, result) as Answer<R> | Refusal;
+        if (answers.length === 0) {
+          restMs = Math.max(quietMs, Math.min(timeoutMs, QUIET_OF_FIRST * (performance.now() - askedAtMs)));
+        }
         answers.push(answer);
         onAnswer?.(answer.node);
-        return answers.length >= expected ? 'end' : quietMs;
+        return answers.length >= expected ? 'end' : restMs;
       },
       hasAnswers: () => answers.length > 0,
       ...(over === undefined ? {} : { over }),
