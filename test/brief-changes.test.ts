@@ -9,7 +9,7 @@ import { BRIEFS, callersOf, playChecks, readChecks } from './support/brief-check
 import { nextOf, writeDomain } from './support/changing-domain.js';
 import { startDomainStage } from './support/domain-stage.js';
 import { lastFirst, sharedServices } from './support/services.js';
-import { teachTimeZone } from './support/time-zones.js';
+import { teachTimeZone } from '../host/dba/time-zones.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb']);
 const { mariadb } = services;

@@ -25,7 +25,7 @@ import {
   randomDocument,
 } from './support/random-specification.js';
 import { sharedServices } from './support/services.js';
-import { teachTimeZone } from './support/time-zones.js';
+import { teachTimeZone } from '../host/dba/time-zones.js';
 import mysql from 'mysql2/promise';
 
 const services = await sharedServices(['mariadb']);

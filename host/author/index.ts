@@ -1,3 +1,5 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { isBedsError, type Manifest } from '@beds/sdk';
 import {
   commandErrors,
@@ -13,6 +15,8 @@ import {
   type Language,
   type ObjectUser,
   type Opinion,
+  type Proof,
+  type ProveRequest,
   type StoreObject,
   type ToolsPlace,
 } from '#sdk/cli';
@@ -44,6 +48,9 @@ import { administeredStores, type ServerUrls, urlOfStore } from './resolve-confi
 
 /** Servers for as long as a command works with them. */
 export type UseServers = (need: readonly ServiceName[]) => Promise<ServerUrls & { close(): Promise<void> }>;
+
+/** Where work of a DBA is done. */
+type DatabasePlace = Pick<ApplyOptions, 'stores' | 'directory' | 'onProgress'>;
 
 const CLOSE_TIMEOUT_MS = 1_000;
 const ASK_TIMEOUT_MS = 2_000;
@@ -82,7 +89,10 @@ class Tools implements AuthorTools {
   }
 
   applyObjects(request: ApplyRequest): Promise<{ applied: number; unchanged: number }> {
-    return this.#withDatabases((stores) => applyObjects({ ...request, ...stores }));
+    return this.#withDatabases(async (place, { mariadb }) => {
+      if (mariadb !== undefined) await this.#teachZones(mariadb.url, zonesOf(request));
+      return applyObjects({ ...request, ...place });
+    });
   }
 
   async planObjects({ folder, domains }: ChangeRequest): Promise<readonly DatabasePlan[]> {
@@ -112,9 +122,7 @@ class Tools implements AuthorTools {
     return this.#withDatabases(({ stores }) => statusObjects({ stores, domains }));
   }
 
-  async #withDatabases<T>(
-    work: (place: Pick<ApplyOptions, 'stores' | 'directory' | 'onProgress'>) => Promise<T>,
-  ): Promise<T> {
+  async #withDatabases<T>(work: (place: DatabasePlace, servers: ServerUrls) => Promise<T>): Promise<T> {
     const { config } = this.#read();
     const servers = await this.#useServers(['mariadb', 'mongodb']);
     try {
@@ -122,7 +130,7 @@ class Tools implements AuthorTools {
       if (Object.keys(config.stores).length > 0 && Object.keys(stores).length === 0)
         throw dbaErrors.make('BEDS_DBA_SERVER_UNKNOWN');
       const { note } = this.#place;
-      return await work({
+      const place = {
         stores,
         directory: this.#directories.state,
         onProgress: (event) => {
@@ -130,7 +138,8 @@ class Tools implements AuthorTools {
           else if (event.type === 'applied') note(`${event.store}: applied ${event.file}`);
           else if (event.type === 'change') noteChange(event, note);
         },
-      });
+      } satisfies DatabasePlace;
+      return await work(place, servers);
     } finally {
       await servers.close();
     }
@@ -155,6 +164,36 @@ class Tools implements AuthorTools {
       if (!isBedsError(error)) throw error;
       return undefined;
     }
+  }
+
+  async prove({ specification, folder, onStep }: ProveRequest): Promise<Proof> {
+    const { store } = specification.source;
+    const { stores } = this.#read().config;
+    const kind = stores[store]?.kind;
+    if (kind === undefined)
+      throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', unknownStore(store, Object.keys(stores)).message);
+    if (kind !== 'mysql')
+      throw commandErrors.make(
+        'BEDS_CLI_ARGUMENT_INVALID',
+        `The store ${store} is MongoDB, which nothing is proved on yet.`,
+      );
+    const servers = await this.#useServers(['mariadb']);
+    try {
+      if (servers.mariadb === undefined) throw dbaErrors.make('BEDS_DBA_SERVER_UNKNOWN');
+      const { prove } = await import('./prove/prove.js');
+      const { signal } = this.#place;
+      await this.#teachZones(servers.mariadb.url, [specification.source.zone]);
+      return await prove({ specification, folder, adminUrl: servers.mariadb.url, signal, onStep });
+    } finally {
+      await servers.close();
+    }
+  }
+
+  /** A private server is asked about days in zones that nobody has taught it; one that somebody keeps is left as it is. */
+  async #teachZones(url: string, zones: readonly string[]): Promise<void> {
+    if (zones.length === 0 || (this.#place.env['BEDS_MARIADB_ADMIN_URL'] ?? '') !== '') return;
+    const { teachTimeZones } = await import('../dba/time-zones.js');
+    await teachTimeZones(url, zones);
   }
 
   async checkObjects(manifest: Manifest): Promise<Opinion> {
@@ -325,6 +364,17 @@ function usersIn(
     users.set(key, user);
   }
   return [...users.values()];
+}
+
+/** Of generated domains. */
+function zonesOf({ folder, domains }: ApplyRequest): readonly string[] {
+  const zones = domains.flatMap((domain) => {
+    const path = join(folder, domain, 'domain.json');
+    if (!existsSync(path)) return [];
+    const [, zone] = /"zone": "([\w+/-]{1,60})"/.exec(readFileSync(path, 'utf8')) ?? [];
+    return zone === undefined || zone === 'UTC' ? [] : [zone];
+  });
+  return [...new Set(zones)];
 }
 
 function wayToUrl(store: string): string {

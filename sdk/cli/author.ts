@@ -1,5 +1,6 @@
 import type * as generator from '../generate/index.js';
 import type * as language from '../spec/index.js';
+import type { CheckedSpecification } from '../spec/index.js';
 import type { Manifest } from '../template/manifest.js';
 import type { CommandContext } from './command.js';
 import type { Environment } from './output.js';
@@ -126,6 +127,32 @@ export interface DatabaseStatus {
   readonly drift: readonly string[];
 }
 
+export interface ProveRequest {
+  readonly specification: CheckedSpecification;
+  /** The domain's own, with `template.ts` and `db/`. */
+  readonly folder: string;
+  readonly onStep: (step: ProofStep) => void;
+}
+
+/** A part of a proof. */
+export interface ProofStep {
+  readonly name: 'files' | 'template' | 'privileges' | 'examples' | 'races' | 'random calls' | 'plans';
+  readonly tried: number;
+  readonly failures: readonly string[];
+}
+
+/** What came of trying a domain on a database. */
+export interface Proof {
+  readonly ok: boolean;
+  /** Version of the server. */
+  readonly server: string;
+  readonly steps: readonly ProofStep[];
+  /** What holds, and could be better. */
+  readonly notices: readonly string[];
+  /** SHA-256 of the files that were tried. */
+  readonly of: string;
+}
+
 /** What a database or a host said of a version, or why it was not asked. */
 export interface Opinion {
   readonly findings: readonly Finding[];
@@ -178,6 +205,8 @@ export interface AuthorTools {
   undoObjects(request: ChangeRequest): Promise<number>;
   /** What the databases were made from, of all domains or of those named. */
   databaseStatus(domains: readonly string[]): Promise<readonly DatabaseStatus[]>;
+  /** Tries a generated domain on a schema that exists for that alone, on the server of its store. Throws BEDS_DBA_*. */
+  prove(request: ProveRequest): Promise<Proof>;
   /** What admission would say of the objects that a version uses. */
   checkObjects(manifest: Manifest): Promise<Opinion>;
   /** Every named object that the account of a store may see. Throws BEDS_CLI_ARGUMENT_INVALID without a url, BEDS_STORE_*. */

@@ -130,17 +130,38 @@ export async function playExample(
   example: ExampleSpec,
   stage: Stage,
 ): Promise<readonly string[]> {
+  const prepared = await played(specification, example, stage);
+  if ('refused' in prepared) return [prepared.refused];
+  const { made, call } = prepared;
+  const outcome = await stage.call(call);
+  return judge({ example, outcome, known: { made, now: stage.now(), zone: specification.source.zone } });
+}
+
+/** Plays what is given in an example, and says its call; undefined where that does not come about. */
+export async function prepareExample(
+  specification: CheckedSpecification,
+  example: ExampleSpec,
+  stage: Stage,
+): Promise<PlayedCall | undefined> {
+  const prepared = await played(specification, example, stage);
+  return 'refused' in prepared ? undefined : prepared.call;
+}
+
+type Prepared = { readonly made: ReadonlyMap<string, Json>; readonly call: PlayedCall } | { readonly refused: string };
+
+async function played(specification: CheckedSpecification, example: ExampleSpec, stage: Stage): Promise<Prepared> {
   const made = new Map<string, Json>();
   for (const [place, call] of example.given.entries()) {
-    const played = playedCall(specification, call, { stage, made });
-    const outcome = await stage.call(played);
+    const asked = playedCall(specification, call, { stage, made });
+    const outcome = await stage.call(asked);
     if (!outcome.ok)
-      return [`given[${String(place)}], ${call.operation}, is refused (${outcome.error}: ${outcome.message}).`];
-    if (call.as !== undefined) made.set(call.as, madeKey(specification, played, outcome.answer));
+      return {
+        refused: `given[${String(place)}], ${call.operation}, is refused (${outcome.error}: ${outcome.message}).`,
+      };
+    if (call.as !== undefined) made.set(call.as, madeKey(specification, asked, outcome.answer));
   }
   if (example.pass !== undefined) await stage.pass(lengthOf(example.pass));
-  const outcome = await stage.call(playedCall(specification, example.call, { stage, made }));
-  return judge({ example, outcome, known: { made, now: stage.now(), zone: specification.source.zone } });
+  return { made, call: playedCall(specification, example.call, { stage, made }) };
 }
 
 /** `16min`, `3h`, `2d` in milliseconds. */

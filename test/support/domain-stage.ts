@@ -2,21 +2,16 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { isBedsError, type Json, type JsonObject, type Scalar } from '@beds/sdk';
+import type { Json, JsonObject, Scalar } from '@beds/sdk';
 import { buildTemplate } from '@beds/sdk/build';
 import { connectBeds, type DomainClient } from '@beds/sdk/client';
 import { connect } from 'amqplib';
 import { MongoClient } from 'mongodb';
 import mysql from 'mysql2/promise';
 import { pino } from 'pino';
-import {
-  type Caller,
-  type CheckedSpecification,
-  type Outcome,
-  type PlayedCall,
-  TENANT_ROLE,
-  wireCall,
-} from '#sdk/spec';
+import { type Caller, type CheckedSpecification, type PlayedCall, TENANT_ROLE, wireCall } from '#sdk/spec';
+import { type Scratch, scratchMongodb, scratchMysql } from '../../host/author/prove/scratch-data.js';
+import { noteDays, outcomeOf } from '../../host/author/prove/scratch-stage.js';
 import { configSchema } from '../../host/config/schema.js';
 import { applyObjects, type AdministeredStore } from '../../host/dba/index.js';
 import type { Services } from '../../host/dev-servers/index.js';
@@ -24,7 +19,6 @@ import { startHost } from '../../host/main.js';
 import type { RacingStage } from './brief-checks.js';
 import { writeBundle } from './bundles.js';
 import { endOfLog, eventually } from './eventually.js';
-import { type Scratch, scratchMongodb, scratchMysql } from './scratch.js';
 import { lastFirst, temporaryDirectory, type Teardown } from './services.js';
 import { sessionsBundle, tokenOf } from './sessions-domain.js';
 
@@ -188,18 +182,6 @@ async function makeDatabase(
   return { scratch: scratchMongodb(client.db(), (field) => days.has(field)), adminUrl, dba: undefined };
 }
 
-/** Days that a call gives as such stay where they are when time passes. */
-function noteDays(value: Json, fixed: Set<string>): void {
-  if (
-    typeof value === 'string' &&
-    /^\d{4}-\d\d-\d\d$/.test(value) &&
-    Math.abs(Date.parse(value) - Date.now()) > 86_400_000 * 60
-  )
-    fixed.add(value);
-  if (typeof value !== 'object' || value === null) return;
-  for (const inner of Object.values(value)) noteDays(inner, fixed);
-}
-
 async function carryOut(domain: DomainClient, specification: CheckedSpecification, call: PlayedCall): Promise<Json> {
   const said = wireCall(specification, call);
   const options = call.user === undefined ? {} : { session: tokenOf(call.user.id) };
@@ -220,25 +202,6 @@ async function carryOut(domain: DomainClient, specification: CheckedSpecificatio
     }
     case 'call':
       return domain.call(said.operation, said.input, options);
-  }
-}
-
-/** What no rule of the domain has said, whatever its class. */
-const NO_RULE: readonly string[] = ['BEDS_STORE_DENIED', 'BEDS_STORE_QUERY_INVALID', 'BEDS_STORE_NOT_SUPPORTED'];
-const CLASSES = { invalid: 'invalid', conflict: 'conflict', forbidden: 'forbidden', 'not-found': 'not_found' } as const;
-
-async function outcomeOf(work: Promise<Json>): Promise<Outcome> {
-  try {
-    const answer = await work;
-    return answer === null ? { ok: false, error: 'not_found', message: 'there is none' } : { ok: true, answer };
-  } catch (error) {
-    if (!isBedsError(error)) throw error;
-    const { status, code, message } = error;
-    return {
-      ok: false,
-      error: (NO_RULE.includes(code) ? undefined : CLASSES[status as keyof typeof CLASSES]) ?? 'fault',
-      message: `${code}: ${message}`,
-    };
   }
 }
 

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import mysql from 'mysql2/promise';
 import { generateMongodb, generateMysql } from '#sdk/generate';
 import { type Caller, type CheckedSpecification, checkSpecification } from '#sdk/spec';
+import { teachTimeZones } from '../../host/dba/time-zones.js';
 import type { Services } from '../../host/dev-servers/index.js';
 import { type DomainStage, startDomainStage } from './domain-stage.js';
 import { lastFirst, type Teardown } from './services.js';
-import { teachTimeZone } from './time-zones.js';
 
 export function specificationOf(text: string): CheckedSpecification {
   const { checked, problems } = checkSpecification(JSON.parse(text));
@@ -55,9 +54,7 @@ export async function generatedStage(
   const { mariadb } = services;
   if (kind === 'mysql') {
     assert.ok(mariadb);
-    const dba = await mysql.createConnection(mariadb.url);
-    await teachTimeZone(dba, specification.source.zone);
-    await dba.end();
+    await teachTimeZones(mariadb.url, [specification.source.zone]);
   }
   return startDomainStage(teardown, { services, specification, folder, kind, callers });
 }

@@ -20,6 +20,29 @@ interface Column {
   readonly isMade: boolean;
 }
 
+/** The server's own rules do not look at what is written here. */
+async function apartFromTriggers(dba: Connection, work: () => Promise<void>): Promise<void> {
+  const rows = async <Row>(sql: string): Promise<readonly Row[]> =>
+    (await dba.query<RowDataPacket[]>(sql))[0] as unknown as readonly Row[];
+  const names = await rows<{ readonly Trigger: string }>('SHOW TRIGGERS');
+  const texts: string[] = [];
+  for (const { Trigger: name } of names) {
+    const [made] = await rows<Readonly<Record<string, string>>>(`SHOW CREATE TRIGGER \`${name}\``);
+    texts.push(made?.['SQL Original Statement'] ?? '');
+    await dba.query(`DROP TRIGGER \`${name}\``);
+  }
+  await dba.query('SET FOREIGN_KEY_CHECKS = 0');
+  // n.b. MySQL has no such variable, and its checks hold on.
+  await dba.query('SET check_constraint_checks = 0').catch(() => undefined);
+  try {
+    await work();
+  } finally {
+    await dba.query('SET check_constraint_checks = 1').catch(() => undefined);
+    await dba.query('SET FOREIGN_KEY_CHECKS = 1');
+    for (const text of texts) await dba.query(text);
+  }
+}
+
 /** On MySQL and MariaDB, as the administrator: the database's own triggers and checks do not look. */
 export function scratchMysql(dba: Connection): Scratch {
   const rows = async <Row>(sql: string): Promise<readonly Row[]> =>
@@ -34,25 +57,7 @@ export function scratchMysql(dba: Connection): Scratch {
          ORDER BY c.TABLE_NAME, c.ORDINAL_POSITION`,
       )
     ).map(({ made, ...column }) => ({ ...column, isMade: made === 1 }));
-  const withoutTriggers = async (work: () => Promise<void>): Promise<void> => {
-    const names = await rows<{ readonly Trigger: string }>('SHOW TRIGGERS');
-    const texts: string[] = [];
-    for (const { Trigger: name } of names) {
-      const [made] = await rows<Readonly<Record<string, string>>>(`SHOW CREATE TRIGGER \`${name}\``);
-      texts.push(made?.['SQL Original Statement'] ?? '');
-      await dba.query(`DROP TRIGGER \`${name}\``);
-    }
-    await dba.query('SET FOREIGN_KEY_CHECKS = 0');
-    // n.b. MySQL has no such variable, and its checks hold on.
-    await dba.query('SET check_constraint_checks = 0').catch(() => undefined);
-    try {
-      await work();
-    } finally {
-      await dba.query('SET check_constraint_checks = 1').catch(() => undefined);
-      await dba.query('SET FOREIGN_KEY_CHECKS = 1');
-      for (const text of texts) await dba.query(text);
-    }
-  };
+  const withoutTriggers = (work: () => Promise<void>): Promise<void> => apartFromTriggers(dba, work);
   const tablesOf = (all: readonly Column[]): readonly string[] => [...new Set(all.map(({ table }) => table))];
   return {
     keep: async (name) => {

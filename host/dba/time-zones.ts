@@ -1,4 +1,4 @@
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise';
 
 /** The first and last year of which a server learns when clocks change. */
 const [FIRST_YEAR, LAST_YEAR] = [2000, 2037];
@@ -25,6 +25,16 @@ function changesOf(zone: string): readonly { readonly at: number; readonly minut
     changes.push({ at, minutes: before });
   }
   return changes;
+}
+
+/** Teaches a server these time zones, as its administrator. */
+export async function teachTimeZones(adminUrl: string, zones: readonly string[]): Promise<void> {
+  const dba = await createConnection({ uri: adminUrl.replace(/^mariadb:/, 'mysql:') });
+  try {
+    for (const zone of zones) await teachTimeZone(dba, zone);
+  } finally {
+    await dba.end();
+  }
 }
 
 /** Teaches a server a time zone, as mysql_tzinfo_to_sql does, where it does not know it. */

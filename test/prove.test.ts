@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { createConnection, type RowDataPacket } from 'mysql2/promise';
+import { SEATS } from '#sdk/spec';
+import { prove } from '../host/author/prove/prove.js';
+import { teachTimeZones } from '../host/dba/time-zones.js';
+import { beds } from './support/beds.js';
+import { eventually } from './support/eventually.js';
+import { filesOf, specificationOf } from './support/generated-domain.js';
+import { sharedServices } from './support/services.js';
+
+const { mariadb } = await sharedServices(['mariadb']);
+assert.ok(mariadb);
+const adminUrl = mariadb.url;
+const specification = specificationOf(SEATS);
+let folders = 0;
+
+/** The generated files of seats, some of them changed. n.b. inside of the checkout: a template imports the SDK. */
+function domainFolder(t: TestContext, change: (files: Record<string, string>) => void = () => undefined): string {
+  folders += 1;
+  const root = resolve('dist', `proved-${String(process.pid)}-${String(folders)}`);
+  t.after(() => {
+    rmSync(root, { recursive: true, force: true });
+  });
+  const files: Record<string, string> = { ...filesOf(specification), 'domain.json': SEATS };
+  change(files);
+  for (const [name, text] of Object.entries(files)) {
+    const path = join(root, 'seats', name);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+  }
+  return join(root, 'seats');
+}
+
+function edited(files: Record<string, string>, name: string, edit: readonly [string | RegExp, string]): void {
+  const text = files[name] ?? '';
+  const changed = text.replace(...edit);
+  assert.notEqual(changed, text, `${name} has no ${String(edit[0])}`);
+  files[name] = changed;
+}
+
+async function leftBehind(): Promise<readonly string[]> {
+  const dba = await createConnection({ uri: adminUrl });
+  try {
+    const [schemas] = await dba.query<RowDataPacket[]>(
+      "SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE 'beds\\_prove\\_seats\\_%'",
+    );
+    const [accounts] = await dba.query<RowDataPacket[]>(
+      "SELECT DISTINCT User AS name FROM mysql.procs_priv WHERE Db LIKE 'beds\\_prove\\_seats\\_%'",
+    );
+    return [...schemas, ...accounts].map(({ name }) => String(name));
+  } finally {
+    await dba.end();
+  }
+}
+
+async function seesChanges(): Promise<boolean> {
+  const dba = await createConnection({ uri: adminUrl });
+  try {
+    const [rows] = await dba.query<RowDataPacket[]>("SHOW VARIABLES LIKE 'innodb_snapshot_isolation'");
+    return rows[0]?.['Value'] === 'ON';
+  } finally {
+    await dba.end();
+  }
+}
+
+const proved = async (folder: string): ReturnType<typeof prove> =>
+  prove({ specification, folder, adminUrl, signal: new AbortController().signal, onStep: () => undefined });
+
+describe('beds prove', { timeout: 300_000 }, () => {
+  it('finds nothing wrong with what the generator makes, and leaves nothing behind', async (t) => {
+    await teachTimeZones(adminUrl, [specification.source.zone]);
+    const { ok, steps, server } = await proved(domainFolder(t));
+    assert.ok(ok, JSON.stringify(steps));
+    assert.match(server, /^\d+\./);
+    const tried = Object.fromEntries(steps.map((step) => [step.name, step.tried]));
+    assert.equal(tried['examples'], 2);
+    for (const name of ['files', 'template', 'privileges', 'races', 'plans']) assert.ok(Number(tried[name]) > 0, name);
+    assert.ok(Number(tried['random calls']) > 100, JSON.stringify(tried));
+    assert.deepEqual(await leftBehind(), []);
+  });
+
+  for (const [what, expected, change] of [
+    [
+      'a file that the server refuses',
+      'files',
+      (files) => edited(files, 'db/801-procedure-seats_update.sql', ['BEGIN', 'BEGIN NO SUCH WORD;']),
+    ],
+    [
+      'a template that asks for what is not there',
+      'template',
+      (files) => edited(files, 'template.ts', [/'seats_scan'/, "'seats_scam'"]),
+    ],
+    [
+      'a table that callers may read',
+      'privileges',
+      (files) => {
+        files['db/990-procedure-leak.sql'] = 'GRANT SELECT ON seats_place TO PUBLIC;\n';
+      },
+    ],
+    [
+      'an example that comes out otherwise',
+      'examples',
+      (files) => edited(files, 'db/810-procedure-seats_hold.sql', [/\[conflict/, '[invalid']),
+    ],
+    [
+      'a rule that is not kept',
+      'random calls',
+      (files) =>
+        edited(files, 'db/111-table-seats_place.sql', [/,\n {2}CONSTRAINT [^\n]* CHECK \([^\n]*price[^\n]*\)/, '']),
+    ],
+    [
+      'two at once who both get the last one',
+      'races',
+      (files) => {
+        files['db/810-procedure-seats_hold.sql'] = (files['db/810-procedure-seats_hold.sql'] ?? '').replaceAll(
+          ' FOR UPDATE',
+          '',
+        );
+      },
+    ],
+    [
+      'an index that is promised and does not serve',
+      'plans',
+      (files) =>
+        edited(files, 'db/808-procedure-seats_revenue.sql', [
+          '`place`.`event` = p_event',
+          "CONCAT(`place`.`event`, '') = p_event",
+        ]),
+    ],
+  ] as const satisfies readonly (readonly [string, string, (files: Record<string, string>) => void])[]) {
+    it(`shows ${what}`, async (t) => {
+      // MariaDB from 11.6 on refuses a write over what has changed since it was read, and the call is made again.
+      if (expected === 'races' && (await seesChanges())) return t.skip('this server keeps the rule by itself');
+      const { ok, steps } = await proved(domainFolder(t, change));
+      assert.ok(!ok);
+      const wrong = steps.filter(({ failures }) => failures.length > 0).map(({ name }) => name);
+      assert.ok(wrong.includes(expected), JSON.stringify(steps, undefined, 1));
+      assert.deepEqual(await leftBehind(), []);
+    });
+  }
+
+  it('drops what a killed run has left, and nothing of one that still works', async (t) => {
+    const folder = domainFolder(t);
+    const child = proveInChild(t, folder);
+    await eventually('a schema is there', async () => (await leftBehind()).length > 0);
+    const stopped = proveInChild(t, folder);
+    await eventually(
+      'two are there',
+      async () => (await leftBehind()).filter((name) => name.includes('seats')).length > 1,
+    );
+    stopped.kill('SIGSTOP');
+    child.kill('SIGKILL');
+    await eventually('the killed one is gone', () => child.signalCode !== null);
+    // n.b. the server takes the lock of a connection away when it sees that it has ended.
+    await eventually('what was killed is dropped', async () => {
+      assert.ok((await proved(folder)).ok);
+      return (await leftBehind()).filter((name) => name.startsWith('beds_prove_')).length === 1;
+    });
+    stopped.kill('SIGCONT');
+    await eventually('the other has ended', () => stopped.exitCode === 0, 60_000);
+    assert.deepEqual(await leftBehind(), []);
+  });
+
+  it('is a command, which says step by step what was tried, and keeps it', async (t) => {
+    const folder = domainFolder(t);
+    const projectRoot = dirname(folder);
+    mkdirSync(join(projectRoot, 'config'));
+    writeFileSync(join(projectRoot, 'config', 'beds.toml'), '[stores.main]\nkind = "mysql"\n');
+    const env = { BEDS_MARIADB_ADMIN_URL: adminUrl };
+    const good = await beds(['prove', 'seats'], { projectRoot, env });
+    assert.equal(good.code, 0, good.stderr);
+    assert.match(good.stdout, /✓ 2 examples come out as they say[^]*seats: holds on \d/);
+    const kept = JSON.parse(readFileSync(join(projectRoot, '.beds/design/seats/proof.json'), 'utf8')) as {
+      ok: boolean;
+    };
+    assert.equal(kept.ok, true);
+    cpSync(join(folder, 'db', '810-procedure-seats_hold.sql'), join(projectRoot, 'kept.sql'));
+    writeFileSync(join(folder, 'db', '810-procedure-seats_hold.sql'), 'CREATE NONSENSE;\n');
+    const bad = await beds(['prove', 'seats'], { projectRoot, env });
+    assert.equal(bad.code, 1);
+    assert.match(bad.stdout, /✗ .*files[^]*810-procedure-seats_hold\.sql[^]*seats: does not hold/);
+  });
+});
+
+function proveInChild(t: TestContext, folder: string): ChildProcess {
+  const program = `import { prove } from ${JSON.stringify(resolve('dist/host/author/prove/prove.js'))};
+import { checkSpecification, SEATS } from ${JSON.stringify(resolve('sdk/dist/spec/index.js'))};
+const { checked: specification } = checkSpecification(JSON.parse(SEATS));
+const signal = new AbortController().signal;
+const { ok } = await prove({ specification, folder: ${JSON.stringify(folder)}, adminUrl: ${JSON.stringify(adminUrl)}, signal, onStep: () => undefined });
+process.exitCode = ok ? 0 : 1;`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  return child;
+}
