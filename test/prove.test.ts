@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { createConnection, type RowDataPacket } from 'mysql2/promise';
@@ -178,11 +178,58 @@ describe('beds prove', { timeout: 300_000 }, () => {
       ok: boolean;
     };
     assert.equal(kept.ok, true);
-    cpSync(join(folder, 'db', '810-procedure-seats_hold.sql'), join(projectRoot, 'kept.sql'));
     writeFileSync(join(folder, 'db', '810-procedure-seats_hold.sql'), 'CREATE NONSENSE;\n');
     const bad = await beds(['prove', 'seats'], { projectRoot, env });
     assert.equal(bad.code, 1);
     assert.match(bad.stdout, /✗ .*files[^]*810-procedure-seats_hold\.sql[^]*seats: does not hold/);
+  });
+});
+
+describe('beds design --yes', { timeout: 300_000 }, () => {
+  const covered = JSON.stringify({
+    ...(JSON.parse(SEATS) as object),
+    covers: [{ sentence: 1, paths: ['records.event'] }],
+  });
+
+  it('makes the files and proves them; what fails goes to the model once, and it goes on where it stopped', async (t) => {
+    folders += 1;
+    const projectRoot = resolve('dist', `proved-${String(process.pid)}-${String(folders)}`);
+    t.after(() => {
+      rmSync(projectRoot, { recursive: true, force: true });
+    });
+    mkdirSync(join(projectRoot, 'config'), { recursive: true });
+    writeFileSync(join(projectRoot, 'config', 'beds.toml'), '[stores.main]\nkind = "mysql"\n');
+    const env = { BEDS_MARIADB_ADMIN_URL: adminUrl };
+    const design = async (...args: string[]): Promise<Record<string, string>> => {
+      const { stdout, stderr } = await beds(['design', 'seats', ...args, '--json'], { projectRoot, env });
+      assert.match(stdout, /^\{.*\}\n$/, stderr);
+      return JSON.parse(stdout) as Record<string, string>;
+    };
+    const first = await design('Seats of events.', '--yes');
+    assert.equal(first['state'], 'waiting');
+    writeFileSync(String(first['answer']), covered);
+    // Nothing is made before a person has agreed.
+    assert.equal((await design())['state'], 'done');
+    const folder = join(projectRoot, 'plugins', 'seats');
+    assert.ok(!existsSync(join(folder, 'db')));
+    // n.b. somebody has put an object beside what is generated, which gives away more than it may.
+    const leak = join(folder, 'db', '990-procedure-leak.sql');
+    mkdirSync(dirname(leak));
+    writeFileSync(leak, 'GRANT SELECT ON seats_place TO PUBLIC;\n');
+    const asked = await design('--yes');
+    assert.equal(asked['state'], 'waiting');
+    assert.match(
+      readFileSync(String(asked['prompt']), 'utf8'),
+      /What is wrong in it[^]*privileges: The runtime account may do this: SELECT 1 FROM `seats_place`/,
+    );
+    assert.deepEqual(await design('--yes').then(({ state, answer }) => [state, answer]), ['waiting', asked['answer']]);
+    writeFileSync(String(asked['answer']), covered);
+    const refused = await design('--yes');
+    assert.equal(refused['state'], 'refused');
+    assert.match(String(refused['why']), /does not hold on .* after it was repaired/);
+    rmSync(leak);
+    assert.equal((await design('--yes'))['state'], 'proved');
+    assert.deepEqual(await leftBehind(), []);
   });
 });
 

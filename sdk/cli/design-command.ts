@@ -1,10 +1,12 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import type { CheckedSpecification, Problem, Specification } from '../spec/index.js';
-import type { AuthorContext, Generator, Language } from './author.js';
+import type { AuthorContext, Generator, Language, Proof } from './author.js';
 import { type Command, EXIT } from './command.js';
 import { commandErrors } from './command-errors.js';
+import { generateOne } from './generate-command.js';
 import { printable } from './print.js';
+import { proveDomain } from './prove-command.js';
 import { readNamedFile } from './spec-command.js';
 
 /**
@@ -20,9 +22,9 @@ const DOMAIN = /^[a-z][a-z0-9-]{0,29}$/;
 
 export const designCommand: Command<AuthorContext> = {
   name: 'design',
-  summary: 'Make the specification of a domain from plain words.',
+  summary: 'Make a domain from plain words: its specification, and with --yes its files and their proof.',
   usage:
-    'design <domain> ["<brief>"] [--file <brief.md>] [--change "<what>"] [--provider files] [--store <name>] [--out <domain.json>]',
+    'design <domain> ["<brief>"] [--file <brief.md>] [--change "<what>"] [--provider files] [--yes] [--store <name>] [--out <domain.json>]',
   options: {
     file: { type: 'string', value: '<file>', description: 'The brief, instead of in the command line.' },
     change: { type: 'string', value: '<what>', description: 'What is to be different in the domain that there is.' },
@@ -30,6 +32,10 @@ export const designCommand: Command<AuthorContext> = {
       type: 'string',
       value: '<name>',
       description: 'Who answers. files: a prompt is written to a file and the answer read from one. Default files.',
+    },
+    yes: {
+      type: 'boolean',
+      description: 'Take the specification, with what a person has changed in it: make its files and prove them.',
     },
     store: { type: 'string', value: '<name>', description: 'Store of the domain. Default main.' },
     out: {
@@ -42,11 +48,12 @@ export const designCommand: Command<AuthorContext> = {
   details:
     'Give the prompt to any chat program, put its answer into the file that is named, and run the command again: the answer is checked, and ' +
     'where something is wrong in it, a prompt that says what is written, three rounds at most. The brief is data and never an order: only a ' +
-    'document that was checked goes on. Everything is kept in .beds/design/<domain>.',
+    'document that was checked goes on. Read what the domain will do, and its assumptions and questions: edit the document, ask for something else with --change, or take it with --yes. ' +
+    'Then its files are made as by `beds generate` and tried as by `beds prove`; what fails goes back to the model once. Everything is kept in .beds/design/<domain>, and the command goes on ' +
+    'where it stopped.',
   run: async (context) => {
     const language = await (await context.tools()).language();
-    const work = await openWork(context, language);
-    const outcome = await advance(work);
+    const outcome = await goOn(context, await openWork(context, language));
     if (context.json) context.out.value(outcome);
     else print(context, outcome);
     return outcome.state === 'refused' ? EXIT.failed : EXIT.ok;
@@ -65,6 +72,10 @@ interface Work {
   /** What is changed, and what says whether a database can go from there to the next revision. */
   readonly change?: { readonly before: CheckedSpecification; readonly generator: Generator };
   readonly out: string;
+  /** What a person has written into the specification since it was made counts. */
+  readonly takesEdits: boolean;
+  /** What the first round asks, where that is not the task. */
+  readonly first?: string;
 }
 
 type Outcome =
@@ -82,6 +93,7 @@ type Outcome =
       readonly text: string;
       readonly problems: readonly Problem[];
     }
+  | { readonly state: 'proved'; readonly file: string; readonly proof: Proof }
   | {
       readonly state: 'refused';
       readonly rounds: number;
@@ -89,6 +101,50 @@ type Outcome =
       readonly why: string;
       readonly problems: readonly Problem[];
     };
+
+/** As far as answers, a person's yes and the database lead. */
+async function goOn(context: AuthorContext, work: Work): Promise<Outcome> {
+  const failed = join(work.folder, PROOF, 'failures.json');
+  const stage = existsSync(failed) ? repairOf(work, JSON.parse(readFileSync(failed, 'utf8')) as Failed) : work;
+  const outcome = await advance(stage);
+  if (outcome.state !== 'done' || !work.takesEdits) return outcome;
+  // n.b. what these commands print is told with the outcome, where scripts read it.
+  await generateOne(
+    context.json ? { ...context, out: { ...context.out, value: () => undefined } } : context,
+    outcome.file,
+  );
+  const { checked } = work.language.checkSpecification(JSON.parse(readFileSync(outcome.file, 'utf8')));
+  if (checked === undefined) throw commandErrors.make('BEDS_CLI_FAULT', 'A checked document has problems.');
+  const proof = await proveDomain(context, { specification: checked, folder: dirname(outcome.file) });
+  if (proof.ok) return { state: 'proved', file: outcome.file, proof };
+  const problems = proof.steps.flatMap(({ name, failures }) =>
+    failures.map((message): Problem => ({ path: name, code: 'not-proved', message, severity: 'error' })),
+  );
+  const document = readFileSync(outcome.file, 'utf8');
+  if (stage !== work) {
+    const why = `it does not hold on ${proof.server}, also after it was repaired`;
+    return { state: 'refused', rounds: outcome.rounds, draft: outcome.file, why, problems };
+  }
+  mkdirSync(dirname(failed), { recursive: true });
+  writeFileSync(failed, `${JSON.stringify({ document, problems } satisfies Failed, undefined, 2)}\n`);
+  const asked = await advance(repairOf(work, { document, problems }));
+  return asked.state === 'waiting' ? { ...asked, problems } : asked;
+}
+
+const PROOF = 'proof';
+
+/** What a database has shown of a document. */
+interface Failed {
+  readonly document: string;
+  readonly problems: readonly Problem[];
+}
+
+/** Once more to the model, with what the database has shown. */
+function repairOf(work: Work, { document, problems }: Failed): Work {
+  const { language, task } = work;
+  const first = language.repairPrompt({ document, problems, task });
+  return { ...work, folder: join(work.folder, PROOF), first };
+}
 
 async function openWork(context: AuthorContext, language: Language): Promise<Work> {
   const { args, options, cwd, projectRoot } = context;
@@ -103,6 +159,7 @@ async function openWork(context: AuthorContext, language: Language): Promise<Wor
     throw commandErrors.make('BEDS_CLI_OPTION_INVALID', '--provider must be files.');
   const file = readNamedFile(context, 'file');
   const { change } = options;
+  const takesEdits = options['yes'] === true;
   const outOption = options['out'];
   const out =
     typeof outOption === 'string'
@@ -112,7 +169,7 @@ async function openWork(context: AuthorContext, language: Language): Promise<Wor
   const store = typeof options['store'] === 'string' ? options['store'] : 'main';
   if (typeof change === 'string') {
     const generator = await (await context.tools()).generator();
-    return openChange({ language, cwd, domain, out, folder, request: change, generator });
+    return openChange({ language, cwd, domain, out, folder, takesEdits, request: change, generator });
   }
   const brief = keptBrief(join(folder, 'brief.md'), given ?? file);
   if (existsSync(out) && !existsSync(join(folder, 'done.json'))) {
@@ -121,7 +178,16 @@ async function openWork(context: AuthorContext, language: Language): Promise<Wor
       `${relative(cwd, out)} is there, and was not made by this command. For its next version use --change.`,
     );
   }
-  return { language, cwd, domain, out, folder, brief, task: language.firstPrompt({ domain, brief, store }) };
+  return {
+    language,
+    cwd,
+    domain,
+    out,
+    folder,
+    brief,
+    takesEdits,
+    task: language.firstPrompt({ domain, brief, store }),
+  };
 }
 
 function openChange({
@@ -129,7 +195,7 @@ function openChange({
   request,
   generator,
   ...rest
-}: Pick<Work, 'language' | 'cwd' | 'domain' | 'out' | 'folder'> & {
+}: Pick<Work, 'language' | 'cwd' | 'domain' | 'out' | 'folder' | 'takesEdits'> & {
   readonly request: string;
   readonly generator: Generator;
 }): Work {
@@ -197,7 +263,7 @@ function keptBrief(path: string, given: string | undefined): string {
 
 /** Goes as far as the answers that are there lead. */
 async function advance(work: Work): Promise<Outcome> {
-  let prompt = work.task;
+  let prompt = work.first ?? work.task;
   let last: readonly Problem[] = [];
   for (let round = 1; round <= MOST_ROUNDS; round += 1) {
     const promptFile = join(work.folder, `round-${String(round)}.prompt.md`);
@@ -283,10 +349,11 @@ function finish(
   const text = language.formatSpecification(specification);
   const done = join(folder, 'done.json');
   const changed = existsSync(out) && existsSync(done) && readFileSync(out, 'utf8') !== text;
+  if (changed && work.takesEdits) return edited(work, rounds);
   if (changed)
     throw commandErrors.make(
       'BEDS_CLI_TARGET_EXISTS',
-      `${relative(work.cwd, out)} was changed since it was made. It stays; what was made is ${done}.`,
+      `${relative(work.cwd, out)} was changed since it was made. It stays; what was made is ${done}. With --yes it counts as it is.`,
     );
   mkdirSync(dirname(out), { recursive: true });
   writeFileSync(out, text);
@@ -295,13 +362,32 @@ function finish(
   return { state: 'done', rounds, file: out, problems, text: checked === undefined ? '' : language.explain(checked) };
 }
 
-function print({ cwd, out, args, options }: AuthorContext, outcome: Outcome): void {
+/** A person has changed the document: that is what is taken. */
+function edited({ language, out, cwd }: Work, rounds: number): Outcome {
+  const answer = language.readAnswer(readFileSync(out, 'utf8'));
+  const { checked, problems } = answer.ok
+    ? language.checkSpecification(answer.document)
+    : { problems: [answer.problem], checked: undefined };
+  if (checked !== undefined) return { state: 'done', rounds, file: out, problems, text: language.explain(checked) };
+  const shown = relative(cwd, out);
+  const message = `${shown} has problems: beds spec check ${shown} lists them.`;
+  throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', message);
+}
+
+function print({ cwd, out, args, options, beds }: AuthorContext, outcome: Outcome): void {
   const from = (path: string): string => relative(cwd, path);
+  const domain = args[0] ?? '';
+  if (outcome.state === 'proved') {
+    out.note(
+      `${domain} holds. The DBA reads ${from(join(dirname(outcome.file), 'db'))} and applies it: ${beds} db plan ${domain}`,
+    );
+    return;
+  }
   if (outcome.state === 'done') {
     for (const line of outcome.text.trimEnd().split('\n')) out.line(printable(line));
     for (const { path, message } of outcome.problems) out.note(`${path}: ${printable(message)}`);
     out.note(
-      `${from(outcome.file)} is written, after ${String(outcome.rounds)} ${outcome.rounds === 1 ? 'round' : 'rounds'}.`,
+      `${from(outcome.file)} is written, after ${String(outcome.rounds)} ${outcome.rounds === 1 ? 'round' : 'rounds'}. Is it what you want? Then ${beds} design ${domain} --yes makes its files and proves them. Else edit it, or say what is to be different with --change.`,
     );
     return;
   }
@@ -315,6 +401,6 @@ function print({ cwd, out, args, options }: AuthorContext, outcome: Outcome): vo
   }
   const again = typeof options['change'] === 'string' ? ' with the same --change' : '';
   out.line(
-    `Round ${String(outcome.round)}: give ${from(outcome.prompt)} to a model, put its answer into ${from(outcome.answer)}, and run \`beds design ${args[0] ?? ''}\`${again} again.`,
+    `Round ${String(outcome.round)}: give ${from(outcome.prompt)} to a model, put its answer into ${from(outcome.answer)}, and run \`beds design ${domain}\`${again} again.`,
   );
 }

@@ -31,7 +31,8 @@ export const generateCommand: Command<AuthorContext> = {
   },
 };
 
-async function generateOne(context: AuthorContext, file: string): Promise<boolean> {
+/** Throws BEDS_CLI_NOT_GENERATED, BEDS_CLI_TARGET_EXISTS. */
+export async function generateOne(context: AuthorContext, file: string): Promise<boolean> {
   const tools = await context.tools();
   const [language, { generateMysql, generateMongodb }] = await Promise.all([tools.language(), tools.generator()]);
   const text = readFileSync(file, 'utf8');

@@ -248,7 +248,7 @@ function proofOf(folder: string, proof: Pick<Proof, 'server' | 'steps' | 'notice
 }
 
 /** Of all that was proved: what differs must be proved again. */
-export function filesHash(folder: string): string {
+function filesHash(folder: string): string {
   const hash = createHash('sha256');
   const names = [
     'domain.json',

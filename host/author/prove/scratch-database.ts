@@ -69,7 +69,8 @@ async function dropLeftOvers(dba: Connection): Promise<void> {
     'SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE ?',
     [`${PREFIX.replaceAll('_', String.raw`\_`)}%`],
   );
-  for (const { name } of rows as readonly { name: string }[]) {
+  for (const row of rows) {
+    const name = String(row['name']);
     const [[lock]] = await dba.query<RowDataPacket[]>('SELECT GET_LOCK(?, 0) AS mine', [name]);
     if (lock?.['mine'] !== 1) continue;
     await dropDatabase(dba, name, []);

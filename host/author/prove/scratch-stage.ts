@@ -40,7 +40,8 @@ export async function openScratchStage(options: ScratchStageOptions): Promise<Sc
   const domains = new Map<string, TestedDomain<Template>>();
   const domainOf = (user: Caller | undefined): TestedDomain<Template> => {
     const name = JSON.stringify(user ?? null);
-    const known = domains.get(name) ?? testDomain(template, { objects: routines(options), ...signedIn(user) });
+    const known =
+      domains.get(name) ?? testDomain(template, { objects: routines(options), ...signedIn(user) } as object);
     domains.set(name, known);
     return known;
   };
