@@ -90,10 +90,8 @@ export class BrokerThread {
     });
     this.#code = new RunningCode(data, this.#registry);
     this.#replies = new ReplyPublisher((setUp) => new AmqpConnection(options('reply-trial'), setUp));
-    this.#events = new EventPublisher({
-      ...{ exchange: `${config.amqp.prefix}.event`, node },
-      userId: accountOf(urls.amqp),
-    });
+    const exchange = `${config.amqp.prefix}.event`;
+    this.#events = new EventPublisher({ exchange, node, userId: accountOf(urls.amqp) });
     this.#adapters = makeAdapters((entry, store) => ({ ...entry, url: urls.stores[store] ?? '' }));
     this.#programs = new ProgramPolicy(config.callers, urls.amqp);
     const callers = new CallerBook();
