@@ -91,22 +91,26 @@ describe('beds create', () => {
     });
   }
 
-  it('begins with a specification that has no problems, and from which the rest comes', async (t) => {
-    const root = checkout(t);
-    await beds(root, 'create', 'categories');
-    const file = join(root, 'plugins', 'categories', 'domain.json');
-    assert.match((await beds(root, 'spec', 'check', 'categories')).text, /domain\.json: no problems/);
-    assert.match((await beds(root, 'generate', '--check', 'categories')).text, /categories: all files are as made/);
-    const { records } = JSON.parse(readFileSync(file, 'utf8')) as { records: { name: string }[] };
-    assert.equal(records[0]?.name, 'category');
-    // What an author has made of its package stays.
-    const own = join(root, 'plugins', 'categories', 'package.json');
-    writeFileSync(own, readFileSync(own, 'utf8').replace('1.0.0', '1.0.1'));
-    writeFileSync(file, readFileSync(file, 'utf8').replace('What it is called', 'Its title'));
-    const again = await beds(root, 'generate', 'categories');
-    assert.match(again.text, /^plugins\/categories\/db\/110-table-categories_category\.sql$/m);
-    assert.match(readFileSync(own, 'utf8'), /1\.0\.1/);
-  });
+  for (const { store, file } of [
+    { store: 'main', file: 'db/110-table-categories_category.sql' },
+    { store: 'documents', file: 'db/200-rules-_categories_rules.json' },
+  ])
+    it(`begins with a specification that has no problems, and from which the rest comes, in store ${store}`, async (t) => {
+      const root = checkout(t);
+      await beds(root, 'create', 'categories', '--store', store);
+      const document = join(root, 'plugins', 'categories', 'domain.json');
+      assert.match((await beds(root, 'spec', 'check', 'categories')).text, /domain\.json: no problems/);
+      assert.match((await beds(root, 'generate', '--check', 'categories')).text, /categories: all files are as made/);
+      const { records } = JSON.parse(readFileSync(document, 'utf8')) as { records: { name: string }[] };
+      assert.equal(records[0]?.name, 'category');
+      // What an author has made of its package stays.
+      const own = join(root, 'plugins', 'categories', 'package.json');
+      writeFileSync(own, readFileSync(own, 'utf8').replace('1.0.0', '1.0.1'));
+      writeFileSync(document, readFileSync(document, 'utf8').replace('What it is called', 'Its title'));
+      const again = await beds(root, 'generate', 'categories');
+      assert.ok(again.text.split('\n').includes(`plugins/categories/${file}`), again.text);
+      assert.match(readFileSync(own, 'utf8'), /1\.0\.1/);
+    });
 
   it('refuses a name that is taken, a name that cannot be one, and a store that is not there', async (t) => {
     const root = checkout(t);

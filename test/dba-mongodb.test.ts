@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { MongoClient, type Document } from 'mongodb';
+import { Decimal128, MongoClient, type Document } from 'mongodb';
 import { ConnectionString } from 'mongodb-connection-string-url';
 import { createMongodbAdapter } from '../host/stores/mongodb/adapter.js';
 import { nativeOf, parseEntry } from '../host/stores/mongodb/catalogue.js';
@@ -253,6 +253,35 @@ describe('a collection that beds db apply makes', () => {
       assert.equal(change?.['collMod'], collection);
       assert.deepEqual(picked(change, [...Object.keys(options)]), changed);
     }
+  });
+
+  it('takes the bounds of a validator as exact numbers, and its operators as they are', async (t) => {
+    const played = await PlayedMongodb.start(t);
+    const bounds = { minimum: { $numberDecimal: '0.10' }, maximum: 3 };
+    const exact = { $jsonSchema: { properties: { price: bounds } }, name: { $regex: '^a', $nin: ['ab'] } };
+    played.on('create', () => ({ ok: 1 }));
+    await apply(t, played.url, { collection: 'thing', options: { validator: exact } });
+    played.on('create', () => refused(48));
+    played.on('listCollections', () => batchOf({ name: 'thing', options: { validator: {} }, info: { uuid: 'u' } }));
+    await apply(t, played.url, { collection: 'thing', options: { validator: exact } });
+    for (const command of [played.sent('create')[0], played.sent('collMod')[0]]) {
+      const { $jsonSchema: schema, name } = command?.['validator'] as Document;
+      const { minimum, maximum } = ((schema as Document)['properties'] as Document)['price'] as Document;
+      assert.ok(minimum instanceof Decimal128, JSON.stringify(minimum));
+      assert.deepEqual([minimum.toString(), maximum], ['0.10', 3]);
+      assert.deepEqual(name, exact.name);
+    }
+  });
+
+  it('has its indexes on a server that keeps no options, whatever the file says anew', async (t) => {
+    const place = await placeOf(t);
+    await place.apply({ 'thing.json': { collection: 'thing', options: { validator } } });
+    const indexes = [{ name: 'by_name', key: { name: 1 } }];
+    await place.apply({
+      'thing.json': { collection: 'thing', options: { validator, validationLevel: 'moderate' }, indexes },
+    });
+    const names = (await place.mongo.db().collection('thing').indexes()).map(({ name }) => name);
+    assert.deepEqual(names.toSorted(), ['_id_', 'by_name']);
   });
 
   // https://www.mongodb.com/docs/manual/reference/command/listCollections/

@@ -74,6 +74,74 @@ describe('the generator for MongoDB', () => {
     assert.match(problemsOf(SEATS, { transactions: true, rules: JSON.parse(LEDGER) })[0] ?? '', /have no operation/);
   });
 
+  it('gives collections validators: types, what must be there, words, bounds, lengths, masks', () => {
+    const record = {
+      ...{ name: 'item', description: 'An item', key: 'auto', operations: ['create', 'update'] },
+      fields: [
+        { name: 'plate', description: 'Plate', type: 'text', mask: 'AA.dd' },
+        { name: 'mail', description: 'Mail', type: 'text', letter_case: 'lower', optional: true },
+        {
+          name: 'price',
+          description: 'Price',
+          type: 'decimal',
+          precision: 5,
+          scale: 2,
+          min: '0.05',
+          multiple_of: '0.05',
+        },
+        { name: 'change', description: 'Change', type: 'decimal', precision: 5, scale: 2 },
+        { name: 'count', description: 'How many', type: 'integer', min: '-3', max: '9' },
+        { name: 'grade', description: 'Grade', type: 'enum', values: ['good', 'bad'], optional: true },
+        { name: 'day', description: 'Day', type: 'date' },
+        { name: 'opens', description: 'Opens', type: 'time' },
+        { name: 'marks', description: 'Marks', type: 'text', max_length: 5, max_items: 3 },
+      ],
+    };
+    const part = {
+      ...{ name: 'piece', description: 'A piece', key: ['no'], part_of: 'item', operations: ['create'] },
+      fields: [{ name: 'no', description: 'Number', type: 'integer' }],
+    };
+    const document = {
+      ...{ beds: 1, domain: 'kept', description: 'Kept.', store: 'main', zone: 'UTC', records: [record, part] },
+      ...{ examples: [], assumptions: [], questions: [] },
+    };
+    const collection = (revision: number): { readonly options: { readonly validator: { $jsonSchema: unknown } } } =>
+      JSON.parse(
+        filesOf(specificationOf(JSON.stringify({ ...document, revision })), 'mongodb')[
+          'db/100-collection-kept_item.json'
+        ] ?? '',
+      ) as never;
+    const { validator } = collection(1).options;
+    const decimal = (minimum: string, maximum: string, multipleOf: string): unknown => ({
+      bsonType: 'decimal',
+      minimum: { $numberDecimal: minimum },
+      maximum: { $numberDecimal: maximum },
+      multipleOf: { $numberDecimal: multipleOf },
+    });
+    assert.deepEqual(validator.$jsonSchema, {
+      bsonType: 'object',
+      required: ['plate', 'price', 'change', 'count', 'day', 'opens', 'marks'],
+      properties: {
+        _id: { bsonType: ['int', 'long'] },
+        plate: { bsonType: 'string', maxLength: 5, pattern: '^[A-Z][A-Z]\\.[0-9][0-9]$' },
+        mail: { bsonType: ['string', 'null'], maxLength: 200, pattern: '^[^A-Z]*$' },
+        price: decimal('0.05', '999.99', '0.05'),
+        change: decimal('-999.99', '999.99', '0.01'),
+        count: { bsonType: ['int', 'long'], minimum: -3, maximum: 9 },
+        grade: { enum: ['good', 'bad', null] },
+        day: { bsonType: 'date' },
+        opens: { bsonType: 'string', maxLength: 8, pattern: '^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$' },
+        marks: { bsonType: 'array', maxItems: 3, items: { bsonType: 'string', maxLength: 5 } },
+        piece: {
+          bsonType: 'array',
+          items: { bsonType: 'object', required: ['no'], properties: { no: { bsonType: ['int', 'long'] } } },
+        },
+      },
+    });
+    // n.b. the revision before writes beside the next one, and does not know what that requires.
+    assert.ok(!JSON.stringify(collection(2)).includes('required'));
+  });
+
   it('names what it does not make', () => {
     const refused = refusedOf((specification) => {
       const [event, ...others] = specification.records;

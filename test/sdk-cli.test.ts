@@ -259,12 +259,12 @@ describe('beds in a project of its own', () => {
     const created = await beds(['create', 'tunes', '--database', 'mongodb'], {}, project);
     assert.equal(created.code, 0, created.text);
     const applied = await beds(['db', 'apply'], env, tunes);
-    assert.match(applied.text, /^5 files applied, 0 unchanged$/m);
+    assert.match(applied.text, /^8 files applied, 0 unchanged$/m);
     const checked = await beds(['check'], env, tunes);
     assert.equal(checked.code, 0, checked.text);
     assert.ok(!checked.text.includes('no database was asked'), checked.text);
     const written = await beds(['introspect', 'main', 'tunes_*'], env, tunes);
-    assert.match(written.text, /^export const tunesList = view\('tunes_list', t\.row\(\{$/m);
+    assert.match(written.text, /^export const tunesTuneRows = view\('tunes_tune_rows', t\.row\(\{$/m);
     assert.match(written.text, /^export const tunesCreate = procedure\('tunes_create', \{[\s\S]*\}, t\.row\(\{$/m);
   });
 

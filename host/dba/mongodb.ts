@@ -115,7 +115,7 @@ class MongodbAdministrator implements StoreAdministrator {
     const { name, options } = object;
     await this.#db.createCollection(name, options).catch(async (error: unknown) => {
       if (!hasCode(error, NAMESPACE_EXISTS)) throw error;
-      await this.#refuseChanges(name, options);
+      if (!(await this.#keepsOptions(name, options))) return;
       const changes = Object.entries(options).filter(([key]) => CHANGEABLE.includes(key));
       if (changes.length > 0) await this.#db.command({ collMod: name, ...Object.fromEntries(changes) });
     });
@@ -125,19 +125,22 @@ class MongodbAdministrator implements StoreAdministrator {
       await collection.updateOne({ _id } as Document, { $setOnInsert: document }, { upsert: true });
   }
 
-  /** n.b. what a collection was made with, a collation for one, no command changes: indexes and views rely on it. */
-  async #refuseChanges(name: string, options: PlainDocument): Promise<void> {
+  /**
+   * Whether the server keeps options at all: the stand-in has none, and knows no command for them. n.b. what a collection was
+   * made with, a collation for one, no command changes: indexes and views rely on it.
+   */
+  async #keepsOptions(name: string, options: PlainDocument): Promise<boolean> {
     const [found] = await this.#db.listCollections({ name }).toArray();
     const { options: known = {}, info } = (found ?? {}) as {
       readonly options?: PlainDocument;
       readonly info?: PlainDocument;
     };
-    // n.b. the stand-in keeps no options; a MongoDB gives each collection an identity.
-    if (Object.keys(known).length === 0 && info?.['uuid'] === undefined) return;
+    // n.b. a MongoDB gives each collection an identity.
+    if (Object.keys(known).length === 0 && info?.['uuid'] === undefined) return false;
     const changed = Object.keys(options).filter(
       (key) => !CHANGEABLE.includes(key) && !isPartOf(options[key], known[key], key),
     );
-    if (changed.length === 0) return;
+    if (changed.length === 0) return true;
     const these = changed.join(', ');
     throw new Error(
       `the collection ${name} is there with another ${these}, which MongoDB does not change. Make a new collection, or take ${these} out of the file.`,
@@ -243,7 +246,7 @@ function parseObjectFile({ name, text }: ObjectFile): MongodbObject {
     if (!Array.isArray(documents) || !documents.every((one) => isDocument(one) && one['_id'] !== undefined))
       throw invalid(name, 'has documents that are no list of objects with an _id');
     return {
-      ...{ type: 'collection', name: collection, options },
+      ...{ type: 'collection', name: collection, options: withExactNumbers(options) },
       indexes: indexes as readonly IndexDescription[],
       documents: (documents as readonly Document[]).map(
         (document) => BSON.EJSON.deserialize(document) as Document & { readonly _id: unknown },
@@ -255,6 +258,14 @@ function parseObjectFile({ name, text }: ObjectFile): MongodbObject {
     throw invalid(name, 'must have `collection` (and `indexes`), or `_id`, `kind` and what else an entry has');
   }
   return { type: 'entry', entry: { ...content, _id: id } };
+}
+
+/** n.b. bounds of decimals are Extended JSON in a file. Elsewhere in a validator `$regex` is an operator of queries. */
+function withExactNumbers(options: PlainDocument): PlainDocument {
+  const { validator } = options;
+  if (!isDocument(validator) || !isDocument(validator['$jsonSchema'])) return options;
+  const $jsonSchema = BSON.EJSON.deserialize(validator['$jsonSchema']) as PlainDocument;
+  return { ...options, validator: { ...validator, $jsonSchema } };
 }
 
 function parse(name: string, text: string): PlainDocument {

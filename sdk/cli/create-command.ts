@@ -6,7 +6,6 @@ import { type Command, EXIT } from './command.js';
 import { commandErrors } from './command-errors.js';
 import { CONFIGURATION, projectOf } from './domains.js';
 import { withRecord } from './generate-command.js';
-import { mongodbDomain } from './mongodb-domain.js';
 import {
   type DomainFiles,
   type NewDomain,
@@ -37,8 +36,7 @@ export const createCommand: Command<AuthorContext> = {
   },
   details:
     'The new domain has records with an id and a name. domain.json says so, in the language of `beds spec`; database objects, template, test and ' +
-    'documentation are made from it, as by `beds generate`. In MongoDB they are written without a domain.json: for that nothing is generated yet. ' +
-    'It builds and passes its test as it is. It is created in plugins.directory ' +
+    'documentation are made from it, as by `beds generate`, for the database of its store. It builds and passes its test as it is. It is created in plugins.directory ' +
     'if a configuration names one, otherwise in the working directory. The first domain of a project also gets a tsconfig.json, a ' +
     '.gitignore and a configuration. Outside a project that has @beds/sdk it becomes a project of its own, with a package.json.',
   run: async (context) => {
@@ -89,16 +87,15 @@ export const createCommand: Command<AuthorContext> = {
 
 /** A small specification, and what is made from it. */
 async function domainFiles(asked: NewDomain, context: AuthorContext): Promise<DomainFiles> {
-  if (asked.kind === 'mongodb') return mongodbDomain(asked);
   const tools = await context.tools();
-  const [language, { generateMysql }] = await Promise.all([tools.language(), tools.generator()]);
+  const [language, { generateMysql, generateMongodb }] = await Promise.all([tools.language(), tools.generator()]);
   const specification = smallSpecification(asked);
   const { checked, problems } = language.checkSpecification(specification);
   if (checked === undefined) {
     const message = `${asked.domain} cannot be the name of a domain, or ${asked.store} that of its store: ${problems[0]?.message ?? ''}`;
     throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', message);
   }
-  const { files = {} } = generateMysql(checked);
+  const { files = {} } = asked.kind === 'mongodb' ? generateMongodb(checked) : generateMysql(checked);
   return { 'domain.json': language.formatSpecification(specification), ...withRecord(files) };
 }
 

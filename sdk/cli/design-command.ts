@@ -109,8 +109,10 @@ async function goOn(context: AuthorContext, work: Work): Promise<Outcome> {
   const outcome = await advance(stage);
   if (outcome.state !== 'done' || !work.takesEdits) return outcome;
   // n.b. what these commands print is told with the outcome, where scripts read it.
+  // n.b. and it is tried on MySQL or MariaDB, whatever the store is.
+  const options = { ...context.options, for: 'mysql' };
   await generateOne(
-    context.json ? { ...context, out: { ...context.out, value: () => undefined } } : context,
+    context.json ? { ...context, options, out: { ...context.out, value: () => undefined } } : { ...context, options },
     outcome.file,
   );
   const { checked } = work.language.checkSpecification(JSON.parse(readFileSync(outcome.file, 'utf8')));

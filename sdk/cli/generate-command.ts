@@ -16,7 +16,10 @@ export const generateCommand: Command<AuthorContext> = {
   summary: 'Make the tables, views, procedures and the template of a domain from its domain.json.',
   usage: 'generate [domain or file…] [--for mysql|mongodb] [--check] [--force]',
   options: {
-    for: { type: 'string', description: 'The database: mysql, which is MariaDB as well, or mongodb. Default: mysql.' },
+    for: {
+      type: 'string',
+      description: 'The database: mysql, which is MariaDB as well, or mongodb. Default: that of its store, or mysql.',
+    },
     check: { type: 'boolean', description: 'Write nothing; exit with 1 where a file is not as it would be made.' },
     force: { type: 'boolean', description: 'Write over files that a person has changed.' },
   },
@@ -44,7 +47,7 @@ export async function generateOne(context: AuthorContext, file: string): Promise
       'BEDS_CLI_ARGUMENT_INVALID',
       `${shown} has problems: beds spec check ${shown} lists them.`,
     );
-  const database = context.options['for'] ?? 'mysql';
+  const database = context.options['for'] ?? tools.settings().stores[checked.source.store] ?? 'mysql';
   if (database !== 'mysql' && database !== 'mongodb')
     throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', '--for knows mysql, which is MariaDB as well, and mongodb.');
   const { files, refused } = database === 'mysql' ? generateMysql(checked) : generateMongodb(checked);

@@ -7,6 +7,7 @@ import {
   documentLayout,
   type DocumentLayout,
   firstRows,
+  formatJson,
   formatSpecification,
   isKeyWhole,
   keyFields,
@@ -17,6 +18,7 @@ import {
   type Type,
   uniqueIndex,
 } from '../spec/index.js';
+import { validatorOf } from './mongodb-validators.js';
 import type { AnsweredRow } from './mysql-actions.js';
 import type { AnswerColumn, TemplateArgument } from './mysql-routines.js';
 import { readmeText } from './readme-text.js';
@@ -73,7 +75,7 @@ class MongodbDomain {
     const files: Record<string, string> = {};
     const add = (first: number, kind: string, entries: readonly (readonly [string, Json])[]): void => {
       for (const [index, [name, content]] of entries.entries())
-        files[`db/${first + index}-${kind}-${name}.json`] = `${JSON.stringify(content, undefined, 2)}\n`;
+        files[`db/${first + index}-${kind}-${name}.json`] = formatJson(content);
     };
     add(100, 'collection', this.#collections());
     add(200, 'rules', [[this.#rules, this.#rulesEntry()]]);
@@ -249,6 +251,7 @@ class MongodbDomain {
   #collections(): readonly (readonly [string, Json])[] {
     const rows = firstRows(this.#specification);
     const counters = new Map<string, number>();
+    const isFirst = (this.#specification.source.revision ?? 1) === 1;
     const roots = this.#layout.roots.map(({ record, parts }) => {
       const { collection } = this.#layout.placeOf(record.name);
       const documents = rows
@@ -279,6 +282,7 @@ class MongodbDomain {
         collection,
         {
           collection,
+          options: validatorOf(record, parts, { layout: this.#layout, typed: (type) => this.#typed(type), isFirst }),
           indexes: this.#indexes(record, parts),
           ...(documents.length === 0 ? {} : { documents }),
         },
@@ -321,6 +325,8 @@ class MongodbDomain {
     if (type.kind === 'list' && Array.isArray(value))
       return (value as readonly Stored[]).map((item) => this.#extended(item, type.of));
     if (type.kind === 'decimal') return { $numberDecimal: plain };
+    // n.b. a driver writes greater ones as doubles.
+    if (type.kind === 'integer' && Math.abs(Number(plain)) >= 2 ** 31) return { $numberLong: JSON.stringify(plain) };
     if (type.kind === 'date') return { $date: `${plain as string}T00:00:00.000Z` };
     return type.kind === 'timestamp' ? { $date: plain } : plain;
   }
@@ -711,7 +717,7 @@ function forTheDba(domain: string, together: readonly string[]): string {
     together.length === 0
       ? 'Each operation changes one document: no transactions are needed.'
       : `It needs a replica set, because these change several documents together:\n\n${together.map((why) => `- ${why}`).join('\n')}`;
-  return `The files of \`db/\` go in by their names, with \`beds db apply ${domain}\`: collections with their indexes, the rules, views, operations. The runtime account gets
+  return `The files of \`db/\` go in by their names, with \`beds db apply ${domain}\`: collections with their indexes and validators, the rules, views, operations. The runtime account gets
 reading and writing of the collections, and reading of the catalogue. Each file is right to run again. \`_${domain}_rules\` is the specification itself: operations
 are carried out by it, and nothing else decides.
 

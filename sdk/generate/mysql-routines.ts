@@ -136,10 +136,9 @@ function valueLines({ name, type, spec }: Given, formulas: MysqlFormulas): reado
   const place = nowhere('arguments');
   const value = `p_${name}`;
   const say = (text: string): readonly string[] => signal([text], { error: 'invalid', field: name, formulas, place });
-  const of = (spec ?? {}) as { readonly letter_case?: string; readonly mask?: string; readonly max_items?: number };
+  const of = (spec ?? {}) as { readonly mask?: string };
   const lines: string[] = [];
-  if (of.letter_case !== undefined && type.kind === 'text')
-    lines.push(`SET ${value} = ${of.letter_case.toUpperCase()}(${value});`);
+  lines.push(...foldLines({ name, type, spec }));
   if (type.kind === 'decimal')
     lines.push(
       ...when(`${value} <> ROUND(${value}, ${type.scale})`, say(`At most ${type.scale} digits after the point.`)),
@@ -163,6 +162,12 @@ function valueLines({ name, type, spec }: Given, formulas: MysqlFormulas): reado
     lines.push(...when(`${value} NOT REGEXP ${literal(maskPattern(of.mask))}`, say(`In the form ${of.mask}.`)));
   if (type.kind === 'list' || type.kind === 'objects') lines.push(...listLines({ name, type, spec }, formulas));
   return lines;
+}
+
+/** Letters in the case in which they are stored: a record is found by its key, however the caller writes it. */
+function foldLines({ name, type, spec }: Pick<Given, 'name' | 'type' | 'spec'>): readonly string[] {
+  const { letter_case: letters } = (spec ?? {}) as { readonly letter_case?: string };
+  return letters === undefined || type.kind !== 'text' ? [] : [`SET p_${name} = ${letters.toUpperCase()}(p_${name});`];
 }
 
 function oneOf(values: readonly string[]): string {
@@ -531,6 +536,7 @@ function readRoutine(
       args: given.map(({ name, declared: made }) => ({ name, template: made.template, isLoose: isList })),
       ...{ reads: true, declarations: [] },
       body: [
+        ...given.flatMap(foldLines),
         `SELECT shown.* FROM ${shownFrom(record, { all: false }, formulas)} AS shown`,
         `WHERE ${conditions.join('\n  AND ')}`,
         `ORDER BY ${key} LIMIT ${isList ? '1000' : '1'};`,
@@ -763,7 +769,9 @@ function updateRoutine(record: CheckedRecord, operation: string, formulas: Mysql
       reads: false,
       declarations: ['DECLARE v_there BIGINT;', ...(version === undefined ? [] : ['DECLARE v_version BIGINT;'])],
       body: [
+        ...key.flatMap(foldLines),
         ...given.flatMap((field) => valueLines(field, formulas)),
+        ...(clears ? keptLines(given, formulas, place) : []),
         ...findLines(record, formulas),
         ...referenceLines(
           given.map((field) => ({ ...field, optional: true })),
@@ -798,6 +806,18 @@ function updateRoutine(record: CheckedRecord, operation: string, formulas: Mysql
   );
 }
 
+/** What must have a value is not cleared. */
+function keptLines(given: readonly StoredField[], formulas: MysqlFormulas, place: Place): readonly string[] {
+  return given
+    .filter(({ optional }) => !optional)
+    .flatMap(({ name }) =>
+      when(
+        `JSON_CONTAINS(p_clears, '"${name}"') IS TRUE`,
+        signal(['Is missing.'], { error: 'invalid', field: name, formulas, place }),
+      ),
+    );
+}
+
 function deleteRoutine(record: CheckedRecord, operation: string, formulas: MysqlFormulas): Routine {
   const key = keyFields(record, formulas);
   return routineOf(
@@ -809,6 +829,7 @@ function deleteRoutine(record: CheckedRecord, operation: string, formulas: Mysql
       reads: false,
       declarations: ['DECLARE v_there BIGINT;'],
       body: [
+        ...key.flatMap(foldLines),
         ...findLines(record, formulas),
         ...removeLines(record, (name) => (name === 'tenant' ? formulas.tenant : `p_${name}`), formulas),
       ],

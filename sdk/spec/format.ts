@@ -10,7 +10,12 @@ const WIDTH = 110;
 export function formatSpecification(specification: Specification): string {
   // n.b. the check of the form gives properties in the order of the language.
   const ordered = z.parse(specificationSchema, withoutNulls(specification));
-  return `${written(evenFormulas(ordered), 0, 0)}\n`;
+  return formatJson(evenFormulas(ordered));
+}
+
+/** The text of a file for a person and for version control. */
+export function formatJson(value: unknown): string {
+  return `${written(value, 0, 0)}\n`;
 }
 
 /** Properties that hold formulas, or lists of them. */

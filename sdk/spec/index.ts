@@ -14,7 +14,7 @@ export {
 } from './documents.js';
 export { LEDGER, SEATS } from './examples.js';
 export { explain } from './explain.js';
-export { formatSpecification } from './format.js';
+export { formatJson, formatSpecification } from './format.js';
 export {
   compareComputed,
   type Computed,

@@ -103,9 +103,12 @@ function isTransient(error: unknown): boolean {
 function said(error: unknown, names: readonly string[]): unknown {
   if (!(error instanceof Refusal) && !(error instanceof ValueError)) return error;
   const kind = error instanceof ValueError ? 'invalid' : error.kind === 'not_found' ? 'not-found' : error.kind;
-  // n.b. what is wrong with a value begins with its name.
-  const [, first = ''] = /^([a-z][a-z0-9_]*)(?:\.[a-z0-9_]+)? (?:is|has|names) /.exec(error.message) ?? [];
-  return refusal(kind, { message: error.message, ...(names.includes(first) ? { field: first } : {}) });
+  // n.b. what is wrong with a value begins with its name, which callers get beside the words, as from a stored procedure.
+  const [, first = '', column, is = '', rest = ''] =
+    /^([a-z][a-z0-9_]*)(\.[a-z0-9_]+)? (is|has|names) (.*)$/s.exec(error.message) ?? [];
+  if (!names.includes(first)) return refusal(kind, { message: error.message });
+  const words = `${is.charAt(0).toUpperCase()}${is.slice(1)} ${rest}`;
+  return refusal(kind, { message: column === undefined ? words : error.message, field: first });
 }
 
 function refusal(kind: string, { message, field }: { readonly message: string; readonly field?: string }): unknown {
