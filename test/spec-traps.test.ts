@@ -166,6 +166,43 @@ describe('what models get wrong', () => {
       found('At most 8 seats for 10 min (600 s). Up to 1 day before. From 1.1. on, ISO4217, 200days.'),
       [],
     );
+    // Days and names are no bounds.
+    assert.deepEqual(
+      found(
+        'From 31 January to 30th of November, le 28 ou le 29 février, am 17. März. Invoices are 2026-0001, 2026-0002.',
+      ),
+      [],
+    );
+    assert.match(found('At most 31 may book.').join(), /says 31/);
+  });
+
+  it('reports that lose their past, unless what is deleted stays or ends by itself', () => {
+    const cascade = (spoil: (account: Loose) => void): Loose =>
+      ledger((all) => {
+        field(named(all['records'], 'line'), 'account')['on_delete'] = 'cascade';
+        spoil(named(all['records'], 'account'));
+      });
+    const path = 'records.line.fields.account.on_delete';
+    found(
+      cascade(() => undefined),
+      path,
+      /deleting an account would remove line/,
+    );
+    const kept = checkSpecification(cascade((account) => (account['soft_delete'] = true))).problems;
+    assert.deepEqual(
+      kept.filter((problem) => problem.path === path),
+      [],
+    );
+  });
+
+  it('a group by another name than its field has, which is the name of a field as well', () => {
+    const document = ledger((all) => {
+      (all['queries'] as Loose[]).push({
+        ...{ name: 'turnover', description: 'Turnover by account', from: 'line', as: 'l', limit: '10' },
+        ...{ group_by: ['no = l.account.number'], columns: ['no', 'total = sum(l.amount)'], order_by: ['no'] },
+      });
+    });
+    assert.deepEqual(checkSpecification(document).problems, []);
   });
 
   it('26: an example that comes out otherwise, be it the example or the rule that is wrong', async () => {

@@ -90,6 +90,9 @@ function adviseCascade(
       (query) => query.from === record.name && query.group_by !== undefined,
     );
     if (record.immutable_when === undefined && !isReported) continue;
+    const whole = specification.records.find(({ name }) => name === field.references);
+    // n.b. what ends by itself is deleted because the brief says so.
+    if (whole?.soft_delete === true || whole?.expires?.delete === true) continue;
     findings.error(`${path}.fields.${field.name}.on_delete`, 'history-lost', {
       message: `deleting ${/^[aeiou]/.test(field.references) ? 'an' : 'a'} ${field.references} would remove ${record.name} that reports of the past read.`,
       example: `"on_delete": "restrict", or "soft_delete": true in ${field.references}`,
@@ -123,10 +126,28 @@ function adviseYears(findings: Findings, specification: Specification, brief = '
   }
 }
 
+const MONTHS =
+  'january february march april june july august september october november december januar februar märz mai juni juli oktober dezember janvier février mars avril juin juillet août septembre octobre novembre décembre enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre gennaio febbraio aprile maggio giugno luglio settembre ottobre dicembre'.split(
+    ' ',
+  );
+/** n.b. "3 may book" is no day. */
+const MONTH = ['May', ...MONTHS, ...MONTHS.map((name) => `${name.charAt(0).toUpperCase()}${name.slice(1)}`)].join('|');
+const DAY = String.raw`\d{1,2}(?:er|st|nd|rd|th|\.|º)?`;
+const DAYS_AND_NAMES = [
+  /\b\d{1,2}\.\d{1,2}\.(?:\d{2,4})?/g,
+  /(?<![\p{L}\d])\d{4}(?:-\d+)+(?!\d)/gu,
+  new RegExp(
+    String.raw`(?<![\p{L}\d])(?:${DAY} (?:ou|or|oder|o) (?:le |the |el )?)?${DAY} (?:de |of )?(?:${MONTH})(?!\p{L})`,
+    'gu',
+  ),
+] as const;
+/** n.b. "am 17. März" goes on. */
+const ENDS_OF_SENTENCES = new RegExp(String.raw`(?<=[.!?;])(?!(?<=\b\d{1,2}\.)\s+(?:${MONTH})(?!\p{L}))\s+|\n+`, 'u');
+
 /** The sentences of a brief, in order. */
 export function sentencesOf(brief: string): readonly string[] {
   return brief
-    .split(/(?<=[.!?;])\s+|\n+/)
+    .split(ENDS_OF_SENTENCES)
     .map((sentence) => sentence.trim())
     .filter((sentence) => sentence.length > 2);
 }
@@ -203,9 +224,12 @@ function rounded(value: number): number {
   return Math.round(value * 1e6) / 1e6;
 }
 
-/** The numbers in a text, each as it may be read: 1.000 is a thousand or one. Days such as 1.1. and numbers of lists are none. */
+/**
+ * The numbers in a text, each as it may be read: 1.000 is a thousand or one. Days such as 1.1. or 31 January, names such as 2026-0001
+ * and numbers of lists are none.
+ */
 function numbersIn(text: string): readonly (readonly number[])[] {
-  const plain = text.replaceAll(/\b\d{1,2}\.\d{1,2}\.(?:\d{2,4})?/g, ' ').replace(/^\s*\d+[.)]\s/, ' ');
+  const plain = DAYS_AND_NAMES.reduce((rest, day) => rest.replaceAll(day, ' '), text).replace(/^\s*\d+[.)]\s/, ' ');
   const found = plain.matchAll(/(?<![\p{L}\d])\d+(?:[.,'’]\d+)*(?!\d|\p{L}{3})/gu);
   return [...found].map(([number]) => [
     ...new Set([number.replace(',', '.').replaceAll(/['’]/g, ''), number.replaceAll(/[.,'’]/g, '')].map(Number)),
@@ -222,7 +246,7 @@ const COMMON: Readonly<Record<string, readonly string[]>> = {
 };
 /** Words that are English as well. */
 const INTERNATIONAL = new Set(
-  'name status state date time hotel bus person position station model kind code text test order version model region total normal taxi team tag plan park club bar box sport film foto radio signal system service server student agent studio'.split(
+  'point credit debit account note page client contact article service name status state date time hotel bus person position station model kind code text test order version model region total normal taxi team tag plan park club bar box sport film foto radio signal system service server student agent studio'.split(
     ' ',
   ),
 );

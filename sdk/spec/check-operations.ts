@@ -216,9 +216,11 @@ function checkAnswer(
     variables: new Map(groupBy.filter(({ name, value }) => !isFieldOf(name, value)).map(shapeOfNamed)),
   };
   const before = new Map(inColumns.variables);
+  // n.b. "name = c.sponsor.name" in group_by is what the column "name" means, also where c has a field of that name.
+  const textOfGroup = new Map((spec.group_by ?? []).map((text) => [/^\w+(?=\s*=(?!=))/.exec(text)?.[0], text]));
   const columns = spec.columns.flatMap((text, index) => {
     const at = `${path}.columns[${String(index)}]`;
-    const column = findings.column(at, text, { ...inColumns, variables: before });
+    const column = findings.column(at, textOfGroup.get(text) ?? text, { ...inColumns, variables: before });
     if (column === undefined) return [];
     // A later column may use an earlier one: place = rank() over (order by score desc).
     if (!isFieldOf(column.name, column.value)) before.set(...shapeOfNamed(column));

@@ -332,7 +332,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   },
   concat: {
     signature: 'concat(value, …)',
-    takes: ['any', 'any'],
+    takes: ['any'],
     repeats: true,
     gives: TEXT,
     about: 'One text of several values; null where one is null.',
