@@ -354,7 +354,7 @@ describe('the page of the dashboard', { skip }, () => {
     const channel = await nodes.model.createChannel();
     const { dead, requests } = makeNames(nodes.prefix);
     const { queue } = await channel.assertQueue('', { exclusive: true });
-    await channel.bindQueue(queue, requests, '#');
+    await channel.bindQueue(queue, requests, 'notes.#');
     const sent: string[] = [];
     await channel.consume(queue, (message) => message && sent.push(message.content.toString()), { noAck: true });
     for (const [place, reason] of [

@@ -24,7 +24,7 @@ const URL_VARIABLES = ['BEDS_RABBITMQ_URL', 'BEDS_MARIADB_ADMIN_URL'];
 /** They need no server, but compile, pack or measure for longer than the unit run may take. */
 const NO_UNIT = ['cli-create', 'sdk-package', 'speed-guard'];
 /** Files that run at the same time: the least on a busy machine, the most while its processors are idle in part. */
-const AT_ONCE = { atLeast: 2, atMost: 5 };
+const AT_ONCE = { atLeast: 2, atMost: 4 };
 const UNIT_AT_ONCE = { atLeast: 4, atMost: 8 };
 
 /** What takes longest begins first, so that nothing long is left to run alone at the end. Not to be kept exactly. */
@@ -58,7 +58,6 @@ const LONGEST = [
   'scenario-canary-shadow',
   'services',
   'scenario-canary',
-  'scenario-crowd',
   'tracing',
   'scenario-canary-orders',
   'scenario-directory',
@@ -87,7 +86,7 @@ const LONGEST = [
 ];
 
 /** Files that judge how fast something is by the clock: near the end, where they are kept apart from most others without much waiting. */
-const JUDGE_BY_TIME = ['metrics-queries', 'speed-guard', 'sealed-speed'];
+const JUDGE_BY_TIME = ['scenario-crowd', 'metrics-queries', 'speed-guard', 'sealed-speed'];
 
 const USAGE = `npm test [-- [--unit] [--servers <name>] [--node <version>] [<part of a file name> …] [<option of node --test> …]]
 
