@@ -620,10 +620,16 @@ class MongodbDomain {
 
   /** The type of a value in a template. */
   #template({ type, spec }: { readonly type: Type; readonly spec?: object | undefined }, path: string): string {
-    const of = (spec ?? {}) as { readonly max_length?: number; readonly max_items?: number };
+    const of = (spec ?? {}) as {
+      readonly max_length?: number;
+      readonly max_items?: number;
+      readonly computed?: string;
+    };
     const most = of.max_items === undefined ? '' : `, { max: ${of.max_items} }`;
     switch (type.kind) {
       case 'text':
+        // n.b. what a formula gives may be as long as what it is made of.
+        if (spec === undefined || (of.max_length === undefined && of.computed !== undefined)) return 't.string()';
         return `t.string({ max: ${of.max_length ?? 200} })`;
       case 'integer':
         return 't.int()';

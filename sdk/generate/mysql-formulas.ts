@@ -884,14 +884,22 @@ interface Sized {
 
 /** Undefined: this generator has no such type, and refuses what has it. */
 export function declared({ type, spec }: Sized, formulas: MysqlFormulas): Declared | undefined {
-  const of = (spec ?? {}) as { readonly max_length?: number; readonly precision?: number; readonly max_items?: number };
+  const of = (spec ?? {}) as {
+    readonly max_length?: number;
+    readonly precision?: number;
+    readonly max_items?: number;
+    readonly computed?: string;
+  };
   const same = (column: string, template: string): Declared => ({ column, parameter: column, template });
   switch (type.kind) {
     case 'text': {
       const most = of.max_length ?? 200;
       return same(
         `${most > 16_000 ? 'MEDIUMTEXT' : most > 4000 ? 'TEXT' : `VARCHAR(${most})`} ${TEXT}`,
-        `t.string({ max: ${most} })`,
+        // n.b. what a formula gives may be as long as what it is made of.
+        spec === undefined || (of.max_length === undefined && of.computed !== undefined)
+          ? 't.string()'
+          : `t.string({ max: ${most} })`,
       );
     }
     case 'integer':
