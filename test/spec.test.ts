@@ -9,16 +9,20 @@ import {
   editorSchemaText,
   emptyScope,
   formatSpecification,
+  fromWire,
   FUNCTIONS,
   IDIOMS,
   LEDGER,
   parseFormula,
+  performOn,
   printed,
   referenceText,
   SEATS,
   shapesLeftOut,
   shapesOf,
   type Specification,
+  type Stored,
+  type StoredDomain,
   strictSchema,
   typeFormula,
 } from '#sdk/spec';
@@ -169,4 +173,38 @@ describe('formulas', () => {
       assert.equal(compute(formula), expected);
     });
   }
+});
+
+describe('rules over data that are stored elsewhere', () => {
+  it('are left when whoever has the data says that they compute for too long', () => {
+    const { checked, problems } = checkSpecification({
+      ...{ beds: 1, domain: 'points', description: 'Points.', store: 'main', zone: 'UTC' },
+      records: [
+        {
+          ...{ name: 'point', description: 'A point', key: 'auto', operations: ['create'] },
+          fields: [{ name: 'amount', description: 'How much', type: 'integer', min: '0', max: '9' }],
+        },
+      ],
+      queries: [
+        {
+          ...{ name: 'running', description: 'Sums', from: 'point' },
+          columns: ['amount = amount', 'running = sum(amount) over (order by id)'],
+        },
+      ],
+      ...{ assumptions: [], questions: [] },
+    });
+    assert.ok(checked, JSON.stringify(problems));
+    const number = (value: number): Stored => fromWire(value, { type: { kind: 'integer' }, name: 'number' });
+    const rows = Array.from({ length: 3_000 }, (_, at) => [at + 1, { id: number(at), amount: number(1) }] as const);
+    let looks = 0;
+    const stored: StoredDomain = {
+      ...{ now: new Date(), tables: new Map([['point', new Map(rows)]]) },
+      ...{ need: () => undefined, newKey: () => null, counter: () => 0, random: (_, make) => make() },
+      goOn: () => {
+        looks += 1;
+        if (looks > 100) throw new RangeError('enough');
+      },
+    };
+    assert.throws(() => performOn(checked, { operation: 'running', arguments: {} }, stored), /enough/);
+  });
 });

@@ -49,11 +49,13 @@ export function answerQuery(
   if (top !== undefined) {
     const count = Number(printed(world.compute(top.count, args) as Computed));
     const ordered = answer.sorted(rows, [...top.orderBy, ...orderBy, ...tail]);
-    const keyOf = (one: Found): string =>
-      JSON.stringify(top.per.map((name) => printed((one.columns.get(name) ?? null) as Computed)));
-    rows = ordered.filter(
-      (one, index) => ordered.slice(0, index).filter((other) => keyOf(other) === keyOf(one)).length < count,
-    );
+    const counts = new Map<string, number>();
+    rows = ordered.filter((one) => {
+      const key = JSON.stringify(top.per.map((name) => printed((one.columns.get(name) ?? null) as Computed)));
+      const before = counts.get(key) ?? 0;
+      counts.set(key, before + 1);
+      return before < count;
+    });
   }
   rows = answer.sorted(rows, [...orderBy, ...tail]);
   const most = limit === undefined ? MOST_ROWS : Number(printed(world.compute(limit, args) as Computed));
@@ -104,6 +106,7 @@ function grouped(world: StoredRows, query: CheckedQuery, sources: readonly Names
   const keys = withEach(sources, (names) => query.groupBy.map(({ value }) => world.compute(value, names)));
   for (const [index, names] of sources.entries()) {
     const key = keys[index] ?? [];
+    world.spend(groups.length);
     const known = groups.find((group) =>
       group.key.every((value, index) => value === (key[index] ?? null) || same(value, key[index] ?? null)),
     );
@@ -154,6 +157,7 @@ class Answer {
     const keyOf = (other: Found): string =>
       JSON.stringify(partition.map((part) => printed(this.valueOf(part, other) as Computed)));
     const own = keyOf(one);
+    this.#world.spend(this.#found.length);
     const members = this.sorted(
       this.#found.filter((other) => keyOf(other) === own),
       order,

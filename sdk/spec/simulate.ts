@@ -55,6 +55,9 @@ const NO_NAMES: Names = {
 /** More than any example needs: loops inside of loops do not end in time. */
 const MOST_STEPS = 50_000;
 
+/** Formulas and rows between two looks at the clock. */
+const SPENT_AT_ONCE = 1_000;
+
 /** The call takes longer than it is worth. */
 class TooLong extends Error {}
 
@@ -179,6 +182,7 @@ class World {
   #nextId: number;
   #seesAll = false;
   #stepsLeft = MOST_STEPS;
+  #spent = 0;
   /** Rollups whose rules are tested when the call ends: they are changed once, by all that it did. */
   readonly #touched = new Map<string, Held>();
   /** Absent: everything is in memory. */
@@ -506,6 +510,7 @@ class World {
   ): readonly Held[] {
     if (this.#source !== undefined && !this.#isRead(record, { ...narrow, equal })) return [];
     const rows = [...this.#table(record).keys()].map((id): Held => ({ record, id }));
+    this.spend(rows.length);
     const isSeen = withEach(rows, (held) => this.#isThere(held) && (all || this.#isVisible(held)));
     return rows.filter((_, index) => isSeen[index]);
   }
@@ -1049,7 +1054,16 @@ class World {
 
   /* Formulas */
 
+  /** n.b. while this computes others wait. */
+  spend(steps: number): void {
+    this.#spent += steps;
+    if (this.#source === undefined || this.#spent < SPENT_AT_ONCE) return;
+    this.#spent = 0;
+    this.#source.goOn();
+  }
+
   compute(formula: Formula, names: Names): Stored {
+    this.spend(1);
     return this.#computeWith(formula, names, (held, field) => this.valueOf(held, field));
   }
 

@@ -78,6 +78,8 @@ export interface StoredElsewhere {
   readonly counter: (counter: string) => number;
   /** The same again when it is computed again. */
   readonly random: (nth: number, make: () => Computed) => Computed;
+  /** Told from time to time while it computes. Throws where that has taken too long. */
+  readonly goOn: () => void;
 }
 
 /** What queries need of everything that is stored. */
@@ -85,6 +87,8 @@ export interface StoredRows {
   /** `where` narrows what has to be read: rows called `as`, in formulas that are known but for them. */
   readonly rowsOf: (record: string, narrow?: Narrow) => readonly Held[];
   readonly compute: (formula: Formula, names: Names) => Stored;
+  /** Rows are looked at, so many, without a formula. */
+  readonly spend: (rows: number) => void;
   readonly sorted: <T>(
     items: readonly T[],
     order: CheckedQuery['orderBy'],
@@ -105,11 +109,14 @@ export function same(a: Stored, b: Stored): boolean {
   return a !== null && b !== null && compareSame(a as Computed, b as Computed) === 0;
 }
 
+function distinctOf(values: readonly Computed[]): readonly Computed[] {
+  const sorted = values.toSorted(compareSame);
+  return sorted.filter((value, index) => index === 0 || compareSame(sorted[index - 1] ?? null, value) !== 0);
+}
+
 export function totalOf(kind: string, all: readonly Computed[], distinct: boolean): Computed {
   const given = all.filter((value) => value !== null);
-  const values = distinct
-    ? given.filter((value, index) => given.findIndex((one) => compareSame(one, value) === 0) === index)
-    : given;
+  const values = distinct ? distinctOf(given) : given;
   if (kind === 'count') return Exact.of(values.length);
   if (kind === 'min' || kind === 'max') {
     const sorted = values.toSorted(compareSame);

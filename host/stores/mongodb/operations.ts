@@ -62,6 +62,8 @@ export interface Carrying {
 type Routine = Exclude<NamedObject, { kind: 'view' }>;
 
 const ATTEMPTS = 5;
+/** Longest that a thread computes for one call without a pause: all that it serves waits meanwhile. */
+const MOST_COMPUTING_MS = 2_000;
 
 /** Throws BEDS_STORE_INVALID_VALUE before anything is sent. */
 export function prepareOperation(
@@ -341,6 +343,7 @@ class Reading implements StoredDomain {
   readonly #keys = new Map<string, Stored[]>();
   readonly #randoms = new Map<number, Computed>();
   #nextNumber = 1;
+  #computesSince = 0;
 
   constructor(attempt: Attempt, now: Date, session: ClientSession | undefined) {
     this.#attempt = attempt;
@@ -353,6 +356,7 @@ class Reading implements StoredDomain {
   async perform(): Promise<Performed> {
     const { domain, call, carrying } = this.#attempt;
     for (;;) {
+      this.#computesSince = performance.now();
       try {
         return performOn(domain.specification, call, this);
       } catch (error) {
@@ -383,6 +387,14 @@ class Reading implements StoredDomain {
     const known = this.#randoms.get(nth) ?? make();
     this.#randoms.set(nth, known);
     return known;
+  }
+
+  goOn(): void {
+    if (performance.now() - this.#computesSince < MOST_COMPUTING_MS) return;
+    throw storeErrors.make(
+      'BEDS_STORE_RESULT_TOO_LARGE',
+      `The rules of the domain look at so many rows for this call that a thread computes for more than ${MOST_COMPUTING_MS} ms.`,
+    );
   }
 
   #isCovered(record: string, conditions: readonly Condition[]): boolean {
