@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -184,6 +185,26 @@ describe('a change of a database', { timeout: 600_000 }, () => {
     await assert.rejects(undoObjects(place.options), { code: 'BEDS_DBA_CHANGE_STATE' });
   });
 
+  it('loses nothing that could not be counted', async (t) => {
+    const place = await started(t);
+    place.write(MANY);
+    await applyObjects({ ...place.options, ...allowed });
+    await place.dba.query("CALL songs_create_v2('Five', 2, 500, NULL, NULL, 4, NULL, 'fine')");
+    const user = `blind_${place.database}`;
+    t.after(() => place.dba.query(`DROP USER IF EXISTS ${user}`).catch(() => undefined));
+    // Whoever changes tables need not see what is in them.
+    await place.dba.query(
+      `CREATE USER ${user} IDENTIFIED BY 'blind';
+       GRANT CREATE, ALTER, DROP, INDEX, REFERENCES, INSERT, UPDATE, DELETE, TRIGGER, LOCK TABLES, SHOW VIEW, CREATE VIEW, CREATE ROUTINE, ALTER ROUTINE, EXECUTE ON *.* TO ${user};
+       GRANT SELECT ON ${place.database}.beds_domain TO ${user};
+       GRANT SELECT ON ${place.database}.beds_change_step TO ${user}`,
+    );
+    const adminUrl = Object.assign(new URL(place.adminUrl), { username: user, password: 'blind' }).href;
+    const options = { ...place.options, stores: { main: { kind: 'mysql', adminUrl } as const } };
+    await assert.rejects(undoObjects(options), { code: 'BEDS_DBA_CHANGE_FAILED', message: /could not be counted/ });
+    assert.deepEqual(await rows(place, 'SELECT note FROM songs_song WHERE note IS NOT NULL'), [{ note: 'fine' }]);
+  });
+
   it('is refused where the document does not say what rows get, and where its number is the same', async (t) => {
     const place = await started(t);
     const refusedOf = async (change: (next: Draft) => void): Promise<string> => {
@@ -275,6 +296,27 @@ describe('a change of a database', { timeout: 600_000 }, () => {
     assert.deepEqual(await rows(place, 'SELECT songs FROM songs_artist ORDER BY id'), [{ songs: 1502 }, { songs: 1 }]);
     const plan = await onePlan(place);
     assert.deepEqual([plan.state, plan.drift], ['current', []]);
+  });
+
+  it('drops what a killed plan has left, and no database that somebody has named or works with', async (t) => {
+    const place = await started(t);
+    const [left, own, used] = ['beds_plan_00000000000a', 'beds_plan_of_mine', 'beds_plan_00000000000b'] as const;
+    t.after(async () => {
+      for (const name of [left, own, used]) await place.dba.query(`DROP DATABASE IF EXISTS ${name}`);
+    });
+    for (const name of [left, own, used]) await place.dba.query(`CREATE DATABASE ${name}`);
+    await place.dba.query('DO GET_LOCK(?, 0)', [used]);
+    place.write(MANY);
+    await onePlan(place);
+    const found = (await rows(place, "SHOW DATABASES LIKE 'beds\\_plan\\_%'")).flatMap((row) => Object.values(row));
+    assert.deepEqual(found, [used, own]);
+  });
+
+  it('is not written down as ended by who has put in the files of the version before meanwhile', async (t) => {
+    const place = await started(t);
+    const name = createHash('sha256').update(`${place.database}/songs`).digest('hex').slice(0, 40);
+    await place.dba.query('DO GET_LOCK(?, 0)', [`beds:${name}`]);
+    await assert.rejects(applyObjects({ ...place.options, force: true }), { code: 'BEDS_DBA_CHANGE_BUSY' });
   });
 
   it('is made by one at a time', async (t) => {

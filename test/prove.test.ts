@@ -6,6 +6,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { createConnection, type RowDataPacket } from 'mysql2/promise';
 import { SEATS } from '#sdk/spec';
 import { prove } from '../host/author/prove/prove.js';
+import { openScratchDatabase } from '../host/author/prove/scratch-database.js';
 import { teachTimeZones } from '../host/dba/time-zones.js';
 import { beds } from './support/beds.js';
 import { eventually } from './support/eventually.js';
@@ -163,6 +164,19 @@ describe('beds prove', { timeout: 300_000 }, () => {
     stopped.kill('SIGCONT');
     await eventually('the other has ended', () => stopped.exitCode === 0, 60_000);
     assert.deepEqual(await leftBehind(), []);
+  });
+
+  it('leaves a database alone that somebody has named like one of its own', async (t) => {
+    const dba = await createConnection({ uri: adminUrl });
+    t.after(async () => {
+      await dba.query('DROP DATABASE IF EXISTS beds_prove_songs');
+      await dba.end();
+    });
+    await dba.query('CREATE DATABASE beds_prove_songs');
+    const scratch = await openScratchDatabase(adminUrl, `${'long-'.repeat(12)}name`);
+    await scratch.drop();
+    const [found] = await dba.query<RowDataPacket[]>("SHOW DATABASES LIKE 'beds\\_prove\\_%song%'");
+    assert.equal(found.length, 1);
   });
 
   it('is a command, which says step by step what was tried, and keeps it', async (t) => {

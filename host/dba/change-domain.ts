@@ -33,7 +33,7 @@ const DOMAIN_TABLE = `CREATE TABLE IF NOT EXISTS beds_domain (
   next_specification LONGTEXT NULL,
   next_structure LONGTEXT NULL,
   changed_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP,
-  changed_by VARCHAR(100) NOT NULL
+  changed_by VARCHAR(400) NOT NULL COMMENT 'Account and computer'
 ) CHARACTER SET utf8mb4`;
 
 export type DomainPhase = 'live' | 'expanding' | 'expanded' | 'contracting' | 'undoing';
@@ -113,13 +113,16 @@ export interface ApplyChange {
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const LOCK_SECONDS = 5;
+/** No such column, no such table. */
+const NOT_THERE: readonly number[] = [1054, 1146];
 /** n.b. ANSI_QUOTES would have SHOW CREATE TABLE write other texts; and a fill updates by ranges of the key. */
 const SESSION = `SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', sql_safe_updates = 0, sql_quote_show_create = 1`;
 
 export async function openChanges(adminUrl: string, store: string): Promise<MysqlChanges> {
   const uri = adminUrl.replace(/^mariadb:/, 'mysql:');
+  let connection: Connection | undefined;
   try {
-    const connection = await createConnection({
+    connection = await createConnection({
       ...{ uri, multipleStatements: true, connectTimeout: CONNECT_TIMEOUT_MS },
       ...{ dateStrings: true, supportBigNumbers: true, bigNumberStrings: true },
     });
@@ -128,6 +131,7 @@ export async function openChanges(adminUrl: string, store: string): Promise<Mysq
     await connection.query(STEP_TABLE);
     return new MysqlChanges(connection, { uri, database: decodeURIComponent(new URL(uri).pathname.slice(1)), store });
   } catch (cause) {
+    connection?.destroy();
     throw dbaErrors.make('BEDS_DBA_SERVER_UNAVAILABLE', undefined, { cause });
   }
 }
@@ -188,12 +192,18 @@ export class MysqlChanges {
   /** Writes down what the database is made from now. */
   async recordApplied(domain: DomainObjects, isChanged: boolean): Promise<void> {
     const { text, checked } = await readSpecification(domain);
-    const record = await this.#record(domain.domain);
-    if (record !== undefined && (record.phase !== 'live' || (!isChanged && record.specification === text))) return;
-    const real = await this.#structure(namesOf(domain.files));
-    // n.b. what a person has changed in the tables stays to be seen.
-    const structure = record === undefined ? real : { ...real, tables: record.structure.tables };
-    await this.#write(domain.domain, { revision: revisionOf(checked), specification: text, structure });
+    const isSaid = (record: DomainRecord | undefined): boolean =>
+      record !== undefined && (record.phase !== 'live' || (!isChanged && record.specification === text));
+    if (isSaid(await this.#record(domain.domain))) return;
+    // n.b. who writes here ends a change, so nobody may begin one meanwhile.
+    await this.#alone(domain.domain, async () => {
+      const record = await this.#record(domain.domain);
+      if (isSaid(record)) return;
+      const real = await this.#structure(namesOf(domain.files));
+      // n.b. what a person has changed in the tables stays to be seen.
+      const structure = record === undefined ? real : { ...real, tables: record.structure.tables };
+      await this.#write(domain.domain, { revision: revisionOf(checked), specification: text, structure });
+    });
   }
 
   /** Expands, or goes on where it was stopped. Both revisions work then. Throws BEDS_DBA_*. */
@@ -472,8 +482,13 @@ export class MysqlChanges {
     for (const { kind: own, table, where, count, words } of hurdles) {
       if (own !== kind) continue;
       const sql = count ?? `SELECT COUNT(*) AS found FROM \`${table}\` WHERE ${where ?? 'FALSE'}`;
-      // n.b. of a column that the change adds, no row is asked yet.
-      const rows = await this.#rows(sql).catch(() => []);
+      const rows = await this.#rows(sql).catch((cause: unknown) => {
+        // n.b. of a column that the change adds, no row is asked yet.
+        if (NOT_THERE.includes((cause as { readonly errno?: number }).errno ?? 0)) return [];
+        const reason = cause instanceof Error ? cause.message : String(cause);
+        const what = `What would be lost of ${table} could not be counted: ${reason}`;
+        throw dbaErrors.make('BEDS_DBA_CHANGE_FAILED', what, { cause });
+      });
       const many = Number(rows[0]?.['found'] ?? 0);
       if (kind === 'loss' || many > 0) found.push({ rows: many, words });
     }
@@ -715,11 +730,20 @@ export class MysqlChanges {
   }
 
   async #openScratch(): Promise<Scratch> {
-    const name = `beds_plan_${randomBytes(6).toString('hex')}`;
-    const own = await createConnection({ uri: this.#uri, multipleStatements: true });
-    await own.query(SESSION);
-    await own.query(`CREATE DATABASE \`${name}\` CHARACTER SET utf8mb4`);
-    await own.query(`USE \`${name}\``);
+    const name = `${SCRATCH}${randomBytes(6).toString('hex')}`;
+    const own = await createConnection({
+      ...{ uri: this.#uri, multipleStatements: true, connectTimeout: CONNECT_TIMEOUT_MS },
+    });
+    try {
+      await own.query(SESSION);
+      await dropAbandoned(own);
+      await own.query('SELECT GET_LOCK(?, 0)', [name]);
+      await own.query(`CREATE DATABASE \`${name}\` CHARACTER SET utf8mb4`);
+      await own.query(`USE \`${name}\``);
+    } catch (error) {
+      own.destroy();
+      throw error;
+    }
     return new Scratch(own, name, this.#database);
   }
 }
@@ -736,6 +760,21 @@ function dropStep(table: string, phase: Phase, works: readonly TableWork[]): Cha
 
 function wordsOf(works: readonly TableWork[]): string {
   return works.map(({ words }) => words).join('; ');
+}
+
+const SCRATCH = 'beds_plan_';
+
+/** Drops what processes have left that were killed: who has such a database holds a lock of its name, which ends with him. */
+async function dropAbandoned(connection: Connection): Promise<void> {
+  const [found] = await connection.query<RowDataPacket[]>('SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA');
+  for (const name of found.map((row) => String(row['name']))) {
+    if (!name.startsWith(SCRATCH) || !/^[0-9a-f]{12}$/.test(name.slice(SCRATCH.length))) continue;
+    const [[lock]] = await connection.query<RowDataPacket[]>('SELECT GET_LOCK(?, 0) AS mine', [name]);
+    if (Number(lock?.['mine']) !== 1) continue;
+    // n.b. it may be that of an administrator who has other rights.
+    await connection.query(`DROP DATABASE IF EXISTS \`${name}\``).catch(() => undefined);
+    await connection.query('DO RELEASE_LOCK(?)', [name]);
+  }
 }
 
 /** As little as the server can do it with, the best first. https://dev.mysql.com/doc/refman/8.4/en/innodb-online-ddl-operations.html */
@@ -811,8 +850,11 @@ class Scratch {
   }
 
   async close(): Promise<void> {
-    await this.#connection.query(`DROP DATABASE IF EXISTS \`${this.#name}\``);
-    await this.#connection.end();
+    try {
+      await this.#connection.query(`DROP DATABASE IF EXISTS \`${this.#name}\``);
+    } finally {
+      await this.#connection.end();
+    }
   }
 }
 

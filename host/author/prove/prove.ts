@@ -52,8 +52,8 @@ const CLOSE_TIMEOUT_MS = 2_000;
 
 export async function prove(options: ProveOptions): Promise<Proof> {
   const { specification, folder, signal, onStep } = options;
-  const state = mkdtempSync(join(tmpdir(), 'beds-prove-'));
   const database = await openScratchDatabase(options.adminUrl, specification.domain);
+  const state = mkdtempSync(join(tmpdir(), 'beds-prove-'));
   const steps: ProofStep[] = [];
   const notices: string[] = [];
   const step = async (name: ProofStep['name'], work: () => Promise<Omit<ProofStep, 'name'>>): Promise<boolean> => {

@@ -18,6 +18,10 @@ export interface ScratchDatabase {
 }
 
 const PREFIX = 'beds_prove_';
+/** n.b. what somebody has named by himself is his, whatever it begins with. */
+const NAME = /^beds_prove_[a-z0-9_]+_[0-9a-f]{8}$/;
+/** Of a domain, so that the name of its schema has no more characters than a server takes, which are 64. */
+const MOST_OF_DOMAIN = 40;
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
@@ -25,7 +29,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
  * the next one knows what was left behind, and drops that first.
  */
 export async function openScratchDatabase(adminUrl: string, domain: string): Promise<ScratchDatabase> {
-  const name = `${PREFIX}${domain.replaceAll('-', '_')}_${randomBytes(4).toString('hex')}`;
+  const name = `${PREFIX}${domain.replaceAll('-', '_').slice(0, MOST_OF_DOMAIN)}_${randomBytes(4).toString('hex')}`;
   const uri = adminUrl.replace(/^mariadb:/, 'mysql:');
   let dba: Connection;
   try {
@@ -71,6 +75,7 @@ async function dropLeftOvers(dba: Connection): Promise<void> {
   );
   for (const row of rows) {
     const name = String(row['name']);
+    if (!NAME.test(name)) continue;
     const [[lock]] = await dba.query<RowDataPacket[]>('SELECT GET_LOCK(?, 0) AS mine', [name]);
     if (lock?.['mine'] !== 1) continue;
     await dropDatabase(dba, name, []);
