@@ -6,6 +6,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Json } from '@beds/sdk';
 import { Access, type ResolveSession } from '../host/access/access.js';
+import { ProgramPolicy } from '../host/access/programs.js';
 import { requestErrors } from '../host/errors/request.js';
 import { storeErrors } from '../host/errors/store.js';
 import type { CallOptions, KeyedQuery, StoreAdapter } from '../host/stores/contract.js';
@@ -196,6 +197,24 @@ describe('who may call an operation', () => {
     assert.equal(await outcome(plane, { op: 'no-such', userId: 'other' }), FORBIDDEN, 'nor is it told what there is');
     assert.equal(await outcome(plane, { op: 'open', userId: 'host' }), null);
   });
+
+  it('is of a copy that a host made what the original may, and a host alone can say so', async () => {
+    const callers = { shop: { domains: ['notes'], operations: ['open'] }, other: { domains: ['cities'] } };
+    const plane = await serving(GUARDED, { resolve: sessions().resolve, config: { callers } });
+    const copy = (op: string, inNameOf: string, userId = 'host'): Promise<unknown> =>
+      outcome(plane, { op, userId, inNameOf });
+    assert.deepEqual([await copy('open', 'shop'), await copy('open', 'host')], [null, null]);
+    assert.deepEqual([await copy('open', 'other'), await copy('open', '')], [FORBIDDEN, FORBIDDEN]);
+    assert.deepEqual([await copy('inside', 'host'), await copy('inside', 'shop')], [null, FORBIDDEN]);
+    assert.equal(await copy('open', 'shop', 'other'), FORBIDDEN);
+    const named = { op: 'open', meta: { asDomain: 'orders' } };
+    assert.equal(await outcome(plane, { ...named, userId: 'host' }), null);
+    assert.equal(await outcome(plane, { ...named, userId: 'host', inNameOf: 'shop' }), FORBIDDEN);
+    const programs = new ProgramPolicy({}, 'amqp://host:secret@localhost');
+    const copied = programs.copyInNameOf({ userId: 'shop', headers: { 'beds-in-name-of': 'host' } });
+    assert.deepEqual(copied, { userId: 'host', headers: { 'beds-in-name-of': 'shop' } });
+    assert.deepEqual(programs.copyInNameOf(copied), copied, 'a copy of a copy is the same');
+  });
 });
 
 describe('the session of a request', () => {
@@ -356,6 +375,18 @@ describe('what is kept of sessions', () => {
     answers[1]?.(null);
     assert.equal(await after, undefined);
     assert.equal(access.known('a', performance.now()), null);
+  });
+
+  it('is nothing of what was asked in the turn of a revocation, and answered after another one', async () => {
+    const answers: ((answer: Json) => void)[] = [];
+    const access = made(() => new Promise((resolve) => answers.push(resolve)));
+    const asked = access.ask('a', 1_000);
+    access.revoke({ user: 'someone' });
+    await eventually('it is asked', () => answers.length === 1);
+    access.revoke({ user: 'a' });
+    answers[0]?.(sessionOf({ id: 'a' }));
+    assert.equal((await asked)?.id, 'a');
+    assert.equal(access.known('a', performance.now()), undefined);
   });
 
   it('is nothing while revocations cannot be heard', async () => {

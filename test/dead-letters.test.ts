@@ -306,10 +306,14 @@ describe('a dead letter', () => {
     stand.put({}, request, 'beds.req.notes.write');
     stand.put({}, { ...request, meta: { asDomain: 'orders' } });
     stand.put({ headers: { 'beds-user': 'intruder' } }, request);
+    const account = decodeURIComponent(new URL(url).username) || 'guest';
+    // A copy that a host made, which then expired.
+    const death = [{ reason: 'expired', queue: 'q', count: 1 }];
+    stand.put({ userId: account, headers: { 'beds-in-name-of': 'intruder', 'x-death': death } }, request);
     stand.put({ headers: { 'beds-user': 'shop' } }, request);
-    await eventually('the letters', async () => (await stand.count()) === 8);
+    await eventually('the letters', async () => (await stand.count()) === 9);
     const desk = stand.desk({ callers: { shop: { domains: ['notes'] } } });
-    const { done, refused } = await desk.resend({ most: 8 }, soon());
+    const { done, refused } = await desk.resend({ most: 9 }, soon());
     assert.deepEqual(
       [done.length, refused.map(({ why }) => why)],
       [
@@ -322,13 +326,14 @@ describe('a dead letter', () => {
           'its routing key names no operation',
           'a domain asked in its own name, which only the host can that it runs on',
           'the program that sent it may not call that operation',
+          'the program that sent it may not call that operation',
         ],
       ],
     );
     await eventually('the request', () => stand.sent.length === 1);
     const { userId } = stand.sent[0]?.properties as { userId?: string };
-    assert.equal(userId, decodeURIComponent(new URL(url).username) || 'guest');
-    assert.equal(await stand.count(), 7);
+    assert.equal(userId, account);
+    assert.equal(await stand.count(), 8);
   });
 
   it('that is there twice to the last byte is one of two: an order for one leaves the other', async (t) => {

@@ -163,7 +163,8 @@ export class Access {
     const asking = this.#asked.get(key);
     try {
       const resolved = await this.#resolve(token, timeoutMs);
-      if (this.#asked.get(key) === asking) this.#keep(key, resolved);
+      // n.b. a revocation in the turn in which it was asked for has forgotten it as well.
+      if (asking !== undefined && this.#asked.get(key) === asking) this.#keep(key, resolved);
       return resolved?.user;
     } finally {
       if (this.#asked.get(key) === asking) this.#asked.delete(key);

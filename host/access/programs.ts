@@ -1,6 +1,17 @@
 import type { RequestEnvelope } from '#sdk/template';
 import type { Config } from '../config/schema.js';
 
+/**
+ * Header of a copy that a host has published: the account of the original; empty: RabbitMQ did not say that. n.b. without it what comes
+ * from a host counts as what the host asks.
+ */
+export const IN_NAME_OF = 'beds-in-name-of';
+
+interface Properties {
+  readonly userId?: unknown;
+  readonly headers?: Readonly<Record<string, unknown>> | undefined;
+}
+
 interface Allowed {
   readonly domains: ReadonlySet<string>;
   readonly operations: ReadonlySet<string>;
@@ -26,6 +37,20 @@ export class ProgramPolicy {
   /** Whether a message comes from a host of BEDS. */
   isHost(userId: unknown): boolean {
     return this.#host !== '' && userId === this.#host;
+  }
+
+  /** The account of whoever published a message: of a copy that a host made, of whoever published the original. */
+  accountBehind({ userId, headers }: Properties): unknown {
+    const original = this.isHost(userId) ? headers?.[IN_NAME_OF] : undefined;
+    if (typeof original !== 'string') return userId;
+    return original === '' ? undefined : original;
+  }
+
+  /** What a copy says that a host makes of a message, so that it may what the message may. */
+  copyInNameOf(properties: Properties): { readonly userId?: string; readonly headers?: Record<string, string> } {
+    if (this.#host === '') return {};
+    const account = this.accountBehind(properties);
+    return { userId: this.#host, headers: { [IN_NAME_OF]: typeof account === 'string' ? account : '' } };
   }
 
   /** Other hosts may: whoever asks them was looked at there. */

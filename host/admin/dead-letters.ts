@@ -165,7 +165,7 @@ export class DeadLetterDesk {
     }
     if (!this.#programs.isAsked) return undefined;
     // n.b. hosts do not ask which program a host asks for.
-    const user = userOf(properties);
+    const user = userOf(properties, this.#programs);
     if (requests.every((request) => this.#programs.mayAsk(user, request))) return undefined;
     return 'the program that sent it may not call that operation';
   }
@@ -292,7 +292,7 @@ export class DeadLetterDesk {
         bytes += message.content.length;
         clearTimeout(timer);
         timer = wait();
-        const letter = { view: viewOf(message), message };
+        const letter = { view: viewOf(message, this.#programs), message };
         held.look(letter);
         const isEnd = visit(letter, held) === 'end';
         isOver = isEnd || seen >= expected || bytes >= MAX_SEEN_BYTES || performance.now() >= untilMs;
@@ -470,7 +470,7 @@ const WORDS: Readonly<Record<string, string>> = {
 
 const MAY_HAVE_RUN = /_(?:INDETERMINATE|DEADLINE_EXCEEDED|TIMEOUT)$/;
 
-function viewOf({ content, fields, properties }: ConsumeMessage): DeadLetterView {
+function viewOf({ content, fields, properties }: ConsumeMessage, programs: ProgramPolicy): DeadLetterView {
   const headers: Readonly<Record<string, unknown>> = properties.headers ?? {};
   const [, domain = '', operation = ''] =
     /^([a-z][a-z0-9-]{0,62})\.([A-Za-z_$][\w$-]{0,99})$/.exec(fields.routingKey) ?? [];
@@ -481,7 +481,7 @@ function viewOf({ content, fields, properties }: ConsumeMessage): DeadLetterView
   const since = textIn(headers, SINCE);
   const diedAt = textIn(headers, OF_LETTER.diedAt) ?? instantOf(death.time?.value);
   const deliveries = countIn(headers, OF_LETTER.deliveries);
-  const from = userOf(properties) ?? textOf(properties.appId);
+  const from = userOf(properties, programs) ?? textOf(properties.appId);
   const caution = cautionOf(reason, content);
   return {
     id: idOf(fields.routingKey, content, properties),
@@ -498,9 +498,10 @@ function viewOf({ content, fields, properties }: ConsumeMessage): DeadLetterView
 }
 
 /** The account that published it. n.b. of what RabbitMQ moved by itself, whoever published it wrote the headers. */
-function userOf({ userId, headers }: ConsumeMessage['properties']): string | undefined {
+function userOf(properties: ConsumeMessage['properties'], programs: ProgramPolicy): string | undefined {
+  const { headers } = properties;
   const isOfHost = headers !== undefined && !('x-death' in headers);
-  return textOf(userId) ?? (isOfHost ? textIn(headers, OF_LETTER.user) : undefined);
+  return textOf(programs.accountBehind(properties)) ?? (isOfHost ? textIn(headers, OF_LETTER.user) : undefined);
 }
 
 function cautionOf(reason: string, content: Buffer): LetterCaution | undefined {

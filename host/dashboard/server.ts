@@ -455,7 +455,8 @@ class UploadBounds {
   /** Throws BEDS_DASHBOARD_TOO_MANY. */
   begin({ headers }: FastifyRequest, { raw }: FastifyReply): void {
     const length = Number(headers['content-length'] ?? Infinity);
-    if (length <= SMALL_BODY_BYTES) return;
+    // n.b. who gave up while it was asked who he is has been closed already, and says so no more.
+    if (length <= SMALL_BODY_BYTES || raw.closed) return;
     if (this.#underWay >= MAX_LARGE_BODIES) {
       throw dashboardErrors.make('BEDS_DASHBOARD_TOO_MANY', 'Other bundles are on their way.');
     }

@@ -1,9 +1,10 @@
 import type { Channel, ChannelModel, ConsumeMessage, GetMessage } from 'amqplib';
+import type { ProgramPolicy } from '../access/programs.js';
 import type { HandOver } from '../amqp/hand-over.js';
 import { AckCoalescer, Delivery, type Intake } from '../amqp/queue-consumer.js';
 import type { QueueStatus } from '../amqp/topology.js';
 import { publishFault } from '../observe/channels.js';
-import { copyOf, SINCE, sinceOf } from './dead-letters.js';
+import { copyInNameOf, SINCE, sinceOf } from './dead-letters.js';
 import type { RemoteDomains } from './remote-domains.js';
 import { hasReplyTo } from './request-scope.js';
 
@@ -15,6 +16,7 @@ export interface AbsentRolesOptions {
   /** Answers a request of a domain that nobody serves, and settles it. */
   readonly refuse: (delivery: Delivery) => void;
   readonly handOver: HandOver;
+  readonly programs: Pick<ProgramPolicy, 'copyInNameOf'>;
   /** Where requests are published. */
   readonly exchange: string;
   /** Longest that a write is held. */
@@ -27,6 +29,8 @@ const ABSENT_LOOK_MS = 500;
 /** Messages that are taken at once, and that may be unsettled. */
 const MOST_AT_ONCE = 200;
 const MOST_OPEN = 1_000;
+/** A queue that RabbitMQ refuses is not asked for again in this time. */
+const REFUSED_MS = 30_000;
 
 /**
  * Answers callers of a role that nobody plays any more: their requests lie in queues that nobody consumes, and would be answered
@@ -36,7 +40,10 @@ const MOST_OPEN = 1_000;
 export class AbsentRoles {
   readonly #options: AbsentRolesOptions;
   readonly #held = new Map<string, Delivery[]>();
-  #open: Promise<Opened> | undefined;
+  /** By queue. n.b. RabbitMQ closes the channel over one that it refuses: what others hold would be marked as delivered before. */
+  readonly #open = new Map<string, Promise<Opened>>();
+  /** Until when a queue is left alone that could not be read, in terms of performance.now(). */
+  readonly #refusedUntil = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
   #unsettled = 0;
   #looking: Promise<void> = Promise.resolve();
@@ -81,17 +88,29 @@ export class AbsentRoles {
       // n.b. without queues nothing can lie in one, and RabbitMQ writes a line each time it is asked for one that it has not.
       if (queues.length > 0) nextMs = Math.min(nextMs, ABSENT_LOOK_MS);
       await this.#giveBack(domain, performance.now() - holdMs);
-      for (const queue of queues) if ((await this.#take(domain, queue)) === MOST_AT_ONCE) nextMs = 0;
+      for (const queue of queues) if ((await this.#tryTake(domain, queue)) === MOST_AT_ONCE) nextMs = 0;
     }
     return nextMs;
   }
 
   /** Gives how many were taken. */
+  async #tryTake(domain: string, status: QueueStatus): Promise<number> {
+    const isRefused = (): boolean => performance.now() < (this.#refusedUntil.get(status.queue) ?? 0);
+    if (isRefused()) return 0;
+    try {
+      return await this.#take(domain, status);
+    } catch (error) {
+      // n.b. the others are looked at all the same.
+      if (!isRefused()) publishFault({ where: 'queues of roles that nobody plays', error });
+      return 0;
+    }
+  }
+
   async #take(domain: string, { queue, ready }: QueueStatus): Promise<number> {
     const most = Math.min(ready, MOST_AT_ONCE, MOST_OPEN - this.#unsettled);
     const model = this.#options.model();
     if (most <= 0 || model === undefined || this.#isStopped) return 0;
-    const { channel, acks } = await (this.#open ??= this.#openOn(model));
+    const { channel, acks } = await this.#channelOf(queue, model);
     const intake: Intake = {
       carriesWrites: queue.endsWith('.write'),
       nearPrefetchLimit: false,
@@ -103,22 +122,29 @@ export class AbsentRoles {
     return messages.length;
   }
 
-  async #openOn(model: ChannelModel): Promise<Opened> {
-    try {
-      const channel = await model.createChannel();
-      const acks = new AckCoalescer(channel);
-      // n.b. RabbitMQ closes it over a queue that is gone or refused, and gives back what was taken.
-      channel.on('error', (error) => publishFault({ where: 'queues of roles that nobody plays', error }));
-      channel.on('close', () => {
-        acks.close();
-        this.#open = undefined;
-        this.#dropGone();
-      });
-      return { channel, acks };
-    } catch (error) {
-      this.#open = undefined;
-      throw error;
-    }
+  #channelOf(queue: string, model: ChannelModel): Promise<Opened> {
+    const known = this.#open.get(queue);
+    if (known !== undefined) return known;
+    const opening = this.#openOn(queue, model);
+    this.#open.set(queue, opening);
+    opening.catch(() => this.#open.delete(queue));
+    return opening;
+  }
+
+  async #openOn(queue: string, model: ChannelModel): Promise<Opened> {
+    const channel = await model.createChannel();
+    const acks = new AckCoalescer(channel);
+    // n.b. RabbitMQ closes it over a queue that is gone or refused, and gives back what was taken.
+    channel.on('error', (error) => {
+      this.#refusedUntil.set(queue, performance.now() + REFUSED_MS);
+      publishFault({ where: `queue ${queue} of a role that nobody plays`, error });
+    });
+    channel.on('close', () => {
+      acks.close();
+      this.#open.delete(queue);
+      this.#dropGone();
+    });
+    return { channel, acks };
   }
 
   #deliveryOf(message: GetMessage, acks: AckCoalescer, intake: Intake): Delivery {
@@ -136,8 +162,11 @@ export class AbsentRoles {
 
   #dropGone(): void {
     for (const [domain, held] of this.#held) {
-      for (const delivery of held) delivery.settle('requeue');
-      this.#held.delete(domain);
+      for (const delivery of held) if (!delivery.isLive) delivery.settle('requeue');
+      this.#held.set(
+        domain,
+        held.filter(({ isLive }) => isLive),
+      );
     }
   }
 
@@ -150,14 +179,15 @@ export class AbsentRoles {
       domain,
       held.filter((delivery) => !old.includes(delivery)),
     );
-    for (const delivery of old) await this.#publishAgain(delivery);
+    // n.b. in their order and without waiting in between: a thread that ends has little time.
+    await Promise.all(old.map((delivery) => this.#publishAgain(delivery)));
   }
 
   /** n.b. given back by `nack` it would be marked as delivered before, and a write that is so marked may have been carried out. */
   #publishAgain(delivery: Delivery): Promise<void> {
-    const { handOver, exchange } = this.#options;
+    const { handOver, exchange, programs } = this.#options;
     const { routingKey, body, redelivered } = delivery;
-    const properties = copyOf(delivery, { [SINCE]: sinceOf(delivery) });
+    const properties = copyInNameOf(delivery, programs, { [SINCE]: sinceOf(delivery) });
     const { expiration } = properties;
     if (expiration !== undefined) {
       properties.expiration = Math.max(0, Math.ceil(Number(expiration) - (performance.now() - delivery.receivedAtMs)));

@@ -3,6 +3,7 @@ import type { RequestEnvelope } from '#sdk/template';
 import type { Options } from 'amqplib';
 import type { Delivery } from '../amqp/queue-consumer.js';
 import type { HandOver } from '../amqp/hand-over.js';
+import { IN_NAME_OF, type ProgramPolicy } from '../access/programs.js';
 import { MALFORMED_HEADERS } from '../amqp/guarded-amqplib.js';
 import { publishFault } from '../observe/channels.js';
 
@@ -123,6 +124,7 @@ export const NOT_COPIED: ReadonlySet<string> = new Set([
   'x-delivery-count',
   'x-acquired-count',
   'x-death',
+  IN_NAME_OF,
   MALFORMED_HEADERS,
 ]);
 
@@ -139,6 +141,17 @@ const COPIED = [
   'appId',
   'priority',
 ] as const;
+
+/** The same of one that may what the original may. */
+export function copyInNameOf(
+  delivery: Delivery,
+  programs: Pick<ProgramPolicy, 'copyInNameOf'>,
+  headers: Readonly<Record<string, unknown>>,
+): Options.Publish {
+  const { userId, headers: said } = programs.copyInNameOf(delivery.properties);
+  const copy = copyOf(delivery, { ...headers, ...said });
+  return userId === undefined ? copy : { ...copy, userId };
+}
 
 /** The properties of a message that takes the place of `delivery`: its own, persistent, and these headers. */
 export function copyOf(delivery: Delivery, headers: Readonly<Record<string, unknown>>): Options.Publish {

@@ -1,7 +1,7 @@
 import { BATCH_IN_PARTS, BedsError, type RequestEnvelope } from '#sdk/template';
 import type { Delivery } from '../amqp/queue-consumer.js';
 import type { Access } from '../access/access.js';
-import type { ProgramPolicy } from '../access/programs.js';
+import { IN_NAME_OF, type ProgramPolicy } from '../access/programs.js';
 import type { HandOver } from '../amqp/hand-over.js';
 import { parseReplyAddress, type ReplyAddress } from '../amqp/reply-address.js';
 import type { ReplyPublisher } from '../amqp/reply-publisher.js';
@@ -142,6 +142,7 @@ export class RequestPath implements ContextHost {
     this.#waitingWrites = new WaitingWrites({
       stores: adapters,
       handOver,
+      programs: this.#programs,
       exchange: this.#exchange,
       holdMs: config.limits.holdWritesMs,
       run: (pending) => this.#serve(pending),
@@ -200,6 +201,8 @@ export class RequestPath implements ContextHost {
   };
 
   #receive(delivery: Delivery): void {
+    const { properties } = delivery;
+    if (properties.headers?.[IN_NAME_OF] !== undefined) properties.userId = this.#programs.accountBehind(properties);
     const address = this.#addressOf(delivery);
     if (address === 'refused') return;
     let message: DecodedMessage;

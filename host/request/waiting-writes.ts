@@ -2,9 +2,10 @@ import { backoffMs } from '#sdk/time';
 import { type BedsError, type ErrorStatus, isBedsError, type OperationMode } from '@beds/sdk';
 import { SENT_AT } from '#sdk/template';
 import type { Options } from 'amqplib';
+import type { ProgramPolicy } from '../access/programs.js';
 import type { HandOver } from '../amqp/hand-over.js';
 import { publishWrites } from '../observe/channels.js';
-import { copyOf, SINCE, sinceOf } from './dead-letters.js';
+import { copyInNameOf, SINCE, sinceOf } from './dead-letters.js';
 import { type PendingRequest, WaitingWrite } from './pending-request.js';
 import { BROKER_TIMESTAMP, hasReplyTo, marginOf, type RequestScope, thisMoment } from './request-scope.js';
 import type { StoreAdapter } from '../stores/contract.js';
@@ -13,6 +14,7 @@ import { timerWheel } from '../stores/deadlines.js';
 export interface WaitingWritesOptions {
   readonly stores: ReadonlyMap<string, StoreAdapter>;
   readonly handOver: HandOver;
+  readonly programs: Pick<ProgramPolicy, 'copyInNameOf'>;
   /** Where requests are published. */
   readonly exchange: string;
   /** Longest that a write is held. */
@@ -224,7 +226,7 @@ export class WaitingWrites {
       exchange: this.#options.exchange,
       routingKey: delivery.routingKey,
       body: bodyOf(write),
-      properties: propertiesOf(write),
+      properties: propertiesOf(write, this.#options.programs),
     };
     const { expiration } = message.properties;
     if (expiration !== undefined) message.properties.expiration = remainingMs(write);
@@ -290,12 +292,13 @@ function remainingMs({ untilMs: endsAtMs }: WaitingWrite): number {
 }
 
 /** n.b. the copy names the time that is left: no older time may be taken off it once more, by a host whose clock is behind ours. */
-function propertiesOf(write: WaitingWrite): Options.Publish {
+function propertiesOf(write: WaitingWrite, programs: WaitingWritesOptions['programs']): Options.Publish {
   const { delivery } = write.pending;
   const since = { [SINCE]: sinceOf(delivery) };
-  if (!isBounded(write)) return copyOf(delivery, since);
+  if (!isBounded(write)) return copyInNameOf(delivery, programs, since);
   const nowMs = Date.now();
-  const properties = copyOf(delivery, { ...since, [SENT_AT]: nowMs, [BROKER_TIMESTAMP]: nowMs });
+  const times = { [SENT_AT]: nowMs, [BROKER_TIMESTAMP]: nowMs };
+  const properties = copyInNameOf(delivery, programs, { ...since, ...times });
   delete properties.timestamp;
   return properties;
 }

@@ -174,6 +174,7 @@ export class BrokerThread {
       model: () => this.#eventsModel,
       refuse: this.#path.refuse,
       handOver: this.#handOver,
+      programs: this.#programs,
       exchange,
       holdMs: config.limits.holdWritesMs,
     });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { parseManifest, type ReplyEnvelope, type RequestEnvelope } from '#sdk/template';
 import type { ConsumeMessage } from 'amqplib';
 import { Access, type ResolveSession } from '../../host/access/access.js';
-import { ProgramPolicy } from '../../host/access/programs.js';
+import { IN_NAME_OF, ProgramPolicy } from '../../host/access/programs.js';
 import { Delivery } from '../../host/amqp/queue-consumer.js';
 import { HandOver } from '../../host/amqp/hand-over.js';
 import { type Reply, ReplyPublisher, type ReplySettled } from '../../host/amqp/reply-publisher.js';
@@ -41,6 +41,8 @@ export type Asked = Pick<RequestEnvelope, 'op'> &
     readonly isWrite?: boolean;
     /** The account that RabbitMQ has checked. */
     readonly userId?: string;
+    /** Of a copy that a host made: the account of the original. */
+    readonly inNameOf?: string;
   };
 
 /** The request path and the generations of one thread, in this process, without servers. */
@@ -123,13 +125,13 @@ export function makeDataPlane(
     onDrained: ({ id }) => drained.push(id),
   });
   let asked = 0;
-  const ask = ({ redelivered = false, isWrite = false, userId, ...request }: Asked): Promise<ReplyEnvelope> => {
+  const ask = ({ redelivered = false, isWrite = false, userId, inNameOf, ...request }: Asked): Promise<ReplyEnvelope> => {
     asked += 1;
     const correlationId = String(asked);
     const envelope = { v: 1, id: `r-${correlationId}`, domain: 'notes', ...request };
     const answer = new Promise<string>((resolve) => waiting.set(correlationId, resolve));
     path.handle(
-      deliver(envelope, { correlationId, redelivered, userId, isWrite, verdicts, prefix: config.amqp.prefix }),
+      deliver(envelope, { correlationId, redelivered, userId, inNameOf, isWrite, verdicts, prefix: config.amqp.prefix }),
     );
     return answer.then((text) => JSON.parse(text) as ReplyEnvelope);
   };
@@ -144,6 +146,7 @@ interface Sent {
   readonly correlationId: string;
   readonly redelivered: boolean;
   readonly userId: string | undefined;
+  readonly inNameOf: string | undefined;
   readonly isWrite: boolean;
   readonly verdicts: string[];
   readonly prefix: string;
@@ -151,12 +154,13 @@ interface Sent {
 
 function deliver(
   envelope: { readonly domain: string; readonly op: string },
-  { correlationId, redelivered, userId, isWrite, verdicts, prefix }: Sent,
+  { correlationId, redelivered, userId, inNameOf, isWrite, verdicts, prefix }: Sent,
 ): Delivery {
   const routingKey = `${envelope.domain}.${envelope.op}`;
   const fields = { exchange: `${prefix}.request`, routingKey, redelivered, deliveryTag: 1 };
   const replyTo = 'amq.rabbitmq.reply-to.g1h2AA5yZXBseUA4OTU2MDI0NgAAFAAAAAAAZQ.Jx5u8J2jv0Xb';
-  const properties = { contentType: 'application/json', correlationId, replyTo, userId, headers: {} };
+  const headers = inNameOf === undefined ? {} : { [IN_NAME_OF]: inNameOf };
+  const properties = { contentType: 'application/json', correlationId, replyTo, userId, headers };
   const message = { content: Buffer.from(JSON.stringify(envelope)), fields, properties };
   const channel = {
     ack: () => void verdicts.push('ack'),
