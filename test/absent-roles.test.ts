@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { describe, it } from 'node:test';
 import type { ChannelModel } from 'amqplib';
-import type { HandOver } from '../host/amqp/hand-over.js';
+import { HandOver } from '../host/amqp/hand-over.js';
 import { ProgramPolicy } from '../host/access/programs.js';
 import { AbsentRoles, type AbsentRolesOptions } from '../host/request/absent-roles.js';
 import { eventually } from './support/eventually.js';
@@ -65,7 +65,7 @@ function answering(domains: readonly string[], publish: HandOver['publish']): An
     },
     model: () => abandoned.model,
     refuse: () => assert.fail('nobody waits for an answer'),
-    handOver: { publish } as HandOver,
+    handOver: Object.assign(new HandOver(), { publish }),
     programs: new ProgramPolicy({}, 'amqp://host:secret@localhost'),
     exchange: 'requests',
     holdMs: 600_000,
@@ -81,7 +81,8 @@ describe('writes for a role that nobody plays', () => {
     const sent: string[] = [];
     const confirm: (() => void)[] = [];
     const { abandoned, roles, looks } = answering(['notes'], ({ body, properties: { userId, headers } }, onSettled) => {
-      assert.deepEqual([userId, headers?.['beds-in-name-of']], ['host', 'shop']);
+      const named: unknown = (headers as Readonly<Record<string, unknown>> | undefined)?.['beds-in-name-of'];
+      assert.deepEqual([userId, named], ['host', 'shop']);
       sent.push(String(body));
       confirm.push(() => onSettled('confirmed'));
     });

@@ -15,7 +15,7 @@ import {
   undoObjects,
 } from '../host/dba/index.js';
 import { changingDomain, type Draft, fieldsOf, nextOf, SONGS, type Workplace } from './support/changing-domain.js';
-import { sharedServices } from './support/services.js';
+import { lastFirst, sharedServices } from './support/services.js';
 
 const { mariadb } = await sharedServices(['mariadb']);
 assert.ok(mariadb);
@@ -191,7 +191,7 @@ describe('a change of a database', { timeout: 600_000 }, () => {
     await applyObjects({ ...place.options, ...allowed });
     await place.dba.query("CALL songs_create_v2('Five', 2, 500, NULL, NULL, 4, NULL, 'fine')");
     const user = `blind_${place.database}`;
-    t.after(() => place.dba.query(`DROP USER IF EXISTS ${user}`).catch(() => undefined));
+    lastFirst(t, () => place.dba.query(`DROP USER IF EXISTS ${user}`));
     // Whoever changes tables need not see what is in them.
     await place.dba.query(
       `CREATE USER ${user} IDENTIFIED BY 'blind';
@@ -301,14 +301,16 @@ describe('a change of a database', { timeout: 600_000 }, () => {
   it('drops what a killed plan has left, and no database that somebody has named or works with', async (t) => {
     const place = await started(t);
     const [left, own, used] = ['beds_plan_00000000000a', 'beds_plan_of_mine', 'beds_plan_00000000000b'] as const;
-    t.after(async () => {
+    lastFirst(t, async () => {
       for (const name of [left, own, used]) await place.dba.query(`DROP DATABASE IF EXISTS ${name}`);
     });
     for (const name of [left, own, used]) await place.dba.query(`CREATE DATABASE ${name}`);
     await place.dba.query('DO GET_LOCK(?, 0)', [used]);
     place.write(MANY);
     await onePlan(place);
-    const found = (await rows(place, "SHOW DATABASES LIKE 'beds\\_plan\\_%'")).flatMap((row) => Object.values(row));
+    const found = (await rows(place, "SHOW DATABASES LIKE 'beds\\_plan\\_%'")).flatMap(
+      (row) => Object.values(row) as unknown[],
+    );
     assert.deepEqual(found, [used, own]);
   });
 

@@ -766,7 +766,9 @@ const SCRATCH = 'beds_plan_';
 
 /** Drops what processes have left that were killed: who has such a database holds a lock of its name, which ends with him. */
 async function dropAbandoned(connection: Connection): Promise<void> {
-  const [found] = await connection.query<RowDataPacket[]>('SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA');
+  const [found] = await connection.query<RowDataPacket[]>(
+    'SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA',
+  );
   for (const name of found.map((row) => String(row['name']))) {
     if (!name.startsWith(SCRATCH) || !/^[0-9a-f]{12}$/.test(name.slice(SCRATCH.length))) continue;
     const [[lock]] = await connection.query<RowDataPacket[]>('SELECT GET_LOCK(?, 0) AS mine', [name]);

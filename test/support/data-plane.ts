@@ -125,13 +125,27 @@ export function makeDataPlane(
     onDrained: ({ id }) => drained.push(id),
   });
   let asked = 0;
-  const ask = ({ redelivered = false, isWrite = false, userId, inNameOf, ...request }: Asked): Promise<ReplyEnvelope> => {
+  const ask = ({
+    redelivered = false,
+    isWrite = false,
+    userId,
+    inNameOf,
+    ...request
+  }: Asked): Promise<ReplyEnvelope> => {
     asked += 1;
     const correlationId = String(asked);
     const envelope = { v: 1, id: `r-${correlationId}`, domain: 'notes', ...request };
     const answer = new Promise<string>((resolve) => waiting.set(correlationId, resolve));
     path.handle(
-      deliver(envelope, { correlationId, redelivered, userId, inNameOf, isWrite, verdicts, prefix: config.amqp.prefix }),
+      deliver(envelope, {
+        correlationId,
+        redelivered,
+        userId,
+        inNameOf,
+        isWrite,
+        verdicts,
+        prefix: config.amqp.prefix,
+      }),
     );
     return answer.then((text) => JSON.parse(text) as ReplyEnvelope);
   };
