@@ -191,7 +191,9 @@ describe('a change of a database', { timeout: 600_000 }, () => {
     await applyObjects({ ...place.options, ...allowed });
     await place.dba.query("CALL songs_create_v2('Five', 2, 500, NULL, NULL, 4, NULL, 'fine')");
     const user = `blind_${place.database}`;
-    lastFirst(t, () => place.dba.query(`DROP USER IF EXISTS ${user}`));
+    lastFirst(t, async () => {
+      await place.dba.query(`DROP USER IF EXISTS ${user}`);
+    });
     // Whoever changes tables need not see what is in them.
     await place.dba.query(
       `CREATE USER ${user} IDENTIFIED BY 'blind';
