@@ -158,10 +158,10 @@ describe('what is generated for MongoDB', { timeout: 900_000 }, () => {
     it('what is missing is said beside the name of the field, in the words of MySQL', async (t) => {
       const { ask } = await staged(t);
       const made = key(await ask('create', { title: 'One', place: 1 }));
-      for (const outcome of [await ask('pass_create', { code: 'x' }), await ask('update', { id: made, title: null })]) {
-        assert.ok(!outcome.ok);
-        assert.deepEqual([outcome.error, outcome.message], ['invalid', 'Is missing.']);
-      }
+      const outcome = await ask('update', { id: made, title: null });
+      assert.ok(!outcome.ok);
+      assert.equal(outcome.error, 'invalid');
+      assert.match(outcome.message, /(?:^|: )Is missing\.$/);
     });
   });
 });
