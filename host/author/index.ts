@@ -31,6 +31,7 @@ import {
   contractObjects,
   planObjects,
   readRuntimeAccounts,
+  readTables,
   statusObjects,
   undoObjects,
   type DbaProgress,
@@ -39,6 +40,7 @@ import { preflight, unknownStore } from '../deploy/admit/preflight.js';
 import type { ServiceName } from '../dev-servers/contract.js';
 import { readServices } from '../dev-servers/server-folder.js';
 import { dbaErrors } from '../errors/dba.js';
+import type { MysqlTables } from '#sdk/generate';
 import type { NamedObject, StoreAdapter } from '../stores/contract.js';
 import { loadAdapters } from '../stores/factory.js';
 import { findDevHost } from './dev-host.js';
@@ -163,6 +165,18 @@ class Tools implements AuthorTools {
     } catch (error) {
       if (!isBedsError(error)) throw error;
       return undefined;
+    }
+  }
+
+  async readTables(store: string, tables: readonly string[]): Promise<MysqlTables> {
+    const { config } = this.#read();
+    const servers = await this.#useServers(['mariadb']);
+    try {
+      const adminUrl = administeredStores(config, servers)[store]?.adminUrl;
+      if (adminUrl === undefined) throw dbaErrors.make('BEDS_DBA_SERVER_UNKNOWN');
+      return await readTables(adminUrl, tables);
+    } finally {
+      await servers.close();
     }
   }
 

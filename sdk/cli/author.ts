@@ -205,6 +205,8 @@ export interface AuthorTools {
   undoObjects(request: ChangeRequest): Promise<number>;
   /** What the databases were made from, of all domains or of those named. */
   databaseStatus(domains: readonly string[]): Promise<readonly DatabaseStatus[]>;
+  /** What the database of a store says of some tables, as its administrator sees them. Writes nothing. Throws BEDS_DBA_*. */
+  readTables(store: string, tables: readonly string[]): Promise<generator.MysqlTables>;
   /** Tries a generated domain on a schema that exists for that alone, on the server of its store. Throws BEDS_DBA_*. */
   prove(request: ProveRequest): Promise<Proof>;
   /** What admission would say of the objects that a version uses. */

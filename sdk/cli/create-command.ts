@@ -15,7 +15,8 @@ import {
   workplaceFiles,
 } from './new-domain.js';
 
-const DOMAIN = /^[a-z][a-z0-9-]{0,29}$/;
+/** What a domain may be called. */
+export const DOMAIN = /^[a-z][a-z0-9-]{0,29}$/;
 
 export const createCommand: Command<AuthorContext> = {
   name: 'create',

@@ -37,6 +37,7 @@ type LoadCommand = () => Promise<Command<AuthorContext>>;
 /** The commands of an author, in the order of the help. A program that has them gives them an `AuthorContext`. */
 export const AUTHOR_COMMANDS: readonly (readonly [string, LoadCommand])[] = [
   ['create', async (): Promise<Command<AuthorContext>> => (await import('./create-command.js')).createCommand],
+  ['import', async (): Promise<Command<AuthorContext>> => (await import('./import-command.js')).importCommand],
   ['check', async (): Promise<Command<AuthorContext>> => (await import('./check-command.js')).checkCommand],
   ['test', async (): Promise<Command<AuthorContext>> => (await import('./test-command.js')).testCommand],
   ['build', async (): Promise<Command<AuthorContext>> => (await import('./build-command.js')).buildCommand],

@@ -31,6 +31,14 @@ export {
   type TableChange,
   type WindowTrigger,
 } from './mysql-change.js';
+export {
+  type ImportedDomain,
+  type ImportNote,
+  type MysqlColumn,
+  type MysqlTable,
+  type MysqlTables,
+  specificationOfTables,
+} from './mysql-import.js';
 export { generateMongodb } from './mongodb-domain.js';
 export type { Refusal };
 

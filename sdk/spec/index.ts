@@ -27,7 +27,7 @@ export { editorSchema, editorSchemaText, strictSchema } from './json-schema.js';
 export type * from './language.js';
 export { compareVersions } from './compare-versions.js';
 export { type ReadAnswer, readAnswer } from './read-answer.js';
-export { FormulaError, parseFormula } from './parse-formula.js';
+export { FORMULA_WORDS, FormulaError, parseFormula, WIRE_WORDS } from './parse-formula.js';
 export * from './play.js';
 export { changePrompt, firstPrompt, problemLine, referenceText, repairPrompt } from './prompt.js';
 export { shapesLeftOut } from './grammar.js';
