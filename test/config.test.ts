@@ -6,7 +6,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { isBedsError } from '@beds/sdk';
 import { loadConfig, readConfig, type ConfigReading } from '../host/config/load.js';
 import { configSchema } from '../host/config/schema.js';
-import { redactUrl } from '../host/config/secrets.js';
+import { redactUrl, takeUrls } from '../host/config/secrets.js';
 import { defaultFileText, jsonSchemaText } from '../host/config/write-files.js';
 
 const SECRET = 'hunter2-very-secret';
@@ -222,6 +222,27 @@ const BROKEN: readonly (readonly [string, Given, RegExp])[] = [
     { variables: { BEDS_LIMITS_MAX_DEPTH: SECRET } },
     /BEDS_LIMITS_MAX_DEPTH: limits\.maxDepth: must be a whole number/,
   ],
+  ['a provider without its model', { beds: '[assistant]\nprovider = "openai"' }, /assistant\.model: must be given/],
+  [
+    'a key of a model that would be read on its way',
+    { beds: `[assistant]\nurl = "http://models.example/v1"\napiKey = "${SECRET}"` },
+    /assistant\.url: must be an https:\/\/ URL, or one of this machine/,
+  ],
+  [
+    'a key of a model that no header can carry',
+    { beds: `[assistant]\napiKey = "${SECRET}\\n"` },
+    /assistant\.apiKey: must be a key of visible ASCII characters/,
+  ],
+  [
+    'a URL of a model with a password',
+    { beds: `[assistant]\nurl = "https://u:${SECRET}@models.example/v1"` },
+    /assistant\.url: must be .* without user and password/,
+  ],
+  [
+    'a bound on cost without prices',
+    { beds: '[assistant]\nmaxCostUsd = 2\ninputUsdPerMillion = 3' },
+    /assistant\.maxCostUsd: needs inputUsdPerMillion and outputUsdPerMillion/,
+  ],
   [
     'a directory that is not there',
     { variables: { BEDS_CONFIG: 'nowhere' } },
@@ -315,6 +336,16 @@ describe('where values come from', () => {
       reading(t, { beds: beds('"appServer"'), variables: { PW: 'p' } }).config?.stores['accounts']?.url,
       'mysql://u:p@h/d',
     );
+  });
+
+  it('no host needs the key of the model, and nothing is left of it to be tried', (t) => {
+    const beds = '[assistant]\nprovider = "anthropic"\nmodel = "m"\napiKey = "x-${MODEL_KEY}"\n[limits]\nmaxDepth = 9';
+    const { config, problems } = reading(t, { beds });
+    assert.deepEqual(problems, []);
+    assert.equal(config?.assistant.apiKey, '');
+    const given = reading(t, { beds, variables: { MODEL_KEY: SECRET } }).config;
+    assert.equal(given?.assistant.apiKey, `x-${SECRET}`);
+    assert.ok(!JSON.stringify(takeUrls(given).config).includes(SECRET), 'threads get it');
   });
 
   it('without any file every key has its default', (t) => {

@@ -13,6 +13,8 @@ import {
   type Generator,
   type HostLine,
   type Language,
+  type ModelAnswer,
+  type ModelRequest,
   type ObjectUser,
   type Opinion,
   type Proof,
@@ -39,11 +41,13 @@ import {
 import { preflight, unknownStore } from '../deploy/admit/preflight.js';
 import type { ServiceName } from '../dev-servers/contract.js';
 import { readServices } from '../dev-servers/server-folder.js';
+import { cliErrors } from '../errors/cli.js';
 import { dbaErrors } from '../errors/dba.js';
 import type { MysqlTables } from '#sdk/generate';
 import type { NamedObject, StoreAdapter } from '../stores/contract.js';
 import { loadAdapters } from '../stores/factory.js';
 import { findDevHost } from './dev-host.js';
+import type { Model } from './model.js';
 import { operatorSession } from './operator.js';
 import { readBundles, encodeBundle } from './read-bundles.js';
 import { administeredStores, type ServerUrls, urlOfStore } from './resolve-config.js';
@@ -65,10 +69,18 @@ export function createTools(place: ToolsPlace, useServers?: UseServers): AuthorT
   return new Tools(place, useServers);
 }
 
+/** The configuration, and what is known of where it comes from. */
+interface Known {
+  readonly config: Config;
+  readonly isPluginsSaid: boolean;
+  readonly written: ReadonlyMap<string, string>;
+}
+
 class Tools implements AuthorTools {
   readonly #place: ToolsPlace;
   readonly #useServers: UseServers;
-  #config: { readonly config: Config; readonly isPluginsSaid: boolean } | undefined;
+  #config: Known | undefined;
+  #model: Model | undefined;
 
   constructor(place: ToolsPlace, useServers?: UseServers) {
     this.#place = place;
@@ -79,7 +91,23 @@ class Tools implements AuthorTools {
   settings(): AuthorSettings {
     const { config, isPluginsSaid } = this.#read();
     const stores = Object.entries(config.stores).map(([name, { kind }]) => [name, kind] as const);
-    return { plugins: this.#directories.plugins, isPluginsSaid, stores: Object.fromEntries(stores) };
+    const { provider } = config.assistant;
+    return { plugins: this.#directories.plugins, isPluginsSaid, stores: Object.fromEntries(stores), provider };
+  }
+
+  async askModel(request: ModelRequest): Promise<ModelAnswer> {
+    const { config, written } = this.#read();
+    const { assistant: settings } = config;
+    const key = written.get('assistant.apiKey');
+    if (settings.apiKey === '' && key !== undefined) {
+      const message = `assistant.apiKey is ${key}, and this variable is not set.`;
+      throw cliErrors.make('BEDS_CLI_MODEL_REFUSED', message);
+    }
+    if (this.#model === undefined) {
+      const { Model } = await import('./model.js');
+      this.#model = new Model({ settings, signal: this.#place.signal, note: this.#place.note });
+    }
+    return this.#model.ask(request);
   }
 
   language(): Promise<Language> {
@@ -293,11 +321,11 @@ class Tools implements AuthorTools {
     return operatorSession({ ...broker, env, signal, config: this.#read().config, directory: this.#directories.state });
   }
 
-  #read(): { readonly config: Config; readonly isPluginsSaid: boolean } {
+  #read(): Known {
     if (this.#config !== undefined) return this.#config;
-    const { config, problems, sources } = readConfig(this.#place);
+    const { config, problems, sources, written } = readConfig(this.#place);
     if (config === undefined) throw configInvalid(problems);
-    return (this.#config = { config, isPluginsSaid: sources.has('plugins.directory') });
+    return (this.#config = { config, isPluginsSaid: sources.has('plugins.directory'), written });
   }
 
   get #directories(): ReturnType<typeof directoriesOf> {

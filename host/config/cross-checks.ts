@@ -24,6 +24,7 @@ export function crossCheck(settings: Config): readonly CrossProblem[] {
     ...checkUrls(config),
     ...checkOpenid(config),
     ...checkDashboard(config),
+    ...checkAssistant(config),
   ];
 }
 
@@ -202,14 +203,47 @@ function checkOpenid({ openid: { issuer, audience, jwksUrl } }: Config): readonl
     const message = 'must be given with openid.issuer: tokens for others would count.';
     problems.push({ paths: ['openid.audience', 'openid.issuer'], message });
   }
-  const { protocol, hostname } = URL.canParse(jwksUrl) ? new URL(jwksUrl) : { protocol: '', hostname: '' };
-  const isHere = protocol === 'http:' && ['127.0.0.1', 'localhost', '[::1]'].includes(hostname);
-  if (protocol !== 'https:' && !isHere) {
+  if (!isSafe(jwksUrl)) {
     problems.push({
       paths: ['openid.jwksUrl', 'openid.issuer'],
       message: 'must be an https:// URL, or one of this machine.',
     });
   }
+  return problems;
+}
+
+/** Whether nobody reads or changes on their way what goes there. */
+function isSafe(url: string): boolean {
+  const { protocol, hostname } = URL.canParse(url) ? new URL(url) : { protocol: '', hostname: '' };
+  return protocol === 'https:' || (protocol === 'http:' && ['127.0.0.1', 'localhost', '[::1]'].includes(hostname));
+}
+
+function checkAssistant({ assistant }: Config): readonly CrossProblem[] {
+  const { provider, url, model, apiKey, maxCostUsd, inputUsdPerMillion, outputUsdPerMillion } = assistant;
+  const problems: CrossProblem[] = [];
+  const { protocol, username, password } = URL.canParse(url)
+    ? new URL(url)
+    : { protocol: '', username: '', password: '' };
+  if (provider !== 'files' && model === '')
+    problems.push({
+      paths: ['assistant.model', 'assistant.provider'],
+      message: `must be given with the provider ${provider}.`,
+    });
+  if (url !== '' && (!['https:', 'http:'].includes(protocol) || username !== '' || password !== ''))
+    problems.push({
+      paths: ['assistant.url', 'assistant.provider'],
+      message: 'must be an https:// or http:// URL, without user and password.',
+    });
+  else if (url !== '' && apiKey !== '' && !isSafe(url))
+    problems.push({
+      paths: ['assistant.url', 'assistant.apiKey'],
+      message: 'must be an https:// URL, or one of this machine, as the key would be read on its way.',
+    });
+  if (maxCostUsd > 0 && (inputUsdPerMillion === 0 || outputUsdPerMillion === 0))
+    problems.push({
+      paths: ['assistant.maxCostUsd', 'assistant.inputUsdPerMillion'],
+      message: 'needs inputUsdPerMillion and outputUsdPerMillion.',
+    });
   return problems;
 }
 

@@ -48,7 +48,7 @@ export function readConfig(origin: ConfigOrigin): ConfigReading {
   const merged = mergeLayers([defaultLayer(files), ...files, environment]);
 
   const { config, problems } = validate(merged);
-  const { unset, idle } = unsetOf(files, config);
+  const { unset, idle, hasKey } = unsetOf(files, config);
   const all = [
     ...missingDirectory(directory, origin.projectRoot, env),
     ...files.flatMap((file) => file.problems),
@@ -57,7 +57,7 @@ export function readConfig(origin: ConfigOrigin): ConfigReading {
     ...problems,
   ];
   return {
-    config: all.length === 0 && config !== undefined ? deepFreeze(withoutUrls(config, idle)) : undefined,
+    config: all.length === 0 && config !== undefined ? deepFreeze(withoutSecrets(config, idle, hasKey)) : undefined,
     problems: all,
     sources: merged.sources,
     written: writtenTexts(files, merged),
@@ -81,29 +81,38 @@ function readFileLayer(path: string, projectRoot: string, env: Environment): Fil
   };
 }
 
-/** Variables that are not set; `idle`: stores that need some for their URLs, and that this node does not open. */
+const MODEL_KEY = 'assistant.apiKey';
+
+/**
+ * Variables that are not set; `idle`: stores that need some for their URLs, and that this node does not open. The key of a model
+ * is needed by who asks one: no host does.
+ */
 function unsetOf(
   files: readonly FileLayer[],
   config: Config | undefined,
-): { readonly unset: readonly ConfigProblem[]; readonly idle: readonly string[] } {
-  const all = files.flatMap(({ expanded }) => expanded.unset);
-  if (config === undefined || all.length === 0) return { unset: all, idle: [] };
+): { readonly unset: readonly ConfigProblem[]; readonly idle: readonly string[]; readonly hasKey: boolean } {
+  const found = files.flatMap(({ expanded }) => expanded.unset);
+  const all = found.filter(({ path }) => path !== MODEL_KEY);
+  const hasKey = all.length === found.length;
+  if (config === undefined || all.length === 0) return { unset: all, idle: [], hasKey };
   const own = ownStores(withPossibleRoles(config));
   const others = Object.keys(config.stores).filter((store) => !Object.hasOwn(own, store));
   const urlOf = (store: string): string => `stores.${store}.url`;
   return {
     unset: all.filter(({ path }) => !others.some((store) => urlOf(store) === path)),
     idle: others.filter((store) => all.some(({ path }) => path === urlOf(store))),
+    hasKey,
   };
 }
 
-/** n.b. what is left of a URL without its password is none to be tried. */
-function withoutUrls(config: Config, stores: readonly string[]): Config {
+/** n.b. what is left of a URL without its password, or of a key without its variable, is none to be tried. */
+function withoutSecrets(config: Config, stores: readonly string[], hasKey: boolean): Config {
   const emptied = stores.flatMap((name) => {
     const store = config.stores[name];
     return store === undefined ? [] : [[name, { ...store, url: '' }] as const];
   });
-  return { ...config, stores: { ...config.stores, ...Object.fromEntries(emptied) } };
+  const assistant = hasKey ? config.assistant : { ...config.assistant, apiKey: '' };
+  return { ...config, assistant, stores: { ...config.stores, ...Object.fromEntries(emptied) } };
 }
 
 /** Named tables (`[brokers.rBroker]`) that no file speaks of, so that a variable can change them too. */

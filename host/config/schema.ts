@@ -356,6 +356,50 @@ const dashboard = z.strictObject({
   key: z.string().default('').describe('File with its key, PEM.'),
 });
 
+const usd = z.number().min(0).max(1_000_000).default(0);
+
+const assistant = z.strictObject({
+  provider: z
+    .enum(['files', 'openai', 'anthropic'])
+    .default('files')
+    .describe(
+      'Who answers the prompts of `beds design`. files: whoever puts answers into files. openai: an endpoint that is compatible with chat completions of OpenAI. anthropic: one with the messages of Anthropic.',
+    ),
+  url: url
+    .default('')
+    .describe(
+      'Address of the endpoint with its version, such as http://127.0.0.1:11434/v1. With a key it is https or on this machine. Empty: that of the provider itself.',
+    ),
+  model: z
+    .string()
+    .regex(/^[\x20-\x7e]{0,200}$/, 'must be the name of a model, in ASCII')
+    .default('')
+    .describe('Name of the model, as the endpoint knows it.'),
+  apiKey: z
+    .string()
+    .regex(/^[\x21-\x7e]{0,4000}$/, 'must be a key of visible ASCII characters, without spaces')
+    .default('')
+    .describe('Key for the endpoint: ${MODEL_KEY}. Only `beds design` needs the variable. Empty: none is sent.'),
+  structuredOutput: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Give the endpoint the JSON Schema of a specification. One that refuses it is asked without. false: it is never given.',
+    ),
+  timeoutMs: milliseconds.default(600_000).describe('Maximum time of one answer, with all attempts to get it.'),
+  maxAnswerTokens: within(1_000, 1_000_000)
+    .default(32_000)
+    .describe('Maximum number of tokens of one answer, with what the model thinks before it.'),
+  maxTokens: within(1_000, 100_000_000)
+    .default(400_000)
+    .describe('Maximum number of tokens of all prompts and answers for one domain, or for one change of it.'),
+  maxCostUsd: usd.describe(
+    'Maximum cost of the same, in US dollars. It needs both prices. 0: maxTokens alone bounds it.',
+  ),
+  inputUsdPerMillion: usd.describe('Price of a million tokens of prompts, in US dollars.'),
+  outputUsdPerMillion: usd.describe('Price of a million tokens of answers, in US dollars.'),
+});
+
 const tracing = z.strictObject({
   endpoint: url
     .default('')
@@ -466,6 +510,7 @@ export const configSchema = z.strictObject({
   dashboard: dashboard.prefault({}).describe('The dashboard, for operators with a browser.'),
   log: log.prefault({}).describe('The log.'),
   tracing: tracing.prefault({}).describe('Traces of requests, for OpenTelemetry.'),
+  assistant: assistant.prefault({}).describe('The model that `beds design` asks.'),
   state: state.prefault({}).describe('Where the host keeps what must survive a restart.'),
 });
 

@@ -69,6 +69,7 @@ export function takeUrls(config: Config): { readonly config: Config; readonly ur
       ...config,
       amqp: { ...config.amqp, url: '' },
       security: { ...config.security, orderSecret: '' },
+      assistant: { ...config.assistant, apiKey: '' },
       tracing: { ...config.tracing, endpoint: config.tracing.endpoint === '' ? '' : HIDDEN, headers: [] },
       stores: Object.fromEntries(stores.map(([name, store]) => [name, { ...store, url: '' }])),
     },

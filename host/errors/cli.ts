@@ -28,6 +28,28 @@ export const cliErrors = defineErrors({
     action:
       'Run a node of the role admin with a store for it ([stores.admin]); host/OPERATIONS.md says how. `beds logs --follow` shows what nodes say from now on without one.',
   },
+  BEDS_CLI_MODEL_REFUSED: {
+    message: 'The endpoint of the model refuses the request.',
+    status: 'invalid',
+    action:
+      'Read what it says, and correct [assistant] of the configuration: url, model, apiKey, maxAnswerTokens. --provider files needs no endpoint.',
+  },
+  BEDS_CLI_MODEL_UNAVAILABLE: {
+    message: 'The endpoint of the model cannot be reached, has too much to do, or breaks off.',
+    status: 'unavailable',
+    action: 'Run the command again later: it goes on where it stopped. assistant.url says where it asks.',
+  },
+  BEDS_CLI_MODEL_TIMEOUT: {
+    message: 'The model has not answered in time.',
+    status: 'timeout',
+    action: 'Run the command again, with a longer assistant.timeoutMs or another model.',
+  },
+  BEDS_CLI_MODEL_BUDGET: {
+    message: 'The bound on what one domain or change may use of a model is reached.',
+    status: 'invalid',
+    action:
+      'Raise assistant.maxTokens or assistant.maxCostUsd, answer the prompt by hand with --provider files, or describe a smaller domain.',
+  },
   BEDS_CLI_DEMO_FAILED: {
     message: 'The demo failed.',
     status: 'fault',

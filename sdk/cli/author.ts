@@ -55,6 +55,34 @@ export interface AuthorSettings {
   /** Whether a file or a variable says so, rather than the default. */
   readonly isPluginsSaid: boolean;
   readonly stores: Readonly<Record<string, StoreKind>>;
+  /** Who answers prompts: `assistant.provider`. */
+  readonly provider: 'files' | 'openai' | 'anthropic';
+}
+
+/** A prompt for the model of the configuration. */
+export interface ModelRequest {
+  readonly prompt: string;
+  /** JSON Schema of the answer, for endpoints that hold a model to one. */
+  readonly schema: Readonly<Record<string, unknown>>;
+  /** What was used for the same work before. */
+  readonly spent: TokenUse;
+  /** With every request that was answered, also in part: all that is used now. */
+  readonly onSpent: (spent: TokenUse) => void;
+}
+
+/** What work with a model has used. Tokens that nobody counted are estimated. */
+export interface TokenUse {
+  readonly requests: number;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  /** 0 where the configuration has no prices. */
+  readonly usd: number;
+}
+
+export interface ModelAnswer {
+  readonly text: string;
+  /** `declined`: the text says why the model does not answer. */
+  readonly end: 'whole' | 'cut-off' | 'declined';
 }
 
 export interface ApplyRequest {
@@ -215,6 +243,8 @@ export interface AuthorTools {
   describeStore(store: string): Promise<readonly StoreObject[]>;
   /** What a running host would say of a bundle: all of admission, and the contract of the version that serves. */
   checkWithHost(bundlePath: string): Promise<Opinion>;
+  /** Asks the model of the configuration, within its bounds. Throws BEDS_CLI_MODEL_*. */
+  askModel(request: ModelRequest): Promise<ModelAnswer>;
   /** The language of specifications; loaded when it is asked for. */
   language(): Promise<Language>;
   /** What makes files of specifications; loaded when it is asked for. */

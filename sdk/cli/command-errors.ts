@@ -32,6 +32,11 @@ export const commandErrors = defineErrors({
     status: 'invalid',
     action: 'Install it as the message says, in the project of the domain.',
   },
+  BEDS_CLI_MODEL_DECLINED: {
+    message: 'The model has declined to answer.',
+    status: 'invalid',
+    action: 'Read why in the file that the message names. Say it in other words, or ask another model.',
+  },
   BEDS_CLI_NO_HOST: {
     message: 'There is no host to deploy the domain to.',
     status: 'unavailable',

@@ -1,17 +1,17 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import type { CheckedSpecification, Problem, Specification } from '../spec/index.js';
-import type { AuthorContext, Generator, Language, Proof } from './author.js';
+import type { AuthorContext, AuthorTools, Generator, Language, Proof, TokenUse } from './author.js';
 import { type Command, EXIT } from './command.js';
 import { commandErrors } from './command-errors.js';
 import { generateOne } from './generate-command.js';
 import { printable } from './print.js';
-import { proveDomain } from './prove-command.js';
+import { proveDomain, workFolder } from './prove-command.js';
 import { readNamedFile } from './spec-command.js';
 
 /**
- * From plain words to a checked specification. The model fills in one document and nothing else; here it is whoever answers the
- * prompt that is written to a file. Everything that was asked and answered stays in .beds/design/<domain>, and what is there says
+ * From plain words to a checked specification. The model fills in one document and nothing else: one behind
+ * HTTP, or whoever answers the prompt that is written to a file. Everything that was asked and answered stays in .beds/design/<domain>, and what is there says
  * where the work stands: the command can be stopped and run again at any point.
  */
 
@@ -24,14 +24,15 @@ export const designCommand: Command<AuthorContext> = {
   name: 'design',
   summary: 'Make a domain from plain words: its specification, and with --yes its files and their proof.',
   usage:
-    'design <domain> ["<brief>"] [--file <brief.md>] [--change "<what>"] [--provider files] [--yes] [--store <name>] [--out <domain.json>]',
+    'design <domain> ["<brief>"] [--file <brief.md>] [--change "<what>"] [--provider <name>] [--yes] [--store <name>] [--out <domain.json>]',
   options: {
     file: { type: 'string', value: '<file>', description: 'The brief, instead of in the command line.' },
     change: { type: 'string', value: '<what>', description: 'What is to be different in the domain that there is.' },
     provider: {
       type: 'string',
       value: '<name>',
-      description: 'Who answers. files: a prompt is written to a file and the answer read from one. Default files.',
+      description:
+        'Who answers. files: a prompt is written to a file and the answer read from one. openai, anthropic: the endpoint of [assistant] in the configuration. Default assistant.provider.',
     },
     yes: {
       type: 'boolean',
@@ -46,7 +47,7 @@ export const designCommand: Command<AuthorContext> = {
     },
   },
   details:
-    'Give the prompt to any chat program, put its answer into the file that is named, and run the command again: the answer is checked, and ' +
+    'Without a model in the configuration, give the prompt to any chat program, put its answer into the file that is named, and run the command again: the answer is checked, and ' +
     'where something is wrong in it, a prompt that says what is written, three rounds at most. The brief is data and never an order: only a ' +
     'document that was checked goes on. Read what the domain will do, and its assumptions and questions: edit the document, ask for something else with --change, or take it with --yes. ' +
     'Then its files are made as by `beds generate` and tried as by `beds prove`; what fails goes back to the model once. Everything is kept in .beds/design/<domain>, and the command goes on ' +
@@ -76,6 +77,14 @@ interface Work {
   readonly takesEdits: boolean;
   /** What the first round asks, where that is not the task. */
   readonly first?: string;
+  /** Absent: a person answers, in files. */
+  readonly ask?: (round: Round) => Promise<void>;
+}
+
+/** Where a round is kept: `round-1.prompt.md` and the like. */
+interface Round {
+  readonly prompt: string;
+  readonly file: (end: string) => string;
 }
 
 type Outcome =
@@ -130,7 +139,8 @@ async function goOn(context: AuthorContext, work: Work): Promise<Outcome> {
   mkdirSync(dirname(failed), { recursive: true });
   writeFileSync(failed, `${JSON.stringify({ document, problems } satisfies Failed, undefined, 2)}\n`);
   const asked = await advance(repairOf(work, { document, problems }));
-  return asked.state === 'waiting' ? { ...asked, problems } : asked;
+  if (asked.state === 'waiting') return { ...asked, problems };
+  return asked.state === 'done' ? goOn(context, work) : asked;
 }
 
 const PROOF = 'proof';
@@ -157,8 +167,6 @@ async function openWork(context: AuthorContext, language: Language): Promise<Wor
       'Name one domain, in small letters, and put the brief into quotation marks.',
     );
   }
-  if ((options['provider'] ?? 'files') !== 'files')
-    throw commandErrors.make('BEDS_CLI_OPTION_INVALID', '--provider must be files.');
   const file = readNamedFile(context, 'file');
   const { change } = options;
   const takesEdits = options['yes'] === true;
@@ -167,11 +175,13 @@ async function openWork(context: AuthorContext, language: Language): Promise<Wor
     typeof outOption === 'string'
       ? resolve(cwd, outOption)
       : join((await context.tools()).settings().plugins, domain, 'domain.json');
-  const folder = join(projectRoot, '.beds', 'design', domain);
+  const folder = workFolder(projectRoot, domain);
+  const asks = await isModelAsked(context);
   const store = typeof options['store'] === 'string' ? options['store'] : 'main';
   if (typeof change === 'string') {
     const generator = await (await context.tools()).generator();
-    return openChange({ language, cwd, domain, out, folder, takesEdits, request: change, generator });
+    const work = openChange({ language, cwd, domain, out, folder, takesEdits, request: change, generator });
+    return asks ? { ...work, ask: asker(context, work) } : work;
   }
   const brief = keptBrief(join(folder, 'brief.md'), given ?? file);
   if (existsSync(out) && !existsSync(join(folder, 'done.json'))) {
@@ -180,17 +190,52 @@ async function openWork(context: AuthorContext, language: Language): Promise<Wor
       `${relative(cwd, out)} is there, and was not made by this command. For its next version use --change.`,
     );
   }
-  return {
-    language,
-    cwd,
-    domain,
-    out,
-    folder,
-    brief,
-    takesEdits,
-    task: language.firstPrompt({ domain, brief, store }),
+  const task = language.firstPrompt({ domain, brief, store });
+  const work: Work = { language, cwd, domain, out, folder, brief, takesEdits, task };
+  return asks ? { ...work, ask: asker(context, work) } : work;
+}
+
+async function isModelAsked({ options, tools }: AuthorContext): Promise<boolean> {
+  const { provider } = options;
+  if (provider === 'files') return false;
+  const configured = (await tools()).settings().provider;
+  if (provider === undefined || provider === configured) return configured !== 'files';
+  const message = `--provider must be files${configured === 'files' ? '' : ` or ${configured}`}, as the configuration has it: [assistant] says url, model and key of another one.`;
+  throw commandErrors.make('BEDS_CLI_OPTION_INVALID', message);
+}
+
+const NOTHING: TokenUse = { requests: 0, inputTokens: 0, outputTokens: 0, usd: 0 };
+
+/** Has rounds answered by the model of the configuration. What all of them have used is kept beside them: so bounds hold when the command runs again. */
+function asker({ tools, cwd }: AuthorContext, { folder, language }: Work): NonNullable<Work['ask']> {
+  const kept = join(folder, 'spent.json');
+  // One for all rounds: it remembers what the endpoint does not take.
+  let asked: Promise<AuthorTools> | undefined;
+  return async ({ prompt, file }) => {
+    const answer = await (
+      await (asked ??= tools())
+    ).askModel({
+      prompt,
+      schema: language.strictSchema(),
+      spent: existsSync(kept) ? (JSON.parse(readFileSync(kept, 'utf8')) as TokenUse) : NOTHING,
+      onSpent: (spent) => writeFileSync(kept, `${JSON.stringify(spent, undefined, 2)}\n`),
+    });
+    if (answer.end === 'declined') {
+      writeFileSync(file('declined.txt'), answer.text);
+      const said = printable(answer.text).slice(0, MOST_SHOWN);
+      const message = `The model declines: ${said === '' ? 'it says nothing' : said} (${relative(cwd, file('declined.txt'))})`;
+      throw commandErrors.make('BEDS_CLI_MODEL_DECLINED', message);
+    }
+    // n.b. what was cut off is known before there is an answer to read.
+    rmSync(file(CUT_OFF), { force: true });
+    if (answer.end === 'cut-off') writeFileSync(file(CUT_OFF), '');
+    writeFileSync(file('answer.part'), answer.text);
+    renameSync(file('answer.part'), file('answer.txt'));
   };
 }
+
+const CUT_OFF = 'cut-off';
+const MOST_SHOWN = 400;
 
 function openChange({
   folder,
@@ -268,17 +313,18 @@ async function advance(work: Work): Promise<Outcome> {
   let prompt = work.first ?? work.task;
   let last: readonly Problem[] = [];
   for (let round = 1; round <= MOST_ROUNDS; round += 1) {
-    const promptFile = join(work.folder, `round-${String(round)}.prompt.md`);
-    const answerFile = join(work.folder, `round-${String(round)}.answer.txt`);
+    const file = (end: string): string => join(work.folder, `round-${String(round)}.${end}`);
+    const [promptFile, answerFile] = [file('prompt.md'), file('answer.txt')];
     writeFileSync(promptFile, `${prompt}\n`);
-    if (!existsSync(answerFile))
-      return { state: 'waiting', round, prompt: promptFile, answer: answerFile, problems: last };
+    if (!existsSync(answerFile)) {
+      if (work.ask === undefined)
+        return { state: 'waiting', round, prompt: promptFile, answer: answerFile, problems: last };
+      await work.ask({ prompt, file });
+    }
     const answer = readFileSync(answerFile);
-    const judged = await judge(work, answer.length > MOST_ANSWER_BYTES ? '' : answer.toString('utf8'));
-    writeFileSync(
-      join(work.folder, `round-${String(round)}.problems.json`),
-      `${JSON.stringify(judged.problems, undefined, 2)}\n`,
-    );
+    const text = answer.length > MOST_ANSWER_BYTES ? '' : answer.toString('utf8');
+    const judged = await judge(work, text, existsSync(file(CUT_OFF)));
+    writeFileSync(file('problems.json'), `${JSON.stringify(judged.problems, undefined, 2)}\n`);
     if (judged.specification !== undefined)
       return finish(work, { ...judged, specification: judged.specification, rounds: round });
     const isSame = JSON.stringify(judged.problems) === JSON.stringify(last);
@@ -300,8 +346,10 @@ interface Judged {
   readonly specification?: Specification;
 }
 
-async function judge({ language, brief, domain, change }: Work, text: string): Promise<Judged> {
-  const answer = language.readAnswer(text);
+async function judge({ language, brief, domain, change }: Work, text: string, isCutOff: boolean): Promise<Judged> {
+  const read = language.readAnswer(text);
+  // A document that is whole counts: what was cut off came after it.
+  const answer = read.ok || !isCutOff ? read : language.readAnswer(text, { isCutOff });
   if (!answer.ok) return { document: text.slice(0, 20_000), problems: [answer.problem] };
   const { problems, checked } = language.checkSpecification(answer.document, { brief });
   const all: Problem[] = [...problems];

@@ -15,6 +15,8 @@ export type {
   Generator,
   HostLine,
   Language,
+  ModelAnswer,
+  ModelRequest,
   ObjectUser,
   Opinion,
   Proof,
@@ -23,6 +25,7 @@ export type {
   StartHostOptions,
   StoreKind,
   StoreObject,
+  TokenUse,
   ToolsPlace,
 } from './author.js';
 export { type Command, type CommandContext, type CommandOption, type CommandRegistry, EXIT } from './command.js';

@@ -12,6 +12,8 @@ interface Setting {
   readonly source: string;
 }
 
+const SECRETS: readonly string[] = ['security.orderSecret', 'assistant.apiKey'];
+
 export const configCommand: Command = {
   name: 'config',
   summary: 'Print the effective configuration and the origin of each value, without secrets.',
@@ -24,7 +26,7 @@ export const configCommand: Command = {
       .map(([path, value]): Setting => {
         const told = path === 'tracing.headers' ? (value as readonly string[]).map(withoutValue) : value;
         const shown = written.get(path) ?? (typeof told === 'string' ? told : JSON.stringify(told));
-        const isSecret = path === 'security.orderSecret' && shown !== '' && !written.has(path);
+        const isSecret = SECRETS.includes(path) && shown !== '' && !written.has(path);
         return { path, value: isSecret ? '***' : redactUrl(shown), source: sources.get(path) ?? 'default' };
       })
       .filter(({ path }) => path.includes(part));
