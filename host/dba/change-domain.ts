@@ -177,6 +177,7 @@ export class MysqlChanges {
     const record = await this.#record(domain.domain);
     const { text, checked } = await readSpecification(domain);
     if (record === undefined) {
+      await this.#refuseTaken(domain);
       await this.#refuseOlderTables(domain);
       return true;
     }
@@ -711,6 +712,21 @@ export class MysqlChanges {
     }
   }
 
+  /** n.b. `items` of `order` and the main record of `order-items` come to the same names: who comes later would replace what the other's callers use. */
+  async #refuseTaken(domain: DomainObjects): Promise<void> {
+    const own = namesOf(domain.files);
+    const others = await this.#rows('SELECT domain, structure, next_structure FROM beds_domain WHERE domain <> ?', [
+      domain.domain,
+    ]);
+    for (const { domain: other, structure, next_structure: next } of others) {
+      const texts = [structure, next].filter((text) => typeof text === 'string');
+      const [taken] = texts.flatMap((text) => sharedNames(own, namesIn(JSON.parse(text) as Structure)));
+      if (taken === undefined) continue;
+      const message = `${domain.domain} would replace ${taken}, which belongs to ${String(other)}. One of the two needs another name, or a store of its own.`;
+      throw dbaErrors.make('BEDS_DBA_CHANGE_STATE', message);
+    }
+  }
+
   async #drift(record: DomainRecord): Promise<readonly string[]> {
     // n.b. in the middle of a change nothing is as it was, and all of it is on its way.
     if (record.phase !== 'live' && record.phase !== 'expanded') return [];
@@ -896,6 +912,12 @@ function namesOf(files: readonly ObjectFile[]): ObjectNames {
 
 function namesIn({ tables, routines, views }: Structure): ObjectNames {
   return { tables: Object.keys(tables), routines: Object.keys(routines), views: Object.keys(views) };
+}
+
+function sharedNames(a: ObjectNames, b: ObjectNames): readonly string[] {
+  const both = (one: readonly string[], other: readonly string[]): readonly string[] =>
+    one.filter((name) => other.includes(name));
+  return [...both(a.tables, b.tables), ...both(a.routines, b.routines), ...both(a.views, b.views)];
 }
 
 function union(a: ObjectNames, b: ObjectNames): ObjectNames {

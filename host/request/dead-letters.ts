@@ -154,7 +154,7 @@ export function copyInNameOf(
 }
 
 /** The properties of a message that takes the place of `delivery`: its own, persistent, and these headers. */
-export function copyOf(delivery: Delivery, headers: Readonly<Record<string, unknown>>): Options.Publish {
+function copyOf(delivery: Delivery, headers: Readonly<Record<string, unknown>>): Options.Publish {
   const own = Object.entries(delivery.properties.headers ?? {}).filter(([name]) => !NOT_COPIED.has(name));
   const known = COPIED.map((name): readonly [string, unknown] => [name, delivery.properties[name]]);
   const set = known.filter(([, value]) => value !== undefined);

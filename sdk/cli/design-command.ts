@@ -66,6 +66,8 @@ interface Work {
   readonly folder: string;
   readonly cwd: string;
   readonly domain: string;
+  /** Of a new domain: in which store it is. A change keeps it there. */
+  readonly store?: string;
   /** What the model is asked first. */
   readonly task: string;
   /** What the sentences of `covers` are about. */
@@ -191,7 +193,7 @@ async function openWork(context: AuthorContext, language: Language): Promise<Wor
     );
   }
   const task = language.firstPrompt({ domain, brief, store });
-  const work: Work = { language, cwd, domain, out, folder, brief, takesEdits, task };
+  const work: Work = { language, cwd, domain, out, folder, brief, store, takesEdits, task };
   return asks ? { ...work, ask: asker(context, work) } : work;
 }
 
@@ -346,7 +348,11 @@ interface Judged {
   readonly specification?: Specification;
 }
 
-async function judge({ language, brief, domain, change }: Work, text: string, isCutOff: boolean): Promise<Judged> {
+async function judge(
+  { language, brief, domain, store, change }: Work,
+  text: string,
+  isCutOff: boolean,
+): Promise<Judged> {
   const read = language.readAnswer(text);
   // A document that is whole counts: what was cut off came after it.
   const answer = read.ok || !isCutOff ? read : language.readAnswer(text, { isCutOff });
@@ -359,6 +365,15 @@ async function judge({ language, brief, domain, change }: Work, text: string, is
       code: 'other-domain',
       message: `it is ${checked.domain}, and ${domain} was asked for.`,
       example: `"domain": "${domain}"`,
+      severity: 'error',
+    });
+  }
+  if (checked !== undefined && store !== undefined && checked.source.store !== store) {
+    all.push({
+      path: 'store',
+      code: 'other-store',
+      message: `it is ${checked.source.store}, and ${store} was asked for.`,
+      example: `"store": "${store}"`,
       severity: 'error',
     });
   }
@@ -435,14 +450,14 @@ function print({ cwd, out, args, options, beds }: AuthorContext, outcome: Outcom
   }
   if (outcome.state === 'done') {
     for (const line of outcome.text.trimEnd().split('\n')) out.line(printable(line));
-    for (const { path, message } of outcome.problems) out.note(`${path}: ${printable(message)}`);
+    for (const { path, message } of outcome.problems) out.note(printable(`${path}: ${message}`));
     out.note(
       `${from(outcome.file)} is written, after ${String(outcome.rounds)} ${outcome.rounds === 1 ? 'round' : 'rounds'}. Is it what you want? Then ${beds} design ${domain} --yes makes its files and proves them. Else edit it, or say what is to be different with --change.`,
     );
     return;
   }
   for (const { path, message } of outcome.problems)
-    out.line(`${path === '' ? 'the document' : path}: ${printable(message)}`);
+    out.line(printable(`${path === '' ? 'the document' : path}: ${message}`));
   if (outcome.state === 'refused') {
     out.line(
       `Stopped: ${outcome.why}. The draft is ${from(outcome.draft)}: correct it by hand, check it with \`beds spec check\`, or change the brief.`,

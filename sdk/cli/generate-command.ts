@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { dirname, join, relative, resolve, sep } from 'node:path';
 import type { AuthorContext } from './author.js';
 import { type Command, EXIT } from './command.js';
 import { commandErrors } from './command-errors.js';
@@ -149,8 +149,13 @@ function recordedIn(folder: string): Readonly<Record<string, string>> {
   const path = join(folder, RECORD);
   if (!existsSync(path)) return {};
   try {
-    const { files } = JSON.parse(readFileSync(path, 'utf8')) as { readonly files?: Readonly<Record<string, string>> };
-    return files ?? {};
+    const { files = {} } = JSON.parse(readFileSync(path, 'utf8')) as {
+      readonly files?: Readonly<Record<string, string>>;
+    };
+    // n.b. what is no longer made is removed: nothing outside of the folder is.
+    return Object.fromEntries(
+      Object.entries(files).filter(([name]) => resolve(folder, name).startsWith(resolve(folder) + sep)),
+    );
   } catch (cause) {
     throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', `${path} is not JSON: take it from your version control.`, {
       cause,

@@ -45,10 +45,17 @@ export function createOutput({ stdout, stderr, env }: OutputOptions): Output {
       return width();
     },
     line: (text = '') => void stdout.write(`${text}\n`),
-    value: (value) => void stdout.write(`${JSON.stringify(value, undefined, interactive ? 2 : 0)}\n`),
+    value: (value) => void stdout.write(escaped(`${JSON.stringify(value, undefined, interactive ? 2 : 0)}\n`)),
     note: (text) => void stderr.write(`${text}\n`),
     paint,
   };
+}
+
+/** n.b. JSON escapes the controls up to U+001F only, and terminals obey others. */
+function escaped(json: string): string {
+  return json.replaceAll(/[\u007f-\u009f\u2028\u2029\p{Cf}]/gu, (sign) =>
+    Array.from({ length: sign.length }, (_, at) => `\\u${sign.charCodeAt(at).toString(16).padStart(4, '0')}`).join(''),
+  );
 }
 
 function isPlain(env: Environment): boolean {

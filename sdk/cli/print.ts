@@ -16,7 +16,7 @@ export function printError(error: unknown, { out, env, json }: ErrorPrinting): n
   const { code, message, retryable, field, hint } = known;
   if (json) out.value({ ok: false, error: { code, message, retryable, field, hint } });
   else {
-    out.note(`${out.paint(['bold', 'red'], code)}: ${message}`);
+    out.note(`${out.paint(['bold', 'red'], code)}: ${message.split('\n').map(printable).join('\n')}`);
     if (field !== undefined) out.note(`  field: ${field}`);
     if (hint !== undefined) out.note(`  ${out.paint('cyan', 'what to do:')} ${hint}`);
   }

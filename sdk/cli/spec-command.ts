@@ -160,7 +160,7 @@ function report({ cwd, out, json }: AuthorContext, { file }: Job, { problems, ch
 
 function printProblem(out: Output, file: string, { path, severity, message, known, example }: Problem): void {
   out.line(
-    `${out.paint('cyan', path === '' ? file : path)} ${out.paint(severity === 'error' ? 'red' : 'yellow', severity)}`,
+    `${out.paint('cyan', printable(path === '' ? file : path))} ${out.paint(severity === 'error' ? 'red' : 'yellow', severity)}`,
   );
   out.line(`  ${printable(message)}`);
   if (known !== undefined && known.length > 0)

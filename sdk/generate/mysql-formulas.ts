@@ -10,7 +10,7 @@ import type {
   Type,
   Unit,
 } from '../spec/index.js';
-import { fit, literal, quote } from './mysql-words.js';
+import { blanked, fit, literal, quote } from './mysql-words.js';
 import type { Refusals } from './refusals.js';
 
 /** A row that formulas know by a name, and how its fields are written. */
@@ -826,18 +826,16 @@ export function latitudeOf(field: string): string {
 
 /** n.b. `a OR b` beside AND. */
 export function grouped(text: string): string {
-  return text.includes(' OR ') ? `(${text})` : text;
+  return blanked(text).includes(' OR ') ? `(${text})` : text;
 }
 
 /** Parentheses around the whole, which a place that has its own does not need. */
 export function unwrapped(text: string): string {
   if (!text.startsWith('(') || !text.endsWith(')')) return text;
+  const bare = blanked(text);
   let depth = 0;
-  let isQuoted = false;
   for (let at = 0; at < text.length; at += 1) {
-    const sign = text.charAt(at);
-    if (sign === "'" && text.charAt(at - 1) !== '\\') isQuoted = !isQuoted;
-    if (isQuoted) continue;
+    const sign = bare.charAt(at);
     if (sign === '(') depth += 1;
     if (sign === ')') depth -= 1;
     if (depth === 0 && at < text.length - 1) return text;

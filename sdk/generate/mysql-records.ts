@@ -14,7 +14,19 @@ import {
   unwrapped,
 } from './mysql-formulas.js';
 import { type Refused, referenceName, signal, uniqueName } from './mysql-refusals.js';
-import { comment, fit, HEAD, indent, listed, literal, maskPattern, quote, remark, when } from './mysql-words.js';
+import {
+  blanked,
+  comment,
+  fit,
+  HEAD,
+  indent,
+  listed,
+  literal,
+  maskPattern,
+  quote,
+  remark,
+  when,
+} from './mysql-words.js';
 
 export type StoredField = CheckedField & { readonly declared: Declared };
 
@@ -266,7 +278,7 @@ export function rowPlace(record: CheckedRecord, alias: string, path: string): Pl
 
 /** n.b. in a CHECK columns are written without a table. */
 function inCheck(text: string): string {
-  return text.replaceAll('`this`.', '');
+  return text.replaceAll(/'(?:''|\\[^]|[^'\\])*'|`this`\./g, (part) => (part.startsWith("'") ? part : ''));
 }
 
 /** Whether a CHECK may have it: the row alone, neither the clock nor another table nor a function of the domain. */
@@ -283,7 +295,7 @@ function isCheckable(formula: unknown, text: string, record: CheckedRecord): boo
     }
     return Object.values(value).every(isPlain);
   };
-  return isPlain(formula) && !/\b_\w+\(|\bSELECT\b/.test(text);
+  return isPlain(formula) && !/\b_\w+\(|\bSELECT\b/.test(blanked(text));
 }
 
 interface Bound {
@@ -529,7 +541,7 @@ function uniqueParts(
     const sqlType = isLong ? 'CHAR(64) CHARACTER SET ascii COLLATE ascii_bin' : (type?.column ?? 'BIGINT');
     const said = own === undefined ? 'values' : words(own);
     const about = comment(`What must differ: ${isLong ? 'the hash of ' : ''}${own ?? 'a formula'}`);
-    if (isCheckable(formula, text, record) && !/\bREGEXP_REPLACE|CONVERT_TZ\b/.test(text))
+    if (isCheckable(formula, text, record) && !/\bREGEXP_REPLACE|CONVERT_TZ\b/.test(blanked(text)))
       return {
         column,
         words: said,

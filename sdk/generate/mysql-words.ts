@@ -23,10 +23,15 @@ export function literal(value: string): string {
   return `'${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
 }
 
+/** SQL with its texts blanked, sign by sign: what is looked for in it is never a part of a text. */
+export function blanked(sql: string): string {
+  return sql.replaceAll(/'(?:''|\\[^]|[^'\\])*'/g, (text) => `'${' '.repeat(text.length - 2)}'`);
+}
+
 /** What an object is for, as the server shows it. */
 export function comment(words: string, most = 255): string {
   const plain = words.replaceAll(/\s+/gu, ' ').trim();
-  return literal(plain.length > most ? `${plain.slice(0, most - 1)}…` : plain);
+  return literal(plain.length > most ? `${plain.slice(0, most - 1).replace(/\p{Cs}$/u, '')}…` : plain);
 }
 
 /** n.b. a line of its own: MySQL takes `--` for a comment only with a space behind it. */
@@ -64,7 +69,7 @@ export function maskPattern(mask: string): string {
   const parts = Array.from(mask, (letter) => {
     if (letter === 'd') return '[0-9]';
     if (letter === 'A') return '[A-Z]';
-    if (letter === '^' || letter === '\\' || letter === ']') return `\\${letter}`;
+    if ('^\\[]'.includes(letter)) return `\\${letter}`;
     return /[A-Za-z0-9 _-]/.test(letter) ? letter : `[${letter}]`;
   });
   return `^${parts.join('')}$`;

@@ -1,12 +1,19 @@
 import type { CheckedSpecification } from '../spec/index.js';
 import { literalOf, type Routines } from './template-text.js';
 
-/** Texts of a specification are data: nothing in them becomes a heading, a link or HTML. */
+/** Texts of a specification are data: nothing in them becomes a heading, a list, a link, also one without brackets, or HTML. */
 function plain(words: string): string {
-  return words
-    .replaceAll(/\s+/gu, ' ')
-    .replaceAll(/[\\`*_[\]<>|#]/g, (sign) => `\\${sign}`)
-    .trim();
+  return (
+    words
+      .replaceAll(/\s+/gu, ' ')
+      .trim()
+      .replaceAll(/[\\*_[\]<>#~&@$]|:(?=\/\/|\w+@)|(?<=\bmailto):|(?<=\bwww)\./gi, (sign) => `\\${sign}`)
+      // n.b. not every reader of tables knows the other way to write these two.
+      .replaceAll('`', '&#96;')
+      .replaceAll('|', '&#124;')
+      .replace(/^(?=[+=-])/, '\\')
+      .replace(/^(\d+)(?=[.)])/, '$1\\')
+  );
 }
 
 /** A table whose columns stand below one another. */

@@ -23,10 +23,17 @@ export interface Served {
   readonly prefix?: string;
 }
 
-/** A comment of TypeScript that the texts of a specification cannot end. */
+/** A comment of TypeScript that the texts of a specification cannot end, and that says nothing to the compiler: `@ts-ignore`. */
 function doc(words: string): string {
-  return `/** ${words.replaceAll(/\s+/gu, ' ').replaceAll('*/', '* /').trim()} */`;
+  return `/** ${words
+    .replaceAll(/\s+/gu, ' ')
+    .replaceAll('*/', '* /')
+    .trim()
+    .replace(/^(?=@)/, '\\')} */`;
 }
+
+/** Comments and texts: a word in them is no use of what is called so. */
+const SILENT = /\/\*.*?\*\/|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"/g;
 
 /** A value as TypeScript has it. */
 export function literalOf(value: unknown): string {
@@ -83,7 +90,7 @@ export function templateText(
     if (view === undefined || !record.fields.some(({ name }) => name === key)) return [];
     return [`${record.name}_records: view('${view}', ${rowName(record.name)}, { fetchable: true }),`];
   });
-  const named = [...parts.objects, ...parts.core, ...parts.operations, ...views].join('\n');
+  const named = [...parts.objects, ...parts.core, ...parts.operations, ...views].join('\n').replaceAll(SILENT, "''");
   const rows = records
     .filter((record) => record === first || new RegExp(`\\b${rowName(record.name)}\\b`).test(named))
     .map(

@@ -1,4 +1,4 @@
-import type { Findings } from './findings.js';
+import { type Findings, seen } from './findings.js';
 import type { FieldSpec, RecordSpec, Specification } from './language.js';
 
 /** What is allowed and yet mostly a mistake: things that models and people forget, invent or mix up. */
@@ -148,7 +148,7 @@ const ENDS_OF_SENTENCES = new RegExp(String.raw`(?<=[.!?;])(?!(?<=\b\d{1,2}\.)\s
 export function sentencesOf(brief: string): readonly string[] {
   return brief
     .split(ENDS_OF_SENTENCES)
-    .map((sentence) => sentence.trim())
+    .map(seen)
     .filter((sentence) => sentence.length > 2);
 }
 

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { didYouMean } from '../nearest.js';
 import type { Problem } from './checked.js';
+import { UNSEEN } from './findings.js';
 import { type Specification, specificationSchema } from './language.js';
 
 /** The first look at a document: whether it has the form of a specification. Says what a model or a person most likely meant. */
@@ -237,7 +238,7 @@ function problemsOf(issue: Issue, document: unknown): readonly Problem[] {
     return issue.keys.map((key) => {
       const synonym = PROPERTY_SYNONYMS.get(key);
       const meant = synonym === undefined ? didYouMean(key, known) : ` It is ${synonym} here.`;
-      return problem(`there is no property ${key} here.${meant}`, known.length === 0 ? {} : { known });
+      return problem(`there is no property ${word(key)} here.${meant}`, known.length === 0 ? {} : { known });
     });
   }
   if (issue.code === 'invalid_union' && issue.discriminator !== undefined) {
@@ -250,16 +251,16 @@ function problemsOf(issue: Issue, document: unknown): readonly Problem[] {
           example: `"${issue.discriminator}": "${options[0] ?? ''}"`,
         }),
       ];
-    const word = /^[a-z_]+/i.exec(given.toLowerCase())?.[0] ?? given;
+    const first = /^[a-z_]+/i.exec(given.toLowerCase())?.[0] ?? given;
     const synonym =
       issue.discriminator === 'op'
-        ? OP_SYNONYMS.get(word)
-        : (TYPE_SYNONYMS.get(word) ??
-          (options.includes(word)
-            ? `${word} with properties of its own, such as "precision": 10, "scale": 2`
+        ? OP_SYNONYMS.get(first)
+        : (TYPE_SYNONYMS.get(first) ??
+          (options.includes(first)
+            ? `${first} with properties of its own, such as "precision": 10, "scale": 2`
             : undefined));
     const meant = synonym === undefined ? didYouMean(given, options) : ` You mean ${synonym}.`;
-    return [problem(`'${given}' is none of ${options.join(', ')}.${meant}`, { known: options })];
+    return [problem(`'${word(given)}' is none of ${options.join(', ')}.${meant}`, { known: options })];
   }
   if (issue.code === 'invalid_union') {
     const branches = issue.errors.filter((branch) => branch.length > 0);
@@ -365,6 +366,16 @@ function shown(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
+/** What somebody calls something: in short, and as JSON where a part of it is not seen. */
+function word(name: string): string {
+  return name.length > 60 || UNSEEN.test(name) ? shown(name) : name;
+}
+
+/** n.b. a path is shown as it is: what could not be a name, in whatever language, has no place in one. */
+function isWord(name: string): boolean {
+  return /^[\p{L}\p{N}\p{M}_$ -]{1,60}$/u.test(name);
+}
+
 function valueAt(document: unknown, path: readonly PropertyKey[]): unknown {
   let value = document;
   for (const key of path) value = (value as Readonly<Record<PropertyKey, unknown>> | null | undefined)?.[key];
@@ -378,7 +389,11 @@ function namedPath(path: readonly PropertyKey[], document: unknown): string {
   for (const key of path) {
     value = (value as Readonly<Record<PropertyKey, unknown>> | null | undefined)?.[key];
     const name =
-      typeof value === 'object' && value !== null && 'name' in value && typeof value.name === 'string'
+      typeof value === 'object' &&
+      value !== null &&
+      'name' in value &&
+      typeof value.name === 'string' &&
+      isWord(value.name)
         ? value.name
         : undefined;
     if (typeof key !== 'number') text += `${text === '' ? '' : '.'}${String(key)}`;

@@ -6,7 +6,7 @@ import { checkExamples, operationNames } from './check-examples.js';
 import { checkForm } from './check-form.js';
 import { type ActionDraft, checkAction, checkQuery } from './check-operations.js';
 import { checkRecord, type RecordDraft } from './check-records.js';
-import { Findings } from './findings.js';
+import { Findings, UNSEEN } from './findings.js';
 import type { ActionSpec, Specification } from './language.js';
 import {
   checkGuards,
@@ -33,12 +33,6 @@ export interface CheckResult {
 
 /** Operations that BEDS itself gives a domain. */
 const RESERVED_OPERATIONS = ['describe', 'sweep'];
-/** Characters that hide or reorder what a reader sees, and those that end lines where nobody expects it. */
-// eslint-disable-next-line no-control-regex -- these are what it looks for
-const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/;
-
-/** Half of a character, which no encoding carries. */
-const LONE = /\p{Surrogate}/u;
 
 export function checkSpecification(document: unknown, options: CheckOptions = {}): CheckResult {
   const formed = checkForm(document);
@@ -56,7 +50,7 @@ export function checkSpecification(document: unknown, options: CheckOptions = {}
 
 function checkTexts(findings: Findings, specification: Specification): void {
   const look = (value: unknown, path: string): void => {
-    if (typeof value === 'string' && (UNSEEN.test(value) || LONE.test(value)))
+    if (typeof value === 'string' && UNSEEN.test(value))
       findings.error(path, 'unseen-character', {
         message: 'has a character that nobody sees. Texts are one line each.',
       });

@@ -8,7 +8,7 @@ export function explain(specification: CheckedSpecification): string {
   const lines = [
     `# ${source.domain}`,
     '',
-    source.description,
+    sentence(source.description),
     '',
     `Store ${source.store}; days are those of ${source.zone}.`,
     ...records.flatMap(explainRecord),
@@ -18,11 +18,21 @@ export function explain(specification: CheckedSpecification): string {
     ...list('## Assumptions', source.assumptions),
     ...list('## Questions', source.questions),
   ];
-  return `${lines.join('\n')}\n`;
+  return `${lines.map(inert).join('\n')}\n`;
+}
+
+/** n.b. a text that begins as a heading, a list or a quotation would pass for a part of this page. */
+function sentence(text: string): string {
+  return text.replace(/^(?=[#>|~`+*=-]|\d+[.)])/, '\\');
+}
+
+/** Formulas stay as they are; nothing becomes HTML, a picture or a link under another name. */
+function inert(line: string): string {
+  return line.replaceAll(/<(?=[A-Za-z/!?])/g, '\\<').replaceAll('](', ']\\(');
 }
 
 function list(title: string, items: readonly string[]): readonly string[] {
-  return items.length === 0 ? [] : ['', title, '', ...items.map((item) => `- ${item}`)];
+  return items.length === 0 ? [] : ['', title, '', ...items.map((item) => `- ${sentence(item)}`)];
 }
 
 function explainRecord(record: CheckedRecord): readonly string[] {
@@ -152,7 +162,7 @@ function explainQuery(query: CheckedQuery): readonly string[] {
     '',
     `### ${spec.name}(${args(query)})`,
     '',
-    `${spec.description}. ${query.single ? 'One row' : 'Rows'} of ${spec.columns.join(', ')}; ${parts.join('; ')}.${may}`,
+    `${sentence(spec.description)}. ${query.single ? 'One row' : 'Rows'} of ${spec.columns.join(', ')}; ${parts.join('; ')}.${may}`,
   ];
 }
 
@@ -163,7 +173,7 @@ function explainAction(action: CheckedAction): readonly string[] {
     '',
     `### ${spec.name}(${args(action)})`,
     '',
-    `${spec.description}. All or nothing.${may}`,
+    `${sentence(spec.description)}. All or nothing.${may}`,
     '',
     ...stepLines(spec.steps, 1, ''),
     ...(spec.returns === undefined ? [] : [`- answers ${spec.returns.join(', ')}`]),

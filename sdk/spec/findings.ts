@@ -10,6 +10,22 @@ import {
   typeValue,
 } from './type-formula.js';
 
+/**
+ * Characters that hide or reorder what a reader sees, those that end lines where nobody expects it, and halves of characters: what
+ * a person agrees to is what a model and a database get. https://www.unicode.org/reports/tr36/
+ */
+export const UNSEEN =
+  // eslint-disable-next-line no-misleading-character-class -- each is looked for by itself
+  /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u{e0100}-\u{e01ef}]/u;
+
+/** A text as a reader sees it, on one line. */
+export function seen(text: string): string {
+  return text
+    .replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\s]+/gu, ' ')
+    .replaceAll(new RegExp(UNSEEN, 'gu'), '')
+    .trim();
+}
+
 type Extra = Partial<Pick<Problem, 'known' | 'example'>>;
 
 /** Collects what is wrong, so that a writer sees all of it at once. */
