@@ -28,9 +28,10 @@ describe('a database that gets a document of a liar', { timeout: 300_000 }, () =
     await applyObjects(place.options);
     for (const [index, text] of HOSTILE.entries()) {
       const name = `tools${String(index)}`;
+      // n.b. MariaDB keeps no space at the end of a comment.
       const columns =
         'SELECT COLUMN_COMMENT AS words FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND COLUMN_NAME = ?';
-      assert.deepEqual(await rows(place, columns, [database, `${name}_tool`, 'name']), [{ words: text }]);
+      assert.deepEqual(await rows(place, columns, [database, `${name}_tool`, 'name']), [{ words: text.trimEnd() }]);
       assert.deepEqual(await rows(place, `SELECT name FROM ${name}_tool`), [{ name: storedText(text) }]);
       const [found] = await dba.query<RowDataPacket[][]>(`CALL ${name}_find(?)`, [storedText(text)]);
       assert.deepEqual(found[0], [{ name: storedText(text), label: text }]);

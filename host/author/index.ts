@@ -33,7 +33,6 @@ import {
   contractObjects,
   planObjects,
   readRuntimeAccounts,
-  readTables,
   statusObjects,
   undoObjects,
   type DbaProgress,
@@ -197,6 +196,7 @@ class Tools implements AuthorTools {
   }
 
   async readTables(store: string, tables: readonly string[]): Promise<MysqlTables> {
+    const { readTables } = await import('../dba/read-tables.js');
     const { config } = this.#read();
     const servers = await this.#useServers(['mariadb']);
     try {

@@ -1,12 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { createAnthropic } from '@ai-sdk/anthropic';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
-import {
-  APICallError,
-  type LanguageModelV3,
-  type LanguageModelV3CallOptions,
-  type LanguageModelV3StreamPart,
-} from '@ai-sdk/provider';
+import { APICallError, type LanguageModelV3, type LanguageModelV3StreamPart } from '@ai-sdk/provider';
 import { type ModelAnswer, type ModelRequest, printable, type TokenUse } from '#sdk/cli';
 import type { Config } from '../config/schema.js';
 import { cliErrors } from '../errors/cli.js';
@@ -32,9 +27,6 @@ const MOST_CHARACTERS_OF_TOKEN = 10;
 const LEAST_SECRET = 12;
 
 const HIDDEN = '***';
-
-type Format = NonNullable<LanguageModelV3CallOptions['responseFormat']>;
-type Schema = NonNullable<Extract<Format, { readonly type: 'json' }>['schema']>;
 
 /** What not every endpoint takes. */
 type Feature = 'schema' | 'max_tokens' | 'stream_options';
@@ -128,9 +120,7 @@ export class Model {
         maxOutputTokens: most,
         abortSignal: signal,
         providerOptions: { anthropic: { structuredOutputMode: 'outputFormat' } },
-        ...(this.#leftOut.has('schema')
-          ? {}
-          : { responseFormat: { type: 'json', name: 'specification', schema: schema as Schema } }),
+        ...(this.#leftOut.has('schema') ? {} : { responseFormat: { type: 'json', name: 'specification', schema } }),
       });
       isStarted = true;
       for await (const part of stream) {

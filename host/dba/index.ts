@@ -9,5 +9,4 @@ export {
 } from './apply-objects.js';
 export type { ChangePlan } from './change-domain.js';
 export type { AdministeredStore, DbaProgress } from './contract.js';
-export { readTables } from './read-tables.js';
 export { readRuntimeAccounts, runtimeUrl, type RuntimeAccounts } from './runtime-accounts.js';

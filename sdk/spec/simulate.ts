@@ -1032,6 +1032,9 @@ class World {
     const fed = this.specification.records.flatMap(({ name, fields }) =>
       fields.flatMap(({ rollup }) => (rollup?.child === held.record ? [{ name, via: rollup.via }] : [])),
     );
+    // n.b. what is new has totals of its own, which are written down with it.
+    const isTotalled = this.record(held.record).fields.some(({ rollup }) => rollup !== undefined);
+    if (before === undefined && isTotalled) this.#touched.set(`${held.record} ${String(held.id)}`, held);
     for (const { name, via } of fed) {
       for (const key of [this.valueOf(held, via), before?.[via] ?? null]) {
         const found = this.#find(name, key, held);
