@@ -315,7 +315,8 @@ export class Desk implements MessageDesk {
       ...{
         id: randomUUID(),
         at: Date.now(),
-        order_id: typeof id === 'string' ? id.slice(0, 36) : '',
+        // n.b. one that the store refuses would keep all that comes behind it from being written.
+        order_id: typeof id === 'string' && ORDER_ID.test(id) ? id : '',
         step: 'refused',
         who,
       },
@@ -501,6 +502,8 @@ function wordsOf(error: unknown): string {
 }
 
 /** n.b. halves of characters would not come back from a store as they went. */
+const ORDER_ID = /^[\x21-\x7e]{1,36}$/;
+
 function cut(text: string, length: number): string {
   return text.slice(0, length).toWellFormed();
 }
