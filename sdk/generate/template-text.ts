@@ -192,7 +192,12 @@ const LINE_CHARACTERS = 118;
 /** What does not fit into a line goes on in the next ones, a call in each. */
 function chained(text: string): string {
   if (text.length <= LINE_CHARACTERS) return text;
-  return text.replace(/\)\.prefix\('p_'\)\.idempotent\(\)/, ")\n    .prefix('p_')\n    .idempotent()");
+  return text
+    .replace(/\)\.prefix\('p_'\)\.idempotent\(\)/, ")\n    .prefix('p_')\n    .idempotent()")
+    .replace(
+      /^(\w+: procedure)\(('[\w-]+'), (\{ .* \}), (\w+)(\)\.idempotent\(\),)$/,
+      '$1(\n    $2,\n    $3,\n    $4,\n  $5',
+    );
 }
 
 /** The host says who calls, never the caller; and what comes in one row is answered record by record. */
