@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { generateMongodb } from '#sdk/generate';
 import { checkSpecification, LEDGER, SEATS, type Specification } from '#sdk/spec';
 import { nativeOf, parseEntry } from '../host/stores/mongodb/catalogue.js';
-import { filesOf, specificationOf } from './support/generated-domain.js';
+import { assertKept, filesOf, specificationOf } from './support/generated-domain.js';
 
 const GOLDEN = 'test/fixtures/generated/mongodb';
 
@@ -40,20 +39,7 @@ function refusedOf(change: (specification: Specification) => unknown): readonly 
 describe('the generator for MongoDB', () => {
   for (const [name, text] of Object.entries({ seats: SEATS, ledger: LEDGER })) {
     it(`makes of ${name} what is kept in ${GOLDEN}/${name}, byte for byte`, () => {
-      const files = filesOf(specificationOf(text), 'mongodb');
-      const folder = join(GOLDEN, name);
-      if (process.env['BEDS_WRITE_GOLDEN'] === '1') {
-        rmSync(folder, { recursive: true, force: true });
-        for (const [file, content] of Object.entries(files)) {
-          mkdirSync(dirname(join(folder, file)), { recursive: true });
-          writeFileSync(join(folder, file), content);
-        }
-      }
-      const kept = readdirSync(folder, { recursive: true, withFileTypes: true })
-        .filter((entry) => entry.isFile())
-        .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
-      assert.deepEqual(kept.toSorted(), Object.keys(files).toSorted());
-      for (const file of kept) assert.equal(files[file], readFileSync(join(folder, file), 'utf8'), file);
+      assertKept(filesOf(specificationOf(text), 'mongodb'), join(GOLDEN, name));
     });
   }
 

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { type AuthorContext, AUTHOR_COMMANDS, createOutput, EXIT, runProgram } from '#sdk/cli';
 import { generateMysql } from '#sdk/generate';
 import { checkSpecification, LEDGER, SEATS, type Specification } from '#sdk/spec';
 import { createTools } from '../host/author/index.js';
 import { BRIEFS } from './support/brief-checks.js';
-import { filesOf, specificationOf } from './support/generated-domain.js';
+import { assertKept, filesOf, specificationOf } from './support/generated-domain.js';
 
 const GOLDEN = 'test/fixtures/generated';
 const GOLDEN_DOMAINS = { seats: SEATS, ledger: LEDGER };
@@ -30,20 +30,7 @@ function changed(text: string, change: (specification: Specification) => unknown
 describe('the generator for MySQL and MariaDB', () => {
   for (const [name, text] of Object.entries(GOLDEN_DOMAINS)) {
     it(`makes of ${name} what is kept in ${GOLDEN}/${name}, byte for byte`, () => {
-      const files = filesOf(specificationOf(text));
-      const folder = join(GOLDEN, name);
-      if (process.env['BEDS_WRITE_GOLDEN'] === '1') {
-        rmSync(folder, { recursive: true, force: true });
-        for (const [file, content] of Object.entries(files)) {
-          mkdirSync(dirname(join(folder, file)), { recursive: true });
-          writeFileSync(join(folder, file), content);
-        }
-      }
-      const kept = readdirSync(folder, { recursive: true, withFileTypes: true })
-        .filter((entry) => entry.isFile())
-        .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
-      assert.deepEqual(kept.toSorted(), Object.keys(files).toSorted());
-      for (const file of kept) assert.equal(files[file], readFileSync(join(folder, file), 'utf8'), file);
+      assertKept(filesOf(specificationOf(text)), join(GOLDEN, name));
     });
   }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { generateMongodb, generateMysql } from '#sdk/generate';
 import { type Caller, type CheckedSpecification, checkSpecification } from '#sdk/spec';
@@ -21,6 +21,22 @@ export function filesOf(specification: CheckedSpecification, kind: Kind = 'mysql
   const { files, refused } = kind === 'mysql' ? generateMysql(specification) : generateMongodb(specification);
   assert.ok(files, JSON.stringify(refused));
   return files;
+}
+
+/** Whether the files are those that are kept in a folder, byte for byte. BEDS_WRITE_GOLDEN=1 keeps them there. */
+export function assertKept(files: Readonly<Record<string, string>>, folder: string): void {
+  if (process.env['BEDS_WRITE_GOLDEN'] === '1') {
+    rmSync(folder, { recursive: true, force: true });
+    for (const [file, content] of Object.entries(files)) {
+      mkdirSync(dirname(join(folder, file)), { recursive: true });
+      writeFileSync(join(folder, file), content);
+    }
+  }
+  const kept = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+  assert.deepEqual(kept.toSorted(), Object.keys(files).toSorted());
+  for (const file of kept) assert.equal(files[file], readFileSync(join(folder, file), 'utf8'), file);
 }
 
 let folders = 0;

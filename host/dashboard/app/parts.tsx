@@ -3,7 +3,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import type { FindingView, Problem } from '../contract.js';
 import { AWAY } from './api.js';
 import { STATE_WORDS, shortHash, span, stateTone, type Tone } from './words.js';
-import { useNow } from './live.js';
+import { type State, useNow } from './live.js';
 import { go } from './route.js';
 
 const TONE_WORDS: Readonly<Record<Tone, string>> = {
@@ -215,6 +215,24 @@ export function Choice({ name, value = '', all, options, set }: ChoiceProps): VN
       </select>
     </label>
   );
+}
+
+interface OneOfProps {
+  readonly live: State;
+  readonly value: string | undefined;
+  readonly set: (condition: { readonly domain: string } | { readonly node: string }) => void;
+}
+
+/** One of the domains, or all. */
+export function DomainChoice({ live, value, set }: OneOfProps): VNode {
+  const options = live.domains.map((part) => part.domain);
+  return <Choice name="Domain" value={value} all="all" options={options} set={(domain) => set({ domain })} />;
+}
+
+/** One of the nodes, or all. */
+export function NodeChoice({ live, value, set }: OneOfProps): VNode {
+  const options = live.nodes.map((part) => part.node);
+  return <Choice name="Node" value={value} all="all" options={options} set={(node) => set({ node })} />;
 }
 
 export function Empty({ children }: { readonly children: ComponentChildren }): VNode {

@@ -3,7 +3,7 @@ import type { FaultGroup } from '../../contract.js';
 import { api } from '../api.js';
 import { useAsked } from '../asked.js';
 import type { State } from '../live.js';
-import { Ago, Choice, Empty, Missing, Table, Title, To } from '../parts.js';
+import { Ago, Choice, Empty, Missing, Table, Title, To, DomainChoice } from '../parts.js';
 import { pathWith, useConditions } from '../route.js';
 import { SINCE } from '../words.js';
 import { Loading } from './overview.js';
@@ -22,13 +22,7 @@ export function Faults({ live }: { readonly live: State }): VNode {
       <Title document="Faults">Faults</Title>
       <p class="standing">What failed in code, one row for each cause: the same line of the same version.</p>
       <form class="filter" role="search" aria-label="Faults" onSubmit={(event) => event.preventDefault()}>
-        <Choice
-          name="Domain"
-          value={domain}
-          all="all"
-          options={live.domains.map((part) => part.domain)}
-          set={(next) => set({ domain: next })}
-        />
+        <DomainChoice live={live} value={domain} set={set} />
         <Choice name="Since" value={since} options={SINCE} set={(next) => set({ since: next })} />
       </form>
       {problem !== undefined && <Missing problem={problem} />}

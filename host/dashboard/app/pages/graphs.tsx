@@ -4,7 +4,7 @@ import { api } from '../api.js';
 import { useAsked } from '../asked.js';
 import { Chart } from '../chart.js';
 import type { State } from '../live.js';
-import { Choice, Empty, Missing, Title } from '../parts.js';
+import { Choice, Empty, Missing, Title, DomainChoice, NodeChoice } from '../parts.js';
 import { useConditions } from '../route.js';
 import { millis, perSecond, RANGES, rate } from '../words.js';
 import { Loading } from './overview.js';
@@ -21,20 +21,8 @@ export function Graphs({ live }: { readonly live: State }): VNode {
     <>
       <Title document="Graphs">Graphs</Title>
       <form class="filter" role="search" aria-label="Graphs" onSubmit={(event) => event.preventDefault()}>
-        <Choice
-          name="Domain"
-          value={domain}
-          all="all"
-          options={live.domains.map((part) => part.domain)}
-          set={(next) => set({ domain: next })}
-        />
-        <Choice
-          name="Node"
-          value={node}
-          all="all"
-          options={live.nodes.map((part) => part.node)}
-          set={(next) => set({ node: next })}
-        />
+        <DomainChoice live={live} value={domain} set={set} />
+        <NodeChoice live={live} value={node} set={set} />
         <Choice name="Over" value={over} options={RANGES} set={(next) => set({ over: next })} />
       </form>
       <Curves domain={domain} node={node} seconds={Number(over)} />

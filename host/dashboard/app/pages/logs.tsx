@@ -4,7 +4,7 @@ import type { LogLine } from '../../contract.js';
 import { api } from '../api.js';
 import { useAsked } from '../asked.js';
 import type { State } from '../live.js';
-import { Choice, Empty, Missing, Title, To } from '../parts.js';
+import { Choice, Empty, Missing, Title, To, DomainChoice, NodeChoice } from '../parts.js';
 import { pathWith, useConditions } from '../route.js';
 import { count, LEVELS, levelOf, MINUTES, SINCE } from '../words.js';
 import { Loading } from './overview.js';
@@ -33,20 +33,8 @@ export function Logs({ live }: { readonly live: State }): VNode {
     <>
       <Title document="Logs">Logs</Title>
       <form class="filter" role="search" aria-label="Log lines" onSubmit={(event) => event.preventDefault()}>
-        <Choice
-          name="Domain"
-          value={domain}
-          all="all"
-          options={live.domains.map((part) => part.domain)}
-          set={(next) => set({ domain: next })}
-        />
-        <Choice
-          name="Node"
-          value={node}
-          all="all"
-          options={live.nodes.map((part) => part.node)}
-          set={(next) => set({ node: next })}
-        />
+        <DomainChoice live={live} value={domain} set={set} />
+        <NodeChoice live={live} value={node} set={set} />
         <Choice name="Level" value={level} all="all" options={LEVELS} set={(next) => set({ level: next })} />
         <Choice name="Since" value={since} options={SINCE} set={(next) => set({ since: next })} />
         <label>
