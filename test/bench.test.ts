@@ -7,7 +7,9 @@ import { startServices } from '../host/dev-servers/index.js';
 import { type BenchEnd, runBench } from './support/run-bench.js';
 import { temporaryDirectory } from './support/services.js';
 
-const SCENARIOS = ['echo', 'store', 'fanout', 'dispatch', 'swap', 'memory', 'scale', 'start', 'backlog', 'access'];
+const SCENARIOS = [
+  ...['echo', 'store', 'fanout', 'dispatch', 'swap', 'memory', 'scale', 'start', 'backlog', 'access', 'admin'],
+];
 
 /** What is measured against libraries of others as well. */
 const WITH_PEERS: readonly string[] = ['echo', 'store', 'fanout'];

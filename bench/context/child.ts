@@ -53,6 +53,11 @@ export class Child {
     });
   }
 
+  /** Undefined: it could not be started. */
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
   /** Calls a function of the process; bounded. */
   async call<T>(name: string, input?: unknown): Promise<T> {
     const seq = ++this.#seq;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import type { BenchContext } from '../contract.js';
 import type { BedsCaller } from '../processes/beds-echo.js';
-import { ProcessContender, startPart } from './contender.js';
+import { ProcessContender, startPart, type Watched } from './contender.js';
 import { type HostUnderTest, startHostUnderTest } from './host-under-test.js';
 import { installPeers, PEERS } from './peers.js';
 import type { EchoPlace } from './serve-echo.js';
@@ -27,11 +27,13 @@ export async function startBedsContender(
     kind,
     hosts,
     domains = ['echo'],
+    watched = {},
   }: {
     readonly title: string;
     readonly kind: BedsCaller;
     readonly hosts: readonly HostUnderTest[];
     readonly domains?: readonly string[];
+    readonly watched?: Watched;
   },
 ): Promise<ProcessContender> {
   const [first] = hosts;
@@ -40,7 +42,7 @@ export async function startBedsContender(
   const { prefetch, exchange } = first;
   const place: EchoPlace = { url: context.services.rabbitmq.url, name: exchange, prefetch, domains };
   await client.call('connect', place);
-  return new ProcessContender(title, { servers: hosts.map((host) => host.process), client });
+  return new ProcessContender(title, { servers: hosts.map((host) => host.process), client, watched });
 }
 
 /** BEDS in three ways, the bare client, and every peer that is there. */

@@ -15,7 +15,9 @@ export interface HostSettings {
   /** Folders of domains/ that it serves. */
   readonly domains: readonly string[];
   /** Stores by name, as the configuration has them. */
-  readonly stores: Readonly<Record<string, { readonly kind: 'mysql' | 'mongodb'; readonly url: string }>>;
+  readonly stores: Readonly<
+    Record<string, { readonly kind: 'mysql' | 'mongodb'; readonly url: string; readonly roles?: readonly string[] }>
+  >;
   /** Connections to each store. */
   readonly poolSize: number;
   /** Broker threads. Default 1: as many as whoever it is compared with. */
@@ -26,6 +28,10 @@ export interface HostSettings {
   readonly prefix?: string;
   /** Its name; two hosts of a scenario have two. Default 'bench'. */
   readonly node?: string;
+  /** Its roles. Default: all. */
+  readonly roles?: readonly string[];
+  /** Further sections of the configuration. */
+  readonly sections?: Readonly<Record<string, unknown>>;
 }
 
 /** A whole host in a process of its own. */
@@ -57,18 +63,19 @@ const acquireTimeoutMs = 60_000;
 export async function startHostUnderTest(context: BenchContext, settings: HostSettings): Promise<HostUnderTest> {
   const { rabbitmq } = context.services;
   assert.ok(rabbitmq, 'RabbitMQ is needed');
-  const { poolSize, threads = 1, node = 'bench', prefix = newPrefix() } = settings;
+  const { poolSize, threads = 1, node = 'bench', prefix = newPrefix(), roles = ['*'] } = settings;
   const folder = join(context.folder, node);
   const plugins = join(folder, 'plugins');
   await putPlugins(plugins, settings);
   const config = configSchema.parse({
-    node: { name: node },
+    node: { name: node, roles },
     amqp: { url: rabbitmq.url, prefix },
     threads: { default: { count: threads } },
     stores: Object.fromEntries(
       Object.entries(settings.stores).map(([name, store]) => [name, { ...store, poolSize, acquireTimeoutMs }]),
     ),
     log: { level: 'warn' },
+    ...settings.sections,
   });
   const startedAtMs = performance.now();
   const host = new Child({

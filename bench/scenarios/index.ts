@@ -1,5 +1,6 @@
 import type { Scenario } from '../contract.js';
 import { accessScenario } from './access.js';
+import { adminScenario } from './admin.js';
 import { backlogScenario } from './backlog.js';
 import { dispatchScenario } from './dispatch.js';
 import { echoScenario } from './echo.js';
@@ -22,4 +23,5 @@ export const SCENARIOS: readonly Scenario[] = [
   startScenario,
   backlogScenario,
   accessScenario,
+  adminScenario,
 ];
