@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
+import type { Json } from '@beds/sdk';
 import { type Change, type Me, ORDERS, type OrderOutcome } from '../host/dashboard/contract.js';
 import type { Person } from '../host/dashboard/identities.js';
 import { Orders } from '../host/dashboard/orders.js';
@@ -314,6 +315,29 @@ describe('what strangers send', () => {
     await Promise.all(slow);
     const chunked = head(cookie, 0).replace('Content-Length: 0', 'Transfer-Encoding: chunked');
     assert.doesNotMatch(await spoken(origin, chunked), /^HTTP\/1\.1 429 /, 'those that gave up make room');
+  });
+});
+
+describe('a bundle', () => {
+  it('takes no room any more when its sender gave up while it was asked who he is', async (t) => {
+    const { origin, ask, nodes } = await room(t);
+    // n.b. so short that they are asked about each time.
+    const signedIn = (): Json => ({
+      ...{ token: `bs_${'a'.repeat(43)}`, refresh: `br_${'a'.repeat(64)}` },
+      user: { id: 'ann', name: 'Ann', roles: ['operator'] },
+      expiresAt: Date.now() + 60_000,
+    });
+    const asked = await serveKept(nodes, { 'sessions.signIn': signedIn, 'sessions.refresh': signedIn });
+    const answer = await ask('/api/sign-in', { body: { name: 'ann', password: 'x' } });
+    const cookie = (answer.headers.get('set-cookie') ?? '').replace(/;.*/, '');
+    const { host, hostname, port } = new URL(origin);
+    const head = `POST /api/order HTTP/1.1\r\nHost: ${host}\r\nOrigin: ${origin}\r\nContent-Type: application/json\r\nCookie: ${cookie}\r\nContent-Length: 1000000\r\n\r\n{"id":`;
+    for (let time = 0; time < 8; time += 1) {
+      const before = asked.length;
+      const socket = connect(Number(port), hostname, () => socket.write(head, () => socket.destroy()));
+      await eventually('it was asked who he is', () => asked.length > before);
+    }
+    await eventually('there is room', async () => !(await spoken(origin, head)).startsWith('HTTP/1.1 429 '), 5_000);
   });
 });
 
