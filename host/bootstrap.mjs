@@ -23,6 +23,8 @@ const SOURCES = ['host', 'sdk', 'plugins', 'bench', 'test'];
 const NOT_SOURCES = ['node_modules', 'dist', '.beds', 'fixtures', 'peers', 'results'];
 /** The page of the dashboard: bundled for browsers. */
 const PAGE = join(ROOT, 'host', 'dashboard', 'app');
+/** What threads run. */
+const THREADS = join(ROOT, 'host', 'threads');
 /** Bundles come and go in them: that they are newer says nothing. */
 const NOT_BY_TIME = [join(ROOT, 'plugins'), join(ROOT, 'host', 'author', 'package')];
 const EXIT_GRACE_MS = 5_000;
@@ -158,7 +160,11 @@ async function stripTypes() {
       sourcesContent: false,
       logLevel: 'error',
     });
-    return existsSync(PAGE) ? [...outputFiles, ...bundlePage(buildSync)] : outputFiles;
+    return [
+      ...outputFiles,
+      ...(existsSync(PAGE) ? bundlePage(buildSync) : []),
+      ...(existsSync(THREADS) ? bundleThreads(buildSync) : []),
+    ];
   } catch (error) {
     if (!Array.isArray(error.errors)) throw error;
     return undefined;
@@ -184,6 +190,52 @@ function bundlePage(buildSync) {
     logLevel: 'error',
   });
   return outputFiles;
+}
+
+/**
+ * What the host's threads run, in few files with all that it imports: to find and read some two hundred modules one by one is most
+ * of the work of starting one. A type of broker is a file beside the thread's, which loads those that it needs.
+ */
+function bundleThreads(buildSync) {
+  const brokers = join(ROOT, 'host', 'brokers');
+  const types = entriesOf(brokers).filter(({ name }) => existsSync(join(brokers, name, 'broker.ts')));
+  const { outputFiles } = buildSync({
+    absWorkingDir: ROOT,
+    entryPoints: [
+      { in: 'host/threads/main.ts', out: 'main' },
+      { in: 'host/deploy/admit/probe-thread.ts', out: 'probe-thread' },
+      ...types.map(({ name }) => ({ in: `host/brokers/${name}/broker.ts`, out: `${name}/broker` })),
+    ],
+    outdir: join(ROOT, 'dist', 'threads'),
+    write: false,
+    bundle: true,
+    // What is imported later is loaded then: each driver costs as much as all else.
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20.19',
+    alias: doorsOfTheSdk(),
+    // For packages in CommonJS.
+    banner: {
+      js: "import { createRequire as requireFor } from 'node:module'; const require = requireFor(import.meta.url);",
+    },
+    legalComments: 'none',
+    logLevel: 'error',
+  });
+  return outputFiles;
+}
+
+/** The source behind each name under which the host imports the SDK: what is compiled of it may be older. */
+function doorsOfTheSdk() {
+  const { imports } = readJson(join(ROOT, 'package.json'));
+  const { name, exports } = readJson(join(ROOT, 'sdk', 'package.json'));
+  const doors = Object.entries(exports).map(([door, path]) => [join(name, door), `./${join('sdk', path)}`]);
+  return Object.fromEntries(
+    [...Object.entries(imports), ...doors].map(([door, path]) => [
+      door,
+      path.replace('/sdk/dist/', '/sdk/').replace(/\.js$/, '.ts'),
+    ]),
+  );
 }
 
 /** Where a source is compiled to, without the ending. */

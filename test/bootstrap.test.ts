@@ -189,6 +189,41 @@ describe('the door of every command', { concurrency: 2 }, () => {
     assert.deepEqual(left(), []);
   });
 
+  it('makes one file of all that a thread runs, and one of each type of broker beside it', async (t) => {
+    const checkout = new Checkout(t);
+    for (const folder of ['host/threads', 'host/deploy/admit', 'host/brokers/parrot'])
+      mkdirSync(checkout.path(folder), { recursive: true });
+    checkout.write('package.json', '{ "type": "module", "imports": { "#sdk/time": "./sdk/dist/time.js" } }');
+    checkout.write('sdk/package.json', '{ "name": "@beds/sdk", "exports": { ".": "./dist/wire/words.js" } }');
+    checkout.write('sdk/time.ts', `export const today = 'today';`);
+    checkout.write('sdk/wire/words.ts', `export const word = 'hello';`);
+    checkout.write(
+      'host/threads/main.ts',
+      `import { word } from '@beds/sdk';
+      const { say } = await import(new URL('./parrot/broker.js', import.meta.url).href);
+      say(word);`,
+    );
+    checkout.write(
+      'host/brokers/parrot/broker.ts',
+      `import { today } from '#sdk/time';
+      export const say = (word: string) => console.log(word, today);`,
+    );
+    checkout.write('host/deploy/admit/probe-thread.ts', '');
+    assert.equal((await checkout.run(['a'])).code, 0);
+    // n.b. nothing that is compiled file by file is left for it to import.
+    for (const folder of ['dist/host', 'sdk/dist']) rmSync(checkout.path(folder), { recursive: true });
+    const thread = spawn(process.execPath, [checkout.path('dist/threads/main.js')], { timeout: 30_000 });
+    let said = '';
+    thread.stdout.on('data', (text: Buffer) => (said += text.toString()));
+    await new Promise((done) => thread.once('close', done));
+    assert.equal(said, 'hello today\n');
+
+    rmSync(checkout.path('host/brokers/parrot'), { recursive: true });
+    checkout.touch('host/main.ts');
+    await checkout.run(['a']);
+    assert.ok(!existsSync(checkout.path('dist/threads/parrot/broker.js')));
+  });
+
   it('does not take a dropped bundle for a changed source', async (t) => {
     const checkout = new Checkout(t);
     await checkout.run(['a']);

@@ -60,13 +60,16 @@ interface Copy {
 
 function copyWithParrot(t: TestContext, projectRoot: string): Copy {
   const root = temporaryDirectory(t);
-  cpSync('dist/host', join(root, 'dist/host'), { recursive: true });
+  for (const folder of ['dist/host', 'dist/threads']) cpSync(folder, join(root, folder), { recursive: true });
   cpSync('package.json', join(root, 'package.json'));
   for (const name of ['node_modules', 'sdk']) symlinkSync(resolve(name), join(root, name));
   const folder = join(root, 'dist/host/brokers/parrot');
   mkdirSync(folder);
   writeFileSync(join(folder, 'definition.js'), DEFINITION);
-  writeFileSync(join(folder, 'broker.js'), BROKER);
+  // Where the build puts it, for the host's main thread and for the others.
+  const ofThreads = join(root, 'dist/threads/parrot');
+  mkdirSync(ofThreads);
+  for (const place of [folder, ofThreads]) writeFileSync(join(place, 'broker.js'), BROKER);
   const load = <T>(file: string): Promise<T> => import(pathToFileURL(join(root, 'dist/host', file)).href) as Promise<T>;
   return {
     load,

@@ -223,6 +223,9 @@ interface Carrier {
 /** With the URLs in the configuration; what runs templates gets them apart from it. */
 export type CarrierData = Omit<ThreadData, 'breadcrumbs' | 'secrets'>;
 
+/** `main.ts` with all that it imports; `bootstrap.mjs` makes it. */
+const PROGRAM = new URL('../../threads/main.js', import.meta.url);
+
 function startThreadCarrier(data: CarrierData, heapMb: number, events: CarrierEvents): Carrier {
   denyCodeFromText();
   letHeapsGrow();
@@ -232,7 +235,7 @@ function startThreadCarrier(data: CarrierData, heapMb: number, events: CarrierEv
   const { port1: ours, port2: secrets } = new MessageChannel();
   ours.postMessage(urls);
   ours.unref();
-  const worker = new Worker(new URL('./main.js', import.meta.url), {
+  const worker = new Worker(PROGRAM, {
     workerData: { ...data, config, secrets, breadcrumbs: breadcrumbs.buffer } satisfies ThreadData,
     transferList: [secrets],
     name: `beds ${data.thread}`,
@@ -259,7 +262,7 @@ const ENVIRONMENT = ['PATH', 'TZ', 'LANG', 'LD_LIBRARY_PATH', 'NODE_EXTRA_CA_CER
 
 /** The same in a process of its own, which may end without taking the host with it. */
 function startProcessCarrier(data: CarrierData, heapMb: number, events: CarrierEvents): Carrier {
-  const child = fork(new URL('./main.js', import.meta.url), [], {
+  const child = fork(PROGRAM, [], {
     serialization: 'advanced',
     env: essentialEnvironment(),
     execArgv: [`--max-old-space-size=${String(heapMb)}`, CODE_FROM_TEXT_FLAG],

@@ -15,8 +15,11 @@ export const initialize: InitializeHook<Places> = (data) => {
   places = data;
 };
 
-/** Loads the copies in place of the files. */
+/** Loads the copies in place of the files, and the files in place of what threads run, which is made of them. */
 export const load: LoadHook = (url, context, next) => {
+  if (url === new URL('../threads/main.js', places.root).href) {
+    return { format: 'module', shortCircuit: true, source: `import '${places.root}threads/main.js';` };
+  }
   const copy = join(places.copies, url.slice(places.root.length));
   if (!url.startsWith(places.root) || !existsSync(copy)) return next(url, context);
   return { format: 'module', shortCircuit: true, source: readFileSync(copy, 'utf8') };

@@ -1,12 +1,9 @@
 import { availableParallelism } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { Manifest } from '@beds/sdk';
-import { build } from 'esbuild';
 import { startAtLowPriority } from '../../template/low-priority.js';
 import { denyCodeFromText, keepLoopsEndable } from '../../template/v8-flags.js';
 import { type Finding, makeFinding } from '../../template/contract.js';
-import { withEsbuild } from '../../template/convert.js';
 
 export interface ProbeOptions {
   /** Time to load and pass the self-test, in milliseconds. */
@@ -30,6 +27,8 @@ export interface Prober {
   close(): Promise<void>;
 }
 
+/** `probe-thread.ts` with all that it imports; `bootstrap.mjs` makes it. */
+const PROGRAM = new URL('../../../threads/probe-thread.js', import.meta.url);
 /** The next thread is started when the swap that used the last one is likely over: it would take a core from it. */
 const SPARE_DELAY_MS = 50;
 /**
@@ -114,8 +113,6 @@ class ThreadProber implements Prober {
   #keepSpare(): void {
     clearTimeout(this.#timer);
     if (this.#closed !== undefined) return;
-    // Not before the first probe: a host that starts has other things to do.
-    makingScript ??= makeProbeScript();
     this.#timer = setTimeout(() => this.expect(), SPARE_DELAY_MS).unref();
   }
 
@@ -127,7 +124,7 @@ class ThreadProber implements Prober {
 function startThread({ memoryMb }: ProbeOptions): Worker {
   denyCodeFromText();
   keepLoopsEndable();
-  const thread = new Worker(probeScript, {
+  const thread = new Worker(PROGRAM, {
     name: 'beds-probe',
     env: {},
     execArgv: [],
@@ -218,36 +215,6 @@ class Attempt {
   #explainTimeout(): Finding {
     const code = this.#phase === 'load' ? 'BEDS_ADMISSION_LOAD_TIMEOUT' : 'BEDS_ADMISSION_SELF_TEST_TIMEOUT';
     return makeFinding(code);
-  }
-}
-
-/** The entry of the probe thread as it lies on the disk. */
-const PROBE_FILE = new URL('./probe-thread.js', import.meta.url);
-
-/** What threads are started from. */
-let probeScript = PROBE_FILE;
-let makingScript: Promise<void> | undefined;
-
-/**
- * Puts the probe thread with all that it imports into one text, because most of the work of starting one is loading its modules one
- * by one. Where that fails, `PROBE_FILE` does the same, later.
- */
-async function makeProbeScript(): Promise<void> {
-  try {
-    const { outputFiles } = await withEsbuild(() =>
-      build({
-        entryPoints: [fileURLToPath(PROBE_FILE)],
-        ...{ bundle: true, write: false, format: 'esm', platform: 'node', target: 'node20', logLevel: 'silent' },
-        define: { 'import.meta.url': JSON.stringify(PROBE_FILE.href) },
-        // Instead of the whole text, in stacks.
-        footer: { js: '//# sourceURL=beds-probe-thread.js' },
-      }),
-    );
-    const [file] = outputFiles;
-    if (file === undefined) return;
-    probeScript = new URL(`data:text/javascript;base64,${Buffer.from(file.contents).toString('base64')}`);
-  } catch {
-    // It stays as it is.
   }
 }
 
