@@ -21,9 +21,18 @@ export interface Hops {
   readonly way: readonly string[];
 }
 
+/** All that followed from one timer, or from none; in the form of `Hops.way`. */
+export interface Course {
+  readonly isOfTimer: boolean;
+  readonly way: readonly string[];
+}
+
 export interface TracedHost {
-  /** What each thread entered while `work` ran, and after it until a pause; by the number of the thread, 0: the supervisor. */
-  during(work: () => Promise<unknown>): Promise<ReadonlyMap<number, Hops>>;
+  /**
+   * What each thread entered while `work` ran, and after it until a pause; by the number of the thread, 0: the supervisor.
+   * Courses of a thread that `isApart` names are left out.
+   */
+  during(work: () => Promise<unknown>, isApart?: (course: Course) => boolean): Promise<ReadonlyMap<number, Hops>>;
 }
 
 /** A pause that ends what `work` caused. n.b. longer than replies wait to be looked at again, and less than what a host asks itself every second. */
@@ -49,30 +58,52 @@ export async function startTracedHost(teardown: Teardown, { config, pluginsDirec
   const [word] = (await Promise.race([once(child, 'message'), ended])) as [unknown];
   assert.equal(word, 'serving');
   return {
-    during: async (work) => {
+    during: async (work, isApart = () => false) => {
       const sinceMs = Date.now();
       await work();
       const doneMs = Date.now();
       await delay(3 * PAUSE_MS);
-      return readWays(ways, sinceMs, doneMs);
+      return new Map(
+        [...readWays(ways, sinceMs, doneMs)].map(([thread, entered]) => [thread, hopsOf(without(entered, isApart))]),
+      );
     },
   };
 }
 
-function readWays(directory: string, sinceMs: number, doneMs: number): ReadonlyMap<number, Hops> {
-  const ways = new Map<number, Hops>();
+/** A function that was entered, and the number of the timer that it follows from. */
+interface Entered {
+  readonly timer: string;
+  readonly place: string;
+}
+
+function readWays(directory: string, sinceMs: number, doneMs: number): ReadonlyMap<number, readonly Entered[]> {
+  const ways = new Map<number, readonly Entered[]>();
   for (const name of readdirSync(directory)) {
-    const way: string[] = [];
+    const way: Entered[] = [];
     let lastMs = doneMs;
     for (const line of readFileSync(join(directory, name), 'utf8').split('\n')) {
-      const atMs = Number.parseInt(line, 10);
+      const [at = '', timer = '', ...place] = line.split(' ');
+      const atMs = Number.parseInt(at, 10);
       if (atMs >= lastMs + PAUSE_MS) break;
       lastMs = Math.max(lastMs, atMs);
-      if (atMs >= sinceMs) way.push(line.slice(line.indexOf(' ') + 1));
+      if (atMs >= sinceMs) way.push({ timer, place: place.join(' ') });
     }
-    if (way.length > 0) ways.set(Number(/-(\d+)\.hops$/.exec(name)?.[1]), hopsOf(way));
+    if (way.length > 0) ways.set(Number(/-(\d+)\.hops$/.exec(name)?.[1]), way);
   }
   return ways;
+}
+
+function without(entered: readonly Entered[], isApart: (course: Course) => boolean): readonly string[] {
+  const courses = new Map<string, string[]>();
+  for (const { timer, place } of entered) {
+    const course = courses.get(timer) ?? [];
+    course.push(place);
+    courses.set(timer, course);
+  }
+  const apart = new Set(
+    [...courses].flatMap(([timer, way]) => (isApart({ isOfTimer: timer !== '0', way }) ? [timer] : [])),
+  );
+  return entered.flatMap(({ timer, place }) => (apart.has(timer) ? [] : [place]));
 }
 
 function hopsOf(way: readonly string[]): Hops {

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { appendFileSync } from 'node:fs';
 import { register } from 'node:module';
 import { join } from 'node:path';
@@ -5,10 +6,13 @@ import { getEnvironmentData, isMainThread, setEnvironmentData, threadId } from '
 
 /**
  * Loaded before anything else in each thread of a host (`node --import`): notes which functions of the host are entered. A line
- * of the thread's file is one of them: when (milliseconds since 1970), its file, its name.
+ * of the thread's file is one of them: when (milliseconds since 1970), the number of the timer that it follows from (0: none),
+ * its file, its name.
  */
 const DIRECTORY = 'BEDS_HOPS';
 const FLUSH_MS = 25;
+/** What comes back again and again belongs to no request, nor what follows from it: signs of life, deadlines that are looked at. */
+const PERIODIC = -1;
 
 // n.b. broker threads get an empty environment.
 if (isMainThread) setEnvironmentData(DIRECTORY, process.env[DIRECTORY]);
@@ -20,23 +24,25 @@ if (typeof directory === 'string') {
   trace(join(directory, 'ways', `${String(process.pid)}-${String(threadId)}.hops`));
 }
 
+type StartTimer = (work: (...args: unknown[]) => void, ms?: number, ...args: unknown[]) => NodeJS.Timeout;
+
 function trace(path: string): void {
-  let isPeriodic = false;
+  const timers = new AsyncLocalStorage<number>();
+  let last = 0;
   let lines: string[] = [];
-  const { setInterval } = globalThis;
-  // What comes back again and again belongs to no request: signs of life, deadlines that are looked at.
-  globalThis.setInterval = ((work: (...args: unknown[]) => void, ms?: number, ...args: unknown[]) =>
-    setInterval(() => {
-      isPeriodic = true;
-      try {
-        work(...args);
-      } finally {
-        isPeriodic = false;
-      }
-    }, ms)) as typeof setInterval;
+  const { setInterval, setTimeout } = globalThis;
+  const started = (start: StartTimer, numberOf: () => number): StartTimer =>
+    Object.defineProperties(
+      (work: (...args: unknown[]) => void, ms?: number, ...args: unknown[]) =>
+        start(() => timers.run(numberOf(), work, ...args), ms),
+      Object.getOwnPropertyDescriptors(start),
+    );
+  globalThis.setInterval = started(setInterval, () => PERIODIC) as typeof setInterval;
+  globalThis.setTimeout = started(setTimeout, () => (last += 1)) as typeof setTimeout;
   Object.defineProperty(globalThis, 'bedsHopTracer', {
     value: (file: string, name: string) => {
-      if (!isPeriodic) lines.push(`${String(Date.now())} ${file} ${name}`);
+      const timer = timers.getStore() ?? 0;
+      if (timer !== PERIODIC) lines.push(`${String(Date.now())} ${String(timer)} ${file} ${name}`);
     },
   });
   setInterval(() => {
