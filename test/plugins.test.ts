@@ -5,7 +5,6 @@ import { after, test } from 'node:test';
 import type { TypesOf } from '@beds/sdk';
 import { connectBeds } from '@beds/sdk/client';
 import { buildTemplate } from '@beds/sdk/build';
-import { connect } from 'amqplib';
 import { MongoClient } from 'mongodb';
 import mysql from 'mysql2/promise';
 import { pino } from 'pino';
@@ -18,6 +17,7 @@ import type next from '../plugins/cities/next/template.js';
 import type cities from '../plugins/cities/template.js';
 import type countries from '../plugins/countries/template.js';
 import { eventually } from './support/eventually.js';
+import { deleteTopology } from './support/delete-topology.js';
 import { sharedServices, temporaryDirectory } from './support/services.js';
 
 /** Germany, its neighbours, and what else is needed to tell a region from a subregion. */
@@ -61,7 +61,7 @@ endings.push(async () => {
 const bundles = await buildBundles(process.cwd(), join(projectRoot, 'built'));
 await dropBundle(bundles.cities, pluginsDirectory);
 await dropBundle(bundles.countries, pluginsDirectory);
-endings.push(deleteTopology);
+endings.push(() => deleteTopology(rabbitmq.url, name, { domains: ['cities', 'countries'] }));
 const host = await startHost({
   config: configSchema.parse({
     node: { name },
@@ -77,18 +77,6 @@ const client = await connectBeds({ url: rabbitmq.url, name: 'test', exchange: `$
 endings.push(() => client.close());
 const ofCities = client.domain<typeof cities>('cities');
 const ofCountries = client.domain<typeof countries>('countries');
-
-/** Queues and exchanges outlive a host, as they should; those of a test need not. */
-async function deleteTopology(): Promise<void> {
-  const model = await connect(rabbitmq?.url ?? '');
-  const channel = await model.createChannel();
-  const ofDomains = ['cities', 'countries'].flatMap((domain) => [`req.${domain}.read`, `req.${domain}.write`]);
-  for (const queue of ['unrouted', 'dead', ...ofDomains]) await channel.deleteQueue(`${name}.${queue}`);
-  for (const exchange of ['request', 'unrouted', 'dead', 'event', 'admin', 'operate']) {
-    await channel.deleteExchange(`${name}.${exchange}`);
-  }
-  await model.close();
-}
 
 type CityInput = TypesOf<typeof cities>['operations']['import']['input']['cities'][number];
 type CountryInput = TypesOf<typeof countries>['operations']['import']['input']['countries'][number];

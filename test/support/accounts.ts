@@ -1,13 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { buildTemplate } from '@beds/sdk/build';
 import type { JsonObject } from '@beds/sdk';
 import { type BedsClient, connectBeds, type ConnectOptions } from '@beds/sdk/client';
-import { connect } from 'amqplib';
 import { Long, MongoClient } from 'mongodb';
 import mysql from 'mysql2/promise';
 import { pino } from 'pino';
-import { dropBundle } from '../../host/cli/demo/bundles.js';
 import { type Config, configSchema } from '../../host/config/schema.js';
 import { applyObjects } from '../../host/dba/index.js';
 import type { Services } from '../../host/dev-servers/index.js';
@@ -18,6 +15,8 @@ import { newUser, type Wanted } from '../../plugins/users/new-user.js';
 import type sessions from '../../plugins/sessions/template.js';
 import type users from '../../plugins/users/template.js';
 import { writeBundle } from './bundles.js';
+import { deleteTopology } from './delete-topology.js';
+import { dropOwnDomains } from './own-domains.js';
 import { temporaryDirectory, type Teardown } from './services.js';
 
 export type StoreKind = 'mysql' | 'mongodb';
@@ -68,11 +67,7 @@ export async function startAccounts(teardown: Teardown, kind: StoreKind, options
     ...{ stores: { accounts: { kind, adminUrl } }, folder: 'plugins', directory: projectRoot, domains },
   });
   const pluginsDirectory = join(projectRoot, 'plugins');
-  for (const domain of domains) {
-    const entry = join('plugins', domain, 'template.ts');
-    const built = await buildTemplate({ entry, outDir: join(projectRoot, 'built'), form: 'file' });
-    await dropBundle({ file: built.path, version: built.manifest.version, bytes: built.bytes }, pluginsDirectory);
-  }
+  await dropOwnDomains(domains, pluginsDirectory);
   await writeBundle(pluginsDirectory, {
     ...{ form: 'file', domain: 'seen', name: 'seen.mjs', store: 'main' },
     objects: { fetch: { kind: 'view', name: 'user_list', columns: { id: { type: 'string' } } } },
@@ -86,7 +81,7 @@ export async function startAccounts(teardown: Teardown, kind: StoreKind, options
     plugins: { probeTimeoutMs: 30_000 },
     security,
   });
-  ending.push(() => deleteTopology(rabbitmq.url, prefix, [...domains, 'seen', 'mine']));
+  ending.push(() => deleteTopology(rabbitmq.url, prefix, { domains: [...domains, 'seen', 'mine'] }));
   // n.b. who is signed in this one has to ask the other: it has no account for the store of the users.
   const application = await startHost({
     config: configSchema.parse({
@@ -167,16 +162,4 @@ async function prepareDatabase(
   return async (failures) => {
     await admin.query(`UPDATE ${name}.user_attempt SET failures = ?, failed_at = ?`, [failures, Date.now()]);
   };
-}
-
-/** Queues and exchanges outlive a host, as they should; those of a test need not. */
-async function deleteTopology(url: string, prefix: string, domains: readonly string[]): Promise<void> {
-  const model = await connect(url);
-  const channel = await model.createChannel();
-  const ofDomains = domains.flatMap((domain) => [`req.${domain}.read`, `req.${domain}.write`]);
-  for (const queue of ['unrouted', 'dead', ...ofDomains]) await channel.deleteQueue(`${prefix}.${queue}`);
-  for (const exchange of ['request', 'unrouted', 'dead', 'event', 'events', 'admin', 'operate']) {
-    await channel.deleteExchange(`${prefix}.${exchange}`);
-  }
-  await model.close();
 }

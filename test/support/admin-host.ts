@@ -1,19 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildTemplate } from '@beds/sdk/build';
 import { type BedsClient, connectBeds } from '@beds/sdk/client';
-import { connect } from 'amqplib';
 import { MongoClient } from 'mongodb';
 import mysql from 'mysql2/promise';
 import { OrderKey } from '../../host/admin/orders.js';
-import { dropBundle } from '../../host/cli/demo/bundles.js';
 import { type Config, configSchema } from '../../host/config/schema.js';
 import { applyObjects } from '../../host/dba/index.js';
 import type { Services } from '../../host/dev-servers/index.js';
 import { type Host, startHost } from '../../host/main.js';
 import { fileOutput } from '../../host/observe/log.js';
 import { type BundleOptions, writeBundle } from './bundles.js';
+import { deleteTopology } from './delete-topology.js';
+import { dropOwnDomains } from './own-domains.js';
 import { sessionsBundle, tokenOf } from './sessions-domain.js';
 import { temporaryDirectory, type Teardown } from './services.js';
 
@@ -61,6 +60,10 @@ const BROKERS = {
   adminGraphBroker: { type: 'admin-graph' },
   adminSyslogBroker: { type: 'admin-syslog' },
 };
+const LEAVINGS = {
+  domains: ['audit', 'fleet', 'logs', 'metrics', 'sessions', 'orders', 'notes'],
+  queues: ['logs', 'metrics', 'syslog', 'admin.in', 'admin.out'],
+};
 const ADMIN_BROKERS = Object.keys(BROKERS).filter((name) => !['rBroker', 'wBroker'].includes(name));
 
 /** Starts one. Everything ends with the test. */
@@ -83,13 +86,9 @@ export async function startAdminHost(teardown: Teardown, options: AdminHostOptio
     const { urls } = await applyObjects({ stores, folder: 'plugins', directory: projectRoot, domains });
     runtimeUrl = urls['admin'] ?? '';
   }
-  ending.push(() => deleteTopology(rabbitmq.url, prefix));
+  ending.push(() => deleteTopology(rabbitmq.url, prefix, LEAVINGS));
   const pluginsDirectory = join(projectRoot, 'plugins');
-  for (const domain of domains) {
-    const entry = join('plugins', domain, 'template.ts');
-    const built = await buildTemplate({ entry, outDir: join(projectRoot, 'built'), form: 'file' });
-    await dropBundle({ file: built.path, version: built.manifest.version, bytes: built.bytes }, pluginsDirectory);
-  }
+  await dropOwnDomains(domains, pluginsDirectory);
   const sessions = sessionsBundle({ vera: ['viewer'], bob: [] });
   for (const bundle of [sessions, ...bundles]) await writeBundle(pluginsDirectory, bundle);
   const secret = randomBytes(32).toString('base64url');
@@ -170,19 +169,4 @@ async function makeDatabase(
     await admin.query(`DROP DATABASE ${prefix}`);
     await admin.end();
   });
-}
-
-/** Queues and exchanges outlive a host, as they should; those of a test need not. */
-async function deleteTopology(url: string, prefix: string): Promise<void> {
-  const model = await connect(url);
-  const channel = await model.createChannel();
-  const domains = ['audit', 'fleet', 'logs', 'metrics', 'sessions', 'orders', 'notes'];
-  const ofDomains = domains.flatMap((domain) => [`req.${domain}.read`, `req.${domain}.write`]);
-  for (const queue of ['unrouted', 'dead', 'logs', 'metrics', 'syslog', 'admin.in', 'admin.out', ...ofDomains]) {
-    await channel.deleteQueue(`${prefix}.${queue}`);
-  }
-  for (const exchange of ['request', 'unrouted', 'dead', 'event', 'events', 'admin', 'operate']) {
-    await channel.deleteExchange(`${prefix}.${exchange}`);
-  }
-  await model.close();
 }

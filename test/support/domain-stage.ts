@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import type { Json, JsonObject, Scalar } from '@beds/sdk';
 import { buildTemplate } from '@beds/sdk/build';
 import { connectBeds, type DomainClient } from '@beds/sdk/client';
-import { connect } from 'amqplib';
 import { MongoClient } from 'mongodb';
 import mysql from 'mysql2/promise';
 import { pino } from 'pino';
@@ -19,6 +18,7 @@ import { startHost } from '../../host/main.js';
 import type { RacingStage } from './brief-checks.js';
 import { writeBundle } from './bundles.js';
 import { endOfLog, eventually } from './eventually.js';
+import { deleteTopology } from './delete-topology.js';
 import { lastFirst, temporaryDirectory, type Teardown } from './services.js';
 import { sessionsBundle, tokenOf } from './sessions-domain.js';
 
@@ -96,7 +96,7 @@ export async function startDomainStage(teardown: Teardown, options: DomainStageO
   });
   lastFirst(teardown, async () => {
     await host.stop();
-    await deleteTopology(rabbitmq.url, name, domain);
+    await deleteTopology(rabbitmq.url, name, { domains: [domain, 'sessions'] });
   });
   const serves = (what: string): boolean =>
     log.some(({ msg }) => new RegExp(`^${what} \\S+ active$`).test(String(msg)));
@@ -203,14 +203,4 @@ async function carryOut(domain: DomainClient, specification: CheckedSpecificatio
     case 'call':
       return domain.call(said.operation, said.input, options);
   }
-}
-
-async function deleteTopology(url: string, prefix: string, domain: string): Promise<void> {
-  const model = await connect(url);
-  const channel = await model.createChannel();
-  const queues = [domain, 'sessions'].flatMap((one) => [`req.${one}.read`, `req.${one}.write`]);
-  for (const queue of ['unrouted', 'dead', ...queues]) await channel.deleteQueue(`${prefix}.${queue}`);
-  for (const exchange of ['request', 'unrouted', 'dead', 'event', 'events', 'admin', 'operate'])
-    await channel.deleteExchange(`${prefix}.${exchange}`);
-  await model.close();
 }

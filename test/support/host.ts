@@ -13,6 +13,7 @@ import { configSchema, type Config } from '../../host/config/schema.js';
 import { type Host, startHost } from '../../host/main.js';
 import type { Services } from '../../host/dev-servers/index.js';
 import { endOfLog, eventually } from './eventually.js';
+import { deleteTopology } from './delete-topology.js';
 import { NOTES_GRANTS, NOTES_SCHEMA } from './notes-domain.js';
 import { lastFirst, temporaryDirectory, type Teardown } from './services.js';
 
@@ -86,7 +87,7 @@ export async function startTestHost(teardown: Teardown, options: TestHostOptions
     await dba.query(`DROP DATABASE ${name}`);
     await dba.query(`DROP USER '${name}'@'%'`);
     await dba.end();
-    await deleteTopology(rabbitmq.url, name);
+    await deleteTopology(rabbitmq.url, name, { domains: ['notes', 'tasks', 'orders', 'invoices', 'sessions'] });
   });
   const config = configSchema.parse({
     node: { name },
@@ -169,25 +170,6 @@ async function makeDatabase(adminUrl: string, name: string): Promise<{ dba: mysq
   url.password = name;
   url.pathname = `/${name}`;
   return { dba, runtimeUrl: url.href };
-}
-
-/** Queues and exchanges of a host outlive it, as they should; those of a test need not. */
-async function deleteTopology(url: string, prefix: string): Promise<void> {
-  const model = await connect(url);
-  const channel = await model.createChannel();
-  const queues = [
-    'unrouted',
-    'dead',
-    ...['notes', 'tasks', 'orders', 'invoices', 'sessions'].flatMap((domain) => [
-      `req.${domain}.read`,
-      `req.${domain}.write`,
-    ]),
-  ];
-  for (const queue of queues) await channel.deleteQueue(`${prefix}.${queue}`);
-  for (const exchange of ['request', 'unrouted', 'dead', 'event', 'events', 'admin', 'operate']) {
-    await channel.deleteExchange(`${prefix}.${exchange}`);
-  }
-  await model.close();
 }
 
 function collect(log: LogLine[]): Writable {

@@ -4,13 +4,11 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { buildTemplate } from '@beds/sdk/build';
 import { connect, type ChannelModel } from 'amqplib';
 import { MongoClient } from 'mongodb';
 import mysql from 'mysql2/promise';
 import { AdminClient } from '../../host/admin/client.js';
 import { OrderKey } from '../../host/admin/orders.js';
-import { dropBundle } from '../../host/cli/demo/bundles.js';
 import { type Config, configSchema } from '../../host/config/schema.js';
 import { applyObjects } from '../../host/dba/index.js';
 import type { Services } from '../../host/dev-servers/index.js';
@@ -18,6 +16,8 @@ import { loadAdapters } from '../../host/stores/factory.js';
 import { newUser } from '../../plugins/users/new-user.js';
 import { writeBundle } from './bundles.js';
 import { type HostProcess, startHostProcess } from './host-process.js';
+import { deleteTopology } from './delete-topology.js';
+import { dropOwnDomains } from './own-domains.js';
 import { temporaryDirectory, type Teardown } from './services.js';
 
 /** What the nodes of applications serve. */
@@ -95,11 +95,7 @@ export async function makeOrderNodes(
     ...{ folder: 'plugins', directory: projectRoot, domains },
   });
   const pluginsDirectory = join(projectRoot, 'plugins');
-  for (const domain of domains) {
-    const entry = join('plugins', domain, 'template.ts');
-    const built = await buildTemplate({ entry, outDir: join(projectRoot, 'built'), form: 'file' });
-    await dropBundle({ file: built.path, version: built.manifest.version, bytes: built.bytes }, pluginsDirectory);
-  }
+  await dropOwnDomains(domains, pluginsDirectory);
   for (const domain of OWN) {
     await writeBundle(pluginsDirectory, {
       ...{ form: 'file', domain, name: `${domain}.mjs`, store: 'main' },
@@ -129,7 +125,7 @@ export async function makeOrderNodes(
     });
   const model = await connect(url);
   ending.push(() => model.close());
-  ending.push(() => deleteTopology(model, prefix, [...domains, ...OWN]));
+  ending.push(() => deleteTopology(url, prefix, { domains: [...domains, ...OWN], queues: ['admin.in', 'admin.out'] }));
   const accounts = (await loadAdapters({ accounts: configOf('x', 'admin').stores['accounts'] as never }))(
     (one) => one,
   ).get('accounts');
@@ -190,15 +186,4 @@ export async function makeOrderNodes(
       return { code, printed };
     },
   };
-}
-
-async function deleteTopology(model: ChannelModel, prefix: string, domains: readonly string[]): Promise<void> {
-  const channel = await model.createChannel();
-  const ofDomains = domains.flatMap((domain) => [`req.${domain}.read`, `req.${domain}.write`]);
-  for (const queue of ['unrouted', 'dead', 'admin.in', 'admin.out', ...ofDomains])
-    await channel.deleteQueue(`${prefix}.${queue}`);
-  for (const exchange of ['request', 'unrouted', 'dead', 'event', 'events', 'admin', 'operate']) {
-    await channel.deleteExchange(`${prefix}.${exchange}`);
-  }
-  await channel.close();
 }

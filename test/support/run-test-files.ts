@@ -9,18 +9,15 @@ import { TEST_FILE_VARIABLE } from './expect-end.js';
 /** Longest that a test file may take. */
 const FILE_TIMEOUT_MS = 600_000;
 
-const OPTIONS = [
-  '--enable-source-maps',
-  `--import=${fileURLToPath(new URL('./expect-end.js', import.meta.url))}`,
-  '--test-reporter=spec',
-];
+const OPTIONS = [`--import=${fileURLToPath(new URL('./expect-end.js', import.meta.url))}`, '--test-reporter=spec'];
 
 const LAST_WORDS_MS = 2_000;
 const LOOK_MS = 500;
 /** From this share on what is idle is enough for one more file. */
 const ENOUGH_IDLE = 0.35;
 
-const TOTAL = /^ℹ (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) ([\d.]+)\n/gm;
+const PROCESSOR = 'processor_ms';
+const TOTAL = /^ℹ (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms|processor_ms) ([\d.]+)\n/gm;
 const FAILURES = '✖ failing tests:';
 
 export interface TestFilesOptions {
@@ -58,14 +55,18 @@ export async function runTestFiles(files: readonly string[], options: TestFilesO
   };
   process.on('SIGTERM', stop).on('SIGINT', stop);
   const end = (ended: Ended, done: number): void => {
-    for (const [, name = '', count] of ended.output.matchAll(TOTAL))
+    let processorMs = 0;
+    for (const [, name = '', count] of ended.output.matchAll(TOTAL)) {
       totals.set(name, (totals.get(name) ?? 0) + Number(count));
+      if (name === PROCESSOR) processorMs = Number(count);
+    }
     if (!ended.ok) {
       failed.push(ended);
       // A process that was lost has told no result, or none of what cost it.
       if (!ended.output.includes(FAILURES)) totals.set('fail', (totals.get('fail') ?? 0) + 1);
     }
-    write(`${ended.file}, ${String(done)} of ${String(files.length)}, ${ended.seconds.toFixed(1)} s\n`);
+    const took = `${ended.seconds.toFixed(1)} s, ${(processorMs / 1_000).toFixed(1)} s of processors`;
+    write(`${ended.file}, ${String(done)} of ${String(files.length)}, ${took}\n`);
     write(ended.output.replace(TOTAL, '').trimEnd() + '\n\n');
   };
   let ended = 0;

@@ -21,11 +21,17 @@ export const wholeFile: Teardown = { after };
  * Call it at the top level of a test file. Do not stop these: other files use them.
  */
 export async function sharedServices(need: readonly ServiceName[]): Promise<Services> {
-  const shared = process.env[SHARED_DIRECTORY_VARIABLE];
-  const directory = shared === undefined || shared === '' ? temporaryDirectory(wholeFile) : shared;
-  const services = await startServices({ directory, need });
+  const services = await startServices({ directory: runDirectory(), need });
   lastFirst(wholeFile, () => services.close());
   return services;
+}
+
+let ownDirectory: string | undefined;
+
+/** A folder of the whole test run, or, for a file that is run alone, of that file. */
+export function runDirectory(): string {
+  const shared = process.env[SHARED_DIRECTORY_VARIABLE] ?? '';
+  return shared === '' ? (ownDirectory ??= temporaryDirectory(wholeFile)) : shared;
 }
 
 /** Servers for one test (or file) alone, which it may stop, kill and start. Configured URLs are not used for these. */

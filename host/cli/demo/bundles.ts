@@ -45,7 +45,7 @@ export async function buildBundles(projectRoot: string, outDir: string): Promise
 }
 
 /** Drops a bundle: it appears under its name only when it is complete. Resolves to the wall clock, in milliseconds. */
-export async function dropBundle(bundle: ReadyBundle, directory: string): Promise<number> {
+export async function dropBundle(bundle: Pick<ReadyBundle, 'file'>, directory: string): Promise<number> {
   await mkdir(directory, { recursive: true });
   const name = basename(bundle.file);
   const draft = join(directory, `.${name}.draft`);
