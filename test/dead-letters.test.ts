@@ -244,7 +244,8 @@ for (const type of ['classic', 'quorum'] as const) {
 describe('a dead letter', () => {
   it('is shown without tokens and passwords, and never as a whole novel', async (t) => {
     const stand = await openStand(t);
-    const headers = { 'beds-reason': 'X', authorization_token: 'secret-1', note: 'n'.repeat(5_000) };
+    const secrets = { authorization_token: 'secret-1', 'beds-session': 'secret-6' };
+    const headers = { 'beds-reason': 'X', ...secrets, note: 'n'.repeat(5_000) };
     const payload = { name: 'Ann', newPassword: 'secret-2', deep: [{ refresh: 'secret-3' }], long: 'x'.repeat(40_000) };
     stand.put({ headers }, [{ v: 1, id: '1', domain: 'notes', op: 'create', payload, meta: { session: 'secret-4' } }]);
     stand.put({ headers: {} }, 'garbage {"password": "secret-5"');

@@ -218,6 +218,20 @@ describe('decoding a message', () => {
     assert.deepEqual(decode(valid, odd).requests, [valid]);
   });
 
+  it('takes the session from the message where the request has none, and refuses what is none', () => {
+    const { meta: _, ...bare } = valid;
+    const sessions = (token: unknown): readonly unknown[] =>
+      decode([valid, { ...valid, meta: { session: 'own' } }, bare], {
+        ...JSON_TYPE,
+        headers: { 'beds-session': token },
+      }).requests.map(({ meta }) => meta);
+    const session = 'x'.repeat(8_192);
+    assert.deepEqual(sessions(session), [{ client: 'test', session }, { session: 'own' }, { session }]);
+    for (const token of ['', 'x'.repeat(8_193), 7, null, { token: 'x' }]) {
+      assert.equal(refusal(() => sessions(token)).code, 'BEDS_REQUEST_MALFORMED', JSON.stringify(token).slice(0, 9));
+    }
+  });
+
   it('says what in a body is no JSON, where a library is known to write it', () => {
     assert.match(refusal(() => decode(`\ufeff${JSON.stringify(valid)}`)).message, /byte order mark/);
     assert.match(refusal(() => decode('{"payload":{"x": NaN}}')).message, /NaN/);

@@ -150,7 +150,7 @@ test('a link that is full makes no messages of what has to wait', async () => {
     failureOf(
       pipeline.submit({
         ...{ id: String(n), target, head: target.head, meta: '', deadlineMs: 60_000 },
-        ...{ signal: undefined, take: () => undefined },
+        ...{ caller: undefined, signal: undefined, take: () => undefined },
       }),
     ),
   );

@@ -38,6 +38,26 @@ describe('a client with a session', () => {
     assert.deepEqual([await who(nobody), await who(nobody, 'ann')], [null, 'ann']);
   });
 
+  it('says once for all calls of a message for whom they are, where that is one user', async (t) => {
+    const state = await sessionsStand(t, url);
+    const long = 'l'.repeat(2_049);
+    for (const token of ['ann', 'bob', long]) state.good.add(token);
+    const client = await clientOf(t, state, { session: 'ann' });
+    const all = (sessions: readonly (string | null | undefined)[]): Promise<unknown[]> =>
+      Promise.all(sessions.map((session) => who(client, session)));
+    assert.deepEqual(await all([undefined, 'ann', undefined]), ['ann', 'ann', 'ann']);
+    assert.deepEqual(state.shared, ['ann']);
+    assert.deepEqual(await all(['bob', undefined, 'bob']), ['bob', 'ann', 'bob']);
+    assert.deepEqual(await all(['bob', null]), ['bob', null]);
+    assert.deepEqual(await all([null, 'bob']), [null, 'bob']);
+    const plain = client.request({ v: 1, id: 'p', domain: 'cities', op: 'fetch', meta: { session: 'bob' } });
+    assert.deepEqual(await all([undefined, undefined]), ['ann', 'ann']);
+    const reply = await plain;
+    assert.deepEqual(reply.ok && reply.data, [{ for: 'bob' }]);
+    assert.deepEqual(await all([long, long]), [long, long], 'too long for the headers of a message');
+    assert.deepEqual(state.shared, ['ann'], 'what goes with others in a message speaks for itself');
+  });
+
   it('signs in without the session that it had, and is told what the domain says', async (t) => {
     const state = await sessionsStand(t, url);
     state.good.add('t1');

@@ -42,6 +42,7 @@ export async function makeClientProbe(): Promise<ClientProbe> {
       target,
       head: `${target.head},"id":"${id}","payload":${JSON.stringify(PAYLOAD)}`,
       meta: ',"client":"bench"',
+      caller: undefined,
       deadlineMs: DEADLINE_MS,
       signal: undefined,
       take: (reply) => reply,

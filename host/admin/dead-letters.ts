@@ -624,7 +624,7 @@ function renewedRequest(request: Request, { key, nowMs }: { readonly key: string
 }
 
 /** What is never shown. */
-const SECRET = /pass(?:word|phrase)|secret|token|^session$|^refresh$/i;
+const SECRET = /pass(?:word|phrase)|secret|token|^(?:beds-)?session$|^refresh$/i;
 const HIDDEN = '[hidden]';
 
 function detailOf(view: DeadLetterView, { content, properties }: ConsumeMessage): DeadLetterDetail {

@@ -9,6 +9,7 @@ import {
   type RequestEnvelope,
   type RequestMeta,
   sayProblems,
+  SESSION,
   type UnknownName,
   unknownNames,
 } from '#sdk/template';
@@ -290,6 +291,7 @@ const checkMetaField: Check = (name, value) => {
 
 const TEXT = 'must be a text of 1 to 255 characters';
 const OBJECT = 'must be a JSON object';
+const TOKEN = `must be a text of 1 to ${MAX_TOKEN_CHARACTERS.toLocaleString('en')} characters`;
 
 /** What a field must be, for whoever sent something else. */
 const EXPECTED: Readonly<Record<string, string>> = {
@@ -302,7 +304,7 @@ const EXPECTED: Readonly<Record<string, string>> = {
   meta: OBJECT,
   key: 'must be a text, a number, true or false',
   'meta.client': TEXT,
-  'meta.session': `must be a text of 1 to ${MAX_TOKEN_CHARACTERS.toLocaleString('en')} characters`,
+  'meta.session': TOKEN,
   'meta.idempotencyKey': TEXT,
   'meta.traceparent': TEXT,
   'meta.tracestate': `must be a text of at most ${MAX_STATE_CHARACTERS} printable characters`,
@@ -380,16 +382,18 @@ function areRight(fields: Readonly<Record<string, unknown>>, check: Check): bool
   return true;
 }
 
-interface TraceHeaders {
+interface MessageHeaders {
   readonly traceparent?: unknown;
   readonly tracestate?: unknown;
+  readonly [SESSION]?: unknown;
 }
 
-const NO_HEADERS: TraceHeaders = {};
+const NO_HEADERS: MessageHeaders = {};
 
 /** What instrumentations and libraries write into the message counts for each of its requests that does not say it itself. */
 function addFromMessage(requests: readonly RequestEnvelope[], { appId, headers }: ContentProperties): void {
-  const { traceparent: trace, tracestate: state } = (headers ?? NO_HEADERS) as TraceHeaders;
+  const { traceparent: trace, tracestate: state, [SESSION]: token } = (headers ?? NO_HEADERS) as MessageHeaders;
+  if (token !== undefined) addSession(requests, token);
   if (appId === undefined && trace === undefined) return;
   const more: RequestMeta = {
     ...(isText(appId) ? { client: appId as string } : {}),
@@ -397,6 +401,16 @@ function addFromMessage(requests: readonly RequestEnvelope[], { appId, headers }
     ...(isText(trace) && isTraceState(state) ? { tracestate: state as string } : {}),
   };
   for (const request of requests) (request as { meta?: RequestMeta }).meta = { ...more, ...request.meta };
+}
+
+/** n.b. who cannot be known from what is written there is not nobody. */
+function addSession(requests: readonly RequestEnvelope[], token: unknown): void {
+  if (!isToken(token)) throw requestErrors.make('BEDS_REQUEST_MALFORMED', `The header ${SESSION} ${TOKEN}.`);
+  const session = token as string;
+  for (const request of requests as readonly { meta?: { session?: string } }[]) {
+    if (request.meta === undefined) request.meta = { session };
+    else request.meta.session ??= session;
+  }
 }
 
 /** Says all that is wrong. What is unknown comes first: what is missing is mostly the same mistake. */

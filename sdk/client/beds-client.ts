@@ -6,7 +6,7 @@ import { BrokerLink } from './broker-link.js';
 import { clientErrors } from './client-errors.js';
 import { type Ask, type Body, DomainCalls, headOf, members, namedOnDemand } from './domain-calls.js';
 import type { CallOptions, DomainClient, DomainClients } from './domain-client.js';
-import type { CallRequest } from './pending-call.js';
+import type { Caller, CallRequest } from './pending-call.js';
 import { RequestPipeline } from './request-pipeline.js';
 import { Session, type SessionTokens, tokensOf } from './session.js';
 import type { Target } from './target.js';
@@ -62,8 +62,7 @@ export class BedsClient {
   /** Tells the trace of the code that calls; undefined: there is none. */
   #activeTrace: (() => ActiveTrace | undefined) | undefined;
   #nextId = 0;
-  #lastToken = '';
-  #lastMembers = '';
+  #lastCaller: Caller | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: ConnectOptions) {
@@ -126,6 +125,7 @@ export class BedsClient {
       target,
       head: headOf(target, id, { payload, query, key } as Body),
       meta: `,${JSON.stringify({ client: this.#options.name, session: tokenOf(this.#session), ...trace, ...meta, deadlineMs: undefined, sentAt: undefined }).slice(1, -1)}`,
+      caller: undefined,
       deadlineMs: meta?.deadlineMs ?? this.#defaultDeadlineMs,
       sentAt: meta?.sentAt,
       signal,
@@ -209,12 +209,13 @@ export class BedsClient {
   #send<R>({ target, body, options, take }: Ask<R>, token: string | undefined): Promise<R> {
     const id = this.#newId();
     const trace = this.#activeTrace?.();
-    const isPlain = options === undefined && token === undefined && trace === undefined;
+    const isPlain = options === undefined && trace === undefined;
     return this.#submit(() => ({
       id,
       target,
       head: headOf(target, id, body),
-      meta: isPlain ? this.#clientMember : this.#metaOf(options, token, trace),
+      meta: isPlain ? this.#clientMember : this.#metaOf(options, trace),
+      caller: token === undefined ? undefined : this.#callerOf(token),
       deadlineMs: options?.deadlineMs ?? this.#defaultDeadlineMs,
       signal: options?.signal,
       take,
@@ -222,20 +223,17 @@ export class BedsClient {
   }
 
   /** What the caller says of its trace itself comes first. */
-  #metaOf({ traceparent, tracestate, idempotencyKey }: CallOptions = {}, token?: string, trace?: ActiveTrace): string {
-    const own = token === undefined ? this.#clientMember : this.#membersFor(token);
+  #metaOf({ traceparent, tracestate, idempotencyKey }: CallOptions = {}, trace?: ActiveTrace): string {
+    const own = this.#clientMember;
     if (traceparent !== undefined) return own + members({ traceparent, tracestate, idempotencyKey });
     if (trace === undefined && idempotencyKey === undefined) return own;
     return own + members({ ...trace, idempotencyKey });
   }
 
-  /** n.b. a token is the same for many calls in a row. */
-  #membersFor(token: string): string {
-    if (this.#lastToken !== token) {
-      this.#lastToken = token;
-      this.#lastMembers = this.#clientMember + members({ session: token });
-    }
-    return this.#lastMembers;
+  /** n.b. it is the same for many calls in a row. */
+  #callerOf(token: string): Caller {
+    if (this.#lastCaller?.token !== token) this.#lastCaller = { token, member: members({ session: token }) };
+    return this.#lastCaller;
   }
 
   #submit<R>(write: () => CallRequest<R>): Promise<R> {

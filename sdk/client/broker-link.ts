@@ -9,8 +9,9 @@ import {
 } from 'amqplib';
 import { isNack } from '../amqp/connection-errors.js';
 import { type ConnectionChange, SupervisedConnection } from '../amqp/supervised-connection.js';
-import { BATCH_IN_PARTS, SENT_AT } from '../wire/envelope.js';
+import { BATCH_IN_PARTS, SENT_AT, SESSION } from '../wire/envelope.js';
 import { clientErrors } from './client-errors.js';
+import type { Common } from './pending-call.js';
 
 /** RabbitMQ's pseudo queue; replies come back on the channel that consumes it. https://www.rabbitmq.com/docs/direct-reply-to */
 const REPLY_QUEUE = 'amq.rabbitmq.reply-to';
@@ -55,8 +56,8 @@ export interface OutgoingMessage {
   readonly isRead: boolean;
   readonly isBatch: boolean;
   readonly body: Buffer;
-  /** When its requests were made that do not say so, milliseconds since 1970; undefined: each of them does. */
-  readonly stampMs: number | undefined;
+  /** What its requests do not say themselves. */
+  readonly common: Common;
   /** RabbitMQ drops it when it waited so long. */
   readonly expirationMs: number;
   /** RabbitMQ has taken (`true`) or refused (`false`) a write. Never called where the link was lost before. */
@@ -76,6 +77,10 @@ interface Channels {
 function lossOf(error: unknown): LinkLoss {
   const { code, message = '' } = (error ?? {}) as Partial<Error> & { readonly code?: number };
   return { code, topic: /access to topic '([^']*)'/.exec(message)?.[1] };
+}
+
+function headersOf({ stampMs, token }: Common): Readonly<Record<string, unknown>> {
+  return token === undefined ? { [SENT_AT]: stampMs } : { [SENT_AT]: stampMs, [SESSION]: token };
 }
 
 /** A connection with a channel for reads and one for writes, which publish requests and receive replies. */
@@ -126,7 +131,7 @@ export class BrokerLink {
   }
 
   /** Whether the message was handed over. Throws where AMQP cannot carry it, as with a name of more than 255 bytes. */
-  publish({ id, routingKey, isRead, isBatch, body, stampMs, expirationMs, confirmed }: OutgoingMessage): boolean {
+  publish({ id, routingKey, isRead, isBatch, body, common, expirationMs, confirmed }: OutgoingMessage): boolean {
     const channels = this.#channels;
     if (channels === undefined || !this.isReady) return false;
     const { exchange, userId } = this.#options;
@@ -140,7 +145,7 @@ export class BrokerLink {
       mandatory: true,
       replyTo: REPLY_QUEUE,
       ...(userId === undefined ? {} : { userId }),
-      ...(stampMs === undefined ? {} : { headers: { [SENT_AT]: stampMs } }),
+      ...(common.stampMs === undefined ? {} : { headers: headersOf(common) }),
     };
     try {
       if (isRead) channels.reads.publish(exchange, routingKey, body, options);

@@ -2,14 +2,31 @@ import { isBedsError } from '../template/errors.js';
 import type { ReplyEnvelope } from '../wire/envelope.js';
 import type { Target } from './target.js';
 
+/** For whom calls are made. */
+export interface Caller {
+  readonly token: string;
+  /** Of `meta`, as JSON with a leading comma. */
+  readonly member: string;
+}
+
+/** What a message says of all its calls, so that none of them needs to. */
+export interface Common {
+  /** When they were made, milliseconds since 1970. */
+  readonly stampMs?: number | undefined;
+  /** The token of those that have one. */
+  readonly token?: string | undefined;
+}
+
 /** What a call needs besides its place in the pipeline. */
 export interface CallRequest<T = unknown> {
   readonly id: string;
   readonly target: Target;
   /** The envelope as JSON up to, without, `meta`. Written when the call is made, so that later changes of its input are harmless. */
   readonly head: string;
-  /** Members of `meta` besides the deadline, as JSON with a leading comma. */
+  /** Members of `meta` besides the deadline and the session, as JSON with a leading comma. */
   readonly meta: string;
+  /** Undefined: for nobody, or `meta` says it. */
+  readonly caller: Caller | undefined;
   readonly deadlineMs: number;
   /** When it was made, milliseconds since 1970; undefined: now. */
   readonly sentAt?: number | undefined;
@@ -82,17 +99,15 @@ export class PendingCall {
     return Math.ceil(this.expiresAtMs - GRACE_MS - nowMs);
   }
 
-  /**
-   * The whole envelope as JSON: its deadline is counted from when it was made, whenever it is sent. `stampMs`: what its message
-   * says of those who do not say that themselves, milliseconds since 1970.
-   */
-  encode(stampMs: number | undefined): string {
-    const { head, meta, deadlineMs, sentAt } = this.request;
+  /** The whole envelope as JSON, without what its message says: its deadline is counted from when it was made, whenever it is sent. */
+  encode({ stampMs, token }: Common): string {
+    const { head, meta, deadlineMs, sentAt, caller } = this.request;
+    const session = caller === undefined || caller.token === token ? '' : caller.member;
     if (stampMs !== undefined && sentAt === undefined) {
       const youngerMs = this.sentAt - stampMs;
       const isSame = youngerMs >= 0 && youngerMs <= Math.min(YOUNGER.mostMs, deadlineMs * YOUNGER.share);
-      if (isSame) return `${head},"meta":{"deadlineMs":${deadlineMs}${meta}}}`;
+      if (isSame) return `${head},"meta":{"deadlineMs":${deadlineMs}${meta}${session}}}`;
     }
-    return `${head},"meta":{"deadlineMs":${deadlineMs},"sentAt":${this.sentAt}${meta}}}`;
+    return `${head},"meta":{"deadlineMs":${deadlineMs},"sentAt":${this.sentAt}${meta}${session}}}`;
   }
 }

@@ -4,7 +4,7 @@ import type { ReplyEnvelope } from '../wire/envelope.js';
 import type { LinkLoss, OutgoingMessage } from './broker-link.js';
 import { clientErrors } from './client-errors.js';
 import { KeptById } from './kept-by-id.js';
-import { PendingCall, type CallRequest, type SentMessage } from './pending-call.js';
+import { type Common, PendingCall, type CallRequest, type SentMessage } from './pending-call.js';
 import type { Target } from './target.js';
 
 /** Where messages go. */
@@ -191,9 +191,8 @@ export class RequestPipeline {
 
   #flushQueue(calls: readonly PendingCall[], isRead: boolean): void {
     const nowMs = performance.now();
-    // One time for all of a message costs less, here and on the host, than one in each call. The oldest one's lets nobody live longer.
-    const stampMs = calls.length > 1 && this.#options.maxCount > 1 ? calls[0]?.sentAt : undefined;
-    let draft = new Draft(this.#options, stampMs);
+    const common = calls.length > 1 && this.#options.maxCount > 1 ? commonOf(calls) : NOTHING;
+    let draft = new Draft(this.#options, common);
     for (const call of calls) {
       if (call.isSettled) continue;
       if (draft.calls.length === 0 && !this.#sink.isReady) {
@@ -205,15 +204,15 @@ export class RequestPipeline {
         continue;
       }
       if (call.isAlone) {
-        const own = new Draft(this.#options);
-        own.add(call, call.encode(undefined));
+        const own = new Draft(this.#options, NOTHING);
+        own.add(call, call.encode(NOTHING));
         this.#send(own, isRead, nowMs);
         continue;
       }
-      const text = call.encode(stampMs);
+      const text = call.encode(common);
       if (!draft.takes(text)) {
         this.#send(draft, isRead, nowMs);
-        draft = new Draft(this.#options, stampMs);
+        draft = new Draft(this.#options, common);
         // n.b. asked before a draft is begun, so that a full link does not make a message of each that waits.
         if (!this.#sink.isReady) {
           this.#putBack(call);
@@ -241,7 +240,7 @@ export class RequestPipeline {
       isRead,
       isBatch: calls.length > 1,
       body: draft.body(),
-      stampMs: draft.stampMs,
+      common: draft.common,
       expirationMs,
       confirmed: (accepted) => {
         message.isConfirmed = true;
@@ -404,20 +403,37 @@ const MAX_BYTES_OF_UNIT = 3;
 /** Of the array, beyond a comma for each text. */
 const BRACKET_BYTES = 1;
 
+const NOTHING: Common = {};
+/** The headers of a message are one frame, and RabbitMQ may be set to take none of more than 4,096 bytes. */
+const LONGEST_TOKEN = 2_048;
+
+/**
+ * Said once for all of a message it costs less, here and on the host, than in each call: when they were made, of which the oldest one's
+ * lets nobody live longer, and for whom, where that is the same user for all of them.
+ */
+function commonOf(calls: readonly PendingCall[]): Common {
+  const [first] = calls;
+  const token = first?.request.caller?.token;
+  const isShared =
+    token !== undefined &&
+    token.length <= LONGEST_TOKEN &&
+    calls.every(({ request: { caller } }) => caller?.token === token);
+  return { stampMs: first?.sentAt, token: isShared ? token : undefined };
+}
+
 /** The calls of a message that is being made, within its bounds. */
 class Draft {
   readonly calls: PendingCall[] = [];
-  /** When the calls were made that do not say so; milliseconds since 1970. */
-  readonly stampMs: number | undefined;
+  readonly common: Common;
   readonly #texts: string[] = [];
   readonly #bounds: { readonly maxCount: number; readonly maxBytes: number };
   /** At least as many as there are: counted only where that might be too many. */
   #bytes = BRACKET_BYTES;
   #isExact = false;
 
-  constructor(bounds: { readonly maxCount: number; readonly maxBytes: number }, stampMs?: number) {
+  constructor(bounds: { readonly maxCount: number; readonly maxBytes: number }, common: Common) {
     this.#bounds = bounds;
-    this.stampMs = stampMs;
+    this.common = common;
   }
 
   /** Whether the call has room; the first one always has. */

@@ -130,3 +130,6 @@ export const BATCH_IN_PARTS = 'beds.batch';
  * n.b. not the one that RabbitMQ sets on arrival, which it may put in place of ours.
  */
 export const SENT_AT = 'beds-sent-at';
+
+/** Header with the token of those requests of a message that carry none themselves. */
+export const SESSION = 'beds-session';

@@ -12,6 +12,8 @@ export interface SessionsStand {
   readonly next: Map<string, { readonly token: string; readonly refresh: string }>;
   /** What came, as `domain.op session`. */
   readonly seen: string[];
+  /** Tokens that messages carried in their headers. */
+  readonly shared: string[];
   /** The error that a refresh is answered with. */
   failing: { readonly code: string; readonly status: string } | undefined;
 }
@@ -26,6 +28,7 @@ export async function sessionsStand(teardown: Teardown, url: string): Promise<Se
     good: new Set(),
     next: new Map(),
     seen: [],
+    shared: [],
     failing: undefined,
   };
   await channel.assertExchange(state.exchange, 'topic', { autoDelete: true });
@@ -36,11 +39,16 @@ export async function sessionsStand(teardown: Teardown, url: string): Promise<Se
     (message) => {
       if (message === null) return;
       const body = JSON.parse(message.content.toString()) as RequestEnvelope | readonly RequestEnvelope[];
-      const replies = [body].flat().map((request) => answer(state, request));
-      const { replyTo, correlationId } = message.properties as {
+      const { replyTo, correlationId, headers } = message.properties as {
         readonly replyTo: string;
         readonly correlationId: string;
+        readonly headers?: { readonly 'beds-session'?: string };
       };
+      const { 'beds-session': session } = headers ?? {};
+      if (session !== undefined) state.shared.push(session);
+      const of = (request: RequestEnvelope): RequestEnvelope =>
+        session === undefined ? request : { ...request, meta: { session, ...request.meta } };
+      const replies = [body].flat().map((request) => answer(state, of(request)));
       channel.sendToQueue(replyTo, Buffer.from(JSON.stringify(Array.isArray(body) ? replies : replies[0])), {
         correlationId,
       });
