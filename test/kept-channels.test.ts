@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import type { Manifest } from '@beds/sdk';
 import type { ChannelModel } from 'amqplib';
 import { EventPublisher } from '../host/amqp/event-publisher.js';
 import { HandOver } from '../host/amqp/hand-over.js';
@@ -83,6 +84,55 @@ it('what is asked of RabbitMQ about queues ends as "unavailable" where no answer
   for (const outcome of await outcomes) {
     assert.equal(outcome.status, 'rejected');
     assert.equal((outcome.reason as { code?: unknown }).code, 'BEDS_AMQP_UNAVAILABLE');
+  }
+});
+
+it('what RabbitMQ confirmed a moment ago of a domain is not asked for by its next version, unless that needs more or it may be gone', async () => {
+  const asked: string[] = [];
+  const channel = Object.assign(new EventEmitter(), {
+    assertQueue: (name: string) => Promise.resolve(asked.push(name)),
+    bindQueue: (_queue: string, _exchange: string, key: string) => Promise.resolve(asked.push(key)),
+    unbindQueue: () => Promise.resolve(),
+    checkQueue: () => Promise.reject(Object.assign(new Error('gone'), { code: 404 })),
+    close: () => Promise.resolve(),
+  });
+  const connectionOf = (): ChannelModel =>
+    ({ createChannel: () => Promise.resolve(channel) }) as unknown as ChannelModel;
+  const { topology: settings } = configSchema.parse({});
+  let model: ChannelModel | undefined = connectionOf();
+  const topology = new Topology({ names: makeNames('beds'), settings }, () => model);
+  const notes = (...reads: readonly string[]): Pick<Manifest, 'domain' | 'operations'> => ({
+    domain: 'notes',
+    operations: Object.fromEntries(reads.map((name) => [name, { mode: 'read', idempotent: true }])),
+  });
+  const isAsked = async (...reads: readonly string[]): Promise<boolean> => {
+    asked.length = 0;
+    await topology.requireDomain(notes(...reads));
+    return asked.length > 0;
+  };
+  assert.deepEqual([await isAsked('a', 'b'), await isAsked('a', 'b'), await isAsked('b')], [true, false, false]);
+  assert.deepEqual([await isAsked('a', 'c'), await isAsked('a', 'c'), await isAsked('b')], [true, false, true]);
+  await topology.unbind('notes', { z: { mode: 'read' } });
+  assert.deepEqual([await isAsked('b'), await isAsked('b')], [true, false]);
+  await topology.deleteIdle('notes');
+  assert.deepEqual([await isAsked('b'), await isAsked('b')], [true, false]);
+  const asserting = topology.assertDomain(notes('b'));
+  await topology.unbind('notes', { b: { mode: 'read' } });
+  await asserting;
+  assert.ok(await isAsked('b'), 'it was taken away while it was asserted');
+  model = connectionOf();
+  assert.deepEqual([await isAsked('b'), await isAsked('b')], [true, false]);
+  model = undefined;
+  await assert.rejects(isAsked('b'), { code: 'BEDS_AMQP_UNAVAILABLE' });
+  model = connectionOf();
+  const forgetful = new Topology(
+    { names: makeNames('beds'), settings: { ...settings, checkIntervalMs: 0 } },
+    () => model,
+  );
+  for (let times = 0; times < 2; times += 1) {
+    asked.length = 0;
+    await forgetful.requireDomain(notes('b'));
+    assert.ok(asked.includes('notes.b'));
   }
 });
 

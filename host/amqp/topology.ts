@@ -44,6 +44,15 @@ function lossy(maxBytes: number): Parameters<Channel['assertQueue']>[1] {
   };
 }
 
+type DomainOperations = Pick<Manifest, 'domain' | 'operations'>;
+
+/** Queues and bindings of a domain that are there, as far as this host knows. */
+interface Confirmed {
+  /** In terms of performance.now(); 0: they are being asserted. */
+  untilMs: number;
+  readonly bound: ReadonlyMap<string, OperationMode>;
+}
+
 type BoundOperations = Readonly<Record<string, { readonly mode: OperationMode }>>;
 
 /** What a domain has bindings for: its operations, and the question what they are. */
@@ -58,6 +67,9 @@ export function boundOperations({ operations }: Pick<Manifest, 'operations'>): B
 export class Topology {
   readonly #options: TopologyOptions;
   readonly #model: () => ChannelModel | undefined;
+  /** By domain, on the present connection. */
+  readonly #confirmed = new Map<string, Confirmed>();
+  #confirmedOn: ChannelModel | undefined;
 
   /** `model` gives the present control connection. */
   constructor(options: TopologyOptions, model: () => ChannelModel | undefined) {
@@ -90,10 +102,19 @@ export class Topology {
     for (const queue of this.#options.ownQueues ?? []) await this.#assertOwnQueue(queue);
   }
 
+  /** The same as `assertDomain`; nothing where that was confirmed within `topology.checkIntervalMs`, as it is done anew so often. */
+  async requireDomain({ domain, operations }: DomainOperations): Promise<void> {
+    const isSame = this.#confirmedOn !== undefined && this.#confirmedOn === this.#model();
+    const { untilMs = 0, bound } = (isSame ? this.#confirmed.get(domain) : undefined) ?? {};
+    const isKnown = Object.entries(operations).every(([name, { mode }]) => bound?.get(name) === mode);
+    if (!isKnown || untilMs <= performance.now()) await this.assertDomain({ domain, operations });
+  }
+
   /** The queues of a domain and a binding for each of its operations. */
-  async assertDomain(manifest: Pick<Manifest, 'domain' | 'operations'>): Promise<void> {
+  async assertDomain({ domain, operations }: DomainOperations): Promise<void> {
     const { names, settings } = this.#options;
-    const { domain, operations } = manifest;
+    const untilMs = performance.now() + settings.checkIntervalMs;
+    const confirming = this.#confirming(domain, operations);
     const queues = { read: names.queue(domain, 'read'), write: names.queue(domain, 'write') };
     await this.#withChannel(async (channel) => {
       for (const mode of MODES) {
@@ -105,11 +126,13 @@ export class Topology {
         await channel.bindQueue(queues[mode], names.requests, `${domain}.${operation}`);
       }
     });
+    confirming.untilMs = untilMs;
   }
 
   /** Ends the bindings of operations, so that requests for them are answered as unknown. */
   async unbind(domain: string, operations: BoundOperations): Promise<void> {
     const { names, settings } = this.#options;
+    this.#confirmed.delete(domain);
     if (!settings.declare) return;
     await this.#withChannel(async (channel) => {
       for (const [operation, { mode }] of Object.entries(operations)) {
@@ -120,6 +143,7 @@ export class Topology {
 
   /** Deletes the queues of a domain that nobody consumes and that hold nothing. */
   async deleteIdle(domain: string): Promise<void> {
+    this.#confirmed.delete(domain);
     if (!this.#options.settings.declare) return;
     for (const { queue, ready, consumers } of await this.status(domain)) {
       // n.b. quorum queues refuse if-empty and if-unused with a connection error, so the check comes first.
@@ -160,6 +184,17 @@ export class Topology {
         for (const pattern of patterns) await channel.bindQueue(queue, `${names.prefix}.${exchange}`, pattern);
       }
     });
+  }
+
+  /** n.b. what is taken away meanwhile has not been confirmed, whatever comes of it. */
+  #confirming(domain: string, operations: Manifest['operations']): Confirmed {
+    const model = this.#model();
+    if (model !== this.#confirmedOn) this.#confirmed.clear();
+    this.#confirmedOn = model;
+    const bound = new Map(Object.entries(operations).map(([name, { mode }]) => [name, mode]));
+    const confirming = { untilMs: 0, bound };
+    this.#confirmed.set(domain, confirming);
+    return confirming;
   }
 
   #queueOptions(mode: OperationMode): Parameters<Channel['assertQueue']>[1] {

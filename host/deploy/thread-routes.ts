@@ -153,7 +153,7 @@ export class ThreadRoutes {
    * `signal` says that they are not wanted any more. It holds nobody else up: a `setup` may take long.
    */
   async prepare(sources: readonly GenerationSource[], signal: AbortSignal): Promise<void> {
-    for (const { manifest } of sources) await this.#options.topology.assertDomain(manifest);
+    for (const { manifest } of sources) await this.#options.topology.requireDomain(manifest);
     signal.throwIfAborted();
     for (const source of sources) {
       await this.#options.pool.prepare(source, this.#prepareMs);
