@@ -84,13 +84,16 @@ function fits(value: NamedValue, declared: ValueDescription, types: typeof GOES_
   return stored === undefined || types[stored].includes(value.type) || isAlternative(value, stored);
 }
 
+/** n.b. MariaDB shows the columns of a view to those only who may execute the functions that it calls. */
+const CALLED = ', as also EXECUTE on the functions that a view of MariaDB calls';
+
 /** Compares what a template needs with what the catalogue says. */
 export function checkUse(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {
   if (found === undefined) {
     return [
       finding('OBJECT_MISSING', use, {
         message: `There is no ${use.kind} ${use.name}, or the runtime account may not see it.`,
-        hint: `Create ${use.name} and grant it to the runtime account; the template activates itself then.`,
+        hint: `Create ${use.name} and grant it to the runtime account${use.kind === 'view' ? CALLED : ''}; the template activates itself then.`,
       }),
     ];
   }

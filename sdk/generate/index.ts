@@ -4,7 +4,7 @@ import { MysqlFormulas } from './mysql-formulas.js';
 import { functionTexts } from './mysql-functions.js';
 import {
   counterText,
-  dependsOnCaller,
+  isReadByProcedures,
   historyName,
   historyText,
   lockText,
@@ -66,7 +66,7 @@ export function generateMysql(checked: CheckedSpecification): Generated {
   const views = viewsOf(ordered, formulas);
   const served = {
     columnsOf: (record: CheckedRecord) => recordColumns(record, formulas),
-    viewOf: (record: CheckedRecord) => (dependsOnCaller(record, formulas) ? undefined : viewName(record, formulas)),
+    viewOf: (record: CheckedRecord) => (isReadByProcedures(record, formulas) ? undefined : viewName(record, formulas)),
     refuse: (path: string, construct: string) => formulas.refuse({ path }, construct),
     revision: formulas.revision,
     prefix: 'p_',

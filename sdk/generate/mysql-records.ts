@@ -1063,9 +1063,13 @@ export function historyLines(
 
 /* Views */
 
-/** Whether who asks decides which of the records there are, or what they show. */
-export function dependsOnCaller(record: CheckedRecord, formulas: MysqlFormulas): boolean {
-  return record.rowAccess !== undefined || record.spec.per_tenant === true || showsByCaller(record, formulas);
+/**
+ * Whether only procedures read the records: who asks decides which there are or what they show, or their view calls a function
+ * of the domain. n.b. MariaDB hides such a view from accounts that may not execute the function, and no account of a host may.
+ */
+export function isReadByProcedures(record: CheckedRecord, formulas: MysqlFormulas): boolean {
+  if (record.rowAccess !== undefined || record.spec.per_tenant === true || showsByCaller(record, formulas)) return true;
+  return /(?<![\w`.])_\w+\(/.test(viewLines(record, formulas).join('\n'));
 }
 
 /** Whether a computed field is another one for another caller. */
@@ -1092,10 +1096,10 @@ function showsByCaller(record: CheckedRecord, formulas: MysqlFormulas, trail: re
   return record.fields.some(({ computed }) => looks(computed));
 }
 
-/** n.b. of records that depend on who asks, it is for procedures only: nobody is granted what begins with `_`. */
+/** n.b. where only procedures read the records, nobody is granted what begins with `_`. */
 export function viewName(record: CheckedRecord, formulas: MysqlFormulas): string {
   const name = `${formulas.prefix}_${record.name}_rows`;
-  return formulas.callable(dependsOnCaller(record, formulas) ? `_${name}` : name);
+  return formulas.callable(isReadByProcedures(record, formulas) ? `_${name}` : name);
 }
 
 /**
@@ -1136,12 +1140,16 @@ function selectLines(
 /** Every record, as readers see it; undefined where only procedures know who asks. */
 export function viewText(record: CheckedRecord, formulas: MysqlFormulas): string | undefined {
   if (showsByCaller(record, formulas)) return undefined;
-  const place = nowhere(`records.${record.name}`, 'UTC_TIMESTAMP(3)');
   return `${remark(`Every ${words(record.name)}, as readers see it.`)}
 ${HEAD}
 CREATE OR REPLACE SQL SECURITY DEFINER VIEW ${viewName(record, formulas)} AS
-${selectLines(record, { place, all: false }, formulas).join('\n')};
+${viewLines(record, formulas).join('\n')};
 `;
+}
+
+function viewLines(record: CheckedRecord, formulas: MysqlFormulas): readonly string[] {
+  const place = nowhere(`records.${record.name}`, 'UTC_TIMESTAMP(3)');
+  return selectLines(record, { place, all: false }, formulas);
 }
 
 function computedColumn(text: string, { type }: CheckedField): string {

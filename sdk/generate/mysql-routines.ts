@@ -21,7 +21,7 @@ import {
 import {
   deleteByKey,
   deleteWhere,
-  dependsOnCaller,
+  isReadByProcedures,
   historyLines,
   lockLine,
   lockReference,
@@ -466,8 +466,8 @@ function anchorLines(
 export function standardRoutines(record: CheckedRecord, formulas: MysqlFormulas): readonly Routine[] {
   const isMain = record === formulas.specification.records[0];
   return record.operations.flatMap(({ kind, name }) => {
-    // The main record is fetched by its view, as that of every domain, unless it depends on who asks.
-    if ((kind === 'fetch' && !isMain) || (kind === 'list' && (!isMain || dependsOnCaller(record, formulas))))
+    // The main record is fetched by its view, as that of every domain, unless only procedures read it.
+    if ((kind === 'fetch' && !isMain) || (kind === 'list' && (!isMain || isReadByProcedures(record, formulas))))
       return [readRoutine(record, { kind, operation: name }, formulas)];
     if (kind === 'create') return [createRoutine(record, name, formulas)];
     if (kind === 'update') return [updateRoutine(record, name, formulas)];

@@ -78,7 +78,7 @@ function guard({ records, action, check, findings }: Guarded, step: CheckedStep)
     for (const { name } of open) {
       findings.error(`records.${step.record}.fields.${name}`, 'unguarded', {
         message: `update can set ${name} as well, and goes past the checks of action ${action.name} ("${rule}").`,
-        example: `"managed": true in the field, or "operations" without "update"`,
+        example: `"managed": true in the field (and an action that sets it, where the brief wants it set by hand), or "operations" without "update"`,
       });
     }
   }
