@@ -8,7 +8,7 @@ import type { JsonObject, Manifest, Template, TemplateContext } from '@beds/sdk'
 import { parseManifest } from '#sdk/template';
 import { buildTemplate } from '@beds/sdk/build';
 import { checkTemplate } from '../host/template/check-contract.js';
-import { compileTemplate, disposeTemplate, makeCodeCache } from '../host/template/compile.js';
+import { compileTemplate, disposeTemplate, loadConverted, makeCodeCache } from '../host/template/compile.js';
 import { convertBundle } from '../host/template/convert.js';
 import { firstPlace, mapStack } from '../host/template/map-stack.js';
 import { TemplateGlobals } from '../host/template/template-globals.js';
@@ -186,6 +186,18 @@ describe('a stack of a bundle that the SDK built', () => {
     `  update: unsupported(), delete: unsupported() }),`,
     `});`,
   ].join('\n');
+
+  it('has its definition checked where it is probed, and not again by each thread that serves it', async (t) => {
+    const directory = await temporaryDirectory(t);
+    const entry = join(directory, 'template.ts');
+    await writeFile(entry, author);
+    const { path, manifest } = await buildTemplate({ entry, outDir: join(directory, 'out'), form: 'file' });
+    const text = await readFile(path, 'utf8');
+    const code = text.slice(text.indexOf('\n')).replaceAll('"1.0.0"', '"no version"');
+    const source = { ...(await convertBundle(code)), manifest };
+    assert.throws(() => loadConverted(source), { code: 'BEDS_TEMPLATE_INVALID' });
+    assert.equal(compileTemplate(source).definition.version, 'no version');
+  });
 
   for (const form of ['folder', 'file'] as const) {
     it(`names the author's file and line (${form})`, async (t) => {

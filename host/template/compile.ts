@@ -26,7 +26,7 @@ export function compileTemplate(
   onEnter?: TemplateHooks['onEnter'],
   onPrint?: TemplateHooks['onPrint'],
 ): Template {
-  return loadConverted(source, { onEnter, onPrint })['default'] as Template;
+  return loadConverted(source, { onEnter, onPrint, isAdmitted: true })['default'] as Template;
 }
 
 /**

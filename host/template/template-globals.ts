@@ -1,7 +1,7 @@
 import { Console } from 'node:console';
 import { Buffer } from 'node:buffer';
 import { createRequire } from 'node:module';
-import { ALLOWED_IMPORTS, HIDDEN_GLOBALS } from '#sdk/template';
+import { ADMITTED_MARK, ALLOWED_IMPORTS, HIDDEN_GLOBALS } from '#sdk/template';
 import { admissionErrors } from '../errors/admission.js';
 import { shorten } from '../observe/channels.js';
 import { makeFunction } from './code-from-text.js';
@@ -52,6 +52,8 @@ export interface TemplateHooks {
   readonly onEnter?: (() => void) | undefined;
   /** It printed something. */
   readonly onPrint?: ((level: ConsoleLevel, text: string) => void) | undefined;
+  /** It passed admission. Default false. */
+  readonly isAdmitted?: boolean;
 }
 
 /**
@@ -66,7 +68,7 @@ export class TemplateGlobals {
   readonly byName: Readonly<Record<string, unknown>>;
   #isLoaded = false;
 
-  constructor({ onEnter, onPrint = () => undefined }: TemplateHooks = {}) {
+  constructor({ onEnter, onPrint = () => undefined, isAdmitted = false }: TemplateHooks = {}) {
     this.#timers = new TemplateTimers(onEnter);
     const { setTimeout, setInterval, setImmediate, clear, promises, abortAfter } = this.#timers;
     const own: Readonly<Record<string, unknown>> = {
@@ -83,6 +85,7 @@ export class TemplateGlobals {
     // What a bundle stores here is reclaimed with it. n.b. nothing behind it may have what it hides.
     const global: object = Object.create(realm, describeValues(own)) as object;
     Object.defineProperties(global, describeValues({ globalThis: global, global }));
+    if (isAdmitted) Object.defineProperty(global, ADMITTED_MARK, { value: true });
     const require = (name: string): unknown => (isTimers(name) ? promises : requireAllowed(name, this.#isLoaded));
     this.byName = { ...own, globalThis: global, global, require };
   }

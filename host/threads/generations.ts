@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Access } from '@beds/sdk';
 import { threadErrors } from '../errors/thread.js';
 import { wordsFor } from '../errors/thrown.js';
@@ -120,13 +121,18 @@ export class Generations {
   }
 
   #end(generation: ServingGeneration): void {
-    const ending = generation.drained(this.#options.drainTimeoutMs).then(async (complete) => {
-      const left = await this.#tearDown(generation);
-      this.#options.registry.forget(generation);
-      this.#options.onDrained(generation, complete, left);
-    });
+    const ending = this.#endInTurn(generation);
     this.#ending.add(ending);
     void ending.finally(() => this.#ending.delete(ending));
+  }
+
+  async #endInTurn(generation: ServingGeneration): Promise<void> {
+    // n.b. not before the answer to `route`: all threads have to have given theirs until the next version serves.
+    await nextTurn();
+    const complete = await generation.drained(this.#options.drainTimeoutMs);
+    const left = await this.#tearDown(generation);
+    this.#options.registry.forget(generation);
+    this.#options.onDrained(generation, complete, left);
   }
 
   async #setUp(generation: ServingGeneration): Promise<void> {

@@ -46,3 +46,6 @@ export interface Template extends NamasteCore {
 }
 
 export const TEMPLATE_MARK: unique symbol = Symbol.for('beds.template') as never;
+
+/** True of the globals of a bundle that was admitted: its definition has been checked, and is not checked by each thread again. */
+export const ADMITTED_MARK: unique symbol = Symbol.for('beds.admitted') as never;
