@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { RowDataPacket } from 'mysql2/promise';
+import mysql, { type RowDataPacket } from 'mysql2/promise';
 import {
   applyObjects,
   type ApplyOptions,
@@ -16,6 +16,7 @@ import {
 } from '../host/dba/index.js';
 import { changingDomain, type Draft, fieldsOf, nextOf, SONGS, type Workplace } from './support/changing-domain.js';
 import { lastFirst, sharedServices } from './support/services.js';
+import type { Specification } from '#sdk/spec';
 
 const { mariadb } = await sharedServices(['mariadb']);
 assert.ok(mariadb);
@@ -74,6 +75,71 @@ const MANY = nextOf(SONGS, (next) => {
   });
   for (const query of next.queries ?? [])
     Object.assign(query, { columns: ['name = name', 'seconds = seconds'], order_by: ['name'] });
+});
+
+/** What tables are made of, line by line, in no order. */
+async function definitions(place: Workplace, tables: readonly string[]): Promise<readonly string[]> {
+  const texts: string[] = [];
+  for (const table of tables) {
+    const [row] = await rows(place, `SHOW CREATE TABLE ${table}`);
+    const text = String(row?.['Create Table']).replace(/ AUTO_INCREMENT=\d+/, '');
+    texts.push(...text.split('\n').map((line) => line.replace(/,$/, '')));
+  }
+  return texts.toSorted();
+}
+
+/** Where rules differ: each is stricter in one of the two revisions. */
+const SHELF: Specification = {
+  beds: 1,
+  domain: 'shelf',
+  description: 'Boxes on a shelf.',
+  store: 'main',
+  zone: 'UTC',
+  records: [
+    {
+      name: 'box',
+      description: 'A box',
+      key: 'auto',
+      fields: [
+        { name: 'code', description: 'Its code', type: 'text', max_length: 20 },
+        { name: 'place', description: 'Where it stands', type: 'integer' },
+        { name: 'weight', description: 'How heavy it is', type: 'integer', min: '1', max: '100' },
+        { name: 'content', description: 'What is in it', type: 'text', max_length: 60 },
+        { name: 'colour', description: 'Its colour', type: 'enum', values: ['red', 'green', 'blue'] },
+        { name: 'life', description: 'What is done with it', type: 'enum', values: ['stored', 'gone'] },
+      ],
+      unique: [{ fields: ['code'], message: 'There is a box of this code.' }],
+      rules: [{ rule: "colour != 'red' or weight <= 50", message: 'Red boxes are light.' }],
+      states: { field: 'life', start: 'stored', moves: [{ from: 'stored', to: ['gone'] }] },
+      operations: ['create', 'update'],
+    },
+  ],
+  assumptions: [],
+  questions: [],
+};
+
+const OTHER_SHELF = nextOf(SHELF, (next) => {
+  const [box] = next.records;
+  box?.fields.push({ name: 'seal', description: 'Its seal', type: 'text', max_length: 20, optional: true });
+  const field = (name: string): object => box?.fields.find((each) => each['name'] === name) ?? {};
+  Object.assign(field('weight'), { min: '5', max: '200' });
+  Object.assign(field('content'), { optional: true });
+  Object.assign(field('colour'), { values: ['green', 'grey', 'blue'] });
+  Object.assign(field('life'), { values: ['asked', 'stored', 'gone'] });
+  Object.assign(box ?? {}, {
+    unique: [
+      { fields: ['seal'], when: 'seal is not null' },
+      { fields: ['place'], when: "life = 'stored' or life = 'asked'", message: 'The place is taken.' },
+    ],
+    rules: [{ rule: "colour != 'blue' or weight <= 50", message: 'Blue boxes are light.' }],
+    states: {
+      ...{ field: 'life', start: 'asked' },
+      moves: [
+        { from: 'asked', to: ['stored'] },
+        { from: 'stored', to: ['gone'] },
+      ],
+    },
+  });
 });
 
 const allowed = { change: { allowLoss: true, acceptDrift: false } };
@@ -148,20 +214,105 @@ describe('a change of a database', { timeout: 600_000 }, () => {
     const fresh = await changingDomain(t, url);
     fresh.write(MANY);
     await applyObjects(fresh.options);
-    const made = async ({ dba: connection }: Workplace): Promise<readonly string[]> => {
-      const texts: string[] = [];
-      for (const table of ['songs_song', 'songs_artist', 'songs_playlist']) {
-        const [[row]] = await connection.query<RowDataPacket[]>(`SHOW CREATE TABLE ${table}`);
-        texts.push(
-          ...String(row?.['Create Table'])
-            .replace(/ AUTO_INCREMENT=\d+/, '')
-            .split('\n')
-            .map((line) => line.replace(/,$/, '')),
-        );
-      }
-      return texts.toSorted();
+    const tables = ['songs_song', 'songs_artist', 'songs_playlist'];
+    assert.deepEqual(await definitions(place, tables), await definitions(fresh, tables));
+  });
+
+  it('holds each revision to its own rules while both work, and says what is in the way of the new ones alone', async (t) => {
+    const place = await changingDomain(t, url);
+    place.write(SHELF);
+    await applyObjects(place.options);
+    const { dba } = place;
+    const create = async (revision: string, values: (string | number | null)[]): Promise<string> => {
+      const marks = values.map(() => '?').join(', ');
+      return dba.query(`CALL shelf_create${revision}(${marks})`, values).then(
+        () => 'ok',
+        (error: unknown) => (error as Error).message,
+      );
     };
-    assert.deepEqual(await made(place), await made(fresh));
+    const old = (...values: (string | number | null)[]): Promise<string> => create('', values);
+    const fresh = (...values: (string | number | null)[]): Promise<string> => create('_v2', [...values, null]);
+    assert.equal(await old('A', 1, 10, 'nails', 'red'), 'ok');
+    assert.equal(await old('B', 2, 10, 'nails', 'green'), 'ok');
+    place.write(OTHER_SHELF);
+    const plan = await onePlan(place);
+    assert.deepEqual(plan.refused, []);
+    assert.deepEqual(plan.blocks, [
+      { rows: 1, words: "rows have 'red' in colour, which goes: give them another word" },
+    ]);
+    const notices = plan.notices.join('\n');
+    for (const part of [
+      /cannot read rows with 'red' in shelf_box\.colour/,
+      /cannot read a row without shelf_box\.content/,
+      /shelf_box_\w*place\w* asks for does not hold for the version before/,
+    ])
+      assert.match(notices, part);
+    await applyObjects({ ...place.options, ...allowed });
+
+    // What was refused is refused, and what was taken is taken.
+    assert.match(await old('A', 3, 10, 'nails', 'green'), /There is a box of this code/);
+    assert.match(await old('C', 3, 101, 'nails', 'green'), /^\[invalid weight\] Not more than 100/);
+    assert.match(await old('C', 3, 51, 'nails', 'red'), /^\[invalid\] Red boxes are light/);
+    assert.equal(await old('C', 2, 1, 'nails', 'blue'), 'ok');
+    assert.equal(await old('D', 4, 51, 'nails', 'blue'), 'ok');
+    // The next one goes by what is new in it.
+    assert.equal(await fresh('A', 5, 200, null, 'grey'), 'ok');
+    assert.match(await fresh('E', 6, 4, 'nails', 'green'), /^\[invalid weight\] Not less than 5/);
+    assert.match(await fresh('E', 6, 51, 'nails', 'blue'), /^\[invalid\] Blue boxes are light/);
+    assert.match(await fresh('E', 5, 10, 'nails', 'green'), /^\[conflict\] The place is taken/);
+    assert.deepEqual(
+      await rows(place, 'SELECT code, weight, content, colour, life FROM shelf_box WHERE id > 2 ORDER BY id'),
+      [
+        { code: 'C', weight: 1, content: 'nails', colour: 'blue', life: 'stored' },
+        { code: 'D', weight: 51, content: 'nails', colour: 'blue', life: 'stored' },
+        { code: 'A', weight: 200, content: null, colour: 'grey', life: 'asked' },
+      ],
+    );
+    // What the other revision has made is changed where no rule of its own is about it.
+    const [made] = await rows(place, "SELECT id FROM shelf_box WHERE colour = 'grey'");
+    await dba.query('CALL shelf_update(?, NULL, 50, NULL, NULL, NULL, NULL)', [made?.['id']]);
+    await assert.rejects(
+      dba.query('CALL shelf_update(?, NULL, NULL, 150, NULL, NULL, NULL)', [made?.['id']]),
+      /Not more than 100/,
+    );
+    // Of two at once one is told.
+    const others = await Promise.all([1, 2].map(() => mysql.createConnection(place.adminUrl)));
+    try {
+      for (let round = 0; round < 20; round += 1) {
+        const outcomes = await Promise.all(
+          others.map((connection, index) =>
+            connection.query("CALL shelf_create_v2(?, ?, 20, NULL, 'green', NULL)", [`R${index}`, 100 + round]).then(
+              () => 'ok',
+              (error: unknown) => (error as Error).message,
+            ),
+          ),
+        );
+        assert.equal(outcomes.filter((each) => each === 'ok').length, 1, outcomes.join('; '));
+        assert.match(outcomes.find((each) => each !== 'ok') ?? '', /The place is taken|Deadlock found/);
+      }
+    } finally {
+      for (const connection of others) await connection.end();
+    }
+
+    const blocks = (await onePlan(place)).blocks.map(({ rows: many, words }) => `${many} ${words}`).join('\n');
+    assert.match(blocks, /^1 rows have 'red' in colour/m);
+    assert.match(blocks, /^2 rows agree in what must be unique, place/m);
+    assert.match(blocks, /^1 rows break the rule shelf_box_weight_min/m);
+    await assert.rejects(contractObjects({ ...place.options, ...allowed }), { code: 'BEDS_DBA_CHANGE_BLOCKED' });
+    // The way back is in the way of rows that only the new one takes.
+    await assert.rejects(undoObjects({ ...place.options, ...allowed }), { code: 'BEDS_DBA_CHANGE_BLOCKED' });
+    await dba.query(
+      "SET @beds_revision = 2; UPDATE shelf_box SET place = 1000 + id, weight = 10, colour = 'green' WHERE code IN ('C', 'D') OR colour = 'red'",
+    );
+    await contractObjects({ ...place.options, ...allowed });
+    assert.match(await fresh('E', 2, 10, 'nails', 'green'), /^\[conflict\] The place is taken/);
+    assert.match(await fresh('E', 99, 4, 'nails', 'green'), /^\[invalid weight\] Not less than 5/);
+    const { state, drift } = await onePlan(place);
+    assert.deepEqual([state, drift], ['current', []]);
+    const again = await changingDomain(t, url);
+    again.write(OTHER_SHELF);
+    await applyObjects(again.options);
+    assert.deepEqual(await definitions(place, ['shelf_box']), await definitions(again, ['shelf_box']));
   });
 
   it('is undone, as long as the revision before is there', async (t) => {

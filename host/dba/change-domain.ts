@@ -360,11 +360,18 @@ export class MysqlChanges {
       await scratch.copy(this.#connection, Object.keys(real.tables));
       const isExpanded = record.phase === 'expanded';
       const works = isExpanded ? comparison.works.filter(({ phase }) => phase === 'contract') : comparison.works;
-      const alters = async (phase: Phase): Promise<readonly ChangeStep[]> => this.#alters(works, phase, scratch);
-      const expandAlters = isExpanded ? [] : await alters('expand');
-      const contractAlters = await alters('contract');
+      const isLoosening = ({ phase, group }: TableWork): boolean =>
+        phase === 'expand' && (group === 'unbind' || group === 'unkey');
+      const alters = async (phase: Phase, own: readonly TableWork[]): Promise<readonly ChangeStep[]> =>
+        this.#alters(own, phase, scratch);
+      const expandAlters = await alters(
+        'expand',
+        works.filter((work) => !isLoosening(work)),
+      );
+      const loosening = await alters('expand', works.filter(isLoosening));
+      const contractAlters = await alters('contract', works);
       const { losses, blocks } = await this.#countAll(comparison.hurdles);
-      const steps = isExpanded ? [] : expandSteps({ domain, real, change, alters: expandAlters });
+      const steps = isExpanded ? [] : expandSteps({ domain, real, change, alters: expandAlters, loosening });
       const keys = keysOf(after);
       const contractSteps = this.#contractSteps({ record, change, comparison, alters: contractAlters, keys });
       const state = refused.length > 0 ? 'refused' : isExpanded ? 'expanded' : 'change';
@@ -1020,11 +1027,14 @@ function expandSteps({
   real,
   change,
   alters,
+  loosening,
 }: {
   readonly domain: DomainObjects;
   readonly real: Structure;
   readonly change: MysqlChange;
   readonly alters: readonly ChangeStep[];
+  /** Rules that triggers keep from here on. */
+  readonly loosening: readonly ChangeStep[];
 }): readonly ChangeStep[] {
   const { files } = domain;
   const of = (...kinds: readonly string[]): readonly ObjectFile[] =>
@@ -1050,6 +1060,7 @@ function expandSteps({
     ...alters,
     ...put(`put in the triggers of new tables`, triggers),
     ...change.triggers.map((trigger) => triggerStep('expand', trigger, trigger.window)),
+    ...loosening,
     ...fillSteps(change, 'expand', keys),
     ...put('add the rows that are there from the start', rows, 'a moment'),
     ...put(`put in ${counted(callables, 'views and procedures')} beside those of the version before`, callables),

@@ -25,8 +25,8 @@ export interface TableWork {
 }
 
 export type Phase = 'expand' | 'contract';
-export type Group = 'unbind' | 'unkey' | 'columns' | 'keys' | 'references' | 'checks' | 'drop';
-export const GROUPS: readonly Group[] = ['unbind', 'unkey', 'columns', 'keys', 'references', 'checks', 'drop'];
+export type Group = 'unbind' | 'unkey' | 'columns' | 'keys' | 'references' | 'checks' | 'spare' | 'drop';
+export const GROUPS: readonly Group[] = ['unbind', 'unkey', 'columns', 'keys', 'references', 'checks', 'spare', 'drop'];
 
 /** Rows that lose something, or that must be put right before. */
 export interface Hurdle {
@@ -58,6 +58,11 @@ export interface Compared {
   readonly tables: Readonly<Record<string, TableChange>>;
 }
 
+/** An index in place of a unique key, for as long as triggers keep what that asks for. */
+function spareOf(revision: 'old' | 'fresh', key: string): string {
+  return `${revision === 'old' ? 'w_' : 'n_'}${key}`.slice(0, 64);
+}
+
 const q = (name: string): string => `\`${name.replaceAll('`', '``')}\``;
 
 export function compareStructures(compared: Compared): Comparison {
@@ -72,7 +77,7 @@ export function compareStructures(compared: Compared): Comparison {
       continue;
     }
     const was = before.tables[table] ?? { columns: {}, keys: {}, references: {}, checks: {} };
-    const change = compared.tables[table] ?? { renamed: {}, fills: [] };
+    const change = compared.tables[table] ?? { renamed: {}, fills: [], judged: [] };
     new TableComparison({ table, is, was, target, change }, all).run();
   }
   return all;
@@ -172,11 +177,15 @@ class TableComparison {
         name,
         `another kind of value, ${shown(from)} to ${shown(to)}: add a field of another name and move what it holds`,
       );
-    if (types === 'narrower') this.#narrow(name, { is, next, to });
-    const isLater = this.#changeLater(name, { is, next, to, isNarrower: types === 'narrower' });
+    if (types === 'narrower') this.#narrow(name, { is, next, from, to });
+    const isLater = this.#changeLater(name, { is, next, from, to, isNarrower: types === 'narrower' });
     if (isLater && types !== 'wider') return;
     const words =
-      types === 'wider' ? `widen ${table}.${name} to ${shown(to)}` : `change how ${table}.${name} is described`;
+      types === 'wider'
+        ? `widen ${table}.${name} to ${shown(to)}`
+        : is.isRequired && !next.isRequired
+          ? `let ${table}.${name} be absent`
+          : `change how ${table}.${name} is described`;
     this.#work('expand', 'columns', [`MODIFY COLUMN ${q(name)} ${isLater ? widened(from, to) : to}`, words]);
     if (types !== 'wider' || next.base !== 'enum') return;
     const added = next.size.filter((word) => !is.size.includes(word)).join(', ');
@@ -191,9 +200,16 @@ class TableComparison {
     {
       is,
       next,
+      from,
       to,
       isNarrower,
-    }: { readonly is: ColumnParts; readonly next: ColumnParts; readonly to: string; readonly isNarrower: boolean },
+    }: {
+      readonly is: ColumnParts;
+      readonly next: ColumnParts;
+      readonly from: string;
+      readonly to: string;
+      readonly isNarrower: boolean;
+    },
   ): boolean {
     const { table, was } = this.#of;
     const loses = is.default !== undefined && is.default !== next.default;
@@ -208,9 +224,14 @@ class TableComparison {
     const isLoosened = is.isRequired && !next.isRequired;
     if (isLoosened)
       this.#all.notices.push(
-        `${table}.${name} may be absent only when the version before is retired, which would not understand it: until then the new version must give it.`,
+        `Callers of the version before cannot read a row without ${table}.${name}: where the new version leaves it out, there is no way back for that row.`,
       );
-    if (!isNarrower && !isLoosened && !loses) return false;
+    if (!isNarrower && !loses) return false;
+    if (isLoosened)
+      this.#work('expand', 'columns', [
+        `MODIFY COLUMN ${q(name)} ${optionalColumn(from)}`,
+        `let ${table}.${name} be absent`,
+      ]);
     this.#work('contract', 'columns', [`MODIFY COLUMN ${q(name)} ${to}`, `change ${table}.${name} to ${shown(to)}`]);
     return true;
   }
@@ -223,17 +244,31 @@ class TableComparison {
 
   #narrow(
     name: string,
-    { is, next, to }: { readonly is: ColumnParts; readonly next: ColumnParts; readonly to: string },
+    {
+      is,
+      next,
+      from,
+      to,
+    }: { readonly is: ColumnParts; readonly next: ColumnParts; readonly from: string; readonly to: string },
   ): void {
     const column = q(name);
     const [first = '0', second = '0'] = next.size;
     if (next.base === 'enum') {
       const gone = is.size.filter((word) => !next.size.includes(word));
+      const all = mergedWords(is.size, next.size);
+      if (all.length > is.size.length)
+        this.#work('expand', 'columns', [
+          `MODIFY COLUMN ${column} ${widened(from, `enum(${all.join(',')})`)}`,
+          `let ${this.#of.table}.${name} have the words of both versions`,
+        ]);
       this.#hurdle({
         kind: 'block',
         where: `${column} IN (${gone.join(', ')})`,
         words: `rows have ${gone.join(' or ')} in ${name}, which goes: give them another word`,
       });
+      this.#all.notices.push(
+        `The new version cannot read rows with ${gone.join(' or ')} in ${this.#of.table}.${name}: give them another word before it serves.`,
+      );
     } else if (next.base === 'varchar' || next.base === 'char') {
       this.#hurdle({
         kind: 'loss',
@@ -298,36 +333,89 @@ class TableComparison {
       });
   }
 
+  /** n.b. what has another name is filled by the version before too, which knows nothing of the new rule. */
+  #isOnRenamed(text: string): boolean {
+    return Object.values(this.#of.change.renamed).some((name) => text.includes(q(name)));
+  }
+
   #isOnFresh(text: string): boolean {
     const inside = /\(([\s\S]*)\)/.exec(text)?.[1] ?? '';
     const own = inside.split(/\bREFERENCES\b/)[0] ?? '';
     const named = [...own.matchAll(/`((?:[^`]|``)+)`/g)].map(([, name = '']) => name);
-    return named.length > 0 && named.every((name) => this.#fresh.has(name));
+    return named.length > 0 && named.every((name) => this.#isFresh(name));
+  }
+
+  /** What is computed from columns that were there has values. */
+  #isFresh(name: string): boolean {
+    if (!this.#fresh.has(name)) return false;
+    const [, of] = / AS \((.*)\) /.exec(this.#of.target.columns[name] ?? '') ?? [];
+    const columns = [...(of ?? '').matchAll(/`([^`]+)`/g)].map(([, column = '']) => column);
+    return columns.every((column) => this.#fresh.has(column));
   }
 
   #compareKeys(): void {
-    const { is, was, target, table } = this.#of;
+    const { is, was, target } = this.#of;
     if (is.keys['PRIMARY'] !== target.keys['PRIMARY'] && was.keys['PRIMARY'] !== target.keys['PRIMARY'])
       this.#refuse('PRIMARY', 'another primary key');
     const names = new Set([...Object.keys(is.keys), ...Object.keys(target.keys)]);
     names.delete('PRIMARY');
     for (const name of names) {
-      const [there, wanted, old] = [is.keys[name], target.keys[name], was.keys[name]];
-      if (isKept(there, wanted, old)) continue;
-      const isUnique = wanted?.startsWith('UNIQUE') === true;
-      if (there !== undefined) this.#work('contract', 'unkey', [`DROP KEY ${q(name)}`, `drop the index ${name}`]);
-      if (wanted === undefined) continue;
-      const isAtOnce = there === undefined && (!isUnique || this.#isOnFresh(wanted));
-      this.#work(isAtOnce ? 'expand' : 'contract', 'keys', [
-        `ADD ${wanted}`,
-        `add the ${isUnique ? 'unique key' : 'index'} ${name}`,
-      ]);
-      if (!isUnique || isAtOnce) continue;
-      this.#all.notices.push(
-        `What ${name} asks for holds when the version before is retired: until then two rows of ${table} may agree in it.`,
-      );
-      this.#countTwins(wanted);
+      if (this.#isSpare(name)) this.#dropSpare(name);
+      else this.#compareKey(name);
     }
+  }
+
+  #compareKey(name: string): void {
+    const { is, was, target, change } = this.#of;
+    const [there, wanted, old] = [is.keys[name], target.keys[name], was.keys[name]];
+    const isJudged = change.judged.includes(name);
+    // n.b. the same key over columns that are computed in another way is another one.
+    const isSameName = isJudged && there !== undefined && old !== undefined;
+    if (isKept(there, wanted, old) && !isSameName) return;
+    if (there !== undefined) {
+      const words = `drop the index ${name}${isJudged ? ', which a trigger keeps for whom it is meant' : ''}`;
+      this.#work(isJudged ? 'expand' : 'contract', 'unkey', [`DROP KEY ${q(name)}`, words]);
+      if (isJudged) this.#addSpare(spareOf('old', name), there);
+    }
+    if (wanted !== undefined) this.#addKey(name, wanted, there === undefined);
+  }
+
+  #addKey(name: string, key: string, isNew: boolean): void {
+    const { table, change } = this.#of;
+    const isUnique = key.startsWith('UNIQUE');
+    const isAtOnce = isNew && (!isUnique || (this.#isOnFresh(key) && !this.#isOnRenamed(key)));
+    this.#work(isAtOnce ? 'expand' : 'contract', 'keys', [
+      `ADD ${key}`,
+      `add the ${isUnique ? 'unique key' : 'index'} ${name}`,
+    ]);
+    if (!isUnique || isAtOnce) return;
+    if (change.judged.includes(name)) this.#addSpare(spareOf('fresh', name), key);
+    this.#all.notices.push(
+      `What ${name} asks for does not hold for the version before: until it is retired, it may make rows of ${table} that agree in it.`,
+    );
+    this.#countTwins(key);
+  }
+
+  /** What triggers look for meanwhile, they find by an index. */
+  #addSpare(name: string, key: string): void {
+    if (this.#of.is.keys[name] !== undefined) return;
+    const columns = key.slice(key.indexOf('('));
+    this.#work('expand', 'keys', [`ADD KEY ${q(name)} ${columns}`, `add the index ${name} until the contract`]);
+  }
+
+  /** n.b. with its columns it goes by itself. */
+  #dropSpare(name: string): void {
+    const { is, target } = this.#of;
+    const columns = [...(is.keys[name] ?? '').matchAll(/`([^`]+)`/g)].slice(1).map(([, column = '']) => column);
+    if (columns.some((column) => target.columns[column] !== undefined))
+      this.#work('contract', 'spare', [`DROP KEY ${q(name)}`, `drop the index ${name}`]);
+  }
+
+  #isSpare(name: string): boolean {
+    const { was, target } = this.#of;
+    if (was.keys[name] !== undefined || target.keys[name] !== undefined) return false;
+    const keys = [...Object.keys(was.keys), ...Object.keys(target.keys)];
+    return keys.some((key) => [spareOf('old', key), spareOf('fresh', key)].includes(name));
   }
 
   /** Rows that agree in what is to be unique. n.b. NULL agrees with nothing. */
@@ -352,18 +440,25 @@ class TableComparison {
     for (const name of new Set([...Object.keys(is), ...Object.keys(target)])) {
       const [there, wanted, old] = [is[name], target[name], was[name]];
       if (isKept(there, wanted, old)) continue;
+      const isJudged = kind === 'checks' && this.#of.change.judged.includes(name);
       if (there !== undefined) {
-        this.#work('contract', 'unbind', [`${drop} ${q(name)}`, `drop the ${what} ${name}`]);
-        this.#all.notices.push(
-          `The ${what} ${name} of ${table} holds until the version before is retired, for the new version too.`,
-        );
+        const meanwhile = isJudged ? ', which a trigger keeps for whom it is meant' : '';
+        this.#work(isJudged ? 'expand' : 'contract', 'unbind', [
+          `${drop} ${q(name)}`,
+          `drop the ${what} ${name}${meanwhile}`,
+        ]);
+        if (!isJudged)
+          this.#all.notices.push(
+            `The ${what} ${name} of ${table} holds until the version before is retired, for the new version too.`,
+          );
       }
       if (wanted === undefined) continue;
-      const isAtOnce = there === undefined && this.#isOnFresh(wanted);
+      const isAtOnce =
+        there === undefined && this.#isOnFresh(wanted) && (kind === 'references' || !this.#isOnRenamed(wanted));
       const isUnchecked = isAtOnce && kind === 'references';
       this.#work(isAtOnce ? 'expand' : 'contract', kind, [`ADD ${wanted}`, `add the ${what} ${name}`, isUnchecked]);
       if (isAtOnce) continue;
-      if (there === undefined)
+      if (there === undefined && !isJudged)
         this.#all.notices.push(`The ${what} ${name} of ${table} holds for rows when the version before is retired.`);
       if (kind === 'checks') this.#countBroken(name, wanted);
       else this.#countOrphans(wanted);
@@ -394,6 +489,14 @@ class TableComparison {
 function isKept(there: string | undefined, wanted: string | undefined, old: string | undefined): boolean {
   if (there === wanted) return true;
   return wanted === undefined ? old === undefined : there !== undefined && wanted === old;
+}
+
+/** The words of both, each behind the one that it stands behind in its own list. */
+function mergedWords(was: readonly string[], next: readonly string[]): readonly string[] {
+  const all = [...was];
+  for (const [index, word] of next.entries())
+    if (!all.includes(word)) all.splice(all.indexOf(next[index - 1] ?? '') + 1, 0, word);
+  return all;
 }
 
 /** The new type with all else as it was. */

@@ -1,7 +1,12 @@
 import type { CheckedField, CheckedRecord, CheckedSpecification } from '../spec/index.js';
-import { CALLER, MysqlFormulas } from './mysql-formulas.js';
+import { CALLER, MysqlFormulas, nowhere } from './mysql-formulas.js';
 import {
+  type Difference,
+  differencesOf,
+  type RowCheck,
+  rowChecks,
   rowPlace,
+  rulesOf,
   type StoredField,
   storedFields,
   type Total,
@@ -32,6 +37,8 @@ export interface TableChange {
   /** Names of columns, by their names before. */
   readonly renamed: Readonly<Record<string, string>>;
   readonly fills: readonly Fill[];
+  /** Rules and unique keys of either revision that the other does not have so: triggers keep them meanwhile. */
+  readonly judged: readonly string[];
 }
 
 /** What rows that are there get in a column. */
@@ -74,14 +81,18 @@ export function changeMysql(
       refusals.add(path, construct);
     },
   };
-  if (before.source.store !== after.source.store) sides.refuse('store', 'another store: its data would have to move');
+  if (before.source.store !== after.source.store)
+    sides.refuse('store', 'another store: its data would have to move. Make a domain of another name there');
   const tables: Record<string, TableChange> = {};
   const triggers: WindowTrigger[] = [];
   for (const record of after.records) {
     const was = before.records.find(({ name }) => name === record.name);
     if (was === undefined) {
       if (before.records.some(({ name }) => name === record.spec.was))
-        sides.refuse(`records.${record.name}.was`, `another name for the record ${String(record.spec.was)}`);
+        sides.refuse(
+          `records.${record.name}.was`,
+          `another name for the record ${String(record.spec.was)}: keep that name, or add the new record beside it and let the old one go in a later revision`,
+        );
       continue;
     }
     const change = tableChange(was, record, sides);
@@ -103,12 +114,23 @@ function tableChange(was: CheckedRecord, record: CheckedRecord, sides: Sides): T
   const renamed = renamedFields(was, record);
   const key = was.key.map((name) => renamed[name] ?? name);
   if (key.join() !== record.key.join() || was.keyKind !== record.keyKind || was.parent !== record.parent)
-    sides.refuse(`${path}.key`, 'another key');
+    sides.refuse(
+      `${path}.key`,
+      'another key: add a record of another name with it, and let this one go in a later revision',
+    );
   for (const name of was.key)
     if (renamed[name] !== undefined)
-      sides.refuse(`${path}.fields.${renamed[name]}.was`, 'another name for a field of the key');
+      sides.refuse(`${path}.fields.${renamed[name]}.was`, 'another name for a field of the key: keep that name');
   if (record.spec.soft_delete === true && was.spec.soft_delete !== true)
-    sides.refuse(`${path}.soft_delete`, 'soft_delete, where the version before would show what is deleted');
+    sides.refuse(
+      `${path}.soft_delete`,
+      'soft_delete, where the version before would show what is deleted: let an action set an optional field, and filter by it',
+    );
+  if ((record.spec.per_tenant === true) !== (was.spec.per_tenant === true))
+    sides.refuse(
+      `${path}.per_tenant`,
+      'per_tenant, where rows that are there belong to nobody or to one: add a record of another name, and let this one go in a later revision',
+    );
   const fills: Fill[] = [];
   for (const field of storedFields(record, sides.fresh)) {
     const from = Object.entries(renamed).find(([, to]) => to === field.name)?.[0];
@@ -116,7 +138,7 @@ function tableChange(was: CheckedRecord, record: CheckedRecord, sides: Sides): T
     if (old !== undefined && old.type.kind !== field.type.kind)
       sides.refuse(
         `${path}.fields.${field.name}`,
-        `another kind of value, ${old.type.kind} to ${field.type.kind}, under the same name`,
+        `another kind of value, ${old.type.kind} to ${field.type.kind}, under the same name: add a field of another name`,
       );
     if (from !== undefined)
       fills.push({
@@ -126,10 +148,63 @@ function tableChange(was: CheckedRecord, record: CheckedRecord, sides: Sides): T
         words: `what ${from} has`,
       });
     else if (field.rollup !== undefined) fills.push(...totalFill(field, { was: old, record, sides }));
+    else if (old !== undefined && letterCase(field) !== undefined && letterCase(field) !== letterCase(old))
+      fills.push(...letterFill(field, record, sides));
     else if (old === undefined || (old.optional && !field.optional))
       fills.push(...valueFill(field, { record, sides, isNew: old === undefined }));
   }
-  return { renamed, fills };
+  const apart = rulesApart(was, record, sides);
+  for (const { column, value } of apart.fresh.differences.flatMap(({ filled }) => filled))
+    fills.push({ column, value, isDone: `target.${quote(column)} <=> (${value})`, words: 'what must differ' });
+  const judged = [apart.old, apart.fresh].flatMap((each) => [...each.checks, ...each.differences]);
+  return { renamed, fills, judged: [...new Set(judged.map(({ name }) => name))] };
+}
+
+interface OwnRules {
+  readonly checks: readonly RowCheck[];
+  readonly differences: readonly Difference[];
+}
+
+/** Rules of rows and unique keys that only one of the two revisions has, or has so. */
+function rulesApart(
+  was: CheckedRecord,
+  record: CheckedRecord,
+  { old, fresh }: Sides,
+): { readonly old: OwnRules; readonly fresh: OwnRules } {
+  const [before, after] = [rowChecks(was, old), rowChecks(record, fresh)];
+  const [differed, differ] = [differencesOf(was, old), differencesOf(record, fresh)];
+  const isSame = (one: Named, next: Named): boolean => one.name === next.name && one.text === next.text;
+  return {
+    old: {
+      checks: before.filter((one) => !after.some((next) => isSame(one, next))),
+      differences: differed.filter((one) => !differ.some((next) => isSame(one, next))),
+    },
+    fresh: {
+      checks: after.filter((next) => !before.some((one) => isSame(one, next))),
+      differences: differ.filter((next) => !differed.some((one) => isSame(one, next))),
+    },
+  };
+}
+
+interface Named {
+  readonly name: string;
+  readonly text: string;
+}
+
+function letterCase({ spec }: CheckedField): string | undefined {
+  return (spec as { readonly letter_case?: string } | undefined)?.letter_case;
+}
+
+/** Nobody finds by small letters what is stored in capitals. */
+function letterFill(field: StoredField, record: CheckedRecord, sides: Sides): readonly Fill[] {
+  const path = `records.${record.name}.fields.${field.name}`;
+  if (record.key.includes(field.name)) {
+    sides.refuse(path, 'another letter_case for a field of the key: leave it as it is');
+    return [];
+  }
+  const column = `target.${quote(field.name)}`;
+  const value = `${String(letterCase(field)).toUpperCase()}(${column})`;
+  return [{ column: field.name, value, isDone: `${column} <=> ${value}`, words: 'its letters in one case' }];
 }
 
 function stored(record: CheckedRecord, name: string): CheckedField | undefined {
@@ -160,17 +235,32 @@ function totalFill(
   if (rollup === undefined) return [];
   const path = `records.${record.name}.fields.${field.name}`;
   if (was !== undefined) {
-    if (JSON.stringify(was.rollup) !== JSON.stringify(rollup)) sides.refuse(path, 'another total under the same name');
+    if (JSON.stringify(was.rollup) !== JSON.stringify(rollup))
+      sides.refuse(
+        path,
+        'another total under the same name: add one of another name, and let this one go in a later revision',
+      );
     return [];
   }
   const child = fresh.record(rollup.child);
   const place = rowPlace(child, 'child_of', `fields.${field.name}`);
   const value = rollup.value === undefined ? '1' : fresh.value(rollup.value, place);
-  const counted = rollup.when === undefined ? '' : ` AND (${fresh.condition(rollup.when, place)})`;
   const [key = 'id'] = record.key;
   const isEmpty = rollup.function === 'min' || rollup.function === 'max';
   const total = isEmpty ? `${rollup.function.toUpperCase()}(${value})` : `COALESCE(SUM(${value}), 0)`;
-  const of = `SELECT ${total} FROM ${fresh.name(child.name)} AS child_of WHERE child_of.${quote(rollup.via)} = target.${quote(key)}${counted}`;
+  const isThere = fresh.isThere(
+    { kind: 'alias', alias: 'child_of', record: child, isRaw: false },
+    nowhere('', 'UTC_TIMESTAMP(3)'),
+  );
+  const conditions = [
+    `child_of.${quote(rollup.via)} = target.${quote(key)}`,
+    ...(record.spec.per_tenant === true && child.spec.per_tenant === true
+      ? [`child_of.${quote('tenant')} = target.${quote('tenant')}`]
+      : []),
+    ...(rollup.when === undefined ? [] : [`(${fresh.condition(rollup.when, place)})`]),
+    ...isThere,
+  ];
+  const of = `SELECT ${total} FROM ${fresh.name(child.name)} AS child_of WHERE ${conditions.join(' AND ')}`;
   return [{ column: field.name, value: `(${of})`, words: `the ${rollup.function} of ${child.name}` }];
 }
 
@@ -181,7 +271,8 @@ function valueFill(
 ): readonly Fill[] {
   const path = `records.${record.name}.fields.${field.name}`;
   const value = standIn(field, { alias: 'target', record, sides });
-  if (field.numbering !== undefined && isNew) sides.refuse(path, 'numbers for rows that are there');
+  if (field.numbering !== undefined && isNew)
+    sides.refuse(path, 'numbers for rows that are there: add a record with the number, one for each row');
   // What the column gives by itself, rows that are there have at once.
   if (field.isState || field.origin === 'version' || field.numbering !== undefined) return [];
   if (value === undefined) {
@@ -234,11 +325,18 @@ const EVENTS: readonly TriggerEvent[] = [
 function windowTriggers(was: CheckedRecord, record: CheckedRecord, window: Window): readonly WindowTrigger[] {
   const { old, fresh } = window.sides;
   const [ofOld, ofFresh] = [triggersOf(was, old), triggersOf(record, fresh)];
+  const [oldRules, freshRules] = [rulesOf(was, old), rulesOf(record, fresh)];
+  const apart = rulesApart(was, record, window.sides);
   const table = fresh.name(record.name);
   return EVENTS.flatMap((event): readonly WindowTrigger[] => {
-    const lines = event.startsWith('after')
-      ? bothTotals({ was, record, event }, window.sides)
-      : bothRules({ event, old: ofOld[event], fresh: ofFresh[event], record }, window);
+    const rules = bothRules(
+      {
+        ...{ event, record, old: oldRules[event], fresh: freshRules[event] },
+        ...{ oldOnly: linesOf(apart.old, event), freshOnly: linesOf(apart.fresh, event) },
+      },
+      window,
+    );
+    const lines = event.startsWith('after') ? [...rules, ...bothTotals({ was, record, event }, window.sides)] : rules;
     const text = (of: readonly string[]): string | undefined =>
       of.length === 0 ? undefined : triggerText(record, { event, lines: of }, fresh).text;
     const [before, after, meanwhile] = [text(ofOld[event]), text(ofFresh[event]), text(lines)];
@@ -255,24 +353,35 @@ function windowTriggers(was: CheckedRecord, record: CheckedRecord, window: Windo
   });
 }
 
+/** What one revision alone has, at this event. n.b. the server looks at a CHECK behind what BEFORE triggers have put in. */
+function linesOf({ checks, differences }: OwnRules, event: TriggerEvent): readonly string[] {
+  if (event === 'before_insert' || event === 'before_update') return checks.flatMap(({ lines }) => lines[event]);
+  if (event === 'after_insert' || event === 'after_update') return differences.flatMap(({ lines }) => lines[event]);
+  return [];
+}
+
 /** Each revision by its own rules, and what each one writes in the form of the other as well. */
 function bothRules(
   {
     event,
     old,
     fresh,
+    oldOnly,
+    freshOnly,
     record,
   }: {
     readonly event: TriggerEvent;
     readonly old: readonly string[];
     readonly fresh: readonly string[];
+    readonly oldOnly: readonly string[];
+    readonly freshOnly: readonly string[];
     readonly record: CheckedRecord;
   },
   { sides, change }: Window,
 ): readonly string[] {
   const forward: string[] = [];
   const back: string[] = [];
-  if (event !== 'before_delete') {
+  if (event === 'before_insert' || event === 'before_update') {
     for (const [from, to] of Object.entries(change.renamed)) {
       forward.push(`SET NEW.${quote(to)} = NEW.${quote(from)};`);
       back.push(`SET NEW.${quote(from)} = NEW.${quote(to)};`);
@@ -287,7 +396,13 @@ function bothRules(
         forward.push(`SET NEW.${quote(column)} = UTC_TIMESTAMP(3);`);
     }
   }
-  const isSame = old.join('\n') === fresh.join('\n');
+  const [oldStart, freshStart] = event === 'before_insert' ? startsApart(sides, record) : [[], []];
+  // Who edits by the next revision is told of what the one before has changed meanwhile.
+  const isVersioned = (of: CheckedRecord | undefined): boolean => of?.spec.version === true;
+  const was = sides.old.specification.records.find(({ name }) => name === record.name);
+  if (event === 'before_update' && isVersioned(record) && !isVersioned(was))
+    forward.push(`SET NEW.${quote('version')} = OLD.${quote('version')} + 1;`);
+  const isSame = [...oldStart, ...old, ...oldOnly].join('\n') === [...freshStart, ...fresh, ...freshOnly].join('\n');
   const isFilled = change.fills.length > 0 && event === 'before_update';
   if (isSame && forward.length === 0 && back.length === 0 && !(isFilled && old.length > 0)) return old;
   const branch = (lines: readonly string[]): readonly string[] =>
@@ -296,11 +411,21 @@ function bothRules(
   return [
     ...(isFilled ? [`IF ${isOwn} THEN`, ...branch([])] : []),
     `${isFilled ? 'ELSEIF' : 'IF'} COALESCE(@beds_revision, ${sides.old.revision}) < ${sides.fresh.revision} THEN`,
-    ...branch([...old, ...forward]),
+    ...branch([...oldStart, ...old, ...forward, ...oldOnly]),
     'ELSE',
-    ...branch([...fresh, ...back]),
+    ...branch([...freshStart, ...fresh, ...back, ...freshOnly]),
     'END IF;',
   ];
+}
+
+/** New records have the first state, which the column gives by itself where it is the same in both. */
+function startsApart({ old }: Sides, record: CheckedRecord): readonly [readonly string[], readonly string[]] {
+  const was = old.specification.records.find(({ name }) => name === record.name)?.states;
+  const is = record.states;
+  if (was?.field === is?.field && was?.start === is?.start) return [[], []];
+  const start = (states: CheckedRecord['states']): readonly string[] =>
+    states === undefined ? [] : [`SET NEW.${quote(states.field)} = ${literal(states.start)};`];
+  return [start(was), start(is)];
 }
 
 /** Totals of both revisions: those of the one before are exact until it is retired. */

@@ -379,24 +379,9 @@ export function tableOf(
   const made = fields.map((field) => foreignKey(field, record, formulas));
   const references = made.flatMap((each) => (each === undefined ? [] : [each.text]));
   refused.push(...made.flatMap((each) => each?.refused ?? []));
-  const checks: string[] = [];
-  const inTable = rowPlace(record, '`this`', 'rules');
-  for (const bound of boundsOf(record, formulas)) {
-    const text = inCheck(bound.test(inTable));
-    if (!isCheckable([bound.formula, fieldNode(bound.field)], text, record)) continue;
-    checks.push(`CONSTRAINT ${bound.name} CHECK (${text})`);
-    refused.push({ name: bound.name, error: 'invalid', field: bound.field, message: [bound.words] });
-  }
-  for (const { rule, message, name } of record.rules) {
-    const text = inCheck(formulas.truth(rule, inTable));
-    if (!isCheckable(rule, text, record)) continue;
-    const constraint = ruleName(record, name, formulas);
-    checks.push(`CONSTRAINT ${constraint} CHECK (${unwrapped(text)})`);
-    const fixed = message.every((part) => typeof part === 'string')
-      ? message
-      : [`A rule of ${words(record.name)} refuses it.`];
-    refused.push({ name: constraint, error: 'invalid', message: fixed });
-  }
+  const rules = rowChecks(record, formulas);
+  refused.push(...rules.map(({ refused: said }) => said));
+  const checks = rules.map(({ name, text }) => `CONSTRAINT ${name} CHECK (${text})`);
   const isEarly = fields.some(({ type }) => type.kind === 'reference' && later.includes(type.record));
   const lines = [...columns, ...keys, ...references, ...checks];
   const text = `${remark(record.spec.description)}
@@ -412,6 +397,47 @@ ${lines.map((line) => `  ${line}`).join(',\n')}
   COMMENT = ${comment(record.spec.description)};
 ${isEarly ? '\nSET FOREIGN_KEY_CHECKS = 1;\n' : ''}`;
   return { text, refused };
+}
+
+export interface RowCheck {
+  readonly name: string;
+  /** True for what is allowed, or NULL. */
+  readonly text: string;
+  readonly refused: Refused;
+  /** The same in triggers, where a change of other columns is none of its business: the row may be of the other revision. */
+  readonly lines: Readonly<Record<'before_insert' | 'before_update', readonly string[]>>;
+}
+
+/** What the table itself can say of a row. */
+export function rowChecks(record: CheckedRecord, formulas: MysqlFormulas): readonly RowCheck[] {
+  const [inTable, fresh] = [rowPlace(record, '`this`', 'rules'), rowPlace(record, 'NEW', 'rules')];
+  const checks: RowCheck[] = [];
+  const add = (refused: Refused, [text, broken]: readonly [string, string], decisive: readonly string[]): void => {
+    const { name, field, message } = refused;
+    const refuse = when(broken, signal(message, { error: 'invalid', field, formulas, place: fresh }));
+    checks.push({ name, text, refused, lines: { before_insert: refuse, before_update: ifChanged(decisive, refuse) } });
+  };
+  for (const { name, field, formula, test, words: said } of boundsOf(record, formulas)) {
+    const text = inCheck(test(inTable));
+    if (!isCheckable([formula, fieldNode(field)], text, record)) continue;
+    const decisive = [field, ...fieldsIn(record, formula)];
+    add({ name, error: 'invalid', field, message: [said] }, [text, `NOT (${test(fresh)})`], decisive);
+  }
+  for (const { rule, message, name } of record.rules) {
+    const text = inCheck(formulas.truth(rule, inTable));
+    if (!isCheckable(rule, text, record)) continue;
+    const fixed = message.every((part) => typeof part === 'string')
+      ? message
+      : [`A rule of ${words(record.name)} refuses it.`];
+    const refused: Refused = { name: ruleName(record, name, formulas), error: 'invalid', message: fixed };
+    add(refused, [unwrapped(text), formulas.negation(rule, fresh)], fieldsIn(record, rule));
+  }
+  return checks;
+}
+
+function ifChanged(fields: readonly string[], lines: readonly string[]): readonly string[] {
+  const isSame = [...new Set(fields)].map((name) => `NEW.${quote(name)} <=> OLD.${quote(name)}`);
+  return isSame.length === 0 ? lines : when(`NOT (${isSame.join(' AND ')})`, lines);
 }
 
 /** What no two records share: the key, and the columns that it needs beside those of fields. */
@@ -660,10 +686,23 @@ END;
   return { name, text };
 }
 
-export function triggersOf(
-  record: CheckedRecord,
-  formulas: MysqlFormulas,
-): Readonly<Record<TriggerEvent, readonly string[]>> {
+type TriggerLines = Readonly<Record<TriggerEvent, readonly string[]>>;
+
+export function triggersOf(record: CheckedRecord, formulas: MysqlFormulas): TriggerLines {
+  const rules = rulesOf(record, formulas);
+  const totals = totalsOver(record, formulas);
+  const kept = (happening: 'insert' | 'update' | 'delete'): readonly string[] =>
+    totals.flatMap((total) => totalLines(total, happening, formulas));
+  return {
+    ...rules,
+    after_insert: [...rules.after_insert, ...kept('insert')],
+    after_update: [...rules.after_update, ...kept('update')],
+    after_delete: [...rules.after_delete, ...kept('delete')],
+  };
+}
+
+/** What triggers refuse, and what they put into the row itself. */
+export function rulesOf(record: CheckedRecord, formulas: MysqlFormulas): TriggerLines {
   const made: Record<TriggerEvent, string[]> = {
     ...{
       before_insert: [],
@@ -727,14 +766,8 @@ export function triggersOf(
     made.before_insert.push(...lock);
     made.after_insert.push(...refuse);
     const decisive = [...overlap.per, overlap.start, overlap.end, ...fieldsIn(record, overlap.when)];
-    const isSame = [...new Set(decisive)].map((name) => `NEW.${quote(name)} <=> OLD.${quote(name)}`);
-    made.before_update.push(...when(`NOT (${isSame.join(' AND ')})`, lock));
-    made.after_update.push(...when(`NOT (${isSame.join(' AND ')})`, refuse));
-  }
-  for (const total of totalsOver(record, formulas)) {
-    made.after_insert.push(...totalLines(total, 'insert', formulas));
-    made.after_update.push(...totalLines(total, 'update', formulas));
-    made.after_delete.push(...totalLines(total, 'delete', formulas));
+    made.before_update.push(...ifChanged(decisive, lock));
+    made.after_update.push(...ifChanged(decisive, refuse));
   }
   return made;
 }
@@ -772,6 +805,51 @@ function ruleLines(record: CheckedRecord, { formulas, fresh }: InTrigger): reado
     both.push(`SET NEW.${quote(fit(`_${name}`))} = IF(${also.map(grouped).join(' AND ')}, TRUE, NULL);`);
   }
   return both;
+}
+
+export interface Difference {
+  readonly name: string;
+  /** What must differ, and where. */
+  readonly text: string;
+  /** Columns that triggers fill, with what rows that are there have in them: over `target`. */
+  readonly filled: readonly { readonly column: string; readonly value: string }[];
+  /** The same in triggers, behind a write: the server's own error, so that whoever handles that one handles it. */
+  readonly lines: Readonly<Record<'after_insert' | 'after_update', readonly string[]>>;
+}
+
+/** What rows must differ in, as triggers keep it where no key may: the rows of the other revision need not. */
+export function differencesOf(record: CheckedRecord, formulas: MysqlFormulas): readonly Difference[] {
+  const path = { path: `records.${record.name}.unique` };
+  const place = (alias: string): Place & { readonly own: RowRef & { readonly kind: 'alias' } } => {
+    const own = { kind: 'alias', alias, record, isRaw: false } as const;
+    return { ...rowPlace(record, alias, 'unique'), ...path, row: (name) => (name === 'this' ? own : undefined), own };
+  };
+  return record.unique.map((unique) => {
+    const name = uniqueName(record, unique.name, formulas);
+    const counts = (alias: string): readonly string[] => [
+      ...(unique.when === undefined ? [] : [grouped(formulas.condition(unique.when, place(alias)))]),
+      ...formulas.isThere(place(alias).own, place(alias)),
+    ];
+    const isOther = `NOT (${record.key.map((own) => `other.${quote(own)} = NEW.${quote(own)}`).join(' AND ')})`;
+    const same = unique.fields.map(
+      (field) => `${formulas.value(field, place('other'))} = ${formulas.value(field, place('NEW'))}`,
+    );
+    const tenant = record.spec.per_tenant === true ? ['other.`tenant` = NEW.`tenant`'] : [];
+    const others = [...tenant, ...same, isOther, ...counts('other')].join('\n      AND ');
+    const exists = `EXISTS (SELECT 1 FROM ${formulas.name(record.name)} AS other\n    WHERE ${others} LOCK IN SHARE MODE)`;
+    const refuse = when([...counts('NEW'), exists].join(' AND '), [
+      `SIGNAL SQLSTATE '23000' SET MYSQL_ERRNO = 1062, MESSAGE_TEXT = ${literal(`Duplicate entry for key '${name}'`)};`,
+    ]);
+    const decisive = [...unique.fields, unique.when].flatMap((formula) => fieldsIn(record, formula));
+    const target = rowPlace(record, 'target', 'unique');
+    const filled = uniqueParts(unique, record, formulas).flatMap(({ column, set }) =>
+      set === undefined ? [] : [{ column, value: set(target) }],
+    );
+    return {
+      ...{ name, text: [...same, ...counts('other')].join(' AND '), filled },
+      lines: { after_insert: refuse, after_update: ifChanged(decisive, refuse) },
+    };
+  });
 }
 
 /** The stored fields of its own record that a formula looks at. */

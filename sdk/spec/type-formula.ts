@@ -733,7 +733,9 @@ class Typer {
     const isSet = call.where !== undefined || call.order !== undefined;
     const list = first === undefined || isSet ? undefined : this.#listOf(first);
     if (list !== undefined) return this.#listTotal(call, list);
-    const record = first === undefined ? undefined : this.#recordIn(first, isSet);
+    // n.b. a field may be called what a type of record is called, and of the rows of a group it is the field that is added up.
+    const isTotal = this.#scope.totals && !isSet && ['sum', 'min', 'max', 'avg'].includes(call.name);
+    const record = first === undefined ? undefined : this.#recordIn(first, isSet, isTotal);
     if (record !== undefined) return this.#set(call, record, place);
     const { totals, place: where } = this.#scope;
     if (call.where !== undefined || call.name === 'exists' || call.name === 'first' || !totals) {
@@ -817,18 +819,18 @@ class Typer {
   }
 
   /** The type of record whose name stands first in a set: `line` in `line.amount * line.count`. */
-  #recordIn(syntax: Syntax, isSet = false): string | undefined {
+  #recordIn(syntax: Syntax, isSet = false, isTotal = false): string | undefined {
     const { records, rows, own } = this.#scope;
     if (syntax.node === 'name') {
       const [first = ''] = syntax.parts;
       const isField = own !== undefined && records.get(rows.get(own)?.record ?? '')?.fields.has(first) === true;
-      if (isField && syntax.parts.length > 1 && !isSet) return undefined;
+      if (isField && !isSet && (isTotal || syntax.parts.length > 1)) return undefined;
       return records.has(first) && (isSet || !rows.has(first) || syntax.parts.length === 1) ? first : undefined;
     }
     const inner = Object.values(syntax).flatMap((part: unknown) => (Array.isArray(part) ? part : [part]) as unknown[]);
     for (const part of inner) {
       if (typeof part !== 'object' || part === null || !('node' in part)) continue;
-      const found = this.#recordIn(part as Syntax, isSet);
+      const found = this.#recordIn(part as Syntax, isSet, isTotal);
       if (found !== undefined) return found;
     }
     return undefined;

@@ -77,6 +77,8 @@ interface BoundCall {
   /** Roles that the domain has no argument for. */
   readonly without?: readonly string[];
   readonly by?: By;
+  /** Name of what it makes, where a later call needs more than "@last". */
+  readonly as?: string;
 }
 
 interface Bound extends Partial<BoundCall> {
@@ -115,6 +117,18 @@ export interface BriefChecks {
 export function readChecks(brief: string): BriefChecks {
   const read = (name: string): unknown => JSON.parse(readFileSync(join(BRIEFS, `${brief}.${name}.json`), 'utf8'));
   return { checks: read('checks') as ChecksFile, binding: read('binding') as Binding };
+}
+
+/** What must go on for callers of the version before: all that was given, and the first check that something works, with what it builds on. */
+export function keptOf({ checks, binding }: BriefChecks): BriefChecks {
+  const first = checks.checks.findIndex(({ kind }) => kind === 'works');
+  const kept = checks.checks.slice(0, first + 1).filter(({ kind }) => kind !== 'race');
+  return { binding, checks: { ...checks, checks: kept } };
+}
+
+/** The same with one round of each race. */
+export function onceOf({ checks, binding }: BriefChecks): BriefChecks {
+  return { binding, checks: { ...checks, checks: checks.checks.map((check) => ({ ...check, repeat: 1 })) } };
 }
 
 /** Everybody who calls in the checks, so that a host can know them. */
@@ -221,7 +235,8 @@ class Player {
         const outcome = await this.#options.stage.call(call);
         last = { outcome, call };
         if (!outcome.ok) return { outcome, call, bound };
-        this.#made.set('last', madeKey(this.specification, call, outcome.answer));
+        for (const name of ['last', ...(one.as === undefined ? [] : [one.as])])
+          this.#made.set(name, madeKey(this.specification, call, outcome.answer));
       }
     }
     assert.ok(last, `${said.do} ${said.of} is no call`);

@@ -12,7 +12,7 @@ import { type Caller, type CheckedSpecification, type PlayedCall, TENANT_ROLE, w
 import { type Scratch, scratchMongodb, scratchMysql } from '../../host/author/prove/scratch-data.js';
 import { noteDays, outcomeOf } from '../../host/author/prove/scratch-stage.js';
 import { configSchema } from '../../host/config/schema.js';
-import { applyObjects, type AdministeredStore } from '../../host/dba/index.js';
+import { applyObjects, type AdministeredStore, contractObjects } from '../../host/dba/index.js';
 import type { Services } from '../../host/dev-servers/index.js';
 import { startHost } from '../../host/main.js';
 import type { RacingStage } from './brief-checks.js';
@@ -46,8 +46,12 @@ export interface DomainStage extends RacingStage {
   readonly plugins: string;
   /** Whether a version has begun to serve: `seats 1.0.0`. */
   readonly serves: (version: string) => boolean;
-  /** Puts what is in the folder now, the next revision of the domain, into the database and lets the host take its template. */
+  /** Puts what is in the folder now, the next revision of the domain, into the database, beside what is there. */
+  readonly expand: () => Promise<void>;
+  /** Lets the host take the template that is in the folder now. */
   readonly deploy: (next: CheckedSpecification) => Promise<void>;
+  /** Takes out of the database what only the revision before needed. */
+  readonly contract: () => Promise<void>;
   /** From here on callers know this document. */
   readonly speak: (next: CheckedSpecification) => void;
 }
@@ -66,7 +70,8 @@ export async function startDomainStage(teardown: Teardown, options: DomainStageO
   mkdirSync(plugins);
   const { scratch, adminUrl, dba } = await makeDatabase(teardown, { options, name });
   const stores: Readonly<Record<string, AdministeredStore>> = { [source.store]: { kind, adminUrl } };
-  const { urls } = await applyObjects({ stores, folder, directory: projectRoot, domains: [domain] });
+  const applied = { stores, folder, directory: projectRoot, domains: [domain] };
+  const { urls } = await applyObjects(applied);
   await scratch.keep('start');
   const people = Object.fromEntries(
     callers.map(({ id, roles = [], tenant }) => [
@@ -124,8 +129,13 @@ export async function startDomainStage(teardown: Teardown, options: DomainStageO
   return {
     ...{ dba, prefix: name, plugins },
     serves: (version) => log.some(({ msg }) => msg === `${version} active`),
+    expand: async () => {
+      await applyObjects(applied);
+    },
+    contract: async () => {
+      await contractObjects(applied);
+    },
     deploy: async (next) => {
-      await applyObjects({ stores, folder, directory: projectRoot, domains: [domain] });
       await buildTemplate({ entry: join(folder, domain, 'template.ts'), outDir: plugins, form: 'file' });
       const version = `${domain} ${next.source.revision ?? 1}.0.0`;
       await eventually(

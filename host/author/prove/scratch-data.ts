@@ -43,6 +43,15 @@ async function apartFromTriggers(dba: Connection, work: () => Promise<void>): Pr
   }
 }
 
+/** What is kept under a name: table.column. */
+async function keptColumns(dba: Connection, name: string): Promise<ReadonlySet<string>> {
+  const [rows] = await dba.query<RowDataPacket[]>(
+    `SELECT CONCAT(SUBSTRING(TABLE_NAME, ?), '.', COLUMN_NAME) AS place FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME LIKE ?`,
+    [KEPT.length + name.length + 2, `${KEPT}${name}\\_%`],
+  );
+  return new Set(rows.map((row) => String(row['place'])));
+}
+
 /** On MySQL and MariaDB, as the administrator: the database's own triggers and checks do not look. */
 export function scratchMysql(dba: Connection): Scratch {
   const rows = async <Row>(sql: string): Promise<readonly Row[]> =>
@@ -68,13 +77,17 @@ export function scratchMysql(dba: Connection): Scratch {
     },
     putBack: async (name) => {
       const all = await columns();
+      const kept = await keptColumns(dba, name);
       await withoutTriggers(async () => {
         for (const table of tablesOf(all)) {
+          // n.b. tables and columns may have come since.
           const stored = all
             .filter((column) => column.table === table && !column.isMade)
+            .filter((column) => kept.has(`${table}.${column.name}`))
             .map((column) => `\`${column.name}\``)
             .join(', ');
           await dba.query(`DELETE FROM \`${table}\``);
+          if (stored === '') continue;
           await dba.query(`INSERT INTO \`${table}\` (${stored}) SELECT ${stored} FROM \`${KEPT}${name}_${table}\``);
         }
       });
