@@ -30,6 +30,7 @@ await store.dba.query(`
   CREATE PROCEDURE amount_set (IN id INT, IN amount INT) UPDATE accounts SET accounts.amount = amount WHERE accounts.id = id;
   CREATE PROCEDURE leave_all () BEGIN
     SET @left = 1; SET SESSION sql_mode = 'ANSI'; CREATE TEMPORARY TABLE left_over (a INT); END;
+  CREATE FUNCTION leaves_word () RETURNS INT NO SQL BEGIN SET @left = 1; RETURN 1; END;
   CREATE PROCEDURE leave_open () BEGIN SET autocommit = 0; INSERT INTO marks VALUES (1); END;
   CREATE PROCEDURE leave_lock () SELECT GET_LOCK('${store.database}', 0) AS taken;
   CREATE PROCEDURE leave_rows (IN n INT) BEGIN
@@ -41,12 +42,13 @@ await store.dba.query(`
   CREATE PROCEDURE gone (IN id INT) SELECT id;
   INSERT INTO accounts VALUES (1, 0, NULL), (2, 0, NULL);
   ${routines.map((name) => `GRANT EXECUTE ON PROCEDURE ${name} TO ${store.account};`).join('\n')}
+  GRANT EXECUTE ON FUNCTION leaves_word TO ${store.account};
   GRANT SELECT ON account_list TO ${store.account}`);
 
 const adapter = store.adapter({ poolSize: 4 });
 after(() => adapter.close(1_000));
 await adapter.open();
-const objects = await adapter.describe([...routines, 'account_list']);
+const objects = await adapter.describe([...routines, 'leaves_word', 'account_list']);
 const object = finderOf(objects);
 const call = (name: string, args: JsonObject = {}, options = write): Promise<RoutineRows> =>
   adapter.call(object(name), args, options);
@@ -116,6 +118,15 @@ test('what a routine leaves in its session is not there for the next', async (t)
     assert.deepEqual(rows, [{ variable: null, ansi: 0, autocommit: 1 }]);
     await single.call(object('leave_all'), {}, write);
   }
+});
+
+test('what a function leaves in its session is not there for the next, also after a transaction', async (t) => {
+  const single = own(t, { poolSize: 1 });
+  await single.call(object('leaves_word'), {}, write);
+  const { rows } = await single.transaction((scope) => scope.call(object('leaves_word'), {}), write);
+  assert.deepEqual(rows, [{ value: 1 }]);
+  const [looked] = (await single.call(object('look'), {}, write)).rows;
+  assert.deepEqual(looked, { variable: null, ansi: 0, autocommit: 1 });
 });
 
 test('a temporary table of which the server does not tell is not there for the next', async (t) => {

@@ -154,12 +154,15 @@ test('a server that has its sessions otherwise neither loses writes nor hides ro
   await dba.query(`CREATE TABLE kept (id INT PRIMARY KEY) ENGINE=InnoDB; CREATE VIEW kept_list AS SELECT id FROM kept;
     CREATE FUNCTION kept_put (id INT) RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO kept VALUES (id); RETURN id; END;
     CREATE PROCEDURE kept_add (IN id INT) INSERT INTO kept VALUES (id);
-    SET GLOBAL autocommit = 0, GLOBAL completion_type = 1, GLOBAL sql_select_limit = 1, GLOBAL sql_auto_is_null = 1`);
+    CREATE PROCEDURE kept_end () BEGIN UPDATE kept SET id = id + 100; DELETE FROM kept WHERE id + 0 > 115; END;
+    CREATE VIEW kept_words AS SELECT 1 AS id, GROUP_CONCAT(REPEAT('x', 100)) AS words FROM kept;
+    SET GLOBAL autocommit = 0, GLOBAL completion_type = 1, GLOBAL sql_select_limit = 1, GLOBAL sql_auto_is_null = 1,
+      GLOBAL sql_safe_updates = 1, GLOBAL group_concat_max_len = 64`);
   const limits = { ...storeLimits, poolSize: 1 };
   const there = createMysqlAdapter({ store: 'there', config: { kind: 'mysql', url: mariadb.url, ...limits } });
   t.after(() => there.close(1_000));
   await there.open();
-  const known = await there.describe(['kept_list', 'kept_put', 'kept_add']);
+  const known = await there.describe(['kept_list', 'kept_put', 'kept_add', 'kept_end', 'kept_words']);
   const seen = async (): Promise<readonly unknown[]> => {
     const view = known.get('kept_list');
     assert.ok(view);
@@ -182,6 +185,12 @@ test('a server that has its sessions otherwise neither loses writes nor hides ro
   const before = await prepared();
   for (let id = 11; id < 21; id += 1) await there.transaction((scope) => scope.call(add, { id }), write);
   assert.ok((await prepared()) - before <= 2, 'a transaction that leaves nothing behind costs no reset');
+
+  const [end, words] = [known.get('kept_end'), known.get('kept_words')];
+  assert.ok(end && words);
+  assert.equal(((await there.view(words, { key: 'id' }, read)).rows[0]?.['words'] as string).length, 1_514);
+  await there.call(end, {}, write);
+  assert.deepEqual(await seen(), [101, 102, 103, 104, 110, 111, 112, 113, 114, 115]);
 });
 
 test('what is larger than a server takes at once is refused by what it is, and costs no connection', async (t) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import type { JsonObject } from '@beds/sdk';
+import type { BedsError, JsonObject, ValueType } from '@beds/sdk';
 import { narrowObject } from '../host/stores/check-use.js';
 import type { NamedObject } from '../host/stores/contract.js';
 import { mysqlStore } from './support/mysql-store.js';
@@ -171,6 +171,68 @@ test('numbers in JSON that a double does not hold keep their digits, as text', a
     ...['1e400 12345678901234567890', '"12345678901234567890'],
   ]);
   await store.dba.query('DELETE FROM samples WHERE id = 77');
+});
+
+test('what a view computes is given as its type says, or refused by the name of its column', async () => {
+  await store.dba
+    .query(`CREATE TABLE computed (id INT PRIMARY KEY, bits BIT(9), price DECIMAL(8,2) ZEROFILL, short FLOAT(7,3), raw VARBINARY(4), big BIGINT);
+    INSERT INTO computed VALUES (1, 511, 1.5, 0.1, x'00ff', -9223372036854775808), (2, NULL, 0, 1234.5, NULL, 1);
+    CREATE VIEW computed_list AS SELECT id, IF(id > 0, bits, NULL) AS bits, price, IF(id > 0, price, NULL) AS given, short + 0 AS more, raw FROM computed;
+    CREATE VIEW computed_sum AS SELECT id, -big AS less FROM computed; CREATE VIEW computed_raw AS SELECT id, JSON_OBJECT('v', raw) AS doc FROM computed;
+    GRANT SELECT ON computed_list TO ${store.account}; GRANT SELECT ON computed_sum TO ${store.account}; GRANT SELECT ON computed_raw TO ${store.account}`);
+  const known = await adapter.describe(['computed_list', 'computed_sum', 'computed_raw']);
+  const narrow = (name: string, columns: Readonly<Record<string, ValueType>>): NamedObject => {
+    const object = known.get(name);
+    assert.ok(object);
+    const declared = Object.fromEntries(
+      Object.entries(columns).map(([column, type]) => [column, { type, optional: true }] as const),
+    );
+    return narrowObject({ kind: 'view', name, columns: { id: { type: 'integer' }, ...declared } }, object);
+  };
+  const rowsOf = async (object: NamedObject): Promise<readonly JsonObject[]> => {
+    const [all, ...single] = await Promise.all(
+      [{}, { where: { id: 1 }, limit: 2 }, { where: { id: { gte: 2 } }, limit: 2 }].map(
+        async (query) => (await adapter.view(object, { key: 'id', ...query }, read)).rows,
+      ),
+    );
+    assert.deepEqual(single.flat(), all);
+    const pages = await Promise.all(
+      [1, 2].map((id) => adapter.view(object, { key: 'id', where: { id: { gte: id } }, limit: 1 }, read)),
+    );
+    assert.deepEqual(
+      pages.map(({ rows: [row] }) => row),
+      all,
+      'together as alone',
+    );
+    return all ?? [];
+  };
+  const list = narrow('computed_list', { price: 'decimal', given: 'decimal', more: 'number' });
+  const [first, second] = await rowsOf(list);
+  assert.deepEqual([first?.['price'], first?.['given'], second?.['price']], ['1.50', '1.50', '0.00']);
+  for (const type of ['integer', 'bigint'] as const) {
+    try {
+      const rows = await rowsOf(narrow('computed_list', { bits: type }));
+      assert.deepEqual(rows, [
+        { id: 1, bits: type === 'integer' ? 511 : '511' },
+        { id: 2, bits: null },
+      ]);
+    } catch (error) {
+      assert.deepEqual([(error as BedsError).code, (error as BedsError).field], ['BEDS_STORE_VALUE_UNFIT', 'bits']);
+    }
+  }
+  const unfit = { code: 'BEDS_STORE_VALUE_UNFIT', message: /The view computes/ };
+  const less = narrow('computed_sum', { less: 'bigint' });
+  await assert.rejects(adapter.view(less, { key: 'id' }, read), unfit);
+  await assert.rejects(
+    adapter.transaction((scope) => scope.view(less, { key: 'id' }), read),
+    unfit,
+  );
+  const raw = known.get('computed_raw');
+  const doc = raw?.kind === 'view' ? raw.columns.find(({ name }) => name === 'doc') : undefined;
+  if (doc?.type === 'binary') {
+    const [row] = await rowsOf(narrow('computed_raw', { doc: 'binary' }));
+    assert.equal(Buffer.from(row?.['doc'] as string, 'base64').toString('latin1'), '{"v": "\\u0000\xff"}');
+  }
 });
 
 test('a SET is found by its members in any order', async () => {

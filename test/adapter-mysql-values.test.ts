@@ -119,7 +119,7 @@ async function checkValue(
   assert.deepEqual(returned(made, out, 'v'), v, 'of an OUT parameter');
   assert.deepEqual(returned(made, out, 'w'), v, 'of an INOUT parameter');
   if (v === null || made.value.type === 'json' || scope !== alone) return;
-  for (const test of [v, { eq: v }, { in: [v] }, { gte: v, lte: v }, { between: [v, v] }]) {
+  for (const test of [v, { eq: v }, { in: [v] }, { in: [v, v] }, { gte: v, lte: v }, { between: [v, v] }]) {
     const { rows } = await scope.view(made.view, { key: 'id', where: { v: test as never }, limit: 100 });
     assert.ok(
       rows.some((row) => row['id'] === id),
@@ -144,19 +144,22 @@ async function checkParts({ view, value }: Made, v: Json): Promise<void> {
   );
 }
 
-async function checkRefusal({ put }: Made, v: Json): Promise<void> {
-  try {
-    await adapter.call(put, { id: 10_000, v }, write);
-  } catch (error) {
-    assert.ok(isBedsError(error), String(error));
-    assert.deepEqual(
-      [error.code, error.field],
-      ['BEDS_STORE_INVALID_VALUE', 'v'],
-      `${JSON.stringify(v)} is refused by name`,
-    );
-    return;
+async function checkRefusal({ put, out }: Made, v: Json): Promise<void> {
+  const calls = { v: () => adapter.call(put, { id: 10_000, v }, write), w: () => adapter.call(out, { w: v }, write) };
+  for (const [name, call] of Object.entries(calls)) {
+    try {
+      await call();
+    } catch (error) {
+      assert.ok(isBedsError(error), String(error));
+      assert.deepEqual(
+        [error.code, error.field],
+        ['BEDS_STORE_INVALID_VALUE', name],
+        `${JSON.stringify(v)} is refused by name`,
+      );
+      continue;
+    }
+    assert.fail(`${JSON.stringify(v)} was taken`);
   }
-  assert.fail(`${JSON.stringify(v)} was taken`);
 }
 
 const rows: TypeRow[] = [];

@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import type { JsonObject } from '@beds/sdk';
 import { connect } from 'amqplib';
 import { startAccounts, type Accounts, type AccountsClient, type StoreKind } from './support/accounts.js';
 import { eventually } from './support/eventually.js';
@@ -157,6 +158,27 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
         await client.sessions.revokeAll({ user: id }, operator);
         assert.equal(await seen(since.token), null);
       }
+    });
+
+    it('brings no session back because the clock of who ends all of them last is behind', async () => {
+      const id = await make('otis');
+      const nothing = {
+        ...{ name: null, name_key: null, roles: null, disabled: null, password: null, password_at: null },
+        ...{ sessions_after: null, reset_hash: null, reset_until: null, event: null, outbox_at: null },
+      };
+      const change = (changes: JsonObject): Promise<void> =>
+        accounts.write('user_change', { ...nothing, id, ...changes });
+      const ahead = Date.now() + 300_000;
+      await change({ sessions_after: ahead });
+      const first = await signIn('otis');
+      await change({ sessions_after: ahead + 1 });
+      await change({ sessions_after: Date.now() });
+      assert.equal(await seen(first.token), null, 'after a change');
+      const second = await signIn('otis');
+      const reset_hash = createHash('sha256').update(`reset ${kind}`).digest('hex');
+      await change({ sessions_after: ahead + 2, reset_hash, reset_until: ahead });
+      await accounts.write('user_reset', { reset_hash, now: Date.now(), password: 'none', event: '[]' });
+      assert.equal(await seen(second.token), null, 'after a reset');
     });
 
     it('takes a role away from who is signed in, at once', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import type { JsonObject } from '@beds/sdk';
 import {
   checkSpecification,
   computeFormula,
@@ -176,35 +177,72 @@ describe('formulas', () => {
 });
 
 describe('rules over data that are stored elsewhere', () => {
-  it('are left when whoever has the data says that they compute for too long', () => {
-    const { checked, problems } = checkSpecification({
-      ...{ beds: 1, domain: 'points', description: 'Points.', store: 'main', zone: 'UTC' },
-      records: [
-        {
-          ...{ name: 'point', description: 'A point', key: 'auto', operations: ['create'] },
-          fields: [{ name: 'amount', description: 'How much', type: 'integer', min: '0', max: '9' }],
-        },
-      ],
-      queries: [
-        {
-          ...{ name: 'running', description: 'Sums', from: 'point' },
-          columns: ['amount = amount', 'running = sum(amount) over (order by id)'],
-        },
-      ],
-      ...{ assumptions: [], questions: [] },
-    });
+  const { checked, problems } = checkSpecification({
+    ...{ beds: 1, domain: 'points', description: 'Points.', store: 'main', zone: 'UTC' },
+    records: [
+      {
+        ...{ name: 'point', description: 'A point', key: 'auto', operations: ['create'] },
+        fields: [
+          { name: 'amount', description: 'How much', type: 'integer', min: '0', max: '9999' },
+          { name: 'kind', description: 'Of what kind', type: 'text', optional: true },
+        ],
+      },
+    ],
+    queries: [
+      {
+        ...{ name: 'running', description: 'Sums', from: 'point' },
+        columns: ['amount = amount', 'running = sum(amount) over (order by id)'],
+      },
+      {
+        ...{ name: 'by_amount', description: 'By amount', from: 'point', group_by: ['amount'] },
+        columns: ['amount', 'many = count()'],
+      },
+      {
+        ...{ name: 'by_kind', description: 'By kind', from: 'point', order_by: ['id'] },
+        columns: ['nth = row_number() over (partition by kind order by id)'],
+      },
+    ],
+    ...{ assumptions: [], questions: [] },
+  });
+  const number = (value: number): Stored => fromWire(value, { type: { kind: 'integer' }, name: 'number' });
+  const ask = (operation: string, points: readonly Readonly<Record<string, Stored>>[], mostLooks = 100): unknown => {
     assert.ok(checked, JSON.stringify(problems));
-    const number = (value: number): Stored => fromWire(value, { type: { kind: 'integer' }, name: 'number' });
-    const rows = Array.from({ length: 3_000 }, (_, at) => [at + 1, { id: number(at), amount: number(1) }] as const);
+    const rows = points.map(
+      (point, at) => [at + 1, { id: number(at), amount: number(1), kind: null, ...point }] as const,
+    );
     let looks = 0;
     const stored: StoredDomain = {
       ...{ now: new Date(), tables: new Map([['point', new Map(rows)]]) },
       ...{ need: () => undefined, newKey: () => null, counter: () => 0, random: (_, make) => make() },
       goOn: () => {
         looks += 1;
-        if (looks > 100) throw new RangeError('enough');
+        if (looks > mostLooks) throw new RangeError('enough');
       },
     };
-    assert.throws(() => performOn(checked, { operation: 'running', arguments: {} }, stored), /enough/);
+    return performOn(checked, { operation, arguments: {} }, stored).answer;
+  };
+
+  it('are left when whoever has the data says that they compute for too long', () => {
+    assert.throws(
+      () =>
+        ask(
+          'running',
+          Array.from({ length: 3_000 }, () => ({})),
+        ),
+      /enough/,
+    );
+  });
+
+  it('group rows without looking through all groups for each of them', () => {
+    const points = Array.from({ length: 6_000 }, (_, at) => ({ amount: number(at % 5_000) }));
+    const groups = ask('by_amount', points, 50) as readonly JsonObject[];
+    assert.deepEqual(groups.slice(0, 2), [
+      { amount: 0, many: 2 },
+      { amount: 1, many: 2 },
+    ]);
+  });
+
+  it('tell what is nothing from a text that says so', () => {
+    assert.deepEqual(ask('by_kind', [{}, { kind: 'null' }, {}]), [{ nth: 1 }, { nth: 1 }, { nth: 2 }]);
   });
 });

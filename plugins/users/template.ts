@@ -61,7 +61,7 @@ async function passwordHolder(db: Database, trial: Trial): Promise<Secret> {
   return found;
 }
 
-/** The moment until which all sessions of a user have ended. It never goes back, whatever clock the host before had. */
+/** The moment until which all sessions of a user have ended. It never goes back, whatever clock the host before had: of two at once the database keeps the later one. */
 async function sessionsEndAt(db: Database, id: string): Promise<number> {
   const found = await db.brief({ id });
   return Math.max(Date.now() + CLOCKS_DIFFER_MS, (found?.sessions_after ?? 0) + 2);

@@ -3,7 +3,7 @@ import type { CheckedQuery, Formula } from './checked.js';
 import { compareSame } from './compute.js';
 import { Exact } from './exact.js';
 import { type Computed, printed } from './functions.js';
-import { type Held, type Names, same, type Stored, type StoredRows, totalOf, withEach } from './simulated-rows.js';
+import { type Held, type Names, type Stored, type StoredRows, totalOf, withEach } from './simulated-rows.js';
 import { partsOf } from './type-formula.js';
 import { toWire } from './wire-values.js';
 
@@ -51,7 +51,7 @@ export function answerQuery(
     const ordered = answer.sorted(rows, [...top.orderBy, ...orderBy, ...tail]);
     const counts = new Map<string, number>();
     rows = ordered.filter((one) => {
-      const key = JSON.stringify(top.per.map((name) => printed((one.columns.get(name) ?? null) as Computed)));
+      const key = keyOf(top.per.map((name) => one.columns.get(name) ?? null));
       const before = counts.get(key) ?? 0;
       counts.set(key, before + 1);
       return before < count;
@@ -102,18 +102,25 @@ function named(names: Names, as: string, held: Held | null): Names {
 function grouped(world: StoredRows, query: CheckedQuery, sources: readonly Names[]): readonly (readonly Names[])[] {
   const hasTotal = query.columns.some(({ value }) => partsOf(value).some(({ node }) => node === 'total'));
   if (query.groupBy.length === 0) return hasTotal ? [sources] : sources.map((names) => [names]);
-  const groups: { readonly key: readonly Stored[]; readonly members: Names[] }[] = [];
-  const keys = withEach(sources, (names) => query.groupBy.map(({ value }) => world.compute(value, names)));
+  const groups = new Map<string, Names[]>();
+  const keys = withEach(sources, (names) => keyOf(query.groupBy.map(({ value }) => world.compute(value, names))));
   for (const [index, names] of sources.entries()) {
-    const key = keys[index] ?? [];
-    world.spend(groups.length);
-    const known = groups.find((group) =>
-      group.key.every((value, index) => value === (key[index] ?? null) || same(value, key[index] ?? null)),
-    );
-    if (known === undefined) groups.push({ key, members: [names] });
-    else known.members.push(names);
+    const key = keys[index] ?? '';
+    const members = groups.get(key);
+    if (members === undefined) groups.set(key, [names]);
+    else members.push(names);
   }
-  return groups.map(({ members }) => members);
+  return [...groups.values()];
+}
+
+/** The same for values that are equal. Null is like null only, and 1.50 is 1.5. */
+function keyOf(values: readonly Stored[]): string {
+  const parts = values.map((value) => {
+    if (value === null) return null;
+    const text = printed(value as Computed);
+    return value instanceof Exact && text.includes('.') ? text.replace(/\.?0+$/, '') : text;
+  });
+  return JSON.stringify(parts);
 }
 
 /** The rows of an answer, over which windows look. */
@@ -154,12 +161,11 @@ class Answer {
   }
 
   #window({ function: kind, value, partition, order }: Formula & { readonly node: 'window' }, one: Found): Stored {
-    const keyOf = (other: Found): string =>
-      JSON.stringify(partition.map((part) => printed(this.valueOf(part, other) as Computed)));
-    const own = keyOf(one);
+    const partitionOf = (other: Found): string => keyOf(partition.map((part) => this.valueOf(part, other)));
+    const own = partitionOf(one);
     this.#world.spend(this.#found.length);
     const members = this.sorted(
-      this.#found.filter((other) => keyOf(other) === own),
+      this.#found.filter((other) => partitionOf(other) === own),
       order,
     );
     const at = members.indexOf(one);

@@ -157,6 +157,10 @@ export const typeCases: readonly TypeCase[] = [
     ...{ values: ['0.00', '0.01', '99999999.99'], refused: ['-0.01', '0.005', '100000000'] },
   },
   {
+    ...{ type: 'DECIMAL(10,2) ZEROFILL', as: 'decimal', form: 'decimal string', bounds: 'shown without the zeros' },
+    ...{ values: ['0.00', '0.01', '99999999.99'], refused: ['-0.01', '0.005', '100000000'] },
+  },
+  {
     ...{ type: 'DATE', as: 'date', values: ['1000-01-01', '1969-12-31', '2024-02-29', '9999-12-31'] },
     ...{ refused: ['2023-02-29', '2024-2-1'], form: 'day', bounds: 'the zero date is null' },
   },
@@ -205,6 +209,10 @@ export const typeCases: readonly TypeCase[] = [
     ...{ refused: ['日本', '😀'], bounds: 'its character set' },
   },
   {
+    ...text('VARCHAR(20)', 'CHARACTER SET cp1251', ['', 'a', 'ж', 'a ']),
+    ...{ refused: ['日本', '😀', 'é'], bounds: 'its character set' },
+  },
+  {
     ...text('VARCHAR(20)', 'CHARACTER SET utf8mb3', ['', 'a', 'á', '日本']),
     ...{ refused: ['😀'], bounds: 'its character set' },
   },
@@ -225,7 +233,16 @@ export const typeCases: readonly TypeCase[] = [
   {
     ...{ type: 'JSON', as: 'json', form: 'JSON', bounds: 'numbers that a double does not hold are read as text' },
     refused: ['\ud800', { a: ['\udc00'] }, { '\ud800': 1 }],
-    values: [{ a: [1, 'two', null, true, { deep: 0.5 }] }, [], {}, 'text', 12, true, { big: '9007199254740993' }],
+    values: [
+      { a: [1, 'two', null, true, { deep: 0.5 }] },
+      [],
+      {},
+      'text',
+      12,
+      true,
+      { big: '9007199254740993' },
+      [2 ** 53, 2 ** 60],
+    ],
   },
   {
     ...{ type: 'BINARY(16)', name: 'BINARY(n)', as: 'binary', form: base64, bounds: 'n bytes, no less' },

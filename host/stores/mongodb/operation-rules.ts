@@ -9,7 +9,7 @@ export interface Domain {
   readonly layout: DocumentLayout;
 }
 
-/** A few: a new version of a domain comes with rules of its own. */
+/** Those of the latest texts: all operations of a domain come with the same. */
 const MOST_DOMAINS = 16;
 const domains = new Map<string, Domain | null>();
 
@@ -48,7 +48,8 @@ function checkedOnce(text: string): Domain | null {
   if (known !== undefined) return known;
   const { checked } = checkSpecification(JSON.parse(text));
   const made = checked === undefined ? null : { specification: checked, layout: documentLayout(checked) };
-  if (domains.size >= MOST_DOMAINS) domains.clear();
+  const [oldest] = domains.keys();
+  if (domains.size >= MOST_DOMAINS && oldest !== undefined) domains.delete(oldest);
   domains.set(text, made);
   return made;
 }

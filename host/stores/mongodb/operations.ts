@@ -72,9 +72,7 @@ export function prepareOperation(
   args: JsonObject,
 ): (carrying: Carrying) => Promise<RoutineRows> {
   const values = bindValues(object.args, args);
-  const body = BSON.deserialize(Buffer.from(native.body, 'base64'), { promoteBuffers: false });
-  const domain = unpackRules(body['rules'] as Binary);
-  const operation = String(body['operation']);
+  const { domain, operation } = carriedOutBy(native);
   const given = Object.fromEntries(object.args.map(({ name }, index) => [name, values[index] ?? null]));
   return async (carrying) => {
     const call = callOf(operation, given, domain.specification);
@@ -91,6 +89,23 @@ export function prepareOperation(
       }
     }
   };
+}
+
+interface CarriedOut {
+  readonly domain: Domain;
+  readonly operation: string;
+}
+
+const carriedOut = new WeakMap<NativeObject, CarriedOut>();
+
+/** The rules and the operation of an object; read once for each copy of it. Throws BEDS_STORE_OBJECT_CHANGED. */
+function carriedOutBy(native: NativeObject): CarriedOut {
+  const known = carriedOut.get(native);
+  if (known !== undefined) return known;
+  const body = BSON.deserialize(Buffer.from(native.body, 'base64'), { promoteBuffers: false });
+  const read = { domain: unpackRules(body['rules'] as Binary), operation: String(body['operation']) };
+  carriedOut.set(native, read);
+  return read;
 }
 
 /** Somebody else has changed meanwhile what was read. */

@@ -1,6 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { settlesWithin } from '#sdk/time';
-import { type RoutineRows, isBedsError, type JsonObject, type ObjectManifest, type Page } from '@beds/sdk';
+import {
+  type BedsError,
+  type RoutineRows,
+  isBedsError,
+  type JsonObject,
+  type ObjectManifest,
+  type Page,
+} from '@beds/sdk';
 import type { StoreConfig } from '../../config/schema.js';
 import { storeErrors } from '../../errors/store.js';
 import { checkUse } from '../check-use.js';
@@ -38,6 +45,7 @@ import {
   isTableThere,
   readEndpoint,
   toStoreError,
+  toViewError,
 } from './driver.js';
 import { Connector, Killer, Pool } from './pool.js';
 import { type Counted, type Executed, isDriverError, type Session, type SessionMode, TIDY } from './session.js';
@@ -602,7 +610,8 @@ type Send = (session: Session, statement: Statement) => Promise<Executed>;
 /** A checked piece of work, to be run on a session; making it throws what is wrong with the request. */
 interface Work<T> {
   readonly kind: NamedObject['kind'];
-  readonly args: readonly string[];
+  /** Names that an error may point at; undefined: it gives no values. */
+  readonly args: readonly string[] | undefined;
   readonly routine?: Routine;
   readonly run: (session: Session, send: Send) => Promise<T>;
 }
@@ -647,7 +656,7 @@ function viewWork(object: NamedObject, query: KeyedQuery): ViewWork {
   const { read, count } = viewStatements(object, plan);
   return {
     kind: 'view',
-    args: [],
+    args: undefined,
     plan,
     read,
     shape:
@@ -683,9 +692,13 @@ interface Sending {
 
 /** Sends a statement inside a transaction that is open already. */
 function sendInside(session: Session, statement: Statement): Promise<Executed> {
-  const { sql, values, giving } = statement;
-  if (giving === undefined) return session.execute(sql, values);
-  return session.profile.blocks ? session.execute(giving.inside, values) : callInSteps(session, statement, giving);
+  const { sql, values, inside, giving } = statement;
+  if (inside === undefined) return session.execute(sql, values);
+  if (session.profile.blocks) return session.execute(inside, values);
+  if (giving !== undefined) return callInSteps(session, statement, giving);
+  // n.b. nobody tells what a function has left behind.
+  session.isDirty = true;
+  return session.execute(sql, values);
 }
 
 /**
@@ -781,7 +794,7 @@ const STOP_GRACE_MS = 500;
 interface SessionWork<T> {
   readonly progress: Progress;
   /** Names that an error may point at. */
-  readonly args?: readonly string[];
+  readonly args?: readonly string[] | undefined;
   /** What the session has to be prepared for. Default: the mode of the call. */
   readonly sessionMode?: SessionMode;
   readonly run: (session: Session, deadline: Deadline) => Promise<T>;
@@ -806,12 +819,16 @@ function isPrepared({ mode: last, limitMs = 0 }: Session, mode: SessionMode, tim
   return last === mode && limitMs >= timeoutMs && limitMs <= timeoutMs + LIMIT_SLACK[mode](timeoutMs);
 }
 
-function toFailure(error: unknown, { mayHaveCommitted }: Progress, args: readonly string[] = []): unknown {
+function told(error: unknown, args: readonly string[] | undefined): BedsError {
+  return args === undefined ? toViewError(error) : toStoreError(error, args);
+}
+
+function toFailure(error: unknown, { mayHaveCommitted }: Progress, args?: readonly string[]): unknown {
   const known = isBedsError(error) ? error : undefined;
   const lost =
     known === undefined ? isDriverError(error) && isConnectionLoss(error) : known.code === 'BEDS_STORE_UNAVAILABLE';
   if (mayHaveCommitted && lost) return storeErrors.make('BEDS_STORE_INDETERMINATE');
-  return known === undefined && isDriverError(error) ? toStoreError(error, args) : error;
+  return known === undefined && isDriverError(error) ? told(error, args) : error;
 }
 
 interface Bounded<T> {
@@ -925,7 +942,7 @@ class TransactionCalls implements AdapterScope {
     try {
       return await running;
     } catch (error) {
-      this.#failure ??= isBedsError(error) ? error : toStoreError(error, work.args);
+      this.#failure ??= isBedsError(error) ? error : told(error, work.args);
       throw this.#failure;
     } finally {
       this.#running.delete(running);

@@ -68,10 +68,16 @@ async function readSome(
     `${ROUTINES} AND ROUTINE_NAME IN (${marks}) UNION ALL ${PARAMETERS} AND SPECIFIC_NAME IN (${marks}) ORDER BY position`,
     [...values, ...values],
   );
+  const columnsOfViews = groupBy(views as readonly Fields[], 'object');
+  const collations = await readCollations(read, database, columnsOfViews);
   const found = [
-    ...groupBy(views as readonly Fields[], 'object').flatMap(([name, columns]) =>
-      namesOf(name, columns, wanted).map((asked) => readView(database, asked, columns)),
-    ),
+    ...columnsOfViews.flatMap(([name, columns]) => {
+      const sorted = columns.map((column) => ({
+        ...column,
+        collation: collations.get(`${name} ${column['name']}`) ?? column['collation'] ?? null,
+      }));
+      return namesOf(name, columns, wanted).map((asked) => readView(database, asked, sorted));
+    }),
     ...groupBy(routines as readonly Fields[], 'object').flatMap(([, rows]) => readRoutines(database, rows)),
   ];
   const asked = new Set(wanted);
@@ -82,7 +88,8 @@ async function readSome(
 const BY_BYTES = "'utf8mb4_nopad_bin', 'utf8mb4_0900_bin'";
 const COLUMNS = `SELECT c.TABLE_NAME AS object, c.COLUMN_NAME AS name, c.DATA_TYPE AS dataType,
   c.COLUMN_TYPE AS fullType, c.IS_NULLABLE AS nullable, c.CHARACTER_MAXIMUM_LENGTH AS maxLength,
-  c.COLLATION_NAME AS collation, @@lower_case_table_names > 0 AS anyCase, VERSION() LIKE '%MariaDB%' AND c.COLLATION_NAME IN (${BY_BYTES}) AS byBytes
+  c.COLLATION_NAME AS collation, @@lower_case_table_names > 0 AS anyCase,
+  VERSION() NOT LIKE '%MariaDB%' AND c.COLLATION_NAME LIKE 'utf8mb4%' AS remembered, VERSION() LIKE '%MariaDB%' AND c.COLLATION_NAME IN (${BY_BYTES}) AS byBytes
   FROM INFORMATION_SCHEMA.COLUMNS c JOIN INFORMATION_SCHEMA.TABLES t
     ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME AND t.TABLE_TYPE = 'VIEW'
   WHERE c.TABLE_SCHEMA = ?`;
@@ -93,6 +100,32 @@ const PARAMETERS = `SELECT SPECIFIC_NAME AS object, ROUTINE_TYPE AS kind, ORDINA
   PARAMETER_MODE AS mode, PARAMETER_NAME AS name, DATA_TYPE AS dataType, DTD_IDENTIFIER AS fullType,
   CHARACTER_MAXIMUM_LENGTH AS maxLength, COLLATION_NAME AS collation, NULL AS access
   FROM INFORMATION_SCHEMA.PARAMETERS WHERE SPECIFIC_SCHEMA = ?`;
+
+/**
+ * The collations by which the server sorts texts, by view and column. n.b. MySQL remembers of a view the collation that CAST(… AS CHAR) had
+ * for its DBA, and makes one with that of the character set whenever it is read.
+ */
+async function readCollations(
+  read: ReadCatalogue,
+  database: string,
+  views: readonly (readonly [string, readonly Fields[]])[],
+): Promise<ReadonlyMap<string, string>> {
+  const texts = views.flatMap(([view, columns]) => {
+    const names = columns
+      .filter(({ name, remembered }) => remembered === 1 && IDENTIFIER.test(String(name)))
+      .map(({ name }) => String(name));
+    return names.length === 0 ? [] : [{ view, names }];
+  });
+  const collations = new Map<string, string>();
+  for (const { view, names } of texts) {
+    const shown = names.map((name) => `COLLATION(\`${view}\`.\`${name}\`) AS \`${name}\``).join(', ');
+    const sql = `SELECT ${shown} FROM (SELECT 1) AS beds LEFT JOIN \`${database}\`.\`${view}\` ON FALSE`;
+    // n.b. one that cannot be read says so to its first reader.
+    const [found = {}] = await read(sql, []).catch(() => []);
+    for (const name of names) if (typeof found[name] === 'string') collations.set(`${view} ${name}`, found[name]);
+  }
+  return collations;
+}
 
 /**
  * The names by which a view is asked for. n.b. a server on Windows or macOS, or one that is set so, takes them in any case, and may keep

@@ -206,6 +206,9 @@ interface ServerError {
   readonly message?: string;
 }
 
+/** What MySQL says of a pattern, which may be the caller's: 3685 to 3699. */
+const REGULAR_EXPRESSION = Array.from({ length: 15 }, (_, index) => 3685 + index);
+
 // Numbers: https://mariadb.com/kb/en/mariadb-error-code-reference/ and
 // https://dev.mysql.com/doc/mysql-errors/9.7/en/server-error-reference.html
 const BY_NUMBER: readonly (readonly [Code, readonly number[]])[] = [
@@ -213,8 +216,49 @@ const BY_NUMBER: readonly (readonly [Code, readonly number[]])[] = [
   [
     'BEDS_STORE_INVALID_VALUE',
     [
-      1048, 1153, 1263, 1264, 1265, 1267, 1270, 1271, 1292, 1364, 1366, 1367, 1406, 1411, 1441, 1690, 3140, 3819, 3854,
-      3988, 4025, 4078,
+      1048,
+      1138,
+      1139,
+      1153,
+      1263,
+      1264,
+      1265,
+      1267,
+      1270,
+      1271,
+      1292,
+      1364,
+      1365,
+      1366,
+      1367,
+      1369,
+      1406,
+      1411,
+      1416,
+      1441,
+      1526,
+      1591,
+      1690,
+      1748,
+      3037,
+      3055,
+      3140,
+      3141,
+      3150,
+      3151,
+      3157,
+      3158,
+      3616,
+      3617,
+      3643,
+      3673,
+      3819,
+      3854,
+      3988,
+      4025,
+      4078,
+      6138,
+      ...REGULAR_EXPRESSION,
     ],
   ],
   [
@@ -222,7 +266,7 @@ const BY_NUMBER: readonly (readonly [Code, readonly number[]])[] = [
     [1044, 1045, 1142, 1143, 1227, 1370, 1410, 1419, 1698, 1792, 1820, 1862, 3118, 3159, 3955, 4150, 4151],
   ],
   ['BEDS_STORE_OBJECT_CHANGED', [1054, 1146, 1305, 1318, 1347, 1356, 1412, 1449]],
-  ['BEDS_STORE_DEADLOCK', [1020, 1205, 1213, 1614, 3058, 3101, 3572]],
+  ['BEDS_STORE_DEADLOCK', [1020, 1205, 1213, 1614, 1615, 3058, 3101, 3572]],
   ['BEDS_STORE_TIMEOUT', [1028, 1317, 1969, 3024]],
   ['BEDS_STORE_OVERLOADED', [1037, 1038, 1041, 1135, 1206, 1461, 1637, 3170]],
   [
@@ -255,13 +299,21 @@ const SIGNALLED = new Set([1642, 1643, 1644]);
 const OWN_TEXTS: Readonly<Partial<Record<number, RegExp>>> = {
   1020: /^Record has changed/,
   1048: /^Column '/,
+  1050: /^Table '/,
   1062: /^Duplicate entry /,
+  1146: /^Table '/,
+  1153: /^Got a packet bigger/,
   1205: /^Lock wait timeout/,
   1213: /^(Deadlock found|Lock deadlock|WSREP)/,
   1264: /^Out of range value/,
+  1305: /^(FUNCTION|PROCEDURE|SAVEPOINT|PACKAGE)/,
+  1317: /^Query execution was interrupted/,
   1406: /^Data too long/,
   1451: /^Cannot delete or update a parent row/,
   1452: /^Cannot add or update a child row/,
+  1792: /^Cannot execute statement in a READ ONLY/,
+  1969: /^Query( execution was)? interrupted/,
+  3024: /^Query execution was interrupted/,
 };
 
 /**
@@ -269,9 +321,9 @@ const OWN_TEXTS: Readonly<Partial<Record<number, RegExp>>> = {
  * shuts down says so of a statement that it kills, be it after its COMMIT.
  */
 export function isConnectionLoss(error: unknown): boolean {
-  const { errno, message } = error as ServerError;
-  // A command that mysql2 refused to send was certainly not done.
-  if (message?.startsWith("Can't add new command") === true) return false;
+  const { errno, message, sqlState } = error as ServerError;
+  // A command that mysql2 refused to send was certainly not done; and a routine may give its words any number.
+  if (message?.startsWith("Can't add new command") === true || isOfRoutine(sqlState)) return false;
   return errno === undefined || errno < 1000 || BROKEN_OFF.has(errno);
 }
 
@@ -352,9 +404,18 @@ export function toStoreError(error: unknown, args: readonly string[] = []): Beds
   return told;
 }
 
+/** The same of a view. n.b. who reads it gives it no values: what it cannot compute with is in its rows. */
+export function toViewError(error: unknown): BedsError {
+  const told = toStoreError(error);
+  if (told.code !== 'BEDS_STORE_INVALID_VALUE' || (error as ServerError).errno === PACKET_TOO_LARGE) return told;
+  return storeErrors.make('BEDS_STORE_VALUE_UNFIT', 'The view computes with values that the database does not take.', {
+    hint: 'Have the DBA correct the view or its rows, such as a sum that is larger than its type.',
+  });
+}
+
 function catalogued(error: ServerError, args: readonly string[]): BedsError {
   const { errno, sqlMessage = '', sqlState = 'no state', code } = error;
-  if (errno === undefined || errno < 1000) {
+  if (errno === undefined || (errno < 1000 && !isOfRoutine(sqlState))) {
     const reason = typeof code === 'string' && /^[A-Z_]{1,40}$/.test(code) ? ` (${code})` : '';
     return storeErrors.make('BEDS_STORE_UNAVAILABLE', `The database cannot be reached${reason}.`);
   }
@@ -381,9 +442,13 @@ function catalogued(error: ServerError, args: readonly string[]): BedsError {
  * The server's own errors have no state 45xxx, and numbers from 1000 to 1999, from 3000 to 4999 and of five digits up to 19999.
  */
 function isSaidByRoutine({ errno = 0, sqlState, sqlMessage = '' }: ServerError): boolean {
-  if (SIGNALLED.has(errno) || sqlState?.startsWith('45') === true) return true;
+  if (SIGNALLED.has(errno) || isOfRoutine(sqlState)) return true;
   const isOwn = errno < 2000 || (errno >= 3000 && errno < 5000) || (errno >= 6000 && errno < 20_000);
   return !isOwn || OWN_TEXTS[errno]?.test(sqlMessage) === false;
+}
+
+function isOfRoutine(sqlState: string | undefined): boolean {
+  return sqlState?.startsWith('45') === true;
 }
 
 /**
@@ -398,6 +463,7 @@ function refused(text: string, mapped: Code | undefined): BedsError {
 // The text around the name may quote a value, so a name counts only if the object has an argument of that name.
 function columnOf(text: string, args: readonly string[]): string | undefined {
   const match =
-    /(?:column|parameter) (?:`[^`]*`\.`[^`]*`\.)?[`']([A-Za-z_][A-Za-z0-9_]{0,63})[`'](?: at row \d+)?$/.exec(text);
+    /(?:column|parameter) (?:`[^`]*`\.`[^`]*`\.)?[`']([A-Za-z_][A-Za-z0-9_]{0,63})[`'](?: at row \d+)?$/.exec(text) ??
+    /^CONSTRAINT `(?:[^`.]*\.)?([A-Za-z_][A-Za-z0-9_]{0,63})` failed/.exec(text);
   return match?.[1] !== undefined && args.includes(match[1]) ? match[1] : undefined;
 }

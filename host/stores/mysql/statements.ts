@@ -62,6 +62,8 @@ export interface Statement {
   readonly sql: string;
   /** The same as a transaction of its own, for servers that know blocks. */
   readonly block?: string;
+  /** The same for a transaction that is open, where that is another text. */
+  readonly inside?: string | undefined;
   readonly values: readonly DriverValue[];
   /** Of a procedure that gives parameters back. */
   readonly giving?: Giving;
@@ -69,8 +71,6 @@ export interface Statement {
 
 /** How parameters come back: in variables of a block or, where the server knows none, of the session. */
 export interface Giving {
-  /** The same as `block`, for a transaction that is open. */
-  readonly inside: string;
   /** Gives values to those of the session's variables that are arguments, too. */
   readonly set: string | undefined;
   /** How many of the statement's values are for them: the first ones. */
@@ -110,15 +110,15 @@ export function callStatement(routine: Routine, args: JsonObject): Statement {
   if (typeof notSupported === 'string') {
     throw storeErrors.make('BEDS_STORE_NOT_SUPPORTED', `${routine.name} cannot be called: ${notSupported}.`);
   }
-  const { sql, block, binds, order, giving } = textsOf(routine);
+  const { sql, block, inside, binds, order, giving } = textsOf(routine);
   const values = bindValues(routine.args, args).map((value, index) =>
     value === null ? null : (binds[index]?.(value) ?? (value as DriverValue)),
   );
-  if (giving === undefined || order === undefined) return { sql, block, values };
-  return { sql, block, values: order.map((index) => values[index] ?? null), giving };
+  if (giving === undefined || order === undefined) return { sql, block, inside, values };
+  return { sql, block, inside, values: order.map((index) => values[index] ?? null), giving };
 }
 
-interface Texts extends Required<Pick<Statement, 'sql' | 'block'>> {
+interface Texts extends Required<Pick<Statement, 'sql' | 'block' | 'inside'>> {
   /** In the order of the arguments. */
   readonly binds: readonly Binding['bind'][];
   /** Of the values, as the texts need them; undefined: that of the arguments. */
@@ -146,7 +146,9 @@ function plainTexts(routine: Routine): Texts {
     routine.kind === 'function'
       ? `BEGIN NOT ATOMIC ${sql}; ${TIDY}; END`
       : `BEGIN NOT ATOMIC START TRANSACTION; ${sql}; ${COMMIT_AT_END}`;
-  return { sql, block, binds: bindings.map(({ bind }) => bind) };
+  // n.b. of a SELECT no server tells what a function has left behind in the session; of a block it does.
+  const inside = routine.kind === 'function' ? `BEGIN NOT ATOMIC ${sql}; END` : undefined;
+  return { sql, block, inside, binds: bindings.map(({ bind }) => bind) };
 }
 
 /**
@@ -161,24 +163,25 @@ function sessionMark(mark: string, { nativeType }: NamedValue): string {
 function givingTexts(routine: Routine, gives: readonly GivenParameter[]): Texts {
   const bindings = routine.args.map(bindingOf);
   const places = placesOf(bindings, gives);
-  const variables = places.filter((place): place is Variable => place.given !== undefined);
-  const call = (prefix: string): string =>
-    `CALL ${qualified(routine)}(${places.map(({ given, name, mark }) => (given === undefined ? mark : prefix + name)).join(', ')})`;
+  const variables = places.filter(isVariable);
+  const call = (variableOf: (variable: Variable) => string): string =>
+    `CALL ${qualified(routine)}(${places.map((place) => (isVariable(place) ? variableOf(place) : place.mark)).join(', ')})`;
+  // n.b. named as the parameters are: so the server says which one it is that takes no such value.
   const declared = variables.map(
-    ({ given, name, mark }) => `DECLARE ${name} ${given.nativeType}${mark === '' ? '' : ` DEFAULT ${mark}`}; `,
+    ({ given, mark }) => `DECLARE ${quote(given)} ${given.nativeType}${mark === '' ? '' : ` DEFAULT ${mark}`}; `,
   );
-  const shown = variables.map(({ given, name }) => `${shownAs(name, given)} AS ${quote(given)}`);
+  const shown = variables.map(({ given }) => `${shownAs(quote(given), given)} AS ${quote(given)}`);
   const set = variables.filter(({ mark }) => mark !== '');
   const marks = set.map(({ given, name, mark }) => `@${name} = ${sessionMark(mark, given)}`);
-  const called = `${call('')}; SELECT ${shown.join(', ')}`;
+  const called = `${call(({ given }) => quote(given))}; SELECT ${shown.join(', ')}`;
   const rest = places.filter(({ given }) => given === undefined);
   return {
-    sql: call('@'),
+    sql: call(({ name }) => `@${name}`),
     block: `BEGIN NOT ATOMIC ${declared.join('')}START TRANSACTION; ${called}; ${COMMIT_AT_END}`,
     binds: bindings.map(({ bind }) => bind),
     order: [set, rest].flat().map(({ at }) => at),
+    inside: `BEGIN NOT ATOMIC ${declared.join('')}${called}; END`,
     giving: {
-      inside: `BEGIN NOT ATOMIC ${declared.join('')}${called}; END`,
       set: set.length === 0 ? undefined : `SET ${marks.join(', ')}`,
       setCount: set.length,
       read: `SELECT ${variables.map(({ given, name }) => `@${name} AS ${quote(given)}`).join(', ')}`,
@@ -190,7 +193,7 @@ function givingTexts(routine: Routine, gives: readonly GivenParameter[]): Texts 
 interface Place {
   /** undefined: it gives nothing back. */
   readonly given: GivenParameter | undefined;
-  /** Of the variable that gives it back. */
+  /** Of the session's variable that gives it back. */
   readonly name: string;
   /** Empty: it takes nothing. */
   readonly mark: string;
@@ -200,6 +203,10 @@ interface Place {
 
 interface Variable extends Place {
   readonly given: GivenParameter;
+}
+
+function isVariable(place: Place): place is Variable {
+  return place.given !== undefined;
 }
 
 function placesOf(bindings: readonly Binding[], gives: readonly GivenParameter[]): readonly Place[] {
@@ -362,10 +369,16 @@ export function condition(test: Condition): Part {
   }
   // n.b. the server orders ENUM and SET by the numbers of their members, and compares them with text as text.
   return {
-    sql: `${placeOf(column, members)} ${OPERATORS[op]} CAST(? AS DECIMAL(20,0))`,
+    sql: `${placeOf(column, members)} ${OPERATORS[op]} ${STAYS}`,
     values: [numberOf(test, members, value)],
   };
 }
+
+/**
+ * A number to compare with. n.b. servers move conditions into a view, where the MAX of an ENUM is a text that has no number yet; one with
+ * a subquery of its own stays outside.
+ */
+const STAYS = '(SELECT MAX(CAST(? AS DECIMAL(20,0))) FROM (SELECT 1) AS beds)';
 
 /** Days of zeros only, which are shown as null, lie before it. n.b. it has to be bound: MySQL takes no such literal. */
 const FIRST_DAY = '0000-00-01 00:00:00';
@@ -413,7 +426,9 @@ function placeholder(test: Condition, value: Scalar): string {
   const { type, collation } = test.column;
   if (type === 'binary') return BYTES;
   if (type === 'decimal') return `CAST(? AS DECIMAL(65,${String(scaleFor(test, String(value)))}))`;
-  if ((type === 'integer' || type === 'bigint') && typeof value === 'string') return 'CAST(? AS DECIMAL(20,0))';
+  // n.b. in a list, MySQL takes a DOUBLE of 0 for the year 2000.
+  const isExact = typeof value === 'string' || /^year/i.test(test.column.nativeType);
+  if ((type === 'integer' || type === 'bigint') && isExact) return 'CAST(? AS DECIMAL(20,0))';
   if (collation === undefined) return '?';
   const { mark, set, known } = textMarkOf(test.column, collation);
   // n.b. they would become question marks, which some row may hold.
@@ -522,7 +537,7 @@ function numberOf(test: Condition, { kind, texts }: Members, value: Scalar): str
 }
 
 // https://mariadb.com/kb/en/result-set-packets/#field-types
-const TINY = 1;
+const [DECIMAL, TINY] = [246, 1];
 const INSTANTS = new Set([7, 12]);
 const DAY = 10;
 const FLOAT = 4;
@@ -548,7 +563,7 @@ function quoteBig(token: string): string {
 
 function isHeld(token: string): boolean {
   const number = Number(token);
-  if (/^-?\d+$/.test(token)) return Number.isSafeInteger(number);
+  if (/^-?\d+$/.test(token)) return Number.isSafeInteger(number) || String(number) === token;
   const digits = digitsOf(token);
   if (!Number.isFinite(number) || digits === '' || number === 0) return digits === '';
   // n.b. some writers give a double 17 digits, though fewer would name it.
@@ -585,15 +600,32 @@ const asBoolean: Convert = (value, column) => {
 const asFlag: Convert = (value) => (value === 0 || value === 1 ? value === 1 : (value as Json));
 // n.b. the driver gives what JavaScript's numbers do not hold as text.
 const asInteger: Convert = (value, column) => {
-  if (typeof value !== 'string') return value as Json;
+  if (typeof value === 'number') return value;
+  if (typeof value !== 'string') throw noNumber(column);
   throw storeErrors.make('BEDS_STORE_VALUE_UNFIT', `${column} holds a whole number beyond ±(2^53-1).`, {
     field: column,
     hint: `Declare ${column} as t.bigint() in the template.`,
   });
 };
+const asBigint: Convert = (value, column) => {
+  if (Buffer.isBuffer(value)) throw noNumber(column);
+  return String(value);
+};
+
+/** n.b. MySQL says that IF, CASE and COALESCE of a BIT are whole numbers, and gives bytes. */
+function noNumber(column: string): Error {
+  return storeErrors.make('BEDS_STORE_VALUE_UNFIT', `${column} is a whole number to the database, which gives bytes.`, {
+    field: column,
+    hint: `Have the DBA add 0 to the bits that ${column} is made of.`,
+  });
+}
 // n.b. the zero date is MySQL's way to write no date.
 const asDay: Convert = (value) => (String(value).startsWith(NO_DATE) ? null : String(value));
-const asBase64: Convert = (value) => (Buffer.isBuffer(value) ? value.toString('base64') : (value as Json));
+/** n.b. of bytes of which MariaDB says that they are JSON, as what JSON_OBJECT makes of bytes, the driver makes text. */
+const asBase64: Convert = (value) =>
+  (Buffer.isBuffer(value) ? value : Buffer.from(String(value), 'latin1')).toString('base64');
+/** n.b. of what is ZEROFILL, or made of it, MySQL gives the zeros, but not in a UNION. */
+const asDecimal: Convert = (value) => String(value).replace(/^0+(?=\d)/, '');
 const asJson: Convert = (value, column) => (typeof value === 'string' ? parseJson(value, column) : (value as Json));
 
 const asFloat: Convert = (value) => shortestFloat(value as number);
@@ -640,9 +672,10 @@ function converterOf(field: DriverField, type: ValueType | undefined): Convert |
   if (type === 'boolean') return asBoolean;
   if (type === 'json') return asJson;
   if (type === 'integer') return asInteger;
-  if (type === 'bigint') return String;
+  if (type === 'bigint') return asBigint;
   if (type === 'binary') return asBase64;
   if (columnType === undefined) return undefined;
+  if (columnType === DECIMAL) return asDecimal;
   if (columnType === FLOAT) return asFloat;
   if (columnType === BIT) return asBits;
   if (columnType === GEOMETRY) return asPoint;
@@ -886,9 +919,9 @@ export function rowsOfKeys(view: View, { result, fields }: Executed): readonly J
   return convertRows(result as DriverRow[], (fields ?? []) as readonly DriverField[], view.columns);
 }
 
-/** Types that a UNION gives as they are. n.b. it has no FLOAT of its own, and no BIT. */
+/** Types that a UNION gives as they are. n.b. it has no FLOAT of its own, and no BIT, and rounds a DOUBLE(8,3). */
 const UNITED =
-  /^(?:(?:tiny|small|medium|big)?int|decimal|double|(?:var)?char|(?:tiny|medium|long)?text|json|date|datetime|timestamp|time)\b/i;
+  /^(?:(?:tiny|small|medium|big)?int|decimal|double(?!\()|(?:var)?char|(?:tiny|medium|long)?text|json|date|datetime|timestamp|time)\b/i;
 
 const knownUnions = new WeakMap<View, boolean>();
 

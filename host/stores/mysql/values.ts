@@ -137,12 +137,28 @@ export function charactersOf(collation: string): RegExp | undefined {
   return CHARACTERS[setOf(collation)];
 }
 
+/** Sets of one byte a character, by their names in https://encoding.spec.whatwg.org; some of those have more characters. */
+const ENCODINGS: Readonly<Partial<Record<string, string>>> = {
+  ...{ cp1250: 'windows-1250', cp1251: 'windows-1251', cp1256: 'windows-1256', cp1257: 'windows-1257' },
+  ...{ latin2: 'iso-8859-2', latin5: 'windows-1254', latin7: 'iso-8859-13', greek: 'iso-8859-7', hebrew: 'iso-8859-8' },
+  ...{ koi8r: 'koi8-r', koi8u: 'koi8-u', cp866: 'ibm866', macroman: 'macintosh', tis620: 'windows-874' },
+};
+const BYTES_OF_SET = Uint8Array.from({ length: 256 }, (_, byte) => byte);
+
+function charactersIn(set: string): ReadonlySet<string> | undefined {
+  const encoding = ENCODINGS[set];
+  return encoding === undefined ? undefined : new Set(new TextDecoder(encoding).decode(BYTES_OF_SET));
+}
+
 /** n.b. MySQL does not say which argument it is that has another one. */
 function characters({ nativeType }: NamedValue): Complaint | undefined {
   const set = /character set (\w+)/.exec(nativeType)?.[1] ?? '';
   const known = CHARACTERS[set];
-  if (known === undefined) return undefined;
-  return (value) => (!known.test(textOf(value)) ? `has a character that ${set} does not have` : undefined);
+  const some = known === undefined ? charactersIn(set) : undefined;
+  if (known === undefined && some === undefined) return undefined;
+  const hasAll = (text: string): boolean =>
+    some === undefined ? known?.test(text) === true : Array.from(text).every((character) => some.has(character));
+  return (value) => (hasAll(textOf(value)) ? undefined : `has a character that ${set} does not have`);
 }
 
 /** n.b. one server rounds them, the other cuts them off. */

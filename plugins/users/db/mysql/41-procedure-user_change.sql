@@ -26,7 +26,7 @@ BEGIN
     u.disabled = COALESCE(disabled, u.disabled),
     u.password = COALESCE(password, u.password),
     u.password_at = COALESCE(password_at, u.password_at),
-    u.sessions_after = COALESCE(sessions_after, u.sessions_after),
+    u.sessions_after = COALESCE(GREATEST(sessions_after, u.sessions_after), u.sessions_after),
     u.reset_hash = COALESCE(reset_hash, u.reset_hash),
     u.reset_until = COALESCE(reset_until, u.reset_until),
     u.outbox = CONCAT(u.outbox, IF(event IS NULL, '', CONCAT(event, '\n'))),

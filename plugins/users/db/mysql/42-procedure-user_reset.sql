@@ -17,7 +17,7 @@ BEGIN
   SET
     u.password = password,
     u.password_at = now,
-    u.sessions_after = now,
+    u.sessions_after = GREATEST(u.sessions_after, now),
     u.reset_until = 0,
     u.outbox = CONCAT(u.outbox, event, '\n'),
     u.outbox_at = now
