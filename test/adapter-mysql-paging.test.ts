@@ -401,6 +401,32 @@ describe('what no row holds is found in no row, or refused, and never taken for 
   }
 });
 
+test('a page is refused that would leave out rows because several have its last key', async () => {
+  await store.dba.query(`CREATE TABLE alike (id INT PRIMARY KEY, k INT NULL, name VARCHAR(9));
+    INSERT INTO alike VALUES (1, 1, 'a'), (2, 2, 'b'), (3, 2, 'c'), (4, 3, 'd'), (5, NULL, 'e'), (6, NULL, 'f');
+    CREATE VIEW alike_list AS SELECT k, name FROM alike; GRANT SELECT ON alike_list TO ${store.account}`);
+  const view = (await adapter.describe(['alike_list'])).get('alike_list');
+  assert.ok(view);
+  const pages = async (limit: number, order: readonly OrderBy[] = []): Promise<readonly number[]> => {
+    const seen: number[] = [];
+    let cursor: string | undefined;
+    do {
+      const query = { key: 'k', order, limit, ...(cursor === undefined ? {} : { cursor }) };
+      const page = await adapter.view(view, query, read);
+      seen.push(page.rows.length);
+      ({ cursor } = page);
+    } while (cursor !== undefined);
+    return seen;
+  };
+  for (const [limit, sizes] of [
+    [3, [3, 3]],
+    [6, [6]],
+  ] as const)
+    assert.deepEqual(await pages(limit), sizes);
+  assert.deepEqual(await pages(1, [{ column: 'name' }]), [1, 1, 1, 1, 1, 1]);
+  for (const limit of [1, 2, 4]) await assert.rejects(pages(limit), { code: 'BEDS_STORE_CURSOR_STUCK' });
+});
+
 test('columns of a view that are expressions can be searched and paged, whatever collation its DBA had', async () => {
   await store.dba.query(`CREATE TABLE mixed (id INT PRIMARY KEY, name VARCHAR(20) COLLATE utf8mb4_general_ci);
     INSERT INTO mixed VALUES (1, 'a'), (2, 'B'), (3, 'c'), (4, 'D');

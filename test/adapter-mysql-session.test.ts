@@ -157,7 +157,7 @@ test('a server that has its sessions otherwise neither loses writes nor hides ro
     CREATE PROCEDURE kept_end () BEGIN UPDATE kept SET id = id + 100; DELETE FROM kept WHERE id + 0 > 115; END;
     CREATE VIEW kept_words AS SELECT 1 AS id, GROUP_CONCAT(REPEAT('x', 100)) AS words FROM kept;
     SET GLOBAL autocommit = 0, GLOBAL completion_type = 1, GLOBAL sql_select_limit = 1, GLOBAL sql_auto_is_null = 1,
-      GLOBAL sql_safe_updates = 1, GLOBAL group_concat_max_len = 64`);
+      GLOBAL sql_safe_updates = 1, GLOBAL max_join_size = 1, GLOBAL group_concat_max_len = 64`);
   const limits = { ...storeLimits, poolSize: 1 };
   const there = createMysqlAdapter({ store: 'there', config: { kind: 'mysql', url: mariadb.url, ...limits } });
   t.after(() => there.close(1_000));

@@ -22,7 +22,8 @@ function follow(rank: ValueType, order: OrderBy, rows: readonly [from: Row, ...f
   const query = { key: 'id', order: [order], limit: Math.max(1, rows.length - 2) };
   const valueOf = (row: Row, { name }: { readonly name: string }): Scalar => row[name] ?? null;
   const [from, ...found] = rows;
-  const cursor = cursorOf(planQuery(view, { ...query, limit: 1 }, dialect), [from, from], valueOf);
+  const next = { ...from, id: Number(from['id']) + 1 };
+  const cursor = cursorOf(planQuery(view, { ...query, limit: 1 }, dialect), [from, next], valueOf);
   assert.ok(cursor !== undefined);
   return cursorOf(planQuery(view, { ...query, cursor }, dialect), found, valueOf);
 }
@@ -52,6 +53,17 @@ test('a page that goes back is an error, also when the caller would get nothing 
     stuck,
   );
   assert.throws(() => follow('decimal', down, [row('-10.5', 1), row('9', 2)]), stuck);
+});
+
+test('a page is an error whose last row has the key of the row that follows: the next page would leave that out', () => {
+  for (const [type, value] of [
+    ['string', 'a'],
+    ['integer', null],
+    ['datetime', '2026-01-01T00:00:00.000Z'],
+  ] as const) {
+    assert.throws(() => follow(type, up, [row(value, 1), row(value, 2), row(value, 2)]), stuck);
+    assert.ok(follow(type, up, [row(value, 1), row(value, 2), row(value, 3)]) !== undefined);
+  }
 });
 
 test('a page that goes on gets a cursor, in both directions, over nulls and ties', () => {

@@ -426,8 +426,8 @@ const SORTED: ReadonlySet<ValueType> = new Set([
 
 /**
  * The cursor of the page that `found` makes, the rows that the plan asked for; undefined where no more of them follow.
- * Throws BEDS_STORE_CURSOR_STUCK where the page does not lie after the cursor that it began with: its caller would ask for
- * pages for ever.
+ * Throws BEDS_STORE_CURSOR_STUCK where the page does not lie after the cursor that it began with, or the next one not after this: its
+ * caller would ask for pages for ever, or miss rows.
  */
 export function cursorOf<Row>(
   plan: QueryPlan,
@@ -447,7 +447,11 @@ export function cursorOf<Row>(
       }
     }
   }
-  return hasMore && last !== undefined ? plan.cursorAt(last) : undefined;
+  if (!hasMore || last === undefined) return undefined;
+  // n.b. two rows that have the same key: the next page would leave out the second one.
+  if (!isAfter(plan.order, last, positionOf(found[plan.limit]) ?? []))
+    throw storeErrors.make('BEDS_STORE_CURSOR_STUCK');
+  return plan.cursorAt(last);
 }
 
 /** Whether `position` may lie after `start`: true where only the database can tell. */

@@ -6,6 +6,13 @@ import { charactersOf, GEOMETRIES, setOf, wordOf } from './values.js';
 /** Objects with other names are not offered: names go into statements, where only these need no thought. */
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
 
+/** Names that the driver gives no value of: every object of JavaScript has them. */
+const OF_OBJECTS = /^__(?:proto|(?:define|lookup)[GS]etter)__$/;
+
+function isName(name: string): boolean {
+  return IDENTIFIER.test(name) && !OF_OBJECTS.test(name);
+}
+
 /** Runs a catalogue query with values. */
 export type ReadCatalogue = (sql: string, values: readonly unknown[]) => Promise<readonly DriverRow[]>;
 
@@ -112,7 +119,7 @@ async function readCollations(
 ): Promise<ReadonlyMap<string, string>> {
   const texts = views.flatMap(([view, columns]) => {
     const names = columns
-      .filter(({ name, remembered }) => remembered === 1 && IDENTIFIER.test(String(name)))
+      .filter(({ name, remembered }) => remembered === 1 && isName(String(name)))
       .map(({ name }) => String(name));
     return names.length === 0 ? [] : [{ view, names }];
   });
@@ -138,7 +145,7 @@ function namesOf(name: string, [column]: readonly Fields[], wanted: readonly str
 }
 
 function readView(database: string, name: string, rows: readonly Fields[]): NamedObject {
-  const usable = rows.filter((row) => IDENTIFIER.test(String(row['name'])) && carries(row));
+  const usable = rows.filter((row) => isName(String(row['name'])) && carries(row));
   const columns = usable.map((row): NamedValue => ({
     ...namedValue(typeOf(row)),
     nullable: row['nullable'] === 'YES',
@@ -212,9 +219,9 @@ function problem(kind: NamedObject['kind'], rows: readonly Fields[]): JsonObject
       notSupported: `its parameter ${out['name']} is ${out['mode']}; only a procedure may give parameters back`,
     };
   }
-  const unnamed = rows.find((row) => !IDENTIFIER.test(String(row['name'])));
+  const unnamed = rows.find((row) => !isName(String(row['name'])));
   if (unnamed !== undefined)
-    return { notSupported: `parameter ${unnamed['position']} has a name that is no identifier` };
+    return { notSupported: `parameter ${unnamed['position']} has a name that BEDS cannot use` };
   const foreign = rows.find((row) => !carries(row));
   if (foreign === undefined) return {};
   return { notSupported: `its parameter ${foreign['name']} is ${foreign['fullType']}, which BEDS cannot carry` };

@@ -92,8 +92,9 @@ const ALWAYS = [
   'completion_type=0',
   'sql_auto_is_null=0',
   'sql_select_limit=18446744073709551615',
-  // n.b. it is meant for those who type statements: a routine may change rows without naming their key.
+  // n.b. both are meant for those who type statements: a routine may change rows without naming their key, and a deadline bounds a join.
   'sql_safe_updates=0',
+  'sql_big_selects=1',
   // n.b. what is longer is cut off, and MySQL does so from 1 KB on.
   'group_concat_max_len=CAST(GREATEST(@@GLOBAL.group_concat_max_len,1048576) AS UNSIGNED)',
   `max_sort_length=${String(MAX_SORT_BYTES)}`,

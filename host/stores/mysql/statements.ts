@@ -601,23 +601,29 @@ const asFlag: Convert = (value) => (value === 0 || value === 1 ? value === 1 : (
 // n.b. the driver gives what JavaScript's numbers do not hold as text.
 const asInteger: Convert = (value, column) => {
   if (typeof value === 'number') return value;
-  if (typeof value !== 'string') throw noNumber(column);
+  if (typeof value !== 'string' || !WHOLE.test(value)) throw noNumber(column);
   throw storeErrors.make('BEDS_STORE_VALUE_UNFIT', `${column} holds a whole number beyond ±(2^53-1).`, {
     field: column,
     hint: `Declare ${column} as t.bigint() in the template.`,
   });
 };
 const asBigint: Convert = (value, column) => {
-  if (Buffer.isBuffer(value)) throw noNumber(column);
-  return String(value);
+  if (typeof value === 'number') return String(value);
+  if (typeof value === 'string' && WHOLE.test(value)) return value;
+  throw noNumber(column);
 };
+const WHOLE = /^-?\d+$/;
 
 /** n.b. MySQL says that IF, CASE and COALESCE of a BIT are whole numbers, and gives bytes. */
 function noNumber(column: string): Error {
-  return storeErrors.make('BEDS_STORE_VALUE_UNFIT', `${column} is a whole number to the database, which gives bytes.`, {
-    field: column,
-    hint: `Have the DBA add 0 to the bits that ${column} is made of.`,
-  });
+  return storeErrors.make(
+    'BEDS_STORE_VALUE_UNFIT',
+    `${column} is a whole number to the database, which gives something else.`,
+    {
+      field: column,
+      hint: `Where ${column} is made of bits by IF, CASE or COALESCE, have the DBA add 0 to them.`,
+    },
+  );
 }
 // n.b. the zero date is MySQL's way to write no date.
 const asDay: Convert = (value) => (String(value).startsWith(NO_DATE) ? null : String(value));
