@@ -214,7 +214,8 @@ function bundleThreads(buildSync) {
     format: 'esm',
     platform: 'node',
     target: 'node20.19',
-    alias: doorsOfTheSdk(),
+    // n.b. one copy of amqplib, also for what calls domains of others: the one whose decoder is guarded.
+    alias: { ...doorsOfTheSdk(), amqplib: './host/amqp/guarded-amqplib.ts' },
     // For packages in CommonJS.
     banner: {
       js: "import { createRequire as requireFor } from 'node:module'; const require = requireFor(import.meta.url);",

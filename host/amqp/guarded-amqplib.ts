@@ -115,5 +115,13 @@ function assertGuarded(definitions: Definitions): void {
   if (decoded.headers?.[MALFORMED_HEADERS] !== true) throw amqpErrors.make('BEDS_AMQP_GUARD_MISSING');
 }
 
+const guarded = requireGuarded();
+
 /** amqplib's, with the guard in front of its decoder. */
-export const { connect } = requireGuarded();
+export const { connect } = guarded;
+/**
+ * What the SDK's client takes of amqplib besides: in what threads run there is one copy, this one (`bundleThreads` in `bootstrap.mjs`).
+ *
+ * @public
+ */
+export const { IllegalOperationError } = guarded;
