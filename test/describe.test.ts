@@ -5,7 +5,6 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { defineDomain, fn, isBedsError, procedure, t, type Template, type TemplateContext, view } from '@beds/sdk';
 import { describeDomain, type DomainDescription } from '#sdk/template';
-import ts from 'typescript';
 import type * as Writing from '../sdk/wire/write-description.js';
 import type { CallerBook } from '../host/request/observations.js';
 import { compileOperations } from '../host/request/operation.js';
@@ -13,6 +12,7 @@ import { writeBundle } from './support/bundles.js';
 import { startTestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';
 import { sharedServices, temporaryDirectory } from './support/services.js';
+import { ts } from './support/typescript.js';
 
 /** n.b. not behind a door of the SDK, so it is taken from where the SDK is compiled to. */
 const WRITING = new URL('../../sdk/dist/wire/write-description.js', import.meta.url).href;

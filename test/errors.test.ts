@@ -4,11 +4,12 @@ import { resolve } from 'node:path';
 import { describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import type { ErrorSpec } from '#sdk/template';
-import ts from 'typescript';
+import type TypeScript from 'typescript';
 import { OTHER_VARIABLES, variableName } from '../host/config/environment.js';
 import { sections } from '../host/config/fields.js';
 import { catalogue, catalogueAreas, errorsMarkdown } from '../host/errors/catalogue.js';
 import { sourceFiles, type SourceFile } from './support/source-files.js';
+import { ts } from './support/typescript.js';
 
 const CODE = /\bBEDS_[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b(?!_?\*)/g;
 const sources = sourceFiles('.', ['host', 'sdk']);
@@ -38,7 +39,7 @@ function isKey(variable: string): boolean {
 /** The codes in the string literals of a file, where errors are made, compared and typed; keys of tables do not count. */
 function usedCodes({ path, text }: SourceFile): readonly string[] {
   const codes: string[] = [];
-  const visit = (node: ts.Node): void => {
+  const visit = (node: TypeScript.Node): void => {
     if (ts.isStringLiteralLike(node) || ts.isTemplateHead(node)) codes.push(...(node.text.match(CODE) ?? []));
     ts.forEachChild(node, visit);
   };

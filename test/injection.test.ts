@@ -5,13 +5,13 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { parsers } from 'prettier/plugins/markdown';
-import ts from 'typescript';
 import { checkSpecification, explain, firstPrompt, repairPrompt, SEATS } from '#sdk/spec';
 import { createdObjects } from '../host/dba/mysql.js';
 import { beds, type Ran } from './support/beds.js';
 import { filesOf, specificationOf } from './support/generated-domain.js';
 import { documentWith, harmless, HOSTILE } from './support/hostile-texts.js';
 import { temporaryDirectory } from './support/services.js';
+import { ts } from './support/typescript.js';
 
 /**
  * What somebody gets who writes orders, SQL, code or signs of a page into a brief or a document, with a model that does all that it is

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { before, describe, it } from 'node:test';
-import ts from 'typescript';
 import { temporaryDirectory, wholeFile } from './support/services.js';
+import { ts } from './support/typescript.js';
 
 /** What an author sees in the editor: a line that names the field, not a page of types. */
 const MAX_CHARACTERS = 500;

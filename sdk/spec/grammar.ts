@@ -15,7 +15,9 @@ interface Schema {
   readonly required?: readonly string[];
 }
 
-const definitions = (editorSchema() as { readonly $defs: Readonly<Record<string, Schema>> }).$defs;
+function definitions(): Readonly<Record<string, Schema>> {
+  return (editorSchema() as { readonly $defs: Readonly<Record<string, Schema>> }).$defs;
+}
 
 /** What the shapes are called in the text. */
 const ORDER = [
@@ -72,7 +74,8 @@ function wordFor(schema: Schema): string {
 
 function propertyLine(name: string, schema: Schema, isRequired: boolean): string {
   const target = nameOf(schema);
-  const description = schema.description ?? (target === undefined ? undefined : definitions[target]?.description) ?? '';
+  const description =
+    schema.description ?? (target === undefined ? undefined : definitions()[target]?.description) ?? '';
   return `- \`${name}\`${isRequired ? '' : '?'}: ${wordFor(schema)}. ${description.replace(/^Formula\. /, '')}`;
 }
 
@@ -83,7 +86,7 @@ function linesOf(schema: Schema, leaveOut: ReadonlySet<string> = new Set()): rea
 
 /** Shapes that a tag tells apart: what all have is said once. */
 function unionLines(options: readonly Schema[]): readonly string[] {
-  const shapes = options.map((option) => definitions[nameOf(option) ?? ''] ?? option);
+  const shapes = options.map((option) => definitions()[nameOf(option) ?? ''] ?? option);
   const [first] = shapes;
   const shared = Object.keys(first?.properties ?? {}).filter((name) =>
     shapes.every((shape) => JSON.stringify(shape.properties?.[name]) === JSON.stringify(first?.properties?.[name])),
@@ -112,7 +115,7 @@ function unionLines(options: readonly Schema[]): readonly string[] {
 /** Every shape with its properties. */
 export function grammarText(): string {
   const lines = ORDER.flatMap((name) => {
-    const schema = definitions[name];
+    const schema = definitions()[name];
     if (schema === undefined) return [];
     const head = [`### ${name}`, '', ...(schema.description === undefined ? [] : [schema.description, ''])];
     if (name === 'value') return head;
@@ -127,9 +130,9 @@ export function grammarText(): string {
 /** The names of all shapes that the text leaves out: none, but for those that stand inside of another. */
 export function shapesLeftOut(): readonly string[] {
   const inside = new Set(
-    ORDER.flatMap((name) => (definitions[name]?.anyOf ?? []).map((option) => nameOf(option) ?? '')),
+    ORDER.flatMap((name) => (definitions()[name]?.anyOf ?? []).map((option) => nameOf(option) ?? '')),
   );
-  return Object.keys(definitions).filter((name) => !ORDER.includes(name) && !inside.has(name));
+  return Object.keys(definitions()).filter((name) => !ORDER.includes(name) && !inside.has(name));
 }
 
 export function functionsText(): string {

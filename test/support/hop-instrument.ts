@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import ts from 'typescript';
+import type TypeScript from 'typescript';
+import { ts } from './typescript.js';
 
 /** What stands in for objects of the language and of Node in a sealed thread: to whoever reads the host it is `Buffer.from` or `toString`. */
 const LIKE_BUILT_INS = new Set(['template/driver-buffers.js', 'template/freeze-shared.js', 'template/seal-realm.js']);
@@ -23,12 +24,12 @@ interface Insertion {
 function instrument(source: string, file: string): string {
   const parsed = ts.createSourceFile(file, source, ts.ScriptTarget.ESNext, true);
   const insertions: Insertion[] = [];
-  const visit = (node: ts.Node): void => {
+  const visit = (node: TypeScript.Node): void => {
     if (ts.isFunctionLike(node) && 'body' in node && node.body !== undefined)
       insertions.push(...callIn(node, node.body));
     ts.forEachChild(node, visit);
   };
-  const callIn = (node: ts.SignatureDeclaration, body: ts.Node): readonly Insertion[] => {
+  const callIn = (node: TypeScript.SignatureDeclaration, body: TypeScript.Node): readonly Insertion[] => {
     const entered = `globalThis.bedsHopTracer?.(${JSON.stringify(file)}, ${JSON.stringify(nameOf(node, parsed))})`;
     if (ts.isBlock(body)) return [{ at: body.getStart() + 1, text: `${entered};` }];
     return [
@@ -44,7 +45,7 @@ function instrument(source: string, file: string): string {
 }
 
 /** Its own name, or the line where it stands. */
-function nameOf(node: ts.SignatureDeclaration, file: ts.SourceFile): string {
+function nameOf(node: TypeScript.SignatureDeclaration, file: TypeScript.SourceFile): string {
   if (ts.isConstructorDeclaration(node)) return 'constructor';
   if (node.name !== undefined) return node.name.getText();
   return `line ${String(file.getLineAndCharacterOfPosition(node.getStart()).line + 1)}`;

@@ -1,6 +1,6 @@
 import { dirname, join, normalize } from 'node:path/posix';
-import ts from 'typescript';
 import type { SourceFile } from './source-files.js';
+import { ts } from './typescript.js';
 
 /**
  * The layers of the project, top to bottom. A file imports from its own layer or from one further down; type imports
