@@ -22,7 +22,7 @@ const NODE_VARIABLE = 'BEDS_TEST_NODE';
 /** A server of one's own in the place of one that `--servers` provides. */
 const URL_VARIABLES = ['BEDS_RABBITMQ_URL', 'BEDS_MARIADB_ADMIN_URL'];
 /** They need no server, but compile, pack or measure for longer than the unit run may take. */
-const NO_UNIT = ['cli-create', 'sdk-package', 'speed-guard'];
+const NO_UNIT = ['cli-create', 'heap-limits', 'memory-of-versions', 'sdk-build-packages', 'sdk-package', 'speed-guard'];
 /** Files that run at the same time: the least on a busy machine, the most while its processors are idle in part. */
 const AT_ONCE = { atLeast: 2, atMost: 4 };
 const UNIT_AT_ONCE = { atLeast: 4, atMost: 8 };
@@ -72,7 +72,7 @@ const LONGEST = [
   'request-age',
   'sdk-package',
   'cli-create',
-  'generation-leftovers',
+  'memory-of-versions',
   'admission-watch',
   'sdk-build',
   'bootstrap',
