@@ -446,6 +446,31 @@ describe('what models get wrong', () => {
     assert.deepEqual(compareVersions(before, renamed as never, 'Call it class.'), []);
   });
 
+  it('23: a change that takes from callers of today what they give or read', () => {
+    const before = JSON.parse(SEATS);
+    const said = (after: Loose, request: string): readonly string[] =>
+      compareVersions(before, after as never, request).map(({ path, message }) => `${path}: ${message}`);
+    const name = 'session';
+    const without = seats(
+      (all) =>
+        (action(all, 'hold')['args'] = (action(all, 'hold')['args'] as Loose[]).filter(
+          (each) => each['name'] !== name,
+        )),
+    );
+    assert.deepEqual(said(without, 'Seats get a colour.'), [
+      `actions.hold.args.${name}: ${name} is gone, and the request does not ask for it.`,
+    ]);
+    assert.deepEqual(said(without, `hold needs no ${name} any more.`), [
+      `actions.hold.args.${name}: callers of today give ${name}, and would be refused.`,
+    ]);
+    const shorter = seats(
+      (all) => (all.queries[0].columns = (all.queries[0].columns as string[]).filter((each) => each !== 'price')),
+    );
+    assert.deepEqual(said(shorter, 'Bids get a note.'), [
+      `queries.${String(before.queries[0].name)}.columns.price: price is gone, and the request does not ask for it.`,
+    ]);
+  });
+
   it('25: texts that hide something', () => {
     found(
       seats((all) => (place(all)['description'] = 'A seat\u202e; DROP TABLE place')),

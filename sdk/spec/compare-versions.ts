@@ -1,5 +1,5 @@
 import type { Problem } from './checked.js';
-import type { ArgumentSpec, Specification } from './language.js';
+import type { ActionSpec, ArgumentSpec, QuerySpec, Specification } from './language.js';
 
 /**
  * What is gone between two versions of a specification, and what callers would have to give that they do not give today. A change says what it changes: what it does not mention stays, and what has
@@ -33,8 +33,20 @@ export function compareVersions(before: Specification, after: Specification, req
     for (const operation of before[list] ?? []) {
       if (gone(list, operation.name, after[list] ?? [])) continue;
       const next = (after[list] ?? []).find(({ name, was }) => name === operation.name || was === operation.name);
-      for (const argument of operation.args ?? [])
-        gone(`${list}.${operation.name}.args`, argument.name, next?.args ?? []);
+      const place = `${list}.${operation.name}.args`;
+      const taken = (operation.args ?? []).filter(
+        ({ name }) => gone(place, name, next?.args ?? []) && problems.at(-1)?.path !== `${place}.${name}`,
+      );
+      for (const { name } of taken)
+        problems.push({
+          path: `${place}.${name}`,
+          code: 'callers',
+          message: `callers of today give ${name}, and would be refused.`,
+          example: 'keep it as an argument with "optional": true, and let it do what it still can',
+          severity: 'error',
+        });
+      const answers = answerOf(next).map((name) => ({ name }));
+      for (const name of answerOf(operation)) gone(`${list}.${operation.name}.${PLACE[list]}`, name, answers);
       for (const { name } of newlyNeeded(operation.args ?? [], next?.args ?? [])) {
         problems.push({
           path: `${list}.${operation.name}.args.${name}`,
@@ -47,6 +59,15 @@ export function compareVersions(before: Specification, after: Specification, req
     }
   }
   return problems;
+}
+
+const PLACE = { queries: 'columns', actions: 'returns' } as const;
+
+/** What callers read by name. */
+function answerOf(operation: QuerySpec | ActionSpec | undefined): readonly string[] {
+  if (operation === undefined) return [];
+  const items = 'columns' in operation ? operation.columns : (operation.returns ?? []);
+  return items.map((item) => (item.split('=')[0] ?? '').trim().split('.').at(-1) ?? '');
 }
 
 function newlyNeeded(before: readonly ArgumentSpec[], after: readonly ArgumentSpec[]): readonly ArgumentSpec[] {
