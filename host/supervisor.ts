@@ -116,7 +116,10 @@ export class Supervisor {
     });
     const ofAdmin = brokers.filter(({ place }) => place === 'supervisor');
     const key = ofAdmin.length === 0 ? undefined : openOrderKey(config, this.#directory);
-    if (key !== undefined) this.#adminNode = new AdminNode({ node: this.node, config, log, key, brokers: ofAdmin });
+    if (key !== undefined) {
+      const ofKey = { key, directory: this.#directory, brokers: ofAdmin };
+      this.#adminNode = new AdminNode({ node: this.node, config, log, ...ofKey });
+    }
     this.#gate = new OrderGate({ config, ownKey: key, directory: this.#directory });
     this.#sampler = new Sampler({ pool: () => this.#pool, usage: this.#usage });
     this.#signals = new Signals({

@@ -11,7 +11,7 @@ import { openNodes, type TestNode, type TestNodes } from './support/admin-nodes.
 import { openBrowser } from './support/chromium.js';
 import { openDashboard, picture, seriousFindings, type TestDashboard } from './support/dashboard.js';
 import { eventually } from './support/eventually.js';
-import { type Operation, serveKept } from './support/kept-domains.js';
+import { type Operation, serveDesk, serveKept } from './support/kept-domains.js';
 import { sharedServices, temporaryDirectory, wholeFile } from './support/services.js';
 
 const { rabbitmq } = await sharedServices(['rabbitmq']);
@@ -118,7 +118,7 @@ function keptOperations(): Readonly<Record<string, Operation>> {
     'logs.search': ({ cause }) =>
       lines.filter((each) => cause === undefined || (each as typeof LINE).cause === cause) as never,
     'logs.faults': () => [{ ...FAULT, count: 17, firstAt: now - 1_200_000, lastAt: now - 61_000, lastId: 'x' }],
-    'metrics.series': ({ from, to, points }) => {
+    'metrics.series': ({ from, to, points, domain }) => {
       const [begin, end] = [Number(from), Number(to)];
       const stepMs = Math.round((end - begin) / Number(points) / 5_000) * 5_000;
       const curve = Array.from({ length: Number(points) }, (_, index) => {
@@ -130,7 +130,9 @@ function keptOperations(): Readonly<Record<string, Operation>> {
             p95Ms: 8 * wave,
             inFlight: Math.round(4 * wave),
           },
-          ...{ waiting: 0, queued: 0, memoryMb: Math.round(180 + index / 8), cpuPercent: 22 * wave, swaps: 0 },
+          ...{ waiting: 0, queued: 0, cpuPercent: 22 * wave, swaps: index === 120 ? 1 : 0 },
+          // n.b. a domain that shares its threads has no memory of its own.
+          memoryMb: domain ? 0 : Math.round(180 + index / 8),
         };
       });
       // Nobody measured in between.
@@ -174,8 +176,42 @@ async function stage(t: TestContext, views: readonly DomainView[]): Promise<Stag
   const nodes = await openNodes(t, rabbitmq?.url ?? '');
   const node = await nodes.add('berlin-1');
   for (const view of views) node.control.views.set(view.domain, view);
-  const dashboard = await openDashboard(t, { url: nodes.url, prefix: nodes.prefix });
+  // n.b. the token says nothing where no admin node is.
+  const dashboard = await openDashboard(t, { url: nodes.url, prefix: nodes.prefix }, { ownerToken: 'bo_owner' });
   return { ...dashboard, nodes, node };
+}
+
+/** What an admin node would tell of orders, and of what all nodes shall run. */
+function deskAnswers(words: string): Readonly<Record<string, unknown>> {
+  const at = Date.now();
+  const place = { hash: HASH.live, previous: HASH.old, node: 'admin-1', order_id: 'o-1', user_id: 'u-1' };
+  const record = (seq: number, more: object): object => ({
+    ...{ ...place, seq, id: `a-${String(seq)}`, at: at - (9 - seq) * 60_000, user_name: 'ann', op: 'deploy' },
+    ...{
+      step: 'asked',
+      target: `cities-1.2.0.mjs (sha256 ${HASH.next})`,
+      outcome: 'ok',
+      words,
+      source: 'says ann@desk',
+    },
+    ...more,
+  });
+  return {
+    audit: {
+      records: [
+        record(1, {}),
+        record(2, { step: 'done', words: `berlin-1: cities 1.2.0 cccccccccccc ${words}` }),
+        record(3, { step: 'refused', user_name: 'vera', op: 'undeploy', target: 'cities', outcome: 'BEDS_ADMIN_ROLE' }),
+      ],
+      last: { seq: 3, hash: HASH.live },
+    },
+    fleet: {
+      revision: 7,
+      desired: { cities: { hash: HASH.live, version: '1.1.0', state: 'serve', at, revision: 7 } },
+      members: [],
+      drift: [],
+    },
+  };
 }
 
 interface Look {
@@ -212,6 +248,21 @@ async function look(
 
 async function isWide(page: Page): Promise<boolean> {
   return page.evaluate<boolean>('document.documentElement.scrollWidth > document.documentElement.clientWidth');
+}
+
+/** One that may have been carried out, and two that were asked wrongly. */
+async function leaveDeadLetters({ model, prefix }: TestNodes): Promise<void> {
+  const channel = await model.createChannel();
+  const reasons = ['BEDS_STORE_INDETERMINATE', 'BEDS_REQUEST_INVALID', 'BEDS_REQUEST_INVALID'];
+  for (const [place, reason] of reasons.entries()) {
+    const headers = { 'beds-reason': reason, 'beds-message': `why <b>${String(place)}</b>`, 'beds-since': ago(5) };
+    const about = { v: 1, id: `r-${String(place)}`, domain: 'notes', op: 'create' };
+    const meta = { client: 'web-shop', session: 'bs_secret' };
+    const request = { ...about, payload: { text: `note ${String(place)}` }, meta };
+    const body = Buffer.from(JSON.stringify(request));
+    channel.publish(makeNames(prefix).dead, 'notes.create', body, { headers, persistent: true });
+  }
+  await channel.close();
 }
 
 describe('the page of the dashboard', { skip }, () => {
@@ -349,6 +400,174 @@ describe('the page of the dashboard', { skip }, () => {
     assert.equal(await page.locator('img, main script').count(), 0);
   });
 
+  it('shows text of others as text: in a line of the log, a fault, an object, a user, a session, the audit', async (t) => {
+    const script = '<img src=x onerror=alert(1)><script>alert(2)</script>';
+    const { url, nodes } = await stage(t, [TRIED]);
+    const hostile = {
+      ...{ message: `said ${script}`, domain: script, version: script, code: script, place: script, node: script },
+      ...{ requestId: script, traceId: script, cause: script.slice(0, 16), fields: JSON.stringify({ script }) },
+    };
+    const kept = keptOperations();
+    const user = { id: 'u-1', name: `user ${script}`, roles: [script, 'viewer'], disabled: false };
+    const place = { address: script, device: `device ${script}` };
+    await serveKept(nodes, {
+      ...kept,
+      'logs.search': () => [{ ...LINE, id: '0abcdefgh-a-1', at: Date.now(), ...hostile, level: 50 }],
+      'logs.faults': () => [{ ...hostile, count: 1, firstAt: Date.now(), lastAt: Date.now(), lastId: 'x' }],
+      'metrics.objects': () => ({
+        ...{ since: Date.now() - 9e8, days: 90 },
+        objects: [
+          {
+            ...{ store: script, object: `object ${script}`, kind: 'view', domain: script, version: script },
+            ...{ operation: script, calls: 1, callsPerDay: 1, failures: 0, p95Ms: 1, firstAt: 1, lastAt: Date.now() },
+          },
+        ],
+      }),
+      'users.fetch': () => [{ ...user, created_at: 1, password_at: 1 }],
+      'sessions.list': () => [
+        { id: script, user_id: script, place, created_at: 1, refreshed_at: 1, idle_until: Date.now() + 1e6 },
+      ],
+    });
+    await serveDesk(nodes, deskAnswers(`words ${script} \`${script}\``));
+    const page = await look(t, url);
+    const go = (name: string): Promise<void> =>
+      page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name, exact: true }).click();
+    const check = async (text: string): Promise<void> => {
+      await page.getByText(`${text} ${script}`).first().waitFor();
+      assert.equal(await page.locator('img, main script, dialog script').count(), 0, text);
+    };
+    await go('Logs');
+    await page.getByText(`said ${script}`).click();
+    await check('said');
+    await page.getByRole('link', { name: script }).click();
+    await eventually('the address has the request', async () =>
+      page.url().includes(new URLSearchParams({ request: script }).toString()),
+    );
+    await check('said');
+    await go('Faults');
+    await check('said');
+    await page.getByRole('link', { name: 'log lines' }).click();
+    await check('said');
+    await go('Database objects');
+    await check('object');
+    await page.getByRole('link', { name: `object ${script}` }).click();
+    await page.getByRole('heading', { name: `May object ${script} be dropped?` }).waitFor();
+    await check('object');
+    await go('Users');
+    await check('user');
+    await page.getByRole('button', { name: 'Roles' }).click();
+    await page.getByRole('dialog').getByText(script).first().waitFor();
+    await check('user');
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Sessions' }).click();
+    await check('device');
+    await page.keyboard.press('Escape');
+    await go('Audit');
+    await check('words');
+  });
+
+  for (const size of ['desktop', 'phone'] as const) {
+    it(`tells a stranger within three steps what is live where, why a version was refused, who calls, and what failed, ${size}`, async (t) => {
+      const { url, nodes, node } = await stage(t, []);
+      const other = await nodes.add('berlin-2');
+      const reason = { code: 'BEDS_ADMISSION_SELF_TEST', message: 'Its self-test failed: no city has a name.' };
+      const refused = {
+        version: '1.2.0',
+        hash: HASH.next,
+        state: 'rejected',
+        since: ago(9),
+        findings: [reason],
+      } as const;
+      for (const { control } of [node, other]) {
+        control.views.set('cities', {
+          domain: 'cities',
+          live: { version: '1.1.0', hash: HASH.live, state: 'active', since: ago(180) },
+          candidate: refused,
+        });
+        control.called = [{ operation: 'fetch', client: 'web-shop', callsPerDay: 120_400 }];
+        control.metrics = 'beds_requests_total{domain="cities",version="1.1.0",outcome="ok"} 10\n';
+      }
+      const page = await look(t, url, { size });
+      await page.getByRole('row', { name: /cities 1\.1\.0 on berlin-1, berlin-2/ }).waitFor();
+      await page.getByText('cities 1.2.0 was refused: Its self-test failed: no city has a name.').waitFor();
+      const failed = page.getByRole('region', { name: 'What failed' }).first();
+      let count = 0;
+      await eventually('what failed, and where', async () => {
+        count += 1;
+        const series = (outcome: string): string =>
+          `beds_requests_total{domain="cities",version="1.1.0",outcome="${outcome}"} ${String(count)}\n`;
+        other.control.metrics = `${series('ok')}${series('fault')}${series('not-found')}`;
+        return failed.getByRole('row', { name: /^cities 1\.1\.0 berlin-2 its code failed [1-9]/ }).isVisible();
+      });
+      assert.equal(await isWide(page), false);
+      assert.deepEqual(await seriousFindings(page), []);
+      await picture(page, `stranger-${size}`);
+      await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'cities' }).click();
+      await page.getByRole('link', { name: 'Who calls it' }).click();
+      await page.getByRole('row', { name: /^web-shop fetch 240,800/ }).waitFor();
+      const callers = page.getByRole('heading', { name: 'Who calls it' });
+      await eventually('it is on the screen', async () => {
+        const box = await callers.boundingBox();
+        return box !== null && box.y >= 0 && box.y < SIZES[size].height;
+      });
+      await picture(page, `stranger-domain-${size}`);
+    });
+  }
+
+  for (const [size, colours] of [
+    ['desktop', 'light'],
+    ['phone', 'dark'],
+    ['desktop', 'dark'],
+    ['phone', 'light'],
+  ] as const) {
+    it(`can be read by everybody while it loads, where nothing is there, and where something is broken, ${size}, ${colours}`, async (t) => {
+      const { url, nodes, node } = await stage(t, []);
+      const page = await look(t, url, { size, colours });
+      await page.getByText('No domain is served yet.').waitFor();
+      const names = ['Nodes', 'Faults', 'Logs', 'Graphs', 'Database objects', 'Dead letters', 'Users', 'Audit'];
+      const visit = async (state: string, shown: (name: string) => Promise<void>): Promise<void> => {
+        for (const name of names) {
+          const link = page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name, exact: true });
+          await link.click();
+          await page.getByRole('heading', { level: 1, name, exact: true }).waitFor();
+          await shown(name);
+          assert.deepEqual(await seriousFindings(page), [], `${name}, ${state}`);
+          assert.equal(await isWide(page), false, `${name}, ${state}, is wider than the screen`);
+          await picture(page, `${state}-${name.toLowerCase().replace(' ', '-')}-${size}-${colours}`);
+        }
+      };
+      const questions = /\/api\/(kept|dead|audit|domains)/;
+      // Nobody answers: the test lets the requests go when it ends.
+      await page.route(questions, () => undefined);
+      await visit('loading', async (name) => {
+        if (name !== 'Nodes') await page.getByText('Asking the nodes …').first().waitFor();
+      });
+      await page.unroute(questions);
+      const problem = { code: 'BEDS_STORE_UNAVAILABLE', message: 'The store is away.', hint: 'Run `beds status`.' };
+      await page.route(questions, (route) => route.fulfill({ status: 503, json: { problem } }));
+      await visit('broken', async (name) => {
+        if (name !== 'Nodes') await page.getByRole('alert').getByText('The store is away.').waitFor();
+      });
+      node.control.views.set('cities', TRIED);
+      await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'cities' }).click();
+      await page.getByRole('alert').first().waitFor();
+      assert.deepEqual(await seriousFindings(page), [], 'a domain, broken');
+      await page.unroute(questions);
+      node.control.views.delete('cities');
+      await serveKept(nodes, {
+        ...{ 'logs.*': () => [], 'users.*': () => [], 'metrics.series': () => ({ stepMs: 60_000, points: [] }) },
+        ...{ 'metrics.overview': () => [], 'metrics.objects': () => ({ since: null, days: 90, objects: [] }) },
+      });
+      await serveDesk(nodes, {
+        audit: { records: [], last: { seq: 0, hash: '' } },
+        fleet: { revision: 0, desired: {}, members: [], drift: [] },
+      });
+      await visit('empty', async (name) => {
+        if (name !== 'Nodes') await page.locator('.empty').first().waitFor();
+      });
+    });
+  }
+
   it('lists dead letters with their reasons, shows one, sends some again and drops others', async (t) => {
     const { url, nodes } = await stage(t, []);
     const channel = await nodes.model.createChannel();
@@ -357,23 +576,7 @@ describe('the page of the dashboard', { skip }, () => {
     await channel.bindQueue(queue, requests, 'notes.#');
     const sent: string[] = [];
     await channel.consume(queue, (message) => message && sent.push(message.content.toString()), { noAck: true });
-    for (const [place, reason] of [
-      'BEDS_STORE_INDETERMINATE',
-      'BEDS_REQUEST_INVALID',
-      'BEDS_REQUEST_INVALID',
-    ].entries()) {
-      const headers = { 'beds-reason': reason, 'beds-message': `why <b>${String(place)}</b>`, 'beds-since': ago(5) };
-      const meta = { client: 'web-shop', session: 'bs_secret' };
-      const request = {
-        v: 1,
-        id: `r-${String(place)}`,
-        domain: 'notes',
-        op: 'create',
-        payload: { text: `note ${String(place)}` },
-        meta,
-      };
-      channel.publish(dead, 'notes.create', Buffer.from(JSON.stringify(request)), { headers, persistent: true });
-    }
+    await leaveDeadLetters(nodes);
     const page = await look(t, url, { size: 'phone' });
     await page.getByRole('link', { name: 'Dead letters' }).click();
     await page.getByRole('row', { name: /notes\.create BEDS_REQUEST_INVALID 2/ }).waitFor();
@@ -416,6 +619,8 @@ describe('the page of the dashboard', { skip }, () => {
         node.control.declared.push({ ...live, object: 'city_archive', kind: 'procedure', alias: 'archive' });
         node.control.declared.push({ ...live, object: 'city_list', kind: 'view', alias: 'fetch' });
         const asked = await serveKept(nodes, keptOperations());
+        await serveDesk(nodes, deskAnswers(''));
+        await leaveDeadLetters(nodes);
         const page = await look(t, url, { size, colours });
         const go = (name: string): Promise<void> =>
           page.getByRole('navigation').getByRole('link', { name, exact: true }).click();
@@ -451,6 +656,13 @@ describe('the page of the dashboard', { skip }, () => {
         await page.getByRole('combobox', { name: 'Domain' }).selectOption('cities');
         await page.getByText(/most \d+ MB/).waitFor({ state: 'detached' });
         await check('graphs-year');
+        await page.getByText('Memory is known of a domain that has threads of its own').waitFor();
+        await go('Dead letters');
+        await page.getByRole('row', { name: /notes\.create BEDS_REQUEST_INVALID 2/ }).waitFor();
+        await check('dead-letters');
+        await go('Audit');
+        await page.getByRole('row', { name: /vera undeploy cities .* BEDS_ADMIN_ROLE/ }).waitFor();
+        await check('audit');
         await go('Database objects');
         await page.getByRole('row', { name: /city_archive main cities 1\.1\.0 .*never/ }).waitFor();
         await page.getByRole('link', { name: 'city_list' }).first().click();

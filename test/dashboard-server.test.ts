@@ -192,6 +192,7 @@ describe('the server of the dashboard', () => {
       readonly problem: { readonly code: string; readonly message: string };
     };
     assert.equal(problem.code, 'BEDS_ADMIN_INVALID');
+    assert.equal(answer.status, 400, 'it is no fault of the server');
     assert.match(problem.message, /is not the name of a domain/);
   });
 
@@ -420,6 +421,33 @@ describe('a viewer', () => {
     assert.match(asked.findLast(({ op }) => op === 'disable')?.meta?.session ?? '', /^bs_ann/);
     const unknown = await ask('/api/user', { cookie: operator, body: { op: 'delete', id: 'vera' } });
     assert.equal(await problemCode(unknown), '400 BEDS_DASHBOARD_INVALID');
+  });
+
+  it('keeps nobody from looking, however much he asks at once and however many streams he opens', async (t) => {
+    const { ask, origin, nodes } = await room(t);
+    await serveKept(nodes, accounts());
+    const cookieOf = async (name: string): Promise<string> => {
+      const answer = await ask('/api/sign-in', { body: { name, password: 'x' } });
+      return (answer.headers.get('set-cookie') ?? '').replace(/;.*/, '');
+    };
+    const [viewer, operator] = [await cookieOf('vera'), await cookieOf('ann')];
+    const asking = Array.from({ length: 60 }, (_, n) => ask(`/api/domains/d${String(n)}`, { cookie: viewer }));
+    const other = await ask('/api/domains/notes', { cookie: operator });
+    assert.equal(other.status, 200);
+    assert.match(await other.text(), /"domain":"notes"/);
+    const statuses = (await Promise.all(asking)).map(({ status }) => status);
+    assert.deepEqual([...new Set(statuses)].sort(), [200, 429]);
+    assert.ok(statuses.filter((status) => status === 200).length >= 10);
+    assert.equal((await ask('/api/domains/d1', { cookie: viewer })).status, 200, 'who waits may ask again');
+    assert.equal((await ask('/api/domains/NO%20NAME', { cookie: viewer })).status, 404);
+
+    const stop = new AbortController();
+    t.after(() => stop.abort());
+    const stream = async (cookie: string): Promise<number> =>
+      (await fetch(`${origin}/api/stream`, { headers: { cookie }, signal: stop.signal })).status;
+    const streams = await Promise.all(Array.from({ length: 70 }, () => stream(viewer)));
+    assert.equal(streams.filter((status) => status === 200).length, 60);
+    assert.equal(await stream(operator), 200);
   });
 
   it('gives no order, whatever it is', () => {

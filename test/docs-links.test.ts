@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 
 const LINK = /\]\((?!https?:|mailto:)([^)\s#]*)(?:#([^)\s]+))?\)/g;
@@ -40,4 +40,18 @@ describe('the documents', () => {
       assert.deepEqual(dead, []);
     });
   }
+
+  it('show pictures that the tests make, and all of them', () => {
+    const folder = 'host/docs/pictures';
+    const made = readFileSync('test/support/dashboard.ts', 'utf8');
+    const shown = documents.flatMap((document) =>
+      [...readFileSync(document, 'utf8').matchAll(/!\[[^\]]+\]\(([^)]+\.png)\)/g)].map(([, path = '']) =>
+        join(dirname(document), path),
+      ),
+    );
+    const kept = readdirSync(folder).map((name) => join(folder, name));
+    assert.deepEqual(shown.toSorted(), kept.toSorted());
+    const strangers = kept.filter((path) => !made.includes(`'${basename(path, '.png')}'`));
+    assert.deepEqual(strangers, []);
+  });
 });

@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
+import type { JsonObject } from '@beds/sdk';
 import mysql, { type RowDataPacket } from 'mysql2/promise';
 import { applyObjects } from '../host/dba/index.js';
+import { type Entry, mongodbStore, READ } from './support/mongodb-store.js';
 import { lastFirst, sharedServices, temporaryDirectory } from './support/services.js';
 
+const mongodb = await mongodbStore();
 const services = await sharedServices(['mariadb']);
 
 const NODES = 10;
@@ -138,6 +141,110 @@ describe('a day of 10 nodes and 50 domains', () => {
     const overview = await serverMs(stand, `CALL metric_overview('beds', ?, ?, ?)`, [300, end - 3_600, end]);
     assert.equal(overview.rows.length, NODES * (DOMAINS + 1));
     assert.equal(await indexOf(stand, '51-procedure-metric_overview', [300, end - 3_600, end]), 'metric_by_time');
+
+    const measured = { series, hour, one, overview };
+    for (const [name, { ms }] of Object.entries(measured)) t.diagnostic(`${name}: ${ms.toFixed(1)} ms`);
+    for (const [name, { ms }] of Object.entries(measured)) assert.ok(ms < MOST_MS, `${name} takes ${ms.toFixed(1)} ms`);
+  });
+});
+
+interface Piece {
+  readonly step: number;
+  readonly moments: number;
+  readonly domains: readonly string[];
+}
+
+const FOLDER = 'plugins/metrics/db/mongodb';
+
+function entryOf(name: string): Entry {
+  return JSON.parse(readFileSync(`${FOLDER}/${name}.json`, 'utf8')) as Entry;
+}
+
+/** What an index gives of a day. n.b. the server that stands in for MongoDB has no such index: it reads all that is there. */
+async function loadPiece({ step, moments, domains }: Piece): Promise<number> {
+  const collection = mongodb.dba.db().collection<{ readonly _id: string }>('metric_sample');
+  await collection.deleteMany({});
+  const figures = { failures: 1, p50_us: 800, p99_us: 9_000, in_flight: 1, queued: 0, waiting: 0 };
+  const documents = domains.flatMap((domain) =>
+    Array.from({ length: NODES * moments }, (_, n) => {
+      const [node, moment] = [`node${String(n % NODES)}`, Math.floor(n / NODES)];
+      const at = BEGIN + moment * step;
+      return {
+        ...{
+          _id: `beds/${String(step)}/${domain}/${String(at)}/${node}`,
+          installation: 'beds',
+          step,
+          domain,
+          at,
+          node,
+        },
+        ...{ ...figures, calls: 100 + (moment % 50), p95_us: 2_000 + (moment % 900) },
+        ...{ memory_mb: 200, cpu_permille: 150, swaps: 0 },
+      };
+    }),
+  );
+  await collection.insertMany(documents, { ordered: false });
+  return documents.length;
+}
+
+/** The shortest of some runs, from the call to its rows. */
+async function callMs(name: string, args: JsonObject): Promise<{ ms: number; rows: readonly JsonObject[] }> {
+  let best = Infinity;
+  let rows: readonly JsonObject[] = [];
+  const object = await mongodb.object(name);
+  // n.b. other tests run beside it: a query that needs so long never takes less.
+  for (let run = 0; run < RUNS || (best >= MOST_MS && run < 20 * RUNS); run += 1) {
+    const begun = performance.now();
+    ({ rows } = await mongodb.adapter.call(object, args, READ));
+    best = Math.min(best, performance.now() - begun);
+  }
+  return { ms: best, rows };
+}
+
+/** The fields of an index by which all that a pipeline matches is one piece of it. */
+function matched(name: string, fields: readonly string[]): boolean {
+  const { body } = entryOf(name) as unknown as {
+    readonly body: { readonly pipeline: readonly [{ readonly $match: Readonly<Record<string, object>> }] };
+  };
+  const { $match: match } = body.pipeline[0];
+  const { $expr: _, ...rest } = match;
+  const ranges = Object.entries(rest).flatMap(([field, condition]) => ('$gte' in condition ? [field] : []));
+  // Equal fields first, then the one range.
+  return Object.keys(rest).sort().join() === [...fields].sort().join() && ranges.join() === fields.at(-1);
+}
+
+describe('a day of 10 nodes and 50 domains on MongoDB', () => {
+  it('is one piece of an index, and drawn within 100 ms', async (t) => {
+    const { indexes } = JSON.parse(readFileSync(`${FOLDER}/metric_sample.json`, 'utf8')) as {
+      readonly indexes: readonly { readonly name: string; readonly key: object }[];
+    };
+    const keys = new Map(indexes.map(({ name, key }) => [name, Object.keys(key)]));
+    assert.ok(matched('metric_series', keys.get('metric_by_domain') ?? []));
+    assert.ok(matched('metric_overview', keys.get('metric_by_time') ?? []));
+    await mongodb.deliver(entryOf('metric_series'), entryOf('metric_overview'));
+    const end = BEGIN + DAY;
+    const all = { installation: 'beds', domain: 'domain1', node: '' };
+
+    await loadPiece({ step: 60, moments: DAY / 60, domains: ['domain1'] });
+    const day = { ...all, step: 60, from_at: BEGIN, until_at: end, width: 240 };
+    const series = await callMs('metric_series', day);
+    assert.equal(series.rows.length, 360);
+    assert.equal(series.rows[0]?.['calls'], NODES * (100 + 101 + 102 + 103));
+    assert.equal(series.rows[0]['in_flight'], NODES);
+    const one = await callMs('metric_series', { ...day, node: 'node3' });
+    assert.equal(one.rows.length, 360);
+    await loadPiece({ step: 5, moments: 720, domains: ['domain1'] });
+    const hour = await callMs('metric_series', {
+      ...{ ...all, step: 5, from_at: BEGIN, until_at: BEGIN + 3_600, width: 10 },
+    });
+    assert.equal(hour.rows.length, 360);
+    const domains = Array.from({ length: DOMAINS + 1 }, (_, n) => (n === 0 ? '' : `domain${String(n)}`));
+    const count = await loadPiece({ step: 300, moments: 12, domains });
+    assert.equal(count, 12 * NODES * (DOMAINS + 1));
+    const overview = await callMs('metric_overview', {
+      ...{ installation: 'beds', step: 300, from_at: BEGIN, until_at: BEGIN + 3_600 },
+    });
+    assert.equal(overview.rows.length, NODES * (DOMAINS + 1));
 
     const measured = { series, hour, one, overview };
     for (const [name, { ms }] of Object.entries(measured)) t.diagnostic(`${name}: ${ms.toFixed(1)} ms`);

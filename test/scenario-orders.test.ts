@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
-import { statSync } from 'node:fs';
+import { createHash, randomUUID } from 'node:crypto';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { ORDER_HEADER, OrderKey } from '../host/admin/orders.js';
@@ -324,6 +324,82 @@ for (const kind of ['mysql', 'mongodb'] as const) {
           const since = (await audit()).filter(({ seq }) => seq > before);
           return since.some(({ outcome }) => outcome === 'BEDS_ADMIN_NO_AUDIT');
         });
+      },
+    );
+
+    it(
+      'keeps a record that the store refuses in a file, says so in the audit, and writes all that come behind it',
+      { skip: kind !== 'mysql' },
+      async () => {
+        const poison = ['poison', 'Gift für alle'];
+        await nodes.query(
+          "ALTER TABLE audit_record ADD CONSTRAINT no_poison CHECK (target NOT LIKE '%poison%' AND target NOT LIKE '%für%')",
+        );
+        try {
+          const order = (): object => ({ id: randomUUID(), at: Date.now() });
+          for (const domain of [...poison, 'seen']) {
+            const said = await desk({ op: 'undeploy', domain, session: tokens.viewer, order: order() });
+            assert.equal(said?.ok, false);
+          }
+          let records: AuditPage['records'] = [];
+          await eventually('the last of them is written', async () => {
+            records = (await audit()).slice(-3);
+            return records.at(-1)?.target === 'seen' && records.at(-1)?.step === 'refused';
+          });
+          const [bare, plain] = records;
+          assert.deepEqual([bare?.target, bare?.user_name, bare?.outcome], ['', '', 'BEDS_ADMIN_NO_AUDIT']);
+          assert.deepEqual([plain?.target, plain?.user_name], ['Gift f?r alle', 'viewer']);
+          const path = join(nodes.projectRoot, '.beds-admin-1', 'audit-refused.jsonl');
+          const lines = readFileSync(path, 'utf8').trim().split('\n');
+          assert.deepEqual(
+            lines.map((line) => (JSON.parse(line) as { readonly target: string }).target),
+            poison,
+          );
+          for (const [index, line] of lines.entries()) {
+            const digest = createHash('sha256').update(line).digest('hex');
+            assert.match(records[index]?.words ?? '', new RegExp(`audit-refused\\.jsonl.* ${digest}`));
+          }
+          assert.equal(statSync(path).mode & 0o777, 0o600);
+          // An order about it is not given, and the next one is.
+          const client = await nodes.client(tokens.operator);
+          await assert.rejects(client.command('lift', { name: 'poison' }, OPTIONS), { code: 'BEDS_ADMIN_NO_AUDIT' });
+          assert.equal((await client.command('pause', { domain: 'seen' }, OPTIONS)).accepted.length, 1);
+        } finally {
+          await nodes.query('ALTER TABLE audit_record DROP CONSTRAINT no_poison');
+        }
+        const verified = await nodes.beds(['audit', 'verify'], { env: { BEDS_SESSION: tokens.viewer } });
+        assert.equal(verified.code, 0, verified.printed);
+      },
+    );
+
+    it(
+      'writes what it could not write before it was killed when it is there again',
+      { skip: kind !== 'mysql' },
+      async () => {
+        const waiting = join(nodes.projectRoot, '.beds-admin-1', 'audit-waiting.jsonl');
+        const tried = Array.from({ length: 3 }, (_, n) => `tried-${String(n)}`);
+        await nodes.query('RENAME TABLE audit_head TO audit_gone');
+        try {
+          for (const domain of tried) {
+            const order = { id: randomUUID(), at: Date.now() };
+            assert.equal((await desk({ op: 'undeploy', domain, session: tokens.viewer, order }))?.ok, false);
+          }
+          await eventually('all of them wait in a file', () => {
+            const text = existsSync(waiting) ? readFileSync(waiting, 'utf8') : '';
+            return tried.every((domain) => text.includes(`"target":"${domain}"`));
+          });
+          await admin.kill();
+        } finally {
+          await nodes.query('RENAME TABLE audit_gone TO audit_head');
+        }
+        admin = nodes.start('admin-1', 'admin');
+        await admin.serving;
+        await eventually('all of them are in the audit, each once', async () => {
+          const targets = (await audit()).map(({ target }) => target).filter((target) => tried.includes(target));
+          return targets.join() === tried.join() && !existsSync(waiting);
+        });
+        const verified = await nodes.beds(['audit', 'verify'], { env: { BEDS_SESSION: tokens.viewer } });
+        assert.equal(verified.code, 0, verified.printed);
       },
     );
 

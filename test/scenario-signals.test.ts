@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { describe, it, type TestContext } from 'node:test';
 import { connect } from 'amqplib';
 import { AdminClient } from '../host/admin/client.js';
@@ -29,6 +30,11 @@ const ORDERS: BundleOptions = {
       mode: 'read',
       args: { words: { type: 'string' }, times: { type: 'integer' } },
       run: `let all = ''; for (let n = 0; n < input.times; n += 1) all = input.words + ' ' + n; return all === '' ? 1 : null;`,
+    },
+    missing: {
+      mode: 'read',
+      run: `throw Object.assign(new Error('No such order.'), { [Symbol.for('beds.error')]: true,
+        code: 'BEDS_TEMPLATE_NOT_FOUND', status: 'not-found', verdict: 'ack', retryable: false });`,
     },
     fail: { mode: 'read', run: `throw new TypeError('no price for ' + ctx.requestId);` },
   },
@@ -84,6 +90,7 @@ for (const kind of ['mysql', 'mongodb'] as const) {
       await refusesStrangers(admin);
       await answersTheOwner(admin);
       await believesHostsOnly(admin, lines);
+      await followsHostsOnly(t, admin);
       await findsByRequest(admin, lines);
       await showsFaults(admin);
       await joinsFloods(admin, lines);
@@ -178,6 +185,52 @@ async function believesHostsOnly(
     await client.close();
   }
 }
+
+const FORGED = 'all is lost, says a program';
+
+/** Who follows the log sees what nodes say, and of what others publish in their name that it came. */
+async function followsHostsOnly(t: TestContext, { config, env, owner, viewer }: AdminHost): Promise<void> {
+  const { url, prefix } = config.amqp;
+  const followed = spawn(process.execPath, ['--input-type=module', '--eval', FOLLOW], {
+    env: {
+      ...process.env,
+      ...env,
+      BEDS_SESSION: owner,
+      MAIN_OF_BEDS: new URL('../host/cli/main.js', import.meta.url).href,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  t.after(() => followed.kill('SIGKILL'));
+  const seen = { stdout: '', stderr: '' };
+  followed.stdout.setEncoding('utf8').on('data', (text: string) => (seen.stdout += text));
+  followed.stderr.setEncoding('utf8').on('data', (text: string) => (seen.stderr += text));
+  const model = await connect(url);
+  try {
+    const channel = await model.createChannel();
+    const forge = (): void => {
+      const line = { id: `${lineIdAt(Date.now())}-evil-2`, at: Date.now(), level: 50, message: FORGED };
+      const event = { v: 1, at: new Date().toISOString(), node: 'far away', data: { lines: [line] } };
+      channel.publish(`${prefix}.events`, 'log.error.far away', Buffer.from(JSON.stringify(event)));
+    };
+    await eventually(
+      () => `what a node says, and that something was left out: ${seen.stdout.slice(-500)} ${seen.stderr}`,
+      async () => {
+        forge();
+        await viewer.domain('orders').call('say', { words: 'followed', times: 1 });
+        return seen.stdout.includes('"message":"followed 0"') && seen.stderr.includes('left out: no node has');
+      },
+      60_000,
+    );
+    assert.ok(!seen.stdout.includes(FORGED));
+  } finally {
+    await model.close();
+  }
+}
+
+const FOLLOW = `
+  const { main } = await import(process.env.MAIN_OF_BEDS);
+  const args = ['logs', '--follow', '--json', '--since', '1s'];
+  process.exitCode = await main({ args, projectRoot: process.cwd(), cwd: process.cwd(), env: process.env });`;
 
 async function findsByRequest(
   { viewer, env }: AdminHost,
@@ -314,6 +367,9 @@ async function samples({ viewer, env }: AdminHost): Promise<void> {
     const asked = { from, to: Date.now() + 5_000, points: 600, ...input };
     return ((await viewer.domain('metrics').call('series', asked)) as unknown as { points: readonly Point[] }).points;
   };
+  // n.b. a no is an answer: of all of these, only what failed is drawn as failed.
+  for (let n = 0; n < 4; n += 1)
+    await assert.rejects(viewer.domain('orders').call('missing', {}), { code: 'BEDS_TEMPLATE_NOT_FOUND' });
   await eventually(
     () => 'samples of the domain and of the whole',
     async () => {

@@ -5,6 +5,7 @@ import {
   latencyBucket,
   LATENCY_BOUNDS_MS,
   OperationUsage,
+  RequestCounts,
   type UsageCount,
 } from '../host/request/observations.js';
 import { UsageBook } from '../host/metrics/usage-book.js';
@@ -26,6 +27,19 @@ describe('calls', () => {
     assert.equal(counts.take(), undefined);
     counts.ended(3, true);
     assert.deepEqual(counts.take(), { calls: 1, failures: 0, latency: [bucket, 1] });
+  });
+
+  it('that are answered with a no have not failed', () => {
+    const counts = new RequestCounts();
+    const usage = new CallCounts();
+    const noes = ['invalid', 'forbidden', 'not-found', 'conflict'] as const;
+    const faults = ['fault', 'timeout', 'unavailable', 'overloaded', 'indeterminate'] as const;
+    for (const status of [...noes, ...faults]) counts.failedWith(status, usage, 1);
+    counts.succeeded(usage, 1);
+    const taken = usage.take();
+    assert.deepEqual([taken?.calls, taken?.failures], [10, faults.length]);
+    // The guard compares all of them.
+    assert.equal(counts.failed, 9);
   });
 
   it('of objects are counted by their alias', () => {

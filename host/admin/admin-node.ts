@@ -21,6 +21,7 @@ export interface AdminNodeOptions {
   readonly config: Config;
   readonly log: Log;
   readonly key: OrderKey;
+  readonly directory: string;
   /** Those that run beside the control plane. */
   readonly brokers: readonly BrokerPlan[];
 }
@@ -52,9 +53,9 @@ export class AdminNode {
   }
 
   async start(): Promise<void> {
-    const { node, config, log, key, brokers: plans } = this.#options;
+    const { node, config, log, key, directory, brokers: plans } = this.#options;
     const desk = new Desk({
-      ...{ node, config, log, key, ask: this.#ask, replies: this.#replies },
+      ...{ node, config, log, key, directory, ask: this.#ask, replies: this.#replies },
       readToken: await loadTokenReader(config.openid),
       nodes: () => this.#nodes(),
     });
@@ -73,6 +74,7 @@ export class AdminNode {
     });
     this.#connection.start();
     await this.#connection.ready(config.supervisor.startTimeoutMs);
+    desk.open();
     await this.#brokers.consumeOwn();
     log.info({ orderKey: key.publicKey }, 'orders are signed; other nodes need this key in security.orderKeys');
   }

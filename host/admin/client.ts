@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname, userInfo } from 'node:os';
+import type { ErrorStatus } from '@beds/sdk';
 import type { ChannelModel } from 'amqplib';
 import { z } from 'zod';
 import { endConnection } from '#sdk/amqp';
@@ -241,13 +242,20 @@ function sort({ answers, asked, nodeCount }: CommandAnswers): CommandOutcome {
   return { accepted, refused, silent, nodeCount };
 }
 
+/** n.b. what a node refuses for how it was asked, or for how things are now, is no fault of the node. */
+function statusOf(code: string): ErrorStatus {
+  if (code.startsWith('BEDS_ROLLOUT_')) return 'conflict';
+  const specs: Readonly<Record<string, { readonly status: ErrorStatus } | undefined>> = adminErrors.specs;
+  return specs[code]?.status ?? 'fault';
+}
+
 /** The error that a node answered with. */
 function refusalError({
   node,
   error,
 }: Pick<Refusal, 'node'> & { readonly error: Pick<Refusal['error'], 'code' | 'message' | 'hint'> }): BedsError {
   const { code, message, hint } = error;
-  const spec = { message, status: 'fault', action: hint ?? 'Ask the node again.' } as const;
+  const spec = { message, status: statusOf(code), action: hint ?? 'Ask the node again.' };
   return new BedsError(code, spec, { message: `${node}: ${message}` });
 }
 

@@ -1,5 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { appendFileSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { isBedsError, type Json, type JsonObject } from '@beds/sdk';
+import { z } from 'zod';
 import { Access, type ReadToken } from '../access/access.js';
 import { parseReplyAddress } from '../amqp/reply-address.js';
 import type { ReplyPublisher } from '../amqp/reply-publisher.js';
@@ -23,6 +26,7 @@ import {
   OPERATOR_ROLES,
   type OperatorRole,
   parseMessage,
+  type Refusal,
 } from './protocol.js';
 import { AUDIT_PAGE, DESK_ORDERS, DESK_QUERIES, KEPT, type KeptName } from './desk-queries.js';
 import { readFleet } from './fleet.js';
@@ -33,6 +37,8 @@ export interface DeskOptions {
   readonly config: Config;
   readonly log: Log;
   readonly key: OrderKey;
+  /** `state.directory`: what the audit does not take is kept there. */
+  readonly directory: string;
   readonly ask: AskDomain;
   readonly readToken?: ReadToken | undefined;
   readonly replies: ReplyPublisher;
@@ -68,17 +74,11 @@ interface Answered {
 }
 
 /** One record of the audit, without its place. */
-interface Entry {
-  readonly id: string;
-  readonly order_id: string;
-  readonly at: number;
-  readonly step: 'asked' | 'done' | 'refused';
-  readonly who: Asking;
-  readonly op: string;
-  readonly target: string;
-  readonly outcome: string;
-  readonly words: string;
-}
+type Entry = Readonly<Record<'id' | 'order_id' | 'op' | 'target' | 'outcome' | 'words', string>> &
+  Readonly<Record<'user_id' | 'user_name' | 'source', string>> & {
+    readonly at: number;
+    readonly step: 'asked' | 'done' | 'refused';
+  };
 
 const ASK_MS = 5_000;
 const DEFAULT_WAIT_MS = 3_000;
@@ -89,8 +89,10 @@ const STRANGERS = { most: 30, withinMs: 60_000 } as const;
 const BEGUN_MS = 2 * (ORDER_MS + COMMAND_TIMEOUT_MS);
 const RETRY_MS = 2_000;
 const OWN_SHARE = 0.9;
-/** Records that wait for the store of the audit: what was done must not be forgotten, and memory has an end. */
+/** Records in memory that wait for the store of the audit; what is beyond waits in a file. */
 const MOST_UNWRITTEN = 10_000;
+/** A store that is there, and takes no record now. */
+const AWAY: ReadonlySet<string> = new Set(['unavailable', 'timeout', 'overloaded', 'indeterminate']);
 const NOBODY = { id: '', name: '', role: undefined } as const;
 const DOOR = {
   definitions: { ...QUERIES, ...DESK_QUERIES, ...DESK_ORDERS, ...COMMANDS } as Readonly<Record<string, Definition>>,
@@ -105,18 +107,23 @@ export class Desk implements MessageDesk {
   readonly #options: DeskOptions;
   readonly #access: Access;
   readonly #accounts: ReadonlyMap<string, OperatorRole>;
+  readonly #left: LeftRecords;
   readonly #unwritten: Entry[] = [];
+  /** There may be records in the file that are not among those in memory. */
+  #hasMore = true;
   readonly #lanes = { bundles: new Mutex(), orders: new Mutex(), letters: new Mutex() } as const;
   /** Orders that this one has begun with: whether the store has one is not known at once. */
   readonly #begun = new Set<string>();
   #strangers = { sinceMs: 0, count: 0, left: 0 };
   #retry: NodeJS.Timeout | undefined;
+  #isClosed = false;
   #orders = 0;
   #refused = 0;
 
   constructor(options: DeskOptions) {
     const { config, ask, readToken } = options;
     this.#options = options;
+    this.#left = new LeftRecords(options.directory, options.log);
     // n.b. it hears of no revocation, so it keeps no session: who asks is asked for with each order.
     this.#access = new Access({
       security: config.security,
@@ -154,11 +161,15 @@ export class Desk implements MessageDesk {
     delivery.settle('ack');
   }
 
+  /** Goes on with what an admin node here could not write before it ended. */
+  open(): void {
+    void this.#writeAll();
+  }
+
   close(): void {
     clearTimeout(this.#retry);
-    if (this.#unwritten.length > 0) {
-      this.#options.log.error({ records: this.#unwritten }, 'records of the audit could not be written');
-    }
+    this.#isClosed = true;
+    if (this.#retry === undefined) this.#left.wait(this.#unwritten);
   }
 
   async #answer(delivery: Delivery): Promise<object> {
@@ -230,19 +241,19 @@ export class Desk implements MessageDesk {
     // n.b. nodes refuse more than a few at once, and who was told of one knows its place in the audit.
     return this.#lanes[laneOf(op)].run(async () => {
       if (performance.now() >= untilMs) throw adminErrors.make('BEDS_ADMIN_NOT_BEGUN');
-      const entry = { order_id: id, who, op, target: targetOf(input, checked.node) };
-      const asked = { ...entry, id, at: Date.now(), step: 'asked', outcome: 'ok', words: optionsOf(input) } as const;
-      const revision = await this.#begin(asked, delivery);
+      const told = { ...{ order_id: id, op, target: targetOf(input, checked.node) }, ...personOf(who) };
+      const asked = { ...told, id, at: Date.now(), step: 'asked', outcome: 'ok', words: optionsOf(input) } as const;
+      const revision = await this.#begin(fitted(asked), delivery);
       try {
         const order = { checked, message, who, id, revision };
         const given = Object.hasOwn(DESK_ORDERS, op)
           ? await this.#forget(input)
           : await this.#give(order, { timeoutMs: forMs, ...wait });
-        this.#write({ ...entry, id: randomUUID(), at: Date.now(), step: 'done', ...outcomeOf(given) });
+        this.#write({ ...told, id: randomUUID(), at: Date.now(), step: 'done', ...outcomeOf(given) });
         return given;
       } catch (error) {
         const outcome = isBedsError(error) ? error.code : 'BEDS_ADMIN_FAULT';
-        this.#write({ ...entry, id: randomUUID(), at: Date.now(), step: 'done', outcome, words: wordsOf(error) });
+        this.#write({ ...told, id: randomUUID(), at: Date.now(), step: 'done', outcome, words: wordsOf(error) });
         throw new NotRefused(error);
       }
     });
@@ -315,10 +326,9 @@ export class Desk implements MessageDesk {
       ...{
         id: randomUUID(),
         at: Date.now(),
-        // n.b. one that the store refuses would keep all that comes behind it from being written.
         order_id: typeof id === 'string' && ORDER_ID.test(id) ? id : '',
         step: 'refused',
-        who,
+        ...personOf(who),
       },
       ...{ op: opOf(message), target: targetOf(message), outcome: code },
       words: left === 0 ? words : `${words} (and ${left} more of nobody that is known, before)`,
@@ -358,38 +368,74 @@ export class Desk implements MessageDesk {
   }
 
   /** What has happened is written down, now or as soon as the store is back; in the order in which it happened. */
-  #write(entry: Entry): void {
-    if (this.#unwritten.length < MOST_UNWRITTEN) this.#unwritten.push(entry);
-    else this.#options.log.error({ entry }, 'a record of the audit could not be kept');
-    if (this.#unwritten.length === 1) void this.#writeAll();
+  #write(said: Entry): void {
+    const entry = fitted(said);
+    const isWaiting = this.#retry !== undefined || this.#isClosed;
+    const hasRoom = this.#unwritten.length < MOST_UNWRITTEN;
+    if (isWaiting || !hasRoom) this.#left.wait([entry]);
+    if (hasRoom) this.#unwritten.push(entry);
+    else this.#hasMore = true;
+    if (this.#unwritten.length === 1 && !isWaiting) void this.#writeAll();
   }
 
   async #writeAll(): Promise<void> {
+    this.#retry = undefined;
+    this.#refill();
     for (let [first] = this.#unwritten; first !== undefined; [first] = this.#unwritten) {
-      try {
-        await this.#append(first);
-      } catch (error) {
-        // n.b. whose answer was lost is there.
-        if (isConflict(error)) {
-          this.#unwritten.shift();
-          continue;
-        }
-        this.#options.log.error({ err: error }, 'the audit cannot be written; it is tried again');
-        this.#retry = setTimeout(() => void this.#writeAll(), RETRY_MS);
+      if (!(await this.#isSettled(first))) {
+        this.#left.wait(this.#unwritten);
+        if (!this.#isClosed) this.#retry = setTimeout(() => void this.#writeAll(), RETRY_MS);
         return;
       }
       this.#unwritten.shift();
+      if (this.#unwritten.length === 0) this.#refill();
+    }
+    if (!this.#isClosed) this.#left.forgetWaiting();
+  }
+
+  /** n.b. among those in the file are some that are written: a record that is there is not added again. */
+  #refill(): void {
+    if (!this.#hasMore || this.#unwritten.length > 0) return;
+    this.#hasMore = false;
+    this.#unwritten.push(...this.#left.waiting());
+  }
+
+  /** Whether a record is in the audit, or never will be: then one that stands for it is there, and no other has to wait. */
+  async #isSettled(entry: Entry): Promise<boolean> {
+    try {
+      await this.#append(entry);
+      return true;
+    } catch (error) {
+      // n.b. whose answer was lost is there.
+      if (isConflict(error)) return true;
+      if (!isAway(error) && (await this.#isStoodInFor(entry, error))) return true;
+      this.#options.log.error({ err: error }, 'the audit cannot be written; it is tried again');
+      return false;
     }
   }
 
+  /** n.b. what a store refuses of one record it may refuse of all: only that it takes the other one says that it was the record. */
+  async #isStoodInFor(entry: Entry, refusal: unknown): Promise<boolean> {
+    const digest = this.#left.keepRefused(entry);
+    const code = isBedsError(refusal) ? refusal.code : 'BEDS_ADMIN_FAULT';
+    const words = `The store refused this record (${code}). It is in ${REFUSED_FILE} of this node: sha256 ${digest}.`;
+    for (const form of [plainForm(entry), bareForm(entry)]) {
+      try {
+        await this.#append({ ...form, words });
+        this.#options.log.error({ entry, err: refusal, file: REFUSED_FILE }, 'the store of the audit refused a record');
+        return true;
+      } catch (error) {
+        if (isConflict(error)) return true;
+        if (isAway(error)) return false;
+      }
+    }
+    return false;
+  }
+
   /** n.b. the same record is not added twice: where nobody says whether it was, such as after a node was killed, it is tried again. */
-  async #append({ who, ...entry }: Entry): Promise<number> {
+  async #append(entry: Entry): Promise<number> {
     const { ask, node } = this.#options;
-    const payload = {
-      ...{ ...entry, node: cut(node, 200), user_id: cut(who.id, 255), user_name: cut(who.name, 255) },
-      ...{ source: cut(who.source, 500), op: cut(entry.op, 40), target: cut(entry.target, 2_000) },
-      ...{ outcome: cut(entry.outcome, 100), words: cut(entry.words, 4_000) },
-    };
+    const payload = { ...entry, node: cut(node, 200) };
     const append = (): Promise<Json> => ask({ domain: 'audit', op: 'append', payload }, ASK_MS);
     const added = await append().catch((error: unknown) => {
       if (isConflict(error)) throw error;
@@ -399,11 +445,129 @@ export class Desk implements MessageDesk {
   }
 }
 
+const WAITING_FILE = 'audit-waiting.jsonl';
+const REFUSED_FILE = 'audit-refused.jsonl';
+
+const leftEntry = z.strictObject({
+  ...{ id: z.string(), order_id: z.string(), op: z.string(), target: z.string(), outcome: z.string() },
+  ...{ words: z.string(), user_id: z.string(), user_name: z.string(), source: z.string(), at: z.number() },
+  step: z.enum(['asked', 'done', 'refused']),
+});
+
+/** Records that the store of the audit has not taken, in files of the node. What no disk takes either is in its log. */
+class LeftRecords {
+  readonly #waiting: string;
+  readonly #refused: string;
+  readonly #log: Log;
+  /** Those in memory that are in the file. */
+  #kept = new WeakSet<Entry>();
+  #lastRefused = '';
+
+  constructor(directory: string, log: Log) {
+    this.#waiting = join(directory, WAITING_FILE);
+    this.#refused = join(directory, REFUSED_FILE);
+    this.#log = log;
+  }
+
+  /** Those that wait are here also where the node is killed. */
+  wait(entries: readonly Entry[]): void {
+    const more = entries.filter((entry) => !this.#kept.has(entry));
+    if (more.length === 0) return;
+    this.#add(this.#waiting, more);
+    for (const entry of more) this.#kept.add(entry);
+  }
+
+  waiting(): readonly Entry[] {
+    let text = '';
+    try {
+      text = readFileSync(this.#waiting, 'utf8');
+    } catch (err) {
+      if (!isMissing(err)) this.#log.error({ err }, `${this.#waiting} cannot be read`);
+    }
+    const entries = new Map<string, Entry>();
+    for (const line of text.split('\n').filter((each) => each !== '')) {
+      const entry = parsedEntry(line);
+      if (entry === undefined) this.#log.error({ line }, `a line of ${this.#waiting} is no record`);
+      else entries.set(entry.id, entry);
+    }
+    for (const entry of entries.values()) this.#kept.add(entry);
+    return [...entries.values()];
+  }
+
+  forgetWaiting(): void {
+    rmSync(this.#waiting, { force: true });
+    this.#kept = new WeakSet();
+  }
+
+  /** Gives the SHA-256 of its line. n.b. it may be refused again and again, and is kept once. */
+  keepRefused(entry: Entry): string {
+    if (this.#lastRefused !== entry.id) this.#add(this.#refused, [entry]);
+    this.#lastRefused = entry.id;
+    return createHash('sha256').update(JSON.stringify(entry)).digest('hex');
+  }
+
+  #add(path: string, entries: readonly Entry[]): void {
+    const lines = entries.map((entry) => `${JSON.stringify(entry)}\n`).join('');
+    try {
+      appendFileSync(path, lines, { mode: 0o600, flush: true });
+    } catch (err) {
+      this.#log.error({ err, entries }, `records of the audit could not be kept in ${path}`);
+    }
+  }
+}
+
+function parsedEntry(line: string): Entry | undefined {
+  try {
+    return leftEntry.parse(JSON.parse(line));
+  } catch {
+    return undefined;
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT';
+}
+
+/** As long as the store takes it. */
+function fitted(entry: Entry): Entry {
+  return {
+    ...entry,
+    ...{ user_id: cut(entry.user_id, 255), user_name: cut(entry.user_name, 255), source: cut(entry.source, 500) },
+    ...{ op: cut(entry.op, 40), target: cut(entry.target, 2_000), outcome: cut(entry.outcome, 100) },
+    words: cut(entry.words, 4_000),
+  };
+}
+
+/** In letters that every store has. */
+function plainForm(entry: Entry): Entry {
+  return {
+    ...entry,
+    ...{ order_id: plain(entry.order_id), op: plain(entry.op), target: plain(entry.target) },
+    ...{ user_id: plain(entry.user_id), user_name: plain(entry.user_name), source: plain(entry.source) },
+    outcome: plain(entry.outcome),
+  };
+}
+
+/** With nothing that came from outside. */
+function bareForm({ id, at, step, words }: Entry): Entry {
+  const outcome = 'BEDS_ADMIN_NO_AUDIT';
+  return { id, at, step, order_id: '', op: '', target: '', user_id: '', user_name: '', source: '', outcome, words };
+}
+
+function plain(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 200);
+}
+
 /** What failed without being refused: of an order it is written down already, of a question it need not be. */
 class NotRefused extends Error {
   constructor(cause: unknown) {
     super('not refused', { cause });
   }
+}
+
+/** n.b. what is no error of BEDS says nothing about a record. */
+function isAway(error: unknown): boolean {
+  return !isBedsError(error) || AWAY.has(error.status);
 }
 
 function isConflict(error: unknown): boolean {
@@ -436,6 +600,10 @@ function sourceOf({ by }: Message, { properties }: Delivery): string {
   return typeof userId === 'string' ? `${said}, AMQP account ${userId}` : said;
 }
 
+function personOf({ id, name, source }: Asking): Pick<Entry, 'user_id' | 'user_name' | 'source'> {
+  return { user_id: id, user_name: name, source };
+}
+
 function byOf({ id, name }: Asking): string {
   return cut(name === '' ? id : `${name} (${id})`, 200);
 }
@@ -450,7 +618,6 @@ function fieldsOf(message: Message, op: string): Message {
   return Object.fromEntries(Object.entries(message).filter(([name]) => Object.hasOwn(fields, name)));
 }
 
-/** n.b. of a message that was not checked as well. */
 /** n.b. of what is refused nobody has looked at the fields. */
 function targetOf(message: Message, node?: string): string {
   const { domain, operation, reason, name, version, id, ids, bundles } = message;
@@ -489,12 +656,17 @@ function outcomeOf({ answers, asked }: CommandAnswers): { readonly outcome: stri
   const words = answers.map((answer) =>
     answer.ok
       ? `${answer.node}: ${answer.result.receipts.map((each) => `${each.domain} ${each.version} ${each.hash.slice(0, 12)}`).join(', ') || 'ok'}`
-      : `${answer.node}: ${answer.error.code}`,
+      : `${answer.node}: ${answer.error.code} ${reasonsOf(answer.error)}`,
   );
   const silent = asked.filter((node) => !answers.some((answer) => answer.node === node));
   const [refused] = answers.flatMap((answer) => (answer.ok ? [] : [answer.error.code]));
   const outcome = refused ?? (silent.length > 0 ? 'BEDS_ADMIN_NO_NODES' : 'ok');
   return { outcome, words: [...words, ...silent.map((node) => `${node}: no answer`)].join('; ') };
+}
+
+/** n.b. why a version was refused is asked long after, and of who was not there. */
+function reasonsOf({ message, findings = [] }: Refusal['error']): string {
+  return [message, ...findings.map((each) => each.message)].join(' ');
 }
 
 function wordsOf(error: unknown): string {

@@ -1,4 +1,5 @@
 import { SDK_VERSION } from '#sdk/template';
+import { accountOf } from '../access/programs.js';
 import type { Topology } from '../amqp/topology.js';
 import type { BrokerStatus } from '../brokers/pool.js';
 import type { Config } from '../config/schema.js';
@@ -36,6 +37,7 @@ export async function nodeStatus(
     node: sources.node,
     roles: playedRoles(config),
     rolesOfOthers: rolesOfOthers(config),
+    account: accountOf(config.amqp.url),
     pid: process.pid,
     nodeVersion: process.version,
     bedsVersion: SDK_VERSION,

@@ -81,6 +81,8 @@ export interface NodeStatus {
   readonly roles: readonly string[];
   /** Roles that are configured and that this node does not play, with the domains that they name. */
   readonly rolesOfOthers: Readonly<Record<string, readonly string[]>>;
+  /** Its account on RabbitMQ: what others say in the name of the node, they say under another one. */
+  readonly account: string;
   readonly pid: number;
   readonly nodeVersion: string;
   readonly bedsVersion: string;

@@ -274,7 +274,10 @@ export interface SeriesPoint {
   readonly p95Ms: number;
   readonly p99Ms: number;
   readonly inFlight: number;
+  /** Messages in queues. */
+  readonly queued: number;
   readonly waiting: number;
+  /** Of a domain: of the threads that serve nothing else. */
   readonly memoryMb: number;
   readonly cpuPercent: number;
   readonly swaps: number;

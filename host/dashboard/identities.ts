@@ -225,6 +225,11 @@ export function tokensOf(cookie: string): { readonly token: string; readonly ref
   return { token, refresh };
 }
 
+/** The same for all sessions of one account; those who came with the key of the host are told apart. */
+export function accountOf({ me, cookie }: Person): string {
+  return me.id === '' ? hashOf(cookie) : `account ${me.id}`;
+}
+
 export function mayAct(me: Me, least: Role): boolean {
   return me.role !== undefined && ROLES.indexOf(me.role) >= ROLES.indexOf(least);
 }

@@ -246,6 +246,16 @@ function troublesOfNode(node: NodePart, nowMs: number): readonly Trouble[] {
   ];
 }
 
+const MAX_REASON = 160;
+
+/** The first reason is enough to know what it is about. */
+function withReason(domain: string, what: string, candidate: VersionPart | undefined): string {
+  const said = `${domain} ${candidate?.version ?? ''} ${what}`;
+  const reason = candidate?.findings?.[0]?.message;
+  if (reason === undefined) return `${said}.`;
+  return `${said}: ${reason.length > MAX_REASON ? `${reason.slice(0, MAX_REASON).toWellFormed()}…` : reason}`;
+}
+
 function troublesOfDomain({ domain, nodes, queues, failures }: DomainPart): readonly Trouble[] {
   const path = `/domains/${domain}`;
   const versions = new Set(nodes.flatMap(({ live }) => (live === undefined ? [] : [live.hash])));
@@ -264,8 +274,8 @@ function troublesOfDomain({ domain, nodes, queues, failures }: DomainPart): read
       ? [look(`Database objects of ${domain} are no longer as they were when it was admitted.`, path)]
       : []),
     ...(versions.size > 1 ? [look(`Nodes serve different versions of ${domain}.`, path)] : []),
-    ...(waits === undefined ? [] : [look(`${domain} ${waits.candidate?.version ?? ''} waits for the DBA.`, path)]),
-    ...(refused === undefined ? [] : [look(`${domain} ${refused.candidate?.version ?? ''} was refused.`, path)]),
+    ...(waits === undefined ? [] : [look(withReason(domain, 'waits for the DBA', waits.candidate), path)]),
+    ...(refused === undefined ? [] : [look(withReason(domain, 'was refused', refused.candidate), path)]),
     ...(long === undefined ? [] : [look(`${many(long.ready, 'message')} for ${domain} wait.`, path)]),
     ...(nodes.some(({ paused }) => paused) ? [look(`Rollouts of ${domain} are paused.`, path)] : []),
     ...(failures > 0 ? [look(`${many(failures, 'request')} of ${domain} failed.`, path)] : []),

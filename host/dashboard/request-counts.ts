@@ -1,3 +1,5 @@
+import { OF_CALLERS } from '../request/observations.js';
+
 /** How many requests of a domain ended in which way. */
 export interface Counts {
   readonly requests: number;
@@ -22,7 +24,6 @@ interface More extends Failed {
 }
 
 const NONE: Counts = { requests: 0, failures: 0, refused: 0 };
-const REFUSED: ReadonlySet<string> = new Set(['invalid', 'forbidden', 'not-found', 'conflict']);
 const SERIES = /^beds_(requests|stray_faults)_total\{([^}]*)\} (\d+)/gm;
 const LABEL = /(domain|version|outcome)="([^"]*)"/g;
 const MINUTE_MS = 60_000;
@@ -122,7 +123,7 @@ function countersOf(metrics: string): ReadonlyMap<string, number> {
 function countsOf(outcome: string, count: number): Counts {
   if (outcome === 'stray') return { requests: 0, failures: count, refused: 0 };
   if (outcome === 'ok') return { requests: count, failures: 0, refused: 0 };
-  return REFUSED.has(outcome)
+  return OF_CALLERS.has(outcome)
     ? { requests: count, failures: 0, refused: count }
     : { requests: count, failures: count, refused: 0 };
 }

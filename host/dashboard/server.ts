@@ -3,7 +3,8 @@ import { isBedsError, type ErrorStatus } from '@beds/sdk';
 import { BedsError } from '#sdk/template';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { letterFields, letterId } from '../admin/commands.js';
+import { domain as domainName, letterFields, letterId } from '../admin/commands.js';
+import { Mutex } from '../deploy/mutex.js';
 import { adminErrors } from '../errors/admin.js';
 import { dashboardErrors } from '../errors/dashboard.js';
 import type { Assets } from './assets.js';
@@ -19,7 +20,7 @@ import type {
   SignInWays,
   UsageRow,
 } from './contract.js';
-import { Identities, mayAct, type Person, tokensOf } from './identities.js';
+import { accountOf, Identities, mayAct, type Person, tokensOf } from './identities.js';
 import { Kept } from './kept.js';
 import { Nodes } from './nodes.js';
 import { Orders, problemOf } from './orders.js';
@@ -83,7 +84,10 @@ export class DashboardServer {
   readonly #kept: Kept;
   readonly #signIns = new SignInBounds();
   readonly #uploads = new UploadBounds();
+  readonly #questions = new QuestionBounds();
   readonly #details = new Map<string, { readonly atMs: number; readonly answer: Promise<DomainDetails> }>();
+  /** n.b. a node answers so many questions at once, and refuses more. */
+  readonly #lanes = Array.from({ length: 8 }, () => new Mutex());
   readonly #web: FastifyInstance;
   #port = 0;
 
@@ -203,13 +207,18 @@ export class DashboardServer {
   }
 
   #addReads(web: FastifyInstance): void {
-    const looking = async (request: FastifyRequest, reply: FastifyReply): Promise<Person> => {
+    const viewer = async (request: FastifyRequest, reply: FastifyReply): Promise<Person> => {
       const person = await this.#person(request, reply);
       if (!mayAct(person.me, 'viewer')) throw dashboardErrors.make('BEDS_DASHBOARD_FORBIDDEN');
       return person;
     };
+    const looking = async (request: FastifyRequest, reply: FastifyReply): Promise<Person> => {
+      const person = await viewer(request, reply);
+      this.#questions.begin(person, reply);
+      return person;
+    };
     web.get('/api/stream', async (request, reply) => {
-      const person = await looking(request, reply);
+      const person = await viewer(request, reply);
       const { since } = request.query as { readonly since?: string };
       const last = request.headers['last-event-id'];
       for (const [name, value] of Object.entries(reply.getHeaders())) {
@@ -225,6 +234,7 @@ export class DashboardServer {
     web.get('/api/domains/:domain', async (request, reply) => {
       const { domain } = request.params as { readonly domain: string };
       await looking(request, reply);
+      if (!domainName.safeParse(domain).success) throw dashboardErrors.make('BEDS_DASHBOARD_NOT_FOUND');
       return this.#detailsOf(domain);
     });
     web.post('/api/dead', async (request, reply) => {
@@ -288,7 +298,9 @@ export class DashboardServer {
   #detailsOf(domain: string): Promise<DomainDetails> {
     const known = this.#details.get(domain);
     if (known !== undefined && Date.now() - known.atMs < DETAILS_MS) return known.answer;
-    const answer = this.#askDetails(domain);
+    const lane = this.#lanes.shift() ?? new Mutex();
+    this.#lanes.push(lane);
+    const answer = lane.run(() => this.#askDetails(domain));
     for (const [name, { atMs }] of this.#details) if (Date.now() - atMs >= DETAILS_MS) this.#details.delete(name);
     this.#details.set(domain, { atMs: Date.now(), answer });
     return answer;
@@ -444,6 +456,28 @@ function sumOperations(rows: readonly UsageRow[]): readonly OperationPart[] {
   return [...sums.values()].sort((a, b) =>
     a.operation < b.operation ? -1 : a.operation > b.operation ? 1 : b.lastAt - a.lastAt,
   );
+}
+
+/** Pages ask for a few things at once; somebody may have several of them open. */
+const MAX_QUESTIONS = 10;
+
+/** What one account asks at once: whoever may look is not to keep the nodes and the stores from answering others. */
+class QuestionBounds {
+  readonly #underWay = new Map<string, number>();
+
+  /** Throws BEDS_DASHBOARD_TOO_MANY. */
+  begin(person: Person, { raw }: FastifyReply): void {
+    const who = accountOf(person);
+    const count = this.#underWay.get(who) ?? 0;
+    if (count >= MAX_QUESTIONS) throw dashboardErrors.make('BEDS_DASHBOARD_TOO_MANY', 'You ask too much at once.');
+    if (raw.closed) return;
+    this.#underWay.set(who, count + 1);
+    raw.once('close', () => {
+      const left = (this.#underWay.get(who) ?? 1) - 1;
+      if (left === 0) this.#underWay.delete(who);
+      else this.#underWay.set(who, left);
+    });
+  }
 }
 
 /** A body that is larger, or does not say how large it is, is kept in memory with few others only. */

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { dashboardErrors } from '../errors/dashboard.js';
 import type { Board } from './board.js';
 import type { Sample } from './contract.js';
-import { type Identities, type Person, tokensOf } from './identities.js';
+import { accountOf, type Identities, type Person, tokensOf } from './identities.js';
 
 interface Stream {
   readonly response: ServerResponse;
@@ -14,6 +14,8 @@ interface Stream {
 }
 
 const MAX_STREAMS = 500;
+/** Nobody takes the places of all others. */
+const MAX_OF_ACCOUNT = 60;
 const BEAT_MS = 5_000;
 /** A browser that takes nothing for so long is let go; it comes back by itself and goes on where it was. */
 const STUCK_MS = 20_000;
@@ -47,7 +49,10 @@ export class Streams {
 
   /** Throws BEDS_DASHBOARD_TOO_MANY before anything is written. */
   open(response: ServerResponse, person: Person, since: string | undefined): void {
-    if (this.#streams.size >= MAX_STREAMS) throw dashboardErrors.make('BEDS_DASHBOARD_TOO_MANY');
+    const account = accountOf(person);
+    const ofAccount = [...this.#streams].filter((each) => accountOf(each.person) === account).length;
+    if (this.#streams.size >= MAX_STREAMS || ofAccount >= MAX_OF_ACCOUNT)
+      throw dashboardErrors.make('BEDS_DASHBOARD_TOO_MANY');
     const stream: Stream = { response, person, revision: this.#board.revisionOf(since), stuckSinceMs: undefined };
     response.writeHead(200, { ...headersOf(response), 'content-type': 'text/event-stream; charset=utf-8' });
     response.write('retry: 1000\n\n');

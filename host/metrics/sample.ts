@@ -30,7 +30,11 @@ export class Sampler {
     const threads = (await threadViews(pool())).flatMap(({ status }) => (status === undefined ? [] : [status]));
     const inFlight = new Map<string, number>();
     const waiting = new Map<string, number>();
-    for (const { generations, waitingWrites } of threads) {
+    const memory = new Map<string, number>();
+    for (const { generations, waitingWrites, heapBytes } of threads) {
+      // n.b. V8 does not say whose a part of a heap is: a domain has memory where it has threads to itself.
+      const [only, other] = new Set(generations.map(({ domain }) => domain));
+      if (only !== undefined && other === undefined) memory.set(only, (memory.get(only) ?? 0) + heapBytes);
       for (const { domain, inFlight: count } of generations) addTo(inFlight, domain, count);
       for (const { domain, count } of waitingWrites) addTo(waiting, domain, count);
     }
@@ -39,13 +43,14 @@ export class Sampler {
     for (const [domain, count] of this.swaps) addTo(swaps, domain, count);
     this.swaps.clear();
     const busy = [...inFlight, ...waiting].filter(([, count]) => count > 0).map(([domain]) => domain);
-    const names = new Set([WHOLE, ...counted.keys(), ...swaps.keys(), ...busy]);
+    const names = new Set([WHOLE, ...counted.keys(), ...swaps.keys(), ...memory.keys(), ...busy]);
     const cpuPercent = this.#takeCpu();
+    memory.set(WHOLE, process.memoryUsage.rss());
     return [...names].map((domain) => ({
       ...(counted.get(domain) ?? { domain, ...NOTHING }),
       ...{ inFlight: inFlight.get(domain) ?? 0, waiting: waiting.get(domain) ?? 0, swaps: swaps.get(domain) ?? 0 },
       queued: 0,
-      memoryMb: domain === WHOLE ? Math.round(process.memoryUsage.rss() / BYTES) : 0,
+      memoryMb: Math.round((memory.get(domain) ?? 0) / BYTES),
       cpuPercent: domain === WHOLE ? cpuPercent : 0,
     }));
   }

@@ -1,5 +1,18 @@
-import type { ErrorStatus } from '@beds/sdk';
+import { type ErrorStatus, isBedsError } from '@beds/sdk';
 import type { ShadowDifference } from '../admin/shown.js';
+
+/** Failures that callers make themselves, as far as one request can tell: what they ask is answered as it should be, with a no. */
+export const OF_CALLERS: ReadonlySet<string> = new Set([
+  'invalid',
+  'forbidden',
+  'not-found',
+  'conflict',
+] satisfies ErrorStatus[]);
+
+/** Whether it is such a no. */
+export function isOfCaller(error: unknown): boolean {
+  return isBedsError(error) && OF_CALLERS.has(error.status);
+}
 
 /** Upper bounds of the latency buckets, milliseconds: a quarter more each time; one more bucket holds what is above the last. */
 export const LATENCY_BOUNDS_MS: readonly number[] = Array.from({ length: 56 }, (_, index) => 0.25 * 1.25 ** index);
@@ -62,6 +75,7 @@ export interface UsageCount {
   /** Absent: the operation itself. */
   readonly object?: { readonly name: string; readonly kind: string; readonly store: string };
   readonly calls: number;
+  /** n.b. without those of OF_CALLERS. */
   readonly failures: number;
   /** Calls by latency: bucket and count in turn, see LATENCY_BOUNDS_MS; without empty buckets. */
   readonly latency: readonly number[];
@@ -149,7 +163,7 @@ export class RequestCounts {
   }
 
   failedWith(status: ErrorStatus, usage?: CallCounts, ms = 0): void {
-    usage?.ended(ms, false);
+    usage?.ended(ms, OF_CALLERS.has(status));
     this.#requests += 1;
     this.#failed += 1;
     this.#failures[status] = (this.#failures[status] ?? 0) + 1;

@@ -20,7 +20,7 @@ import { publishTemplateLog, type TemplateLogEvent } from '../observe/channels.j
 import type { Span } from '../observe/trace.js';
 import { spanOfCall, spanOfPeer, spanOfTransaction } from './spans.js';
 import type { OperationResult } from './encode.js';
-import { MAX_UNCOUNTED } from './observations.js';
+import { isOfCaller, MAX_UNCOUNTED } from './observations.js';
 import { invalidQuery, type Operation, type OperationInput } from './operation.js';
 import { type Authority, type RequestScope, requireUser } from './request-scope.js';
 import { noteHanded, type ServingGeneration } from './serving-generation.js';
@@ -155,6 +155,7 @@ export class RequestContext implements TemplateContext {
       isGood = true;
       return this.#read(alias, rows);
     } catch (error) {
+      isGood = isOfCaller(error);
       calling?.end(error);
       if (isWrite && callKeptNothing(error, object)) scope.keptNothing();
       scope.failedAt(generation.adapter.store);
@@ -183,6 +184,7 @@ export class RequestContext implements TemplateContext {
       isGood = true;
       return this.#readPage(alias, page);
     } catch (error) {
+      isGood = isOfCaller(error);
       reading?.end(error);
       scope.failedAt(generation.adapter.store);
       this.#handed(error);
@@ -250,6 +252,7 @@ export class RequestContext implements TemplateContext {
       isGood = true;
       return result;
     } catch (error) {
+      isGood = isOfCaller(error);
       span?.end(error);
       this.#handed(error);
       throw error;

@@ -1,4 +1,4 @@
-import { conflict, defineDomain, operationsOf, type RowOf, t } from '@beds/sdk';
+import { conflict, defineDomain, operationsOf, refused, type RowOf, t } from '@beds/sdk';
 import { BEGINNING, hashOf, type Place } from './chain.js';
 import { definition, entry, record } from './definition.js';
 
@@ -76,7 +76,8 @@ export default defineDomain({
             if (found !== undefined) throw conflict('There is a record with this id.');
           }
         }
-        throw conflict('Too many others add records at this moment.');
+        // n.b. no conflict: that would say that the record is there.
+        throw refused('Others were first each time, or the store takes this record for one that is there.');
       },
     ).idempotent(),
   }),

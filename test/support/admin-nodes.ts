@@ -29,6 +29,8 @@ export class ScriptedControl implements Operations, Inspections {
   onCommand: (receipt: Receipt) => Promise<void> | void = () => undefined;
   diffView: VersionDiff | undefined;
   called: readonly CallerView[] = [];
+  /** In the text format of Prometheus. */
+  metrics = '';
 
   async deploy(bundles: readonly BundleFiles[], options: RolloutOptions): Promise<readonly Receipt[]> {
     this.rolloutOptions.push(options);
@@ -182,7 +184,8 @@ export async function openNodes(teardown: Teardown, url: string): Promise<TestNo
         history: () => control.entries,
         brokers: () => [],
         usage: new UsageBook(),
-        metrics: () => Promise.resolve('# TYPE beds_quarantined gauge\nbeds_quarantined{node="' + node + '"} 0\n'),
+        metrics: () =>
+          Promise.resolve(`# TYPE beds_quarantined gauge\nbeds_quarantined{node="${node}"} 0\n${control.metrics}`),
       },
     });
     await server.attach(model);

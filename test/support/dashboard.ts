@@ -87,8 +87,20 @@ export async function seriousFindings(page: Page): Promise<readonly string[]> {
     .map(({ id, where }) => `${id}: ${where.join(' | ')}`);
 }
 
-/** With BEDS_TEST_PICTURES=<folder>, what the page looks like now is kept there. */
+/** Pictures that the docs show. */
+const DOCS_PICTURES = {
+  folder: 'host/docs/pictures',
+  names: [
+    ...['overview', 'trial', 'faults-desktop-light', 'logs-desktop-dark', 'graphs-desktop-light', 'stranger-phone'],
+    ...['objects-desktop-light', 'users-desktop-light', 'dead-letters-desktop-light', 'audit-desktop-light'],
+  ],
+} as const;
+
+/** With BEDS_TEST_PICTURES=<folder>, what the page looks like now is kept there; with `docs`, what the docs show, in theirs. */
 export async function picture(page: Page, name: string): Promise<void> {
-  const folder = process.env['BEDS_TEST_PICTURES'];
-  if (folder !== undefined && folder !== '') await page.screenshot({ path: join(folder, `${name}.png`) });
+  const wanted = process.env['BEDS_TEST_PICTURES'] ?? '';
+  const isOfDocs = (DOCS_PICTURES.names as readonly string[]).includes(name);
+  if (wanted === '' || (wanted === 'docs' && !isOfDocs)) return;
+  const folder = wanted === 'docs' ? DOCS_PICTURES.folder : wanted;
+  await page.screenshot({ path: join(folder, `${name}.png`) });
 }

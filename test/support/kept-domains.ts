@@ -1,5 +1,6 @@
 import type { ReplyEnvelope, RequestEnvelope } from '#sdk/template';
 import type { Json } from '@beds/sdk';
+import { ADMIN_VERSION } from '../../host/admin/protocol.js';
 import { makeNames } from '../../host/amqp/names.js';
 import type { TestNodes } from './admin-nodes.js';
 
@@ -32,6 +33,31 @@ export async function serveKept(
     { noAck: true },
   );
   return asked;
+}
+
+/** What stands in for an admin node: what it answers itself, by `op`. */
+export async function serveDesk(
+  { model, prefix }: Pick<TestNodes, 'model' | 'prefix'>,
+  answers: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const channel = await model.createChannel();
+  // n.b. no exclusive one: whoever asks looks first whether it is there.
+  const { queue } = await channel.assertQueue(makeNames(prefix).desk, { durable: true, autoDelete: true });
+  await channel.consume(
+    queue,
+    (message) => {
+      if (message === null) return;
+      const { op } = JSON.parse(message.content.toString()) as { readonly op: string };
+      const said = { v: ADMIN_VERSION, op, node: 'admin-1', ok: true };
+      const answer = { ...said, asker: { name: '', verified: true }, result: answers[op] };
+      const content = Buffer.from(JSON.stringify({ ...said, answers: [answer], asked: [], nodeCount: 1 }));
+      const { replyTo: address, correlationId } = message.properties as Readonly<
+        Record<'replyTo' | 'correlationId', string>
+      >;
+      channel.sendToQueue(address, content, { correlationId });
+    },
+    { noAck: true },
+  );
 }
 
 function replyTo(request: RequestEnvelope, operations: Readonly<Record<string, Operation>>): ReplyEnvelope {

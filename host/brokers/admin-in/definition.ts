@@ -4,7 +4,8 @@ export const definition = defineBroker({
   summary:
     'The door of operators: takes their orders and questions, knows who asks and what his role may, writes the audit, and gives orders to the nodes with a signature.',
   consumes: 'The queue `admin.in`. Of several admin nodes each message reaches one.',
-  keeps: 'Nothing: what was ordered is in the domain `audit`, in the store `admin`.',
+  keeps:
+    'Records that the domain `audit` has not taken, in `state.directory`. What was ordered is in that domain, in the store `admin`.',
   settings: {},
   metrics: {
     beds_admin_orders_total: 'Orders that were given to the nodes.',

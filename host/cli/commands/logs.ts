@@ -1,12 +1,14 @@
 import { commandErrors, type CommandOption, EXIT, printable, type Style } from '#sdk/cli';
-import type { Channel } from 'amqplib';
+import type { Channel, ConsumeMessage } from 'amqplib';
 import { endConnection } from '#sdk/amqp';
 import { sleep } from '#sdk/time';
+import { accountOf } from '../../access/programs.js';
+import { askNodes } from '../../admin/client.js';
 import { connect } from '../../amqp/guarded-amqplib.js';
 import { makeNames } from '../../amqp/names.js';
 import { levelName, LOG_LEVELS, type LogLevelName, type TappedLine } from '../../observe/log-tap.js';
 import { adminDataIfAny, withAdminData } from '../admin-data.js';
-import { brokerOf } from '../broker-of.js';
+import { brokerOf, operatorOf } from '../broker-of.js';
 import type { Command, CommandContext } from '../command.js';
 import { NODE_OPTION } from '../admin-command.js';
 import { parseDuration } from '../options.js';
@@ -20,6 +22,9 @@ const ORDER_MS = 1_500;
 const LOOK_MS = 200;
 const CONNECT_MS = 5_000;
 const CLOSE_MS = 500;
+/** Which accounts nodes have. */
+const ASK_MS = 3_000;
+const ASK_AGAIN_MS = 10_000;
 const MAX_SINCE_MS = 366 * 86_400_000;
 
 export const SINCE_OPTION: CommandOption = {
@@ -147,15 +152,19 @@ async function follow(context: CommandContext, wanted: Wanted): Promise<void> {
   const signal = AbortSignal.any([context.signal, lost.signal]);
   try {
     const waiting: ShownLine[] = [];
-    await listen(await model.createChannel(), makeNames(prefix).happened, (line) => {
-      if (isWanted(line, wanted)) waiting.push(line);
+    const accounts = new Accounts(context, url);
+    await listen(await model.createChannel(), makeNames(prefix).happened, (message) => {
+      if (!accounts.isOfNode(message)) return;
+      waiting.push(...readLines(message.content).filter((line) => isWanted(line, wanted)));
     });
+    await accounts.ask();
     const before = await adminDataIfAny(context, () => search(context, wanted));
     if (before === undefined) context.out.note('Nobody keeps log lines, or you may not read them: from now on only.');
     for (const line of before ?? []) show(line, context);
     const shown = new Set((before ?? []).map(({ id }) => id));
     while (!signal.aborted) {
       await sleep(LOOK_MS, signal);
+      await accounts.sayLeftOut();
       const due = Date.now() - ORDER_MS;
       waiting.sort((a, b) => (a.id < b.id ? -1 : 1));
       const end = waiting.findIndex(({ at }) => at > due);
@@ -168,14 +177,56 @@ async function follow(context: CommandContext, wanted: Wanted): Promise<void> {
   }
 }
 
-async function listen(channel: Channel, exchange: string, onLine: (line: ShownLine) => void): Promise<void> {
+/** Under which accounts nodes publish. RabbitMQ checks the account of each message; whoever else may publish is not believed. */
+class Accounts {
+  readonly #context: CommandContext;
+  readonly #known: Set<string>;
+  readonly #leftOut = new Map<string, number>();
+  #askedAtMs = 0;
+
+  /** `url`: of this command, which may have the account of the nodes. */
+  constructor(context: CommandContext, url: string) {
+    this.#context = context;
+    this.#known = new Set([accountOf(url)].filter((account) => account !== ''));
+  }
+
+  isOfNode({ properties }: ConsumeMessage): boolean {
+    const account: unknown = properties.userId;
+    const name = typeof account === 'string' ? account : '';
+    if (this.#known.has(name)) return true;
+    this.#leftOut.set(name, (this.#leftOut.get(name) ?? 0) + 1);
+    return false;
+  }
+
+  /** n.b. who may not ask has his own account, and what it is worth. */
+  async ask(): Promise<void> {
+    this.#askedAtMs = performance.now();
+    const options = { ...operatorOf(this.#context), timeoutMs: ASK_MS, signal: this.#context.signal };
+    const answers = await askNodes('status', { queues: false }, options).catch(() => []);
+    for (const { result } of answers) if (result.account !== '') this.#known.add(result.account);
+  }
+
+  /** Asks again first: a node may have come with an account of its own. */
+  async sayLeftOut(): Promise<void> {
+    if (this.#leftOut.size === 0 || performance.now() - this.#askedAtMs < ASK_AGAIN_MS) return;
+    await this.ask();
+    for (const [account, count] of this.#leftOut) {
+      const whose = account === '' ? 'nobody whom RabbitMQ knows' : `the account ${printable(account)}`;
+      const words = `${count === 1 ? 'A message' : `${count.toLocaleString('en')} messages`} of ${whose}`;
+      if (this.#known.has(account)) this.#context.out.note(`${words} came before it was known as that of a node.`);
+      else this.#context.out.note(`${words} left out: no node has that account, whatever they say.`);
+    }
+    this.#leftOut.clear();
+  }
+}
+
+async function listen(channel: Channel, exchange: string, onMessage: (message: ConsumeMessage) => void): Promise<void> {
   const { queue } = await channel.assertQueue('', { exclusive: true, autoDelete: true, maxLength: 10_000 });
   await channel.bindQueue(queue, exchange, 'log.#');
   await channel.consume(
     queue,
     (message) => {
-      if (message === null) return;
-      for (const line of readLines(message.content)) onLine(line);
+      if (message !== null) onMessage(message);
     },
     { noAck: true },
   );

@@ -1,5 +1,5 @@
 import type { ComponentChildren, VNode } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import type { FindingView, Problem } from '../contract.js';
 import { AWAY } from './api.js';
 import { STATE_WORDS, shortHash, span, stateTone, type Tone } from './words.js';
@@ -85,8 +85,12 @@ export function Title({
   );
 }
 
+export function sectionId(title: string): string {
+  return `s-${title.toLowerCase().replaceAll(/\W+/g, '-')}`;
+}
+
 export function Section({ title, note, children }: SectionProps): VNode {
-  const id = `s-${title.toLowerCase().replaceAll(/\W+/g, '-')}`;
+  const id = sectionId(title);
   return (
     <section aria-labelledby={id}>
       <div class="section-head">
@@ -104,11 +108,18 @@ interface SectionProps {
   readonly children: ComponentChildren;
 }
 
-/** A table that a phone scrolls sideways, and the keyboard, too. */
+/** A table that the keyboard scrolls sideways, too. On a phone each row is a block, with the head of its column before each value. */
 export function Table({ label, head, children }: TableProps): VNode {
+  const ref = useRef<HTMLTableElement>(null);
+  useLayoutEffect(() => {
+    for (const row of ref.current?.tBodies[0]?.rows ?? []) {
+      for (const [index, cell] of [...row.cells].entries())
+        cell.dataset['label'] = (head[index] ?? '').replace(/^#/, '');
+    }
+  });
   return (
     <div class="scroll" role="region" aria-label={label} tabIndex={0}>
-      <table>
+      <table ref={ref}>
         <thead>
           <tr>
             {head.map((text) => (

@@ -1,6 +1,6 @@
 import type { ErrorStatus } from '@beds/sdk';
 import type { Config } from '../../config/schema.js';
-import { LATENCY_BOUNDS_MS } from '../../request/observations.js';
+import { LATENCY_BOUNDS_MS, OF_CALLERS } from '../../request/observations.js';
 import { type Finding, makeFinding } from '../../template/contract.js';
 
 /** How the requests of one version ended over some time, on all threads. */
@@ -31,13 +31,6 @@ const Z = 1.96;
 const LATENCY_SAMPLE_FACTOR = 5;
 /** Two fast versions differ by noise: a slower one must be slower by this much besides the ratio. */
 const P95_FLOOR_MS = 10;
-/** Failures that callers make themselves, as far as one request can tell; a version may still refuse what it should take. */
-const OF_CALLERS: ReadonlySet<string> = new Set([
-  'invalid',
-  'forbidden',
-  'not-found',
-  'conflict',
-] satisfies ErrorStatus[]);
 /** Failures that a database which is slow or gone causes too: what they say of code only the version beside it can tell. */
 const IN_DOUBT: ReadonlySet<string> = new Set([
   'timeout',

@@ -38,7 +38,8 @@ export function Audit(): VNode {
                 <Mark tone={record.outcome === 'ok' ? 'well' : 'trouble'} words="" /> {record.step}
               </td>
               <td class="long">
-                <Words text={shorten(record.words)} /> {record.outcome !== 'ok' && <code>{record.outcome}</code>}
+                <Words text={shorten(record.words)} />{' '}
+                {record.outcome !== 'ok' && !record.words.includes(record.outcome) && <code>{record.outcome}</code>}
               </td>
               <td class="long">{record.source}</td>
             </tr>

@@ -14,7 +14,20 @@ import { useAsked } from '../asked.js';
 import type { Asked } from '../dialog.js';
 import type { State } from '../live.js';
 import { askLift, askPause, askPromote, askRollback, askUndeploy } from '../orders.js';
-import { Ago, Empty, Findings, Hash, Mark, Missing, Section, StateName, Table, Title, To } from '../parts.js';
+import {
+  Ago,
+  Empty,
+  Findings,
+  Hash,
+  Mark,
+  Missing,
+  Section,
+  sectionId,
+  StateName,
+  Table,
+  Title,
+  To,
+} from '../parts.js';
 import { FAILURE_WORDS, millis, MINUTES, rate, span } from '../words.js';
 import { FaultTable } from './faults.js';
 import { Curves } from './graphs.js';
@@ -46,6 +59,7 @@ export function DomainPage({ name, live, me, ask, drop }: DomainPageProps): VNod
       ) : (
         <>
           <Standing part={part} />
+          <OnThisPage isWhole={details !== undefined} />
           {mayOrder ? (
             <Actions part={part} ask={ask} />
           ) : (
@@ -71,6 +85,22 @@ export function DomainPage({ name, live, me, ask, drop }: DomainPageProps): VNod
         </>
       )}
     </>
+  );
+}
+
+const SECTIONS = ['Where it runs', 'What failed', 'Faults by line'];
+const MORE_SECTIONS = ['Other versions', 'Who calls it', 'History'];
+
+/** The page is long: what one comes for is one step away. `isWhole`: the rest of it is there as well. */
+function OnThisPage({ isWhole }: { readonly isWhole: boolean }): VNode {
+  return (
+    <nav class="within" aria-label="On this page">
+      {[...SECTIONS, ...(isWhole ? MORE_SECTIONS : [])].map((title) => (
+        <a key={title} href={`#${sectionId(title)}`}>
+          {title}
+        </a>
+      ))}
+    </nav>
   );
 }
 
@@ -188,7 +218,7 @@ function Trial({ on }: { readonly on: DomainOnNode }): VNode | null {
         value={hold ? undefined : Math.min(elapsedMs, forMs)}
         aria-label={`Trial of ${canary.version} on ${node}`}
       />
-      <Table label={`Trial on ${node}`} head={['Version', '#Requests', '#Failed', '#p95']}>
+      <Table label={`Trial on ${node}`} head={['Version', '#Requests', '#Failed', '#95 % within']}>
         {[
           { version: `${canary.version}, new`, side: canary.candidate },
           { version: `${live?.version ?? '?'}, live`, side: canary.active },
@@ -238,7 +268,7 @@ function Shadow({ shadow }: { readonly shadow: NonNullable<NonNullable<DomainOnN
 function Where({ part }: { readonly part: DomainPart }): VNode {
   return (
     <Section title="Where it runs">
-      <Table label="Where it runs" head={['Node', 'Live version', 'Bytes', 'Since', 'Beside it', 'Remarks']}>
+      <Table label="Where it runs" head={['Node', 'Live version', 'Bytes', 'Since', 'Other version', 'Remarks']}>
         {part.nodes.map((on) => (
           <tr key={on.node}>
             <th scope="row">{on.node}</th>
@@ -419,7 +449,7 @@ function Operations({ details: { operations }, part }: OperationsProps): VNode |
       : 'Calls of today: the version on trial against the live one.';
   return (
     <Section title="Operations" note={note}>
-      <Table label="Operations" head={['Operation', 'Version', '#Calls', '#Failed', '#p95', 'Last call']}>
+      <Table label="Operations" head={['Operation', 'Version', '#Calls', '#Failed', '#95 % within', 'Last call']}>
         {operations.map((row) => (
           <tr key={`${row.operation} ${row.version}`}>
             <th scope="row">{row.operation}</th>

@@ -6,11 +6,13 @@ import { Chart } from '../chart.js';
 import type { State } from '../live.js';
 import { Choice, Empty, Missing, Title, DomainChoice, NodeChoice } from '../parts.js';
 import { useConditions } from '../route.js';
-import { millis, perSecond, RANGES, rate } from '../words.js';
+import { count, millis, perSecond, RANGES, rate } from '../words.js';
 import { Loading } from './overview.js';
 
 const POINTS = 240;
 const FEWEST_MS = 5_000;
+const LEAST_PART = 8;
+const LEAST_SPAN_MS = 300_000;
 /** A gap is so many points that are missing. */
 const GAP = 2.5;
 
@@ -48,7 +50,12 @@ export function Curves({ domain, node, seconds, isQuiet }: CurvesProps): VNode |
     const end = Date.now();
     const begin = end - seconds * 1_000;
     const of = { ...(domain && { domain }), ...(node && { node }) };
-    return { ...(await api.series({ ...of, from: begin, to: end, points: POINTS })), begin, end };
+    const series = await api.series({ ...of, from: begin, to: end, points: POINTS });
+    const first = series.points[0]?.at;
+    if (first === undefined || end - first > (end - begin) / LEAST_PART) return { ...series, begin, end };
+    // n.b. where all that is known is of the last moments, it is drawn wide, and with all of its points.
+    const since = Math.min(first, end - LEAST_SPAN_MS);
+    return { ...(await api.series({ ...of, from: since, to: end, points: POINTS })), begin: since, end };
   };
   const everyMs = Math.max(FEWEST_MS, (seconds * 1_000) / POINTS);
   const { answer: drawn, problem } = useAsked(ask, { about: JSON.stringify([domain, node, seconds]), everyMs });
@@ -57,6 +64,7 @@ export function Curves({ domain, node, seconds, isQuiet }: CurvesProps): VNode |
   if (drawn === undefined) return <Loading />;
   if (drawn.points.length === 0) return <Empty>Nothing was measured in this time.</Empty>;
   const { stepMs, points, begin, end } = drawn;
+  const hasMemory = !domain || points.some(({ memoryMb }) => memoryMb > 0);
   const aSecond = (value: number): number => (value * 1_000) / stepMs;
   const curve = (title: string, pick: (point: SeriesPoint) => number, terms: Terms): VNode => (
     <Chart
@@ -70,15 +78,26 @@ export function Curves({ domain, node, seconds, isQuiet }: CurvesProps): VNode |
     />
   );
   return (
-    <div class="charts">
-      {curve('Requests', ({ calls }) => aSecond(calls), { words: perSecond })}
-      {curve('Failures', ({ failures }) => aSecond(failures), { words: perSecond, tone: 'trouble' })}
-      {curve('Latency, 95 % within', ({ p95Ms }) => p95Ms, { words: millis })}
-      {curve('Requests in flight', ({ inFlight }) => inFlight, { words: rate })}
-      {!domain && curve('Memory', ({ memoryMb }) => memoryMb, { words: (value) => `${rate(value)} MB` })}
-      {!domain && curve('Processor', ({ cpuPercent }) => cpuPercent, { words: (value) => `${rate(value)} %` })}
-    </div>
+    <>
+      <div class="charts">
+        {curve('Requests', ({ calls }) => aSecond(calls), { words: perSecond })}
+        {curve('Failures', ({ failures }) => aSecond(failures), { words: perSecond, tone: 'trouble' })}
+        {curve('Latency, 95 % within', ({ p95Ms }) => p95Ms, { words: millis })}
+        {curve('Requests in flight', ({ inFlight }) => inFlight, { words: rate })}
+        {curve('Messages that wait', ({ queued }) => queued, { words: rate })}
+        {hasMemory && curve('Memory', ({ memoryMb }) => memoryMb, { words: (value) => `${rate(value)} MB` })}
+        {!domain && curve('Processor', ({ cpuPercent }) => cpuPercent, { words: (value) => `${rate(value)} %` })}
+      </div>
+      {!isQuiet && <p class="note">{[swapWords(points), ...(hasMemory ? [] : [NO_MEMORY])].join(' ')}</p>}
+    </>
   );
+}
+
+const NO_MEMORY = 'Memory is known of a domain that has threads of its own; this one shares them with others.';
+
+function swapWords(points: readonly SeriesPoint[]): string {
+  const swaps = points.reduce((sum, point) => sum + point.swaps, 0);
+  return `In this time ${count(swaps, 'version')} took over.`;
 }
 
 interface Terms {

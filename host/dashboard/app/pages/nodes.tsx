@@ -192,7 +192,7 @@ function BrokerRow({ name, all }: { readonly name: string; readonly all: readonl
 
 function Threads({ threads }: Pick<NodePart, 'threads'>): VNode {
   return (
-    <Table label="Threads" head={['Thread', 'Group', 'State', 'Connections', '#Heap', '#Served', '#Failed']}>
+    <Table label="Threads" head={['Thread', 'Group', 'State', 'Connections', '#Heap', '#Served', '#Refused or failed']}>
       {threads.map(({ thread, group, state, answers, connections, heapMb, served, failed }) => (
         <tr key={thread}>
           <th scope="row">
@@ -203,7 +203,7 @@ function Threads({ threads }: Pick<NodePart, 'threads'>): VNode {
           <td>{connectionWords(connections)}</td>
           <td class="number">{heapMb === undefined ? '–' : `${String(heapMb)} MB`}</td>
           <td class="number">{served.toLocaleString('en')}</td>
-          <td class={failed > 0 ? 'number bad' : 'number'}>{failed.toLocaleString('en')}</td>
+          <td class="number">{failed.toLocaleString('en')}</td>
         </tr>
       ))}
     </Table>

@@ -102,7 +102,7 @@ export function UseTable({ view: { uses, declared, since, isKept }, domain }: Us
     <Section title="Used database objects" note={note}>
       <Table
         label="Database objects"
-        head={['Object', 'Store', 'Version', 'Operation', '#Calls', '#A day', '#p95', 'Last call']}
+        head={['Object', 'Store', 'Version', 'Operation', '#Calls', '#A day', '#95 % within', 'Last call']}
       >
         {rows.map((row) => (
           <tr key={[row.store, row.object, row.domain, row.version, row.operation].join(' ')}>

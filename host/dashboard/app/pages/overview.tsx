@@ -2,8 +2,8 @@ import type { VNode } from 'preact';
 import type { DomainPart, Health, Sample, Summary } from '../../contract.js';
 import { Chart, type Point } from '../chart.js';
 import type { State } from '../live.js';
-import { Ago, Empty, Mark, Section, StateName, Table, Title, To } from '../parts.js';
-import { MINUTES, perSecond, rate, type Tone } from '../words.js';
+import { Ago, Empty, Mark, Section, StateName, Table, Title, To, Words } from '../parts.js';
+import { FAILURE_WORDS, MINUTES, perSecond, rate, type Tone } from '../words.js';
 import { NodeTable } from './nodes.js';
 
 export const HEALTH_TONE: Readonly<Record<Health, Tone>> = {
@@ -25,6 +25,7 @@ export function Overview({ live, deploy }: { readonly live: State; readonly depl
         {domains.length === 0 ? <NoDomains hasNodes={nodes.length > 0} /> : <DomainTable domains={domains} />}
         {deploy}
       </Section>
+      {domains.length > 0 && <WhatFailed domains={domains} since={summary.countedSince} />}
       <Section title="Nodes">
         {nodes.length === 0 ? (
           <Empty>No node has answered yet. `beds start` runs one; it must use the same RabbitMQ and amqp.prefix.</Empty>
@@ -77,7 +78,9 @@ function Headline({ summary }: { readonly summary: Summary }): VNode {
           {troubles.map(({ level, words, path }) => (
             <li key={words}>
               <Mark tone={level} />
-              <To path={path}>{words}</To>
+              <To path={path}>
+                <Words text={words} />
+              </To>
             </li>
           ))}
         </ul>
@@ -96,9 +99,48 @@ function NoDomains({ hasNodes }: { readonly hasNodes: boolean }): VNode {
   );
 }
 
+const MOST_FAILED = 10;
+
+/** What failed and where, of all domains, the most first. */
+function WhatFailed({ domains, since }: { readonly domains: readonly DomainPart[]; readonly since: string }): VNode {
+  const all = domains
+    .flatMap(({ domain, failed }) => failed.map((each) => ({ domain, ...each })))
+    .toSorted((a, b) => b.count - a.count);
+  return (
+    <Section title="What failed" note={`In the last hour, counted since ${clock(since)}.`}>
+      {all.length === 0 ? (
+        <Empty>Nothing.</Empty>
+      ) : (
+        <Table label="What failed" head={['Domain', 'Version', 'Node', 'Why', '#Requests']}>
+          {all.slice(0, MOST_FAILED).map(({ domain, version, node, outcome, count }) => (
+            <tr key={`${domain} ${version} ${node} ${outcome}`}>
+              <th scope="row">
+                <To path={`/domains/${domain}`}>{domain}</To>
+              </th>
+              <td>{version}</td>
+              <td>{node}</td>
+              <td>{FAILURE_WORDS[outcome] ?? outcome}</td>
+              <td class="number bad">{count.toLocaleString('en')}</td>
+            </tr>
+          ))}
+        </Table>
+      )}
+      {all.length > MOST_FAILED && (
+        <p class="note">{all.length - MOST_FAILED} more are on the pages of their domains.</p>
+      )}
+      {all.length > 0 && (
+        <p>
+          <To path="/faults">The lines of code where it failed</To>
+        </p>
+      )}
+    </Section>
+  );
+}
+
 function DomainTable({ domains }: { readonly domains: readonly DomainPart[] }): VNode {
   const hasLatency = domains.some(({ p95Ms }) => p95Ms !== undefined);
-  const head = ['Domain', 'Live version', 'Since', 'Beside it', '#Requests/s', ...(hasLatency ? ['#p95'] : [])];
+  const latency = hasLatency ? ['#95 % within'] : [];
+  const head = ['Domain', 'Live version', 'Since', 'Other version', '#Requests/s', ...latency];
   return (
     <Table label="Domains" head={[...head, '#Failures', '#Waiting messages']}>
       {domains.map((part) => (
@@ -111,7 +153,6 @@ function DomainTable({ domains }: { readonly domains: readonly DomainPart[] }): 
 function DomainRow({ part, hasLatency }: { readonly part: DomainPart; readonly hasLatency: boolean }): VNode {
   const { domain, nodes, queues, failures, requestsPerSecond, p95Ms } = part;
   const live = nodes.flatMap((on) => (on.live === undefined ? [] : [on.live]));
-  const versions = [...new Set(live.map(({ version }) => version))];
   const since = live
     .map((each) => each.since)
     .toSorted()
@@ -123,7 +164,7 @@ function DomainRow({ part, hasLatency }: { readonly part: DomainPart; readonly h
       <th scope="row">
         <Mark tone={toneOf(part)} /> <To path={`/domains/${domain}`}>{domain}</To>
       </th>
-      <td>{versions.length === 0 ? 'none' : versions.join(' and ')}</td>
+      <td>{live.length === 0 ? 'none' : <LiveVersions part={part} />}</td>
       <td>{since !== undefined && <Ago at={since} />}</td>
       <td>
         {candidate !== undefined && (
@@ -133,11 +174,34 @@ function DomainRow({ part, hasLatency }: { readonly part: DomainPart; readonly h
         )}
         {nodes.some(({ paused }) => paused) && <span class="tag">paused</span>}
       </td>
-      <td class="number">{rate(requestsPerSecond)}</td>
-      {hasLatency && <td class="number">{p95Ms === undefined ? '–' : `${rate(p95Ms)} ms`}</td>}
-      <td class={failures > 0 ? 'number bad' : 'number'}>{failures.toLocaleString('en')}</td>
-      <td class="number">{waiting.toLocaleString('en')}</td>
+      <td class={requestsPerSecond > 0 ? 'number' : 'number zero'}>{rate(requestsPerSecond)}</td>
+      {hasLatency && (
+        <td class={p95Ms === undefined ? 'number zero' : 'number'}>
+          {p95Ms === undefined ? '–' : `${rate(p95Ms)} ms`}
+        </td>
+      )}
+      <td class={failures > 0 ? 'number bad' : 'number zero'}>{failures.toLocaleString('en')}</td>
+      <td class={waiting > 0 ? 'number' : 'number zero'}>{waiting.toLocaleString('en')}</td>
     </tr>
+  );
+}
+
+const FEW_NODES = 3;
+
+/** Which version is live on which node. */
+function LiveVersions({ part: { nodes } }: { readonly part: DomainPart }): VNode {
+  const where = new Map<string, string[]>();
+  for (const { node, live } of nodes) {
+    if (live !== undefined) where.set(live.version, [...(where.get(live.version) ?? []), node]);
+  }
+  return (
+    <>
+      {[...where].map(([version, on]) => (
+        <div key={version}>
+          {version} <small>on {on.length <= FEW_NODES ? on.join(', ') : `${String(on.length)} nodes`}</small>
+        </div>
+      ))}
+    </>
   );
 }
 
