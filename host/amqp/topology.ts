@@ -48,8 +48,8 @@ type DomainOperations = Pick<Manifest, 'domain' | 'operations'>;
 
 /** Queues and bindings of a domain that are there, as far as this host knows. */
 interface Confirmed {
-  /** In terms of performance.now(); 0: they are being asserted. */
-  untilMs: number;
+  /** In terms of performance.now(). */
+  readonly untilMs: number;
   readonly bound: ReadonlyMap<string, OperationMode>;
 }
 
@@ -70,6 +70,8 @@ export class Topology {
   /** By domain, on the present connection. */
   readonly #confirmed = new Map<string, Confirmed>();
   #confirmedOn: ChannelModel | undefined;
+  /** How often something was taken away. */
+  #removals = 0;
 
   /** `model` gives the present control connection. */
   constructor(options: TopologyOptions, model: () => ChannelModel | undefined) {
@@ -102,7 +104,10 @@ export class Topology {
     for (const queue of this.#options.ownQueues ?? []) await this.#assertOwnQueue(queue);
   }
 
-  /** The same as `assertDomain`; nothing where that was confirmed within `topology.checkIntervalMs`, as it is done anew so often. */
+  /**
+   * The same as `assertDomain`; nothing where that was confirmed a moment ago. It is done anew every `topology.checkIntervalMs` as long as
+   * RabbitMQ answers, so what was confirmed counts for twice as long.
+   */
   async requireDomain({ domain, operations }: DomainOperations): Promise<void> {
     const isSame = this.#confirmedOn !== undefined && this.#confirmedOn === this.#model();
     const { untilMs = 0, bound } = (isSame ? this.#confirmed.get(domain) : undefined) ?? {};
@@ -113,8 +118,8 @@ export class Topology {
   /** The queues of a domain and a binding for each of its operations. */
   async assertDomain({ domain, operations }: DomainOperations): Promise<void> {
     const { names, settings } = this.#options;
-    const untilMs = performance.now() + settings.checkIntervalMs;
-    const confirming = this.#confirming(domain, operations);
+    const untilMs = performance.now() + 2 * settings.checkIntervalMs;
+    const [model, removals] = [this.#model(), this.#removals];
     const queues = { read: names.queue(domain, 'read'), write: names.queue(domain, 'write') };
     await this.#withChannel(async (channel) => {
       for (const mode of MODES) {
@@ -126,13 +131,18 @@ export class Topology {
         await channel.bindQueue(queues[mode], names.requests, `${domain}.${operation}`);
       }
     });
-    confirming.untilMs = untilMs;
+    // n.b. what was taken away meanwhile has not been confirmed.
+    if (model !== this.#model() || removals !== this.#removals) return;
+    if (model !== this.#confirmedOn) this.#confirmed.clear();
+    this.#confirmedOn = model;
+    const bound = new Map(Object.entries(operations).map(([name, { mode }]) => [name, mode]));
+    this.#confirmed.set(domain, { untilMs, bound });
   }
 
   /** Ends the bindings of operations, so that requests for them are answered as unknown. */
   async unbind(domain: string, operations: BoundOperations): Promise<void> {
     const { names, settings } = this.#options;
-    this.#confirmed.delete(domain);
+    this.#taken(domain);
     if (!settings.declare) return;
     await this.#withChannel(async (channel) => {
       for (const [operation, { mode }] of Object.entries(operations)) {
@@ -143,7 +153,7 @@ export class Topology {
 
   /** Deletes the queues of a domain that nobody consumes and that hold nothing. */
   async deleteIdle(domain: string): Promise<void> {
-    this.#confirmed.delete(domain);
+    this.#taken(domain);
     if (!this.#options.settings.declare) return;
     for (const { queue, ready, consumers } of await this.status(domain)) {
       // n.b. quorum queues refuse if-empty and if-unused with a connection error, so the check comes first.
@@ -186,15 +196,10 @@ export class Topology {
     });
   }
 
-  /** n.b. what is taken away meanwhile has not been confirmed, whatever comes of it. */
-  #confirming(domain: string, operations: Manifest['operations']): Confirmed {
-    const model = this.#model();
-    if (model !== this.#confirmedOn) this.#confirmed.clear();
-    this.#confirmedOn = model;
-    const bound = new Map(Object.entries(operations).map(([name, { mode }]) => [name, mode]));
-    const confirming = { untilMs: 0, bound };
-    this.#confirmed.set(domain, confirming);
-    return confirming;
+  /** Something of the domain is about to be taken away. */
+  #taken(domain: string): void {
+    this.#removals += 1;
+    this.#confirmed.delete(domain);
   }
 
   #queueOptions(mode: OperationMode): Parameters<Channel['assertQueue']>[1] {
