@@ -62,6 +62,7 @@ function answering(domains: readonly string[], publish: HandOver['publish']): An
         return Promise.resolve([{ queue: `${domain}.write`, ready: MANY, consumers: 0 }]);
       },
       isAway: () => true,
+      rest: () => Promise.resolve(undefined),
     },
     model: () => abandoned.model,
     refuse: () => assert.fail('nobody waits for an answer'),

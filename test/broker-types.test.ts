@@ -114,7 +114,7 @@ async function openChannel(t: TestContext, prefix: string): Promise<Channel> {
   const model = await connect(services.rabbitmq?.url ?? '');
   const channel = await model.createChannel();
   lastFirst(t, async () => {
-    for (const queue of ['parrot', 'unrouted', 'dead']) await channel.deleteQueue(`${prefix}.${queue}`);
+    for (const queue of ['parrot', 'unrouted', 'dead', 'domains']) await channel.deleteQueue(`${prefix}.${queue}`);
     for (const exchange of ['request', 'unrouted', 'dead', 'event', 'admin', 'operate']) {
       await channel.deleteExchange(`${prefix}.${exchange}`);
     }

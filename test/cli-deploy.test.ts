@@ -175,6 +175,27 @@ describe('beds deploy and a host', () => {
     );
   });
 
+  it('refuses a rule of access that shuts out callers, and calls out one that lets in more', BOUND, async (t) => {
+    const { run, bundle, live } = await place(t);
+    const ruled = (version: string, rule: string | readonly string[]): Promise<string> =>
+      bundle(version, { access: { version: rule } });
+    assertRan(await run('deploy', await ruled('1.0.0', 'signed-in')), EXIT.ok);
+    const tight = await ruled('1.1.0', ['clerk']);
+    assertRan(
+      await run('deploy', tight),
+      EXIT.failed,
+      /notes 1\.1\.0 is rejected:\n +BEDS_ROLLOUT_BREAKING: version: access changed from every user to the roles clerk: every user may no longer/,
+    );
+    assert.equal(await live(), '1.0.0');
+    assertRan(await run('deploy', tight, '--allow-breaking'), EXIT.ok);
+    assertRan(await run('deploy', await ruled('1.2.0', ['clerk', 'auditor'])), EXIT.ok);
+    assertRan(
+      await run('diff', 'notes', '1.1.0', '1.2.0'),
+      EXIT.ok,
+      /^LOOSENS +version +access changed from the roles clerk to the roles auditor, clerk: auditor may now/m,
+    );
+  });
+
   it('takes over two domains together', BOUND, async (t) => {
     const { run, bundle } = await place(t);
     const paths = [await bundle('1.0.0'), await bundle('1.0.0', { domain: 'tasks' })];

@@ -332,8 +332,11 @@ describe('a dead letter', () => {
       ],
     );
     await eventually('the request', () => stand.sent.length === 1);
-    const { userId } = stand.sent[0]?.properties as { userId?: string };
-    assert.equal(userId, account);
+    const { userId, headers } = stand.sent[0]?.properties as {
+      readonly userId?: string;
+      readonly headers?: Readonly<Record<string, unknown>>;
+    };
+    assert.deepEqual([userId, headers?.['beds-in-name-of']], [account, 'shop'], 'it may no more than it might before');
     assert.equal(await stand.count(), 8);
   });
 

@@ -218,6 +218,100 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
       await assert.rejects(signIn('dora'), TOO_MANY);
     });
 
+    it('slows down who tries one password for many names, also by many at once', async () => {
+      const guess = (name: string): Promise<string> =>
+        client.sessions
+          .signIn({ name, password: 'summer 2026', where: { address: '192.0.2.77' } })
+          .then(() => 'let in', String);
+      assert.match(await guess('name'), /is wrong/);
+      // As if there had been more: three more are free.
+      await accounts.setFailures(27);
+      const beganMs = performance.now();
+      const said = await Promise.all(Array.from({ length: 60 }, (_, index) => guess(`name ${String(index)}`)));
+      const tried = said.filter((words) => words.includes('is wrong')).length;
+      // n.b. one may be under way in the other thread when the last free one fails; then each has to wait twice as long as the one before.
+      const most = 4 + Math.ceil(Math.log2(1 + (performance.now() - beganMs) / 1_000));
+      assert.ok(tried >= 3 && tried <= most, `${String(tried)} of 60 guesses were tried: ${said.join('; ')}`);
+      assert.equal(said.filter((words) => words.includes('Too many attempts')).length, 60 - tried);
+      await accounts.setFailures(0);
+    });
+
+    it('takes over no token that whoever signs in brings with him, and leaves all other sessions as they are', async () => {
+      const [olga, mallory] = [await make('olga'), await make('mallory')];
+      const theirs = await signIn('mallory');
+      const before = await signIn('olga');
+      const asked = { name: 'olga', password: PASSWORD };
+      const grant = await client.sessions.signIn(asked, { session: theirs.token });
+      const all = [grant, before, theirs].flatMap(({ token, refresh, session }) => [token, refresh, session]);
+      assert.equal(new Set(all).size, 9, 'each session has tokens of its own');
+      assert.equal((await seen(grant.token))?.id, olga);
+      assert.deepEqual((await seen(theirs.token))?.id, mallory, 'what was brought is whose it was');
+      assert.equal((await seen(before.token))?.session, before.session, 'and the other session of the user goes on');
+      const next = await client.sessions.refresh({ refresh: grant.refresh }, { session: theirs.token });
+      assert.deepEqual([next.session, next.user.id], [grant.session, olga]);
+      assert.equal((await seen(theirs.token))?.session, theirs.session);
+
+      const madeUp = `bs_${'F'.repeat(43)}`;
+      await assert.rejects(client.sessions.signIn(asked, { session: madeUp }), { code: 'BEDS_REQUEST_SIGN_IN' });
+      for (const brought of [
+        { token: madeUp },
+        { refresh: `br_${'F'.repeat(64)}` },
+        { session: theirs.session },
+        { id: theirs.session },
+        { where: { address: 'x', token: madeUp } },
+      ]) {
+        const refused = client.sessions.signIn({ ...asked, ...brought } as typeof asked);
+        await assert.rejects(refused, { code: 'BEDS_REQUEST_INVALID' }, JSON.stringify(brought));
+      }
+      assert.equal(await seen(madeUp), null);
+      assert.equal((await client.sessions.list({ user: olga }, operator)).length, 2);
+    });
+
+    it('gives tabs that refresh on two nodes in one moment the same pair, and ends the session whose old token comes back', async (t) => {
+      const second = startHostProcess(
+        t,
+        { ...accounts, pluginsDirectory: join(accounts.projectRoot, 'plugins') },
+        { node: { name: `${accounts.prefix}-2`, roles: ['tercero'] }, state: { directory: '.beds-2' } },
+      );
+      await second.serving;
+      const tabs = await Promise.all(Array.from({ length: 4 }, () => accounts.connect({ batching: false })));
+      await make('frida');
+      let rounds = 0;
+      const refreshed = async (
+        refresh: string,
+      ): Promise<readonly { token: string; node: string; refresh: string }[]> => {
+        rounds += 1;
+        const replies = await Promise.all(
+          tabs.map((tab, index) =>
+            tab.request({
+              ...{ v: 1, id: `${String(rounds)}-${String(index)}`, domain: 'sessions', op: 'refresh' },
+              ...{ payload: { refresh }, meta: { deadlineMs: 20_000 } },
+            }),
+          ),
+        );
+        return replies.map((reply) => {
+          assert.ok(reply.ok, JSON.stringify(reply));
+          const { token, refresh: next } = reply.data as { readonly token: string; readonly refresh: string };
+          return { token, refresh: next, node: reply.by.node };
+        });
+      };
+      let first = await signIn('frida');
+      let answers = await refreshed(first.refresh);
+      for (; new Set(answers.map(({ node }) => node)).size < 2 && rounds < 30;) {
+        first = await signIn('frida');
+        answers = await refreshed(first.refresh);
+      }
+      assert.equal(new Set(answers.map(({ node }) => node)).size, 2, 'both nodes refreshed it');
+      assert.equal(new Set(answers.map(({ token, refresh }) => `${token} ${refresh}`)).size, 1);
+      const { token = '', refresh = '' } = answers[0] ?? {};
+      assert.equal((await seen(token))?.session, first.session);
+      const later = await client.sessions.refresh({ refresh });
+      await assert.rejects(client.sessions.refresh({ refresh: first.refresh }), ENDED);
+      for (const ended of [token, later.token, first.token]) assert.equal(await seen(ended), null);
+      await assert.rejects(client.sessions.refresh({ refresh: later.refresh }), ENDED);
+      await second.stop();
+    });
+
     it('gives two tabs that refresh in one moment the same pair, and ends a session whose old token comes back', async () => {
       await make('fred');
       const first = await signIn('fred');
@@ -359,6 +453,7 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
       const id = await make('judy');
       const created = await events.next(({ topic, data }) => topic === 'user.created' && data['user'] === id);
       assert.deepEqual(created.data, { user: id, name: 'judy' });
+      await assert.rejects(make('JUDY'), { code: 'BEDS_TEMPLATE_CONFLICT' });
       await client.users.askReset({ name: 'nobody-of-this-name' });
       await client.users.askReset({ name: 'JUDY' });
       const asked = await events.next(({ topic }) => topic === 'password.reset-asked');
@@ -368,6 +463,11 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
       await client.users.reset({ token, password: 'brand new password' });
       await assert.rejects(client.users.reset({ token, password: 'brand new password' }), /was used/);
       assert.equal(await seen(before.token), null);
+      const changed = await events.next(({ topic }) => topic === 'user.changed');
+      assert.deepEqual(changed.data, { user: id, what: 'password' });
+      await events.next(({ topic, data: { user } }) => topic === 'session.revoked' && user === id);
+      const others = events.heard(({ topic }) => topic === 'user.created' || topic === 'password.reset-asked');
+      assert.deepEqual(others, [], 'nothing is told of what was refused or came to nothing');
       const took: number[] = [];
       for (let round = 0; round < 5; round += 1) {
         const { session, token: given } = await signIn('judy', 'brand new password');

@@ -68,7 +68,7 @@ for (const kind of ['mysql', 'mongodb'] as const) {
     };
 
     before(async () => {
-      nodes = await makeOrderNodes({ after: (end) => void endings.push(end) }, services, kind);
+      nodes = await makeOrderNodes({ after: (end) => void endings.push(end) }, services, { kind });
 
       mkdirSync(join(nodes.projectRoot, 'ordered'));
       admin = nodes.start('admin-1', 'admin');

@@ -54,7 +54,7 @@ for (const kind of ['mysql', 'mongodb'] as const) {
     let admin: HostProcess;
     const tokens = { viewer: '', operator: '', dba: '', nobody: '' };
     before(async () => {
-      nodes = await makeOrderNodes({ after: (end) => void endings.push(end) }, services, kind);
+      nodes = await makeOrderNodes({ after: (end) => void endings.push(end) }, services, { kind });
       admin = nodes.start('admin-1', 'admin');
       await Promise.all([admin.serving, nodes.start('app-1', 'app').serving]);
       for (const role of ['viewer', 'operator', 'dba'] as const) tokens[role] = await nodes.signIn(role, [role]);

@@ -208,6 +208,62 @@ describe('roles as processes of their own, by configuration alone', { timeout: 1
     assert.equal(await kept(), 1);
   });
 
+  it('the same holds for the role that means by * what no role names, also for a node that is new', async (t) => {
+    const { client, place, start, status } = await makeNodes(t);
+    await start('accounts', 'tercero').serving;
+    const orders = client.domain('orders');
+    const code = (asked: Promise<unknown>): Promise<unknown> =>
+      asked.then(
+        () => 'answered',
+        (error: unknown) => (error as { readonly code?: unknown }).code,
+      );
+    await assert.rejects(orders.call('round', {}, { deadlineMs: 30_000 }), {
+      code: 'BEDS_REQUEST_ROLE_ABSENT',
+      message: 'No node that plays the role appServer serves this domain.',
+    });
+    const seen = await status();
+    assert.equal(seen.code, 1);
+    assert.match(
+      seen.text,
+      /No node plays the role appServer: requests to all domains that no role names fail with BEDS_REQUEST_ROLE_ABSENT/,
+    );
+
+    const app = start('app', 'appServer');
+    await app.serving;
+    assert.equal(await code(orders.call('keep', {}, { deadlineMs: 10_000 })), 'answered');
+    // n.b. either node answers what RabbitMQ has no binding for.
+    await eventually('both nodes know', async () => {
+      const unknown = Array.from({ length: 10 }, () => code(client.domain('songs').fetch({})));
+      return (await Promise.all(unknown)).every((each) => each === 'BEDS_REQUEST_UNKNOWN_DOMAIN');
+    });
+    const nothing = Array.from({ length: 10 }, () => code(orders.call('nothing', {})));
+    assert.deepEqual([...new Set(await Promise.all(nothing))], ['BEDS_REQUEST_UNKNOWN_OPERATION']);
+
+    await app.kill();
+    const waiting = code(orders.call('ask', {}, { deadlineMs: 60_000 }));
+    // A node that was not there when the other one was learns of the domain all the same.
+    const second = start('more', 'tercero');
+    await second.serving;
+    assert.equal(await waiting, 'BEDS_REQUEST_ROLE_ABSENT', 'also to who asked before that was certain');
+    const beganMs = performance.now();
+    const many = Array.from({ length: 100 }, (_, index) =>
+      code(orders.call(index % 2 === 0 ? 'keep' : 'ask', {}, { deadlineMs: 30_000 })),
+    );
+    assert.deepEqual([...new Set(await Promise.all(many))], ['BEDS_REQUEST_ROLE_ABSENT']);
+    assert.ok(performance.now() - beganMs < 10_000, 'nobody waits for a deadline');
+    const caller = await PlainCaller.open(place);
+    const body = envelope('keep', { domain: 'orders', payload: {} });
+    caller.send({ routingKey: 'orders.keep', body, properties: { persistent: true } });
+    assert.equal(await code(orders.call('ask', {}, { deadlineMs: 30_000 })), 'BEDS_REQUEST_ROLE_ABSENT');
+
+    const kept = async (): Promise<number> => ((await place.dba.query('SELECT text FROM note'))[0] as unknown[]).length;
+    assert.equal(await kept(), 1);
+    await start('app', 'appServer').serving;
+    await eventually('calls go on', async () => (await code(orders.call('ask', {}))) === 'answered');
+    await eventually('what nobody waits for is carried out', async () => (await kept()) === 2);
+    assert.equal((await status()).code, 0);
+  });
+
   it('the other node may be killed and come back: calls go on', async (t) => {
     const { client, start } = await makeNodes(t);
     const tercero = start('accounts', 'tercero');

@@ -145,8 +145,10 @@ describe('the example of a server for browsers', () => {
     assert.equal((await post('/sign-in', { name: 'ann', password: 'right' }, {})).status, 403, 'another page');
     const wrong = await post('/sign-in', { name: 'ann', password: 'wrong' });
     assert.deepEqual([wrong.status, wrong.headers.get('set-cookie')], [403, null]);
-    const signedIn = await post('/sign-in', { name: 'ann', password: 'right' });
+    const brought = { origin, cookie: `id=${'a'.repeat(43)}` };
+    const signedIn = await post('/sign-in', { name: 'ann', password: 'right' }, brought);
     const cookie = signedIn.headers.get('set-cookie') ?? '';
+    assert.ok(!cookie.includes('a'.repeat(43)), 'what a page brings is not taken over');
     assert.match(cookie, /^id=[\w-]{43}; Max-Age=\d+; Path=\/; HttpOnly; Secure; SameSite=Strict$/);
     const mine = { cookie: cookie.split(';')[0] ?? '' };
     const cities = await fetch(`${base}/cities?country=CH`, { headers: mine });

@@ -131,7 +131,10 @@ export class DeadLetterDesk {
       if (why !== undefined) return why;
       if (bytes > 0 && bytes + message.content.length > MAX_SENT_BYTES) return 'enough';
       bytes += message.content.length;
-      const { body, properties } = renewed(view, message, this.#programs.isAsked ? this.#account : undefined);
+      // n.b. it may what its program may when it is delivered, and is that program's letter should it die again.
+      const from = { userId: userOf(message.properties, this.#programs) };
+      const inNameOf = this.#programs.isAsked ? this.#programs.copyInNameOf(from) : {};
+      const { body, properties } = renewed(view, message, inNameOf);
       const { routingKey } = message.fields;
       taken(held.publish({ exchange: this.#names.requests, routingKey, body, properties }));
       return undefined;
@@ -143,11 +146,6 @@ export class DeadLetterDesk {
       taken(Promise.resolve('kept'));
       return undefined;
     });
-  }
-
-  get #account(): string {
-    const { username } = new URL(this.#options.config.amqp.url);
-    return username === '' ? 'guest' : decodeURIComponent(username);
   }
 
   /** Why a letter cannot be sent again, in words. */
@@ -164,7 +162,6 @@ export class DeadLetterDesk {
       return 'a domain asked in its own name, which only the host can that it runs on';
     }
     if (!this.#programs.isAsked) return undefined;
-    // n.b. hosts do not ask which program a host asks for.
     const user = userOf(properties, this.#programs);
     if (requests.every((request) => this.#programs.mayAsk(user, request))) return undefined;
     return 'the program that sent it may not call that operation';
@@ -576,7 +573,7 @@ function parsed(content: Buffer): unknown {
 function renewed(
   { id, resent }: DeadLetterView,
   { content, properties }: ConsumeMessage,
-  account: string | undefined,
+  { userId, headers: inNameOf }: Pick<Options.Publish, 'userId' | 'headers'>,
 ): { readonly body: Buffer; readonly properties: Options.Publish } {
   const nowMs = Date.now();
   const {
@@ -603,10 +600,11 @@ function renewed(
         ...(Object.fromEntries([...kept, ...times]) as Record<string, unknown>),
         [LETTER]: letter,
         [RESENT]: resent + 1,
+        ...(inNameOf as Record<string, unknown> | undefined),
       },
       messageId: textOf(own.messageId) ?? letter,
       persistent: true,
-      ...(account === undefined ? {} : { userId: account }),
+      ...(userId === undefined ? {} : { userId }),
     },
   };
 }

@@ -9,6 +9,8 @@ export interface Names {
   readonly unrouted: string;
   /** Exchange and queue of rejected messages. */
   readonly dead: string;
+  /** Queue of the names of all domains that have queues: nobody consumes it, and RabbitMQ tells no names otherwise. */
+  readonly domains: string;
   /** Topic exchange of events. */
   readonly events: string;
   /** Topic exchange of what happened in domains: `session.revoked`. */
@@ -30,6 +32,7 @@ export function makeNames(prefix: string): Names {
     requests: `${prefix}.request`,
     unrouted: `${prefix}.unrouted`,
     dead: `${prefix}.dead`,
+    domains: `${prefix}.domains`,
     events: `${prefix}.event`,
     happened: `${prefix}.events`,
     admin: `${prefix}.admin`,

@@ -20,6 +20,9 @@ const ANSWER_MS = 10_000;
 /** Messages that are kept for inspection after they were rejected. */
 const MAX_DEAD = 100_000;
 
+/** Names of domains that are kept, a message each. n.b. each start of a node says its own again, so what is dropped is old. */
+const MAX_NAMES = 10_000;
+
 export interface TopologyOptions {
   readonly names: Names;
   readonly settings: Config['topology'];
@@ -95,6 +98,7 @@ export class Topology {
       await channel.assertExchange(names.unrouted, 'fanout', { durable: true });
       await channel.assertQueue(names.unrouted, { durable: true, messageTtl: UNROUTED_TTL_MS });
       await channel.bindQueue(names.unrouted, names.unrouted, '');
+      await channel.assertQueue(names.domains, { durable: true, maxLength: MAX_NAMES });
       await channel.assertExchange(names.requests, 'topic', { durable: true, alternateExchange: names.unrouted });
       await channel.assertExchange(names.events, 'topic', { durable: true });
       await channel.assertExchange(names.happened, 'topic', { durable: true });
@@ -126,6 +130,7 @@ export class Topology {
         if (settings.declare) await channel.assertQueue(queues[mode], this.#queueOptions(mode));
         else await channel.checkQueue(queues[mode]);
       }
+      channel.sendToQueue(names.domains, Buffer.from(domain), { persistent: true });
       if (!settings.declare) return;
       for (const [operation, { mode }] of Object.entries(boundOperations({ operations }))) {
         await channel.bindQueue(queues[mode], names.requests, `${domain}.${operation}`);
@@ -155,10 +160,13 @@ export class Topology {
   async deleteIdle(domain: string): Promise<void> {
     this.#taken(domain);
     if (!this.#options.settings.declare) return;
+    let left = 0;
     for (const { queue, ready, consumers } of await this.status(domain)) {
       // n.b. quorum queues refuse if-empty and if-unused with a connection error, so the check comes first.
       if (ready === 0 && consumers === 0) await this.#withChannel((channel) => channel.deleteQueue(queue));
+      else left += 1;
     }
+    if (left === 0) await this.knownDomains(domain);
   }
 
   /** Depth and consumers of the domain's queues; a queue that does not exist is left out. */
@@ -176,6 +184,25 @@ export class Topology {
     return found.flatMap((entry) =>
       entry === undefined ? [] : [{ queue: entry.queue, ready: entry.messageCount, consumers: entry.consumerCount }],
     );
+  }
+
+  /**
+   * The domains that any node has served, but for one that has no queues any more. n.b. who asks holds the names for a moment, so that
+   * another one who asks meanwhile learns of fewer.
+   */
+  async knownDomains(gone?: string): Promise<readonly string[]> {
+    const known = new Set<string>();
+    await this.#withChannel(async (channel) => {
+      for (let count = 0; count < MAX_NAMES; count += 1) {
+        const message = await channel.get(this.#options.names.domains);
+        if (message === false) break;
+        const name = message.content.toString();
+        if (name === gone || known.has(name)) channel.ack(message);
+        else known.add(name);
+      }
+      // n.b. the others go back when the channel closes.
+    });
+    return [...known];
   }
 
   async #assertOwnQueue({ name, bindings = {}, isShared, keepsDead, lossyBytes }: OwnQueue): Promise<void> {

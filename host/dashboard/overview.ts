@@ -185,12 +185,10 @@ function absentRoles({ nodes }: Seen): readonly Trouble[] {
   const absent = new Map(nodes.flatMap(({ status }) => Object.entries(status.rolesOfOthers)));
   return [...absent]
     .filter(([role]) => !played.has(role))
-    .map(([role, of]) =>
-      trouble(
-        `No node plays the role ${role}${of.length === 0 ? '' : `: nothing answers ${of.join(', ')}`}.`,
-        '/nodes',
-      ),
-    );
+    .map(([role, of]) => {
+      const names = of.map((domain) => (domain === '*' ? 'all domains that no role names' : domain)).join(', ');
+      return trouble(`No node plays the role ${role}${names === '' ? '' : `: nothing answers ${names}`}.`, '/nodes');
+    });
 }
 
 function waitingWrites({ nodes }: Seen): readonly Trouble[] {

@@ -9,9 +9,9 @@ import type { RemoteDomains } from './remote-domains.js';
 import { hasReplyTo } from './request-scope.js';
 
 export interface AbsentRolesOptions {
-  /** Domains that roles of other nodes name. */
+  /** What roles of other nodes have: domains that they name, and `*`. */
   readonly domains: readonly string[];
-  readonly remote: Pick<RemoteDomains, 'look' | 'isAway'>;
+  readonly remote: Pick<RemoteDomains, 'look' | 'isAway' | 'rest'>;
   readonly model: () => ChannelModel | undefined;
   /** Answers a request of a domain that nobody serves, and settles it. */
   readonly refuse: (delivery: Delivery) => void;
@@ -39,7 +39,7 @@ const REFUSED_MS = 30_000;
  */
 export class AbsentRoles {
   readonly #options: AbsentRolesOptions;
-  readonly #held = new Map<string, Delivery[]>();
+  readonly #held = new Map<string, readonly Delivery[]>();
   /** By queue. n.b. RabbitMQ closes the channel over one that it refuses: what others hold would be marked as delivered before. */
   readonly #open = new Map<string, Promise<Opened>>();
   /** Until when a queue is left alone that could not be read, in terms of performance.now(). */
@@ -76,8 +76,11 @@ export class AbsentRoles {
   }
 
   async #lookAtAll(): Promise<number> {
-    const { domains, remote, holdMs } = this.#options;
+    const { domains: named, remote, holdMs } = this.#options;
+    const beganMs = performance.now();
     let nextMs = LOOK_MS;
+    const domains = new Set([...named, ...this.#held.keys(), ...((await remote.rest()) ?? [])]);
+    domains.delete('*');
     for (const domain of domains) {
       const queues = await remote.look(domain);
       if (queues === undefined) continue;
@@ -86,7 +89,8 @@ export class AbsentRoles {
         continue;
       }
       // n.b. without queues nothing can lie in one, and RabbitMQ writes a line each time it is asked for one that it has not.
-      if (queues.length > 0) nextMs = Math.min(nextMs, ABSENT_LOOK_MS);
+      // It takes a while for many of them.
+      if (queues.length > 0) nextMs = Math.min(nextMs, Math.max(ABSENT_LOOK_MS, performance.now() - beganMs));
       await this.#giveBack(domain, performance.now() - holdMs);
       for (const queue of queues) if ((await this.#tryTake(domain, queue)) === MOST_AT_ONCE) nextMs = 0;
     }
@@ -163,11 +167,16 @@ export class AbsentRoles {
   #dropGone(): void {
     for (const [domain, held] of this.#held) {
       for (const delivery of held) if (!delivery.isLive) delivery.settle('requeue');
-      this.#held.set(
+      this.#hold(
         domain,
         held.filter(({ isLive }) => isLive),
       );
     }
+  }
+
+  #hold(domain: string, deliveries: readonly Delivery[]): void {
+    if (deliveries.length === 0) this.#held.delete(domain);
+    else this.#held.set(domain, deliveries);
   }
 
   /** What is held, or what of it came before a moment. */
@@ -175,7 +184,7 @@ export class AbsentRoles {
     const held = this.#held.get(domain) ?? [];
     const old = held.filter(({ receivedAtMs }) => receivedAtMs < beforeMs);
     if (old.length === 0) return;
-    this.#held.set(
+    this.#hold(
       domain,
       held.filter((delivery) => !old.includes(delivery)),
     );

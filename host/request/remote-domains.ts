@@ -15,9 +15,17 @@ export interface RemoteOptions {
   readonly exchange: string;
   readonly connectTimeoutMs: number;
   readonly queuesOf: (domain: string) => Promise<readonly QueueStatus[]>;
+  /** All domains that any node has served. */
+  readonly knownDomains: () => Promise<readonly string[]>;
+  /** Whether this node serves the domain. */
+  readonly serves: (domain: string) => boolean;
   /** Roles that this node does not play, with the domains that they name. */
   readonly rolesOfOthers: Readonly<Record<string, readonly string[]>>;
 }
+
+/** All domains that no role names. */
+const REST = '*';
+const NO_REST: Promise<undefined> = Promise.resolve(undefined);
 
 /** Calls of one thread that may wait for another node. */
 const MOST_CALLS = 2_000;
@@ -59,6 +67,10 @@ export class RemoteDomains {
   readonly #served = new Map<string, { readonly untilMs: number; readonly isServed: Promise<boolean> }>();
   /** Since when nobody was seen to serve a domain, in terms of performance.now(). */
   readonly #unservedSince = new Map<string, number>();
+  /** Of the role that means all others by `*`: a domain that was served when it was looked at. */
+  #seenServed: string | undefined;
+  readonly #rest = new Asked(() => this.#lookAtRest(), undefined);
+  readonly #known = new Asked(() => this.#options.knownDomains(), []);
   #calls = 0;
   #underWay = 0;
 
@@ -97,7 +109,7 @@ export class RemoteDomains {
   isServed(domain: string): Promise<boolean> {
     const known = this.#served.get(domain);
     if (known !== undefined && performance.now() < known.untilMs) return known.isServed;
-    const isServed = this.look(domain).then((queues) => queues?.some(({ consumers }) => consumers > 0) === true);
+    const isServed = this.look(domain).then((queues) => isConsumed(queues));
     this.#served.set(domain, { untilMs: performance.now() + KNOWN_MS, isServed });
     return isServed;
   }
@@ -107,7 +119,7 @@ export class RemoteDomains {
     const nowMs = performance.now();
     const queues = await this.#options.queuesOf(domain).catch(() => undefined);
     // n.b. who cannot ask RabbitMQ knows of nobody that he is away.
-    if (queues === undefined || queues.some(({ consumers }) => consumers > 0)) this.#unservedSince.delete(domain);
+    if (queues === undefined || isConsumed(queues)) this.#unservedSince.delete(domain);
     else if (!this.#unservedSince.has(domain)) this.#unservedSince.set(domain, nowMs);
     return queues;
   }
@@ -118,8 +130,48 @@ export class RemoteDomains {
     return sinceMs !== undefined && performance.now() - sinceMs >= BACK_WITHIN_MS;
   }
 
-  /** The role of others that names a domain. */
+  /** The role of others that names a domain, or means it by `*`. */
   roleOf(domain: string): string | undefined {
+    return this.#roleThatHas(domain) ?? this.#roleThatHas(REST);
+  }
+
+  /**
+   * The domains that a role of others means by `*`, while nobody was seen to serve any of them. Undefined: somebody plays the role, there is
+   * none, or RabbitMQ cannot be asked. Never rejects.
+   */
+  rest(): Promise<readonly string[] | undefined> {
+    return this.#roleThatHas(REST) === undefined ? NO_REST : this.#rest.get();
+  }
+
+  async #lookAtRest(): Promise<readonly string[] | undefined> {
+    if (this.#seenServed !== undefined && isConsumed(await this.look(this.#seenServed))) return undefined;
+    this.#seenServed = undefined;
+    const known = await this.#options.knownDomains();
+    const rest = known.filter((domain) => !this.#options.serves(domain) && this.#roleThatHas(domain) === undefined);
+    for (const domain of rest) {
+      const queues = await this.look(domain);
+      if (queues !== undefined && !isConsumed(queues)) continue;
+      // n.b. who is looked at no more is not known to be away.
+      for (const each of rest) this.#unservedSince.delete(each);
+      if (queues !== undefined) this.#seenServed = domain;
+      return undefined;
+    }
+    return rest;
+  }
+
+  /** Makes (does not throw) the error of a request to a domain of others that RabbitMQ had no binding for. */
+  async unbound(domain: string): Promise<BedsError> {
+    const isNamed = this.#roleThatHas(domain) !== undefined;
+    if (!isNamed) {
+      if ((await this.rest()) !== undefined) return this.absent(domain);
+      // n.b. whoever makes up names of domains is not looked after.
+      if (!(await this.#known.get()).includes(domain)) return requestErrors.make('BEDS_REQUEST_UNKNOWN_DOMAIN');
+    }
+    if (await this.isServed(domain)) return requestErrors.make('BEDS_REQUEST_UNKNOWN_OPERATION');
+    return isNamed ? this.absent(domain) : requestErrors.make('BEDS_REQUEST_UNKNOWN_DOMAIN');
+  }
+
+  #roleThatHas(domain: string): string | undefined {
     const [role] = Object.entries(this.#options.rolesOfOthers).find(([, domains]) => domains.includes(domain)) ?? [];
     return role;
   }
@@ -161,8 +213,34 @@ export class RemoteDomains {
   }
 }
 
+/** What is asked for at most once in a while, and is `otherwise` where it cannot be had. */
+class Asked<T> {
+  readonly #ask: () => Promise<T>;
+  readonly #otherwise: T;
+  #untilMs = 0;
+  #answer: Promise<T> | undefined;
+
+  constructor(ask: () => Promise<T>, otherwise: T) {
+    this.#ask = ask;
+    this.#otherwise = otherwise;
+  }
+
+  get(): Promise<T> {
+    if (this.#answer !== undefined && performance.now() < this.#untilMs) return this.#answer;
+    this.#untilMs = Infinity;
+    this.#answer = this.#ask()
+      .catch(() => this.#otherwise)
+      .finally(() => (this.#untilMs = performance.now() + KNOWN_MS));
+    return this.#answer;
+  }
+}
+
 /** n.b. whoever stands in for a host may leave `by` out. */
 type Answer = ReplyEnvelope | (ReplyEnvelope & { readonly by?: undefined });
+
+function isConsumed(queues: readonly QueueStatus[] | undefined): boolean {
+  return queues?.some(({ consumers }) => consumers > 0) === true;
+}
 
 function envelopeOf(call: DomainCall, id: string, deadlineMs: number): RequestEnvelope {
   const { domain, op, input, scope, mode, depth, authority, span } = call;

@@ -64,7 +64,7 @@ export interface RequestPathOptions {
   readonly poison: PoisonTracker;
   readonly callers: CallerBook;
   readonly gaps: Pick<LoopGaps, 'readSince'>;
-  readonly remote: Pick<RemoteDomains, 'call' | 'isServed' | 'roleOf' | 'absent'>;
+  readonly remote: Pick<RemoteDomains, 'call' | 'roleOf' | 'absent' | 'unbound'>;
   /** Whether this node serves the domain. */
   readonly serves: (domain: string) => boolean;
   /** A write was answered, of a domain that keeps events. */
@@ -590,9 +590,7 @@ export class RequestPath implements ContextHost {
       const isInDoubt = delivery.redelivered && delivery.isWrite;
       attempt.failed(isInDoubt ? requestErrors.make('BEDS_REQUEST_INDETERMINATE') : remote.absent(domain));
     } else {
-      void remote.isServed(domain).then((isServed) => {
-        attempt.failed(isServed ? requestErrors.make('BEDS_REQUEST_UNKNOWN_OPERATION') : remote.absent(domain));
-      });
+      void remote.unbound(domain).then((error) => attempt.failed(error));
     }
   }
 

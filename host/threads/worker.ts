@@ -111,11 +111,13 @@ export class BrokerThread {
     this.#access = new Access({ ...config, resolve, hasEnded, readToken, listen });
     this.#revocations = new Revocations(names.happened, this.#access);
     const topology = new Topology({ names, settings: config.topology }, () => this.#eventsModel);
+    const serves = (domain: string): boolean => brokers.some((plan) => servesDomain(plan, domain));
     this.#remote = new RemoteDomains({
       ...{ url: urls.amqp, name: `${node}/${thread}/domains`, exchange: names.requests },
       connectTimeoutMs: config.amqp.connectTimeoutMs,
       queuesOf: (domain) => topology.status(domain),
-      rolesOfOthers: rolesOfOthers(config),
+      knownDomains: () => topology.knownDomains(),
+      ...{ serves, rolesOfOthers: rolesOfOthers(config) },
     });
     this.#spans = config.tracing.endpoint === '' ? undefined : new SpanBuffer();
     this.#path = new RequestPath({
@@ -128,7 +130,7 @@ export class BrokerThread {
       poison: this.#poison,
       gaps: this.#gaps,
       remote: this.#remote,
-      serves: (domain) => brokers.some((plan) => servesDomain(plan, domain)),
+      serves,
       wrote: () => this.#wrote(),
       entering: this.#code.enter,
       access: this.#access,
@@ -167,9 +169,8 @@ export class BrokerThread {
 
   #answerForAbsent({ requests: exchange }: Names): AbsentRoles {
     const { config } = this.#data;
-    const domains = Object.values(rolesOfOthers(config)).flat();
     return new AbsentRoles({
-      domains: domains.filter((domain) => domain !== '*'),
+      domains: Object.values(rolesOfOthers(config)).flat(),
       remote: this.#remote,
       model: () => this.#eventsModel,
       refuse: this.#path.refuse,

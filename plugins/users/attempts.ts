@@ -61,6 +61,16 @@ export class Attempt {
     throw tooMany(FIRST_WAIT_MS);
   }
 
+  /**
+   * Throws where its caller has failed too often since it began: what waits for its turn was let in before others of the same caller had
+   * failed, and there may be many.
+   */
+  async mayStill(now: number): Promise<void> {
+    const { rows } = await this.#db.attempts({ where: { id: this.#caller } });
+    const waitMs = waitOf(rows[0] ?? NONE, FREE.caller, now);
+    if (waitMs > 0) throw tooMany(waitMs);
+  }
+
   async #take(seen: number, failures: number, now: number): Promise<boolean> {
     try {
       return (await this.#db.attemptTake({ id: this.#name, seen, failures, failed_at: now })).affected > 0;

@@ -40,7 +40,12 @@ export const definition = {
         .extend({ id }),
       user,
     ),
-    resetPassword: procedure('user_reset', { reset_hash: hash, now: instant, password, event }, user),
+    byReset: procedure('user_by_reset', { reset_hash: hash, now: instant }, { id, sessions_after: instant }),
+    resetPassword: procedure(
+      'user_reset',
+      { reset_hash: hash, now: instant, password, sessions_after: instant, event },
+      user,
+    ),
     erase: procedure('user_erase', { id, deleted_at: instant, event }),
     secret: procedure(
       'user_secret',

@@ -1,11 +1,15 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { refused } from '@beds/sdk';
 import { told } from './outbox.js';
 import { hashPassword } from './password.js';
 
+/** Characters of a key; a letter may become eighteen by its normal form. */
+const LONGEST_KEY = 200;
+
 /** The form in which two names are the same. */
 export function keyOf(name: string): string {
-  return name.normalize('NFKC').trim().toLowerCase();
+  const key = name.toWellFormed().normalize('NFKC').trim().toLowerCase();
+  return key.length <= LONGEST_KEY ? key : createHash('sha256').update(key).digest('hex');
 }
 
 export function strong(password: string): string {

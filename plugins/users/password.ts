@@ -18,27 +18,39 @@ interface Salted extends Cost {
 
 let turn: Promise<unknown> = Promise.resolve();
 
+interface Terms {
+  readonly signal?: AbortSignal | undefined;
+  /** What is done when its turn has come; where it throws, that was all. */
+  readonly before?: () => Promise<void>;
+}
+
 /** One at a time in each thread, so that sign-ins leave processors to others; what nobody waits for any more is not begun. */
-function derive(password: string, { salt, logN, r, p }: Salted, signal?: AbortSignal): Promise<Buffer> {
-  const work = (): Promise<Buffer> =>
-    new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
-      const N = 2 ** logN;
-      const options = { N, r, p, maxmem: 256 * N * r };
-      scrypt(password.normalize('NFKC'), salt, KEY_BYTES, options, (error, key) => {
-        if (error === null) resolve(key);
-        else reject(error);
-      });
-    });
+function derive(password: string, salted: Salted, { signal, before }: Terms): Promise<Buffer> {
+  const work = async (): Promise<Buffer> => {
+    signal?.throwIfAborted();
+    await before?.();
+    return derived(password, salted);
+  };
   const mine = turn.then(work);
   turn = mine.catch(() => undefined);
   return mine;
 }
 
+function derived(password: string, { salt, logN, r, p }: Salted): Promise<Buffer> {
+  const N = 2 ** logN;
+  const options = { N, r, p, maxmem: 256 * N * r };
+  return new Promise((resolve, reject) => {
+    scrypt(password.normalize('NFKC'), salt, KEY_BYTES, options, (error, key) => {
+      if (error === null) resolve(key);
+      else reject(error);
+    });
+  });
+}
+
 /** What is kept of a password: `scrypt$15$8$3$<salt>$<key>`. */
 export async function hashPassword(password: string, signal?: AbortSignal): Promise<string> {
   const salt = randomBytes(SALT_BYTES);
-  const key = await derive(password, { ...COST, salt }, signal);
+  const key = await derive(password, { ...COST, salt }, { signal });
   const { logN, r, p } = COST;
   return `scrypt$${logN}$${r}$${p}$${salt.toString('base64url')}$${key.toString('base64url')}`;
 }
@@ -67,11 +79,11 @@ export interface Comparison {
 export async function comparePassword(
   password: string,
   kept: string | undefined,
-  signal?: AbortSignal,
+  terms: Terms = {},
 ): Promise<Comparison> {
   const stored = parse(kept ?? '');
   const { key, ...cost } = stored ?? NOBODY;
-  const isSame = timingSafeEqual(await derive(password, cost, signal), key);
+  const isSame = timingSafeEqual(await derive(password, cost, terms), key);
   const isOutdated = cost.logN !== COST.logN || cost.r !== COST.r || cost.p !== COST.p;
   return { isRight: isSame && stored !== undefined, isOutdated };
 }

@@ -33,6 +33,10 @@ function existing<T>(found: T | undefined): T {
   return found;
 }
 
+function unusable(): Error {
+  return refused('The token is wrong, was used, or is too old.');
+}
+
 function isTaken(error: unknown): boolean {
   return (error as { readonly code?: unknown }).code === 'BEDS_STORE_CONFLICT';
 }
@@ -51,7 +55,8 @@ async function passwordHolder(db: Database, trial: Trial): Promise<Secret> {
   await attempt.begin(Date.now());
   const named = await db.secret({ name_key: nameKey });
   const found = id === undefined || named?.id === id ? named : undefined;
-  const { isRight, isOutdated } = await comparePassword(password, found?.password, signal);
+  const terms = { signal, before: () => attempt.mayStill(Date.now()) };
+  const { isRight, isOutdated } = await comparePassword(password, found?.password, terms);
   if (found === undefined || !isRight || found.disabled) {
     await attempt.failed(Date.now());
     throw refused('Name or password is wrong.');
@@ -61,10 +66,16 @@ async function passwordHolder(db: Database, trial: Trial): Promise<Secret> {
   return found;
 }
 
-/** The moment until which all sessions of a user have ended. It never goes back, whatever clock the host before had: of two at once the database keeps the later one. */
+/**
+ * The moment until which all sessions have ended of a user whose others ended until `before`, whatever clock the host then had: of two at
+ * once the database keeps the later one.
+ */
+function endAfter(before: number): number {
+  return Math.max(Date.now() + CLOCKS_DIFFER_MS, before + 2);
+}
+
 async function sessionsEndAt(db: Database, id: string): Promise<number> {
-  const found = await db.brief({ id });
-  return Math.max(Date.now() + CLOCKS_DIFFER_MS, (found?.sessions_after ?? 0) + 2);
+  return endAfter((await db.brief({ id }))?.sessions_after ?? 0);
 }
 
 /** Resolves when `stepMs`, or a multiple of it, have passed since a moment. */
@@ -210,14 +221,17 @@ export const operations = {
   reset: mutation(
     { input: { token: t.string({ max: 100 }), password }, output: signedIn },
     async ({ input, db, signal }) => {
-      const kept = await hashPassword(strong(input.password), signal);
-      const at = Date.now();
+      const password = strong(input.password);
       const hash = sha256(input.token);
-      const event = told(at, ['user.changed', { what: 'password' }]);
-      const found = await db.resetPassword({ reset_hash: hash, now: at, password: kept, event });
-      if (found === undefined) throw refused('The token is wrong, was used, or is too old.');
-      const after = await sessionsEndAt(db, found.id);
-      await db.change({ id: found.id, sessions_after: after, event: told(at, sessionsOf(found.id)), outbox_at: at });
+      const named = await db.byReset({ reset_hash: hash, now: Date.now() });
+      if (named === undefined) throw unusable();
+      const kept = await hashPassword(password, signal);
+      const at = Date.now();
+      const event = told(at, ['user.changed', { user: named.id, what: 'password' }], sessionsOf(named.id));
+      const ended = { sessions_after: endAfter(named.sessions_after), event };
+      // n.b. of two who have the token one is the first.
+      const found = await db.resetPassword({ reset_hash: hash, now: at, password: kept, ...ended });
+      if (found === undefined) throw unusable();
       return { id: found.id, name: found.name, roles: found.roles };
     },
   ),

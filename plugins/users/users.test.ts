@@ -66,6 +66,40 @@ describe('users', () => {
     await asked(40, 3_600_100);
   });
 
+  it('sets a password by a token in one write, with the end of all sessions and what others are told of it', async () => {
+    const writes: Record<string, unknown>[] = [];
+    const asked: string[] = [];
+    const endedBefore = Date.now() + 600_000;
+    const { objects } = fakes('', { failures: 0, failed_at: 0 });
+    const byReset = ({ reset_hash: hash }: { readonly reset_hash: string }): unknown => {
+      asked.push(hash);
+      return asked.length === 1 ? undefined : { id: 'u1', sessions_after: endedBefore };
+    };
+    const resetPassword = (write: Record<string, unknown>): unknown => {
+      writes.push(write);
+      const { sessions_after: _, ...shown } = ann;
+      return writes.length === 1 ? { ...shown, created_at: 1, password_at: 2 } : undefined;
+    };
+    const users = testDomain(template, { objects: { ...objects, byReset, resetPassword } } as Fakes);
+    const reset = (): Promise<unknown> => users.reset({ token: 'bp_x', password: PASSWORD });
+    const unusable = { code: 'BEDS_TEMPLATE_REFUSED', message: 'The token is wrong, was used, or is too old.' };
+    await assert.rejects(reset(), unusable);
+    await reset();
+    await assert.rejects(reset(), unusable, 'another one was quicker');
+    const [{ sessions_after: endedUntil, event } = {}] = writes;
+    assert.ok(Number(endedUntil) > endedBefore, 'not before what has ended already');
+    const told = String(event)
+      .split('\n')
+      .map((line) => JSON.parse(line) as { readonly topic: string; readonly data: unknown });
+    assert.deepEqual(
+      told.map(({ topic, data }) => [topic, data]),
+      [
+        ['user.changed', { user: 'u1', what: 'password' }],
+        ['session.revoked', { user: 'u1' }],
+      ],
+    );
+  });
+
   it('refuses passwords that are too short', async () => {
     const users = testDomain(template, { user: OPERATOR });
     await assert.rejects(users.create({ name: 'Ann', password: '1234567' }), { code: 'BEDS_TEMPLATE_REFUSED' });

@@ -109,9 +109,9 @@ export function makeDataPlane(
     gaps: { readSince: (nowMs) => nowMs },
     remote: {
       call: () => Promise.reject(new TypeError('there is no other node')),
-      isServed: () => Promise.resolve(false),
       roleOf: () => undefined,
       absent: () => requestErrors.make('BEDS_REQUEST_ROLE_ABSENT'),
+      unbound: () => Promise.resolve(requestErrors.make('BEDS_REQUEST_ROLE_ABSENT')),
     },
     serves: () => true,
     wrote: () => undefined,

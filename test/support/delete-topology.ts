@@ -9,7 +9,8 @@ export async function deleteTopology(
   const model = await connect(url);
   const channel = await model.createChannel();
   const ofDomains = domains.flatMap((domain) => [`req.${domain}.read`, `req.${domain}.write`]);
-  for (const queue of ['unrouted', 'dead', ...queues, ...ofDomains]) await channel.deleteQueue(`${prefix}.${queue}`);
+  for (const queue of ['unrouted', 'dead', 'domains', ...queues, ...ofDomains])
+    await channel.deleteQueue(`${prefix}.${queue}`);
   for (const exchange of ['request', 'unrouted', 'dead', 'event', 'events', 'admin', 'operate']) {
     await channel.deleteExchange(`${prefix}.${exchange}`);
   }

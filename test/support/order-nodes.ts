@@ -49,6 +49,7 @@ export interface NodeOptions {
   /** Its plugin directory. Default: that of all, which holds a bundle of every domain. */
   readonly directory?: string;
   readonly dashboard?: Partial<Config['dashboard']>;
+  readonly tracing?: Partial<Config['tracing']>;
   /** How it reaches RabbitMQ, where that is not straight. */
   readonly amqpUrl?: string;
 }
@@ -58,11 +59,18 @@ export interface BedsOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+export interface StageOptions {
+  /** Of the store of the admin nodes. */
+  readonly kind?: 'mysql' | 'mongodb';
+  /** Domains of the admin nodes, beside audit and fleet. */
+  readonly more?: readonly string[];
+}
+
 /** Nothing runs yet. Everything ends with the test. */
 export async function makeOrderNodes(
   teardown: Teardown,
   services: Services,
-  kind: 'mysql' | 'mongodb' = 'mysql',
+  { kind = 'mysql', more = [] }: StageOptions = {},
 ): Promise<OrderNodes> {
   const { rabbitmq, mariadb, mongodb } = services;
   if (rabbitmq === undefined || mariadb === undefined) throw new TypeError('the servers are needed');
@@ -89,7 +97,7 @@ export async function makeOrderNodes(
       await mongo.close();
     });
   }
-  const domains = ['users', 'sessions', 'audit', 'fleet'];
+  const domains = ['users', 'sessions', 'audit', 'fleet', ...more];
   const { urls } = await applyObjects({
     stores: { accounts: { kind: 'mysql', adminUrl: ofServer(mariadb.url) }, admin: audit },
     ...{ folder: 'plugins', directory: projectRoot, domains },
@@ -107,7 +115,7 @@ export async function makeOrderNodes(
   const configOf = (
     name: string,
     role: 'admin' | 'app',
-    { security, directory, dashboard, amqpUrl = url }: NodeOptions = {},
+    { security, directory, dashboard, tracing, amqpUrl = url }: NodeOptions = {},
   ): Config =>
     configSchema.parse({
       node: { name, roles: role === 'admin' ? ['admin', 'tercero'] : ['appServer'] },
@@ -121,11 +129,17 @@ export async function makeOrderNodes(
       plugins: { probeTimeoutMs: 30_000, ...(directory === undefined ? {} : { directory }) },
       state: { directory: `.beds-${name}` },
       ...(dashboard === undefined ? {} : { dashboard }),
+      ...(tracing === undefined ? {} : { tracing }),
       security: { ...(role === 'admin' ? { orderSecret: secret } : { orderKeys: [key.publicKey] }), ...security },
     });
   const model = await connect(url);
   ending.push(() => model.close());
-  ending.push(() => deleteTopology(url, prefix, { domains: [...domains, ...OWN], queues: ['admin.in', 'admin.out'] }));
+  ending.push(() =>
+    deleteTopology(url, prefix, {
+      domains: [...domains, ...OWN],
+      queues: ['admin.in', 'admin.out', 'logs', 'metrics', 'syslog'],
+    }),
+  );
   const accounts = (await loadAdapters({ accounts: configOf('x', 'admin').stores['accounts'] as never }))(
     (one) => one,
   ).get('accounts');

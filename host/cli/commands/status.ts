@@ -71,7 +71,7 @@ function printStatus(nodes: readonly NodeStatus[], out: Output, isOne: boolean):
   }
   for (const [role, domains] of isOne ? [] : absentRoles(nodes))
     out.line(
-      `No node plays the role ${role}${domains.length === 0 ? '' : `: requests to ${domains.join(', ')} fail with BEDS_REQUEST_ROLE_ABSENT`}.`,
+      `No node plays the role ${role}${domains.length === 0 ? '' : `: requests to ${namesOf(domains)} fail with BEDS_REQUEST_ROLE_ABSENT`}.`,
     );
   out.line();
   printDomains(nodes, out);
@@ -81,6 +81,10 @@ function printStatus(nodes: readonly NodeStatus[], out: Output, isOne: boolean):
   printBrokers(nodes, out);
   out.line();
   printStores(nodes, out);
+}
+
+function namesOf(domains: readonly string[]): string {
+  return domains.map((domain) => (domain === '*' ? 'all domains that no role names' : domain)).join(', ');
 }
 
 function logText({ droppedLines, waitingLines, code }: NodeStatus['log']): string {

@@ -4,6 +4,7 @@ CREATE PROCEDURE user_reset(
   IN reset_hash CHAR(64),
   IN now BIGINT,
   IN password VARCHAR(255),
+  IN sessions_after BIGINT,
   IN event LONGTEXT
 )
   SQL SECURITY DEFINER
@@ -17,7 +18,7 @@ BEGIN
   SET
     u.password = password,
     u.password_at = now,
-    u.sessions_after = GREATEST(u.sessions_after, now),
+    u.sessions_after = GREATEST(u.sessions_after, sessions_after),
     u.reset_until = 0,
     u.outbox = CONCAT(u.outbox, event, '\n'),
     u.outbox_at = now
