@@ -464,7 +464,7 @@ describe('what models get wrong', () => {
       `actions.hold.args.${name}: callers of today give ${name}, and would be refused.`,
     ]);
     const shorter = seats(
-      (all) => (all.queries[0].columns = (all.queries[0].columns as string[]).filter((each) => each !== 'price')),
+      (all) => (all['queries'][0].columns = (all['queries'][0].columns as string[]).filter((each) => each !== 'price')),
     );
     assert.deepEqual(said(shorter, 'Bids get a note.'), [
       `queries.${String(before.queries[0].name)}.columns.price: price is gone, and the request does not ask for it.`,
