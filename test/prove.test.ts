@@ -30,6 +30,7 @@ const PEOPLE = JSON.stringify({
         { name: 'born', description: 'Day of birth', type: 'date' },
         { name: 'days', description: 'Days lived', type: 'integer', computed: 'days(born, @today)' },
         { name: 'address', description: 'Address of the page', type: 'text', computed: 'slug(name)' },
+        { name: 'first', description: 'The digit at its beginning', type: 'integer', computed: 'digit(name, 1)' },
       ],
     },
   ],

@@ -84,12 +84,19 @@ const FUNCTIONS: Readonly<Record<string, (args: readonly string[]) => string>> =
   upper: ([value = '']) => `UPPER(${value})`,
   trim: ([value = '']) => `TRIM(${value})`,
   concat: (args) => `CONCAT(${args.join(', ')})`,
-  substring: ([value = '', from = '', length = '']) => `SUBSTRING(${value}, ${from}, ${length})`,
+  substring: ([value = '', from = '', length = '']) => `SUBSTRING(${value}, ${fromStart(from)}, ${length})`,
+  digit: ([value = '', place = '']) =>
+    `(NULLIF(LOCATE(NULLIF(SUBSTRING(${value}, ${fromStart(place)}, 1), ''), '0123456789'), 0) - 1)`,
   contains: ([value = '', part = '']) => `(LOCATE(LOWER(${part}), LOWER(${value})) > 0)`,
   starts_with: ([value = '', part = '']) => `(LOCATE(LOWER(${part}), LOWER(${value})) = 1)`,
   sha256: ([value = '']) => `SHA2(${value}, 256)`,
   bucket: ([value = '', count = '']) => `(CONV(LEFT(SHA2(${value}, 256), 12), 16, 10) MOD ${count})`,
 };
+/** n.b. SUBSTRING counts from the end where the place is below zero. */
+function fromStart(place: string): string {
+  return /^[1-9]\d*$/.test(place) ? place : `GREATEST(${place}, 0)`;
+}
+
 /** Of days. Those of moments are taken in the zone. */
 const OF_DAYS: Readonly<Record<string, (day: string) => string>> = {
   year: (day) => `YEAR(${day})`,

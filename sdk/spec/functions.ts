@@ -346,9 +346,22 @@ const ROWS: Readonly<Record<string, Row>> = {
     about: 'A part; the first character is number 1.',
     example: ["substring('ABCDE', 2, 3)", 'BCD'],
     run: ([value, from, length]) =>
-      Array.from(text(value))
-        .slice(int(from) - 1, int(from) - 1 + int(length))
-        .join(''),
+      int(from) < 1
+        ? ''
+        : Array.from(text(value))
+            .slice(int(from) - 1, Math.max(int(from) - 1 + int(length), 0))
+            .join(''),
+  },
+  digit: {
+    signature: 'digit(text, place)',
+    takes: ['text', 'integer'],
+    gives: INTEGER,
+    about: 'The digit at a place as a number, for check digits; null where there is none. The first place is number 1.',
+    example: ["digit('AB7', 3)", '7'],
+    run: ([value, place]) => {
+      const found = int(place) < 1 ? undefined : Array.from(text(value))[int(place) - 1];
+      return found !== undefined && /^[0-9]$/.test(found) ? whole(Number(found)) : null;
+    },
   },
   contains: {
     signature: 'contains(text, part)',
@@ -621,7 +634,7 @@ const ROWS: Readonly<Record<string, Row>> = {
 };
 
 /** Functions that can give null for arguments that are not null. */
-export const PARTIAL: readonly string[] = ['text', 'number', 'pow', 'range', 'bucket'];
+export const PARTIAL: readonly string[] = ['text', 'number', 'digit', 'pow', 'range', 'bucket'];
 
 export const FUNCTIONS: ReadonlyMap<string, FunctionInfo> = new Map(
   Object.entries(ROWS).map(([name, row]) => {
