@@ -163,7 +163,9 @@ describe('what models get wrong', () => {
     assert.match(found('Seats cost 17.50 for children.').join(), /sentence 1, "Seats cost 17\.50.*says 17\.5/);
     // Ten minutes are held, eight seats at most, 24 hours before: one day.
     assert.deepEqual(
-      found('At most 8 seats for 10 min (600 s). Up to 1 day before. From 1.1. on, ISO4217, 200days.'),
+      found(
+        'At most 8 seats for 10 min (600 s). Up to 1 day before. From 1.1. on, ISO4217, 200days. Revisions 1, 2, 3... of it.',
+      ),
       [],
     );
     // Days and names are no bounds.

@@ -140,6 +140,8 @@ const DAYS_AND_NAMES = [
     String.raw`(?<![\p{L}\d])(?:${DAY} (?:ou|or|oder|o) (?:le |the |el )?)?${DAY} (?:de |of )?(?:${MONTH})(?!\p{L})`,
     'gu',
   ),
+  // "1, 2, 3 …" is how something is counted.
+  /(?<![\p{L}\d])1, ?2(?:, ?3)?(?:, ?4)?,? ?(?:\.{2,}|…|etc|usw|and so on)/gu,
 ] as const;
 /** n.b. "am 17. März" goes on. */
 const ENDS_OF_SENTENCES = new RegExp(String.raw`(?<=[.!?;])(?!(?<=\b\d{1,2}\.)\s+(?:${MONTH})(?!\p{L}))\s+|\n+`, 'u');
