@@ -124,13 +124,15 @@ export class Topology {
     const { names, settings } = this.#options;
     const untilMs = performance.now() + 2 * settings.checkIntervalMs;
     const [model, removals] = [this.#model(), this.#removals];
+    // n.b. once for each connection, not each time that the domain is asserted.
+    const isNamed = model === this.#confirmedOn && this.#confirmed.has(domain);
     const queues = { read: names.queue(domain, 'read'), write: names.queue(domain, 'write') };
     await this.#withChannel(async (channel) => {
       for (const mode of MODES) {
         if (settings.declare) await channel.assertQueue(queues[mode], this.#queueOptions(mode));
         else await channel.checkQueue(queues[mode]);
       }
-      channel.sendToQueue(names.domains, Buffer.from(domain), { persistent: true });
+      if (!isNamed) channel.sendToQueue(names.domains, Buffer.from(domain), { persistent: true });
       if (!settings.declare) return;
       for (const [operation, { mode }] of Object.entries(boundOperations({ operations }))) {
         await channel.bindQueue(queues[mode], names.requests, `${domain}.${operation}`);
