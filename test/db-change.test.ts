@@ -1,21 +1,20 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { describe, it, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import mysql, { type RowDataPacket } from 'mysql2/promise';
+import { applyObjects, contractObjects, planObjects, statusObjects, undoObjects } from '../host/dba/index.js';
 import {
-  applyObjects,
-  type ApplyOptions,
-  type ChangePlan,
-  contractObjects,
-  planObjects,
-  statusObjects,
-  undoObjects,
-} from '../host/dba/index.js';
-import { changingDomain, type Draft, fieldsOf, nextOf, SONGS, type Workplace } from './support/changing-domain.js';
+  changingDomain,
+  type Draft,
+  fieldsOf,
+  lostProcess,
+  MANY,
+  nextOf,
+  SONGS,
+  type Workplace,
+} from './support/changing-domain.js';
 import { lastFirst, sharedServices } from './support/services.js';
+import type { ChangePlan } from '#sdk/cli';
 import type { Specification } from '#sdk/spec';
 
 const { mariadb } = await sharedServices(['mariadb']);
@@ -44,38 +43,6 @@ async function onePlan(place: Workplace): Promise<ChangePlan> {
 async function rows(place: Workplace, sql: string): Promise<readonly RowDataPacket[]> {
   return (await place.dba.query<RowDataPacket[]>(sql))[0];
 }
-
-const MANY = nextOf(SONGS, (next) => {
-  const song = fieldsOf(next, 'song');
-  const title = song.find(({ name }) => name === 'title');
-  Object.assign(title ?? {}, { name: 'name', was: 'title' });
-  song.push({
-    name: 'stars',
-    description: 'How good it is',
-    type: 'integer',
-    min: '0',
-    max: '5',
-    default: '0',
-  });
-  song.push({ name: 'heard_at', description: 'When it was heard last', type: 'timestamp', default: '@now' });
-  song.push({ name: 'note', description: 'A word about it', type: 'text', optional: true });
-  const mood = song.find(({ name }) => name === 'mood');
-  Object.assign(mood ?? {}, { values: ['calm', 'loud', 'odd'] });
-  song.splice(
-    song.findIndex(({ name }) => name === 'label'),
-    1,
-  );
-  fieldsOf(next, 'artist').push({
-    ...{ name: 'songs', description: 'How many there are', type: 'integer' },
-    rollup: { function: 'count', child: 'song', via: 'artist' },
-  });
-  next.records.push({
-    ...{ name: 'playlist', description: 'Songs in an order', key: 'auto', operations: ['create'] },
-    fields: [{ name: 'name', description: 'Its name', type: 'text' }],
-  });
-  for (const query of next.queries ?? [])
-    Object.assign(query, { columns: ['name = name', 'seconds = seconds'], order_by: ['name'] });
-});
 
 /** What tables are made of, line by line, in no order. */
 async function definitions(place: Workplace, tables: readonly string[]): Promise<readonly string[]> {
@@ -428,9 +395,9 @@ describe('a change of a database', { timeout: 600_000 }, () => {
     await place.dba.query(`INSERT INTO songs_song (title, artist, seconds, label, added_on) VALUES ${many.join(', ')}`);
     place.write(MANY);
     const seen: string[] = [];
-    for (const work of ['apply', 'contract']) {
+    for (const work of ['apply', 'contract'] as const) {
       for (;;) {
-        const { said, signal } = await lost(work, { ...place.options, ...allowed }, seen);
+        const { said, signal } = await lostProcess(work, { ...place.options, ...allowed }, seen);
         if (said === 'end') break;
         assert.equal(signal, 'SIGKILL');
         assert.ok(!seen.includes(said) && said.startsWith(work), said);
@@ -492,20 +459,3 @@ describe('a change of a database', { timeout: 600_000 }, () => {
     assert.equal((await statusObjects(place.options))[0]?.phase, 'expanded');
   });
 });
-
-/** One life of a process that changes the database: what it said last, and how it ended. */
-async function lost(
-  work: string,
-  options: ApplyOptions,
-  seen: readonly string[],
-): Promise<{ readonly said: string; readonly signal: NodeJS.Signals | null }> {
-  const script = new URL('./support/change-killed.js', import.meta.url);
-  const args = [work, options, seen].map((part) => JSON.stringify(part));
-  const child = spawn(process.execPath, [fileURLToPath(script), ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
-  let said = '';
-  child.stdout.on('data', (chunk: Buffer) => {
-    said += chunk.toString();
-  });
-  const [, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
-  return { said, signal };
-}

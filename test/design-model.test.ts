@@ -431,7 +431,14 @@ describe('beds design with a model behind HTTP', () => {
           const ok = proofs.push(true) > 1;
           const failures = ok ? [] : ['seats_hold lets two callers have one seat'];
           const [server, notices, of] = ['11.8', [], ''];
-          return Promise.resolve({ ok, server, notices, of, steps: [{ name: 'races', tried: 1, failures }] });
+          return Promise.resolve({
+            ok,
+            server,
+            notices,
+            notProved: [],
+            of,
+            steps: [{ name: 'races', tried: 1, failures }],
+          });
         };
       },
     });

@@ -22,7 +22,7 @@ function problemsOf(
 ): readonly string[] {
   const entries = entriesOf(text);
   const rules = new Map(
-    entries.filter(({ kind }) => kind === 'rules').map(({ _id, body }) => [_id, server.rules ?? body]),
+    entries.filter(({ kind }) => kind === 'rules').map(({ _id, body }) => [_id, { body: server.rules ?? body }]),
   );
   const known = { views: new Set<string>(), may: () => true, transactions: server.transactions, rules };
   return entries

@@ -112,7 +112,14 @@ async function seesChanges(): Promise<boolean> {
 }
 
 const proved = async (folder: string, of = specification): ReturnType<typeof prove> =>
-  prove({ specification: of, folder, adminUrl, signal: new AbortController().signal, onStep: () => undefined });
+  prove({
+    specification: of,
+    folder,
+    kind: 'mysql',
+    adminUrl,
+    signal: new AbortController().signal,
+    onStep: () => undefined,
+  });
 
 describe('beds prove', { timeout: 300_000 }, () => {
   it('finds nothing wrong with what the generator makes, and leaves nothing behind', async (t) => {
@@ -302,7 +309,7 @@ function proveInChild(t: TestContext, folder: string): ChildProcess {
 import { checkSpecification, SEATS } from ${JSON.stringify(resolve('sdk/dist/spec/index.js'))};
 const { checked: specification } = checkSpecification(JSON.parse(SEATS));
 const signal = new AbortController().signal;
-const { ok } = await prove({ specification, folder: ${JSON.stringify(folder)}, adminUrl: ${JSON.stringify(adminUrl)}, signal, onStep: () => undefined });
+const { ok } = await prove({ specification, folder: ${JSON.stringify(folder)}, kind: 'mysql', adminUrl: ${JSON.stringify(adminUrl)}, signal, onStep: () => undefined });
 process.exitCode = ok ? 0 : 1;`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
     stdio: ['ignore', 'inherit', 'inherit'],

@@ -214,18 +214,15 @@ class Tools implements AuthorTools {
     const kind = stores[store]?.kind;
     if (kind === undefined)
       throw commandErrors.make('BEDS_CLI_ARGUMENT_INVALID', unknownStore(store, Object.keys(stores)).message);
-    if (kind !== 'mysql')
-      throw commandErrors.make(
-        'BEDS_CLI_ARGUMENT_INVALID',
-        `The store ${store} is MongoDB, which nothing is proved on yet.`,
-      );
-    const servers = await this.#useServers(['mariadb']);
+    const name = kind === 'mysql' ? 'mariadb' : 'mongodb';
+    const servers = await this.#useServers([name]);
     try {
-      if (servers.mariadb === undefined) throw dbaErrors.make('BEDS_DBA_SERVER_UNKNOWN');
+      const adminUrl = servers[name]?.url;
+      if (adminUrl === undefined) throw dbaErrors.make('BEDS_DBA_SERVER_UNKNOWN');
       const { prove } = await import('./prove/prove.js');
       const { signal } = this.#place;
-      await this.#teachZones(servers.mariadb.url, [specification.source.zone]);
-      return await prove({ specification, folder, adminUrl: servers.mariadb.url, signal, onStep });
+      if (kind === 'mysql') await this.#teachZones(adminUrl, [specification.source.zone]);
+      return await prove({ specification, folder, kind, adminUrl, signal, onStep });
     } finally {
       await servers.close();
     }

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { ChangePlan, DatabaseStatus } from '#sdk/cli';
 import { dbaErrors } from '../errors/dba.js';
-import type { ApplyChange, ChangePlan, DomainStatus, MysqlChanges } from './change-domain.js';
+import type { ApplyChange, DomainChanges } from './change-domain.js';
 import type {
   AdministeredStore,
   DbaProgress,
@@ -123,28 +124,39 @@ async function applyToStore(
   }
 }
 
-/* Domains that are made from a specification, on MySQL and MariaDB: what they were made from is kept, and a next revision is a change. */
+/* Domains that are made from a specification: what they were made from is kept, and a next revision is a change. */
 
-function isMade({ specification, kind }: DomainObjects): boolean {
-  return specification !== undefined && kind === 'mysql';
+function isMade({ specification }: DomainObjects): boolean {
+  return specification !== undefined;
 }
+
+/** Whatever a database is like, and is told. */
+type Changes = Pick<
+  DomainChanges<unknown, unknown>,
+  'plan' | 'isPlain' | 'recordApplied' | 'expand' | 'contract' | 'undo' | 'status' | 'close'
+>;
+
+const changes: Readonly<Record<StoreKind, (adminUrl: string, store: string) => Promise<Changes>>> = {
+  mysql: async (url, store) => (await import('./mysql-changes.js')).openMysqlChanges(url, store),
+  mongodb: async (url, store) => (await import('./mongodb-changes.js')).openMongodbChanges(url, store),
+};
 
 async function withChanges<T>(
   store: string,
   stores: ApplyOptions['stores'],
-  work: (changes: MysqlChanges) => Promise<T>,
+  work: (changes: Changes) => Promise<T>,
 ): Promise<T> {
-  const { openChanges } = await import('./change-domain.js');
-  const changes = await openChanges(stores[store]?.adminUrl ?? '', store);
+  const { kind, adminUrl } = stores[store] ?? { kind: 'mysql', adminUrl: '' };
+  const opened = await changes[kind](adminUrl, store);
   try {
-    return await work(changes);
+    return await work(opened);
   } finally {
-    await changes.close();
+    await opened.close();
   }
 }
 
 async function isPlain(store: string, domain: DomainObjects, { stores }: ApplyOptions): Promise<boolean> {
-  return !isMade(domain) || withChanges(store, stores, (changes) => changes.isPlain(domain));
+  return !isMade(domain) || withChanges(store, stores, (of) => of.isPlain(domain));
 }
 
 async function recordDomain(
@@ -153,7 +165,7 @@ async function recordDomain(
   { options, isChanged }: { readonly options: ApplyOptions; readonly isChanged: boolean },
 ): Promise<void> {
   if (!isMade(domain)) return;
-  await withChanges(store, options.stores, (changes) => changes.recordApplied(domain, isChanged));
+  await withChanges(store, options.stores, (of) => of.recordApplied(domain, isChanged));
 }
 
 function changeOptions(store: string, { change, onProgress }: ApplyOptions): ApplyChange {
@@ -164,7 +176,7 @@ function changeOptions(store: string, { change, onProgress }: ApplyOptions): App
 }
 
 async function expandDomain(store: string, domain: DomainObjects, options: ApplyOptions): Promise<number> {
-  return withChanges(store, options.stores, (changes) => changes.expand(domain, changeOptions(store, options)));
+  return withChanges(store, options.stores, (of) => of.expand(domain, changeOptions(store, options)));
 }
 
 /** What `applyObjects` would do to the domains that are made from a specification. Changes nothing. Throws BEDS_DBA_*. */
@@ -172,9 +184,7 @@ export async function planObjects(options: ApplyOptions): Promise<readonly Chang
   const plans: ChangePlan[] = [];
   for (const domain of readDomains(options)) {
     const store = storeOf(domain, options.stores);
-    if (isMade(domain)) plans.push(await withChanges(store, options.stores, (changes) => changes.plan(domain)));
-    else if (domain.specification !== undefined)
-      throw dbaErrors.make('BEDS_DBA_CHANGE_KIND', `${domain.domain} is of MongoDB.`);
+    if (isMade(domain)) plans.push(await withChanges(store, options.stores, (of) => of.plan(domain)));
   }
   return plans;
 }
@@ -184,9 +194,7 @@ export async function contractObjects(options: ApplyOptions): Promise<number> {
   let steps = 0;
   for (const domain of readDomains(options).filter(isMade)) {
     const store = storeOf(domain, options.stores);
-    steps += await withChanges(store, options.stores, (changes) =>
-      changes.contract(domain, changeOptions(store, options)),
-    );
+    steps += await withChanges(store, options.stores, (of) => of.contract(domain, changeOptions(store, options)));
   }
   return steps;
 }
@@ -196,9 +204,7 @@ export async function undoObjects(options: ApplyOptions): Promise<number> {
   let steps = 0;
   for (const domain of readDomains(options).filter(isMade)) {
     const store = storeOf(domain, options.stores);
-    steps += await withChanges(store, options.stores, (changes) =>
-      changes.undo(domain.domain, changeOptions(store, options)),
-    );
+    steps += await withChanges(store, options.stores, (of) => of.undo(domain, changeOptions(store, options)));
   }
   return steps;
 }
@@ -207,10 +213,10 @@ export async function undoObjects(options: ApplyOptions): Promise<number> {
 export async function statusObjects({
   stores,
   domains = [],
-}: Pick<ApplyOptions, 'stores' | 'domains'>): Promise<readonly DomainStatus[]> {
-  const found: DomainStatus[] = [];
-  for (const [store, { kind }] of Object.entries(stores))
-    if (kind === 'mysql') found.push(...(await withChanges(store, stores, (changes) => changes.status(domains))));
+}: Pick<ApplyOptions, 'stores' | 'domains'>): Promise<readonly DatabaseStatus[]> {
+  const found: DatabaseStatus[] = [];
+  for (const store of Object.keys(stores))
+    found.push(...(await withChanges(store, stores, (of) => of.status(domains))));
   return found;
 }
 

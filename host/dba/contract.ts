@@ -1,5 +1,4 @@
 import type { StoreConfig } from '../config/schema.js';
-import type { ChangeProgress } from './change-steps.js';
 
 export type StoreKind = StoreConfig['kind'];
 
@@ -40,6 +39,13 @@ export interface RuntimeAccount {
 
 /** Without a password it is there already, and is not changed. */
 export type Grantee = Pick<RuntimeAccount, 'user'> & Partial<RuntimeAccount>;
+
+export type ChangeProgress =
+  | { readonly type: 'step'; readonly number: number; readonly of: number; readonly words: string }
+  | { readonly type: 'rows'; readonly done: number; readonly words: string }
+  /** It is carried out, which is not yet written down. */
+  | { readonly type: 'ran'; readonly number: number }
+  | { readonly type: 'done'; readonly number: number; readonly of: number };
 
 export type DbaProgress =
   | { readonly type: 'applied'; readonly store: string; readonly file: string }

@@ -7,6 +7,5 @@ export {
   statusObjects,
   undoObjects,
 } from './apply-objects.js';
-export type { ChangePlan } from './change-domain.js';
 export type { AdministeredStore, DbaProgress } from './contract.js';
 export { readRuntimeAccounts, runtimeUrl, type RuntimeAccounts } from './runtime-accounts.js';

@@ -32,7 +32,8 @@ export async function administerMongodb(adminUrl: string): Promise<StoreAdminist
   }
 }
 
-function clientOf(adminUrl: string): MongoClient {
+/** Throws BEDS_DBA_URL_INVALID. */
+export function clientOf(adminUrl: string): MongoClient {
   let database: string | undefined;
   let client: MongoClient;
   try {
@@ -62,7 +63,7 @@ class MongodbAdministrator implements StoreAdministrator {
     const { name, sha256 } = file;
     if (!force && (await applied.findOne({ _id: name, sha256 })) !== null) return 'unchanged';
     try {
-      await this.#put(object);
+      await putObject(this.#db, object);
       await applied.replaceOne({ _id: name }, { sha256, appliedAt: new Date() }, { upsert: true });
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
@@ -106,47 +107,6 @@ class MongodbAdministrator implements StoreAdministrator {
     await this.#client.close();
   }
 
-  async #put(object: MongodbObject): Promise<void> {
-    if (object.type === 'entry') {
-      const { _id, ...entry } = object.entry;
-      await this.#db.collection<Document & { _id: string }>(CATALOGUE).replaceOne({ _id }, entry, { upsert: true });
-      return;
-    }
-    const { name, options } = object;
-    await this.#db.createCollection(name, options).catch(async (error: unknown) => {
-      if (!hasCode(error, NAMESPACE_EXISTS)) throw error;
-      if (!(await this.#keepsOptions(name, options))) return;
-      const changes = Object.entries(options).filter(([key]) => CHANGEABLE.includes(key));
-      if (changes.length > 0) await this.#db.command({ collMod: name, ...Object.fromEntries(changes) });
-    });
-    if (object.indexes.length > 0) await this.#db.collection(object.name).createIndexes([...object.indexes]);
-    const collection = this.#db.collection<Document & { _id: unknown }>(name);
-    for (const { _id, ...document } of object.documents)
-      await collection.updateOne({ _id } as Document, { $setOnInsert: document }, { upsert: true });
-  }
-
-  /**
-   * Whether the server keeps options at all: the stand-in has none, and knows no command for them. n.b. what a collection was
-   * made with, a collation for one, no command changes: indexes and views rely on it.
-   */
-  async #keepsOptions(name: string, options: PlainDocument): Promise<boolean> {
-    const [found] = await this.#db.listCollections({ name }).toArray();
-    const { options: known = {}, info } = (found ?? {}) as {
-      readonly options?: PlainDocument;
-      readonly info?: PlainDocument;
-    };
-    // n.b. a MongoDB gives each collection an identity.
-    if (Object.keys(known).length === 0 && info?.['uuid'] === undefined) return false;
-    const changed = Object.keys(options).filter(
-      (key) => !CHANGEABLE.includes(key) && !isPartOf(options[key], known[key], key),
-    );
-    if (changed.length === 0) return true;
-    const these = changed.join(', ');
-    throw new Error(
-      `the collection ${name} is there with another ${these}, which MongoDB does not change. Make a new collection, or take ${these} out of the file.`,
-    );
-  }
-
   /** https://www.mongodb.com/docs/manual/reference/command/connectionStatus/ */
   async #hasAccessControl(): Promise<boolean> {
     const status = await this.#db.command({ connectionStatus: 1 }).catch((): Document => ({}));
@@ -160,6 +120,60 @@ class MongodbAdministrator implements StoreAdministrator {
       return this.#db.command(update);
     });
   }
+}
+
+/** Puts it there, or changes what is there. */
+export async function putObject(db: Db, object: MongodbObject): Promise<void> {
+  if (object.type === 'entry') {
+    const { _id, ...entry } = object.entry;
+    await db.collection<Document & { _id: string }>(CATALOGUE).replaceOne({ _id }, entry, { upsert: true });
+    return;
+  }
+  const { name, options } = object;
+  await db.createCollection(name, options).catch(async (error: unknown) => {
+    if (!hasCode(error, NAMESPACE_EXISTS)) throw error;
+    if (!(await keepsOptions(db, name, options))) return;
+    const changes = Object.entries(options).filter(([key]) => CHANGEABLE.includes(key));
+    if (changes.length > 0) await db.command({ collMod: name, ...Object.fromEntries(changes) });
+  });
+  const collection = db.collection<Document & { _id: unknown }>(name);
+  if (object.indexes.length > 0) {
+    // n.b. one that a change has made may have another name.
+    const there = (await collection.indexes()).map(indexText);
+    const missing = object.indexes.filter((index) => !there.includes(indexText(index)));
+    if (missing.length > 0) await collection.createIndexes(missing);
+  }
+  for (const { _id, ...document } of object.documents)
+    await collection.updateOne({ _id } as Document, { $setOnInsert: document }, { upsert: true });
+}
+
+/** What an index is, whatever it is called. */
+export function indexText(index: Document): string {
+  const { name: _, v: _version, ns: _namespace, background: _background, key, ...options } = index;
+  const said = Object.entries(options).filter(([, value]) => value !== false);
+  return JSON.stringify([key, said.toSorted(([a], [b]) => (a < b ? -1 : 1))]);
+}
+
+/**
+ * Whether the server keeps options at all: the stand-in has none, and knows no command for them. n.b. what a collection was
+ * made with, a collation for one, no command changes: indexes and views rely on it.
+ */
+async function keepsOptions(db: Db, name: string, options: PlainDocument): Promise<boolean> {
+  const [found] = await db.listCollections({ name }).toArray();
+  const { options: known = {}, info } = (found ?? {}) as {
+    readonly options?: PlainDocument;
+    readonly info?: PlainDocument;
+  };
+  // n.b. a MongoDB gives each collection an identity.
+  if (Object.keys(known).length === 0 && info?.['uuid'] === undefined) return false;
+  const changed = Object.keys(options).filter(
+    (key) => !CHANGEABLE.includes(key) && !isPartOf(options[key], known[key], key),
+  );
+  if (changed.length === 0) return true;
+  const these = changed.join(', ');
+  throw new Error(
+    `the collection ${name} is there with another ${these}, which MongoDB does not change. Make a new collection, or take ${these} out of the file.`,
+  );
 }
 
 /**
@@ -233,7 +247,7 @@ export type MongodbObject =
   | { readonly type: 'entry'; readonly entry: PlainDocument & { readonly _id: string } };
 
 /** Throws BEDS_DBA_FILE_INVALID. */
-function parseObjectFile({ name, text }: ObjectFile): MongodbObject {
+export function parseObjectFile({ name, text }: Pick<ObjectFile, 'name' | 'text'>): MongodbObject {
   const content = parse(name, text);
   if (typeof content['collection'] === 'string') {
     const { collection, indexes = [], options = {}, documents = [] } = content;

@@ -85,11 +85,6 @@ export const dbaErrors = defineErrors({
     status: 'fault',
     action: 'Put right what the message says, and run the command again: it goes on with this step.',
   },
-  BEDS_DBA_CHANGE_KIND: {
-    message: 'A change from one revision to the next is made for MySQL and MariaDB only.',
-    status: 'invalid',
-    action: 'Write the next objects beside those of today by hand, and apply them.',
-  },
   BEDS_DBA_SERVER_UNAVAILABLE: {
     message: 'The administrator cannot reach the database of a store.',
     status: 'unavailable',

@@ -104,22 +104,47 @@ export interface ChangeRequest {
   readonly acceptDrift: boolean;
 }
 
-/** What a change of a database comes to, as host/dba has it. */
-export interface DatabasePlan {
+/** What a plan comes to. */
+export type PlanState =
+  /** Nothing of the domain is there. */
+  | 'new'
+  /** The database is made from this document. */
+  | 'current'
+  /** There is something to be done. */
+  | 'change'
+  /** A change was begun and not finished. */
+  | 'unfinished'
+  /** Expanded: both revisions work. */
+  | 'expanded'
+  | 'refused';
+
+export type ChangePhase = 'live' | 'expanding' | 'expanded' | 'contracting' | 'undoing';
+
+/** What a change of a database comes to. */
+export interface ChangePlan {
   readonly domain: string;
   readonly store: string;
-  readonly state: 'new' | 'current' | 'change' | 'unfinished' | 'expanded' | 'refused';
+  readonly state: PlanState;
   readonly from: number | undefined;
   readonly to: number;
+  readonly phase: ChangePhase | undefined;
   readonly expand: readonly PlannedStep[];
   readonly contract: readonly PlannedStep[];
+  /** Rows that lose something: `--allow-loss`. */
   readonly losses: readonly CountedRows[];
+  /** Rows that must be put right by hand before the contract. */
   readonly blocks: readonly CountedRows[];
+  /** What cannot be done. */
   readonly refused: readonly string[];
+  /** Where the database is not as it was made. */
   readonly drift: readonly string[];
   readonly notices: readonly string[];
-  /** Objects that the contract drops, and who uses them: undefined where no host was asked. */
+  /** Objects of the revision before, which the contract drops. */
   readonly retired: readonly string[];
+}
+
+/** With who uses what the contract drops: undefined where no host was asked. */
+export interface DatabasePlan extends ChangePlan {
   readonly users: readonly ObjectUser[] | undefined;
 }
 
@@ -127,6 +152,7 @@ export interface PlannedStep {
   readonly words: string;
   /** For how long whom it holds up. */
   readonly lock: string;
+  /** What the database is told: statements, or commands of MongoDB. */
   readonly sql: readonly string[];
 }
 
@@ -149,7 +175,7 @@ export interface DatabaseStatus {
   readonly domain: string;
   readonly store: string;
   readonly revision: number;
-  readonly phase: 'live' | 'expanding' | 'expanded' | 'contracting' | 'undoing';
+  readonly phase: ChangePhase;
   readonly nextRevision: number | undefined;
   readonly steps: readonly { readonly words: string; readonly state: string; readonly rows: number }[];
   readonly drift: readonly string[];
@@ -177,6 +203,8 @@ export interface Proof {
   readonly steps: readonly ProofStep[];
   /** What holds, and could be better. */
   readonly notices: readonly string[];
+  /** What this server cannot show, because it lacks something. */
+  readonly notProved: readonly string[];
   /** SHA-256 of the files that were tried. */
   readonly of: string;
 }
@@ -235,7 +263,7 @@ export interface AuthorTools {
   databaseStatus(domains: readonly string[]): Promise<readonly DatabaseStatus[]>;
   /** What the database of a store says of some tables, as its administrator sees them. Writes nothing. Throws BEDS_DBA_*. */
   readTables(store: string, tables: readonly string[]): Promise<generator.MysqlTables>;
-  /** Tries a generated domain on a schema that exists for that alone, on the server of its store. Throws BEDS_DBA_*. */
+  /** Tries a generated domain on a database that exists for that alone, on the server of its store. Throws BEDS_DBA_*. */
   prove(request: ProveRequest): Promise<Proof>;
   /** What admission would say of the objects that a version uses. */
   checkObjects(manifest: Manifest): Promise<Opinion>;

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import type { CheckedSpecification, Problem, Specification } from '../spec/index.js';
-import type { AuthorContext, AuthorTools, Generator, Language, Proof, TokenUse } from './author.js';
+import type { AuthorContext, AuthorTools, Generator, Language, Proof, StoreKind, TokenUse } from './author.js';
 import { type Command, EXIT } from './command.js';
 import { commandErrors } from './command-errors.js';
 import { generateOne } from './generate-command.js';
@@ -73,7 +73,7 @@ interface Work {
   /** What the sentences of `covers` are about. */
   readonly brief: string;
   /** What is changed, and what says whether a database can go from there to the next revision. */
-  readonly change?: { readonly before: CheckedSpecification; readonly generator: Generator };
+  readonly change?: { readonly before: CheckedSpecification; readonly generator: Generator; readonly kind: StoreKind };
   readonly out: string;
   /** What a person has written into the specification since it was made counts. */
   readonly takesEdits: boolean;
@@ -120,10 +120,8 @@ async function goOn(context: AuthorContext, work: Work): Promise<Outcome> {
   const outcome = await advance(stage);
   if (outcome.state !== 'done' || !work.takesEdits) return outcome;
   // n.b. what these commands print is told with the outcome, where scripts read it.
-  // n.b. and it is tried on MySQL or MariaDB, whatever the store is.
-  const options = { ...context.options, for: 'mysql' };
   await generateOne(
-    context.json ? { ...context, options, out: { ...context.out, value: () => undefined } } : { ...context, options },
+    context.json ? { ...context, out: { ...context.out, value: () => undefined } } : context,
     outcome.file,
   );
   const { checked } = work.language.checkSpecification(JSON.parse(readFileSync(outcome.file, 'utf8')));
@@ -181,8 +179,9 @@ async function openWork(context: AuthorContext, language: Language): Promise<Wor
   const asks = await isModelAsked(context);
   const store = typeof options['store'] === 'string' ? options['store'] : 'main';
   if (typeof change === 'string') {
-    const generator = await (await context.tools()).generator();
-    const work = openChange({ language, cwd, domain, out, folder, takesEdits, request: change, generator });
+    const tools = await context.tools();
+    const [generator, { stores }] = [await tools.generator(), tools.settings()];
+    const work = openChange({ language, cwd, domain, out, folder, takesEdits, request: change, generator, stores });
     return asks ? { ...work, ask: asker(context, work) } : work;
   }
   const brief = keptBrief(join(folder, 'brief.md'), given ?? file);
@@ -243,10 +242,12 @@ function openChange({
   folder,
   request,
   generator,
+  stores,
   ...rest
 }: Pick<Work, 'language' | 'cwd' | 'domain' | 'out' | 'folder' | 'takesEdits'> & {
   readonly request: string;
   readonly generator: Generator;
+  readonly stores: Readonly<Record<string, StoreKind>>;
 }): Work {
   const { language, out, cwd } = rest;
   // The change that is under way, or the next one.
@@ -273,7 +274,7 @@ function openChange({
     ...rest,
     folder: at(),
     brief,
-    change: { before: checked, generator },
+    change: { before: checked, generator, kind: stores[checked.source.store] ?? 'mysql' },
     task: language.changePrompt({ before, request: brief }),
   };
 }
@@ -390,10 +391,13 @@ async function judge(
 
 /** What no plan takes a database to, while callers of the version before go on. */
 function impossible(
-  { before, generator }: NonNullable<Work['change']>,
+  { before, generator, kind }: NonNullable<Work['change']>,
   checked: CheckedSpecification,
 ): readonly Problem[] {
-  const { refused } = generator.changeMysql(before, checked, { account: '' });
+  const { refused } =
+    kind === 'mysql'
+      ? generator.changeMysql(before, checked, { account: '' })
+      : generator.changeMongodb(before, checked, { now: new Date() });
   return refused.map(({ path, construct }) => ({
     ...{ path, code: 'change', severity: 'error' },
     message: `no database with rows can be brought there while the version before works: ${construct}.`,

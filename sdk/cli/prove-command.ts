@@ -14,9 +14,10 @@ export const proveCommand: Command<AuthorContext> = {
   usage: 'prove [domain or file…]',
   options: {},
   details:
-    'Makes a schema beds_prove_… on the server of BEDS_MARIADB_ADMIN_URL, or on a private one, and puts the files of db/ into it. Then, as the account of a host: what it may do and ' +
-    'must not; the examples of domain.json; their calls four at once; some hundred random calls, right and wrong, against the model in memory; how the server reads for ' +
-    'each view and query when tables are large. The schema is dropped at the end; what a killed run has left the next one drops. Exits with 1 where something fails. For MySQL and MariaDB.',
+    'Makes a database beds_prove_… on the server of BEDS_MARIADB_ADMIN_URL or BEDS_MONGODB_URL, as the store of the domain is, or on a private one, and puts the files of db/ into it. ' +
+    'Then, as the account of a host: what it may do and must not; the examples of domain.json; their calls four at once; some hundred random calls, right and wrong, against the ' +
+    'model in memory; how the server reads for each view and query when there is much. It is dropped at the end; what a killed run has left the next one drops. What a server cannot show, ' +
+    'because it has no accounts or no transactions, is said by name. Exits with 1 where something fails.',
   run: async (context) => {
     const proofs: Proof[] = [];
     for (const file of await findSpecifications(context, context.args))
@@ -62,13 +63,14 @@ export async function proveDomain(
   writeFileSync(join(kept, 'proof.json'), `${JSON.stringify(proof, undefined, 2)}\n`);
   if (!json) {
     for (const notice of proof.notices) out.line(`${out.paint('yellow', '!')} ${printable(notice)}`);
+    for (const left of proof.notProved) out.line(`${out.paint('yellow', '?')} not proved here: ${printable(left)}`);
     out.line(`${domain}: ${proof.ok ? 'holds' : 'does not hold'} on ${printable(proof.server)}.`);
   }
   return proof;
 }
 
 const WORDS: Readonly<Record<ProofStep['name'], string>> = {
-  files: 'files go into an empty schema, and in again',
+  files: 'files go into an empty database, and in again',
   template: 'objects are what the template says',
   privileges: 'things that the account of a host must not do are denied',
   examples: 'examples come out as they say',

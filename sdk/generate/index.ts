@@ -39,6 +39,7 @@ export {
   type MysqlTables,
   specificationOfTables,
 } from './mysql-import.js';
+export { besideStage, changeMongodb, type DocumentHurdle, type MongodbChange } from './mongodb-change.js';
 export { generateMongodb } from './mongodb-domain.js';
 export type { Refusal };
 

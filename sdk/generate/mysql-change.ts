@@ -81,20 +81,10 @@ export function changeMysql(
       refusals.add(path, construct);
     },
   };
-  if (before.source.store !== after.source.store)
-    sides.refuse('store', 'another store: its data would have to move. Make a domain of another name there');
   const tables: Record<string, TableChange> = {};
   const triggers: WindowTrigger[] = [];
-  for (const record of after.records) {
-    const was = before.records.find(({ name }) => name === record.name);
-    if (was === undefined) {
-      if (before.records.some(({ name }) => name === record.spec.was))
-        sides.refuse(
-          `records.${record.name}.was`,
-          `another name for the record ${String(record.spec.was)}: keep that name, or add the new record beside it and let the old one go in a later revision`,
-        );
-      continue;
-    }
+  for (const { was, record } of pairedRecords(before, after, sides.refuse)) {
+    if (was === undefined) continue;
     const change = tableChange(was, record, sides);
     tables[sides.fresh.name(record.name)] = change;
     triggers.push(...windowTriggers(was, record, { sides, change }));
@@ -109,37 +99,79 @@ interface Sides {
   readonly refuse: (path: string, construct: string) => void;
 }
 
-function tableChange(was: CheckedRecord, record: CheckedRecord, sides: Sides): TableChange {
+/** What no database is brought to while the version before works: another key, another kind of value under the same name. */
+function refuseUnlike(was: CheckedRecord, record: CheckedRecord, refuse: Sides['refuse']): void {
   const path = `records.${record.name}`;
   const renamed = renamedFields(was, record);
   const key = was.key.map((name) => renamed[name] ?? name);
   if (key.join() !== record.key.join() || was.keyKind !== record.keyKind || was.parent !== record.parent)
-    sides.refuse(
-      `${path}.key`,
-      'another key: add a record of another name with it, and let this one go in a later revision',
-    );
+    refuse(`${path}.key`, 'another key: add a record of another name with it, and let this one go in a later revision');
   for (const name of was.key)
     if (renamed[name] !== undefined)
-      sides.refuse(`${path}.fields.${renamed[name]}.was`, 'another name for a field of the key: keep that name');
+      refuse(`${path}.fields.${renamed[name]}.was`, 'another name for a field of the key: keep that name');
   if (record.spec.soft_delete === true && was.spec.soft_delete !== true)
-    sides.refuse(
+    refuse(
       `${path}.soft_delete`,
       'soft_delete, where the version before would show what is deleted: let an action set an optional field, and filter by it',
     );
   if ((record.spec.per_tenant === true) !== (was.spec.per_tenant === true))
-    sides.refuse(
+    refuse(
       `${path}.per_tenant`,
       'per_tenant, where rows that are there belong to nobody or to one: add a record of another name, and let this one go in a later revision',
     );
+  for (const field of record.fields) {
+    const old = storedBefore(was, record, field.name);
+    if (old === undefined || field.computed !== undefined) continue;
+    const fieldPath = `${path}.fields.${field.name}`;
+    if (old.type.kind !== field.type.kind)
+      refuse(
+        fieldPath,
+        `another kind of value, ${old.type.kind} to ${field.type.kind}, under the same name: add a field of another name`,
+      );
+    if (field.rollup !== undefined && JSON.stringify(old.rollup) !== JSON.stringify(field.rollup))
+      refuse(
+        fieldPath,
+        'another total under the same name: add one of another name, and let this one go in a later revision',
+      );
+  }
+}
+
+/** What a field was in the revision before, be it under another name. */
+export function storedBefore(was: CheckedRecord, record: CheckedRecord, name: string): CheckedField | undefined {
+  const from = Object.entries(renamedFields(was, record)).find(([, to]) => to === name)?.[0];
+  return stored(was, from ?? name);
+}
+
+/** Records that are new, and those that were there, by their names. */
+export function pairedRecords(
+  before: CheckedSpecification,
+  after: CheckedSpecification,
+  refuse: Sides['refuse'],
+): readonly { readonly was: CheckedRecord | undefined; readonly record: CheckedRecord }[] {
+  if (before.source.store !== after.source.store)
+    refuse('store', 'another store: its data would have to move. Make a domain of another name there');
+  return after.records.map((record) => {
+    const was = before.records.find(({ name }) => name === record.name);
+    if (was === undefined && before.records.some(({ name }) => name === record.spec.was))
+      refuse(
+        `records.${record.name}.was`,
+        `another name for the record ${String(record.spec.was)}: keep that name, or add the new record beside it and let the old one go in a later revision`,
+      );
+    if (was !== undefined) refuseUnlike(was, record, refuse);
+    return { was, record };
+  });
+}
+
+export const WITHOUT_DEFAULT =
+  'a value that must be there, without a default: rows that are there have none, and the version before gives none. Make it optional, or give it a default';
+export const NUMBERS = 'numbers for rows that are there: add a record with the number, one for each row';
+
+function tableChange(was: CheckedRecord, record: CheckedRecord, sides: Sides): TableChange {
+  const renamed = renamedFields(was, record);
   const fills: Fill[] = [];
   for (const field of storedFields(record, sides.fresh)) {
     const from = Object.entries(renamed).find(([, to]) => to === field.name)?.[0];
     const old = stored(was, from ?? field.name);
-    if (old !== undefined && old.type.kind !== field.type.kind)
-      sides.refuse(
-        `${path}.fields.${field.name}`,
-        `another kind of value, ${old.type.kind} to ${field.type.kind}, under the same name: add a field of another name`,
-      );
     if (from !== undefined)
       fills.push({
         column: field.name,
@@ -212,7 +244,7 @@ function stored(record: CheckedRecord, name: string): CheckedField | undefined {
 }
 
 /** n.b. `was` is kept by later revisions, where it says nothing any more; and it may be the name of a column of another system. */
-function renamedFields(was: CheckedRecord, record: CheckedRecord): Readonly<Record<string, string>> {
+export function renamedFields(was: CheckedRecord, record: CheckedRecord): Readonly<Record<string, string>> {
   const renamed: Record<string, string> = {};
   for (const { name, spec, computed } of record.fields) {
     const from = spec?.was;
@@ -233,15 +265,7 @@ function totalFill(
   const { fresh } = sides;
   const { rollup } = field;
   if (rollup === undefined) return [];
-  const path = `records.${record.name}.fields.${field.name}`;
-  if (was !== undefined) {
-    if (JSON.stringify(was.rollup) !== JSON.stringify(rollup))
-      sides.refuse(
-        path,
-        'another total under the same name: add one of another name, and let this one go in a later revision',
-      );
-    return [];
-  }
+  if (was !== undefined) return [];
   const child = fresh.record(rollup.child);
   const place = rowPlace(child, 'child_of', `fields.${field.name}`);
   const value = rollup.value === undefined ? '1' : fresh.value(rollup.value, place);
@@ -271,16 +295,11 @@ function valueFill(
 ): readonly Fill[] {
   const path = `records.${record.name}.fields.${field.name}`;
   const value = standIn(field, { alias: 'target', record, sides });
-  if (field.numbering !== undefined && isNew)
-    sides.refuse(path, 'numbers for rows that are there: add a record with the number, one for each row');
+  if (field.numbering !== undefined && isNew) sides.refuse(path, NUMBERS);
   // What the column gives by itself, rows that are there have at once.
   if (field.isState || field.origin === 'version' || field.numbering !== undefined) return [];
   if (value === undefined) {
-    if (!field.optional)
-      sides.refuse(
-        path,
-        'a value that must be there, without a default: rows that are there have none, and the version before gives none. Make it optional, or give it a default',
-      );
+    if (!field.optional) sides.refuse(path, WITHOUT_DEFAULT);
     return [];
   }
   const isPlain = field.default?.node === 'literal';

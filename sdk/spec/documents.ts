@@ -1,3 +1,4 @@
+import type { JsonObject } from '../template/json.js';
 import type { CheckedField, CheckedRecord, CheckedSpecification, CheckedUnique } from './checked.js';
 
 /**
@@ -106,4 +107,21 @@ export function uniqueIndex(
     !plain.some((one) => changed.includes(one));
   const tenant = record.spec.per_tenant === true ? ['tenant'] : [];
   return isPlain ? { name, fields: [...tenant, ...plain] } : { name, keyField: `_u_${name}`, fields: [] };
+}
+
+/** What a version before still writes to the documents of a record and does not know: part of the entry of the rules, as `beside`. */
+export interface BesideRecord {
+  /** Names of fields in the documents, by the names that they have now: both are written, the older one counts. */
+  readonly renamed: Readonly<Record<string, string>>;
+  /** Of these those that may be absent: where the older name is not there, there is no value. */
+  readonly olderOnly: readonly string[];
+  /** What stands for a field that is not there, as callers write it. */
+  readonly absent: JsonObject;
+  /** Totals that the version before does not count: they are counted on reading. */
+  readonly totals: readonly string[];
+}
+
+/** The place of a field in a document under the name that it had. */
+export function besidePath(path: string, older: string): string {
+  return [...path.split('.').slice(0, -1), older].join('.');
 }

@@ -4,6 +4,8 @@ export { checkSpecification, type CheckResult } from './check.js';
 export type * from './checked.js';
 export { computeFormula, type Surroundings } from './compute.js';
 export {
+  besidePath,
+  type BesideRecord,
   documentLayout,
   type DocumentLayout,
   type DocumentPlace,
@@ -40,13 +42,14 @@ export {
   Refusal,
   type RowChange,
   type RowName,
+  settledRow,
   simulate,
   type SimulatedStage,
   type SimulationOptions,
   type StoredDomain,
   type Table,
 } from './simulate.js';
-export { type Condition, Missing, type Row, type Stored, type Wish } from './simulated-rows.js';
+export { type Condition, Missing, type Row, type Stored, type Wish, withEach } from './simulated-rows.js';
 export { fromWire, toWire, ValueError } from './wire-values.js';
 export { tryExamples } from './try-examples.js';
 export { partsOf, typeFormula } from './type-formula.js';

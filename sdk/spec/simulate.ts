@@ -117,6 +117,15 @@ export function performOn(
   return World.on(specification, stored, call.user).perform(call);
 }
 
+/** What a row comes to by the rules, whoever has stored it: its totals, and what its unique rules compare. Throws Missing. */
+export function settledRow(
+  specification: CheckedSpecification,
+  row: RowName,
+  stored: StoredDomain,
+): { readonly totals: Row; readonly unique: Readonly<Record<string, string>> } {
+  return World.on(specification, stored, undefined).settledRow(row);
+}
+
 /** The rows that are there from the start. */
 export function firstRows(specification: CheckedSpecification): readonly RowChange[] {
   return World.begin(specification, new Date()).changes();
@@ -265,6 +274,15 @@ class World {
         ];
       });
     });
+  }
+
+  settledRow({ record, id }: RowName): ReturnType<typeof settledRow> {
+    const rollups = this.record(record).fields.filter(({ rollup }) => rollup !== undefined);
+    const totals = rollups.map(({ name }) => [name, this.valueOf({ record, id }, name)] as const);
+    return {
+      totals: Object.fromEntries(totals),
+      unique: this.#uniqueKeys(record, id, this.#table(record).get(id)),
+    };
   }
 
   #uniqueKeys(name: string, id: number, row: Row | undefined): Readonly<Record<string, string>> {

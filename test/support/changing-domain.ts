@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import mysql from 'mysql2/promise';
 import { type CheckedSpecification, checkSpecification, formatSpecification, type Specification } from '#sdk/spec';
 import type { AdministeredStore, ApplyOptions } from '../../host/dba/index.js';
-import { filesOf } from './generated-domain.js';
+import { filesOf, type Kind } from './generated-domain.js';
 import { lastFirst, temporaryDirectory, type Teardown } from './services.js';
 
 /** A shelf of songs: what the first revision is. */
@@ -78,6 +81,39 @@ export function fieldsOf({ records }: Draft, record: string): Draft['records'][n
   return found.fields;
 }
 
+/** Much of it is another: names, words, what is there and what is not. */
+export const MANY = nextOf(SONGS, (next) => {
+  const song = fieldsOf(next, 'song');
+  const title = song.find(({ name }) => name === 'title');
+  Object.assign(title ?? {}, { name: 'name', was: 'title' });
+  song.push({
+    name: 'stars',
+    description: 'How good it is',
+    type: 'integer',
+    min: '0',
+    max: '5',
+    default: '0',
+  });
+  song.push({ name: 'heard_at', description: 'When it was heard last', type: 'timestamp', default: '@now' });
+  song.push({ name: 'note', description: 'A word about it', type: 'text', optional: true });
+  const mood = song.find(({ name }) => name === 'mood');
+  Object.assign(mood ?? {}, { values: ['calm', 'loud', 'odd'] });
+  song.splice(
+    song.findIndex(({ name }) => name === 'label'),
+    1,
+  );
+  fieldsOf(next, 'artist').push({
+    ...{ name: 'songs', description: 'How many there are', type: 'integer' },
+    rollup: { function: 'count', child: 'song', via: 'artist' },
+  });
+  next.records.push({
+    ...{ name: 'playlist', description: 'Songs in an order', key: 'auto', operations: ['create'] },
+    fields: [{ name: 'name', description: 'Its name', type: 'text' }],
+  });
+  for (const query of next.queries ?? [])
+    Object.assign(query, { columns: ['name = name', 'seconds = seconds'], order_by: ['name'] });
+});
+
 export interface Workplace {
   readonly options: ApplyOptions & { readonly stores: Readonly<Record<string, AdministeredStore>> };
   readonly database: string;
@@ -117,15 +153,32 @@ export async function changingDomain(teardown: Teardown, url: string): Promise<W
 }
 
 /** domain.json and what is generated from it, in a folder of its own. */
-export function writeDomain(folder: string, specification: Specification): CheckedSpecification {
+export function writeDomain(folder: string, specification: Specification, kind: Kind = 'mysql'): CheckedSpecification {
   const { checked, problems } = checkSpecification(specification);
   assert.ok(checked, JSON.stringify(problems, undefined, 1));
   const root = join(folder, checked.domain);
   rmSync(root, { recursive: true, force: true });
-  const files = { ...filesOf(checked), 'domain.json': formatSpecification(checked.source) };
+  const files = { ...filesOf(checked, kind), 'domain.json': formatSpecification(checked.source) };
   for (const [name, text] of Object.entries(files)) {
     mkdirSync(dirname(join(root, name)), { recursive: true });
     writeFileSync(join(root, name), text);
   }
   return checked;
+}
+
+/** One life of a process that changes the database: what it said last, and how it ended. */
+export async function lostProcess(
+  work: 'apply' | 'contract',
+  options: ApplyOptions,
+  seen: readonly string[],
+): Promise<{ readonly said: string; readonly signal: NodeJS.Signals | null }> {
+  const script = new URL('./change-killed.js', import.meta.url);
+  const args = [work, options, seen].map((part) => JSON.stringify(part));
+  const child = spawn(process.execPath, [fileURLToPath(script), ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let said = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  const [, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
+  return { said, signal };
 }

@@ -6,40 +6,28 @@ import { pathToFileURL } from 'node:url';
 import { isBedsError, type Template } from '@beds/sdk';
 import { buildTemplate } from '@beds/sdk/build';
 import type { Proof, ProofStep } from '#sdk/cli';
-import {
-  type CheckedSpecification,
-  type ExampleSpec,
-  playExample,
-  prepareExample,
-  simulate,
-  type Specification,
-} from '#sdk/spec';
+import { type CheckedSpecification, type ExampleSpec, playExample, prepareExample, simulate } from '#sdk/spec';
 import { configSchema, type StoreConfig } from '../../config/schema.js';
-import { applyObjects } from '../../dba/index.js';
+import { applyObjects, readRuntimeAccounts } from '../../dba/index.js';
 import { preflight } from '../../deploy/admit/preflight.js';
 import { dbaErrors } from '../../errors/dba.js';
 import type { StoreAdapter } from '../../stores/contract.js';
 import { loadAdapters } from '../../stores/factory.js';
 import { playRandomCalls } from './random-calls.js';
-import {
-  explainQueries,
-  grantFailures,
-  knowsZone,
-  openScratchDatabase,
-  type ScratchDatabase,
-} from './scratch-database.js';
-import { scratchMysql } from './scratch-data.js';
+import type { ScratchDatabase, Tried } from './scratch-data.js';
 import { openScratchStage, type ScratchStage } from './scratch-stage.js';
 
 /**
- * Whether a database keeps what a specification says: its files are put into a schema that exists for this alone, and played through the template as
- * the account of a host. The schema is dropped at the end; what a killed run has left the next one drops.
+ * Whether a database keeps what a specification says: its files are put into a database that exists for this alone, and played through the template as
+ * the account of a host. It is dropped at the end; what a killed run has left the next one drops. What a server cannot show, because it has no
+ * accounts or no transactions, is not proved there, and said by name.
  */
 
 export interface ProveOptions {
   readonly specification: CheckedSpecification;
   /** With `template.ts` and `db/`. */
   readonly folder: string;
+  readonly kind: StoreConfig['kind'];
   /** Of the server, with the account of its administrator. */
   readonly adminUrl: string;
   readonly signal: AbortSignal;
@@ -50,44 +38,58 @@ const RANDOM = { runs: 6, calls: 40 } as const;
 const RACE = { rounds: 6, atOnce: 4 } as const;
 const CLOSE_TIMEOUT_MS = 2_000;
 
+/** n.b. an author has the driver of his database. */
+const open = {
+  mysql: async ({ adminUrl, specification }) =>
+    (await import('./scratch-database.js')).openScratchDatabase(adminUrl, specification.domain),
+  mongodb: async ({ adminUrl, specification }) =>
+    (await import('./scratch-mongodb.js')).openScratchMongodb(adminUrl, specification),
+} as const satisfies Readonly<Record<StoreConfig['kind'], (options: ProveOptions) => Promise<ScratchDatabase>>>;
+
 export async function prove(options: ProveOptions): Promise<Proof> {
   const { specification, folder, signal, onStep } = options;
-  const database = await openScratchDatabase(options.adminUrl, specification.domain);
+  const database = await open[options.kind](options);
   const state = mkdtempSync(join(tmpdir(), 'beds-prove-'));
   const steps: ProofStep[] = [];
   const notices: string[] = [];
-  const step = async (name: ProofStep['name'], work: () => Promise<Omit<ProofStep, 'name'>>): Promise<boolean> => {
+  const notProved: string[] = [];
+  const step = async (name: ProofStep['name'], work: () => Promise<Tried>): Promise<boolean> => {
     signal.throwIfAborted();
-    const done = { name, ...(await work()) };
-    steps.push(done);
-    onStep(done);
-    return done.failures.length === 0;
+    const { tried, failures, notProved: left = [] } = await work();
+    notProved.push(...left);
+    if (tried === 0 && left.length > 0) return true;
+    steps.push({ name, tried, failures });
+    onStep({ name, tried, failures });
+    return failures.length === 0;
   };
+  const end = (): Proof => proofOf(folder, { server: database.server, steps, notices, notProved });
   let adapter: StoreAdapter | undefined;
   try {
     const prepared = await prepare(options, { database, state, step });
-    if (prepared === undefined) return proofOf(folder, { server: database.server, steps, notices });
-    const { template, url } = prepared;
+    if (prepared === undefined) return end();
+    const { template, url, unkept } = prepared;
     adapter = prepared.adapter;
     const stage = await openScratchStage({
       ...{ specification, template, adapter, objects: prepared.objects },
-      scratch: scratchMysql(database.dba),
+      scratch: database.data,
     });
-    await step('privileges', () => grantFailures(database, url));
-    await step('examples', () => examples(specification, stage, signal));
-    await step('races', () => races(specification, stage, signal));
+    await step('privileges', () => database.privileges(url, { specification, folder }));
+    const playing = { specification, stage, signal, examples: playable(specification, unkept) };
+    await step('examples', () => examples(playing));
+    await step('races', () => races(playing));
     await step('random calls', async () => {
       const seed = createHash('sha256').update(JSON.stringify(specification.source)).digest().readInt32BE();
-      return playRandomCalls({ specification, stage, seed, signal, ...RANDOM });
+      return playRandomCalls({ specification, stage, seed, signal, without: unkept, ...RANDOM });
     });
     await stage.empty();
     await step('plans', async () => {
-      const queries = await explainQueries(database, { specification, folder });
+      const queries = await database.plans({ specification, folder });
       notices.push(...queries.notices);
       const views = await unindexed(specification, prepared);
-      return { tried: queries.tried + views.tried, failures: [...queries.failures, ...views.failures] };
+      const failures = [...queries.failures, ...views.failures];
+      return { ...queries, tried: queries.tried + views.tried, failures };
     });
-    return proofOf(folder, { server: database.server, steps, notices });
+    return end();
   } finally {
     await adapter?.close(CLOSE_TIMEOUT_MS);
     await database.drop();
@@ -102,31 +104,33 @@ interface Prepared {
   readonly key: string;
   /** As the runtime account. */
   readonly url: string;
+  /** Operations that need what this server lacks. */
+  readonly unkept: ReadonlySet<string>;
 }
 
 interface Preparing {
   readonly database: ScratchDatabase;
   readonly state: string;
-  readonly step: (name: ProofStep['name'], work: () => Promise<Omit<ProofStep, 'name'>>) => Promise<boolean>;
+  readonly step: (name: ProofStep['name'], work: () => Promise<Tried>) => Promise<boolean>;
 }
 
-/** The files in the schema, twice, and a connection as the account that they were granted to. Undefined: it did not come to that. */
+/** The files in the database, twice, and a connection as the account that they were granted to. Undefined: it did not come to that. */
 async function prepare(
-  { specification, folder }: ProveOptions,
+  { specification, folder, kind }: ProveOptions,
   { database, state, step }: Preparing,
 ): Promise<Prepared | undefined> {
   const { store } = specification.source;
-  const stores = { [store]: { kind: 'mysql', adminUrl: database.url } } as const;
+  const stores = { [store]: { kind, adminUrl: database.url } };
   const put = { stores, folder: dirname(folder), domains: [basename(folder)], directory: state };
   let url = '';
-  const { zone } = specification.source;
   const isApplied = await step('files', async () => {
-    if (usesZone(folder) && !(await knowsZone(database, zone)))
-      return { tried: 1, failures: [`The server does not know the time zone ${zone}. ${ZONES}`] };
+    const lack = await database.lacks({ specification, folder });
+    if (lack !== undefined) return { tried: 1, failures: [lack] };
     try {
       const { applied, urls } = await applyObjects(put);
       url = urls[store] ?? '';
-      database.noteAccount(new URL(url).username);
+      const { user } = readRuntimeAccounts(state)[store] ?? {};
+      if (user !== undefined) database.noteAccount(user);
       // n.b. a DBA runs them again after each change: what is there must not be in the way.
       await applyObjects({ ...put, force: true });
       return { tried: applied, failures: [] };
@@ -138,32 +142,71 @@ async function prepare(
   if (!isApplied) return undefined;
   const { path, manifest } = await buildTemplate({ entry: join(folder, 'template.ts'), outDir: state });
   const module = (await import(pathToFileURL(join(path, 'index.mjs')).href)) as { readonly default: Template };
-  const config = configSchema.parse({ stores: { [store]: { kind: 'mysql', url, poolSize: 8 } } });
+  const config = configSchema.parse({ stores: { [store]: { kind, url, poolSize: 8 } } });
   const settings = config.stores[store] as StoreConfig;
   const adapter = (await loadAdapters({ [store]: settings }))((each) => each).get(store);
   if (adapter === undefined) throw dbaErrors.make('BEDS_DBA_SERVER_UNAVAILABLE');
   await adapter.open();
-  const { objects, findings } = await preflight(manifest, new Map([[store, adapter]]));
+  const together = adapter.status().capabilities.transactions ? new Map<string, string>() : readTogether(folder);
+  const isKept = ({ name }: { readonly name: string }): boolean => !together.has(name);
+  // n.b. what this server cannot keep is found wrong there, and rightly so: the rest is tried without it.
+  const kept = Object.entries(manifest.objects).filter(([, object]) => isKept(object));
+  const objects = { ...manifest, objects: Object.fromEntries(kept) };
+  const { objects: found, findings } = await preflight(objects, new Map([[store, adapter]]));
   const isFit = await step('template', () =>
-    Promise.resolve({ tried: Object.keys(manifest.objects).length, failures: findings.map(({ message }) => message) }),
+    Promise.resolve({
+      ...{ tried: kept.length, failures: findings.map(({ message }) => message) },
+      notProved: together.size === 0 ? [] : [withoutTransactions(together)],
+    }),
   );
-  if (isFit) return { template: module.default, adapter, objects, key: manifest.key, url };
+  const unkept = new Set([...together.keys()].map((name) => operationOf(name, specification)));
+  if (isFit) return { template: module.default, adapter, objects: found, key: manifest.key, url, unkept };
   await adapter.close(CLOSE_TIMEOUT_MS);
   return undefined;
 }
 
-const ZONES = 'Fill its tables: mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql';
-
-function usesZone(folder: string): boolean {
-  return readdirSync(join(folder, 'db')).some((name) =>
-    readFileSync(join(folder, 'db', name), 'utf8').includes('CONVERT_TZ'),
+/** Why an object of MongoDB changes several documents together, which a server without transactions does not keep: by its name. */
+function readTogether(folder: string): ReadonlyMap<string, string> {
+  const texts = readdirSync(join(folder, 'db'))
+    .filter((name) => name.endsWith('.json'))
+    .map((name) => JSON.parse(readFileSync(join(folder, 'db', name), 'utf8')) as Entry);
+  return new Map(
+    texts.flatMap(({ _id, body }): (readonly [string, string])[] =>
+      _id === undefined || body?.together === undefined ? [] : [[_id, body.together]],
+    ),
   );
 }
 
-type Steps = Omit<ProofStep, 'name'>;
+interface Entry {
+  readonly _id?: string;
+  readonly body?: { readonly together?: string };
+}
 
-async function examples(specification: CheckedSpecification, stage: ScratchStage, signal: AbortSignal): Promise<Steps> {
-  const { examples: all = [] } = specification.source;
+function operationOf(object: string, { domain, source: { revision = 1 } }: CheckedSpecification): string {
+  const end = revision === 1 ? '' : `_v${String(revision)}`;
+  return object.slice(domain.length + 1, object.length - end.length);
+}
+
+function withoutTransactions(together: ReadonlyMap<string, string>): string {
+  const why = [...new Set(together.values())];
+  return `what changes several documents together, for which this server has no transactions: ${[...together.keys()].join(', ')} (${why.join('; ')})`;
+}
+
+/** Examples in which nothing is called that this server does not keep. */
+function playable({ source }: CheckedSpecification, unkept: ReadonlySet<string>): readonly ExampleSpec[] {
+  return (source.examples ?? []).filter(
+    ({ given, call }) => ![...given, call].some(({ operation }) => unkept.has(operation)),
+  );
+}
+
+interface Playing {
+  readonly specification: CheckedSpecification;
+  readonly stage: ScratchStage;
+  readonly signal: AbortSignal;
+  readonly examples: readonly ExampleSpec[];
+}
+
+async function examples({ specification, stage, signal, examples: all }: Playing): Promise<Tried> {
   const failures: string[] = [];
   for (const example of all) {
     signal.throwIfAborted();
@@ -171,11 +214,14 @@ async function examples(specification: CheckedSpecification, stage: ScratchStage
     const wrong = await playExample(specification, example, stage);
     failures.push(...wrong.map((why) => `"${example.description}": ${why}`));
   }
-  return { tried: all.length, failures };
+  const left = (specification.source.examples ?? []).filter((example) => !all.includes(example));
+  const these = left.map(({ description }) => `"${description}"`).join(', ');
+  const notProved = left.length === 0 ? [] : [`examples with such operations: ${these}`];
+  return { tried: all.length, failures, notProved };
 }
 
 /** For each operation the first call of it in the examples, with what is given before. */
-function firstCalls({ examples: all = [] }: Specification): readonly ExampleSpec[] {
+function firstCalls(all: readonly ExampleSpec[]): readonly ExampleSpec[] {
   const first = new Map<string, ExampleSpec>();
   for (const { pass, ...example } of all) {
     const whole = pass === undefined ? example : { ...example, pass };
@@ -186,10 +232,10 @@ function firstCalls({ examples: all = [] }: Specification): readonly ExampleSpec
 }
 
 /** Calls of the examples, several of each at once: what comes of it must be what comes of one after the other. */
-async function races(specification: CheckedSpecification, stage: ScratchStage, signal: AbortSignal): Promise<Steps> {
+async function races({ specification, stage, signal, examples: all }: Playing): Promise<Tried> {
   const failures: string[] = [];
   let tried = 0;
-  for (const example of firstCalls(specification.source)) {
+  for (const example of firstCalls(all)) {
     const model = simulate(specification);
     const expected = await prepareExample(specification, example, model);
     if (expected === undefined) continue;
@@ -224,7 +270,7 @@ async function races(specification: CheckedSpecification, stage: ScratchStage, s
 const EXPLAIN_TIMEOUT_MS = 5_000;
 
 /** Of the columns of views those for which the specification promises an index, and the server reads every row all the same. */
-async function unindexed({ records }: CheckedSpecification, { adapter, objects, key }: Prepared): Promise<Steps> {
+async function unindexed({ records }: CheckedSpecification, { adapter, objects, key }: Prepared): Promise<Tried> {
   const failures: string[] = [];
   let tried = 0;
   for (const [place, record] of records.entries()) {
@@ -243,7 +289,7 @@ async function unindexed({ records }: CheckedSpecification, { adapter, objects, 
   return { tried, failures };
 }
 
-function proofOf(folder: string, proof: Pick<Proof, 'server' | 'steps' | 'notices'>): Proof {
+function proofOf(folder: string, proof: Pick<Proof, 'server' | 'steps' | 'notices' | 'notProved'>): Proof {
   return { ...proof, ok: proof.steps.every(({ failures }) => failures.length === 0), of: filesHash(folder) };
 }
 

@@ -1,5 +1,58 @@
+import { randomBytes } from 'node:crypto';
+import type { CheckedSpecification, Formula } from '#sdk/spec';
 import type { Db, Document } from 'mongodb';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
+
+/** A database that exists for one proof, as its administrator sees it. What the server cannot show is said in `notProved`. */
+export interface ScratchDatabase {
+  /** With the account of the administrator: a secret. */
+  readonly url: string;
+  readonly server: string;
+  readonly data: Scratch;
+  /** Who is dropped with it. */
+  readonly noteAccount: (user: string) => void;
+  /** What the server lacks, without which the files cannot be tried. */
+  readonly lacks: (proved: Proved) => Promise<string | undefined>;
+  /** What the account of a host can do and must not. */
+  readonly privileges: (runtimeUrl: string, proved: Proved) => Promise<Tried>;
+  /** How the server would read for each query of the specification. */
+  readonly plans: (proved: Proved) => Promise<Tried & { readonly notices: readonly string[] }>;
+  readonly drop: () => Promise<void>;
+}
+
+export interface Proved {
+  readonly specification: CheckedSpecification;
+  readonly folder: string;
+}
+
+export interface Tried {
+  readonly tried: number;
+  readonly failures: readonly string[];
+  readonly notProved?: readonly string[];
+}
+
+const PREFIX = 'beds_prove_';
+/** Of a domain, so that the name has no more characters than a server takes: 64 of MySQL, 63 bytes of MongoDB. */
+const MOST_OF_DOMAIN = 40;
+
+export function scratchName(domain: string): string {
+  return `${PREFIX}${domain.replaceAll('-', '_').slice(0, MOST_OF_DOMAIN)}_${randomBytes(4).toString('hex')}`;
+}
+
+/** n.b. what somebody has named by himself is his, whatever it begins with. */
+export function isScratchName(name: string): boolean {
+  return /^beds_prove_[a-z0-9_]+_[0-9a-f]{8}$/.test(name);
+}
+
+/** `field = :argument`: for these there is an index, or the key. */
+export function comparesField(formula: Formula): boolean {
+  if (formula.node !== 'compare' || formula.op !== '=') return false;
+  const sides = [formula.left, formula.right];
+  return (
+    sides.some((side) => side.node === 'field' && side.path.length === 0) &&
+    sides.some(({ node }) => node === 'argument')
+  );
+}
 
 /** The data of a database of a test's own: they can be put back to what they were, and moved into the past. */
 export interface Scratch {

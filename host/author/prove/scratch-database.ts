@@ -1,27 +1,20 @@
-import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise';
-import type { CheckedArgument, CheckedSpecification, Formula } from '#sdk/spec';
+import type { CheckedArgument } from '#sdk/spec';
 import { dbaErrors } from '../../errors/dba.js';
+import {
+  comparesField,
+  isScratchName,
+  type Proved,
+  type ScratchDatabase,
+  scratchMysql,
+  scratchName,
+  type Tried,
+} from './scratch-data.js';
 
-/** A schema that exists for one proof, and the administrator's connection to it. */
-export interface ScratchDatabase {
-  readonly name: string;
-  /** With the account of the administrator: a secret. */
-  readonly url: string;
-  readonly dba: Connection;
-  readonly server: string;
-  /** Who is dropped with it. */
-  readonly noteAccount: (user: string) => void;
-  readonly drop: () => Promise<void>;
-}
-
-const PREFIX = 'beds_prove_';
-/** n.b. what somebody has named by himself is his, whatever it begins with. */
-const NAME = /^beds_prove_[a-z0-9_]+_[0-9a-f]{8}$/;
-/** Of a domain, so that the name of its schema has no more characters than a server takes, which are 64. */
-const MOST_OF_DOMAIN = 40;
+/** n.b. `_` stands for any character there. */
+const PATTERN = String.raw`beds\_prove\_%`;
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
@@ -29,7 +22,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
  * the next one knows what was left behind, and drops that first.
  */
 export async function openScratchDatabase(adminUrl: string, domain: string): Promise<ScratchDatabase> {
-  const name = `${PREFIX}${domain.replaceAll('-', '_').slice(0, MOST_OF_DOMAIN)}_${randomBytes(4).toString('hex')}`;
+  const name = scratchName(domain);
   const uri = adminUrl.replace(/^mariadb:/, 'mysql:');
   let dba: Connection;
   try {
@@ -47,7 +40,10 @@ export async function openScratchDatabase(adminUrl: string, domain: string): Pro
     await dba.query(`USE ${name}`);
     const [[version]] = await dba.query<RowDataPacket[]>('SELECT VERSION() AS version');
     return {
-      ...{ name, dba, server: String(version?.['version']) },
+      ...{ server: String(version?.['version']), data: scratchMysql(dba) },
+      lacks: (proved) => lacksZone(dba, proved),
+      privileges: (runtimeUrl) => grantFailures({ dba, name }, runtimeUrl),
+      plans: (proved) => explainQueries(dba, proved),
       url: Object.assign(new URL(uri), { pathname: `/${name}` }).href,
       noteAccount: (user) => void accounts.add(user),
       drop: async () => {
@@ -62,20 +58,27 @@ export async function openScratchDatabase(adminUrl: string, domain: string): Pro
   }
 }
 
-/** False: what asks for days and times of day is refused by this server. */
-export async function knowsZone({ dba }: Pick<ScratchDatabase, 'dba'>, zone: string): Promise<boolean> {
+/** What asks for days and times of day is refused by a server that does not know the zone. */
+async function lacksZone(dba: Connection, { specification, folder }: Proved): Promise<string | undefined> {
+  const { zone } = specification.source;
+  const usesZone = readdirSync(join(folder, 'db')).some((name) =>
+    readFileSync(join(folder, 'db', name), 'utf8').includes('CONVERT_TZ'),
+  );
+  if (!usesZone) return undefined;
   const [[row]] = await dba.query<RowDataPacket[]>("SELECT CONVERT_TZ('2026-07-01', '+00:00', ?) AS local", [zone]);
-  return row?.['local'] !== null;
+  return row?.['local'] === null ? `The server does not know the time zone ${zone}. ${ZONES}` : undefined;
 }
+
+const ZONES = 'Fill its tables: mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql';
 
 async function dropLeftOvers(dba: Connection): Promise<void> {
   const [rows] = await dba.query<RowDataPacket[]>(
     'SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE ?',
-    [`${PREFIX.replaceAll('_', String.raw`\_`)}%`],
+    [PATTERN],
   );
   for (const row of rows) {
     const name = String(row['name']);
-    if (!NAME.test(name)) continue;
+    if (!isScratchName(name)) continue;
     const [[lock]] = await dba.query<RowDataPacket[]>('SELECT GET_LOCK(?, 0) AS mine', [name]);
     if (lock?.['mine'] !== 1) continue;
     await dropDatabase(dba, name, []);
@@ -106,10 +109,10 @@ async function dropDatabase(dba: Connection, name: string, known: readonly strin
 const DENIED: readonly number[] = [1044, 1045, 1142, 1143, 1227, 1370, 1410, 1049];
 
 /** What the runtime account can do and must not. */
-export async function grantFailures(
-  { dba, name }: ScratchDatabase,
+async function grantFailures(
+  { dba, name }: { readonly dba: Connection; readonly name: string },
   runtimeUrl: string,
-): Promise<{ readonly tried: number; readonly failures: readonly string[] }> {
+): Promise<Tried> {
   const [tables] = await dba.query<RowDataPacket[]>("SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'");
   const [routines] = await dba.query<RowDataPacket[]>(
     `SELECT ROUTINE_NAME AS name, ROUTINE_TYPE AS kind FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = ? AND ROUTINE_NAME LIKE '\\_%'`,
@@ -151,16 +154,14 @@ async function whyAllowed(connection: Connection, sql: string): Promise<readonly
 
 /* Plans */
 
-interface Explaining {
-  readonly specification: CheckedSpecification;
-  readonly folder: string;
-}
-
 /**
  * How the server would read for each query of the specification. n.b. a small table may be read whole all the same: what counts is whether there
  * is an index that could serve. Where one is promised and none could, that is a failure; else it is told of.
  */
-export async function explainQueries({ dba }: ScratchDatabase, { specification, folder }: Explaining): Promise<Plans> {
+async function explainQueries(
+  dba: Connection,
+  { specification, folder }: Proved,
+): Promise<Tried & { readonly notices: readonly string[] }> {
   const files = readdirSync(join(folder, 'db'));
   const [failures, notices]: [string[], string[]] = [[], []];
   let tried = 0;
@@ -183,22 +184,6 @@ export async function explainQueries({ dba }: ScratchDatabase, { specification, 
   }
   await dba.query('DROP PROCEDURE IF EXISTS beds_plan');
   return { tried, failures, notices };
-}
-
-/** `field = :argument`: for these there is an index, or the key. */
-function comparesField(formula: Formula): boolean {
-  if (formula.node !== 'compare' || formula.op !== '=') return false;
-  const sides = [formula.left, formula.right];
-  return (
-    sides.some((side) => side.node === 'field' && side.path.length === 0) &&
-    sides.some(({ node }) => node === 'argument')
-  );
-}
-
-export interface Plans {
-  readonly tried: number;
-  readonly failures: readonly string[];
-  readonly notices: readonly string[];
 }
 
 /** Undefined where a rule of the query refuses these arguments. */

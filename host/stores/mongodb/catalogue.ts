@@ -15,7 +15,7 @@ import {
   operationOf,
 } from './body.js';
 import { serverMs, signalOf } from './client.js';
-import { packRules, readRules } from './operation-rules.js';
+import { packRules, readRules, type RulesEntry } from './operation-rules.js';
 import { readPrivileges } from './server-profile.js';
 import { type Field, type ParsedValue, parseValues } from './values.js';
 
@@ -43,7 +43,7 @@ export interface ServerKnowledge {
   readonly may: (action: string, collection: string) => boolean;
   readonly transactions?: boolean;
   /** Rules of domains, by the names of their entries. Absent: they are not at hand. */
-  readonly rules?: ReadonlyMap<string, unknown>;
+  readonly rules?: ReadonlyMap<string, RulesEntry>;
 }
 
 const KEYS = ['_id', 'kind', 'on', 'op', 'args', 'columns', 'body', 'returns', 'native', 'whenNone', 'notes'];
@@ -297,8 +297,9 @@ export async function describeObjects(
 }
 
 /** The rules among these entries. */
-export function rulesIn(entries: readonly Document[]): ReadonlyMap<string, unknown> {
-  return new Map(entries.filter(({ kind }) => kind === RULES).map(({ _id, body }) => [String(_id), body]));
+export function rulesIn(entries: readonly Document[]): ReadonlyMap<string, RulesEntry> {
+  const rules = entries.filter(({ kind }) => kind === RULES);
+  return new Map(rules.map(({ _id, body, beside }) => [String(_id), { body, beside }]));
 }
 
 /** The names of all entries, in their order. */

@@ -1,5 +1,11 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
-import { type CheckedSpecification, checkSpecification, documentLayout, type DocumentLayout } from '#sdk/spec';
+import {
+  type BesideRecord,
+  type CheckedSpecification,
+  checkSpecification,
+  documentLayout,
+  type DocumentLayout,
+} from '#sdk/spec';
 import { Binary } from 'mongodb';
 import { storeErrors } from '../../errors/store.js';
 
@@ -7,15 +13,29 @@ import { storeErrors } from '../../errors/store.js';
 export interface Domain {
   readonly specification: CheckedSpecification;
   readonly layout: DocumentLayout;
+  /** What a version before still writes and does not know, by the names of records. */
+  readonly beside: Readonly<Record<string, BesideRecord>>;
+}
+
+/** An entry of the catalogue. */
+export interface RulesEntry {
+  /** The specification. */
+  readonly body: unknown;
+  /** While a version before is used as well. */
+  readonly beside?: unknown;
 }
 
 /** Those of the latest texts: all operations of a domain come with the same. */
 const MOST_DOMAINS = 16;
 const domains = new Map<string, Domain | null>();
 
+function textOf(rules: RulesEntry | undefined): string {
+  return JSON.stringify({ body: rules?.body ?? null, beside: rules?.beside ?? {} });
+}
+
 /** As they travel to other threads, in each of the operations. */
-export function packRules(rules: unknown): Binary {
-  return new Binary(deflateRawSync(JSON.stringify(rules ?? null)));
+export function packRules(rules: RulesEntry | undefined): Binary {
+  return new Binary(deflateRawSync(textOf(rules)));
 }
 
 /** Throws BEDS_STORE_OBJECT_CHANGED. */
@@ -27,11 +47,11 @@ export function unpackRules(packed: Binary): Domain {
 
 /** What an operation of them needs, or why there is none. */
 export function readRules(
-  rules: unknown,
+  rules: RulesEntry | undefined,
   operation: string,
 ): { readonly problem: string } | { readonly collections: readonly string[] } {
   if (rules === undefined) return { problem: 'there is no entry of this name of the kind rules' };
-  const domain = checkedOnce(JSON.stringify(rules));
+  const domain = checkedOnce(textOf(rules));
   if (domain === null) return { problem: 'the rules have problems: beds spec check lists them' };
   const { specification, layout } = domain;
   const { records, queries, actions } = specification;
@@ -46,8 +66,9 @@ export function readRules(
 function checkedOnce(text: string): Domain | null {
   const known = domains.get(text);
   if (known !== undefined) return known;
-  const { checked } = checkSpecification(JSON.parse(text));
-  const made = checked === undefined ? null : { specification: checked, layout: documentLayout(checked) };
+  const { body, beside } = JSON.parse(text) as RulesEntry & { readonly beside: Domain['beside'] };
+  const { checked } = checkSpecification(body);
+  const made = checked === undefined ? null : { specification: checked, layout: documentLayout(checked), beside };
   const [oldest] = domains.keys();
   if (domains.size >= MOST_DOMAINS && oldest !== undefined) domains.delete(oldest);
   domains.set(text, made);

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Json, JsonObject, RoutineRows } from '@beds/sdk';
 import {
+  besidePath,
+  type BesideRecord,
   type CheckedField,
   type CheckedRecord,
   type CheckedSpecification,
@@ -16,6 +18,7 @@ import {
   type Row,
   type RowChange,
   type RowName,
+  settledRow,
   type Stored,
   type StoredDomain,
   TENANT_ROLE,
@@ -24,18 +27,20 @@ import {
   uniqueIndex,
   ValueError,
   type Wish,
+  withEach,
 } from '#sdk/spec';
 import { type Binary, BSON, type ClientSession, type Db, Decimal128, type Document, type MongoClient } from 'mongodb';
 import { storeErrors } from '../../errors/store.js';
 import type { NamedObject } from '../contract.js';
-import type { Deadline } from '../deadlines.js';
+import { Deadline } from '../deadlines.js';
 import { bindValues } from '../inputs.js';
 import { refusalOf } from '../refusals.js';
+import { resultBudget } from '../result-budget.js';
 import { collect } from './calls.js';
 import type { NativeObject } from './catalogue.js';
 import { sendSignalOf, serverMs, signalOf } from './client.js';
-import { type Domain, unpackRules } from './operation-rules.js';
-import type { ResultMeter } from './result-meter.js';
+import { type Domain, packRules, type RulesEntry, unpackRules } from './operation-rules.js';
+import { ResultMeter } from './result-meter.js';
 import { toStoreError } from './store-error.js';
 import { runTransaction } from './transaction.js';
 import { type BsonType, toBson, toColumn } from './values.js';
@@ -224,8 +229,9 @@ const NO_SCOPE = {
 };
 
 async function inSession(attempt: Attempt, now: Date, session: ClientSession | undefined): Promise<Performed> {
+  const { domain, call } = attempt;
   const reading = new Reading(attempt, now, session);
-  const performed = await reading.perform();
+  const performed = await reading.compute(() => performOn(domain.specification, call, reading));
   if (attempt.writes) await new Writing(attempt, reading, session).write(performed);
   return performed;
 }
@@ -341,8 +347,8 @@ interface StoredDocument {
   readonly version: number;
   /** Numbers of its rows: its own, and those of its parts in their order. */
   readonly rows: ReadonlyMap<string, readonly number[]>;
-  /** What is unique of its parts, by the name of the field. */
-  readonly keys: Readonly<Record<string, unknown>>;
+  /** As it was read: fields that these rules do not know stay as they are. */
+  readonly stored: Document;
 }
 
 class Reading implements StoredDomain {
@@ -351,7 +357,7 @@ class Reading implements StoredDomain {
   readonly tables = new Map<string, Map<number, Row>>();
   readonly documents = new Map<string, StoredDocument>();
   readonly counterValues = new Map<string, number>();
-  readonly #attempt: Attempt;
+  readonly #attempt: Pick<Attempt, 'domain' | 'carrying'>;
   readonly #session: ClientSession | undefined;
   /** What was read: `order|customer='7'`, or the name of a record that was read whole. */
   readonly #covered = new Set<string>();
@@ -360,7 +366,7 @@ class Reading implements StoredDomain {
   #nextNumber = 1;
   #computesSince = 0;
 
-  constructor(attempt: Attempt, now: Date, session: ClientSession | undefined) {
+  constructor(attempt: Pick<Attempt, 'domain' | 'carrying'>, now: Date, session: ClientSession | undefined) {
     this.#attempt = attempt;
     this.#session = session;
     this.now = now;
@@ -368,12 +374,12 @@ class Reading implements StoredDomain {
   }
 
   /** Computes, reads what is missing, and computes again, until nothing is missing. */
-  async perform(): Promise<Performed> {
-    const { domain, call, carrying } = this.#attempt;
+  async compute<T>(work: () => T): Promise<T> {
+    const { carrying } = this.#attempt;
     for (;;) {
       this.#computesSince = performance.now();
       try {
-        return performOn(domain.specification, call, this);
+        return work();
       } catch (error) {
         if (!(error instanceof Missing)) throw error;
         carrying.deadline.remainingMs();
@@ -468,7 +474,20 @@ class Reading implements StoredDomain {
       const path = place.pathOf(condition.field);
       const isInside = place.list !== undefined && path.startsWith(`${place.list}.`);
       const [into, name] = isInside ? [inside, path.slice((place.list ?? '').length + 1)] : [own, path];
-      into[name] = { ...(into[name] as Document | undefined), ...this.#comparison(place.record, condition) };
+      const comparison = this.#comparison(place.record, condition);
+      const others = othersOf(domain.beside[record], { name, field: condition.field });
+      if (others === undefined) into[name] = { ...(into[name] as Document | undefined), ...comparison };
+      else
+        // n.b. more than fits may be found: what does not is left out by the rules.
+        into['$and'] = [
+          ...((into['$and'] ?? []) as readonly Document[]),
+          {
+            $or: [
+              { [name]: comparison },
+              others.older === undefined ? { [name]: null } : { [others.older]: comparison },
+            ],
+          },
+        ];
     }
     // n.b. all conditions of a part hold for one part.
     if (place.list !== undefined && Object.keys(inside).length > 0) own[place.list] = { $elemMatch: inside };
@@ -478,7 +497,7 @@ class Reading implements StoredDomain {
       signal: signalOf(carrying.deadline),
       promoteBuffers: false,
     });
-    for (const document of await collect(cursor, carrying.meter)) this.#take(place.root, document);
+    for (const document of await collect(cursor, carrying.meter)) this.take(place.root, document);
   }
 
   #comparison(record: CheckedRecord, { field: name, op, value }: Condition): Document {
@@ -489,7 +508,8 @@ class Reading implements StoredDomain {
     return { [names[op]]: this.values.compare(value, type, name) };
   }
 
-  #take(root: CheckedRecord, document: Document): void {
+  /** A document that was read. */
+  take(root: CheckedRecord, document: Document): void {
     const { layout } = this.#attempt.domain;
     const name = `${root.name} ${BSON.EJSON.stringify(document['_id'])}`;
     const known = this.documents.get(name);
@@ -516,8 +536,7 @@ class Reading implements StoredDomain {
       const wholes = parent === root.name ? [key] : (rows.get(parent) ?? []).map((id) => this.#keyOf(parent, id));
       for (const value of wholes) this.#covered.add(nameOf(part.name, [{ field: parent, op: '=', value }]));
     }
-    const keys = Object.fromEntries(Object.entries(document).filter(([field]) => field.startsWith('_u_')));
-    this.documents.set(name, { root, id: document['_id'], version, rows, keys });
+    this.documents.set(name, { root, id: document['_id'], version, rows, stored: document });
   }
 
   #keyOf(record: string, id: number): Stored {
@@ -539,15 +558,32 @@ class Reading implements StoredDomain {
     { id, whole }: { readonly id?: unknown; readonly whole?: Stored | undefined },
   ): Row {
     const keys = id === undefined ? [] : keyFields(record);
+    const beside = this.#attempt.domain.beside[record.name];
     const valueOf = ({ name, type }: CheckedField): Stored => {
       if (whole !== undefined && name === record.parent) return whole;
       const isKey = keys.includes(name);
+      if (!isKey && beside !== undefined) return this.#besideValue(item, { name, type }, beside);
       const value: unknown = isKey ? (keys.length === 1 ? id : (id as Document)[name]) : item[name];
       return this.values.read(value, type, name);
     };
     return Object.fromEntries(
       this.#attempt.domain.layout.storedFields(record).map((field) => [field.name, valueOf(field)] as const),
     );
+  }
+
+  /** What a version before has written, or left out. */
+  #besideValue(
+    item: Document,
+    { name, type }: { readonly name: string; readonly type: Type },
+    beside: BesideRecord,
+  ): Stored {
+    if (beside.totals.includes(name)) return null;
+    const older = beside.renamed[name];
+    const value: unknown =
+      older === undefined ? item[name] : (item[older] ?? (beside.olderOnly.includes(name) ? null : item[name]));
+    const absent = beside.absent[name];
+    if ((value !== undefined && value !== null) || absent === undefined) return this.values.read(value, type, name);
+    return fromWire(absent, { type: this.values.typed(type), name, bounds: UNBOUNDED });
   }
 
   /** n.b. outside of the transaction: two that begin at once must not wait for each other, and a gap is no harm. */
@@ -578,6 +614,16 @@ class Reading implements StoredDomain {
       .findOne({ _id: counter }, writeOptions(carrying, this.#session));
     this.counterValues.set(counter, Number(found?.['value'] ?? 0));
   }
+}
+
+/** Under which other name a field may be found, or that it may be absent; undefined: there is one name. */
+function othersOf(
+  beside: BesideRecord | undefined,
+  { name, field }: { readonly name: string; readonly field: string },
+): { readonly older: string | undefined } | undefined {
+  const older = beside?.renamed[field];
+  if (older !== undefined) return { older: besidePath(name, older) };
+  return beside?.absent[field] === undefined ? undefined : { older: undefined };
 }
 
 /** n.b. `7` and `'7'` are told apart, and so are fields and values. */
@@ -762,9 +808,18 @@ class Writing {
 
   /** n.b. what is absent has no field. */
   #fields(record: CheckedRecord, row: Row): Document {
-    const entries = this.#attempt.domain.layout.storedFields(record).flatMap(({ name, type }) => {
+    const { layout, beside } = this.#attempt.domain;
+    const entries = layout.storedFields(record).flatMap(({ name, type }): readonly (readonly [string, unknown])[] => {
       const value = row[name] ?? null;
-      return value === null ? [] : [[name, this.#reading.values.store(value, type, name)] as const];
+      if (value === null) return [];
+      const stored = this.#reading.values.store(value, type, name);
+      const older = beside[record.name]?.renamed[name];
+      return older === undefined
+        ? [[name, stored]]
+        : [
+            [name, stored],
+            [older, stored],
+          ];
     });
     return Object.fromEntries(entries);
   }
@@ -787,6 +842,7 @@ class Writing {
         else if (!isSame(before[name], after[name])) set[name] = after[name] as unknown;
       }
     }
+    for (const name of this.#leftOver(plan.root, known.stored)) unset[name] = '';
     const push: Document = {};
     for (const part of this.#partsOf(plan.root)) this.#updatePart(part, { plan, known, set, push });
     for (const [name, value] of Object.entries(this.#uniqueKeys(plan))) {
@@ -804,6 +860,30 @@ class Writing {
     };
   }
 
+  /** Names that fields had in a version before, which another host may still have written. */
+  #leftOver(record: CheckedRecord, stored: Document): readonly string[] {
+    const { layout, beside, specification } = this.#attempt.domain;
+    if ((specification.source.revision ?? 1) === 1) return [];
+    const fields = layout.storedFields(record);
+    const olds = fields.flatMap(({ spec }) => spec?.was ?? []);
+    const kept = Object.values(beside[record.name]?.renamed ?? {});
+    return olds.filter(
+      (old) => old in stored && !kept.includes(old) && !fields.some(({ name }) => name === old) && !old.startsWith('_'),
+    );
+  }
+
+  /** An item as it was read, with what the row says now. n.b. what another version keeps in it stays. */
+  #itemBeside(part: CheckedRecord, row: Row, stored: Document): Document {
+    const known = this.#attempt.domain.layout.storedFields(part).map(({ name }) => name);
+    const leftOver = [
+      ...known,
+      ...this.#leftOver(part, stored),
+      ...Object.values(this.#attempt.domain.beside[part.name]?.renamed ?? {}),
+    ];
+    const others = Object.entries(stored).filter(([name]) => !leftOver.includes(name));
+    return { ...this.#item(part, row), ...Object.fromEntries(others) };
+  }
+
   /** Items that have changed are set at their places, new ones come at the end; where one is removed the list is written anew. */
   #updatePart(
     part: CheckedRecord,
@@ -817,23 +897,26 @@ class Writing {
     const changes = plan.changes.filter(({ record }) => record === part.name);
     if (changes.length === 0) return;
     const ids = known.rows.get(part.name) ?? [];
+    const stored = (known.stored[part.name] ?? []) as readonly Document[];
     const changeOf = new Map(changes.map((change) => [change.id, change]));
     const added = changes
       .filter(({ id }) => !ids.includes(id))
       .flatMap(({ after }) => (after === undefined ? [] : [after]));
     const isRemoved = ids.some((id) => changeOf.has(id) && changeOf.get(id)?.after === undefined);
     if (isRemoved || (added.length > 0 && added.length < changes.length)) {
-      const kept = ids.flatMap((id) => {
+      const kept = ids.flatMap((id, index) => {
         const change = changeOf.get(id);
-        const row = change === undefined ? this.#reading.tables.get(part.name)?.get(id) : change.after;
-        return row === undefined ? [] : [row];
+        const item = stored[index] ?? {};
+        if (change === undefined) return [item];
+        return change.after === undefined ? [] : [this.#itemBeside(part, change.after, item)];
       });
-      set[part.name] = [...kept, ...added].map((row) => this.#item(part, row));
+      set[part.name] = [...kept, ...added.map((row) => this.#item(part, row))];
       return;
     }
     for (const [index, id] of ids.entries()) {
       const after = changeOf.get(id)?.after;
-      if (after !== undefined) set[`${part.name}.${String(index)}`] = this.#item(part, after);
+      if (after !== undefined)
+        set[`${part.name}.${String(index)}`] = this.#itemBeside(part, after, stored[index] ?? {});
     }
     if (added.length > 0) push[part.name] = { $each: added.map((row) => this.#item(part, row)) };
   }
@@ -849,7 +932,7 @@ class Writing {
         if (field === undefined || own.length === 0) return [];
         if (place.list === undefined) return [[field, own[0]?.uniqueAfter[unique.name] ?? null]];
         const removed = own.flatMap(({ uniqueBefore: { [unique.name]: key } }) => key ?? []);
-        const kept = ((known?.keys[field] ?? []) as readonly string[]).filter((key) => !removed.includes(key));
+        const kept = ((known?.stored[field] ?? []) as readonly string[]).filter((key) => !removed.includes(key));
         const keys = [...kept, ...own.flatMap(({ uniqueAfter: { [unique.name]: key } }) => key ?? [])];
         return [[field, keys.length === 0 ? null : keys]];
       });
@@ -903,4 +986,137 @@ function isSame(a: unknown, b: unknown): boolean {
 
 function typeOf(record: CheckedRecord, name: string): Type {
   return record.fields.find((field) => field.name === name)?.type ?? { kind: 'text' };
+}
+
+/* Documents that a version before has written */
+
+export interface Settling {
+  readonly rules: RulesEntry;
+  readonly root: string;
+  /** Whether the version before is gone: what has another name gets it, and what is unique is looked after. */
+  readonly isRetired: boolean;
+  /** Fields that nobody knows any more, by the names of records. */
+  readonly gone: Readonly<Record<string, readonly string[]>>;
+}
+
+/** A change of one document, if nobody else has changed it meanwhile. */
+export interface DocumentChange {
+  readonly filter: Document;
+  readonly update: Document;
+}
+
+const SETTLE_TIMEOUT_MS = 600_000;
+
+/** What brings documents to what the rules say of them. Those that are right are left out. */
+export async function settleDocuments(
+  settling: Settling,
+  documents: readonly Document[],
+  { client, db }: Pick<Carrying, 'client' | 'db'>,
+): Promise<readonly DocumentChange[]> {
+  const domain = unpackRules(packRules(settling.rules));
+  const { record: root } = domain.layout.placeOf(settling.root);
+  const deadline = new Deadline({ timeoutMs: SETTLE_TIMEOUT_MS });
+  const meter = new ResultMeter({ maxResultRows: Infinity, maxResultBytes: Infinity });
+  const carrying = {
+    ...{ client, db, deadline, meter, session: undefined, hasTransactions: false },
+    onWrite: () => undefined,
+  };
+  try {
+    const reading = new Reading({ domain, carrying }, await serverTime(db, deadline), undefined);
+    for (const document of documents) reading.take(root, document);
+    const asked = new Set(documents);
+    const known = [...reading.documents.values()].filter(({ stored }) => asked.has(stored));
+    const changes = await reading.compute(() =>
+      withEach(known, (document) => new Settled({ domain, reading, document, settling }).change()),
+    );
+    return changes.flatMap((change) => change ?? []);
+  } finally {
+    deadline.end();
+    resultBudget.giveBack(meter.handOver());
+  }
+}
+
+interface Unsettled {
+  readonly domain: Domain;
+  readonly reading: Reading;
+  readonly document: StoredDocument;
+  readonly settling: Settling;
+}
+
+/** One document as it is, and as it should be. */
+class Settled {
+  readonly #of: Unsettled;
+  readonly #set: Document = {};
+  readonly #unset: Document = {};
+  readonly #unique = new Map<string, string[]>();
+
+  constructor(of: Unsettled) {
+    this.#of = of;
+  }
+
+  /** Undefined: it is as it should be. Throws Missing. */
+  change(): DocumentChange | undefined {
+    const { domain, document, settling } = this.#of;
+    const { root, id, stored, version, rows } = document;
+    const parts = domain.layout.roots.find(({ record }) => record === root)?.parts ?? [];
+    for (const record of [root, ...parts]) {
+      const items = record === root ? [stored] : ((stored[record.name] ?? []) as readonly Document[]);
+      for (const [index, row] of (rows.get(record.name) ?? []).entries())
+        this.#compare(record, {
+          ...{ row, item: items[index] ?? {} },
+          at: record === root ? '' : `${record.name}.${String(index)}.`,
+        });
+    }
+    // n.b. a part that is none any more is a list of the document.
+    if (settling.isRetired) this.#compareUnique([root, ...parts]);
+    if (Object.keys(this.#set).length + Object.keys(this.#unset).length === 0) return undefined;
+    return {
+      filter: { _id: id, _n: version === 0 ? { $in: [null, 0] } : version },
+      update: {
+        ...(Object.keys(this.#set).length === 0 ? {} : { $set: this.#set }),
+        ...(Object.keys(this.#unset).length === 0 ? {} : { $unset: this.#unset }),
+        $inc: { _n: 1 },
+      },
+    };
+  }
+
+  #compare(
+    record: CheckedRecord,
+    { row: id, item, at }: { readonly row: number; readonly item: Document; readonly at: string },
+  ): void {
+    const { domain, reading, settling } = this.#of;
+    const row = reading.tables.get(record.name)?.get(id) ?? {};
+    const { totals, unique } = settledRow(domain.specification, { record: record.name, id }, reading);
+    for (const [rule, key] of Object.entries(unique)) this.#unique.set(rule, [...(this.#unique.get(rule) ?? []), key]);
+    const should = (name: string, value: Stored): void => {
+      this.#should(`${at}${name}`, item[name], reading.values.store(value, typeOf(record, name), name));
+    };
+    const { absent = {}, totals: counted = [], renamed = {} } = domain.beside[record.name] ?? {};
+    for (const name of Object.keys(absent)) if ((item[name] ?? null) === null) should(name, row[name] ?? null);
+    for (const name of counted) should(name, totals[name] ?? null);
+    if (settling.isRetired) for (const name of Object.keys(renamed)) should(name, row[name] ?? null);
+    for (const name of settling.gone[record.name] ?? []) if (item[name] !== undefined) this.#unset[`${at}${name}`] = '';
+  }
+
+  /** n.b. what is null is not there. */
+  #should(path: string, is: unknown, stored: unknown): void {
+    if (stored === null && is !== undefined) this.#unset[path] = '';
+    if (stored !== null && !isSame(is, stored)) this.#set[path] = stored;
+  }
+
+  #compareUnique(records: readonly CheckedRecord[]): void {
+    const { domain, document } = this.#of;
+    for (const record of records) {
+      const place = domain.layout.placeOf(record.name);
+      for (const rule of record.unique) {
+        const field = uniqueIndex(place, rule)?.keyField;
+        if (field === undefined) continue;
+        const keys = this.#unique.get(rule.name) ?? [];
+        const [key] = keys;
+        const value = place.list === undefined ? key : keys.length === 0 ? undefined : keys;
+        if (value === undefined && document.stored[field] !== undefined) this.#unset[field] = '';
+        if (value !== undefined && !isSame(document.stored[field], value)) this.#set[field] = value;
+      }
+    }
+  }
 }

@@ -1,15 +1,8 @@
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { dbaErrors } from '../errors/dba.js';
-import type { Phase } from './compare-structures.js';
+import type { ApplyChange, ChangeStep, KeptStep } from './change-domain.js';
 
-/** One step of a change, as it is kept in the database: what was planned is what is done, also by the process that goes on after a kill. */
-export interface ChangeStep {
-  readonly phase: Phase | 'undo';
-  readonly words: string;
-  /** For how long whom it holds up, in words. */
-  readonly lock: string;
-  readonly run: Run;
-}
+/** Steps of a change as MySQL and MariaDB keep them and carry them out. */
 
 export type Run =
   /** Statements, one message each. */
@@ -24,13 +17,6 @@ export type Run =
       readonly value: string;
       readonly isDone?: string;
     };
-
-export type ChangeProgress =
-  | { readonly type: 'step'; readonly number: number; readonly of: number; readonly words: string }
-  | { readonly type: 'rows'; readonly done: number; readonly words: string }
-  /** The statements are carried out, which is not yet written down. */
-  | { readonly type: 'ran'; readonly number: number }
-  | { readonly type: 'done'; readonly number: number; readonly of: number };
 
 const BATCH_ROWS = 1_000;
 /** A statement that waits for a table holds up everybody behind it: it waits briefly, and tries again. */
@@ -57,29 +43,25 @@ export const STEP_TABLE = `CREATE TABLE IF NOT EXISTS beds_change_step (
   PRIMARY KEY (domain, step_no)
 ) CHARACTER SET utf8mb4`;
 
-export interface KeptStep {
-  readonly number: number;
-  readonly step: ChangeStep;
-  readonly state: 'open' | 'running' | 'done';
-  readonly position: string | null;
-  readonly rows: number;
-}
-
-export async function readSteps(connection: Connection, domain: string): Promise<readonly KeptStep[]> {
+export async function readSteps(connection: Connection, domain: string): Promise<readonly KeptStep<Run>[]> {
   const [rows] = await connection.query<RowDataPacket[]>(
     'SELECT step_no, step, state, position, rows_done FROM beds_change_step WHERE domain = ? ORDER BY step_no',
     [domain],
   );
   return rows.map((row) => ({
     number: Number(row['step_no']),
-    step: JSON.parse(String(row['step'])) as ChangeStep,
-    state: row['state'] as KeptStep['state'],
+    step: JSON.parse(String(row['step'])) as ChangeStep<Run>,
+    state: row['state'] as KeptStep<Run>['state'],
     position: row['position'] as string | null,
     rows: Number(row['rows_done']),
   }));
 }
 
-export async function writeSteps(connection: Connection, domain: string, steps: readonly ChangeStep[]): Promise<void> {
+export async function writeSteps(
+  connection: Connection,
+  domain: string,
+  steps: readonly ChangeStep<Run>[],
+): Promise<void> {
   await connection.query('DELETE FROM beds_change_step WHERE domain = ?', [domain]);
   for (const [index, step] of steps.entries())
     await connection.query('INSERT INTO beds_change_step (domain, step_no, step) VALUES (?, ?, ?)', [
@@ -87,40 +69,26 @@ export async function writeSteps(connection: Connection, domain: string, steps: 
     ]);
 }
 
-export interface RunOptions {
+interface Performing {
   readonly domain: string;
-  readonly onProgress: (event: ChangeProgress) => void;
+  readonly onProgress: ApplyChange['onProgress'];
 }
 
-/** Carries out what is open of the steps, each written down. Can end at any point, and goes on from there. Throws BEDS_DBA_CHANGE_FAILED, BEDS_DBA_CHANGE_WAITS. */
-export async function runSteps(connection: Connection, { domain, onProgress }: RunOptions): Promise<void> {
-  const steps = await readSteps(connection, domain);
+/** Throws what the server says, or BEDS_DBA_CHANGE_WAITS. */
+export async function performStep(
+  connection: Connection,
+  kept: KeptStep<Run>,
+  { domain, onProgress }: Performing,
+): Promise<void> {
+  const { number, step } = kept;
   await connection.query(`SET SESSION lock_wait_timeout = ${WAIT_SECONDS}, innodb_lock_wait_timeout = ${WAIT_SECONDS}`);
-  for (const kept of steps) {
-    if (kept.state === 'done') continue;
-    const { number, step } = kept;
-    onProgress({ type: 'step', number, of: steps.length, words: step.words });
-    const mark = (state: string, moment: string): Promise<unknown> =>
-      connection.query(
-        `UPDATE beds_change_step SET state = ?, ${moment} = CURRENT_TIMESTAMP WHERE domain = ? AND step_no = ?`,
-        [state, domain, number],
-      );
-    await mark('running', 'started_at');
-    try {
-      if (step.run.kind === 'sql') await runStatements(connection, step.run.sql, kept.state === 'running');
-      else await fillRows(connection, { run: step.run, kept, domain, onProgress });
-    } catch (cause) {
-      await connection.query('UNLOCK TABLES').catch(() => undefined);
-      if (isAgain(cause))
-        throw dbaErrors.make('BEDS_DBA_CHANGE_WAITS', `Step ${number}, ${step.words}: others hold the table.`, {
-          cause,
-        });
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      throw dbaErrors.make('BEDS_DBA_CHANGE_FAILED', `Step ${number}, ${step.words}: ${reason}`, { cause });
-    }
-    onProgress({ type: 'ran', number });
-    await mark('done', 'ended_at');
-    onProgress({ type: 'done', number, of: steps.length });
+  try {
+    if (step.run.kind === 'sql') await runStatements(connection, step.run.sql, kept.state === 'running');
+    else await fillRows(connection, { run: step.run, kept, domain, onProgress });
+  } catch (cause) {
+    await connection.query('UNLOCK TABLES').catch(() => undefined);
+    if (!isAgain(cause)) throw cause;
+    throw dbaErrors.make('BEDS_DBA_CHANGE_WAITS', `Step ${number}, ${step.words}: others hold the table.`, { cause });
   }
 }
 
@@ -141,9 +109,9 @@ async function runStatements(
 
 interface Filling {
   readonly run: Extract<Run, { kind: 'fill' }>;
-  readonly kept: KeptStep;
+  readonly kept: KeptStep<Run>;
   readonly domain: string;
-  readonly onProgress: RunOptions['onProgress'];
+  readonly onProgress: ApplyChange['onProgress'];
 }
 
 /** n.b. where a batch ends is written in its own transaction, so that none is done twice and none is left out. */
