@@ -79,6 +79,7 @@ export default defineConfig(
     files: [
       'host/main.ts',
       'host/cli/main.ts',
+      'host/cli/child.ts',
       'host/threads/main.ts',
       'host/dashboard/process.ts',
       'host/bootstrap.mjs',

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Config } from './config/schema.js';
-import { type Dashboard, startDashboard } from './dashboard/start.js';
+import { type Dashboard, type DashboardOptions, startDashboard } from './dashboard/start.js';
 import { withOwnStores } from './roles.js';
 import {
   createLog,
@@ -72,7 +72,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
   };
   try {
     await supervisor.start();
-    dashboard = await openDashboard(config, projectRoot, log);
+    dashboard = await openDashboard({ config, projectRoot, log, desk: supervisor.ownDesk });
   } catch (error) {
     await stop();
     throw error;
@@ -81,12 +81,12 @@ export async function startHost(options: HostOptions): Promise<Host> {
 }
 
 /** n.b. callers are served without it: what keeps it from starting is no reason to serve nobody. */
-async function openDashboard(config: Config, projectRoot: string, log: Log): Promise<Dashboard | undefined> {
-  if (!config.dashboard.enabled) return undefined;
+async function openDashboard(options: DashboardOptions): Promise<Dashboard | undefined> {
+  if (!options.config.dashboard.enabled) return undefined;
   try {
-    return await startDashboard(config, projectRoot, log);
+    return await startDashboard(options);
   } catch (err) {
-    log.error({ err }, 'the dashboard could not be started; the host goes on without it');
+    options.log.error({ err }, 'the dashboard could not be started; the host goes on without it');
     return undefined;
   }
 }

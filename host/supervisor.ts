@@ -23,7 +23,7 @@ import { Sampler } from './metrics/sample.js';
 import { Signals } from './metrics/signals.js';
 import { UsageBook } from './metrics/usage-book.js';
 import { hasFleet, nodeName, playedRoles } from './roles.js';
-import { AdminNode } from './admin/admin-node.js';
+import { AdminNode, type OwnDesk } from './admin/admin-node.js';
 import { FleetMember } from './admin/fleet-member.js';
 import { openOrderKey, OrderGate } from './admin/orders.js';
 import { AdminServer } from './admin/server.js';
@@ -117,7 +117,7 @@ export class Supervisor {
     const ofAdmin = brokers.filter(({ place }) => place === 'supervisor');
     const key = ofAdmin.length === 0 ? undefined : openOrderKey(config, this.#directory);
     if (key !== undefined) {
-      const ofKey = { key, directory: this.#directory, brokers: ofAdmin };
+      const ofKey = { key, directory: this.#directory, projectRoot: options.projectRoot, brokers: ofAdmin };
       this.#adminNode = new AdminNode({ node: this.node, config, log, ...ofKey });
     }
     this.#gate = new OrderGate({ config, ownKey: key, directory: this.#directory });
@@ -211,6 +211,11 @@ export class Supervisor {
       { roles: playedRoles(config), domains: deploy.routes.live.map(({ manifest }) => manifest.domain) },
       'serving',
     );
+  }
+
+  /** For the dashboard of this node. Undefined: it is no admin node. */
+  get ownDesk(): OwnDesk | undefined {
+    return this.#adminNode?.ownDesk;
   }
 
   /** No more swaps → threads finish, bounded → connections close. A second call joins the first. */

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { ChannelModel } from 'amqplib';
 import { type BedsClient, connectBeds } from '@beds/sdk/client';
 import type { Json } from '@beds/sdk';
@@ -10,7 +11,9 @@ import type { Config } from '../config/schema.js';
 import type { Log } from '../observe/log.js';
 import type { BrokerPlan } from '../roles.js';
 import { userOf } from './client.js';
+import { directoriesOf } from '../config/load.js';
 import type { AskDomain } from './contract.js';
+import { Designs } from './designs.js';
 import { Desk } from './desk.js';
 import { Fleet } from './fleet.js';
 import { Nodes } from './nodes.js';
@@ -22,8 +25,19 @@ export interface AdminNodeOptions {
   readonly log: Log;
   readonly key: OrderKey;
   readonly directory: string;
+  /** Directories of the configuration are relative to it. */
+  readonly projectRoot: string;
   /** Those that run beside the control plane. */
   readonly brokers: readonly BrokerPlan[];
+}
+
+/** What the dashboard of this node asks of its desk, over no network. */
+export interface OwnDesk {
+  ask(message: Readonly<Record<string, unknown>>): Promise<object>;
+  /** Hears when a design is another than before. */
+  watch(listener: () => void): void;
+  /** Undefined: nobody designs here. */
+  readonly designs: Pick<Designs, 'parts' | 'stores' | 'provider'> | undefined;
 }
 
 const CLOSE_MS = 2_000;
@@ -38,6 +52,8 @@ export class AdminNode {
   #blocked = new AbortController();
   #brokers: BrokerPool | undefined;
   #desk: Desk | undefined;
+  #designs: Designs | undefined;
+  #onDesigns: () => void = () => undefined;
   #client: Promise<BedsClient> | undefined;
 
   constructor(options: AdminNodeOptions) {
@@ -52,12 +68,25 @@ export class AdminNode {
     return this.#brokers?.status ?? [];
   }
 
+  get ownDesk(): OwnDesk {
+    const designs = (): OwnDesk['designs'] => this.#designs;
+    return {
+      ask: (message) => this.#desk?.answerOwn(message) ?? Promise.resolve({ ok: false }),
+      watch: (listener) => (this.#onDesigns = listener),
+      get designs() {
+        return designs();
+      },
+    };
+  }
+
   async start(): Promise<void> {
     const { node, config, log, key, directory, brokers: plans } = this.#options;
+    this.#designs = this.#openDesigns();
     const desk = new Desk({
       ...{ node, config, log, key, directory, ask: this.#ask, replies: this.#replies },
       readToken: await loadTokenReader(config.openid),
       nodes: () => this.#nodes(),
+      designs: this.#designs,
     });
     this.#desk = desk;
     const fleet = new Fleet({ config, log, key, ask: this.#ask, replies: this.#replies });
@@ -81,6 +110,8 @@ export class AdminNode {
 
   /** What has begun may end, within its time. */
   async stop(timeoutMs: number): Promise<void> {
+    // n.b. first: what came of it is to be in the audit.
+    await this.#designs?.close();
     await this.#brokers?.stop();
     const idle = this.#brokers?.idle() ?? Promise.resolve();
     await Promise.race([idle, new Promise((resolve) => setTimeout(resolve, timeoutMs).unref())]);
@@ -93,6 +124,18 @@ export class AdminNode {
       this.#replies.close(CLOSE_MS),
       this.#connection.close(CLOSE_MS),
     ]);
+  }
+
+  #openDesigns(): Designs | undefined {
+    const { config, log, projectRoot } = this.#options;
+    const { designs } = config.dashboard;
+    if (designs === '' || !config.dashboard.enabled) return undefined;
+    return new Designs({
+      ...{ directory: resolve(projectRoot, designs), projectRoot },
+      plugins: directoriesOf(projectRoot, config).plugins,
+      onChange: () => this.#onDesigns(),
+      onFault: (words) => log.error({ words }, 'a step of a design failed'),
+    });
   }
 
   async #attach(model: ChannelModel): Promise<void> {

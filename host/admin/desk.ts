@@ -23,11 +23,13 @@ import {
   checkMessage,
   type Definition,
   DESK_ENVELOPE,
+  type Door,
   OPERATOR_ROLES,
   type OperatorRole,
   parseMessage,
   type Refusal,
 } from './protocol.js';
+import { DESIGN_ORDERS, DESIGN_QUERIES, type DesignOrder, type Designs } from './designs.js';
 import { AUDIT_PAGE, DESK_ORDERS, DESK_QUERIES, KEPT, type KeptName } from './desk-queries.js';
 import { readFleet } from './fleet.js';
 import { QUERIES, type QueryInput, type QueryName } from './queries.js';
@@ -44,6 +46,8 @@ export interface DeskOptions {
   readonly replies: ReplyPublisher;
   /** Undefined: there is no connection now. */
   readonly nodes: () => Nodes | undefined;
+  /** Undefined: nobody designs domains here. */
+  readonly designs?: Designs | undefined;
 }
 
 /** Who asks, and what he may. */
@@ -56,6 +60,9 @@ interface Asking {
 }
 
 type Message = Readonly<Record<string, unknown>>;
+
+/** What came, from RabbitMQ or from the dashboard of this node. */
+type Letter = Pick<Delivery, 'body' | 'redelivered'> & { readonly properties: object };
 
 /** An order that is written down. */
 interface Given {
@@ -94,10 +101,12 @@ const MOST_UNWRITTEN = 10_000;
 /** A store that is there, and takes no record now. */
 const AWAY: ReadonlySet<string> = new Set(['unavailable', 'timeout', 'overloaded', 'indeterminate']);
 const NOBODY = { id: '', name: '', role: undefined } as const;
-const DOOR = {
-  definitions: { ...QUERIES, ...DESK_QUERIES, ...DESK_ORDERS, ...COMMANDS } as Readonly<Record<string, Definition>>,
+const DOOR: Door<Definition> = {
+  definitions: { ...QUERIES, ...DESK_QUERIES, ...DESK_ORDERS, ...COMMANDS },
   otherwise: { exchange: '', definitions: {} },
 };
+/** n.b. they are about files of this node, and what comes over RabbitMQ any admin node may get. */
+const OWN_DOOR: Door<Definition> = { ...DOOR, definitions: { ...DESIGN_QUERIES, ...DESIGN_ORDERS } };
 
 /**
  * Where operators' orders and questions come in: says who asks, what his role may, writes down who ordered what and what came of it, and gives
@@ -151,7 +160,7 @@ export class Desk implements MessageDesk {
       delivery.settle('ack');
       return;
     }
-    const answer = await this.#answer(delivery);
+    const answer = await this.#answer(delivery, DOOR);
     const reply = {
       ...{ address, body: Buffer.from(JSON.stringify(answer)), flushNow: false, type: 'beds.desk' },
       correlationId: typeof correlationId === 'string' ? correlationId : undefined,
@@ -166,13 +175,18 @@ export class Desk implements MessageDesk {
     void this.#writeAll();
   }
 
+  /** Answers the dashboard of this node about designs. Never rejects. */
+  answerOwn(message: Message): Promise<object> {
+    return this.#answer({ body: Buffer.from(JSON.stringify(message)), properties: {}, redelivered: false }, OWN_DOOR);
+  }
+
   close(): void {
     clearTimeout(this.#retry);
     this.#isClosed = true;
     if (this.#retry === undefined) this.#left.wait(this.#unwritten);
   }
 
-  async #answer(delivery: Delivery): Promise<object> {
+  async #answer(delivery: Letter, door: Door<Definition>): Promise<object> {
     const { node, config } = this.#options;
     let who: Asking = { ...NOBODY, source: sourceOf({}, delivery) };
     let message: Message = {};
@@ -180,7 +194,7 @@ export class Desk implements MessageDesk {
       if (delivery.body.length > maxCommandBytes(config.plugins)) throw adminErrors.make('BEDS_ADMIN_TOO_LARGE');
       message = parseMessage(delivery.body);
       who = await this.#whoAsks(message, delivery);
-      const checked = checkMessage(message, DOOR, DESK_ENVELOPE);
+      const checked = checkMessage(message, door, DESK_ENVELOPE);
       requireRole(who, checked);
       const answered = await this.#carryOut(checked, message, { who, delivery });
       return { v: ADMIN_VERSION, op: checked.op, node, ok: true, ...answered };
@@ -197,7 +211,7 @@ export class Desk implements MessageDesk {
   }
 
   /** n.b. who is not known is not refused here: what he wanted is to be in the audit. */
-  async #whoAsks(message: Message, delivery: Delivery): Promise<Asking> {
+  async #whoAsks(message: Message, delivery: Letter): Promise<Asking> {
     const { session } = message;
     const { userId } = delivery.properties as { readonly userId?: unknown };
     const source = sourceOf(message, delivery);
@@ -215,9 +229,11 @@ export class Desk implements MessageDesk {
   async #carryOut(
     checked: Checked<Definition>,
     message: Message,
-    { who, delivery }: { readonly who: Asking; readonly delivery: Delivery },
+    { who, delivery }: { readonly who: Asking; readonly delivery: Letter },
   ): Promise<Answered> {
     const { op, input } = checked;
+    if (Object.hasOwn(DESIGN_QUERIES, op)) return this.#answered(op, this.#designs.view(String(input['domain'])));
+    if (Object.hasOwn(DESIGN_ORDERS, op)) return this.#design(checked, message, { who, delivery });
     if (Object.hasOwn(DESK_QUERIES, op)) {
       return this.#answerItself(op, input).catch((error: unknown) => {
         // n.b. it was let in, and a question changes nothing: a store that is away must not fill the audit.
@@ -259,6 +275,44 @@ export class Desk implements MessageDesk {
     });
   }
 
+  /** A step of a design: it is written down that it begins, and what came of it when it has ended. */
+  async #design(
+    { op, input }: Checked<Definition>,
+    message: Message,
+    { who, delivery }: { readonly who: Asking; readonly delivery: Letter },
+  ): Promise<Answered> {
+    const designs = this.#designs;
+    const order = input as unknown as DesignOrder;
+    if (order.step === 'stop' && designs.isChangingDatabase(order.domain) && who.role !== 'dba')
+      throw adminErrors.make('BEDS_ADMIN_ROLE', 'A change of a database is stopped by somebody with the role dba.');
+    const id = this.#requireOrder(message);
+    const entry = { order_id: id, op: `design.${order.step}`, target: order.domain, ...personOf(who) };
+    const asked = { ...entry, id, at: Date.now(), step: 'asked', outcome: 'ok', words: optionsOf(input) } as const;
+    const done = (came: { readonly outcome: string; readonly words: string }): void =>
+      this.#write({ ...entry, id: randomUUID(), at: Date.now(), step: 'done', ...came });
+    await this.#begin(fitted(asked), delivery);
+    try {
+      const { ended } = designs.begin(order, who.name === '' ? who.id : who.name);
+      this.#orders += 1;
+      this.#options.log.info(
+        { op: entry.op, order: id, user: who.id, source: who.source },
+        `order: ${entry.op} ${order.domain}`,
+      );
+      void ended.then(done);
+      return this.#answered(op, {});
+    } catch (error) {
+      done({ outcome: isBedsError(error) ? error.code : 'BEDS_ADMIN_FAULT', words: wordsOf(error) });
+      throw new NotRefused(error);
+    }
+  }
+
+  /** Throws BEDS_ADMIN_DESIGNS_OFF. */
+  get #designs(): Designs {
+    const { designs } = this.#options;
+    if (designs === undefined) throw adminErrors.make('BEDS_ADMIN_DESIGNS_OFF');
+    return designs;
+  }
+
   /** Gives an order that is written down to the nodes. */
   async #give({ checked, message, who, id, revision }: Given, options: CommandOptions): Promise<CommandAnswers> {
     const { op, node, input } = checked;
@@ -298,7 +352,7 @@ export class Desk implements MessageDesk {
   }
 
   /** Writes an order down that nobody has given before; gives its place in the audit. */
-  async #begin(entry: Entry, delivery: Delivery): Promise<number> {
+  async #begin(entry: Entry, delivery: Letter): Promise<number> {
     // n.b. RabbitMQ delivers it again where the admin node that had it has gone, or has lost its connection.
     const again = delivery.redelivered ? 'BEDS_ADMIN_INTERRUPTED' : 'BEDS_ADMIN_REPLAYED';
     if (this.#begun.has(entry.id)) throw adminErrors.make(again);
@@ -350,21 +404,21 @@ export class Desk implements MessageDesk {
   }
 
   async #answerItself(op: string, input: Message): Promise<Answered> {
-    const { node, ask } = this.#options;
-    const asker = { name: '', verified: true };
-    const answer = { v: ADMIN_VERSION, op, node, ok: true, asker };
-    if (op === 'fleet') {
-      return { answers: [{ ...answer, result: await readFleet(this.#options) }], asked: [], nodeCount: 1 };
-    }
+    const { ask } = this.#options;
+    if (op === 'fleet') return this.#answered(op, await readFleet(this.#options));
     if (op === 'kept') {
       const { what, input: asked } = input as { readonly what: KeptName; readonly input: JsonObject };
-      const result = await ask({ ...KEPT[what], payload: asked }, ASK_MS);
-      return { answers: [{ ...answer, result }], asked: [], nodeCount: 1 };
+      return this.#answered(op, await ask({ ...KEPT[what], payload: asked }, ASK_MS));
     }
     const { after, limit } = input as { readonly after?: number; readonly limit?: number };
     const payload = { after: after ?? null, limit: limit ?? AUDIT_PAGE };
-    const result = await ask({ domain: 'audit', op: 'read', payload }, ASK_MS);
-    return { answers: [{ ...answer, result }], asked: [], nodeCount: 1 };
+    return this.#answered(op, await ask({ domain: 'audit', op: 'read', payload }, ASK_MS));
+  }
+
+  #answered(op: string, result: unknown): Answered {
+    const { node } = this.#options;
+    const answer = { v: ADMIN_VERSION, op, node, ok: true, asker: { name: '', verified: true }, result };
+    return { answers: [answer], asked: [], nodeCount: 1 };
   }
 
   /** What has happened is written down, now or as soon as the store is back; in the order in which it happened. */
@@ -575,7 +629,7 @@ function isConflict(error: unknown): boolean {
 }
 
 /** For so long whoever gave the order waits, of which a part is for the way back. */
-function waitOf({ properties }: Delivery): number {
+function waitOf({ properties }: Letter): number {
   const { expiration } = properties as { readonly expiration?: unknown };
   return Math.min(Number(expiration ?? ORDER_MS), ORDER_MS) * OWN_SHARE;
 }
@@ -594,7 +648,7 @@ function requireRole({ id, role }: Asking, { op, definition }: Checked<Definitio
   throw adminErrors.make('BEDS_ADMIN_ROLE', `${has}, and ${op} needs ${least}.`);
 }
 
-function sourceOf({ by }: Message, { properties }: Delivery): string {
+function sourceOf({ by }: Message, { properties }: Letter): string {
   const { userId } = properties as { readonly userId?: unknown };
   const said = typeof by === 'string' ? `says ${by}` : 'says nothing';
   return typeof userId === 'string' ? `${said}, AMQP account ${userId}` : said;

@@ -188,3 +188,105 @@ export interface LetterList {
     readonly count: number;
   }[];
 }
+
+/** How far a design is: described, waiting for an answer, made, not made, and tried on a database. */
+export type DesignStage = 'begun' | 'waiting' | 'review' | 'refused' | 'proved';
+
+/** What may be done with a design. */
+export type DesignStep =
+  'begin' | 'answer' | 'change' | 'go-on' | 'prove' | 'plan' | 'stop' | 'drop-change' | 'set-aside' | DesignDbaStep;
+/** What somebody with the role dba may do. */
+export type DesignDbaStep = 'apply' | 'contract' | 'undo';
+
+/** A design, as everybody is told of it while it goes on. */
+export interface DesignPart {
+  readonly domain: string;
+  readonly stage: DesignStage;
+  /** Another one after each step: orders say which they have seen. */
+  readonly mark: string;
+  /** Of the database, where it was planned. */
+  readonly planned?: string;
+  /** What goes on now. */
+  readonly working?: {
+    readonly step: DesignStep;
+    readonly by: string;
+    /** Milliseconds since 1970. */
+    readonly since: number;
+    /** What it said last, the newest at the end. */
+    readonly lines: readonly string[];
+  };
+  /** The step that ended with its host; it goes on when the same order is given again. */
+  readonly interrupted?: DesignStep;
+  readonly hasFailed: boolean;
+}
+
+/** Whether domains can be designed here, and with what. */
+export interface DesignsPart {
+  readonly state: 'on' | 'off' | 'no-admin-node';
+  /** Who answers prompts: `files` is a person, who pastes answers. */
+  readonly provider: string;
+  /** Names of the stores, and what they are. */
+  readonly stores: readonly { readonly name: string; readonly kind: string }[];
+}
+
+/** A design with all that a person needs who decides about it. */
+export interface DesignView extends DesignPart {
+  readonly store: string;
+  readonly brief: string;
+  /** What the revision under way is to have different. */
+  readonly change?: string;
+  /** What was there before the change is there still: the change can be dropped. */
+  readonly mayDrop: boolean;
+  /** Something of it is, or was, in a database. */
+  readonly isApplied: boolean;
+  /** For whoever answers in place of a model. */
+  readonly prompt?: string;
+  readonly problems: readonly { readonly path: string; readonly message: string; readonly severity?: string }[];
+  /** Why the last step came to nothing. */
+  readonly failure?: { readonly code: string; readonly message: string; readonly hint?: string };
+  /** Of one that was refused. */
+  readonly why?: string;
+  /** What the domain will do, in plain words. */
+  readonly words: string;
+  /** Text of domain.json; empty: there is none yet. */
+  readonly document: string;
+  readonly files: readonly { readonly name: string; readonly text: string }[];
+  readonly proof?: {
+    readonly ok: boolean;
+    readonly server: string;
+    readonly steps: readonly { readonly name: string; readonly tried: number; readonly failures: readonly string[] }[];
+    readonly notices: readonly string[];
+  };
+  /** A file is not any more as it was proved. */
+  readonly isChanged: boolean;
+  readonly plan?: DesignPlan;
+}
+
+/** What would be done to the database, as `beds db plan` has it. */
+export interface DesignPlan {
+  readonly store: string;
+  readonly state: 'new' | 'current' | 'change' | 'unfinished' | 'expanded' | 'refused';
+  readonly from?: number;
+  readonly to: number;
+  readonly expand: readonly DesignPlanStep[];
+  readonly contract: readonly DesignPlanStep[];
+  readonly losses: readonly { readonly rows: number; readonly words: string }[];
+  readonly blocks: readonly { readonly rows: number; readonly words: string }[];
+  readonly refused: readonly string[];
+  readonly drift: readonly string[];
+  readonly notices: readonly string[];
+  readonly retired: readonly string[];
+  readonly users?: readonly {
+    readonly node: string;
+    readonly domain: string;
+    readonly version: string;
+    readonly state: string;
+    readonly objects: readonly string[];
+  }[];
+}
+
+interface DesignPlanStep {
+  readonly words: string;
+  readonly lock: string;
+  readonly sql: readonly string[];
+}

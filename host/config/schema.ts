@@ -354,6 +354,12 @@ const dashboard = z.strictObject({
     .describe('Host names under which browsers reach the dashboard, beside localhost and its address.'),
   certificate: z.string().default('').describe('File with the certificate for TLS, PEM. Empty: no TLS.'),
   key: z.string().default('').describe('File with its key, PEM.'),
+  designs: z
+    .string()
+    .default('')
+    .describe(
+      'Folder for domains that are designed in the dashboard, on an admin node; inside of the project, because templates import its packages. Empty: nobody designs there.',
+    ),
 });
 
 const usd = z.number().min(0).max(1_000_000).default(0);

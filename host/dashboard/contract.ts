@@ -8,6 +8,12 @@ import type {
   DeadLetterDetail,
   DeadLetterView,
   DeclaredObject,
+  DesignPart,
+  DesignPlan,
+  DesignsPart,
+  DesignStage,
+  DesignStep,
+  DesignView,
   Drift,
   KeptVersion,
   LetterList,
@@ -16,7 +22,22 @@ import type {
   Verdict,
 } from '../admin/shown.js';
 
-export type { CallerView, DeadLetterDetail, DeadLetterView, DeclaredObject, Drift, LetterList, ObjectUse, UsageRow };
+export type {
+  CallerView,
+  DeadLetterDetail,
+  DeadLetterView,
+  DeclaredObject,
+  DesignPart,
+  DesignPlan,
+  DesignsPart,
+  DesignStage,
+  DesignStep,
+  DesignView,
+  Drift,
+  LetterList,
+  ObjectUse,
+  UsageRow,
+};
 
 /** From the least to the most: each may do what those before it may. */
 export const ROLES = ['viewer', 'operator', 'dba'] as const;
@@ -364,7 +385,7 @@ export interface Sample {
   readonly failuresPerSecond: number;
 }
 
-/** An event of the stream: what changed since the event before. Its parts are `summary`, `fleet`, `node:<name>` and `domain:<name>`. */
+/** An event of the stream: what changed since the event before. Its parts are `summary`, `fleet`, `designs`, `node:<name>`, `domain:<name>` and `design:<domain>`. */
 export interface Change {
   /** Which run of the server this is. */
   readonly epoch: string;

@@ -5,7 +5,8 @@ import { isBedsError } from '@beds/sdk';
 import { dashboardErrors } from '../errors/dashboard.js';
 import { readAssets } from './assets.js';
 import { DashboardServer } from './server.js';
-import type { DashboardData, DashboardMessage } from './start.js';
+import { DesignRoom } from './designs.js';
+import type { DashboardData, DashboardMessage, DashboardNews } from './start.js';
 
 /** So many ports after the configured one are tried: another checkout may have it. */
 const MORE_PORTS = 20;
@@ -38,13 +39,38 @@ async function listen(server: DashboardServer, { host, port, mayMove }: Dashboar
   }
 }
 
+/** Designs are the host's: it is asked, and tells what is new. n.b. from the first message on, which says what there is. */
+function openDesigns(): DesignRoom {
+  const waiting = new Map<number, (answer: object) => void>();
+  let asked = 0;
+  const room = new DesignRoom(
+    (message) =>
+      new Promise((resolve) => {
+        asked += 1;
+        waiting.set(asked, resolve);
+        tell({ kind: 'ask', id: asked, message });
+      }),
+  );
+  process.on('message', (news: DashboardNews | DashboardData) => {
+    if (!('kind' in news)) return;
+    if (news.kind === 'designs') room.hear(news.designs);
+    else {
+      waiting.get(news.id)?.(news.answer);
+      waiting.delete(news.id);
+    }
+  });
+  return room;
+}
+
 async function run(data: DashboardData): Promise<void> {
   const { amqp, names, maxBundleBytes, hostKey, ownerToken } = data;
   const tls = readTls(data);
   const assets = readAssets(join(import.meta.dirname, 'app'));
   const onFault = (error: unknown): void =>
     tell({ kind: 'fault', message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
-  const server = new DashboardServer({ amqp, names, maxBundleBytes, hostKey, ownerToken, tls, assets, onFault });
+  const server = new DashboardServer({
+    ...{ amqp, names, maxBundleBytes, hostKey, ownerToken, tls, designs, assets, onFault },
+  });
   process.once('disconnect', () => {
     void server.close().finally(() => process.exit());
   });
@@ -54,6 +80,7 @@ async function run(data: DashboardData): Promise<void> {
 process.on('uncaughtExceptionMonitor', (error) => tell({ kind: 'fault', message: error.stack ?? error.message }));
 // Signals of a terminal reach it, too: it ends when the host does, which is when their channel ends.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+const designs = openDesigns();
 const [data] = (await once(process, 'message')) as [DashboardData];
 await run(data).catch((error: unknown) => {
   const { code, message } = isBedsError(error) ? error : dashboardErrors.make('BEDS_DASHBOARD_FAULT', String(error));

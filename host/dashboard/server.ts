@@ -9,6 +9,7 @@ import { adminErrors } from '../errors/admin.js';
 import { dashboardErrors } from '../errors/dashboard.js';
 import type { Assets } from './assets.js';
 import { Board } from './board.js';
+import type { DesignRoom } from './designs.js';
 import type {
   AuditPart,
   CallerView,
@@ -38,6 +39,7 @@ export interface DashboardServerOptions {
   readonly hostKey: string | undefined;
   /** What orders of those whom the key let in carry; undefined: there is no admin node here. */
   readonly ownerToken: string | undefined;
+  readonly designs: DesignRoom;
   readonly assets: Assets;
   readonly onFault: (error: unknown) => void;
 }
@@ -50,6 +52,8 @@ interface Latency {
 /** Of so long the latency on the overview is. */
 const LATENCY_MS = 180_000;
 const SMALL_BODY_BYTES = 65_536;
+/** A specification that a person pastes in place of a model. */
+const ANSWER_BODY_BYTES = 2_000_000;
 const QUERY_MS = 3_000;
 const DETAILS_MS = 1_000;
 /** There may be many: RabbitMQ hands over thousands of letters in seconds. */
@@ -99,6 +103,7 @@ export class DashboardServer {
     this.#streams = new Streams(this.#board, this.#identities, (isWatched) => (this.#watch.isWatched = isWatched));
     this.#watch = new Watch({
       ...{ nodes: this.#nodes, board: this.#board, signal },
+      others: () => options.designs.parts,
       fleet: () => this.#fleet(),
       latencies: () => this.#latencies(),
       onChange: () => this.#streams.changed(),
@@ -106,6 +111,7 @@ export class DashboardServer {
     });
     this.#kept = new Kept(this.#nodes, () => this.#watch.answering.length);
     this.#orders = new Orders(this.#nodes, this.#watch, options.ownerToken);
+    options.designs.onChange = () => this.#watch.refresh();
     this.#web = this.#open();
   }
 
@@ -149,6 +155,7 @@ export class DashboardServer {
     web.setNotFoundHandler((request, reply) => this.#asset(request, reply));
     this.#addSessions(web);
     this.#addReads(web);
+    this.#addDesigns(web);
     web.post(
       '/api/order',
       {
@@ -174,6 +181,26 @@ export class DashboardServer {
       return this.#kept.order(request.body, person);
     });
     return web;
+  }
+
+  #addDesigns(web: FastifyInstance): void {
+    web.post(
+      '/api/design',
+      {
+        bodyLimit: ANSWER_BODY_BYTES,
+        onRequest: async (request, reply) => {
+          const { me } = await this.#person(request, reply);
+          if (!mayAct(me, 'operator')) throw dashboardErrors.make('BEDS_DASHBOARD_FORBIDDEN');
+          this.#uploads.begin(request, reply);
+        },
+      },
+      async (request, reply) => {
+        const person = await this.#person(request, reply);
+        await this.#identities.refreshRoles(person);
+        this.#keep(reply, person);
+        return this.#options.designs.order(request.body, person, this.#sessionOf(person));
+      },
+    );
   }
 
   #addSessions(web: FastifyInstance): void {
@@ -237,6 +264,10 @@ export class DashboardServer {
       if (!domainName.safeParse(domain).success) throw dashboardErrors.make('BEDS_DASHBOARD_NOT_FOUND');
       return this.#detailsOf(domain);
     });
+    web.get('/api/designs/:domain', async (request, reply) => {
+      const { domain } = request.params as { readonly domain: string };
+      return this.#options.designs.view(domain, this.#sessionOf(await looking(request, reply)));
+    });
     web.post('/api/dead', async (request, reply) => {
       await looking(request, reply);
       return this.#lettersOf(request.body);
@@ -246,11 +277,15 @@ export class DashboardServer {
       return this.#kept.ask(question, request.body, await looking(request, reply));
     });
     web.get('/api/audit', async (request, reply) => {
-      const { cookie } = await looking(request, reply);
-      const { token } = tokensOf(cookie);
-      const { records } = await this.#nodes.audit({}, token === '' ? this.#options.ownerToken : token);
+      const { records } = await this.#nodes.audit({}, this.#sessionOf(await looking(request, reply)));
       return records.toReversed() satisfies readonly AuditPart[];
     });
+  }
+
+  /** In whose name an admin node is asked. */
+  #sessionOf({ cookie }: Person): string | undefined {
+    const { token } = tokensOf(cookie);
+    return token === '' ? this.#options.ownerToken : token;
   }
 
   async #fleet(): Promise<FleetPart | undefined> {

@@ -5,7 +5,9 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { OwnDesk } from '../admin/admin-node.js';
 import { readOwnerToken } from '../admin/orders.js';
+import type { DesignPart, DesignsPart } from '../admin/shown.js';
 import { isLoopback } from '../config/cross-checks.js';
 import { directoriesOf } from '../config/load.js';
 import type { Config } from '../config/schema.js';
@@ -35,7 +37,27 @@ export interface DashboardData {
 export type DashboardMessage =
   | { readonly kind: 'listening'; readonly port: number }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string }
-  | { readonly kind: 'fault'; readonly message: string };
+  | { readonly kind: 'fault'; readonly message: string }
+  | { readonly kind: 'ask'; readonly id: number; readonly message: Readonly<Record<string, unknown>> };
+
+/** What it is told later. */
+export type DashboardNews =
+  | { readonly kind: 'answer'; readonly id: number; readonly answer: object }
+  | { readonly kind: 'designs'; readonly designs: DesignNews };
+
+/** What is known of designs: it has no other way to them. */
+export interface DesignNews {
+  readonly about: DesignsPart;
+  readonly designs: readonly DesignPart[];
+}
+
+export interface DashboardOptions {
+  readonly config: Config;
+  readonly projectRoot: string;
+  readonly log: Log;
+  /** Of this node; undefined: it is no admin node. */
+  readonly desk: OwnDesk | undefined;
+}
 
 export interface Dashboard {
   /** Where a browser finds it. */
@@ -49,7 +71,7 @@ export interface Dashboard {
  * Starts the dashboard in a process of its own: whatever a browser asks of it, neither requests nor rollouts wait for that. Rejects
  * with BEDS_DASHBOARD_* where it cannot listen.
  */
-export async function startDashboard(config: Config, projectRoot: string, log: Log): Promise<Dashboard> {
+export async function startDashboard({ config, projectRoot, log, desk }: DashboardOptions): Promise<Dashboard> {
   const { dashboard, amqp, plugins } = config;
   const path = (name: string): string => (name === '' ? '' : resolve(projectRoot, name));
   const isLocal = isLoopback(dashboard.host);
@@ -66,7 +88,7 @@ export async function startDashboard(config: Config, projectRoot: string, log: L
         ownerToken: isLocal ? readOwnerToken(config, directory) : undefined,
       },
     },
-    log,
+    { log, desk },
   );
   const port = await kept.start();
   const scheme = dashboard.certificate === '' ? 'http' : 'https';
@@ -86,12 +108,17 @@ const RESTART_MS = [1_000, 5_000, 30_000] as const;
 class KeptProcess {
   #data: DashboardData;
   readonly #log: Log;
+  readonly #desk: OwnDesk | undefined;
+  readonly #news: () => DesignNews;
   #child: ChildProcess | undefined;
   #isClosing = false;
 
-  constructor(data: DashboardData, log: Log) {
+  constructor(data: DashboardData, { log, desk }: Pick<DashboardOptions, 'log' | 'desk'>) {
     this.#data = data;
     this.#log = log;
+    this.#desk = desk;
+    this.#news = () => designNews(desk);
+    desk?.watch(() => this.#tell({ kind: 'designs', designs: this.#news() }));
   }
 
   /** Resolves to the port. */
@@ -113,6 +140,17 @@ class KeptProcess {
     const timer = setTimeout(() => child.kill('SIGKILL'), CLOSE_MS);
     await exited;
     clearTimeout(timer);
+  }
+
+  /** n.b. the one that asked may have been replaced: ids of the next one are its own. */
+  async #answer(id: number, message: Readonly<Record<string, unknown>>): Promise<void> {
+    const asking = this.#child;
+    const answer = (await this.#desk?.ask(message)) ?? { ok: false };
+    if (asking === this.#child) this.#tell({ kind: 'answer', id, answer });
+  }
+
+  #tell(news: DashboardNews): void {
+    if (this.#child?.connected === true) this.#child.send(news, () => undefined);
   }
 
   async #keepUp(): Promise<void> {
@@ -143,6 +181,7 @@ class KeptProcess {
     });
     this.#child = child;
     child.send(this.#data, () => undefined);
+    this.#tell({ kind: 'designs', designs: this.#news() });
     return new Promise((resolvePort, reject) => {
       child.on('error', (error) => {
         // n.b. one that could not be started never exits.
@@ -153,6 +192,7 @@ class KeptProcess {
       child.on('message', (message: DashboardMessage) => {
         if (message.kind === 'listening') resolvePort(message.port);
         else if (message.kind === 'fault') this.#log.error({ fault: message.message }, 'fault in the dashboard');
+        else if (message.kind === 'ask') void this.#answer(message.id, message.message);
         else {
           const code = message.code as keyof typeof dashboardErrors.specs;
           reject(dashboardErrors.make(code in dashboardErrors.specs ? code : 'BEDS_DASHBOARD_FAULT', message.message));
@@ -179,4 +219,14 @@ export function readAddress(directory: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+function designNews(desk: OwnDesk | undefined): DesignNews {
+  const designs = desk?.designs;
+  const about: DesignsPart = {
+    state: desk === undefined ? 'no-admin-node' : designs === undefined ? 'off' : 'on',
+    provider: designs?.provider ?? 'files',
+    stores: designs?.stores ?? [],
+  };
+  return { about, designs: designs?.parts ?? [] };
 }

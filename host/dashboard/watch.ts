@@ -13,6 +13,8 @@ export interface WatchOptions {
   readonly fleet: () => Promise<FleetPart | undefined>;
   /** In how many milliseconds 95 % of the requests of each domain were answered lately; empty: nobody measures. Never rejects. */
   readonly latencies: () => Promise<ReadonlyMap<string, number>>;
+  /** Further parts of the live state, by their keys. */
+  readonly others: () => ReadonlyMap<string, unknown>;
   readonly board: Board;
   readonly signal: AbortSignal;
   /** Something is another than before. */
@@ -50,12 +52,15 @@ export class Watch {
   readonly #rates = new Map<string, number>();
   readonly #samples: Sample[] = [];
   #isWatched = false;
+  #hasLooked = false;
   #looks = 0;
   #lookedAtMs = 0;
   #countedAtMs = 0;
   #queuesAtMs = 0;
   #keptAtMs = 0;
   #fleet: FleetPart | undefined;
+  /** What kept the nodes from being asked the last time. */
+  #problem: string | undefined;
   #latencies: ReadonlyMap<string, number> = new Map();
   #hurryUntilMs = 0;
   #wake = new AbortController();
@@ -117,12 +122,12 @@ export class Watch {
     const { signal } = this.#options;
     while (!signal.aborted) {
       this.#wake = new AbortController();
-      const problem = await this.#look().then(
+      this.#problem = await this.#look().then(
         () => undefined,
         (error: unknown) => wordsOf(error),
       );
       if (signal.aborted) return;
-      this.#publish(problem);
+      this.#publish();
       const ended = AbortSignal.any([signal, this.#wake.signal]);
       await delay(this.#periodMs, undefined, { signal: ended }).catch(() => undefined);
     }
@@ -220,10 +225,17 @@ export class Watch {
     onSample(sample);
   }
 
-  #publish(problem: string | undefined): void {
-    const parts = partsOf({
+  /** Something that no node is asked for is another than before. */
+  refresh(): void {
+    // n.b. before the first look there is nothing to say of the nodes.
+    if (this.#hasLooked) this.#publish();
+  }
+
+  #publish(): void {
+    this.#hasLooked = true;
+    const seen = partsOf({
       nodes: [...this.#nodes.values()].sort((a, b) => (a.status.node < b.status.node ? -1 : 1)),
-      problem,
+      problem: this.#problem,
       nowMs: Date.now(),
       countedSinceMs: this.#counts.sinceMs,
       counts: (domain) => this.#counts.of(domain),
@@ -232,6 +244,7 @@ export class Watch {
       p95Ms: (domain) => this.#latencies.get(domain),
       fleet: this.#fleet,
     });
+    const parts = new Map([...seen, ...this.#options.others()]);
     if (this.#options.board.replace(parts)) this.#options.onChange();
   }
 }

@@ -152,6 +152,48 @@ export const adminErrors = defineErrors({
     action:
       'Look whether a node with the role admin runs. Unless nothing was done, look at `beds history` before you repeat an order. What cannot wait: host/OPERATIONS.md, "When no order comes through".',
   },
+  BEDS_ADMIN_DESIGNS_OFF: {
+    message: 'Nobody may design domains here.',
+    status: 'unavailable',
+    action:
+      'Set dashboard.designs to a folder on an admin node that serves the dashboard, and start it again: host/OPERATIONS.md, "Designing domains". `beds design` needs neither.',
+  },
+  BEDS_ADMIN_DESIGN_UNKNOWN: {
+    message: 'There is no design with this name here.',
+    status: 'not-found',
+    action: 'Look at the list of designs; what `beds design` makes on another machine is not in it.',
+  },
+  BEDS_ADMIN_DESIGN_EXISTS: {
+    message: 'There is a domain with this name already.',
+    status: 'conflict',
+    action: 'Take another name. What there is gets its next version by a change of it.',
+  },
+  BEDS_ADMIN_DESIGN_BUSY: {
+    message: 'It is being worked on.',
+    status: 'conflict',
+    retryable: true,
+    action: 'Wait until that has ended, or stop it.',
+  },
+  BEDS_ADMIN_DESIGN_OVERTAKEN: {
+    message: 'The design is not any more what you saw. Nothing was done.',
+    status: 'conflict',
+    action: 'Look at what it is now, and decide again.',
+  },
+  BEDS_ADMIN_DESIGN_STEP: {
+    message: 'This step is not the next one.',
+    status: 'conflict',
+    action: 'A design is described, reviewed, proved, planned and applied, in this order.',
+  },
+  BEDS_ADMIN_DESIGN_FAILED: {
+    message: 'The command of this step ended without saying why.',
+    status: 'fault',
+    action: 'Run the same step by `beds` on the admin node; the log of the host has what it printed last.',
+  },
+  BEDS_ADMIN_DESIGN_STOPPED: {
+    message: 'The step was stopped.',
+    status: 'indeterminate',
+    action: 'Give the same order again: it goes on where it stopped.',
+  },
   BEDS_ADMIN_KEY_INVALID: {
     message: 'The key that orders are signed with cannot be read.',
     status: 'fault',

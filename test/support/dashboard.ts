@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import axe from 'axe-core';
 import type { Page } from 'playwright-core';
 import { readAssets } from '../../host/dashboard/assets.js';
+import { DesignRoom } from '../../host/dashboard/designs.js';
 import { DashboardServer, type DashboardServerOptions } from '../../host/dashboard/server.js';
 import { lastFirst, type Teardown } from './services.js';
 
@@ -37,6 +38,7 @@ export async function openDashboard(
 ): Promise<TestDashboard> {
   const faults: unknown[] = [];
   const server = new DashboardServer({
+    designs: new DesignRoom(() => Promise.resolve({ ok: false })),
     ...{ amqp, tls: undefined, names: [], maxBundleBytes: 1_048_576, hostKey: KEY, ownerToken: undefined },
     assets: readAssets(fileURLToPath(new URL('../../host/dashboard/app', import.meta.url))),
     onFault: (error) => faults.push(error),

@@ -26,11 +26,12 @@ export interface HostProcess {
 /** Starts what `host` was, after that was stopped, in a process that may be lost. */
 export function startHostProcess(
   teardown: Teardown,
-  host: Pick<TestHost, 'config' | 'pluginsDirectory'>,
+  host: Pick<TestHost, 'config' | 'pluginsDirectory'> & { readonly env?: Readonly<Record<string, string>> },
   config: Readonly<Record<string, unknown>> = {},
 ): HostProcess {
   const child = fork(new URL('./host-process-main.js', import.meta.url), [], {
     stdio: ['ignore', 'pipe', 'ignore', 'ipc'],
+    env: { ...process.env, ...host.env },
   });
   const ended = once(child, 'exit').then(([, signal]) => signal as string | null);
   const closed = once(child, 'close');

@@ -50,6 +50,7 @@ export interface NodeOptions {
   readonly directory?: string;
   readonly dashboard?: Partial<Config['dashboard']>;
   readonly tracing?: Partial<Config['tracing']>;
+  readonly env?: Readonly<Record<string, string>>;
   /** How it reaches RabbitMQ, where that is not straight. */
   readonly amqpUrl?: string;
 }
@@ -160,7 +161,7 @@ export async function makeOrderNodes(
     start: (name, role, options) =>
       startHostProcess(
         { after: (work) => ending.push(async () => work()) },
-        { config: configOf(name, role, options), pluginsDirectory },
+        { config: configOf(name, role, options), pluginsDirectory, env: options?.env ?? {} },
       ),
     signIn: async (name, roles) => {
       const { id, ...made } = await newUser({ name, password: PASSWORD, roles });

@@ -1,5 +1,7 @@
 import type {
   AuditPart,
+  DesignStep,
+  DesignView,
   DomainDetails,
   FaultGroup,
   LetterFilter,
@@ -54,6 +56,15 @@ export function problemOf(error: unknown): Problem {
   return error instanceof Refused ? error.problem : { code: '', message: String(error) };
 }
 
+interface DesignTerms {
+  /** `mark` of the design as it is shown. */
+  readonly seen?: string;
+  readonly text?: string;
+  readonly store?: string;
+  readonly allowLoss?: boolean;
+  readonly acceptDrift?: boolean;
+}
+
 interface UserTerms {
   readonly roles?: readonly string[];
   readonly name?: string;
@@ -82,6 +93,9 @@ export const api = {
   /** `id`: of a user, or of a session. */
   user: (op: UserOrder, id: string, more: UserTerms = {}): Promise<object> => ask('/api/user', { op, id, ...more }),
   audit: (): Promise<readonly AuditPart[]> => ask('/api/audit'),
+  design: (domain: string): Promise<DesignView> => ask(`/api/designs/${encodeURIComponent(domain)}`),
+  designStep: (step: DesignStep, domain: string, terms: DesignTerms = {}): Promise<object> =>
+    ask('/api/design', { id: crypto.randomUUID(), at: Date.now(), step, domain, ...terms }),
   order: (op: OrderName, input: Order['input'], seen?: Order['seen']): Promise<OrderOutcome> => {
     const order: Order = { id: crypto.randomUUID(), at: Date.now(), op, input, ...(seen && { seen }) };
     return ask('/api/order', order);

@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
-import type { Change, DomainPart, FleetPart, NodePart, Sample, Summary } from '../contract.js';
+import type { Change, DesignPart, DesignsPart, DomainPart, FleetPart, NodePart, Sample, Summary } from '../contract.js';
 import { api } from './api.js';
 
 /** The live state, as far as it is known here. */
@@ -9,6 +9,9 @@ export interface State {
   readonly fleet?: FleetPart;
   readonly nodes: readonly NodePart[];
   readonly domains: readonly DomainPart[];
+  /** Whether domains can be designed here; absent: nothing has come from the server yet. */
+  readonly about?: DesignsPart;
+  readonly designs: readonly DesignPart[];
   readonly samples: readonly Sample[];
   /** Milliseconds since 1970: since then nothing comes from the server. Absent: it comes. */
   readonly silentSinceMs?: number;
@@ -21,7 +24,8 @@ const SILENT_MS = 15_000;
 /** A page that nobody sees lets its stream go: browsers have six connections to a server. */
 const HIDDEN_MS = 20_000;
 
-let state: State = { nodes: [], domains: [], samples: [] };
+const EMPTY: State = { nodes: [], domains: [], designs: [], samples: [] };
+let state = EMPTY;
 const parts = new Map<string, unknown>();
 const listeners = new Set<() => void>();
 let stream: EventSource | undefined;
@@ -53,6 +57,8 @@ function take({ whole, parts: changed, gone }: Change): void {
     ...(fleet && { fleet }),
     nodes: (ofKind('node') as NodePart[]).toSorted(byName(({ node }) => node)),
     domains: (ofKind('domain') as DomainPart[]).toSorted(byName(({ domain }) => domain)),
+    about: parts.get('designs') as DesignsPart,
+    designs: ofKind('design') as DesignPart[],
   });
 }
 
@@ -115,7 +121,7 @@ export function stopLive(): void {
   stream?.close();
   stream = undefined;
   parts.clear();
-  state = { nodes: [], domains: [], samples: [] };
+  state = EMPTY;
 }
 
 setInterval(() => {

@@ -7,6 +7,7 @@ import { type Asked, Confirm, type Done } from './dialog.js';
 import { type State, startLive, stopLive, useLive } from './live.js';
 import { Audit } from './pages/audit.js';
 import { DeadLetters } from './pages/dead.js';
+import { DesignPage, Designs } from './pages/designs.js';
 import { DomainPage } from './pages/domain.js';
 import { Faults } from './pages/faults.js';
 import { Graphs } from './pages/graphs.js';
@@ -134,6 +135,7 @@ interface PageProps {
 
 function Page({ live, me, path, ask, drop, onDone }: PageProps): VNode {
   const [, domain] = /^\/domains\/([a-z0-9-]+)$/.exec(path) ?? [];
+  const [, design] = /^\/designs\/([a-z0-9-]+)$/.exec(path) ?? [];
   if (me.role === undefined) {
     return (
       <>
@@ -148,6 +150,8 @@ function Page({ live, me, path, ask, drop, onDone }: PageProps): VNode {
   if (path === '/graphs') return <Graphs live={live} />;
   if (path === '/objects') return <Objects />;
   if (path === '/users' && mayOrder(me)) return <Users {...{ me, ask, onDone }} />;
+  if (path === '/designs') return <Designs {...{ live, me, onDone }} />;
+  if (design !== undefined) return <DesignPage key={design} name={design} {...{ live, me, ask, onDone }} />;
   if (path === '/dead') return <DeadLetters me={me} ask={ask} />;
   if (path === '/audit') return <Audit />;
   if (path === '/nodes') return <Nodes live={live} />;
@@ -214,6 +218,7 @@ const PAGES = [
   ['/logs', 'Logs'],
   ['/graphs', 'Graphs'],
   ['/objects', 'Database objects'],
+  ['/designs', 'Designs'],
   ['/dead', 'Dead letters'],
   ['/users', 'Users'],
   ['/audit', 'Audit'],

@@ -140,13 +140,13 @@ function rolesOf(form: FormData): readonly string[] {
   return [...new Set([...form.getAll('role').map(String), ...others])];
 }
 
-function textOf(form: FormData, name: string): string {
+export function textOf(form: FormData, name: string): string {
   const value = form.get(name);
   return typeof value === 'string' ? value : '';
 }
 
 /** What a form sends; stays open with the reason where it was refused. */
-function useSent(onDone: (words: string) => void): {
+export function useSent(onDone: (words: string) => void): {
   readonly problem: Problem | undefined;
   readonly isBusy: boolean;
   readonly send: (event: SubmitEvent, work: (form: FormData) => Promise<string>) => void;
@@ -163,7 +163,7 @@ function useSent(onDone: (words: string) => void): {
   return { problem, isBusy, send };
 }
 
-function Buttons({
+export function Buttons({
   verb,
   isBusy,
   onClose,
