@@ -151,6 +151,7 @@ async function check(page: Page, name: string): Promise<void> {
 async function confirm(page: Page, button: string, verb: string): Promise<void> {
   await page.getByRole('button', { name: button }).click();
   const dialog = page.getByRole('dialog');
+  await dialog.getByRole('button', { name: verb }).waitFor();
   const typed = dialog.getByRole('textbox');
   if ((await typed.count()) > 0) await typed.fill('songs');
   assert.deepEqual(await seriousFindings(page), [], button);
