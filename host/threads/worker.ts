@@ -115,8 +115,7 @@ export class BrokerThread {
     this.#remote = new RemoteDomains({
       ...{ url: urls.amqp, name: `${node}/${thread}/domains`, exchange: names.requests },
       connectTimeoutMs: config.amqp.connectTimeoutMs,
-      queuesOf: (domain) => topology.status(domain),
-      knownDomains: () => topology.knownDomains(),
+      ...{ queuesOf: (domain: string) => topology.status(domain), knownDomains: () => topology.knownDomains() },
       ...{ serves, rolesOfOthers: rolesOfOthers(config) },
     });
     this.#spans = config.tracing.endpoint === '' ? undefined : new SpanBuffer();

@@ -697,8 +697,8 @@ export const SPECIAL_FUNCTIONS: readonly {
   {
     name: 'sum',
     signature: 'sum(record.field where …), sum(:list.column), sum(value)',
-    about: 'The sum; of none it is 0.',
-    example: 'sum(line.amount where entry = e.id)',
+    about: 'The sum; of none it is 0. A formula may stand for the field.',
+    example: 'sum(line.price * line.quantity where entry = e.id)',
   },
   {
     name: 'min',

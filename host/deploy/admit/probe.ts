@@ -30,7 +30,7 @@ export interface Prober {
 /** `probe-thread.ts` with all that it imports; `bootstrap.mjs` makes it. */
 const PROGRAM = new URL('../../../threads/probe-thread.js', import.meta.url);
 /** The next thread is started when the swap that used the last one is likely over: it would take a core from it. */
-const SPARE_DELAY_MS = 100;
+const SPARE_DELAY_MS = 50;
 /**
  * More than there are cores take longer each, and the memory that they take together would be held against each of them: of fifty
  * domains that came at once some were refused for it.

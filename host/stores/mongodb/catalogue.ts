@@ -299,7 +299,12 @@ export async function describeObjects(
 /** The rules among these entries. */
 export function rulesIn(entries: readonly Document[]): ReadonlyMap<string, RulesEntry> {
   const rules = entries.filter(({ kind }) => kind === RULES);
-  return new Map(rules.map(({ _id, body, beside }) => [String(_id), { body, beside }]));
+  return new Map(
+    rules.map(({ _id, ...entry }) => {
+      const { body, beside } = entry as RulesEntry;
+      return [String(_id), { body, beside }];
+    }),
+  );
 }
 
 /** The names of all entries, in their order. */

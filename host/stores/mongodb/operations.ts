@@ -1091,10 +1091,11 @@ class Settled {
     const should = (name: string, value: Stored): void => {
       this.#should(`${at}${name}`, item[name], reading.values.store(value, typeOf(record, name), name));
     };
+    const asRead = (name: string): void => should(name, row[name] ?? null);
     const { absent = {}, totals: counted = [], renamed = {} } = domain.beside[record.name] ?? {};
-    for (const name of Object.keys(absent)) if ((item[name] ?? null) === null) should(name, row[name] ?? null);
+    for (const name of Object.keys(absent)) if ((item[name] ?? null) === null) asRead(name);
     for (const name of counted) should(name, totals[name] ?? null);
-    if (settling.isRetired) for (const name of Object.keys(renamed)) should(name, row[name] ?? null);
+    if (settling.isRetired) Object.keys(renamed).forEach(asRead);
     for (const name of settling.gone[record.name] ?? []) if (item[name] !== undefined) this.#unset[`${at}${name}`] = '';
   }
 
