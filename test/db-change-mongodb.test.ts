@@ -107,7 +107,7 @@ function documents({ db }: Place, collection: string): Promise<readonly Document
 const pick =
   (...names: readonly string[]) =>
   (document: Document | JsonObject): Document =>
-    Object.fromEntries(names.map((name) => [name, (document)[name]]));
+    Object.fromEntries(names.map((name) => [name, document[name]]));
 
 const allowed = { change: { allowLoss: true, acceptDrift: false } };
 

@@ -93,6 +93,8 @@ it('what RabbitMQ confirmed a moment ago of a domain is not asked for by its nex
     assertQueue: (name: string) => Promise.resolve(asked.push(name)),
     bindQueue: (_queue: string, _exchange: string, key: string) => Promise.resolve(asked.push(key)),
     unbindQueue: () => Promise.resolve(),
+    sendToQueue: () => true,
+    get: () => Promise.resolve(false),
     checkQueue: () => Promise.reject(Object.assign(new Error('gone'), { code: 404 })),
     close: () => Promise.resolve(),
   });

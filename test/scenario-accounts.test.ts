@@ -177,7 +177,8 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
       const second = await signIn('otis');
       const reset_hash = createHash('sha256').update(`reset ${kind}`).digest('hex');
       await change({ sessions_after: ahead + 2, reset_hash, reset_until: ahead });
-      await accounts.write('user_reset', { reset_hash, now: Date.now(), password: 'none', event: '[]' });
+      const now = Date.now();
+      await accounts.write('user_reset', { reset_hash, now, password: 'none', sessions_after: now, event: '[]' });
       assert.equal(await seen(second.token), null, 'after a reset');
     });
 

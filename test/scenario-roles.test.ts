@@ -82,7 +82,7 @@ async function makeNodes(t: TestContext): Promise<Nodes> {
   };
 }
 
-describe('roles as processes of their own, by configuration alone', { timeout: 120_000 }, () => {
+describe('roles as processes of their own, by configuration alone', { timeout: 240_000 }, () => {
   it('a role that nobody plays is said, and requests to its domains fail at once, by name', async (t) => {
     const { client, start, status } = await makeNodes(t);
     await start('app', 'appServer').serving;

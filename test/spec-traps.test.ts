@@ -519,6 +519,17 @@ describe('what models get wrong', () => {
     found(document, 'queries.map', /where does 2024 come from/);
   });
 
+  it('31: a limit over all records that is counted by somebody who sees a part of them', () => {
+    const shown = (read: string) => seats((all) => (place(all)['row_access'] = { read, write: 'true' }));
+    found(
+      shown("has_role('seller') or no = '1'"),
+      'actions.hold',
+      /decides by those of place only that its caller sees/,
+    );
+    const { problems } = checkSpecification(shown('true'));
+    assert.ok(!problems.some(({ code }) => code === 'seen-in-part'), 'who sees all counts all');
+  });
+
   it('says all problems at once, and each with its place', () => {
     const document = seats((all) => {
       field(place(all), 'price')['min'] = 'zero';

@@ -54,7 +54,8 @@ interface TemplateTimer {
 }
 
 /**
- * The timers of one loaded bundle. A forgotten one would keep its version in memory, and at work, for ever: the host counts
+ * The timers of one loaded bundle. n.b. stray-faults.ts knows `templateTimer` in a stack by its name: threads run from a bundle, whose
+ * frames name no file of ours. A forgotten one would keep its version in memory, and at work, for ever: the host counts
  * and ends them when the version has ended. None of them keeps a thread from ending.
  */
 export class TemplateTimers {
@@ -70,11 +71,12 @@ export class TemplateTimers {
   readonly setTimeout = Object.assign(
     (work: Work, ms?: number, ...args: unknown[]): TemplateTimer => {
       requireFunction(work);
-      const timer = setTimeout(() => {
+      const templateTimer = (): void => {
         this.#held.delete(handle);
         this.#onEnter();
         Reflect.apply(work, handle, args);
-      }, ms).unref();
+      };
+      const timer = setTimeout(templateTimer, ms).unref();
       const handle = this.#watchTimer('timers', timer);
       return handle;
     },
@@ -83,10 +85,11 @@ export class TemplateTimers {
 
   readonly setInterval = (work: Work, ms?: number, ...args: unknown[]): TemplateTimer => {
     requireFunction(work);
-    const timer = setInterval(() => {
+    const templateTimer = (): void => {
       this.#onEnter();
       Reflect.apply(work, handle, args);
-    }, ms).unref();
+    };
+    const timer = setInterval(templateTimer, ms).unref();
     const handle = this.#watchTimer('intervals', timer);
     return handle;
   };
@@ -94,11 +97,12 @@ export class TemplateTimers {
   readonly setImmediate = Object.assign(
     (work: Work, ...args: unknown[]): object => {
       requireFunction(work);
-      const immediate = setImmediate(() => {
+      const templateTimer = (): void => {
         this.#held.delete(handle);
         this.#onEnter();
         work(...args);
-      });
+      };
+      const immediate = setImmediate(templateTimer);
       const handle = {
         ref: () => handle,
         unref: () => handle,

@@ -17,8 +17,8 @@ export interface StrayFaultsOptions {
 const FILE = /beds:\/\/[^\s()]+?\/index\.js/g;
 /** A frame of Node, or of the language. Whoever called it may be gone: a callback, a stream and a promise have no other frames. */
 const OF_NODE = /^\s+at (?:async )?(?:node:|[^(]*\((?:node:|<anonymous>|native|index \d+\)))/;
-/** What calls the functions that a template gave to a timer. n.b. with source maps, stacks name the source. */
-const OF_TIMERS = /\btemplate-timers\.[jt]s:\d/;
+/** What calls the functions that a template gave to a timer, in template-timers.ts. */
+const OF_TIMERS = /^\s+at (?:\w+\.)?templateTimer\b/;
 /** What the network does to a driver; templates have none. */
 const OF_SYSTEM = /^(?:E(?!RR_)|ERR_(?:SOCKET|TLS|SSL)_)/;
 /** What Node rejects with where a signal ends a wait: the error is made in no file of ours or of theirs. */

@@ -9,6 +9,7 @@ import { checkRecord, type RecordDraft } from './check-records.js';
 import { Findings, UNSEEN } from './findings.js';
 import type { ActionSpec, Specification } from './language.js';
 import {
+  adviseSight,
   checkGuards,
   checkLateTotals,
   checkReach,
@@ -161,6 +162,7 @@ function checkMeaning(findings: Findings, specification: Specification): Checked
   checkGuards(model, findings);
   checkReach(model, findings);
   checkLateTotals(model, findings);
+  adviseSight(model, findings);
   const base: CheckedSpecification = {
     source: specification,
     domain: specification.domain,

@@ -9,6 +9,8 @@ interface Schema {
   readonly const?: unknown;
   readonly enum?: readonly string[];
   readonly description?: string;
+  readonly minimum?: number;
+  readonly maximum?: number;
   readonly items?: Schema;
   readonly anyOf?: readonly Schema[];
   readonly properties?: Readonly<Record<string, Schema>>;
@@ -67,9 +69,14 @@ function wordFor(schema: Schema): string {
   if (schema.anyOf !== undefined) return schema.anyOf.map(wordFor).join(' | ');
   if (schema.type === 'array') return `list of ${schema.items === undefined ? 'values' : wordFor(schema.items)}`;
   if (schema.description?.startsWith('Formula. ') === true) return 'formula';
-  return (
-    { string: 'text', integer: 'whole number', boolean: 'true or false' }[schema.type ?? ''] ?? schema.type ?? 'value'
-  );
+  if (schema.type === 'integer') return wholeNumber(schema);
+  return { string: 'text', boolean: 'true or false' }[schema.type ?? ''] ?? schema.type ?? 'value';
+}
+
+function wholeNumber({ minimum, maximum }: Schema): string {
+  return minimum === undefined || maximum === undefined
+    ? 'whole number'
+    : `whole number from ${String(minimum)} to ${String(maximum)}`;
 }
 
 function propertyLine(name: string, schema: Schema, isRequired: boolean): string {

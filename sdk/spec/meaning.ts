@@ -138,6 +138,26 @@ export function checkLateTotals({ records }: Model, findings: Findings): void {
   }
 }
 
+/** A set is of the records that its caller sees: for who sees a part, a limit over everybody's records is none. */
+export function adviseSight({ records, actions }: Model, findings: Findings): void {
+  const isSeenInPart = (name: string): boolean => {
+    const read = records.find((record) => record.name === name)?.rowAccess?.read;
+    return read !== undefined && read.node !== 'literal';
+  };
+  for (const { name: action, allowed, steps } of actions) {
+    if (allowed !== undefined) continue;
+    const deciding = flatSteps(steps).filter(({ op }) => op === 'check' || op === 'let');
+    const sets = deciding.flatMap(formulasOf).flatMap(partsOf);
+    const inPart = new Set(
+      sets.flatMap((part) => (part.node === 'set' && isSeenInPart(part.record) ? [part.record] : [])),
+    );
+    for (const name of inPart)
+      findings.advice(`actions.${action}`, 'seen-in-part', {
+        message: `it decides by those of ${name} only that its caller sees, by row_access. For a limit over all of them, "allowed" lets in only who sees them all.`,
+      });
+  }
+}
+
 /* Indexes */
 
 interface Need {
