@@ -34,7 +34,52 @@ const PEOPLE = JSON.stringify({
       ],
     },
   ],
+  actions: [
+    {
+      ...{ name: 'rename', description: 'Gives a name, for other actions only', allowed: 'false' },
+      args: [
+        { name: 'person', description: 'Who', type: 'reference', references: 'person' },
+        { name: 'name', description: 'Name', type: 'text', max_length: 60 },
+      ],
+      steps: [
+        { op: 'read_for_update', record: 'person', as: 'p', where: 'id = :person', message: 'There is nobody.' },
+        { op: 'update', row: 'p', set: ['name = :name'] },
+      ],
+    },
+    {
+      ...{ name: 'christen', description: 'Calls somebody Eve' },
+      args: [{ name: 'person', description: 'Who', type: 'reference', references: 'person' }],
+      steps: [{ op: 'call', action: 'rename', arguments: ['person = :person', "name = 'Eve'"] }],
+    },
+  ],
   examples: [
+    {
+      description: 'What other actions only may do is done by one.',
+      given: [
+        {
+          ...{ operation: 'create', as: 'A' },
+          arguments: [
+            { name: 'name', value: 'Ann' },
+            { name: 'born', value: '2026-01-01' },
+          ],
+        },
+        { operation: 'christen', arguments: [{ name: 'person', value: '@A' }] },
+      ],
+      call: { operation: 'fetch', arguments: [{ name: 'id', value: '@A' }] },
+      expect: { outcome: 'ok', values: [{ name: 'name', value: 'Eve' }] },
+    },
+    {
+      description: 'Nobody calls it by itself.',
+      given: [],
+      call: {
+        operation: 'rename',
+        arguments: [
+          { name: 'person', value: 1 },
+          { name: 'name', value: 'Eve' },
+        ],
+      },
+      expect: { outcome: 'error', error: 'forbidden' },
+    },
     {
       description: 'Somebody of three days.',
       given: [],

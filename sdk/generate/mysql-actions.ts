@@ -166,7 +166,8 @@ class Steps {
       ];
     });
     const returned = own.returns.flatMap(({ name, value }) => this.#let({ name: `${prefix}_${name}`, value }, place));
-    return [...lines, ...allowedLines(own.allowed, place.path, formulas), ...this.write(own.steps), ...returned];
+    // n.b. who calls the action around it was asked for that one: a call does not ask who may.
+    return [...lines, ...this.write(own.steps), ...returned];
   }
 
   #let({ name, value }: NamedFormula, place: Place): readonly string[] {
@@ -771,7 +772,7 @@ class Steps {
 }
 
 /** An action with the names of its rows, values and items prefixed, and with values in place of its arguments. */
-function renamed(action: CheckedAction, prefix: string): Pick<CheckedAction, 'steps' | 'returns' | 'allowed'> {
+function renamed({ steps, returns }: CheckedAction, prefix: string): Pick<CheckedAction, 'steps' | 'returns'> {
   const names = new Set<string>();
   const collect = (value: unknown): void => {
     if (typeof value !== 'object' || value === null) return;
@@ -784,7 +785,7 @@ function renamed(action: CheckedAction, prefix: string): Pick<CheckedAction, 'st
     if (op === 'let') for (const { name } of values ?? []) names.add(name);
     Object.values(value).forEach(collect);
   };
-  collect(action.steps);
+  collect(steps);
   const own = (name: unknown): unknown => (typeof name === 'string' && names.has(name) ? `${prefix}_${name}` : name);
   const map = (value: unknown, key?: string): unknown => {
     if (Array.isArray(value)) return value.map((item) => map(item, key));
@@ -809,11 +810,7 @@ function renamed(action: CheckedAction, prefix: string): Pick<CheckedAction, 'st
       };
     return copy;
   };
-  const { steps, returns, allowed } = action;
-  return map({ steps, returns, ...(allowed === undefined ? {} : { allowed }) }) as Pick<
-    CheckedAction,
-    'steps' | 'returns' | 'allowed'
-  >;
+  return map({ steps, returns }) as Pick<CheckedAction, 'steps' | 'returns'>;
 }
 
 /** Whether something must be seen to after each write of such a record. */
