@@ -160,27 +160,29 @@ export class DashboardServer {
       '/api/order',
       {
         bodyLimit: Math.ceil(maxBundleBytes / 3) * 4 + SMALL_BODY_BYTES,
-        // n.b. before its body is read: who may not order is not to fill the memory of this process.
-        onRequest: async (request, reply) => {
-          const { me } = await this.#person(request, reply);
-          if (!mayAct(me, 'operator')) throw dashboardErrors.make('BEDS_DASHBOARD_FORBIDDEN');
-          this.#uploads.begin(request, reply);
-        },
+        onRequest: (request, reply) => this.#beginUpload(request, reply),
       },
-      async (request, reply) => {
-        const person = await this.#person(request, reply);
-        await this.#identities.refreshRoles(person);
-        this.#keep(reply, person);
-        return this.#orders.give(request.body, person);
-      },
+      async (request, reply) => this.#orders.give(request.body, await this.#personOfNow(request, reply)),
     );
-    web.post('/api/user', async (request, reply) => {
-      const person = await this.#person(request, reply);
-      await this.#identities.refreshRoles(person);
-      this.#keep(reply, person);
-      return this.#kept.order(request.body, person);
-    });
+    web.post('/api/user', async (request, reply) =>
+      this.#kept.order(request.body, await this.#personOfNow(request, reply)),
+    );
     return web;
+  }
+
+  /** n.b. before its body is read: who may not order is not to fill the memory of this process. */
+  async #beginUpload(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { me } = await this.#person(request, reply);
+    if (!mayAct(me, 'operator')) throw dashboardErrors.make('BEDS_DASHBOARD_FORBIDDEN');
+    this.#uploads.begin(request, reply);
+  }
+
+  /** Who orders, with the roles of this moment. */
+  async #personOfNow(request: FastifyRequest, reply: FastifyReply): Promise<Person> {
+    const person = await this.#person(request, reply);
+    await this.#identities.refreshRoles(person);
+    this.#keep(reply, person);
+    return person;
   }
 
   #addDesigns(web: FastifyInstance): void {
@@ -188,16 +190,10 @@ export class DashboardServer {
       '/api/design',
       {
         bodyLimit: ANSWER_BODY_BYTES,
-        onRequest: async (request, reply) => {
-          const { me } = await this.#person(request, reply);
-          if (!mayAct(me, 'operator')) throw dashboardErrors.make('BEDS_DASHBOARD_FORBIDDEN');
-          this.#uploads.begin(request, reply);
-        },
+        onRequest: (request, reply) => this.#beginUpload(request, reply),
       },
       async (request, reply) => {
-        const person = await this.#person(request, reply);
-        await this.#identities.refreshRoles(person);
-        this.#keep(reply, person);
+        const person = await this.#personOfNow(request, reply);
         return this.#options.designs.order(request.body, person, this.#sessionOf(person));
       },
     );

@@ -1147,8 +1147,15 @@ export function historyLines(
  */
 export function isReadByProcedures(record: CheckedRecord, formulas: MysqlFormulas): boolean {
   if (record.rowAccess !== undefined || record.spec.per_tenant === true || showsByCaller(record, formulas)) return true;
-  return /(?<![\w`.])_\w+\(/.test(viewLines(record, formulas).join('\n'));
+  const known = callsFunctions.get(record);
+  if (known !== undefined) return known;
+  const calls = /(?<![\w`.])_\w+\(/.test(viewLines(record, formulas).join('\n'));
+  callsFunctions.set(record, calls);
+  return calls;
 }
+
+/** n.b. each procedure of a record asks, and the view is written to know it. */
+const callsFunctions = new WeakMap<CheckedRecord, boolean>();
 
 /** Whether a computed field is another one for another caller. */
 function showsByCaller(record: CheckedRecord, formulas: MysqlFormulas, trail: readonly string[] = []): boolean {
