@@ -797,6 +797,19 @@ describe('the state of the domains', () => {
     assert.deepEqual(refused.activating, ['sessions']);
   });
 
+  it('does not let a domain that comes back wait for one that an operator holds beside another', () => {
+    const world = new World();
+    world.act({ does: 'drop', domain: 2, kind: 'good', isLooked: true, again: 0 });
+    world.act({ does: 'drop', domain: 1, kind: 'good', isLooked: true, again: 0 });
+    world.settle();
+    world.act({ does: 'restart' });
+    world.peers.set('hash-1', ['notes']);
+    world.act({ does: 'deploy', domains: [0, 1], kind: 'good', again: 0, canaryPercent: 10, hold: true });
+    world.settle();
+    world.checkRest();
+    assert.equal(liveOf(world.state, 'orders')?.version, '1.1.0');
+  });
+
   it('is made again from the history where its file is damaged', () => {
     const line = (version: string, state: Transition['state'], findings: Transition['findings'] = []): HistoryEntry => {
       return { at: '2026-01-01T00:00:00.000Z', domain: 'notes', version, hash: `hash-${version}`, state, findings };

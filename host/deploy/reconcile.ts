@@ -406,7 +406,9 @@ function isAheadOfPeers(state: State, rollout: Rollout): boolean {
 function calledOnTheWay(state: State, rollout: Rollout): readonly Rollout[] {
   const isNew = ({ domain }: Member): boolean => liveOf(state, domain) === undefined;
   const isWaiting = (each: Rollout): boolean =>
-    isPaused(state, each) || each.members.some(({ admission }) => admission === 'waiting');
+    isPaused(state, each) ||
+    (each.stage === 'trial' && each.isHeld) ||
+    each.members.some(({ admission }) => admission === 'waiting');
   const ahead = firstInPlace(state).filter((item) => item.kind === 'rollout' && !isWaiting(item)) as readonly Rollout[];
   const found = new Set<Rollout>();
   const follow = ({ members }: Rollout): void => {

@@ -1,6 +1,12 @@
 import { defineErrors } from '#sdk/template';
 
 export const amqpErrors = defineErrors({
+  BEDS_AMQP_EVENT_INVALID: {
+    message: 'What a domain keeps with a record as an event is none.',
+    status: 'fault',
+    action:
+      'It stays in its record and is not published, nor is what the record keeps behind it; events of other records are. An event is an object with "id" and "topic" (texts), "at" (milliseconds since 1970) and "data" (an object). Find what wrote this one, and take it out of the record.',
+  },
   BEDS_AMQP_EVENT_REFUSED: {
     message: 'RabbitMQ did not take an event that a domain keeps with its record.',
     status: 'unavailable',

@@ -1,4 +1,5 @@
-import { isBedsError, type Json, type JsonObject } from '@beds/sdk';
+import { isBedsError, type Json, type JsonObject, t } from '@beds/sdk';
+import { compileResult } from '#sdk/template';
 import { amqpErrors } from '../../errors/amqp.js';
 import { publishFault } from '../../observe/channels.js';
 import type { BrokerContext, OpenBroker } from '../contract.js';
@@ -10,7 +11,7 @@ const ASK_MS = 5_000;
 interface Taken {
   readonly record: string;
   readonly raw: Json;
-  readonly events: readonly Told[];
+  readonly events: readonly Json[];
 }
 
 interface Told {
@@ -19,6 +20,21 @@ interface Told {
   /** Milliseconds since 1970. */
   readonly at: number;
   readonly data: JsonObject;
+}
+
+/** The last moment that a Date can be: https://tc39.es/ecma262/#sec-time-values-and-time-range */
+const MAX_AT = 8.64e15;
+
+const readTold = compileResult(
+  t.object({ id: t.string(), topic: t.string(), at: t.int({ min: 0, max: MAX_AT }), data: t.json() }).description,
+);
+
+/** n.b. a line of a record is whatever was written there: the tables are a DBA's. */
+function checked(event: Json): Told {
+  const read = readTold(event);
+  if ('value' in read) return read.value as unknown as Told;
+  const problems = read.problems.map(({ field, message }) => `${field.replace('result', 'event')} ${message}`);
+  throw amqpErrors.make('BEDS_AMQP_EVENT_INVALID', problems.join('; '));
 }
 
 /** Takes the events of one record after the other, publishes them, and says so to the domain. */
@@ -74,7 +90,7 @@ class Outbox {
           this.#failing.delete(domain);
           return;
         }
-        for (const event of taken.events) await this.#publish(event);
+        for (const event of taken.events) await this.#publish(checked(event));
         const payload = { record: taken.record, raw: taken.raw };
         await ask({ domain, op: 'outboxDone', payload }, ASK_MS);
       }
