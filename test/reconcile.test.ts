@@ -810,6 +810,34 @@ describe('the state of the domains', () => {
     assert.equal(liveOf(world.state, 'orders')?.version, '1.1.0');
   });
 
+  for (const [what, ...orders] of [
+    ['is refused', { kind: 'refused', domains: [2] }],
+    ['gives way in another of its domains', { kind: 'good', domains: [2, 0] }, { kind: 'good', domains: [0] }],
+  ] as const) {
+    it(`does not begin at the next start what gave way to an order that ${what}`, () => {
+      const world = new World();
+      const how = { again: 0, canaryPercent: 0, hold: false };
+      world.act({ does: 'deploy', domains: [2], kind: 'good', ...how });
+      world.settle();
+      world.act({ does: 'drop', domain: 2, kind: 'good', isLooked: true, again: 0 });
+      for (const order of orders) world.act({ does: 'deploy', ...order, ...how });
+      world.settle();
+      assert.equal(liveOf(world.state, 'orders')?.version, '1.1.0');
+      world.act({ does: 'restart' });
+      world.settle();
+      assert.equal(liveOf(world.state, 'orders')?.version, '1.1.0');
+    });
+  }
+
+  it('begins at the next start what was dropped, and ordered too', () => {
+    const world = new World();
+    world.act({ does: 'drop', domain: 2, kind: 'good', isLooked: true, again: 0 });
+    world.act({ does: 'deploy', domains: [2], kind: 'good', again: 1, canaryPercent: 0, hold: false });
+    world.act({ does: 'restart' });
+    world.settle();
+    assert.equal(liveOf(world.state, 'orders')?.version, '1.1.0');
+  });
+
   it('is made again from the history where its file is damaged', () => {
     const line = (version: string, state: Transition['state'], findings: Transition['findings'] = []): HistoryEntry => {
       return { at: '2026-01-01T00:00:00.000Z', domain: 'notes', version, hash: `hash-${version}`, state, findings };

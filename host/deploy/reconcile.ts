@@ -49,6 +49,8 @@ const UNGATED: ReadonlySet<Cause> = new Set(['rollback', 'restore', 'boot', 'qua
 /** Somebody wanted these, and still does when the version before them did harm. */
 const ORDERED: ReadonlySet<Cause> = new Set(['drop', 'deploy', 'rollback', 'restore']);
 const PAUSABLE: ReadonlySet<Cause> = new Set(['drop', 'deploy', 'restore']);
+/** An operator asks for something else than what lies in the plugin directory. */
+const BY_OPERATOR: ReadonlySet<Cause | 'retire'> = new Set(['deploy', 'rollback']);
 /** They bring back what was decided before; what lies in the plugin directory besides is still to be decided. */
 export const REPEATED: ReadonlySet<Cause> = new Set(['boot', 'refresh', 'quarantine']);
 /** These go back on purpose, or restore an earlier decision: they are not reported as downgrades. */
@@ -668,8 +670,7 @@ function withhold(step: Step, { domain, hash, threads }: Extract<CommandResult, 
 function end(step: Step, rollout: Rollout, { finding, orderedFor }: Extract<DeployEvent, { kind: 'end' }>): void {
   if (rollout.stage === 'flipped') return;
   if (orderedFor !== undefined) {
-    // Where it lies in the plugin directory, a restart must not begin it again.
-    step.settle(({ hash }) => rollout.members.some((member) => member.hash === hash));
+    step.settleMembers(rollout);
     step.patch(orderedFor, { paused: false });
   }
   if (rollout.stage === 'withdraw') return;
@@ -1114,14 +1115,15 @@ class Step {
   /** Sends versions on their way, together; older ones of their domains that are still on theirs are abandoned. */
   begin(request: Omit<RolloutRequest, 'id' | 'plan'> & { readonly plan?: RolloutPlan }): void {
     const domains = request.versions.map(({ domain }) => domain);
-    this.supersede(domains, request.cause);
+    const hashes = request.versions.map(({ hash }) => hash);
+    this.supersede(domains, request.cause, hashes);
     const plan = request.plan ?? this.#planOf(request.cause);
     this.push(newRollout({ ...request, plan, id: this.nextId() }));
   }
 
   /** Sends the first of these that the stage still has whole on its way. */
   restore(domain: string, hashes: readonly string[], cause: Cause): void {
-    this.supersede([domain], cause);
+    this.supersede([domain], cause, hashes);
     this.push(this.#staged(domain, hashes, { cause, tried: [] }));
   }
 
@@ -1156,8 +1158,8 @@ class Step {
     for (const { domain, hash } of rollout.members) this.#forgetUnfinished(domain, hash);
   }
 
-  /** What is on its way for these domains is abandoned; versions of other domains cannot take over without it. */
-  supersede(domains: readonly string[], cause: Cause | 'retire'): void {
+  /** What is on its way for these domains is abandoned for `coming`; versions of other domains cannot take over without it. */
+  supersede(domains: readonly string[], cause: Cause | 'retire', coming: readonly string[] = []): void {
     for (const older of rolloutsOf(this.state)) {
       // Going back from what did harm is short, and what comes next begins from there; what served before a restart must
       // serve again until what was dropped since then does.
@@ -1174,6 +1176,7 @@ class Step {
         if (!domains.includes(member.domain)) this.noteMember(older, member, 'rejected', { findings });
       }
       this.abandon(older);
+      if (BY_OPERATOR.has(cause)) this.settleMembers(older, coming);
       fallBack(this, { ...older, members: older.members.filter(({ domain }) => !domains.includes(domain)) }, false);
     }
   }
@@ -1272,6 +1275,11 @@ class Step {
   /** What lies in the plugin directory by now is done with, and need not be decided again after a restart. */
   settleDomain(ofDomain: string, active?: string): void {
     this.settle(({ domain, hash }) => domain === ofDomain && (hash === active || !isOnItsWay(this.state, hash)));
+  }
+
+  /** An operator decided about it: where it lies in the plugin directory, a restart must not begin it again. */
+  settleMembers({ members }: Rollout, coming: readonly string[] = []): void {
+    this.settle(({ hash }) => !coming.includes(hash) && members.some((member) => member.hash === hash));
   }
 
   settle(which: (entry: State['entries'][string]) => boolean): void {
