@@ -829,6 +829,17 @@ describe('the state of the domains', () => {
     });
   }
 
+  it('does not begin at the next start what was dropped together with what was rolled back', () => {
+    const world = new World();
+    world.act({ does: 'deploy', domains: [0], kind: 'good', again: 0, canaryPercent: 0, hold: false });
+    world.settle();
+    for (const isLooked of [false, true]) world.act({ does: 'drop', domain: 0, kind: 'good', isLooked, again: 0 });
+    world.act({ does: 'rollback', domain: 0 });
+    world.act({ does: 'restart' });
+    world.settle();
+    assert.equal(liveOf(world.state, 'notes')?.version, '1.1.0');
+  });
+
   it('begins at the next start what was dropped, and ordered too', () => {
     const world = new World();
     world.act({ does: 'drop', domain: 2, kind: 'good', isLooked: true, again: 0 });

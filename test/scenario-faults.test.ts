@@ -157,7 +157,9 @@ describe('a template that harms its thread', () => {
   it('loses its thread, and no other, when it takes all the memory', async (t) => {
     const run = 'const all = []; for (;;) all.push(new Array(1000).fill(all.length));';
     const threads = { default: { count: 2, heapMb: 64 } };
-    const { host, client } = await serve(t, { greedy: { mode: 'read', run } }, { threads });
+    // n.b. a busy machine may take more than a second to fill it.
+    const supervisor = { stallTimeoutMs: 10_000, drainTimeoutMs: 3_000, restartIntensity: 50 };
+    const { host, client } = await serve(t, { greedy: { mode: 'read', run } }, { threads, supervisor });
     await assert.rejects(read(client, 'greedy'), { code: 'BEDS_REQUEST_POISON' });
     assert.match(String(endings(host)[0]?.['reason']), /memory/);
     await assertServes(host, client);

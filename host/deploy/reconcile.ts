@@ -670,7 +670,7 @@ function withhold(step: Step, { domain, hash, threads }: Extract<CommandResult, 
 function end(step: Step, rollout: Rollout, { finding, orderedFor }: Extract<DeployEvent, { kind: 'end' }>): void {
   if (rollout.stage === 'flipped') return;
   if (orderedFor !== undefined) {
-    step.settleMembers(rollout);
+    step.settleEnded(rollout, [orderedFor]);
     step.patch(orderedFor, { paused: false });
   }
   if (rollout.stage === 'withdraw') return;
@@ -1176,7 +1176,7 @@ class Step {
         if (!domains.includes(member.domain)) this.noteMember(older, member, 'rejected', { findings });
       }
       this.abandon(older);
-      if (BY_OPERATOR.has(cause)) this.settleMembers(older, coming);
+      if (BY_OPERATOR.has(cause)) this.settleEnded(older, domains, coming);
       fallBack(this, { ...older, members: older.members.filter(({ domain }) => !domains.includes(domain)) }, false);
     }
   }
@@ -1277,9 +1277,13 @@ class Step {
     this.settle(({ domain, hash }) => domain === ofDomain && (hash === active || !isOnItsWay(this.state, hash)));
   }
 
-  /** An operator decided about it: where it lies in the plugin directory, a restart must not begin it again. */
-  settleMembers({ members }: Rollout, coming: readonly string[] = []): void {
-    this.settle(({ hash }) => !coming.includes(hash) && members.some((member) => member.hash === hash));
+  /** An operator decided about these domains by ending this: a restart must not begin what lies in the plugin directory, but for `coming`. */
+  settleEnded({ members }: Rollout, domains: readonly string[], coming: readonly string[] = []): void {
+    this.settle(({ domain, hash }) => {
+      if (coming.includes(hash)) return false;
+      const isMember = members.some((member) => member.hash === hash);
+      return isMember || (domains.includes(domain) && !isOnItsWay(this.state, hash));
+    });
   }
 
   settle(which: (entry: State['entries'][string]) => boolean): void {

@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import { endOfLog } from './eventually.js';
 import type { LogLine, TestHost } from './host.js';
-import type { Teardown } from './services.js';
+import { lastFirst, type Teardown } from './services.js';
 
 /** One life of a host in a process of its own. */
 export interface HostProcess {
@@ -39,7 +39,8 @@ export function startHostProcess(
     child.kill(signal);
     await ended;
   };
-  teardown.after(() => end('SIGKILL'));
+  // Before its folder goes: it writes there as long as it lives.
+  lastFirst(teardown, () => end('SIGKILL'));
   const log: LogLine[] = [];
   const lines = new EventEmitter();
   readLog(child, (line) => {
@@ -124,7 +125,7 @@ export function startOomKiller(teardown: Teardown, pidOf: () => number, limitMb:
       process.kill(each, 'SIGKILL');
     }
   }, 20);
-  teardown.after(() => clearInterval(timer));
+  lastFirst(teardown, () => clearInterval(timer));
   return { killed };
 }
 
