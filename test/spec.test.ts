@@ -25,6 +25,7 @@ import {
   type Stored,
   type StoredDomain,
   strictSchema,
+  tryExamples,
   typeFormula,
 } from '#sdk/spec';
 
@@ -244,5 +245,91 @@ describe('rules over data that are stored elsewhere', () => {
 
   it('tell what is nothing from a text that says so', () => {
     assert.deepEqual(ask('by_kind', [{}, { kind: 'null' }, {}]), [{ nth: 1 }, { nth: 1 }, { nth: 2 }]);
+  });
+});
+
+describe('examples that are played in memory', () => {
+  const { checked, problems } = checkSpecification({
+    ...{ beds: 1, domain: 'fund', description: 'Projects that others pay for.', store: 'main', zone: 'UTC' },
+    records: [
+      {
+        ...{ name: 'project', description: 'A project', key: 'auto', operations: ['create'] },
+        fields: [
+          { name: 'goal', description: 'What it needs', type: 'integer' },
+          { name: 'ends_at', description: 'Until when', type: 'timestamp' },
+          { name: 'state', description: 'State', type: 'enum', values: ['open', 'met', 'missed'], managed: true },
+          {
+            ...{ name: 'raised', description: 'What came together', type: 'integer' },
+            rollup: { function: 'sum', child: 'pledge', value: 'amount', via: 'project' },
+          },
+        ],
+        states: { field: 'state', start: 'open', moves: [{ from: 'open', to: ['met', 'missed'] }] },
+        expires: { when: "state = 'open'", at: 'ends_at', set: ["state = if(raised >= goal, 'met', 'missed')"] },
+      },
+      {
+        ...{ name: 'pledge', description: 'A pledge', key: 'auto', operations: [] },
+        fields: [
+          { name: 'project', description: 'For which', type: 'reference', references: 'project', write_once: true },
+          { name: 'amount', description: 'How much', type: 'integer', min: '1' },
+        ],
+      },
+    ],
+    actions: [
+      {
+        ...{ name: 'pledge_all', description: 'Pledges for several projects' },
+        args: [
+          {
+            ...{ name: 'pledges', description: 'Which', type: 'list', min_items: 1, max_items: 10 },
+            columns: [
+              { name: 'project', description: 'For which', type: 'reference', references: 'project' },
+              { name: 'amount', description: 'How much', type: 'integer' },
+            ],
+          },
+        ],
+        steps: [
+          {
+            ...{ op: 'for_each_item', list: ':pledges', as: 'i', max: 10 },
+            steps: [{ op: 'insert', record: 'pledge', set: ['project = i.project', 'amount = i.amount'] }],
+          },
+        ],
+      },
+    ],
+    examples: ['met', 'missed'].map((state) => ({
+      description: `Pledges that name their project by its number; at its end it is ${state}.`,
+      given: [
+        {
+          ...{ operation: 'create', as: 'P' },
+          arguments: [
+            { name: 'goal', value: 10 },
+            { name: 'ends_at', value: '~now+1h' },
+          ],
+        },
+        {
+          operation: 'pledge_all',
+          arguments: [
+            {
+              name: 'pledges',
+              value: [
+                {
+                  fields: [
+                    { name: 'project', value: '@P' },
+                    { name: 'amount', value: state === 'met' ? 10 : 9 },
+                  ],
+                },
+              ],
+            },
+          ],
+        },
+      ],
+      pass: '2h',
+      call: { operation: 'fetch', arguments: [{ name: 'id', value: '@P' }] },
+      expect: { outcome: 'ok', values: [{ name: 'state', value: state }] },
+    })),
+    ...{ assumptions: [], questions: [] },
+  });
+
+  it('name records by their number in items of a list, and end what ends by a total', async () => {
+    assert.ok(checked, JSON.stringify(problems));
+    assert.deepEqual(await tryExamples(checked), []);
   });
 });

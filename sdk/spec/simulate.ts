@@ -365,7 +365,9 @@ class World {
     if (expires === undefined) return 0;
     const narrow = { where: [expires.when], as: 'this', names: NO_NAMES };
     this.#source?.need(record.name, this.#conditions(record, narrow, { isStored: true }));
-    const expired = [...this.#table(record.name)].filter(([, row]) => this.#hasExpired(record.name, row));
+    const expired = [...this.#table(record.name)].filter(([id, row]) =>
+      this.#hasExpired({ record: record.name, id }, row),
+    );
     for (const [id] of expired.slice(0, most)) {
       const held = { record: record.name, id };
       this.#write(record.name, id, expires.set === undefined ? undefined : this.#effective(held));
@@ -538,8 +540,9 @@ class World {
     if (this.#source !== undefined && !this.#isRead(record, { equal })) return [];
     const { expires } = this.record(record);
     return [...this.#table(record)]
-      .filter(([, row]) => expires === undefined || expires.set !== undefined || !this.#hasExpired(record, row))
-      .map(([id]): Held => ({ record, id }));
+      .map(([id, row]) => [{ record, id } satisfies Held, row] as const)
+      .filter(([held, row]) => expires?.set !== undefined || !this.#hasExpired(held, row))
+      .map(([held]) => held);
   }
 
   /** Asks for what may fit, where it is stored elsewhere. False: nothing can. */
@@ -619,7 +622,7 @@ class World {
     if (row === undefined) return false;
     const { expires, spec } = this.record(held.record);
     if (spec.soft_delete === true && row['deleted_at'] !== undefined && row['deleted_at'] !== null) return false;
-    return !(expires !== undefined && expires.set === undefined && this.#hasExpired(held.record, row));
+    return !(expires !== undefined && expires.set === undefined && this.#hasExpired(held, row));
   }
 
   #isVisible(held: Held): boolean {
@@ -655,10 +658,10 @@ class World {
     return values ?? this.#table(record).get(id ?? -1);
   }
 
-  #hasExpired(record: string, row: Row): boolean {
-    const { expires } = this.record(record);
+  #hasExpired(held: Held, row: Row): boolean {
+    const { expires } = this.record(held.record);
     if (expires === undefined) return false;
-    const names = { ...NO_NAMES, rows: new Map([['this', { record, values: row }]]), own: 'this' };
+    const names = this.#own({ ...held, values: row });
     if (this.#computeStored(expires.when, names) !== true) return false;
     const at = this.#computeStored(expires.at, names);
     if (at === null) return false;
@@ -674,8 +677,8 @@ class World {
   #effective(held: Held): Row {
     const row = this.#stored(held) ?? {};
     const { expires } = this.record(held.record);
-    if (expires?.set === undefined || !this.#hasExpired(held.record, row)) return row;
-    const names = { ...NO_NAMES, rows: new Map([['this', { record: held.record, values: row }]]), own: 'this' };
+    if (expires?.set === undefined || !this.#hasExpired(held, row)) return row;
+    const names = this.#own({ ...held, values: row });
     const changes = expires.set.map(({ name, value }) => [name, this.#computeStored(value, names)] as const);
     return { ...row, ...Object.fromEntries(changes) };
   }
@@ -741,10 +744,11 @@ class World {
     return ids.map((id): Held => ({ record, id })).filter((held) => this.#isThere(held));
   }
 
-  /** The value by which references name a row. */
+  /** The value by which references name a row. n.b. no end of a record changes it, and what an end sets may be a total, which asks for it. */
   keyOf(held: Held): Stored {
     const [first, ...others] = this.record(held.record).key;
-    return others.length > 0 || first === undefined ? (held.id ?? null) : this.valueOf(held, first);
+    if (others.length > 0 || first === undefined) return held.id ?? null;
+    return this.#fieldOf(held, first, this.#stored(held) ?? {});
   }
 
   /** The row that another one names by its key. */
@@ -769,6 +773,8 @@ class World {
   /** A reference is a value of the type of the key that it names. */
   #typed(type: Type): Type {
     if (type.kind === 'list') return { kind: 'list', of: this.#typed(type.of) };
+    if (type.kind === 'objects')
+      return { kind: 'objects', columns: type.columns.map((each) => ({ ...each, type: this.#typed(each.type) })) };
     if (type.kind !== 'reference') return type;
     const { key, fields } = this.record(type.record);
     const own = fields.find(({ name }) => name === key[0])?.type ?? { kind: 'text' };
@@ -989,9 +995,10 @@ class World {
       const isLike = equal.every(
         ([field, value]) => !this.#isFound(record, field, false) || same(row[field] ?? null, value),
       );
-      if (!isLike || !this.#hasExpired(name, row)) continue;
+      const held = { record: name, id };
+      if (!isLike || !this.#hasExpired(held, row)) continue;
       this.#expired.add(`${name} ${String(id)}`);
-      this.#write(name, id, expires.set === undefined ? undefined : this.#effective({ record: name, id }));
+      this.#write(name, id, expires.set === undefined ? undefined : this.#effective(held));
     }
   }
 
