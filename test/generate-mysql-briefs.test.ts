@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import type { JsonObject } from '@beds/sdk';
-import { LEDGER, playExample, SEATS, simulate } from '#sdk/spec';
+import type { Json, JsonObject } from '@beds/sdk';
+import { LEDGER, type Outcome, playExample, SEATS, simulate, type Stage } from '#sdk/spec';
 import { BRIEFS, callersOf, playChecks, readChecks } from './support/brief-checks.js';
 import { generatedStage, specificationOf } from './support/generated-domain.js';
 import { sharedServices } from './support/services.js';
@@ -79,5 +79,65 @@ describe('what is generated for MySQL and MariaDB', { timeout: 900_000 }, () => 
       assert.equal(theirs.error, mine.error, shown);
       if (mine.error === 'invalid') assert.match(theirs.message, /(?:^|: )Is missing\.$/, shown);
     }
+  });
+
+  it('tells of what is there already with the values of the record, also where an update or an action meets it', async (t) => {
+    const fields = [
+      { name: 'code', description: 'Its code', type: 'text', max_length: 40, letter_case: 'upper' },
+      { name: 'room', description: 'Where', type: 'integer' },
+      { name: 'closed', description: 'Whether it is closed', type: 'boolean', default: 'false' },
+    ];
+    const message = "In room {room} there is {code} already; it's taken.";
+    const specification = specificationOf(
+      JSON.stringify({
+        ...{ beds: 1, domain: 'shelves', description: 'Shelves.', store: 'main', zone: 'UTC' },
+        records: ['shelf', 'rack'].map((name) => ({
+          ...{ name, description: `A ${name}`, key: 'auto', fields, operations: ['create', 'update'] },
+          ...{ soft_delete: name === 'rack' },
+          unique: [{ fields: ['room', 'code'], message, ...(name === 'rack' ? { when: 'not closed' } : {}) }],
+        })),
+        actions: [
+          {
+            ...{ name: 'add_both', description: 'Adds one of each' },
+            args: [{ name: 'code', description: 'Its code', type: 'text' }],
+            steps: ['rack', 'shelf'].map((record) => ({ op: 'insert', record, set: ['code = :code', 'room = 7'] })),
+          },
+        ],
+        ...{ examples: [], assumptions: [], questions: [] },
+      }),
+    );
+    const stage = await generatedStage(t, { services, specification });
+    const memory = simulate(specification);
+    const calls: readonly (readonly [string, JsonObject])[] = [
+      ...['', 'rack_'].flatMap((prefix): (readonly [string, JsonObject])[] => [
+        [`${prefix}create`, { code: "a'1", room: 7 }],
+        [`${prefix}create`, { code: "A'1", room: 7 }],
+        [`${prefix}create`, { code: 'b', room: 7 }],
+        [`${prefix}update`, { id: 0, code: "a'1" }],
+      ]),
+      ['add_both', { code: 'b' }],
+      ['add_both', { code: 'c' }],
+      ['add_both', { code: 'c' }],
+    ];
+    const refused: string[] = [];
+    // n.b. a database gives no number again that a refused record had.
+    const last = new Map<Stage, Json>();
+    const outcome = async (on: Stage, operation: string, given: JsonObject): Promise<Outcome> => {
+      const id = 'id' in given ? { id: last.get(on) ?? null } : {};
+      const came = await on.call({ operation, arguments: { ...given, ...id } });
+      if (came.ok) last.set(on, (came.answer as JsonObject | null)?.['id'] ?? null);
+      return came;
+    };
+    for (const [operation, given] of calls) {
+      const [mine, theirs] = [await outcome(memory, operation, given), await outcome(stage, operation, given)];
+      const shown = `${operation} ${JSON.stringify(given)}: ${JSON.stringify(theirs)}`;
+      assert.equal(theirs.ok, mine.ok, shown);
+      if (mine.ok || theirs.ok) continue;
+      assert.equal(theirs.error, 'conflict', shown);
+      refused.push(theirs.message);
+    }
+    const said = (code: string): string =>
+      `BEDS_STORE_CONFLICT: ${message.replace('{room}', '7').replace('{code}', code)}`;
+    assert.deepEqual(refused, [said("A'1"), said("A'1"), said("A'1"), said("A'1"), said('B'), said('C')]);
   });
 });

@@ -13,7 +13,7 @@ import {
   type RowRef,
   unwrapped,
 } from './mysql-formulas.js';
-import { type Refused, referenceName, signal, uniqueName } from './mysql-refusals.js';
+import { isFixed, type Refused, referenceName, saidBefore, signal, uniqueName } from './mysql-refusals.js';
 import {
   blanked,
   comment,
@@ -453,8 +453,6 @@ function uniqueKey(
   const names = parts.map(({ column }) => column);
   const columns = parts.flatMap(({ made }) => made ?? []);
   const name = uniqueName(record, unique.name, formulas);
-  const said = parts.map(({ words: each }) => each).join(', ');
-  const message = unique.message ?? [`There is one with the same ${said} already.`];
   const columnsOf = [...tenant, ...names];
   if (unique.when !== undefined || spec.soft_delete === true) {
     const mark = fit(`_${unique.name}`);
@@ -474,7 +472,19 @@ function uniqueKey(
     columnsOf.push(mark);
   }
   const key = `UNIQUE KEY ${name} (${columnsOf.map(quote).join(', ')})`;
-  return { columns, key, refused: { name, error: 'conflict', message } };
+  return { columns, key, refused: uniqueRefusal(unique, record, formulas) };
+}
+
+function uniqueRefusal(
+  unique: CheckedRecord['unique'][number],
+  record: CheckedRecord,
+  formulas: MysqlFormulas,
+): Refused {
+  const said = uniqueParts(unique, record, formulas)
+    .map(({ words: each }) => each)
+    .join(', ');
+  const message = unique.message ?? [`There is one with the same ${said} already.`];
+  return { name: uniqueName(record, unique.name, formulas), error: 'conflict', message };
 }
 
 /** Indexes beside the keys. */
@@ -794,6 +804,10 @@ function ruleLines(record: CheckedRecord, { formulas, fresh }: InTrigger): reado
   for (const unique of record.unique)
     for (const { column, set } of uniqueParts(unique, record, formulas))
       if (set !== undefined) both.push(`SET NEW.${quote(column)} = ${set(fresh)};`);
+  for (const unique of record.unique) {
+    const said = uniqueRefusal(unique, record, formulas);
+    if (!isFixed(said.message)) both.push(saidBefore(said, formulas, fresh));
+  }
   for (const { when: condition, name } of record.unique) {
     if (condition === undefined) continue;
     const text = inCheck(formulas.condition(condition, rowPlace(record, '`this`', 'unique')));

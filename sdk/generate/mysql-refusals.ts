@@ -1,6 +1,6 @@
 import type { CheckedRecord, ErrorClass, Message } from '../spec/index.js';
 import { type MysqlFormulas, nowhere, type Place } from './mysql-formulas.js';
-import { HEAD, indent, literal, remark } from './mysql-words.js';
+import { fit, HEAD, indent, literal, remark } from './mysql-words.js';
 
 /** How the database says no: in the caller's words, with the class and the field that BEDS reads from the text. */
 
@@ -27,19 +27,42 @@ function shortened(text: string): string {
     .replace(/\s+\S*$/, '')}…`;
 }
 
-export function signal(message: Message, { error, field, formulas, place }: About): readonly string[] {
-  const head = `[${CLASSES[error]}${field === undefined ? '' : ` ${field}`}] `;
-  if (message.every((part) => typeof part === 'string'))
-    return [`SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = ${literal(shortened(head + message.join('')))};`];
+export function signal(message: Message, about: About): readonly string[] {
+  if (isFixed(message))
+    return [`SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = ${literal(shortened(headOf(about) + message.join('')))};`];
+  return [`SET v_message = ${saidWith(message, about)};`, `SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = v_message;`];
+}
+
+/** Whether it quotes no value. */
+export function isFixed(message: Message): message is readonly string[] {
+  return message.every((part) => typeof part === 'string');
+}
+
+function headOf({ error, field }: Pick<About, 'error' | 'field'>): string {
+  return `[${CLASSES[error]}${field === undefined ? '' : ` ${field}`}] `;
+}
+
+/** The expression of a text that quotes values. */
+function saidWith(message: Message, about: About): string {
+  const { formulas, place } = about;
   const [first, ...rest] = message;
   const parts = [
-    ...(typeof first === 'string' ? [literal(head + first)] : [literal(head), first]),
+    ...(typeof first === 'string' ? [literal(headOf(about) + first)] : [literal(headOf(about)), first]),
     ...rest.map((part) => (typeof part === 'string' ? literal(part) : part)),
   ].map((part) => (typeof part === 'string' ? part : `COALESCE(${formulas.write(part as never, place)}, '-')`));
-  return [
-    `SET v_message = LEFT(CONCAT(${parts.join(', ')}), ${MOST_CHARACTERS});`,
-    `SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = v_message;`,
-  ];
+  return `LEFT(CONCAT(${parts.join(', ')}), ${MOST_CHARACTERS})`;
+}
+
+/**
+ * Who handles the error of a constraint does not see the row. So the trigger of the row, which runs just before, says with its values
+ * what will be told if the constraint refuses it.
+ */
+export function saidBefore({ name, error, message }: Refused, formulas: MysqlFormulas, place: Place): string {
+  return `SET ${saidOf(name)} = ${saidWith(message, { error, formulas, place })};`;
+}
+
+function saidOf(constraint: string): string {
+  return `@${fit(`beds_said_${constraint}`)}`;
 }
 
 /** Words for callers, of what the constraint of this name refuses. */
@@ -72,7 +95,11 @@ export function explainText(constraints: readonly Refused[], formulas: MysqlForm
   const before = constraints.filter(({ name: each }) => !each.startsWith('<'));
   const whens = before.flatMap(({ name: constraint, error, field, message }) => [
     `WHEN ${literal(constraint)} THEN`,
-    ...indent(signal(message, { error, field, formulas, place })),
+    ...indent(
+      isFixed(message)
+        ? signal(message, { error, field, formulas, place })
+        : [`SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = ${saidOf(constraint)};`],
+    ),
   ]);
   const parents = constraints.filter(({ name: each }) => each.startsWith('<'));
   const children = parents.flatMap(({ name: constraint, error, message }) => [
