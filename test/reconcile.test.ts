@@ -572,8 +572,10 @@ class World {
   #forget(domain: string): void {
     const hash = this.wanted.get(domain);
     this.wanted.delete(domain);
-    const rollout = rolloutsOf(this.state).find(({ members }) => members.some((member) => member.hash === hash));
-    for (const member of rollout?.members ?? []) this.wanted.delete(member.domain);
+    for (const { members } of rolloutsOf(this.state)) {
+      if (!members.some((member) => member.hash === hash)) continue;
+      for (const member of members) this.wanted.delete(member.domain);
+    }
   }
 }
 
@@ -810,35 +812,37 @@ describe('the state of the domains', () => {
     assert.equal(liveOf(world.state, 'orders')?.version, '1.1.0');
   });
 
-  for (const [what, ...orders] of [
-    ['is refused', { kind: 'refused', domains: [2] }],
-    ['gives way in another of its domains', { kind: 'good', domains: [2, 0] }, { kind: 'good', domains: [0] }],
-  ] as const) {
-    it(`does not begin at the next start what gave way to an order that ${what}`, () => {
+  for (const restart of ['restart', 'restart-damaged'] as const) {
+    for (const [what, ...orders] of [
+      ['is refused', { kind: 'refused', domains: [2] }],
+      ['gives way in another of its domains', { kind: 'good', domains: [2, 0] }, { kind: 'good', domains: [0] }],
+    ] as const) {
+      it(`does not begin at the next start what gave way to an order that ${what}: ${restart}`, () => {
+        const world = new World();
+        const how = { again: 0, canaryPercent: 0, hold: false };
+        world.act({ does: 'deploy', domains: [2], kind: 'good', ...how });
+        world.settle();
+        world.act({ does: 'drop', domain: 2, kind: 'good', isLooked: true, again: 0 });
+        for (const order of orders) world.act({ does: 'deploy', ...order, ...how });
+        world.settle();
+        assert.equal(liveOf(world.state, 'orders')?.version, '1.1.0');
+        world.act({ does: restart });
+        world.settle();
+        assert.equal(liveOf(world.state, 'orders')?.version, '1.1.0');
+      });
+    }
+
+    it(`does not begin at the next start what was dropped together with what was rolled back: ${restart}`, () => {
       const world = new World();
-      const how = { again: 0, canaryPercent: 0, hold: false };
-      world.act({ does: 'deploy', domains: [2], kind: 'good', ...how });
+      world.act({ does: 'deploy', domains: [0], kind: 'good', again: 0, canaryPercent: 0, hold: false });
       world.settle();
-      world.act({ does: 'drop', domain: 2, kind: 'good', isLooked: true, again: 0 });
-      for (const order of orders) world.act({ does: 'deploy', ...order, ...how });
+      for (const isLooked of [false, true]) world.act({ does: 'drop', domain: 0, kind: 'good', isLooked, again: 0 });
+      world.act({ does: 'rollback', domain: 0 });
+      world.act({ does: restart });
       world.settle();
-      assert.equal(liveOf(world.state, 'orders')?.version, '1.1.0');
-      world.act({ does: 'restart' });
-      world.settle();
-      assert.equal(liveOf(world.state, 'orders')?.version, '1.1.0');
+      assert.equal(liveOf(world.state, 'notes')?.version, '1.1.0');
     });
   }
-
-  it('does not begin at the next start what was dropped together with what was rolled back', () => {
-    const world = new World();
-    world.act({ does: 'deploy', domains: [0], kind: 'good', again: 0, canaryPercent: 0, hold: false });
-    world.settle();
-    for (const isLooked of [false, true]) world.act({ does: 'drop', domain: 0, kind: 'good', isLooked, again: 0 });
-    world.act({ does: 'rollback', domain: 0 });
-    world.act({ does: 'restart' });
-    world.settle();
-    assert.equal(liveOf(world.state, 'notes')?.version, '1.1.0');
-  });
 
   it('begins at the next start what was dropped, and ordered too', () => {
     const world = new World();

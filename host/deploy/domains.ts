@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { HistoryEntry } from './history.js';
-import { reconcile, REPEATED } from './reconcile.js';
+import { BY_OPERATOR, reconcile, REPEATED } from './reconcile.js';
 import {
   type Command,
   type DeployEvent,
@@ -250,7 +250,11 @@ function decidedOf(entries: readonly HistoryEntry[]): readonly string[] {
     if (state === 'received') begun.set(hash, index);
     // It was put there once more.
     if (state === 'received' && cause === 'drop') decided.delete(hash);
-    if (findings.some(({ code }) => code === 'BEDS_ROLLOUT_ROLLED_BACK')) decided.add(hash);
+    // An operator decided about all that lay there.
+    const isOrder = state === 'received' && cause !== undefined && BY_OPERATOR.has(cause);
+    if (isOrder || findings.some(({ code }) => code === 'BEDS_ROLLOUT_ROLLED_BACK')) {
+      for (const [known, is] of last) if (!isOrder || (known !== hash && UNDECIDED.has(is))) decided.add(known);
+    }
     const isTakeOver = state === 'active' && (cause === undefined || !REPEATED.has(cause));
     if (!isTakeOver && !isRetirement(state, findings)) continue;
     for (const [known, is] of last) {

@@ -50,7 +50,7 @@ const UNGATED: ReadonlySet<Cause> = new Set(['rollback', 'restore', 'boot', 'qua
 const ORDERED: ReadonlySet<Cause> = new Set(['drop', 'deploy', 'rollback', 'restore']);
 const PAUSABLE: ReadonlySet<Cause> = new Set(['drop', 'deploy', 'restore']);
 /** An operator asks for something else than what lies in the plugin directory. */
-const BY_OPERATOR: ReadonlySet<Cause | 'retire'> = new Set(['deploy', 'rollback']);
+export const BY_OPERATOR: ReadonlySet<Cause | 'retire'> = new Set(['deploy', 'rollback']);
 /** They bring back what was decided before; what lies in the plugin directory besides is still to be decided. */
 export const REPEATED: ReadonlySet<Cause> = new Set(['boot', 'refresh', 'quarantine']);
 /** These go back on purpose, or restore an earlier decision: they are not reported as downgrades. */
