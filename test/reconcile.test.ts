@@ -799,6 +799,21 @@ describe('the state of the domains', () => {
     assert.deepEqual(refused.activating, ['sessions']);
   });
 
+  it('serves what did no harm where going back to it was ended, and what did harm was dropped once more', () => {
+    const world = new World();
+    for (let version = 0; version < 2; version += 1) {
+      world.act({ does: 'deploy', domains: [0], kind: 'good', again: 0, canaryPercent: 0, hold: false });
+      world.settle();
+    }
+    world.act({ does: 'crash', generation: 0 });
+    world.act({ does: 'rollback', domain: 0 });
+    world.act({ does: 'deploy', domains: [0], kind: 'good', again: 0, canaryPercent: 0, hold: false });
+    world.act({ does: 'drop', domain: 0, kind: 'good', isLooked: true, again: 1 });
+    world.settle();
+    world.checkRest();
+    assert.equal(liveOf(world.state, 'notes')?.version, '1.1.0');
+  });
+
   it('does not let a domain that comes back wait for one that an operator holds beside another', () => {
     const world = new World();
     world.act({ does: 'drop', domain: 2, kind: 'good', isLooked: true, again: 0 });

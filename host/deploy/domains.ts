@@ -245,16 +245,13 @@ function decidedOf(entries: readonly HistoryEntry[]): readonly string[] {
   const last = new Map<string, HistoryEntry['state']>();
   const begun = new Map<string, number>();
   const decided = new Set<string>();
-  for (const [index, { hash, state, cause, findings = [] }] of entries.entries()) {
+  for (const [index, entry] of entries.entries()) {
+    const { hash, state, cause, findings = [] } = entry;
     last.set(hash, state);
     if (state === 'received') begun.set(hash, index);
     // It was put there once more.
     if (state === 'received' && cause === 'drop') decided.delete(hash);
-    // An operator decided about all that lay there.
-    const isOrder = state === 'received' && cause !== undefined && BY_OPERATOR.has(cause);
-    if (isOrder || findings.some(({ code }) => code === 'BEDS_ROLLOUT_ROLLED_BACK')) {
-      for (const [known, is] of last) if (!isOrder || (known !== hash && UNDECIDED.has(is))) decided.add(known);
-    }
+    for (const known of decidedByOrder(entry, last)) decided.add(known);
     const isTakeOver = state === 'active' && (cause === undefined || !REPEATED.has(cause));
     if (!isTakeOver && !isRetirement(state, findings)) continue;
     for (const [known, is] of last) {
@@ -264,6 +261,16 @@ function decidedOf(entries: readonly HistoryEntry[]): readonly string[] {
     }
   }
   return [...decided];
+}
+
+/** An operator who asks for another version, or rolls one back, decides about what lay there before. */
+function decidedByOrder(
+  { hash, state, cause, findings = [] }: HistoryEntry,
+  last: ReadonlyMap<string, HistoryEntry['state']>,
+): readonly string[] {
+  if (findings.some(({ code }) => code === 'BEDS_ROLLOUT_ROLLED_BACK')) return [...last.keys()];
+  if (state !== 'received' || cause === undefined || !BY_OPERATOR.has(cause)) return [];
+  return [...last].flatMap(([known, is]) => (known !== hash && UNDECIDED.has(is) ? [known] : []));
 }
 
 /** A version gives way to another one without a reason being said. */

@@ -1195,7 +1195,10 @@ class Step {
     // What did harm is out of service: nothing must be quick any more, and what is away is waited for.
     const isWithheld = cause === 'quarantine' && this.domain(domain).withheld !== undefined;
     if (cause === 'boot' || isWithheld) {
-      const isComing = rolloutsOf(this.state).some((each) => each.cause === cause && domainsOf(each).includes(domain));
+      // n.b. what was to take the place of what is out of service now is not wanted any more.
+      const isComing = rolloutsOf(this.state).some(
+        (each) => each.cause === cause && each.isBeside && domainsOf(each).includes(domain),
+      );
       if (!isComing) this.push({ ...this.#staged(domain, sound, { cause, tried }), isBeside: true });
       return;
     }
@@ -1204,7 +1207,11 @@ class Step {
     const resumed = pending !== undefined && isOrdered && pending.stage !== 'flipped' ? pending : undefined;
     // What was on its way when the version before it did harm begins anew after that.
     if (resumed !== undefined) this.abandon(resumed);
-    this.supersede([domain], cause);
+    this.supersede(
+      [domain],
+      cause,
+      resumed?.members.map(({ hash }) => hash),
+    );
     this.push(this.#staged(domain, sound, { cause, tried }));
     if (resumed !== undefined) this.push(this.#anew(resumed));
   }
