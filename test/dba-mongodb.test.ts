@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { Decimal128, MongoClient, type Document } from 'mongodb';
+import { Decimal128, Long, MongoClient, type Document } from 'mongodb';
 import { ConnectionString } from 'mongodb-connection-string-url';
 import { createMongodbAdapter } from '../host/stores/mongodb/adapter.js';
 import { nativeOf, parseEntry } from '../host/stores/mongodb/catalogue.js';
@@ -253,6 +253,23 @@ describe('a collection that beds db apply makes', () => {
       assert.equal(change?.['collMod'], collection);
       assert.deepEqual(picked(change, [...Object.keys(options)]), changed);
     }
+  });
+
+  it('stores whole numbers as such, however great', async (t) => {
+    const played = await PlayedMongodb.start(t);
+    played.on('create', () => ({ ok: 1 }));
+    const [first, far] = [
+      { _id: 1, most: 3 },
+      { _id: 2, most: { $numberLong: '3000000000' } },
+    ];
+    await apply(t, played.url, { collection: 'thing', documents: [first, far] });
+    const stored = played.exactCommands.filter(({ update }) => update === 'thing');
+    const [one, other] = stored.map(({ updates }) => {
+      const [{ u }] = updates as readonly [{ readonly u: Document }];
+      return (u['$setOnInsert'] as Document)['most'] as unknown;
+    });
+    assert.equal(one, 3);
+    assert.ok(Long.isLong(other), String(other));
   });
 
   it('takes the bounds of a validator as exact numbers, and its operators as they are', async (t) => {

@@ -12,6 +12,7 @@ import { privilegeFailures } from '../host/author/prove/scratch-mongodb.js';
 import { beds } from './support/beds.js';
 import { eventually } from './support/eventually.js';
 import { filesOf, specificationOf } from './support/generated-domain.js';
+import { LIBRARY } from './support/library-domain.js';
 import { PlayedMongodb, refused } from './support/played-mongodb.js';
 import { sharedServices, wholeFile } from './support/services.js';
 import { TransactingMongodb } from './support/transacting-mongodb.js';
@@ -87,6 +88,11 @@ describe('beds prove on MongoDB', { timeout: 300_000 }, () => {
       assert.doesNotMatch(notProved.join('\n'), /no transactions/);
       assert.deepEqual(await leftBehind(), []);
     });
+
+  it('holds where limits count what their caller does not see', async (t) => {
+    const { ok, steps } = await proved(LIBRARY, domainFolder(t, LIBRARY));
+    assert.ok(ok, JSON.stringify(steps, undefined, 1));
+  });
 
   it('says by name what a server without transactions does not show, and tries the rest', async (t) => {
     const { ok, steps, notProved } = await proved(LEDGER, domainFolder(t, LEDGER), url);

@@ -11,6 +11,7 @@ import { teachTimeZones } from '../host/dba/time-zones.js';
 import { beds } from './support/beds.js';
 import { eventually } from './support/eventually.js';
 import { filesOf, specificationOf } from './support/generated-domain.js';
+import { LIBRARY } from './support/library-domain.js';
 import { sharedServices } from './support/services.js';
 
 const { mariadb } = await sharedServices(['mariadb']);
@@ -183,6 +184,13 @@ describe('beds prove', { timeout: 300_000 }, () => {
     const people = specificationOf(PEOPLE);
     await teachTimeZones(adminUrl, [people.source.zone]);
     const { ok, steps } = await proved(domainFolder(t, undefined, PEOPLE), people);
+    assert.ok(ok, JSON.stringify(steps));
+  });
+
+  it('holds where limits count what their caller does not see', async (t) => {
+    const library = specificationOf(LIBRARY);
+    await teachTimeZones(adminUrl, [library.source.zone]);
+    const { ok, steps } = await proved(domainFolder(t, undefined, LIBRARY), library);
     assert.ok(ok, JSON.stringify(steps));
   });
 

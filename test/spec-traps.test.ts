@@ -528,6 +528,47 @@ describe('what models get wrong', () => {
     );
     const { problems } = checkSpecification(shown('true'));
     assert.ok(!problems.some(({ code }) => code === 'seen-in-part'), 'who sees all counts all');
+    const asked = (read: string, change: (hold: Loose) => void): readonly string[] => {
+      const document = seats((all) => {
+        place(all)['row_access'] = { read, write: 'true' };
+        change(action(all, 'hold'));
+      });
+      return checkSpecification(document).problems.flatMap(({ code, path }) => (path === 'actions.hold' ? [code] : []));
+    };
+    const own = "has_role('seller') or session = @user";
+    assert.ok(asked(own, () => undefined).includes('seen-in-part'));
+    const isLet = asked(own, (hold) => (hold['allowed'] = "has_role('seller')"));
+    assert.ok(!isLet.includes('seen-in-part'), 'who is let in sees all');
+    const isOther = asked(own, (hold) => (hold['allowed'] = "has_role('guest')"));
+    assert.ok(isOther.includes('seen-in-part'), 'who is let in sees a part');
+    const isPast = asked(own, (hold) => {
+      hold['steps'] = JSON.parse(JSON.stringify(hold['steps']).replaceAll(/\b(count|exists)\(place/g, '$1(all place'));
+    });
+    assert.ok(!isPast.includes('seen-in-part'), 'all are counted, and the document says so');
+  });
+
+  it('31: all stands before the records of a set, and nowhere else', () => {
+    const rule = (text: string): unknown =>
+      seats((all) => action(all, 'hold')['steps'].push({ op: 'check', rule: text, message: 'No.' }));
+    for (const text of ['sum(all :seats) > 0', 'len(all :session) > 0', 'count(all :seats) > 0'])
+      found(rule(text), 'actions.hold', /all stands before a type of record/);
+    for (const text of [
+      'count(all place where event = e.code) > 0',
+      'count(distinct all place.no where event = e.code) > 0',
+    ])
+      assert.ok(!checkSpecification(rule(text)).problems.some(({ code }) => code === 'formula'), text);
+  });
+
+  it('says how rows of a window are counted', () => {
+    const column = (text: string): unknown =>
+      seats((all) => named(all['queries'], 'map')['columns'].push(`w = ${text}`));
+    for (const [text, expected] of [
+      ['sum(price) over (rows 2 preceding)', /in which order/],
+      ['rank() over (order by no rows 2 preceding)', /rank has no rows/],
+      ['sum(price) over (order by no rows unbounded preceding)', /so many before it/],
+      ['sum(price) over (order by no rows between 2 preceding and 1 following)', /expected current/],
+    ] as const)
+      found(column(text), 'queries.map', expected);
   });
 
   it('says all problems at once, and each with its place', () => {

@@ -202,6 +202,13 @@ describe('rules over data that are stored elsewhere', () => {
         ...{ name: 'by_kind', description: 'By kind', from: 'point', order_by: ['id'] },
         columns: ['nth = row_number() over (partition by kind order by id)'],
       },
+      {
+        ...{ name: 'lately', description: 'Of the last three', from: 'point', order_by: ['id'] },
+        columns: [
+          'last = sum(amount) over (partition by kind order by id rows 2 preceding)',
+          'mean = round(avg(amount) over (order by id rows between 1 preceding and current row), 1)',
+        ],
+      },
     ],
     ...{ assumptions: [], questions: [] },
   });
@@ -243,8 +250,68 @@ describe('rules over data that are stored elsewhere', () => {
     ]);
   });
 
+  it('look at the rows before one, as many as a window says', () => {
+    const points = [1, 2, 4, 8, 16].map((amount) => ({ amount: number(amount), kind: amount === 4 ? 'odd' : null }));
+    assert.deepEqual(ask('lately', points), [
+      { last: 1, mean: '1.0' },
+      { last: 3, mean: '1.5' },
+      { last: 4, mean: '3.0' },
+      { last: 11, mean: '6.0' },
+      { last: 26, mean: '12.0' },
+    ]);
+  });
+
   it('tell what is nothing from a text that says so', () => {
     assert.deepEqual(ask('by_kind', [{}, { kind: 'null' }, {}]), [{ nth: 1 }, { nth: 1 }, { nth: 2 }]);
+  });
+
+  it('write no total that an update leaves as it is, and say so', () => {
+    const document = (managed: object) => ({
+      ...{ beds: 1, domain: 'bills', description: 'Bills.', store: 'main', zone: 'UTC' },
+      records: [
+        {
+          ...{ name: 'bill', description: 'A bill', key: 'auto', operations: ['create'] },
+          fields: [
+            { name: 'text', description: 'Text', type: 'text', optional: true },
+            {
+              ...{ name: 'total', description: 'Sum', type: 'integer' },
+              rollup: { function: 'sum', child: 'line', value: 'amount', via: 'bill' },
+            },
+          ],
+        },
+        {
+          ...{ name: 'line', description: 'A line', key: 'auto', operations: ['create', 'update'] },
+          fields: [
+            { name: 'bill', description: 'Bill', type: 'reference', references: 'bill', write_once: true },
+            { name: 'amount', description: 'How much', type: 'integer', default: '1', ...managed },
+            { name: 'note', description: 'Note', type: 'text', optional: true },
+          ],
+        },
+      ],
+      ...{ assumptions: [], questions: [] },
+    });
+    const read = checkSpecification(document({}));
+    assert.ok(read.checked, JSON.stringify(read.problems));
+    assert.match(JSON.stringify(read.checked.withoutTransactions), /update of line changes total of bill/);
+    const { checked: bills } = checkSpecification(document({ managed: true }));
+    assert.ok(bills);
+    assert.deepEqual(
+      bills.withoutTransactions.map(({ why }) => why.split(':')[0]),
+      ['create of line changes total of bill together with it'],
+    );
+    const tables = new Map<string, ReadonlyMap<number, Readonly<Record<string, Stored>>>>([
+      ['bill', new Map([[1, { id: number(1), text: null, total: number(5) }]])],
+      ['line', new Map([[1, { id: number(1), bill: number(1), amount: number(5), note: null }]])],
+    ]);
+    const stored: StoredDomain = {
+      ...{ now: new Date(), tables, need: () => undefined, newKey: () => null, counter: () => 0 },
+      ...{ random: (_, make) => make(), goOn: () => undefined },
+    };
+    const { changes } = performOn(bills, { operation: 'line_update', arguments: { id: 1, note: 'Paid' } }, stored);
+    assert.deepEqual(
+      changes.map(({ record }) => record),
+      ['line'],
+    );
   });
 });
 

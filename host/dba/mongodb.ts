@@ -143,8 +143,16 @@ export async function putObject(db: Db, object: MongodbObject): Promise<void> {
     const missing = object.indexes.filter((index) => !there.includes(indexText(index)));
     if (missing.length > 0) await collection.createIndexes(missing);
   }
-  for (const { _id, ...document } of object.documents)
-    await collection.updateOne({ _id } as Document, { $setOnInsert: document }, { upsert: true });
+  for (const document of object.documents) {
+    const { _id, ...values } = withLongs(document);
+    await collection.updateOne({ _id } as Document, { $setOnInsert: values }, { upsert: true });
+  }
+}
+
+/** n.b. a whole number of JavaScript from 2^31 on is written as a double, which no validator takes for whole. */
+function withLongs(document: Document): Document & { readonly _id: unknown } {
+  const plain = BSON.EJSON.serialize(document);
+  return BSON.EJSON.deserialize(plain, { relaxed: false }) as Document & { readonly _id: unknown };
 }
 
 /** What an index is, whatever it is called. */

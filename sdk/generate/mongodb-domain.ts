@@ -17,12 +17,15 @@ import {
   toWire,
   type Type,
   uniqueIndex,
+  withArticle,
+  withCapital,
 } from '../spec/index.js';
 import { validatorOf } from './mongodb-validators.js';
 import type { AnsweredRow } from './mysql-actions.js';
 import type { AnswerColumn, TemplateArgument } from './mysql-routines.js';
 import { readmeText } from './readme-text.js';
 import { type Generated, packageText, Refusals } from './refusals.js';
+import { showsByCaller } from './shown-by-caller.js';
 import { type ServedAction, type ServedRoutine, templateText } from './template-text.js';
 import { testText } from './test-text.js';
 
@@ -326,7 +329,7 @@ class MongodbDomain {
       return (value as readonly Stored[]).map((item) => this.#extended(item, type.of));
     if (type.kind === 'decimal') return { $numberDecimal: plain };
     // n.b. a driver writes greater ones as doubles.
-    if (type.kind === 'integer' && Math.abs(Number(plain)) >= 2 ** 31) return { $numberLong: JSON.stringify(plain) };
+    if (type.kind === 'integer' && Math.abs(Number(plain)) >= 2 ** 31) return { $numberLong: String(Number(plain)) };
     if (type.kind === 'date') return { $date: `${plain as string}T00:00:00.000Z` };
     return type.kind === 'timestamp' ? { $date: plain } : plain;
   }
@@ -459,7 +462,7 @@ class MongodbDomain {
       record !== undefined &&
       record.rowAccess === undefined &&
       record.spec.per_tenant !== true &&
-      !saysWho(record.fields.map(({ computed }) => computed))
+      !showsByCaller(record, this.#specification)
     );
   }
 
@@ -467,7 +470,7 @@ class MongodbDomain {
     return this.#specification.records.some(
       (record) =>
         record.operations.some(({ kind, name }) => kind === 'update' && name === operation) &&
-        record.fields.some(({ givenAtUpdate, optional }) => givenAtUpdate && optional),
+        record.fields.some(({ givenAtUpdate }) => givenAtUpdate),
     );
   }
 
@@ -498,7 +501,14 @@ class MongodbDomain {
       switch (kind) {
         case 'fetch':
           if (isMain) return [];
-          return [this.#routine({ ...made, about: `A ${words}, by its key.`, args: key, reads: true })];
+          return [
+            this.#routine({
+              ...made,
+              about: `${withCapital(withArticle(words))}, by its key.`,
+              args: key,
+              reads: true,
+            }),
+          ];
         case 'list': {
           if (isMain && this.#viewOf(record) !== undefined) return [];
           const given = record.fields.filter(
@@ -511,7 +521,7 @@ class MongodbDomain {
         case 'create': {
           const given = record.fields.filter(({ givenAtCreate }) => givenAtCreate);
           const args = given.map((field) => argument(field, field.optional || field.default !== undefined));
-          return [this.#routine({ ...made, about: `Adds a ${words} and answers it.`, args })];
+          return [this.#routine({ ...made, about: `Adds ${withArticle(words)} and answers it.`, args })];
         }
         case 'update': {
           const given = record.fields.filter(
@@ -523,11 +533,11 @@ class MongodbDomain {
             ...version.map((field) => argument(field, false)),
             ...given.map((field) => argument(field, true)),
           ];
-          const about = `Changes a ${words}: what is not given stays. Answers it.`;
+          const about = `Changes ${withArticle(words)}: what is not given stays. Answers it.`;
           return [this.#routine({ ...made, about, args })];
         }
         case 'delete': {
-          const about = `Deletes a ${words}${this.#hasParts(record) ? ' with what is part of it' : ''}.`;
+          const about = `Deletes ${withArticle(words)}${this.#hasParts(record) ? ' with what is part of it' : ''}.`;
           return [this.#routine({ ...made, about, args: key, answers: 'nothing', columns: [] })];
         }
       }

@@ -40,7 +40,7 @@ export interface Place {
   readonly aliases: Set<string>;
   /** Whether it is known who asks: in procedures. Elsewhere records that depend on it cannot be read. */
   readonly knowsCaller?: boolean;
-  /** Inside of a row_access, which looks at all that is stored. */
+  /** Inside of a row_access or of a set with `all`, which look at all that is stored. */
   readonly isUnfiltered?: boolean;
   readonly joins?: Joins;
   /** What stands for a field that no row here has: of an outer query what the inner one gives along. */
@@ -728,7 +728,8 @@ export class MysqlFormulas {
 
   #set(formula: Of<'set'>, place: Place): string {
     const record = this.record(formula.record);
-    const { inside, from, where } = this.source(record, { where: formula.where, around: place });
+    const around = formula.all ? { ...place, isUnfiltered: true } : place;
+    const { inside, from, where } = this.source(record, { where: formula.where, around });
     const value = formula.value === undefined ? undefined : this.value(formula.value, inside);
     const order = formula.order === undefined ? [] : this.order(formula.order, inside);
     // Without it a set is as old as the first read of the transaction, and what others have written since would be missed.
@@ -807,12 +808,14 @@ export class MysqlFormulas {
   }
 
   #window(formula: Of<'window'>, place: Place): string {
-    const value = formula.value === undefined ? '' : unwrapped(this.value(formula.value, place));
+    const plain = formula.value === undefined ? '' : unwrapped(this.value(formula.value, place));
+    const value = formula.function === 'avg' ? `CAST(${plain} AS DECIMAL(60, 20))` : plain;
     const partition = formula.partition.map((each) => this.write(each, place));
     const order = this.order(formula.order, place);
     const over = [
       ...(partition.length === 0 ? [] : [`PARTITION BY ${partition.join(', ')}`]),
       ...(order.length === 0 ? [] : [`ORDER BY ${order.join(', ')}`]),
+      ...(formula.preceding === undefined ? [] : [`ROWS ${formula.preceding} PRECEDING`]),
     ].join(' ');
     const text = `${formula.function.toUpperCase()}(${value === '' && formula.function === 'count' ? '*' : value}) OVER (${over})`;
     return formula.function === 'sum' ? `COALESCE(${text}, 0)` : text;

@@ -1,4 +1,4 @@
-import { checkSpecification, FORMULA_WORDS, type Specification, WIRE_WORDS } from '../spec/index.js';
+import { checkSpecification, FORMULA_WORDS, type Specification, WIRE_WORDS, withCapital } from '../spec/index.js';
 import type { FieldSpec, RecordSpec } from '../spec/index.js';
 import {
   type ColumnField,
@@ -684,5 +684,5 @@ function messageOf({ name: table, columns }: MysqlTable, constraint: string, rul
   const isMade = /^(?:CONSTRAINT|chk)_?\d+$/i.test(own) || columns.some(({ name }) => name === constraint);
   const words = oneLine(own.replaceAll('_', ' '), 400);
   if (isMade || words === '') return oneLine(`It must be that ${rule}.`);
-  return `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
+  return `${withCapital(words)}.`;
 }

@@ -1,4 +1,12 @@
-import { type CheckedField, type CheckedRecord, type Formula, partsOf, type Value } from '../spec/index.js';
+import {
+  type CheckedField,
+  type CheckedRecord,
+  type Formula,
+  partsOf,
+  type Value,
+  withArticle,
+  withCapital,
+} from '../spec/index.js';
 import {
   CALLER,
   type Declared,
@@ -27,6 +35,7 @@ import {
   remark,
   when,
 } from './mysql-words.js';
+import { showsByCaller } from './shown-by-caller.js';
 
 export type StoredField = CheckedField & { readonly declared: Declared };
 
@@ -108,7 +117,7 @@ function totalOf(record: CheckedRecord, field: CheckedField, rollup: NonNullable
   const where: Formula =
     condition === undefined ? isOf : { node: 'and', of: [isOf, inSet(condition)], type: boolean, nullable: false };
   return {
-    ...{ node: 'set', function: kind, record: child, distinct: false, where, type: field.type },
+    ...{ node: 'set', function: kind, record: child, distinct: false, all: true, where, type: field.type },
     nullable: kind === 'min' || kind === 'max',
     ...(value === undefined ? {} : { value: inSet(value) }),
   };
@@ -531,7 +540,7 @@ function foreignKey(
   const shared = isSharing ? ['tenant'] : [];
   const refused: readonly Refused[] = [
     { name, error: 'conflict', field: field.name, message: [`There is no such ${words(to.name)}.`] },
-    { name: `<${name}`, error: 'conflict', message: [`There is still a ${words(record.name)} of it.`] },
+    { name: `<${name}`, error: 'conflict', message: [`There is still ${withArticle(words(record.name))} of it.`] },
   ];
   const isCascade = goesWith(field) && !isDeletedByName(record, formulas, [to.name]);
   // What is set to null takes more along than its own column, or is seen by others: a procedure does it.
@@ -729,7 +738,7 @@ export function rulesOf(record: CheckedRecord, formulas: MysqlFormulas): Trigger
   const { immutableWhen, states } = record;
   if (immutableWhen !== undefined) {
     const isAlways = immutableWhen.node === 'literal' && immutableWhen.value === true;
-    const text = `A ${words(record.name)}${isAlways ? '' : ' in this state'} is never changed or deleted.`;
+    const text = `${withCapital(withArticle(words(record.name)))}${isAlways ? '' : ' in this state'} is never changed or deleted.`;
     const refuse = isAlways
       ? say('conflict', text)
       : when(formulas.condition(immutableWhen, old), say('conflict', text));
@@ -1160,7 +1169,12 @@ export function historyLines(
  * of the domain. n.b. MariaDB hides such a view from accounts that may not execute the function, and no account of a host may.
  */
 export function isReadByProcedures(record: CheckedRecord, formulas: MysqlFormulas): boolean {
-  if (record.rowAccess !== undefined || record.spec.per_tenant === true || showsByCaller(record, formulas)) return true;
+  if (
+    record.rowAccess !== undefined ||
+    record.spec.per_tenant === true ||
+    showsByCaller(record, formulas.specification)
+  )
+    return true;
   const known = callsFunctions.get(record);
   if (known !== undefined) return known;
   const calls = /(?<![\w`.])_\w+\(/.test(viewLines(record, formulas).join('\n'));
@@ -1170,30 +1184,6 @@ export function isReadByProcedures(record: CheckedRecord, formulas: MysqlFormula
 
 /** n.b. each procedure of a record asks, and the view is written to know it. */
 const callsFunctions = new WeakMap<CheckedRecord, boolean>();
-
-/** Whether a computed field is another one for another caller. */
-function showsByCaller(record: CheckedRecord, formulas: MysqlFormulas, trail: readonly string[] = []): boolean {
-  if (trail.includes(record.name)) return false;
-  const around = [...trail, record.name];
-  const isOther = (name: string): boolean => {
-    const other = formulas.record(name);
-    if (other.rowAccess !== undefined || showsByCaller(other, formulas, around)) return true;
-    return other.spec.per_tenant === true && record.spec.per_tenant !== true;
-  };
-  const looks = (value: unknown): boolean => {
-    if (typeof value !== 'object' || value === null) return false;
-    const part = value as {
-      readonly node?: string;
-      readonly record?: string;
-      readonly path?: readonly { readonly to: string }[];
-    };
-    if (part.node === 'caller' || part.node === 'has_role') return true;
-    if (part.node === 'set' && isOther(part.record ?? '')) return true;
-    if (part.node === 'field' && part.path?.some(({ to }) => isOther(to)) === true) return true;
-    return Object.entries(value).some(([key, inner]) => key !== 'type' && looks(inner));
-  };
-  return record.fields.some(({ computed }) => looks(computed));
-}
 
 /** n.b. where only procedures read the records, nobody is granted what begins with `_`. */
 export function viewName(record: CheckedRecord, formulas: MysqlFormulas): string {
@@ -1207,7 +1197,7 @@ export function viewName(record: CheckedRecord, formulas: MysqlFormulas): string
  */
 export function shownFrom(record: CheckedRecord, { all }: { readonly all: boolean }, formulas: MysqlFormulas): string {
   const hides = record.spec.soft_delete === true || (record.expires !== undefined && record.expires.set === undefined);
-  if (!showsByCaller(record, formulas) && !(all && hides)) return viewName(record, formulas);
+  if (!showsByCaller(record, formulas.specification) && !(all && hides)) return viewName(record, formulas);
   const place = { ...nowhere(`records.${record.name}`), isLocking: false };
   return `(\n${indent(selectLines(record, { place, all }, formulas), 4).join('\n')}\n  )`;
 }
@@ -1241,7 +1231,7 @@ function selectLines(
  * subqueries among its columns before it looks for those of a page: https://dev.mysql.com/doc/refman/8.4/en/derived-table-optimization.html
  */
 export function viewText(record: CheckedRecord, formulas: MysqlFormulas): string | undefined {
-  if (showsByCaller(record, formulas)) return undefined;
+  if (showsByCaller(record, formulas.specification)) return undefined;
   return `${remark(`Every ${words(record.name)}, as readers see it.`)}
 ${HEAD}
 CREATE OR REPLACE ALGORITHM = MERGE SQL SECURITY DEFINER VIEW ${viewName(record, formulas)} AS

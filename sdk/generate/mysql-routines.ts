@@ -5,6 +5,8 @@ import {
   type Formula,
   type Message,
   partsOf,
+  withArticle,
+  withCapital,
 } from '../spec/index.js';
 import {
   CALLER,
@@ -53,7 +55,7 @@ export interface Routine {
   readonly text: string;
   readonly reads: boolean;
   readonly usesCaller: { readonly id: boolean; readonly roles: boolean };
-  /** Optional fields that an update may clear: absent keeps, null clears. */
+  /** An update is told which fields are given as null: absent keeps, null clears, or is refused where there must be a value. */
   readonly clears: boolean;
   readonly about: string;
 }
@@ -531,7 +533,7 @@ function readRoutine(
       operation,
       about: isList
         ? `The ${words(record.name)} records that have these values, a thousand at most.`
-        : `A ${words(record.name)}, by its key.`,
+        : `${withCapital(withArticle(words(record.name)))}, by its key.`,
       parameters: given.map(parameterOf),
       args: given.map(({ name, declared: made }) => ({ name, template: made.template, isLoose: isList })),
       ...{ reads: true, declarations: [] },
@@ -576,7 +578,7 @@ function createRoutine(record: CheckedRecord, operation: string, formulas: Mysql
   return routineOf(
     {
       operation,
-      about: `Adds a ${words(record.name)} and answers it.`,
+      about: `Adds ${withArticle(words(record.name))} and answers it.`,
       parameters: given.map(parameterOf),
       args: given.map((field) => ({
         name: field.name,
@@ -748,7 +750,8 @@ function updateRoutine(record: CheckedRecord, operation: string, formulas: Mysql
   const given = fields.filter((field) => field.givenAtUpdate);
   const place = nowhere(`records.${record.name}`);
   const version = fields.find(({ origin }) => origin === 'version');
-  const clears = given.some(({ optional }) => optional);
+  const clears = given.length > 0;
+  const isCleared = given.some(({ optional }) => optional);
   const set = given.map((field) => {
     const column = `target.${quote(field.name)}`;
     const kept = `COALESCE(p_${field.name}, ${column})`;
@@ -760,7 +763,7 @@ function updateRoutine(record: CheckedRecord, operation: string, formulas: Mysql
   return routineOf(
     {
       operation,
-      about: `Changes what is given of a ${words(record.name)}${clears ? ', clears what p_clears names,' : ''} and answers it.`,
+      about: `Changes what is given of ${withArticle(words(record.name))}${isCleared ? ', clears what p_clears names,' : ''} and answers it.`,
       parameters: [...[...needed, ...given].map(parameterOf), ...(clears ? [{ name: 'p_clears', type: 'JSON' }] : [])],
       args: [
         ...needed.map((field) => ({ name: field.name, template: field.declared.template, isLoose: false })),
@@ -823,7 +826,7 @@ function deleteRoutine(record: CheckedRecord, operation: string, formulas: Mysql
   return routineOf(
     {
       operation,
-      about: `Deletes a ${words(record.name)}.`,
+      about: `Deletes ${withArticle(words(record.name))}.`,
       parameters: key.map(parameterOf),
       args: key.map((field) => ({ name: field.name, template: field.declared.template, isLoose: false })),
       reads: false,

@@ -164,7 +164,7 @@ function testsOf(routine: ServedRoutine, tested: Tested): readonly Test[] {
   /** n.b. absent keeps, null clears: the procedure knows one of them only. */
   function clearing(name: string): Test {
     return {
-      title: `${operation} clears what is given as null`,
+      title: `${operation} says what is given as null`,
       lines: [
         start(answerText(made, routine)),
         `await ${call({ ...given, [name]: null })};`,

@@ -1,4 +1,4 @@
-import type { Anchor, CheckedStep, Formula } from './checked.js';
+import type { Anchor, CheckedRollup, CheckedStep, Formula } from './checked.js';
 import type { ActionDraft } from './check-operations.js';
 import type { RecordDraft } from './check-records.js';
 import type { Findings } from './findings.js';
@@ -88,9 +88,20 @@ export function writesOf(
 export function totalsOf(write: Write, records: readonly RecordDraft[]): readonly Write[] {
   return records.flatMap((record) =>
     record.fields
-      .filter(({ rollup }) => rollup?.child === write.record)
+      .filter(({ rollup }) => rollup?.child === write.record && changesTotal(write, rollup, records))
       .map((field): Write => ({ record: record.name, kind: 'update', fields: [field.name], path: write.path })),
   );
+}
+
+/** n.b. an update of what a total does not look at leaves it as it is. */
+function changesTotal(write: Write, { via, value, when }: CheckedRollup, records: readonly RecordDraft[]): boolean {
+  if (write.kind !== 'update') return true;
+  const child = records.find(({ name }) => name === write.record);
+  const looked = [value, when]
+    .flatMap((formula) => (formula === undefined ? [] : partsOf(formula)))
+    .flatMap((part) => (part.node === 'field' ? [part.path[0]?.field ?? part.field] : []));
+  const isMade = looked.some((name) => child?.fields.find((field) => field.name === name)?.computed !== undefined);
+  return isMade || [via, ...looked].some((name) => write.fields.includes(name));
 }
 
 function setsOf(steps: readonly CheckedStep[]): readonly SetFormula[] {

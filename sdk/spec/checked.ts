@@ -107,6 +107,8 @@ export type Formula = Node &
         readonly record: string;
         /** `count(distinct line.account …)` */
         readonly distinct: boolean;
+        /** `count(all loan …)`: those too that row_access hides from the caller. */
+        readonly all: boolean;
         readonly value?: Formula;
         readonly where?: Formula;
         readonly order?: readonly OrderItem[];
@@ -130,6 +132,8 @@ export type Formula = Node &
         readonly value?: Formula;
         readonly partition: readonly Formula[];
         readonly order: readonly OrderItem[];
+        /** Only the row and so many before it count. Absent: all from the first to the last that is equal in the order. */
+        readonly preceding?: number;
       }
   );
 

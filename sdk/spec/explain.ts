@@ -11,7 +11,7 @@ export function explain(specification: CheckedSpecification): string {
     sentence(source.description),
     '',
     `Store ${source.store}; days are those of ${source.zone}.`,
-    ...records.flatMap(explainRecord),
+    ...records.flatMap((record) => explainRecord(record, specification)),
     ...(queries.length === 0 ? [] : ['', '## Reads', ...queries.flatMap(explainQuery)]),
     ...(actions.length === 0 ? [] : ['', '## Writes', ...actions.flatMap(explainAction)]),
     ...explainWithout(actions, withoutTransactions),
@@ -35,7 +35,7 @@ function list(title: string, items: readonly string[]): readonly string[] {
   return items.length === 0 ? [] : ['', title, '', ...items.map((item) => `- ${sentence(item)}`)];
 }
 
-function explainRecord(record: CheckedRecord): readonly string[] {
+function explainRecord(record: CheckedRecord, specification: CheckedSpecification): readonly string[] {
   const { spec, fields, key, keyKind, operations } = record;
   const named = keyKind === 'fields' ? `Named by ${key.join(' and ')}.` : `Named by an id that the database gives.`;
   const parent = record.parent === undefined ? '' : ` Part of ${record.parent}: deleted with it.`;
@@ -50,7 +50,7 @@ function explainRecord(record: CheckedRecord): readonly string[] {
     '| field | what | kind and bounds |',
     '| ----- | ---- | --------------- |',
     ...fields.map((field) => `| ${field.name} | ${cell(field.description)} | ${cell(explainField(field))} |`),
-    ...rules(record),
+    ...rules(record, lookersPast(record, specification)),
   ];
 }
 
@@ -104,7 +104,24 @@ function kindOf(spec: FieldSpec): string {
   }
 }
 
-function rules({ spec }: CheckedRecord): readonly string[] {
+/** What looks at all records of a type, whoever may see them. */
+function lookersPast({ name, rowAccess }: CheckedRecord, specification: CheckedSpecification): readonly string[] {
+  const { records, queries, actions } = specification;
+  if (rowAccess === undefined) return [];
+  const looks = (value: unknown): boolean => {
+    if (typeof value !== 'object' || value === null) return false;
+    const { node, all, record } = value as { readonly node?: string; readonly all?: boolean; readonly record?: string };
+    return (node === 'set' && all === true && record === name) || Object.values(value).some(looks);
+  };
+  return [
+    ...records.flatMap(({ name: owner, fields }) =>
+      fields.flatMap(({ name: field, computed }) => (looks(computed) ? [`${owner}.${field}`] : [])),
+    ),
+    ...[...queries, ...actions].flatMap((operation) => (looks(operation) ? [operation.name] : [])),
+  ];
+}
+
+function rules({ spec }: CheckedRecord, past: readonly string[]): readonly string[] {
   const said: string[] = [];
   for (const { rule, message } of spec.rules ?? []) said.push(`Always: ${rule}. Else: "${message}"`);
   for (const { fields, when } of spec.unique ?? [])
@@ -129,6 +146,7 @@ function rules({ spec }: CheckedRecord): readonly string[] {
     );
   if (spec.row_access !== undefined)
     said.push(`Seen where ${spec.row_access.read}; written where ${spec.row_access.write}. Others do not find it.`);
+  if (past.length > 0) said.push(`${past.join(', ')}: looks at all of them, whoever asks.`);
   if (spec.per_tenant === true) said.push('Each organisation sees and writes its own only.');
   if (spec.immutable_when !== undefined)
     said.push(

@@ -684,8 +684,9 @@ export const SPECIAL_FUNCTIONS: readonly {
   },
   {
     name: 'count',
-    signature: 'count(record where …), count(:list), count(), count(distinct value)',
-    about: 'How many: stored records, items of a list, rows of a group.',
+    signature: 'count(record where …), count(all record where …), count(:list), count(), count(distinct value)',
+    about:
+      'How many: stored records, items of a list, rows of a group. With all, in every set: also what row_access hides from the caller.',
     example: 'count(place where event = e.code)',
   },
   {
@@ -735,5 +736,12 @@ export const SPECIAL_FUNCTIONS: readonly {
     signature: 'lag(value) over (partition by … order by …)',
     about: 'The value of the row before; lead(value) of the one behind.',
     example: 'value - lag(value) over (partition by meter order by day)',
+  },
+  {
+    name: 'over',
+    signature: 'sum(value) over (partition by … order by … rows 4 preceding)',
+    about:
+      'A total up to the row, in a column of a query: count, sum, min, max, avg. With rows only the row and so many before it; without order all.',
+    example: 'round(avg(value) over (partition by meter order by day, id rows 4 preceding), 1)',
   },
 ];

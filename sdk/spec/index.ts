@@ -1,4 +1,5 @@
 /** The language in which domains are described: for the commands, the generators and the tests of this repository. */
+export { withArticle, withCapital } from './article.js';
 export type { CheckOptions } from './advice.js';
 export { checkSpecification, type CheckResult } from './check.js';
 export type * from './checked.js';

@@ -140,22 +140,31 @@ export function checkLateTotals({ records }: Model, findings: Findings): void {
 
 /** A set is of the records that its caller sees: for who sees a part, a limit over everybody's records is none. */
 export function adviseSight({ records, actions }: Model, findings: Findings): void {
-  const isSeenInPart = (name: string): boolean => {
-    const read = records.find((record) => record.name === name)?.rowAccess?.read;
-    return read !== undefined && read.node !== 'literal';
-  };
   for (const { name: action, allowed, steps } of actions) {
-    if (allowed !== undefined) continue;
     const deciding = flatSteps(steps).filter(({ op }) => op === 'check' || op === 'let');
     const sets = deciding.flatMap(formulasOf).flatMap(partsOf);
-    const inPart = new Set(
-      sets.flatMap((part) => (part.node === 'set' && isSeenInPart(part.record) ? [part.record] : [])),
-    );
-    for (const name of inPart)
+    const inPart = sets.flatMap((part) => {
+      if (part.node !== 'set' || part.all) return [];
+      const read = records.find(({ name }) => name === part.record)?.rowAccess?.read;
+      const isWhole = read === undefined || read.node === 'literal';
+      return isWhole || showsAll(read, [allowed, part.where], part.record) ? [] : [part.record];
+    });
+    for (const name of new Set(inPart))
       findings.advice(`actions.${action}`, 'seen-in-part', {
-        message: `it decides by those of ${name} only that its caller sees, by row_access. For a limit over all of them, "allowed" lets in only who sees them all.`,
+        message: `it decides by those of ${name} only that its caller sees, by row_access.`,
+        example: `count(all ${name} where …) for a limit over all of them`,
       });
   }
+}
+
+/** Whether who is let in, or what is looked for, is seen as it is: one of the ways to see it is asked for. */
+function showsAll(read: Formula, asked: readonly (Formula | undefined)[], record: string): boolean {
+  const bare = (formula: Formula): string =>
+    JSON.stringify(formula, (key, value: unknown) => (key === 'row' && value === record ? 'this' : value));
+  const ways = (read.node === 'or' ? read.of : [read]).map(bare);
+  return asked
+    .flatMap(conjuncts)
+    .some((part) => (part.node === 'or' ? part.of : [part]).every((one) => ways.includes(bare(one))));
 }
 
 /* Indexes */
@@ -372,7 +381,7 @@ export function refusedWithout(model: Model): readonly { readonly path: string; 
       const write: Write = {
         record: record.name,
         kind: kind === 'create' ? 'insert' : kind,
-        fields: record.fields.map(({ name }) => name),
+        fields: record.fields.flatMap(({ name, givenAtUpdate }) => (givenAtUpdate ? [name] : [])),
         path,
       };
       const root = rootOf(model.shapes, record.name);

@@ -26,11 +26,20 @@ export interface CallSyntax {
   readonly name: string;
   readonly args: readonly Syntax[];
   readonly distinct: boolean;
+  /** `count(all loan where …)` */
+  readonly all: boolean;
   /** `count(place where …)` */
   readonly where?: Syntax;
   /** `first(visit.day where … order by day desc)` */
   readonly order?: readonly OrderSyntax[];
-  readonly over?: { readonly partition: readonly Syntax[]; readonly order: readonly OrderSyntax[] };
+  readonly over?: WindowSyntax;
+}
+
+interface WindowSyntax {
+  readonly partition: readonly Syntax[];
+  readonly order: readonly OrderSyntax[];
+  /** `rows 4 preceding`: the row and so many before it. */
+  readonly preceding?: number;
 }
 
 export interface OrderSyntax {
@@ -72,6 +81,9 @@ const LONGEST: Readonly<Record<Unit, number>> = {
 
 /** Words of the grammar: no field, record or argument has such a name. The others, such as order and where, mean something in their place only. */
 export const FORMULA_WORDS: readonly string[] = ['and', 'or', 'not', 'in', 'is', 'null', 'true', 'false', 'this'];
+
+/** Words that may follow a value. */
+const BEHIND_A_VALUE: readonly string[] = ['where', 'order', 'and', 'or', 'not', 'in', 'is', 'between'];
 
 /** Names that no message of BEDS carries, because they mean something in JavaScript. */
 export const WIRE_WORDS: readonly string[] = ['constructor', 'prototype'];
@@ -355,8 +367,18 @@ class Reader {
     throw new FormulaError(`expected ${what} after the point`, { at, example: 'order.customer' });
   }
 
+  /** `all` before the name of a record. n.b. a record may be called so: `count(all where …)`. */
+  #takesAll(): boolean {
+    const { following } = this;
+    if (following === undefined || BEHIND_A_VALUE.includes(following.value)) return false;
+    const isBefore = ['word', 'argument'].includes(following.kind) || following.value === '(';
+    return isBefore && this.takes('all');
+  }
+
   #call(name: string, at: number): Syntax {
+    const isFirst = this.#takesAll();
     const distinct = this.takes('distinct');
+    const all = this.#takesAll() || isFirst;
     if (this.token.kind === 'sign' && this.token.value === '*') {
       throw new FormulaError('* is not written here', { at: this.token.at, example: 'count()' });
     }
@@ -376,6 +398,7 @@ class Reader {
       name,
       args,
       distinct,
+      all,
       at,
       ...(where === undefined ? {} : { where }),
       ...(order === undefined ? {} : { order }),
@@ -399,8 +422,21 @@ class Reader {
       while (this.takes(',')) partition.push(this.formula());
     }
     const order = this.takes('order') ? this.#orderAfter() : [];
+    const preceding = this.takes('rows') ? this.#preceding() : undefined;
     this.expect(')');
-    return { partition, order };
+    return { partition, order, ...(preceding === undefined ? {} : { preceding }) };
+  }
+
+  /** `rows 4 preceding`, or as SQL has it in full: `rows between 4 preceding and current row`. */
+  #preceding(): number {
+    const example = 'avg(value) over (partition by meter order by day rows 4 preceding)';
+    const isFull = this.takes('between');
+    const { kind, value, at } = this.take();
+    if (kind !== 'number' || !/^\d{1,4}$/.test(value))
+      throw new FormulaError('the rows of a window are the row and so many before it', { at, example });
+    this.expect('preceding', example);
+    if (isFull) for (const word of ['and', 'current', 'row']) this.expect(word, example);
+    return Number(value);
   }
 }
 

@@ -160,7 +160,10 @@ class Answer {
     return totalOf(kind, values, distinct);
   }
 
-  #window({ function: kind, value, partition, order }: Formula & { readonly node: 'window' }, one: Found): Stored {
+  #window(
+    { function: kind, value, partition, order, preceding }: Formula & { readonly node: 'window' },
+    one: Found,
+  ): Stored {
     const partitionOf = (other: Found): string => keyOf(partition.map((part) => this.valueOf(part, other)));
     const own = partitionOf(one);
     this.#world.spend(this.#found.length);
@@ -181,9 +184,10 @@ class Answer {
         return (a === null && b === null) || (a !== null && b !== null && compareSame(a, b) === 0);
       });
     if (kind === 'rank') return Exact.of(members.findIndex(isPeer) + 1);
-    // Equals in the order count together.
+    // Equals in the order count together, but where rows are counted.
     const until = order.length === 0 ? members.length : members.findLastIndex(isPeer) + 1;
-    const values = members.slice(0, until).map((_, index) => (value === undefined ? true : valueAt(index)));
+    const [first, end] = preceding === undefined ? [0, until] : [Math.max(at - preceding, 0), at + 1];
+    const values = members.slice(first, end).map((_, index) => (value === undefined ? true : valueAt(first + index)));
     return totalOf(kind, values, false);
   }
 }

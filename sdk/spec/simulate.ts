@@ -1,4 +1,5 @@
 import type { Json, JsonObject } from '../template/json.js';
+import { withArticle, withCapital } from './article.js';
 import type {
   CheckedAction,
   CheckedArgument,
@@ -254,7 +255,9 @@ class World {
       if (row === undefined) continue;
       const rollups = this.record(held.record).fields.filter(({ rollup }) => rollup !== undefined);
       const values = rollups.map((field) => [field.name, this.valueOf(held, field.name)] as const);
-      totals.set(name, { ...row, ...Object.fromEntries(values) });
+      // n.b. a total that comes out as it is stored is not written: its record may be another document.
+      if (values.some(([field, value]) => !isSame(value, row[field])))
+        totals.set(name, { ...row, ...Object.fromEntries(values) });
     }
     return this.specification.records.flatMap(({ name }) => {
       const [before, after] = [this.#source?.tables.get(name) ?? new Map<number, Row>(), this.#table(name)];
@@ -879,7 +882,7 @@ class World {
         if (this.#stored(one) === undefined) continue;
         if (field.origin === 'parent' || field.onDelete === 'cascade') this.#remove(one);
         else if (field.onDelete === 'set_null') this.#change(one, { [field.name]: null });
-        else throw new Refusal('conflict', `A ${child.name} names it.`);
+        else throw new Refusal('conflict', `${withCapital(withArticle(child.name))} names it.`);
       }
     }
     this.#write(held.record, held.id ?? -1, undefined);
@@ -936,7 +939,7 @@ class World {
       const [was, is] = [printed((from ?? null) as Computed), printed((to ?? null) as Computed)];
       const isMove = states.moves.some((move) => move.from === was && move.to.includes(is));
       if (from !== to && !isMove)
-        throw new Refusal('conflict', `A ${record.name} that is ${was} does not become ${is}.`);
+        throw new Refusal('conflict', `${withCapital(withArticle(record.name))} that is ${was} does not become ${is}.`);
     }
     this.#testUnique(record, held);
     this.#testOverlap(record, held);
@@ -963,7 +966,7 @@ class World {
       : this.#storedRows(record.name, [...record.key, ...tenant].map(own))
           .filter(({ id }) => id !== held.id)
           .find((one) => [...record.key, ...tenant].every((name) => agree(one, name)));
-    if (byKey !== undefined) return { held: byKey, message: `There is a ${record.name} with this key.` };
+    if (byKey !== undefined) return { held: byKey, message: `There is ${withArticle(record.name)} with this key.` };
     for (const { fields, when, message } of record.unique) {
       const counts = (one: Held): boolean => when === undefined || this.compute(when, this.#own(one)) === true;
       if (!counts(held)) continue;
@@ -1137,7 +1140,7 @@ class World {
         return held === null ? null : part.path.length === 0 ? read(held, part.field) : this.valueOf(held, part.field);
       }
       case 'set':
-        return this.#set(part, names);
+        return part.all ? this.#seeingAll(() => this.#set(part, names)) : this.#set(part, names);
       case 'list_total': {
         const list = this.compute(part.list, names);
         const values = (Array.isArray(list) ? list : []) as Computed[];
@@ -1475,6 +1478,11 @@ function folded(record: CheckedRecord, row: Row): Row {
     changed[name] = spec.letter_case === 'lower' ? value.toLowerCase() : value.toUpperCase();
   }
   return changed;
+}
+
+/** n.b. null is like null, and like nothing else. */
+function isSame(value: Stored, stored: Stored | undefined): boolean {
+  return value === null ? stored === null : stored !== undefined && same(value, stored);
 }
 
 /** A value of `rows`, as callers would give it. */

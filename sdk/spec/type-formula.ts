@@ -1,4 +1,5 @@
 import { didYouMean } from '../nearest.js';
+import { withArticle } from './article.js';
 import type { CheckedArgument, CheckedColumn, Formula, Hop, OrderItem, SetFunction, Type } from './checked.js';
 import { common, FUNCTIONS, type FunctionInfo, PARTIAL, SPECIAL_FUNCTIONS } from './functions.js';
 import { type CallSyntax, FormulaError, type OrderSyntax, type Syntax } from './parse-formula.js';
@@ -116,10 +117,6 @@ export function typeName(type: Type): string {
   if (type.kind === 'list') return `a list of ${typeName(type.of)}`;
   if (type.kind === 'objects') return 'a list of objects';
   return type.kind;
-}
-
-function withArticle(word: string): string {
-  return `${/^[aeiou]/.test(word) ? 'an' : 'a'} ${word}`;
 }
 
 const isNumber = ({ kind }: Type): boolean => kind === 'integer' || kind === 'decimal' || kind === 'float';
@@ -599,10 +596,12 @@ class Typer {
     if (call.name === 'given') return this.#given(call);
     if (call.name === 'has_role') return this.#hasRole(call);
     if (call.name === 'position') return this.#position(call);
+    if (call.over !== undefined) this.#refuseAll(call);
     if (call.over !== undefined) return this.#window(call, call.over, place);
     if (SETS.includes(call.name)) return this.#total(call, place);
     const known = FUNCTIONS.get(call.name);
     if (known === undefined) throw unknownFunction(call.name, call.at);
+    this.#refuseAll(call);
     if (call.where !== undefined)
       throw new FormulaError(`${call.name} takes no where`, { at: call.at, example: known.signature });
     return this.#function(known, call, place);
@@ -732,11 +731,15 @@ class Typer {
     const [first] = call.args;
     const isSet = call.where !== undefined || call.order !== undefined;
     const list = first === undefined || isSet ? undefined : this.#listOf(first);
-    if (list !== undefined) return this.#listTotal(call, list);
+    if (list !== undefined) {
+      this.#refuseAll(call);
+      return this.#listTotal(call, list);
+    }
     // n.b. a field may be called what a type of record is called, and of the rows of a group it is the field that is added up.
     const isTotal = this.#scope.totals && !isSet && ['sum', 'min', 'max', 'avg'].includes(call.name);
     const record = first === undefined ? undefined : this.#recordIn(first, isSet, isTotal);
     if (record !== undefined) return this.#set(call, record, place);
+    this.#refuseAll(call);
     const { totals, place: where } = this.#scope;
     if (call.where !== undefined || call.name === 'exists' || call.name === 'first' || !totals) {
       const known = [...this.#scope.records.keys()];
@@ -747,6 +750,14 @@ class Typer {
     }
     const value = first === undefined ? undefined : this.type(first, place);
     return this.#aggregate(call, value, place);
+  }
+
+  #refuseAll({ all, at }: CallSyntax): void {
+    if (!all) return;
+    throw new FormulaError('all stands before a type of record, whose records count whoever may see them', {
+      at,
+      example: 'count(all loan where title = t.id)',
+    });
   }
 
   #aggregate(call: CallSyntax, value: Formula | undefined, place: Place): Formula {
@@ -868,6 +879,7 @@ class Typer {
       function: name,
       record,
       distinct: call.distinct,
+      all: call.all,
       ...this.#totalShape(name, value, { at: call.at, place }),
       ...(value === undefined ? {} : { value }),
       ...(condition === undefined ? {} : { where: condition }),
@@ -891,6 +903,14 @@ class Typer {
         example: `${name}(${value === undefined ? '' : 'value'}) over (order by points desc)`,
       });
     }
+    const { preceding } = over;
+    const isSlid = !isRank && name !== 'lag' && name !== 'lead';
+    if (preceding !== undefined && (!isSlid || order.length === 0)) {
+      throw new FormulaError(isSlid ? 'the rows before it in which order?' : `${name} has no rows`, {
+        at,
+        example: 'avg(value) over (partition by meter order by day rows 4 preceding)',
+      });
+    }
     if (!isRank && name !== 'count' && value === undefined)
       throw new FormulaError(`${name} of what?`, { at, example: `${name}(amount) over (order by day)` });
     const shape: NamedValueShape = isRank
@@ -899,7 +919,15 @@ class Typer {
         ? { type: value?.type ?? INTEGER, nullable: true }
         : this.#totalShape(name, value, { at, place });
     const window = name as (Formula & { readonly node: 'window' })['function'];
-    return { node: 'window', function: window, partition, order, ...shape, ...(value === undefined ? {} : { value }) };
+    return {
+      node: 'window',
+      function: window,
+      partition,
+      order,
+      ...shape,
+      ...(value === undefined ? {} : { value }),
+      ...(preceding === undefined ? {} : { preceding }),
+    };
   }
 }
 

@@ -30,6 +30,8 @@ export class PlayedMongodb {
   readonly url: string;
   /** All commands but those by which drivers watch servers, in their order. */
   readonly commands: Document[] = [];
+  /** The same, with whole numbers of 64 bits as they came. */
+  readonly exactCommands: Document[] = [];
   readonly #host: string;
   readonly #players = new Map<string, Player>();
   readonly #counts = new Map<string, number>();
@@ -74,7 +76,10 @@ export class PlayedMongodb {
   #take(message: Buffer, socket: Socket): void {
     const command = commandIn(message) ?? {};
     const [name = ''] = Object.keys(command);
-    if (!MONITORING.includes(name)) this.commands.push(command);
+    if (!MONITORING.includes(name)) {
+      this.commands.push(command);
+      this.exactCommands.push(commandIn(message, { promoteLongs: false }) ?? {});
+    }
     const nth = this.#counts.get(name) ?? 0;
     this.#counts.set(name, nth + 1);
     const answer = this.#probed(name, command) ?? this.#players.get(name)?.(command, nth) ?? this.#usual(name, command);

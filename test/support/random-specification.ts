@@ -254,9 +254,12 @@ function addTotals(maker: Maker, records: readonly Loose[]): void {
       if (has(own, name)) continue;
       const key = typeof parent['key'] === 'string' ? 'id' : ((parent['key'] as readonly string[])[0] ?? 'id');
       const text = { name, description: name, type: 'integer' };
-      const kind = maker.pick(['computed', 'computed', 'sum', 'count']);
-      if (kind === 'computed')
-        own.push({ ...text, computed: `count(${child.name} where ${field.name} = this.${key})` });
+      const kind = maker.pick(['computed', 'computed all', 'sum', 'count']);
+      if (kind.startsWith('computed'))
+        own.push({
+          ...text,
+          computed: `count(${kind === 'computed' ? '' : 'all '}${child.name} where ${field.name} = this.${key})`,
+        });
       else if (kind === 'sum' && has(child['fields'] as readonly Loose[], 'amount'))
         own.push({
           ...text,
@@ -321,7 +324,12 @@ function queriesOf(maker: Maker, records: readonly Loose[]): readonly object[] {
       name: `rank_${record.name}`,
       description: 'Ranks them',
       from: record.name,
-      columns: ['title', 'place = row_number() over (order by title)', 'before = lag(title) over (order by title)'],
+      columns: [
+        'title',
+        'place = row_number() over (order by title)',
+        'before = lag(title) over (order by title)',
+        'recent = round(avg(len(title)) over (order by title rows 2 preceding), 2)',
+      ],
       ...(maker.is(2) ? { top: { count: '2', per: [], order_by: ['title'] } } : {}),
       order_by: ['place'],
     };
