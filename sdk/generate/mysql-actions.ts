@@ -533,9 +533,17 @@ class Steps {
       `UPDATE ${formulas.name(record.name)} AS target`,
       listed('SET', all),
       `WHERE ${this.#keyIs(row, record, 'target')};`,
-      ...this.#reread(row, record, place),
+      ...(this.#isOutdated(row, record, given) ? this.#reread(row, record, place) : []),
       ...this.#mustHold(row, record, 'update'),
     ];
+  }
+
+  /** Whether an update has changed what later steps read of the row. n.b. what ends by itself is written down along with it. */
+  #isOutdated(row: string, record: CheckedRecord, given: readonly NamedFormula[]): boolean {
+    if (record.expires?.set !== undefined) return true;
+    return this.#fields(row, record).some(
+      ({ name, origin }) => origin === 'version' || origin === 'timestamps' || given.some((each) => each.name === name),
+    );
   }
 
   /** Rows that fit, as one statement can find and change them; undefined: other tables are needed, or the same one twice. */
