@@ -12,6 +12,7 @@ import {
   letHeapsGrow,
   YOUNG_GENERATION_MB,
 } from '../template/v8-flags.js';
+import { endThread } from './end-thread.js';
 import {
   type PlainError,
   type ProcessMessage,
@@ -89,9 +90,10 @@ export class ThreadHandle {
       onError: (error) => {
         this.#endReason ??= textOf(error, 'stack') ?? wordsFor(error);
       },
-      onExit: (words) => {
+      onExit: (words, isLeft = false) => {
         this.#state = 'ended';
-        const reason = this.#endReason ?? words;
+        const known = this.#endReason ?? words;
+        const reason = isLeft ? `${known}; ${words}` : known;
         refuse(threadErrors.make('BEDS_THREAD_START_FAILED', `Broker thread ${this.name} ended: ${reason}`));
         this.#rejectWaiting();
         options.onEnd(this, reason);
@@ -206,8 +208,8 @@ type LeftBehind = Pick<CrashBreadcrumbs, 'beats' | 'lastEntered' | 'suspect' | '
 interface CarrierEvents {
   readonly onMessage: (message: ThreadMessage) => void;
   readonly onError: (error: unknown) => void;
-  /** Once, when it is gone. */
-  readonly onExit: (reason: string) => void;
+  /** Once, when it is gone; `isLeft`: it cannot be ended, and nothing waits for it any more. */
+  readonly onExit: (reason: string, isLeft?: boolean) => void;
 }
 
 /** What a broker thread runs in. */
@@ -242,15 +244,27 @@ function startThreadCarrier(data: CarrierData, heapMb: number, events: CarrierEv
     env: {},
     resourceLimits: { maxOldGenerationSizeMb: heapMb, maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
   });
-  worker.on('message', events.onMessage);
+  let isGone = false;
+  const conclude = (reason: string, isLeft = false): void => {
+    if (isGone) return;
+    isGone = true;
+    events.onExit(reason, isLeft);
+  };
+  worker.on('message', (message: ThreadMessage) => {
+    if (!isGone) events.onMessage(message);
+  });
   worker.on('error', events.onError);
-  worker.on('exit', (code) => events.onExit(`exit code ${String(code)}`));
+  worker.on('exit', (code) => conclude(`exit code ${String(code)}`));
   return {
     left: breadcrumbs,
     post: (request) => worker.postMessage(request),
     mayEnd: () => breadcrumbs.mayEnd(),
     terminate: async () => {
-      await worker.terminate();
+      if (await endThread(worker)) return;
+      conclude(
+        'it does not end, as nothing interrupts the call of Node that its code is in: the host goes on without it',
+        true,
+      );
     },
   };
 }

@@ -4,6 +4,7 @@ import type { Manifest } from '@beds/sdk';
 import { startAtLowPriority } from '../../template/low-priority.js';
 import { denyCodeFromText, keepLoopsEndable } from '../../template/v8-flags.js';
 import { type Finding, makeFinding } from '../../template/contract.js';
+import { endThread } from '../../threads/end-thread.js';
 
 export interface ProbeOptions {
   /** Time to load and pass the self-test, in milliseconds. */
@@ -83,7 +84,7 @@ class ThreadProber implements Prober {
       return await new Attempt(thread, this.#options).run({ ...task, memoryMb: this.#options.memoryMb }, watch);
     } finally {
       // Nobody waits for its end but close().
-      void thread.terminate().finally(() => this.#running.delete(thread));
+      void endThread(thread).finally(() => this.#running.delete(thread));
       this.#keepSpare();
     }
   }
@@ -100,7 +101,7 @@ class ThreadProber implements Prober {
 
   async #close(): Promise<void> {
     clearTimeout(this.#timer);
-    await Promise.all([...this.#running, ...(this.#spare ? [this.#spare] : [])].map((thread) => thread.terminate()));
+    await Promise.all([...this.#running, ...(this.#spare ? [this.#spare] : [])].map(endThread));
   }
 
   /** n.b. the number of a thread that ended is -1. */
