@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { rm } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { type Collection, MongoClient } from 'mongodb';
 import { type BundleOptions, writeBundle } from './support/bundles.js';
@@ -281,3 +282,22 @@ async function documentStore(t: TestContext): Promise<DocumentStore> {
   });
   return { url, entries: client.db().collection<Entry>('beds_objects') };
 }
+
+describe('a stage that takes nothing', { timeout: 120_000 }, () => {
+  it('is waited for, and what came meanwhile serves when there is room again', async (t) => {
+    const host = await startTestHost(t, { services });
+    await writeBundle(host.pluginsDirectory, { version: '1.0.0', form: 'file', name: 'notes.mjs', objects: {} });
+    await served(host, 'notes', '1.0.0');
+    const stage = join(dirname(host.pluginsDirectory), '.beds', 'stage');
+    await rm(stage, { recursive: true });
+    // n.b. as a disk that is full refuses it, also where this test runs as root.
+    await writeFile(stage, '');
+    await writeBundle(host.pluginsDirectory, { version: '1.1.0', form: 'file', name: 'notes.mjs', objects: {} });
+    const waits = await host.logged('it waits', ({ msg }) => msg === 'notes 1.1.0 waiting', SOON_MS);
+    assert.match(JSON.stringify(waits['findings']), /could not be copied to the stage \((EEXIST|ENOTDIR)\)/);
+    await rm(stage);
+    await mkdir(stage, { mode: 0o700 });
+    await served(host, 'notes', '1.1.0');
+    assert.ok(!host.transitions().some(({ state }) => state === 'rejected'));
+  });
+});

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { isBedsError, type Manifest } from '@beds/sdk';
+import { type BedsError, isBedsError, type Manifest } from '@beds/sdk';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../observe/log.js';
 import { publishFault } from '../observe/channels.js';
-import type { Finding, GenerationSource } from '../template/contract.js';
-import { type AdmissionDeps, admit, admitted, type AdmissionResult } from './admit/admit.js';
+import { type Finding, type GenerationSource, makeFinding } from '../template/contract.js';
+import { type AdmissionDeps, type AdmissionResult, type AdmissionWatch, admit, admitted } from './admit/admit.js';
 import { preflight } from './admit/preflight.js';
 import { type BundleBytes, loadStaged, stageBundle } from './admit/stage.js';
 import { Canary, type CanaryProgress } from './canary.js';
@@ -209,12 +209,12 @@ export class Effects {
     }
     // The outcome of the probe is reported with the next state.
     let passed: Passed['passed'] = [];
-    let result = await admit(bytes, this.#admission, {
-      signal,
-      onProgress: (state) => {
-        if (state === 'probed') passed = [state];
-        else tell({ ...about, kind: 'progress', passed: [state] });
-      },
+    const onProgress: AdmissionWatch['onProgress'] = (state) => {
+      if (state === 'probed') passed = [state];
+      else tell({ ...about, kind: 'progress', passed: [state] });
+    };
+    let result = await this.#admitOnceStaged(bytes, { signal, onProgress }, (finding) => {
+      tell({ ...about, kind: 'waits', findings: [finding], passed });
     });
     for (let noted = ''; !signal.aborted && isWaiting(result);) {
       const { findings } = result;
@@ -236,6 +236,23 @@ export class Effects {
     }
     this.#admitted.set(`${rollout.id} ${hash}`, result.source);
     tell({ ...about, kind: 'admitted', findings: this.#breaks(bytes.manifest), peers, passed });
+  }
+
+  /** Waits for a stage that takes nothing now: a disk that is full is no fault of the bundle. */
+  async #admitOnceStaged(
+    bytes: BundleBytes,
+    watch: AdmissionWatch & { readonly signal: AbortSignal },
+    onWait: (finding: Finding) => void,
+  ): Promise<AdmissionResult> {
+    for (let isNoted = false; ; isNoted = true) {
+      try {
+        return await admit(bytes, this.#admission, watch);
+      } catch (error) {
+        if (watch.signal.aborted || !isStageAway(error)) throw error;
+        if (!isNoted) onWait(makeFinding('BEDS_ADMISSION_STAGE_UNWRITABLE', error.message));
+        await delay(RETRY_MS, undefined, { signal: watch.signal });
+      }
+    }
   }
 
   /** What callers of the serving version lose; empty: nothing. */
@@ -455,6 +472,10 @@ const DELIVERABLE: ReadonlySet<string> = new Set([
   'BEDS_PREFLIGHT_COLUMN_MISSING',
   'BEDS_PREFLIGHT_GRANT_MISSING',
 ]);
+
+function isStageAway(error: unknown): error is BedsError {
+  return isBedsError(error) && error.code === 'BEDS_ADMISSION_STAGE_UNWRITABLE';
+}
 
 function isRabbitAway(error: unknown): boolean {
   return isBedsError(error) && error.code === 'BEDS_AMQP_UNAVAILABLE';

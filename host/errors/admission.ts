@@ -226,7 +226,8 @@ export const admissionErrors = defineErrors({
     message: 'The bundle could not be copied to the stage.',
     status: 'fault',
     retryable: true,
-    action: 'Check that state.directory exists, belongs to the account of the host and has space.',
+    action:
+      'Check that state.directory exists, belongs to the account of the host and has space. Nothing is wrong with the bundle: the host tries again by itself.',
   },
   BEDS_ADMISSION_STATE_IN_USE: {
     message: 'Another host uses this state directory.',

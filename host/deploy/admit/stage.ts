@@ -35,7 +35,9 @@ export async function stageBundle(bytes: BundleBytes, stageDirectory: string): P
   try {
     return await stage(bytes, stageDirectory);
   } catch (cause) {
-    throw admissionErrors.make('BEDS_ADMISSION_STAGE_UNWRITABLE', undefined, { cause });
+    const why = (cause as NodeJS.ErrnoException).code;
+    const message = why === undefined ? undefined : `The bundle could not be copied to the stage (${why}).`;
+    throw admissionErrors.make('BEDS_ADMISSION_STAGE_UNWRITABLE', message, { cause });
   }
 }
 
@@ -44,7 +46,8 @@ async function stage(bytes: BundleBytes, stageDirectory: string): Promise<Staged
   const existing = await loadStaged(bytes.hash, stageDirectory).catch(() => undefined);
   if (existing !== undefined) {
     const now = new Date();
-    await utimes(directory, now, now);
+    // n.b. it only says which copies are old; a disk that may be read is enough for what is there.
+    await utimes(directory, now, now).catch(() => undefined);
     return existing;
   }
   const draft = join(stageDirectory, `.draft-${randomUUID()}`);
