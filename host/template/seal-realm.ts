@@ -4,6 +4,7 @@ import process from 'node:process';
 import stream from 'node:stream';
 import { inspect } from 'node:util';
 import { ALLOWED_IMPORTS, HIDDEN_GLOBALS } from '#sdk/template';
+import { boundCrypto } from './bound-crypto.js';
 import { makeFunction } from './code-from-text.js';
 import { makeDriverBuffer } from './driver-buffers.js';
 import { freezeShared } from './freeze-shared.js';
@@ -45,6 +46,7 @@ export interface SealOptions {
 export function sealRealm({ classes, isAdmitted }: SealOptions): void {
   ownMemoryForBuffers();
   refuseOddities(isAdmitted);
+  boundCrypto();
   for (const name of STRIPPED) Reflect.deleteProperty(process, name);
   // It would be that of the drivers, too.
   Reflect.deleteProperty(stream, 'setDefaultHighWaterMark');
