@@ -14,8 +14,12 @@ const store = await mysqlStore();
 const read: CallOptions = { mode: 'read', timeoutMs: 30_000 };
 const write: CallOptions = { mode: 'write', timeoutMs: 30_000 };
 
-const routines =
-  'half_work swap note_set amount_set leave_all leave_open leave_lock leave_rows last_id look take gone'.split(' ');
+const routines = (
+  'half_work swap note_set amount_set leave_all leave_open leave_lock leave_rows leave_into leave_role last_id look ' +
+  'look_invoker take gone'
+).split(' ');
+/** Of the account, and not on by itself: it may read a table. */
+const role = `${store.database}_role`;
 
 await store.dba.query(`
   CREATE TABLE accounts (id INT PRIMARY KEY, amount INT NOT NULL CHECK (amount < 1000), note VARCHAR(5));
@@ -38,6 +42,12 @@ await store.dba.query(`
   CREATE TABLE numbered (id INT PRIMARY KEY AUTO_INCREMENT, n INT NOT NULL UNIQUE);
   CREATE PROCEDURE last_id (IN n INT) BEGIN INSERT IGNORE INTO numbered (n) VALUES (n); SELECT LAST_INSERT_ID() AS id; END;
   CREATE PROCEDURE look () SELECT @left AS variable, @@SESSION.sql_mode LIKE '%ANSI%' AS ansi, @@SESSION.autocommit AS autocommit;
+  CREATE PROCEDURE leave_into () SELECT 'left' INTO @left;
+  CREATE PROCEDURE leave_role () SQL SECURITY INVOKER SET ROLE ${role};
+  CREATE PROCEDURE look_invoker () SQL SECURITY INVOKER SELECT COUNT(*) AS marks FROM marks;
+  CREATE ROLE ${role};
+  GRANT SELECT ON ${store.database}.marks TO ${role};
+  GRANT ${role} TO ${store.account};
   CREATE PROCEDURE take (IN id INT, IN seconds INT) BEGIN INSERT INTO accounts VALUES (id, 1, NULL); DO SLEEP(seconds); END;
   CREATE PROCEDURE gone (IN id INT) SELECT id;
   INSERT INTO accounts VALUES (1, 0, NULL), (2, 0, NULL);
@@ -118,6 +128,27 @@ test('what a routine leaves in its session is not there for the next', async (t)
     assert.deepEqual(rows, [{ variable: null, ansi: 0, autocommit: 1 }]);
     await single.call(object('leave_all'), {}, write);
   }
+});
+
+test('a variable or a role of which the server does not tell is not there for the next', async (t) => {
+  t.after(() => store.dba.query(`DROP ROLE ${role}`));
+  const single = own(t, { poolSize: 1 });
+  const [versions] = await store.dba.query('SELECT VERSION() AS version');
+  const isMariaDb = /mariadb/i.test(String((versions as { version: string }[])[0]?.version));
+  for (const mode of [write, read]) {
+    for (let again = 0; again < 6; again += 1) {
+      // n.b. MySQL shows nobody the variables of a session.
+      if (isMariaDb) {
+        await single.call(object('leave_into'), {}, mode);
+        assert.equal((await single.call(object('look'), {}, read)).rows[0]?.['variable'], null);
+      }
+      await single.call(object('leave_role'), {}, mode);
+      await assert.rejects(single.call(object('look_invoker'), {}, read), { code: 'BEDS_STORE_DENIED' });
+    }
+  }
+  const inside = await single.transaction((scope) => scope.call(object('leave_role'), {}), write);
+  assert.deepEqual(inside.rows, []);
+  await assert.rejects(single.call(object('look_invoker'), {}, read), { code: 'BEDS_STORE_DENIED' });
 });
 
 test('what a function leaves in its session is not there for the next, also after a transaction', async (t) => {

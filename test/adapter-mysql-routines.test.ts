@@ -196,6 +196,55 @@ test('a routine that ends the transaction that it was called in is noticed, and 
   assert.deepEqual(await takeKept(), [2]);
 });
 
+test('what a table that knows no transactions keeps of one is told', async (t) => {
+  await store.dba.query(`CREATE TABLE kept_anyway (id INT PRIMARY KEY) ENGINE=MyISAM;
+    CREATE PROCEDURE keep_anyway (IN id INT) BEGIN INSERT INTO kept VALUES (id); INSERT INTO kept_anyway VALUES (id);
+      IF id > 90 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'too large'; END IF; END;
+    GRANT EXECUTE ON PROCEDURE keep_anyway TO ${store.account}`);
+  t.after(() => store.dba.query('DROP PROCEDURE keep_anyway; DROP TABLE kept_anyway'));
+  const found = (await adapter.describe(['keep_anyway'])).get('keep_anyway');
+  assert.ok(found);
+  const told = { code: 'BEDS_STORE_TRANSACTION_ENDED', message: /knows no transactions/ };
+  for (const id of [80, 91]) {
+    const mine = adapter.transaction(async (scope) => {
+      await scope.call(found, { id }).catch(() => undefined);
+      throw new RangeError('the work changed its mind');
+    }, write);
+    await assert.rejects(mine, told);
+  }
+  const [rows] = await store.dba.query('SELECT id FROM kept_anyway ORDER BY id');
+  assert.deepEqual(rows, [{ id: 80 }, { id: 91 }]);
+  assert.deepEqual(await takeKept(), []);
+  const undone = adapter.transaction(async (scope) => {
+    await scope.call(object('keep'), {});
+    throw new RangeError('the work changed its mind');
+  }, write);
+  await assert.rejects(undone, RangeError, 'the others know what a transaction is');
+});
+
+test('a column by whose name no row can be made is said, and no server is taken for one that is away', async (t) => {
+  await store.dba.query(`CREATE PROCEDURE of_objects () SELECT 1 AS ok, 2 AS \`__proto__\`;
+    CREATE PROCEDURE of_others () SELECT 1 AS \`constructor\`, 2 AS \`toString\`, 3 AS \`then\`, '' AS \`\`;
+    GRANT EXECUTE ON PROCEDURE of_objects TO ${store.account}; GRANT EXECUTE ON PROCEDURE of_others TO ${store.account}`);
+  t.after(() => store.dba.query('DROP PROCEDURE of_objects; DROP PROCEDURE of_others'));
+  const found = await adapter.describe(['of_objects', 'of_others']);
+  const [objects, others] = [found.get('of_objects'), found.get('of_others')];
+  assert.ok(objects && others);
+  const unfit = { code: 'BEDS_STORE_VALUE_UNFIT', message: /__proto__/ };
+  await assert.rejects(adapter.call(objects, {}, read), unfit);
+  await assert.rejects(
+    adapter.transaction((scope) => scope.call(objects, {}), write),
+    unfit,
+  );
+  await assert.rejects(adapter.call(objects, {}, write), (error) => {
+    const { code, message } = error as Error & { readonly code: string };
+    // n.b. where the answer to the COMMIT comes with it, what was done is not known.
+    return /^BEDS_STORE_(?:INDETERMINATE|VALUE_UNFIT)$/.test(code) && message.includes('__proto__');
+  });
+  assert.equal(adapter.status().up, true);
+  assert.deepEqual((await adapter.call(others, {}, write)).rows, [{ constructor: 1, toString: 2, then: 3, '': '' }]);
+});
+
 test('alone, a routine may end its transaction; it is not run again after that', async () => {
   for (const name of ['own_commit', 'own_both', 'own_ddl']) {
     await call(name);

@@ -193,6 +193,36 @@ test('a server that has its sessions otherwise neither loses writes nor hides ro
   assert.deepEqual(await seen(), [101, 102, 103, 104, 110, 111, 112, 113, 114, 115]);
 });
 
+test('a server on which checks were switched off for an import takes nothing that its tables forbid', async (t) => {
+  const { mariadb } = await privateServices(t, ['mariadb']);
+  assert.ok(mariadb);
+  const dba = await createConnection({ uri: mariadb.url, multipleStatements: true });
+  t.after(() => dba.end());
+  await dba.query(`CREATE TABLE parents (id INT PRIMARY KEY) ENGINE=InnoDB;
+    CREATE TABLE children (id INT PRIMARY KEY CHECK (id < 100), parent INT, FOREIGN KEY (parent) REFERENCES parents (id)) ENGINE=InnoDB;
+    CREATE PROCEDURE child_add (IN id INT, IN parent INT) INSERT INTO children VALUES (id, parent);
+    SET GLOBAL foreign_key_checks = 0, GLOBAL unique_checks = 0`);
+  const [versions] = await dba.query('SELECT VERSION() AS version');
+  const isMariaDb = /mariadb/i.test(String((versions as { version: string }[])[0]?.version));
+  await dba.query(
+    isMariaDb
+      ? `CREATE TABLE past (id INT PRIMARY KEY) WITH SYSTEM VERSIONING; INSERT INTO past VALUES (1);
+         CREATE VIEW past_list AS SELECT id FROM past;
+         SET GLOBAL check_constraint_checks = 0, GLOBAL system_versioning_asof = '2000-01-01 00:00:00'`
+      : 'CREATE VIEW past_list AS SELECT 1 AS id',
+  );
+  const config = { kind: 'mysql', url: mariadb.url, ...storeLimits } as const;
+  const there = createMysqlAdapter({ store: 'there', config });
+  t.after(() => there.close(1_000));
+  await there.open();
+  const known = await there.describe(['child_add', 'past_list']);
+  const [add, past] = [known.get('child_add'), known.get('past_list')];
+  assert.ok(add && past);
+  await assert.rejects(there.call(add, { id: 1, parent: 1 }, write), { code: 'BEDS_STORE_CONFLICT' });
+  await assert.rejects(there.call(add, { id: 100, parent: null }, write), { code: 'BEDS_STORE_INVALID_VALUE' });
+  assert.deepEqual((await there.view(past, { key: 'id' }, read)).rows, [{ id: 1 }]);
+});
+
 test('what is larger than a server takes at once is refused by what it is, and costs no connection', async (t) => {
   const { mariadb } = await privateServices(t, ['mariadb']);
   assert.ok(mariadb);

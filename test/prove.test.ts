@@ -157,6 +157,17 @@ async function seesChanges(): Promise<boolean> {
   }
 }
 
+/** Whether there is a role that every account has: MySQL knows none, so no file gives away what it does not name an account for. */
+async function knowsPublic(): Promise<boolean> {
+  const dba = await createConnection({ uri: adminUrl });
+  try {
+    const [rows] = await dba.query<RowDataPacket[]>('SELECT VERSION() AS version');
+    return /mariadb/i.test(String(rows[0]?.['version']));
+  } finally {
+    await dba.end();
+  }
+}
+
 const proved = async (folder: string, of = specification): ReturnType<typeof prove> =>
   prove({
     specification: of,
@@ -246,6 +257,7 @@ describe('beds prove', { timeout: 300_000 }, () => {
     it(`shows ${what}`, async (t) => {
       // MariaDB from 11.6 on refuses a write over what has changed since it was read, and the call is made again.
       if (expected === 'races' && (await seesChanges())) return t.skip('this server keeps the rule by itself');
+      if (expected === 'privileges' && !(await knowsPublic())) return t.skip('this server grants nothing to all');
       const { ok, steps } = await proved(domainFolder(t, change));
       assert.ok(!ok);
       const wrong = steps.filter(({ failures }) => failures.length > 0).map(({ name }) => name);
@@ -344,7 +356,9 @@ describe('beds design --yes', { timeout: 300_000 }, () => {
     assert.equal(asked['state'], 'waiting');
     assert.match(
       readFileSync(String(asked['prompt']), 'utf8'),
-      /What is wrong in it[^]*privileges: The runtime account may do this: SELECT 1 FROM `seats_place`/,
+      (await knowsPublic())
+        ? /What is wrong in it[^]*privileges: The runtime account may do this: SELECT 1 FROM `seats_place`/
+        : /What is wrong in it[^]*files: seats\/db\/990-procedure-leak\.sql: /,
     );
     assert.deepEqual(await design('--yes').then(({ state, answer }) => [state, answer]), ['waiting', asked['answer']]);
     writeFileSync(String(asked['answer']), covered);

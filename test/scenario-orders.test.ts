@@ -209,10 +209,12 @@ for (const kind of ['mysql', 'mongodb'] as const) {
     it('goes on whatever is sent to its queues, and shows what it kept of that as text', async () => {
       const escapes = '\u001b[2J\u001b]0;mine\u0007\u202e<script>alert(1)</script>';
       const order = { id: randomUUID(), at: Date.now() };
+      // n.b. RabbitMQ 4 takes 16 MiB at most, and closes the channel of what is larger.
+      const mostMegabytes = Number.parseInt(nodes.model.connection.serverProperties.version) < 4 ? 24 : 16;
       const bodies: readonly (string | Buffer)[] = [
         ...['', '{', 'null', '7', '[]', '"text"', '{"v":2}', '{"v":1e999,"op":{}}', '{"__proto__":{"ok":true},"v":2}'],
         ...['['.repeat(300_000), `{"a":${'{"a":'.repeat(100_000)}`, Buffer.from([0xff, 0xfe, 0, 0xc3, 0x28])],
-        Buffer.alloc(24 * 1_048_576, 32),
+        Buffer.alloc(mostMegabytes * 1_048_576, 32),
         ...[
           { op: escapes },
           { op: 'pause', domain: escapes, by: escapes, order },

@@ -44,6 +44,7 @@ import {
   isSavepointLost,
   isTableThere,
   readEndpoint,
+  sayImpossibleColumn,
   toStoreError,
   toViewError,
 } from './driver.js';
@@ -827,7 +828,11 @@ function toFailure(error: unknown, { mayHaveCommitted }: Progress, args?: readon
   const known = isBedsError(error) ? error : undefined;
   const lost =
     known === undefined ? isDriverError(error) && isConnectionLoss(error) : known.code === 'BEDS_STORE_UNAVAILABLE';
-  if (mayHaveCommitted && lost) return storeErrors.make('BEDS_STORE_INDETERMINATE');
+  if (mayHaveCommitted && lost) {
+    const impossible = sayImpossibleColumn(error);
+    if (impossible === undefined) return storeErrors.make('BEDS_STORE_INDETERMINATE');
+    return storeErrors.make('BEDS_STORE_INDETERMINATE', `${impossible} The change may or may not be saved.`);
+  }
   return known === undefined && isDriverError(error) ? told(error, args) : error;
 }
 
@@ -950,6 +955,10 @@ class TransactionCalls implements AdapterScope {
   }
 }
 
+const NOT_UNDONE = 'A table that knows no transactions keeps what was written into it. The rest is undone.';
+const UNDOABLE =
+  'Read the records before you send the change again. DBAs: give tables that are written in transactions ENGINE=InnoDB.';
+
 /** Failures after which there is no transaction, or nobody to ask. */
 const UNDONE_BY_SERVER = new Set([
   'BEDS_STORE_DEADLOCK',
@@ -978,7 +987,10 @@ async function runTransaction<T>(
     session.isDirty = true;
     await calls.finish().catch(() => undefined);
     const isUndone = isBedsError(error) && UNDONE_BY_SERVER.has(error.code);
-    if (!isUndone && !(await session.isIntact())) throw storeErrors.make('BEDS_STORE_TRANSACTION_ENDED');
+    if (isUndone) throw error;
+    if (!(await session.isIntact())) throw storeErrors.make('BEDS_STORE_TRANSACTION_ENDED');
+    if (mode === 'write' && !(await session.rollBack()))
+      throw storeErrors.make('BEDS_STORE_TRANSACTION_ENDED', NOT_UNDONE, { hint: UNDOABLE });
     throw error;
   }
 }

@@ -320,6 +320,8 @@ function valueType({ dataType, fullType, collation }: CatalogueType): ValueType 
   if (/^(?:tinyint|bit)\(1\)/i.test(fullType)) return 'boolean';
   // MariaDB keeps JSON as LONGTEXT of this collation: https://mariadb.com/kb/en/json-data-type/
   if (type === 'longtext' && collation === 'utf8mb4_bin') return 'json';
+  // n.b. MySQL forgets the USING of a view's CHAR(65 USING utf8mb4): it calls a text what it gives as bytes, and compares so.
+  if (BOUNDED.has(type) && collation === 'binary') return 'binary';
   return TYPES[type];
 }
 
@@ -335,7 +337,8 @@ const ALTERNATIVES: Readonly<Partial<Record<string, readonly ValueType[]>>> = {
 /** The named value; a type that BEDS cannot carry is a string here and reported by `unsupported`. */
 function namedValue(source: CatalogueType): NamedValue {
   const type = valueType(source) ?? 'string';
-  const others = (ALTERNATIVES[source.dataType.toLowerCase()] ?? []).filter((other) => other !== type);
+  const alternatives = type === 'binary' ? [] : (ALTERNATIVES[source.dataType.toLowerCase()] ?? []);
+  const others = alternatives.filter((other) => other !== type);
   const { collation } = source;
   return {
     name: source.name,

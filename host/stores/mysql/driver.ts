@@ -26,6 +26,8 @@ export function isJsonField({ columnType, extendedFormat }: DriverField): boolea
 export interface DriverHeader {
   readonly affectedRows: number;
   readonly serverStatus: number;
+  /** How many warnings there are. */
+  readonly warningStatus?: number;
 }
 
 export type DriverRow = Record<string, unknown>;
@@ -141,8 +143,8 @@ export interface ServerProfile {
   readonly tracksState: boolean;
   /** BEGIN NOT ATOMIC: a transaction in one round trip. https://mariadb.com/kb/en/begin-end/ */
   readonly blocks: boolean;
-  /** MariaDB keeps JSON as LONGTEXT: https://mariadb.com/kb/en/json-data-type/ */
-  readonly jsonIsText: boolean;
+  /** n.b. it keeps JSON as LONGTEXT: https://mariadb.com/kb/en/json-data-type/ */
+  readonly isMariaDb: boolean;
 }
 
 const READ_ONLY_VARIABLES = ['transaction_read_only', 'tx_read_only'] as const;
@@ -172,7 +174,7 @@ export async function profileServer(connection: DriverConnection): Promise<Serve
   const version = String(rows[0]?.['version']);
   return {
     version,
-    jsonIsText: /mariadb/i.test(version),
+    isMariaDb: /mariadb/i.test(version),
     readOnlyVariable,
     limitVariable,
     tracksState: await works('SET SESSION session_track_state_change=1'),
@@ -284,6 +286,7 @@ const TEMPORARY =
 const PACKET_TOO_LARGE = 1153;
 const SEND_LESS =
   'Send less in one call. DBAs: max_allowed_packet of the server is the bound; new connections have a new one.';
+const NO_MORE_PREPARED = 1461;
 const TABLE_EXISTS = 1050;
 const OPTION_PREVENTS = 1290;
 /** Broken off by the server: by a shutdown, by a KILL, in the middle of a packet, or of a COMMIT. */
@@ -352,6 +355,16 @@ export function isRefusedToRead(error: unknown): boolean {
   return typeof error === 'object' && error !== null && refusedToRead.has(error);
 }
 
+/** The column of a result, by whose name the driver has given up the connection: every object of JavaScript has one. */
+const PRIVATE_NAME = /^The field name \((\w+)\) can't be the same as an object's private property/;
+
+/** Says of which column's name rows cannot be made; undefined: it is something else. */
+export function sayImpossibleColumn(error: unknown): string | undefined {
+  const { errno, message = '' } = error as ServerError;
+  const column = errno === undefined ? PRIVATE_NAME.exec(message)?.[1] : undefined;
+  return column === undefined ? undefined : `The database gave a column named ${column}, which no row can have here.`;
+}
+
 /** n.b. the number is that of every option: https://mariadb.com/kb/en/e1290/ */
 function isReadOnlyServer({ errno, sqlMessage }: ServerError): boolean {
   return errno === OPTION_PREVENTS && /read[-_]only/i.test(sqlMessage ?? '');
@@ -415,6 +428,9 @@ export function toViewError(error: unknown): BedsError {
 
 function catalogued(error: ServerError, args: readonly string[]): BedsError {
   const { errno, sqlMessage = '', sqlState = 'no state', code } = error;
+  const impossible = sayImpossibleColumn(error);
+  if (impossible !== undefined)
+    return storeErrors.make('BEDS_STORE_VALUE_UNFIT', impossible, { hint: 'Have the DBA give it another name.' });
   if (errno === undefined || (errno < 1000 && !isOfRoutine(sqlState))) {
     const reason = typeof code === 'string' && /^[A-Z_]{1,40}$/.test(code) ? ` (${code})` : '';
     return storeErrors.make('BEDS_STORE_UNAVAILABLE', `The database cannot be reached${reason}.`);
@@ -428,6 +444,10 @@ function catalogued(error: ServerError, args: readonly string[]): BedsError {
   if (mapped === 'BEDS_STORE_INVALID_VALUE') {
     const field = columnOf(sqlMessage, args);
     return storeErrors.make(mapped, undefined, field === undefined ? {} : { field });
+  }
+  if (errno === NO_MORE_PREPARED) {
+    const hint = 'Try again. DBAs: raise max_prepared_stmt_count of the server.';
+    return storeErrors.make('BEDS_STORE_OVERLOADED', 'The database keeps no more prepared statements.', { hint });
   }
   if (isReadOnlyServer(error))
     return storeErrors.make('BEDS_STORE_UNAVAILABLE', 'The database takes no writes: it is read-only.');

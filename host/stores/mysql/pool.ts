@@ -318,12 +318,16 @@ export class Connector {
       connection.once('error', reject);
     });
     this.#profile ??= await profileServer(connection);
-    const [row] = (await query(connection, 'SELECT @@max_allowed_packet AS bytes')) as DriverRow[];
+    const [row] = (await query(
+      connection,
+      'SELECT @@max_allowed_packet AS bytes, CURRENT_ROLE() AS role',
+    )) as DriverRow[];
     const { maxResultRows, maxResultBytes } = this.#config;
     return new Session(connection, this.#profile, {
       maxResultRows,
       maxResultBytes,
       maxPacketBytes: Number(row?.['bytes']),
+      role: row?.['role'],
     });
   }
 }

@@ -41,6 +41,8 @@ export function isDriverError(error: unknown): boolean {
 /** Is there as long as the transaction that it was made in. */
 const GUARD = 'beds_transaction';
 const NO_SUCH_SAVEPOINT = 1305;
+/** https://mariadb.com/kb/en/e1196/ */
+const NOT_ROLLED_BACK = 1196;
 /**
  * By this lock the DBA's procedure `beds_stop` knows the connections of an account: while a routine runs, they are its definer's.
  */
@@ -95,11 +97,21 @@ const ALWAYS = [
   // n.b. both are meant for those who type statements: a routine may change rows without naming their key, and a deadline bounds a join.
   'sql_safe_updates=0',
   'sql_big_selects=1',
+  // n.b. switched off for an import and forgotten, they let in what the tables forbid.
+  'foreign_key_checks=1',
+  'unique_checks=1',
   // n.b. what is longer is cut off, and MySQL does so from 1 KB on.
   'group_concat_max_len=CAST(GREATEST(@@GLOBAL.group_concat_max_len,1048576) AS UNSIGNED)',
   `max_sort_length=${String(MAX_SORT_BYTES)}`,
   `@beds=${OWN_LOCK}`,
 ] as const;
+
+/** The same, of what only MariaDB has: what is forbidden, and what rows there were at another time. */
+const ALWAYS_ON_MARIADB = ['check_constraint_checks=1', 'system_versioning_asof=DEFAULT'] as const;
+
+/** n.b. MariaDB says nothing of `SELECT … INTO @name`; MySQL shows nobody the variables of a session. */
+const LEFT_VARIABLES =
+  "(SELECT COUNT(*) FROM INFORMATION_SCHEMA.USER_VARIABLES WHERE VARIABLE_NAME <> 'beds') AS variables";
 
 /** One connection and what we know of its state in the server. */
 export class Session {
@@ -128,6 +140,7 @@ export class Session {
   isOutdated = false;
   readonly meter: ResultMeter;
   readonly #maxPacketBytes: number;
+  readonly #role: unknown;
   #reject: ((error: Error) => void) | undefined;
   #isDrained = false;
   /** Why the last result was not taken; undefined: it was. */
@@ -144,6 +157,7 @@ export class Session {
     this.connection = connection;
     this.profile = profile;
     this.#maxPacketBytes = bounds.maxPacketBytes;
+    this.#role = bounds.role;
     this.meter = new ResultMeter(bounds, (error) => this.#refuse(error));
     connection.stream.on('data', (chunk) => this.meter.arrived(chunk.length));
   }
@@ -159,6 +173,7 @@ export class Session {
     const limitMs = roundUp(timeoutMs);
     const settings: string[] = [];
     if (this.mode === undefined) settings.push(...ALWAYS);
+    if (this.mode === undefined && this.profile.isMariaDb) settings.push(...ALWAYS_ON_MARIADB);
     if (this.mode === undefined && tracksState) settings.push('session_track_state_change=1');
     if (readOnlyVariable !== undefined) settings.push(`${readOnlyVariable}=${mode === 'read' ? 1 : 0}`);
     if (limitVariable !== undefined) settings.push(`${limitVariable.name}=${limitMs / limitVariable.unitMs}`);
@@ -281,6 +296,22 @@ export class Session {
     );
   }
 
+  /** Whether all of the open transaction is undone. n.b. of a table that knows none the server says that it keeps what was written. */
+  async rollBack(): Promise<boolean> {
+    if (!this.isAlive || this.isBusy || this.abandoned !== undefined) return true;
+    try {
+      const { warningStatus = 0 } = (await this.#answer<DriverResult>((resolve, reject) => {
+        query(this.connection, 'ROLLBACK').then(resolve, reject);
+      })) as DriverHeader;
+      if (warningStatus === 0) return true;
+      const warnings = await this.#rows('SHOW WARNINGS');
+      return warnings.every(({ Code: code }) => code !== NOT_ROLLED_BACK);
+    } catch {
+      // The connection is gone, and the server rolls back what is open.
+      return true;
+    }
+  }
+
   /** Whether a routine has sent a COMMIT of its own since the session was reset. n.b. asks the server. */
   async hasCommittedItself(): Promise<boolean> {
     return (await this.counted()).commits > this.#commits;
@@ -301,12 +332,17 @@ export class Session {
    * sent a COMMIT of its own.
    */
   async tidy(): Promise<{ readonly isLeft: boolean; readonly hasCommitted?: boolean }> {
+    const more = this.profile.isMariaDb ? `, ${LEFT_VARIABLES}` : '';
     const [found] = await this.#rows(
-      `SELECT RELEASE_ALL_LOCKS() AS locks, ${OWN_LOCK} AS own, LAST_INSERT_ID(0) AS id`,
+      `SELECT RELEASE_ALL_LOCKS() AS locks, ${OWN_LOCK} AS own, LAST_INSERT_ID(0) AS id, CURRENT_ROLE() AS role${more}`,
     );
     // n.b. MariaDB and MySQL say nothing of `CREATE TEMPORARY TABLE … AS`.
     const counted = this.mode === 'read' ? undefined : await this.counted();
-    const isLeft = Number(found?.['locks']) > 1 || Number(counted?.tables) > 0;
+    const isLeft =
+      found?.['role'] !== this.#role ||
+      Number(found?.['locks']) > 1 ||
+      Number(found?.['variables'] ?? 0) > 0 ||
+      Number(counted?.tables) > 0;
     if (isLeft) this.isDirty = true;
     return counted === undefined ? { isLeft } : { isLeft, hasCommitted: counted.commits > this.#commits };
   }
@@ -352,6 +388,9 @@ export class Session {
     this.#isGuarded = false;
     this.#commits = 0;
     this.uses = 0;
+    // n.b. no reset gives a session back the role that it had.
+    const [found] = await this.#rows('SELECT CURRENT_ROLE() AS role');
+    if (found?.['role'] !== this.#role) this.isOutdated = true;
   }
 
   destroy(): void {
@@ -449,6 +488,8 @@ export interface ResultBounds {
 interface SessionBounds extends ResultBounds {
   /** `max_allowed_packet` of the connection: what the server had when it was opened. */
   readonly maxPacketBytes: number;
+  /** That the account has from the start, as the server writes it. */
+  readonly role: unknown;
 }
 
 /** Results below this are not weighed: most are. */

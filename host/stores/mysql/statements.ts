@@ -821,25 +821,25 @@ function convertGiven(
 export function functionResult(
   { result, fields }: Executed,
   { native, declared }: Routine,
-  { jsonIsText }: Pick<ServerProfile, 'jsonIsText'>,
+  { isMariaDb }: Pick<ServerProfile, 'isMariaDb'>,
 ): RoutineRows {
   // n.b. a block answers with a list of answers, a plain SELECT with its rows alone.
   const isList = Array.isArray(fields?.[0]);
   const found = (isList ? (result as readonly DriverRow[][])[0] : result) as readonly DriverRow[];
   const [field] = (isList ? fields?.[0] : fields) as readonly DriverField[];
   const value = found[0]?.['value'] ?? null;
-  const convert = field === undefined ? undefined : returnedBy(field, { value, native, declared, jsonIsText });
+  const convert = field === undefined ? undefined : returnedBy(field, { value, native, declared, isMariaDb });
   const rows = [{ value: value === null || convert === undefined ? (value as Json) : convert(value, 'value') }];
   return { rows, sets: [rows], affected: 0 };
 }
 
-interface Returned extends Pick<ServerProfile, 'jsonIsText'> {
+interface Returned extends Pick<ServerProfile, 'isMariaDb'> {
   readonly value: unknown;
   readonly native: Routine['native'];
   readonly declared: ValueType | undefined;
 }
 
-function returnedBy(field: DriverField, { value, native, declared, jsonIsText }: Returned): Convert | undefined {
+function returnedBy(field: DriverField, { value, native, declared, isMariaDb }: Returned): Convert | undefined {
   const returns = native['returns'] as ValueType | undefined;
   const word = native['returned'];
   if (word === 'bit') return asBits;
@@ -849,7 +849,7 @@ function returnedBy(field: DriverField, { value, native, declared, jsonIsText }:
   // n.b. the template says whether it is an integer or a bigint, and what it declares is read from what is given here.
   if (returns === 'integer') return undefined;
   if (returns !== 'json' || isJsonField(field)) return converterOf(field, returns);
-  if (!jsonIsText || declared === 'string') return undefined;
+  if (!isMariaDb || declared === 'string') return undefined;
   return declared === 'json' ? asJson : asJsonOrText;
 }
 
@@ -956,7 +956,33 @@ export function unionStatement(reads: readonly Statement[]): Statement {
   return { sql, values };
 }
 
-/** The page of each plan, or what is wrong with it. */
+/**
+ * What a number may end with that was cut. n.b. servers take CONCAT of a FLOAT(7,3) for shorter than it is with a sign and a point, and a
+ * UNION leaves out what is longer than its type.
+ */
+const CUT_NUMBER = /-\d*$|\d\.(?:\d|$)|^0$/;
+
+const knownLengths = new WeakMap<View, readonly (readonly [name: string, length: number])[]>();
+
+/** Columns of text that has no other bound than its type. */
+function lengthsOf(view: View): readonly (readonly [name: string, length: number])[] {
+  const known = knownLengths.get(view);
+  if (known !== undefined) return known;
+  const lengths = view.columns.flatMap(({ name, nativeType }) => {
+    const length = /^varchar\((\d+)\)/i.exec(nativeType)?.[1];
+    return length === undefined ? [] : [[name, Number(length)] as const];
+  });
+  knownLengths.set(view, lengths);
+  return lengths;
+}
+
+function mayBeCut(view: View, rows: readonly DriverRow[]): boolean {
+  return lengthsOf(view).some(([name, length]) =>
+    rows.some(({ [name]: text }) => typeof text === 'string' && text.length >= length && CUT_NUMBER.test(text)),
+  );
+}
+
+/** The page of each plan, or what is wrong with it; undefined: it has to be read alone. */
 export function pagesOfUnion(view: View, plans: readonly QueryPlan[], { result, fields }: Executed): Together<Page> {
   const own = (fields ?? []).slice(1) as readonly DriverField[];
   const found = plans.map((): DriverRow[] => []);
@@ -965,7 +991,10 @@ export function pagesOfUnion(view: View, plans: readonly QueryPlan[], { result, 
     for (const { name } of own) copy[name] = row[name];
     found[Number(row[WHOSE])]?.push(copy);
   }
-  return plans.map((plan, at) => resultOrError(() => pageOf(view, plan, { result: found[at] ?? [], fields: own })));
+  return plans.map((plan, at) => {
+    const rows = found[at] ?? [];
+    return mayBeCut(view, rows) ? undefined : resultOrError(() => pageOf(view, plan, { result: rows, fields: own }));
+  });
 }
 
 /** What ends each call of a group: no routine's result begins with a column of this name. */
