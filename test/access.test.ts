@@ -412,6 +412,7 @@ describe('what is kept of sessions', () => {
       { user: { id: 'a' } },
       'yes',
       sessionOf({ id: '' }),
+      sessionOf({ id: 'a ' }),
       sessionOf({ id: 'a', roles: [7.5] as never }),
       sessionOf({ id: 'a' }, { expiresAt: 'soon' }),
     ];
@@ -419,6 +420,8 @@ describe('what is kept of sessions', () => {
       const access = made(() => Promise.resolve(answer));
       await assert.rejects(access.ask('a', 1_000), { code: 'BEDS_REQUEST_SESSION_UNAVAILABLE' });
     }
+    const padded = made(() => Promise.resolve(sessionOf({ id: 'a', roles: ['admin ', 'clerk'] })));
+    assert.deepEqual((await padded.ask('a', 1_000))?.roles, ['clerk'], 'a database takes both for the same');
     const over = made(() => Promise.resolve(sessionOf({ id: 'a' }, { expiresAt: Date.now() - 1 })));
     assert.equal(await over.ask('a', 1_000), undefined);
   });

@@ -10,6 +10,7 @@ import { type Config, configSchema } from '../host/config/schema.js';
 import type { User } from '#sdk/template';
 import { writeBundle } from './support/bundles.js';
 import { startTestHost } from './support/host.js';
+import { eventually } from './support/eventually.js';
 import { lastFirst, sharedServices, type Teardown } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb']);
@@ -98,9 +99,14 @@ function tokenOf({ kid, alg, privateKey }: Key, options: TokenOptions = {}): Pro
   return token.sign(privateKey, header['crit'] === undefined ? {} : { crit: { 'x-beds': false } });
 }
 
-async function accessTo(provider: Provider, more: Partial<Config['openid']> = {}, cooldownMs = 0): Promise<Access> {
+async function accessTo(
+  provider: Provider,
+  more: Partial<Config['openid']> = {},
+  { cooldownMs = 0, freshMs }: { readonly cooldownMs?: number; readonly freshMs?: number } = {},
+): Promise<Access> {
   const { security } = configSchema.parse({});
-  const readToken = await loadTokenReader(openidOf(provider, more), cooldownMs);
+  const times = { cooldownMs, ...(freshMs !== undefined && { freshMs }) };
+  const readToken = await loadTokenReader(openidOf(provider, more), times);
   const resolve = (): Promise<never> => assert.fail('the provider is asked and not sessions');
   const access: Access = new Access({ security, resolve, readToken, listen: () => access.listening(true) });
   return access;
@@ -209,7 +215,7 @@ describe('the token of an OpenID provider', () => {
   it('makes nobody ask the provider again and again by naming keys that there are not', async (t) => {
     const [key, other] = await Promise.all([makeKey('k1'), makeKey('k2')]);
     const provider = await startProvider(t, key);
-    const access = await accessTo(provider, {}, 60_000);
+    const access = await accessTo(provider, {}, { cooldownMs: 60_000 });
     for (let n = 0; n < 50; n += 1) await asked(access, await tokenOf(other, { header: { kid: `k-${String(n)}` } }));
     assert.equal(provider.asked, 1);
   });
@@ -223,6 +229,35 @@ describe('the token of an OpenID provider', () => {
     await assert.rejects(asked(access, token), { code: 'BEDS_REQUEST_SESSION_UNAVAILABLE', retryable: true });
     provider.isAway = false;
     assert.equal((await asked(access, token))?.id, 'ann');
+  });
+
+  it('makes nobody ask a provider again and again that is away', async (t) => {
+    const key = await makeKey('k1');
+    const provider = await startProvider(t, key);
+    provider.isAway = true;
+    const access = await accessTo(provider, {}, { cooldownMs: 60_000 });
+    const unavailable = { code: 'BEDS_REQUEST_SESSION_UNAVAILABLE', retryable: true };
+    const beganMs = performance.now();
+    for (let n = 0; n < 50; n += 1)
+      await assert.rejects(asked(access, await tokenOf(key, { claims: { n } })), unavailable);
+    const seconds = Math.ceil((performance.now() - beganMs) / 1_000);
+    assert.ok(provider.asked <= seconds, `${String(provider.asked)} times in ${String(seconds)} s`);
+    provider.isAway = false;
+    await eventually('it is asked again', async () => {
+      return (await asked(access, await tokenOf(key)).catch(() => undefined))?.id === 'ann';
+    });
+  });
+
+  it('counts by the keys that were there while the provider is away, and by no others', async (t) => {
+    const [key, other] = await Promise.all([makeKey('k1'), makeKey('k2')]);
+    const provider = await startProvider(t, key);
+    const access = await accessTo(provider, {}, { freshMs: 0 });
+    assert.equal((await asked(access, await tokenOf(key)))?.id, 'ann');
+    provider.isAway = true;
+    assert.equal((await asked(access, await tokenOf(key, { subject: 'bob' })))?.id, 'bob');
+    const forged = await tokenOf({ ...other, kid: 'k1' });
+    assert.equal(await asked(access, forged), undefined);
+    await assert.rejects(asked(access, await tokenOf(other)), { code: 'BEDS_REQUEST_SESSION_UNAVAILABLE' });
   });
 
   it('needs a configuration that pins whom it is for and where the keys are', () => {

@@ -244,9 +244,14 @@ export function userOf(parts: Readonly<Record<'id' | 'name' | 'roles' | 'session
   const [id, session] = [textOf(parts.id), textOf(parts.session)];
   if (id === undefined || session === undefined || !Array.isArray(roles) || roles.length > MOST_ROLES) return undefined;
   const named = roles.map(textOf).filter((role) => role !== undefined);
-  if (named.length !== roles.length) return undefined;
-  const shown = textOf(name);
-  return Object.freeze({ id, ...(shown !== undefined && { name: shown }), roles: Object.freeze(named), session });
+  if (named.length !== roles.length || isPadded(id)) return undefined;
+  const [shown, own] = [textOf(name), named.filter((role) => !isPadded(role))];
+  return Object.freeze({ id, ...(shown !== undefined && { name: shown }), roles: Object.freeze(own), session });
+}
+
+/** n.b. databases compare texts without the spaces at their ends: rows of `ann` would be those of `ann ` as well. */
+function isPadded(text: string): boolean {
+  return text.endsWith(' ');
 }
 
 /** n.b. a text of its own: a part of a longer one would keep the whole of it in memory. */
