@@ -260,6 +260,23 @@ describe('a dead letter', () => {
     assert.equal(second?.caution, 'unreadable');
   });
 
+  it('is shown without what stands in the place of a name, or is a token in any other place', async (t) => {
+    const stand = await openStand(t);
+    const token = `bs_${'secret-'.repeat(6)}1`;
+    const jwt = `eyJhbGciOiJub25lIn0.${'secret-'.repeat(3)}.secret-2`;
+    const payload = {
+      ...{ old: 'secret-3', pwd: 'secret-4', note: `see /?x=${token}`, 'correct horse secret-5': 1 },
+      ...{ deep: [{ 'another secret-6': { kept: true } }], where: { device: jwt } },
+    };
+    const headers = { 'a name that is secret-7': 1, other: `Bearer ${jwt}`, authorization: 'Basic secret-8' };
+    stand.put({ headers }, { v: 1, id: '1', domain: 'users', op: 'changePassword', payload });
+    stand.put({ headers: {} }, `{"v":1, ${token} ${jwt}`);
+    await eventually('the letters', async () => (await stand.count()) === 2);
+    const shown = await Promise.all((await listed(stand.desk())).map(({ id }) => stand.desk().look(id, soon())));
+    assert.doesNotMatch(JSON.stringify(shown), /secret-/);
+    assert.match(shown[0]?.body ?? '', /"note":"see \/\?x=\[hidden\]".*"kept":true/);
+  });
+
   it('is shown however deep or large it is, and nothing of what it hides is shown for that', async (t) => {
     const stand = await openStand(t);
     const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;

@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ChannelModel, ConfirmChannel, ConsumeMessage, Message, Options } from 'amqplib';
 import { endConnection } from '#sdk/amqp';
-import { SENT_AT } from '#sdk/template';
+import { isPlainName, SENT_AT } from '#sdk/template';
 import { settlesWithin, withTimeout } from '#sdk/time';
 import { ProgramPolicy } from '../access/programs.js';
 import { connect } from '../amqp/guarded-amqplib.js';
@@ -621,8 +621,11 @@ function renewedRequest(request: Request, { key, nowMs }: { readonly key: string
   return { ...request, meta: { idempotencyKey: key, ...meta, ...sentAt } };
 }
 
-/** What is never shown. */
-const SECRET = /pass(?:word|phrase)|secret|token|^(?:beds-)?session$|^refresh$/i;
+/** Members whose values are never shown. n.b. `old`: the password that `users.changePassword` replaces. */
+const SECRET =
+  /pass(?:word|phrase|wd)|^pwd|secret|token|credential|authorization|cookie|(?:api|private)[-_]?key|^(?:beds-)?session$|^refresh$|^old$/i;
+/** Tokens of sessions, of resets and of providers, wherever they stand. */
+const TOKEN = /\b(?:b[prs]_[\w-]{16,}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*)/g;
 const HIDDEN = '[hidden]';
 
 function detailOf(view: DeadLetterView, { content, properties }: ConsumeMessage): DeadLetterDetail {
@@ -635,7 +638,7 @@ function detailOf(view: DeadLetterView, { content, properties }: ConsumeMessage)
     headers: Object.fromEntries(
       Object.entries(headers ?? {})
         .slice(0, MAX_HEADERS)
-        .map(([name, value]) => [name.slice(0, 255), shortValue(name, value)]),
+        .map(([name, value]) => [shownName(name), shortValue(name, value)]),
     ),
     body: body.slice(0, MAX_BODY_CHARACTERS),
     isCut: body.length > MAX_BODY_CHARACTERS,
@@ -656,15 +659,30 @@ function bodyText(content: Buffer): string {
   if (!isUtf8(content))
     return `${content.length} bytes that are no text, in base64: ${content.toString('base64', 0, 768)}`;
   const text = content.toString('utf8', 0, MAX_BODY_CHARACTERS * 4);
-  const secretAt = text.search(/pass(?:word|phrase)|secret|token|session|refresh/i);
-  return secretAt === -1 ? text : `${text.slice(0, secretAt)}${HIDDEN}`;
+  const secretAt = text.search(
+    /pass(?:word|phrase|wd)|pwd|secret|token|session|refresh|credential|authorization|cookie|key/i,
+  );
+  return (secretAt === -1 ? text : `${text.slice(0, secretAt)}${HIDDEN}`).replace(TOKEN, HIDDEN);
 }
 
 /** Undefined: it nests too deeply to be written. */
 function hidden(value: unknown): string | undefined {
   try {
-    return JSON.stringify(value, (name, each: unknown) => (SECRET.test(name) ? HIDDEN : each));
+    return JSON.stringify(value, (name, each: unknown) => {
+      if (SECRET.test(name)) return HIDDEN;
+      return isObject(each) ? withShownNames(each) : each;
+    })?.replace(TOKEN, HIDDEN);
   } catch {
     return undefined;
   }
+}
+
+/** n.b. who mistakes a name for a value may have written a password there: what is no identifier is not repeated. */
+function withShownNames(members: Request): Request {
+  if (Object.keys(members).every(isPlainName)) return members;
+  return Object.fromEntries(Object.entries(members).map(([name, value]) => [shownName(name), value]));
+}
+
+function shownName(name: string): string {
+  return isPlainName(name) ? name : HIDDEN;
 }
