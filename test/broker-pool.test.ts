@@ -98,7 +98,7 @@ async function run(t: TestContext, open: (index: number) => RunningBroker | Prom
     isFromHost: () => true,
     replies: new ReplyPublisher(),
     publishEvent: () => undefined,
-    publishConfirmed: () => Promise.resolve(true),
+    publishConfirmed: () => Promise.resolve('taken'),
     ask: () => Promise.resolve(null),
     onWrite: () => undefined,
   });

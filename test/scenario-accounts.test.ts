@@ -1,17 +1,20 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { pathToFileURL } from 'node:url';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import type { JsonObject } from '@beds/sdk';
 import { connect } from 'amqplib';
 import { startAccounts, type Accounts, type AccountsClient, type StoreKind } from './support/accounts.js';
 import { eventually } from './support/eventually.js';
 import { startHostProcess } from './support/host-process.js';
-import { sharedServices } from './support/services.js';
+import { installPika } from './support/pika-caller.js';
+import { sharedServices, temporaryDirectory } from './support/services.js';
 
 const services = await sharedServices(['rabbitmq', 'mariadb', 'mongodb']);
 
@@ -122,18 +125,67 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
       await signIn('carl');
     });
 
-    it('takes as long for a name that nobody has as for a wrong password', async () => {
+    it('takes as long for a name that nobody has, and for who is disabled, as for a wrong password', async () => {
       await make('kim');
-      await assertAlike(['kim', 'nobody'], 15, {
-        // n.b. each name has some attempts before it has to wait, and the store is not asked to forget in between.
-        before: () => accounts.setFailures(0),
-        ask: (name) => assert.rejects(signIn(name, 'wrong password'), WRONG),
-      });
+      await client.users.disable({ id: await make('kurt') }, operator);
+      // n.b. each name has some attempts before it has to wait, and the store is not asked to forget in between.
+      const before = (): Promise<void> => accounts.setFailures(0);
+      const ask = (name: string): Promise<void> =>
+        assert.rejects(signIn(name, name === 'kurt' ? PASSWORD : 'wrong password'), WRONG);
+      await assertAlike(['kim', 'nobody', 'kurt'], 15, { before, ask });
     });
 
-    it('takes as long to ask for a reset for a name that nobody has as for one that somebody has', async () => {
+    it('takes as long to ask for a reset for a name that nobody has, or who is disabled, as for one that somebody has', async () => {
       await make('lisa');
-      await assertAlike(['lisa', 'nobody'], 7, { ask: (name) => client.users.askReset({ name }) });
+      await client.users.disable({ id: await make('lars') }, operator);
+      const before = (): Promise<void> => accounts.setFailures(0);
+      await assertAlike(['lisa', 'nobody', 'lars'], 7, { before, ask: (name) => client.users.askReset({ name }) });
+    });
+
+    it('sends so many resets for a name and no more, says nothing of that, and keeps the last token good', async () => {
+      const events = await listen(accounts);
+      endings.push(() => events.close());
+      const [id] = [await make('rosa'), await make('rolf')];
+      await accounts.setFailures(0);
+      const ask = (name: string, address = 'rosa'): Promise<unknown> => client.users.askReset({ name, address });
+      for (let time = 0; time < 3; time += 1) assert.deepEqual(await ask('ROSA'), {});
+      // As if there had been more: what is to be waited for then is longer than this test takes.
+      const tokens: string[] = [];
+      for (let time = 0; time < 3; time += 1) {
+        const { data } = await events.next(
+          ({ topic, data }) => topic === 'password.reset-asked' && data['user'] === id,
+        );
+        tokens.push(String(data['token']));
+      }
+      await accounts.setFailures(12);
+      const many = Array.from({ length: 8 }, () => Promise.all([ask('rosa'), ask('nobody of this name', 'x')]));
+      for (const answers of await Promise.all(many)) assert.deepEqual(answers, [{}, {}]);
+      await accounts.setFailures(0);
+      await ask('rolf');
+      await events.next(({ topic, data }) => topic === 'password.reset-asked' && data['name'] === 'rolf');
+      assert.deepEqual(
+        events.heard(({ topic, data }) => topic === 'password.reset-asked' && data['user'] === id),
+        [],
+      );
+      await client.users.reset({ token: tokens[2] ?? '', password: 'a password by mail' });
+      await accounts.setFailures(107);
+      await assert.rejects(ask('another'), TOO_MANY, 'a caller is told');
+      await accounts.setFailures(0);
+      await signIn('rosa', 'a password by mail');
+    });
+
+    it('knows names apart, and as the same, however long their common form is', async () => {
+      // n.b. each of these letters becomes eighteen.
+      const long = (last: string): string => `${'\ufdfa'.repeat(99)}${last}`;
+      const [one, other] = [await make(long('a')), await make(long('b'))];
+      assert.notEqual(one, other);
+      await assert.rejects(make(long('A')), { code: 'BEDS_TEMPLATE_CONFLICT' });
+      const spelledOut = (await signIn(long('A'))).user;
+      assert.deepEqual([spelledOut.id, spelledOut.name], [one, long('a')]);
+      assert.equal((await signIn(long('b'))).user.id, other);
+      await client.users.update(one, { name: 'short again' }, operator);
+      await assert.rejects(signIn(long('a')), WRONG);
+      assert.equal((await signIn('SHORT again')).user.id, one);
     });
 
     it('ends all sessions of a user, whatever clock the host had that began them, and none that begins later', async () => {
@@ -398,10 +450,35 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
       ]) {
         await assert.rejects(refused(), { code: 'BEDS_REQUEST_FORBIDDEN' });
       }
+      await make('dagmar', ['dba', 'viewer', 'Operator']);
+      const dba = { session: (await signIn('dagmar')).token };
+      for (const refused of [
+        () => client.users.create({ name: 'x', password: PASSWORD }, dba),
+        () => client.users.fetch({}, dba),
+        () => client.sessions.revokeAll({ user: other }, dba),
+      ]) {
+        await assert.rejects(refused(), { code: 'BEDS_REQUEST_FORBIDDEN' }, 'a dba is no operator by that');
+      }
       const unknown = { code: 'BEDS_TEMPLATE_NOT_FOUND', message: 'There is no such session.' };
       await assert.rejects(client.sessions.revoke({ session: hers.session }, { session }), unknown);
       await assert.rejects(client.sessions.revoke({ session: 'made-up' }, { session }), unknown);
       assert.equal((await client.sessions.list({ user: id }, { session })).length, 1);
+    });
+
+    it('signs in, goes on with the next token and signs out in Python', async (t) => {
+      const pika = await installPika(temporaryDirectory(t));
+      if ('whyNot' in pika) {
+        t.skip(pika.whyNot);
+        return;
+      }
+      const name = `python ${kind}`;
+      const id = await make(name, ['editor']);
+      const clients = fileURLToPath(new URL('../../sdk/docs/clients/', import.meta.url));
+      const args = ['-c', IN_PYTHON, accounts.amqpUrl, `${accounts.prefix}.request`, name, PASSWORD];
+      const env = { ...process.env, PYTHONPATH: `${pika.packages}:${clients}`, PYTHONDONTWRITEBYTECODE: '1' };
+      const { stdout } = await promisify(execFile)('python3', args, { env, timeout: 60_000 });
+      assert.deepEqual(JSON.parse(stdout), { id, name, roles: ['editor'] });
+      assert.deepEqual(await client.sessions.list({ user: id }, operator), [], 'the session has ended');
     });
 
     it('answers who ends a session once more as the first time, and tells others once', async () => {
@@ -483,6 +560,40 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
       assert.ok(Math.min(...took) < 100, `heard after ${took.map((ms) => ms.toFixed(0)).join(', ')} ms`);
     });
 
+    it('tells once what a record keeps before something that is no event, and at once what other records keep, however many have such', async () => {
+      const events = await listen(accounts);
+      endings.push(() => events.close());
+      const write = (id: string, event: string): Promise<void> =>
+        accounts.write('user_change', { ...NO_CHANGE, id, event, outbox_at: Date.now() });
+      const line = (topic: string): string =>
+        JSON.stringify({ id: topic, topic, at: 1, data: {}, of: 'a later version' });
+      const none = ['[]', '{', 'no JSON', '{"topic":"user.x"}', line(`user.${'x'.repeat(255)}`), '"a\u2028text"'];
+      const ids = await Promise.all(none.map((_, index) => make(`outbox ${String(index)}`)));
+      const first = ids[0] ?? '';
+      await write(first, line('user.before'));
+      for (const [index, id] of ids.entries()) await write(id, none[index] ?? '');
+      await write(first, line('user.behind'));
+      // n.b. each of them was looked at by then, and will be again.
+      for (let round = 0; round < 3; round += 1) {
+        const askedAtMs = performance.now();
+        const name = `outbox other ${String(round)}`;
+        const other = await make(name);
+        await events.next(({ topic, data }) => topic === 'user.created' && data['user'] === other);
+        const tookMs = performance.now() - askedAtMs;
+        assert.ok(tookMs < 3_000, `told after ${tookMs.toFixed(0)} ms`);
+        await delay(2_600);
+      }
+      assert.equal(events.heard(({ topic }) => topic === 'user.before').length, 1, 'it is told once');
+      assert.equal(events.heard(({ topic }) => topic === 'user.behind').length, 0, 'order holds within a record');
+      for (const id of ids) await accounts.clearOutbox(id);
+      const { token, session } = await signIn('root');
+      await accounts.write('session_end', { id: session, ended_at: Date.now(), event: 'no JSON' });
+      await client.sessions.signOut({ token });
+      const another = await signIn('root');
+      await client.sessions.signOut({ token: another.token });
+      await events.next(({ topic, data }) => topic === 'session.revoked' && data['session'] === another.session);
+    });
+
     it('tells others after the next start what was kept and not published when the host was killed, and says why it was not, also where what is kept is no event', async (t) => {
       await accounts.host.stop();
       const life = (): ReturnType<typeof startHostProcess> =>
@@ -517,6 +628,38 @@ for (const kind of ['mysql', 'mongodb'] as const satisfies readonly StoreKind[])
     });
   });
 }
+
+/** Uses the client that is to be copied as a program does; prints who it was. */
+const IN_PYTHON = `
+import json, sys
+from beds import Beds, BedsError
+
+url, exchange, name, password = sys.argv[1:]
+beds = Beds(url, client="python", exchange=exchange, deadline_ms=30_000)
+
+def refused(work, *codes):
+    try:
+        work()
+    except BedsError as error:
+        assert error.code in codes, error
+        assert password not in str(error)
+    else:
+        raise SystemExit("not refused")
+
+who = lambda: beds.call("seen", "who")
+refused(who, "BEDS_REQUEST_SIGN_IN")
+refused(lambda: beds.sign_in(name, "wrong password"), "BEDS_TEMPLATE_REFUSED")
+tokens = beds.sign_in(name, password)
+first = who()
+# As if its time were over: the next one is taken, in the same session.
+beds.resume({"token": "bs_" + "A" * 43, "refresh": tokens["refresh"]})
+assert who() == first
+beds.sign_out()
+refused(who, "BEDS_REQUEST_SIGN_IN")
+beds.resume(tokens)
+refused(who, "BEDS_REQUEST_SIGN_IN", "BEDS_TEMPLATE_REFUSED")
+print(json.dumps({part: first[part] for part in ("id", "name", "roles")}))
+`;
 
 /** What `user_change` is given where nothing shall be another. */
 const NO_CHANGE = {

@@ -97,7 +97,7 @@ export class AdminNode {
       serve: (delivery) => delivery.settle('requeue'),
       isFromHost: () => false,
       publishEvent: () => undefined,
-      publishConfirmed: () => Promise.resolve(false),
+      publishConfirmed: () => Promise.resolve('away'),
       ask: this.#ask,
       onWrite: () => undefined,
     });

@@ -31,6 +31,11 @@ export class HandOver {
   #sequence = 0;
   readonly #returned = new Set<number>();
 
+  /** Whether RabbitMQ can be asked to take something. */
+  get isOpen(): boolean {
+    return this.#channel !== undefined;
+  }
+
   attach(model: ChannelModel): Promise<void> {
     return keepChannel(model, {
       create: () => model.createConfirmChannel(),

@@ -18,6 +18,13 @@ export interface MessageDesk {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
+/**
+ * - `taken`: RabbitMQ has it, or nobody wanted it
+ * - `refused`: RabbitMQ did not take this one; it may take others
+ * - `away`: RabbitMQ cannot be asked, or nobody knows
+ */
+export type PublishOutcome = 'taken' | 'refused' | 'away';
+
 /** What a broker is given when it is opened. */
 export interface BrokerContext {
   readonly node: string;
@@ -31,8 +38,8 @@ export interface BrokerContext {
   readonly replies: ReplyPublisher;
   /** Publishes on the exchange of events, at most once. */
   readonly publishEvent: (event: HostEvent) => void;
-  /** The same, but resolves when RabbitMQ has taken it; false: it has not, or nobody knows. */
-  readonly publishConfirmed: (topic: string, body: object) => Promise<boolean>;
+  /** The same, but resolves when RabbitMQ has said what became of it. */
+  readonly publishConfirmed: (topic: string, body: object) => Promise<PublishOutcome>;
   /** Asks an operation for the host itself: of this thread, or of the node that serves its domain. */
   readonly ask: (asked: Asked, timeoutMs: number) => Promise<Json>;
   /** Calls back after each write that this thread answered, of a domain that keeps events; undefined: no longer. */

@@ -5,7 +5,7 @@ export const amqpErrors = defineErrors({
     message: 'What a domain keeps with a record as an event is none.',
     status: 'fault',
     action:
-      'It stays in its record and is not published, nor is what the record keeps behind it; events of other records are. An event is an object with "id" and "topic" (texts), "at" (milliseconds since 1970) and "data" (an object). Find what wrote this one, and take it out of the record.',
+      'It stays in its record and is not published, nor is what the record keeps behind it; what stands before it is, and events of other records are. An event is one line of JSON: an object with "id" and "topic" (texts), "at" (milliseconds since 1970) and "data". Find what wrote this one, and take it out of the record: the message names that.',
   },
   BEDS_AMQP_EVENT_REFUSED: {
     message: 'RabbitMQ did not take an event that a domain keeps with its record.',

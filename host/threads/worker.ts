@@ -4,6 +4,7 @@ import type { Json, JsonObject } from '@beds/sdk';
 import { Access, type AskHasEnded, type ReadToken } from '../access/access.js';
 import { accountOf, ProgramPolicy } from '../access/programs.js';
 import { Revocations } from '../access/revocations.js';
+import type { PublishOutcome } from '../brokers/contract.js';
 import { BrokerPool, type OpenBrokers } from '../brokers/pool.js';
 import { AmqpConnection } from '../amqp/connection.js';
 import { EventPublisher } from '../amqp/event-publisher.js';
@@ -34,6 +35,7 @@ import { RunningCode } from './trail.js';
 
 /** What each step of closing may take when nothing is left of the drain timeout: less would cut off acknowledgements. */
 const CLOSE_MS = 250;
+const OUTCOMES = { confirmed: 'taken', refused: 'refused', unknown: 'away' } as const;
 
 /** What the thread is given besides its data, and what it loaded before it was sealed. */
 export interface ThreadParts {
@@ -278,7 +280,8 @@ export class BrokerThread {
     this.#code.close();
   }
 
-  #publishConfirmed(exchange: string, routingKey: string, body: object): Promise<boolean> {
+  #publishConfirmed(exchange: string, routingKey: string, body: object): Promise<PublishOutcome> {
+    if (!this.#handOver.isOpen) return Promise.resolve('away');
     const properties = { contentType: 'application/json', type: 'beds.event', persistent: true };
     const message = {
       exchange,
@@ -287,7 +290,7 @@ export class BrokerThread {
       properties,
       isOptional: true,
     } as const;
-    return new Promise((resolve) => this.#handOver.publish(message, (outcome) => resolve(outcome === 'confirmed')));
+    return new Promise((resolve) => this.#handOver.publish(message, (outcome) => resolve(OUTCOMES[outcome])));
   }
 
   #status(): ThreadStatus {

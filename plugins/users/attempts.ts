@@ -4,8 +4,11 @@ import type { definition } from './definition.js';
 
 export type Database = CallTerms<typeof definition>['db'];
 
-/** So many wrong passwords cost no time: of a name, and of a caller who may sign many people in. */
-const FREE = { name: 5, caller: 30 } as const;
+/** So many wrong passwords, and resets that are asked for, cost no time: of a name, and of a caller who may speak for many people. */
+const FREE = {
+  signIn: { name: 5, caller: 30 },
+  reset: { name: 3, caller: 100 },
+} as const;
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 900_000;
 /** Without another attempt, what was is forgotten after this time. */
@@ -30,35 +33,54 @@ export interface Trial {
   readonly address: string | undefined;
 }
 
-function idOf(kind: keyof typeof FREE, text: string): string {
+/** n.b. who signs in and who asks for a reset are counted apart: neither is in the other's way. */
+const KINDS = {
+  signIn: { name: 'name', caller: 'caller' },
+  reset: { name: 'reset of name', caller: 'reset of caller' },
+} as const;
+
+function idOf(kind: string, text: string): string {
   return createHash('sha256').update(`${kind}\0${text}`).digest('hex');
 }
 
-/** Sign-ins that fail are slowed, for the name and for the caller; the store counts them, so that a restart forgets nothing. */
+/**
+ * Sign-ins that fail are slowed, for the name and for the caller, and so are resets that are asked for; the store counts them, so that a
+ * restart forgets nothing.
+ */
 export class Attempt {
   readonly #db: Database;
+  readonly #free: (typeof FREE)[keyof typeof FREE];
   readonly #name: string;
   readonly #caller: string;
+  #isCallerForgotten = false;
 
-  constructor(db: Database, { nameKey, client = '', address = '' }: Trial) {
+  constructor(db: Database, { nameKey, client = '', address = '' }: Trial, what: keyof typeof FREE = 'signIn') {
     this.#db = db;
-    this.#name = idOf('name', nameKey);
-    this.#caller = idOf('caller', `${client}\0${address}`);
+    this.#free = FREE[what];
+    this.#name = idOf(KINDS[what].name, nameKey);
+    this.#caller = idOf(KINDS[what].caller, `${client}\0${address}`);
   }
 
   /** Counts the attempt before it is made, so that many at once are not free. Throws where it comes too early. */
   async begin(now: number): Promise<void> {
+    const waitMs = await this.waitBefore(now);
+    if (waitMs > 0) throw tooMany(waitMs);
+  }
+
+  /** The same, but gives how long has to be waited before it; 0: it was counted. */
+  async waitBefore(now: number): Promise<number> {
     if (Math.random() * PURGE_ONE_IN < 1) await this.#db.attemptPurge({ before_at: now - KEPT_MS });
     for (let round = 0; round < ROUNDS; round += 1) {
       const { rows } = await this.#db.attempts({ where: { id: { in: [this.#name, this.#caller] } } });
       const ofName = rows.find(({ id }) => id === this.#name) ?? NONE;
       const ofCaller = rows.find(({ id }) => id === this.#caller) ?? NONE;
-      const waitMs = Math.max(waitOf(ofName, FREE.name, now), waitOf(ofCaller, FREE.caller, now));
-      if (waitMs > 0) throw tooMany(waitMs);
-      const failures = (now - ofName.failed_at > FORGOTTEN_MS ? 0 : ofName.failures) + 1;
-      if (await this.#take(ofName.failures, failures, now)) return;
+      this.#isCallerForgotten = ofCaller.failures > 0 && isForgotten(ofCaller, now);
+      const waitMs = Math.max(waitOf(ofName, this.#free.name, now), waitOf(ofCaller, this.#free.caller, now));
+      if (waitMs > 0) return waitMs;
+      const failures = (isForgotten(ofName, now) ? 0 : ofName.failures) + 1;
+      if (await this.#take(ofName.failures, failures, now)) return 0;
     }
-    throw tooMany(FIRST_WAIT_MS);
+    return FIRST_WAIT_MS;
   }
 
   /**
@@ -67,7 +89,7 @@ export class Attempt {
    */
   async mayStill(now: number): Promise<void> {
     const { rows } = await this.#db.attempts({ where: { id: this.#caller } });
-    const waitMs = waitOf(rows[0] ?? NONE, FREE.caller, now);
+    const waitMs = waitOf(rows[0] ?? NONE, this.#free.caller, now);
     if (waitMs > 0) throw tooMany(waitMs);
   }
 
@@ -82,6 +104,7 @@ export class Attempt {
   }
 
   async failed(now: number): Promise<void> {
+    if (this.#isCallerForgotten) await this.#db.attemptClear({ id: this.#caller });
     await this.#db.attemptAdd({ id: this.#caller, failed_at: now });
   }
 
@@ -90,8 +113,13 @@ export class Attempt {
   }
 }
 
-function waitOf({ failures, failed_at: failedAt }: Attempts, free: number, now: number): number {
-  if (failures < free || now - failedAt > FORGOTTEN_MS) return 0;
+function isForgotten({ failed_at: failedAt }: Attempts, now: number): boolean {
+  return now - failedAt > FORGOTTEN_MS;
+}
+
+function waitOf(attempts: Attempts, free: number, now: number): number {
+  const { failures, failed_at: failedAt } = attempts;
+  if (failures < free || isForgotten(attempts, now)) return 0;
   return failedAt + Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (failures - free)) - now;
 }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type Json, type RowOf, t } from '@beds/sdk';
+import { type Json, type JsonObject, type RowOf, t } from '@beds/sdk';
 
 /** How long a taker of events has them for itself. */
 const LEASE_MS = 5_000;
@@ -31,16 +31,51 @@ export async function takeEvents(db: Outbox): Promise<RowOf<typeof takenEvents>>
   const now = Date.now();
   const found = await db.outbox({ now, until: now + LEASE_MS });
   if (found === undefined) return { taken: null };
-  const { id: record, outbox: raw } = found;
-  const texts = typeof raw === 'string' ? [raw.slice(LINES.length)] : (raw as readonly string[]);
-  const lines = texts.flatMap((text) => text.split('\n')).filter((line) => line !== '');
-  return { taken: { record, raw, events: lines.map((line) => JSON.parse(line) as Json) } };
+  const { id: record, outbox: kept } = found;
+  if (typeof kept === 'string') {
+    const { parts, events } = nextOf(partsOf(kept));
+    return { taken: { record, raw: LINES + parts.join(''), events } };
+  }
+  const { parts, events } = nextOf(kept as readonly Json[]);
+  return { taken: { record, raw: parts, events } };
+}
+
+function partsOf(text: string): readonly string[] {
+  return text.slice(LINES.length).match(/[^\n]*\n|[^\n]+$/g) ?? [];
+}
+
+/** What stands before a part that is no event; else that part alone: what stands behind it waits until somebody has taken it away. */
+function nextOf<T extends Json>(all: readonly T[]): { readonly parts: readonly T[]; readonly events: readonly Json[] } {
+  const events = all.map((part) => (typeof part === 'string' ? linesOf(part) : [part]));
+  const wrongAt = events.findIndex((each) => !each.every(isEvent));
+  const count = wrongAt === -1 ? all.length : Math.max(1, wrongAt);
+  return { parts: all.slice(0, count), events: events.slice(0, count).flat() };
+}
+
+/** What is no JSON is given as the text that it is. */
+function linesOf(part: string): readonly Json[] {
+  const lines = part.split('\n').filter((line) => line !== '');
+  return lines.map((line) => {
+    try {
+      return JSON.parse(line) as Json;
+    } catch {
+      return line;
+    }
+  });
+}
+
+function isEvent(value: Json): value is JsonObject {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const { id, topic, at, data } = value as JsonObject;
+  return typeof id === 'string' && typeof topic === 'string' && Number.isSafeInteger(at) && data !== undefined;
 }
 
 /** These need not be kept any longer. */
 export async function forgetEvents(db: Outbox, { record, raw }: RowOf<typeof publishedEvents>): Promise<object> {
   const isText = typeof raw === 'string';
-  await db.outboxDone({ id: record, published: isText ? raw.slice(LINES.length) : '', events: isText ? [] : raw });
+  // n.b. a store that keeps a list has no use for the text: one that is surely not among its parts.
+  const published = isText ? raw.slice(LINES.length) : randomUUID();
+  await db.outboxDone({ id: record, published, events: isText ? [] : raw });
   await db.outboxRest({ id: record });
   return {};
 }

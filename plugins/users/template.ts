@@ -199,23 +199,30 @@ export const operations = {
     },
   ),
 
-  /** The event `password.reset-asked` has the token, for whoever sends it. The answer is the same for a name that nobody has. */
-  askReset: mutation({ input: { name }, output: {} }, async ({ input, db }) => {
-    const at = Date.now();
-    const token = `bp_${randomBytes(32).toString('base64url')}`;
-    const found = await db.secret({ name_key: keyOf(input.name) });
-    const asked = { user: found?.id ?? '', name: found?.name ?? '', token, until: at + RESET_MS };
-    const event = told(at, ['password.reset-asked', asked]);
-    const times = { reset_until: at + RESET_MS, outbox_at: at };
-    await db.change({
-      id: found?.disabled === false ? found.id : 'nobody',
-      reset_hash: sha256(token),
-      ...times,
-      event,
-    });
-    await nextStep(at, RESET_ANSWER_MS);
-    return {};
-  }),
+  /**
+   * The event `password.reset-asked` has the token, for whoever sends it. The answer is the same for a name that nobody has, and for one
+   * for which that was asked too often: the token that was sent last is good still.
+   */
+  askReset: mutation(
+    { input: { name, address: t.string({ max: 100 }).optional() }, output: {} },
+    async ({ input, db, client }) => {
+      const at = Date.now();
+      const nameKey = keyOf(input.name);
+      const attempt = new Attempt(db, { nameKey, client, address: input.address ?? undefined }, 'reset');
+      await attempt.mayStill(at);
+      const isTooEarly = (await attempt.waitBefore(at)) > 0;
+      await attempt.failed(at);
+      const token = `bp_${randomBytes(32).toString('base64url')}`;
+      const found = await db.secret({ name_key: nameKey });
+      const asked = { user: found?.id ?? '', name: found?.name ?? '', token, until: at + RESET_MS };
+      const event = told(at, ['password.reset-asked', asked]);
+      const times = { reset_until: at + RESET_MS, outbox_at: at };
+      const id = found?.disabled === false && !isTooEarly ? found.id : 'nobody';
+      await db.change({ id, reset_hash: sha256(token), ...times, event });
+      await nextStep(at, RESET_ANSWER_MS);
+      return {};
+    },
+  ),
 
   /** Sets a password by such a token, once; all sessions of the user have ended. */
   reset: mutation(
@@ -232,6 +239,8 @@ export const operations = {
       // n.b. of two who have the token one is the first.
       const found = await db.resetPassword({ reset_hash: hash, now: at, password: kept, ...ended });
       if (found === undefined) throw unusable();
+      const asked = { nameKey: keyOf(found.name), client: undefined, address: undefined };
+      await new Attempt(db, asked, 'reset').succeeded();
       return { id: found.id, name: found.name, roles: found.roles };
     },
   ),

@@ -66,6 +66,25 @@ describe('users', () => {
     await asked(40, 3_600_100);
   });
 
+  it('counts anew for a caller whose failures were forgotten', async () => {
+    const cleared: string[] = [];
+    const callerId = createHash('sha256').update('caller\0test\0').digest('hex');
+    const asked = async (agoMs: number): Promise<void> => {
+      const counted = { id: callerId, failures: 29, failed_at: Date.now() - agoMs };
+      const { objects } = fakes('', { failures: 0, failed_at: 0 });
+      const attemptClear = ({ id }: { readonly id: string }): unknown => cleared.push(id);
+      const users = testDomain(template, {
+        ...{ user: OPERATOR, views: { attempts: [counted] } },
+        objects: { ...objects, attemptClear },
+      } as Fakes);
+      await assert.rejects(users.verify({ name: 'ann', password: 'wrong password' }), /is wrong/);
+    };
+    await asked(1_000);
+    assert.deepEqual(cleared, []);
+    await asked(3_600_100);
+    assert.deepEqual(cleared, [callerId]);
+  });
+
   it('sets a password by a token in one write, with the end of all sessions and what others are told of it', async () => {
     const writes: Record<string, unknown>[] = [];
     const asked: string[] = [];

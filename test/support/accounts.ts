@@ -39,6 +39,8 @@ export interface Accounts {
   startAgain(): Promise<Host>;
   /** Of every name and caller that tried. */
   setFailures(count: number): Promise<void>;
+  /** Takes all that a user is kept with for others out of his record, as a DBA does. */
+  clearOutbox(id: string): Promise<void>;
   host: Host;
 }
 
@@ -61,7 +63,12 @@ export async function startAccounts(teardown: Teardown, kind: StoreKind, options
   });
   const projectRoot = temporaryDirectory({ after: (work) => ending.push(async () => work()) });
   const adminUrl = Object.assign(new URL(server.url), { pathname: `/${prefix}` }).href;
-  const setFailures = await prepareDatabase(kind, { serverUrl: server.url, adminUrl, name: prefix, ending });
+  const { setFailures, clearOutbox } = await prepareDatabase(kind, {
+    serverUrl: server.url,
+    adminUrl,
+    name: prefix,
+    ending,
+  });
   const domains = ['users', 'sessions'];
   const { urls } = await applyObjects({
     ...{ stores: { accounts: { kind, adminUrl } }, folder: 'plugins', directory: projectRoot, domains },
@@ -107,7 +114,17 @@ export async function startAccounts(teardown: Teardown, kind: StoreKind, options
     await adapter.call(object, args, { timeoutMs: 10_000, mode: 'write' });
   };
   return {
-    ...{ prefix, config, projectRoot, amqpUrl: rabbitmq.url, startAgain, setFailures, write, host: await startAgain() },
+    ...{
+      prefix,
+      config,
+      projectRoot,
+      amqpUrl: rabbitmq.url,
+      startAgain,
+      setFailures,
+      clearOutbox,
+      write,
+      host: await startAgain(),
+    },
     makeUser: async (wanted) => {
       const { id, ...made } = await newUser(wanted);
       await write('user_insert', { id, ...made });
@@ -141,7 +158,7 @@ interface Preparing {
 async function prepareDatabase(
   kind: StoreKind,
   { serverUrl, adminUrl, name, ending }: Preparing,
-): Promise<Accounts['setFailures']> {
+): Promise<Pick<Accounts, 'setFailures' | 'clearOutbox'>> {
   if (kind === 'mongodb') {
     const client = new MongoClient(adminUrl);
     ending.push(async () => {
@@ -149,8 +166,14 @@ async function prepareDatabase(
       await client.close();
     });
     const attempts = client.db().collection('user_attempt');
-    return async (failures) => {
-      await attempts.updateMany({}, { $set: { failures, failed_at: Long.fromNumber(Date.now()) } });
+    const users = client.db().collection<{ readonly _id: string }>('user_account');
+    return {
+      setFailures: async (failures) => {
+        await attempts.updateMany({}, { $set: { failures, failed_at: Long.fromNumber(Date.now()) } });
+      },
+      clearOutbox: async (id) => {
+        await users.updateOne({ _id: id }, { $set: { outbox: [] }, $unset: { outbox_at: '' } });
+      },
     };
   }
   const admin = await mysql.createConnection(serverUrl);
@@ -159,7 +182,12 @@ async function prepareDatabase(
     await admin.query(`DROP DATABASE ${name}`);
     await admin.end();
   });
-  return async (failures) => {
-    await admin.query(`UPDATE ${name}.user_attempt SET failures = ?, failed_at = ?`, [failures, Date.now()]);
+  return {
+    setFailures: async (failures) => {
+      await admin.query(`UPDATE ${name}.user_attempt SET failures = ?, failed_at = ?`, [failures, Date.now()]);
+    },
+    clearOutbox: async (id) => {
+      await admin.query(`UPDATE ${name}.user_account SET outbox = '', outbox_at = NULL WHERE id = ?`, [id]);
+    },
   };
 }
