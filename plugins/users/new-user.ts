@@ -6,10 +6,20 @@ import { hashPassword } from './password.js';
 /** Characters of a key; a letter may become eighteen by its normal form. */
 const LONGEST_KEY = 200;
 
+/** n.b. what nobody sees makes no other name: soft hyphens, spaces without width. */
+const UNSEEN = /\p{Default_Ignorable_Code_Point}/gu;
+
 /** The form in which two names are the same. */
 export function keyOf(name: string): string {
-  const key = name.toWellFormed().normalize('NFKC').trim().toLowerCase();
+  const key = name.toWellFormed().normalize('NFKC').replace(UNSEEN, '').trim().toLowerCase();
   return key.length <= LONGEST_KEY ? key : createHash('sha256').update(key).digest('hex');
+}
+
+/** A name as it is kept. */
+export function nameOf(given: string): string {
+  if (keyOf(given) === '') throw refused('A name has at least one character.');
+  if (/\p{Cc}/u.test(given)) throw refused('A name has no control characters.');
+  return given.trim();
 }
 
 export function strong(password: string): string {
@@ -32,8 +42,7 @@ export interface NewUser extends Wanted {
 }
 
 export async function newUser({ name: given, password, roles }: Wanted, signal?: AbortSignal): Promise<NewUser> {
-  const name = given.trim();
-  if (name === '') throw refused('A name has at least one character.');
+  const name = nameOf(given);
   const kept = await hashPassword(strong(password), signal);
   const [id, at] = [randomUUID(), Date.now()];
   const event = told(at, ['user.created', { user: id, name }]);

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { conflict, defineDomain, notFound, operationsOf, refused, t } from '@beds/sdk';
 import { Attempt, type Database, type Trial as AttemptBy } from './attempts.js';
 import { definition, user } from './definition.js';
-import { keyOf, newUser, strong } from './new-user.js';
+import { keyOf, nameOf, newUser, strong } from './new-user.js';
 import { forgetEvents, publishedEvents, takeEvents, takenEvents, told } from './outbox.js';
 import { comparePassword, hashPassword } from './password.js';
 
@@ -113,7 +113,7 @@ export const operations = {
   update: mutation({ input: { id, name }, output: user }, async ({ input, db }) => {
     const at = Date.now();
     const event = told(at, ['user.changed', { user: input.id, what: 'name' }], sessionsOf(input.id));
-    const change = { id: input.id, name: input.name.trim(), name_key: keyOf(input.name), event, outbox_at: at };
+    const change = { id: input.id, name: nameOf(input.name), name_key: keyOf(input.name), event, outbox_at: at };
     try {
       return existing(await db.change(change));
     } catch (error) {

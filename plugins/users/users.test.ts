@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { testDomain, type FakesOf } from '@beds/sdk/testing';
+import { keyOf } from './new-user.js';
 import { comparePassword, hashPassword } from './password.js';
 import template from './template.js';
 
@@ -117,6 +118,17 @@ describe('users', () => {
         ['session.revoked', { user: 'u1' }],
       ],
     );
+  });
+
+  it('takes names for the same that nobody can tell apart, and refuses what is none', async () => {
+    for (const same of ['ANN', ' ann ', '\uff41nn', 'ann\u200b', 'a\u00adnn', '\u2060ann'])
+      assert.equal(keyOf(same), 'ann');
+    const users = testDomain(template, { user: OPERATOR });
+    for (const none of ['', ' ', '\u200b', 'a\0', 'a\nb']) {
+      const refusal = { code: 'BEDS_TEMPLATE_REFUSED', message: /^A name has/ };
+      await assert.rejects(users.create({ name: none, password: PASSWORD }), refusal, JSON.stringify(none));
+      await assert.rejects(users.update('u1', { name: none }), refusal, JSON.stringify(none));
+    }
   });
 
   it('refuses passwords that are too short', async () => {
