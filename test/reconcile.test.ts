@@ -814,6 +814,26 @@ describe('the state of the domains', () => {
     assert.equal(liveOf(world.state, 'notes')?.version, '1.1.0');
   });
 
+  it('withholds once what did harm, also where the same bytes were observed beside it', () => {
+    const world = new World();
+    const work = (which: number, isHarmful = false): void => world.act({ does: 'work', which, isHarmful });
+    world.act({ does: 'drop', domain: 1, kind: 'good', isLooked: true, again: 0 });
+    world.act({ does: 'rest' });
+    world.act({ does: 'deploy', domains: [1], kind: 'good', again: 1, canaryPercent: 10, hold: true });
+    world.act({ does: 'rest' });
+    work(0, true);
+    world.act({ does: 'crash', generation: 0 });
+    world.act({ does: 'rabbit-away' });
+    for (const which of [3, 0, 0]) work(which);
+    world.act({ does: 'drain', which: 0 });
+    for (const which of [0, 0]) work(which);
+    world.act({ does: 'rest' });
+    world.act({ does: 'drain', which: 0 });
+    world.settle();
+    world.checkRest();
+    assert.ok(domainOf(world.state, 'users').withheld !== undefined);
+  });
+
   it('does not let a domain that comes back wait for one that an operator holds beside another', () => {
     const world = new World();
     world.act({ does: 'drop', domain: 2, kind: 'good', isLooked: true, again: 0 });

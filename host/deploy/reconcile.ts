@@ -1189,7 +1189,8 @@ class Step {
     if (sound.length === 0) {
       // Refused is not harmful: such a domain is unknown, as it was before.
       const isHarmful = isServedFromQuarantine(this.state, domain) || !hashes.some(isAllowed);
-      if (isHarmful) this.patch(domain, { isToBeWithheld: true });
+      // What is withheld already is not withheld once more.
+      if (isHarmful && this.domain(domain).withheld === undefined) this.patch(domain, { isToBeWithheld: true });
       return;
     }
     // What did harm is out of service: nothing must be quick any more, and what is away is waited for.
