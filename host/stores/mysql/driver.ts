@@ -274,8 +274,8 @@ const BY_NUMBER: readonly (readonly [Code, readonly number[]])[] = [
   [
     'BEDS_STORE_UNAVAILABLE',
     [
-      1021, 1040, 1047, 1049, 1053, 1077, 1079, 1114, 1129, 1130, 1152, 1158, 1159, 1160, 1161, 1180, 1184, 1203, 1223,
-      1226, 1836, 1927, 2002, 2006, 2013, 3100, 3168, 3169, 4031,
+      1021, 1026, 1040, 1047, 1049, 1053, 1077, 1079, 1114, 1129, 1130, 1152, 1158, 1159, 1160, 1161, 1180, 1184, 1203,
+      1223, 1226, 1836, 1874, 1881, 1927, 2002, 2006, 2013, 3100, 3168, 3169, 4031,
     ],
   ],
 ];
@@ -294,7 +294,7 @@ const BROKEN_OFF = new Set([1053, 1158, 1159, 1160, 1161, 1180, 1184, 1927, 3169
 /** There are as many connections as the server, or the account, may have. */
 const NO_MORE_CONNECTIONS = new Set([1040, 1203, 1226]);
 /** Refused before anything was done, for what is the matter with this server or connection: read-only, out of the cluster, idle too long. */
-const NOT_HERE = new Set([1047, 1836, 3100, 4031]);
+const NOT_HERE = new Set([1047, 1836, 1874, 1881, 3100, 4031]);
 /** SIGNAL and RESIGNAL of a condition that the server has no number of its own for. */
 const SIGNALLED = new Set([1642, 1643, 1644]);
 
@@ -368,6 +368,13 @@ export function sayImpossibleColumn(error: unknown): string | undefined {
 /** n.b. the number is that of every option: https://mariadb.com/kb/en/e1290/ */
 function isReadOnlyServer({ errno, sqlMessage }: ServerError): boolean {
   return errno === OPTION_PREVENTS && /read[-_]only/i.test(sqlMessage ?? '');
+}
+
+const FROM_ENGINE = 1030;
+
+/** n.b. the number stands for everything that an engine may report; 28 is ENOSPC: https://mariadb.com/kb/en/operating-system-error-codes/ */
+function isDiskFull({ errno, sqlMessage }: ServerError): boolean {
+  return errno === FROM_ENGINE && /^Got error 28\b/.test(sqlMessage ?? '');
 }
 
 const NO_SUCH_SAVEPOINT = 1305;
@@ -454,6 +461,7 @@ function catalogued(error: ServerError, args: readonly string[]): BedsError {
   if (NO_MORE_CONNECTIONS.has(errno))
     return storeErrors.make('BEDS_STORE_UNAVAILABLE', 'The database gives the runtime account no more for now.');
   if (mapped !== undefined) return storeErrors.make(mapped);
+  if (isDiskFull(error)) return storeErrors.make('BEDS_STORE_UNAVAILABLE', 'The disk of the database is full.');
   return storeErrors.make('BEDS_STORE_FAULT', `The database reported error ${errno} (${sqlState}).`);
 }
 
