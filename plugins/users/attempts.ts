@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { refused, type CallTerms } from '@beds/sdk';
 import type { definition } from './definition.js';
+import { networkOf } from './network.js';
 
 export type Database = CallTerms<typeof definition>['db'];
 
@@ -58,7 +59,7 @@ export class Attempt {
     this.#db = db;
     this.#free = FREE[what];
     this.#name = idOf(KINDS[what].name, nameKey);
-    this.#caller = idOf(KINDS[what].caller, `${client}\0${address}`);
+    this.#caller = idOf(KINDS[what].caller, `${client}\0${networkOf(address)}`);
   }
 
   /** Counts the attempt before it is made, so that many at once are not free. Throws where it comes too early. */

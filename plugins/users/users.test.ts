@@ -53,6 +53,33 @@ describe('users', () => {
     await assert.rejects(users.verify({ name: 'nobody', password: PASSWORD }), wrong);
   });
 
+  it('counts those who try by their network: an IPv6 address by its /64, an IPv4 address however it is written', async () => {
+    const kept = await hashPassword(PASSWORD);
+    const callerOf = async (address: string): Promise<string> => {
+      const counted: string[] = [];
+      const { objects, ...rest } = fakes(kept, { failures: 0, failed_at: 0 });
+      const attemptAdd = ({ id }: { readonly id: string }): number => counted.push(id);
+      const users = testDomain(template, { ...rest, objects: { ...objects, attemptAdd } });
+      await assert.rejects(users.verify({ name: 'ann', password: 'wrong password', address }));
+      assert.equal(counted.length, 1);
+      return counted[0] ?? '';
+    };
+    const same = [
+      ['2001:db8:0:7::1', '2001:DB8:0:7:ffff:1:2:3', '2001:0db8::7:a:b:c:d', '2001:db8:0:7:0:0:192.0.2.1'],
+      ['192.0.2.9', '::ffff:192.0.2.9', '::FFFF:c000:209', '0:0:0:0:0:ffff:192.0.2.9'],
+      ['fe80::1%eth0', 'fe80::2%eth1'],
+    ];
+    const ids: string[] = [];
+    for (const addresses of same) {
+      const [first, ...others] = await Promise.all(addresses.map(callerOf));
+      for (const other of others) assert.equal(other, first, addresses.join());
+      ids.push(first ?? '');
+    }
+    for (const address of ['2001:db8:0:8::1', '192.0.2.8', '::ffff:192.0.2.8:1', 'a lane in Bern', ''])
+      ids.push(await callerOf(address));
+    assert.equal(new Set(ids).size, ids.length);
+  });
+
   it('waits longer with each failure beyond the fifth, at most a quarter of an hour, and forgets after an hour', async () => {
     const kept = await hashPassword(PASSWORD);
     const asked = (failures: number, agoMs: number): Promise<unknown> => {
