@@ -108,6 +108,25 @@ describe('the count of callers', () => {
     assert.deepEqual((await reopen()).callersOf('cities', 'lookup'), []);
   });
 
+  it('names the clients of each domain, busiest first over all days and operations, and no more than asked for', async (t) => {
+    const { ledger, clock } = await open(t);
+    const called = (domain: string, operation: string, client: string, count: number): void =>
+      ledger.add([{ domain, operation, client, calls: count }]);
+    called('cities', 'lookup', 'shop', 5);
+    called('cities', 'lookup', 'desk', 7);
+    clock.ms += DAY_MS;
+    called('cities', 'rename', 'shop', 4);
+    called('cities', 'rename', 'audit', 1);
+    called('orders', 'list', '', 1);
+    assert.deepEqual(
+      [...ledger.clientsByDomain(2)],
+      [
+        ['cities', ['shop', 'desk']],
+        ['orders', ['']],
+      ],
+    );
+  });
+
   it('says over how many days it counted, over restarts and also when nobody called', async (t) => {
     const { ledger, clock, reopen } = await open(t);
     assert.equal(ledger.countedDays(), 0);

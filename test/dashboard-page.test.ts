@@ -467,7 +467,7 @@ describe('the page of the dashboard', { skip }, () => {
   });
 
   for (const size of ['desktop', 'phone'] as const) {
-    it(`tells a stranger within three steps what is live where, why a version was refused, who calls, and what failed, ${size}`, async (t) => {
+    it(`tells a stranger on its first page what is live where, why a version was refused, who calls, and what failed in which line, ${size}`, async (t) => {
       const { url, nodes, node } = await stage(t, []);
       const other = await nodes.add('berlin-2');
       const reason = { code: 'BEDS_ADMISSION_SELF_TEST', message: 'Its self-test failed: no city has a name.' };
@@ -487,8 +487,9 @@ describe('the page of the dashboard', { skip }, () => {
         control.called = [{ operation: 'fetch', client: 'web-shop', callsPerDay: 120_400 }];
         control.metrics = 'beds_requests_total{domain="cities",version="1.1.0",outcome="ok"} 10\n';
       }
+      await serveKept(nodes, keptOperations());
       const page = await look(t, url, { size });
-      await page.getByRole('row', { name: /cities 1\.1\.0 on berlin-1, berlin-2/ }).waitFor();
+      await page.getByRole('row', { name: /cities 1\.1\.0 on berlin-1, berlin-2 .* web-shop/ }).waitFor();
       await page.getByText('cities 1.2.0 was refused: Its self-test failed: no city has a name.').waitFor();
       const failed = page.getByRole('region', { name: 'What failed' }).first();
       let count = 0;
@@ -499,6 +500,26 @@ describe('the page of the dashboard', { skip }, () => {
         other.control.metrics = `${series('ok')}${series('fault')}${series('not-found')}`;
         return failed.getByRole('row', { name: /^cities 1\.1\.0 berlin-2 its code failed [1-9]/ }).isVisible();
       });
+      const lines = page.getByRole('region', { name: 'Faults' });
+      await lines.getByRole('row', { name: /^cities 1\.1\.0 .*cities\/template\.ts:40/ }).waitFor();
+      await page.getByRole('heading', { name: 'In which line of code, in the last hour' }).waitFor();
+      // Of numbers it is said over which time they are, and it is the same time everywhere.
+      const headline = await page.getByRole('heading', { level: 1 }).innerText();
+      const [, over = ''] = / failures in (the last minute|the last \d+ minutes)$/.exec(headline) ?? [];
+      await page.getByText(new RegExp(`requests of cities failed in ${over}\\.`)).waitFor();
+      for (const name of ['What failed', 'Requests and failures']) {
+        const section = page.locator('section', { has: page.getByRole('heading', { name, exact: true }) });
+        await section.getByText(new RegExp(`^In ${over}: since \\d\\d:\\d\\d, when this dashboard`)).waitFor();
+      }
+      await page.getByText(`Failed: in ${over}. 95 % within: in the last 3 minutes.`).waitFor();
+      // What a person came for is before what draws the eye.
+      const top = async (name: string): Promise<number> =>
+        (await page.getByRole('heading', { name, exact: true }).boundingBox())?.y ?? NaN;
+      assert.ok((await top('Domains')) < (await top('What failed')));
+      assert.ok((await top('What failed')) < (await top('Requests and failures')));
+      await page.getByText('Signed in with').waitFor();
+      await page.getByLabel('Colours').waitFor();
+      assert.equal(await page.getByLabel('Colours').locator('option').first().innerText(), 'as on this device');
       assert.equal(await isWide(page), false);
       assert.deepEqual(await seriousFindings(page), []);
       await picture(page, `stranger-${size}`);
@@ -513,6 +534,22 @@ describe('the page of the dashboard', { skip }, () => {
       await picture(page, `stranger-domain-${size}`);
     });
   }
+
+  it('does not say that there is nothing while it does not know, and goes on by itself', async (t) => {
+    const { url, node } = await stage(t, [TRIED]);
+    const answer = node.control.callers.bind(node.control);
+    node.control.callers = () => {
+      throw new TypeError('it cannot be said now');
+    };
+    const page = await look(t, url);
+    await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'cities' }).click();
+    await page.getByRole('alert').waitFor();
+    const nothing = /Nobody has called it yet|Nothing has happened yet|None: the live version/;
+    assert.equal(await page.getByText(nothing).count(), 0);
+    node.control.callers = answer;
+    await page.getByText('Nobody has called it yet').waitFor();
+    await page.getByText('Nothing has happened yet').waitFor();
+  });
 
   for (const [size, colours] of [
     ['desktop', 'light'],

@@ -243,8 +243,32 @@ function raw(origin: string, headers: Readonly<Record<string, string>>, body: st
   });
 }
 
+interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Buffer;
+}
+
+/** What a request is answered with, written as it is; 0: with nothing. */
+async function statusOf(origin: string, { method, path, headers = {}, body }: Asked): Promise<number> {
+  const { host } = new URL(origin);
+  const bytes = Buffer.from(body ?? '');
+  const hasBody = body !== undefined && headers['content-length'] === undefined;
+  const all: Readonly<Record<string, string>> = {
+    ...{ host, connection: 'close' },
+    ...(hasBody ? { 'content-type': 'application/json', 'content-length': String(bytes.length) } : {}),
+    ...headers,
+  };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}`);
+  const head = `${method} ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`;
+  // n.b. a question that no domain answers takes as long as its deadline.
+  const answer = await spoken(origin, Buffer.concat([Buffer.from(head, 'latin1'), bytes]), 15_000);
+  return Number(/^HTTP\/1\.1 (\d{3})/.exec(answer.replace(/^HTTP\/1\.1 100 Continue\r\n\r\n/, ''))?.[1] ?? 0);
+}
+
 /** The text of a connection on which these bytes were sent, as they are. */
-function spoken(origin: string, text: string, waitMs = 1_000): Promise<string> {
+function spoken(origin: string, text: string | Buffer, waitMs = 1_000): Promise<string> {
   return new Promise((resolve, reject) => {
     const { hostname, port } = new URL(origin);
     let heard = '';
@@ -284,6 +308,163 @@ describe('what strangers send', () => {
       assert.ok(isPage || isAnswer || /^HTTP\/1\.1 (400|404)/.test(answer), `${path}: ${answer.slice(0, 80)}`);
       assert.doesNotMatch(answer, /hostKey|DashboardServer|127\.0\.0\.1:\d+\/#key/, path);
     }
+  });
+
+  it('is never answered as a fault of the server: methods, paths, bodies, types and headers of all kinds', async (t) => {
+    const { origin, signIn, faults, node } = await room(t);
+    const cookie = await signIn();
+    const deep = '['.repeat(20_000);
+    const bodies: readonly (string | Buffer)[] = [
+      ...[
+        '',
+        '{',
+        'null',
+        '[]',
+        '"x"',
+        '7',
+        '{"__proto__":{"a":1}}',
+        '{"constructor":{"prototype":{}}}',
+        '1e999',
+        deep,
+      ],
+      ...['{"id":"\\ud800"}', `{"x":"${'y'.repeat(60_000)}"}`, '\ufeff{}', '{}{}', '{"op":{"toString":1}}', 'x=1&y=2'],
+      Buffer.from([0x7b, 0xff, 0xfe, 0x00, 0x7d]),
+    ];
+    const types = [
+      'application/json',
+      'application/json; charset=utf-16',
+      'text/plain',
+      'multipart/form-data',
+      '//',
+      '',
+    ];
+    const posts = [
+      ...[
+        '/api/order',
+        '/api/user',
+        '/api/design',
+        '/api/sign-in',
+        '/api/dead',
+        '/api/kept/logs',
+        '/api/kept/x',
+        '/api/x',
+      ],
+      ...['/api/kept/users', '/api/kept/series', '/api/kept/objects', '/api/kept/sessions', '/api/kept/faults'],
+    ];
+    const gets = [
+      ...['/api/me', '/api/ways', '/api/samples', '/api/audit', '/api/domains/notes', '/api/designs/notes', '/'],
+      ...['/api/designs/..', '/api/designs/%2e%2e%2fx', `/api/designs/${'x'.repeat(2_000)}`, '/api/domains/%E0%A4%A'],
+      ...[
+        '/api//me',
+        '/api/./me',
+        '/api/me/',
+        '/API/ME',
+        '/api/me?x=%',
+        '/api/me#x',
+        '/api/me;x',
+        '//',
+        '/%2e%2e/',
+        '/%FF',
+      ],
+      ...[
+        '/api/designs/__proto__',
+        '/api/domains/constructor',
+        '/api/stream/x',
+        `/${'a/'.repeat(3_000)}`,
+        '/?#',
+        '/a%00b',
+      ],
+    ];
+    const methods = ['HEAD', 'OPTIONS', 'PUT', 'PATCH', 'DELETE', 'TRACE', 'PROPFIND', 'QUERY', 'SEARCH', 'PURGE'];
+    const strange: readonly Readonly<Record<string, string>>[] = [
+      ...[
+        '',
+        'a b',
+        '[::1',
+        'localhost:99999999',
+        'user@localhost',
+        'localhost/..',
+        '%00',
+        '127.1',
+        '[::ffff:127.0.0.1]',
+      ].map((host) => ({ host })),
+      ...['x'.repeat(12_000), `${cookie}; ${cookie}`, '=;=;;', `${cookie}\t`, '\u00ff'].map((text) => ({
+        cookie: text,
+      })),
+      ...['x'.repeat(5_000), 'a.-1', '..', 'NaN'].map((text) => ({ 'last-event-id': text })),
+      ...['gzip;q=0', '*', ',,,', 'x'.repeat(5_000)].map((text) => ({ 'accept-encoding': text })),
+      { 'if-none-match': '*' },
+      { 'content-length': '-1' },
+      { expect: '100-continue' },
+      { expect: 'the unexpected' },
+      { upgrade: 'websocket', connection: 'upgrade' },
+      { 'transfer-encoding': 'chunked, identity' },
+      { 'x-http-method-override': 'DELETE' },
+      { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' },
+    ];
+    const asked: Asked[] = [
+      ...gets.map((path) => ({ method: 'GET', path })),
+      ...methods.flatMap((method) => [...gets.slice(0, 7), '/api/order', '*'].map((path) => ({ method, path }))),
+      ...posts.flatMap((path) => bodies.map((body) => ({ method: 'POST', path, body }))),
+      ...posts.flatMap((path) =>
+        types.map((type) => ({ method: 'POST', path, body: '{"a":1}', headers: { 'content-type': type } })),
+      ),
+      ...strange.flatMap((headers) => ['/', '/api/me', '/api/ways'].map((path) => ({ method: 'GET', path, headers }))),
+    ];
+    const wrong: string[] = [];
+    for (const each of asked) {
+      const status = await statusOf(origin, { ...each, headers: { origin, cookie, ...each.headers } });
+      const about = `${each.method} ${each.path.slice(0, 60)} ${JSON.stringify(each.headers ?? {}).slice(0, 80)} ${String(each.body ?? '').slice(0, 40)}`;
+      if (![200, 304, 400, 401, 403, 404, 405, 409, 413, 414, 415, 417, 429, 431, 503, 504].includes(status))
+        wrong.push(`${String(status)} ${about}`);
+      // What is no question, and no order that can be read, changes nothing.
+      if (each.method !== 'GET' && each.method !== 'POST' && status === 200) wrong.push(`carried out: ${about}`);
+    }
+    assert.deepEqual(wrong, []);
+    assert.deepEqual(faults, []);
+    assert.deepEqual(node.control.commands, []);
+    t.diagnostic(`${String(asked.length)} requests`);
+  });
+
+  it('changes nothing by any method, when another site makes a browser send it', async (t) => {
+    const { origin, signIn, node } = await room(t);
+    const cookie = await signIn();
+    const body = JSON.stringify(order('pause', { domain: 'notes' }));
+    const paths = [
+      '/api/order',
+      '/api/user',
+      '/api/design',
+      '/api/sign-in',
+      '/api/sign-out',
+      '/api/dead',
+      '/api/kept/logs',
+    ];
+    const sites: readonly Readonly<Record<string, string>>[] = [
+      { origin: 'https://evil.example' },
+      { origin: origin.replace('http:', 'https:') },
+      { origin: `${origin}.evil.example` },
+      { origin: '' },
+      { origin, 'sec-fetch-site': 'cross-site' },
+      { 'sec-fetch-site': 'none' },
+      {},
+    ];
+    const types = ['application/json', 'text/plain', 'application/x-www-form-urlencoded'];
+    const heads = sites.flatMap((site) =>
+      types.map((type) => ({ cookie, 'content-type': type, 'x-http-method-override': 'POST', ...site })),
+    );
+    const asked = ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'HEAD'].flatMap((method) =>
+      paths.flatMap((path) => heads.map((headers) => ({ method, path, headers, body }))),
+    );
+    for (const each of asked) {
+      const { method, path, headers } = each;
+      assert.equal(await statusOf(origin, each), 403, `${method} ${path} ${JSON.stringify(headers)}`);
+    }
+    assert.equal(
+      await statusOf(origin, { method: 'GET', path: '/api/me', headers: { cookie } }),
+      200,
+      'signed in still',
+    );
+    assert.deepEqual(node.control.commands, []);
   });
 
   it('may be kept by no cache where it tells of the installation, and is looked at anew where it is the page', async (t) => {

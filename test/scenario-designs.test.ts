@@ -138,13 +138,39 @@ async function signIn(t: TestContext, origin: string, { name, isPhone = false }:
   return page;
 }
 
+const LOOKS = [
+  { size: 'phone', colours: 'dark', viewport: { width: 390, height: 844 } },
+  { size: 'desktop', colours: 'dark', viewport: { width: 1_400, height: 900 } },
+  { size: 'desktop', colours: 'light', viewport: { width: 1_400, height: 900 } },
+] as const;
+
+/** By everybody, on every screen: what it was before, it is afterwards. */
 async function check(page: Page, name: string): Promise<void> {
-  assert.deepEqual(await seriousFindings(page), [], name);
-  const isWide = await page.evaluate<boolean>(
-    'document.documentElement.scrollWidth > document.documentElement.clientWidth',
-  );
-  assert.equal(isWide, false, `${name} is wider than the screen`);
-  await picture(page, `design-${name}`);
+  const before = page.viewportSize() ?? LOOKS[2].viewport;
+  for (const { size, colours, viewport } of LOOKS) {
+    await page.emulateMedia({ colorScheme: colours, reducedMotion: 'reduce' });
+    await page.setViewportSize(viewport);
+    const about = `${name}, ${size}, ${colours}`;
+    assert.deepEqual(await seriousFindings(page), [], about);
+    const isWide = await page.evaluate<boolean>(
+      'document.documentElement.scrollWidth > document.documentElement.clientWidth',
+    );
+    assert.equal(isWide, false, `${about}, is wider than the screen`);
+    await picture(page, `design-${name}-${size}-${colours}`);
+  }
+  await page.setViewportSize(before);
+}
+
+/** Goes on by the keyboard alone until it is at this. */
+async function tabTo(page: Page, name: string): Promise<void> {
+  for (let presses = 0; presses < 60; presses += 1) {
+    await page.keyboard.press('Tab');
+    const at = await page.evaluate<string>(
+      `(document.activeElement?.labels?.[0] ?? document.activeElement)?.textContent?.trim() ?? ''`,
+    );
+    if (at.startsWith(name)) return;
+  }
+  assert.fail(`Tab never comes to ${name}`);
 }
 
 /** Opens the dialog of a button, types what is to be typed, and confirms. */
@@ -175,17 +201,24 @@ describe('designs in the control room', { timeout: 600_000 }, () => {
       void each.dismiss();
     });
     await page.getByText('There are none yet.').waitFor();
-    await page.getByRole('button', { name: 'New design …' }).click();
+    // Without a mouse.
+    await tabTo(page, 'New design …');
+    await page.keyboard.press('Enter');
     const dialog = page.getByRole('dialog', { name: 'New design' });
-    await dialog.getByLabel('Name of the domain').fill('songs');
-    await dialog.getByLabel('What it is to keep').fill(SONGS_BRIEF);
-    await dialog.getByLabel('Store').selectOption('main');
+    await dialog.waitFor();
+    await tabTo(page, 'Name of the domain');
+    await page.keyboard.type('songs');
+    await tabTo(page, 'Store');
+    await page.keyboard.type('main');
+    assert.equal(await dialog.getByLabel('Store').inputValue(), 'main');
+    await tabTo(page, 'What it is to keep');
+    await page.keyboard.insertText(SONGS_BRIEF);
     await check(page, 'new');
-    await dialog.getByRole('button', { name: 'Begin the design' }).click();
-    await page
-      .getByRole('row', { name: /^songs waits for an answer/ })
-      .getByRole('link')
-      .click();
+    await tabTo(page, 'Begin the design');
+    await page.keyboard.press('Enter');
+    await page.getByRole('row', { name: /^songs waits for an answer/ }).waitFor();
+    await tabTo(page, 'songs');
+    await page.keyboard.press('Enter');
     await page.getByLabel('Give this prompt to a model').waitFor();
     await check(page, 'prompt');
     await answer(page, SONGS_ANSWER);

@@ -9,7 +9,7 @@ import { playedRoles, rolesOfOthers } from '../roles.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import type { LifecycleState } from '../template/contract.js';
 import type { ThreadPool } from '../threads/pool.js';
-import type { DomainView, HeldView, NodeStatus } from './views.js';
+import type { DomainOfNode, DomainView, HeldView, Inspections, NodeStatus } from './views.js';
 
 export type ThreadView = NodeStatus['threads'][number];
 
@@ -24,6 +24,8 @@ interface StatusSources {
   readonly topology: Topology;
   readonly logState: () => LogState;
   readonly brokers: () => readonly BrokerStatus[];
+  /** Undefined: the host has not started yet. */
+  readonly operations: () => Pick<Inspections, 'clients'> | undefined;
 }
 
 /** What a node says of itself. */
@@ -33,6 +35,7 @@ export async function nodeStatus(
   { isWithQueues }: { readonly isWithQueues: boolean },
 ): Promise<NodeStatus> {
   const { config, pool, topology } = sources;
+  const clients = isWithQueues ? sources.operations()?.clients() : undefined;
   return {
     node: sources.node,
     roles: playedRoles(config),
@@ -48,13 +51,21 @@ export async function nodeStatus(
     threads: await threadViews(pool),
     brokers: sources.brokers(),
     stores: sources.stores.map((adapter) => adapter.status()),
-    domains: await Promise.all(
-      domains.map(async (view) => ({
-        ...view,
-        queues: view.live === undefined || !isWithQueues ? [] : await topology.status(view.domain).catch(() => []),
-      })),
-    ),
+    domains: isWithQueues
+      ? await Promise.all(domains.map((view) => withTraffic(view, topology, clients)))
+      : domains.map((view) => ({ ...view, queues: [] })),
   };
+}
+
+/** A domain with what waits for it, and who calls it. */
+async function withTraffic(
+  view: DomainView,
+  topology: Topology,
+  clients: ReturnType<Inspections['clients']> | undefined,
+): Promise<DomainOfNode> {
+  const calledBy = clients?.get(view.domain);
+  const queues = view.live === undefined ? [] : await topology.status(view.domain).catch(() => []);
+  return { ...view, queues, ...(calledBy === undefined ? {} : { calledBy }) };
 }
 
 /** Every thread with what it says of itself, as far as it answers within a second. Never rejects. */

@@ -101,7 +101,13 @@ export interface NodeStatus {
   readonly brokers: readonly BrokerStatus[];
   /** Stores as the control plane sees them. */
   readonly stores: readonly StoreStatus[];
-  readonly domains: readonly (DomainView & { readonly queues: readonly QueueStatus[] })[];
+  readonly domains: readonly DomainOfNode[];
+}
+
+export interface DomainOfNode extends DomainView {
+  readonly queues: readonly QueueStatus[];
+  /** What its clients call themselves, as in `CallerView`, busiest first; at most some. Absent: it was not asked for, or nobody has called. */
+  readonly calledBy?: readonly string[];
 }
 
 /** What a node runs of a domain, as admin nodes compare it with what all shall run. */
@@ -129,6 +135,8 @@ export interface Inspections {
   diff(domain: string, from?: string, to?: string): Promise<VersionDiff>;
   /** Who called the operations of a domain in the days that are kept, busiest first. */
   callers(domain: string): { readonly callers: readonly CallerView[]; readonly countedDays: number };
+  /** Who calls each domain, busiest first; at most some of each. */
+  clients(): ReadonlyMap<string, readonly string[]>;
   /** The named objects of every version that serves, or that a rollback would bring back. */
   declaredObjects(): Promise<readonly DeclaredObject[]>;
 }

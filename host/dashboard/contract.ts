@@ -100,6 +100,8 @@ export interface Summary {
   readonly domains: number;
   /** ISO 8601: failures are counted since then, at most an hour ago. */
   readonly countedSince: string;
+  /** The time since then in words: `the last hour`. */
+  readonly countedOver: string;
   readonly failures: number;
   /** Requests that callers asked wrongly: they were answered as they should be. */
   readonly refused: number;
@@ -181,6 +183,8 @@ export interface DomainPart {
   readonly requestsPerSecond: number;
   /** 95 % of its requests took at most this long. Absent: nobody measures. */
   readonly p95Ms?: number;
+  /** What its clients call themselves, as in `CallerView`, busiest first; at most some. */
+  readonly callers: readonly string[];
   /** Since `Summary.countedSince`. */
   readonly failures: number;
   readonly refused: number;

@@ -1,4 +1,4 @@
-import type { NodeStatus } from '../admin/views.js';
+import type { DomainOfNode, NodeStatus } from '../admin/views.js';
 import type {
   DomainOnNode,
   DomainPart,
@@ -33,8 +33,6 @@ export interface Seen {
   /** Undefined: nobody keeps what all nodes shall run. */
   readonly fleet: FleetPart | undefined;
 }
-
-type DomainOfNode = NodeStatus['domains'][number];
 
 const MB = 1_048_576;
 /** So many messages do not wait in a queue that is taken from. */
@@ -103,6 +101,7 @@ function domainPartsOf(seen: Seen): readonly DomainPart[] {
           queues: [...queues.values()],
         },
         ...(p95Ms === undefined ? {} : { p95Ms }),
+        callers: [...new Set(on.flatMap(({ view }) => view.calledBy ?? []))],
         failed: seen.failed(domain),
         nodes: on.map(({ node, view }) => domainOnNode(node, view)),
       };
@@ -125,10 +124,11 @@ function versionPart({ version, hash, state, since, findings }: VersionPart): Ve
 }
 
 function summaryOf(seen: Seen, nodes: readonly NodePart[], domains: readonly DomainPart[]): Summary {
+  const countedOver = spanOf(seen);
   const troubles = [
     ...(seen.problem === undefined ? [] : [trouble(seen.problem, '/nodes')]),
     ...nodes.flatMap((node) => troublesOfNode(node, seen.nowMs)),
-    ...domains.flatMap(troublesOfDomain),
+    ...domains.flatMap((domain) => troublesOfDomain(domain, countedOver)),
     ...absentRoles(seen),
     ...waitingWrites(seen),
     ...driftWords(seen.fleet),
@@ -140,7 +140,8 @@ function summaryOf(seen: Seen, nodes: readonly NodePart[], domains: readonly Dom
     ...{ health, troubles, nodes: answering, domains: domains.length, failures },
     refused: domains.reduce((sum, domain) => sum + domain.refused, 0),
     countedSince: new Date(seen.countedSinceMs).toISOString(),
-    sentence: sentenceOf({ health, troubles, nodes: answering, domains: domains.length, failures }, seen),
+    countedOver,
+    sentence: sentenceOf({ health, troubles, nodes: answering, domains: domains.length, failures, countedOver }),
   };
 }
 
@@ -150,15 +151,18 @@ function healthOf(troubles: readonly Trouble[], nodes: number): Health {
   return troubles.length > 0 ? 'attention' : 'well';
 }
 
-function sentenceOf(
-  { health, troubles, nodes, domains, failures }: Omit<Summary, 'sentence' | 'refused' | 'countedSince'>,
-  { nowMs, countedSinceMs }: Seen,
-): string {
+/** Words for the time over which requests are counted. */
+function spanOf({ nowMs, countedSinceMs }: Pick<Seen, 'nowMs' | 'countedSinceMs'>): string {
+  const minutes = Math.ceil((nowMs - countedSinceMs) / 60_000);
+  if (minutes >= 60) return 'the last hour';
+  return minutes <= 1 ? 'the last minute' : `the last ${String(minutes)} minutes`;
+}
+
+type Counted = Omit<Summary, 'sentence' | 'refused' | 'countedSince'>;
+
+function sentenceOf({ health, troubles, nodes, domains, failures, countedOver }: Counted): string {
   if (health === 'unknown') return 'No node has answered yet.';
-  const minutes = Math.floor((nowMs - countedSinceMs) / 60_000);
-  const over =
-    minutes >= 59 ? 'the last hour' : minutes < 1 ? 'the last moments' : `the last ${many(minutes, 'minute')}`;
-  const counted = `${many(nodes, 'node')}, ${many(domains, 'domain')}, ${many(failures, 'failure')} in ${over}`;
+  const counted = `${many(nodes, 'node')}, ${many(domains, 'domain')}, ${many(failures, 'failure')} in ${countedOver}`;
   const serious = troubles.filter(({ level }) => level === 'trouble').length;
   if (serious > 0) return `${serious === 1 ? 'Something is' : `${String(serious)} things are`} wrong: ${counted}`;
   if (health === 'well') return `All is well: ${counted}`;
@@ -254,7 +258,8 @@ function withReason(domain: string, what: string, candidate: VersionPart | undef
   return `${said}: ${reason.length > MAX_REASON ? `${reason.slice(0, MAX_REASON).toWellFormed()}…` : reason}`;
 }
 
-function troublesOfDomain({ domain, nodes, queues, failures }: DomainPart): readonly Trouble[] {
+function troublesOfDomain(part: DomainPart, countedOver: string): readonly Trouble[] {
+  const { domain, nodes, queues, failures } = part;
   const path = `/domains/${domain}`;
   const versions = new Set(nodes.flatMap(({ live }) => (live === undefined ? [] : [live.hash])));
   const waits = nodes.find(({ candidate }) => candidate?.state === 'waiting');
@@ -276,6 +281,6 @@ function troublesOfDomain({ domain, nodes, queues, failures }: DomainPart): read
     ...(refused === undefined ? [] : [look(withReason(domain, 'was refused', refused.candidate), path)]),
     ...(long === undefined ? [] : [look(`${many(long.ready, 'message')} for ${domain} wait.`, path)]),
     ...(nodes.some(({ paused }) => paused) ? [look(`Rollouts of ${domain} are paused.`, path)] : []),
-    ...(failures > 0 ? [look(`${many(failures, 'request')} of ${domain} failed.`, path)] : []),
+    ...(failures > 0 ? [look(`${many(failures, 'request')} of ${domain} failed in ${countedOver}.`, path)] : []),
   ];
 }

@@ -4,6 +4,7 @@ import { BedsError } from '#sdk/template';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { domain as domainName, letterFields, letterId } from '../admin/commands.js';
+import type { Answer, Refusal } from '../admin/protocol.js';
 import { Mutex } from '../deploy/mutex.js';
 import { adminErrors } from '../errors/admin.js';
 import { dashboardErrors } from '../errors/dashboard.js';
@@ -23,6 +24,7 @@ import type {
 } from './contract.js';
 import { accountOf, Identities, mayAct, type Person, tokensOf } from './identities.js';
 import { Kept } from './kept.js';
+import { networkOf } from './network.js';
 import { Nodes } from './nodes.js';
 import { Orders, problemOf } from './orders.js';
 import { Streams } from './streams.js';
@@ -213,7 +215,7 @@ export class DashboardServer {
       if (!read.success) throw dashboardErrors.make('BEDS_DASHBOARD_INVALID');
       const device = (request.headers['user-agent'] ?? '').slice(0, 200);
       const { data } = read;
-      const person = await this.#signIns.run(request.ip, async () =>
+      const person = await this.#signIns.run(networkOf(request.ip), async () =>
         'key' in data
           ? this.#identities.signInByKey(data.key)
           : this.#identities.signIn(data, { address: request.ip, device }),
@@ -316,12 +318,7 @@ export class DashboardServer {
       { ...read.data, limit: 100 },
       { timeoutMs: LETTERS_MS, expected: 1 },
     );
-    const [answer] = answers;
-    if (answer === undefined) throw adminErrors.make('BEDS_ADMIN_NO_NODES');
-    if (!answer.ok) {
-      const { code, message, hint: action = '' } = answer.error;
-      throw new BedsError(code, { message, status: 'unavailable', action });
-    }
+    const [answer] = answered(answers);
     return answer.result;
   }
 
@@ -344,18 +341,16 @@ export class DashboardServer {
       this.#nodes.query('history', { domain }, ask),
       this.#nodes.query('callers', { domain }, ask),
     ]);
-    const good = <R>(answers: readonly ({ readonly node: string } & ({ ok: true; result: R } | { ok: false }))[]) =>
-      answers.flatMap((answer) => (answer.ok ? [{ node: answer.node, result: answer.result }] : []));
     const on = <T extends object>(node: string, entries: readonly T[]) => entries.map((entry) => ({ node, ...entry }));
-    const counted = good(callers);
+    const counted = answered(callers);
     return {
       domain,
-      history: good(history)
+      history: answered(history)
         .flatMap(({ node, result }) => on(node, result.entries))
         .sort((a, b) => (a.at < b.at ? 1 : -1))
         .slice(0, 200),
-      refusals: good(versions).flatMap(({ node, result }) => on(node, result.refusals)),
-      quarantined: good(versions).flatMap(({ node, result }) => on(node, result.quarantined)),
+      refusals: answered(versions).flatMap(({ node, result }) => on(node, result.refusals)),
+      quarantined: answered(versions).flatMap(({ node, result }) => on(node, result.quarantined)),
       callers: sumCallers(counted.flatMap(({ result }) => result.callers)),
       countedDays: Math.max(0, ...counted.map(({ result }) => result.countedDays)),
       operations: sumOperations(counted.flatMap(({ result }) => result.operations)),
@@ -448,6 +443,16 @@ export class DashboardServer {
     if (isGzip) reply.header('content-encoding', 'gzip');
     return reply.code(200).send(isGzip ? asset.gzip : asset.content);
   }
+}
+
+/** What nodes answered. Throws where none did: that nothing is known is not the same as that there is nothing. */
+function answered<R>(answers: readonly (Answer<R> | Refusal)[]): readonly [Answer<R>, ...Answer<R>[]] {
+  const [first, ...others] = answers.filter((answer) => answer.ok);
+  if (first !== undefined) return [first, ...others];
+  const [refused] = answers.flatMap((answer) => (answer.ok ? [] : [answer]));
+  if (refused === undefined) throw adminErrors.make('BEDS_ADMIN_NO_NODES');
+  const { code, message, hint: action = '' } = refused.error;
+  throw new BedsError(code, { message, status: 'unavailable', action });
 }
 
 function httpStatusOf(error: unknown): number {

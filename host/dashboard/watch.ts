@@ -249,10 +249,12 @@ export class Watch {
   }
 }
 
-/** Queues as they were seen last. */
+/** Queues and callers as they were seen last. */
 function withQueuesOf(status: NodeStatus, before: NodeStatus | undefined): NodeStatus {
-  const known = new Map(before?.domains.map(({ domain, queues }) => [domain, queues]));
-  return { ...status, domains: status.domains.map((view) => ({ ...view, queues: known.get(view.domain) ?? [] })) };
+  const known = new Map(
+    before?.domains.map(({ domain, queues, calledBy = [] }) => [domain, { queues, calledBy }] as const),
+  );
+  return { ...status, domains: status.domains.map((view) => ({ ...view, ...known.get(view.domain) })) };
 }
 
 /** What the nodes say where none of them answers the question. */

@@ -46,6 +46,8 @@ const GOING_BACK: ReadonlySet<Cause> = new Set(['boot', 'refresh', 'quarantine',
 
 /** These bring no other version. */
 const BESIDE: ReadonlySet<Cause> = new Set(['boot', 'refresh']);
+/** Of each domain, where only their names are told. */
+const MAX_NAMED_CLIENTS = 10;
 
 /** What a person may order of this host, and ask it: events for the state, and views of it. */
 export class Operator implements Operations, Inspections {
@@ -253,6 +255,10 @@ export class Operator implements Operations, Inspections {
   callers(domain: string): ReturnType<Inspections['callers']> {
     const { ledger } = this.#options;
     return { callers: ledger.callersOfDomain(domain), countedDays: ledger.countedDays() };
+  }
+
+  clients(): ReturnType<Inspections['clients']> {
+    return this.#options.ledger.clientsByDomain(MAX_NAMED_CLIENTS);
   }
 
   /** n.b. what is only kept is read from the stage; what is no longer there nobody can go back to. */

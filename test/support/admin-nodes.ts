@@ -85,6 +85,11 @@ export class ScriptedControl implements Operations, Inspections {
     return { callers: this.called, countedDays: 3 };
   }
 
+  clients(): ReturnType<Inspections['clients']> {
+    const names = [...new Set(this.called.map(({ client }) => client))];
+    return new Map([...this.views.keys()].map((domain) => [domain, names]));
+  }
+
   /** A change of state, on the board and in the history. */
   note(
     receipt: Pick<Receipt, 'domain' | 'version' | 'hash'>,

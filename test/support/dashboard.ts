@@ -95,6 +95,7 @@ const DOCS_PICTURES = {
   names: [
     ...['overview', 'trial', 'faults-desktop-light', 'logs-desktop-dark', 'graphs-desktop-light', 'stranger-phone'],
     ...['objects-desktop-light', 'users-desktop-light', 'dead-letters-desktop-light', 'audit-desktop-light'],
+    ...['design-review-desktop-light', 'design-planned-phone-dark'],
   ],
 } as const;
 

@@ -61,7 +61,10 @@ export function Chart({ title, words, points, begin, end, gapMs, tone }: ChartPr
       >
         <path class="ground" d={`M0 ${String(HEIGHT - 0.5)}H${String(WIDTH)}`} />
         <path class="area" d={pieces.map((piece) => areaOf(piece)).join('')} />
-        <path class="line" d={pieces.map((piece) => `M${piece.join('L')}${piece.length === 1 ? 'h1' : ''}`).join('')} />
+        <path
+          class="line"
+          d={pieces.map((piece) => `M${piece.join('L')}${piece.length === 1 ? 'h-3' : ''}`).join('')}
+        />
         {found !== undefined && <path class="pointed" d={`M${x(found.at).toFixed(1)} 0V${String(HEIGHT)}`} />}
       </svg>
       <p class="note axis">

@@ -1,6 +1,6 @@
 import { render, type VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import type { Me, OrderOutcome, Problem, SignedIn as SignedInAs } from '../contract.js';
+import type { Me, OrderOutcome, Problem, Role, SignedIn as SignedInAs } from '../contract.js';
 import { api, problemOf, Refused } from './api.js';
 import { Deploy, DropPlace, filesOf } from './deploy.js';
 import { type Asked, Confirm, type Done } from './dialog.js';
@@ -224,6 +224,12 @@ const PAGES = [
   ['/audit', 'Audit'],
 ] as const;
 
+const ROLE_WORDS: Readonly<Record<Role, string>> = {
+  viewer: 'viewer: may look',
+  operator: 'operator: may give orders',
+  dba: 'dba: may give orders and change databases',
+};
+
 function Sidebar({ live, me, path, onLeave }: SidebarProps): VNode {
   const { domains, summary } = live;
   const theme = useTheme();
@@ -254,13 +260,13 @@ function Sidebar({ live, me, path, onLeave }: SidebarProps): VNode {
       </nav>
       <div class="person">
         <p>
-          {me.name}
-          <small>{me.role}</small>
+          <small>{me.id === '' ? 'Signed in with' : 'Signed in as'}</small> {me.name}
+          {me.role !== undefined && <small>{ROLE_WORDS[me.role]}</small>}
         </p>
         <label class="row">
-          <span class="unseen">Colours</span>
+          <small>Colours</small>
           <select value={theme} onChange={(event) => setTheme(event.currentTarget.value)}>
-            <option value="">auto</option>
+            <option value="">as on this device</option>
             <option value="light">light</option>
             <option value="dark">dark</option>
           </select>

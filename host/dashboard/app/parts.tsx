@@ -249,3 +249,11 @@ export function NodeChoice({ live, value, set }: OneOfProps): VNode {
 export function Empty({ children }: { readonly children: ComponentChildren }): VNode {
   return <p class="empty">{typeof children === 'string' ? <Words text={children} /> : children}</p>;
 }
+
+export function Loading(): VNode {
+  return (
+    <div class="loading" role="status">
+      <p>Asking the nodes …</p>
+    </div>
+  );
+}

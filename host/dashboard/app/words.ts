@@ -67,6 +67,11 @@ export const RANGES = [
   ['31536000', 'a year'],
 ] as const;
 
+/** What a client calls itself. */
+export function callerName(client: string): string {
+  return client === '' ? 'gives no name' : client === '*' ? 'others' : client;
+}
+
 export function count(value: number, word: string): string {
   return `${value.toLocaleString('en')} ${word}${value === 1 ? '' : 's'}`;
 }

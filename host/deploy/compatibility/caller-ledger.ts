@@ -145,6 +145,24 @@ export class CallerLedger {
       .sort((a, b) => b.callsPerDay - a.callsPerDay);
   }
 
+  /** Who calls each domain, busiest first, over the days that are kept; the first `most` of each. */
+  clientsByDomain(most: number): ReadonlyMap<string, readonly string[]> {
+    this.#prune();
+    const sums = new Map<string, Map<string, number>>();
+    for (const { counts } of this.#days.values()) {
+      for (const { domain, client, calls } of counts.values()) {
+        const ofDomain = sums.get(domain) ?? new Map<string, number>();
+        sums.set(domain, ofDomain.set(client, (ofDomain.get(client) ?? 0) + calls));
+      }
+    }
+    const busiest = (clients: ReadonlyMap<string, number>): readonly string[] =>
+      [...clients]
+        .sort(([a, some], [b, others]) => others - some || (a < b ? -1 : 1))
+        .slice(0, most)
+        .map(([client]) => client);
+    return new Map([...sums].map(([domain, clients]) => [domain, busiest(clients)]));
+  }
+
   /** Days that the count covers, as a fraction; at most the days that are kept. */
   countedDays(): number {
     const { days, nowMs } = this.#options;

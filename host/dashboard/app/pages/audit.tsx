@@ -1,8 +1,7 @@
 import type { VNode } from 'preact';
 import { api } from '../api.js';
 import { useAsked } from '../asked.js';
-import { Ago, Empty, Mark, Missing, Table, Title, Words } from '../parts.js';
-import { Loading } from './overview.js';
+import { Ago, Empty, Loading, Mark, Missing, Table, Title, Words } from '../parts.js';
 
 const LOOK_MS = 5_000;
 

@@ -3,9 +3,8 @@ import { useEffect, useState } from 'preact/hooks';
 import type { DeadLetterDetail, LetterFilter, DeadLetterView, LetterList, Me, Problem } from '../../contract.js';
 import { api, problemOf } from '../api.js';
 import { type Asked, Dialog } from '../dialog.js';
-import { Ago, Empty, ProblemBox, Section, Table, Title, Words } from '../parts.js';
+import { Ago, Empty, Loading, ProblemBox, Section, Table, Title, Words } from '../parts.js';
 import { count } from '../words.js';
-import { Loading } from './overview.js';
 
 interface DeadLettersProps {
   readonly me: Me;

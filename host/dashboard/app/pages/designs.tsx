@@ -5,9 +5,8 @@ import { api } from '../api.js';
 import { useAsked } from '../asked.js';
 import { type Asked, Dialog } from '../dialog.js';
 import type { State } from '../live.js';
-import { Ago, Choice, Empty, Findings, Mark, ProblemBox, Section, Table, Title, To } from '../parts.js';
+import { Ago, Choice, Empty, Findings, Loading, Mark, ProblemBox, Section, Table, Title, To } from '../parts.js';
 import { count, type Tone } from '../words.js';
-import { Loading } from './overview.js';
 import { Buttons, textOf, useSent } from './users.js';
 
 const STAGES: Readonly<Record<DesignStage, readonly [Tone, string]>> = {

@@ -8,6 +8,7 @@ import type {
   Me,
   OperationPart,
   Problem,
+  Summary,
 } from '../../contract.js';
 import { api, problemOf } from '../api.js';
 import { useAsked } from '../asked.js';
@@ -19,6 +20,7 @@ import {
   Empty,
   Findings,
   Hash,
+  Loading,
   Mark,
   Missing,
   Section,
@@ -28,11 +30,11 @@ import {
   Title,
   To,
 } from '../parts.js';
-import { FAILURE_WORDS, millis, MINUTES, rate, span } from '../words.js';
+import { callerName, count, FAILURE_WORDS, millis, rate, span } from '../words.js';
 import { FaultTable } from './faults.js';
 import { Curves } from './graphs.js';
 import { UseTable } from './objects.js';
-import { Loading, toneOf } from './overview.js';
+import { callerWords, countedNote, toneOf } from './overview.js';
 
 interface DomainPageProps {
   readonly name: string;
@@ -54,7 +56,8 @@ export function DomainPage({ name, live, me, ask, drop }: DomainPageProps): VNod
       <Title document={name}>{name}</Title>
       {part === undefined ? (
         <Empty>
-          No node serves {name} or tries to. <To path="/">Back to the overview</To>
+          {live.nodes.length === 0 ? 'No node has answered yet.' : `No node serves ${name} or tries to.`}{' '}
+          <To path="/">Back to the overview</To>
         </Empty>
       ) : (
         <>
@@ -67,21 +70,25 @@ export function DomainPage({ name, live, me, ask, drop }: DomainPageProps): VNod
           )}
           <Rollout part={part} />
           <Where part={part} />
-          <Failed part={part} since={live.summary.countedSince} />
+          <Failed part={part} summary={live.summary} />
           <FaultsOf domain={name} />
-          <Curves domain={name} seconds={DAY_S} isQuiet />
-          {drop !== null && <section aria-label="Deploy">{drop}</section>}
         </>
       )}
       {problem !== undefined && <Missing problem={problem} />}
       {details === undefined && problem === undefined && <Loading />}
       {details !== undefined && (
         <>
+          <Callers details={details} />
           <Versions details={details} part={part} ask={mayOrder ? ask : undefined} />
           <Operations details={details} part={part} />
-          <Callers details={details} />
-          <ObjectsOf domain={name} />
           <History details={details} />
+        </>
+      )}
+      {part !== undefined && (
+        <>
+          <ObjectsOf domain={name} />
+          <Curves domain={name} seconds={DAY_S} title="The last day" />
+          {drop !== null && <section aria-label="Deploy">{drop}</section>}
         </>
       )}
     </>
@@ -89,7 +96,7 @@ export function DomainPage({ name, live, me, ask, drop }: DomainPageProps): VNod
 }
 
 const SECTIONS = ['Where it runs', 'What failed', 'Faults by line'];
-const MORE_SECTIONS = ['Other versions', 'Who calls it', 'History'];
+const MORE_SECTIONS = ['Who calls it', 'Other versions', 'History'];
 
 /** The page is long: what one comes for is one step away. `isWhole`: the rest of it is there as well. */
 function OnThisPage({ isWhole }: { readonly isWhole: boolean }): VNode {
@@ -115,6 +122,7 @@ function useDetails(name: string, part: DomainPart | undefined): { details?: Dom
     paused,
   ]);
   const key = JSON.stringify(states);
+  const isWrong = answer.problem !== undefined;
   useEffect(() => {
     let isWanted = true;
     const look = (): void => {
@@ -126,13 +134,13 @@ function useDetails(name: string, part: DomainPart | undefined): { details?: Dom
     look();
     // The history is written a moment later.
     const later = setTimeout(look, 1_500);
-    const timer = setInterval(look, 30_000);
+    const timer = setInterval(look, isWrong ? 3_000 : 30_000);
     return () => {
       isWanted = false;
       clearTimeout(later);
       clearInterval(timer);
     };
-  }, [name, key]);
+  }, [name, key, isWrong]);
   return answer.details?.domain === undefined || answer.details.domain === name ? answer : {};
 }
 
@@ -151,7 +159,8 @@ function Standing({ part }: { readonly part: DomainPart }): VNode {
           : `${versions.join(' and ')} is live`}
       {versions.length > 0 &&
         ` on ${String(nodes.filter(({ live }) => live !== undefined).length)} of ${String(nodes.length)} nodes`}
-      {` · ${rate(requestsPerSecond)} requests a second`}
+      {` · ${rate(requestsPerSecond)} requests a second now`}
+      {part.callers.length > 0 && ` · called by ${callerWords(part)}`}
       {waiting > 0 && ` · ${waiting.toLocaleString('en')} messages wait`}
       {nodes.some(({ paused }) => paused) && <span class="tag">rollouts are paused</span>}
     </p>
@@ -307,14 +316,15 @@ function Where({ part }: { readonly part: DomainPart }): VNode {
   );
 }
 
-function Failed({ part, since }: { readonly part: DomainPart; readonly since: string }): VNode {
+function Failed({ part, summary }: { readonly part: DomainPart; readonly summary: Summary }): VNode {
   const { failed, refused } = part;
-  const from = new Date(since).toLocaleTimeString([], MINUTES);
-  const note = `Since ${from}. ${refused.toLocaleString('en')} more were asked wrongly, and told so.`;
+  const refusedWords =
+    refused === 0 ? '' : ` ${count(refused, 'more request')} had a mistake of the caller, and were told so.`;
+  const note = `${countedNote(summary)}${refusedWords}`;
   return (
     <Section title="What failed" note={note}>
       {failed.length === 0 ? (
-        <Empty>Nothing.</Empty>
+        <Empty>No request failed.</Empty>
       ) : (
         <Table label="What failed" head={['Node', 'Version', 'Why', '#Requests']}>
           {failed.map(({ node, version, outcome, count }) => (
@@ -419,18 +429,23 @@ function FaultsOf({ domain }: { readonly domain: string }): VNode {
   const ask = (): ReturnType<typeof api.faults> => api.faults({ domain, since: Date.now() - DAY_S * 1_000 });
   const { answer: groups, problem } = useAsked(ask, { about: domain, everyMs: FAULTS_MS });
   return (
-    <Section title="Faults by line" note="Of the last day, with the line of its source.">
+    <Section title="Faults by line" note="In the last day.">
       {problem !== undefined && <Missing problem={problem} />}
       {groups === undefined && problem === undefined && <Loading />}
-      {groups?.length === 0 && <Empty>None.</Empty>}
+      {groups?.length === 0 && <Empty>No fault in the last day.</Empty>}
       {groups !== undefined && groups.length > 0 && <FaultTable groups={groups} since={String(DAY_S)} />}
     </Section>
   );
 }
 
-function ObjectsOf({ domain }: { readonly domain: string }): VNode | null {
-  const { answer } = useAsked(() => api.objects(), { about: '', everyMs: OBJECTS_MS });
-  return answer === undefined ? null : <UseTable view={answer} domain={domain} />;
+function ObjectsOf({ domain }: { readonly domain: string }): VNode {
+  const { answer, problem } = useAsked(() => api.objects(), { about: '', everyMs: OBJECTS_MS });
+  if (answer !== undefined) return <UseTable view={answer} domain={domain} />;
+  return (
+    <Section title="Used database objects">
+      {problem === undefined ? <Loading /> : <Missing problem={problem} />}
+    </Section>
+  );
 }
 
 interface OperationsProps {
@@ -486,7 +501,7 @@ function Callers({ details }: { readonly details: DomainDetails }): VNode {
         <Table label="Callers" head={['Client', 'Operation', '#Calls a day']}>
           {callers.map(({ client, operation, callsPerDay }) => (
             <tr key={`${client} ${operation}`}>
-              <th scope="row">{client === '' ? 'gives no name' : client === '*' ? 'others' : client}</th>
+              <th scope="row">{callerName(client)}</th>
               <td>{operation}</td>
               <td class="number">{rate(callsPerDay)}</td>
             </tr>

@@ -3,10 +3,9 @@ import type { FaultGroup } from '../../contract.js';
 import { api } from '../api.js';
 import { useAsked } from '../asked.js';
 import type { State } from '../live.js';
-import { Ago, Choice, Empty, Missing, Table, Title, To, DomainChoice } from '../parts.js';
+import { Ago, Choice, DomainChoice, Empty, Loading, Missing, Table, Title, To } from '../parts.js';
 import { pathWith, useConditions } from '../route.js';
 import { SINCE } from '../words.js';
-import { Loading } from './overview.js';
 
 const LOOK_MS = 5_000;
 const JOINED = /: [\d,]+ more like it in .*$/;

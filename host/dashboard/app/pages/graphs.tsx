@@ -1,13 +1,12 @@
 import type { VNode } from 'preact';
-import type { Series, SeriesPoint } from '../../contract.js';
+import type { Problem, Series, SeriesPoint } from '../../contract.js';
 import { api } from '../api.js';
 import { useAsked } from '../asked.js';
 import { Chart } from '../chart.js';
 import type { State } from '../live.js';
-import { Choice, Empty, Missing, Title, DomainChoice, NodeChoice } from '../parts.js';
+import { Choice, DomainChoice, Empty, Loading, Missing, NodeChoice, Section, Title } from '../parts.js';
 import { useConditions } from '../route.js';
 import { count, millis, perSecond, RANGES, rate } from '../words.js';
-import { Loading } from './overview.js';
 
 const POINTS = 240;
 const FEWEST_MS = 5_000;
@@ -36,8 +35,8 @@ interface CurvesProps {
   readonly domain?: string | undefined;
   readonly node?: string | undefined;
   readonly seconds: number;
-  /** Among other things: where there is nothing to draw, nothing is said. */
-  readonly isQuiet?: true;
+  /** As a section of another page: where nobody keeps numbers, it is not there. */
+  readonly title?: string;
 }
 
 interface Drawn extends Series {
@@ -45,7 +44,19 @@ interface Drawn extends Series {
   readonly end: number;
 }
 
-export function Curves({ domain, node, seconds, isQuiet }: CurvesProps): VNode | null {
+export function Curves({ title, ...of }: CurvesProps): VNode | null {
+  const { drawn, problem } = useSeries(of);
+  const isKept = problem?.code !== 'BEDS_DASHBOARD_NOTHING_KEPT';
+  if (title === undefined) return <Drawing {...{ drawn, problem }} domain={of.domain} />;
+  if (!isKept && drawn === undefined) return null;
+  return (
+    <Section title={title}>
+      <Drawing {...{ drawn, problem }} domain={of.domain} />
+    </Section>
+  );
+}
+
+function useSeries({ domain, node, seconds }: Omit<CurvesProps, 'title'>): DrawingProps {
   const ask = async (): Promise<Drawn> => {
     const end = Date.now();
     const begin = end - seconds * 1_000;
@@ -59,7 +70,15 @@ export function Curves({ domain, node, seconds, isQuiet }: CurvesProps): VNode |
   };
   const everyMs = Math.max(FEWEST_MS, (seconds * 1_000) / POINTS);
   const { answer: drawn, problem } = useAsked(ask, { about: JSON.stringify([domain, node, seconds]), everyMs });
-  if (isQuiet && (drawn?.points.length ?? 0) === 0) return null;
+  return { drawn, problem };
+}
+
+interface DrawingProps {
+  readonly drawn: Drawn | undefined;
+  readonly problem: Problem | undefined;
+}
+
+function Drawing({ drawn, problem, domain }: DrawingProps & Pick<CurvesProps, 'domain'>): VNode {
   if (problem !== undefined && drawn === undefined) return <Missing problem={problem} />;
   if (drawn === undefined) return <Loading />;
   if (drawn.points.length === 0) return <Empty>Nothing was measured in this time.</Empty>;
@@ -88,7 +107,7 @@ export function Curves({ domain, node, seconds, isQuiet }: CurvesProps): VNode |
         {hasMemory && curve('Memory', ({ memoryMb }) => memoryMb, { words: (value) => `${rate(value)} MB` })}
         {!domain && curve('Processor', ({ cpuPercent }) => cpuPercent, { words: (value) => `${rate(value)} %` })}
       </div>
-      {!isQuiet && <p class="note">{[swapWords(points), ...(hasMemory ? [] : [NO_MEMORY])].join(' ')}</p>}
+      <p class="note">{[swapWords(points), ...(hasMemory ? [] : [NO_MEMORY])].join(' ')}</p>
     </>
   );
 }

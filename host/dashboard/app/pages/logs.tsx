@@ -4,10 +4,9 @@ import type { LogLine } from '../../contract.js';
 import { api } from '../api.js';
 import { useAsked } from '../asked.js';
 import type { State } from '../live.js';
-import { Choice, Empty, Missing, Title, To, DomainChoice, NodeChoice } from '../parts.js';
+import { Choice, DomainChoice, Empty, Loading, Missing, NodeChoice, Title, To } from '../parts.js';
 import { pathWith, useConditions } from '../route.js';
 import { count, LEVELS, levelOf, MINUTES, SINCE } from '../words.js';
-import { Loading } from './overview.js';
 
 const FOLLOW_MS = 2_000;
 const MAX_LINES = 500;

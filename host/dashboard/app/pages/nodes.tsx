@@ -1,9 +1,8 @@
 import type { VNode } from 'preact';
 import type { BrokerPart, FleetPart, NodePart } from '../../contract.js';
 import type { State } from '../live.js';
-import { Ago, Empty, Hash, Mark, Section, Table, Title, To } from '../parts.js';
+import { Ago, Empty, Hash, Loading, Mark, Section, Table, Title, To } from '../parts.js';
 import { count, type Tone } from '../words.js';
-import { Loading } from './overview.js';
 
 /** Every node with what runs in it. */
 export function Nodes({ live }: { readonly live: State }): VNode {

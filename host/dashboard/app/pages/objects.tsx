@@ -2,10 +2,9 @@ import type { VNode } from 'preact';
 import type { ObjectsView } from '../../contract.js';
 import { api } from '../api.js';
 import { useAsked } from '../asked.js';
-import { Ago, Empty, Missing, Section, Table, Title, To } from '../parts.js';
+import { Ago, Empty, Loading, Missing, Section, Table, Title, To } from '../parts.js';
 import { go, pathWith, useConditions } from '../route.js';
 import { millis, MINUTES, rate } from '../words.js';
-import { Loading } from './overview.js';
 
 const LOOK_MS = 15_000;
 

@@ -2,8 +2,11 @@ import type { VNode } from 'preact';
 import type { DomainPart, Health, Sample, Summary } from '../../contract.js';
 import { Chart, type Point } from '../chart.js';
 import type { State } from '../live.js';
-import { Ago, Empty, Mark, Section, StateName, Table, Title, To, Words } from '../parts.js';
-import { FAILURE_WORDS, MINUTES, perSecond, rate, type Tone } from '../words.js';
+import { api } from '../api.js';
+import { useAsked } from '../asked.js';
+import { Ago, Empty, Loading, Mark, Section, StateName, Table, Title, To, Words } from '../parts.js';
+import { callerName, FAILURE_WORDS, MINUTES, perSecond, rate, type Tone } from '../words.js';
+import { FaultTable } from './faults.js';
 import { NodeTable } from './nodes.js';
 
 export const HEALTH_TONE: Readonly<Record<Health, Tone>> = {
@@ -20,18 +23,20 @@ export function Overview({ live, deploy }: { readonly live: State; readonly depl
   return (
     <>
       <Headline summary={summary} />
-      <LastHour samples={samples} />
-      <Section title="Domains" note={`Failures are counted since ${clock(summary.countedSince)}.`}>
+      <Section title="Domains" note={domains.length > 0 && timesNote(summary)}>
         {domains.length === 0 ? <NoDomains hasNodes={nodes.length > 0} /> : <DomainTable domains={domains} />}
         {deploy}
       </Section>
-      {domains.length > 0 && <WhatFailed domains={domains} since={summary.countedSince} />}
+      {domains.length > 0 && <WhatFailed domains={domains} summary={summary} />}
       <Section title="Nodes">
         {nodes.length === 0 ? (
           <Empty>No node has answered yet. `beds start` runs one; it must use the same RabbitMQ and amqp.prefix.</Empty>
         ) : (
           <NodeTable nodes={nodes} />
         )}
+      </Section>
+      <Section title="Requests and failures" note={countedNote(summary)}>
+        <LastHour samples={samples} />
       </Section>
     </>
   );
@@ -56,14 +61,6 @@ function LastHour({ samples }: { readonly samples: readonly Sample[] }): VNode {
   );
 }
 
-export function Loading(): VNode {
-  return (
-    <div class="loading" role="status">
-      <p>Asking the nodes …</p>
-    </div>
-  );
-}
-
 function Headline({ summary }: { readonly summary: Summary }): VNode {
   const { health, sentence, troubles } = summary;
   return (
@@ -77,7 +74,7 @@ function Headline({ summary }: { readonly summary: Summary }): VNode {
         <ul class="troubles">
           {troubles.map(({ level, words, path }) => (
             <li key={words}>
-              <Mark tone={level} />
+              <Mark tone={level} />{' '}
               <To path={path}>
                 <Words text={words} />
               </To>
@@ -101,15 +98,20 @@ function NoDomains({ hasNodes }: { readonly hasNodes: boolean }): VNode {
 
 const MOST_FAILED = 10;
 
+interface WhatFailedProps {
+  readonly domains: readonly DomainPart[];
+  readonly summary: Summary;
+}
+
 /** What failed and where, of all domains, the most first. */
-function WhatFailed({ domains, since }: { readonly domains: readonly DomainPart[]; readonly since: string }): VNode {
+function WhatFailed({ domains, summary }: WhatFailedProps): VNode {
   const all = domains
     .flatMap(({ domain, failed }) => failed.map((each) => ({ domain, ...each })))
     .toSorted((a, b) => b.count - a.count);
   return (
-    <Section title="What failed" note={`In the last hour, counted since ${clock(since)}.`}>
+    <Section title="What failed" note={countedNote(summary)}>
       {all.length === 0 ? (
-        <Empty>Nothing.</Empty>
+        <Empty>No request failed.</Empty>
       ) : (
         <Table label="What failed" head={['Domain', 'Version', 'Node', 'Why', '#Requests']}>
           {all.slice(0, MOST_FAILED).map(({ domain, version, node, outcome, count }) => (
@@ -128,21 +130,36 @@ function WhatFailed({ domains, since }: { readonly domains: readonly DomainPart[
       {all.length > MOST_FAILED && (
         <p class="note">{all.length - MOST_FAILED} more are on the pages of their domains.</p>
       )}
-      {all.length > 0 && (
-        <p>
-          <To path="/faults">The lines of code where it failed</To>
-        </p>
-      )}
+      <LinesThatFailed />
     </Section>
+  );
+}
+
+const LINES_MS = 10_000;
+const MOST_LINES = 5;
+
+/** Where in the code it failed. n.b. where nobody keeps faults, nothing is said: the page of faults says why. */
+function LinesThatFailed(): VNode | null {
+  const ask = (): ReturnType<typeof api.faults> => api.faults({ since: Date.now() - HOUR_MS });
+  const { answer: groups } = useAsked(ask, { about: '', everyMs: LINES_MS });
+  if (groups === undefined || groups.length === 0) return null;
+  return (
+    <>
+      <h3>In which line of code, in the last hour</h3>
+      <FaultTable groups={groups.slice(0, MOST_LINES)} since={String(HOUR_MS / 1_000)} />
+      <p>
+        <To path="/faults">All faults</To>
+      </p>
+    </>
   );
 }
 
 function DomainTable({ domains }: { readonly domains: readonly DomainPart[] }): VNode {
   const hasLatency = domains.some(({ p95Ms }) => p95Ms !== undefined);
   const latency = hasLatency ? ['#95 % within'] : [];
-  const head = ['Domain', 'Live version', 'Since', 'Other version', '#Requests/s', ...latency];
+  const head = ['Domain', 'Live version', 'Since', 'Other version', 'Called by', '#Requests/s', ...latency];
   return (
-    <Table label="Domains" head={[...head, '#Failures', '#Waiting messages']}>
+    <Table label="Domains" head={[...head, '#Failed', '#Waiting']}>
       {domains.map((part) => (
         <DomainRow key={part.domain} part={part} hasLatency={hasLatency} />
       ))}
@@ -174,6 +191,7 @@ function DomainRow({ part, hasLatency }: { readonly part: DomainPart; readonly h
         )}
         {nodes.some(({ paused }) => paused) && <span class="tag">paused</span>}
       </td>
+      <td>{callerWords(part)}</td>
       <td class={requestsPerSecond > 0 ? 'number' : 'number zero'}>{rate(requestsPerSecond)}</td>
       {hasLatency && (
         <td class={p95Ms === undefined ? 'number zero' : 'number'}>
@@ -218,6 +236,24 @@ export function toneOf({ nodes, failures, queues }: DomainPart): Tone {
   return nodes.some(({ live }) => live !== undefined) ? 'well' : 'busy';
 }
 
-function clock(iso: string): string {
-  return new Date(iso).toLocaleTimeString([], MINUTES);
+const FEW_CALLERS = 3;
+
+/** The busiest of those who call a domain. */
+export function callerWords({ callers }: DomainPart): string {
+  const names = callers.slice(0, FEW_CALLERS).map(callerName).join(', ');
+  // n.b. nodes name some of them only: how many there are is not known here.
+  return callers.length > FEW_CALLERS ? `${names} and more` : names;
+}
+
+/** Over which time the numbers of the table of domains are. */
+function timesNote({ countedOver }: Summary): string {
+  return `Requests a second and waiting messages: now. Failed: in ${countedOver}. 95 % within: in the last 3 minutes.`;
+}
+
+/** Over which time requests are counted, and from when on. */
+export function countedNote({ countedOver, countedSince }: Summary): string {
+  const from = new Date(countedSince).toLocaleTimeString([], MINUTES);
+  return countedOver === 'the last hour'
+    ? 'In the last hour.'
+    : `In ${countedOver}: since ${from}, when this dashboard began to count.`;
 }

@@ -4,9 +4,8 @@ import type { Me, Problem, SessionPart, UserPart } from '../../contract.js';
 import { api, problemOf } from '../api.js';
 import { useAsked } from '../asked.js';
 import { type Asked, Dialog } from '../dialog.js';
-import { Ago, Empty, Mark, Missing, ProblemBox, Table, Title } from '../parts.js';
+import { Ago, Empty, Loading, Mark, Missing, ProblemBox, Table, Title } from '../parts.js';
 import { count } from '../words.js';
-import { Loading } from './overview.js';
 
 const LOOK_MS = 10_000;
 
