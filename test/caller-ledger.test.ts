@@ -110,14 +110,9 @@ describe('the count of callers', () => {
 
   it('names the clients of each domain, busiest first over all days and operations, and no more than asked for', async (t) => {
     const { ledger, clock } = await open(t);
-    const called = (domain: string, operation: string, client: string, count: number): void =>
-      ledger.add([{ domain, operation, client, calls: count }]);
-    called('cities', 'lookup', 'shop', 5);
-    called('cities', 'lookup', 'desk', 7);
+    ledger.add([calls('shop', 5), calls('desk', 7)]);
     clock.ms += DAY_MS;
-    called('cities', 'rename', 'shop', 4);
-    called('cities', 'rename', 'audit', 1);
-    called('orders', 'list', '', 1);
+    ledger.add([calls('shop', 4, 'rename'), calls('audit', 1, 'rename'), { ...calls('', 1), domain: 'orders' }]);
     assert.deepEqual(
       [...ledger.clientsByDomain(2)],
       [
