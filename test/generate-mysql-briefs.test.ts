@@ -47,17 +47,15 @@ describe('what is generated for MySQL and MariaDB', { timeout: 900_000 }, () => 
     const specification = specificationOf(
       JSON.stringify({
         ...{ beds: 1, domain: 'codes', description: 'Records with codes.', store: 'main', zone: 'UTC' },
-        // n.b. nothing of a tool may be absent, so that no update of one clears anything.
-        records: [
-          { ...{ name: 'thing', description: 'A thing', key: ['code'], fields, operations: all } },
-          { ...{ name: 'tool', description: 'A tool', key: ['code'], fields: fields.slice(0, 2), operations: all } },
-        ],
+        records: ['thing', 'tool'].map((name) => ({
+          ...{ name, description: `A ${name}`, key: ['code'], fields, operations: all },
+        })),
         ...{ examples: [], assumptions: [], questions: [] },
       }),
     );
     const stage = await generatedStage(t, { services, specification });
     const memory = simulate(specification);
-    const made = { code: 'ab1', title: 'One' };
+    const made = { code: 'ab1', title: 'One', remark: 'new' };
     const calls: readonly (readonly [string, JsonObject])[] = [
       ...[...all, 'tool_create', 'tool_update', 'tool_delete'].flatMap(
         (operation): (readonly [string, JsonObject])[] => {
@@ -65,8 +63,7 @@ describe('what is generated for MySQL and MariaDB', { timeout: 900_000 }, () => 
           if (operation.endsWith('create')) return [[operation, made], fetch];
           if (operation.endsWith('delete')) return [[operation, { code: 'aB1' }], fetch];
           const update = (values: JsonObject): readonly [string, JsonObject] => [operation, { code: 'aB1', ...values }];
-          const remark = operation === 'update' ? { remark: null } : {};
-          return [update({ title: null }), update({ title: 'Two', ...remark }), fetch];
+          return [update({ title: null }), update({ title: 'Two', remark: null }), fetch];
         },
       ),
     ];

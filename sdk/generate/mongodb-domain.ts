@@ -470,7 +470,7 @@ class MongodbDomain {
     return this.#specification.records.some(
       (record) =>
         record.operations.some(({ kind, name }) => kind === 'update' && name === operation) &&
-        record.fields.some(({ givenAtUpdate }) => givenAtUpdate),
+        record.fields.some(({ givenAtUpdate, optional }) => givenAtUpdate && optional),
     );
   }
 

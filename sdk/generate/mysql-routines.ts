@@ -55,7 +55,7 @@ export interface Routine {
   readonly text: string;
   readonly reads: boolean;
   readonly usesCaller: { readonly id: boolean; readonly roles: boolean };
-  /** An update is told which fields are given as null: absent keeps, null clears, or is refused where there must be a value. */
+  /** Optional fields that an update may clear: absent keeps, null clears. */
   readonly clears: boolean;
   readonly about: string;
 }
@@ -750,8 +750,7 @@ function updateRoutine(record: CheckedRecord, operation: string, formulas: Mysql
   const given = fields.filter((field) => field.givenAtUpdate);
   const place = nowhere(`records.${record.name}`);
   const version = fields.find(({ origin }) => origin === 'version');
-  const clears = given.length > 0;
-  const isCleared = given.some(({ optional }) => optional);
+  const clears = given.some(({ optional }) => optional);
   const set = given.map((field) => {
     const column = `target.${quote(field.name)}`;
     const kept = `COALESCE(p_${field.name}, ${column})`;
@@ -763,7 +762,7 @@ function updateRoutine(record: CheckedRecord, operation: string, formulas: Mysql
   return routineOf(
     {
       operation,
-      about: `Changes what is given of ${withArticle(words(record.name))}${isCleared ? ', clears what p_clears names,' : ''} and answers it.`,
+      about: `Changes what is given of ${withArticle(words(record.name))}${clears ? ', clears what p_clears names,' : ''} and answers it.`,
       parameters: [...[...needed, ...given].map(parameterOf), ...(clears ? [{ name: 'p_clears', type: 'JSON' }] : [])],
       args: [
         ...needed.map((field) => ({ name: field.name, template: field.declared.template, isLoose: false })),

@@ -43,6 +43,8 @@ interface Given {
   readonly spec: object | undefined;
   /** It names a record: one that was made, or one that is not there. */
   readonly isKey?: true;
+  /** Null says nothing: an update keeps what must have a value. */
+  readonly keepsNull?: true;
 }
 
 interface Callable {
@@ -246,8 +248,8 @@ function callablesOf({ records, queries, actions }: CheckedSpecification): reado
 }
 
 function changed(field: CheckedField): Given {
-  const { name, type, spec } = field;
-  return { name, type, spec, optional: true };
+  const { name, type, optional, spec } = field;
+  return { name, type, spec, optional: true, ...(optional ? {} : { keepsNull: true }) };
 }
 
 /** A key that the database gives is that of a record that was made. */
@@ -273,7 +275,7 @@ function drawnArguments(args: readonly Given[]): fc.Arbitrary<Readonly<Record<st
   });
   const wrong = args.map((arg) => {
     if (arg.isKey === true) return fitting(arg);
-    return fc.constantFrom<Drawn>(...unfitValues(arg), null);
+    return fc.constantFrom<Drawn>(...unfitValues(arg), ...(arg.keepsNull === true ? [] : [null]));
   });
   return fc
     .record({ values: fc.tuple(...right), others: fc.tuple(...wrong), at: fc.nat(Math.max(args.length * 4, 1)) })
