@@ -33,7 +33,9 @@ import {
   type Transition,
 } from '../host/deploy/state.js';
 
-const RUNS = 250;
+const RUNS = 1_000;
+/** The same sequences in every run: `BEDS_TEST_SEED=7 npm test -- reconcile` tries others. */
+const SEED = Number(process.env['BEDS_TEST_SEED'] ?? 20_261_130);
 const DOMAINS = ['notes', 'users', 'orders'] as const;
 const THREADS = ['default-1', 'default-2'];
 /** More than any command has steps. */
@@ -710,7 +712,7 @@ describe('the state of the domains', () => {
         world.settle();
         world.checkRest();
       }),
-      { numRuns: RUNS, includeErrorInReport: true },
+      { numRuns: RUNS, seed: SEED, includeErrorInReport: true },
     );
   });
 

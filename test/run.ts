@@ -86,7 +86,7 @@ const LONGEST = [
 ];
 
 /** Files that judge how fast something is by the clock: near the end, where they are kept apart from most others without much waiting. */
-const JUDGE_BY_TIME = ['scenario-crowd', 'metrics-queries', 'speed-guard', 'sealed-speed'];
+const JUDGE_BY_TIME = ['scenario-account-times', 'scenario-crowd', 'metrics-queries', 'speed-guard', 'sealed-speed'];
 
 const USAGE = `npm test [-- [--unit] [--servers <name>] [--node <version>] [<part of a file name> …] [<option of node --test> …]]
 
