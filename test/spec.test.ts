@@ -315,6 +315,69 @@ describe('rules over data that are stored elsewhere', () => {
   });
 });
 
+describe('the order of a query', () => {
+  const fields = [
+    { name: 'title', description: 'Title', type: 'text' },
+    { name: 'at', description: 'When', type: 'date', optional: true },
+  ];
+  const checkedWith = (columns: readonly string[], order: readonly string[], more: object = {}): readonly string[] =>
+    errorsIn({
+      ...{ beds: 1, domain: 'talks', description: 'Talks.', store: 'main', zone: 'UTC' },
+      records: [
+        { name: 'hall', description: 'A hall', key: 'auto', operations: ['create'], fields },
+        {
+          ...{ name: 'talk', description: 'A talk', key: 'auto', operations: ['create'] },
+          fields: [
+            { name: 'hall', description: 'Where', type: 'reference', references: 'hall' },
+            { name: 'at', description: 'When', type: 'date', optional: true },
+            { name: 'seats', description: 'Seats', type: 'integer' },
+          ],
+        },
+      ],
+      queries: [
+        {
+          ...{ name: 'all', description: 'All', from: 'talk', as: 't', columns, order_by: order, ...more },
+          joins: [{ record: 'hall', as: 'h', on: 'h.id = t.hall' }],
+        },
+      ],
+      ...{ assumptions: [], questions: [] },
+    });
+
+  it('names columns, also those that are a field of what is joined', () => {
+    assert.deepEqual(checkedWith(['title = h.title', 'seats = t.seats'], ['title', 'seats desc']), []);
+    assert.deepEqual(checkedWith(['title = h.title', 'size = seats * 2'], ['size', 'title']), []);
+    assert.deepEqual(checkedWith(['title = h.title', 'long = len(title)'], ['long']), []);
+  });
+
+  it('does not know a name of a join that no column has', () => {
+    assert.match(checkedWith(['seats = t.seats'], ['title'])[0] ?? '', /title is a field of h/);
+  });
+
+  it('means the column where the record has a field of that name too, and inside of a set the field of the set', () => {
+    const { checked } = checkSpecification({
+      ...{ beds: 1, domain: 'talks', description: 'Talks.', store: 'main', zone: 'UTC' },
+      records: [
+        { name: 'hall', description: 'A hall', key: 'auto', operations: ['create'], fields },
+        {
+          ...{ name: 'talk', description: 'A talk', key: 'auto', operations: ['create'] },
+          fields: [...fields, { name: 'hall', description: 'Where', type: 'reference', references: 'hall' }],
+        },
+      ],
+      queries: [
+        {
+          ...{ name: 'all', description: 'All', from: 'talk', columns: ['title = h.title'] },
+          joins: [{ record: 'hall', as: 'h', on: 'h.id = hall' }],
+          order_by: ['title', "count(talk where title = 'a')"],
+        },
+      ],
+      ...{ assumptions: [], questions: [] },
+    });
+    const [first, second] = checked?.queries[0]?.orderBy.map(({ by }) => JSON.stringify(by)) ?? [];
+    assert.match(first ?? '', /"row":"h"/);
+    assert.doesNotMatch(second ?? '', /"row":"h"/);
+  });
+});
+
 describe('examples that are played in memory', () => {
   const { checked, problems } = checkSpecification({
     ...{ beds: 1, domain: 'fund', description: 'Projects that others pay for.', store: 'main', zone: 'UTC' },

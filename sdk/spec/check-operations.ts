@@ -216,14 +216,19 @@ function checkAnswer(
     variables: new Map(groupBy.filter(({ name, value }) => !isFieldOf(name, value)).map(shapeOfNamed)),
   };
   const before = new Map(inColumns.variables);
+  const shown = new Map<string, Formula>();
   // n.b. "name = c.sponsor.name" in group_by is what the column "name" means, also where c has a field of that name.
   const textOfGroup = new Map((spec.group_by ?? []).map((text) => [/^\w+(?=\s*=(?!=))/.exec(text)?.[0], text]));
   const columns = spec.columns.flatMap((text, index) => {
     const at = `${path}.columns[${String(index)}]`;
-    const column = findings.column(at, textOfGroup.get(text) ?? text, { ...inColumns, variables: before });
+    // n.b. what is a field of the query's own row means that one here, as in SQL.
+    const earlier = new Map([...shown].filter(([name]) => !isOwnField(source, name)));
+    const scope: Scope = { ...inColumns, variables: before, shown: earlier };
+    const column = findings.column(at, textOfGroup.get(text) ?? text, scope);
     if (column === undefined) return [];
     // A later column may use an earlier one: place = rank() over (order by score desc).
-    if (!isFieldOf(column.name, column.value)) before.set(...shapeOfNamed(column));
+    if (isFieldOf(column.name, column.value)) shown.set(column.name, column.value);
+    else before.set(...shapeOfNamed(column));
     const total =
       isGrouped || spec.columns.some((one) => /=\s*.*\b(?:count|sum|min|max|avg)\(/.test(one))
         ? outsideOfTotals(column.value)
@@ -250,7 +255,10 @@ function checkAnswer(
       ? answerScope(source, variables)
       : {
           ...source,
-          variables: new Map(columns.filter(({ name, value }) => !isFieldOf(name, value)).map(shapeOfNamed)),
+          ...{
+            variables: new Map(columns.filter(({ name, value }) => !isFieldOf(name, value)).map(shapeOfNamed)),
+            shown,
+          },
         };
   const result: Scope = { ...behind, totals: true, windows: true };
   const having = spec.having === undefined ? undefined : findings.condition(`${path}.having`, spec.having, result);
@@ -308,6 +316,10 @@ function shapeOfNamed({ name, value }: NamedFormula): readonly [string, NamedVal
     name,
     { type: value.type, nullable: value.nullable, ...(value.unit === undefined ? {} : { unit: value.unit }) },
   ];
+}
+
+function isOwnField({ own, rows, records }: Scope, name: string): boolean {
+  return own !== undefined && records.get(rows.get(own)?.record ?? '')?.fields.has(name) === true;
 }
 
 function isFieldOf(name: string, value: Formula): boolean {

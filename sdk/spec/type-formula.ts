@@ -36,6 +36,8 @@ export interface Scope {
   readonly own?: string;
   readonly args: ReadonlyMap<string, CheckedArgument>;
   readonly variables: ReadonlyMap<string, NamedValueShape>;
+  /** Columns of a query that are a field of one of its rows: `ends_at = b.ends_at`. Their names mean that field. */
+  readonly shown?: ReadonlyMap<string, Formula>;
   /** Items of loops around it, for position. */
   readonly loops: ReadonlySet<string>;
   /** Sets of stored records. */
@@ -439,7 +441,9 @@ class Typer {
 
   #name(parts: readonly string[], at: number): Formula {
     const [first = '', second] = parts;
-    const { variables, rows, own, records } = this.#scope;
+    const { variables, rows, own, records, shown } = this.#scope;
+    const column = parts.length === 1 ? shown?.get(first) : undefined;
+    if (column !== undefined) return column;
     const ownRow = own === undefined ? undefined : rows.get(own);
     const ownShape = ownRow === undefined ? undefined : records.get(ownRow.record);
     const isOwnField = ownShape?.fields.has(first) === true;
@@ -936,7 +940,8 @@ function innerScope(scope: Scope, record: string): Scope {
   const around = scope.own === undefined ? undefined : scope.rows.get(scope.own);
   if (around !== undefined) rows.set('this', around);
   rows.set(record, { record, nullable: false });
-  return { ...scope, rows, own: record, totals: false, windows: false, place: `a set of ${record}` };
+  const { shown: _, ...rest } = scope;
+  return { ...rest, rows, own: record, totals: false, windows: false, place: `a set of ${record}` };
 }
 
 function literalNumber(value: string): Formula {
