@@ -140,4 +140,36 @@ describe('what is generated for MySQL and MariaDB', { timeout: 900_000 }, () => 
       `BEDS_STORE_CONFLICT: ${message.replace('{room}', '7').replace('{code}', code)}`;
     assert.deepEqual(refused, [said("A'1"), said("A'1"), said("A'1"), said("A'1"), said('B'), said('C')]);
   });
+
+  it('takes the moment of the call for one that is not before it, and asks that of new records only', async (t) => {
+    const specification = specificationOf(
+      JSON.stringify({
+        ...{ beds: 1, domain: 'joins', description: 'Members.', store: 'main', zone: 'UTC' },
+        records: [
+          {
+            ...{ name: 'member', description: 'A member', key: 'auto', operations: ['create', 'update'] },
+            fields: [
+              { name: 'name', description: 'Name', type: 'text' },
+              {
+                ...{ name: 'joined_at', description: 'Since when', type: 'timestamp', default: '@now', min: '@now' },
+                write_once: true,
+              },
+            ],
+          },
+        ],
+        ...{ examples: [], assumptions: [], questions: [] },
+      }),
+    );
+    const stage = await generatedStage(t, { services, specification });
+    for (let count = 0; count < 60; count += 1) {
+      const made = await stage.call({ operation: 'create', arguments: { name: 'ann' } });
+      assert.ok(made.ok, JSON.stringify(made));
+      const { id = null } = made.answer as JsonObject;
+      const changed = await stage.call({ operation: 'update', arguments: { id, name: 'bea' } });
+      assert.ok(changed.ok, JSON.stringify(changed));
+    }
+    const early = new Date(Date.now() - 60_000).toISOString();
+    const refused = await stage.call({ operation: 'create', arguments: { name: 'carl', joined_at: early } });
+    assert.ok(!refused.ok && refused.error === 'invalid', JSON.stringify(refused));
+  });
 });

@@ -1,14 +1,15 @@
-import type {
-  CheckedColumn,
-  CheckedField,
-  CheckedRecord,
-  CheckedSpecification,
-  Comparison,
-  Formula,
-  Hop,
-  OrderItem,
-  Type,
-  Unit,
+import {
+  type CheckedColumn,
+  type CheckedField,
+  type CheckedRecord,
+  type CheckedSpecification,
+  type Comparison,
+  type Formula,
+  type Hop,
+  type OrderItem,
+  partsOf,
+  type Type,
+  type Unit,
 } from '../spec/index.js';
 import { blanked, fit, literal, quote } from './mysql-words.js';
 import type { Refusals } from './refusals.js';
@@ -165,6 +166,11 @@ export class MysqlFormulas {
 
   get revision(): number {
     return this.specification.source.revision ?? 1;
+  }
+
+  /** Whether a record has a bound that is "not before now". */
+  get hasClockBounds(): boolean {
+    return this.specification.records.some(({ fields }) => fields.some(({ min }) => looksAtClock(min)));
   }
 
   /**
@@ -1012,4 +1018,8 @@ export function shown(text: string, { type }: { readonly type: Type }): string {
   if (type.kind === 'time') return `TIME_FORMAT(${text}, '%H:%i')`;
   if (type.kind === 'decimal') return `CAST(${unwrapped(text)} AS DECIMAL(60, ${type.scale}))`;
   return type.kind === 'integer' ? `CAST(${unwrapped(text)} AS SIGNED)` : unwrapped(text);
+}
+
+export function looksAtClock(formula: Formula | undefined): boolean {
+  return formula !== undefined && partsOf(formula).some(({ node }) => node === 'now' || node === 'today');
 }

@@ -15,6 +15,7 @@ import {
   grouped,
   Joins,
   latitudeOf,
+  looksAtClock,
   type MysqlFormulas,
   nowhere,
   type Place,
@@ -285,6 +286,16 @@ export function rowPlace(record: CheckedRecord, alias: string, path: string): Pl
   };
 }
 
+/**
+ * n.b. the clock of a trigger is later than that of the call, which says what it was: "not before now" is of the call. Whoever writes past
+ * the procedures has the clock of his statement.
+ */
+const CALL_BEGAN = 'LEAST(COALESCE(CAST(@beds_now AS DATETIME(3)), UTC_TIMESTAMP(3)), UTC_TIMESTAMP(3))';
+
+function asCallBegan(place: Place): Place {
+  return place.now === 'UTC_TIMESTAMP(3)' ? { ...place, now: CALL_BEGAN } : place;
+}
+
 /** n.b. in a CHECK columns are written without a table. */
 function inCheck(text: string): string {
   return text.replaceAll(/'(?:''|\\[^]|[^'\\])*'|`this`\./g, (part) => (part.startsWith("'") ? part : ''));
@@ -337,7 +348,10 @@ function boundsOf(record: CheckedRecord, formulas: MysqlFormulas): readonly Boun
     if (type.kind === 'text' && most !== undefined && /^(?:MEDIUM)?TEXT/.test(field.declared.column))
       add('length', `At most ${most} characters.`, [undefined, (at) => `CHAR_LENGTH(${value(at)}) <= ${most}`]);
     if (min !== undefined)
-      add('min', `Not less than ${said(min)}.`, [min, (at) => `${value(at)} >= ${formulas.write(min, at)}`]);
+      add('min', `Not less than ${said(min)}.`, [
+        min,
+        (at) => `${value(at)} >= ${formulas.write(min, asCallBegan(at))}`,
+      ]);
     if (max !== undefined)
       add('max', `Not more than ${said(max)}.`, [max, (at) => `${value(at)} <= ${formulas.write(max, at)}`]);
     if (multipleOf !== undefined) {
@@ -777,6 +791,7 @@ export function rulesOf(record: CheckedRecord, formulas: MysqlFormulas): Trigger
       ]),
     );
   }
+  made.before_insert.push(...clockBounds(record, { formulas, fresh }));
   const both = ruleLines(record, { formulas, fresh });
   made.before_insert.push(...both);
   made.before_update.push(...both);
@@ -791,19 +806,27 @@ export function rulesOf(record: CheckedRecord, formulas: MysqlFormulas): Trigger
   return made;
 }
 
+/** n.b. these are bounds of what is written once: when it is written is the only moment for them. */
+function clockBounds(record: CheckedRecord, about: InTrigger): readonly string[] {
+  const bounds = boundsOf(record, about.formulas).filter(({ formula }) => looksAtClock(formula));
+  return bounds.flatMap((bound) => boundLines(record, bound, about));
+}
+
+function boundLines(
+  record: CheckedRecord,
+  { formula, field, words: said, test }: Bound,
+  { formulas, fresh }: InTrigger,
+): readonly string[] {
+  const text = test(fresh);
+  if (isCheckable([formula, fieldNode(field)], text, record)) return [];
+  return when(`NOT (${text})`, signal([said], { error: 'invalid', field, formulas, place: fresh }));
+}
+
 /** What a new state of a row must keep that no constraint can say, and the columns by which rows must differ. */
 function ruleLines(record: CheckedRecord, { formulas, fresh }: InTrigger): readonly string[] {
   const both: string[] = [];
-  for (const bound of boundsOf(record, formulas)) {
-    const text = bound.test(fresh);
-    if (!isCheckable([bound.formula, fieldNode(bound.field)], text, record))
-      both.push(
-        ...when(
-          `NOT (${text})`,
-          signal([bound.words], { error: 'invalid', field: bound.field, formulas, place: fresh }),
-        ),
-      );
-  }
+  for (const bound of boundsOf(record, formulas))
+    if (!looksAtClock(bound.formula)) both.push(...boundLines(record, bound, { formulas, fresh }));
   for (const { rule, message } of record.rules) {
     const text = formulas.truth(rule, fresh);
     const isSaid = message.every((part) => typeof part === 'string') && isCheckable(rule, text, record);

@@ -88,7 +88,8 @@ export interface RoutineParts {
 export function routineOf(parts: RoutineParts, formulas: MysqlFormulas): Routine {
   const { operation, about, parameters, args, reads, declarations, body, answers, columns, clears = false } = parts;
   const name = formulas.callable(`${formulas.prefix}_${operation}`);
-  const all = [...declarations, ...body].join('\n');
+  const moment = !reads && formulas.hasClockBounds ? ['SET @beds_now = v_now;'] : [];
+  const all = [...declarations, ...moment, ...body].join('\n');
   const uses = (variable: string): boolean => new RegExp(`\\b${variable}\\b`).test(all);
   const usesCaller = { id: uses(CALLER.id), roles: uses(CALLER.roles) || uses('v_tenant') };
   const list = [
@@ -118,7 +119,7 @@ CREATE PROCEDURE ${name}${signature}
   ${reads ? 'READS' : 'MODIFIES'} SQL DATA
   COMMENT ${comment(about)}
 BEGIN
-${indent([...own, ...declarations, ...handler, ...said, ...body]).join('\n')}
+${indent([...own, ...declarations, ...handler, ...said, ...moment, ...body]).join('\n')}
 END;
 `;
   return { operation, name, args, answers, columns, text, reads, usesCaller, clears, about };
