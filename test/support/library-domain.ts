@@ -1,3 +1,14 @@
+const ONLY_COPY_IS_OUT = [
+  {
+    ...{ operation: 'title_create', as: 'T', user: { id: 'anna' } },
+    arguments: [
+      { name: 'name', value: 'Emma' },
+      { name: 'copies', value: 1 },
+    ],
+  },
+  { operation: 'borrow', arguments: [{ name: 'title', value: '@T' }], user: { id: 'anna' } },
+];
+
 /** Members see their own loans only, while limits and what is free count those of everybody. */
 export const LIBRARY = JSON.stringify({
   ...{ beds: 1, domain: 'library', description: 'Loans of titles.', store: 'main', zone: 'Europe/Zurich' },
@@ -50,31 +61,13 @@ export const LIBRARY = JSON.stringify({
   examples: [
     {
       description: 'The only copy is out, whoever has it.',
-      given: [
-        {
-          ...{ operation: 'title_create', as: 'T', user: { id: 'anna' } },
-          arguments: [
-            { name: 'name', value: 'Emma' },
-            { name: 'copies', value: 1 },
-          ],
-        },
-        { operation: 'borrow', arguments: [{ name: 'title', value: '@T' }], user: { id: 'anna' } },
-      ],
+      given: ONLY_COPY_IS_OUT,
       call: { operation: 'borrow', arguments: [{ name: 'title', value: '@T' }], user: { id: 'ben' } },
       expect: { outcome: 'error', error: 'conflict' },
     },
     {
       description: 'Who has no loan sees that nothing is left.',
-      given: [
-        {
-          ...{ operation: 'title_create', as: 'T', user: { id: 'anna' } },
-          arguments: [
-            { name: 'name', value: 'Emma' },
-            { name: 'copies', value: 1 },
-          ],
-        },
-        { operation: 'borrow', arguments: [{ name: 'title', value: '@T' }], user: { id: 'anna' } },
-      ],
+      given: ONLY_COPY_IS_OUT,
       call: { operation: 'title_fetch', arguments: [{ name: 'id', value: '@T' }], user: { id: 'ben' } },
       expect: {
         outcome: 'ok',

@@ -41,10 +41,10 @@ interface Given {
   readonly type: CheckedArgument['type'];
   readonly optional: boolean;
   readonly spec: object | undefined;
-  /** It names a record: one that was made, or one that is not there. */
-  readonly isKey?: true;
   /** Null says nothing: an update keeps what must have a value. */
   readonly keepsNull?: true;
+  /** It names a record: one that was made, or one that is not there. */
+  readonly isKey?: true;
 }
 
 interface Callable {
