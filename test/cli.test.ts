@@ -224,6 +224,43 @@ describe('a table', () => {
     for (const line of formatTable(wide, { width: 80, paint }).split('\n')) assert.ok(line.length <= 80);
   });
 
+  it('loses no text at 80 columns: many columns are wrapped between words, or are a block for each row', () => {
+    const table = {
+      head: ['node', 'domain', 'state', 'bundle', 'remark', 'why'],
+      rows: [
+        [
+          'node-1',
+          'cities',
+          'refused by its own test',
+          'a1b2c3d4e5f6',
+          'waits for the store main',
+          'no such view: city_list',
+        ],
+        ['node-2', 'cities', 'active', 'a1b2c3d4e5f6', '', ''],
+      ],
+    };
+    const wrapped = formatTable(table, { width: 80, paint });
+    assert.ok(wrapped.split('\n').every((line) => line.length <= 80));
+    const words = (text: string): readonly string[] => text.split(/\s+/).sort();
+    assert.deepEqual(words(wrapped), words([table.head, ...table.rows].flat().join(' ').trim()));
+    assert.match(wrapped, /^node-2 {2}cities {2}active /m);
+
+    const head = ['record', 'at', 'who', 'order', 'outcome', 'from'];
+    const row = [
+      '7',
+      '2026-11-30T21:58:00.000Z',
+      'operator',
+      'undeploy',
+      'BEDS_ADMIN_NO_AUDIT',
+      'says ann@desk, AMQP account beds',
+    ];
+    const broken = { head, rows: [row, row] };
+    const text = formatTable(broken, { width: 80, paint });
+    assert.equal(text.split('\n\n').length, 2);
+    assert.match(text, /^from {5}says ann@desk, AMQP account beds$/m);
+    assert.match(formatTable(broken, { width: 120, paint }), /^record {2}at /);
+  });
+
   it('becomes a block for each row on a narrow terminal', () => {
     const wide = {
       head: ['name', 'text'],

@@ -15,35 +15,58 @@ export interface TableLayout {
 
 /** Below this, columns would be cut to pieces. */
 const NARROW = 60;
+/** A word that is no longer is not broken: it is a name, an instant or a code. */
+const LONGEST_WHOLE_WORD = 32;
 const GAP = '  ';
 
-/** Columns with a gap between them; on a narrow terminal a block of `name  value` lines for each row. */
+/** Columns with a gap between them, text wrapped where it does not fit; where words would be broken a block of `name  value` lines for each row. */
 export function formatTable(table: TableData, layout: TableLayout): string {
   const rows = table.rows.map((row) => row.map(printable));
-  const wanted = widths([table.head, ...rows]).reduce((sum, width) => sum + width + GAP.length, 0);
-  if (layout.width < NARROW && wanted > layout.width) return blocks(table.head, rows, layout);
-  return columns({ ...table, rows }, layout, wanted);
+  const texts = [table.head, ...rows];
+  const natural = lengths(texts, ({ length }) => length);
+  const gaps = GAP.length * natural.length;
+  const isWide = natural.reduce((sum, size) => sum + size, gaps) > layout.width;
+  const least = lengths(texts, (text) => Math.min(longestWord(text), LONGEST_WHOLE_WORD));
+  const isBroken = least.reduce((sum, size) => sum + size, gaps) > layout.width;
+  if (isWide && (layout.width < NARROW || isBroken)) return blocks(table.head, rows, layout);
+  return columns({ ...table, rows }, layout.paint, isWide ? fitted(natural, least, layout.width - gaps) : undefined);
 }
 
-function widths(rows: readonly (readonly string[])[]): readonly number[] {
+/** Of each column the most of what its texts measure. */
+function lengths(rows: readonly (readonly string[])[], measure: (text: string) => number): readonly number[] {
   const columnCount = Math.max(...rows.map((row) => row.length));
-  return Array.from({ length: columnCount }, (_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return Array.from({ length: columnCount }, (_, column) => Math.max(...rows.map((row) => measure(row[column] ?? ''))));
 }
 
-function columns(table: TableData, { width, paint }: TableLayout, wanted: number): string {
-  const natural = widths([table.head, ...table.rows.map((row) => row.map(String))]);
-  const excess = Math.max(0, wanted - width);
-  const widest = Math.max(...natural);
+function longestWord(text: string): number {
+  return Math.max(...text.split(' ').map((word) => word.length));
+}
+
+/** The widest columns give way until all fit, as far as their words let them. */
+function fitted(natural: readonly number[], least: readonly number[], width: number): readonly number[] {
+  const at = (most: number): readonly number[] =>
+    natural.map((size, column) => Math.min(size, Math.max(most, least[column] ?? 0)));
+  let most = Math.min(width, Math.max(...natural));
+  while (at(most).reduce((sum, size) => sum + size, 0) > width) most -= 1;
+  return at(most);
+}
+
+/** n.b. without sizes each column is as wide as its texts are shown, which of some signs is more than their number. */
+function columns(table: TableData, paint: TableLayout['paint'], sizes: readonly number[] | undefined): string {
+  const cell = (text: string, column: number): { content: string; wrapOnWordBoundary: boolean } => ({
+    content: text,
+    wrapOnWordBoundary: longestWord(text) <= (sizes?.[column] ?? Infinity),
+  });
   const grid = new CliTable({
     chars: NO_LINES,
     style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
-    // The widest column gives way; the others are what a reader looks for.
-    colWidths: natural.map((size) => (size === widest && excess > 0 ? Math.max(8, size - excess) : null)),
-    colAligns: natural.map((_, column) => (table.numeric?.includes(column) === true ? 'right' : 'left')),
+    wordWrap: true,
+    colWidths: sizes === undefined ? [] : [...sizes],
+    colAligns: table.head.map((_, column) => (table.numeric?.includes(column) === true ? 'right' : 'left')),
   });
   grid.push(
     table.head.map((text) => paint('bold', text)),
-    ...table.rows.map((row) => row.map(String)),
+    ...table.rows.map((row) => row.map((value, column) => cell(String(value), column))),
   );
   return grid
     .toString()

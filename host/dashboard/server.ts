@@ -3,6 +3,7 @@ import { isBedsError, type ErrorStatus } from '@beds/sdk';
 import { BedsError } from '#sdk/template';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { networkOf } from '../../plugins/users/network.js';
 import { domain as domainName, letterFields, letterId } from '../admin/commands.js';
 import type { Answer, Refusal } from '../admin/protocol.js';
 import { Mutex } from '../deploy/mutex.js';
@@ -24,7 +25,6 @@ import type {
 } from './contract.js';
 import { accountOf, Identities, mayAct, type Person, tokensOf } from './identities.js';
 import { Kept } from './kept.js';
-import { networkOf } from './network.js';
 import { Nodes } from './nodes.js';
 import { Orders, problemOf } from './orders.js';
 import { Streams } from './streams.js';
