@@ -523,6 +523,37 @@ describe('a bundle', () => {
   });
 });
 
+describe('a page that only listens', () => {
+  it('is given the next tokens when its stream ends before they do, and goes on where it was', async (t) => {
+    const { origin, ask, nodes } = await room(t);
+    const grant = (sign: string, forMs: number) => (): Json => ({
+      ...{ token: `bs_${sign.repeat(43)}`, refresh: `br_${sign.repeat(64)}` },
+      user: { id: 'ann', name: 'Ann', roles: ['viewer'] },
+      expiresAt: Date.now() + forMs,
+    });
+    await serveKept(nodes, {
+      'sessions.signIn': grant('a', 610_000),
+      'sessions.refresh': grant('b', 1_800_000),
+      'sessions.list': () => [],
+    });
+    const signedIn = await ask('/api/sign-in', { body: { name: 'ann', password: 'x' } });
+    let cookie = (signedIn.headers.get('set-cookie') ?? '').replace(/;.*/, '');
+    const first = await fetch(`${origin}/api/stream`, { headers: { cookie } });
+    assert.equal(first.headers.get('set-cookie'), null, 'it is good for longer than ten minutes');
+    // n.b. half an hour of the token is not waited for: the clock goes on at once.
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 320_000 });
+    const text = await first.text();
+    assert.doesNotMatch(text, /signed-out/);
+    const stop = new AbortController();
+    t.after(() => stop.abort());
+    const again = await fetch(`${origin}/api/stream`, { headers: { cookie }, signal: stop.signal });
+    cookie = (again.headers.get('set-cookie') ?? '').replace(/;.*/, '');
+    assert.equal(again.status, 200);
+    assert.ok(cookie.includes(`bs_${'b'.repeat(43)}.`), cookie);
+    assert.equal((await ask('/api/me', { cookie })).status, 200);
+  });
+});
+
 const ROLES_OF = { vera: ['viewer'], ann: ['operator'], nobody: [] } as const;
 
 /** People who sign in with any password. */

@@ -17,6 +17,8 @@ const MAX_STREAMS = 500;
 /** Nobody takes the places of all others. */
 const MAX_OF_ACCOUNT = 60;
 const BEAT_MS = 5_000;
+/** n.b. what is written to an open stream brings no cookie: its token is exchanged when the browser comes back. */
+const RENEW_BEFORE_MS = 300_000;
 /** A browser that takes nothing for so long is let go; it comes back by itself and goes on where it was. */
 const STUCK_MS = 20_000;
 
@@ -98,7 +100,9 @@ export class Streams {
     const now = Date.now();
     for (const stream of this.#streams) {
       if (stream.stuckSinceMs !== undefined && now - stream.stuckSinceMs > STUCK_MS) stream.response.destroy();
+      else if (isSoonOver(stream.person, now)) this.#close(stream);
       else this.#write(stream, 'event: beat\ndata: {}\n\n');
+      if (!this.#streams.has(stream)) continue;
       this.#identities.check(stream.person).catch(() => {
         this.#write(stream, 'event: signed-out\ndata: {}\n\n');
         this.#close(stream);
@@ -112,6 +116,10 @@ export class Streams {
     else stream.response.end();
     this.#onWatched(this.#streams.size > 0);
   }
+}
+
+function isSoonOver({ cookie, expiresAtMs }: Person, nowMs: number): boolean {
+  return tokensOf(cookie).refresh !== '' && expiresAtMs - nowMs < RENEW_BEFORE_MS;
 }
 
 /** What was set before the framework handed the response over. */
