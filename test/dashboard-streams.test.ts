@@ -52,7 +52,7 @@ async function stand(t: TestContext): Promise<Stand> {
     ...{ board, streams, responses, person, ended: false },
     watch: async () => {
       const socket = connect(address.port, '127.0.0.1');
-      lastFirst(t, () => socket.destroy());
+      lastFirst(t, () => void socket.destroy());
       let text = '';
       socket.setEncoding('utf8').on('data', (more: string) => (text += more));
       socket.on('error', () => undefined);
