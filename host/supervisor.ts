@@ -28,8 +28,8 @@ import { FleetMember } from './admin/fleet-member.js';
 import { openOrderKey, OrderGate } from './admin/orders.js';
 import { AdminServer } from './admin/server.js';
 import { claimState } from './deploy/state-claim.js';
-import { ThreadLog } from './threads/log.js';
-import { trailDirectoryOf, Trials } from './deploy/watch/trials.js';
+import { ThreadLog } from './threads/thread-log.js';
+import { trailDirectoryOf, Trials } from './deploy/watch/crash-trials.js';
 import { ThreadPool, type ThreadPoolOptions } from './threads/pool.js';
 
 export interface SupervisorOptions {

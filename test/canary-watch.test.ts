@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { configSchema } from '../host/config/schema.js';
 import { LATENCY_BOUNDS_MS, type Tally } from '../host/request/observations.js';
-import { Canary, type CanaryOptions } from '../host/deploy/canary.js';
+import { Canary, type CanaryOptions } from '../host/deploy/watch/canary.js';
 import { RequestObserver } from '../host/deploy/watch/request-observer.js';
 import { ShadowBoard } from '../host/deploy/watch/shadow-board.js';
 import type { ThreadTallies } from '../host/deploy/watch/tally-window.js';

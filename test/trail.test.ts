@@ -3,8 +3,14 @@ import { appendFileSync, chmodSync, mkdirSync, readFileSync, truncateSync, write
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { Trail, readTrail, SLOT_BYTES } from '../host/threads/trail.js';
-import { clearTrails, ownTrailOf, readLastRun, trailDirectoryOf, TrialRecord } from '../host/deploy/watch/trials.js';
-import { makeCells } from '../host/deploy/watch/trials.js';
+import {
+  clearTrails,
+  ownTrailOf,
+  readLastRun,
+  trailDirectoryOf,
+  TrialRecord,
+} from '../host/deploy/watch/crash-trials.js';
+import { makeCells } from '../host/deploy/watch/crash-trials.js';
 import { Cells } from '../host/threads/pool.js';
 import { temporaryDirectory } from './support/services.js';
 

@@ -7,7 +7,7 @@ import { type Finding, type GenerationSource, makeFinding } from '../template/co
 import { type AdmissionDeps, type AdmissionResult, type AdmissionWatch, admit, admitted } from './admit/admit.js';
 import { preflight } from './admit/preflight.js';
 import { type BundleBytes, loadStaged, stageBundle } from './admit/stage.js';
-import { Canary, type CanaryProgress } from './canary.js';
+import { Canary, type CanaryProgress } from './watch/canary.js';
 import type { CallerLedger } from './compatibility/caller-ledger.js';
 import { compareManifests } from './compatibility/compare-manifests.js';
 import { breakingFindings, joinCallers } from './compatibility/gate.js';

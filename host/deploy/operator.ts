@@ -8,7 +8,7 @@ import type { DomainView, Inspections, RunView, StrikeView } from '../admin/view
 import { type BundleBytes, loadStaged, type StagedBundle } from './admit/stage.js';
 import type { CallerLedger } from './compatibility/caller-ledger.js';
 import { diffVersions, type VersionDiff } from './compatibility/gate.js';
-import type { CanaryProgress } from './canary.js';
+import type { CanaryProgress } from './watch/canary.js';
 import type { Domains } from './domains.js';
 import type { Effects } from './effects.js';
 import {

@@ -28,7 +28,7 @@ import { keepOpen, type MakeAdapters } from '../stores/factory.js';
 import { GenerationRegistry } from '../template/registry.js';
 import type { Leftovers } from '../template/template-timers.js';
 import { Generations } from './generations.js';
-import { forwardObservations } from './log.js';
+import { forwardObservations } from './thread-log.js';
 import type { ThreadCommand, ThreadData, ThreadMessage, ThreadStatus } from './protocol.js';
 import { StrayFaults } from './stray-faults.js';
 import { RunningCode } from './trail.js';

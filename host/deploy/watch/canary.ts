@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Config } from '../config/schema.js';
-import { hasDoubtful, isBothFailing, judge, judgeCopies, judgeStrays, type Outcome } from './watch/guard.js';
-import type { Objection, RolloutPlan } from './state.js';
-import type { RequestObserver } from './watch/request-observer.js';
-import type { ShadowBoard } from './watch/shadow-board.js';
-import type { Surroundings } from './watch/surroundings.js';
-import { TallyWindow } from './watch/tally-window.js';
-import type { ShadowView } from '../admin/shown.js';
+import type { Config } from '../../config/schema.js';
+import { hasDoubtful, isBothFailing, judge, judgeCopies, judgeStrays, type Outcome } from './guard.js';
+import type { Objection, RolloutPlan } from '../state.js';
+import type { RequestObserver } from './request-observer.js';
+import type { ShadowBoard } from './shadow-board.js';
+import type { Surroundings } from './surroundings.js';
+import { TallyWindow } from './tally-window.js';
+import type { ShadowView } from '../../admin/shown.js';
 
 /** A candidate and the version beside it. */
 export interface Pair {
