@@ -77,7 +77,8 @@ function answering(domains: readonly string[], publish: HandOver['publish']): An
 const writesOf = (queue: string): readonly string[] =>
   Array.from({ length: MANY }, (_, at) => `${queue} ${String(at + 1)}`);
 
-describe('writes for a role that nobody plays', () => {
+// Much of them is waiting.
+describe('writes for a role that nobody plays', { concurrency: true }, () => {
   it('go back together and in their order when the thread ends: none waits for the confirmation of another', async () => {
     const sent: string[] = [];
     const confirm: (() => void)[] = [];

@@ -122,118 +122,125 @@ describe('a failed look at the plugin directory is no removal, is said once, and
     await assertSaidAndOver(watching, 'DIRECTORY_UNREADABLE', async () => release());
     await assertNoticed(watching);
   });
+});
 
-  it('when the directory is moved away and an empty one is put back, and when it is back', async (t) => {
-    for (const domains of [['notes'], ['notes', 'tasks']]) {
-      const watching = await watchDomains(t, domains);
+// Much of them is waiting, and none changes what the others may do.
+describe(
+  'a directory that is no longer what it was is not removed, is said once, and its end is said',
+  { concurrency: true },
+  () => {
+    it('when the directory is moved away and an empty one is put back, and when it is back', async (t) => {
+      for (const domains of [['notes'], ['notes', 'tasks']]) {
+        const watching = await watchDomains(t, domains);
+        const { directory } = watching;
+        await rename(directory, `${directory}.away`);
+        await mkdir(directory);
+        await assertSaidAndOver(watching, 'DIRECTORY_REPLACED', async () => {
+          await rm(directory, { recursive: true });
+          await rename(`${directory}.away`, directory);
+        });
+        await rm(join(directory, 'notes'), { recursive: true });
+        assert.equal((await watching.record.at(domains.length)).what, 'removed');
+      }
+    });
+
+    it('when the directory is removed with all that is in it, and made anew', async (t) => {
+      const watching = await watchDomains(t, ['notes']);
+      await rm(watching.directory, { recursive: true });
+      await quietFor(QUIET_MS);
+      await mkdir(watching.directory);
+      await eventually('it is said', () => watching.record.troubles.includes('DIRECTORY_REPLACED'));
+      await quietFor(QUIET_MS);
+      assert.deepEqual(watching.record.summary, ['complete notes']);
+    });
+
+    it('when that happens in one moment', async (t) => {
+      const watching = await watchDomains(t, ['notes']);
+      for (let round = 0; round < 3; round += 1) {
+        execFileSync('sh', ['-c', `rm -r '${watching.directory}' && mkdir '${watching.directory}'`]);
+        await quietFor(QUIET_MS);
+        assert.deepEqual(
+          [watching.record.summary, watching.record.troubles],
+          [['complete notes'], ['DIRECTORY_REPLACED']],
+        );
+      }
+    });
+
+    it('when a file or a link takes the place of the directory', async (t) => {
+      const watching = await watchDomains(t, ['notes', 'tasks']);
       const { directory } = watching;
-      await rename(directory, `${directory}.away`);
+      const away = `${directory}.away`;
+      for (const replace of [() => writeFile(directory, ''), () => symlink(away, directory)]) {
+        await rename(directory, away);
+        await replace();
+        watching.record.errors.length = 0;
+        watching.record.recovered.length = 0;
+        await eventually('it is said', () => watching.record.troubles.includes('DIRECTORY_UNSAFE'));
+        await quietFor(QUIET_MS);
+        await rm(directory);
+        await rename(away, directory);
+        await eventually('it is over', () => watching.record.recovered.some((words) => words.includes('trusted')));
+      }
+      assert.deepEqual(watching.record.summary, ['complete notes', 'complete tasks']);
+      await assertNoticed(watching);
+    });
+
+    it('when its volume is unmounted', async (t) => {
+      const directory = join(await temporaryDirectory(t), 'plugins');
       await mkdir(directory);
-      await assertSaidAndOver(watching, 'DIRECTORY_REPLACED', async () => {
-        await rm(directory, { recursive: true });
-        await rename(`${directory}.away`, directory);
+      try {
+        execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', directory], { stdio: 'ignore' });
+      } catch {
+        t.skip('volumes cannot be mounted here');
+        return;
+      }
+      t.after(() => {
+        execFileSync('sh', ['-c', `umount '${directory}' 2>/dev/null || true`]);
+      });
+      await writeBundle(directory, { name: 'notes' });
+      const watching = await startWatching(t, { ...OPTIONS, directory });
+      await watching.record.at(0);
+      execFileSync('umount', [directory]);
+      await eventually('it is said', () => watching.record.troubles.includes('DIRECTORY_REPLACED'));
+      await quietFor(QUIET_MS);
+      assert.deepEqual(watching.record.summary, ['complete notes']);
+      assert.deepEqual(watching.record.troubles, ['DIRECTORY_REPLACED']);
+    });
+
+    it('when all versions of the only domain go at once', async (t) => {
+      const watching = await watchDomains(t, ['notes']);
+      const { directory, record } = watching;
+      await writeBundle(directory, { version: '1.1.0' });
+      await record.at(1);
+      execFileSync('sh', ['-c', `mkdir '${directory}.aside' && mv '${directory}'/* '${directory}.aside'`]);
+      await assertSaidAndOver(watching, 'DIRECTORY_EMPTIED', async () => {
+        execFileSync('sh', ['-c', `mv '${directory}.aside'/* '${directory}'`]);
+      });
+    });
+
+    it('when the bundles of all domains go at once; not when one goes, and then the other', async (t) => {
+      const watching = await watchDomains(t, ['notes', 'tasks']);
+      const { directory, record } = watching;
+      execFileSync('sh', ['-c', `mkdir '${directory}.aside' && mv '${directory}'/* '${directory}.aside'`]);
+      await assertSaidAndOver(watching, 'DIRECTORY_EMPTIED', async () => {
+        execFileSync('sh', ['-c', `mv '${directory}.aside'/* '${directory}'`]);
       });
       await rm(join(directory, 'notes'), { recursive: true });
-      assert.equal((await watching.record.at(domains.length)).what, 'removed');
-    }
-  });
-
-  it('when the directory is removed with all that is in it, and made anew', async (t) => {
-    const watching = await watchDomains(t, ['notes']);
-    await rm(watching.directory, { recursive: true });
-    await quietFor(QUIET_MS);
-    await mkdir(watching.directory);
-    await eventually('it is said', () => watching.record.troubles.includes('DIRECTORY_REPLACED'));
-    await quietFor(QUIET_MS);
-    assert.deepEqual(watching.record.summary, ['complete notes']);
-  });
-
-  it('when that happens in one moment', async (t) => {
-    const watching = await watchDomains(t, ['notes']);
-    for (let round = 0; round < 3; round += 1) {
-      execFileSync('sh', ['-c', `rm -r '${watching.directory}' && mkdir '${watching.directory}'`]);
-      await quietFor(QUIET_MS);
-      assert.deepEqual(
-        [watching.record.summary, watching.record.troubles],
-        [['complete notes'], ['DIRECTORY_REPLACED']],
-      );
-    }
-  });
-
-  it('when a file or a link takes the place of the directory', async (t) => {
-    const watching = await watchDomains(t, ['notes', 'tasks']);
-    const { directory } = watching;
-    const away = `${directory}.away`;
-    for (const replace of [() => writeFile(directory, ''), () => symlink(away, directory)]) {
-      await rename(directory, away);
-      await replace();
-      watching.record.errors.length = 0;
-      watching.record.recovered.length = 0;
-      await eventually('it is said', () => watching.record.troubles.includes('DIRECTORY_UNSAFE'));
-      await quietFor(QUIET_MS);
-      await rm(directory);
-      await rename(away, directory);
-      await eventually('it is over', () => watching.record.recovered.some((words) => words.includes('trusted')));
-    }
-    assert.deepEqual(watching.record.summary, ['complete notes', 'complete tasks']);
-    await assertNoticed(watching);
-  });
-
-  it('when its volume is unmounted', async (t) => {
-    const directory = join(await temporaryDirectory(t), 'plugins');
-    await mkdir(directory);
-    try {
-      execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', directory], { stdio: 'ignore' });
-    } catch {
-      t.skip('volumes cannot be mounted here');
-      return;
-    }
-    t.after(() => {
-      execFileSync('sh', ['-c', `umount '${directory}' 2>/dev/null || true`]);
+      assert.equal((await record.at(2)).what, 'removed');
+      await rm(join(directory, 'tasks'), { recursive: true });
+      assert.equal((await record.at(3)).what, 'removed');
     });
-    await writeBundle(directory, { name: 'notes' });
-    const watching = await startWatching(t, { ...OPTIONS, directory });
-    await watching.record.at(0);
-    execFileSync('umount', [directory]);
-    await eventually('it is said', () => watching.record.troubles.includes('DIRECTORY_REPLACED'));
-    await quietFor(QUIET_MS);
-    assert.deepEqual(watching.record.summary, ['complete notes']);
-    assert.deepEqual(watching.record.troubles, ['DIRECTORY_REPLACED']);
-  });
 
-  it('when all versions of the only domain go at once', async (t) => {
-    const watching = await watchDomains(t, ['notes']);
-    const { directory, record } = watching;
-    await writeBundle(directory, { version: '1.1.0' });
-    await record.at(1);
-    execFileSync('sh', ['-c', `mkdir '${directory}.aside' && mv '${directory}'/* '${directory}.aside'`]);
-    await assertSaidAndOver(watching, 'DIRECTORY_EMPTIED', async () => {
-      execFileSync('sh', ['-c', `mv '${directory}.aside'/* '${directory}'`]);
+    it('when a folder loses its bundle but is still there', async (t) => {
+      const watching = await watchDomains(t, ['notes', 'tasks']);
+      const folder = join(watching.directory, 'notes');
+      execFileSync('sh', ['-c', `mkdir '${folder}/.aside' && mv '${folder}'/*.* '${folder}/.aside'`]);
+      await assertSaidAndOver(watching, 'FOLDER_EMPTIED', async () => {
+        execFileSync('sh', ['-c', `mv '${folder}/.aside'/* '${folder}' && rmdir '${folder}/.aside'`]);
+      });
     });
-  });
-
-  it('when the bundles of all domains go at once; not when one goes, and then the other', async (t) => {
-    const watching = await watchDomains(t, ['notes', 'tasks']);
-    const { directory, record } = watching;
-    execFileSync('sh', ['-c', `mkdir '${directory}.aside' && mv '${directory}'/* '${directory}.aside'`]);
-    await assertSaidAndOver(watching, 'DIRECTORY_EMPTIED', async () => {
-      execFileSync('sh', ['-c', `mv '${directory}.aside'/* '${directory}'`]);
-    });
-    await rm(join(directory, 'notes'), { recursive: true });
-    assert.equal((await record.at(2)).what, 'removed');
-    await rm(join(directory, 'tasks'), { recursive: true });
-    assert.equal((await record.at(3)).what, 'removed');
-  });
-
-  it('when a folder loses its bundle but is still there', async (t) => {
-    const watching = await watchDomains(t, ['notes', 'tasks']);
-    const folder = join(watching.directory, 'notes');
-    execFileSync('sh', ['-c', `mkdir '${folder}/.aside' && mv '${folder}'/*.* '${folder}/.aside'`]);
-    await assertSaidAndOver(watching, 'FOLDER_EMPTIED', async () => {
-      execFileSync('sh', ['-c', `mv '${folder}/.aside'/* '${folder}' && rmdir '${folder}/.aside'`]);
-    });
-  });
-});
+  },
+);
 
 describe('a directory that takes the place of the one before', () => {
   it('is watched, its versions take over, and what it lacks serves on', async (t) => {

@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { isBedsError } from '@beds/sdk';
 import { startServices, type Services } from '../host/dev-servers/index.js';
 import { runWithNode } from './support/another-node.js';
-import { runTestFiles } from './support/run-test-files.js';
+import { type Batch, runTestFiles } from './support/run-test-files.js';
 import { sourceFiles } from './support/source-files.js';
 import { type CheckProgress, CHECKS_VARIABLE, emitDeclarations, runChecks } from './support/static-checks.js';
 import { stopOnSignals } from './support/stop-on-signals.js';
@@ -73,7 +73,9 @@ const LONGEST = [
   'sdk-package',
   'cli-create',
   'memory-of-versions',
+  'design-model',
   'admission-watch',
+  'absent-roles',
   'sdk-build',
   'bootstrap',
   'admission-bundles',
@@ -87,6 +89,32 @@ const LONGEST = [
 
 /** Files that judge how fast something is by the clock: near the end, where they are kept apart from most others without much waiting. */
 const JUDGE_BY_TIME = ['scenario-account-times', 'scenario-crowd', 'metrics-queries', 'speed-guard', 'sealed-speed'];
+
+/**
+ * Of the files that need no server these have a process of their own: they wait, measure what the process uses, change its clock or its
+ * flags, or listen to all that it does. So have those of `LONGEST`. All others share a few, because loading what they test takes longer
+ * than testing it.
+ */
+const ALONE = [
+  'access',
+  'adapter-waiting',
+  'admission-records',
+  'broker-pool',
+  'call-groups',
+  'canary',
+  'canary-watch',
+  'caller-ledger',
+  'cli',
+  'design',
+  'dispatch',
+  'envelope',
+  'generation-leftovers',
+  'query-plan',
+  'store-drivers',
+  'time',
+];
+/** Into so many processes. */
+const BATCHES = 2;
 
 const USAGE = `npm test [-- [--unit] [--servers <name>] [--node <version>] [<part of a file name> …] [<option of node --test> …]]
 
@@ -110,7 +138,7 @@ export interface TestRun {
 }
 
 /**
- * `npm test`: every test file in a process of its own, and the static checks beside them; the summary is the last thing on the screen. Resolves to the exit code: 0 only if everything that was asked for ran and passed.
+ * `npm test`: every test file, and the static checks beside them; the summary is the last thing on the screen. Resolves to the exit code: 0 only if everything that was asked for ran and passed.
  */
 export async function main({ args: given, projectRoot, env }: TestRun): Promise<number> {
   if (given.includes('--help')) {
@@ -149,6 +177,7 @@ async function runHere({ args, projectRoot, env }: TestRun): Promise<number> {
     const checksFile = join(workplace, 'checks.json');
     const declared = files.includes(STATIC_CHECKS) ? emitDeclarations(projectRoot, stop.signal) : undefined;
     const compiled = longestFirst(files).map((path) => compiledPath(projectRoot, path));
+    const batches = batchesOf(compiled, needsServers);
     if (compiled.some(needsServers)) services = await start(servicesDirectory, env, stop.signal);
     await declared;
     if (stop.exitCode() !== undefined) return stop.exitCode() ?? 1;
@@ -158,7 +187,7 @@ async function runHere({ args, projectRoot, env }: TestRun): Promise<number> {
     say(
       `running ${files.length} test files on Node ${process.version}, ${atOnce.atLeast} to ${atOnce.atMost} at a time`,
     );
-    const code = await runTestFiles(compiled, {
+    const code = await runTestFiles(batches, {
       ...atOnce,
       judgesByTime,
       nodeOptions: args.filter((arg) => arg.startsWith('-') && arg !== UNIT),
@@ -243,6 +272,17 @@ function judgesByTime(path: string): boolean {
 
 function compiledPath(projectRoot: string, path: string): string {
   return join(projectRoot, 'dist', path.replace(/\.ts$/, '.js'));
+}
+
+/** What is small shares processes. They begin first: together they take longer than most. */
+function batchesOf(files: readonly string[], needsServers: (path: string) => boolean): readonly Batch[] {
+  const known = new Set([...LONGEST, ...JUDGE_BY_TIME, ...NO_UNIT, ...ALONE, 'static-checks']);
+  const isSmall = (path: string): boolean => !known.has(basename(path, '.test.js')) && !needsServers(path);
+  const small = files.filter(isSmall);
+  const length = Math.max(1, Math.ceil(small.length / BATCHES));
+  const batches: Batch[] = [];
+  for (let from = 0; from < small.length; from += length) batches.push(small.slice(from, from + length));
+  return [...batches, ...files.filter((path) => !isSmall(path)).map((path) => [path])];
 }
 
 /** Tells of each check when it has ended; the file is there when all have. */

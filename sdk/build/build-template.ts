@@ -16,6 +16,8 @@ export interface BuildTemplateOptions {
   readonly outDir: string;
   /** 'folder': `<domain>-<version>/`; 'file': `<domain>-<version>.mjs`. Default 'folder'. */
   readonly form?: 'folder' | 'file';
+  /** Longest that the built template may take to load. Default 10,000. */
+  readonly loadTimeoutMs?: number;
 }
 
 export interface BuiltBundle {
@@ -30,6 +32,7 @@ export interface BuiltBundle {
 
 const ENTRY = 'index.mjs';
 const MAP = 'index.mjs.map';
+const LOAD_TIMEOUT_MS = 10_000;
 
 type BundleFiles = Readonly<Record<string, Uint8Array>>;
 
@@ -65,10 +68,17 @@ async function replaceFolder(from: string, to: string): Promise<void> {
   if (stepped) await rm(aside, { recursive: true, force: true });
 }
 
-async function finishFolder(staging: string, code: BundledCode, outDir: string): Promise<BuiltBundle> {
+interface Place {
+  /** In `outDir`; gone in the end. */
+  readonly staging: string;
+  readonly outDir: string;
+  readonly loadTimeoutMs: number;
+}
+
+async function finishFolder(code: BundledCode, { staging, outDir, loadTimeoutMs }: Place): Promise<BuiltBundle> {
   const files = folderFiles(code);
   await writeAll(staging, files);
-  const manifest = manifestFor(await readDefinition(join(staging, ENTRY)), files);
+  const manifest = manifestFor(await readDefinition(join(staging, ENTRY), loadTimeoutMs), files);
   const json = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);
   await writeAll(staging, { 'manifest.json': json });
   const path = join(outDir, `${manifest.domain}-${manifest.version}`);
@@ -77,10 +87,10 @@ async function finishFolder(staging: string, code: BundledCode, outDir: string):
   return { path, manifest, bytes, inBrowserForm: code.inBrowserForm };
 }
 
-async function finishFile(staging: string, code: BundledCode, outDir: string): Promise<BuiltBundle> {
+async function finishFile(code: BundledCode, { staging, outDir, loadTimeoutMs }: Place): Promise<BuiltBundle> {
   const body = fileBody(code);
   await writeAll(staging, { [ENTRY]: body });
-  const manifest = manifestFor(await readDefinition(join(staging, ENTRY)), { [ENTRY]: body });
+  const manifest = manifestFor(await readDefinition(join(staging, ENTRY), loadTimeoutMs), { [ENTRY]: body });
   const whole = writeSingleFile(manifest, body);
   const name = `${manifest.domain}-${manifest.version}.mjs`;
   await writeAll(staging, { [name]: whole });
@@ -101,7 +111,7 @@ export async function buildTemplate(options: BuildTemplateOptions): Promise<Buil
   try {
     await mkdir(staging, { recursive: true });
     const finish = options.form === 'file' ? finishFile : finishFolder;
-    return await finish(staging, code, outDir);
+    return await finish(code, { staging, outDir, loadTimeoutMs: options.loadTimeoutMs ?? LOAD_TIMEOUT_MS });
   } catch (cause) {
     if (isBedsError(cause)) throw cause;
     throw buildErrors.make('BEDS_BUILD_WRITE_FAILED', undefined, { cause });

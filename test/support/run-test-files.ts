@@ -6,10 +6,11 @@ import { fileURLToPath } from 'node:url';
 import { styleText } from 'node:util';
 import { TEST_FILE_VARIABLE } from './expect-end.js';
 
-/** Longest that a test file may take. */
+/** Longest that the files of one process may take. */
 const FILE_TIMEOUT_MS = 600_000;
 
 const OPTIONS = [`--import=${fileURLToPath(new URL('./expect-end.js', import.meta.url))}`, '--test-reporter=spec'];
+const TOGETHER = fileURLToPath(new URL('./together.js', import.meta.url));
 
 const LAST_WORDS_MS = 2_000;
 const LOOK_MS = 500;
@@ -33,21 +34,27 @@ export interface TestFilesOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
+/** Test files that share a process. */
+export type Batch = readonly string[];
+
 interface Ended {
-  readonly file: string;
+  /** The names of its files. */
+  readonly name: string;
+  readonly files: number;
   readonly ok: boolean;
   readonly seconds: number;
   readonly output: string;
 }
 
-/** Runs compiled test files, each in a process of its own, in the order given. Resolves to the exit code of the whole. */
-export async function runTestFiles(files: readonly string[], options: TestFilesOptions): Promise<number> {
+/** Runs compiled test files, each batch in a process of its own, in the order given. Resolves to the exit code of the whole. */
+export async function runTestFiles(batches: readonly Batch[], options: TestFilesOptions): Promise<number> {
   const running = new Map<ChildProcess, Promise<void>>();
   /** Of those that run. */
   const judging = new Set<ChildProcess>();
   const totals = new Map<string, number>();
   const failed: Ended[] = [];
   const begunMs = performance.now();
+  const count = batches.flat().length;
   let isStopped = false;
   const stop = (signal: NodeJS.Signals): void => {
     isStopped = true;
@@ -66,12 +73,12 @@ export async function runTestFiles(files: readonly string[], options: TestFilesO
       if (!ended.output.includes(FAILURES)) totals.set('fail', (totals.get('fail') ?? 0) + 1);
     }
     const took = `${ended.seconds.toFixed(1)} s, ${(processorMs / 1_000).toFixed(1)} s of processors`;
-    write(`${ended.file}, ${String(done)} of ${String(files.length)}, ${took}\n`);
+    write(`${ended.name}, ${String(done)} of ${String(count)}, ${took}\n`);
     write(ended.output.replace(TOTAL, '').trimEnd() + '\n\n');
   };
   let ended = 0;
-  for (const file of files) {
-    const judges = options.judgesByTime(file);
+  for (const batch of batches) {
+    const judges = batch.some(options.judgesByTime);
     const most = (): number => (judges || judging.size > 0 ? options.atLeast : options.atMost);
     for (let isIdle = false; running.size >= (isIdle ? most() : options.atLeast);) {
       const before = processorTimes();
@@ -79,11 +86,11 @@ export async function runTestFiles(files: readonly string[], options: TestFilesO
       isIdle = idleShareSince(before) >= ENOUGH_IDLE;
     }
     if (isStopped) break;
-    const child = startFile(file, options);
-    const over = outcomeOf(child, file).then((outcome) => {
+    const child = startBatch(batch, options);
+    const over = outcomeOf(child, batch).then((outcome) => {
       running.delete(child);
       judging.delete(child);
-      ended += 1;
+      ended += outcome.files;
       end(outcome, ended);
     });
     running.set(child, over);
@@ -94,27 +101,28 @@ export async function runTestFiles(files: readonly string[], options: TestFilesO
   totals.set('duration_ms', performance.now() - begunMs);
   for (const [name, count] of totals) write(`ℹ ${name} ${String(Math.round(count))}\n`);
   if (failed.length > 0) write(`\n${FAILURES}\n`);
-  for (const { file, output } of failed) write(`\n${file}\n${failuresIn(output)}\n`);
+  for (const { name, output } of failed) write(`\n${name}\n${failuresIn(output)}\n`);
   return failed.length === 0 && !isStopped ? 0 : 1;
 }
 
-function startFile(file: string, { cwd, env, nodeOptions }: TestFilesOptions): ChildProcess {
-  return spawn(process.execPath, [...OPTIONS, ...nodeOptions, file], {
+function startBatch(batch: Batch, { cwd, env, nodeOptions }: TestFilesOptions): ChildProcess {
+  const [main = '', ...rest] = batch.length === 1 ? batch : [TOGETHER, ...batch];
+  return spawn(process.execPath, [...OPTIONS, ...nodeOptions, main, ...rest], {
     cwd,
-    env: { ...env, [TEST_FILE_VARIABLE]: file },
+    env: { ...env, [TEST_FILE_VARIABLE]: main },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 }
 
-function outcomeOf(child: ChildProcess, path: string): Promise<Ended> {
-  const file = basename(path, '.test.js');
+function outcomeOf(child: ChildProcess, batch: Batch): Promise<Ended> {
+  const name = batch.map((path) => basename(path, '.test.js')).join(', ');
   const begunMs = performance.now();
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (text: string) => (output += text));
   }
   const timer = setTimeout(() => {
-    output += `\nThe file took longer than ${String(FILE_TIMEOUT_MS / 1_000)} s, and was ended.\n`;
+    output += `\n${name} took longer than ${String(FILE_TIMEOUT_MS / 1_000)} s, and was ended.\n`;
     child.kill('SIGKILL');
   }, FILE_TIMEOUT_MS);
   return new Promise((resolve, reject) => {
@@ -123,8 +131,8 @@ function outcomeOf(child: ChildProcess, path: string): Promise<Ended> {
       clearTimeout(timer);
       const ok = code === 0;
       const tell = (): void => {
-        if (!ok && !output.includes(FAILURES)) output += `\n✖ ${file} ended with ${String(code ?? signal)}\n`;
-        resolve({ file, ok, output, seconds: (performance.now() - begunMs) / 1_000 });
+        if (!ok && !output.includes(FAILURES)) output += `\n✖ ${name} ended with ${String(code ?? signal)}\n`;
+        resolve({ name, files: batch.length, ok, output, seconds: (performance.now() - begunMs) / 1_000 });
       };
       // n.b. what it started and left behind may hold its output open for ever.
       const last = setTimeout(tell, LAST_WORDS_MS);
