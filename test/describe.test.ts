@@ -36,7 +36,7 @@ const cities = defineDomain({
   objects: { count: fn('city_count', { country: t.string().optional() }, t.int()) },
   operations: ({ query, mutation }) => ({
     count: query(
-      { input: { country: t.string().optional(), top: t.int().default(3) }, output: { count: t.int() } },
+      { input: { country: t.string().optional(), top: t.int().default(3), owner: t.string().omittable() }, output: { count: t.int(), owner: t.string().omittable() } },
       () => ({
         count: 1,
       }),
@@ -70,7 +70,11 @@ describe('the description of a domain', () => {
       properties: {
         payload: {
           type: 'object',
-          properties: { country: { type: ['string', 'null'] }, top: { type: ['integer', 'null'], default: 3 } },
+          properties: {
+            country: { type: ['string', 'null'] },
+            top: { type: ['integer', 'null'], default: 3 },
+            owner: { type: 'string' },
+          },
           additionalProperties: false,
         },
       },
@@ -78,8 +82,8 @@ describe('the description of a domain', () => {
     });
     assert.deepEqual(operations['count'].data, {
       type: 'object',
-      properties: { count: { type: 'integer' } },
-      required: ['count'],
+      properties: { count: { type: 'integer' }, owner: { type: ['string', 'null'] } },
+      required: ['count', 'owner'],
       additionalProperties: false,
     });
     assert.match(

@@ -7,7 +7,11 @@ import fc from 'fast-check';
 const RUNS = 5_000;
 
 const NAMES = ['a', 'b', 'constructor'];
-const flags = { optional: fc.constantFrom(undefined, true as const), default: fc.constantFrom(undefined, 'x', 1) };
+const flags = {
+  optional: fc.constantFrom(undefined, true as const),
+  absence: fc.constantFrom(undefined, 'left out' as const),
+  default: fc.constantFrom(undefined, 'x', 1),
+};
 
 /** Without what is undefined, as a definition has it. */
 function compact(description: object): ValueDescription {

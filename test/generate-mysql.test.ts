@@ -142,6 +142,21 @@ function project(t: TestContext): {
   return { root, beds };
 }
 
+describe('the template that is generated', () => {
+  it('takes null in an update only where a field may be absent, and repeats no action that is called as an update is', () => {
+    const { files } = changed(LEDGER, (specification) => {
+      const [action] = (specification.actions ?? []).filter(({ name }) => name === 'post');
+      assert.ok(action);
+      return { ...specification, actions: [{ ...action, name: 'ledger_update' }], examples: [] };
+    });
+    const template = files?.['template.ts'] ?? '';
+    assert.match(template, /account_update: procedure\(.*name: t\.string\(\{ max: 100 \}\)\.omittable\(\)/);
+    assert.match(template, /ledger_account_update'.*\.idempotent\(\)/);
+    assert.match(template, /ledger_ledger_update'/);
+    assert.doesNotMatch(template, /ledger_ledger_update'.*\.idempotent\(\)/);
+  });
+});
+
 describe('beds generate', () => {
   it('writes the files beside the document, and never over what a person has changed', async (t) => {
     const { root, beds } = project(t);

@@ -422,6 +422,7 @@ test('bounds, defaults and unknown names are checked, and no value is repeated',
     name: { type: 'string', maxLength: 3 },
     top: { type: 'integer', default: 5, min: 1, max: 10 },
     note: { type: 'string', optional: true },
+    owner: { type: 'string', optional: true, absence: 'left out' },
   } as const;
   const problem = (values: JsonObject): unknown => {
     const checked = checkValues(spec, values);
@@ -435,8 +436,10 @@ test('bounds, defaults and unknown names are checked, and no value is repeated',
   assert.equal(problem({ name: 'a', top: 11 }), 'top must be at most 10');
   assert.equal(problem({ top: 3 }), 'name is required');
   assert.equal(problem({ name: null }), 'name must not be null');
-  assert.equal(problem({ name: 'a', mayor: 1 }), 'mayor is unknown; known are name, top, note');
-  assert.equal(problem({ name: 'a', toString: 'x' }), 'toString is unknown; known are name, top, note');
+  assert.equal(problem({ name: 'a', owner: null }), 'owner must not be null');
+  assert.deepEqual(problem({ name: 'a', owner: 'ann' }), { name: 'a', top: 5, owner: 'ann' });
+  assert.equal(problem({ name: 'a', mayor: 1 }), 'mayor is unknown; known are name, top, note, owner');
+  assert.equal(problem({ name: 'a', toString: 'x' }), 'toString is unknown; known are name, top, note, owner');
   const complete = { name: 'a', top: 3 };
   assert.equal(problem(complete), complete);
 });

@@ -80,6 +80,7 @@ const cities = defineDomain({
           after: t.date().optional(),
           big: t.bigint().optional(),
           raw: t.binary().default(''),
+          owner: t.string().omittable(),
         },
         output: { count: t.int(), names: t.list(t.string()), note: t.string().optional() },
       },
@@ -89,6 +90,7 @@ const cities = defineDomain({
         sameType<typeof input.after, string | null | undefined>(true);
         sameType<typeof input.big, string | null | undefined>(true);
         sameType<typeof input.raw, string>(true);
+        sameType<typeof input.owner, string | undefined>(true);
         log.info('counts', { left: deadline.remainingMs });
         const page = await db.fetch({ where: { population: { gt: 1 } }, order: [{ column: 'name' }] });
         sameType<typeof page.rows, readonly City[]>(true);
@@ -129,6 +131,7 @@ test('what callers see follows from the definition', () => {
   sameType<Types['delete'], { readonly id: number; readonly result: Affected }>(true);
   sameType<Types['operations']['count']['input']['country'], string>(true);
   sameType<Types['operations']['count']['input']['top'], number | null | undefined>(true);
+  sameType<Types['operations']['count']['input']['owner'], string | undefined>(true);
   interface Count {
     readonly count: number;
     readonly names: readonly string[];

@@ -155,6 +155,11 @@ function isCodedHere({ usesCaller, clears }: ServedRoutine, action: ServedAction
   return usesCaller.id || usesCaller.roles || clears || (action?.rows.length ?? 0) > 0;
 }
 
+/** n.b. an action may be called as an update is: `stock_update` adds what comes in, and twice is not once. */
+function isUpdateOf({ operation, reads }: ServedRoutine, action: ServedAction | undefined): boolean {
+  return action === undefined && !reads && (operation === 'update' || operation.endsWith('_update'));
+}
+
 /** The name that the object of a routine has in the template. */
 export function aliasOf(routine: ServedRoutine, action: ServedAction | undefined): string {
   return isCodedHere(routine, action) ? `${routine.operation}_call` : routine.operation;
@@ -165,7 +170,10 @@ function addRoutine(routine: ServedRoutine, parts: Parts, action: ServedAction |
   const isCore = CORE.includes(operation);
   const isCoded = isCodedHere(routine, action);
   const alias = aliasOf(routine, action);
-  const args = routine.args.map(({ name, template, isLoose }) => `${name}: ${template}${isLoose ? '.optional()' : ''}`);
+  const isUpdate = isUpdateOf(routine, action);
+  // n.b. a procedure knows no difference between absent and null: without `clears` it would keep what must have a value.
+  const loose = isUpdate && !clears ? '.omittable()' : '.optional()';
+  const args = routine.args.map(({ name, template, isLoose }) => `${name}: ${template}${isLoose ? loose : ''}`);
   const all = [
     ...args,
     ...(clears ? ['clears: t.list(t.string({ max: 64 }), { max: 100 })'] : []),
@@ -175,7 +183,7 @@ function addRoutine(routine: ServedRoutine, parts: Parts, action: ServedAction |
   const columns = rowOf(routine.columns);
   const row = parts.rows.get(columns) ?? `t.row(${columns})`;
   const returns = { nothing: '', row: `, ${row}`, rows: `, t.list(${row})`, page: '' }[routine.answers];
-  const made = `procedure('${routine.name}', { ${all.join(', ')} }${returns})${parts.prefix}${operation === 'update' || operation.endsWith('_update') ? '.idempotent()' : ''}`;
+  const made = `procedure('${routine.name}', { ${all.join(', ')} }${returns})${parts.prefix}${isUpdate ? '.idempotent()' : ''}`;
   const maker = reads ? 'query' : 'mutation';
   if (isCore && !isCoded) {
     parts.core.push(chained(`${operation}: ${made},`));
@@ -219,7 +227,7 @@ function codedText(
   const takes = ['input', 'db', ...(usesCaller.id || usesCaller.roles ? ['user'] : [])].join(', ');
   const call = `db.${alias}({ ${given.join(', ')} })`;
   const maker = reads ? 'query' : 'mutation';
-  const idempotent = operation === 'update' || operation.endsWith('_update') ? '.idempotent()' : '';
+  const idempotent = isUpdateOf(routine, action) ? '.idempotent()' : '';
   const head = `${doc(routine.about)}\n    ${operation}: ${maker}(`;
   const input = `input: { ${args.join(', ')} }`;
   if (answers === 'nothing')

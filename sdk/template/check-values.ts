@@ -2,7 +2,7 @@ import { compileFits } from './fits.js';
 import type { Json, JsonObject } from './json.js';
 import { readValue, type ReadValue } from './read-value.js';
 import { isPlainName } from './unknown-names.js';
-import { hasLive, isLive, type ValueDescription, type ValueFields } from './values.js';
+import { hasLive, isLive, takesNull, type ValueDescription, type ValueFields } from './values.js';
 
 /** What is wrong with a value: `field` is the way to it (`cities[3].name`), `message` reads on from it (`must be a string`). */
 export interface ValueProblem {
@@ -69,7 +69,7 @@ function readNamed(given: Json | undefined, description: ValueDescription): Read
   if (given !== undefined && given !== null) return readValue(given, description);
   if (isLive(description)) return readValue(given as Json, description);
   if (description.default !== undefined) return { value: description.default };
-  if (description.optional === true) return undefined;
+  if (description.optional === true && (given === undefined || takesNull(description))) return undefined;
   return { problem: given === null ? 'must not be null' : 'is required' };
 }
 

@@ -125,9 +125,12 @@ function checkDescription(problems: DefinitionProblems, field: string, value: un
     return;
   }
   const description = value as Fields;
-  problems.unknownKeys(field, description, ['type', 'optional', 'default', ...Object.keys(FACETS)]);
+  problems.unknownKeys(field, description, ['type', 'optional', 'absence', 'default', ...Object.keys(FACETS)]);
   if (description['optional'] !== undefined && typeof description['optional'] !== 'boolean') {
     problems.add(`${field}.optional`, 'must be true or false');
+  }
+  if (description['absence'] !== undefined && (description['absence'] !== 'left out' || description['optional'] !== true)) {
+    problems.add(`${field}.absence`, 'must be "left out", of what is optional');
   }
   for (const bound of ['maxLength', 'maxItems', 'min', 'max']) {
     checkBound(problems, `${field}.${bound}`, description[bound]);

@@ -1,6 +1,6 @@
 import type { Json } from './json.js';
 import { byteLength, findNoJson, IN_ONE_FORM, isBase64 } from './read-value.js';
-import { isLive, type ValueDescription, type ValueFields } from './values.js';
+import { isLive, takesNull, type ValueDescription, type ValueFields } from './values.js';
 
 /**
  * Whether a value fits and has its one form already, so that `readValue` would give back the value itself. Nearly every value
@@ -59,7 +59,7 @@ function isBounded({ min, max }: ValueDescription): boolean {
 
 function fitsList({ items = { type: 'json' }, maxItems = Infinity }: ValueDescription, fill: boolean): Fits {
   const fits = compileFits(items, fill);
-  const mayBeNull = items.optional === true && !isLive(items);
+  const mayBeNull = items.optional === true && takesNull(items, fill) && !isLive(items);
   return (value) => {
     if (!Array.isArray(value) || value.length > maxItems) return false;
     for (const item of value as readonly (Json | undefined)[]) {
@@ -74,15 +74,16 @@ export function fitsFields(fields: ValueFields, fill: boolean, compile: (descrip
   const descriptions = Object.values(fields);
   const names = Object.keys(fields);
   const members = descriptions.map(compile);
-  const mayBeNull = descriptions.map((each) => each.optional === true && each.default === undefined && !isLive(each));
+  const mayBeAbsent = descriptions.map((each) => each.optional === true && each.default === undefined && !isLive(each));
+  const mayBeNull = descriptions.map((each, at) => mayBeAbsent[at] === true && takesNull(each, fill));
   return (value) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
     let present = 0;
     for (let at = 0; at < names.length; at += 1) {
       const member = (value as Readonly<Record<string, unknown>>)[names[at] as string];
       if (member === undefined || member === null) {
-        if (mayBeNull[at] !== true || (fill && member === undefined)) return false;
-        if (member === undefined) continue;
+        if (member === undefined && !fill && mayBeAbsent[at] === true) continue;
+        if (member === undefined || mayBeNull[at] !== true) return false;
       } else if (members[at]?.(member) !== true) return false;
       present += 1;
     }

@@ -8,8 +8,8 @@ import {
   type ValueFields,
 } from './values.js';
 
-/** Whether a value may be left out: never, `optional` (it is null then), or `default` (that stands in). */
-export type Absence = 'never' | 'optional' | 'default';
+/** Whether a value may be left out: never, `optional` (it is null then), `omittable` (null is no value), or `default` (that stands in). */
+export type Absence = 'never' | 'optional' | 'omittable' | 'default';
 
 /** What a type remembers for TypeScript alone. */
 declare const TYPES: unique symbol;
@@ -33,12 +33,19 @@ export class Type<Given, Taken = Given, Shown = Taken, A extends Absence = 'neve
 
   /** As an argument it may be left out or null; as a column it may be null. */
   optional(): Type<Given, Taken, Shown, 'optional'> {
-    return new Type({ ...this.description, optional: true });
+    const { absence: _, ...description } = this.description;
+    return new Type({ ...description, optional: true });
+  }
+
+  /** As an argument it may be left out, and is refused where it is null; as a column it may be null. */
+  omittable(): Type<Given, Taken, Shown, 'omittable'> {
+    return new Type({ ...this.description, optional: true, absence: 'left out' });
   }
 
   /** Stands in where the value is left out or null. */
   default(value: Given & Json): Type<Given, Taken, Shown, 'default'> {
-    return new Type({ ...this.description, default: value });
+    const { absence: _, ...description } = this.description;
+    return new Type({ ...description, default: value });
   }
 }
 
@@ -75,25 +82,29 @@ type AbsenceOf<T> = T extends { readonly [TYPES]: { readonly absence: infer A } 
 export type ArgumentsOf<F extends Fields> = Flatten<
   { readonly [K in keyof F as AbsenceOf<F[K]> extends 'never' ? K : never]: GivenIn<F[K]> } & {
     readonly [K in keyof F as AbsenceOf<F[K]> extends 'optional' | 'default' ? K : never]?: GivenIn<F[K]> | null;
-  } & { readonly [K in keyof F as AbsenceOf<F[K]> extends 'schema' ? K : never]?: GivenIn<F[K]> }
+  } & { readonly [K in keyof F as AbsenceOf<F[K]> extends 'schema' | 'omittable' ? K : never]?: GivenIn<F[K]> }
 >;
 
 /** What code gets: defaults are filled in; an optional value may still be absent. */
 export type InputOf<F extends Fields> = Flatten<
   { readonly [K in keyof F as AbsenceOf<F[K]> extends 'never' | 'default' ? K : never]: TakenFrom<F[K]> } & {
     readonly [K in keyof F as AbsenceOf<F[K]> extends 'optional' ? K : never]?: TakenFrom<F[K]> | null;
-  } & { readonly [K in keyof F as AbsenceOf<F[K]> extends 'schema' ? K : never]?: TakenFrom<F[K]> }
+  } & { readonly [K in keyof F as AbsenceOf<F[K]> extends 'schema' | 'omittable' ? K : never]?: TakenFrom<F[K]> }
 >;
 
 /** A row with these columns, or an object that comes out of an operation: every field is there. */
 export type RowOf<F extends Fields> = Flatten<{
-  readonly [K in keyof F]: AbsenceOf<F[K]> extends 'optional' ? ShownBy<F[K]> | null : ShownBy<F[K]>;
+  readonly [K in keyof F]: AbsenceOf<F[K]> extends 'optional' | 'omittable' ? ShownBy<F[K]> | null : ShownBy<F[K]>;
 }>;
 
 type Without<F, K extends keyof F> = Flatten<Omit<F, K>>;
 type Only<F, K extends keyof F> = Flatten<Pick<F, K>>;
 type Loose<T> =
-  T extends Type<infer Given, infer Taken, infer Shown, Absence> ? Type<Given, Taken, Shown, 'optional'> : T;
+  AbsenceOf<T> extends 'omittable'
+    ? T
+    : T extends Type<infer Given, infer Taken, infer Shown, Absence>
+      ? Type<Given, Taken, Shown, 'optional'>
+      : T;
 
 /** An object with these members and no others: a row, the arguments of a routine, a value in a list. */
 export class ObjectType<F extends Fields> extends Type<ArgumentsOf<F>, InputOf<F>, RowOf<F>> {
@@ -151,7 +162,7 @@ export type TakenOf<T> = T extends Type<unknown, unknown, unknown, Absence> | St
   : T extends Fields
     ? InputOf<T>
     : never;
-type OrNull<T, V> = AbsenceOf<T> extends 'optional' ? V | null : V;
+type OrNull<T, V> = AbsenceOf<T> extends 'optional' | 'omittable' ? V | null : V;
 export type ShownOf<T> = T extends Type<unknown, unknown, unknown, Absence> | StandardSchema
   ? OrNull<T, ShownBy<T>>
   : T extends Fields

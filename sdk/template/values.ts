@@ -27,6 +27,8 @@ export interface ValueDescription {
   readonly type: ValueType;
   /** An argument may be left out or null; a column may be null. Default false. */
   readonly optional?: boolean;
+  /** The only way of being `optional`: an argument may be left out, and is never null. A column is null where there is nothing. */
+  readonly absence?: 'left out';
   /** Stands in where the value is left out or null. */
   readonly default?: Json;
   /** Longest string, in characters; most bytes of a binary. */
@@ -45,6 +47,11 @@ export interface ValueDescription {
   readonly fields?: ValueFields;
   /** Of a schema: its JSON Schema, where the library gives one. */
   readonly schema?: JsonObject;
+}
+
+/** Whether null is taken where the value is `optional`; `fill` is that of `readValue`. */
+export function takesNull({ absence }: ValueDescription, fill = false): boolean {
+  return fill || absence === undefined;
 }
 
 /** Named values: arguments, columns, or the members of an object. */

@@ -1,7 +1,7 @@
 import type { Access } from '../template/access.js';
 import type { Json, JsonObject } from '../template/json.js';
 import type { Manifest, ObjectManifest, Returns } from '../template/manifest.js';
-import type { ValueDescription, ValueFields } from '../template/values.js';
+import { takesNull, type ValueDescription, type ValueFields } from '../template/values.js';
 import { CORE_OPERATIONS, type CallMode } from './envelope.js';
 
 /** The operation that every domain answers besides its own: what it takes and gives. Whoever may call a domain may be let ask it. */
@@ -185,11 +185,12 @@ function rowOf(fields: ValueFields): JsonSchema {
   return members(Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, given(value)])));
 }
 
-/** A value that callers pass: what may be left out may be null, too. */
+/** A value that callers pass: what may be left out may be null, too, unless that is the only way. */
 function taken(value: ValueDescription): JsonSchema {
   const schema = nested(value, taken, argumentsOf);
   const known = value.default === undefined ? schema : { ...schema, default: value.default };
-  return value.optional === true || value.default !== undefined ? orNull(known) : known;
+  const isNull = (value.optional === true && takesNull(value)) || value.default !== undefined;
+  return isNull ? orNull(known) : known;
 }
 
 /** A value that a domain gives. */

@@ -150,6 +150,13 @@ const argumentCases: readonly ContractCase[] = [
     back: ['  lookup: argument limit became optional'],
   },
   {
+    what: 'whether an argument that may be left out may be null as well',
+    live: lookup({ limit: t.int().optional() }),
+    next: lookup({ limit: t.int().omittable() }),
+    there: ['! lookup: argument limit may no longer be null'],
+    back: ['  lookup: argument limit may be null now'],
+  },
+  {
     what: 'whether an argument has a default',
     live: lookup({ limit: t.int().default(5) }),
     next: lookup({ limit: integer }),
@@ -429,7 +436,7 @@ const resultCases: readonly ContractCase[] = [
   {
     what: 'whether a result may be null, with or without a default',
     live: answering(inputOf({ a: integer, b: integer.default(1) })),
-    next: answering(inputOf({ a: integer.optional(), b: integer })),
+    next: answering(inputOf({ a: integer.omittable(), b: integer })),
     there: ['! lookup: result field a may be null now'],
     back: ['  lookup: result field a is never null now'],
   },

@@ -41,8 +41,6 @@ interface Given {
   readonly type: CheckedArgument['type'];
   readonly optional: boolean;
   readonly spec: object | undefined;
-  /** Null says nothing: an update keeps what must have a value. */
-  readonly keepsNull?: true;
   /** It names a record: one that was made, or one that is not there. */
   readonly isKey?: true;
 }
@@ -248,8 +246,8 @@ function callablesOf({ records, queries, actions }: CheckedSpecification): reado
 }
 
 function changed(field: CheckedField): Given {
-  const { name, type, optional, spec } = field;
-  return { name, type, spec, optional: true, ...(optional ? {} : { keepsNull: true }) };
+  const { name, type, spec } = field;
+  return { name, type, spec, optional: true };
 }
 
 /** A key that the database gives is that of a record that was made. */
@@ -275,7 +273,7 @@ function drawnArguments(args: readonly Given[]): fc.Arbitrary<Readonly<Record<st
   });
   const wrong = args.map((arg) => {
     if (arg.isKey === true) return fitting(arg);
-    return fc.constantFrom<Drawn>(...unfitValues(arg), ...(arg.keepsNull === true ? [] : [null]));
+    return fc.constantFrom<Drawn>(...unfitValues(arg), null);
   });
   return fc
     .record({ values: fc.tuple(...right), others: fc.tuple(...wrong), at: fc.nat(Math.max(args.length * 4, 1)) })
