@@ -721,6 +721,85 @@ describe('what models get wrong', () => {
     assert.ok(checkSpecification(seats(total("category = 'I'"))).checked, 'what its end does not change is counted');
   });
 
+  it('refuses what comes of itself, through other records as well: a chain of them may be a circle', () => {
+    const node = (name: string, ...fields: Loose[]): Loose => ({
+      ...{ name, description: 'A node', key: 'auto', operations: ['create', 'update'] },
+      fields: [
+        { name: 'above', description: 'What is above it', type: 'reference', references: 'node', optional: true },
+        { name: 'own', description: 'Its own amount', type: 'integer' },
+        { name: 'state', description: 'Whether it is open', type: 'enum', values: ['open', 'over'], default: "'open'" },
+        ...fields,
+      ],
+    });
+    const document = (...records: Loose[]): Loose => ({
+      ...{ beds: 1, domain: 'tree', description: 'A tree.', store: 'main', zone: 'UTC', records },
+      ...{ examples: [], assumptions: [], questions: [] },
+    });
+    const number = (name: string, more: Loose): Loose => ({ name, description: 'A number', type: 'integer', ...more });
+    const sum = (value: string, child = 'node'): Loose => ({ rollup: { function: 'sum', child, value, via: 'above' } });
+    const circles: (readonly [Loose[], string, RegExp])[] = [
+      [
+        [node('node', number('total', sum('own + total')))],
+        'fields.total',
+        /node\.total from node\.total: .*a total of what/,
+      ],
+      [
+        [node('node', number('total', sum('whole')), number('whole', { computed: 'own + total' }))],
+        'fields.total',
+        /whole/,
+      ],
+      [
+        [node('node', number('depth', { optional: true, computed: 'above.depth + 1' }))],
+        'fields.depth',
+        /node\.depth from/,
+      ],
+      [
+        [node('node', number('size', { computed: '1 + sum(node.size where above = this.id)' }))],
+        'fields.size',
+        /node\.size/,
+      ],
+      [
+        [node('node', number('x', { computed: 'y' }), number('y', { computed: 'x' }))],
+        'fields.x',
+        /node\.x from node\.y/,
+      ],
+      [
+        [
+          node('node', number('total', sum('total', 'leaf'))),
+          node('leaf', number('total', { computed: 'above.total' })),
+        ],
+        'fields.total',
+        /node\.total from leaf\.total from node\.total/,
+      ],
+      [
+        [
+          {
+            ...node('node', { name: 'until', description: 'Its end', type: 'timestamp' }),
+            expires: { when: "state = 'open' and above.state = 'open'", at: 'until', set: ["state = 'over'"] },
+          },
+        ],
+        'fields.state',
+        /node\.state from the end of node from node\.state/,
+      ],
+    ];
+    for (const [records, path, expected] of circles) found(document(...records), `records.node.${path}`, expected);
+    const allowed = document({
+      ...node(
+        'node',
+        number('total', sum('own')),
+        number('below', { computed: 'count(node where above = this.id and total > 0)' }),
+        { name: 'until', description: 'Its end', type: 'timestamp' },
+        { name: 'end', description: 'Its real end', type: 'timestamp', computed: 'until + 1 days' },
+      ),
+      expires: { when: "state = 'open'", at: 'end', set: ["state = 'over'"] },
+    });
+    const { problems } = checkSpecification(allowed);
+    assert.deepEqual(
+      problems.filter(({ severity }) => severity === 'error'),
+      [],
+    );
+  });
+
   it('takes null for what is left out, and formats it so', () => {
     const document = seats((all) => (place(all)['immutable_when'] = null));
     assert.equal(formatSpecification(document as never), `${SEATS}\n`);

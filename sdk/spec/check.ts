@@ -6,6 +6,7 @@ import { checkExamples, operationNames } from './check-examples.js';
 import { checkForm } from './check-form.js';
 import { type ActionDraft, checkAction, checkQuery } from './check-operations.js';
 import { checkRecord, type RecordDraft } from './check-records.js';
+import { checkCircles } from './circles.js';
 import { Findings, UNSEEN } from './findings.js';
 import type { ActionSpec, Specification } from './language.js';
 import {
@@ -162,6 +163,7 @@ function checkMeaning(findings: Findings, specification: Specification): Checked
   checkGuards(model, findings);
   checkReach(model, findings);
   checkLateTotals(model, findings);
+  checkCircles(records, findings);
   adviseSight(model, findings);
   const base: CheckedSpecification = {
     source: specification,

@@ -31,7 +31,7 @@ export const SEMANTICS = `**Formulas.** \`and or not\`, \`= != < <= > >=\`, \`in
 - *Expiry* changes its own record only, and by itself nothing else: what follows for others is computed by those who read. What has expired counts as ended in unique and no_overlap rules too. A new record has the first state; an action that needs another one inserts and then updates.
 - *Clock and caller* may stand in computed fields, in defaults, in min and max of arguments, and in min and max of write_once fields.
 - *Managed* fields are changed by actions only. Create takes one only where every record has a value of it: not optional.
-- *Computed* fields may be of any type, enums too: \`if(result > high, 'high', 'normal')\`, null where a part is null and no choice says otherwise.
+- *Computed* fields may be of any type, enums too: \`if(result > high, 'high', 'normal')\`, null where a part is null and no choice says otherwise. Neither they nor rollups come of themselves, through other records either: what goes up or down a tree is a managed field that actions write.
 - *A reference* names a record by one value: one with key auto, uuid or a single field. What BEDS numbers is a field beside such a key.
 - *Roles* are texts of the brief's choice; two are \`has_role('a') or has_role('b')\`. Where everybody may write, row_access has \`"write": "true"\`.
 - *A query that refuses* says so in \`requires\`. A list of what a loop added is a query of its own. A grid of positions is \`rows\`, or an action with a loop over \`range(1, 100)\`.
