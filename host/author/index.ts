@@ -4,6 +4,7 @@ import { isBedsError, type Manifest } from '@beds/sdk';
 import {
   commandErrors,
   type ApplyRequest,
+  type CollectionsRequest,
   type AuthorSettings,
   type AuthorTools,
   type ChangeRequest,
@@ -42,7 +43,7 @@ import type { ServiceName } from '../dev-servers/contract.js';
 import { readServices } from '../dev-servers/server-folder.js';
 import { cliErrors } from '../errors/cli.js';
 import { dbaErrors } from '../errors/dba.js';
-import type { MysqlTables } from '#sdk/generate';
+import type { MongodbCollections, MysqlTables } from '#sdk/generate';
 import type { NamedObject, StoreAdapter } from '../stores/contract.js';
 import { loadAdapters } from '../stores/factory.js';
 import { findDevHost } from './dev-host.js';
@@ -203,6 +204,19 @@ class Tools implements AuthorTools {
       const adminUrl = administeredStores(config, servers)[store]?.adminUrl;
       if (adminUrl === undefined) throw dbaErrors.make('BEDS_DBA_SERVER_UNKNOWN');
       return await readTables(adminUrl, tables);
+    } finally {
+      await servers.close();
+    }
+  }
+
+  async readCollections(store: string, request: CollectionsRequest): Promise<MongodbCollections> {
+    const { readCollections } = await import('../dba/read-collections.js');
+    const { config } = this.#read();
+    const servers = await this.#useServers(['mongodb']);
+    try {
+      const adminUrl = administeredStores(config, servers)[store]?.adminUrl;
+      if (adminUrl === undefined) throw dbaErrors.make('BEDS_DBA_SERVER_UNKNOWN');
+      return await readCollections(adminUrl, request);
     } finally {
       await servers.close();
     }

@@ -246,6 +246,12 @@ export interface StoreObject {
 }
 
 /** Databases and hosts, as an author reaches them: the code of the host itself, so that both say the same. */
+export interface CollectionsRequest {
+  readonly wanted: readonly string[];
+  /** Most documents that are read of each. */
+  readonly sample: number;
+}
+
 export interface AuthorTools {
   /** Throws BEDS_CONFIG_INVALID. */
   settings(): AuthorSettings;
@@ -263,6 +269,8 @@ export interface AuthorTools {
   databaseStatus(domains: readonly string[]): Promise<readonly DatabaseStatus[]>;
   /** What the database of a store says of some tables, as its administrator sees them. Writes nothing. Throws BEDS_DBA_*. */
   readTables(store: string, tables: readonly string[]): Promise<generator.MysqlTables>;
+  /** What a sample of some collections holds: types and how often, and no value. Writes nothing. Throws BEDS_DBA_*. */
+  readCollections(store: string, request: CollectionsRequest): Promise<generator.MongodbCollections>;
   /** Tries a generated domain on a database that exists for that alone, on the server of its store. Throws BEDS_DBA_*. */
   prove(request: ProveRequest): Promise<Proof>;
   /** What admission would say of the objects that a version uses. */

@@ -9,6 +9,7 @@ export type {
   ChangePhase,
   ChangePlan,
   ChangeRequest,
+  CollectionsRequest,
   CountedRows,
   DatabasePlan,
   DatabaseStatus,

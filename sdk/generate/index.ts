@@ -31,14 +31,17 @@ export {
   type TableChange,
   type WindowTrigger,
 } from './mysql-change.js';
+export type { ImportedDomain, ImportNote } from './imported-domain.js';
 export {
-  type ImportedDomain,
-  type ImportNote,
-  type MysqlColumn,
-  type MysqlTable,
-  type MysqlTables,
-  specificationOfTables,
-} from './mysql-import.js';
+  type ImportedCollections,
+  type MongodbCollection,
+  type MongodbCollections,
+  type MongodbIndex,
+  type SeenKind,
+  type SeenValue,
+  specificationOfCollections,
+} from './mongodb-import.js';
+export { type MysqlColumn, type MysqlTable, type MysqlTables, specificationOfTables } from './mysql-import.js';
 export { besideStage, changeMongodb, type DocumentHurdle, type MongodbChange } from './mongodb-change.js';
 export { generateMongodb } from './mongodb-domain.js';
 export type { Refusal };

@@ -1,3 +1,5 @@
+import { Unsaid } from './imported-domain.js';
+
 /** Expressions as MySQL and MariaDB show them in their catalogues, and what they are in the language of specifications. */
 
 export type SqlExpression =
@@ -17,9 +19,6 @@ export type SqlExpression =
     }
   | { readonly node: 'in'; readonly of: SqlExpression; readonly list: readonly SqlExpression[] }
   | { readonly node: 'call'; readonly name: string; readonly args: readonly SqlExpression[] };
-
-/** What an expression has that the language has no word for. */
-export class Unsaid extends Error {}
 
 interface Token {
   readonly kind: 'column' | 'text' | 'number' | 'word' | 'sign' | 'end';

@@ -1,5 +1,19 @@
-import { checkSpecification, FORMULA_WORDS, type Specification, WIRE_WORDS, withCapital } from '../spec/index.js';
+import { type Specification, withCapital } from '../spec/index.js';
 import type { FieldSpec, RecordSpec } from '../spec/index.js';
+import {
+  type Draft,
+  type ImportedDomain,
+  ImportNotes,
+  MOST_CHARACTERS,
+  MOST_FIELDS,
+  type Mutable,
+  nameFor,
+  oneLine,
+  reasonOf,
+  repairImported,
+  TAKEN,
+  Unsaid,
+} from './imported-domain.js';
 import {
   type ColumnField,
   isAllowed,
@@ -9,7 +23,6 @@ import {
   refuseUnseen,
   type SqlExpression,
   textLiteral,
-  Unsaid,
   unquotedText,
   valueOf,
 } from './mysql-expressions.js';
@@ -64,52 +77,9 @@ export interface MysqlTables {
   readonly known: readonly string[];
 }
 
-/** Something of the tables, and why the specification does not say it, or says it in another way. */
-export interface ImportNote {
-  readonly name: string;
-  readonly reason: string;
-}
-
-export interface ImportedDomain {
-  readonly specification: Specification;
-  readonly leftOut: readonly ImportNote[];
-  readonly changed: readonly ImportNote[];
-}
-
-type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
-type Draft = Mutable<RecordSpec> & { fields: FieldSpec[] };
-
-const MOST_NAME = 30;
-const MOST_FIELDS = 80;
 const MOST_RULES = 40;
 /** One may be added for a key. */
 const MOST_UNIQUE = 19;
-/** Parameters of generated procedures are called so. */
-const TAKEN = ['caller_id', 'caller_roles', 'clears', ...FORMULA_WORDS, ...WIRE_WORDS];
-
-/** What a database says of itself is data: on one line, without what nobody sees, and no formula in it. */
-function oneLine(text: string, most = 500): string {
-  const plain = text.replaceAll(/[\p{C}\p{Z}{}]+/gu, ' ').trim();
-  const letters = Array.from(plain);
-  return letters.length > most ? `${letters.slice(0, most - 1).join('')}…` : plain;
-}
-
-/** A name in the language that no other has. */
-function nameFor(original: string, taken: readonly string[]): string {
-  const plain = original
-    .normalize('NFKD')
-    .replaceAll(/([a-z0-9])([A-Z])/g, '$1_$2')
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9_]+/g, '_')
-    .replace(/^[^a-z]+/, '');
-  const base = (plain === '' ? 'value' : plain).slice(0, MOST_NAME);
-  for (let number = 1; ; number += 1) {
-    const end = number === 1 ? '' : `_${number}`;
-    const name = `${base.slice(0, MOST_NAME - end.length)}${end}`;
-    if (!taken.includes(name)) return name;
-  }
-}
-
 export interface ImportRequest {
   readonly domain: string;
   readonly store: string;
@@ -125,8 +95,7 @@ class Importer {
   readonly #request: ImportRequest;
   readonly #names = new Map<string, string>();
   readonly #fields = new Map<string, ReadonlyMap<string, string>>();
-  readonly #leftOut: ImportNote[] = [];
-  readonly #changed: ImportNote[] = [];
+  readonly #notes = new ImportNotes();
 
   constructor(request: ImportRequest) {
     this.#request = request;
@@ -142,7 +111,7 @@ class Importer {
     const { domain, store, tables } = this.#request;
     const records = tables.tables.map((table) => this.#record(table));
     for (const words of tables.beside)
-      this.#leaveOut(
+      this.#notes.leaveOut(
         words,
         'the language keeps nothing that is written by hand: it stays where it is, beside the domain',
       );
@@ -166,16 +135,8 @@ class Importer {
       ],
       questions: [],
     };
-    this.#repair(specification, ordered);
-    return { specification, leftOut: this.#leftOut, changed: this.#changed };
-  }
-
-  #leaveOut(name: string, reason: string): void {
-    this.#leftOut.push({ name: oneLine(name, 200), reason: oneLine(reason) });
-  }
-
-  #change(name: string, reason: string): void {
-    this.#changed.push({ name: oneLine(name, 200), reason: oneLine(reason) });
+    repairImported(specification, ordered, this.#notes);
+    return { specification, ...this.#notes.all };
   }
 
   #table(name: string): MysqlTable | undefined {
@@ -233,7 +194,7 @@ class Importer {
         if (fields.size === MOST_FIELDS) throw new Unsaid(`a record has at most ${MOST_FIELDS} fields`);
         fields.set(column.name, field);
       } catch (error) {
-        this.#leaveOut(`${table.name}.${column.name}`, reasonOf(error));
+        this.#notes.leaveOut(`${table.name}.${column.name}`, reasonOf(error));
       }
     }
     const rules = this.#most(MOST_RULES, this.#rules(table, fields), table);
@@ -254,7 +215,7 @@ class Importer {
     if (typeof key !== 'string' && (key.length === 0 || key.includes('')))
       this.#numbered(record, key.length === 0 ? 'it has no primary key' : 'the language has no word for its key');
     if (made !== undefined && table.primary[0] !== 'id')
-      this.#change(`${table.name}.${table.primary[0] ?? ''}`, 'the key that the database gives is called id');
+      this.#notes.change(`${table.name}.${table.primary[0] ?? ''}`, 'the key that the database gives is called id');
     if (fields.size === 0) throw new TypeError(`Nothing of the table ${table.name} can be said but its key.`);
     const isAllKey = typeof key !== 'string' && record.fields.every((field) => key.includes(field.name));
     if (isAllKey && typeof record.key !== 'string') record.operations = ['create', 'delete'];
@@ -263,7 +224,8 @@ class Importer {
   }
 
   #most<T>(most: number, all: readonly T[], { name }: MysqlTable): T[] {
-    for (const lost of all.slice(most)) this.#leaveOut(`${name}: ${JSON.stringify(lost)}`, `there are at most ${most}`);
+    for (const lost of all.slice(most))
+      this.#notes.leaveOut(`${name}: ${JSON.stringify(lost)}`, `there are at most ${most}`);
     return all.slice(0, most);
   }
 
@@ -275,7 +237,7 @@ class Importer {
   #numbered(record: Draft, why: string): void {
     const { key, part_of: parent } = record;
     const fields = [...(parent === undefined ? [] : [parent]), ...(typeof key === 'string' ? [] : key)];
-    this.#change(`the key of ${record.name}`, `${why}: its records are numbered, in a field id`);
+    this.#notes.change(`the key of ${record.name}`, `${why}: its records are numbered, in a field id`);
     record.key = 'auto';
     if (fields.length === 0 || fields.includes('')) return;
     record.unique = [...(record.unique ?? []), { fields }];
@@ -287,7 +249,7 @@ class Importer {
     const plain = indexes.filter(({ isUnique, columns }) => !isUnique && !isOfReference(columns));
     if (plain.length === 0) return;
     const names = plain.map((index) => index.name).join(', ');
-    this.#leaveOut(`indexes of ${name}: ${names}`, 'indexes are made from what operations filter and order by');
+    this.#notes.leaveOut(`indexes of ${name}: ${names}`, 'indexes are made from what operations filter and order by');
   }
 
   #field(table: MysqlTable, column: MysqlColumn): FieldSpec {
@@ -305,7 +267,7 @@ class Importer {
       const { onDelete } = reference;
       const kept = onDelete === 'CASCADE' ? ({ on_delete: 'cascade' } as const) : {};
       const cleared = onDelete === 'SET NULL' ? ({ on_delete: 'set_null' } as const) : {};
-      if (column.default !== undefined) this.#leaveOut(`default of ${at}`, 'a reference has none');
+      if (column.default !== undefined) this.#notes.leaveOut(`default of ${at}`, 'a reference has none');
       return {
         ...{ ...base, type: 'reference', references: this.#names.get(reference.table) ?? '' },
         ...{ ...kept, ...cleared },
@@ -313,7 +275,7 @@ class Importer {
     }
     const typed = { ...base, ...this.#typeOf(column, { table, at }) } as FieldSpec;
     if (/on update/i.test(column.extra))
-      this.#leaveOut(`ON UPDATE of ${at}`, 'a field that each change writes is made by timestamps');
+      this.#notes.leaveOut(`ON UPDATE of ${at}`, 'a field that each change writes is made by timestamps');
     if (column.generated !== undefined) {
       const computed = valueOf(parseSql(column.generated), this.#fieldOf(table));
       const { min: _, max: __, ...rest } = typed as FieldSpec & { min?: string; max?: string };
@@ -333,7 +295,7 @@ class Importer {
           : isImported
             ? 'a reference names a record by its key of one value'
             : `${reference.table} is not imported: add it to --table`;
-      this.#leaveOut(`${name}.${reference.name} to ${reference.table}`, reason);
+      this.#notes.leaveOut(`${name}.${reference.name} to ${reference.table}`, reason);
     }
   }
 
@@ -345,7 +307,7 @@ class Importer {
     if (base === 'bit' && size === '1') return { type: 'boolean' };
     const bytes = INTEGERS[base];
     if (bytes !== undefined) {
-      if (base === 'bigint' && isUnsigned) this.#change(at, 'numbers from 2^63 on have no place');
+      if (base === 'bigint' && isUnsigned) this.#notes.change(at, 'numbers from 2^63 on have no place');
       return { type: 'integer', ...integerBounds(bytes, isUnsigned) };
     }
     switch (base) {
@@ -361,11 +323,11 @@ class Importer {
       case 'date':
         return { type: 'date' };
       case 'time':
-        this.#change(at, 'a time of day has hours and minutes, and no seconds');
+        this.#notes.change(at, 'a time of day has hours and minutes, and no seconds');
         return { type: 'time' };
       case 'datetime':
       case 'timestamp':
-        if (base === 'datetime') this.#change(at, 'what is stored without a zone is read as UTC');
+        if (base === 'datetime') this.#notes.change(at, 'what is stored without a zone is read as UTC');
         return { type: 'timestamp' };
       case 'json':
         return { type: 'json' };
@@ -383,14 +345,14 @@ class Importer {
       throw new Unsaid(`the language has no word for ${oneLine(type, 60)}`);
     if (table.checks.some(({ clause }) => isJson(clause, column.name))) return { type: 'json' };
     const most = characters ?? MOST_CHARACTERS;
-    if (most > MOST_CHARACTERS) this.#change(at, `a text has at most ${MOST_CHARACTERS} characters`);
+    if (most > MOST_CHARACTERS) this.#notes.change(at, `a text has at most ${MOST_CHARACTERS} characters`);
     return { type: 'text', max_length: Math.min(most, MOST_CHARACTERS) };
   }
 
   #defaultOf({ default: given }: MysqlColumn, field: FieldSpec, at: string): string | undefined {
     if (given === undefined) return undefined;
     const refuse = (): string | undefined => {
-      this.#leaveOut(`default of ${at}`, `a ${field.type} has no default of ${oneLine(given.text, 80)}`);
+      this.#notes.leaveOut(`default of ${at}`, `a ${field.type} has no default of ${oneLine(given.text, 80)}`);
       return undefined;
     };
     const sql = given.isExpression ? parsed(given.text) : ({ node: 'text', value: given.text } as const);
@@ -471,13 +433,13 @@ class Importer {
         }
         if (names.length === 0) throw new Unsaid('it names no field');
         if (table.columns.some((column) => columns.includes(column.name) && isLooseText(column)))
-          this.#change(
+          this.#notes.change(
             `${table.name}.${name}`,
             'texts differ by case and accents here; letter_case makes them the same',
           );
         return [{ fields: names, ...(when.length === 0 ? {} : { when: joined(when) }) }];
       } catch (error) {
-        this.#leaveOut(`${table.name}.${name}`, reasonOf(error));
+        this.#notes.leaveOut(`${table.name}.${name}`, reasonOf(error));
         return [];
       }
     });
@@ -493,13 +455,13 @@ class Importer {
           (column) => column.base !== 'enum' && isLooseText(column) && clause.includes(`\`${column.name}\``),
         );
         if (isLoose && clause.includes("'"))
-          this.#change(`${table.name}.${name}`, 'texts differ by case and accents here');
+          this.#notes.change(`${table.name}.${name}`, 'texts differ by case and accents here');
         const rest = conjuncts(whole).filter((part) => !this.#isBound(part, fields));
         if (rest.length === 0) return [];
         const rule = joined(rest.map((part) => isAllowed(part, fieldOf)));
         return [{ rule, message: messageOf(table, name, rule) }];
       } catch (error) {
-        this.#leaveOut(`${table.name}.${name}: CHECK (${clause})`, reasonOf(error));
+        this.#notes.leaveOut(`${table.name}.${name}: CHECK (${clause})`, reasonOf(error));
         return [];
       }
     });
@@ -526,55 +488,8 @@ class Importer {
     fields.set(bound.column, { ...field, [bound.kind]: bound.value });
     return true;
   }
-
-  /** What the language refuses for a reason of its own is left out, until the whole is accepted. */
-  #repair(specification: Mutable<Specification>, records: readonly Draft[]): void {
-    for (;;) {
-      const { problems, checked } = checkSpecification(specification);
-      if (checked !== undefined) return;
-      const [problem] = problems.filter(({ severity }) => severity === 'error');
-      const [, name, part = ''] = /^records\.([a-z0-9_]+)\.(.+)$/.exec(problem?.path ?? '') ?? [];
-      const record = records.find((each) => each.name === name);
-      if (problem === undefined || record === undefined || !this.#drop(record, part, problem.message))
-        throw new TypeError(`${problem?.path ?? ''}: ${problem?.message ?? 'the tables cannot be said.'}`);
-    }
-  }
-
-  #drop(record: Draft, part: string, reason: string): boolean {
-    const [, list, place] = /^(rules|unique)\[(\d+)\]/.exec(part) ?? [];
-    if (list === 'rules' || list === 'unique') {
-      const all: readonly object[] = record[list] ?? [];
-      const lost = all[Number(place)];
-      if (lost === undefined) return false;
-      this.#leaveOut(`${record.name}: ${JSON.stringify(lost)}`, reason);
-      const kept = all.filter((each) => each !== lost);
-      if (kept.length > 0) Object.assign(record, { [list]: kept });
-      else if (list === 'rules') delete record.rules;
-      else delete record.unique;
-      return true;
-    }
-    if (/^key\b/.test(part) && record.key !== 'auto') {
-      this.#change(`the key of ${record.name}`, reason);
-      record.key = 'auto';
-      return true;
-    }
-    const [, name, property] =
-      /^fields\.([a-z0-9_]+)(?:\.(default|computed|mask|multiple_of|min|max)\b)?/.exec(part) ?? [];
-    const field = record.fields.find((each) => each.name === name);
-    if (field === undefined || (record.fields.length === 1 && property === undefined)) return false;
-    if (property !== undefined && property !== 'computed' && property in field) {
-      const { [property as 'default']: lost, ...rest } = field;
-      this.#leaveOut(`${property} of ${record.name}.${field.name}: ${String(lost)}`, reason);
-      record.fields = record.fields.map((each) => (each === field ? (rest as FieldSpec) : each));
-      return true;
-    }
-    this.#leaveOut(`${record.name}.${field.name}`, reason);
-    record.fields = record.fields.filter((each) => each !== field);
-    return true;
-  }
 }
 
-const MOST_CHARACTERS = 100_000;
 const INTEGERS: Readonly<Record<string, number>> = { tinyint: 1, smallint: 2, mediumint: 3, int: 4, bigint: 8 };
 
 function integerBounds(bytes: number, isUnsigned: boolean): { readonly min?: string; readonly max?: string } {
@@ -589,11 +504,6 @@ function wordsOf(type: string): string[] {
   if (values.length > 60 || values.some((value) => value === '' || value.length > 40))
     throw new Unsaid('an enum has at most 60 words, of 1 to 40 characters');
   return values;
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof Unsaid) return error.message;
-  throw error;
 }
 
 function parsed(text: string): SqlExpression | undefined {

@@ -129,7 +129,10 @@ function checkDescription(problems: DefinitionProblems, field: string, value: un
   if (description['optional'] !== undefined && typeof description['optional'] !== 'boolean') {
     problems.add(`${field}.optional`, 'must be true or false');
   }
-  if (description['absence'] !== undefined && (description['absence'] !== 'left out' || description['optional'] !== true)) {
+  if (
+    description['absence'] !== undefined &&
+    (description['absence'] !== 'left out' || description['optional'] !== true)
+  ) {
     problems.add(`${field}.absence`, 'must be "left out", of what is optional');
   }
   for (const bound of ['maxLength', 'maxItems', 'min', 'max']) {

@@ -1,5 +1,12 @@
 import type { Json } from './json.js';
-import { isLive, LIVE_SCHEMA, type LiveDescription, type SchemaIssue, takesNull, type ValueDescription } from './values.js';
+import {
+  isLive,
+  LIVE_SCHEMA,
+  type LiveDescription,
+  type SchemaIssue,
+  takesNull,
+  type ValueDescription,
+} from './values.js';
 
 /** What is wrong with a value: `at` is the way into it (`[3].name`, empty for the value itself). */
 export interface ProblemAt {
@@ -222,7 +229,10 @@ function readList(value: Json, { items = { type: 'json' }, maxItems }: ValueDesc
   let read: Json[] | undefined;
   for (let index = 0; index < list.length && problems.length < MAX_PROBLEMS; index += 1) {
     const given = list[index];
-    const item = given === null && items.optional === true && takesNull(items, fill) ? { value: null } : readPart(given, items, fill);
+    const item =
+      given === null && items.optional === true && takesNull(items, fill)
+        ? { value: null }
+        : readPart(given, items, fill);
     if (item === undefined) continue;
     if ('problem' in item) addProblems(problems, `[${index}]`, item);
     else if (item.value !== given) (read ??= list.slice())[index] = item.value;

@@ -100,11 +100,7 @@ export type RowOf<F extends Fields> = Flatten<{
 type Without<F, K extends keyof F> = Flatten<Omit<F, K>>;
 type Only<F, K extends keyof F> = Flatten<Pick<F, K>>;
 type Loose<T> =
-  AbsenceOf<T> extends 'omittable'
-    ? T
-    : T extends Type<infer Given, infer Taken, infer Shown, Absence>
-      ? Type<Given, Taken, Shown, 'optional'>
-      : T;
+  T extends Type<infer Given, infer Taken, infer Shown, Absence> ? Type<Given, Taken, Shown, 'optional'> : T;
 
 /** An object with these members and no others: a row, the arguments of a routine, a value in a list. */
 export class ObjectType<F extends Fields> extends Type<ArgumentsOf<F>, InputOf<F>, RowOf<F>> {
@@ -141,7 +137,7 @@ export class ObjectType<F extends Fields> extends Type<ArgumentsOf<F>, InputOf<F
 
 function loosen(type: AnyType): AnyType {
   if (!(type instanceof Type)) return type;
-  const { default: _, ...description } = type.description;
+  const { default: _, absence: __, ...description } = type.description;
   return new Type({ ...description, optional: true });
 }
 

@@ -27,8 +27,11 @@ export interface ValueDescription {
   readonly type: ValueType;
   /** An argument may be left out or null; a column may be null. Default false. */
   readonly optional?: boolean;
-  /** The only way of being `optional`: an argument may be left out, and is never null. A column is null where there is nothing. */
-  readonly absence?: 'left out';
+  /**
+   * The only way of being `optional`. `left out`: an argument is never null; a column is null where there is nothing. `null` is said of the
+   * schemas of other libraries alone, where contracts are compared.
+   */
+  readonly absence?: 'null' | 'left out';
   /** Stands in where the value is left out or null. */
   readonly default?: Json;
   /** Longest string, in characters; most bytes of a binary. */
@@ -51,7 +54,7 @@ export interface ValueDescription {
 
 /** Whether null is taken where the value is `optional`; `fill` is that of `readValue`. */
 export function takesNull({ absence }: ValueDescription, fill = false): boolean {
-  return fill || absence === undefined;
+  return fill || absence !== 'left out';
 }
 
 /** Named values: arguments, columns, or the members of an object. */

@@ -36,7 +36,7 @@ export function own<T>(table: Readonly<Record<string, T>>, name: string): T | un
 }
 
 /** A description, and what beside it only the JSON Schemas of other libraries say. */
-interface Described extends Omit<ValueDescription, 'absence'> {
+interface Described extends ValueDescription {
   readonly items?: Described;
   readonly fields?: DescribedFields;
   readonly minLength?: number;
@@ -49,10 +49,7 @@ interface Described extends Omit<ValueDescription, 'absence'> {
   readonly rules?: readonly string[];
   /** Of an object: what members are that `fields` does not name; absent where there are none. */
   readonly further?: Described;
-  /** The only way of being `optional`; most of our own types have both. */
-  readonly absence?: Absence;
 }
-type Absence = 'null' | 'left out';
 type DescribedFields = Readonly<Record<string, Described>>;
 
 /** Two descriptions of a value. `what` names it: `argument limit`. */
