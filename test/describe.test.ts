@@ -36,7 +36,10 @@ const cities = defineDomain({
   objects: { count: fn('city_count', { country: t.string().optional() }, t.int()) },
   operations: ({ query, mutation }) => ({
     count: query(
-      { input: { country: t.string().optional(), top: t.int().default(3), owner: t.string().omittable() }, output: { count: t.int(), owner: t.string().omittable() } },
+      {
+        input: { country: t.string().optional(), top: t.int().default(3), owner: t.string().omittable() },
+        output: { count: t.int(), owner: t.string().omittable() },
+      },
       () => ({
         count: 1,
       }),

@@ -80,7 +80,8 @@ describe('what is generated for MySQL and MariaDB', { timeout: 900_000 }, () => 
       assert.equal(isThere, mine.ok, shown);
       if (mine.ok || theirs.ok) continue;
       assert.equal(theirs.error, mine.error, shown);
-      if (mine.error === 'invalid') assert.match(theirs.message, /(?:(?:^|: )Is missing\.|title must not be null)$/, shown);
+      if (mine.error === 'invalid')
+        assert.match(theirs.message, /(?:(?:^|: )Is missing\.|title must not be null)$/, shown);
     }
   });
 

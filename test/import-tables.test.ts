@@ -304,7 +304,10 @@ describe('beds import', { timeout: 300_000 }, () => {
       [['other', '--table', 'ordrs'], /has no table ordrs\. Did you mean orders\? It has: agent, customer/],
       [['other'], /Name the tables: --table orders,order_line\. It has: agent/],
       [['other', '--table', 'agent'], /a domain beside these tables/],
-      [['other', '--store', 'papers', '--table', 'x'], /papers is of kind mongodb, and --table is of another\. Name the collections/],
+      [
+        ['other', '--store', 'papers', '--table', 'x'],
+        /papers is of kind mongodb, and --table is of another\. Name the collections/,
+      ],
       [['other', '--store', 'maim', '--table', 'x'], /no store maim\. Did you mean main\?/],
     ] as const) {
       const refused = await run(...args);
