@@ -50,7 +50,7 @@ async function shop(db: Db): Promise<void> {
     { _id: ANN, email: 'ann@x.ch', born: '1990-04-01', vip: true, home: { type: 'Point', coordinates: [8.5, 47.4] } },
     { _id: BOB, email: 'bob@x.ch', born: '1985-12-24', vip: false, tags: ['new', 'fast'] },
   ]);
-  await db.collection('customers').createIndex({ email: 1 }, { unique: true });
+  await db.collection('customers').createIndexes([{ key: { email: 1 }, unique: true }]);
   const orders = Array.from({ length: 10 }, (_, number): Document => ({
     customerId: number % 2 === 0 ? ANN : BOB,
     state: number < 5 ? 'open' : 'closed',
@@ -74,12 +74,8 @@ async function shop(db: Db): Promise<void> {
     nothing: null,
   }));
   await db.collection('orders').insertMany(orders);
-  await db.collection('orders').createIndex({ state: 1 });
-  await db
-    .collection('orders')
-    .createIndex({ 'lines.article': 1 }, { unique: true, name: 'by_article', sparse: true })
-    .catch(() => undefined);
-  await db.collection('orders').createIndex({ placedAt: 1 }, { expireAfterSeconds: 3600 });
+  await db.collection('orders').createIndexes([{ key: { state: 1 } }]);
+  await db.collection('orders').createIndexes([{ key: { placedAt: 1 }, expireAfterSeconds: 3600 }]);
 }
 
 describe('beds import of collections', { timeout: 300_000 }, () => {

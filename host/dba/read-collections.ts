@@ -98,7 +98,7 @@ class Seen {
     const number = numberText(value);
     if (number !== undefined) this.#seeDigits(number);
     if (['id', 'uuid', 'text', 'integer', 'whole'].includes(kind) && this.keys.size < MOST_KEYS)
-      this.keys.set(String(value), value);
+      this.keys.set((value as { toString(): string }).toString(), value);
     if (depth >= MOST_DEPTH) return;
     if (Array.isArray(value)) {
       this.#most = Math.max(this.#most, value.length);
@@ -162,6 +162,17 @@ function kindOf(value: unknown): string {
   if (typeof value === 'boolean') return 'boolean';
   if (value instanceof Date) return 'date';
   if (Array.isArray(value)) return 'list';
+  const number = numberKind(value);
+  if (number !== undefined) return number;
+  if (value instanceof ObjectId) return 'id';
+  if (value instanceof Binary) return value.sub_type === Binary.SUBTYPE_UUID ? 'uuid' : 'binary';
+  const named = (value as { readonly _bsontype?: unknown })._bsontype;
+  if (typeof named === 'string') return named;
+  if (value instanceof RegExp) return 'a regular expression';
+  return isPoint(value) ? 'point' : 'document';
+}
+
+function numberKind(value: unknown): string | undefined {
   if (value instanceof Int32 || value instanceof Long || typeof value === 'bigint') return 'integer';
   if (value instanceof Double || typeof value === 'number') {
     const number = Number(value);
@@ -170,12 +181,7 @@ function kindOf(value: unknown): string {
   }
   if (value instanceof Decimal128)
     return /^-?\d+(?:\.\d+)?$/.test(value.toString()) ? 'decimal' : 'a decimal of many digits';
-  if (value instanceof ObjectId) return 'id';
-  if (value instanceof Binary) return value.sub_type === Binary.SUBTYPE_UUID ? 'uuid' : 'binary';
-  const named = (value as { readonly _bsontype?: unknown })._bsontype;
-  if (typeof named === 'string') return named;
-  if (value instanceof RegExp) return 'a regular expression';
-  return isPoint(value) ? 'point' : 'document';
+  return undefined;
 }
 
 /** https://www.mongodb.com/docs/manual/reference/geojson/#point */
