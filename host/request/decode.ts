@@ -117,11 +117,11 @@ const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor',
  * literally, or written with escapes. n.b. no regular expression: a template may change those, and would read every request.
  */
 function refuseForbiddenKeys(text: string, parsed: unknown): void {
-  // n.b. V8 looks for texts of less than seven characters several times as fast as for longer ones.
+  // n.b. V8 finds texts of less than seven characters by their first one: the rarer that is, the faster.
   const mayHaveOne =
     (text.includes('__') && text.includes('__proto__')) ||
-    (text.includes('struct') && text.includes('constructor')) ||
-    (text.includes('totype') && text.includes('prototype')) ||
+    (text.includes('uctor') && text.includes('constructor')) ||
+    (text.includes('protot') && text.includes('prototype')) ||
     text.includes('\\u');
   if (mayHaveOne) walk(parsed);
 }
@@ -230,7 +230,7 @@ function isObject(value: unknown): boolean {
 }
 
 function isScalar(value: unknown): boolean {
-  return value === null || typeof value !== 'object';
+  return typeof value !== 'object';
 }
 
 function isDuration(value: unknown): boolean {
@@ -338,8 +338,10 @@ function requestsOf(
   text: string,
   properties: ContentProperties,
 ): readonly RequestEnvelope[] {
-  if (text.includes('null')) values.forEach(dropNulls);
-  if (!areEnvelopes(values)) throw malformed(values, text.startsWith('['));
+  if (!areEnvelopes(values)) {
+    values.forEach(dropNulls);
+    if (!areEnvelopes(values)) throw malformed(values, text.startsWith('['));
+  }
   addFromMessage(values, properties);
   return values;
 }
@@ -351,7 +353,11 @@ function requestsOf(
 function dropNulls(value: unknown): void {
   const envelope = drop(value, NAMES);
   drop(envelope?.['meta'], META_NAMES);
-  const order = drop(envelope?.['query'], QUERY_NAMES)?.['order'];
+}
+
+/** n.b. the envelope's own nulls are met as wrong values; those of a query are looked at by nobody before the template. */
+function dropNullsOfQuery(query: unknown): void {
+  const order = drop(query, QUERY_NAMES)?.['order'];
   if (Array.isArray(order)) for (const entry of order) drop(entry, ORDER_NAMES);
 }
 
@@ -373,7 +379,8 @@ function isEnvelope(value: unknown): boolean {
   const { v, id, domain, op } = envelope;
   if (v === undefined || id === undefined || domain === undefined || op === undefined) return false;
   if (!areRight(envelope, checkField)) return false;
-  const { meta } = envelope;
+  const { meta, query } = envelope;
+  if (query !== undefined) dropNullsOfQuery(query);
   return meta === undefined || areRight(meta as Record<string, unknown>, checkMetaField);
 }
 
