@@ -114,8 +114,8 @@ interface CpuProfile {
   readonly timeDeltas: readonly number[];
 }
 
-/** Of these only a broker thread has any. */
-const MARK = '/request/request-path.js';
+/** A function that only broker threads run. n.b. no file: theirs are one bundle. */
+const MARK = 'decodeMessage';
 const IDLE = new Set(['(idle)', '(program)', '(root)']);
 const SHOWN = 40;
 
@@ -125,7 +125,7 @@ export function selfTimes(folder: string): readonly TableData[] {
     .filter((name) => name.endsWith('.cpuprofile'))
     .sort()
     .map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')) as CpuProfile)
-    .filter(({ nodes }) => nodes.some(({ callFrame }) => callFrame.url.endsWith(MARK)))
+    .filter(({ nodes }) => nodes.some(({ callFrame }) => callFrame.functionName === MARK))
     .map(profileTable);
 }
 

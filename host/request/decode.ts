@@ -27,11 +27,14 @@ export interface BodyLimits {
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-const COMMA = 0x2c;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
+const [OTHER, STRING, OPENS, CLOSES, SEPARATES] = [0, 1, 2, 3, 4] as const;
+
+/** What a byte of JSON is. n.b. no byte of a longer character is one of these. */
+const KINDS = new Uint8Array(256);
+KINDS[QUOTE] = STRING;
+for (const bracket of Buffer.from('{[')) KINDS[bracket] = OPENS;
+for (const bracket of Buffer.from('}]')) KINDS[bracket] = CLOSES;
+for (const comma of Buffer.from(',')) KINDS[comma] = SEPARATES;
 
 /** Judges a body before it is parsed, without recursion, and gives its text. */
 function scanBody(body: Buffer, limits: BodyLimits): string {
@@ -42,7 +45,7 @@ function scanBody(body: Buffer, limits: BodyLimits): string {
   }
   // Nothing has to be decoded then: copying bytes takes a third of the time.
   const text = isPlain ? body.toString('latin1') : body.toString('utf8');
-  if (mayBeTooComplex(text, limits)) refuseTooComplex(text, limits);
+  if (mayBeTooComplex(text, limits)) refuseTooComplex(body, limits);
   return text;
 }
 
@@ -63,24 +66,25 @@ function mayBeTooComplex(text: string, { maxDepth, maxKeys }: BodyLimits): boole
 }
 
 /**
- * Counts in one pass. `JSON.parse` takes 200,000 levels without complaint, and then whatever walks the result overflows the stack.
- * n.b. over the text: what native code finds in it costs a tenth of what it costs to find in a buffer.
+ * Counts in one pass over the bytes. `JSON.parse` takes 200,000 levels without complaint, and then whatever walks the result
+ * overflows the stack. n.b. most messages with several requests come by here: a look into a table is what costs least.
  */
-function refuseTooComplex(text: string, limits: BodyLimits): void {
+function refuseTooComplex(body: Buffer, limits: BodyLimits): void {
   let depth = 0;
   let elements = 0;
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (code === QUOTE) {
-      at = endOfString(text, at + 1);
-    } else if (code === OPEN_BRACE || code === OPEN_BRACKET) {
+  for (let at = 0; at < body.length; at++) {
+    const kind = KINDS[body[at] ?? OTHER];
+    if (kind === OTHER) continue;
+    if (kind === STRING) {
+      at = endOfString(body, at + 1);
+    } else if (kind === SEPARATES) {
+      elements += 1;
+    } else if (kind === OPENS) {
       depth += 1;
       elements += 1;
       if (depth > limits.maxDepth) throw requestErrors.make('BEDS_REQUEST_TOO_COMPLEX', 'The body nests too deeply.');
-    } else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) {
+    } else {
       depth -= 1;
-    } else if (code === COMMA) {
-      elements += 1;
     }
   }
   if (elements > limits.maxKeys)
@@ -88,26 +92,26 @@ function refuseTooComplex(text: string, limits: BodyLimits): void {
 }
 
 /** Up to this length a loop finds the end of a string before a call into native code has begun to look for it. */
-const SHORT_STRING = 12;
+const SHORT_STRING_BYTES = 64;
 
-/** Position of the quote that ends the string which begins at `from`; the end of the text if there is none. */
-function endOfString(text: string, from: number): number {
-  const shortEnd = Math.min(text.length, from + SHORT_STRING);
+/** Position of the quote that ends the string which begins at `from`; the end of the body if there is none. */
+function endOfString(body: Buffer, from: number): number {
+  const shortEnd = Math.min(body.length, from + SHORT_STRING_BYTES);
   let at = from;
   while (at < shortEnd) {
-    const code = text.charCodeAt(at);
-    if (code === QUOTE) return at;
-    at += code === BACKSLASH ? 2 : 1;
+    const byte = body[at];
+    if (byte === QUOTE) return at;
+    at += byte === BACKSLASH ? 2 : 1;
   }
-  let quote = text.indexOf('"', at);
+  let quote = body.indexOf(QUOTE, at);
   while (quote !== -1) {
     // n.b. backslashes before `at` are whole pairs, so counting them too changes nothing.
     let backslashes = 0;
-    while (text.charCodeAt(quote - 1 - backslashes) === BACKSLASH) backslashes += 1;
+    while (body[quote - 1 - backslashes] === BACKSLASH) backslashes += 1;
     if (backslashes % 2 === 0) return quote;
-    quote = text.indexOf('"', quote + 1);
+    quote = body.indexOf(QUOTE, quote + 1);
   }
-  return text.length;
+  return body.length;
 }
 
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
