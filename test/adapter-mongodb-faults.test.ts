@@ -107,6 +107,19 @@ describe('limits of a MongoDB store', () => {
     }
   });
 
+  it('refuse a URL by which the driver would read values as others', () => {
+    const asked = ['raw=true', 'promoteValues=false', 'promoteLongs=false', 'promoteBuffers=true'];
+    for (const option of asked.concat('useBigInt64=true', 'enableUtf8Validation=false')) {
+      assert.throws(
+        () => open({ url: `mongodb://127.0.0.1:1/y?${option}` }),
+        (error: unknown) =>
+          isBedsError(error) && error.code === 'BEDS_STORE_URL_INVALID' && error.message.includes(option),
+        option,
+      );
+    }
+    open({ url: 'mongodb://127.0.0.1:1/y?promoteLongs=true&raw=false' });
+  });
+
   it('take nothing after they were closed', async () => {
     const closed = open({});
     await closed.open();

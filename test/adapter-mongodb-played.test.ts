@@ -220,6 +220,14 @@ describe('a page whose rows the collation of MongoDB calls the same', () => {
         ['é', 'E'],
         ['1', '01'],
         ['a-b', 'ab'],
+        // Lithuanian, Danish, German of telephone books, Swedish as it was, Northern Sami, Macedonian, Turkish.
+        ['jonis', 'jonys'],
+        ['ü', 'y'],
+        ['ae', 'ä'],
+        ['v', 'w'],
+        ['ŋ', 'ñ'],
+        ['И', 'й'],
+        ['ı', 'Ï'],
       ] as const) {
         const place = await pageOf(t, keys, false);
         await rejects(place.view(name, { limit: 1, order: [{ column: 'n' }] }), 'BEDS_STORE_CURSOR_STUCK');
@@ -326,6 +334,25 @@ describe('a transaction of MongoDB', () => {
     await rejects(insert(other, 1_000), 'BEDS_STORE_INDETERMINATE');
   });
 
+  // https://www.mongodb.com/docs/manual/reference/write-concern/ and …/reference/error-codes/ (UnsatisfiableWriteConcern)
+  it('is in doubt where the commit is kept by too few, or was broken off', async (t) => {
+    const answers = [100, 79].map((code) => ({ ok: 1, writeConcernError: { code, errmsg: 'a secret value' } }));
+    for (const answer of [...answers, refused(11600), refused(6)]) {
+      const place = await placeOf(t);
+      place.played.on('commitTransaction', () => answer);
+      await rejects(insert(place, 700), 'BEDS_STORE_INDETERMINATE');
+    }
+  });
+
+  it('is in doubt where only a commit that was sent again is refused', async (t) => {
+    const place = await placeOf(t);
+    place.played.on('commitTransaction', (_sent, nth) => (nth < 2 ? 'cut' : refused(13)));
+    await rejects(insert(place), 'BEDS_STORE_INDETERMINATE');
+    const other = await placeOf(t);
+    other.played.on('commitTransaction', (_sent, nth) => (nth < 2 ? 'cut' : refused(251, LABELLED)));
+    await rejects(insert(other), 'BEDS_STORE_DEADLOCK');
+  });
+
   it('is known to be rolled back where the commit says so', async (t) => {
     const place = await placeOf(t);
     place.played.on('commitTransaction', () => refused(251, LABELLED));
@@ -394,6 +421,8 @@ describe('what MongoDB answers', () => {
     writeConcernError: { code, errmsg: 'a secret value' },
   });
 
+  const NO_INDEX =
+    'error processing query: planner returned error :: caused by :: hint provided does not correspond to an existing index';
   // https://www.mongodb.com/docs/manual/reference/error-codes/
   const cases: readonly (readonly [string, Document, Code])[] = [
     ...[
@@ -423,6 +452,12 @@ describe('what MongoDB answers', () => {
     ['insertOne', refused(13), 'BEDS_STORE_DENIED'],
     ['plain', refused(167), 'BEDS_STORE_OBJECT_CHANGED'],
     ['updateOne', refused(166), 'BEDS_STORE_OBJECT_CHANGED'],
+    ...[refused(27), refused(291), refused(2, { errmsg: NO_INDEX })].flatMap((answer) =>
+      ['find', 'plain', 'updateMany'].map((name) => [name, answer, 'BEDS_STORE_OBJECT_CHANGED'] as const),
+    ),
+    ['find', refused(134), 'BEDS_STORE_UNAVAILABLE'],
+    ['plain', refused(134), 'BEDS_STORE_UNAVAILABLE'],
+    ['updateOne', refused(117), 'BEDS_STORE_DEADLOCK'],
     ['insertOne', refused(371), 'BEDS_STORE_UNAVAILABLE'],
     ['insertOne', refused(433, { errorLabels: ['SystemOverloadedError'] }), 'BEDS_STORE_OVERLOADED'],
     ['insertOne', refused(9_999, { errorLabels: ['SystemOverloadedError'] }), 'BEDS_STORE_OVERLOADED'],
@@ -460,6 +495,28 @@ describe('what MongoDB answers', () => {
     await rejects(call('insertMany', { all: [{ a: 1 }, { a: 2 }] }), 'BEDS_STORE_INDETERMINATE');
     played.on('insert', () => inParts(112));
     await rejects(call('insertMany', { all: [{ a: 1 }, { a: 2 }] }), 'BEDS_STORE_DEADLOCK');
+  });
+
+  // https://www.mongodb.com/docs/manual/reference/method/db.collection.insertMany/#error-handling and …/core/write-operations-atomicity/
+  it('of one document among several says what is kept of the others', async (t) => {
+    const { played, call } = await placeOf(t);
+    const all = { all: [{ a: 1 }, { a: 2 }, { a: 3 }] };
+    const errmsg =
+      'E11000 duplicate key error collection: app.things index: email_1 dup key: { email: "a secret value" }';
+    const words = /unique index email_1\. Of the documents, the first 2 were kept\.$/;
+    played.on('insert', () => ({ ...inParts(11000, { errmsg, index: 2 }), n: 2 }));
+    await assert.rejects(call('insertMany', all), { code: 'BEDS_STORE_CONFLICT', message: words });
+    played.on('insert', () => inParts(11000, { errmsg }));
+    await assert.rejects(call('insertMany', all), { code: 'BEDS_STORE_CONFLICT', message: /unique index email_1\.$/ });
+    for (const [name, command] of [
+      ['updateMany', 'update'],
+      ['deleteMany', 'delete'],
+    ] as const) {
+      played.on(command, () => inParts(14));
+      await assert.rejects(call(name), { message: /\. Documents that were changed before stay changed\.$/ });
+    }
+    played.on('update', () => inParts(14));
+    await assert.rejects(call('updateOne'), { message: /\(error 14\)\.$/ });
   });
 
   // https://www.mongodb.com/docs/manual/core/schema-validation/handle-invalid-documents/

@@ -19,6 +19,7 @@ import {
   UUID,
 } from 'mongodb';
 import { isBedsError, type Json, type JsonObject, type Scalar, type ViewQuery } from '@beds/sdk';
+import { ResultMeter } from '../host/stores/mongodb/result-meter.js';
 import { fieldIn, toColumn, toRow } from '../host/stores/mongodb/values.js';
 import type { StoreAdapter } from '../host/stores/contract.js';
 import { mongodbStore, READ, rejects, WRITE } from './support/mongodb-store.js';
@@ -162,6 +163,13 @@ const exactly = (value: unknown): string => JSON.stringify(BSON.EJSON.serialize(
 it('a document may have the members by which the driver knows its own types', () => {
   for (const document of [{ _bsontype: 'Int32', value: 1 }, { _bsontype: 1 }, { __isLong__: true, low: 1 }]) {
     assert.deepEqual(toColumn({ a: [document] }, { type: 'json', as: 'any' }, 'v'), { a: [document] });
+    const name = { from: 'a.name', type: 'string', as: 'string' } as const;
+    assert.deepEqual(toRow({ ...document, a: { ...document, name: 'x' } }, { name }), { name: 'x' });
+    // n.b. its size counts as that of any other.
+    const meter = new ResultMeter({ maxResultRows: 1, maxResultBytes: 1_000 });
+    assert.throws(() => meter.add([{ a: { ...document, text: 'x'.repeat(1_000) } }]), {
+      code: 'BEDS_STORE_RESULT_TOO_LARGE',
+    });
   }
 });
 
@@ -414,6 +422,35 @@ describe('values of MongoDB', () => {
       .insertOne({ _id: 9 as never, a: [{ b: 'x' }, { b: 'y' }] });
     const reads = [() => view('paths'), () => view('paths', { b: 'x' }), () => call('paths_find', {}, READ)];
     for (const read of reads) await rejects(read(), 'BEDS_STORE_VALUE_UNFIT', 'b');
+  });
+
+  it('are found where their names hold any characters', async () => {
+    const names = ['größe', 'first name', 'first-name', '名前', '__proto__', 'constructor'];
+    const document = Object.fromEntries(names.map((name) => [name, name]));
+    await dba
+      .db()
+      .collection<Document & { readonly _id: number }>('names')
+      .insertMany([{ _id: 1, ...document, a: { ...document } }]);
+    const columnOf = (from: string, index: number): [string, object] => [`c${String(index)}`, { type: 'string', from }];
+    const paths = names.concat(names.map((name) => `a.${name}`));
+    const columns = { id: { type: 'integer', from: '_id' }, ...Object.fromEntries(paths.map(columnOf)) };
+    const flat = { id: columns.id, ...Object.fromEntries(names.map(columnOf)) };
+    const filter = { [paths[0] ?? '']: { $arg: 'text' } };
+    const routine = { kind: 'procedure', on: 'names', op: 'find', args: { text: 'string' }, body: { filter } };
+    await deliver(
+      { _id: 'names', kind: 'view', on: 'names', columns, body: { pipeline: [] } },
+      { _id: 'names_flat', kind: 'view', on: 'names', columns: flat, body: { pipeline: [] } },
+      { _id: 'names_find', ...routine, returns: columns },
+      { _id: 'names_all', ...routine },
+    );
+    const row = { id: 1, ...Object.fromEntries(paths.map((path, at) => [`c${String(at)}`, path.replace('a.', '')])) };
+    assert.deepEqual(await view('names'), [row]);
+    assert.deepEqual((await call('names_find', { text: 'größe' }, READ)).rows, [row]);
+    assert.deepEqual((await call('names_all', { text: 'größe' }, READ)).rows, [{ ...document, a: document }]);
+    for (const [at, name] of names.entries()) {
+      assert.equal((await view('names_flat', { [`c${String(at)}`]: name })).length, 1, name);
+      assert.equal((await view('names_flat', { [`c${String(at)}`]: 'other' })).length, 0, name);
+    }
   });
 
   it('as host/stores/TYPES.md says', () => {

@@ -198,6 +198,45 @@ describe('writes through catalogued procedures', () => {
     await rejects(call('change', { id: 'a' }), 'BEDS_STORE_INVALID_VALUE');
   });
 
+  it('store documents, and nothing that a driver would make one of', async () => {
+    const on = 'documents';
+    const args = { given: 'json' };
+    const given = { $arg: 'given' };
+    const replaced = { filter: { _id: 1 }, replacement: given };
+    await deliver(
+      { _id: 'doc_one', kind: 'procedure', on, op: 'insertOne', args, body: { document: given } },
+      { _id: 'doc_some', kind: 'procedure', on, op: 'insertMany', args, body: { documents: [given] } },
+      { _id: 'doc_all', kind: 'procedure', on, op: 'insertMany', args, body: { documents: given } },
+      { _id: 'doc_new', kind: 'procedure', on, op: 'replaceOne', args, body: replaced },
+    );
+    const stored = dba.db().collection<Document & { readonly _id: number }>(on);
+    const before = [{ _id: 1, kept: true }];
+    await stored.insertMany(before);
+    for (const wrong of [5, 'ab', true, [1], [], [{ a: 1 }]]) {
+      for (const name of ['doc_one', 'doc_some', 'doc_new']) {
+        await rejects(call(name, { given: wrong }), 'BEDS_STORE_INVALID_VALUE', 'given');
+      }
+    }
+    for (const wrong of [5, 'ab', {}, { 0: {} }, [5], [{}, 'ab'], [[]], [null], []]) {
+      await rejects(call('doc_all', { given: wrong }), 'BEDS_STORE_INVALID_VALUE', 'given');
+    }
+    assert.deepEqual(await stored.find().toArray(), before);
+    await call('doc_new', { given: { n: 2 } });
+    assert.deepEqual(await stored.find().toArray(), [{ _id: 1, n: 2 }]);
+  });
+
+  it('say of a document that was added that it was, also where they give it as it was before', async () => {
+    const on = 'added';
+    const returns = { id: { type: 'string', from: '_id' } };
+    const body = { filter: { _id: { $arg: 'id' } }, update: { $set: { n: 1 } }, upsert: true };
+    await deliver({
+      ...{ _id: 'add_or_change', kind: 'procedure', on, op: 'findOneAndUpdate', args: { id: 'string' }, returns },
+      ...{ whenNone: '[not-found] There is none.', body: { ...body, returnDocument: 'before' } },
+    });
+    assert.deepEqual(await call('add_or_change', { id: 'a' }), { rows: [], sets: [[]], affected: 1 });
+    assert.deepEqual(await call('add_or_change', { id: 'a' }), one({ id: 'a' }));
+  });
+
   it('refuse a key that exists, without repeating it', async () => {
     await call('make', { id: 'twice', n: 1 });
     await assert.rejects(call('make', { id: 'twice', n: 1 }), (error: unknown) => {

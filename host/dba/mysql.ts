@@ -58,6 +58,15 @@ BEGIN
   END IF;
 END`;
 
+/**
+ * Tells the runtime account how many variables routines have left in its own session. n.b. MySQL shows variables to nobody but those who
+ * may see everybody's; MariaDB shows each session its own.
+ */
+export const LEFT = `DROP PROCEDURE IF EXISTS beds_left;
+CREATE PROCEDURE beds_left () READS SQL DATA SQL SECURITY DEFINER
+SELECT COUNT(*) AS variables FROM performance_schema.user_variables_by_thread
+WHERE THREAD_ID = PS_CURRENT_THREAD_ID() AND VARIABLE_NAME <> 'beds'`;
+
 /** MySQL and MariaDB. Throws BEDS_DBA_SERVER_UNAVAILABLE. */
 export async function administerMysql(adminUrl: string): Promise<StoreAdministrator> {
   try {
@@ -111,10 +120,8 @@ class MysqlAdministrator implements StoreAdministrator {
         await this.#connection.query(`CREATE USER IF NOT EXISTS ${user} IDENTIFIED BY ${secret}`);
         await this.#connection.query(`ALTER USER ${user} IDENTIFIED BY ${secret}`);
       }
-      for (const [routine, text] of [
-        ['beds_explain', EXPLAIN],
-        ['beds_stop', STOP],
-      ] as const) {
+      const own = { beds_explain: EXPLAIN, beds_stop: STOP, ...((await this.#isMariaDb()) ? {} : { beds_left: LEFT }) };
+      for (const [routine, text] of Object.entries(own)) {
         await this.#replace([{ kind: 'PROCEDURE', name: routine }], text);
         await this.#connection.query(`GRANT ${this.#right({ kind: 'PROCEDURE', name: routine })} TO ${user}`);
       }
@@ -129,6 +136,11 @@ class MysqlAdministrator implements StoreAdministrator {
 
   async close(): Promise<void> {
     await this.#connection.end();
+  }
+
+  async #isMariaDb(): Promise<boolean> {
+    const [rows] = await this.#connection.query<RowDataPacket[]>('SELECT VERSION() AS version');
+    return /mariadb/i.test(String(rows[0]?.['version']));
   }
 
   /** Dropping a routine takes its grants away: the accounts of other hosts, which serve with the one before, keep theirs. */

@@ -368,11 +368,29 @@ const filter: Compile = query;
 /** A filter of a write: one that an absent argument widens would change documents that nobody meant. */
 const strictFilter: Compile = (node, context) => query(node, { ...context, mayOmit: false });
 
-const document: Compile = (node, context) =>
-  isDocument(node) ? value(node, context) : problem(context, 'must be a document or an argument');
+const document: Compile = (node, context) => {
+  if (isArgument(node)) return argument(node, context, storedDocument);
+  return isDocument(node) ? value(node, context) : problem(context, 'must be a document or an argument');
+};
 
-const documents: Compile = (node, context) =>
-  isArgument(node) || Array.isArray(node) ? value(node, context) : problem(context, 'must be a list or an argument');
+const documents: Compile = (node, context) => {
+  if (isArgument(node)) return argument(node, context, storedDocuments);
+  if (!Array.isArray(node)) return problem(context, 'must be a list or an argument');
+  return listOf(node.map((item, index) => document(item, inside(context, index))));
+};
+
+/** n.b. of anything else the driver would make a document of its own: `{}` of a number, `{ 0: 'a' }` of a text or a list. */
+function storedDocument(bound: unknown, name: string): unknown {
+  if (isDocument(bound)) return bound;
+  throw storeErrors.make('BEDS_STORE_INVALID_VALUE', 'A value must be a JSON object.', { field: name });
+}
+
+function storedDocuments(bound: unknown, name: string): unknown {
+  if (Array.isArray(bound) && bound.length > 0 && bound.every(isDocument)) return bound;
+  throw storeErrors.make('BEDS_STORE_INVALID_VALUE', 'A value must be a list of JSON objects, with at least one.', {
+    field: name,
+  });
+}
 
 const choice =
   (...known: readonly unknown[]): Compile =>

@@ -137,8 +137,9 @@ const all = async (cursor: AbstractCursor<Document>, meter: ResultMeter): Promis
   affected: 0,
 });
 
-const found = (document: Document | null, { meter, isKept }: Run): Outcome => {
-  if (document === null) return { documents: [], affected: 0 };
+/** n.b. of one that was added there is no document as it was before. */
+const found = (document: Document | null, { body, meter, isKept }: Run): Outcome => {
+  if (document === null) return { documents: [], affected: body['upsert'] === true ? 1 : 0 };
   meter.addWritten(document, isKept);
   return { documents: [document], affected: 1 };
 };
@@ -161,12 +162,9 @@ const runners: Readonly<Record<Exclude<OperationName, 'ask' | 'act'>, (run: Run)
     return { documents: [document], affected: 1 };
   },
   insertMany: async ({ collection, body, options }) => {
-    const documents = body['documents'];
-    if (!Array.isArray(documents) || documents.length === 0) {
-      throw storeErrors.make('BEDS_STORE_INVALID_VALUE', 'The documents must be a list with at least one.');
-    }
+    const documents = body['documents'] as readonly Document[];
     const result = await collection.insertMany(
-      documents.map((document: Document) => ({ ...document })),
+      documents.map((document) => ({ ...document })),
       options,
     );
     return { affected: result.insertedCount };
@@ -201,7 +199,7 @@ function changed({ matchedCount, upsertedCount }: Changes): Outcome {
 /** What the caller of a routine gets. */
 export function toResult(object: Routine, native: NativeObject, outcome: Outcome): RoutineRows {
   const { documents, affected } = outcome;
-  if (native.whenNone !== null && (documents?.length ?? affected) === 0) {
+  if (native.whenNone !== null && affected === 0 && (documents ?? []).length === 0) {
     throw refusalOf(native.whenNone) ?? storeErrors.make('BEDS_STORE_NOT_FOUND');
   }
   if (documents === undefined) return { rows: [], sets: [], affected };

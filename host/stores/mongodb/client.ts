@@ -18,6 +18,16 @@ const HEARTBEAT_MS = 5_000;
 const MAX_CONNECTING = 4;
 const NAMES_DATABASE = /^mongodb(\+srv)?:\/\/[^/]+\/[^?/]+/;
 
+/** How the driver must read values; a URL may ask for others. */
+const DECODING = [
+  ['raw', false],
+  ['promoteValues', true],
+  ['promoteLongs', true],
+  ['promoteBuffers', false],
+  ['useBigInt64', false],
+  ['enableUtf8Validation', true],
+] as const;
+
 /** The driver's client of a store, and whether it has a server to work with. */
 export interface StoreClient {
   readonly client: MongoClient;
@@ -42,6 +52,8 @@ export function createClient(store: string, config: StoreConfig): StoreClient {
   const db = client.db();
   // n.b. without a name in the URL the driver takes 'test'.
   if (!NAMES_DATABASE.test(config.url)) throw refuse(store, 'names no database: mongodb://host/database');
+  const other = DECODING.find(([name, usual]) => client.bsonOptions[name] !== usual);
+  if (other !== undefined) throw refuse(store, `has ${other[0]}=${String(!other[1])}: values would be read as others`);
   // n.b. what MongoDB refuses, and what it never got, would be told to callers as done.
   if (client.options.writeConcern?.w === 0) throw refuse(store, 'has w=0: MongoDB would answer no write');
   let downSince: number | undefined = performance.now();

@@ -95,7 +95,9 @@ function weightOf(value: unknown): number {
   }
   // n.b. bytes are given as base64.
   if (value instanceof Binary) return bytes + (value.position * 4) / 3;
-  if (value instanceof Date || '_bsontype' in value) return OVERHEAD_BYTES.other;
+  // n.b. of a stored document it is a member like others.
+  if (value instanceof Date || ('_bsontype' in value && !Object.hasOwn(value, '_bsontype')))
+    return OVERHEAD_BYTES.other;
   for (const key in value) bytes += OVERHEAD_BYTES.field + weightOf((value as Record<string, unknown>)[key]);
   return bytes;
 }

@@ -30,13 +30,15 @@ export interface Attempt {
 /** https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml */
 const MEANINGS: readonly (readonly [Code, readonly number[]])[] = [
   ['BEDS_STORE_DENIED', [13]],
-  // 18: the account is not let in, which says nothing about an object. 371, 14031: writes are blocked, the disk is full.
-  ['BEDS_STORE_UNAVAILABLE', [18, 371, 391, 14031]],
+  // 18: the account is not let in, which says nothing about an object. 134: nothing is confirmed yet that may be read.
+  // 371, 14031: writes are blocked, the disk is full.
+  ['BEDS_STORE_UNAVAILABLE', [18, 134, 371, 391, 14031]],
   ['BEDS_STORE_CONFLICT', [11000, 11001, 12582]],
   ['BEDS_STORE_TIMEOUT', [50, 262, 290, 11601]],
-  ['BEDS_STORE_DEADLOCK', [24, 46, 63, 107, 112, 150, 225, 239, 246, 249, 250, 251, 267, 272, 13388]],
+  ['BEDS_STORE_DEADLOCK', [24, 46, 63, 107, 112, 117, 150, 225, 239, 246, 249, 250, 251, 267, 272, 13388]],
   ['BEDS_STORE_OVERLOADED', [261, 264, 365, 402, 433, 449, 450, 462]],
-  ['BEDS_STORE_OBJECT_CHANGED', [26, 165, 166, 167, 182]],
+  // 27, 291: an index that the object needs is not there.
+  ['BEDS_STORE_OBJECT_CHANGED', [26, 27, 165, 166, 167, 182, 291]],
   ['BEDS_STORE_NOT_SUPPORTED', [20, 59, 72, 115, 148, 168, 224, 238, 263, 322, 323, 324, 40324, 40414, 40415]],
   ['BEDS_STORE_RESULT_TOO_LARGE', [146, 292, 16819, 16820, 16945]],
   ['BEDS_STORE_INVALID_VALUE', [2, 4, 9, 14, 15, 16, 21, 22, 28, 29, 30, 34, 40, 52, 53, 54, 55, 56, 57, 61, 66]],
@@ -76,7 +78,22 @@ export function toStoreError(error: unknown, attempt: Attempt): BedsError {
   if (isBedsError(error)) return error;
   const code = codeOf(error, attempt);
   const said = code === 'BEDS_STORE_INVALID_VALUE' ? saidByValidator(error) : undefined;
-  return said ?? storeErrors.make(code, sayWhy(code, error), { cause: describe(error) });
+  const made = said ?? storeErrors.make(code, sayWhy(code, error), { cause: describe(error) });
+  const kept = sayKept(made, error, attempt);
+  if (kept === undefined) return made;
+  const { message, cause, field } = made;
+  return storeErrors.make(made.code as Code, `${message} ${kept}`, { cause, ...(field !== undefined && { field }) });
+}
+
+/** What a write of several documents keeps although it is refused; undefined: nothing, or the code says so. */
+function sayKept({ status }: BedsError, error: unknown, { write, many }: Attempt): string | undefined {
+  if (!write || !many || (status !== 'invalid' && status !== 'conflict')) return undefined;
+  if (error instanceof MongoBulkWriteError) {
+    // n.b. some servers count those that failed, too.
+    const kept = Math.min(error.insertedCount, [error.writeErrors].flat()[0]?.index ?? Infinity);
+    return kept === 0 ? undefined : `Of the documents, the first ${kept} were kept.`;
+  }
+  return error instanceof MongoServerError ? 'Documents that were changed before stay changed.' : undefined;
 }
 
 function codeOf(error: unknown, attempt: Attempt): Code {
@@ -122,7 +139,11 @@ const CUT_SHORT: ReadonlySet<Code> = new Set([
   'BEDS_STORE_UNAVAILABLE',
 ]);
 
+/** n.b. of an index that a `hint` names and that is not there the server says no more than that a value is bad. */
+const NO_SUCH_INDEX = 'hint provided does not correspond to an existing index';
+
 function knownCode(error: MongoServerError, code: number): Code {
+  if (code === 2 && error.message.includes(NO_SUCH_INDEX)) return 'BEDS_STORE_OBJECT_CHANGED';
   const known = CODES.get(code);
   if (known !== undefined) return known;
   if (error.hasErrorLabel('SystemOverloadedError')) return 'BEDS_STORE_OVERLOADED';

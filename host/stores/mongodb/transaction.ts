@@ -14,6 +14,8 @@ const ROLLBACK_TIMEOUT_MS = 2_000;
 const COMMIT_AGAIN_MS = 50;
 /** Inside a transaction nothing is kept before the commit: a lost connection leaves no doubt. */
 const UNCOMMITTED = { write: false, many: false };
+/** n.b. of a commit that too few servers have confirmed the driver does not say that its outcome is unknown where asking again is no help. */
+const COMMITTING = { write: true, many: false };
 
 export interface TransactionOptions<T> {
   readonly client: MongoClient;
@@ -93,15 +95,19 @@ class ScopeQueue implements AdapterScope {
 }
 
 async function commit(session: ClientSession, deadline: Deadline): Promise<void> {
-  for (;;) {
+  for (let isRepeated = false; ; isRepeated = true) {
     try {
       await deadline.race(session.commitTransaction());
       return;
     } catch (error) {
-      const unknown = error instanceof MongoError && error.hasErrorLabel('UnknownTransactionCommitResult');
+      const says = (label: string): boolean => error instanceof MongoError && error.hasErrorLabel(label);
       if (deadline.reason !== undefined) throw storeErrors.make('BEDS_STORE_INDETERMINATE');
       // Committing twice is safe: the server knows the transaction by its number.
-      if (!unknown) throw toStoreError(error, UNCOMMITTED);
+      if (!says('UnknownTransactionCommitResult')) {
+        // n.b. of the commit before it such an answer says nothing, but where the server knows of no transaction any more.
+        const isOpen = isRepeated && !says('TransientTransactionError');
+        throw isOpen ? storeErrors.make('BEDS_STORE_INDETERMINATE') : toStoreError(error, COMMITTING);
+      }
       await wait(COMMIT_AGAIN_MS);
     }
   }

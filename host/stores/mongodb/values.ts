@@ -349,6 +349,7 @@ function nameOf(value: unknown): string {
   if (typeof value === 'boolean') return 'a bool';
   if (Array.isArray(value)) return 'an array';
   if (value instanceof Date) return 'a date';
+  if (value instanceof RegExp) return 'a BSON regular expression';
   if (value instanceof Binary) return isUuid(value) ? 'a UUID' : `a binary of subtype ${value.sub_type}`;
   const name = (value as { readonly _bsontype?: unknown })._bsontype;
   return typeof name === 'string' ? `a BSON ${name}` : 'a document';
@@ -431,7 +432,8 @@ export interface ParsedValue {
 }
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
-const PATH = /^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*$/;
+/** n.b. a name may hold any characters but these; one of digits only, below the first, would be the place in a list to some of MongoDB. */
+const PATH = /^(?=.{1,255}$)(?!\d+(?:\.|$))[^$.\0][^.\0]*(?:\.[^$.\0][^.\0]*)*$/su;
 const KEYS = {
   args: ['type', 'as', 'optional', 'default', 'maxLength', 'min', 'max'],
   columns: ['type', 'as', 'from', 'maxLength'],
@@ -504,12 +506,17 @@ function plainDefault(value: unknown): Json | undefined {
   }
 }
 
+/** Whether a value is a document. n.b. one may have a member `_bsontype`, by which the driver knows its own types. */
+function isStored(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+}
+
 /** The value at a path, as the aggregation path `$a.b` finds it: through lists too. */
 function valueAt(document: unknown, path: readonly string[]): unknown {
   const [first, ...rest] = path;
   if (first === undefined) return document;
   if (Array.isArray(document)) return document.map((item) => valueAt(item, path)).filter((item) => item !== undefined);
-  return isDocument(document) && Object.hasOwn(document, first) ? valueAt(fieldIn(document, first), rest) : undefined;
+  return isStored(document) && Object.hasOwn(document, first) ? valueAt(fieldIn(document, first), rest) : undefined;
 }
 
 /** A document as the entry's `returns` names it; without `returns` all of it but `_id`. */

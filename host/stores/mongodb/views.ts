@@ -360,8 +360,27 @@ function goesOn(order: readonly SortedColumn[], from: readonly unknown[], to: re
   throw storeErrors.make('BEDS_STORE_CURSOR_STUCK');
 }
 
-/** n.b. of what any collation calls the same, it does so too; of more than most do. */
-const ALIKE = new Intl.Collator('en', { sensitivity: 'base', ignorePunctuation: true, numeric: true });
+/**
+ * What any collation calls the same, one of these does too; of more than most do. n.b. each language has letters of its own that it
+ * calls the same: I and Y in Lithuanian, ü and y in Danish, V and W in Swedish as it was, ä and ae in German telephone books.
+ * https://www.mongodb.com/docs/manual/reference/collation-locales-defaults/
+ */
+const ALIKE = [
+  'en',
+  'af',
+  'da',
+  'de-u-co-phonebk',
+  'fi',
+  'fi-u-co-trad',
+  'is',
+  'lt',
+  'mk',
+  'nb',
+  'se',
+  'sv',
+  'sv-u-co-trad',
+  'tr',
+].map((locale) => new Intl.Collator(locale, { sensitivity: 'base', ignorePunctuation: true, numeric: true }));
 
 /** Whether the key of the row that follows may be, by a collation, that of the page's last row: `a` and `A`. */
 function areAlike(columns: readonly Column[], { order, limit }: QueryPlan, documents: readonly Document[]): boolean {
@@ -369,7 +388,8 @@ function areAlike(columns: readonly Column[], { order, limit }: QueryPlan, docum
   if (key === undefined) return false;
   const last: unknown = documents[limit - 1]?.[key.as];
   const next: unknown = documents[limit]?.[key.as];
-  return typeof last === 'string' && typeof next === 'string' && last !== next && ALIKE.compare(last, next) === 0;
+  if (typeof last !== 'string' || typeof next !== 'string' || last === next) return false;
+  return ALIKE.some((collator) => collator.compare(last, next) === 0);
 }
 
 interface ReadPage {

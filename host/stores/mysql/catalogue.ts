@@ -34,7 +34,7 @@ export async function readCatalogue(
 }
 
 /** What `beds db apply` makes for the host. */
-const OWN = new Set(['beds_explain', 'beds_stop']);
+const OWN = new Set(['beds_explain', 'beds_left', 'beds_stop']);
 
 /** The names of the views and routines of a database that the account may see, without what BEDS has made for itself. */
 export async function readNames(read: ReadCatalogue, database: string): Promise<readonly string[]> {

@@ -143,6 +143,8 @@ export interface ServerProfile {
   readonly tracksState: boolean;
   /** BEGIN NOT ATOMIC: a transaction in one round trip. https://mariadb.com/kb/en/begin-end/ */
   readonly blocks: boolean;
+  /** The DBA's procedure `beds_left` tells how many variables are left in a session: MySQL does not show them. */
+  readonly countsVariables: boolean;
   /** n.b. it keeps JSON as LONGTEXT: https://mariadb.com/kb/en/json-data-type/ */
   readonly isMariaDb: boolean;
 }
@@ -172,9 +174,11 @@ export async function profileServer(connection: DriverConnection): Promise<Serve
   // n.b. a server that refuses the block below would leave the session in this transaction, and its snapshot to its first borrowers.
   await works('ROLLBACK');
   const version = String(rows[0]?.['version']);
+  const isMariaDb = /mariadb/i.test(version);
   return {
     version,
-    isMariaDb: /mariadb/i.test(version),
+    isMariaDb,
+    countsVariables: !isMariaDb && (await works('CALL beds_left()')),
     readOnlyVariable,
     limitVariable,
     tracksState: await works('SET SESSION session_track_state_change=1'),

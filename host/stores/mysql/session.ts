@@ -109,9 +109,8 @@ const ALWAYS = [
 /** The same, of what only MariaDB has: what is forbidden, and what rows there were at another time. */
 const ALWAYS_ON_MARIADB = ['check_constraint_checks=1', 'system_versioning_asof=DEFAULT'] as const;
 
-/** n.b. MariaDB says nothing of `SELECT … INTO @name`; MySQL shows nobody the variables of a session. */
-const LEFT_VARIABLES =
-  "(SELECT COUNT(*) FROM INFORMATION_SCHEMA.USER_VARIABLES WHERE VARIABLE_NAME <> 'beds') AS variables";
+/** n.b. servers say nothing of `SELECT … INTO @name`. */
+const LEFT_VARIABLES = "SELECT COUNT(*) FROM INFORMATION_SCHEMA.USER_VARIABLES WHERE VARIABLE_NAME <> 'beds'";
 
 /** One connection and what we know of its state in the server. */
 export class Session {
@@ -332,19 +331,25 @@ export class Session {
    * sent a COMMIT of its own.
    */
   async tidy(): Promise<{ readonly isLeft: boolean; readonly hasCommitted?: boolean }> {
-    const more = this.profile.isMariaDb ? `, ${LEFT_VARIABLES}` : '';
+    const more = this.profile.isMariaDb ? `, (${LEFT_VARIABLES}) AS variables` : '';
     const [found] = await this.#rows(
       `SELECT RELEASE_ALL_LOCKS() AS locks, ${OWN_LOCK} AS own, LAST_INSERT_ID(0) AS id, CURRENT_ROLE() AS role${more}`,
     );
+    const variables = this.profile.countsVariables ? await this.#countVariables() : found?.['variables'];
     // n.b. MariaDB and MySQL say nothing of `CREATE TEMPORARY TABLE … AS`.
     const counted = this.mode === 'read' ? undefined : await this.counted();
     const isLeft =
       found?.['role'] !== this.#role ||
       Number(found?.['locks']) > 1 ||
-      Number(found?.['variables'] ?? 0) > 0 ||
+      Number(variables ?? 0) > 0 ||
       Number(counted?.tables) > 0;
     if (isLeft) this.isDirty = true;
     return counted === undefined ? { isLeft } : { isLeft, hasCommitted: counted.commits > this.#commits };
+  }
+
+  async #countVariables(): Promise<unknown> {
+    const [rows] = (await this.#rows('CALL beds_left()')) as unknown as readonly (readonly DriverRow[])[];
+    return rows?.[0]?.['variables'];
   }
 
   async #rows(sql: string): Promise<readonly DriverRow[]> {
