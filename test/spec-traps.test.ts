@@ -608,6 +608,20 @@ describe('what models get wrong', () => {
     );
   });
 
+  it('lets a part come later that no check has looked at', () => {
+    const checks = {
+      'count(all filing where topic = :topic) < 3': /^$/,
+      'count(:papers) > 0': /create goes past the checks of action file/,
+      'count(:papers) + before < 9': /create goes past the checks of action file/,
+      'not exists(all paper where name = :topic)': /create goes past the checks of action file/,
+    };
+    for (const [rule, expected] of Object.entries(checks)) {
+      const { problems } = checkSpecification(filings(rule));
+      const said = problems.filter(({ severity }) => severity === 'error').map(({ message }) => message);
+      assert.match(said.join('\n'), expected, rule);
+    }
+  });
+
   it('refuses a rule that is only true for a moment', () => {
     found(
       seats((all) => place(all)['rules'].push({ rule: 'held_until > @now', message: 'No.' })),
@@ -818,3 +832,43 @@ describe('what models get wrong', () => {
     );
   });
 });
+
+/** Filings with papers, which come with a filing or later: `rule` is checked before a filing is made. */
+function filings(rule: string): unknown {
+  const topic = { name: 'topic', description: 'What it is about', type: 'text' };
+  const name = { name: 'name', description: 'Name of the paper', type: 'text' };
+  return {
+    beds: 1,
+    domain: 'filings',
+    description: 'Filings with papers.',
+    store: 'main',
+    zone: 'Europe/Zurich',
+    records: [
+      { name: 'filing', description: 'A filing', key: 'auto', operations: [], fields: [topic] },
+      { name: 'paper', description: 'A paper', key: 'auto', part_of: 'filing', operations: ['create'], fields: [name] },
+    ],
+    actions: [
+      {
+        name: 'file',
+        description: 'Files papers',
+        args: [topic, { name: 'papers', description: 'Papers', type: 'list', columns: [name], max_items: 9 }],
+        steps: [
+          { op: 'lock', record: 'filing' },
+          { op: 'lock', record: 'paper' },
+          { op: 'let', values: ['before = count(:papers)'] },
+          { op: 'check', rule, message: 'No.' },
+          { op: 'insert', record: 'filing', set: ['topic = :topic'], as: 'f' },
+          {
+            op: 'for_each_item',
+            list: ':papers',
+            as: 'p',
+            max: 9,
+            steps: [{ op: 'insert', record: 'paper', set: ['filing = f.id', 'name = p.name'] }],
+          },
+        ],
+      },
+    ],
+    assumptions: [],
+    questions: [],
+  };
+}

@@ -37,7 +37,7 @@ export function flatSteps(steps: readonly CheckedStep[]): readonly CheckedStep[]
   return steps.flatMap((step) => [step, ...flatSteps(innerSteps(step))]);
 }
 
-function innerSteps(step: CheckedStep): readonly CheckedStep[] {
+export function innerSteps(step: CheckedStep): readonly CheckedStep[] {
   if (step.op === 'for_each_item' || step.op === 'for_each_row') return step.steps;
   return step.op === 'if' ? [...step.then, ...step.else] : [];
 }

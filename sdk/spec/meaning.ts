@@ -1,4 +1,4 @@
-import { conjuncts, flatSteps, formulasOf, totalsOf, type Write, writesOf } from './anchors.js';
+import { conjuncts, flatSteps, formulasOf, innerSteps, totalsOf, type Write, writesOf } from './anchors.js';
 import type {
   CheckedAction,
   CheckedIndex,
@@ -38,12 +38,70 @@ export function lockOrder(records: readonly RecordDraft[]): readonly string[] {
 /** What an action guards by checks must not have a way round: no standard operation writes the same. */
 export function checkGuards({ records, actions }: Model, findings: Findings): void {
   for (const action of actions) {
+    const free = unjudgedInserts(action.steps);
     let check: CheckedStep | undefined;
     for (const step of flatSteps(action.steps)) {
       if (step.op === 'check') check ??= step;
-      if (check?.op === 'check') guard({ records, action, check, findings }, step);
+      if (check?.op === 'check' && !free.includes(step)) guard({ records, action, check, findings }, step);
     }
   }
+}
+
+/**
+ * What goes into a record that the action itself makes, and comes from nothing that a check looks at: the checks guard that record, and
+ * such a part of it may come later as well.
+ */
+function unjudgedInserts(steps: readonly CheckedStep[]): readonly CheckedStep[] {
+  const placed = placesOf(steps, []);
+  const made = placed.flatMap(({ step }) => (step.op === 'insert' && step.as !== undefined ? [step.as] : []));
+  const judged = new Set(placed.flatMap(({ step, names }) => (step.op === 'check' ? names : [])));
+  for (let known = -1; known < judged.size;) {
+    known = judged.size;
+    for (const { binds, names } of placed) {
+      if (binds.some((name) => judged.has(name))) names.forEach((name) => judged.add(name));
+    }
+  }
+  return placed.flatMap(({ step, names }) => {
+    const isInMade =
+      step.op === 'insert' && step.set.some(({ value }) => namesIn(value).some((one) => made.includes(one)));
+    const isJudged = names.some((name) => judged.has(name)) || (step.op === 'insert' && judged.has(allOf(step.record)));
+    return isInMade && !isJudged ? [step] : [];
+  });
+}
+
+/** A step with the names that it binds, and those that it depends on: also by the loops and choices around it. */
+interface Placed {
+  readonly step: CheckedStep;
+  readonly binds: readonly string[];
+  readonly names: readonly string[];
+}
+
+function placesOf(steps: readonly CheckedStep[], around: readonly string[]): readonly Placed[] {
+  return steps.flatMap((step): readonly Placed[] => {
+    const read =
+      step.op === 'read' || step.op === 'read_for_update' || step.op === 'for_each_row' ? [allOf(step.record)] : [];
+    const names = [...around, ...read, ...formulasOf(step).flatMap(namesIn)];
+    const bound = step.op === 'let' ? step.values.map(({ name }) => name) : 'as' in step ? [step.as ?? ''] : [];
+    // n.b. what is inserted is a way on from what is checked, not back to it.
+    const place = { step, binds: step.op === 'insert' ? [] : bound, names };
+    return [place, ...placesOf(innerSteps(step), step.op === 'if' ? names : [...names, ...bound])];
+  });
+}
+
+function allOf(record: string): string {
+  return `${record}[]`;
+}
+
+/** Arguments, variables, items, rows and types of record that a formula looks at. An argument has a colon before it. */
+function namesIn(formula: Formula): readonly string[] {
+  return partsOf(formula).flatMap((part) => {
+    if (part.node === 'argument' || part.node === 'argument_column' || part.node === 'given') return [`:${part.name}`];
+    if (part.node === 'variable') return [part.name];
+    if (part.node === 'item_column' || part.node === 'position') return [part.item];
+    if (part.node === 'answer_value') return [part.answer];
+    if (part.node === 'set') return [allOf(part.record)];
+    return part.node === 'field' || part.node === 'row' ? [part.row] : [];
+  });
 }
 
 interface Guarded {
