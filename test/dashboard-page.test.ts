@@ -219,19 +219,22 @@ interface Look {
   readonly isTrusting?: true;
   readonly size?: keyof typeof SIZES;
   readonly colours?: 'light' | 'dark';
+  /** The clock of the browser is ahead by so much. */
+  readonly aheadMs?: number;
 }
 
 /** A page of a browser of its own, in which no error is overlooked. */
 async function look(
   t: TestContext,
   url: string,
-  { size = 'desktop', colours = 'light', isTrusting }: Look = {},
+  { size = 'desktop', colours = 'light', isTrusting, aheadMs = 0 }: Look = {},
 ): Promise<Page> {
   const context = await browser.newContext({
     ...{ viewport: SIZES[size], colorScheme: colours, reducedMotion: 'reduce' },
     ignoreHTTPSErrors: isTrusting === true,
   });
   t.after(() => context.close());
+  await context.addInitScript(`{ const now = Date.now; Date.now = () => now() + ${String(aheadMs)}; }`);
   const page = await context.newPage();
   page.setDefaultTimeout(WAIT_MS);
   const errors: string[] = [];
@@ -363,6 +366,26 @@ describe('the page of the dashboard', { skip }, () => {
     await page.getByText('undeploy of cities 1.1.0 accepted.').waitFor();
     assert.deepEqual(node.control.commands, [{ op: 'undeploy', about: 'cities' }]);
   });
+
+  for (const minutes of [-7, 7]) {
+    it(`gives orders by the clock of the server, and asks by it, where that of the browser is wrong by ${String(minutes)} minutes`, async (t) => {
+      const { url, node, nodes } = await stage(t, [TRIED]);
+      const asked = await serveKept(nodes, keptOperations());
+      const page = await look(t, url, { aheadMs: minutes * 60_000 });
+      await page.getByRole('link', { name: 'cities' }).first().click();
+      await page.getByRole('button', { name: 'Pause rollouts …' }).click();
+      await page.getByRole('dialog').getByRole('button', { name: 'Pause cities' }).click();
+      await page.getByText('pause of cities 1.1.0 accepted.').waitFor();
+      assert.deepEqual(node.control.commands, [{ op: 'pause', about: 'cities' }]);
+      const faults = asked.filter(({ op }) => op === 'faults');
+      assert.ok(faults.length > 0);
+      for (const { payload } of faults) {
+        const { since } = payload as { readonly since: number };
+        const hours = (Date.now() - since) / 3_600_000;
+        assert.ok(Math.min(Math.abs(hours - 1), Math.abs(hours - 24)) < 0.05, `${hours.toFixed(2)} hours`);
+      }
+    });
+  }
 
   it('shows text of others as text: in a domain, a version, an error, a node', async (t) => {
     const script = '<img src=x onerror=alert(1)><script>alert(2)</script>';

@@ -134,25 +134,65 @@ for (const kind of ['mysql', 'mongodb'] as const) {
       await settled('1.1.0');
     });
 
-    it('survives that the admin node is killed in the middle of a rollout', async () => {
-      const rollout = deploy('1.2.0').catch((error: unknown) => error);
-      await new Promise((resolve) => setTimeout(resolve, 150));
-      await admin.kill();
-      admin = nodes.start('admin-1', 'admin');
-      await admin.serving;
-      await rollout;
+    /** Until all nodes run one version, which is what they shall run; gives it. */
+    const agreed = async (): Promise<string> => {
+      let version = '';
       await eventually(
         'all nodes run the same, and shall',
         async () => {
           const { desired, members, drift } = await fleet();
           const runs = members.flatMap((member) => member['runs'] as { domain: string; version: string }[]);
-          const seen = new Set(runs.filter(({ domain }) => domain === 'seen').map(({ version }) => version));
-          return drift.length === 0 && seen.size === 1 && seen.has(desired['seen']?.version ?? '');
+          const seen = new Set(runs.filter(({ domain }) => domain === 'seen').map((run) => run.version));
+          version = desired['seen']?.version ?? '';
+          return drift.length === 0 && seen.size === 1 && seen.has(version);
         },
         SETTLED_MS,
       );
+      return version;
+    };
+    const verify = async (): Promise<void> => {
       const verified = await nodes.beds(['audit', 'verify'], { env: { BEDS_SESSION: token } });
       assert.equal(verified.code, 0, verified.printed);
+    };
+
+    it('survives that the admin node is killed in the middle of a rollout: at once, before and after nodes have the order', async () => {
+      // n.b. one that nodes have and do not serve yet may still come after the next one has been ordered.
+      const ordered = [await agreed()];
+      for (const [index, afterMs] of [0, 100, 600].entries()) {
+        const version = `1.2.${String(index)}`;
+        ordered.push(version);
+        const rollout = deploy(version).catch((error: unknown) => error);
+        await new Promise((resolve) => setTimeout(resolve, afterMs));
+        await admin.kill();
+        admin = nodes.start('admin-1', 'admin');
+        await admin.serving;
+        await rollout;
+        const serves = await agreed();
+        assert.ok(ordered.includes(serves), `${serves} after ${String(afterMs)} ms`);
+      }
+      await verify();
+    });
+
+    it('is one version, whichever, when two operators deploy and roll back at once, again and again', async () => {
+      await deploy('1.3.0');
+      await settled('1.3.0');
+      const other = await nodes.client(await nodes.signIn('second-operator', ['operator']));
+      for (let round = 0; round < 2; round += 1) {
+        const orders = [
+          deploy(`1.4.${String(round)}`),
+          other.command('rollback', { domain: 'seen' }, OPTIONS),
+          other.command('promote', { domain: 'seen' }, OPTIONS),
+        ];
+        const refused = (await Promise.allSettled(orders)).flatMap((each) =>
+          each.status === 'rejected' ? [(each.reason as { readonly code?: string }).code ?? String(each.reason)] : [],
+        );
+        assert.ok(
+          refused.every((code) => code.startsWith('BEDS_')),
+          refused.join(),
+        );
+        await agreed();
+      }
+      await verify();
     });
 
     it('misses a node with a name of its own that is gone, until an operator forgets it', async () => {

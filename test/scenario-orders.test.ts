@@ -52,11 +52,13 @@ for (const kind of ['mysql', 'mongodb'] as const) {
     });
     let nodes: OrderNodes;
     let admin: HostProcess;
+    let app: HostProcess;
     const tokens = { viewer: '', operator: '', dba: '', nobody: '' };
     before(async () => {
       nodes = await makeOrderNodes({ after: (end) => void endings.push(end) }, services, { kind });
       admin = nodes.start('admin-1', 'admin');
-      await Promise.all([admin.serving, nodes.start('app-1', 'app').serving]);
+      app = nodes.start('app-1', 'app');
+      await Promise.all([admin.serving, app.serving]);
       for (const role of ['viewer', 'operator', 'dba'] as const) tokens[role] = await nodes.signIn(role, [role]);
       tokens.nobody = await nodes.signIn('nobody', ['editor']);
     });
@@ -204,6 +206,26 @@ for (const kind of ['mysql', 'mongodb'] as const) {
       const both = { id: randomUUID(), at: Date.now() };
       const answers = await Promise.all(Array.from({ length: 5 }, () => desk({ ...paused, order: both })));
       assert.equal(answers.filter((each) => each?.ok === true).length, 1, JSON.stringify(answers));
+    });
+
+    it('takes no order again that was overheard before its nodes were killed and started again', async () => {
+      const { key, prefix } = nodes;
+      const order = { id: randomUUID(), until: Date.now() + 600_000, revision: 2_000_000 };
+      const told = { v: 2, op: 'pause', domain: 'other', node: 'app-1', by: 'me', order };
+      const body = Buffer.from(JSON.stringify(told));
+      const headers = { [ORDER_HEADER]: key.sign(prefix, body) };
+      const tell = (): Promise<Said | undefined> => send(nodes, { exchange: operate(), body, headers });
+      assert.equal((await tell())?.ok, true);
+      // n.b. by a clock that is ahead, within bounds: nodes take their time to start.
+      const given = { op: 'pause', domain: 'seen', session: tokens.operator, order: { id: randomUUID(), at: 0 } };
+      given.order.at = Date.now() + 50_000;
+      assert.equal((await desk(given))?.ok, true);
+      await Promise.all([app.kill(), admin.kill()]);
+      admin = nodes.start('admin-1', 'admin');
+      app = nodes.start('app-1', 'app');
+      await Promise.all([admin.serving, app.serving]);
+      assert.equal((await tell())?.error?.code, 'BEDS_ADMIN_REPLAYED');
+      assert.equal((await desk(given))?.error?.code, 'BEDS_ADMIN_REPLAYED');
     });
 
     it('goes on whatever is sent to its queues, and shows what it kept of that as text', async () => {

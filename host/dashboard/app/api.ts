@@ -22,6 +22,7 @@ import type {
   UserOrder,
   UserPart,
 } from '../contract.js';
+import { hearTime, now } from './clock.js';
 
 /** What the server, or the way to it, refused with. */
 export class Refused extends Error {
@@ -46,6 +47,7 @@ export const AWAY: Problem = {
 async function ask<T>(path: string, body?: unknown): Promise<T> {
   const sent = { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
   const response = await fetch(path, body === undefined ? {} : sent).catch(() => undefined);
+  if (response !== undefined) hearTime(response);
   const answer = (await response?.json().catch(() => undefined)) as { readonly problem?: Problem } | undefined;
   if (response === undefined || answer === undefined) throw new Refused(AWAY, false);
   if (!response.ok) throw new Refused(answer.problem ?? AWAY, response.status === 401);
@@ -95,9 +97,9 @@ export const api = {
   audit: (): Promise<readonly AuditPart[]> => ask('/api/audit'),
   design: (domain: string): Promise<DesignView> => ask(`/api/designs/${encodeURIComponent(domain)}`),
   designStep: (step: DesignStep, domain: string, terms: DesignTerms = {}): Promise<object> =>
-    ask('/api/design', { id: crypto.randomUUID(), at: Date.now(), step, domain, ...terms }),
+    ask('/api/design', { id: crypto.randomUUID(), at: now(), step, domain, ...terms }),
   order: (op: OrderName, input: Order['input'], seen?: Order['seen']): Promise<OrderOutcome> => {
-    const order: Order = { id: crypto.randomUUID(), at: Date.now(), op, input, ...(seen && { seen }) };
+    const order: Order = { id: crypto.randomUUID(), at: now(), op, input, ...(seen && { seen }) };
     return ask('/api/order', order);
   },
 };

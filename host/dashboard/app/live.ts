@@ -1,6 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { Change, DesignPart, DesignsPart, DomainPart, FleetPart, NodePart, Sample, Summary } from '../contract.js';
 import { api } from './api.js';
+import { now as serverNow } from './clock.js';
 
 /** The live state, as far as it is known here. */
 export interface State {
@@ -151,9 +152,9 @@ export function useLive(): State {
 
 /** The time, for words such as `3 minutes ago`. */
 export function useNow(everyMs = 5_000): number {
-  const [now, setNow] = useState(Date.now());
+  const [now, setNow] = useState(serverNow());
   useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), everyMs);
+    const timer = setInterval(() => setNow(serverNow()), everyMs);
     return () => clearInterval(timer);
   }, [everyMs]);
   return now;

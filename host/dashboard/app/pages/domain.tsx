@@ -10,6 +10,7 @@ import type {
   Problem,
   Summary,
 } from '../../contract.js';
+import { now } from '../clock.js';
 import { api, problemOf } from '../api.js';
 import { useAsked } from '../asked.js';
 import type { Asked } from '../dialog.js';
@@ -426,7 +427,7 @@ const OBJECTS_MS = 30_000;
 
 /** Where in its code it failed. */
 function FaultsOf({ domain }: { readonly domain: string }): VNode {
-  const ask = (): ReturnType<typeof api.faults> => api.faults({ domain, since: Date.now() - DAY_S * 1_000 });
+  const ask = (): ReturnType<typeof api.faults> => api.faults({ domain, since: now() - DAY_S * 1_000 });
   const { answer: groups, problem } = useAsked(ask, { about: domain, everyMs: FAULTS_MS });
   return (
     <Section title="Faults by line" note="In the last day.">

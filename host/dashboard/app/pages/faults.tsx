@@ -1,5 +1,6 @@
 import type { VNode } from 'preact';
 import type { FaultGroup } from '../../contract.js';
+import { now } from '../clock.js';
 import { api } from '../api.js';
 import { useAsked } from '../asked.js';
 import type { State } from '../live.js';
@@ -14,7 +15,7 @@ const JOINED = /: [\d,]+ more like it in .*$/;
 export function Faults({ live }: { readonly live: State }): VNode {
   const [{ domain, since = '3600' }, set] = useConditions();
   const ask = (): Promise<readonly FaultGroup[]> =>
-    api.faults({ ...(domain && { domain }), since: Date.now() - Number(since) * 1_000 });
+    api.faults({ ...(domain && { domain }), since: now() - Number(since) * 1_000 });
   const { answer: groups, problem } = useAsked(ask, { about: `${domain ?? ''} ${since}`, everyMs: LOOK_MS });
   return (
     <>

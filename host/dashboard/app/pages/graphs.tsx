@@ -1,5 +1,6 @@
 import type { VNode } from 'preact';
 import type { Problem, Series, SeriesPoint } from '../../contract.js';
+import { now } from '../clock.js';
 import { api } from '../api.js';
 import { useAsked } from '../asked.js';
 import { Chart } from '../chart.js';
@@ -58,7 +59,7 @@ export function Curves({ title, ...of }: CurvesProps): VNode | null {
 
 function useSeries({ domain, node, seconds }: Omit<CurvesProps, 'title'>): DrawingProps {
   const ask = async (): Promise<Drawn> => {
-    const end = Date.now();
+    const end = now();
     const begin = end - seconds * 1_000;
     const of = { ...(domain && { domain }), ...(node && { node }) };
     const series = await api.series({ ...of, from: begin, to: end, points: POINTS });

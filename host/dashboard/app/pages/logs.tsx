@@ -1,6 +1,7 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import type { LogLine } from '../../contract.js';
+import { now } from '../clock.js';
 import { api } from '../api.js';
 import { useAsked } from '../asked.js';
 import type { State } from '../live.js';
@@ -25,7 +26,7 @@ export function Logs({ live }: { readonly live: State }): VNode {
     ...(level && { level: Number(level) }),
     ...(request && { requestId: request }),
     ...(cause && { cause }),
-    since: Date.now() - Number(since) * 1_000,
+    since: now() - Number(since) * 1_000,
   }));
   const { answer: lines, problem } = useAsked(ask, { about, ...(isFollowing && { everyMs: FOLLOW_MS }) });
   return (
@@ -146,5 +147,5 @@ const DAY_MS = 86_400_000;
 function timeOf(at: number): string {
   const date = new Date(at);
   const time = date.toLocaleTimeString([], { ...MINUTES, second: '2-digit' });
-  return Date.now() - at < DAY_MS ? time : `${date.toLocaleDateString([], { day: 'numeric', month: 'short' })} ${time}`;
+  return now() - at < DAY_MS ? time : `${date.toLocaleDateString([], { day: 'numeric', month: 'short' })} ${time}`;
 }

@@ -1,5 +1,6 @@
 import type { VNode } from 'preact';
 import type { ObjectsView } from '../../contract.js';
+import { now } from '../clock.js';
 import { api } from '../api.js';
 import { useAsked } from '../asked.js';
 import { Ago, Empty, Loading, Missing, Section, Table, Title, To } from '../parts.js';
@@ -56,7 +57,7 @@ function Answer({
 }): VNode | null {
   if (verdict === undefined) return null;
   const [first = '', ...rest] = verdict.words;
-  const isDoubtful = first.startsWith('Probably') || uses.some(({ lastAt }) => Date.now() - lastAt < RECENT_MS);
+  const isDoubtful = first.startsWith('Probably') || uses.some(({ lastAt }) => now() - lastAt < RECENT_MS);
   const tone = !verdict.isSafe ? 'trouble' : isDoubtful ? 'attention' : 'well';
   return (
     <div class={`headline ${tone}`} role="status">
@@ -86,7 +87,7 @@ export function UseTable({ view: { uses, declared, since, isKept }, domain }: Us
       each.state === 'live' &&
       !used.some(({ object, domain: of }) => object === each.object && of === each.domain),
   );
-  const days = Math.max(1, (Date.now() - since) / 86_400_000);
+  const days = Math.max(1, (now() - since) / 86_400_000);
   const rows = [
     ...used.map((use) => ({ ...use, aDay: use.callsPerDay ?? use.calls / days })),
     ...[...new Map(never.map((each) => [`${each.object} ${each.domain}`, each])).values()].map((each) => ({

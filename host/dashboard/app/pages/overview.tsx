@@ -1,5 +1,6 @@
 import type { VNode } from 'preact';
 import type { DomainPart, Health, Sample, Summary } from '../../contract.js';
+import { now } from '../clock.js';
 import { Chart, type Point } from '../chart.js';
 import type { State } from '../live.js';
 import { api } from '../api.js';
@@ -48,7 +49,7 @@ const GAP_MS = 30_000;
 
 /** n.b. of a dashboard that has just started there are some moments only: they are drawn wide. */
 function LastHour({ samples }: { readonly samples: readonly Sample[] }): VNode {
-  const end = samples.at(-1)?.at ?? Date.now();
+  const end = samples.at(-1)?.at ?? now();
   const begin = Math.max(end - HOUR_MS, Math.min(samples[0]?.at ?? end, end - LEAST_SPAN_MS));
   const terms = { begin, end, gapMs: GAP_MS, words: perSecond };
   const points = (of: (sample: Sample) => number): readonly Point[] =>
@@ -140,7 +141,7 @@ const MOST_LINES = 5;
 
 /** Where in the code it failed. n.b. where nobody keeps faults, nothing is said: the page of faults says why. */
 function LinesThatFailed(): VNode | null {
-  const ask = (): ReturnType<typeof api.faults> => api.faults({ since: Date.now() - HOUR_MS });
+  const ask = (): ReturnType<typeof api.faults> => api.faults({ since: now() - HOUR_MS });
   const { answer: groups } = useAsked(ask, { about: '', everyMs: LINES_MS });
   if (groups === undefined || groups.length === 0) return null;
   return (
