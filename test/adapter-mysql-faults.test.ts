@@ -206,6 +206,17 @@ test('a dropped routine looks like one that is not granted; a changed one is rep
   await assert.rejects(call('gone', { id: 1 }, read), { code: 'BEDS_STORE_OBJECT_CHANGED' });
 });
 
+test('an index that is gone is reported as a change of the object that needs it', async () => {
+  await store.dba.query(`
+    CREATE PROCEDURE by_amount () SELECT id FROM accounts FORCE INDEX (amount_index) WHERE amount = 0;
+    CREATE PROCEDURE by_words () SELECT id FROM accounts WHERE MATCH (note) AGAINST ('a');
+    GRANT EXECUTE ON PROCEDURE by_amount TO ${store.account}; GRANT EXECUTE ON PROCEDURE by_words TO ${store.account}`);
+  const found = await adapter.describe(['by_amount', 'by_words']);
+  for (const routine of found.values())
+    await assert.rejects(adapter.call(routine, {}, read), { code: 'BEDS_STORE_OBJECT_CHANGED' });
+  assert.equal(found.size, 2);
+});
+
 test('a revoked grant is reported as revoked', async () => {
   const right = 'EXECUTE ON PROCEDURE look';
   await store.dba.query(`REVOKE ${right} FROM ${store.account}`);
@@ -387,6 +398,10 @@ test('a URL that cannot be used is refused without repeating it', () => {
     'http://u:secret@h/db',
     'mysql://u:secret@h/',
     'mysql://u:secret@h/db?tls=maybe',
+    'mysql://u:secret@h/db?ssl=true',
+    'mysql://u:secret@h/db?TLS=required',
+    'mysql://u:secret@h/db?tls=required&multipleStatements=true',
+    'mysql://u:secret@h/db?the%20secret%20word',
   ]) {
     assert.throws(
       () => store.adapter({ url }),

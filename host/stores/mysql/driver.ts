@@ -86,7 +86,8 @@ export interface Endpoint {
 
 /**
  * Reads `mysql://user:password@host:port/database?tls=disabled|required|verify-ca|verify-identity` (or `mariadb://`).
- * Only `tls` is taken from the query: the driver's own options would let a URL switch safeguards off.
+ * Only `tls` may stand in the query: the driver's own options would let a URL switch safeguards off, and who writes `ssl=true` must not
+ * be served without TLS.
  * Throws BEDS_STORE_URL_INVALID, without any part of the URL.
  */
 export function readEndpoint(store: string, config: StoreConfig): Endpoint {
@@ -94,6 +95,11 @@ export function readEndpoint(store: string, config: StoreConfig): Endpoint {
   if (url === undefined || !/^(mysql|mariadb):$/.test(url.protocol)) throw refuseUrl(store, 'is not a mysql:// URL');
   const database = decodeURIComponent(url.pathname.slice(1));
   if (!DATABASE.test(database)) throw refuseUrl(store, 'names no database after the slash');
+  const other = [...url.searchParams.keys()].find((name) => name !== 'tls');
+  if (other !== undefined) {
+    const name = /^[\w-]{1,40}$/.test(other) ? other : 'an option';
+    throw refuseUrl(store, `has ${name}; only tls may stand after the question mark`);
+  }
   const tls = url.searchParams.get('tls') ?? 'disabled';
   if (!Object.hasOwn(TLS, tls)) throw refuseUrl(store, `has an unknown tls; known are ${Object.keys(TLS).join(', ')}`);
   const ssl = TLS[tls];
@@ -271,7 +277,8 @@ const BY_NUMBER: readonly (readonly [Code, readonly number[]])[] = [
     'BEDS_STORE_DENIED',
     [1044, 1045, 1142, 1143, 1227, 1370, 1410, 1419, 1698, 1792, 1820, 1862, 3118, 3159, 3955, 4150, 4151],
   ],
-  ['BEDS_STORE_OBJECT_CHANGED', [1054, 1146, 1305, 1318, 1347, 1356, 1412, 1449]],
+  // 1176, 1191: an index that the object names or needs is not there.
+  ['BEDS_STORE_OBJECT_CHANGED', [1054, 1146, 1176, 1191, 1305, 1318, 1347, 1356, 1412, 1449]],
   ['BEDS_STORE_DEADLOCK', [1020, 1205, 1213, 1614, 1615, 3058, 3101, 3572]],
   ['BEDS_STORE_TIMEOUT', [1028, 1317, 1969, 3024]],
   ['BEDS_STORE_OVERLOADED', [1037, 1038, 1041, 1135, 1206, 1461, 1637, 3170]],
