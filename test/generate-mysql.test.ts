@@ -142,6 +142,85 @@ function project(t: TestContext): {
   return { root, beds };
 }
 
+describe('procedures that are generated', () => {
+  const codeOf = (files: Readonly<Record<string, string>> | undefined, name: string): string =>
+    Object.entries(files ?? {}).find(([file]) => file.endsWith(`-procedure-${name}.sql`))?.[1] ?? assert.fail(name);
+  const readings = (text: string, row: string): number => text.split(`INTO is_there_${row},`).length - 1;
+
+  it('read a row again only where something is read of it later that has changed, in the next turn of a loop as well', () => {
+    const seats = filesOf(specificationOf(SEATS));
+    for (const [name, row] of [
+      ['seats_hold', 'p'],
+      ['seats_cancel', 'p'],
+      ['seats_scan', 'p'],
+      ['seats_prolong', 'each_place'],
+    ] as const)
+      assert.equal(readings(codeOf(seats, name), row), 1, name);
+    const number = { description: 'A number', type: 'integer' };
+    const list = {
+      name: 'lines',
+      description: 'Lines',
+      type: 'list',
+      columns: [{ name: 'n', ...number }],
+      max_items: 9,
+    };
+    const steps = (inside: readonly object[], after: readonly object[]): readonly object[] => [
+      { op: 'read_for_update', record: 'box', as: 'b', where: 'id = :box', message: 'No box.' },
+      { op: 'for_each_item', list: ':lines', as: 'l', max: 9, steps: inside },
+      ...after,
+    ];
+    const check = { op: 'check', rule: 'b.n < 10', message: 'It is full.' };
+    const put = { op: 'update', row: 'b', set: ['n = n + l.n'] };
+    const box = { name: 'box', description: 'A box', type: 'reference', references: 'box' };
+    const actions = Object.entries({
+      each: steps([check, put], []),
+      end: steps([put], [check]),
+      never: steps([put], []),
+      before: [...steps([put], []).toSpliced(1, 0, check)],
+    }).map(([name, all]) => ({ name, description: 'Puts', args: [box, list], steps: all }));
+    const fields = [{ name: 'n', ...number, managed: true }];
+    const { checked, problems } = checkSpecification({
+      ...{ beds: 1, domain: 'boxes', description: 'Boxes.', store: 'main', zone: 'UTC', examples: [] },
+      ...{ records: [{ name: 'box', description: 'A box', key: 'auto', fields, operations: ['create'] }], actions },
+      ...{ assumptions: [], questions: [] },
+    });
+    assert.ok(checked, JSON.stringify(problems));
+    const made = filesOf(checked);
+    assert.deepEqual(
+      actions.map(({ name }) => [name, readings(codeOf(made, `boxes_${name}`), 'b')]),
+      [
+        ['each', 2],
+        ['end', 2],
+        ['never', 1],
+        ['before', 1],
+      ],
+    );
+  });
+
+  it('ask of a state that is compared with a word whether it has ended only where it can have', () => {
+    const seats = filesOf(specificationOf(SEATS));
+    assert.doesNotMatch(codeOf(seats, 'seats_occupancy'), /held_until/);
+    assert.match(
+      codeOf(seats, 'seats_release'),
+      /`state` = 'held' AND \(`place`\.`held_until` <= v_now\) IS NOT TRUE\)/,
+    );
+  });
+
+  it('have no long line in which a part of a statement begins', () => {
+    const lines = made.flatMap(([name, files]) =>
+      Object.entries(files)
+        .filter(([file]) => /-(?:procedure|trigger|view)-/.test(file))
+        .flatMap(([file, text]) => text.split('\n').map((line) => ({ at: `${name} ${file}`, line: line.trim() }))),
+    );
+    const long = lines.filter(({ line }) => line.length > 120 && !line.startsWith('--'));
+    assert.deepEqual(
+      long.filter(({ line }) => / (?:WHERE|LEFT JOIN) /.test(line.replaceAll(/'(?:''|[^'])*'/g, "''"))),
+      [],
+    );
+    assert.ok(long.length * 100 < lines.length, `${String(long.length)} of ${String(lines.length)} lines are long`);
+  });
+});
+
 describe('the template that is generated', () => {
   it('takes null in an update only where a field may be absent, and repeats no action that is called as an update is', () => {
     const { files } = changed(LEDGER, (specification) => {

@@ -19,6 +19,7 @@ import {
 import { explainName, explainText } from './mysql-refusals.js';
 import { queryRoutine, recordColumns, standardRoutines, sweepRoutine } from './mysql-routines.js';
 import { readmeText } from './readme-text.js';
+import { folded } from './mysql-words.js';
 import { type Generated, packageText, type Refusal, Refusals } from './refusals.js';
 import { templateText } from './template-text.js';
 import { testText } from './test-text.js';
@@ -79,7 +80,9 @@ export function generateMysql(checked: CheckedSpecification): Generated {
   const counters = counterText(formulas);
   const files: Record<string, string> = {};
   const add = (kind: string, entries: readonly (readonly [string, string])[], first: number): void => {
-    for (const [index, [name, text]] of entries.entries()) files[`db/${first + index}-${kind}-${name}.sql`] = text;
+    const isCode = kind !== 'table' && kind !== 'rows';
+    for (const [index, [name, text]] of entries.entries())
+      files[`db/${first + index}-${kind}-${name}.sql`] = isCode ? folded(text) : text;
   };
   add(
     'table',

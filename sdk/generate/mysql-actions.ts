@@ -54,6 +54,22 @@ interface Fitting {
   readonly alias: string;
 }
 
+/** A part of what formulas read, one after the other. */
+interface Loop {
+  readonly start: number;
+  end: number;
+}
+
+/** A place behind an update of a row. */
+interface Changed {
+  readonly row: string;
+  /** What formulas had read until then. */
+  readonly at: number;
+  /** In which the row is not found anew each time. */
+  readonly loops: readonly Loop[];
+  readonly fields: readonly string[];
+}
+
 type Step<Op extends CheckedStep['op']> = Extract<CheckedStep, { readonly op: Op }>;
 
 /** Writes the steps of one action. Every row that has a name is held in variables, `<row>__<field>`. */
@@ -66,9 +82,17 @@ class Steps {
   /** Fields of rows that the action needs, once they are known. */
   readonly #needed: ReadonlySet<string> | undefined;
 
-  constructor(path: string, formulas: MysqlFormulas, needed: ReadonlySet<string> | undefined) {
+  /** Which of the rows that are changed are read again later, once that is known. */
+  readonly #readLater: readonly boolean[] | undefined;
+  readonly #changed: Changed[] = [];
+  readonly #openLoops: Loop[] = [];
+  /** The loops in which a row got its name. */
+  readonly #homes = new Map<string, readonly Loop[]>();
+
+  constructor(path: string, formulas: MysqlFormulas, first?: Steps) {
     this.#formulas = formulas;
-    this.#needed = needed;
+    this.#needed = first === undefined ? undefined : new Set(formulas.fetched);
+    this.#readLater = first?.readLater;
     this.place = {
       path,
       row: (name) => this.#ref(name),
@@ -82,6 +106,24 @@ class Steps {
   #ref(name: string): RowRef | undefined {
     const row = this.rows.get(name);
     return row === undefined ? undefined : { kind: 'variables', name, record: row.record };
+  }
+
+  /** Of each row that is changed, in order: whether a formula reads of it afterwards what may be another then. */
+  get readLater(): readonly boolean[] {
+    const { fetched } = this.#formulas;
+    return this.#changed.map(({ row, at, loops, fields }) => {
+      const later = [...fetched.slice(at), ...loops.flatMap(({ start, end }) => fetched.slice(start, end))];
+      return fields.some((field) => later.includes(`${row}__${field}`));
+    });
+  }
+
+  #inLoop<T>(work: () => T): T {
+    const loop: Loop = { start: this.#formulas.fetched.length, end: Infinity };
+    this.#openLoops.push(loop);
+    const made = work();
+    this.#openLoops.pop();
+    loop.end = this.#formulas.fetched.length;
+    return made;
   }
 
   #declare(name: string, type: string, place: Place): void {
@@ -195,6 +237,7 @@ class Steps {
       this.#formulas.refuse(place, `two rows of different types that are both called ${as}`);
     const row = known ?? { record };
     this.rows.set(as, row);
+    this.#homes.set(as, [...this.#openLoops]);
     this.#declare(`is_there_${as}`, 'BOOLEAN DEFAULT FALSE', place);
     for (const { name, declared: made, type } of this.#fields(as, record)) {
       const column = type.kind === 'enum' ? made.parameter : made.column;
@@ -533,17 +576,30 @@ class Steps {
       `UPDATE ${formulas.name(record.name)} AS target`,
       listed('SET', all),
       `WHERE ${this.#keyIs(row, record, 'target')};`,
-      ...(this.#isOutdated(row, record, given) ? this.#reread(row, record, place) : []),
+      ...(this.#isReadLater(row, record, given) ? this.#reread(row, record, place) : []),
       ...this.#mustHold(row, record, 'update'),
     ];
   }
 
   /** Whether an update has changed what later steps read of the row. n.b. what ends by itself is written down along with it. */
-  #isOutdated(row: string, record: CheckedRecord, given: readonly NamedFormula[]): boolean {
-    if (record.expires?.set !== undefined) return true;
-    return this.#fields(row, record).some(
-      ({ name, origin }) => origin === 'version' || origin === 'timestamps' || given.some((each) => each.name === name),
+  #isReadLater(row: string, record: CheckedRecord, given: readonly NamedFormula[]): boolean {
+    const fields = storedFields(record, this.#formulas).filter(
+      ({ name, origin }) =>
+        record.expires?.set?.some((each) => each.name === name) === true ||
+        origin === 'version' ||
+        origin === 'timestamps' ||
+        given.some((each) => each.name === name),
     );
+    const home = this.#homes.get(row) ?? [];
+    this.#changed.push({
+      row,
+      at: this.#formulas.fetched.length,
+      loops: this.#openLoops.filter((loop) => !home.includes(loop)),
+      fields: fields.map(({ name }) => name),
+    });
+    // n.b. by a key that is another the row is found in what follows.
+    if (fields.some(({ name }) => record.key.includes(name))) return true;
+    return this.#readLater?.[this.#changed.length - 1] ?? true;
   }
 
   /** Rows that fit, as one statement can find and change them; undefined: other tables are needed, or the same one twice. */
@@ -565,12 +621,14 @@ class Steps {
     const as = `each_${name}`;
     const { inside, from, where: text } = formulas.source(record, { where, around: { ...place, aliases: new Set() } });
     const key = record.key.map((each) => `${(inside.own as { readonly alias: string }).alias}.${quote(each)}`);
-    this.#declareRow(as, record, place);
     this.#declare(`position_${as}`, 'BIGINT DEFAULT 0', place);
     return this.#loop(as, {
       select: `SELECT ${key.join(', ')} FROM ${from()}${text} ORDER BY ${key.join(', ')} FOR UPDATE`,
       into: record.key.map((each) => `${as}__${each}`),
-      body: [...this.#reread(as, record, place), ...change(as, record)],
+      body: this.#inLoop(() => {
+        this.#declareRow(as, record, place);
+        return [...this.#reread(as, record, place), ...change(as, record)];
+      }),
       place,
     });
   }
@@ -645,7 +703,7 @@ class Steps {
       if (from === undefined || to === undefined) return [];
       this.#declare(`v_${as}`, 'BIGINT', place);
       this.#declare(`last_of_${as}`, 'BIGINT', place);
-      const body = this.write(step.steps);
+      const body = this.#inLoop(() => this.write(step.steps));
       const many = signal([`More than ${max} at once.`], { error: 'invalid', formulas, place });
       return [
         `SET v_${as} = ${formulas.write(from, place)}, last_of_${as} = ${formulas.write(to, place)}, position_${as} = 0;`,
@@ -692,7 +750,7 @@ class Steps {
       ({ made, path }, index) => `${quote(`column_${index}`)} ${made.read} ${TEXT} PATH '${path}'`,
     );
     const values = known.map(({ made }, index) => made.convert(`item.${quote(`column_${index}`)}`));
-    const body = this.write(step.steps);
+    const body = this.#inLoop(() => this.write(step.steps));
     return this.#loop(as, {
       select: `SELECT item.item_position, ${values.join(', ')} FROM JSON_TABLE(${json}, '$[*]' COLUMNS (item_position FOR ORDINALITY, ${read.join(', ')})) AS item ORDER BY item.item_position`,
       into: [`position_${as}`, ...known.map(({ variable }) => variable)],
@@ -722,11 +780,13 @@ class Steps {
     const order = formulas.order(step.order, inside);
     const own = inside.own as RowRef & { readonly kind: 'alias' };
     const key = record.key.map((name) => `${own.alias}.${quote(name)}`);
-    this.#declareRow(as, record, place);
     this.#declare(`position_${as}`, 'BIGINT DEFAULT 0', place);
     const whole = [...order, ...key.filter((text) => !order.includes(text))];
     const tables = from();
-    const body = this.write(step.steps);
+    const body = this.#inLoop(() => {
+      this.#declareRow(as, record, place);
+      return this.write(step.steps);
+    });
     return this.#loop(as, {
       // n.b. opening the cursor locks all of them.
       select: `SELECT ${key.join(', ')} FROM ${tables}${where} ORDER BY ${whole.join(', ')} LIMIT ${max + 1} FOR UPDATE`,
@@ -844,9 +904,10 @@ function isKeyed(where: Formula, record: CheckedRecord): boolean {
 export function actionRoutine(action: CheckedAction, formulas: MysqlFormulas): ActionRoutine {
   const path = `actions.${action.name}`;
   // Twice: once it is known which fields of which rows formulas read, only these are fetched.
-  formulas.fetched.clear();
-  writeAction(action, new Steps(path, formulas, undefined), formulas);
-  return writeAction(action, new Steps(path, formulas, new Set(formulas.fetched)), formulas);
+  formulas.fetched.length = 0;
+  const first = new Steps(path, formulas);
+  writeAction(action, first, formulas);
+  return writeAction(action, new Steps(path, formulas, first), formulas);
 }
 
 function writeAction(action: CheckedAction, steps: Steps, formulas: MysqlFormulas): ActionRoutine {

@@ -137,8 +137,8 @@ export class MysqlFormulas {
   readonly prefix: string;
   /** Functions of the domain's own that formulas call. */
   readonly used = new Set<Helper>();
-  /** Fields of rows in variables that a formula has read: the others need not be fetched. */
-  readonly fetched = new Set<string>();
+  /** Fields of rows in variables that formulas have read, one after the other: the others need not be fetched. */
+  readonly fetched: string[] = [];
   readonly #refusals: Refusals;
 
   constructor(specification: CheckedSpecification, refusals: Refusals) {
@@ -349,7 +349,7 @@ export class MysqlFormulas {
     }
     if (ref.kind === 'values') return ref.values.get(field.name) ?? 'NULL';
     if (ref.kind === 'variables') {
-      this.fetched.add(`${ref.name}__${field.name}`);
+      this.fetched.push(`${ref.name}__${field.name}`);
       return `${ref.name}__${field.name}`;
     }
     return ref.isRaw ? `${ref.alias}.${quote(field.name)}` : this.#effective(ref, field, place);
@@ -372,10 +372,17 @@ export class MysqlFormulas {
   /** Whether a stored row has expired. */
   expired(ref: RowRef & { readonly kind: 'alias' }, place: Place): string {
     const { expires } = ref.record;
+    return expires === undefined ? 'FALSE' : this.#ended([expires.when], ref, place);
+  }
+
+  /** That some conditions hold, and that the moment of the end is there. */
+  #ended(conditions: readonly Formula[], ref: RowRef & { readonly kind: 'alias' }, place: Place): string {
+    const { expires } = ref.record;
     if (expires === undefined) return 'FALSE';
     const raw = this.#raw(ref, place);
     const until = expires.at.type.kind === 'date' ? `DATE(${this.#local(place.now)})` : place.now;
-    return `${this.write(expires.when, raw)} AND ${this.write(expires.at, raw)} <= ${until}`;
+    const parts = conditions.map((condition) => this.write(condition, raw));
+    return [...parts, `${this.write(expires.at, raw)} <= ${until}`].join(' AND ');
   }
 
   #field(formula: Of<'field'>, place: Place): string {
@@ -515,7 +522,30 @@ export class MysqlFormulas {
     const isOther = changed.value === null || (right.node === 'literal' && right.value !== changed.value);
     if (!isOther) return undefined;
     const column = `${ref.alias}.${quote(left.field)}`;
-    return `(${column} = ${this.value(right, place)} AND (${this.expired(ref, place)}) IS NOT TRUE)`;
+    const isIt = `${column} = ${this.value(right, place)}`;
+    const rest = this.#expiredWhere(ref, { field: left.field, value: right }, place);
+    return rest === undefined ? isIt : `(${isIt} AND (${rest}) IS NOT TRUE)`;
+  }
+
+  /** Whether a stored row has expired of which a field is known; undefined: none of these ever does. */
+  #expiredWhere(
+    ref: RowRef & { readonly kind: 'alias' },
+    known: { readonly field: string; readonly value: Formula },
+    place: Place,
+  ): string | undefined {
+    const { expires } = ref.record;
+    const { value } = known;
+    if (expires === undefined || value.node !== 'literal') return this.expired(ref, place);
+    const conditions = expires.when.node === 'and' ? expires.when.of : [expires.when];
+    const said = conditions.flatMap((condition) => {
+      if (condition.node !== 'compare' || condition.op !== '=') return [];
+      const { left, right } = condition;
+      const isOwn = left.node === 'field' && left.path.length === 0 && left.field === known.field;
+      return isOwn && right.node === 'literal' ? [{ condition, value: right.value }] : [];
+    });
+    if (said.some((one) => one.value !== value.value)) return undefined;
+    const others = conditions.filter((condition) => !said.some((one) => one.condition === condition));
+    return this.#ended(others, ref, place);
   }
 
   #isNull({ of, not }: Of<'is_null'>, place: Place): string {

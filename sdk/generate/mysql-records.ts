@@ -781,8 +781,12 @@ export function rulesOf(record: CheckedRecord, formulas: MysqlFormulas): Trigger
     // What has expired moves on from the state that it counts as.
     const was = formulas.read({ kind: 'alias', alias: 'OLD', record, isRaw: false }, state, old);
     const is = `NEW.${quote(states.field)}`;
-    const moves = states.moves.flatMap(({ from, to }) => to.map((next) => literal(`${from}>${next}`)));
-    const condition = `${is} <> OLD.${quote(states.field)} AND ${is} <> ${was} AND CONCAT(${was}, '>', ${is}) NOT IN (${moves.join(', ')})`;
+    const moves = states.moves.map(
+      ({ from, to }) => `      WHEN ${literal(from)} THEN ${is} NOT IN (${to.map(literal).join(', ')})`,
+    );
+    const stored = `OLD.${quote(states.field)}`;
+    const differs = [...new Set([stored, was])].map((before) => `${is} <> ${before}`).join(' AND ');
+    const condition = [`${differs} AND CASE ${was}`, ...moves, '      ELSE TRUE', '    END'].join('\n');
     const text = [`From `, '', ' it cannot become ', '', '.'];
     made.before_update.push(
       ...when(condition, [

@@ -60,6 +60,76 @@ export function listed(head: string, items: readonly string[], tail = ''): strin
   return [...lines, line].join('\n');
 }
 
+/** What begins a part of a statement, or of a condition. */
+const PART = /^ (?:AND|OR|FROM|SET|WHERE|LEFT JOIN|JOIN|COLUMNS|ORDER BY|GROUP BY|HAVING) /;
+const LONGEST_PART = ' LEFT JOIN '.length;
+const CONDITION = /^ (?:AND|OR) /;
+/** SQL whose long lines are broken before their parts, as far outside of brackets as there is one. n.b. texts have no line breaks. */
+export function folded(sql: string): string {
+  return sql.split('\n').flatMap(foldedLine).join('\n');
+}
+
+function foldedLine(line: string): readonly string[] {
+  if (line.length <= LINE_CHARACTERS || line.trimStart().startsWith('--')) return [line];
+  const { parts, commas } = placesIn(line);
+  const candidates = parts.length === 0 ? commas : parts;
+  const depth = Math.min(...candidates.map((each) => each.depth));
+  const breaks = candidates.filter((each) => each.depth === depth);
+  const [first] = breaks;
+  if (first === undefined) return [line];
+  const isInside = !/^(?:FROM|WHERE) /.test(line.trimStart());
+  const margin = ' '.repeat(line.length - line.trimStart().length);
+  const isStatement = breaks.some(({ at }) => PART.test(line.slice(at)) && !CONDITION.test(line.slice(at)));
+  const pieces = breaks.map(({ at }, index) => {
+    const text = line.slice(at, breaks[index + 1]?.at);
+    const deeper = isInside || text.startsWith(' COLUMNS ') ? '    ' : '';
+    return `${margin}${deeper}${(isStatement || !isInside) && CONDITION.test(text) ? '  ' : ''}${text.trimStart()}`;
+  });
+  return [line.slice(0, first.at), ...pieces].flatMap(foldedLine);
+}
+
+interface BreakPlace {
+  readonly at: number;
+  /** Inside of how many brackets. */
+  readonly depth: number;
+}
+
+/** Where a line may be broken. */
+function placesIn(line: string): { readonly parts: readonly BreakPlace[]; readonly commas: readonly BreakPlace[] } {
+  const plain = blanked(line);
+  const [parts, commas]: [BreakPlace[], BreakPlace[]] = [[], []];
+  // What stands before each bracket that is open.
+  const open: ('function' | 'window' | 'columns' | 'other')[] = [];
+  const between = new Set<number>();
+  for (let at = plain.length - plain.trimStart().length; at < plain.length; at += 1) {
+    const depth = open.length;
+    if (plain[at] === '(') open.push(beforeBracket(plain.slice(0, at)));
+    else if (plain[at] === ')') open.pop();
+    else if (plain.startsWith(' BETWEEN ', at)) between.add(depth);
+    // n.b. the AND of a BETWEEN stays where it is, and so do conditions in the brackets of a function.
+    else if (plain.startsWith(' AND ', at) && between.delete(depth)) continue;
+    else if (plain[at - 1] === ',' && plain[at] === ' ' && open.at(-1) === 'columns') commas.push({ at, depth });
+    else if (isPart(plain, at) && !isWithin(open.at(-1), plain.slice(at))) parts.push({ at, depth });
+  }
+  return { parts, commas };
+}
+
+function beforeBracket(before: string): 'function' | 'window' | 'columns' | 'other' {
+  if (before.endsWith('OVER ')) return 'window';
+  if (before.endsWith('COLUMNS ')) return 'columns';
+  return /\w$/.test(before) ? 'function' : 'other';
+}
+
+function isWithin(bracket: string | undefined, part: string): boolean {
+  return bracket === 'window' || (bracket === 'function' && CONDITION.test(part));
+}
+
+function isPart(plain: string, at: number): boolean {
+  if (plain[at] !== ' ' || !PART.test(plain.slice(at, at + LONGEST_PART))) return false;
+  // n.b. LEFT JOIN begins with its first word, CHARACTER SET is a type, and a SIGNAL is short.
+  return !/(?:LEFT|CHARACTER|SIGNAL SQLSTATE '[^']*')$/.test(plain.slice(0, at));
+}
+
 export function when(condition: string, then: readonly string[]): readonly string[] {
   return then.length === 0 ? [] : [`IF ${condition} THEN`, ...indent(then), 'END IF;'];
 }
