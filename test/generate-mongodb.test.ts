@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { generateMongodb } from '#sdk/generate';
+import { changeMongodb, generateMongodb } from '#sdk/generate';
 import { checkSpecification, LEDGER, SEATS, type Specification } from '#sdk/spec';
 import { nativeOf, parseEntry } from '../host/stores/mongodb/catalogue.js';
 import { assertKept, filesOf, specificationOf } from './support/generated-domain.js';
@@ -35,6 +35,35 @@ function refusedOf(change: (specification: Specification) => unknown): readonly 
   assert.ok(checked, JSON.stringify(problems));
   return (generateMongodb(checked).refused ?? []).map(({ path, construct }) => `${path}: ${construct}`);
 }
+
+describe('a change of letter_case on MongoDB', () => {
+  it('names what is there in other letters, which holds the contract, and is refused for what names a record', () => {
+    const withCase = (letters: object): ReturnType<typeof specificationOf> => {
+      const document = JSON.parse(SEATS) as Specification;
+      const cased = (name: string, field: string) =>
+        document.records
+          .find((record) => record.name === name)
+          ?.fields.map((one) => (one.name === field ? { ...one, letter_case: undefined, ...letters } : one));
+      const records = document.records.map((record) => ({
+        ...record,
+        fields: cased(record.name, record.name === 'event' ? 'code' : 'category') ?? [],
+      }));
+      return specificationOf(JSON.stringify({ ...document, records, examples: [] }));
+    };
+    const change = changeMongodb(withCase({}), withCase({ letter_case: 'upper' }), { now: new Date() });
+    assert.deepEqual(change.refused, [
+      { path: 'records.event.fields.code', construct: 'another letter_case for a field of the key: leave it as it is' },
+    ]);
+    assert.deepEqual(change.hurdles, [
+      {
+        ...{ record: 'place', field: 'category', unfit: { $regex: '[a-z]' } },
+        words: 'place have a category that is not in upper case',
+      },
+    ]);
+    assert.match(change.notices.join('\n'), /callers do not find by place\.category what is not in upper case yet/);
+    assert.deepEqual(changeMongodb(withCase({ letter_case: 'upper' }), withCase({}), { now: new Date() }).hurdles, []);
+  });
+});
 
 describe('the generator for MongoDB', () => {
   for (const [name, text] of Object.entries({ seats: SEATS, ledger: LEDGER })) {

@@ -206,6 +206,35 @@ describe('procedures that are generated', () => {
     );
   });
 
+  it('have no index beside the key that finds a record by itself, and one where only a part of what is unique is known', () => {
+    const field = (name: string): object => ({ name, description: 'A text', type: 'text', max_length: 20 });
+    const by = (name: string, ...where: readonly string[]): object => ({
+      ...{ name, description: 'Finds', from: 'box', where, columns: ['id'] },
+      args: where.map((_, at) => ({ name: `a${String(at)}`, description: 'A text', type: 'text' })),
+    });
+    const { checked, problems } = checkSpecification({
+      ...{ beds: 1, domain: 'boxes', description: 'Boxes.', store: 'main', zone: 'UTC', examples: [] },
+      records: [
+        {
+          ...{ name: 'box', description: 'A box', key: 'auto', operations: ['create'] },
+          fields: ['code', 'room', 'shelf', 'state'].map(field),
+          unique: [{ fields: ['code'] }, { fields: ['lower(shelf)', 'room'] }],
+        },
+      ],
+      queries: [
+        { ...by('one', 'state = :a0', 'id = 7') },
+        by('same', 'code = :a0', 'state = :a1'),
+        by('room', 'room = :a0', 'state = :a1'),
+      ],
+      ...{ assumptions: [], questions: [] },
+    });
+    assert.ok(checked, JSON.stringify(problems));
+    assert.deepEqual(
+      checked.records[0]?.indexes.map(({ name }) => name),
+      ['box_by_room_state'],
+    );
+  });
+
   it('have no long line in which a part of a statement begins', () => {
     const lines = made.flatMap(([name, files]) =>
       Object.entries(files)

@@ -80,9 +80,8 @@ export function generateMysql(checked: CheckedSpecification): Generated {
   const counters = counterText(formulas);
   const files: Record<string, string> = {};
   const add = (kind: string, entries: readonly (readonly [string, string])[], first: number): void => {
-    const isCode = kind !== 'table' && kind !== 'rows';
     for (const [index, [name, text]] of entries.entries())
-      files[`db/${first + index}-${kind}-${name}.sql`] = isCode ? folded(text) : text;
+      files[`db/${first + index}-${kind}-${name}.sql`] = ['table', 'rows'].includes(kind) ? text : folded(text);
   };
   add(
     'table',

@@ -11,7 +11,15 @@ import {
   toWire,
   type Type,
 } from '../spec/index.js';
-import { NUMBERS, pairedRecords, renamedFields, storedBefore, WITHOUT_DEFAULT } from './mysql-change.js';
+import {
+  letterCase,
+  NUMBERS,
+  OTHER_LETTERS,
+  pairedRecords,
+  renamedFields,
+  storedBefore,
+  WITHOUT_DEFAULT,
+} from './mysql-change.js';
 import { type Refusal, Refusals } from './refusals.js';
 
 /**
@@ -178,6 +186,16 @@ class Change {
         this.notices.push(
           `callers of the version before do not know ${more.map((word) => `'${word}'`).join(', ')} in ${record.name}.${field.name}`,
         );
+    }
+    const letters = letterCase(field);
+    if (letters !== undefined && letters !== letterCase(old)) {
+      if (record.key.includes(field.name)) this.#refuse(`records.${record.name}.fields.${field.name}`, OTHER_LETTERS);
+      else {
+        say({ $regex: letters === 'upper' ? '[a-z]' : '[A-Z]' }, `is not in ${letters} case`);
+        this.notices.push(
+          `callers do not find by ${record.name}.${field.name} what is not in ${letters} case yet: the version before writes it so as well`,
+        );
+      }
     }
     const [longest, longer] = [lengthOf(field), lengthOf(old)];
     if (longest !== undefined && (longer === undefined || longest < longer))

@@ -223,15 +223,17 @@ interface Named {
   readonly text: string;
 }
 
-function letterCase({ spec }: CheckedField): string | undefined {
+export function letterCase({ spec }: CheckedField): string | undefined {
   return (spec as { readonly letter_case?: string } | undefined)?.letter_case;
 }
+
+export const OTHER_LETTERS = 'another letter_case for a field of the key: leave it as it is';
 
 /** Nobody finds by small letters what is stored in capitals. */
 function letterFill(field: StoredField, record: CheckedRecord, sides: Sides): readonly Fill[] {
   const path = `records.${record.name}.fields.${field.name}`;
   if (record.key.includes(field.name)) {
-    sides.refuse(path, 'another letter_case for a field of the key: leave it as it is');
+    sides.refuse(path, OTHER_LETTERS);
     return [];
   }
   const column = `target.${quote(field.name)}`;

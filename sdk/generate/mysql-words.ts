@@ -64,9 +64,13 @@ export function listed(head: string, items: readonly string[], tail = ''): strin
 const PART = /^ (?:AND|OR|FROM|SET|WHERE|LEFT JOIN|JOIN|COLUMNS|ORDER BY|GROUP BY|HAVING) /;
 const LONGEST_PART = ' LEFT JOIN '.length;
 const CONDITION = /^ (?:AND|OR) /;
-/** SQL whose long lines are broken before their parts, as far outside of brackets as there is one. n.b. texts have no line breaks. */
+
+/** SQL whose long lines are broken before their parts, as far outside of brackets as there is one. */
 export function folded(sql: string): string {
-  return sql.split('\n').flatMap(foldedLine).join('\n');
+  const lines = sql.split('\n');
+  // n.b. a text that goes on in the next line is left as it is, with all around it.
+  const isWhole = lines.every((line) => line.startsWith('--') || (blanked(line).split("'").length - 1) % 2 === 0);
+  return isWhole ? lines.flatMap(foldedLine).join('\n') : sql;
 }
 
 function foldedLine(line: string): readonly string[] {

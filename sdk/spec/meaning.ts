@@ -10,6 +10,7 @@ import type {
 } from './checked.js';
 import type { ActionDraft } from './check-operations.js';
 import type { RecordDraft } from './check-records.js';
+import { withArticle } from './article.js';
 import type { Findings } from './findings.js';
 import { rootOf, type Shapes } from './shapes.js';
 import { partsOf } from './type-formula.js';
@@ -152,7 +153,7 @@ export function checkReach({ records, actions }: Model, findings: Findings): voi
       steps.some((step) => step.op === 'insert' && step.record === name);
     if (!isMade)
       findings.error(`records.${name}.operations`, 'unreachable', {
-        message: `nothing makes a ${name}: it has no create, no rows, and no action inserts it.`,
+        message: `nothing makes ${withArticle(name)}: it has no create, no rows, and no action inserts it.`,
         example: '"operations": ["create", "update"]',
       });
     const state = fields.find((field) => field.isState);
@@ -171,7 +172,7 @@ export function checkReach({ records, actions }: Model, findings: Findings): voi
       const expires = spec.expires?.set?.some((text) => text.includes(`'${value}'`)) === true;
       if (isSet || expires || value === spec.states.start) continue;
       findings.advice(`records.${name}.states`, 'unreachable', {
-        message: `no operation brings a ${name} to '${value}': update does not take ${state.name}, and no action sets it.`,
+        message: `no operation brings ${withArticle(name)} to '${value}': update does not take ${state.name}, and no action sets it.`,
       });
     }
   }
@@ -238,12 +239,15 @@ export function indexesOf(record: RecordDraft, needs: readonly Need[]): readonly
   const covered: (readonly string[])[] = [
     record.key,
     ...record.unique
-      .filter(({ when }) => when === undefined)
+      .filter(({ when, fields }) => when === undefined && fields.every(({ node }) => node === 'field'))
       .map(({ fields }) => fields.flatMap((field) => (field.node === 'field' ? [field.field] : []))),
   ];
   const tenant = record.spec.per_tenant === true ? ['tenant'] : [];
+  // What names one record finds it by itself.
+  const isNamed = ({ equal }: Need): boolean =>
+    covered.some((key) => key.length > 0 && key.every((name) => equal.includes(name)));
   const own = [...needs, ...ownNeeds(record)]
-    .filter((need) => need.record === record.name)
+    .filter((need) => need.record === record.name && !isNamed(need))
     .map((need) => {
       const equal = [...new Set([...tenant, ...need.equal])];
       const rest = need.then.filter(
