@@ -55,6 +55,11 @@ export function servesDomain(plan: BrokerPlan, domain: string): boolean {
   return plan.domainQueues.length > 0 && hasDomain(plan, domain);
 }
 
+/** Tells whether one of these brokers consumes queues of a domain. */
+export function servedBy(plans: readonly BrokerPlan[]): (domain: string) => boolean {
+  return (domain) => plans.some((plan) => servesDomain(plan, domain));
+}
+
 /** The roles that run brokers and that this node does not play, with the domains that they name: other nodes are to play them. */
 export function rolesOfOthers(config: Pick<Config, 'node' | 'roles'>): Readonly<Record<string, readonly string[]>> {
   const played = playedRoles(config);

@@ -5,8 +5,8 @@ import type { QueueStatus, Topology } from '../host/amqp/topology.js';
 import { crossCheck } from '../host/config/cross-checks.js';
 import { type Config, configSchema } from '../host/config/schema.js';
 import { DomainConsumers } from '../host/deploy/thread-routes.js';
-import { planBrokers, serveMatcher } from '../host/brokers/plan.js';
-import { rolesOfOthers, servesDomain, withOwnStores } from '../host/roles.js';
+import { planBrokers } from '../host/brokers/plan.js';
+import { rolesOfOthers, servedBy, servesDomain, withOwnStores } from '../host/roles.js';
 import type { ThreadCommand } from '../host/threads/protocol.js';
 import type { ThreadPool } from '../host/threads/pool.js';
 
@@ -64,13 +64,13 @@ describe('a node with several roles', () => {
   });
 
   it('serves the domains of all of them, and no others', () => {
-    const serves = serveMatcher(config);
+    const serves = servedBy(planBrokers(config));
     assert.deepEqual(['cities', 'users', 'sessions', 'orders'].map(serves), [true, true, true, false]);
   });
 
   it('means by * what no other role of the configuration names, be it played here or not', () => {
     const played = (...roles: readonly string[]): readonly boolean[] => {
-      const serves = serveMatcher(configSchema.parse({ node: { roles } }));
+      const serves = servedBy(planBrokers(configSchema.parse({ node: { roles } })));
       return ['cities', 'users', 'sessions'].map(serves);
     };
     assert.deepEqual(played('appServer'), [true, false, false]);
@@ -88,9 +88,9 @@ describe('a node with several roles', () => {
     const brokersOf = (config: Config): boolean => planBrokers(config).some(({ name }) => name === 'adminData');
     assert.equal(brokersOf(parsed({}, '*')), false);
     assert.equal(brokersOf(parsed(admin, '*')), true);
-    assert.equal(serveMatcher(parsed({}, 'appServer'))('audit'), true);
+    assert.equal(servedBy(planBrokers(parsed({}, 'appServer')))('audit'), true);
     // n.b. this node does not have the store, as it plays another role.
-    assert.equal(serveMatcher(parsed(admin, 'appServer'))('audit'), false);
+    assert.equal(servedBy(planBrokers(parsed(admin, 'appServer')))('audit'), false);
     assert.deepEqual(Object.keys(rolesOfOthers(parsed(admin, 'appServer'))), ['tercero', 'admin']);
     assert.deepEqual(
       crossCheck(configSchema.parse({ node: { roles: ['admin'] } })).map(({ message }) => message),
@@ -123,7 +123,7 @@ describe('a node with several roles', () => {
 
   it('serves no domain by a role that runs nothing for domains', () => {
     const admin = configSchema.parse({ node: { roles: ['admin'] }, roles: { admin: { brokers: [] } } });
-    assert.equal(serveMatcher(admin)('cities'), false);
+    assert.equal(servedBy(planBrokers(admin))('cities'), false);
   });
 
   it('consumes the queues of a domain with the brokers of its role', async () => {

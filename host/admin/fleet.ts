@@ -5,9 +5,10 @@ import type { ReplyPublisher } from '../amqp/reply-publisher.js';
 import type { Delivery } from '../amqp/queue-consumer.js';
 import { ProgramPolicy } from '../access/programs.js';
 import type { MessageDesk } from '../brokers/contract.js';
-import { serveMatcher } from '../brokers/plan.js';
+import { planBrokers } from '../brokers/plan.js';
 import type { Config } from '../config/schema.js';
 import { Mutex } from '../deploy/mutex.js';
+import { servedBy } from '../roles.js';
 import { adminErrors } from '../errors/admin.js';
 import { publishFault } from '../observe/channels.js';
 import type { Log } from '../observe/log.js';
@@ -223,7 +224,7 @@ function servesOf(config: () => Config): (roles: readonly string[], domain: stri
   return (roles, domain) => {
     const key = roles.join();
     const { node, ...rest } = config();
-    const matcher = known.get(key) ?? serveMatcher({ ...rest, node: { ...node, roles: [...roles] } });
+    const matcher = known.get(key) ?? servedBy(planBrokers({ ...rest, node: { ...node, roles: [...roles] } }));
     known.set(key, matcher);
     return matcher(domain);
   };

@@ -1,5 +1,5 @@
 import type { Config } from '../config/schema.js';
-import { type BrokerPlan, hasDomain, playedRoles, servesDomain } from '../roles.js';
+import { type BrokerPlan, hasDomain, playedRoles } from '../roles.js';
 import { brokerDefinitions } from './definitions.js';
 
 // n.b. not for broker threads, which are given their plans: with the definitions comes all that checks a configuration.
@@ -35,10 +35,4 @@ function namedElsewhere(role: string, roles: Config['roles']): readonly string[]
   return Object.entries(roles).flatMap(([other, { domains }]) =>
     other === role ? [] : domains.filter((domain) => domain !== '*'),
   );
-}
-
-/** Whether this node serves a domain: one of its roles has it, and runs a broker for it. */
-export function serveMatcher(config: Pick<Config, 'node' | 'roles' | 'brokers'>): (domain: string) => boolean {
-  const plans = planBrokers(config);
-  return (domain) => plans.some((plan) => servesDomain(plan, domain));
 }

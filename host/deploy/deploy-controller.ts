@@ -1,11 +1,10 @@
 import { join } from 'node:path';
 import type { Names } from '../amqp/names.js';
 import type { Topology } from '../amqp/topology.js';
-import { serveMatcher } from '../brokers/plan.js';
 import type { Config } from '../config/schema.js';
 import type { Log } from '../observe/log.js';
 import { publishFault } from '../observe/channels.js';
-import type { BrokerPlan } from '../roles.js';
+import { type BrokerPlan, servedBy } from '../roles.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import type { Finding } from '../template/contract.js';
 import { type Leftovers, NO_LEFTOVERS } from '../template/template-timers.js';
@@ -119,7 +118,7 @@ export class DeployController implements DropHandlers {
 
   /** Reads what a run before has left. */
   static async open(options: DeployControllerOptions): Promise<DeployController> {
-    const { config, directory, history, log, onTransitions } = options;
+    const { config, brokers, directory, history, log, onTransitions } = options;
     const [domains, ledger] = await Promise.all([
       Domains.open({
         directory,
@@ -128,7 +127,7 @@ export class DeployController implements DropHandlers {
         rules: {
           settings: config.rollout,
           keepVersions: config.plugins.keepVersions,
-          serves: serveMatcher(config),
+          serves: servedBy(brokers),
         },
         onRemark: ({ level, domain, message, fields }) => {
           if (level === 'warn') log.warn({ domain, ...fields }, message);

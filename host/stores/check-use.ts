@@ -49,7 +49,9 @@ function argumentsOf({ args, bind }: RoutineManifest): Values {
   const bound = Object.entries(bind).map(([name, { value }]) => [name, value] as const);
   return { ...args, ...Object.fromEntries(bound) };
 }
+type ViewManifest = Extract<ObjectManifest, { kind: 'view' }>;
 type FoundRoutine = Exclude<NamedObject, { kind: 'view' }>;
+type FoundView = Extract<NamedObject, { kind: 'view' }>;
 type StoredType = Exclude<ValueType, 'enum' | 'list' | 'object' | 'schema'>;
 
 /**
@@ -97,6 +99,8 @@ export function checkUse(use: ObjectManifest, found: NamedObject | undefined): r
       }),
     ];
   }
+  const { notSupported } = found.native;
+  if (typeof notSupported === 'string') return [unserved(use, notSupported)];
   if (use.kind !== found.kind) {
     return [
       finding('KIND_MISMATCH', use, {
@@ -105,8 +109,28 @@ export function checkUse(use: ObjectManifest, found: NamedObject | undefined): r
       }),
     ];
   }
-  if (use.kind === 'view') return found.kind === 'view' ? checkColumns(use, found.columns) : [];
+  if (use.kind === 'view') return found.kind === 'view' ? checkView(use, found) : [];
   return found.kind === 'view' ? [] : checkArguments(use, found);
+}
+
+/** n.b. a column that is there and cannot be carried is not a column that is missing, for which a version would wait. */
+function checkView(use: ViewManifest, { columns: found, native }: FoundView): readonly ObjectFinding[] {
+  const { uncarried } = native;
+  const types = new Map(typeof uncarried === 'object' && uncarried !== null ? Object.entries(uncarried) : []);
+  const columns = Object.entries(use.columns);
+  const reasons = columns.flatMap(([name]) => {
+    const type = types.get(name);
+    return typeof type === 'string' ? [unserved(use, `its column ${name} is ${type}, which BEDS cannot carry`)] : [];
+  });
+  const carried = Object.fromEntries(columns.filter(([name]) => !types.has(name)));
+  return [...reasons, ...checkColumns({ ...use, columns: carried }, found)];
+}
+
+function unserved(use: ObjectManifest, reason: string): ObjectFinding {
+  return finding('NOT_SUPPORTED', use, {
+    message: `${use.name} cannot be served: ${reason}.`,
+    hint: 'Ask the DBA to change the object.',
+  });
 }
 
 /** The parameters by the names that the template has for them: statements bind them by their place. */
@@ -162,7 +186,7 @@ function checkArgument(use: ObjectManifest, value: NamedValue, args: Values): re
   return [];
 }
 
-function checkColumns(use: Extract<ObjectManifest, { kind: 'view' }>, found: readonly NamedValue[]): ObjectFinding[] {
+function checkColumns(use: ViewManifest, found: readonly NamedValue[]): ObjectFinding[] {
   return Object.entries(use.columns).flatMap(([name, declared]) => {
     const column = found.find((value) => value.name === name);
     if (column === undefined) {

@@ -29,7 +29,7 @@ export type NamedObject =
       readonly together?: true;
       /** Of a function: the type that the template says it returns, where the database knows it. */
       readonly declared?: ValueType;
-      /** What only this adapter understands. */
+      /** What only this adapter understands. Of every store: `notSupported` says why it cannot be served, `uncarried` of which type columns are that are left out. */
       readonly native: JsonObject;
     }
   | {

@@ -22,7 +22,7 @@ import { RequestPath } from '../request/request-path.js';
 import { LoopGaps, RequestScope } from '../request/request-scope.js';
 import type { ServingGeneration } from '../request/serving-generation.js';
 import type { DomainCall } from '../request/template-context.js';
-import { rolesOfOthers, servesDomain } from '../roles.js';
+import { rolesOfOthers, servedBy } from '../roles.js';
 import type { StoreAdapter } from '../stores/contract.js';
 import { keepOpen, type MakeAdapters } from '../stores/factory.js';
 import { GenerationRegistry } from '../template/registry.js';
@@ -113,7 +113,7 @@ export class BrokerThread {
     this.#access = new Access({ ...config, resolve, hasEnded, readToken, listen });
     this.#revocations = new Revocations(names.happened, this.#access);
     const topology = new Topology({ names, settings: config.topology }, () => this.#eventsModel);
-    const serves = (domain: string): boolean => brokers.some((plan) => servesDomain(plan, domain));
+    const serves = servedBy(brokers);
     this.#remote = new RemoteDomains({
       ...{ url: urls.amqp, name: `${node}/${thread}/domains`, exchange: names.requests },
       connectTimeoutMs: config.amqp.connectTimeoutMs,

@@ -1,13 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { settlesWithin } from '#sdk/time';
-import {
-  type BedsError,
-  type RoutineRows,
-  isBedsError,
-  type JsonObject,
-  type ObjectManifest,
-  type Page,
-} from '@beds/sdk';
+import { type BedsError, type RoutineRows, isBedsError, type JsonObject, type Page } from '@beds/sdk';
 import type { StoreConfig } from '../../config/schema.js';
 import { storeErrors } from '../../errors/store.js';
 import { checkUse } from '../check-use.js';
@@ -16,7 +9,6 @@ import type {
   CallOptions,
   KeyedQuery,
   NamedObject,
-  ObjectFinding,
   StoreAdapter,
   StoreCapabilities,
   StoreStatus,
@@ -106,7 +98,7 @@ interface ViewGroups {
 }
 
 class MysqlAdapter implements StoreAdapter {
-  readonly check = checkObject;
+  readonly check = checkUse;
   readonly store: string;
   readonly #config: StoreConfig;
   readonly #database: string;
@@ -577,33 +569,6 @@ function unindexedIn({ sets }: RoutineRows): Unindexed {
 }
 
 const READS_ALL = new Set(['ALL', 'index']);
-
-/** A column that is there and cannot be carried is not a column that is missing, for which a version would wait. */
-function checkObject(use: ObjectManifest, found: NamedObject | undefined): readonly ObjectFinding[] {
-  const notSupported = found?.native['notSupported'];
-  if (typeof notSupported === 'string') return [unserved(use.name, notSupported)];
-  const uncarried = found?.native['uncarried'];
-  if (use.kind !== 'view' || typeof uncarried !== 'object' || uncarried === null) return checkUse(use, found);
-  const types = new Map(Object.entries(uncarried));
-  const columns = Object.entries(use.columns);
-  const reasons = columns.flatMap(([name]) => {
-    const type = types.get(name);
-    return typeof type === 'string'
-      ? [unserved(use.name, `its column ${name} is ${type}, which BEDS cannot carry`)]
-      : [];
-  });
-  const carried = Object.fromEntries(columns.filter(([name]) => !types.has(name)));
-  return [...reasons, ...checkUse({ ...use, columns: carried }, found)];
-}
-
-function unserved(object: string, reason: string): ObjectFinding {
-  return {
-    code: 'BEDS_PREFLIGHT_NOT_SUPPORTED',
-    object,
-    message: `${object} cannot be served: ${reason}.`,
-    hint: 'Ask the DBA to change the object.',
-  };
-}
 
 /** How a CALL or SELECT is sent: alone, or as a transaction of its own. */
 type Send = (session: Session, statement: Statement) => Promise<Executed>;
