@@ -45,6 +45,18 @@ describe('the command line', () => {
     });
   }
 
+  it('is explained within 80 columns, without losing a word, and with its exit codes', async () => {
+    const words = (text: string): readonly string[] => text.split(/\s+/);
+    for (const args of [[], ...[...COMMANDS.keys()].map((name) => [name, '--help'])]) {
+      const { stdout } = await beds(args, { tty: true, columns: 80, env: { NO_COLOR: '1' } });
+      for (const line of stdout.split('\n')) assert.ok(line.length <= 80, line);
+      assert.deepEqual(words(stdout), words((await beds(args)).stdout));
+    }
+    const { stdout } = await beds([]);
+    for (const code of Object.values(EXIT))
+      assert.match(stdout, new RegExp(`^Exit codes: (.*; )?${String(code)} `, 'm'));
+  });
+
   it('refuses an unknown command with the nearest one, and status 64', async () => {
     const { code, stdout, stderr } = await beds(['confg']);
     assert.deepEqual([code, stdout], [EXIT.usage, '']);

@@ -13,17 +13,19 @@ export interface Given {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly tty?: boolean;
+  /** Of the terminal. Default 100. */
+  readonly columns?: number;
 }
 
 /** Runs one `beds` command in this process. */
 export async function beds(
   args: readonly string[],
-  { projectRoot = resolve('.'), cwd, env = {}, tty }: Given = {},
+  { projectRoot = resolve('.'), cwd, env = {}, tty, columns = 100 }: Given = {},
 ): Promise<Ran> {
   const written = { stdout: '', stderr: '' };
   const stream = (name: keyof typeof written): { isTTY: boolean; columns: number; write: (text: string) => void } => ({
     isTTY: tty === true,
-    columns: 100,
+    columns,
     write: (text) => {
       written[name] += text;
     },
