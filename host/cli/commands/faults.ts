@@ -1,20 +1,9 @@
 import { commandErrors, EXIT, printable } from '#sdk/cli';
+import type { FaultGroup } from '../../dashboard/contract.js';
 import { withAdminData } from '../admin-data.js';
 import type { Command } from '../command.js';
 import { ago } from '../output.js';
 import { DOMAIN_OPTION, SINCE_OPTION, sinceOf } from './logs.js';
-
-interface FaultGroup {
-  readonly cause: string;
-  readonly count: number;
-  readonly firstAt: number;
-  readonly lastAt: number;
-  readonly domain: string;
-  readonly version: string;
-  readonly code: string;
-  readonly place: string;
-  readonly message: string;
-}
 
 const DAY_MS = 86_400_000;
 

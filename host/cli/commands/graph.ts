@@ -1,4 +1,5 @@
 import { commandErrors, EXIT, printable } from '#sdk/cli';
+import type { Series, SeriesPoint } from '../../dashboard/contract.js';
 import { type AskKept, withAdminData } from '../admin-data.js';
 import { NODE_OPTION } from '../admin-command.js';
 import type { Command, CommandContext } from '../command.js';
@@ -6,27 +7,7 @@ import { brailleGraph, sparkline, topOf, type Values } from '../graph-text.js';
 import type { Output } from '../output.js';
 import { SINCE_OPTION, sinceOf } from './logs.js';
 
-interface Point {
-  readonly at: number;
-  readonly calls: number;
-  readonly failures: number;
-  readonly p50Ms: number;
-  readonly p95Ms: number;
-  readonly p99Ms: number;
-  readonly inFlight: number;
-  readonly queued: number;
-  readonly waiting: number;
-  readonly memoryMb: number;
-  readonly cpuPercent: number;
-  readonly swaps: number;
-}
-
-interface Series {
-  readonly stepMs: number;
-  readonly points: readonly Point[];
-}
-
-interface Row extends Omit<Point, 'at'> {
+interface Row extends Omit<SeriesPoint, 'at'> {
   readonly domain: string;
   readonly node: string;
 }
@@ -87,7 +68,7 @@ async function showOne(
     out.line(`Nothing is known of ${printable(asked.domain)} in this time.`);
     return;
   }
-  const graphs: readonly (readonly [title: string, unit: string, pick: (point: Point) => number])[] = [
+  const graphs: readonly (readonly [title: string, unit: string, pick: (point: SeriesPoint) => number])[] = [
     ['requests', '/s', ({ calls }) => (calls * 1_000) / series.stepMs],
     ['p95', 'ms', ({ p95Ms }) => p95Ms],
     ['failures', '/s', ({ failures }) => (failures * 1_000) / series.stepMs],
@@ -107,7 +88,7 @@ async function showOne(
 }
 
 /** n.b. points at which nothing was told are left out of what comes, and are gaps in what is drawn. */
-function valuesOf({ points, stepMs }: Series, { from, to }: Asked, pick: (point: Point) => number): Values {
+function valuesOf({ points, stepMs }: Series, { from, to }: Asked, pick: (point: SeriesPoint) => number): Values {
   const first = Math.floor(from / stepMs);
   const values = new Array<number | undefined>(Math.floor(to / stepMs) - first + 1).fill(undefined);
   for (const point of points) values[Math.floor(point.at / stepMs) - first] = pick(point);
