@@ -18,7 +18,7 @@ import {
 /** A specification of collections that are there already, as far as a sample shows what is in them. */
 
 /** What kinds of value there are, and how they are called. */
-export const SEEN_KINDS = {
+const SEEN_KINDS = {
   text: 'text',
   day: 'a day as text',
   moment: 'a moment as text',
