@@ -233,6 +233,15 @@ describe('procedures that are generated', () => {
       checked.records[0]?.indexes.map(({ name }) => name),
       ['box_by_room_state'],
     );
+    const soft = checkSpecification({
+      ...checked.source,
+      records: checked.source.records.map((record) => ({ ...record, soft_delete: true })),
+    }).checked;
+    assert.deepEqual(
+      soft?.records[0]?.indexes.map(({ name }) => name),
+      ['box_by_code_state', 'box_by_room_state'],
+      'on MongoDB a unique index is over a field of its own where only some count',
+    );
   });
 
   it('have no long line in which a part of a statement begins', () => {

@@ -243,9 +243,11 @@ export function indexesOf(record: RecordDraft, needs: readonly Need[]): readonly
       .map(({ fields }) => fields.flatMap((field) => (field.node === 'field' ? [field.field] : []))),
   ];
   const tenant = record.spec.per_tenant === true ? ['tenant'] : [];
-  // What names one record finds it by itself.
+  // What names one record finds it by itself. n.b. where only some count, MongoDB keeps what is unique in a field of its own.
+  const isWhole = record.spec.soft_delete !== true && record.expires === undefined;
+  const naming = isWhole ? covered : [record.key];
   const isNamed = ({ equal }: Need): boolean =>
-    covered.some((key) => key.length > 0 && key.every((name) => equal.includes(name)));
+    naming.some((key) => key.length > 0 && key.every((name) => equal.includes(name)));
   const own = [...needs, ...ownNeeds(record)]
     .filter((need) => need.record === record.name && !isNamed(need))
     .map((need) => {
