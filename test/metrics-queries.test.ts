@@ -243,6 +243,10 @@ describe('a day of 10 nodes and 50 domains on MongoDB', () => {
     assert.equal(series.rows[0]['in_flight'], NODES);
     const one = await callMs('metric_series', { ...day, node: 'node3' });
     assert.equal(one.rows.length, 360);
+    // What the domain reads of a day for the 240 points of a page.
+    await loadPiece({ step: 300, moments: DAY / 300, domains: ['domain1'] });
+    const page = await callMs('metric_series', { ...day, step: 300, width: 600 });
+    assert.equal(page.rows.length, 144);
     await loadPiece({ step: 5, moments: 720, domains: ['domain1'] });
     const hour = await callMs('metric_series', {
       ...{ ...all, step: 5, from_at: BEGIN, until_at: BEGIN + 3_600, width: 10 },
@@ -256,7 +260,7 @@ describe('a day of 10 nodes and 50 domains on MongoDB', () => {
     });
     assert.equal(overview.rows.length, NODES * (DOMAINS + 1));
 
-    const measured = { series, hour, one, overview };
+    const measured = { series, page, hour, one, overview };
     for (const [name, { ms }] of Object.entries(measured)) t.diagnostic(`${name}: ${ms.toFixed(1)} ms`);
     for (const [name, { ms, most }] of Object.entries(measured))
       assert.ok(ms < most, `${name} takes ${ms.toFixed(1)} ms, and may take ${most.toFixed(0)}`);
