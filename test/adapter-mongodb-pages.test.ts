@@ -162,12 +162,16 @@ describe('pages of MongoDB', () => {
   }
 });
 
+/** How much is tried, and from which seed: both may be given to look longer, or at the same again. */
+const RUNS = Number(process.env['BEDS_PAGE_RUNS'] ?? 40);
+const SEED = Number(process.env['BEDS_PAGE_SEED'] ?? Date.now() % 2 ** 31);
+
 /** What a generated document holds: the number of a value, nothing (-1), or null (-2). */
 const anyPlace = fc.integer({ min: -2, max: 13 });
 const anyDocuments = fc.array(fc.tuple(anyPlace, anyPlace), { minLength: 1, maxLength: 9 });
 const anyDirection = fc.constantFrom(...DIRECTIONS);
 
-describe('generated pages of MongoDB', () => {
+describe(`generated pages of MongoDB; seed ${String(SEED)}`, () => {
   it('by two columns of any types give what one read gives', async () => {
     const names = new Map<number, Promise<readonly string[]>>();
     const columnsOf = (at: number): Document => {
@@ -206,7 +210,7 @@ describe('generated pages of MongoDB', () => {
         assert.deepEqual(await walk(name, order, limit), whole);
       }
     });
-    await fc.assert(property, { numRuns: 40 });
+    await fc.assert(property, { numRuns: RUNS, seed: SEED });
   });
 
   it('lose nobody who was there all along, and show nobody twice, while others come and go', async () => {
@@ -247,7 +251,7 @@ describe('generated pages of MongoDB', () => {
       assert.equal(new Set(seen).size, seen.length);
       for (const id of stay) assert.ok(seen.includes(id), `${id} of ${JSON.stringify(seen)}`);
     });
-    await fc.assert(property, { numRuns: 40 });
+    await fc.assert(property, { numRuns: RUNS, seed: SEED });
   });
 });
 
