@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type { Document } from 'mongodb';
+import { BSONSymbol, Code, DBRef, type Document, ObjectId } from 'mongodb';
 import type { Page } from '@beds/sdk';
 import { resultBudget } from '../host/stores/result-budget.js';
 import { eventually } from './support/eventually.js';
@@ -42,6 +42,17 @@ before(async () => {
   );
 });
 
+/** Where the size of a value may be, beside a text. */
+const LONG: Readonly<Record<string, (text: string) => unknown>> = {
+  name: (text) => ({ [text]: 1 }),
+  names: (text) => ({ inside: [{ [text]: null }] }),
+  code: (text) => new Code(text),
+  scope: (text) => new Code('', { text }),
+  symbol: (text) => new BSONSymbol(text),
+  reference: (text) => new DBRef(text, new ObjectId()),
+  pattern: (text) => new RegExp(text),
+};
+
 const page = async (name: string, limit: number): Promise<Page> =>
   adapter.view(await object(name), { key: 'id', limit }, READ);
 
@@ -73,6 +84,28 @@ describe('results of MongoDB', () => {
     assert.equal(resultBudget.takenBytes, 0);
     await eventually('no call holds a connection', () => adapter.status().connections.inUse === 0);
   });
+
+  for (const [where, make] of Object.entries(LONG)) {
+    it(`are refused by their bytes where those are in a ${where}`, async (t) => {
+      const on = `long_${where}`;
+      const rows = Array.from({ length: 10 }, (_, _id) => ({ _id, v: make('x'.repeat(MEGABYTE)) }) as Document);
+      try {
+        await dba.db().collection(on).insertMany(rows);
+        await dba.db().collection(on).findOne({});
+      } catch (error) {
+        return t.skip(`the server does not keep it: ${String(error).slice(0, 100)}`);
+      }
+      const columns = { id: { type: 'integer', from: '_id' }, v: 'json' };
+      await deliver(
+        { _id: on, kind: 'view', on, columns, body: { pipeline: [] } },
+        { _id: `${on}_all`, kind: 'procedure', on, op: 'find', body: { filter: {} } },
+      );
+      await rejects(page(on, 10), 'BEDS_STORE_RESULT_TOO_LARGE');
+      await rejects(adapter.call(await object(`${on}_all`), {}, READ), 'BEDS_STORE_RESULT_TOO_LARGE');
+      assert.equal((await page(on, 5)).rows.length, 5);
+      assert.equal(resultBudget.takenBytes, 0);
+    });
+  }
 
   it('count against what the thread has room for, as long as requests hold them', async () => {
     let heldBytes = 0;

@@ -1,4 +1,4 @@
-import { Binary } from 'mongodb';
+import { Binary, Decimal128, Double, Int32, Long, MaxKey, MinKey, ObjectId } from 'mongodb';
 import { storeErrors } from '../../errors/store.js';
 import { resultBudget } from '../result-budget.js';
 
@@ -11,6 +11,9 @@ export interface ResultBounds {
 const LEAST_BYTES = 65_536;
 /** What values take besides their text. */
 const OVERHEAD_BYTES = { document: 64, field: 16, other: 48 } as const;
+
+/** Types of BSON that are of one size. n.b. a timestamp is a Long. */
+const SMALL = [ObjectId, Decimal128, Long, Double, Int32, MinKey, MaxKey];
 
 /** Weighs the results of a call, or of a transaction, as their batches arrive: a server sends at most 16 MB at once. */
 export class ResultMeter {
@@ -95,9 +98,10 @@ function weightOf(value: unknown): number {
   }
   // n.b. bytes are given as base64.
   if (value instanceof Binary) return bytes + (value.position * 4) / 3;
-  // n.b. of a stored document it is a member like others.
-  if (value instanceof Date || ('_bsontype' in value && !Object.hasOwn(value, '_bsontype')))
-    return OVERHEAD_BYTES.other;
-  for (const key in value) bytes += OVERHEAD_BYTES.field + weightOf((value as Record<string, unknown>)[key]);
+  if (value instanceof Date || SMALL.some((type) => value instanceof type)) return OVERHEAD_BYTES.other;
+  if (value instanceof RegExp) return bytes + value.source.length;
+  // n.b. what only BSON has may be as long as any text: code, symbols, references.
+  for (const key in value)
+    bytes += OVERHEAD_BYTES.field + key.length + weightOf((value as Record<string, unknown>)[key]);
   return bytes;
 }
