@@ -51,6 +51,8 @@ export interface NamedValue extends ValueDescription {
   readonly collation?: string;
   /** Of a text: the database compares it by its bytes, and does not sort it so by itself. */
   readonly byBytes?: true;
+  /** Its collation sorts in another order than it compares: what comes first is decided by the codes of its characters. */
+  readonly byCodes?: true;
 }
 
 export interface GivenParameter extends NamedValue {

@@ -93,10 +93,16 @@ async function readSome(
 
 /** n.b. MariaDB compares their texts without padding and sorts them with it: a page would leave out what begins with a tab. */
 const BY_BYTES = "'utf8mb4_nopad_bin', 'utf8mb4_0900_bin'";
+/**
+ * n.b. what ends with a space is sorted after what it is equal to, and hyphens and tabs are sorted elsewhere than they are compared: a page
+ * would leave out what lies between.
+ */
+const BY_CODES = "'cp1250_czech_cs', 'latin7_estonian_cs', 'latin7_general_ci', 'latin7_general_cs'";
 const COLUMNS = `SELECT c.TABLE_NAME AS object, c.COLUMN_NAME AS name, c.DATA_TYPE AS dataType,
   c.COLUMN_TYPE AS fullType, c.IS_NULLABLE AS nullable, c.CHARACTER_MAXIMUM_LENGTH AS maxLength,
   c.COLLATION_NAME AS collation, @@lower_case_table_names > 0 AS anyCase,
-  VERSION() NOT LIKE '%MariaDB%' AND c.COLLATION_NAME LIKE 'utf8mb4%' AS remembered, VERSION() LIKE '%MariaDB%' AND c.COLLATION_NAME IN (${BY_BYTES}) AS byBytes
+  VERSION() NOT LIKE '%MariaDB%' AND c.COLLATION_NAME LIKE 'utf8mb4%' AS remembered, VERSION() LIKE '%MariaDB%' AND c.COLLATION_NAME IN (${BY_BYTES}) AS byBytes,
+  c.COLLATION_NAME IN (${BY_CODES}) AS byCodes
   FROM INFORMATION_SCHEMA.COLUMNS c JOIN INFORMATION_SCHEMA.TABLES t
     ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME AND t.TABLE_TYPE = 'VIEW'
   WHERE c.TABLE_SCHEMA = ?`;
@@ -150,6 +156,7 @@ function readView(database: string, name: string, rows: readonly Fields[]): Name
     ...namedValue(typeOf(row)),
     nullable: row['nullable'] === 'YES',
     ...(row['byBytes'] === 1 && { byBytes: true as const }),
+    ...(row['byCodes'] === 1 && { byCodes: true as const }),
   }));
   const others = rows
     .filter((row) => !usable.includes(row))

@@ -318,9 +318,22 @@ function bytesOf(shape: string): string {
   return `CAST(${shape} AS BINARY)`;
 }
 
+/** A collation that sorts as it compares. */
+const BY_CODES = 'utf8mb4_bin';
+
+function codesOf(column: NamedValue): string {
+  return `CONVERT(${quote(column)} USING utf8mb4)`;
+}
+
+/** Whether it matters which comes first, and the collation does not tell. */
+function isByCodes({ column, op, isStored }: Condition): boolean {
+  return column.byCodes === true && (isStored === true || Object.hasOwn(OPERATORS, op));
+}
+
 /** n.b. MySQL sorts the last member of a SET of 64 as a sign. */
 function sortKey(column: NamedValue): string {
   if (column.byBytes === true) return bytesOf(quote(column));
+  if (column.byCodes === true) return `${codesOf(column)} COLLATE ${BY_CODES}`;
   const members = membersOf(column);
   if (members === undefined) return quote(column);
   const { kind, texts } = members;
@@ -348,7 +361,7 @@ function placeOf(column: NamedValue, { kind, texts }: Members): string {
 
 /** Throws BEDS_STORE_QUERY_INVALID where the server would compare with another value. */
 export function condition(test: Condition): Part {
-  const name = quote(test.column);
+  const name = isByCodes(test) ? codesOf(test.column) : quote(test.column);
   if (test.op === 'in') return anyOf(name, test, test.value);
   const { column, op } = test;
   if (test.value === null) return op === 'eq' ? isNull(test) : isGiven(test);
@@ -429,6 +442,7 @@ function placeholder(test: Condition, value: Scalar): string {
   // n.b. in a list, MySQL takes a DOUBLE of 0 for the year 2000.
   const isExact = typeof value === 'string' || /^year/i.test(test.column.nativeType);
   if ((type === 'integer' || type === 'bigint') && isExact) return 'CAST(? AS DECIMAL(20,0))';
+  if (isByCodes(test)) return `? COLLATE ${BY_CODES}`;
   if (collation === undefined) return '?';
   const { mark, set, known } = textMarkOf(test.column, collation);
   // n.b. they would become question marks, which some row may hold.
