@@ -48,8 +48,8 @@ interface Place {
   readonly drop: (version: string, more?: BundleOptions) => Promise<{ readonly hash: string; readonly path: string }>;
 }
 
-async function open(t: Teardown): Promise<Place> {
-  const host = await startTestHost(t, { services });
+async function open(t: Teardown, config: Readonly<Record<string, unknown>> = {}): Promise<Place> {
+  const host = await startTestHost(t, { services, config });
   const inState = (state: string): readonly TransitionLine[] =>
     host.transitions().filter((line) => line.domain === 'notes' && line.state === state);
   return {
@@ -279,6 +279,35 @@ describe('a lower version that is dropped later', () => {
     assert.equal(line.level, 'warn');
     assert.match(JSON.stringify(line['findings']), /BEDS_ROLLOUT_DOWNGRADE.*notes 1\.9\.0 took the place of 1\.10\.0/);
     assert.equal(await serves(place), '1.9.0');
+  });
+});
+
+describe('a lower version that is dropped while a higher one is on its way', () => {
+  const words = /notes 1\.2\.0, which is higher, was on its way when 1\.1\.0 came/;
+
+  it('takes the place of a canary, and that is said', async (t) => {
+    const place = await open(t, { rollout: { canaryPercent: 50, canaryForMs: 60_000 } });
+    await place.drop('1.0.0');
+    await place.host.active('notes', '1.0.0');
+    await place.drop('1.2.0');
+    await place.host.logged('the canary', ({ msg }) => msg === 'notes 1.2.0 canary');
+    await nextStamp();
+    await place.drop('1.1.0');
+    await place.host.logged('the next canary', ({ msg }) => msg === 'notes 1.1.0 canary');
+    const [line] = place.superseded();
+    assert.deepEqual([line?.version, line?.level], ['1.2.0', 'warn']);
+    assert.match(JSON.stringify(line?.findings), words);
+  });
+
+  it('takes the place of one that waits for an object, and that is said', async (t) => {
+    const place = await open(t);
+    const objects = { fetch: { kind: 'view', name: 'not_there', columns: { id: { type: 'integer' } } } };
+    await place.drop('1.2.0', { objects });
+    await place.host.logged('it waits', ({ msg }) => msg === 'notes 1.2.0 waiting');
+    await nextStamp();
+    await place.drop('1.1.0');
+    await place.host.active('notes', '1.1.0');
+    assert.match(JSON.stringify(place.superseded()), words);
   });
 });
 

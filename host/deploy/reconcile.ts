@@ -1174,11 +1174,22 @@ class Step {
       const findings = [makeFinding('BEDS_ADMISSION_SUPERSEDED', words)];
       for (const member of older.members) {
         if (!domains.includes(member.domain)) this.noteMember(older, member, 'rejected', { findings });
+        else if (isNews) this.#saySuperseded(older, member, coming);
       }
       this.abandon(older);
       if (BY_OPERATOR.has(cause)) this.settleEnded(older, domains, coming);
       fallBack(this, { ...older, members: older.members.filter(({ domain }) => !domains.includes(domain)) }, false);
     }
+  }
+
+  /** A canary, or what waits for somebody, gives way to a version that is lower. */
+  #saySuperseded(older: Rollout, member: Member, coming: readonly string[]): void {
+    const { domain, version, hash } = member;
+    const next = coming.map((each) => this.versionOf(domain, each)).find((each) => each !== '');
+    if (next === undefined || coming.includes(hash) || compareVersions(next, version) >= 0) return;
+    const words = `${domain} ${version}, which is higher, was on its way when ${next} came, and gave way to it.`;
+    const findings = [makeFinding('BEDS_ADMISSION_SUPERSEDED', words)];
+    this.noteMember(older, member, 'superseded', { findings });
   }
 
   /** Serves the newest version that served before and is not quarantined; where there is none, callers get BEDS_REQUEST_WITHHELD. */
